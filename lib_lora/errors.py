@@ -1,0 +1,15 @@
+"""The one exception that a person is meant to read."""
+
+from __future__ import annotations
+
+
+class UserError(Exception):
+    """An error that the user can cause and mend.
+
+    The message is one sentence (or two short ones) that says what is wrong, with which file,
+    and what to do. The command line prints it without a stack trace.
+    """
+
+
+class StoppedByUser(Exception):
+    """Training ended early because the user asked for it; everything is saved."""

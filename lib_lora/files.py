@@ -1,0 +1,139 @@
+"""Files that are whole or absent: atomic writes, content hashes, names that are safe on every system.
+
+Knows nothing about what is in a file.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import re
+import sys
+import time
+import unicodedata
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from lib_lora.errors import UserError
+
+_CHUNK = 1 << 20
+_WINDOWS_DEVICES = frozenset(
+    ["con", "prn", "aux", "nul", *(f"com{n}" for n in range(1, 10)), *(f"lpt{n}" for n in range(1, 10))]
+)
+
+
+@contextmanager
+def explained(path: Path, doing: str = "write") -> Iterator[None]:
+    """Turn an ``OSError`` about `path` into one sentence.
+
+    Raises:
+        UserError: instead of ``OSError``; full disk, missing permission and everything else are told apart.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            why = "the disk is full; free some space and run the same command again"
+        elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            why = "permission is denied; choose another folder or change its rights"
+        elif error.errno == errno.ENOENT:
+            why = "it is not there (any more)"
+        else:
+            why = error.strerror or str(error)
+        raise UserError(f"Cannot {doing} {path}: {why}.") from error
+
+
+@contextmanager
+def atomic_file(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
+    """Open a temporary file beside `path`, and put it in place of `path` once the block has ended well.
+
+    A reader sees the old file or the new one, never a half-written one. On any error the
+    temporary file is removed and the old file is untouched.
+
+    Raises:
+        UserError: the folder cannot be written or the disk is full.
+    """
+    temporary = path.with_name(f"{path.name[:100]}.{os.getpid()}.tmp")
+    try:
+        with explained(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
+            with open(temporary, mode, **text) as stream:
+                yield stream
+                stream.flush()
+                os.fsync(stream.fileno())
+            _replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _replace(source: Path, target: Path) -> None:
+    """``os.replace``, tried again for two seconds on Windows, where a virus scanner or a reader may hold the file."""
+    for attempt in range(20):
+        try:
+            os.replace(source, target)
+            return
+        except PermissionError:
+            if sys.platform != "win32" or attempt == 19:
+                raise
+            time.sleep(0.1)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text with Unix line ends, atomically."""
+    with atomic_file(path, "w") as stream:
+        stream.write(text)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as indented UTF-8 JSON, atomically. Not-a-number values are refused."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file that this program wrote.
+
+    Raises:
+        UserError: the file is missing or is not JSON.
+    """
+    with explained(path, "read"):
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise UserError(f"{path} is not valid JSON ({error}).") from error
+
+
+def sha256(path: Path, progress: Callable[[int], None] | None = None) -> str:
+    """SHA-256 of a file's bytes, lower-case hex. `progress` is called with the bytes read since the last call."""
+    digest = hashlib.sha256()
+    with explained(path, "read"), open(path, "rb") as stream:
+        while chunk := stream.read(_CHUNK):
+            digest.update(chunk)
+            if progress:
+                progress(len(chunk))
+    return digest.hexdigest()
+
+
+def digest_of(*parts: object) -> str:
+    """A short, stable key (32 hex digits) of values that print the same on every machine."""
+    return hashlib.sha256("\x1f".join(str(part) for part in parts).encode("utf-8")).hexdigest()[:32]
+
+
+def slug(name: str) -> str:
+    """A folder name for `name`: lower case, letters, digits and dashes of any script, at most 60 characters.
+
+    >>> slug("Mara Müller"), slug("../etc"), slug("名前")
+    ('mara-müller', 'etc', '名前')
+
+    Raises:
+        UserError: nothing usable is left.
+    """
+    text = unicodedata.normalize("NFC", name).casefold()
+    text = re.sub(r"[^\w]+", "-", text).strip("-_")[:60].strip("-_")
+    if not text or text in _WINDOWS_DEVICES:
+        raise UserError(f"{name!r} cannot be used as a name; give one with letters or digits, such as 'mara'.")
+    return text

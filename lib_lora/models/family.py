@@ -1,0 +1,177 @@
+"""What a checkpoint file is: its family and every dimension, read from the names and shapes of its tensors.
+
+Nothing is guessed from the file's name. A toy with narrow layers and the real 2 GB file go the same way.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, cast
+
+import yaml
+
+from lib_lora.errors import UserError
+from lib_lora.models.weights import TensorFile, open_tensors
+
+Family = Literal["sd1", "sd2", "sdxl"]
+Prediction = Literal["epsilon", "v"]
+
+UNET = "model.diffusion_model."
+VAE = "first_stage_model."
+FAMILY_NAMES = {"sd1": "Stable Diffusion 1", "sd2": "Stable Diffusion 2", "sdxl": "Stable Diffusion XL"}
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """A base model that can be trained on.
+
+    Attributes:
+        path: the checkpoint file.
+        family: sd1, sd2 or sdxl.
+        prediction: what the UNet predicts.
+        zero_terminal_snr: the noise schedule ends in pure noise (Lin et al., arXiv 2305.08891).
+        prediction_from: where `prediction` was read: "marker", "metadata", "yaml", "probe" or "family".
+        context_dim: width of the text conditioning.
+    """
+
+    path: Path
+    family: Family
+    prediction: Prediction
+    zero_terminal_snr: bool
+    prediction_from: str
+    context_dim: int
+
+    @property
+    def resolution(self) -> int:
+        """The side, in pixels, of the squares that the family was trained on."""
+        if self.family == "sd2":
+            return 768 if self.prediction == "v" else 512
+        return 1024 if self.family == "sdxl" else 512
+
+    @property
+    def base_version(self) -> str:
+        """kohya's ``ss_base_model_version``."""
+        if self.family == "sd2":
+            return "sd_v2_v" if self.prediction == "v" else "sd_v2"
+        return "sdxl_base_v1-0" if self.family == "sdxl" else "sd_v1"
+
+
+def identify(path: Path, prediction: Prediction | None = None) -> ModelInfo:
+    """Say what the checkpoint at `path` is.
+
+    Args:
+        path: a ``.safetensors``, ``.ckpt`` or ``.pt`` file.
+        prediction: overrides what the file says of itself.
+
+    Raises:
+        UserError: one sentence that says what the file is instead.
+    """
+    file = open_tensors(path)
+    family = _family(file)
+    found, source = (prediction, "user") if prediction else _prediction(file, family)
+    info = ModelInfo(
+        path=path,
+        family=family,
+        prediction=found or "epsilon",
+        zero_terminal_snr="ztsnr" in file.keys(),
+        prediction_from=source,
+        context_dim=_context_dim(file),
+    )
+    if found is None:
+        from lib_lora.models.probe import predicts_velocity
+
+        return ModelInfo(**{**vars(info), "prediction": "v" if predicts_velocity(info) else "epsilon"})
+    return info
+
+
+def _context_dim(file: TensorFile) -> int:
+    return min(file.shape(key)[1] for key in file.keys() if key.startswith(UNET) and key.endswith("attn2.to_k.weight"))
+
+
+def _family(file: TensorFile) -> Family:
+    keys = file.keys()
+    name = file.path.name
+    for what, test in _OTHER_KINDS:
+        if any(test(key) for key in keys):
+            raise UserError(f"{name} is {what}, not a Stable Diffusion 1, 2 or XL checkpoint.")
+    if f"{UNET}input_blocks.0.0.weight" not in keys:
+        raise UserError(f"{name} is {_without_unet(keys)}, not a Stable Diffusion checkpoint.")
+    channels = file.shape(f"{UNET}input_blocks.0.0.weight")[1]
+    if channels != 4:
+        special = {9: "an inpainting model", 8: "an instruct-pix2pix model", 5: "a depth model"}
+        what = special.get(channels, f"a model with {channels} input channels")
+        raise UserError(f"{name} is {what}; train on its ordinary text-to-image version.")
+    if not any(key.endswith("attn2.to_k.weight") for key in keys if key.startswith(UNET)):
+        raise UserError(f"{name} has a UNet that does not listen to text, so no LoRA of a character can be trained.")
+    family = _by_text_encoder(name, keys)
+    if not any(key.startswith(f"{VAE}decoder.") for key in keys):
+        raise UserError(f"{name} has no VAE inside; use the version of this model with the VAE baked in.")
+    return family
+
+
+def _by_text_encoder(name: str, keys: set[str]) -> Family:
+    if any(key.startswith("conditioner.embedders.1.model.") for key in keys):
+        if not any(key.startswith("conditioner.embedders.0.transformer.") for key in keys):
+            raise UserError(f"{name} has lost its first text encoder; use the complete checkpoint.")
+        return "sdxl"
+    if any(key.startswith("conditioner.embedders.0.model.") for key in keys):
+        raise UserError(f"{name} is the SDXL refiner; train on the SDXL base model instead.")
+    if f"{UNET}label_emb.0.0.weight" in keys:
+        raise UserError(f"{name} is an SDXL UNet (or unCLIP model) without both text encoders; use a full checkpoint.")
+    if any(key.startswith("cond_stage_model.transformer.") for key in keys):
+        return "sd1"
+    if any(key.startswith("cond_stage_model.model.") for key in keys):
+        return "sd2"
+    raise UserError(f"{name} has no text encoder inside; use the complete checkpoint of this model.")
+
+
+def _starts(*prefixes: str) -> Callable[[str], bool]:
+    return lambda key: key.startswith(prefixes) or key.startswith(tuple(UNET + prefix for prefix in prefixes))
+
+
+_OTHER_KINDS: tuple[tuple[str, Callable[[str], bool]], ...] = (
+    ("a LoRA file", lambda key: bool(re.search(r"\.(lora_(down|up|A|B)\b|hada_w1|lokr_w1|dora_scale|oft_)", key))),
+    ("a Flux model", _starts("double_blocks.")),
+    ("a Stable Diffusion 3 model", _starts("joint_blocks.")),
+    ("a ControlNet", lambda key: key.startswith("control_model.") or "input_hint_block." in key),
+    ("a Stable Cascade model", _starts("clip_txt_pooled_mapper.", "clip_mapper.")),
+    ("a textual inversion embedding", lambda key: key in ("emb_params", "string_to_param", "clip_l", "clip_g")),
+    ("a UNet in diffusers' layout", _starts("down_blocks.0.resnets.")),
+)
+
+
+def _without_unet(keys: set[str]) -> str:
+    if not keys:
+        return "a file without tensors"
+    if any(key.startswith(("encoder.down.", f"{VAE}encoder.", "encoder.down_blocks.")) for key in keys):
+        return "a VAE"
+    if any("text_model.encoder.layers." in key or "transformer.resblocks." in key for key in keys):
+        return "a text encoder"
+    return "some other model"
+
+
+def _prediction(file: TensorFile, family: Family) -> tuple[Prediction | None, str]:
+    """The prediction type and where it was read; None where only the weights themselves can tell (SD2)."""
+    if "v_pred" in file.keys():
+        return "v", "marker"
+    said = file.metadata.get("modelspec.prediction_type", "").lower()
+    if said in ("v", "epsilon"):
+        return cast("Prediction", said), "metadata"
+    sibling = file.path.with_suffix(".yaml")
+    if sibling.is_file():
+        text = _parameterization(sibling)
+        if text in ("v", "eps"):
+            return ("v" if text == "v" else "epsilon"), "yaml"
+    return (None, "probe") if family == "sd2" else ("epsilon", "family")
+
+
+def _parameterization(path: Path) -> str:
+    """``model.params.parameterization`` of an original config file, as A1111 reads it beside a checkpoint."""
+    try:
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return str(config["model"]["params"].get("parameterization", "eps"))
+    except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path.name} beside the checkpoint cannot be read as a model config: {error}.") from error

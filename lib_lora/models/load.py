@@ -1,0 +1,249 @@
+"""The parts of a checkpoint as diffusers and transformers modules, built from the file's own shapes.
+
+Modules are made on the "meta" device (no memory, no random numbers) and each of their tensors is then
+read from the file in the dtype asked for, so that nothing is held twice.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, cast
+
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from torch import nn
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+
+from lib_lora.errors import UserError
+from lib_lora.models import text_names, vae_names
+from lib_lora.models.family import UNET, VAE, ModelInfo
+from lib_lora.models.unet_names import original_path
+from lib_lora.models.weights import TensorFile, open_tensors
+
+HEAD_WIDTH = 64  # channels a head, everywhere but in SD1's UNet
+SD1_HEADS = 8
+
+Read = Callable[[str, torch.dtype | None], torch.Tensor]
+
+
+def load_unet(info: ModelInfo, dtype: torch.dtype, device: torch.device) -> UNet2DConditionModel:
+    """The UNet, frozen, in evaluation mode.
+
+    Raises:
+        UserError: tensors are missing or do not fit the architecture (a pruned or damaged model).
+    """
+    file = open_tensors(info.path)
+    config = unet_config(file, info)
+    with torch.device("meta"):
+        unet = UNet2DConditionModel(**config)
+    attention = ["CrossAttn" in kind for kind in config["up_block_types"]]
+
+    def source(key: str) -> str:
+        path, leaf = key.rsplit(".", 1)
+        return f"{UNET}{original_path(path, attention)}.{leaf}"
+
+    return cast(UNet2DConditionModel, _fill(unet, file, lambda key, as_: file.read(source(key), as_), dtype, device))
+
+
+def unet_config(file: TensorFile, info: ModelInfo) -> dict[str, Any]:
+    """The arguments of ``UNet2DConditionModel`` that give this file's UNet.
+
+    Raises:
+        UserError: the layout is none that diffusers' UNet has.
+    """
+    keys = file.keys()
+    widths: list[int] = []
+    depths: list[int] = []
+    index = 1
+    while f"{UNET}input_blocks.{index}.0.in_layers.0.weight" in keys:
+        width = file.shape(f"{UNET}input_blocks.{index}.0.out_layers.3.weight")[0]
+        pair = {_depth(keys, f"input_blocks.{index + j}.1.") for j in range(2)}
+        if len(pair) > 1:
+            raise _pruned(info)
+        widths.append(width)
+        depths.append(pair.pop())
+        index += 3
+    if not widths or _depth(keys, "middle_block.1.") != max(depths[-1], 1):
+        raise _pruned(info)
+    cross = [depth > 0 for depth in depths]
+    linear = len(file.shape(next(key for key in keys if key.startswith(UNET) and key.endswith("proj_in.weight")))) == 2
+    heads = SD1_HEADS if info.family == "sd1" else tuple(max(1, width // HEAD_WIDTH) for width in widths)
+    extra: dict[str, Any] = {}
+    if info.family == "sdxl":
+        extra = {
+            "addition_embed_type": "text_time",
+            "addition_time_embed_dim": 256,
+            "projection_class_embeddings_input_dim": file.shape(f"{UNET}label_emb.0.0.weight")[1],
+        }
+    return {
+        "sample_size": info.resolution // 8,
+        "block_out_channels": tuple(widths),
+        "down_block_types": tuple("CrossAttnDownBlock2D" if on else "DownBlock2D" for on in cross),
+        "up_block_types": tuple("CrossAttnUpBlock2D" if on else "UpBlock2D" for on in reversed(cross)),
+        "transformer_layers_per_block": tuple(max(depth, 1) for depth in depths),
+        "cross_attention_dim": info.context_dim,
+        "attention_head_dim": heads,  # diffusers' name for the NUMBER of heads in these models
+        "use_linear_projection": linear,
+        **extra,
+    }
+
+
+def _depth(keys: set[str], prefix: str) -> int:
+    """How many transformer blocks stand under `prefix` (0: no attention)."""
+    depth = 0
+    while f"{UNET}{prefix}transformer_blocks.{depth}.norm1.weight" in keys:
+        depth += 1
+    return depth
+
+
+def _pruned(info: ModelInfo) -> UserError:
+    return UserError(
+        f"{info.path.name} has a UNet with missing blocks (a distilled model such as SSD-1B, or a damaged file); "
+        "train on the full model."
+    )
+
+
+def load_vae(info: ModelInfo, dtype: torch.dtype, device: torch.device) -> AutoencoderKL:
+    """The VAE, frozen. SDXL's overflows in half precision, so there float32 is used whatever is asked."""
+    if info.family == "sdxl" and dtype == torch.float16:
+        dtype = torch.float32
+    file = open_tensors(info.path)
+    keys = file.keys()
+    widths = []
+    while f"{VAE}encoder.down.{len(widths)}.block.0.conv1.weight" in keys:
+        widths.append(file.shape(f"{VAE}encoder.down.{len(widths)}.block.0.conv1.weight")[0])
+    layers = sum(f"{VAE}encoder.down.0.block.{j}.conv1.weight" in keys for j in range(8))
+    with torch.device("meta"):
+        vae = AutoencoderKL(
+            in_channels=3,
+            out_channels=3,
+            down_block_types=("DownEncoderBlock2D",) * len(widths),
+            up_block_types=("UpDecoderBlock2D",) * len(widths),
+            block_out_channels=tuple(widths),
+            layers_per_block=layers,
+            latent_channels=file.shape(f"{VAE}post_quant_conv.weight")[0],
+            scaling_factor=0.13025 if info.family == "sdxl" else 0.18215,
+            force_upcast=info.family == "sdxl",
+        )
+
+    def read(key: str, as_: torch.dtype | None) -> torch.Tensor:
+        return file.read(VAE + vae_names.original_key(key, len(widths)), as_)
+
+    return cast(AutoencoderKL, _fill(vae, file, read, dtype, device))
+
+
+def load_text_encoders(info: ModelInfo, dtype: torch.dtype, device: torch.device) -> list[nn.Module]:
+    """The text encoders, frozen: one ``CLIPTextModel``; for SDXL a ``CLIPTextModelWithProjection`` after it.
+
+    SD2's has one layer less than the file: the family uses the last but one, so the last is never read.
+    """
+    file = open_tensors(info.path)
+    if info.family == "sd1":
+        return [_clip(file, "cond_stage_model.transformer.", dtype, device)]
+    if info.family == "sd2":
+        return [_open_clip(file, "cond_stage_model.model.", 1, False, dtype, device)]
+    return [
+        _clip(file, "conditioner.embedders.0.transformer.", dtype, device),
+        _open_clip(file, "conditioner.embedders.1.model.", 0, True, dtype, device),
+    ]
+
+
+def _clip(file: TensorFile, prefix: str, dtype: torch.dtype, device: torch.device) -> nn.Module:
+    """OpenAI's CLIP-L, already in transformers' layout; some merges lack the ``text_model.`` in their names."""
+    if not any(key.startswith(f"{prefix}text_model.") for key in file.keys()):
+        names = {key: prefix + key.removeprefix("text_model.") for key in _clip_keys(file, prefix)}
+    else:
+        names = {key: prefix + key for key in _clip_keys(file, f"{prefix}text_model.")}
+    width = file.shape(names["text_model.embeddings.token_embedding.weight"])[1]
+    config = _text_config(
+        layers=1 + max(int(found[1]) for key in names if (found := re.search(r"layers\.(\d+)\.", key))),
+        width=width,
+        inner=file.shape(names["text_model.encoder.layers.0.mlp.fc1.weight"])[0],
+        vocabulary=file.shape(names["text_model.embeddings.token_embedding.weight"])[0],
+        act="quick_gelu",
+    )
+    with torch.device("meta"):
+        model = CLIPTextModel(config)
+    return _fill(model, file, lambda key, as_: file.read(names[key], as_), dtype, device)
+
+
+def _clip_keys(file: TensorFile, prefix: str) -> list[str]:
+    return [f"text_model.{key.removeprefix(prefix)}" for key in file.keys() if key.startswith(prefix)]
+
+
+def _open_clip(
+    file: TensorFile, prefix: str, skip: int, projection: bool, dtype: torch.dtype, device: torch.device
+) -> nn.Module:
+    """OpenCLIP's H or bigG text tower, without its last `skip` layers."""
+    blocks = [key for key in file.keys() if key.startswith(f"{prefix}transformer.resblocks.")]
+    layers = 1 + max((int(key.removeprefix(prefix).split(".")[2]) for key in blocks), default=-1)
+    if layers < 1 + skip:
+        raise UserError(f"{file.path.name} has an incomplete text encoder; use the complete checkpoint.")
+    vocabulary, width = file.shape(f"{prefix}token_embedding.weight")
+    config = _text_config(
+        layers=layers - skip,
+        width=width,
+        inner=file.shape(f"{prefix}transformer.resblocks.0.mlp.c_fc.weight")[0],
+        vocabulary=vocabulary,
+        act="gelu",
+        projection_dim=file.shape(f"{prefix}text_projection")[1] if projection else width,
+    )
+    with torch.device("meta"):
+        model = (CLIPTextModelWithProjection if projection else CLIPTextModel)(config)
+
+    def read(key: str, as_: torch.dtype | None) -> torch.Tensor:
+        name, part = text_names.open_clip_key(key)
+        if part is None:
+            tensor = file.read(prefix + name, as_)
+            return tensor.T.contiguous() if name == "text_projection" else tensor
+        whole = file.read(prefix + name, as_)  # q, k and v are stored as one matrix
+        return whole.chunk(3)[part].clone()
+
+    return _fill(model, file, read, dtype, device)
+
+
+def _text_config(
+    layers: int, width: int, inner: int, vocabulary: int, act: str, projection_dim: int = 768
+) -> CLIPTextConfig:
+    return CLIPTextConfig(
+        vocab_size=vocabulary,
+        hidden_size=width,
+        intermediate_size=inner,
+        num_hidden_layers=layers,
+        num_attention_heads=max(1, width // HEAD_WIDTH),
+        max_position_embeddings=77,
+        hidden_act=act,
+        projection_dim=projection_dim,
+        bos_token_id=49406,
+        eos_token_id=49407,
+        pad_token_id=1,
+    )
+
+
+def _fill(module: nn.Module, file: TensorFile, read: Read, dtype: torch.dtype, device: torch.device) -> nn.Module:
+    """Give every tensor of a module on the meta device its values from the file."""
+    tensors: dict[str, torch.Tensor] = {}
+    for key, empty in module.state_dict().items():
+        if key.endswith("position_ids"):
+            tensors[key] = torch.arange(empty.shape[-1]).unsqueeze(0).to(device)
+            continue
+        try:
+            tensor = read(key, dtype)
+        except KeyError as error:
+            raise UserError(f"{file.path.name} is incomplete: it lacks {error}; download it again.") from error
+        if tensor.shape != empty.shape and tensor.numel() == empty.numel():
+            tensor = tensor.reshape(empty.shape)  # 1x1 convolution stored for a linear layer, or the reverse
+        if tensor.shape != empty.shape:
+            raise UserError(
+                f"{file.path.name}: {key} has the shape {tuple(tensor.shape)} where {tuple(empty.shape)} belongs; "
+                "this is no ordinary Stable Diffusion model."
+            )
+        tensors[key] = tensor.to(device)
+    module.load_state_dict(tensors, assign=True)
+    for name, buffer in list(module.named_buffers()):  # buffers that no state dict lists
+        if buffer.is_meta:
+            owner, _, leaf = name.rpartition(".")
+            ids = torch.arange(buffer.shape[-1], device=device).unsqueeze(0)
+            module.get_submodule(owner).register_buffer(leaf, ids, persistent=False)
+    return module.requires_grad_(False).eval()

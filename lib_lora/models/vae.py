@@ -1,0 +1,56 @@
+"""Pictures to latents and back. Latents here are scaled as the UNet sees them."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL
+from PIL import Image
+
+from lib_lora.errors import UserError
+
+
+def vae_dtype(family: str, device: torch.device, wanted: torch.dtype) -> torch.dtype:
+    """The dtype the VAE runs in: float32 for SDXL (it overflows in half precision) and on the CPU."""
+    return torch.float32 if family == "sdxl" or device.type == "cpu" else wanted
+
+
+def to_tensor(image: Image.Image) -> torch.Tensor:
+    """An RGB picture as [1, 3, H, W] float32 in -1..1."""
+    return torch.from_numpy(np.asarray(image.convert("RGB"), dtype=np.float32) / 127.5 - 1).permute(2, 0, 1)[None]
+
+
+def to_image(tensor: torch.Tensor) -> Image.Image:
+    """[3, H, W] in -1..1 (clamped) as an RGB picture."""
+    levels = ((tensor.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+    return Image.fromarray(levels.permute(1, 2, 0).cpu().numpy())
+
+
+@torch.no_grad()
+def encode(vae: AutoencoderKL, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The latent distribution of pictures.
+
+    Args:
+        pixels: [B, 3, H, W] in -1..1; H and W multiples of 8.
+
+    Returns:
+        Mean and standard deviation, each [B, 4, H/8, W/8] float32 on the CPU.
+
+    Raises:
+        UserError: the VAE gave a number that is not finite.
+    """
+    weight = next(vae.parameters())
+    distribution = vae.encode(pixels.to(weight.device, weight.dtype)).latent_dist
+    scale = vae.config.scaling_factor
+    mean, std = distribution.mean.float().cpu() * scale, distribution.std.float().cpu() * scale
+    if not bool(torch.isfinite(mean).all() and torch.isfinite(std).all()):
+        raise UserError("The VAE of this checkpoint gives broken numbers (NaN) for a photo; use another checkpoint.")
+    return mean, std
+
+
+@torch.no_grad()
+def decode(vae: AutoencoderKL, latents: torch.Tensor) -> list[Image.Image]:
+    """Latents [B, 4, h, w] as pictures of 8h x 8w pixels, one at a time to spare memory."""
+    weight = next(vae.parameters())
+    scaled = (latents / vae.config.scaling_factor).to(weight.device, weight.dtype)
+    return [to_image(vae.decode(one[None]).sample[0]) for one in scaled]

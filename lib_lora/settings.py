@@ -1,0 +1,114 @@
+"""Settings as dataclasses that can be written to a file and read back; a typo is an error, not a default.
+
+One dataclass is the single source for the command line, the files, the tab and the API.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import types
+import typing
+from typing import Any, TypeVar
+
+from lib_lora.errors import UserError
+
+T = TypeVar("T")
+
+
+def to_dict(settings: Any) -> dict[str, Any]:
+    """A dataclass (nested ones too) as plain values for YAML or JSON."""
+    return typing.cast("dict[str, Any]", _plain(dataclasses.asdict(settings)))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def from_dict(kind: type[T], values: Any, where: str = "settings") -> T:
+    """Build the dataclass `kind` from plain values.
+
+    Args:
+        kind: a dataclass whose fields are plain values, optionals, lists or tuples of them, or dataclasses.
+        values: a mapping of field names.
+        where: named in the error, e.g. the file.
+
+    Raises:
+        UserError: an unknown key (the nearest known one is named), a missing key or a value of the wrong type.
+    """
+    if not isinstance(values, dict):
+        raise UserError(f"{where}: expected a table of settings, found {type(values).__name__}.")
+    hints = typing.get_type_hints(kind)
+    known = {field.name for field in dataclasses.fields(kind) if field.init}  # type: ignore[arg-type]
+    for key in values:
+        if key not in known:
+            near = difflib.get_close_matches(str(key), known, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(sorted(known))}"
+            raise UserError(f"{where}: unknown setting {key!r}{hint}.")
+    built = {key: coerce(hints[key], value, f"{where}: {key}") for key, value in values.items()}
+    try:
+        return kind(**built)
+    except TypeError as error:
+        raise UserError(f"{where}: {error}.") from error
+    except ValueError as error:
+        raise UserError(f"{where}: {error}") from error
+
+
+def coerce(hint: Any, value: Any, where: str) -> Any:
+    """`value` as the type `hint`; whole numbers pass for floats, strings are parsed for numbers and booleans.
+
+    Raises:
+        UserError: the value does not fit.
+    """
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if hint is Any:
+        return value
+    if origin in (typing.Union, types.UnionType):
+        if value is None and type(None) in arguments:
+            return None
+        rest = [argument for argument in arguments if argument is not type(None)]
+        return coerce(rest[0] if len(rest) == 1 else Any, value, where)
+    if origin is typing.Literal:
+        if value in arguments:
+            return value
+        raise UserError(f"{where}: {value!r} is none of {', '.join(map(str, arguments))}.")
+    if dataclasses.is_dataclass(hint):
+        return from_dict(typing.cast("type[Any]", hint), value, where)
+    if origin in (list, tuple):
+        if not isinstance(value, (list, tuple)):
+            raise UserError(f"{where}: expected a list, found {value!r}.")
+        items = [coerce(arguments[0], item, where) for item in value]
+        return tuple(items) if origin is tuple else items
+    if origin is dict:
+        if not isinstance(value, dict):
+            raise UserError(f"{where}: expected a table, found {value!r}.")
+        return {key: coerce(arguments[1], item, where) for key, item in value.items()}
+    return _scalar(hint, value, where)
+
+
+def _scalar(hint: Any, value: Any, where: str) -> Any:
+    wrong = UserError(f"{where}: expected {getattr(hint, '__name__', hint)}, found {value!r}.")
+    if hint is bool:
+        words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+        if isinstance(value, str) and value.lower() in words:
+            return words[value.lower()]
+        if not isinstance(value, bool):
+            raise wrong
+        return value
+    if hint in (int, float):
+        if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+            raise wrong
+        try:
+            number = float(value)
+        except ValueError:
+            raise wrong from None
+        if hint is int:
+            if number != int(number):
+                raise wrong
+            return int(number)
+        return number
+    if hint is str and not isinstance(value, str):
+        raise wrong
+    return value
