@@ -182,7 +182,7 @@ def _load_pickle(path: Path) -> dict[str, torch.Tensor]:
     with explained(path, "read"):
         is_zip = zipfile.is_zipfile(path)
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip or None)
+        content = torch.load(str(path), map_location="cpu", weights_only=True, mmap=is_zip or None)
     except pickle.UnpicklingError as error:
         raise UserError(
             f"{path.name} holds more than tensors (it could run code when opened), so it is not opened; "

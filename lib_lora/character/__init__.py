@@ -1,0 +1,1 @@
+"""Who the LoRA shows: name, trigger word, class word, consent, and the folder that holds it all."""

@@ -1,0 +1,63 @@
+"""Captions: the text beside a photo, as kohya's tools read it (``photo.txt``)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lib_lora.character.store import Character
+from lib_lora.errors import UserError
+from lib_lora.files import explained, write_text
+
+MAX_BYTES = 100_000
+
+
+def template(character: Character) -> str:
+    """The caption of a photo of which nothing else is known: ``photo of mrxa woman``, then the traits if any."""
+    return ", ".join([f"photo of {character.trigger} {character.class_word}", *character.traits])
+
+
+def without_character(caption: str, character: Character) -> str:
+    """`caption` with the class word alone in place of trigger and class, for the base model's own picture."""
+    return caption.replace(f"{character.trigger} {character.class_word}", character.class_word).replace(
+        character.trigger, character.class_word
+    )
+
+
+def path_of(photo: Path) -> Path:
+    """Where the caption of `photo` lies."""
+    return photo.with_suffix(".txt")
+
+
+def read(photo: Path) -> str | None:
+    """The caption of a photo on one line, or None where there is none.
+
+    UTF-8 and UTF-16 with their marks, plain UTF-8, else Windows' cp1252.
+
+    Raises:
+        UserError: the file cannot be read or is no text.
+    """
+    path = path_of(photo)
+    if not path.is_file():
+        return None
+    with explained(path, "read"):
+        raw = path.read_bytes()
+    if len(raw) > MAX_BYTES or b"\0" in raw and not raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise UserError(f"{path} is not a caption (too long, or not text); replace or remove it.")
+    return " ".join(_decode(raw).split()) or None
+
+
+def _decode(raw: bytes) -> str:
+    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return raw.decode("utf-16", errors="replace")
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return raw.decode("cp1252", errors="replace")
+
+
+def write_missing(photos: list[Path], caption: str) -> int:
+    """Write `caption` for every photo that has none; returns for how many. An existing caption is never touched."""
+    missing = [photo for photo in photos if read(photo) is None]
+    for photo in missing:
+        write_text(path_of(photo), caption + "\n")
+    return len(missing)

@@ -1,0 +1,123 @@
+"""The photos of a character: finding them, opening them safely, taking them in.
+
+Originals are never changed. Knows nothing about faces or training.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+
+from lib_lora.errors import UserError
+from lib_lora.files import atomic_file, explained, sha256
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
+MAX_PIXELS = 100_000_000
+ImageFile.LOAD_TRUNCATED_IMAGES = False  # another package in the process may have switched it on
+
+
+def list_photos(folder: Path) -> list[Path]:
+    """The picture files directly in `folder`, by name; hidden files and masks are left out.
+
+    Raises:
+        UserError: it is no folder.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder} is not a folder of photos.")
+    with explained(folder, "read"):
+        files = [path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file()]
+    return sorted((path for path in files if not path.name.startswith(".")), key=lambda path: path.name.casefold())
+
+
+def open_photo(path: Path) -> Image.Image:
+    """A photo as an RGB picture, upright (EXIF rotation applied), transparency laid on white.
+
+    16-bit pictures are scaled to 8, of an animation the first frame is taken, EXIF is not carried along.
+
+    Raises:
+        UserError: missing, damaged, not a picture, or larger than 100 megapixels.
+    """
+    with explained(path, "read"):
+        stream = open(path, "rb")  # noqa: SIM115 - closed by the with below; opened apart to tell the errors apart
+    with stream:
+        try:
+            with Image.open(stream) as image:
+                if image.width * image.height > MAX_PIXELS:
+                    raise UserError(f"{path.name} has {image.width} x {image.height} pixels; the limit is 100 million.")
+                image.load()
+                return _rgb(ImageOps.exif_transpose(image))
+        except UnidentifiedImageError as error:
+            raise UserError(f"{path.name} is not a picture that can be read; replace or remove it.") from error
+        except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+            raise UserError(f"{path.name} is damaged ({error}); replace or remove it.") from error
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith(("I", "F")):
+        image = image.convert("I").point(lambda level: level / 256).convert("L")
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image).convert("RGB")
+    picture = image.convert("RGB")
+    picture.info.clear()
+    return picture
+
+
+@dataclass
+class Imported:
+    """What came of taking photos in.
+
+    Attributes:
+        added: the new files in the character's folder.
+        known: how many were there already (same bytes).
+        skipped: one sentence for each that was left out.
+    """
+
+    added: list[Path] = field(default_factory=list)
+    known: int = 0
+    skipped: list[str] = field(default_factory=list)
+
+
+def import_photos(sources: Iterable[Path], target: Path) -> Imported:
+    """Copy photos, and the ``.txt`` captions beside them, into `target`; each is opened once to see that it can be.
+
+    A photo with the same bytes is not taken twice; one of the same name and other bytes gets a number.
+    """
+    result = Imported()
+    known = {sha256(path) for path in list_photos(target)} if target.is_dir() else set()
+    for source in sources:
+        try:
+            open_photo(source)
+            digest = sha256(source)
+        except UserError as error:
+            result.skipped.append(str(error))
+            continue
+        if digest in known:
+            result.known += 1
+            continue
+        known.add(digest)
+        copy = _free_name(target, source.name)
+        with open(source, "rb") as old, atomic_file(copy) as new:
+            shutil.copyfileobj(old, new)
+        caption = source.with_suffix(".txt")
+        if caption.is_file():
+            with open(caption, "rb") as old, atomic_file(copy.with_suffix(".txt")) as new:
+                shutil.copyfileobj(old, new)
+        result.added.append(copy)
+    return result
+
+
+def _free_name(folder: Path, name: str) -> Path:
+    """`name` in `folder`, numbered where it, or a caption for it, would meet another photo's."""
+    stem, suffix = Path(name).stem[:100], Path(name).suffix.lower()
+    taken = {path.stem.casefold() for path in folder.iterdir()} if folder.is_dir() else set()
+    number, candidate = 1, stem
+    while candidate.casefold() in taken:
+        number += 1
+        candidate = f"{stem}-{number}"
+    return folder / f"{candidate}{suffix}"

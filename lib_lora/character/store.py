@@ -1,0 +1,168 @@
+"""A character and its folder on disk.
+
+    <data>/characters/<slug>/character.yaml, photos/, cache/, runs/<id>/
+
+Knows where things lie; knows nothing of models or training.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any, Literal, cast, get_args
+
+import yaml
+
+from lib_lora import settings
+from lib_lora.errors import UserError
+from lib_lora.files import explained, slug, write_text
+
+ConsentKind = Literal["fictional", "myself", "consented"]
+FILE_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Consent:
+    """Why this face may be trained on.
+
+    Attributes:
+        kind: fictional (nobody real), myself, or consented (an adult who gave documented consent).
+        date: ISO day on which the user declared it.
+    """
+
+    kind: ConsentKind
+    date: str
+
+
+@dataclass(frozen=True)
+class Character:
+    """One character.
+
+    Attributes:
+        name: as the user writes it.
+        trigger: the word that stands for this character in prompts.
+        class_word: what the character is: woman, man, person, ...
+        consent: see `Consent`.
+        traits: permanent features, for captions that name them.
+        notes: free text.
+        version: of the file's layout.
+    """
+
+    name: str
+    trigger: str
+    class_word: str
+    consent: Consent
+    traits: list[str] = field(default_factory=list)
+    notes: str = ""
+    version: int = FILE_VERSION
+
+    def __post_init__(self) -> None:
+        slug(self.name)
+        for what, text in (("trigger word", self.trigger), ("class word", self.class_word)):
+            if not text.strip() or re.search(r"[,<>:()\[\]{}|\\\n]", text):
+                raise ValueError(f"the {what} {text!r} must be plain words without commas, brackets or colons.")
+
+
+@dataclass(frozen=True)
+class CharacterFolder:
+    """Where one character's things lie."""
+
+    path: Path
+
+    @property
+    def photos(self) -> Path:
+        """The originals, with their captions beside them."""
+        return self.path / "photos"
+
+    @property
+    def cache(self) -> Path:
+        """What can be computed again; deletable at any time."""
+        return self.path / "cache"
+
+    @property
+    def runs(self) -> Path:
+        """One folder a training run."""
+        return self.path / "runs"
+
+    @property
+    def file(self) -> Path:
+        """``character.yaml``."""
+        return self.path / "character.yaml"
+
+
+def data_root(chosen: str | Path | None = None) -> Path:
+    """The data folder: the one given, else ``SAMEFACE_DATA``, else the system's place for such files."""
+    if chosen:
+        return Path(chosen).expanduser().absolute()
+    if os.environ.get("SAMEFACE_DATA"):
+        return Path(os.environ["SAMEFACE_DATA"]).expanduser().absolute()
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "sameface"
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "sameface"
+
+
+def folder_of(root: Path, name: str) -> CharacterFolder:
+    """The folder of the character called `name`, whether it exists or not."""
+    return CharacterFolder(root / "characters" / slug(name))
+
+
+def declare_consent(kind: str) -> Consent:
+    """A declaration made today.
+
+    Raises:
+        UserError: `kind` is none of the three.
+    """
+    if kind not in get_args(ConsentKind):
+        raise UserError(f"--consent {kind!r}: say one of {', '.join(get_args(ConsentKind))}.")
+    return Consent(cast(ConsentKind, kind), date.today().isoformat())
+
+
+def create(root: Path, character: Character) -> CharacterFolder:
+    """Make the character's folder and write its file.
+
+    Raises:
+        UserError: a character of that name exists with other facts, or the folder cannot be written.
+    """
+    folder = folder_of(root, character.name)
+    if folder.file.exists():
+        there = load(folder)
+        if (there.trigger, there.class_word) != (character.trigger, character.class_word):
+            raise UserError(
+                f"{folder.file}: {there.name!r} exists with the trigger {there.trigger!r} and the class "
+                f"{there.class_word!r}; choose another --name, or use these words."
+            )
+        return folder
+    with explained(folder.path):
+        for path in (folder.photos, folder.cache, folder.runs):
+            path.mkdir(parents=True, exist_ok=True)
+    text = yaml.safe_dump(settings.to_dict(character), sort_keys=False, allow_unicode=True)
+    write_text(folder.file, text)
+    return folder
+
+
+def load(folder: CharacterFolder) -> Character:
+    """Read ``character.yaml``.
+
+    Raises:
+        UserError: there is none, or it cannot be read.
+    """
+    if not folder.file.exists():
+        raise UserError(f"There is no character in {folder.path}; make it with: sameface new NAME --photos FOLDER ...")
+    return settings.from_dict(Character, read_yaml(folder.file), str(folder.file))
+
+
+def read_yaml(path: Path) -> Any:
+    """Plain values from a YAML file.
+
+    Raises:
+        UserError: it cannot be read or is not YAML.
+    """
+    with explained(path, "read"):
+        try:
+            return yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from error

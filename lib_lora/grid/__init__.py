@@ -1,0 +1,1 @@
+"""What is painted to test a LoRA, and who paints it."""

@@ -1,0 +1,127 @@
+"""Painting with diffusers, as A1111 paints: its initial noise, its sigmas, its guidance, its rounding."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from itertools import groupby
+from typing import Any
+
+import torch
+from diffusers import (
+    DDIMScheduler,
+    DPMSolverMultistepScheduler,
+    EulerAncestralDiscreteScheduler,
+    EulerDiscreteScheduler,
+)
+from PIL import Image
+
+from lib_lora.errors import UserError
+from lib_lora.grid.cells import Cell
+from lib_lora.lora.apply import merged
+from lib_lora.lora.file import read
+from lib_lora.models.family import ModelInfo
+from lib_lora.models.load import load_text_encoders, load_unet, load_vae
+from lib_lora.models.text import Conditioning, TextStack, join, size_ids
+from lib_lora.models.vae import decode, vae_dtype
+
+SAMPLERS: dict[str, tuple[type, dict[str, Any]]] = {
+    "Euler": (EulerDiscreteScheduler, {"timestep_spacing": "linspace"}),
+    "Euler a": (EulerAncestralDiscreteScheduler, {"timestep_spacing": "linspace"}),
+    "DPM++ 2M": (DPMSolverMultistepScheduler, {}),
+    "DPM++ 2M Karras": (DPMSolverMultistepScheduler, {"use_karras_sigmas": True}),
+    "DDIM": (DDIMScheduler, {"clip_sample": False, "set_alpha_to_one": False, "steps_offset": 1}),
+}
+_ZERO_SNR_SAMPLERS = ("Euler", "Euler a", "DDIM")
+
+
+def make_scheduler(name: str, info: ModelInfo) -> Any:
+    """diffusers' scheduler for one of A1111's sampler names.
+
+    Raises:
+        UserError: an unknown sampler, or one that cannot paint with a zero-terminal-SNR model.
+    """
+    if name not in SAMPLERS:
+        raise UserError(f"There is no sampler {name!r}; there are {', '.join(SAMPLERS)}.")
+    kind, options = SAMPLERS[name]
+    if info.zero_terminal_snr:
+        if name not in _ZERO_SNR_SAMPLERS:
+            raise UserError(f"{info.path.name} has a zero-terminal-SNR schedule; paint it with the sampler 'Euler'.")
+        options = {**options, "rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
+    return kind(
+        num_train_timesteps=1000,
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        prediction_type="v_prediction" if info.prediction == "v" else "epsilon",
+        **options,
+    )
+
+
+class DiffusersPainter:
+    """Paints with the base checkpoint and a LoRA file merged into it, as a webui does.
+
+    Args:
+        info: the base model.
+        device, dtype: where and in what the UNet and the text encoders run.
+        clip_skip: as in training.
+    """
+
+    def __init__(self, info: ModelInfo, device: torch.device, dtype: torch.dtype, clip_skip: int = 1) -> None:
+        self.info = info
+        self.device = device
+        self.dtype = dtype
+        self.clip_skip = clip_skip
+        self.text = TextStack(info.family, load_text_encoders(info, dtype, device))
+        self.unet = load_unet(info, dtype, device)
+        self.vae = load_vae(info, vae_dtype(info.family, device, dtype), device)
+
+    @torch.no_grad()
+    def paint(self, cells: Sequence[Cell], progress: Callable[[int], None] | None = None) -> list[Image.Image]:
+        """Paint `cells`; those that follow each other with the same LoRA and weight share one merge."""
+        parts = {"unet": self.unet, **self.text.parts()}
+        pictures: list[Image.Image] = []
+        for (lora, weight), group in groupby(cells, key=lambda cell: (cell.lora, cell.weight)):
+            applied = merged(parts, self.info.family, read(lora), weight) if lora else nullcontext()
+            with applied:
+                for cell in group:
+                    pictures.extend(decode(self.vae, self._latents(cell)))
+                    if progress:
+                        progress(len(pictures))
+        return pictures
+
+    def _latents(self, cell: Cell) -> torch.Tensor:
+        """Denoised latents [1, 4, h, w] of one cell, float32."""
+        scheduler = make_scheduler(cell.sampler, self.info)
+        scheduler.set_timesteps(cell.steps, device=self.device)
+        generator = torch.Generator().manual_seed(cell.seed)  # on the CPU: the same picture on every device
+        noise = torch.randn((1, 4, cell.height // 8, cell.width // 8), generator=generator)
+        latents = noise.to(self.device) * scheduler.init_noise_sigma
+        words = self._words(cell)
+        extra = self._size_kwargs(cell, words)
+        # only the samplers that add noise on the way have this argument
+        options = {} if cell.sampler.startswith("DPM++") or cell.sampler == "Euler" else {"generator": generator}
+        for time in scheduler.timesteps:
+            scaled = scheduler.scale_model_input(latents, time).to(self.dtype)
+            both = torch.cat([scaled] * words.context.shape[0])
+            predicted = self.unet(both, time, encoder_hidden_states=words.context, **extra).sample.float()
+            if words.context.shape[0] == 2:
+                without, with_ = predicted.chunk(2)
+                predicted = without + cell.cfg * (with_ - without)
+            latents = scheduler.step(predicted, time, latents, **options).prev_sample
+        return latents
+
+    def _words(self, cell: Cell) -> Conditioning:
+        """The negative and the positive prompt as one batch of two; the positive alone at cfg 1."""
+        positive = self.text.encode([cell.prompt], self.clip_skip)
+        if cell.cfg == 1:
+            return positive
+        negative = self.text.encode([cell.negative], self.clip_skip)
+        return join([negative, positive], self.text.encode([""], self.clip_skip))
+
+    def _size_kwargs(self, cell: Cell, words: Conditioning) -> dict[str, Any]:
+        if words.pooled is None:
+            return {}
+        size = (cell.width, cell.height)
+        ids = torch.tensor([size_ids(size, (0, 0), size)] * len(words.pooled), device=self.device)
+        return {"added_cond_kwargs": {"text_embeds": words.pooled, "time_ids": ids}}

@@ -1,0 +1,1 @@
+"""What runs: the main job from photos to a LoRA, and the events it says."""

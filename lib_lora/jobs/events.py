@@ -1,0 +1,66 @@
+"""The events of a run: one JSON object a line, ``{"t": unix time, "kind": "step", ...}``, only ever appended.
+
+Progress bars, charts and tests read this file; nothing else is said by a running job.
+Imports nothing heavy, so that any screen can read it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from lib_lora.files import explained
+
+FILE_NAME = "events.jsonl"
+
+
+class EventLog:
+    """Appends events to a file. Each is one write of one whole line, flushed at once."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with explained(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._mend()
+
+    def _mend(self) -> None:
+        """End a line that a killed writer left half written, so that the next event stands on its own line."""
+        if self.path.exists() and self.path.stat().st_size:
+            with open(self.path, "rb+") as stream:
+                stream.seek(-1, 2)
+                if stream.read(1) != b"\n":
+                    stream.write(b"\n")
+
+    def __call__(self, kind: str, **fields: Any) -> None:
+        """Append one event. Numbers that are not finite become null."""
+        line = json.dumps({"t": round(time.time(), 3), "kind": kind, **_finite(fields)}, ensure_ascii=False)
+        with explained(self.path), open(self.path, "a", encoding="utf-8", newline="\n") as stream:
+            stream.write(line + "\n")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def read_events(path: Path) -> Iterator[dict[str, Any]]:
+    """The events so far, in order. A line that is being written, or was cut off by a kill, is passed over."""
+    if not path.exists():
+        return
+    with explained(path, "read"), open(path, encoding="utf-8", errors="replace") as stream:
+        for line in stream:
+            try:
+                event = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(event, dict) and "kind" in event:
+                yield event

@@ -1,0 +1,27 @@
+"""The SHA-256 of big files, remembered by path, size and time of change, so that it is computed once."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from lib_lora.files import explained, sha256, write_json
+
+
+def remembered_sha256(path: Path, memory: Path) -> str:
+    """SHA-256 of `path`; looked up in, and added to, the JSON file `memory`."""
+    with explained(path, "read"):
+        stat = path.stat()
+    key = f"{path.absolute()}|{stat.st_size}|{stat.st_mtime_ns}"
+    try:
+        known = json.loads(memory.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        known = {}
+    if not isinstance(known, dict):
+        known = {}
+    found = known.get(key)
+    if isinstance(found, str) and len(found) == 64:
+        return found
+    known[key] = sha256(path)
+    write_json(memory, known)
+    return str(known[key])

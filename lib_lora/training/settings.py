@@ -1,0 +1,132 @@
+"""Every setting of a training run, in one dataclass: the command line, the run file and the presets use it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from lib_lora.lora.settings import LoraSettings
+from lib_lora.training.objective import ObjectiveSettings
+
+Precision = Literal["auto", "fp32", "fp16", "bf16"]
+OptimizerName = Literal["adamw", "adamw8bit", "adafactor", "prodigy", "lion"]
+LrSchedule = Literal["constant", "linear", "cosine"]
+FILE_VERSION = 1
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """What a run does.
+
+    Attributes:
+        preset: the preset these settings began as.
+        steps: optimizer steps; 0 = from the number of photos and `passes`.
+        passes: how often each photo is seen, where `steps` is 0.
+        batch_size: photos a forward pass, on each device.
+        accumulation: forward passes an optimizer step.
+        resolution: side in pixels of the square whose area all buckets have; 0 = the base model's own.
+        bucket_step: sides of buckets are multiples of this, in pixels.
+        upscale: enlarge photos that are smaller than their bucket (else they get a smaller bucket).
+        seed: of all randomness.
+        precision: of the frozen base and the arithmetic; the adapters are always float32.
+            auto = bf16 where the device computes it natively, else fp16 on a GPU and fp32 on a CPU.
+        optimizer: see `lib_lora.training.optimizers`.
+        unet_lr, te_lr: learning rates.
+        weight_decay: decoupled weight decay of the optimizer.
+        max_grad_norm: gradients are clipped to this norm; 0 = not clipped.
+        lr_schedule: after the warm-up.
+        warmup: share of the steps in which the learning rate rises from zero, 0..1.
+        gradient_checkpointing: recompute instead of keeping activations: a third slower, far less memory.
+        ema: decay of the running average of the adapter that is saved in its place; 0 = none.
+        save_every: steps between checkpoints; 0 = a tenth of the run.
+        keep_states: how many full states (for resuming) are kept; at least 1.
+        clip_skip: SD1 only; 1 = the last layer.
+        caption_dropout: share of samples that are trained with an empty caption, 0..1.
+        tag_dropout: share of comma-separated phrases left out of a caption, 0..1.
+        shuffle_tags: shuffle the phrases of a caption, after the first `keep_tokens`.
+        keep_tokens: phrases at the start that are neither moved nor left out.
+        class_photos: folder of pictures of the class (without the character) for prior preservation, or none.
+        class_caption: their caption where they have none of their own.
+        face_weight: how much more the loss counts inside regions of faces; 1 = the same.
+        lora: the adapter.
+        objective: the loss.
+        version: of the file's layout.
+    """
+
+    preset: str = ""
+    steps: int = 0
+    passes: int = 100
+    batch_size: int = 1
+    accumulation: int = 1
+    resolution: int = 0
+    bucket_step: int = 64
+    upscale: bool = True
+    seed: int = 42
+    precision: Precision = "auto"
+    optimizer: OptimizerName = "adamw"
+    unet_lr: float = 1e-4
+    te_lr: float = 5e-5
+    weight_decay: float = 0.01
+    max_grad_norm: float = 1.0
+    lr_schedule: LrSchedule = "cosine"
+    warmup: float = 0.05
+    gradient_checkpointing: bool = False
+    ema: float = 0.0
+    save_every: int = 0
+    keep_states: int = 2
+    clip_skip: int = 1
+    caption_dropout: float = 0.0
+    tag_dropout: float = 0.0
+    shuffle_tags: bool = False
+    keep_tokens: int = 1
+    class_photos: str | None = None
+    class_caption: str = ""
+    face_weight: float = 1.0
+    lora: LoraSettings = field(default_factory=LoraSettings)
+    objective: ObjectiveSettings = field(default_factory=ObjectiveSettings)
+    version: int = FILE_VERSION
+
+    def __post_init__(self) -> None:
+        at_least = {
+            "steps": 0,
+            "passes": 1,
+            "batch_size": 1,
+            "accumulation": 1,
+            "resolution": 0,
+            "save_every": 0,
+            "keep_states": 1,
+            "clip_skip": 1,
+            "keep_tokens": 0,
+            "max_grad_norm": 0,
+            "weight_decay": 0,
+            "face_weight": 1,
+        }
+        for name, least in at_least.items():
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least {least}.")
+        for name in ("warmup", "ema", "caption_dropout", "tag_dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 0 and below 1.")
+        for name in ("unet_lr", "te_lr"):
+            if not 0 <= getattr(self, name) <= 10:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be between 0 and 10.")
+        if self.bucket_step < 8 or self.bucket_step % 8:
+            raise ValueError(f"bucket_step is {self.bucket_step}; it must be a multiple of 8.")
+        if self.resolution % 8:
+            raise ValueError(f"resolution is {self.resolution}; it must be a multiple of 8.")
+
+    def total_steps(self, photos: int, processes: int = 1) -> int:
+        """Optimizer steps of a run on `photos` photos."""
+        if self.steps:
+            return self.steps
+        seen = self.passes * photos
+        return max(1, round(seen / (self.batch_size * self.accumulation * processes)))
+
+    def checkpoint_interval(self, total: int) -> int:
+        """Steps between checkpoints in a run of `total` steps."""
+        return self.save_every or max(1, round(total / 10))
+
+    @property
+    def trains_text(self) -> bool:
+        """Whether the text encoders get adapters."""
+        return self.lora.te and self.te_lr > 0

@@ -1,0 +1,147 @@
+"""The loaded modules against independent readings of the same file."""
+
+import copy
+
+import pytest
+import toys
+import torch
+from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint, convert_ldm_vae_checkpoint
+from safetensors.torch import save_file
+from torch.nn import functional as F
+
+from lib_lora.errors import UserError
+from lib_lora.models.family import identify
+from lib_lora.models.load import load_text_encoders, load_unet, load_vae
+
+CPU = torch.device("cpu")
+
+
+def _as_stored(kind):
+    return {key: tensor.half().float() for key, tensor in toys.toy_tensors(kind).items() if tensor.is_floating_point()}
+
+
+@pytest.mark.parametrize("kind", ["sd1", "sd2v", "sdxl"])
+def test_unet_agrees_with_diffusers_own_conversion(toy, kind):
+    unet = load_unet(identify(toy(kind)), torch.float32, CPU)
+    theirs = convert_ldm_unet_checkpoint(_as_stored(kind), dict(unet.config))
+    ours = unet.state_dict()
+    assert set(ours) == set(theirs)
+    assert all(torch.equal(ours[key], theirs[key]) for key in ours)
+
+
+@pytest.mark.parametrize("kind", ["sd1", "sd2v", "sdxl"])
+def test_vae_agrees_with_diffusers_own_conversion(toy, kind):
+    vae = load_vae(identify(toy(kind)), torch.float32, CPU)
+    theirs = convert_ldm_vae_checkpoint(_as_stored(kind), dict(vae.config))
+    ours = vae.state_dict()
+    assert set(ours) == set(theirs)
+    assert all(torch.equal(ours[key], theirs[key].reshape(ours[key].shape)) for key in ours)
+
+
+@pytest.mark.parametrize(("kind", "heads"), [("sd1", {8}), ("sd2v", {1, 2}), ("sdxl", {1, 2})])
+def test_heads_follow_the_family_rule(toy, kind, heads):
+    unet = load_unet(identify(toy(kind)), torch.float32, CPU)
+    found = {module.heads for module in unet.modules() if hasattr(module, "to_q")}
+    assert found == heads
+
+
+def _open_clip_states(tensors, root, ids, act):
+    """OpenCLIP's text tower in plain torch: the states after each block, and the final norm."""
+    width = tensors[f"{root}token_embedding.weight"].shape[1]
+    states = tensors[f"{root}token_embedding.weight"][ids] + tensors[f"{root}positional_embedding"]
+    mask = torch.full((77, 77), float("-inf")).triu(1)
+    collected, n = [], 0
+    norm = lambda x, name: F.layer_norm(x, (width,), tensors[f"{name}.weight"], tensors[f"{name}.bias"])  # noqa: E731
+    while f"{root}transformer.resblocks.{n}.ln_1.weight" in tensors:
+        block = f"{root}transformer.resblocks.{n}"
+        x = norm(states, f"{block}.ln_1")
+        qkv = F.linear(x, tensors[f"{block}.attn.in_proj_weight"], tensors[f"{block}.attn.in_proj_bias"])
+        heads = width // 64
+        q, k, v = (part.unflatten(-1, (heads, 64)).transpose(1, 2) for part in qkv.chunk(3, dim=-1))
+        mixed = torch.softmax(q @ k.transpose(-1, -2) / 8 + mask, dim=-1) @ v
+        mixed = mixed.transpose(1, 2).flatten(2)
+        states = states + F.linear(
+            mixed, tensors[f"{block}.attn.out_proj.weight"], tensors[f"{block}.attn.out_proj.bias"]
+        )
+        x = norm(states, f"{block}.ln_2")
+        x = act(F.linear(x, tensors[f"{block}.mlp.c_fc.weight"], tensors[f"{block}.mlp.c_fc.bias"]))
+        states = states + F.linear(x, tensors[f"{block}.mlp.c_proj.weight"], tensors[f"{block}.mlp.c_proj.bias"])
+        collected.append(states)
+        n += 1
+    return collected, lambda x: norm(x, f"{root}ln_final")
+
+
+def test_sd2_text_is_the_last_but_one_layer(toy):
+    tensors = _as_stored("sd2v")
+    (encoder,) = load_text_encoders(identify(toy("sd2v")), torch.float32, CPU)
+    ids = torch.tensor([[49406, 320, 1125, 49407, *[0] * 73]])
+    states, final = _open_clip_states(tensors, "cond_stage_model.model.", ids, F.gelu)
+    ours = encoder(input_ids=ids).last_hidden_state
+    assert len(encoder.text_model.encoder.layers) == 23
+    assert torch.allclose(ours, final(states[-2]), atol=1e-4)
+
+
+def test_sdxl_second_encoder_states_and_projection(toy):
+    tensors = _as_stored("sdxl")
+    _, encoder = load_text_encoders(identify(toy("sdxl")), torch.float32, CPU)
+    ids = torch.tensor([[49406, 320, 1125, 49407, *[0] * 73]])
+    root = "conditioner.embedders.1.model."
+    states, final = _open_clip_states(tensors, root, ids, F.gelu)
+    out = encoder(input_ids=ids, output_hidden_states=True)
+    assert torch.allclose(out.hidden_states[-2], states[-2], atol=1e-4)
+    pooled = final(states[-1])[:, 3] @ tensors[f"{root}text_projection"]
+    assert torch.allclose(encoder.text_projection(out.last_hidden_state[:, 3]), pooled, atol=1e-4)
+
+
+def test_clip_text_matches_its_stored_tensors(toy):
+    tensors = _as_stored("sd1")
+    (encoder,) = load_text_encoders(identify(toy("sd1")), torch.float32, CPU)
+    root = "cond_stage_model.transformer."
+    for key, tensor in encoder.state_dict().items():
+        if not key.endswith("position_ids"):
+            assert torch.equal(tensor, tensors[root + key])
+    ids = torch.tensor([[49406, 320, 49407] + [49407] * 74])
+    assert torch.isfinite(encoder(input_ids=ids).last_hidden_state).all()
+
+
+def test_merges_without_text_model_in_their_names(toy, tmp_path):
+    tensors = {
+        key.replace("cond_stage_model.transformer.text_model.", "cond_stage_model.transformer."): tensor
+        for key, tensor in toys.toy_tensors("sd1").items()
+    }
+    save_file(tensors, str(tmp_path / "m.safetensors"))
+    (odd,) = load_text_encoders(identify(tmp_path / "m.safetensors"), torch.float16, CPU)
+    (usual,) = load_text_encoders(identify(toy("sd1")), torch.float16, CPU)
+    assert all(torch.equal(a, b) for a, b in zip(odd.state_dict().values(), usual.state_dict().values()))
+
+
+def test_dtype_and_ckpt(toy, tmp_path):
+    info = identify(toy("sd1"))
+    assert {p.dtype for p in load_unet(info, torch.bfloat16, CPU).parameters()} == {torch.bfloat16}
+    assert not any(p.requires_grad for p in load_unet(info, torch.float32, CPU).parameters())
+    torch.save({"state_dict": {k: v.half() for k, v in toys.toy_tensors("sd1").items()}}, tmp_path / "m.ckpt")
+    ours = load_unet(identify(tmp_path / "m.ckpt"), torch.float32, CPU).state_dict()
+    assert all(torch.equal(a, b) for a, b in zip(ours.values(), load_unet(info, torch.float32, CPU).state_dict().values()))
+
+
+def test_sdxl_vae_is_never_half(toy):
+    vae = load_vae(identify(toy("sdxl")), torch.float16, CPU)
+    assert {p.dtype for p in vae.parameters()} == {torch.float32}
+    assert vae.config.scaling_factor == 0.13025
+
+
+def test_damaged_models_are_refused(tmp_path):
+    tensors = toys.toy_tensors("sd1")
+    path = tmp_path / "m.safetensors"
+    cut = copy.copy(tensors)
+    del cut["model.diffusion_model.middle_block.0.in_layers.2.weight"]
+    save_file(cut, str(path))
+    with pytest.raises(UserError, match=r"incomplete: it lacks .*middle_block\.0\.in_layers\.2\.weight"):
+        load_unet(identify(path), torch.float32, CPU)
+    save_file({**tensors, "model.diffusion_model.time_embed.0.weight": torch.zeros(3, 3)}, str(path))
+    with pytest.raises(UserError, match="shape"):
+        load_unet(identify(path), torch.float32, CPU)
+    pruned = {k: v for k, v in toys.toy_tensors("sdxl").items() if ".middle_block.1.transformer_blocks.9" not in k}
+    save_file(pruned, str(path))
+    with pytest.raises(UserError, match="missing blocks"):
+        load_unet(identify(path), torch.float32, CPU)

@@ -1,0 +1,65 @@
+"""Pictures to latents and back, and the noise schedule."""
+
+import numpy as np
+import pytest
+import torch
+from diffusers import DDPMScheduler
+from PIL import Image
+
+from lib_lora.errors import UserError
+from lib_lora.models.family import identify
+from lib_lora.models.load import load_vae
+from lib_lora.models.schedule import noise_schedule
+from lib_lora.models.vae import decode, encode, to_image, to_tensor, vae_dtype
+
+CPU = torch.device("cpu")
+
+
+def test_schedule_is_diffusers_scaled_linear():
+    theirs = DDPMScheduler(1000, 0.00085, 0.012, "scaled_linear").alphas_cumprod
+    assert torch.allclose(noise_schedule(), theirs, rtol=1e-5)
+
+
+def test_zero_terminal_snr():
+    plain, zero = noise_schedule(), noise_schedule(True)
+    assert zero[-1] == 0
+    assert torch.isclose(zero[0], plain[0])
+    assert (zero.diff() < 0).all()
+    theirs = DDPMScheduler(1000, 0.00085, 0.012, "scaled_linear", rescale_betas_zero_snr=True).alphas_cumprod
+    assert torch.allclose(zero, theirs, atol=1e-5)
+
+
+def test_pictures_survive_the_tensor_form():
+    levels = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    image = Image.fromarray(np.stack([levels, levels.T, 255 - levels], axis=-1))
+    tensor = to_tensor(image)
+    assert tensor.shape == (1, 3, 16, 16)
+    assert (tensor.min(), tensor.max()) == (-1, 1)
+    assert np.array_equal(np.asarray(to_image(tensor[0])), np.asarray(image))
+
+
+@pytest.mark.parametrize(("kind", "scale"), [("sd1", 0.18215), ("sdxl", 0.13025)])
+def test_encode_gives_scaled_moments(toy, kind, scale):
+    vae = load_vae(identify(toy(kind)), torch.float32, CPU)
+    pixels = torch.rand(2, 3, 32, 48) * 2 - 1
+    mean, std = encode(vae, pixels)
+    raw = vae.encode(pixels).latent_dist
+    assert mean.shape == std.shape == (2, 4, 4, 6)
+    assert torch.allclose(mean, raw.mean * scale, atol=1e-6)
+    assert torch.allclose(std, raw.std * scale, atol=1e-6)
+    pictures = decode(vae, mean)
+    assert [picture.size for picture in pictures] == [(48, 32)] * 2
+
+
+def test_a_broken_vae_is_named(toy):
+    vae = load_vae(identify(toy("sd1")), torch.float32, CPU)
+    vae.encoder.conv_in.bias.data.fill_(float("nan"))
+    with pytest.raises(UserError, match="VAE"):
+        encode(vae, torch.zeros(1, 3, 16, 16))
+
+
+def test_vae_dtype():
+    cuda = torch.device("cuda")
+    assert vae_dtype("sdxl", cuda, torch.float16) == torch.float32
+    assert vae_dtype("sd1", cuda, torch.float16) == torch.float16
+    assert vae_dtype("sd1", CPU, torch.bfloat16) == torch.float32
