@@ -21,8 +21,8 @@ def to_tensor(image: Image.Image) -> torch.Tensor:
 
 
 def to_image(tensor: torch.Tensor) -> Image.Image:
-    """[3, H, W] in -1..1 (clamped) as an RGB picture."""
-    levels = ((tensor.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+    """[3, H, W] in -1..1 (clamped) as an RGB picture; levels are cut off, not rounded, as A1111 does."""
+    levels = (((tensor.float() + 1) / 2).clamp(0, 1) * 255).to(torch.uint8)
     return Image.fromarray(levels.permute(1, 2, 0).cpu().numpy())
 
 

@@ -36,8 +36,3 @@ def cached(
         with atomic_file(path) as stream:
             stream.write(serialise(tensors))
         return tensors
-
-
-def is_cached(folder: Path, key_parts: tuple[object, ...]) -> bool:
-    """Whether there is a file under this key (it may still turn out damaged)."""
-    return (folder / f"{digest_of(LAYOUT, *key_parts)}.safetensors").exists()

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from lib_lora.lora.settings import LoraSettings
+from lib_lora.training.lr import Schedule
 from lib_lora.training.objective import ObjectiveSettings
+from lib_lora.training.optimizers import OptimizerName
 
 Precision = Literal["auto", "fp32", "fp16", "bf16"]
-OptimizerName = Literal["adamw", "adamw8bit", "adafactor", "prodigy", "lion"]
-LrSchedule = Literal["constant", "linear", "cosine"]
 FILE_VERSION = 1
 
 
@@ -68,7 +68,7 @@ class TrainSettings:
     te_lr: float = 5e-5
     weight_decay: float = 0.01
     max_grad_norm: float = 1.0
-    lr_schedule: LrSchedule = "cosine"
+    lr_schedule: Schedule = "cosine"
     warmup: float = 0.05
     gradient_checkpointing: bool = False
     ema: float = 0.0
@@ -107,9 +107,10 @@ class TrainSettings:
         for name in ("warmup", "ema", "caption_dropout", "tag_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 0 and below 1.")
-        for name in ("unet_lr", "te_lr"):
-            if not 0 <= getattr(self, name) <= 10:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be between 0 and 10.")
+        if not 0 < self.unet_lr <= 10:
+            raise ValueError(f"unet_lr is {self.unet_lr}; it must be above 0 and at most 10.")
+        if not 0 <= self.te_lr <= 10:
+            raise ValueError(f"te_lr is {self.te_lr}; it must be between 0 (not trained) and 10.")
         if self.bucket_step < 8 or self.bucket_step % 8:
             raise ValueError(f"bucket_step is {self.bucket_step}; it must be a multiple of 8.")
         if self.resolution % 8:

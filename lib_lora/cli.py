@@ -1,0 +1,232 @@
+"""The command line: each command is a few lines that call a job."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lib_lora.character.store import data_root
+from lib_lora.errors import StoppedByUser, UserError
+
+STOPPED = 3  # exit status of a run that was stopped and can be resumed
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status: 0 done, 1 an error was said, 2 wrong arguments, 3 stopped."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(encoding="utf-8", errors="replace")  # Windows' console may be cp1252
+    options = _parser().parse_args(arguments)
+    run: Callable[[argparse.Namespace], int] = options.run_command
+    try:
+        return run(options)
+    except UserError as error:
+        print(f"sameface: {error}", file=sys.stderr)
+        return 1
+    except StoppedByUser as stop:
+        print(stop, file=sys.stderr)
+        return STOPPED
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return STOPPED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="sameface", description="Train a LoRA of one character and measure its face.")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    def command(name: str, run: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.add_argument("--data", metavar="DIR", help="the data folder (default: SAMEFACE_DATA, or the user's)")
+        sub.set_defaults(run_command=run)
+        return sub
+
+    whole = command("run", _run, "The main job: photos and a checkpoint in, a LoRA, a test grid and a likeness out.")
+    whole.add_argument("photos", type=Path, metavar="PHOTOS", help="folder of photos")
+    whole.add_argument("--name", required=True)
+    _who(whole)
+    _training(whole)
+    _painting(whole)
+
+    new = command("new", _new, "Make a character from a folder of photos.")
+    new.add_argument("name", metavar="NAME")
+    new.add_argument("--photos", type=Path, required=True, metavar="DIR")
+    _who(new)
+
+    train = command("train", _train, "Train a character that was made with 'new'.")
+    train.add_argument("name", metavar="NAME")
+    _training(train)
+
+    grid = command("grid", _grid, "Paint the test grid of a trained run, with and without the LoRA, and score it.")
+    grid.add_argument("name", metavar="NAME")
+    grid.add_argument("--run", metavar="ID", help="which run (default: the newest)")
+    grid.add_argument("--step", type=int, help="which checkpoint (default: the last)")
+    grid.add_argument("--weight", type=float, default=1.0, help="of the LoRA (default: 1)")
+    _painting(grid)
+
+    score = command("score", _score, "Score pictures against a character's photos.")
+    score.add_argument("name", metavar="NAME")
+    score.add_argument("images", type=Path, nargs="+", metavar="IMAGES", help="pictures, or folders of them")
+    score.add_argument("--json", action="store_true", help="machine-readable")
+
+    info = command("info", _info, "Say what a LoRA file holds.")
+    info.add_argument("file", type=Path, metavar="LORA.safetensors")
+    info.add_argument("--json", action="store_true", help="machine-readable")
+
+    resume = command("resume", _resume, "Go on with a run that was stopped or killed.")
+    resume.add_argument("folder", type=Path, metavar="RUN_FOLDER")
+
+    demo = command("try", _try, "The main job on the bundled photos and a toy base model, to see that all works.")
+    demo.add_argument("--steps", type=int, default=60)
+    return parser
+
+
+def _who(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--trigger", required=True, help="the invented word for this character, e.g. mrxa")
+    parser.add_argument("--class", dest="class_word", required=True, help="what it is, e.g. woman")
+    parser.add_argument("--consent", required=True, help="fictional, myself, or consented (an adult, documented)")
+
+
+def _training(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--base", type=Path, required=True, metavar="CHECKPOINT", help="the .safetensors or .ckpt file")
+    parser.add_argument("--preset", metavar="NAME", help="sd15-face, sd2-face or sdxl-face (default: by the base)")
+    parser.add_argument("--steps", type=int, help="optimizer steps (default: 100 views of each photo)")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="where the finished LoRA goes")
+    parser.add_argument("--prediction", choices=("epsilon", "v"), help="overrides what the checkpoint says of itself")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="any setting of the preset, e.g. --set lora.rank=16 --set resolution=768",
+    )
+
+
+def _painting(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--grid-steps", type=int, default=20, metavar="N", help="sampling steps (default: 20)")
+
+
+def overrides(options: argparse.Namespace) -> dict[str, Any]:
+    """``--set a.b=c`` and ``--steps`` as nested settings.
+
+    Raises:
+        UserError: an item without "=", or a value that is no YAML.
+    """
+    values: dict[str, Any] = {}
+    for item in options.set:
+        key, equals, text = item.partition("=")
+        if not equals:
+            raise UserError(f"--set {item}: write KEY=VALUE, e.g. --set lora.rank=16")
+        *path, last = key.strip().split(".")
+        table = values
+        for word in path:
+            table = table.setdefault(word, {})
+            if not isinstance(table, dict):
+                raise UserError(f"--set {item}: {word} is no table of settings.")
+        try:
+            table[last] = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise UserError(f"--set {item}: the value cannot be read.") from error
+    if options.steps is not None:
+        values["steps"] = options.steps
+    return values
+
+
+def _run(options: argparse.Namespace) -> int:
+    from lib_lora.jobs.main_job import run_main_job
+
+    run_main_job(
+        data_root(options.data),
+        photos=options.photos,
+        name=options.name,
+        trigger=options.trigger,
+        class_word=options.class_word,
+        consent=options.consent,
+        base=options.base,
+        preset=options.preset,
+        overrides=overrides(options),
+        prediction=options.prediction,
+        out=options.out or Path.cwd(),
+        grid_steps=options.grid_steps,
+    )
+    return 0
+
+
+def _new(options: argparse.Namespace) -> int:
+    from lib_lora.jobs.prepare import new_character
+
+    folder, imported = new_character(
+        data_root(options.data), options.name, options.trigger, options.class_word, options.consent, options.photos
+    )
+    for sentence in imported.skipped:
+        print(f"Left out: {sentence}")
+    print(f"{folder.path}: {len(imported.added)} photos added, {imported.known} were there.")
+    return 0
+
+
+def _train(options: argparse.Namespace) -> int:
+    from lib_lora.jobs.main_job import finish_run
+    from lib_lora.jobs.prepare import start_run
+
+    run = start_run(
+        data_root(options.data),
+        options.name,
+        options.base,
+        options.preset,
+        overrides(options),
+        options.prediction,
+        out=options.out,
+    )
+    finish_run(run)
+    return 0
+
+
+def _resume(options: argparse.Namespace) -> int:
+    from lib_lora.jobs.main_job import finish_run
+    from lib_lora.training.run import load_run
+
+    finish_run(load_run(options.folder))
+    return 0
+
+
+def _grid(options: argparse.Namespace) -> int:
+    from lib_lora.jobs.finish import find_run, paint_and_score
+    from lib_lora.jobs.main_job import sink
+
+    run, step = find_run(data_root(options.data), options.name, options.run, options.step)
+    print(paint_and_score(run, step, options.weight, options.grid_steps, sink(run)).text)
+    return 0
+
+
+def _score(options: argparse.Namespace) -> int:
+    from lib_lora.jobs.scoring import score_pictures
+
+    result = score_pictures(data_root(options.data), options.name, options.images)
+    print(json.dumps(result.values, indent=2, ensure_ascii=False) if options.json else result.text)
+    return 0
+
+
+def _info(options: argparse.Namespace) -> int:
+    from lib_lora.lora.file import describe
+
+    facts = describe(options.file)
+    if options.json:
+        print(json.dumps(facts, indent=2, ensure_ascii=False))
+    else:
+        width = max(len(key) for key in facts)
+        for key, value in facts.items():
+            print(f"{key.ljust(width)}  {value}")
+    return 0
+
+
+def _try(options: argparse.Namespace) -> int:
+    from lib_lora.jobs.demo import try_it
+
+    try_it(data_root(options.data) if options.data else None, options.steps)
+    return 0

@@ -1,0 +1,135 @@
+"""From what the user gives to a run that can be trained: the character's folder, captions, settings, hashes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lib_lora.character import captions
+from lib_lora.character.photos import Imported, import_photos, list_photos, open_photo
+from lib_lora.character.store import Character, CharacterFolder, create, declare_consent, folder_of, load
+from lib_lora.errors import UserError
+from lib_lora.files import sha256
+from lib_lora.models.family import Prediction, identify
+from lib_lora.models.identity import remembered_sha256
+from lib_lora.training.precision import resolve
+from lib_lora.training.presets import preset
+from lib_lora.training.run import Photo, Run, create_run
+from lib_lora.training.settings import TrainSettings
+
+
+def new_character(
+    root: Path, name: str, trigger: str, class_word: str, consent: str, photos: Path
+) -> tuple[CharacterFolder, Imported]:
+    """Make a character from a folder of photos (or add photos to one that is there) and caption what has no caption.
+
+    Raises:
+        UserError: no photo can be read, or the character exists with other words.
+    """
+    sources = list_photos(photos)
+    if not sources:
+        raise UserError(f"There is no photo in {photos} (JPEG, PNG, WebP, BMP or TIFF).")
+    try:
+        character = Character(name, trigger.strip(), class_word.strip(), declare_consent(consent))
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    folder = create(root, character)
+    imported = import_photos(sources, folder.photos)
+    if not list_photos(folder.photos):
+        raise UserError(f"None of the {len(sources)} files in {photos} can be read: {' '.join(imported.skipped)}")
+    captions.write_missing(list_photos(folder.photos), captions.template(character))
+    return folder, imported
+
+
+def start_run(
+    root: Path,
+    name: str,
+    base: Path,
+    preset_name: str | None = None,
+    overrides: dict[str, Any] | None = None,
+    prediction: Prediction | None = None,
+    out: Path | None = None,
+    grid_steps: int = 0,
+) -> Run:
+    """Make the folder of a new run; nothing is trained yet.
+
+    Args:
+        root: the data folder.
+        name: of the character.
+        base: the checkpoint file.
+        preset_name: None = the family's own.
+        overrides: settings laid over the preset.
+        prediction: overrides what the checkpoint says of itself.
+        out: where the finished LoRA shall go.
+        grid_steps: sampling steps of the test grid at the end; 0 = none.
+
+    Raises:
+        UserError: anything missing or unfit, before time is spent.
+    """
+    folder = folder_of(root, name)
+    character = load(folder)
+    info = identify(base, prediction)
+    train = preset(preset_name, info.family, overrides)
+    train = replace(train, precision=resolve(train.precision, _device()))
+    train.objective.check(info.prediction)
+    base_sha256 = remembered_sha256(base, root / "hashes.json")
+    photos = [*_own_photos(folder, character, train), *_class_photos(character, train)]
+    return create_run(folder, character, info, base_sha256, train, photos, out, grid_steps)
+
+
+def _device() -> torch.device:
+    """Where accelerate will train."""
+    from accelerate import PartialState
+
+    return torch.device(PartialState().device)
+
+
+def _own_photos(folder: CharacterFolder, character: Character, train: TrainSettings) -> list[Photo]:
+    files = list_photos(folder.photos)
+    if not files:
+        raise UserError(f"There is no photo in {folder.photos}; add some with: sameface new ... --photos FOLDER")
+    default = captions.template(character)
+    regions = _face_regions(files) if train.face_weight > 1 else {}
+    return [
+        Photo(
+            file=path.relative_to(folder.path).as_posix(),
+            sha256=sha256(path),
+            caption=captions.read(path) or default,
+            regions=regions.get(path, []),
+        )
+        for path in files
+    ]
+
+
+def _class_photos(character: Character, train: TrainSettings) -> list[Photo]:
+    if not train.class_photos:
+        return []
+    folder = Path(train.class_photos).expanduser().absolute()
+    default = train.class_caption or f"photo of {character.class_word}"
+    files = list_photos(folder)
+    if not files:
+        raise UserError(f"There is no picture of the class in {folder}; add some, or leave class_photos out.")
+    return [
+        Photo(file=str(path), sha256=sha256(path), caption=captions.read(path) or default, prior=True)
+        for path in files
+    ]
+
+
+def _face_regions(files: list[Path]) -> dict[Path, list[list[float]]]:
+    """The boxes of the faces on each photo, as fractions."""
+    from lib_lora.likeness.engine import SFaceEngine
+
+    engine = SFaceEngine()
+    found = {}
+    for path in files:
+        image = open_photo(path)
+        boxes = []
+        for face in engine.faces(image):
+            x, y, width, height = (float(number) for number in face.box)
+            box = (x / image.width, y / image.height, (x + width) / image.width, (y + height) / image.height)
+            boxes.append([min(1.0, max(0.0, number)) for number in box])
+        found[path] = boxes
+    return found

@@ -1,0 +1,230 @@
+"""The training loop, and nothing else: step, report, save, stop.
+
+Reads from top to bottom: `train` opens the session, goes on from the last state if there is one, and
+runs `_Loop.step` until the end. Everything random is a function of seed and step, so a run that was
+killed and resumed ends with the same tensors as one that was not.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from pathlib import Path
+
+import torch
+
+from lib_lora.errors import StoppedByUser, UserError
+from lib_lora.training import state as states
+from lib_lora.training.batches import batch_for_step
+from lib_lora.training.export import write_checkpoint
+from lib_lora.training.lr import lr_factor
+from lib_lora.training.memory import is_out_of_memory, peak_bytes
+from lib_lora.training.randomness import python_random
+from lib_lora.training.run import Run
+from lib_lora.training.session import Emit, Session, class_and_instance_keys, open_session
+from lib_lora.training.stopping import StopRequest
+
+PROBE_TIMESTEPS = (100, 300, 500, 700)
+PROBE_ITEMS = 4
+MAX_SKIPPED = 25  # fp16 steps in a row without a usable gradient: the run is lost
+
+
+def train(run: Run, emit: Emit) -> Path:
+    """Train a run to its end, from its last saved state if it has one.
+
+    Args:
+        run: from `create_run` or `load_run`.
+        emit: called as ``emit(kind, **fields)``; only the main process calls it.
+
+    Returns:
+        The LoRA file of the last step.
+
+    Raises:
+        UserError: something the user can mend; the last good checkpoint is kept.
+        StoppedByUser: Ctrl+C, SIGTERM or the stop file; everything is saved.
+    """
+    at = _Position()
+    try:
+        with StopRequest(run.folder) as stop:
+            session = open_session(run, emit)
+            loop = _Loop(session, emit if session.accelerator.is_main_process else _silent, at)
+            loop.restore()
+            return loop.run(stop)
+    except UserError as error:
+        emit("error", text=str(error), step=at.step)
+        raise
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        text = (
+            f"Out of memory at step {at.step}; what was saved is kept in {run.checkpoints}. "
+            "Use batch_size 1, gradient_checkpointing true or a smaller resolution, and start again."
+        )
+        emit("error", text=text, step=at.step)
+        raise UserError(text) from error
+
+
+class _Position:
+    step = 0
+
+
+def _silent(kind: str, **fields: object) -> None:
+    """For all processes but the main one."""
+
+
+class _Loop:
+    def __init__(self, session: Session, emit: Emit, at: _Position) -> None:
+        self.session, self.emit, self.at = session, emit, at
+        self.train = session.run.file.settings
+        self.own, self.prior = class_and_instance_keys(session.items)
+        self.every = self.train.checkpoint_interval(session.total)
+        self.warmup = round(self.train.warmup * session.total)
+        self.average: float | None = None
+        self.seconds: deque[float] = deque(maxlen=20)
+        self.skipped = 0
+
+    def restore(self) -> None:
+        """Go on from the newest state, if there is one."""
+        session = self.session
+        found = states.newest(session.run.states)
+        if found is None:
+            return
+        session.adapter.load_state(found.adapter)
+        session.optimizer.load_state_dict(found.optimizer)
+        if session.ema and found.ema:
+            session.ema.load_state_dict(found.ema)
+        if session.accelerator.scaler and found.scaler:
+            session.accelerator.scaler.load_state_dict(found.scaler)
+        self.at.step, self.average = found.step, found.loss_average
+        self.emit("state", state="resumed", step=found.step)
+
+    def run(self, stop: StopRequest) -> Path:
+        """All steps that are left; returns the last checkpoint."""
+        session = self.session
+        self.emit("state", state="training", step=self.at.step, total=session.total)
+        self._probe()
+        while self.at.step < session.total:
+            self.step()
+            last = self.at.step == session.total
+            stopping = not last and self._anyone(stop.requested())
+            if last or stopping or self.at.step % self.every == 0:
+                self._save()
+            if stopping:
+                self.emit("state", state="stopped", step=self.at.step, total=session.total)
+                raise StoppedByUser(f"Stopped after step {self.at.step} of {session.total}; everything is saved.")
+        if not session.run.checkpoint(session.total).exists():
+            self._save()  # all steps were done before, but the file is gone
+        self.emit("state", state="trained", step=session.total, file=session.run.checkpoint(session.total).name)
+        return session.run.checkpoint(session.total)
+
+    def step(self) -> None:
+        """One optimizer step."""
+        session, began, step = self.session, time.perf_counter(), self.at.step
+        factor = lr_factor(step, session.total, self.warmup, self.train.lr_schedule)
+        for group, rate in zip(session.optimizer.param_groups, session.rates, strict=True):
+            group["lr"] = rate * factor
+        session.optimizer.zero_grad()
+        loss = sum(self._accumulate(step * self.train.accumulation + k) for k in range(self.train.accumulation))
+        self._share_gradients()
+        norm = self._clip()
+        if not math.isfinite(norm) and session.accelerator.scaler is None:
+            raise self._broken(step, "the gradient")
+        session.optimizer.step()
+        self._count_skipped(step)
+        if session.ema:
+            session.ema.update()
+        self.at.step = step + 1
+        self.average = loss if self.average is None else 0.98 * self.average + 0.02 * loss
+        self.seconds.append(time.perf_counter() - began)
+        pace = sum(self.seconds) / len(self.seconds)
+        self.emit(
+            "step",
+            step=self.at.step,
+            total=session.total,
+            loss=loss,
+            loss_average=self.average,
+            lr=session.rates[0] * factor,
+            gradient_norm=norm,
+            seconds_per_step=pace,
+            seconds_left=pace * (session.total - self.at.step),
+            peak_memory=peak_bytes(session.device),
+        )
+
+    def _accumulate(self, micro: int) -> float:
+        """One forward and backward pass of this process's share of a batch; gives the loss over all processes."""
+        session = self.session
+        rank, processes = session.accelerator.process_index, session.accelerator.num_processes
+        size = self.train.batch_size
+        batch = batch_for_step(micro, self.own, size * processes, self.train.seed, self.prior)
+        items = [session.items[index] for index in batch[rank * size : (rank + 1) * size]]
+        torch.manual_seed(python_random(self.train.seed, "dropout", micro, rank).getrandbits(63))
+        loss = session.forward.training(items, micro, rank * size).mean() / self.train.accumulation
+        value = float(session.accelerator.reduce(loss.detach().clone(), "mean"))
+        if not math.isfinite(value):
+            names = ", ".join(sorted({Path(session.items[index].photo.file).name for index in batch}))
+            raise self._broken(micro // self.train.accumulation, f"the loss (photos {names})")
+        session.accelerator.backward(loss)
+        return value
+
+    def _share_gradients(self) -> None:
+        """The mean gradient over all processes. An adapter is small: one message, and no wrapper around the model."""
+        if self.session.accelerator.num_processes == 1:
+            return
+        gradients = [parameter.grad for parameter in self.session.parameters if parameter.grad is not None]
+        flat = self.session.accelerator.reduce(torch.cat([one.flatten() for one in gradients]), "mean")
+        for gradient, part in zip(gradients, flat.split([one.numel() for one in gradients]), strict=True):
+            gradient.copy_(part.view_as(gradient))
+
+    def _clip(self) -> float:
+        limit = self.train.max_grad_norm or math.inf
+        return float(self.session.accelerator.clip_grad_norm_(self.session.parameters, limit))
+
+    def _count_skipped(self, step: int) -> None:
+        """In fp16 a step whose gradient overflows is left out, and the scale lowered; that must not go on for ever."""
+        self.skipped = self.skipped + 1 if self.session.accelerator.optimizer_step_was_skipped else 0
+        if self.skipped > MAX_SKIPPED:
+            raise self._broken(step, "the gradient")
+
+    def _broken(self, step: int, what: str) -> UserError:
+        saved = sorted(self.session.run.checkpoints.glob("*.safetensors"))
+        kept = f"the last good checkpoint is {saved[-1]}" if saved else "nothing had been saved yet"
+        return UserError(
+            f"Step {step + 1}: {what} is no longer a number, so training stopped; {kept}. "
+            "Halve the learning rates, or use precision bf16 or fp32, and start again."
+        )
+
+    def _anyone(self, stop: bool) -> bool:
+        """Whether any process was asked to stop; all must end at the same step."""
+        if self.session.accelerator.num_processes == 1:
+            return stop
+        flag = torch.tensor(float(stop), device=self.session.device)
+        return bool(self.session.accelerator.reduce(flag, "sum") > 0)
+
+    def _probe(self) -> None:
+        """Emit the loss on fixed noise and timesteps."""
+        if self.session.accelerator.is_main_process:
+            own = [item for item in self.session.items if not item.photo.prior][:PROBE_ITEMS]
+            self.emit("probe", step=self.at.step, loss=self.session.forward.probe(own, PROBE_TIMESTEPS))
+
+    def _save(self) -> None:
+        """Checkpoint and full state, by the main process."""
+        session = self.session
+        if session.accelerator.is_main_process:
+            self._probe()
+            path = write_checkpoint(session, self.at.step, self.average)
+            scaler = session.accelerator.scaler
+            states.save(
+                session.run.states,
+                states.State(
+                    step=self.at.step,
+                    adapter=session.adapter.state(),
+                    optimizer=session.optimizer.state_dict(),
+                    ema=session.ema.state_dict() if session.ema else None,
+                    scaler=scaler.state_dict() if scaler else None,
+                    loss_average=self.average,
+                ),
+                self.train.keep_states,
+            )
+            self.emit("checkpoint", step=self.at.step, file=path.name)
+        session.accelerator.wait_for_everyone()

@@ -1,0 +1,248 @@
+"""What the UNet is asked to predict, and how wrong it was: kohya's training loss as pure functions, in float32.
+
+The schedule comes in as `alphas_cumprod`, the share of the picture left at each timestep (after the rescale to a
+zero terminal SNR, if there is one: then min-SNR uses the numbers that are trained with, unlike kohya's). The module
+draws nothing and knows no model. It imports torch for the type checker only, so settings can be read without it.
+Shapes: B pictures, C latent channels, H x W latent cells; timesteps are whole numbers, [B], below
+len(alphas_cumprod).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Literal, get_args, get_type_hints
+
+from lib_lora.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+
+Prediction = Literal["epsilon", "v"]
+LossType = Literal["l2", "l1", "huber", "smooth_l1"]
+HuberSchedule = Literal["snr", "exponential", "constant"]
+
+# At timestep 0 the SNR is over 1000, at the end of a zero-terminal schedule it is 0: kohya's upper limit, and its
+# mirror image, keep 1/sqrt(SNR) between 0.03 and 32. No ordinary schedule goes below the lower one.
+SNR_MAXIMUM = 1000.0
+SNR_MINIMUM = 1 / SNR_MAXIMUM
+TIMESTEPS = 1000
+
+
+@dataclass(frozen=True)
+class ObjectiveSettings:
+    """The objective's knobs, named as in the field. The defaults are plain mean squared error.
+
+    Attributes:
+        noise_offset: a constant per channel added to the noise, times this; lets a LoRA learn dark and bright. 0 = off.
+        adaptive_noise_scale: this times the latent's own |mean| per channel is added to `noise_offset`. 0 = off.
+        multires_iterations: how many coarser layers of noise are added (pyramid noise). 0 = off; usual 6-10.
+        multires_discount: how much weaker each coarser layer is, above 0, at most 1.
+        ip_noise_gamma: extra noise on the input that is not part of the target, times this. 0 = off; usual 0.1.
+        min_snr_gamma: limit of the SNR weight (Hang et al., arXiv 2303.09556). 0 = off; usual 5.
+        debiased: weight by 1/sqrt(SNR) (Yu et al., arXiv 2310.08442).
+        loss_type: what is done with the differences.
+        huber_c: where huber and smooth_l1 turn from square to straight; above 0, at most 1.
+        huber_schedule: how that place moves with the timestep.
+        prior_loss_weight: what a class picture counts against a photo's 1.
+        scale_v_pred_loss: weight a v-prediction model's loss like a noise prediction's, by SNR/(SNR + 1).
+        min_timestep, max_timestep: timesteps are drawn from min_timestep .. max_timestep - 1.
+
+    Raises:
+        ValueError: a value out of its range.
+    """
+
+    noise_offset: float = 0.0
+    adaptive_noise_scale: float = 0.0
+    multires_iterations: int = 0
+    multires_discount: float = 0.3
+    ip_noise_gamma: float = 0.0
+    min_snr_gamma: float = 0.0
+    debiased: bool = False
+    loss_type: LossType = "l2"
+    huber_c: float = 0.1
+    huber_schedule: HuberSchedule = "snr"
+    prior_loss_weight: float = 1.0
+    scale_v_pred_loss: bool = False
+    min_timestep: int = 0
+    max_timestep: int = TIMESTEPS
+
+    def __post_init__(self) -> None:
+        hints = get_type_hints(ObjectiveSettings)
+        for field in fields(self):
+            value, choices = getattr(self, field.name), get_args(hints[field.name])
+            if choices and value not in choices:
+                raise ValueError(f"{field.name} is {value!r}, it must be one of {', '.join(choices)}")
+            if hints[field.name] is float and not math.isfinite(value):
+                raise ValueError(f"{field.name} is {value}, it must be a finite number")
+        for name in (
+            "noise_offset",
+            "multires_iterations",
+            "ip_noise_gamma",
+            "min_snr_gamma",
+            "prior_loss_weight",
+        ):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} is {getattr(self, name)}, it must be 0 or more")
+        for name in ("multires_discount", "huber_c"):
+            if not 0 < getattr(self, name) <= 1:
+                raise ValueError(f"{name} is {getattr(self, name)}, it must be above 0 and at most 1")
+        if not 0 <= self.min_timestep < self.max_timestep <= TIMESTEPS:
+            raise ValueError(
+                f"min_timestep is {self.min_timestep} and max_timestep {self.max_timestep}, "
+                f"they must satisfy 0 <= min < max <= {TIMESTEPS}"
+            )
+
+    def check(self, prediction: Prediction) -> None:
+        """Whether these settings fit the base model.
+
+        Raises:
+            UserError: `scale_v_pred_loss` with a model that predicts the noise.
+        """
+        if self.scale_v_pred_loss and prediction != "v":
+            raise UserError(
+                "scale_v_pred_loss is for v-prediction models, and this base model predicts noise; turn it off."
+            )
+
+
+def _per_sample(values: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """[B] as [B, 1, 1, 1], on the device of `like`, float32."""
+    return values.to(like.device).float().view(-1, *([1] * (like.ndim - 1)))
+
+
+def _picked(alphas_cumprod: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
+    return alphas_cumprod[timesteps.to(alphas_cumprod.device)].to(timesteps.device).float()
+
+
+def snr(alphas_cumprod: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
+    """Signal-to-noise ratio of each timestep, [B] float32: a / (1 - a), 0 or more."""
+    left = _picked(alphas_cumprod, timesteps)
+    return left / (1 - left)
+
+
+def add_noise(
+    latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor, alphas_cumprod: torch.Tensor
+) -> torch.Tensor:
+    """The noisy latents that the UNet sees, [B, C, H, W] float32: sqrt(a) * latents + sqrt(1 - a) * noise."""
+    left = _per_sample(_picked(alphas_cumprod, timesteps), latents)
+    return left.sqrt() * latents.float() + (1 - left).sqrt() * noise.float()
+
+
+def velocity(
+    latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor, alphas_cumprod: torch.Tensor
+) -> torch.Tensor:
+    """The target of v-prediction, [B, C, H, W] float32: sqrt(a) * noise - sqrt(1 - a) * latents (arXiv 2202.00512)."""
+    left = _per_sample(_picked(alphas_cumprod, timesteps), latents)
+    return left.sqrt() * noise.float() - (1 - left).sqrt() * latents.float()
+
+
+def huber_threshold(
+    timesteps: torch.Tensor, alphas_cumprod: torch.Tensor, c: float, schedule: HuberSchedule
+) -> torch.Tensor:
+    """Where the loss turns straight, [B] float32, from 1 (clean) to `c` (noise).
+
+    snr: (1 - c) / (1 + sigma)^2 + c with sigma = sqrt((1 - a) / a); exponential: c^(t / T); constant: c everywhere
+    (Khrapov et al., arXiv 2403.16728).
+    """
+    if schedule == "constant":
+        return timesteps.float().new_full(timesteps.shape, c)
+    if schedule == "exponential":
+        return (timesteps.float() * (math.log(c) / len(alphas_cumprod))).exp()
+    left = _picked(alphas_cumprod, timesteps)
+    sigma = ((1 - left) / left).sqrt()  # infinite at the end of a zero-terminal schedule: the threshold is c there
+    return (1 - c) / (1 + sigma) ** 2 + c
+
+
+def elementwise_loss(
+    predicted: torch.Tensor, target: torch.Tensor, loss_type: LossType, threshold: torch.Tensor | None = None
+) -> torch.Tensor:
+    """The loss of each latent number, [B, C, H, W] float32.
+
+    With d the difference and c the threshold: l2 d^2; l1 |d|; huber 2c (sqrt(d^2 + c^2) - c);
+    smooth_l1 2 (sqrt(d^2 + c^2) - c).
+
+    Args:
+        threshold: [B], for huber and smooth_l1.
+
+    Raises:
+        ValueError: huber or smooth_l1 without a threshold.
+    """
+    difference = predicted.float() - target.float()
+    if loss_type == "l2":
+        return difference**2
+    if loss_type == "l1":
+        return difference.abs()
+    if threshold is None:
+        raise ValueError(f"the loss {loss_type} needs a threshold")
+    c = _per_sample(threshold, difference)
+    curve = (difference**2 + c**2).sqrt() - c
+    return 2 * c * curve if loss_type == "huber" else 2 * curve
+
+
+def timestep_weights(
+    timesteps: torch.Tensor, alphas_cumprod: torch.Tensor, prediction: Prediction, settings: ObjectiveSettings
+) -> torch.Tensor:
+    """What each timestep counts, [B] float32, finite and 0 or more at every timestep.
+
+    min-SNR: min(snr, gamma) / snr for epsilon (1 where snr is 0, its limit), min(snr, gamma) / (snr + 1) for v;
+    then v scaled like noise prediction: snr / (snr + 1); then debiased: 1 / sqrt(snr) for epsilon,
+    1 / (snr + 1) for v. For the last two the SNR is held to 0.001..1000.
+
+    Raises:
+        UserError: the settings do not fit the prediction type.
+    """
+    settings.check(prediction)
+    ratio = snr(alphas_cumprod, timesteps)
+    held = ratio.clamp(SNR_MINIMUM, SNR_MAXIMUM)
+    weights = ratio.new_ones(ratio.shape)
+    if settings.min_snr_gamma and prediction == "v":
+        weights = weights * ratio.clamp(max=settings.min_snr_gamma) / (ratio + 1)
+    elif settings.min_snr_gamma:
+        # min(snr, gamma) / snr, written so that no 0 is divided by 0.
+        weights = weights * settings.min_snr_gamma / ratio.clamp(min=settings.min_snr_gamma)
+    if settings.scale_v_pred_loss:
+        weights = weights * held / (held + 1)
+    if settings.debiased:
+        weights = weights / (held + 1 if prediction == "v" else held.sqrt())
+    return weights
+
+
+def training_loss(
+    predicted: torch.Tensor,
+    latents: torch.Tensor,
+    noise: torch.Tensor,
+    timesteps: torch.Tensor,
+    alphas_cumprod: torch.Tensor,
+    prediction: Prediction,
+    settings: ObjectiveSettings,
+    weight_map: torch.Tensor | None = None,
+    is_class: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """The loss of each picture, [B] float32; its mean over the whole batch is what is minimised.
+
+    Args:
+        predicted: the UNet's output, [B, C, H, W], any float type.
+        latents: the clean latents, scaled by the VAE's factor, [B, C, H, W].
+        noise: the target noise, [B, C, H, W] (without ip-noise, which only the UNet's input gets).
+        timesteps: [B] whole numbers.
+        alphas_cumprod: the schedule, [1000].
+        prediction: what the base model predicts, "epsilon" or "v".
+        settings: the knobs.
+        weight_map: what each latent cell counts, [B, 1, H, W], area-resized from pixels by the caller. The loss
+            is a plain mean over all cells, as in kohya: a map whose mean is not 1 changes the size of the loss.
+        is_class: [B] true for class pictures, which count `prior_loss_weight`.
+
+    Raises:
+        UserError: the settings do not fit the prediction type.
+    """
+    target = noise if prediction == "epsilon" else velocity(latents, noise, timesteps, alphas_cumprod)
+    threshold = None
+    if settings.loss_type in ("huber", "smooth_l1"):
+        threshold = huber_threshold(timesteps, alphas_cumprod, settings.huber_c, settings.huber_schedule)
+    loss = elementwise_loss(predicted, target, settings.loss_type, threshold)
+    if weight_map is not None:
+        loss = loss * weight_map.to(loss.device).float()
+    each = loss.flatten(1).mean(dim=1)
+    if is_class is not None:
+        each = each * (1 + is_class.to(each.device).float() * (settings.prior_loss_weight - 1))
+    return each * timestep_weights(timesteps, alphas_cumprod, prediction, settings).to(each.device)

@@ -1,0 +1,53 @@
+"""In which number format a run computes."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+
+from lib_lora.errors import UserError
+from lib_lora.training.settings import Precision
+
+_DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+_WORTH_IT = 1.3  # bf16 on a CPU must be this much faster than fp32 to be chosen
+
+
+def resolve(wanted: Precision, device: torch.device) -> Precision:
+    """The precision that "auto" means on this device; any other is checked and given back.
+
+    Raises:
+        UserError: fp16 without a GPU.
+    """
+    if wanted == "fp16" and device.type == "cpu":
+        raise UserError("precision fp16 needs a GPU; use bf16, fp32 or auto on the CPU.")
+    if wanted != "auto":
+        return wanted
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+    return "bf16" if device.type == "cpu" and _bf16_is_fast() else "fp32"
+
+
+def dtype_of(precision: Precision) -> torch.dtype:
+    """The dtype of the frozen base."""
+    return _DTYPES[precision]
+
+
+def autocast_of(precision: Precision) -> torch.dtype | None:
+    """The dtype of the arithmetic, or None where everything is float32 anyway."""
+    return None if precision == "fp32" else _DTYPES[precision]
+
+
+def _bf16_is_fast() -> bool:
+    """Measured, because no flag tells it on every CPU and system: many emulate bf16, slower than float32."""
+
+    def seconds(dtype: torch.dtype) -> float:
+        a = torch.ones(768, 768, dtype=dtype)
+        times = []
+        for _ in range(4):
+            began = time.perf_counter()
+            a @ a
+            times.append(time.perf_counter() - began)
+        return min(times)
+
+    return seconds(torch.float32) > _WORTH_IT * seconds(torch.bfloat16)

@@ -1,0 +1,193 @@
+"""A run's folder: every setting, the versions, the base model's hash and the photos' hashes.
+
+    runs/<id>/run.yaml  events.jsonl  checkpoints/<stem>-<step>.safetensors  state/  grids/
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import re
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+
+import yaml
+
+import lib_lora
+from lib_lora import settings
+from lib_lora.character.store import Character, CharacterFolder, read_yaml
+from lib_lora.errors import UserError
+from lib_lora.files import digest_of, explained, slug, write_text
+from lib_lora.models.family import ModelInfo
+from lib_lora.training.settings import TrainSettings
+
+FILE_VERSION = 1
+_PACKAGES = ("torch", "diffusers", "transformers", "peft", "accelerate", "safetensors", "numpy")
+
+
+@dataclass(frozen=True)
+class Photo:
+    """One picture of the training set.
+
+    Attributes:
+        file: its path; relative to the character's folder where it lies inside.
+        sha256: of its bytes.
+        caption: what is trained with it.
+        prior: a picture of the class, not of the character.
+        regions: faces as fractions (left, top, right, bottom) of the upright picture, for the loss weight map.
+    """
+
+    file: str
+    sha256: str
+    caption: str
+    prior: bool = False
+    regions: list[list[float]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Base:
+    """The base checkpoint of a run."""
+
+    path: str
+    sha256: str
+    family: str
+    prediction: str
+    zero_terminal_snr: bool
+
+
+@dataclass(frozen=True)
+class RunFile:
+    """What ``run.yaml`` holds.
+
+    Attributes:
+        id: of the run, unique within the character.
+        stem: of the checkpoints' names.
+        created: ISO time, UTC.
+        character: as it was at the start.
+        base: the base model.
+        settings: all of them.
+        photos: the training set.
+        data_hash: of the photos' and captions' content.
+        versions: of what computes.
+        out: where the finished LoRA is to go, if anywhere.
+        grid_steps: sampling steps of the test grid that ends the main job; 0 = no grid.
+        version: of the file's layout.
+    """
+
+    id: str
+    stem: str
+    created: str
+    character: Character
+    base: Base
+    settings: TrainSettings
+    photos: list[Photo]
+    data_hash: str
+    versions: dict[str, str]
+    out: str | None = None
+    grid_steps: int = 0
+    version: int = FILE_VERSION
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run: its folder and its file."""
+
+    folder: Path
+    file: RunFile
+
+    @property
+    def character_folder(self) -> CharacterFolder:
+        """The character's folder that the run lies in."""
+        return CharacterFolder(self.folder.parent.parent)
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where the LoRA of each saved step lies."""
+        return self.folder / "checkpoints"
+
+    @property
+    def states(self) -> Path:
+        """Where full states lie."""
+        return self.folder / "state"
+
+    @property
+    def events(self) -> Path:
+        """The run's events."""
+        return self.folder / "events.jsonl"
+
+    @property
+    def grids(self) -> Path:
+        """Painted test grids."""
+        return self.folder / "grids"
+
+    def checkpoint(self, step: int) -> Path:
+        """The file of the LoRA after `step` steps."""
+        return self.checkpoints / f"{self.file.stem}-{step:06d}.safetensors"
+
+    def photo_path(self, photo: Photo) -> Path:
+        """Where a photo lies."""
+        path = Path(photo.file)
+        return path if path.is_absolute() else self.character_folder.path / path
+
+
+def create_run(
+    folder: CharacterFolder,
+    character: Character,
+    info: ModelInfo,
+    base_sha256: str,
+    train: TrainSettings,
+    photos: list[Photo],
+    out: Path | None = None,
+    grid_steps: int = 0,
+) -> Run:
+    """Make the folder of a new run, numbered after the ones that are there.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    with explained(folder.runs):
+        folder.runs.mkdir(parents=True, exist_ok=True)
+        numbers = [int(path.name) for path in folder.runs.iterdir() if re.fullmatch(r"\d+", path.name)]
+        identifier = f"{max(numbers, default=0) + 1:03d}"
+        path = folder.runs / identifier
+        path.mkdir()
+    run_file = RunFile(
+        id=identifier,
+        stem=f"{slug(character.name)}-{identifier}",
+        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        character=character,
+        base=Base(str(info.path.absolute()), base_sha256, info.family, info.prediction, info.zero_terminal_snr),
+        settings=train,
+        photos=photos,
+        data_hash=digest_of(*sorted(f"{p.sha256}{p.caption}{p.prior}" for p in photos)),
+        versions=versions(),
+        out=str(out.absolute()) if out else None,
+        grid_steps=grid_steps,
+    )
+    text = yaml.safe_dump(settings.to_dict(run_file), sort_keys=False, allow_unicode=True)
+    write_text(path / "run.yaml", text)
+    return Run(path, run_file)
+
+
+def load_run(folder: Path) -> Run:
+    """Read a run's folder.
+
+    Raises:
+        UserError: there is no run, or its file cannot be read.
+    """
+    path = folder / "run.yaml"
+    if not path.is_file():
+        raise UserError(f"{folder} is not a run's folder: there is no run.yaml in it.")
+    return Run(folder.absolute(), settings.from_dict(RunFile, read_yaml(path), str(path)))
+
+
+def versions() -> dict[str, str]:
+    """The versions of what computes, for the record."""
+    found = {"sameface": lib_lora.__version__, "python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "absent"
+    return found

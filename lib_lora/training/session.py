@@ -1,0 +1,185 @@
+"""Everything a run needs in memory before its first step, built in the order that keeps the peak low:
+VAE (latents, then gone), text encoders (encodings, then gone unless they are trained), UNet, adapter, optimizer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from accelerate import Accelerator
+
+from lib_lora.errors import UserError
+from lib_lora.lora.adapter import Adapter, attach
+from lib_lora.models.family import ModelInfo, Prediction, identify
+from lib_lora.models.load import load_text_encoders, load_unet, load_vae
+from lib_lora.models.schedule import noise_schedule
+from lib_lora.models.text import TextStack
+from lib_lora.models.vae import vae_dtype
+from lib_lora.training import captions, precision
+from lib_lora.training.buckets import report
+from lib_lora.training.checks import check_disk, check_memory
+from lib_lora.training.conditions import Conditions, FrozenConditions, LiveConditions
+from lib_lora.training.dataset import Item, load_items
+from lib_lora.training.ema import EMA
+from lib_lora.training.forward import Forward
+from lib_lora.training.optimizers import make_optimizer
+from lib_lora.training.run import Run
+
+Emit = Callable[..., None]
+
+
+@dataclass
+class Session:
+    """A run in memory.
+
+    Attributes:
+        run, info: what is trained, on what.
+        accelerator: device and processes.
+        items: the training set.
+        forward: items to loss.
+        adapter: what is trained.
+        parameters: its tensors, in the optimizer's order.
+        optimizer: prepared by accelerate.
+        rates: the full learning rate of each of the optimizer's groups.
+        ema: the running average, or None.
+        total: optimizer steps of the whole run.
+    """
+
+    run: Run
+    info: ModelInfo
+    accelerator: Accelerator
+    items: list[Item]
+    forward: Forward
+    adapter: Adapter
+    parameters: list[torch.nn.Parameter]
+    optimizer: Any
+    rates: list[float]
+    ema: EMA | None
+    total: int
+
+    @property
+    def device(self) -> torch.device:
+        """Where it is trained."""
+        return cast(torch.device, self.accelerator.device)
+
+
+def open_session(run: Run, emit: Emit) -> Session:
+    """Load and prepare everything.
+
+    Raises:
+        UserError: the base model is another than the run began with, a photo is gone, memory or disk do not suffice.
+    """
+    train = run.file.settings
+    fp16 = train.precision == "fp16"
+    accelerator = Accelerator(mixed_precision="fp16" if fp16 else "no")
+    device = cast(torch.device, accelerator.device)
+    if train.precision == "auto":
+        raise ValueError("the run's precision must be resolved before it is trained")
+    precision.resolve(train.precision, device)
+    dtype = precision.dtype_of(train.precision)
+    info = identify(Path(run.file.base.path), prediction=cast(Prediction, run.file.base.prediction))
+    train.objective.check(info.prediction)
+    check_memory(info, dtype, device)
+    emit("state", state="preparing", device=str(device), precision=train.precision, family=info.family)
+
+    with accelerator.main_process_first():  # one process fills the cache, the others read it
+        side = train.resolution or info.resolution
+        own_dtype = vae_dtype(info.family, device, dtype)
+        items = load_items(run, run.file.photos, side, lambda: load_vae(info, own_dtype, device))
+        conditions, stack = _conditions(run, info, device, dtype)
+    rows = [(item.photo.file, item.placement) for item in items]
+    emit("data", photos=len(items), side=side, report=report(rows))
+
+    unet = load_unet(info, dtype, device)
+    parts: dict[str, torch.nn.Module] = {"unet": unet}
+    if train.trains_text and stack:
+        parts |= stack.parts()
+    torch.manual_seed(train.seed)  # the adapter's first numbers
+    adapter = attach(parts, info.family, train.lora)
+    if train.gradient_checkpointing:
+        _recompute_activations(parts)
+    unet.train()  # recomputing is only done in training mode; the base has no dropout of its own
+    groups = [
+        {"params": adapter.trainable(part), "lr": train.unet_lr if part == "unet" else train.te_lr} for part in parts
+    ]
+    optimizer, note = make_optimizer(
+        train.optimizer, groups, lr=train.unet_lr, weight_decay=train.weight_decay
+    )
+    if note:
+        emit("warning", text=note)
+    rates = [float(group["lr"]) for group in optimizer.param_groups]
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    total = train.total_steps(sum(not item.photo.prior for item in items), accelerator.num_processes)
+    if accelerator.is_main_process:
+        every = train.checkpoint_interval(total)
+        check_disk(run, sum(parameter.numel() for parameter in parameters), -(-total // every))
+    forward = Forward(
+        unet,
+        conditions,
+        noise_schedule(info.zero_terminal_snr),
+        info.prediction,
+        train,
+        device,
+        precision.autocast_of(train.precision),
+    )
+    return Session(
+        run=run,
+        info=info,
+        accelerator=accelerator,
+        items=items,
+        forward=forward,
+        adapter=adapter,
+        parameters=parameters,
+        optimizer=accelerator.prepare(optimizer),
+        rates=rates,
+        ema=EMA(parameters, train.ema) if train.ema else None,
+        total=total,
+    )
+
+
+def _conditions(
+    run: Run, info: ModelInfo, device: torch.device, dtype: torch.dtype
+) -> tuple[Conditions, TextStack | None]:
+    """The text's side, and the encoders if they stay because they are trained."""
+    train = run.file.settings
+
+    def load() -> TextStack:
+        return TextStack(info.family, load_text_encoders(info, dtype, device))
+
+    if train.trains_text:
+        stack = load()
+        return LiveConditions(stack, train.clip_skip), stack
+    key = (run.file.base.sha256, info.family, str(dtype))
+    frozen = FrozenConditions(run.character_folder.cache / "text", key, load, train.clip_skip, device, dtype)
+    changing = captions.varies(train)
+    frozen.prepare([photo.caption for photo in run.file.photos], release=not changing)
+    return frozen, None
+
+
+def _recompute_activations(parts: dict[str, torch.nn.Module]) -> None:
+    """Gradient checkpointing in every part."""
+    for name, module in parts.items():
+        if name == "unet":
+            cast(Any, module).enable_gradient_checkpointing()
+        else:
+            module.train()
+            cast(Any, module).gradient_checkpointing_enable()
+            # transformers' older checkpointing passes gradients only where an input asks for them
+            cast(Any, module).enable_input_require_grads()
+
+
+def class_and_instance_keys(
+    items: list[Item],
+) -> tuple[dict[tuple[int, int], list[int]], dict[tuple[int, int], list[int]]]:
+    """The items' indices by bucket: the character's photos, and the class pictures."""
+    own: dict[tuple[int, int], list[int]] = {}
+    prior: dict[tuple[int, int], list[int]] = {}
+    for index, item in enumerate(items):
+        (prior if item.photo.prior else own).setdefault(tuple(item.placement.bucket), []).append(index)
+    if not own:
+        raise UserError("There is no photo of the character to train on.")
+    return own, prior

@@ -1,0 +1,49 @@
+"""Ending a run early and cleanly: Ctrl+C, SIGTERM (Ctrl+Break on Windows), or a file named ``stop`` in its folder."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any
+
+STOP_FILE = "stop"
+
+
+class StopRequest:
+    """While the block runs, signals set a flag instead of ending the process; a second one ends it at once.
+
+    Args:
+        folder: the run's folder, in which a file named ``stop`` means the same.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.file = folder / STOP_FILE
+        self._signalled = False
+        self._previous: dict[int, Any] = {}
+
+    def __enter__(self) -> StopRequest:
+        self.file.unlink(missing_ok=True)  # one left from before would stop the run at once
+        if threading.current_thread() is threading.main_thread():  # only there may handlers be set
+            for name in ("SIGINT", "SIGTERM", "SIGBREAK"):
+                number = getattr(signal, name, None)
+                if number is not None:
+                    self._previous[number] = signal.signal(number, self._on_signal)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+        self.file.unlink(missing_ok=True)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self._signalled:
+            raise KeyboardInterrupt
+        self._signalled = True
+
+    def requested(self) -> bool:
+        """Whether the run should save and end."""
+        return self._signalled or self.file.exists()

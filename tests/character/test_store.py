@@ -1,0 +1,78 @@
+"""A character's folder, its captions, and settings that are read back."""
+
+from dataclasses import replace
+
+import pytest
+
+from lib_lora.character import captions
+from lib_lora.character.store import Character, Consent, create, data_root, declare_consent, folder_of, load
+from lib_lora.errors import UserError
+
+MARA = Character("Mara Ü", "mrxa", "woman", Consent("fictional", "2026-11-25"), traits=["brown eyes"])
+
+
+def test_written_and_read_back(tmp_path):
+    folder = create(tmp_path, MARA)
+    assert folder.path == tmp_path / "characters" / "mara-ü"
+    assert load(folder) == MARA
+    assert create(tmp_path, replace(MARA, notes="new")) == folder
+    assert load(folder).notes == ""  # what is there is never overwritten
+    with pytest.raises(UserError, match="'mrxa'"):
+        create(tmp_path, replace(MARA, trigger="other"))
+
+
+def test_a_typo_in_the_file_is_named(tmp_path):
+    folder = create(tmp_path, MARA)
+    folder.file.write_text(folder.file.read_text(encoding="utf-8").replace("trigger:", "triger:"), encoding="utf-8")
+    with pytest.raises(UserError, match=r"character\.yaml: unknown setting 'triger'; did you mean 'trigger'\?"):
+        load(folder)
+
+
+@pytest.mark.parametrize("trigger", ["", "a,b", "<lora:x:1>", "a\nb"])
+def test_triggers_that_break_prompts(trigger):
+    with pytest.raises(ValueError, match="trigger"):
+        replace(MARA, trigger=trigger)
+
+
+def test_consent_and_missing_characters(tmp_path):
+    assert declare_consent("myself").kind == "myself"
+    with pytest.raises(UserError, match="fictional, myself, consented"):
+        declare_consent("yes")
+    with pytest.raises(UserError, match="no character"):
+        load(folder_of(tmp_path, "nobody"))
+
+
+def test_data_root(monkeypatch, tmp_path):
+    monkeypatch.setenv("SAMEFACE_DATA", str(tmp_path / "a"))
+    assert data_root() == tmp_path / "a"
+    assert data_root(tmp_path / "b") == tmp_path / "b"
+    monkeypatch.delenv("SAMEFACE_DATA")
+    assert data_root().name == "sameface"
+
+
+def test_template_captions():
+    assert captions.template(MARA) == "photo of mrxa woman, brown eyes"
+    assert captions.without_character("photo of mrxa woman, smiling", MARA) == "photo of woman, smiling"
+    assert captions.without_character("mrxa at the sea", MARA) == "woman at the sea"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+def test_captions_in_any_encoding(tmp_path, encoding):
+    (tmp_path / "a.txt").write_bytes("photo of Zoë,\r\n smiling ".encode(encoding))
+    assert captions.read(tmp_path / "a.jpg") == "photo of Zoë, smiling"
+
+
+def test_captions_that_are_none(tmp_path):
+    assert captions.read(tmp_path / "a.jpg") is None
+    (tmp_path / "a.txt").write_bytes(b"  \n")
+    assert captions.read(tmp_path / "a.jpg") is None
+    (tmp_path / "a.txt").write_bytes(b"\0\1\2")
+    with pytest.raises(UserError, match=r"a\.txt is not a caption"):
+        captions.read(tmp_path / "a.jpg")
+
+
+def test_only_missing_captions_are_written(tmp_path):
+    (tmp_path / "a.txt").write_text("mine")
+    photos = [tmp_path / "a.jpg", tmp_path / "b.jpg"]
+    assert captions.write_missing(photos, "photo of mrxa woman") == 1
+    assert [captions.read(photo) for photo in photos] == ["mine", "photo of mrxa woman"]

@@ -1,0 +1,110 @@
+"""The floor: atomic files, names, settings."""
+
+import errno
+import os
+from dataclasses import dataclass, field
+from typing import Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lib_lora import files, settings
+from lib_lora.errors import UserError
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path):
+    path = tmp_path / "名 ü.json"
+    files.write_json(path, {"a": 1})
+
+    def broken():
+        with files.atomic_file(path) as stream:
+            stream.write(b"half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        broken()
+    assert files.read_json(path) == {"a": 1}
+    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize(
+    ("code", "said"), [(errno.ENOSPC, "disk is full"), (errno.EACCES, "permission"), (errno.EIO, "Input/output")]
+)
+def test_disk_errors_are_sentences(tmp_path, monkeypatch, code, said):
+    files.write_text(tmp_path / "a.txt", "old")
+
+    def fail(descriptor):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(UserError, match=said) as caught:
+        files.write_text(tmp_path / "a.txt", "new")
+    assert "a.txt" in str(caught.value)
+    assert (tmp_path / "a.txt").read_text() == "old"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@given(st.text(max_size=200))
+def test_slugs_are_one_safe_folder_name(name):
+    try:
+        made = files.slug(name)
+    except UserError:
+        return
+    assert made
+    assert len(made) <= 60
+    assert not set(made) & set('/\\:*?"<>|. ')
+    assert files.slug(made) == made
+
+
+def test_slug_examples():
+    assert files.slug("../../Mara Müller!") == "mara-müller"
+    for bad in ("...", "CON", ""):
+        with pytest.raises(UserError):
+            files.slug(bad)
+
+
+@dataclass(frozen=True)
+class Inner:
+    rank: int = 4
+
+
+@dataclass(frozen=True)
+class Outer:
+    name: str
+    rate: float = 0.5
+    kind: Literal["a", "b"] = "a"
+    flag: bool = False
+    limit: int | None = None
+    items: list[Inner] = field(default_factory=list)
+    inner: Inner = field(default_factory=Inner)
+
+
+def test_settings_round_trip():
+    value = Outer("x", 1.5, "b", True, 3, [Inner(1)], Inner(8))
+    assert settings.from_dict(Outer, settings.to_dict(value)) == value
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"name": "x", "rat": 1}, "unknown setting 'rat'; did you mean 'rate'"),
+        ({"name": "x", "inner": {"rnak": 1}}, "inner: unknown setting 'rnak'; did you mean 'rank'"),
+        ({"name": "x", "rate": "fast"}, "rate: expected float"),
+        ({"name": "x", "limit": 1.5}, "limit: expected int"),
+        ({"name": "x", "flag": 3}, "flag: expected bool"),
+        ({"name": "x", "kind": "c"}, "'c' is none of a, b"),
+        ({"name": 3}, "name: expected str"),
+        ({"name": "x", "items": 3}, "expected a list"),
+        ({}, "missing 1 required"),
+        ([], "expected a table"),
+    ],
+)
+def test_wrong_settings_are_named(values, said):
+    with pytest.raises(UserError, match=said):
+        settings.from_dict(Outer, values)
+
+
+def test_numbers_written_as_words():
+    assert settings.from_dict(Outer, {"name": "x", "rate": "1e-4"}).rate == 1e-4  # YAML reads 1e-4 as text
+    assert settings.from_dict(Outer, {"name": "x", "flag": "yes"}).flag is True
