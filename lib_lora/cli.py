@@ -18,22 +18,18 @@ STOPPED = 3  # exit status of a run that was stopped and can be resumed
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status: 0 done, 1 an error was said, 2 wrong arguments, 3 stopped."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(encoding="utf-8", errors="replace")  # Windows' console may be cp1252
+    """Run one command; returns the exit status: 0 done, 3 stopped early and resumable.
+
+    Raises:
+        UserError: something the user can mend (`lib_lora.__main__` prints it).
+        SystemExit: wrong arguments (2), or help was asked for (0).
+    """
     options = _parser().parse_args(arguments)
     run: Callable[[argparse.Namespace], int] = options.run_command
     try:
         return run(options)
-    except UserError as error:
-        print(f"sameface: {error}", file=sys.stderr)
-        return 1
     except StoppedByUser as stop:
         print(stop, file=sys.stderr)
-        return STOPPED
-    except KeyboardInterrupt:
-        print("Interrupted.", file=sys.stderr)
         return STOPPED
 
 
@@ -213,7 +209,7 @@ def _score(options: argparse.Namespace) -> int:
 
 
 def _info(options: argparse.Namespace) -> int:
-    from lib_lora.lora.file import describe
+    from lib_lora.lora.describe import describe
 
     facts = describe(options.file)
     if options.json:

@@ -1,15 +1,68 @@
-"""What all tests share."""
+"""What holds for every test: no network, one thread a worker, and marked tests that need more than a laptop."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
 
 import pytest
-import toys
+
+os.environ.update({"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"})
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Workers share the cores; with torch's default of a thread a core each, they spend their time waiting.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def _lacks_gpu() -> str | None:
+    import torch
+
+    return None if torch.cuda.is_available() else "no CUDA GPU on this machine"
+
+
+def _lacks_webui() -> str | None:
+    folder = os.environ.get("SAMEFACE_WEBUI", "")
+    if not folder:
+        return "SAMEFACE_WEBUI does not name the folder of a real A1111 or Forge"
+    return None if (Path(folder) / "launch.py").is_file() else f"SAMEFACE_WEBUI={folder} holds no webui"
+
+
+def _lacks_full_size() -> str | None:
+    return None if os.environ.get("SAMEFACE_FULL_SIZE") == "1" else "takes minutes and gigabytes; SAMEFACE_FULL_SIZE=1"
+
+
+_NEEDS = {"gpu": _lacks_gpu, "webui": _lacks_webui, "full_size": _lacks_full_size}
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a marked test where what it needs is absent, and say what that is."""
+    for name, lacks in _NEEDS.items():
+        if item.get_closest_marker(name) and (reason := lacks()):
+            pytest.skip(reason)
+
+
+@pytest.fixture(autouse=True)
+def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection to anywhere but this machine fails the test that tries it."""
+    connect = socket.socket.connect
+
+    def only_here(self: socket.socket, address: object) -> None:
+        host = address[0] if isinstance(address, tuple) else "localhost"
+        if host not in ("localhost", "::1") and not str(host).startswith("127."):
+            raise AssertionError(f"a test tried to reach {host}")
+        connect(self, address)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket.socket, "connect", only_here)
 
 
 @pytest.fixture(scope="session")
-def toy(tmp_path_factory):
+def toy(tmp_path_factory: pytest.TempPathFactory):
     """A function that gives the path of a toy checkpoint: toy("sd1"), toy("sd2v"), toy("sdxl")."""
-    made = {}
+    import toys
 
-    def get(kind):
+    made: dict[str, Path] = {}
+
+    def get(kind: str) -> Path:
         if kind not in made:
             made[kind] = toys.write_toy(kind, tmp_path_factory.mktemp("toys") / f"toy-{kind}.safetensors")
         return made[kind]

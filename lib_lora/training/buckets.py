@@ -193,7 +193,7 @@ def place_without_upscaling(
     across, down = resized[0] // step * step, resized[1] // step * step
     if not across or not down:
         raise _too_narrow(photo_size, step)
-    if across * down > side * side and resized != photo_size:
+    if across * down > side * side:
         # Rounding up half a pixel met a whole step; the area is what fills memory, so it is held.
         across, down = (across - step, down) if across > down else (across, down - step)
     return _cropped(photo_size, Bucket(across, down), resized, at)

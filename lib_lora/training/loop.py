@@ -25,7 +25,7 @@ from lib_lora.training.run import Run
 from lib_lora.training.session import Emit, Session, class_and_instance_keys, open_session
 from lib_lora.training.stopping import StopRequest
 
-PROBE_TIMESTEPS = (100, 300, 500, 700)
+PROBE_TIMESTEPS = (200, 600)
 PROBE_ITEMS = 4
 MAX_SKIPPED = 25  # fp16 steps in a row without a usable gradient: the run is lost
 
@@ -212,7 +212,7 @@ class _Loop:
         session = self.session
         if session.accelerator.is_main_process:
             self._probe()
-            path = write_checkpoint(session, self.at.step, self.average)
+            path = write_checkpoint(session, self.at.step)
             scaler = session.accelerator.scaler
             states.save(
                 session.run.states,

@@ -4,7 +4,7 @@ VAE (latents, then gone), text encoders (encodings, then gone unless they are tr
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -14,6 +14,7 @@ from accelerate import Accelerator
 
 from lib_lora.errors import UserError
 from lib_lora.lora.adapter import Adapter, attach
+from lib_lora.lora.hashes import legacy_file_hash
 from lib_lora.models.family import ModelInfo, Prediction, identify
 from lib_lora.models.load import load_text_encoders, load_unet, load_vae
 from lib_lora.models.schedule import noise_schedule
@@ -47,6 +48,7 @@ class Session:
         rates: the full learning rate of each of the optimizer's groups.
         ema: the running average, or None.
         total: optimizer steps of the whole run.
+        base_legacy_hash: kohya's 8-digit hash of the base, for the metadata.
     """
 
     run: Run
@@ -60,6 +62,18 @@ class Session:
     rates: list[float]
     ema: EMA | None
     total: int
+    base_legacy_hash: str
+
+    def exported(self) -> dict[str, torch.Tensor]:
+        """The adapter's tensors under kohya's names; of the running average, where one is kept."""
+        if self.ema is None:
+            return self.adapter.export()
+        live = [parameter.detach().clone() for parameter in self.parameters]
+        try:
+            _copy(self.ema.tensors(), self.parameters)
+            return self.adapter.export()
+        finally:
+            _copy(live, self.parameters)
 
     @property
     def device(self) -> torch.device:
@@ -138,7 +152,14 @@ def open_session(run: Run, emit: Emit) -> Session:
         rates=rates,
         ema=EMA(parameters, train.ema) if train.ema else None,
         total=total,
+        base_legacy_hash=legacy_file_hash(info.path),
     )
+
+
+@torch.no_grad()
+def _copy(source: Sequence[torch.Tensor], target: Sequence[torch.Tensor]) -> None:
+    for there, here in zip(source, target, strict=True):
+        here.copy_(there)
 
 
 def _conditions(

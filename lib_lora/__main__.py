@@ -1,0 +1,99 @@
+"""The entry: ``python -m lib_lora COMMAND`` and ``sameface COMMAND``.
+
+Knows which Python will do, and that ``try`` and ``test`` bring their own environment. What the commands do is in
+`lib_lora.cli`. Written without ``from __future__``, so that an older Python reads it far enough to say its sentence.
+"""
+
+import os
+import subprocess
+import sys
+
+SUPPORTED = ((3, 10), (3, 13))  # first and last, both included; pyproject.toml's requires-python says the same
+
+
+def unsupported(version: "tuple[int, int]", python: str) -> "str | None":
+    """Why the Python at `python` with this `version` cannot run SameFace, in one sentence; None if it can."""
+    first, last = SUPPORTED
+    if first <= version <= last:
+        return None
+    return (
+        f"SameFace needs Python {first[0]}.{first[1]} to {last[0]}.{last[1]}, but {python} is Python"
+        f" {version[0]}.{version[1]}; run the same command with one of those."
+    )
+
+
+def main(argv: "list[str] | None" = None) -> int:
+    """Run one command. Returns the exit code: 0 well, 1 a check failed, 2 an error with a sentence, 130 Ctrl+C."""
+    reason = unsupported(sys.version_info[:2], sys.executable)
+    if reason:
+        sys.stderr.write(f"sameface: {reason}\n")
+        return 2
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a Windows console may lack a letter; better a "\u540d" than a crash
+            stream.reconfigure(errors="backslashreplace")
+    from lib_lora.errors import UserError
+
+    try:
+        return _run(sys.argv[1:] if argv is None else argv)
+    except UserError as error:
+        sys.stderr.write(f"sameface: {error}\n")
+        return 2
+    except KeyboardInterrupt:
+        sys.stderr.write("sameface: stopped; the same command goes on where it was.\n")
+        return 130
+
+
+def _run(argv: "list[str]") -> int:
+    from lib_lora import bootstrap
+    from lib_lora.errors import UserError
+
+    command = argv[0] if argv else ""
+    if command == "test" and not (bootstrap.ROOT / "tests").is_dir():
+        raise UserError(
+            "The tests come with SameFace's source folder, not with the installed package; run this in that folder."
+        )
+    if command == "test":
+        pins = "--pins" in argv
+        left = bootstrap.enter("a1111" if pins else "test", argv)
+        return _test([word for word in argv[1:] if word != "--pins"], pins) if left is None else left
+    left = bootstrap.enter("try", argv, make=command == "try")
+    if left is not None:
+        return left
+    try:
+        from lib_lora import cli
+
+        return cli.main(argv)
+    except ModuleNotFoundError as error:
+        sentence = bootstrap.about_missing(error)
+        if sentence is None:
+            raise
+        raise UserError(sentence) from error
+
+
+def _test(chosen: "list[str]", pins: bool) -> int:
+    """ruff, mypy and pytest, in this order and all three; with A1111's pins only pytest.
+
+    `chosen` goes to pytest. Without it the whole suite runs, one worker a core.
+    """
+    from lib_lora.bootstrap import ROOT
+
+    steps = {
+        "ruff": ["ruff", "check", "."],
+        "mypy": ["mypy"],
+        "pytest": ["pytest", *(chosen or ["-n", "auto"])],
+    }
+    if pins:
+        steps = {"pytest": steps["pytest"]}
+    codes = {}
+    for name, command in steps.items():
+        sys.stderr.write(f"== {name} (Python {sys.version_info[0]}.{sys.version_info[1]})\n")
+        sys.stderr.flush()
+        full = [sys.executable, "-m", *command]
+        codes[name] = subprocess.run(full, cwd=ROOT, env={**os.environ, "PYTHONUTF8": "1"}, check=False).returncode
+    verdict = ", ".join(f"{name} {'passed' if code == 0 else 'FAILED'}" for name, code in codes.items())
+    sys.stderr.write(f"== {verdict}\n")
+    return 1 if any(codes.values()) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,71 @@
+"""What a face is, and what every engine that finds faces offers. Knows no model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+Array = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Face:
+    """One face in a picture.
+
+    Attributes:
+        box: left, top, width, height in pixels of the picture; may reach over its edge.
+        points: 5 x 2 (x, y) in pixels: the person's right eye, left eye, nose tip, right and left corner of the mouth.
+        score: how sure the detector is, 0..1.
+        embedding: 128 numbers of unit length; the dot product of two is their cosine. Biometric data.
+        blur: variance of the Laplacian of the aligned 112 x 112 crop in grey levels; small means blurred.
+    """
+
+    box: tuple[float, float, float, float]
+    points: Array
+    score: float
+    embedding: Array
+    blur: float
+
+    @property
+    def px(self) -> float:
+        """Size in pixels: the longer side of the box."""
+        return max(self.box[2], self.box[3])
+
+    @property
+    def yaw(self) -> float:
+        """How far the head is turned, -1..1 from the five points (`yaw_proxy`)."""
+        return yaw_proxy(self.points)
+
+
+class FaceEngine(Protocol):
+    """Anything that finds and describes faces. Embeddings of engines with different ids cannot be compared."""
+
+    @property
+    def id(self) -> str:
+        """Names the engine, its procedure's version and its models' hashes."""
+
+    def faces(self, image: Image.Image) -> list[Face]:
+        """All faces of an upright picture, the largest first; an empty list where there is none."""
+
+
+def yaw_proxy(points: Array) -> float:
+    """Where the nose tip lies between the eyes, along the line through them.
+
+    Args:
+        points: 5 x 2, as in `Face`.
+
+    Returns:
+        0 for a frontal face; positive when the nose moves towards the picture's right (the person looks to their
+        left); beyond +-1 the nose has passed an eye, clipped there. A proxy: not in degrees.
+    """
+    right, left, nose = (np.asarray(points[index], np.float64) for index in range(3))
+    axis = left - right
+    length = float(axis @ axis)
+    if length <= 0:
+        return 0.0
+    along = float((nose - (right + left) / 2) @ axis) / length * 2
+    return max(-1.0, min(1.0, along))

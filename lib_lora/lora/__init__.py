@@ -1,0 +1,1 @@
+"""The adapter: where it attaches, kohya's names, metadata, hashes, reading, writing and merging the file."""

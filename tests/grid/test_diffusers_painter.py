@@ -1,0 +1,130 @@
+"""The painter against diffusers' own pipelines, which assemble the same parts in their own way."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
+
+from lib_lora.errors import UserError
+from lib_lora.grid.cells import Cell
+from lib_lora.grid.diffusers_painter import SAMPLERS, DiffusersPainter, make_scheduler
+from lib_lora.lora.adapter import attach
+from lib_lora.lora.metadata import Facts, build
+from lib_lora.lora.settings import LoraSettings
+from lib_lora.lora.writing import write
+from lib_lora.models.family import identify
+from lib_lora.models.load import load_unet
+from lib_lora.models.tokens import tokenizer
+
+CPU = torch.device("cpu")
+
+
+def _cell(**changes):
+    values = {"prompt": "photo of a woman", "negative": "blurry", "seed": 7, "width": 128, "height": 192, "steps": 4}
+    return Cell(**{**values, **changes})
+
+
+def _pixels(image):
+    return np.asarray(image).astype(int)
+
+
+def _theirs(painter, cell):
+    """The same picture from diffusers' pipeline; it rounds levels, so compare with a tolerance of 1."""
+    scheduler = make_scheduler(cell.sampler, painter.info)
+    parts = {"vae": painter.vae, "unet": painter.unet, "scheduler": scheduler, "tokenizer": tokenizer()}
+    noise = torch.randn((1, 4, cell.height // 8, cell.width // 8), generator=torch.Generator().manual_seed(cell.seed))
+    if painter.info.family == "sdxl":
+        first, other = painter.text.encoders
+        pipeline = StableDiffusionXLPipeline(
+            **parts, text_encoder=first, text_encoder_2=other, tokenizer_2=_padded_with_zero(), add_watermarker=False
+        )
+    else:
+        if painter.info.family == "sd2":
+            parts["tokenizer"] = _padded_with_zero()
+        pipeline = StableDiffusionPipeline(
+            **parts, text_encoder=painter.text.encoders[0], safety_checker=None, feature_extractor=None
+        )
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline(
+        cell.prompt,
+        negative_prompt=cell.negative,
+        latents=noise,
+        num_inference_steps=cell.steps,
+        guidance_scale=cell.cfg,
+        width=cell.width,
+        height=cell.height,
+        generator=None,
+    ).images[0]
+
+
+def _padded_with_zero():
+    other = copy.deepcopy(tokenizer())
+    other.pad_token = "!"  # token 0
+    return other
+
+
+@pytest.mark.parametrize("kind", ["sd1", "sd2v", "sdxl"])
+@pytest.mark.parametrize("sampler", ["Euler", "DDIM", "DPM++ 2M Karras"])
+def test_agrees_with_diffusers_pipelines(toy, kind, sampler):
+    painter = DiffusersPainter(identify(toy(kind)), CPU, torch.float32)
+    cell = _cell(sampler=sampler)
+    (ours,) = painter.paint([cell])
+    assert ours.size == (128, 192)
+    assert _pixels(ours).std() > 5
+    assert np.abs(_pixels(ours) - _pixels(_theirs(painter, cell))).max() <= 1
+
+
+@pytest.fixture(scope="module")
+def lora(toy, tmp_path_factory):
+    """A LoRA with random numbers on the SD1 toy."""
+    torch.manual_seed(3)
+    adapter = attach({"unet": load_unet(identify(toy("sd1")), torch.float32, CPU)}, "sd1", LoraSettings(rank=4, alpha=4))
+    for parameter in adapter.trainable("unet"):
+        torch.nn.init.normal_(parameter, std=0.2)
+    path = tmp_path_factory.mktemp("lora") / "random.safetensors"
+    write(path, adapter.export(), build(Facts(family="sd1", trigger="mrxa")))
+    return path
+
+
+def test_a_lora_changes_the_picture_in_proportion_and_leaves_no_trace(toy, lora):
+    painter = DiffusersPainter(identify(toy("sd1")), CPU, torch.float32)
+    done = []
+    cells = [_cell(), _cell(lora=lora, weight=0.0), _cell(lora=lora, weight=0.5), _cell(lora=lora), _cell()]
+    base, zero, half, full, again = (_pixels(image) for image in painter.paint(cells, done.append))
+    assert done == [1, 2, 3, 4, 5]
+    assert np.array_equal(base, zero)
+    assert np.array_equal(base, again)
+    assert 0 < np.abs(half - base).mean() < np.abs(full - base).mean()
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_every_sampler_paints_the_same_twice(toy, sampler):
+    painter = DiffusersPainter(identify(toy("sd1")), CPU, torch.float32)
+    first, second, other = painter.paint([_cell(sampler=sampler), _cell(sampler=sampler), _cell(sampler=sampler, seed=8)])
+    assert np.array_equal(_pixels(first), _pixels(second))
+    assert not np.array_equal(_pixels(first), _pixels(other))
+
+
+def test_guidance_one_and_long_prompts(toy):
+    painter = DiffusersPainter(identify(toy("sdxl")), CPU, torch.float32)
+    long, unguided = painter.paint([_cell(prompt="photo of a woman, " * 30), _cell(cfg=1.0)])
+    assert not np.array_equal(_pixels(long), _pixels(unguided))
+
+
+def test_zero_terminal_snr_needs_a_sampler_that_can(toy, tmp_path):
+    import toys
+    from safetensors.torch import save_file
+
+    marks = {"v_pred": torch.tensor([]), "ztsnr": torch.tensor([])}
+    path = tmp_path / "z.safetensors"
+    save_file({**toys.toy_tensors("sd1"), **marks}, str(path))
+    info = identify(path)
+    painter = DiffusersPainter(info, CPU, torch.float32)
+    (image,) = painter.paint([_cell()])
+    assert _pixels(image).std() > 0
+    with pytest.raises(UserError, match="zero-terminal-SNR"):
+        make_scheduler("DPM++ 2M", info)
+    with pytest.raises(UserError, match="no sampler 'Eular'"):
+        make_scheduler("Eular", info)

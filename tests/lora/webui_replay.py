@@ -1,0 +1,120 @@
+"""What A1111 1.10.1 does with a LoRA file, written down again from reading it. Uses nothing of ``lib_lora``.
+
+A checkpoint's tensors in the original layout are its modules: ``model.diffusion_model.out.2.weight`` is the
+weight of the module that A1111 calls ``diffusion_model_out_2``.
+"""
+
+import re
+
+import torch
+
+_RESNET = {
+    "conv1": "in_layers_2",
+    "conv2": "out_layers_3",
+    "norm1": "in_layers_0",
+    "norm2": "out_layers_0",
+    "time_emb_proj": "emb_layers_1",
+    "conv_shortcut": "skip_connection",
+}
+_ROOTS = {
+    "model.": "",
+    "cond_stage_model.transformer.": "transformer_",
+    "cond_stage_model.model.": "model_",
+    "conditioner.embedders.0.transformer.": "0_transformer_",
+    "conditioner.embedders.1.model.": "1_model_",
+}
+_Q_K_V = ("_q_proj", "_k_proj", "_v_proj")
+
+
+def _open_clip(layer, leaf):
+    leaf = {"mlp_fc1": "mlp_c_fc", "mlp_fc2": "mlp_c_proj"}.get(leaf, leaf.replace("self_attn", "attn"))
+    return f"model_transformer_resblocks_{layer}_{leaf}"
+
+
+def webui_name(name, kind):
+    """Where A1111 looks first for a layer of the file; `kind` is sd1, sd2 or sdxl."""
+    found = re.fullmatch(r"lora_unet_(down|up)_blocks_(\d+)_(attentions|resnets)_(\d+)_(.+)", name)
+    if found:
+        way, i, what, j, leaf = found.groups()
+        index = 3 * int(i) + int(j) + (way == "down")
+        blocks = "input_blocks" if way == "down" else "output_blocks"
+        if what == "attentions":
+            return f"diffusion_model_{blocks}_{index}_1_{leaf}"
+        return f"diffusion_model_{blocks}_{index}_0_{_RESNET.get(leaf, leaf)}"
+    if found := re.fullmatch(r"lora_unet_mid_block_attentions_\d+_(.+)", name):
+        return f"diffusion_model_middle_block_1_{found[1]}"
+    if found := re.fullmatch(r"lora_unet_mid_block_resnets_(\d+)_(.+)", name):
+        return f"diffusion_model_middle_block_{2 * int(found[1])}_{_RESNET.get(found[2], found[2])}"
+    if found := re.fullmatch(r"lora_unet_down_blocks_(\d+)_downsamplers_0_conv", name):
+        return f"diffusion_model_input_blocks_{3 * int(found[1]) + 3}_0_op"
+    if found := re.fullmatch(r"lora_unet_up_blocks_(\d+)_upsamplers_0_conv", name):
+        return f"diffusion_model_output_blocks_{3 * int(found[1]) + 2}_{1 if found[1] == '0' else 2}_conv"
+    if found := re.fullmatch(r"lora_te_text_model_encoder_layers_(\d+)_(.+)", name):
+        return _open_clip(*found.groups()) if kind == "sd2" else f"transformer_{name.removeprefix('lora_te_')}"
+    if found := re.fullmatch(r"lora_te2_text_model_encoder_layers_(\d+)_(.+)", name):
+        return f"1_{_open_clip(*found.groups())}"
+    return name
+
+
+def webui_find(name, modules, kind):
+    """The name of the module that A1111 changes for a layer of the file, or None: then it says nothing."""
+    tries = [webui_name(name, kind)]
+    if name.startswith("lora_unet"):
+        tries.append(name.replace("lora_unet", "diffusion_model"))
+    if name.startswith("lora_te1_text_model"):
+        tries.append(name.replace("lora_te1_text_model", "0_transformer_text_model"))
+        tries.append(name.replace("lora_te1_text_model", "transformer_text_model"))
+    return next((one for one in tries if one in modules), None)
+
+
+def webui_modules(tensors):
+    """A1111's module names for an original checkpoint: name -> (key, third of the tensor or None)."""
+    modules = {}
+    for key, tensor in tensors.items():
+        root = next((root for root in _ROOTS if key.startswith(root)), None)
+        if root is None or tensor.ndim < 2:
+            continue
+        name = _ROOTS[root] + key.removeprefix(root).replace(".", "_")
+        if name.endswith("_in_proj_weight"):
+            attention = name.removesuffix("_in_proj_weight")
+            modules |= {attention + end: (key, third) for third, end in enumerate(_Q_K_V)}
+        elif name.endswith("_weight"):
+            modules[name.removesuffix("_weight")] = (key, None)
+    return modules
+
+
+def webui_merge(checkpoint, lora, kind, multiplier=1.0):
+    """A copy of `checkpoint` (original layout, float32) with the tensors of a LoRA file in it."""
+    layers = {}
+    for key, tensor in lora.items():
+        name, _, what = key.partition(".")
+        layers.setdefault(name, {})[what] = tensor.float()
+    modules = webui_modules(checkpoint)
+    result = dict(checkpoint)
+    for name, layer in layers.items():
+        module = webui_find(name, modules, kind)
+        assert module is not None, f"A1111 would ignore {name}"
+        key, third = modules[module]
+        result[key] = result[key].clone()
+        weight = result[key] if third is None else result[key].chunk(3)[third]
+        weight += multiplier * _change(weight, layer)
+    return result
+
+
+def _change(weight, layer):
+    down, up = layer["lora_down.weight"], layer["lora_up.weight"]
+    scale = layer["alpha"].item() / down.shape[0] if "alpha" in layer else 1.0
+    change = scale * (up.reshape(len(up), -1) @ down.reshape(len(down), -1)).reshape(weight.shape)
+    if "dora_scale" not in layer:
+        return change
+    whole = weight + change
+    norm = whole.transpose(0, 1).reshape(whole.shape[1], -1).norm(dim=1)
+    norm = norm.reshape(1, -1, *[1] * (weight.ndim - 2))
+    return whole * (layer["dora_scale"] / norm) - weight
+
+
+def as_float(tensors):
+    """The tensors of a toy with all floating numbers in float32."""
+    return {key: item.float() if item.is_floating_point() else item for key, item in tensors.items()}
+
+

@@ -1,0 +1,414 @@
+"""The private environment: what is missing, making, mending and re-entering it, and the sentence for each failure."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from packaging.specifiers import SpecifierSet
+
+from lib_lora import __main__ as entry
+from lib_lora import bootstrap
+from lib_lora.errors import UserError
+
+posix = pytest.mark.skipif(os.name == "nt", reason="uses shell scripts and signals of POSIX")
+
+
+def put(folder: Path, *names: str) -> Path:
+    """Metadata folders such as pip leaves, e.g. ``torch-2.1.2.dist-info``."""
+    for name in names:
+        (folder / name).mkdir(parents=True)
+    return folder
+
+
+# ------------------------------------------------------------------------------------------------- lists of packages
+
+
+@pytest.mark.parametrize("purpose", bootstrap.PURPOSES)
+def test_every_line_of_the_requirement_files_is_plain(purpose: str) -> None:
+    lines = bootstrap.requirements(purpose)
+    assert any(line.startswith("torch") for line in lines)
+    for line in lines:
+        name, bounds = bootstrap.parse(line)
+        assert name
+        assert bounds, f"{line}: no lower bound"
+    names = [bootstrap.parse(line)[0].lower() for line in lines]
+    assert len(names) == len(set(names))
+
+
+def test_the_ranges_admit_a1111s_pins() -> None:
+    pins = [bootstrap.parse(line) for line in bootstrap.requirements("a1111")]
+    ranges = dict(bootstrap.parse(line) for line in bootstrap.requirements("test"))
+    ranges = {name.replace("_", "-").lower(): bounds for name, bounds in ranges.items()}
+    compared = 0
+    for name, bounds in pins:
+        if bounds[0][0] == "==" and name.lower() in ranges:
+            specifier = SpecifierSet(",".join(sign + bound for sign, bound in ranges[name.lower()]))
+            assert specifier.contains(bounds[0][1]), name
+            compared += 1
+    # torch, diffusers, peft, transformers, accelerate, safetensors, open_clip, numpy, Pillow, opencv
+    assert compared == 10
+
+
+def test_pyproject_admits_the_same_pythons() -> None:
+    text = (bootstrap.ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    (first, beyond) = re.findall(r'^requires-python = ">=3\.(\d+),<3\.(\d+)"', text, re.MULTILINE)[0]
+    assert ((3, int(first)), (3, int(beyond) - 1)) == entry.SUPPORTED
+
+
+@pytest.mark.parametrize("line", ["torch @ file:///x", "-r base.txt", "numpy; python_version<'3'", "a[b]>=1", "a~=1.0"])
+def test_a_fancier_requirement_is_refused(line: str) -> None:
+    with pytest.raises(ValueError, match="not a plain requirement"):
+        bootstrap.parse(line)
+
+
+releases = st.lists(st.integers(0, 30), min_size=1, max_size=4).map(lambda numbers: ".".join(map(str, numbers)))
+
+
+@given(version=releases, sign=st.sampled_from(["==", ">=", "<"]), bound=releases)
+def test_ranges_mean_what_pip_means(
+    version: str, sign: str, bound: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = put(tmp_path_factory.mktemp("site"), f"thing-{version}.dist-info")
+    ours = bootstrap.missing([f"thing{sign}{bound}"], [folder]) == []
+    assert ours == SpecifierSet(sign + bound).contains(version)
+
+
+def test_installed_agrees_with_the_standard_library() -> None:
+    ours = bootstrap.installed(sys.path)
+    for name in ("torch", "diffusers", "open_clip_torch", "Pillow", "PyYAML", "huggingface-hub", "pytest"):
+        assert ours[name.lower().replace("_", "-")] == importlib.metadata.version(name)
+
+
+def test_missing_names_what_is_absent_or_out_of_range(tmp_path: Path) -> None:
+    first = put(tmp_path / "a", "torch-2.1.2+cu121.dist-info", "Py_Yaml-6.0-py3.10.egg-info")
+    second = put(tmp_path / "b", "torch-1.0.dist-info", "diffusers-0.36.0.dist-info", "numpy-2.0.0rc1.dist-info")
+    lines = ["torch>=2.1,<3", "diffusers>=0.31,<0.36", "py-yaml>=6", "numpy>=2", "peft>=0.13.2"]
+    assert bootstrap.missing(lines, [tmp_path / "nowhere", first, second]) == ["diffusers", "peft"]
+    assert bootstrap.missing(lines, [second, first]) == ["torch", "diffusers", "peft"]
+
+
+def test_any_of_the_four_opencv_packages_will_do(tmp_path: Path) -> None:
+    line = ["opencv-python-headless>=4.8"]
+    assert bootstrap.missing(line, [tmp_path]) == ["opencv-python-headless"]
+    put(tmp_path, "opencv_contrib_python-4.11.0.86.dist-info")
+    assert bootstrap.missing(line, [tmp_path]) == []
+
+
+# --------------------------------------------------------------------------------------- the environment and its marker
+
+
+def test_the_environment_lies_in_the_checkout_or_where_the_variable_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SAMEFACE_ENV", raising=False)
+    here = "{}.{}".format(*sys.version_info)
+    assert bootstrap.environment("try", Path("/x")) == Path("/x/.sameface") / f"venv-{here}"
+    assert bootstrap.environment("test", Path("/x")) == bootstrap.environment("try", Path("/x"))
+    assert bootstrap.environment("a1111", Path("/x")) == Path("/x/.sameface/a1111-3.10")
+    monkeypatch.setenv("SAMEFACE_ENV", str(Path("/y/my env").absolute()))
+    assert bootstrap.environment("test") == Path("/y/my env").absolute()
+    assert bootstrap.environment("a1111") == Path("/y/my env-a1111").absolute()
+
+
+def test_ready_only_with_marker_packages_and_a_living_python(tmp_path: Path) -> None:
+    env, lines = tmp_path / "env", ["torch>=2.1"]
+    home = tmp_path / "base"
+    home.mkdir()
+    python = bootstrap.python_of(env)
+    python.parent.mkdir(parents=True)
+    python.touch()
+    site = env / "Lib" / "site-packages" if os.name == "nt" else env / "lib" / "python3.11" / "site-packages"
+    put(site, "torch-2.2.0.dist-info")
+    (env / "pyvenv.cfg").write_text(f"home = {home}\nversion = 3.11.7\n", encoding="utf-8")
+    assert not bootstrap.ready(env, lines)  # pip never came to its end
+    (env / bootstrap.MARKER).write_text("torch>=2.1\nnumpy>=1\n", encoding="utf-8")
+    assert bootstrap.ready(env, lines)
+    assert not bootstrap.ready(env, ["torch>=2.2"])  # the list has changed since
+    assert not bootstrap.ready(env, [*lines, "numpy>=1"])  # somebody uninstalled numpy
+    home.rmdir()
+    assert not bootstrap.ready(env, lines)  # the Python that it was made from is gone
+
+
+def test_a_package_that_was_cut_off_is_forgotten(tmp_path: Path) -> None:
+    site = tmp_path / "Lib" / "site-packages" if os.name == "nt" else tmp_path / "lib" / "python3.11" / "site-packages"
+    put(site, "whole-1.dist-info", "short-1.dist-info", "gone-1.dist-info", "norecord-1.dist-info")
+    for name, content in (("whole", b"12345"), ("short", b"123")):
+        (site / f"{name}.py").write_bytes(content)
+    for name in ("whole", "short", "gone"):
+        rows = f"{name}.py,sha256=x,5\n__pycache__/{name}.pyc,,\n{name}-1.dist-info/RECORD,,\n"
+        (site / f"{name}-1.dist-info" / "RECORD").write_text(rows, encoding="utf-8")
+    assert sorted(bootstrap.forget_damaged(tmp_path)) == ["gone", "norecord", "short"]
+    assert list(bootstrap.installed([site])) == ["whole"]
+
+
+def script(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{text}\n", encoding="utf-8")
+    path.chmod(0o755)
+
+
+@posix
+def test_a_python_is_found_past_pyenvs_dead_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path / "shims"))
+    monkeypatch.setenv("PYENV_ROOT", str(tmp_path / "pyenv"))
+    script(tmp_path / "shims" / "python3.8", "echo 'pyenv: python3.8: command not found' >&2; exit 127")
+    with pytest.raises(UserError, match=r"needs Python 3\.8, and neither .* \(tried python3\.8\)"):
+        bootstrap.find_python((3, 8))
+    found = tmp_path / "pyenv" / "versions" / "3.8.18" / "bin" / "python"
+    script(found, f"echo 3.8 {found}")
+    assert bootstrap.find_python((3, 8)) == str(found)
+    script(tmp_path / "shims" / "python3.8", "echo 3.8 /on/path")
+    assert bootstrap.find_python((3, 8)) == "/on/path"
+    assert bootstrap.find_python((sys.version_info[0], sys.version_info[1])) == sys.executable
+
+
+# ------------------------------------------------------------------------------------------------------ the sentences
+
+
+@pytest.mark.parametrize(
+    ("said", "sentence"),
+    [
+        ("ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device", "disk of .* full"),
+        ("WARNING: connection broken by 'NewConnectionError('...')'\nERROR: No matching x", "could not reach"),
+        ("WARNING: connection broken ...\nOSError: [Errno 28] No space left on device", "disk of .* full"),
+        ("SSLError(SSLCertVerificationError(1, '[SSL: CERTIFICATE_VERIFY_FAILED]')) connection broken", "PIP_CERT"),
+        ("not created successfully because ensurepip is not\navailable.  On Debian/Ubuntu", "python3-venv"),
+        ("/usr/bin/python3: No module named venv", "python3-venv"),
+        (
+            "HINT: This error might have occurred since this system does not have Windows Long Path support",
+            "short folder",
+        ),
+        ("ERROR: Could not install: [WinError 5] Access is denied: 'C:\\\\x'", "cannot be written"),
+        (
+            "ERROR: first\nmore\nERROR: No matching distribution found for torch>=9.",
+            "No matching .* torch>=9 \\(all of it",
+        ),
+        ("Killed", "could not be installed: Killed"),
+    ],
+)
+def test_each_failure_has_its_sentence(said: str, sentence: str, tmp_path: Path) -> None:
+    text = bootstrap.explain(said, tmp_path / "env {x}", "/usr/bin/python3")
+    assert re.search(sentence, text), text
+    assert text.endswith(".")
+    assert "\n" not in text
+
+
+def test_a_missing_package_is_told_from_a_fault_of_our_own() -> None:
+    assert bootstrap.about_missing(ModuleNotFoundError("x", name="lib_lora.nothing")) is None
+    assert bootstrap.about_missing(ModuleNotFoundError("x")) is None
+    # torch is here, so the fault is elsewhere:
+    assert bootstrap.about_missing(ModuleNotFoundError("x", name="torch")) is None
+
+
+@pytest.mark.parametrize(("version", "good"), [((3, 9), False), ((3, 10), True), ((3, 13), True), ((3, 14), False)])
+def test_python_too_old_or_too_new(version: tuple[int, int], good: bool) -> None:
+    reason = entry.unsupported(version, "/usr/bin/python3")
+    assert (reason is None) == good
+    if reason:
+        assert f"needs Python 3.10 to 3.13, but /usr/bin/python3 is Python 3.{version[1]};" in reason
+
+
+# --------------------------------------------------------------------- for real: a small checkout, a small package, pip
+
+
+CLI = """
+    import json, sys
+    def main(argv):
+        import tinypack
+        print(json.dumps([argv, sys.prefix, tinypack.VALUE]))
+        return 7
+"""
+
+
+def wheel(folder: Path, name: str, version: str) -> None:
+    """A wheel of one module, ``VALUE = "name version"``."""
+    info = f"{name}-{version}.dist-info"
+    content = {
+        f"{name}.py": f"VALUE = '{name} {version}'\n",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    rows = [f"{path},,{len(text)}\n" for path, text in content.items()]
+    content[f"{info}/RECORD"] = "".join([*rows, f"{info}/RECORD,,\n"])
+    folder.mkdir(exist_ok=True)
+    with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as archive:
+        for path, text in content.items():
+            archive.writestr(path, text)
+
+
+class Checkout:
+    """A copy of the entry with its own list of packages, and a folder of wheels in place of the index."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.wheels = root, root.parent / "wheels"
+        package = root / "lib_lora"
+        package.mkdir(parents=True)
+        for name in ("__init__.py", "__main__.py", "bootstrap.py", "errors.py", "files.py"):
+            shutil.copy(bootstrap.ROOT / "lib_lora" / name, package)
+        (package / "cli.py").write_text(textwrap.dedent(CLI), encoding="utf-8")
+        self.need("tinypack>=1")
+        wheel(self.wheels, "tinypack", "1.5")
+
+    def need(self, *lines: str) -> None:
+        (self.root / "requirements").mkdir(exist_ok=True)
+        (self.root / "requirements" / "base.txt").write_text("# comment\n" + "\n".join(lines), encoding="utf-8")
+
+    def start(self, *argv: str, **variables: str) -> subprocess.Popen[str]:
+        base = {key: value for key, value in os.environ.items() if not key.startswith(("PIP_", "SAMEFACE_", "PYTHON"))}
+        index = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": self.wheels.as_uri(), "PIP_CONFIG_FILE": os.devnull}
+        return subprocess.Popen(
+            [sys.executable, "-m", "lib_lora", *argv],
+            cwd=self.root,
+            env={**base, **index, "PYTHONUTF8": "1", **variables},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+        )
+
+    def run(self, *argv: str, **variables: str) -> tuple[int, str, str]:
+        child = self.start(*argv, **variables)
+        out, err = child.communicate(timeout=120)
+        return child.returncode, out, err
+
+    @property
+    def env(self) -> Path:
+        return self.root / ".sameface" / "venv-{}.{}".format(*sys.version_info)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Checkout, list[tuple[int, str, str]]]:
+    """A checkout whose environment two terminals wanted at the same moment, and what they saw."""
+    checkout = Checkout(tmp_path_factory.mktemp("für 名前") / "check out")
+    children = [checkout.start("try", "a b", "--ü"), checkout.start("try")]
+    seen = []
+    for child in children:
+        out, err = child.communicate(timeout=120)
+        seen.append((child.returncode, out, err))
+    return checkout, seen
+
+
+def test_first_use_makes_the_environment_once_and_goes_on_inside(
+    built: tuple[Checkout, list[tuple[int, str, str]]],
+) -> None:
+    checkout, seen = built
+    for (code, out, err), argv in zip(seen, (["try", "a b", "--ü"], ["try"]), strict=True):
+        assert code == 7, err
+        assert json.loads(out) == [argv, str(checkout.env), "tinypack 1.5"]
+    assert sum("Setting up SameFace's own Python packages" in err for _, _, err in seen) == 1
+    assert sum("waiting for it" in err for _, _, err in seen) == 1
+    assert (checkout.env / bootstrap.MARKER).read_text(encoding="utf-8") == "tinypack>=1\n"
+
+
+def test_later_uses_and_other_commands_go_straight_in(built: tuple[Checkout, list[tuple[int, str, str]]]) -> None:
+    checkout, _ = built
+    for argv in (["try"], ["info", "x.safetensors"]):
+        code, out, err = checkout.run(*argv, PIP_FIND_LINKS="")
+        assert (code, json.loads(out), err) == (7, [argv, str(checkout.env), "tinypack 1.5"], "")
+
+
+def test_what_a_kill_left_behind_is_mended(built: tuple[Checkout, list[tuple[int, str, str]]]) -> None:
+    checkout, _ = built
+    (site,) = bootstrap.site_packages(checkout.env)
+    (checkout.env / bootstrap.MARKER).unlink()
+    (site / "tinypack.py").write_text("VAL", encoding="utf-8")
+    code, out, err = checkout.run("try")
+    assert (code, json.loads(out)[2]) == (7, "tinypack 1.5")
+    assert "tinypack was not installed to the end; doing it again." in err
+    shutil.rmtree(site / "pip")
+    (checkout.env / bootstrap.MARKER).unlink()
+    code, out, err = checkout.run("try")
+    assert (code, json.loads(out)[2]) == (7, "tinypack 1.5"), err
+
+
+def test_a_package_that_cannot_be_had_is_one_sentence(built: tuple[Checkout, list[tuple[int, str, str]]]) -> None:
+    checkout, _ = built
+    checkout.need("tinypack>=1", "otherpack>=2")
+    try:
+        code, out, err = checkout.run("try")
+        last = err.splitlines()[-1]
+        assert (code, out) == (2, "")
+        assert "Traceback" not in err
+        assert last.startswith(
+            "sameface: The packages could not be installed: No matching distribution found for otherp"
+        )
+        nowhere = {"PIP_NO_INDEX": "0", "PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_RETRIES": "1"}
+        code, out, err = checkout.run("try", **nowhere)
+        assert (code, out) == (2, "")
+        assert err.splitlines()[-1].startswith("sameface: pip could not reach its package index")
+        wheel(checkout.wheels, "otherpack", "2.0")
+        code, out, err = checkout.run("try")
+        assert code == 7, err
+        assert bootstrap.missing(["otherpack>=2"], bootstrap.site_packages(checkout.env)) == []
+    finally:
+        checkout.need("tinypack>=1")
+
+
+def test_an_interpreter_that_has_everything_is_used_as_it_is(tmp_path: Path) -> None:
+    checkout = Checkout(tmp_path / "checkout")
+    site = tmp_path / "site"
+    with zipfile.ZipFile(checkout.wheels / "tinypack-1.5-py3-none-any.whl") as archive:
+        archive.extractall(site)
+    code, out, err = checkout.run("try", PYTHONPATH=str(site))
+    assert (code, json.loads(out), err) == (7, [["try"], sys.prefix, "tinypack 1.5"], "")
+    assert not (checkout.root / ".sameface").exists()
+
+
+def test_without_packages_the_other_commands_say_how_to_get_them(tmp_path: Path) -> None:
+    checkout = Checkout(tmp_path / "checkout")
+    code, out, err = checkout.run("run", "photos")
+    assert (code, out) == (2, "")
+    assert err.startswith(
+        "sameface: Packages are missing from this Python (tinypack): run `python -m lib_lora try` once"
+    )
+    assert len(err.splitlines()) == 1
+    assert not (checkout.root / ".sameface").exists()
+    code, _, err = checkout.run("test")
+    assert code == 2
+    assert "The tests come with SameFace's source folder" in err
+
+
+def test_somebody_elses_folder_is_never_cleared(tmp_path: Path) -> None:
+    checkout, mine = Checkout(tmp_path / "checkout"), tmp_path / "photos"
+    mine.mkdir()
+    (mine / "a.jpg").write_bytes(b"x")
+    code, _, err = checkout.run("try", SAMEFACE_ENV=str(mine))
+    assert code == 2
+    assert "no working Python environment; empty it or name another" in err
+    assert [path.name for path in mine.iterdir()] == ["a.jpg"]
+
+
+@posix
+def test_without_exec_the_exit_code_and_ctrl_c_pass_through(tmp_path: Path) -> None:
+    package = tmp_path / "lib_lora"
+    package.mkdir()
+    for name in ("__init__.py", "bootstrap.py", "errors.py"):
+        shutil.copy(bootstrap.ROOT / "lib_lora" / name, package)
+    (package / "__main__.py").write_text(
+        "import sys, time\ntry:\n    print('up', flush=True)\n    time.sleep(float(sys.argv[1]))\n    sys.exit(3)\n"
+        "except KeyboardInterrupt:\n    time.sleep(0.3)\n    sys.exit(5)\n",
+        encoding="utf-8",
+    )
+    call = "import sys; from lib_lora import bootstrap as b; sys.exit(b.hand_over(sys.executable, sys.argv[1:], False))"
+    for seconds, code in (("0", 3), ("60", 5)):
+        child = subprocess.Popen(
+            [sys.executable, "-c", call, seconds], cwd=tmp_path, stdout=subprocess.PIPE, start_new_session=True
+        )
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"up\n"
+        if code == 5:
+            time.sleep(0.1)
+            os.killpg(child.pid, signal.SIGINT)
+        assert child.wait(timeout=30) == code
+        child.stdout.close()
