@@ -167,17 +167,19 @@ def _new(options: argparse.Namespace) -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
-    from lib_lora.jobs.main_job import finish_run
+    from lib_lora.jobs.main_job import by_main_process, finish_run
     from lib_lora.jobs.prepare import start_run
 
-    run = start_run(
-        data_root(options.data),
-        options.name,
-        options.base,
-        options.preset,
-        overrides(options),
-        options.prediction,
-        out=options.out,
+    run = by_main_process(
+        lambda: start_run(
+            data_root(options.data),
+            options.name,
+            options.base,
+            options.preset,
+            overrides(options),
+            options.prediction,
+            out=options.out,
+        )
     )
     finish_run(run)
     return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from itertools import groupby
-from typing import Any
+from typing import Any, cast
 
 import torch
 from diffusers import (
@@ -22,7 +22,7 @@ from lib_lora.lora.apply import merged
 from lib_lora.lora.reading import read
 from lib_lora.models.family import ModelInfo
 from lib_lora.models.load import load_text_encoders, load_unet, load_vae
-from lib_lora.models.text import Conditioning, TextStack, join, size_ids
+from lib_lora.models.text import Conditioning, TextStack, join
 from lib_lora.models.vae import decode, vae_dtype
 
 SAMPLERS: dict[str, tuple[type, dict[str, Any]]] = {
@@ -97,31 +97,41 @@ class DiffusersPainter:
         generator = torch.Generator().manual_seed(cell.seed)  # on the CPU: the same picture on every device
         noise = torch.randn((1, 4, cell.height // 8, cell.width // 8), generator=generator)
         latents = noise.to(self.device) * scheduler.init_noise_sigma
-        words = self._words(cell)
-        extra = self._size_kwargs(cell, words)
+        positive, negative = self._words(cell)
         # only the samplers that add noise on the way have this argument
         options = {} if cell.sampler.startswith("DPM++") or cell.sampler == "Euler" else {"generator": generator}
         for time in scheduler.timesteps:
             scaled = scheduler.scale_model_input(latents, time).to(self.dtype)
-            both = torch.cat([scaled] * words.context.shape[0])
-            predicted = self.unet(both, time, encoder_hidden_states=words.context, **extra).sample.float()
-            if words.context.shape[0] == 2:
-                without, with_ = predicted.chunk(2)
-                predicted = without + cell.cfg * (with_ - without)
+            predicted = self._predict(scaled, time, cell, positive, negative)
             latents = scheduler.step(predicted, time, latents, **options).prev_sample
         return latents
 
-    def _words(self, cell: Cell) -> Conditioning:
-        """The negative and the positive prompt as one batch of two; the positive alone at cfg 1."""
-        positive = self.text.encode([cell.prompt], self.clip_skip)
+    def _predict(
+        self, latents: torch.Tensor, time: torch.Tensor, cell: Cell, positive: Conditioning, negative: Conditioning
+    ) -> torch.Tensor:
+        """The guided prediction, [1, 4, h, w] float32; prompts of one length share a pass, as in A1111."""
         if cell.cfg == 1:
-            return positive
-        negative = self.text.encode([cell.negative], self.clip_skip)
-        return join([negative, positive], self.text.encode([""], self.clip_skip))
+            return self._pass(latents, time, cell, positive)
+        if positive.context.shape == negative.context.shape:
+            without, with_ = self._pass(latents, time, cell, join([negative, positive], negative)).chunk(2)
+        else:
+            without, with_ = (self._pass(latents, time, cell, words) for words in (negative, positive))
+        return without + cell.cfg * (with_ - without)
 
-    def _size_kwargs(self, cell: Cell, words: Conditioning) -> dict[str, Any]:
-        if words.pooled is None:
-            return {}
-        size = (cell.width, cell.height)
-        ids = torch.tensor([size_ids(size, (0, 0), size)] * len(words.pooled), device=self.device)
-        return {"added_cond_kwargs": {"text_embeds": words.pooled, "time_ids": ids}}
+    def _pass(self, latents: torch.Tensor, time: torch.Tensor, cell: Cell, words: Conditioning) -> torch.Tensor:
+        count = words.context.shape[0]
+        extra: dict[str, Any] = {}
+        if words.pooled is not None:
+            sizes = [(cell.height, cell.width, 0, 0, cell.height, cell.width)] * count
+            extra = {
+                "added_cond_kwargs": {
+                    "text_embeds": words.pooled,
+                    "time_ids": torch.tensor(sizes, device=self.device),
+                }
+            }
+        batch = latents.expand(count, -1, -1, -1)
+        return cast(torch.Tensor, self.unet(batch, time, encoder_hidden_states=words.context, **extra).sample.float())
+
+    def _words(self, cell: Cell) -> tuple[Conditioning, Conditioning]:
+        """The positive and the negative prompt."""
+        return self.text.encode([cell.prompt], self.clip_skip), self.text.encode([cell.negative], self.clip_skip)

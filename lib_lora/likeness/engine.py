@@ -1,8 +1,8 @@
 """The default face engine: YuNet finds faces, SFace describes them; OpenCV and numpy alone, offline.
 
-The detector looks at several sizes of the picture, because YuNet misplaces the five points of a face larger than
-about 300 pixels, and a misplaced point looks like another person. The crop is cut from the full-resolution
-picture. The embedding is averaged with that of the mirrored crop, which cancels left-right differences.
+The five points come from several sizes of the picture (`detection`), the crop from the picture at full resolution
+(`align`). The embedding is averaged with that of the mirrored crop, which cancels left-right differences.
+SFace takes RGB, 0..255, no mean and no scale; fed BGR it gives a plausible but different embedding.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class SFaceEngine:
 
     def faces(self, image: Image.Image) -> list[Face]:
         """All faces of an upright picture (`character.photos.open_photo` gives one), the largest first."""
-        pixels = np.asarray(image.convert("RGB"), np.uint8)
+        pixels = np.asarray(image if image.mode == "RGB" else image.convert("RGB"), np.uint8)
         detector, _ = self._networks()
         found = find(detector, pixels)
         faces = [face for row in found if (face := self._describe(pixels, row)) is not None]
@@ -52,8 +52,8 @@ class SFaceEngine:
         blob = np.ascontiguousarray(both.transpose(0, 3, 1, 2), dtype=np.float32)
         _, recogniser = self._networks()
         recogniser.setInput(blob)
-        total = recogniser.forward().reshape(2, -1).astype(np.float64).sum(0)
-        return (total / np.linalg.norm(total)).astype(np.float32)
+        total = np.asarray(recogniser.forward(), np.float64).reshape(2, -1).sum(0)
+        return np.asarray(total / np.linalg.norm(total), np.float32)
 
     def _networks(self) -> tuple[YuNet, cv2.dnn.Net]:
         if not hasattr(self._own, "networks"):

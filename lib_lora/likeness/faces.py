@@ -41,6 +41,43 @@ class Face:
         return yaw_proxy(self.points)
 
 
+@dataclass(frozen=True)
+class Quality:
+    """How well a face can be measured; plain numbers that may be kept (no biometric data).
+
+    Attributes:
+        px: the longer side of the face's box in pixels.
+        score: how sure the detector is, 0..1.
+        blur: see `Face`.
+        yaw: see `yaw_proxy`.
+    """
+
+    px: float
+    score: float
+    blur: float
+    yaw: float
+
+    @classmethod
+    def of(cls, face: Face) -> Quality:
+        """The quality of `face`, rounded to what can be told apart."""
+        return cls(round(face.px, 1), round(face.score, 3), round(face.blur, 1), round(face.yaw, 3))
+
+    @property
+    def doubt(self) -> str:
+        """Why a likeness measured on this face means little; empty where nothing speaks against it.
+
+        Under 40 pixels a face embeds at cosine 0.9 and less to itself at 200 pixels, at 32 pixels at 0.75; blurred by
+        4 pixels in the 112-pixel crop at 0.68. A sharp face has a blur of some hundreds, sigma 3 gives about 15.
+        """
+        if self.px < 40:
+            return f"the face is only {self.px:.0f} pixels"
+        if self.blur < 15:
+            return "the face is blurred"
+        if self.score < 0.75:
+            return f"the detector is not sure that it is a face ({self.score:.2f})"
+        return ""
+
+
 class FaceEngine(Protocol):
     """Anything that finds and describes faces. Embeddings of engines with different ids cannot be compared."""
 

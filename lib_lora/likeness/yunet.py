@@ -6,6 +6,8 @@ outside the system's code page on Windows; its decoding is therefore repeated he
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
@@ -15,6 +17,8 @@ from lib_lora.likeness.faces import Array
 _STRIDES = (8, 16, 32)
 _OUTPUTS = [f"{kind}_{stride}" for kind in ("cls", "obj", "bbox", "kps") for stride in _STRIDES]
 _MULTIPLE = 32
+_OUTSIDE = 4  # a box this many times the picture is an artefact
+_LARGEST = 7.0  # log of a box's size in cells; more is never a face, and would overflow
 
 
 class YuNet:
@@ -34,15 +38,18 @@ class YuNet:
         height, width = pixels.shape[:2]
         padded = cv2.copyMakeBorder(pixels, 0, -height % _MULTIPLE, 0, -width % _MULTIPLE, cv2.BORDER_CONSTANT)
         self._net.setInput(cv2.dnn.blobFromImage(padded, swapRB=True))
-        found = decode(self._net.forward(_OUTPUTS), padded.shape[1], padded.shape[0], self._least)
+        found = decode(
+            [np.asarray(map_, np.float32) for map_ in self._net.forward(_OUTPUTS)], padded.shape[1], self._least
+        )
+        found = np.asarray(found[found[:, 2:4].max(1, initial=0.0) < _OUTSIDE * max(height, width)], np.float32)
         if len(found) < 2:
             return found
         boxes = found[:, :4].astype(np.int32).tolist()  # whole numbers, as FaceDetectorYN compares them
         kept = cv2.dnn.NMSBoxes(boxes, found[:, 14].tolist(), self._least, self._overlap)
-        return found[np.asarray(kept, np.int64).reshape(-1)]
+        return np.asarray(found[np.asarray(kept, np.int64).reshape(-1)], np.float32)
 
 
-def decode(outputs: list[Array], width: int, height: int, least_score: float) -> Array:
+def decode(outputs: Sequence[Array], width: int, least_score: float) -> Array:
     """YuNet's twelve output maps as rows of 15 numbers (see `YuNet.detect`), in the order of the maps.
 
     A cell (column, row) of stride s says: score = sqrt(class x object), centre = (cell + box[0:2]) s,
@@ -50,7 +57,7 @@ def decode(outputs: list[Array], width: int, height: int, least_score: float) ->
 
     Args:
         outputs: in the order cls, obj, bbox, kps, each for strides 8, 16, 32.
-        width, height: of the network's input, multiples of 32.
+        width: of the network's input, a multiple of 32.
     """
     rows = []
     for index, stride in enumerate(_STRIDES):
@@ -61,7 +68,7 @@ def decode(outputs: list[Array], width: int, height: int, least_score: float) ->
         place = np.stack([cells % columns, cells // columns], 1).astype(np.float32)
         box = outputs[index + 6].reshape(-1, 4)[cells]
         points = outputs[index + 9].reshape(-1, 5, 2)[cells]
-        size = np.exp(box[:, 2:]) * stride
+        size = np.exp(np.minimum(box[:, 2:], _LARGEST)) * stride
         corner = (place + box[:, :2]) * stride - size / 2
         points = (points + place[:, None]) * stride
         rows.append(np.concatenate([corner, size, points.reshape(-1, 10), score[cells, None]], 1))

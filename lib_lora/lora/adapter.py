@@ -114,6 +114,8 @@ def _copy(parameter: nn.Parameter) -> torch.Tensor:
 def attach(parts: Mapping[str, nn.Module], family: str, settings: LoraSettings) -> Adapter:
     """Freeze `parts` and put adapters into them, in place.
 
+    Dropout acts while a part is in training mode (``part.train()``), as everywhere in torch; loaded models are not.
+
     The first numbers come from torch's global generator, which the caller seeds: kaiming-uniform for `down`,
     zeros for `up`, so that an untrained adapter changes nothing.
 
@@ -136,6 +138,7 @@ def attach(parts: Mapping[str, nn.Module], family: str, settings: LoraSettings) 
         if part == "unet" or settings.te:
             _refuse_other_layers(part, module, settings.convolutions, expected)
             layers += (_attach_dora if settings.use_dora else _attach_peft)(part, module, settings)
+            module.train(module.training)  # new layers begin in training mode, whatever the model is in
     if not layers:
         raise ValueError("there is nothing to train: no UNet was given, and the text encoders are switched off.")
     return Adapter(family, settings, layers)

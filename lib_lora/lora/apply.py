@@ -10,7 +10,6 @@ import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import cast
 
 import torch
 from torch import nn
@@ -39,11 +38,11 @@ class Merge:
 
 @contextmanager
 def merged(parts: Mapping[str, nn.Module], family: str, lora: LoraFile, weight: float = 1.0) -> Iterator[Merge]:
-    """Merge a LoRA into the weights of `parts` inside the block; afterwards they are the very tensors of before.
+    """Merge a LoRA into the weights of `parts` inside the block; afterwards they are again what they were, exactly.
 
     The change is ``weight * alpha / rank * up @ down`` (alpha missing: scale 1); with DoRA it is ``weight *
     (decomposed - original)``, as in A1111. It is computed in float32 and rounded once to the weight's dtype.
-    Do not move or cast the parts inside the block.
+    The original weights wait in the CPU's memory, so that no more of a GPU's is used; as A1111 does it.
 
     Args:
         parts: "unet", "te1", "te2"; a part of the file that is not given is left out.
@@ -58,17 +57,17 @@ def merged(parts: Mapping[str, nn.Module], family: str, lora: LoraFile, weight: 
     if not math.isfinite(weight):
         raise ValueError(f"the weight of a LoRA cannot be {weight}.")
     plan, merge = _plan(parts, family, lora)
-    originals: list[tuple[nn.Parameter, torch.Tensor]] = []
+    originals: list[tuple[torch.Tensor, torch.Tensor]] = []
     try:
         if weight:
             for name, layer in plan.items():
-                changed = _changed(layer.weight, lora.layers[name], weight, f"{lora.path.name}: {name}")
-                originals.append((cast(nn.Parameter, layer.weight), layer.weight.data))
-                layer.weight.data = changed
+                changed = _changed(layer.weight, lora.layers[name], weight, f"{lora.path.name}: {name!r}")
+                originals.append((layer.weight, layer.weight.data.to("cpu", copy=True)))
+                layer.weight.data.copy_(changed)
         yield merge
     finally:
-        for parameter, data in originals:
-            parameter.data = data
+        for parameter, original in originals:
+            parameter.data.copy_(original)
 
 
 def _plan(parts: Mapping[str, nn.Module], family: str, lora: LoraFile) -> tuple[dict[str, Layer], Merge]:
@@ -101,7 +100,7 @@ def _changed(weight: torch.Tensor, tensors: LayerTensors, multiplier: float, whe
     """The weight with the LoRA in it, in the weight's dtype and on its device."""
     original = weight.detach().float()
     try:
-        delta = tensors.delta(original.shape).to(original.device)
+        delta = tensors.delta(original.shape, original.device)
     except ValueError as error:
         raise UserError(f"{where} does not fit the model ({error}); it was trained on another one.") from error
     if tensors.dora_scale is not None:

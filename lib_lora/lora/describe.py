@@ -85,8 +85,8 @@ def _kind(lora: LoraFile) -> str:
 
 
 def _said(lora: LoraFile, key: str) -> str | None:
-    value = lora.metadata.get(key)
-    return None if value in (None, "", "None") else value
+    value = "".join(letter for letter in lora.metadata.get(key, "") if letter.isprintable())  # it may be a stranger's
+    return None if value in ("", "None") else value
 
 
 def _number(value: str | None) -> int | None:

@@ -53,8 +53,8 @@ class DoraLayer(nn.Module):
     """A frozen linear layer or convolution with a DoRA adapter.
 
     Scaling the input columns of a weight is the same as scaling the layer's input, so ``W' x`` is computed as
-    ``W x + W (g - 1) x + scale * up down g x`` with ``g = magnitude / norm``. In this form the learned change is
-    not rounded away where the base runs in half precision, and without training it is exactly zero.
+    ``W x + W (g - 1) x + scale * up down g x`` with ``g = magnitude / norm``. In half precision ``g x`` would be
+    rounded back to ``x`` while ``g`` is near 1; ``(g - 1) x`` is not, and without training it is exactly zero.
 
     The norm gets no gradient (section 4.3 of the paper): it changes little in a step, and its graph would hold
     a matrix of the weight's size for every layer.
@@ -116,7 +116,7 @@ class DoraLayer(nn.Module):
         wide = x.float()
         changed = self._without_bias((wide * (gain - 1)).to(self.base.weight.dtype))
         learned = self.up(self.down(self.dropout(wide * gain))) * self.scale
-        total: torch.Tensor = result + changed + learned
+        total: torch.Tensor = result + (changed.float() + learned)
         return total.to(result.dtype)
 
     def _without_bias(self, x: torch.Tensor) -> torch.Tensor:

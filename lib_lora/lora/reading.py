@@ -48,17 +48,18 @@ def read(path: Path) -> LoraFile:
     """
     if path.suffix.lower() != ".safetensors":
         raise UserError(f"{path.name} is not a .safetensors file; other kinds of LoRA files are not opened.")
-    _refuse_large_header(path)
+    _refuse_strange_start(path)
     file = open_tensors(path)
     keys = sorted(file.keys())
     if len(keys) > MAX_TENSORS:
         raise UserError(f"{path.name} has {len(keys):,} tensors, far more than any LoRA; it is not opened.")
     _refuse_other_kinds(path.name, keys)
     lora = LoraFile(path, {key: file.read(key) for key in keys}, file.metadata)
+    layers = lora.layers
     broken = {names.split_key(key)[0] for key, tensor in lora.tensors.items() if not _finite(tensor)}
     if broken:
         raise UserError(
-            f"{path.name} holds values that are not numbers in {len(broken)} of {len(lora.layers)} layers; it would "
+            f"{path.name} holds values that are not numbers in {len(broken)} of {len(layers)} layers; it would "
             "paint black pictures: take an earlier checkpoint of that training."
         )
     return lora
@@ -68,11 +69,13 @@ def _finite(tensor: torch.Tensor) -> bool:
     return bool(torch.isfinite(tensor.float()).all())
 
 
-def _refuse_large_header(path: Path) -> None:
+def _refuse_strange_start(path: Path) -> None:
     if not path.is_file():
         return  # `open_tensors` has the sentence for it
     with explained(path, "read"), open(path, "rb") as stream:
         head = stream.read(8)
+    if head.startswith(b"PK\x03\x04"):
+        raise UserError(f"{path.name} is a zip archive (a .pt file, perhaps) with another suffix; it is not opened.")
     if len(head) == 8 and MAX_HEADER < struct.unpack("<Q", head)[0] <= path.stat().st_size:
         raise UserError(f"{path.name} has a header of {struct.unpack('<Q', head)[0]:,} bytes; no LoRA's is so large.")
 
@@ -86,13 +89,16 @@ _OTHER_KINDS = (
     (r"^bundle_emb\.", "a LoRA with an embedding inside, which this program does not read"),
     (r"^(emb_params|clip_[lg]|string_to_param)$", "a textual inversion embedding"),
 )
-_PEFT = re.compile(r"\.lora_[AB]\.|\.lora\.(down|up)\.|_lora\.(down|up)\.|^base_model\.model\.|\.lora_magnitude_vector")
+_PEFT = re.compile(
+    r"\.lora_[AB]\.|\.lora\.(down|up)\.|_lora\.(down|up)\.|\.lora_linear_layer\."
+    r"|^base_model\.model\.|\.lora_magnitude_vector"
+)
 
 
 def _refuse_other_kinds(name: str, keys: list[str]) -> None:
     if not keys:
         raise UserError(f"{name} is not a LoRA: it holds no tensors.")
-    if any(_PEFT.search(key) for key in keys):
+    if any(_PEFT.search(key) and not names.part_of(key) for key in keys):
         raise UserError(
             f"{name} is a LoRA with diffusers' (PEFT's) names, which A1111 ignores without a word; "
             "use the version of it for the webui (with kohya's names)."

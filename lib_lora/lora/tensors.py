@@ -52,19 +52,19 @@ class LayerTensors:
         """alpha / rank, or 1."""
         return 1.0 if self.alpha is None else float(self.alpha) / self.rank
 
-    def delta(self, shape: torch.Size) -> torch.Tensor:
-        """The change of a weight of `shape`, before DoRA, float32.
+    def delta(self, shape: torch.Size, device: torch.device) -> torch.Tensor:
+        """The change of a weight of `shape`, before DoRA, float32, computed on `device`.
 
         Raises:
             ValueError: the adapter belongs to a weight of another size.
         """
-        up, down = self.up.float(), self.down.float()
+        up, down = self.up.to(device).float(), self.down.to(device).float()
         columns = down[0].numel() if self.mid is None else down.shape[1] * self.mid[0, 0].numel()
         if up.shape[0] != shape[0] or columns != shape[1:].numel():
             raise ValueError(f"it is for a weight of {up.shape[0]} x {columns}, the model's is {tuple(shape)}")
         if self.mid is None:
             return low_rank(up, down, shape) * self.scale
-        whole = torch.einsum("nmkl,in,mj->ijkl", self.mid.float(), up.flatten(1), down.flatten(1))
+        whole = torch.einsum("nmkl,in,mj->ijkl", self.mid.to(device).float(), up.flatten(1), down.flatten(1))
         return whole.reshape(shape) * self.scale
 
 
@@ -86,9 +86,9 @@ def group(tensors: Mapping[str, torch.Tensor], where: str) -> dict[str, LayerTen
     for name, fields in collected.items():
         for half in ("down", "up"):
             if half not in fields:
-                raise UserError(f"{where} is damaged: {name} has no lora_{half}; A1111 would refuse the whole file.")
+                raise UserError(f"{where} is damaged: {name!r} has no lora_{half}; A1111 would refuse the whole file.")
         if not _shapes_fit(**fields):
-            raise UserError(f"{where} is damaged: the shapes of {name} do not fit each other.")
+            raise UserError(f"{where} is damaged: the shapes of {name!r} do not fit each other.")
     return {name: LayerTensors(**fields) for name, fields in collected.items()}
 
 

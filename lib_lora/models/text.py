@@ -97,16 +97,3 @@ class TextStack:
         ends = torch.tensor([len(row) + 1 for row in rows], device=device)  # the first EOS of each row
         last = out.last_hidden_state[torch.arange(len(rows), device=device), ends]
         return out.hidden_states[-2], encoder.text_projection(last)
-
-
-def size_ids(
-    original: tuple[int, int], crop: tuple[int, int], target: tuple[int, int]
-) -> tuple[int, int, int, int, int, int]:
-    """SDXL's six size numbers: original height, width; crop top, left; target height, width.
-
-    Args:
-        original: (width, height) of the picture before it was resized.
-        crop: (left, top) of the crop, in pixels of the resized picture.
-        target: (width, height) that is trained or painted.
-    """
-    return (original[1], original[0], crop[1], crop[0], target[1], target[0])

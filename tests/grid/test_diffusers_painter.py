@@ -33,16 +33,16 @@ def _pixels(image):
 def _theirs(painter, cell):
     """The same picture from diffusers' pipeline; it rounds levels, so compare with a tolerance of 1."""
     scheduler = make_scheduler(cell.sampler, painter.info)
-    parts = {"vae": painter.vae, "unet": painter.unet, "scheduler": scheduler, "tokenizer": tokenizer()}
+    parts = {"vae": painter.vae, "unet": painter.unet, "scheduler": scheduler, "tokenizer": _tokenizer()}
     noise = torch.randn((1, 4, cell.height // 8, cell.width // 8), generator=torch.Generator().manual_seed(cell.seed))
     if painter.info.family == "sdxl":
         first, other = painter.text.encoders
         pipeline = StableDiffusionXLPipeline(
-            **parts, text_encoder=first, text_encoder_2=other, tokenizer_2=_padded_with_zero(), add_watermarker=False
+            **parts, text_encoder=first, text_encoder_2=other, tokenizer_2=_tokenizer(pad="!"), add_watermarker=False
         )
     else:
         if painter.info.family == "sd2":
-            parts["tokenizer"] = _padded_with_zero()
+            parts["tokenizer"] = _tokenizer(pad="!")  # token 0
         pipeline = StableDiffusionPipeline(
             **parts, text_encoder=painter.text.encoders[0], safety_checker=None, feature_extractor=None
         )
@@ -59,9 +59,10 @@ def _theirs(painter, cell):
     ).images[0]
 
 
-def _padded_with_zero():
+def _tokenizer(pad="<|endoftext|>"):
     other = copy.deepcopy(tokenizer())
-    other.pad_token = "!"  # token 0
+    other.model_max_length = 77
+    other.pad_token = pad
     return other
 
 

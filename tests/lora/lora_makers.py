@@ -1,6 +1,7 @@
 """Models and LoRAs for the tests of this room: toys with adapters in them, as if trained."""
 
-import pytest
+from functools import cache
+
 import torch
 from safetensors.torch import save_file
 from webui_replay import as_float
@@ -23,9 +24,10 @@ SHAPES = {
 }
 
 
-def checkpoint_tensors(family, seed=0):
-    """The tensors of a toy in the original layout, float32."""
-    return as_float(toys.toy_tensors(KINDS[family], seed))
+@cache
+def checkpoint_tensors(family):
+    """The tensors of a toy in the original layout, float32; not to be changed."""
+    return as_float(toys.toy_tensors(KINDS[family]))
 
 
 def parts_of(tensors, folder, dtype=torch.float32):
@@ -93,4 +95,14 @@ def furthest(first, second):
     return {part: float((first[part] - second[part]).abs().max()) for part in first}
 
 
-each_family = pytest.mark.parametrize("family", KINDS)
+def flat_tensors(names, rank=2, width=4, alpha=1.0, dora=False):
+    """Tensors of a LoRA for linear layers of any names, narrow and quick to write; no two layers are the same."""
+    random = torch.Generator().manual_seed(3)
+    tensors = {}
+    for name in names:
+        tensors[f"{name}.alpha"] = torch.tensor(alpha)
+        tensors[f"{name}.lora_down.weight"] = torch.randn(rank, width, generator=random)
+        tensors[f"{name}.lora_up.weight"] = torch.randn(width, rank, generator=random)
+        if dora:
+            tensors[f"{name}.dora_scale"] = 1 + torch.rand(1, width, generator=random)
+    return tensors

@@ -3,12 +3,12 @@
 import re
 
 import pytest
-import toys
 from hypothesis import given
 from hypothesis import strategies as st
 from make_golden import LISTS, full_size, golden, golden_names, keys_of
 from webui_replay import webui_find, webui_modules
 
+import toys
 from lib_lora.lora import names, targets
 from lib_lora.lora.adapter import attach
 from lib_lora.lora.settings import LoraSettings
@@ -49,9 +49,7 @@ def test_convolutions_add_the_golden_ones(family):
 def test_attaching_to_the_full_size_models_gives_the_golden_keys(family, part, convolutions, use_dora):
     settings = LoraSettings(rank=1, conv_rank=int(convolutions), use_dora=use_dora)
     adapter = attach({part: full_size(f"{family}-{part}")}, family, settings)
-    expected = golden(f"{family}-{part}") + (
-        golden(f"{family}-unet-conv") if convolutions and part == "unet" else []
-    )
+    expected = golden(f"{family}-{part}") + (golden(f"{family}-unet-conv") if convolutions and part == "unet" else [])
     assert keys_of(names.kohya_name(family, part, layer.path) for layer in adapter.layers) == sorted(expected)
     assert len({layer.path for layer in adapter.layers}) == len(adapter.layers)
 

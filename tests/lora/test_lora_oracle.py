@@ -1,5 +1,7 @@
 """The file, merged by an independent replay of A1111, paints what was trained; and so does our own merge."""
 
+from functools import cache
+
 import pytest
 import torch
 from lora_makers import KINDS, SHAPES, checkpoint_tensors, furthest, metadata, outputs, parts_of, trained
@@ -10,19 +12,24 @@ from lib_lora.lora.apply import merged
 from lib_lora.lora.file import read, write
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    """The untouched parts of each family's toy, loaded once: every merge must leave them as they were."""
+    return cache(lambda family: parts_of(checkpoint_tensors(family), tmp_path_factory.mktemp(family)))
+
+
 @pytest.mark.parametrize("family", KINDS)
-def test_the_file_in_a1111_is_the_trained_model(family, shape, tmp_path):
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_file_in_a1111_is_the_trained_model(family, shape, base, tmp_path):
     parts, adapter = trained(family, shape, tmp_path)
     path = tmp_path / "lora.safetensors"
     write(path, adapter.export(), metadata(family))
     ours = outputs(parts)
-    base = checkpoint_tensors(family)
-    theirs = outputs(parts_of(webui_merge(base, load_file(str(path)), family), tmp_path))
+    theirs = outputs(parts_of(webui_merge(checkpoint_tensors(family), load_file(str(path)), family), tmp_path))
     worst = furthest(ours, theirs)
     assert max(worst.values()) < 1e-4, worst
 
-    plain = parts_of(base, tmp_path)
+    plain = base(family)
     effect = furthest(ours, outputs(plain))
     assert min(effect.values()) > 0.05, effect  # so that the agreement says something
 
@@ -35,19 +42,19 @@ def test_the_file_in_a1111_is_the_trained_model(family, shape, tmp_path):
 
 @pytest.mark.parametrize("shape", ["LoCon", "DoRA LoCon"])
 @pytest.mark.parametrize("multiplier", [-0.5, 0.7, 1.3])
-def test_other_weights_are_a1111s_too(shape, multiplier, tmp_path):
+def test_other_weights_are_a1111s_too(shape, multiplier, base, tmp_path):
     _, adapter = trained("sd1", shape, tmp_path)
     path = tmp_path / "lora.safetensors"
     write(path, adapter.export(), metadata("sd1"))
-    base = checkpoint_tensors("sd1")
-    theirs = outputs(parts_of(webui_merge(base, load_file(str(path)), "sd1", multiplier), tmp_path))
-    plain = parts_of(base, tmp_path)
+    changed = webui_merge(checkpoint_tensors("sd1"), load_file(str(path)), "sd1", multiplier)
+    theirs = outputs(parts_of(changed, tmp_path))
+    plain = base("sd1")
     with merged(plain, "sd1", read(path), multiplier):
         worst = furthest(outputs(plain), theirs)
     assert max(worst.values()) < 1e-4, worst
 
 
-def test_half_precision_costs_little(tmp_path):
+def test_half_precision_costs_little(base, tmp_path):
     """Numbers that float16 cannot hold: what is painted moves by far less than what the LoRA does."""
     parts, adapter = trained("sd1", "DoRA LoCon", tmp_path)
     with torch.no_grad():
@@ -55,10 +62,10 @@ def test_half_precision_costs_little(tmp_path):
             layer.down.mul_(1.0003)
     path = tmp_path / "lora.safetensors"
     write(path, adapter.export(), metadata("sd1"))
-    plain = parts_of(checkpoint_tensors("sd1"), tmp_path)
-    ours, base = outputs(parts), outputs(plain)
+    plain = base("sd1")
+    ours, without = outputs(parts), outputs(plain)
     with merged(plain, "sd1", read(path)):
         lost = furthest(ours, outputs(plain))
-    effect = furthest(ours, base)
+    effect = furthest(ours, without)
     assert 0 < lost["unet"] < 0.01 * effect["unet"]
     assert 0 < lost["te1"] < 0.01 * effect["te1"]

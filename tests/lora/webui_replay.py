@@ -6,8 +6,6 @@ weight of the module that A1111 calls ``diffusion_model_out_2``.
 
 import re
 
-import torch
-
 _RESNET = {
     "conv1": "in_layers_2",
     "conv2": "out_layers_3",
@@ -116,5 +114,3 @@ def _change(weight, layer):
 def as_float(tensors):
     """The tensors of a toy with all floating numbers in float32."""
     return {key: item.float() if item.is_floating_point() else item for key, item in tensors.items()}
-
-

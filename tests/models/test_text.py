@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from lib_lora.models.family import identify
 from lib_lora.models.load import load_text_encoders
-from lib_lora.models.text import TextStack, join, size_ids
+from lib_lora.models.text import TextStack, join
 from lib_lora.models.tokens import BOS, EOS, chunk, padded, prompt_chunks, token_ids, tokenizer
 
 COMMA = 267
@@ -89,7 +89,3 @@ def test_clip_skip_takes_an_earlier_layer_through_the_final_norm(toy):
     assert torch.allclose(stack.encode(["a cat"], 2).context, norm(states[-2]), atol=1e-6)
     fixed = _stack(toy, "sd2v")
     assert torch.equal(fixed.encode(["a cat"], 2).context, fixed.encode(["a cat"], 1).context)
-
-
-def test_size_ids_are_height_first():
-    assert size_ids((640, 480), (10, 20), (1024, 768)) == (480, 640, 20, 10, 768, 1024)

@@ -1,0 +1,234 @@
+"""A character's reference: what its photos' faces have in common, and how alike they are among themselves.
+
+A photo that is not used is listed with the reason, never dropped silently. The file holds embeddings, which are
+biometric data: deleting the file deletes them.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from lib_lora import files, settings
+from lib_lora.character.photos import open_photo
+from lib_lora.errors import UserError
+from lib_lora.likeness.faces import Array, Face, FaceEngine, Quality
+from lib_lora.likeness.robust import Numbers, near_copies, robust_mean
+
+VERSION = 1
+SECOND_FACE = 0.3  # share of the largest face's area from which a second face makes a photo ambiguous
+
+
+@dataclass(frozen=True)
+class Reference:
+    """One photo of the character.
+
+    Attributes:
+        file: its name.
+        sha256: of its bytes; empty where it could not be read.
+        used: whether it is part of the template.
+        remark: why it is not used, or what to look at; empty where all is well.
+        weight: in the mean, 0..1.
+        likeness: cosine to the mean of the other used photos (leave one out); None where there is none.
+        face: the face that was taken.
+        embedding: of that face, base64 of little-endian float32.
+    """
+
+    file: str
+    sha256: str
+    used: bool
+    remark: str = ""
+    weight: float = 0.0
+    likeness: float | None = None
+    face: Quality | None = None
+    embedding: str | None = None
+
+
+@dataclass(frozen=True)
+class Template:
+    """What a character's face is compared with. Means nothing to an engine with another id.
+
+    Attributes:
+        engine: id of the face engine.
+        opencv: version that made it, for the record (versions agree to cosine 0.9999).
+        vector: weighted robust mean of the used photos' embeddings, unit length, base64 of little-endian float32.
+        references: every photo that was given, in that order.
+        version: of this file's layout.
+    """
+
+    engine: str
+    opencv: str
+    vector: str
+    references: list[Reference] = field(default_factory=list)
+    version: int = VERSION
+
+    @property
+    def array(self) -> Array:
+        """The template as unit vector of float32."""
+        return unpacked(self.vector)
+
+    @property
+    def used(self) -> list[Reference]:
+        """The photos that are part of it."""
+        return [reference for reference in self.references if reference.used]
+
+    @property
+    def loo(self) -> Numbers:
+        """Leave-one-out scores of the used photos; empty when there are fewer than two."""
+        return np.array([item.likeness for item in self.used if item.likeness is not None], np.float64)
+
+    @property
+    def remarks(self) -> list[str]:
+        """One line for each photo that is left out or looks odd."""
+        return [f"{item.file}: {item.remark}" for item in self.references if item.remark]
+
+    def is_current(self, engine: str, hashes: Iterable[str]) -> bool:
+        """Whether a new template of photos with these SHA-256 would be the same."""
+        known = sorted(item.sha256 for item in self.references)
+        return self.version == VERSION and self.engine == engine and known == sorted(hashes)
+
+
+def build(engine: FaceEngine, photos: Sequence[Path], progress: Callable[[int], None] | None = None) -> Template:
+    """The template of a character's photos.
+
+    Args:
+        engine: finds and describes the faces.
+        photos: picture files.
+        progress: is called with the number of photos done.
+
+    Raises:
+        UserError: in no photo a face can be measured.
+    """
+    references: list[Reference] = []
+    embeddings: dict[int, Array] = {}
+    first: dict[str, str] = {}
+    for index, photo in enumerate(photos):
+        reference, embedding = _look_at(engine, photo, first)
+        references.append(reference)
+        if embedding is not None:
+            embeddings[index] = embedding
+        if progress:
+            progress(index + 1)
+    if not embeddings:
+        reasons = "; ".join(f"{item.file}: {item.remark}" for item in references[:3])
+        raise UserError(
+            f"In none of the {len(references)} photos a face can be measured"
+            f"{f' ({reasons})' if reasons else ''}; add photos that show the character's face clearly."
+        )
+    vector = _settle(references, embeddings)
+    return Template(engine.id, cv2.__version__, packed(vector), references)
+
+
+def choose_face(faces: Sequence[Face]) -> tuple[Face | None, str]:
+    """The face of the character in a photo, or None and why: no face, several people, or nothing to measure."""
+    if not faces:
+        return None, "no face found"
+    ordered = sorted(faces, key=_area, reverse=True)
+    rivals = sum(_area(face) >= SECOND_FACE * _area(ordered[0]) for face in ordered)
+    if rivals > 1:
+        return None, f"shows {rivals} faces of similar size; crop it to one person"
+    quality = Quality.of(ordered[0])
+    if quality.px < 32:
+        return None, f"the face is only {quality.px:.0f} pixels, too small to measure"
+    if quality.blur < 15:
+        return None, "the face is too blurred to measure"
+    return ordered[0], ""
+
+
+def weight(face: Face) -> float:
+    """How much a photo counts, 0..1: detector's score x size (full from 80 pixels) x sharpness (full from blur 50)."""
+    return face.score * min(1.0, face.px / 80) * min(1.0, max(0.25, face.blur / 50))
+
+
+def save(template: Template, path: Path) -> None:
+    """Write the template as JSON, atomically."""
+    files.write_json(path, settings.to_dict(template))
+
+
+def load(path: Path) -> Template:
+    """Read a template that `save` wrote.
+
+    Raises:
+        UserError: missing, damaged, or written by another version.
+    """
+    values = files.read_json(path)
+    if not isinstance(values, dict) or values.get("version") != VERSION:
+        raise UserError(f"{path} is no face template of this version of SameFace; delete it and it is made again.")
+    template = settings.from_dict(Template, values, str(path))
+    try:
+        lengths = {unpacked(text).size for text in (template.vector, *_embeddings(template))}
+    except ValueError as error:
+        raise UserError(f"{path} is damaged ({error}); delete it and it is made again.") from error
+    if len(lengths) != 1:
+        raise UserError(f"{path} is damaged (vectors of several lengths); delete it and it is made again.")
+    return template
+
+
+def packed(vector: Array) -> str:
+    """A vector as base64 of little-endian float32."""
+    return base64.b64encode(np.asarray(vector, "<f4").tobytes()).decode("ascii")
+
+
+def unpacked(text: str) -> Array:
+    """The inverse of `packed`.
+
+    Raises:
+        ValueError: it is no base64 of float32 numbers.
+    """
+    return np.frombuffer(base64.b64decode(text, validate=True), "<f4").astype(np.float32)
+
+
+def _embeddings(template: Template) -> list[str]:
+    return [item.embedding for item in template.references if item.embedding is not None]
+
+
+def _area(face: Face) -> float:
+    return face.box[2] * face.box[3]
+
+
+def _look_at(engine: FaceEngine, photo: Path, first: dict[str, str]) -> tuple[Reference, Array | None]:
+    """The photo before it is compared with the others. `first` remembers which name each SHA-256 came with."""
+    try:
+        digest = files.sha256(photo)
+        if digest in first:
+            return Reference(photo.name, digest, False, f"the same file as {first[digest]}"), None
+        first[digest] = photo.name
+        faces = engine.faces(open_photo(photo))
+    except UserError as error:
+        return Reference(photo.name, "", False, str(error)), None
+    face, why = choose_face(faces)
+    if face is None:
+        return Reference(photo.name, digest, False, why), None
+    quality = Quality.of(face)
+    reference = Reference(photo.name, digest, True, quality.doubt, weight(face), None, quality, packed(face.embedding))
+    return reference, face.embedding
+
+
+def _settle(references: list[Reference], embeddings: dict[int, Array]) -> Array:
+    """Compare the photos with each other: complete `references` in place, and return the template's vector."""
+    places = list(embeddings)
+    weights = np.array([references[place].weight for place in places])
+    copies = near_copies(np.stack([embeddings[place] for place in places]), weights)
+    for place, original in zip(places, copies, strict=True):
+        if original is not None:
+            other = references[places[original]].file
+            references[place] = replace(references[place], used=False, remark=f"nearly the same picture as {other}")
+    places = [place for place, original in zip(places, copies, strict=True) if original is None]
+    result = robust_mean(
+        np.stack([embeddings[place] for place in places]), np.array([references[place].weight for place in places])
+    )
+    usual = float(np.median(result.scores[result.kept]))
+    for row, place in enumerate(places):
+        score = None if np.isnan(result.scores[row]) else float(result.scores[row])
+        remark = references[place].remark
+        if result.outlier[row]:
+            remark = f"looks unlike the others (likeness {score:.2f}, usual is {usual:.2f}): another person, a profile?"
+            if result.kept[row]:
+                remark += " It is still counted, because too many photos differ."
+        references[place] = replace(references[place], used=bool(result.kept[row]), remark=remark, likeness=score)
+    return result.vector

@@ -1,0 +1,57 @@
+"""Settings: ranges, what a part gets, and that a typo is an error."""
+
+import subprocess
+import sys
+
+import pytest
+
+from lib_lora.errors import UserError
+from lib_lora.lora.settings import LoraSettings
+from lib_lora.settings import from_dict, to_dict
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"rank": 0}, "rank is 0; it must be at least 1"),
+        ({"te_rank": 0}, "te_rank is 0; it must be at least 1"),
+        ({"conv_rank": -1}, "conv_rank is -1; it must be at least 0"),
+        ({"alpha": 0}, "alpha is 0.*above 0"),
+        ({"alpha": float("nan")}, "alpha is nan"),
+        ({"alpha": float("inf")}, "alpha is inf"),
+        ({"te_alpha": -1}, "te_alpha is -1"),
+        ({"conv_alpha": 0}, "conv_alpha is 0"),
+        ({"dropout": 1}, "dropout is 1.*; it must be at least 0 and below 1"),
+        ({"te_dropout": -0.1}, "te_dropout is -0.1"),
+    ],
+)
+def test_values_out_of_range(values, words):
+    with pytest.raises(ValueError, match=words):
+        LoraSettings(**values)
+    with pytest.raises(UserError, match=words):
+        from_dict(LoraSettings, values)
+
+
+def test_a_typo_names_the_right_word():
+    with pytest.raises(UserError, match="did you mean 'use_dora'"):
+        from_dict(LoraSettings, {"use_dorra": True})
+
+
+def test_there_and_back():
+    settings = LoraSettings(rank=8, alpha=3.5, conv_rank=4, te_rank=2, use_rslora=True)
+    assert from_dict(LoraSettings, to_dict(settings)) == settings
+
+
+def test_what_each_part_gets():
+    settings = LoraSettings(rank=8, alpha=4, dropout=0.1)
+    assert settings.of_part("unet") == settings.of_part("te2") == (8, 4, 0.1)
+    assert not settings.convolutions
+    settings = LoraSettings(rank=8, alpha=4, dropout=0.1, te_rank=2, te_alpha=1, te_dropout=0, conv_rank=1)
+    assert settings.of_part("unet") == (8, 4, 0.1)
+    assert settings.of_part("te1") == (2, 1, 0)
+    assert settings.convolutions
+
+
+def test_the_tab_may_import_it_without_torch():
+    code = "import sys, lib_lora.lora.settings; sys.exit('torch' in sys.modules or 'peft' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
