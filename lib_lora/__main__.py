@@ -60,9 +60,9 @@ def _run(argv: "list[str]") -> int:
     if left is not None:
         return left
     try:
-        from lib_lora import cli
+        from lib_lora.cli import main as command_line
 
-        return cli.main(argv)
+        return command_line(argv)
     except ModuleNotFoundError as error:
         sentence = bootstrap.about_missing(error)
         if sentence is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -48,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     whole.add_argument("--name", required=True)
     _who(whole)
     _training(whole)
-    _painting(whole)
+    _painting(whole, least=0)
 
     new = command("new", _new, "Make a character from a folder of photos.")
     new.add_argument("name", metavar="NAME")
@@ -63,8 +64,8 @@ def _parser() -> argparse.ArgumentParser:
     grid.add_argument("name", metavar="NAME")
     grid.add_argument("--run", metavar="ID", help="which run (default: the newest)")
     grid.add_argument("--step", type=int, help="which checkpoint (default: the last)")
-    grid.add_argument("--weight", type=float, default=1.0, help="of the LoRA (default: 1)")
-    _painting(grid)
+    grid.add_argument("--weight", type=_finite, default=1.0, help="of the LoRA (default: 1)")
+    _painting(grid, least=1)
 
     score = command("score", _score, "Score pictures against a character's photos.")
     score.add_argument("name", metavar="NAME")
@@ -76,10 +77,12 @@ def _parser() -> argparse.ArgumentParser:
     info.add_argument("--json", action="store_true", help="machine-readable")
 
     resume = command("resume", _resume, "Go on with a run that was stopped or killed.")
-    resume.add_argument("folder", type=Path, metavar="RUN_FOLDER")
+    resume.add_argument("folder", type=Path, metavar="RUN_FOLDER", help="as it was printed, or inside --data")
+    resume.add_argument("--base", type=Path, metavar="CHECKPOINT", help="where the base model is now, if it was moved")
+    resume.add_argument("--out", type=Path, metavar="DIR", help="where the finished LoRA goes (default: as before)")
 
     demo = command("try", _try, "The main job on the bundled photos and a toy base model, to see that all works.")
-    demo.add_argument("--steps", type=int, default=60)
+    demo.add_argument("--steps", type=_at_least(1), default=60, metavar="N", help="of training (default: 60)")
     return parser
 
 
@@ -93,7 +96,9 @@ def _training(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--base", type=Path, required=True, metavar="CHECKPOINT", help="the .safetensors or .ckpt file")
     parser.add_argument("--preset", metavar="NAME", help="sd15-face, sd2-face or sdxl-face (default: by the base)")
     parser.add_argument("--steps", type=int, help="optimizer steps (default: 100 views of each photo)")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="where the finished LoRA goes")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="where the finished LoRA goes (default of run: the current folder)"
+    )
     parser.add_argument("--prediction", choices=("epsilon", "v"), help="overrides what the checkpoint says of itself")
     parser.add_argument(
         "--set",
@@ -104,34 +109,70 @@ def _training(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _painting(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--grid-steps", type=int, default=20, metavar="N", help="sampling steps (default: 20)")
+def _painting(parser: argparse.ArgumentParser, least: int) -> None:
+    none = "" if least else "; 0: no grid"
+    parser.add_argument(
+        "--grid-steps", type=_at_least(least), default=20, metavar="N", help=f"sampling steps (default: 20{none})"
+    )
+
+
+def _at_least(least: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text!r} is no whole number from {least} on")
+        return int(text)
+
+    return number
+
+
+def _finite(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number")
+    return number
 
 
 def overrides(options: argparse.Namespace) -> dict[str, Any]:
-    """``--set a.b=c`` and ``--steps`` as nested settings.
+    """``--set a.b=c`` and ``--steps`` as nested settings; of one key the last word counts.
 
     Raises:
-        UserError: an item without "=", or a value that is no YAML.
+        UserError: an item without "=" or without a key, a key inside one that has a plain value, or a list or
+            table that is no YAML.
     """
     values: dict[str, Any] = {}
     for item in options.set:
         key, equals, text = item.partition("=")
-        if not equals:
+        path = [word.strip() for word in key.split(".")]
+        if not equals or not all(path):
             raise UserError(f"--set {item}: write KEY=VALUE, e.g. --set lora.rank=16")
-        *path, last = key.strip().split(".")
         table = values
-        for word in path:
+        for word in path[:-1]:
             table = table.setdefault(word, {})
             if not isinstance(table, dict):
-                raise UserError(f"--set {item}: {word} is no table of settings.")
-        try:
-            table[last] = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise UserError(f"--set {item}: the value cannot be read.") from error
+                raise UserError(f"--set {item}: {word} was given a value of its own before.")
+        table[path[-1]] = _value(text.strip(), item)
     if options.steps is not None:
         values["steps"] = options.steps
     return values
+
+
+def _value(text: str, item: str) -> Any:
+    """A number, true/false, null, "quoted text", [list] or {table} as YAML has it; anything else is text as it is.
+
+    YAML itself would read a caption "a woman: smiling" as a table, and cut a folder's name at " #".
+    """
+    try:
+        value = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: 2024-02-30
+        if text.startswith(("[", "{")):
+            raise UserError(f"--set {item}: the value cannot be read.") from error
+        return text
+    if text.startswith(("[", "{", '"', "'")):
+        return value
+    return value if value is None or isinstance(value, (bool, int, float)) else text
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -167,10 +208,10 @@ def _new(options: argparse.Namespace) -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
-    from lib_lora.jobs.main_job import by_main_process, finish_run
+    from lib_lora.jobs.main_job import finish_run
     from lib_lora.jobs.prepare import start_run
 
-    run = by_main_process(
+    finish_run(
         lambda: start_run(
             data_root(options.data),
             options.name,
@@ -181,15 +222,14 @@ def _train(options: argparse.Namespace) -> int:
             out=options.out,
         )
     )
-    finish_run(run)
     return 0
 
 
 def _resume(options: argparse.Namespace) -> int:
     from lib_lora.jobs.main_job import finish_run
-    from lib_lora.training.run import load_run
+    from lib_lora.jobs.reopen import reopen
 
-    finish_run(load_run(options.folder))
+    finish_run(lambda: reopen(options.folder, data_root(options.data), options.base, options.out))
     return 0
 
 

@@ -14,7 +14,7 @@ import sys
 import time
 import unicodedata
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -68,7 +68,8 @@ def atomic_file(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
                 os.fsync(stream.fileno())
             _replace(temporary, path)
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # an unlink that fails must not hide the error above
+            temporary.unlink(missing_ok=True)
 
 
 def _replace(source: Path, target: Path) -> None:

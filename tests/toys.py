@@ -3,13 +3,17 @@
 They are written out from the architecture itself and share no name table with the loader, so a wrong
 name in either shows. Weights are random but tame; output convolutions and final norms are not zero,
 so that a LoRA changes what is painted. Widths change where the real ones do, so the same shortcuts exist.
+The same code with the real widths writes a full-size SD1.5, for measurements.
 """
 
 from __future__ import annotations
 
+import json
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 import torch
 from safetensors.torch import save_file
@@ -27,8 +31,11 @@ class _Writer:
     def __post_init__(self) -> None:
         self.random = torch.Generator().manual_seed(self.seed)
 
+    def put(self, key: str, tensor: torch.Tensor) -> None:
+        self.tensors[key] = tensor
+
     def normal(self, key: str, *shape: int, std: float) -> None:
-        self.tensors[key] = torch.randn(shape, generator=self.random) * std
+        self.put(key, torch.randn(shape, generator=self.random) * std)
 
     def layer(self, key: str, out: int, *rest: int, gain: float = 1.0, bias: bool = True) -> None:
         """A linear layer or convolution whose output is as large as its input, times `gain`."""
@@ -40,8 +47,34 @@ class _Writer:
             self.normal(f"{key}.bias", out, std=0.02)
 
     def norm(self, key: str, width: int) -> None:
-        self.tensors[f"{key}.weight"] = 1 + 0.1 * torch.randn(width, generator=self.random)
+        self.put(f"{key}.weight", 1 + 0.1 * torch.randn(width, generator=self.random))
         self.normal(f"{key}.bias", width, std=0.1)
+
+
+class _StreamWriter(_Writer):
+    """Writes each tensor into a safetensors file at once, numbers in half precision: needs the memory of one tensor."""
+
+    HEADER = 1 << 18  # bytes kept free for the header, which is known last; the format allows spaces at its end
+
+    def __init__(self, seed: int, stream: IO[bytes]) -> None:
+        super().__init__(seed)
+        self.stream = stream
+        self.table: dict[str, dict[str, object]] = {}
+        self.at = 0
+        stream.seek(8 + self.HEADER)
+
+    def put(self, key: str, tensor: torch.Tensor) -> None:
+        raw = (tensor.half() if tensor.is_floating_point() else tensor).contiguous().numpy()
+        kind = {"float16": "F16", "int64": "I64"}[raw.dtype.name]
+        self.table[key] = {"dtype": kind, "shape": raw.shape, "data_offsets": [self.at, self.at + raw.nbytes]}
+        self.stream.write(memoryview(raw).cast("B"))
+        self.at += raw.nbytes
+
+    def finish(self) -> None:
+        header = json.dumps(self.table).encode("utf-8")
+        assert len(header) <= self.HEADER, f"the header needs {len(header)} bytes"
+        self.stream.seek(0)
+        self.stream.write(struct.pack("<Q", self.HEADER) + header.ljust(self.HEADER))
 
 
 def _transformer(w: _Writer, key: str, width: int, context: int, depth: int, linear: bool) -> None:
@@ -162,7 +195,7 @@ def _clip(w: _Writer, root: str, width: int, layers: int) -> None:
     root += ".text_model"
     w.normal(f"{root}.embeddings.token_embedding.weight", VOCABULARY, width, std=0.5)
     w.normal(f"{root}.embeddings.position_embedding.weight", 77, width, std=0.2)
-    w.tensors[f"{root}.embeddings.position_ids"] = torch.arange(77).unsqueeze(0)
+    w.put(f"{root}.embeddings.position_ids", torch.arange(77).unsqueeze(0))
     for n in range(layers):
         layer = f"{root}.encoder.layers.{n}"
         for name in ("q_proj", "k_proj", "v_proj", "out_proj"):
@@ -178,7 +211,7 @@ def _open_clip(w: _Writer, root: str, width: int, layers: int) -> None:
     """OpenCLIP's text tower in its own layout."""
     w.normal(f"{root}.positional_embedding", 77, width, std=0.2)
     w.normal(f"{root}.text_projection", width, width, std=width**-0.5)
-    w.tensors[f"{root}.logit_scale"] = torch.tensor(4.6)
+    w.put(f"{root}.logit_scale", torch.tensor(4.6))
     w.normal(f"{root}.token_embedding.weight", VOCABULARY, width, std=0.5)
     for n in range(layers):
         block = f"{root}.transformer.resblocks.{n}"
@@ -198,11 +231,18 @@ def _sd1(w: _Writer) -> None:
     _clip(w, "cond_stage_model.transformer", 64, 12)
 
 
+def _sd1_full(w: _Writer) -> None:
+    """The widths of the real SD1.5: 860 million numbers in the UNet, 123 in the text encoder, 84 in the VAE."""
+    _unet(w, [320, 640, 1280, 1280], [1, 1, 1, 0], context=768, linear=False, vector=0)
+    _vae(w, [128, 256, 512, 512])
+    _clip(w, "cond_stage_model.transformer", 768, 12)
+
+
 def _sd2v(w: _Writer) -> None:
     _unet(w, [64, 128, 64, 64], [1, 1, 1, 0], context=64, linear=True, vector=0)
     _vae(w, [32, 64, 32, 32])
     _open_clip(w, "cond_stage_model.model", 64, 24)
-    w.tensors["v_pred"] = torch.tensor([])
+    w.put("v_pred", torch.tensor([]))
 
 
 def _sdxl(w: _Writer) -> None:
@@ -230,4 +270,16 @@ def write_toy(kind: str, path: Path, seed: int = 0, dtype: torch.dtype = torch.f
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file(tensors, str(path))
+    return path
+
+
+def write_full_sd1(path: Path, seed: int = 0) -> Path:
+    """Write a full-size SD1.5 of random numbers (2.1 GB, about half a minute, little memory) and return its path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f"{path.name}.part")
+    with open(unfinished, "wb") as stream:
+        writer = _StreamWriter(seed, stream)
+        _sd1_full(writer)
+        writer.finish()
+    unfinished.replace(path)
     return path

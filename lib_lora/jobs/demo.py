@@ -1,12 +1,12 @@
-"""``python -m lib_lora try``: the main job on the bundled photos and a toy base model, to see that everything works here."""
+"""``python -m lib_lora try``: the main job on the bundled photos and a toy base model, to see that all works here."""
 
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 from pathlib import Path
 from typing import Any
-
 
 from lib_lora.character.store import data_root
 from lib_lora.errors import UserError
@@ -38,7 +38,8 @@ def try_it(root: Path | None, steps: int) -> Path | None:
         "not how good the result is. With a real checkpoint use: sameface run PHOTOS --base CHECKPOINT ...\n"
     )
     if not base.exists():
-        _toys().write_toy("sd1", base)
+        part = _toys().write_toy("sd1", base.with_suffix(f".{os.getpid()}.tmp"))
+        part.replace(base)  # whole or absent: half a toy would spoil every later try
     return run_main_job(
         home,
         photos=photos,

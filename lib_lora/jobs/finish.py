@@ -1,14 +1,13 @@
-"""After training: paint the test grid with and without the LoRA, and score the faces."""
+"""After training: which checkpoint is tested, and the test grid painted with and without it."""
 
 from __future__ import annotations
 
+import gc
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
-import torch
 from PIL import Image
 
 from lib_lora import settings
@@ -17,30 +16,15 @@ from lib_lora.errors import UserError
 from lib_lora.files import atomic_file, explained, write_json
 from lib_lora.grid.cells import Cell, base_cells, test_cells, with_lora
 from lib_lora.grid.diffusers_painter import DiffusersPainter
-from lib_lora.jobs.scoring import template_of
-from lib_lora.likeness.engine import SFaceEngine
-from lib_lora.likeness.score import score_images, summarise
-from lib_lora.likeness.table import table
+from lib_lora.jobs.reopen import check_base
+from lib_lora.jobs.report import CELLS, PLAN_FILE, GridReport, finished_grid, score_grid
 from lib_lora.models.family import Prediction, identify
+from lib_lora.training import processes
+from lib_lora.training.memory import is_out_of_memory
 from lib_lora.training.precision import dtype_of
 from lib_lora.training.run import Run, load_run
 
 Emit = Callable[..., None]
-
-
-@dataclass(frozen=True)
-class GridReport:
-    """What a painted and scored grid leaves.
-
-    Attributes:
-        folder: its folder, with plan.json, cells/ and report.json.
-        preview: the picture for the webui's card: the most alike one, else the first.
-        text: the table.
-    """
-
-    folder: Path
-    preview: Path
-    text: str
 
 
 def find_run(root: Path, name: str, identifier: str | None, step: int | None) -> tuple[Run, int]:
@@ -49,7 +33,7 @@ def find_run(root: Path, name: str, identifier: str | None, step: int | None) ->
     Args:
         root: the data folder.
         name: of the character.
-        identifier: of the run; None = the newest.
+        identifier: of the run, with or without its leading zeros; None = the newest that has a checkpoint.
         step: None = the last one saved.
 
     Raises:
@@ -57,90 +41,93 @@ def find_run(root: Path, name: str, identifier: str | None, step: int | None) ->
     """
     folder = folder_of(root, name)
     load(folder)
-    runs = sorted(path.name for path in folder.runs.iterdir() if (path / "run.yaml").is_file())
-    if not runs or (identifier and identifier not in runs):
-        raise UserError(f"{name} has no run {identifier or 'yet'}; there are: {', '.join(runs) or 'none'}.")
-    run = load_run(folder.runs / (identifier or runs[-1]))
+    there = [path.parent.name for path in folder.runs.glob("*/run.yaml")]
+    there.sort(key=lambda one: (len(one), one))
+    wanted = [one for one in there if identifier in (None, one, one.lstrip("0"))]
+    if not wanted:
+        raise UserError(f"{name} has no run {identifier or 'yet'}; there are: {', '.join(there) or 'none'}.")
+    runs = [load_run(folder.runs / one) for one in wanted]
+    run = next((run for run in reversed(runs) if saved_steps(run)), runs[-1])
     steps = saved_steps(run)
-    if not steps or (step is not None and step not in steps):
-        raise UserError(f"{run.folder} has no checkpoint {step or ''}; there are: {', '.join(map(str, steps)) or 'none'}.")
+    if not steps:
+        raise UserError(f"{run.folder} has no checkpoint yet; train it first.")
+    if step is not None and step not in steps:
+        raise UserError(f"{run.folder} has no checkpoint of step {step}; there are: {', '.join(map(str, steps))}.")
     return run, steps[-1] if step is None else step
 
 
 def saved_steps(run: Run) -> list[int]:
-    """The steps of a run's checkpoints, ascending."""
-    found = (re.search(r"-(\d+)\.safetensors$", path.name) for path in run.checkpoints.glob("*.safetensors"))
-    return sorted(int(match[1]) for match in found if match)
+    """The steps of a run's checkpoints, ascending. A file that bears another name is none."""
+    names = {path.name for path in run.checkpoints.glob("*.safetensors")}
+    numbers = {int(match[1]) for name in names if (match := re.search(r"-(\d+)\.safetensors$", name))}
+    return sorted(number for number in numbers if run.checkpoint(number).name in names)
 
 
-def paint_and_score(run: Run, step: int | None, weight: float, steps: int, emit: Emit) -> GridReport:
+def paint_and_score(run: Run, step: int, weight: float, steps: int, emit: Emit, again: bool = True) -> GridReport:
     """Paint the eight cells with and without the LoRA and score both against the photos.
 
     Args:
         run: a trained run.
-        step: of the checkpoint; None = the last.
+        step: of the checkpoint.
         weight: of the LoRA.
-        steps: sampling steps.
+        steps: sampling steps, at least 1.
         emit: for events.
+        again: paint also what has been painted and scored before.
 
     Raises:
-        UserError: the base model or the checkpoint is gone, or no face is on any photo.
+        UserError: the base model is gone or another, the checkpoint is gone, or memory or disk do not suffice.
     """
-    saved = saved_steps(run)
-    if not saved:
-        raise UserError(f"{run.folder} has no checkpoint yet; train it first.")
-    lora = run.checkpoint(step or saved[-1])
-    character, train = run.file.character, run.file.settings
-    info = identify(Path(run.file.base.path), prediction=cast(Prediction, run.file.base.prediction))
-    cells = with_lora(test_cells(character, train.resolution or info.resolution, steps), lora, weight)
-    plain = base_cells(cells, character)
-    folder = _new_folder(run)
-    write_json(folder / "plan.json", {"with_lora": [_plan(c) for c in cells], "without_lora": [_plan(c) for c in plain]})
+    try:
+        return _paint_and_score(run, step, weight, steps, emit, again)
+    except Exception as error:
+        lacking = is_out_of_memory(error)
+        text = "Out of memory while painting; close other programs (or the webui's model)." if lacking else str(error)
+        emit("error", text=text)
+        if lacking:
+            raise UserError(text) from error
+        raise
 
-    device = _device()
+
+def _paint_and_score(run: Run, step: int, weight: float, steps: int, emit: Emit, again: bool) -> GridReport:
+    character, train = run.file.character, run.file.settings
+    check_base(run)
+    info = identify(Path(run.file.base.path), prediction=cast(Prediction, run.file.base.prediction))
+    cells = with_lora(test_cells(character, train.resolution or info.resolution, steps), run.checkpoint(step), weight)
+    plain = base_cells(cells, character)
+    plan = {"with_lora": [_plan(cell) for cell in cells], "without_lora": [_plan(cell) for cell in plain]}
+    if not again and (done := finished_grid(run, plan)):
+        return done
+    folder = _new_folder(run)
+    write_json(folder / PLAN_FILE, plan)
+
+    gc.collect()  # a training that has just ended may still hold its model
+    device = processes.device()
     painter = DiffusersPainter(info, device, dtype_of(train.precision), train.clip_skip)
     total = len(cells) + len(plain)
     emit("painting", done=0, total=total, folder=str(folder))
     pictures = painter.paint([*cells, *plain], lambda done: emit("painting", done=done, total=total))
     del painter
-    names = [f"{n + 1:02d}-{kind}.png" for kind in ("lora", "base") for n in range(len(cells))]
-    for name, picture, cell in zip(names, pictures, [*cells, *plain], strict=True):
-        _save_picture(folder / "cells" / name, picture, cell)
-    files = [folder / "cells" / name for name in names]
-    return _score(run, folder, files[: len(cells)], files[len(cells) :], emit)
-
-
-def _score(run: Run, folder: Path, ours: Sequence[Path], plain: Sequence[Path], emit: Emit) -> GridReport:
-    engine = SFaceEngine()
-    template = template_of(run.character_folder, engine)
-    scores, base_scores = score_images(engine, template, ours), score_images(engine, template, plain)
-    summary = summarise(scores, base_scores, template)
-    write_json(
-        folder / "report.json",
-        {
-            "summary": settings.to_dict(summary),
-            "with_lora": [settings.to_dict(score) for score in scores],
-            "without_lora": [settings.to_dict(score) for score in base_scores],
-        },
-    )
-    emit("grid", folder=str(folder), likeness=summary.with_lora.mean, retention=summary.retention)
-    best = max(range(len(ours)), key=lambda n: scores[n].likeness or -1.0)
-    return GridReport(folder, ours[best], f"{table(summary)}\nPictures: {folder / 'cells'}")
-
-
-def _device() -> torch.device:
-    from accelerate import PartialState
-
-    return torch.device(PartialState().device)
+    ours = [folder / CELLS / f"{n:02d}-lora.png" for n in range(1, len(cells) + 1)]
+    others = [folder / CELLS / f"{n:02d}-base.png" for n in range(1, len(plain) + 1)]
+    for path, picture, cell in zip([*ours, *others], pictures, [*cells, *plain], strict=True):
+        _save_picture(path, picture, cell)
+    return score_grid(run, folder, ours, others, emit)
 
 
 def _new_folder(run: Run) -> Path:
+    """The next grid's folder; two that are painted at once get two."""
     with explained(run.grids):
         run.grids.mkdir(parents=True, exist_ok=True)
-        numbers = [int(path.name) for path in run.grids.iterdir() if path.name.isdigit()]
-        folder = run.grids / f"{max(numbers, default=0) + 1:03d}"
-        (folder / "cells").mkdir(parents=True)
-    return folder
+        number = max((int(path.name) for path in run.grids.iterdir() if re.fullmatch("[0-9]+", path.name)), default=0)
+        while True:
+            number += 1
+            folder = run.grids / f"{number:03d}"
+            try:
+                folder.mkdir()
+            except FileExistsError:
+                continue
+            (folder / CELLS).mkdir()
+            return folder
 
 
 def _plan(cell: Cell) -> dict[str, object]:

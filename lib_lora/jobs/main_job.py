@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import shlex
+import subprocess
+import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from lib_lora.errors import UserError
+from lib_lora.errors import StoppedByUser, UserError
 from lib_lora.jobs.deliver import add_preview, deliver
 from lib_lora.jobs.events import EventLog
-from lib_lora.jobs.finish import paint_and_score
+from lib_lora.jobs.finish import paint_and_score, saved_steps
+from lib_lora.jobs.lock import only_process
 from lib_lora.jobs.prepare import new_character, start_run
 from lib_lora.jobs.progress import Terminal, both
+from lib_lora.jobs.reopen import check_base, trained_lora
 from lib_lora.models.family import Prediction
+from lib_lora.training import processes
 from lib_lora.training.loop import train
 from lib_lora.training.run import Run, load_run
 
@@ -49,33 +56,77 @@ def run_main_job(
         print(f"Character {name}: {len(imported.added)} photos added, {imported.known} were there, in {folder.path}")
         return start_run(root, name, base, preset, overrides, prediction, out, grid_steps)
 
-    return finish_run(by_main_process(prepared))
+    return finish_run(prepared)
 
 
-def finish_run(run: Run) -> Path | None:
-    """Train a run to its end and do what it still has to do: deliver, paint, score.
+def finish_run(make: Callable[[], Run]) -> Path | None:
+    """Make or open a run, train it to its end, and do what it still has to do: deliver, paint, score.
 
-    The LoRA is delivered before anything is painted, so that nothing that goes wrong later can lose it.
+    What is done is not done again, so a run can be finished after any failure.
+
+    Args:
+        make: gives the run; called in the main process.
 
     Returns:
-        The delivered file, or None where the run names no folder.
+        The delivered file; None where the run names no folder, and in all processes but the main one.
+
+    Raises:
+        UserError: one sentence; what was trained is kept.
+        StoppedByUser: stopped; ``resume`` goes on.
     """
-    emit = sink(run)
-    print(f"Run folder: {run.folder}")
-    print(f"To go on after a stop: sameface resume {_quoted(run.folder)}")
-    lora = train(run, emit)
-    if not is_main_process():
+    with ExitStack() as held:
+
+        def opened() -> Run:
+            run = make()
+            held.enter_context(only_process(run.folder))
+            if not trained_lora(run):
+                check_base(run)
+            return run
+
+        run = by_main_process(opened)
+        emit = sink(run)
+        try:
+            return _finish(run, emit)
+        except StoppedByUser as stop:
+            raise StoppedByUser(f"{stop} Go on with: {resume_command(run)}") from stop
+        except KeyboardInterrupt as stop:
+            emit("state", state="stopped")
+            raise StoppedByUser(f"Stopped; what was done is kept. Go on with: {resume_command(run)}") from stop
+
+
+def _finish(run: Run, emit: Sink) -> Path | None:
+    if processes.is_main():
+        print(f"Run folder: {run.folder}")
+        print(f"To go on after a stop: {resume_command(run)}")
+    lora = trained_lora(run) or train(run, emit)
+    if not processes.is_main():
         return None
     print(f"Trained: {lora}")
-    delivered = deliver(run, lora, Path(run.file.out)) if run.file.out else None
-    if delivered:
-        print(f"LoRA: {delivered}")
+    # Delivered before anything is painted, so that nothing that goes wrong later can lose it.
+    delivered = _delivered(run, lora, emit) if run.file.out else None
     if run.file.grid_steps:
-        report = paint_and_score(run, None, 1.0, run.file.grid_steps, emit)
-        if delivered:
-            add_preview(run, delivered, report.preview)
+        try:
+            report = paint_and_score(run, saved_steps(run)[-1], 1.0, run.file.grid_steps, emit, again=False)
+            if delivered:
+                add_preview(run, delivered, report.preview)
+        except UserError as error:
+            raise UserError(f"{error} The LoRA is finished: {delivered or lora}") from error
         print(report.text)
     emit("state", state="finished")
+    return delivered
+
+
+def _delivered(run: Run, lora: Path, emit: Sink) -> Path:
+    out = Path(run.file.out or "")
+    try:
+        delivered = deliver(run, lora, out)
+    except UserError as error:
+        emit("error", text=str(error))
+        raise UserError(
+            f"{error} The LoRA is finished: {lora}; to put it elsewhere: {resume_command(run)} --out FOLDER"
+        ) from error
+    emit("delivered", file=str(delivered))
+    print(f"LoRA: {delivered}")
     return delivered
 
 
@@ -85,33 +136,26 @@ def by_main_process(make: Callable[[], Run]) -> Run:
     Raises:
         UserError: in every process, if `make` raised one.
     """
-    from accelerate.utils import broadcast_object_list
-
-    answer: list[str | None] = [None, None]
-    if is_main_process():
+    folder = error = None
+    if processes.is_main():
         try:
-            answer[0] = str(make().folder)
-        except UserError as error:
-            answer[1] = str(error)
-    broadcast_object_list(answer)
-    if answer[1] is not None or answer[0] is None:
-        raise UserError(answer[1] or "the main process made no run.")
-    return load_run(Path(answer[0]))
+            folder = str(make().folder)
+        except UserError as caught:
+            error = str(caught)
+    error, folder = processes.said_by_main(error), processes.said_by_main(folder)
+    if error or not folder:
+        raise UserError(error or "the main process made no run.")
+    return load_run(Path(folder))
 
 
 def sink(run: Run) -> Sink:
     """Where a run's events go: its file, and the terminal."""
-    if not is_main_process():
+    if not processes.is_main():
         return lambda kind, **fields: None  # noqa: ARG005 - one process speaks for all
     return both(EventLog(run.events), Terminal())
 
 
-def is_main_process() -> bool:
-    """Whether this is the one process, or the first of several that ``accelerate launch`` started."""
-    from accelerate import PartialState
-
-    return bool(PartialState().is_main_process)
-
-
-def _quoted(path: Path) -> str:
-    return f'"{path}"' if " " in str(path) else str(path)
+def resume_command(run: Run) -> str:
+    """What to type to go on, as this system's shell reads it."""
+    command = ["sameface", "resume", str(run.folder)]
+    return subprocess.list2cmdline(command) if sys.platform == "win32" else shlex.join(command)

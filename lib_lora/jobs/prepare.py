@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from lib_lora.character import captions
 from lib_lora.character.photos import Imported, import_photos, list_photos, open_photo
 from lib_lora.character.store import Character, CharacterFolder, create, declare_consent, folder_of, load
 from lib_lora.errors import UserError
-from lib_lora.files import sha256
+from lib_lora.files import explained, sha256
 from lib_lora.models.family import Prediction, identify
 from lib_lora.models.identity import remembered_sha256
+from lib_lora.training import processes
 from lib_lora.training.precision import resolve
 from lib_lora.training.presets import preset
 from lib_lora.training.run import Photo, Run, create_run
@@ -26,22 +26,41 @@ def new_character(
 ) -> tuple[CharacterFolder, Imported]:
     """Make a character from a folder of photos (or add photos to one that is there) and caption what has no caption.
 
+    Nothing is made before it is known that a photo can be read.
+
     Raises:
-        UserError: no photo can be read, or the character exists with other words.
+        UserError: no photo can be read, or the character exists with other words or another consent.
     """
+    try:
+        character = Character(name.strip(), trigger.strip(), class_word.strip(), declare_consent(consent))
+    except ValueError as error:
+        raise UserError(str(error)) from error
     sources = list_photos(photos)
     if not sources:
         raise UserError(f"There is no photo in {photos} (JPEG, PNG, WebP, BMP or TIFF).")
-    try:
-        character = Character(name, trigger.strip(), class_word.strip(), declare_consent(consent))
-    except ValueError as error:
-        raise UserError(str(error)) from error
+    _see_that_one_opens(sources, photos)
     folder = create(root, character)
+    character = load(folder)  # one that was there may have traits
+    if character.consent.kind != consent:
+        raise UserError(
+            f"{folder.file}: consent for {character.name!r} was declared as {character.consent.kind!r} on "
+            f"{character.consent.date}, not as {consent!r}; use that word, or correct the file."
+        )
     imported = import_photos(sources, folder.photos)
-    if not list_photos(folder.photos):
-        raise UserError(f"None of the {len(sources)} files in {photos} can be read: {' '.join(imported.skipped)}")
     captions.write_missing(list_photos(folder.photos), captions.template(character))
     return folder, imported
+
+
+def _see_that_one_opens(sources: list[Path], photos: Path) -> None:
+    failures = []
+    for path in sources:
+        try:
+            open_photo(path)
+            return
+        except UserError as error:
+            failures.append(str(error))
+    more = f" (and {len(failures) - 3} more)" if len(failures) > 3 else ""
+    raise UserError(f"None of the {len(sources)} photos in {photos} can be read: {' '.join(failures[:3])}{more}")
 
 
 def start_run(
@@ -71,20 +90,29 @@ def start_run(
     """
     folder = folder_of(root, name)
     character = load(folder)
+    if out:
+        check_out(out)
     info = identify(base, prediction)
     train = preset(preset_name, info.family, overrides)
-    train = replace(train, precision=resolve(train.precision, _device()))
+    train = replace(train, precision=resolve(train.precision, processes.device()))
     train.objective.check(info.prediction)
     base_sha256 = remembered_sha256(base, root / "hashes.json")
     photos = [*_own_photos(folder, character, train), *_class_photos(character, train)]
     return create_run(folder, character, info, base_sha256, train, photos, out, grid_steps)
 
 
-def _device() -> torch.device:
-    """Where accelerate will train."""
-    from accelerate import PartialState
+def check_out(out: Path) -> None:
+    """See that the finished LoRA can be put into `out`, which is made; better now than after the training.
 
-    return torch.device(PartialState().device)
+    Raises:
+        UserError: it cannot.
+    """
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out} is a file, not a folder; name the folder that the LoRA shall go into.")
+    with explained(out):
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
 
 
 def _own_photos(folder: CharacterFolder, character: Character, train: TrainSettings) -> list[Photo]:
@@ -93,6 +121,11 @@ def _own_photos(folder: CharacterFolder, character: Character, train: TrainSetti
         raise UserError(f"There is no photo in {folder.photos}; add some with: sameface new ... --photos FOLDER")
     default = captions.template(character)
     regions = _face_regions(files) if train.face_weight > 1 else {}
+    if regions and not any(regions.values()):
+        raise UserError(
+            f"face_weight is {train.face_weight:g}, but no face is found on any photo in {folder.photos}; "
+            "leave face_weight out, or use photos that show the face."
+        )
     return [
         Photo(
             file=path.relative_to(folder.path).as_posix(),

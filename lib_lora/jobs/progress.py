@@ -8,6 +8,9 @@ from typing import Any
 
 from tqdm import tqdm
 
+# Pace and time left are the job's own numbers, the same as in the events; tqdm would show its own beside them.
+_FORMAT = "{l_bar}{bar}| {n_fmt}/{total_fmt} {unit}{postfix}"
+
 
 class Terminal:
     """Shows events. Give it to a job beside the event log."""
@@ -50,7 +53,9 @@ class Terminal:
 
     def _step(self, event: dict[str, Any]) -> None:
         if self.bar is None:
-            self.bar = tqdm(total=event["total"], initial=event["step"] - 1, unit="step", dynamic_ncols=True)
+            self.bar = tqdm(
+                total=event["total"], initial=event["step"] - 1, unit="steps", dynamic_ncols=True, bar_format=_FORMAT
+            )
         self.bar.set_postfix_str(
             f"loss {event['loss_average']:.4f}, {event['seconds_per_step']:.2f} s/step, "
             f"{_duration(event['seconds_left'])} left, peak {event['peak_memory'] / 2**30:.1f} GB",

@@ -54,13 +54,19 @@ def score_pictures(root: Path, name: str, images: Sequence[Path]) -> Scored:
     """
     folder = folder_of(root, name)
     load(folder)
-    files = [picture for path in images for picture in (list_photos(path) if path.is_dir() else [path])]
-    missing = [path for path in files if not path.is_file()]
-    if missing or not files:
-        raise UserError(f"There is no picture {missing[0]}." if missing else f"There is no picture in {images[0]}.")
+    files = [picture for path in images for picture in _pictures(path)]
     engine = SFaceEngine()
     template = template_of(folder, engine)
     scores = score_images(engine, template, files)
     summary = summarise(scores, None, template)
-    values = {"summary": settings.to_dict(summary), "images": [settings.to_dict(score) for score in scores]}
+    listed = [{"path": str(path), **settings.to_dict(score)} for path, score in zip(files, scores, strict=True)]
+    values = {"summary": settings.to_dict(summary), "images": listed}
     return Scored(f"{score_table(scores)}\n\n{table(summary)}", values)
+
+
+def _pictures(path: Path) -> list[Path]:
+    """The pictures of a folder, or the one picture that `path` is."""
+    found = list_photos(path) if path.is_dir() else [path] if path.is_file() else []
+    if not found:
+        raise UserError(f"There is no picture in {path}." if path.is_dir() else f"There is no picture {path}.")
+    return found

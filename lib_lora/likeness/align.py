@@ -27,12 +27,14 @@ def similarity(points: Array) -> npt.NDArray[np.float64]:
     Raises:
         ValueError: the points coincide or are not finite.
     """
+    if not np.isfinite(points).all():
+        raise ValueError("five points of which some are not finite")
     source = np.asarray(points, np.float64) @ (1, 1j)
     target = PLACES @ (1, 1j)
     centred = source - source.mean()
     spread = float(np.sum(np.abs(centred) ** 2))
-    if not math.isfinite(spread) or spread < 1e-9:
-        raise ValueError("five points at one place, or not finite")
+    if spread < 1e-9:
+        raise ValueError("five points at one place")
     turn = complex(np.sum(centred.conj() * (target - target.mean())) / spread)
     shift = complex(target.mean() - turn * source.mean())
     return np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
@@ -73,6 +75,18 @@ def crop(pixels: Pixels, points: Array) -> Pixels:
 
 def _warp(pixels: Pixels, matrix: npt.NDArray[np.float64]) -> Pixels:
     return np.asarray(cv2.warpAffine(pixels, matrix, (SIZE, SIZE), flags=cv2.INTER_LINEAR), np.uint8)
+
+
+def shown(points: Array, width: int, height: int) -> float:
+    """Share of the aligned crop that lies inside a picture of width x height, 0..1; the rest of the crop is black.
+
+    Raises:
+        ValueError: the points coincide or are not finite.
+    """
+    back = cv2.invertAffineTransform(similarity(points))
+    places = np.stack(np.meshgrid(np.arange(SIZE), np.arange(SIZE)), -1).reshape(-1, 2) @ back[:, :2].T + back[:, 2]
+    inside = (places >= -0.5) & (places <= np.array([width, height]) - 0.5)
+    return float(inside.all(1).mean())
 
 
 def blur(aligned: Pixels) -> float:

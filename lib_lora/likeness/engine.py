@@ -66,7 +66,14 @@ class SFaceEngine:
         points = row[4:14].reshape(5, 2)
         try:
             aligned = align.crop(pixels, points)
-        except ValueError:
+            shown = align.shown(points, pixels.shape[1], pixels.shape[0])
+        except ValueError:  # the detector put all five points in one place: no face that could be described
             return None
-        box = (float(row[0]), float(row[1]), float(row[2]), float(row[3]))
-        return Face(box, points.copy(), min(1.0, float(row[14])), self.embed(aligned), align.blur(aligned))
+        return Face(
+            box=(float(row[0]), float(row[1]), float(row[2]), float(row[3])),
+            points=points.copy(),
+            score=min(1.0, float(row[14])),
+            embedding=self.embed(aligned),
+            blur=align.blur(aligned),
+            shown=shown,
+        )

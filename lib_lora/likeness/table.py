@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import textwrap
+
 from lib_lora.likeness.score import ImageScore, Spread, Summary
 
 _REMARKS = 12  # lines; the rest is counted
 
 
 def table(summary: Summary) -> str:
-    """The summary of a test grid as lines of text, no longer than a terminal needs."""
+    """The summary of a test grid as lines of text."""
     rows = [("the photos among themselves", summary.photos), ("pictures with the LoRA", summary.with_lora)]
     if summary.without_lora is not None:
         rows.append(("pictures without it", summary.without_lora))
@@ -25,7 +27,7 @@ def table(summary: Summary) -> str:
         lines += ["", "Look at:", *(f"  {remark}" for remark in summary.remarks[:_REMARKS])]
         if len(summary.remarks) > _REMARKS:
             lines.append(f"  ... and {len(summary.remarks) - _REMARKS} more")
-    return "\n".join([*lines, "", summary.caveat])
+    return "\n".join([*lines, "", *textwrap.wrap(summary.caveat, 100)])
 
 
 def score_table(scores: list[ImageScore]) -> str:

@@ -141,8 +141,11 @@ def choose_face(faces: Sequence[Face]) -> tuple[Face | None, str]:
 
 
 def weight(face: Face) -> float:
-    """How much a photo counts, 0..1: detector's score x size (full from 80 pixels) x sharpness (full from blur 50)."""
-    return face.score * min(1.0, face.px / 80) * min(1.0, max(0.25, face.blur / 50))
+    """How much a photo counts, 0..1.
+
+    The detector's score x size (full from 80 pixels) x sharpness (full from a blur of 50) x share inside the picture.
+    """
+    return face.score * min(1.0, face.px / 80) * min(1.0, max(0.25, face.blur / 50)) * face.shown
 
 
 def save(template: Template, path: Path) -> None:

@@ -15,13 +15,14 @@ import pickle
 import struct
 import zipfile
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import torch
 
 from lib_lora.errors import UserError
 from lib_lora.files import explained
 
+_PIECE = 1 << 20  # numbers; read and converted at a time, so that both fit the processor's cache
 MAX_HEADER = 100_000_000  # bytes; the limit of the safetensors format itself
 
 _DTYPES = {
@@ -72,6 +73,7 @@ class _SafeTensors(TensorFile):
     def __init__(self, path: Path) -> None:
         self.path = path
         self.entries, self.metadata = read_header(path)
+        self.piece = torch.empty(_PIECE * 8, dtype=torch.uint8)  # the widest number has 8 bytes
 
     def keys(self) -> set[str]:
         return set(self.entries)
@@ -81,17 +83,28 @@ class _SafeTensors(TensorFile):
 
     def read(self, key: str, dtype: torch.dtype | None = None) -> torch.Tensor:
         entry = self.entries[key]
-        raw = torch.empty(entry.length, dtype=torch.uint8)
         with explained(self.path, "read"), open(self.path, "rb", buffering=0) as stream:
             stream.seek(entry.offset)
-            view = memoryview(raw.numpy())
-            while len(view):
-                got = stream.readinto(view)
-                if not got:
-                    raise UserError(f"{self.path.name} became shorter while it was read; download it again.")
-                view = view[got:]
-        tensor = raw.view(entry.dtype).reshape(entry.shape)
-        return tensor if dtype is None or dtype == entry.dtype else tensor.to(dtype)
+            if dtype is None or dtype == entry.dtype:
+                raw = torch.empty(entry.length, dtype=torch.uint8)
+                self._fill(stream, raw)
+                return raw.view(entry.dtype).reshape(entry.shape)
+            # Converted piece by piece: a second whole copy would cost memory, and its pages more time than the reading
+            result = torch.empty(entry.shape, dtype=dtype)
+            for target in result.view(-1).split(_PIECE):
+                piece = self.piece[: len(target) * entry.dtype.itemsize]
+                self._fill(stream, piece)
+                target.copy_(piece.view(entry.dtype))
+            return result
+
+    def _fill(self, stream: IO[bytes], raw: torch.Tensor) -> None:
+        """Fill `raw` (uint8) with the file's next bytes."""
+        view = memoryview(raw.numpy())
+        while len(view):
+            got = stream.readinto(view)  # type: ignore[attr-defined]
+            if not got:
+                raise UserError(f"{self.path.name} became shorter while it was read; download it again.")
+            view = view[got:]
 
 
 class _Pickle(TensorFile):

@@ -20,7 +20,7 @@ from lib_lora.models.load import load_text_encoders, load_unet, load_vae
 from lib_lora.models.schedule import noise_schedule
 from lib_lora.models.text import TextStack
 from lib_lora.models.vae import vae_dtype
-from lib_lora.training import captions, precision
+from lib_lora.training import captions, precision, processes
 from lib_lora.training.buckets import report
 from lib_lora.training.checks import check_disk, check_memory
 from lib_lora.training.conditions import Conditions, FrozenConditions, LiveConditions
@@ -89,6 +89,7 @@ def open_session(run: Run, emit: Emit) -> Session:
     """
     train = run.file.settings
     fp16 = train.precision == "fp16"
+    processes.state()  # first, since it knows more about CPUs than accelerate by itself
     accelerator = Accelerator(mixed_precision="fp16" if fp16 else "no")
     device = cast(torch.device, accelerator.device)
     if train.precision == "auto":
@@ -116,7 +117,8 @@ def open_session(run: Run, emit: Emit) -> Session:
     adapter = attach(parts, info.family, train.lora)
     if train.gradient_checkpointing:
         _recompute_activations(parts)
-    unet.train()  # recomputing is only done in training mode; the base has no dropout of its own
+    for module in parts.values():
+        module.train()  # for the adapter's dropout and for recomputing; the base has no dropout of its own
     groups = [
         {"params": adapter.trainable(part), "lr": train.unet_lr if part == "unet" else train.te_lr} for part in parts
     ]
@@ -187,7 +189,6 @@ def _recompute_activations(parts: dict[str, torch.nn.Module]) -> None:
         if name == "unet":
             cast(Any, module).enable_gradient_checkpointing()
         else:
-            module.train()
             cast(Any, module).gradient_checkpointing_enable()
             # transformers' older checkpointing passes gradients only where an input asks for them
             cast(Any, module).enable_input_require_grads()

@@ -1,0 +1,323 @@
+"""How fast and how large the engine is on this machine, with a full-size SD1.5: loading, starting, stepping.
+
+    python bench/engine.py [--only load start step] [--precision fp32 bf16] [--work DIR] [--base FILE] [--json]
+
+Makes a checkpoint with the real widths and random numbers once (2.1 GB in --work; speed and memory do not
+depend on what the numbers are). Every measurement is a fresh process, so that none finds the memory, the imports
+or the caches of another. How each number is taken:
+
+load   The time of `identify` and of each part's loader, imports excluded. "Cold": the file's pages were dropped from
+       the system's cache before (Linux only), and the process did read the file's bytes from the disk; else "warm".
+       Memory: the highest resident size of the process, minus its resident size with all imports done and nothing
+       loaded, against the bytes of the tensors kept. The file is read, not mapped, so its cache does not count.
+start  From the start of `python -m lib_lora run` on 8 photos to its events, first without any cache, then again
+       (base model's hash and latents remembered). The file cache is warm in both.
+step   The command's own training, 512 pixels, batch 1, rank 32, UNet and text encoder: time between "step" events,
+       and the highest resident size of the process.
+
+The machine's load average stands beside the numbers: with other programs running they say little.
+Knows the program only as a user does, but for the loaders. Knows nothing of quality.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+PHOTOS = ROOT / "tests" / "data" / "personas" / "mara"
+PHASES = {  # what is done until an event; the event that ends it
+    "imports, photos, hashes": ("state", "preparing"),
+    "latents": ("data", None),
+    "text encoder, UNet, adapter": ("state", "training"),
+    "loss on fixed noise": ("probe", None),
+    "first step": ("step", None),
+}
+WARM_UP = 2  # steps that are not counted: the allocator and oneDNN's caches settle
+
+
+def main() -> int:
+    """Run the parts that were asked for and print what they gave."""
+    options = _options()
+    if options.child:
+        print(json.dumps(measure_load(options.base, options.precision[0])))
+        return 0
+    work: Path = options.work
+    work.mkdir(parents=True, exist_ok=True)
+    base = options.base or full_size_base(work)
+    result: dict[str, Any] = {"machine": machine(), "base": base.name, "base_bytes": base.stat().st_size}
+    if "load" in options.only:
+        result["load"] = [
+            load(base, dtype, cold, options.repeat)
+            for dtype in dict.fromkeys(["fp16", *options.precision])
+            for cold in (True, False)
+        ]
+    if "start" in options.only:
+        result["start"] = start(base, options.precision[0], work, options.repeat)
+    if "step" in options.only:
+        result["step"] = [step(base, precision, work, options.steps) for precision in options.precision]
+    print(json.dumps(result, indent=2) if options.json else table(result))
+    return 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=(__doc__ or "").split("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parts = ("load", "start", "step")
+    parser.add_argument("--only", nargs="+", choices=parts, default=parts, help="which parts to measure")
+    parser.add_argument("--precision", nargs="+", choices=("fp32", "bf16", "fp16"), default=["fp32", "bf16"])
+    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir(), "sameface-bench"), help="cache folder")
+    parser.add_argument("--base", type=Path, help="measure with this SD1.5 checkpoint instead of random numbers")
+    parser.add_argument("--repeat", type=int, default=3, help="processes for each number of load and start")
+    parser.add_argument("--steps", type=int, default=5, help="steps that are counted")
+    parser.add_argument("--json", action="store_true", help="machine-readable")
+    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def full_size_base(work: Path) -> Path:
+    """The full-size SD1.5 of random numbers, made if it is not there."""
+    path = work / "sd15-full-random.safetensors"
+    if not path.exists():
+        import toys
+
+        say(f"Writing {path} (2.1 GB, once) ...")
+        toys.write_full_sd1(path)
+    return path
+
+
+def say(text: str) -> None:
+    """Progress, kept apart from the result."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def machine() -> dict[str, Any]:
+    """What measures."""
+    import torch
+
+    return {
+        "system": f"{platform.system()} {platform.machine()}",
+        "cores": os.cpu_count(),
+        "torch_threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        **{name: importlib.metadata.version(name) for name in ("torch", "diffusers", "transformers", "peft")},
+    }
+
+
+def busy() -> float:
+    """Processes that wanted to run, on average over the last minute."""
+    import psutil
+
+    return round(psutil.getloadavg()[0], 2)  # psutil emulates it on Windows
+
+
+# ------------------------------------------------------------------------------------------------------------- load
+
+
+def load(base: Path, precision: str, cold: bool, repeat: int) -> dict[str, Any]:
+    """Load the base in fresh processes; the median of each number."""
+    runs = []
+    for _ in range(repeat):
+        if cold:
+            _drop_file_cache(base)
+        command = [sys.executable, str(Path(__file__)), "--child", "--base", str(base), "--precision", precision]
+        answer = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+        runs.append(json.loads(answer.stdout))
+        say(f"load {precision}: {runs[-1]['all']:.1f} s")
+    read = statistics.median(run["disk_bytes"] for run in runs)
+    middle = {key: round(statistics.median(run[key] for run in runs), 3) for key in runs[0]}
+    wholly = cold and read > 0.9 * base.stat().st_size
+    return {
+        "file_cache": "cold" if wholly else "warm",
+        "kept_as": precision,
+        **middle,
+        "slowest": max(run["all"] for run in runs),
+        "load_average": busy(),
+    }
+
+
+def _drop_file_cache(path: Path) -> None:
+    """Ask the system to forget a file's pages; only POSIX systems can, and some do not."""
+    if sys.platform == "linux":
+        with open(path, "rb") as stream:
+            os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def measure_load(base: Path, precision: str) -> dict[str, float]:
+    """Load all parts in this process, in the order of a training run.
+
+    Returns:
+        Seconds of each part, of all, and of the processor; bytes of tensors, of the peak above the bare
+        interpreter, of that interpreter, and read from the disk; the peak's ratio to the tensors.
+    """
+    import psutil
+    import torch
+
+    from lib_lora.models.family import identify
+    from lib_lora.models.load import load_text_encoders, load_unet, load_vae
+    from lib_lora.training.memory import peak_bytes
+    from lib_lora.training.precision import dtype_of
+
+    cpu, dtype, process = torch.device("cpu"), dtype_of(precision), psutil.Process()  # type: ignore[arg-type]
+    bare, disk, began = process.memory_info().rss, _disk_bytes(process), time.process_time()
+    seconds: dict[str, float] = {}
+
+    def timed(name: str, make: Any) -> Any:
+        start = time.perf_counter()
+        made = make()
+        seconds[name] = time.perf_counter() - start
+        return made
+
+    info = timed("identify", lambda: identify(base))
+    modules = [
+        timed("vae", lambda: load_vae(info, dtype, cpu)),
+        *timed("text", lambda: load_text_encoders(info, dtype, cpu)),
+        timed("unet", lambda: load_unet(info, dtype, cpu)),
+    ]
+    worked = time.process_time() - began
+    tensors = sum(tensor.nbytes for module in modules for tensor in [*module.parameters(), *module.buffers()])
+    peak = peak_bytes(cpu) - bare
+    return {
+        **seconds,
+        "all": sum(seconds.values()),
+        "processor": worked,
+        "tensor_bytes": tensors,
+        "peak_bytes": peak,
+        "bare_bytes": bare,
+        "disk_bytes": _disk_bytes(process) - disk,
+        "peak_ratio": peak / tensors,
+    }
+
+
+def _disk_bytes(process: Any) -> int:
+    """Bytes that the process has read from the disk itself; 0 where the system does not tell."""
+    if sys.platform != "linux":
+        return 0  # elsewhere there is no such count, or it includes what the cache gave
+    return int(process.io_counters().read_bytes)
+
+
+# ------------------------------------------------------------------------------------------------------ start, step
+
+
+def command(base: Path, precision: str, data: Path, steps: int) -> list[str]:
+    """The user's own command, without the grid at the end."""
+    settings = {"precision": precision, "batch_size": 1, "lora.rank": 32, "save_every": steps}
+    words = [sys.executable, "-m", "lib_lora", "run", str(PHOTOS), "--base", str(base), "--preset", "sd15-face"]
+    words += ["--name", "mara", "--trigger", "mrxa", "--class", "woman", "--consent", "fictional"]
+    words += ["--data", str(data), "--out", str(data / "out"), "--steps", str(steps), "--grid-steps", "0"]
+    return [*words, *(word for key, value in settings.items() for word in ("--set", f"{key}={value}"))]
+
+
+def events_of(base: Path, precision: str, data: Path, steps: int) -> list[dict[str, Any]]:
+    """The events of a run up to its step number `steps`, with seconds since the command; then the run is killed."""
+    from lib_lora.jobs.events import read_events
+
+    known = set(data.glob("characters/*/runs/*/events.jsonl"))
+    log = data / f"bench-{len(known)}.txt"
+    data.mkdir(parents=True, exist_ok=True)
+    with open(log, "wb") as stream:
+        began = time.time()
+        child = subprocess.Popen(
+            command(base, precision, data, steps + 1), cwd=ROOT, stdout=stream, stderr=subprocess.STDOUT
+        )
+        try:
+            while child.poll() is None:
+                time.sleep(0.05)
+                for path in set(data.rglob("events.jsonl")) - known:
+                    events = list(read_events(path))
+                    if events and events[-1]["kind"] == "step" and events[-1]["step"] >= steps:
+                        return [{**event, "t": event["t"] - began} for event in events]
+        finally:
+            child.kill()
+            child.wait()
+    raise SystemExit(f"The run ended early:\n{log.read_text(encoding='utf-8', errors='replace')}")
+
+
+def start(base: Path, precision: str, work: Path, repeat: int) -> list[dict[str, Any]]:
+    """Seconds from the command to the end of each phase: without caches, and with them."""
+    fresh, again = [], []
+    for _ in range(repeat):
+        with tempfile.TemporaryDirectory(dir=work) as folder:
+            for runs in (fresh, again):
+                runs.append(_phases(events_of(base, precision, Path(folder, "data"), 1)))
+                say(f"start {precision}: {runs[-1]['first step']:.1f} s")
+    return [
+        {
+            "caches": name,
+            "precision": precision,
+            **{phase: round(statistics.median(run[phase] for run in runs), 2) for phase in PHASES},
+            "load_average": busy(),
+        }
+        for name, runs in (("none", fresh), ("filled", again))
+    ]
+
+
+def _phases(events: list[dict[str, Any]]) -> dict[str, float]:
+    """When each phase ended, in seconds since the command."""
+
+    def ends(kind: str, state: str | None) -> Iterator[float]:
+        return (event["t"] for event in events if event["kind"] == kind and event.get("state") == state)
+
+    return {phase: next(ends(*mark)) for phase, mark in PHASES.items()}
+
+
+def step(base: Path, precision: str, work: Path, count: int) -> dict[str, Any]:
+    """Seconds a step and peak memory of a training run."""
+    with tempfile.TemporaryDirectory(dir=work) as folder:
+        events = [
+            event
+            for event in events_of(base, precision, Path(folder, "data"), WARM_UP + count)
+            if event["kind"] == "step"
+        ]
+    times = [event["t"] for event in events]
+    seconds = [later - earlier for earlier, later in zip(times, times[1:], strict=False)][WARM_UP - 1 :]
+    say(f"step {precision}: {statistics.median(seconds):.1f} s")
+    return {
+        "precision": precision,
+        "seconds": round(statistics.median(seconds), 2),
+        "fastest": round(min(seconds), 2),
+        "slowest": round(max(seconds), 2),
+        "steps": len(seconds),
+        "peak_bytes": events[-1]["peak_memory"],
+        "load_average": busy(),
+    }
+
+
+# ------------------------------------------------------------------------------------------------------------ table
+
+
+def table(result: dict[str, Any]) -> str:
+    """The result as plain text."""
+    lines = ["  ".join(f"{key} {value}" for key, value in result["machine"].items())]
+    lines.append(f"base {result['base']}, {result['base_bytes'] / 1e9:.2f} GB; times in seconds, sizes in GB (10^9)")
+    for part in ("load", "start", "step"):
+        if part in result:
+            rows = [{key: _cell(key, value) for key, value in row.items()} for row in result[part]]
+            widths = {key: max(len(key), *(len(row[key]) for row in rows)) for key in rows[0]}
+            lines += ["", part, "  ".join(key.rjust(width) for key, width in widths.items())]
+            lines += ["  ".join(row[key].rjust(width) for key, width in widths.items()) for row in rows]
+    return "\n".join(lines)
+
+
+def _cell(key: str, value: Any) -> str:
+    if key.endswith("_bytes"):
+        return f"{value / 1e9:.2f}"
+    return f"{value:.2f}" if isinstance(value, float) else str(value)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,55 @@
+"""One process at a time on a run. The system itself lets go of the lock when its holder ends, also by ``kill -9``."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from lib_lora.errors import UserError
+from lib_lora.files import explained
+
+FILE_NAME = "lock"
+_BUSY = {errno.EACCES, errno.EAGAIN, errno.EDEADLK, errno.EWOULDBLOCK}  # each system has its own
+
+
+@contextmanager
+def only_process(folder: Path) -> Iterator[None]:
+    """Hold the run's folder while the block runs.
+
+    Two processes that train one run would write over each other's states. Where the file system knows no locks
+    (some network shares) nothing is held.
+
+    Args:
+        folder: of the run. A file named ``lock`` stays in it; what counts is who holds it, not that it is there.
+
+    Raises:
+        UserError: another process holds it, or the folder cannot be written.
+    """
+    path = folder / FILE_NAME
+    with explained(path):
+        stream = open(path, "ab")  # noqa: SIM115 - closed by the with below, after the block
+    with stream:
+        try:
+            _lock(stream.fileno())
+        except OSError as error:
+            if error.errno in _BUSY:
+                raise UserError(
+                    f"Another process is at work on {folder}; wait for it, or make a file named 'stop' there to end it."
+                ) from error
+        yield  # closing the file gives the lock back
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock(handle: int) -> None:
+        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+
+else:
+    import fcntl
+
+    def _lock(handle: int) -> None:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

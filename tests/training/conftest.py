@@ -1,0 +1,53 @@
+"""Runs on toys, for the tests of training."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+PHOTOS = Path(__file__).parents[1] / "data" / "personas" / "mara"
+QUICK = {
+    "steps": 4,
+    "resolution": 128,
+    "precision": "fp32",
+    "optimizer": "adamw",
+    "lr_schedule": "constant",
+    "warmup": 0.0,
+    "unet_lr": 1e-3,
+    "te_lr": 1e-3,
+    "save_every": 2,
+    "lora": {"rank": 4, "alpha": 4},
+}
+
+
+@pytest.fixture
+def make_run(toy, tmp_path):
+    """make_run(kind, photos=3, **settings): a run that can be trained."""
+    from lib_lora.jobs.prepare import new_character, start_run
+
+    def make(kind="sd1", photos=3, **settings):
+        source = tmp_path / "source"
+        source.mkdir(exist_ok=True)
+        for path in sorted(PHOTOS.iterdir())[:photos]:
+            shutil.copy(path, source)
+        data = tmp_path / "data ü 名前"
+        new_character(data, "Mara", "mrxa", "woman", "fictional", source)
+        lora = {**QUICK["lora"], **settings.pop("lora", {})}
+        return start_run(data, "Mara", toy(kind), None, {**QUICK, **settings, "lora": lora})
+
+    return make
+
+
+class Events(list):
+    """Collects events as (kind, fields)."""
+
+    def __call__(self, kind, **fields):
+        self.append((kind, fields))
+
+    def of(self, kind):
+        return [fields for found, fields in self if found == kind]
+
+
+@pytest.fixture
+def events():
+    return Events()

@@ -1,0 +1,326 @@
+"""The loop on toys: it learns, saves, resumes, stops, and says what went wrong."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from lib_lora.errors import StoppedByUser, UserError
+from lib_lora.jobs.events import EventLog, read_events
+from lib_lora.lora.reading import read
+from lib_lora.training import loop
+from lib_lora.training.loop import train
+from lib_lora.training.run import load_run
+
+
+def _tensors(path):
+    return read(path).tensors
+
+
+def _same(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+@pytest.mark.parametrize("kind", ["sd1", "sd2v", "sdxl"])
+def test_every_family_trains_and_says_so(make_run, events, kind):
+    run = make_run(kind, steps=2, lora={"te": True})
+    path = train(run, events)
+    assert path == run.checkpoint(2)
+    lora = read(path)
+    parts = {"sd1": 192 + 72, "sd2v": 192 + 138, "sdxl": 722 + 72 + 192}
+    assert len(lora.layers) == parts[kind]
+    assert lora.metadata["ss_steps"] == "2"
+    assert lora.metadata["ss_output_name"] == path.stem
+    steps = events.of("step")
+    assert [event["step"] for event in steps] == [1, 2]
+    for event in steps:
+        assert event["total"] == 2
+        assert event["loss"] > 0
+        assert event["seconds_per_step"] > 0
+        assert event["peak_memory"] > 1e8
+    assert steps[-1]["seconds_left"] == 0
+    assert [event["step"] for event in events.of("checkpoint")] == [2]
+
+
+def test_a_toy_learns_its_photos(make_run, events):
+    """On fixed noise and timesteps the loss falls below half of the start."""
+    lora = {"rank": 32, "alpha": 32, "conv_rank": 16, "conv_alpha": 16, "te": False}
+    run = make_run(photos=8, steps=200, batch_size=2, unet_lr=5e-3, warmup=0.05, save_every=200, lora=lora,
+                   objective={"min_snr_gamma": 0, "noise_offset": 0})
+    train(run, events)
+    probes = events.of("probe")
+    assert [probe["step"] for probe in probes] == [0, 200]
+    assert probes[-1]["loss"] < 0.5 * probes[0]["loss"]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"optimizer": "adafactor"},
+        {"optimizer": "prodigy", "unet_lr": 1.0, "te_lr": 1.0},
+        {"optimizer": "lion"},
+        {"optimizer": "adamw8bit"},
+        {"gradient_checkpointing": True, "accumulation": 2},
+        {"ema": 0.9},
+        {"caption_dropout": 0.5, "shuffle_tags": True, "tag_dropout": 0.3, "lora": {"te": False}},
+        {"lora": {"use_dora": True, "dropout": 0.2}},
+        {"lora": {"use_rslora": True, "conv_rank": 2}},
+        {"precision": "bf16"},
+        {"objective": {"loss_type": "huber", "multires_iterations": 2, "ip_noise_gamma": 0.1, "debiased": True}},
+    ],
+    ids=str,
+)
+def test_kinds_of_training_resume_to_the_same_file(make_run, events, settings, monkeypatch):
+    """Stopped after step 2 and resumed, every kind ends with the tensors of an uninterrupted run."""
+    whole = make_run(**settings)
+    expected = _tensors(train(whole, events))
+    assert all(torch.isfinite(tensor.float()).all() for tensor in expected.values())
+
+    broken = make_run(**settings)
+    real = loop._Loop.step
+
+    def killed(self):
+        if self.at.step == 3:
+            raise SystemExit
+        real(self)
+
+    monkeypatch.setattr(loop._Loop, "step", killed)
+    with pytest.raises(SystemExit):
+        train(broken, events)
+    monkeypatch.undo()
+    resumed = train(load_run(broken.folder), events)
+    assert ("state", {"state": "resumed", "step": 2}) in events
+    assert _same(_tensors(resumed), expected)
+
+
+def test_a_part_without_gradient_stays_as_it_was(make_run, events):
+    """SDXL's first encoder ends before its last layer, which therefore learns nothing."""
+    run = make_run("sdxl", steps=1, lora={"te": True})
+    tensors = _tensors(train(run, events))
+    last = [key for key in tensors if key.startswith("lora_te1_text_model_encoder_layers_11_") and "lora_up" in key]
+    before = [key for key in tensors if key.startswith("lora_te1_text_model_encoder_layers_10_") and "lora_up" in key]
+    assert len(last) == len(before) == 6
+    assert not any(tensors[key].any() for key in last)
+    assert all(tensors[key].any() for key in before)
+
+
+def test_training_again_does_nothing_and_a_lost_file_comes_back(make_run, events):
+    run = make_run(steps=2)
+    expected = _tensors(train(run, events))
+    before = len(events.of("step"))
+    run.checkpoint(2).unlink()
+    assert _same(_tensors(train(run, events)), expected)
+    assert len(events.of("step")) == before
+
+
+CHILD = """
+import sys
+from pathlib import Path
+from lib_lora.jobs.events import EventLog
+from lib_lora.training.loop import train
+from lib_lora.training.run import load_run
+run = load_run(Path(sys.argv[1]))
+train(run, EventLog(run.events))
+"""
+
+
+def _child(run, *prefix):
+    root = Path(__file__).parents[2]
+    environment = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1", "PYTHONUTF8": "1"}
+    return subprocess.Popen([*(prefix or (sys.executable,)), "-c", CHILD, str(run.folder)], env=environment)
+
+
+def _wait_for_step(run, step, child):
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and child.poll() is None:
+        if any(event["kind"] == "step" and event["step"] >= step for event in read_events(run.events)):
+            return
+        time.sleep(0.02)
+    pytest.fail(f"the run did not reach step {step}")
+
+
+@pytest.mark.parametrize("step", [1, 4])
+def test_killed_at_any_moment_and_resumed_bit_for_bit(make_run, events, step):
+    settings = {"steps": 6, "save_every": 3, "photos": 2}
+    whole = make_run(**settings)
+    first = _child(whole)
+    assert first.wait(timeout=200) == 0
+    broken = make_run(**settings)
+    child = _child(broken)
+    _wait_for_step(broken, step, child)
+    child.kill()  # SIGKILL; TerminateProcess on Windows
+    child.wait()
+    again = _child(broken)
+    assert again.wait(timeout=200) == 0
+    assert _same(_tensors(whole.checkpoint(6)), _tensors(broken.checkpoint(6)))
+    assert not list(broken.folder.rglob("*.tmp"))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM that a process can catch")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_save_and_end_cleanly(make_run, number):
+    run = make_run(steps=500, save_every=500)
+    child = _child(run)
+    _wait_for_step(run, 2, child)
+    child.send_signal(number)
+    child.wait(timeout=60)
+    done = [event for event in read_events(run.events) if event["kind"] == "state"][-1]
+    assert done["state"] == "stopped"
+    assert run.checkpoint(done["step"]).exists()
+    assert [path.name for path in run.states.iterdir()] == [f"{done['step']:06d}.pt"]
+
+
+def test_a_stop_file_saves_and_ends(make_run, events):
+    run = make_run(steps=500, save_every=500)
+
+    def stop_after(kind, **fields):
+        events(kind, **fields)
+        if kind == "step" and fields["step"] == 3:
+            (run.folder / "stop").touch()
+
+    with pytest.raises(StoppedByUser, match="step 3 of 500"):
+        train(run, stop_after)
+    assert run.checkpoint(3).exists()
+    assert not (run.folder / "stop").exists()
+
+
+def test_it_can_be_trained_outside_the_main_thread(make_run, events):
+    run, failed = make_run(steps=1), []
+
+    def work():
+        try:
+            train(run, events)
+        except BaseException as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert not failed
+    assert run.checkpoint(1).exists()
+
+
+def test_the_first_nan_stops_and_keeps_the_last_good_file(make_run, events, monkeypatch):
+    run = make_run(steps=6)
+    real = loop._Loop._accumulate
+
+    def poisoned(self, micro):
+        if micro == 4:
+            self.session.parameters[0].data.fill_(float("nan"))
+        return real(self, micro)
+
+    monkeypatch.setattr(loop._Loop, "_accumulate", poisoned)
+    with pytest.raises(UserError, match=r"Step 5: the loss \(photos \d\d\.jpg\) is no longer a number.*-000004\.") as caught:
+        train(run, events)
+    assert events.of("error") == [{"text": str(caught.value), "step": 4}]
+    assert [path.name.rsplit("-", 1)[1] for path in sorted(run.checkpoints.iterdir())] == [
+        "000002.safetensors",
+        "000004.safetensors",
+    ]
+    assert all(torch.isfinite(tensor.float()).all() for tensor in _tensors(run.checkpoint(4)).values())
+
+
+def test_an_infinite_gradient_stops_before_the_weights_are_hurt(make_run, events, monkeypatch):
+    run = make_run(steps=6)
+    real = loop._Loop._share_gradients
+
+    def poisoned(self):
+        real(self)
+        if self.at.step == 2:
+            self.session.parameters[0].grad.fill_(float("inf"))
+
+    monkeypatch.setattr(loop._Loop, "_share_gradients", poisoned)
+    with pytest.raises(UserError, match="Step 3: the gradient is no longer a number"):
+        train(run, events)
+
+
+def test_a_full_disk_is_one_sentence_and_loses_nothing(make_run, events, monkeypatch):
+    run = make_run(steps=6)
+    real, calls = os.fsync, []
+
+    def full(descriptor):
+        calls.append(descriptor)
+        if run.checkpoint(2).exists() and len(events.of("checkpoint")) == 1:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(UserError, match=r"-000004\.safetensors: the disk is full"):
+        train(run, events)
+    monkeypatch.undo()
+    assert [path.name for path in run.checkpoints.iterdir()] == [run.checkpoint(2).name]
+    assert train(run, events) == run.checkpoint(6)
+
+
+def test_memory_that_runs_out_is_one_sentence(make_run, events, monkeypatch):
+    run = make_run(steps=4)
+
+    def fail(self, *arguments):
+        raise RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: you tried ...")
+
+    monkeypatch.setattr("lib_lora.training.forward.Forward.training", fail)
+    with pytest.raises(UserError, match="Out of memory at step 0.*gradient_checkpointing"):
+        train(run, events)
+
+
+def test_too_little_memory_or_disk_is_said_before_the_start(make_run, events, monkeypatch):
+    run = make_run(steps=4)
+    monkeypatch.setattr("lib_lora.training.checks.free_bytes", lambda device: 1000)
+    with pytest.raises(UserError, match="Too little memory on cpu: toy-sd1.safetensors needs"):
+        train(run, events)
+    monkeypatch.undo()
+    monkeypatch.setattr("shutil.disk_usage", lambda path: type("U", (), {"free": 1000})())
+    with pytest.raises(UserError, match="Too little disk space"):
+        train(run, events)
+
+
+def test_a_vanished_photo_is_named(make_run, events):
+    run = make_run(steps=2)
+    (run.character_folder.photos / "01.jpg").unlink()
+    with pytest.raises(UserError, match=r"01\.jpg: it is not there"):
+        train(run, events)
+
+
+def test_a_corrupt_photo_is_named(make_run, events):
+    run = make_run(steps=2)
+    path = run.character_folder.photos / "01.jpg"
+    path.write_bytes(path.read_bytes()[:2000])
+    with pytest.raises(UserError, match=r"01\.jpg is damaged"):
+        train(run, events)
+
+
+@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="rights are not checked for this user")
+def test_an_unwritable_folder(make_run, events):
+    run = make_run(steps=2)
+    run.folder.chmod(0o500)
+    with pytest.raises(UserError, match="permission is denied"):
+        train(run, events)
+
+
+def test_prior_pictures_and_face_weights_take_part(make_run, events, tmp_path):
+    import shutil
+
+    classes = tmp_path / "classes"
+    classes.mkdir()
+    for photo in sorted((Path(__file__).parents[1] / "data" / "personas" / "mara").iterdir())[5:7]:
+        shutil.copy(photo, classes)
+    run = make_run(steps=3, class_photos=str(classes), face_weight=3.0, objective={"prior_loss_weight": 0.5})
+    assert sum(photo.prior for photo in run.file.photos) == 2
+    assert all(len(photo.regions) == 1 for photo in run.file.photos if not photo.prior)
+    train(run, events)
+    assert read(run.checkpoint(3)).metadata["ss_num_reg_images"] == "2"
+
+
+def test_one_process_reads_its_own_event_log(make_run):
+    run = make_run(steps=2)
+    train(run, EventLog(run.events))
+    kinds = [event["kind"] for event in read_events(run.events)]
+    assert kinds.count("step") == 2
+    assert kinds[-1] == "state"
