@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
+import itertools
 import json
 import os
 import platform
@@ -122,7 +123,7 @@ def busy() -> float:
     """Processes that wanted to run, on average over the last minute."""
     import psutil
 
-    return round(psutil.getloadavg()[0], 2)  # psutil emulates it on Windows
+    return round(float(psutil.getloadavg()[0]), 2)  # psutil emulates it on Windows
 
 
 # ------------------------------------------------------------------------------------------------------------- load
@@ -249,7 +250,8 @@ def events_of(base: Path, precision: str, data: Path, steps: int) -> list[dict[s
 
 def start(base: Path, precision: str, work: Path, repeat: int) -> list[dict[str, Any]]:
     """Seconds from the command to the end of each phase: without caches, and with them."""
-    fresh, again = [], []
+    fresh: list[dict[str, float]] = []
+    again: list[dict[str, float]] = []
     for _ in range(repeat):
         with tempfile.TemporaryDirectory(dir=work) as folder:
             for runs in (fresh, again):
@@ -284,7 +286,7 @@ def step(base: Path, precision: str, work: Path, count: int) -> dict[str, Any]:
             if event["kind"] == "step"
         ]
     times = [event["t"] for event in events]
-    seconds = [later - earlier for earlier, later in zip(times, times[1:], strict=False)][WARM_UP - 1 :]
+    seconds = [later - earlier for earlier, later in itertools.pairwise(times)][WARM_UP - 1 :]
     say(f"step {precision}: {statistics.median(seconds):.1f} s")
     return {
         "precision": precision,

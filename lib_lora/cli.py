@@ -164,15 +164,15 @@ def _value(text: str, item: str) -> Any:
 
     YAML itself would read a caption "a woman: smiling" as a table, and cut a folder's name at " #".
     """
+    structured = text.startswith(("[", "{", '"', "'"))
     try:
         value = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: 2024-02-30
-        if text.startswith(("[", "{")):
-            raise UserError(f"--set {item}: the value cannot be read.") from error
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError) as error:
+        # beside its own errors, PyYAML lets through those of values that only look right: 2024-02-30, !!bool x
+        if structured:
+            raise UserError(f"--set {item[:80]}: the value cannot be read.") from error
         return text
-    if text.startswith(("[", "{", '"', "'")):
-        return value
-    return value if value is None or isinstance(value, (bool, int, float)) else text
+    return value if structured or value is None or isinstance(value, (bool, int, float)) else text
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -61,8 +61,8 @@ def atomic_file(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
     try:
         with explained(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
-            with open(temporary, mode, **text) as stream:
+            text = "b" not in mode
+            with open(temporary, mode, encoding="utf-8" if text else None, newline="\n" if text else None) as stream:
                 yield stream
                 stream.flush()
                 os.fsync(stream.fileno())

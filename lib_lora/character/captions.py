@@ -41,7 +41,7 @@ def read(photo: Path) -> str | None:
         return None
     with explained(path, "read"):
         raw = path.read_bytes()
-    if len(raw) > MAX_BYTES or b"\0" in raw and not raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+    if len(raw) > MAX_BYTES or (b"\0" in raw and not raw.startswith((b"\xff\xfe", b"\xfe\xff"))):
         raise UserError(f"{path} is not a caption (too long, or not text); replace or remove it.")
     return " ".join(_decode(raw).split()) or None
 

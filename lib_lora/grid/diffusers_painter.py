@@ -104,7 +104,7 @@ class DiffusersPainter:
             scaled = scheduler.scale_model_input(latents, time).to(self.dtype)
             predicted = self._predict(scaled, time, cell, positive, negative)
             latents = scheduler.step(predicted, time, latents, **options).prev_sample
-        return latents
+        return cast(torch.Tensor, latents)
 
     def _predict(
         self, latents: torch.Tensor, time: torch.Tensor, cell: Cell, positive: Conditioning, negative: Conditioning

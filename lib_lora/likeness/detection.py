@@ -20,7 +20,6 @@ SIDES = (640, 320, 160)  # longest side in pixels at which the detector looks; n
 LARGER = 1280  # where nothing was found: small faces in a large picture
 TARGET = (60.0, 250.0)  # face size in the detector's pixels at which its answer is trusted most
 PAD = 0.4  # where still nothing was found: black border as a share of the picture, for faces that fill it
-LEAST_INSIDE = 0.1  # share of a face's box inside the picture; less is seen in bands of a few pixels, not in faces
 LOOKS = (112, 160, 208)  # face sizes in the detector's pixels for the second look
 _WINDOW = 2  # the second look sees this many times the face
 _ENOUGH = 1024  # pixels of a window; more than twice what the largest look needs
@@ -37,7 +36,6 @@ def find(detector: YuNet, pixels: Pixels) -> Array:
         rows = _at_sides(detector, pixels, (LARGER,))
     if not len(rows):
         rows = _with_border(detector, pixels)
-    rows = rows[_inside(rows, pixels.shape[1], pixels.shape[0]) >= LEAST_INSIDE]
     return np.stack([second_look(detector, pixels, row) for row in rows]) if len(rows) else rows
 
 
@@ -87,13 +85,6 @@ def best_of_clusters(rows: Array, sizes: Array) -> Array:
         if not any(_same(rows[index], rows[other]) for other in kept):
             kept.append(int(index))
     return rows[kept]
-
-
-def _inside(rows: Array, width: int, height: int) -> Array:
-    """The share of each row's box that lies inside the picture."""
-    end = np.minimum(rows[:, :2] + rows[:, 2:4], (width, height))
-    common = np.maximum(end - np.maximum(rows[:, :2], 0), 0).prod(1)
-    return np.asarray(common / rows[:, 2:4].prod(1), np.float32)
 
 
 def _at_sides(detector: YuNet, pixels: Pixels, sides: tuple[int, ...]) -> Array:

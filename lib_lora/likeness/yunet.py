@@ -17,8 +17,7 @@ from lib_lora.likeness.faces import Array
 _STRIDES = (8, 16, 32)
 _OUTPUTS = [f"{kind}_{stride}" for kind in ("cls", "obj", "bbox", "kps") for stride in _STRIDES]
 _MULTIPLE = 32
-_OUTSIDE = 4  # a box this many times the picture is an artefact
-_LARGEST = 7.0  # log of a box's size in cells; more is never a face, and would overflow
+_SMALLEST = 64  # OpenCV 4 fed a side of 32 reads memory that it never wrote, and finds faces of 1e30 pixels in it
 
 
 class YuNet:
@@ -36,12 +35,12 @@ class YuNet:
             n x 15: left, top, width, height, five points (x, y), score; in pixels.
         """
         height, width = pixels.shape[:2]
-        padded = cv2.copyMakeBorder(pixels, 0, -height % _MULTIPLE, 0, -width % _MULTIPLE, cv2.BORDER_CONSTANT)
+        below, beside = (max(_SMALLEST, length + -length % _MULTIPLE) - length for length in (height, width))
+        padded = cv2.copyMakeBorder(pixels, 0, below, 0, beside, cv2.BORDER_CONSTANT)
         self._net.setInput(cv2.dnn.blobFromImage(padded, swapRB=True))
         found = decode(
             [np.asarray(map_, np.float32) for map_ in self._net.forward(_OUTPUTS)], padded.shape[1], self._least
         )
-        found = np.asarray(found[found[:, 2:4].max(1, initial=0.0) < _OUTSIDE * max(height, width)], np.float32)
         if len(found) < 2:
             return found
         boxes = found[:, :4].astype(np.int32).tolist()  # whole numbers, as FaceDetectorYN compares them
@@ -68,7 +67,7 @@ def decode(outputs: Sequence[Array], width: int, least_score: float) -> Array:
         place = np.stack([cells % columns, cells // columns], 1).astype(np.float32)
         box = outputs[index + 6].reshape(-1, 4)[cells]
         points = outputs[index + 9].reshape(-1, 5, 2)[cells]
-        size = np.exp(np.minimum(box[:, 2:], _LARGEST)) * stride
+        size = np.exp(box[:, 2:]) * stride
         corner = (place + box[:, :2]) * stride - size / 2
         points = (points + place[:, None]) * stride
         rows.append(np.concatenate([corner, size, points.reshape(-1, 10), score[cells, None]], 1))

@@ -134,6 +134,8 @@ def attach(parts: Mapping[str, nn.Module], family: str, settings: LoraSettings) 
         if any(isinstance(inner, (LoraLayer, DoraLayer)) for inner in module.modules()):
             raise ValueError(f"{part} has an adapter already.")
         expected = targets.paths(family, part, settings.convolutions)
+        if part != "unet":  # a small model's encoder may have fewer layers
+            expected = expected[: len(targets.TEXT) * len(module.get_submodule("text_model.encoder.layers")._modules)]
         module.requires_grad_(False)
         if part == "unet" or settings.te:
             _refuse_other_layers(part, module, settings.convolutions, expected)

@@ -62,12 +62,16 @@ def paths(family: str, part: str, convolutions: bool = False) -> tuple[str, ...]
     if part not in PARTS[family]:
         raise ValueError(f"{family} has no part {part!r}; it has {', '.join(PARTS[family])}.")
     if part != "unet":
-        layers = range(_TEXT_LAYERS[family, part])
-        return tuple(f"text_model.encoder.layers.{n}.{leaf}" for n in layers for leaf in TEXT)
+        return text_paths(_TEXT_LAYERS[family, part])
     found = [path for prefix, depth in _transformers(family) for path in _transformer(prefix, depth)]
     if convolutions:
         found += _convolutions(len(_DEPTHS[family]))
     return tuple(found)
+
+
+def text_paths(layers: int) -> tuple[str, ...]:
+    """The layers to adapt in a text encoder of so many layers (a small model has fewer than its family)."""
+    return tuple(f"text_model.encoder.layers.{n}.{leaf}" for n in range(layers) for leaf in TEXT)
 
 
 def _transformers(family: str) -> list[tuple[str, int]]:

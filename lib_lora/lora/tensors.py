@@ -168,7 +168,10 @@ def _refuse_partial(family: str, part: str, paths: set[str], where: str) -> None
     if part != "unet":
         for missing in incomplete_attention(paths).values():
             raise UserError(f"{where}: {part} has an attention without {sorted(missing)[0]}; A1111 would ignore it.")
-    complete = [set(targets.paths(family, part, convolutions)) for convolutions in (False, True)]
+        # a small model's encoder has fewer layers than its family's, but the first ones, and all of each
+        complete = [set(targets.text_paths(1 + max(int(path.split(".")[3]) for path in paths)))] * 2
+    else:
+        complete = [set(targets.paths(family, part, convolutions)) for convolutions in (False, True)]
     if paths not in complete:
         whole = complete[any(path in complete[1] - complete[0] for path in paths)]
         raise UserError(

@@ -110,7 +110,7 @@ def load_vae(info: ModelInfo, dtype: torch.dtype, device: torch.device) -> Autoe
         dtype = torch.float32
     file = open_tensors(info.path)
     keys = file.keys()
-    widths = []
+    widths: list[int] = []
     while f"{VAE}encoder.down.{len(widths)}.block.0.conv1.weight" in keys:
         widths.append(file.shape(f"{VAE}encoder.down.{len(widths)}.block.0.conv1.weight")[0])
     layers = sum(f"{VAE}encoder.down.0.block.{j}.conv1.weight" in keys for j in range(8))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -72,7 +73,7 @@ class TextStack:
         rows = [tokens for chunks in per_prompt for tokens in [*chunks, *[[]] * (count - len(chunks))]]
         outputs = [
             self._run(encoder, rows, pad, n, clip_skip)
-            for n, (encoder, pad) in enumerate(zip(self.encoders, _PADS[self.family]))
+            for n, (encoder, pad) in enumerate(zip(self.encoders, _PADS[self.family], strict=True))
         ]
         context = torch.cat([states for states, _ in outputs], dim=-1)
         context = context.reshape(len(prompts), count * context.shape[1], context.shape[2])
@@ -84,6 +85,7 @@ class TextStack:
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """One encoder over chunks: states [R, 77, D], and for SDXL's second the pooled vector [R, P]."""
         device = next(encoder.parameters()).device
+        parts = cast(Any, encoder)  # transformers' attributes, which torch's types do not know
         ids = torch.tensor([padded(row, pad) for row in rows], device=device)
         if self.family == "sd2":  # the last of the file's layers is not loaded, so this is the last but one
             return encoder(input_ids=ids).last_hidden_state, None
@@ -91,9 +93,9 @@ class TextStack:
             return encoder(input_ids=ids).last_hidden_state, None
         out = encoder(input_ids=ids, output_hidden_states=True)
         if self.family == "sd1":
-            return encoder.text_model.final_layer_norm(out.hidden_states[-clip_skip]), None
+            return parts.text_model.final_layer_norm(out.hidden_states[-clip_skip]), None
         if index == 0:
             return out.hidden_states[-2], None
         ends = torch.tensor([len(row) + 1 for row in rows], device=device)  # the first EOS of each row
         last = out.last_hidden_state[torch.arange(len(rows), device=device), ends]
-        return out.hidden_states[-2], encoder.text_projection(last)
+        return out.hidden_states[-2], parts.text_projection(last)

@@ -14,15 +14,18 @@ import math
 import pickle
 import struct
 import zipfile
+from io import FileIO
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 
 from lib_lora.errors import UserError
 from lib_lora.files import explained
 
-_PIECE = 1 << 20  # numbers; read and converted at a time, so that both fit the processor's cache
+# Numbers that are read and converted at a time. More would be converted by several threads, which wait for each other
+# between pieces in a busy loop: on a busy machine that took five times as long.
+_PIECE = 1 << 15
 MAX_HEADER = 100_000_000  # bytes; the limit of the safetensors format itself
 
 _DTYPES = {
@@ -89,19 +92,20 @@ class _SafeTensors(TensorFile):
                 raw = torch.empty(entry.length, dtype=torch.uint8)
                 self._fill(stream, raw)
                 return raw.view(entry.dtype).reshape(entry.shape)
-            # Converted piece by piece: a second whole copy would cost memory, and its pages more time than the reading
+            # Piece by piece: a second copy of the whole tensor would take memory, and its fresh pages longer than the
+            # conversion itself.
             result = torch.empty(entry.shape, dtype=dtype)
-            for target in result.view(-1).split(_PIECE):
+            for target in torch.split(result.view(-1), _PIECE):
                 piece = self.piece[: len(target) * entry.dtype.itemsize]
                 self._fill(stream, piece)
                 target.copy_(piece.view(entry.dtype))
             return result
 
-    def _fill(self, stream: IO[bytes], raw: torch.Tensor) -> None:
+    def _fill(self, stream: FileIO, raw: torch.Tensor) -> None:
         """Fill `raw` (uint8) with the file's next bytes."""
-        view = memoryview(raw.numpy())
+        view = memoryview(cast(Any, raw.numpy()))
         while len(view):
-            got = stream.readinto(view)  # type: ignore[attr-defined]
+            got = stream.readinto(view)
             if not got:
                 raise UserError(f"{self.path.name} became shorter while it was read; download it again.")
             view = view[got:]

@@ -10,7 +10,6 @@ from typing import Any
 
 import lib_lora
 from lib_lora.files import explained
-from lib_lora.lora.hashes import legacy_file_hash
 from lib_lora.lora.metadata import Facts, build, network_facts
 from lib_lora.lora.writing import write
 from lib_lora.training.batches import batches_per_epoch

@@ -201,7 +201,8 @@ def class_and_instance_keys(
     own: dict[tuple[int, int], list[int]] = {}
     prior: dict[tuple[int, int], list[int]] = {}
     for index, item in enumerate(items):
-        (prior if item.photo.prior else own).setdefault(tuple(item.placement.bucket), []).append(index)
+        width, height = item.placement.bucket
+        (prior if item.photo.prior else own).setdefault((width, height), []).append(index)
     if not own:
         raise UserError("There is no photo of the character to train on.")
     return own, prior

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import torch
 from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
+from safetensors.torch import save_file
 
+import toys
 from lib_lora.errors import UserError
 from lib_lora.grid.cells import Cell
 from lib_lora.grid.diffusers_painter import SAMPLERS, DiffusersPainter, make_scheduler
@@ -81,7 +83,8 @@ def test_agrees_with_diffusers_pipelines(toy, kind, sampler):
 def lora(toy, tmp_path_factory):
     """A LoRA with random numbers on the SD1 toy."""
     torch.manual_seed(3)
-    adapter = attach({"unet": load_unet(identify(toy("sd1")), torch.float32, CPU)}, "sd1", LoraSettings(rank=4, alpha=4))
+    unet = load_unet(identify(toy("sd1")), torch.float32, CPU)
+    adapter = attach({"unet": unet}, "sd1", LoraSettings(rank=4, alpha=4))
     for parameter in adapter.trainable("unet"):
         torch.nn.init.normal_(parameter, std=0.2)
     path = tmp_path_factory.mktemp("lora") / "random.safetensors"
@@ -103,7 +106,8 @@ def test_a_lora_changes_the_picture_in_proportion_and_leaves_no_trace(toy, lora)
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_every_sampler_paints_the_same_twice(toy, sampler):
     painter = DiffusersPainter(identify(toy("sd1")), CPU, torch.float32)
-    first, second, other = painter.paint([_cell(sampler=sampler), _cell(sampler=sampler), _cell(sampler=sampler, seed=8)])
+    cells = [_cell(sampler=sampler), _cell(sampler=sampler), _cell(sampler=sampler, seed=8)]
+    first, second, other = painter.paint(cells)
     assert np.array_equal(_pixels(first), _pixels(second))
     assert not np.array_equal(_pixels(first), _pixels(other))
 
@@ -114,10 +118,7 @@ def test_guidance_one_and_long_prompts(toy):
     assert not np.array_equal(_pixels(long), _pixels(unguided))
 
 
-def test_zero_terminal_snr_needs_a_sampler_that_can(toy, tmp_path):
-    import toys
-    from safetensors.torch import save_file
-
+def test_zero_terminal_snr_needs_a_sampler_that_can(tmp_path):
     marks = {"v_pred": torch.tensor([]), "ztsnr": torch.tensor([])}
     path = tmp_path / "z.safetensors"
     save_file({**toys.toy_tensors("sd1"), **marks}, str(path))

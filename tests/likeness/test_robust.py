@@ -63,6 +63,15 @@ def test_no_more_than_a_fifth_is_left_out() -> None:
     assert (~result.kept)[7:].sum() == 2
 
 
+@pytest.mark.parametrize(("own", "strangers"), [(6, 4), (8, 6), (12, 8)])
+def test_many_photos_of_one_other_person_are_seen(own: int, strangers: int) -> None:
+    """Begun at the mean of all instead of at the medoid, these would pass for one person."""
+    first = person(1, own)
+    other = robust.unit(person(1001, strangers) + 0.5 * first.mean(0)).astype(np.float32)  # looks alike a little
+    result = robust.robust_mean(np.concatenate([first, other]), np.ones(own + strangers))
+    assert result.outlier.tolist() == [False] * own + [True] * strangers
+
+
 @settings(max_examples=50, deadline=None)
 @given(seed=st.integers(0, 10_000), count=st.integers(4, 30), spread=st.floats(0.05, 1.0))
 def test_one_persons_photos_mostly_stay(seed: int, count: int, spread: float) -> None:

@@ -1,10 +1,10 @@
 """What a checkpoint is, and what each other file is called."""
 
 import pytest
-import toys
 import torch
 from safetensors.torch import save_file
 
+import toys
 from lib_lora.errors import UserError
 from lib_lora.models.family import identify
 
@@ -82,7 +82,7 @@ REFUSED = {
     "a VAE": lambda: {"encoder.down.0.block.0.conv1.weight": torch.zeros(1)},
     "a text encoder": lambda: {"text_model.encoder.layers.0.mlp.fc1.weight": torch.zeros(1)},
     "some other model": lambda: {"layer.weight": torch.zeros(1)},
-    "a file without tensors": lambda: {},
+    "a file without tensors": dict,
     "an inpainting model": lambda: _with(**_channels(9)),
     "an instruct-pix2pix model": lambda: _with(**_channels(8)),
     "a depth model": lambda: _with("sd2v", **_channels(5)),

@@ -3,12 +3,12 @@
 import copy
 
 import pytest
-import toys
 import torch
 from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint, convert_ldm_vae_checkpoint
 from safetensors.torch import save_file
 from torch.nn import functional as F
 
+import toys
 from lib_lora.errors import UserError
 from lib_lora.models.family import identify
 from lib_lora.models.load import load_text_encoders, load_unet, load_vae
@@ -121,7 +121,8 @@ def test_dtype_and_ckpt(toy, tmp_path):
     assert not any(p.requires_grad for p in load_unet(info, torch.float32, CPU).parameters())
     torch.save({"state_dict": {k: v.half() for k, v in toys.toy_tensors("sd1").items()}}, tmp_path / "m.ckpt")
     ours = load_unet(identify(tmp_path / "m.ckpt"), torch.float32, CPU).state_dict()
-    assert all(torch.equal(a, b) for a, b in zip(ours.values(), load_unet(info, torch.float32, CPU).state_dict().values()))
+    theirs = load_unet(info, torch.float32, CPU).state_dict()
+    assert all(torch.equal(ours[key], theirs[key]) for key in ours)
 
 
 def test_sdxl_vae_is_never_half(toy):

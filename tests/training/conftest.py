@@ -8,6 +8,7 @@ import pytest
 PHOTOS = Path(__file__).parents[1] / "data" / "personas" / "mara"
 QUICK = {
     "steps": 4,
+    "batch_size": 1,
     "resolution": 128,
     "precision": "fp32",
     "optimizer": "adamw",

@@ -52,8 +52,8 @@ def test_every_family_trains_and_says_so(make_run, events, kind):
 def test_a_toy_learns_its_photos(make_run, events):
     """On fixed noise and timesteps the loss falls below half of the start."""
     lora = {"rank": 32, "alpha": 32, "conv_rank": 16, "conv_alpha": 16, "te": False}
-    run = make_run(photos=8, steps=200, batch_size=2, unet_lr=5e-3, warmup=0.05, save_every=200, lora=lora,
-                   objective={"min_snr_gamma": 0, "noise_offset": 0})
+    plain = {"min_snr_gamma": 0, "noise_offset": 0}
+    run = make_run(photos=8, steps=200, unet_lr=5e-3, warmup=0.05, save_every=200, lora=lora, objective=plain)
     train(run, events)
     probes = events.of("probe")
     assert [probe["step"] for probe in probes] == [0, 200]
@@ -217,7 +217,7 @@ def test_the_first_nan_stops_and_keeps_the_last_good_file(make_run, events, monk
         return real(self, micro)
 
     monkeypatch.setattr(loop._Loop, "_accumulate", poisoned)
-    with pytest.raises(UserError, match=r"Step 5: the loss \(photos \d\d\.jpg\) is no longer a number.*-000004\.") as caught:
+    with pytest.raises(UserError, match=r"Step 5: the loss \(photos 0\d\.jpg\) is .*-000004\.") as caught:
         train(run, events)
     assert events.of("error") == [{"text": str(caught.value), "step": 4}]
     assert [path.name.rsplit("-", 1)[1] for path in sorted(run.checkpoints.iterdir())] == [
@@ -266,14 +266,14 @@ def test_memory_that_runs_out_is_one_sentence(make_run, events, monkeypatch):
         raise RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: you tried ...")
 
     monkeypatch.setattr("lib_lora.training.forward.Forward.training", fail)
-    with pytest.raises(UserError, match="Out of memory at step 0.*gradient_checkpointing"):
+    with pytest.raises(UserError, match=r"Out of memory at step 0.*gradient_checkpointing"):
         train(run, events)
 
 
 def test_too_little_memory_or_disk_is_said_before_the_start(make_run, events, monkeypatch):
     run = make_run(steps=4)
     monkeypatch.setattr("lib_lora.training.checks.free_bytes", lambda device: 1000)
-    with pytest.raises(UserError, match="Too little memory on cpu: toy-sd1.safetensors needs"):
+    with pytest.raises(UserError, match=r"Too little memory on cpu: toy-sd1\.safetensors needs"):
         train(run, events)
     monkeypatch.undo()
     monkeypatch.setattr("shutil.disk_usage", lambda path: type("U", (), {"free": 1000})())
@@ -296,11 +296,14 @@ def test_a_corrupt_photo_is_named(make_run, events):
         train(run, events)
 
 
-@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="rights are not checked for this user")
-def test_an_unwritable_folder(make_run, events):
+def test_an_unwritable_folder_is_one_sentence(make_run, events, monkeypatch):
     run = make_run(steps=2)
-    run.folder.chmod(0o500)
-    with pytest.raises(UserError, match="permission is denied"):
+
+    def denied(source, target):
+        raise PermissionError(errno.EACCES, "Permission denied", str(target))
+
+    monkeypatch.setattr("lib_lora.files._replace", denied)
+    with pytest.raises(UserError, match="permission is denied; choose another folder"):
         train(run, events)
 
 

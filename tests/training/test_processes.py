@@ -39,10 +39,10 @@ def test_two_cpu_processes_give_the_loss_and_the_file_of_one(make_run, tmp_path)
     environment = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1", "PYTHONUTF8": "1"}
     # `accelerate launch` starts several processes through this very module; with it, they stay on the CPU
     environment |= {"ACCELERATE_USE_CPU": "true"}
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--nnodes", "1",
-              "--master_addr", "127.0.0.1", "--master_port", str(_free_port())]
-    subprocess.run([sys.executable, str(script), str(one.folder)], env=environment, check=True, timeout=200)
-    subprocess.run([*launch, str(script), str(two.folder)], env=environment, check=True, timeout=200)
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--nnodes", "1"]
+    launch += ["--master_addr", "127.0.0.1", "--master_port", str(_free_port())]
+    subprocess.run([sys.executable, str(script), str(one.folder)], env=environment, check=True, timeout=300)
+    subprocess.run([*launch, str(script), str(two.folder)], env=environment, check=True, timeout=300)
 
     losses = [[event["loss"] for event in read_events(run.events) if event["kind"] == "step"] for run in (one, two)]
     assert len(losses[0]) == len(losses[1]) == 4

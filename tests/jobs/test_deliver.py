@@ -1,0 +1,133 @@
+"""The delivered file: never over another one, never twice, and the user's notes stay the user's."""
+
+import json
+
+import pytest
+import torch
+from PIL import Image
+
+from lib_lora.errors import UserError
+from lib_lora.jobs.deliver import add_preview, deliver
+from lib_lora.lora.reading import read
+from lib_lora.lora.writing import write
+from lib_lora.training.run import load_run
+
+
+@pytest.fixture
+def run(finished):
+    return load_run(finished.run)
+
+
+@pytest.fixture
+def lora(run):
+    return run.checkpoint(3)
+
+
+def _other(lora, path, dtype=torch.float16):
+    """A LoRA under the same name with other tensors."""
+    content = read(lora)
+    tensors = {key: tensor * 2 if "lora_up" in key else tensor for key, tensor in content.tensors.items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write(path, tensors, content.metadata, dtype=dtype)
+    return path.read_bytes()
+
+
+def test_delivering_twice_leaves_one_file(run, lora, tmp_path):
+    out = tmp_path / "Lora ü" / "名前"
+    first = deliver(run, lora, out)
+    changed = first.stat().st_mtime_ns
+    notes = first.with_suffix(".json").read_bytes()
+    assert deliver(run, lora, out) == first == out / lora.name
+    assert first.stat().st_mtime_ns == changed
+    assert first.with_suffix(".json").read_bytes() == notes
+    assert sorted(path.name for path in out.iterdir()) == [f"{lora.stem}.json", lora.name]
+
+
+def test_other_tensors_under_the_name_are_never_replaced(run, lora, tmp_path):
+    theirs = _other(lora, tmp_path / lora.name)
+    first = deliver(run, lora, tmp_path)
+    assert first.name == f"{lora.stem}-2.safetensors"
+    assert (tmp_path / lora.name).read_bytes() == theirs
+    assert read(first).metadata["ss_output_name"] == read(first).metadata["modelspec.title"] == f"{lora.stem}-2"
+    assert deliver(run, lora, tmp_path) == first
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        f"{lora.stem}-2.json",
+        f"{lora.stem}-2.safetensors",
+        lora.name,
+    ]
+    copy = read(first).tensors
+    assert all(torch.equal(tensor, copy[key]) for key, tensor in read(lora).tensors.items())
+
+
+def test_a_file_that_claims_the_same_hash_is_compared_by_its_tensors(run, lora, tmp_path):
+    _other(lora, tmp_path / lora.name)
+    claimed = (tmp_path / lora.name).read_bytes()
+    for key in ("sshs_model_hash", "modelspec.hash_sha256"):
+        ours, theirs = read(lora).metadata[key], read(tmp_path / lora.name).metadata[key]
+        assert ours != theirs
+        claimed = claimed.replace(theirs.encode(), ours.encode())
+    (tmp_path / lora.name).write_bytes(claimed)
+    assert read(tmp_path / lora.name).metadata["sshs_model_hash"] == read(lora).metadata["sshs_model_hash"]
+    assert deliver(run, lora, tmp_path).name == f"{lora.stem}-2.safetensors"
+    assert (tmp_path / lora.name).read_bytes() == claimed
+
+
+@pytest.mark.parametrize("there", [b"", b"not a LoRA at all, but somebody's file"])
+def test_what_is_no_lora_is_not_replaced_either(run, lora, tmp_path, there):
+    (tmp_path / lora.name).write_bytes(there)
+    (tmp_path / f"{lora.stem}-2.safetensors").mkdir()
+    assert deliver(run, lora, tmp_path).name == f"{lora.stem}-3.safetensors"
+    assert (tmp_path / lora.name).read_bytes() == there
+
+
+def test_the_users_notes_are_kept(run, lora, tmp_path):
+    target = deliver(run, lora, tmp_path)
+    path = target.with_suffix(".json")
+    notes = json.loads(path.read_text(encoding="utf-8"))
+    edited = {**notes, "notes": "best with 0.8", "preferred weight": 0.8, "mine": "名前"}
+    path.write_text(json.dumps(edited, ensure_ascii=False), encoding="utf-8")
+    deliver(run, lora, tmp_path)
+    picture = tmp_path / "picture.png"
+    Image.new("RGB", (8, 8), "red").save(picture)
+    add_preview(run, target, picture)
+    now = json.loads(path.read_text(encoding="utf-8"))
+    assert {key: value for key, value in now.items() if key != "sameface"} == {
+        key: value for key, value in edited.items() if key != "sameface"
+    }
+
+
+def test_a_preview_leaves_the_notes_as_they_are(run, lora, tmp_path):
+    target = deliver(run, lora, tmp_path)
+    before = json.loads(target.with_suffix(".json").read_text(encoding="utf-8"))
+    picture = tmp_path / "picture.jpg"
+    Image.new("RGB", (8, 8), "red").save(picture)
+    add_preview(run, target, picture)
+    after = json.loads(target.with_suffix(".json").read_text(encoding="utf-8"))
+    assert before["notes"].startswith("SameFace run 001, 4 photos")
+    assert {**after, "sameface": None} == {**before, "sameface": None}
+    with Image.open(target.with_suffix(".png")) as preview:
+        assert (preview.size, preview.getpixel((0, 0))[0]) == ((8, 8), 254)
+
+
+def test_the_users_own_preview_is_kept(run, lora, tmp_path):
+    target = deliver(run, lora, tmp_path)
+    own = target.with_suffix(".preview.png")
+    Image.new("RGB", (4, 4), "blue").save(own)
+    add_preview(run, target, own)
+    assert not target.with_suffix(".png").exists()
+
+
+def test_a_folder_that_cannot_be_is_one_sentence(run, lora, tmp_path):
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    with pytest.raises(UserError, match="Cannot write"):
+        deliver(run, lora, tmp_path / "file" / "Lora")
+
+
+def test_a_checkpoint_that_is_gone_or_cut_is_one_sentence(run, lora, tmp_path):
+    with pytest.raises(UserError, match=r"gone\.safetensors"):
+        deliver(run, lora.with_name("gone.safetensors"), tmp_path)
+    cut = tmp_path / "cut.safetensors"
+    cut.write_bytes(lora.read_bytes()[:-100])
+    with pytest.raises(UserError, match=r"cut\.safetensors"):
+        deliver(run, cut, tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []

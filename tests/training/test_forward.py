@@ -1,0 +1,128 @@
+"""One forward pass: what is random, what is shared, what the UNet is given."""
+
+from types import SimpleNamespace
+
+import torch
+from torch import nn
+
+from lib_lora.models.schedule import noise_schedule
+from lib_lora.models.text import Conditioning
+from lib_lora.training.buckets import Bucket, placement
+from lib_lora.training.dataset import Item
+from lib_lora.training.forward import Forward
+from lib_lora.training.noise import sample_noise, sample_timestep, training_noise
+from lib_lora.training.objective import ObjectiveSettings, add_noise, training_loss
+from lib_lora.training.randomness import generator
+from lib_lora.training.run import Photo
+from lib_lora.training.settings import TrainSettings
+
+CPU = torch.device("cpu")
+
+
+class Recorder(nn.Module):
+    """A UNet that predicts its input and remembers what it was given."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1))
+        self.calls = []
+
+    def forward(self, sample, times, **given):
+        self.calls.append((sample, times, given))
+        return SimpleNamespace(sample=sample + self.weight)
+
+
+class Words:
+    """Conditions that remember the captions."""
+
+    def __init__(self, pooled=False):
+        self.heard, self.pooled = [], pooled
+
+    def __call__(self, captions):
+        self.heard.append(list(captions))
+        pooled = torch.zeros(len(captions), 8) if self.pooled else None
+        return Conditioning(torch.zeros(len(captions), 77, 8), pooled)
+
+
+def _item(n, prior=False, weights=None):
+    draw = torch.Generator().manual_seed(n)
+    mean = torch.randn(4, 4, 6, generator=draw)
+    photo = Photo(f"{n}.jpg", str(n), f"photo of mrxa woman, tag {n}", prior)
+    return Item(photo, placement((480, 320), Bucket(48, 32)), mean, torch.full_like(mean, 0.1), weights)
+
+
+def _forward(pooled=False, prediction="epsilon", **settings):
+    unet, words = Recorder(), Words(pooled)
+    train = TrainSettings(seed=5, **settings)
+    return Forward(unet, words, noise_schedule(), prediction, train, CPU, None), unet, words
+
+
+def test_a_sample_is_what_the_pure_functions_say():
+    objective = ObjectiveSettings(noise_offset=0.1, min_snr_gamma=5.0, ip_noise_gamma=0.1)
+    forward, unet, words = _forward(objective=objective)
+    item = _item(3)
+    loss = forward.training([item], micro_step=11, first_slot=2)
+    draw = generator(5, "sample", 11, 2)
+    latent = item.mean + item.std * sample_noise(item.mean.shape, draw)
+    times = torch.tensor([sample_timestep(objective, draw)])
+    target, noise = (one[None] for one in training_noise(latent, objective, draw))
+    noisy = add_noise(latent[None], noise, times, noise_schedule())
+    assert torch.equal(unet.calls[0][0], noisy)
+    assert torch.equal(unet.calls[0][1], times)
+    assert words.heard == [[item.photo.caption]]
+    expected = training_loss(noisy, latent[None], target, times, noise_schedule(), "epsilon", objective)
+    assert torch.allclose(loss, expected)
+
+
+def test_samples_do_not_depend_on_who_computes_them():
+    forward, _, _ = _forward(caption_dropout=0.5)
+    items = [_item(n) for n in range(4)]
+    whole = forward.training(items, 7)
+    halves = torch.cat([forward.training(items[:2], 7, 0), forward.training(items[2:], 7, 2)])
+    assert torch.equal(whole, halves)
+    assert not torch.equal(whole, forward.training(items, 8))
+    assert torch.equal(whole, forward.training(items, 7))
+
+
+def test_prior_pictures_count_less_and_maps_move_the_loss():
+    settings = {"objective": ObjectiveSettings(prior_loss_weight=0.25)}
+    plain = _forward(**settings)[0].training([_item(1)], 3)
+    assert torch.allclose(_forward(**settings)[0].training([_item(1, prior=True)], 3), plain * 0.25)
+    doubled = torch.full((1, 4, 6), 2.0)
+    both = _forward()[0].training([_item(1), _item(1, weights=doubled)], 3)
+    alone = _forward()[0].training([_item(1), _item(1)], 3)
+    assert torch.allclose(both, alone * torch.tensor([1.0, 2.0]))
+
+
+def test_sdxl_gets_the_true_sizes_and_the_pooled_words():
+    forward, unet, _ = _forward(pooled=True)
+    forward.training([_item(1)], 0)
+    given = unet.calls[0][2]["added_cond_kwargs"]
+    assert given["time_ids"].tolist() == [[320, 480, 0, 0, 32, 48]]
+    assert given["text_embeds"].shape == (1, 8)
+
+
+def test_dropped_captions_are_empty_at_about_the_rate():
+    forward, _, words = _forward(caption_dropout=0.25)
+    for step in range(200):
+        forward.training([_item(0), _item(1)], step)
+    dropped = sum(caption == "" for batch in words.heard for caption in batch)
+    assert 70 <= dropped <= 130  # 400 draws at 0.25: 100, and three and a half deviations either way
+
+
+def test_the_probe_is_the_same_every_time_and_moves_no_gradient():
+    forward, unet, _ = _forward()
+    items = [_item(n) for n in range(3)]
+    first = forward.probe(items, (100, 500))
+    assert first == forward.probe(items, (100, 500))
+    assert len(unet.calls) == 12
+    assert unet.weight.grad is None
+    unet.weight.data.fill_(1.0)
+    assert forward.probe(items, (100, 500)) != first
+
+
+def test_velocity_models_are_trained_on_velocity():
+    item = _item(1)
+    one = _forward(prediction="v")[0].training([item], 3)
+    other = _forward(prediction="epsilon")[0].training([item], 3)
+    assert not torch.allclose(one, other)

@@ -1,0 +1,133 @@
+"""Settings, presets, run folders and states."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from lib_lora import settings
+from lib_lora.errors import UserError
+from lib_lora.models.family import identify
+from lib_lora.training import memory, precision
+from lib_lora.training import state as states
+from lib_lora.training.presets import PRESETS, preset
+from lib_lora.training.run import load_run
+from lib_lora.training.settings import TrainSettings
+
+FAMILIES = {"sd15-face": "sd1", "sd2-face": "sd2", "sdxl-face": "sdxl"}
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_are_settings_and_survive_the_file(name):
+    train = preset(name, FAMILIES[name])
+    assert train.preset == name
+    assert settings.from_dict(TrainSettings, settings.to_dict(train)) == train
+    assert preset(None, FAMILIES[name]) == train
+
+
+def test_presets_hold_the_reference_values():
+    sd1, sdxl = preset("sd15-face", "sd1"), preset("sdxl-face", "sdxl")
+    assert (sd1.lora.rank, sd1.lora.alpha, sd1.unet_lr, sd1.te_lr) == (32, 16, 1e-4, 5e-5)
+    assert (sd1.batch_size, sd1.objective.noise_offset, sd1.objective.min_snr_gamma) == (2, 0.05, 5)
+    assert (sdxl.lora.rank, sdxl.lora.alpha, sdxl.unet_lr, sdxl.trains_text) == (32, 16, 1e-4, False)
+    assert (sdxl.gradient_checkpointing, sdxl.objective.noise_offset) == (True, 0.0357)
+    assert sd1.total_steps(24) == 1200
+    assert sd1.checkpoint_interval(1200) == 120
+    assert replace(sd1, steps=7).total_steps(24) == 7
+    assert sd1.total_steps(24, processes=2) == 600
+
+
+def test_wrong_presets_and_settings():
+    with pytest.raises(UserError, match="'sdxl-face' is for another kind of base model; use 'sd15-face'"):
+        preset("sdxl-face", "sd1")
+    with pytest.raises(UserError, match="no preset 'face'"):
+        preset("face", "sd1")
+    with pytest.raises(UserError, match="unknown setting 'rnk'; did you mean 'rank'"):
+        preset(None, "sd1", {"lora": {"rnk": 3}})
+    assert preset(None, "sd1", {"lora": {"rank": 8}}).lora.alpha == 16
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"batch_size": 0},
+        {"steps": -1},
+        {"warmup": 1.0},
+        {"unet_lr": 0},
+        {"te_lr": -1},
+        {"resolution": 500.5},
+        {"resolution": 513},
+        {"bucket_step": 12},
+        {"keep_states": 0},
+        {"precision": "fp8"},
+        {"optimizer": "sgd"},
+        {"face_weight": 0.5},
+        {"lora": {"rank": 0}},
+        {"objective": {"huber_c": 0}},
+    ],
+    ids=str,
+)
+def test_values_out_of_range(values):
+    with pytest.raises(UserError, match=next(iter(values))):
+        settings.from_dict(TrainSettings, values, "x")
+
+
+def test_a_run_is_read_back_and_numbered(make_run):
+    first, second = make_run(), make_run()
+    assert (first.file.id, second.file.id) == ("001", "002")
+    assert (first.file.stem, second.file.stem) == ("mara-001", "mara-002")
+    assert load_run(first.folder).file == first.file
+    assert first.file.data_hash == second.file.data_hash
+    assert first.file.base.sha256 == second.file.base.sha256
+    assert len(first.file.base.sha256) == 64
+    assert first.file.versions["torch"] == torch.__version__.split("+")[0] or "+" in torch.__version__
+    assert all(first.photo_path(photo).is_file() for photo in first.file.photos)
+    assert {photo.caption for photo in first.file.photos} == {"photo of mrxa woman"}
+    with pytest.raises(UserError, match=r"no run\.yaml"):
+        load_run(first.folder.parent)
+
+
+def test_states_are_kept_and_damaged_ones_passed_over(tmp_path):
+    def at(step):
+        return states.State(step, {"a": torch.tensor([1.0, step])}, {"state": {}}, None, None, 0.5)
+
+    assert states.newest(tmp_path / "none") is None
+    for step in (2, 4, 6):
+        states.save(tmp_path, at(step), keep=2)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["000004.pt", "000006.pt"]
+    assert states.newest(tmp_path).step == 6
+    path = tmp_path / "000006.pt"
+    path.write_bytes(path.read_bytes()[:-200])
+    assert states.newest(tmp_path).step == 4
+    torch.save({"layout": 99}, tmp_path / "000008.pt")
+    assert states.newest(tmp_path).step == 4
+    assert torch.equal(states.newest(tmp_path).adapter["a"], torch.tensor([1.0, 4.0]))
+
+
+def test_precision():
+    cpu = torch.device("cpu")
+    with pytest.raises(UserError, match="fp16 needs a GPU"):
+        precision.resolve("fp16", cpu)
+    assert precision.resolve("auto", cpu) in ("fp32", "bf16")
+    assert precision.resolve("bf16", cpu) == "bf16"
+    assert precision.autocast_of("fp32") is None
+    assert precision.dtype_of("bf16") == precision.autocast_of("bf16") == torch.bfloat16
+
+
+def test_memory_is_measured():
+    cpu = torch.device("cpu")
+    before = memory.peak_bytes(cpu)
+    block = torch.ones(60_000_000)
+    assert memory.peak_bytes(cpu) - before > 100e6
+    del block
+    assert memory.free_bytes(cpu) > 1e8
+    assert memory.is_out_of_memory(MemoryError())
+    assert memory.is_out_of_memory(RuntimeError("CUDA out of memory. Tried to allocate"))
+    assert not memory.is_out_of_memory(RuntimeError("shape mismatch"))
+    assert not memory.is_out_of_memory(ValueError("out of memory"))
+
+
+def test_the_family_of_the_base_is_the_runs(make_run, toy):
+    run = make_run("sd2v")
+    info = identify(toy("sd2v"))
+    assert (run.file.base.family, run.file.base.prediction) == (info.family, info.prediction) == ("sd2", "v")
