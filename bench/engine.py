@@ -7,7 +7,7 @@ depend on what the numbers are). Every measurement is a fresh process, so that n
 or the caches of another. How each number is taken:
 
 load   The time of `identify` and of each part's loader, imports excluded. "Cold": the file's pages were dropped from
-       the system's cache before (Linux only), and the process did read the file's bytes from the disk; else "warm".
+       the system's cache before (Linux only), and the process did read the file's bytes from the disk.
        Memory: the highest resident size of the process, minus its resident size with all imports done and nothing
        loaded, against the bytes of the tensors kept. The file is read, not mapped, so its cache does not count.
 start  From the start of `python -m lib_lora run` on 8 photos to its events, first without any cache, then again
@@ -15,18 +15,17 @@ start  From the start of `python -m lib_lora run` on 8 photos to its events, fir
 step   The command's own training, 512 pixels, batch 1, rank 32, UNet and text encoder: time between "step" events,
        and the highest resident size of the process.
 
-The machine's load average stands beside the numbers: with other programs running they say little.
+Beside each number stand the seconds of processor time it took ("processor": summed over all cores, threads that
+wait in a loop included), and "others": the share of the machine's processor time that other programs took
+meanwhile. Above a few percent the wall-clock times say little; the processor's hardly change.
 Knows the program only as a user does, but for the loaders. Knows nothing of quality.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import itertools
 import json
-import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -35,6 +34,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import psutil
+from machine import Watch, describe, disk_bytes, drop_file_cache
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
@@ -59,12 +61,12 @@ def main() -> int:
     work: Path = options.work
     work.mkdir(parents=True, exist_ok=True)
     base = options.base or full_size_base(work)
-    result: dict[str, Any] = {"machine": machine(), "base": base.name, "base_bytes": base.stat().st_size}
+    result: dict[str, Any] = {"machine": describe(), "base": base.name, "base_bytes": base.stat().st_size}
     if "load" in options.only:
         result["load"] = [
             load(base, dtype, cold, options.repeat)
             for dtype in dict.fromkeys(["fp16", *options.precision])
-            for cold in (True, False)
+            for cold in ((True, False) if sys.platform == "linux" else (False,))
         ]
     if "start" in options.only:
         result["start"] = start(base, options.precision[0], work, options.repeat)
@@ -106,26 +108,6 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def machine() -> dict[str, Any]:
-    """What measures."""
-    import torch
-
-    return {
-        "system": f"{platform.system()} {platform.machine()}",
-        "cores": os.cpu_count(),
-        "torch_threads": torch.get_num_threads(),
-        "python": platform.python_version(),
-        **{name: importlib.metadata.version(name) for name in ("torch", "diffusers", "transformers", "peft")},
-    }
-
-
-def busy() -> float:
-    """Processes that wanted to run, on average over the last minute."""
-    import psutil
-
-    return round(float(psutil.getloadavg()[0]), 2)  # psutil emulates it on Windows
-
-
 # ------------------------------------------------------------------------------------------------------------- load
 
 
@@ -134,38 +116,29 @@ def load(base: Path, precision: str, cold: bool, repeat: int) -> dict[str, Any]:
     runs = []
     for _ in range(repeat):
         if cold:
-            _drop_file_cache(base)
+            drop_file_cache(base)
         command = [sys.executable, str(Path(__file__)), "--child", "--base", str(base), "--precision", precision]
         answer = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
         runs.append(json.loads(answer.stdout))
         say(f"load {precision}: {runs[-1]['all']:.1f} s")
-    read = statistics.median(run["disk_bytes"] for run in runs)
+    from_disk = statistics.median(run["disk_bytes"] for run in runs) / base.stat().st_size
     middle = {key: round(statistics.median(run[key] for run in runs), 3) for key in runs[0]}
-    wholly = cold and read > 0.9 * base.stat().st_size
+    cache = "cold" if from_disk > 0.9 else "partly cold" if from_disk > 0.1 else "warm"
     return {
-        "file_cache": "cold" if wholly else "warm",
+        "file_cache": cache if sys.platform == "linux" else "unknown",
         "kept_as": precision,
         **middle,
         "slowest": max(run["all"] for run in runs),
-        "load_average": busy(),
     }
-
-
-def _drop_file_cache(path: Path) -> None:
-    """Ask the system to forget a file's pages; only POSIX systems can, and some do not."""
-    if sys.platform == "linux":
-        with open(path, "rb") as stream:
-            os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def measure_load(base: Path, precision: str) -> dict[str, float]:
     """Load all parts in this process, in the order of a training run.
 
     Returns:
-        Seconds of each part, of all, and of the processor; bytes of tensors, of the peak above the bare
-        interpreter, of that interpreter, and read from the disk; the peak's ratio to the tensors.
+        Seconds of each part, of all, and of the processor; the others' share; bytes of the tensors, of the peak above
+        the bare interpreter, of that interpreter, and read from the disk; the peak's ratio to the tensors.
     """
-    import psutil
     import torch
 
     from lib_lora.models.family import identify
@@ -173,8 +146,8 @@ def measure_load(base: Path, precision: str) -> dict[str, float]:
     from lib_lora.training.memory import peak_bytes
     from lib_lora.training.precision import dtype_of
 
-    cpu, dtype, process = torch.device("cpu"), dtype_of(precision), psutil.Process()  # type: ignore[arg-type]
-    bare, disk, began = process.memory_info().rss, _disk_bytes(process), time.process_time()
+    cpu, dtype, process = torch.device("cpu"), dtype_of(precision), psutil.Process()
+    bare, disk, watch = process.memory_info().rss, disk_bytes(process), Watch(process)
     seconds: dict[str, float] = {}
 
     def timed(name: str, make: Any) -> Any:
@@ -189,26 +162,20 @@ def measure_load(base: Path, precision: str) -> dict[str, float]:
         *timed("text", lambda: load_text_encoders(info, dtype, cpu)),
         timed("unet", lambda: load_unet(info, dtype, cpu)),
     ]
-    worked = time.process_time() - began
+    used = watch.read()
     tensors = sum(tensor.nbytes for module in modules for tensor in [*module.parameters(), *module.buffers()])
     peak = peak_bytes(cpu) - bare
     return {
         **seconds,
         "all": sum(seconds.values()),
-        "processor": worked,
+        "processor": used["processor"],
+        "others_percent": used["others_percent"],
         "tensor_bytes": tensors,
         "peak_bytes": peak,
         "bare_bytes": bare,
-        "disk_bytes": _disk_bytes(process) - disk,
+        "disk_bytes": disk_bytes(process) - disk,
         "peak_ratio": peak / tensors,
     }
-
-
-def _disk_bytes(process: Any) -> int:
-    """Bytes that the process has read from the disk itself; 0 where the system does not tell."""
-    if sys.platform != "linux":
-        return 0  # elsewhere there is no such count, or it includes what the cache gave
-    return int(process.io_counters().read_bytes)
 
 
 # ------------------------------------------------------------------------------------------------------ start, step
@@ -224,7 +191,10 @@ def command(base: Path, precision: str, data: Path, steps: int) -> list[str]:
 
 
 def events_of(base: Path, precision: str, data: Path, steps: int) -> list[dict[str, Any]]:
-    """The events of a run up to its step number `steps`, with seconds since the command; then the run is killed."""
+    """The events of a run up to its step number `steps`; then the run is killed.
+
+    Each has the seconds since the command ("t"), and a step what `Watch` read since the command when it was seen.
+    """
     from lib_lora.jobs.events import read_events
 
     known = set(data.glob("characters/*/runs/*/events.jsonl"))
@@ -235,13 +205,18 @@ def events_of(base: Path, precision: str, data: Path, steps: int) -> list[dict[s
         child = subprocess.Popen(
             command(base, precision, data, steps + 1), cwd=ROOT, stdout=stream, stderr=subprocess.STDOUT
         )
+        watch = Watch(psutil.Process(child.pid))
+        used: list[dict[str, float]] = []
         try:
             while child.poll() is None:
                 time.sleep(0.05)
-                for path in set(data.rglob("events.jsonl")) - known:
-                    events = list(read_events(path))
-                    if events and events[-1]["kind"] == "step" and events[-1]["step"] >= steps:
-                        return [{**event, "t": event["t"] - began} for event in events]
+                events = [event for path in set(data.rglob("events.jsonl")) - known for event in read_events(path)]
+                done = [event for event in events if event["kind"] == "step"]
+                used += [watch.read()] * (len(done) - len(used))
+                if len(done) >= steps:
+                    for event, reading in zip(done, used, strict=True):
+                        event.update(reading)
+                    return [{**event, "t": event["t"] - began} for event in events]
         finally:
             child.kill()
             child.wait()
@@ -261,20 +236,20 @@ def start(base: Path, precision: str, work: Path, repeat: int) -> list[dict[str,
         {
             "caches": name,
             "precision": precision,
-            **{phase: round(statistics.median(run[phase] for run in runs), 2) for phase in PHASES},
-            "load_average": busy(),
+            **{key: round(statistics.median(run[key] for run in runs), 2) for key in runs[0]},
         }
         for name, runs in (("none", fresh), ("filled", again))
     ]
 
 
 def _phases(events: list[dict[str, Any]]) -> dict[str, float]:
-    """When each phase ended, in seconds since the command."""
+    """When each phase ended, in seconds since the command; processor time and the others' share until the end."""
 
     def ends(kind: str, state: str | None) -> Iterator[float]:
         return (event["t"] for event in events if event["kind"] == kind and event.get("state") == state)
 
-    return {phase: next(ends(*mark)) for phase, mark in PHASES.items()}
+    used = {key: events[-1][key] for key in ("processor", "others_percent")}
+    return {**{phase: next(ends(*mark)) for phase, mark in PHASES.items()}, **used}
 
 
 def step(base: Path, precision: str, work: Path, count: int) -> dict[str, Any]:
@@ -285,8 +260,9 @@ def step(base: Path, precision: str, work: Path, count: int) -> dict[str, Any]:
             for event in events_of(base, precision, Path(folder, "data"), WARM_UP + count)
             if event["kind"] == "step"
         ]
-    times = [event["t"] for event in events]
-    seconds = [later - earlier for earlier, later in itertools.pairwise(times)][WARM_UP - 1 :]
+    counted = list(itertools.pairwise(events))[WARM_UP - 1 :]
+    seconds = [later["t"] - earlier["t"] for earlier, later in counted]
+    processor = [later["processor"] - earlier["processor"] for earlier, later in counted]
     say(f"step {precision}: {statistics.median(seconds):.1f} s")
     return {
         "precision": precision,
@@ -294,8 +270,9 @@ def step(base: Path, precision: str, work: Path, count: int) -> dict[str, Any]:
         "fastest": round(min(seconds), 2),
         "slowest": round(max(seconds), 2),
         "steps": len(seconds),
+        "processor": round(statistics.median(processor), 2),
+        "others_percent": round(events[-1]["others_percent"], 2),
         "peak_bytes": events[-1]["peak_memory"],
-        "load_average": busy(),
     }
 
 

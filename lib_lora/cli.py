@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import math
 import sys
 from collections.abc import Callable, Sequence
@@ -25,6 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         UserError: something the user can mend (`lib_lora.__main__` prints it).
         SystemExit: wrong arguments (2), or help was asked for (0).
     """
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no library may fetch anything on its own
     options = _parser().parse_args(arguments)
     run: Callable[[argparse.Namespace], int] = options.run_command
     try:

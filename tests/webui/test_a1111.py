@@ -1,0 +1,198 @@
+"""LoRAs of this engine in a real A1111, against the engine's own painting of the same seeds.
+
+Runs where SAMEFACE_WEBUI names the folder of an A1111 1.10 and SAMEFACE_WEBUI_PYTHON its interpreter (default: the
+one in its venv). The webui gets a data folder of its own, so nothing in its own tree changes.
+"""
+
+import base64
+import io
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from PIL import Image
+from transformers import CLIPTextConfig
+
+from lib_lora.grid.cells import Cell
+from lib_lora.grid.diffusers_painter import DiffusersPainter
+from lib_lora.lora.adapter import attach
+from lib_lora.lora.metadata import Facts, build
+from lib_lora.lora.settings import LoraSettings
+from lib_lora.lora.writing import write
+from lib_lora.models.family import identify
+from lib_lora.models.load import load_text_encoders, load_unet
+from lib_lora.models.tokens import tokenizer
+
+pytestmark = pytest.mark.webui
+CPU = torch.device("cpu")
+PROMPT = "photo of mrxa woman, smiling"
+LONG = PROMPT + ", wearing a long red coat in the autumn park" * 12
+KINDS = {
+    "lora": {},
+    "locon": {"conv_rank": 4, "conv_alpha": 2},
+    "rslora": {"use_rslora": True},
+    "dora": {"use_dora": True},
+}
+
+
+class Webui:
+    """A running webui's API."""
+
+    def __init__(self, port):
+        self.port = port
+        self.opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+    def get(self, path, data=None):
+        body = None if data is None else json.dumps(data).encode()
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}{path}", body, {"Content-Type": "application/json"}
+        )
+        with self.opener.open(request, timeout=120) as answer:
+            return json.load(answer)
+
+    def paint(self, prompt, cell):
+        answer = self.get(
+            "/sdapi/v1/txt2img",
+            {
+                "prompt": prompt,
+                "negative_prompt": cell.negative,
+                "seed": cell.seed,
+                "width": cell.width,
+                "height": cell.height,
+                "steps": cell.steps,
+                "cfg_scale": cell.cfg,
+                "sampler_name": cell.sampler,
+                "scheduler": "Automatic",
+            },
+        )
+        picture = Image.open(io.BytesIO(base64.b64decode(answer["images"][0]))).convert("RGB")
+        return np.asarray(picture).astype(int), json.loads(answer["info"])["infotexts"][0]
+
+
+def _config(webui, clip):
+    """A1111's own SD1 config, narrowed to the toy."""
+    config = yaml.safe_load((webui / "configs" / "v1-inference.yaml").read_text())
+    parts = config["model"]["params"]
+    parts["unet_config"]["params"].update(model_channels=32, channel_mult=[1, 2, 1, 1], context_dim=64, num_heads=8)
+    parts["first_stage_config"]["params"]["ddconfig"].update(ch=32, ch_mult=[1, 2, 1, 1])
+    parts["cond_stage_config"]["params"] = {"version": str(clip), "device": "cpu"}
+    return yaml.safe_dump(config)
+
+
+@pytest.fixture(scope="module")
+def home(toy, tmp_path_factory):
+    """A data folder for the webui: the toy, its config, a tokenizer, and a LoRA of each kind."""
+    home = tmp_path_factory.mktemp("webui")
+    clip = home / "clip"
+    tokenizer().save_pretrained(clip)
+    settings = json.loads((clip / "tokenizer_config.json").read_text(encoding="utf-8"))
+    (clip / "tokenizer_config.json").write_text(json.dumps({**settings, "model_max_length": 77}), encoding="utf-8")
+    CLIPTextConfig(
+        hidden_size=64, intermediate_size=256, num_hidden_layers=12, num_attention_heads=1, vocab_size=49408
+    ).save_pretrained(clip)
+    models, loras = home / "models" / "Stable-diffusion", home / "models" / "Lora"
+    models.mkdir(parents=True)
+    loras.mkdir(parents=True)
+    checkpoint = models / "toy.safetensors"
+    checkpoint.write_bytes(toy("sd1").read_bytes())
+    checkpoint.with_suffix(".yaml").write_text(_config(Path(os.environ["SAMEFACE_WEBUI"]), clip))
+    info = identify(checkpoint)
+    for name, kind in KINDS.items():
+        torch.manual_seed(3)
+        parts = {"unet": load_unet(info, torch.float32, CPU), "te1": load_text_encoders(info, torch.float32, CPU)[0]}
+        adapter = attach(parts, "sd1", LoraSettings(rank=4, alpha=2, **kind))
+        for layer in adapter.layers:
+            torch.nn.init.normal_(layer.up, std=0.3)
+            if layer.magnitude is not None:
+                layer.magnitude.data.mul_(1 + 0.1 * torch.randn_like(layer.magnitude))
+        write(loras / f"{name}.safetensors", adapter.export(), build(Facts(family="sd1", trigger="mrxa")))
+    return home
+
+
+def _free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def webui(home):
+    folder, port = Path(os.environ["SAMEFACE_WEBUI"]), _free_port()
+    inside = folder / "venv" / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+    python = os.environ.get("SAMEFACE_WEBUI_PYTHON", str(inside))
+    flags = [
+        *("--skip-prepare-environment", "--skip-python-version-check", "--skip-torch-cuda-test", "--skip-version-check"),
+        *("--no-half", "--precision", "full", "--use-cpu", "all", "--no-download-sd-model", "--do-not-download-clip"),
+        *("--api", "--port", str(port), "--data-dir", str(home)),
+        *("--ckpt", str(home / "models" / "Stable-diffusion" / "toy.safetensors")),
+    ]
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "PYTHONUTF8": "1"}
+    environment.pop("PYTHONPATH", None)
+    with (home / "log.txt").open("w") as log:
+        process = subprocess.Popen(
+            [python, "launch.py", *flags], cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT
+        )
+    api, deadline = Webui(port), time.monotonic() + 180
+    try:
+        while True:
+            try:
+                api.get("/internal/ping")
+                break
+            except (urllib.error.URLError, ConnectionError):
+                if process.poll() is not None or time.monotonic() > deadline:
+                    pytest.fail("the webui did not start: " + (home / "log.txt").read_text(errors="replace")[-2000:])
+                time.sleep(1)
+        yield api
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture(scope="module")
+def painter(home):
+    info = identify(home / "models" / "Stable-diffusion" / "toy.safetensors")
+    return DiffusersPainter(info, CPU, torch.float32)
+
+
+def _agree(theirs, ours):
+    """The same picture: a level off by one at most (rounding), in less than one number of a hundred."""
+    difference = np.abs(theirs - np.asarray(ours).astype(int))
+    return difference.max() <= 1 and (difference > 0).mean() < 0.01
+
+
+@pytest.mark.parametrize("prompt", [PROMPT, LONG], ids=["short", "long"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_it_paints_is_what_the_engine_paints(webui, painter, home, kind, prompt):
+    lora = home / "models" / "Lora" / f"{kind}.safetensors"
+    cell = Cell(prompt, "blurry", seed=1234, width=128, height=192, steps=12)
+    base, _ = webui.paint(prompt, cell)
+    assert _agree(base, painter.paint([cell])[0])
+    change = {}
+    for weight in (0.0, 0.5, 1.0):
+        theirs, infotext = webui.paint(f"{prompt} <lora:{kind}:{weight}>", cell)
+        mine = Cell(**{**vars(cell), "lora": lora, "weight": weight})
+        assert _agree(theirs, painter.paint([mine])[0]), weight
+        assert weight == 0 or "Lora hashes" in infotext
+        change[weight] = np.abs(theirs - base).mean()
+    assert change[0.0] == 0
+    assert 1 < change[0.5] < change[1.0] * 1.5
+    assert change[1.0] > 2
+
+
+def test_it_knows_the_files_as_sd1_under_their_own_names(webui):
+    found = {entry["name"]: entry for entry in webui.get("/sdapi/v1/loras")}
+    assert set(KINDS) <= set(found)
+    for name in KINDS:
+        assert found[name]["alias"] == name
+        assert found[name]["metadata"]["ss_base_model_version"] == "sd_v1"
+        assert found[name]["metadata"]["modelspec.architecture"] == "stable-diffusion-v1/lora"
