@@ -99,7 +99,6 @@ def _paint_and_score(run: Run, step: int, weight: float, steps: int, emit: Emit,
     folder = _new_folder(run)
     write_json(folder / PLAN_FILE, plan)
 
-    gc.collect()  # a training that has just ended may still hold its model
     device = processes.device()
     painter = DiffusersPainter(info, device, dtype_of(train.precision), train.clip_skip)
     total = len(cells) + len(plain)

@@ -8,6 +8,7 @@ import base64
 import io
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -25,6 +26,8 @@ from transformers import CLIPTextConfig
 
 from lib_lora.grid.cells import Cell
 from lib_lora.grid.diffusers_painter import DiffusersPainter
+from lib_lora.jobs.events import EventLog
+from lib_lora.jobs.prepare import new_character, start_run
 from lib_lora.lora.adapter import attach
 from lib_lora.lora.metadata import Facts, build
 from lib_lora.lora.settings import LoraSettings
@@ -32,6 +35,7 @@ from lib_lora.lora.writing import write
 from lib_lora.models.family import identify
 from lib_lora.models.load import load_text_encoders, load_unet
 from lib_lora.models.tokens import tokenizer
+from lib_lora.training.loop import train
 
 pytestmark = pytest.mark.webui
 CPU = torch.device("cpu")
@@ -116,7 +120,18 @@ def home(toy, tmp_path_factory):
             if layer.magnitude is not None:
                 layer.magnitude.data.mul_(1 + 0.1 * torch.randn_like(layer.magnitude))
         write(loras / f"{name}.safetensors", adapter.export(), build(Facts(family="sd1", trigger="mrxa")))
+    _train(checkpoint, home / "data", loras / "trained.safetensors")
     return home
+
+
+def _train(checkpoint, data, target):
+    """A LoRA that is trained on the toy, by the main job's own steps."""
+    photos = Path(__file__).parents[1] / "data" / "personas" / "mara"
+    new_character(data, "mara", "mrxa", "woman", "fictional", photos)
+    settings = {"steps": 40, "resolution": 128, "precision": "fp32", "optimizer": "adamw", "batch_size": 1}
+    settings |= {"unet_lr": 5e-3, "te_lr": 5e-3, "save_every": 40}
+    run = start_run(data, "mara", checkpoint, None, {**settings, "lora": {"rank": 16, "conv_rank": 8, "conv_alpha": 8}})
+    shutil.copy(train(run, EventLog(run.events)), target)
 
 
 def _free_port():
@@ -171,7 +186,7 @@ def _agree(theirs, ours):
 
 
 @pytest.mark.parametrize("prompt", [PROMPT, LONG], ids=["short", "long"])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, "trained"])
 def test_what_it_paints_is_what_the_engine_paints(webui, painter, home, kind, prompt):
     lora = home / "models" / "Lora" / f"{kind}.safetensors"
     cell = Cell(prompt, "blurry", seed=1234, width=128, height=192, steps=12)
