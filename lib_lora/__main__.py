@@ -44,11 +44,11 @@ def main(argv: "list[str] | None" = None) -> int:
 
 
 def _run(argv: "list[str]") -> int:
-    from lib_lora import bootstrap
+    from lib_lora import bootstrap, environment
     from lib_lora.errors import UserError
 
     command = argv[0] if argv else ""
-    if command == "test" and not (bootstrap.ROOT / "tests").is_dir():
+    if command == "test" and not (environment.ROOT / "tests").is_dir():
         raise UserError(
             "The tests come with SameFace's source folder, not with the installed package; run this in that folder."
         )
@@ -64,7 +64,7 @@ def _run(argv: "list[str]") -> int:
 
         return command_line(argv)
     except ModuleNotFoundError as error:
-        sentence = bootstrap.about_missing(error)
+        sentence = environment.about_missing(error)
         if sentence is None:
             raise
         raise UserError(sentence) from error
@@ -75,7 +75,7 @@ def _test(chosen: "list[str]", pins: bool) -> int:
 
     `chosen` goes to pytest. Without it the whole suite runs, one worker a core.
     """
-    from lib_lora.bootstrap import ROOT
+    from lib_lora.environment import ROOT
 
     steps = {
         "ruff": ["ruff", "check", "."],

@@ -1,8 +1,8 @@
 """A private environment on first use, so that a bare Python is all a person needs.
 
-Knows which packages are missing, how to make a virtual environment, fill it with pip, mend it when that was
-interrupted, and go on inside it. Knows nothing of what SameFace does with the packages, and imports the standard
-library alone. The lists of packages are the files in ``requirements/``.
+Knows how to make a virtual environment, fill it with pip, mend it when that was interrupted, and go on inside it;
+`lib_lora.environment` says what is missing. Knows nothing of what SameFace does with the packages, and imports the
+standard library alone.
 """
 
 from __future__ import annotations
@@ -14,24 +14,25 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from lib_lora.environment import (
+    A1111_PYTHON,
+    MARKER,
+    ROOT,
+    alive,
+    environment,
+    missing,
+    python_of,
+    ready,
+    requirements,
+    site_packages,
+)
 from lib_lora.errors import UserError
 
-ROOT = Path(__file__).resolve().parent.parent
-MARKER = "sameface-packages.txt"  # in the environment: the requirement lines that pip has installed, written last
 PIP_LOG = "sameface-pip.log"
-PURPOSES = {
-    "try": ("base", "opencv"),
-    "test": ("base", "opencv", "optimizers", "dev"),
-    "a1111": ("a1111",),
-}
-A1111_PYTHON = (3, 10)
-ALTERNATIVES = {  # four packages with the same module cv2: any of them will do
-    "opencv-python-headless": ("opencv-python", "opencv-contrib-python", "opencv-contrib-python-headless")
-}
 _REASONS = (  # the first whose pattern is in pip's log
     (
         r"No space left on device|Errno 28|WinError 112|Disk quota exceeded",
@@ -58,145 +59,6 @@ _REASONS = (  # the first whose pattern is in pip's log
         "pip could not reach its package index (what was downloaded is kept); check the network or the proxy",
     ),
 )
-_REQUIREMENT = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)((?:(?:==|>=|<)[0-9.]+,?)*)")
-_METADATA = re.compile(r"(.+?)-([0-9][^-]*)(?:-py[0-9.]+)?\.(?:dist-info|egg-info)")
-
-
-# ---------------------------------------------------------------------------------------- what is there, what is not
-
-
-def requirements(purpose: str, root: Path = ROOT) -> list[str]:
-    """The requirement lines of "try", "test" or "a1111", without comments.
-
-    Empty where there is no ``requirements/`` folder: in an installed package pip has seen to them.
-    """
-    found = []
-    for name in PURPOSES[purpose]:
-        path = root / "requirements" / f"{name}.txt"
-        if path.is_file():
-            lines = (line.split("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines())
-            found += [line for line in lines if line]
-    return found
-
-
-def installed(folders: Iterable[str | Path]) -> dict[str, str]:
-    """Normalised name -> version of the packages whose metadata lies in `folders`; the first folder wins.
-
-    Reads folder names only: ``importlib.metadata`` gives the same, but takes 40 ms at every start.
-    """
-    found: dict[str, str] = {}
-    for folder in folders:
-        try:
-            entries = os.listdir(folder or ".")  # noqa: PTH208 - names are enough, and this is on the way of every start
-        except OSError:
-            continue  # sys.path names zip files and folders that are not there
-        for entry in entries:
-            match = _METADATA.fullmatch(entry)
-            if match:
-                found.setdefault(_normal(match[1]), match[2])
-    return found
-
-
-def missing(lines: Iterable[str], folders: Iterable[str | Path] | None = None) -> list[str]:
-    """The names among requirement `lines` that are absent from `folders` (default: sys.path) or out of range."""
-    there = installed(sys.path if folders is None else folders)
-    lacking = []
-    for line in lines:
-        name, wanted = parse(line)
-        others = any(_normal(other) in there for other in ALTERNATIVES.get(name, ()))
-        version = there.get(_normal(name))
-        if not others and (version is None or not all(_holds(version, sign, bound) for sign, bound in wanted)):
-            lacking.append(name)
-    return lacking
-
-
-def parse(line: str) -> tuple[str, list[tuple[str, str]]]:
-    """``name>=1,<2`` -> ("name", [(">=", "1"), ("<", "2")]).
-
-    Raises:
-        ValueError: anything else; the files in ``requirements/`` hold nothing fancier.
-    """
-    match = _REQUIREMENT.fullmatch(line.replace(" ", ""))
-    if not match:
-        raise ValueError(f"not a plain requirement: {line!r}")
-    return match[1], re.findall(r"(==|>=|<)([0-9.]+)", match[2])
-
-
-def _holds(version: str, sign: str, bound: str) -> bool:
-    have, want = _release(version), _release(bound)
-    return have == want if sign == "==" else have >= want if sign == ">=" else have < want
-
-
-def _release(version: str) -> tuple[int, ...]:
-    """2.1.0+cu121 -> (2, 1): without the local part and the zeros at the end, since 2.1 and 2.1.0 are the same."""
-    match = re.match(r"[0-9]+(\.[0-9]+)*", version)
-    numbers = [int(part) for part in match[0].split(".")] if match else [0]
-    while numbers and numbers[-1] == 0:
-        numbers.pop()
-    return tuple(numbers)
-
-
-def _normal(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
-def about_missing(error: ModuleNotFoundError) -> str | None:
-    """The sentence for an import that failed for want of a package; None if the fault is SameFace's own."""
-    if not error.name or error.name.split(".")[0] == "lib_lora":
-        return None
-    if not (ROOT / "requirements").is_dir():
-        return f"The Python package {error.name} is missing; `pip install --force-reinstall sameface` puts it back."
-    lacking = missing(requirements("try"))
-    if not lacking:
-        return None
-    return (
-        f"Packages are missing from this Python ({', '.join(lacking)}): run `python -m lib_lora try` once, which makes"
-        " a private environment, or `pip install .` in an environment of your own."
-    )
-
-
-# --------------------------------------------------------------------------------------------- the private environment
-
-
-def environment(purpose: str, root: Path = ROOT) -> Path:
-    """The folder of the private environment: in ``.sameface/``, or where the variable SAMEFACE_ENV says."""
-    chosen = os.environ.get("SAMEFACE_ENV")
-    if chosen:
-        path = Path(chosen).expanduser().absolute()
-        return path.with_name(path.name + "-a1111") if purpose == "a1111" else path
-    kind, version = ("a1111", A1111_PYTHON) if purpose == "a1111" else ("venv", sys.version_info[:2])
-    return root / ".sameface" / f"{kind}-{version[0]}.{version[1]}"
-
-
-def python_of(env: Path) -> Path:
-    """The environment's interpreter."""
-    return env / "Scripts" / "python.exe" if os.name == "nt" else env / "bin" / "python"
-
-
-def site_packages(env: Path) -> list[Path]:
-    """Where the environment's packages lie (one folder; none if the environment is not whole)."""
-    return [env / "Lib" / "site-packages"] if os.name == "nt" else sorted(env.glob("lib/python3*/site-packages"))
-
-
-def alive(env: Path) -> bool:
-    """Whether the environment's interpreter is there, and the one it was made from too."""
-    try:
-        text = (env / "pyvenv.cfg").read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        return False
-    home = re.search(r"^home *= *(.+)$", text, re.MULTILINE)
-    return home is not None and Path(home[1].strip()).is_dir() and python_of(env).exists()
-
-
-def ready(env: Path, lines: Sequence[str]) -> bool:
-    """Whether everything in `lines` was installed to the end and is still there. Starts no process; about 2 ms."""
-    try:
-        done = (env / MARKER).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
-        return False
-    return set(lines) <= set(done) and alive(env) and not missing(lines, site_packages(env))
-
-
 def enter(purpose: str, argv: Sequence[str], make: bool = True) -> int | None:
     """Go on in an interpreter that has the packages of `purpose`.
 

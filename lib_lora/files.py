@@ -76,7 +76,7 @@ def _replace(source: Path, target: Path) -> None:
     """``os.replace``, tried again for two seconds on Windows, where a virus scanner or a reader may hold the file."""
     for attempt in range(20):
         try:
-            os.replace(source, target)
+            source.replace(target)
             return
         except PermissionError:
             if sys.platform != "win32" or attempt == 19:

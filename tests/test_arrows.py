@@ -20,16 +20,18 @@ JOBS_ROOMS = {"training", "grid", "likeness", "references", "deploy", "remote", 
 FLOOR = {"errors", "files", "settings"}
 BELOW_JOBS = {"lora", "models", "character"}
 MAY_IMPORT: dict[str, set[str]] = {
-    **dict.fromkeys((*FLOOR, "models", "character", "bootstrap"), FLOOR),
+    **dict.fromkeys((*FLOOR, "models", "character", "environment"), FLOOR),
+    "bootstrap": FLOOR | {"environment"},
     "lora": FLOOR | {"models"},
     **dict.fromkeys(JOBS_ROOMS, FLOOR | BELOW_JOBS),
     "hosts": FLOOR | BELOW_JOBS | JOBS_ROOMS,
     "jobs": FLOOR | BELOW_JOBS | JOBS_ROOMS,
     "ui": FLOOR | BELOW_JOBS | JOBS_ROOMS | {"jobs", "hosts"},
     "cli": FLOOR | BELOW_JOBS | JOBS_ROOMS | {"jobs", "hosts", "ui"},
-    "__main__": FLOOR | {"bootstrap", "cli"},
+    "__main__": FLOOR | {"bootstrap", "environment", "cli"},
 }
-LIGHT = ("ui", "hosts", "jobs.events", "settings", "character", "errors", "files", "bootstrap", "__main__", "cli")
+LIGHT = ("ui", "hosts", "jobs.events", "settings", "character", "errors", "files", "environment", "bootstrap")
+LIGHT += ("__main__", "cli")
 HEAVY = {"torch", "torchvision", "diffusers", "peft", "transformers", "accelerate", "open_clip", "onnxruntime", "onnx"}
 HOST_MODULES = {"modules", "launch"}
 

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from packaging.specifiers import SpecifierSet
 
 from lib_lora import __main__ as entry
-from lib_lora import bootstrap
+from lib_lora import bootstrap, environment
 from lib_lora.errors import UserError
 
 posix = pytest.mark.skipif(os.name == "nt", reason="uses shell scripts and signals of POSIX")
@@ -37,21 +37,21 @@ def put(folder: Path, *names: str) -> Path:
 # ------------------------------------------------------------------------------------------------- lists of packages
 
 
-@pytest.mark.parametrize("purpose", bootstrap.PURPOSES)
+@pytest.mark.parametrize("purpose", environment.PURPOSES)
 def test_every_line_of_the_requirement_files_is_plain(purpose: str) -> None:
-    lines = bootstrap.requirements(purpose)
+    lines = environment.requirements(purpose)
     assert any(line.startswith("torch") for line in lines)
     for line in lines:
-        name, bounds = bootstrap.parse(line)
+        name, bounds = environment.parse(line)
         assert name
         assert bounds, f"{line}: no lower bound"
-    names = [bootstrap.parse(line)[0].lower() for line in lines]
+    names = [environment.parse(line)[0].lower() for line in lines]
     assert len(names) == len(set(names))
 
 
 def test_the_ranges_admit_a1111s_pins() -> None:
-    pins = [bootstrap.parse(line) for line in bootstrap.requirements("a1111")]
-    ranges = dict(bootstrap.parse(line) for line in bootstrap.requirements("test"))
+    pins = [environment.parse(line) for line in environment.requirements("a1111")]
+    ranges = dict(environment.parse(line) for line in environment.requirements("test"))
     ranges = {name.replace("_", "-").lower(): bounds for name, bounds in ranges.items()}
     compared = 0
     for name, bounds in pins:
@@ -64,7 +64,7 @@ def test_the_ranges_admit_a1111s_pins() -> None:
 
 
 def test_pyproject_admits_the_same_pythons() -> None:
-    text = (bootstrap.ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    text = (environment.ROOT / "pyproject.toml").read_text(encoding="utf-8")
     (first, beyond) = re.findall(r'^requires-python = ">=3\.(\d+),<3\.(\d+)"', text, re.MULTILINE)[0]
     assert ((3, int(first)), (3, int(beyond) - 1)) == entry.SUPPORTED
 
@@ -72,7 +72,7 @@ def test_pyproject_admits_the_same_pythons() -> None:
 @pytest.mark.parametrize("line", ["torch @ file:///x", "-r base.txt", "numpy; python_version<'3'", "a[b]>=1", "a~=1.0"])
 def test_a_fancier_requirement_is_refused(line: str) -> None:
     with pytest.raises(ValueError, match="not a plain requirement"):
-        bootstrap.parse(line)
+        environment.parse(line)
 
 
 releases = st.lists(st.integers(0, 30), min_size=1, max_size=4).map(lambda numbers: ".".join(map(str, numbers)))
@@ -83,12 +83,12 @@ def test_ranges_mean_what_pip_means(
     version: str, sign: str, bound: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = put(tmp_path_factory.mktemp("site"), f"thing-{version}.dist-info")
-    ours = bootstrap.missing([f"thing{sign}{bound}"], [folder]) == []
+    ours = environment.missing([f"thing{sign}{bound}"], [folder]) == []
     assert ours == SpecifierSet(sign + bound).contains(version)
 
 
 def test_installed_agrees_with_the_standard_library() -> None:
-    ours = bootstrap.installed(sys.path)
+    ours = environment.installed(sys.path)
     for name in ("torch", "diffusers", "open_clip_torch", "Pillow", "PyYAML", "huggingface-hub", "pytest"):
         assert ours[name.lower().replace("_", "-")] == importlib.metadata.version(name)
 
@@ -97,15 +97,15 @@ def test_missing_names_what_is_absent_or_out_of_range(tmp_path: Path) -> None:
     first = put(tmp_path / "a", "torch-2.1.2+cu121.dist-info", "Py_Yaml-6.0-py3.10.egg-info")
     second = put(tmp_path / "b", "torch-1.0.dist-info", "diffusers-0.36.0.dist-info", "numpy-2.0.0rc1.dist-info")
     lines = ["torch>=2.1,<3", "diffusers>=0.31,<0.36", "py-yaml>=6", "numpy>=2", "peft>=0.13.2"]
-    assert bootstrap.missing(lines, [tmp_path / "nowhere", first, second]) == ["diffusers", "peft"]
-    assert bootstrap.missing(lines, [second, first]) == ["torch", "diffusers", "peft"]
+    assert environment.missing(lines, [tmp_path / "nowhere", first, second]) == ["diffusers", "peft"]
+    assert environment.missing(lines, [second, first]) == ["torch", "diffusers", "peft"]
 
 
 def test_any_of_the_four_opencv_packages_will_do(tmp_path: Path) -> None:
     line = ["opencv-python-headless>=4.8"]
-    assert bootstrap.missing(line, [tmp_path]) == ["opencv-python-headless"]
+    assert environment.missing(line, [tmp_path]) == ["opencv-python-headless"]
     put(tmp_path, "opencv_contrib_python-4.11.0.86.dist-info")
-    assert bootstrap.missing(line, [tmp_path]) == []
+    assert environment.missing(line, [tmp_path]) == []
 
 
 # --------------------------------------------------------------------------------------- the environment and its marker
@@ -114,31 +114,31 @@ def test_any_of_the_four_opencv_packages_will_do(tmp_path: Path) -> None:
 def test_the_environment_lies_in_the_checkout_or_where_the_variable_says(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SAMEFACE_ENV", raising=False)
     here = "{}.{}".format(*sys.version_info)
-    assert bootstrap.environment("try", Path("/x")) == Path("/x/.sameface") / f"venv-{here}"
-    assert bootstrap.environment("test", Path("/x")) == bootstrap.environment("try", Path("/x"))
-    assert bootstrap.environment("a1111", Path("/x")) == Path("/x/.sameface/a1111-3.10")
+    assert environment.environment("try", Path("/x")) == Path("/x/.sameface") / f"venv-{here}"
+    assert environment.environment("test", Path("/x")) == environment.environment("try", Path("/x"))
+    assert environment.environment("a1111", Path("/x")) == Path("/x/.sameface/a1111-3.10")
     monkeypatch.setenv("SAMEFACE_ENV", str(Path("/y/my env").absolute()))
-    assert bootstrap.environment("test") == Path("/y/my env").absolute()
-    assert bootstrap.environment("a1111") == Path("/y/my env-a1111").absolute()
+    assert environment.environment("test") == Path("/y/my env").absolute()
+    assert environment.environment("a1111") == Path("/y/my env-a1111").absolute()
 
 
 def test_ready_only_with_marker_packages_and_a_living_python(tmp_path: Path) -> None:
     env, lines = tmp_path / "env", ["torch>=2.1"]
     home = tmp_path / "base"
     home.mkdir()
-    python = bootstrap.python_of(env)
+    python = environment.python_of(env)
     python.parent.mkdir(parents=True)
     python.touch()
     site = env / "Lib" / "site-packages" if os.name == "nt" else env / "lib" / "python3.11" / "site-packages"
     put(site, "torch-2.2.0.dist-info")
     (env / "pyvenv.cfg").write_text(f"home = {home}\nversion = 3.11.7\n", encoding="utf-8")
-    assert not bootstrap.ready(env, lines)  # pip never came to its end
-    (env / bootstrap.MARKER).write_text("torch>=2.1\nnumpy>=1\n", encoding="utf-8")
-    assert bootstrap.ready(env, lines)
-    assert not bootstrap.ready(env, ["torch>=2.2"])  # the list has changed since
-    assert not bootstrap.ready(env, [*lines, "numpy>=1"])  # somebody uninstalled numpy
+    assert not environment.ready(env, lines)  # pip never came to its end
+    (env / environment.MARKER).write_text("torch>=2.1\nnumpy>=1\n", encoding="utf-8")
+    assert environment.ready(env, lines)
+    assert not environment.ready(env, ["torch>=2.2"])  # the list has changed since
+    assert not environment.ready(env, [*lines, "numpy>=1"])  # somebody uninstalled numpy
     home.rmdir()
-    assert not bootstrap.ready(env, lines)  # the Python that it was made from is gone
+    assert not environment.ready(env, lines)  # the Python that it was made from is gone
 
 
 def test_a_package_that_was_cut_off_is_forgotten(tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def test_a_package_that_was_cut_off_is_forgotten(tmp_path: Path) -> None:
         rows = f"{name}.py,sha256=x,5\n__pycache__/{name}.pyc,,\n{name}-1.dist-info/RECORD,,\n"
         (site / f"{name}-1.dist-info" / "RECORD").write_text(rows, encoding="utf-8")
     assert sorted(bootstrap.forget_damaged(tmp_path)) == ["gone", "norecord", "short"]
-    assert list(bootstrap.installed([site])) == ["whole"]
+    assert list(environment.installed([site])) == ["whole"]
 
 
 def script(path: Path, text: str) -> None:
@@ -206,10 +206,10 @@ def test_each_failure_has_its_sentence(said: str, sentence: str, tmp_path: Path)
 
 
 def test_a_missing_package_is_told_from_a_fault_of_our_own() -> None:
-    assert bootstrap.about_missing(ModuleNotFoundError("x", name="lib_lora.nothing")) is None
-    assert bootstrap.about_missing(ModuleNotFoundError("x")) is None
+    assert environment.about_missing(ModuleNotFoundError("x", name="lib_lora.nothing")) is None
+    assert environment.about_missing(ModuleNotFoundError("x")) is None
     # torch is here, so the fault is elsewhere:
-    assert bootstrap.about_missing(ModuleNotFoundError("x", name="torch")) is None
+    assert environment.about_missing(ModuleNotFoundError("x", name="torch")) is None
 
 
 @pytest.mark.parametrize(("version", "good"), [((3, 9), False), ((3, 10), True), ((3, 13), True), ((3, 14), False)])
@@ -255,8 +255,8 @@ class Checkout:
         self.root, self.wheels = root, root.parent / "wheels"
         package = root / "lib_lora"
         package.mkdir(parents=True)
-        for name in ("__init__.py", "__main__.py", "bootstrap.py", "errors.py", "files.py"):
-            shutil.copy(bootstrap.ROOT / "lib_lora" / name, package)
+        for name in ("__init__.py", "__main__.py", "bootstrap.py", "environment.py", "errors.py", "files.py"):
+            shutil.copy(environment.ROOT / "lib_lora" / name, package)
         (package / "cli.py").write_text(textwrap.dedent(CLI), encoding="utf-8")
         self.need("tinypack>=1")
         wheel(self.wheels, "tinypack", "1.5")
@@ -308,7 +308,7 @@ def test_first_use_makes_the_environment_once_and_goes_on_inside(
         assert json.loads(out) == [argv, str(checkout.env), "tinypack 1.5"]
     assert sum("Setting up SameFace's own Python packages" in err for _, _, err in seen) == 1
     assert sum("waiting for it" in err for _, _, err in seen) == 1
-    assert (checkout.env / bootstrap.MARKER).read_text(encoding="utf-8") == "tinypack>=1\n"
+    assert (checkout.env / environment.MARKER).read_text(encoding="utf-8") == "tinypack>=1\n"
 
 
 def test_later_uses_and_other_commands_go_straight_in(built: tuple[Checkout, list[tuple[int, str, str]]]) -> None:
@@ -320,14 +320,14 @@ def test_later_uses_and_other_commands_go_straight_in(built: tuple[Checkout, lis
 
 def test_what_a_kill_left_behind_is_mended(built: tuple[Checkout, list[tuple[int, str, str]]]) -> None:
     checkout, _ = built
-    (site,) = bootstrap.site_packages(checkout.env)
-    (checkout.env / bootstrap.MARKER).unlink()
+    (site,) = environment.site_packages(checkout.env)
+    (checkout.env / environment.MARKER).unlink()
     (site / "tinypack.py").write_text("VAL", encoding="utf-8")
     code, out, err = checkout.run("try")
     assert (code, json.loads(out)[2]) == (7, "tinypack 1.5")
     assert "tinypack was not installed to the end; doing it again." in err
     shutil.rmtree(site / "pip")
-    (checkout.env / bootstrap.MARKER).unlink()
+    (checkout.env / environment.MARKER).unlink()
     code, out, err = checkout.run("try")
     assert (code, json.loads(out)[2]) == (7, "tinypack 1.5"), err
 
@@ -350,7 +350,7 @@ def test_a_package_that_cannot_be_had_is_one_sentence(built: tuple[Checkout, lis
         wheel(checkout.wheels, "otherpack", "2.0")
         code, out, err = checkout.run("try")
         assert code == 7, err
-        assert bootstrap.missing(["otherpack>=2"], bootstrap.site_packages(checkout.env)) == []
+        assert environment.missing(["otherpack>=2"], environment.site_packages(checkout.env)) == []
     finally:
         checkout.need("tinypack>=1")
 
@@ -393,8 +393,8 @@ def test_somebody_elses_folder_is_never_cleared(tmp_path: Path) -> None:
 def test_without_exec_the_exit_code_and_ctrl_c_pass_through(tmp_path: Path) -> None:
     package = tmp_path / "lib_lora"
     package.mkdir()
-    for name in ("__init__.py", "bootstrap.py", "errors.py"):
-        shutil.copy(bootstrap.ROOT / "lib_lora" / name, package)
+    for name in ("__init__.py", "bootstrap.py", "environment.py", "errors.py"):
+        shutil.copy(environment.ROOT / "lib_lora" / name, package)
     (package / "__main__.py").write_text(
         "import sys, time\ntry:\n    print('up', flush=True)\n    time.sleep(float(sys.argv[1]))\n    sys.exit(3)\n"
         "except KeyboardInterrupt:\n    time.sleep(0.3)\n    sys.exit(5)\n",

@@ -146,7 +146,8 @@ def webui(home):
     inside = folder / "venv" / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
     python = os.environ.get("SAMEFACE_WEBUI_PYTHON", str(inside))
     flags = [
-        *("--skip-prepare-environment", "--skip-python-version-check", "--skip-torch-cuda-test", "--skip-version-check"),
+        *("--skip-prepare-environment", "--skip-python-version-check", "--skip-torch-cuda-test"),
+        "--skip-version-check",
         *("--no-half", "--precision", "full", "--use-cpu", "all", "--no-download-sd-model", "--do-not-download-clip"),
         *("--api", "--port", str(port), "--data-dir", str(home)),
         *("--ckpt", str(home / "models" / "Stable-diffusion" / "toy.safetensors")),
