@@ -15,8 +15,9 @@ from lib_lora.errors import UserError
 from lib_lora.files import atomic_file, explained, write_json
 from lib_lora.grid.cells import Cell, base_cells, test_cells, with_lora
 from lib_lora.grid.diffusers_painter import DiffusersPainter
+from lib_lora.grid.sheet import contact_sheet
 from lib_lora.jobs.reopen import check_base
-from lib_lora.jobs.report import CELLS, PLAN_FILE, GridReport, finished_grid, score_grid
+from lib_lora.jobs.report import CELLS, PLAN_FILE, SHEET, GridReport, finished_grid, score_grid
 from lib_lora.models.family import Prediction, identify
 from lib_lora.training import processes
 from lib_lora.training.memory import is_out_of_memory
@@ -109,6 +110,9 @@ def _paint_and_score(run: Run, step: int, weight: float, steps: int, emit: Emit,
     others = [folder / CELLS / f"{n:02d}-base.png" for n in range(1, len(plain) + 1)]
     for path, picture, cell in zip([*ours, *others], pictures, [*cells, *plain], strict=True):
         _save_picture(path, picture, cell)
+    sheet = contact_sheet([("without the LoRA", pictures[len(cells) :]), ("with the LoRA", pictures[: len(cells)])])
+    with atomic_file(folder / SHEET) as stream:
+        sheet.save(stream, "JPEG", quality=90)
     return score_grid(run, folder, ours, others, emit)
 
 

@@ -16,6 +16,7 @@ from lib_lora.likeness.table import table
 from lib_lora.training.run import Run
 
 CELLS = "cells"
+SHEET = "sheet.jpg"  # all of them on one picture
 PLAN_FILE = "plan.json"
 REPORT_FILE = "report.json"
 
@@ -91,7 +92,7 @@ def read_report(folder: Path) -> GridReport:
     except (KeyError, TypeError) as error:
         raise UserError(f"{path} is no report of this version of SameFace; paint the grid again.") from error
     text = table(settings.from_dict(Summary, known, str(path))) if known else f"Likeness: not measured. {reason}"
-    return GridReport(folder, preview, f"{text}\nPictures: {folder / CELLS}")
+    return GridReport(folder, preview, f"{text}\nAll on one picture: {folder / SHEET}")
 
 
 def finished_grid(run: Run, plan: object) -> GridReport | None:

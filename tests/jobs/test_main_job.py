@@ -115,7 +115,7 @@ def test_the_command_says_what_it_did(finished):
     assert re.search(r"^the photos among themselves +\d of 4", out, re.MULTILINE)
     assert re.search(r"^pictures with the LoRA +\d of 8", out, re.MULTILINE)
     assert re.search(r"^pictures without it +\d of 8", out, re.MULTILINE)
-    assert out.rstrip().endswith(f"Pictures: {finished.run / 'grids' / '001' / 'cells'}")
+    assert out.rstrip().endswith(f"All on one picture: {finished.run / 'grids' / '001' / 'sheet.jpg'}")
     assert "Traceback" not in finished.said.err
 
 
@@ -331,7 +331,7 @@ def test_a_finished_run_is_not_done_again(copied, main, no_training, monkeypatch
     assert sorted(path.name for path in copied.out.iterdir()) == names
     for name in names:
         assert (copied.out / name).read_bytes() == (copied.lora.parent / name).read_bytes()
-    table = said.out[said.out.index("Likeness to the photos") : said.out.index("Pictures:")]
+    table = said.out[said.out.index("Likeness to the photos") : said.out.index("All on one picture:")]
     assert table in copied.said.out
     assert {path: path.read_bytes() for path in copied.run.rglob("*.png")} == before
 
