@@ -39,7 +39,7 @@ def main(argv: "list[str] | None" = None) -> int:
         sys.stderr.write(f"sameface: {error}\n")
         return 2
     except KeyboardInterrupt:
-        sys.stderr.write("sameface: stopped; the same command goes on where it was.\n")
+        sys.stderr.write("sameface: stopped; what was finished is kept.\n")
         return 130
 
 

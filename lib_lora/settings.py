@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import types
 import typing
 from typing import Any, TypeVar
@@ -102,8 +103,10 @@ def _scalar(hint: Any, value: Any, where: str) -> Any:
             raise wrong
         try:
             number = float(value)
-        except ValueError:
+        except (ValueError, OverflowError):
             raise wrong from None
+        if not math.isfinite(number):
+            raise wrong
         if hint is int:
             if number != int(number):
                 raise wrong

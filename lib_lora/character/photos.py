@@ -16,6 +16,7 @@ from lib_lora.errors import UserError
 from lib_lora.files import atomic_file, explained, sha256
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
+OTHER_SUFFIXES = frozenset({".heic", ".heif", ".avif", ".gif", ".jxl", ".raw", ".dng", ".cr2", ".nef", ".arw"})
 MAX_PIXELS = 100_000_000
 ImageFile.LOAD_TRUNCATED_IMAGES = False  # another package in the process may have switched it on
 
@@ -102,14 +103,30 @@ def import_photos(sources: Iterable[Path], target: Path) -> Imported:
             continue
         known.add(digest)
         copy = _free_name(target, source.name)
-        with open(source, "rb") as old, atomic_file(copy) as new:
-            shutil.copyfileobj(old, new)
         caption = source.with_suffix(".txt")
-        if caption.is_file():
-            with open(caption, "rb") as old, atomic_file(copy.with_suffix(".txt")) as new:
-                shutil.copyfileobj(old, new)
+        if caption.is_file():  # before the photo: one that is there already is not taken in again
+            _copy(caption, copy.with_suffix(".txt"))
+        _copy(source, copy)
         result.added.append(copy)
     return result
+
+
+def _copy(source: Path, target: Path) -> None:
+    with explained(source, "read"), open(source, "rb") as old, atomic_file(target) as new:
+        shutil.copyfileobj(old, new)
+
+
+def unsupported(folder: Path) -> list[str]:
+    """A sentence for each picture in `folder` that `list_photos` leaves out because of its kind, and for subfolders."""
+    with explained(folder, "read"):
+        entries = sorted(folder.iterdir())
+    said = [
+        f"{path.name} is a {path.suffix[1:].upper()} file, which is not read; save it as JPEG or PNG."
+        for path in entries
+        if path.suffix.lower() in OTHER_SUFFIXES and path.is_file()
+    ]
+    folders = [path for path in entries if path.is_dir() and list_photos(path)]
+    return said + [f"The folder {inner.name} inside it has photos too; to use them, move them up." for inner in folders]
 
 
 def _free_name(folder: Path, name: str) -> Path:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lib_lora.character import captions
-from lib_lora.character.photos import Imported, import_photos, list_photos, open_photo
+from lib_lora.character.photos import Imported, import_photos, list_photos, open_photo, unsupported
 from lib_lora.character.store import Character, CharacterFolder, create, declare_consent, folder_of, load
 from lib_lora.errors import UserError
 from lib_lora.files import explained, sha256
@@ -37,7 +37,8 @@ def new_character(
         raise UserError(str(error)) from error
     sources = list_photos(photos)
     if not sources:
-        raise UserError(f"There is no photo in {photos} (JPEG, PNG, WebP, BMP or TIFF).")
+        others = " ".join(unsupported(photos)[:3])
+        raise UserError(f"There is no photo in {photos} (JPEG, PNG, WebP, BMP or TIFF). {others}".rstrip())
     _see_that_one_opens(sources, photos)
     folder = create(root, character)
     character = load(folder)  # one that was there may have traits
@@ -47,6 +48,7 @@ def new_character(
             f"{character.consent.date}, not as {consent!r}; use that word, or correct the file."
         )
     imported = import_photos(sources, folder.photos)
+    imported.skipped.extend(unsupported(photos))
     captions.write_missing(list_photos(folder.photos), captions.template(character))
     return folder, imported
 

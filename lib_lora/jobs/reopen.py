@@ -5,15 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import yaml
-
-from lib_lora import settings
 from lib_lora.errors import UserError
-from lib_lora.files import write_text
 from lib_lora.jobs.events import read_events
 from lib_lora.jobs.prepare import check_out
 from lib_lora.models.identity import remembered_sha256
-from lib_lora.training.run import Run, load_run
+from lib_lora.training.run import Run, load_run, save_run
 
 
 def reopen(folder: Path, root: Path | None = None, base: Path | None = None, out: Path | None = None) -> Run:
@@ -49,9 +45,7 @@ def reopen(folder: Path, root: Path | None = None, base: Path | None = None, out
     if base:
         check_base(moved)
     if file != run.file:
-        write_text(
-            run.folder / "run.yaml", yaml.safe_dump(settings.to_dict(file), sort_keys=False, allow_unicode=True)
-        )
+        save_run(moved)
     return moved
 
 

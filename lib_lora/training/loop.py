@@ -205,7 +205,9 @@ class _Loop:
         """Emit the loss on fixed noise and timesteps."""
         if self.session.accelerator.is_main_process:
             own = [item for item in self.session.items if not item.photo.prior][:PROBE_ITEMS]
-            self.emit("probe", step=self.at.step, loss=self.session.forward.probe(own, PROBE_TIMESTEPS))
+            with self.session.evaluating():
+                loss = self.session.forward.probe(own, PROBE_TIMESTEPS)
+            self.emit("probe", step=self.at.step, loss=loss)
 
     def _save(self) -> None:
         """Checkpoint and full state, by the main process."""

@@ -148,10 +148,7 @@ def create_run(
     """
     with explained(folder.runs):
         folder.runs.mkdir(parents=True, exist_ok=True)
-        numbers = [int(path.name) for path in folder.runs.iterdir() if re.fullmatch(r"\d+", path.name)]
-        identifier = f"{max(numbers, default=0) + 1:03d}"
-        path = folder.runs / identifier
-        path.mkdir()
+        identifier = _next_folder(folder.runs)
     run_file = RunFile(
         id=identifier,
         stem=f"{slug(character.name)}-{identifier}",
@@ -165,9 +162,27 @@ def create_run(
         out=str(out.absolute()) if out else None,
         grid_steps=grid_steps,
     )
-    text = yaml.safe_dump(settings.to_dict(run_file), sort_keys=False, allow_unicode=True)
-    write_text(path / "run.yaml", text)
-    return Run(path, run_file)
+    run = Run(folder.runs / identifier, run_file)
+    save_run(run)
+    return run
+
+
+def _next_folder(runs: Path) -> str:
+    """Make the next numbered folder; two runs that start at once get two."""
+    number = max((int(path.name) for path in runs.iterdir() if re.fullmatch(r"\d+", path.name)), default=0)
+    while True:
+        number += 1
+        try:
+            (runs / f"{number:03d}").mkdir()
+        except FileExistsError:
+            continue
+        return f"{number:03d}"
+
+
+def save_run(run: Run) -> None:
+    """Write ``run.yaml``."""
+    text = yaml.safe_dump(settings.to_dict(run.file), sort_keys=False, allow_unicode=True)
+    write_text(run.folder / "run.yaml", text)
 
 
 def load_run(folder: Path) -> Run:

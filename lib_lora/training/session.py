@@ -4,7 +4,8 @@ VAE (latents, then gone), text encoders (encodings, then gone unless they are tr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -42,6 +43,7 @@ class Session:
         accelerator: device and processes.
         items: the training set.
         forward: items to loss.
+        modules: the parts that have adapters, in training mode.
         adapter: what is trained.
         parameters: its tensors, in the optimizer's order.
         optimizer: prepared by accelerate.
@@ -56,6 +58,7 @@ class Session:
     accelerator: Accelerator
     items: list[Item]
     forward: Forward
+    modules: list[torch.nn.Module]
     adapter: Adapter
     parameters: list[torch.nn.Parameter]
     optimizer: Any
@@ -63,6 +66,17 @@ class Session:
     ema: EMA | None
     total: int
     base_legacy_hash: str
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Without the adapter's dropout while the block runs."""
+        for module in self.modules:
+            module.eval()
+        try:
+            yield
+        finally:
+            for module in self.modules:
+                module.train()
 
     def exported(self) -> dict[str, torch.Tensor]:
         """The adapter's tensors under kohya's names; of the running average, where one is kept."""
@@ -85,7 +99,7 @@ def open_session(run: Run, emit: Emit) -> Session:
     """Load and prepare everything.
 
     Raises:
-        UserError: the base model is another than the run began with, a photo is gone, memory or disk do not suffice.
+        UserError: the base model or a photo is gone, memory or disk do not suffice.
     """
     train = run.file.settings
     fp16 = train.precision == "fp16"
@@ -148,6 +162,7 @@ def open_session(run: Run, emit: Emit) -> Session:
         accelerator=accelerator,
         items=items,
         forward=forward,
+        modules=list(parts.values()),
         adapter=adapter,
         parameters=parameters,
         optimizer=accelerator.prepare(optimizer),

@@ -66,6 +66,28 @@ def test_import_copies_bytes_captions_and_skips_with_a_sentence(tmp_path):
     assert import_photos(list_photos(source), target).added == []
 
 
+def test_a_caption_is_there_before_its_photo(tmp_path, monkeypatch):
+    """Killed between the two, the next import brings both."""
+    source, target = tmp_path / "source", tmp_path / "there"
+    source.mkdir()
+    Image.new("RGB", (8, 8), "red").save(source / "a.png")
+    (source / "a.txt").write_text("mine")
+    real, order = photos._copy, []
+    monkeypatch.setattr(photos, "_copy", lambda old, new: (order.append(new.suffix), real(old, new)))
+    import_photos(list_photos(source), target)
+    assert order == [".txt", ".png"]
+
+
+def test_what_is_left_out_is_said(tmp_path):
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "empty").mkdir()
+    for name in ("a.HEIC", "b.png", "note.txt", "inner/c.jpg"):
+        (tmp_path / name).write_bytes(b"")
+    first, second = photos.unsupported(tmp_path)
+    assert first == "a.HEIC is a HEIC file, which is not read; save it as JPEG or PNG."
+    assert second.startswith("The folder inner inside it has photos too")
+
+
 def test_listing(tmp_path):
     for name in ("b.png", "A.jpg", ".hidden.png", "note.txt"):
         (tmp_path / name).write_bytes(b"")

@@ -7,7 +7,7 @@ import json
 import shutil
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -283,11 +283,13 @@ def _written(value):
     return json.dumps(value)
 
 
+@settings(deadline=None)
 @given(TABLE)
 def test_any_settings_come_back_as_they_were_written(table):
     assert _overrides(*_items(table)) == table
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(max_size=40), max_size=4))
 def test_any_text_is_read_or_refused_in_one_sentence(items):
     try:
@@ -300,6 +302,7 @@ def test_any_text_is_read_or_refused_in_one_sentence(items):
     assert complaint.startswith("--set")
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60).filter(lambda text: text.strip() and text.strip()[0] not in "[{\"'"))
 def test_text_stays_text_or_becomes_a_plain_value(text):
     value = _overrides(f"key={text}")["key"]
@@ -314,8 +317,7 @@ def test_deep_nesting_is_refused_not_crashed():
         _overrides("a=" + "[" * 50_000)
 
 
-def test_data_is_taken_by_every_command_that_reads_it(main, copied):
-    """The same name in two data folders: each command looks where it is told."""
+def test_a_grid_of_a_character_without_runs_is_one_sentence(main, copied):
     shutil.rmtree(copied.run)
     said = main("grid", NAME, "--data", copied.root)
     assert (said.status, "has no run yet; there are: none." in said.err) == (2, True)

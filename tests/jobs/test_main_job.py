@@ -387,7 +387,7 @@ def test_the_training_has_left_the_memory_before_painting(
     assert seen == [before]
 
 
-def test_several_processes_all_hear_why_there_is_no_run():
+def test_where_no_run_can_be_made_the_reason_is_raised():
     def make():
         raise UserError("There is no photo.")
 

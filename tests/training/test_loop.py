@@ -18,6 +18,7 @@ from lib_lora.lora.reading import read
 from lib_lora.training import loop
 from lib_lora.training.loop import train
 from lib_lora.training.run import load_run
+from lib_lora.training.session import open_session
 
 
 def _tensors(path):
@@ -100,6 +101,21 @@ def test_kinds_of_training_resume_to_the_same_file(make_run, events, settings, m
     assert _same(_tensors(resumed), expected)
 
 
+def test_the_probe_knows_no_dropout(make_run, events):
+    run = make_run(steps=1, lora={"dropout": 0.5})
+    session = open_session(run, events)
+    for layer in session.adapter.layers:
+        torch.nn.init.normal_(layer.up, std=0.1)
+
+    def probe():
+        with session.evaluating():
+            return session.forward.probe(session.items[:1], (500,))
+
+    assert probe() == probe()
+    assert all(module.training for module in session.modules)
+    assert session.forward.probe(session.items[:1], (500,)) != session.forward.probe(session.items[:1], (500,))
+
+
 def test_a_part_without_gradient_stays_as_it_was(make_run, events):
     """SDXL's first encoder ends before its last layer, which therefore learns nothing."""
     run = make_run("sdxl", steps=1, lora={"te": True})
@@ -126,6 +142,7 @@ from pathlib import Path
 from lib_lora.jobs.events import EventLog
 from lib_lora.training.loop import train
 from lib_lora.training.run import load_run
+from lib_lora.training.session import open_session
 run = load_run(Path(sys.argv[1]))
 train(run, EventLog(run.events))
 """
