@@ -253,7 +253,7 @@ def _score(options: argparse.Namespace) -> int:
 
 
 def _info(options: argparse.Namespace) -> int:
-    from lib_lora.lora.describe import describe
+    from lib_lora.lora.file import describe
 
     facts = describe(options.file)
     if options.json:

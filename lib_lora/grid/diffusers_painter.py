@@ -19,7 +19,7 @@ from PIL import Image
 from lib_lora.errors import UserError
 from lib_lora.grid.cells import Cell
 from lib_lora.lora.apply import merged
-from lib_lora.lora.reading import read
+from lib_lora.lora.file import read
 from lib_lora.models.family import ModelInfo
 from lib_lora.models.load import load_text_encoders, load_unet, load_vae
 from lib_lora.models.text import Conditioning, TextStack, join

@@ -9,8 +9,7 @@ import torch
 from lib_lora.errors import UserError
 from lib_lora.files import explained
 from lib_lora.lora import sidecars
-from lib_lora.lora.reading import read
-from lib_lora.lora.writing import write
+from lib_lora.lora.file import read, write
 from lib_lora.training.run import Run
 
 

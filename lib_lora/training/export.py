@@ -10,8 +10,8 @@ from typing import Any
 
 import lib_lora
 from lib_lora.files import explained
+from lib_lora.lora.file import write
 from lib_lora.lora.metadata import Facts, build, network_facts
-from lib_lora.lora.writing import write
 from lib_lora.training.batches import batches_per_epoch
 from lib_lora.training.session import Session, class_and_instance_keys
 

@@ -13,9 +13,9 @@ from lib_lora.errors import UserError
 from lib_lora.grid.cells import Cell
 from lib_lora.grid.diffusers_painter import SAMPLERS, DiffusersPainter, make_scheduler
 from lib_lora.lora.adapter import attach
+from lib_lora.lora.file import write
 from lib_lora.lora.metadata import Facts, build
 from lib_lora.lora.settings import LoraSettings
-from lib_lora.lora.writing import write
 from lib_lora.models.family import identify
 from lib_lora.models.load import load_unet
 from lib_lora.models.tokens import tokenizer

@@ -8,8 +8,7 @@ from PIL import Image
 
 from lib_lora.errors import UserError
 from lib_lora.jobs.deliver import add_preview, deliver
-from lib_lora.lora.reading import read
-from lib_lora.lora.writing import write
+from lib_lora.lora.file import read, write
 from lib_lora.training.run import load_run
 
 

@@ -17,7 +17,7 @@ from PIL import Image
 from lib_lora.errors import UserError
 from lib_lora.jobs import main_job
 from lib_lora.jobs.events import read_events
-from lib_lora.lora.reading import read
+from lib_lora.lora.file import read
 from lib_lora.training.run import load_run
 
 A1111_KEYS = ["description", "sd version", "activation text", "preferred weight", "negative text", "notes"]

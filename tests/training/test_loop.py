@@ -14,7 +14,7 @@ import torch
 
 from lib_lora.errors import StoppedByUser, UserError
 from lib_lora.jobs.events import EventLog, read_events
-from lib_lora.lora.reading import read
+from lib_lora.lora.file import read
 from lib_lora.training import loop
 from lib_lora.training.loop import train
 from lib_lora.training.run import load_run

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lib_lora.jobs.events import read_events
-from lib_lora.lora.reading import read
+from lib_lora.lora.file import read
 
 CHILD = """
 import sys

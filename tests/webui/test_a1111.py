@@ -29,9 +29,9 @@ from lib_lora.grid.diffusers_painter import DiffusersPainter
 from lib_lora.jobs.events import EventLog
 from lib_lora.jobs.prepare import new_character, start_run
 from lib_lora.lora.adapter import attach
+from lib_lora.lora.file import write
 from lib_lora.lora.metadata import Facts, build
 from lib_lora.lora.settings import LoraSettings
-from lib_lora.lora.writing import write
 from lib_lora.models.family import identify
 from lib_lora.models.load import load_text_encoders, load_unet
 from lib_lora.models.tokens import tokenizer
