@@ -15,9 +15,11 @@ start  From the start of `python -m lib_lora run` on 8 photos to its events, fir
 step   The command's own training, 512 pixels, batch 1, rank 32, UNet and text encoder: time between "step" events,
        and the highest resident size of the process.
 
-Beside each number stand the seconds of processor time it took ("processor": summed over all cores, threads that
-wait in a loop included), and "others": the share of the machine's processor time that other programs took
-meanwhile. Above a few percent the wall-clock times say little; the processor's hardly change.
+Beside each number stand the seconds of processor time it took ("processor": summed over all cores, with
+threads that wait in a busy loop), and "others": the share of the machine's processor time that other programs took
+meanwhile. Above a few percent the wall-clock times say little. Then set OMP_WAIT_POLICY=PASSIVE: waiting threads sleep,
+and the processor time, shared among the cores, is about what a free machine would need.
+
 Knows the program only as a user does, but for the loaders. Knows nothing of quality.
 """
 
@@ -26,6 +28,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import signal
 import statistics
 import subprocess
 import sys
@@ -58,6 +61,7 @@ def main() -> int:
     if options.child:
         print(json.dumps(measure_load(options.base, options.precision[0])))
         return 0
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that a measured run is ended with this program
     work: Path = options.work
     work.mkdir(parents=True, exist_ok=True)
     base = options.base or full_size_base(work)

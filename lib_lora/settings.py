@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import reprlib
 import types
 import typing
 from typing import Any, TypeVar
@@ -74,23 +75,23 @@ def coerce(hint: Any, value: Any, where: str) -> Any:
     if origin is typing.Literal:
         if value in arguments:
             return value
-        raise UserError(f"{where}: {value!r} is none of {', '.join(map(str, arguments))}.")
+        raise UserError(f"{where}: {reprlib.repr(value)} is none of {', '.join(map(str, arguments))}.")
     if dataclasses.is_dataclass(hint):
         return from_dict(typing.cast("type[Any]", hint), value, where)
     if origin in (list, tuple):
         if not isinstance(value, (list, tuple)):
-            raise UserError(f"{where}: expected a list, found {value!r}.")
+            raise UserError(f"{where}: expected a list, found {reprlib.repr(value)}.")
         items = [coerce(arguments[0], item, where) for item in value]
         return tuple(items) if origin is tuple else items
     if origin is dict:
         if not isinstance(value, dict):
-            raise UserError(f"{where}: expected a table, found {value!r}.")
+            raise UserError(f"{where}: expected a table, found {reprlib.repr(value)}.")
         return {key: coerce(arguments[1], item, where) for key, item in value.items()}
     return _scalar(hint, value, where)
 
 
 def _scalar(hint: Any, value: Any, where: str) -> Any:
-    wrong = UserError(f"{where}: expected {getattr(hint, '__name__', hint)}, found {value!r}.")
+    wrong = UserError(f"{where}: expected {getattr(hint, '__name__', hint)}, found {reprlib.repr(value)}.")
     if hint is bool:
         words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
         if isinstance(value, str) and value.lower() in words:
@@ -98,6 +99,8 @@ def _scalar(hint: Any, value: Any, where: str) -> Any:
         if not isinstance(value, bool):
             raise wrong
         return value
+    if hint is int and type(value) is int:
+        return value  # not through float, which ends at 2^53
     if hint in (int, float):
         if isinstance(value, bool) or not isinstance(value, (int, float, str)):
             raise wrong

@@ -22,7 +22,7 @@ ImageFile.LOAD_TRUNCATED_IMAGES = False  # another package in the process may ha
 
 
 def list_photos(folder: Path) -> list[Path]:
-    """The picture files directly in `folder`, by name; hidden files and masks are left out.
+    """The picture files directly in `folder`, by name; hidden files are left out.
 
     Raises:
         UserError: it is no folder.
@@ -51,9 +51,11 @@ def open_photo(path: Path) -> Image.Image:
                     raise UserError(f"{path.name} has {image.width} x {image.height} pixels; the limit is 100 million.")
                 image.load()
                 return _rgb(ImageOps.exif_transpose(image))
+        except UserError:
+            raise
         except UnidentifiedImageError as error:
             raise UserError(f"{path.name} is not a picture that can be read; replace or remove it.") from error
-        except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+        except Exception as error:  # Pillow's decoders raise anything on a damaged file
             raise UserError(f"{path.name} is damaged ({error}); replace or remove it.") from error
 
 
@@ -131,6 +133,7 @@ def unsupported(folder: Path) -> list[str]:
 
 def _free_name(folder: Path, name: str) -> Path:
     """`name` in `folder`, numbered where it, or a caption for it, would meet another photo's."""
+    name = name.encode("utf-8", "replace").decode("utf-8").replace("?", "_")  # names from old zips are no UTF-8
     stem, suffix = Path(name).stem[:100], Path(name).suffix.lower()
     taken = {path.stem.casefold() for path in folder.iterdir()} if folder.is_dir() else set()
     number, candidate = 1, stem

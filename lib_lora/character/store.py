@@ -164,5 +164,5 @@ def read_yaml(path: Path) -> Any:
     with explained(path, "read"):
         try:
             return yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
             raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from error

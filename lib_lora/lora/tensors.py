@@ -24,6 +24,10 @@ _FIELDS = {
 }
 
 
+class NothingLearnedError(UserError):
+    """An adapter that would change nothing (yet)."""
+
+
 @dataclass(frozen=True)
 class LayerTensors:
     """What the file says of one layer.
@@ -146,7 +150,7 @@ def check(tensors: Mapping[str, torch.Tensor], family: str) -> dict[str, int]:
     for part, paths in present.items():
         _refuse_partial(family, part, paths, where)
         if not any(_does_something(layers[names.kohya_name(family, part, path)]) for path in paths):
-            raise UserError(f"{where}: its {part} is all zero, so it would change nothing; train more steps.")
+            raise NothingLearnedError(f"{where}: its {part} is all zero, so it would change nothing; train more steps.")
     return {part: len(paths) for part, paths in present.items()}
 
 

@@ -7,7 +7,8 @@ read from the file in the dtype asked for, so that nothing is held twice.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, cast
 
 import torch
@@ -34,7 +35,8 @@ def load_unet(info: ModelInfo, dtype: torch.dtype, device: torch.device) -> UNet
         UserError: tensors are missing or do not fit the architecture (a pruned or damaged model).
     """
     file = open_tensors(info.path)
-    config = unet_config(file, info)
+    with _complete(file):
+        config = unet_config(file, info)
     with torch.device("meta"):
         unet = UNet2DConditionModel(**config)
     attention = ["CrossAttn" in kind for kind in config["up_block_types"]]
@@ -44,6 +46,15 @@ def load_unet(info: ModelInfo, dtype: torch.dtype, device: torch.device) -> UNet
         return f"{UNET}{original_path(path, attention)}.{leaf}"
 
     return cast(UNet2DConditionModel, _fill(unet, file, lambda key, as_: file.read(source(key), as_), dtype, device))
+
+
+@contextmanager
+def _complete(file: TensorFile) -> Iterator[None]:
+    """A tensor that is not there is said in one sentence."""
+    try:
+        yield
+    except (KeyError, IndexError) as error:
+        raise UserError(f"{file.path.name} is incomplete: it lacks {error}; download it again.") from error
 
 
 def unet_config(file: TensorFile, info: ModelInfo) -> dict[str, Any]:
@@ -109,6 +120,11 @@ def load_vae(info: ModelInfo, dtype: torch.dtype, device: torch.device) -> Autoe
     if info.family == "sdxl" and dtype == torch.float16:
         dtype = torch.float32
     file = open_tensors(info.path)
+    with _complete(file):
+        return _vae(file, info, dtype, device)
+
+
+def _vae(file: TensorFile, info: ModelInfo, dtype: torch.dtype, device: torch.device) -> AutoencoderKL:
     keys = file.keys()
     widths: list[int] = []
     while f"{VAE}encoder.down.{len(widths)}.block.0.conv1.weight" in keys:
@@ -139,6 +155,11 @@ def load_text_encoders(info: ModelInfo, dtype: torch.dtype, device: torch.device
     SD2's has one layer less than the file: the family uses the last but one, so the last is never read.
     """
     file = open_tensors(info.path)
+    with _complete(file):
+        return _text_encoders(file, info, dtype, device)
+
+
+def _text_encoders(file: TensorFile, info: ModelInfo, dtype: torch.dtype, device: torch.device) -> list[nn.Module]:
     if info.family == "sd1":
         return [_clip(file, "cond_stage_model.transformer.", dtype, device)]
     if info.family == "sd2":
@@ -228,10 +249,8 @@ def _fill(module: nn.Module, file: TensorFile, read: Read, dtype: torch.dtype, d
         if key.endswith("position_ids"):
             tensors[key] = torch.arange(empty.shape[-1]).unsqueeze(0).to(device)
             continue
-        try:
+        with _complete(file):
             tensor = read(key, dtype)
-        except KeyError as error:
-            raise UserError(f"{file.path.name} is incomplete: it lacks {error}; download it again.") from error
         if tensor.shape != empty.shape and tensor.numel() == empty.numel():
             tensor = tensor.reshape(empty.shape)  # 1x1 convolution stored for a linear layer, or the reverse
         if tensor.shape != empty.shape:

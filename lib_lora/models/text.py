@@ -9,6 +9,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
+from lib_lora.errors import UserError
 from lib_lora.models.family import Family
 from lib_lora.models.tokens import EOS, padded, prompt_chunks
 
@@ -32,9 +33,15 @@ class Conditioning:
         return Conditioning(self.context[index], None if self.pooled is None else self.pooled[index])
 
 
-def join(items: Sequence[Conditioning], empty: Conditioning) -> Conditioning:
-    """One batch of several; shorter prompts are lengthened by chunks of the `empty` prompt, as A1111 does."""
-    longest = max(item.context.shape[1] for item in items)
+def join(items: Sequence[Conditioning], empty: Conditioning, chunks: int = 1) -> Conditioning:
+    """One batch of several; shorter prompts are lengthened by chunks of the `empty` prompt, as A1111 does.
+
+    Args:
+        items: at least one.
+        empty: the encoding of "".
+        chunks: the result has at least so many.
+    """
+    longest = max(77 * chunks, *(item.context.shape[1] for item in items))
 
     def lengthened(item: Conditioning) -> torch.Tensor:
         missing = (longest - item.context.shape[1]) // 77
@@ -60,17 +67,21 @@ class TextStack:
         """The encoders by the name of their part: te1, te2."""
         return {f"te{n + 1}": encoder for n, encoder in enumerate(self.encoders)}
 
-    def encode(self, prompts: Sequence[str], clip_skip: int = 1) -> Conditioning:
+    def encode(self, prompts: Sequence[str], clip_skip: int = 1, chunks: int = 1) -> Conditioning:
         """Encode prompts of any length; the shorter ones are lengthened by empty chunks.
 
         Args:
             prompts: at least one text.
             clip_skip: 1 = the last layer, 2 = the last but one, and so on. SD1 only: the other two
                 families have their layer fixed, in A1111 too.
+            chunks: the result has at least so many.
+
+        Raises:
+            UserError: `clip_skip` is more than the encoder has layers.
         """
         per_prompt = [prompt_chunks(prompt) for prompt in prompts]
-        count = max(len(chunks) for chunks in per_prompt)
-        rows = [tokens for chunks in per_prompt for tokens in [*chunks, *[[]] * (count - len(chunks))]]
+        count = max(chunks, *(len(one) for one in per_prompt))
+        rows = [tokens for one in per_prompt for tokens in [*one, *[[]] * (count - len(one))]]
         outputs = [
             self._run(encoder, rows, pad, n, clip_skip)
             for n, (encoder, pad) in enumerate(zip(self.encoders, _PADS[self.family], strict=True))
@@ -93,6 +104,9 @@ class TextStack:
             return encoder(input_ids=ids).last_hidden_state, None
         out = encoder(input_ids=ids, output_hidden_states=True)
         if self.family == "sd1":
+            if clip_skip >= len(out.hidden_states):
+                layers = len(out.hidden_states) - 1
+                raise UserError(f"clip_skip is {clip_skip}, but the text encoder has {layers} layers.")
             return parts.text_model.final_layer_norm(out.hidden_states[-clip_skip]), None
         if index == 0:
             return out.hidden_states[-2], None

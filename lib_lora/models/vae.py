@@ -52,5 +52,12 @@ def encode(vae: AutoencoderKL, pixels: torch.Tensor) -> tuple[torch.Tensor, torc
 def decode(vae: AutoencoderKL, latents: torch.Tensor) -> list[Image.Image]:
     """Latents [B, 4, h, w] as pictures of 8h x 8w pixels, one at a time to spare memory."""
     weight = next(vae.parameters())
-    scaled = (latents / vae.config.scaling_factor).to(weight.device, weight.dtype)
-    return [to_image(vae.decode(one[None]).sample[0]) for one in scaled]
+    scaled = (latents / vae.config.scaling_factor).to(weight.device)
+    pictures = []
+    for one in scaled:
+        pixels = vae.decode(one[None].to(next(vae.parameters()).dtype)).sample[0]
+        if not bool(torch.isfinite(pixels).all()):  # half precision was too small for it: a black picture else
+            vae.float()
+            pixels = vae.decode(one[None].float()).sample[0]
+        pictures.append(to_image(pixels))
+    return pictures

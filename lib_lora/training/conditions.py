@@ -23,23 +23,23 @@ class Conditions(Protocol):
 class LiveConditions:
     """Encodes at every step, with gradients into the encoders' adapters."""
 
-    def __init__(self, stack: TextStack, clip_skip: int) -> None:
-        self.stack = stack
-        self.clip_skip = clip_skip
+    def __init__(self, stack: TextStack, clip_skip: int, chunks: int = 1) -> None:
+        self.stack, self.clip_skip, self.chunks = stack, clip_skip, chunks
 
     def __call__(self, captions: Sequence[str]) -> Conditioning:
         """Encode `captions`."""
-        return self.stack.encode(captions, self.clip_skip)
+        return self.stack.encode(captions, self.clip_skip, self.chunks)
 
 
 class FrozenConditions:
-    """Encodes each caption once; kept in memory and in the cache on disk.
+    """Encodes each caption once, in `prepare`; kept in memory and in the cache on disk.
 
     Args:
         folder: of the cache.
         key: everything but the caption that affects the encoding.
         load: makes the text encoders; called only when a caption is not in the cache.
         clip_skip: as in `TextStack.encode`.
+        chunks: what the longest caption of the run has, so that no encoding depends on its neighbours.
         device, dtype: of what is given out.
     """
 
@@ -49,33 +49,35 @@ class FrozenConditions:
         key: tuple[object, ...],
         load: Callable[[], TextStack],
         clip_skip: int,
+        chunks: int,
         device: torch.device,
         dtype: torch.dtype,
     ) -> None:
         self.folder, self.key, self.load = folder, key, load
-        self.clip_skip, self.device, self.dtype = clip_skip, device, dtype
+        self.clip_skip, self.chunks, self.device, self.dtype = clip_skip, chunks, device, dtype
         self.stack: TextStack | None = None
         self.memory: dict[str, Conditioning] = {}
 
     def prepare(self, captions: Sequence[str], release: bool) -> None:
         """Encode these now. With `release` the encoders leave memory, as no other caption will come."""
         for caption in ["", *captions]:
-            self._one(caption)
+            if caption not in self.memory:
+                key = ("text", *self.key, self.clip_skip, caption)
+                self.memory[caption] = self._ready(cached(self.folder, key, lambda: self._encode(caption)))  # noqa: B023
         if release:
             self.stack = None
 
     def __call__(self, captions: Sequence[str]) -> Conditioning:
         """The remembered encodings as one batch."""
-        return join([self._one(caption) for caption in captions], self._one(""))
+        return join([self._one(caption) for caption in captions], self._one(""), self.chunks)
 
     def _one(self, caption: str) -> Conditioning:
-        if caption not in self.memory:
-            tensors = cached(
-                self.folder, ("text", *self.key, self.clip_skip, caption), lambda: self._encode(caption)
-            )
-            ready = {name: tensor.to(self.device, self.dtype) for name, tensor in tensors.items()}
-            self.memory[caption] = Conditioning(ready["context"], ready.get("pooled"))
-        return self.memory[caption]
+        """A prepared caption, or one of the many forms of a shuffled one, which are not worth keeping."""
+        return self.memory.get(caption) or self._ready(self._encode(caption))
+
+    def _ready(self, tensors: dict[str, torch.Tensor]) -> Conditioning:
+        ready = {name: tensor.to(self.device, self.dtype) for name, tensor in tensors.items()}
+        return Conditioning(ready["context"], ready.get("pooled"))
 
     @torch.no_grad()
     def _encode(self, caption: str) -> dict[str, torch.Tensor]:

@@ -11,9 +11,12 @@ from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKL
+from PIL import Image
 from torch.nn import functional
 
 from lib_lora.character.photos import open_photo
+from lib_lora.errors import UserError
+from lib_lora.files import sha256
 from lib_lora.models.vae import encode, to_tensor
 from lib_lora.training.buckets import (
     LATENT_PIXELS,
@@ -71,9 +74,9 @@ def load_items(run: Run, photos: Sequence[Photo], side: int, load_vae: Callable[
     folder = run.character_folder.cache / "latents"
     vae: AutoencoderKL | None = None
 
-    def compute(path: Path, placed: Placement) -> dict[str, torch.Tensor]:
+    def compute(photo: Photo, path: Path, placed: Placement) -> dict[str, torch.Tensor]:
         nonlocal vae
-        pixels = to_tensor(resize_and_crop(open_photo(path), placed))
+        pixels = to_tensor(resize_and_crop(_opened(photo, path), placed))
         vae = vae or load_vae()
         mean, std = encode(vae, pixels)
         return {"mean": mean[0], "std": std[0]}
@@ -83,7 +86,7 @@ def load_items(run: Run, photos: Sequence[Photo], side: int, load_vae: Callable[
         path = run.photo_path(photo)
         placed = place(_size_of(run, photo, path), run.file.settings, side)
         key = ("latent", run.file.base.sha256, photo.sha256, placed)
-        tensors = cached(folder, key, lambda path=path, placed=placed: compute(path, placed))  # type: ignore[misc]
+        tensors = cached(folder, key, lambda: compute(photo, path, placed))  # noqa: B023 - called at once  # type: ignore[misc]
         weights = weight_map(photo.regions, placed, run.file.settings.face_weight)
         items.append(Item(photo, placed, tensors["mean"], tensors["std"], weights))
     return items
@@ -94,9 +97,20 @@ def _size_of(run: Run, photo: Photo, path: Path) -> tuple[int, int]:
     size = cached(
         run.character_folder.cache / "sizes",
         ("size", photo.sha256),
-        lambda: {"size": torch.tensor(open_photo(path).size)},
+        lambda: {"size": torch.tensor(_opened(photo, path).size)},
     )["size"]
     return int(size[0]), int(size[1])
+
+
+def _opened(photo: Photo, path: Path) -> Image.Image:
+    """The photo's picture, after seeing that it is still the photo that the run was made with.
+
+    Raises:
+        UserError: it has changed, so that it would be cached as what it is not.
+    """
+    if sha256(path) != photo.sha256:
+        raise UserError(f"{path.name} has changed since this run was made; put it back, or start a new run.")
+    return open_photo(path)
 
 
 def weight_map(regions: Sequence[Sequence[float]], placed: Placement, weight: float) -> torch.Tensor | None:

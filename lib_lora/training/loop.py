@@ -10,11 +10,14 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
+from contextlib import suppress
 from pathlib import Path
 
 import torch
 
 from lib_lora.errors import StoppedByUser, UserError
+from lib_lora.lora.file import NothingLearnedError
+from lib_lora.training import processes
 from lib_lora.training import state as states
 from lib_lora.training.batches import batch_for_step
 from lib_lora.training.export import write_checkpoint
@@ -35,7 +38,7 @@ def train(run: Run, emit: Emit) -> Path:
 
     Args:
         run: from `create_run` or `load_run`.
-        emit: called as ``emit(kind, **fields)``; only the main process calls it.
+        emit: called as ``emit(kind, **fields)``, in every process; one that is not the main one may ignore it.
 
     Returns:
         The LoRA file of the last step.
@@ -87,6 +90,10 @@ class _Loop:
     def restore(self) -> None:
         """Go on from the newest state, if there is one."""
         session = self.session
+        if session.accelerator.is_main_process:
+            for left in session.run.folder.rglob("*.tmp"):  # half-written by a process that was killed
+                with suppress(OSError):
+                    left.unlink()
         found = states.newest(session.run.states)
         if found is None:
             return
@@ -113,10 +120,11 @@ class _Loop:
             if stopping:
                 self.emit("state", state="stopped", step=self.at.step, total=session.total)
                 raise StoppedByUser(f"Stopped after step {self.at.step} of {session.total}; everything is saved.")
-        if not session.run.checkpoint(session.total).exists():
+        path = session.run.checkpoint(self.at.step)
+        if not path.exists():
             self._save()  # all steps were done before, but the file is gone
-        self.emit("state", state="trained", step=session.total, file=session.run.checkpoint(session.total).name)
-        return session.run.checkpoint(session.total)
+        self.emit("state", state="trained", step=self.at.step, file=path.name)
+        return path
 
     def step(self) -> None:
         """One optimizer step."""
@@ -210,23 +218,34 @@ class _Loop:
             self.emit("probe", step=self.at.step, loss=loss)
 
     def _save(self) -> None:
-        """Checkpoint and full state, by the main process."""
-        session = self.session
-        if session.accelerator.is_main_process:
-            self._probe()
-            path = write_checkpoint(session, self.at.step)
-            scaler = session.accelerator.scaler
-            states.save(
-                session.run.states,
-                states.State(
-                    step=self.at.step,
-                    adapter=session.adapter.state(),
-                    optimizer=session.optimizer.state_dict(),
-                    ema=session.ema.state_dict() if session.ema else None,
-                    scaler=scaler.state_dict() if scaler else None,
-                    loss_average=self.average,
-                ),
-                self.train.keep_states,
-            )
-            self.emit("checkpoint", step=self.at.step, file=path.name)
-        session.accelerator.wait_for_everyone()
+        """Checkpoint and full state, by the main process; an error ends every process."""
+        error = None
+        if self.session.accelerator.is_main_process:
+            try:
+                self._write()
+            except UserError as caught:
+                error = str(caught)
+        error = processes.said_by_main(error)
+        if error:
+            raise UserError(error)
+
+    def _write(self) -> None:
+        session, step = self.session, self.at.step
+        self._probe()
+        try:
+            path = write_checkpoint(session, step)
+            self.emit("checkpoint", step=step, file=path.name)
+        except NothingLearnedError as error:
+            if step == session.total:
+                raise
+            self.emit("warning", text=f"Step {step}: no checkpoint yet. {error}")
+        scaler = session.accelerator.scaler
+        state = states.State(
+            step=step,
+            adapter=session.adapter.state(),
+            optimizer=session.optimizer.state_dict(),
+            ema=session.ema.state_dict() if session.ema else None,
+            scaler=scaler.state_dict() if scaler else None,
+            loss_average=self.average,
+        )
+        states.save(session.run.states, state, self.train.keep_states)

@@ -24,7 +24,9 @@ def resolve(wanted: Precision, device: torch.device) -> Precision:
     if wanted != "auto":
         return wanted
     if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+        # torch also says yes where it emulates bf16, which is slow
+        native = torch.version.hip is not None or torch.cuda.get_device_capability(device)[0] >= 8
+        return "bf16" if native else "fp16"
     return "bf16" if device.type == "cpu" and _bf16_is_fast() else "fp32"
 
 

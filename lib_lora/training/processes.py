@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from typing import TypeVar
 
 import torch
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 
+from lib_lora.errors import UserError
+
+T = TypeVar("T")
 _YES = ("1", "true", "yes", "on", "y", "t")
 
 
@@ -33,6 +38,24 @@ def device() -> torch.device:
 def is_main() -> bool:
     """Whether this is the one process, or the first of several."""
     return bool(state().is_main_process)
+
+
+def main_first(make: Callable[[], T]) -> T:
+    """What `make` gives, in every process; the main one makes it first (and fills the caches that the others read).
+
+    Raises:
+        UserError: in every process, if the main one raised it, so that none waits for the others.
+    """
+    result = error = None
+    if is_main():
+        try:
+            result = make()
+        except UserError as caught:
+            error = str(caught)
+    error = said_by_main(error)
+    if error:
+        raise UserError(error)
+    return result if result is not None else make()
 
 
 def said_by_main(text: str | None) -> str | None:

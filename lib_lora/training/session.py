@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 
 from lib_lora.errors import UserError
 from lib_lora.lora.adapter import Adapter, attach
@@ -20,7 +21,7 @@ from lib_lora.models.family import ModelInfo, Prediction, identify
 from lib_lora.models.load import load_text_encoders, load_unet, load_vae
 from lib_lora.models.schedule import noise_schedule
 from lib_lora.models.text import TextStack
-from lib_lora.models.vae import vae_dtype
+from lib_lora.models.tokens import prompt_chunks
 from lib_lora.training import captions, precision, processes
 from lib_lora.training.buckets import report
 from lib_lora.training.checks import check_disk, check_memory
@@ -104,6 +105,7 @@ def open_session(run: Run, emit: Emit) -> Session:
     train = run.file.settings
     fp16 = train.precision == "fp16"
     processes.state()  # first, since it knows more about CPUs than accelerate by itself
+    AcceleratorState._reset_state()  # a run before this one, in this process, may have had another precision
     accelerator = Accelerator(mixed_precision="fp16" if fp16 else "no")
     device = cast(torch.device, accelerator.device)
     if train.precision == "auto":
@@ -115,11 +117,12 @@ def open_session(run: Run, emit: Emit) -> Session:
     check_memory(info, dtype, device)
     emit("state", state="preparing", device=str(device), precision=train.precision, family=info.family)
 
-    with accelerator.main_process_first():  # one process fills the cache, the others read it
-        side = train.resolution or info.resolution
-        own_dtype = vae_dtype(info.family, device, dtype)
-        items = load_items(run, run.file.photos, side, lambda: load_vae(info, own_dtype, device))
-        conditions, stack = _conditions(run, info, device, dtype)
+    side = train.resolution or info.resolution
+    # float32 always: half precision overflows in some VAEs, and cached latents must not depend on the run's precision
+    items = processes.main_first(
+        lambda: load_items(run, run.file.photos, side, lambda: load_vae(info, torch.float32, device))
+    )
+    conditions, stack = processes.main_first(lambda: _conditions(run, info, device, dtype))
     rows = [(item.photo.file, item.placement) for item in items]
     emit("data", photos=len(items), side=side, report=report(rows))
 
@@ -143,7 +146,9 @@ def open_session(run: Run, emit: Emit) -> Session:
         emit("warning", text=note)
     rates = [float(group["lr"]) for group in optimizer.param_groups]
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    total = train.total_steps(sum(not item.photo.prior for item in items), accelerator.num_processes)
+    own, prior = class_and_instance_keys(items)
+    each_epoch = sum(map(len, own.values())) * (2 if prior else 1)  # class pictures come on top
+    total = train.total_steps(each_epoch, accelerator.num_processes)
     if accelerator.is_main_process:
         every = train.checkpoint_interval(total)
         check_disk(run, sum(parameter.numel() for parameter in parameters), -(-total // every))
@@ -188,11 +193,12 @@ def _conditions(
     def load() -> TextStack:
         return TextStack(info.family, load_text_encoders(info, dtype, device))
 
+    chunks = max(len(prompt_chunks(photo.caption)) for photo in run.file.photos)
     if train.trains_text:
         stack = load()
-        return LiveConditions(stack, train.clip_skip), stack
+        return LiveConditions(stack, train.clip_skip, chunks), stack
     key = (run.file.base.sha256, info.family, str(dtype))
-    frozen = FrozenConditions(run.character_folder.cache / "text", key, load, train.clip_skip, device, dtype)
+    frozen = FrozenConditions(run.character_folder.cache / "text", key, load, train.clip_skip, chunks, device, dtype)
     changing = captions.varies(train)
     frozen.prepare([photo.caption for photo in run.file.photos], release=not changing)
     return frozen, None

@@ -104,6 +104,8 @@ class TrainSettings:
         for name, least in at_least.items():
             if getattr(self, name) < least:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least {least}.")
+        if self.clip_skip > 12:
+            raise ValueError(f"clip_skip is {self.clip_skip}; the text encoder has 12 layers.")
         for name in ("warmup", "ema", "caption_dropout", "tag_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 0 and below 1.")
@@ -117,7 +119,7 @@ class TrainSettings:
             raise ValueError(f"resolution is {self.resolution}; it must be a multiple of 8.")
 
     def total_steps(self, photos: int, processes: int = 1) -> int:
-        """Optimizer steps of a run on `photos` photos."""
+        """Optimizer steps of a run with `photos` pictures an epoch (class pictures included)."""
         if self.steps:
             return self.steps
         seen = self.passes * photos

@@ -6,8 +6,10 @@ Noise, timesteps and the order of the photos are pure functions of seed and step
 
 from __future__ import annotations
 
+import io
 import pickle
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,10 +45,13 @@ class State:
 def save(folder: Path, state: State, keep: int) -> Path:
     """Write the state and delete all but the newest `keep`."""
     path = folder / f"{state.step:06d}.pt"
+    buffer = io.BytesIO()  # torch's own writer turns a full disk into an error without its cause
+    torch.save({"layout": LAYOUT, **_shallow(state)}, buffer)
     with atomic_file(path) as stream:
-        torch.save({"layout": LAYOUT, **_shallow(state)}, stream)
+        stream.write(buffer.getbuffer())
     for old in _files(folder)[keep:]:
-        old.unlink(missing_ok=True)
+        with suppress(OSError):  # on Windows a scanner may hold it; it goes with the next one
+            old.unlink()
     return path
 
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
+import time
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
 STOP_FILE = "stop"
+PATIENCE = 3.0  # seconds in which a second signal is the first one's echo: launchers pass Ctrl+C on to their children
 
 
 class StopRequest:
-    """While the block runs, signals set a flag instead of ending the process; a second one ends it at once.
+    """While the block runs, signals set a flag instead of ending the process; one more after 3 s ends it at once.
 
     Args:
         folder: the run's folder, in which a file named ``stop`` means the same.
@@ -20,11 +24,11 @@ class StopRequest:
 
     def __init__(self, folder: Path) -> None:
         self.file = folder / STOP_FILE
-        self._signalled = False
+        self._signalled: float | None = None
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> StopRequest:
-        self.file.unlink(missing_ok=True)  # one left from before would stop the run at once
+        self._forget_file()  # one left from before would stop the run at once
         if threading.current_thread() is threading.main_thread():  # only there may handlers be set
             for name in ("SIGINT", "SIGTERM", "SIGBREAK"):
                 number = getattr(signal, name, None)
@@ -37,13 +41,20 @@ class StopRequest:
     ) -> None:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
-        self.file.unlink(missing_ok=True)
+        self._forget_file()
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self._signalled:
+        now = time.monotonic()
+        if self._signalled is None:
+            self._signalled = now
+            print("\nStopping after this step; everything will be saved.", file=sys.stderr)
+        elif now - self._signalled > PATIENCE:
             raise KeyboardInterrupt
-        self._signalled = True
+
+    def _forget_file(self) -> None:
+        with suppress(OSError):
+            self.file.unlink(missing_ok=True)
 
     def requested(self) -> bool:
         """Whether the run should save and end."""
-        return self._signalled or self.file.exists()
+        return self._signalled is not None or self.file.exists()

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from lib_lora.character import captions
-from lib_lora.character.store import Character, Consent, create, data_root, declare_consent, folder_of, load
+from lib_lora.character.store import Character, Consent, create, data_root, declare_consent, folder_of, load, read_yaml
 from lib_lora.errors import UserError
 
 MARA = Character("Mara Ü", "mrxa", "woman", Consent("fictional", "2026-11-25"), traits=["brown eyes"])
@@ -76,3 +76,10 @@ def test_only_missing_captions_are_written(tmp_path):
     photos = [tmp_path / "a.jpg", tmp_path / "b.jpg"]
     assert captions.write_missing(photos, "photo of mrxa woman") == 1
     assert [captions.read(photo) for photo in photos] == ["mine", "photo of mrxa woman"]
+
+
+@pytest.mark.parametrize("text", ["a: 2024-99-99", "a: [" * 3000, "\tx: 1", "a: b: c"])
+def test_broken_yaml_is_one_sentence(tmp_path, text):
+    (tmp_path / "x.yaml").write_text(text)
+    with pytest.raises(UserError, match=r"x\.yaml is not valid YAML"):
+        read_yaml(tmp_path / "x.yaml")

@@ -146,3 +146,24 @@ def test_damaged_models_are_refused(tmp_path):
     save_file(pruned, str(path))
     with pytest.raises(UserError, match="missing blocks"):
         load_unet(identify(path), torch.float32, CPU)
+
+
+_UNET, _TEXT = "model.diffusion_model.", "cond_stage_model.transformer.text_model."
+
+
+@pytest.mark.parametrize(
+    ("load", "key"),
+    [
+        (load_unet, f"{_UNET}input_blocks.1.0.out_layers.3.weight"),
+        (load_vae, "first_stage_model.post_quant_conv.weight"),
+        (load_vae, "first_stage_model.encoder.down.0.block.0.conv1.weight"),
+        (load_text_encoders, f"{_TEXT}embeddings.token_embedding.weight"),
+        (load_text_encoders, f"{_TEXT}encoder.layers.0.mlp.fc1.weight"),
+    ],
+)
+def test_a_missing_tensor_is_one_sentence(tmp_path, load, key):
+    tensors = toys.toy_tensors("sd1")
+    del tensors[key]
+    save_file(tensors, str(tmp_path / "m.safetensors"))
+    with pytest.raises(UserError, match=r"m\.safetensors is incomplete"):
+        load(identify(tmp_path / "m.safetensors"), torch.float32, CPU)

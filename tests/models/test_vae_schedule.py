@@ -66,3 +66,20 @@ def test_vae_dtype():
     assert vae_dtype("sdxl", cuda, torch.float16) == torch.float32
     assert vae_dtype("sd1", cuda, torch.float16) == torch.float16
     assert vae_dtype("sd1", CPU, torch.bfloat16) == torch.float32
+
+
+def test_a_picture_too_large_for_half_precision_is_decoded_again_in_full(toy):
+    vae = load_vae(identify(toy("sd1")), torch.bfloat16, CPU)
+    real, dtypes = vae.decode, []
+
+    def decode_(latents):
+        dtypes.append(latents.dtype)
+        out = real(latents)
+        if latents.dtype != torch.float32:
+            out.sample.fill_(float("nan"))
+        return out
+
+    vae.decode = decode_
+    (picture,) = decode(vae, torch.randn(1, 4, 4, 4))
+    assert np.asarray(picture).std() > 0
+    assert dtypes == [torch.bfloat16, torch.float32]

@@ -117,6 +117,9 @@ def _file_with_header(path, table):
         {"w": {"dtype": "F32", "shape": [1.5], "data_offsets": [0, 6]}},
         {"w": {"dtype": "F32", "shape": [1]}},
         {"w": 5},
+        {"w": {"dtype": "F32", "shape": [0, 10**30], "data_offsets": [0, 0]}},
+        {name: {"dtype": "F32", "shape": [4], "data_offsets": [0, 16]} for name in ("a", "b")},
+        {"a": {"dtype": "F32", "shape": [4], "data_offsets": [16, 32]}},
         [1, 2],
         {"__metadata__": [1]},
         b"[" * 5000,
@@ -132,5 +135,18 @@ def test_hostile_headers(tmp_path, table):
 def test_any_bytes_give_tensors_or_a_sentence(tmp_path_factory, raw):
     path = tmp_path_factory.mktemp("any") / "x.safetensors"
     path.write_bytes(raw)
+    with contextlib.suppress(UserError):  # any other exception fails the test
+        open_tensors(path)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10**6), st.binary(min_size=1, max_size=8))
+def test_a_damaged_pickle_gives_tensors_or_a_sentence(tmp_path_factory, place, junk):
+    path = tmp_path_factory.mktemp("damaged") / "x.ckpt"
+    torch.save({"state_dict": {"w": torch.ones(4), "v": torch.zeros(3, 2)}}, path)
+    raw = bytearray(path.read_bytes())
+    place %= len(raw)
+    raw[place : place + len(junk)] = junk
+    path.write_bytes(bytes(raw))
     with contextlib.suppress(UserError):  # any other exception fails the test
         open_tensors(path)

@@ -8,6 +8,7 @@ import torch
 from lib_lora.models.family import identify
 from lib_lora.models.load import load_text_encoders
 from lib_lora.models.text import TextStack
+from lib_lora.models.tokens import prompt_chunks
 from lib_lora.training.captions import varies, words_for
 from lib_lora.training.conditions import FrozenConditions, LiveConditions
 from lib_lora.training.settings import TrainSettings
@@ -49,7 +50,7 @@ def test_frozen_encodings_are_the_encoders_and_are_remembered(toy, tmp_path, kin
         return TextStack(info.family, load_text_encoders(info, torch.float32, CPU))
 
     key = ("base", info.family, "float32")
-    frozen = FrozenConditions(tmp_path, key, load, 1, CPU, torch.float32)
+    frozen = FrozenConditions(tmp_path, key, load, 1, 1, CPU, torch.float32)
     frozen.prepare([CAPTION, "other"], release=True)
     assert frozen.stack is None
     captions = [CAPTION, "", "other"]
@@ -59,10 +60,10 @@ def test_frozen_encodings_are_the_encoders_and_are_remembered(toy, tmp_path, kin
     assert torch.allclose(given.context, live.context, atol=1e-5)
     assert kind == "sd1" or torch.allclose(given.pooled, live.pooled, atol=1e-5)
     assert len(loads) == 2
-    again = FrozenConditions(tmp_path, key, lambda: pytest.fail("loaded again"), 1, CPU, torch.float32)
+    again = FrozenConditions(tmp_path, key, lambda: pytest.fail("loaded again"), 1, 1, CPU, torch.float32)
     again.prepare([CAPTION, "other"], release=True)
     assert torch.equal(again(captions).context, given.context)
-    other_skip = FrozenConditions(tmp_path, key, load, 2, CPU, torch.float32)
+    other_skip = FrozenConditions(tmp_path, key, load, 2, 1, CPU, torch.float32)
     other_skip.prepare([CAPTION], release=True)
     assert len(loads) == 3  # clip skip is part of the key
 
@@ -70,6 +71,14 @@ def test_frozen_encodings_are_the_encoders_and_are_remembered(toy, tmp_path, kin
 def test_long_and_short_captions_share_a_batch(toy, tmp_path):
     info = identify(toy("sd1"))
     stack = TextStack(info.family, load_text_encoders(info, torch.float32, CPU))
-    frozen = FrozenConditions(tmp_path, ("x",), lambda: stack, 1, CPU, torch.float32)
     long = "photo of mrxa woman, " * 30
-    assert frozen(["short", long]).context.shape == frozen([long, long]).context.shape
+    chunks = len(prompt_chunks(long))
+    frozen = FrozenConditions(tmp_path, ("x",), lambda: stack, 1, chunks, CPU, torch.float32)
+    frozen.prepare(["short"], release=False)
+    both, alone = frozen(["short", long]).context, frozen(["short"]).context
+    assert both.shape == (2, 77 * chunks, 64)
+    assert torch.allclose(both[:1], alone, atol=1e-5)  # no encoding depends on its neighbours
+    with torch.no_grad():
+        assert torch.allclose(LiveConditions(stack, 1, chunks)(["short"]).context, alone, atol=1e-5)
+    assert len(list(tmp_path.iterdir())) == 2  # what was not prepared is not kept
+    assert long not in frozen.memory

@@ -187,6 +187,7 @@ def test_signals_save_and_end_cleanly(make_run, number):
     child = _child(run)
     _wait_for_step(run, 2, child)
     child.send_signal(number)
+    child.send_signal(number)  # as when a launcher passes it on: the echo must not end it at once
     child.wait(timeout=60)
     done = [event for event in read_events(run.events) if event["kind"] == "state"][-1]
     assert done["state"] == "stopped"
@@ -264,7 +265,7 @@ def test_a_full_disk_is_one_sentence_and_loses_nothing(make_run, events, monkeyp
 
     def full(descriptor):
         calls.append(descriptor)
-        if run.checkpoint(2).exists() and len(events.of("checkpoint")) == 1:
+        if (run.states / "000002.pt").exists():
             raise OSError(errno.ENOSPC, "No space left on device")
         real(descriptor)
 
@@ -274,6 +275,58 @@ def test_a_full_disk_is_one_sentence_and_loses_nothing(make_run, events, monkeyp
     monkeypatch.undo()
     assert [path.name for path in run.checkpoints.iterdir()] == [run.checkpoint(2).name]
     assert train(run, events) == run.checkpoint(6)
+
+
+def test_a_disk_that_fills_while_the_state_is_written(make_run, events, monkeypatch):
+    run = make_run(steps=4)
+    real = open
+
+    class Full:
+        def __init__(self, stream):
+            self.stream = stream
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *reason):
+            self.stream.close()
+
+        def write(self, data):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    def opened(path, *arguments, **named):
+        stream = real(path, *arguments, **named)
+        return Full(stream) if ".pt." in str(path) and len(events.of("checkpoint")) == 2 else stream
+
+    monkeypatch.setattr("builtins.open", opened)
+    with pytest.raises(UserError, match=r"000004\.pt: the disk is full"):
+        train(run, events)
+    monkeypatch.undo()
+    assert [path.name for path in run.states.iterdir()] == ["000002.pt"]
+    assert train(run, events) == run.checkpoint(4)
+
+
+def test_stopped_before_anything_was_learned_it_can_still_be_resumed(make_run, events):
+    run = make_run(steps=300, save_every=300, optimizer="prodigy", unet_lr=1.0, te_lr=1.0, warmup=0.5)
+
+    def stop_at_once(kind, **fields):
+        events(kind, **fields)
+        if kind == "step":
+            (run.folder / "stop").touch()
+
+    with pytest.raises(StoppedByUser):
+        train(run, stop_at_once)
+    assert "all zero" in events.of("warning")[0]["text"]
+    assert [path.name for path in run.states.iterdir()] == ["000001.pt"]
+    assert not run.checkpoint(1).exists()
+
+
+def test_half_written_files_of_a_killed_process_are_cleared(make_run, events):
+    run = make_run(steps=1)
+    run.states.mkdir()
+    (run.states / "000001.pt.999.tmp").write_bytes(b"x")
+    train(run, events)
+    assert not list(run.folder.rglob("*.tmp"))
 
 
 def test_memory_that_runs_out_is_one_sentence(make_run, events, monkeypatch):
@@ -305,10 +358,19 @@ def test_a_vanished_photo_is_named(make_run, events):
         train(run, events)
 
 
-def test_a_corrupt_photo_is_named(make_run, events):
+def test_a_photo_that_changed_is_named_and_not_cached(make_run, events):
     run = make_run(steps=2)
     path = run.character_folder.photos / "01.jpg"
     path.write_bytes(path.read_bytes()[:2000])
+    with pytest.raises(UserError, match=r"01\.jpg has changed since this run was made"):
+        train(run, events)
+    assert len(list((run.character_folder.cache / "latents").iterdir())) == 1
+
+
+def test_a_corrupt_photo_is_named(make_run, events):
+    path = make_run(photos=2).character_folder.photos / "01.jpg"
+    path.write_bytes(path.read_bytes()[:2000])
+    run = make_run(photos=0, steps=2)
     with pytest.raises(UserError, match=r"01\.jpg is damaged"):
         train(run, events)
 
@@ -336,6 +398,8 @@ def test_prior_pictures_and_face_weights_take_part(make_run, events, tmp_path):
     assert all(len(photo.regions) == 1 for photo in run.file.photos if not photo.prior)
     train(run, events)
     assert read(run.checkpoint(3)).metadata["ss_num_reg_images"] == "2"
+    session = open_session(make_run(steps=0, passes=5, class_photos=str(classes)), events)
+    assert session.total == 30  # three photos, and as many class pictures, five times each
 
 
 def test_one_process_reads_its_own_event_log(make_run):

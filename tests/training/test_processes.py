@@ -15,10 +15,14 @@ CHILD = """
 import sys
 from pathlib import Path
 from lib_lora.jobs.main_job import sink
+from lib_lora.errors import UserError
 from lib_lora.training.loop import train
 from lib_lora.training.run import load_run
 run = load_run(Path(sys.argv[1]))
-train(run, sink(run))
+try:
+    train(run, sink(run))
+except UserError as error:
+    sys.exit(str(error))
 """
 
 
@@ -52,3 +56,12 @@ def test_two_cpu_processes_give_the_loss_and_the_file_of_one(make_run, tmp_path)
     for key in ours:
         assert (ours[key].float() - theirs[key].float()).abs().max() < 5e-3
     assert read(two.checkpoint(4)).metadata["ss_total_batch_size"] == "2"
+
+    # an error in the main process ends both, with the sentence and without waiting for each other
+    lost = make_run(batch_size=1, resolution=192, **settings)
+    (lost.character_folder.photos / "01.jpg").unlink()
+    command = [*launch, str(script), str(lost.folder)]
+    done = subprocess.run(command, env=environment, timeout=120, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert done.stderr.count("01.jpg: it is not there (any more).") == 2
+    assert "gloo" not in done.stderr
