@@ -107,13 +107,14 @@ def about_missing(error: ModuleNotFoundError) -> str | None:
     if not error.name or error.name.split(".")[0] == "lib_lora":
         return None
     if not (ROOT / "requirements").is_dir():
-        return f"The Python package {error.name} is missing; `pip install --force-reinstall sameface` puts it back."
+        name = {"cv2": "opencv-python-headless", "PIL": "Pillow", "yaml": "PyYAML"}.get(error.name, error.name)
+        return f"The Python package {error.name} is missing; install it with: pip install {name}"
     lacking = missing(requirements("try"))
     if not lacking:
         return None
     return (
         f"Packages are missing from this Python ({', '.join(lacking)}): run `python -m lib_lora try` once, which makes"
-        " a private environment, or `pip install .` in an environment of your own."
+        " a private environment, or `pip install \".[opencv]\"` in an environment of your own."
     )
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 
 class UserError(Exception):
     """An error that the user can cause and mend.
@@ -13,3 +16,8 @@ class UserError(Exception):
 
 class StoppedByUser(Exception):
     """Training ended early because the user asked for it; everything is saved."""
+
+
+def command() -> str:
+    """What the user types to start this program, for sentences that say what to type next."""
+    return "sameface" if Path(sys.argv[0]).stem == "sameface" else "python -m lib_lora"

@@ -47,8 +47,8 @@ def from_dict(kind: type[T], values: Any, where: str = "settings") -> T:
     for key in values:
         if key not in known:
             near = difflib.get_close_matches(str(key), known, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(sorted(known))}"
-            raise UserError(f"{where}: unknown setting {key!r}{hint}.")
+            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(sorted(known))}."
+            raise UserError(f"{where}: unknown setting {key!r}; {hint}")
     built = {key: coerce(hints[key], value, f"{where}: {key}") for key, value in values.items()}
     try:
         return kind(**built)

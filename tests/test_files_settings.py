@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lib_lora import files, settings
-from lib_lora.errors import UserError
+from lib_lora.errors import UserError, command
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path):
@@ -111,3 +111,12 @@ def test_wrong_settings_are_named(values, said):
 def test_numbers_written_as_words():
     assert settings.from_dict(Outer, {"name": "x", "rate": "1e-4"}).rate == 1e-4  # YAML reads 1e-4 as text
     assert settings.from_dict(Outer, {"name": "x", "flag": "yes"}).flag is True
+
+
+@pytest.mark.parametrize(
+    ("started", "said"),
+    [("/bin/sameface", "sameface"), ("C:/x/sameface.exe", "sameface"), ("/x/__main__.py", "python -m lib_lora")],
+)
+def test_the_command_is_the_one_that_was_typed(monkeypatch, started, said):
+    monkeypatch.setattr("sys.argv", [started, "run"])
+    assert command() == said

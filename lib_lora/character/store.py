@@ -18,7 +18,7 @@ from typing import Any, Literal, cast, get_args
 import yaml
 
 from lib_lora import settings
-from lib_lora.errors import UserError
+from lib_lora.errors import UserError, command
 from lib_lora.files import explained, slug, write_text
 
 ConsentKind = Literal["fictional", "myself", "consented"]
@@ -65,6 +65,8 @@ class Character:
         for what, text in (("trigger word", self.trigger), ("class word", self.class_word)):
             if not text.strip() or re.search(r"[,<>:()\[\]{}|\\\n]", text):
                 raise ValueError(f"the {what} {text!r} must be plain words without commas, brackets or colons.")
+        if self.trigger.strip().casefold() == self.class_word.strip().casefold():
+            raise ValueError(f"the trigger word {self.trigger!r} must be an invented word, not the class word itself.")
 
 
 @dataclass(frozen=True)
@@ -151,7 +153,9 @@ def load(folder: CharacterFolder) -> Character:
         UserError: there is none, or it cannot be read.
     """
     if not folder.file.exists():
-        raise UserError(f"There is no character in {folder.path}; make it with: sameface new NAME --photos FOLDER ...")
+        raise UserError(
+            f"There is no character in {folder.path}; make it with: {command()} new NAME --photos FOLDER ..."
+        )
     return settings.from_dict(Character, read_yaml(folder.file), str(folder.file))
 
 

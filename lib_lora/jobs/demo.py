@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lib_lora.character.store import data_root
-from lib_lora.errors import UserError
+from lib_lora.errors import UserError, command
 from lib_lora.jobs.main_job import run_main_job
 
 _SOURCE = Path(__file__).resolve().parents[2]
@@ -32,10 +32,10 @@ def try_it(root: Path | None, steps: int) -> Path | None:
     home = root or data_root() / "try"
     base = home / "toy-sd15.safetensors"
     print(
-        "This makes a toy base model (random numbers in the shape of Stable Diffusion 1.5, a thousand times smaller) "
+        "This makes a toy base model (random numbers in the shape of Stable Diffusion 1.5, some 160 times smaller) "
         "and does the whole job on it with eight photos of a person who does not exist.\n"
         "A toy paints noise, with and without a LoRA: what you see is that every step works on this machine, "
-        "not how good the result is. With a real checkpoint use: sameface run PHOTOS --base CHECKPOINT ...\n"
+        f"not how good the result is. With a real checkpoint use: {command()} run PHOTOS --base CHECKPOINT ...\n"
     )
     if not base.exists():
         part = _toys().write_toy("sd1", base.with_suffix(f".{os.getpid()}.tmp"))

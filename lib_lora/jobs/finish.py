@@ -11,7 +11,7 @@ from PIL import Image
 
 from lib_lora import settings
 from lib_lora.character.store import folder_of, load
-from lib_lora.errors import UserError
+from lib_lora.errors import UserError, command
 from lib_lora.files import atomic_file, explained, write_json
 from lib_lora.grid.cells import Cell, base_cells, test_cells, with_lora
 from lib_lora.grid.diffusers_painter import DiffusersPainter
@@ -45,7 +45,9 @@ def find_run(root: Path, name: str, identifier: str | None, step: int | None) ->
     there.sort(key=lambda one: (len(one), one))
     wanted = [one for one in there if identifier in (None, one, one.lstrip("0"))]
     if not wanted:
-        raise UserError(f"{name} has no run {identifier or 'yet'}; there are: {', '.join(there) or 'none'}.")
+        if not there:
+            raise UserError(f"{name} has no run yet; make one with: {command()} train {name} --base CHECKPOINT")
+        raise UserError(f"{name} has no run {identifier}; there are: {', '.join(there)}.")
     runs = [load_run(folder.runs / one) for one in wanted]
     run = next((run for run in reversed(runs) if saved_steps(run)), runs[-1])
     steps = saved_steps(run)

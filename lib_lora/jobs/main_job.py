@@ -10,12 +10,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from lib_lora.errors import StoppedByUser, UserError
+from lib_lora.errors import StoppedByUser, UserError, command
 from lib_lora.jobs.deliver import add_preview, deliver
 from lib_lora.jobs.events import EventLog
 from lib_lora.jobs.finish import paint_and_score, saved_steps
 from lib_lora.jobs.lock import only_process
-from lib_lora.jobs.prepare import new_character, start_run
+from lib_lora.jobs.prepare import check_out, new_character, plan, start_run
 from lib_lora.jobs.progress import Terminal, both
 from lib_lora.jobs.reopen import check_base, trained_lora
 from lib_lora.models.family import Prediction
@@ -50,6 +50,8 @@ def run_main_job(
     """
 
     def prepared() -> Run:
+        check_out(out)
+        plan(base, preset, overrides, prediction)  # what is wrong with these is said before photos are copied
         folder, imported = new_character(root, name, trigger, class_word, consent, photos)
         for sentence in imported.skipped:
             print(f"Left out: {sentence}")
@@ -157,5 +159,5 @@ def sink(run: Run) -> Sink:
 
 def resume_command(run: Run) -> str:
     """What to type to go on, as this system's shell reads it."""
-    command = ["sameface", "resume", str(run.folder)]
-    return subprocess.list2cmdline(command) if sys.platform == "win32" else shlex.join(command)
+    words = [*command().split(), "resume", str(run.folder)]
+    return subprocess.list2cmdline(words) if sys.platform == "win32" else shlex.join(words)

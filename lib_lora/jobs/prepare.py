@@ -10,9 +10,9 @@ from typing import Any
 from lib_lora.character import captions
 from lib_lora.character.photos import Imported, import_photos, list_photos, open_photo, unsupported
 from lib_lora.character.store import Character, CharacterFolder, create, declare_consent, folder_of, load
-from lib_lora.errors import UserError
+from lib_lora.errors import UserError, command
 from lib_lora.files import explained, sha256
-from lib_lora.models.family import Prediction, identify
+from lib_lora.models.family import ModelInfo, Prediction, identify
 from lib_lora.models.identity import remembered_sha256
 from lib_lora.training import processes
 from lib_lora.training.precision import resolve
@@ -94,10 +94,7 @@ def start_run(
     character = load(folder)
     if out:
         check_out(out)
-    info = identify(base, prediction)
-    train = preset(preset_name, info.family, overrides)
-    train = replace(train, precision=resolve(train.precision, processes.device()))
-    train.objective.check(info.prediction)
+    info, train = plan(base, preset_name, overrides, prediction)
     base_sha256 = remembered_sha256(base, root / "hashes.json")
     photos = [*_own_photos(folder, character, train), *_class_photos(character, train)]
     return create_run(folder, character, info, base_sha256, train, photos, out, grid_steps)
@@ -117,10 +114,27 @@ def check_out(out: Path) -> None:
             pass
 
 
+def plan(
+    base: Path,
+    preset_name: str | None = None,
+    overrides: dict[str, Any] | None = None,
+    prediction: Prediction | None = None,
+) -> tuple[ModelInfo, TrainSettings]:
+    """The base model and the settings that these arguments give.
+
+    Raises:
+        UserError: the base is no model that can be trained on, or a setting does not fit it.
+    """
+    info = identify(base, prediction)
+    train = preset(preset_name, info.family, overrides)
+    train.objective.check(info.prediction)
+    return info, replace(train, precision=resolve(train.precision, processes.device()))
+
+
 def _own_photos(folder: CharacterFolder, character: Character, train: TrainSettings) -> list[Photo]:
     files = list_photos(folder.photos)
     if not files:
-        raise UserError(f"There is no photo in {folder.photos}; add some with: sameface new ... --photos FOLDER")
+        raise UserError(f"There is no photo in {folder.photos}; add some with: {command()} new ... --photos FOLDER")
     default = captions.template(character)
     regions = _face_regions(files) if train.face_weight > 1 else {}
     if regions and not any(regions.values()):

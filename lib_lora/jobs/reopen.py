@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from lib_lora.errors import UserError
+from lib_lora.errors import UserError, command
 from lib_lora.jobs.events import read_events
 from lib_lora.jobs.prepare import check_out
 from lib_lora.models.identity import remembered_sha256
@@ -61,7 +61,7 @@ def check_base(run: Run) -> None:
     if not path.is_file():
         raise UserError(
             f"The base model {path} is not there (any more); put it back, or say where it is now: "
-            f"sameface resume RUN_FOLDER --base CHECKPOINT, with {run.folder} as RUN_FOLDER."
+            f"{command()} resume RUN_FOLDER --base CHECKPOINT, with {run.folder} as RUN_FOLDER."
         )
     memory = run.character_folder.path.parent.parent / "hashes.json"
     if remembered_sha256(path, memory) != run.file.base.sha256:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -57,11 +57,20 @@ def score_pictures(root: Path, name: str, images: Sequence[Path]) -> Scored:
     files = [picture for path in images for picture in _pictures(path)]
     engine = SFaceEngine()
     template = template_of(folder, engine)
-    scores = score_images(engine, template, files)
-    summary = summarise(scores, None, template)
-    listed = [{"path": str(path), **settings.to_dict(score)} for path, score in zip(files, scores, strict=True)]
-    values = {"summary": settings.to_dict(summary), "images": listed}
-    return Scored(f"{score_table(scores)}\n\n{table(summary)}", values)
+    scored = score_images(engine, template, files)
+    # two folders may hold pictures of one name
+    scores = [replace(score, image=str(path)) for path, score in zip(files, scored, strict=True)]
+    summary = summarise(scores, None, template, which="")
+    about = settings.to_dict(summary)
+    values = {
+        "engine": about["engine"],
+        "photos": about["photos"],
+        "pictures": about["with_lora"],
+        "remarks": about["remarks"],
+        "caveat": about["caveat"],
+        "images": [settings.to_dict(score) for score in scores],
+    }
+    return Scored(f"{score_table(scores)}\n\n{table(summary, pictures='the pictures')}", values)
 
 
 def _pictures(path: Path) -> list[Path]:

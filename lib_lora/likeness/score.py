@@ -167,7 +167,10 @@ def spread_of(scores: Sequence[ImageScore]) -> Spread:
 
 
 def summarise(
-    with_lora: Sequence[ImageScore], without_lora: Sequence[ImageScore] | None, template: Template
+    with_lora: Sequence[ImageScore],
+    without_lora: Sequence[ImageScore] | None,
+    template: Template,
+    which: str = " with the LoRA",
 ) -> Summary:
     """Sum up a test grid.
 
@@ -175,6 +178,7 @@ def summarise(
         with_lora: scores of the pictures painted with the LoRA.
         without_lora: the same prompts and seeds, in the same order, without it; None where they were not painted.
         template: what both were scored against.
+        which: stands behind the names of the first pictures in remarks.
     """
     loo, kept = template.loo, _counted(with_lora)
     base = _counted(without_lora) if without_lora is not None else None
@@ -190,7 +194,7 @@ def summarise(
         retention=retention,
         retention_reason=retention_reason,
         separation=_separation(loo, base) if base is not None and min(len(loo), len(base)) >= 2 else None,
-        remarks=[*_remarks("with the LoRA", with_lora), *(f"photo {line}" for line in template.remarks)],
+        remarks=[*_remarks(which, with_lora), *(f"photo {line}" for line in template.remarks)],
     )
 
 
@@ -246,6 +250,6 @@ def _remarks(which: str, scores: Sequence[ImageScore]) -> list[str]:
     remarks = []
     several = sum(score.faces > 1 for score in scores)
     if several:
-        remarks.append(f"{several} of {len(scores)} pictures {which} show several faces; the most similar one counts.")
-    remarks += [f"{score.image} {which}: {score.reason}." for score in scores if score.reason]
+        remarks.append(f"{several} of {len(scores)} pictures{which} show several faces; the most similar one counts.")
+    remarks += [f"{score.image}{which}: {score.reason.rstrip('.')}." for score in scores if score.reason]
     return remarks

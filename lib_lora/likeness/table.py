@@ -9,9 +9,9 @@ from lib_lora.likeness.score import ImageScore, Spread, Summary
 _REMARKS = 12  # lines; the rest is counted
 
 
-def table(summary: Summary) -> str:
-    """The summary of a test grid as lines of text."""
-    rows = [("the photos among themselves", summary.photos), ("pictures with the LoRA", summary.with_lora)]
+def table(summary: Summary, pictures: str = "pictures with the LoRA") -> str:
+    """The summary of a test grid as lines of text; `pictures` says what was scored."""
+    rows = [("the photos among themselves", summary.photos), (pictures, summary.with_lora)]
     if summary.without_lora is not None:
         rows.append(("pictures without it", summary.without_lora))
     width = max(len(name) for name, _ in rows)

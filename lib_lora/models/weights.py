@@ -200,9 +200,8 @@ def _entry(item: dict[str, Any], start: int) -> Entry:
 
 def _load_pickle(path: Path) -> dict[str, torch.Tensor]:
     """All tensors of a torch pickle. Only the types that ``weights_only`` admits are ever built."""
-    with explained(path, "read"):
-        is_zip = zipfile.is_zipfile(path)
     try:
+        is_zip = zipfile.is_zipfile(path)
         content = torch.load(str(path), map_location="cpu", weights_only=True, mmap=is_zip or None)
     except pickle.UnpicklingError as error:
         raise UserError(

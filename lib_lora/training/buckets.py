@@ -245,7 +245,8 @@ def report(rows: Sequence[tuple[str, Placement]]) -> str:
     lines = ["  ".join(_padded(text, width) for text, width in zip(row, widths, strict=True)).rstrip() for row in table]
     counts = Counter(placed.bucket for _, placed in rows)
     lines.append(
-        f"{len(rows)} photos in {len(counts)} buckets: " + ", ".join(f"{b} ({n})" for b, n in sorted(counts.items()))
+        f"{len(rows)} photos in {len(counts)} bucket{'s' if len(counts) > 1 else ''}: "
+        + ", ".join(f"{b} ({n})" for b, n in sorted(counts.items()))
     )
     lines += [f"warning: {name}: {text}" for name, placed in rows for text in placed.warnings()]
     return "\n".join(lines)

@@ -18,6 +18,12 @@ SLUG = "mara-müller-名前"
 QUICK = [f"--set={item}" for item in ("resolution=128", "precision=fp32", "optimizer=adamw", "lora.rank=4")]
 
 
+@pytest.fixture(autouse=True)
+def _installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when it was started by its installed command."""
+    monkeypatch.setattr("sys.argv", ["sameface"])
+
+
 @dataclass(frozen=True)
 class Said:
     """What a command printed, and its exit status."""

@@ -69,7 +69,7 @@ def test_score_takes_pictures_and_folders(main, copied, some_photos, tmp_path):
     said = main("score", NAME, same, other / "Bild ü 00.jpg", blank, damaged, "--json", "--data", copied.root)
     assert said.status == 0, said.err
     values = json.loads(said.out)
-    assert [image["path"] for image in values["images"]] == [
+    assert [image["image"] for image in values["images"]] == [
         str(path) for path in (same / "Bild ü 00.jpg", same / "Bild ü 01.jpg", other / "Bild ü 00.jpg", blank, damaged)
     ]
     likeness = [image["likeness"] for image in values["images"]]
@@ -78,15 +78,14 @@ def test_score_takes_pictures_and_folders(main, copied, some_photos, tmp_path):
     assert likeness[3:] == [None, None]
     assert values["images"][3]["reason"] == "no face found"
     assert values["images"][4]["reason"].startswith("kaputt.jpg is not a picture")
-    assert values["summary"]["with_lora"]["images"] == 5
-    assert values["summary"]["without_lora"] is None
+    assert values["pictures"]["images"] == 5
 
     plain = main("score", NAME, same, blank, "--data", copied.root)
     assert plain.status == 0
     lines = plain.out.splitlines()
-    assert lines[0].startswith("Bild ü 00.jpg ")
+    assert lines[0].startswith(f"{same / 'Bild ü 00.jpg'} ")
     assert f"{likeness[0]:.3f}" in lines[0]
-    assert lines[2].startswith("leer.png ")
+    assert lines[2].startswith(f"{blank} ")
     assert lines[2].endswith("no face found")
 
 
@@ -138,7 +137,7 @@ WHO = "--trigger x1 --class woman --consent fictional"
         ("train {name} --base {base} --set rank", "--set rank: write KEY=VALUE, e.g. --set lora.rank=16"),
         ("train {name} --base {base} --set lora.rank=x", "lora: rank: expected int, found 'x'."),
         ("train {name} --base {base} --set lora=[1", "--set lora=[1: the value cannot be read."),
-        ("train {name} --base {base} --steps -1", "steps is -1; it must be at least 0."),
+        ("train {name} --base {base} --set steps=-1", "steps is -1; it must be at least 0."),
         ("train {name} --base {base} --out {tmp}/file", "file is a file, not a folder"),
         ("grid nobody", "There is no character in "),
         ("grid {name} --run 7", "has no run 7; there are: 001."),
@@ -165,6 +164,7 @@ def test_a_mistake_is_one_sentence_and_changes_nothing(mistake, command, said, t
         "run photos --name a --trigger b --class c --consent fictional",  # no --base
         "run photos --name a --trigger b --class c --consent fictional --base x --grid-steps -1",
         "grid mara --grid-steps 0",
+        "train mara --base x --steps 0",
         "grid mara --weight nan",
         "grid mara --weight inf",
         "grid mara --weight much",
@@ -320,4 +320,4 @@ def test_deep_nesting_is_refused_not_crashed():
 def test_a_grid_of_a_character_without_runs_is_one_sentence(main, copied):
     shutil.rmtree(copied.run)
     said = main("grid", NAME, "--data", copied.root)
-    assert (said.status, "has no run yet; there are: none." in said.err) == (2, True)
+    assert (said.status, "has no run yet; make one with: " in said.err) == (2, True)

@@ -50,10 +50,10 @@ def test_a_step_that_was_not_saved_is_named(copied, step):
 
 def test_a_character_without_runs_or_without_a_folder_for_them(copied):
     shutil.rmtree(copied.run)
-    with pytest.raises(UserError, match="has no run yet; there are: none"):
+    with pytest.raises(UserError, match="has no run yet; make one with: "):
         find_run(copied.root, "Mara Müller 名前", None, None)
     shutil.rmtree(copied.run.parent)
-    with pytest.raises(UserError, match="has no run yet; there are: none"):
+    with pytest.raises(UserError, match="has no run yet; make one with: "):
         find_run(copied.root, "Mara Müller 名前", None, None)
     with pytest.raises(UserError, match="There is no character in"):
         find_run(copied.root, "nobody", None, None)

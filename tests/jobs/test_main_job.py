@@ -108,7 +108,7 @@ def test_the_command_says_what_it_did(finished):
     out = finished.said.out
     assert "Left out: broken.jpg is " in out
     assert "Character Mara Müller 名前: 4 photos added, 0 were there" in out
-    assert f"sameface resume '{finished.run}'" in out
+    assert f"resume '{finished.run}'" in out
     assert f"LoRA: {finished.lora}\n" in out
     assert "Preparing (sd1, fp32 on cpu) ..." in out
     assert re.search(r"^photos/Bild ü 00\.jpg +640x640 +128x128", out, re.MULTILINE)
