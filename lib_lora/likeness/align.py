@@ -8,9 +8,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from lib_lora.likeness.faces import Array
+from lib_lora.likeness.arrays import Array, Pixels
 
-Pixels = npt.NDArray[np.uint8]
 SIZE = 112
 # Where ArcFace, SFace and their kin expect right eye, left eye, nose, right and left corner of the mouth.
 PLACES = np.array(

@@ -12,8 +12,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from lib_lora.likeness.align import Pixels
-from lib_lora.likeness.faces import Array
+from lib_lora.likeness.arrays import Array, Pixels
 from lib_lora.likeness.yunet import YuNet
 
 SIDES = (640, 320, 160)  # longest side in pixels at which the detector looks; never larger than the picture

@@ -15,9 +15,10 @@ import numpy as np
 from PIL import Image
 
 from lib_lora.likeness import align, pack
-from lib_lora.likeness.align import Pixels
+from lib_lora.likeness.arrays import Array, Pixels
+from lib_lora.likeness.colour import eye_colour
 from lib_lora.likeness.detection import find
-from lib_lora.likeness.faces import Array, Face
+from lib_lora.likeness.faces import Face
 from lib_lora.likeness.yunet import YuNet
 
 MODELS = Path(__file__).parent / "models"
@@ -76,4 +77,6 @@ class SFaceEngine:
             embedding=self.embed(aligned),
             blur=align.blur(aligned),
             shown=shown,
+            crop=aligned,
+            eyes=eye_colour(pixels, points),
         )

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
-Array = npt.NDArray[np.float32]
+from lib_lora.likeness.arrays import Array, Box, Pixels
+from lib_lora.likeness.texture import Texture, texture
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,14 +24,18 @@ class Face:
         embedding: 128 numbers of unit length; the dot product of two is their cosine. Biometric data.
         blur: variance of the Laplacian of the aligned 112 x 112 crop in grey levels; small means blurred.
         shown: share of that crop that lies inside the picture, 0..1; less than 1 for a face cut off by the edge.
+        crop: that crop, 112 x 112 x 3 RGB; None where an engine does not give it.
+        eyes: colour of the irises (CIE L*, a*, b*); None where the face is too small to tell.
     """
 
-    box: tuple[float, float, float, float]
+    box: Box
     points: Array
     score: float
     embedding: Array
     blur: float
     shown: float = 1.0
+    crop: Pixels | None = None
+    eyes: tuple[float, float, float] | None = None
 
     @property
     def px(self) -> float:
@@ -42,6 +47,12 @@ class Face:
         """How far the head is turned, -1..1 from the five points (`yaw_proxy`)."""
         return yaw_proxy(self.points)
 
+    @property
+    def roll(self) -> float:
+        """How far the line through the eyes is tilted, in degrees, -180..180."""
+        right, left = self.points[:2].astype(float)
+        return math.degrees(math.atan2(left[1] - right[1], left[0] - right[0]))
+
 
 @dataclass(frozen=True)
 class Quality:
@@ -52,6 +63,9 @@ class Quality:
         score: how sure the detector is, 0..1.
         blur, shown: see `Face`.
         yaw: see `yaw_proxy`.
+        roll: in degrees.
+        texture: of its surface; None where the engine gives no crop.
+        eyes: see `Face`.
     """
 
     px: float
@@ -59,6 +73,9 @@ class Quality:
     blur: float
     yaw: float
     shown: float = 1.0
+    roll: float = 0.0
+    texture: Texture | None = None
+    eyes: tuple[float, float, float] | None = None
 
     @classmethod
     def of(cls, face: Face) -> Quality:
@@ -69,6 +86,9 @@ class Quality:
             blur=round(face.blur, 1),
             yaw=round(face.yaw, 3),
             shown=round(face.shown, 3),
+            roll=round(face.roll, 1),
+            texture=None if face.crop is None else texture(face.crop),
+            eyes=face.eyes,
         )
 
     @property

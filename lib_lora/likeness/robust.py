@@ -8,10 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from lib_lora.likeness.faces import Array
-
-Numbers = npt.NDArray[np.float64]
-Mask = npt.NDArray[np.bool_]
+from lib_lora.likeness.arrays import Array, Mask, Numbers
 
 LEAST_SPREAD = 0.03  # standard deviation of leave-one-out scores within one person; less is luck of a small set
 TRIM = 3.5  # robust standard deviations below the median: an outlier

@@ -17,8 +17,9 @@ import numpy as np
 from lib_lora import files, settings
 from lib_lora.character.photos import open_photo
 from lib_lora.errors import UserError
-from lib_lora.likeness.faces import Array, Face, FaceEngine, Quality
-from lib_lora.likeness.robust import Numbers, near_copies, robust_mean
+from lib_lora.likeness.arrays import Array, Numbers
+from lib_lora.likeness.faces import Face, FaceEngine, Quality
+from lib_lora.likeness.robust import near_copies, robust_mean
 
 VERSION = 1
 SECOND_FACE = 0.3  # share of the largest face's area from which a second face makes a photo ambiguous

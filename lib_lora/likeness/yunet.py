@@ -11,8 +11,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from lib_lora.likeness.align import Pixels
-from lib_lora.likeness.faces import Array
+from lib_lora.likeness.arrays import Array, Pixels
 
 _STRIDES = (8, 16, 32)
 _OUTPUTS = [f"{kind}_{stride}" for kind in ("cls", "obj", "bbox", "kps") for stride in _STRIDES]
