@@ -11,6 +11,7 @@ from PIL import Image
 
 from lib_lora.character.captions import without_character
 from lib_lora.character.store import Character
+from lib_lora.grid.prompts import LEAK, PROMPTS
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Cell:
         steps: sampling steps.
         cfg: guidance scale; 1 = none.
         sampler: a name that A1111 uses too.
+        name, framing, angle, attributes: of the prompt (`prompts.Prompt`).
     """
 
     prompt: str
@@ -38,29 +40,23 @@ class Cell:
     steps: int = 20
     cfg: float = 7.0
     sampler: str = "Euler"
+    name: str = ""
+    framing: str = ""
+    angle: str = ""
+    attributes: tuple[str, ...] = ()
 
 
 class Painter(Protocol):
     """Anything that paints cells: diffusers here, a webui, another machine."""
 
-    def paint(self, cells: Sequence[Cell], progress: Callable[[int], None] | None = None) -> list[Image.Image]:
-        """The pictures of `cells`, in their order; `progress` gets the number of cells done."""
+    def paint(self, cells: Sequence[Cell], each: Callable[[int, Image.Image], None] | None = None) -> list[Image.Image]:
+        """The pictures of `cells`, in their order; `each` gets the number and the picture of a cell once it is done."""
         ...
 
 
 NEGATIVE = "blurry, deformed, extra limbs, lowres"
-
-# Eight that ask for different framing, light, clothes and mood: a face that only holds in one is not learned.
-PROMPTS = (
-    "close-up portrait photo of {who}, looking at the camera, soft daylight",
-    "photo of {who}, smiling, city street in the background",
-    "upper body photo of {who} in a black coat, autumn park",
-    "studio portrait of {who}, grey background, serious expression",
-    "photo of {who}, three-quarter view, indoors, warm light",
-    "photo of {who} wearing a white shirt, beach, bright sun",
-    "portrait photo of {who}, evening, neon lights",
-    "upper body photo of {who} in a red sweater, sitting in a cafe",
-)
+_TALL = 1.5  # a whole body needs height, or its face is too small to judge
+_TALL_FROM = 512  # pixels; smaller models know only their own size
 
 
 def test_cells(
@@ -71,19 +67,31 @@ def test_cells(
     sampler: str = "Euler",
     count: int = len(PROMPTS),
 ) -> list[Cell]:
-    """The cells of the small test grid, without a LoRA yet: `count` prompts, each with its own seed."""
+    """The cells of the test grid, without a LoRA yet: `count` prompts, each with its own seed.
+
+    Args:
+        character: fills the prompts.
+        side: pixels, of a square picture; those of a whole body are higher where the model can paint that.
+        steps, sampler: of sampling.
+        first_seed: the first cell's; fresh seeds confirm what was chosen on others.
+        count: of cells; beyond the prompts they begin again with other seeds.
+    """
     who = ", ".join([f"{character.trigger} {character.class_word}", *character.traits])
     return [
         Cell(
-            prompt=PROMPTS[n % len(PROMPTS)].format(who=who),
+            prompt=prompt.text.format(who=who),
             negative=NEGATIVE,
-            seed=first_seed + n,
+            seed=(first_seed + n) % 2**32,
             width=side,
-            height=side,
+            height=round(side * _TALL / 8) * 8 if prompt.framing == "full" and side >= _TALL_FROM else side,
             steps=steps,
             sampler=sampler,
+            name=prompt.name,
+            framing=prompt.framing,
+            angle=prompt.angle,
+            attributes=prompt.attributes,
         )
-        for n in range(count)
+        for n, prompt in ((n, PROMPTS[n % len(PROMPTS)]) for n in range(count))
     ]
 
 
@@ -94,4 +102,10 @@ def with_lora(cells: Sequence[Cell], lora: Path, weight: float = 1.0) -> list[Ce
 
 def base_cells(cells: Sequence[Cell], character: Character) -> list[Cell]:
     """The same cells for the base model alone: it knows no trigger, so it is asked for the class word."""
-    return [replace(cell, prompt=without_character(cell.prompt, character), lora=None) for cell in cells]
+    return [replace(cell, prompt=without_character(cell.prompt, character), lora=None, weight=1.0) for cell in cells]
+
+
+def leak_cells(cells: Sequence[Cell], character: Character) -> list[Cell]:
+    """A few of the cells with the LoRA but without the trigger: who appears there has leaked into the class word."""
+    chosen = [cell for cell in cells if cell.name in LEAK]
+    return [replace(cell, prompt=without_character(cell.prompt, character)) for cell in chosen[: len(LEAK)]]

@@ -77,8 +77,8 @@ class DiffusersPainter:
         self.vae = load_vae(info, vae_dtype(info.family, device, dtype), device)
 
     @torch.no_grad()
-    def paint(self, cells: Sequence[Cell], progress: Callable[[int], None] | None = None) -> list[Image.Image]:
-        """Paint `cells`; those that follow each other with the same LoRA and weight share one merge."""
+    def paint(self, cells: Sequence[Cell], each: Callable[[int, Image.Image], None] | None = None) -> list[Image.Image]:
+        """Paint `cells` and give each to `each`; those in a row with the same LoRA and weight share one merge."""
         parts = {"unet": self.unet, **self.text.parts()}
         pictures: list[Image.Image] = []
         for (lora, weight), group in groupby(cells, key=lambda cell: (cell.lora, cell.weight)):
@@ -86,8 +86,8 @@ class DiffusersPainter:
             with applied:
                 for cell in group:
                     pictures.extend(decode(self.vae, self._latents(cell)))
-                    if progress:
-                        progress(len(pictures))
+                    if each:
+                        each(len(pictures) - 1, pictures[-1])
         return pictures
 
     def _latents(self, cell: Cell) -> torch.Tensor:

@@ -8,6 +8,7 @@ SFace takes RGB, 0..255, no mean and no scale; fed BGR it gives a plausible but 
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -39,12 +40,16 @@ class SFaceEngine:
     def id(self) -> str:
         return self._id
 
+    @property
+    def licence(self) -> str:
+        return "YuNet: MIT; SFace: Apache-2.0; both permit commercial use"
+
     def faces(self, image: Image.Image) -> list[Face]:
         """All faces of an upright picture (`character.photos.open_photo` gives one), the largest first."""
         pixels = np.asarray(image if image.mode == "RGB" else image.convert("RGB"), np.uint8)
         detector, _ = self._networks()
         found = find(detector, pixels)
-        faces = [face for row in found if (face := self._describe(pixels, row)) is not None]
+        faces = [face for row in found if (face := describe(pixels, row, self.embed)) is not None]
         return sorted(faces, key=lambda face: -face.box[2] * face.box[3])
 
     def embed(self, aligned: Pixels) -> Array:
@@ -63,20 +68,28 @@ class SFaceEngine:
         networks: tuple[YuNet, cv2.dnn.Net] = self._own.networks
         return networks
 
-    def _describe(self, pixels: Pixels, row: Array) -> Face | None:
-        points = row[4:14].reshape(5, 2)
-        try:
-            aligned = align.crop(pixels, points)
-            shown = align.shown(points, pixels.shape[1], pixels.shape[0])
-        except ValueError:  # the detector put all five points in one place: no face that could be described
-            return None
-        return Face(
-            box=(float(row[0]), float(row[1]), float(row[2]), float(row[3])),
-            points=points.copy(),
-            score=min(1.0, float(row[14])),
-            embedding=self.embed(aligned),
-            blur=align.blur(aligned),
-            shown=shown,
-            crop=aligned,
-            eyes=eye_colour(pixels, points),
-        )
+
+def describe(pixels: Pixels, row: Array, embed: Callable[[Pixels], Array]) -> Face | None:
+    """The face that a detector found; None where its five points lie in one place.
+
+    Args:
+        pixels: the upright RGB picture at full resolution.
+        row: 15 numbers in its pixels, as `YuNet.detect` gives them.
+        embed: the unit embedding of an aligned 112 x 112 RGB crop.
+    """
+    points = row[4:14].reshape(5, 2)
+    try:
+        aligned = align.crop(pixels, points)
+        shown = align.shown(points, pixels.shape[1], pixels.shape[0])
+    except ValueError:  # no face that could be described
+        return None
+    return Face(
+        box=(float(row[0]), float(row[1]), float(row[2]), float(row[3])),
+        points=points.copy(),
+        score=min(1.0, float(row[14])),
+        embedding=embed(aligned),
+        blur=align.blur(aligned),
+        shown=shown,
+        crop=aligned,
+        eyes=eye_colour(pixels, points),
+    )

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from PIL import Image
 
 from lib_lora.likeness.arrays import Array, Box, Pixels
 from lib_lora.likeness.texture import Texture, texture
+
+Fault = Literal["", "small", "blurred", "cut", "unsure"]
+LEAST_PX = 40  # of a face's longer side
+LEAST_BLUR = 15
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,11 +25,14 @@ class Face:
         box: left, top, width, height in pixels of the picture; may reach over its edge.
         points: 5 x 2 (x, y) in pixels: the person's right eye, left eye, nose tip, right and left corner of the mouth.
         score: how sure the detector is, 0..1.
-        embedding: 128 numbers of unit length; the dot product of two is their cosine. Biometric data.
+        embedding: 128 numbers (SFace) or 512 (most of InsightFace's models), of unit length; the dot product of two of
+            one engine is their cosine. Biometric data.
         blur: variance of the Laplacian of the aligned 112 x 112 crop in grey levels; small means blurred.
         shown: share of that crop that lies inside the picture, 0..1; less than 1 for a face cut off by the edge.
         crop: that crop, 112 x 112 x 3 RGB; None where an engine does not give it.
         eyes: colour of the irises (CIE L*, a*, b*); None where the face is too small to tell.
+        age: in years, as the engine guesses it; None where it has no model for that.
+        sex: "female" or "male", as the engine guesses it; None where it has no model for that.
     """
 
     box: Box
@@ -36,6 +43,8 @@ class Face:
     shown: float = 1.0
     crop: Pixels | None = None
     eyes: tuple[float, float, float] | None = None
+    age: float | None = None
+    sex: str | None = None
 
     @property
     def px(self) -> float:
@@ -92,22 +101,31 @@ class Quality:
         )
 
     @property
-    def doubt(self) -> str:
-        """Why a likeness measured on this face means little; empty where nothing speaks against it.
+    def fault(self) -> Fault:
+        """What makes a likeness measured on this face mean little; empty where nothing speaks against it.
 
         Measured against the same face whole, sharp and at 200 pixels: at 48 pixels cosine 0.91, at 32 pixels 0.75;
         blurred by 4 pixels of the 112-pixel crop 0.68; with 66 % of the crop inside the picture 0.90, with 53 %
         0.82, with 33 % 0.71. A sharp face has a blur of some hundreds, one blurred by 3 pixels about 15.
         """
-        if self.px < 40:
-            return f"the face is only {self.px:.0f} pixels"
-        if self.blur < 15:
-            return "the face is blurred"
+        if self.px < LEAST_PX:
+            return "small"
+        if self.blur < LEAST_BLUR:
+            return "blurred"
         if self.shown < 0.6:
-            return f"the edge of the picture cuts the face off ({self.shown:.0%} of it is shown)"
-        if self.score < 0.75:
-            return f"the detector is not sure that it is a face ({self.score:.2f})"
-        return ""
+            return "cut"
+        return "unsure" if self.score < 0.75 else ""
+
+    @property
+    def doubt(self) -> str:
+        """The `fault` in words; empty where there is none."""
+        return {
+            "": "",
+            "small": f"the face is only {self.px:.0f} pixels",
+            "blurred": "the face is blurred",
+            "cut": f"the edge of the picture cuts the face off ({self.shown:.0%} of it is shown)",
+            "unsure": f"the detector is not sure that it is a face ({self.score:.2f})",
+        }[self.fault]
 
 
 class FaceEngine(Protocol):
@@ -116,6 +134,10 @@ class FaceEngine(Protocol):
     @property
     def id(self) -> str:
         """Names the engine, its procedure's version and its models' hashes."""
+
+    @property
+    def licence(self) -> str:
+        """What its models' licences permit, in one line for reports."""
 
     def faces(self, image: Image.Image) -> list[Face]:
         """All faces of an upright picture, the largest first; an empty list where there is none."""

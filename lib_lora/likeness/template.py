@@ -17,11 +17,13 @@ import numpy as np
 from lib_lora import files, settings
 from lib_lora.character.photos import open_photo
 from lib_lora.errors import UserError
-from lib_lora.likeness.arrays import Array, Numbers
-from lib_lora.likeness.faces import Face, FaceEngine, Quality
+from lib_lora.likeness.align import SIZE
+from lib_lora.likeness.arrays import Array, Numbers, Pixels
+from lib_lora.likeness.faces import LEAST_BLUR, Face, FaceEngine, Quality
+from lib_lora.likeness.pictures import phash
 from lib_lora.likeness.robust import near_copies, robust_mean
 
-VERSION = 1
+VERSION = 2
 SECOND_FACE = 0.3  # share of the largest face's area from which a second face makes a photo ambiguous
 
 
@@ -38,6 +40,8 @@ class Reference:
         likeness: cosine to the mean of the other used photos (leave one out); None where there is none.
         face: the face that was taken.
         embedding: of that face, base64 of little-endian float32.
+        hash: perceptual hash of the whole picture, 16 hexadecimal digits.
+        crop: the aligned face in grey, base64 of a PNG of 112 x 112.
     """
 
     file: str
@@ -48,6 +52,8 @@ class Reference:
     likeness: float | None = None
     face: Quality | None = None
     embedding: str | None = None
+    hash: str | None = None
+    crop: str | None = None
 
 
 @dataclass(frozen=True)
@@ -136,7 +142,7 @@ def choose_face(faces: Sequence[Face]) -> tuple[Face | None, str]:
     quality = Quality.of(ordered[0])
     if quality.px < 32:
         return None, f"the face is only {quality.px:.0f} pixels, too small to measure"
-    if quality.blur < 15:
+    if quality.blur < LEAST_BLUR:
         return None, "the face is too blurred to measure"
     return ordered[0], ""
 
@@ -166,6 +172,10 @@ def load(path: Path) -> Template:
     template = settings.from_dict(Template, values, str(path))
     try:
         lengths = {unpacked(text).size for text in (template.vector, *_embeddings(template))}
+        for item in template.references:
+            int(item.hash or "0", 16)
+            if item.crop is not None:
+                unpacked_crop(item.crop)
     except ValueError as error:
         raise UserError(f"{path} is damaged ({error}); delete it and it is made again.") from error
     if len(lengths) != 1:
@@ -187,6 +197,27 @@ def unpacked(text: str) -> Array:
     return np.frombuffer(base64.b64decode(text, validate=True), "<f4").astype(np.float32)
 
 
+def packed_crop(crop: Pixels) -> str:
+    """An aligned RGB crop as base64 of a grey PNG."""
+    done, data = cv2.imencode(".png", cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY))
+    if not done:
+        raise ValueError(f"cannot write a crop of shape {crop.shape} as PNG")
+    return base64.b64encode(data.tobytes()).decode("ascii")
+
+
+def unpacked_crop(text: str) -> Pixels:
+    """The inverse of `packed_crop`: 112 x 112 grey levels.
+
+    Raises:
+        ValueError: it is no such picture.
+    """
+    data = base64.b64decode(text, validate=True)
+    crop = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE) if data else None
+    if crop is None or crop.shape != (SIZE, SIZE):
+        raise ValueError("no aligned face")
+    return np.asarray(crop, np.uint8)
+
+
 def _embeddings(template: Template) -> list[str]:
     return [item.embedding for item in template.references if item.embedding is not None]
 
@@ -202,14 +233,25 @@ def _look_at(engine: FaceEngine, photo: Path, first: dict[str, str]) -> tuple[Re
         if digest in first:
             return Reference(photo.name, digest, False, f"the same file as {first[digest]}"), None
         first[digest] = photo.name
-        faces = engine.faces(open_photo(photo))
+        image = open_photo(photo)
+        faces = engine.faces(image)
     except UserError as error:
         return Reference(photo.name, "", False, str(error)), None
     face, why = choose_face(faces)
     if face is None:
         return Reference(photo.name, digest, False, why), None
     quality = Quality.of(face)
-    reference = Reference(photo.name, digest, True, quality.doubt, weight(face), None, quality, packed(face.embedding))
+    reference = Reference(
+        file=photo.name,
+        sha256=digest,
+        used=True,
+        remark=quality.doubt,
+        weight=weight(face),
+        face=quality,
+        embedding=packed(face.embedding),
+        hash=f"{phash(image):016x}",
+        crop=None if face.crop is None else packed_crop(face.crop),
+    )
     return reference, face.embedding
 
 

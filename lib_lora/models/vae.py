@@ -61,3 +61,13 @@ def decode(vae: AutoencoderKL, latents: torch.Tensor) -> list[Image.Image]:
             pixels = vae.decode(one[None].float()).sample[0]
         pictures.append(to_image(pixels))
     return pictures
+
+
+def reconstruct(vae: AutoencoderKL, image: Image.Image) -> Image.Image:
+    """What is left of an RGB picture (sides multiples of 8) after encoding and decoding it.
+
+    Raises:
+        UserError: the VAE gave a number that is not finite.
+    """
+    mean, _ = encode(vae, to_tensor(image))
+    return decode(vae, mean)[0]

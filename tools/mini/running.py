@@ -1,4 +1,4 @@
-"""What the long trainings share: a budget of minutes that outlives a kill, whole checkpoints, a log of lines.
+"""What the long trainings share: an end by the time of day, whole checkpoints, a log of lines.
 
 Knows nothing about what is trained.
 """
@@ -6,7 +6,9 @@ Knows nothing about what is trained.
 from __future__ import annotations
 
 import json
+import math
 import time
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +18,48 @@ from lib_lora.files import atomic_file
 
 
 class Clock:
-    """Seconds of training, over all the processes that went on with it."""
+    """How much of a training is done, by the time of day: it ends on time however often it was stopped and begun again.
 
-    def __init__(self, minutes: float, before: float = 0.0) -> None:
-        """`minutes`: the whole budget; `before`: seconds that were used by earlier processes."""
-        self.total = minutes * 60
-        self._before, self._start = before, time.monotonic()
+    Args:
+        until: when it ends, in seconds since 1970.
+        begun: when its first process began; None: now.
+    """
+
+    def __init__(self, until: float, begun: float | None = None) -> None:
+        self.begun = time.time() if begun is None else begun
+        self._until = until
 
     @property
-    def seconds(self) -> float:
-        return self._before + time.monotonic() - self._start
+    def share(self) -> float:
+        """What is done, 0..1."""
+        return min(1.0, (time.time() - self.begun) / max(1.0, self._until - self.begun))
+
+    @property
+    def minutes(self) -> float:
+        return (time.time() - self.begun) / 60
 
     @property
     def over(self) -> bool:
-        return self.seconds >= self.total
+        return time.time() >= self._until
+
+
+def time_of_day(text: str, now: float | None = None) -> float:
+    """The next time that the clock on the wall shows "HH:MM", in seconds since 1970.
+
+    Raises:
+        ValueError: no such time.
+    """
+    start = datetime.fromtimestamp(time.time() if now is None else now)
+    hour, minute = (int(part) for part in text.split(":"))
+    end = start.replace(hour=hour, minute=minute, second=0, microsecond=0)
+    return (end if end > start else end + timedelta(days=1)).timestamp()
+
+
+def falling(share: float, warmup: float, minimum: float = 0.02) -> float:
+    """What a rate is multiplied by: rises over the first `warmup` (a share), then falls half a cosine to `minimum`."""
+    if share < warmup:
+        return max(minimum, share / warmup)
+    return minimum + (1 - minimum) * 0.5 * (1 + math.cos(math.pi * min(1.0, (share - warmup) / (1 - warmup))))
 
 
 class Every:

@@ -11,9 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import torch
-from onnx import numpy_helper
 from torch import nn
 from torch.nn import functional
 
@@ -31,22 +29,23 @@ class SFace(nn.Module):
 
     def __init__(self, model: Path = MODEL) -> None:
         super().__init__()
+        import onnx  # the only part of these tools that needs it
+
         graph = onnx.load_from_string(pack.rebuild(model)).graph
-        self._constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+        self._constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
         self._steps: list[tuple[str, list[str], str, dict[str, Any]]] = []
         self._input = graph.input[0].name
         for node in graph.node:
-            self._add(node)
+            options = {one.name: onnx.helper.get_attribute_value(one) for one in node.attribute}
+            if node.op_type == "Constant":
+                self._constants[node.output[0]] = onnx.numpy_helper.to_array(options["value"])
+            else:
+                self._add(node.op_type, list(node.input), node.output[0], options)
         for name, value in self._constants.items():
             self.register_buffer(_plain(name), torch.from_numpy(np.array(value, np.float32)), persistent=False)
 
-    def _add(self, node: onnx.NodeProto) -> None:
-        options = {one.name: onnx.helper.get_attribute_value(one) for one in node.attribute}
-        inputs, output = list(node.input), node.output[0]
-        if node.op_type == "Constant":
-            self._constants[output] = numpy_helper.to_array(options["value"])
-            return
-        if node.op_type == "BatchNormalization":
+    def _add(self, kind: str, inputs: list[str], output: str, options: dict[str, Any]) -> None:
+        if kind == "BatchNormalization":
             gamma, beta, mean, variance = (self._constants.pop(name).astype(np.float64) for name in inputs[1:])
             scale = gamma / np.sqrt(variance + options["epsilon"])
             shift = beta - mean * scale
@@ -59,7 +58,7 @@ class SFace(nn.Module):
                 return
             self._constants[f"{output}/scale"], self._constants[f"{output}/shift"] = scale, shift
             inputs = [inputs[0], f"{output}/scale", f"{output}/shift"]
-        self._steps.append((node.op_type, inputs, output, options))
+        self._steps.append((kind, inputs, output, options))
 
     def forward(self, crops: torch.Tensor, features: Sequence[str] = ()) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """Embeddings and feature maps.

@@ -1,4 +1,4 @@
-"""Train the VAE: `python -m tools.mini.vae --material FOLDER --work FOLDER --minutes 40`, again to go on.
+"""Train the VAE: `python -m tools.mini.vae --material FOLDER --work FOLDER --until 14:30`, again to go on.
 
 From the starting VAE of the material. What is lost in a picture is measured in pixels (L1 of the picture and of its
 averages, L1 of its edges) and in the feature maps of a face recogniser on the aligned face, so that the few numbers
@@ -23,15 +23,16 @@ from torch.nn import functional
 from lib_lora.likeness.engine import SFaceEngine
 from lib_lora.models.vae import to_image
 from lib_lora.training.ema import EMA
-from lib_lora.training.lr import lr_factor
 from tools.mini import data, running, sface
 
 BATCH = 8
 RATE = 4e-4
+ENCODER_SHARE = 0.5  # of the rate: a UNet that knows the old latents should still know most of the new ones
+WARMUP = 0.03
 EMA_DECAY = 0.99
 KL = 1e-4
 FEATURES = 0.4  # weights against the pixel loss, so that each pulls about as hard at the picture
-IDENTITY = 0.08
+IDENTITY = 0.2
 LATENT_NOISE = 0.04  # the latents' own deviation is 1.6: the decoder must bear what a UNet leaves of the noise
 
 
@@ -130,7 +131,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--material", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--minutes", type=float, default=40, help="of training in all, over every restart")
+    parser.add_argument("--until", type=running.time_of_day, help="time of day (HH:MM) at which the training ends")
     parser.add_argument("--measure", action="store_true", help="only measure the starting VAE and the best so far")
     options = parser.parse_args()
     faces = data.load(options.material, options.work)
@@ -141,23 +142,29 @@ def main() -> None:
             vae.load_state_dict(load_file(options.work / "vae.safetensors"))
             print("trained", measure(vae, faces, options.work / "vae.png"))
         return
-    train(vae, faces, options.work, options.minutes)
+    if options.until is None:
+        parser.error("--until is needed to train")
+    train(vae, faces, options.work, options.until)
 
 
-def train(vae: AutoencoderKL, faces: data.Faces, work: Path, minutes: float) -> None:
-    """Go on from the last checkpoint until the minutes are used; ``vae.safetensors`` in `work` holds the averages."""
+def train(vae: AutoencoderKL, faces: data.Faces, work: Path, until: float) -> None:
+    """Go on from the last checkpoint until that time; ``vae.safetensors`` in `work` holds the averages."""
     checkpoint, log = work / "vae.pt", work / "vae.log"
     face = sface.SFace()
-    optimizer = torch.optim.AdamW(vae.parameters(), lr=RATE, betas=(0.9, 0.99), weight_decay=1e-4)
+    inward = [*vae.encoder.parameters(), *vae.quant_conv.parameters()]
+    outward = [*vae.decoder.parameters(), *vae.post_quant_conv.parameters()]
+    optimizer = torch.optim.AdamW(
+        [{"params": inward}, {"params": outward}], lr=RATE, betas=(0.9, 0.99), weight_decay=1e-4
+    )
     ema = EMA(vae.parameters(), EMA_DECAY)
     state = running.load(checkpoint)
-    step, before = 0, 0.0
+    step, begun = 0, None
     if state:
         vae.load_state_dict(state["vae"])
         optimizer.load_state_dict(state["optimizer"])
         ema.load_state_dict(state["ema"])
-        step, before = state["step"], state["seconds"]
-    clock = running.Clock(minutes, before)
+        step, begun = state["step"], state["begun"]
+    clock = running.Clock(until, begun)
     saving, measuring, telling = running.Every(240), running.Every(600), running.Every(30)
 
     def keep() -> None:
@@ -168,20 +175,20 @@ def train(vae: AutoencoderKL, faces: data.Faces, work: Path, minutes: float) -> 
                 "optimizer": optimizer.state_dict(),
                 "ema": ema.state_dict(),
                 "step": step,
-                "seconds": clock.seconds,
+                "begun": clock.begun,
             },
         )
         save_file({k: v.contiguous() for k, v in averaged(vae, ema).state_dict().items()}, work / "vae.safetensors")
 
     while not clock.over:
-        rate = RATE * lr_factor(int(clock.seconds), int(clock.total), 60, "cosine", 0.02)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
+        rate = RATE * running.falling(clock.share, WARMUP)
+        for group, share in zip(optimizer.param_groups, (ENCODER_SHARE, 1.0), strict=True):
+            group["lr"] = share * rate
         losses = one_step(vae, face, faces, step, optimizer)
         ema.update()
         step += 1
         if telling.due():
-            running.log(log, step=step, minutes=clock.seconds / 60, rate=rate, **losses)
+            running.log(log, step=step, minutes=clock.minutes, rate=rate, **losses)
         if saving.due():
             keep()
         if measuring.due():

@@ -1,0 +1,169 @@
+"""Where the lines lie for this character: what its own photos reach, and what strangers reach. Pure functions.
+
+A fixed threshold is wrong for every other character: pictures of one rendering look resemble each other, and a set of
+photos is more or less alike. So the lines are drawn from the photos' leave-one-out scores (what the same person
+gives), and from impostors: the same prompts painted without the LoRA, and an anonymous cohort.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from lib_lora.likeness.arrays import Array, Numbers
+from lib_lora.likeness.robust import spread
+from lib_lora.likeness.template import Template
+
+LEAST_PHOTOS = 8  # fewer leave-one-out scores do not tell how alike the photos are
+LEAST_FACES = 5  # with a usual spread of 0.08 the mean of five is known to about 0.04
+LEAST_SEPARATION = 3.0  # d' under which the person and strangers overlap too much for a verdict
+KEEP_SPREADS = 2.0  # below the photos' median: about one in forty pictures of the person lies there
+STRANGER_SPREADS = 3.0  # above the impostors' median
+MARGIN = 0.02  # of the keep line over the impostors' 99th percentile
+BASE, COHORT, GIVEN = "base model", "cohort", "given pictures"
+
+
+@dataclass(frozen=True)
+class Scores:
+    """A set of likenesses summed up.
+
+    Attributes:
+        name: what they are of.
+        n: how many.
+        median: cosine.
+        spread: robust standard deviation (1.4826 x MAD, at least 0.03).
+        q99: 99th percentile.
+        separation: d' to the photos, for impostors.
+    """
+
+    name: str
+    n: int
+    median: float
+    spread: float
+    q99: float
+    separation: float | None = None
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Where pictures of this character are divided.
+
+    Attributes:
+        zero: likeness that counts as no identity kept: the median of the base model's pictures where there are
+            enough, else of the other impostors.
+        zero_of: which source that is.
+        keep: T_keep; pictures of the person lie above it but for about one in forty.
+        same: T_id; below it a face is no more like the person than a stranger's.
+    """
+
+    zero: float
+    zero_of: str
+    keep: float
+    same: float
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The lines of one character with one engine, and what they were drawn from.
+
+    Attributes:
+        photos: leave-one-out scores of the photos; None where there are none.
+        ceiling: the same photos after the base model's VAE; None where that was not measured.
+        impostors: each source of strangers.
+        lines: None where `refusal` says why none can be drawn.
+        refusal: empty where there can be a verdict.
+    """
+
+    photos: Scores | None
+    ceiling: Scores | None
+    impostors: list[Scores]
+    lines: Lines | None
+    refusal: str = ""
+
+    def retention(self, likeness: float) -> float:
+        """Identity retention against the photos: 0 = the impostors' median, 1 = the photos' own.
+
+        Raises:
+            ValueError: there are no lines.
+        """
+        if self.lines is None or self.photos is None:
+            raise ValueError(f"no retention without lines: {self.refusal}")
+        return (likeness - self.lines.zero) / (self.photos.median - self.lines.zero)
+
+    def retention_of_ceiling(self, likeness: float) -> float | None:
+        """Identity retention against what the VAE lets through; None where that was not measured."""
+        if self.lines is None or self.ceiling is None or self.ceiling.median <= self.lines.zero:
+            return None
+        return (likeness - self.lines.zero) / (self.ceiling.median - self.lines.zero)
+
+
+def sum_up(name: str, values: Numbers, separation: float | None = None) -> Scores:
+    """`values` (n >= 1 cosines) summed up."""
+    return Scores(
+        name=name,
+        n=len(values),
+        median=float(np.median(values)),
+        spread=spread(values),
+        q99=float(np.quantile(values, 0.99)),
+        separation=separation,
+    )
+
+
+def separation(photos: Numbers, strangers: Numbers) -> float:
+    """d' = (difference of the medians) / (root of the mean robust variance)."""
+    variance = (spread(photos) ** 2 + spread(strangers) ** 2) / 2
+    return float((np.median(photos) - np.median(strangers)) / np.sqrt(variance))
+
+
+def against(template: Template, strangers: Array | None) -> Numbers:
+    """Likeness of each of n strangers' embeddings (n x d) to the template; empty for None."""
+    if strangers is None:
+        return np.zeros(0, np.float64)
+    return np.asarray(strangers @ template.array, np.float64)
+
+
+def calibrate(photos: Numbers, impostors: Sequence[tuple[str, Numbers]], ceiling: Numbers | None = None) -> Calibration:
+    """Draw the lines.
+
+    Args:
+        photos: leave-one-out scores of the template's photos.
+        impostors: name and likenesses of each source of strangers; sources of fewer than `LEAST_FACES` are left out.
+        ceiling: leave-one-out scores of the photos after the base model's VAE.
+
+    """
+    sources = [(name, values) for name, values in impostors if len(values) >= LEAST_FACES]
+    own = sum_up("photos", photos) if len(photos) else None
+    top = sum_up("ceiling", ceiling) if ceiling is not None and len(ceiling) >= LEAST_FACES else None
+    strangers = [sum_up(name, values, separation(photos, values) if len(photos) else None) for name, values in sources]
+    refusal = _too_few(photos) or _overlap(strangers)
+    if own is None or refusal:
+        return Calibration(own, top, strangers, None, refusal)
+    goal = top or own
+    highest = max(item.q99 for item in strangers)
+    keep = max(goal.median - KEEP_SPREADS * goal.spread, highest + MARGIN)
+    same = min(keep, max(max(item.q99, item.median + STRANGER_SPREADS * item.spread) for item in strangers))
+    zero = next((item for item in strangers if item.name == BASE), strangers[0])
+    return Calibration(own, top, strangers, Lines(zero.median, zero.name, keep, same))
+
+
+def _too_few(photos: Numbers) -> str:
+    if len(photos) >= LEAST_PHOTOS:
+        return ""
+    return (
+        f"only {len(photos)} photos show a face that can be measured and compared; {LEAST_PHOTOS} are needed to know "
+        "how alike this person's pictures are"
+    )
+
+
+def _overlap(strangers: Sequence[Scores]) -> str:
+    if not strangers:
+        return "there are no strangers to compare with (pictures without the LoRA, or a cohort)"
+    worst = min(strangers, key=lambda item: item.separation or 0.0)
+    if worst.separation is None or worst.separation >= LEAST_SEPARATION:
+        return ""
+    return (
+        f"the face engine cannot tell this character from strangers (separation d' {worst.separation:.1f} to the "
+        f"{worst.name}, {LEAST_SEPARATION:.0f} is needed): a drawn or masked face, or photos of several people"
+    )

@@ -1,0 +1,127 @@
+"""A report as one HTML page that needs nothing else: no network, no script, no file beside it.
+
+Everything that comes from outside is escaped by the template engine; the page's own policy forbids scripts and the
+network besides.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from itertools import zip_longest
+from pathlib import Path
+
+import jinja2
+from markupsafe import Markup
+from PIL import Image
+
+from lib_lora.likeness import charts, words
+from lib_lora.likeness.report import Report, Row
+
+Pictures = Callable[[str], "Image.Image | None"]
+SIDE = 192  # pixels: the longer side of a thumbnail
+_TEMPLATES = Path(__file__).resolve().parent / "templates"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One picture on the page: its row's words, and its thumbnail as data URI (empty where there is no picture)."""
+
+    name: str
+    mark: words.Mark
+    picture: str
+    width: int
+    height: int
+    ours: bool
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The pictures of one prompt, without and with the LoRA."""
+
+    prompt: str
+    cells: list[Cell]
+
+
+def render(report: Report, pictures: Pictures) -> str:
+    """The page.
+
+    Args:
+        report: what to show.
+        pictures: gives the picture at a row's path; None where it is gone, which the page then says.
+    """
+    with_lora, base = report.of("lora"), report.of("base")
+    return _template().render(
+        report=report,
+        tone=words.tone_of(report),
+        kept=words.kept(report),
+        why_not=words.why_not_kept(report),
+        about=words.about(report),
+        counts=words.counts(report),
+        ai_made=words.AI_MADE if report.subject.lora else "",
+        statuses=words.STATUS,
+        pairs=[_pair(first, second, pictures) for first, second in zip_longest(base, with_lora)],
+        leak=[_cell(row, pictures) for row in report.of("leak")],
+        strips=charts.strips(report),
+        curve=charts.curve(report),
+        dashes=charts.DASHES,
+        left_out=words.photos_left_out(report),
+        to_see=words.photos_to_see(report),
+        small_print=words.small_print(report),
+    )
+
+
+def _pair(base: Row | None, with_lora: Row | None, pictures: Pictures) -> Pair:
+    rows = [row for row in (base, with_lora) if row is not None]
+    return Pair(rows[-1].asked.prompt, [_cell(row, pictures) for row in rows])
+
+
+def _cell(row: Row, pictures: Pictures) -> Cell:
+    picture = pictures(row.path)
+    small = _small(picture) if picture is not None else None
+    return Cell(
+        name=row.path.rpartition("/")[2],
+        mark=words.mark_of(row),
+        picture=_data_uri(small) if small else "",
+        width=small.width if small else SIDE,
+        height=small.height if small else SIDE,
+        ours=row.role != "base",
+    )
+
+
+def _small(picture: Image.Image) -> Image.Image:
+    copy = picture.convert("RGB")
+    copy.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+    bare = Image.new("RGB", copy.size)  # the original's comments and profiles stay behind
+    bare.paste(copy)
+    return bare
+
+
+def _data_uri(picture: Image.Image) -> str:
+    stream = io.BytesIO()
+    picture.save(stream, "JPEG", quality=85, optimize=True)
+    return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode("ascii")
+
+
+@cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_finalize,
+    )
+    environment.filters.update(percent=words.percent, number=words.number)
+    return environment.get_template("report.html.jinja")
+
+
+def _finalize(value: object) -> object:
+    """Control characters do nothing; a gap is shown as one."""
+    if value is None:
+        return "not measured"
+    return words.plain(value) if isinstance(value, str) and not isinstance(value, Markup) else value

@@ -1,0 +1,174 @@
+"""From measured pictures to facts. Pure functions; what cannot be measured stays out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from lib_lora.likeness import intervals, traits
+from lib_lora.likeness.calibration import LEAST_FACES, Calibration
+from lib_lora.likeness.facts import NO_FACE, Facts, statuses
+from lib_lora.likeness.shown import Shown, likenesses, mean_pair, mutual, pairs, share
+from lib_lora.likeness.template import Template, unpacked
+from lib_lora.likeness.traits import TURNED
+
+
+def facts_of(shown: Shown, template: Template, calibration: Calibration) -> Facts:
+    """Everything that the pictures show.
+
+    Raises:
+        ValueError: sets that belong together differ in length.
+    """
+    if len(shown.asked) != len(shown.pictures) or (shown.base is not None and len(shown.base) != len(shown.pictures)):
+        raise ValueError("pictures, what they were asked to show and those without the LoRA are not equally many")
+    return Facts(
+        refusal=calibration.refusal,
+        keep=calibration.lines.keep if calibration.lines else None,
+        same=calibration.lines.same if calibration.lines else None,
+        **_photos(template, calibration),
+        **_seen(shown, calibration),
+        **_identity(shown, template, calibration),
+        **_base(shown, template, calibration),
+        **traits.copies(shown, template),
+        **traits.varied(shown),
+        **traits.angles(shown, template, calibration),
+        **traits.attributes(shown, calibration),
+        **traits.surface(shown, template),
+        **_training(shown, calibration),
+    )
+
+
+def _photos(template: Template, calibration: Calibration) -> dict[str, Any]:
+    used = [item for item in template.used if item.face is not None]
+    yaws = [item.face.yaw for item in used if item.face is not None]
+    separations = [item.separation for item in calibration.impostors if item.separation is not None]
+    vectors = [unpacked(item.embedding) for item in used if item.embedding]
+    top = calibration.ceiling
+    return {
+        "photos": len(used),
+        "photos_outliers": sum("looks unlike" in item.remark for item in template.references),
+        "photos_left": sum(yaw < -TURNED for yaw in yaws),
+        "photos_right": sum(yaw > TURNED for yaw in yaws),
+        "separation": min(separations, default=None),
+        "ceiling_retention": calibration.retention(top.median) if top and calibration.lines else None,
+        "ceiling_separation": min(
+            (
+                (top.median - item.median) / np.sqrt((top.spread**2 + item.spread**2) / 2)
+                for item in calibration.impostors
+            ),
+            default=None,
+        )
+        if top
+        else None,
+        "mutual_photos": mean_pair(vectors),
+        "yaw_spread_photos": float(np.std(yaws)) if len(yaws) >= LEAST_FACES else None,
+    }
+
+
+def _seen(shown: Shown, calibration: Calibration) -> dict[str, Any]:
+    scores = [item.score for item in shown.pictures]
+    named = statuses(scores, calibration)
+    faults = [score.face.fault if score.face else "" for score in scores]
+    read = len(scores) - named.count("unreadable")
+    small, blurred = faults.count("small"), faults.count("blurred")
+    unsure = faults.count("unsure") + faults.count("cut")
+    several = sum(score.faces > 1 for score in scores)
+    full = [asked.framing == "full" for asked in shown.asked]
+    return {
+        "pictures": len(scores),
+        "read": read,
+        "faces": sum(score.faces > 0 for score in scores),
+        "counted": sum(score.counts for score in scores),
+        "no_face": named.count("no face"),
+        "no_face_share": share(named.count("no face"), read),
+        "small": small,
+        "small_share": share(small, read),
+        "small_full": sum(fault == "small" and whole for fault, whole in zip(faults, full, strict=True)),
+        "blurred": blurred,
+        "blurred_share": share(blurred, read),
+        "unsure": unsure,
+        "unsure_share": share(unsure, read),
+        "several": several,
+        "several_share": share(several, read),
+        "ok": named.count("ok"),
+        "drifting": named.count("drift"),
+        "lost": named.count("lost"),
+    }
+
+
+def _identity(shown: Shown, template: Template, calibration: Calibration) -> dict[str, Any]:
+    values = likenesses(shown.pictures)
+    if not len(values):
+        return {}
+    facts: dict[str, Any] = {
+        "likeness": float(values.mean()),
+        "likeness_p10": float(np.percentile(values, 10)),
+        "lowest": float(values.min()),
+    }
+    if len(values) < LEAST_FACES or calibration.lines is None:
+        return facts
+    prompts = [
+        asked.prompt or str(number)
+        for number, (asked, item) in enumerate(zip(shown.asked, shown.pictures, strict=True))
+        if item.score.counts
+    ]
+    low, high = intervals.bootstrap(lambda rows: values[rows].mean(1), len(values), prompts)
+    mean = float(values.mean())
+    best = calibration.retention_of_ceiling(mean)
+    return {
+        **facts,
+        "retention": calibration.retention(mean),
+        "retention_low": calibration.retention(low),
+        "retention_high": calibration.retention(high),
+        "retention_best": calibration.retention(mean) if best is None else best,
+        "lost_share": float((values < calibration.lines.same).mean()),
+        "under_keep": int((values < calibration.lines.keep).sum()),
+        "alarm_at": intervals.alarm_count(len(values)),
+        "lower_p": intervals.lower_p(values, template.loo),
+        "mutual": mutual(shown.pictures),
+    }
+
+
+def _base(shown: Shown, template: Template, calibration: Calibration) -> dict[str, Any]:
+    facts: dict[str, Any] = {}
+    if shown.base is not None:
+        gains = pairs(shown.pictures, shown.base)
+        between, photos = (
+            mutual(shown.base),
+            mean_pair([unpacked(item.embedding) for item in template.used if item.embedding]),
+        )
+        facts["mutual_base"] = between
+        if between is not None and photos is not None:
+            facts["mutual_like"] = max(between + 0.2, 0.75 * photos)
+        facts["base_no_face_share"] = share(sum(item.score.reason == NO_FACE for item in shown.base), len(shown.base))
+        facts["uplift_pairs"] = len(gains)
+        if len(gains) >= LEAST_FACES:
+            facts["uplift"] = float(gains.mean())
+            facts["uplift_p"] = intervals.paired_p(gains)
+    if shown.leak is not None and calibration.lines:
+        found = [item.score.likeness for item in shown.leak if item.score.likeness is not None and item.score.counts]
+        facts["leak"] = sum(value >= calibration.lines.same for value in found)
+        facts["leak_cells"] = len(shown.leak)
+    if shown.adherence is not None and len(shown.adherence[0]):
+        with_lora, without = (np.asarray(side, np.float64) for side in shown.adherence)
+        facts["adherence"] = float((with_lora - without).mean())
+    return facts
+
+
+def _training(shown: Shown, calibration: Calibration) -> dict[str, Any]:
+    run = shown.training
+    facts: dict[str, Any] = {"step": run.step, "weight": run.weight}
+    if run.step is None:
+        return facts
+    facts["more"], facts["quarter"] = (max(10, round(run.step * share / 10) * 10) for share in (0.5, 0.25))
+    facts["later"] = min((step for step in run.saved if step > run.step), default=None)
+    facts["earlier"] = max((step for step in run.saved if step < run.step), default=None)
+    values = likenesses(shown.pictures)
+    before = [(step, kept) for step, kept in run.tested if step < run.step]
+    if before and len(values) >= LEAST_FACES and calibration.lines:
+        now = calibration.retention(float(values.mean()))
+        best_kept, best_step = max((kept, -step) for step, kept in before)
+        facts["best_step"], facts["fallen"] = -best_step, best_kept - now
+        facts["risen"] = now - max(before)[1]
+    return facts

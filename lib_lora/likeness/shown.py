@@ -1,0 +1,73 @@
+"""A set of painted pictures with everything that belongs to it, and what is simply counted in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from lib_lora.likeness.arrays import Array, Numbers
+from lib_lora.likeness.calibration import LEAST_FACES
+from lib_lora.likeness.faces import Quality
+from lib_lora.likeness.facts import Asked, Training
+from lib_lora.likeness.measure import Measured
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """A set of pictures with what they are compared with.
+
+    Attributes:
+        pictures: with the LoRA (or simply the pictures), in the order of `asked`.
+        asked: what each was asked to show.
+        base: the same prompts and seeds without the LoRA, in the same order; None where they were not painted.
+        leak: pictures with the LoRA but without the trigger.
+        ceiling: faces of the photos after the base model's VAE at the painted size; their skin is the fairest measure.
+        adherence: CLIP's text-image cosine of each picture with and without the LoRA; None without CLIP.
+        training: where in a run they come from.
+    """
+
+    pictures: Sequence[Measured]
+    asked: Sequence[Asked]
+    base: Sequence[Measured] | None = None
+    leak: Sequence[Measured] | None = None
+    ceiling: Sequence[Quality] = ()
+    adherence: tuple[Sequence[float], Sequence[float]] | None = None
+    training: Training = field(default_factory=Training)
+
+
+def likenesses(pictures: Sequence[Measured]) -> Numbers:
+    """Of the pictures that count."""
+    return np.array([item.score.likeness for item in pictures if item.score.counts], np.float64)
+
+
+def mutual(pictures: Sequence[Measured]) -> float | None:
+    """Mean cosine between the faces that count; None for fewer than `LEAST_FACES`."""
+    return mean_pair([item.embedding for item in pictures if item.score.counts and item.embedding is not None])
+
+
+def mean_pair(vectors: Sequence[Array]) -> float | None:
+    """Mean cosine between n vectors of unit length; None for fewer than `LEAST_FACES`."""
+    count = len(vectors)
+    if count < LEAST_FACES:
+        return None
+    total = np.sum(np.stack(vectors).astype(np.float64), 0)
+    return float((total @ total - count) / (count * (count - 1)))
+
+
+def pairs(pictures: Sequence[Measured], others: Sequence[Measured]) -> Numbers:
+    """Likeness minus the other's, over the pairs in which both count."""
+    return np.array(
+        [
+            (one.score.likeness or 0.0) - (other.score.likeness or 0.0)
+            for one, other in zip(pictures, others, strict=True)
+            if one.score.counts and other.score.counts
+        ],
+        np.float64,
+    )
+
+
+def share(hits: int, count: int) -> float | None:
+    """`hits` of `count`; None of none."""
+    return hits / count if count else None
