@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import math
 import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from lib_lora.character.store import data_root
 from lib_lora.errors import StoppedByUser, UserError
+from lib_lora.settings import to_dict
+
+if TYPE_CHECKING:
+    from lib_lora.jobs.scoring import Scored
+    from lib_lora.likeness.faces import FaceEngine
 
 STOPPED = 3  # exit status of a run that was stopped and can be resumed
+DRIFTS, NO_VERDICT = 3, 4  # exit statuses of score, compare, choose and grid
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status: 0 done, 3 stopped early and resumable.
+    """Run one command; returns the exit status.
+
+    0: done, and the face holds. 3: stopped early and resumable; of score, compare, choose and grid: the face drifts.
+    4: of score and grid: there can be no verdict, and the text says why.
 
     Raises:
         UserError: something the user can mend (`lib_lora.__main__` prints it).
@@ -68,11 +78,42 @@ def _parser() -> argparse.ArgumentParser:
     grid.add_argument("--step", type=int, help="which checkpoint (default: the last)")
     grid.add_argument("--weight", type=_finite, default=1.0, help="of the LoRA (default: 1)")
     _painting(grid, least=1)
+    grid.add_argument("--quick", action="store_true", help="8 prompts instead of 20")
+    grid.add_argument("--first-seed", type=_at_least(0), default=1000, metavar="N", help="of the first picture")
+    _measuring(grid)
 
-    score = command("score", _score, "Score pictures against a character's photos.")
+    score = command("score", _score, "Judge pictures against a character's photos.")
     score.add_argument("name", metavar="NAME")
     score.add_argument("images", type=Path, nargs="+", metavar="IMAGES", help="pictures, or folders of them")
-    score.add_argument("--json", action="store_true", help="machine-readable")
+    score.add_argument(
+        "--impostors", type=Path, nargs="+", default=[], metavar="IMAGES", help="pictures of other people, to compare"
+    )
+    _measuring(score)
+
+    compare = command("compare", _compare, "Say which of two grids, or folders of pictures, keeps more of the face.")
+    compare.add_argument("a", type=Path, metavar="A", help="folder of a grid, or of pictures")
+    compare.add_argument("b", type=Path, metavar="B")
+    compare.add_argument("--character", metavar="NAME", help="whose pictures these are, for folders of pictures")
+    _measuring(compare)
+
+    choose = command("choose", _choose, "Find the step and the weight of a run to keep.")
+    choose.add_argument("run", metavar="RUN", help="the run's folder, or the character's name for its newest run")
+    choose.add_argument("--steps", type=_at_least(1), nargs="+", metavar="N", help="checkpoints (default: six of them)")
+    choose.add_argument(
+        "--weights", type=_finite, nargs="+", default=[0.6, 0.8, 1.0], metavar="W", help="(default: 0.6 0.8 1)"
+    )
+    choose.add_argument(
+        "--cells", type=_at_least(5), default=8, metavar="N", help="prompts of the screening (default: 8)"
+    )
+    _painting(choose, least=1)
+    _measuring(choose)
+
+    scorer = command("scorer", _scorer, "Stay, and answer a JSON line on standard input with one on standard output.")
+    scorer.add_argument("name", metavar="NAME")
+    _engine(scorer)
+
+    forget = command("forget", _forget, "Delete a character's face embeddings (biometric data); photos stay.")
+    forget.add_argument("name", metavar="NAME")
 
     info = command("info", _info, "Say what a LoRA file holds.")
     info.add_argument("file", type=Path, metavar="LORA.safetensors")
@@ -110,6 +151,20 @@ def _training(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="KEY=VALUE",
         help="any setting of the preset, e.g. --set lora.rank=16 --set resolution=768",
+    )
+
+
+def _measuring(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="machine-readable")
+    _engine(parser)
+
+
+def _engine(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--engine", default="sface", metavar="NAME", help="sface (default), or insightface:FOLDER of a model pack"
+    )
+    parser.add_argument(
+        "--accept-licence", action="store_true", help="agree to the licence of the engine's models (non-commercial)"
     )
 
 
@@ -238,19 +293,85 @@ def _resume(options: argparse.Namespace) -> int:
 
 
 def _grid(options: argparse.Namespace) -> int:
+    from lib_lora.grid.prompts import PROMPTS, QUICK
     from lib_lora.jobs.finish import find_run, paint_and_score
     from lib_lora.jobs.main_job import sink
 
-    run, step = find_run(data_root(options.data), options.name, options.run, options.step)
-    print(paint_and_score(run, step, options.weight, options.grid_steps, sink(run)).text)
-    return 0
+    root = data_root(options.data)
+    run, step = find_run(root, options.name, options.run, options.step)
+    done = paint_and_score(
+        run,
+        step,
+        options.weight,
+        options.grid_steps,
+        sink(run, sys.stderr if options.json else None),
+        count=QUICK if options.quick else len(PROMPTS),
+        first_seed=options.first_seed,
+        engine=_engine_of(options),
+    )
+    if options.json:
+        print(json.dumps({"folder": str(done.folder), **to_dict(done.report)}, indent=2, ensure_ascii=False))
+    else:
+        print(done.text)
+    return _status(done.report.verdict.drift, done.report.verdict.judged)
+
+
+def _engine_of(options: argparse.Namespace) -> FaceEngine:
+    from lib_lora.likeness.engines import engine_of
+
+    return engine_of(options.engine, data_root(options.data), options.accept_licence)
+
+
+def _status(drift: bool, judged: bool) -> int:
+    return DRIFTS if drift else 0 if judged else NO_VERDICT
+
+
+def _show(result: Scored, as_json: bool) -> int:
+    print(json.dumps(result.values, indent=2, ensure_ascii=False) if as_json else result.text)
+    return _status(result.drift, result.judged)
 
 
 def _score(options: argparse.Namespace) -> int:
     from lib_lora.jobs.scoring import score_pictures
 
-    result = score_pictures(data_root(options.data), options.name, options.images)
-    print(json.dumps(result.values, indent=2, ensure_ascii=False) if options.json else result.text)
+    root, engine = data_root(options.data), _engine_of(options)
+    return _show(score_pictures(root, options.name, options.images, engine, options.impostors), options.json)
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from lib_lora.jobs.compare import compare_sets
+
+    root, engine = data_root(options.data), _engine_of(options)
+    return _show(compare_sets(root, options.a, options.b, options.character, engine), options.json)
+
+
+def _choose(options: argparse.Namespace) -> int:
+    from lib_lora.jobs.choose import choose_cell, run_of
+    from lib_lora.jobs.main_job import sink
+
+    run = run_of(data_root(options.data), options.run)
+    emit = sink(run, sys.stderr if options.json else None)
+    result = choose_cell(
+        run, emit, options.steps, options.weights, options.grid_steps, options.cells, _engine_of(options)
+    )
+    return _show(result, options.json)
+
+
+def _scorer(options: argparse.Namespace) -> int:
+    from lib_lora.jobs.scorer import Scorer, serve
+
+    for stream in (sys.stdin, sys.stdout):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8")  # Windows would read and write its own code page
+    serve(Scorer(data_root(options.data), options.name, _engine_of(options)), sys.stdin, sys.stdout)
+    return 0
+
+
+def _forget(options: argparse.Namespace) -> int:
+    from lib_lora.jobs.scoring import forget
+
+    gone = forget(data_root(options.data), options.name)
+    print(f"{len(gone)} files with face embeddings of {options.name} deleted; they are made again when it is scored.")
     return 0
 
 

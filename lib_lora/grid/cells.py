@@ -53,6 +53,10 @@ class Painter(Protocol):
         """The pictures of `cells`, in their order; `each` gets the number and the picture of a cell once it is done."""
         ...
 
+    def reconstruct(self, image: Image.Image) -> Image.Image | None:
+        """An RGB picture (sides multiples of 8) through the base model's VAE and back; None where it is not at hand."""
+        ...
+
 
 NEGATIVE = "blurry, deformed, extra limbs, lowres"
 _TALL = 1.5  # a whole body needs height, or its face is too small to judge

@@ -23,7 +23,7 @@ from lib_lora.lora.file import read
 from lib_lora.models.family import ModelInfo
 from lib_lora.models.load import load_text_encoders, load_unet, load_vae
 from lib_lora.models.text import Conditioning, TextStack, join
-from lib_lora.models.vae import decode, vae_dtype
+from lib_lora.models.vae import decode, reconstruct, vae_dtype
 
 SAMPLERS: dict[str, tuple[type, dict[str, Any]]] = {
     "Euler": (EulerDiscreteScheduler, {"timestep_spacing": "linspace"}),
@@ -89,6 +89,10 @@ class DiffusersPainter:
                     if each:
                         each(len(pictures) - 1, pictures[-1])
         return pictures
+
+    def reconstruct(self, image: Image.Image) -> Image.Image:
+        """An RGB picture (sides multiples of 8) through the VAE and back."""
+        return reconstruct(self.vae, image)
 
     def _latents(self, cell: Cell) -> torch.Tensor:
         """Denoised latents [1, 4, h, w] of one cell, float32."""

@@ -38,9 +38,10 @@ class EventLog:
     def __call__(self, kind: str, **fields: Any) -> None:
         """Append one event. Numbers that are not finite become null."""
         line = json.dumps({"t": round(time.time(), 3), "kind": kind, **_finite(fields)}, ensure_ascii=False)
-        with explained(self.path), open(
-            self.path, "a", encoding="utf-8", errors="backslashreplace", newline="\n"
-        ) as stream:
+        with (
+            explained(self.path),
+            open(self.path, "a", encoding="utf-8", errors="backslashreplace", newline="\n") as stream,
+        ):
             stream.write(line + "\n")
 
 

@@ -5,23 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import cast
 
-from PIL import Image
-
-from lib_lora import settings
 from lib_lora.character.store import folder_of, load
 from lib_lora.errors import UserError, command
-from lib_lora.files import atomic_file, explained, write_json
-from lib_lora.grid.cells import Cell, base_cells, test_cells, with_lora
-from lib_lora.grid.diffusers_painter import DiffusersPainter
-from lib_lora.grid.sheet import contact_sheet
+from lib_lora.grid.prompts import PROMPTS
 from lib_lora.jobs.reopen import check_base
-from lib_lora.jobs.report import CELLS, PLAN_FILE, SHEET, GridReport, finished_grid, score_grid
-from lib_lora.models.family import Prediction, identify
-from lib_lora.training import processes
+from lib_lora.jobs.report import GridReport, judge_grid, read_report
+from lib_lora.jobs.studio import FIRST_SEED, GridPlan, Studio, painted
+from lib_lora.likeness.engine import SFaceEngine
+from lib_lora.likeness.faces import FaceEngine
 from lib_lora.training.memory import is_out_of_memory
-from lib_lora.training.precision import dtype_of
 from lib_lora.training.run import Run, load_run
 
 Emit = Callable[..., None]
@@ -65,8 +58,19 @@ def saved_steps(run: Run) -> list[int]:
     return sorted(number for number in numbers if run.checkpoint(number).name in names)
 
 
-def paint_and_score(run: Run, step: int, weight: float, steps: int, emit: Emit, again: bool = True) -> GridReport:
-    """Paint the eight cells with and without the LoRA and score both against the photos.
+def paint_and_score(
+    run: Run,
+    step: int,
+    weight: float,
+    steps: int,
+    emit: Emit,
+    again: bool = True,
+    count: int = len(PROMPTS),
+    first_seed: int = FIRST_SEED,
+    studio: Studio | None = None,
+    engine: FaceEngine | None = None,
+) -> GridReport:
+    """Paint the test grid with and without the LoRA, and judge it against the photos.
 
     Args:
         run: a trained run.
@@ -74,13 +78,24 @@ def paint_and_score(run: Run, step: int, weight: float, steps: int, emit: Emit, 
         weight: of the LoRA.
         steps: sampling steps, at least 1.
         emit: for events.
-        again: paint also what has been painted and scored before.
+        again: paint also what has been painted and judged before.
+        count: of prompts.
+        first_seed: of the first one.
+        studio: whose models are loaded already.
+        engine: None = the default one.
 
     Raises:
         UserError: the base model is gone or another, the checkpoint is gone, or memory or disk do not suffice.
     """
     try:
-        return _paint_and_score(run, step, weight, steps, emit, again)
+        check_base(run)
+        studio = studio or Studio(run, emit)
+        plan = studio.plan(step, weight, steps, count, first_seed)
+        if not again and (done := finished_grid(run, plan)):
+            return done
+        folder = studio.paint(plan, again)
+        engine = engine or SFaceEngine()
+        return judge_grid(run, folder, plan, step, weight, saved_steps(run), engine, studio.painter.reconstruct, emit)
     except Exception as error:
         lacking = is_out_of_memory(error)
         text = "Out of memory while painting; close other programs (or the webui's model)." if lacking else str(error)
@@ -90,66 +105,13 @@ def paint_and_score(run: Run, step: int, weight: float, steps: int, emit: Emit, 
         raise
 
 
-def _paint_and_score(run: Run, step: int, weight: float, steps: int, emit: Emit, again: bool) -> GridReport:
-    character, train = run.file.character, run.file.settings
-    check_base(run)
-    info = identify(Path(run.file.base.path), prediction=cast(Prediction, run.file.base.prediction))
-    cells = with_lora(test_cells(character, train.resolution or info.resolution, steps), run.checkpoint(step), weight)
-    plain = base_cells(cells, character)
-    plan = {"with_lora": [_plan(cell) for cell in cells], "without_lora": [_plan(cell) for cell in plain]}
-    if not again and (done := finished_grid(run, plan)):
-        return done
-    folder = _new_folder(run)
-    write_json(folder / PLAN_FILE, plan)
-
-    device = processes.device()
-    painter = DiffusersPainter(info, device, dtype_of(train.precision), train.clip_skip)
-    total = len(cells) + len(plain)
-    emit("painting", done=0, total=total, folder=str(folder))
-    pictures = painter.paint([*cells, *plain], lambda done: emit("painting", done=done, total=total))
-    del painter
-    ours = [folder / CELLS / f"{n:02d}-lora.png" for n in range(1, len(cells) + 1)]
-    others = [folder / CELLS / f"{n:02d}-base.png" for n in range(1, len(plain) + 1)]
-    for path, picture, cell in zip([*ours, *others], pictures, [*cells, *plain], strict=True):
-        _save_picture(path, picture, cell)
-    sheet = contact_sheet([("without the LoRA", pictures[len(cells) :]), ("with the LoRA", pictures[: len(cells)])])
-    with atomic_file(folder / SHEET) as stream:
-        sheet.save(stream, "JPEG", quality=90)
-    return score_grid(run, folder, ours, others, emit)
-
-
-def _new_folder(run: Run) -> Path:
-    """The next grid's folder; two that are painted at once get two."""
-    with explained(run.grids):
-        run.grids.mkdir(parents=True, exist_ok=True)
-        number = max((int(path.name) for path in run.grids.iterdir() if re.fullmatch("[0-9]+", path.name)), default=0)
-        while True:
-            number += 1
-            folder = run.grids / f"{number:03d}"
-            try:
-                folder.mkdir()
-            except FileExistsError:
-                continue
-            (folder / CELLS).mkdir()
-            return folder
-
-
-def _plan(cell: Cell) -> dict[str, object]:
-    values = settings.to_dict(cell)
-    return {**values, "lora": cell.lora.name if cell.lora else None}
-
-
-def _save_picture(path: Path, picture: Image.Image, cell: Cell) -> None:
-    """A PNG that says how it was painted, in A1111's words, and that it is generated (IPTC's digital source type)."""
-    from PIL.PngImagePlugin import PngInfo
-
-    lora = f" <lora:{cell.lora.stem}:{cell.weight:g}>" if cell.lora else ""
-    about = PngInfo()
-    about.add_itxt(
-        "parameters",
-        f"{cell.prompt}{lora}\nNegative prompt: {cell.negative}\nSteps: {cell.steps}, Sampler: {cell.sampler}, "
-        f"CFG scale: {cell.cfg:g}, Seed: {cell.seed}, Size: {cell.width}x{cell.height}",
-    )
-    about.add_itxt("DigitalSourceType", "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia")
-    with atomic_file(path) as stream:
-        picture.save(stream, "PNG", pnginfo=about)
+def finished_grid(run: Run, plan: GridPlan) -> GridReport | None:
+    """The report of the newest grid that was painted by this very plan; None where there is none."""
+    for folder in painted(run, plan):
+        try:
+            report = read_report(folder)
+        except UserError:
+            continue  # damaged or of another version: it is judged again
+        if report.preview.is_file():
+            return report
+    return None

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from lib_lora.errors import StoppedByUser, UserError, command
 from lib_lora.jobs.deliver import add_preview, deliver
@@ -150,11 +150,11 @@ def by_main_process(make: Callable[[], Run]) -> Run:
     return load_run(Path(folder))
 
 
-def sink(run: Run) -> Sink:
-    """Where a run's events go: its file, and the terminal."""
+def sink(run: Run, out: TextIO | None = None) -> Sink:
+    """Where a run's events go: its file, and the terminal (`out`; None = standard output)."""
     if not processes.is_main():
         return lambda kind, **fields: None  # noqa: ARG005 - one process speaks for all
-    return both(EventLog(run.events), Terminal())
+    return both(EventLog(run.events), Terminal(out))
 
 
 def resume_command(run: Run) -> str:

@@ -162,8 +162,7 @@ def _class_photos(character: Character, train: TrainSettings) -> list[Photo]:
     if not files:
         raise UserError(f"There is no picture of the class in {folder}; add some, or leave class_photos out.")
     return [
-        Photo(file=str(path), sha256=sha256(path), caption=captions.read(path) or default, prior=True)
-        for path in files
+        Photo(file=str(path), sha256=sha256(path), caption=captions.read(path) or default, prior=True) for path in files
     ]
 
 

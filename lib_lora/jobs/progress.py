@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TextIO
 
 from tqdm import tqdm
 
@@ -15,7 +15,9 @@ _FORMAT = "{l_bar}{bar}| {n_fmt}/{total_fmt} {unit}{postfix}"
 class Terminal:
     """Shows events. Give it to a job beside the event log."""
 
-    def __init__(self) -> None:
+    def __init__(self, out: TextIO | None = None) -> None:
+        """`out`: where lines go; None = standard output. The bar is on standard error."""
+        self.out = out
         self.bar: tqdm[Any] | None = None
 
     def __call__(self, kind: str, **fields: Any) -> None:
@@ -25,7 +27,7 @@ class Terminal:
             show(fields)
 
     def _say(self, text: str) -> None:
-        tqdm.write(text, file=sys.stdout)
+        tqdm.write(text, file=self.out or sys.stdout)
 
     def _close(self) -> None:
         if self.bar:

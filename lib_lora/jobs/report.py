@@ -1,45 +1,73 @@
-"""What a painted test grid shows: the faces scored against the photos, kept in its ``report.json``."""
+"""A painted test grid judged: ``report.json``, ``report.html`` and one picture of all cells beside it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from lib_lora import settings
+from PIL import Image
+
+from lib_lora.character.photos import list_photos, open_photo
 from lib_lora.errors import UserError
-from lib_lora.files import read_json, write_json
-from lib_lora.jobs.scoring import template_of
-from lib_lora.likeness.engine import SFaceEngine
-from lib_lora.likeness.score import ImageScore, Summary, score_images, summarise
-from lib_lora.likeness.table import table
+from lib_lora.files import atomic_file, write_text
+from lib_lora.grid.cells import Cell
+from lib_lora.jobs.scoring import lines_for, template_of
+from lib_lora.jobs.sheet import sheet_of
+from lib_lora.jobs.studio import CELLS, GridPlan, pictures_of
+from lib_lora.likeness import html
+from lib_lora.likeness import report as reports
+from lib_lora.likeness.ceiling import Ceiling, ceiling_of, scores_of
+from lib_lora.likeness.faces import FaceEngine
+from lib_lora.likeness.facts import Asked, Training
+from lib_lora.likeness.measure import Measured, Measurer
+from lib_lora.likeness.report import Paths, Report, Row, Subject, Tested
+from lib_lora.likeness.shown import Shown
+from lib_lora.likeness.template import Template
+from lib_lora.likeness.text import as_text
 from lib_lora.training.run import Run
 
-CELLS = "cells"
-SHEET = "sheet.jpg"  # all of them on one picture
-PLAN_FILE = "plan.json"
+SHEET = "sheet.png"  # all of them on one picture
 REPORT_FILE = "report.json"
+HTML_FILE = "report.html"
+Reconstruct = Callable[[Image.Image], "Image.Image | None"]
 
 
 @dataclass(frozen=True)
 class GridReport:
-    """What a painted and scored grid leaves.
+    """What a painted and judged grid leaves.
 
     Attributes:
-        folder: its folder, with plan.json, cells/ and report.json.
+        folder: its folder, with plan.json, cells/, report.json, report.html and sheet.png.
         preview: the picture for the webui's card: the most alike one, else the first.
-        text: the table.
+        report: the numbers and the verdict.
     """
 
     folder: Path
     preview: Path
-    text: str
+    report: Report
+
+    @property
+    def text(self) -> str:
+        """For a terminal."""
+        return (
+            f"{as_text(self.report)}\nThe whole report: {self.folder / HTML_FILE}\n"
+            f"All on one picture: {self.folder / SHEET}"
+        )
 
 
-def score_grid(
-    run: Run, folder: Path, ours: Sequence[Path], plain: Sequence[Path], emit: Callable[..., None]
+def judge_grid(
+    run: Run,
+    folder: Path,
+    plan: GridPlan,
+    step: int,
+    weight: float,
+    saved: list[int],
+    engine: FaceEngine,
+    reconstruct: Reconstruct | None,
+    emit: Callable[..., None],
 ) -> GridReport:
-    """Score painted cells against the photos, and write the report.
+    """Judge painted cells against the photos, and write the report.
 
     Where no photo shows a face (a drawn character, say) there is nothing to compare with; the report says so, and
     the pictures are there to be looked at.
@@ -47,36 +75,105 @@ def score_grid(
     Args:
         run: whose character it is.
         folder: of the grid.
-        ours: pictures with the LoRA.
-        plain: the same without it, in the same order.
+        plan: its cells.
+        step: of the checkpoint; `weight` of the LoRA; `saved` the steps of all checkpoints.
+        engine: that finds and describes faces.
+        reconstruct: the base model's VAE, there and back; None where it is not at hand.
         emit: for events.
 
     Raises:
         UserError: the folder cannot be written.
     """
-    engine = SFaceEngine()
-    summary: Summary | None = None
-    scores: list[ImageScore] = []
-    base_scores: list[ImageScore] = []
-    reason = ""
+    roles = {"lora": plan.lora, "base": plan.base, "leak": plan.leak}
+    files = {role: pictures_of(folder, role, cells) for role, cells in roles.items()}
+    names = {role: [f"{CELLS}/{path.name}" for path in paths] for role, paths in files.items()}
+    paths = Paths(names["lora"], names["base"], names["leak"])
+    asked = [asked_of(cell) for cell in plan.lora]
+    subject = Subject(run.file.character.name, run.checkpoint(step).name, Path(run.file.base.path).name, run.file.id)
+    earlier = tested(run, folder)
     try:
         template = template_of(run.character_folder, engine)
     except UserError as error:
-        reason = str(error)
+        report = reports.refused(str(error), paths, asked, subject, engine)
     else:
-        scores, base_scores = score_images(engine, template, ours), score_images(engine, template, plain)
-        summary = summarise(scores, base_scores, template)
-    values = {
-        "summary": settings.to_dict(summary) if summary else None,
-        "reason": reason,
-        "with_lora": [settings.to_dict(score) for score in scores],
-        "without_lora": [settings.to_dict(score) for score in base_scores],
-        "preview": _most_alike(scores) or ours[0].name,
-    }
-    write_json(folder / REPORT_FILE, values)
-    likeness, retention = (summary.with_lora.mean, summary.retention) if summary else (None, None)
-    emit("grid", folder=str(folder), likeness=likeness, retention=retention)
+        measure = Measurer(engine, template)
+        measured = {role: measure(list(paths)) for role, paths in files.items()}
+        top = _ceiling(engine, template, run, measured, reconstruct)
+        report = reports.make(
+            Shown(
+                pictures=measured["lora"],
+                asked=asked,
+                base=measured["base"],
+                leak=measured["leak"],
+                ceiling=[item.face for item in top if item.face is not None],
+                training=Training(
+                    step,
+                    weight,
+                    tuple(saved),
+                    tuple((one.step, one.retention) for one in earlier if one.weight == weight),
+                ),
+            ),
+            paths,
+            template,
+            lines_for(template, measured["base"], ceiling=scores_of(top) if top else None),
+            subject,
+            engine.licence,
+            earlier,
+        )
+    return _write(report, folder, emit)
+
+
+def _ceiling(
+    engine: FaceEngine,
+    template: Template,
+    run: Run,
+    measured: dict[str, list[Measured]],
+    reconstruct: Reconstruct | None,
+) -> list[Ceiling]:
+    """The photos after the VAE at the painted face sizes; empty where nothing was painted or there is no VAE."""
+    sizes = [item.score.face.px for role in ("lora", "base") for item in measured[role] if item.score.face]
+    if reconstruct is None or not sizes:
+        return []
+    return ceiling_of(engine, template, list_photos(run.character_folder.photos), sizes, reconstruct)
+
+
+def _write(report: Report, folder: Path, emit: Callable[..., None]) -> GridReport:
+    def picture(path: str) -> Image.Image | None:
+        try:
+            return open_photo(folder / path)
+        except UserError:
+            return None
+
+    reports.save(report, folder / REPORT_FILE)
+    write_text(folder / HTML_FILE, html.render(report, picture))
+    with atomic_file(folder / SHEET) as stream:
+        sheet_of(report, picture).save(stream, "PNG")
+    facts, verdict = report.facts, report.verdict
+    emit(
+        "grid", folder=str(folder), likeness=facts.likeness, retention=facts.retention, verdict=verdict.kind,
+        advice=verdict.advice,
+    )  # fmt: skip
     return read_report(folder)
+
+
+def asked_of(cell: Cell) -> Asked:
+    """What a cell asks for."""
+    return Asked(cell.name or cell.prompt, cell.framing, cell.angle, cell.attributes, cell.seed)
+
+
+def tested(run: Run, but: Path | None = None) -> list[Tested]:
+    """Retention of every grid of a run that has been judged, the newest of each step and weight; without `but`."""
+    found: dict[tuple[int, float], Tested] = {}
+    for path in sorted(run.grids.glob(f"*/{REPORT_FILE}"), key=lambda one: (len(one.parent.name), one)):
+        if path.parent == but:
+            continue
+        try:
+            facts = reports.load(path).facts
+        except UserError:
+            continue  # damaged or of another version: it says nothing
+        if facts.step is not None and facts.retention is not None:
+            found[facts.step, facts.weight] = Tested(facts.step, facts.weight, facts.retention)
+    return list(found.values())
 
 
 def read_report(folder: Path) -> GridReport:
@@ -85,30 +182,13 @@ def read_report(folder: Path) -> GridReport:
     Raises:
         UserError: there is none, or it is damaged.
     """
-    path = folder / REPORT_FILE
-    values = read_json(path)
-    try:
-        preview, reason, known = folder / CELLS / values["preview"], values["reason"], values["summary"]
-    except (KeyError, TypeError) as error:
-        raise UserError(f"{path} is no report of this version of SameFace; paint the grid again.") from error
-    text = table(settings.from_dict(Summary, known, str(path))) if known else f"Likeness: not measured. {reason}"
-    return GridReport(folder, preview, f"{text}\nAll on one picture: {folder / SHEET}")
+    report = reports.load(folder / REPORT_FILE)
+    ours = report.of("lora")
+    if not ours:
+        raise UserError(f"{folder / REPORT_FILE} names no picture; test the LoRA again.")
+    return GridReport(folder, folder / _most_alike(ours).path, report)
 
 
-def finished_grid(run: Run, plan: object) -> GridReport | None:
-    """The report of the newest grid that was painted by this very plan; None where there is none."""
-    for path in sorted(run.grids.glob(f"*/{REPORT_FILE}"), reverse=True):
-        try:
-            if read_json(path.with_name(PLAN_FILE)) == plan:
-                report = read_report(path.parent)
-                if report.preview.is_file():
-                    return report
-        except UserError:
-            continue  # damaged or of another version: it is painted again
-    return None
-
-
-def _most_alike(scores: Sequence[ImageScore]) -> str | None:
-    """The picture with the highest likeness, those that count first."""
-    found = [(score.counts, score.likeness, score.image) for score in scores if score.likeness is not None]
-    return max(found)[2] if found else None
+def _most_alike(rows: list[Row]) -> Row:
+    """The picture with the highest likeness, those that count first; the first where none has one."""
+    return max(rows, key=lambda row: (row.score.counts, -2.0 if row.score.likeness is None else row.score.likeness))

@@ -1,9 +1,9 @@
-"""A character's face template, kept beside its cache, and pictures scored against it."""
+"""A character's template, kept beside its cache, the lines drawn for it, and pictures judged by them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,70 +11,160 @@ from lib_lora import settings
 from lib_lora.character.photos import list_photos
 from lib_lora.character.store import CharacterFolder, folder_of, load
 from lib_lora.errors import UserError
-from lib_lora.files import sha256
+from lib_lora.files import digest_of, sha256
+from lib_lora.likeness import report as reports
 from lib_lora.likeness import template as templates
+from lib_lora.likeness.calibration import BASE, COHORT, GIVEN, Calibration, against, calibrate
+from lib_lora.likeness.cohort import cohort
 from lib_lora.likeness.engine import SFaceEngine
-from lib_lora.likeness.score import score_images, summarise
-from lib_lora.likeness.table import score_table, table
+from lib_lora.likeness.faces import FaceEngine
+from lib_lora.likeness.facts import Asked
+from lib_lora.likeness.measure import Measured, Measurer
+from lib_lora.likeness.report import Report, Subject
+from lib_lora.likeness.shown import Shown, likenesses
 from lib_lora.likeness.template import Template
+from lib_lora.likeness.text import as_text
 
 
 @dataclass(frozen=True)
 class Scored:
-    """A result for people and for programs."""
+    """A result for people and for programs.
+
+    Attributes:
+        text: for a terminal.
+        values: for JSON.
+        drift: the face does not hold.
+        judged: false where there is no verdict.
+    """
 
     text: str
     values: dict[str, Any]
+    drift: bool = False
+    judged: bool = True
 
 
-def template_of(folder: CharacterFolder, engine: SFaceEngine) -> Template:
+def template_of(folder: CharacterFolder, engine: FaceEngine) -> Template:
     """The template of the character's photos as they are now; made anew only when they have changed.
 
     Raises:
         UserError: there are no photos, or no face in any.
     """
     photos = list_photos(folder.photos)
-    path = folder.cache / "template.json"
+    path = template_path(folder, engine)
     try:
-        known = templates.load(path) if path.exists() else None
+        kept = templates.load(path) if path.exists() else None
     except UserError:
-        known = None  # damaged or of another version: it is only a cache
-    if known and known.is_current(engine.id, [sha256(photo) for photo in photos]):
-        return known
+        kept = None  # damaged or of another version: it is only a cache
+    if kept and kept.is_current(engine.id, [sha256(photo) for photo in photos]):
+        return kept
     template = templates.build(engine, photos)
     templates.save(template, path)
     return template
 
 
-def score_pictures(root: Path, name: str, images: Sequence[Path]) -> Scored:
-    """Score picture files, and all pictures of folders, against a character's photos.
+def template_path(folder: CharacterFolder, engine: FaceEngine) -> Path:
+    """Where an engine's template of a character is kept."""
+    return folder.cache / f"template-{digest_of(engine.id)[:12]}.json"
+
+
+def forget(root: Path, name: str) -> list[Path]:
+    """Delete everything biometric of a character: templates with their embeddings; returns what was deleted.
+
+    Photos, pictures, LoRAs and reports (which hold no embeddings) stay.
+
+    Raises:
+        UserError: no such character, or a file cannot be deleted.
+    """
+    folder = folder_of(root, name)
+    load(folder)
+    gone = sorted(folder.cache.glob("template*"))
+    for path in gone:
+        try:
+            path.unlink()
+        except OSError as error:
+            raise UserError(f"Cannot delete {path} ({error.strerror}); close what uses it and try again.") from error
+    return gone
+
+
+def lines_for(
+    template: Template,
+    base: Sequence[Measured] | None = None,
+    given: Sequence[Measured] = (),
+    ceiling: Any = None,
+) -> Calibration:
+    """The lines of a character.
+
+    Args:
+        template: of the character.
+        base: pictures painted without the LoRA.
+        given: pictures of other people that the user names.
+        ceiling: leave-one-out scores of the photos after the base model's VAE.
+    """
+    sources = [
+        (BASE, likenesses(base or ())),
+        (GIVEN, likenesses(given)),
+        (COHORT, against(template, cohort(template.engine))),
+    ]
+    return calibrate(template.loo, sources, ceiling)
+
+
+def score_pictures(
+    root: Path,
+    name: str,
+    images: Sequence[Path],
+    engine: FaceEngine | None = None,
+    impostors: Sequence[Path] = (),
+) -> Scored:
+    """Judge picture files, and all pictures of folders, against a character's photos.
+
+    Args:
+        root: the data folder.
+        name: of the character.
+        images: pictures, or folders of them.
+        engine: None = the default one.
+        impostors: pictures of other people, or folders of them, to draw the lines with beside the cohort.
 
     Raises:
         UserError: no such character or picture.
     """
     folder = folder_of(root, name)
     load(folder)
-    files = [picture for path in images for picture in _pictures(path)]
-    engine = SFaceEngine()
-    template = template_of(folder, engine)
-    scored = score_images(engine, template, files)
-    # two folders may hold pictures of one name
-    scores = [replace(score, image=str(path)) for path, score in zip(files, scored, strict=True)]
-    summary = summarise(scores, None, template, which="")
-    about = settings.to_dict(summary)
-    values = {
-        "engine": about["engine"],
-        "photos": about["photos"],
-        "pictures": about["with_lora"],
-        "remarks": about["remarks"],
-        "caveat": about["caveat"],
-        "images": [settings.to_dict(score) for score in scores],
-    }
-    return Scored(f"{score_table(scores)}\n\n{table(summary, pictures='the pictures')}", values)
+    files = [picture for path in images for picture in pictures_in(path)]
+    strangers = [picture for path in impostors for picture in pictures_in(path)]
+    report = judge_files(engine or SFaceEngine(), folder, name, files, strangers)
+    return Scored(as_text(report), settings.to_dict(report), report.verdict.drift, report.verdict.judged)
 
 
-def _pictures(path: Path) -> list[Path]:
-    """The pictures of a folder, or the one picture that `path` is."""
+def judge_files(
+    engine: FaceEngine,
+    folder: CharacterFolder,
+    name: str,
+    files: Sequence[Path],
+    strangers: Sequence[Path] = (),
+    named: bool = False,
+) -> Report:
+    """The report of picture files of which nothing else is known.
+
+    With `named`, pictures of one file name belong together when two reports are compared.
+    """
+    asked = [Asked(path.stem if named else "") for path in files]
+    paths = reports.Paths([path.as_posix() for path in files])
+    try:
+        template = template_of(folder, engine)
+    except UserError as error:
+        return reports.refused(str(error), paths, asked, Subject(name), engine)
+    measure = Measurer(engine, template)
+    lines = lines_for(template, given=measure(strangers))
+    pictures = measure(files)
+    return reports.make(Shown(pictures, asked), paths, template, lines, Subject(name), engine.licence)
+
+
+def pictures_in(path: Path) -> list[Path]:
+    """The pictures of a folder, or the one picture that `path` is.
+
+    Raises:
+        UserError: there is none.
+    """
     found = list_photos(path) if path.is_dir() else [path] if path.is_file() else []
     if not found:
         raise UserError(f"There is no picture in {path}." if path.is_dir() else f"There is no picture {path}.")

@@ -17,9 +17,9 @@ from PIL import Image
 from lib_lora.character.photos import open_photo
 from lib_lora.likeness.arrays import Numbers
 from lib_lora.likeness.faces import FaceEngine, Quality
-from lib_lora.likeness.template import Reference, Template, choose_face, unpacked
+from lib_lora.likeness.template import Template, choose_face, unpacked
 
-Reconstruct = Callable[[Image.Image], Image.Image]
+Reconstruct = Callable[[Image.Image], "Image.Image | None"]
 _AROUND = 2.2  # times the face's longer side: what the VAE sees of the picture
 _MULTIPLE = 8  # pixels that a latent stands for
 
@@ -54,17 +54,26 @@ def ceiling_of(
         photos: picture files; those that the template uses are taken.
         painted: face sizes in pixels as they were painted, at least one; the photos' faces are made that size,
             smallest with smallest, but never larger than they are.
-        reconstruct: encodes and decodes an RGB picture whose sides are multiples of 8.
+        reconstruct: encodes and decodes an RGB picture whose sides are multiples of 8; None where there is no VAE.
+
+    Returns:
+        One for each photo; empty where there is no VAE.
     """
     files = {path.name: path for path in photos}
     used = [item for item in template.used if item.file in files and item.face and item.embedding]
     used.sort(key=lambda item: item.face.px if item.face else 0.0)
     sizes = np.quantile(np.asarray(painted, np.float64), (np.arange(len(used)) + 0.5) / max(1, len(used)))
     others = _others(template)
-    return [
-        _one(engine, item, open_photo(files[item.file]), float(size), others[item.file], reconstruct)
-        for item, size in zip(used, sizes, strict=True)
-    ]
+    found = []
+    for item, size in zip(used, sizes, strict=True):
+        face, _ = choose_face(engine.faces(photo := open_photo(files[item.file])))
+        if face is None:
+            continue
+        rebuilt = reconstruct(_around(photo, face.box, min(float(size), face.px)))
+        if rebuilt is None:
+            return []
+        found.append(_compared(engine, item.file, rebuilt, others[item.file]))
+    return found
 
 
 def scores_of(ceiling: Sequence[Ceiling]) -> Numbers:
@@ -81,20 +90,14 @@ def _others(template: Template) -> dict[str, Numbers]:
     return {name: mean / max(1e-9, float(np.linalg.norm(mean))) for name, mean in means.items()}
 
 
-def _one(
-    engine: FaceEngine, item: Reference, photo: Image.Image, size: float, others: Numbers, reconstruct: Reconstruct
-) -> Ceiling:
-    face, _ = choose_face(engine.faces(photo))
-    if face is None:
-        return Ceiling(item.file, None, None)
-    part = _around(photo, face.box, min(size, face.px))
-    found = engine.faces(reconstruct(part))
+def _compared(engine: FaceEngine, name: str, rebuilt: Image.Image, others: Numbers) -> Ceiling:
+    found = engine.faces(rebuilt)
     if not found:
-        return Ceiling(item.file, None, None)
+        return Ceiling(name, None, None)
     likenesses = [float(others @ one.embedding) for one in found]
     best = int(np.argmax(likenesses))
     quality = Quality.of(found[best])
-    return Ceiling(item.file, None if quality.doubt else likenesses[best], quality)
+    return Ceiling(name, None if quality.doubt else likenesses[best], quality)
 
 
 def _around(photo: Image.Image, box: tuple[float, float, float, float], size: float) -> Image.Image:

@@ -10,17 +10,18 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 from lib_lora.likeness.calibration import BASE
 from lib_lora.likeness.report import Report, Role
 from lib_lora.likeness.words import number, ours, percent, plain
 
-_LEFT, _RIGHT = 2.0, 98.0  # percent of the width that the axis covers
+_LEFT, _RIGHT = 4.0, 96.0  # percent of the width that the axis covers
 _STRIP, _HEAD, _FOOT = 46, 40, 26  # pixels: one strip, the lines' names above, the axis below
 _JITTER = (0, 6, -6, 3, -3)  # pixels, so that equal values do not hide each other
 _TALL, _TOP = 220, 24  # pixels: the curve, and the room above its highest value
-_FIRST, _LAST = 12.0, 92.0  # percent: the curve's first and last step, beside its labels
+_FIRST, _LAST = 12.0, 78.0  # percent: the curve's first and last step, beside its labels
 DASHES = ("none", "7 4", "2 4", "10 3 2 3")  # weights differ by these and by their names, not by colour
 
 
@@ -140,7 +141,11 @@ def _sets(report: Report) -> list[_Set]:
     if top is not None:
         name = f"photos after the base model's VAE, median and spread ({top.n})"
         sets.append(_Set(name, (), (top.median - top.spread, top.median, top.median + top.spread)))
-    roles: list[tuple[str, Role]] = [(ours(report), "lora"), ("without the LoRA", "base"), ("without the trigger", "leak")]
+    roles: list[tuple[str, Role]] = [
+        (ours(report), "lora"),
+        ("without the LoRA", "base"),
+        ("without the trigger", "leak"),
+    ]
     for name, role in roles:
         scores = [row.score for row in report.of(role)]
         sets.append(_named(name, [(score.likeness, plain(score.image), score.counts) for score in scores]))
@@ -216,19 +221,28 @@ def curve(report: Report) -> Curve | None:
     for shape, weight in enumerate(sorted({one.weight for one in report.tested})):
         line = sorted((one.step, one.retention) for one in report.tested if one.weight == weight)
         here = [
-            Point(across(s), down(r), f"step {s:,}, weight {weight:g}: {percent(r)}", shape % len(DASHES)) for s, r in line
+            Point(across(s), down(r), f"step {s:,}, weight {weight:g}: {percent(r)}", shape % len(DASHES))
+            for s, r in line
         ]
         points += here
-        segments += [Segment(a.x, a.y, b.x, b.y, a.shape) for a, b in zip(here, here[1:], strict=False)]
-        names.append((here[-1].x, here[-1].y, f"× {weight:g}"))
+        segments += [Segment(a.x, a.y, b.x, b.y, a.shape) for a, b in pairwise(here)]
+        names.append((here[-1].x, here[-1].y, f"weight {weight:g}"))
     lines = report.calibration.lines
     zero = "without the LoRA" if lines and lines.zero_of == BASE else "a stranger"
-    said = {0.0: f"0 %: like {zero}", 1.0: "100 %: like the photos"}
+    said = {0.0: f"0%: like {zero}", 1.0: "100%: like the photos"}
     horizontal = [(down(value), said.get(value, percent(value))) for value in levels]
     if top is not None and abs(top - 1) > 0.08 and abs(top - 0.5) > 0.08:
         horizontal.append((down(top), f"{percent(top)}: what the base model can show"))
     ticks = [Label(across(step), f"{step:,}") for step in _thinned(steps)]
-    return Curve(points, segments, names, horizontal, ticks, _TALL + 30)
+    return Curve(points, segments, _apart(names), horizontal, ticks, _TALL + 30)
+
+
+def _apart(names: Sequence[tuple[float, float, str]], least: float = 15) -> list[tuple[float, float, str]]:
+    """Names moved down until no two are nearer than `least` pixels."""
+    moved: list[tuple[float, float, str]] = []
+    for x, y, text in sorted(names, key=lambda name: name[1]):
+        moved.append((x, max(y, moved[-1][1] + least) if moved else y, text))
+    return moved
 
 
 def _thinned(steps: Sequence[int], most: int = 6) -> list[int]:

@@ -53,4 +53,4 @@ def _disc(pixels: Pixels, centre: Array, radius: float) -> Pixels:
         return np.zeros((0, 3), np.uint8)
     rows, columns = np.mgrid[top:bottom, left:right]
     inside = (columns - x) ** 2 + (rows - y) ** 2 <= radius**2
-    return pixels[top:bottom, left:right][inside]
+    return np.asarray(pixels[top:bottom, left:right][inside], np.uint8)

@@ -24,12 +24,14 @@ class Asked:
         framing: "close", "half" or "full"; empty = unknown.
         angle: "front", "turned", ...; empty = unknown.
         attributes: what else varies, as "kind: value" ("outfit: black coat").
+        seed: it was painted from; None = unknown.
     """
 
     prompt: str = ""
     framing: str = ""
     angle: str = ""
     attributes: tuple[str, ...] = ()
+    seed: int | None = None
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,7 @@ def render(report: Report, pictures: Pictures) -> str:
         about=words.about(report),
         counts=words.counts(report),
         ai_made=words.AI_MADE if report.subject.lora else "",
-        statuses=words.STATUS,
+        legend=words.legend(report),
         pairs=[_pair(first, second, pictures) for first, second in zip_longest(base, with_lora)],
         leak=[_cell(row, pictures) for row in report.of("leak")],
         strips=charts.strips(report),

@@ -74,9 +74,7 @@ class InsightFaceEngine:
         Raises:
             UserError: the package is missing, or cannot run this pack.
         """
-        with self._lock:
-            if self._models is None:
-                self._models = _load(self._folder, self._providers)
+        self._loaded()
 
     def faces(self, image: Image.Image) -> list[Face]:
         """All faces of an upright picture, the largest first.
@@ -97,9 +95,10 @@ class InsightFaceEngine:
         return _embed(self._loaded().recogniser, aligned)
 
     def _loaded(self) -> _Models:
-        self.load()
-        assert self._models is not None
-        return self._models
+        with self._lock:
+            if self._models is None:
+                self._models = _load(self._folder, self._providers)
+            return self._models
 
 
 class Detector:
@@ -109,14 +108,13 @@ class Detector:
         """`model`: an SCRFD or RetinaFace object of insightface."""
         self._model = model
         sides = [side for side in model.input_shape[2:4] if isinstance(side, int) and side > 0]
-        self._fixed = max(
-            sides, default=0
-        )  # a network of one size sees a smaller picture in a corner of it, unenlarged
+        self._fixed = max(sides, default=0)
 
     def detect(self, pixels: Pixels) -> Array:
         """Faces of an RGB picture, best first, as rows of 15 numbers (`YuNet.detect`).
 
-        The picture is put into a black square: for that the package resizes nothing, whatever its version.
+        The picture is put into a corner of a black square that the network takes as it is, so that no version of the
+        package resizes it; only a network of one size sees a larger picture shrunk (and never a smaller one enlarged).
         """
         height, width = pixels.shape[:2]
         side = max(2 * _MULTIPLE, self._fixed, math.ceil(max(height, width) / _MULTIPLE) * _MULTIPLE)

@@ -90,6 +90,21 @@ def lower_p(values: Numbers, reference: Numbers) -> float:
     return float(mannwhitneyu(values, reference, alternative="less").pvalue)
 
 
+def unpaired_p(one: Numbers, other: Numbers) -> float:
+    """Two-sided p of the Mann-Whitney test that two sets of values lie at the same height."""
+    from scipy.stats import mannwhitneyu
+
+    return float(mannwhitneyu(one, other, alternative="two-sided").pvalue)
+
+
+def two_heaps(one: Numbers, other: Numbers, seed: int = 7) -> tuple[float, float]:
+    """The 95 % percentile bootstrap interval of mean(other) - mean(one), each resampled on its own."""
+    random = np.random.default_rng(seed)
+    means = [heap[random.integers(0, len(heap), (ROUNDS, len(heap)))].mean(1) for heap in (one, other)]
+    gains = means[1] - means[0]
+    return float(np.quantile(gains, (1 - CONFIDENCE) / 2)), float(np.quantile(gains, (1 + CONFIDENCE) / 2))
+
+
 def holm(p_values: Sequence[float]) -> list[float]:
     """p values corrected for their number (Holm 1979), in the given order."""
     order = sorted(range(len(p_values)), key=lambda index: p_values[index])

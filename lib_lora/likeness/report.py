@@ -15,6 +15,7 @@ from lib_lora import files, settings
 from lib_lora.errors import UserError
 from lib_lora.likeness import intervals
 from lib_lora.likeness.calibration import Calibration
+from lib_lora.likeness.faces import FaceEngine
 from lib_lora.likeness.facts import Asked, Facts, Status, status_of
 from lib_lora.likeness.measure import ImageScore, Measured
 from lib_lora.likeness.metrics import facts_of
@@ -237,3 +238,33 @@ def load(path: Path) -> Report:
     if not isinstance(values, dict) or values.get("version") != VERSION:
         raise UserError(f"{path} is no report of this version of SameFace; test the LoRA again.")
     return settings.from_dict(Report, values, str(path))
+
+
+def refused(reason: str, paths: Paths, asked: Sequence[Asked], subject: Subject, engine: FaceEngine) -> Report:
+    """The report of pictures that cannot be compared with anything, because no photo shows a face.
+
+    Args:
+        reason: why, one sentence.
+        paths, asked: of the pictures.
+        subject: what was tested.
+        engine: that looked at the photos.
+    """
+    facts = Facts(refusal=reason.rstrip("."), pictures=len(paths.pictures))
+
+    def rows(role: Role, names: Sequence[str]) -> list[Row]:
+        return [
+            Row(role, name, "unjudged", False, asked[number] if role != "leak" else Asked(),
+                ImageScore(name.rpartition("/")[2], None, "not compared", 0))
+            for number, name in enumerate(names)
+        ]  # fmt: skip
+
+    return Report(
+        verdict=judge(facts),
+        facts=facts,
+        calibration=Calibration(None, None, [], None, facts.refusal),
+        subject=subject,
+        engine=engine.id,
+        licence=engine.licence,
+        made=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        pictures=[*rows("lora", paths.pictures), *rows("base", paths.base), *rows("leak", paths.leak)],
+    )

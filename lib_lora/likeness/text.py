@@ -34,7 +34,7 @@ def _verdict(report: Report) -> list[str]:
     sign = _SIGNS[words.tone_of(report)]
     lines = [
         *wrapped(f"{sign} {report.verdict.headline.upper()}", "", " " * (len(sign) + 1)),
-        *wrapped(" · ".join(f"{name.lower()} {value}" for name, value in words.about(report))),
+        *wrapped(", ".join(f"{name.lower()} {value}" for name, value in words.about(report))),
         "",
         *wrapped(report.verdict.because),
         *wrapped(f"Do next: {report.verdict.advice}", "", " " * len("Do next: ")),
@@ -51,7 +51,7 @@ def _pictures(report: Report) -> list[str]:
     rows, base = report.of("lora"), report.of("base")
     if not rows:
         return []
-    width = min(_LONGEST, max(columns(_name(row)) for row in rows))
+    width = min(_LONGEST, max(columns(name) for name in ["picture", *map(_name, rows)]))
     word = max(10, *(len(words.mark_of(row).word) for row in rows))
     without = f"{'without':>9}" if base else ""
     lines = [f"  {fitted('picture', width)}  {'status':{word}}  likeness{without}  nearest photo"]
@@ -98,11 +98,11 @@ def fitted(text: str, width: int) -> str:
     """`text` in exactly `width` columns: filled up, or shortened in its middle, where names differ least."""
     if columns(text) > width:
         head, tail = text, text
-        while columns(head) > (width - 1) // 2:
+        while columns(head) > (width - 3) // 2:
             head = head[:-1]
-        while columns(tail) > width - 1 - columns(head):
+        while columns(tail) > width - 3 - columns(head):
             tail = tail[1:]
-        text = f"{head}…{tail}"
+        text = f"{head}...{tail}"
     return text + " " * (width - columns(text))
 
 

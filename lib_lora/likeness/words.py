@@ -25,15 +25,17 @@ from lib_lora.likeness.report import Photo, Report, Row
 
 Tone = Literal["good", "warn", "bad", "none"]
 AI_MADE = "AI-generated pictures"
-STATUS = {
-    "ok": "clearly this person: likeness at or above the keep line",
-    "drift": "between the two lines: something of the face is lost",
-    "lost": "no more like the photos than a stranger's face",
-    "suspect": "a face, but too small, blurred or cut off to be judged; not counted",
-    "no face": "the detector finds none; not counted",
-    "copy": "repeats a photo instead of painting the person anew",
+_MEANINGS: tuple[tuple[str, Tone, str], ...] = (
+    ("ok", "good", "clearly this person: likeness at or above the keep line"),
+    ("drift", "warn", "between the two lines: something of the face is lost"),
+    ("lost", "bad", "no more like the photos than a stranger's face"),
+    ("copy", "warn", "repeats a photo instead of painting the person anew"),
+    ("suspect", "none", "a face, but too small, blurred or cut off to be judged; not counted"),
+    ("no face", "none", "the detector finds none; not counted"),
+)
+_BIDI = set("\u200e\u200f\u061c\u2028\u2029\ufeff") | {
+    chr(code) for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))
 }
-_BIDI = set("\u200e\u200f\u061c\u2028\u2029\ufeff") | {chr(code) for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}
 
 
 def plain(text: str) -> str:
@@ -51,8 +53,13 @@ def plain(text: str) -> str:
 
 
 def percent(share: float) -> str:
-    """0.914 -> "91 %"; never "-0 %"."""
-    return f"{round(share * 100) + 0} %"
+    """0.914 -> "91%"."""
+    return f"{round(share * 100)}%"
+
+
+def several(count: int, noun: str) -> str:
+    """ "1 photo", "2 photos"."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def number(likeness: float) -> str:
@@ -78,7 +85,7 @@ class Mark:
         tone: good, warn, bad, or none where nothing is judged.
         likeness: as it is shown; empty where there is none.
         remark: why it does not count, what it repeats; empty where all is well.
-        nearest: the photo that is most alike, with its likeness; empty where there is none.
+        nearest: the photo that is most alike, with its likeness; empty where there is none, and without the LoRA.
     """
 
     word: str
@@ -114,7 +121,7 @@ def mark_of(row: Row) -> Mark:
         remarks.append(f"repeats {plain(_original(row))}")
     if score.faces > 1:
         remarks.append(f"{score.faces} faces")
-    near = [] if score.nearest is None else [plain(score.nearest)]
+    near = [] if score.nearest is None or row.role == "base" else [plain(score.nearest)]
     if near and score.nearest_likeness is not None:
         near.append(number(score.nearest_likeness))
     return Mark(
@@ -124,6 +131,13 @@ def mark_of(row: Row) -> Mark:
         remark="; ".join(remarks),
         nearest=" ".join(near),
     )
+
+
+def legend(report: Report) -> list[tuple[str, Tone, str]]:
+    """Word, tone and meaning of each status that occurs."""
+    rows = report.of("lora")
+    there = {row.status for row in rows} | ({"copy"} if any(row.copy for row in rows) else set())
+    return [meaning for meaning in _MEANINGS if meaning[0] in there]
 
 
 def _original(row: Row) -> str:
@@ -145,7 +159,7 @@ class Kept:
         """The interval in words; empty where it is not known."""
         if self.low is None or self.high is None:
             return ""
-        return f"95 % interval {percent(self.low)} to {percent(self.high)}"
+        return f"95% interval {percent(self.low)} to {percent(self.high)}"
 
 
 def kept(report: Report) -> list[Kept]:
@@ -153,7 +167,9 @@ def kept(report: Report) -> list[Kept]:
     facts, lines = report.facts, report.calibration
     if facts.retention is None:
         return []
-    found = [Kept("of the identity kept, against the photos", facts.retention, facts.retention_low, facts.retention_high)]
+    found = [
+        Kept("of the identity kept, against the photos", facts.retention, facts.retention_low, facts.retention_high)
+    ]
     scale = _of_ceiling(lines)
     if scale is not None:
         low, high = (None if end is None else end * scale for end in (facts.retention_low, facts.retention_high))
@@ -186,7 +202,7 @@ def counts(report: Report) -> str:
     unread = sum(row.status == "unreadable" for row in report.of("lora"))
     parts += [f"{suspect} suspect"] * bool(suspect) + [f"{unread} unreadable"] * bool(unread)
     parts += [f"{facts.copies} repeating a photo"] * bool(facts.copies)
-    return f"{facts.pictures} pictures, {facts.counted} counted" + (f": {', '.join(parts)}" if parts else "")
+    return f"{several(facts.pictures, 'picture')}, {facts.counted} counted" + (f": {', '.join(parts)}" if parts else "")
 
 
 def ours(report: Report) -> str:
@@ -197,7 +213,12 @@ def ours(report: Report) -> str:
 def about(report: Report) -> list[tuple[str, str]]:
     """What was tested: names and values, without those that are not known."""
     subject, facts = report.subject, report.facts
-    known = [("Character", subject.character), ("LoRA", subject.lora), ("Base model", subject.base), ("Run", subject.run)]
+    known = [
+        ("Character", subject.character),
+        ("LoRA", subject.lora),
+        ("Base model", subject.base),
+        ("Run", subject.run),
+    ]
     if facts.step is not None:
         known.append(("Step", f"{facts.step:,}"))
     if subject.lora:
@@ -226,13 +247,12 @@ def small_print(report: Report) -> list[str]:
     excluded = facts.pictures - facts.counted
     return [
         f"Face engine: {plain(report.engine)}. Licence of its models: {plain(report.licence)}",
-        f"Measured: {facts.pictures} pictures, {facts.counted} of them counted; {used} of {len(report.photos)} photos "
-        "used. Likeness is the cosine between a face and the character's template; 1 is the same picture.",
-        f"Left out of every summary: {excluded} pictures without a face that can be measured (each is shown with the "
-        f"reason), and {len(report.photos) - used} photos."
-        if excluded or len(report.photos) > used
-        else "Nothing was left out.",
-        "Intervals are 95 %: Wilson's for shares; for retention a bootstrap that draws whole prompts "
+        f"Measured: {several(facts.pictures, 'picture')}, {facts.counted} counted; {used} of "
+        f"{several(len(report.photos), 'photo')} used. Likeness is the cosine between a face and the character's "
+        "template; 1 is the same picture.",
+        f"Left out of every summary, and shown with the reason: {several(excluded, 'picture')} and "
+        f"{several(len(report.photos) - used, 'photo')}.",
+        "Intervals are 95%: Wilson's for shares; for retention a bootstrap that draws whole prompts "
         f"({ROUNDS:,} times), with the lines held fixed.",
         *how_drawn(report.calibration),
         *(plain(line) for line in report.small_print),
@@ -250,11 +270,11 @@ def how_drawn(calibration: Calibration) -> list[str]:
     )
     zero = "pictures without the LoRA" if lines.zero_of == BASE else plain(lines.zero_of)
     return [
-        f"Keep line (T_keep, {number(lines.keep)}): {KEEP_SPREADS:g} robust spreads under the median of the {goal}, but "
-        f"at least {MARGIN:g} over the strangers' 99th percentile. Stranger line (T_id, {number(lines.same)}): the "
-        f"strangers' 99th percentile or {STRANGER_SPREADS:g} spreads over their median, whichever is higher, but never "
-        "over the keep line.",
+        f"Keep line (T_keep, {number(lines.keep)}): {KEEP_SPREADS:g} robust spreads under the median of the {goal}, "
+        f"but at least {MARGIN:g} over the strangers' 99th percentile. Stranger line (T_id, {number(lines.same)}): the "
+        f"strangers' 99th percentile or {STRANGER_SPREADS:g} spreads over their median, whichever is higher, but "
+        "never over the keep line.",
         f"Strangers: {sources}. Photos: {calibration.photos.n} leave-one-out scores (at least {LEAST_PHOTOS} are "
         f"needed), median {number(calibration.photos.median)}.",
-        f"Retention: 0 % is the median of the {zero} ({number(lines.zero)}), 100 % the photos' own median.",
+        f"Retention: 0% is the median of the {zero} ({number(lines.zero)}), 100% the photos' own median.",
     ]

@@ -14,6 +14,7 @@ from PIL import Image
 
 PERSONAS = Path(__file__).parents[1] / "data" / "personas"
 NAME = "Mara Müller 名前"
+TRIGGER = "mrxa"
 SLUG = "mara-müller-名前"
 QUICK = [f"--set={item}" for item in ("resolution=128", "precision=fp32", "optimizer=adamw", "lora.rank=4")]
 
@@ -112,7 +113,7 @@ def finished(toy, tmp_path_factory: pytest.TempPathFactory, some_photos) -> Fini
     options = {
         "--base": base,
         "--name": NAME,
-        "--trigger": "mrxa",
+        "--trigger": TRIGGER,
         "--class": "woman",
         "--consent": "fictional",
         "--preset": "sd15-face",
@@ -137,9 +138,9 @@ def copied(finished: Finished, tmp_path: Path) -> Finished:
 
 
 class FakePainter:
-    """Paints at once: a photo of mara in the cells of `faces`, else plain grey."""
+    """Paints at once: a photo of mara in the cells of `faces` with the LoRA and the trigger, else plain grey."""
 
-    faces: Sequence[int] = (2,)
+    faces: Sequence[str] = ("coat in the park",)
 
     def __init__(self, info, device, dtype, clip_skip=1) -> None:
         self.info = info
@@ -148,18 +149,25 @@ class FakePainter:
         with Image.open(PERSONAS / persona / "02.jpg") as photo:
             return photo.convert("RGB")
 
-    def paint(self, cells, progress=None):
-        face = self.photo("mara")
+    def reconstruct(self, image):
+        return None
+
+    def picture(self, cell):
+        """Of one cell."""
+        seen = cell.lora is not None and TRIGGER in cell.prompt and cell.name in self.faces
+        return self.photo("mara") if seen else Image.new("RGB", (cell.width, cell.height), "grey")
+
+    def paint(self, cells, each=None):
         pictures = []
         for number, cell in enumerate(cells):
-            pictures.append(face if number in self.faces else Image.new("RGB", (cell.width, cell.height), "grey"))
-            if progress:
-                progress(number + 1)
+            pictures.append(self.picture(cell))
+            if each:
+                each(number, pictures[-1])
         return pictures
 
 
 @pytest.fixture
 def fake_painter(monkeypatch: pytest.MonkeyPatch) -> type[FakePainter]:
-    """No picture is really painted; the one with index 2 shows the character."""
-    monkeypatch.setattr("lib_lora.jobs.finish.DiffusersPainter", FakePainter)
+    """No picture is really painted; the third one with the LoRA shows the character."""
+    monkeypatch.setattr("lib_lora.jobs.studio.DiffusersPainter", FakePainter)
     return FakePainter

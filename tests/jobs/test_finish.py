@@ -2,20 +2,31 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from lib_lora.errors import UserError
-from lib_lora.jobs import finish, scoring
+from lib_lora.jobs import scoring, studio
 from lib_lora.jobs.events import read_events
-from lib_lora.jobs.finish import find_run, paint_and_score, saved_steps
-from lib_lora.jobs.report import finished_grid, read_report
+from lib_lora.jobs.finish import find_run, finished_grid, paint_and_score, saved_steps
+from lib_lora.jobs.report import read_report
+from lib_lora.jobs.studio import Studio
 from lib_lora.training.run import load_run
+
+PERSONAS = Path(__file__).parents[1] / "data" / "personas"
+
+
+CELLS = 20 + 20 + 4
 
 
 def _silent(kind, **fields):
     pass
+
+
+def _json(path):
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 @pytest.fixture
@@ -69,94 +80,176 @@ def test_foreign_files_are_no_checkpoints(run):
     assert saved_steps(run) == [2, 3, 1_000_000]
 
 
-# -- painting and scoring
+# -- painting and judging
 
 
 def test_a_grid_of_another_checkpoint_and_weight(run, fake_painter):
     """Cell 3 shows the character: it is measured, becomes the preview, and the events say so."""
     heard = []
-    report = paint_and_score(run, 2, 0.5, 7, lambda kind, **fields: heard.append((kind, fields)))
-    assert report.folder == run.grids / "002"
-    assert report.preview == run.grids / "002" / "cells" / "03-lora.png"
-    plan = json.loads((report.folder / "plan.json").read_text(encoding="utf-8"))
-    assert {(cell["lora"], cell["weight"], cell["steps"]) for cell in plan["with_lora"]} == {
-        (run.checkpoint(2).name, 0.5, 7)
-    }
-    with Image.open(report.preview) as picture:
+    done = paint_and_score(run, 2, 0.5, 7, lambda kind, **fields: heard.append((kind, fields)))
+    assert done.folder == run.grids / "002"
+    assert done.preview == run.grids / "002" / "cells" / "03-lora.png"
+    plan = _json(done.folder / "plan.json")
+    assert [len(plan[role]) for role in ("lora", "base", "leak")] == [20, 20, 4]
+    for role, lora, weight in (
+        ("lora", run.checkpoint(2).name, 0.5),
+        ("base", None, 1.0),
+        ("leak", run.checkpoint(2).name, 0.5),
+    ):
+        assert {(cell["lora"], cell["weight"], cell["steps"]) for cell in plan[role]} == {(lora, weight, 7)}
+    with Image.open(done.preview) as picture:
         assert f" <lora:{run.file.stem}-000002:0.5>\n" in picture.text["parameters"]
-    values = json.loads((report.folder / "report.json").read_text(encoding="utf-8"))
-    likeness = [score["likeness"] for score in values["with_lora"]]
-    assert [number is None for number in likeness] == [n != 2 for n in range(8)]
-    assert 0.7 < likeness[2] < 1
-    assert values["summary"]["with_lora"]["counted"] == 1
-    assert values["summary"]["with_lora"]["mean"] == pytest.approx(likeness[2])
-    assert f"{likeness[2]:.3f}" in report.text
-    assert values["summary"]["retention"] is None
-    assert values["summary"]["retention_reason"] == "only 4 photos could be compared with each other; 8 are needed"
-    assert [fields["done"] for kind, fields in heard if kind == "painting"] == list(range(17))
-    said = {"folder": str(report.folder), "likeness": pytest.approx(likeness[2]), "retention": None}
-    assert heard[-1] == ("grid", said)
+        assert picture.text["DigitalSourceType"].endswith("trainedAlgorithmicMedia")
+    values = _json(done.folder / "report.json")
+    rows = [row for row in values["pictures"] if row["role"] == "lora"]
+    assert [row["score"]["likeness"] is None for row in rows] == [n != 2 for n in range(20)]
+    likeness = rows[2]["score"]["likeness"]
+    assert 0.7 < likeness < 1
+    assert values["facts"]["counted"] == 1
+    assert values["facts"]["likeness"] == pytest.approx(likeness)
+    assert values["facts"]["retention"] is None
+    assert values["verdict"]["kind"] == "not measurable"
+    assert values["verdict"]["because"].startswith("Only 4 photos show a face")
+    assert f"{likeness:.2f}" in done.text
+    assert [fields["done"] for kind, fields in heard if kind == "painting"] == list(range(CELLS + 1))
+    assert heard[-1][0] == "grid"
+    assert heard[-1][1]["likeness"] == pytest.approx(likeness)
+    assert (heard[-1][1]["retention"], heard[-1][1]["verdict"]) == (None, "not measurable")
+
+
+def test_a_report_holds_no_embedding_and_opens_offline(run, fake_painter):
+    done = paint_and_score(run, 3, 1.0, 1, _silent)
+    written = (done.folder / "report.json").read_text(encoding="utf-8")
+    template = _json(scoring.template_path(run.character_folder, scoring.SFaceEngine()))
+    for reference in template["references"]:
+        assert reference["embedding"][:40] not in written
+        assert reference["crop"][:80] not in written
+    page = (done.folder / "report.html").read_text(encoding="utf-8")
+    assert page.count("data:image/jpeg;base64,") >= CELLS
+    assert template["vector"][:40] not in page
+    with Image.open(done.folder / "sheet.png") as sheet:
+        assert sheet.width > 5 * 128
 
 
 def test_the_most_alike_picture_that_counts_is_the_preview(run, fake_painter, monkeypatch):
     """A face of 35 pixels looks most like the character, and means least."""
 
     class Several(fake_painter):
-        faces = ()
+        def picture(self, cell):
+            if cell.lora is None or cell.name not in ("street, smiling", "three-quarter view", "beach"):
+                return Image.new("RGB", (128, 128), "grey")
+            if cell.name == "street, smiling":
+                picture = Image.new("RGB", (128, 128), "grey")
+                picture.paste(self.photo("mara").resize((44, 44)), (32, 32))
+                return picture
+            return self.photo("viktor" if cell.name == "beach" else "ines")
 
-        def paint(self, cells, progress=None):
-            pictures = super().paint(cells, progress)
-            pictures[1] = Image.new("RGB", (128, 128), "grey")
-            pictures[1].paste(self.photo("mara").resize((44, 44)), (32, 32))
-            pictures[4] = self.photo("viktor")
-            pictures[5] = self.photo("ines")
-            return pictures
-
-    monkeypatch.setattr(finish, "DiffusersPainter", Several)
-    report = paint_and_score(run, 3, 1.0, 1, _silent)
-    scores = json.loads((report.folder / "report.json").read_text(encoding="utf-8"))["with_lora"]
-    assert scores[1]["reason"].startswith("the face is only ")
-    assert scores[1]["likeness"] > max(scores[4]["likeness"], scores[5]["likeness"]) + 0.1
-    best = 4 if scores[4]["likeness"] > scores[5]["likeness"] else 5
-    assert report.preview.name == scores[best]["image"] == f"{best + 1:02d}-lora.png"
+    monkeypatch.setattr(studio, "DiffusersPainter", Several)
+    done = paint_and_score(run, 3, 1.0, 1, _silent)
+    scores = {row.path: row.score for row in done.report.of("lora")}
+    small, one, other = (scores[f"cells/{n:02d}-lora.png"] for n in (2, 5, 6))
+    assert small.reason.startswith("the face is only ")
+    assert small.likeness > max(one.likeness, other.likeness) + 0.1
+    best = "05" if one.likeness > other.likeness else "06"
+    assert done.preview.name == f"{best}-lora.png"
 
 
 def test_photos_without_a_face_do_not_cost_the_pictures(run, fake_painter):
     """A drawn character, say: the grid is there to be looked at, and the report says why it has no numbers."""
     for path in run.character_folder.photos.glob("*.jpg"):
         Image.new("RGB", (64, 64), "grey").save(path)
-    report = paint_and_score(run, 3, 1.0, 1, _silent)
-    assert report.text.startswith("Likeness: not measured. In none of the 4 photos a face can be measured")
-    assert report.preview.name == "01-lora.png"
-    assert len(list((report.folder / "cells").iterdir())) == 16
-    values = json.loads((report.folder / "report.json").read_text(encoding="utf-8"))
-    assert values["summary"] is None
-    assert values["reason"].startswith("In none of the 4 photos")
-    assert read_report(report.folder) == report
+    done = paint_and_score(run, 3, 1.0, 1, _silent)
+    assert done.report.verdict.kind == "not measurable"
+    assert done.report.verdict.because.startswith("In none of the 4 photos a face can be measured")
+    assert done.preview.name == "01-lora.png"
+    assert len(list((done.folder / "cells").iterdir())) == CELLS
+    assert {row.status for row in done.report.pictures} == {"unjudged"}
+    assert read_report(done.folder) == done
 
 
 def test_a_grid_that_is_there_is_painted_again_only_if_asked(run, fake_painter, monkeypatch):
     first = paint_and_score(run, 3, 1.0, 5, _silent)
     assert paint_and_score(run, 3, 1.0, 5, _silent, again=True).folder.name == "003"
-    monkeypatch.setattr(finish, "DiffusersPainter", None)  # must not be called
+    monkeypatch.setattr(studio, "DiffusersPainter", None)  # must not be called
     known = paint_and_score(run, 3, 1.0, 5, _silent, again=False)
     assert known.folder.name == "003"
-    assert known.text.replace("003", "002") == first.text
+    assert known.report.facts == first.report.facts
     with pytest.raises(TypeError):
         paint_and_score(run, 3, 1.0, 6, _silent, again=False)
 
 
-@pytest.mark.parametrize(
-    "damage", ["", "{", "[]", '{"summary": null}', '{"summary": {"engine": 1}, "reason": "", "preview": "x"}']
-)
-def test_a_damaged_report_is_no_report(run, damage):
-    folder = run.grids / "001"
-    plan = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
-    assert finished_grid(run, plan) == read_report(folder)
-    (folder / "report.json").write_text(damage, encoding="utf-8")
+def test_pictures_without_the_lora_are_painted_once_for_all_checkpoints(run, fake_painter, monkeypatch):
+    asked = []
+
+    class Listening(fake_painter):
+        def paint(self, cells, each=None):
+            asked.append([cell.lora for cell in cells])
+            return super().paint(cells, each)
+
+    monkeypatch.setattr(studio, "DiffusersPainter", Listening)
+    paint_and_score(run, 2, 1.0, 5, _silent)
+    done = paint_and_score(run, 3, 0.8, 5, _silent)
+    assert [cells.count(None) for cells in asked] == [20, 0]
+    assert len(done.report.of("base")) == 20
+    paint_and_score(run, 3, 0.8, 6, _silent)
+    assert asked[2].count(None) == 20
+
+
+def test_a_stopped_painting_goes_on_where_it_was(run, fake_painter, monkeypatch):
+    class Stopped(fake_painter):
+        def paint(self, cells, each=None):
+            def until(number, picture):
+                if number == 30:
+                    raise KeyboardInterrupt
+                each(number, picture)
+
+            return super().paint(cells, until)
+
+    monkeypatch.setattr(studio, "DiffusersPainter", Stopped)
+    with pytest.raises(KeyboardInterrupt):
+        paint_and_score(run, 3, 1.0, 5, _silent)
+    assert len(list((run.grids / "002" / "cells").iterdir())) == 30
+    monkeypatch.setattr(studio, "DiffusersPainter", fake_painter)
+    heard = []
+    done = paint_and_score(run, 3, 1.0, 5, lambda kind, **fields: heard.append(fields))
+    assert done.folder.name == "002"
+    assert [fields["done"] for fields in heard if "done" in fields] == list(range(30, CELLS + 1))
+
+
+def test_an_older_grid_of_the_run_tells_the_trend(run, fake_painter, monkeypatch):
+    """Two checkpoints on the same pictures: the second report knows the first."""
+    for number in range(4, 8):
+        shutil.copy(PERSONAS / "mara" / f"{number:02d}.jpg", run.character_folder.photos / f"more {number}.jpg")
+
+    class Everywhere(fake_painter):
+        def picture(self, cell):
+            if cell.lora is None:
+                return Image.open(PERSONAS / "viktor" / f"{cell.seed % 8:02d}.jpg").convert("RGB")
+            return Image.open(PERSONAS / "mara" / f"{cell.seed % 8:02d}.jpg").convert("RGB")
+
+    monkeypatch.setattr(studio, "DiffusersPainter", Everywhere)
+    first = paint_and_score(run, 2, 1.0, 1, _silent)
+    second = paint_and_score(run, 3, 1.0, 1, _silent)
+    assert first.report.facts.retention == pytest.approx(1, abs=0.2)
+    assert [(one.step, one.weight) for one in second.report.tested] == [(2, 1.0), (3, 1.0)]
+    assert second.report.facts.fallen == pytest.approx(0, abs=1e-6)
+    assert (second.report.facts.earlier, second.report.facts.later) == (2, None)
+    # every picture is a photo: that is what copying looks like
+    assert second.report.verdict.kind == "overtrained"
+    assert second.report.verdict.action == "test_step"
+    assert second.report.verdict.value == 2
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", '{"version": 1}', '{"version": 99}'])
+def test_a_damaged_report_is_no_report(run, fake_painter, damage):
+    done = paint_and_score(run, 3, 1.0, 1, _silent)
+    plan = Studio(run, _silent).plan(3, 1.0, 1)
+    assert finished_grid(run, plan) == read_report(done.folder)
+    (done.folder / "report.json").write_text(damage, encoding="utf-8")
     assert finished_grid(run, plan) is None
     with pytest.raises(UserError, match=r"report\.json"):
-        read_report(folder)
+        read_report(done.folder)
+    assert paint_and_score(run, 3, 1.0, 1, _silent, again=False).report.facts == done.report.facts
 
 
 def test_a_failure_is_said_in_the_events_whatever_it_is(run, monkeypatch):
@@ -164,11 +257,11 @@ def test_a_failure_is_said_in_the_events_whatever_it_is(run, monkeypatch):
         def __init__(self, *arguments):
             raise ZeroDivisionError("a mistake of ours")
 
-    monkeypatch.setattr(finish, "DiffusersPainter", Broken)
+    monkeypatch.setattr(studio, "DiffusersPainter", Broken)
     heard = []
     with pytest.raises(ZeroDivisionError):
         paint_and_score(run, 3, 1.0, 1, lambda kind, **fields: heard.append((kind, fields)))
-    assert heard == [("error", {"text": "a mistake of ours"})]
+    assert heard[-1] == ("error", {"text": "a mistake of ours"})
 
 
 def test_a_vanished_or_damaged_checkpoint_is_one_sentence(run):
@@ -192,7 +285,7 @@ def test_grids_painted_at_once_get_a_folder_each(run, monkeypatch):
         make(self, *arguments, **options)
 
     monkeypatch.setattr(type(run.grids), "mkdir", slow)
-    assert finish._new_folder(run).name == "003"
+    assert studio.new_folder(run).name == "003"
     assert (run.grids / "003" / "cells").is_dir()
     assert list((run.grids / "002").iterdir()) == []
 
@@ -204,7 +297,7 @@ def test_the_template_is_made_anew_when_the_photos_change(copied, monkeypatch):
     run = load_run(copied.run)
     engine = scoring.SFaceEngine()
     first = scoring.template_of(run.character_folder, engine)
-    path = run.character_folder.cache / "template.json"
+    path = scoring.template_path(run.character_folder, engine)
     written = path.stat().st_mtime_ns
     assert scoring.template_of(run.character_folder, engine) == first
     assert path.stat().st_mtime_ns == written
@@ -218,8 +311,8 @@ def test_events_of_a_grid_go_into_the_runs_file(copied, main, fake_painter):
     before = len(list(read_events(copied.run / "events.jsonl")))
     said = main("grid", "Mara Müller 名前", "--run", "1", "--step", "2", "--weight", "0.5", "--grid-steps", "3",
                 "--data", copied.root)  # fmt: skip
-    assert said.status == 0, said.err
-    assert said.out.startswith("Likeness to the photos")
+    assert said.status == 4, said.err  # four photos allow no verdict
+    assert said.out.startswith("No verdict")
     assert "100%" in said.err
     new = list(read_events(copied.run / "events.jsonl"))[before:]
-    assert [event["kind"] for event in new] == ["painting"] * 17 + ["grid"]
+    assert [event["kind"] for event in new] == ["painting"] * (CELLS + 1) + ["grid"]

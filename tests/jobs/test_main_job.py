@@ -6,6 +6,7 @@ import gc
 import json
 import re
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from lib_lora.training.run import load_run
 
 A1111_KEYS = ["description", "sd version", "activation text", "preferred weight", "negative text", "notes"]
 STEM = "mara-müller-名前-001-000003"
+COUNTS = {"base": 20, "lora": 20, "leak": 4}
 
 
 def _steps(run: Path) -> list[int]:
@@ -65,25 +67,25 @@ def test_the_delivered_file_is_the_last_checkpoint(finished):
 
 def test_the_grid_lies_on_disk(finished):
     (grid,) = (finished.run / "grids").iterdir()
-    names = [f"{n:02d}-{kind}.png" for kind in ("base", "lora") for n in range(1, 9)]
+    names = [f"{n:02d}-{kind}.png" for kind, count in COUNTS.items() for n in range(1, count + 1)]
     assert sorted(path.name for path in (grid / "cells").iterdir()) == sorted(names)
     plan = json.loads((grid / "plan.json").read_text(encoding="utf-8"))
-    for ours, plain in zip(plan["with_lora"], plan["without_lora"], strict=True):
+    for ours, plain in zip(plan["lora"], plan["base"], strict=True):
         assert (ours["lora"], ours["weight"], plain["lora"]) == (f"{STEM}.safetensors", 1.0, None)
         assert (ours["seed"], ours["steps"], ours["width"]) == (plain["seed"], 2, 128)
         assert "mrxa woman" in ours["prompt"]
         assert plain["prompt"] == ours["prompt"].replace("mrxa woman", "woman")
-    assert [cell["seed"] for cell in plan["with_lora"]] == list(range(1000, 1008))
+    assert [cell["seed"] for cell in plan["lora"]] == list(range(1000, 1020))
+    assert all(cell["lora"] and "mrxa" not in cell["prompt"] for cell in plan["leak"])
     report = json.loads((grid / "report.json").read_text(encoding="utf-8"))
-    assert report["summary"]["photos"]["images"] == 4
-    assert report["summary"]["with_lora"]["images"] == report["summary"]["without_lora"]["images"] == 8
-    assert [score["image"] for score in report["with_lora"]] == names[8:]
-    assert [score["image"] for score in report["without_lora"]] == names[:8]
+    assert len(report["photos"]) == 4
+    assert Counter(row["role"] for row in report["pictures"]) == COUNTS
+    assert sorted(row["path"] for row in report["pictures"]) == sorted(f"cells/{name}" for name in names)
 
 
 def test_the_lora_changes_every_cell(finished):
     cells = finished.run / "grids" / "001" / "cells"
-    for n in range(1, 9):
+    for n in range(1, 21):
         with Image.open(cells / f"{n:02d}-lora.png") as ours, Image.open(cells / f"{n:02d}-base.png") as plain:
             assert ours.size == plain.size == (128, 128)
             assert ours.tobytes() != plain.tobytes()
@@ -93,13 +95,15 @@ def test_cells_say_how_they_were_painted(finished):
     with Image.open(finished.run / "grids" / "001" / "cells" / "02-lora.png") as picture:
         texts = dict(picture.text)
     assert texts["parameters"].split("\n") == [
-        f"photo of mrxa woman, smiling, city street in the background <lora:{STEM}:1>",
+        f"photo of mrxa woman, smiling, city street in the background, daylight, upper body <lora:{STEM}:1>",
         "Negative prompt: blurry, deformed, extra limbs, lowres",
         "Steps: 2, Sampler: Euler, CFG scale: 7, Seed: 1001, Size: 128x128",
     ]
     assert texts["DigitalSourceType"].endswith("/trainedAlgorithmicMedia")
     with Image.open(finished.run / "grids" / "001" / "cells" / "02-base.png") as picture:
-        assert picture.text["parameters"].startswith("photo of woman, smiling, city street in the background\n")
+        assert picture.text["parameters"].startswith(
+            "photo of woman, smiling, city street in the background, daylight, upper body\n"
+        )
     with Image.open(finished.lora.with_suffix(".png")) as preview:
         assert preview.info == {}  # the card's picture tells strangers nothing
 
@@ -112,10 +116,9 @@ def test_the_command_says_what_it_did(finished):
     assert f"LoRA: {finished.lora}\n" in out
     assert "Preparing (sd1, fp32 on cpu) ..." in out
     assert re.search(r"^photos/Bild ü 00\.jpg +640x640 +128x128", out, re.MULTILINE)
-    assert re.search(r"^the photos among themselves +\d of 4", out, re.MULTILINE)
-    assert re.search(r"^pictures with the LoRA +\d of 8", out, re.MULTILINE)
-    assert re.search(r"^pictures without it +\d of 8", out, re.MULTILINE)
-    assert out.rstrip().endswith(f"All on one picture: {finished.run / 'grids' / '001' / 'sheet.jpg'}")
+    assert re.search(r"^No face to be seen|^No verdict", out, re.MULTILINE)
+    grid = finished.run / "grids" / "001"
+    assert out.rstrip().endswith(f"The whole report: {grid / 'report.html'}\nAll on one picture: {grid / 'sheet.png'}")
     assert "Traceback" not in finished.said.err
 
 

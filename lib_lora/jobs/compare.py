@@ -1,0 +1,82 @@
+"""Two grids, or two folders of pictures, of one character against each other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lib_lora import settings
+from lib_lora.character.photos import list_photos
+from lib_lora.character.store import folder_of, load
+from lib_lora.errors import UserError
+from lib_lora.jobs.report import REPORT_FILE
+from lib_lora.jobs.scoring import Scored, judge_files
+from lib_lora.likeness import report as reports
+from lib_lora.likeness.compare import Comparison, compare
+from lib_lora.likeness.engine import SFaceEngine
+from lib_lora.likeness.faces import FaceEngine
+from lib_lora.likeness.report import Report
+from lib_lora.likeness.rules import DRIFT
+
+
+def compare_sets(root: Path, a: Path, b: Path, name: str | None = None, engine: FaceEngine | None = None) -> Scored:
+    """Compare two sets of pictures.
+
+    Args:
+        root: the data folder.
+        a, b: folders of grids (or their ``report.json``), or with `name` folders of pictures; pictures of one file
+            name in both are a pair.
+        name: the character, for folders of pictures.
+        engine: for folders of pictures; None = the default one.
+
+    Raises:
+        UserError: nothing to compare, or not of one character.
+    """
+    result = compare(_report(root, a, name, engine), _report(root, b, name, engine), _names(a.absolute(), b.absolute()))
+    worse = result.better == "a" or result.kind_b in DRIFT
+    return Scored(_text(result), settings.to_dict(result), worse)
+
+
+def _names(a: Path, b: Path) -> tuple[str, str]:
+    """The shortest tails of two paths that tell them apart."""
+    for count in range(1, max(len(a.parts), len(b.parts)) + 1):
+        one, other = (Path(*path.parts[-count:]).as_posix() for path in (a, b))
+        if one != other:
+            return one, other
+    raise UserError(f"{a} and {b} are the same; name two different sets.")
+
+
+def _report(root: Path, path: Path, name: str | None, engine: FaceEngine | None) -> Report:
+    if path.is_file() and path.suffix == ".json":
+        return reports.load(path)
+    if (path / REPORT_FILE).is_file():
+        return reports.load(path / REPORT_FILE)
+    if not path.is_dir():
+        raise UserError(f"There is no grid's folder and no folder of pictures {path}.")
+    if name is None:
+        raise UserError(
+            f"{path} holds no {REPORT_FILE}; give the folder of a grid, or name the character with --character to "
+            "compare folders of pictures."
+        )
+    folder = folder_of(root, name)
+    load(folder)
+    files = list_photos(path)
+    if not files:
+        raise UserError(f"There is no picture in {path}.")
+    return judge_files(engine or SFaceEngine(), folder, name, files, named=True)
+
+
+def _text(result: Comparison) -> str:
+    def line(name: str, retention: float | None, kind: str) -> str:
+        kept = "not measured" if retention is None else f"{retention:.0%}"
+        return f"  {name}: {kind}, identity retention {kept}"
+
+    better = "" if result.b_better is None else f" B is more alike in {result.b_better} of {result.n} pairs."
+    return "\n".join(
+        [
+            result.sentence,
+            line(f"A {result.a}", result.retention_a, result.kind_a),
+            line(f"B {result.b}", result.retention_b, result.kind_b),
+            f"B minus A: {result.difference:+.3f} likeness (95 % interval {result.low:+.3f} to {result.high:+.3f})."
+            f"{better}",
+        ]
+    )
