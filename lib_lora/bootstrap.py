@@ -59,6 +59,8 @@ _REASONS = (  # the first whose pattern is in pip's log
         "pip could not reach its package index (what was downloaded is kept); check the network or the proxy",
     ),
 )
+
+
 def enter(purpose: str, argv: Sequence[str], make: bool = True) -> int | None:
     """Go on in an interpreter that has the packages of `purpose`.
 

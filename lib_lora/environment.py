@@ -114,7 +114,7 @@ def about_missing(error: ModuleNotFoundError) -> str | None:
         return None
     return (
         f"Packages are missing from this Python ({', '.join(lacking)}): run `python -m lib_lora try` once, which makes"
-        " a private environment, or `pip install \".[opencv]\"` in an environment of your own."
+        ' a private environment, or `pip install ".[opencv]"` in an environment of your own.'
     )
 
 

@@ -33,7 +33,7 @@ def try_it(root: Path | None, steps: int) -> Path | None:
     base = home / "toy-sd15.safetensors"
     print(
         "This makes a toy base model (random numbers in the shape of Stable Diffusion 1.5, some 160 times smaller) "
-        "and does the whole job on it with eight photos of a person who does not exist.\n"
+        "and does the whole job on it with 24 photos of a person who does not exist.\n"
         "A toy paints noise, with and without a LoRA: what you see is that every step works on this machine, "
         f"not how good the result is. With a real checkpoint use: {command()} run PHOTOS --base CHECKPOINT ...\n"
     )

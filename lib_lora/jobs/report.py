@@ -18,6 +18,7 @@ from lib_lora.jobs.studio import CELLS, GridPlan, pictures_of
 from lib_lora.likeness import html
 from lib_lora.likeness import report as reports
 from lib_lora.likeness.ceiling import Ceiling, ceiling_of, scores_of
+from lib_lora.likeness.clip import Clip, diversity, find_weights
 from lib_lora.likeness.faces import FaceEngine
 from lib_lora.likeness.facts import Asked, Training
 from lib_lora.likeness.measure import Measured, Measurer
@@ -99,12 +100,15 @@ def judge_grid(
         measure = Measurer(engine, template)
         measured = {role: measure(list(paths)) for role, paths in files.items()}
         top = _ceiling(engine, template, run, measured, reconstruct)
+        clip = measured_by_clip(files, plan, emit)
         report = reports.make(
             Shown(
                 pictures=measured["lora"],
                 asked=asked,
                 base=measured["base"],
                 leak=measured["leak"],
+                adherence=clip.adherence if clip else None,
+                diversity=clip.diversity if clip else None,
                 ceiling=[item.face for item in top if item.face is not None],
                 training=Training(
                     step,
@@ -119,6 +123,7 @@ def judge_grid(
             subject,
             engine.licence,
             earlier,
+            clip.model if clip else "",
         )
     return _write(report, folder, emit)
 
@@ -154,6 +159,36 @@ def _write(report: Report, folder: Path, emit: Callable[..., None]) -> GridRepor
         advice=verdict.advice,
     )  # fmt: skip
     return read_report(folder)
+
+
+@dataclass(frozen=True)
+class ByClip:
+    """What CLIP says of a grid, each with and without the LoRA (`likeness.shown.Shown`)."""
+
+    model: str
+    adherence: tuple[list[float], list[float]]
+    diversity: tuple[float, float] | None
+
+
+def measured_by_clip(files: dict[str, list[Path]], plan: GridPlan, emit: Callable[..., None]) -> ByClip | None:
+    """Adherence and diversity; None where no CLIP model is on the machine, or it cannot be used (which is said).
+
+    The prompts without the trigger are those of the pictures without the LoRA; CLIP knows no trigger either.
+    """
+    prompts = [cell.prompt for cell in plan.base]
+    try:
+        weights = find_weights()
+        if weights is None:
+            return None
+        clip = Clip(weights)
+        pictures = [[open_photo(path) for path in files[role]] for role in ("lora", "base")]
+        with_lora, without = (clip.adherence(part, prompts) for part in pictures)
+        varied = [diversity(clip.features(part), prompts) for part in pictures]
+    except UserError as error:
+        emit("warning", text=f"Prompt adherence is not measured: {error}")
+        return None
+    both = None if varied[0] is None or varied[1] is None else (varied[0], varied[1])
+    return ByClip(f"{clip.name} ({clip.id})", (with_lora, without), both)
 
 
 def asked_of(cell: Cell) -> Asked:

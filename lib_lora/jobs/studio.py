@@ -115,8 +115,9 @@ class Studio:
         items = plan.items()
         missing = [(name, cell) for name, cell in items if not self._is_there(folder / CELLS / name, cell)]
         done, total = len(items) - len(missing), len(items)
+        painter = self.painter if missing else None  # whatever is wrong with the models is said before the first bar
         self.emit("painting", done=done, total=total, folder=str(folder))
-        if not missing:
+        if painter is None:
             return folder
 
         def each(number: int, picture: Image.Image) -> None:
@@ -126,7 +127,7 @@ class Studio:
                 save_picture(self._kept(cell), picture, cell)
             self.emit("painting", done=done + number + 1, total=total)
 
-        self.painter.paint([cell for _, cell in missing], each)
+        painter.paint([cell for _, cell in missing], each)
         return folder
 
     def _is_there(self, path: Path, cell: Cell) -> bool:

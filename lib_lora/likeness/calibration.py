@@ -7,19 +7,21 @@ gives), and from impostors: the same prompts painted without the LoRA, and an an
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from lib_lora.likeness.arrays import Array, Numbers
-from lib_lora.likeness.robust import spread
+from lib_lora.likeness.robust import LEAST_SPREAD, spread
 from lib_lora.likeness.template import Template
 
 LEAST_PHOTOS = 8  # fewer leave-one-out scores do not tell how alike the photos are
 LEAST_FACES = 5  # with a usual spread of 0.08 the mean of five is known to about 0.04
 LEAST_SEPARATION = 3.0  # d' under which the person and strangers overlap too much for a verdict
-KEEP_SPREADS = 2.0  # below the photos' median: about one in forty pictures of the person lies there
+COVERED, SURE = 0.95, 0.98  # the keep line leaves this share of the person's pictures above it, this surely
+SKEWED = 1.35  # leave-one-out scores have a long lower tail; measured, see docs/likeness.md
 STRANGER_SPREADS = 3.0  # above the impostors' median
 MARGIN = 0.02  # of the keep line over the impostors' 99th percentile
 BASE, COHORT, GIVEN = "base model", "cohort", "given pictures"
@@ -34,6 +36,7 @@ class Scores:
         n: how many.
         median: cosine.
         spread: robust standard deviation (1.4826 x MAD, at least 0.03).
+        mean, deviation: plain mean and standard deviation (the latter at least 0.03).
         q99: 99th percentile.
         separation: d' to the photos, for impostors.
     """
@@ -42,6 +45,8 @@ class Scores:
     n: int
     median: float
     spread: float
+    mean: float
+    deviation: float
     q99: float
     separation: float | None = None
 
@@ -54,7 +59,7 @@ class Lines:
         zero: likeness that counts as no identity kept: the median of the base model's pictures where there are
             enough, else of the other impostors.
         zero_of: which source that is.
-        keep: T_keep; pictures of the person lie above it but for about one in forty.
+        keep: T_keep; at least 95 % of the person's pictures lie above it (`keep_line`).
         same: T_id; below it a face is no more like the person than a stranger's.
     """
 
@@ -106,9 +111,25 @@ def sum_up(name: str, values: Numbers, separation: float | None = None) -> Score
         n=len(values),
         median=float(np.median(values)),
         spread=spread(values),
+        mean=float(values.mean()),
+        deviation=max(LEAST_SPREAD, float(values.std(ddof=1)) if len(values) > 1 else 0.0),
         q99=float(np.quantile(values, 0.99)),
         separation=separation,
     )
+
+
+def keep_line(scores: Scores) -> float:
+    """The lower tolerance limit of the person's likeness: mean - 1.35 k x standard deviation.
+
+    k is the one-sided factor for normal scores (Natrella 1963: noncentral t), which grows as the photos get fewer;
+    1.35 allows for the long lower tail that such scores have. Twice the median absolute deviation below the median,
+    as one might think, raised the alarm on one grid in five without any drift.
+    """
+    from scipy.stats import nct, norm
+
+    n = max(2, scores.n)
+    factor = float(nct.ppf(SURE, n - 1, norm.ppf(COVERED) * math.sqrt(n))) / math.sqrt(n)
+    return scores.mean - SKEWED * factor * scores.deviation
 
 
 def separation(photos: Numbers, strangers: Numbers) -> float:
@@ -142,7 +163,7 @@ def calibrate(photos: Numbers, impostors: Sequence[tuple[str, Numbers]], ceiling
         return Calibration(own, top, strangers, None, refusal)
     goal = top or own
     highest = max(item.q99 for item in strangers)
-    keep = max(goal.median - KEEP_SPREADS * goal.spread, highest + MARGIN)
+    keep = max(keep_line(goal), highest + MARGIN)
     same = min(keep, max(max(item.q99, item.median + STRANGER_SPREADS * item.spread) for item in strangers))
     zero = next((item for item in strangers if item.name == BASE), strangers[0])
     return Calibration(own, top, strangers, Lines(zero.median, zero.name, keep, same))

@@ -15,6 +15,7 @@ from lib_lora.likeness.texture import Texture, texture
 Fault = Literal["", "small", "blurred", "cut", "unsure"]
 LEAST_PX = 40  # of a face's longer side
 LEAST_BLUR = 15
+SURE = 0.75  # of YuNet's scores; clear faces have 0.89 to 0.95
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +34,7 @@ class Face:
         eyes: colour of the irises (CIE L*, a*, b*); None where the face is too small to tell.
         age: in years, as the engine guesses it; None where it has no model for that.
         sex: "female" or "male", as the engine guesses it; None where it has no model for that.
+        sure: the score from which this engine's detector is sure.
     """
 
     box: Box
@@ -45,6 +47,7 @@ class Face:
     eyes: tuple[float, float, float] | None = None
     age: float | None = None
     sex: str | None = None
+    sure: float = SURE
 
     @property
     def px(self) -> float:
@@ -74,7 +77,7 @@ class Quality:
         yaw: see `yaw_proxy`.
         roll: in degrees.
         texture: of its surface; None where the engine gives no crop.
-        eyes: see `Face`.
+        eyes, age, sex, sure: see `Face`.
     """
 
     px: float
@@ -85,6 +88,9 @@ class Quality:
     roll: float = 0.0
     texture: Texture | None = None
     eyes: tuple[float, float, float] | None = None
+    age: float | None = None
+    sex: str | None = None
+    sure: float = SURE
 
     @classmethod
     def of(cls, face: Face) -> Quality:
@@ -98,6 +104,9 @@ class Quality:
             roll=round(face.roll, 1),
             texture=None if face.crop is None else texture(face.crop),
             eyes=face.eyes,
+            age=face.age,
+            sex=face.sex,
+            sure=face.sure,
         )
 
     @property
@@ -114,7 +123,7 @@ class Quality:
             return "blurred"
         if self.shown < 0.6:
             return "cut"
-        return "unsure" if self.score < 0.75 else ""
+        return "unsure" if self.score < self.sure else ""
 
     @property
     def doubt(self) -> str:

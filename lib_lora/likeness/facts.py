@@ -81,7 +81,8 @@ class Facts:
         base_no_face_share: of the pictures without the LoRA.
         copies: pictures that repeat a photo; `copied` names one.
         hole: the photo that is nearest to most pictures, `hole_share` of counted.
-        variety_ratio: variety of pictures and backgrounds as a share of that without the LoRA.
+        variety_ratio: variety as a share of that without the LoRA: of CLIP's features where a model is on the machine,
+            else of hashes and backgrounds; under `variety_limit` they are all alike.
         yaw_spread, yaw_spread_photos: standard deviation of `faces.yaw_proxy`.
         frontal, turned: mean likeness of faces from the front and of turned ones; `turned_drop` their difference in
             spreads of the photos beyond what the photos themselves lose.
@@ -152,6 +153,7 @@ class Facts:
     hole: str | None = None
     hole_share: float | None = None
     variety_ratio: float | None = None
+    variety_limit: float | None = None
     yaw_spread: float | None = None
     yaw_spread_photos: float | None = None
     frontal: float | None = None

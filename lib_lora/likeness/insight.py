@@ -36,6 +36,7 @@ from lib_lora.likeness.yunet import YuNet
 PROCEDURE = 1  # raise it whenever the same picture may give another embedding
 MODULES = ("detection", "recognition", "genderage")
 LEAST_SCORE = 0.5  # InsightFace's own; weaker detections are dropped
+SURE = 0.55  # InsightFace's own application calls a score below this low; YuNet's limit would doubt good faces
 MANIFEST = "manifest.json"
 _MULTIPLE = 32  # the detector's coarsest stride
 _ATTRIBUTE_FACE = 128  # pixels; the age model sees 96 x 96 around one and a half times the face
@@ -85,7 +86,7 @@ class InsightFaceEngine:
         pixels = np.asarray(image if image.mode == "RGB" else image.convert("RGB"), np.uint8)
         models = self._loaded()
         found = find(cast(YuNet, models.detector), pixels)  # it has the one method that `find` calls
-        faces = [face for row in found if (face := describe(pixels, row, self.embed)) is not None]
+        faces = [replace(face, sure=SURE) for row in found if (face := describe(pixels, row, self.embed)) is not None]
         if models.attributes is not None:
             faces = [models.attributes.told(face, pixels) for face in faces]
         return sorted(faces, key=lambda face: -face.box[2] * face.box[3])

@@ -117,6 +117,7 @@ class Report:
         photos, pictures: one row each.
         shares: how many are ok, lost, ...
         tested: retention by step and weight in this run, this report's own included.
+        clip: the CLIP model that measured adherence and variety; empty where there is none on the machine.
         small_print: what the numbers are not.
         version: of this layout.
     """
@@ -132,6 +133,7 @@ class Report:
     pictures: list[Row] = field(default_factory=list)
     shares: list[Share] = field(default_factory=list)
     tested: list[Tested] = field(default_factory=list)
+    clip: str = ""
     small_print: list[str] = field(default_factory=lambda: list(SMALL_PRINT))
     version: int = VERSION
 
@@ -157,6 +159,7 @@ def make(
     subject: Subject,
     licence: str,
     tested: Sequence[Tested] = (),
+    clip: str = "",
 ) -> Report:
     """The report of measured pictures.
 
@@ -167,6 +170,7 @@ def make(
         subject: what was tested.
         licence: of the face engine's models.
         tested: earlier grids of the same run.
+        clip: the CLIP model behind `shown.adherence`.
     """
     facts = facts_of(shown, template, calibration)
     limits = copy_limits(template)
@@ -207,6 +211,7 @@ def make(
             *rows("leak", paths.leak, leak, [Asked()] * len(leak), []),
         ],
         shares=_shares(facts),
+        clip=clip,
         tested=sorted(tested, key=lambda one: (one.weight, one.step)),
     )
 

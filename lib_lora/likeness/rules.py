@@ -55,7 +55,6 @@ HALF = 0.5
 MANY = 0.5  # share of the pictures from which they are all like that
 NO_FACES = 0.10
 COPIED = 0.05
-LESS_VARIED = 0.7
 SMOOTH = 0.6  # share of the skin's fine detail
 BURNT = 1.35  # times the contrast, and the colour
 EFFECT = 0.05  # cosine; a smaller gain is no gain
@@ -108,7 +107,7 @@ _WEAK: tuple[Condition, ...] = (("retention_best", "<", HALF), ("lost_share", ">
 _LEARNED: tuple[Condition, ...] = (("retention_best", ">=", KEPT),)
 _UNDER: tuple[Condition, ...] = (("retention_best", "<", KEPT), ("retention_best", ">=", HALF))
 _SHARPLY: tuple[Condition, ...] = (("under_keep", "over", "alarm_at"),)
-_SAID = "{retention_best:.0%} of the identity is kept"
+_SAID = "{kept_in_words}"
 
 RULES: tuple[Rule, ...] = (
     # -- nothing can be said
@@ -226,7 +225,8 @@ RULES: tuple[Rule, ...] = (
         "over-baked",
         "over-baked",
         (("fallen", ">=", 0.15), ("uplift", ">=", EFFECT)),
-        "Identity was {fallen:.0%} higher at step {best_step} and has fallen since: trained past the best point.",
+        "At step {best_step} {fallen_points} percentage points more of the identity were kept: trained past the best "
+        "point.",
         "Keep step {best_step}; for a new run halve the learning rate.",
         "test_step",
         "best_step",
@@ -332,7 +332,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "all alike, earlier step",
         "overtrained",
-        (("retention_best", ">=", HALF), ("variety_ratio", "<", LESS_VARIED), _EARLIER),
+        (("retention_best", ">=", HALF), ("variety_ratio", "under", "variety_limit"), _EARLIER),
         "The pictures vary only {variety_ratio:.0%} as much as without the LoRA.",
         "Test the earlier checkpoint, step {earlier}.",
         "test_step",
@@ -341,7 +341,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "all alike",
         "overtrained",
-        (("retention_best", ">=", HALF), ("variety_ratio", "<", LESS_VARIED)),
+        (("retention_best", ">=", HALF), ("variety_ratio", "under", "variety_limit")),
         "The pictures vary only {variety_ratio:.0%} as much as without the LoRA.",
         "Use the LoRA at weight 0.8; for a new run vary background and clothes in the photos, or caption them.",
         "set_weight",
@@ -432,7 +432,7 @@ RULES: tuple[Rule, ...] = (
         "consistent",
         "consistent",
         _LEARNED,
-        _SAID + ", and the worst faces are still this person.",
+        _SAID + ", and {ok} of {counted} faces are clearly this person.",
         "Keep it.",
         "keep",
     ),
@@ -497,7 +497,12 @@ NOTES: tuple[Note, ...] = (
     Note(
         "age, younger",
         (("age_change", "<", -5.0),),
-        "The person looks {age_change:.0f} years different from the photos: is an age word in every caption?",
+        "The person looks {younger} years younger than in the photos: is an age word in every caption?",
+    ),
+    Note(
+        "sex",
+        (("sex_changes", ">", 0.2),),
+        "In {sex_changes:.0%} of the pictures the engine takes the person for another sex than in the photos.",
     ),
     Note(
         "one direction",

@@ -25,6 +25,8 @@ class Shown:
         leak: pictures with the LoRA but without the trigger.
         ceiling: faces of the photos after the base model's VAE at the painted size; their skin is the fairest measure.
         adherence: CLIP's text-image cosine of each picture with and without the LoRA; None without CLIP.
+        diversity: 1 - mean cosine between CLIP's features of pictures of different prompts, with and without the LoRA;
+            None without CLIP.
         training: where in a run they come from.
     """
 
@@ -34,6 +36,7 @@ class Shown:
     leak: Sequence[Measured] | None = None
     ceiling: Sequence[Quality] = ()
     adherence: tuple[Sequence[float], Sequence[float]] | None = None
+    diversity: tuple[float, float] | None = None
     training: Training = field(default_factory=Training)
 
 

@@ -61,7 +61,7 @@ class Verdict:
 def judge(facts: Facts, rules: Sequence[Rule] = RULES, notes: Sequence[Note] = NOTES) -> Verdict:
     """The first rule that holds; the last one in `rules` must hold always."""
     rule = matching(facts, rules)[0]
-    values = settings.to_dict(facts)
+    values = {**settings.to_dict(facts), **_in_words(facts)}
     value = values.get(rule.value) if rule.value else None
     return Verdict(
         kind=rule.kind,
@@ -79,6 +79,17 @@ def judge(facts: Facts, rules: Sequence[Rule] = RULES, notes: Sequence[Note] = N
             if note.name != rule.name and all(holds(condition, facts) for condition in note.when)
         ],
     )
+
+
+def _in_words(facts: Facts) -> dict[str, Any]:
+    """What rules say about numbers that would read oddly as they are."""
+    kept = "" if facts.retention_best is None else f"{min(1.0, max(0.0, facts.retention_best)):.0%} of the identity"
+    shown = " that the base model can show" if facts.ceiling_retention is not None else ""
+    return {
+        "kept_in_words": f"{kept}{shown} is kept",
+        "fallen_points": round(100 * (facts.fallen or 0.0)),
+        "younger": abs(round(facts.age_change or 0.0)),
+    }
 
 
 def _sentence(template: str, values: dict[str, Any]) -> str:

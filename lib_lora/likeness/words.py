@@ -12,16 +12,17 @@ from typing import Literal
 
 from lib_lora.likeness.calibration import (
     BASE,
-    KEEP_SPREADS,
+    COVERED,
     LEAST_FACES,
     LEAST_PHOTOS,
     MARGIN,
     STRANGER_SPREADS,
+    SURE,
     Calibration,
 )
 from lib_lora.likeness.intervals import ROUNDS
-from lib_lora.likeness.pictures import COPY_BITS
 from lib_lora.likeness.report import Photo, Report, Row
+from lib_lora.likeness.traits import original
 
 Tone = Literal["good", "warn", "bad", "none"]
 AI_MADE = "AI-generated pictures"
@@ -118,7 +119,7 @@ def mark_of(row: Row) -> Mark:
         remarks.append(plain(score.reason))
     if row.copy:
         word, tone = f"{word}, copy" if word != "not judged" else "copy", "bad" if tone == "bad" else "warn"
-        remarks.append(f"repeats {plain(_original(row))}")
+        remarks.append(f"repeats {plain(original(row.score))}")
     if score.faces > 1:
         remarks.append(f"{score.faces} faces")
     near = [] if score.nearest is None or row.role == "base" else [plain(score.nearest)]
@@ -138,11 +139,6 @@ def legend(report: Report) -> list[tuple[str, Tone, str]]:
     rows = report.of("lora")
     there = {row.status for row in rows} | ({"copy"} if any(row.copy for row in rows) else set())
     return [meaning for meaning in _MEANINGS if meaning[0] in there]
-
-
-def _original(row: Row) -> str:
-    whole = row.score.copy_bits is not None and row.score.copy_bits <= COPY_BITS
-    return (row.score.nearest_copy if whole else row.score.nearest) or "a photo"
 
 
 @dataclass(frozen=True)
@@ -255,6 +251,9 @@ def small_print(report: Report) -> list[str]:
         "Intervals are 95%: Wilson's for shares; for retention a bootstrap that draws whole prompts "
         f"({ROUNDS:,} times), with the lines held fixed.",
         *how_drawn(report.calibration),
+        f"Prompt adherence and variety: CLIP {plain(report.clip)}."
+        if report.clip
+        else "Prompt adherence was not measured: no CLIP model is on this machine.",
         *(plain(line) for line in report.small_print),
     ]
 
@@ -270,10 +269,10 @@ def how_drawn(calibration: Calibration) -> list[str]:
     )
     zero = "pictures without the LoRA" if lines.zero_of == BASE else plain(lines.zero_of)
     return [
-        f"Keep line (T_keep, {number(lines.keep)}): {KEEP_SPREADS:g} robust spreads under the median of the {goal}, "
-        f"but at least {MARGIN:g} over the strangers' 99th percentile. Stranger line (T_id, {number(lines.same)}): the "
-        f"strangers' 99th percentile or {STRANGER_SPREADS:g} spreads over their median, whichever is higher, but "
-        "never over the keep line.",
+        f"Keep line (T_keep, {number(lines.keep)}): at least {COVERED:.0%} of this person's pictures lie above it, by "
+        f"the {goal} ({SURE:.0%} tolerance limit); but at least {MARGIN:g} over the strangers' 99th percentile. "
+        f"Stranger line (T_id, {number(lines.same)}): the strangers' 99th percentile or {STRANGER_SPREADS:g} spreads over "
+        "their median, whichever is higher, but never over the keep line.",
         f"Strangers: {sources}. Photos: {calibration.photos.n} leave-one-out scores (at least {LEAST_PHOTOS} are "
         f"needed), median {number(calibration.photos.median)}.",
         f"Retention: 0% is the median of the {zero} ({number(lines.zero)}), 100% the photos' own median.",

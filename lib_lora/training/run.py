@@ -1,6 +1,6 @@
 """A run's folder: every setting, the versions, the base model's hash and the photos' hashes.
 
-    runs/<id>/run.yaml  events.jsonl  checkpoints/<stem>-<step>.safetensors  state/  grids/
+runs/<id>/run.yaml  events.jsonl  checkpoints/<stem>-<step>.safetensors  state/  grids/
 """
 
 from __future__ import annotations

@@ -139,9 +139,7 @@ def open_session(run: Run, emit: Emit) -> Session:
     groups = [
         {"params": adapter.trainable(part), "lr": train.unet_lr if part == "unet" else train.te_lr} for part in parts
     ]
-    optimizer, note = make_optimizer(
-        train.optimizer, groups, lr=train.unet_lr, weight_decay=train.weight_decay
-    )
+    optimizer, note = make_optimizer(train.optimizer, groups, lr=train.unet_lr, weight_decay=train.weight_decay)
     if note:
         emit("warning", text=note)
     rates = [float(group["lr"]) for group in optimizer.param_groups]

@@ -96,8 +96,9 @@ def test_a_lora_changes_the_picture_in_proportion_and_leaves_no_trace(toy, lora)
     painter = DiffusersPainter(identify(toy("sd1")), CPU, torch.float32)
     done = []
     cells = [_cell(), _cell(lora=lora, weight=0.0), _cell(lora=lora, weight=0.5), _cell(lora=lora), _cell()]
-    base, zero, half, full, again = (_pixels(image) for image in painter.paint(cells, done.append))
-    assert done == [1, 2, 3, 4, 5]
+    base, zero, half, full, again = (_pixels(image) for image in painter.paint(cells, lambda *one: done.append(one)))
+    assert [number for number, _ in done] == [0, 1, 2, 3, 4]
+    assert [np.array_equal(_pixels(image), full) for _, image in done] == [False, False, False, True, False]
     assert np.array_equal(base, zero)
     assert np.array_equal(base, again)
     assert 0 < np.abs(half - base).mean() < np.abs(full - base).mean()

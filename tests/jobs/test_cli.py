@@ -5,17 +5,20 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from lib_lora import cli
+from lib_lora.cli import DRIFTS, NO_VERDICT
 from lib_lora.errors import UserError
 from lib_lora.training.run import load_run
 
 NAME = "Mara Müller 名前"
+PERSONAS = Path(__file__).parents[1] / "data" / "personas"
 
 
 # -- the commands
@@ -57,7 +60,7 @@ def test_new_train_info_do_their_parts_in_the_data_folder(main, toy, quick, some
 
 def test_the_data_folder_comes_from_the_environment_too(main, copied, monkeypatch):
     monkeypatch.setenv("SAMEFACE_DATA", str(copied.root))
-    assert main("score", NAME, copied.photos / "Bild ü 00.jpg").status == 0
+    assert main("score", NAME, copied.photos / "Bild ü 00.jpg").status == NO_VERDICT  # four photos allow none
 
 
 def test_score_takes_pictures_and_folders(main, copied, some_photos, tmp_path):
@@ -67,26 +70,81 @@ def test_score_takes_pictures_and_folders(main, copied, some_photos, tmp_path):
     damaged = tmp_path / "kaputt.jpg"
     damaged.write_bytes(b"no picture")
     said = main("score", NAME, same, other / "Bild ü 00.jpg", blank, damaged, "--json", "--data", copied.root)
-    assert said.status == 0, said.err
+    assert said.status == NO_VERDICT, said.err
     values = json.loads(said.out)
-    assert [image["image"] for image in values["images"]] == [
-        str(path) for path in (same / "Bild ü 00.jpg", same / "Bild ü 01.jpg", other / "Bild ü 00.jpg", blank, damaged)
+    rows = values["pictures"]
+    assert [row["path"] for row in rows] == [
+        path.as_posix()
+        for path in (same / "Bild ü 00.jpg", same / "Bild ü 01.jpg", other / "Bild ü 00.jpg", blank, damaged)
     ]
-    likeness = [image["likeness"] for image in values["images"]]
+    likeness = [row["score"]["likeness"] for row in rows]
     assert min(likeness[:2]) > 0.7
     assert likeness[2] < 0.4
     assert likeness[3:] == [None, None]
-    assert values["images"][3]["reason"] == "no face found"
-    assert values["images"][4]["reason"].startswith("kaputt.jpg is not a picture")
-    assert values["pictures"]["images"] == 5
+    assert [row["status"] for row in rows] == ["unjudged", "unjudged", "unjudged", "no face", "unreadable"]
+    assert rows[3]["score"]["reason"] == "no face found"
+    assert rows[4]["score"]["reason"].startswith("kaputt.jpg is not a picture")
+    assert values["verdict"]["because"].startswith("Only 4 photos show a face")
 
     plain = main("score", NAME, same, blank, "--data", copied.root)
-    assert plain.status == 0
-    lines = plain.out.splitlines()
-    assert lines[0].startswith(f"{same / 'Bild ü 00.jpg'} ")
-    assert f"{likeness[0]:.3f}" in lines[0]
-    assert lines[2].startswith(f"{blank} ")
-    assert lines[2].endswith("no face found")
+    assert plain.status == NO_VERDICT
+    assert plain.out.startswith("[?] NO VERDICT")
+    assert f"{likeness[0]:.2f}" in plain.out
+
+
+@pytest.fixture
+def known(main, copied, tmp_path):
+    """The data folder with a character of many photos."""
+    photos = tmp_path / "viele"
+    shutil.copytree(PERSONAS / "mara", photos)
+    said = main("new", "Mara 24", "--photos", photos, "--trigger", "mrxa", "--class", "woman", "--consent", "fictional",
+                "--data", copied.root)  # fmt: skip
+    assert said.status == 0, said.err
+    return copied.root
+
+
+def test_another_person_is_drift_and_scripts_see_it(main, known):
+    said = main("score", "Mara 24", PERSONAS / "viktor", "--data", known)
+    assert said.status == DRIFTS
+    assert said.out.startswith("[X] NOT THIS PERSON")
+    said = main("score", "Mara 24", PERSONAS / "viktor", "--impostors", PERSONAS / "ines", PERSONAS / "viktor", "--json",
+                "--data", known)  # fmt: skip
+    assert said.status == DRIFTS
+    sources = [item["name"] for item in json.loads(said.out)["calibration"]["impostors"]]
+    assert sources == ["given pictures", "cohort"]
+
+
+def test_compare_names_the_better_folder(main, known, tmp_path):
+    for name, blurred in (("scharf", 0), ("weich", 9)):
+        for photo in (PERSONAS / "mara").glob("*.jpg"):
+            with Image.open(photo) as image:
+                (tmp_path / name).mkdir(exist_ok=True)
+                image.filter(ImageFilter.GaussianBlur(blurred)).save(tmp_path / name / photo.name)
+    said = main("compare", tmp_path / "scharf", tmp_path / "weich", "--character", "Mara 24", "--data", known)
+    assert said.status == DRIFTS
+    assert said.out.startswith("scharf keeps more of the face (")
+    said = main("compare", tmp_path / "weich", tmp_path / "scharf", "--character", "Mara 24", "--json", "--data", known)
+    values = json.loads(said.out)
+    assert (values["better"], values["paired"], values["b_better"]) == ("b", True, values["n"])
+    assert values["n"] > 10  # some are too blurred to count
+    assert 0 < values["low"] < values["difference"] < values["high"]
+    said = main("compare", tmp_path / "scharf", tmp_path / "scharf", "--character", "Mara 24", "--data", known)
+    assert "are the same; name two different sets" in said.err
+    said = main("compare", tmp_path / "scharf", tmp_path / "weich", "--data", known)
+    assert "holds no report.json; give the folder of a grid, or name the character" in said.err
+
+
+def test_forget_deletes_the_embeddings_and_nothing_else(main, known):
+    folder = known / "characters" / "mara-24"
+    main("score", "Mara 24", PERSONAS / "viktor", "--data", known)
+    before = {path for path in folder.rglob("*") if path.is_file()}
+    assert any("embedding" in path.read_text(encoding="utf-8") for path in before if path.suffix == ".json")
+    said = main("forget", "Mara 24", "--data", known)
+    assert said.status == 0
+    assert said.out.startswith("1 files with face embeddings of Mara 24 deleted")
+    after = {path for path in folder.rglob("*") if path.is_file()}
+    assert [path.name.startswith("template") for path in before - after] == [True]
+    assert not any("embedding" in path.read_text(encoding="utf-8") for path in after if path.suffix == ".json")
 
 
 # -- mistakes
@@ -181,7 +239,23 @@ def test_wrong_arguments_are_refused_with_the_usage(command, capsys):
     assert "usage: sameface" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["run", "new", "train", "grid", "score", "info", "resume", "try"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "run",
+        "new",
+        "train",
+        "grid",
+        "score",
+        "compare",
+        "choose",
+        "scorer",
+        "forget",
+        "info",
+        "resume",
+        "try",
+    ],
+)
 def test_every_command_has_help_and_takes_a_data_folder(command, capsys):
     with pytest.raises(SystemExit) as caught:
         cli.main([command, "--help"])

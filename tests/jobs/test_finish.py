@@ -312,7 +312,7 @@ def test_events_of_a_grid_go_into_the_runs_file(copied, main, fake_painter):
     said = main("grid", "Mara Müller 名前", "--run", "1", "--step", "2", "--weight", "0.5", "--grid-steps", "3",
                 "--data", copied.root)  # fmt: skip
     assert said.status == 4, said.err  # four photos allow no verdict
-    assert said.out.startswith("No verdict")
+    assert said.out.startswith("[?] NO VERDICT")
     assert "100%" in said.err
     new = list(read_events(copied.run / "events.jsonl"))[before:]
     assert [event["kind"] for event in new] == ["painting"] * (CELLS + 1) + ["grid"]

@@ -116,7 +116,7 @@ def test_the_command_says_what_it_did(finished):
     assert f"LoRA: {finished.lora}\n" in out
     assert "Preparing (sd1, fp32 on cpu) ..." in out
     assert re.search(r"^photos/Bild ü 00\.jpg +640x640 +128x128", out, re.MULTILINE)
-    assert re.search(r"^No face to be seen|^No verdict", out, re.MULTILINE)
+    assert re.search(r"^\[.\] NO VERDICT", out, re.MULTILINE)
     grid = finished.run / "grids" / "001"
     assert out.rstrip().endswith(f"The whole report: {grid / 'report.html'}\nAll on one picture: {grid / 'sheet.png'}")
     assert "Traceback" not in finished.said.err
@@ -146,7 +146,7 @@ def test_the_progress_line_shows_the_numbers_of_the_events(finished):
 def test_the_events_tell_the_whole_story(finished):
     events = list(read_events(finished.run / "events.jsonl"))
     assert _states(finished.run) == ["preparing", "training", "trained", "finished"]
-    assert [event["done"] for event in events if event["kind"] == "painting"] == list(range(17))
+    assert [event["done"] for event in events if event["kind"] == "painting"] == list(range(45))
     assert [event["file"] for event in events if event["kind"] == "delivered"] == [str(finished.lora)]
     assert [event["folder"] for event in events if event["kind"] == "grid"] == [str(finished.run / "grids" / "001")]
     kinds = [event["kind"] for event in events]
@@ -291,7 +291,7 @@ def test_a_grid_that_fails_loses_nothing(unpainted, main, fake_painter, monkeypa
         raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr("lib_lora.jobs.finish.DiffusersPainter", failing)
+        patch.setattr("lib_lora.jobs.studio.DiffusersPainter", failing)
         failed = main("resume", unpainted.run, "--out", unpainted.out)
     lora = unpainted.out / f"{STEM}.safetensors"
     assert failed.status == 2
@@ -309,14 +309,14 @@ def test_a_grid_that_fails_loses_nothing(unpainted, main, fake_painter, monkeypa
     assert f"LoRA: {lora}\n" in done.out
     assert lora.with_suffix(".png").is_file()
     assert _states(unpainted.run)[-1] == "finished"
-    assert [path.parent.name for path in unpainted.run.glob("grids/*/report.json")] == ["002"]
+    assert [path.parent.name for path in unpainted.run.glob("grids/*/report.json")] == ["001"]  # where it was left off
 
 
 def test_ctrl_c_while_painting_says_how_to_go_on(unpainted, main, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("lib_lora.jobs.finish.DiffusersPainter", interrupted)
+    monkeypatch.setattr("lib_lora.jobs.studio.DiffusersPainter", interrupted)
     said = main("resume", unpainted.run, "--out", unpainted.out)
     assert said.status == 3
     assert said.err == f"Stopped; what was done is kept. Go on with: sameface resume '{unpainted.run}'\n"
@@ -326,7 +326,7 @@ def test_ctrl_c_while_painting_says_how_to_go_on(unpainted, main, monkeypatch):
 
 def test_a_finished_run_is_not_done_again(copied, main, no_training, monkeypatch):
     """Moved, with a new --out: all that is left to do is to deliver."""
-    monkeypatch.setattr("lib_lora.jobs.finish.DiffusersPainter", None)  # must not be called
+    monkeypatch.setattr("lib_lora.jobs.studio.DiffusersPainter", None)  # must not be called
     before = {path: path.read_bytes() for path in copied.run.rglob("*.png")}
     said = main("resume", copied.run, "--out", copied.out)
     assert said.status == 0, said.err
@@ -334,8 +334,8 @@ def test_a_finished_run_is_not_done_again(copied, main, no_training, monkeypatch
     assert sorted(path.name for path in copied.out.iterdir()) == names
     for name in names:
         assert (copied.out / name).read_bytes() == (copied.lora.parent / name).read_bytes()
-    table = said.out[said.out.index("Likeness to the photos") : said.out.index("All on one picture:")]
-    assert table in copied.said.out
+    text = said.out[said.out.index("NO VERDICT") : said.out.index("The whole report:")]
+    assert text in copied.said.out
     assert {path: path.read_bytes() for path in copied.run.rglob("*.png")} == before
 
 
@@ -380,7 +380,7 @@ def test_the_training_has_left_the_memory_before_painting(
             seen.append(models())
             super().__init__(*arguments)
 
-    monkeypatch.setattr("lib_lora.jobs.finish.DiffusersPainter", Counting)
+    monkeypatch.setattr("lib_lora.jobs.studio.DiffusersPainter", Counting)
     gc.collect()
     before = models()
     said = main("run", some_photos("viktor", 2), "--base", toy("sd1"), "--name", "viktor", "--trigger", "vktx",
