@@ -138,7 +138,7 @@ RULES: tuple[Rule, ...] = (
         "nothing readable",
         "not measurable",
         (("read", "<=", 0),),
-        "None of the {pictures} pictures could be read.",
+        "Not one of the {pictures} pictures could be read.",
         "Check the files named below; pictures are PNG, JPEG or WebP.",
     ),
     # -- the pictures lack something
@@ -503,10 +503,5 @@ NOTES: tuple[Note, ...] = (
         "sex",
         (("sex_changes", ">", 0.2),),
         "In {sex_changes:.0%} of the pictures the engine takes the person for another sex than in the photos.",
-    ),
-    Note(
-        "one direction",
-        (("yaw_spread_photos", "<", 0.12),),
-        "The photos all show the head from nearly the same side; turned heads are not covered.",
     ),
 )

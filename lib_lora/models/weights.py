@@ -1,31 +1,24 @@
 """Reading single tensors out of a checkpoint file, as late and as little as possible.
 
-Knows the two containers (safetensors, and torch's zip pickle read with ``weights_only``), their limits and
-the many things that carry the same suffix. Knows nothing about Stable Diffusion.
-
-Tensors are read with plain file reads, not mapped: the memory used is the memory kept, and on
-Windows the file stays free to be replaced or deleted.
+Knows safetensors with its limits, what a checkpoint in torch's own files looks like (`archive` reads those), and the
+many things that carry the same suffix. Knows nothing about Stable Diffusion.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import pickle
 import struct
-import zipfile
-from io import FileIO
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import torch
 
 from lib_lora.errors import UserError
 from lib_lora.files import explained
+from lib_lora.models.archive import Archive, Stored, Stub
+from lib_lora.models.raw import read_numbers
 
-# Numbers that are read and converted at a time. More would be converted by several threads, which wait for each other
-# between pieces in a busy loop: on a busy machine that took five times as long.
-_PIECE = 1 << 15
 MAX_HEADER = 100_000_000  # bytes; the limit of the safetensors format itself
 
 _DTYPES = {
@@ -76,7 +69,6 @@ class _SafeTensors(TensorFile):
     def __init__(self, path: Path) -> None:
         self.path = path
         self.entries, self.metadata = read_header(path)
-        self.piece = torch.empty(_PIECE * 8, dtype=torch.uint8)  # the widest number has 8 bytes
 
     def keys(self) -> set[str]:
         return set(self.entries)
@@ -88,44 +80,24 @@ class _SafeTensors(TensorFile):
         entry = self.entries[key]
         with explained(self.path, "read"), open(self.path, "rb", buffering=0) as stream:
             stream.seek(entry.offset)
-            if dtype is None or dtype == entry.dtype:
-                raw = torch.empty(entry.length, dtype=torch.uint8)
-                self._fill(stream, raw)
-                return raw.view(entry.dtype).reshape(entry.shape)
-            # Piece by piece: a second copy of the whole tensor would take memory, and its fresh pages longer than the
-            # conversion itself.
-            result = torch.empty(entry.shape, dtype=dtype)
-            for target in torch.split(result.view(-1), _PIECE):
-                piece = self.piece[: len(target) * entry.dtype.itemsize]
-                self._fill(stream, piece)
-                target.copy_(piece.view(entry.dtype))
-            return result
-
-    def _fill(self, stream: FileIO, raw: torch.Tensor) -> None:
-        """Fill `raw` (uint8) with the file's next bytes."""
-        view = memoryview(cast(Any, raw.numpy()))
-        while len(view):
-            got = stream.readinto(view)
-            if not got:
-                raise UserError(f"{self.path.name} became shorter while it was read; download it again.")
-            view = view[got:]
+            return read_numbers(stream, self.path.name, entry.shape, entry.dtype, dtype or entry.dtype)
 
 
 class _Pickle(TensorFile):
     def __init__(self, path: Path) -> None:
         self.path = path
         self.metadata = {}
-        self.tensors = _load_pickle(path)
+        self.archive = Archive(path)
+        self.entries = _table(path, self.archive)
 
     def keys(self) -> set[str]:
-        return set(self.tensors)
+        return set(self.entries)
 
     def shape(self, key: str) -> tuple[int, ...]:
-        return tuple(self.tensors[key].shape)
+        return self.entries[key].shape
 
     def read(self, key: str, dtype: torch.dtype | None = None) -> torch.Tensor:
-        tensor = self.tensors[key]
-        return tensor.to(dtype=dtype or tensor.dtype, copy=True)
+        return self.archive.read(self.entries[key], dtype)
 
 
 def open_tensors(path: Path) -> TensorFile:
@@ -133,7 +105,7 @@ def open_tensors(path: Path) -> TensorFile:
 
     Raises:
         UserError: missing, truncated, a folder, a download error page, a Git LFS pointer, or a pickle
-            that holds anything but plain tensors (it is never executed).
+            without a table of tensors (whatever is in one is never executed).
     """
     if path.is_dir():
         raise UserError(_folder(path))
@@ -198,23 +170,25 @@ def _entry(item: dict[str, Any], start: int) -> Entry:
     return Entry(dtype, shape, start + begin, end - begin)
 
 
-def _load_pickle(path: Path) -> dict[str, torch.Tensor]:
-    """All tensors of a torch pickle. Only the types that ``weights_only`` admits are ever built."""
-    try:
-        is_zip = zipfile.is_zipfile(path)
-        content = torch.load(str(path), map_location="cpu", weights_only=True, mmap=is_zip or None)
-    except pickle.UnpicklingError as error:
+def _table(path: Path, archive: Archive) -> dict[str, Stored]:
+    """The tensors of the table, or of the table called ``state_dict``; whatever lies beside them is left alone."""
+    content = archive.tree
+    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
+        content = content["state_dict"]
+    if not isinstance(content, dict) or archive.entry(content):
+        raise UserError(f"{path.name} holds no table of tensors, so it is not a checkpoint.")
+    found = {name: archive.entry(value) for name, value in content.items() if isinstance(name, str)}
+    entries = {name: entry for name, entry in found.items() if entry}
+    if not entries and any(_foreign(value) for value in (content, *content.values())):
         raise UserError(
             f"{path.name} holds more than tensors (it could run code when opened), so it is not opened; "
             "use the .safetensors version of this model."
-        ) from error
-    except Exception as error:  # torch's reader raises anything on a damaged file
-        raise UserError(f"{path.name} is damaged or cut off; download it again.") from error
-    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
-        content = content["state_dict"]
-    if not isinstance(content, dict):
-        raise UserError(f"{path.name} holds no table of tensors, so it is not a checkpoint.")
-    return {str(key): value for key, value in content.items() if isinstance(value, torch.Tensor)}
+        )
+    return entries
+
+
+def _foreign(value: object) -> bool:
+    return isinstance(value, Stub) and value.kind != "collections.OrderedDict"
 
 
 def _folder(path: Path) -> str:

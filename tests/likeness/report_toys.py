@@ -28,7 +28,10 @@ VERDICT = Verdict(
 CALIBRATION = Calibration(
     photos=Scores("photos", 12, 0.90, 0.03, 0.89, 0.04, 0.95),
     ceiling=Scores("ceiling", 12, 0.82, 0.03, 0.81, 0.04, 0.88),
-    impostors=[Scores(BASE, 8, 0.40, 0.08, 0.41, 0.09, 0.60, 8.0), Scores(COHORT, 40, 0.35, 0.09, 0.36, 0.09, 0.58, 8.0)],
+    impostors=[
+        Scores(BASE, 8, 0.40, 0.08, 0.41, 0.09, 0.60, 8.0),
+        Scores(COHORT, 40, 0.35, 0.09, 0.36, 0.09, 0.58, 8.0),
+    ],
     lines=Lines(0.40, BASE, 0.76, 0.64),
 )
 FACTS = Facts(

@@ -14,7 +14,8 @@ import pytest
 import torch
 
 from lib_lora.errors import UserError
-from lib_lora.likeness.clip_file import LARGEST_PICKLE, opened
+from lib_lora.likeness.clip_file import opened
+from lib_lora.models.archive import LARGEST_PICKLE
 
 
 def read_all(path: Path) -> dict[str, torch.Tensor]:

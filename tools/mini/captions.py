@@ -17,6 +17,8 @@ SMILE, WIDE_SMILE = 0.86, 0.91  # width of the mouth / distance of the eyes
 DARK, LIGHT = 85.0, 140.0  # mean luma of the two upper corners, 0..255
 COLOURED = 45.0  # largest minus smallest channel of their mean colour, 0..255
 DARK_HAIR, LIGHT_HAIR = 50.0, 115.0  # mean luma of the strip above the face's box
+ALL = ("looking left", "looking ahead", "looking right", "serious", "smiling", "dark background", "light background",
+       "coloured background", "dark hair", "light hair")  # fmt: skip
 SUBJECT = "photo of a person"
 EMPTY = 0.1  # share of captions without any of the words
 KEEP = 0.75  # each word stays with this chance
@@ -123,6 +125,12 @@ def obeys(seen: Measured, word: str) -> bool:
         "dark hair": seen.hair < DARK_HAIR,
         "light hair": seen.hair > LIGHT_HAIR,
     }[word]
+
+
+def at_random(rng: np.random.Generator) -> list[str]:
+    """Words for a caption without a picture; none that exclude each other."""
+    kinds = (ALL[:3], ALL[3:5], ALL[5:7], ALL[7:8], ALL[8:])
+    return [str(rng.choice(kind)) for kind in kinds if rng.random() < 0.7]
 
 
 def mirrored(said: list[str]) -> list[str]:

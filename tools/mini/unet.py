@@ -28,7 +28,9 @@ from tools.mini.vae import starting, tensors
 
 BATCH = 32
 RATE = 5e-4
-TEXT_RATE = 1e-3  # of the text encoder and of the layers through which the UNet hears it, which learnt nothing yet
+HEARING_RATE = 1e-3  # of the layers through which the UNet hears the text, which learnt nothing yet
+TEXT_RATE = 2e-4
+LESSON = (400, 64, 1e-3)  # steps, captions a step and rate of teaching the text encoder the words
 WARMUP = 0.02
 EMA_DECAY = 0.998
 SNR_MOST, SNR_LEAST = 5.0, 0.1
@@ -56,30 +58,6 @@ def starting_pair(material: Path) -> Pair:
     return pair
 
 
-@torch.no_grad()
-def louder(pair: Pair, words: float = 10.0, places: float = 3.0) -> None:
-    """Enlarge the vectors of words and places, in place.
-
-    At their usual deviation of 0.02 a word drowns in what the attention adds to every place (about 0.1): "left" and
-    "right" gave contexts that differed by a twentieth, and the UNet learnt not to listen.
-    """
-    for name, parameter in pair.text_encoder.named_parameters():
-        if name.endswith("token_embedding.weight"):
-            parameter.mul_(words)
-        elif name.endswith("position_embedding.weight"):
-            parameter.mul_(places)
-
-
-def groups(pair: Pair) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """The parameters of the UNet proper, and those that have to do with text."""
-    named = list(pair.named_parameters())
-    textual = [name.startswith("text_encoder.") or ".attn2." in name for name, _ in named]
-    return (
-        [parameter for (_, parameter), text in zip(named, textual, strict=True) if not text],
-        [parameter for (_, parameter), text in zip(named, textual, strict=True) if text],
-    )
-
-
 def plain(name: str) -> str:
     """A parameter's name whatever the version of transformers, which has ``text_model.`` in it or has not."""
     return name.replace("text_encoder.text_model.", "text_encoder.")
@@ -98,6 +76,59 @@ def fill(pair: Pair, path: Path) -> None:
     with torch.no_grad():
         for name, parameter in own.items():
             parameter.copy_(state[plain(name)])
+
+
+@torch.no_grad()
+def louder(pair: Pair, words: float = 10.0, places: float = 3.0) -> None:
+    """Enlarge the vectors of words and places, in place.
+
+    At their usual deviation of 0.02 a word drowns in what the attention adds to every place (about 0.1): "left" and
+    "right" gave contexts that differed by a twentieth, and the UNet learnt not to listen.
+    """
+    for name, parameter in pair.text_encoder.named_parameters():
+        if name.endswith("token_embedding.weight"):
+            parameter.mul_(words)
+        elif name.endswith("position_embedding.weight"):
+            parameter.mul_(places)
+
+
+def lesson(pair: Pair, work: Path) -> None:
+    """Teach the text encoder which of the words are in a caption, before there is any picture.
+
+    From each place behind the caption's end a linear layer must tell the words: seconds of training, after which
+    contexts differ by what is asked. Taught by the pictures alone, 600 steps of the UNet brought nothing.
+    """
+    steps, count, rate = LESSON
+    probe = nn.Linear(pair.text_encoder.config.hidden_size, len(captions.ALL))
+    optimizer = torch.optim.AdamW([*pair.text_encoder.parameters(), *probe.parameters()], lr=rate, weight_decay=1e-3)
+    telling = running.Every(10)
+    for step in range(steps):
+        optimizer.param_groups[0]["lr"] = rate * running.falling(step / steps, 0.05)
+        rng = np.random.default_rng((31, step))
+        texts = [captions.caption(captions.at_random(rng), rng) for _ in range(count)]
+        rows = [token_ids(text)[:75] for text in texts]
+        goal = torch.tensor([[float(word in text) for word in captions.ALL] for text in texts])
+        behind = torch.tensor([[float(place > len(row)) for place in range(77)] for row in rows])[..., None]
+        states = pair.text_encoder(input_ids=torch.tensor([padded(row, EOS) for row in rows])).last_hidden_state
+        error = functional.binary_cross_entropy_with_logits(
+            probe(states), goal[:, None].expand(-1, 77, -1), reduction="none"
+        )
+        value = (error * behind).sum() / behind.sum() / len(captions.ALL)
+        optimizer.zero_grad(set_to_none=True)
+        value.backward()
+        torch.nn.utils.clip_grad_norm_(pair.text_encoder.parameters(), 1.0)
+        optimizer.step()
+        if telling.due() or step == steps - 1:
+            running.log(work / "unet.log", lesson=step, loss=float(value.detach()))
+
+
+def groups(pair: Pair) -> list[dict[str, Any]]:
+    """The optimizer's groups: the UNet proper, the layers through which it hears, the text encoder."""
+    rates = (RATE, HEARING_RATE, TEXT_RATE)
+    sorted_: tuple[list[nn.Parameter], ...] = ([], [], [])
+    for name, parameter in pair.named_parameters():
+        sorted_[2 if name.startswith("text_encoder.") else int(".attn2." in name)].append(parameter)
+    return [{"params": some, "lr": rate, "full": rate} for some, rate in zip(sorted_, rates, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -181,10 +212,7 @@ def write_average(pair: Pair, ema: EMA, path: Path, scale: float) -> None:
 def train(pair: Pair, given: Examples, work: Path, until: float) -> None:
     """Go on from the last checkpoint until that time."""
     checkpoint, log = work / "unet.pt", work / "unet.log"
-    proper, textual = groups(pair)
-    optimizer = torch.optim.AdamW(
-        [{"params": proper}, {"params": textual}], lr=RATE, betas=(0.9, 0.99), weight_decay=1e-3
-    )
+    optimizer = torch.optim.AdamW(groups(pair), betas=(0.9, 0.99), weight_decay=1e-3)
     ema = EMA(pair.parameters(), EMA_DECAY)
     state = running.load(checkpoint)
     step, begun = 0, None
@@ -204,8 +232,8 @@ def train(pair: Pair, given: Examples, work: Path, until: float) -> None:
 
     while not clock.over:
         factor = running.falling(clock.share, WARMUP)
-        for group, rate in zip(optimizer.param_groups, (RATE, TEXT_RATE), strict=True):
-            group["lr"] = rate * factor
+        for group in optimizer.param_groups:
+            group["lr"] = group["full"] * factor
         value = loss(pair, *batch(given, step), step)
         optimizer.zero_grad(set_to_none=True)
         value.backward()
@@ -235,7 +263,9 @@ def main() -> None:
     given = examples(vae, faces, options.work / "latents.safetensors")
     print(f"{len(given.words)} pictures, latent scale {given.scale:.4f}", flush=True)
     pair = starting_pair(options.material)
-    louder(pair)
+    if not (options.work / "unet.pt").exists():
+        louder(pair)
+        lesson(pair, options.work)
     quick.quicken(pair.unet)
     train(pair, given, options.work, options.until)
 

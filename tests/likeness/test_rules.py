@@ -1,0 +1,165 @@
+"""Each rule fires on facts made for it and is silent on a clean set; what the rules say can be said."""
+
+from __future__ import annotations
+
+import string
+from dataclasses import fields, replace
+
+import pytest
+
+from lib_lora.likeness import rules
+from lib_lora.likeness.facts import Facts
+from lib_lora.likeness.rules import NOTES, RULES, holds, matching
+from lib_lora.likeness.verdict import HEADLINES, judge
+
+# Twenty pictures of a good LoRA with everything measured.
+CLEAN = Facts(
+    keep=0.75, same=0.6, photos=24, photos_left=4, photos_right=4, separation=6.0, ceiling_retention=0.95,
+    ceiling_separation=5.5, pictures=20, read=20, faces=20, counted=20, no_face=0, no_face_share=0.0, small_share=0.0,
+    blurred_share=0.0, unsure_share=0.0, several_share=0.0, retention=0.93, retention_low=0.9, retention_high=0.96,
+    retention_best=0.97, likeness=0.86, likeness_p10=0.8, lowest=0.77, ok=20, lost_share=0.0, under_keep=0, alarm_at=4,
+    lower_p=0.4, mutual=0.74, mutual_photos=0.79, mutual_base=0.3, mutual_like=0.6, uplift=0.5, uplift_p=1e-5,
+    uplift_pairs=20, base_no_face_share=0.0, copies=0, copies_share=0.0, hole="03.jpg", hole_share=0.2,
+    variety_ratio=0.9, variety_limit=0.45, yaw_spread=0.2, yaw_spread_photos=0.2, frontal=0.87, turned=0.85,
+    turned_drop=0.3, weak="outfit: coat", weak_drop=0.2, rest=0.86, leak=0, leak_cells=4, texture_of="the photos",
+    detail_ratio=1.0, contrast_ratio=1.0, colour_ratio=1.0, clipped_more=0.0, eye_change=4.0, adherence=-0.004,
+    age_change=0.5, sex_changes=0.0, step=900, weight=1.0, later=1200, earlier=600, best_step=600, fallen=-0.1,
+    risen=0.1, more=450, quarter=220,
+)  # fmt: skip
+WEAK = {
+    "retention": 0.3, "retention_best": 0.3, "lost": 18, "lost_share": 0.9, "under_keep": 20, "ok": 0, "uplift": 0.15,
+    "mutual": 0.4, "fallen": None,
+}  # fmt: skip
+UNDER = {"retention": 0.7, "retention_best": 0.7, "drifting": 8, "under_keep": 8, "ok": 12}
+NO_RUN = {"step": None, "later": None, "earlier": None, "more": None, "quarter": None, "fallen": None}
+LAST, FIRST = {"later": None}, {"earlier": None}
+NO_BASE = {"uplift": None, "uplift_p": None, "mutual_base": None, "mutual_like": None, "base_no_face_share": None}
+
+# What differs from the clean set where the rule of this name shall decide.
+CASES = {
+    "few photos": {"refusal": "only 5 photos show a face", "photos": 5},
+    "not separable": {"refusal": "cannot tell this character from strangers", "separation": 1.2},
+    "no lines": {"refusal": "there are no strangers to compare with", "separation": None},
+    "nothing readable": {"read": 0, "counted": 0, "faces": 0},
+    "base paints no face": {"no_face": 18, "no_face_share": 0.9, "base_no_face_share": 0.95},
+    "faces break, earlier step": {"no_face": 5, "no_face_share": 0.25},
+    "no face": {"no_face": 5, "no_face_share": 0.25, **NO_RUN, **NO_BASE},
+    "no face in a few pictures": {"pictures": 2, "read": 2, "no_face": 2, "no_face_share": 1.0, **NO_RUN, **NO_BASE},
+    "tiny faces": {"small": 14, "small_share": 0.7, "counted": 6},
+    "blurred faces": {"blurred": 14, "blurred_share": 0.7, "counted": 6},
+    "unsure faces": {"unsure": 14, "unsure_share": 0.7, "counted": 6},
+    "two faces": {"several": 15, "several_share": 0.75},
+    "too few faces": {"counted": 3, "retention": None, "retention_best": None},
+    "base too coarse": {"ceiling_separation": 2.0, "retention_best": 0.6},
+    "over-baked": {"fallen": 0.3, "retention_best": 0.6},
+    "another face": {**WEAK, "mutual": 0.8},
+    "no effect": {**WEAK, "uplift": 0.01},
+    "no effect, outside a run": {**WEAK, **NO_RUN, "uplift": 0.01},
+    "undertrained, later step": WEAK,
+    "undertrained": {**WEAK, **LAST},
+    "undertrained, outside a run": {**WEAK, **NO_RUN},
+    "not this person": {**WEAK, **NO_RUN, **NO_BASE},
+    "copies, earlier step": {"copies": 4, "copies_share": 0.2, "copied": "07.jpg"},
+    "copies": {"copies": 4, "copies_share": 0.2, "copied": "07.jpg", **FIRST},
+    "burnt": {"contrast_ratio": 1.6, "colour_ratio": 1.5},
+    "plastic skin": {"detail_ratio": 0.4},
+    "overpowering": {"adherence": -0.05},
+    "all alike, earlier step": {"variety_ratio": 0.3},
+    "all alike": {"variety_ratio": 0.3, **FIRST},
+    "one photo everywhere": {"hole_share": 0.7, "copies": 1, "copies_share": 0.05},
+    "angles": {**UNDER, "turned": 0.65, "turned_drop": 4.0, "frontal": 0.84},
+    "one attribute": {**UNDER, "weak_drop": 5.0},
+    "slightly under, later step": UNDER,
+    "slightly under": {**UNDER, **LAST},
+    "drift, lower weight seen": {**UNDER, "retention_best": 0.88, "weight": 0.6},
+    "drift": {**UNDER, "retention_best": 0.88},
+    "faintly under": {**UNDER, **NO_RUN, **NO_BASE, "under_keep": 2},
+    "leak": {"leak": 3},
+    "consistent within the base": {"ceiling_retention": 0.6, "retention": 0.55},
+    "consistent": {},
+    "weak": {**WEAK, "lost": 4, "lost_share": 0.2, "under_keep": 3, **NO_RUN},
+}  # fmt: skip
+NOTE_CASES = {
+    "mixed photos": {"photos_outliers": 3},
+    "small faces": {"small": 2, "small_share": 0.1},
+    "several faces": {"several": 3, "several_share": 0.15},
+    "leak": {"leak": 2, "retention_best": 0.7},
+    "low ceiling": {"ceiling_retention": 0.6, "retention_best": 0.7},
+    "eyes": {"eye_change": 22.0},
+    "age": {"age_change": 9.0},
+    "age, younger": {"age_change": -9.0},
+    "sex": {"sex_changes": 0.4},
+}  # fmt: skip
+
+
+def test_every_rule_has_a_case():
+    assert list(CASES) == [rule.name for rule in RULES]
+    assert list(NOTE_CASES) == [note.name for note in NOTES]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_rule_decides_on_the_set_made_for_it(name):
+    verdict = judge(replace(CLEAN, **CASES[name]))
+    assert verdict.rule == name
+    rule = next(rule for rule in RULES if rule.name == name)
+    assert verdict.kind == rule.kind
+    for sentence in (verdict.because, verdict.advice, *verdict.notes):
+        assert not sentence[0].islower()
+        assert sentence.endswith(".")
+        assert "None" not in sentence
+        assert "{" not in sentence
+    if rule.value:
+        assert verdict.value == getattr(replace(CLEAN, **CASES[name]), rule.value)
+    else:
+        assert verdict.value is None
+
+
+def test_a_clean_set_meets_no_rule_but_the_good_one():
+    assert [rule.name for rule in matching(CLEAN, RULES)] == ["consistent", "weak"]
+    assert judge(CLEAN).notes == []
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if name not in ("consistent", "weak")])
+def test_each_condition_of_a_rule_is_needed(name):
+    """A rule without conditions of its own would fire on the clean set; here each one that differs from it matters."""
+    rule = next(rule for rule in RULES if rule.name == name)
+    made = replace(CLEAN, **CASES[name])
+    broken = [condition for condition in rule.when if not holds(condition, CLEAN)]
+    assert broken or rule.name in ("leak", "faintly under")
+    assert all(holds(condition, made) for condition in rule.when)
+
+
+@pytest.mark.parametrize("name", NOTE_CASES)
+def test_a_note_appears_beside_the_verdict(name):
+    made = judge(replace(CLEAN, **NOTE_CASES[name]))
+    assert len(made.notes) == 1
+    assert "None" not in made.notes[0]
+
+
+@pytest.mark.parametrize("part", [*RULES, *NOTES], ids=lambda part: part.name)
+def test_conditions_and_words_name_facts(part):
+    known = {field.name for field in fields(Facts)}
+    for name, how, limit in part.when:
+        assert name in known
+        assert how not in ("under", "over") or limit in known
+    texts = (part.because, part.advice) if isinstance(part, rules.Rule) else (part.text,)
+    said = {name for text in texts for _, name, _, _ in string.Formatter().parse(text) if name}
+    assert said <= known | {"kept_in_words", "fallen_points", "younger"}
+
+
+@pytest.mark.parametrize("missing", [field.name for field in fields(Facts) if field.default is None])
+def test_a_fact_that_was_not_measured_makes_no_rule_fire(missing):
+    """Whatever is absent, a good set is never called bad."""
+    made = judge(replace(CLEAN, **{missing: None}))
+    assert made.kind == "consistent" or missing in ("retention_best",)
+    assert "None" not in made.because + made.advice
+
+
+def test_every_kind_is_either_drift_or_no_verdict_or_good():
+    for kind in HEADLINES:
+        assert (kind in rules.DRIFT) + (kind in rules.NO_VERDICT) + (kind in ("consistent", "overtrained")) == 1
+
+
+def test_the_last_rule_always_holds():
+    assert RULES[-1].when == ()
+    assert judge(Facts()).kind == "not measurable"
