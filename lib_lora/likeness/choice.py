@@ -170,12 +170,16 @@ def to_confirm(candidates: Sequence[Candidate], count: int = 3) -> list[Candidat
 def surely_worse(reports: Sequence[Report], best: Report) -> list[float]:
     """For each report the Holm-corrected p that it keeps as much of the face as `best`, in pairs of prompt and seed.
 
-    1 where there are too few pairs to tell.
+    1 where there are too few pairs to tell, where it keeps more, and for `best` itself.
     """
-    p_values = []
-    for report in reports:
+    p_values = {}
+    for number, report in enumerate(reports):
+        if report is best:
+            continue
         try:
-            p_values.append(compare(best, report, ("best", "other")).p)
+            found = compare(best, report, ("best", "other"))
+            p_values[number] = found.p if found.difference < 0 else 1.0
         except UserError:
-            p_values.append(1.0)
-    return intervals.holm(p_values)
+            p_values[number] = 1.0
+    corrected = dict(zip(p_values, intervals.holm(list(p_values.values())), strict=True))
+    return [corrected.get(number, 1.0) for number in range(len(reports))]

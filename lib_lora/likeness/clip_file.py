@@ -1,7 +1,7 @@
 """The tensors of a CLIP model's file, without running anything that is in it.
 
-A ``.safetensors`` file is data by its nature. ``.bin`` and ``.pt`` files are pickles, OpenAI's own with TorchScript code
-beside it; `models.archive` reads them as data.
+A ``.safetensors`` file is data by its nature. ``.bin`` and ``.pt`` files are pickles, OpenAI's own with TorchScript
+code beside it; `models.archive` reads them as data.
 """
 
 from __future__ import annotations
@@ -75,10 +75,12 @@ class _Saved:
 
 def _named(archive: Archive, value: Any, name: str, seen: set[int]) -> Iterator[tuple[str, Stored]]:
     """The tensors in a table of tensors, or in a tree of modules, by dotted name."""
+    from lib_lora.models.inert import Stub
+
     if entry := archive.entry(value):
         yield name, entry
     elif isinstance(value, dict) and id(value) not in seen:
         seen.add(id(value))
-        for key, item in {**value, **getattr(value, "__dict__", {})}.items():
+        for key, item in {**value, **(value.state if isinstance(value, Stub) else {})}.items():
             if isinstance(key, str):
                 yield from _named(archive, item, f"{name}.{key}" if name else key, seen)

@@ -5,6 +5,7 @@ Pictures of the same prompt and seed are compared in pairs, which needs about ha
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,6 +15,7 @@ from lib_lora.errors import UserError
 from lib_lora.likeness import intervals
 from lib_lora.likeness.arrays import Numbers
 from lib_lora.likeness.calibration import LEAST_FACES
+from lib_lora.likeness.measure import ImageScore
 from lib_lora.likeness.report import Report, Row
 
 SURE = 0.05  # p value
@@ -97,19 +99,19 @@ def compare(a: Report, b: Report, names: tuple[str, str]) -> Comparison:
 
 def _pairs(a: Report, b: Report) -> list[tuple[float, float]]:
     """Likenesses of the pictures that both sets have, where both count."""
-    known = {_key(row): row.score for row in a.of("lora") if _key(row)}
-    found = []
-    for row in b.of("lora"):
-        other = known.get(_key(row))
-        if (
-            other
-            and other.counts
-            and row.score.counts
-            and other.likeness is not None
-            and row.score.likeness is not None
-        ):
-            found.append((other.likeness, row.score.likeness))
-    return found
+    known, found = _named(a), _named(b)
+    scores = [(known[key], score) for key, score in found.items() if key in known]
+    return [
+        (one.likeness, two.likeness)
+        for one, two in scores
+        if one.counts and two.counts and one.likeness is not None and two.likeness is not None
+    ]
+
+
+def _named(report: Report) -> dict[tuple[str, int | None], ImageScore]:
+    """The pictures that can have a partner; two of one name (a.jpg and a.png) could each be the other's."""
+    keys = Counter(_key(row) for row in report.of("lora"))
+    return {key: row.score for row in report.of("lora") if (key := _key(row)) and keys[key] == 1}
 
 
 def _key(row: Row) -> tuple[str, int | None] | None:

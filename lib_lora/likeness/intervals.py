@@ -49,18 +49,19 @@ def bootstrap(
     Pictures of one prompt resemble each other; resampling prompts instead of pictures keeps the interval honest.
 
     Args:
-        statistic: takes rows of indices [ROUNDS, k] and gives the statistic of each row [ROUNDS].
+        statistic: takes m rows of indices [m, k] and gives the statistic of each row [m].
         count: of pictures, at least 1.
         groups: the prompt of each; None = each picture is its own.
         seed: of the resampling, so that a report can be made again to the last digit.
     """
     names = list(groups) if groups is not None else [str(index) for index in range(count)]
-    members = [[index for index, name in enumerate(names) if name == group] for group in dict.fromkeys(names)]
-    random = np.random.default_rng(seed)
-    size = max(len(group) for group in members)
-    padded = np.array([[group[i % len(group)] for i in range(size)] for group in members])
-    drawn = padded[random.integers(0, len(members), (ROUNDS, len(members)))].reshape(ROUNDS, -1)
-    values = statistic(drawn)
+    members = [np.flatnonzero([name == group for name in names]) for group in dict.fromkeys(names)]
+    drawn = np.random.default_rng(seed).integers(0, len(members), (ROUNDS, len(members)))
+    lengths = np.array([len(group) for group in members])[drawn].sum(1)
+    values = np.empty(ROUNDS)
+    for length in np.unique(lengths):  # groups of several sizes make rows of several lengths
+        rows = [np.concatenate([members[group] for group in row]) for row in drawn[lengths == length]]
+        values[lengths == length] = statistic(np.stack(rows))
     return float(np.quantile(values, (1 - CONFIDENCE) / 2)), float(np.quantile(values, (1 + CONFIDENCE) / 2))
 
 

@@ -1,8 +1,8 @@
 """Files that ``torch.save`` and ``torch.jit.save`` wrote, as data: nothing that is in them is executed.
 
 Torch itself is not asked: before 2.6, ``torch.load(weights_only=True)`` hands a zip with TorchScript over to
-``torch.jit.load``, which runs the code in it (CVE-2025-32434). Here an unpickler builds inert stand-ins only, the code
-beside the pickle is not looked at, and the numbers are read from where they lie.
+``torch.jit.load``, which runs the code in it (CVE-2025-32434). Here the pickle is read by `inert`, the code beside it
+is not looked at, and the numbers are read from where they lie.
 
 There are two containers. A zip has the pickle in NAME/data.pkl and the numbers in NAME/data/0, 1, ... (uncompressed).
 Before torch 1.6 five pickles (a magic number, the version, the system, the content, the storages' names) came first,
@@ -12,22 +12,22 @@ and then each storage: its count as 8 bytes, and its numbers. Knows nothing abou
 from __future__ import annotations
 
 import math
-import pickle
 import struct
 import zipfile
-from collections.abc import Iterable
 from io import BytesIO, FileIO
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
 from lib_lora.errors import UserError
 from lib_lora.files import explained
+from lib_lora.models.inert import InertUnpickler, Stub
 from lib_lora.models.raw import read_numbers
 
 LARGEST_PICKLE = 32 << 20  # bytes; a model of 600 tensors has less than one million
 _ZIP = b"PK\x03\x04"
+_LITTLE = b"little"
 _SCRIPT = "constants.pkl"  # only archives with TorchScript have it
 _MAGIC, _VERSION = 0x1950A86A20F9469CFC6C, 1001  # of the older container, from torch.serialization
 
@@ -54,72 +54,13 @@ _STORAGES = {
 _UNSTORED = {str(dtype): dtype for dtype in (torch.float8_e4m3fn, torch.float8_e5m2)}
 
 
-class Stub(dict[Any, Any]):
-    """Stands for whatever a pickle wants to make: keeps what it would be made of, and does nothing.
-
-    Attributes:
-        kind: the full name of what it stands for, like ``collections.OrderedDict``.
-        args: what that would be called with.
-    """
-
-    __slots__ = ("args",)  # the state that a pickle gives goes into `__dict__`
-    kind: ClassVar[str]
-    args: tuple[Any, ...]
-
-    def __new__(cls, *args: Any, **_: Any) -> Stub:
-        made = super().__new__(cls)
-        made.args = args
-        return made
-
-    def __init__(self, *_: Any, **__: Any) -> None:
-        super().__init__()
-
-    def __setstate__(self, state: Any) -> None:
-        if isinstance(state, dict):
-            self.__dict__.update(state)
-
-    def __hash__(self) -> int:  # type: ignore[override]  # stands for keys of tables, too
-        return id(self)
-
-    def __eq__(self, other: object) -> bool:
-        return self is other
-
-    def append(self, _: Any) -> None:
-        """What a list would keep and no tensor is made of; likewise below."""
-
-    def extend(self, _: Iterable[Any]) -> None: ...
-
-    def add(self, _: Any) -> None: ...
-
-
-# Python's unpickler in Python: the one in C fills gigabytes with the table for one large number of a memo entry.
-class _Inert(pickle._Unpickler):
-    """Imports nothing: each name in the pickle becomes a kind of `Stub`, so nothing else can be called.
-
-    Attributes:
-        storages: what the pickle says of them, by key: kind and count.
-    """
-
-    def __init__(self, stream: BytesIO) -> None:
-        super().__init__(stream, encoding="latin1")
-        self.storages: dict[Any, tuple[str, int]] = {}
-
-    def find_class(self, module_name: str, global_name: str, /) -> Any:
-        return type("Stub", (Stub,), {"kind": f"{module_name}.{global_name}"})
-
-    def persistent_load(self, pid: Any) -> Any:
-        if type(pid) is tuple and pid[0] == "storage":
-            self.storages.setdefault(pid[2], (_short(pid[1]), pid[4]))
-        return pid
-
-
 class Stored(NamedTuple):
     """A tensor: numbers of one storage.
 
     Attributes:
         dtype: of the numbers.
         shape: of the tensor.
-        stride: in numbers, for each dimension.
+        stride: in numbers, for each dimension; 1 where it does not matter.
         storage: its name in the file.
         first: the first number's place in the storage, in numbers.
     """
@@ -218,9 +159,10 @@ class Archive:
         numbers = (count, first, base, *shape, *stride)
         if mark != "storage" or len(shape) != len(stride) or not all(type(one) is int and one >= 0 for one in numbers):
             raise ValueError("a tensor makes no sense")
-        if math.prod(shape) > count:
+        if math.prod(shape) > count or math.prod(size or 1 for size in shape) > 2**48:
             raise ValueError("a tensor is larger than its numbers")
-        entry = Stored(dtype, tuple(shape), tuple(stride), key, base + first)
+        steps = tuple(step if size > 1 else 1 for size, step in zip(shape, stride, strict=True))
+        entry = Stored(dtype, tuple(shape), steps, key, base + first)
         if 0 not in shape:
             if key not in self._places:
                 raise ValueError(f"there is no item named {key!r}")
@@ -229,7 +171,7 @@ class Archive:
         return entry
 
     def _damaged(self, error: Exception) -> UserError:
-        return UserError(f"{self._path} is damaged or cut off ({error}); download it again.")
+        return UserError(f"{self._path} is damaged or cut off ({str(error)[:200]}); download it again.")
 
 
 def _zip(stream: Any, size: int) -> _Content:
@@ -241,7 +183,8 @@ def _zip(stream: Any, size: int) -> _Content:
         records = {info.filename.removeprefix(folder): info for info in archive.infolist()}
         if records["data.pkl"].file_size > LARGEST_PICKLE:
             raise ValueError("its table is too large")
-        if "byteorder" in records and archive.read(records["byteorder"]) != b"little":
+        order = records.get("byteorder")
+        if order and (order.file_size != len(_LITTLE) or archive.read(order) != _LITTLE):
             raise ValueError("its numbers are big-endian")
         places = {}
         for name, info in records.items():
@@ -251,7 +194,7 @@ def _zip(stream: Any, size: int) -> _Content:
                 if info.header_offset + info.file_size > size:
                     raise ValueError(f"{info.filename} is too short")
                 places[name.removeprefix("data/")] = _Place(info.header_offset, info.file_size)
-        tree = _Inert(BytesIO(archive.read(records["data.pkl"]))).load()
+        tree = InertUnpickler(BytesIO(archive.read(records["data.pkl"]))).load()
     return _Content(tree, _SCRIPT in records, places)
 
 
@@ -267,19 +210,20 @@ def _zip_header(stream: FileIO) -> int:
 def _old(stream: Any, size: int) -> _Content:
     stream.seek(0)
     start = BytesIO(stream.read(LARGEST_PICKLE))
-    if (_Inert(start).load(), _Inert(start).load()) != (_MAGIC, _VERSION):
+    if (InertUnpickler(start).load(), InertUnpickler(start).load()) != (_MAGIC, _VERSION):
         raise ValueError("torch did not write it")
-    _Inert(start).load()
-    content = _Inert(start)
+    InertUnpickler(start).load()
+    content = InertUnpickler(start)
     tree = content.load()
-    keys = _Inert(start).load()
+    keys = InertUnpickler(start).load()
+    storages = {pid[2]: (_STORAGES[_short(pid[1])], pid[4]) for pid in content.persistent if pid[0] == "storage"}
     places, begin = {}, start.tell()
     for key in keys:
-        kind, count = content.storages[key]
+        dtype, count = storages[key]
         stream.seek(begin)
         if struct.unpack("<q", stream.read(8)) != (count,):
             raise ValueError(f"the item {key!r} is not where it should be")
-        places[key] = _Place(begin + 8, count * _STORAGES[kind].itemsize)
+        places[key] = _Place(begin + 8, count * dtype.itemsize)
         begin = sum(places[key])
     if begin > size:
         raise ValueError(f"{size:,} of {begin:,} bytes are there")

@@ -16,7 +16,8 @@ import torch
 
 from lib_lora.errors import UserError
 from lib_lora.files import explained
-from lib_lora.models.archive import Archive, Stored, Stub
+from lib_lora.models.archive import Archive, Stored
+from lib_lora.models.inert import Stub
 from lib_lora.models.raw import read_numbers
 
 MAX_HEADER = 100_000_000  # bytes; the limit of the safetensors format itself
