@@ -9,8 +9,6 @@ from PIL import Image, ImageDraw
 
 from lib_lora.grid.lettering import COLOURS, INK, Tone, broken, shortened, symbol, width, write
 
-GAP = 4
-LABEL = 16  # pixels high
 FRAME = 5  # pixels
 STRIP = 24  # pixels: the caption under a picture
 FOOT = "AI-generated pictures"
@@ -142,29 +140,8 @@ def _drawn(cell: SheetCell, side: int) -> Image.Image:
     return image
 
 
-def contact_sheet(rows: Sequence[tuple[str, Sequence[Image.Image]]], side: int = 192) -> Image.Image:
-    """Rows of small pictures, each row under its name, and a last line that says what this is.
-
-    Args:
-        rows: name and pictures of each row; at least one picture.
-        side: the longer side of each small picture, in pixels; smaller ones stay as they are.
-    """
-    columns = max(len(pictures) for _, pictures in rows)
-    small = [(name, [_fitted(picture, side) for picture in pictures]) for name, pictures in rows]
-    heights = [LABEL + max(picture.height for picture in pictures) + GAP for _, pictures in small if pictures]
-    width = max(picture.width for _, pictures in small for picture in pictures)
-    sheet = Image.new("RGB", (columns * (width + GAP) - GAP, sum(heights) + LABEL), "white")
-    draw, top = ImageDraw.Draw(sheet), 0
-    for (name, pictures), height in zip(small, heights, strict=True):
-        draw.text((2, top + 2), name, fill="black")
-        for column, picture in enumerate(pictures):
-            sheet.paste(picture, (column * (width + GAP), top + LABEL))
-        top += height
-    draw.text((2, top + 2), FOOT, fill="black")
-    return sheet
-
-
 def _fitted(picture: Image.Image, side: int) -> Image.Image:
-    copy = picture.convert("RGB")
-    copy.thumbnail((side, side))
-    return copy
+    """The picture with its longer side `side` pixels; small ones are enlarged, or there is nothing to see."""
+    scale = side / max(picture.size)
+    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+    return picture.convert("RGB").resize(size, Image.Resampling.LANCZOS)

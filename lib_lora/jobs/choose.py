@@ -14,6 +14,7 @@ from lib_lora.errors import UserError
 from lib_lora.files import write_json
 from lib_lora.grid.prompts import PROMPTS, QUICK
 from lib_lora.jobs.finish import find_run, paint_and_score, saved_steps
+from lib_lora.jobs.reopen import check_base
 from lib_lora.jobs.report import GridReport
 from lib_lora.jobs.scoring import Scored
 from lib_lora.jobs.studio import FIRST_SEED, Studio
@@ -88,7 +89,7 @@ def choose_cell(
         engine: None = the default one.
 
     Raises:
-        UserError: no checkpoint, or memory or disk do not suffice.
+        UserError: no checkpoint, the base model is gone or another, or memory or disk do not suffice.
     """
     saved = saved_steps(run)
     if not saved:
@@ -98,6 +99,7 @@ def choose_cell(
         raise UserError(
             f"{run.folder} has no checkpoint of step {missing[0]}; there are: {', '.join(map(str, saved))}."
         )
+    check_base(run)
     studio, engine = Studio(run, emit), engine or SFaceEngine()
 
     def grid(step: int, weight: float, prompts: int, seed: int) -> GridReport:
@@ -110,7 +112,8 @@ def choose_cell(
     choice, winner = _decided(screened, finals)
     write_json(run.grids / CHOICE_FILE, settings.to_dict(choice))
     emit("choice", step=choice.step, weight=choice.weight, text=choice.sentence)
-    return Scored(_text(choice), settings.to_dict(choice), winner is None or winner.verdict.drift)
+    judged = winner.verdict.judged if winner else any(one.retention is not None for one in screened)
+    return Scored(_text(choice), settings.to_dict(choice), judged and (winner is None or winner.verdict.drift), judged)
 
 
 def spread_over(steps: Sequence[int], count: int) -> list[int]:
@@ -139,7 +142,7 @@ def _decided(screened: list[Candidate], finals: Sequence[GridReport]) -> tuple[C
         nothing = Choice(
             None,
             None,
-            "What looked good in the screening did not hold on fresh seeds. Follow the advice of the last report: "
+            "What looked good in the screening did not hold on fresh seeds. Follow the advice of the best one: "
             f"{finals[0].report.verdict.advice}",
             screened,
             confirmed,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from lib_lora import settings
@@ -9,7 +10,7 @@ from lib_lora.character.photos import list_photos
 from lib_lora.character.store import folder_of, load
 from lib_lora.errors import UserError
 from lib_lora.jobs.report import REPORT_FILE
-from lib_lora.jobs.scoring import Scored, judge_files
+from lib_lora.jobs.scoring import Scored, judge_files, template_of
 from lib_lora.likeness import report as reports
 from lib_lora.likeness.compare import Comparison, compare
 from lib_lora.likeness.engine import SFaceEngine
@@ -29,11 +30,18 @@ def compare_sets(root: Path, a: Path, b: Path, name: str | None = None, engine: 
         engine: for folders of pictures; None = the default one.
 
     Raises:
-        UserError: nothing to compare, or not of one character.
+        UserError: nothing to compare, not of one character, or no photo shows a face.
     """
-    result = compare(_report(root, a, name, engine), _report(root, b, name, engine), _names(a.absolute(), b.absolute()))
+    names = _names(_plain(a), _plain(b))
+    result = compare(_report(root, a, name, engine), _report(root, b, name, engine), names)
     worse = result.better == "a" or result.kind_b in DRIFT
     return Scored(_text(result), settings.to_dict(result), worse)
+
+
+def _plain(path: Path) -> Path:
+    """The absolute path without detours; a grid's report stands for its folder."""
+    path = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would name what a link points to
+    return path.parent if path.name == REPORT_FILE else path
 
 
 def _names(a: Path, b: Path) -> tuple[str, str]:
@@ -62,7 +70,9 @@ def _report(root: Path, path: Path, name: str | None, engine: FaceEngine | None)
     files = list_photos(path)
     if not files:
         raise UserError(f"There is no picture in {path}.")
-    return judge_files(engine or SFaceEngine(), folder, name, files, named=True)
+    engine = engine or SFaceEngine()
+    template_of(folder, engine)  # photos without a face are said here, not as too few faces in the pictures
+    return judge_files(engine, folder, name, files, named=True)
 
 
 def _text(result: Comparison) -> str:

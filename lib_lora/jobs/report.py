@@ -87,8 +87,9 @@ def judge_grid(
     """
     roles = {"lora": plan.lora, "base": plan.base, "leak": plan.leak}
     files = {role: pictures_of(folder, role, cells) for role, cells in roles.items()}
-    names = {role: [f"{CELLS}/{path.name}" for path in paths] for role, paths in files.items()}
-    paths = Paths(names["lora"], names["base"], names["leak"])
+    shown = {role: [f"{CELLS}/{path.name}" for path in paths] for role, paths in files.items()}
+    paths = Paths(shown["lora"], shown["base"], shown["leak"])
+    names = [cell.name for cell in plan.lora]
     asked = [asked_of(cell) for cell in plan.lora]
     subject = Subject(run.file.character.name, run.checkpoint(step).name, Path(run.file.base.path).name, run.file.id)
     earlier = tested(run, folder)
@@ -107,6 +108,7 @@ def judge_grid(
                 asked=asked,
                 base=measured["base"],
                 leak=measured["leak"],
+                leak_of=[names.index(cell.name) for cell in plan.leak],
                 adherence=clip.adherence if clip else None,
                 diversity=clip.diversity if clip else None,
                 ceiling=[item.face for item in top if item.face is not None],

@@ -8,13 +8,13 @@ anything else                -> {"error": "one sentence"}
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, Any
 
 from lib_lora import settings
 from lib_lora.character.store import folder_of, load
-from lib_lora.errors import UserError
 from lib_lora.jobs.scoring import lines_for, template_of
 from lib_lora.likeness import report as reports
 from lib_lora.likeness.faces import FaceEngine
@@ -43,19 +43,17 @@ class Scorer:
 
     def answer(self, line: str) -> dict[str, Any]:
         """The answer to one line; an error is an answer too."""
+        if len(line) > LONGEST:
+            return {"error": "The line is too long."}
         try:
-            if len(line) > LONGEST:
-                raise UserError("The line is too long.")
             asked = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):  # the latter by brackets in thousands of brackets
             return {"error": 'This line is no JSON; send {"image": "PATH"}.'}
-        except UserError as error:
-            return {"error": str(error)}
         match asked:
             case {"image": str() as image}:
-                return self._one(image)
+                return _refused([image]) or self._one(image)
             case {"images": list() as images} if images and all(isinstance(item, str) for item in images):
-                return self._many(images)
+                return _refused(images) or self._many(images)
         return {"error": 'Send {"image": "PATH"} or {"images": ["PATH", ...]}.'}
 
     def _one(self, image: str) -> dict[str, Any]:
@@ -70,9 +68,21 @@ class Scorer:
         return settings.to_dict(report)
 
 
+def _refused(images: list[str]) -> dict[str, Any] | None:
+    """The answer to a name that the system cannot even be asked for: with a NUL, or outside its encoding of names."""
+    for image in images:
+        try:
+            if b"\0" not in os.fsencode(image):
+                continue
+        except UnicodeEncodeError:
+            pass
+        return {"error": f"{image!r} cannot be the name of a file."}
+    return None
+
+
 def serve(scorer: Scorer, lines: Iterable[str], out: IO[str]) -> None:
     """Answer line by line until the input ends."""
     for line in lines:
         if line.strip():
-            out.write(json.dumps(scorer.answer(line), ensure_ascii=False) + "\n")
+            out.write(json.dumps(scorer.answer(line)) + "\n")  # in ASCII: a name may hold what UTF-8 cannot
             out.flush()

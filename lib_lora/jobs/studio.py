@@ -171,7 +171,9 @@ def read_plan(folder: Path) -> dict[str, list[Cell]]:
     """
     path = folder / PLAN_FILE
     values = read_json(path)
-    if not isinstance(values, dict) or set(values) != set(ROLES):
+    if not (
+        isinstance(values, dict) and set(values) == set(ROLES) and all(isinstance(v, list) for v in values.values())
+    ):
         raise UserError(f"{path} is no plan of this version of SameFace; paint the grid again.")
     found = {}
     for role in ROLES:

@@ -88,7 +88,8 @@ class Facts:
             spreads of the photos beyond what the photos themselves lose.
         weak: the one attribute whose pictures lose the face, `weak_drop` by how many spreads at least, and `rest` the
             mean likeness without it.
-        leak, leak_cells: pictures without the trigger that show the character anyway.
+        leak, leak_cells: pictures without the trigger that show the character anyway; `leak_share` how much of the
+            LoRA's gain they have although the trigger is missing.
         detail_ratio, contrast_ratio, colour_ratio: of the skin against `texture_of`; `clipped_more` in shares.
         eye_change: median difference of the eyes' colour (CIE76).
         adherence: mean change of CLIP's text-image cosine by the LoRA, paired.
@@ -164,6 +165,7 @@ class Facts:
     rest: float | None = None
     leak: int | None = None
     leak_cells: int = 0
+    leak_share: float | None = None
     texture_of: str | None = None
     detail_ratio: float | None = None
     contrast_ratio: float | None = None

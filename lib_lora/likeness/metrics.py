@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 
 from lib_lora.likeness import intervals, traits
-from lib_lora.likeness.calibration import LEAST_FACES, Calibration
+from lib_lora.likeness.calibration import LEAST_FACES, Calibration, distance
 from lib_lora.likeness.facts import NO_FACE, Facts, statuses
 from lib_lora.likeness.shown import Shown, likenesses, mean_pair, mutual, pairs, share
 from lib_lora.likeness.template import Template, unpacked
 from lib_lora.likeness.traits import TURNED
+
+LEAST_GAIN = 0.1  # of likeness; a share of less is noise
 
 
 def facts_of(shown: Shown, template: Template, calibration: Calibration) -> Facts:
@@ -47,18 +49,12 @@ def _photos(template: Template, calibration: Calibration) -> dict[str, Any]:
     top = calibration.ceiling
     return {
         "photos": len(used),
-        "photos_outliers": sum("looks unlike" in item.remark for item in template.references),
+        "photos_outliers": sum(item.outlier for item in template.references),
         "photos_left": sum(yaw < -TURNED for yaw in yaws),
         "photos_right": sum(yaw > TURNED for yaw in yaws),
         "separation": min(separations, default=None),
         "ceiling_retention": calibration.retention(top.median) if top and calibration.lines else None,
-        "ceiling_separation": min(
-            (
-                (top.median - item.median) / np.sqrt((top.spread**2 + item.spread**2) / 2)
-                for item in calibration.impostors
-            ),
-            default=None,
-        )
+        "ceiling_separation": min((distance(top, item) for item in calibration.impostors), default=None)
         if top
         else None,
         "mutual_photos": mean_pair(vectors),
@@ -134,10 +130,8 @@ def _base(shown: Shown, template: Template, calibration: Calibration) -> dict[st
     facts: dict[str, Any] = {}
     if shown.base is not None:
         gains = pairs(shown.pictures, shown.base)
-        between, photos = (
-            mutual(shown.base),
-            mean_pair([unpacked(item.embedding) for item in template.used if item.embedding]),
-        )
+        between = mutual(shown.base)
+        photos = mean_pair([unpacked(item.embedding) for item in template.used if item.embedding])
         facts["mutual_base"] = between
         if between is not None and photos is not None:
             facts["mutual_like"] = max(between + 0.2, 0.75 * photos)
@@ -150,10 +144,29 @@ def _base(shown: Shown, template: Template, calibration: Calibration) -> dict[st
         found = [item.score.likeness for item in shown.leak if item.score.likeness is not None and item.score.counts]
         facts["leak"] = sum(value >= calibration.lines.same for value in found)
         facts["leak_cells"] = len(shown.leak)
+        facts["leak_share"] = _leak_share(shown)
     if shown.adherence is not None and len(shown.adherence[0]):
         with_lora, without = (np.asarray(side, np.float64) for side in shown.adherence)
         facts["adherence"] = float((with_lora - without).mean())
     return facts
+
+
+def _leak_share(shown: Shown) -> float | None:
+    """Mean gain over the base model without the trigger, as a share of that with it on the same prompts and seeds.
+
+    None where fewer than three prompts have all three pictures, or the LoRA gains next to nothing.
+    """
+    if shown.leak is None or shown.base is None:
+        return None
+    known = [
+        (one.score.likeness, shown.pictures[place].score.likeness, shown.base[place].score.likeness)
+        for one, place in zip(shown.leak, shown.leak_of, strict=False)
+        if one.score.counts and shown.pictures[place].score.counts and shown.base[place].score.counts
+    ]
+    if len(known) < 3:
+        return None
+    without, with_it, base = np.array(known, np.float64).mean(0)
+    return float((without - base) / (with_it - base)) if with_it - base >= LEAST_GAIN else None
 
 
 def _training(shown: Shown, calibration: Calibration) -> dict[str, Any]:

@@ -224,7 +224,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "over-baked",
         "over-baked",
-        (("fallen", ">=", 0.15), ("uplift", ">=", EFFECT)),
+        (("fallen", ">=", 0.15), ("uplift", ">=", EFFECT), ("retention_best", "<", KEPT)),
         "At step {best_step} {fallen_points} percentage points more of the identity were kept: trained past the best "
         "point.",
         "Keep step {best_step}; for a new run halve the learning rate.",
@@ -477,6 +477,12 @@ NOTES: tuple[Note, ...] = (
         (("leak", ">=", 2),),
         "{leak} of {leak_cells} pictures without the trigger show this person too: the LoRA has changed the class "
         "word as well.",
+    ),
+    Note(
+        "trigger without effect",
+        (("leak_share", ">=", 0.8), ("leak", "<", 2)),
+        "Without the trigger the pictures gain nearly as much ({leak_share:.0%}): so far the LoRA changes the class "
+        "word more than it learns the trigger.",
     ),
     Note(
         "low ceiling",

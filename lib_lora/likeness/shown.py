@@ -22,7 +22,8 @@ class Shown:
         pictures: with the LoRA (or simply the pictures), in the order of `asked`.
         asked: what each was asked to show.
         base: the same prompts and seeds without the LoRA, in the same order; None where they were not painted.
-        leak: pictures with the LoRA but without the trigger.
+        leak: pictures with the LoRA but without the trigger; `leak_of` says for each which of `pictures` has its prompt
+            and seed.
         ceiling: faces of the photos after the base model's VAE at the painted size; their skin is the fairest measure.
         adherence: CLIP's text-image cosine of each picture with and without the LoRA; None without CLIP.
         diversity: 1 - mean cosine between CLIP's features of pictures of different prompts, with and without the LoRA;
@@ -34,6 +35,7 @@ class Shown:
     asked: Sequence[Asked]
     base: Sequence[Measured] | None = None
     leak: Sequence[Measured] | None = None
+    leak_of: Sequence[int] = ()
     ceiling: Sequence[Quality] = ()
     adherence: tuple[Sequence[float], Sequence[float]] | None = None
     diversity: tuple[float, float] | None = None

@@ -40,6 +40,7 @@ class Reference:
         likeness: cosine to the mean of the other used photos (leave one out); None where there is none.
         face: the face that was taken.
         embedding: of that face, base64 of little-endian float32.
+        outlier: it looks like another person.
         hash: perceptual hash of the whole picture, 16 hexadecimal digits.
         crop: the aligned face in grey, base64 of a PNG of 112 x 112.
     """
@@ -52,6 +53,7 @@ class Reference:
     likeness: float | None = None
     face: Quality | None = None
     embedding: str | None = None
+    outlier: bool = False
     hash: str | None = None
     crop: str | None = None
 
@@ -276,5 +278,11 @@ def _settle(references: list[Reference], embeddings: dict[int, Array]) -> Array:
             remark = f"looks unlike the others (likeness {score:.2f}, usual is {usual:.2f}): another person, a profile?"
             if result.kept[row]:
                 remark += " It is still counted, because too many photos differ."
-        references[place] = replace(references[place], used=bool(result.kept[row]), remark=remark, likeness=score)
+        references[place] = replace(
+            references[place],
+            used=bool(result.kept[row]),
+            remark=remark,
+            likeness=score,
+            outlier=bool(result.outlier[row]),
+        )
     return result.vector

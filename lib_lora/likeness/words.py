@@ -271,8 +271,16 @@ def how_drawn(calibration: Calibration) -> list[str]:
     return [
         f"Keep line (T_keep, {number(lines.keep)}): at least {COVERED:.0%} of this person's pictures lie above it, by "
         f"the {goal} ({SURE:.0%} tolerance limit); but at least {MARGIN:g} over the strangers' 99th percentile. "
-        f"Stranger line (T_id, {number(lines.same)}): the strangers' 99th percentile or {STRANGER_SPREADS:g} spreads over "
-        "their median, whichever is higher, but never over the keep line.",
+        f"Stranger line (T_id, {number(lines.same)}): the strangers' 99th percentile or {STRANGER_SPREADS:g} spreads "
+        "over their median, whichever is higher, but never over the keep line.",
+        *(
+            [
+                f"Strangers that the base model did not paint count {calibration.shrunk:.2f} times: that much of the "
+                "photos' own likeness the VAE leaves."
+            ]
+            if calibration.shrunk < 1
+            else []
+        ),
         f"Strangers: {sources}. Photos: {calibration.photos.n} leave-one-out scores (at least {LEAST_PHOTOS} are "
         f"needed), median {number(calibration.photos.median)}.",
         f"Retention: 0% is the median of the {zero} ({number(lines.zero)}), 100% the photos' own median.",

@@ -107,8 +107,8 @@ def test_another_person_is_drift_and_scripts_see_it(main, known):
     said = main("score", "Mara 24", PERSONAS / "viktor", "--data", known)
     assert said.status == DRIFTS
     assert said.out.startswith("[X] NOT THIS PERSON")
-    said = main("score", "Mara 24", PERSONAS / "viktor", "--impostors", PERSONAS / "ines", PERSONAS / "viktor", "--json",
-                "--data", known)  # fmt: skip
+    others = (PERSONAS / "ines", PERSONAS / "viktor")
+    said = main("score", "Mara 24", PERSONAS / "viktor", "--impostors", *others, "--json", "--data", known)
     assert said.status == DRIFTS
     sources = [item["name"] for item in json.loads(said.out)["calibration"]["impostors"]]
     assert sources == ["given pictures", "cohort"]

@@ -43,7 +43,13 @@ STRANGERS = spaced(0.30, 0.08, 200)
 
 def test_a_set_summed_up_by_hand():
     found = sum_up("toys", np.array([0.1, 0.2, 0.4, 0.5, 0.9]), 4.5)
-    assert (found.name, found.n, found.median, found.mean, found.separation) == ("toys", 5, 0.4, pytest.approx(0.42), 4.5)
+    assert (found.name, found.n, found.median, found.mean, found.separation) == (
+        "toys",
+        5,
+        0.4,
+        pytest.approx(0.42),
+        4.5,
+    )
     assert found.spread == pytest.approx(1.4826 * 0.2)
     assert found.deviation == pytest.approx(np.sqrt(((np.array([0.1, 0.2, 0.4, 0.5, 0.9]) - 0.42) ** 2).sum() / 4))
     assert found.q99 == pytest.approx(0.5 + 0.4 * 0.96)
@@ -160,9 +166,11 @@ def test_what_the_vae_lets_through_lowers_the_keep_line():
     ceiling = spaced(0.80, 0.05, 20)
     found, without = (calibrate(PHOTOS, [(COHORT, STRANGERS)], top) for top in (ceiling, None))
     assert found.lines.keep == pytest.approx(without.lines.keep - 0.05)
-    assert found.lines.same == without.lines.same
+    assert found.shrunk == pytest.approx(0.80 / 0.85)
+    assert found.lines.zero == pytest.approx(found.shrunk * without.lines.zero)  # the cohort did not pass the VAE
+    assert found.lines.same < without.lines.same
     assert found.retention_of_ceiling(0.80) == pytest.approx(1)
-    assert found.retention(0.80) == pytest.approx(0.50 / 0.55)
+    assert found.retention(0.85) == pytest.approx(1)
     assert found.photos == without.photos
 
 
@@ -172,8 +180,15 @@ def test_a_ceiling_of_too_few_faces_is_none():
     assert found == calibrate(PHOTOS, [(COHORT, STRANGERS)])
 
 
+def test_what_the_base_model_painted_has_passed_the_vae_already():
+    base = np.full(6, 0.3)
+    found = calibrate(PHOTOS, [(BASE, base), (COHORT, STRANGERS)], spaced(0.60, 0.05, 20))
+    assert found.lines.zero == pytest.approx(0.3)
+    assert found.impostors[1].median == pytest.approx(np.median(STRANGERS) * 0.60 / 0.85)
+
+
 def test_a_ceiling_below_strangers_gives_no_share_of_it():
-    found = calibrate(PHOTOS, [(COHORT, STRANGERS)], np.full(8, 0.25))
+    found = calibrate(PHOTOS, [(BASE, np.full(6, 0.3)), (COHORT, STRANGERS)], np.full(8, 0.25))
     assert found.ceiling is not None
     assert found.retention_of_ceiling(0.5) is None
     assert found.lines.keep == pytest.approx(found.impostors[0].q99 + MARGIN)
@@ -215,7 +230,9 @@ def test_strangers_too_much_alike():
     found = calibrate(PHOTOS, [(COHORT, STRANGERS), (BASE, near)])
     assert found.lines is None
     worst = separation(PHOTOS, near)
-    assert f"cannot tell this character from strangers (separation d' {worst:.1f} to the base model, 3 is" in found.refusal
+    assert (
+        f"cannot tell this character from strangers (separation d' {worst:.1f} to the base model, 3 is" in found.refusal
+    )
 
 
 def test_the_limit_of_separation_is_three():

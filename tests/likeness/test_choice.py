@@ -225,7 +225,9 @@ def test_the_choice_does_not_depend_on_the_order_and_is_never_worse_than_allowed
     if len(errors) == 1:  # of equally useful ones with unequal errors, the first one's error counts
         assert again is not None
         assert (found.step, found.weight) == (again.step, again.weight)
-    assert all((found.step, found.weight) <= (one.step, one.weight) for one in cells if one.feasible and one.utility == best)
+    assert all(
+        (found.step, found.weight) <= (one.step, one.weight) for one in cells if one.feasible and one.utility == best
+    )
 
 
 # -- fresh seeds
@@ -259,7 +261,9 @@ def test_fresh_seeds_take_the_luck_out_of_the_winner():
 def test_a_lucky_cell_falls_back_when_it_is_confirmed():
     screened = [cell(300, 1.0, 0.97), cell(600, 1.0, 0.90), cell(900, 1.0, 0.90)]
     assert choose(screened).step == 300
-    confirmed = [replace(one, retention=value, utility=value) for one, value in zip(to_confirm(screened), (0.7, 0.9, 0.9))]
+    confirmed = [
+        replace(one, retention=value, utility=value) for one, value in zip(to_confirm(screened), (0.7, 0.9, 0.9))
+    ]
     assert choose(confirmed).step == 600
 
 

@@ -10,6 +10,7 @@ import pathlib
 import pickle
 import struct
 import sys
+import tarfile
 import types
 import zipfile
 
@@ -73,9 +74,10 @@ def script(tmp_path):
 @pytest.mark.parametrize("suffix", [".ckpt", ".pt", ".pth", ".bin"])
 def test_a_script_is_refused_and_not_run(script, suffix, capfd):
     path = script.rename(script.with_suffix(suffix))
-    with pytest.raises(UserError, match=rf"script{suffix} holds more than tensors"):
+    with pytest.raises(UserError) as caught:
         open_tensors(path)
     assert "it runs" not in "".join(capfd.readouterr())
+    assert f"script{suffix} holds more than tensors" in str(caught.value)
     torch.jit.load(path)
     assert "it runs" in "".join(capfd.readouterr())  # it is a live one
 
@@ -148,9 +150,9 @@ def by_hand(path, pickled, new=True, **records):
         b"cos\nmkdir\n(Vcrater\ntR.",  # GLOBAL, REDUCE
         b"(Vcrater\nios\nmkdir\n.",  # INST
         b"(cos\nmkdir\nVcrater\no.",  # OBJ
-        b"\x80\x02cos\nmkdir\nVcrater\n\x85\x81.",  # NEWOBJ
-        b"\x80\x04\x8c\x02os\x8c\x05mkdir\x93\x8c\x06crater\x85}\x92.",  # STACK_GLOBAL, NEWOBJ_EX
-        b"\x80\x04\x8c\x08builtins\x8c\x0deval.__call__\x93\x8c\x11os.mkdir('crater')\x85R.",
+        b"\x80\x02cbuiltins\nbytes\ncbuiltins\nmap\ncos\nmkdir\n(Vcrater\nl\x86\x81\x85\x81.",  # NEWOBJ
+        b"\x80\x04cbuiltins\nbytes\ncbuiltins\nmap\ncos\nmkdir\n(Vcrater\nl\x86}\x92\x85}\x92.",  # NEWOBJ_EX
+        b"\x80\x04Vbuiltins\nVeval.__call__\n\x93V__import__('os').mkdir('crater')\n\x85R.",  # STACK_GLOBAL
     ],
 )
 def test_a_bomb_written_by_hand_does_not_go_off(pickled, new, tmp_path, monkeypatch):
@@ -178,8 +180,6 @@ def test_a_pickle_cannot_change_what_is_called(name, state, tmp_path, monkeypatc
 
 def test_torch_s_tar_files_are_refused(tmp_path):
     """What torch before 0.1.10 wrote, by unpacking it; links in it would be followed."""
-    import tarfile
-
     path = tmp_path / "x.pt"
     with tarfile.open(path, "w") as archive:
         link = tarfile.TarInfo("storages")
