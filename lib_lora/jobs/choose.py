@@ -157,8 +157,8 @@ def _decided(screened: list[Candidate], finals: Sequence[GridReport]) -> tuple[C
     choice = Choice(
         best.step,
         best.weight,
-        f"Keep step {best.step} at weight {best.weight:g}: {best.retention:.0%} of the identity on fresh seeds"
-        f"{beyond}. {winner.verdict.headline}.",
+        f"Keep step {best.step} at weight {best.weight:g}: {min(1.0, best.retention or 0.0):.0%} of the identity "
+        f"on fresh seeds{beyond}. {winner.verdict.headline}.",
         screened,
         confirmed,
         worse,

@@ -22,7 +22,8 @@ CLEAN = Facts(
     uplift_pairs=20, base_no_face_share=0.0, copies=0, copies_share=0.0, hole="03.jpg", hole_share=0.2,
     variety_ratio=0.9, variety_limit=0.45, yaw_spread=0.2, yaw_spread_photos=0.2, frontal=0.87, turned=0.85,
     turned_drop=0.3, weak="outfit: coat", weak_drop=0.2, rest=0.86, leak=0, leak_cells=4, leak_share=0.1,
-    texture_of="the photos",    detail_ratio=1.0, contrast_ratio=1.0, colour_ratio=1.0, clipped_more=0.0, eye_change=4.0, adherence=-0.004,
+    texture_of="the photos",
+    detail_ratio=1.0, contrast_ratio=1.0, colour_ratio=1.0, clipped_more=0.0, eye_change=4.0, adherence=-0.004,
     age_change=0.5, sex_changes=0.0, step=900, weight=1.0, later=1200, earlier=600, best_step=600, fallen=-0.1,
     risen=0.1, more=450, quarter=220,
 )  # fmt: skip
