@@ -1,6 +1,6 @@
 """Measure the verdict: how often it is wrong, and how long it takes.
 
-    python bench/likeness.py --simulate          error rates on grids made of stored embeddings (a minute)
+    python bench/likeness.py --simulate          error rates on grids made of stored embeddings (seconds)
     python bench/likeness.py --time              load, one picture, twenty pictures, memory (two threads)
 
 Prints tables as they stand in docs/likeness.md.
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import resource
 import statistics
 import sys
 import time
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -126,13 +126,13 @@ def timings() -> None:
     start = time.perf_counter()
     measure(pictures[:20])
     twenty = time.perf_counter() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    memory = psutil.Process().memory_info().rss / 2**20
     print(f"OpenCV {cv2.__version__}, {cv2.getNumThreads()} threads, pictures of 512 x 512")
     print(f"imports {imported - before:.2f} s, models and first picture {loaded - imported:.2f} s")
     print(
         f"one picture: median {statistics.median(each) * 1000:.0f} ms, slowest {max(each) * 1000:.0f} ms of {len(each)}"
     )
-    print(f"twenty pictures: {twenty:.2f} s; peak memory of the process {peak:.0f} MB")
+    print(f"twenty pictures: {twenty:.2f} s; memory of the process {memory:.0f} MB")
 
 
 def main() -> None:

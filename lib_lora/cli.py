@@ -119,8 +119,9 @@ def _parser() -> argparse.ArgumentParser:
     info.add_argument("file", type=Path, metavar="LORA.safetensors")
     info.add_argument("--json", action="store_true", help="machine-readable")
 
-    resume = command("resume", _resume, "Go on with a run that was stopped or killed.")
+    resume = command("resume", _resume, "Go on with a run that was stopped or killed, or train a finished one longer.")
     resume.add_argument("folder", type=Path, metavar="RUN_FOLDER", help="as it was printed, or inside --data")
+    resume.add_argument("--steps", type=_at_least(1), metavar="N", help="how many steps the run shall have in all")
     resume.add_argument("--base", type=Path, metavar="CHECKPOINT", help="where the base model is now, if it was moved")
     resume.add_argument("--out", type=Path, metavar="DIR", help="where the finished LoRA goes (default: as before)")
 
@@ -288,7 +289,7 @@ def _resume(options: argparse.Namespace) -> int:
     from lib_lora.jobs.main_job import finish_run
     from lib_lora.jobs.reopen import reopen
 
-    finish_run(lambda: reopen(options.folder, data_root(options.data), options.base, options.out))
+    finish_run(lambda: reopen(options.folder, data_root(options.data), options.base, options.out, options.steps))
     return 0
 
 
@@ -360,9 +361,10 @@ def _choose(options: argparse.Namespace) -> int:
 def _scorer(options: argparse.Namespace) -> int:
     from lib_lora.jobs.scorer import Scorer, serve
 
-    for stream in (sys.stdin, sys.stdout):
+    # Windows would read and write its own code page; a byte that is no UTF-8 costs its line only
+    for stream, encoding in ((sys.stdin, "utf-8-sig"), (sys.stdout, "utf-8")):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(encoding="utf-8")  # Windows would read and write its own code page
+            stream.reconfigure(encoding=encoding, errors="surrogateescape")
     serve(Scorer(data_root(options.data), options.name, _engine_of(options)), sys.stdin, sys.stdout)
     return 0
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import subprocess
 import sys
 from pathlib import Path
 
@@ -21,3 +23,9 @@ class StoppedByUser(Exception):
 def command() -> str:
     """What the user types to start this program, for sentences that say what to type next."""
     return "sameface" if Path(sys.argv[0]).stem == "sameface" else "python -m lib_lora"
+
+
+def typed(*words: str) -> str:
+    """A whole command with its arguments, as this system's shell reads it."""
+    line = [*command().split(), *words]
+    return subprocess.list2cmdline(line) if sys.platform == "win32" else shlex.join(line)

@@ -13,7 +13,7 @@ from lib_lora.character.store import folder_of
 from lib_lora.errors import UserError
 from lib_lora.files import write_json
 from lib_lora.grid.prompts import PROMPTS, QUICK
-from lib_lora.jobs.finish import find_run, paint_and_score, saved_steps
+from lib_lora.jobs.finish import find_run, paint_and_score
 from lib_lora.jobs.reopen import check_base
 from lib_lora.jobs.report import GridReport
 from lib_lora.jobs.scoring import Scored
@@ -22,7 +22,7 @@ from lib_lora.likeness.choice import Candidate, candidate, choose, surely_worse,
 from lib_lora.likeness.engine import SFaceEngine
 from lib_lora.likeness.faces import FaceEngine
 from lib_lora.likeness.report import Report
-from lib_lora.training.run import Run, load_run
+from lib_lora.training.run import Run, load_run, saved_steps
 
 WEIGHTS = (0.6, 0.8, 1.0)
 CHECKPOINTS = 6

@@ -16,7 +16,6 @@ from lib_lora.likeness.compare import Comparison, compare
 from lib_lora.likeness.engine import SFaceEngine
 from lib_lora.likeness.faces import FaceEngine
 from lib_lora.likeness.report import Report
-from lib_lora.likeness.rules import DRIFT
 
 
 def compare_sets(root: Path, a: Path, b: Path, name: str | None = None, engine: FaceEngine | None = None) -> Scored:
@@ -33,9 +32,11 @@ def compare_sets(root: Path, a: Path, b: Path, name: str | None = None, engine: 
         UserError: nothing to compare, not of one character, or no photo shows a face.
     """
     names = _names(_plain(a), _plain(b))
-    result = compare(_report(root, a, name, engine), _report(root, b, name, engine), names)
-    worse = result.better == "a" or result.kind_b in DRIFT
-    return Scored(_text(result), settings.to_dict(result), worse)
+    one, two = _report(root, a, name, engine), _report(root, b, name, engine)
+    result = compare(one, two, names)
+    worse = result.better == "a" or two.verdict.drift
+    text = _text(result, [one.facts.step, two.facts.step])
+    return Scored(text, settings.to_dict(result), worse, one.verdict.judged or two.verdict.judged)
 
 
 def _plain(path: Path) -> Path:
@@ -75,15 +76,16 @@ def _report(root: Path, path: Path, name: str | None, engine: FaceEngine | None)
     return judge_files(engine, folder, name, files, named=True)
 
 
-def _text(result: Comparison) -> str:
+def _text(result: Comparison, steps: list[int | None]) -> str:
     def line(name: str, retention: float | None, kind: str) -> str:
         kept = "not measured" if retention is None else f"{retention:.0%}"
         return f"  {name}: {kind}, identity retention {kept}"
 
     better = "" if result.b_better is None else f" B is more alike in {result.b_better} of {result.n} pairs."
+    tie = " Take the earlier step, or the lower weight." if not result.better and all(steps) else ""
     return "\n".join(
         [
-            result.sentence,
+            result.sentence + tie,
             line(f"A {result.a}", result.retention_a, result.kind_a),
             line(f"B {result.b}", result.retention_b, result.kind_b),
             f"B minus A: {result.difference:+.3f} likeness (95 % interval {result.low:+.3f} to {result.high:+.3f})."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,11 +10,12 @@ from lib_lora.errors import UserError, command
 from lib_lora.grid.prompts import PROMPTS
 from lib_lora.jobs.reopen import check_base
 from lib_lora.jobs.report import GridReport, judge_grid, read_report
+from lib_lora.jobs.scoring import ruler_of
 from lib_lora.jobs.studio import FIRST_SEED, GridPlan, Studio, painted
 from lib_lora.likeness.engine import SFaceEngine
 from lib_lora.likeness.faces import FaceEngine
 from lib_lora.training.memory import is_out_of_memory
-from lib_lora.training.run import Run, load_run
+from lib_lora.training.run import Run, load_run, saved_steps
 
 Emit = Callable[..., None]
 
@@ -51,13 +51,6 @@ def find_run(root: Path, name: str, identifier: str | None, step: int | None) ->
     return run, steps[-1] if step is None else step
 
 
-def saved_steps(run: Run) -> list[int]:
-    """The steps of a run's checkpoints, ascending. A file that bears another name is none."""
-    names = {path.name for path in run.checkpoints.glob("*.safetensors")}
-    numbers = {int(match[1]) for name in names if (match := re.search(r"-(\d+)\.safetensors$", name))}
-    return sorted(number for number in numbers if run.checkpoint(number).name in names)
-
-
 def paint_and_score(
     run: Run,
     step: int,
@@ -89,12 +82,11 @@ def paint_and_score(
     """
     try:
         check_base(run)
-        studio = studio or Studio(run, emit)
+        studio, engine = studio or Studio(run, emit), engine or SFaceEngine()
         plan = studio.plan(step, weight, steps, count, first_seed)
-        if not again and (done := finished_grid(run, plan)):
+        if not again and (done := finished_grid(run, plan, ruler_of(run.character_folder, engine))):
             return done
         folder = studio.paint(plan, again)
-        engine = engine or SFaceEngine()
         return judge_grid(run, folder, plan, step, weight, saved_steps(run), engine, studio.painter.reconstruct, emit)
     except Exception as error:
         lacking = is_out_of_memory(error)
@@ -105,13 +97,14 @@ def paint_and_score(
         raise
 
 
-def finished_grid(run: Run, plan: GridPlan) -> GridReport | None:
-    """The report of the newest grid that was painted by this very plan; None where there is none."""
+def finished_grid(run: Run, plan: GridPlan, ruler: str) -> GridReport | None:
+    """The report of the newest grid that was painted by this very plan and judged with this `ruler`
+    (`likeness.report.Report`); None where there is none."""
     for folder in painted(run, plan):
         try:
             report = read_report(folder)
         except UserError:
             continue  # damaged or of another version: it is judged again
-        if report.preview.is_file():
+        if report.report.ruler == ruler and report.preview.is_file():
             return report
     return None

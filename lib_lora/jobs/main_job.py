@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import shlex
-import subprocess
-import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TextIO
 
-from lib_lora.errors import StoppedByUser, UserError, command
+from lib_lora.errors import StoppedByUser, UserError, typed
 from lib_lora.jobs.deliver import add_preview, deliver
 from lib_lora.jobs.events import EventLog
-from lib_lora.jobs.finish import paint_and_score, saved_steps
+from lib_lora.jobs.finish import paint_and_score
 from lib_lora.jobs.lock import only_process
 from lib_lora.jobs.prepare import check_out, new_character, plan, start_run
 from lib_lora.jobs.progress import Terminal, both
@@ -21,7 +18,7 @@ from lib_lora.jobs.reopen import check_base, trained_lora
 from lib_lora.models.family import Prediction
 from lib_lora.training import processes
 from lib_lora.training.loop import train
-from lib_lora.training.run import Run, load_run
+from lib_lora.training.run import Run, load_run, saved_steps
 
 Sink = Callable[..., None]
 
@@ -158,6 +155,5 @@ def sink(run: Run, out: TextIO | None = None) -> Sink:
 
 
 def resume_command(run: Run) -> str:
-    """What to type to go on, as this system's shell reads it."""
-    words = [*command().split(), "resume", str(run.folder)]
-    return subprocess.list2cmdline(words) if sys.platform == "win32" else shlex.join(words)
+    """What to type to go on."""
+    return typed("resume", str(run.folder))

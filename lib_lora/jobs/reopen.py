@@ -9,10 +9,16 @@ from lib_lora.errors import UserError, command
 from lib_lora.jobs.events import read_events
 from lib_lora.jobs.prepare import check_out
 from lib_lora.models.identity import remembered_sha256
-from lib_lora.training.run import Run, load_run, save_run
+from lib_lora.training.run import Run, load_run, save_run, saved_steps
 
 
-def reopen(folder: Path, root: Path | None = None, base: Path | None = None, out: Path | None = None) -> Run:
+def reopen(
+    folder: Path,
+    root: Path | None = None,
+    base: Path | None = None,
+    out: Path | None = None,
+    steps: int | None = None,
+) -> Run:
     """A run that goes on.
 
     The folder may have been moved together with its character's. What has moved without it is named anew, and
@@ -23,9 +29,12 @@ def reopen(folder: Path, root: Path | None = None, base: Path | None = None, out
         root: the data folder; None = `folder` is complete.
         base: where the base model is now; None = where it was.
         out: where the finished LoRA shall go; None = as before.
+        steps: how many the run shall have in all; the learning rate goes on as if it had been so from the start.
+            None = as before.
 
     Raises:
-        UserError: no run lies there, or `base` is another model than the run began with.
+        UserError: no run lies there, it has more steps than `steps` already, or `base` is another model than the run
+            began with.
     """
     if root and not (folder / "run.yaml").is_file() and (root / folder / "run.yaml").is_file():
         folder = root / folder
@@ -41,6 +50,11 @@ def reopen(folder: Path, root: Path | None = None, base: Path | None = None, out
     if out:
         check_out(out)
         file = replace(file, out=str(out.absolute()))
+    if steps is not None:
+        done = max(saved_steps(run), default=0)
+        if steps <= done:
+            raise UserError(f"{run.folder} has {done} steps already; to train on, give more than that to --steps.")
+        file = replace(file, settings=replace(file.settings, steps=steps))
     moved = Run(run.folder, file)
     if base:
         check_base(moved)

@@ -9,10 +9,11 @@ from pathlib import Path
 from PIL import Image
 
 from lib_lora.character.photos import list_photos, open_photo
-from lib_lora.errors import UserError
+from lib_lora.character.store import data_root
+from lib_lora.errors import UserError, typed
 from lib_lora.files import atomic_file, write_text
 from lib_lora.grid.cells import Cell
-from lib_lora.jobs.scoring import lines_for, template_of
+from lib_lora.jobs.scoring import lines_for, ruler_of, template_of
 from lib_lora.jobs.sheet import sheet_of
 from lib_lora.jobs.studio import CELLS, GridPlan, pictures_of
 from lib_lora.likeness import html
@@ -23,7 +24,7 @@ from lib_lora.likeness.faces import FaceEngine
 from lib_lora.likeness.facts import Asked, Training
 from lib_lora.likeness.measure import Measured, Measurer
 from lib_lora.likeness.report import Paths, Report, Row, Subject, Tested
-from lib_lora.likeness.shown import Shown
+from lib_lora.likeness.shown import Shown, without_drawn
 from lib_lora.likeness.template import Template
 from lib_lora.likeness.text import as_text
 from lib_lora.training.run import Run
@@ -51,10 +52,29 @@ class GridReport:
     @property
     def text(self) -> str:
         """For a terminal."""
-        return (
-            f"{as_text(self.report)}\nThe whole report: {self.folder / HTML_FILE}\n"
-            f"All on one picture: {self.folder / SHEET}"
-        )
+        lines = [
+            as_text(self.report),
+            f"The whole report: {self.folder / HTML_FILE}",
+            f"All on one picture: {self.folder / SHEET}",
+        ]
+        step = next_command(self.folder.parent.parent, self.report)
+        return "\n".join([*lines, *([f"To do that: {step}"] if step else [])])
+
+
+def next_command(run: Path, report: Report) -> str:
+    """What to type to follow the advice of a grid of the run in folder `run`; empty where no command does it."""
+    value, trained = report.verdict.value, report.facts.step
+    if value is None or trained is None:
+        return ""
+    match report.verdict.action:
+        case "train_more":
+            return typed("resume", str(run), "--steps", str(trained + int(value)))
+        case "test_step":
+            root = run.parents[3]  # characters/NAME/runs/ID lie in it
+            where = () if root == data_root() else ("--data", str(root))
+            subject = report.subject
+            return typed("grid", subject.character, "--run", subject.run, "--step", str(int(value)), *where)
+    return ""
 
 
 def judge_grid(
@@ -92,14 +112,16 @@ def judge_grid(
     names = [cell.name for cell in plan.lora]
     asked = [asked_of(cell) for cell in plan.lora]
     subject = Subject(run.file.character.name, run.checkpoint(step).name, Path(run.file.base.path).name, run.file.id)
-    earlier = tested(run, folder)
+    ruler = ruler_of(run.character_folder, engine)
+    earlier = tested(run, ruler, folder)
     try:
         template = template_of(run.character_folder, engine)
     except UserError as error:
-        report = reports.refused(str(error), paths, asked, subject, engine)
+        report = reports.refused(str(error), paths, asked, subject, engine, ruler)
     else:
         measure = Measurer(engine, template)
         measured = {role: measure(list(paths)) for role, paths in files.items()}
+        measured |= {role: without_drawn(measured[role], asked) for role in ("lora", "base")}
         top = _ceiling(engine, template, run, measured, reconstruct)
         clip = measured_by_clip(files, plan, emit)
         report = reports.make(
@@ -112,6 +134,7 @@ def judge_grid(
                 adherence=clip.adherence if clip else None,
                 diversity=clip.diversity if clip else None,
                 ceiling=[item.face for item in top if item.face is not None],
+                ceiling_lost=sum(item.likeness is None for item in top) / len(top) if top else None,
                 training=Training(
                     step,
                     weight,
@@ -126,6 +149,7 @@ def judge_grid(
             engine.licence,
             earlier,
             clip.model if clip else "",
+            ruler,
         )
     return _write(report, folder, emit)
 
@@ -198,17 +222,21 @@ def asked_of(cell: Cell) -> Asked:
     return Asked(cell.name or cell.prompt, cell.framing, cell.angle, cell.attributes, cell.seed)
 
 
-def tested(run: Run, but: Path | None = None) -> list[Tested]:
-    """Retention of every grid of a run that has been judged, the newest of each step and weight; without `but`."""
+def tested(run: Run, ruler: str, but: Path | None = None) -> list[Tested]:
+    """Retention of every grid of a run that has been judged, the newest of each step and weight; without `but`.
+
+    Only those count that were judged with this `ruler` (`likeness.report.Report`).
+    """
     found: dict[tuple[int, float], Tested] = {}
     for path in sorted(run.grids.glob(f"*/{REPORT_FILE}"), key=lambda one: (len(one.parent.name), one)):
         if path.parent == but:
             continue
         try:
-            facts = reports.load(path).facts
+            report = reports.load(path)
         except UserError:
             continue  # damaged or of another version: it says nothing
-        if facts.step is not None and facts.retention is not None:
+        facts = report.facts
+        if report.ruler == ruler and facts.step is not None and facts.retention is not None:
             found[facts.step, facts.weight] = Tested(facts.step, facts.weight, facts.retention)
     return list(found.values())
 

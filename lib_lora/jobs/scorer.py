@@ -15,7 +15,7 @@ from typing import IO, Any
 
 from lib_lora import settings
 from lib_lora.character.store import folder_of, load
-from lib_lora.jobs.scoring import lines_for, template_of
+from lib_lora.jobs.scoring import lines_for, ruler_of, template_of
 from lib_lora.likeness import report as reports
 from lib_lora.likeness.faces import FaceEngine
 from lib_lora.likeness.facts import Asked, status_of
@@ -37,7 +37,7 @@ class Scorer:
         folder = folder_of(root, name)
         load(folder)
         self.subject, self.licence = Subject(name), engine.licence
-        self.template = template_of(folder, engine)
+        self.template, self.ruler = template_of(folder, engine), ruler_of(folder, engine)
         self.lines = lines_for(self.template)
         self.measure = Measurer(engine, self.template)
 
@@ -64,7 +64,9 @@ class Scorer:
     def _many(self, images: list[str]) -> dict[str, Any]:
         measured = self.measure([Path(image) for image in images])
         shown = Shown(measured, [Asked()] * len(images))
-        report = reports.make(shown, reports.Paths(images), self.template, self.lines, self.subject, self.licence)
+        report = reports.make(
+            shown, reports.Paths(images), self.template, self.lines, self.subject, self.licence, ruler=self.ruler
+        )
         return settings.to_dict(report)
 
 

@@ -62,6 +62,11 @@ def template_of(folder: CharacterFolder, engine: FaceEngine) -> Template:
     return template
 
 
+def ruler_of(folder: CharacterFolder, engine: FaceEngine) -> str:
+    """What likenesses are measured with: a digest of the engine and of the photos as they are now."""
+    return digest_of(engine.id, sorted(sha256(photo) for photo in list_photos(folder.photos)))
+
+
 def template_path(folder: CharacterFolder, engine: FaceEngine) -> Path:
     """Where an engine's template of a character is kept."""
     return folder.cache / f"template-{digest_of(engine.id)[:12]}.json"
@@ -149,14 +154,15 @@ def judge_files(
     """
     asked = [Asked(path.stem if named else "") for path in files]
     paths = reports.Paths([path.as_posix() for path in files])
+    ruler = ruler_of(folder, engine)
     try:
         template = template_of(folder, engine)
     except UserError as error:
-        return reports.refused(str(error), paths, asked, Subject(name), engine)
+        return reports.refused(str(error), paths, asked, Subject(name), engine, ruler)
     measure = Measurer(engine, template)
     lines = lines_for(template, given=measure(strangers))
     pictures = measure(files)
-    return reports.make(Shown(pictures, asked), paths, template, lines, Subject(name), engine.licence)
+    return reports.make(Shown(pictures, asked), paths, template, lines, Subject(name), engine.licence, ruler=ruler)
 
 
 def pictures_in(path: Path) -> list[Path]:

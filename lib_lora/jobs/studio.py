@@ -163,25 +163,6 @@ def painted(run: Run, plan: GridPlan) -> Iterator[Path]:
             continue  # damaged: it is painted again
 
 
-def read_plan(folder: Path) -> dict[str, list[Cell]]:
-    """The cells of a grid by role; the LoRA's path is its name alone.
-
-    Raises:
-        UserError: there is no plan, or it is damaged or of another version.
-    """
-    path = folder / PLAN_FILE
-    values = read_json(path)
-    if not (
-        isinstance(values, dict) and set(values) == set(ROLES) and all(isinstance(v, list) for v in values.values())
-    ):
-        raise UserError(f"{path} is no plan of this version of SameFace; paint the grid again.")
-    found = {}
-    for role in ROLES:
-        cells = [{**cell, "lora": None} if isinstance(cell, dict) else cell for cell in values[role]]
-        found[role] = [settings.from_dict(Cell, cell, str(path)) for cell in cells]
-    return found
-
-
 def new_folder(run: Run) -> Path:
     """The next grid's folder; two that are painted at once get two."""
     with explained(run.grids):

@@ -77,7 +77,7 @@ class Calibration:
         photos: leave-one-out scores of the photos; None where there are none.
         ceiling: the same photos after the base model's VAE; None where that was not measured.
         impostors: each source of strangers, as it would look after the VAE where there is a ceiling.
-        shrunk: what the likeness of strangers that did not pass the base model was multiplied by (`calibrate`).
+        shrunk: what the median likeness of strangers that did not pass the base model was multiplied by (`calibrate`).
         lines: None where `refusal` says why none can be drawn.
         refusal: empty where there can be a verdict.
     """
@@ -159,9 +159,9 @@ def calibrate(photos: Numbers, impostors: Sequence[tuple[str, Numbers]], ceiling
         impostors: name and likenesses of each source of strangers; sources of fewer than `LEAST_FACES` are left out.
         ceiling: leave-one-out scores of the photos after the base model's VAE. What it takes from the photos'
             likeness it takes from everybody's: embeddings lose length along what they knew and gain noise in directions
-            that nobody's template has. So strangers that the base model did not paint are multiplied by the share
-            that is left of the photos' median. (Mara at 128 pixels: the cohort's median 0.35 becomes 0.24, and the
-            base model's own pictures have 0.23.)
+            that nobody's template has. So the median of strangers that the base model did not paint is multiplied by
+            the share that is left of the photos'; their spread stays, for the noise makes up for what it loses.
+            (Mara at 128 pixels: the cohort's median 0.35 becomes 0.24, and the base model's own pictures have 0.23.)
 
     """
     sources = [(name, values) for name, values in impostors if len(values) >= LEAST_FACES]
@@ -169,7 +169,11 @@ def calibrate(photos: Numbers, impostors: Sequence[tuple[str, Numbers]], ceiling
     top = sum_up("ceiling", ceiling) if ceiling is not None and len(ceiling) >= LEAST_FACES else None
     left = min(1.0, max(0.0, top.median / own.median)) if own and top and own.median > 0 else 1.0
     strangers = [
-        sum_up(name, values if name == BASE else left * values, separation(photos, values) if len(photos) else None)
+        sum_up(
+            name,
+            values if name == BASE else values - (1 - left) * np.median(values),
+            separation(photos, values) if len(photos) else None,
+        )
         for name, values in sources
     ]
     refusal = _too_few(photos) or _overlap(strangers)

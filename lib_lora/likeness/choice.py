@@ -111,7 +111,7 @@ def _error(report: Report) -> float:
     if facts.retention_low is None or facts.retention_high is None:
         return 0.0
     scale = facts.retention_best / facts.retention if facts.retention_best and facts.retention else 1.0
-    return abs(scale) * (facts.retention_high - facts.retention_low) / (2 * 1.959963984540054)
+    return abs(scale) * (facts.retention_high - facts.retention_low) / 2 / intervals.student(facts.counted)
 
 
 def with_front(candidates: Sequence[Candidate]) -> list[Candidate]:
@@ -130,7 +130,7 @@ def _dominates(one: Candidate, other: Candidate) -> bool:
 
 
 def choose(candidates: Sequence[Candidate]) -> Candidate | None:
-    """The one-standard-error rule (Breiman et al. 1984) over the front's utility; None where nothing is feasible.
+    """The one-standard-error rule (Breiman et al. 1984) over the feasible ones' utility; None where there is none.
 
     Returns:
         Of the feasible candidates whose retention lies within one standard error of the most useful one's, and whose

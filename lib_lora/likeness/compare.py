@@ -1,6 +1,7 @@
 """Two sets of pictures of one character against each other: which keeps more of the face, and how sure that is.
 
-Pictures of the same prompt and seed are compared in pairs, which needs about half as many as comparing two heaps.
+Pictures of the same prompt and seed, or of the same file name, are compared in pairs, which needs about half as many as
+comparing two heaps.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from lib_lora.likeness.measure import ImageScore
 from lib_lora.likeness.report import Report, Row
 
 SURE = 0.05  # p value
+LEAST_PAIRS = 6  # the signed ranks of five can never be surer than p = 0.06
 
 
 @dataclass(frozen=True)
@@ -59,11 +61,11 @@ def compare(a: Report, b: Report, names: tuple[str, str]) -> Comparison:
     """Compare two sets of pictures.
 
     Args:
-        a, b: reports of the same character by the same engine.
+        a, b: reports of the same character, by the same engine and against the same photos.
         names: what to call them.
 
     Raises:
-        UserError: the reports are not of one character and engine, or too few faces were measured.
+        UserError: the reports are not of one character, engine and set of photos, or too few faces were measured.
     """
     if a.engine != b.engine:
         raise UserError(f"{names[0]} and {names[1]} were measured by different face engines; test both again.")
@@ -72,8 +74,10 @@ def compare(a: Report, b: Report, names: tuple[str, str]) -> Comparison:
             f"{names[0]} shows {a.subject.character} and {names[1]} shows {b.subject.character}; only pictures of one "
             "character can be compared."
         )
+    if a.ruler != b.ruler:
+        raise UserError(f"The photos were changed between the tests of {names[0]} and {names[1]}; test both again.")
     pairs = _pairs(a, b)
-    paired = len(pairs) >= LEAST_FACES
+    paired = len(pairs) >= LEAST_PAIRS
     if paired:
         gains = np.array([two - one for one, two in pairs], np.float64)
         low, high = intervals.bootstrap(lambda rows: gains[rows].mean(1), len(gains))
@@ -93,7 +97,7 @@ def compare(a: Report, b: Report, names: tuple[str, str]) -> Comparison:
     return Comparison(
         a=names[0], b=names[1], paired=paired, n=n, difference=difference, low=low, high=high, p=p, b_better=better_b,
         better=better, retention_a=a.facts.retention, retention_b=b.facts.retention, kind_a=a.verdict.kind,
-        kind_b=b.verdict.kind, sentence=_sentence(names, better, difference, p, n, paired),
+        kind_b=b.verdict.kind, sentence=_sentence(names, better, difference, p, _what(a, b, n, paired)),
     )  # fmt: skip
 
 
@@ -123,12 +127,17 @@ def _counted(report: Report) -> Numbers:
     return np.array([value for value in values if value is not None], np.float64)
 
 
-def _sentence(names: tuple[str, str], better: str, difference: float, p: float, n: int, paired: bool) -> str:
-    what = f"{n} pairs of one prompt and seed" if paired else f"two heaps of at least {n} pictures"
+def _what(a: Report, b: Report, n: int, paired: bool) -> str:
+    """What was compared."""
+    if not paired:
+        return f"two heaps of at least {n} pictures"
+    seeds = any(row.asked.seed is not None for report in (a, b) for row in report.of("lora"))
+    return f"{n} pairs of one {'prompt and seed' if seeds else 'file name'}"
+
+
+def _sentence(names: tuple[str, str], better: str, difference: float, p: float, what: str) -> str:
+    sure = "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if better else f"p = {p:.2f}"
     if not better:
-        return (
-            f"No sure difference between {names[0]} and {names[1]} ({difference:+.3f}, p = {p:.2f}, {what}); take the "
-            "earlier step or the lower weight."
-        )
+        return f"No sure difference between {names[0]} and {names[1]} ({difference:+.3f}, {sure}, {what})."
     winner = names[0] if better == "a" else names[1]
-    return f"{winner} keeps more of the face ({abs(difference):.3f} more likeness, p = {p:.3f}, {what})."
+    return f"{winner} keeps more of the face ({abs(difference):.3f} more likeness, {sure}, {what})."

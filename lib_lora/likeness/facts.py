@@ -64,6 +64,7 @@ class Facts:
         separation: the smallest d' to strangers.
         ceiling_retention: how much of the identity the base model's VAE lets through at the painted face size.
         ceiling_separation: d' of the photos after the VAE to strangers.
+        ceiling_lost: share of the photos whose face is lost, or cannot be judged, after the VAE.
         pictures: that were asked to show a face; `read` could be read; `faces` show one; `counted` can be measured.
         no_face, small, blurred, unsure: pictures without a face, or with one that cannot be judged; `_share` is
             of the pictures read.
@@ -111,6 +112,7 @@ class Facts:
     separation: float | None = None
     ceiling_retention: float | None = None
     ceiling_separation: float | None = None
+    ceiling_lost: float | None = None
     pictures: int = 0
     read: int = 0
     faces: int = 0

@@ -44,9 +44,10 @@ def wilson(hits: int, count: int) -> Interval:
 def bootstrap(
     statistic: Callable[[npt.NDArray[np.intp]], Numbers], count: int, groups: Sequence[str] | None = None, seed: int = 7
 ) -> tuple[float, float]:
-    """The 95 % percentile interval of a statistic of `count` pictures (Efron 1979), by resampling whole groups.
+    """A 95 % interval of a statistic of `count` pictures, by resampling whole groups (Efron 1979).
 
-    Pictures of one prompt resemble each other; resampling prompts instead of pictures keeps the interval honest.
+    Pictures of one prompt resemble each other; resampling prompts instead of pictures keeps the interval honest. The
+    percentiles are widened by `_short`.
 
     Args:
         statistic: takes m rows of indices [m, k] and gives the statistic of each row [m].
@@ -57,12 +58,44 @@ def bootstrap(
     names = list(groups) if groups is not None else [str(index) for index in range(count)]
     members = [np.flatnonzero([name == group for name in names]) for group in dict.fromkeys(names)]
     drawn = np.random.default_rng(seed).integers(0, len(members), (ROUNDS, len(members)))
-    lengths = np.array([len(group) for group in members])[drawn].sum(1)
-    values = np.empty(ROUNDS)
-    for length in np.unique(lengths):  # groups of several sizes make rows of several lengths
-        rows = [np.concatenate([members[group] for group in row]) for row in drawn[lengths == length]]
-        values[lengths == length] = statistic(np.stack(rows))
-    return float(np.quantile(values, (1 - CONFIDENCE) / 2)), float(np.quantile(values, (1 + CONFIDENCE) / 2))
+    sizes = np.array([len(group) for group in members])
+    if len(set(sizes)) == 1:
+        values = statistic(np.stack(members)[drawn].reshape(ROUNDS, -1))
+    else:
+        values, lengths = np.empty(ROUNDS), sizes[drawn].sum(1)
+        for length in np.unique(lengths):  # groups of several sizes make rows of several lengths
+            rows = [np.concatenate([members[group] for group in row]) for row in drawn[lengths == length]]
+            values[lengths == length] = statistic(np.stack(rows))
+    value = float(statistic(np.arange(count)[None])[0])
+    return _ends(values, value, len(members))
+
+
+def _ends(values: Numbers, value: float, groups: int) -> tuple[float, float]:
+    """The 95 % percentiles of resampled `values`, moved away from `value` by `_short`."""
+    low, high = (float(np.quantile(values, (1 + sign * CONFIDENCE) / 2)) for sign in (-1, 1))
+    factor = _short(groups)
+    return value + factor * (low - value), value + factor * (high - value)
+
+
+def _short(groups: int) -> float:
+    """By how much the percentiles of a bootstrap of few groups lie too near.
+
+    Resampling takes the groups for the whole world, whose deviation is smaller by sqrt((g - 1) / g), and whose mean is
+    normal instead of Student's t (Hesterberg 2015, "What teachers should know about the bootstrap", section 4.1). Plain
+    percentiles of 5 and of 20 normal values hold the mean in 84 % and 92 % of cases instead of 95 %.
+    """
+    from scipy.stats import norm
+
+    if groups < 2:
+        return 1.0
+    return student(groups) / float(norm.ppf((1 + CONFIDENCE) / 2)) * math.sqrt(groups / (groups - 1))
+
+
+def student(count: int) -> float:
+    """How many standard errors a 95 % interval of the mean of `count` >= 2 values reaches to either side."""
+    from scipy.stats import t
+
+    return float(t.ppf((1 + CONFIDENCE) / 2, count - 1))
 
 
 def alarm_count(pictures: int, share: float = DRIFTING_SHARE, false_alarm: float = FALSE_ALARM) -> int:
@@ -99,11 +132,10 @@ def unpaired_p(one: Numbers, other: Numbers) -> float:
 
 
 def two_heaps(one: Numbers, other: Numbers, seed: int = 7) -> tuple[float, float]:
-    """The 95 % percentile bootstrap interval of mean(other) - mean(one), each resampled on its own."""
+    """A 95 % bootstrap interval of mean(other) - mean(one), each resampled on its own; widened by `_short`."""
     random = np.random.default_rng(seed)
     means = [heap[random.integers(0, len(heap), (ROUNDS, len(heap)))].mean(1) for heap in (one, other)]
-    gains = means[1] - means[0]
-    return float(np.quantile(gains, (1 - CONFIDENCE) / 2)), float(np.quantile(gains, (1 + CONFIDENCE) / 2))
+    return _ends(means[1] - means[0], float(other.mean() - one.mean()), min(len(one), len(other)))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -26,6 +26,7 @@ def facts_of(shown: Shown, template: Template, calibration: Calibration) -> Fact
         raise ValueError("pictures, what they were asked to show and those without the LoRA are not equally many")
     return Facts(
         refusal=calibration.refusal,
+        ceiling_lost=shown.ceiling_lost,
         keep=calibration.lines.keep if calibration.lines else None,
         same=calibration.lines.same if calibration.lines else None,
         **_photos(template, calibration),

@@ -113,6 +113,7 @@ class Report:
         verdict, facts, calibration: see there.
         subject: what was tested.
         engine: id of the face engine; `licence` of its models.
+        ruler: digest of the engine and of the photos; likenesses measured with two rulers cannot be compared.
         made: ISO 8601 date and time in UTC.
         photos, pictures: one row each.
         shares: how many are ok, lost, ...
@@ -134,6 +135,7 @@ class Report:
     shares: list[Share] = field(default_factory=list)
     tested: list[Tested] = field(default_factory=list)
     clip: str = ""
+    ruler: str = ""
     small_print: list[str] = field(default_factory=lambda: list(SMALL_PRINT))
     version: int = VERSION
 
@@ -160,6 +162,7 @@ def make(
     licence: str,
     tested: Sequence[Tested] = (),
     clip: str = "",
+    ruler: str = "",
 ) -> Report:
     """The report of measured pictures.
 
@@ -171,6 +174,7 @@ def make(
         licence: of the face engine's models.
         tested: earlier grids of the same run.
         clip: the CLIP model behind `shown.adherence`.
+        ruler: see `Report`.
     """
     facts = facts_of(shown, template, calibration)
     limits = copy_limits(template)
@@ -212,6 +216,7 @@ def make(
         ],
         shares=_shares(facts),
         clip=clip,
+        ruler=ruler,
         tested=sorted(tested, key=lambda one: (one.weight, one.step)),
     )
 
@@ -245,7 +250,9 @@ def load(path: Path) -> Report:
     return settings.from_dict(Report, values, str(path))
 
 
-def refused(reason: str, paths: Paths, asked: Sequence[Asked], subject: Subject, engine: FaceEngine) -> Report:
+def refused(
+    reason: str, paths: Paths, asked: Sequence[Asked], subject: Subject, engine: FaceEngine, ruler: str = ""
+) -> Report:
     """The report of pictures that cannot be compared with anything, because no photo shows a face.
 
     Args:
@@ -253,6 +260,7 @@ def refused(reason: str, paths: Paths, asked: Sequence[Asked], subject: Subject,
         paths, asked: of the pictures.
         subject: what was tested.
         engine: that looked at the photos.
+        ruler: see `Report`.
     """
     facts = Facts(refusal=reason.rstrip("."), pictures=len(paths.pictures))
 
@@ -272,4 +280,5 @@ def refused(reason: str, paths: Paths, asked: Sequence[Asked], subject: Subject,
         licence=engine.licence,
         made=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         pictures=[*rows("lora", paths.pictures), *rows("base", paths.base), *rows("leak", paths.leak)],
+        ruler=ruler,
     )

@@ -87,6 +87,9 @@ def _in_words(facts: Facts) -> dict[str, Any]:
     shown = " that the base model can show" if facts.ceiling_retention is not None else ""
     return {
         "kept_in_words": f"{kept}{shown} is kept",
+        "lost_in_words": f", and {facts.lost} of {facts.counted} faces are no more like the photos than a stranger's"
+        if facts.lost
+        else "",
         "fallen_points": round(100 * (facts.fallen or 0.0)),
         "younger": abs(round(facts.age_change or 0.0)),
     }

@@ -31,7 +31,7 @@ _MEANINGS: tuple[tuple[str, Tone, str], ...] = (
     ("drift", "warn", "between the two lines: something of the face is lost"),
     ("lost", "bad", "no more like the photos than a stranger's face"),
     ("copy", "warn", "repeats a photo instead of painting the person anew"),
-    ("suspect", "none", "a face, but too small, blurred or cut off to be judged; not counted"),
+    ("suspect", "none", "a face, but too small, blurred, cut off or painted to be judged; not counted"),
     ("no face", "none", "the detector finds none; not counted"),
 )
 _BIDI = set("\u200e\u200f\u061c\u2028\u2029\ufeff") | {
@@ -275,8 +275,8 @@ def how_drawn(calibration: Calibration) -> list[str]:
         "over their median, whichever is higher, but never over the keep line.",
         *(
             [
-                f"Strangers that the base model did not paint count {calibration.shrunk:.2f} times: that much of the "
-                "photos' own likeness the VAE leaves."
+                f"The median of strangers that the base model did not paint counts {calibration.shrunk:.2f} times: "
+                "that much of the photos' own likeness the VAE leaves."
             ]
             if calibration.shrunk < 1
             else []

@@ -206,3 +206,10 @@ def versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             found[name] = "absent"
     return found
+
+
+def saved_steps(run: Run) -> list[int]:
+    """The steps of a run's checkpoints, ascending. A file that bears another name is none."""
+    names = {path.name for path in run.checkpoints.glob("*.safetensors")}
+    numbers = {int(match[1]) for name in names if (match := re.search(r"-(\d+)\.safetensors$", name))}
+    return sorted(number for number in numbers if run.checkpoint(number).name in names)

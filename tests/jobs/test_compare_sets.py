@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageFilter
 
-from lib_lora.cli import DRIFTS
+from lib_lora.character.store import folder_of
+from lib_lora.cli import DRIFTS, NO_VERDICT
 from lib_lora.errors import UserError
 from lib_lora.jobs.compare import compare_sets
 from lib_lora.jobs.scoring import judge_files
@@ -76,6 +77,7 @@ def test_the_sharper_folder_wins_in_pairs_of_one_file_name(root, sets, eye):
     assert result.drift  # B keeps less than A
     assert result.text.startswith("scharf ü keeps more of the face (")
     assert "B is more alike in 0 of 7 pairs." in result.text
+    assert "7 pairs of one file name)" in result.text
     assert json.loads(json.dumps(values, allow_nan=False)) == values
 
 
@@ -125,6 +127,7 @@ def test_folders_of_one_name_are_told_apart_by_their_parents(root, sets, eye, tm
     assert (result.values["a"], result.values["b"]) == ("eins/bilder", "zwei/bilder")
     assert (result.values["better"], result.values["p"]) == ("", 1.0)
     assert result.text.startswith("No sure difference between eins/bilder and zwei/bilder (+0.000, p = 1.00")
+    assert "step" not in result.text  # nothing is known of any
 
 
 # -- reports
@@ -133,8 +136,6 @@ def test_folders_of_one_name_are_told_apart_by_their_parents(root, sets, eye, tm
 @pytest.fixture(scope="module")
 def judged(root, sets, eye) -> dict[str, Report]:
     """The same pictures as reports, as a grid has them."""
-    from lib_lora.character.store import folder_of
-
     folder = folder_of(root, "Mara ü")
     return {
         name: judge_files(eye, folder, "Mara ü", sorted(sets[name].iterdir()), named=True) for name in ("sharp", "soft")
@@ -172,6 +173,7 @@ def test_a_report_and_a_folder_of_the_same_pictures(root, judged, sets, eye, tmp
     ("change", "said"),
     [
         ({"engine": "another"}, "were measured by different face engines; test both again"),
+        ({"ruler": "of other photos"}, "The photos were changed between the tests of one.json and two.json; test both"),
         ({"subject": reports.Subject("Ines")}, "shows Ines; only pictures of one character can be compared"),
         ({"pictures": []}, "Too few faces can be measured to compare one.json and two.json (7 and 0; 5 are needed"),
     ],
@@ -238,3 +240,16 @@ def test_the_command_prints_json_alone_and_tells_scripts(main, root, sets, eye, 
     plain = main(*command)
     assert plain.status == DRIFTS
     assert [line[:9] for line in plain.out.splitlines()] == ["scharf ü ", "  A schar", "  B weich", "B minus A"]
+
+
+def test_where_neither_side_has_a_verdict_scripts_see_that(main, root, sets, eye, monkeypatch, tmp_path):
+    monkeypatch.setattr("lib_lora.cli._engine_of", lambda options: eye)
+    folder = folder_of(root, "Mara ü")
+    report = judge_files(eye, folder, "Mara ü", sorted(sets["sharp"].iterdir()), named=True)
+    refused = replace(report, verdict=replace(report.verdict, kind="not measurable", drift=False, judged=False))
+    for name in ("eins", "zwei"):
+        (tmp_path / name).mkdir()
+        reports.save(refused, tmp_path / name / "report.json")
+    assert main("compare", tmp_path / "eins", tmp_path / "zwei", "--data", root).status == NO_VERDICT
+    reports.save(report, tmp_path / "eins" / "report.json")
+    assert main("compare", tmp_path / "eins", tmp_path / "zwei", "--data", root).status == 0

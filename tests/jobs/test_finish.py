@@ -10,10 +10,10 @@ from PIL import Image
 from lib_lora.errors import UserError
 from lib_lora.jobs import scoring, studio
 from lib_lora.jobs.events import read_events
-from lib_lora.jobs.finish import find_run, finished_grid, paint_and_score, saved_steps
+from lib_lora.jobs.finish import find_run, finished_grid, paint_and_score
 from lib_lora.jobs.report import read_report
 from lib_lora.jobs.studio import Studio
-from lib_lora.training.run import load_run
+from lib_lora.training.run import load_run, saved_steps
 
 PERSONAS = Path(__file__).parents[1] / "data" / "personas"
 
@@ -243,10 +243,11 @@ def test_an_older_grid_of_the_run_tells_the_trend(run, fake_painter, monkeypatch
 @pytest.mark.parametrize("damage", ["", "{", "[]", '{"version": 1}', '{"version": 99}'])
 def test_a_damaged_report_is_no_report(run, fake_painter, damage):
     done = paint_and_score(run, 3, 1.0, 1, _silent)
-    plan = Studio(run, _silent).plan(3, 1.0, 1)
-    assert finished_grid(run, plan) == read_report(done.folder)
+    plan, ruler = Studio(run, _silent).plan(3, 1.0, 1), done.report.ruler
+    assert finished_grid(run, plan, ruler) == read_report(done.folder)
+    assert finished_grid(run, plan, "another engine's, or of other photos") is None
     (done.folder / "report.json").write_text(damage, encoding="utf-8")
-    assert finished_grid(run, plan) is None
+    assert finished_grid(run, plan, ruler) is None
     with pytest.raises(UserError, match=r"report\.json"):
         read_report(done.folder)
     assert paint_and_score(run, 3, 1.0, 1, _silent, again=False).report.facts == done.report.facts

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from lib_lora.errors import UserError
-from lib_lora.jobs.events import EventLog
+from lib_lora.jobs.events import EventLog, read_events
 from lib_lora.jobs.reopen import check_base, reopen, trained_lora
-from lib_lora.training.run import Run, load_run
+from lib_lora.training.run import Run, load_run, saved_steps
 
 
 def test_a_run_is_found_by_its_folder_or_inside_the_data_folder(copied):
@@ -84,3 +84,26 @@ def test_a_run_that_is_not_trained_to_its_end_is_not_trained(copied):
     assert trained_lora(run) is None
     log("state", state="trained")  # cut or foreign: without its step it says nothing
     assert trained_lora(run) is None
+
+
+def test_a_finished_run_is_trained_longer(copied, main, fake_painter):
+    """The advice "train 3 more steps" can be followed: the run goes on from where it ended."""
+    run = load_run(copied.run)
+    was = run.checkpoint(3).read_bytes()
+    said = main("resume", copied.run, "--steps", "6")
+    assert said.status == 0, said.err
+    assert saved_steps(load_run(copied.run)) == [2, 3, 4, 6]
+    assert run.checkpoint(3).read_bytes() == was
+    assert run.checkpoint(6).read_bytes() != was
+    steps = [event["step"] for event in read_events(run.events) if event["kind"] == "step"]
+    assert steps == [1, 2, 3, 4, 5, 6]
+    rates = [event["lr"] for event in read_events(run.events) if event["kind"] == "step"]
+    assert rates[3] > rates[5] > 0 or len(set(rates)) == 1
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_fewer_steps_than_there_are_is_a_mistake(copied, steps):
+    before = (copied.run / "run.yaml").read_bytes()
+    with pytest.raises(UserError, match="has 3 steps already; to train on, give more than that to --steps"):
+        reopen(copied.run, steps=steps)
+    assert (copied.run / "run.yaml").read_bytes() == before

@@ -274,7 +274,6 @@ def test_through_the_command_line(root, scorer):
     assert third == NO_JSON
 
 
-@pytest.mark.xfail(strict=True, reason="standard input is decoded strictly: a byte that is no UTF-8 ends the scorer")
 def test_bytes_that_are_no_text_cost_one_line_only(root):
     done = subprocess.run(
         [sys.executable, "-m", "lib_lora", "scorer", "Mara ü", "--data", str(root)],

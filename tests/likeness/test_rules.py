@@ -15,8 +15,9 @@ from lib_lora.likeness.verdict import HEADLINES, judge
 # Twenty pictures of a good LoRA with everything measured.
 CLEAN = Facts(
     keep=0.75, same=0.6, photos=24, photos_left=4, photos_right=4, separation=6.0, ceiling_retention=0.95,
-    ceiling_separation=5.5, pictures=20, read=20, faces=20, counted=20, no_face=0, no_face_share=0.0, small_share=0.0,
-    blurred_share=0.0, unsure_share=0.0, several_share=0.0, retention=0.93, retention_low=0.9, retention_high=0.96,
+    ceiling_lost=0.0, ceiling_separation=5.5, pictures=20, read=20, faces=20, counted=20, no_face=0, no_face_share=0.0,
+    small_share=0.0, blurred_share=0.0, unsure_share=0.0, several_share=0.0, retention=0.93, retention_low=0.9,
+    retention_high=0.96,
     retention_best=0.97, likeness=0.86, likeness_p10=0.8, lowest=0.77, ok=20, lost_share=0.0, under_keep=0, alarm_at=4,
     lower_p=0.4, mutual=0.74, mutual_photos=0.79, mutual_base=0.3, mutual_like=0.6, uplift=0.5, uplift_p=1e-5,
     uplift_pairs=20, base_no_face_share=0.0, copies=0, copies_share=0.0, hole="03.jpg", hole_share=0.2,
@@ -52,9 +53,10 @@ CASES = {
     "two faces": {"several": 15, "several_share": 0.75},
     "too few faces": {"counted": 3, "retention": None, "retention_best": None},
     "base too coarse": {"ceiling_separation": 2.0, "retention_best": 0.6},
+    "base loses faces": {"ceiling_lost": 0.8, "retention_best": 0.6},
     "over-baked": {"fallen": 0.3, "retention_best": 0.6},
     "another face": {**WEAK, "mutual": 0.8},
-    "no effect": {**WEAK, "uplift": 0.01},
+    "no effect": {**WEAK, **LAST, "uplift": 0.01},
     "no effect, outside a run": {**WEAK, **NO_RUN, "uplift": 0.01},
     "undertrained, later step": WEAK,
     "undertrained": {**WEAK, **LAST},
@@ -78,7 +80,7 @@ CASES = {
     "leak": {"leak": 3},
     "consistent within the base": {"ceiling_retention": 0.6, "retention": 0.55},
     "consistent": {},
-    "weak": {**WEAK, "lost": 4, "lost_share": 0.2, "under_keep": 3, **NO_RUN},
+    "weak": {**WEAK, "lost": 4, "lost_share": 0.2, "under_keep": 3, **NO_RUN, **NO_BASE},
 }  # fmt: skip
 NOTE_CASES = {
     "mixed photos": {"photos_outliers": 3},
@@ -146,7 +148,7 @@ def test_conditions_and_words_name_facts(part):
         assert how not in ("under", "over") or limit in known
     texts = (part.because, part.advice) if isinstance(part, rules.Rule) else (part.text,)
     said = {name for text in texts for _, name, _, _ in string.Formatter().parse(text) if name}
-    assert said <= known | {"kept_in_words", "fallen_points", "younger"}
+    assert said <= known | {"kept_in_words", "lost_in_words", "fallen_points", "younger"}
 
 
 @pytest.mark.parametrize("missing", [field.name for field in fields(Facts) if field.default is None])
@@ -165,3 +167,17 @@ def test_every_kind_is_either_drift_or_no_verdict_or_good():
 def test_the_last_rule_always_holds():
     assert RULES[-1].when == ()
     assert judge(Facts()).kind == "not measurable"
+
+
+def test_half_the_identity_is_not_another_person():
+    """Where the stranger line lies high, faces that keep 70 % of the identity can lie under it."""
+    made = replace(CLEAN, **{**UNDER, **NO_RUN, **NO_BASE, "lost": 12, "lost_share": 0.6, "under_keep": 18})
+    assert judge(made).kind == "drift"
+    assert "70%" in judge(replace(made, alarm_at=None)).because
+
+
+def test_little_identity_is_undertrained_even_where_no_face_counts_as_lost():
+    made = judge(replace(CLEAN, **{**WEAK, **LAST, "lost": 0, "lost_share": 0.0}))
+    assert made.rule == "undertrained"
+    assert "stranger" not in made.because
+    assert judge(replace(CLEAN, **{**WEAK, "uplift": 0.01})).value == CLEAN.later
