@@ -48,7 +48,7 @@ def test_a_good_grid_by_hand():
     assert (found.step, found.weight, found.retention, found.pictures) == (800, 1.0, 0.9, 20)
     assert (found.feasible, found.broken, found.front) == (True, [], False)
     assert found.utility == pytest.approx(0.9**0.5 * (2 / 3) ** 0.3 * 0.8**0.2)
-    assert found.error == pytest.approx(0.1 / 3.92, rel=1e-3)
+    assert found.error == pytest.approx(0.1 / 2 / 2.093, rel=1e-3)  # Student's t of 19 degrees of freedom
 
 
 def test_without_clip_its_weight_goes_to_the_others():

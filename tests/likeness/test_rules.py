@@ -56,6 +56,7 @@ CASES = {
     "base loses faces": {"ceiling_lost": 0.8, "retention_best": 0.6},
     "over-baked": {"fallen": 0.3, "retention_best": 0.6},
     "another face": {**WEAK, "mutual": 0.8},
+    "no effect, later step": {**WEAK, "uplift": 0.01},
     "no effect": {**WEAK, **LAST, "uplift": 0.01},
     "no effect, outside a run": {**WEAK, **NO_RUN, "uplift": 0.01},
     "undertrained, later step": WEAK,
@@ -180,4 +181,3 @@ def test_little_identity_is_undertrained_even_where_no_face_counts_as_lost():
     made = judge(replace(CLEAN, **{**WEAK, **LAST, "lost": 0, "lost_share": 0.0}))
     assert made.rule == "undertrained"
     assert "stranger" not in made.because
-    assert judge(replace(CLEAN, **{**WEAK, "uplift": 0.01})).value == CLEAN.later
