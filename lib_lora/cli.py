@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status.
 
     0: done, and the face holds. 3: stopped early and resumable; of score, compare, choose and grid: the face drifts.
-    4: of score and grid: there can be no verdict, and the text says why.
+    4: of the same: there can be no verdict, and the text says why.
 
     Raises:
         UserError: something the user can mend (`lib_lora.__main__` prints it).
@@ -311,7 +311,7 @@ def _grid(options: argparse.Namespace) -> int:
         engine=_engine_of(options),
     )
     if options.json:
-        print(json.dumps({"folder": str(done.folder), **to_dict(done.report)}, indent=2, ensure_ascii=False))
+        print(json.dumps({"folder": str(done.folder), **to_dict(done.report)}, indent=2))
     else:
         print(done.text)
     return _status(done.report.verdict.drift, done.report.verdict.judged)
@@ -328,7 +328,7 @@ def _status(drift: bool, judged: bool) -> int:
 
 
 def _show(result: Scored, as_json: bool) -> int:
-    print(json.dumps(result.values, indent=2, ensure_ascii=False) if as_json else result.text)
+    print(json.dumps(result.values, indent=2) if as_json else result.text)
     return _status(result.drift, result.judged)
 
 
@@ -382,7 +382,7 @@ def _info(options: argparse.Namespace) -> int:
 
     facts = describe(options.file)
     if options.json:
-        print(json.dumps(facts, indent=2, ensure_ascii=False))
+        print(json.dumps(facts, indent=2))
     else:
         width = max(len(key) for key in facts)
         for key, value in facts.items():

@@ -109,7 +109,7 @@ def choose_cell(
     screened = with_front([candidate(grid(*cell, count, FIRST_SEED).report) for cell in cells])
     tries = to_confirm(screened, CONFIRMED)
     finals = [grid(one.step, one.weight, len(PROMPTS), FRESH_SEED) for one in tries]
-    choice, winner = _decided(screened, finals)
+    choice, winner = _decided(screened, finals, run.grids)
     write_json(run.grids / CHOICE_FILE, settings.to_dict(choice))
     emit("choice", step=choice.step, weight=choice.weight, text=choice.sentence)
     judged = winner.verdict.judged if winner else any(one.retention is not None for one in screened)
@@ -124,14 +124,14 @@ def spread_over(steps: Sequence[int], count: int) -> list[int]:
     return [steps[place] for place in places]
 
 
-def _decided(screened: list[Candidate], finals: Sequence[GridReport]) -> tuple[Choice, Report | None]:
+def _decided(screened: list[Candidate], finals: Sequence[GridReport], grids: Path) -> tuple[Choice, Report | None]:
     """What is chosen, and the winner's confirming report."""
     if not finals:
         broken = sorted({reason for one in screened for reason in one.broken})
         nothing = Choice(
             None,
             None,
-            f"No step and weight is good enough ({', '.join(broken)}). Look at the reports; the newest "
+            f"No step and weight is good enough ({', '.join(broken)}). Look at the reports in {grids}; the newest "
             "step's says what to do next.",
             screened,
         )
@@ -158,7 +158,8 @@ def _decided(screened: list[Candidate], finals: Sequence[GridReport]) -> tuple[C
         best.step,
         best.weight,
         f"Keep step {best.step} at weight {best.weight:g}: {min(1.0, best.retention or 0.0):.0%} of the identity "
-        f"on fresh seeds{beyond}. {winner.verdict.headline}.",
+        f"on fresh seeds{beyond}. {winner.verdict.headline}."
+        + ("" if winner.verdict.kind == "consistent" else f" {winner.verdict.advice}"),
         screened,
         confirmed,
         worse,

@@ -14,6 +14,7 @@ from lib_lora.jobs.scoring import ruler_of
 from lib_lora.jobs.studio import FIRST_SEED, GridPlan, Studio, painted
 from lib_lora.likeness.engine import SFaceEngine
 from lib_lora.likeness.faces import FaceEngine
+from lib_lora.likeness.facts import Training
 from lib_lora.training.memory import is_out_of_memory
 from lib_lora.training.run import Run, load_run, saved_steps
 
@@ -105,6 +106,8 @@ def finished_grid(run: Run, plan: GridPlan, ruler: str) -> GridReport | None:
             report = read_report(folder)
         except UserError:
             continue  # damaged or of another version: it is judged again
-        if report.report.ruler == ruler and report.preview.is_file():
+        facts = report.report.facts
+        there = Training(facts.step, saved=tuple(saved_steps(run))).neighbours  # the advice names them
+        if report.report.ruler == ruler and there == (facts.earlier, facts.later) and report.preview.is_file():
             return report
     return None

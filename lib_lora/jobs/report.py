@@ -69,11 +69,13 @@ def next_command(run: Path, report: Report) -> str:
     match report.verdict.action:
         case "train_more":
             return typed("resume", str(run), "--steps", str(trained + int(value)))
-        case "test_step":
+        case "test_step" | "set_weight":
+            tested = report.verdict.action == "test_step"
+            step, weight = (int(value), report.facts.weight) if tested else (trained, value)
             root = run.parents[3]  # characters/NAME/runs/ID lie in it
             where = () if root == data_root() else ("--data", str(root))
-            subject = report.subject
-            return typed("grid", subject.character, "--run", subject.run, "--step", str(int(value)), *where)
+            which = ("--run", report.subject.run, "--step", str(step), "--weight", f"{weight:g}")
+            return typed("grid", report.subject.character, *which, *where)
     return ""
 
 

@@ -55,7 +55,7 @@ def template_of(folder: CharacterFolder, engine: FaceEngine) -> Template:
         kept = templates.load(path) if path.exists() else None
     except UserError:
         kept = None  # damaged or of another version: it is only a cache
-    if kept and kept.is_current(engine.id, [sha256(photo) for photo in photos]):
+    if kept and kept.is_current(engine.id, [(photo.name, sha256(photo)) for photo in photos]):
         return kept
     template = templates.build(engine, photos)
     templates.save(template, path)

@@ -61,12 +61,15 @@ class Lines:
         zero_of: which source that is.
         keep: T_keep; at least 95 % of the person's pictures lie above it (`keep_line`).
         same: T_id; below it a face is no more like the person than a stranger's.
+        below: share of the person's own pictures that may lie under `keep`; 0.05, and more where strangers lie so near
+            that the line had to be drawn higher.
     """
 
     zero: float
     zero_of: str
     keep: float
     same: float
+    below: float = 1 - COVERED
 
 
 @dataclass(frozen=True)
@@ -134,6 +137,16 @@ def keep_line(scores: Scores) -> float:
     return scores.mean - SKEWED * factor * scores.deviation
 
 
+def share_below(scores: Scores, line: float) -> float:
+    """What share of the person's next pictures lie under a line, at least 5 %: Student's predictive distribution of
+    the scores, its deviation 1.35 times as large for their long lower tail."""
+    from scipy.stats import t
+
+    n = max(2, scores.n)
+    wide = SKEWED * scores.deviation * math.sqrt(1 + 1 / n)
+    return max(1 - COVERED, float(t.cdf((line - scores.mean) / wide, n - 1)))
+
+
 def separation(photos: Numbers, strangers: Numbers) -> float:
     """d' = (difference of the medians) / (root of the mean robust variance)."""
     return distance(sum_up("", photos), sum_up("", strangers))
@@ -184,7 +197,9 @@ def calibrate(photos: Numbers, impostors: Sequence[tuple[str, Numbers]], ceiling
     keep = max(keep_line(goal), highest + MARGIN)
     same = min(keep, max(max(item.q99, item.median + STRANGER_SPREADS * item.spread) for item in strangers))
     zero = next((item for item in strangers if item.name == BASE), strangers[0])
-    return Calibration(own, top, strangers, Lines(zero.median, zero.name, keep, same), shrunk=left)
+    return Calibration(
+        own, top, strangers, Lines(zero.median, zero.name, keep, same, share_below(goal, keep)), shrunk=left
+    )
 
 
 def _too_few(photos: Numbers) -> str:

@@ -50,6 +50,14 @@ class Training:
     saved: tuple[int, ...] = ()
     tested: tuple[tuple[int, float], ...] = ()
 
+    @property
+    def neighbours(self) -> tuple[int | None, int | None]:
+        """The saved checkpoints before and after this one; None where there is none."""
+        if self.step is None:
+            return None, None
+        earlier = max((step for step in self.saved if step < self.step), default=None)
+        return earlier, min((step for step in self.saved if step > self.step), default=None)
+
 
 @dataclass(frozen=True)
 class Facts:
@@ -67,7 +75,7 @@ class Facts:
         ceiling_lost: share of the photos whose face is lost, or cannot be judged, after the VAE.
         pictures: that were asked to show a face; `read` could be read; `faces` show one; `counted` can be measured.
         no_face, small, blurred, unsure: pictures without a face, or with one that cannot be judged; `_share` is
-            of the pictures read.
+            of the pictures read. no_face_more: that share beyond the base model's, where its pictures are there.
         small_full: pictures asked to show the whole body whose face is too small.
         several: pictures with more than one face.
         retention: against the photos, with `retention_low` and `retention_high`; `retention_best`: against the
@@ -98,6 +106,7 @@ class Facts:
         step, weight, later, earlier, last: see `Training`; `later` and `earlier` are the neighbouring checkpoints.
         best_step, fallen: the best tested checkpoint, and how much retention was lost since.
         risen: retention gained since the tested checkpoint before this one.
+        lower, much_lower: 0.8 and 0.6 times the weight; `full` is 1.
         more, quarter: half and a quarter of the steps so far, rounded to 10: how many to train on.
     """
 
@@ -119,6 +128,7 @@ class Facts:
     counted: int = 0
     no_face: int = 0
     no_face_share: float | None = None
+    no_face_more: float | None = None
     small: int = 0
     small_share: float | None = None
     small_full: int = 0
@@ -179,6 +189,9 @@ class Facts:
     sex_changes: float | None = None
     step: int | None = None
     weight: float = 1.0
+    lower: float = 0.8
+    much_lower: float = 0.6
+    full: float = 1.0
     later: int | None = None
     earlier: int | None = None
     best_step: int | None = None

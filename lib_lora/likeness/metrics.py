@@ -79,6 +79,7 @@ def _seen(shown: Shown, calibration: Calibration) -> dict[str, Any]:
         "counted": sum(score.counts for score in scores),
         "no_face": named.count("no face"),
         "no_face_share": share(named.count("no face"), read),
+        "no_face_more": _more_without_face(named.count("no face"), read, shown),
         "small": small,
         "small_share": share(small, read),
         "small_full": sum(fault == "small" and whole for fault, whole in zip(faults, full, strict=True)),
@@ -92,6 +93,14 @@ def _seen(shown: Shown, calibration: Calibration) -> dict[str, Any]:
         "drifting": named.count("drift"),
         "lost": named.count("lost"),
     }
+
+
+def _more_without_face(count: int, read: int, shown: Shown) -> float | None:
+    """The share without a face beyond that of the base model's pictures, where there are any."""
+    if not read:
+        return None
+    base = shown.base or ()
+    return count / read - (share(sum(item.score.reason == NO_FACE for item in base), len(base)) or 0.0)
 
 
 def _identity(shown: Shown, template: Template, calibration: Calibration) -> dict[str, Any]:
@@ -121,7 +130,7 @@ def _identity(shown: Shown, template: Template, calibration: Calibration) -> dic
         "retention_best": calibration.retention(mean) if best is None else best,
         "lost_share": float((values < calibration.lines.same).mean()),
         "under_keep": int((values < calibration.lines.keep).sum()),
-        "alarm_at": intervals.alarm_count(len(values)),
+        "alarm_at": intervals.alarm_count(len(values), calibration.lines.below),
         "lower_p": intervals.lower_p(values, template.loo),
         "mutual": mutual(shown.pictures),
     }
@@ -172,12 +181,12 @@ def _leak_share(shown: Shown) -> float | None:
 
 def _training(shown: Shown, calibration: Calibration) -> dict[str, Any]:
     run = shown.training
-    facts: dict[str, Any] = {"step": run.step, "weight": run.weight}
+    lower, much_lower = (round(run.weight * factor, 2) for factor in (0.8, 0.6))
+    facts: dict[str, Any] = {"step": run.step, "weight": run.weight, "lower": lower, "much_lower": much_lower}
     if run.step is None:
         return facts
     facts["more"], facts["quarter"] = (max(10, round(run.step * share / 10) * 10) for share in (0.5, 0.25))
-    facts["later"] = min((step for step in run.saved if step > run.step), default=None)
-    facts["earlier"] = max((step for step in run.saved if step < run.step), default=None)
+    facts["earlier"], facts["later"] = run.neighbours
     values = likenesses(shown.pictures)
     before = [(step, kept) for step, kept in run.tested if step < run.step]
     if before and len(values) >= LEAST_FACES and calibration.lines:

@@ -33,7 +33,7 @@ class Reference:
 
     Attributes:
         file: its name.
-        sha256: of its bytes; empty where it could not be read.
+        sha256: of its bytes; empty where they could not be read.
         used: whether it is part of the template.
         remark: why it is not used, or what to look at; empty where all is well.
         weight: in the mean, 0..1.
@@ -96,10 +96,10 @@ class Template:
         """One line for each photo that is left out or looks odd."""
         return [f"{item.file}: {item.remark}" for item in self.references if item.remark]
 
-    def is_current(self, engine: str, hashes: Iterable[str]) -> bool:
-        """Whether a new template of photos with these SHA-256 would be the same."""
-        known = sorted(item.sha256 for item in self.references)
-        return self.version == VERSION and self.engine == engine and known == sorted(hashes)
+    def is_current(self, engine: str, photos: Iterable[tuple[str, str]]) -> bool:
+        """Whether a new template of photos with these names and SHA-256 would be the same."""
+        known = sorted((item.file, item.sha256) for item in self.references)
+        return self.version == VERSION and self.engine == engine and known == sorted(photos)
 
 
 def build(engine: FaceEngine, photos: Sequence[Path], progress: Callable[[int], None] | None = None) -> Template:
@@ -230,6 +230,7 @@ def _area(face: Face) -> float:
 
 def _look_at(engine: FaceEngine, photo: Path, first: dict[str, str]) -> tuple[Reference, Array | None]:
     """The photo before it is compared with the others. `first` remembers which name each SHA-256 came with."""
+    digest = ""
     try:
         digest = files.sha256(photo)
         if digest in first:
@@ -238,7 +239,7 @@ def _look_at(engine: FaceEngine, photo: Path, first: dict[str, str]) -> tuple[Re
         image = open_photo(photo)
         faces = engine.faces(image)
     except UserError as error:
-        return Reference(photo.name, "", False, str(error)), None
+        return Reference(photo.name, digest, False, str(error)), None
     face, why = choose_face(faces)
     if face is None:
         return Reference(photo.name, digest, False, why), None

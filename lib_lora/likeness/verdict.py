@@ -8,7 +8,7 @@ from typing import Any
 
 from lib_lora import settings
 from lib_lora.likeness.facts import Facts
-from lib_lora.likeness.rules import DRIFT, NO_VERDICT, NOTES, RULES, Kind, Note, Rule, holds, matching
+from lib_lora.likeness.rules import DRIFT, KEPT, NO_VERDICT, NOTES, RULES, Kind, Note, Rule, holds, matching
 
 HEADLINES: dict[Kind, str] = {
     "consistent": "The face holds",
@@ -71,7 +71,7 @@ def judge(facts: Facts, rules: Sequence[Rule] = RULES, notes: Sequence[Note] = N
         advice=_sentence(rule.advice, values),
         action=rule.action,
         value=None if value is None else float(value),
-        drift=rule.kind in DRIFT,
+        drift=rule.kind in DRIFT or (rule.kind not in NO_VERDICT and _lost(facts)),
         judged=rule.kind not in NO_VERDICT,
         notes=[
             _sentence(note.text, values)
@@ -79,6 +79,12 @@ def judge(facts: Facts, rules: Sequence[Rule] = RULES, notes: Sequence[Note] = N
             if note.name != rule.name and all(holds(condition, facts) for condition in note.when)
         ],
     )
+
+
+def _lost(facts: Facts) -> bool:
+    """The face does not hold, whatever else the verdict is about (an overtrained LoRA can drift too)."""
+    alarm = facts.alarm_at is not None and facts.under_keep >= facts.alarm_at
+    return alarm or (facts.retention_best is not None and facts.retention_best < KEPT)
 
 
 def _in_words(facts: Facts) -> dict[str, Any]:
@@ -90,6 +96,7 @@ def _in_words(facts: Facts) -> dict[str, Any]:
         "lost_in_words": f", and {facts.lost} of {facts.counted} faces are no more like the photos than a stranger's"
         if facts.lost
         else "",
+        "it": "it" if facts.step is None else f"step {facts.step} at weight {facts.weight:g}",
         "fallen_points": round(100 * (facts.fallen or 0.0)),
         "younger": abs(round(facts.age_change or 0.0)),
     }

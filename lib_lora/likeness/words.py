@@ -12,7 +12,6 @@ from typing import Literal
 
 from lib_lora.likeness.calibration import (
     BASE,
-    COVERED,
     LEAST_FACES,
     LEAST_PHOTOS,
     MARGIN,
@@ -269,8 +268,8 @@ def how_drawn(calibration: Calibration) -> list[str]:
     )
     zero = "pictures without the LoRA" if lines.zero_of == BASE else plain(lines.zero_of)
     return [
-        f"Keep line (T_keep, {number(lines.keep)}): at least {COVERED:.0%} of this person's pictures lie above it, by "
-        f"the {goal} ({SURE:.0%} tolerance limit); but at least {MARGIN:g} over the strangers' 99th percentile. "
+        f"Keep line (T_keep, {number(lines.keep)}): at least {1 - lines.below:.0%} of this person's pictures lie above "
+        f"it, by the {goal} ({SURE:.0%} tolerance limit); but at least {MARGIN:g} over the strangers' 99th percentile. "
         f"Stranger line (T_id, {number(lines.same)}): the strangers' 99th percentile or {STRANGER_SPREADS:g} spreads "
         "over their median, whichever is higher, but never over the keep line.",
         *(

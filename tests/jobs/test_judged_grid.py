@@ -89,7 +89,7 @@ def test_the_advice_comes_with_the_command_that_follows_it(run, eye, paint, monk
     earlier = _judged(run, eye, step=2)
     assert (earlier.report.verdict.action, earlier.report.verdict.value) == ("test_step", 3.0)
     (line,) = [line for line in earlier.text.splitlines() if line.startswith("To do that: ")]
-    assert re.search(r"^To do that: sameface grid .*Mara.* --run 001 --step 3 --data .*umgezogen", line)
+    assert re.search(r"^To do that: sameface grid .*Mara.* --run 001 --step 3 --weight 1 --data .*umgezogen", line)
 
 
 def test_where_no_command_follows_the_advice_none_is_shown(run, eye, paint):

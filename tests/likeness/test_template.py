@@ -13,6 +13,7 @@ from PIL import Image, ImageFilter
 
 from lib_lora import files, settings
 from lib_lora.errors import UserError
+from lib_lora.files import sha256
 from lib_lora.likeness import template as templates
 from lib_lora.likeness.faces import Face
 from lib_lora.likeness.template import Template
@@ -125,11 +126,19 @@ def test_no_face_at_all_is_one_sentence(engine, tmp_path: Path) -> None:
 
 
 def test_it_is_current_for_the_same_photos_only(mara: Template, engine) -> None:
-    hashes = [item.sha256 for item in mara.references]
-    assert mara.is_current(engine.id, reversed(hashes))
-    assert not mara.is_current(engine.id, hashes[1:])
-    assert not mara.is_current("another engine", hashes)
-    assert not replace(mara, version=0).is_current(engine.id, hashes)
+    photos = [(item.file, item.sha256) for item in mara.references]
+    assert mara.is_current(engine.id, reversed(photos))
+    assert not mara.is_current(engine.id, photos[1:])
+    assert not mara.is_current(engine.id, [("renamed.jpg", photos[0][1]), *photos[1:]])
+    assert not mara.is_current("another engine", photos)
+    assert not replace(mara, version=0).is_current(engine.id, photos)
+
+
+def test_a_broken_photo_does_not_make_the_template_new_each_time(engine, photos, tmp_path) -> None:
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"no picture")
+    made = templates.build(engine, [*photos("mara")[:2], broken])
+    assert made.is_current(engine.id, [(path.name, sha256(path)) for path in [*photos("mara")[:2], broken]])
 
 
 @pytest.mark.parametrize(
