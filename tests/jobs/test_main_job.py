@@ -15,6 +15,7 @@ import yaml
 from diffusers import UNet2DConditionModel
 from PIL import Image
 
+from lib_lora import errors
 from lib_lora.errors import UserError
 from lib_lora.jobs import main_job
 from lib_lora.jobs.events import read_events
@@ -406,6 +407,6 @@ def test_where_no_run_can_be_made_the_reason_is_raised():
     ],
 )
 def test_the_resume_command_can_be_pasted(platform, said, monkeypatch):
-    monkeypatch.setattr(main_job.sys, "platform", platform)
+    monkeypatch.setattr(errors.sys, "platform", platform)
     run = type("Run", (), {"folder": "/data/it's $5 & more"})()
     assert main_job.resume_command(run) == said
