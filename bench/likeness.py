@@ -1,6 +1,6 @@
 """Measure the verdict: how often it is wrong, and how long it takes.
 
-    python bench/likeness.py --simulate          error rates on grids made of stored embeddings (seconds)
+    python bench/likeness.py --simulate          error rates on grids made of stored embeddings (a minute)
     python bench/likeness.py --time              the scorer: load, one picture, twenty pictures, memory (two threads)
 
 Prints tables as they stand in docs/likeness.md.
