@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ def template_of(folder: CharacterFolder, engine: FaceEngine) -> Template:
         kept = templates.load(path) if path.exists() else None
     except UserError:
         kept = None  # damaged or of another version: it is only a cache
-    if kept and kept.is_current(engine.id, [(photo.name, sha256(photo)) for photo in photos]):
+    if kept and kept.is_current(engine.id, _hashes(photos)):
         return kept
     template = templates.build(engine, photos)
     templates.save(template, path)
@@ -64,7 +65,18 @@ def template_of(folder: CharacterFolder, engine: FaceEngine) -> Template:
 
 def ruler_of(folder: CharacterFolder, engine: FaceEngine) -> str:
     """What likenesses are measured with: a digest of the engine and of the photos as they are now."""
-    return digest_of(engine.id, sorted(sha256(photo) for photo in list_photos(folder.photos)))
+    return digest_of(engine.id, sorted(digest for _, digest in _hashes(list_photos(folder.photos))))
+
+
+def _hashes(photos: Sequence[Path]) -> list[tuple[str, str]]:
+    """Name and SHA-256 of each photo."""
+    found = [(photo, photo.stat()) for photo in photos]
+    return [(photo.name, _hash(photo, about.st_size, about.st_mtime_ns)) for photo, about in found]
+
+
+@lru_cache(maxsize=4096)
+def _hash(photo: Path, size: int, changed: int) -> str:  # noqa: ARG001 - a file of another size or time is read anew
+    return sha256(photo)
 
 
 def template_path(folder: CharacterFolder, engine: FaceEngine) -> Path:

@@ -106,7 +106,7 @@ class Facts:
         step, weight, later, earlier, last: see `Training`; `later` and `earlier` are the neighbouring checkpoints.
         best_step, fallen: the best tested checkpoint, and how much retention was lost since.
         risen: retention gained since the tested checkpoint before this one.
-        lower, much_lower: 0.8 and 0.6 times the weight; `full` is 1.
+        lower, much_lower: 0.8 and 0.6 times the weight.
         more, quarter: half and a quarter of the steps so far, rounded to 10: how many to train on.
     """
 
@@ -191,7 +191,6 @@ class Facts:
     weight: float = 1.0
     lower: float = 0.8
     much_lower: float = 0.6
-    full: float = 1.0
     later: int | None = None
     earlier: int | None = None
     best_step: int | None = None

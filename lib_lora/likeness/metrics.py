@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from lib_lora.likeness import intervals, traits
 from lib_lora.likeness.calibration import LEAST_FACES, Calibration, distance
 from lib_lora.likeness.facts import NO_FACE, Facts, statuses
+from lib_lora.likeness.measure import Measured
 from lib_lora.likeness.shown import Shown, likenesses, mean_pair, mutual, pairs, share
 from lib_lora.likeness.template import Template, unpacked
 from lib_lora.likeness.traits import TURNED
@@ -79,7 +81,7 @@ def _seen(shown: Shown, calibration: Calibration) -> dict[str, Any]:
         "counted": sum(score.counts for score in scores),
         "no_face": named.count("no face"),
         "no_face_share": share(named.count("no face"), read),
-        "no_face_more": _more_without_face(named.count("no face"), read, shown),
+        "no_face_more": named.count("no face") / read - (_without_face(shown.base or ()) or 0.0) if read else None,
         "small": small,
         "small_share": share(small, read),
         "small_full": sum(fault == "small" and whole for fault, whole in zip(faults, full, strict=True)),
@@ -95,12 +97,9 @@ def _seen(shown: Shown, calibration: Calibration) -> dict[str, Any]:
     }
 
 
-def _more_without_face(count: int, read: int, shown: Shown) -> float | None:
-    """The share without a face beyond that of the base model's pictures, where there are any."""
-    if not read:
-        return None
-    base = shown.base or ()
-    return count / read - (share(sum(item.score.reason == NO_FACE for item in base), len(base)) or 0.0)
+def _without_face(pictures: Sequence[Measured]) -> float | None:
+    """The share of pictures without a face; None of none."""
+    return share(sum(item.score.reason == NO_FACE for item in pictures), len(pictures))
 
 
 def _identity(shown: Shown, template: Template, calibration: Calibration) -> dict[str, Any]:
@@ -145,7 +144,7 @@ def _base(shown: Shown, template: Template, calibration: Calibration) -> dict[st
         facts["mutual_base"] = between
         if between is not None and photos is not None:
             facts["mutual_like"] = max(between + 0.2, 0.75 * photos)
-        facts["base_no_face_share"] = share(sum(item.score.reason == NO_FACE for item in shown.base), len(shown.base))
+        facts["base_no_face_share"] = _without_face(shown.base)
         facts["uplift_pairs"] = len(gains)
         if len(gains) >= LEAST_FACES:
             facts["uplift"] = float(gains.mean())

@@ -73,7 +73,7 @@ class Rule:
         because: what was seen, with facts in braces.
         advice: the one thing to do next, with facts in braces.
         action: the same for a program; "none" where only the user can do it.
-        value: the fact that is the action's value; empty = none.
+        value: the fact that is the action's value, or the value itself; empty = none.
     """
 
     name: str
@@ -82,7 +82,7 @@ class Rule:
     because: str
     advice: str
     action: str = "none"
-    value: str = ""
+    value: str | float = ""
 
 
 def holds(condition: Condition, facts: Facts) -> bool:
@@ -255,7 +255,7 @@ RULES: tuple[Rule, ...] = (
         _SAID + " at weight {weight:g}{lost_in_words}.",
         "Test it at weight 1.",
         "set_weight",
-        "full",
+        1.0,
     ),
     Rule(
         "no effect, later step",
@@ -410,7 +410,7 @@ RULES: tuple[Rule, ...] = (
         _SAID + " at weight {weight:g}.",
         "Test it at weight 1.",
         "set_weight",
-        "full",
+        1.0,
     ),
     Rule(
         "slightly under, no longer rising",
@@ -446,7 +446,7 @@ RULES: tuple[Rule, ...] = (
         "{under_keep} of {counted} faces lie below what the character's own photos allow.",
         "Use the LoRA at weight 1.",
         "set_weight",
-        "full",
+        1.0,
     ),
     Rule(
         "drift",

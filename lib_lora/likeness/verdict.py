@@ -62,7 +62,7 @@ def judge(facts: Facts, rules: Sequence[Rule] = RULES, notes: Sequence[Note] = N
     """The first rule that holds; the last one in `rules` must hold always."""
     rule = matching(facts, rules)[0]
     values = {**settings.to_dict(facts), **_in_words(facts)}
-    value = values.get(rule.value) if rule.value else None
+    value = values.get(rule.value) if isinstance(rule.value, str) else rule.value
     return Verdict(
         kind=rule.kind,
         rule=rule.name,

@@ -12,6 +12,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from lib_lora.likeness.engine import SFaceEngine
+from lib_lora.training.run import Run, load_run
+from remembering import Remembering
+
 PERSONAS = Path(__file__).parents[1] / "data" / "personas"
 NAME = "Mara Müller 名前"
 TRIGGER = "mrxa"
@@ -135,6 +139,21 @@ def copied(finished: Finished, tmp_path: Path) -> Finished:
     root = tmp_path / "umgezogen 名前"
     shutil.copytree(finished.root, root)
     return Finished(root, finished.photos, tmp_path / "out ü", finished.base, finished.said, finished.command)
+
+
+@pytest.fixture(scope="session")
+def eye() -> Remembering:
+    """The engine, which looks at each picture once."""
+    return Remembering(SFaceEngine())
+
+
+@pytest.fixture
+def judgeable(copied: Finished) -> Run:
+    """A copied run, checkpoints 2 and 3, whose character has twelve photos: enough for a verdict."""
+    made = load_run(copied.run)
+    for number in range(4, 12):
+        shutil.copy(PERSONAS / "mara" / f"{number:02d}.jpg", made.character_folder.photos / f"more {number:02d}.jpg")
+    return made
 
 
 class FakePainter:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from pathlib import Path
 
 import pytest
@@ -11,26 +10,15 @@ from PIL import Image
 
 from lib_lora.jobs import studio
 from lib_lora.jobs.finish import paint_and_score
-from lib_lora.likeness.engine import SFaceEngine
-from lib_lora.training.run import Run, load_run
-from remembering import Remembering
+from lib_lora.training.run import Run
 
 PERSONAS = Path(__file__).parents[1] / "data" / "personas"
 OTHERS = ("clara", "lena", "viktor", "tomas")
 
 
-@pytest.fixture(scope="module")
-def eye() -> Remembering:
-    return Remembering(SFaceEngine())
-
-
 @pytest.fixture
-def run(copied) -> Run:
-    """A run with checkpoints 2 and 3 of a character with twelve photos."""
-    made = load_run(copied.run)
-    for number in range(4, 12):
-        shutil.copy(PERSONAS / "mara" / f"{number:02d}.jpg", made.character_folder.photos / f"more {number:02d}.jpg")
-    return made
+def run(judgeable) -> Run:
+    return judgeable
 
 
 @pytest.fixture
