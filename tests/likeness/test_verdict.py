@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from functools import cache
 from itertools import permutations
@@ -23,23 +22,10 @@ from lib_lora.likeness.metrics import facts_of
 from lib_lora.likeness.report import Paths, Report, Subject, make
 from lib_lora.likeness.shown import Shown, likenesses
 from lib_lora.likeness.verdict import judge
+from remembering import Remembering
 
 PEOPLE = ("clara", "ines", "lena", "mara", "tomas", "viktor")
 PHOTOS = 14  # of 24; the other ten are held out
-
-
-class Remembering:
-    """The engine, which looks at each picture once."""
-
-    def __init__(self, engine) -> None:
-        self._engine, self._known = engine, {}
-        self.id, self.licence = engine.id, engine.licence
-
-    def faces(self, image):
-        key = hashlib.sha256(image.tobytes()).digest()
-        if key not in self._known:
-            self._known[key] = self._engine.faces(image)
-        return self._known[key]
 
 
 @pytest.fixture(scope="session")
