@@ -400,7 +400,12 @@ def test_without_exec_the_exit_code_and_ctrl_c_pass_through(tmp_path: Path) -> N
         "except KeyboardInterrupt:\n    time.sleep(0.3)\n    sys.exit(5)\n",
         encoding="utf-8",
     )
-    call = "import sys; from lib_lora import bootstrap as b; sys.exit(b.hand_over(sys.executable, sys.argv[1:], False))"
+    call = (
+        "import signal, sys; from lib_lora import bootstrap as b; "
+        # a shell that starts the tests in the background lets them ignore Ctrl+C, which a child would inherit
+        "signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "sys.exit(b.hand_over(sys.executable, sys.argv[1:], False))"
+    )
     for seconds, code in (("0", 3), ("60", 5)):
         child = subprocess.Popen(
             [sys.executable, "-c", call, seconds], cwd=tmp_path, stdout=subprocess.PIPE, start_new_session=True
