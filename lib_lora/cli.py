@@ -125,8 +125,9 @@ def _parser() -> argparse.ArgumentParser:
     resume.add_argument("--base", type=Path, metavar="CHECKPOINT", help="where the base model is now, if it was moved")
     resume.add_argument("--out", type=Path, metavar="DIR", help="where the finished LoRA goes (default: as before)")
 
-    demo = command("try", _try, "The main job on the bundled photos and a toy base model, to see that all works.")
-    demo.add_argument("--steps", type=_at_least(1), default=60, metavar="N", help="of training (default: 60)")
+    demo = command("try", _try, "The main job on bundled photos and a small bundled base model, to see what it does.")
+    demo.add_argument("--steps", type=_at_least(1), metavar="N", help="of training (default: the preset's)")
+    demo.add_argument("--no-open", action="store_true", help="do not open the report in a browser")
     return parser
 
 
@@ -393,5 +394,5 @@ def _info(options: argparse.Namespace) -> int:
 def _try(options: argparse.Namespace) -> int:
     from lib_lora.jobs.demo import try_it
 
-    try_it(data_root(options.data) if options.data else None, options.steps)
+    try_it(data_root(options.data) if options.data else None, options.steps, show=not options.no_open)
     return 0

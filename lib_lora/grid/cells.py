@@ -70,6 +70,7 @@ def test_cells(
     first_seed: int = 1000,
     sampler: str = "Euler",
     count: int = len(PROMPTS),
+    cfg: float = 7.0,
 ) -> list[Cell]:
     """The cells of the test grid, without a LoRA yet: `count` prompts, each with its own seed.
 
@@ -79,6 +80,7 @@ def test_cells(
         steps, sampler: of sampling.
         first_seed: the first cell's; fresh seeds confirm what was chosen on others.
         count: of cells; beyond the prompts they begin again with other seeds.
+        cfg: guidance scale.
     """
     who = ", ".join([f"{character.trigger} {character.class_word}", *character.traits])
     return [
@@ -89,6 +91,7 @@ def test_cells(
             width=side,
             height=round(side * _TALL / 8) * 8 if prompt.framing == "full" and side >= _TALL_FROM else side,
             steps=steps,
+            cfg=cfg,
             sampler=sampler,
             name=prompt.name,
             framing=prompt.framing,

@@ -15,12 +15,14 @@ from lib_lora.jobs.lock import only_process
 from lib_lora.jobs.prepare import check_out, new_character, plan, start_run
 from lib_lora.jobs.progress import Terminal, both
 from lib_lora.jobs.reopen import check_base, trained_lora
+from lib_lora.jobs.report import GridReport
 from lib_lora.models.family import Prediction
 from lib_lora.training import processes
 from lib_lora.training.loop import train
 from lib_lora.training.run import Run, load_run, saved_steps
 
 Sink = Callable[..., None]
+Show = Callable[[GridReport], None]
 
 
 def run_main_job(
@@ -36,10 +38,11 @@ def run_main_job(
     overrides: dict[str, Any] | None = None,
     prediction: Prediction | None = None,
     grid_steps: int = 20,
+    show: Show | None = None,
 ) -> Path | None:
     """From a folder of photos to a LoRA in `out`; returns the file there (None in all processes but the main one).
 
-    See `new_character` and `start_run` for the arguments.
+    See `new_character`, `start_run` and `finish_run` for the arguments.
 
     Raises:
         UserError: one sentence.
@@ -55,16 +58,17 @@ def run_main_job(
         print(f"Character {name}: {len(imported.added)} photos added, {imported.known} were there, in {folder.path}")
         return start_run(root, name, base, preset, overrides, prediction, out, grid_steps)
 
-    return finish_run(prepared)
+    return finish_run(prepared, show)
 
 
-def finish_run(make: Callable[[], Run]) -> Path | None:
+def finish_run(make: Callable[[], Run], show: Show | None = None) -> Path | None:
     """Make or open a run, train it to its end, and do what it still has to do: deliver, paint, score.
 
     What is done is not done again, so a run can be finished after any failure.
 
     Args:
         make: gives the run; called in the main process.
+        show: gets the judged test grid.
 
     Returns:
         The delivered file; None where the run names no folder, and in all processes but the main one.
@@ -85,7 +89,7 @@ def finish_run(make: Callable[[], Run]) -> Path | None:
         run = by_main_process(opened)
         emit = sink(run)
         try:
-            return _finish(run, emit)
+            return _finish(run, emit, show)
         except StoppedByUser as stop:
             raise StoppedByUser(f"{stop} Go on with: {resume_command(run)}") from stop
         except KeyboardInterrupt as stop:
@@ -93,7 +97,7 @@ def finish_run(make: Callable[[], Run]) -> Path | None:
             raise StoppedByUser(f"Stopped; what was done is kept. Go on with: {resume_command(run)}") from stop
 
 
-def _finish(run: Run, emit: Sink) -> Path | None:
+def _finish(run: Run, emit: Sink, show: Show | None) -> Path | None:
     if processes.is_main():
         print(f"Run folder: {run.folder}")
         print(f"To go on after a stop: {resume_command(run)}")
@@ -111,6 +115,8 @@ def _finish(run: Run, emit: Sink) -> Path | None:
         except UserError as error:
             raise UserError(f"{error} The LoRA is finished: {delivered or lora}") from error
         print(report.text)
+        if show:
+            show(report)
     emit("state", state="finished")
     return delivered
 

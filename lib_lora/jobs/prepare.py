@@ -126,7 +126,7 @@ def plan(
         UserError: the base is no model that can be trained on, or a setting does not fit it.
     """
     info = identify(base, prediction)
-    train = preset(preset_name, info.family, overrides)
+    train = preset(preset_name, info.family, overrides, small=info.small_side is not None)
     train.objective.check(info.prediction)
     return info, replace(train, precision=resolve(train.precision, processes.device()))
 

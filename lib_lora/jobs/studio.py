@@ -92,7 +92,8 @@ class Studio:
             first_seed: of the first cell.
         """
         character, train = self.run.file.character, self.run.file.settings
-        cells = test_cells(character, train.resolution or self.info.resolution, steps, first_seed, count=count)
+        side = train.resolution or self.info.resolution
+        cells = test_cells(character, side, steps, first_seed, count=count, cfg=self.info.guidance)
         ours = with_lora(cells, self.run.checkpoint(step), weight)
         return GridPlan(ours, base_cells(ours, character), leak_cells(ours, character))
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import yaml
 
@@ -21,6 +21,7 @@ Prediction = Literal["epsilon", "v"]
 
 UNET = "model.diffusion_model."
 VAE = "first_stage_model."
+_LEAST_CELLS, _USUAL_CELLS = 8, 64  # of a latent's side; a UNet halves it three times
 FAMILY_NAMES = {"sd1": "Stable Diffusion 1", "sd2": "Stable Diffusion 2", "sdxl": "Stable Diffusion XL"}
 
 
@@ -35,6 +36,8 @@ class ModelInfo:
         zero_terminal_snr: the noise schedule ends in pure noise (Lin et al., arXiv 2305.08891).
         prediction_from: where `prediction` was read: "marker", "metadata", "yaml", "probe" or "family".
         context_dim: width of the text conditioning.
+        small_side: the side in pixels that the model's ``.yaml`` names, of one that was made for smaller pictures than
+            its family; None otherwise.
     """
 
     path: Path
@@ -43,13 +46,22 @@ class ModelInfo:
     zero_terminal_snr: bool
     prediction_from: str
     context_dim: int
+    small_side: int | None = None
 
     @property
     def resolution(self) -> int:
-        """The side, in pixels, of the squares that the family was trained on."""
+        """The side, in pixels, of the squares that the model, or else its family, was trained on."""
+        if self.small_side:
+            return self.small_side
         if self.family == "sd2":
             return 768 if self.prediction == "v" else 512
         return 1024 if self.family == "sdxl" else 512
+
+    @property
+    def guidance(self) -> float:
+        """The guidance scale at which the model is tested: A1111's 7, or 3 for a small one, which 7 makes ignore a LoRA
+        where the prompt is strong (docs/mini-face.md)."""
+        return 3.0 if self.small_side else 7.0
 
     @property
     def base_version(self) -> str:
@@ -79,6 +91,7 @@ def identify(path: Path, prediction: Prediction | None = None) -> ModelInfo:
         zero_terminal_snr="ztsnr" in file.keys(),
         prediction_from=source,
         context_dim=_context_dim(file),
+        small_side=_small_side(file),
     )
     if found is None:
         from lib_lora.models.probe import predicts_velocity
@@ -160,18 +173,25 @@ def _prediction(file: TensorFile, family: Family) -> tuple[Prediction | None, st
     said = file.metadata.get("modelspec.prediction_type", "").lower()
     if said in ("v", "epsilon"):
         return cast("Prediction", said), "metadata"
-    sibling = file.path.with_suffix(".yaml")
-    if sibling.is_file():
-        text = _parameterization(sibling)
-        if text in ("v", "eps"):
-            return ("v" if text == "v" else "epsilon"), "yaml"
+    text = str(_yaml_beside(file).get("parameterization", ""))
+    if text in ("v", "eps"):
+        return ("v" if text == "v" else "epsilon"), "yaml"
     return (None, "probe") if family == "sd2" else ("epsilon", "family")
 
 
-def _parameterization(path: Path) -> str:
-    """``model.params.parameterization`` of an original config file, as A1111 reads it beside a checkpoint."""
+def _small_side(file: TensorFile) -> int | None:
+    cells = _yaml_beside(file).get("image_size")
+    # the real families write 64 at least (Stable Diffusion 2 writes 64 for 768 pixels too)
+    return cells * 8 if type(cells) is int and _LEAST_CELLS <= cells < _USUAL_CELLS else None
+
+
+def _yaml_beside(file: TensorFile) -> dict[str, Any]:
+    """``model.params`` of an original config file, which A1111 reads beside a checkpoint; empty where there is none."""
+    path = file.path.with_suffix(".yaml")
+    if not path.is_file():
+        return {}
     try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return str(config["model"]["params"].get("parameterization", "eps"))
-    except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+        params = yaml.safe_load(path.read_text(encoding="utf-8"))["model"]["params"]
+        return dict(params)
+    except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError, RecursionError) as error:
         raise UserError(f"{path.name} beside the checkpoint cannot be read as a model config: {error}.") from error

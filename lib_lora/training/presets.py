@@ -23,6 +23,8 @@ _COMMON: dict[str, Any] = {
     "seed": 42,
 }
 
+SMALL = "mini-face"
+
 PRESETS: dict[str, dict[str, Any]] = {
     "sd15-face": {
         **_COMMON,
@@ -51,22 +53,41 @@ PRESETS: dict[str, dict[str, Any]] = {
         # offset .0357: the value SDXL itself was trained with
         "objective": {"noise_offset": 0.0357, "min_snr_gamma": 5.0},
     },
+    SMALL: {
+        **_COMMON,
+        "passes": 67,
+        "batch_size": 4,
+        "optimizer": "adamw",
+        "unet_lr": 1e-3,
+        "te_lr": 3e-4,
+        "lora": {"rank": 32, "alpha": 16, "te": True},
+        "objective": {"noise_offset": 0.05, "min_snr_gamma": 5.0},
+    },
 }
 
-_DEFAULTS: dict[Family, str] = {"sd1": "sd15-face", "sd2": "sd2-face", "sdxl": "sdxl-face"}
+_FAMILIES: dict[str, Family] = {"sd15-face": "sd1", "sd2-face": "sd2", "sdxl-face": "sdxl", SMALL: "sd1"}
 
 
-def preset(name: str | None, family: Family, overrides: dict[str, Any] | None = None) -> TrainSettings:
-    """The settings of a preset (None: the family's own), with `overrides` laid over them (nested tables merge).
+def preset(
+    name: str | None, family: Family, overrides: dict[str, Any] | None = None, small: bool = False
+) -> TrainSettings:
+    """The settings of a preset, with `overrides` laid over them (nested tables merge).
+
+    Args:
+        name: None = the one for this base model.
+        family: of the base model.
+        overrides: settings by name.
+        small: the base model was made for smaller pictures than its family.
 
     Raises:
         UserError: no such preset, one for another family, or an override that is no setting.
     """
-    name = name or _DEFAULTS[family]
+    own = SMALL if small and family == "sd1" else next(one for one, its in _FAMILIES.items() if its == family)
+    name = name or own
     if name not in PRESETS:
         raise UserError(f"There is no preset {name!r}; there are {', '.join(PRESETS)}.")
-    if name in _DEFAULTS.values() and _DEFAULTS[family] != name:
-        raise UserError(f"The preset {name!r} is for another kind of base model; use {_DEFAULTS[family]!r}.")
+    if _FAMILIES[name] != family:
+        raise UserError(f"The preset {name!r} is for another kind of base model; use {own!r}.")
     values = _merged({**PRESETS[name], "preset": name}, overrides or {})
     return settings.from_dict(TrainSettings, values, f"preset {name}")
 

@@ -43,5 +43,5 @@ def test_it_looks_where_it_is_asked_to(pictures):
 
 def test_it_is_found_to_be_stable_diffusion_1_of_its_own_size():
     info = identify(MINI)
-    assert info.family == "sd1"
+    assert (info.family, info.resolution) == ("sd1", 128)
     assert MINI.stat().st_size < 40_000_000

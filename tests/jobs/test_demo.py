@@ -1,38 +1,50 @@
-"""``try``: the whole job on what comes with the source, and plain words about what it is worth."""
+"""``try``: the whole job on what comes with the source."""
 
 import pytest
 
 from lib_lora.errors import UserError
 from lib_lora.jobs import demo
-from lib_lora.models.family import identify
+from lib_lora.training.run import load_run
 
 
-def test_try_does_the_whole_job(main, fake_painter, tmp_path):
+def test_try_does_the_whole_job(main, fake_painter, tmp_path, monkeypatch):
+    opened = []
+    monkeypatch.setattr(demo.webbrowser, "open", opened.append)
     root = tmp_path / "Versuch ü"
     said = main("try", "--data", root, "--steps", "1")
     assert said.status == 0, said.err
-    assert "A toy paints noise" in said.out
     assert "24 photos added" in said.out
-    assert "NO VERDICT" in said.out or "NO FACE" in said.out  # a toy paints none, whatever the photos
     names = [f"mara-001-000001{end}" for end in (".json", ".png", ".safetensors")]
     assert sorted(path.name for path in (root / "out").iterdir()) == names
-    assert identify(root / "toy-sd15.safetensors").family == "sd1"
-    assert not list(root.glob("*.tmp"))
+    run = load_run(root / "characters" / "mara" / "runs" / "001")
+    assert run.file.settings.preset == "mini-face"
+    report = run.folder / "grids" / "001" / "report.html"
+    assert report.is_file()
+    assert str(report) in said.out
+    assert opened == []  # nobody sits at a pipe
 
 
-def test_a_toy_that_was_cut_off_is_not_taken_for_whole(main, tmp_path, monkeypatch):
-    class Cut:
-        def write_toy(self, kind, path):
-            path.parent.mkdir(parents=True)
-            path.write_bytes(b"half a toy")
-            raise KeyboardInterrupt
+@pytest.mark.parametrize(("screen", "arguments", "count"), [(True, [], 1), (True, ["--no-open"], 0), (False, [], 0)])
+def test_the_report_is_opened_at_a_screen_only(main, fake_painter, tmp_path, monkeypatch, screen, arguments, count):
+    opened = []
+    monkeypatch.setattr(demo.webbrowser, "open", opened.append)
+    monkeypatch.setattr(demo, "_at_a_screen", lambda: screen)
+    said = main("try", "--data", tmp_path / "a b", "--steps", "1", *arguments)
+    assert said.status == 0, said.err
+    assert len(opened) == count
+    assert all(
+        one.startswith("file:///") and one.endswith("a%20b/characters/mara/runs/001/grids/001/report.html")
+        for one in opened
+    )
 
-    monkeypatch.setattr(demo, "_toys", Cut)
-    assert main("try", "--data", tmp_path / "data").status == 130
-    assert not (tmp_path / "data" / "toy-sd15.safetensors").exists()
 
-
-def test_an_installed_package_says_what_is_missing(tmp_path, monkeypatch):
+@pytest.mark.parametrize("missing", ["mini-face", "personas"])
+def test_an_installed_package_says_what_is_missing(tmp_path, monkeypatch, missing):
+    data = tmp_path / "tests" / "data"
+    (data / "personas" / "mara").mkdir(parents=True)
+    (data / "mini-face").mkdir()
+    (data / "mini-face" / "mini-face.safetensors").touch()
+    (data / missing).rename(tmp_path / "elsewhere")
     monkeypatch.setattr(demo, "_SOURCE", tmp_path)
     with pytest.raises(UserError, match="`try` needs SameFace's source folder"):
         demo.try_it(tmp_path / "data", 1)

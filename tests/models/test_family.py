@@ -59,6 +59,24 @@ def test_prediction_markers_metadata_and_yaml(tmp_path):
         identify(_saved(tmp_path, _with()))
 
 
+@pytest.mark.parametrize(
+    ("size", "side", "guidance"),
+    [
+        ("16", 128, 3),
+        ("32", 256, 3),
+        ("64", 512, 7),
+        ("0", 512, 7),
+        ("-16", 512, 7),
+        ("16.5", 512, 7),
+        ("true", 512, 7),
+    ],
+)
+def test_a_model_for_small_pictures_says_so_in_its_yaml(tmp_path, size, side, guidance):
+    (tmp_path / "model.yaml").write_text(f"model: {{params: {{image_size: {size}}}}}")
+    info = identify(_saved(tmp_path, _with()))
+    assert (info.family, info.resolution, info.guidance, info.prediction_from) == ("sd1", side, guidance, "family")
+
+
 @pytest.mark.parametrize(("shift", "prediction"), [(-50.0, "v"), (0.0, "epsilon")])
 def test_an_unmarked_sd2_is_asked_what_it_predicts(tmp_path, shift, prediction):
     tensors = _with("sd2v", drop=["v_pred"])

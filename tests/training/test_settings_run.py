@@ -15,7 +15,7 @@ from lib_lora.training.presets import PRESETS, preset
 from lib_lora.training.run import load_run
 from lib_lora.training.settings import TrainSettings
 
-FAMILIES = {"sd15-face": "sd1", "sd2-face": "sd2", "sdxl-face": "sdxl"}
+FAMILIES = {"sd15-face": "sd1", "sd2-face": "sd2", "sdxl-face": "sdxl", "mini-face": "sd1"}
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -23,7 +23,7 @@ def test_presets_are_settings_and_survive_the_file(name):
     train = preset(name, FAMILIES[name])
     assert train.preset == name
     assert settings.from_dict(TrainSettings, settings.to_dict(train)) == train
-    assert preset(None, FAMILIES[name]) == train
+    assert preset(None, FAMILIES[name], small=name == "mini-face") == train
 
 
 def test_presets_hold_the_reference_values():
@@ -41,6 +41,8 @@ def test_presets_hold_the_reference_values():
 def test_wrong_presets_and_settings():
     with pytest.raises(UserError, match="'sdxl-face' is for another kind of base model; use 'sd15-face'"):
         preset("sdxl-face", "sd1")
+    with pytest.raises(UserError, match="'mini-face' is for another kind of base model; use 'sdxl-face'"):
+        preset("mini-face", "sdxl", small=True)
     with pytest.raises(UserError, match="no preset 'face'"):
         preset("face", "sd1")
     with pytest.raises(UserError, match="unknown setting 'rnk'; did you mean 'rank'"):
