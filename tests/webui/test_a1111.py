@@ -28,6 +28,7 @@ from lib_lora.grid.cells import Cell
 from lib_lora.grid.diffusers_painter import DiffusersPainter
 from lib_lora.jobs.events import EventLog
 from lib_lora.jobs.prepare import new_character, start_run
+from lib_lora.likeness.engine import SFaceEngine
 from lib_lora.lora.adapter import attach
 from lib_lora.lora.file import write
 from lib_lora.lora.metadata import Facts, build
@@ -36,7 +37,9 @@ from lib_lora.models.family import identify
 from lib_lora.models.load import load_text_encoders, load_unet
 from lib_lora.models.tokens import tokenizer
 from lib_lora.training.loop import train
+from tools.mini.webui import put
 
+MINI = Path(__file__).parents[1] / "data" / "mini-face" / "mini-face.safetensors"
 pytestmark = pytest.mark.webui
 CPU = torch.device("cpu")
 PROMPT = "photo of mrxa woman, smiling"
@@ -64,7 +67,7 @@ class Webui:
         with self.opener.open(request, timeout=120) as answer:
             return json.load(answer)
 
-    def paint(self, prompt, cell):
+    def paint(self, prompt, cell, model="toy"):
         answer = self.get(
             "/sdapi/v1/txt2img",
             {
@@ -77,6 +80,8 @@ class Webui:
                 "cfg_scale": cell.cfg,
                 "sampler_name": cell.sampler,
                 "scheduler": "Automatic",
+                "override_settings": {"sd_model_checkpoint": model},
+                "override_settings_restore_afterwards": False,
             },
         )
         picture = Image.open(io.BytesIO(base64.b64decode(answer["images"][0]))).convert("RGB")
@@ -107,6 +112,7 @@ def home(toy, tmp_path_factory):
     models, loras = home / "models" / "Stable-diffusion", home / "models" / "Lora"
     models.mkdir(parents=True)
     loras.mkdir(parents=True)
+    put(MINI, models)
     checkpoint = models / "toy.safetensors"
     checkpoint.write_bytes(toy("sd1").read_bytes())
     checkpoint.with_suffix(".yaml").write_text(_config(Path(os.environ["SAMEFACE_WEBUI"]), clip))
@@ -212,3 +218,24 @@ def test_it_knows_the_files_as_sd1_under_their_own_names(webui):
         assert found[name]["alias"] == name
         assert found[name]["metadata"]["ss_base_model_version"] == "sd_v1"
         assert found[name]["metadata"]["modelspec.architecture"] == "stable-diffusion-v1/lora"
+
+
+def test_the_small_base_paints_faces_in_it_too(webui, home):
+    """After the others: changing the model takes a while."""
+    info = identify(MINI)
+    torch.manual_seed(4)
+    adapter = attach({"unet": load_unet(info, torch.float32, CPU)}, "sd1", LoraSettings(rank=4, alpha=2))
+    for layer in adapter.layers:
+        torch.nn.init.normal_(layer.up, std=0.2)
+    lora = home / "models" / "Lora" / "small.safetensors"
+    write(lora, adapter.export(), build(Facts(family="sd1", trigger="mrxa")))
+    webui.get("/sdapi/v1/refresh-loras", {})
+    painter = DiffusersPainter(info, CPU, torch.float32)
+    pictures = []
+    for file, extra in ((None, ""), (lora, " <lora:small:1>")):
+        cell = Cell("photo of a person, smiling", "", seed=7, lora=file, width=128, height=128, cfg=3.0)
+        theirs, _ = webui.paint(cell.prompt + extra, cell, "mini-face")
+        assert _agree(theirs, painter.paint([cell])[0])
+        pictures.append(theirs)
+    assert np.abs(pictures[1] - pictures[0]).mean() > 2
+    assert len(SFaceEngine().faces(Image.fromarray(pictures[0].astype(np.uint8)))) == 1

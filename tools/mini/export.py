@@ -1,8 +1,7 @@
 """Write the model as one file: `python -m tools.mini.export --material FOLDER --work FOLDER --target FOLDER`.
 
 ``mini-face.safetensors`` in half precision with the names of the original Stable Diffusion 1, and ``mini-face.yaml``
-beside it, which says the shapes to programs that do not read them from the tensors. A1111 needs the folder
-``mini-face-clip`` too (a tokenizer and the shape of the text encoder), all three in ``models/Stable-diffusion``.
+beside it, which says the shapes to programs that do not read them from the tensors.
 """
 
 from __future__ import annotations
@@ -18,11 +17,9 @@ import yaml
 from diffusers import AutoencoderKL
 from safetensors import safe_open
 from safetensors.torch import load_file, save
-from transformers import CLIPTextConfig
 
-from lib_lora.files import atomic_file, write_json
+from lib_lora.files import atomic_file
 from lib_lora.models.family import UNET, VAE
-from lib_lora.models.tokens import tokenizer
 from lib_lora.models.unet_names import original_path
 from lib_lora.models.vae_names import original_key
 from tools.mini.unet import Pair, fill, plain, starting_pair
@@ -30,7 +27,6 @@ from tools.mini.vae import starting
 
 SCALING = 0.18215  # what every loader of Stable Diffusion 1 multiplies latents by
 NAME = "mini-face"
-CLIP = f"{NAME}-clip"
 TEXT = "cond_stage_model.transformer.text_model."
 METADATA = {
     "modelspec.sai_model_spec": "1.0.0",
@@ -120,20 +116,12 @@ def config(unet: dict[str, Any], vae: dict[str, Any]) -> dict[str, Any]:
                 },
                 "cond_stage_config": {
                     "target": "ldm.modules.encoders.modules.FrozenCLIPEmbedder",
-                    # where A1111, which starts in its own folder, finds the shape of the text encoder
-                    "params": {"version": f"models/Stable-diffusion/{CLIP}"},
+                    # written by tools.mini.webui
+                    "params": {"version": f"models/Stable-diffusion/{NAME}-clip"},
                 },
             },
         }
     }  # fmt: skip
-
-
-def write_clip(text: dict[str, Any], folder: Path) -> None:
-    """The text encoder's shape and CLIP's tokenizer, as transformers reads them from a folder."""
-    CLIPTextConfig(**text).save_pretrained(folder)
-    tokenizer().save_pretrained(folder)
-    path = folder / "tokenizer_config.json"
-    write_json(path, {**json.loads(path.read_text(encoding="utf-8")), "model_max_length": 77})
 
 
 def write(pair: Pair, vae: AutoencoderKL, scale: float, material: Path, target: Path) -> Path:
@@ -146,7 +134,6 @@ def write(pair: Pair, vae: AutoencoderKL, scale: float, material: Path, target: 
         name: json.loads((material / name).read_text(encoding="utf-8"))
         for name in ("unet_text_config.json", "vae_config.json")
     }
-    write_clip(read["unet_text_config.json"]["text_encoder"], target / CLIP)
     described = config(read["unet_text_config.json"]["unet"], read["vae_config.json"])
     with atomic_file(path.with_suffix(".yaml"), "w") as stream:
         yaml.safe_dump(described, stream, sort_keys=False)

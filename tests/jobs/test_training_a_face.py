@@ -1,0 +1,51 @@
+"""One short run on the small base that paints faces: what is trained is more like the photos than what was not."""
+
+import json
+
+import pytest
+
+from conftest import PERSONAS
+
+MINI = PERSONAS.parent / "mini-face" / "mini-face.safetensors"
+EARLY, LATE = 8, 72
+
+
+@pytest.fixture(scope="module")
+def grids(main, tmp_path_factory):
+    """The reports of the quick grid at two steps of one run, by step."""
+    root = tmp_path_factory.mktemp("face")
+    trained = main(
+        *("run", PERSONAS / "tomas", "--base", MINI, "--name", "tomas", "--trigger", "txms", "--class", "man"),
+        *("--consent", "fictional", "--data", root / "data", "--out", root / "out", "--grid-steps", "0"),
+        *("--steps", LATE, "--set", f"save_every={EARLY}"),
+    )
+    assert trained.status == 0, trained.err
+    assert "mini-face" in (root / "data/characters/tomas/runs/001/run.yaml").read_text(encoding="utf-8")
+    found = {}
+    for step in (EARLY, LATE):
+        said = main("grid", "tomas", "--data", root / "data", "--quick", "--step", step, "--grid-steps", 8, "--json")
+        assert said.status in (0, 3), said.err
+        found[step] = json.loads(said.out)
+    return found
+
+
+def test_retention_rises(grids):
+    early, late = (grids[step]["facts"]["retention"] for step in (EARLY, LATE))
+    assert early < 0.25
+    assert late > early + 0.2
+
+
+def test_the_one_that_was_hardly_trained_is_found_undertrained(grids):
+    verdict = grids[EARLY]["verdict"]
+    assert (verdict["kind"], verdict["drift"], verdict["judged"]) == ("undertrained", True, True)
+    assert (verdict["action"], verdict["value"]) == ("test_step", 2 * EARLY)
+
+
+def test_without_the_lora_both_show_the_same_strangers(grids):
+    early, late = grids[EARLY], grids[LATE]
+    scores = [
+        [item["score"]["likeness"] for item in one["pictures"] if item["role"] == "base"] for one in (early, late)
+    ]
+    assert len(scores[0]) == 8
+    assert scores[0] == scores[1]
+    assert max(scores[0]) < late["calibration"]["lines"]["same"]

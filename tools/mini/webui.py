@@ -1,0 +1,61 @@
+"""Put the model into a webui: `python -m tools.mini.webui FOLDER`, its ``models/Stable-diffusion``.
+
+A1111 reads the shapes of the UNet and the VAE from the ``.yaml``, and the text encoder's from a folder that the
+``.yaml`` names: ``mini-face-clip``, with CLIP's tokenizer. All three are written into FOLDER.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+
+import torch
+import yaml
+from transformers import CLIPTextConfig
+
+from lib_lora.files import atomic_file, write_json
+from lib_lora.models.family import identify
+from lib_lora.models.load import load_text_encoders
+from lib_lora.models.tokens import tokenizer
+
+MODEL = Path(__file__).resolve().parents[2] / "tests" / "data" / "mini-face" / "mini-face.safetensors"
+
+
+def put(model: Path, folder: Path) -> Path:
+    """Copy `model` and its ``.yaml`` into `folder`, with what the ``.yaml`` names; returns the copy's path.
+
+    Raises:
+        UserError: `model` is no Stable Diffusion checkpoint.
+    """
+    clip = folder.absolute() / f"{model.stem}-clip"
+    write_clip(load_text_encoders(identify(model), torch.float32, torch.device("cpu"))[0].config, clip)
+    config = yaml.safe_load(model.with_suffix(".yaml").read_text(encoding="utf-8"))
+    # a whole path: the webui would look for a relative one where it was started
+    config["model"]["params"]["cond_stage_config"]["params"]["version"] = str(clip)
+    copy = folder / model.name
+    with atomic_file(copy.with_suffix(".yaml"), "w") as stream:
+        yaml.safe_dump(config, stream, sort_keys=False)
+    shutil.copyfile(model, copy)
+    return copy
+
+
+def write_clip(shape: CLIPTextConfig, folder: Path) -> None:
+    """The text encoder's shape and CLIP's tokenizer, as transformers reads them from a folder."""
+    shape.save_pretrained(folder)
+    tokenizer().save_pretrained(folder)
+    path = folder / "tokenizer_config.json"
+    write_json(path, {**json.loads(path.read_text(encoding="utf-8")), "model_max_length": 77})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, metavar="FOLDER")
+    options = parser.parse_args()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    print(put(MODEL, options.folder))
+
+
+if __name__ == "__main__":
+    main()
