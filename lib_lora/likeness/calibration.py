@@ -108,6 +108,15 @@ class Calibration:
             return None
         return (likeness - self.lines.zero) / (self.ceiling.median - self.lines.zero)
 
+    def retention_of_best(self, likeness: float) -> float:
+        """Identity retention against the ceiling where there is one, else against the photos.
+
+        Raises:
+            ValueError: there are no lines.
+        """
+        best = self.retention_of_ceiling(likeness)
+        return self.retention(likeness) if best is None else best
+
 
 def sum_up(name: str, values: Numbers, separation: float | None = None) -> Scores:
     """`values` (n >= 1 cosines) summed up."""

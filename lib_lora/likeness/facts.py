@@ -94,7 +94,8 @@ class Facts:
             else of hashes and backgrounds; under `variety_limit` they are all alike.
         yaw_spread, yaw_spread_photos: standard deviation of `faces.yaw_proxy`.
         frontal, turned: mean likeness of faces from the front and of turned ones; `turned_drop` their difference in
-            spreads of the photos beyond what the photos themselves lose.
+            spreads of the photos beyond what the photos themselves lose; `frontal_kept` like `retention_best` of those
+            from the front alone.
         weak: the one attribute whose pictures lose the face, `weak_drop` by how many spreads at least, and `rest` the
             mean likeness without it.
         leak, leak_cells: pictures without the trigger that show the character anyway; `leak_share` how much of the
@@ -107,7 +108,8 @@ class Facts:
         best_step, fallen: the best tested checkpoint, and how much retention was lost since.
         risen: retention gained since the tested checkpoint before this one.
         lower, much_lower: 0.8 and 0.6 times the weight.
-        more, quarter: half and a quarter of the steps so far, rounded to 10: how many to train on.
+        more, half, quarter: how many steps to train on, in tens: by what the steps so far brought
+            (`metrics.share_to_train`); half and a quarter of them.
     """
 
     refusal: str = ""
@@ -170,6 +172,7 @@ class Facts:
     yaw_spread: float | None = None
     yaw_spread_photos: float | None = None
     frontal: float | None = None
+    frontal_kept: float | None = None
     turned: float | None = None
     turned_drop: float | None = None
     weak: str | None = None
@@ -197,6 +200,7 @@ class Facts:
     fallen: float | None = None
     risen: float | None = None
     more: int | None = None
+    half: int | None = None
     quarter: int | None = None
 
 

@@ -11,6 +11,7 @@ from lib_lora.likeness import intervals, traits
 from lib_lora.likeness.calibration import LEAST_FACES, Calibration, distance
 from lib_lora.likeness.facts import NO_FACE, Facts, statuses
 from lib_lora.likeness.measure import Measured
+from lib_lora.likeness.rules import KEPT
 from lib_lora.likeness.shown import Shown, likenesses, mean_pair, mutual, pairs, share
 from lib_lora.likeness.template import Template, unpacked
 from lib_lora.likeness.traits import TURNED
@@ -120,13 +121,12 @@ def _identity(shown: Shown, template: Template, calibration: Calibration) -> dic
     ]
     low, high = intervals.bootstrap(lambda rows: values[rows].mean(1), len(values), prompts)
     mean = float(values.mean())
-    best = calibration.retention_of_ceiling(mean)
     return {
         **facts,
         "retention": calibration.retention(mean),
         "retention_low": calibration.retention(low),
         "retention_high": calibration.retention(high),
-        "retention_best": calibration.retention(mean) if best is None else best,
+        "retention_best": calibration.retention_of_best(mean),
         "lost_share": float((values < calibration.lines.same).mean()),
         "under_keep": int((values < calibration.lines.keep).sum()),
         "alarm_at": intervals.alarm_count(len(values), calibration.lines.below),
@@ -184,13 +184,30 @@ def _training(shown: Shown, calibration: Calibration) -> dict[str, Any]:
     facts: dict[str, Any] = {"step": run.step, "weight": run.weight, "lower": lower, "much_lower": much_lower}
     if run.step is None:
         return facts
-    facts["more"], facts["quarter"] = (max(10, round(run.step * share / 10) * 10) for share in (0.5, 0.25))
+    facts["half"], facts["quarter"] = steps_of(run.step, 0.5), steps_of(run.step, 0.25)
     facts["earlier"], facts["later"] = run.neighbours
     values = likenesses(shown.pictures)
+    if len(values) < LEAST_FACES or not calibration.lines:
+        return facts
+    mean = float(values.mean())
+    now = calibration.retention(mean)
+    facts["more"] = steps_of(run.step, share_to_train(calibration.retention_of_best(mean)))
     before = [(step, kept) for step, kept in run.tested if step < run.step]
-    if before and len(values) >= LEAST_FACES and calibration.lines:
-        now = calibration.retention(float(values.mean()))
+    if before:
         best_kept, best_step = max((kept, -step) for step, kept in before)
         facts["best_step"], facts["fallen"] = -best_step, best_kept - now
         facts["risen"] = now - max(before)[1]
     return facts
+
+
+def steps_of(step: int, share: float) -> int:
+    """A share of the steps so far, in tens; at least 10."""
+    return max(10, round(step * share / 10) * 10)
+
+
+def share_to_train(kept: float) -> float:
+    """What share of the steps so far to train on, so that the identity kept reaches `KEPT` if it rises as it did.
+
+    It rises fast first and slowly later, so this is rather too little; half at least, three times at most.
+    """
+    return min(3.0, max(0.5, KEPT / max(kept, 1e-6) - 1))

@@ -271,9 +271,9 @@ RULES: tuple[Rule, ...] = (
         "undertrained",
         (*_WEAK, ("uplift", "<", EFFECT), _RUN),
         "With the LoRA the face is hardly more like the photos than without it ({uplift:+.2f}).",
-        "Train {more} more steps; if nothing changes, check that the trigger is in the captions and in the prompt.",
+        "Train {half} more steps; if nothing changes, check that the trigger is in the captions and in the prompt.",
         "train_more",
-        "more",
+        "half",
     ),
     Rule(
         "no effect, outside a run",
@@ -390,7 +390,14 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "angles",
         "drift",
-        (*_SHARPLY, ("retention_best", ">=", HALF), ("turned_drop", ">", 2.0), ("frontal", "over", "keep")),
+        # a face that is not yet learned from the front is lost first where the head turns: too little training
+        (
+            *_SHARPLY,
+            ("retention_best", ">=", HALF),
+            ("turned_drop", ">", 2.0),
+            ("frontal", "over", "keep"),
+            ("frontal_kept", ">=", KEPT),
+        ),
         "The face holds from the front ({frontal:.2f}) and is lost when the head turns ({turned:.2f}).",
         "Add 4 three-quarter and 2 profile photos of each side (there are {photos_left} turned to the left and "
         "{photos_right} to the right of the picture), and train again.",

@@ -129,6 +129,7 @@ def angles(shown: Shown, template: Template, calibration: Calibration) -> dict[s
     return {
         **facts,
         "frontal": float(np.mean(frontal)),
+        "frontal_kept": calibration.retention_of_best(float(np.mean(frontal))) if calibration.lines else None,
         "turned": float(np.mean(turned)),
         "turned_drop": drop / calibration.photos.spread,
     }

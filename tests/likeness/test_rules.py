@@ -9,6 +9,7 @@ import pytest
 
 from lib_lora.likeness import rules
 from lib_lora.likeness.facts import Facts
+from lib_lora.likeness.metrics import share_to_train, steps_of
 from lib_lora.likeness.rules import NOTES, RULES, holds, matching
 from lib_lora.likeness.verdict import HEADLINES, judge
 
@@ -23,18 +24,18 @@ CLEAN = Facts(
     lower_p=0.4, mutual=0.74, mutual_photos=0.79, mutual_base=0.3, mutual_like=0.6, uplift=0.5, uplift_p=1e-5,
     uplift_pairs=20, base_no_face_share=0.0, copies=0, copies_share=0.0, hole="03.jpg", hole_share=0.2,
     variety_ratio=0.9, variety_limit=0.45, yaw_spread=0.2, yaw_spread_photos=0.2, frontal=0.87, turned=0.85,
-    turned_drop=0.3, weak="outfit: coat", weak_drop=0.2, rest=0.86, leak=0, leak_cells=4, leak_share=0.1,
-    texture_of="the photos",
+    frontal_kept=0.97, turned_drop=0.3, weak="outfit: coat", weak_drop=0.2, rest=0.86, leak=0, leak_cells=4,
+    leak_share=0.1, texture_of="the photos",
     detail_ratio=1.0, contrast_ratio=1.0, colour_ratio=1.0, clipped_more=0.0, eye_change=4.0, adherence=-0.004,
     age_change=0.5, sex_changes=0.0, step=900, weight=1.0, later=1200, earlier=600, best_step=600, fallen=-0.1,
-    risen=0.1, more=450, quarter=220,
+    risen=0.1, more=700, half=450, quarter=220,
 )  # fmt: skip
 WEAK = {
     "retention": 0.3, "retention_best": 0.3, "lost": 18, "lost_share": 0.9, "under_keep": 20, "ok": 0, "uplift": 0.15,
     "mutual": 0.4, "fallen": None,
 }  # fmt: skip
 UNDER = {"retention": 0.7, "retention_best": 0.7, "drifting": 8, "under_keep": 8, "ok": 12}
-NO_RUN = {"step": None, "later": None, "earlier": None, "more": None, "quarter": None, "fallen": None}
+NO_RUN = {"step": None, "later": None, "earlier": None, "more": None, "half": None, "quarter": None, "fallen": None}
 LAST, FIRST = {"later": None}, {"earlier": None}
 NO_BASE = {"uplift": None, "uplift_p": None, "mutual_base": None, "mutual_like": None, "base_no_face_share": None}
 
@@ -124,6 +125,17 @@ def test_a_rule_decides_on_the_set_made_for_it(name):
         assert verdict.value == getattr(replace(CLEAN, **CASES[name]), rule.value)
     else:
         assert verdict.value == rule.value
+
+
+def test_a_face_that_is_hardly_learned_from_the_front_is_trained_on_before_photos_are_asked_for():
+    turned = {**CASES["angles"], **LAST}
+    assert judge(replace(CLEAN, **turned)).rule == "angles"
+    assert judge(replace(CLEAN, **{**turned, "frontal_kept": 0.8})).rule == "slightly under"
+
+
+def test_how_long_to_train_on_follows_from_what_the_steps_so_far_brought():
+    assert [steps_of(400, share_to_train(kept)) for kept in (-0.1, 0.1, 0.25, 0.4, 0.8)] == [1200, 1200, 960, 450, 200]
+    assert steps_of(4, share_to_train(0.8)) == 10
 
 
 def test_a_clean_set_meets_no_rule_but_the_good_one():

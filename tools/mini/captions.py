@@ -88,16 +88,16 @@ def measure(pixels: npt.NDArray[np.uint8], points: npt.NDArray[np.floating], box
     return Measured(yaw(points), smile(points), _luma(corners), float(np.ptp(corners)), _luma(hair))
 
 
-def words(seen: Measured) -> list[str]:
-    """The words that clearly hold for a picture."""
+def words(seen: Measured, serious: float = SMILE, smiling: float = WIDE_SMILE) -> list[str]:
+    """The words that clearly hold for a picture; the mouth is narrower than `serious` or wider than `smiling`."""
     found = []
     if abs(seen.yaw) < AHEAD:
         found.append("looking ahead")
     elif not LEFT <= seen.yaw <= RIGHT:
         found.append("looking left" if seen.yaw < 0 else "looking right")
-    if seen.smile < SMILE:
+    if seen.smile < serious:
         found.append("serious")
-    elif seen.smile > WIDE_SMILE:
+    elif seen.smile > smiling:
         found.append("smiling")
     if seen.background < DARK:
         found.append("dark background")

@@ -97,7 +97,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=400)
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--cfg", type=float, default=3.0)
-    parser.add_argument("--sampler", default="DPM++ 2M")
+    parser.add_argument("--sampler", default="Euler")
     parser.add_argument("--no-copies", action="store_true", help="do not compare with the training pictures")
     options = parser.parse_args()
     settings = {"steps": options.steps, "cfg": options.cfg, "sampler": options.sampler}

@@ -142,12 +142,13 @@ def write(pair: Pair, vae: AutoencoderKL, scale: float, material: Path, target: 
 
 def trained(material: Path, work: Path) -> tuple[Pair, AutoencoderKL, float]:
     """The trained parts in `work` and the scale of the latents; the starting ones where nothing was trained yet."""
+    done = next((path for name in ("polish", "unet") if (path := work / f"{name}_text.safetensors").exists()), None)
     pair, vae = starting_pair(material), starting(material)
     scale = float(json.loads((material / "unet_text_config.json").read_text(encoding="utf-8"))["latent_scale"])
-    if (work / "unet_text.safetensors").exists():
+    if done:
         vae.load_state_dict(load_file(work / "vae.safetensors"))
-        fill(pair, work / "unet_text.safetensors")
-        with safe_open(work / "unet_text.safetensors", "pt") as file:
+        fill(pair, done)
+        with safe_open(done, "pt") as file:
             scale = float(file.metadata()["latent_scale"])
     return pair, vae, scale
 

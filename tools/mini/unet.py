@@ -122,9 +122,9 @@ def lesson(pair: Pair, work: Path) -> None:
             running.log(work / "unet.log", lesson=step, loss=float(value.detach()))
 
 
-def groups(pair: Pair) -> list[dict[str, Any]]:
+def groups(pair: Pair, factor: float) -> list[dict[str, Any]]:
     """The optimizer's groups: the UNet proper, the layers through which it hears, the text encoder."""
-    rates = (RATE, HEARING_RATE, TEXT_RATE)
+    rates = (RATE * factor, HEARING_RATE * factor, TEXT_RATE * factor)
     sorted_: tuple[list[nn.Parameter], ...] = ([], [], [])
     for name, parameter in pair.named_parameters():
         sorted_[2 if name.startswith("text_encoder.") else int(".attn2." in name)].append(parameter)
@@ -209,11 +209,29 @@ def write_average(pair: Pair, ema: EMA, path: Path, scale: float) -> None:
     save_file(tensors_, path, metadata={"latent_scale": repr(scale)})
 
 
-def train(pair: Pair, given: Examples, work: Path, until: float) -> None:
-    """Go on from the last checkpoint until that time."""
-    checkpoint, log = work / "unet.pt", work / "unet.log"
-    optimizer = torch.optim.AdamW(groups(pair), betas=(0.9, 0.99), weight_decay=1e-3)
-    ema = EMA(pair.parameters(), EMA_DECAY)
+def train(
+    pair: Pair,
+    given: Examples,
+    work: Path,
+    until: float,
+    name: str = "unet",
+    factor: float = 1.0,
+    decay: float = EMA_DECAY,
+) -> None:
+    """Go on from the last checkpoint until that time.
+
+    Args:
+        pair: trained in place.
+        given: to learn from.
+        work: gets ``NAME.pt`` to go on from, ``NAME.log``, and the averaged weights as ``NAME_text.safetensors``.
+        until: seconds since 1970.
+        name: of this part of the training.
+        factor: what all rates are multiplied by.
+        decay: of the average.
+    """
+    checkpoint, log = work / f"{name}.pt", work / f"{name}.log"
+    optimizer = torch.optim.AdamW(groups(pair, factor), betas=(0.9, 0.99), weight_decay=1e-3)
+    ema = EMA(pair.parameters(), decay)
     state = running.load(checkpoint)
     step, begun = 0, None
     if state:
@@ -228,12 +246,12 @@ def train(pair: Pair, given: Examples, work: Path, until: float) -> None:
     def keep() -> None:
         values = {"pair": pair.state_dict(), "optimizer": optimizer.state_dict(), "ema": ema.state_dict()}
         running.save(checkpoint, {**values, "step": step, "begun": clock.begun})
-        write_average(pair, ema, work / "unet_text.safetensors", given.scale)
+        write_average(pair, ema, work / f"{name}_text.safetensors", given.scale)
 
     while not clock.over:
-        factor = running.falling(clock.share, WARMUP)
+        now = running.falling(clock.share, WARMUP)
         for group in optimizer.param_groups:
-            group["lr"] = group["full"] * factor
+            group["lr"] = group["full"] * now
         value = loss(pair, *batch(given, step), step)
         optimizer.zero_grad(set_to_none=True)
         value.backward()
@@ -243,7 +261,7 @@ def train(pair: Pair, given: Examples, work: Path, until: float) -> None:
         step += 1
         losses.append(float(value.detach()))
         if telling.due():
-            running.log(log, step=step, minutes=clock.minutes, rate=RATE * factor, loss=float(np.mean(losses)))
+            running.log(log, step=step, minutes=clock.minutes, rate=RATE * factor * now, loss=float(np.mean(losses)))
             losses.clear()
         if saving.due():
             keep()
