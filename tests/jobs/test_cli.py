@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 
@@ -357,13 +357,11 @@ def _written(value):
     return json.dumps(value)
 
 
-@settings(deadline=None)
 @given(TABLE)
 def test_any_settings_come_back_as_they_were_written(table):
     assert _overrides(*_items(table)) == table
 
 
-@settings(deadline=None)
 @given(st.lists(st.text(max_size=40), max_size=4))
 def test_any_text_is_read_or_refused_in_one_sentence(items):
     try:
@@ -376,7 +374,6 @@ def test_any_text_is_read_or_refused_in_one_sentence(items):
     assert complaint.startswith("--set")
 
 
-@settings(deadline=None)
 @given(st.text(max_size=60).filter(lambda text: text.strip() and text.strip()[0] not in "[{\"'"))
 def test_text_stays_text_or_becomes_a_plain_value(text):
     value = _overrides(f"key={text}")["key"]

@@ -202,7 +202,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.one_of(st.text(max_size=60), JSON.map(json.dumps)))
 def test_any_line_has_an_answer_on_one_line(scorer, line):
     out = io.StringIO()

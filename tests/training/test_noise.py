@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lib_lora.training.noise import multires_noise, offset_noise, sample_noise, sample_timestep, training_noise
@@ -123,7 +123,6 @@ def test_a_half_precision_latent_makes_no_half_precision_noise() -> None:
     assert torch.equal(target, training_noise(_latent(), knobs, generator(3))[0])
 
 
-@settings(deadline=None)
 @given(st.integers(1, 4), st.integers(0, 2**31), st.integers(0, 5000))
 def test_two_processes_with_half_the_batch_see_what_one_sees(half: int, seed: int, step: int) -> None:
     knobs = ObjectiveSettings(noise_offset=0.05, multires_iterations=3, ip_noise_gamma=0.1)

@@ -1,0 +1,1 @@
+"""Which photos, and what is said of them: captions, trigger words."""
