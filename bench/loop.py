@@ -54,7 +54,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--work", type=Path, required=True, help="folder for the runs; each needs about 50 MB")
     parser.add_argument("--what", choices=KINDS, default="preset")
     parser.add_argument("--people", nargs="+", choices=PEOPLE, default=list(PEOPLE))
-    parser.add_argument("--more", nargs="+", default=[], metavar="ARGUMENT", help="for the command, after a --")
+    parser.add_argument("--more", type=shlex.split, default=[], help="further arguments of the command, as one text")
     parser.add_argument("--json", action="store_true", help="machine-readable")
     return parser.parse_args()
 
@@ -105,7 +105,7 @@ def _sameface(words: list[str], folder: Path) -> tuple[float, str]:
     seconds = time.perf_counter() - start
     with (folder / "log.txt").open("a", encoding="utf-8") as log:
         log.write(f"$ {shlex.join(words)}\n{done.stdout}\n")
-    if done.returncode not in (0, 3):  # 3: the face drifts
+    if done.returncode not in (0, 3, 4):  # 3: the face drifts, 4: no verdict
         raise SystemExit(f"{shlex.join(words)} ended with {done.returncode}: {done.stderr[-2000:]}")
     return seconds, done.stdout
 
@@ -126,22 +126,24 @@ def _row(name: str, seconds: float, report: Report) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def without_lora(folder: Path, report: Report) -> float:
-    """Retention of the base model alone, on 20 pictures from seeds with which nothing was calibrated."""
-    from lib_lora.character.store import folder_of
+def without_lora(folder: Path, report: Report) -> float | None:
+    """Retention of the base model alone, on 20 pictures from seeds with which nothing was calibrated; counted as the
+    verdict counts."""
+    from lib_lora.jobs.report import asked_of
     from lib_lora.jobs.scoring import template_of
     from lib_lora.jobs.studio import Studio
     from lib_lora.likeness.engine import SFaceEngine
+    from lib_lora.likeness.measure import Measurer
+    from lib_lora.likeness.shown import likenesses, without_drawn
     from lib_lora.training.run import load_run
 
     run = load_run(next(folder.glob("data/characters/*/runs/001")))
     engine = SFaceEngine()
-    template = template_of(folder_of(folder / "data", run.file.character.name), engine)
     studio = Studio(run, lambda *_, **__: None)
-    pictures = studio.painter.paint(studio.plan(report.facts.step or 0, 1.0, 20, first_seed=OTHER_SEED).base)
-    faces = [max((face.embedding @ template.array for face in engine.faces(one)), default=None) for one in pictures]
-    found = [float(one) for one in faces if one is not None]
-    return report.calibration.retention(sum(found) / len(found))
+    cells = studio.plan(report.facts.step or 0, 1.0, 20, first_seed=OTHER_SEED).base
+    measured = Measurer(engine, template_of(run.character_folder, engine))(studio.painter.paint(cells))
+    values = likenesses(without_drawn(measured, [asked_of(cell) for cell in cells]))
+    return report.calibration.retention(float(values.mean())) if len(values) and report.calibration.lines else None
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -155,7 +157,7 @@ def table(rows: list[dict[str, Any]]) -> str:
             f"{row['retention']:.2f} ({row['low']:.2f} to {row['high']:.2f})" if row["retention"] is not None else "-"
         )
         of_base = f"{row['of_base']:.2f}" if row["of_base"] is not None else "-"
-        without = f"{row['without']:+.2f}" if "without" in row else ""
+        without = f"{row['without']:+.2f}" if row.get("without") is not None else ""
         lines.append(
             f"| {row['person']} | {row['steps']} | {row['seconds']} | {row['verdict']} ({row['rule']}) | {kept} | "
             f"{of_base} | {row['ok']} of {row['counted']} | {without} |"

@@ -139,7 +139,9 @@ def _who(parser: argparse.ArgumentParser) -> None:
 
 def _training(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--base", type=Path, required=True, metavar="CHECKPOINT", help="the .safetensors or .ckpt file")
-    parser.add_argument("--preset", metavar="NAME", help="sd15-face, sd2-face or sdxl-face (default: by the base)")
+    parser.add_argument(
+        "--preset", metavar="NAME", help="sd15-face, sd2-face, sdxl-face or mini-face (default: by the base)"
+    )
     parser.add_argument(
         "--steps", type=_at_least(1), metavar="N", help="optimizer steps (default: 100 views of each photo)"
     )

@@ -28,7 +28,7 @@ from lib_lora.models.vae import decode, reconstruct, vae_dtype
 SAMPLERS: dict[str, tuple[type, dict[str, Any]]] = {
     "Euler": (EulerDiscreteScheduler, {"timestep_spacing": "linspace"}),
     "Euler a": (EulerAncestralDiscreteScheduler, {"timestep_spacing": "linspace"}),
-    # A1111 1.10 paints this one with Karras' sigmas unless told otherwise
+    # A1111 1.10 paints this one with Karras' sigmas unless told otherwise; the other name is that of older versions
     "DPM++ 2M": (DPMSolverMultistepScheduler, {"use_karras_sigmas": True}),
     "DPM++ 2M Karras": (DPMSolverMultistepScheduler, {"use_karras_sigmas": True}),
     "DDIM": (DDIMScheduler, {"clip_sample": False, "set_alpha_to_one": False, "steps_offset": 1}),

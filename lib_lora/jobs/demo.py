@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import webbrowser
+from contextlib import suppress
 from pathlib import Path
 
 from lib_lora.character.store import data_root
@@ -56,7 +57,10 @@ def try_it(root: Path | None, steps: int | None = None, show: bool = True) -> Pa
 
 
 def _opened(report: GridReport) -> None:
-    webbrowser.open((report.folder / HTML_FILE).absolute().as_uri())
+    with suppress(webbrowser.Error):
+        browser = webbrowser.get()
+        if type(browser) is not webbrowser.GenericBrowser:  # lynx and the like would take the terminal
+            browser.open((report.folder / HTML_FILE).absolute().as_uri())
 
 
 def _at_a_screen() -> bool:

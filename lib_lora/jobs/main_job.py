@@ -68,7 +68,7 @@ def finish_run(make: Callable[[], Run], show: Show | None = None) -> Path | None
 
     Args:
         make: gives the run; called in the main process.
-        show: gets the judged test grid.
+        show: gets the judged test grid when all is done.
 
     Returns:
         The delivered file; None where the run names no folder, and in all processes but the main one.
@@ -107,6 +107,7 @@ def _finish(run: Run, emit: Sink, show: Show | None) -> Path | None:
     print(f"Trained: {lora}")
     # Delivered before anything is painted, so that nothing that goes wrong later can lose it.
     delivered = _delivered(run, lora, emit) if run.file.out else None
+    report = None
     if run.file.grid_steps:
         try:
             report = paint_and_score(run, saved_steps(run)[-1], 1.0, run.file.grid_steps, emit, again=False)
@@ -115,9 +116,9 @@ def _finish(run: Run, emit: Sink, show: Show | None) -> Path | None:
         except UserError as error:
             raise UserError(f"{error} The LoRA is finished: {delivered or lora}") from error
         print(report.text)
-        if show:
-            show(report)
     emit("state", state="finished")
+    if report and show:
+        show(report)
     return delivered
 
 

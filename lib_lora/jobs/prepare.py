@@ -81,7 +81,7 @@ def start_run(
         root: the data folder.
         name: of the character.
         base: the checkpoint file.
-        preset_name: None = the family's own.
+        preset_name: None = the one for this base model.
         overrides: settings laid over the preset.
         prediction: overrides what the checkpoint says of itself.
         out: where the finished LoRA shall go.
@@ -126,7 +126,9 @@ def plan(
         UserError: the base is no model that can be trained on, or a setting does not fit it.
     """
     info = identify(base, prediction)
-    train = preset(preset_name, info.family, overrides, small=info.small_side is not None)
+    train = preset(preset_name, info.family, overrides, narrow=info.narrow)
+    if info.small_side and not train.resolution:
+        train = replace(train, resolution=info.small_side)  # the run shall not depend on the .yaml later
     train.objective.check(info.prediction)
     return info, replace(train, precision=resolve(train.precision, processes.device()))
 

@@ -93,7 +93,7 @@ class Studio:
         """
         character, train = self.run.file.character, self.run.file.settings
         side = train.resolution or self.info.resolution
-        cells = test_cells(character, side, steps, first_seed, count=count, cfg=self.info.guidance)
+        cells = test_cells(character, side, steps, first_seed, count=count, cfg=self.run.file.base.guidance)
         ours = with_lora(cells, self.run.checkpoint(step), weight)
         return GridPlan(ours, base_cells(ours, character), leak_cells(ours, character))
 

@@ -108,8 +108,8 @@ class Facts:
         best_step, fallen: the best tested checkpoint, and how much retention was lost since.
         risen: retention gained since the tested checkpoint before this one.
         lower, much_lower: 0.8 and 0.6 times the weight.
-        more, half, quarter: how many steps to train on, in tens: by what the steps so far brought
-            (`metrics.share_to_train`); half and a quarter of them.
+        more, half: how many steps to train on, in tens: by what the steps so far brought (`metrics.share_to_train`);
+            half of them.
     """
 
     refusal: str = ""
@@ -201,7 +201,6 @@ class Facts:
     risen: float | None = None
     more: int | None = None
     half: int | None = None
-    quarter: int | None = None
 
 
 def status_of(score: ImageScore, calibration: Calibration) -> Status:

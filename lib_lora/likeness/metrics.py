@@ -9,7 +9,7 @@ import numpy as np
 
 from lib_lora.likeness import intervals, traits
 from lib_lora.likeness.calibration import LEAST_FACES, Calibration, distance
-from lib_lora.likeness.facts import NO_FACE, Facts, statuses
+from lib_lora.likeness.facts import NO_FACE, Facts, Training, statuses
 from lib_lora.likeness.measure import Measured
 from lib_lora.likeness.rules import KEPT
 from lib_lora.likeness.shown import Shown, likenesses, mean_pair, mutual, pairs, share
@@ -27,6 +27,7 @@ def facts_of(shown: Shown, template: Template, calibration: Calibration) -> Fact
     """
     if len(shown.asked) != len(shown.pictures) or (shown.base is not None and len(shown.base) != len(shown.pictures)):
         raise ValueError("pictures, what they were asked to show and those without the LoRA are not equally many")
+    identity = _identity(shown, template, calibration)
     return Facts(
         refusal=calibration.refusal,
         ceiling_lost=shown.ceiling_lost,
@@ -34,14 +35,14 @@ def facts_of(shown: Shown, template: Template, calibration: Calibration) -> Fact
         same=calibration.lines.same if calibration.lines else None,
         **_photos(template, calibration),
         **_seen(shown, calibration),
-        **_identity(shown, template, calibration),
+        **identity,
         **_base(shown, template, calibration),
         **traits.copies(shown, template),
         **traits.varied(shown),
         **traits.angles(shown, template, calibration),
         **traits.attributes(shown, calibration),
         **traits.surface(shown, template),
-        **_training(shown, calibration),
+        **_training(shown.training, identity.get("retention"), identity.get("retention_best")),
     )
 
 
@@ -178,20 +179,17 @@ def _leak_share(shown: Shown) -> float | None:
     return float((without - base) / (with_it - base)) if with_it - base >= LEAST_GAIN else None
 
 
-def _training(shown: Shown, calibration: Calibration) -> dict[str, Any]:
-    run = shown.training
+def _training(run: Training, now: float | None, best: float | None) -> dict[str, Any]:
+    """Of retention against the photos (`now`) and against the ceiling."""
     lower, much_lower = (round(run.weight * factor, 2) for factor in (0.8, 0.6))
     facts: dict[str, Any] = {"step": run.step, "weight": run.weight, "lower": lower, "much_lower": much_lower}
     if run.step is None:
         return facts
-    facts["half"], facts["quarter"] = steps_of(run.step, 0.5), steps_of(run.step, 0.25)
+    facts["half"] = steps_of(run.step, 0.5)
     facts["earlier"], facts["later"] = run.neighbours
-    values = likenesses(shown.pictures)
-    if len(values) < LEAST_FACES or not calibration.lines:
+    if now is None or best is None:
         return facts
-    mean = float(values.mean())
-    now = calibration.retention(mean)
-    facts["more"] = steps_of(run.step, share_to_train(calibration.retention_of_best(mean)))
+    facts["more"] = steps_of(run.step, share_to_train(best))
     before = [(step, kept) for step, kept in run.tested if step < run.step]
     if before:
         best_kept, best_step = max((kept, -step) for step, kept in before)
@@ -208,6 +206,6 @@ def steps_of(step: int, share: float) -> int:
 def share_to_train(kept: float) -> float:
     """What share of the steps so far to train on, so that the identity kept reaches `KEPT` if it rises as it did.
 
-    It rises fast first and slowly later, so this is rather too little; half at least, three times at most.
+    It rises fast first and slowly later, so this is rather too little; a quarter at least, three times at most.
     """
-    return min(3.0, max(0.5, KEPT / max(kept, 1e-6) - 1))
+    return min(3.0, max(0.25, KEPT / max(kept, 1e-6) - 1))

@@ -1,6 +1,7 @@
 """What a checkpoint file is: its family and every dimension, read from the names and shapes of its tensors.
 
-Nothing is guessed from the file's name. A toy with narrow layers and the real 2 GB file go the same way.
+What tensors cannot tell, the prediction type and the size of the pictures, may stand in a ``.yaml`` beside it. Nothing
+is guessed from the file's name. A toy with narrow layers and the real 2 GB file go the same way.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ Prediction = Literal["epsilon", "v"]
 
 UNET = "model.diffusion_model."
 VAE = "first_stage_model."
-_LEAST_CELLS, _USUAL_CELLS = 8, 64  # of a latent's side; a UNet halves it three times
+SD1_CONTEXT = 768  # width of the text conditioning
+_SMALL_CELLS = range(8, 64, 8)  # of a latent's side, which a UNet halves three times
 FAMILY_NAMES = {"sd1": "Stable Diffusion 1", "sd2": "Stable Diffusion 2", "sdxl": "Stable Diffusion XL"}
 
 
@@ -36,8 +38,8 @@ class ModelInfo:
         zero_terminal_snr: the noise schedule ends in pure noise (Lin et al., arXiv 2305.08891).
         prediction_from: where `prediction` was read: "marker", "metadata", "yaml", "probe" or "family".
         context_dim: width of the text conditioning.
-        small_side: the side in pixels that the model's ``.yaml`` names, of one that was made for smaller pictures than
-            its family; None otherwise.
+        small_side: the side in pixels that the model's ``.yaml`` names, where that is less than its family's; None
+            otherwise.
     """
 
     path: Path
@@ -58,10 +60,15 @@ class ModelInfo:
         return 1024 if self.family == "sdxl" else 512
 
     @property
+    def narrow(self) -> bool:
+        """A small model for small pictures: a Stable Diffusion 1 with narrower layers, whose ``.yaml`` says so."""
+        return self.family == "sd1" and self.small_side is not None and self.context_dim < SD1_CONTEXT
+
+    @property
     def guidance(self) -> float:
-        """The guidance scale at which the model is tested: A1111's 7, or 3 for a small one, which 7 makes ignore a LoRA
-        where the prompt is strong (docs/mini-face.md)."""
-        return 3.0 if self.small_side else 7.0
+        """The guidance scale at which the model is tested: A1111's 7, or 3 for a narrow one, which 7 makes ignore a
+        LoRA where the prompt is strong (docs/mini-face.md)."""
+        return 3.0 if self.narrow else 7.0
 
     @property
     def base_version(self) -> str:
@@ -180,9 +187,12 @@ def _prediction(file: TensorFile, family: Family) -> tuple[Prediction | None, st
 
 
 def _small_side(file: TensorFile) -> int | None:
-    cells = _yaml_beside(file).get("image_size")
+    try:
+        cells = _yaml_beside(file).get("image_size")
+    except UserError:
+        return None  # the size is no reason to refuse a model whose yaml is not needed otherwise
     # the real families write 64 at least (Stable Diffusion 2 writes 64 for 768 pixels too)
-    return cells * 8 if type(cells) is int and _LEAST_CELLS <= cells < _USUAL_CELLS else None
+    return cells * 8 if type(cells) is int and cells in _SMALL_CELLS else None
 
 
 def _yaml_beside(file: TensorFile) -> dict[str, Any]:
@@ -193,5 +203,6 @@ def _yaml_beside(file: TensorFile) -> dict[str, Any]:
     try:
         params = yaml.safe_load(path.read_text(encoding="utf-8"))["model"]["params"]
         return dict(params)
-    except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError, RecursionError) as error:
+    # beside its own errors, PyYAML lets through those of values that only look right: !!timestamp x, !!int ""
+    except (OSError, ValueError, yaml.YAMLError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"{path.name} beside the checkpoint cannot be read as a model config: {error}.") from error

@@ -23,7 +23,7 @@ _COMMON: dict[str, Any] = {
     "seed": 42,
 }
 
-SMALL = "mini-face"
+NARROW = "mini-face"
 
 PRESETS: dict[str, dict[str, Any]] = {
     "sd15-face": {
@@ -53,8 +53,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         # offset .0357: the value SDXL itself was trained with
         "objective": {"noise_offset": 0.0357, "min_snr_gamma": 5.0},
     },
-    # for bases that were made for small pictures, on a CPU (docs/mini-face.md has the measurements)
-    SMALL: {
+    # for a small model of small pictures, on a CPU (docs/mini-face.md has the measurements)
+    NARROW: {
         **_COMMON,
         "passes": 84,  # 504 steps with 24 photos: four minutes
         "batch_size": 4,  # a small step costs little more for four than for one
@@ -66,11 +66,11 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
 }
 
-_FAMILIES: dict[str, Family] = {"sd15-face": "sd1", "sd2-face": "sd2", "sdxl-face": "sdxl", SMALL: "sd1"}
+_FAMILIES: dict[str, Family] = {"sd15-face": "sd1", "sd2-face": "sd2", "sdxl-face": "sdxl", NARROW: "sd1"}
 
 
 def preset(
-    name: str | None, family: Family, overrides: dict[str, Any] | None = None, small: bool = False
+    name: str | None, family: Family, overrides: dict[str, Any] | None = None, narrow: bool = False
 ) -> TrainSettings:
     """The settings of a preset, with `overrides` laid over them (nested tables merge).
 
@@ -78,16 +78,16 @@ def preset(
         name: None = the one for this base model.
         family: of the base model.
         overrides: settings by name.
-        small: the base model was made for smaller pictures than its family.
+        narrow: the base model is a small one (`models.family.ModelInfo.narrow`).
 
     Raises:
-        UserError: no such preset, one for another family, or an override that is no setting.
+        UserError: no such preset, one for another kind of base model, or an override that is no setting.
     """
-    own = SMALL if small and family == "sd1" else next(one for one, its in _FAMILIES.items() if its == family)
+    own = NARROW if narrow else next(one for one, its in _FAMILIES.items() if its == family)
     name = name or own
     if name not in PRESETS:
         raise UserError(f"There is no preset {name!r}; there are {', '.join(PRESETS)}.")
-    if _FAMILIES[name] != family:
+    if _FAMILIES[name] != family or (name == NARROW and not narrow):
         raise UserError(f"The preset {name!r} is for another kind of base model; use {own!r}.")
     values = _merged({**PRESETS[name], "preset": name}, overrides or {})
     return settings.from_dict(TrainSettings, values, f"preset {name}")

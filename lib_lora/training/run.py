@@ -47,13 +47,20 @@ class Photo:
 
 @dataclass(frozen=True)
 class Base:
-    """The base checkpoint of a run."""
+    """The base checkpoint of a run.
+
+    Attributes:
+        path, sha256: of the file.
+        family, prediction, zero_terminal_snr: see `models.family.ModelInfo`.
+        guidance: the scale at which test grids are painted.
+    """
 
     path: str
     sha256: str
     family: str
     prediction: str
     zero_terminal_snr: bool
+    guidance: float = 7.0
 
 
 @dataclass(frozen=True)
@@ -154,7 +161,14 @@ def create_run(
         stem=f"{slug(character.name)}-{identifier}",
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         character=character,
-        base=Base(str(info.path.absolute()), base_sha256, info.family, info.prediction, info.zero_terminal_snr),
+        base=Base(
+            str(info.path.absolute()),
+            base_sha256,
+            info.family,
+            info.prediction,
+            info.zero_terminal_snr,
+            info.guidance,
+        ),
         settings=train,
         photos=photos,
         data_hash=digest_of(*sorted(f"{p.sha256}{p.caption}{p.prior}" for p in photos)),

@@ -41,11 +41,8 @@ def test_the_one_that_was_hardly_trained_is_found_undertrained(grids):
     assert (verdict["action"], verdict["value"]) == ("test_step", 2 * EARLY)
 
 
-def test_without_the_lora_both_show_the_same_strangers(grids):
-    early, late = grids[EARLY], grids[LATE]
-    scores = [
-        [item["score"]["likeness"] for item in one["pictures"] if item["role"] == "base"] for one in (early, late)
-    ]
-    assert len(scores[0]) == 8
-    assert scores[0] == scores[1]
-    assert max(scores[0]) < late["calibration"]["lines"]["same"]
+def test_without_the_lora_there_are_strangers(grids):
+    late = grids[LATE]
+    scores = [item["score"]["likeness"] for item in late["pictures"] if item["role"] == "base"]
+    assert len(scores) == 8
+    assert max(scores) < late["calibration"]["lines"]["same"]

@@ -60,21 +60,34 @@ def test_prediction_markers_metadata_and_yaml(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("size", "side", "guidance"),
-    [
-        ("16", 128, 3),
-        ("32", 256, 3),
-        ("64", 512, 7),
-        ("0", 512, 7),
-        ("-16", 512, 7),
-        ("16.5", 512, 7),
-        ("true", 512, 7),
-    ],
-)
-def test_a_model_for_small_pictures_says_so_in_its_yaml(tmp_path, size, side, guidance):
+    ("size", "side"),
+    [("8", 64), ("16", 128), ("56", 448), ("64", 512), ("0", 512), ("-16", 512), ("16.0", 512), ("true", 512),
+     ("9", 512), ("63", 512), ("[16]", 512)],
+)  # fmt: skip
+def test_a_model_for_small_pictures_says_so_in_its_yaml(tmp_path, size, side):
     (tmp_path / "model.yaml").write_text(f"model: {{params: {{image_size: {size}}}}}")
     info = identify(_saved(tmp_path, _with()))
-    assert (info.family, info.resolution, info.guidance, info.prediction_from) == ("sd1", side, guidance, "family")
+    assert (info.family, info.resolution, info.prediction_from) == ("sd1", side, "family")
+    assert (info.narrow, info.guidance) == ((True, 3) if side < 512 else (False, 7))
+
+
+def test_only_a_narrow_model_is_tested_as_a_small_one(tmp_path):
+    hears = ("attn2.to_k.weight", "attn2.to_v.weight")
+    wide = {key: value.repeat(1, 768 // value.shape[1]) if key.endswith(hears) else value
+            for key, value in _with().items()}  # fmt: skip
+    (tmp_path / "model.yaml").write_text("model: {params: {image_size: 32}}")
+    info = identify(_saved(tmp_path, wide))
+    assert (info.resolution, info.narrow, info.guidance) == (256, False, 7)
+
+
+@pytest.mark.parametrize("text", ["foo: 1", "model: [", "a: !!timestamp x", 'a: !!int ""', "model: {params: [1, 2]}"])
+def test_a_yaml_that_cannot_be_read_matters_only_where_it_is_needed(tmp_path, text):
+    (tmp_path / "model.yaml").write_text(text)
+    plain, marked = _saved(tmp_path, _with()), {"modelspec.prediction_type": "epsilon"}
+    with pytest.raises(UserError, match=r"model\.yaml"):
+        identify(plain)
+    assert identify(plain, "epsilon").resolution == 512
+    assert identify(_saved(tmp_path, _with(), marked)).resolution == 512
 
 
 @pytest.mark.parametrize(("shift", "prediction"), [(-50.0, "v"), (0.0, "epsilon")])

@@ -23,7 +23,7 @@ def test_presets_are_settings_and_survive_the_file(name):
     train = preset(name, FAMILIES[name])
     assert train.preset == name
     assert settings.from_dict(TrainSettings, settings.to_dict(train)) == train
-    assert preset(None, FAMILIES[name], small=name == "mini-face") == train
+    assert preset(None, FAMILIES[name], narrow=name == "mini-face") == train
 
 
 def test_presets_hold_the_reference_values():
@@ -42,7 +42,9 @@ def test_wrong_presets_and_settings():
     with pytest.raises(UserError, match="'sdxl-face' is for another kind of base model; use 'sd15-face'"):
         preset("sdxl-face", "sd1")
     with pytest.raises(UserError, match="'mini-face' is for another kind of base model; use 'sdxl-face'"):
-        preset("mini-face", "sdxl", small=True)
+        preset("mini-face", "sdxl")
+    with pytest.raises(UserError, match="'mini-face' is for another kind of base model; use 'sd15-face'"):
+        preset("mini-face", "sd1")
     with pytest.raises(UserError, match="no preset 'face'"):
         preset("face", "sd1")
     with pytest.raises(UserError, match="unknown setting 'rnk'; did you mean 'rank'"):

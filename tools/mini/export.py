@@ -142,7 +142,8 @@ def write(pair: Pair, vae: AutoencoderKL, scale: float, material: Path, target: 
 
 def trained(material: Path, work: Path) -> tuple[Pair, AutoencoderKL, float]:
     """The trained parts in `work` and the scale of the latents; the starting ones where nothing was trained yet."""
-    done = next((path for name in ("polish", "unet") if (path := work / f"{name}_text.safetensors").exists()), None)
+    there = [path for name in ("polish", "unet") if (path := work / f"{name}_text.safetensors").exists()]
+    done = max(there, key=lambda path: path.stat().st_mtime, default=None)  # a polish of older weights is out of date
     pair, vae = starting_pair(material), starting(material)
     scale = float(json.loads((material / "unet_text_config.json").read_text(encoding="utf-8"))["latent_scale"])
     if done:

@@ -81,14 +81,15 @@ def easier(hard: npt.NDArray[np.float64], yaw: npt.NDArray[np.float64]) -> npt.N
 
 def polished(given: Examples, faces: data.Faces, seen: npt.NDArray[np.float32], pair: Pair, work: Path) -> Examples:
     """What is learnt from now on."""
-    measured = [captions.measure(faces.pixels[n], row[:10].reshape(5, 2), row[10:]) for n, row in enumerate(seen)]
-    kept = easier(difficulty(pair, given, work / "difficulty.npy"), np.array([one.yaw for one in measured]))
-    kept &= np.isfinite(seen).all(1)
-    print(f"{int(kept.sum())} of {len(kept)} pictures", flush=True)
-    chosen = np.flatnonzero(kept)
-    weights = np.array([captions.weight(measured[n]) for n in chosen])
-    said = [captions.words(measured[n], SERIOUS, SMILING) for n in chosen]
-    return Examples(given.latents[torch.from_numpy(chosen)], said, weights / weights.sum(), given.scale)
+    known = np.flatnonzero(np.isfinite(seen).all(1))
+    measured = [captions.measure(faces.pixels[n], seen[n, :10].reshape(5, 2), seen[n, 10:]) for n in known]
+    hard = difficulty(pair, given, work / "difficulty.npy")[known]
+    kept = easier(hard, np.array([one.yaw for one in measured]))
+    print(f"{int(kept.sum())} of {len(seen)} pictures", flush=True)
+    chosen = [one for one, stays in zip(measured, kept, strict=True) if stays]
+    weights = np.array([captions.weight(one) for one in chosen])
+    said = [captions.words(one, SERIOUS, SMILING) for one in chosen]
+    return Examples(given.latents[torch.from_numpy(known[kept])], said, weights / weights.sum(), given.scale)
 
 
 def main() -> None:

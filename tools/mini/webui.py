@@ -15,6 +15,7 @@ import torch
 import yaml
 from transformers import CLIPTextConfig
 
+from lib_lora.errors import UserError
 from lib_lora.files import atomic_file, write_json
 from lib_lora.models.family import identify
 from lib_lora.models.load import load_text_encoders
@@ -27,8 +28,10 @@ def put(model: Path, folder: Path) -> Path:
     """Copy `model` and its ``.yaml`` into `folder`, with what the ``.yaml`` names; returns the copy's path.
 
     Raises:
-        UserError: `model` is no Stable Diffusion checkpoint.
+        UserError: `model` is no Stable Diffusion checkpoint, or lies in `folder`.
     """
+    if model.parent.resolve() == folder.resolve():
+        raise UserError(f"{folder} is where the model comes from; name a webui's models/Stable-diffusion.")
     clip = folder.absolute() / f"{model.stem}-clip"
     write_clip(load_text_encoders(identify(model), torch.float32, torch.device("cpu"))[0].config, clip)
     config = yaml.safe_load(model.with_suffix(".yaml").read_text(encoding="utf-8"))
@@ -37,7 +40,8 @@ def put(model: Path, folder: Path) -> Path:
     copy = folder / model.name
     with atomic_file(copy.with_suffix(".yaml"), "w") as stream:
         yaml.safe_dump(config, stream, sort_keys=False)
-    shutil.copyfile(model, copy)
+    with open(model, "rb") as source, atomic_file(copy) as stream:
+        shutil.copyfileobj(source, stream)
     return copy
 
 
