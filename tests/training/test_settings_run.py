@@ -20,10 +20,11 @@ FAMILIES = {"sd15-face": "sd1", "sd2-face": "sd2", "sdxl-face": "sdxl", "mini-fa
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_presets_are_settings_and_survive_the_file(name):
-    train = preset(name, FAMILIES[name])
+    narrow = name == "mini-face"
+    train = preset(name, FAMILIES[name], narrow=narrow)
     assert train.preset == name
     assert settings.from_dict(TrainSettings, settings.to_dict(train)) == train
-    assert preset(None, FAMILIES[name], narrow=name == "mini-face") == train
+    assert preset(None, FAMILIES[name], narrow=narrow) == train
 
 
 def test_presets_hold_the_reference_values():

@@ -1,6 +1,6 @@
 """How good a mini model is: `python -m tools.mini.evaluate --model FILE --material FOLDER --work FOLDER --count 400`.
 
-Paints `count` pictures of "photo of a person" and a quarter as many for each word, and measures them: faces found, how
+Paints `count` pictures of "photo of a person" and `each` for each word, and measures them: faces found, how
 much people differ, whether the words are obeyed, and whether a training picture was painted again. Writes
 ``evaluation.json`` and ``evaluation.png`` (64 pictures) into the work folder.
 """
@@ -95,6 +95,7 @@ def main() -> None:
     parser.add_argument("--material", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--count", type=int, default=400)
+    parser.add_argument("--each", type=int, default=50)
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--cfg", type=float, default=3.0)
     parser.add_argument("--sampler", default="Euler")
@@ -114,7 +115,7 @@ def main() -> None:
         bits = [min(hamming(phash(picture), other) for other in hashes) for picture in pictures]
         result |= {"nearest_cosine": float(np.median(nearest)), "nearest_cosine_max": float(nearest.max())}
         result |= {"nearest_bits": min(bits), "copies": sum(one < COPY_BITS for one in bits)}
-    result["obeyed"] = obedience(painter, max(10, options.count // 4), settings, engine)
+    result["obeyed"] = obedience(painter, options.each, settings, engine)
     write_json(options.work / "evaluation.json", result)
     print(result)
 
