@@ -20,8 +20,10 @@ from lib_lora.settings import to_dict
 
 if TYPE_CHECKING:
     from lib_lora.jobs.scoring import Scored
+    from lib_lora.jobs.words import Told
     from lib_lora.likeness.faces import FaceEngine
 
+NOT_GOOD = 1  # exit status of trigger where something speaks against the word
 STOPPED = 3  # exit status of a run that was stopped and can be resumed
 DRIFTS, NO_VERDICT = 3, 4  # exit statuses of score, compare, choose and grid
 
@@ -29,8 +31,8 @@ DRIFTS, NO_VERDICT = 3, 4  # exit statuses of score, compare, choose and grid
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status.
 
-    0: done, and the face holds. 3: stopped early and resumable; of score, compare, choose and grid: the face drifts.
-    4: of the same: there can be no verdict, and the text says why.
+    0: done, and the face holds. 1: of trigger, the word will not do. 3: stopped early and resumable; of score, compare,
+    choose and grid: the face drifts. 4: of the same: there can be no verdict, and the text says why.
 
     Raises:
         UserError: something the user can mend (`lib_lora.__main__` prints it).
@@ -111,6 +113,27 @@ def _parser() -> argparse.ArgumentParser:
     scorer = command("scorer", _scorer, "Stay, and answer a JSON line on standard input with one on standard output.")
     scorer.add_argument("name", metavar="NAME")
     _engine(scorer)
+
+    caption = command("caption", _caption, "Show the captions of a character's photos, or edit many at once.")
+    caption.add_argument("name", metavar="NAME")
+    edits = caption.add_mutually_exclusive_group()
+    edits.add_argument("--add", metavar="PHRASE", help="to every caption that lacks it")
+    edits.add_argument("--remove", metavar="PHRASE")
+    edits.add_argument("--replace", nargs=2, metavar=("PHRASE", "BY"))
+    edits.add_argument("--move", nargs=2, metavar=("PHRASE", "PLACE"), help="to the PLACE-th phrase from 0 (-1: last)")
+    edits.add_argument("--undo", action="store_true", help="take the newest edit back")
+    caption.add_argument("--place", type=int, metavar="N", help="where --add puts it (default: at the end)")
+    caption.add_argument("--only", nargs="+", default=[], metavar="PHOTO", help="file names (default: all photos)")
+    caption.add_argument("--json", action="store_true", help="machine-readable")
+
+    trigger = command("trigger", _trigger, "Check a trigger word, or propose some.")
+    wanted = trigger.add_mutually_exclusive_group(required=True)
+    wanted.add_argument("word", nargs="?", metavar="WORD")
+    wanted.add_argument("--for", dest="name", metavar="NAME", help="propose words for a character of this name")
+    trigger.add_argument(
+        "--taken", type=Path, nargs="+", default=[], metavar="DIR", help="the webui's folders of LoRAs and embeddings"
+    )
+    trigger.add_argument("--json", action="store_true", help="machine-readable")
 
     forget = command("forget", _forget, "Delete a character's face embeddings (biometric data); photos stay.")
     forget.add_argument("name", metavar="NAME")
@@ -370,6 +393,39 @@ def _scorer(options: argparse.Namespace) -> int:
             stream.reconfigure(encoding=encoding, errors="surrogateescape")
     serve(Scorer(data_root(options.data), options.name, _engine_of(options)), sys.stdin, sys.stdout)
     return 0
+
+
+def _caption(options: argparse.Namespace) -> int:
+    from lib_lora.jobs import words
+
+    edit = None
+    if options.add is not None:
+        edit = words.adding(options.add, options.place)
+    elif options.remove is not None:
+        edit = words.removing(options.remove)
+    elif options.replace:
+        edit = words.replacing(*options.replace)
+    elif options.move:
+        phrase, place = options.move
+        if not place.lstrip("-").isdecimal():
+            raise UserError(f"--move {phrase!r} {place!r}: the place is a whole number, 0 for the first phrase.")
+        edit = words.moving(phrase, int(place))
+    if options.place is not None and options.add is None:
+        raise UserError("--place says where --add puts a phrase; to move one, use --move PHRASE PLACE.")
+    return _tell(words.caption(data_root(options.data), options.name, edit, options.only, options.undo), options.json)
+
+
+def _trigger(options: argparse.Namespace) -> int:
+    from lib_lora.jobs import words
+
+    if options.name is not None:
+        return _tell(words.propose_triggers(options.name, options.taken), options.json)
+    return _tell(words.check_trigger(options.word, options.taken), options.json)
+
+
+def _tell(told: Told, as_json: bool) -> int:
+    print(json.dumps(told.values, indent=2, ensure_ascii=False) if as_json else told.text)
+    return 0 if told.good else NOT_GOOD
 
 
 def _forget(options: argparse.Namespace) -> int:

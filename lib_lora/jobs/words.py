@@ -1,0 +1,154 @@
+"""The commands about words: a character's captions, and trigger words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from lib_lora.character.store import folder_of, load
+from lib_lora.errors import UserError
+from lib_lora.files import explained
+from lib_lora.references import editing, phrases, trigger
+from lib_lora.references.caption_check import problems
+from lib_lora.references.editing import Changed
+from lib_lora.references.trigger import Trigger
+
+WEBUI_FILES = frozenset({".safetensors", ".pt", ".ckpt", ".bin", ".png", ".webp"})  # embeddings are pictures too
+_SHOWN = 20  # phrases in the text
+
+
+@dataclass(frozen=True)
+class Told:
+    """An answer.
+
+    Attributes:
+        text: for people.
+        values: for programs, plain.
+        good: nothing speaks against what was asked for.
+    """
+
+    text: str
+    values: dict[str, Any]
+    good: bool = True
+
+
+@dataclass(frozen=True)
+class Edit:
+    """One change of captions: what it is in words, and what makes a new caption of an old one."""
+
+    what: str
+    change: Callable[[str], str]
+
+
+def adding(phrase: str, place: int | None = None) -> Edit:
+    """See `phrases.add`."""
+    where = "" if place is None else f" at {place}"
+    return Edit(f"add {phrase!r}{where}", lambda text: phrases.add(text, phrase, place))
+
+
+def removing(phrase: str) -> Edit:
+    """See `phrases.remove`."""
+    return Edit(f"remove {phrase!r}", lambda text: phrases.remove(text, phrase))
+
+
+def replacing(phrase: str, by: str) -> Edit:
+    """See `phrases.replace`."""
+    return Edit(f"replace {phrase!r} by {by!r}", lambda text: phrases.replace(text, phrase, by))
+
+
+def moving(phrase: str, place: int) -> Edit:
+    """See `phrases.move`."""
+    return Edit(f"move {phrase!r} to {place}", lambda text: phrases.move(text, phrase, place))
+
+
+def caption(root: Path, name: str, edit: Edit | None = None, only: Sequence[str] = (), undo: bool = False) -> Told:
+    """Edit the captions of a character's photos, take the last edit back, or only look; then say how they are.
+
+    Args:
+        root: the data folder.
+        name: of the character.
+        edit: the change; None = none.
+        only: file names of photos; none = all.
+        undo: take the newest change back instead.
+
+    Raises:
+        UserError: no such character or photo, nothing to take back, or a file that cannot be read or written.
+    """
+    folder = folder_of(root, name)
+    character = load(folder)
+    changed = None
+    if undo:
+        changed = editing.undo(folder)
+    elif edit:
+        changed = editing.edit(folder, edit.what, edit.change, set(only) or None)
+    captions = editing.captions_of(folder)
+    counts, wrong = phrases.frequency(captions), problems(captions, character)
+    lines = [_said(changed, undo)] if changed else []
+    lines.append(f"{len(captions)} photos, {sum(bool(text) for text in captions.values())} with a caption.")
+    width = len(str(len(captions)))
+    lines += [f"  {count:{width}}  {phrase}" for phrase, count in counts[:_SHOWN]]
+    if len(counts) > _SHOWN:
+        lines.append(f"  and {len(counts) - _SHOWN} rarer phrases")
+    lines += [problem.text for problem in wrong]
+    values = {
+        "captions": captions,
+        "phrases": [{"phrase": phrase, "captions": count} for phrase, count in counts],
+        "problems": [asdict(problem) for problem in wrong],
+        "changed": None if changed is None else asdict(changed),
+    }
+    return Told("\n".join(lines), values)
+
+
+def _said(changed: Changed, undone: bool) -> str:
+    done = f"Taken back: {changed.what}" if undone else changed.what[0].upper() + changed.what[1:]
+    left = f"; left alone, because changed since: {', '.join(changed.left)}" if changed.left else ""
+    return f"{done}: {len(changed.files)} captions changed{left}."
+
+
+def check_trigger(word: str, folders: Sequence[Path] = ()) -> Told:
+    """Whether a trigger word will do.
+
+    Args:
+        word: to look at.
+        folders: of the webui's LoRAs and embeddings; a word that is one's name is taken.
+
+    Raises:
+        UserError: a folder cannot be read.
+    """
+    taken = _names(folders)
+    found = trigger.check(word, taken)
+    lines = [f"{found.word}: {' + '.join(found.tokens)}", *found.problems]
+    if found.problems:
+        others = trigger.propose(word, taken, 3)
+        lines.append(f"These will do: {', '.join(one.word for one in others)}.")
+    else:
+        lines.append("Nothing speaks against it.")
+    return Told("\n".join(lines), _values(found), not found.problems)
+
+
+def propose_triggers(name: str, folders: Sequence[Path] = (), count: int = 5) -> Told:
+    """Trigger words for a character called `name`; see `check_trigger`.
+
+    Raises:
+        UserError: a folder cannot be read.
+    """
+    found = trigger.propose(name, _names(folders), count)
+    text = "\n".join(f"{one.word}  ({' + '.join(one.tokens)})" for one in found)
+    return Told(text, {"triggers": [_values(one) for one in found]})
+
+
+def _values(found: Trigger) -> dict[str, Any]:
+    return {"trigger": found.word, "tokens": found.tokens, "problems": found.problems}
+
+
+def _names(folders: Sequence[Path]) -> set[str]:
+    """The names of the LoRAs and embeddings in these folders and below."""
+    found = set()
+    for folder in folders:
+        if not folder.is_dir():
+            raise UserError(f"{folder} is not a folder.")
+        with explained(folder, "read"):
+            found |= {path.stem for path in folder.rglob("*") if path.suffix.lower() in WEBUI_FILES}
+    return found
