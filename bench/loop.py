@@ -34,7 +34,7 @@ PEOPLE = {"mara": "woman", "ines": "woman", "clara": "woman", "lena": "woman", "
 KINDS: dict[str, list[str]] = {
     "preset": [],
     "few": ["--steps", "40"],
-    "many": ["--steps", "1500", "--set", "unet_lr=5e-3", "--set", "te_lr=1e-3", "--set", "lr_schedule=constant"],
+    "many": ["--steps", "1000", "--set", "unet_lr=5e-3", "--set", "te_lr=1e-3", "--set", "lr_schedule=constant"],
 }
 OTHER_SEED = 3000  # of the pictures without the LoRA that are only measured
 
