@@ -118,8 +118,8 @@ def _parser() -> argparse.ArgumentParser:
     caption.add_argument("name", metavar="NAME")
     edits = caption.add_mutually_exclusive_group()
     edits.add_argument("--add", metavar="PHRASE", help="to every caption that lacks it")
-    edits.add_argument("--remove", metavar="PHRASE")
-    edits.add_argument("--replace", nargs=2, metavar=("PHRASE", "BY"))
+    edits.add_argument("--remove", metavar="PHRASE", help="a whole phrase between commas; capitals do not matter")
+    edits.add_argument("--replace", nargs=2, metavar=("PHRASE", "BY"), help="a whole phrase by another")
     edits.add_argument("--move", nargs=2, metavar=("PHRASE", "PLACE"), help="to the PLACE-th phrase from 0 (-1: last)")
     edits.add_argument("--undo", action="store_true", help="take the newest edit back")
     caption.add_argument("--place", type=int, metavar="N", help="where --add puts it (default: at the end)")
@@ -410,6 +410,8 @@ def _caption(options: argparse.Namespace) -> int:
         if not place.lstrip("-").isdecimal():
             raise UserError(f"--move {phrase!r} {place!r}: the place is a whole number, 0 for the first phrase.")
         edit = words.moving(phrase, int(place))
+    if options.undo and options.only:
+        raise UserError("--undo takes the whole newest edit back; leave --only out.")
     if options.place is not None and options.add is None:
         raise UserError("--place says where --add puts a phrase; to move one, use --move PHRASE PLACE.")
     return _tell(words.caption(data_root(options.data), options.name, edit, options.only, options.undo), options.json)

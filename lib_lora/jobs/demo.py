@@ -40,9 +40,8 @@ def try_it(root: Path | None, steps: int | None = None, show: bool = True) -> Pa
         "This trains a LoRA of a person who does not exist from 24 photos, paints 20 test pictures with and without "
         "it, and says whether the face holds. The base model is a small one that paints faces of 128 x 128 pixels and "
         "nothing else (docs/mini-face.md), so that it takes 5 to 10 minutes on two CPU cores.\n"
-        f"With your own photos and checkpoint: {command()} run PHOTOS --base CHECKPOINT ...\n"
     )
-    return run_main_job(
+    lora = run_main_job(
         home,
         photos=photos,
         name="mara",
@@ -54,6 +53,11 @@ def try_it(root: Path | None, steps: int | None = None, show: bool = True) -> Pa
         overrides={} if steps is None else {"steps": steps},
         show=_opened if show and _at_a_screen() else None,
     )
+    print(
+        f"\nThe LoRA: {lora}\nWith your own photos and checkpoint: {command()} run PHOTOS --base CHECKPOINT "
+        "--name NAME --trigger WORD --class woman --consent fictional"
+    )
+    return lora
 
 
 def _opened(report: GridReport) -> None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from lib_lora.character.store import folder_of, load
 from lib_lora.errors import UserError
 from lib_lora.files import explained
+from lib_lora.jobs.lock import only_process
 from lib_lora.references import editing, phrases, trigger
-from lib_lora.references.caption_check import problems
+from lib_lora.references.caption_check import Problem, problems
 from lib_lora.references.editing import Changed
 from lib_lora.references.trigger import Trigger
 
@@ -45,22 +47,22 @@ class Edit:
 def adding(phrase: str, place: int | None = None) -> Edit:
     """See `phrases.add`."""
     where = "" if place is None else f" at {place}"
-    return Edit(f"add {phrase!r}{where}", lambda text: phrases.add(text, phrase, place))
+    return Edit(f"add {phrase!r}{where}", partial(phrases.add, phrase=_phrase(phrase), place=place))
 
 
 def removing(phrase: str) -> Edit:
     """See `phrases.remove`."""
-    return Edit(f"remove {phrase!r}", lambda text: phrases.remove(text, phrase))
+    return Edit(f"remove {phrase!r}", partial(phrases.remove, phrase=_phrase(phrase)))
 
 
 def replacing(phrase: str, by: str) -> Edit:
     """See `phrases.replace`."""
-    return Edit(f"replace {phrase!r} by {by!r}", lambda text: phrases.replace(text, phrase, by))
+    return Edit(f"replace {phrase!r} by {by!r}", partial(phrases.replace, phrase=_phrase(phrase), by=_phrase(by)))
 
 
 def moving(phrase: str, place: int) -> Edit:
     """See `phrases.move`."""
-    return Edit(f"move {phrase!r} to {place}", lambda text: phrases.move(text, phrase, place))
+    return Edit(f"move {phrase!r} to {place}", partial(phrases.move, phrase=_phrase(phrase), place=place))
 
 
 def caption(root: Path, name: str, edit: Edit | None = None, only: Sequence[str] = (), undo: bool = False) -> Told:
@@ -74,19 +76,24 @@ def caption(root: Path, name: str, edit: Edit | None = None, only: Sequence[str]
         undo: take the newest change back instead.
 
     Raises:
-        UserError: no such character or photo, nothing to take back, or a file that cannot be read or written.
+        UserError: no such character or photo, nothing to take back, another process is editing, or a file cannot be
+            written.
     """
     folder = folder_of(root, name)
     character = load(folder)
     changed = None
-    if undo:
-        changed = editing.undo(folder)
-    elif edit:
-        changed = editing.edit(folder, edit.what, edit.change, set(only) or None)
-    captions = editing.captions_of(folder)
-    counts, wrong = phrases.frequency(captions), problems(captions, character)
+    if undo or edit:
+        with only_process(folder.path):
+            if undo:
+                changed = editing.undo(folder)
+            elif edit:
+                changed = editing.edit(folder, edit.what, edit.change, set(only) or None)
+    there = editing.captions_of(folder)
+    captions, counts = there.texts, phrases.frequency(there.texts)
+    wrong = [Problem(photo, text) for photo, text in there.unreadable.items()] + problems(captions, character)
     lines = [_said(changed, undo)] if changed else []
-    lines.append(f"{len(captions)} photos, {sum(bool(text) for text in captions.values())} with a caption.")
+    photos = len(captions) + len(there.unreadable)
+    lines.append(f"{photos} photos, {sum(bool(text) for text in captions.values())} with a caption.")
     width = len(str(len(captions)))
     lines += [f"  {count:{width}}  {phrase}" for phrase, count in counts[:_SHOWN]]
     if len(counts) > _SHOWN:
@@ -104,7 +111,15 @@ def caption(root: Path, name: str, edit: Edit | None = None, only: Sequence[str]
 def _said(changed: Changed, undone: bool) -> str:
     done = f"Taken back: {changed.what}" if undone else changed.what[0].upper() + changed.what[1:]
     left = f"; left alone, because changed since: {', '.join(changed.left)}" if changed.left else ""
-    return f"{done}: {len(changed.files)} captions changed{left}."
+    count = f"{len(changed.files)} caption{'' if len(changed.files) == 1 else 's'}"
+    return f"{done}: {count} changed{left}."
+
+
+def _phrase(text: str) -> str:
+    """Raises: UserError: `text` is no phrase."""
+    if not phrases.split(text):
+        raise UserError("The phrase is empty; give the words between two commas of a caption.")
+    return text
 
 
 def check_trigger(word: str, folders: Sequence[Path] = ()) -> Told:

@@ -476,7 +476,7 @@ RULES: tuple[Rule, ...] = (
         "consistent",
         (*_LEARNED, ("leak", ">=", 2)),
         _SAID + "; but {leak} of {leak_cells} pictures without the trigger show this person too.",
-        "Keep {it}; if other people shall appear beside this one, train again with a rarer trigger.",
+        "Keep {it}; if other people shall appear beside this one, train again with pictures of others (class_photos).",
         "keep",
     ),
     Rule(

@@ -1,25 +1,41 @@
 """The captions of a character's photos, edited many at once, with a way back.
 
 Captions are kohya's ``.txt`` files beside the photos. Each change is a line in ``captions.jsonl`` in the character's
-folder before a file is touched, so that every one can be taken back, the newest first, also after a crash.
+folder before a file is touched, with the bytes that were there, so that every one can be taken back, the newest first,
+also after a crash.
 """
 
 from __future__ import annotations
 
+import base64
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from lib_lora.character import captions
 from lib_lora.character.photos import list_photos
 from lib_lora.character.store import CharacterFolder
 from lib_lora.errors import UserError
-from lib_lora.files import explained, write_text
+from lib_lora.files import atomic_file, explained, write_text
 from lib_lora.references import phrases
 
 HISTORY = "captions.jsonl"
+_NO_LETTER = "\ufffd"  # what stands where bytes are no text
+
+
+@dataclass(frozen=True)
+class Captions:
+    """The captions of a character's photos.
+
+    Attributes:
+        texts: by the photo's file name; empty where there is none.
+        unreadable: a sentence for each that cannot be read and is not among `texts`, by the photo's file name.
+    """
+
+    texts: dict[str, str]
+    unreadable: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -37,17 +53,24 @@ class Changed:
     left: list[str]
 
 
-def captions_of(folder: CharacterFolder) -> dict[str, str]:
-    """The caption of each photo by the photo's file name; empty where there is none.
-
-    Raises:
-        UserError: a caption cannot be read.
-    """
-    return {photo.name: captions.read(photo) or "" for photo in list_photos(folder.photos)}
+def captions_of(folder: CharacterFolder) -> Captions:
+    """The captions of a character's photos."""
+    found = Captions({})
+    for photo in list_photos(folder.photos):
+        try:
+            text = captions.read(photo) or ""
+        except UserError as error:
+            found.unreadable[photo.name] = str(error)
+            continue
+        if _NO_LETTER in text:
+            found.unreadable[photo.name] = f"{captions.path_of(photo)} is no text that can be read; save it as UTF-8."
+        else:
+            found.texts[photo.name] = text
+    return found
 
 
 def edit(folder: CharacterFolder, what: str, change: Callable[[str], str], only: set[str] | None = None) -> Changed:
-    """Change the captions of a character's photos.
+    """Change the captions of a character's photos; those that cannot be read stay as they are.
 
     Args:
         folder: the character's.
@@ -56,22 +79,23 @@ def edit(folder: CharacterFolder, what: str, change: Callable[[str], str], only:
         only: file names of photos; None = all.
 
     Raises:
-        UserError: `only` names a photo that is not there, or a file cannot be read or written.
+        UserError: `only` names a photo that is not there or whose caption cannot be read, or a file cannot be written.
     """
     there = captions_of(folder)
-    unknown = sorted((only or set()) - there.keys())
-    if unknown:
-        raise UserError(f"There is no photo {unknown[0]} in {folder.photos}.")
-    chosen = {name: text for name, text in there.items() if only is None or name in only}
+    for name in sorted((only or set()) - there.texts.keys()):
+        raise UserError(there.unreadable.get(name, f"There is no photo {name} in {folder.photos}."))
+    chosen = {name: text for name, text in there.texts.items() if only is None or name in only}
     new = phrases.change(chosen, change)
     if new:
-        _append(folder, {"t": time.time(), "what": what, "before": {name: there[name] for name in new}, "after": new})
-        _write(folder, new)
+        before = {name: _encoded(_bytes(folder, name)) for name in new}
+        _append(folder, {"t": time.time(), "what": what, "before": before, "after": new})
+        for name, text in new.items():
+            _write(folder, name, f"{text}\n".encode() if text else None)
     return Changed(what, sorted(new), [])
 
 
 def undo(folder: CharacterFolder) -> Changed:
-    """Take the newest change back.
+    """Take the newest change back: the files are again what they were, byte for byte.
 
     Raises:
         UserError: there is none, or a file cannot be read or written.
@@ -79,23 +103,42 @@ def undo(folder: CharacterFolder) -> Changed:
     lines = _history(folder)
     if not lines:
         raise UserError(f"No caption in {folder.photos} was changed by this program, so there is nothing to take back.")
-    last, there = lines[-1], captions_of(folder)
-    before: Mapping[str, str] = last["before"]
-    back = {name: text for name, text in before.items() if there.get(name) == last["after"][name]}
-    _write(folder, back)
+    last, there = lines[-1], captions_of(folder).texts
+    before: Mapping[str, str | None] = last["before"]
+    back = sorted(name for name in before if there.get(name) == last["after"][name])
+    for name in back:
+        _write(folder, name, _decoded(before[name]))
+    left = [
+        name
+        for name in sorted(before.keys() - set(back))
+        if (folder.photos / name).exists() and _bytes(folder, name) != _decoded(before[name])
+    ]
     write_text(folder.path / HISTORY, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines[:-1]))
-    left = sorted(name for name, text in before.items() if name not in back and there.get(name) not in (None, text))
-    return Changed(last["what"], sorted(back), left)
+    return Changed(last["what"], back, left)
 
 
-def _write(folder: CharacterFolder, texts: Mapping[str, str]) -> None:
-    for name, text in texts.items():
-        path = captions.path_of(folder.photos / name)
-        if text:
-            write_text(path, text + "\n")
-        else:
-            with explained(path):
-                path.unlink(missing_ok=True)
+def _bytes(folder: CharacterFolder, name: str) -> bytes | None:
+    path = captions.path_of(folder.photos / name)
+    with explained(path, "read"):
+        return path.read_bytes() if path.is_file() else None
+
+
+def _write(folder: CharacterFolder, name: str, content: bytes | None) -> None:
+    path = captions.path_of(folder.photos / name)
+    if content is None:
+        with explained(path):
+            path.unlink(missing_ok=True)
+    else:
+        with atomic_file(path) as stream:
+            stream.write(content)
+
+
+def _encoded(content: bytes | None) -> str | None:
+    return None if content is None else base64.b64encode(content).decode("ascii")
+
+
+def _decoded(text: str | None) -> bytes | None:
+    return None if text is None else base64.b64decode(text)
 
 
 def _append(folder: CharacterFolder, line: dict[str, Any]) -> None:
@@ -117,6 +160,8 @@ def _history(folder: CharacterFolder) -> list[dict[str, Any]]:
         try:
             value = json.loads(line)
             whole = value["before"].keys() == value["after"].keys() and isinstance(value["what"], str)
+            for content in value["before"].values():
+                _decoded(content)
         except (ValueError, TypeError, KeyError, AttributeError):
             continue
         if whole:

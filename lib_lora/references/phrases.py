@@ -37,11 +37,11 @@ def add(caption: str, phrase: str, place: int | None = None) -> str:
     Args:
         caption: any text.
         phrase: to be added.
-        place: before which phrase, counted from 0, or from the end where negative; None = at the end.
+        place: which one it shall be, counted from 0, or from the end where negative (-1 = the last); None = the last.
     """
     present = split(caption)
     new = [one for one in _unique(split(phrase)) if key(one) not in {key(other) for other in present}]
-    start = len(present) if place is None else place
+    start = _start(len(present), -1 if place is None else place)
     return join([*present[:start], *new, *present[start:]]) if new else caption
 
 
@@ -71,7 +71,7 @@ def move(caption: str, phrase: str, place: int) -> str:
     if not found:
         return caption
     rest = [one for one in present if not same(one, phrase)]
-    start = max(0, min(len(rest), place if place >= 0 else len(rest) + 1 + place))
+    start = _start(len(rest), place)
     return join([*rest[:start], found[0], *rest[start:]])
 
 
@@ -90,6 +90,11 @@ def frequency(captions: Captions) -> list[tuple[str, int]]:
             written.setdefault(key(phrase), phrase)
             counts[key(phrase)] = counts.get(key(phrase), 0) + 1
     return sorted(((written[one], count) for one, count in counts.items()), key=lambda item: (-item[1], item[0]))
+
+
+def _start(count: int, place: int) -> int:
+    """Before which of `count` phrases one must stand to be at `place`."""
+    return max(0, min(count, place if place >= 0 else count + 1 + place))
 
 
 def _unique(phrases: Sequence[str]) -> list[str]:

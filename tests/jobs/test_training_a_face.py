@@ -1,12 +1,12 @@
 """One short run on the small base that paints faces: what is trained is more like the photos than what was not."""
 
 import json
+from pathlib import Path
 
 import pytest
 
-from conftest import PERSONAS
-
-MINI = PERSONAS.parent / "mini-face" / "mini-face.safetensors"
+DATA = Path(__file__).parents[1] / "data"
+MINI = DATA / "mini-face" / "mini-face.safetensors"
 EARLY, LATE = 8, 72
 
 
@@ -15,7 +15,7 @@ def grids(main, tmp_path_factory):
     """The reports of the quick grid at two steps of one run, by step."""
     root = tmp_path_factory.mktemp("face")
     trained = main(
-        *("run", PERSONAS / "tomas", "--base", MINI, "--name", "tomas", "--trigger", "txms", "--class", "man"),
+        *("run", DATA / "personas" / "tomas", "--base", MINI, "--name", "tomas", "--trigger", "txms", "--class", "man"),
         *("--consent", "fictional", "--data", root / "data", "--out", root / "out", "--grid-steps", "0"),
         *("--steps", LATE, "--set", f"save_every={EARLY}"),
     )

@@ -4,7 +4,9 @@ import json
 
 import pytest
 
-from conftest import NAME
+from lib_lora.jobs.lock import only_process
+
+NAME = "Mara Müller 名前"
 
 
 def test_captions_are_shown_edited_and_taken_back(main, copied):
@@ -13,7 +15,7 @@ def test_captions_are_shown_edited_and_taken_back(main, copied):
     assert shown.status == 0, shown.err
     assert "4 photos, 4 with a caption." in shown.out
     added = main("caption", NAME, "--add", "smiling", "--place", "1", "--only", "Bild ü 00.jpg", *root)
-    assert added.out.startswith("Add 'smiling' at 1: 1 captions changed.")
+    assert added.out.startswith("Add 'smiling' at 1: 1 caption changed.")
     assert main("caption", NAME, "--replace", "smiling", "serious", *root).out.startswith("Replace 'smiling' by")
     values = json.loads(main("caption", NAME, "--move", "serious", "0", "--json", *root).out)
     assert values["captions"]["Bild ü 00.jpg"].startswith("serious, ")
@@ -21,7 +23,7 @@ def test_captions_are_shown_edited_and_taken_back(main, copied):
     assert {"phrase": "serious", "captions": 1} in values["phrases"]
     assert main("caption", NAME, "--remove", "serious", *root).status == 0
     for what in ("remove 'serious'", "move 'serious' to 0", "replace 'smiling' by 'serious'", "add 'smiling' at 1"):
-        assert main("caption", NAME, "--undo", *root).out.startswith(f"Taken back: {what}: 1 captions changed.")
+        assert main("caption", NAME, "--undo", *root).out.startswith(f"Taken back: {what}: 1 caption changed.")
     assert main("caption", NAME, *root).out == shown.out
     assert main("caption", NAME, "--undo", *root).status == 2
 
@@ -35,7 +37,16 @@ def test_what_is_wrong_with_captions_is_said(main, copied):
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--add", "a", "--remove", "b"], ["--move", "a", "first"], ["--undo", "--add", "x"], ["--place", "1"]]
+    "arguments",
+    [
+        ["--add", "a", "--remove", "b"],
+        ["--move", "a", "first"],
+        ["--undo", "--add", "x"],
+        ["--place", "1"],
+        ["--undo", "--only", "Bild ü 00.jpg"],
+        ["--add", " , "],
+        ["--replace", "smiling", ""],
+    ],
 )
 def test_one_edit_at_a_time(main, copied, arguments):
     try:
@@ -43,6 +54,14 @@ def test_one_edit_at_a_time(main, copied, arguments):
     except SystemExit as error:
         status = error.code
     assert status == 2
+
+
+def test_two_edits_at_once_do_not_lose_each_other(main, copied):
+    with only_process(copied.character):
+        said = main("caption", NAME, "--add", "indoors", "--data", copied.root)
+    assert said.status == 2
+    assert "Another process is at work" in said.err
+    assert main("caption", NAME, "--add", "indoors", "--data", copied.root).status == 0
 
 
 def test_a_trigger_is_checked_and_proposed(main, tmp_path):

@@ -25,16 +25,15 @@ def add(folder, phrase, only=None):
 
 
 def test_an_edit_changes_the_files_it_must_and_can_be_taken_back(folder):
-    before = editing.captions_of(folder)
+    before, files = editing.captions_of(folder).texts, contents(folder)
     assert before == {"a.jpg": "photo of mrxa woman, smiling", "b.png": "photo of mrxa woman", "c.jpg": ""}
     assert add(folder, "smiling, kött").files == ["a.jpg", "b.png", "c.jpg"]
     assert (folder.photos / "c.txt").read_bytes() == "smiling, kött\n".encode()
     assert add(folder, "red coat", {"b.png"}).files == ["b.png"]
-    assert editing.captions_of(folder)["b.png"] == "photo of mrxa woman, smiling, kött, red coat"
+    assert editing.captions_of(folder).texts["b.png"] == "photo of mrxa woman, smiling, kött, red coat"
     assert editing.undo(folder) == editing.Changed("add 'red coat'", ["b.png"], [])
     assert editing.undo(folder).files == ["a.jpg", "b.png", "c.jpg"]
-    assert editing.captions_of(folder) == before
-    assert not (folder.photos / "c.txt").exists()
+    assert contents(folder) == files
     with pytest.raises(UserError, match="nothing to take back"):
         editing.undo(folder)
 
@@ -49,7 +48,36 @@ def test_what_the_user_wrote_meanwhile_is_not_taken_back(folder):
     (folder.photos / "a.txt").write_text("mine", encoding="utf-8")
     (folder.photos / "c.jpg").unlink()
     assert editing.undo(folder) == editing.Changed("add 'indoors'", ["b.png"], ["a.jpg"])
-    assert editing.captions_of(folder) == {"a.jpg": "mine", "b.png": "photo of mrxa woman"}
+    assert editing.captions_of(folder).texts == {"a.jpg": "mine", "b.png": "photo of mrxa woman"}
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.photos.glob("*.txt")}
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [b"two,\nlines,  and  blanks", b"\xef\xbb\xbfmark \xc3\xbc", b"a\x93quoted\x94 word\r\n", b"\x8e\xca"],
+)
+def test_what_is_taken_back_is_there_byte_for_byte(folder, raw):
+    (folder.photos / "a.txt").write_bytes(raw)
+    files = contents(folder)
+    add(folder, "indoors")
+    assert contents(folder)["a.txt"] != raw
+    editing.undo(folder)
+    assert contents(folder) == files
+
+
+@pytest.mark.parametrize("raw", [b"mrxa \x81\x8d\x90", b"\x00\x01", b"a" * 200_000])
+def test_what_is_no_text_is_told_and_left_alone(folder, raw):
+    (folder.photos / "a.txt").write_bytes(raw)
+    found = editing.captions_of(folder)
+    assert sorted(found.texts) == ["b.png", "c.jpg"]
+    assert "a.txt" in found.unreadable["a.jpg"]
+    assert add(folder, "indoors").files == ["b.png", "c.jpg"]
+    assert (folder.photos / "a.txt").read_bytes() == raw
+    with pytest.raises(UserError, match=r"a\.txt"):
+        add(folder, "indoors", {"a.jpg"})
 
 
 def test_a_crash_between_history_and_files_is_taken_back_too(folder, monkeypatch):
@@ -60,9 +88,9 @@ def test_a_crash_between_history_and_files_is_taken_back_too(folder, monkeypatch
         patch.setattr(editing, "_write", crash)
         with pytest.raises(KeyboardInterrupt):
             add(folder, "indoors")
-    before = editing.captions_of(folder)
+    before = contents(folder)
     assert editing.undo(folder) == editing.Changed("add 'indoors'", [], [])
-    assert editing.captions_of(folder) == before
+    assert contents(folder) == before
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"before": 1}', '{"before": {}, "after": {}, "what": 3}', "\x00\xff"])

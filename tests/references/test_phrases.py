@@ -30,6 +30,9 @@ def test_what_is_added_is_there_once_more_at_most_and_the_others_stay(caption, p
     assert phrases.add(edited, phrase, place) == edited
     if phrases.key(phrase) not in keys(caption):
         assert keys(phrases.remove(edited, phrase)) == keys(caption)
+        place = -1 if place is None else place
+        if -len(keys(edited)) <= place < len(keys(edited)):
+            assert keys(edited)[place] == phrases.key(phrase)
 
 
 @given(CAPTION, PHRASE)
