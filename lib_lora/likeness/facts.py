@@ -51,6 +51,14 @@ class Training:
     tested: tuple[tuple[int, float], ...] = ()
 
     @property
+    def midway(self) -> int | None:
+        """The saved checkpoint nearest to half of the steps; None where there is no earlier one."""
+        if self.step is None:
+            return None
+        half = self.step / 2
+        return min((step for step in self.saved if step < self.step), key=lambda step: abs(step - half), default=None)
+
+    @property
     def neighbours(self) -> tuple[int | None, int | None]:
         """The saved checkpoints before and after this one; None where there is none."""
         if self.step is None:
@@ -104,7 +112,7 @@ class Facts:
         eye_change: median difference of the eyes' colour (CIE76).
         adherence: mean change of CLIP's text-image cosine by the LoRA, paired.
         age_change: years, and `sex_changes` a share; only where the engine tells.
-        step, weight, later, earlier, last: see `Training`; `later` and `earlier` are the neighbouring checkpoints.
+        step, weight, later, earlier, midway: see `Training`; `later` and `earlier` are the neighbouring checkpoints.
         best_step, fallen: the best tested checkpoint, and how much retention was lost since.
         risen: retention gained since the tested checkpoint before this one.
         lower, much_lower: 0.8 and 0.6 times the weight.
@@ -196,6 +204,7 @@ class Facts:
     much_lower: float = 0.6
     later: int | None = None
     earlier: int | None = None
+    midway: int | None = None
     best_step: int | None = None
     fallen: float | None = None
     risen: float | None = None

@@ -187,6 +187,7 @@ def _training(run: Training, now: float | None, best: float | None) -> dict[str,
         return facts
     facts["half"] = steps_of(run.step, 0.5)
     facts["earlier"], facts["later"] = run.neighbours
+    facts["midway"] = run.midway
     if now is None or best is None:
         return facts
     facts["more"] = steps_of(run.step, share_to_train(best))

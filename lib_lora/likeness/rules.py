@@ -109,6 +109,17 @@ _WEAK: tuple[Condition, ...] = (("retention_best", "<", HALF),)
 _LEARNED: tuple[Condition, ...] = (("retention_best", ">=", KEPT),)
 _UNDER: tuple[Condition, ...] = (("retention_best", "<", KEPT), ("retention_best", ">=", HALF))
 _SHARPLY: tuple[Condition, ...] = (("under_keep", "over", "alarm_at"),)
+_COLLAPSED: tuple[Condition, ...] = (
+    ("retention_best", "<", KEPT),
+    ("uplift", ">=", EFFECT),
+    ("mutual", "over", "likeness"),
+    ("yaw_spread", "under", "yaw_spread_photos"),
+    _RUN,
+)
+_ONE_FACE = (
+    "The pictures show one face in one pose, whatever is asked for, and it is no longer quite this one: they are more "
+    "alike to each other ({mutual:.2f}) than to the photos ({likeness:.2f})."
+)
 _TURNED: tuple[Condition, ...] = (
     *_SHARPLY,
     ("retention_best", ">=", HALF),
@@ -253,6 +264,24 @@ RULES: tuple[Rule, ...] = (
         "Keep step {best_step}; for a new run halve the learning rate.",
         "test_step",
         "best_step",
+    ),
+    # Trained to pieces, by too many steps or too high a rate: it may keep less of the identity than a LoRA that was
+    # hardly trained, and more steps would be the worst advice.
+    Rule(
+        "collapsed, earlier step",
+        "overtrained",
+        (*_COLLAPSED, ("midway", "is", True)),
+        _ONE_FACE,
+        "Test an earlier checkpoint, step {midway}; if it is no better, train again with a third of the learning rate.",
+        "test_step",
+        "midway",
+    ),
+    Rule(
+        "collapsed",
+        "overtrained",
+        _COLLAPSED,
+        _ONE_FACE,
+        "Train again with a third of the learning rate.",
     ),
     Rule(
         "another face",
