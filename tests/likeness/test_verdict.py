@@ -181,8 +181,8 @@ def test_weak_training(report, photos, strangers, portrait):
     made = report("mara", weak, strangers, training=Training(400, 1.0, (200, 400)))
     assert made.verdict.kind == "undertrained", made.verdict
     assert made.verdict.action == "train_more"
-    assert 0.3 < made.facts.retention_best < 0.5
-    assert 280 <= made.verdict.value <= 740  # from 400 * (0.85 / 0.5 - 1) to 400 * (0.85 / 0.3 - 1)
+    assert 0.2 < made.facts.retention_best < 0.3  # of 0.85, so that many steps are missing
+    assert 700 <= made.verdict.value <= 1200
     late = report("mara", weak, strangers, training=Training(400, 1.0, (200, 400, 600)))
     assert late.verdict.action == "test_step"
     assert late.verdict.value == 600
