@@ -105,7 +105,7 @@ class Facts:
             spreads of the photos beyond what the photos themselves lose; `frontal_kept` like `retention_best` of those
             from the front alone.
         weak: the one attribute whose pictures lose the face, `weak_drop` by how many spreads at least, and `rest` the
-            mean likeness without it.
+            mean likeness without it; `rest_kept` like `retention_best` of those alone.
         leak, leak_cells: pictures without the trigger that show the character anyway; `leak_share` how much of the
             LoRA's gain they have although the trigger is missing.
         detail_ratio, contrast_ratio, colour_ratio: of the skin against `texture_of`; `clipped_more` in shares.
@@ -186,6 +186,7 @@ class Facts:
     weak: str | None = None
     weak_drop: float | None = None
     rest: float | None = None
+    rest_kept: float | None = None
     leak: int | None = None
     leak_cells: int = 0
     leak_share: float | None = None

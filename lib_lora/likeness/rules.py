@@ -132,6 +132,16 @@ _ADD_TURNED = (
     "{photos_right} to the right of the picture), and train again.",
     "add_photos",
 )
+_WEAK_SPOT: tuple[Condition, ...] = (
+    *_SHARPLY,
+    ("retention_best", ">=", HALF),
+    ("weak_drop", ">", 3.0),
+    ("rest", "over", "keep"),
+)
+_NAME_IT = (
+    "The face is lost with one thing in the prompt: {weak}.",
+    "Name it in the captions of the photos where it can be seen, or leave it out of the prompt.",
+)
 _SAID = "{kept_in_words}"
 
 RULES: tuple[Rule, ...] = (
@@ -429,16 +439,12 @@ RULES: tuple[Rule, ...] = (
         "Take {hole} out of the photos, or caption what is special in it, and train again.",
     ),
     # -- the face is there, but not everywhere
-    # A face that is not yet learned from the front is lost first where the head turns: train on, while that helps.
+    # A face that is not yet learned is lost first where the head turns or the prompt is strong: train on, while that
+    # helps.
     Rule("angles", "drift", (*_TURNED, ("frontal_kept", ">=", KEPT)), *_ADD_TURNED),
     Rule("angles, no longer rising", "drift", (*_TURNED, ("risen", "<", RISING)), *_ADD_TURNED),
-    Rule(
-        "one attribute",
-        "drift",
-        (*_SHARPLY, ("retention_best", ">=", HALF), ("weak_drop", ">", 3.0), ("rest", "over", "keep")),
-        "The face is lost with one thing in the prompt: {weak}.",
-        "Name it in the captions of the photos where it can be seen, or leave it out of the prompt.",
-    ),
+    Rule("one attribute", "drift", (*_WEAK_SPOT, ("rest_kept", ">=", KEPT)), *_NAME_IT),
+    Rule("one attribute, no longer rising", "drift", (*_WEAK_SPOT, ("risen", "<", RISING)), *_NAME_IT),
     Rule(
         "slightly under, low weight",
         "slightly undertrained",

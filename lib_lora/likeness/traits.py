@@ -151,7 +151,8 @@ def attributes(shown: Shown, calibration: Calibration) -> dict[str, Any]:
     if not drops:
         return {}
     drop, attribute, rest = max(drops)
-    return {"weak": attribute, "weak_drop": drop, "rest": rest}
+    kept = calibration.retention_of_best(rest) if calibration.lines else None
+    return {"weak": attribute, "weak_drop": drop, "rest": rest, "rest_kept": kept}
 
 
 def surface(shown: Shown, template: Template) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import pytest
 
 DATA = Path(__file__).parents[1] / "data"
 MINI = DATA / "mini-face" / "mini-face.safetensors"
-EARLY, LATE = 8, 72
+EARLY, LATE = 4, 72
 
 
 @pytest.fixture(scope="module")
@@ -15,24 +15,25 @@ def grids(main, tmp_path_factory):
     """The reports of the quick grid at two steps of one run, by step."""
     root = tmp_path_factory.mktemp("face")
     trained = main(
-        *("run", DATA / "personas" / "tomas", "--base", MINI, "--name", "tomas", "--trigger", "txms", "--class", "man"),
+        *("run", DATA / "personas" / "lena", "--base", MINI, "--name", "lena", "--trigger", "lxna", "--class", "woman"),
         *("--consent", "fictional", "--data", root / "data", "--out", root / "out", "--grid-steps", "0"),
         *("--steps", LATE, "--set", f"save_every={EARLY}"),
     )
     assert trained.status == 0, trained.err
-    assert "mini-face" in (root / "data/characters/tomas/runs/001/run.yaml").read_text(encoding="utf-8")
+    assert "mini-face" in (root / "data/characters/lena/runs/001/run.yaml").read_text(encoding="utf-8")
     found = {}
     for step in (EARLY, LATE):
-        said = main("grid", "tomas", "--data", root / "data", "--quick", "--step", step, "--grid-steps", 8, "--json")
+        said = main("grid", "lena", "--data", root / "data", "--quick", "--step", step, "--grid-steps", 8, "--json")
         assert said.status in (0, 3), said.err
         found[step] = json.loads(said.out)
     return found
 
 
 def test_retention_rises(grids):
+    """Measured once: 0.05 and 0.49."""
     early, late = (grids[step]["facts"]["retention"] for step in (EARLY, LATE))
-    assert early < 0.25
-    assert late > early + 0.2
+    assert early < 0.2
+    assert late > early + 0.25
 
 
 def test_the_one_that_was_hardly_trained_is_found_undertrained(grids):

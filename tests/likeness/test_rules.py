@@ -24,8 +24,8 @@ CLEAN = Facts(
     lower_p=0.4, mutual=0.74, mutual_photos=0.79, mutual_base=0.3, mutual_like=0.6, uplift=0.5, uplift_p=1e-5,
     uplift_pairs=20, base_no_face_share=0.0, copies=0, copies_share=0.0, hole="03.jpg", hole_share=0.2,
     variety_ratio=0.9, variety_limit=0.45, yaw_spread=0.2, yaw_spread_photos=0.2, frontal=0.87, turned=0.85,
-    frontal_kept=0.97, turned_drop=0.3, weak="outfit: coat", weak_drop=0.2, rest=0.86, leak=0, leak_cells=4,
-    leak_share=0.1, texture_of="the photos",
+    frontal_kept=0.97, turned_drop=0.3, weak="outfit: coat", weak_drop=0.2, rest=0.86, rest_kept=0.96,
+    leak=0, leak_cells=4, leak_share=0.1, texture_of="the photos",
     detail_ratio=1.0, contrast_ratio=1.0, colour_ratio=1.0, clipped_more=0.0, eye_change=4.0, adherence=-0.004,
     age_change=0.5, sex_changes=0.0, step=900, weight=1.0, later=1200, earlier=600, best_step=600, fallen=-0.1,
     midway=500, risen=0.1, more=700, half=450,
@@ -82,6 +82,7 @@ CASES = {
         **UNDER, "turned": 0.65, "turned_drop": 4.0, "frontal": 0.84, "frontal_kept": 0.8, "risen": 0.0
     },
     "one attribute": {**UNDER, "weak_drop": 5.0},
+    "one attribute, no longer rising": {**UNDER, "weak_drop": 5.0, "rest_kept": 0.8, "risen": 0.0},
     "slightly under, low weight": {**UNDER, "weight": 0.6},
     "slightly under, no longer rising": {**UNDER, "fallen": 0.1},
     "slightly under, later step": UNDER,
@@ -147,6 +148,8 @@ def test_a_face_that_is_hardly_learned_from_the_front_is_trained_on_before_photo
     turned = {**CASES["angles"], **LAST}
     assert judge(replace(CLEAN, **turned)).rule == "angles"
     assert judge(replace(CLEAN, **{**turned, "frontal_kept": 0.8})).rule == "slightly under"
+    weak = {**CASES["one attribute"], **LAST, "rest_kept": 0.8}
+    assert judge(replace(CLEAN, **weak)).rule == "slightly under"
 
 
 def test_how_long_to_train_on_follows_from_what_the_steps_so_far_brought():
