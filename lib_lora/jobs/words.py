@@ -134,7 +134,8 @@ def check_trigger(word: str, folders: Sequence[Path] = ()) -> Told:
     """
     taken = _names(folders)
     found = trigger.check(word, taken)
-    lines = [f"{found.word}: {' + '.join(found.tokens)}", *found.problems]
+    lines = [f"{found.word}: {' + '.join(found.tokens)}"] if found.word.isascii() and found.tokens else []
+    lines += found.problems
     if found.problems:
         others = trigger.propose(word, taken, 3)
         lines.append(f"These will do: {', '.join(one.word for one in others)}.")

@@ -70,6 +70,7 @@ def test_a_trigger_is_checked_and_proposed(main, tmp_path):
     assert said.status == 1
     assert "is a first name" in said.out
     assert "These will do: " in said.out
+    assert main("trigger", "mära").out.startswith("'mära' has letters outside a to z")  # its tokens are single bytes
     (tmp_path / "Lora ü").mkdir()
     (tmp_path / "Lora ü" / "MRXA.safetensors").touch()
     values = json.loads(main("trigger", "mrxa", "--taken", tmp_path, "--json").out)
