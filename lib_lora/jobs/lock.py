@@ -12,11 +12,12 @@ from lib_lora.errors import UserError
 from lib_lora.files import explained
 
 FILE_NAME = "lock"
+STOP_IT = "wait for it, or make a file named 'stop' there to end it"
 _BUSY = {errno.EACCES, errno.EAGAIN, errno.EDEADLK, errno.EWOULDBLOCK}  # each system has its own
 
 
 @contextmanager
-def only_process(folder: Path) -> Iterator[None]:
+def only_process(folder: Path, otherwise: str = STOP_IT) -> Iterator[None]:
     """Hold the run's folder while the block runs.
 
     Two processes that train one run would write over each other's states. Where the file system knows no locks
@@ -24,6 +25,7 @@ def only_process(folder: Path) -> Iterator[None]:
 
     Args:
         folder: of the run. A file named ``lock`` stays in it; what counts is who holds it, not that it is there.
+        otherwise: what to do where another process holds it.
 
     Raises:
         UserError: another process holds it, or the folder cannot be written.
@@ -36,9 +38,7 @@ def only_process(folder: Path) -> Iterator[None]:
             _lock(stream.fileno())
         except OSError as error:
             if error.errno in _BUSY:
-                raise UserError(
-                    f"Another process is at work on {folder}; wait for it, or make a file named 'stop' there to end it."
-                ) from error
+                raise UserError(f"Another process is at work on {folder}; {otherwise}.") from error
         yield  # closing the file gives the lock back
 
 

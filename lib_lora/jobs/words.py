@@ -83,7 +83,7 @@ def caption(root: Path, name: str, edit: Edit | None = None, only: Sequence[str]
     character = load(folder)
     changed = None
     if undo or edit:
-        with only_process(folder.path):
+        with only_process(folder.path, "wait a moment and try again"):
             if undo:
                 changed = editing.undo(folder)
             elif edit:

@@ -120,24 +120,15 @@ _ONE_FACE = (
     "The pictures show one face in one pose, whatever is asked for, and it is no longer quite this one: they are more "
     "alike to each other ({mutual:.2f}) than to the photos ({likeness:.2f})."
 )
-_TURNED: tuple[Condition, ...] = (
-    *_SHARPLY,
-    ("retention_best", ">=", HALF),
-    ("turned_drop", ">", 2.0),
-    ("frontal", "over", "keep"),
-)
+_PARTLY: tuple[Condition, ...] = (*_SHARPLY, ("retention_best", ">=", HALF))
+_TURNED: tuple[Condition, ...] = (*_PARTLY, ("turned_drop", ">", 2.0), ("frontal", "over", "keep"))
 _ADD_TURNED = (
     "The face holds from the front ({frontal:.2f}) and is lost when the head turns ({turned:.2f}).",
     "Add 4 three-quarter and 2 profile photos of each side (there are {photos_left} turned to the left and "
     "{photos_right} to the right of the picture), and train again.",
     "add_photos",
 )
-_WEAK_SPOT: tuple[Condition, ...] = (
-    *_SHARPLY,
-    ("retention_best", ">=", HALF),
-    ("weak_drop", ">", 3.0),
-    ("rest", "over", "keep"),
-)
+_WEAK_SPOT: tuple[Condition, ...] = (*_PARTLY, ("weak_drop", ">", 3.0), ("rest", "over", "keep"))
 _NAME_IT = (
     "The face is lost with one thing in the prompt: {weak}.",
     "Name it in the captions of the photos where it can be seen, or leave it out of the prompt.",

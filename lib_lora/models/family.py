@@ -22,7 +22,7 @@ Prediction = Literal["epsilon", "v"]
 
 UNET = "model.diffusion_model."
 VAE = "first_stage_model."
-SD1_CONTEXT = 768  # width of the text conditioning
+_SD1_CONTEXT = 768  # width of the text conditioning
 _SMALL_CELLS = range(8, 64, 8)  # of a latent's side, which a UNet halves three times
 FAMILY_NAMES = {"sd1": "Stable Diffusion 1", "sd2": "Stable Diffusion 2", "sdxl": "Stable Diffusion XL"}
 
@@ -62,7 +62,7 @@ class ModelInfo:
     @property
     def narrow(self) -> bool:
         """A small model for small pictures: a Stable Diffusion 1 with narrower layers, whose ``.yaml`` says so."""
-        return self.family == "sd1" and self.small_side is not None and self.context_dim < SD1_CONTEXT
+        return self.family == "sd1" and self.small_side is not None and self.context_dim < _SD1_CONTEXT
 
     @property
     def guidance(self) -> float:

@@ -105,7 +105,7 @@ def undo(folder: CharacterFolder) -> Changed:
         raise UserError(f"No caption in {folder.photos} was changed by this program, so there is nothing to take back.")
     last, there = lines[-1], captions_of(folder).texts
     before: Mapping[str, str | None] = last["before"]
-    back = sorted(name for name in before if there.get(name) == last["after"][name])
+    back = sorted(name for name in before if name in there and there[name] == last["after"][name])
     for name in back:
         _write(folder, name, _decoded(before[name]))
     left = [
@@ -113,7 +113,7 @@ def undo(folder: CharacterFolder) -> Changed:
         for name in sorted(before.keys() - set(back))
         if (folder.photos / name).exists() and _bytes(folder, name) != _decoded(before[name])
     ]
-    write_text(folder.path / HISTORY, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines[:-1]))
+    write_text(folder.path / HISTORY, "".join(json.dumps(line) + "\n" for line in lines[:-1]))
     return Changed(last["what"], back, left)
 
 
@@ -145,7 +145,7 @@ def _append(folder: CharacterFolder, line: dict[str, Any]) -> None:
     path = folder.path / HISTORY
     with explained(path), open(path, "a", encoding="utf-8", newline="\n") as stream:
         # on a line of its own, also after one that a crash cut off
-        stream.write("\n" * (stream.tell() > 0) + json.dumps(line, ensure_ascii=False) + "\n")
+        stream.write("\n" * (stream.tell() > 0) + json.dumps(line) + "\n")
 
 
 def _history(folder: CharacterFolder) -> list[dict[str, Any]]:
@@ -156,7 +156,7 @@ def _history(folder: CharacterFolder) -> list[dict[str, Any]]:
     with explained(path, "read"):
         text = path.read_text(encoding="utf-8", errors="replace")
     found = []
-    for line in text.splitlines():
+    for line in text.split("\n"):  # splitlines would cut at other marks too, which a file's name may hold
         try:
             value = json.loads(line)
             whole = value["before"].keys() == value["after"].keys() and isinstance(value["what"], str)

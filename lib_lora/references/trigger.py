@@ -47,12 +47,11 @@ def check(word: str, taken: Collection[str] = ()) -> Trigger:
     """
     small = " ".join(word.split()).casefold()
     pieces = _pieces(small)
-    problems = [
-        *_form(small),
-        *([f"{small!r} is a first name; the base model paints its own idea of who that is."] if _named(small) else []),
-        *_meaning(small, pieces),
-        *([f"{small!r} is the name of an embedding or LoRA of this webui."] if _in(small, taken) else []),
-    ]
+    problems = [*_form(small), *_meaning(small, pieces)]
+    if small in _first_names():
+        problems.append(f"{small!r} is a first name; the base model paints its own idea of who that is.")
+    if small in {name.casefold() for name in taken}:
+        problems.append(f"{small!r} is the name of an embedding or LoRA of this webui.")
     return Trigger(small, [piece.removesuffix(_END) for piece in pieces], problems)
 
 
@@ -116,14 +115,6 @@ def _vocabulary() -> frozenset[str]:
 def _first_names() -> frozenset[str]:
     text = resources.files(__package__).joinpath("first_names.txt").read_text(encoding="utf-8")
     return frozenset(text.split())
-
-
-def _named(word: str) -> bool:
-    return word in _first_names()
-
-
-def _in(word: str, names: Collection[str]) -> bool:
-    return word in {name.casefold() for name in names}
 
 
 def _candidates(name: str) -> Iterator[str]:

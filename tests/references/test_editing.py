@@ -68,6 +68,20 @@ def test_what_is_taken_back_is_there_byte_for_byte(folder, raw):
     assert contents(folder) == files
 
 
+def test_odd_marks_in_a_files_name_do_not_cut_the_history(folder):
+    name = "odd\u2028\x85mark.jpg"
+    Image.new("RGB", (8, 8)).save(folder.photos / name)
+    add(folder, "indoors", {name})
+    assert editing.undo(folder).files == [name]
+
+
+def test_a_history_that_names_a_file_elsewhere_reaches_nothing(folder):
+    line = {"what": "x", "before": {"../../outside.jpg": "aGVsbG8="}, "after": {"../../outside.jpg": None}}
+    (folder.path / editing.HISTORY).write_text(json.dumps(line), encoding="utf-8")
+    assert editing.undo(folder).files == []
+    assert not list(folder.path.parent.glob("outside*"))
+
+
 @pytest.mark.parametrize("raw", [b"mrxa \x81\x8d\x90", b"\x00\x01", b"a" * 200_000])
 def test_what_is_no_text_is_told_and_left_alone(folder, raw):
     (folder.photos / "a.txt").write_bytes(raw)

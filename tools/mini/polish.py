@@ -9,22 +9,19 @@ scatter of as much, and a model that was trained on them smiled in 58 of 100 pic
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image
-from safetensors.torch import load_file
 
 from lib_lora.files import atomic_file
 from lib_lora.likeness.engine import SFaceEngine
 from lib_lora.models.schedule import noise_schedule
 from lib_lora.models.tokens import EOS, padded, token_ids
-from tools.mini import captions, data, quick, running
-from tools.mini.unet import Examples, Pair, examples, fill, starting_pair, train
-from tools.mini.vae import starting
+from tools.mini import captions, data, quick
+from tools.mini.unet import Examples, Pair, begun, fill, starting_pair, train
 
 KEPT = 0.6  # share of the pictures, the easiest of each direction
 SERIOUS, SMILING = 0.84, 0.885  # width of the mouth / distance of the eyes, by the judging detector
@@ -93,16 +90,7 @@ def polished(given: Examples, faces: data.Faces, seen: npt.NDArray[np.float32], 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--material", type=Path, required=True)
-    parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--until", type=running.time_of_day, required=True, help="time of day (HH:MM) of the end")
-    options = parser.parse_args()
-    torch.manual_seed(0)
-    vae = starting(options.material)
-    vae.load_state_dict(load_file(options.work / "vae.safetensors"))
-    faces = data.load(options.material, options.work)
-    given = examples(vae, faces, options.work / "latents.safetensors")
+    options, faces, given = begun(__doc__)
     seen = looks(faces, options.work / "seen.npy")
     pair = starting_pair(options.material)
     fill(pair, options.work / "unet_text.safetensors")

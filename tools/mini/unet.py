@@ -268,8 +268,9 @@ def train(
     keep()
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def begun(said: str | None) -> tuple[argparse.Namespace, data.Faces, Examples]:
+    """What a training of the UNet begins with: its options (`said` describes it), the pictures, what they teach."""
+    parser = argparse.ArgumentParser(description=said, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--material", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--until", type=running.time_of_day, required=True, help="time of day (HH:MM) of the end")
@@ -278,7 +279,11 @@ def main() -> None:
     vae = starting(options.material)
     vae.load_state_dict(load_file(options.work / "vae.safetensors"))
     faces = data.load(options.material, options.work)
-    given = examples(vae, faces, options.work / "latents.safetensors")
+    return options, faces, examples(vae, faces, options.work / "latents.safetensors")
+
+
+def main() -> None:
+    options, _, given = begun(__doc__)
     print(f"{len(given.words)} pictures, latent scale {given.scale:.4f}", flush=True)
     pair = starting_pair(options.material)
     if not (options.work / "unet.pt").exists():
