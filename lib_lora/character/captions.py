@@ -29,9 +29,7 @@ def path_of(photo: Path) -> Path:
 
 
 def read(photo: Path) -> str | None:
-    """The caption of a photo on one line, or None where there is none.
-
-    UTF-8 and UTF-16 with their marks, plain UTF-8, else Windows' cp1252.
+    """The caption of a photo on one line, or None where there is none; see `decode`.
 
     Raises:
         UserError: the file cannot be read or is no text.
@@ -41,18 +39,33 @@ def read(photo: Path) -> str | None:
         return None
     with explained(path, "read"):
         raw = path.read_bytes()
-    if len(raw) > MAX_BYTES or (b"\0" in raw and not raw.startswith((b"\xff\xfe", b"\xfe\xff"))):
-        raise UserError(f"{path} is not a caption (too long, or not text); replace or remove it.")
-    return " ".join(_decode(raw).split()) or None
+    return decode(raw, str(path))
 
 
-def _decode(raw: bytes) -> str:
+def decode(raw: bytes, name: str) -> str | None:
+    """The bytes of a caption file as one line, or None where there is nothing in it.
+
+    Args:
+        raw: UTF-8 and UTF-16 with their marks, plain UTF-8, else Windows' cp1252.
+        name: of the file, for the sentence.
+
+    Raises:
+        UserError: it is no text, or longer than 100,000 bytes.
+    """
+    text = raw[:MAX_BYTES].decode(_encoding(raw[:MAX_BYTES]), errors="replace")
+    if len(raw) > MAX_BYTES or "\0" in text:
+        raise UserError(f"{name} is not a caption (too long, or not text); replace or remove it.")
+    return " ".join(text.split()) or None
+
+
+def _encoding(raw: bytes) -> str:
     if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return raw.decode("utf-16", errors="replace")
+        return "utf-16"
     try:
-        return raw.decode("utf-8-sig")
+        raw.decode("utf-8-sig")
     except UnicodeDecodeError:
-        return raw.decode("cp1252", errors="replace")
+        return "cp1252"
+    return "utf-8-sig"
 
 
 def write_missing(photos: list[Path], caption: str) -> int:

@@ -1,24 +1,54 @@
-"""The photos of a character: finding them, opening them safely, taking them in.
+"""The photos of a character: finding them and opening them safely.
 
-Originals are never changed. Knows nothing about faces or training.
+A photo may come from anywhere, so every file counts as hostile: only decoders of photo formats are used, and the size
+is looked at before anything is decoded. Originals are never changed. Knows nothing about faces or training.
 """
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+import importlib
+import warnings
 from pathlib import Path
+from typing import IO
 
-from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import (
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    ImageFile,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    UnidentifiedImageError,
+    WebPImagePlugin,
+)
 
+from lib_lora.character.pixels import plain
 from lib_lora.errors import UserError
-from lib_lora.files import atomic_file, explained, sha256
+from lib_lora.files import explained
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
-OTHER_SUFFIXES = frozenset({".heic", ".heif", ".avif", ".gif", ".jxl", ".raw", ".dng", ".cr2", ".nef", ".arw"})
+_JPEG, _PNG, _OTHERS = (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"), (".png", ".apng"), (".gif", ".bmp", ".tif", ".tiff")
+SUFFIXES = frozenset((*_JPEG, *_PNG, *_OTHERS, ".webp", ".avif", ".heic", ".heif", ".hif"))
+OTHER_SUFFIXES = frozenset(
+    (".jxl", ".jp2", ".psd", ".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".raf", ".rw2", ".tga", ".svg")
+)
+KINDS = "JPEG, PNG, WebP, AVIF, HEIC, GIF, BMP or TIFF"
 MAX_PIXELS = 100_000_000
 ImageFile.LOAD_TRUNCATED_IMAGES = False  # another package in the process may have switched it on
+
+# Their import registers them; what is not named here (PostScript, fonts, scientific data) is never tried.
+_PLUGINS = (
+    BmpImagePlugin,
+    GifImagePlugin,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+_HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs")
+_AVIF = (b"avif", b"avis")
+_EITHER = (b"mif1", b"msf1")
 
 
 def list_photos(folder: Path) -> list[Path]:
@@ -35,9 +65,7 @@ def list_photos(folder: Path) -> list[Path]:
 
 
 def open_photo(path: Path) -> Image.Image:
-    """A photo as an RGB picture, upright (EXIF rotation applied), transparency laid on white.
-
-    16-bit pictures are scaled to 8, of an animation the first frame is taken, EXIF is not carried along.
+    """A photo as an RGB picture; see `read_photo`.
 
     Raises:
         UserError: missing, damaged, not a picture, or larger than 100 megapixels.
@@ -45,99 +73,98 @@ def open_photo(path: Path) -> Image.Image:
     with explained(path, "read"):
         stream = open(path, "rb")  # noqa: SIM115 - closed by the with below; opened apart to tell the errors apart
     with stream:
-        try:
-            with Image.open(stream) as image:
-                if image.width * image.height > MAX_PIXELS:
-                    raise UserError(f"{path.name} has {image.width} x {image.height} pixels; the limit is 100 million.")
-                image.load()
-                return _rgb(ImageOps.exif_transpose(image))
-        except UserError:
-            raise
-        except UnidentifiedImageError as error:
-            raise UserError(f"{path.name} is not a picture that can be read; replace or remove it.") from error
-        except Exception as error:  # Pillow's decoders raise anything on a damaged file
-            raise UserError(f"{path.name} is damaged ({error}); replace or remove it.") from error
+        return read_photo(stream, path.name)
 
 
-def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith(("I", "F")):
-        image = image.convert("I").point(lambda level: level / 256).convert("L")
-    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(white, image).convert("RGB")
-    picture = image.convert("RGB")
-    picture.info.clear()
-    return picture
+def read_photo(stream: IO[bytes], name: str) -> Image.Image:
+    """A photo as an RGB picture: upright (EXIF rotation applied), in sRGB, transparency laid on white.
 
+    16-bit pictures are scaled to 8, of an animation the first frame is taken. Nothing but pixels comes along: no EXIF,
+    no place, no colour profile.
 
-@dataclass
-class Imported:
-    """What came of taking photos in.
+    Args:
+        stream: the file's bytes; need not be at its beginning.
+        name: of the file, for sentences.
 
-    Attributes:
-        added: the new files in the character's folder.
-        known: how many were there already (same bytes).
-        skipped: one sentence for each that was left out.
+    Raises:
+        UserError: damaged, not a picture, of a kind that needs another package, or larger than 100 megapixels.
     """
+    try:
+        formats = _formats(stream, name)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit follows
+            image = Image.open(stream, formats=formats)
+        with image:
+            if image.width * image.height > MAX_PIXELS:
+                raise UserError(
+                    f"{name} has {image.width} x {image.height} pixels; the limit is 100 million, so save it smaller."
+                )
+            image.load()
+            return plain(image)
+    except UserError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise UserError(f"{name} has far more than 100 million pixels, which is the limit; save it smaller.") from error
+    except UnidentifiedImageError as error:
+        raise UserError(f"{name} is not a picture that can be read; replace or remove it.") from error
+    except Exception as error:  # Pillow's decoders raise anything on a damaged file
+        why = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"{name} is damaged ({why}); replace or remove it.") from error
 
-    added: list[Path] = field(default_factory=list)
-    known: int = 0
-    skipped: list[str] = field(default_factory=list)
 
+def _formats(stream: IO[bytes], name: str) -> list[str]:
+    """The formats to try. HEIC and AVIF are known by their content: phones call them ``.jpg`` too.
 
-def import_photos(sources: Iterable[Path], target: Path) -> Imported:
-    """Copy photos, and the ``.txt`` captions beside them, into `target`; each is opened once to see that it can be.
-
-    A photo with the same bytes is not taken twice; one of the same name and other bytes gets a number.
+    Raises:
+        UserError: it needs a package that is not there.
     """
-    result = Imported()
-    known = {sha256(path) for path in list_photos(target)} if target.is_dir() else set()
-    for source in sources:
-        try:
-            open_photo(source)
-            digest = sha256(source)
-        except UserError as error:
-            result.skipped.append(str(error))
-            continue
-        if digest in known:
-            result.known += 1
-            continue
-        known.add(digest)
-        copy = _free_name(target, source.name)
-        caption = source.with_suffix(".txt")
-        if caption.is_file():  # before the photo: one that is there already is not taken in again
-            _copy(caption, copy.with_suffix(".txt"))
-        _copy(source, copy)
-        result.added.append(copy)
-    return result
+    stream.seek(0)
+    head = stream.read(48)
+    stream.seek(0)
+    if head[4:8] != b"ftyp":
+        return list(_FORMATS)
+    kind = head[8:12]
+    if kind in _EITHER:
+        kind = _AVIF[0] if _AVIF[0] in head[12:] else _HEIC[0]
+    if kind in _HEIC and not _registered("HEIF", "register_heif_opener"):
+        raise UserError(
+            f"{name} is a HEIC file, which needs the package pillow-heif; install it, or save the photo as JPEG."
+        )
+    if kind in _AVIF and not _avif_is_read():
+        raise UserError(
+            f"{name} is an AVIF file, which needs Pillow 11.3 or newer, or pillow-heif older than 1.0; "
+            "install one, or save the photo as JPEG."
+        )
+    return [kind for kind in ("HEIF", "AVIF") if kind in Image.OPEN]
 
 
-def _copy(source: Path, target: Path) -> None:
-    with explained(source, "read"), open(source, "rb") as old, atomic_file(target) as new:
-        shutil.copyfileobj(old, new)
+def _avif_is_read() -> bool:
+    try:
+        plugin = importlib.import_module("PIL.AvifImagePlugin")
+        if plugin.SUPPORTED:
+            return True
+    except ImportError:
+        pass  # an older Pillow
+    return _registered("AVIF", "register_avif_opener")
 
 
-def unsupported(folder: Path) -> list[str]:
-    """A sentence for each picture in `folder` that `list_photos` leaves out because of its kind, and for subfolders."""
-    with explained(folder, "read"):
-        entries = sorted(folder.iterdir())
-    said = [
+def _registered(kind: str, opener: str) -> bool:
+    """Whether Pillow opens `kind`; pillow-heif is imported for it if it is there."""
+    if kind in Image.OPEN and kind != "AVIF":
+        return True
+    try:
+        register = getattr(importlib.import_module("pillow_heif"), opener, None)
+    except ImportError:
+        return False
+    if register:
+        register()
+    return register is not None
+
+
+def unsupported(paths: list[Path]) -> list[str]:
+    """A sentence for each of these files that is a picture of a kind that is not read."""
+    return [
         f"{path.name} is a {path.suffix[1:].upper()} file, which is not read; save it as JPEG or PNG."
-        for path in entries
-        if path.suffix.lower() in OTHER_SUFFIXES and path.is_file()
+        for path in paths
+        if path.suffix.lower() in OTHER_SUFFIXES
     ]
-    folders = [path for path in entries if path.is_dir() and list_photos(path)]
-    return said + [f"The folder {inner.name} inside it has photos too; to use them, move them up." for inner in folders]
-
-
-def _free_name(folder: Path, name: str) -> Path:
-    """`name` in `folder`, numbered where it, or a caption for it, would meet another photo's."""
-    name = name.encode("utf-8", "replace").decode("utf-8").replace("?", "_")  # names from old zips are no UTF-8
-    stem, suffix = Path(name).stem[:100], Path(name).suffix.lower()
-    taken = {path.stem.casefold() for path in folder.iterdir()} if folder.is_dir() else set()
-    number, candidate = 1, stem
-    while candidate.casefold() in taken:
-        number += 1
-        candidate = f"{stem}-{number}"
-    return folder / f"{candidate}{suffix}"

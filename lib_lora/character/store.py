@@ -1,6 +1,6 @@
 """A character and its folder on disk.
 
-    <data>/characters/<slug>/character.yaml, photos/, cache/, runs/<id>/
+    <data>/characters/<slug>/character.yaml, photos/, sheets/, cache/, runs/<id>/
 
 Knows where things lie; knows nothing of models or training.
 """
@@ -18,7 +18,7 @@ from typing import Any, Literal, cast, get_args
 import yaml
 
 from lib_lora import settings
-from lib_lora.errors import UserError, command
+from lib_lora.errors import UserError, command, typed
 from lib_lora.files import explained, slug, write_text
 
 ConsentKind = Literal["fictional", "myself", "consented"]
@@ -46,8 +46,8 @@ class Character:
         name: as the user writes it.
         trigger: the word that stands for this character in prompts.
         class_word: what the character is: woman, man, person, ...
-        consent: see `Consent`.
-        traits: permanent features, for captions that name them.
+        consent: see `Consent`; None until the user declares it, and until then nothing is trained.
+        traits: permanent features that captions and prompts name; empty = the trigger stands for them all.
         notes: free text.
         version: of the file's layout.
     """
@@ -55,7 +55,7 @@ class Character:
     name: str
     trigger: str
     class_word: str
-    consent: Consent
+    consent: Consent | None = None
     traits: list[str] = field(default_factory=list)
     notes: str = ""
     version: int = FILE_VERSION
@@ -79,6 +79,11 @@ class CharacterFolder:
     def photos(self) -> Path:
         """The originals, with their captions beside them."""
         return self.path / "photos"
+
+    @property
+    def sheets(self) -> Path:
+        """The originals of sheets of four, whose pieces lie in `photos`."""
+        return self.path / "sheets"
 
     @property
     def cache(self) -> Path:
@@ -123,6 +128,26 @@ def declare_consent(kind: str) -> Consent:
     return Consent(cast(ConsentKind, kind), date.today().isoformat())
 
 
+def consent_of(character: Character) -> Consent:
+    """The declaration without which nothing is trained.
+
+    Raises:
+        UserError: there is none yet.
+    """
+    if character.consent is None:
+        raise UserError(
+            f"It is not declared yet why the face of {character.name!r} may be trained on; say it with: "
+            f"{typed('consent', character.name, 'fictional')} (or myself; or consented: an adult who agreed)"
+        )
+    return character.consent
+
+
+def save(folder: CharacterFolder, character: Character) -> None:
+    """Write ``character.yaml``."""
+    text = yaml.safe_dump(settings.to_dict(character), sort_keys=False, allow_unicode=True)
+    write_text(folder.file, text)
+
+
 def create(root: Path, character: Character) -> CharacterFolder:
     """Make the character's folder and write its file.
 
@@ -141,8 +166,7 @@ def create(root: Path, character: Character) -> CharacterFolder:
     with explained(folder.path):
         for path in (folder.photos, folder.cache, folder.runs):
             path.mkdir(parents=True, exist_ok=True)
-    text = yaml.safe_dump(settings.to_dict(character), sort_keys=False, allow_unicode=True)
-    write_text(folder.file, text)
+    save(folder, character)
     return folder
 
 

@@ -28,6 +28,12 @@ class Cell:
         cfg: guidance scale; 1 = none.
         sampler: a name that A1111 uses too.
         name, framing, angle, attributes: of the prompt (`prompts.Prompt`).
+        start: a picture to begin from (A1111's img2img); stretched to `width` x `height`; None = from noise alone.
+        strength: share of the sampling that is done over `start`, 0 (only the VAE's changes) .. 1, as A1111's denoising
+            strength; means nothing without `start`.
+        variation: how far the initial noise is turned towards that of `variation_seed`, 0 (not at all) .. 1, as A1111's
+            "variation strength".
+        variation_seed: 0..2^32-1.
     """
 
     prompt: str
@@ -44,6 +50,10 @@ class Cell:
     framing: str = ""
     angle: str = ""
     attributes: tuple[str, ...] = ()
+    start: Path | None = None
+    strength: float = 1.0
+    variation: float = 0.0
+    variation_seed: int = 0
 
 
 class Painter(Protocol):

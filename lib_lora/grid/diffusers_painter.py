@@ -16,6 +16,7 @@ from diffusers import (
 )
 from PIL import Image
 
+from lib_lora.character.photos import open_photo
 from lib_lora.errors import UserError
 from lib_lora.grid.cells import Cell
 from lib_lora.lora.apply import merged
@@ -23,7 +24,7 @@ from lib_lora.lora.file import read
 from lib_lora.models.family import ModelInfo
 from lib_lora.models.load import load_text_encoders, load_unet, load_vae
 from lib_lora.models.text import Conditioning, TextStack, join
-from lib_lora.models.vae import decode, reconstruct, vae_dtype
+from lib_lora.models.vae import decode, encode, reconstruct, to_tensor, vae_dtype
 
 SAMPLERS: dict[str, tuple[type, dict[str, Any]]] = {
     "Euler": (EulerDiscreteScheduler, {"timestep_spacing": "linspace"}),
@@ -57,6 +58,15 @@ def make_scheduler(name: str, info: ModelInfo) -> Any:
         prediction_type="v_prediction" if info.prediction == "v" else "epsilon",
         **options,
     )
+
+
+def steps_over(steps: int, strength: float) -> int:
+    """How many of `steps` sampling steps are done over a picture that is there, as A1111 counts them.
+
+    Its "t_enc" and one: int(min(strength, 0.999) x steps) + 1. At strength 0 A1111 still does its last step, which
+    changes next to nothing; here none is done.
+    """
+    return int(min(strength, 0.999) * steps) + 1 if strength > 0 else 0
 
 
 class DiffusersPainter:
@@ -101,15 +111,35 @@ class DiffusersPainter:
         scheduler.set_timesteps(cell.steps, device=self.device)
         generator = torch.Generator().manual_seed(cell.seed)  # on the CPU: the same picture on every device
         noise = torch.randn((1, 4, cell.height // 8, cell.width // 8), generator=generator)
-        latents = noise.to(self.device) * scheduler.init_noise_sigma
+        if cell.variation:
+            other = torch.randn(noise.shape, generator=torch.Generator().manual_seed(cell.variation_seed))
+            noise = _turned(noise[0], other[0], cell.variation)[None]
+        first = cell.steps - steps_over(cell.steps, cell.strength) if cell.start else 0
+        latents = self._begun(cell, scheduler, first, noise.to(self.device))
         positive, negative = self._words(cell)
         # only the samplers that add noise on the way have this argument
         options = {} if cell.sampler.startswith("DPM++") or cell.sampler == "Euler" else {"generator": generator}
-        for time in scheduler.timesteps:
+        for time in scheduler.timesteps[first:]:
             scaled = scheduler.scale_model_input(latents, time).to(self.dtype)
             predicted = self._predict(scaled, time, cell, positive, negative)
             latents = scheduler.step(predicted, time, latents, **options).prev_sample
-        return cast(torch.Tensor, latents)
+        return latents
+
+    def _begun(self, cell: Cell, scheduler: Any, first: int, noise: torch.Tensor) -> torch.Tensor:
+        """Latents [1, 4, h, w] float32 before step `first` of the schedule (0 = its beginning).
+
+        Of a start picture the mean of the VAE's distribution is taken (A1111 draws from it), with the noise that
+        belongs to that step. A1111's DDIM noises one step more than it takes away; that is not repeated.
+        """
+        if cell.start is None:
+            return noise * float(scheduler.init_noise_sigma)
+        image = open_photo(cell.start).resize((cell.width, cell.height), Image.Resampling.LANCZOS)
+        latents = encode(self.vae, to_tensor(image))[0].to(self.device)
+        if first >= cell.steps:
+            return latents
+        if hasattr(scheduler, "set_begin_index"):
+            scheduler.set_begin_index(first)
+        return cast(torch.Tensor, scheduler.add_noise(latents, noise, scheduler.timesteps[first : first + 1]))
 
     def _predict(
         self, latents: torch.Tensor, time: torch.Tensor, cell: Cell, positive: Conditioning, negative: Conditioning
@@ -140,3 +170,10 @@ class DiffusersPainter:
     def _words(self, cell: Cell) -> tuple[Conditioning, Conditioning]:
         """The positive and the negative prompt."""
         return self.text.encode([cell.prompt], self.clip_skip), self.text.encode([cell.negative], self.clip_skip)
+
+
+def _turned(noise: torch.Tensor, other: torch.Tensor, share: float) -> torch.Tensor:
+    """`noise` [4, h, w] turned towards `other` by A1111's slerp, which turns each column on its own."""
+    cosine = (noise / noise.norm(dim=1, keepdim=True) * (other / other.norm(dim=1, keepdim=True))).sum(1, keepdim=True)
+    angle = torch.acos(cosine.clamp(-0.9999, 0.9999))  # where both are one (A1111 then mixes) nothing divides by zero
+    return (torch.sin((1 - share) * angle) * noise + torch.sin(share * angle) * other) / torch.sin(angle)

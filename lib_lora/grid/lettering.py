@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from functools import cache
 from typing import Literal
 
 from PIL import Image, ImageDraw, ImageFont
@@ -11,6 +12,8 @@ Tone = Literal["good", "warn", "bad", "none"]
 INK = "#1b1f24"
 # Told apart by people who confuse red and green; the shape of the symbol and of the frame tells them apart as well.
 COLOURS: dict[Tone, str] = {"good": "#0a6e8a", "warn": "#8f5500", "bad": "#ad0044", "none": "#57606a"}
+_NO_LETTER = "\u0378"  # is assigned to nothing
+_PLAIN = {"×": "x", "–": "-", "—": "-", "ß": "s", "ø": "o", "Ø": "O", "æ": "a", "Æ": "A", "…": "."}
 _BITMAP = 11  # pixels: the one size of the font of Pillow before 10.1
 _FINE = 8  # symbols are drawn so much larger and then reduced, which smooths them
 
@@ -18,17 +21,25 @@ _Font = ImageFont.ImageFont | ImageFont.FreeTypeFont
 
 
 def drawable(text: str) -> str:
-    """`text` in Latin-1, which every Pillow can draw: accents fall off, other characters become "?"."""
+    """`text` in letters that Pillow's font has: from others accents fall off, or they become "?"."""
     found = []
     for one in text:
-        latin = one if _is_latin(one) else unicodedata.normalize("NFKD", one)[0]
+        plain = one if _is_drawn(one) else unicodedata.normalize("NFKD", _PLAIN.get(one, one))[0]
         if unicodedata.category(one) not in ("Cc", "Cf", "Mn"):
-            found.append(latin if _is_latin(latin) else "?")
+            found.append(plain if _is_drawn(plain) else "?")
     return "".join(found)
 
 
-def _is_latin(one: str) -> bool:
-    return ord(one) < 256
+@cache
+def _is_drawn(one: str) -> bool:
+    """Whether the font has a letter; one that it lacks becomes a box, or (in Pillow before 10.1) an error."""
+    font, _ = _font(_BITMAP)
+    if one.isascii():
+        return True
+    try:
+        return bytes(font.getmask(one)) != bytes(font.getmask(_NO_LETTER))
+    except UnicodeEncodeError:
+        return ord(one) < 256
 
 
 def _font(size: int) -> tuple[_Font, int]:

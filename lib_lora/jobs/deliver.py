@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from lib_lora.character.store import consent_of
 from lib_lora.errors import UserError
 from lib_lora.files import explained
 from lib_lora.lora import sidecars
@@ -48,6 +49,7 @@ def add_preview(run: Run, lora: Path, picture: Path) -> None:
 def _beside(run: Run, lora: Path, preview: Path | None = None) -> None:
     """The ``.json`` (and the picture). Every text is given each time: one that is left out would be emptied."""
     character, base = run.file.character, run.file.base
+    consent = consent_of(character)
     own = sum(not photo.prior for photo in run.file.photos)
     sidecars.write(
         lora,
@@ -55,7 +57,7 @@ def _beside(run: Run, lora: Path, preview: Path | None = None) -> None:
         weight=0,
         family=base.family,
         notes=f"SameFace run {run.file.id}, {own} photos, base {Path(base.path).name}; "
-        f"consent: {character.consent.kind} ({character.consent.date})",
+        f"consent: {consent.kind} ({consent.date})",
         preview=preview,
     )
 

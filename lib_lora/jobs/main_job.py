@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TextIO
@@ -27,7 +27,7 @@ Show = Callable[[GridReport], None]
 
 def run_main_job(
     root: Path,
-    photos: Path,
+    photos: Path | Sequence[Path],
     name: str,
     trigger: str,
     class_word: str,
@@ -38,6 +38,7 @@ def run_main_job(
     overrides: dict[str, Any] | None = None,
     prediction: Prediction | None = None,
     grid_steps: int = 20,
+    few: bool = False,
     show: Show | None = None,
 ) -> Path | None:
     """From a folder of photos to a LoRA in `out`; returns the file there (None in all processes but the main one).
@@ -56,7 +57,7 @@ def run_main_job(
         for sentence in imported.skipped:
             print(f"Left out: {sentence}")
         print(f"Character {name}: {len(imported.added)} photos added, {imported.known} were there, in {folder.path}")
-        return start_run(root, name, base, preset, overrides, prediction, out, grid_steps)
+        return start_run(root, name, base, preset, overrides, prediction, out, grid_steps, few)
 
     return finish_run(prepared, show)
 

@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from lib_lora.character import captions
-from lib_lora.character.photos import Imported, import_photos, list_photos, open_photo, unsupported
-from lib_lora.character.store import Character, CharacterFolder, create, declare_consent, folder_of, load
-from lib_lora.errors import UserError, command
+from lib_lora.character.photos import list_photos, open_photo
+from lib_lora.character.store import (
+    Character,
+    CharacterFolder,
+    Consent,
+    consent_of,
+    create,
+    declare_consent,
+    folder_of,
+    load,
+    save,
+)
+from lib_lora.errors import UserError, typed
 from lib_lora.files import explained, sha256
 from lib_lora.models.family import ModelInfo, Prediction, identify
 from lib_lora.models.identity import remembered_sha256
+from lib_lora.references.coverage import LEAST
+from lib_lora.references.intake import Imported, see_that_one_opens, take_in
+from lib_lora.references.memory import photos_to_use
 from lib_lora.training import processes
 from lib_lora.training.precision import resolve
 from lib_lora.training.presets import preset
@@ -22,47 +36,70 @@ from lib_lora.training.settings import TrainSettings
 
 
 def new_character(
-    root: Path, name: str, trigger: str, class_word: str, consent: str, photos: Path
+    root: Path,
+    name: str,
+    trigger: str,
+    class_word: str,
+    consent: str | None,
+    photos: Path | Sequence[Path] = (),
+    traits: Sequence[str] = (),
 ) -> tuple[CharacterFolder, Imported]:
-    """Make a character from a folder of photos (or add photos to one that is there) and caption what has no caption.
+    """Make a character (or add photos to one that is there) and caption what has no caption.
 
     Nothing is made before it is known that a photo can be read.
+
+    Args:
+        root: the data folder.
+        name, trigger, class_word: see `Character`.
+        consent: the kind that is declared now; None = not yet, and nothing can be trained until it is.
+        photos: files, folders and zips, or one of these; see `take_in`. None: the character has no photos yet.
+        traits: permanent features that captions and prompts shall name.
 
     Raises:
         UserError: no photo can be read, or the character exists with other words or another consent.
     """
+    declared = None if consent is None else declare_consent(consent)
     try:
-        character = Character(name.strip(), trigger.strip(), class_word.strip(), declare_consent(consent))
+        character = Character(
+            name.strip(), trigger.strip(), class_word.strip(), declared, [one.strip() for one in traits if one.strip()]
+        )
     except ValueError as error:
         raise UserError(str(error)) from error
-    sources = list_photos(photos)
-    if not sources:
-        others = " ".join(unsupported(photos)[:3])
-        raise UserError(f"There is no photo in {photos} (JPEG, PNG, WebP, BMP or TIFF). {others}".rstrip())
-    _see_that_one_opens(sources, photos)
+    sources = [photos] if isinstance(photos, Path) else list(photos)
+    if sources:
+        see_that_one_opens(sources)
     folder = create(root, character)
-    character = load(folder)  # one that was there may have traits
-    if character.consent.kind != consent:
-        raise UserError(
-            f"{folder.file}: consent for {character.name!r} was declared as {character.consent.kind!r} on "
-            f"{character.consent.date}, not as {consent!r}; use that word, or correct the file."
-        )
-    imported = import_photos(sources, folder.photos)
-    imported.skipped.extend(unsupported(photos))
+    character = _declared(folder, load(folder), declared)  # one that was there may have traits
+    imported = take_in(sources, folder)
     captions.write_missing(list_photos(folder.photos), captions.template(character))
     return folder, imported
 
 
-def _see_that_one_opens(sources: list[Path], photos: Path) -> None:
-    failures = []
-    for path in sources:
-        try:
-            open_photo(path)
-            return
-        except UserError as error:
-            failures.append(str(error))
-    more = f" (and {len(failures) - 3} more)" if len(failures) > 3 else ""
-    raise UserError(f"None of the {len(sources)} photos in {photos} can be read: {' '.join(failures[:3])}{more}")
+def _declared(folder: CharacterFolder, character: Character, consent: Consent | None) -> Character:
+    """`character` with the consent that is declared now, if there was none."""
+    if consent is None or (character.consent and character.consent.kind == consent.kind):
+        return character
+    if character.consent is not None:
+        raise UserError(
+            f"{folder.file}: consent for {character.name!r} was declared as {character.consent.kind!r} on "
+            f"{character.consent.date}, not as {consent.kind!r}; use that word, or change it with: "
+            f"{typed('consent', character.name, consent.kind)}"
+        )
+    character = replace(character, consent=consent)
+    save(folder, character)
+    return character
+
+
+def declare(root: Path, name: str, kind: str) -> Character:
+    """Write down why the face of a character that is there may be trained on, also in place of an earlier word.
+
+    Raises:
+        UserError: no such character or kind.
+    """
+    folder = folder_of(root, name)
+    character = replace(load(folder), consent=declare_consent(kind))
+    save(folder, character)
+    return character
 
 
 def start_run(
@@ -74,6 +111,7 @@ def start_run(
     prediction: Prediction | None = None,
     out: Path | None = None,
     grid_steps: int = 0,
+    few: bool = False,
 ) -> Run:
     """Make the folder of a new run; nothing is trained yet.
 
@@ -86,17 +124,19 @@ def start_run(
         prediction: overrides what the checkpoint says of itself.
         out: where the finished LoRA shall go.
         grid_steps: sampling steps of the test grid at the end; 0 = none.
+        few: train although there are fewer photos than can teach a face that holds.
 
     Raises:
         UserError: anything missing or unfit, before time is spent.
     """
     folder = folder_of(root, name)
     character = load(folder)
+    consent_of(character)
     if out:
         check_out(out)
     info, train = plan(base, preset_name, overrides, prediction)
     base_sha256 = remembered_sha256(base, root / "hashes.json")
-    photos = [*_own_photos(folder, character, train), *_class_photos(character, train)]
+    photos = [*_own_photos(folder, character, train, few), *_class_photos(character, train)]
     return create_run(folder, character, info, base_sha256, train, photos, out, grid_steps)
 
 
@@ -133,10 +173,18 @@ def plan(
     return info, replace(train, precision=resolve(train.precision, processes.device()))
 
 
-def _own_photos(folder: CharacterFolder, character: Character, train: TrainSettings) -> list[Photo]:
-    files = list_photos(folder.photos)
+def _own_photos(folder: CharacterFolder, character: Character, train: TrainSettings, few: bool) -> list[Photo]:
+    files = photos_to_use(folder)
     if not files:
-        raise UserError(f"There is no photo in {folder.photos}; add some with: {command()} new ... --photos FOLDER")
+        raise UserError(
+            f"There is no photo in {folder.photos}; add some with: {typed('import', character.name)} PHOTOS"
+        )
+    if len(files) < LEAST and not few:
+        raise UserError(
+            f"{character.name!r} has {len(files)} photo{'' if len(files) == 1 else 's'} in use, and {LEAST} are the "
+            f"least that teach a face; add some with: {typed('import', character.name)} PHOTOS (or train all the same "
+            "with --few)"
+        )
     default = captions.template(character)
     regions = _face_regions(files) if train.face_weight > 1 else {}
     if regions and not any(regions.values()):

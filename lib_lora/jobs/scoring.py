@@ -25,6 +25,7 @@ from lib_lora.likeness.report import Report, Subject
 from lib_lora.likeness.shown import Shown, likenesses
 from lib_lora.likeness.template import Template
 from lib_lora.likeness.text import as_text
+from lib_lora.references import memory
 
 
 @dataclass(frozen=True)
@@ -50,22 +51,28 @@ def template_of(folder: CharacterFolder, engine: FaceEngine) -> Template:
     Raises:
         UserError: there are no photos, or no face in any.
     """
-    photos = list_photos(folder.photos)
+    photos, dropped = list_photos(folder.photos), memory.load(folder).dropped
+    kept = kept_template(folder, engine)
+    if kept and kept.is_current(engine.id, _hashes(photos), dropped):
+        return kept
+    template = templates.build(engine, photos, dropped=dropped)
+    templates.save(template, template_path(folder, engine))
+    return template
+
+
+def kept_template(folder: CharacterFolder, engine: FaceEngine) -> Template | None:
+    """The template that was kept last, which may be of other photos; None where there is none that can be read."""
     path = template_path(folder, engine)
     try:
         kept = templates.load(path) if path.exists() else None
     except UserError:
-        kept = None  # damaged or of another version: it is only a cache
-    if kept and kept.is_current(engine.id, _hashes(photos)):
-        return kept
-    template = templates.build(engine, photos)
-    templates.save(template, path)
-    return template
+        return None  # damaged or of another version: it is only a cache
+    return kept if kept and kept.engine == engine.id else None
 
 
 def ruler_of(folder: CharacterFolder, engine: FaceEngine) -> str:
-    """What likenesses are measured with: a digest of the engine and of the photos as they are now."""
-    return digest_of(engine.id, sorted(digest for _, digest in _hashes(list_photos(folder.photos))))
+    """What likenesses are measured with: a digest of the engine and of the photos in use as they are now."""
+    return digest_of(engine.id, sorted(digest for _, digest in _hashes(memory.photos_to_use(folder))))
 
 
 def _hashes(photos: Sequence[Path]) -> list[tuple[str, str]]:

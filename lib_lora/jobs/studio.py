@@ -18,6 +18,7 @@ from lib_lora.errors import UserError
 from lib_lora.files import atomic_file, digest_of, explained, read_json, write_json
 from lib_lora.grid.cells import Cell, Painter, base_cells, leak_cells, test_cells, with_lora
 from lib_lora.grid.diffusers_painter import DiffusersPainter
+from lib_lora.grid.marked import save_picture
 from lib_lora.grid.prompts import PROMPTS
 from lib_lora.models.family import ModelInfo, Prediction, identify
 from lib_lora.training import processes
@@ -181,24 +182,10 @@ def new_folder(run: Run) -> Path:
 
 
 def _plain(cell: Cell) -> dict[str, Any]:
-    values = settings.to_dict(cell)
-    return {**values, "lora": cell.lora.name if cell.lora else None}
-
-
-def save_picture(path: Path, picture: Image.Image, cell: Cell) -> None:
-    """A PNG that says how it was painted, in A1111's words, and that it is generated (IPTC's digital source type)."""
-    from PIL.PngImagePlugin import PngInfo
-
-    lora = f" <lora:{cell.lora.stem}:{cell.weight:g}>" if cell.lora else ""
-    about = PngInfo()
-    about.add_itxt(
-        "parameters",
-        f"{cell.prompt}{lora}\nNegative prompt: {cell.negative}\nSteps: {cell.steps}, Sampler: {cell.sampler}, "
-        f"CFG scale: {cell.cfg:g}, Seed: {cell.seed}, Size: {cell.width}x{cell.height}",
-    )
-    about.add_itxt("DigitalSourceType", "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia")
-    with atomic_file(path) as stream:
-        picture.save(stream, "PNG", pnginfo=about)
+    values = {**settings.to_dict(cell), "lora": cell.lora.name if cell.lora else None}
+    for name in ("start", "strength", "variation", "variation_seed"):  # a grid's cells have none; older plans neither
+        del values[name]
+    return values
 
 
 def pictures_of(folder: Path, role: str, cells: Sequence[Cell]) -> list[Path]:

@@ -8,10 +8,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lib_lora.character.store import folder_of, load
+from lib_lora.character.store import Character, CharacterFolder, folder_of, load
 from lib_lora.errors import UserError
 from lib_lora.files import explained
 from lib_lora.jobs.lock import only_process
+from lib_lora.lora.triggers import answers_to
 from lib_lora.references import editing, phrases, trigger
 from lib_lora.references.caption_check import Problem, problems
 from lib_lora.references.editing import Changed
@@ -88,10 +89,21 @@ def caption(root: Path, name: str, edit: Edit | None = None, only: Sequence[str]
                 changed = editing.undo(folder)
             elif edit:
                 changed = editing.edit(folder, edit.what, edit.change, set(only) or None)
+    return captions_told(folder, character, [] if changed is None else [_said(changed, undo)], changed)
+
+
+def captions_told(folder: CharacterFolder, character: Character, lines: list[str], changed: Changed | None) -> Told:
+    """How the captions of a character's photos are now.
+
+    Args:
+        folder, character: whose.
+        lines: what is said first.
+        changed: what was done to them; None = nothing.
+    """
     there = editing.captions_of(folder)
     captions, counts = there.texts, phrases.frequency(there.texts)
     wrong = [Problem(photo, text) for photo, text in there.unreadable.items()] + problems(captions, character)
-    lines = [_said(changed, undo)] if changed else []
+    lines = list(lines)
     photos = len(captions) + len(there.unreadable)
     lines.append(f"{photos} photos, {sum(bool(text) for text in captions.values())} with a caption.")
     width = len(str(len(captions)))
@@ -122,17 +134,18 @@ def _phrase(text: str) -> str:
     return text
 
 
-def check_trigger(word: str, folders: Sequence[Path] = ()) -> Told:
+def check_trigger(word: str, folders: Sequence[Path] = (), root: Path | None = None) -> Told:
     """Whether a trigger word will do.
 
     Args:
         word: to look at.
-        folders: of the webui's LoRAs and embeddings; a word that is one's name is taken.
+        folders: of the webui's LoRAs and embeddings; a word that is the name of one, or that one answers to, is taken.
+        root: the data folder; None = its characters' triggers are not asked.
 
     Raises:
         UserError: a folder cannot be read.
     """
-    taken = _names(folders)
+    taken = taken_words(folders, root)
     found = trigger.check(word, taken)
     lines = [f"{found.word}: {' + '.join(found.tokens)}"] if found.word.isascii() and found.tokens else []
     lines += found.problems
@@ -144,13 +157,13 @@ def check_trigger(word: str, folders: Sequence[Path] = ()) -> Told:
     return Told("\n".join(lines), _values(found), not found.problems)
 
 
-def propose_triggers(name: str, folders: Sequence[Path] = (), count: int = 5) -> Told:
+def propose_triggers(name: str, folders: Sequence[Path] = (), count: int = 5, root: Path | None = None) -> Told:
     """Trigger words for a character called `name`; see `check_trigger`.
 
     Raises:
         UserError: a folder cannot be read.
     """
-    found = trigger.propose(name, _names(folders), count)
+    found = trigger.propose(name, taken_words(folders, root), count)
     text = "\n".join(f"{one.word}  ({' + '.join(one.tokens)})" for one in found)
     return Told(text, {"triggers": [_values(one) for one in found]})
 
@@ -159,12 +172,26 @@ def _values(found: Trigger) -> dict[str, Any]:
     return {"trigger": found.word, "tokens": found.tokens, "problems": found.problems}
 
 
-def _names(folders: Sequence[Path]) -> set[str]:
-    """The names of the LoRAs and embeddings in these folders and below."""
-    found = set()
+def taken_words(folders: Sequence[Path], root: Path | None = None) -> dict[str, str]:
+    """Who answers to a word already, by the word: LoRAs and embeddings in these folders and below, and characters.
+
+    Raises:
+        UserError: a folder cannot be read.
+    """
+    found: dict[str, str] = {}
     for folder in folders:
         if not folder.is_dir():
             raise UserError(f"{folder} is not a folder.")
         with explained(folder, "read"):
-            found |= {path.stem for path in folder.rglob("*") if path.suffix.lower() in WEBUI_FILES}
+            files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in WEBUI_FILES)
+        for path in files:
+            found.setdefault(path.stem.casefold(), f"the name of {path.name}")
+            for word in answers_to(path):
+                found.setdefault(word.casefold(), f"what {path.name} answers to")
+    for path in sorted((root / "characters").glob("*/character.yaml")) if root else ():
+        try:
+            other = load(CharacterFolder(path.parent))
+        except UserError:
+            continue  # another character's damaged file is said where that character is used
+        found.setdefault(other.trigger.casefold(), f"the trigger of {other.name}")
     return found

@@ -204,11 +204,20 @@ def calibrate(photos: Numbers, impostors: Sequence[tuple[str, Numbers]], ceiling
     goal = top or own
     highest = max(item.q99 for item in strangers)
     keep = max(keep_line(goal), highest + MARGIN)
-    same = min(keep, max(max(item.q99, item.median + STRANGER_SPREADS * item.spread) for item in strangers))
+    same = min(keep, max(_reach(item) for item in strangers))
     zero = next((item for item in strangers if item.name == BASE), strangers[0])
     return Calibration(
         own, top, strangers, Lines(zero.median, zero.name, keep, same, share_below(goal, keep)), shrunk=left
     )
+
+
+def reach(strangers: Numbers) -> float | None:
+    """How like a person strangers can be: the likeness that hardly any passes; None for fewer than `LEAST_FACES`."""
+    return _reach(sum_up("strangers", strangers)) if len(strangers) >= LEAST_FACES else None
+
+
+def _reach(strangers: Scores) -> float:
+    return max(strangers.q99, strangers.median + STRANGER_SPREADS * strangers.spread)
 
 
 def _too_few(photos: Numbers) -> str:

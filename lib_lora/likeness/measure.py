@@ -101,7 +101,7 @@ class Measurer:
         self._engine = engine
         self._vector = template.array
         # a photo left out of the template for being a near copy or an outlier can still have been copied
-        self._photos = [item for item in template.references if item.embedding is not None]
+        self._photos = [item for item in template.references if item.embedding is not None and not item.dropped]
         self._embeddings = np.stack([unpacked(item.embedding) for item in self._photos if item.embedding])
         self._eyes = _median_eyes(self._photos)
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from lib_lora.likeness.arrays import Array, Box, Pixels
+from lib_lora.likeness.arrays import Array, Box, Mask, Pixels
 
 COPY_BITS = 8  # of 64: pictures whose perceptual hashes differ in fewer are copies of each other
 COPY_SSIM = 0.85  # of two aligned faces; different portraits of one person reach 0.88, but then not in the hash
@@ -57,16 +57,44 @@ def background(image: Image.Image, box: Box | None) -> Array:
     """
     small = image.convert("RGB")
     small.thumbnail((128, 128))
-    hsv = cv2.cvtColor(np.asarray(small, np.uint8), cv2.COLOR_RGB2HSV)
-    mask = np.full(hsv.shape[:2], 255, np.uint8)
+    share = None if box is None else (box[0] / image.width, box[1] / image.height, *_size(box, image))
+    around, _ = surroundings(small, share)
+    return colours(small, around)
+
+
+def _size(box: Box, image: Image.Image) -> tuple[float, float]:
+    return box[2] / image.width, box[3] / image.height
+
+
+def surroundings(image: Image.Image, box: Box | None) -> tuple[Mask, Mask]:
+    """Which pixels show the background, and which the clothes.
+
+    Args:
+        image: any.
+        box: of the face, as shares of the picture's sides. The background leaves half its size around it out too (hair,
+            neck); the clothes begin half its height beneath it, and are three times as wide. None: all is background.
+
+    Returns:
+        height x width each; where the face fills the picture, the background is all of it, and the clothes may be none.
+    """
+    rows, columns = np.ogrid[: image.height, : image.width]
+    around = np.ones((image.height, image.width), np.bool_)
+    beneath = np.zeros_like(around)
     if box is not None:
-        left, top, width, height = (value * small.width / image.width for value in box)
-        rows = slice(max(0, round(top - height / 2)), max(0, round(top + height * 1.5)))
-        mask[rows, max(0, round(left - width / 2)) : max(0, round(left + width * 1.5))] = 0
-    if not mask.any():
-        mask[:] = 255
-    histogram = cv2.calcHist([hsv], [0, 1, 2], mask, list(_BINS), [0, 180, 0, 256, 0, 256]).ravel()
-    return np.asarray(histogram / histogram.sum(), np.float32)
+        left, top = box[0] * image.width, box[1] * image.height
+        width, height = box[2] * image.width, box[3] * image.height
+        near = (columns >= round(left - width / 2)) & (columns < round(left + width * 1.5))
+        around &= ~(near & (rows >= round(top - height / 2)) & (rows < round(top + height * 1.5)))
+        wide = (columns >= left - width) & (columns < left + 2 * width)
+        beneath |= wide & (rows >= top + height * 1.5) & (rows < top + height * 3.5)
+    return (around if around.any() else np.ones_like(around)), beneath
+
+
+def colours(image: Image.Image, mask: Mask) -> Array:
+    """Colour histogram (hue, saturation, value) of the pixels in `mask`: 128 shares that add up to 1, or all 0."""
+    hsv = cv2.cvtColor(np.asarray(image.convert("RGB"), np.uint8), cv2.COLOR_RGB2HSV)
+    histogram = cv2.calcHist([hsv], [0, 1, 2], mask.astype(np.uint8), list(_BINS), [0, 180, 0, 256, 0, 256]).ravel()
+    return np.asarray(histogram / max(1.0, float(histogram.sum())), np.float32)
 
 
 def difference(one: Array, other: Array) -> float:

@@ -7,12 +7,13 @@ biometric data: deleting the file deletes them.
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from lib_lora import files, settings
 from lib_lora.character.photos import open_photo
@@ -41,6 +42,7 @@ class Reference:
         face: the face that was taken.
         embedding: of that face, base64 of little-endian float32.
         outlier: it looks like another person.
+        dropped: the user has left the photo out; it is neither part of the template nor compared with it.
         hash: perceptual hash of the whole picture, 16 hexadecimal digits.
         crop: the aligned face in grey, base64 of a PNG of 112 x 112.
     """
@@ -54,6 +56,7 @@ class Reference:
     face: Quality | None = None
     embedding: str | None = None
     outlier: bool = False
+    dropped: bool = False
     hash: str | None = None
     crop: str | None = None
 
@@ -96,41 +99,96 @@ class Template:
         """One line for each photo that is left out or looks odd."""
         return [f"{item.file}: {item.remark}" for item in self.references if item.remark]
 
-    def is_current(self, engine: str, photos: Iterable[tuple[str, str]]) -> bool:
-        """Whether a new template of photos with these names and SHA-256 would be the same."""
-        known = sorted((item.file, item.sha256) for item in self.references)
-        return self.version == VERSION and self.engine == engine and known == sorted(photos)
+    def is_current(self, engine: str, photos: Iterable[tuple[str, str]], dropped: Collection[str] = ()) -> bool:
+        """Whether a new template of photos with these names and SHA-256 would be the same; see `assemble`."""
+        known = sorted((item.file, item.sha256, item.dropped) for item in self.references)
+        asked = sorted((file, digest, digest in dropped) for file, digest in photos)
+        return self.version == VERSION and self.engine == engine and known == asked
 
 
-def build(engine: FaceEngine, photos: Sequence[Path], progress: Callable[[int], None] | None = None) -> Template:
+def build(
+    engine: FaceEngine,
+    photos: Sequence[Path],
+    progress: Callable[[int], None] | None = None,
+    dropped: Collection[str] = (),
+) -> Template:
     """The template of a character's photos.
 
     Args:
         engine: finds and describes the faces.
         photos: picture files.
         progress: is called with the number of photos done.
+        dropped: see `assemble`.
 
     Raises:
         UserError: in no photo a face can be measured.
     """
     references: list[Reference] = []
-    embeddings: dict[int, Array] = {}
-    first: dict[str, str] = {}
-    for index, photo in enumerate(photos):
-        reference, embedding = _look_at(engine, photo, first)
-        references.append(reference)
-        if embedding is not None:
-            embeddings[index] = embedding
+    for photo in photos:
+        references.append(_look_at(engine, photo))
         if progress:
-            progress(index + 1)
+            progress(len(references))
+    return assemble(engine.id, references, dropped)
+
+
+def reference(file: str, sha256: str, image: Image.Image, faces: Sequence[Face]) -> Reference:
+    """A photo by itself, before it is compared with the others.
+
+    Args:
+        file, sha256: its name, and the digest of its bytes.
+        image: upright RGB.
+        faces: in it, as an engine gives them.
+    """
+    face, why = choose_face(faces)
+    if face is None:
+        return Reference(file, sha256, False, why)
+    quality = Quality.of(face)
+    return Reference(
+        file=file,
+        sha256=sha256,
+        used=True,
+        remark=quality.doubt,
+        weight=weight(face),
+        face=quality,
+        embedding=packed(face.embedding),
+        hash=f"{phash(image):016x}",
+        crop=None if face.crop is None else packed_crop(face.crop),
+    )
+
+
+def alone(item: Reference) -> Reference:
+    """What `reference` gave for a photo of a template, so that it can be part of another one."""
+    if item.embedding is None or item.face is None:
+        return item
+    return replace(item, used=True, remark=item.face.doubt, likeness=None, outlier=False, dropped=False)
+
+
+def assemble(engine: str, references: Sequence[Reference], dropped: Collection[str] = ()) -> Template:
+    """The template of photos, each as `reference` or `alone` gives it.
+
+    Args:
+        engine: id of the engine that saw the faces.
+        references: in the order that the template shall have.
+        dropped: SHA-256 of the photos that the user has left out; they stay on the list, so that they need not be
+            looked at again.
+
+    Raises:
+        UserError: in no photo a face can be measured.
+    """
+    items = [_dropped(item) if item.sha256 in dropped else item for item in _without_same_files(references)]
+    embeddings = {
+        place: unpacked(item.embedding)
+        for place, item in enumerate(items)
+        if item.embedding is not None and not item.dropped
+    }
     if not embeddings:
-        reasons = "; ".join(f"{item.file}: {item.remark}" for item in references[:3])
+        reasons = "; ".join(f"{item.file}: {item.remark}" for item in items[:3])
         raise UserError(
-            f"In none of the {len(references)} photos a face can be measured"
+            f"In none of the {len(items)} photos a face can be measured"
             f"{f' ({reasons})' if reasons else ''}; add photos that show the character's face clearly."
         )
-    vector = _settle(references, embeddings)
-    return Template(engine.id, cv2.__version__, packed(vector), references)
+    vector = _settle(items, embeddings)
+    return Template(engine, cv2.__version__, packed(vector), items)
 
 
 def choose_face(faces: Sequence[Face]) -> tuple[Face | None, str]:
@@ -228,34 +286,28 @@ def _area(face: Face) -> float:
     return face.box[2] * face.box[3]
 
 
-def _look_at(engine: FaceEngine, photo: Path, first: dict[str, str]) -> tuple[Reference, Array | None]:
-    """The photo before it is compared with the others. `first` remembers which name each SHA-256 came with."""
+def _look_at(engine: FaceEngine, photo: Path) -> Reference:
     digest = ""
     try:
         digest = files.sha256(photo)
-        if digest in first:
-            return Reference(photo.name, digest, False, f"the same file as {first[digest]}"), None
-        first[digest] = photo.name
         image = open_photo(photo)
-        faces = engine.faces(image)
+        return reference(photo.name, digest, image, engine.faces(image))
     except UserError as error:
-        return Reference(photo.name, digest, False, str(error)), None
-    face, why = choose_face(faces)
-    if face is None:
-        return Reference(photo.name, digest, False, why), None
-    quality = Quality.of(face)
-    reference = Reference(
-        file=photo.name,
-        sha256=digest,
-        used=True,
-        remark=quality.doubt,
-        weight=weight(face),
-        face=quality,
-        embedding=packed(face.embedding),
-        hash=f"{phash(image):016x}",
-        crop=None if face.crop is None else packed_crop(face.crop),
-    )
-    return reference, face.embedding
+        return Reference(photo.name, digest, False, str(error))
+
+
+def _dropped(item: Reference) -> Reference:
+    return replace(item, used=False, dropped=True, remark="left out by you")
+
+
+def _without_same_files(references: Sequence[Reference]) -> list[Reference]:
+    first: dict[str, str] = {}
+    found = []
+    for item in references:
+        if item.sha256 and first.setdefault(item.sha256, item.file) != item.file:
+            item = Reference(item.file, item.sha256, False, f"the same file as {first[item.sha256]}")
+        found.append(item)
+    return found
 
 
 def _settle(references: list[Reference], embeddings: dict[int, Array]) -> Array:

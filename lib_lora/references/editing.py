@@ -85,10 +85,23 @@ def edit(folder: CharacterFolder, what: str, change: Callable[[str], str], only:
     for name in sorted((only or set()) - there.texts.keys()):
         raise UserError(there.unreadable.get(name, f"There is no photo {name} in {folder.photos}."))
     chosen = {name: text for name, text in there.texts.items() if only is None or name in only}
-    new = phrases.change(chosen, change)
+    return rewrite(folder, what, phrases.change(chosen, change))
+
+
+def rewrite(folder: CharacterFolder, what: str, new: Mapping[str, str]) -> Changed:
+    """Give photos other captions.
+
+    Args:
+        folder: the character's.
+        what: the edit in words, for the history.
+        new: by the photo's file name; empty text = no caption.
+
+    Raises:
+        UserError: a file cannot be written.
+    """
     if new:
         before = {name: _encoded(_bytes(folder, name)) for name in new}
-        _append(folder, {"t": time.time(), "what": what, "before": before, "after": new})
+        _append(folder, {"t": time.time(), "what": what, "before": before, "after": dict(new)})
         for name, text in new.items():
             _write(folder, name, f"{text}\n".encode() if text else None)
     return Changed(what, sorted(new), [])

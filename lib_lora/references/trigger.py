@@ -7,7 +7,7 @@ Whether the base already paints one face for it is asked where there is a painte
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
@@ -37,25 +37,24 @@ class Trigger:
     problems: list[str]
 
 
-def check(word: str, taken: Collection[str] = ()) -> Trigger:
+def check(word: str, taken: Mapping[str, str] | None = None) -> Trigger:
     """Look at a trigger word.
 
     Args:
         word: as the user writes it.
-        taken: names that the webui's embeddings and LoRAs have; a trigger that is one of them loads that file or its
-            words.
+        taken: who answers to a word already ("the name of x.safetensors"), by the word in small letters.
     """
     small = " ".join(word.split()).casefold()
     pieces = _pieces(small)
     problems = [*_form(small), *_meaning(small, pieces)]
     if small in _first_names():
         problems.append(f"{small!r} is a first name; the base model paints its own idea of who that is.")
-    if small in {name.casefold() for name in taken}:
-        problems.append(f"{small!r} is the name of an embedding or LoRA of this webui.")
+    if taken and small in taken:
+        problems.append(f"{small!r} is {taken[small]}; both would be painted.")
     return Trigger(small, [piece.removesuffix(_END) for piece in pieces], problems)
 
 
-def propose(name: str, taken: Collection[str] = (), count: int = 5) -> list[Trigger]:
+def propose(name: str, taken: Mapping[str, str] | None = None, count: int = 5) -> list[Trigger]:
     """Trigger words without a problem that sound like `name`, the same ones every time.
 
     Args:

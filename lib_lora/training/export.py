@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import lib_lora
+from lib_lora.character.store import consent_of
 from lib_lora.files import explained
 from lib_lora.lora.file import write
 from lib_lora.lora.metadata import Facts, build, network_facts
@@ -40,7 +41,7 @@ def _facts(session: Session, step: int, stem: str) -> Facts:
         family=info.family,
         prediction=info.prediction,
         trigger=run.character.trigger,
-        consent=run.character.consent.kind,
+        consent=consent_of(run.character).kind,
         dataset_hash=run.data_hash,
         program_version=lib_lora.__version__,
         unet_dtype=train.precision,

@@ -20,7 +20,7 @@ PERSONAS = Path(__file__).parents[1] / "data" / "personas"
 NAME = "Mara Müller 名前"
 TRIGGER = "mrxa"
 SLUG = "mara-müller-名前"
-QUICK = [f"--set={item}" for item in ("resolution=128", "precision=fp32", "optimizer=adamw", "lora.rank=4")]
+QUICK = [f"--set={item}" for item in ("resolution=128", "precision=fp32", "optimizer=adamw", "lora.rank=4")] + ["--few"]
 
 
 @pytest.fixture(autouse=True)

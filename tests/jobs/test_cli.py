@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 
 from lib_lora import cli
-from lib_lora.cli import DRIFTS, NO_VERDICT
+from lib_lora.cli import DRIFTS, NO_VERDICT, arguments
 from lib_lora.errors import UserError
 from lib_lora.training.run import load_run
 
@@ -35,8 +35,10 @@ def test_new_train_info_do_their_parts_in_the_data_folder(main, toy, quick, some
     assert said.status == 0, said.err
     character = root / "characters" / "viktor"
     assert said.out == (
+        "2 photos added, 0 were there.\n"
         "Left out: cut.png is not a picture that can be read; replace or remove it.\n"
-        f"{character}: 2 photos added, 0 were there.\n"
+        f"Viktor is in {character}\n"
+        "See what is wrong with the photos: sameface audit Viktor\n"
     )
     said = main("train", "Viktor", "--base", toy("sd1"), "--preset", "sd15-face", "--steps", "1", "--out", out,
                 "--data", root, *quick, "--set", "steps=7", "--set", "lora.te=false", "--set=unet_lr=1e-3")  # fmt: skip
@@ -141,7 +143,7 @@ def test_forget_deletes_the_embeddings_and_nothing_else(main, known):
     assert any("embedding" in path.read_text(encoding="utf-8") for path in before if path.suffix == ".json")
     said = main("forget", "Mara 24", "--data", known)
     assert said.status == 0
-    assert said.out.startswith("1 files with face embeddings of Mara 24 deleted")
+    assert said.out.startswith("1 file with face embeddings of Mara 24 deleted")
     after = {path for path in folder.rglob("*") if path.is_file()}
     assert [path.name.startswith("template") for path in before - after] == [True]
     assert not any("embedding" in path.read_text(encoding="utf-8") for path in after if path.suffix == ".json")
@@ -180,7 +182,7 @@ WHO = "--trigger x1 --class woman --consent fictional"
     ("command", "said"),
     [
         (f"new A {WHO}x --photos {{photos}}", "--consent 'fictionalx': say one of fictional, myself, consented."),
-        (f"new A {WHO} --photos {{tmp}}/gone", "gone is not a folder of photos."),
+        (f"new A {WHO} --photos {{tmp}}/gone", "There is no file or folder {tmp}/gone; check the name."),
         (f"new A {WHO} --photos {{tmp}}/empty", "There is no photo in "),
         (f"new A {WHO} --photos {{tmp}}/corrupt", "None of the 1 photos in "),
         (f"run {{tmp}}/corrupt --name A {WHO} --base {{base}}", "a.jpg is not a picture that can be read"),
@@ -267,7 +269,7 @@ def test_every_command_has_help_and_takes_a_data_folder(command, capsys):
 
 
 def _overrides(*items, steps=None):
-    return cli.overrides(argparse.Namespace(set=list(items), steps=steps))
+    return arguments.overrides(argparse.Namespace(set=list(items), steps=steps))
 
 
 def test_values_are_what_they_look_like():

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import zipfile
 
 import pytest
 import yaml
@@ -100,13 +101,23 @@ def test_one_good_photo_is_enough_and_the_others_are_named(root, photos):
     assert folder.file.is_file()
 
 
-@pytest.mark.parametrize("where", ["empty", "missing", "file.jpg"])
+@pytest.mark.parametrize("where", ["empty", "missing", "note.txt", "other.zip"])
 def test_no_photos_is_one_sentence(root, tmp_path, where):
     (tmp_path / "empty").mkdir()
-    Image.new("RGB", (8, 8)).save(tmp_path / "file.jpg")
-    with pytest.raises(UserError, match=r"There is no photo in .*empty|is not a folder of photos"):
+    (tmp_path / "note.txt").write_text("no photo")
+    zipfile.ZipFile(tmp_path / "other.zip", "w").close()
+    with pytest.raises(UserError, match=rf"There is no photo in .*{where}"):
         _new(root, tmp_path / where)
     assert not root.exists()
+
+
+def test_photos_may_be_files_folders_and_zips(root, photos, some_photos, tmp_path):
+    more = some_photos("mara", 4, tmp_path / "more")
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        archive.write(more / "Bild ü 03.jpg")
+    folder, imported = _new(root, [more / "Bild ü 02.jpg", tmp_path / "all.zip", photos])
+    assert [path.name for path in imported.added] == [f"Bild ü 0{number}.jpg" for number in (2, 3, 0, 1)]
+    assert len(list(folder.photos.glob("*.txt"))) == 4
 
 
 def test_other_words_for_a_known_character_are_refused(root, photos):
@@ -132,7 +143,8 @@ def start(root, photos, toy):
 
     def start(**options):
         name, base = options.pop("name", "Mara Ü"), options.pop("base", toy("sd1"))
-        return start_run(root, name, base, overrides={**QUICK, **options.pop("overrides", {})}, **options)
+        options = {"few": True, "overrides": {}, **options}
+        return start_run(root, name, base, **{**options, "overrides": {**QUICK, **options["overrides"]}})
 
     return start
 

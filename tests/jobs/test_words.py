@@ -75,7 +75,7 @@ def test_a_trigger_is_checked_and_proposed(main, tmp_path):
     (tmp_path / "Lora ü").mkdir()
     (tmp_path / "Lora ü" / "MRXA.safetensors").touch()
     values = json.loads(main("trigger", "mrxa", "--taken", tmp_path, "--json").out)
-    assert values["problems"] == ["'mrxa' is the name of an embedding or LoRA of this webui."]
+    assert values["problems"] == ["'mrxa' is the name of MRXA.safetensors; both would be painted."]
     proposed = json.loads(main("trigger", "--for", "Mara", "--taken", tmp_path, "--json").out)["triggers"]
     assert len(proposed) == 5
     assert all(one["problems"] == [] and one["trigger"] != "mrxa" for one in proposed)

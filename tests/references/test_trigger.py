@@ -42,7 +42,8 @@ def test_what_speaks_against_a_word_is_said(word, said):
 
 
 def test_the_name_of_an_embedding_is_taken():
-    assert check("mrxa", ["Mrxa"]).problems == ["'mrxa' is the name of an embedding or LoRA of this webui."]
+    problems = check("Mrxa", {"mrxa": "the name of mrxa.pt"}).problems
+    assert problems == ["'mrxa' is the name of mrxa.pt; both would be painted."]
 
 
 @pytest.mark.parametrize("name", ["Mara", "Jürgen Großmann", "名前", "", "Ao", "Xzqv", "Li"])
@@ -51,7 +52,7 @@ def test_what_is_proposed_has_no_problem_and_is_always_the_same(name):
     assert len(found) == len({one.word for one in found}) == 5
     assert all(check(one.word).problems == [] for one in found)
     assert propose(name) == found
-    others = propose(name, [found[0].word.upper()])
+    others = propose(name, {found[0].word: "taken"})
     assert found[0].word not in {one.word for one in others}
 
 

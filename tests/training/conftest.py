@@ -34,7 +34,7 @@ def make_run(toy, tmp_path):
         data = tmp_path / "data ü 名前"
         new_character(data, "Mara", "mrxa", "woman", "fictional", source)
         lora = {**QUICK["lora"], **settings.pop("lora", {})}
-        return start_run(data, "Mara", toy(kind), None, {**QUICK, **settings, "lora": lora})
+        return start_run(data, "Mara", toy(kind), None, {**QUICK, **settings, "lora": lora}, few=True)
 
     return make
 

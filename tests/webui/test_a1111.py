@@ -136,7 +136,9 @@ def _train(checkpoint, data, target):
     new_character(data, "mara", "mrxa", "woman", "fictional", photos)
     settings = {"steps": 40, "resolution": 128, "precision": "fp32", "optimizer": "adamw", "batch_size": 1}
     settings |= {"unet_lr": 5e-3, "te_lr": 5e-3, "save_every": 40}
-    run = start_run(data, "mara", checkpoint, None, {**settings, "lora": {"rank": 16, "conv_rank": 8, "conv_alpha": 8}})
+    run = start_run(
+        data, "mara", checkpoint, None, {**settings, "lora": {"rank": 16, "conv_rank": 8, "conv_alpha": 8}}, few=True
+    )
     shutil.copy(train(run, EventLog(run.events)), target)
 
 

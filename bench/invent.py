@@ -1,0 +1,172 @@
+"""Measure how a face is invented on the small base model: which ways to a further picture keep the face, and what a
+whole run brings.
+
+    python bench/invent.py --work DIR --what ways        each way, from picked faces: kept, likeness, how much is new
+    python bench/invent.py --work DIR --what whole       candidates, pick, more; then the kept against the persona sets
+    python bench/invent.py --work DIR --what stage       the same figures of a finished folder (--root ROOT --name NAME)
+
+DIR keeps every picture. Prints tables as they stand in docs/inventing.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from lib_lora.character.photos import list_photos, open_photo  # noqa: E402
+from lib_lora.character.store import Character, folder_of  # noqa: E402
+from lib_lora.jobs import invent, invent_more  # noqa: E402
+from lib_lora.jobs.invent_look import Judge, look_at_file  # noqa: E402
+from lib_lora.jobs.invent_paint import Workshop, further_job  # noqa: E402
+from lib_lora.jobs.invent_setting import painter_of, silent  # noqa: E402
+from lib_lora.jobs.invent_words import line_of  # noqa: E402
+from lib_lora.jobs.invented import Invented, Painted  # noqa: E402
+from lib_lora.jobs.prepare import plan as plan_of_base  # noqa: E402
+from lib_lora.likeness.engine import SFaceEngine  # noqa: E402
+from lib_lora.likeness.pictures import background, hamming, phash, variety  # noqa: E402
+from lib_lora.references.wanted import next_wish  # noqa: E402
+from lib_lora.references.ways import Way  # noqa: E402
+
+DATA = ROOT / "tests" / "data"
+BASE = DATA / "mini-face" / "mini-face.safetensors"
+DESCRIBE = "a woman with short red hair, 30 years old"
+WAYS = (
+    *(Way("img2img", amount) for amount in (0.3, 0.5, 0.8)),
+    *(Way("own", amount) for amount in (0.5, 0.6, 0.7, 0.8)),
+    *(Way("seed", amount) for amount in (0.1, 0.2, 0.3)),
+    Way("text"),
+)
+
+
+def main() -> int:
+    options = _options()
+    if options.what == "ways":
+        print(ways(options.work, options.picks, options.wishes))
+    elif options.what == "whole":
+        print(whole(options.work, options.budget, options.pick))
+    else:
+        print(stage(options.root, options.name))
+    return 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, required=True, help="folder for the pictures")
+    parser.add_argument("--what", choices=("ways", "whole", "stage"), default="whole")
+    parser.add_argument("--picks", type=int, default=2, help="faces that the ways are tried from")
+    parser.add_argument("--wishes", type=int, default=6, help="pictures of each way and face")
+    parser.add_argument("--pick", type=int, help="of the eight candidates (default: the least like the others)")
+    parser.add_argument("--budget", type=int, default=invent_more.BUDGET)
+    parser.add_argument("--root", type=Path, help="data folder of a finished run")
+    parser.add_argument("--name", default="nova")
+    return parser.parse_args()
+
+
+def ways(work: Path, picks: int, wishes: int) -> str:
+    """Every way from the candidates that are the least alike the others, with the same wishes.
+
+    Nothing is learned from what is kept: each picture is compared with the picked face alone.
+    """
+    invent.candidates(work, "ways", DESCRIBE, BASE, invent_more.STRANGERS)
+    invented, engine = Invented(folder_of(work, "ways")), SFaceEngine()
+    plan = invented.plan
+    if plan is None:
+        raise SystemExit("no plan was written")
+    found = [one for one in invented.painted() if one.is_candidate]
+    info, train = plan_of_base(BASE)
+    shop = Workshop(invented, plan, painter_of(None, info, train), engine, silent)
+    wanted = _wishes(wishes)
+    rows: dict[str, list[tuple[Painted, int, float]]] = {way.name: [] for way in WAYS}
+    for first in _distinct(invented, found, engine)[:picks]:
+        others = [look_at_file(engine, invented.path / one.file) for one in found if one.file != first.file]
+        start = phash(open_photo(invented.path / first.file))
+        for number, (way, wish) in enumerate(itertools.product(WAYS, wanted)):
+            judge = Judge(engine, invented.path / first.file, others)
+            job = further_job(plan, first.number * 1000 + number % wishes, wish, way, first, invented.path, DESCRIBE)
+            shop.further([job], judge, Character("ways", "wyxs", "woman"), None, "")
+            one = shop.painted[-1]
+            picture = open_photo(invented.path / one.file)
+            faces = engine.faces(picture)
+            rows[way.name].append((one, hamming(start, phash(picture)), faces[0].yaw if faces else 0.0))
+        print(f"{first.file}: line {shop.painted[-1].picked_line}", file=sys.stderr, flush=True)
+    lines = ["| way | painted | kept | near copies | likeness, median | bits of 64 changed, median | largest yaw |",
+             "|---|---|---|---|---|---|---|"]  # fmt: skip
+    for name, done in rows.items():
+        likeness = [one.to_picked for one, _, _ in done if one.to_picked is not None]
+        lines.append(
+            f"| {name} | {len(done)} | {sum(one.kept for one, _, _ in done)} | "
+            f"{sum(one.why == 'near copy' for one, _, _ in done)} | {statistics.median(likeness or [0]):.2f} | "
+            f"{statistics.median(bits for _, bits, _ in done):.0f} | {max(abs(yaw) for _, _, yaw in done):.2f} |"
+        )
+    return "\n".join(lines)
+
+
+def _wishes(count: int) -> list[dict[str, str]]:
+    from lib_lora.references.wanted import Tried
+
+    tried: list[Any] = []
+    for _ in range(count):
+        wish = next_wish(tried, invent_more.COUNT)
+        tried.append(Tried(wish, wish))
+    return [one.asked for one in tried]
+
+
+def _distinct(invented: Invented, found: list[Painted], engine: SFaceEngine) -> list[Painted]:
+    """Candidates with a clear face, the least alike any other one first."""
+    alike = invent.alike_others(invented, found, engine)
+    return sorted((one for one in found if one.number in alike), key=lambda one: alike[one.number])
+
+
+def whole(work: Path, budget: int, pick: int | None) -> str:
+    """All steps, as a user goes."""
+    start = time.perf_counter()
+    invent.candidates(work, "nova", DESCRIBE, BASE)
+    invented = Invented(folder_of(work, "nova"))
+    first = _distinct(invented, invented.painted(), SFaceEngine())[0]
+    invent.pick(work, "nova", "nvxa", "woman", pick or first.number, consent="fictional")
+    told = invent_more.more(
+        work, "nova", budget=budget, each=lambda one: print(line_of(one), file=sys.stderr, flush=True)
+    )
+    return f"{told.text}\n{time.perf_counter() - start:.0f} seconds\n{stage(work, 'nova')}"
+
+
+def stage(root: Path, name: str) -> str:
+    """Painted and kept for each way and stage, and the photos' likeness and variety against the persona sets."""
+    folder = folder_of(root, name)
+    done = [one for one in Invented(folder).painted() if not one.is_candidate]
+    lines = ["| stage | way | painted | kept |", "|---|---|---|---|"]
+    for key in sorted({(one.lora != "", one.way) for one in done}):
+        some = [one for one in done if (one.lora != "", one.way) == key]
+        lines.append(
+            f"| {'with a LoRA' if key[0] else 'without'} | {key[1]} | {len(some)} | {sum(one.kept for one in some)} |"
+        )
+    lines += ["", "| pictures | n | likeness of pairs, mean (lowest) | variety |", "|---|---|---|---|"]
+    sets = [(name, list_photos(folder.photos))]
+    sets += [(path.name, list_photos(path)) for path in sorted((DATA / "personas").iterdir()) if path.is_dir()]
+    engine = SFaceEngine()
+    lines += [_set_row(title, photos, engine) for title, photos in sets]
+    return "\n".join(lines)
+
+
+def _set_row(title: str, photos: list[Path], engine: SFaceEngine) -> str:
+    pictures = [open_photo(photo) for photo in photos]
+    faces = [engine.faces(picture)[0] for picture in pictures]
+    vectors = np.stack([face.embedding for face in faces])
+    pairs = (vectors @ vectors.T)[np.triu_indices(len(faces), 1)]
+    grounds = [background(picture, face.box) for picture, face in zip(pictures, faces, strict=True)]
+    varied = variety([phash(picture) for picture in pictures], grounds)
+    return f"| {title} | {len(photos)} | {pairs.mean():.2f} ({pairs.min():.2f}) | {varied:.2f} |"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,153 @@
+"""Arguments that several commands share, and how their values are read."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import yaml
+
+from lib_lora.character.store import data_root
+from lib_lora.errors import UserError
+
+if TYPE_CHECKING:
+    from lib_lora.jobs.words import Told
+    from lib_lora.likeness.faces import FaceEngine
+
+NOT_GOOD = 1  # exit status of commands that look at something, where something speaks against it
+STOPPED = 3  # exit status of a run that was stopped and can be resumed
+DRIFTS, NO_VERDICT = 3, 4  # exit statuses of score, compare, choose and grid
+
+
+class Commands(Protocol):
+    """Adds one command: its name, what runs it, and one sentence about it."""
+
+    def __call__(self, name: str, run: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser: ...
+
+
+def who(parser: argparse.ArgumentParser, consent: bool = True) -> None:
+    """Who the character is; where `consent` is false, it may be declared later."""
+    parser.add_argument("--trigger", required=True, help="the invented word for this character, e.g. mrxa")
+    parser.add_argument("--class", dest="class_word", required=True, help="what it is, e.g. woman")
+    parser.add_argument("--consent", required=consent, help="fictional, myself, or consented (an adult, documented)")
+
+
+def training(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--base", type=Path, required=True, metavar="CHECKPOINT", help="the .safetensors or .ckpt file")
+    parser.add_argument(
+        "--preset", metavar="NAME", help="sd15-face, sd2-face, sdxl-face or mini-face (default: by the base)"
+    )
+    parser.add_argument(
+        "--steps", type=at_least(1), metavar="N", help="optimizer steps (default: 100 views of each photo)"
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="where the finished LoRA goes (default of run: the current folder)"
+    )
+    parser.add_argument("--prediction", choices=("epsilon", "v"), help="overrides what the checkpoint says of itself")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="any setting of the preset, e.g. --set lora.rank=16 --set resolution=768",
+    )
+    parser.add_argument("--few", action="store_true", help="train although there are fewer than 8 photos")
+
+
+def measuring(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="machine-readable")
+    engine(parser)
+
+
+def engine(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--engine", default="sface", metavar="NAME", help="sface (default), or insightface:FOLDER of a model pack"
+    )
+    parser.add_argument(
+        "--accept-licence", action="store_true", help="agree to the licence of the engine's models (non-commercial)"
+    )
+
+
+def painting(parser: argparse.ArgumentParser, least: int) -> None:
+    none = "" if least else "; 0: no grid"
+    parser.add_argument(
+        "--grid-steps", type=at_least(least), default=20, metavar="N", help=f"sampling steps (default: 20{none})"
+    )
+
+
+def at_least(least: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text!r} is no whole number from {least} on")
+        return int(text)
+
+    return number
+
+
+def finite(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number")
+    return number
+
+
+def overrides(options: argparse.Namespace) -> dict[str, Any]:
+    """``--set a.b=c`` and ``--steps`` as nested settings; of one key the last word counts.
+
+    Raises:
+        UserError: an item without "=" or without a key, a key inside one that has a plain value, or a list or
+            table that is no YAML.
+    """
+    values: dict[str, Any] = {}
+    for item in options.set:
+        key, equals, text = item.partition("=")
+        path = [word.strip() for word in key.split(".")]
+        if not equals or not all(path):
+            raise UserError(f"--set {item}: write KEY=VALUE, e.g. --set lora.rank=16")
+        table = values
+        for word in path[:-1]:
+            table = table.setdefault(word, {})
+            if not isinstance(table, dict):
+                raise UserError(f"--set {item}: {word} was given a value of its own before.")
+        table[path[-1]] = _value(text.strip(), item)
+    if options.steps is not None:
+        values["steps"] = options.steps
+    return values
+
+
+def _value(text: str, item: str) -> Any:
+    """A number, true/false, null, "quoted text", [list] or {table} as YAML has it; anything else is text as it is.
+
+    YAML itself would read a caption "a woman: smiling" as a table, and cut a folder's name at " #".
+    """
+    structured = text.startswith(("[", "{", '"', "'"))
+    try:
+        value = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError) as error:
+        # beside its own errors, PyYAML lets through those of values that only look right: 2024-02-30, !!bool x
+        if structured:
+            raise UserError(f"--set {item[:80]}: the value cannot be read.") from error
+        return text
+    return value if structured or value is None or isinstance(value, (bool, int, float)) else text
+
+
+def engine_of(options: argparse.Namespace) -> FaceEngine:
+    from lib_lora.likeness.engines import engine_of
+
+    return engine_of(options.engine, data_root(options.data), options.accept_licence)
+
+
+def status(drift: bool, judged: bool) -> int:
+    return DRIFTS if drift else 0 if judged else NO_VERDICT
+
+
+def tell(told: Told, as_json: bool) -> int:
+    print(json.dumps(told.values, indent=2, ensure_ascii=False) if as_json else told.text)
+    return 0 if told.good else NOT_GOOD

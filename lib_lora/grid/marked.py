@@ -1,0 +1,58 @@
+"""Painted pictures as PNG files that say how they were painted and that they are generated.
+
+Knows the texts in the file; does not know who painted, or what becomes of the picture.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from lib_lora.files import atomic_file
+from lib_lora.grid.cells import Cell
+
+GENERATED = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+_XMP = (
+    '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
+    '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    '<rdf:Description rdf:about="" xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" '
+    f'Iptc4xmpExt:DigitalSourceType="{GENERATED}"/></rdf:RDF></x:xmpmeta><?xpacket end="r"?>'
+)
+
+
+def parameters(cell: Cell) -> str:
+    """How a cell was painted, in A1111's words (its "PNG info")."""
+    lora = f" <lora:{cell.lora.stem}:{cell.weight:g}>" if cell.lora else ""
+    over = f", Denoising strength: {cell.strength:g}" if cell.start else ""
+    if cell.variation:
+        over = f", Variation seed: {cell.variation_seed}, Variation seed strength: {cell.variation:g}{over}"
+    return (
+        f"{cell.prompt}{lora}\nNegative prompt: {cell.negative}\nSteps: {cell.steps}, Sampler: {cell.sampler}, "
+        f"CFG scale: {cell.cfg:g}, Seed: {cell.seed}, Size: {cell.width}x{cell.height}{over}"
+    )
+
+
+def save_picture(path: Path, picture: Image.Image, cell: Cell) -> None:
+    """Write a PNG with the cell's `parameters` and IPTC's digital source type, as text and as an XMP packet.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    about = PngInfo()
+    about.add_itxt("parameters", parameters(cell))
+    about.add_itxt("DigitalSourceType", GENERATED)
+    about.add_itxt("XML:com.adobe.xmp", _XMP)
+    with atomic_file(path) as stream:
+        picture.save(stream, "PNG", pnginfo=about)
+
+
+def parameters_of(path: Path) -> str | None:
+    """The `parameters` that a PNG says it was painted with; None where it does not say, or cannot be read."""
+    try:
+        with Image.open(path) as image:
+            text = getattr(image, "text", {}).get("parameters")
+    except (OSError, ValueError, SyntaxError):  # the last is Pillow's word for a broken PNG
+        return None
+    return None if text is None else str(text)

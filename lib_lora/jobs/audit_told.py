@@ -1,0 +1,81 @@
+"""The command that audits: runs it, writes the contact sheet, and says what was found and what to type next."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+from PIL import Image
+
+from lib_lora.character.store import CharacterFolder
+from lib_lora.errors import typed
+from lib_lora.files import atomic_file, digest_of, write_text
+from lib_lora.grid.sheet import SheetCell, SheetRow, status_sheet
+from lib_lora.jobs import thumbnails
+from lib_lora.jobs.audit import RESOLUTION, Choices, audit_photos
+from lib_lora.jobs.words import Told
+from lib_lora.likeness.faces import FaceEngine
+from lib_lora.references import page, told
+from lib_lora.references.audit import Audit
+
+PAGE, SHEET = "audit.html", "audit.png"
+_MARK = "audit-sheet.txt"  # in the cache: of what the sheet was made last
+
+
+def tell_audit(
+    root: Path,
+    name: str,
+    resolution: int = RESOLUTION,
+    choices: Choices | None = None,
+    engine: FaceEngine | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Told:
+    """Audit a character's photos; see `audit_photos` for the arguments.
+
+    Raises:
+        UserError: as `audit_photos`.
+    """
+    folder, audit = audit_photos(root, name, resolution, choices, engine, progress)
+    _draw(folder, audit, name)
+    values = {**told.values(audit), "page": str(folder.path / PAGE), "sheet": str(folder.path / SHEET)}
+    lines = [told.text(audit), "", f"Contact sheet: {folder.path / PAGE}"]
+    if audit.proposed:
+        first = audit.proposed[0].photo.file
+        lines.append(f"To leave the proposed ones out: {typed('audit', name, '--accept')}")
+        lines.append(f"To keep one all the same:       {typed('audit', name, '--keep', first)}")
+    return Told("\n".join(lines), values, good=not audit.stopped)
+
+
+def _draw(folder: CharacterFolder, audit: Audit, name: str) -> None:
+    """Write the contact sheet, unless the one that is there shows the same."""
+    mark = digest_of(name, told.text(audit), [(item.photo.sha256, told.word(item)) for item in audit.photos])
+    kept = folder.cache / _MARK
+    there = all((folder.path / file).is_file() for file in (PAGE, SHEET)) and kept.is_file()
+    if there and kept.read_text(encoding="utf-8") == mark:
+        return
+    pictures = {item.photo.file: thumbnails.of(folder, item.photo.file, item.photo.sha256) for item in audit.photos}
+    write_text(folder.path / PAGE, page.render(audit, name, {file: small for file, small in pictures.items() if small}))
+    with atomic_file(folder.path / SHEET) as stream:
+        _sheet(audit, name, pictures).save(stream, "PNG")
+    write_text(kept, mark)
+
+
+def _sheet(audit: Audit, name: str, pictures: dict[str, bytes | None]) -> Image.Image:
+    cells = [
+        SheetCell(_opened(pictures[item.photo.file]), _caption(item.photo.file, told.word(item)), told.tone(item))
+        for item in audit.photos
+    ]
+    notes = " ".join(finding.text for finding in audit.findings)
+    tone: told.Tone = "bad" if audit.stopped else "warn" if audit.proposed or audit.findings else "good"
+    return status_sheet(
+        [SheetRow("", cells)], f"{name}: {told.headline(audit)}", notes, tone, columns=6, foot="Photos as given"
+    )
+
+
+def _caption(file: str, word: str) -> str:
+    return file if word == "good" else f"{word}: {file}"
+
+
+def _opened(jpeg: bytes | None) -> Image.Image | None:
+    return Image.open(io.BytesIO(jpeg)).convert("RGB") if jpeg else None

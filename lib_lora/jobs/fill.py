@@ -1,0 +1,114 @@
+"""Captions written from what was measured of the photos, and from what a captioner sees in them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from lib_lora.character import captions
+from lib_lora.character.photos import open_photo
+from lib_lora.character.store import Character, folder_of, load
+from lib_lora.errors import UserError
+from lib_lora.jobs.audit import audit_photos
+from lib_lora.jobs.lock import only_process
+from lib_lora.jobs.words import Told, captions_told
+from lib_lora.likeness.faces import FaceEngine
+from lib_lora.references import editing, phrases, slots
+from lib_lora.references.caption_check import EVERYWHERE, LEAST
+from lib_lora.references.captioner import Captioner
+from lib_lora.references.facts import PhotoFacts
+
+
+def fill(
+    root: Path,
+    name: str,
+    captioner: Captioner | None = None,
+    rewrite: bool = False,
+    only: Sequence[str] = (),
+    engine: FaceEngine | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Told:
+    """Write the captions of photos that have none, or only the plain one that was written for want of a better.
+
+    The way back is the same as for every other edit of captions.
+
+    Args:
+        root: the data folder.
+        name: of the character.
+        captioner: adds what it sees; None = only what was measured.
+        rewrite: also the captions that the user, or an earlier call, has written.
+        only: file names of photos; none = all.
+        engine: None = the default one.
+        progress: is called with the number of photos done, and of all.
+
+    Raises:
+        UserError: no such character or photo, another process is at work on it, or a file cannot be written.
+    """
+    folder = folder_of(root, name)
+    character = load(folder)
+    _, audit = audit_photos(root, name, engine=engine)
+    facts = {item.photo.file: item.photo.facts for item in audit.photos}
+    for file in only:
+        if file not in facts:
+            raise UserError(f"There is no photo {file} in {folder.photos}.")
+    with only_process(folder.path, "wait a moment and try again"):
+        there = editing.captions_of(folder).texts
+        plain = captions.template(character)
+        chosen = [
+            file
+            for file, text in there.items()
+            if file in facts and (not only or file in only) and (rewrite or text in ("", plain))
+        ]
+        seen = _seen([folder.photos / file for file in chosen], captioner, progress)
+        written = {file: caption(character, facts[file], seen[file]) for file in chosen}
+        everywhere = shared(list(written.values()), plain)
+        new = {file: phrases.remove(text, phrases.join(everywhere)) for file, text in written.items()}
+        changed = editing.rewrite(folder, "fill", {file: text for file, text in new.items() if text != there[file]})
+    count = len(changed.files)
+    lines = [f"{count} caption{'' if count == 1 else 's'} written."]
+    if everywhere:
+        lines.append(f"Left out, because nearly every photo has it: {', '.join(everywhere)}.")
+    if not chosen:
+        lines.append("Every photo has a caption of its own; to write them anew, add --rewrite.")
+    return captions_told(folder, character, lines, changed)
+
+
+def caption(character: Character, facts: PhotoFacts, seen: Sequence[str] = ()) -> str:
+    """Trigger and class word, the traits if captions shall name them, then what changes from photo to photo.
+
+    Args:
+        character: whose photo it is.
+        facts: of the photo.
+        seen: what a captioner says; it goes before the background that was measured.
+    """
+    measured = slots.words(facts)
+    backdrop = slots.backdrop(facts) if facts.face is not None else ""
+    before = [word for word in measured if word != backdrop]
+    after = [] if any("background" in word for word in seen) or not backdrop else [backdrop]
+    text = captions.template(character)
+    for word in [*before, *seen, *after]:
+        text = phrases.add(text, word)
+    return text
+
+
+def shared(texts: Sequence[str], plain: str) -> list[str]:
+    """Phrases that nearly all captions have, and that say no more than the trigger does; none of a few captions."""
+    own = {phrases.key(phrase) for phrase in phrases.split(plain)}
+    if len(texts) < LEAST:
+        return []
+    counts = phrases.frequency({str(place): text for place, text in enumerate(texts)})
+    return [phrase for phrase, count in counts if count >= EVERYWHERE * len(texts) and phrases.key(phrase) not in own]
+
+
+def _seen(
+    photos: Sequence[Path], captioner: Captioner | None, progress: Callable[[int, int], None] | None
+) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for number, photo in enumerate(photos, 1):
+        try:
+            found[photo.name] = captioner.phrases(open_photo(photo)) if captioner else []
+        except UserError:
+            found[photo.name] = []  # the audit says that the photo cannot be read
+        if progress and captioner:
+            progress(number, len(photos))
+    return found

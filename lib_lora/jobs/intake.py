@@ -1,0 +1,89 @@
+"""The command that takes photos into a character's folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lib_lora.character.store import folder_of, load
+from lib_lora.errors import typed
+from lib_lora.jobs.lock import only_process
+from lib_lora.jobs.prepare import new_character
+from lib_lora.jobs.words import Told, taken_words
+from lib_lora.references.intake import Imported, Progress, take_in
+from lib_lora.references.trigger import check
+
+
+def import_into(root: Path, name: str, sources: Sequence[Path], progress: Progress | None = None) -> Told:
+    """Take photos into the folder of a character that is there; see `take_in`.
+
+    Captions that are missing are not written: the next run knows what to say of a photo without one.
+
+    Args:
+        root: the data folder.
+        name: of the character.
+        sources: files, folders and zips.
+        progress: see `take_in`.
+
+    Raises:
+        UserError: no such character, another process is at work on its photos, or its folder cannot be written.
+    """
+    folder = folder_of(root, name)
+    load(folder)
+    with only_process(folder.path, "wait a moment and try again"):
+        imported = take_in(sources, folder, progress)
+    return Told(told(imported), _values(imported), bool(imported.added or imported.known))
+
+
+def make(
+    root: Path,
+    name: str,
+    trigger: str,
+    class_word: str,
+    consent: str | None,
+    sources: Sequence[Path],
+    traits: Sequence[str] = (),
+) -> Told:
+    """Make a character, with photos if there are any; see `new_character` for the arguments.
+
+    Raises:
+        UserError: as `new_character`.
+    """
+    folder, imported = new_character(root, name, trigger, class_word, consent, sources, traits)
+    character = load(folder)
+    found = check(character.trigger, {word: of for word, of in taken_words([], root).items() if word != trigger})
+    lines = [told(imported)] if sources else []
+    lines.append(f"{character.name} is in {folder.path}")
+    lines += [f"The trigger word: {problem}" for problem in found.problems]
+    if not sources:
+        lines.append(f"Add photos with: {typed('import', character.name)} PHOTOS")
+    else:
+        lines.append(f"See what is wrong with the photos: {typed('audit', character.name)}")
+    if character.consent is None:
+        lines.append(f"Before training, declare why the face may be used: {typed('consent', character.name)} KIND")
+    values = {"folder": str(folder.path), "trigger_problems": found.problems, **_values(imported)}
+    return Told("\n".join(lines), values, not sources or bool(imported.added or imported.known))
+
+
+def told(imported: Imported) -> str:
+    """What came of an import, for people."""
+    lines = [
+        f"{_photos(len(imported.added))} added, {imported.known} {'was' if imported.known == 1 else 'were'} there."
+    ]
+    lines += [f"{name} is a sheet of four; its pictures are taken in apart." for name in imported.split]
+    lines += [f"Left out: {sentence}" for sentence in imported.skipped]
+    return "\n".join(lines)
+
+
+def _values(imported: Imported) -> dict[str, Any]:
+    return {
+        "added": [path.name for path in imported.added],
+        "known": imported.known,
+        "split": imported.split,
+        "skipped": imported.skipped,
+    }
+
+
+def _photos(number: int) -> str:
+    return f"{number} photo{'' if number == 1 else 's'}"

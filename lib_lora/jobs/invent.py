@@ -1,0 +1,201 @@
+"""References from nothing, the first two steps: candidates of a description, and one of them (or a picture) picked.
+
+`invent_more` paints further pictures of the picked face. Every step can be given again: what is done is not done anew.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+
+from lib_lora.character import captions
+from lib_lora.character.store import Character, create, declare_consent, folder_of, load
+from lib_lora.errors import UserError, typed
+from lib_lora.files import atomic_file, explained, slug
+from lib_lora.grid.cells import Painter
+from lib_lora.jobs import invent_words as words
+from lib_lora.jobs.invent_look import look_at_file
+from lib_lora.jobs.invent_paint import Each, Workshop
+from lib_lora.jobs.invent_setting import FIRST_SEED, STEPS, alone, begin_command, painter_of, plan_for, silent
+from lib_lora.jobs.invented import Invented, Painted, with_face
+from lib_lora.jobs.prepare import plan as plan_of_base
+from lib_lora.jobs.words import Told
+from lib_lora.likeness.engine import SFaceEngine
+from lib_lora.likeness.faces import FaceEngine
+from lib_lora.models.family import Prediction
+
+CANDIDATES = 8
+
+
+def candidates(
+    root: Path,
+    name: str,
+    describe: str,
+    base: Path,
+    count: int = CANDIDATES,
+    seed: int = FIRST_SEED,
+    steps: int = STEPS,
+    prediction: Prediction | None = None,
+    painter: Painter | None = None,
+    engine: FaceEngine | None = None,
+    each: Each | None = None,
+) -> Told:
+    """Paint candidates for a face from a description; what was painted before is not painted again.
+
+    Args:
+        root: the data folder.
+        name: of the character that there shall be.
+        describe: who is to be seen ("a woman with short red hair, 30 years old").
+        base: the checkpoint.
+        count: of candidates; with more than before only the further ones are painted.
+        seed: of the first candidate.
+        steps: of sampling.
+        prediction: overrides what the checkpoint says of itself.
+        painter: who paints; None = diffusers.
+        engine: who looks at faces; None = the default one.
+        each: is told of every picture.
+
+    Raises:
+        UserError: the character has its face already, the base is no model, or a file cannot be written.
+        StoppedByUser: stopped; the same command goes on.
+    """
+    invented = Invented(folder_of(root, name))
+    if not describe.strip():
+        raise UserError('Say who shall be seen, for example --describe "a woman with short red hair, 30 years old".')
+    info, train = plan_of_base(base, prediction=prediction)
+    invented.prepare()
+    with alone(invented, typed("invent", name, "--describe", describe, "--base", str(base))):
+        there = invented.plan
+        if there and there.picked:
+            raise UserError(
+                f"{name!r} has its face already; paint more of it with: {typed('invent', name, '--more')}, or choose "
+                "another name."
+            )
+        plan = plan_for(root, base, info, describe.strip(), seed, steps)
+        invented.decide(plan)
+        eye = engine or SFaceEngine()
+        shop = Workshop(invented, plan, painter_of(painter, info, train), eye, each or silent)
+        found = shop.candidates(count)
+        alike = alike_others(invented, found, eye)
+        sheet = words.candidates_sheet(invented, found, f"Candidates for {name}")
+        text = words.of_candidates(name, found, alike, sheet)
+    values = {
+        "step": "candidates",
+        "sheet": str(sheet),
+        "candidates": [
+            {"number": one.number, "file": str(invented.path / one.file), "why_not": one.why,
+             "alike": alike.get(one.number)}
+            for one in found
+        ],
+    }  # fmt: skip
+    return Told(text, values, any(not one.why for one in found))
+
+
+def pick(
+    root: Path,
+    name: str,
+    trigger: str,
+    class_word: str,
+    number: int | None = None,
+    picture: Path | None = None,
+    consent: str | None = None,
+    describe: str | None = None,
+    base: Path | None = None,
+    prediction: Prediction | None = None,
+    engine: FaceEngine | None = None,
+) -> Told:
+    """Take one candidate, or a picture of the user's, for the face; the character is made.
+
+    Args:
+        root: the data folder.
+        name, trigger, class_word: of the character.
+        number: of the candidate.
+        picture: instead of a candidate.
+        consent: what the user declares (fictional, myself, consented); None = nothing yet.
+        describe: with `picture`, who is to be seen; None = "a" and the class word.
+        base: with `picture`, the checkpoint to paint with.
+        prediction: overrides what that checkpoint says of itself.
+        engine: who looks at faces; None = the default one.
+
+    Raises:
+        UserError: no such candidate, no clear face in it, another one was picked before, or the character exists with
+            other words.
+    """
+    invented, eye = Invented(folder_of(root, name)), engine or SFaceEngine()
+    try:
+        character = Character(
+            name.strip(), trigger.strip(), class_word.strip(), declare_consent(consent) if consent else None
+        )
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    if picture is not None:
+        if base is None:
+            raise UserError("Say with --base which checkpoint shall paint further pictures.")
+        info, _ = plan_of_base(base, prediction=prediction)
+        _see_a_face(eye, picture, picture.name)
+        invented.prepare()
+    elif number is None:
+        raise UserError("Say with --pick which candidate it shall be, or with --from which picture.")
+    if not invented.path.is_dir():
+        raise UserError(_no_candidates(name))
+    with alone(invented, typed("invent", name, "--more")):
+        there = invented.plan
+        if picture is not None:
+            file = f"from/{slug(picture.stem)}{picture.suffix.lower()}"
+            plan = plan_for(root, cast(Path, base), info, describe or f"a {character.class_word}", FIRST_SEED, STEPS)
+        else:
+            if there is None:
+                raise UserError(_no_candidates(name))
+            file, plan = _candidate(invented, cast(int, number)).file, there
+        if there and there.picked not in ("", file):
+            raise UserError(f"{name!r} has its face already ({invented.path / there.picked}); choose another name.")
+        folder = create(root, character)
+        if picture is not None:
+            _copy(picture, invented.path / file)
+        photo = folder.photos / f"picked-{Path(file).name}"
+        captions.write_missing([photo], captions.template(load(folder)))
+        _copy(invented.path / file, photo)
+        invented.decide(with_face(plan, file))
+    values = {"step": "picked", "photo": str(photo), "folder": str(folder.path)}
+    return Told(words.of_picked(load(folder), photo), values)
+
+
+def alike_others(invented: Invented, found: Sequence[Painted], engine: FaceEngine) -> dict[int, float]:
+    """For each candidate with a clear face the cosine to the most alike other one."""
+    good = [one for one in found if not one.why]
+    looks = [look_at_file(engine, invented.path / one.file).looks for one in good]
+    vectors = [one.embedding for one in looks if one is not None]
+    if len(vectors) < 2 or len(vectors) != len(good):
+        return {}
+    cosines = np.stack(vectors) @ np.stack(vectors).T
+    np.fill_diagonal(cosines, -1)
+    return {one.number: round(float(row.max()), 4) for one, row in zip(good, cosines, strict=True)}
+
+
+def _candidate(invented: Invented, number: int) -> Painted:
+    there = {one.number: one for one in invented.painted() if one.is_candidate}
+    if number not in there:
+        known = f"there are {min(there)} to {max(there)}" if there else "none is painted yet"
+        raise UserError(f"There is no candidate {number}; {known}.")
+    if there[number].why:
+        raise UserError(f"Candidate {number} cannot be picked ({there[number].why}); pick another one.")
+    return there[number]
+
+
+def _see_a_face(engine: FaceEngine, picture: Path, name: str) -> None:
+    why = look_at_file(engine, picture).why
+    if why:
+        raise UserError(f"{name} cannot be the picture to go out from ({why}); use one that shows one clear face.")
+
+
+def _no_candidates(name: str) -> str:
+    return f"There are no candidates for {name!r} yet; paint some with: {begin_command(name)}"
+
+
+def _copy(source: Path, target: Path) -> None:
+    with explained(source, "read"), open(source, "rb") as old, atomic_file(target) as new:
+        shutil.copyfileobj(old, new)

@@ -1,0 +1,35 @@
+"""Small pictures of a character's photos, kept in its cache so that a contact sheet need not open the photos again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from lib_lora.character.photos import open_photo
+from lib_lora.character.store import CharacterFolder
+from lib_lora.errors import UserError
+from lib_lora.files import atomic_file
+from lib_lora.jobs.looking import thumbnail_of
+
+
+def keep(folder: CharacterFolder, pictures: Mapping[str, bytes | None]) -> None:
+    """Write the JPEGs that are given, by SHA-256 of the photo."""
+    for digest, picture in pictures.items():
+        if picture is not None:
+            with atomic_file(_path(folder, digest)) as stream:
+                stream.write(picture)
+
+
+def of(folder: CharacterFolder, file: str, digest: str) -> bytes | None:
+    """The small JPEG of a photo, made if it is not there; None where the photo cannot be read."""
+    path = _path(folder, digest)
+    if not path.is_file():
+        try:
+            keep(folder, {digest: thumbnail_of(open_photo(folder.photos / file))})
+        except UserError:
+            return None
+    return path.read_bytes()
+
+
+def _path(folder: CharacterFolder, digest: str) -> Path:
+    return folder.cache / "thumbnails" / f"{digest[:32]}.jpg"

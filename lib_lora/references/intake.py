@@ -1,0 +1,236 @@
+"""Photos taken into a character's folder: each once, its bytes as they are, its caption with it; sheets are split.
+
+A photo's bytes go to ``photos/``. A sheet of four goes to ``sheets/``, and its pieces as PNG to ``photos/``. Every file
+is whole or absent, and the one by which a photo is known again is written last, so that a second import mends a first
+that was killed. Knows nothing about faces.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import shutil
+from collections.abc import Callable, Iterable
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from PIL import Image
+
+from lib_lora.character import captions
+from lib_lora.character.photos import KINDS, list_photos, read_photo
+from lib_lora.character.store import CharacterFolder
+from lib_lora.errors import UserError
+from lib_lora.files import atomic_file, explained, sha256
+from lib_lora.references import names, sheets
+from lib_lora.references.offers import Offer
+from lib_lora.references.sources import find
+
+Progress = Callable[[int, int, str], None]
+_CHUNK = 1 << 20
+
+
+@dataclass
+class Imported:
+    """What came of taking photos in.
+
+    Attributes:
+        added: the new pictures in the character's folder.
+        known: how many were there already (same bytes).
+        skipped: one sentence for each that was left out, and for each caption that was.
+        split: names of the files that were sheets of four; their pieces are in `added`.
+    """
+
+    added: list[Path] = field(default_factory=list)
+    known: int = 0
+    skipped: list[str] = field(default_factory=list)
+    split: list[str] = field(default_factory=list)
+
+
+def take_in(sources: Iterable[Path], folder: CharacterFolder, progress: Progress | None = None) -> Imported:
+    """Copy the photos that `sources` name, and their captions, into a character's folder.
+
+    Each is opened once to see that it can be. A photo with the same bytes is not taken twice; where one of the same
+    name is there, the new one gets the name of its own folder before it, or a number.
+
+    Args:
+        sources: files, folders (and what is in the folders in them) and zips.
+        folder: the character's.
+        progress: called before each picture with how many are done, how many there are, and its name.
+
+    Raises:
+        UserError: the character's folder cannot be read or written; what was taken in stays.
+    """
+    found = find(sources, folder.path)
+    total, done = (found.count() if progress else 0), 0
+    result = Imported(skipped=list(found.skipped))
+    shelf = _Shelf(folder)
+    for offer in found.offers():
+        if isinstance(offer, str):
+            result.skipped.append(offer)
+            continue
+        if progress:
+            progress(done, total, offer.name)
+        done += 1
+        shelf.take(offer, result)
+    return result
+
+
+def see_that_one_opens(sources: Iterable[Path]) -> None:
+    """Look for one photo in `sources` that can be read.
+
+    Raises:
+        UserError: there is none; the first three are named.
+    """
+    sources = list(sources)
+    found, failures = find(sources), list[str]()
+    with closing(found.offers()) as offers:
+        for offer in offers:
+            try:
+                if isinstance(offer, str):
+                    raise UserError(offer)
+                read_photo(offer.stream, offer.name)
+                return
+            except UserError as error:
+                failures.append(str(error))
+    where = " and ".join([str(source) for source in sources[:3]] + ["others"] * (len(sources) > 3))
+    reasons = [*failures, *found.skipped]
+    more = f" (and {len(reasons) - 3} more)" if len(reasons) > 3 else ""
+    whole = (
+        f"None of the {len(failures)} photos in {where} can be read:" if failures else f"There is no photo in {where}"
+    )
+    raise UserError(f"{whole}{'' if failures else f' ({KINDS}).'} {' '.join(reasons[:3])}".rstrip() + more)
+
+
+class _Shelf:
+    """A character's pictures: which bytes are known, and which names are taken."""
+
+    def __init__(self, folder: CharacterFolder) -> None:
+        self.folder = folder
+        self.known: dict[str, list[Path]] = {}  # SHA-256 of a photo or a sheet to the pictures that came of it
+        self.taken: dict[str, set[Path]] = {}  # see names.key; all files, so that no caption is written over
+        for path in _files(folder.photos):
+            self._take_name(path)
+        for path in list_photos(folder.photos) if folder.photos.is_dir() else []:
+            self.known[sha256(path)] = [path]
+        for path in _files(folder.sheets):
+            self._take_name(path)
+            pieces = [folder.photos / f"{path.stem}-{number}.png" for number in range(1, 5)]
+            self.known[sha256(path)] = [piece for piece in pieces if piece.is_file()]
+
+    def take(self, offer: Offer, result: Imported) -> None:
+        """Take one picture in, and write down in `result` what came of it."""
+        try:
+            digest = _sha256(offer.stream)
+            image = None if digest in self.known else read_photo(offer.stream, offer.name)
+        except UserError as error:
+            result.skipped.append(str(error))
+            return
+        caption = self._caption(offer, result)
+        if image is None:
+            self._write_caption(self.known[digest], caption, missing=True)
+            result.known += 1
+            return
+        boxes = sheets.boxes(image)
+        if boxes:
+            added = self._split(offer, image, boxes, caption)
+            result.split.append(offer.name)
+        else:
+            added = [self._copy(offer, caption)]
+        self.known[digest] = added
+        result.added += added
+
+    def _copy(self, offer: Offer, caption: bytes | None) -> Path:
+        stem, suffix = names.split(offer.name)
+        target = next(
+            self.folder.photos / f"{choice}{suffix}"
+            for choice in names.choices(stem, offer.inner)
+            if self._is_free(choice, caption)
+        )
+        self._write_caption([target], caption)  # before the photo: one that is there already is not taken in again
+        _write(target, offer.stream)
+        self._take_name(target)
+        return target
+
+    def _split(self, offer: Offer, image: Image.Image, boxes: sheets.Boxes, caption: bytes | None) -> list[Path]:
+        stem, suffix = names.split(offer.name)
+        pieces = [_png(image.crop(box)) for box in boxes]
+        choice = next(
+            choice
+            for choice in names.choices(stem, offer.inner)
+            if self._is_free(choice) and all(self._is_free(*piece) for piece in _numbered(choice, caption, pieces))
+        )
+        targets = [self.folder.photos / f"{choice}-{number}.png" for number in range(1, 5)]
+        self._write_caption(targets, caption)
+        for target, piece in zip(targets, pieces, strict=True):
+            _write(target, io.BytesIO(piece))
+            self._take_name(target)
+            self.known[hashlib.sha256(piece).hexdigest()] = [target]
+        _write(self.folder.sheets / f"{choice}{suffix}", offer.stream)  # last: by it the whole sheet is known
+        self._take_name(self.folder.sheets / f"{choice}{suffix}")
+        return targets
+
+    def _is_free(self, stem: str, caption: bytes | None = None, piece: bytes | None = None) -> bool:
+        """Whether nothing of that name is there but what an import that was killed left of the same picture."""
+        mine = {".txt": caption, ".png": piece}
+        return all(
+            mine.get(path.suffix) is not None and path.parent == self.folder.photos and _holds(path, mine[path.suffix])
+            for path in self.taken.get(names.key(stem), ())
+        )
+
+    def _take_name(self, path: Path) -> None:
+        self.taken.setdefault(names.key(path.stem), set()).add(path)
+
+    def _caption(self, offer: Offer, result: Imported) -> bytes | None:
+        """The caption's bytes if they are a caption; else a sentence says so and the photo has none."""
+        try:
+            if offer.caption is not None and captions.decode(offer.caption, f"The text beside {offer.name}"):
+                return offer.caption
+        except UserError as error:
+            result.skipped.append(str(error))
+        return None
+
+    def _write_caption(self, photos: list[Path], caption: bytes | None, missing: bool = False) -> None:
+        """Write the caption of these pictures; with `missing` only where the picture is there and has none."""
+        for path in map(captions.path_of, photos if caption is not None else []):
+            if not (missing and path.is_file()):
+                _write(path, io.BytesIO(caption or b""))
+                self._take_name(path)
+
+
+def _numbered(
+    stem: str, caption: bytes | None, pieces: list[bytes]
+) -> Iterable[tuple[str, bytes | None, bytes | None]]:
+    return [(f"{stem}-{number}", caption, piece) for number, piece in enumerate(pieces, 1)]
+
+
+def _files(folder: Path) -> list[Path]:
+    with explained(folder, "read"):
+        return [path for path in folder.iterdir() if path.is_file()] if folder.is_dir() else []
+
+
+def _holds(path: Path, content: bytes | None) -> bool:
+    with explained(path, "read"):
+        return path.is_file() and path.read_bytes() == content
+
+
+def _png(image: Image.Image) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, "PNG")
+    return stream.getvalue()
+
+
+def _sha256(stream: IO[bytes]) -> str:
+    digest = hashlib.sha256()
+    with explained(Path(str(getattr(stream, "name", "the photo"))), "read"):
+        stream.seek(0)
+        while chunk := stream.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _write(target: Path, stream: IO[bytes]) -> None:
+    stream.seek(0)
+    with atomic_file(target) as new:
+        shutil.copyfileobj(stream, new, _CHUNK)

@@ -1,0 +1,114 @@
+"""What the audit keeps on disk: ``audit.json`` in the character's folder.
+
+The facts of each photo by the SHA-256 of its bytes, and the user's decisions by the same, so that they hold for a photo
+however it is named or moved. No biometric data.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from lib_lora import settings
+from lib_lora.character.photos import list_photos
+from lib_lora.character.store import CharacterFolder
+from lib_lora.errors import UserError
+from lib_lora.files import read_json, sha256, write_json
+from lib_lora.references.audit import Decision
+from lib_lora.references.facts import PhotoFacts
+
+FILE = "audit.json"
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Known:
+    """A file as it was when its digest was made; of another size or time, it is read again.
+
+    Attributes:
+        size: in bytes.
+        changed: in nanoseconds.
+        sha256: of its bytes.
+    """
+
+    size: int
+    changed: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What is kept.
+
+    Attributes:
+        measured_by: id of the face engine and the version of the facts; those of another one are made anew.
+        decisions: the user's, by SHA-256.
+        facts: by SHA-256.
+        files: by name.
+        version: of the file's layout.
+    """
+
+    measured_by: str = ""
+    decisions: dict[str, Decision] = field(default_factory=dict)
+    facts: dict[str, PhotoFacts] = field(default_factory=dict)
+    files: dict[str, Known] = field(default_factory=dict)
+    version: int = VERSION
+
+    @property
+    def dropped(self) -> set[str]:
+        """SHA-256 of the photos that the user has left out."""
+        return {digest for digest, decision in self.decisions.items() if decision == "drop"}
+
+
+def load(folder: CharacterFolder) -> Memory:
+    """What is kept of a character's photos; empty where no audit was made yet.
+
+    Raises:
+        UserError: the file is damaged. It holds decisions, so it is not simply written anew.
+    """
+    path = folder.path / FILE
+    if not path.exists():
+        return Memory()
+    values = read_json(path)
+    if isinstance(values, dict) and values.get("version") != VERSION:
+        raise UserError(f"{path} is of another version of SameFace; delete it, and decide on the photos again.")
+    try:
+        return settings.from_dict(Memory, values, str(path))
+    except UserError as error:
+        raise UserError(f"{error} Mend it, or delete it and decide on the photos again.") from error
+
+
+def save(folder: CharacterFolder, memory: Memory) -> None:
+    """Write it, atomically."""
+    write_json(folder.path / FILE, settings.to_dict(memory))
+
+
+def digests(photos: list[Path], memory: Memory) -> dict[str, Known]:
+    """By name, the digest of each photo; only what has changed is read."""
+    found = {}
+    for photo in photos:
+        about = photo.stat()
+        known = memory.files.get(photo.name)
+        if known is None or (known.size, known.changed) != (about.st_size, about.st_mtime_ns):
+            known = Known(about.st_size, about.st_mtime_ns, sha256(photo))
+        found[photo.name] = known
+    return found
+
+
+def photos_to_use(folder: CharacterFolder) -> list[Path]:
+    """The photos of a character without those that the user has left out.
+
+    Raises:
+        UserError: the folder or ``audit.json`` cannot be read.
+    """
+    photos, memory = list_photos(folder.photos), load(folder)
+    if not memory.dropped:
+        return photos
+    known = digests(photos, memory)
+    return [photo for photo in photos if known[photo.name].sha256 not in memory.dropped]
+
+
+def decided(memory: Memory, digests: dict[str, str], decision: Decision | None) -> Memory:
+    """`memory` with one decision for these photos (name to SHA-256); None takes theirs back."""
+    left = {digest: old for digest, old in memory.decisions.items() if digest not in digests.values()}
+    return replace(memory, decisions={**left, **(dict.fromkeys(digests.values(), decision) if decision else {})})

@@ -1,0 +1,70 @@
+"""Photos that show one picture, or one moment, more than once; which of them to keep. Pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from lib_lora.references.coverage import apart
+from lib_lora.references.facts import Photo
+
+COPY_BITS = 5  # of the 64 of two perceptual hashes: one picture, saved again; asked only where there is no face
+COPY_COSINE = 0.97  # of two faces: one picture, cropped or saved again (`likeness.robust.NEAR_COPY`)
+BURST_BITS, BURST_COSINE, BURST_BACKDROP = 12, 0.95, 0.35  # all three: taken in the same moment
+_FAR_BITS = 24  # faces as alike as copies in pictures that differ in more bits are not called copies
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """A photo that need not be kept.
+
+    Attributes:
+        of: place of the better one.
+        copy: one picture, and not only one moment.
+    """
+
+    of: int
+    copy: bool
+
+
+def repeated(photos: Sequence[Photo], cosines: npt.NDArray[np.floating]) -> dict[int, Repeated]:
+    """By place, the photos that show what a better one shows.
+
+    Args:
+        photos: n.
+        cosines: n x n, of their faces; NaN where there is none.
+    """
+    hashed = [place for place in range(len(photos)) if photos[place].facts.hash]
+    order = sorted(hashed, key=lambda place: _worth(photos[place]))
+    stays: list[int] = []
+    found: dict[int, Repeated] = {}
+    for place in reversed(order):
+        for other in stays:
+            again = _again(photos[place], photos[other], float(cosines[place, other]))
+            if again is not None:
+                found[place] = Repeated(other, again)
+                break
+        else:
+            stays.append(place)
+    return found
+
+
+def _worth(photo: Photo) -> tuple[float, float, str]:
+    """More pixels are better, then more sharpness; copies are told apart by name."""
+    face = photo.facts.face
+    pixels = photo.facts.width * photo.facts.height
+    return (round(np.log2(max(1, pixels)) * 4), face.blur if face else photo.facts.sharp, photo.file)
+
+
+def _again(one: Photo, other: Photo, cosine: float) -> bool | None:
+    """Whether two photos show one picture (True) or one moment (False); None: neither."""
+    bits = (int(one.facts.hash, 16) ^ int(other.facts.hash, 16)).bit_count()
+    if cosine > COPY_COSINE and bits <= _FAR_BITS:
+        return True
+    if one.facts.face is None and other.facts.face is None:
+        return True if bits <= COPY_BITS else None
+    alike = bits <= BURST_BITS and cosine > BURST_COSINE
+    return False if alike and apart(one.facts.backdrop, other.facts.backdrop) < BURST_BACKDROP else None

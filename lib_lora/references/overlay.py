@@ -1,0 +1,94 @@
+"""Writing laid over a photo: watermarks, captions, dates. A hint from shapes alone; it reads nothing.
+
+Letters of an overlay are small shapes of one plain colour, of nearly one height, side by side on one line, and brighter
+or darker than what is around them. Photographed signs have them too, which are worth a look as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+SIDE = 768  # pixels: the longer side at which it looks
+HEIGHTS = (7, 96)  # pixels of a letter at that size
+CONTRASTS = (24, 60, 110)  # grey levels between a letter and what is around it; at each, other letters come apart
+PLAIN = 0.1  # standard deviation of a letter's clearest part / its contrast
+_CLEAREST = 0.4  # share of a letter's pixels; its edges are blurred
+_STROKES = (15, 41)  # pixels: what is thinner may be a stroke
+
+Share = tuple[float, float, float, float]
+Box = tuple[int, int, int, int]
+Grey = npt.NDArray[np.uint8]
+
+
+def letters_in_a_row(image: Image.Image, face: Share | None = None) -> int:
+    """How many letters the longest line of writing has; photos without any have up to 3 shapes that look like it.
+
+    Args:
+        image: RGB, upright.
+        face: left, top, width, height as shares; teeth and lashes in it are no letters. None: nothing is left out.
+    """
+    small = image.copy() if max(image.size) <= SIDE else image.reduce(max(1, max(image.size) // SIDE))
+    small.thumbnail((SIDE, SIDE), Image.Resampling.BILINEAR)
+    grey = np.asarray(small.convert("L"), np.uint8)
+    return max((_longest(_shapes(strokes, grey, face)) for strokes in _strokes(grey)), default=0)
+
+
+def _strokes(grey: Grey) -> Iterator[Grey]:
+    """How much brighter, and how much darker, each pixel is than what is around it."""
+    for size in _STROKES:
+        kernel = cv2.getStructuringElement(cv2.MORPH_RECT, (size, size))
+        for way in (cv2.MORPH_TOPHAT, cv2.MORPH_BLACKHAT):
+            yield np.asarray(cv2.morphologyEx(grey, way, kernel), np.uint8)
+
+
+def _shapes(strokes: Grey, grey: Grey, face: Share | None) -> list[Box]:
+    """What may be letters, from left to right."""
+    found = set()
+    for contrast in CONTRASTS:
+        count, labels, table, _ = cv2.connectedComponentsWithStats((strokes > contrast).astype(np.uint8))
+        left, top, width, height, area = (np.asarray(table[:count, column], np.int64) for column in range(5))
+        likely = (height >= HEIGHTS[0]) & (height <= HEIGHTS[1]) & (width >= 2) & (width <= 2.5 * height)
+        likely &= area >= 0.12 * width * height
+        if face is not None:
+            x, y = (left + width / 2) / grey.shape[1], (top + height / 2) / grey.shape[0]
+            likely &= (x < face[0]) | (x > face[0] + face[2]) | (y < face[1]) | (y > face[1] + face[3])
+        for label in np.flatnonzero(likely[1:]) + 1:
+            box = (int(left[label]), int(top[label]), int(width[label]), int(height[label]))
+            place = (slice(box[1], box[1] + box[3]), slice(box[0], box[0] + box[2]))
+            inside = labels[place] == label
+            if _is_plain(grey[place][inside], strokes[place][inside]):
+                found.add(box)
+    return sorted(found)
+
+
+def _is_plain(grey: Grey, strokes: Grey) -> bool:
+    clearest = grey[strokes >= np.quantile(strokes, 1 - _CLEAREST)].astype(np.float32)
+    return float(clearest.std()) <= PLAIN * float(np.median(strokes))
+
+
+def _longest(boxes: list[Box]) -> int:
+    """The number of boxes in the longest line that boxes of nearly one height make side by side."""
+    longest = 0
+    for one in boxes:
+        line = [other for other in boxes if _of_one_line(one, other)]
+        run, last = 1, line[0]
+        for box in line[1:]:
+            gap = box[0] - last[0] - last[2]
+            if gap < -0.2 * one[3]:
+                continue  # the same letter at another contrast
+            run, last = run + 1 if gap <= 1.2 * one[3] else 1, box
+            longest = max(longest, run)
+    return longest
+
+
+def _of_one_line(one: Box, other: Box) -> bool:
+    """Whether two boxes stand on one line: feet together, heads nearly (small letters are lower than capitals)."""
+    height = one[3]
+    return abs(one[1] + height - other[1] - other[3]) <= max(2, 0.12 * height) and abs(one[1] - other[1]) <= max(
+        2, 0.35 * height
+    )

@@ -1,0 +1,77 @@
+"""The contact sheet of an audit as one HTML page that needs nothing else: no network, no script, no file beside it."""
+
+from __future__ import annotations
+
+import base64
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import jinja2
+
+from lib_lora.references import told
+from lib_lora.references.audit import Audit
+
+_TEMPLATES = Path(__file__).resolve().parent / "templates"
+
+
+@dataclass(frozen=True)
+class _Card:
+    name: str
+    tone: str
+    word: str
+    texts: list[str]
+    picture: str
+
+
+def render(audit: Audit, name: str, thumbnails: Mapping[str, bytes]) -> str:
+    """The page.
+
+    Args:
+        audit: what to show; photos that need a decision come first.
+        name: of the character.
+        thumbnails: by file name, as JPEG; a photo without one says so.
+    """
+    order = {"bad": 0, "warn": 1, "good": 2, "none": 3}
+    cards = [
+        _Card(
+            item.photo.file,
+            told.tone(item),
+            told.word(item),
+            [finding.text.removeprefix(f"{item.photo.file}: ") for finding in item.findings],
+            _data_uri(thumbnails.get(item.photo.file)),
+        )
+        for item in sorted(audit.photos, key=lambda item: order[told.tone(item)])
+    ]
+    tone = "bad" if audit.stopped else "warn" if audit.proposed or audit.findings else "good"
+    lead = f"{rest[0].upper()}{rest[1:]}. " if (rest := told.counts(audit)) else ""
+    lead += "Nothing is left out unless you say so."
+    return _template().render(
+        audit=audit, name=name, headline=f"{name}: {told.headline(audit)}", lead=lead, tone=tone, cards=cards
+    )
+
+
+def _data_uri(jpeg: bytes | None) -> str:
+    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode('ascii')}" if jpeg else ""
+
+
+@cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_plain,
+    )
+    return environment.get_template("audit.html.jinja")
+
+
+def _plain(value: object) -> object:
+    """File names may hold control characters, which turn text round or hide it."""
+    if not isinstance(value, str) or hasattr(value, "__html__"):
+        return value
+    return "".join(" " if unicodedata.category(one) in ("Cc", "Cf", "Cs") else one for one in value)

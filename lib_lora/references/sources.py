@@ -1,0 +1,143 @@
+"""What the user names - files, folders, zips - as one row of pictures to look at.
+
+Knows where things lie; does not know which bytes are a picture, or what becomes of one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lib_lora.character.captions import MAX_BYTES as MAX_CAPTION
+from lib_lora.character.photos import KINDS, OTHER_SUFFIXES, SUFFIXES, unsupported
+from lib_lora.errors import UserError
+from lib_lora.files import explained
+from lib_lora.references import archives
+from lib_lora.references.offers import CAPTIONS, Offer
+
+MAX_FILES = 10_000  # pictures in one folder and below: more is a disk, not the photos of a person
+
+
+@dataclass
+class Found:
+    """What there is to look at.
+
+    Attributes:
+        files: pictures, and zips that the user named, in the order to look at them; with each the folder it lies in
+            within what was named (empty = directly there).
+        skipped: one sentence for everything that is left out already.
+    """
+
+    files: list[tuple[Path, str]] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+
+    def count(self) -> int:
+        """How many pictures there are, those in zips too."""
+        return sum(archives.count(path) if _is_zip(path) else 1 for path, _ in self.files)
+
+    def offers(self) -> Generator[Offer | str, None, None]:
+        """Every picture, opened until the next one is asked for, and a sentence for each that cannot be."""
+        for path, inner in self.files:
+            if _is_zip(path):
+                yield from archives.members(path)
+                continue
+            try:
+                with explained(path, "read"):
+                    stream = open(path, "rb")  # noqa: SIM115 - closed by the with below
+            except UserError as error:
+                yield str(error)
+                continue
+            with stream:
+                try:
+                    caption = _caption(path)
+                except UserError as error:
+                    yield str(error)
+                    caption = None
+                yield Offer(path.name, inner, stream, caption)
+
+
+def find(sources: Iterable[Path], own: Path | None = None) -> Found:
+    """The pictures that `sources` name: files and zips as they are, folders with the folders in them.
+
+    Hidden files and folders are passed over, and so is what is no picture. A zip inside a folder is not opened.
+
+    Args:
+        sources: files, folders and zips.
+        own: the character's folder: what the program made there is not taken in again.
+    """
+    found = Found()
+    for source in sources:
+        if source.is_dir():
+            try:
+                _in_folder(source, own, found)
+            except UserError as error:
+                found.skipped.append(str(error))
+        elif not source.exists():
+            found.skipped.append(f"There is no file or folder {source}; check the name.")
+        elif _is_zip(source) or source.suffix.lower() in SUFFIXES:
+            found.files.append((source, ""))
+        elif source.suffix.lower() in archives.NESTED:
+            found.skipped.append(f"{source.name} is packed in a way that is not read; unpack it and import the folder.")
+        else:
+            found.skipped += unsupported([source]) or [f"{source.name} is no photo ({KINDS}) and no zip; leave it out."]
+    return found
+
+
+def _in_folder(folder: Path, own: Path | None, found: Found) -> None:
+    """Raises: UserError: a folder cannot be read, or there are too many pictures."""
+    pictures: list[tuple[Path, str]] = []
+    for path in _files(folder, own):
+        suffix = path.suffix.lower()
+        if suffix in OTHER_SUFFIXES:
+            found.skipped += unsupported([path])
+        elif suffix in archives.NESTED:
+            found.skipped.append(
+                f"{path.name} in {path.parent} is not opened; name it itself to take in what it holds."
+            )
+        elif suffix in SUFFIXES:
+            pictures.append((path, "" if path.parent == folder else path.parent.name))
+        if len(pictures) > MAX_FILES:
+            raise UserError(f"{folder} has more than {MAX_FILES:,} pictures; name the folder of this person's photos.")
+    found.files.extend(pictures)
+
+
+def _files(folder: Path, own: Path | None) -> Iterator[Path]:
+    """The files in a folder, then those of each folder in it, by name. Links to folders are not followed."""
+    for here, folders, files in os.walk(folder, onerror=_raise):
+        keep = [name for name in folders if not name.startswith(".") and name != "__MACOSX"]
+        folders[:] = sorted((name for name in keep if not _same(Path(here, name), own)), key=str.casefold)
+        for name in sorted(files, key=lambda name: (name.casefold(), name)):
+            if not name.startswith(".") and Path(here, name).is_file():
+                yield Path(here, name)
+
+
+def _raise(error: OSError) -> None:
+    with explained(Path(error.filename or "the folder"), "read"):
+        raise error
+
+
+def _same(path: Path, other: Path | None) -> bool:
+    try:
+        return other is not None and path.samefile(other)
+    except OSError:  # one of them is not there
+        return False
+
+
+def _caption(photo: Path) -> bytes | None:
+    """The bytes of the caption beside a photo, at most one more than a caption may have.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    for suffix in CAPTIONS:
+        path = photo.with_suffix(suffix)
+        if path.is_file():
+            with explained(path, "read"), open(path, "rb") as stream:
+                return stream.read(MAX_CAPTION + 1)
+    return None
+
+
+def _is_zip(path: Path) -> bool:
+    return path.suffix.lower() == ".zip"

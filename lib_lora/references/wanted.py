@@ -1,0 +1,190 @@
+"""Which pictures a set of references needs, and which to try next given what was kept so far. Pure functions.
+
+Knows words and counts; does not know who paints, nor how a picture is judged. What a picture shows comes from outside:
+what it was asked for, corrected where something else was measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+Wish = Mapping[str, str]  # kind -> value, e.g. {"framing": "close", "angle": "left"}
+HOPELESS = 12  # tries of a value without a single success, after which it is asked for no more
+BEFORE = 3  # successes of the kind's other values, without which failures say nothing about this one
+ENOUGH = 0.6  # of its goal; from there on a value that is counted for coverage is covered
+
+
+@dataclass(frozen=True)
+class Value:
+    """One thing that a picture may show.
+
+    Attributes:
+        name: of the value, within its kind.
+        phrase: what is asked of the painter; that of a framing has ``{who}`` in it.
+        share: of the pictures that should show it; those of a kind add up to 1.
+    """
+
+    name: str
+    phrase: str
+    share: float
+
+
+# Half of the pictures from the front, as face LoRAs want it; the words are those that captions use.
+KINDS: Mapping[str, tuple[Value, ...]] = {
+    "framing": (
+        Value("close", "close-up portrait photo of {who}", 0.5),
+        Value("half", "upper body photo of {who}", 0.35),
+        Value("full", "full body photo of {who}", 0.15),
+    ),
+    "angle": (
+        Value("ahead", "looking ahead", 0.44),
+        Value("left", "looking left", 0.28),
+        Value("right", "looking right", 0.28),
+    ),
+    "expression": (
+        Value("serious", "serious", 0.4),
+        Value("smiling", "smiling", 0.4),
+        Value("laughing", "laughing", 0.2),
+    ),
+    "background": (
+        Value("dark", "dark background", 0.25),
+        Value("light", "light background", 0.25),
+        Value("coloured", "coloured background", 0.2),
+        Value("street", "city street in the background", 0.15),
+        Value("garden", "garden in the background", 0.15),
+    ),
+    "light": (
+        Value("daylight", "soft daylight", 0.3),
+        Value("warm", "warm light", 0.3),
+        Value("hard", "hard light", 0.2),
+        Value("evening", "evening light", 0.2),
+    ),
+    "outfit": (
+        Value("shirt", "wearing a white shirt", 0.25),
+        Value("sweater", "wearing a red sweater", 0.25),
+        Value("coat", "wearing a black coat", 0.25),
+        Value("jacket", "wearing a denim jacket", 0.25),
+    ),
+}
+COUNTED = ("framing", "angle")  # kinds by which coverage is judged: a face is learned by views, the rest is variety
+
+
+@dataclass(frozen=True)
+class Tried:
+    """One picture that was painted.
+
+    Attributes:
+        asked: what for.
+        shown: what it shows; None where it was not kept.
+    """
+
+    asked: Wish
+    shown: Wish | None
+
+
+@dataclass(frozen=True)
+class Covered:
+    """How far one value is covered.
+
+    Attributes:
+        kind, value: which.
+        have: pictures that show it.
+        goal: how many should.
+        hopeless: it never succeeded and is asked for no more.
+    """
+
+    kind: str
+    value: str
+    have: int
+    goal: int
+    hopeless: bool
+
+
+def coverage(tried: Sequence[Tried], count: int) -> list[Covered]:
+    """How far every value of every kind is covered.
+
+    Args:
+        tried: all pictures so far.
+        count: how many are wanted in all.
+    """
+    shown = [one.shown for one in tried if one.shown is not None]
+    return [
+        Covered(
+            kind,
+            value.name,
+            sum(what.get(kind) == value.name for what in shown),
+            max(1, round(value.share * count)),
+            _hopeless(tried, kind, value.name),
+        )
+        for kind, values in KINDS.items()
+        for value in values
+    ]
+
+
+def is_good(covered: Sequence[Covered]) -> bool:
+    """Whether every value that counts, and that this painter can show at all, has most of its goal."""
+    return all(one.have >= ENOUGH * one.goal or one.hopeless for one in covered if one.kind in COUNTED)
+
+
+def next_wish(tried: Sequence[Tried], count: int) -> dict[str, str]:
+    """What to ask for next: of each kind the value that most is to be gained by.
+
+    The gain is what is missing of its goal, as a share, times how often asking for it succeeded; so what is missing
+    comes first, and what rarely succeeds waits until it is nearly all that is missing.
+
+    Args:
+        tried: all pictures so far.
+        count: how many are wanted in all.
+    """
+    state = coverage(tried, count)
+    wish = {}
+    for kind in KINDS:
+        there = [one for one in state if one.kind == kind]
+        able = [one for one in there if not one.hopeless] or there
+        wish[kind] = max(able, key=lambda one: (_gain(one, tried), -_asked(tried, one.kind, one.value))).value
+    return wish
+
+
+def prompt_of(wish: Wish, who: str) -> str:
+    """The prompt of a wish.
+
+    Args:
+        wish: any kinds; without a framing it begins with "photo of".
+        who: a description, or trigger and class word.
+    """
+    return ", ".join(phrase.replace("{who}", who) for phrase in phrases_of(wish).values())
+
+
+def phrases_of(wish: Wish) -> dict[str, str]:
+    """The phrase of each kind, "framing" first, with ``{who}`` in it."""
+    said = {(kind, value.name): value.phrase for kind, values in KINDS.items() for value in values}
+    found = {kind: said[kind, value] for kind, value in wish.items() if (kind, value) in said}
+    return {"framing": "photo of {who}", **{kind: found[kind] for kind in KINDS if kind in found}}
+
+
+def rate(successes: int, tries: int) -> float:
+    """How often something succeeds, 0..1, as if it had been tried twice before, once with success."""
+    return (successes + 1) / (tries + 2)
+
+
+def _asked(tried: Sequence[Tried], kind: str, value: str) -> int:
+    return sum(one.asked.get(kind) == value for one in tried)
+
+
+def _came(tried: Sequence[Tried], kind: str, value: str) -> int:
+    """How often a picture that was asked to show it was kept and does."""
+    return sum(one.asked.get(kind) == value and one.shown is not None and one.shown.get(kind) == value for one in tried)
+
+
+def _hopeless(tried: Sequence[Tried], kind: str, value: str) -> bool:
+    if _asked(tried, kind, value) < HOPELESS or _came(tried, kind, value):
+        return False
+    return sum(_came(tried, kind, other.name) for other in KINDS[kind] if other.name != value) >= BEFORE
+
+
+def _gain(one: Covered, tried: Sequence[Tried]) -> float:
+    missing = max(0.0, 1 - one.have / one.goal)
+    # where nothing is missing the rarest comes first, far behind whatever is
+    spare = 0.01 / (1 + one.have / one.goal)
+    return (missing + spare) * rate(_came(tried, one.kind, one.value), _asked(tried, one.kind, one.value))

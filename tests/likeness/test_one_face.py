@@ -1,0 +1,135 @@
+"""Whether a picture shows the one picked face, and what a picture visibly shows."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from lib_lora.likeness.faces import Face
+from lib_lora.likeness.oneface import Looks, anchor_line, near_copy, one_face, stranger_line
+from lib_lora.likeness.robust import unit
+from lib_lora.likeness.shows import contradicts, shows
+
+SIZE = 128
+
+
+def _person(seed: int, scatter: float, count: int, of: int | None = None) -> np.ndarray:
+    """Embeddings around one direction, or (scatter 0) that direction."""
+    rng = np.random.default_rng(seed)
+    centre = unit(np.random.default_rng(of if of is not None else seed).normal(size=SIZE))
+    return unit(centre + scatter * unit(rng.normal(size=(count, SIZE)))).astype(np.float32)
+
+
+STRANGERS = [
+    ("base model", unit(np.random.default_rng(9).normal(size=(20, SIZE))).astype(np.float32)),
+    ("cohort", None),
+]
+
+
+def test_the_line_is_the_highest_of_all_sources_and_small_sources_draw_none():
+    person = _person(1, 0.0, 1)[0]
+    near = _person(2, 1.0, 8, of=1)  # strangers that are rather alike
+    line = stranger_line(person, [*STRANGERS, ("near", near), ("few", near[:4])])
+    assert (line.source, line.faces) == ("near", 8)
+    assert line.at >= max(near @ person) - 0.01
+    with pytest.raises(ValueError, match="5 strangers"):
+        stranger_line(person, [("few", near[:4]), ("none", None)])
+
+
+def test_the_same_person_passes_and_strangers_do_not():
+    face = one_face(_person(1, 0.0, 1)[0], _person(3, 0.6, 5, of=1), np.ones(6), STRANGERS)
+    assert all(face.is_same(one) for one in _person(4, 0.6, 20, of=1))
+    assert not any(face.is_same(one) for one in STRANGERS[0][1])
+
+
+def test_with_the_picked_picture_alone_both_likenesses_are_one():
+    picked = _person(1, 0.0, 1)[0]
+    face = one_face(picked, np.zeros((0, SIZE), np.float32), np.ones(1), STRANGERS)
+    other = _person(5, 0.7, 1, of=1)[0]
+    assert face.likeness(other) == pytest.approx(face.to_picked(other), abs=1e-6)
+    assert face.line.at >= face.mean_line.at
+
+
+def test_a_chain_that_wanders_off_is_stopped_by_the_picked_picture():
+    picked, strangers = _person(1, 0.0, 1)[0], STRANGERS[0][1]
+    other = strangers[np.argmin(np.abs(strangers @ picked))]
+    kept: list[np.ndarray] = []
+    for share in np.linspace(0.05, 1, 20):  # each is nearly the one before, the last is another person
+        one = unit((1 - share) * picked + share * other).astype(np.float32)
+        face = one_face(picked, np.array(kept).reshape(-1, SIZE), np.ones(len(kept) + 1), STRANGERS)
+        if not face.is_same(one):
+            break
+        kept.append(one)
+    assert face.likeness(one) > face.mean_line.at  # by the mean alone, which went along, it would have been kept
+    assert face.to_picked(one) < face.line.at
+    assert all(float(other @ picked) >= face.line.at for other in kept)
+
+
+def test_half_of_the_way_from_strangers_to_the_picked_picture_must_be_kept():
+    picked = _person(1, 0.0, 1)[0]
+    line = anchor_line(picked, STRANGERS)
+    assert line.at == pytest.approx((1 + float(np.median(STRANGERS[0][1] @ picked))) / 2, abs=1e-5)
+    near = [("near", _person(2, 0.5, 20, of=1))]  # strangers nearly all alike: T_id is higher than that
+    assert anchor_line(picked, near) == stranger_line(picked, near)
+
+
+def _looks(embedding: np.ndarray, digest: int = 0, crop: np.ndarray | None = None) -> Looks:
+    return Looks(embedding, digest, crop)
+
+
+def test_near_copies_are_told_by_the_face_or_by_face_and_picture_together():
+    rng = np.random.default_rng(3)
+    one, other = _person(1, 0.0, 1)[0], _person(2, 0.7, 1, of=1)[0]
+    crop, different = (rng.integers(0, 255, (112, 112), dtype=np.uint8) for _ in range(2))
+    assert near_copy(_looks(one), [_looks(other), _looks(one, 2**63)]) == 1
+    assert near_copy(_looks(one, 0b111, crop), [_looks(other, 0, crop)]) == 0
+    assert near_copy(_looks(one, 0, crop), [_looks(other, 0, different)]) is None
+    assert near_copy(_looks(one, 2**32 - 1, crop), [_looks(other, 0, crop)]) is None
+    assert near_copy(_looks(one), [_looks(other)]) is None
+    assert near_copy(_looks(one), []) is None
+
+
+def _face(height: float, yaw: float, mouth: float) -> Face:
+    eyes = 30.0
+    points = np.array([[50, 50], [50 + eyes, 50], [65 + yaw * eyes / 2, 65], [65 - mouth * eyes / 2, 80],
+                       [65 + mouth * eyes / 2, 80]], np.float32)  # fmt: skip
+    return Face((40, 30, height * 0.8, height), points, 0.9, np.zeros(SIZE, np.float32), 100)
+
+
+@pytest.mark.parametrize(
+    ("height", "yaw", "mouth", "colour", "shown"),
+    [
+        (60, 0, 0.8, "black", {"framing": "close", "angle": "ahead", "mouth": "serious", "background": "dark"}),
+        (20, 0.1, 1.0, "white", {"framing": "half", "angle": "ahead", "mouth": "smiling", "background": "light"}),
+        (8, -0.5, 1.0, "#ff4040", {"framing": "full", "angle": "left", "background": "coloured"}),
+        (60, 0.5, 0.8, "#6e6e6e", {"framing": "close", "angle": "right"}),
+        (60, 0.3, 0.88, "#6e6e6e", {"framing": "close"}),
+    ],
+)
+def test_what_is_clear_is_said_and_nothing_else(height, yaw, mouth, colour, shown):
+    assert shows(Image.new("RGB", (128, 128), colour), _face(height, yaw, mouth)) == shown
+
+
+def test_only_what_was_measured_contradicts():
+    shown = {"framing": "close", "angle": "left", "mouth": "serious", "background": "dark"}
+    assert contradicts(shown, "expression", "laughing")
+    assert contradicts(shown, "angle", "ahead")
+    assert contradicts(shown, "background", "light")
+    assert not contradicts(shown, "background", "street")  # a street at night is dark
+    assert not contradicts(shown, "expression", "serious")
+    assert not contradicts({}, "expression", "smiling")
+    assert not contradicts(shown, "outfit", "coat")
+
+
+@given(st.integers(0, 10_000), st.integers(0, 12))
+def test_the_mean_is_a_unit_vector_and_the_picked_line_does_not_depend_on_what_was_kept(seed, count):
+    picked = _person(seed, 0.0, 1)[0]
+    kept = _person(seed + 1, 0.6, count, of=seed)
+    face = one_face(picked, kept, np.ones(count + 1), STRANGERS)
+    assert float(np.linalg.norm(face.vector)) == pytest.approx(1, abs=1e-5)
+    assert face.line == anchor_line(picked, STRANGERS)
+    assert face.line.at >= stranger_line(picked, STRANGERS).at
+    assert len(face.outliers) == count
