@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFilter, ImageFont, ImageOps
@@ -75,9 +76,12 @@ def landscape(image: Image.Image, side: int = 900) -> Image.Image:
     return image.filter(ImageFilter.GaussianBlur(90)).resize((side, side * 2 // 3))
 
 
-def lettered(image: Image.Image, text: str = "© SAMPLE PICTURES", colour: str = "white") -> Image.Image:
+def lettered(
+    image: Image.Image, text: str = "SAMPLE PICTURES", colour: str = "white", size: int | None = None
+) -> Image.Image:
+    """With a line of writing at the foot, `size` pixels high."""
     image = image.copy()
-    size = image.width // 22
+    size = size or image.width // 22
     place = (image.width // 30, image.height - 2 * size)
     try:
         font = ImageFont.load_default(size)
@@ -135,3 +139,22 @@ FAULTS: dict[str, tuple[Plant, str]] = {
     "text.jpg": (lambda own, other: lettered(own), "writing"),
     "small.jpg": (lambda own, other: own.resize((256, 256)), "low resolution"),
 }
+
+
+@dataclass(frozen=True)
+class Planted:
+    """A fault: the kind of finding it must give, and the photo it was made from."""
+
+    kind: str
+    original: str
+
+
+def plant(folder: Path, own: Sequence[Path], others: Sequence[Path], first: int = 0) -> dict[Path, Planted]:
+    """Write one photo for each of `FAULTS` into a folder; `first` chooses which of the person's photos are used."""
+    folder.mkdir(parents=True, exist_ok=True)
+    made = {}
+    for number, (name, (make, kind)) in enumerate(FAULTS.items()):
+        original = own[(5 * number + 3 * first) % len(own)]
+        image = make(opened(original), opened(others[(7 * number + first) % len(others)]))
+        made[save(image, folder / name)] = Planted(kind, original.name)
+    return made

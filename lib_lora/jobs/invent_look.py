@@ -129,8 +129,8 @@ class Judge:
         if self.first.looks is not None:
             self.face = self._drawn(self.first.looks)
 
-    def __call__(self, seen: Seen) -> Judged:
-        """Judge one picture."""
+    def __call__(self, seen: Seen, related: bool = True) -> Judged:
+        """Judge one picture; `related`: it goes out from the picked one, or from one that does."""
         if seen.looks is None or seen.why:
             return Judged(seen.why)
         embedding, face = seen.looks.embedding, self.face
@@ -138,9 +138,9 @@ class Judge:
             round(face.likeness(embedding), 4),
             round(face.mean_line.at, 4),
             round(face.to_picked(embedding), 4),
-            round(face.line.at, 4),
+            round(face.picked_line(related), 4),
         )
-        if not face.is_same(embedding):
+        if not face.is_same(embedding, related):
             return Judged(OTHER_FACE, *numbers)
         known = [one.looks for one in (self.first, *self._kept) if one.looks is not None]
         return Judged(NEAR_COPY if near_copy(seen.looks, known) is not None else "", *numbers)
@@ -151,7 +151,8 @@ class Judge:
         return [
             number
             for number, one in enumerate(self._kept)
-            if one.looks is not None and (self.face.outliers[number] or not self.face.is_same(one.looks.embedding))
+            if one.looks is not None
+            and (self.face.outliers[number] or not self.face.is_same(one.looks.embedding, related=False))
         ]
 
     @property

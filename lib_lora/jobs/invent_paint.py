@@ -138,7 +138,7 @@ class Workshop:
         """
 
         def decide(file: str, job: Job, seen: Seen) -> Painted:
-            result: Judged = judge(seen)
+            result: Judged = judge(seen, related=bool(job.start))
             noted = replace(
                 self._noted(file, job),
                 lora=digest,

@@ -125,7 +125,7 @@ def of_more(
     lines = [f"{len(painted)} painted, {kept} kept{f'; not kept: {out}' if out else ''}.", f"To look at: {sheet}"]
     for kind in COUNTED:
         said = ", ".join(
-            f"{one.value} {one.have} of {one.goal}{' (this base does not show it)' if one.hopeless else ''}"
+            f"{one.value} {one.have} of {one.goal}{' (never succeeded, asked for no more)' if one.hopeless else ''}"
             for one in covered
             if one.kind == kind
         )

@@ -12,14 +12,19 @@ from PIL import Image
 
 from lib_lora.character.photos import open_photo
 from lib_lora.errors import UserError
-from lib_lora.likeness.arrays import Array
+from lib_lora.likeness.arrays import Array, Pixels
 from lib_lora.likeness.faces import Face, FaceEngine
-from lib_lora.likeness.pictures import colours, phash, surroundings
+from lib_lora.likeness.pictures import colours, phash
 from lib_lora.likeness.template import Reference, reference
+from lib_lora.references import places
 from lib_lora.references.facts import FaceFacts, PhotoFacts
 from lib_lora.references.overlay import letters_in_a_row
 
+_MOUTH = slice(50, 63)  # columns of the aligned crop
+_LIPS, _BETWEEN_LIPS = (80, 106), (86, 99)  # rows
+_RED = 3.0  # of a* counts as much as one of L*
 THUMBNAIL = 320  # pixels: the longer side
+_LEAST_CLOTHES = 0.02  # of the photo; less tells nothing
 _SIDE = 512  # pixels: the longer side at which a whole photo's sharpness and colours are measured
 
 
@@ -64,7 +69,8 @@ def facts(image: Image.Image, faces: list[Face]) -> PhotoFacts:
     small.thumbnail((_SIDE, _SIDE))
     shown = [face_facts(face, image.width, image.height) for face in faces]
     box = shown[0].box if shown else None
-    around, beneath = surroundings(small, box)
+    around = places.background(small.width, small.height, box)
+    beneath = places.clothes(small.width, small.height, box)
     grey = cv2.cvtColor(np.asarray(small, np.uint8), cv2.COLOR_RGB2GRAY)
     return PhotoFacts(
         width=image.width,
@@ -72,9 +78,9 @@ def facts(image: Image.Image, faces: list[Face]) -> PhotoFacts:
         faces=shown,
         hash=f"{phash(image):016x}",
         sharp=round(float(cv2.Laplacian(grey, cv2.CV_64F).var()), 1),
-        level=round(float(grey[around].mean()), 1) if around.any() else 0.0,
+        level=round(float(grey[around].mean()), 1),
         backdrop=_shares(colours(small, around)),
-        clothes=_shares(colours(small, beneath)) if beneath.mean() > 0.02 else [],
+        clothes=_shares(colours(small, beneath)) if beneath.mean() > _LEAST_CLOTHES else [],
         letters=letters_in_a_row(image, box),
     )
 
@@ -82,7 +88,6 @@ def facts(image: Image.Image, faces: list[Face]) -> PhotoFacts:
 def face_facts(face: Face, width: int, height: int) -> FaceFacts:
     """The numbers of a face in a picture of width x height that are no biometric data."""
     left, top, across, down = face.box
-    light = _light(face)
     return FaceFacts(
         box=(left / width, top / height, across / width, down / height),
         px=round(face.px, 1),
@@ -92,8 +97,8 @@ def face_facts(face: Face, width: int, height: int) -> FaceFacts:
         yaw=round(face.yaw, 3),
         roll=round(face.roll, 1),
         shown=round(face.shown, 3),
-        smile=round(_smile(face.points), 3),
-        **light,
+        teeth=None if face.crop is None else round(teeth(face.crop), 1),
+        **_light(face),
     )
 
 
@@ -113,10 +118,21 @@ def _light(face: Face) -> dict[str, float]:
     }
 
 
-def _smile(points: Array) -> float:
-    """Width of the mouth / distance of the eyes, from the five points."""
-    eyes = float(np.linalg.norm(points[1] - points[0]))
-    return float(np.linalg.norm(points[4] - points[3])) / eyes if eyes > 0 else 0.0
+def teeth(crop: Pixels) -> float:
+    """How clearly teeth show between lips, in grey levels; see `FaceFacts.teeth`.
+
+    The mouth of an aligned crop, 112 x 112 RGB, row by row: teeth are a row that is less red (CIE a*) than a lip above
+    and one beneath it, and brighter (L*, 0..255) than both. A bright upper lip is not between two redder ones.
+    """
+    lab = cv2.GaussianBlur(cv2.cvtColor(crop, cv2.COLOR_RGB2LAB), (3, 3), 0).astype(np.float32)
+    light, red = (lab[:, _MOUTH, channel].mean(1) for channel in (0, 1))
+    found = [0.0]
+    for row in range(*_BETWEEN_LIPS):
+        above = _LIPS[0] + int(red[_LIPS[0] : row].argmax())
+        beneath = row + 1 + int(red[row + 1 : _LIPS[1]].argmax())
+        less_red = min(red[above], red[beneath]) - red[row]
+        found.append(min(_RED * float(less_red), float(light[row] - max(light[above], light[beneath]))))
+    return max(found)
 
 
 def _shares(histogram: Array) -> list[float]:

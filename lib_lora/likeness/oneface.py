@@ -2,8 +2,8 @@
 
 `calibration` needs eight photos for its lines; here there may be one, so only the stranger line is drawn (T_id of
 docs/likeness.md): above it a face is more alike than strangers are. It is drawn anew for the mean of all that was kept.
-And a picture must keep half of the way from strangers to the picked picture itself: pictures painted from the noise of
-the picked one are no strangers to it, also where they show somebody else (seen on the small base model), and a chain of
+And a picture that goes out from the picked one must keep half of the way from strangers to it: pictures painted from
+its noise are no strangers to it, also where they show somebody else (seen on the small base model), and a chain of
 pictures that each resemble the one before cannot wander off. Knows embeddings; does not know who painted what.
 """
 
@@ -29,13 +29,14 @@ class StrangerLine:
     Attributes:
         at: cosine; the highest of all sources.
         source: which source drew it.
-        faces: how many strangers that source has; `median` their median likeness.
+        faces: how many strangers that source has; `median` and `q99` of their likenesses.
     """
 
     at: float
     source: str
     faces: int
     median: float
+    q99: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +45,8 @@ class OneFace:
 
     Attributes:
         picked: embedding of the picked picture, unit length.
-        line: of that picture alone (`anchor_line`).
+        line: of that picture alone (`anchor_line`); `least` the strangers' 99th percentile, for pictures that have
+            nothing in common with it but the person.
         vector: robust mean of the picked picture and the kept ones, unit length.
         mean_line: of that mean.
         outliers: of the kept ones, those far below the others; they are not in the mean.
@@ -52,6 +54,7 @@ class OneFace:
 
     picked: Array
     line: StrangerLine
+    least: float
     vector: Array
     mean_line: StrangerLine
     outliers: Mask
@@ -64,9 +67,14 @@ class OneFace:
         """Cosine to the picked picture, -1..1."""
         return float(embedding @ self.picked)
 
-    def is_same(self, embedding: Array) -> bool:
-        """Whether a face is above both lines."""
-        return self.likeness(embedding) >= self.mean_line.at and self.to_picked(embedding) >= self.line.at
+    def picked_line(self, related: bool) -> float:
+        """The line of the picked picture: `line` for pictures that share its noise or go out from it, else `least`."""
+        return self.line.at if related else self.least
+
+    def is_same(self, embedding: Array, related: bool = True) -> bool:
+        """Whether a face is above both lines; `related` as in `picked_line`."""
+        above = self.to_picked(embedding) >= self.picked_line(related)
+        return above and self.likeness(embedding) >= self.mean_line.at
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +108,7 @@ def stranger_line(vector: Array, strangers: Sequence[tuple[str, Array | None]]) 
             continue
         scores = sum_up(name, np.asarray(embeddings @ vector, np.float64))
         at = max(scores.q99, scores.median + STRANGER_SPREADS * scores.spread)
-        found.append(StrangerLine(at, name, scores.n, scores.median))
+        found.append(StrangerLine(at, name, scores.n, scores.median, scores.q99))
     if not found:
         raise ValueError(f"a stranger line needs {LEAST_FACES} strangers")
     return max(found, key=lambda one: one.at)
@@ -131,7 +139,8 @@ def one_face(picked: Array, kept: Array, weights: Numbers, strangers: Sequence[t
     everyone = np.concatenate([picked[None], kept]) if len(kept) else picked[None]
     mean = robust_mean(everyone, weights)
     mean_line = stranger_line(mean.vector, strangers)
-    return OneFace(picked, anchor_line(picked, strangers), mean.vector, mean_line, mean.outlier[1:])
+    line = anchor_line(picked, strangers)
+    return OneFace(picked, line, line.q99, mean.vector, mean_line, mean.outlier[1:])
 
 
 def near_copy(one: Looks, others: Sequence[Looks]) -> int | None:

@@ -57,37 +57,14 @@ def background(image: Image.Image, box: Box | None) -> Array:
     """
     small = image.convert("RGB")
     small.thumbnail((128, 128))
-    share = None if box is None else (box[0] / image.width, box[1] / image.height, *_size(box, image))
-    around, _ = surroundings(small, share)
-    return colours(small, around)
-
-
-def _size(box: Box, image: Image.Image) -> tuple[float, float]:
-    return box[2] / image.width, box[3] / image.height
-
-
-def surroundings(image: Image.Image, box: Box | None) -> tuple[Mask, Mask]:
-    """Which pixels show the background, and which the clothes.
-
-    Args:
-        image: any.
-        box: of the face, as shares of the picture's sides. The background leaves half its size around it out too (hair,
-            neck); the clothes begin half its height beneath it, and are three times as wide. None: all is background.
-
-    Returns:
-        height x width each; where the face fills the picture, the background is all of it, and the clothes may be none.
-    """
-    rows, columns = np.ogrid[: image.height, : image.width]
-    around = np.ones((image.height, image.width), np.bool_)
-    beneath = np.zeros_like(around)
+    mask = np.ones((small.height, small.width), np.bool_)
     if box is not None:
-        left, top = box[0] * image.width, box[1] * image.height
-        width, height = box[2] * image.width, box[3] * image.height
-        near = (columns >= round(left - width / 2)) & (columns < round(left + width * 1.5))
-        around &= ~(near & (rows >= round(top - height / 2)) & (rows < round(top + height * 1.5)))
-        wide = (columns >= left - width) & (columns < left + 2 * width)
-        beneath |= wide & (rows >= top + height * 1.5) & (rows < top + height * 3.5)
-    return (around if around.any() else np.ones_like(around)), beneath
+        left, top, width, height = (value * small.width / image.width for value in box)
+        rows = slice(max(0, round(top - height / 2)), max(0, round(top + height * 1.5)))
+        mask[rows, max(0, round(left - width / 2)) : max(0, round(left + width * 1.5))] = False
+    if not mask.any():
+        mask[:] = True
+    return colours(small, mask)
 
 
 def colours(image: Image.Image, mask: Mask) -> Array:

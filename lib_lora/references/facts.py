@@ -22,7 +22,8 @@ class FaceFacts:
         warmth: mean of its blue-to-yellow axis (CIE b*), about -20 (blue light) .. 40 (candles).
         side: how much brighter its right half is than its left, as a share of `light`.
         white, black: shares of its pixels that are clipped, 0..1.
-        smile: width of the mouth / distance of the eyes.
+        teeth: how much brighter, in grey levels, the middle of the mouth is than the redder lips above and beneath it;
+            a closed mouth has less than 30. None where there is no aligned face.
     """
 
     box: tuple[float, float, float, float]
@@ -38,7 +39,7 @@ class FaceFacts:
     side: float = 0.0
     white: float = 0.0
     black: float = 0.0
-    smile: float | None = None
+    teeth: float | None = None
 
     def __post_init__(self) -> None:
         if len(self.box) != 4:

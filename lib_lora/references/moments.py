@@ -13,7 +13,7 @@ from lib_lora.references.facts import Photo
 
 COPY_BITS = 5  # of the 64 of two perceptual hashes: one picture, saved again; asked only where there is no face
 COPY_COSINE = 0.97  # of two faces: one picture, cropped or saved again (`likeness.robust.NEAR_COPY`)
-BURST_BITS, BURST_COSINE, BURST_BACKDROP = 12, 0.95, 0.35  # all three: taken in the same moment
+BURST_BITS, BURST_COSINE, BURST_BACKDROP = 20, 0.95, 0.35  # all three: taken in the same moment
 _FAR_BITS = 24  # faces as alike as copies in pictures that differ in more bits are not called copies
 
 

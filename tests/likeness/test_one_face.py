@@ -76,6 +76,16 @@ def test_half_of_the_way_from_strangers_to_the_picked_picture_must_be_kept():
     assert anchor_line(picked, near) == stranger_line(picked, near)
 
 
+def test_a_picture_of_its_own_noise_need_not_be_as_near_to_the_picked_one():
+    face = one_face(_person(1, 0.0, 1)[0], _person(3, 0.6, 9, of=1), np.ones(10), STRANGERS)
+    assert face.least == face.line.q99 < face.line.at
+    turned = unit(0.45 * face.picked + 0.9 * (face.vector - float(face.vector @ face.picked) * face.picked)
+                  / np.linalg.norm(face.vector - float(face.vector @ face.picked) * face.picked))  # fmt: skip
+    assert face.least < face.to_picked(turned) < face.line.at
+    assert face.is_same(turned, related=False)
+    assert not face.is_same(turned)
+
+
 def _looks(embedding: np.ndarray, digest: int = 0, crop: np.ndarray | None = None) -> Looks:
     return Looks(embedding, digest, crop)
 

@@ -1,0 +1,191 @@
+"""Measure the audit of photos: which planted faults it finds, how many clean photos it flags, how long it takes.
+
+    python bench/audit.py --what faults              the planted faults of tests/planted.py, in six people's sets
+    python bench/audit.py --what strangers           each person's set with one photo of each other person
+    python bench/audit.py --what writing             lines of letters of several sizes and colours, and none
+    python bench/audit.py --what time --work DIR     50 photos of 12 megapixels, the first time and again
+
+Prints tables as they stand in docs/references.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+import planted  # noqa: E402
+from lib_lora.character.store import Character, create, declare_consent  # noqa: E402
+from lib_lora.jobs.audit import audit_photos  # noqa: E402
+from lib_lora.likeness import template as templates  # noqa: E402
+from lib_lora.likeness.calibration import against, reach  # noqa: E402
+from lib_lora.likeness.cohort import cohort  # noqa: E402
+from lib_lora.likeness.engine import SFaceEngine  # noqa: E402
+from lib_lora.references.audit import Audit  # noqa: E402
+from lib_lora.references.findings import LETTERS  # noqa: E402
+from lib_lora.references.overlay import letters_in_a_row  # noqa: E402
+
+PEOPLE = ("mara", "ines", "clara", "lena", "tomas", "viktor")
+ENGINE = SFaceEngine()
+
+
+def main() -> int:
+    options = _options()
+    if options.what == "time":
+        print(timed(options.work, options.runs))
+    else:
+        print({"faults": faults, "strangers": strangers, "writing": writing}[options.what]())
+    return 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--what", choices=("faults", "strangers", "writing", "time"), required=True)
+    parser.add_argument("--work", type=Path, help="of time: folder for the photos (200 MB)")
+    parser.add_argument("--runs", type=int, default=3, help="of time: how often each is repeated (default: 3)")
+    options = parser.parse_args()
+    if options.what == "time" and options.work is None:
+        parser.error("--what time needs --work DIR")
+    return options
+
+
+def faults() -> str:
+    """One row for each kind of planted fault, and one for the clean photos, alone and beside the faults."""
+    found: Counter[str] = Counter()
+    planted_ones: Counter[str] = Counter()
+    flagged = {"clean": 0, "beside": 0}
+    for number, name in enumerate(PEOPLE):
+        clean = planted.portraits(name)
+        with tempfile.TemporaryDirectory() as folder:
+            alone = _audited(Path(folder), name, clean)
+            flagged["clean"] += sum(bool(item.findings) for item in alone.photos)
+        with tempfile.TemporaryDirectory() as folder:
+            others = planted.portraits(PEOPLE[(number + 1) % len(PEOPLE)])
+            made = planted.plant(Path(folder) / "made", clean, others, first=number)
+            audit = _audited(Path(folder), name, [*clean, *made])
+            kinds = {item.photo.file: {finding.kind for finding in item.findings} for item in audit.photos}
+            originals = set()
+            for file, fault in made.items():
+                planted_ones[fault.kind] += 1
+                same = fault.kind == "copy"  # of two that show the same, the worse one is flagged
+                where = kinds[file.name] | (kinds[fault.original] if same else set())
+                found[fault.kind] += bool(where & ({"copy", "burst"} if same else {fault.kind}))
+                originals.add(fault.original)  # what was made of it may be a copy of it too
+                if not where & ({"copy", "burst"} if same else {fault.kind}):
+                    print(f"missed: {file.name} of {name}, made from {fault.original}", file=sys.stderr)
+            for photo in clean:
+                flagged["beside"] += bool(kinds[photo.name]) and photo.name not in originals
+    rows = ["| fault | planted | found |", "|---|---|---|"]
+    rows += [f"| {kind} | {planted_ones[kind]} | {found[kind]} |" for kind in sorted(planted_ones)]
+    count = len(PEOPLE) * len(planted.portraits(PEOPLE[0]))
+    rows.append(f"\nClean photos flagged: {flagged['clean']} of {count}; beside the faults: {flagged['beside']}.")
+    return "\n".join(rows)
+
+
+def _audited(folder: Path, name: str, photos: list[Path]) -> Audit:
+    root = folder / "data"
+    made = create(root, Character(name, "xqvz", "person", declare_consent("fictional")))
+    for photo in photos:
+        (made.photos / photo.name).write_bytes(photo.read_bytes())
+    return audit_photos(root, name, engine=ENGINE)[1]
+
+
+def strangers() -> str:
+    """How often one photo of another person among 24 is called a stranger, and the person's own never."""
+    seen = {name: [_reference(photo, f"{name}-{photo.name}") for photo in planted.portraits(name)] for name in PEOPLE}
+    hits = total = own = 0
+    likenesses = []
+    for name, other in itertools.permutations(PEOPLE, 2):
+        for stranger in seen[other][::3]:
+            template = templates.assemble(ENGINE.id, [*seen[name], stranger])
+            line = reach(against(template, cohort(ENGINE.id))) or 1.0
+            *mine, theirs = template.references
+            total += 1
+            hits += theirs.outlier and (theirs.likeness or 0.0) < line
+            own += sum(item.outlier and (item.likeness or 0.0) < line for item in mine)
+            likenesses.append(theirs.likeness or 0.0)
+    return (
+        f"{hits} of {total} strangers found (likeness {min(likenesses):.2f} to {max(likenesses):.2f}); "
+        f"{own} of {total * 24} photos of the person called strangers."
+    )
+
+
+def _reference(photo: Path, digest: str) -> templates.Reference:
+    image = planted.opened(photo)
+    return replace(templates.reference(photo.name, digest, image, ENGINE.faces(image)), file=digest)
+
+
+def writing() -> str:
+    """How many letters are seen in pictures with a line of writing and without."""
+    random = np.random.default_rng(1)
+    texts = ("SAMPLE", "@lena.photo", "www.pictures.com", "© Studio 2019", "2024-05-17 14:22", "like and share!")
+    clean: list[int] = []
+    written: list[int] = []
+    for photo in [path for name in PEOPLE for path in planted.portraits(name)]:
+        image = planted.opened(photo)
+        faces = ENGINE.faces(image)
+        box = tuple(value / image.width for value in faces[0].box) if faces else None
+        clean.append(letters_in_a_row(image, box))
+        text, size = random.choice(texts), int(random.choice((18, 24, 36, 48)))
+        colour = str(random.choice(("white", "black", "#ffdd00", "#c0c0c0")))
+        written.append(letters_in_a_row(planted.lettered(image, str(text), colour, size), box))
+    seen = sum(count >= LETTERS for count in written)
+    wrong = sum(count >= LETTERS for count in clean)
+    return f"Writing seen in {seen} of {len(written)} pictures that have some, and in {wrong} of {len(clean)} without."
+
+
+def timed(work: Path, runs: int) -> str:
+    """Medians of whole commands, the start of Python included."""
+    root = work / "data"
+    if not root.exists():
+        _big_photos(root)
+    first, again = [], []
+    for _ in range(runs):
+        for path in (root / "characters" / "big").glob("audit*"):
+            path.unlink()
+        for path in (root / "characters" / "big" / "cache").rglob("*"):
+            if path.is_file():
+                path.unlink()
+        first.append(_command(root))
+        again.append(_command(root))
+    return (
+        f"50 photos of 12 megapixels: {statistics.median(first):.1f} s the first time, "
+        f"{statistics.median(again):.2f} s again (medians of {runs})."
+    )
+
+
+def _command(root: Path) -> float:
+    start = time.perf_counter()
+    command = [sys.executable, "-m", "lib_lora", "audit", "big", "--data", str(root)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    return time.perf_counter() - start
+
+
+def _big_photos(root: Path) -> None:
+    """Portraits pasted into blurred scenes of 3000 x 4000 with the noise of a camera."""
+    folder = create(root, Character("big", "xqvz", "person", declare_consent("fictional")))
+    random = np.random.default_rng(0)
+    photos = [path for name in PEOPLE[:3] for path in planted.portraits(name)]
+    for number, photo in enumerate(photos[:50]):
+        portrait = planted.opened(photo)
+        scene = planted.landscape(portrait, 4000).resize((3000, 4000))
+        scene.paste(portrait.resize((1500, 1500), Image.Resampling.LANCZOS), (750, 800))
+        noisy = np.asarray(scene, np.int16) + random.normal(0, 5, (4000, 3000, 1)).astype(np.int16)
+        planted.save(Image.fromarray(noisy.clip(0, 255).astype(np.uint8)), folder.photos / f"IMG_{number:04}.jpg")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
