@@ -15,7 +15,7 @@ from lib_lora.character.store import data_root
 from lib_lora.errors import UserError
 
 if TYPE_CHECKING:
-    from lib_lora.jobs.words import Told
+    from lib_lora.jobs.told import Told
     from lib_lora.likeness.faces import FaceEngine
 
 NOT_GOOD = 1  # exit status of commands that look at something, where something speaks against it

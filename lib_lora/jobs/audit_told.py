@@ -14,7 +14,7 @@ from lib_lora.files import atomic_file, digest_of, write_text
 from lib_lora.grid.sheet import SheetCell, SheetRow, status_sheet
 from lib_lora.jobs import thumbnails
 from lib_lora.jobs.audit import RESOLUTION, Choices, audit_photos
-from lib_lora.jobs.words import Told
+from lib_lora.jobs.told import Told
 from lib_lora.likeness.faces import FaceEngine
 from lib_lora.references import page, told
 from lib_lora.references.audit import Audit

@@ -11,7 +11,8 @@ from lib_lora.character.store import Character, folder_of, load
 from lib_lora.errors import UserError
 from lib_lora.jobs.audit import audit_photos
 from lib_lora.jobs.lock import only_process
-from lib_lora.jobs.words import Told, captions_told
+from lib_lora.jobs.told import Told
+from lib_lora.jobs.words import captions_told
 from lib_lora.likeness.faces import FaceEngine
 from lib_lora.references import editing, phrases, slots
 from lib_lora.references.caption_check import EVERYWHERE, LEAST

@@ -10,9 +10,10 @@ from lib_lora.character.store import folder_of, load
 from lib_lora.errors import typed
 from lib_lora.jobs.lock import only_process
 from lib_lora.jobs.prepare import new_character
-from lib_lora.jobs.words import Told, taken_words
+from lib_lora.jobs.told import Told
+from lib_lora.jobs.words import taken_words
 from lib_lora.references.intake import Imported, Progress, take_in
-from lib_lora.references.trigger import check
+from lib_lora.references.trigger import check, propose
 
 
 def import_into(root: Path, name: str, sources: Sequence[Path], progress: Progress | None = None) -> Told:
@@ -52,10 +53,13 @@ def make(
     """
     folder, imported = new_character(root, name, trigger, class_word, consent, sources, traits)
     character = load(folder)
-    found = check(character.trigger, {word: of for word, of in taken_words([], root).items() if word != trigger})
+    taken = taken_words([], root, but=folder)
+    found = check(character.trigger, taken)
     lines = [told(imported)] if sources else []
     lines.append(f"{character.name} is in {folder.path}")
     lines += [f"The trigger word: {problem}" for problem in found.problems]
+    if found.problems:
+        lines.append(f"These will do: {', '.join(one.word for one in propose(name, taken, 3))}.")
     if not sources:
         lines.append(f"Add photos with: {typed('import', character.name)} PHOTOS")
     else:

@@ -23,7 +23,7 @@ from lib_lora.jobs.invent_paint import Each, Workshop
 from lib_lora.jobs.invent_setting import FIRST_SEED, STEPS, alone, begin_command, painter_of, plan_for, silent
 from lib_lora.jobs.invented import Invented, Painted, with_face
 from lib_lora.jobs.prepare import plan as plan_of_base
-from lib_lora.jobs.words import Told
+from lib_lora.jobs.told import Told
 from lib_lora.likeness.engine import SFaceEngine
 from lib_lora.likeness.faces import FaceEngine
 from lib_lora.models.family import Prediction

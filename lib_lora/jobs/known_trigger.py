@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lib_lora.grid.cells import NEGATIVE, Cell, Painter
-from lib_lora.jobs.words import Told
+from lib_lora.jobs.told import Told
 from lib_lora.likeness.arrays import Numbers
 from lib_lora.likeness.calibration import LEAST_FACES
 from lib_lora.likeness.engine import SFaceEngine

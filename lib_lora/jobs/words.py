@@ -12,6 +12,7 @@ from lib_lora.character.store import Character, CharacterFolder, folder_of, load
 from lib_lora.errors import UserError
 from lib_lora.files import explained
 from lib_lora.jobs.lock import only_process
+from lib_lora.jobs.told import Told
 from lib_lora.lora.triggers import answers_to
 from lib_lora.references import editing, phrases, trigger
 from lib_lora.references.caption_check import Problem, problems
@@ -20,21 +21,6 @@ from lib_lora.references.trigger import Trigger
 
 WEBUI_FILES = frozenset({".safetensors", ".pt", ".ckpt", ".bin", ".png", ".webp"})  # embeddings are pictures too
 _SHOWN = 20  # phrases in the text
-
-
-@dataclass(frozen=True)
-class Told:
-    """An answer.
-
-    Attributes:
-        text: for people.
-        values: for programs, plain.
-        good: nothing speaks against what was asked for.
-    """
-
-    text: str
-    values: dict[str, Any]
-    good: bool = True
 
 
 @dataclass(frozen=True)
@@ -124,7 +110,8 @@ def _said(changed: Changed, undone: bool) -> str:
     done = f"Taken back: {changed.what}" if undone else changed.what[0].upper() + changed.what[1:]
     left = f"; left alone, because changed since: {', '.join(changed.left)}" if changed.left else ""
     count = f"{len(changed.files)} caption{'' if len(changed.files) == 1 else 's'}"
-    return f"{done}: {count} changed{left}."
+    hint = "" if changed.files or undone else " A phrase is what stands between two commas, whole."
+    return f"{done}: {count} changed{left}.{hint}"
 
 
 def _phrase(text: str) -> str:
@@ -172,8 +159,11 @@ def _values(found: Trigger) -> dict[str, Any]:
     return {"trigger": found.word, "tokens": found.tokens, "problems": found.problems}
 
 
-def taken_words(folders: Sequence[Path], root: Path | None = None) -> dict[str, str]:
-    """Who answers to a word already, by the word: LoRAs and embeddings in these folders and below, and characters.
+def taken_words(
+    folders: Sequence[Path], root: Path | None = None, but: CharacterFolder | None = None
+) -> dict[str, str]:
+    """Who answers to a word already, by the word: LoRAs and embeddings in these folders and below, and characters
+    (`but` that one).
 
     Raises:
         UserError: a folder cannot be read.
@@ -189,6 +179,8 @@ def taken_words(folders: Sequence[Path], root: Path | None = None) -> dict[str, 
             for word in answers_to(path):
                 found.setdefault(word.casefold(), f"what {path.name} answers to")
     for path in sorted((root / "characters").glob("*/character.yaml")) if root else ():
+        if but is not None and path.parent == but.path:
+            continue
         try:
             other = load(CharacterFolder(path.parent))
         except UserError:

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from lib_lora.character.store import Character
+from lib_lora.errors import typed
 from lib_lora.models.tokens import CHUNK, token_ids
 from lib_lora.references import phrases
 from lib_lora.references.phrases import Captions
@@ -53,6 +54,9 @@ def _of_all(captions: Captions, character: Character) -> list[Problem]:
     written = {photo: caption for photo, caption in captions.items() if caption.strip()}
     if len(written) < LEAST:
         return []
+    if len({phrases.key(caption) for caption in written.values()}) == 1:
+        how = typed("caption", character.name, "--fill")
+        return [Problem("", f"All {len(written)} captions are the same; have what differs written with: {how}")]
     return [
         Problem(
             "",

@@ -7,8 +7,11 @@ from hypothesis import strategies as st
 
 from lib_lora.references.facts import FaceFacts, Photo, PhotoFacts, Standing
 
+BINS = 64  # of a histogram
 GOOD_FACE = FaceFacts(box=(0.3, 0.2, 0.3, 0.3), px=300, score=0.95, sure=0.8, blur=300, yaw=0.0)
-GOOD = PhotoFacts(1024, 1024, faces=[GOOD_FACE], hash="00ff00ff00ff00ff", sharp=300, level=128, backdrop=[1.0])
+GOOD = PhotoFacts(
+    1024, 1024, faces=[GOOD_FACE], hash="00ff00ff00ff00ff", sharp=300, level=128, backdrop=[1.0] + [0.0] * (BINS - 1)
+)
 
 
 def face(**changes):
@@ -33,9 +36,11 @@ def varied(count, of_face=lambda number: {}, **of_photo):
             "light": 60.0 + 140 * (number % 2),
             **of_face(number),
         }
-        alone = [float(place == number) for place in range(count)]
+        alone = [float(place == number) for place in range(BINS)]
         return photo(
-            f"{number:02}.jpg", of_face=here, **{"backdrop": alone, "clothes": alone, "hash": f"{number:016x}", **of_photo}
+            f"{number:02}.jpg",
+            of_face=here,
+            **{"backdrop": alone, "clothes": alone, "hash": f"{number:016x}", **of_photo},
         )
 
     return [one(number) for number in range(count)]
@@ -46,8 +51,10 @@ def numbers(low, high):
 
 
 def histograms(bins=4):
-    return st.lists(st.integers(0, 9), min_size=bins, max_size=bins).filter(any).map(
-        lambda counts: [count / sum(counts) for count in counts]
+    return (
+        st.lists(st.integers(0, 9), min_size=bins, max_size=bins)
+        .filter(any)
+        .map(lambda counts: [count / sum(counts) for count in counts])
     )
 
 

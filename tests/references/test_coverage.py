@@ -97,7 +97,9 @@ def test_whatever_was_measured_makes_whole_sentences(photos):
 def test_missing_views_are_named():
     photos = [photo(f"{number}.jpg", of_face={"yaw": 0.0, "box": (0, 0, 0.5, 0.5)}) for number in range(16)]
     finding = only(photos, "views")
-    assert finding.text.startswith("Of 16 photos there is no profile from the left, no three-quarter view from the left")
+    assert finding.text.startswith(
+        "Of 16 photos there is no profile from the left, no three-quarter view from the left"
+    )
     assert "no full body" in finding.text
     assert "no close-up" not in finding.text
     assert (finding.advice, finding.value, finding.limit) == ("look", 6, 0)

@@ -33,10 +33,10 @@ COPY, MOMENT, NOTHING = {0: Repeated(1, True)}, {0: Repeated(1, False)}, {}
         (0, 0.971, COPY),
         (24, 0.971, COPY),
         (25, 0.971, NOTHING),
-        (12, 0.97, MOMENT),
-        (12, 0.951, MOMENT),
-        (13, 0.951, NOTHING),
-        (12, 0.95, NOTHING),
+        (20, 0.97, MOMENT),
+        (20, 0.951, MOMENT),
+        (21, 0.951, NOTHING),
+        (20, 0.95, NOTHING),
         (0, 0.2, NOTHING),
         (0, float("nan"), NOTHING),
     ],
@@ -78,9 +78,7 @@ def test_the_better_photo_is_kept_wherever_it_stands(worse, better):
 
 def test_what_is_like_a_photo_that_goes_but_unlike_the_one_that_stays_is_kept():
     """Two steps of 20 bits are 40 bits: the first and the last are no copies."""
-    photos = [
-        photo(f"{number}.jpg", hash=hashed(20 * number), of_face={"blur": 300.0 - number}) for number in range(3)
-    ]
+    photos = [photo(f"{number}.jpg", hash=hashed(20 * number), of_face={"blur": 300.0 - number}) for number in range(3)]
     assert repeated(photos, np.ones((3, 3))) == {1: Repeated(0, True)}
 
 

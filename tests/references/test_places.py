@@ -52,15 +52,15 @@ def test_without_a_face_all_is_background_and_nothing_clothes():
     [
         (50, 30, "head"),
         (50, 12, "head"),  # hair: half a face above
-        (62, 30, "head"),  # and beside
+        (68, 30, "head"),  # and beside
         (50, 8, "background"),
-        (67, 30, "background"),
+        (72, 30, "background"),
         (50, 42, "body"),  # the neck: neither background nor clothes
         (50, 60, "clothes"),
-        (35, 60, "clothes"),
-        (68, 60, "clothes"),
-        (28, 60, "background"),
-        (72, 60, "background"),
+        (22, 60, "clothes"),
+        (78, 60, "clothes"),
+        (18, 60, "background"),
+        (82, 60, "background"),
         (50, 98, "clothes"),
     ],
 )

@@ -121,10 +121,18 @@ def test_teeth_between_lips_make_a_smile():
         (mouth(LIP), 30),
         (mouth(SHADOW), 30),
         (mouth(SKIN, SKIN, SKIN), 30),
+        (mouth((205, 190, 180), above=(245, 185, 185)), 30),
         (mouth(TEETH, SKIN, SKIN), slots.SMILING),
         (mouth(LIP, TEETH, LIP), slots.SMILING),
     ],
-    ids=["closed", "open without teeth", "no mouth", "white without lips", "white above the lips"],
+    ids=[
+        "closed",
+        "open without teeth",
+        "no mouth",
+        "a shining upper lip",
+        "white without lips",
+        "white above the lips",
+    ],
 )
 def test_a_mouth_without_teeth_between_lips_is_no_smile(crop, limit):
     assert 0 <= teeth(crop) < limit

@@ -1,0 +1,181 @@
+"""The audit on sets with planted faults: each is found, clean photos are left in peace, and the user decides."""
+
+import json
+import os
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import planted
+from lib_lora.character.store import Character, create, declare_consent, folder_of
+from lib_lora.errors import UserError
+from lib_lora.jobs import audit as audits
+from lib_lora.jobs.audit import Choices, audit_photos
+from lib_lora.jobs.audit_told import tell_audit
+from lib_lora.jobs.prepare import start_run
+from lib_lora.jobs.scoring import forget, template_of
+from lib_lora.references import memory
+
+NAME = "名前 ü"
+
+
+@pytest.fixture(scope="session")
+def spoilt(tmp_path_factory, eye):
+    """(root, faults): 24 photos of lena, and one for each fault, audited once. Copy before changing anything."""
+    root = tmp_path_factory.mktemp("audit") / "Daten 名前 ü"
+    folder = create(root, Character(NAME, "lenx", "woman", declare_consent("fictional")))
+    own = planted.portraits("lena")
+    made = planted.plant(root / "made", own, planted.portraits("tomas"))
+    for photo in [*own, *made]:
+        shutil.copy(photo, folder.photos)
+    planted.save(planted.opened(own[5]), folder.photos / "upright.jpg", turned=True)
+    (folder.photos / "broken.jpg").write_bytes(own[0].read_bytes()[:3000])
+    planted.sheet_of([planted.opened(path) for path in planted.portraits("mara")[:4]]).save(folder.photos / "sheet.png")
+    audit_photos(root, NAME, engine=eye)
+    return root, {path.name: fault for path, fault in made.items()}
+
+
+@pytest.fixture
+def copied_set(spoilt, tmp_path):
+    """The same in a folder of its own."""
+    root = tmp_path / "Kopie ü"
+    shutil.copytree(spoilt[0], root)
+    return root, spoilt[1]
+
+
+def kinds_of(audit):
+    return {item.photo.file: {finding.kind for finding in item.findings} for item in audit.photos}
+
+
+def test_every_planted_fault_is_found_and_no_clean_photo_is_flagged(spoilt, eye):
+    root, faults = spoilt
+    _, audit = audit_photos(root, NAME, engine=eye)
+    kinds, originals = kinds_of(audit), {fault.original for fault in faults.values()} | {"05.jpg"}
+    for file, fault in faults.items():
+        if fault.kind == "copy":  # of two that show the same, the worse one is flagged
+            assert (kinds[file] | kinds[fault.original]) & {"copy", "burst"}, file
+        else:
+            assert fault.kind in kinds[file], (file, kinds[file])
+    assert kinds["broken.jpg"] == {"unreadable"}
+    assert "sheet" in kinds["sheet.png"]
+    clean = [path.name for path in planted.portraits("lena") if path.name not in originals]
+    assert len(clean) >= 10
+    assert [file for file in clean if kinds[file]] == []
+    turned = next(item for item in audit.photos if item.photo.file == "upright.jpg")
+    assert abs(turned.photo.facts.face.roll) < 10  # the EXIF rotation was applied
+
+
+def test_findings_are_sentences_that_name_the_photo_and_the_limit(spoilt, eye):
+    told = tell_audit(spoilt[0], NAME, engine=eye)
+    assert "blurred.jpg: the face is blurred (" in told.text
+    assert "(likeness 0." in told.text
+    assert "no profile from the left" in told.text
+    assert "--accept" in told.text
+    assert told.good
+    again = json.loads(json.dumps(told.values))
+    assert {item["file"] for item in again["photos"]} >= {"blurred.jpg", "00.jpg"}
+    assert sum(sum(row.values()) for row in again["coverage"].values()) > 10
+    with Image.open(again["sheet"]) as sheet:
+        assert sheet.width > 800
+    page = folder_of(spoilt[0], NAME).path / "audit.html"
+    assert page.read_text(encoding="utf-8").count("data:image/jpeg;base64,") > 30
+
+
+def test_the_second_audit_opens_no_photo_and_says_the_same(copied_set, eye, monkeypatch):
+    root, _ = copied_set
+    first = tell_audit(root, NAME, engine=eye)
+    page = folder_of(root, NAME).path / "audit.html"
+    written = page.stat().st_mtime_ns
+    monkeypatch.setattr(audits, "look", lambda *_: pytest.fail("a photo was looked at again"))
+    second = tell_audit(root, NAME, engine=eye)
+    assert second == first
+    assert page.stat().st_mtime_ns == written
+    for photo in folder_of(root, NAME).photos.iterdir():
+        os.utime(photo)  # copied again: the bytes are the same
+    assert tell_audit(root, NAME, engine=eye) == first
+
+
+def test_decisions_hold_by_content_and_reach_training_and_the_template(copied_set, eye, toy):
+    root, faults = copied_set
+    folder = folder_of(root, NAME)
+    _, audit = audit_photos(root, NAME, choices=Choices(keep=["text.jpg"], accept=True), engine=eye)
+    assert audit.proposed == []
+    dropped = {item.photo.file for item in audit.dropped}
+    assert {"blurred.jpg", "another person.jpg", "two people.jpg", "no face.jpg", "broken.jpg"} <= dropped
+    assert "text.jpg" not in dropped
+    assert not dropped & {"dark.jpg", "tiny face.jpg"}  # these are only to be looked at
+    (folder.photos / "another person.jpg").rename(folder.photos / "renamed.jpg")
+    _, audit = audit_photos(root, NAME, engine=eye)
+    assert next(item for item in audit.photos if item.photo.file == "renamed.jpg").decision == "drop"
+    used = {path.name for path in memory.photos_to_use(folder)}
+    assert "renamed.jpg" not in used
+    template = template_of(folder, eye)
+    assert not any(item.used for item in template.references if item.file == "renamed.jpg")
+    run = start_run(root, NAME, toy("sd1"), overrides={"precision": "fp32", "resolution": 128, "steps": 1})
+    assert {photo.file for photo in run.file.photos} == {f"photos/{name}" for name in used}
+    _, audit = audit_photos(root, NAME, choices=Choices(undecided=["renamed.jpg"]), engine=eye)
+    assert next(item for item in audit.photos if item.photo.file == "renamed.jpg").proposed
+    assert faults
+
+
+def test_a_photo_that_is_not_there_cannot_be_decided_on(copied_set, eye):
+    with pytest.raises(UserError, match=r"There is no photo gone\.jpg"):
+        audit_photos(copied_set[0], NAME, choices=Choices(drop=["gone.jpg"]), engine=eye)
+
+
+def test_forgetting_deletes_every_embedding_and_the_audit_measures_anew(copied_set, eye):
+    root, _ = copied_set
+    before = tell_audit(root, NAME, choices=Choices(drop=["03.jpg"]), engine=eye)
+    assert forget(root, NAME)
+    folder = folder_of(root, NAME)
+    for path in folder.path.rglob("*.json"):
+        assert "embedding" not in path.read_text(encoding="utf-8"), path
+    assert tell_audit(root, NAME, engine=eye) == before
+
+
+def test_few_photos_are_warned_of_and_fewer_stop(tmp_path, eye):
+    folder = create(tmp_path, Character("Few", "fewx", "woman", declare_consent("myself")))
+    for photo in planted.portraits("ines")[:12]:
+        shutil.copy(photo, folder.photos)
+    told = tell_audit(tmp_path, "Few", engine=eye)
+    assert told.good
+    assert "12 photos are few" in told.text
+    for photo in sorted(folder.photos.iterdir())[7:]:
+        photo.unlink()
+    told = tell_audit(tmp_path, "Few", engine=eye)
+    assert not told.good
+    assert told.values["stopped"]
+    assert "7 photos cannot teach a face that holds; 8 are the least" in told.text
+
+
+def test_without_photos_there_is_one_sentence(tmp_path, eye):
+    create(tmp_path, Character("None", "nonx", "woman"))
+    with pytest.raises(UserError, match=r"There is no photo in .*add some with: "):
+        audit_photos(tmp_path, "None", engine=eye)
+
+
+def test_a_set_without_any_face_is_audited_too(tmp_path, eye):
+    folder = create(tmp_path, Character("Walls", "wallx", "wall"))
+    random = np.random.default_rng(0)
+    for number in range(3):
+        Image.fromarray(random.integers(0, 255, (300, 300, 3), np.uint8)).save(folder.photos / f"{number}.png")
+    told = tell_audit(tmp_path, "Walls", engine=eye)
+    assert told.text.count("no face is found") == 3
+    assert not told.good
+    assert tell_audit(tmp_path, "Walls", engine=eye) == told
+
+
+def test_the_commands_audit_and_decide(main, copied_set):
+    root, _ = copied_set
+    said = main("audit", NAME, "--data", root)
+    assert said.status == 0, said.err
+    assert "broken.jpg is damaged" in said.out
+    said = main("audit", NAME, "--drop", "00.jpg", "01.jpg", "--keep", "dark.jpg", "--json", "--data", root)
+    values = {item["file"]: item for item in json.loads(said.out)["photos"]}
+    assert (values["00.jpg"]["decision"], values["dark.jpg"]["decision"]) == ("drop", "keep")
+    assert values["dark.jpg"]["proposed"] == "keep"
+    assert main("audit", NAME, "--drop", "gone.jpg", "--data", root).status == 2
+    assert replace(memory.load(folder_of(root, NAME)), files={}).dropped
