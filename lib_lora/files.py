@@ -95,6 +95,11 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def printable(text: str) -> str:
+    """`text` on one line, without what turns or colours a terminal, and in letters that UTF-8 has; for file names."""
+    return "".join(" " if unicodedata.category(one) in ("Cc", "Cf", "Cs", "Zl", "Zp") else one for one in text)
+
+
 def read_json(path: Path) -> Any:
     """Read a JSON file that this program wrote.
 
@@ -104,7 +109,7 @@ def read_json(path: Path) -> Any:
     with explained(path, "read"):
         try:
             return json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:  # the latter by brackets in thousands of brackets
             raise UserError(f"{path} is not valid JSON ({error}).") from error
 
 

@@ -11,6 +11,7 @@ from typing import Any
 _LONGEST = 16 << 20  # bytes of a header, and of notes
 _TAGS = 3  # of the most frequent ones in the captions: the trigger is in nearly all of them
 _MOST = 0.9  # share of the most frequent tag's count
+_MOST_COUNTED = 1 << 40  # captions; a number beyond it is a bad joke
 _KEYS = ("modelspec.trigger_phrase", "sameface.trigger")
 
 
@@ -59,7 +60,7 @@ def _frequent(text: Any) -> list[str]:
     counts: dict[str, int] = {}
     for tags in folders.values() if isinstance(folders, dict) else ():
         for tag, count in tags.items() if isinstance(tags, dict) else ():
-            if isinstance(count, int):
+            if type(count) is int and 0 < count < _MOST_COUNTED:
                 counts[str(tag).strip()] = counts.get(str(tag).strip(), 0) + count
     most = max(counts.values(), default=0)
     ordered = sorted(counts, key=lambda tag: -counts[tag])

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
+
+BINS = 128  # of a colour histogram (`likeness.pictures.colours`)
 
 
 @dataclass(frozen=True)
@@ -42,8 +45,8 @@ class FaceFacts:
     teeth: float | None = None
 
     def __post_init__(self) -> None:
-        if len(self.box) != 4:
-            raise ValueError("a box is four numbers")
+        if len(self.box) != 4 or min(self.box[2:]) <= 0:
+            raise ValueError("the box of a face is four numbers, and its size is above zero.")
 
     @property
     def area(self) -> float:
@@ -84,9 +87,12 @@ class PhotoFacts:
     letters: int = 0
 
     def __post_init__(self) -> None:
-        int(self.hash or "0", 16)
+        if self.hash and not re.fullmatch("[0-9a-f]{1,16}", self.hash):
+            raise ValueError(f"{self.hash[:40]!r} is no hash of a picture.")
         if not self.unreadable and min(self.width, self.height) < 1:
-            raise ValueError("a photo that can be read has pixels")
+            raise ValueError("a photo that can be read has pixels.")
+        if {len(self.backdrop), len(self.clothes)} - {0, BINS}:
+            raise ValueError(f"a histogram has {BINS} shares.")
 
     @property
     def face(self) -> FaceFacts | None:

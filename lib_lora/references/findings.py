@@ -85,7 +85,7 @@ def _faces(photo: Photo) -> Iterator[Finding]:
         yield Finding(
             name,
             "several people",
-            f"{name} shows {len(rivals) + 1} faces of similar size (the second has {share:.0%} of the first one's "
+            f"{name} shows {len(rivals) + 1} faces of similar size (the second has {share:.1%} of the first one's "
             f"area, the limit is {SECOND_FACE:.0%}); crop it to one person.",
             "drop",
             share,
@@ -106,7 +106,7 @@ def _frame(photo: Photo, resolution: int) -> Iterator[Finding]:
         yield Finding(
             name,
             "low resolution",
-            f"{name} is {facts.width} x {facts.height} pixels and must be enlarged {larger:.1f} times for {resolution} "
+            f"{name} is {facts.width} x {facts.height} pixels and must be enlarged {larger:.2f} times for {resolution} "
             f"(up to {ENLARGED:g} is fine); find a larger copy.",
             "look",
             larger,
@@ -117,7 +117,8 @@ def _frame(photo: Photo, resolution: int) -> Iterator[Finding]:
         yield Finding(
             name,
             "long",
-            f"{name} is {length:.1f} times as long as it is wide (limit {LONG:g}); its ends will be cut off: crop it.",
+            f"{name} is {facts.width} x {facts.height} pixels, {length:.2f} to 1 (limit {LONG:g}); its ends will be "
+            "cut off, so crop it.",
             "look",
             length,
             LONG,
@@ -168,7 +169,7 @@ class _Bound:
 
 _FACE = (
     _Bound(
-        "tiny face", lambda face: face.px, SMALL, TOO_SMALL, False, "the face has {value:.0f} pixels (limit {limit:g})"
+        "tiny face", lambda face: face.px, SMALL, TOO_SMALL, False, "the face has {value:.1f} pixels (limit {limit:g})"
     ),
     _Bound(
         "blurred", lambda face: face.blur, SOFT, BLURRED, False, "the face is blurred ({value:.0f}, limit {limit:g})"
@@ -179,7 +180,7 @@ _FACE = (
         CUT,
         CUT_OFF,
         False,
-        "the edge cuts the face off ({value:.0%} is shown, limit {limit:.0%})",
+        "the edge cuts the face off ({value:.1%} is shown, limit {limit:.0%})",
     ),
     _Bound(
         "tilted",
@@ -245,7 +246,7 @@ def _face(name: str, face: FaceFacts, usual_blur: float | None) -> Iterator[Find
         )
         yield Finding(name, "blurred", text, "look", face.blur, limit)
     if face.score < face.sure and not kinds:
-        text = f"{name}: it is not sure that this is a face ({face.score:.2f}, limit {face.sure:.2f})."
+        text = f"{name}: it is not sure that this is a face ({face.score:.3f}, limit {face.sure:g})."
         yield Finding(name, "unsure", text, "look", face.score, face.sure)
 
 

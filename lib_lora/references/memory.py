@@ -13,7 +13,7 @@ from lib_lora import settings
 from lib_lora.character.photos import list_photos
 from lib_lora.character.store import CharacterFolder
 from lib_lora.errors import UserError
-from lib_lora.files import read_json, sha256, write_json
+from lib_lora.files import explained, read_json, sha256, write_json
 from lib_lora.references.audit import Decision
 from lib_lora.references.facts import PhotoFacts
 
@@ -75,19 +75,30 @@ def load(folder: CharacterFolder) -> Memory:
     try:
         return settings.from_dict(Memory, values, str(path))
     except UserError as error:
-        raise UserError(f"{error} Mend it, or delete it and decide on the photos again.") from error
+        said = str(error).rstrip(".")
+        raise UserError(f"{said}; mend it, or delete it and decide on the photos again.") from error
 
 
 def save(folder: CharacterFolder, memory: Memory) -> None:
-    """Write it, atomically."""
-    write_json(folder.path / FILE, settings.to_dict(memory))
+    """Write it, atomically. A name that UTF-8 cannot hold is left out; that file is just read again each time."""
+    files = {name: known for name, known in memory.files.items() if _is_text(name)}
+    write_json(folder.path / FILE, settings.to_dict(replace(memory, files=files)))
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def digests(photos: list[Path], memory: Memory) -> dict[str, Known]:
     """By name, the digest of each photo; only what has changed is read."""
     found = {}
     for photo in photos:
-        about = photo.stat()
+        with explained(photo, "read"):
+            about = photo.stat()
         known = memory.files.get(photo.name)
         if known is None or (known.size, known.changed) != (about.st_size, about.st_mtime_ns):
             known = Known(about.st_size, about.st_mtime_ns, sha256(photo))

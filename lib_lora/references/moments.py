@@ -67,4 +67,6 @@ def _again(one: Photo, other: Photo, cosine: float) -> bool | None:
     if one.facts.face is None and other.facts.face is None:
         return True if bits <= COPY_BITS else None
     alike = bits <= BURST_BITS and cosine > BURST_COSINE
-    return False if alike and apart(one.facts.backdrop, other.facts.backdrop) < BURST_BACKDROP else None
+    if not alike or not (one.facts.backdrop and other.facts.backdrop):
+        return None
+    return False if apart(one.facts.backdrop, other.facts.backdrop) < BURST_BACKDROP else None

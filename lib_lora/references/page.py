@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import jinja2
 
+from lib_lora.files import printable
 from lib_lora.references import told
 from lib_lora.references.audit import Audit
 
@@ -72,6 +72,4 @@ def _template() -> jinja2.Template:
 
 def _plain(value: object) -> object:
     """File names may hold control characters, which turn text round or hide it."""
-    if not isinstance(value, str) or hasattr(value, "__html__"):
-        return value
-    return "".join(" " if unicodedata.category(one) in ("Cc", "Cf", "Cs") else one for one in value)
+    return printable(value) if isinstance(value, str) and not hasattr(value, "__html__") else value

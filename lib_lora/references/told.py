@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any, Literal
 
+from lib_lora.files import printable
 from lib_lora.references.audit import Audit, Audited
 
 Tone = Literal["good", "warn", "bad", "none"]
@@ -14,7 +15,7 @@ Tone = Literal["good", "warn", "bad", "none"]
 def headline(audit: Audit) -> str:
     """How many photos there are, and how many of them are good."""
     count, good = len(audit.photos), sum(tone(item) == "good" for item in audit.photos)
-    return f"{good} of {count} photo{'' if count == 1 else 's'} good" if good < count else f"All {count} photos good"
+    return f"{good} of {count} photo{'' if count == 1 else 's'} good"
 
 
 def counts(audit: Audit) -> str:
@@ -47,7 +48,7 @@ def word(item: Audited) -> str:
 
 def text(audit: Audit) -> str:
     """Everything, for a terminal."""
-    return "\n".join(_lines(audit))
+    return "\n".join(printable(line) for line in _lines(audit))
 
 
 def _lines(audit: Audit) -> Iterator[str]:

@@ -182,3 +182,11 @@ def test_hostile_bytes_never_raise(lora, header, length, notes):
 def test_any_bytes_never_raise(lora, raw):
     lora.write_bytes(raw)
     assert answers_to(lora) == set()
+
+
+def test_a_count_beyond_all_captions_is_no_count(tmp_path):
+    path = tmp_path / "a.safetensors"
+    tags = json.dumps({"a": {"mrxa": 10**400, "true": True}})
+    header = json.dumps({"__metadata__": {"ss_tag_frequency": tags}}).encode()
+    path.write_bytes(len(header).to_bytes(8, "little") + header)
+    assert answers_to(path) == set()

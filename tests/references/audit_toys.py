@@ -5,9 +5,8 @@ from dataclasses import replace
 
 from hypothesis import strategies as st
 
-from lib_lora.references.facts import FaceFacts, Photo, PhotoFacts, Standing
+from lib_lora.references.facts import BINS, FaceFacts, Photo, PhotoFacts, Standing
 
-BINS = 64  # of a histogram
 GOOD_FACE = FaceFacts(box=(0.3, 0.2, 0.3, 0.3), px=300, score=0.95, sure=0.8, blur=300, yaw=0.0)
 GOOD = PhotoFacts(
     1024, 1024, faces=[GOOD_FACE], hash="00ff00ff00ff00ff", sharp=300, level=128, backdrop=[1.0] + [0.0] * (BINS - 1)
@@ -21,8 +20,14 @@ def face(**changes):
 def photo(file="a.jpg", *, standing=None, faces=None, of_face=None, **facts):
     """A photo against which nothing speaks, but for what is given; `of_face`: changes of its one face."""
     faces = [face(**(of_face or {}))] if faces is None else faces
+    facts |= {key: whole(facts[key]) for key in ("backdrop", "clothes") if key in facts}
     digest = hashlib.sha256(file.encode("utf-8", "surrogatepass")).hexdigest()
     return Photo(file, digest, replace(GOOD, faces=faces, **facts), standing or Standing())
+
+
+def whole(shares):
+    """A histogram of as many shares as are measured; what is not given is 0."""
+    return [*shares, *[0.0] * (BINS - len(shares))] if shares else []
 
 
 def varied(count, of_face=lambda number: {}, **of_photo):
@@ -54,7 +59,7 @@ def histograms(bins=4):
     return (
         st.lists(st.integers(0, 9), min_size=bins, max_size=bins)
         .filter(any)
-        .map(lambda counts: [count / sum(counts) for count in counts])
+        .map(lambda counts: whole([count / sum(counts) for count in counts]))
     )
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from dataclasses import replace
 
 import pytest
@@ -272,3 +273,20 @@ def test_a_decision_changes_nothing_else():
 def test_a_character_without_photos_is_a_sentence(tmp_path):
     with pytest.raises(UserError, match="not a folder of photos"):
         memory.photos_to_use(CharacterFolder(tmp_path / "nobody"))
+
+
+def test_brackets_in_thousands_of_brackets_are_one_sentence(folder):
+    (folder.path / memory.FILE).write_text("[" * 100_000, encoding="utf-8")
+    with pytest.raises(UserError, match=r"audit\.json is not valid JSON"):
+        memory.load(folder)
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="file names are text there")
+def test_a_name_that_is_no_text_is_kept_by_its_content(folder):
+    name = os.fsdecode(b"a\xff.jpg")
+    (folder.photos / name).write_bytes(b"x")
+    known = memory.digests([folder.photos / name], memory.Memory())
+    kept = memory.Memory(decisions={known[name].sha256: "drop"}, files=known)
+    memory.save(folder, kept)
+    assert memory.load(folder) == memory.Memory(decisions=kept.decisions)
+    assert memory.photos_to_use(folder) == []

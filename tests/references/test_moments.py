@@ -110,7 +110,7 @@ def photo_of_one_size(item):
         width=item.facts.width,
         height=item.facts.height,
         sharp=item.facts.sharp,
-        backdrop=(item.facts.backdrop + [0.0] * 4)[:4],
+        backdrop=item.facts.backdrop,
     )
 
 
