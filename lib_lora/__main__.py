@@ -28,6 +28,9 @@ def main(argv: "list[str] | None" = None) -> int:
     if reason:
         sys.stderr.write(f"sameface: {reason}\n")
         return 2
+    from lib_lora.pipes import outlive_readers
+
+    outlive_readers()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a Windows console may lack a letter; better a "\u540d" than a crash
             stream.reconfigure(errors="backslashreplace")
@@ -39,7 +42,7 @@ def main(argv: "list[str] | None" = None) -> int:
         sys.stderr.write(f"sameface: {error}\n")
         return 2
     except KeyboardInterrupt:
-        sys.stderr.write("sameface: stopped; what was finished is kept.\n")
+        sys.stderr.write("sameface: stopped; what was finished is kept, and the same command goes on.\n")
         return 130
 
 

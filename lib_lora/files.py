@@ -92,7 +92,10 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented UTF-8 JSON, atomically. Not-a-number values are refused."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    if any("\ud800" <= one <= "\udfff" for one in text):  # a file name that is no text; JSON's escapes hold it
+        text = json.dumps(value, indent=2, allow_nan=False) + "\n"
+    write_text(path, text)
 
 
 def printable(text: str) -> str:

@@ -22,13 +22,14 @@ BELOW_JOBS = {"lora", "models", "character"}
 MAY_IMPORT: dict[str, set[str]] = {
     **dict.fromkeys((*FLOOR, "models", "character", "environment"), FLOOR),
     "bootstrap": FLOOR | {"environment"},
+    "pipes": FLOOR,
     "lora": FLOOR | {"models"},
     **dict.fromkeys(JOBS_ROOMS, FLOOR | BELOW_JOBS),
     "hosts": FLOOR | BELOW_JOBS | JOBS_ROOMS,
     "jobs": FLOOR | BELOW_JOBS | JOBS_ROOMS,
     "ui": FLOOR | BELOW_JOBS | JOBS_ROOMS | {"jobs", "hosts"},
     "cli": FLOOR | BELOW_JOBS | JOBS_ROOMS | {"jobs", "hosts", "ui"},
-    "__main__": FLOOR | {"bootstrap", "environment", "cli"},
+    "__main__": FLOOR | {"bootstrap", "environment", "cli", "pipes"},
 }
 LIGHT = ("ui", "hosts", "jobs.events", "settings", "character", "errors", "files", "environment", "bootstrap")
 LIGHT += ("__main__", "cli")

@@ -255,8 +255,8 @@ class Checkout:
         self.root, self.wheels = root, root.parent / "wheels"
         package = root / "lib_lora"
         package.mkdir(parents=True)
-        for name in ("__init__.py", "__main__.py", "bootstrap.py", "environment.py", "errors.py", "files.py"):
-            shutil.copy(environment.ROOT / "lib_lora" / name, package)
+        for name in ("__init__", "__main__", "bootstrap", "environment", "errors", "files", "pipes"):
+            shutil.copy(environment.ROOT / "lib_lora" / f"{name}.py", package)
         (package / "cli.py").write_text(textwrap.dedent(CLI), encoding="utf-8")
         self.need("tinypack>=1")
         wheel(self.wheels, "tinypack", "1.5")

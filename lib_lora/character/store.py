@@ -124,7 +124,7 @@ def declare_consent(kind: str) -> Consent:
         UserError: `kind` is none of the three.
     """
     if kind not in get_args(ConsentKind):
-        raise UserError(f"--consent {kind!r}: say one of {', '.join(get_args(ConsentKind))}.")
+        raise UserError(f"{kind!r} is no kind of consent; say one of {', '.join(get_args(ConsentKind))}.")
     return Consent(cast(ConsentKind, kind), date.today().isoformat())
 
 
@@ -160,7 +160,7 @@ def create(root: Path, character: Character) -> CharacterFolder:
         if (there.trigger, there.class_word) != (character.trigger, character.class_word):
             raise UserError(
                 f"{folder.file}: {there.name!r} exists with the trigger {there.trigger!r} and the class "
-                f"{there.class_word!r}; choose another --name, or use these words."
+                f"{there.class_word!r}; choose another name, or use these words."
             )
         return folder
     with explained(folder.path):
@@ -178,7 +178,8 @@ def load(folder: CharacterFolder) -> Character:
     """
     if not folder.file.exists():
         raise UserError(
-            f"There is no character in {folder.path}; make it with: {command()} new NAME --photos FOLDER ..."
+            f"There is no character in {folder.path}; make it with: {command()} new NAME --trigger WORD --class WORD "
+            "--photos PHOTOS"
         )
     return settings.from_dict(Character, read_yaml(folder.file), str(folder.file))
 

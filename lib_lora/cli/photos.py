@@ -81,8 +81,9 @@ def _audit(options: argparse.Namespace) -> int:
 def _consent(options: argparse.Namespace) -> int:
     from lib_lora.jobs.prepare import declare
 
-    character = declare(data_root(options.data), options.name, options.kind)
-    print(f"{character.name}: {options.kind}, declared today. It is written into every run and LoRA from now on.")
+    character, before = declare(data_root(options.data), options.name, options.kind)
+    instead = f" in place of {before.kind} ({before.date})" if before and before.kind != options.kind else ""
+    print(f"{character.name}: {options.kind}, declared today{instead}. Every run and LoRA from now on says so.")
     return 0
 
 

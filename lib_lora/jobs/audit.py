@@ -16,6 +16,7 @@ import numpy.typing as npt
 from lib_lora.character.photos import list_photos
 from lib_lora.character.store import CharacterFolder, folder_of, load
 from lib_lora.errors import UserError, typed
+from lib_lora.files import explained
 from lib_lora.jobs import thumbnails
 from lib_lora.jobs.lock import only_process
 from lib_lora.jobs.looking import Seen, look
@@ -29,8 +30,10 @@ from lib_lora.likeness.template import Reference, Template
 from lib_lora.references import memory as memories
 from lib_lora.references.audit import Audit, audit
 from lib_lora.references.facts import Photo, Standing
+from lib_lora.references.findings import of_photo
 from lib_lora.references.memory import Memory
 from lib_lora.references.moments import repeated
+from lib_lora.references.people import groups, people
 
 FACTS = 1  # raise it whenever the same photo may give other facts
 RESOLUTION = 512  # pixels, of Stable Diffusion 1.x
@@ -90,6 +93,7 @@ def audit_photos(
         if choices and choices.accept:
             chosen = memories.decided(chosen, _digests(memory, [item.photo.file for item in result.proposed]), "drop")
             result = _judged(folder, engine, seen, chosen, resolution)
+        thumbnails.forget_others(folder, {known.sha256 for known in memory.files.values()})
         thumbnails.keep(folder, {memory.files[file].sha256: one.thumbnail for file, one in seen.items()})
         by_digest = {known.sha256: seen[file].facts for file, known in memory.files.items()}
         memories.save(folder, replace(chosen, measured_by=_measured_by(engine), facts=by_digest))
@@ -101,6 +105,9 @@ def _measured_by(engine: FaceEngine) -> str:
 
 
 def _decide(memory: Memory, choices: Choices) -> Memory:
+    twice = {*choices.keep} & {*choices.drop} | {*choices.keep, *choices.drop} & {*choices.undecided}
+    if twice:
+        raise UserError(f"{sorted(twice)[0]} is named twice with different decisions; name it once.")
     for files, decision in ((choices.keep, "keep"), (choices.drop, "drop"), (choices.undecided, None)):
         memory = memories.decided(memory, _digests(memory, files), decision)  # type: ignore[arg-type]
     return memory
@@ -122,12 +129,15 @@ def _measured(
 ) -> dict[str, Seen]:
     """By file name. A photo is measured anew where its facts, or its face in the template, are not at hand."""
     old = kept_template(folder, engine)
-    references = {item.sha256: item for item in old.references} if old else {}
+    references: dict[str, Reference] = {}
+    for item in old.references if old else ():
+        if item.embedding is not None or item.sha256 not in references:  # of two files with these bytes one has a face
+            references[item.sha256] = item
     facts = memory.facts if memory.measured_by == _measured_by(engine) else {}
     found, new = {}, []
     for photo in photos:
         digest = memory.files[photo.name].sha256
-        if digest in facts and digest in references:
+        if digest in facts and digest in references and not facts[digest].unreadable:  # what reads it may be there now
             again = replace(templates.alone(references[digest]), file=photo.name)
             found[photo.name] = Seen(facts[digest], again)
         else:
@@ -161,8 +171,11 @@ def _judged(
     references = {file: seen[file].reference for file in sorted(seen, key=str.casefold)}
     template = _template(folder, engine, list(references.values()), memory.dropped)
     photos = [Photo(file, memory.files[file].sha256, seen[file].facts) for file in references]
-    standings = _standings(photos, template, references, memory.dropped)
-    return audit([replace(photo, standing=standings[photo.file]) for photo in photos], memory.decisions, resolution)
+    cosines = _cosines([references[photo.file] for photo in photos])
+    standings = _standings(photos, template, cosines, memory.dropped, resolution)
+    shown = [[photos[place].file for place in group] for group in people(groups(cosines))]
+    photos = [replace(photo, standing=standings[photo.file]) for photo in photos]
+    return audit(photos, memory.decisions, resolution, shown)
 
 
 def _template(
@@ -170,8 +183,10 @@ def _template(
 ) -> Template | None:
     try:
         template = templates.assemble(engine.id, references, dropped)
-    except UserError:
-        return None  # no face in any photo, which the findings say of each
+    except UserError:  # no face in any photo in use, which the findings say of each
+        with explained(template_path(folder, engine)):
+            template_path(folder, engine).unlink(missing_ok=True)
+        return None
     templates.save(template, template_path(folder, engine))
     return template
 
@@ -179,15 +194,15 @@ def _template(
 def _standings(
     photos: Sequence[Photo],
     template: Template | None,
-    references: dict[str, Reference],
+    cosines: npt.NDArray[np.float64],
     dropped: set[str],
+    resolution: int,
 ) -> dict[str, Standing]:
     usual = float(np.median(template.loo)) if template is not None and template.loo.size else None
     stranger = reach(against(template, cohort(template.engine))) if template is not None else None
     compared = {item.file: item for item in template.references} if template else {}
-    in_use = [photo for photo in photos if photo.sha256 not in dropped]
-    copies = repeated(in_use, _cosines([references[photo.file] for photo in in_use]))
-    found = {}
+    found: dict[str, Standing] = {}
+    first: dict[str, str] = {}
     for photo in photos:
         item = compared.get(photo.file)
         found[photo.file] = Standing(
@@ -195,9 +210,19 @@ def _standings(
             usual=usual,
             # unlike the others for this person, and no more like them than strangers can be
             stranger=bool(item and item.outlier and (stranger is None or (item.likeness or 0.0) < stranger)),
+            same_as=first.get(photo.sha256, ""),
         )
-    for place, again in copies.items():
-        file, better = in_use[place].file, in_use[again.of].file
+        first.setdefault(photo.sha256, photo.file)
+    places = [place for place, photo in enumerate(photos) if not found[photo.file].same_as]
+    single = [photos[place] for place in places]
+    faulty = {
+        photo.file
+        for photo in single
+        for finding in of_photo(replace(photo, standing=found[photo.file]), resolution, None)
+        if finding.advice == "drop"
+    } | {photo.file for photo in single if photo.sha256 in dropped}
+    for place, again in repeated(single, cosines[np.ix_(places, places)], faulty).items():
+        file, better = single[place].file, single[again.of].file
         found[file] = replace(found[file], copy_of=better if again.copy else "", burst_of="" if again.copy else better)
     return found
 

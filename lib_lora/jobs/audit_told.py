@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from PIL import Image
 
+import lib_lora
 from lib_lora.character.store import CharacterFolder
 from lib_lora.errors import typed
 from lib_lora.files import atomic_file, digest_of, write_text
@@ -39,7 +41,7 @@ def tell_audit(
     folder, audit = audit_photos(root, name, resolution, choices, engine, progress)
     _draw(folder, audit, name)
     values = {**told.values(audit), "page": str(folder.path / PAGE), "sheet": str(folder.path / SHEET)}
-    lines = [told.text(audit), "", f"Contact sheet: {folder.path / PAGE}"]
+    lines = [told.text(audit), "", f"Contact sheet: {folder.path / PAGE} (and {SHEET})"]
     if audit.proposed:
         first = audit.proposed[0].photo.file
         lines.append(f"To leave the proposed ones out: {typed('audit', name, '--accept')}")
@@ -49,11 +51,13 @@ def tell_audit(
 
 def _draw(folder: CharacterFolder, audit: Audit, name: str) -> None:
     """Write the contact sheet, unless the one that is there shows the same."""
-    mark = digest_of(name, told.text(audit), [(item.photo.sha256, told.word(item)) for item in audit.photos])
+    mark = digest_of(
+        lib_lora.__version__, name, told.text(audit), [(item.photo.sha256, told.word(item)) for item in audit.photos]
+    )
     kept = folder.cache / _MARK
-    there = all((folder.path / file).is_file() for file in (PAGE, SHEET)) and kept.is_file()
-    if there and kept.read_text(encoding="utf-8") == mark:
-        return
+    with suppress(OSError, ValueError):
+        if kept.read_text(encoding="utf-8") == mark and all((folder.path / file).is_file() for file in (PAGE, SHEET)):
+            return
     pictures = {item.photo.file: thumbnails.of(folder, item.photo.file, item.photo.sha256) for item in audit.photos}
     write_text(folder.path / PAGE, page.render(audit, name, {file: small for file, small in pictures.items() if small}))
     with atomic_file(folder.path / SHEET) as stream:
@@ -78,4 +82,8 @@ def _caption(file: str, word: str) -> str:
 
 
 def _opened(jpeg: bytes | None) -> Image.Image | None:
-    return Image.open(io.BytesIO(jpeg)).convert("RGB") if jpeg else None
+    """None also where the cache was damaged, which the next audit mends."""
+    try:
+        return Image.open(io.BytesIO(jpeg)).convert("RGB") if jpeg else None
+    except (OSError, ValueError, SyntaxError):
+        return None

@@ -43,7 +43,8 @@ def fill(
         progress: is called with the number of photos done, and of all.
 
     Raises:
-        UserError: no such character or photo, another process is at work on it, or a file cannot be written.
+        UserError: no such character or photo, another process is at work on it, the captioner fails (nothing is
+            written then), or a file cannot be written.
     """
     folder = folder_of(root, name)
     character = load(folder)
@@ -62,9 +63,12 @@ def fill(
         ]
         seen = _seen([folder.photos / file for file in chosen], captioner, progress)
         written = {file: caption(character, facts[file], seen[file]) for file in chosen}
-        everywhere = shared(list(written.values()), plain)
+        everywhere = shared([*{**there, **written}.values()], plain)
         new = {file: phrases.remove(text, phrases.join(everywhere)) for file, text in written.items()}
-        changed = editing.rewrite(folder, "fill", {file: text for file, text in new.items() if text != there[file]})
+        now = editing.captions_of(folder).texts  # a captioner takes its time, and the user may have written meanwhile
+        new = {file: text for file, text in new.items() if now.get(file) == there[file] != text}
+        what = f"fill with {captioner.id}" if captioner else "fill"
+        changed = editing.rewrite(folder, what, new)
     count = len(changed.files)
     lines = [f"{count} caption{'' if count == 1 else 's'} written."]
     if everywhere:
@@ -106,10 +110,19 @@ def _seen(
 ) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for number, photo in enumerate(photos, 1):
+        found[photo.name] = []
+        if captioner is None:
+            continue
         try:
-            found[photo.name] = captioner.phrases(open_photo(photo)) if captioner else []
+            image = open_photo(photo)
         except UserError:
-            found[photo.name] = []  # the audit says that the photo cannot be read
-        if progress and captioner:
+            continue  # the audit says that the photo cannot be read
+        try:
+            found[photo.name] = captioner.phrases(image)
+        except RuntimeError as error:  # torch's, of memory above all
+            raise UserError(
+                f"The captioner failed on {photo.name} ({error}); close what uses memory, or go without --captioner."
+            ) from error
+        if progress:
             progress(number, len(photos))
     return found

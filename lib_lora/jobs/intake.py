@@ -59,7 +59,8 @@ def make(
     lines.append(f"{character.name} is in {folder.path}")
     lines += [f"The trigger word: {problem}" for problem in found.problems]
     if found.problems:
-        lines.append(f"These will do: {', '.join(one.word for one in propose(name, taken, 3))}.")
+        others = ", ".join(one.word for one in propose(name, taken, 3))
+        lines.append(f"These will do: {others}. To change it, change 'trigger' in {folder.file}, and the captions.")
     if not sources:
         lines.append(f"Add photos with: {typed('import', character.name)} PHOTOS")
     else:

@@ -5,30 +5,35 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
 import numpy as np
+from PIL import Image
 
 from lib_lora.character import captions
+from lib_lora.character.photos import open_photo
 from lib_lora.character.store import Character, create, declare_consent, folder_of, load
 from lib_lora.errors import UserError, typed
-from lib_lora.files import atomic_file, explained, slug
+from lib_lora.files import atomic_file, slug
 from lib_lora.grid.cells import Painter
 from lib_lora.jobs import invent_words as words
-from lib_lora.jobs.invent_look import look_at_file
+from lib_lora.jobs.invent_look import Seen, look, look_at_file
 from lib_lora.jobs.invent_paint import Each, Workshop
+from lib_lora.jobs.invent_photos import become_photo, copy, free_file, square_part
 from lib_lora.jobs.invent_setting import FIRST_SEED, STEPS, alone, begin_command, painter_of, plan_for, silent
-from lib_lora.jobs.invented import Invented, Painted, with_face
+from lib_lora.jobs.invented import Invented, InventPlan, Painted, with_face
+from lib_lora.jobs.prepare import declared
 from lib_lora.jobs.prepare import plan as plan_of_base
 from lib_lora.jobs.told import Told
+from lib_lora.likeness.arrays import Box
 from lib_lora.likeness.engine import SFaceEngine
 from lib_lora.likeness.faces import FaceEngine
 from lib_lora.models.family import Prediction
 
 CANDIDATES = 8
+SQUARE = ".square.png"  # what the square part of a picture ends in; no slug has a dot
 
 
 def candidates(
@@ -122,21 +127,16 @@ def pick(
         engine: who looks at faces; None = the default one.
 
     Raises:
-        UserError: no such candidate, no clear face in it, another one was picked before, or the character exists with
-            other words.
+        UserError: no such candidate, no clear face in it, another one was picked before, the character exists with
+            other words or another consent, or another process is at work on its photos.
     """
     invented, eye = Invented(folder_of(root, name)), engine or SFaceEngine()
-    try:
-        character = Character(
-            name.strip(), trigger.strip(), class_word.strip(), declare_consent(consent) if consent else None
-        )
-    except ValueError as error:
-        raise UserError(str(error)) from error
+    character = _character(name, trigger, class_word, consent)
     if picture is not None:
         if base is None:
             raise UserError("Say with --base which checkpoint shall paint further pictures.")
         info, _ = plan_of_base(base, prediction=prediction)
-        _see_a_face(eye, picture, picture.name)
+        square = _square_of(eye, picture)
         invented.prepare()
     elif number is None:
         raise UserError("Say with --pick which candidate it shall be, or with --from which picture.")
@@ -145,23 +145,26 @@ def pick(
     with alone(invented, typed("invent", name, "--more")):
         there = invented.plan
         if picture is not None:
-            file = f"from/{slug(picture.stem)}{picture.suffix.lower()}"
-            plan = plan_for(root, cast(Path, base), info, describe or f"a {character.class_word}", FIRST_SEED, STEPS)
+            plan = plan_for(root, cast(Path, base), info, describe or f"a {class_word.strip()}", FIRST_SEED, STEPS)
+            original = free_file(invented.path / "from", picture, slug(picture.stem))
+            file = original if square is None else original.with_suffix(SQUARE)
         else:
             if there is None:
                 raise UserError(_no_candidates(name))
-            file, plan = _candidate(invented, cast(int, number)).file, there
-        if there and there.picked not in ("", file):
+            plan = there
+            original = file = invented.path / _candidate(invented, plan, cast(int, number)).file
+        picked = file.relative_to(invented.path).as_posix()
+        # a picture that is not square was once picked as it is
+        if there and there.picked not in ("", picked, original.relative_to(invented.path).as_posix()):
             raise UserError(f"{name!r} has its face already ({invented.path / there.picked}); choose another name.")
         folder = create(root, character)
+        character = declared(folder, load(folder), character.consent)
         if picture is not None:
-            _copy(picture, invented.path / file)
-        photo = folder.photos / f"picked-{Path(file).name}"
-        captions.write_missing([photo], captions.template(load(folder)))
-        _copy(invented.path / file, photo)
-        invented.decide(with_face(plan, file))
+            _take_over(picture, original, square, file)
+        photo = become_photo(folder, original, f"picked-{original.name}", captions.template(character))
+        invented.decide(with_face(plan, picked))
     values = {"step": "picked", "photo": str(photo), "folder": str(folder.path)}
-    return Told(words.of_picked(load(folder), photo), values)
+    return Told(words.of_picked(character, photo), values)
 
 
 def alike_others(invented: Invented, found: Sequence[Painted], engine: FaceEngine) -> dict[int, float]:
@@ -176,26 +179,57 @@ def alike_others(invented: Invented, found: Sequence[Painted], engine: FaceEngin
     return {one.number: round(float(row.max()), 4) for one, row in zip(good, cosines, strict=True)}
 
 
-def _candidate(invented: Invented, number: int) -> Painted:
-    there = {one.number: one for one in invented.painted() if one.is_candidate}
+def _character(name: str, trigger: str, class_word: str, consent: str | None) -> Character:
+    declaration = declare_consent(consent) if consent else None
+    try:
+        return Character(name.strip(), trigger.strip(), class_word.strip(), declaration)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+
+def _candidate(invented: Invented, plan: InventPlan, number: int) -> Painted:
+    """The candidate of that number, if it was painted from the plan's description by its base model."""
+    painted = {one.number: one for one in invented.painted() if one.is_candidate}
+    there = {one.number: one for one in painted.values() if one.is_candidate_of(plan)}
     if number not in there:
-        known = f"there are {min(there)} to {max(there)}" if there else "none is painted yet"
+        known = f"there is {', '.join(str(one) for one in there)}" if there else "none is painted yet"
+        if number in painted:
+            raise UserError(f"Candidate {number} was painted from another description or base model; {known}.")
         raise UserError(f"There is no candidate {number}; {known}.")
     if there[number].why:
         raise UserError(f"Candidate {number} cannot be picked ({there[number].why}); pick another one.")
     return there[number]
 
 
-def _see_a_face(engine: FaceEngine, picture: Path, name: str) -> None:
-    why = look_at_file(engine, picture).why
-    if why:
-        raise UserError(f"{name} cannot be the picture to go out from ({why}); use one that shows one clear face.")
+def _square_of(engine: FaceEngine, picture: Path) -> Image.Image | None:
+    """The square part of a picture that will be painted over; None where it is a square.
+
+    Raises:
+        UserError: it cannot be read, or shows no clear face.
+    """
+    image = open_photo(picture)
+    box = _box_of_face(look(engine, image), picture.name)
+    if image.width == image.height:
+        return None
+    square = square_part(image, box)
+    _box_of_face(look(engine, square), f"{picture.name}, cut to a square,")
+    return square
+
+
+def _box_of_face(seen: Seen, name: str) -> Box:
+    if seen.why or seen.box is None:
+        raise UserError(f"{name} cannot be the picture to go out from ({seen.why}); use one that shows one clear face.")
+    return seen.box
+
+
+def _take_over(picture: Path, original: Path, square: Image.Image | None, file: Path) -> None:
+    """Keep the user's picture as it is, and beside it the square part of one that is none."""
+    if not original.exists():
+        copy(picture, original)
+    if square is not None:
+        with atomic_file(file) as stream:
+            square.save(stream, "PNG")
 
 
 def _no_candidates(name: str) -> str:
     return f"There are no candidates for {name!r} yet; paint some with: {begin_command(name)}"
-
-
-def _copy(source: Path, target: Path) -> None:
-    with explained(source, "read"), open(source, "rb") as old, atomic_file(target) as new:
-        shutil.copyfileobj(old, new)

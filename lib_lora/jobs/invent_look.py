@@ -15,14 +15,15 @@ from PIL import Image
 
 from lib_lora.character.photos import open_photo
 from lib_lora.errors import UserError
-from lib_lora.likeness.arrays import Pixels
+from lib_lora.jobs.looking import facts
+from lib_lora.likeness.arrays import Box, Pixels
 from lib_lora.likeness.calibration import BASE, COHORT
 from lib_lora.likeness.cohort import cohort
 from lib_lora.likeness.faces import Face, FaceEngine, Quality
 from lib_lora.likeness.oneface import Looks, OneFace, near_copy, one_face
 from lib_lora.likeness.pictures import phash
-from lib_lora.likeness.shows import shows
 from lib_lora.likeness.template import SECOND_FACE, weight
+from lib_lora.references.shows import shows
 
 OTHER_FACE, NEAR_COPY = "other face", "near copy"
 _FAULTS = {"small": "face too small", "blurred": "blurred", "cut": "face cut off", "unsure": "hardly a face"}
@@ -36,13 +37,15 @@ class Seen:
         why: its face cannot be used; empty where it can.
         looks: of the face; None where there is none, or several.
         weight: how much it counts in a mean, 0..1.
-        shown: see `likeness.shows`.
+        shown: see `references.shows`.
+        box: of the face, in pixels of the picture.
     """
 
     why: str
     looks: Looks | None = None
     weight: float = 0.0
     shown: dict[str, str] | None = None
+    box: Box | None = None
 
 
 def look(engine: FaceEngine, image: Image.Image) -> Seen:
@@ -54,7 +57,7 @@ def look(engine: FaceEngine, image: Image.Image) -> Seen:
         return Seen("several faces")
     face = faces[0]
     looks = Looks(face.embedding, phash(image), _grey(face))
-    return Seen(_FAULTS.get(Quality.of(face).fault, ""), looks, weight(face), shows(image, face))
+    return Seen(_FAULTS.get(Quality.of(face).fault, ""), looks, weight(face), shows(facts(image, faces)), face.box)
 
 
 def look_at_file(engine: FaceEngine, path: Path) -> Seen:
@@ -107,12 +110,12 @@ class Judge:
             (BASE, np.stack(found) if found else None),
             (COHORT, cohort(engine.id)),
         ]
-        self._kept: list[Seen] = []
+        self._kept: list[tuple[str, Seen]] = []  # by name; only such as show one face
         self.face = self._drawn(self.first.looks)
 
     def _drawn(self, first: Looks) -> OneFace:
-        kept = [one.looks.embedding for one in self._kept if one.looks is not None]
-        weights = np.array([one.weight for one in (self.first, *self._kept)], np.float64)
+        kept = [one.looks.embedding for _, one in self._kept if one.looks is not None]
+        weights = np.array([self.first.weight, *(one.weight for _, one in self._kept)], np.float64)
         try:
             return one_face(
                 first.embedding, np.stack(kept) if kept else np.zeros((0, 1), np.float32), weights, self._strangers
@@ -123,9 +126,9 @@ class Judge:
                 "description that give a clear face."
             ) from error
 
-    def keep(self, seen: Sequence[Seen]) -> None:
-        """Let these pictures be part of the face; the lines are drawn anew."""
-        self._kept += [one for one in seen if one.looks is not None]
+    def keep(self, seen: Sequence[tuple[str, Seen]]) -> None:
+        """Let these pictures (name, and what is to be seen) be part of the face; the lines are drawn anew."""
+        self._kept += [(name, one) for name, one in seen if one.looks is not None]
         if self.first.looks is not None:
             self.face = self._drawn(self.first.looks)
 
@@ -142,20 +145,15 @@ class Judge:
         )
         if not face.is_same(embedding, related):
             return Judged(OTHER_FACE, *numbers)
-        known = [one.looks for one in (self.first, *self._kept) if one.looks is not None]
+        known = [one.looks for one in (self.first, *(one for _, one in self._kept)) if one.looks is not None]
         return Judged(NEAR_COPY if near_copy(seen.looks, known) is not None else "", *numbers)
 
     @property
-    def fallen(self) -> list[int]:
-        """Which of the kept, in the order in which they were, would not be kept by the lines as they are now."""
+    def fallen(self) -> list[str]:
+        """Names of the kept, in the order in which they were, that would not be kept by the lines as they are now."""
         return [
-            number
-            for number, one in enumerate(self._kept)
+            name
+            for number, (name, one) in enumerate(self._kept)
             if one.looks is not None
             and (self.face.outliers[number] or not self.face.is_same(one.looks.embedding, related=False))
         ]
-
-    @property
-    def looks(self) -> list[Looks]:
-        """Of the picked picture and the kept ones."""
-        return [one.looks for one in (self.first, *self._kept) if one.looks is not None]

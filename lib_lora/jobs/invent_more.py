@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import cast
 
 from lib_lora import settings
-from lib_lora.character.photos import list_photos
 from lib_lora.character.store import Character, folder_of, load
 from lib_lora.errors import UserError, typed
 from lib_lora.files import sha256
@@ -23,6 +22,7 @@ from lib_lora.jobs.told import Told
 from lib_lora.likeness.engine import SFaceEngine
 from lib_lora.likeness.faces import FaceEngine
 from lib_lora.models.family import Prediction
+from lib_lora.references.memory import photos_to_use
 from lib_lora.references.wanted import Tried, Wish, coverage, is_good, next_wish
 from lib_lora.references.ways import FOREIGN_WAYS, WAYS, Way, next_start, next_way
 
@@ -79,15 +79,15 @@ def more(
         others = [one for one in shop.candidates(max(strangers, 0)) if one.file != plan.picked and invented.has(one)]
         judge = Judge(eye, invented.path / plan.picked, [look_at_file(eye, invented.path / one.file) for one in others])
         before = invented.kept(shop.painted)
-        judge.keep([look_at_file(eye, folder.photos / one.photo) for one in before])
+        judge.keep([(one.photo, look_at_file(eye, folder.photos / one.photo)) for one in before])
         digest = sha256(file) if file else ""
         _until_enough(shop, plan, judge, character, count, budget, file, digest, ways)
         done = _stage(shop.painted, digest)
         kept = invented.kept(shop.painted)
-        flagged = [kept[number].photo for number in judge.fallen]
+        flagged = judge.fallen
         sheet = words.kept_sheet(invented, [one for one in kept if one.lora == digest], f"Kept of {name}")
     covered = coverage(_tried(invented, done), count)
-    ours, photos = len(invented.kept(done)), len(list_photos(folder.photos))
+    ours, photos = len(invented.kept(done)), len(photos_to_use(folder))
     text = words.of_more(
         character, done, ours, photos, covered, flagged, count, budget, str(base), file is not None, sheet
     )

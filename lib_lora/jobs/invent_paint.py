@@ -6,7 +6,6 @@ ends the process in between, the next one meets the file and goes on from there.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,18 +13,19 @@ from pathlib import Path
 from lib_lora.character import captions
 from lib_lora.character.photos import open_photo
 from lib_lora.character.store import Character
-from lib_lora.files import atomic_file, explained, write_text
 from lib_lora.grid.cells import NEGATIVE, Cell, Painter
 from lib_lora.grid.marked import save_picture
 from lib_lora.jobs.invent_look import Judge, Judged, Seen, look
+from lib_lora.jobs.invent_photos import become_photo
 from lib_lora.jobs.invented import CANDIDATES, MORE, Invented, InventPlan, Painted
 from lib_lora.likeness.faces import FaceEngine
-from lib_lora.likeness.shows import contradicts
+from lib_lora.references.shows import MEASURED, contradicts, finer
 from lib_lora.references.wanted import Wish, phrases_of, prompt_of
 from lib_lora.references.ways import Way
 
 Each = Callable[[Painted], None]
 REPAINTED = 0.6  # denoising strength from which a picture follows its prompt also where that cannot be measured
+PATIENCE = 600.0  # seconds that another command (a captioner, say) may hold the photos in the midst of painting
 _VARIED = 0.1  # noise of "own" is turned so far, or the same wish would give the same picture again
 _FURTHER = 100_000  # seeds of further pictures begin so far behind the candidates'
 _FRAMINGS = {"close": "close-up portrait", "half": "upper body", "full": "full body"}
@@ -114,15 +114,12 @@ class Workshop:
 
     def candidates(self, count: int) -> list[Painted]:
         """The pictures of the description; what of the first `count` is missing is painted."""
-        there = {one.seed: one for one in self.painted if self._is_of_the_plan(one)}
+        there = {one.seed: one for one in self.painted if one.is_candidate_of(self.plan)}
         jobs = [job for job in candidate_jobs(self.plan, range(count)) if job.cell.seed not in there]
         self._paint(CANDIDATES, jobs, self._candidate)
         wanted = [job.cell.seed for job in candidate_jobs(self.plan, range(count))]
-        there = {one.seed: one for one in self.painted if self._is_of_the_plan(one)}
+        there = {one.seed: one for one in self.painted if one.is_candidate_of(self.plan)}
         return [there[seed] for seed in wanted]
-
-    def _is_of_the_plan(self, one: Painted) -> bool:
-        return one.is_candidate and (one.base_sha256, one.describe) == (self.plan.base_sha256, self.plan.describe)
 
     def _candidate(self, file: str, job: Job, seen: Seen) -> Painted:
         return replace(self._noted(file, job), why=seen.why, shown=seen.shown or {})
@@ -151,19 +148,12 @@ class Workshop:
             if result.why:
                 return noted
             shown = shown_by(job, seen.shown or {})
-            photo = f"invented-{Path(file).stem}.png"
-            self._become_photo(file, photo, caption_of(character, shown))
-            judge.keep([seen])
+            wanted, caption = f"invented-{Path(file).name}", caption_of(character, shown)
+            photo = become_photo(self.invented.character, self.invented.path / file, wanted, caption, PATIENCE).name
+            judge.keep([(photo, seen)])
             return replace(noted, kept=True, shown=shown, photo=photo)
 
         self._paint(MORE, [replace(job, cell=replace(job.cell, lora=lora)) for job in jobs], decide)
-
-    def _become_photo(self, file: str, photo: str, caption: str) -> None:
-        target = self.invented.character.photos / photo
-        source = self.invented.path / file
-        write_text(captions.path_of(target), caption + "\n")
-        with explained(source, "read"), open(source, "rb") as old, atomic_file(target) as new:
-            shutil.copyfileobj(old, new)
 
     def _paint(self, folder: str, jobs: Sequence[Job], decide: Callable[[str, Job, Seen], Painted]) -> None:
         taken = {one.file for one in self.painted}
@@ -223,7 +213,8 @@ def shown_by(job: Job, measured: dict[str, str]) -> dict[str, str]:
         for kind, value in (job.asked or {}).items()
         if not contradicts(measured, kind, value) and (anew or kind in measured)
     }
-    return {**asked, **{kind: measured[kind] for kind in ("framing", "angle", "background") if kind in measured}}
+    kept = {kind for kind, value in asked.items() if anew and finer(measured, kind, value)}
+    return {**asked, **{kind: measured[kind] for kind in MEASURED if kind in measured and kind not in kept}}
 
 
 def caption_of(character: Character, shown: Wish) -> str:

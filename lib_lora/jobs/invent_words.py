@@ -113,7 +113,7 @@ def of_more(
     Args:
         character: whose.
         painted: further pictures of this stage.
-        kept: how many of them are photos now; `photos` how many photos there are in all.
+        kept: how many of them are photos now; `photos` how many photos are in use in all.
         covered: what is covered.
         flagged: photos that fall below the lines as they are now.
         count, budget: what was wanted.

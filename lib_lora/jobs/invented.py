@@ -3,6 +3,7 @@
     plan.json       description, base model, which face was picked
     painted.jsonl   one line a picture: how it was painted, what it shows, whether it was kept, and why not
     candidates/, more/, candidates.png, kept.png
+    from/           a picture of the user's own, and its square part where it is not square
 
 Nothing in it is ever deleted or painted over. Knows the files; does not know faces or painters.
 """
@@ -20,6 +21,7 @@ from lib_lora.files import explained, read_json, write_json
 from lib_lora.grid.cells import Cell
 from lib_lora.grid.marked import parameters, parameters_of
 from lib_lora.jobs.events import EventLog, read_events
+from lib_lora.references import memory
 
 CANDIDATES, MORE = "candidates", "more"
 KIND = "painted"
@@ -101,6 +103,10 @@ class Painted:
         """By which it is picked."""
         return int(Path(self.file).stem)
 
+    def is_candidate_of(self, plan: InventPlan) -> bool:
+        """Whether it was painted from the plan's description by its base model."""
+        return self.is_candidate and (self.base_sha256, self.describe) == (plan.base_sha256, plan.describe)
+
 
 class Invented:
     """The folder of one character.
@@ -112,6 +118,7 @@ class Invented:
     def __init__(self, character: CharacterFolder) -> None:
         self.character = character
         self.path = character.path / "invented"
+        self._digests: dict[str, memory.Known] = {}  # of photos, so that none is read twice
 
     def prepare(self) -> None:
         """Make the folders.
@@ -154,8 +161,18 @@ class Invented:
         EventLog(self.path / "painted.jsonl")(KIND, **settings.to_dict(one))
 
     def kept(self, painted: list[Painted]) -> list[Painted]:
-        """Those of the kept that are still among the character's photos; the user may have thrown some out."""
-        return [one for one in painted if one.kept and (self.character.photos / one.photo).is_file()]
+        """Those of the kept that are still among the photos in use; the user may have thrown or left some out.
+
+        Raises:
+            UserError: ``audit.json`` or a photo cannot be read.
+        """
+        there = [one for one in painted if one.kept and (self.character.photos / one.photo).is_file()]
+        audit = memory.load(self.character)
+        if not audit.dropped:
+            return there
+        known = replace(audit, files={**audit.files, **self._digests})
+        self._digests |= memory.digests([self.character.photos / one.photo for one in there], known)
+        return [one for one in there if self._digests[one.photo].sha256 not in audit.dropped]
 
     def has(self, one: Painted) -> bool:
         """Whether its picture is still there."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,11 +14,12 @@ from lib_lora.files import explained
 
 FILE_NAME = "lock"
 STOP_IT = "wait for it, or make a file named 'stop' there to end it"
+_AGAIN = 0.2  # seconds between two tries
 _BUSY = {errno.EACCES, errno.EAGAIN, errno.EDEADLK, errno.EWOULDBLOCK}  # each system has its own
 
 
 @contextmanager
-def only_process(folder: Path, otherwise: str = STOP_IT) -> Iterator[None]:
+def only_process(folder: Path, otherwise: str = STOP_IT, patience: float = 0.0) -> Iterator[None]:
     """Hold the run's folder while the block runs.
 
     Two processes that train one run would write over each other's states. Where the file system knows no locks
@@ -26,6 +28,7 @@ def only_process(folder: Path, otherwise: str = STOP_IT) -> Iterator[None]:
     Args:
         folder: of the run. A file named ``lock`` stays in it; what counts is who holds it, not that it is there.
         otherwise: what to do where another process holds it.
+        patience: for so many seconds it is waited for.
 
     Raises:
         UserError: another process holds it, or the folder cannot be written.
@@ -34,12 +37,21 @@ def only_process(folder: Path, otherwise: str = STOP_IT) -> Iterator[None]:
     with explained(path):
         stream = open(path, "ab")  # noqa: SIM115 - closed by the with below, after the block
     with stream:
-        try:
-            _lock(stream.fileno())
-        except OSError as error:
-            if error.errno in _BUSY:
-                raise UserError(f"Another process is at work on {folder}; {otherwise}.") from error
+        until = time.monotonic() + patience
+        while (busy := _taken(stream.fileno())) and time.monotonic() < until:
+            time.sleep(_AGAIN)
+        if busy:
+            raise UserError(f"Another process is at work on {folder}; {otherwise}.") from busy
         yield  # closing the file gives the lock back
+
+
+def _taken(handle: int) -> OSError | None:
+    """Lock a file; what the system says where another process holds it."""
+    try:
+        _lock(handle)
+    except OSError as error:
+        return error if error.errno in _BUSY else None
+    return None
 
 
 if sys.platform == "win32":

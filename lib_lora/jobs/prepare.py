@@ -23,6 +23,7 @@ from lib_lora.character.store import (
 )
 from lib_lora.errors import UserError, typed
 from lib_lora.files import explained, sha256
+from lib_lora.jobs.lock import only_process
 from lib_lora.models.family import ModelInfo, Prediction, identify
 from lib_lora.models.identity import remembered_sha256
 from lib_lora.references.coverage import LEAST
@@ -58,24 +59,27 @@ def new_character(
     Raises:
         UserError: no photo can be read, or the character exists with other words or another consent.
     """
-    declared = None if consent is None else declare_consent(consent)
+    agreed = None if consent is None else declare_consent(consent)
+    named = [one.strip() for one in traits if one.strip()]
     try:
-        character = Character(
-            name.strip(), trigger.strip(), class_word.strip(), declared, [one.strip() for one in traits if one.strip()]
-        )
+        character = Character(name.strip(), trigger.strip(), class_word.strip(), agreed, named)
     except ValueError as error:
         raise UserError(str(error)) from error
     sources = [photos] if isinstance(photos, Path) else list(photos)
     if sources:
         see_that_one_opens(sources)
     folder = create(root, character)
-    character = _declared(folder, load(folder), declared)  # one that was there may have traits
-    imported = take_in(sources, folder)
-    captions.write_missing(list_photos(folder.photos), captions.template(character))
+    with only_process(folder.path, "wait a moment and try again"):
+        character = declared(folder, load(folder), agreed)  # one that was there may have traits
+        if named and character.traits != named:
+            character = replace(character, traits=named)
+            save(folder, character)
+        imported = take_in(sources, folder)
+        captions.write_missing(list_photos(folder.photos), captions.template(character))
     return folder, imported
 
 
-def _declared(folder: CharacterFolder, character: Character, consent: Consent | None) -> Character:
+def declared(folder: CharacterFolder, character: Character, consent: Consent | None) -> Character:
     """`character` with the consent that is declared now, if there was none."""
     if consent is None or (character.consent and character.consent.kind == consent.kind):
         return character
@@ -90,16 +94,20 @@ def _declared(folder: CharacterFolder, character: Character, consent: Consent | 
     return character
 
 
-def declare(root: Path, name: str, kind: str) -> Character:
+def declare(root: Path, name: str, kind: str) -> tuple[Character, Consent | None]:
     """Write down why the face of a character that is there may be trained on, also in place of an earlier word.
+
+    Returns:
+        The character, and what was declared before.
 
     Raises:
         UserError: no such character or kind.
     """
     folder = folder_of(root, name)
-    character = replace(load(folder), consent=declare_consent(kind))
+    before = load(folder)
+    character = replace(before, consent=declare_consent(kind))
     save(folder, character)
-    return character
+    return character, before.consent
 
 
 def start_run(
@@ -175,6 +183,11 @@ def plan(
 
 def _own_photos(folder: CharacterFolder, character: Character, train: TrainSettings, few: bool) -> list[Photo]:
     files = photos_to_use(folder)
+    if not files and list_photos(folder.photos):
+        raise UserError(
+            f"All photos of {character.name!r} are left out; take some back with: "
+            f"{typed('audit', character.name, '--undecided')} PHOTO"
+        )
     if not files:
         raise UserError(
             f"There is no photo in {folder.photos}; add some with: {typed('import', character.name)} PHOTOS"

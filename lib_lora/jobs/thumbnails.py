@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from lib_lora.character.photos import open_photo
@@ -23,12 +24,24 @@ def keep(folder: CharacterFolder, pictures: Mapping[str, bytes | None]) -> None:
 def of(folder: CharacterFolder, file: str, digest: str) -> bytes | None:
     """The small JPEG of a photo, made if it is not there; None where the photo cannot be read."""
     path = _path(folder, digest)
-    if not path.is_file():
-        try:
-            keep(folder, {digest: thumbnail_of(open_photo(folder.photos / file))})
-        except UserError:
-            return None
-    return path.read_bytes()
+    with suppress(OSError):
+        if (there := path.read_bytes()).startswith(b"\xff\xd8"):
+            return there
+    try:
+        made = thumbnail_of(open_photo(folder.photos / file))
+    except UserError:
+        return None
+    keep(folder, {digest: made})
+    return made
+
+
+def forget_others(folder: CharacterFolder, digests: Collection[str]) -> None:
+    """Delete the pictures of photos that are no longer there; one that is in use elsewhere stays until next time."""
+    known = {_path(folder, digest).name for digest in digests}
+    for path in _path(folder, "").parent.glob("*.jpg"):
+        if path.name not in known:
+            with suppress(OSError):
+                path.unlink()
 
 
 def _path(folder: CharacterFolder, digest: str) -> Path:

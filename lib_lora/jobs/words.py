@@ -17,6 +17,7 @@ from lib_lora.lora.triggers import answers_to
 from lib_lora.references import editing, phrases, trigger
 from lib_lora.references.caption_check import Problem, problems
 from lib_lora.references.editing import Changed
+from lib_lora.references.memory import photos_to_use
 from lib_lora.references.trigger import Trigger
 
 WEBUI_FILES = frozenset({".safetensors", ".pt", ".ckpt", ".bin", ".png", ".webp"})  # embeddings are pictures too
@@ -86,12 +87,13 @@ def captions_told(folder: CharacterFolder, character: Character, lines: list[str
         lines: what is said first.
         changed: what was done to them; None = nothing.
     """
-    there = editing.captions_of(folder)
-    captions, counts = there.texts, phrases.frequency(there.texts)
+    there, used = editing.captions_of(folder), {photo.name for photo in photos_to_use(folder)}
+    captions = {photo: text for photo, text in there.texts.items() if photo in used}
+    counts = phrases.frequency(captions)
     wrong = [Problem(photo, text) for photo, text in there.unreadable.items()] + problems(captions, character)
     lines = list(lines)
-    photos = len(captions) + len(there.unreadable)
-    lines.append(f"{photos} photos, {sum(bool(text) for text in captions.values())} with a caption.")
+    written = sum(bool(text) for text in captions.values())
+    lines.append(f"{len(used)} photo{'' if len(used) == 1 else 's'} in use, {written} with a caption.")
     width = len(str(len(captions)))
     lines += [f"  {count:{width}}  {phrase}" for phrase, count in counts[:_SHOWN]]
     if len(counts) > _SHOWN:

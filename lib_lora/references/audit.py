@@ -14,6 +14,7 @@ from lib_lora.references import coverage, findings
 from lib_lora.references.coverage import Coverage
 from lib_lora.references.facts import Photo
 from lib_lora.references.findings import Finding
+from lib_lora.references.people import LEAST
 
 Decision = Literal["keep", "drop"]
 
@@ -75,13 +76,19 @@ class Audit:
         return any(finding.advice == "drop" for finding in self.findings)
 
 
-def audit(photos: Sequence[Photo], decisions: Mapping[str, Decision], resolution: int) -> Audit:
+def audit(
+    photos: Sequence[Photo],
+    decisions: Mapping[str, Decision],
+    resolution: int,
+    people: Sequence[Sequence[str]] = (),
+) -> Audit:
     """Look through a set of photos.
 
     Args:
         photos: all of a character's.
         decisions: the user's, by SHA-256.
         resolution: pixels of a side of what will be trained.
+        people: file names of the photos of each person that the set shows, most photos first.
     """
     blurs = [photo.facts.face.blur for photo in photos if photo.facts.face is not None]
     usual = median(blurs) if blurs else None
@@ -89,4 +96,6 @@ def audit(photos: Sequence[Photo], decisions: Mapping[str, Decision], resolution
         Audited(photo, findings.of_photo(photo, resolution, usual), decisions.get(photo.sha256)) for photo in photos
     ]
     left = [item.photo for item in looked if item.used and not item.proposed]
-    return Audit(looked, coverage.of_set(left), coverage.coverage(left), resolution)
+    names = {photo.file for photo in left}
+    shown = [there for group in people if len(there := [file for file in group if file in names]) >= LEAST]
+    return Audit(looked, [*coverage.of_people(shown), *coverage.of_set(left)], coverage.coverage(left), resolution)

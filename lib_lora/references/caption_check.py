@@ -41,7 +41,11 @@ def _of_each(captions: Captions, character: Character) -> list[Problem]:
             found.append(Problem(photo, f"{photo} has no caption."))
             continue
         if character.trigger.casefold() not in " ".join(words):
-            found.append(Problem(photo, f"The caption of {photo} lacks the trigger {character.trigger!r}."))
+            how = typed(
+                "caption", character.name, "--add", f"{character.trigger} {character.class_word}", "--place", "0"
+            )
+            text = f"The caption of {photo} lacks the trigger {character.trigger!r}; to put it into all that do: {how}"
+            found.append(Problem(photo, text))
         count = len(token_ids(caption))
         if count > CHUNK:
             found.append(

@@ -65,6 +65,19 @@ def of_set(photos: Sequence[Photo]) -> list[Finding]:
     return found
 
 
+def of_people(people: Sequence[Sequence[str]]) -> list[Finding]:
+    """One finding where a set shows more than one person.
+
+    Args:
+        people: file names of each one's photos.
+    """
+    if len(people) < 2:
+        return []
+    each = ", ".join(f"{len(files)} like {files[0]}" for files in people)
+    text = f"The photos seem to show {len(people)} people ({each}); leave out all but one of them."
+    return [Finding("", "several people", text, "drop", len(people), 1)]
+
+
 def _count(count: int) -> Iterator[Finding]:
     few, most = RIGHT
     photos = f"{count} photo{'' if count == 1 else 's'}"

@@ -115,7 +115,7 @@ def undo(folder: CharacterFolder) -> Changed:
     """
     lines = _history(folder)
     if not lines:
-        raise UserError(f"No caption in {folder.photos} was changed by this program, so there is nothing to take back.")
+        raise UserError(f"No change of the captions in {folder.photos} is left that could be taken back.")
     last, there = lines[-1], captions_of(folder).texts
     before: Mapping[str, str | None] = last["before"]
     back = sorted(name for name in before if name in there and there[name] == last["after"][name])

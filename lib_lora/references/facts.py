@@ -114,7 +114,8 @@ class Standing:
         usual: the median of that over all photos.
         stranger: it looks like another person than the others show.
         copy_of: file name of a better photo that shows the same picture; empty where there is none.
-        burst_of: file name of a sharper photo taken in the same moment; empty where there is none.
+        burst_of: file name of a better photo taken in the same moment; empty where there is none.
+        same_as: file name of another file with the same bytes; empty where there is none.
     """
 
     likeness: float | None = None
@@ -122,6 +123,7 @@ class Standing:
     stranger: bool = False
     copy_of: str = ""
     burst_of: str = ""
+    same_as: str = ""
 
 
 @dataclass(frozen=True)

@@ -137,7 +137,9 @@ def _frame(photo: Photo, resolution: int) -> Iterator[Finding]:
 
 def _standing(photo: Photo, clear: bool) -> Iterator[Finding]:
     name, standing = photo.file, photo.standing
-    if standing.copy_of:
+    if standing.same_as:  # a decision is about the bytes, so it would be about both
+        yield Finding(name, "copy", f"{name} holds the same bytes as {standing.same_as} and is used once; delete one.")
+    elif standing.copy_of:
         yield Finding(name, "copy", f"{name} is the same picture as {standing.copy_of}, which is better.", "drop")
     elif standing.burst_of:
         yield Finding(

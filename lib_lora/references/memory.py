@@ -28,11 +28,13 @@ class Known:
     Attributes:
         size: in bytes.
         changed: in nanoseconds.
+        place: of the file on the disk (inode); two files of one size and time that change names are told apart by it.
         sha256: of its bytes.
     """
 
     size: int
     changed: int
+    place: int
     sha256: str
 
 
@@ -80,43 +82,40 @@ def load(folder: CharacterFolder) -> Memory:
 
 
 def save(folder: CharacterFolder, memory: Memory) -> None:
-    """Write it, atomically. A name that UTF-8 cannot hold is left out; that file is just read again each time."""
-    files = {name: known for name, known in memory.files.items() if _is_text(name)}
-    write_json(folder.path / FILE, settings.to_dict(replace(memory, files=files)))
-
-
-def _is_text(name: str) -> bool:
-    try:
-        name.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
+    """Write it, atomically."""
+    write_json(folder.path / FILE, settings.to_dict(memory))
 
 
 def digests(photos: list[Path], memory: Memory) -> dict[str, Known]:
-    """By name, the digest of each photo; only what has changed is read."""
+    """By name, the digest of each photo; only what has changed is read.
+
+    Raises:
+        UserError: a photo cannot be read.
+    """
     found = {}
     for photo in photos:
         with explained(photo, "read"):
             about = photo.stat()
+        here = Known(about.st_size, about.st_mtime_ns, about.st_ino, "")
         known = memory.files.get(photo.name)
-        if known is None or (known.size, known.changed) != (about.st_size, about.st_mtime_ns):
-            known = Known(about.st_size, about.st_mtime_ns, sha256(photo))
+        if known is None or replace(known, sha256="") != here:
+            known = replace(here, sha256=sha256(photo))
         found[photo.name] = known
     return found
 
 
 def photos_to_use(folder: CharacterFolder) -> list[Path]:
-    """The photos of a character without those that the user has left out.
+    """The photos of a character without those that the user has left out; of files with the same bytes the first.
 
     Raises:
-        UserError: the folder or ``audit.json`` cannot be read.
+        UserError: the folder, a photo or ``audit.json`` cannot be read.
     """
     photos, memory = list_photos(folder.photos), load(folder)
-    if not memory.dropped:
-        return photos
     known = digests(photos, memory)
-    return [photo for photo in photos if known[photo.name].sha256 not in memory.dropped]
+    first: dict[str, Path] = {}
+    for photo in photos:
+        first.setdefault(known[photo.name].sha256, photo)
+    return [photo for digest, photo in first.items() if digest not in memory.dropped]
 
 
 def decided(memory: Memory, digests: dict[str, str], decision: Decision | None) -> Memory:

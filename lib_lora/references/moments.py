@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,15 +30,19 @@ class Repeated:
     copy: bool
 
 
-def repeated(photos: Sequence[Photo], cosines: npt.NDArray[np.floating]) -> dict[int, Repeated]:
+def repeated(
+    photos: Sequence[Photo], cosines: npt.NDArray[np.floating], faulty: Collection[str] = ()
+) -> dict[int, Repeated]:
     """By place, the photos that show what a better one shows.
 
     Args:
         photos: n.
         cosines: n x n, of their faces; NaN where there is none.
+        faulty: file names of photos that are proposed to be left out for something else; no other photo goes for one
+            of these.
     """
     hashed = [place for place in range(len(photos)) if photos[place].facts.hash]
-    order = sorted(hashed, key=lambda place: _worth(photos[place]))
+    order = sorted(hashed, key=lambda place: (photos[place].file not in faulty, _worth(photos[place])))
     stays: list[int] = []
     found: dict[int, Repeated] = {}
     for place in reversed(order):

@@ -6,6 +6,7 @@ or darker than what is around them. Photographed signs have them too, which are 
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 
 import cv2
@@ -16,6 +17,7 @@ from PIL import Image
 SIDE = 768  # pixels: the longer side at which it looks
 HEIGHTS = (7, 96)  # pixels of a letter at that size
 CONTRASTS = (24, 60, 110)  # grey levels between a letter and what is around it; at each, other letters come apart
+ENOUGH = 30  # letters; a page full of them need not be counted
 PLAIN = 0.1  # standard deviation of a letter's clearest part / its contrast
 _CLEAREST = 0.4  # share of a letter's pixels; its edges are blurred
 _STROKES = (15, 41)  # pixels: what is thinner may be a stroke
@@ -72,10 +74,15 @@ def _is_plain(grey: Grey, strokes: Grey) -> bool:
 
 
 def _longest(boxes: list[Box]) -> int:
-    """The number of boxes in the longest line that boxes of nearly one height make side by side."""
+    """The number of boxes in the longest line that boxes of nearly one height make side by side; `ENOUGH` of more."""
     longest = 0
+    feet = sorted(boxes, key=_foot)
     for one in boxes:
-        line = [other for other in boxes if _of_one_line(one, other)]
+        reach = max(2.0, 0.12 * one[3])
+        near = feet[
+            bisect_left(feet, _foot(one) - reach, key=_foot) : bisect_right(feet, _foot(one) + reach, key=_foot)
+        ]
+        line = sorted(other for other in near if _of_one_line(one, other))
         run, last = 1, line[0]
         for box in line[1:]:
             gap = box[0] - last[0] - last[2]
@@ -83,7 +90,13 @@ def _longest(boxes: list[Box]) -> int:
                 continue  # the same letter at another contrast
             run, last = run + 1 if gap <= 1.2 * one[3] else 1, box
             longest = max(longest, run)
+        if longest >= ENOUGH:
+            break
     return longest
+
+
+def _foot(box: Box) -> int:
+    return box[1] + box[3]
 
 
 def _of_one_line(one: Box, other: Box) -> bool:

@@ -61,34 +61,43 @@ class Found:
 def find(sources: Iterable[Path], own: Path | None = None) -> Found:
     """The pictures that `sources` name: files and zips as they are, folders with the folders in them.
 
-    Hidden files and folders are passed over, and so is what is no picture. A zip inside a folder is not opened.
+    Hidden files and folders are passed over, and so is what is no picture. A zip inside a folder is not opened. What
+    cannot be read is said, and the rest is looked at all the same.
 
     Args:
         sources: files, folders and zips.
-        own: the character's folder: what the program made there is not taken in again.
+        own: the character's folder: what lies there already is not taken in again.
     """
     found = Found()
     for source in sources:
-        if source.is_dir():
-            try:
-                _in_folder(source, own, found)
-            except UserError as error:
-                found.skipped.append(str(error))
-        elif not source.exists():
-            found.skipped.append(f"There is no file or folder {source}; check the name.")
-        elif _is_zip(source) or source.suffix.lower() in SUFFIXES:
-            found.files.append((source, ""))
-        elif source.suffix.lower() in archives.NESTED:
-            found.skipped.append(f"{source.name} is packed in a way that is not read; unpack it and import the folder.")
-        else:
-            found.skipped += unsupported([source]) or [f"{source.name} is no photo ({KINDS}) and no zip; leave it out."]
+        try:
+            with explained(source, "read"):
+                _add(source, own, found)
+        except UserError as error:
+            found.skipped.append(str(error))
     return found
 
 
+def _add(source: Path, own: Path | None, found: Found) -> None:
+    """Raises: UserError, OSError: it cannot be read, or has too many pictures."""
+    if own is not None and any(_same(path, own) for path in (source, *Path(os.path.realpath(source)).parents)):
+        found.skipped.append(f"{source} lies in the character's own folder and is not taken in again; leave it out.")
+    elif source.is_dir():
+        _in_folder(source, own, found)
+    elif not source.exists():
+        found.skipped.append(f"There is no file or folder {source}; check the name.")
+    elif _is_zip(source) or source.suffix.lower() in SUFFIXES:
+        found.files.append((source, ""))
+    elif source.suffix.lower() in archives.NESTED:
+        found.skipped.append(f"{source.name} is packed in a way that is not read; unpack it and import the folder.")
+    else:
+        found.skipped += unsupported([source]) or [f"{source.name} is no photo ({KINDS}) and no zip; leave it out."]
+
+
 def _in_folder(folder: Path, own: Path | None, found: Found) -> None:
-    """Raises: UserError: a folder cannot be read, or there are too many pictures."""
+    """Raises: UserError: there are too many pictures."""
     pictures: list[tuple[Path, str]] = []
-    for path in _files(folder, own):
+    for path in _files(folder, own, found.skipped):
         suffix = path.suffix.lower()
         if suffix in OTHER_SUFFIXES:
             found.skipped += unsupported([path])
@@ -103,19 +112,35 @@ def _in_folder(folder: Path, own: Path | None, found: Found) -> None:
     found.files.extend(pictures)
 
 
-def _files(folder: Path, own: Path | None) -> Iterator[Path]:
-    """The files in a folder, then those of each folder in it, by name. Links to folders are not followed."""
-    for here, folders, files in os.walk(folder, onerror=_raise):
+def _files(folder: Path, own: Path | None, skipped: list[str]) -> Iterator[Path]:
+    """The files in a folder, then those of each folder in it, by name. Links to folders are not followed.
+
+    A folder that cannot be read, in whole or in part, is one sentence in `skipped`.
+    """
+    for here, folders, files in os.walk(folder, onerror=lambda error: skipped.append(_sentence(error))):
         keep = [name for name in folders if not name.startswith(".") and name != "__MACOSX"]
         folders[:] = sorted((name for name in keep if not _same(Path(here, name), own)), key=str.casefold)
+        unread = list[OSError]()
         for name in sorted(files, key=lambda name: (name.casefold(), name)):
-            if not name.startswith(".") and Path(here, name).is_file():
+            if not name.startswith(".") and _is_readable(Path(here, name), unread):
                 yield Path(here, name)
+        skipped.extend(_sentence(error) for error in unread[:1])
 
 
-def _raise(error: OSError) -> None:
-    with explained(Path(error.filename or "the folder"), "read"):
-        raise error
+def _is_readable(path: Path, unread: list[OSError]) -> bool:
+    try:
+        return path.is_file()
+    except OSError as error:  # the folder may be listed and no more, for one
+        unread.append(error)
+        return False
+
+
+def _sentence(error: OSError) -> str:
+    try:
+        with explained(Path(error.filename or "the folder"), "read"):
+            raise error
+    except UserError as said:
+        return str(said)
 
 
 def _same(path: Path, other: Path | None) -> bool:
@@ -133,10 +158,17 @@ def _caption(photo: Path) -> bytes | None:
     """
     for suffix in CAPTIONS:
         path = photo.with_suffix(suffix)
-        if path.is_file():
+        if _is_file(path):
             with explained(path, "read"), open(path, "rb") as stream:
                 return stream.read(MAX_CAPTION + 1)
     return None
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a suffix longer than the photo's may make the name too long for any file
+        return False
 
 
 def _is_zip(path: Path) -> bool:

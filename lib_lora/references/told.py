@@ -9,6 +9,7 @@ from typing import Any, Literal
 from lib_lora.files import printable
 from lib_lora.references.audit import Audit, Audited
 
+MANY = 8  # photos with one fault, of which each would be a line
 Tone = Literal["good", "warn", "bad", "none"]
 
 
@@ -54,17 +55,43 @@ def text(audit: Audit) -> str:
 def _lines(audit: Audit) -> Iterator[str]:
     rest = counts(audit)
     yield f"{headline(audit)}{f'; {rest}' if rest else ''}."
-    marks = {"bad": "x", "warn": "?", "none": "-"}
-    for item in sorted(audit.photos, key=lambda item: list(marks).index(tone(item)) if tone(item) in marks else 9):
-        if item.findings and item.decision != "keep":
-            yield from (f"  {marks[tone(item)]} {finding.text}" for finding in item.findings)
-        elif item.findings:
-            yield f"  + {item.photo.file}: kept by you ({', '.join(finding.kind for finding in item.findings)})"
-        elif not item.used:
-            yield f"  - {item.photo.file}: left out by you"
-    yield from (f"  ! {finding.text}" for finding in audit.findings)
+    often = _often(audit)
+    for heading, which in (("Leave out?", "bad"), ("Look at:", "warn")):
+        texts = [
+            finding.text
+            for item in audit.photos
+            if tone(item) == which
+            for finding in item.findings
+            if finding.kind not in often or which == "bad"
+        ]
+        texts += [often[kind] for kind in often] if which == "warn" else []
+        yield from [heading, *(f"  {one}" for one in texts)] if texts else []
+    for heading, decision in (("Left out by you:", "drop"), ("Kept by you:", "keep")):
+        decided = [item for item in audit.photos if item.decision == decision and (item.findings or not item.used)]
+        yield from [heading, *(f"  {_decided(item)}" for item in decided)] if decided else []
+    if audit.findings:
+        yield from ["The set:", *(f"  {finding.text}" for finding in audit.findings)]
     yield ""
     yield from map_lines(audit)
+
+
+def _often(audit: Audit) -> dict[str, str]:
+    """By kind, one sentence for what is to be looked at in many photos."""
+    found: dict[str, list[str]] = {}
+    for item in audit.photos:
+        if tone(item) == "warn":
+            for finding in item.findings:
+                found.setdefault(finding.kind, []).append(item.photo.file)
+    return {
+        kind: f"{len(files)} photos: {kind} ({', '.join(files[:3])} and others; the contact sheet says more)."
+        for kind, files in found.items()
+        if len(files) > MANY
+    }
+
+
+def _decided(item: Audited) -> str:
+    kinds = ", ".join(finding.kind for finding in item.findings)
+    return f"{item.photo.file}{f' ({kinds})' if kinds else ''}"
 
 
 def map_lines(audit: Audit) -> Iterator[str]:

@@ -17,7 +17,9 @@ from lib_lora.jobs.audit import Choices, audit_photos
 from lib_lora.jobs.audit_told import tell_audit
 from lib_lora.jobs.prepare import start_run
 from lib_lora.jobs.scoring import forget, template_of
+from lib_lora.likeness.template import Reference
 from lib_lora.references import memory
+from lib_lora.references.facts import PhotoFacts
 
 NAME = "名前 ü"
 
@@ -89,7 +91,13 @@ def test_the_second_audit_opens_no_photo_and_says_the_same(copied_set, eye, monk
     first = tell_audit(root, NAME, engine=eye)
     page = folder_of(root, NAME).path / "audit.html"
     written = page.stat().st_mtime_ns
-    monkeypatch.setattr(audits, "look", lambda *_: pytest.fail("a photo was looked at again"))
+    look = audits.look
+
+    def only_the_wreck(engine, photo, digest):
+        assert photo.name == "broken.jpg", "a photo was looked at again"
+        return look(engine, photo, digest)
+
+    monkeypatch.setattr(audits, "look", only_the_wreck)
     second = tell_audit(root, NAME, engine=eye)
     assert second == first
     assert page.stat().st_mtime_ns == written
@@ -179,3 +187,95 @@ def test_the_commands_audit_and_decide(main, copied_set):
     assert values["dark.jpg"]["proposed"] == "keep"
     assert main("audit", NAME, "--drop", "gone.jpg", "--data", root).status == 2
     assert replace(memory.load(folder_of(root, NAME)), files={}).dropped
+
+
+@pytest.fixture
+def few(tmp_path):
+    """(folder, root): nine photos of ines."""
+    folder = create(tmp_path / "wenige", Character("Ines", "inxs", "woman", declare_consent("fictional")))
+    for photo in planted.portraits("ines")[:9]:
+        shutil.copy(photo, folder.photos)
+    return folder, tmp_path / "wenige"
+
+
+def test_of_files_with_the_same_bytes_one_is_used_and_none_is_lost(few, eye):
+    folder, root = few
+    shutil.copy(folder.photos / "00.jpg", folder.photos / "zz.jpg")
+    for _ in range(2):  # the second audit goes by what the first has kept
+        _, audit = audit_photos(root, "Ines", choices=Choices(accept=True), engine=eye)
+        assert kinds_of(audit)["zz.jpg"] == {"copy"}
+        assert kinds_of(audit)["00.jpg"] == set()
+        assert audit.dropped == []
+        used = [item.file for item in template_of(folder, eye).used]
+        assert "00.jpg" in used
+        assert [path.name for path in memory.photos_to_use(folder)] == [f"0{number}.jpg" for number in range(9)]
+
+
+def test_a_good_photo_does_not_go_for_a_faulty_one_of_more_pixels(few, eye):
+    folder, root = few
+    portrait = planted.opened(folder.photos / "03.jpg")
+    large = planted.larger(portrait, 1400)
+    large.crop((0, 0, 820, 1400)).save(folder.photos / "large.png")  # half of the face is beyond the edge
+    _, audit = audit_photos(root, "Ines", choices=Choices(accept=True), engine=eye)
+    assert "03.jpg" not in {item.photo.file for item in audit.dropped}
+
+
+def test_a_photo_that_could_not_be_read_is_tried_again(few, eye, monkeypatch):
+    root = few[1]
+
+    def blind(engine, photo, digest):
+        if photo.name != "04.jpg":
+            return look(engine, photo, digest)
+        return audits.Seen(PhotoFacts(0, 0, "04.jpg needs pillow-heif."), Reference(photo.name, digest, False, "x"))
+
+    look = audits.look
+    monkeypatch.setattr(audits, "look", blind)
+    _, audit = audit_photos(root, "Ines", engine=eye)
+    assert kinds_of(audit)["04.jpg"] == {"unreadable"}
+    monkeypatch.setattr(audits, "look", look)
+    _, audit = audit_photos(root, "Ines", engine=eye)
+    assert kinds_of(audit)["04.jpg"] == set()
+
+
+def test_no_embedding_stays_when_no_photo_is_left(few, eye, toy):
+    folder, root = few
+    audit_photos(root, "Ines", engine=eye)
+    assert list(folder.cache.glob("template*"))
+    names = [path.name for path in folder.photos.iterdir()]
+    audit_photos(root, "Ines", choices=Choices(drop=names), engine=eye)
+    assert not list(folder.cache.glob("template*"))
+    (folder.photos / "08.jpg").unlink()
+    audit_photos(root, "Ines", choices=Choices(undecided=names[:3]), engine=eye)
+    assert len(list((folder.cache / "thumbnails").iterdir())) == 8
+    audit_photos(root, "Ines", choices=Choices(drop=names[:3]), engine=eye)
+    with pytest.raises(UserError, match="All photos of 'Ines' are left out; take some back with"):
+        start_run(root, "Ines", toy("sd1"))
+
+
+def test_a_damaged_cache_is_made_again(few, eye):
+    folder, root = few
+    first = tell_audit(root, "Ines", engine=eye)
+    for path in (folder.cache / "thumbnails").iterdir():
+        path.write_bytes(b"damaged")
+    (folder.cache / "audit-sheet.txt").write_bytes(b"\xff\xfe\xfd")
+    (folder.path / "audit.html").unlink()
+    assert tell_audit(root, "Ines", engine=eye) == first
+    assert (folder.path / "audit.html").read_text(encoding="utf-8").count("data:image/jpeg") == 9
+
+
+def test_two_people_without_a_majority_are_seen(few, eye):
+    folder, root = few
+    for photo in planted.portraits("viktor")[:9]:
+        shutil.copy(photo, folder.photos / f"v {photo.name}")
+    told = tell_audit(root, "Ines", engine=eye)
+    assert "The photos seem to show 2 people (9 like 00.jpg, 9 like v 00.jpg)" in told.text
+    assert not told.good
+    names = [f"v {photo.name}" for photo in planted.portraits("viktor")[:9]]
+    told = tell_audit(root, "Ines", choices=Choices(drop=names), engine=eye)
+    assert "seem to show" not in told.text
+    assert told.good
+
+
+def test_one_photo_is_not_decided_on_twice(few, eye):
+    with pytest.raises(UserError, match=r"01\.jpg is named twice with different decisions"):
+        audit_photos(few[1], "Ines", choices=Choices(keep=["00.jpg", "01.jpg"], drop=["01.jpg"]), engine=eye)

@@ -181,7 +181,7 @@ WHO = "--trigger x1 --class woman --consent fictional"
 @pytest.mark.parametrize(
     ("command", "said"),
     [
-        (f"new A {WHO}x --photos {{photos}}", "--consent 'fictionalx': say one of fictional, myself, consented."),
+        (f"new A {WHO}x --photos {{photos}}", "'fictionalx' is no kind of consent; say one of fictional, myself, "),
         (f"new A {WHO} --photos {{tmp}}/gone", "There is no file or folder {tmp}/gone; check the name."),
         (f"new A {WHO} --photos {{tmp}}/empty", "There is no photo in "),
         (f"new A {WHO} --photos {{tmp}}/corrupt", "None of the 1 photos in "),

@@ -85,3 +85,45 @@ def test_the_command_fills_and_refuses_what_belongs_together(main, root):
     said = main("caption", NAME, "--fill", "--captioner", "magic", "--data", root)
     assert said.status == 2
     assert "blip:FOLDER" in said.err
+
+
+def test_a_captioner_that_fails_writes_nothing(root, eye):
+    class Fails:
+        id = "fails"
+
+        def __init__(self, error):
+            self.error = error
+
+        def phrases(self, image):
+            raise self.error
+
+    before = editing.captions_of(create(root, MARA)).texts
+    for error in (UserError("The webui's BLIP is not there."), RuntimeError("CUDA out of memory")):
+        with pytest.raises(UserError, match=r"BLIP is not there|failed on .* \(CUDA out of memory\)"):
+            fill(root, NAME, Fails(error), engine=eye)
+    assert editing.captions_of(create(root, MARA)).texts == before
+
+
+def test_what_the_user_writes_meanwhile_stays(root, eye):
+    folder = create(root, MARA)
+
+    class Slow:
+        id = "slow"
+
+        def phrases(self, image):
+            (folder.photos / "mara 3.txt").write_text("mine", encoding="utf-8")
+            return ["outdoors"]
+
+    fill(root, NAME, Slow(), engine=eye)
+    texts = editing.captions_of(folder).texts
+    assert texts["mara 3.jpg"] == "mine"
+    assert texts["tomas 0.jpg"].endswith("outdoors")
+
+
+def test_what_new_photos_share_is_no_matter_where_the_others_do_not(root, eye):
+    folder = create(root, MARA)
+    for number in range(12):
+        shutil.copy(planted.portraits("ines")[number], folder.photos / f"known {number}.jpg")
+        (folder.photos / f"known {number}.txt").write_text(f"photo of mrxa woman, hat {number}", encoding="utf-8")
+    told = fill(root, NAME, engine=eye)
+    assert "close-up" in told.values["captions"]["mara 3.jpg"]

@@ -2,7 +2,10 @@
 
 import json
 import shutil
+import subprocess
+import sys
 import zipfile
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -12,6 +15,7 @@ from lib_lora.character.store import folder_of, load
 from lib_lora.training.run import load_run
 
 NAME = "Märá 名前"
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -117,3 +121,15 @@ def test_a_poor_trigger_is_said_and_better_ones_are_named(main, tmp_path):
     assert "These will do: " in said.out
     said = main("trigger", "mara", "--data", tmp_path)
     assert "'mara' is the trigger of Mara; both would be painted." in said.out
+
+
+def test_a_reader_that_goes_away_ends_nothing(main, some_photos, tmp_path):
+    root = tmp_path / "data"
+    main("new", "A", "--trigger", "mrxa", "--class", "woman", "--photos", some_photos("mara", 2), "--data", root)
+    command = [sys.executable, "-m", "lib_lora", "caption", "A", "--fill", "--json", "--data", str(root)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=REPOSITORY)
+    process.stdout.close()
+    said = process.stderr.read().decode()
+    assert (process.wait(), said) == (0, "")
+    texts = [path.read_text(encoding="utf-8") for path in folder_of(root, "A").photos.glob("*.txt")]
+    assert all("close-up" in text for text in texts)

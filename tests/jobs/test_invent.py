@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
 from PIL import Image, ImageFilter
 
+from lib_lora import settings
 from lib_lora.character import captions
 from lib_lora.character.photos import list_photos
 from lib_lora.character.store import folder_of, load
 from lib_lora.errors import StoppedByUser, UserError
-from lib_lora.jobs import invent, invent_more
+from lib_lora.files import sha256, write_json
+from lib_lora.jobs import invent, invent_more, invent_paint
+from lib_lora.jobs.invent_look import Judge, Seen, look_at_file
+from lib_lora.jobs.invent_photos import become_photo, square_part
 from lib_lora.jobs.invented import Invented
+from lib_lora.jobs.lock import only_process
+from lib_lora.references.memory import Memory
 from lib_lora.references.ways import Way
 
 DATA = Path(__file__).parents[1] / "data"
@@ -100,8 +107,10 @@ def test_candidates_are_painted_shown_and_numbered_and_nothing_is_painted_twice(
     assert "6: no face" in other.text
     with pytest.raises(UserError, match=r"Candidate 6 cannot be picked \(no face\)"):
         invent.pick(tmp_path, NAME, "nvxa", "woman", 6, engine=eye)
-    with pytest.raises(UserError, match="no candidate 7; there are 1 to 6"):
+    with pytest.raises(UserError, match="no candidate 7; there is 6"):
         invent.pick(tmp_path, NAME, "nvxa", "woman", 7, engine=eye)
+    with pytest.raises(UserError, match="Candidate 1 was painted from another description or base model; there is 6"):
+        invent.pick(tmp_path, NAME, "nvxa", "woman", 1, engine=eye)
 
 
 def test_a_picked_face_makes_a_character_whose_consent_may_wait(tmp_path, eye):
@@ -232,6 +241,185 @@ def test_with_a_lora_it_is_asked_for_by_its_trigger_and_the_stage_counts_anew(be
     assert all(cell.lora == lora and "nvxa woman" in cell.prompt for cell in painter.cells[before:])
     assert told.values["painted"] == 4
     assert set(told.values["ways"]) == {"text"}
+
+
+def test_another_picture_of_the_same_name_does_not_take_the_place_of_the_picked_one(tmp_path, eye):
+    for folder, who in (("a", "mara"), ("b", "ines")):
+        (tmp_path / folder).mkdir()
+        photo(who, 0).save(tmp_path / folder / "photo.jpg")
+    invented, words = Invented(folder_of(tmp_path, NAME)), (tmp_path, NAME, "nvxa", "woman")
+    for _ in range(2):
+        invent.pick(*words, picture=tmp_path / "a" / "photo.jpg", base=MINI, engine=eye)
+    before = {path: path.read_bytes() for path in invented.path.rglob("*") if path.is_file()}
+    with pytest.raises(UserError, match="has its face already"):
+        invent.pick(*words, picture=tmp_path / "b" / "photo.jpg", base=MINI, engine=eye)
+    assert before == {path: path.read_bytes() for path in invented.path.rglob("*") if path.is_file()}
+    assert [path.name for path in list_photos(invented.character.photos)] == ["picked-photo.jpg"]
+
+
+def test_photos_and_captions_of_the_user_are_never_written_over(begun, eye):
+    root, painter = begun
+    folder = folder_of(root, NAME)
+    theirs = folder.photos / "invented-0001.jpg"
+    photo("ines", 5).save(theirs)
+    captions.path_of(theirs).write_text("mine", encoding="utf-8")
+    painter.script = ("mara",)
+    _more(root, painter, eye, count=1, budget=1)
+    (one,) = [one for one in Invented(folder).painted() if not one.is_candidate]
+    assert one.photo == "invented-0001-2.png"
+    assert captions.read(theirs) == "mine"
+    assert (captions.read(folder.photos / one.photo) or "").startswith("photo of nvxa woman, ")
+
+
+def test_a_photo_is_known_by_its_bytes_and_a_caption_that_was_left_alone_is_its_own(begun, tmp_path):
+    root, _ = begun
+    folder = folder_of(root, NAME)
+    source, other = tmp_path / "one.png", tmp_path / "other.png"
+    photo("mara", 7).save(source)
+    photo("mara", 8).save(other)
+    caption = captions.path_of(folder.photos / "new.png")
+    caption.write_text("photo of nvxa woman\n", encoding="utf-8")  # all that was there when the process ended
+    assert become_photo(folder, source, "new.png", "photo of nvxa woman").name == "new.png"
+    caption.write_text("by the user", encoding="utf-8")
+    assert become_photo(folder, source, "new.png", "photo of nvxa woman").name == "new.png"
+    assert captions.read(folder.photos / "new.png") == "by the user"
+    assert become_photo(folder, other, "NEW.png", "photo of nvxa woman").name == "NEW-2.png"
+    captions.path_of(folder.photos / "lone.png").write_bytes(b"\0no text")
+    assert become_photo(folder, other, "lone.png", "photo of nvxa woman").name == "lone-2.png"
+
+
+@pytest.mark.parametrize("broken", ["photo", "line"])
+def test_whatever_ends_the_process_leaves_whole_files_and_no_second_photo(begun, eye, monkeypatch, broken):
+    root, painter = begun
+    painter.script = ("mara",)
+    folder = folder_of(root, NAME)
+
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        if broken == "photo":
+            patch.setattr("lib_lora.jobs.invent_photos.copy", stop)
+        else:
+            patch.setattr(Invented, "note", stop)
+        with pytest.raises(StoppedByUser):
+            _more(root, painter, eye, count=1, budget=1)
+    assert not list(folder.path.rglob("*.tmp"))
+    _more(root, painter, eye, count=1, budget=1)
+    assert [path.name for path in list_photos(folder.photos)] == ["invented-0001.png", "picked-0001.png"]
+    assert {path.stem for path in folder.photos.glob("*.txt")} == {"invented-0001", "picked-0001"}
+
+
+def test_a_picture_that_is_no_square_is_cut_around_the_face_and_not_stretched(tmp_path, eye):
+    wide = Image.new("RGB", (700, 256), "grey")
+    wide.paste(photo("mara", 0), (400, 0))
+    picture = tmp_path / "wide.png"
+    wide.save(picture)
+    for _ in range(2):
+        told = invent.pick(tmp_path, NAME, "nvxa", "woman", picture=picture, base=MINI, describe=WHO, engine=eye)
+    invented = Invented(folder_of(tmp_path, NAME))
+    assert invented.plan.picked == "from/wide.square.png"
+    assert (invented.path / "from" / "wide.png").read_bytes() == picture.read_bytes()
+    assert Path(told.values["photo"]).read_bytes() == picture.read_bytes()
+    with Image.open(invented.path / invented.plan.picked) as square:
+        assert square.size == (256, 256)
+        assert square.getpixel((200, 200)) != (128, 128, 128)
+    painter = Pasting(("mara",))
+    painter.shift = 1
+    invent_more.more(tmp_path, NAME, 1, 1, strangers=5, ways=[Way("img2img", 0.3)], painter=painter, engine=eye)
+    assert painter.cells[-1].start == invented.path / "from" / "wide.square.png"
+
+
+@pytest.mark.parametrize(
+    ("size", "box", "left", "top"),
+    [((700, 200), (600, 50, 90, 90), 500, 0), ((700, 200), (300, 50, 100, 90), 250, 0),
+     ((200, 700), (50, -20, 90, 90), 0, 0), ((200, 700), (50, 300, 90, 100), 0, 250)],
+)  # fmt: skip
+def test_the_square_lies_within_the_picture_around_the_face(size, box, left, top):
+    image = Image.linear_gradient("L").resize(size).convert("RGB")
+    square = square_part(image, box)
+    side = min(size)
+    assert square.tobytes() == image.crop((left, top, left + side, top + side)).tobytes()
+
+
+def test_the_photos_that_look_like_another_face_are_named_also_behind_one_without_a_face(begun, eye, tmp_path):
+    root, _ = begun
+    invented = Invented(folder_of(root, NAME))
+    strangers = [look_at_file(eye, invented.path / f"candidates/{number:04d}.png") for number in range(2, 7)]
+    judge = Judge(eye, invented.path / "candidates/0001.png", strangers)
+    for number in range(1, 5):
+        photo("mara", number).save(tmp_path / f"{number}.png")
+    photo("viktor", 2).save(tmp_path / "viktor.png")
+    names = [f"{number}.png" for number in range(1, 5)]
+    judge.keep([("none.png", Seen("no face"))])
+    judge.keep([(name, look_at_file(eye, tmp_path / name)) for name in ("viktor.png", *names)])
+    assert judge.fallen == ["viktor.png"]
+
+
+def test_what_the_user_leaves_out_is_not_kept_not_gone_out_from_and_not_counted(begun, eye, monkeypatch):
+    root, painter = begun
+    painter.script = ("mara",)
+    _more(root, painter, eye, count=2, budget=4)
+    folder = folder_of(root, NAME)
+    invented = Invented(folder)
+    gone, *left = invented.kept(invented.painted())
+    memory = Memory(decisions={sha256(folder.photos / gone.photo): "drop"})
+    write_json(folder.path / "audit.json", settings.to_dict(memory))
+    assert invented.kept(invented.painted()) == left
+    assert gone not in invent_more._roots(invented, invented.plan, invented.painted(), "")
+    learned = []
+    keep = Judge.keep
+    monkeypatch.setattr(
+        Judge, "keep", lambda judge, seen: (learned.extend(name for name, _ in seen), keep(judge, seen))
+    )
+    told = _more(root, painter, eye, count=2, budget=8)
+    assert gone.photo not in learned
+    assert left[0].photo in learned
+    assert told.values["photos"] == len(list_photos(folder.photos)) - 1 == told.values["kept"] + 1
+
+
+def test_a_consent_that_is_declared_with_a_face_is_written_down_also_where_the_character_is_there(tmp_path, eye):
+    invent.candidates(tmp_path, NAME, WHO, MINI, 1, painter=Pasting(), engine=eye)
+    invent.pick(tmp_path, NAME, "nvxa", "woman", 1, engine=eye)
+    invent.pick(tmp_path, NAME, "nvxa", "woman", 1, consent="fictional", engine=eye)
+    assert load(folder_of(tmp_path, NAME)).consent.kind == "fictional"
+    with pytest.raises(UserError, match="was declared as 'fictional'"):
+        invent.pick(tmp_path, NAME, "nvxa", "woman", 1, consent="myself", engine=eye)
+
+
+def test_nothing_is_put_among_the_photos_while_another_command_is_at_work_on_them(begun, eye, monkeypatch):
+    root, painter = begun
+    painter.script = ("mara",)
+    monkeypatch.setattr(invent_paint, "PATIENCE", 0.3)
+    folder = folder_of(root, NAME)
+    before = sorted(folder.photos.iterdir())
+    with only_process(folder.path):
+        with pytest.raises(UserError, match="Another process is at work on"):
+            _more(root, painter, eye, count=1, budget=1)
+        with pytest.raises(UserError, match="Another process is at work on"):
+            invent.pick(root, NAME, "nvxa", "woman", 1, engine=eye)
+    assert sorted(folder.photos.iterdir()) == before
+    assert _more(root, painter, eye, count=1, budget=1).values["kept"] == 1
+
+
+def test_a_lock_is_waited_for_with_patience(tmp_path):
+    first = only_process(tmp_path)
+    first.__enter__()
+    release = threading.Timer(0.3, first.__exit__, (None, None, None))
+    release.start()
+    with only_process(tmp_path, patience=20):
+        release.join()
+
+
+def test_a_measured_smile_is_said_and_a_laugh_is_believed_only_of_a_picture_painted_anew():
+    cell = invent_paint.Cell("", "", 1, 128, 128, 1, 1.0)
+    asked = {"expression": "laughing", "outfit": "coat"}
+    anew, over = (invent_paint.Job(cell, Way("own", amount), asked) for amount in (0.7, 0.4))
+    smiling = {"expression": "smiling"}
+    assert invent_paint.shown_by(anew, smiling) == asked
+    assert invent_paint.shown_by(over, smiling) == smiling
+    assert invent_paint.shown_by(anew, {}) == asked
+    assert invent_paint.shown_by(invent_paint.Job(cell, None, {"expression": "serious"}), smiling) == smiling
 
 
 def test_the_small_base_model_does_all_of_it(tmp_path, eye):

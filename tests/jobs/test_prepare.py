@@ -60,8 +60,8 @@ def test_photos_are_added_once_and_captioned_with_the_known_traits(root, photos,
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"consent": "sure"}, "--consent 'sure': say one of fictional, myself, consented"),
-        ({"consent": ""}, "--consent '': say one of"),
+        ({"consent": "sure"}, "'sure' is no kind of consent; say one of fictional, myself, consented"),
+        ({"consent": ""}, "'' is no kind of consent; say one of"),
         ({"trigger": "a, b"}, "the trigger word 'a, b' must be plain words"),
         ({"class_word": " "}, "the class word '' must be plain words"),
         ({"name": "???"}, r"'\?\?\?' cannot be used as a name"),

@@ -13,7 +13,7 @@ def test_captions_are_shown_edited_and_taken_back(main, copied):
     root = ("--data", copied.root)
     shown = main("caption", NAME, *root)
     assert shown.status == 0, shown.err
-    assert "4 photos, 4 with a caption." in shown.out
+    assert "4 photos in use, 4 with a caption." in shown.out
     added = main("caption", NAME, "--add", "smiling", "--place", "1", "--only", "Bild ü 00.jpg", *root)
     assert added.out.startswith("Add 'smiling' at 1: 1 caption changed.")
     assert main("caption", NAME, "--replace", "smiling", "serious", *root).out.startswith("Replace 'smiling' by")
@@ -31,7 +31,7 @@ def test_captions_are_shown_edited_and_taken_back(main, copied):
 def test_what_is_wrong_with_captions_is_said(main, copied):
     (copied.character / "photos" / "Bild ü 01.txt").write_text("a woman", encoding="utf-8")
     said = main("caption", NAME, "--data", copied.root)
-    assert "The caption of Bild ü 01.jpg lacks the trigger 'mrxa'." in said.out
+    assert "The caption of Bild ü 01.jpg lacks the trigger 'mrxa'; to put it into all that do: " in said.out
     values = json.loads(main("caption", NAME, "--json", "--data", copied.root).out)
     assert [item["photo"] for item in values["problems"]] == ["Bild ü 01.jpg"]
 

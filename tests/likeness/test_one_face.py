@@ -1,4 +1,4 @@
-"""Whether a picture shows the one picked face, and what a picture visibly shows."""
+"""Whether a picture shows the one picked face."""
 
 from __future__ import annotations
 
@@ -6,12 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
 
-from lib_lora.likeness.faces import Face
 from lib_lora.likeness.oneface import Looks, anchor_line, near_copy, one_face, stranger_line
 from lib_lora.likeness.robust import unit
-from lib_lora.likeness.shows import contradicts, shows
 
 SIZE = 128
 
@@ -100,38 +97,6 @@ def test_near_copies_are_told_by_the_face_or_by_face_and_picture_together():
     assert near_copy(_looks(one, 2**32 - 1, crop), [_looks(other, 0, crop)]) is None
     assert near_copy(_looks(one), [_looks(other)]) is None
     assert near_copy(_looks(one), []) is None
-
-
-def _face(height: float, yaw: float, mouth: float) -> Face:
-    eyes = 30.0
-    points = np.array([[50, 50], [50 + eyes, 50], [65 + yaw * eyes / 2, 65], [65 - mouth * eyes / 2, 80],
-                       [65 + mouth * eyes / 2, 80]], np.float32)  # fmt: skip
-    return Face((40, 30, height * 0.8, height), points, 0.9, np.zeros(SIZE, np.float32), 100)
-
-
-@pytest.mark.parametrize(
-    ("height", "yaw", "mouth", "colour", "shown"),
-    [
-        (60, 0, 0.8, "black", {"framing": "close", "angle": "ahead", "mouth": "serious", "background": "dark"}),
-        (20, 0.1, 1.0, "white", {"framing": "half", "angle": "ahead", "mouth": "smiling", "background": "light"}),
-        (8, -0.5, 1.0, "#ff4040", {"framing": "full", "angle": "left", "background": "coloured"}),
-        (60, 0.5, 0.8, "#6e6e6e", {"framing": "close", "angle": "right"}),
-        (60, 0.3, 0.88, "#6e6e6e", {"framing": "close"}),
-    ],
-)
-def test_what_is_clear_is_said_and_nothing_else(height, yaw, mouth, colour, shown):
-    assert shows(Image.new("RGB", (128, 128), colour), _face(height, yaw, mouth)) == shown
-
-
-def test_only_what_was_measured_contradicts():
-    shown = {"framing": "close", "angle": "left", "mouth": "serious", "background": "dark"}
-    assert contradicts(shown, "expression", "laughing")
-    assert contradicts(shown, "angle", "ahead")
-    assert contradicts(shown, "background", "light")
-    assert not contradicts(shown, "background", "street")  # a street at night is dark
-    assert not contradicts(shown, "expression", "serious")
-    assert not contradicts({}, "expression", "smiling")
-    assert not contradicts(shown, "outfit", "coat")
 
 
 @given(st.integers(0, 10_000), st.integers(0, 12))

@@ -120,11 +120,10 @@ def test_the_text_begins_with_what_needs_a_decision():
         **{"gone": "drop", "kept": "keep", "gone too": "drop"},
     )
     lines = told.text(found).splitlines()
-    marks = [line[:3].strip() for line in lines[1 : lines.index("")]]
-    assert marks == ["x", "?", "-", "-", "+", "!"]
-    assert "  - gone.jpg: left out by you" in lines
-    assert "  + kept.jpg: kept by you (copy)" in lines
-    assert any(line.startswith("  - gone too.jpg: the face is blurred") for line in lines)
+    headings = [line for line in lines[1 : lines.index("")] if not line.startswith(" ")]
+    assert headings == ["Leave out?", "Look at:", "Left out by you:", "Kept by you:", "The set:"]
+    assert lines[lines.index("Left out by you:") + 1 :][:2] == ["  gone.jpg", "  gone too.jpg (blurred)"]
+    assert "  kept.jpg (copy)" in lines
     assert not any("good.jpg" in line for line in lines)
 
 
@@ -157,7 +156,7 @@ def test_values_are_for_programs():
 
 def test_what_cannot_be_read_is_told_in_its_own_words():
     said = "a.jpg is damaged (bad header); replace or remove it."
-    assert f"  x {said}" in told.text(audited(Photo("a.jpg", "0" * 64, PhotoFacts(0, 0, said)))).splitlines()
+    assert f"  {said}" in told.text(audited(Photo("a.jpg", "0" * 64, PhotoFacts(0, 0, said)))).splitlines()
 
 
 @given(sets(), st.lists(st.sampled_from(DECISIONS), min_size=12, max_size=12))
@@ -171,9 +170,19 @@ def test_every_photo_is_counted_once_and_each_finding_told(photos, chosen):
     assert all(item.decision is None for item in found.proposed)
     text = told.text(found)
     for item in found.photos:
-        if item.decision != "keep":
+        if item.decision is None:
             assert all(finding.text in text for finding in item.findings)
+        elif item.findings:
+            assert f"{item.photo.file} ({', '.join(finding.kind for finding in item.findings)})" in text
     assert all(finding.text in text for finding in found.findings)
     faces = [item for item in found.photos if item.used and not item.proposed and item.photo.facts.face]
     assert sum(found.coverage.angles.values()) == len(faces)
     json.dumps(told.values(found), allow_nan=False)
+
+
+def test_one_fault_of_many_photos_is_one_line():
+    soft = [photo(f"{number}.jpg", **SOFT) for number in range(9)]
+    few, many = told.text(audited(*soft[:8])), told.text(audited(*soft))
+    assert few.count("the face is blurred") == 8
+    assert "the face is blurred" not in many
+    assert "9 photos: blurred (0.jpg, 1.jpg, 2.jpg and others; the contact sheet says more)." in many

@@ -34,7 +34,7 @@ def test_an_edit_changes_the_files_it_must_and_can_be_taken_back(folder):
     assert editing.undo(folder) == editing.Changed("add 'red coat'", ["b.png"], [])
     assert editing.undo(folder).files == ["a.jpg", "b.png", "c.jpg"]
     assert contents(folder) == files
-    with pytest.raises(UserError, match="nothing to take back"):
+    with pytest.raises(UserError, match="is left that could be taken back"):
         editing.undo(folder)
 
 

@@ -1,5 +1,6 @@
 """Photos taken into a character's folder: each once, untouched, with its caption; sheets are split."""
 
+import errno
 import hashlib
 import os
 import zipfile
@@ -214,6 +215,60 @@ def test_what_the_program_made_is_not_taken_in_again(source, folder):
     take_in([source], folder)
     picture(folder.runs / "001" / "grid.png", "blue")
     assert take_in([folder.path.parent], folder).added == []
+
+
+@pytest.mark.skipif(os.name == "nt" or not hasattr(os, "geteuid"), reason="Windows has other rights")
+def test_a_folder_inside_that_cannot_be_read_is_said_and_the_rest_comes(source, folder, monkeypatch):
+    picture(source / "a.png", "red")
+    picture(source / "closed" / "b.png", "blue")
+    picture(source / "listed" / "c.png", "green")
+    picture(source / "listed" / "d.png", "green")
+    picture(source / "z" / "e.png", "yellow")
+    scandir, is_file = os.scandir, Path.is_file
+
+    def closed(path):
+        if Path(path).name == "closed":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    def listed(path):
+        if path.parent.name == "listed":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return is_file(path)
+
+    monkeypatch.setattr(os, "scandir", closed)  # root may read everything
+    monkeypatch.setattr(Path, "is_file", listed)
+    result = take_in([source], folder)
+    assert [path.name for path in result.added] == ["a.png", "e.png"]
+    assert [sentence.startswith("Cannot read ") for sentence in result.skipped] == [True, True]
+    assert "closed: permission is denied" in result.skipped[0]
+    assert "c.png: permission is denied" in result.skipped[1]
+
+
+def test_a_name_that_the_system_refuses_is_one_sentence(source, folder):
+    picture(source / "a.png", "red")
+    result = take_in([source / ("x" * 5000), source / "a.png"], folder)
+    assert len(result.added) == 1
+    (sentence,) = result.skipped
+    assert sentence.startswith(("Cannot read ", "There is no file"))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows makes no such names")
+def test_a_name_that_leaves_no_room_for_a_longer_suffix_has_no_caption(source, folder):
+    picture(source / f"{'x' * 250}.png", "red")  # .caption would be 258 bytes
+    result = take_in([source], folder)
+    assert (len(result.added), result.skipped) == (1, [])
+
+
+@pytest.mark.parametrize("inside", ["", "cache", "invented", "invented/more/0001.png", "photos", "runs"])
+def test_the_characters_own_folder_is_no_source(source, folder, inside):
+    picture(folder.cache / "thumbnails" / "a.jpg", "red")
+    picture(folder.path / "invented" / "more" / "0001.png", "blue")
+    picture(folder.runs / "001" / "grid.png", "blue")
+    picture(source / "b.png", "green")
+    result = take_in([folder.path / inside, source], folder)
+    assert [path.name for path in result.added] == ["b.png"]
+    assert [sentence.endswith("is not taken in again; leave it out.") for sentence in result.skipped] == [True]
 
 
 def test_progress_counts_the_pictures_in_zips_too(source, folder, tmp_path):

@@ -1,0 +1,48 @@
+"""What a picture of one face shows, in the words that it was asked for by."""
+
+import pytest
+from audit_toys import photo
+
+from lib_lora.references.shows import MEASURED, contradicts, finer, shows
+from lib_lora.references.wanted import KINDS
+
+
+@pytest.mark.parametrize(
+    ("height", "yaw", "teeth", "level", "shown"),
+    [
+        (0.5, 0.0, 50.0, 60.0, {"framing": "close", "angle": "ahead", "expression": "smiling", "background": "dark"}),
+        (0.2, 0.1, 10.0, 190.0, {"framing": "half", "angle": "ahead", "background": "light"}),
+        (0.1, -0.5, 50.0, 128.0, {"framing": "full", "angle": "left"}),
+        (0.5, 0.9, None, 80.0, {"framing": "close", "angle": "right"}),
+        (0.5, 0.3, None, 150.0, {"framing": "close"}),
+    ],
+)
+def test_what_is_clear_is_said_and_nothing_else(height, yaw, teeth, level, shown):
+    seen = photo(of_face={"box": (0.3, 0.1, 0.3, height), "yaw": yaw, "teeth": teeth}, level=level).facts
+    found = shows(seen)
+    assert found == shown
+    assert all(value in {one.name for one in KINDS[kind]} for kind, value in found.items())
+    assert set(found) <= set(MEASURED)
+
+
+def test_of_a_picture_without_a_face_nothing_is_said():
+    assert shows(photo(faces=[]).facts) == {}
+
+
+def test_only_what_was_measured_contradicts():
+    shown = {"framing": "close", "angle": "left", "expression": "smiling", "background": "dark"}
+    assert contradicts(shown, "expression", "serious")
+    assert contradicts(shown, "angle", "ahead")
+    assert contradicts(shown, "background", "light")
+    assert not contradicts(shown, "background", "street")  # a street at night is dark
+    assert not contradicts(shown, "expression", "laughing")
+    assert not contradicts({}, "expression", "serious")
+    assert not contradicts({}, "background", "coloured")
+    assert not contradicts(shown, "outfit", "coat")
+
+
+def test_a_laugh_is_a_smile_and_a_smile_no_laugh():
+    assert finer({"expression": "smiling"}, "expression", "laughing")
+    assert not finer({"expression": "smiling"}, "expression", "smiling")
+    assert not finer({}, "expression", "laughing")
+    assert not finer({}, "outfit", "coat")
