@@ -115,6 +115,6 @@ def _watch(options: argparse.Namespace) -> Callable[[Any], None] | None:
     def watch(painted: Any) -> None:
         from lib_lora.jobs.invent_words import line_of
 
-        sys.stderr.write(f"{line_of(painted)}\n")
+        sys.stderr.write(f"{line_of(painted, further=options.more)}\n")
 
     return watch

@@ -13,8 +13,8 @@ import numpy as np
 from PIL import Image
 
 from lib_lora.character import captions
-from lib_lora.character.photos import open_photo
-from lib_lora.character.store import Character, create, declare_consent, folder_of, load
+from lib_lora.character.photos import list_photos, open_photo
+from lib_lora.character.store import Character, CharacterFolder, create, declare_consent, folder_of, load
 from lib_lora.errors import UserError, typed
 from lib_lora.files import atomic_file, slug
 from lib_lora.grid.cells import Painter
@@ -73,7 +73,8 @@ def candidates(
         raise UserError('Say who shall be seen, for example --describe "a woman with short red hair, 30 years old".')
     info, train = plan_of_base(base, prediction=prediction)
     invented.prepare()
-    with alone(invented, typed("invent", name, "--describe", describe, "--base", str(base))):
+    again = ["--describe", describe, "--base", str(base), "--candidates", str(count), "--seed", str(seed)]
+    with alone(invented, typed("invent", name, *again)):
         there = invented.plan
         if there and there.picked:
             raise UserError(
@@ -151,6 +152,8 @@ def pick(
         else:
             if there is None:
                 raise UserError(_no_candidates(name))
+            if not there.picked:
+                _see_that_it_is_nobody_yet(folder_of(root, name), name)
             plan = there
             original = file = invented.path / _candidate(invented, plan, cast(int, number)).file
         picked = file.relative_to(invented.path).as_posix()
@@ -185,6 +188,15 @@ def _character(name: str, trigger: str, class_word: str, consent: str | None) ->
         return Character(name.strip(), trigger.strip(), class_word.strip(), declaration)
     except ValueError as error:
         raise UserError(str(error)) from error
+
+
+def _see_that_it_is_nobody_yet(folder: CharacterFolder, name: str) -> None:
+    photos = len(list_photos(folder.photos)) if folder.photos.is_dir() else 0
+    if photos:
+        raise UserError(
+            f"{name!r} has {photos} photo{'' if photos == 1 else 's'} already, and an invented face would be another "
+            "person among them; choose another name, or go out from one of them with --from."
+        )
 
 
 def _candidate(invented: Invented, plan: InventPlan, number: int) -> Painted:

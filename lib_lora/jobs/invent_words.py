@@ -125,7 +125,7 @@ def of_more(
     lines = [f"{len(painted)} painted, {kept} kept{f'; not kept: {out}' if out else ''}.", f"To look at: {sheet}"]
     for kind in COUNTED:
         said = ", ".join(
-            f"{one.value} {one.have} of {one.goal}{' (never succeeded, asked for no more)' if one.hopeless else ''}"
+            f"{one.value} {one.have} ({'never succeeded' if one.hopeless else f'{one.goal} wanted'})"
             for one in covered
             if one.kind == kind
         )
@@ -138,7 +138,12 @@ def of_more(
             f"The budget of {budget} pictures is spent before {count} were kept; paint more with: "
             + typed("invent", name, "--more", *(["--lora", "newest"] if lora else []), "--budget", str(2 * budget))
         )
-    if photos >= LEAST_PHOTOS:
+    if photos < LEAST_PHOTOS:
+        lines.append(
+            f"{name} has {photos} photos now, and {LEAST_PHOTOS} are the least to train with; paint more with: "
+            + typed("invent", name, "--more", *(["--lora", "newest"] if lora else []), "--count", str(GOOD_SET))
+        )
+    else:
         if character.consent is None:
             lines.append("Say why this face may be trained on with: " + typed("consent", name, "fictional"))
         lines.append(
@@ -149,8 +154,14 @@ def of_more(
     return "\n".join(lines)
 
 
-def line_of(one: Painted) -> str:
-    """One line about a picture, for a terminal."""
+def line_of(one: Painted, further: bool = False) -> str:
+    """One line about a picture, for a terminal; `further`: further pictures of a picked face are being painted."""
+    if further and one.is_candidate:
+        return f"{one.file}: a stranger, to tell the picked face from"
     said = "kept" if one.kept else one.why or "ok"
-    numbers = "" if one.to_picked is None else f", likeness to the picked face {one.to_picked:.2f}"
+    numbers = ""
+    if one.to_picked is not None and one.picked_line is not None:
+        numbers = f", likeness to the picked face {one.to_picked:.2f} (limit {one.picked_line:.2f})"
+    if one.likeness is not None and one.line is not None:
+        numbers += f", to those kept {one.likeness:.2f} (limit {one.line:.2f})"
     return f"{one.file}: {said}{numbers}"

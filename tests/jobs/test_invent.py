@@ -431,3 +431,35 @@ def test_the_small_base_model_does_all_of_it(tmp_path, eye):
     assert 1 <= len(done) == told.values["painted"] <= 2
     assert all(one.why or one.to_picked >= one.picked_line for one in done)
     assert told.values["lines"]["drawn_by"] == "cohort"  # two candidates are too few to draw a line
+
+
+def test_an_invented_face_does_not_join_somebody_elses_photos(tmp_path, main):
+    root = tmp_path / "data"
+    photos = DATA / "personas" / "mara" / "00.jpg"
+    main("new", "mara", "--trigger", "mrxa", "--class", "woman", "--photos", photos, "--data", root)
+    said = main("invent", "mara", "--describe", "a woman", "--base", MINI, "--candidates", "1", "--data", root)
+    assert said.status in (0, 1), said.err
+    said = main("invent", "mara", "--pick", "1", "--trigger", "mrxa", "--class", "woman", "--data", root)
+    assert said.status == 2
+    assert "'mara' has 1 photo already, and an invented face would be another person among them" in said.err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--more", "--pick", "1"], None),
+        (["--more", "--describe", "x"], "--describe does not belong to this step"),
+        (["--pick", "1", "--budget", "3"], "--budget does not belong to this step"),
+        (["--pick", "1"], "Say with --trigger and --class"),
+        ([], "Say who shall be seen with --describe"),
+        (["--count", "3", "--describe", "x"], "--count does not belong to this step"),
+    ],
+)
+def test_flags_belong_to_their_step(main, tmp_path, words, said):
+    if said is None:
+        with pytest.raises(SystemExit):
+            main("invent", "nova", *words, "--data", tmp_path)
+        return
+    answer = main("invent", "nova", *words, "--data", tmp_path)
+    assert answer.status == 2
+    assert said in answer.err
