@@ -26,6 +26,7 @@ from lib_lora.likeness.calibration import against, reach
 from lib_lora.likeness.cohort import cohort
 from lib_lora.likeness.engine import SFaceEngine
 from lib_lora.likeness.faces import FaceEngine
+from lib_lora.likeness.packing import unpacked
 from lib_lora.likeness.template import Reference, Template
 from lib_lora.references import memory as memories
 from lib_lora.references.audit import Audit, audit
@@ -208,6 +209,7 @@ def _standings(
         found[photo.file] = Standing(
             likeness=item.likeness if item else None,
             usual=usual,
+            reach=stranger,
             # unlike the others for this person, and no more like them than strangers can be
             stranger=bool(item and item.outlier and (stranger is None or (item.likeness or 0.0) < stranger)),
             same_as=first.get(photo.sha256, ""),
@@ -223,7 +225,8 @@ def _standings(
     } | {photo.file for photo in single if photo.sha256 in dropped}
     for place, again in repeated(single, cosines[np.ix_(places, places)], faulty).items():
         file, better = single[place].file, single[again.of].file
-        found[file] = replace(found[file], copy_of=better if again.copy else "", burst_of="" if again.copy else better)
+        copy_of, burst_of = (better, "") if again.copy else ("", better)
+        found[file] = replace(found[file], alike=again.likeness, copy_of=copy_of, burst_of=burst_of)
     return found
 
 
@@ -233,6 +236,6 @@ def _cosines(references: Sequence[Reference]) -> npt.NDArray[np.float64]:
     found = np.full((count, count), np.nan)
     places = [place for place, item in enumerate(references) if item.embedding is not None]
     if places:
-        vectors = np.stack([templates.unpacked(references[place].embedding or "") for place in places])
+        vectors = np.stack([unpacked(references[place].embedding or "") for place in places])
         found[np.ix_(places, places)] = vectors @ vectors.T
     return found

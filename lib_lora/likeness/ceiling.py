@@ -17,7 +17,8 @@ from PIL import Image
 from lib_lora.character.photos import open_photo
 from lib_lora.likeness.arrays import Numbers
 from lib_lora.likeness.faces import FaceEngine, Quality
-from lib_lora.likeness.template import Template, choose_face, unpacked
+from lib_lora.likeness.packing import unpacked
+from lib_lora.likeness.template import Template, choose_face
 
 Reconstruct = Callable[[Image.Image], "Image.Image | None"]
 _AROUND = 2.2  # times the face's longer side: what the VAE sees of the picture

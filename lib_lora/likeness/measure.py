@@ -19,8 +19,9 @@ from lib_lora.errors import UserError
 from lib_lora.likeness.arrays import Array, Pixels
 from lib_lora.likeness.colour import delta_e
 from lib_lora.likeness.faces import Face, FaceEngine, Quality
+from lib_lora.likeness.packing import unpacked, unpacked_crop
 from lib_lora.likeness.pictures import background, hamming, phash, ssim
-from lib_lora.likeness.template import Reference, Template, unpacked, unpacked_crop
+from lib_lora.likeness.template import Reference, Template
 
 Picture = Image.Image | Path
 

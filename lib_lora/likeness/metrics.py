@@ -11,9 +11,10 @@ from lib_lora.likeness import intervals, traits
 from lib_lora.likeness.calibration import LEAST_FACES, Calibration, distance
 from lib_lora.likeness.facts import NO_FACE, Facts, Training, statuses
 from lib_lora.likeness.measure import Measured
+from lib_lora.likeness.packing import unpacked
 from lib_lora.likeness.rules import KEPT
 from lib_lora.likeness.shown import Shown, likenesses, mean_pair, mutual, pairs, share
-from lib_lora.likeness.template import Template, unpacked
+from lib_lora.likeness.template import Template
 from lib_lora.likeness.traits import TURNED
 
 LEAST_GAIN = 0.1  # of likeness; a share of less is noise

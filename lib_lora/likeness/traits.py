@@ -17,9 +17,10 @@ from lib_lora.likeness.arrays import Numbers
 from lib_lora.likeness.calibration import LEAST_FACES, Calibration
 from lib_lora.likeness.faces import Quality
 from lib_lora.likeness.measure import ImageScore, Measured
+from lib_lora.likeness.packing import unpacked
 from lib_lora.likeness.pictures import COPY_BITS, COPY_SSIM, hamming, variety
 from lib_lora.likeness.shown import Shown, share
-from lib_lora.likeness.template import Template, unpacked
+from lib_lora.likeness.template import Template
 
 TURNED = 0.35  # of `faces.yaw_proxy`; a nose tip that far off the middle is a three-quarter view
 FRONTAL = 0.20

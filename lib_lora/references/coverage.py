@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import pstdev
 from typing import get_args
 
-import numpy as np
-
 from lib_lora.references.facts import FaceFacts, Photo
 from lib_lora.references.findings import Finding
+from lib_lora.references.histograms import largest_group
 from lib_lora.references.slots import Angle, Framing, angle, framing
 
 RIGHT, FEW, LEAST = (20, 50), 15, 8  # photos
@@ -129,17 +127,6 @@ def _one_light(photos: Sequence[Photo]) -> Iterator[Finding]:
             f"{LIGHT_SPREAD:g}); add some by day, by lamp, from the side."
         )
         yield Finding("", "one light", text, "look", light, LIGHT_SPREAD)
-
-
-def largest_group(histograms: Sequence[Sequence[float]], limit: float) -> int:
-    """Of n >= 1 histograms, how many lie within `limit` (as in `apart`) of the one with most neighbours."""
-    roots = np.sqrt(np.asarray(histograms, np.float64))
-    return int((np.sqrt(np.maximum(0.0, 1 - roots @ roots.T)) < limit).sum(1).max())
-
-
-def apart(one: Sequence[float], other: Sequence[float]) -> float:
-    """Hellinger distance of two histograms of shares, 0 (equal) .. 1 (nothing in common)."""
-    return math.sqrt(max(0.0, 1 - float(np.sqrt(np.asarray(one) * np.asarray(other)).sum())))
 
 
 def _faces(photos: Sequence[Photo]) -> list[FaceFacts]:

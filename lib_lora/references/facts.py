@@ -112,10 +112,12 @@ class Standing:
     Attributes:
         likeness: cosine of its face to the mean of the others' (leave one out), -1..1; None where there is none.
         usual: the median of that over all photos.
-        stranger: it looks like another person than the others show.
+        stranger: it looks like another person than the others show: unlike for this person, and under `reach`.
         copy_of: file name of a better photo that shows the same picture; empty where there is none.
         burst_of: file name of a better photo taken in the same moment; empty where there is none.
+        alike: cosine of its face to that one's; None where there is none.
         same_as: file name of another file with the same bytes; empty where there is none.
+        reach: how like this person strangers can be; None where that is not known.
     """
 
     likeness: float | None = None
@@ -123,7 +125,9 @@ class Standing:
     stranger: bool = False
     copy_of: str = ""
     burst_of: str = ""
+    alike: float | None = None
     same_as: str = ""
+    reach: float | None = None
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from lib_lora.references.facts import FaceFacts, Photo
+from lib_lora.references.facts import FaceFacts, Photo, Standing
+from lib_lora.references.moments import BURST_COSINE, COPY_COSINE
 
 Advice = Literal["drop", "look"]
 
@@ -140,21 +141,27 @@ def _standing(photo: Photo, clear: bool) -> Iterator[Finding]:
     if standing.same_as:  # a decision is about the bytes, so it would be about both
         yield Finding(name, "copy", f"{name} holds the same bytes as {standing.same_as} and is used once; delete one.")
     elif standing.copy_of:
-        yield Finding(name, "copy", f"{name} is the same picture as {standing.copy_of}, which is better.", "drop")
+        how, alike, limit = _alike(standing, COPY_COSINE)
+        text = f"{name} is the same picture as {standing.copy_of}, which is better{how}."
+        yield Finding(name, "copy", text, "drop", alike, limit)
     elif standing.burst_of:
-        yield Finding(
-            name, "burst", f"{name} shows the same moment as {standing.burst_of}, which is better; one will do.", "drop"
-        )
+        how, alike, limit = _alike(standing, BURST_COSINE)
+        text = f"{name} shows the same moment as {standing.burst_of}, which is better{how}; one will do."
+        yield Finding(name, "burst", text, "drop", alike, limit)
     if clear and standing.stranger and standing.likeness is not None and standing.usual is not None:
-        yield Finding(
-            name,
-            "another person",
-            f"{name} looks unlike the others (likeness {standing.likeness:.2f}, usual is {standing.usual:.2f}): "
-            "another person, or a view that hides the face.",
-            "drop",
-            standing.likeness,
-            standing.usual,
+        reach = "" if standing.reach is None else f", and strangers can have {standing.reach:.2f}"
+        text = (
+            f"{name} looks unlike the others (likeness {standing.likeness:.2f}, usual is {standing.usual:.2f}{reach}): "
+            "another person, or a view that hides the face."
         )
+        yield Finding(name, "another person", text, "drop", standing.likeness, standing.reach)
+
+
+def _alike(standing: Standing, limit: float) -> tuple[str, float | None, float | None]:
+    """In words, value and limit; nothing where the photos show no face."""
+    if standing.alike is None:
+        return "", None, None
+    return f" (likeness of the faces {standing.alike:.3f}, limit {limit:g})", standing.alike, limit
 
 
 @dataclass(frozen=True)

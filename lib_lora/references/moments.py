@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
-from lib_lora.references.coverage import apart
 from lib_lora.references.facts import Photo
+from lib_lora.references.histograms import apart
 
 COPY_BITS = 5  # of the 64 of two perceptual hashes: one picture, saved again; asked only where there is no face
 COPY_COSINE = 0.97  # of two faces: one picture, cropped or saved again (`likeness.robust.NEAR_COPY`)
@@ -24,10 +25,12 @@ class Repeated:
     Attributes:
         of: place of the better one.
         copy: one picture, and not only one moment.
+        likeness: cosine of the two faces; None where there is none.
     """
 
     of: int
     copy: bool
+    likeness: float | None = field(default=None, compare=False)
 
 
 def repeated(
@@ -47,9 +50,10 @@ def repeated(
     found: dict[int, Repeated] = {}
     for place in reversed(order):
         for other in stays:
-            again = _again(photos[place], photos[other], float(cosines[place, other]))
+            cosine = float(cosines[place, other])
+            again = _again(photos[place], photos[other], cosine)
             if again is not None:
-                found[place] = Repeated(other, again)
+                found[place] = Repeated(other, again, None if math.isnan(cosine) else cosine)
                 break
         else:
             stays.append(place)

@@ -17,9 +17,10 @@ from lib_lora.likeness.engine import SFaceEngine
 from lib_lora.likeness.faces import Quality
 from lib_lora.likeness.facts import Asked
 from lib_lora.likeness.measure import ImageScore, Measured
+from lib_lora.likeness.packing import packed
 from lib_lora.likeness.robust import near_copies, robust_mean, unit
 from lib_lora.likeness.shown import Shown
-from lib_lora.likeness.template import Reference, Template, packed
+from lib_lora.likeness.template import Reference, Template
 
 FILE = Path(__file__).resolve().parents[1] / "data" / "simulated_people.npz"
 FACE = Quality(px=200.0, score=0.9, blur=300.0, yaw=0.0)

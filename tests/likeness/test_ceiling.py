@@ -13,6 +13,7 @@ from lib_lora.likeness import ceiling as ceilings
 from lib_lora.likeness import template as templates
 from lib_lora.likeness.ceiling import Ceiling, ceiling_of, scores_of
 from lib_lora.likeness.faces import Face
+from lib_lora.likeness.packing import unpacked
 from lib_lora.likeness.template import Template
 from remembering import Remembering
 
@@ -207,7 +208,7 @@ def test_only_photos_of_the_template_that_are_there_are_taken(made, tmp_path):
 
 def test_each_photo_is_compared_with_the_others_only(made):
     template, files = made(400, 500, 600)
-    vectors = {item.file: templates.unpacked(item.embedding) for item in template.used}
+    vectors = {item.file: unpacked(item.embedding) for item in template.used}
     weights = {item.file: item.weight for item in template.used}
     found = ceiling_of(Marked(), template, files, [10_000.0], unchanged)
     for item in found:

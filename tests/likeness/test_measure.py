@@ -14,6 +14,7 @@ from lib_lora.errors import UserError
 from lib_lora.likeness import template as templates
 from lib_lora.likeness.faces import Face
 from lib_lora.likeness.measure import ImageScore, Measurer
+from lib_lora.likeness.packing import unpacked
 from lib_lora.likeness.template import Template
 from remembering import Remembering
 
@@ -65,7 +66,7 @@ def test_another_picture_of_the_person_is_alike_and_a_strangers_is_not(measure, 
 
 def test_the_nearest_photo_by_hand(measure, photos, template):
     (found,) = measure([photos("mara")[8]])
-    cosines = {item.file: float(templates.unpacked(item.embedding) @ found.embedding) for item in template.references}
+    cosines = {item.file: float(unpacked(item.embedding) @ found.embedding) for item in template.references}
     assert found.score.nearest == max(cosines, key=cosines.get)
     assert found.score.nearest_likeness == pytest.approx(max(cosines.values()))
     assert -1 <= found.score.copy_ssim < 0.9

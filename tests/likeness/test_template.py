@@ -16,6 +16,7 @@ from lib_lora.errors import UserError
 from lib_lora.files import sha256
 from lib_lora.likeness import template as templates
 from lib_lora.likeness.faces import Face
+from lib_lora.likeness.packing import unpacked
 from lib_lora.likeness.template import Template
 
 
@@ -35,7 +36,7 @@ def test_a_clean_set_is_used_whole(mara: Template, engine, photos, face) -> None
     assert 0.80 < mara.loo.min() < np.median(mara.loo) < 0.92  # seen: 0.826 and 0.877
     for number, item in enumerate(mara.references):
         own = face("mara", number)
-        np.testing.assert_allclose(templates.unpacked(item.embedding), own.embedding, atol=1e-6)
+        np.testing.assert_allclose(unpacked(item.embedding), own.embedding, atol=1e-6)
         assert item.face is not None
         assert item.face.px == pytest.approx(own.px, abs=0.1)
         # with its own photo in it, the mean is more alike than without

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lib_lora.references import coverage
+from lib_lora.references.histograms import apart, largest_group
 
 
 def kinds(photos):
@@ -168,23 +169,23 @@ def test_light_is_not_told_of_few_faces():
 
 @given(st.lists(histograms(), min_size=1, max_size=12))
 def test_a_group_is_at_least_one_and_at_most_all(shares):
-    found = coverage.largest_group(shares, 0.3)
+    found = largest_group(shares, 0.3)
     assert 1 <= found <= len(shares)
-    assert coverage.largest_group([*shares, shares[0]], 0.3) >= found
-    near = [sum(coverage.apart(one, other) < 0.3 for other in shares) for one in shares]
+    assert largest_group([*shares, shares[0]], 0.3) >= found
+    near = [sum(apart(one, other) < 0.3 for other in shares) for one in shares]
     assert found == max(near)
 
 
 @given(histograms(), histograms())
 def test_distance_is_a_distance(one, other):
-    found = coverage.apart(one, other)
+    found = apart(one, other)
     assert 0 <= found <= 1
-    assert found == coverage.apart(other, one)
-    assert coverage.apart(one, one) < 1e-6
+    assert found == apart(other, one)
+    assert apart(one, one) < 1e-6
 
 
 @pytest.mark.parametrize(
     ("one", "other", "expected"), [([1, 0], [0, 1], 1), ([1, 0], [1, 0], 0), ([0.25, 0.75], [1, 0], 0.5**0.5)]
 )
 def test_distances_that_can_be_reckoned_by_hand(one, other, expected):
-    assert coverage.apart(one, other) == pytest.approx(expected)
+    assert apart(one, other) == pytest.approx(expected)

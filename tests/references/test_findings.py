@@ -236,3 +236,16 @@ def test_whatever_was_measured_makes_whole_sentences(facts, standing, resolution
         assert (finding.value is None) == (finding.limit is None)
     assert len({one.kind for one in told}) == len(told)
     assert bool(told) or facts.face is not None
+
+
+def test_likenesses_stand_beside_their_limits():
+    (copy,) = found(photo(standing=Standing(copy_of="b.jpg", alike=0.984)))
+    assert "which is better (likeness of the faces 0.984, limit 0.97)." in copy.text
+    assert (copy.value, copy.limit) == (0.984, 0.97)
+    (burst,) = found(photo(standing=Standing(burst_of="b.jpg", alike=0.961)))
+    assert "(likeness of the faces 0.961, limit 0.95); one will do." in burst.text
+    (stranger,) = found(photo(standing=Standing(0.12, 0.57, True, reach=0.4)))
+    assert "(likeness 0.12, usual is 0.57, and strangers can have 0.40): another person" in stranger.text
+    assert (stranger.value, stranger.limit) == (0.12, 0.4)
+    (twin,) = found(photo(standing=Standing(same_as="b.jpg")))
+    assert (twin.kind, twin.advice) == ("copy", "look")
