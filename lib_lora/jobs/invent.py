@@ -23,7 +23,7 @@ from lib_lora.jobs.invent_look import Seen, look, look_at_file
 from lib_lora.jobs.invent_paint import Each, Workshop
 from lib_lora.jobs.invent_photos import become_photo, copy, free_file, square_part
 from lib_lora.jobs.invent_setting import FIRST_SEED, STEPS, alone, begin_command, painter_of, plan_for, silent
-from lib_lora.jobs.invented import Invented, InventPlan, Painted, with_face
+from lib_lora.jobs.invented import FROM, Invented, InventPlan, Painted, with_face
 from lib_lora.jobs.prepare import declared
 from lib_lora.jobs.prepare import plan as plan_of_base
 from lib_lora.jobs.told import Told
@@ -147,7 +147,7 @@ def pick(
         there = invented.plan
         if picture is not None:
             plan = plan_for(root, cast(Path, base), info, describe or f"a {class_word.strip()}", FIRST_SEED, STEPS)
-            original = free_file(invented.path / "from", picture, slug(picture.stem))
+            original = free_file(invented.path / FROM, picture, slug(picture.stem))
             file = original if square is None else original.with_suffix(SQUARE)
         else:
             if there is None:

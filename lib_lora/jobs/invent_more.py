@@ -9,14 +9,14 @@ from typing import cast
 from lib_lora import settings
 from lib_lora.character.store import Character, folder_of, load
 from lib_lora.errors import UserError, typed
-from lib_lora.files import sha256
+from lib_lora.files import atomic_file, sha256
 from lib_lora.grid.cells import Painter
 from lib_lora.jobs import invent_words as words
 from lib_lora.jobs.finish import find_run
-from lib_lora.jobs.invent_look import Judge, look_at_file
+from lib_lora.jobs.invent_look import Judge, look, look_at_file
 from lib_lora.jobs.invent_paint import Each, Job, Workshop, further_job
 from lib_lora.jobs.invent_setting import alone, begin_command, painter_of, plan_for, silent
-from lib_lora.jobs.invented import Invented, InventPlan, Painted, decided
+from lib_lora.jobs.invented import FROM, Invented, InventPlan, Painted, decided
 from lib_lora.jobs.prepare import plan as plan_of_base
 from lib_lora.jobs.told import Told
 from lib_lora.likeness.engine import SFaceEngine
@@ -28,6 +28,7 @@ from lib_lora.references.ways import FOREIGN_WAYS, WAYS, Way, next_start, next_w
 
 COUNT, BUDGET, STRANGERS = 30, 200, 20
 NEWEST = "newest"
+SHOWN = ".shown.png"  # what the picture ends in that says what a base shows of one from elsewhere
 WITH_LORA = (Way("text"),)
 _MOST = 4 / 3  # of the wanted count: so many are kept at most while views are still missing
 _TOGETHER = 4  # pictures painted in one go with a LoRA, which is merged for each go
@@ -77,7 +78,7 @@ def more(
         eye = engine or SFaceEngine()
         shop = Workshop(invented, same, painter_of(painter, info, train), eye, each or silent)
         others = [one for one in shop.candidates(max(strangers, 0)) if one.file != plan.picked and invented.has(one)]
-        judge = Judge(eye, invented.path / plan.picked, [look_at_file(eye, invented.path / one.file) for one in others])
+        judge = Judge(eye, _anchor(shop, plan), [look_at_file(eye, invented.path / one.file) for one in others])
         before = invented.kept(shop.painted)
         judge.keep([(one.photo, look_at_file(eye, folder.photos / one.photo)) for one in before])
         digest = sha256(file) if file else ""
@@ -106,6 +107,24 @@ def more(
         "sheet": str(sheet),
     }
     return Told(text, values, ours >= count)
+
+
+def _anchor(shop: Workshop, plan: InventPlan) -> Path:
+    """What further pictures are compared with: the picked picture, or of one from elsewhere what the base shows of it.
+
+    A small base's VAE keeps a likeness of 0.64 of a photo; compared with the photo, no picture of its own would pass.
+    """
+    picked = shop.invented.path / plan.picked
+    if not plan.picked.startswith(f"{FROM}/"):
+        return picked
+    shown = picked.with_suffix(SHOWN)
+    if not shown.is_file():
+        rebuilt = shop.reconstructed(picked)
+        if rebuilt is None or look(shop.engine, rebuilt).why:
+            return picked
+        with atomic_file(shown) as stream:
+            rebuilt.save(stream, "PNG")
+    return shown
 
 
 def _until_enough(

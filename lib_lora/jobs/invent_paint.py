@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from PIL import Image
+
 from lib_lora.character import captions
 from lib_lora.character.photos import open_photo
 from lib_lora.character.store import Character
@@ -112,6 +114,16 @@ class Workshop:
 
     _painter: Painter | None
 
+    def reconstructed(self, picture: Path) -> Image.Image | None:
+        """A picture as the base model's VAE shows it at the painted size; None where the painter has none."""
+        side = self.plan.side
+        return self._there().reconstruct(open_photo(picture).resize((side, side), Image.Resampling.LANCZOS))
+
+    def _there(self) -> Painter:
+        if self._painter is None:
+            self._painter = self._make_painter()
+        return self._painter
+
     def candidates(self, count: int) -> list[Painted]:
         """The pictures of the description; what of the first `count` is missing is painted."""
         there = {one.seed: one for one in self.painted if one.is_candidate_of(self.plan)}
@@ -175,15 +187,13 @@ class Workshop:
                 done(file, job)
         if not blank:
             return
-        if self._painter is None:
-            self._painter = self._make_painter()
 
         def each(number: int, picture: object) -> None:
             file, job = blank[number]
             save_picture(self.invented.path / file, picture, job.cell)  # type: ignore[arg-type]
             done(file, job)
 
-        self._painter.paint([job.cell for _, job in blank], each)
+        self._there().paint([job.cell for _, job in blank], each)
 
     def _noted(self, file: str, job: Job) -> Painted:
         cell, plan = job.cell, self.plan

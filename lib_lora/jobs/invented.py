@@ -24,6 +24,7 @@ from lib_lora.jobs.events import EventLog, read_events
 from lib_lora.references import memory
 
 CANDIDATES, MORE = "candidates", "more"
+FROM = "from"  # folder of the picture that a face comes from, where it was not painted here
 KIND = "painted"
 
 

@@ -463,3 +463,20 @@ def test_flags_belong_to_their_step(main, tmp_path, words, said):
     answer = main("invent", "nova", *words, "--data", tmp_path)
     assert answer.status == 2
     assert said in answer.err
+
+
+@pytest.mark.parametrize(("shown", "kept"), [("viktor", False), ("grey", True), (None, True)])
+def test_a_picture_from_elsewhere_is_compared_as_the_base_shows_it(tmp_path, eye, shown, kept):
+    """A base that makes viktor of mara paints no mara that would be kept; one that shows no face is not asked."""
+    picture = tmp_path / "a.png"
+    photo("mara", 0).save(picture)
+    invent.pick(tmp_path, NAME, "nvxa", "woman", picture=picture, base=MINI, describe=WHO, engine=eye)
+    painter = Pasting(("mara",))
+    painter.shift = 1
+    pictures = {"viktor": photo("viktor", 0), "grey": Image.new("RGB", (128, 128), "grey"), None: None}
+    painter.reconstruct = lambda image: pictures[shown]
+    ways = [Way("img2img", 0.3)]
+    told = invent_more.more(tmp_path, NAME, 1, 2, strangers=5, ways=ways, painter=painter, engine=eye)
+    assert bool(told.values["kept"]) == kept
+    invented = Invented(folder_of(tmp_path, NAME))
+    assert (invented.path / "from" / "a.shown.png").is_file() == (shown == "viktor")
