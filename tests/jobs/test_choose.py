@@ -315,7 +315,7 @@ def test_a_base_model_that_is_gone_is_said_with_what_to_do(run, eye):
 @pytest.fixture
 def command(main, copied, eye, monkeypatch):
     """The command with an engine that remembers."""
-    monkeypatch.setattr("lib_lora.cli._engine_of", lambda options: eye)
+    monkeypatch.setattr("lib_lora.cli.judging.engine_of", lambda options: eye)
 
     def use(*more):
         return main("choose", NAME, "--steps", "3", "--weights", "1", "0.6", "--grid-steps", "1", "--cells", "5", *more,

@@ -232,7 +232,7 @@ def test_photos_without_a_face_are_named_as_the_cause(sets, eye, tmp_path):
 
 
 def test_the_command_prints_json_alone_and_tells_scripts(main, root, sets, eye, monkeypatch):
-    monkeypatch.setattr("lib_lora.cli._engine_of", lambda options: eye)
+    monkeypatch.setattr("lib_lora.cli.judging.engine_of", lambda options: eye)
     command = ["compare", sets["sharp"], sets["soft"], "--character", "Mara ü", "--data", root]
     said = main(*command, "--json")
     assert said.status == DRIFTS
@@ -243,7 +243,7 @@ def test_the_command_prints_json_alone_and_tells_scripts(main, root, sets, eye, 
 
 
 def test_where_neither_side_has_a_verdict_scripts_see_that(main, root, sets, eye, monkeypatch, tmp_path):
-    monkeypatch.setattr("lib_lora.cli._engine_of", lambda options: eye)
+    monkeypatch.setattr("lib_lora.cli.judging.engine_of", lambda options: eye)
     folder = folder_of(root, "Mara ü")
     report = judge_files(eye, folder, "Mara ü", sorted(sets["sharp"].iterdir()), named=True)
     refused = replace(report, verdict=replace(report.verdict, kind="not measurable", drift=False, judged=False))
