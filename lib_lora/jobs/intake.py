@@ -77,6 +77,7 @@ def told(imported: Imported) -> str:
         f"{_photos(len(imported.added))} added, {imported.known} {'was' if imported.known == 1 else 'were'} there."
     ]
     lines += [f"{name} is a sheet of four; its pictures are taken in apart." for name in imported.split]
+    lines += imported.twice
     lines += [f"Left out: {sentence}" for sentence in imported.skipped]
     return "\n".join(lines)
 
@@ -86,6 +87,7 @@ def _values(imported: Imported) -> dict[str, Any]:
         "added": [path.name for path in imported.added],
         "known": imported.known,
         "split": imported.split,
+        "twice": imported.twice,
         "skipped": imported.skipped,
     }
 

@@ -38,12 +38,14 @@ class Imported:
     Attributes:
         added: the new pictures in the character's folder.
         known: how many were there already (same bytes).
+        twice: one sentence for each whose bytes came earlier in the same import.
         skipped: one sentence for each that was left out, and for each caption that was.
         split: names of the files that were sheets of four; their pieces are in `added`.
     """
 
     added: list[Path] = field(default_factory=list)
     known: int = 0
+    twice: list[str] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     split: list[str] = field(default_factory=list)
 
@@ -109,6 +111,7 @@ class _Shelf:
     def __init__(self, folder: CharacterFolder) -> None:
         self.folder = folder
         self.known: dict[str, list[Path]] = {}  # SHA-256 of a photo or a sheet to the pictures that came of it
+        self.fresh: set[str] = set()  # those of this import
         self.taken: dict[str, set[Path]] = {}  # see names.key; all files, so that no caption is written over
         for path in _files(folder.photos):
             self._take_name(path)
@@ -130,7 +133,11 @@ class _Shelf:
         caption = self._caption(offer, result)
         if image is None:
             self._write_caption(self.known[digest], caption, missing=True)
-            result.known += 1
+            if digest in self.fresh:
+                first = self.known[digest][0].name if self.known[digest] else "another"
+                result.twice.append(f"{offer.name} holds the same bytes as {first} and is taken once.")
+            else:
+                result.known += 1
             return
         boxes = sheets.boxes(image)
         if boxes:
@@ -139,6 +146,7 @@ class _Shelf:
         else:
             added = [self._copy(offer, caption)]
         self.known[digest] = added
+        self.fresh.add(digest)
         result.added += added
 
     def _copy(self, offer: Offer, caption: bytes | None) -> Path:

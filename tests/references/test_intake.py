@@ -71,7 +71,8 @@ def test_bytes_and_captions_are_copied_and_the_rest_is_said(source, folder):
     result = take_in([source], folder)
     assert [path.name for path in result.added][:1] == ["A.jpg"]
     assert [path.name for path in result.added][-1] == "c.png"
-    assert (len(result.added), result.known, result.split) == (3, 1, [])
+    assert (len(result.added), result.known, len(result.twice), result.split) == (3, 0, 1, [])
+    assert "holds the same bytes as" in result.twice[0]
     assert sorted(sentence.split(" ")[0] for sentence in result.skipped) == ["bad.jpg", "raw.cr2"]
     assert digest(folder.photos / "A.jpg") == digest(source / "A.JPG")
     assert (folder.photos / "A.txt").read_bytes() == (source / "A.txt").read_bytes()
@@ -86,7 +87,7 @@ def test_folders_in_folders_are_taken_in_and_named_by_them(source, folder):
     picture(source / "sea/b.png", "red")  # known by its bytes
     result = take_in([source], folder)
     assert there(folder) == ["a.png", "deep-a.png", "sea-a.png"]
-    assert (len(result.added), result.known) == (3, 1)
+    assert (len(result.added), result.known, len(result.twice)) == (3, 0, 1)
 
 
 def test_zips_are_taken_in_with_their_captions(source, folder, tmp_path):
