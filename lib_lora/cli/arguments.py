@@ -37,6 +37,7 @@ def who(parser: argparse.ArgumentParser, consent: bool = True) -> None:
 
 
 def training(parser: argparse.ArgumentParser) -> None:
+    """Base model and settings of a training."""
     parser.add_argument("--base", type=Path, required=True, metavar="CHECKPOINT", help="the .safetensors or .ckpt file")
     parser.add_argument(
         "--preset", metavar="NAME", help="sd15-face, sd2-face, sdxl-face or mini-face (default: by the base)"
@@ -59,11 +60,13 @@ def training(parser: argparse.ArgumentParser) -> None:
 
 
 def measuring(parser: argparse.ArgumentParser) -> None:
+    """How likeness is measured, and ``--json``."""
     parser.add_argument("--json", action="store_true", help="machine-readable")
     engine(parser)
 
 
 def engine(parser: argparse.ArgumentParser) -> None:
+    """The face engine, and agreeing to its licence."""
     parser.add_argument(
         "--engine", default="sface", metavar="NAME", help="sface (default), or insightface:FOLDER of a model pack"
     )
@@ -73,6 +76,7 @@ def engine(parser: argparse.ArgumentParser) -> None:
 
 
 def painting(parser: argparse.ArgumentParser, least: int) -> None:
+    """Sampling steps of test pictures, from `least` on; 0 means that none are painted."""
     none = "" if least else "; 0: no grid"
     parser.add_argument(
         "--grid-steps", type=at_least(least), default=20, metavar="N", help=f"sampling steps (default: 20{none})"
@@ -80,6 +84,8 @@ def painting(parser: argparse.ArgumentParser, least: int) -> None:
 
 
 def at_least(least: int) -> Callable[[str], int]:
+    """Reads a whole number from `least` on, or argparse says what is wrong."""
+
     def number(text: str) -> int:
         if not text.isdecimal() or int(text) < least:
             raise argparse.ArgumentTypeError(f"{text!r} is no whole number from {least} on")
@@ -89,6 +95,7 @@ def at_least(least: int) -> Callable[[str], int]:
 
 
 def finite(text: str) -> float:
+    """Reads a finite number, or argparse says what is wrong."""
     try:
         number = float(text)
     except ValueError:
@@ -139,15 +146,22 @@ def _value(text: str, item: str) -> Any:
 
 
 def engine_of(options: argparse.Namespace) -> FaceEngine:
+    """The engine that the options name.
+
+    Raises:
+        UserError: as `likeness.engines.engine_of`.
+    """
     from lib_lora.likeness.engines import engine_of
 
     return engine_of(options.engine, data_root(options.data), options.accept_licence)
 
 
 def status(drift: bool, judged: bool) -> int:
+    """The exit status of a verdict."""
     return DRIFTS if drift else 0 if judged else NO_VERDICT
 
 
 def tell(told: Told, as_json: bool) -> int:
+    """Print an answer; returns the exit status."""
     print(json.dumps(told.values, indent=2, ensure_ascii=False) if as_json else told.text)
     return 0 if told.good else NOT_GOOD
