@@ -35,7 +35,10 @@ def add(command: Commands) -> None:
     invent.add_argument("--consent", help="with --pick or --from: fictional, myself, or consented")
     invent.add_argument("--count", type=at_least(1), metavar="N", help="with --more: how many to keep (default: 30)")
     invent.add_argument(
-        "--budget", type=at_least(1), metavar="N", help="with --more: how many to paint at most (default: 200)"
+        "--budget",
+        type=at_least(1),
+        metavar="N",
+        help="with --more: how many to paint, beside 20 strangers (default: 200)",
     )
     invent.add_argument("--lora", metavar="FILE", help="with --more: paint with this LoRA; newest: the character's own")
     invent.add_argument("--json", action="store_true", help="machine-readable")

@@ -91,6 +91,9 @@ def _forget(options: argparse.Namespace) -> int:
     from lib_lora.jobs.scoring import forget
 
     gone = forget(data_root(options.data), options.name)
+    if not gone:
+        print(f"No face embeddings of {options.name} are stored.")
+        return 0
     files = f"{len(gone)} file{'' if len(gone) == 1 else 's'}"
     print(f"{files} with face embeddings of {options.name} deleted; they are made again when it is audited or scored.")
     return 0

@@ -109,6 +109,10 @@ def _decide(memory: Memory, choices: Choices) -> Memory:
     twice = {*choices.keep} & {*choices.drop} | {*choices.keep, *choices.drop} & {*choices.undecided}
     if twice:
         raise UserError(f"{sorted(twice)[0]} is named twice with different decisions; name it once.")
+    both = {*_digests(memory, choices.keep).values()} & {*_digests(memory, choices.drop).values()}
+    if both:
+        names = ", ".join(sorted(name for name, known in memory.files.items() if known.sha256 in both))
+        raise UserError(f"{names} hold the same bytes, so they are kept or left out together; delete one of the files.")
     for files, decision in ((choices.keep, "keep"), (choices.drop, "drop"), (choices.undecided, None)):
         memory = memories.decided(memory, _digests(memory, files), decision)  # type: ignore[arg-type]
     return memory

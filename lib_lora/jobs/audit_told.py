@@ -42,6 +42,8 @@ def tell_audit(
     _draw(folder, audit, name)
     values = {**told.values(audit), "page": str(folder.path / PAGE), "sheet": str(folder.path / SHEET)}
     lines = [told.text(audit), "", f"Contact sheet: {folder.path / PAGE} (and {SHEET})"]
+    for others in audit.people[1:]:
+        lines.append(f"To leave out those like {others[0]}: {typed('audit', name, '--drop', *others)}")
     if audit.proposed:
         first = audit.proposed[0].photo.file
         lines.append(f"To leave the proposed ones out: {typed('audit', name, '--accept')}")

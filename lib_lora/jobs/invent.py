@@ -16,7 +16,7 @@ from lib_lora.character import captions
 from lib_lora.character.photos import list_photos, open_photo
 from lib_lora.character.store import Character, CharacterFolder, create, declare_consent, folder_of, load
 from lib_lora.errors import UserError, typed
-from lib_lora.files import atomic_file, slug
+from lib_lora.files import atomic_file, sha256, slug
 from lib_lora.grid.cells import Painter
 from lib_lora.jobs import invent_words as words
 from lib_lora.jobs.invent_look import Seen, look, look_at_file
@@ -27,10 +27,12 @@ from lib_lora.jobs.invented import FROM, Invented, InventPlan, Painted, with_fac
 from lib_lora.jobs.prepare import declared
 from lib_lora.jobs.prepare import plan as plan_of_base
 from lib_lora.jobs.told import Told
+from lib_lora.jobs.words import taken_words
 from lib_lora.likeness.arrays import Box
 from lib_lora.likeness.engine import SFaceEngine
 from lib_lora.likeness.faces import FaceEngine
 from lib_lora.models.family import Prediction
+from lib_lora.references import trigger as trigger_words
 
 CANDIDATES = 8
 SQUARE = ".square.png"  # what the square part of a picture ends in; no slug has a dot
@@ -81,6 +83,7 @@ def candidates(
                 f"{name!r} has its face already; paint more of it with: {typed('invent', name, '--more')}, or choose "
                 "another name."
             )
+        see_that_it_is_nobody_yet(invented.character, name)
         plan = plan_for(root, base, info, describe.strip(), seed, steps)
         invented.decide(plan)
         eye = engine or SFaceEngine()
@@ -152,12 +155,12 @@ def pick(
         else:
             if there is None:
                 raise UserError(_no_candidates(name))
-            if not there.picked:
-                _see_that_it_is_nobody_yet(folder_of(root, name), name)
             plan = there
             original = file = invented.path / _candidate(invented, plan, cast(int, number)).file
         picked = file.relative_to(invented.path).as_posix()
         # a picture that is not square was once picked as it is
+        if not (there and there.picked):  # after a stop in the midst of this, the photo may be there already
+            see_that_it_is_nobody_yet(folder_of(root, name), name, picture or original)
         if there and there.picked not in ("", picked, original.relative_to(invented.path).as_posix()):
             raise UserError(f"{name!r} has its face already ({invented.path / there.picked}); choose another name.")
         folder = create(root, character)
@@ -167,7 +170,9 @@ def pick(
         photo = become_photo(folder, original, f"picked-{original.name}", captions.template(character))
         invented.decide(with_face(plan, picked))
     values = {"step": "picked", "photo": str(photo), "folder": str(folder.path)}
-    return Told(words.of_picked(character, photo), values)
+    taken = taken_words([], root, but=folder)
+    problems = trigger_words.check(character.trigger, taken).problems
+    return Told(words.of_picked(character, photo, problems), {**values, "trigger_problems": problems})
 
 
 def alike_others(invented: Invented, found: Sequence[Painted], engine: FaceEngine) -> dict[int, float]:
@@ -190,12 +195,13 @@ def _character(name: str, trigger: str, class_word: str, consent: str | None) ->
         raise UserError(str(error)) from error
 
 
-def _see_that_it_is_nobody_yet(folder: CharacterFolder, name: str) -> None:
-    photos = len(list_photos(folder.photos)) if folder.photos.is_dir() else 0
-    if photos:
+def see_that_it_is_nobody_yet(folder: CharacterFolder, name: str, picture: Path | None = None) -> None:
+    """Raises: UserError: the character has photos, and the face is not that of `picture`, one of them."""
+    photos = list_photos(folder.photos) if folder.photos.is_dir() else []
+    if photos and (picture is None or sha256(picture) not in {sha256(photo) for photo in photos}):
         raise UserError(
-            f"{name!r} has {photos} photo{'' if photos == 1 else 's'} already, and an invented face would be another "
-            "person among them; choose another name, or go out from one of them with --from."
+            f"{name!r} has {len(photos)} photo{'' if len(photos) == 1 else 's'} already, and a face from elsewhere "
+            "would be another person among them; choose another name, or go out from one of them with --from."
         )
 
 

@@ -68,8 +68,9 @@ def more(
         StoppedByUser: stopped; the same command goes on.
     """
     folder = folder_of(root, name)
-    invented, character = Invented(folder), load(folder)
+    invented = Invented(folder)
     plan = decided(invented, name, begin_command(name))
+    character = load(folder)
     again = ["--lora", str(lora)] if lora else []
     file, base, prediction = _lora(root, name, lora, plan)
     info, train = plan_of_base(base, prediction=prediction)

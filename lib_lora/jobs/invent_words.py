@@ -73,9 +73,14 @@ def of_candidates(name: str, found: Sequence[Painted], alike: dict[int, float], 
     return "\n".join(lines)
 
 
-def of_picked(character: Character, photo: Path) -> str:
-    """That a face was picked, and what is next."""
-    return f"{character.name} has a face: {photo}\nPaint more of it with: " + typed("invent", character.name, "--more")
+def of_picked(character: Character, photo: Path, problems: Sequence[str]) -> str:
+    """That a face was picked, what speaks against its trigger word, and what is next."""
+    lines = [f"{character.name} has a face: {photo}"]
+    lines += [f"The trigger word: {problem}" for problem in problems]
+    if character.consent is None:
+        lines.append("Before training, declare why the face may be used: " + typed("consent", character.name) + " KIND")
+    lines.append("Paint more of it with: " + typed("invent", character.name, "--more"))
+    return "\n".join(lines)
 
 
 def reasons(painted: Sequence[Painted]) -> dict[str, int]:

@@ -6,7 +6,7 @@ Nothing is left out by itself: a photo stays in until the user says that it goes
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import median
 from typing import Literal
 
@@ -53,12 +53,15 @@ class Audit:
         findings: about the set of those that would be left if every proposal were accepted.
         coverage: of the same photos.
         resolution: for which it was made, in pixels.
+        people: file names of the photos of each person that the set shows, most photos first; more than one are a
+            finding.
     """
 
     photos: list[Audited]
     findings: list[Finding]
     coverage: Coverage
     resolution: int
+    people: list[list[str]] = field(default_factory=list)
 
     @property
     def proposed(self) -> list[Audited]:
@@ -95,7 +98,9 @@ def audit(
     looked = [
         Audited(photo, findings.of_photo(photo, resolution, usual), decisions.get(photo.sha256)) for photo in photos
     ]
-    left = [item.photo for item in looked if item.used and not item.proposed]
+    left = [item.photo for item in looked if item.used and not item.proposed and not item.photo.standing.same_as]
     names = {photo.file for photo in left}
     shown = [there for group in people if len(there := [file for file in group if file in names]) >= LEAST]
-    return Audit(looked, [*coverage.of_people(shown), *coverage.of_set(left)], coverage.coverage(left), resolution)
+    return Audit(
+        looked, [*coverage.of_people(shown), *coverage.of_set(left)], coverage.coverage(left), resolution, shown
+    )

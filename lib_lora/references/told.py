@@ -127,5 +127,6 @@ def values(audit: Audit) -> dict[str, Any]:
         "coverage": audit.coverage.table,
         "missing": audit.coverage.missing,
         "resolution": audit.resolution,
+        "people": audit.people,
         "stopped": audit.stopped,
     }

@@ -11,7 +11,7 @@ from PIL import Image
 
 import planted
 from lib_lora.character.store import Character, create, declare_consent, folder_of
-from lib_lora.errors import UserError
+from lib_lora.errors import UserError, typed
 from lib_lora.jobs import audit as audits
 from lib_lora.jobs.audit import Choices, audit_photos
 from lib_lora.jobs.audit_told import tell_audit
@@ -271,9 +271,19 @@ def test_two_people_without_a_majority_are_seen(few, eye):
     assert "The photos seem to show 2 people (9 like 00.jpg, 9 like v 00.jpg)" in told.text
     assert not told.good
     names = [f"v {photo.name}" for photo in planted.portraits("viktor")[:9]]
+    assert f"To leave out those like v 00.jpg: {typed('audit', 'Ines', '--drop', *names)}" in told.text
+    assert [len(group) for group in told.values["people"]] == [9, 9]
     told = tell_audit(root, "Ines", choices=Choices(drop=names), engine=eye)
     assert "seem to show" not in told.text
     assert told.good
+
+
+def test_files_of_the_same_bytes_are_not_decided_on_apart(few, eye):
+    folder, root = few
+    shutil.copy(folder.photos / "00.jpg", folder.photos / "zz.jpg")
+    with pytest.raises(UserError, match=r"00\.jpg, zz\.jpg hold the same bytes"):
+        audit_photos(root, "Ines", choices=Choices(keep=["zz.jpg"], drop=["00.jpg"]), engine=eye)
+    assert "9 photos are few" in tell_audit(root, "Ines", engine=eye).text  # counted once
 
 
 def test_one_photo_is_not_decided_on_twice(few, eye):

@@ -117,7 +117,7 @@ def test_a_picked_face_makes_a_character_whose_consent_may_wait(tmp_path, eye):
     with pytest.raises(UserError, match="There are no candidates"):
         invent.pick(tmp_path, NAME, "nvxa", "woman", 1, engine=eye)
     invent.candidates(tmp_path, NAME, WHO, MINI, 2, painter=Pasting(), engine=eye)
-    with pytest.raises(UserError, match="There is no character"):
+    with pytest.raises(UserError, match="No face was picked for"):
         _more(tmp_path, Pasting(), eye)
     with pytest.raises(UserError, match="Say with --pick"):
         invent.pick(tmp_path, NAME, "nvxa", "woman", engine=eye)
@@ -437,11 +437,22 @@ def test_an_invented_face_does_not_join_somebody_elses_photos(tmp_path, main):
     root = tmp_path / "data"
     photos = DATA / "personas" / "mara" / "00.jpg"
     main("new", "mara", "--trigger", "mrxa", "--class", "woman", "--photos", photos, "--data", root)
-    said = main("invent", "mara", "--describe", "a woman", "--base", MINI, "--candidates", "1", "--data", root)
-    assert said.status in (0, 1), said.err
-    said = main("invent", "mara", "--pick", "1", "--trigger", "mrxa", "--class", "woman", "--data", root)
-    assert said.status == 2
-    assert "'mara' has 1 photo already, and an invented face would be another person among them" in said.err
+    who = ("--base", MINI, "--trigger", "mrxa", "--class", "woman")
+    for words in (["--describe", "a woman", *who[:2]], ["--from", DATA / "personas" / "lena" / "00.jpg", *who]):
+        said = main("invent", "mara", *words, "--data", root)
+        assert said.status == 2
+        assert "'mara' has 1 photo already, and a face from elsewhere would be another person among them" in said.err
+    assert [path.name for path in folder_of(root, "mara").photos.glob("*.*g")] == ["00.jpg"]
+    said = main("invent", "mara", "--from", photos, *who, "--data", root)  # one of its own
+    assert said.status == 0, said.err
+    assert "Before training, declare why the face may be used: " in said.out
+
+
+def test_a_poor_trigger_is_said_of_an_invented_face_too(tmp_path, main):
+    said = main("invent", "nova", "--from", DATA / "personas" / "lena" / "00.jpg", "--base", MINI, "--trigger", "x",
+                "--class", "woman", "--data", tmp_path)  # fmt: skip
+    assert said.status == 0, said.err
+    assert "The trigger word: 'x' has 1 letters; use 3 to 12." in said.out
 
 
 @pytest.mark.parametrize(
