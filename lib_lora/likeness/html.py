@@ -20,10 +20,11 @@ from PIL import Image
 
 from lib_lora.likeness import charts, words
 from lib_lora.likeness.report import Report, Row
+from lib_lora.pages import template
 
 Pictures = Callable[[str], "Image.Image | None"]
 SIDE = 192  # pixels: the longer side of a thumbnail
-_TEMPLATES = Path(__file__).resolve().parent / "templates"
+_FILE = Path(__file__).resolve().parent / "templates" / "report.html.jinja"
 
 
 @dataclass(frozen=True)
@@ -108,16 +109,7 @@ def _data_uri(picture: Image.Image) -> str:
 
 @cache
 def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=_finalize,
-    )
-    environment.filters.update(percent=words.percent, number=words.number)
-    return environment.get_template("report.html.jinja")
+    return template(_FILE, _finalize, percent=words.percent, number=words.number)
 
 
 def _finalize(value: object) -> object:

@@ -24,7 +24,6 @@ UNET = "model.diffusion_model."
 VAE = "first_stage_model."
 _SD1_CONTEXT = 768  # width of the text conditioning
 _SMALL_CELLS = range(8, 64, 8)  # of a latent's side, which a UNet halves three times
-FAMILY_NAMES = {"sd1": "Stable Diffusion 1", "sd2": "Stable Diffusion 2", "sdxl": "Stable Diffusion XL"}
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,11 @@ from pathlib import Path
 import jinja2
 
 from lib_lora.files import printable
+from lib_lora.pages import template
 from lib_lora.references import told
 from lib_lora.references.audit import Audit
 
-_TEMPLATES = Path(__file__).resolve().parent / "templates"
+_FILE = Path(__file__).resolve().parent / "templates" / "audit.html.jinja"
 
 
 @dataclass(frozen=True)
@@ -59,15 +60,7 @@ def _data_uri(jpeg: bytes | None) -> str:
 
 @cache
 def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=_plain,
-    )
-    return environment.get_template("audit.html.jinja")
+    return template(_FILE, _plain)
 
 
 def _plain(value: object) -> object:
