@@ -1,0 +1,166 @@
+"""What a queued job can be asked to do: one dataclass of arguments for each kind, for the queue, the worker, the tab
+and the routes alike. Imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from lib_lora import settings
+from lib_lora.errors import UserError
+
+Kind = Literal["audit", "fill", "probe", "train", "test", "choose"]
+Lane = Literal["light", "heavy"]
+
+
+@dataclass(frozen=True)
+class AuditArguments:
+    """Look through a character's photos (`jobs.audit.audit_photos`).
+
+    Attributes:
+        resolution: pixels of a side of what will be trained; 0 = of Stable Diffusion 1.x.
+        keep, drop, undecided, accept: see `jobs.audit.Choices`.
+    """
+
+    resolution: int = 0
+    keep: list[str] = field(default_factory=list)
+    drop: list[str] = field(default_factory=list)
+    undecided: list[str] = field(default_factory=list)
+    accept: bool = False
+
+
+@dataclass(frozen=True)
+class FillArguments:
+    """Write captions (`jobs.fill.fill`).
+
+    Attributes:
+        captioner: its name (`jobs.captioners`); empty = only what was measured.
+        rewrite: also captions that somebody has written.
+        only: file names of photos; none = all.
+    """
+
+    captioner: str = ""
+    rewrite: bool = False
+    only: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class ProbeArguments:
+    """Do a few steps of a training, to know what it will cost.
+
+    Attributes:
+        base: path of the checkpoint.
+        preset: None = the one for this base model.
+        settings: laid over the preset, by name (`training.settings.TrainSettings`).
+    """
+
+    base: str
+    preset: str | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TrainArguments:
+    """Train a new run, or go on with one that is there.
+
+    Attributes:
+        base: path of the checkpoint of a new run; with `run`, where the base model is now, or None.
+        preset, settings: of a new run.
+        prediction: "epsilon" or "v"; overrides what the checkpoint says of itself.
+        few: train although there are fewer photos than can teach a face that holds.
+        run: identifier of a run of the character that goes on; None = a new run.
+        steps: with `run`, how many the run shall have in all; None = as before.
+        then_test: paint and judge the test grid afterwards, as a job of its own.
+    """
+
+    base: str | None = None
+    preset: str | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+    prediction: str | None = None
+    few: bool = False
+    run: str | None = None
+    steps: int | None = None
+    then_test: bool = True
+
+
+@dataclass(frozen=True)
+class TestArguments:
+    """Paint the test grid of a checkpoint, and judge it.
+
+    Attributes:
+        run: identifier; None = the newest that has a checkpoint.
+        step: of the checkpoint; None = the last one.
+        weight: of the LoRA.
+        grid_steps: sampling steps.
+        sampler: a name that the webui knows.
+        cfg: guidance scale; None = the base model's usual one.
+        quick: 8 prompts in place of 20.
+        first_seed: of the first picture.
+        again: paint also what has been painted before.
+        painter: who paints: the webui with its own pipeline, or the worker with diffusers.
+        base: path of the checkpoint to paint with; None = the run's own. Only the webui paints with another one.
+    """
+
+    __test__ = False  # for pytest: this is no test
+
+    run: str | None = None
+    step: int | None = None
+    weight: float = 1.0
+    grid_steps: int = 20
+    sampler: str = "Euler"
+    cfg: float | None = None
+    quick: bool = False
+    first_seed: int = 1000
+    again: bool = False
+    painter: Literal["webui", "worker"] = "worker"
+    base: str | None = None
+
+
+@dataclass(frozen=True)
+class ChooseArguments:
+    """Find the step and the weight to keep (`jobs.choose.choose_cell`).
+
+    Attributes:
+        run: identifier; None = the newest that has a checkpoint.
+        steps: checkpoints to try; None = up to six, evenly spread.
+        weights: of the LoRA.
+        grid_steps: sampling steps.
+        painter: as in `TestArguments`.
+    """
+
+    run: str | None = None
+    steps: list[int] | None = None
+    weights: list[float] = field(default_factory=lambda: [0.6, 0.8, 1.0])
+    grid_steps: int = 20
+    painter: Literal["webui", "worker"] = "worker"
+
+
+Arguments = AuditArguments | FillArguments | ProbeArguments | TrainArguments | TestArguments | ChooseArguments
+
+KINDS: dict[str, type[Any]] = {
+    "audit": AuditArguments,
+    "fill": FillArguments,
+    "probe": ProbeArguments,
+    "train": TrainArguments,
+    "test": TestArguments,
+    "choose": ChooseArguments,
+}
+LANES: dict[str, Lane] = {"audit": "light", "fill": "light"}  # all others need the GPU, one at a time
+
+
+def arguments_of(kind: str, values: Any) -> Arguments:
+    """The arguments of a job from plain values.
+
+    Raises:
+        UserError: no such kind, an unknown argument (the nearest known one is named), or a value of the wrong type.
+    """
+    if kind not in KINDS:
+        raise UserError(f"There is no job {kind!r}; there are {', '.join(KINDS)}.")
+    found: Arguments = settings.from_dict(KINDS[kind], values, f"job {kind}")
+    return found
+
+
+def lane_of(kind: str) -> Lane:
+    """Where a job waits: light ones run beside a training, heavy ones one after the other."""
+    return LANES.get(kind, "heavy")
