@@ -1,7 +1,7 @@
 """The entry: ``python -m lib_lora COMMAND`` and ``sameface COMMAND``.
 
-Knows which Python will do, and that ``try`` and ``test`` bring their own environment. What the commands do is in
-`lib_lora.cli`. Written without ``from __future__``, so that an older Python reads it far enough to say its sentence.
+Knows which Python will do, and that ``try``, ``ui`` and ``test`` bring their own environment. What the commands do is
+in `lib_lora.cli`. Written without ``from __future__``, so that an older Python reads it far enough to say its sentence.
 """
 
 import os
@@ -59,7 +59,8 @@ def _run(argv: "list[str]") -> int:
         pins = "--pins" in argv
         left = bootstrap.enter("a1111" if pins else "test", argv)
         return _test([word for word in argv[1:] if word != "--pins"], pins) if left is None else left
-    left = bootstrap.enter("try", argv, make=command == "try")
+    page = command in ("try", "ui")  # these two make the environment, and need the page's packages in it
+    left = bootstrap.enter("try" if page else "run", argv, make=page)
     if left is not None:
         return left
     try:

@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -33,22 +33,18 @@ from lib_lora.environment import (
 from lib_lora.errors import UserError
 
 PIP_LOG = "sameface-pip.log"
-_REASONS = (  # the first whose pattern is in pip's log
+_REASONS = (  # the first whose pattern is in pip's log; the words in brackets are the place's
     (
         r"No space left on device|Errno 28|WinError 112|Disk quota exceeded",
-        "The disk of {env} is full (2 GB are needed, 8 GB where torch brings CUDA); free some space, or let"
-        " SAMEFACE_ENV name a folder on another disk",
+        "The disk of {env} is full ({room}); free some space{other_disk}",
     ),
     (
         r"ensurepip is not|No module named '?(?:venv|ensurepip|pip)\b",
-        "{python} cannot make environments, because its venv or pip module is missing; install it (on Debian and Ubuntu"
+        "{python} cannot install packages, because its venv or pip module is missing; install it (on Debian and Ubuntu"
         " the package python3-venv) or take a Python from python.org",
     ),
-    (r"Long Path support", "A path in {env} is longer than Windows allows; let SAMEFACE_ENV name a short folder"),
-    (
-        r"Permission denied|Errno 13|WinError 5\b|Read-only file system",
-        "{env} cannot be written; let SAMEFACE_ENV name a folder that can",
-    ),
+    (r"Long Path support", "A path in {env} is longer than Windows allows; {short}"),
+    (r"Permission denied|Errno 13|WinError 5\b|Read-only file system", "{env} cannot be written; {writable}"),
     (
         r"CERTIFICATE_VERIFY_FAILED",
         "pip does not trust the certificate of its package index, as behind a proxy that opens connections; let"
@@ -59,6 +55,13 @@ _REASONS = (  # the first whose pattern is in pip's log
         "pip could not reach its package index (what was downloaded is kept); check the network or the proxy",
     ),
 )
+_ENVIRONMENT = {  # the words for a whole environment
+    "room": "2 GB are needed, 8 GB where torch brings CUDA",
+    "other_disk": ", or let SAMEFACE_ENV name a folder on another disk",
+    "short": "let SAMEFACE_ENV name a short folder",
+    "writable": "let SAMEFACE_ENV name a folder that can",
+    "again": "run the same command again",
+}
 
 
 def enter(purpose: str, argv: Sequence[str], make: bool = True) -> int | None:
@@ -143,7 +146,7 @@ def prepare(env: Path, lines: Sequence[str], base: str) -> None:
 
     with explained(env, "make"):
         env.parent.mkdir(parents=True, exist_ok=True)
-    with _alone(env):
+    with alone_with(env):
         if ready(env, lines):
             return  # another terminal has just done it
         _say(f"Setting up SameFace's own Python packages in {env}: once, some minutes. Ctrl+C is safe.")
@@ -157,7 +160,7 @@ def prepare(env: Path, lines: Sequence[str], base: str) -> None:
 
 
 @contextmanager
-def _alone(env: Path) -> Iterator[None]:
+def alone_with(env: Path) -> Iterator[None]:
     """One set-up at a time: a second terminal waits. The lock goes with its process, however that ends."""
     from lib_lora.files import explained
 
@@ -209,7 +212,7 @@ def _quiet(command: list[str]) -> str | None:
     """Run a short command. None if it ended well, else what it said."""
     try:
         done = subprocess.run(
-            command, env=_plain_environment(), capture_output=True, encoding="utf-8", errors="replace", check=False
+            command, env=plain_environment(), capture_output=True, encoding="utf-8", errors="replace", check=False
         )
     except OSError as error:
         return str(error)
@@ -222,13 +225,13 @@ def _pip(env: Path, lines: Sequence[str]) -> None:
     command = [python, "-m", "pip", "install", "--no-input", "--disable-pip-version-check", "--prefer-binary"]
     command += ["--no-warn-script-location", "--log", str(log), *lines]
     # pip writes to the terminal itself, which keeps its progress bars; stdout is left to the command's own results.
-    code = subprocess.run(command, env=_plain_environment(), stdout=2, check=False).returncode
+    code = subprocess.run(command, env=plain_environment(), stdout=2, check=False).returncode
     if code != 0 or missing(lines, site_packages(env)):
         said = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
         raise UserError(explain(said or f"ERROR: pip ended with code {code}", env, python))
 
 
-def _plain_environment() -> dict[str, str]:
+def plain_environment() -> dict[str, str]:
     """The environment less what would send pip's packages, or its view of what is installed, elsewhere."""
     elsewhere = ("PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PYTHONHOME", "PYTHONPATH")
     return {key: value for key, value in os.environ.items() if key.upper() not in elsewhere}
@@ -254,14 +257,23 @@ def forget_damaged(env: Path) -> list[str]:
     return damaged
 
 
-def explain(said: str, env: Path, python: str) -> str:
-    """One sentence for what pip or venv `said` when it failed: what is wrong and what to do."""
+def explain(said: str, env: Path, python: str, log: Path | None = None, words: Mapping[str, str] | None = None) -> str:
+    """One sentence for what pip or venv `said` when it failed: what is wrong and what to do.
+
+    Args:
+        said: its log.
+        env: the folder that was to be filled.
+        python: the interpreter.
+        log: where all of it can be read; None = pip's log in `env`.
+        words: for the sentences' other brackets; None = those for a whole environment.
+    """
     full = env.parent.is_dir() and shutil.disk_usage(env.parent).free < 50e6  # pip's own log may be cut off then
     for pattern, sentence in _REASONS:
         if re.search(pattern, said) or full:  # the full disk is the first of the reasons
-            return sentence.format(env=env, python=python) + ", and run the same command again."
+            words = words or _ENVIRONMENT
+            return f"{sentence.format(env=env, python=python, **words)}, and {words['again']}."
     errors = re.findall(r"ERROR: (.+)", said) or said.strip().splitlines() or ["pip said nothing"]
-    return f"The packages could not be installed: {errors[-1].strip().rstrip('.')} (all of it: {env / PIP_LOG})."
+    return f"The packages could not be installed: {errors[-1].strip().rstrip('.')} (all of it: {log or env / PIP_LOG})."
 
 
 def _say(text: str) -> None:

@@ -15,30 +15,44 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 MARKER = "sameface-packages.txt"  # in the environment: the requirement lines that pip has installed, written last
 PURPOSES = {
-    "try": ("base", "opencv"),
-    "test": ("base", "opencv", "optimizers", "dev"),
+    "run": ("base", "opencv"),
+    "try": ("base", "opencv", "ui"),
+    "test": ("base", "opencv", "ui", "optimizers", "dev"),
     "a1111": ("a1111",),
+    "worker": ("worker",),  # what install.py puts beside a webui's own packages
 }
 A1111_PYTHON = (3, 10)
 ALTERNATIVES = {  # four packages with the same module cv2: any of them will do
     "opencv-python-headless": ("opencv-python", "opencv-contrib-python", "opencv-contrib-python-headless")
 }
+_PACKAGE_OF = {"cv2": "opencv-python-headless", "PIL": "Pillow", "yaml": "PyYAML", "gradio": '"sameface[ui]"'}
+_PAGE = ("gradio", "fastapi", "starlette", "uvicorn", "pydantic")  # modules that the page needs and the rest does not
 _REQUIREMENT = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)((?:(?:==|>=|<)[0-9.]+,?)*)")
+_MARKED = re.compile(r"""(.+?)\s*;\s*python_version\s*(>=|<|==)\s*["']([0-9.]+)["']""")
 _METADATA = re.compile(r"(.+?)-([0-9][^-]*)(?:-py[0-9.]+)?\.(?:dist-info|egg-info)")
 
 
 def requirements(purpose: str, root: Path = ROOT) -> list[str]:
-    """The requirement lines of "try", "test" or "a1111", without comments.
+    """The requirement lines of one of the `PURPOSES`, without comments and without those for other Pythons.
 
     Empty where there is no ``requirements/`` folder: in an installed package pip has seen to them.
     """
+    python = "{}.{}".format(*(A1111_PYTHON if purpose == "a1111" else sys.version_info))
     found = []
     for name in PURPOSES[purpose]:
         path = root / "requirements" / f"{name}.txt"
         if path.is_file():
             lines = (line.split("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines())
-            found += [line for line in lines if line]
+            found += [plain for line in lines if (plain := _for_python(line, python))]
     return found
+
+
+def _for_python(line: str, python: str) -> str:
+    """A line without its ``; python_version >= "3.13"``; empty where that does not hold for this Python."""
+    marked = _MARKED.fullmatch(line)
+    if not marked:
+        return line
+    return marked[1] if holds(python, marked[2], marked[3]) else ""
 
 
 def installed(folders: Iterable[str | Path]) -> dict[str, str]:
@@ -67,7 +81,7 @@ def missing(lines: Iterable[str], folders: Iterable[str | Path] | None = None) -
         name, wanted = parse(line)
         others = any(_normal(other) in there for other in ALTERNATIVES.get(name, ()))
         version = there.get(_normal(name))
-        if not others and (version is None or not all(_holds(version, sign, bound) for sign, bound in wanted)):
+        if not others and (version is None or not all(holds(version, sign, bound) for sign, bound in wanted)):
             lacking.append(name)
     return lacking
 
@@ -84,7 +98,8 @@ def parse(line: str) -> tuple[str, list[tuple[str, str]]]:
     return match[1], re.findall(r"(==|>=|<)([0-9.]+)", match[2])
 
 
-def _holds(version: str, sign: str, bound: str) -> bool:
+def holds(version: str, sign: str, bound: str) -> bool:
+    """Whether a version is in a range: ``holds("2.1.0+cu121", ">=", "2.1")``."""
     have, want = _release(version), _release(bound)
     return have == want if sign == "==" else have >= want if sign == ">=" else have < want
 
@@ -107,14 +122,14 @@ def about_missing(error: ModuleNotFoundError) -> str | None:
     if not error.name or error.name.split(".")[0] == "lib_lora":
         return None
     if not (ROOT / "requirements").is_dir():
-        name = {"cv2": "opencv-python-headless", "PIL": "Pillow", "yaml": "PyYAML"}.get(error.name, error.name)
+        name = _PACKAGE_OF.get(error.name, error.name)
         return f"The Python package {error.name} is missing; install it with: pip install {name}"
-    lacking = missing(requirements("try"))
+    lacking = missing(requirements("try" if error.name.split(".")[0] in _PAGE else "run"))
     if not lacking:
         return None
     return (
         f"Packages are missing from this Python ({', '.join(lacking)}): run `python -m lib_lora try` once, which makes"
-        ' a private environment, or `pip install ".[opencv]"` in an environment of your own.'
+        ' a private environment, or `pip install ".[opencv,ui]"` in an environment of your own.'
     )
 
 
@@ -126,6 +141,14 @@ def environment(purpose: str, root: Path = ROOT) -> Path:
         return path.with_name(path.name + "-a1111") if purpose == "a1111" else path
     kind, version = ("a1111", A1111_PYTHON) if purpose == "a1111" else ("venv", sys.version_info[:2])
     return root / ".sameface" / f"{kind}-{version[0]}.{version[1]}"
+
+
+def worker_packages(root: Path = ROOT, version: tuple[int, int] = sys.version_info[:2]) -> Path:
+    """The folder with what a webui's Python of this version lacks for the worker; first on the worker's path.
+
+    It need not exist: where nothing is lacking, nothing is made. It belongs to SameFace alone.
+    """
+    return root / ".sameface" / f"worker-{version[0]}.{version[1]}"
 
 
 def python_of(env: Path) -> Path:

@@ -22,17 +22,19 @@ BELOW_JOBS = {"lora", "models", "character"}
 MAY_IMPORT: dict[str, set[str]] = {
     **dict.fromkeys((*FLOOR, "models", "character", "environment"), FLOOR),
     "bootstrap": FLOOR | {"environment"},
+    "packages": FLOOR | {"environment"},
     "pipes": FLOOR,
     "lora": FLOOR | {"models"},
     **dict.fromkeys(JOBS_ROOMS, FLOOR | BELOW_JOBS),
-    "hosts": FLOOR | BELOW_JOBS | JOBS_ROOMS,
+    "hosts": FLOOR | BELOW_JOBS | JOBS_ROOMS | {"environment"},
     "jobs": FLOOR | BELOW_JOBS | JOBS_ROOMS,
-    "ui": FLOOR | BELOW_JOBS | JOBS_ROOMS | {"jobs", "hosts"},
+    "ui": FLOOR | BELOW_JOBS | JOBS_ROOMS | {"jobs", "hosts", "environment", "packages"},
     "cli": FLOOR | BELOW_JOBS | JOBS_ROOMS | {"jobs", "hosts", "ui"},
     "__main__": FLOOR | {"bootstrap", "environment", "cli", "pipes"},
 }
-LIGHT = ("ui", "hosts", "jobs.events", "settings", "character", "errors", "files", "environment", "bootstrap")
-LIGHT += ("__main__", "cli")
+LIGHT = ("ui", "hosts", "settings", "character", "errors", "files", "environment", "bootstrap", "packages")
+LIGHT += ("__main__", "cli", "jobs.events", "jobs.kinds", "jobs.queue", "jobs.standing", "jobs.supervisor")
+LIGHT += ("jobs.processes", "training.fields", "training.estimate", "training.fitting")
 HEAVY = {"torch", "torchvision", "diffusers", "peft", "transformers", "accelerate", "open_clip", "onnxruntime", "onnx"}
 HOST_MODULES = {"modules", "launch"}
 

@@ -6,8 +6,9 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from typing import Any
 
-from lib_lora.cli import inventing, judging, photos, training, words
+from lib_lora.cli import inventing, judging, photos, tab, training, words, working
 from lib_lora.cli.arguments import DRIFTS, NO_VERDICT, NOT_GOOD, STOPPED
 from lib_lora.errors import StoppedByUser
 
@@ -40,11 +41,12 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     def command(name: str, run: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
-        sub = commands.add_parser(name, help=text, description=text)
+        listed: dict[str, Any] = {"help": text} if text else {}  # without a text it is none for people
+        sub = commands.add_parser(name, description=text, **listed)
         sub.add_argument("--data", metavar="DIR", help="the data folder (default: SAMEFACE_DATA, or the user's)")
         sub.set_defaults(run_command=run)
         return sub
 
-    for part in (training, photos, words, inventing, judging):
+    for part in (training, photos, words, inventing, judging, tab, working):
         part.add(command)
     return parser

@@ -34,14 +34,20 @@ def parameters(cell: Cell) -> str:
     )
 
 
-def save_picture(path: Path, picture: Image.Image, cell: Cell) -> None:
+def save_picture(path: Path, picture: Image.Image, cell: Cell, infotext: str = "") -> None:
     """Write a PNG with the cell's `parameters` and IPTC's digital source type, as text and as an XMP packet.
+
+    Args:
+        path: of the file.
+        picture: what was painted.
+        cell: what was asked for.
+        infotext: what the painter itself says of how it was painted, in place of `parameters`.
 
     Raises:
         UserError: the file cannot be written.
     """
     about = PngInfo()
-    about.add_itxt("parameters", parameters(cell))
+    about.add_itxt("parameters", infotext or parameters(cell))
     about.add_itxt("DigitalSourceType", GENERATED)
     about.add_itxt("XML:com.adobe.xmp", _XMP)
     with atomic_file(path) as stream:

@@ -12,9 +12,9 @@ from lib_lora import settings
 from lib_lora.character.store import folder_of
 from lib_lora.errors import UserError
 from lib_lora.files import write_json
+from lib_lora.grid.cells import Painter
 from lib_lora.grid.prompts import PROMPTS, QUICK
 from lib_lora.jobs.finish import find_run, paint_and_score
-from lib_lora.jobs.reopen import check_base
 from lib_lora.jobs.report import GridReport
 from lib_lora.jobs.scoring import Scored
 from lib_lora.jobs.studio import FIRST_SEED, Studio
@@ -76,6 +76,8 @@ def choose_cell(
     grid_steps: int = 20,
     count: int = QUICK,
     engine: FaceEngine | None = None,
+    painter: Painter | None = None,
+    painter_id: str = "",
 ) -> Scored:
     """Paint, judge and choose. What was painted by an earlier call is not painted again.
 
@@ -87,6 +89,7 @@ def choose_cell(
         grid_steps: sampling steps.
         count: prompts of the screening.
         engine: None = the default one.
+        painter, painter_id: see `Studio`.
 
     Raises:
         UserError: no checkpoint, the base model is gone or another, or memory or disk do not suffice.
@@ -99,13 +102,16 @@ def choose_cell(
         raise UserError(
             f"{run.folder} has no checkpoint of step {missing[0]}; there are: {', '.join(map(str, saved))}."
         )
-    check_base(run)
-    studio, engine = Studio(run, emit), engine or SFaceEngine()
+    studio, engine = Studio(run, emit, painter, painter_id), engine or SFaceEngine()
+    cells = [(step, weight) for step in chosen_steps for weight in sorted(set(weights))]
+    done, total = 0, len(cells) + CONFIRMED
 
     def grid(step: int, weight: float, prompts: int, seed: int) -> GridReport:
+        nonlocal done
+        emit("progress", done=done, total=total, text=f"Step {step} at weight {weight:g}")
+        done += 1
         return paint_and_score(run, step, weight, grid_steps, emit, False, prompts, seed, studio, engine)
 
-    cells = [(step, weight) for step in chosen_steps for weight in sorted(set(weights))]
     screened = with_front([candidate(grid(*cell, count, FIRST_SEED).report) for cell in cells])
     tries = to_confirm(screened, CONFIRMED)
     finals = [grid(one.step, one.weight, len(PROMPTS), FRESH_SEED) for one in tries]

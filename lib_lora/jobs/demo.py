@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import sys
-import webbrowser
-from contextlib import suppress
 from pathlib import Path
 
 from lib_lora.character.store import data_root
-from lib_lora.errors import UserError, command
+from lib_lora.errors import UserError, command, typed
 from lib_lora.jobs.main_job import run_main_job
 from lib_lora.jobs.report import HTML_FILE, GridReport
+from lib_lora.jobs.screen import at_a_screen, in_browser
 
 _SOURCE = Path(__file__).resolve().parents[2]
 
@@ -51,23 +48,15 @@ def try_it(root: Path | None, steps: int | None = None, show: bool = True) -> Pa
         base=base,
         out=home / "out",
         overrides={} if steps is None else {"steps": steps},
-        show=_opened if show and _at_a_screen() else None,
+        show=_opened if show and at_a_screen() else None,
     )
     print(
         f"\nThe LoRA: {lora}\nWith your own photos and checkpoint: {command()} run PHOTOS --base CHECKPOINT "
         "--name NAME --trigger WORD --class woman --consent fictional"
+        f"\nAll of this as a page in the browser: {typed('ui', '--data', str(home))}"
     )
     return lora
 
 
 def _opened(report: GridReport) -> None:
-    with suppress(webbrowser.Error):
-        browser = webbrowser.get()
-        if type(browser) is not webbrowser.GenericBrowser:  # lynx and the like would take the terminal
-            browser.open((report.folder / HTML_FILE).absolute().as_uri())
-
-
-def _at_a_screen() -> bool:
-    """Whether a browser window would be seen: not in a pipe, a CI job or a bare terminal."""
-    window = sys.platform in ("win32", "darwin") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
-    return window and sys.stdout.isatty() and not os.environ.get("SSH_CONNECTION")
+    in_browser((report.folder / HTML_FILE).absolute().as_uri())

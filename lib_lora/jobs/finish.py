@@ -6,9 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lib_lora.character.store import folder_of, load
-from lib_lora.errors import UserError, command
+from lib_lora.errors import StoppedByUser, UserError, command
 from lib_lora.grid.prompts import PROMPTS
-from lib_lora.jobs.reopen import check_base
 from lib_lora.jobs.report import GridReport, judge_grid, read_report
 from lib_lora.jobs.scoring import ruler_of
 from lib_lora.jobs.studio import FIRST_SEED, GridPlan, Studio, painted
@@ -63,6 +62,8 @@ def paint_and_score(
     first_seed: int = FIRST_SEED,
     studio: Studio | None = None,
     engine: FaceEngine | None = None,
+    sampler: str = "Euler",
+    cfg: float | None = None,
 ) -> GridReport:
     """Paint the test grid with and without the LoRA, and judge it against the photos.
 
@@ -75,20 +76,26 @@ def paint_and_score(
         again: paint also what has been painted and judged before.
         count: of prompts.
         first_seed: of the first one.
-        studio: whose models are loaded already.
+        studio: who paints, on which base; None = diffusers on the run's own.
         engine: None = the default one.
+        sampler, cfg: see `Studio.plan`.
 
     Raises:
         UserError: the base model is gone or another, the checkpoint is gone, or memory or disk do not suffice.
+        StoppedByUser: by whoever paints, or by `emit`; the pictures that are there are kept.
     """
     try:
-        check_base(run)
         studio, engine = studio or Studio(run, emit), engine or SFaceEngine()
-        plan = studio.plan(step, weight, steps, count, first_seed)
+        plan = studio.plan(step, weight, steps, count, first_seed, sampler, cfg)
         if not again and (done := finished_grid(run, plan, ruler_of(run.character_folder, engine))):
             return done
         folder = studio.paint(plan, again)
-        return judge_grid(run, folder, plan, step, weight, saved_steps(run), engine, studio.painter.reconstruct, emit)
+        emit("progress", done=0, total=1, text="Measuring the faces")
+        return judge_grid(
+            run, folder, plan, step, weight, saved_steps(run), engine, studio.painter.reconstruct, emit, studio.base
+        )
+    except StoppedByUser:
+        raise
     except Exception as error:
         lacking = is_out_of_memory(error)
         text = "Out of memory while painting; close other programs (or the webui's model)." if lacking else str(error)

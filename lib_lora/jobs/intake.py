@@ -9,14 +9,13 @@ from typing import Any
 from lib_lora.character.store import folder_of, load
 from lib_lora.errors import typed
 from lib_lora.jobs.lock import only_process
-from lib_lora.jobs.prepare import new_character
 from lib_lora.jobs.told import Told
-from lib_lora.jobs.words import taken_words
 from lib_lora.references.intake import Imported, Progress, take_in
-from lib_lora.references.trigger import check, propose
 
 
-def import_into(root: Path, name: str, sources: Sequence[Path], progress: Progress | None = None) -> Told:
+def import_into(
+    root: Path, name: str, sources: Sequence[Path], progress: Progress | None = None, patience: float = 0.0
+) -> Told:
     """Take photos into the folder of a character that is there; see `take_in`.
 
     Captions that are missing are not written: the next run knows what to say of a photo without one.
@@ -26,13 +25,14 @@ def import_into(root: Path, name: str, sources: Sequence[Path], progress: Progre
         name: of the character.
         sources: files, folders and zips.
         progress: see `take_in`.
+        patience: so many seconds another process at work on the photos is waited for.
 
     Raises:
         UserError: no such character, another process is at work on its photos, or its folder cannot be written.
     """
     folder = folder_of(root, name)
     load(folder)
-    with only_process(folder.path, "wait a moment and try again"):
+    with only_process(folder.path, "wait a moment and try again", patience):
         imported = take_in(sources, folder, progress)
     return Told(told(imported), _values(imported), bool(imported.added or imported.known))
 
@@ -51,6 +51,10 @@ def make(
     Raises:
         UserError: as `new_character`.
     """
+    from lib_lora.jobs.prepare import new_character  # these load torch, which photos can be taken in without
+    from lib_lora.jobs.words import taken_words
+    from lib_lora.references.trigger import check, propose
+
     folder, imported = new_character(root, name, trigger, class_word, consent, sources, traits)
     character = load(folder)
     taken = taken_words([], root, but=folder)

@@ -7,8 +7,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TextIO
 
+from lib_lora.deploy.folder import add_preview, deliver
 from lib_lora.errors import StoppedByUser, UserError, typed
-from lib_lora.jobs.deliver import add_preview, deliver
 from lib_lora.jobs.events import EventLog
 from lib_lora.jobs.finish import paint_and_score
 from lib_lora.jobs.lock import only_process
@@ -20,6 +20,7 @@ from lib_lora.models.family import Prediction
 from lib_lora.training import processes
 from lib_lora.training.loop import train
 from lib_lora.training.run import Run, load_run, saved_steps
+from lib_lora.training.stopping import also_when
 
 Sink = Callable[..., None]
 Show = Callable[[GridReport], None]
@@ -62,7 +63,13 @@ def run_main_job(
     return finish_run(prepared, show)
 
 
-def finish_run(make: Callable[[], Run], show: Show | None = None) -> Path | None:
+def finish_run(
+    make: Callable[[], Run],
+    show: Show | None = None,
+    watch: Sink | None = None,
+    asked: Callable[[], bool] | None = None,
+    patience: float = 0.0,
+) -> Path | None:
     """Make or open a run, train it to its end, and do what it still has to do: deliver, paint, score.
 
     What is done is not done again, so a run can be finished after any failure.
@@ -70,6 +77,9 @@ def finish_run(make: Callable[[], Run], show: Show | None = None) -> Path | None
     Args:
         make: gives the run; called in the main process.
         show: gets the judged test grid when all is done.
+        watch: gets every event that the run's file gets, in place of the terminal.
+        asked: once it says true, the run stops as by its stop file.
+        patience: so many seconds another process at work on the run is waited for.
 
     Returns:
         The delivered file; None where the run names no folder, and in all processes but the main one.
@@ -82,13 +92,15 @@ def finish_run(make: Callable[[], Run], show: Show | None = None) -> Path | None
 
         def opened() -> Run:
             run = make()
-            held.enter_context(only_process(run.folder))
+            held.enter_context(only_process(run.folder, patience=patience))
             if not trained_lora(run):
                 check_base(run)
             return run
 
         run = by_main_process(opened)
-        emit = sink(run)
+        emit = sink(run) if watch is None else both(EventLog(run.events), watch)
+        if asked:
+            held.enter_context(also_when(asked))
         try:
             return _finish(run, emit, show)
         except StoppedByUser as stop:

@@ -89,6 +89,7 @@ def judge_grid(
     engine: FaceEngine,
     reconstruct: Reconstruct | None,
     emit: Callable[..., None],
+    base: Path | None = None,
 ) -> GridReport:
     """Judge painted cells against the photos, and write the report.
 
@@ -103,6 +104,7 @@ def judge_grid(
         engine: that finds and describes faces.
         reconstruct: the base model's VAE, there and back; None where it is not at hand.
         emit: for events.
+        base: the checkpoint that was painted with; None = the run's own.
 
     Raises:
         UserError: the folder cannot be written.
@@ -113,9 +115,10 @@ def judge_grid(
     paths = Paths(shown["lora"], shown["base"], shown["leak"])
     names = [cell.name for cell in plan.lora]
     asked = [asked_of(cell) for cell in plan.lora]
-    subject = Subject(run.file.character.name, run.checkpoint(step).name, Path(run.file.base.path).name, run.file.id)
+    painted_with = (base or Path(run.file.base.path)).name
+    subject = Subject(run.file.character.name, run.checkpoint(step).name, painted_with, run.file.id)
     ruler = ruler_of(run.character_folder, engine)
-    earlier = tested(run, ruler, folder)
+    earlier = tested(run, ruler, folder, painted_with)
     try:
         template = template_of(run.character_folder, engine)
     except UserError as error:
@@ -224,11 +227,13 @@ def asked_of(cell: Cell) -> Asked:
     return Asked(cell.name or cell.prompt, cell.framing, cell.angle, cell.attributes, cell.seed)
 
 
-def tested(run: Run, ruler: str, but: Path | None = None) -> list[Tested]:
+def tested(run: Run, ruler: str, but: Path | None = None, base: str | None = None) -> list[Tested]:
     """Retention of every grid of a run that has been judged, the newest of each step and weight; without `but`.
 
-    Only those count that were judged with this `ruler` (`likeness.report.Report`).
+    Only those count that were judged with this `ruler` (`likeness.report.Report`), and painted with the checkpoint
+    whose file is named `base`; None = the run's own.
     """
+    base = Path(run.file.base.path).name if base is None else base
     found: dict[tuple[int, float], Tested] = {}
     for path in sorted(run.grids.glob(f"*/{REPORT_FILE}"), key=lambda one: (len(one.parent.name), one)):
         if path.parent == but:
@@ -238,7 +243,8 @@ def tested(run: Run, ruler: str, but: Path | None = None) -> list[Tested]:
         except UserError:
             continue  # damaged or of another version: it says nothing
         facts = report.facts
-        if report.ruler == ruler and facts.step is not None and facts.retention is not None:
+        comparable = report.ruler == ruler and report.subject.base == base
+        if comparable and facts.step is not None and facts.retention is not None:
             found[facts.step, facts.weight] = Tested(facts.step, facts.weight, facts.retention)
     return list(found.values())
 

@@ -20,7 +20,9 @@ from lib_lora.grid.cells import Cell, Painter, base_cells, leak_cells, test_cell
 from lib_lora.grid.diffusers_painter import DiffusersPainter
 from lib_lora.grid.marked import save_picture
 from lib_lora.grid.prompts import PROMPTS
+from lib_lora.jobs.reopen import check_base
 from lib_lora.models.family import ModelInfo, Prediction, identify
+from lib_lora.models.identity import remembered_sha256
 from lib_lora.training import processes
 from lib_lora.training.precision import dtype_of
 from lib_lora.training.run import Run
@@ -39,11 +41,13 @@ class GridPlan:
         lora: with the LoRA.
         base: the same without it.
         leak: a few with the LoRA but without the trigger.
+        by: `Studio.by`, who paints them.
     """
 
     lora: list[Cell]
     base: list[Cell]
     leak: list[Cell]
+    by: str = ""
 
     def items(self) -> list[tuple[str, Cell]]:
         """File name and cell of each picture, in the order in which they are painted."""
@@ -55,7 +59,8 @@ class GridPlan:
 
     def values(self) -> dict[str, Any]:
         """What ``plan.json`` holds; the LoRA by its file name, so that a moved run knows its grids."""
-        return {role: [_plain(cell) for cell in getattr(self, role)] for role in ROLES}
+        by = {"by": self.by} if self.by else {}  # older plans have none, and know their grids
+        return {**{role: [_plain(cell) for cell in getattr(self, role)] for role in ROLES}, **by}
 
 
 class Studio:
@@ -64,13 +69,41 @@ class Studio:
     Args:
         run: a trained run.
         emit: for events.
+        painter: paints; None = diffusers, here.
+        painter_id: names `painter`: a picture by one is never taken for one by another.
+        base: another checkpoint to paint with; None = the run's own.
+
+    Attributes:
+        by: who paints, on which base; empty where it is diffusers on the run's own.
+        base: path of the checkpoint that is painted with.
+
+    Raises:
+        UserError: the run's base model is gone or another; or `base` is none of its family.
     """
 
-    def __init__(self, run: Run, emit: Callable[..., None]) -> None:
+    def __init__(
+        self,
+        run: Run,
+        emit: Callable[..., None],
+        painter: Painter | None = None,
+        painter_id: str = "",
+        base: Path | None = None,
+    ) -> None:
         self.run = run
         self.emit = emit
-        self.info: ModelInfo = identify(Path(run.file.base.path), prediction=cast(Prediction, run.file.base.prediction))
-        self._painter: Painter | None = None
+        own = run.file.base
+        other = base if base and base.absolute() != Path(own.path).absolute() else None
+        self.base = other or Path(own.path)
+        if other is None:
+            check_base(run)
+        self.info: ModelInfo = identify(self.base, prediction=cast(Prediction, own.prediction))
+        if self.info.family != own.family:
+            raise UserError(
+                f"{self.base.name} is of the family {self.info.family}, but {run.folder} was trained on {own.family}; "
+                "choose a checkpoint of that family."
+            )
+        self.by = f"{painter_id} on {_sha256(self.base, run)}" if other else painter_id
+        self._painter = painter
 
     @property
     def painter(self) -> Painter:
@@ -81,7 +114,14 @@ class Studio:
         return self._painter
 
     def plan(
-        self, step: int, weight: float, steps: int, count: int = len(PROMPTS), first_seed: int = FIRST_SEED
+        self,
+        step: int,
+        weight: float,
+        steps: int,
+        count: int = len(PROMPTS),
+        first_seed: int = FIRST_SEED,
+        sampler: str = "Euler",
+        cfg: float | None = None,
     ) -> GridPlan:
         """The cells that test one checkpoint at one weight.
 
@@ -91,12 +131,14 @@ class Studio:
             steps: sampling steps.
             count: of prompts.
             first_seed: of the first cell.
+            sampler: a name that the painter knows.
+            cfg: guidance scale; None = the one at which the run's base model is tested.
         """
         character, train = self.run.file.character, self.run.file.settings
-        side = train.resolution or self.info.resolution
-        cells = test_cells(character, side, steps, first_seed, count=count, cfg=self.run.file.base.guidance)
+        side, scale = train.resolution or self.info.resolution, self.run.file.base.guidance if cfg is None else cfg
+        cells = test_cells(character, side, steps, first_seed, sampler, count, scale)
         ours = with_lora(cells, self.run.checkpoint(step), weight)
-        return GridPlan(ours, base_cells(ours, character), leak_cells(ours, character))
+        return GridPlan(ours, base_cells(ours, character), leak_cells(ours, character), self.by)
 
     def paint(self, plan: GridPlan, again: bool = False) -> Path:
         """Paint what is not there yet; returns the grid's folder with ``plan.json`` and ``cells/``.
@@ -123,11 +165,14 @@ class Studio:
             return folder
 
         def each(number: int, picture: Image.Image) -> None:
+            nonlocal done
             name, cell = missing[number]
-            save_picture(folder / CELLS / name, picture, cell)
+            infotext = str(picture.info.get("parameters", ""))  # where the painter has words of its own
+            save_picture(folder / CELLS / name, picture, cell, infotext)
             if cell.lora is None:
-                save_picture(self._kept(cell), picture, cell)
-            self.emit("painting", done=done + number + 1, total=total)
+                save_picture(self._kept(cell), picture, cell, infotext)
+            done += 1
+            self.emit("painting", done=done, total=total)
 
         painter.paint([cell for _, cell in missing], each)
         return folder
@@ -141,8 +186,13 @@ class Studio:
     def _kept(self, cell: Cell) -> Path:
         """Where the picture of a cell without LoRA is kept for the next grid."""
         train, base = self.run.file.settings, self.run.file.base
-        key = digest_of(base.sha256, base.prediction, train.precision, train.clip_skip, processes.device(), cell)
+        by = [self.by] if self.by else []
+        key = digest_of(base.sha256, base.prediction, train.precision, train.clip_skip, processes.device(), cell, *by)
         return self.run.character_folder.cache / "base" / f"{key}.png"
+
+
+def _sha256(base: Path, run: Run) -> str:
+    return remembered_sha256(base, run.character_folder.path.parent.parent / "hashes.json")
 
 
 def unfinished(run: Run, plan: GridPlan) -> Path | None:

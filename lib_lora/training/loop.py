@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from lib_lora.training.lr import lr_factor
 from lib_lora.training.memory import is_out_of_memory, peak_bytes
 from lib_lora.training.randomness import python_random
 from lib_lora.training.run import Run
+from lib_lora.training.samples import Samples
 from lib_lora.training.session import Emit, Session, class_and_instance_keys, open_session
 from lib_lora.training.stopping import StopRequest
 
@@ -68,6 +70,30 @@ def train(run: Run, emit: Emit) -> Path:
         raise UserError(text) from error
 
 
+def rehearse(session: Session, steps: int, each: Callable[[int], None]) -> list[float]:
+    """Do the first steps of a run without saving anything, to know what they cost.
+
+    Args:
+        session: of the run.
+        steps: how many, at least 1.
+        each: gets the number of steps done.
+
+    Returns:
+        The seconds of each step.
+
+    Raises:
+        UserError: the loss or the gradient is no longer a number.
+    """
+    loop = _Loop(session, _silent, _Position())
+    seconds = []
+    for number in range(steps):
+        began = time.perf_counter()
+        loop.step()
+        seconds.append(time.perf_counter() - began)
+        each(number + 1)
+    return seconds
+
+
 class _Position:
     step = 0
 
@@ -86,6 +112,7 @@ class _Loop:
         self.average: float | None = None
         self.seconds: deque[float] = deque(maxlen=20)
         self.skipped = 0
+        self.samples = Samples(session, emit)
 
     def restore(self) -> None:
         """Go on from the newest state, if there is one."""
@@ -117,6 +144,8 @@ class _Loop:
             stopping = not last and self._anyone(stop.requested())
             if last or stopping or self.at.step % self.every == 0:
                 self._save()
+                if not stopping and session.accelerator.is_main_process:
+                    self.samples.paint(self.at.step, stop.requested)  # after all is saved, so that a kill costs nothing
             if stopping:
                 self.emit("state", state="stopped", step=self.at.step, total=session.total)
                 raise StoppedByUser(f"Stopped after step {self.at.step} of {session.total}; everything is saved.")

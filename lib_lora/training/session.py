@@ -31,6 +31,7 @@ from lib_lora.training.ema import EMA
 from lib_lora.training.forward import Forward
 from lib_lora.training.optimizers import make_optimizer
 from lib_lora.training.run import Run
+from lib_lora.training.samples import words_needed
 
 Emit = Callable[..., None]
 
@@ -79,16 +80,23 @@ class Session:
             for module in self.modules:
                 module.train()
 
-    def exported(self) -> dict[str, torch.Tensor]:
-        """The adapter's tensors under kohya's names; of the running average, where one is kept."""
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """With the running average in the adapter's place while the block runs, where one is kept."""
         if self.ema is None:
-            return self.adapter.export()
+            yield
+            return
         live = [parameter.detach().clone() for parameter in self.parameters]
         try:
             _copy(self.ema.tensors(), self.parameters)
-            return self.adapter.export()
+            yield
         finally:
             _copy(live, self.parameters)
+
+    def exported(self) -> dict[str, torch.Tensor]:
+        """The adapter's tensors under kohya's names; of the running average, where one is kept."""
+        with self.averaged():
+            return self.adapter.export()
 
     @property
     def device(self) -> torch.device:
@@ -198,7 +206,8 @@ def _conditions(
     key = (run.file.base.sha256, info.family, str(dtype))
     frozen = FrozenConditions(run.character_folder.cache / "text", key, load, train.clip_skip, chunks, device, dtype)
     changing = captions.varies(train)
-    frozen.prepare([photo.caption for photo in run.file.photos], release=not changing)
+    words = [*(photo.caption for photo in run.file.photos), *words_needed(run.file.character, train)]
+    frozen.prepare(words, release=not changing)
     return frozen, None
 
 

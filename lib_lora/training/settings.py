@@ -20,26 +20,30 @@ class TrainSettings:
 
     Attributes:
         preset: the preset these settings began as.
-        steps: optimizer steps; 0 = from the number of photos and `passes`.
+        steps: of the optimizer; 0 = as many as the number of photos and `passes` give.
         passes: how often each photo is seen, where `steps` is 0.
         batch_size: photos a forward pass, on each device.
         accumulation: forward passes an optimizer step.
         resolution: side in pixels of the square whose area all buckets have; 0 = the base model's own.
         bucket_step: sides of buckets are multiples of this, in pixels.
         upscale: enlarge photos that are smaller than their bucket (else they get a smaller bucket).
-        seed: of all randomness.
+        seed: of all randomness; the same seed and photos give the same LoRA.
         precision: of the frozen base and the arithmetic; the adapters are always float32.
             auto = bf16 where the device computes it natively, else fp16 on a GPU and fp32 on a CPU.
-        optimizer: see `lib_lora.training.optimizers`.
-        unet_lr, te_lr: learning rates.
+        optimizer: how weights follow gradients; adamw8bit needs a quarter of adamw's memory, prodigy finds the rates
+            itself (set both to 1).
+        unet_lr: learning rate of the UNet.
+        te_lr: learning rate of the text encoders; 0 = not trained.
         weight_decay: decoupled weight decay of the optimizer.
         max_grad_norm: gradients are clipped to this norm; 0 = not clipped.
-        lr_schedule: after the warm-up.
+        lr_schedule: how the learning rate falls after the warm-up.
         warmup: share of the steps in which the learning rate rises from zero, 0..1.
         gradient_checkpointing: recompute instead of keeping activations: a third slower, far less memory.
         ema: decay of the running average of the adapter that is saved in its place; 0 = none.
         save_every: steps between checkpoints; 0 = a tenth of the run.
         keep_states: how many full states (for resuming) are kept; at least 1.
+        samples: pictures painted at each checkpoint, to watch the training; 0 = none.
+        sample_steps: sampling steps of each of them.
         clip_skip: SD1 only; 1 = the last layer.
         caption_dropout: share of samples that are trained with an empty caption, 0..1.
         tag_dropout: share of comma-separated phrases left out of a caption, 0..1.
@@ -74,6 +78,8 @@ class TrainSettings:
     ema: float = 0.0
     save_every: int = 0
     keep_states: int = 2
+    samples: int = 2
+    sample_steps: int = 8
     clip_skip: int = 1
     caption_dropout: float = 0.0
     tag_dropout: float = 0.0
@@ -95,6 +101,8 @@ class TrainSettings:
             "resolution": 0,
             "save_every": 0,
             "keep_states": 1,
+            "samples": 0,
+            "sample_steps": 1,
             "clip_skip": 1,
             "keep_tokens": 0,
             "max_grad_norm": 0,

@@ -1,4 +1,6 @@
-"""Ending a run early and cleanly: Ctrl+C, SIGTERM (Ctrl+Break on Windows), or a file named ``stop`` in its folder."""
+"""Ending a run early and cleanly: Ctrl+C, SIGTERM (Ctrl+Break on Windows), a file named ``stop`` in its folder, or
+whoever started this process and says so.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +8,25 @@ import signal
 import sys
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
 STOP_FILE = "stop"
 PATIENCE = 3.0  # seconds in which a second signal is the first one's echo: launchers pass Ctrl+C on to their children
+_listeners: list[Callable[[], bool]] = []
+
+
+@contextmanager
+def also_when(asked: Callable[[], bool]) -> Iterator[None]:
+    """While the block runs, a run ends as by its stop file once `asked()` is true; also if it was before it began."""
+    _listeners.append(asked)
+    try:
+        yield
+    finally:
+        _listeners.remove(asked)
 
 
 class StopRequest:
@@ -57,4 +71,4 @@ class StopRequest:
 
     def requested(self) -> bool:
         """Whether the run should save and end."""
-        return self._signalled is not None or self.file.exists()
+        return self._signalled is not None or any(asked() for asked in _listeners) or self.file.exists()

@@ -6,8 +6,8 @@ import pytest
 import torch
 from PIL import Image
 
+from lib_lora.deploy.folder import add_preview, deliver
 from lib_lora.errors import UserError
-from lib_lora.jobs.deliver import add_preview, deliver
 from lib_lora.lora.file import read, write
 from lib_lora.training.run import load_run
 

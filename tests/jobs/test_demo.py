@@ -9,6 +9,7 @@ import pytest
 from lib_lora.errors import UserError
 from lib_lora.jobs import demo
 from lib_lora.jobs.report import GridReport
+from lib_lora.jobs.screen import at_a_screen
 from lib_lora.training.run import load_run
 
 
@@ -36,13 +37,15 @@ def test_try_does_the_whole_job(main, fake_painter, tmp_path, monkeypatch):
     assert report.is_file()
     assert str(report) in said.out
     assert opened == []  # nobody sits at a pipe
+    assert said.out.splitlines()[-1].startswith("All of this as a page in the browser: sameface ui --data ")
+    assert str(root) in said.out.splitlines()[-1]
 
 
 @pytest.mark.parametrize(("screen", "arguments", "count"), [(True, [], 1), (True, ["--no-open"], 0), (False, [], 0)])
 def test_the_report_is_opened_at_a_screen_only(main, fake_painter, tmp_path, monkeypatch, screen, arguments, count):
     opened = []
     monkeypatch.setattr(webbrowser, "get", lambda: Browser(opened))
-    monkeypatch.setattr(demo, "_at_a_screen", lambda: screen)
+    monkeypatch.setattr(demo, "at_a_screen", lambda: screen)
     said = main("try", "--data", tmp_path / "a b", "--steps", "1", *arguments)
     assert said.status == 0, said.err
     assert len(opened) == count
@@ -90,7 +93,7 @@ def test_a_screen_is_a_terminal_with_windows_around_it(monkeypatch, system, tty,
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(sys, "platform", system)
     monkeypatch.setattr(sys.stdout, "isatty", lambda: tty, raising=False)
-    assert demo._at_a_screen() == screen
+    assert at_a_screen() == screen
 
 
 def test_a_browser_in_the_terminal_is_not_started(monkeypatch, tmp_path):

@@ -211,9 +211,9 @@ def test_a_stopped_painting_goes_on_where_it_was(run, fake_painter, monkeypatch)
     assert len(list((run.grids / "002" / "cells").iterdir())) == 30
     monkeypatch.setattr(studio, "DiffusersPainter", fake_painter)
     heard = []
-    done = paint_and_score(run, 3, 1.0, 5, lambda kind, **fields: heard.append(fields))
+    done = paint_and_score(run, 3, 1.0, 5, lambda kind, **fields: heard.append((kind, fields)))
     assert done.folder.name == "002"
-    assert [fields["done"] for fields in heard if "done" in fields] == list(range(30, CELLS + 1))
+    assert [fields["done"] for kind, fields in heard if kind == "painting"] == list(range(30, CELLS + 1))
 
 
 def test_an_older_grid_of_the_run_tells_the_trend(run, fake_painter, monkeypatch):

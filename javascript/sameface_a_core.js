@@ -1,0 +1,200 @@
+/**
+ * The heart of the tab: the one global `sameface`, its texts, its requests, and what is chosen.
+ *
+ * Files are loaded in the order of their names, so those called `sameface_a_*` come before all panels. A panel calls
+ * `sameface.panel(step, {mount, update, shown, hidden})` when its file is loaded; everything else it may use from
+ * `mount` on. `mount(root)` is called again with a new root when the host draws its page anew.
+ */
+(function () {
+  'use strict';
+
+  const sameface = (window.sameface = window.sameface || {});
+  const PREFIX = '/sameface/v1';
+  const KEPT = 'sameface-chosen'; // in localStorage
+  const SVG = 'http://www.w3.org/2000/svg';
+
+  sameface.STEPS = ['photos', 'captions', 'train', 'test', 'use'];
+  sameface.panels = sameface.panels || {};
+  sameface.state = null; // newest answer of /state; null until the first one
+  sameface.slug = ''; // chosen character
+  sameface.step = 'photos'; // shown step: one of STEPS, "doctor", "new" or "edit"
+  sameface.mount = null; // the element #sameface
+
+  /**
+   * Translate a text, and fill in its values.
+   * @param {string} text English, as in the localization file; `{name}` stands for a value.
+   * @param {Object<string, *>} [values]
+   */
+  sameface.t = function (text, values) {
+    const words = window.localization || {};
+    const found = Object.prototype.hasOwnProperty.call(words, text) && words[text] ? words[text] : text;
+    if (!values) return String(found);
+    return String(found).replace(/\{(\w+)\}/g, (whole, name) => (name in values ? String(values[name]) : whole));
+  };
+
+  /** Whole numbers with the right word: plural(1, "{n} photo", "{n} photos"). */
+  sameface.plural = function (n, one, many) {
+    return sameface.t(n === 1 ? one : many, { n: n.toLocaleString() });
+  };
+
+  /**
+   * Make an element.
+   * @param {string} tag its name; "svg:line" makes one of a drawing.
+   * @param {Object} [props] `class`, `text`, `aria: {label}`, `data: {key}`, `on: {click}`; other names are set as
+   *   property where the element has it (value, checked, disabled), else as attribute; null and false leave it out.
+   * @param {...(Node|string|Array|null|false)} children strings become text nodes of their own.
+   */
+  sameface.el = function (tag, props, ...children) {
+    const drawn = tag.startsWith('svg:');
+    const made = drawn ? document.createElementNS(SVG, tag.slice(4)) : document.createElement(tag);
+    if (tag === 'button') made.type = 'button';
+    for (const [key, value] of Object.entries(props || {})) setProp(made, key, value, drawn);
+    sameface.append(made, children);
+    return made;
+  };
+
+  function setProp(made, key, value, drawn) {
+    if (value === null || value === undefined) return;
+    if (key === 'class') made.setAttribute('class', value);
+    else if (key === 'text') made.textContent = value;
+    else if (key === 'on') Object.entries(value).forEach(([name, run]) => made.addEventListener(name, run));
+    else if (key === 'aria') Object.entries(value).forEach(([name, said]) => made.setAttribute(`aria-${name}`, said));
+    else if (key === 'data') Object.entries(value).forEach(([name, kept]) => (made.dataset[name] = kept));
+    else if (key === 'style') made.setAttribute('style', value);
+    else if (!drawn && key in made && key !== 'list' && key !== 'form') made[key] = value;
+    else if (value !== false) made.setAttribute(key, value === true ? '' : value);
+  }
+
+  /** Add children as `el` takes them. */
+  sameface.append = function (parent, children) {
+    for (const child of children.flat(Infinity)) {
+      if (child === null || child === undefined || child === false) continue;
+      parent.appendChild(child instanceof Node ? child : document.createTextNode(String(child)));
+    }
+  };
+
+  /** Put other children in the place of those that are there. */
+  sameface.fill = function (parent, ...children) {
+    parent.replaceChildren();
+    sameface.append(parent, children);
+    return parent;
+  };
+
+  /** Set a text only where it is another one, so that a screen reader is not told the same again. */
+  sameface.setText = function (node, text) {
+    if (node.textContent !== text) node.textContent = text;
+  };
+
+  // Requests
+
+  function base() {
+    return ((sameface.mount && sameface.mount.dataset.base) || '').replace(/\/+$/, '');
+  }
+
+  function token() {
+    return (sameface.mount && sameface.mount.dataset.token) || '';
+  }
+
+  /** Absolute address of a path below the routes, with the token: for pictures and links. */
+  sameface.url = function (path) {
+    const start = path.startsWith(`${base()}${PREFIX}/`) ? '' : path.startsWith(`${PREFIX}/`) ? base() : base() + PREFIX;
+    const joint = path.includes('?') ? '&' : '?';
+    return token() ? `${start}${path}${joint}token=${encodeURIComponent(token())}` : start + path;
+  };
+
+  async function request(path, options) {
+    let answer;
+    try {
+      answer = await fetch(base() + PREFIX + path, {
+        credentials: 'same-origin',
+        cache: 'no-store',
+        ...options,
+        headers: { 'X-SameFace': token(), ...(options && options.headers) },
+      });
+    } catch (error) {
+      throw failure(sameface.t('No connection to the webui; is it still running?'), 0);
+    }
+    const told = await answer.json().catch(() => null);
+    if (answer.ok && told !== null) return told;
+    throw failure(sentence(answer.status, told), answer.status);
+  }
+
+  function sentence(status, told) {
+    if (told && typeof told.error === 'string' && told.error) return told.error;
+    if (status === 401) return sameface.t('The webui was started anew; reload this page.');
+    if (status === 413) return sameface.t('This is too large to be sent.');
+    return sameface.t('The webui answered with the error {status}; see its console.', { status });
+  }
+
+  function failure(message, status) {
+    return Object.assign(new Error(message), { status });
+  }
+
+  sameface.api = {
+    /** Promise of the JSON at a path below the routes; rejects with an Error whose message is one sentence. */
+    get: (path) => request(path),
+    /** As `get`; `/state` is asked soon afterwards. */
+    post: async (path, body, options) => {
+      try {
+        const headers = { 'Content-Type': 'application/json' };
+        return await request(path, { method: 'POST', headers, body: JSON.stringify(body || {}), ...options });
+      } finally {
+        sameface.soon();
+      }
+    },
+  };
+
+  // What is chosen
+
+  /** The chosen character's entry of the state, or null. */
+  sameface.character = function () {
+    const all = sameface.state ? sameface.state.characters : [];
+    return all.find((one) => one.slug === sameface.slug) || null;
+  };
+
+  const OPEN = ['running', 'waiting', 'paused'];
+
+  /** The open job of a kind (or of any of several kinds) of a character; a running one before waiting ones; or null. */
+  sameface.job = function (kind, slug = sameface.slug) {
+    const kinds = [kind].flat();
+    const jobs = sameface.state ? sameface.state.queue.jobs : [];
+    const mine = jobs.filter((job) => kinds.includes(job.kind) && job.slug === slug && OPEN.includes(job.state));
+    return mine.sort((a, b) => OPEN.indexOf(a.state) - OPEN.indexOf(b.state))[0] || null;
+  };
+
+  /** Turn to another character, another step, or both. */
+  sameface.go = function (to) {
+    const slug = 'slug' in to ? to.slug : sameface.slug;
+    const step = to.step || sameface.step;
+    sameface.slug = slug;
+    sameface.step = step;
+    keep();
+    if (sameface.draw) sameface.draw();
+  };
+
+  function keep() {
+    if (!sameface.STEPS.includes(sameface.step)) return; // a form is not come back to
+    try {
+      localStorage.setItem(KEPT, JSON.stringify({ slug: sameface.slug, step: sameface.step }));
+    } catch (error) {
+      // a browser may forbid storage: then the choice lasts as long as the page
+    }
+  }
+
+  /** Take up what was chosen when the page was left. */
+  sameface.recall = function () {
+    try {
+      const { slug, step } = JSON.parse(localStorage.getItem(KEPT) || '{}');
+      sameface.slug = typeof slug === 'string' ? slug : '';
+      sameface.step = sameface.STEPS.includes(step) ? step : 'photos';
+    } catch (error) {
+      sameface.slug = '';
+    }
+  };
+
+  /** Register what is shown for a step; see the top of this file. */
+  sameface.panel = function (step, parts) {
+    sameface.panels[step] = parts;
+    if (sameface.draw) sameface.draw();
+  };
+})();

@@ -1,0 +1,222 @@
+/** The form of all settings, made from the fields that the routes describe: nothing is written out here. */
+(function () {
+  'use strict';
+
+  const sameface = (window.sameface = window.sameface || {});
+
+  /**
+   * @param {function(Object)} changed gets the settings that differ from the preset, by dotted key.
+   * @returns {HTMLElement} with `set({fields, settings, changes})`: the FIELDs, the preset's values, and what is laid
+   *   over them, both by dotted key.
+   */
+  sameface.settingsForm = function (changed) {
+    const search = sameface.el('input', {
+      class: 'sf-input',
+      type: 'search',
+      placeholder: sameface.t('Find a setting'),
+    });
+    search.setAttribute('aria-label', sameface.t('Find a setting'));
+    const count = sameface.el('span', { class: 'sf-quiet' });
+    const reset = sameface.button('Reset all', () => apply({}), { small: true });
+    const groups = sameface.el('div', { class: 'sf-settings-groups' });
+    const form = sameface.el(
+      'div',
+      { class: 'sf-settings' },
+      sameface.el('div', { class: 'sf-row' }, search, count, reset),
+      groups,
+    );
+    const rows = new Map(); // by key
+    let base = {};
+    let changes = {};
+    let told = '';
+
+    search.addEventListener('input', () => filter(search.value));
+
+    function apply(next) {
+      changes = next;
+      show();
+      changed({ ...changes });
+    }
+
+    function one(key, value) {
+      const next = { ...changes };
+      if (same(value, base[key])) delete next[key];
+      else next[key] = value;
+      changes = next;
+      mark(key);
+      summary();
+      changed({ ...changes });
+    }
+
+    function summary() {
+      const n = Object.keys(changes).length;
+      sameface.setText(
+        count,
+        n ? sameface.plural(n, '{n} setting changed', '{n} settings changed') : sameface.t('as the preset has them'),
+      );
+      reset.hidden = !n;
+    }
+
+    function mark(key) {
+      const row = rows.get(key);
+      if (!row) return;
+      const differs = key in changes;
+      row.node.classList.toggle('sf-changed', differs);
+      row.was.hidden = !differs;
+      if (differs)
+        sameface.setText(row.said, sameface.t('changed; the preset has {value}', { value: inWords(base[key]) }));
+    }
+
+    function show() {
+      for (const [key, row] of rows) {
+        const value = key in changes ? changes[key] : base[key];
+        if (document.activeElement !== row.input) row.write(value);
+        mark(key);
+      }
+      summary();
+    }
+
+    function filter(words) {
+      const wanted = words.trim().toLowerCase();
+      for (const [key, row] of rows) row.node.hidden = !`${key} ${row.node.textContent}`.toLowerCase().includes(wanted);
+      for (const group of groups.children)
+        group.hidden = ![...group.querySelectorAll('.sf-setting')].some((row) => !row.hidden);
+    }
+
+    function build(fields) {
+      rows.clear();
+      const names = [...new Set(fields.map((field) => field.group))];
+      const nodes = names.map((name) => {
+        const mine = fields.filter((field) => field.group === name);
+        const made = mine.map((field) => {
+          const row = rowOf(
+            field,
+            (value) => one(field.key, value),
+            () => {
+              const next = { ...changes };
+              delete next[field.key];
+              rows.get(field.key).write(base[field.key]);
+              apply(next);
+            },
+          );
+          rows.set(field.key, row);
+          return row.node;
+        });
+        const heading = sameface.el('h4', { text: sameface.t(name) });
+        return sameface.el(
+          'section',
+          { class: 'sf-settings-group' },
+          heading,
+          sameface.el('div', { class: 'sf-settings-list' }, made),
+        );
+      });
+      sameface.fill(groups, nodes);
+      if (search.value) filter(search.value);
+    }
+
+    form.set = ({ fields, settings, changes: laid }) => {
+      if (told !== JSON.stringify(fields)) {
+        told = JSON.stringify(fields);
+        build(fields);
+      }
+      base = settings;
+      changes = { ...laid };
+      show();
+    };
+    return form;
+  };
+
+  /** One setting: {node, input, write(value), was, said}. */
+  function rowOf(field, changed, undo) {
+    const { input, write, read } = control(field);
+    const complaint = sameface.el('p', { class: 'sf-help sf-bad', hidden: true });
+    input.addEventListener(field.kind === 'bool' || field.kind === 'choice' ? 'change' : 'input', () => {
+      const { value, wrong } = read();
+      complaint.hidden = !wrong;
+      sameface.setText(complaint, wrong || '');
+      if (!wrong) changed(value);
+    });
+    const said = sameface.el('span', {});
+    const back = sameface.button('Reset', undo, {
+      small: true,
+      label: `${sameface.t('Reset')}: ${sameface.t(field.label)}`,
+    });
+    const was = sameface.el('p', { class: 'sf-was', hidden: true }, said, back);
+    const node = sameface.field(field.label, input, field.text);
+    node.classList.add('sf-setting');
+    node.title = field.key;
+    node.append(complaint, was);
+    return { node, input, write, was, said };
+  }
+
+  /** The control for a kind of value: {input, write(value), read() -> {value} or {wrong}}. */
+  function control(field) {
+    if (field.kind === 'bool') {
+      const input = sameface.el('input', { type: 'checkbox' });
+      return { input, write: (value) => (input.checked = Boolean(value)), read: () => ({ value: input.checked }) };
+    }
+    if (field.kind === 'choice') {
+      const input = sameface.select(
+        field.choices.map((value) => ({ value: String(value), text: sameface.t(String(value)) })),
+      );
+      const value = () => field.choices.find((choice) => String(choice) === input.value);
+      return { input, write: (to) => (input.value = String(to)), read: () => ({ value: value() }) };
+    }
+    const number = field.kind === 'int' || field.kind === 'float';
+    const input = sameface.el('input', { class: 'sf-input', type: 'text', spellcheck: false, autocomplete: 'off' });
+    if (number) input.inputMode = field.kind === 'int' ? 'numeric' : 'decimal';
+    if (number && field.default === null) input.placeholder = sameface.t('as above');
+    const write = (value) => (input.value = value === null || value === undefined ? '' : String(value));
+    return {
+      input,
+      write,
+      read: () => (number ? numberIn(input.value, field) : { value: textIn(input.value, field) }),
+    };
+  }
+
+  function textIn(text, field) {
+    return text.trim() === '' && field.default === null ? null : text;
+  }
+
+  /** A number as people write it: 0,0001 and 1e-4, too. */
+  function numberIn(text, field) {
+    const plain = text.trim().replace(',', '.');
+    if (plain === '')
+      return field.default === null ? { value: null } : { wrong: sameface.t('A number is missing here.') };
+    const value = Number(plain);
+    if (!Number.isFinite(value)) return { wrong: sameface.t('“{text}” is no number.', { text }) };
+    if (field.kind === 'int' && !Number.isInteger(value)) return { wrong: sameface.t('This must be a whole number.') };
+    return { value };
+  }
+
+  function same(a, b) {
+    return JSON.stringify(a) === JSON.stringify(b);
+  }
+
+  function inWords(value) {
+    if (value === null || value === undefined || value === '') return sameface.t('none');
+    if (value === true) return sameface.t('on');
+    return value === false ? sameface.t('off') : String(value);
+  }
+
+  /** {lora: {rank: 8}} -> {"lora.rank": 8}. */
+  sameface.flattened = function (whole, before = '') {
+    const each = ([name, value]) => {
+      const table = value !== null && typeof value === 'object' && !Array.isArray(value);
+      return table ? Object.entries(sameface.flattened(value, `${before}${name}.`)) : [[before + name, value]];
+    };
+    return Object.fromEntries(Object.entries(whole).flatMap(each));
+  };
+
+  /** {"lora.rank": 8} -> {lora: {rank: 8}}: settings as a run's file has them. */
+  sameface.nested = function (flat) {
+    const whole = {};
+    for (const [key, value] of Object.entries(flat)) {
+      const names = key.split('.');
+      const last = names.pop();
+      const place = names.reduce((at, name) => (at[name] = at[name] || {}), whole);
+      place[last] = value;
+    }
+    return whole;
+  };
+})();

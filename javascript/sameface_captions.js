@@ -1,0 +1,169 @@
+/** Step 2: what the captions say, what is missing in them, and many changed at once. */
+(function () {
+  'use strict';
+
+  const sameface = window.sameface;
+  const { el, t } = sameface;
+  let parts = null;
+  let view = null;
+  let slug = '';
+  let key = ''; // of the state that the view belongs to
+
+  function mount(root) {
+    const seek = el('input', { class: 'sf-input', type: 'search', aria: { label: t('Show captions with') } });
+    seek.placeholder = t('Show captions with …');
+    const only = el('input', { type: 'checkbox' });
+    const label = el('label', { class: 'sf-choice' }, only, el('span', { text: t('Only those to look at') }));
+    parts = {
+      lead: sameface.lead(),
+      check: el('div', { class: 'sf-stack' }),
+      list: el('div', { class: 'sf-captions' }),
+      count: el('p', { class: 'sf-quiet', role: 'status' }),
+      fill: sameface.fillCard(),
+      edit: sameface.editCard(shownFiles, (answer) => take(slug, answer)),
+      seek,
+      only,
+    };
+    view = null;
+    slug = '';
+    sameface.onCaptionSaved(take);
+    seek.addEventListener('input', draw);
+    only.addEventListener('change', draw);
+    const tools = el('aside', {}, parts.check, parts.fill, parts.edit);
+    const help = el('p', { class: 'sf-quiet', text: t('Saved when you leave a caption, or with Ctrl+Enter. Escape takes back what you typed.') });
+    const filter = el('div', { class: 'sf-row' }, el('div', { class: 'sf-grow' }, seek), label);
+    root.append(parts.lead, el('div', { class: 'sf-side' }, tools, el('div', { class: 'sf-stack' }, filter, parts.count, help, parts.list)));
+  }
+
+  // Data
+
+  function update() {
+    const character = sameface.character();
+    if (!character) return;
+    if (character.slug !== slug) {
+      slug = character.slug;
+      view = null;
+      key = '';
+      parts.seek.value = '';
+      parts.only.checked = false;
+    }
+    const job = sameface.job('fill');
+    const newest = JSON.stringify([character.captions, character.photos.used, character.trigger, job && job.standing && job.standing.done, job && job.id]);
+    if (newest !== key) {
+      key = newest;
+      fetchView(slug);
+    }
+    draw();
+  }
+
+  async function fetchView(wanted) {
+    try {
+      take(wanted, await sameface.api.get(`/characters/${wanted}/captions`));
+    } catch (error) {
+      key = ''; // asked again with the next state
+      if (error.status) sameface.toast(error.message, 'bad');
+    }
+  }
+
+  /** Take a view; answers that come late for another character are dropped. */
+  function take(wanted, answer) {
+    if (wanted !== slug || !answer) return;
+    view = answer;
+    draw();
+  }
+
+  // Drawing
+
+  function shown() {
+    if (!view) return [];
+    const words = parts.seek.value.trim().toLowerCase();
+    return view.captions.filter((item) => {
+      if (parts.only.checked && !(item.used && item.problems.length)) return false;
+      return !words || item.text.toLowerCase().includes(words) || item.file.toLowerCase().includes(words);
+    });
+  }
+
+  /** Of the filter; none where all are shown. */
+  function shownFiles() {
+    const some = shown();
+    return view && some.length < view.captions.length ? some.map((item) => item.file) : [];
+  }
+
+  function draw() {
+    const character = sameface.character();
+    if (!parts || !character) return;
+    drawLead(character);
+    if (!view) return;
+    const some = shown();
+    sameface.keyed(parts.list, some, (item) => `${slug}/${item.sha256}/${item.file}`, sameface.captionCard, sameface.updateCaptionCard);
+    const all = view.captions.length;
+    sameface.setText(parts.count, some.length < all ? t('{n} of {all} captions shown', { n: some.length, all }) : '');
+    parts.count.hidden = some.length === all;
+    parts.edit.set(view);
+    drawCheck();
+  }
+
+  function drawLead(character) {
+    const { captions, photos } = character;
+    const job = sameface.job('fill');
+    const go = { label: 'Continue to training', do: () => sameface.go({ step: 'train' }) };
+    const write = { label: 'Write the missing captions', do: writeMissing };
+    const back = { label: 'Go to the photos', main: true, do: () => sameface.go({ step: 'photos' }) };
+    if (!photos.used) {
+      parts.lead.set({ tone: 'none', text: captions.text || 'No photos yet', detail: 'Captions belong to photos.', buttons: [back] });
+    } else if (job) {
+      parts.lead.set({ tone: 'busy', text: writing(job), buttons: [go] });
+    } else if (captions.written < captions.of) {
+      const detail = 'A caption names what changes from photo to photo, so that it is not learned with the face.';
+      parts.lead.set({ tone: captions.tone, text: captions.text, detail, buttons: [{ ...write, main: true }, go] });
+    } else {
+      parts.lead.set({ tone: captions.tone, text: captions.text, buttons: [{ ...go, main: true }] });
+    }
+  }
+
+  function writing(job) {
+    const told = job.standing;
+    if (job.state === 'waiting') return t('Captions will be written in a moment');
+    return told && told.total ? t('Captions are being written: {done} of {total}', told) : t('Captions are being written');
+  }
+
+  async function writeMissing() {
+    await sameface.fillCaptions(await sameface.bestCaptioner(), false);
+  }
+
+  /** Does each caption say the trigger word; and what is wrong with the whole set. */
+  function drawCheck() {
+    const { trigger } = sameface.character();
+    const used = view.captions.filter((item) => item.used && item.text.trim());
+    const lack = used.filter((item) => !item.text.toLowerCase().includes(trigger.toLowerCase())).length;
+    const lines = [];
+    if (used.length && !lack) lines.push({ tone: 'good', text: t('The trigger word {trigger} is in every caption', { trigger }) });
+    if (lack) {
+      const text = sameface.plural(lack, '{n} caption lacks the trigger word', '{n} captions lack the trigger word');
+      lines.push({ tone: 'bad', text: text, fix: addTrigger });
+    }
+    lines.push(...view.problems.map((text) => ({ tone: 'warn', text })));
+    const make = ({ tone, text, fix }) =>
+      sameface.notice(tone, el('p', { text: t(text) }), fix ? sameface.button('Put it in front', fix, { small: true }) : null);
+    sameface.keyed(parts.check, lines, (one) => `${one.tone} ${one.text}`, make);
+  }
+
+  async function addTrigger() {
+    await sameface.saveCaptions();
+    const { trigger } = sameface.character();
+    const lack = view.captions.filter((item) => item.text.trim() && !item.text.toLowerCase().includes(trigger.toLowerCase()));
+    const body = { do: 'add', phrase: view.plain || trigger, place: 0, only: lack.map((item) => item.file) };
+    take(slug, await sameface.api.post(`/characters/${slug}/captions/edit`, body));
+  }
+
+  function opened() {
+    key = ''; // another program may have changed the files meanwhile
+    parts.fill.ask().catch((error) => sameface.toast(error.message, 'bad'));
+  }
+
+  function hidden() {
+    sameface.saveCaptions();
+  }
+
+  sameface.panel('captions', { mount, update, shown: opened, hidden });
+})();

@@ -1,0 +1,133 @@
+/** Making a character, changing it, forgetting its face, deleting it. */
+(function () {
+  'use strict';
+
+  const sameface = window.sameface;
+  const { el, t } = sameface;
+  const WAY = [
+    ['Photos', 'Give 20 to 50 photos of one face; each one is looked at, and you are told which to leave out.'],
+    ['Captions', 'Each photo gets a line that says what changes from photo to photo; it can be written for you.'],
+    ['Train', 'A small LoRA file is trained on your base model, on this machine.'],
+    ['Test', 'Twenty pictures are painted and measured: is it the same face, and in which situations?'],
+    ['Use', 'The best step and weight go to your LoRA folder, with a prompt that is ready to use.'],
+  ];
+
+  // A new one
+
+  const fresh = { form: null, welcome: null, cancel: null, title: null };
+
+  function mountNew(root) {
+    fresh.form = sameface.characterForm(true);
+    fresh.form.fill({});
+    fresh.title = el('h2', {});
+    fresh.welcome = welcome();
+    fresh.cancel = sameface.button('Cancel', () => sameface.go({ step: 'photos' }));
+    const create = sameface.button('Create the character', make, { main: true });
+    const form = el('form', { class: 'sf-stack', noValidate: true }, fresh.form.node, el('div', { class: 'sf-row' }, create, fresh.cancel));
+    form.addEventListener('submit', (event) => event.preventDefault());
+    form.addEventListener('keydown', (event) => {
+      if (event.key !== 'Enter' || event.target.tagName !== 'INPUT') return;
+      event.preventDefault();
+      create.click();
+    });
+    root.append(fresh.title, el('div', { class: 'sf-columns sf-columns-form' }, form, fresh.welcome));
+  }
+
+  function welcome() {
+    const steps = WAY.map(([name, text], place) =>
+      el(
+        'li',
+        { class: 'sf-way' },
+        el('span', { class: 'sf-tab-number', text: String(place + 1), aria: { hidden: 'true' } }),
+        el('div', {}, el('strong', { text: t(name) }), el('p', { class: 'sf-quiet', text: t(text) })),
+      ),
+    );
+    const promise = t('Photos stay on this machine. Nothing is sent anywhere.');
+    const heading = el('h3', { text: t('What comes next') });
+    return el('aside', { class: 'sf-card' }, heading, el('ol', { class: 'sf-stack' }, steps), el('p', { class: 'sf-quiet', text: promise }));
+  }
+
+  function updateNew() {
+    const first = !sameface.state.characters.length;
+    const words = first ? 'Welcome. Who shall be trained?' : 'A new character';
+    sameface.setText(fresh.title, t(words));
+    fresh.cancel.hidden = first;
+  }
+
+  async function make() {
+    const values = { consent: null, ...fresh.form.values() };
+    const made = await sameface.api.post('/characters', values);
+    fresh.form.fill({});
+    await sameface.refresh();
+    sameface.go({ slug: made.slug, step: 'photos' });
+  }
+
+  sameface.panel('new', { mount: mountNew, update: updateNew, shown: () => fresh.form.focus() });
+
+  // One that is there
+
+  const known = { form: null, title: null, notes: null, slug: '' };
+
+  function mountEdit(root) {
+    known.slug = '';
+    known.form = sameface.characterForm(false);
+    known.title = el('h2', {});
+    const save = sameface.button('Save', change, { main: true });
+    const back = sameface.button('Back without saving', () => leave());
+    const form = el('div', { class: 'sf-stack' }, known.form.node, el('div', { class: 'sf-row' }, save, back));
+    root.append(known.title, el('div', { class: 'sf-columns sf-columns-form' }, form, dangers()));
+  }
+
+  function dangers() {
+    const forget = sameface.button('Forget face data', forgetFaces);
+    const remove = sameface.button('Delete the character', erase, { danger: true });
+    const about = (title, text, button) =>
+      el('div', { class: 'sf-card' }, el('h3', { text: t(title) }), el('p', { class: 'sf-quiet', text: t(text) }), el('div', { class: 'sf-row' }, button));
+    const faces = 'Deletes what was measured of the face: embeddings, templates and thumbnails. Photos, captions and LoRAs stay.';
+    const whole = 'Moves the folder with photos, captions and runs to "deleted" in the data folder. Nothing is erased.';
+    return el('aside', { class: 'sf-stack' }, about('Face data', faces, forget), about('Delete', whole, remove));
+  }
+
+  function updateEdit() {
+    const character = sameface.character();
+    if (!character || known.slug === character.slug) return; // what is being typed stays
+    known.slug = character.slug;
+    sameface.setText(known.title, character.name);
+    known.form.fill(character);
+  }
+
+  function leave() {
+    const character = sameface.character();
+    sameface.go({ step: (character && character.next) || 'photos' });
+  }
+
+  async function change() {
+    const values = known.form.values();
+    await sameface.api.post(`/characters/${known.slug}`, values);
+    sameface.toast('Saved', 'good');
+    await sameface.refresh();
+    leave();
+  }
+
+  async function forgetFaces() {
+    const text = 'Forget what was measured of this face? The photos have to be looked through again before the next test.';
+    if (!(await sameface.confirm(text, 'Forget face data', { danger: true }))) return;
+    const { deleted } = await sameface.api.post(`/characters/${known.slug}/forget_faces`);
+    sameface.toast(sameface.plural(deleted, '{n} file deleted', '{n} files deleted'), 'good');
+  }
+
+  async function erase() {
+    const character = sameface.character();
+    const text = t('Delete {name}, with all its photos, captions and runs? The folder is moved to "deleted" and can be brought back by hand.', {
+      name: character.name,
+    });
+    if (!(await sameface.confirm(text, 'Delete the character', { danger: true }))) return;
+    const { moved_to: place } = await sameface.api.post(`/characters/${character.slug}/delete`, { name: character.name });
+    sameface.step = 'photos';
+    await sameface.refresh();
+    sameface.draw();
+    sameface.toast(t('Moved to {place}', { place }), 'good');
+  }
+
+  sameface.panel('edit', { mount: mountEdit, update: updateEdit, shown: () => (known.slug = '') });
+})();

@@ -1,0 +1,268 @@
+/** The panel "Doctor": whether everything works here, where things lie, and the settings. */
+(function () {
+  'use strict';
+
+  const sameface = (window.sameface = window.sameface || {});
+  const PACK = 'insightface:';
+
+  let view = null;
+
+  sameface.panel('doctor', {
+    mount: (root) => (view = make(root)),
+    shown: () => load(view),
+  });
+
+  function make(root) {
+    const made = { remote: false };
+    made.lead = sameface.lead();
+    made.checks = sameface.el('ul', { class: 'sf-checks' });
+    made.folders = sameface.el('div', { class: 'sf-folders' });
+    made.settings = settingsForm();
+    const left = sameface.el(
+      'div',
+      { class: 'sf-stack' },
+      sameface.el('h3', { text: sameface.t('Checks') }),
+      made.checks,
+    );
+    const right = sameface.el(
+      'div',
+      { class: 'sf-stack' },
+      sameface.el('h3', { text: sameface.t('Folders') }),
+      made.folders,
+    );
+    const heading = sameface.el('h3', { text: sameface.t('Settings') });
+    sameface.append(root, [
+      made.lead,
+      sameface.el('div', { class: 'sf-halves' }, left, right),
+      heading,
+      made.settings.node,
+    ]);
+    made.lead.set({ tone: 'busy', text: 'Looking …' });
+    return made;
+  }
+
+  async function load(made) {
+    const again = { label: 'Look again', do: () => load(made) };
+    try {
+      const [doctor, settings] = await Promise.all([sameface.api.get('/doctor'), sameface.api.get('/settings')]);
+      made.lead.set({ ...summary(doctor.checks), buttons: [again] });
+      showChecks(made, doctor.checks);
+      showFolders(made, doctor.folders);
+      made.settings.take(settings);
+    } catch (error) {
+      made.lead.set({ tone: 'bad', text: error.message, buttons: [again] });
+    }
+  }
+
+  function summary(checks) {
+    const wrong = checks.filter((one) => one.tone === 'bad').length;
+    const odd = checks.filter((one) => one.tone === 'warn').length;
+    const { supervisor, host } = sameface.state;
+    const values = { version: sameface.state.version, host: host.name, its: host.version || '' };
+    const words = host.name === 'alone' ? 'SameFace {version}, without a webui' : 'SameFace {version} in {host} {its}';
+    const detail = sameface.t(words, values).trim();
+    if (!supervisor.active) return { tone: 'bad', text: supervisor.reason, detail };
+    if (wrong)
+      return {
+        tone: 'bad',
+        text: sameface.plural(wrong, '{n} thing does not work.', '{n} things do not work.'),
+        detail,
+      };
+    if (odd)
+      return {
+        tone: 'warn',
+        text: sameface.plural(
+          odd,
+          'All works; one thing is worth knowing.',
+          'All works; {n} things are worth knowing.',
+        ),
+        detail,
+      };
+    return { tone: 'good', text: 'All is well.', detail };
+  }
+
+  const ORDER = ['bad', 'warn', 'none', 'good'];
+  const WORDS = { good: 'fine', warn: 'note', bad: 'does not work', none: 'not there' };
+
+  function showChecks(made, checks) {
+    const sorted = [...checks].sort((a, b) => ORDER.indexOf(a.tone) - ORDER.indexOf(b.tone));
+    const entry = (one) =>
+      sameface.el(
+        'li',
+        { class: `sf-check sf-${one.tone}` },
+        sameface.el(
+          'div',
+          { class: 'sf-check-head' },
+          sameface.el('b', { text: sameface.t(one.name) }),
+          sameface.badge(one.tone, sameface.t(WORDS[one.tone] || one.tone)),
+        ),
+        sameface.el('p', { text: one.text }),
+        one.mend
+          ? sameface.el('p', { class: 'sf-mend' }, sameface.el('b', { text: sameface.t('What to do:') }), ' ', one.mend)
+          : null,
+      );
+    sameface.keyed(made.checks, sorted, (one) => JSON.stringify(one), entry);
+  }
+
+  const FOLDERS = { data: 'Characters, runs and settings', loras: 'LoRAs', log: 'Jobs and their logs' };
+
+  function showFolders(made, folders) {
+    const entries = Object.entries(folders).flatMap(([name, path]) =>
+      [path]
+        .flat()
+        .filter(Boolean)
+        .map((one) => [name, one]),
+    );
+    sameface.keyed(
+      made.folders,
+      entries,
+      ([name, path]) => `${name}|${path}`,
+      ([name, path]) => {
+        const box = sameface.copyBox(FOLDERS[name] || name);
+        box.set(String(path));
+        return box;
+      },
+    );
+  }
+
+  // Settings
+
+  function settingsForm() {
+    let kept = {};
+    const changed = () => show();
+    const painting = sameface.radios(
+      'While a LoRA is being trained',
+      [
+        {
+          value: 'no',
+          text: 'Whoever wants to paint waits',
+          help: 'Training has the whole GPU; pictures wait in the webui’s queue.',
+        },
+        {
+          value: 'yes',
+          text: 'Painting is allowed',
+          help: 'Needs memory for both; training becomes slower, and may run out of memory.',
+        },
+      ],
+      'no',
+      changed,
+    );
+    const then = sameface.tick('Paint and judge the test grid after each training', true, changed);
+    const comfyui = text('ComfyUI folder', 'For “Copy to ComfyUI”.');
+    const python = text(
+      'Python of the worker',
+      'A program; empty = the webui’s own. For an environment of its own with torch and diffusers.',
+    );
+    const engine = sameface.radios(
+      'Faces are compared with',
+      [
+        { value: 'own', text: 'SFace and YuNet', help: 'Come with SameFace; free for commercial use, too.' },
+        {
+          value: 'pack',
+          text: 'InsightFace',
+          help: 'A model pack that you have, with the package insightface that you install.',
+        },
+      ],
+      'own',
+      changed,
+    );
+    const pack = text('Folder of the model pack', 'For example …/models/buffalo_l.');
+    const licence = sameface.tick(
+      'I use these models for non-commercial research only, or hold a licence from InsightFace',
+      false,
+      changed,
+      'Their models may not be used for anything else. Characters are measured anew, and old verdicts are not ' +
+        'compared with new ones.',
+    );
+    const packs = sameface.el('div', { class: 'sf-pack' }, pack.node, licence);
+    const save = sameface.button('Save the settings', () => store(), { main: true });
+    const said = sameface.el('span', { class: 'sf-quiet', role: 'status' });
+    const remote = sameface.notice(
+      'none',
+      'Folders and programs can only be set on the computer where the webui runs.',
+    );
+    const left = sameface.el('div', { class: 'sf-stack' }, painting, then, engine, packs);
+    const right = sameface.el('div', { class: 'sf-stack' }, comfyui.node, python.node, remote);
+    const node = sameface.el(
+      'div',
+      { class: 'sf-card' },
+      sameface.el('div', { class: 'sf-halves' }, left, right),
+      sameface.el('div', { class: 'sf-row' }, save, said),
+    );
+
+    function text(label, help) {
+      const input = sameface.el('input', {
+        class: 'sf-input',
+        type: 'text',
+        spellcheck: false,
+        autocomplete: 'off',
+        on: { input: changed },
+      });
+      return { input, node: sameface.field(label, input, help) };
+    }
+
+    function chosen() {
+      return {
+        allow_painting: painting.chosen === 'yes',
+        then_test: then.input.checked,
+        comfyui: comfyui.input.value.trim(),
+        worker_python: python.input.value.trim(),
+        engine: engine.chosen === 'pack' ? PACK + pack.input.value.trim() : '',
+      };
+    }
+
+    function differing() {
+      return Object.fromEntries(
+        Object.entries(chosen()).filter(
+          ([key, value]) => value !== (kept[key] ?? (typeof value === 'string' ? '' : value)),
+        ),
+      );
+    }
+
+    function show() {
+      packs.hidden = engine.chosen !== 'pack';
+      const dirty = Object.keys(differing()).length > 0;
+      save.disabled = !dirty;
+      sameface.setText(said, dirty ? sameface.t('Not saved yet.') : '');
+    }
+
+    async function store() {
+      const values = differing();
+      if ('engine' in values && values.engine) {
+        if (values.engine === PACK) throw new Error(sameface.t('In which folder is the model pack?'));
+        if (!licence.input.checked)
+          throw new Error(sameface.t('Please read and tick the licence of the models first.'));
+      }
+      take(await sameface.api.post('/settings', values));
+      sameface.toast('The settings are saved.', 'good');
+    }
+
+    /** Take what the routes say; what has been typed and not saved stays. */
+    function take(settings) {
+      const mine = Object.keys(kept).length ? differing() : {};
+      kept = Object.fromEntries(Object.entries(settings).map(([key, value]) => [key, value === null ? '' : value]));
+      const now = {
+        ...kept,
+        ...Object.fromEntries(Object.entries(mine).filter(([key, value]) => kept[key] !== value)),
+      };
+      painting.chosen = now.allow_painting ? 'yes' : 'no';
+      then.input.checked = now.then_test !== false;
+      write(comfyui.input, now.comfyui);
+      write(python.input, now.worker_python);
+      const own = !String(now.engine || '').startsWith(PACK);
+      engine.chosen = own ? 'own' : 'pack';
+      if (!own) write(pack.input, now.engine.slice(PACK.length));
+      if (!own && kept.engine === now.engine) licence.input.checked = true;
+      const far = sameface.state.host.remote;
+      remote.hidden = !far;
+      for (const field of [comfyui.input, python.input, pack.input]) field.disabled = far;
+      show();
+    }
+
+    function write(input, value) {
+      if (document.activeElement !== input) input.value = value || '';
+    }
+
+    return { node, take };
+  }
+})();

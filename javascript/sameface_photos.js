@@ -1,0 +1,216 @@
+/** Step 1: which photos are used, what is said of them, and what is missing. */
+(function () {
+  'use strict';
+
+  const sameface = window.sameface;
+  const { el, t } = sameface;
+  const FILTERS = { all: 'All', good: 'Good', look: 'Look at', out: 'Left out' };
+  const ANGLES = {
+    'profile from the left': 'profile left',
+    'from the left': 'left',
+    ahead: 'ahead',
+    'from the right': 'right',
+    'profile from the right': 'profile right',
+  };
+  const WANTED = [
+    '20 to 50 photos of this one face, alone in the picture',
+    'sharp, well lit, the face at least 100 pixels high',
+    'from the front, from both sides, and in profile',
+    'close-ups, some of the upper body, a few of the whole body',
+    'different clothes, places, light and expressions: what is always the same is learned with the face',
+  ];
+
+  let parts = null;
+  let view = null; // newest answer for the character that is shown
+  let slug = '';
+  let key = ''; // of the state that the answer belongs to
+  let filter = 'all';
+
+  function mount(root) {
+    const drop = sameface.dropZone();
+    parts = {
+      drop,
+      lead: sameface.lead(),
+      filters: el('div', { class: 'sf-row', role: 'group', aria: { label: t('Show') } }),
+      grid: el('div', { class: 'sf-photos' }),
+      empty: wanted(),
+      map: el('div', { class: 'sf-card' }),
+      findings: el('div', { class: 'sf-stack' }),
+      people: el('div', { class: 'sf-stack' }),
+    };
+    view = null;
+    slug = '';
+    const aside = el('aside', {}, drop.node, parts.map, parts.findings, parts.people);
+    const main = el('div', { class: 'sf-stack' }, parts.filters, parts.empty, parts.grid);
+    root.append(parts.lead, el('div', { class: 'sf-side' }, aside, main));
+  }
+
+  function wanted() {
+    const items = WANTED.map((text) => el('li', { text: t(text) }));
+    const heading = el('h3', { text: t('Which photos are wanted') });
+    return el('div', { class: 'sf-card' }, heading, el('ul', { class: 'sf-bullets' }, items));
+  }
+
+  // Data
+
+  function update() {
+    const character = sameface.character();
+    if (!character) return;
+    if (character.slug !== slug) {
+      slug = character.slug;
+      view = null;
+      key = '';
+      filter = 'all';
+    }
+    const audit = sameface.job('audit');
+    const newest = JSON.stringify([character.photos, audit && audit.id, audit && audit.state]);
+    if (newest !== key) {
+      key = newest;
+      fetchView(slug);
+    }
+    draw();
+  }
+
+  async function fetchView(wantedSlug) {
+    try {
+      const answer = await sameface.api.get(`/characters/${wantedSlug}/photos`);
+      if (wantedSlug !== slug) return;
+      view = answer;
+      sameface.settlePhotos();
+      draw();
+    } catch (error) {
+      key = ''; // asked again with the next state
+      if (error.status) sameface.toast(error.message, 'bad');
+    }
+  }
+
+  // Drawing
+
+  function draw() {
+    const character = sameface.character();
+    if (!parts || !character) return;
+    sameface.drawUploads();
+    drawLead(character);
+    const photos = view ? view.photos : [];
+    parts.empty.hidden = !view || photos.length > 0;
+    drawFilters(photos);
+    const shown = photos.filter((photo) => filter === 'all' || sameface.photoGroup(photo) === filter);
+    sameface.keyed(parts.grid, shown, (photo) => photo.sha256 + photo.file, (photo) => sameface.photoCard(photo, draw), sameface.updatePhotoCard);
+    drawMap();
+    drawFindings();
+  }
+
+  function drawLead(character) {
+    const { photos } = character;
+    const audit = sameface.job('audit');
+    const sending = sameface.uploads();
+    const go = { label: 'Continue to captions', do: () => sameface.go({ step: 'captions' }) };
+    const add = { label: 'Add photos', do: () => parts.drop.choose() };
+    const look = { label: 'Look through the photos', do: () => ask({}) };
+    if (sending.busy && sending.slug === slug) {
+      parts.lead.set({ tone: 'busy', text: t('Sending: {done} of {total}', sending), buttons: [] });
+    } else if (!photos.count) {
+      parts.lead.set({ tone: 'none', text: photos.text || 'No photo yet', buttons: [{ ...add, main: true }] });
+    } else if (audit) {
+      parts.lead.set({ tone: 'busy', text: looking(audit), detail: photos.text, buttons: [go] });
+    } else if (!photos.audited) {
+      parts.lead.set({ tone: 'warn', text: photos.text, buttons: [{ ...look, main: true }, go] });
+    } else if (photos.proposed) {
+      const label = photos.proposed === 1 ? 'Accept the proposal' : 'Accept all proposals';
+      const title = 'Leaves out the photos that are marked so; each can be taken back';
+      const accept = { label, title, main: true, do: () => ask({ accept: true }) };
+      parts.lead.set({ tone: photos.tone, text: photos.text, detail: counts(), buttons: [accept, go] });
+    } else if (photos.tone === 'bad') {
+      parts.lead.set({ tone: 'bad', text: photos.text, detail: counts(), buttons: [{ ...add, main: true }, go] });
+    } else {
+      parts.lead.set({ tone: photos.tone, text: photos.text, detail: counts(), buttons: [{ ...go, main: true }, add] });
+    }
+  }
+
+  /** The counts in words, where the state's text does not say the same. */
+  function counts() {
+    const told = view ? view.counts : '';
+    return typeof told === 'string' && !sameface.character().photos.text.includes(told) ? told : '';
+  }
+
+  function looking(audit) {
+    const told = audit.standing;
+    if (audit.state === 'waiting') return t('The photos will be looked through in a moment');
+    if (!told || !told.total) return t('The photos are being looked through');
+    return t('The photos are being looked through: {done} of {total}', told);
+  }
+
+  async function ask(body) {
+    await sameface.api.post(`/characters/${slug}/audit`, body);
+    await sameface.refresh();
+  }
+
+  function drawFilters(photos) {
+    const counted = { all: photos.length, good: 0, look: 0, out: 0, new: 0 };
+    for (const photo of photos) counted[sameface.photoGroup(photo)] += 1;
+    parts.filters.hidden = !photos.length;
+    const make = (name) =>
+      sameface.button(
+        FILTERS[name],
+        () => {
+          filter = name;
+          draw();
+        },
+        { small: true },
+      );
+    sameface.keyed(parts.filters, Object.keys(FILTERS), (name) => name, make, (node, name) => {
+      node.setAttribute('aria-pressed', String(filter === name));
+      sameface.setText(node.firstElementChild, `${t(FILTERS[name])} (${counted[name]})`);
+    });
+  }
+
+  /** The small table: framing against angle. */
+  function drawMap() {
+    const table = (view && view.coverage) || {};
+    const rows = Object.entries(table);
+    const text = JSON.stringify([table, view && view.missing]);
+    parts.map.hidden = !rows.length || !view.photos.length;
+    if (parts.map.dataset.text === text || !rows.length) return;
+    parts.map.dataset.text = text;
+    const angles = Object.keys(rows[0][1]);
+    const head = el('tr', {}, el('td', {}), angles.map((one) => el('th', { scope: 'col', text: t(ANGLES[one] || one) })));
+    const body = rows.map(([framing, row]) => el('tr', {}, el('th', { scope: 'row', text: t(framing) }), angles.map((one) => cell(row[one]))));
+    const missing = (view.missing || []).map((sentence) => el('li', {}, sameface.sign('warn'), el('span', { text: t(sentence) })));
+    sameface.fill(
+      parts.map,
+      el('h3', { text: t('What the photos show') }),
+      el('div', { class: 'sf-scroll' }, el('table', { class: 'sf-table sf-map' }, el('thead', {}, head), el('tbody', {}, body))),
+      missing.length ? el('p', { text: t('What no photo shows, the LoRA makes up:') }) : null,
+      missing.length ? el('ul', { class: 'sf-problems' }, missing) : el('p', {}, sameface.sign('good'), el('span', { text: t('All angles and framings are there') })),
+    );
+  }
+
+  function cell(count) {
+    return count ? el('td', { text: String(count) }) : el('td', { class: 'sf-empty', text: '–', aria: { label: t('none') } });
+  }
+
+  function drawFindings() {
+    const missing = view ? view.missing.join(', ') : '';
+    const said = (one) => missing && one.text.includes(missing); // the map says it already
+    const findings = view && view.photos.length ? view.findings.filter((one) => !said(one)) : [];
+    sameface.keyed(parts.findings, findings, (one) => one.text, (one) => sameface.notice(one.tone || 'warn', one.text));
+    const others = view && view.people && view.people.length > 1 ? view.people.slice(1) : [];
+    sameface.keyed(parts.people, others, (files) => files.join('/'), (files) => {
+      const words = el('p', { text: t('Another person: {n} photos like {file}', { n: files.length, file: files[0] }) });
+      return sameface.notice('warn', words, sameface.button('Leave all of these out', () => ask({ drop: files }), { small: true }));
+    });
+  }
+
+  // While it is shown
+
+  function shown() {
+    key = ''; // another program may have changed the folder meanwhile
+    document.addEventListener('paste', sameface.pastePhotos);
+  }
+
+  function hidden() {
+    document.removeEventListener('paste', sameface.pastePhotos);
+  }
+
+  sameface.panel('photos', { mount, update, shown, hidden });
+})();

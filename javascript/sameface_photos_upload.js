@@ -1,0 +1,227 @@
+/** Sending photos: dropped, pasted or chosen files and folders, each as a request of its own, two at a time. */
+(function () {
+  'use strict';
+
+  const sameface = window.sameface;
+  const { el, t } = sameface;
+  const AT_ONCE = 2;
+  const LARGEST = 256 * 1024 * 1024; // bytes that the route takes
+  const PICTURE = /\.(jpe?g|png|webp|avif|heic|heif|hif|bmp|tiff?|gif|jfif)$/i;
+  const ACCEPTED = 'image/*,.heic,.heif,.hif,.avif,.jfif,.zip';
+
+  const now = { slug: '', name: '', waiting: [], open: 0, total: 0, done: 0, added: 0, known: 0, sentences: [] };
+  let changed = () => null; // draws; set by the drop zone
+
+  /** How far the sending is: {slug, busy, done, total}. */
+  sameface.uploads = () => ({ slug: now.slug, busy: now.open + now.waiting.length > 0, done: now.done, total: now.total });
+
+  // What was given
+
+  /**
+   * Everything in a drop or a paste, folders read through.
+   * @returns {Promise<Array<{file: File, chosen: boolean}>>} `chosen`: given by itself, not found in a folder.
+   */
+  async function given(transfer) {
+    const entries = [...(transfer.items || [])]
+      .filter((item) => item.kind === 'file')
+      .map((item) => (item.webkitGetAsEntry && item.webkitGetAsEntry()) || item.getAsFile());
+    const found = entries.length ? entries : [...transfer.files];
+    const all = await Promise.all(found.filter(Boolean).map((one) => within(one, true)));
+    return all.flat();
+  }
+
+  async function within(entry, chosen) {
+    if (entry instanceof File) return [{ file: entry, folder: '', chosen }];
+    if (entry.isFile) {
+      const file = await new Promise((resolve, reject) => entry.file(resolve, reject));
+      return [{ file, folder: entry.fullPath.slice(0, -entry.name.length), chosen }];
+    }
+    const reader = entry.createReader();
+    const found = [];
+    for (;;) {
+      const some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject)); // 100 at most
+      if (!some.length) break;
+      for (const one of some) found.push(...(await within(one, false)));
+    }
+    return found;
+  }
+
+  /** Put files in the line: pictures and archives; a .txt of a picture's name is its caption. */
+  function send(items) {
+    const character = sameface.character();
+    if (!character || !items.length) return;
+    if (!sameface.uploads().busy) Object.assign(now, { slug: character.slug, name: character.name, total: 0, done: 0, added: 0, known: 0, sentences: [] });
+    if (now.slug !== character.slug) {
+      sameface.toast(t('Photos of {name} are being sent; wait until they are.', { name: now.name }), 'warn');
+      return;
+    }
+    const path = (item) => item.folder + item.file.name;
+    const captions = new Map(items.filter((one) => /\.txt$/i.test(one.file.name)).map((one) => [path(one).replace(/\.txt$/i, ''), one.file]));
+    const wanted = items.filter((one) => !one.file.name.startsWith('.') && isWanted(one));
+    for (const one of wanted) now.waiting.push({ file: one.file, caption: captions.get(path(one).replace(/\.[^.]*$/, '')) });
+    now.total += wanted.length;
+    if (!wanted.length) now.sentences.push(t('There is no picture among these files.'));
+    while (now.open < AT_ONCE && now.waiting.length) work();
+    changed();
+  }
+
+  function isWanted({ file, chosen }) {
+    if (/\.txt$/i.test(file.name)) return false;
+    return chosen || PICTURE.test(file.name) || file.type.startsWith('image/');
+  }
+
+  async function work() {
+    now.open += 1;
+    for (let one = now.waiting.shift(); one; one = now.waiting.shift()) {
+      await sendOne(one).catch((error) => now.sentences.push(`${one.file.name}: ${error.message}`));
+      now.done += 1;
+      changed();
+    }
+    now.open -= 1;
+    if (!now.open) await finish();
+  }
+
+  async function sendOne({ file, caption }) {
+    if (file.size > LARGEST) throw new Error(t('is larger than {size}; make it smaller.', { size: sameface.format.bytes(LARGEST) }));
+    const path = `/characters/${now.slug}/photos`;
+    const body = { name: file.name || t('pasted.png'), data: await asBase64(file) };
+    take(await sameface.api.post(path, body), (added) => added.length === 1 && caption && keepCaption(added[0], caption));
+  }
+
+  function take(answer, withAdded) {
+    now.added += answer.added.length;
+    now.known += answer.known;
+    now.sentences.push(...answer.skipped, ...answer.twice, ...answer.split);
+    if (withAdded) withAdded(answer.added);
+  }
+
+  async function keepCaption(file, caption) {
+    const text = (await caption.text()).trim();
+    if (text) await sameface.api.post(`/characters/${now.slug}/captions`, { file, text }).catch((error) => now.sentences.push(error.message));
+  }
+
+  function asBase64(file) {
+    return new Promise((resolve, reject) => {
+      const reader = new FileReader();
+      reader.onload = () => resolve(reader.result.slice(reader.result.indexOf(',') + 1));
+      reader.onerror = () => reject(new Error(t('cannot be read; is it still there?')));
+      reader.readAsDataURL(file);
+    });
+  }
+
+  async function finish() {
+    if (now.added) {
+      await sameface.api.post(`/characters/${now.slug}/audit`).catch((error) => now.sentences.push(error.message));
+    }
+    changed();
+    await sameface.refresh().catch(() => null);
+  }
+
+  window.addEventListener('beforeunload', (event) => {
+    if (sameface.uploads().busy) event.preventDefault();
+  });
+
+  // The drop zone
+
+  /** The place to drop photos on, with its buttons, the bar, and what became of each file. */
+  sameface.dropZone = function () {
+    const files = picker({ multiple: true, accept: ACCEPTED });
+    const folder = picker({ webkitdirectory: true });
+    const parts = { bar: sameface.progress(0), line: el('p', { role: 'status' }), list: el('ul', { class: 'sf-problems' }) };
+    const choose = sameface.button('Choose photos', () => files.click());
+    const whole = sameface.button('Choose a folder', () => folder.click());
+    const hint = el('p', { class: 'sf-quiet', text: t('JPEG, PNG, WebP, AVIF, HEIC, or a zip file of them') });
+    const words = el('p', {}, el('strong', { text: t('Drop photos or folders here, or paste a picture') }));
+    const zone = el('div', { class: 'sf-drop' }, words, el('div', { class: 'sf-row' }, choose, whole), hint, files, folder);
+    listen(zone);
+    const told = el('div', { class: 'sf-upload' }, parts.bar, parts.line, parts.list);
+    changed = () => draw(told, parts);
+    changed();
+    return { node: el('div', { class: 'sf-stack' }, zone, told, fromPath()), choose: () => files.click(), zone };
+  };
+
+  function picker(props) {
+    const input = el('input', { type: 'file', hidden: true, ...props });
+    input.addEventListener('change', () => {
+      const items = [...input.files].map((file) => {
+        const path = file.webkitRelativePath || '';
+        return { file, folder: path.slice(0, path.length - file.name.length), chosen: !path };
+      });
+      send(items);
+      input.value = '';
+    });
+    return input;
+  }
+
+  function listen(zone) {
+    const over = (event) => {
+      event.preventDefault();
+      event.stopPropagation(); // the host takes dropped pictures for prompts
+      zone.classList.add('sf-over');
+    };
+    zone.addEventListener('dragenter', over);
+    zone.addEventListener('dragover', over);
+    zone.addEventListener('dragleave', () => zone.classList.remove('sf-over'));
+    zone.addEventListener('drop', async (event) => {
+      over(event);
+      zone.classList.remove('sf-over');
+      try {
+        send(await given(event.dataTransfer));
+      } catch (error) {
+        sameface.toast(t('What was dropped cannot be read; use "Choose photos".'), 'bad');
+      }
+    });
+  }
+
+  /** Take pictures from a paste, unless it goes into a text field. */
+  sameface.pastePhotos = async function (event) {
+    if (!event.clipboardData || !event.clipboardData.files.length) return;
+    if (event.target.closest && event.target.closest('input, textarea')) return;
+    event.preventDefault();
+    event.stopPropagation();
+    send(await given(event.clipboardData));
+  };
+
+  function draw(told, { bar, line, list }) {
+    const mine = now.slug === sameface.slug && (now.total > 0 || now.sentences.length > 0);
+    told.hidden = !mine;
+    if (!mine) return;
+    const { busy } = sameface.uploads();
+    bar.hidden = !busy;
+    bar.set(now.total ? now.done / now.total : null, t('Sending photos'));
+    const counts = { done: now.done, total: now.total };
+    sameface.setText(line, busy ? t('Sending: {done} of {total}', counts) : outcome());
+    sameface.keyed(
+      list,
+      [...new Set(now.sentences)],
+      (text) => text,
+      (text) => el('li', {}, sameface.sign('warn'), el('span', { text: t(text) })),
+    );
+  }
+  sameface.drawUploads = () => changed();
+
+  function outcome() {
+    const known = now.known ? sameface.plural(now.known, '{n} was there already', '{n} were there already') : '';
+    const added = sameface.plural(now.added, '{n} photo added', '{n} photos added');
+    return [now.total || now.added ? added : '', known].filter(Boolean).join(', ');
+  }
+
+  /** For photos that lie on the machine of the webui. */
+  function fromPath() {
+    const input = el('input', { class: 'sf-input', type: 'text', autocomplete: 'off', spellcheck: false });
+    const add = async () => {
+      const path = input.value.trim();
+      if (!path) return input.focus();
+      if (sameface.uploads().busy) throw new Error(t('Photos are being sent; wait until they are.'));
+      const { slug, name } = sameface.character();
+      Object.assign(now, { slug, name, total: 0, done: 0, added: 0, known: 0, sentences: [] });
+      take(await sameface.api.post(`/characters/${slug}/photos/from_path`, { path }));
+      input.value = '';
+      return finish();
+    };
+    const field = sameface.field('Folder, picture or zip file', input, 'Its photos are copied; the originals stay as they are.');
+    const fold = sameface.fold('From a folder of this machine', field, el('div', { class: 'sf-row' }, sameface.button('Add', add)));
+    fold.hidden = Boolean(sameface.state.host && sameface.state.host.remote);
+    return fold;
+  }
+})();

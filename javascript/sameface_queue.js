@@ -1,0 +1,128 @@
+/** The queue: what runs, what waits, and what has ended, with everything that can be done with it. */
+(function () {
+  'use strict';
+
+  const sameface = window.sameface;
+  const { el, t } = sameface;
+  const OPEN = ['running', 'paused', 'waiting'];
+  const WORDS = {
+    waiting: 'waits',
+    running: 'runs',
+    paused: 'paused',
+    stopped: 'stopped',
+    interrupted: 'interrupted',
+    failed: 'failed',
+    finished: 'finished',
+  };
+  const TONES = { running: 'busy', paused: 'warn', stopped: 'none', interrupted: 'warn', failed: 'bad', finished: 'good' };
+  const FREQUENT = 1000; // milliseconds between two drawings while it is open
+
+  function open() {
+    const list = el('div', { class: 'sf-jobs' });
+    const none = sameface.notice('none', 'Nothing waits and nothing has run yet.');
+    const hold = sameface.button('Pause the queue', turnQueue, { small: true });
+    const body = el('div', { class: 'sf-dialog-body' }, el('div', { class: 'sf-row' }, hold), none, list);
+    const draw = () => {
+      const { jobs, paused } = sameface.state.queue;
+      none.hidden = jobs.length > 0;
+      hold.hidden = !paused && !jobs.some((job) => OPEN.includes(job.state));
+      sameface.setText(hold.firstElementChild, t(paused ? 'Go on with the queue' : 'Pause the queue'));
+      sameface.keyed(list, sorted(jobs), (job) => job.id, make, update);
+    };
+    draw();
+    const timer = setInterval(draw, FREQUENT);
+    sameface.dialog('Queue', body, { closed: () => clearInterval(timer) });
+  }
+
+  async function turnQueue() {
+    await sameface.api.post('/queue', { paused: !sameface.state.queue.paused });
+    await sameface.refresh();
+  }
+
+  /** A paused job goes on together with the queue. */
+  async function goOn() {
+    await sameface.api.post('/queue', { paused: false });
+    await sameface.refresh();
+  }
+
+  /** Running ones, paused ones, waiting ones in their order, then what has ended, the newest first. */
+  function sorted(jobs) {
+    const rank = (job) => (OPEN.includes(job.state) ? OPEN.indexOf(job.state) : OPEN.length);
+    const places = new Map(jobs.map((job, place) => [job.id, place])); // the server's order is that of the queue
+    return [...jobs].sort((a, b) => rank(a) - rank(b) || places.get(a.id) - places.get(b.id));
+  }
+
+  function make(job) {
+    const badge = el('span', {});
+    const line = el('p', { class: 'sf-quiet sf-number' });
+    const error = el('div', {});
+    const bar = sameface.progress(null);
+    const row = el('div', { class: 'sf-row' });
+    const node = el('div', { class: 'sf-job' }, el('p', {}, el('strong', { text: job.text })), badge, line, bar, error, row);
+    node.parts = { badge, line, error, bar, row };
+    return node;
+  }
+
+  function update(node, job) {
+    const { badge, line, error, bar, row } = node.parts;
+    const key = `${job.state} ${job.wish}`;
+    if (node.dataset.state !== key) sameface.fill(badge, sameface.badge(TONES[job.state] || 'none', t(WORDS[job.state])));
+    node.dataset.state = key;
+    sameface.setText(line, about(job));
+    line.hidden = !line.textContent;
+    bar.hidden = job.state !== 'running';
+    bar.set(sameface.head.share(job), job.text);
+    if (error.dataset.text !== job.error) sameface.fill(error, job.error ? sameface.notice('bad', job.error) : null);
+    error.dataset.text = job.error;
+    error.hidden = !job.error;
+    sameface.keyed(row, actions(job), (one) => one.label, (one) => sameface.button(one.label, one.run, { small: true }));
+  }
+
+  function about(job) {
+    if (job.state === 'running') return sameface.head.sentence(job);
+    if (job.state === 'waiting') return t('since {time}', { time: sameface.format.ago(job.created) });
+    const took = job.started && job.ended ? sameface.format.duration(job.ended - job.started) : '';
+    const ended = job.ended ? sameface.format.ago(job.ended) : '';
+    return [ended, took && t('took {time}', { time: took })].filter(Boolean).join(' · ');
+  }
+
+  function actions(job) {
+    const act = (what) => () => sameface.api.post(`/jobs/${job.id}/${what}`).then(() => sameface.refresh());
+    const found = [];
+    if (job.state === 'waiting' && before(job) !== undefined) found.push({ label: 'Move up', run: () => moveUp(job.id) });
+    if (OPEN.includes(job.state) && job.wish !== 'stop') found.push({ label: 'Stop', run: act('stop') });
+    if (job.state === 'paused') found.push({ label: 'Resume', run: goOn });
+    if (['stopped', 'interrupted', 'failed'].includes(job.state)) found.push({ label: 'Resume', run: act('resume') });
+    if (job.state !== 'waiting') found.push({ label: 'Log', run: () => log(job) });
+    if (!OPEN.includes(job.state)) found.push({ label: 'Remove from this list', run: act('forget') });
+    return found;
+  }
+
+  /** Id of the waiting job before this one; undefined where it is the first. */
+  function before(job) {
+    const waiting = sameface.state.queue.jobs.filter((one) => one.state === 'waiting');
+    const place = waiting.findIndex((one) => one.id === job.id);
+    return place > 0 ? waiting[place - 1].id : undefined;
+  }
+
+  async function moveUp(id) {
+    const target = before({ id });
+    if (target === undefined) return;
+    await sameface.api.post(`/jobs/${id}/move`, { before: target });
+    await sameface.refresh();
+  }
+
+  /** The end of a job's log, in a dialog. */
+  async function log(job) {
+    const { lines } = await sameface.api.get(`/jobs/${job.id}/log`);
+    const text = lines.length ? lines.join('\n') : t('The log is empty.');
+    const shown = el('pre', { class: 'sf-log', tabindex: '0', text });
+    const copy = sameface.button('Copy', () => navigator.clipboard.writeText(text).then(() => sameface.toast('Copied', 'good')));
+    const body = el('div', { class: 'sf-dialog-body' }, job.error ? sameface.notice('bad', job.error) : null, shown);
+    if (navigator.clipboard) body.append(el('div', { class: 'sf-row' }, copy));
+    sameface.dialog('Log', body, { wide: true });
+    shown.scrollTop = shown.scrollHeight;
+  }
+
+  sameface.queue = { open, log };
+})();

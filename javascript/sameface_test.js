@@ -1,0 +1,303 @@
+/** The panel "Test": paint the test pictures, and what they say of the face. */
+(function () {
+  'use strict';
+
+  const sameface = (window.sameface = window.sameface || {});
+  const OFTEN = 3000; // milliseconds between two looks for new pictures
+
+  let view = null;
+
+  sameface.panel('test', {
+    mount: (root) => (view = make(root)),
+    update: () => update(view),
+    shown: () => {
+      sameface.reloadRuns();
+      view.beat.set(true);
+    },
+    hidden: () => view.beat.set(false),
+  });
+
+  function make(root) {
+    const made = { slug: '', shown: null, grid: null, done: '', wanted: null };
+    made.lead = sameface.lead();
+    made.bar = sameface.progress(null, sameface.t('Painting'));
+    made.said = sameface.el('div', {});
+    made.verdict = sameface.verdictCard((button) => act(button));
+    made.pictures = sameface.gridPictures();
+    made.strip = sameface.photoStrip();
+    made.chart = sameface.keptChart();
+    made.facts = sameface.gridFacts();
+    made.links = sameface.el('p', { class: 'sf-row' });
+    made.log = sameface.logFold();
+    made.form = sameface.testForm();
+    made.another = sameface.fold('Test another step or weight', made.form.node);
+    made.earlier = earlierGrids((which) => show(made, which, true));
+    made.result = sameface.el('div', { class: 'sf-result', hidden: true });
+    sameface.append(made.result, [made.verdict, made.pictures, made.strip, made.chart, made.facts, made.links]);
+    sameface.append(root, [made.lead, made.bar, made.said, made.log, made.another, made.result, made.earlier.node]);
+    made.beat = sameface.rhythm(() => look(made), OFTEN);
+    return made;
+  }
+
+  // What is there
+
+  function update(made) {
+    const character = sameface.character();
+    if (!character) return;
+    if (made.slug !== character.slug)
+      Object.assign(made, { slug: character.slug, shown: null, grid: null, done: '', live: null, opened: '' });
+    const runs = sameface.runs();
+    const job = sameface.job(['test', 'choose']);
+    const last = sameface.lastJob('test', 'choose');
+    const grids = sameface.gridsOf(runs);
+    choose(made, runs, grids, job, last);
+    made.lead.set(words(made, character, runs, job, last));
+    showJob(made, job, last);
+    made.form.update(runs || []);
+    made.another.hidden = !runs || !runs.some((run) => run.checkpoints.length);
+    unfold(made, grids, runs, job);
+    made.earlier.set(grids, made.shown);
+    showGrid(made);
+  }
+
+  /** The form is open where nothing has been tested, and otherwise as the user has left it. */
+  function unfold(made, grids, runs, job) {
+    const mark = `${made.slug}|${!grids.length && !job}`;
+    if (!runs || mark === made.opened) return;
+    made.opened = mark;
+    made.another.open = !grids.length && !job;
+  }
+
+  /** Which grid is shown: the user's choice, else the one of the last job, else the newest. */
+  function choose(made, runs, grids, job, last) {
+    if (!runs) return;
+    const done = last && last.state === 'finished' && last.result && last.result.grid ? last : null;
+    const mark = done ? String(done.id) : '';
+    if (done && mark !== made.done) {
+      made.done = mark;
+      show(made, { run: done.result.run, id: done.result.grid });
+    }
+    const wanted = sameface.wantedGrid;
+    if (wanted && wanted.slug === made.slug) {
+      sameface.wantedGrid = null;
+      show(made, { run: wanted.run, id: wanted.id });
+    }
+    if (!made.shown && !job && grids.length) show(made, { run: grids[0].run.id, id: grids[0].grid.id });
+  }
+
+  async function show(made, which, byHand) {
+    const { slug } = made;
+    if (made.shown && made.shown.run === which.run && made.shown.id === which.id && made.grid && !byHand) return;
+    made.shown = which;
+    try {
+      const grid = await sameface.api.get(`/characters/${slug}/runs/${which.run}/grids/${which.id}`);
+      if (made.slug !== slug || made.shown !== which) return;
+      made.grid = { ...grid, run: which.run };
+      update(made);
+      if (byHand) made.result.scrollIntoView({ block: 'start', behavior: 'smooth' });
+    } catch (error) {
+      if (made.shown !== which) return;
+      made.grid = null;
+      sameface.fill(made.said, sameface.notice('bad', error.message));
+    }
+  }
+
+  /** While pictures are painted, look for those that are there; the grid may not be known yet. */
+  async function look(made) {
+    const job = sameface.job(['test', 'choose']);
+    const of = job && (job.run || job.arguments.run || newestOf(sameface.runs()));
+    if (!job || job.state !== 'running' || !of) return;
+    const { slug } = sameface;
+    const run = await sameface.api.get(`/characters/${slug}/runs/${of}`);
+    const open = run.grids.filter((grid) => !grid.kind).sort((a, b) => Number(b.id) - Number(a.id))[0];
+    if (!open || sameface.slug !== slug) return;
+    const grid = await sameface.api.get(`/characters/${slug}/runs/${of}/grids/${open.id}`);
+    if (sameface.slug !== slug) return;
+    made.live = { ...grid, run: of };
+    showGrid(made);
+  }
+
+  /** The run that is tested where none is named. */
+  function newestOf(runs) {
+    const found = (runs || []).find((run) => run.checkpoints.length);
+    return found ? found.id : '';
+  }
+
+  function showGrid(made) {
+    const job = sameface.job(['test', 'choose']);
+    const painting = job && job.state === 'running' && made.live && made.live.rows.some((row) => row.url);
+    if (!job) made.live = null;
+    const grid = painting ? made.live : made.grid;
+    made.result.hidden = !grid;
+    if (!grid) return;
+    const judged = Boolean(grid.verdict);
+    for (const part of [made.verdict, made.strip, made.facts, made.links]) part.hidden = !judged;
+    if (judged) {
+      made.verdict.set(grid);
+      made.strip.set(made.slug, grid.photos);
+      made.facts.set(grid);
+      showLinks(made, grid);
+    }
+    made.chart.set(judged ? grid.tested : []);
+    made.pictures.set(grid);
+  }
+
+  function showLinks(made, grid) {
+    const folder = `/characters/${made.slug}/runs/${grid.run}/grids/${grid.id}`;
+    const link = (label, path) =>
+      sameface.el('a', { href: sameface.url(path), target: '_blank', rel: 'noopener', text: sameface.t(label) });
+    const key = `${folder}|${grid.html}`;
+    if (made.links.dataset.of === key) return;
+    made.links.dataset.of = key;
+    sameface.fill(
+      made.links,
+      link('The whole report', grid.html || `${folder}/report.html`),
+      link('All on one picture', `${folder}/sheet.png`),
+    );
+  }
+
+  // The first line
+
+  function words(made, character, runs, job, last) {
+    if (!runs) return { tone: 'none', text: sameface.runsError() || 'Loading …' };
+    if (job) return jobWords(job);
+    if (last && ['failed', 'interrupted'].includes(last.state)) return failed(last);
+    if (!runs.some((run) => run.checkpoints.length)) return untrained();
+    const judged = made.grid && made.grid.verdict;
+    const text = judged ? character.test.text || judged.headline : 'Test pictures show whether the face holds.';
+    const choice = last && last.kind === 'choose' && last.state === 'finished' ? last.result : null;
+    if (choice) return chosen(choice);
+    const tone = judged ? sameface.verdictTone(judged) : 'none';
+    const paint = { label: 'Paint 20 test pictures and judge', main: !judged, do: () => view.form.paint(false) };
+    const find = {
+      label: 'Find the best step and weight',
+      title: 'Paints eight prompts for up to six saved steps at three weights, and the best again.',
+      do: () => view.form.choose(),
+    };
+    return {
+      tone,
+      text,
+      detail: judged ? '' : 'Twenty pictures with the LoRA and the same without it, measured against the photos.',
+      buttons: [paint, find],
+    };
+  }
+
+  function untrained() {
+    return {
+      tone: 'none',
+      text: 'Nothing is trained yet.',
+      detail: 'A test needs a trained LoRA.',
+      buttons: [{ label: 'To the training', main: true, do: () => sameface.go({ step: 'train' }) }],
+    };
+  }
+
+  function jobWords(job) {
+    const stop = {
+      label: job.state === 'running' ? 'Stop' : 'Take out of the queue',
+      disabled: Boolean(job.wish),
+      do: () => sameface.tellJob(job, 'stop'),
+    };
+    if (job.state === 'paused')
+      return {
+        tone: 'warn',
+        text: 'The test is paused.',
+        buttons: [{ label: 'Resume', main: true, do: () => sameface.goOn(job) }, stop],
+      };
+    if (job.state === 'waiting')
+      return { tone: 'none', text: 'The test waits.', detail: sameface.begins(job), buttons: [stop] };
+    const counted =
+      job.standing && job.standing.phase === 'painting'
+        ? sameface.counted(job.standing, 'picture {done} of {total}')
+        : '';
+    return {
+      tone: 'busy',
+      text: [sameface.phase(job), counted].filter(Boolean).join(': '),
+      detail: sameface.timeLeft(job.standing),
+      buttons: [stop],
+    };
+  }
+
+  function failed(job) {
+    const again = { label: 'Try again', main: true, do: () => sameface.tellJob(job, 'resume') };
+    const aside = { label: 'Put this aside', do: () => sameface.tellJob(job, 'forget') };
+    const text =
+      job.state === 'failed'
+        ? job.error || 'The test failed.'
+        : 'The test was interrupted; the pictures painted so far are kept.';
+    return { tone: job.state === 'failed' ? 'bad' : 'warn', text, buttons: [again, aside] };
+  }
+
+  function chosen({ run, step, weight, sentence }) {
+    const use = { label: 'Use this LoRA', main: true, do: () => act({ do: 'use', arguments: { run, step, weight } }) };
+    return { tone: 'good', text: sentence, detail: sameface.cellName(run, step, weight), buttons: step ? [use] : [] };
+  }
+
+  function showJob(made, job, last) {
+    const standing = job && job.state === 'running' && job.standing;
+    made.bar.hidden = !standing;
+    if (standing) made.bar.set(standing.total ? standing.done / standing.total : null, sameface.t('Painting'));
+    if (made.grid || job) sameface.fill(made.said);
+    const ended = last && ['failed', 'interrupted'].includes(last.state) ? last : null;
+    made.log.set(job ? job.id : ended ? ended.id : null);
+  }
+
+  // What the advice's buttons do
+
+  async function act(button) {
+    const values = button.arguments || {};
+    if (button.do === 'add_photos') return sameface.go({ step: 'photos' });
+    if (button.do === 'use') {
+      sameface.wantedCell = { slug: sameface.slug, ...values };
+      return sameface.go({ step: 'use' });
+    }
+    if (button.do === 'train_more') {
+      await sameface.startJob('train', { then_test: true, ...values }, 'The training goes on.');
+      return sameface.go({ step: 'train' });
+    }
+    if (button.do === 'choose') return sameface.startJob('choose', { painter: view.form.painter(), ...values });
+    if (button.do === 'test' || button.do === 'retest')
+      return sameface.startJob('test', { ...view.form.common(), ...values });
+    throw new Error(sameface.t('This page is older than the webui; reload it.'));
+  }
+
+  // Earlier tests
+
+  function earlierGrids(open) {
+    const list = sameface.el('div', { class: 'sf-grids' });
+    const node = sameface.fold('Earlier tests', list);
+    const set = (grids, shown) => {
+      const judged = grids.filter(({ grid }) => grid.kind);
+      node.hidden = judged.length < 2;
+      sameface.keyed(
+        list,
+        judged,
+        ({ run, grid }) => `${run.id}|${grid.id}`,
+        (one) => entry(one, open),
+        (made, one) => {
+          made.setAttribute(
+            'aria-current',
+            String(Boolean(shown && shown.run === one.run.id && shown.id === one.grid.id)),
+          );
+        },
+      );
+    };
+    return { node, set };
+  }
+
+  function entry({ run, grid }, open) {
+    const kept = Number.isFinite(grid.retention)
+      ? sameface.t('{kept} kept', { kept: sameface.format.percent(grid.retention) })
+      : '';
+    const said = [
+      sameface.cellName(run.id, grid.step, grid.weight),
+      kept,
+      grid.made ? sameface.format.ago(grid.made) : '',
+    ];
+    return sameface.el(
+      'button',
+      { class: 'sf-grid-entry', on: { click: () => open({ run: run.id, id: grid.id }) } },
+      sameface.badge(sameface.verdictTone(grid), sameface.t(grid.headline)),
+      sameface.el('span', { class: 'sf-quiet', text: said.filter(Boolean).join(' · ') }),
+    );
+  }
+})();

@@ -1,0 +1,107 @@
+/** What is painted for a test, and by whom. */
+(function () {
+  'use strict';
+
+  const sameface = (window.sameface = window.sameface || {});
+
+  /** @returns {{node, update(runs), paint(quick), choose(), common(), painter()}} */
+  sameface.testForm = function () {
+    const form = { slug: '', cell: sameface.cellChoice(() => null) };
+    const sampler = sameface.select([]);
+    const steps = number(20, 1, 150, 1);
+    const cfg = number('', 1, 30, 0.5);
+    const seed = number(1000, 0, 4294967295, 1);
+    cfg.placeholder = sameface.t('as usual');
+    const many = sameface.radios(
+      'Pictures',
+      [
+        { value: 'all', text: 'All 20', help: 'A sure verdict.' },
+        { value: 'quick', text: 'Quick: 8', help: 'A first look; small changes are not seen.' },
+      ],
+      'all',
+    );
+    const painter = sameface.radios('Painted by', [], '', (to) => (form.picked = to));
+    const paint = sameface.button('Paint 20 test pictures and judge', () => api.paint());
+    const find = sameface.button('Find the best step and weight', () => api.choose());
+    many.addEventListener('change', () => label());
+    const later = sameface.el('p', { class: 'sf-help' });
+    const fine = sameface.fold(
+      'How they are painted',
+      sameface.el(
+        'div',
+        { class: 'sf-three' },
+        sameface.field('Sampler', sampler),
+        sameface.field('Sampling steps', steps),
+        sameface.field('Guidance (CFG)', cfg),
+        sameface.field('First seed', seed, 'The same seeds make tests comparable.'),
+      ),
+    );
+    const sides = sameface.el('div', { class: 'sf-halves' }, many, painter);
+    const row = sameface.el('div', { class: 'sf-row' }, paint, find);
+    const node = sameface.el('div', { class: 'sf-test-form' }, form.cell.node, sides, fine, later, row);
+
+    function label() {
+      const words = many.chosen === 'quick' ? 'Paint 8 test pictures and judge' : 'Paint 20 test pictures and judge';
+      sameface.setText(paint.firstChild, sameface.t(words));
+    }
+
+    const api = {
+      node,
+      painter: () => painter.chosen,
+      common: () => ({
+        painter: painter.chosen,
+        sampler: sampler.value || undefined,
+        grid_steps: whole(steps, 20),
+        cfg: cfg.value === '' ? null : Number(cfg.value),
+        first_seed: whole(seed, 1000),
+      }),
+      paint: (quick = many.chosen === 'quick') =>
+        sameface.startJob('test', { ...cellOf(form), ...api.common(), quick }, 'The test begins.'),
+      choose: () =>
+        sameface.startJob(
+          'choose',
+          { run: cellOf(form).run, grid_steps: whole(steps, 20), painter: painter.chosen },
+          'The search begins.',
+        ),
+      update: (runs) => {
+        if (form.slug !== sameface.slug) {
+          form.slug = sameface.slug;
+          form.cell.choose({ run: '', step: 0, weight: 1 });
+        }
+        form.cell.setRuns(runs);
+        const { host } = sameface.state;
+        const samplers = host.samplers || ['Euler'];
+        sampler.setChoices(samplers.map((name) => ({ value: name, text: name })));
+        painter.setChoices([
+          {
+            value: 'webui',
+            text: 'This webui',
+            help: 'As you will see the character in txt2img.',
+            disabled: !host.paints,
+          },
+          { value: 'worker', text: 'SameFace itself', help: 'With diffusers; the webui stays free of it.' },
+        ]);
+        if (!host.paints || !form.picked) painter.chosen = host.paints ? 'webui' : 'worker';
+        painter.hidden = !host.paints;
+        sameface.setText(later, sameface.begins(null));
+        later.hidden = !later.textContent;
+      },
+    };
+    return api;
+  };
+
+  function cellOf(form) {
+    const { run, step, weight } = form.cell.value;
+    if (!run || !step) throw new Error(sameface.t('Choose a run and a step.'));
+    return { run, step, weight };
+  }
+
+  function number(value, min, max, step) {
+    return sameface.el('input', { class: 'sf-input', type: 'number', min, max, step, value });
+  }
+
+  function whole(input, otherwise) {
+    const value = Math.round(Number(input.value));
+    return input.value === '' || !Number.isFinite(value) ? otherwise : value;
+  }
+})();

@@ -1,0 +1,235 @@
+/** The panel "Train": what is to be done next, the training as it goes, a new training, and earlier ones. */
+(function () {
+  'use strict';
+
+  const sameface = (window.sameface = window.sameface || {});
+  const SLOWLY = 5000; // milliseconds between two questions for the whole run
+
+  let view = null;
+
+  sameface.panel('train', {
+    mount: (root) => (view = make(root)),
+    update: () => update(view),
+    shown: () => {
+      view.form.shown();
+      view.beat.set(true);
+    },
+    hidden: () => view.beat.set(false),
+  });
+
+  function make(root) {
+    const lead = sameface.lead();
+    const live = sameface.trainingView();
+    const more = sameface.moreSteps();
+    const form = sameface.trainForm();
+    const fresh = sameface.fold('Train a new LoRA', form.node);
+    const earlier = sameface.earlierRuns();
+    sameface.append(root, [lead, live, more.node, fresh, earlier.node]);
+    const made = { lead, live, more, form, fresh, earlier, details: null, slug: '', run: '', open: '' };
+    made.beat = sameface.rhythm(() => loadRun(made, false), SLOWLY);
+    return made;
+  }
+
+  /** Ask for the whole of the shown run: always while it is being trained, else once. */
+  async function loadRun(made, anyway) {
+    const { slug, run } = made;
+    if (!run) return;
+    const goes = sameface.job('train') && sameface.job('train').state === 'running';
+    if (made.details && !goes && !anyway) return;
+    const details = await sameface.api.get(`/characters/${slug}/runs/${run}`);
+    if (slug !== made.slug || run !== made.run) return;
+    made.details = details;
+    update(made);
+  }
+
+  function update(made) {
+    const character = sameface.character();
+    if (!character) return;
+    const runs = sameface.runs();
+    const job = sameface.job('train');
+    const last = sameface.lastJob('train');
+    const now = situation(job, last, runs);
+    follow(made, character.slug, now);
+    made.lead.set(words(now, character));
+    made.lead.hidden = now.kind === 'nothing' && character.next === 'train';
+    const ended = !job && now.kind !== 'nothing' && last && last.run === made.run ? last : null;
+    made.live.set({ job: job || ended, details: made.details });
+    made.live.hidden = !made.run && !(job && job.state === 'running') && now.kind !== 'failed';
+    made.more.set(now);
+    open(made, now);
+    made.form.update();
+    made.earlier.set(runs || [], made.run);
+  }
+
+  /** Which run is shown, and that it is asked for again when its job begins or ends. */
+  function follow(made, slug, now) {
+    const run = (now.job && now.job.run) || (now.run && now.run.id) || '';
+    const mark = JSON.stringify([slug, run, now.kind]);
+    if (mark === made.mark) return;
+    made.mark = mark;
+    if (made.slug !== slug || made.run !== run) made.details = null;
+    Object.assign(made, { slug, run });
+    loadRun(made, true).catch(() => null);
+  }
+
+  /** The form is open where there is nothing else to do, and otherwise as the user has left it. */
+  function open(made, now) {
+    const mark = `${made.slug}|${now.kind === 'nothing'}`;
+    if (now.kind === 'unknown' || mark === made.open) return;
+    made.open = mark;
+    made.fresh.open = now.kind === 'nothing';
+  }
+
+  /**
+   * What there is: {kind, job, run}. "running", "waiting" and "paused" have an open job; "failed", "interrupted" and
+   * "stopped" can go on; "trained" has reached its last step.
+   */
+  function situation(job, last, runs) {
+    if (job) return { kind: job.state, job, run: find(runs, job.run) };
+    if (!runs) return { kind: 'unknown' };
+    const newest = runs[0];
+    const of = last && last.run ? find(runs, last.run) : null;
+    const over = of && of.trained >= of.total && last.state !== 'failed';
+    const newer = newest && of !== newest && newest.created > (last ? last.created : 0);
+    const useful = last && !over && !newer && ['failed', 'interrupted', 'stopped', 'paused'].includes(last.state);
+    if (useful && (last.state !== 'stopped' || of)) return { kind: last.state, job: last, run: of };
+    if (!newest) return { kind: 'nothing' };
+    if (newest.trained < newest.total && newest.resumable) return { kind: 'stopped', job: null, run: newest };
+    return { kind: 'trained', job: null, run: newest };
+  }
+
+  function find(runs, id) {
+    return (runs || []).find((run) => run.id === id) || null;
+  }
+
+  // The first line
+
+  function words(now, character) {
+    const { job, run } = now;
+    if (now.kind === 'unknown') return { tone: 'none', text: sameface.runsError() || 'Loading …' };
+    if (now.kind === 'nothing') return missing(character);
+    if (now.kind === 'running') return running(job);
+    if (now.kind === 'waiting') return waiting(job);
+    if (now.kind === 'trained') return trained(run, character);
+    if (now.kind === 'failed') return failed(job, run);
+    const where = place(job, run);
+    const again = { label: 'Resume', main: true, do: () => goOn(now) };
+    if (now.kind === 'paused') {
+      const stop = { label: 'Stop', do: () => sameface.tellJob(job, 'stop') };
+      return {
+        tone: 'warn',
+        text: sameface.t('Training is paused{where}. Nothing is lost.', { where }),
+        detail: 'The GPU is free.',
+        buttons: [again, stop],
+      };
+    }
+    const said =
+      now.kind === 'interrupted'
+        ? 'Training was interrupted{where}. Nothing is lost.'
+        : 'Training stopped{where}. Nothing is lost.';
+    return { tone: 'warn', text: sameface.t(said, { where }), detail: job && job.error, buttons: [again, toTest(run)] };
+  }
+
+  function missing(character) {
+    const step = character.next === 'captions' ? 'captions' : 'photos';
+    const label = step === 'captions' ? 'To the captions' : 'To the photos';
+    const ready = character.next !== 'photos' && character.next !== 'captions';
+    if (ready) return { tone: 'none', text: 'Nothing is trained yet.' };
+    return {
+      tone: 'warn',
+      text: character[step].text,
+      detail: 'You can train all the same.',
+      buttons: [{ label, main: true, do: () => sameface.go({ step }) }],
+    };
+  }
+
+  function running(job) {
+    const count =
+      job.standing && job.standing.phase === 'training' ? sameface.counted(job.standing, 'step {done} of {total}') : '';
+    const asked = Boolean(job.wish);
+    return {
+      tone: 'busy',
+      text: [sameface.phase(job), asked ? '' : count].filter(Boolean).join(': '),
+      detail: asked ? 'This takes up to a minute or two.' : sameface.timeLeft(job.standing),
+      buttons: [
+        {
+          label: 'Pause',
+          title: 'Saves the step and frees the GPU.',
+          disabled: asked,
+          do: () => sameface.tellJob(job, 'pause'),
+        },
+        {
+          label: 'Stop',
+          title: 'Saves the step and ends; you can resume later.',
+          disabled: asked,
+          do: () => sameface.tellJob(job, 'stop'),
+        },
+      ],
+    };
+  }
+
+  function waiting(job) {
+    const paused = sameface.state.queue.paused;
+    return {
+      tone: 'none',
+      text: 'The training waits.',
+      detail: sameface.begins(job) || sameface.t('It begins in a moment.'),
+      buttons: [
+        paused && { label: 'End the pause', main: true, do: () => sameface.goOn(job) },
+        { label: 'Take out of the queue', do: () => sameface.tellJob(job, 'stop') },
+      ],
+    };
+  }
+
+  function failed(job, run) {
+    return {
+      tone: 'bad',
+      text: job.error || 'The training failed.',
+      detail:
+        run && run.trained
+          ? sameface.t('The steps up to {step} are saved; “Try again” goes on from there.', {
+              step: sameface.format.number(run.trained),
+            })
+          : '',
+      buttons: [
+        { label: 'Try again', main: true, do: () => sameface.tellJob(job, 'resume') },
+        { label: 'Put this aside', do: () => sameface.tellJob(job, 'forget').then(sameface.reloadRuns) },
+      ],
+    };
+  }
+
+  function trained(run, character) {
+    const text = sameface.t('Run {run} is trained: {steps} steps.', {
+      run: run.id,
+      steps: sameface.format.number(run.trained),
+    });
+    const judged = run.grids.some((grid) => grid.kind);
+    const detail = judged ? character.test.text : sameface.t('Now see whether the face holds.');
+    return { tone: 'good', text, detail, buttons: [toTest(run)] };
+  }
+
+  function toTest(run) {
+    if (!run || !run.checkpoints.length) return null;
+    const judged = run.grids.some((grid) => grid.kind);
+    const label = judged ? 'See the test' : 'Go on to the test';
+    return { label, main: run.trained >= run.total, do: () => sameface.go({ step: 'test' }) };
+  }
+
+  /** " at step 840 of 2,000"; empty before the first step. */
+  function place(job, run) {
+    const standing = job && job.standing && job.standing.total ? job.standing : null;
+    const done = run && run.total ? run.trained : standing ? standing.done : 0;
+    const total = run && run.total ? run.total : standing ? standing.total : 0;
+    if (!done) return '';
+    return sameface.t(' at step {done} of {total}', {
+      done: sameface.format.number(done),
+      total: sameface.format.number(total),
+    });
+  }
+
+  async function goOn({ kind, job, run }) {
+    if (kind === 'paused') await sameface.goOn(job);
+    else if (job) await sameface.tellJob(job, 'resume');
+    else await sameface.startJob('train', { run: run.id }, 'It goes on.');
+  }
+})();

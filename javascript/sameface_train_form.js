@@ -1,0 +1,293 @@
+/** What a new training needs: base model, preset, what it will cost, all settings, and the button. */
+(function () {
+  'use strict';
+
+  const sameface = (window.sameface = window.sameface || {});
+  const ENOUGH = 8; // photos; with fewer the trainer asks whether that is meant
+  const AGAIN = 5000; // milliseconds after a failure
+  const PATIENCE = 350; // milliseconds after the last key until the estimate is asked for
+
+  /**
+   * @returns {{node: Element, update: function, shown: function}} `update()` after each new state, `shown()` when it is
+   *   turned to: base models may have come meanwhile.
+   */
+  sameface.trainForm = function () {
+    const form = { slug: '', bases: null, plan: null, estimate: null, wanted: {}, asked: 0, probe: null, error: '' };
+    form.view = draw(form);
+    return { node: form.view.node, update: () => update(form), shown: () => form.slug && loadBases(form) };
+  };
+
+  function draw(form) {
+    const base = sameface.select([], '', (path) => choose(form, { base: path, preset: null, settings: {} }));
+    const preset = sameface.radios('Preset', [], '', (name) => choose(form, { preset: name, settings: {} }));
+    const fitted = sameface.el('p', { class: 'sf-help' });
+    const unusable = sameface.el('p', { class: 'sf-help' });
+    const then = sameface.tick('Paint and judge the test grid afterwards', true, (yes) =>
+      choose(form, { then_test: yes }, true),
+    );
+    const few = sameface.tick(
+      'Train although there are few photos',
+      false,
+      null,
+      'The face will hardly hold; good for a first try.',
+    );
+    const settings = sameface.settingsForm((changes) => choose(form, { settings: changes }));
+    const fold = sameface.fold('All settings', settings);
+    const cost = drawCost(form);
+    const start = sameface.button('Start training', () => begin(form), { main: true });
+    start.classList.add('sf-big');
+    const later = sameface.el('p', { class: 'sf-help' });
+    const left = sameface.el(
+      'div',
+      { class: 'sf-stack' },
+      sameface.field('Base model', base),
+      unusable,
+      fitted,
+      preset,
+      then,
+    );
+    const right = sameface.el('div', { class: 'sf-stack' }, cost.node, few, start, later);
+    const node = sameface.el(
+      'div',
+      { class: 'sf-train-form' },
+      sameface.el('div', { class: 'sf-halves' }, left, right),
+      fold,
+    );
+    return { node, base, preset, fitted, unusable, then, few, settings, fold, cost, start, later };
+  }
+
+  function drawCost(form) {
+    const text = sameface.el('p', { class: 'sf-cost-text' });
+    const facts = sameface.facts();
+    const problems = sameface.el('div', { class: 'sf-stack' });
+    const bar = sameface.progress(null, sameface.t('Measuring'));
+    const measuring = sameface.el('p', { class: 'sf-help' });
+    const measure = sameface.button('Measure (a few steps)', () => probe(form), {
+      title: 'Does a few steps and forgets them, to know the time and the memory.',
+    });
+    const heading = sameface.el('h3', { text: sameface.t('What it will cost') });
+    const node = sameface.el('div', { class: 'sf-card' }, heading, text, facts, problems, measuring, bar, measure);
+    return { node, text, facts, problems, bar, measuring, measure };
+  }
+
+  // What is chosen
+
+  function choose(form, to, quiet) {
+    Object.assign(form.wanted, to);
+    sameface.keep(`train-${form.slug}`, form.wanted);
+    if (quiet) return;
+    clearTimeout(form.timer);
+    if ('base' in to || 'preset' in to) loadPlan(form);
+    else form.timer = setTimeout(() => loadEstimate(form), PATIENCE);
+  }
+
+  function take(form, slug) {
+    form.slug = slug;
+    form.wanted = { base: '', preset: null, settings: {}, ...sameface.kept(`train-${slug}`, {}) };
+    Object.assign(form, { plan: null, estimate: null, error: '' });
+    form.view.few.input.checked = false;
+    if (form.bases) settle(form);
+    else loadBases(form);
+  }
+
+  async function loadBases(form) {
+    try {
+      const [bases, settings] = await Promise.all([sameface.api.get('/bases'), sameface.api.get('/settings')]);
+      form.bases = bases;
+      form.usually = settings.then_test !== false;
+      form.error = '';
+      settle(form);
+    } catch (error) {
+      form.error = error.message;
+      show(form);
+      setTimeout(() => form.bases || loadBases(form), AGAIN);
+    }
+  }
+
+  /** Choose a base that can be trained on: the last choice, else the webui's current one, else the first. */
+  function settle(form) {
+    const usable = form.bases.filter((one) => one.usable);
+    const chosen =
+      usable.find((one) => one.path === form.wanted.base) || usable.find((one) => one.current) || usable[0];
+    if (chosen && chosen.path !== form.wanted.base)
+      Object.assign(form.wanted, { base: chosen.path, preset: null, settings: {} });
+    show(form);
+    if (chosen) loadPlan(form);
+  }
+
+  async function loadPlan(form) {
+    const { slug } = form;
+    const { base, preset } = form.wanted;
+    const query = new URLSearchParams({ base, character: slug, ...(preset ? { preset } : {}) });
+    try {
+      const plan = await sameface.api.get(`/plan?${query}`);
+      if (slug !== form.slug || base !== form.wanted.base || preset !== form.wanted.preset) return;
+      form.plan = plan;
+      form.error = '';
+    } catch (error) {
+      form.plan = null;
+      form.error = error.message;
+    }
+    show(form);
+    loadEstimate(form);
+  }
+
+  /** The arguments that the estimate, a measurement and the training have in common. */
+  function common(form) {
+    const { base, preset, settings } = form.wanted;
+    const fitted = sameface.flattened((form.plan && form.plan.fitted_settings) || {}); // what makes it fit this GPU
+    return { base, preset, settings: sameface.nested({ ...fitted, ...settings }) };
+  }
+
+  async function loadEstimate(form) {
+    if (!form.plan) return;
+    const asked = (form.asked += 1);
+    try {
+      const estimate = await sameface.api.post(`/characters/${form.slug}/estimate`, common(form));
+      if (asked !== form.asked) return;
+      form.estimate = estimate;
+    } catch (error) {
+      if (asked !== form.asked) return;
+      form.estimate = { wrong: error.message, problems: [error.message] };
+    }
+    show(form);
+  }
+
+  // Doing
+
+  async function probe(form) {
+    await sameface.startJob('probe', common(form), 'Measuring; this takes about a minute.');
+  }
+
+  async function begin(form) {
+    const few = form.view.few.input.checked;
+    const values = { ...common(form), few, then_test: form.view.then.input.checked };
+    await sameface.startJob('train', values, 'The training begins.');
+    sameface.mount.querySelector('.sf-panel-train').scrollIntoView({ block: 'nearest' });
+  }
+
+  // Showing
+
+  function update(form) {
+    const character = sameface.character();
+    if (!character) return;
+    const marked = JSON.stringify([character.photos.used, character.photos.count]);
+    if (form.slug !== character.slug) {
+      form.marked = marked;
+      take(form, character.slug);
+    } else if (form.marked !== marked) {
+      form.marked = marked;
+      loadEstimate(form);
+    }
+    const now = sameface.job('probe');
+    if (form.probe && !now) loadEstimate(form); // it has been measured
+    form.probe = now;
+    show(form);
+  }
+
+  function show(form) {
+    const { view, wanted, plan } = form;
+    showBases(form);
+    view.then.input.checked = wanted.then_test ?? form.usually ?? true;
+    const presets = plan ? plan.presets.map((one) => ({ value: one.name, text: one.name, help: one.text })) : [];
+    view.preset.setChoices(presets);
+    view.preset.hidden = presets.length < 2;
+    if (plan) view.preset.chosen = wanted.preset || plan.preset;
+    sameface.setText(view.fitted, plan ? plan.fitted : '');
+    view.fold.hidden = !plan;
+    if (plan) view.settings.set({ fields: plan.fields, settings: plan.settings, changes: wanted.settings });
+    showCost(form);
+    showStart(form);
+  }
+
+  function showBases(form) {
+    const { view, bases, wanted } = form;
+    const now = (one) =>
+      one.current && sameface.state.host.name !== 'alone' ? ` (${sameface.t('selected in the webui')})` : '';
+    const text = (one) => (one.usable ? one.title + now(one) : `${one.title}: ${one.why}`);
+    const choices = (bases || []).map((one) => ({ value: one.path, text: text(one) }));
+    view.base.setChoices(choices, wanted.base);
+    [...view.base.options].forEach((option, place) => (option.disabled = !bases[place].usable));
+    const none = bases && !bases.some((one) => one.usable);
+    const said = none
+      ? sameface.t(
+          'No checkpoint here can be trained on: put one of Stable Diffusion 1.x, 2.x or XL into the models folder.',
+        )
+      : '';
+    sameface.setText(view.unusable, form.error || said || (bases ? '' : sameface.t('Looking for base models …')));
+    view.unusable.hidden = !view.unusable.textContent;
+  }
+
+  function showCost(form) {
+    const { cost } = form.view;
+    const { estimate } = form;
+    const measured = estimate && estimate.measured;
+    const number = sameface.format.number;
+    sameface.setText(cost.text, estimate ? estimate.text || '' : sameface.t('Reckoning …'));
+    cost.facts.set(
+      estimate && !estimate.wrong
+        ? [
+            { name: 'Photos', text: number(estimate.photos) },
+            { name: 'Steps', text: number(estimate.steps) },
+            {
+              name: 'Time',
+              text: measured ? sameface.format.duration(measured.seconds) : sameface.t('not measured yet'),
+            },
+            {
+              name: 'Memory',
+              text: measured
+                ? sameface.t('{size} on {device}', {
+                    size: sameface.format.bytes(measured.peak_memory),
+                    device: measured.device,
+                  })
+                : '',
+            },
+            { name: 'Saved steps', text: number(estimate.checkpoints) },
+            {
+              name: 'Disk',
+              text: sameface.t('{size} of {free} free', {
+                size: sameface.format.bytes(estimate.disk_bytes),
+                free: sameface.format.bytes(estimate.free_bytes),
+              }),
+            },
+          ]
+        : [],
+    );
+    sameface.keyed(
+      cost.problems,
+      (estimate && estimate.problems) || [],
+      (one) => one,
+      (one) => sameface.notice('warn', one),
+    );
+    showProbe(form, measured);
+  }
+
+  function showProbe(form, measured) {
+    const { cost } = form.view;
+    const job = form.probe;
+    const standing = job && job.standing;
+    cost.bar.hidden = !job || job.state !== 'running';
+    cost.measure.hidden = Boolean(job) || !form.estimate || Boolean(form.estimate.wrong);
+    sameface.setText(cost.measure.firstChild, sameface.t(measured ? 'Measure again' : 'Measure (a few steps)'));
+    const last = sameface.lastJob('probe');
+    const failed =
+      !job && last && last.state === 'failed' ? sameface.t('It could not be measured: {why}', { why: last.error }) : '';
+    const running = standing && standing.text ? standing.text : sameface.t('Measuring …');
+    const said = !job ? failed : job.state === 'running' ? running : sameface.begins(job);
+    sameface.setText(cost.measuring, said);
+    cost.measuring.hidden = !said;
+    if (job) cost.bar.set(standing && standing.total ? standing.done / standing.total : null, sameface.t('Measuring'));
+  }
+
+  function showStart(form) {
+    const { view, wanted, estimate } = form;
+    const character = sameface.character();
+    const later = sameface.begins(null);
+    const sum = estimate && !estimate.wrong ? estimate.photos : character.photos.used;
+    view.few.hidden = sum >= ENOUGH || !sum;
+    view.start.disabled = !wanted.base || !form.plan || Boolean(estimate && estimate.wrong) || !sum;
+    sameface.setText(view.start.firstChild, sameface.t(later ? 'Add to the queue' : 'Start training'));
+    sameface.setText(view.later, sum ? later : sameface.t('There are no photos yet.'));
+    view.later.hidden = !view.later.textContent;
+  }
+})();

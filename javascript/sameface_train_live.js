@@ -1,0 +1,211 @@
+/** A training as it goes, or one that has ended: how far, how fast, the loss, sample pictures, warnings, the log. */
+(function () {
+  'use strict';
+
+  const sameface = (window.sameface = window.sameface || {});
+  const SLOW = 5; // times its best pace: then something is wrong
+  const RATES = 'rates'; // the best pace of the last jobs, kept over a reload
+  const PHASES = {
+    'waiting for the GPU': 'Waiting until the webui has painted its picture',
+    starting: 'Starting',
+    preparing: 'Loading the base model and the photos',
+    training: 'Training',
+    painting: 'Painting',
+    working: 'Working',
+    trained: 'Training is done',
+    stopped: 'Stopping; everything is saved',
+    paused: 'Pausing; everything is saved',
+    finished: 'Finished',
+  };
+
+  /** What a job does now, in a few words. */
+  sameface.phase = function (job) {
+    const { phase, text } = job.standing || {};
+    if (job.wish === 'stop') return sameface.t('Stopping: the step is saved first');
+    if (job.wish === 'pause') return sameface.t('Pausing: the step is saved first');
+    return sameface.t((phase === 'working' && text) || PHASES[phase] || text || 'Starting');
+  };
+
+  /** "Step 840 of 2,000", "Picture 3 of 44"; empty where nothing is counted yet. */
+  sameface.counted = function (standing, words) {
+    if (!standing || !standing.total) return '';
+    const number = sameface.format.number;
+    return sameface.t(words, { done: number(standing.done), total: number(standing.total) });
+  };
+
+  /** "12 min left, done at 14:32"; empty where it is not known. */
+  sameface.timeLeft = function (standing) {
+    if (!standing || !Number.isFinite(standing.seconds_left)) return '';
+    const left = sameface.format.duration(standing.seconds_left);
+    return sameface.t('{left} left, done at {clock}', { left, clock: sameface.clock(standing.seconds_left) });
+  };
+
+  /** How many times slower a job is than it once was; 1 where that is not known. */
+  function slowdown(job) {
+    const { rate, phase } = job.standing || {};
+    if (phase !== 'training' || !(rate > 0)) return 1;
+    const kept = sameface.kept(RATES, {});
+    const best = Math.min(kept[job.id] || Infinity, rate);
+    if (kept[job.id] !== best) {
+      const newest = Object.entries({ ...kept, [job.id]: best }).slice(-5);
+      sameface.keep(RATES, Object.fromEntries(newest));
+    }
+    return rate / best;
+  }
+
+  /**
+   * @returns {HTMLElement} with `set({job, details})`: the open job or null, and the answer of runs/R or null.
+   */
+  sameface.trainingView = function () {
+    const bar = sameface.progress(null, sameface.t('Training'));
+    const facts = sameface.facts();
+    const slow = sameface.notice(
+      'warn',
+      'It has become much slower than it was at the start. Another program may use the GPU, or its memory is full ' +
+        'and the driver uses the slow memory of the computer: close other programs, or pause and choose less memory.',
+    );
+    const warnings = sameface.el('div', { class: 'sf-stack' });
+    const chart = sameface.lineChart(lossChart(null));
+    const about = sameface.el('p', {
+      class: 'sf-help',
+      text: sameface.t(
+        'The check uses the same pictures and noise each time, so it shows learning better than the average. ' +
+          'Whether the face is right only the test says.',
+      ),
+    });
+    const samples = samplesView();
+    const log = sameface.logFold();
+    const node = sameface.el(
+      'div',
+      { class: 'sf-live' },
+      bar,
+      facts,
+      slow,
+      warnings,
+      sameface.el('div', {}, chart, about),
+      samples,
+      log,
+    );
+    node.set = ({ job, details }) => {
+      const standing = job && job.standing;
+      bar.hidden = !job || job.state !== 'running';
+      if (standing)
+        bar.set(
+          standing.total ? standing.done / standing.total : null,
+          sameface.counted(standing, 'Step {done} of {total}') || sameface.phase(job),
+        );
+      facts.set(standing ? numbers(standing) : []);
+      slow.hidden = !job || job.state !== 'running' || slowdown(job) < SLOW;
+      const said = standing && standing.warnings.length ? standing.warnings : (details && details.warnings) || [];
+      sameface.keyed(
+        warnings,
+        said.slice(-5),
+        (one) => wordsOf(one),
+        (one) => sameface.notice('warn', wordsOf(one)),
+      );
+      const points = details && (details.loss.length > 1 || details.probe.length > 1);
+      chart.hidden = about.hidden = !points;
+      if (points) chart.update(lossChart(details));
+      samples.set((details && details.samples) || []);
+      log.set(job ? job.id : null);
+    };
+    return node;
+  };
+
+  function wordsOf(warning) {
+    return typeof warning === 'string' ? warning : warning.text;
+  }
+
+  function numbers(standing) {
+    const number = sameface.format.number;
+    const { rate } = standing;
+    return [
+      {
+        name: 'Step',
+        text: standing.total
+          ? sameface.t('{done} of {total}', { done: number(standing.done), total: number(standing.total) })
+          : '',
+      },
+      { name: 'Left', text: sameface.format.duration(standing.seconds_left) },
+      { name: 'Done at', text: Number.isFinite(standing.seconds_left) ? sameface.clock(standing.seconds_left) : '' },
+      { name: 'Pace', text: rate ? sameface.t('{n} s a step', { n: number(rate, rate < 1 ? 2 : 1) }) : '' },
+      { name: 'Loss', text: number(standing.loss, 4) },
+      { name: 'Memory', text: standing.memory ? sameface.format.bytes(standing.memory) : '' },
+    ];
+  }
+
+  function lossChart(details) {
+    return {
+      title: 'Loss',
+      xLabel: 'step',
+      series: [
+        { name: 'average', points: details ? details.loss : [], tone: '1' },
+        { name: 'check', points: details ? details.probe : [], tone: '2', dots: true },
+      ].filter((one) => one.points.length || !details),
+    };
+  }
+
+  /** Sample pictures: a row for each prompt, a column for each step. */
+  function samplesView() {
+    const head = sameface.el('tr', {});
+    const body = sameface.el('tbody', {});
+    const table = sameface.el('table', { class: 'sf-samples' }, sameface.el('thead', {}, head), body);
+    const heading = sameface.el('h3', { text: sameface.t('Sample pictures') });
+    const node = sameface.el(
+      'div',
+      {},
+      heading,
+      sameface.el(
+        'div',
+        { class: 'sf-scroll', tabIndex: 0, role: 'region', aria: { label: sameface.t('Sample pictures') } },
+        table,
+      ),
+    );
+    node.set = (samples) => {
+      node.hidden = !samples.length;
+      const steps = [...new Set(samples.map((one) => one.step))].sort((a, b) => a - b);
+      const prompts = [...new Map(samples.map((one) => [one.number, one.prompt])).entries()];
+      const columns = [null, ...steps];
+      sameface.keyed(
+        head,
+        columns,
+        (step) => `c${step}`,
+        (step) =>
+          sameface.el('th', {
+            scope: 'col',
+            text: step === null ? sameface.t('Prompt') : sameface.t('Step {n}', { n: sameface.format.number(step) }),
+          }),
+      );
+      sameface.keyed(
+        body,
+        prompts,
+        ([number]) => number,
+        () => sameface.el('tr', {}),
+        (row, [number, prompt]) =>
+          sameface.keyed(
+            row,
+            columns,
+            (step) => cellKey(samples, number, step),
+            (step) => cell(samples, number, step, prompt),
+          ),
+      );
+    };
+    return node;
+  }
+
+  const find = (samples, number, step) => samples.find((one) => one.number === number && one.step === step);
+
+  function cellKey(samples, number, step) {
+    return `${step}|${step !== null && Boolean(find(samples, number, step))}`;
+  }
+
+  function cell(samples, number, step, prompt) {
+    if (step === null) return sameface.el('th', { scope: 'row', text: prompt });
+    const one = find(samples, number, step);
+    if (!one) return sameface.el('td', { text: '–' });
+    const words = sameface.t('Step {n}: {prompt}', { n: sameface.format.number(step), prompt });
+    const large = () => sameface.enlarge(words, [{ url: one.url, alt: words }], prompt);
+    const picture = sameface.el('img', { src: sameface.url(one.url), alt: words, loading: 'lazy' });
+    return sameface.el('td', {}, sameface.el('button', { class: 'sf-picture-button', on: { click: large } }, picture));
+  }
+})();

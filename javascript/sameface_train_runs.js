@@ -1,0 +1,104 @@
+/** What can be done with runs that are there: train one on, and look at earlier ones. */
+(function () {
+  'use strict';
+
+  const sameface = (window.sameface = window.sameface || {});
+
+  /** A fold that trains a finished run on: {node, set(situation)}. */
+  sameface.moreSteps = function () {
+    const steps = sameface.el('input', { class: 'sf-input', type: 'number', min: 1, step: 10, value: 100 });
+    const after = sameface.tick('Paint and judge the test grid afterwards', true);
+    let run = null;
+    let typed = false;
+    steps.addEventListener('input', () => (typed = true));
+    const train = async () => {
+      if (!steps.value || (!steps.validity.valid && Number(steps.value) < 1))
+        throw new Error(sameface.t('How many more steps?'));
+      const total = run.trained + Math.round(Number(steps.value));
+      await sameface.startJob('train', { run: run.id, steps: total, then_test: after.input.checked }, 'It goes on.');
+      typed = false;
+    };
+    const button = sameface.button('Train more steps', train);
+    const help = sameface.el('p', { class: 'sf-help' });
+    const row = sameface.el('div', { class: 'sf-row' }, sameface.field('More steps', steps), button);
+    const node = sameface.fold('Train more steps', row, after, help);
+    const set = (now) => {
+      const other = !run || !now.run || run.id !== now.run.id;
+      run = now.kind === 'trained' ? now.run : null;
+      node.hidden = !run;
+      if (!run) return;
+      if (other) typed = false;
+      if (!typed && document.activeElement !== steps)
+        steps.value = String(Math.max(10, Math.round(run.total / 40) * 10));
+      sameface.setText(
+        help,
+        sameface.t('Run {run} goes on after step {step}; its steps so far stay.', {
+          run: run.id,
+          step: sameface.format.number(run.trained),
+        }),
+      );
+    };
+    return { node, set };
+  };
+
+  /** The other runs, each in a fold with its numbers and its loss: {node, set(runs, shown)}. */
+  sameface.earlierRuns = function () {
+    const list = sameface.el('div', { class: 'sf-runs' });
+    const node = sameface.fold('Earlier trainings', list);
+    const set = (runs, shown) => {
+      const others = runs.filter((run) => run.id !== shown);
+      node.hidden = !others.length;
+      sameface.keyed(
+        list,
+        others,
+        (run) => run.id,
+        runFold,
+        (made, run) => made.set(run),
+      );
+    };
+    return { node, set };
+  };
+
+  function runFold() {
+    const line = sameface.el('span', {});
+    const chart = sameface.trainingView();
+    const facts = sameface.facts();
+    const fold = sameface.fold('', facts, chart);
+    fold.querySelector('summary').replaceChildren(line);
+    const slug = sameface.slug;
+    let run = null;
+    let asked = false;
+    fold.addEventListener('toggle', async () => {
+      if (!fold.open || asked) return;
+      asked = true;
+      try {
+        chart.set({ job: null, details: await sameface.api.get(`/characters/${slug}/runs/${run.id}`) });
+      } catch (error) {
+        asked = false;
+        sameface.toast(error.message, 'bad');
+      }
+    });
+    fold.set = (to) => {
+      run = to;
+      sameface.setText(
+        line,
+        sameface.t('Run {run}: {steps} steps, {ago}', {
+          run: to.id,
+          steps: sameface.format.number(to.trained),
+          ago: sameface.format.ago(to.created),
+        }),
+      );
+      const judged = to.grids.filter((grid) => grid.kind);
+      facts.set([
+        { name: 'Base model', text: to.base },
+        { name: 'Preset', text: to.preset },
+        { name: 'Saved steps', text: to.checkpoints.map((step) => sameface.format.number(step)).join(', ') },
+        {
+          name: 'Tests',
+          text: judged.map((grid) => `${sameface.format.number(grid.step)}: ${grid.headline}`).join('; '),
+        },
+      ]);
+    };
+    return fold;
+  }
+})();

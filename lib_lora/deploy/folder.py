@@ -1,0 +1,117 @@
+"""The finished LoRA into a folder of the user's, with the files that a webui shows beside it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import torch
+
+from lib_lora.character.store import consent_of
+from lib_lora.deploy.given import Run
+from lib_lora.errors import UserError
+from lib_lora.files import explained
+from lib_lora.lora import sidecars
+from lib_lora.lora.file import read, write
+from lib_lora.models.weights import read_header
+
+_CONSENT, _LICENCE = "sameface.consent", "modelspec.license"
+
+
+def deliver(run: Run, lora: Path, out: Path, weight: float = 0.0, preview: Path | None = None) -> Path:
+    """Copy a checkpoint into `out`, and write its ``.json`` and the picture of its card.
+
+    A file of that name with other tensors is never replaced: the copy gets a number, and says so of itself
+    (webui caches go by the name). Delivered twice, it is there once. It says of itself how the person shown agreed,
+    and the base model's licence where the base names one.
+
+    Args:
+        run: that the checkpoint is of.
+        lora: the checkpoint.
+        out: is made where it is not there.
+        weight: the "preferred weight", which a click on the card puts into the prompt; 0 = what is there stays.
+        preview: a painted picture for the card; None = what is there stays.
+
+    Returns:
+        The delivered file.
+
+    Raises:
+        UserError: the checkpoint cannot be read, or the folder cannot be written.
+    """
+    with explained(out):
+        out.mkdir(parents=True, exist_ok=True)
+    content = read(lora)
+    target, number = out / lora.name, 1
+    while target.exists() and not _same(target, content.tensors):
+        number += 1
+        target = out / f"{lora.stem}-{number}.safetensors"
+    if not target.exists():
+        dtypes = {tensor.dtype for key, tensor in content.tensors.items() if key.endswith("lora_up.weight")}
+        write(target, content.tensors, _with_origin(content.metadata, run), dtype=dtypes.pop())
+    _beside(run, target, weight, preview)
+    return target
+
+
+def add_preview(run: Run, lora: Path, picture: Path) -> None:
+    """Put a painted picture beside a delivered LoRA, for the webui's card.
+
+    Raises:
+        UserError: the picture cannot be read, or the folder cannot be written.
+    """
+    _beside(run, lora, 0, picture)
+
+
+def licence_of(base: Path) -> str:
+    """The licence that a base checkpoint names in itself; empty where it names none or is no longer there."""
+    with suppress(UserError):
+        if base.suffix.lower() == ".safetensors":
+            return " ".join(read_header(base)[1].get(_LICENCE, "").split())
+    return ""
+
+
+def _with_origin(metadata: Mapping[str, str], run: Run) -> dict[str, str]:
+    """The metadata with consent and licence; what is there already is not changed."""
+    licence = licence_of(Path(run.file.base.path))
+    known = {_CONSENT: consent_of(run.file.character).kind, **({_LICENCE: licence} if licence else {})}
+    return {**known, **metadata}
+
+
+def _beside(run: Run, lora: Path, weight: float, preview: Path | None) -> None:
+    """The ``.json`` (and the picture). Every text is given each time: one that is left out would be emptied."""
+    character, base = run.file.character, run.file.base
+    consent = consent_of(character)
+    own = sum(not photo.prior for photo in run.file.photos)
+    licence = licence_of(Path(base.path)) or "that of the base model"
+    sidecars.write(
+        lora,
+        trigger=f"{character.trigger} {character.class_word}",
+        weight=weight or _weight_there(lora),
+        family=base.family,
+        notes=f"SameFace run {run.file.id}, {own} photos, base {Path(base.path).name}; "
+        f"consent: {consent.kind} ({consent.date}); licence: {licence}",
+        preview=preview,
+    )
+
+
+def _weight_there(lora: Path) -> float:
+    """The preferred weight in the file's notes; 0 where there is none."""
+    try:
+        found = json.loads(lora.with_suffix(".json").read_text(encoding="utf-8-sig"))["preferred weight"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):  # what is damaged is said when it is renewed
+        return 0.0
+    return float(found) if isinstance(found, (int, float)) else 0.0
+
+
+def _same(path: Path, tensors: dict[str, torch.Tensor]) -> bool:
+    """Whether the file holds exactly these tensors; what it says of itself is not asked."""
+    try:
+        there = read(path).tensors
+    except UserError:
+        return False
+    return there.keys() == tensors.keys() and all(_equal(there[key], tensors[key]) for key in tensors)
+
+
+def _equal(one: torch.Tensor, other: torch.Tensor) -> bool:
+    return one.dtype == other.dtype and torch.equal(one, other)

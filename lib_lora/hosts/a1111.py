@@ -1,0 +1,122 @@
+"""A1111 (and its UX fork) as host: how its models leave the GPU and come back.
+
+It never moves a model back by itself: ``reload_model_weights`` does nothing while the file is the same. So as long as
+the model is away that function is another one, which brings it back first. A picture in between, or a way back that
+failed because the GPU was still full, then ends well.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+from contextlib import nullcontext, suppress
+from typing import Any
+
+from lib_lora.hosts.painting import forget_conditions
+from lib_lora.hosts.parts import part
+from lib_lora.hosts.webui import Webui
+
+
+class A1111(Webui):
+    """See `Webui`.
+
+    Args:
+        name: "a1111" or "ux".
+    """
+
+    def __init__(self, name: str = "a1111") -> None:
+        super().__init__()
+        self.name = name
+        self._away: list[Any] = []  # models
+        self._reload: Callable[..., Any] | None = None  # the webui's own, while ours stands in for it
+
+    def _lora_folders(self, flags: Any) -> list[str]:
+        return [flags.lora_dir, *([flags.lyco_dir_backcompat] if getattr(flags, "lyco_dir_backcompat", None) else [])]
+
+    def send_away(self) -> None:
+        """See `Webui`. The model stays in the computer's memory: back from there takes a second, from the disk many."""
+        models = part("sd_models")
+        # at the webui's start the model is loaded without the queue, but with a lock of its own
+        with getattr(models.model_data, "lock", nullcontext()):
+            loaded = list(models.model_data.loaded_sd_models)
+        current = models.model_data.sd_model
+        self._away = [one for one in loaded if one is current or _place(one) != "cpu"]
+        self._stand_in(models)
+        for model in loaded:
+            models.send_model_to_cpu(model)
+        for others in (_interrogators, _face_restorers, _controlnet):
+            with suppress(Exception):  # guests that may be absent, or of another version
+                others()
+        forget_conditions()
+        gc.collect()
+        part("devices").torch_gc()
+
+    def bring_back(self) -> None:
+        """See `Webui`. Where it fails it is tried again with the next picture."""
+        try:
+            self._return()
+        except Exception as error:
+            part("errors").report(
+                f"SameFace: the model did not come back to the GPU ({type(error).__name__}: {error}); the next picture"
+                " tries it again"
+            )
+        part("devices").torch_gc()
+
+    def _return(self) -> None:
+        models = part("sd_models")
+        while self._away:
+            if any(self._away[-1] is one for one in models.model_data.loaded_sd_models):
+                models.send_model_to_device(self._away[-1])
+            self._away.pop()
+        self._stand_down(models)
+
+    def _stand_in(self, models: Any) -> None:
+        if self._reload is not None:
+            return
+        own = self._reload = models.reload_model_weights
+
+        def reload_model_weights(*arguments: Any, **named: Any) -> Any:
+            self._return()
+            return own(*arguments, **named)
+
+        models.reload_model_weights = self._ours = reload_model_weights
+
+    def _stand_down(self, models: Any) -> None:
+        if self._reload is not None and models.reload_model_weights is self._ours:
+            models.reload_model_weights = self._reload
+            self._reload = None  # where another extension has put its own on top, ours stays below it and does nothing
+
+    def settle(self) -> None:
+        """See `Webui`."""
+        part("sd_models").reload_model_weights()
+
+
+def _place(model: Any) -> str:
+    """The kind of device that a model is on."""
+    with suppress(Exception):
+        return str(next(model.parameters()).device.type)
+    return str(getattr(model, "device", "")).split(":")[0]
+
+
+def _interrogators() -> None:
+    """They come back by themselves when they are asked."""
+    devices, interrogator = part("devices"), part("shared").interrogator
+    with suppress(AttributeError):
+        interrogator.send_clip_to_ram()
+        interrogator.send_blip_to_ram()
+    tagger = part("deepbooru").model
+    if tagger.model is not None:
+        tagger.model.to(devices.cpu)
+
+
+def _face_restorers() -> None:
+    """Only those that are loaded: to touch the others fetches files."""
+    for restorer in part("shared").face_restorers:
+        if getattr(restorer, "net", None) is not None:
+            restorer.send_model_to(part("devices").cpu)
+
+
+def _controlnet() -> None:
+    for script in part("scripts").scripts_txt2img.alwayson_scripts:
+        if script.title() == "ControlNet":
+            script.clear_control_model_cache()

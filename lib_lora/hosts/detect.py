@@ -1,0 +1,49 @@
+"""Which webui is around this process, if any."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from typing import Any
+
+from lib_lora.hosts.a1111 import A1111
+from lib_lora.hosts.forge import Forge, ReForge
+from lib_lora.hosts.parts import part
+from lib_lora.hosts.webui import Webui
+
+_known: dict[str, Any] = {}
+
+
+def host() -> Webui | None:
+    """The webui that this process is, or None; always the same object, also after "Reload UI".
+
+    A webui is never loaded by this: what runs alone may have a package ``modules`` in its path too.
+    """
+    shared = sys.modules.get("modules.shared")
+    if shared is None or "modules.sd_models" not in sys.modules:
+        return None
+    if _known.get("shared") is not shared:
+        _known.update(shared=shared, host=_made())
+    found: Webui = _known["host"]
+    return found
+
+
+def _made() -> Webui:
+    if hasattr(part("sd_models"), "forge_model_reload"):
+        return Forge()
+    if _there("modules_forge") and _there("ldm_patched"):
+        return ReForge()
+    return A1111("ux" if _has_extension("sd-webui-ux") else "a1111")
+
+
+def _there(package: str) -> bool:
+    return package in sys.modules or importlib.util.find_spec(package) is not None
+
+
+def _has_extension(name: str) -> bool:
+    paths = part("paths_internal")
+    return any(
+        os.path.isdir(os.path.join(folder, name))  # noqa: PTH112, PTH118 - the webui keeps paths as text
+        for folder in (paths.extensions_dir, paths.extensions_builtin_dir)
+    )

@@ -1,0 +1,263 @@
+"""What A1111 and its forks share as hosts: folders, models by name, settings, who may come in, and the worker's ground.
+
+How each takes its models off the GPU is in `a1111` and `forge`; how all of them paint is in `painting`.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from lib_lora import environment
+from lib_lora.errors import UserError
+from lib_lora.hosts import auth, page, painting, settings
+from lib_lora.hosts.base import Checkpoint, Each, Picture, Roots, Shown
+from lib_lora.hosts.parts import loras_work, part
+from lib_lora.hosts.turns import never, take, turn
+
+_DROPPED = ("PYTHONPATH", "COMMANDLINE_ARGS", "PYTORCH_CUDA_ALLOC_CONF")
+_SAYS = "SameFace is training a LoRA; pictures wait until it is done."
+_VERSIONS = {"sd1": "is_sd1", "sd2": "is_sd2", "sdxl": "is_sdxl"}
+_NAMES = {"sd1": "SD1.5", "sd2": "SD2", "sdxl": "SDXL"}
+
+
+class Webui:
+    """See `lib_lora.hosts.base.Host`. `app` is the FastAPI app of the page that is shown now, once there is one."""
+
+    name = "webui"
+
+    def __init__(self) -> None:
+        self.app: Any = None
+        self.version = _version()
+        self.gradio_major = int(importlib.metadata.version("gradio").split(".")[0])
+        self._holds = False  # the queue, in `gpu_session`
+
+    # Where things are
+
+    def roots(self) -> Roots:
+        """See `base.Host`."""
+        flags, paths = part("shared").cmd_opts, part("paths_internal")
+        data = Path(os.path.abspath(paths.data_path))  # noqa: PTH100 - as the webui: links stay
+        chosen = str(self.option(settings.DATA_DIR) or "sameface").strip()
+        loras = [Path(folder) for folder in self._lora_folders(flags)] if loras_work() else []
+        bases = [Path(folder) for folder in (part("sd_models").model_path, flags.ckpt_dir) if folder]
+        here = [loras, bases]
+        loras, bases = ([data / folder if not folder.is_absolute() else folder for folder in some] for some in here)
+        return Roots(data / Path(chosen).expanduser(), loras, bases)
+
+    def _lora_folders(self, flags: Any) -> list[str]:
+        return [flags.lora_dir]
+
+    def checkpoints(self) -> list[Checkpoint]:
+        """See `base.Host`."""
+        known = list(part("sd_models").checkpoints_list.values())
+        return [Checkpoint(info.title, Path(info.filename), info.sha256 or "") for info in known]
+
+    def current_checkpoint(self) -> Path | None:
+        """See `base.Host`. Not ``select_checkpoint``, which complains on the console each time that it is asked."""
+        models = part("sd_models")
+        info = models.checkpoint_aliases.get(getattr(part("shared").opts, "sd_model_checkpoint", None))
+        info = info or getattr(self.model(), "sd_checkpoint_info", None)
+        info = info or next(iter(models.checkpoints_list.values()), None)
+        return Path(info.filename) if info else None
+
+    def model(self) -> Any:
+        """The model that is loaded; None where none is. ``shared.sd_model`` would load one."""
+        return part("sd_models").model_data.sd_model
+
+    def samplers(self) -> list[str]:
+        """See `base.Host`. Euler comes first: it is what the tests are measured with."""
+        names = list(part("sd_samplers").visible_sampler_names())
+        return sorted(names, key=lambda name: name != "Euler")
+
+    # The GPU
+
+    def busy(self) -> bool:
+        """See `base.Host`."""
+        lock = part("call_queue").queue_lock
+        if self._holds:
+            return False
+        if not lock.acquire(blocking=False):
+            return True
+        lock.release()
+        return False
+
+    @contextmanager
+    def gpu_session(self, allow_painting: bool = False, give_up: Callable[[], bool] = never) -> Iterator[None]:
+        """See `base.Host`.
+
+        Args:
+            allow_painting: others may paint in the block; the model then comes back with their first picture.
+            give_up: asked while it waits for its turn.
+
+        Raises:
+            StoppedByUser: it was given up while it waited.
+        """
+        lock, state = part("call_queue").queue_lock, part("shared").state
+        take(lock, give_up)
+        self._holds = True
+        try:
+            self.send_away()
+            if allow_painting:
+                self._holds = False
+                lock.release()
+            else:
+                state.textinfo = _SAYS  # what the API's /progress tells those who wait
+            yield
+        finally:
+            if not self._holds:
+                lock.acquire()
+                self._holds = True
+            try:
+                self.bring_back()
+            finally:
+                if state.textinfo == _SAYS:
+                    state.textinfo = None
+                self._holds = False
+                lock.release()
+
+    def send_away(self) -> None:
+        """All models leave the GPU; the queue is held. Whatever happens, `bring_back` follows."""
+        raise NotImplementedError
+
+    def bring_back(self) -> None:
+        """The model comes back, now or with the next picture; the queue is held."""
+        raise NotImplementedError
+
+    def on_its_thread(self, work: Callable[[], Any]) -> Any:
+        """Run what touches the models where this webui wants it."""
+        return work()
+
+    # Painting
+
+    def paints(self) -> bool:
+        """See `base.Host`."""
+        return loras_work() and bool(part("sd_models").checkpoints_list)
+
+    def paint(self, pictures: Sequence[Picture], base: Path | None, each: Each, stop: Callable[[], bool]) -> None:
+        """See `base.Host`.
+
+        Raises:
+            UserError: it cannot be painted, or somebody pressed Interrupt.
+        """
+        if self._holds:
+            raise UserError("The webui cannot paint while a LoRA is trained; wait until the training is done.")
+        painting.paint(self, pictures, base, each, stop)
+
+    def settle(self) -> None:
+        """After pictures of another checkpoint: the selected one is loaded again; the queue is held."""
+
+    def reconstruct(self, image: Image.Image) -> Image.Image | None:
+        """See `base.Host`."""
+        if self._holds:
+            return None
+        with turn(part("call_queue").queue_lock):
+            try:
+                return self.on_its_thread(lambda: painting.reconstructed(self, image))  # type: ignore[no-any-return]
+            except Exception as error:  # a model that is out of the common way
+                part("errors").report(f"SameFace: the VAE could not be asked ({type(error).__name__}: {error})")
+                return None
+
+    def ready_model(self) -> Any:
+        """The selected model, on the GPU; None where there is none. The queue is held."""
+        return part("sd_models").reload_model_weights()
+
+    def refresh_loras(self, stem: str) -> None:
+        """See `base.Host`."""
+        for cards in part("ui_extra_networks").extra_pages:
+            if cards.name == "lora":
+                cards.refresh()
+        painting.forget_conditions()
+
+    def shows(self, family: str) -> Shown:
+        """See `base.Host`."""
+        model = self.model()
+        loaded = next((one for one, flag in _VERSIONS.items() if getattr(model, flag, False)), None)
+        if getattr(part("shared").opts, "lora_show_all", False) or loaded is None or loaded == family:
+            return Shown(True)
+        names = _NAMES.get(family, family), _NAMES[loaded]
+        return Shown(
+            False,
+            f"The webui hides the card of a LoRA for {names[0]} while a model of {names[1]} is selected: select one of"
+            f" {names[0]}, or turn on 'Always show all networks on the Lora page' in Settings.",
+        )
+
+    def paste_button(self, button: Any, infotext_box: Any) -> None:
+        """Bind a button of the tab to txt2img; see `page.paste_button`."""
+        page.paste_button(button, infotext_box)
+
+    # Who may do what
+
+    def option(self, key: str, default: Any = None) -> Any:
+        """See `base.Host`; with or without ``sameface_`` in front. An empty text is none."""
+        name = key if key.startswith("sameface_") else f"sameface_{key}"
+        value = getattr(part("shared").opts, name, None)
+        return default if value is None or value == "" else value
+
+    def remote(self) -> bool:
+        """See `base.Host`."""
+        flags = part("shared").cmd_opts
+        return any(
+            getattr(flags, name, None) for name in ("webui_is_non_local", "share", "listen", "ngrok", "server_name")
+        )
+
+    def admits(self, headers: Mapping[str, str], cookies: Mapping[str, str]) -> bool:
+        """See `base.Host`."""
+        flags = part("shared").cmd_opts
+        login = any(getattr(flags, name, None) for name in ("gradio_auth", "gradio_auth_path"))
+        return auth.admits(headers, cookies, getattr(flags, "api_auth", None), self.app, login)
+
+    # The worker
+
+    def worker_command(self) -> list[str]:
+        """See `base.Host`.
+
+        Raises:
+            UserError: the settings name a Python that is not there.
+        """
+        chosen = str(self.option(settings.WORKER_PYTHON, "")).strip().strip('"')
+        if chosen and not Path(chosen).is_file():
+            raise UserError(f"The Python that trains, {chosen}, is not there; correct it in Settings > SameFace.")
+        return [chosen or sys.executable]
+
+    def worker_environment(self) -> dict[str, str]:
+        """See `base.Host`."""
+        flags = part("shared").cmd_opts
+        variables = {name: value for name, value in os.environ.items() if name not in _DROPPED}
+        packages = environment.worker_packages()
+        path = [str(environment.ROOT)]
+        if self.option(settings.WORKER_PYTHON):
+            variables.pop("PYTHONHOME", None)  # it is the webui's
+        elif packages.is_dir():
+            path.insert(0, str(packages))
+        variables |= {
+            "PYTHONPATH": os.pathsep.join(path),
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONUTF8": "1",
+            "HF_HUB_OFFLINE": "1",
+            "TRANSFORMERS_OFFLINE": "1",
+        }
+        if (device := getattr(flags, "device_id", None)) is not None:
+            variables["CUDA_VISIBLE_DEVICES"] = _device(str(device), os.environ.get("CUDA_VISIBLE_DEVICES"))
+        return variables
+
+
+def _device(number: str, visible: str | None) -> str:
+    """The webui's ``--device-id`` counts among the devices that it sees itself."""
+    seen = [one.strip() for one in visible.split(",")] if visible else []
+    return seen[int(number)] if number.isdigit() and int(number) < len(seen) else number
+
+
+def _version() -> str:
+    """As the webui says it; git is asked at most once, by the webui itself at its start."""
+    with suppress(Exception):
+        said = str(part("launch_utils").git_tag())
+        return "" if said == "<none>" else said.removeprefix("v")
+    return ""

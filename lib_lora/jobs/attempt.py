@@ -1,0 +1,240 @@
+"""One attempt at a job: a worker is started, listened to, stopped when it shall be, and its end is understood.
+
+Imports nothing heavy: what is heavy happens in the worker.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lib_lora.errors import UserError
+from lib_lora.files import explained, read_json
+from lib_lora.jobs import events as event_files
+from lib_lora.jobs import processes
+from lib_lora.jobs.deaths import ended_from_outside, explain
+from lib_lora.jobs.events import EventLog
+from lib_lora.jobs.gpu_turn import GpuTurn
+from lib_lora.jobs.kinds import lane_of
+from lib_lora.jobs.queue import RESULT, Job, Queue, State
+from lib_lora.jobs.relay import Ground, PictureOf, Pipe, answer
+from lib_lora.jobs.standing import events_after
+
+CLOSED = "SameFace was closed while this job ran; resume it to go on from what was saved."
+_REFUSALS: dict[str, dict[str, Any]] = {  # what a host that has given its GPU away answers
+    "paint": {"error": "The webui gave its GPU away for this job, so it cannot paint; choose the worker as painter."},
+    "reconstruct": {"done": True, "file": None},
+}
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long is waited, in seconds.
+
+    Attributes:
+        stop, pause: for a worker that was asked to, before it is killed.
+        close: the same where the host closes.
+        poll: between two looks at the queue.
+        again: between two looks where nothing is to do, and two tries of what did not work.
+    """
+
+    stop: float = 90.0
+    pause: float = 120.0
+    close: float = 60.0
+    poll: float = 0.5
+    again: float = 2.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How an attempt ended.
+
+    Attributes:
+        state, error, result: see `jobs.queue.Job`.
+        told: the worker itself has said so in its events.
+    """
+
+    state: State
+    error: str = ""
+    result: dict[str, Any] = field(default_factory=dict)
+    told: bool = False
+
+
+@dataclass
+class Attempt:
+    """One attempt at `job`.
+
+    Attributes:
+        job: as it was taken from `queue`.
+        ground, picture_of: see `relay.answer`.
+        patience: see `Patience`.
+        closing: is set when the host closes.
+        take_gpu: gives a turn at the GPU.
+        wish: what the worker was asked for by the user; empty = nothing yet.
+    """
+
+    job: Job
+    queue: Queue
+    ground: Ground
+    picture_of: PictureOf
+    patience: Patience
+    closing: threading.Event
+    take_gpu: Callable[[], GpuTurn]
+    wish: str = ""
+    _told_to_close: bool = False
+    _deadline: float | None = None
+    _killed: bool = False
+    _looked: float = 0.0
+    _offset: int = 0
+
+    def run(self, held: ExitStack) -> Outcome:
+        """Do it, from start to end.
+
+        Args:
+            held: gives the GPU back when it is closed.
+
+        Raises:
+            UserError: the worker could not be started, or a file not be written.
+        """
+        folder = self.queue.folder(self.job.id)
+        with explained(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / RESULT).unlink(missing_ok=True)
+        events = EventLog(folder / event_files.FILE_NAME)
+        self._offset = events.path.stat().st_size if events.path.exists() else 0
+        paints = self._host_paints()
+        if lane_of(self.job.kind) == "heavy" and not paints:
+            events("state", state="waiting for the GPU")
+            turn = self.take_gpu()
+            held.callback(_give_back, turn, events)
+            early = self._wait_for(turn)
+            if early:
+                return early
+        events("state", state="starting")
+        command = [*self.ground.worker_command(), *processes.worker_arguments(self.job.id, self.queue.root)]
+        process = processes.start(command, self.ground.worker_environment(), folder / processes.LOG)
+        try:
+            self._follow(process, paints)
+        finally:
+            if process.poll() is None:
+                processes.kill_tree(process.pid)
+        code = process.wait()
+        if code:
+            processes.kill_group(process.pid)
+        return self._outcome(code, folder)
+
+    def _host_paints(self) -> bool:
+        """Whether the host's own pipeline paints for this job; then it must keep its GPU."""
+        by_host = self.job.kind in ("test", "choose") and self.job.arguments.get("painter") == "webui"
+        return by_host and self.ground.paints()
+
+    def _wait_for(self, turn: GpuTurn) -> Outcome | None:
+        while not turn.wait(self.patience.poll):
+            self._look()
+            if self.closing.is_set():
+                return Outcome("interrupted", CLOSED)
+            if self.wish:
+                return Outcome("paused" if self.wish == "pause" else "stopped")
+        return Outcome("failed", turn.error) if turn.error else None
+
+    def _follow(self, process: subprocess.Popen[str], paints: bool) -> None:
+        """Until the worker has ended."""
+        with suppress(UserError):  # its number is only needed if this process is killed
+            self.queue.started(self.job.id, process.pid)
+        pipe = Pipe(process)
+
+        def look() -> None:
+            self._look(pipe)
+            if self._deadline is not None and time.monotonic() > self._deadline and not self._killed:
+                self._killed = True
+                processes.kill_tree(process.pid)
+
+        def stop() -> bool:
+            look()
+            return bool(self.wish) or self._told_to_close or process.poll() is not None
+
+        def say(message: dict[str, Any]) -> None:
+            if not (self.wish or self._told_to_close):  # who shall stop must not take the rest for a failure
+                pipe.send(message)
+
+        while process.poll() is None:
+            ask = pipe.receive(self.patience.poll)
+            if ask and not paints and ask.get("ask") in _REFUSALS:
+                pipe.send({"id": ask.get("id"), **_REFUSALS[ask["ask"]]})
+            elif ask and "ask" in ask:
+                answer(ask, self.ground, self.picture_of, say, stop)
+            look()
+        pipe.close()
+        self._note_run()
+
+    def _look(self, pipe: Pipe | None = None) -> None:
+        """See what the user wants of the job by now, and pass it on; not oftener than it makes sense."""
+        now = time.monotonic()
+        if now - self._looked < self.patience.poll / 2:
+            return
+        self._looked = now
+        with suppress(UserError):  # a queue that cannot be read for a while is no reason to give a training up
+            wish = self.queue.get(self.job.id).wish
+            if wish and wish != self.wish:
+                self.wish = wish
+                self._deadline = now + (self.patience.pause if wish == "pause" else self.patience.stop)
+                if pipe:
+                    pipe.send({"wish": wish})
+        if self.closing.is_set() and not self._told_to_close:
+            self._told_to_close = True
+            self._deadline = min(self._deadline or now + self.patience.close, now + self.patience.close)
+            if pipe and not self.wish:
+                pipe.send({"wish": "stop"})
+        self._note_run()
+
+    def _note_run(self) -> None:
+        new, self._offset = events_after(self.queue.folder(self.job.id) / event_files.FILE_NAME, self._offset)
+        for event in new:
+            if event["kind"] == "run" and isinstance(event.get("run"), str):
+                with suppress(UserError):
+                    self.queue.note_run(self.job.id, event["run"])
+
+    def _outcome(self, code: int, folder: Path) -> Outcome:
+        wished: State = "paused" if self.wish == "pause" else "stopped"
+        told = told_by_worker(folder)
+        if told is not None and told.state not in ("paused", "stopped"):
+            return told
+        if told is not None or self._killed or ended_from_outside(code):
+            error = told.error if told else ""
+            if self._killed:
+                error = "It did not end in time and was killed; what was saved before is kept."
+            if self.wish:
+                return Outcome(wished, error, told.result if told else {}, told is not None)
+            if self._told_to_close:
+                return Outcome("interrupted", CLOSED, told.result if told else {})
+        if told is not None:
+            return told
+        error = explain(processes.tail(folder / processes.LOG), code)
+        return Outcome("interrupted" if ended_from_outside(code) else "failed", error)
+
+
+def told_by_worker(folder: Path) -> Outcome | None:
+    """What a worker has written as its result; None where it came to none."""
+    try:
+        values = read_json(folder / RESULT)
+    except UserError:
+        return None
+    state = values.get("state") if isinstance(values, dict) else None
+    if state not in ("finished", "paused", "stopped", "failed"):
+        return None
+    result, error = values.get("result"), values.get("error")
+    return Outcome(state, error if isinstance(error, str) else "", result if isinstance(result, dict) else {}, True)
+
+
+def _give_back(turn: GpuTurn, events: EventLog) -> None:
+    before = turn.error
+    turn.leave()
+    if turn.error and not before:
+        with suppress(UserError):
+            events("warning", text=turn.error)

@@ -1,0 +1,173 @@
+"""The worker's end of the pipe to the process that started it: JSON objects, one a line, both ways.
+
+To the parent go questions (``{"ask": "paint", "id": 1, ...}``); from it come their answers (``{"id": 1, ...}``) and
+wishes (``{"wish": "stop"}``). The end of the pipe means that the parent is gone; its process is watched as well. Knows
+nothing of jobs. Imports nothing heavy, so that it listens while the rest is still being loaded.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any
+
+import psutil
+
+from lib_lora.errors import StoppedByUser, UserError
+
+WISHES = ("stop", "pause")
+PATIENCE = 60.0  # seconds in which the work is saved once the parent is gone; then this process ends as it is
+_LOOK = 2.0  # seconds between two looks at the parent
+_WAIT = 0.25  # seconds between two looks at the wish while an answer is waited for
+
+
+class Channel:
+    """Listens from `start` on, in a thread of its own.
+
+    Args:
+        incoming, outgoing: file descriptors of the pipe, which belong to the channel from now on.
+        patience: see `PATIENCE`.
+        leave: ends this process at once.
+
+    Attributes:
+        wish: "", "stop" or "pause": the newest one of the parent.
+        gone: the parent has ended, or does not listen any more.
+    """
+
+    def __init__(
+        self, incoming: int, outgoing: int, patience: float = PATIENCE, leave: Callable[[int], Any] = os._exit
+    ) -> None:
+        self.wish = ""
+        self.gone = False
+        self._incoming, self._outgoing = incoming, outgoing
+        self._patience, self._leave = patience, leave
+        self._answers: queue.Queue[dict[str, Any]] = queue.Queue()
+        self._asked = 0
+        self._lock = threading.Lock()
+
+    def start(self, parent: int | None = None) -> None:
+        """Listen, and watch the process `parent` (its number; None = it is not watched)."""
+        threading.Thread(target=self._listen, name="channel", daemon=True).start()
+        if parent is not None:
+            threading.Thread(target=self._watch, args=(parent,), name="parent", daemon=True).start()
+
+    def stopping(self) -> bool:
+        """Whether the work shall be saved and ended."""
+        return bool(self.wish) or self.gone
+
+    def check(self) -> None:
+        """
+        Raises:
+            StoppedByUser: the work shall end.
+        """
+        if self.stopping():
+            raise StoppedByUser("Stopped." if self.wish else "The program that wanted this has ended.")
+
+    def ask(self, what: str, **fields: Any) -> Iterator[dict[str, Any]]:
+        """Ask the parent, and give its answers as they come; the last one has "done".
+
+        Raises:
+            UserError: the parent answers with an error.
+            StoppedByUser: the work shall end.
+        """
+        self._asked += 1
+        self.check()
+        self._say({"ask": what, "id": self._asked, **fields})
+        while True:
+            self.check()
+            try:
+                answer = self._answers.get(timeout=_WAIT)
+            except queue.Empty:
+                continue
+            if answer.get("id") != self._asked:
+                continue  # of a question that was given up
+            if answer.get("error"):
+                raise UserError(str(answer["error"]))
+            yield answer
+            if answer.get("done"):
+                return
+
+    def _say(self, message: dict[str, Any]) -> None:
+        line = (json.dumps(message) + "\n").encode("ascii")
+        try:
+            with self._lock:
+                while line:
+                    line = line[os.write(self._outgoing, line) :]
+        except OSError:  # nobody reads
+            self._parent_gone("does not listen any more")
+
+    def _listen(self) -> None:
+        # plain reads: a buffered stream that a thread waits on holds a lock that would block the end of the process
+        rest = b""
+        while True:
+            try:
+                chunk = os.read(self._incoming, 1 << 16)
+            except OSError:
+                chunk = b""
+            if not chunk:
+                break
+            *lines, rest = (rest + chunk).split(b"\n")
+            for line in lines:
+                self._hear(line)
+        self._parent_gone("has closed the pipe")
+
+    def _hear(self, line: bytes) -> None:
+        try:
+            message = json.loads(line)
+        except (ValueError, RecursionError):
+            return
+        if not isinstance(message, dict):
+            return
+        if message.get("wish") in WISHES:
+            self.wish = message["wish"]
+        elif "id" in message:
+            self._answers.put(message)
+
+    def _watch(self, parent: int) -> None:
+        try:
+            process = psutil.Process(parent)
+            # a dead parent's number may be given to another process, whose time of birth differs; and where the system
+            # gives orphans a new parent, that tells too
+            while process.is_running() and (os.name == "nt" or os.getppid() == parent):
+                time.sleep(_LOOK)
+        except psutil.NoSuchProcess:
+            pass
+        except psutil.Error:
+            return  # it may not be looked at; the end of the pipe tells
+        self._parent_gone("has ended")
+
+    def _parent_gone(self, how: str) -> None:
+        with self._lock:
+            if self.gone:
+                return
+            self.gone = True
+        sys.stderr.write(f"The process that started this one {how}; saving, then this one ends too.\n")
+        timer = threading.Timer(self._patience, self._leave, args=(1,))
+        timer.daemon = True
+        timer.start()
+
+
+def take_standard_streams() -> Channel:
+    """Make a channel of standard input and output, and start it.
+
+    Whatever libraries print goes to standard error, the log, from then on, as UTF-8; and nothing that is started from
+    here reads the pipe.
+    """
+    incoming, outgoing = os.dup(0), os.dup(1)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError, ValueError):  # where a test has put something else there
+            stream.flush()
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)  # type: ignore[union-attr]
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.dup2(2, 1)
+    channel = Channel(incoming, outgoing)
+    channel.start(os.getppid())
+    return channel

@@ -1,0 +1,63 @@
+"""The host's GPU for one job: asked for, waited for, held and given back. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+from lib_lora.errors import UserError
+from lib_lora.jobs.relay import Ground
+
+_log = logging.getLogger(__name__)
+
+
+class GpuTurn:
+    """Takes the GPU in a thread of its own, which also gives it back: who waits for it can still be stopped.
+
+    Args:
+        ground: the host.
+        allow_painting: see `hosts.base.Host.gpu_session`.
+        before: an earlier turn, which may still be waiting in vain; this one comes after it.
+
+    Attributes:
+        error: one sentence where it could not be had, or not be given back in order.
+    """
+
+    def __init__(self, ground: Ground, allow_painting: bool, before: GpuTurn | None) -> None:
+        self.error = ""
+        self._ground, self._allow_painting = ground, allow_painting
+        self._before = before
+        self._answered = threading.Event()  # it is held, or cannot be had
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._hold, name="sameface-gpu", daemon=True)
+        self._thread.start()
+
+    def wait(self, timeout: float) -> bool:
+        """Wait until the GPU is held, or cannot be had (`error`); False where neither came within `timeout` seconds."""
+        return self._answered.wait(timeout)
+
+    def leave(self) -> None:
+        """Give it back, and wait until that is done. Where it was not held yet, it is given back as soon as it is."""
+        self._over.set()
+        if self._answered.is_set():
+            self._thread.join()
+
+    def _hold(self) -> None:
+        if self._before is not None:
+            self._before._thread.join()
+            self._before = None
+        if self._over.is_set():
+            return
+        try:
+            with self._ground.gpu_session(self._allow_painting):
+                self._answered.set()
+                self._over.wait()
+        except UserError as error:
+            self.error = str(error)
+        except Exception as error:
+            given = "take its model back" if self._over.is_set() else "give its GPU away"
+            _log.exception("SameFace: the webui could not %s", given)
+            reason = " ".join(str(error).split())[:300] or type(error).__name__
+            self.error = f"The webui could not {given} ({reason}); restart the webui."
+        finally:
+            self._answered.set()

@@ -1,0 +1,215 @@
+"""Where a job stands, from its events alone. Pure but for reading the file; never fails on what a killed writer left.
+
+Imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import threading
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+_MOST = 1 << 22  # bytes of a file that are read at once
+_MOST_WARNINGS = 20
+_FRESH = ("starting", "waiting for the GPU")  # an attempt begins; what the one before said no longer holds
+_TEXTS = {
+    "waiting for the GPU": "Waiting until the webui has painted its picture and the GPU is free",
+    "starting": "Starting",
+    "preparing": "Loading the base model and the photos",
+    "training": "Training",
+    "trained": "Training is done",
+    "stopped": "Stopped; everything is saved",
+    "paused": "Paused; everything is saved",
+    "interrupted": "Interrupted",
+    "finished": "Finished",
+}
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What can be shown of a job.
+
+    Attributes:
+        phase: "" before the first event; what its state events say ("waiting for the GPU", "starting", "preparing",
+            "training", "trained", "stopped", "paused", "failed", "finished"), or "painting" or "working".
+        done, total: of steps, pictures or photos; total 0 = not known.
+        seconds_left: of this phase; None = not known.
+        loss: its running average.
+        memory: most bytes used so far.
+        text: one line.
+        warnings: the last ones, each once.
+        rate: seconds for a step, picture or photo.
+        since: when this phase was first counted, and how much was done then.
+    """
+
+    phase: str = ""
+    done: int = 0
+    total: int = 0
+    seconds_left: float | None = None
+    loss: float | None = None
+    memory: int | None = None
+    text: str = ""
+    warnings: list[str] = field(default_factory=list)
+    rate: float | None = None
+    since: tuple[float, int] | None = None
+
+
+def fold(standing: Standing, event: dict[str, Any]) -> Standing:
+    """Where the job stands after one more event. An unknown one changes nothing."""
+    kind, text = event.get("kind"), event.get("text")
+    text = text if isinstance(text, str) else ""
+    if kind == "state":
+        return _entered(standing, event)
+    if kind == "step":
+        return _stepped(standing, event)
+    if kind == "painting":
+        return _counted(standing, event, "painting", "Painted {done} of {total} pictures")
+    if kind == "progress":
+        return _counted(standing, event, "working", text or "{done} of {total}")
+    if kind == "warning" and text:
+        others = [one for one in standing.warnings if one != text]
+        return replace(standing, warnings=[*others, text][-_MOST_WARNINGS:])
+    if kind == "error" and text:
+        return replace(standing, text=text, seconds_left=None)
+    if kind == "choice" and text:
+        return replace(standing, text=text)
+    if kind == "delivered" and isinstance(event.get("file"), str):
+        return replace(standing, text=f"Put into {event['file']}")
+    return standing
+
+
+def _entered(standing: Standing, event: dict[str, Any]) -> Standing:
+    phase, text = event.get("state"), event.get("text")
+    if not isinstance(phase, str):
+        return standing
+    text = text if isinstance(text, str) and text else _TEXTS.get(phase, standing.text)
+    if phase in _FRESH:
+        return Standing(phase=phase, text=text)
+    step, total = _whole(event.get("step")), _whole(event.get("total"))
+    done = standing.done if step is None else step
+    if phase == "resumed":
+        return replace(standing, phase="preparing", done=done, text=f"Going on after step {done:,}")
+    return replace(
+        standing,
+        phase=phase,
+        done=done,
+        total=standing.total if total is None else total,
+        text=text,
+        seconds_left=None,
+        rate=standing.rate if phase in ("stopped", "paused", "trained") else None,
+        since=None,
+    )
+
+
+def _stepped(standing: Standing, event: dict[str, Any]) -> Standing:
+    done, total = _whole(event.get("step")), _whole(event.get("total"))
+    done = standing.done if done is None else done
+    total = standing.total if total is None else total
+    loss = _number(event.get("loss_average"))
+    memory = _whole(event.get("peak_memory"))
+    return replace(
+        standing,
+        phase="training",
+        done=done,
+        total=total,
+        seconds_left=_number(event.get("seconds_left")),
+        loss=standing.loss if loss is None else loss,
+        memory=standing.memory if memory is None else memory,
+        text=f"Step {done:,} of {total:,}",
+        rate=_number(event.get("seconds_per_step")),
+    )
+
+
+def _counted(standing: Standing, event: dict[str, Any], phase: str, text: str) -> Standing:
+    """Progress without a pace of its own: the pace is that since this phase was first counted."""
+    done, total, at = _whole(event.get("done")), _whole(event.get("total")), _number(event.get("t"))
+    done = standing.done if done is None else done
+    total = standing.total if total is None else total
+    since = standing.since if standing.phase == phase else None
+    if since is None or done < since[1]:
+        since = None if at is None else (at, done)
+    rate = (at - since[0]) / (done - since[1]) if since and at is not None and done > since[1] else None
+    return replace(
+        standing,
+        phase=phase,
+        done=done,
+        total=total,
+        text=text.replace("{done}", f"{done:,}").replace("{total}", f"{total:,}"),
+        rate=rate,
+        seconds_left=None if rate is None else max(rate * (total - done), 0.0),
+        since=since,
+    )
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:  # a whole number with hundreds of digits
+        return None
+
+
+def _whole(value: Any) -> int | None:
+    number = _number(value)
+    return None if number is None else max(int(number), 0)
+
+
+def events_after(path: Path, offset: int = 0, most: int = _MOST) -> tuple[list[dict[str, Any]], int]:
+    """The events from a place in the file on, and the place to go on from.
+
+    A line that is still being written is left for the next call; one that is no event is passed over; a file that is
+    not there has no events.
+
+    Args:
+        path: of the events.
+        offset: in bytes; one past the end of the file, as of another file, means its beginning.
+        most: about so many bytes are read at once. More is there while the place goes on.
+    """
+    try:
+        with open(path, "rb") as stream:
+            size = stream.seek(0, 2)
+            start = stream.seek(offset if 0 <= offset <= size else 0)
+            data = stream.read(most)
+            if not data.endswith(b"\n"):
+                data += stream.readline()  # a line is read whole, however long
+    except OSError:
+        return [], max(offset, 0) if path.exists() else 0
+    data = data[: data.rfind(b"\n") + 1]
+    events = [event for line in data.split(b"\n") if (event := _event(line)) is not None]
+    return events, start + len(data)
+
+
+def _event(line: bytes) -> dict[str, Any] | None:
+    try:
+        event = json.loads(line.decode("utf-8", "replace"))
+    except (ValueError, RecursionError):
+        return None
+    return event if isinstance(event, dict) and isinstance(event.get("kind"), str) else None
+
+
+class Follower:
+    """Follows a job's events; each `read` reads only what is new. May be shared by threads."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._offset = 0
+        self._standing = Standing()
+        self._lock = threading.Lock()
+
+    def read(self) -> Standing:
+        """Where the job stands now."""
+        with self._lock:
+            while True:
+                events, offset = events_after(self.path, self._offset)
+                if offset < self._offset:  # another file is there now
+                    self._offset, self._standing = 0, Standing()
+                    continue
+                for event in events:
+                    self._standing = fold(self._standing, event)
+                if offset == self._offset:
+                    return self._standing
+                self._offset = offset

@@ -1,0 +1,227 @@
+"""Runs the jobs of a data folder, light ones beside heavy ones, each in a worker process of its own.
+
+One process does so for a data folder; others wait for their turn. Imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import uuid
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import get_args
+
+from lib_lora.errors import UserError
+from lib_lora.files import explained
+from lib_lora.jobs import events as event_files
+from lib_lora.jobs import processes, queue_file
+from lib_lora.jobs.attempt import Attempt, Outcome, Patience, told_by_worker
+from lib_lora.jobs.events import EventLog
+from lib_lora.jobs.gpu_turn import GpuTurn
+from lib_lora.jobs.kinds import Lane, lane_of
+from lib_lora.jobs.lock import only_process
+from lib_lora.jobs.queue import Job, Queue
+from lib_lora.jobs.relay import Ground, PictureOf
+from lib_lora.jobs.standing import events_after
+
+__all__ = ["Ground", "Patience", "Supervisor"]
+
+_OTHERWISE = "it runs the jobs, and this one takes over when that one has ended"
+_NOT_STARTED = "The queue has not been started; restart the webui."
+_log = logging.getLogger(__name__)
+
+
+class Supervisor:
+    """Runs the jobs of a data folder from `start` to `close`.
+
+    Args:
+        root: the data folder.
+        ground: the host.
+        picture_of: makes the host's picture of its fields (`hosts.base.Picture`).
+        patience: see `Patience`.
+
+    Attributes:
+        active: whether this process runs the jobs.
+        reason: why not; or, while it does, what is in its way or should be known of the queue. Or empty.
+    """
+
+    def __init__(self, root: Path, ground: Ground, picture_of: PictureOf, patience: Patience | None = None) -> None:
+        self.root = root.absolute()  # the workers have another working directory
+        self.active = False
+        self._why = _NOT_STARTED
+        self._troubles: dict[str, str] = {}  # of a lane; "" = of the queue's file
+        self._ground, self._picture_of = ground, picture_of
+        self._patience = patience or Patience()
+        self._lock = threading.Lock()
+        self._closing = threading.Event()
+        self._wakes = {lane: threading.Event() for lane in get_args(Lane)}
+        self._watcher: threading.Thread | None = None
+        self._owner = ""
+        self._turn: GpuTurn | None = None
+
+    @property
+    def reason(self) -> str:
+        """See the class."""
+        return self._why or next(filter(None, self._troubles.values()), "")
+
+    def start(self) -> None:
+        """Begin, in threads of its own; where it has begun already, nothing happens."""
+        with self._lock:
+            if self._watcher and self._watcher.is_alive() and not self._closing.is_set():
+                return
+            self._closing = threading.Event()
+            self._owner = processes.owner_name(uuid.uuid4().hex[:8])
+            self._watcher = self._thread("watch", self._watch, self._closing)
+
+    def wake(self) -> None:
+        """Say that the queue has changed, so that a job starts at once."""
+        for event in self._wakes.values():
+            event.set()
+
+    def close(self) -> None:
+        """End: what runs is asked to save, and becomes "interrupted". Returns once that is done, or took too long."""
+        with self._lock:
+            self._closing.set()
+            watcher = self._watcher
+        self.wake()
+        if watcher:
+            watcher.join(self._patience.close + 30)
+
+    def _thread(self, name: str, work: object, *arguments: object) -> threading.Thread:
+        thread = threading.Thread(target=work, name=f"sameface-{name}", args=arguments, daemon=True)  # type: ignore[arg-type]
+        thread.start()
+        return thread
+
+    def _watch(self, closing: threading.Event) -> None:
+        """Become the one that runs the jobs, as soon as no other process does."""
+        folder = self.root / queue_file.FOLDER
+        while not closing.is_set():
+            try:
+                with explained(folder):
+                    folder.mkdir(parents=True, exist_ok=True)
+                with only_process(folder, _OTHERWISE):
+                    self._run_lanes(closing)
+            except UserError as error:
+                self._why = str(error)
+            except Exception as error:
+                _log.exception("SameFace: the queue cannot be run")
+                self._why = f"The queue cannot be run ({error}); the log says more."
+            closing.wait(self._patience.again)
+        self._why = _NOT_STARTED
+
+    def _run_lanes(self, closing: threading.Event) -> None:
+        queue = Queue(self.root)
+        left = queue.abandoned(self._alive)
+        self._troubles = {"": queue.notice()}
+        lanes = [
+            self._thread(lane, self._lane, lane, queue, closing, [job for job in left if lane_of(job.kind) == lane])
+            for lane in self._wakes
+        ]
+        self.active, self._why = True, ""
+        try:
+            closing.wait()
+        finally:
+            closing.set()
+            for lane in lanes:
+                lane.join(self._patience.close + 20)
+            self.active, self._why = False, _NOT_STARTED
+
+    def _alive(self, owner: str) -> bool:
+        """Whether a job's supervisor is there. An earlier one of this very process would hold the lock if it were."""
+        return owner == self._owner or processes.owner_alive(owner)
+
+    def _lane(self, lane: Lane, queue: Queue, closing: threading.Event, left: list[Job]) -> None:
+        """Run the jobs of a lane, one after the other."""
+        for job in left:
+            try:
+                self._settle(job, queue, closing)
+            except Exception as error:
+                self._trouble(lane, queue, error)
+        while not closing.is_set():
+            self._wakes[lane].clear()
+            if closing.is_set():  # between the two lines above
+                return
+            try:
+                taken = queue.take(lane, self._owner)
+                self._troubles[lane] = ""
+                if taken:
+                    self._run(taken, queue, closing)
+                else:
+                    self._wakes[lane].wait(self._patience.again)
+            except Exception as error:
+                self._trouble(lane, queue, error)
+                closing.wait(self._patience.again)
+
+    def _trouble(self, lane: str, queue: Queue, error: Exception) -> None:
+        if isinstance(error, UserError):
+            self._troubles[lane] = str(error)
+        else:
+            _log.exception("SameFace: a job could not be run")
+            self._troubles[lane] = f"A job could not be run ({error}); the log of the webui says more."
+        with suppress(UserError):
+            self._troubles[""] = queue.notice()
+
+    def _run(self, job: Job, queue: Queue, closing: threading.Event) -> None:
+        attempt = Attempt(job, queue, self._ground, self._picture_of, self._patience, closing, self._take_gpu)
+        with ExitStack() as held:
+            try:
+                outcome = attempt.run(held)
+            except UserError as error:
+                outcome = Outcome("failed", str(error))
+            except Exception as error:
+                _log.exception("SameFace: job %d could not be run", job.id)
+                outcome = Outcome("failed", f"The job could not be run ({error}); the log of the webui says more.")
+            self._end(job, outcome, queue, closing)
+
+    def _take_gpu(self) -> GpuTurn:
+        self._turn = GpuTurn(self._ground, bool(self._ground.option("allow_painting", False)), self._turn)
+        return self._turn
+
+    def _settle(self, job: Job, queue: Queue, closing: threading.Event) -> None:
+        """See to the end of a worker that a dead supervisor has left: two must not work on one run."""
+        processes.end_worker(job.pid, job.id, self.root, self._patience.close, closing.is_set)
+        new, _ = events_after(queue.folder(job.id) / event_files.FILE_NAME)
+        runs = [event["run"] for event in new if event["kind"] == "run" and isinstance(event.get("run"), str)]
+        if runs and not job.run:
+            queue.note_run(job.id, runs[-1])
+        told = told_by_worker(queue.folder(job.id))
+        if told and told.state in ("finished", "failed"):
+            self._end(job, told, queue, closing)
+
+    def _end(self, job: Job, outcome: Outcome, queue: Queue, closing: threading.Event) -> None:
+        if not outcome.told:
+            with suppress(UserError):  # the disk may be full
+                emit = EventLog(queue.folder(job.id) / event_files.FILE_NAME)
+                if outcome.error:
+                    emit("error", text=outcome.error)
+                emit("state", state=outcome.state)
+        while True:
+            try:
+                if isinstance(run := outcome.result.get("run"), str):
+                    queue.note_run(job.id, run)
+                self._add_test(job, outcome, queue)
+                queue.end(job.id, outcome.state, outcome.error, outcome.result)
+                return
+            except UserError as error:  # a job that cannot be ended would hold up all others
+                self._trouble(lane_of(job.kind), queue, error)
+                if closing.wait(self._patience.again):
+                    return
+
+    def _add_test(self, job: Job, outcome: Outcome, queue: Queue) -> None:
+        """After a training: its test grid, before anything else. Added first, so that a kill between loses nothing."""
+        run = outcome.result.get("run")
+        if job.kind != "train" or outcome.state != "finished" or not job.arguments.get("then_test") or not run:
+            return
+        mine = [other for other in queue.open() if (other.kind, other.slug) == ("test", job.slug)]
+        if any(other.arguments.get("run") == run for other in mine):
+            return
+        painter = "webui" if self._paints() else "worker"
+        queue.add("test", job.character, {"run": run, "painter": painter}, first=True)
+
+    def _paints(self) -> bool:
+        try:
+            return self._ground.paints()
+        except Exception:  # a webui in disorder; the worker paints
+            _log.exception("SameFace: the webui does not say whether it paints")
+            return False

@@ -1,0 +1,249 @@
+"""The worker's packages in a webui's Python: what it lacks goes into a folder of SameFace's own; the rest is untouched.
+
+Knows what is lacking, how it gets there whole or not at all, and what to say where that fails. Imports the standard
+library alone and looks at folder names only, since ``install.py`` runs at every start of the webui.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from itertools import pairwise
+from pathlib import Path
+
+from lib_lora import environment
+from lib_lora.bootstrap import alone_with, explain, plain_environment
+from lib_lora.environment import MARKER, ROOT
+from lib_lora.errors import UserError
+
+# From this one on, any release in the ranges of requirements/base.txt will do; beside an older one only the exact
+# versions of requirements/worker.txt were seen to import.
+_MODERN = "transformers>=4.46"
+_WORDS = {
+    "room": "30 MB are needed",
+    "other_disk": "",
+    "short": "move the webui into a folder with a short name",
+    "writable": "change the rights of that folder",
+    "again": "start the webui again",
+}
+Progress = Callable[[str], None]
+
+
+def lacking(root: Path = ROOT, folders: Iterable[str | Path] | None = None) -> list[str]:
+    """The lines of ``requirements/worker.txt`` that a Python does not fulfil by itself.
+
+    Args:
+        root: SameFace's source folder.
+        folders: where that Python's packages lie; None = this one's.
+    """
+    places = _elsewhere(root) if folders is None else list(folders)
+    there = environment.installed(places)
+    ranges = dict(environment.parse(line) for line in environment.requirements("run", root))
+    modern = not environment.missing([_MODERN], places)
+    found = []
+    for line in environment.requirements("worker", root):
+        name, exact = environment.parse(line)
+        version = there.get(name.lower())
+        wanted = ranges.get(name, exact) if modern else exact
+        if version is None or not all(environment.holds(version, sign, bound) for sign, bound in wanted):
+            found.append(line)
+    return found
+
+
+def absent(root: Path = ROOT) -> list[str]:
+    """Names of packages that the worker needs and finds neither in this Python nor in the folder of its own."""
+    return environment.missing(environment.requirements("run", root), [environment.worker_packages(root), *sys.path])
+
+
+def ready(root: Path = ROOT) -> bool:
+    """Whether nothing is to do: this Python lacks nothing, or what it lacks is in the folder."""
+    return _holds(environment.worker_packages(root), lacking(root))
+
+
+def note(root: Path = ROOT) -> str:
+    """Why the last installation failed, in one sentence; empty if it did not."""
+    try:
+        return _note_file(root).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def install(progress: Progress = print, root: Path = ROOT) -> bool:
+    """Put what this Python lacks into the folder; returns whether anything was installed.
+
+    The folder is whole or absent: it is filled under another name, and takes its own once pip has come to its end.
+    Two that do this at once wait for one another. A failure is noted (`note`), until the next success.
+
+    Args:
+        progress: gets what pip says, line by line.
+        root: SameFace's source folder.
+
+    Raises:
+        UserError: one sentence; the folder is as it was.
+    """
+    from lib_lora.files import explained, write_text
+
+    folder = environment.worker_packages(root)
+    try:
+        if ready(root):
+            return False
+        with explained(folder.parent, "make"):
+            folder.parent.mkdir(parents=True, exist_ok=True)
+        with alone_with(folder):
+            lines = lacking(root)
+            if not _holds(folder, lines):  # another one may just have done it
+                progress(f"SameFace: installing {', '.join(lines)} into {folder} (the webui's own packages stay)")
+                _fill(folder, lines, progress)
+    except UserError as error:
+        with suppress(UserError):
+            write_text(_note_file(root), f"{error}\n")
+        raise
+    else:
+        with suppress(OSError):
+            _note_file(root).unlink(missing_ok=True)
+    return True
+
+
+def main(root: Path = ROOT) -> None:
+    """What ``install.py`` does. Never fails, so that the webui starts; what went wrong is said and noted.
+
+    On standard output, since the webui shows nothing else of an extension's installer that ends well.
+    """
+    with suppress(AttributeError, ValueError):
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
+    try:
+        if not other_python(Path.cwd()):
+            install(lambda text: print(text, flush=True), root)
+    except UserError as error:
+        print(f"SameFace: {error} Until then the Train LoRA tab opens, but cannot train.", flush=True)
+    except KeyboardInterrupt:
+        print("SameFace: stopped; the next start goes on.", flush=True)
+    except Exception as error:
+        print(f"SameFace: its packages could not be looked through ({type(error).__name__}: {error}).", flush=True)
+
+
+def other_python(webui: Path) -> str:
+    """The Python chosen for the worker, in the tab's settings or the webui's; empty = the webui's own.
+
+    Args:
+        webui: the webui's folder, where its settings and its data lie too unless ``--data-dir`` says otherwise.
+    """
+    words = []
+    with suppress(ValueError):
+        words = shlex.split(os.environ.get("COMMANDLINE_ARGS", ""), posix=os.name != "nt")
+    given = [after.strip("\"'") for word, after in pairwise(words) if word == "--data-dir"]
+    home = webui.joinpath(*given[-1:])
+    settings = _texts(home / "config.json")
+    own = _texts(home / (settings.get("sameface_data_dir") or "sameface") / "settings.json")
+    return own.get("worker_python") or settings.get("sameface_worker_python") or ""
+
+
+def _texts(path: Path) -> dict[str, str]:
+    """The texts in a file of settings; none where it is missing or damaged."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    if not isinstance(values, dict):
+        return {}
+    return {key: value.strip() for key, value in values.items() if isinstance(value, str)}
+
+
+def _elsewhere(root: Path) -> list[str]:
+    """This Python's own folders of packages; where the worker asks, its own folder is among them."""
+    own = environment.worker_packages(root)
+    return [place for place in sys.path if Path(place or ".") != own]
+
+
+def _holds(folder: Path, lines: list[str]) -> bool:
+    """Whether the folder has all these lines, to the end."""
+    if not lines:
+        return True
+    try:
+        done = (folder / MARKER).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return False
+    return set(lines) <= set(done) and not environment.missing(lines, [folder])
+
+
+def _note_file(root: Path) -> Path:
+    folder = environment.worker_packages(root)
+    return folder.with_name(f"{folder.name}.note.txt")
+
+
+def _fill(folder: Path, lines: list[str], progress: Progress) -> None:
+    """A new folder in place of the old one.
+
+    Raises:
+        UserError: pip could not do it, or the folder cannot be put in place.
+    """
+    from lib_lora.files import explained, write_text
+
+    for left in folder.parent.glob(
+        f"{folder.name}.*.tmp"
+    ):  # of one that was killed; the lock says that none is at work
+        shutil.rmtree(left, ignore_errors=True)
+    fresh = folder.with_name(f"{folder.name}.{os.getpid()}.tmp")
+    log = folder.with_name(f"{folder.name}.log")
+    try:
+        code, said = _pip(fresh, lines, progress)
+        with suppress(UserError):
+            write_text(log, said)
+        if code != 0 or environment.missing(lines, [fresh]):
+            raise UserError(explain(said or f"ERROR: pip ended with code {code}", folder, sys.executable, log, _WORDS))
+        write_text(fresh / MARKER, "".join(f"{line}\n" for line in lines))
+        with explained(folder):
+            _put_in_place(fresh, folder)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _pip(target: Path, lines: list[str], progress: Progress) -> tuple[int, str]:
+    """Run pip, and pass on what it says; returns its exit code and all it said."""
+    command = [sys.executable, "-m", "pip", "install", "--no-deps", "--target", str(target), "--only-binary=:all:"]
+    command += ["--no-input", "--disable-pip-version-check", "--no-warn-script-location", "--no-compile"]
+    variables = {**plain_environment(), "PYTHONIOENCODING": "utf-8"}
+    if os.environ.get("INDEX_URL"):  # the webui's own variable for people behind a mirror
+        command += ["--index-url", os.environ["INDEX_URL"]]
+    said = []
+    try:
+        with subprocess.Popen(
+            [*command, *lines],
+            env=variables,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="replace",
+        ) as pip:
+            for line in pip.stdout or ():
+                said.append(line)
+                progress(line.rstrip())
+    except OSError as error:
+        return 1, f"ERROR: {error}"
+    return pip.returncode, "".join(said)
+
+
+def _put_in_place(fresh: Path, folder: Path) -> None:
+    """Give the fresh folder its name; what bears it moves aside first, and comes back if that fails."""
+    old = folder.with_name(f"{folder.name}.{os.getpid()}.old.tmp")
+    for attempt in range(20):  # Windows refuses while a virus scanner looks into it
+        try:
+            if folder.exists():
+                folder.rename(old)
+            fresh.rename(folder)
+            break
+        except PermissionError:
+            if old.exists() and not folder.exists():
+                old.rename(folder)
+            if os.name != "nt" or attempt == 19:
+                raise
+            time.sleep(0.1)
+    shutil.rmtree(old, ignore_errors=True)

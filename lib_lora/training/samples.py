@@ -1,0 +1,213 @@
+"""A few pictures painted while it trains, by the very modules that are trained: what the LoRA can do by now.
+
+Prompts, seeds and size are the same at every checkpoint, so the pictures of two steps can be compared. Painting is a
+guest of the training: it draws from generators of its own, gives the modules back as they were, and where it fails it
+is given up with a warning, while the training goes on.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from diffusers import AutoencoderKL
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from lib_lora.character.store import Character
+from lib_lora.errors import UserError
+from lib_lora.files import atomic_file
+from lib_lora.models.family import Prediction
+from lib_lora.models.load import load_vae
+from lib_lora.models.vae import decode, vae_dtype
+from lib_lora.training.memory import free_bytes, is_out_of_memory
+from lib_lora.training.settings import TrainSettings
+
+if TYPE_CHECKING:
+    from lib_lora.training.session import Session
+
+FOLDER = "samples"
+PROMPTS = (
+    "close-up portrait photo of {who}, looking at the camera, neutral expression, soft daylight",
+    "upper body photo of {who} in a black coat, autumn park",
+)
+NEGATIVE = "blurry, deformed, extra limbs, lowres"
+FIRST_SEED = 1000  # of the noise, drawn as webuis draw it: the finished LoRA paints the same faces there
+GENERATED = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+
+_TOGETHER = 512 * 512 * 2  # pixels that are painted at a time; with guidance the batch is twice that
+_WHOLE = 64  # sides of a picture are multiples of this: a latent's side is halved up to three times
+_SMALL_VAE = 64 << 20  # bytes; one that is smaller stays in memory between checkpoints
+_DECODING = 4096  # bytes that decoding takes for each pixel of a picture, in float32
+_TILE = 64  # latent cells of the side of a piece, where the whole does not fit
+
+Predict = Callable[[torch.Tensor, int], torch.Tensor]
+
+
+class Stopped(Exception):
+    """Somebody asked for the end of the run while a picture was painted."""
+
+
+def prompts_of(character: Character, count: int) -> list[str]:
+    """The prompts of `count` pictures; beyond the two they begin again (with other seeds)."""
+    who = ", ".join([f"{character.trigger} {character.class_word}", *character.traits])
+    return [PROMPTS[number % len(PROMPTS)].format(who=who) for number in range(count)]
+
+
+def words_needed(character: Character, train: TrainSettings) -> list[str]:
+    """All texts that painting will ask the text encoders for."""
+    return [*dict.fromkeys(prompts_of(character, train.samples)), NEGATIVE] if train.samples else []
+
+
+def euler(
+    predict: Predict, noise: torch.Tensor, alphas_cumprod: torch.Tensor, prediction: Prediction, steps: int
+) -> torch.Tensor:
+    """From noise to a latent by Euler's method, as webuis do it.
+
+    Written as DDIM without noise, which is the same (Song et al., arXiv 2010.02502, section 4.3) and holds for a
+    schedule that ends in pure noise too.
+
+    Args:
+        predict: (latents, timestep) to the model's guided prediction of the same shape.
+        noise: [B, 4, h, w] float32.
+        alphas_cumprod: the schedule, [1000].
+        prediction: what `predict` predicts.
+        steps: at least 1.
+    """
+    times = torch.linspace(len(alphas_cumprod) - 1, 0, steps).round().long().tolist()
+    left = [max(float(alphas_cumprod[time]), 1e-8 if prediction == "epsilon" else 0.0) for time in times]
+    latents = noise * math.sqrt(1 - left[0])
+    for time, here, there in zip(times, left, [*left[1:], 1.0], strict=True):
+        picture, rest = math.sqrt(here), math.sqrt(1 - here)
+        said = predict(latents, time)
+        if prediction == "v":
+            clean, wrong = picture * latents - rest * said, picture * said + rest * latents
+        else:
+            clean, wrong = (latents - rest * said) / picture, said
+        latents = math.sqrt(there) * clean + math.sqrt(1 - there) * wrong
+    return latents
+
+
+class Samples:
+    """Paints for one session.
+
+    Args:
+        session: whose modules are trained.
+        emit: gets a ``sample`` event for each picture, and a warning if painting is given up.
+    """
+
+    def __init__(self, session: Session, emit: Callable[..., None]) -> None:
+        self.session, self.emit = session, emit
+        self.train = session.run.file.settings
+        self.prompts = prompts_of(session.run.file.character, self.train.samples)
+        side = self.train.resolution or session.info.resolution
+        self.side = max(_WHOLE, side // _WHOLE * _WHOLE)
+        self._vae: AutoencoderKL | None = None
+
+    def paint(self, step: int, stop: Callable[[], bool]) -> None:
+        """Paint all pictures of a step and write them; whatever goes wrong is a warning, and the end of painting.
+
+        Args:
+            step: optimizer steps done.
+            stop: whether the run is to end: then a picture that is not finished is left.
+        """
+        if not self.prompts:
+            return
+        try:
+            with torch.no_grad():
+                with self.session.averaged(), self.session.evaluating(), self._arithmetic():
+                    latents = [one for numbers in self._groups() for one in self._latents(numbers, stop)]
+                for number, picture in enumerate(self._decoded(latents)):
+                    self._save(step, number, picture)
+        except Stopped:
+            pass
+        except Exception as error:  # a picture is never worth a training, whatever is wrong with it
+            self.prompts, self._vae = [], None
+            self.emit("warning", text=f"No more sample pictures in this run: {_why(error)}. The training goes on.")
+        finally:
+            _give_back(self.session.device)
+
+    def _groups(self) -> list[range]:
+        """The pictures that are painted together."""
+        size = max(1, _TOGETHER // self.side**2)
+        count = len(self.prompts)
+        return [range(first, min(first + size, count)) for first in range(0, count, size)]
+
+    def _latents(self, numbers: range, stop: Callable[[], bool]) -> tuple[torch.Tensor, ...]:
+        """The latents of some pictures, each [1, 4, h, w] float32."""
+        forward, cells = self.session.forward, self.side // 8
+        draws = [torch.Generator().manual_seed(FIRST_SEED + number) for number in numbers]
+        noise = torch.cat([torch.randn((1, 4, cells, cells), generator=draw) for draw in draws]).to(forward.device)
+        prompts = self.prompts[numbers.start : numbers.stop]
+        words = forward.conditions([*[NEGATIVE] * len(prompts), *prompts])
+        context, count = words.context.to(forward.dtype), 2 * len(prompts)
+        extra: dict[str, Any] = {}
+        if words.pooled is not None:
+            sizes = torch.tensor([(self.side, self.side, 0, 0, self.side, self.side)] * count, device=forward.device)
+            extra = {"added_cond_kwargs": {"text_embeds": words.pooled.to(forward.dtype), "time_ids": sizes}}
+        guidance = self.session.run.file.base.guidance
+
+        def predict(latents: torch.Tensor, time: int) -> torch.Tensor:
+            if stop():
+                raise Stopped
+            times = torch.full((count,), time, device=forward.device)
+            both = latents.to(forward.dtype).repeat(2, 1, 1, 1)
+            said: torch.Tensor = forward.unet(both, times, encoder_hidden_states=context, **extra).sample
+            without, with_ = said.float().chunk(2)
+            guided: torch.Tensor = without + guidance * (with_ - without)
+            return guided
+
+        painted = euler(predict, noise, forward.alphas.cpu(), forward.prediction, self.train.sample_steps)
+        return torch.split(painted, 1)
+
+    def _arithmetic(self) -> AbstractContextManager[Any]:
+        """As in training."""
+        forward = self.session.forward
+        return torch.autocast(forward.device.type, dtype=forward.autocast) if forward.autocast else nullcontext()
+
+    def _decoded(self, latents: list[torch.Tensor]) -> list[Image.Image]:
+        info, device = self.session.info, self.session.device
+        _give_back(device)
+        vae = self._vae or load_vae(info, vae_dtype(info.family, device, self.session.forward.dtype), device)
+        numbers = next(vae.parameters()).element_size() * sum(tensor.numel() for tensor in vae.parameters())
+        self._vae = vae if numbers <= _SMALL_VAE else None
+        if device.type != "cpu" and free_bytes(device) < self.side**2 * _DECODING:
+            vae.enable_tiling()
+            vae.tile_latent_min_size, vae.tile_sample_min_size = _TILE, 8 * _TILE
+        return [decode(vae, one)[0] for one in latents]
+
+    def _save(self, step: int, number: int, picture: Image.Image) -> None:
+        name = f"{step:06d}-{number}.png"
+        run, prompt = self.session.run, self.prompts[number]
+        about = PngInfo()
+        about.add_itxt(
+            "parameters",
+            f"{prompt} <lora:{run.checkpoint(step).stem}:1>\nNegative prompt: {NEGATIVE}\n"
+            f"Steps: {self.train.sample_steps}, Sampler: Euler, CFG scale: {run.file.base.guidance:g}, "
+            f"Seed: {FIRST_SEED + number}, Size: {self.side}x{self.side}",
+        )
+        about.add_itxt("DigitalSourceType", GENERATED)
+        with atomic_file(folder_of(run.folder) / name) as stream:
+            picture.save(stream, "PNG", pnginfo=about)
+        self.emit("sample", step=step, number=number, file=f"{FOLDER}/{name}", prompt=prompt)
+
+
+def folder_of(run: Path) -> Path:
+    """Where a run's sample pictures lie."""
+    return run / FOLDER
+
+
+def _why(error: Exception) -> str:
+    if is_out_of_memory(error):
+        return "memory is too small for it"
+    return (str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}").rstrip(".")
+
+
+def _give_back(device: torch.device) -> None:
+    """What torch keeps for the next picture is more than some GPUs have beside a training."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()

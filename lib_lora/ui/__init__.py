@@ -1,0 +1,1 @@
+"""The tab, and the HTTP routes that it is drawn from."""

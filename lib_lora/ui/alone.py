@@ -1,0 +1,175 @@
+"""The tab as a page of its own, without a webui: gradio's page with our scripts, and the routes in the same app.
+
+Loads no torch: the page is there in a few seconds, and what is heavy runs in the worker.
+"""
+
+from __future__ import annotations
+
+import html
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.responses import FileResponse, Response
+
+from lib_lora.environment import ROOT
+from lib_lora.errors import UserError
+from lib_lora.hosts.alone import Alone
+from lib_lora.jobs.screen import at_a_screen, in_browser
+from lib_lora.ui import guard
+
+PORT = 7869  # the first that is tried: A1111 and gradio take 7860 and up
+_TRIES = 20
+_STATIC = "/sameface/static"
+_TYPES = {".js": "text/javascript", ".css": "text/css"}
+# no footer with gradio's own links, and no margins around a page that has only one tab
+_STYLE = (
+    "footer { display: none !important; } .gradio-container { max-width: none !important; padding: 8px !important; }"
+)
+_FONTS = {"font": ["system-ui", "sans-serif"], "font_mono": ["ui-monospace", "monospace"]}
+
+
+def serve(
+    root: Path,
+    port: int | None = None,
+    listen: bool = False,
+    opening: bool = True,
+    models: Sequence[Path] = (),
+    say: Callable[[str], None] = print,
+) -> None:
+    """Show the page until Ctrl+C; then the worker saves and ends.
+
+    Args:
+        root: the data folder.
+        port: None = the first free one from `PORT` on.
+        listen: let other machines in, who need the token in the address.
+        opening: open the page in a browser, where a person sits at the screen.
+        models: folders of base models, or single files.
+        say: gets the address, once the page is there.
+
+    Raises:
+        UserError: the port is taken, the data folder cannot be used, or a path in `models` is not there.
+    """
+    for path in models:
+        if not path.expanduser().exists():
+            raise UserError(f"There is no {path}; give a folder of base models, or one file.")
+    with _socket(port, listen) as own:
+        host = Alone(root, models, listen, guard.TOKEN)
+        from lib_lora.ui.attach import attach  # gradio and its neighbours take a second or two
+
+        attached = attach(host)
+        number = own.getsockname()[1]
+
+        def begun() -> None:
+            for line in told(number, listen):
+                say(line)
+            if opening and at_a_screen():
+                in_browser(address(number, listen))
+
+        try:
+            _run(page(host, attached), own, begun)
+        finally:
+            say("Ending; what runs is saved.")
+            attached.supervisor.close()
+
+
+def address(port: int, listen: bool, name: str = "127.0.0.1") -> str:
+    """The address of the page, with the token where others may come in."""
+    return f"http://{name}:{port}/" + (f"?{guard.PARAMETER}={guard.TOKEN}" if listen else "")
+
+
+def told(port: int, listen: bool) -> list[str]:
+    """What a person at the terminal has to know."""
+    lines = [f"SameFace: {address(port, listen)}"]
+    if listen:
+        lines.append(f"From other machines: {address(port, listen, socket.gethostname())}")
+        lines.append("Whoever has this address can see the photos and train; on the way it is not encrypted.")
+    return [*lines, "Ctrl+C ends it."]
+
+
+def page(host: Alone, attached: Any) -> Any:
+    """The whole app: routes, scripts, gradio's page, and who comes in.
+
+    Args:
+        host: the host.
+        attached: of `ui.attach.attach`.
+    """
+    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+    import gradio as gr
+
+    from lib_lora.ui.gate import Gate
+
+    with gr.Blocks(title="SameFace", theme=gr.themes.Default(**_FONTS), css=_STYLE, analytics_enabled=False) as blocks:
+        attached.tab().render()
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    attached.started(None, app)  # before gradio's page, which takes every address that is left
+
+    @app.get(_STATIC + "/{name}", response_model=None)
+    def static(name: str) -> Response:
+        found = {path.name: path for path in files()}.get(name)
+        if found is None:
+            return Response("There is no such file.", 404)
+        headers = {"Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"}
+        return FileResponse(found, media_type=_TYPES[found.suffix], headers=headers)
+
+    return Gate(gr.mount_gradio_app(app, blocks, path="/"), host, guard.TOKEN, head())
+
+
+def files(root: Path = ROOT) -> list[Path]:
+    """Our scripts, in the order in which a webui loads them, and our style."""
+    return [*sorted((root / "javascript").glob("*.js")), *filter(Path.is_file, [root / "style.css"])]
+
+
+def head(root: Path = ROOT) -> str:
+    """HTML that loads them; a changed file has another address."""
+    lines = []
+    for path in files(root):
+        where = html.escape(f"{_STATIC}/{path.name}?{path.stat().st_mtime_ns}", quote=True)
+        lines.append(
+            f'<link rel="stylesheet" href="{where}">'
+            if path.suffix == ".css"
+            else f'<script defer src="{where}"></script>'
+        )
+    return "".join(lines)
+
+
+def _socket(port: int | None, listen: bool) -> socket.socket:
+    """A bound socket, so that the port is ours before anything slow is loaded."""
+    place = "0.0.0.0" if listen else "127.0.0.1"
+    for number in [port] if port is not None else range(PORT, PORT + _TRIES):
+        own = socket.socket()
+        if sys.platform != "win32":  # there it means to take a port from another program
+            own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            own.bind((place, number))
+            return own
+        except (OSError, OverflowError) as error:
+            own.close()
+            if port is not None:
+                raise UserError(f"Port {port} cannot be used ({error}); choose another one with --port.") from error
+    raise UserError(f"The ports {PORT} to {PORT + _TRIES - 1} are all taken; choose another one with --port.")
+
+
+def _run(app: Any, own: socket.socket, begun: Callable[[], None]) -> None:
+    """Serve until Ctrl+C, or until the system asks to end."""
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            if self.started:
+                begun()
+
+    if threading.current_thread() is threading.main_thread():
+        # uvicorn passes the signal on once it has ended; this one must then not end the process at once
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1, ws_max_size=1 << 20)
+    with suppress(KeyboardInterrupt):
+        Server(config).run(sockets=[own])

@@ -1,0 +1,92 @@
+"""What every route has at hand, and how a route is written down: its address, what it is asked with, who answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lib_lora.hosts.base import Host
+
+if TYPE_CHECKING:
+    from lib_lora.jobs.queue import Queue
+    from lib_lora.jobs.supervisor import Supervisor
+
+MB = 1 << 20
+PREFIX = "/sameface/v1"
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What the routes work with.
+
+    Attributes:
+        host: the program around SameFace.
+        queue: of jobs; `supervisor` runs them.
+        token: of this process's page; see `guard`.
+    """
+
+    host: Host
+    queue: Queue
+    supervisor: Supervisor
+    token: str
+
+    @property
+    def root(self) -> Path:
+        """The data folder."""
+        return self.host.roots().data
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request.
+
+    Attributes:
+        path: the parts of the address that vary, by name.
+        query: what stands after the question mark.
+        body: the dataclass of the route, filled; None where it takes none.
+    """
+
+    path: dict[str, str] = field(default_factory=dict)
+    query: dict[str, str] = field(default_factory=dict)
+    body: Any = None
+
+
+Answer = Callable[[Desk, Call], Any]
+
+
+@dataclass(frozen=True)
+class Nothing:
+    """The body of a request that only says: do it."""
+
+
+@dataclass(frozen=True)
+class Route:
+    """One route.
+
+    Attributes:
+        method: GET or POST.
+        path: below `PREFIX`; what varies in braces.
+        answer: makes the answer: plain values for JSON, or a whole response. Its docstring is the documentation.
+        body: the dataclass of what a POST brings.
+        query: names of what a GET may have after the question mark.
+        limit: bytes of a body.
+    """
+
+    method: str
+    path: str
+    answer: Answer
+    body: type[Any] | None = None
+    query: tuple[str, ...] = ()
+    limit: int = MB
+
+
+def get(path: str, answer: Answer, *query: str) -> Route:
+    """A route that changes nothing."""
+    return Route("GET", path, answer, query=query)
+
+
+def post(path: str, answer: Answer, body: type[Any] = Nothing, limit: int = MB) -> Route:
+    """A route that changes something."""
+    return Route("POST", path, answer, body, limit=limit)

@@ -1,0 +1,74 @@
+"""The host as the supervisor sees it: with the settings that the tab has written laid over the host's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from lib_lora.errors import UserError
+from lib_lora.hosts.base import Host
+from lib_lora.hosts.settings import PAINT, WHILE_TRAINING
+from lib_lora.ui import settings
+
+
+class Ground:
+    """What running jobs needs of a host (`jobs.relay.Ground`).
+
+    Args:
+        host: may be replaced while jobs run.
+        root: the data folder, with ``settings.json``.
+    """
+
+    def __init__(self, host: Host, root: Path) -> None:
+        self.host = host
+        self._root = root
+
+    def worker_command(self) -> list[str]:
+        """The Python of the tab's settings, else the host's.
+
+        Raises:
+            UserError: it is not there.
+        """
+        chosen = settings.load(self._root).worker_python
+        if not chosen:
+            return self.host.worker_command()
+        if not Path(chosen).is_file():
+            raise UserError(f"The Python that trains, {chosen}, is not there; correct it in the settings.")
+        return [chosen]
+
+    def worker_environment(self) -> dict[str, str]:
+        """The host's."""
+        return self.host.worker_environment()
+
+    def gpu_session(self, allow_painting: bool = False) -> AbstractContextManager[None]:
+        """The host's."""
+        return self.host.gpu_session(allow_painting)
+
+    def paints(self) -> bool:
+        """The host's."""
+        return self.host.paints()
+
+    def paint(
+        self,
+        pictures: Sequence[Any],
+        base: Path | None,
+        each: Callable[[int, Image.Image, str], None],
+        stop: Callable[[], bool],
+    ) -> None:
+        """The host's."""
+        self.host.paint(pictures, base, each, stop)
+
+    def reconstruct(self, image: Image.Image) -> Image.Image | None:
+        """The host's."""
+        return self.host.reconstruct(image)
+
+    def option(self, key: str, default: Any = None) -> Any:
+        """The host's; "allow_painting" may be said in either place."""
+        if key != "allow_painting":
+            return self.host.option(key, default)
+        here = settings.load(self._root).allow_painting
+        return here or self.host.option(key, False) or self.host.option(WHILE_TRAINING) == PAINT or bool(default)

@@ -1,0 +1,193 @@
+"""Where each character stands, from its photos to its use, and what is to be done next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import lib_lora
+from lib_lora.character.store import CharacterFolder
+from lib_lora.errors import UserError
+from lib_lora.references.coverage import LEAST
+from lib_lora.ui import checking, jobs, records
+from lib_lora.ui.desk import Call, Desk, Route, get
+from lib_lora.ui.looked import Looked, look
+from lib_lora.ui.paths import names
+from lib_lora.ui.records import RunRecord
+from lib_lora.ui.story import story_of
+
+if TYPE_CHECKING:
+    from lib_lora.jobs.queue import Job
+
+
+def routes() -> list[Route]:
+    """The one route that a page asks again and again."""
+    return [get("/state", state)]
+
+
+def state(desk: Desk, _call: Call) -> dict[str, Any]:
+    """Everything that is shown whatever step one is at: host, characters, queue."""
+    open_jobs = desk.queue.open()
+    return {
+        "version": lib_lora.__version__,
+        "host": {
+            "name": desk.host.name,
+            "version": desk.host.version,
+            "remote": desk.host.remote(),
+            "paints": desk.host.paints(),
+            "busy": desk.host.busy(),
+        },
+        "supervisor": {"active": desk.supervisor.active, "reason": desk.supervisor.reason},
+        "characters": [of_character(folder, open_jobs) for folder in folders(desk.root)],
+        "queue": {
+            "paused": desk.queue.paused(),
+            "notice": desk.queue.notice(),
+            "jobs": [jobs.told(desk, job) for job in desk.queue.jobs()],
+        },
+    }
+
+
+def folders(root: Path) -> list[CharacterFolder]:
+    """The folders of all characters, by name."""
+    there = [CharacterFolder(root / "characters" / name) for name in names(root / "characters")]
+    return [folder for folder in there if folder.file.is_file()]
+
+
+def of_character(folder: CharacterFolder, open_jobs: Sequence[Job] = ()) -> dict[str, Any]:
+    """One character's entry; one whose file is damaged says so in place of its photos."""
+    slug = folder.path.name
+    try:
+        looked = look(folder)
+    except UserError as error:
+        return _damaged(slug, str(error))
+    character = looked.character
+    run = records.newest(folder)
+    photos, captions = _photos(looked), _captions(looked)
+    train, test, use = _train(run, slug, open_jobs), _test(run), _use(folder)
+    return {
+        "slug": slug,
+        "name": character.name,
+        "trigger": character.trigger,
+        "class_word": character.class_word,
+        "consent": asdict(character.consent) if character.consent else None,
+        "traits": character.traits,
+        "notes": character.notes,
+        "photos": photos,
+        "captions": captions,
+        "train": train,
+        "test": test,
+        "use": use,
+        "next": _next(looked, captions, run, test),
+        "cover": _cover(looked),
+    }
+
+
+def _damaged(slug: str, why: str) -> dict[str, Any]:
+    nothing = {"tone": "none", "text": ""}
+    return {
+        "slug": slug,
+        "name": slug,
+        "trigger": "",
+        "class_word": "",
+        "consent": None,
+        "traits": [],
+        "notes": "",
+        "photos": {"count": 0, "used": 0, "proposed": 0, "audited": False, "tone": "bad", "text": why},
+        "captions": {"written": 0, "of": 0, "problems": 0, **nothing},
+        "train": {**nothing, "run": "", "steps": 0, "total": 0},
+        "test": {**nothing, "run": "", "grid": "", "headline": ""},
+        "use": nothing,
+        "next": "photos",
+        "cover": "",
+    }
+
+
+def _photos(looked: Looked) -> dict[str, Any]:
+    count, told = len(looked.digests), looked.told
+    proposed = sum(one["proposed"] for one in told["photos"]) if told else 0
+    if looked.trouble:
+        tone, text = "bad", looked.trouble
+    elif not count:
+        tone, text = "none", "No photos yet"
+    elif told:
+        tone, text = told["tone"], told["headline"]
+    else:
+        tone, text = "none", f"{plural(count, 'photo')}, not looked through yet"
+    used, audited = len(looked.used), told is not None
+    return {"count": count, "used": used, "proposed": proposed, "audited": audited, "tone": tone, "text": text}
+
+
+def _captions(looked: Looked) -> dict[str, Any]:
+    of, written = len(looked.used), sum(bool(text) for text in looked.used_texts.values())
+    found = (checking.problems(looked) or []) if of else []
+    wrong = len(found) + len(looked.unreadable)
+    if not of:
+        tone, text = "none", "No photos yet"
+    elif written < of:
+        tone, text = ("warn" if written else "none"), f"{of - written} of {of} without a caption"
+    elif wrong:
+        tone, text = "warn", f"{of} captions, {wrong} to look at"
+    else:
+        tone, text = "good", plural(of, "caption")
+    return {"written": written, "of": of, "problems": wrong, "tone": tone, "text": text}
+
+
+def _train(run: RunRecord | None, slug: str, open_jobs: Sequence[Job]) -> dict[str, Any]:
+    working = any(job.slug == slug and job.kind == "train" and job.state == "running" for job in open_jobs)
+    if run is None:
+        text = "Preparing" if working else "Not trained yet"
+        return {"tone": "none", "text": text, "run": "", "steps": 0, "total": 0}
+    done, total, trained = progress(run)
+    tone = "none" if working else "good" if trained else "warn" if run.saved else "none"
+    text = f"Run {run.id}: {done:,} of {total:,} steps" if done < total else f"Run {run.id}: {done:,} steps"
+    return {"tone": tone, "text": text, "run": run.id, "steps": done, "total": total}
+
+
+def progress(run: RunRecord) -> tuple[int, int, bool]:
+    """Steps done and in all, and whether that is the end."""
+    story = story_of(run.folder / "events.jsonl")
+    done = max(story.step, run.saved[-1] if run.saved else 0)
+    total = max(run.total, done)
+    return done, total, bool(run.saved) and run.saved[-1] >= total
+
+
+def _test(run: RunRecord | None) -> dict[str, Any]:
+    """Of the newest run alone: what an older one was worth says nothing of it."""
+    found = records.grids(run.folder) if run else []
+    if run is None or not found:
+        return {"tone": "none", "text": "Not tested yet", "run": run.id if run else "", "grid": "", "headline": ""}
+    grid = found[0]
+    where = "" if grid.step is None else f" (step {grid.step:,}, weight {grid.weight:g})"
+    tone, text = records.tone_of(grid), f"{grid.headline}{where}"
+    return {"tone": tone, "text": text, "run": run.id, "grid": grid.id, "headline": grid.headline}
+
+
+def _use(folder: CharacterFolder) -> dict[str, Any]:
+    for name in records.identifiers(folder.runs, records.USES):
+        for use in records.uses(folder.runs / name):
+            if Path(str(use["file"])).is_file():
+                return {"tone": "good", "text": f"{Path(str(use['file'])).stem} is in {use.get('to', 'a folder')}"}
+    return {"tone": "none", "text": "Not in use yet"}
+
+
+def _next(looked: Looked, captions: dict[str, Any], run: RunRecord | None, test: dict[str, Any]) -> str:
+    if run is not None and run.saved:
+        return "use" if test["grid"] and test["tone"] != "none" else "test"
+    if len(looked.used) < LEAST or looked.told is None or looked.told["stopped"]:
+        return "photos"
+    return "captions" if captions["written"] < captions["of"] else "train"
+
+
+def _cover(looked: Looked) -> str:
+    """The first photo that is good, else the first in use."""
+    good = {one["file"] for one in looked.told["photos"] if one["tone"] == "good"} if looked.told else set()
+    for file in [*(one for one in looked.used if one in good), *looked.used]:
+        return looked.digests[file]
+    return ""
+
+
+def plural(count: int, what: str) -> str:
+    """ "1 photo", "2 photos"."""
+    return f"{count} {what}{'' if count == 1 else 's'}"

@@ -1,0 +1,167 @@
+"""What a training would be: its base model, preset and settings, and what it will cost."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+from lib_lora.character.photos import list_photos
+from lib_lora.character.store import Character
+from lib_lora.errors import UserError
+from lib_lora.references.coverage import LEAST
+from lib_lora.training import estimate, fields, fitting, presets
+from lib_lora.training.settings import TrainSettings
+from lib_lora.ui import bases, paths
+from lib_lora.ui.answers import LOG, forbidden
+from lib_lora.ui.bases import Base
+from lib_lora.ui.desk import Call, Desk, Route, get, post
+from lib_lora.ui.jobs import base_of
+from lib_lora.ui.looked import look
+from lib_lora.ui.overview import plural
+from lib_lora.ui.remembered import kept, mark
+
+GB = 1e9
+
+
+@dataclass(frozen=True)
+class EstimateWish:
+    """The base model's path, the preset (null = its own) and settings laid over it (nested, or by dotted keys)."""
+
+    base: str
+    preset: str | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+def routes() -> list[Route]:
+    """All about what will be trained."""
+    return [
+        get("/bases", listed),
+        get("/plan", plan, "base", "preset", "character"),
+        post("/characters/{slug}/estimate", reckon, EstimateWish),
+    ]
+
+
+def listed(desk: Desk, _call: Call) -> list[dict[str, Any]]:
+    """The base models that the host knows, and whether they can be trained on."""
+    return bases.listed(desk)
+
+
+def plan(desk: Desk, call: Call) -> dict[str, Any]:
+    """The settings with which a base model is trained, and all fields of their form."""
+    if not call.query.get("base"):
+        raise UserError("Choose a base model first.")
+    base = bases.of(desk, base_of(desk, call.query["base"]))
+    wanted = call.query.get("preset") or None
+    train = settings_of(base, wanted, {})
+    changes, said = fitting.fitted(base.family, gpu_memory(), train)
+    if changes:
+        train = settings_of(base, wanted, changes)
+    return {
+        "preset": train.preset,
+        "family": base.family,
+        "side": train.resolution or base.side,
+        "presets": fields.presets_told(base.family, base.narrow),
+        "fitted": said,
+        "fitted_settings": changes,
+        "settings": fields.flat(train),
+        "fields": fields.fields(),
+    }
+
+
+def settings_of(base: Base, preset: str | None, over: Mapping[str, Any]) -> TrainSettings:
+    """The settings of a run.
+
+    Raises:
+        UserError: no such preset or setting, or one that does not fit the base model.
+    """
+    family = cast(Any, base.family)
+    train = presets.preset(preset, family, fields.nested(dict(over)), narrow=base.narrow)
+    train.objective.check(cast(Any, base.prediction))
+    return train
+
+
+def gpu_memory() -> int | None:
+    """Bytes of the GPU; None where there is none, or torch cannot tell."""
+    try:
+        import torch
+
+        if torch.cuda.is_available():
+            return int(torch.cuda.get_device_properties(0).total_memory)
+    except Exception as error:  # a broken torch is the doctor's business
+        LOG.warning("The size of the GPU is not known: %s", error)
+    return None
+
+
+def reckon(desk: Desk, call: Call) -> dict[str, Any]:
+    """What a training would take: steps, disk, and time and memory where they were measured."""
+    looked, body = look(paths.character(desk, call)), call.body
+    path = base_of(desk, body.base)
+    base = bases.of(desk, path)
+    train = settings_of(base, body.preset, body.settings)
+    others = _class_photos(desk, train)
+    count = len(looked.used)
+    shapes = kept(("shapes", path), mark(path), lambda: estimate.shapes_of(path))
+    need = estimate.estimate(base.family, shapes, train, train.resolution or base.side, max(count, 1), others)
+    free = shutil.disk_usage(desk.root if desk.root.exists() else Path.cwd()).free
+    measured = _measured(desk, path, train, need.steps)
+    return {
+        "steps": need.steps,
+        "photos": count,
+        "checkpoints": need.checkpoints,
+        "disk_bytes": need.disk_bytes,
+        "free_bytes": free,
+        "measured": measured,
+        "text": _text(need.steps, count, measured),
+        "problems": _problems(looked.character, count, need.disk_bytes, free),
+    }
+
+
+def _class_photos(desk: Desk, train: TrainSettings) -> int:
+    if not train.class_photos:
+        return 0
+    if desk.host.remote():
+        raise forbidden("This webui is open to other machines, so a folder of class photos cannot be named here.")
+    return len(list_photos(Path(train.class_photos).expanduser()))
+
+
+def _measured(desk: Desk, base: Path, train: TrainSettings, steps: int) -> dict[str, Any] | None:
+    found = estimate.remembered(desk.root, base, train)
+    try:
+        if found is not None:
+            pace = float(found["seconds_per_step"])
+            return {
+                "seconds_per_step": pace,
+                "peak_memory": found["peak_memory"],
+                "seconds": pace * steps + float(found.get("load_seconds") or 0.0),
+                "device": found["device"],
+            }
+    except (KeyError, TypeError, ValueError):
+        pass  # of another version: it is measured again
+    return None
+
+
+def _text(steps: int, photos: int, measured: Mapping[str, Any] | None) -> str:
+    took = f"about {in_words(measured['seconds'])} on {measured['device']}" if measured else "time not measured yet"
+    return f"{steps:,} steps with {plural(photos, 'photo')}, {took}."
+
+
+def in_words(seconds: float) -> str:
+    """ "40 s", "12 min", "1 h 5 min"."""
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _problems(character: Character, photos: int, need: int, free: int) -> list[str]:
+    found = []
+    if character.consent is None:
+        found.append(f"It is not declared yet why the face of {character.name} may be trained on; say it first.")
+    if photos < LEAST:
+        found.append(f"{plural(photos, 'photo')} in use; {LEAST} are the least that teach a face.")
+    if need > free:
+        found.append(f"The run needs {need / GB:.1f} GB of disk, and {free / GB:.1f} GB are free; free some space.")
+    return found

@@ -1,0 +1,69 @@
+"""A person at the tab: looks for what is written on the page, clicks it, and takes pictures of what it shows."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+PICTURES = Path(os.environ.get("SAMEFACE_SCREENSHOTS") or ROOT / "build" / "screenshots")
+WAIT = 60.0  # seconds
+
+
+class Visitor:
+    """Someone with a browser window at `address`.
+
+    Attributes:
+        page: Playwright's.
+        errors: what the page's scripts have raised.
+    """
+
+    def __init__(self, browser: Any, address: str, name: str, width: int = 1280, height: int = 900) -> None:
+        self.address, self.name = address, name
+        self.errors: list[str] = []
+        self.page = browser.new_page(viewport={"width": width, "height": height})
+        self.page.set_default_timeout(WAIT * 1000)
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+
+    def come(self) -> None:
+        """Open the page and turn to the tab."""
+        self.page.goto(self.address)
+        self.page.wait_for_selector("#sameface", state="attached")
+        if not self.page.locator("#sameface").is_visible():  # alone, there is no other tab
+            self.page.get_by_text(re.compile(r"^\s*Train LoRA\s*$")).first.click()
+        self.page.wait_for_selector("#sameface .sf-tabs", state="visible")
+
+    def step(self, name: str) -> None:
+        """Turn to a step by its tab."""
+        self.page.get_by_role("tab", name=re.compile(name)).first.click()
+        self.page.wait_for_selector(f"#sf-panel-{name.lower()}", state="visible")
+
+    def click(self, name: str, exact: bool = True) -> None:
+        """Press the first button that can be seen with this on it."""
+        self.page.locator("#sameface, .sf-dialog").get_by_role("button", name=name, exact=exact).locator(
+            "visible=true"
+        ).first.click()
+
+    def sees(self, text: str | re.Pattern[str], seconds: float = WAIT) -> None:
+        """Wait until something with this text can be seen."""
+        found = self.page.locator("#sameface").get_by_text(text).locator("visible=true").first
+        found.wait_for(state="visible", timeout=seconds * 1000)
+
+    def photograph(self, what: str) -> Path:
+        """Keep a picture of the page."""
+        PICTURES.mkdir(parents=True, exist_ok=True)
+        path = PICTURES / f"{self.name}-{what}.png"
+        self.page.screenshot(path=str(path), full_page=True)
+        return path
+
+    def waits_for(self, ready: Callable[[], Any], seconds: float, what: str) -> Any:
+        """Ask `ready` until it is true; the page lives on meanwhile."""
+        until = time.monotonic() + seconds
+        while not (answer := ready()):
+            assert time.monotonic() < until, f"{what} did not come within {seconds:.0f} s"
+            self.page.wait_for_timeout(300)
+        return answer

@@ -1,0 +1,105 @@
+"""What a delivered LoRA says of itself: consent, licence, the weight that was found, the picture that was chosen."""
+
+import json
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+from lib_lora.character.store import Character, Consent
+from lib_lora.deploy.folder import add_preview, deliver, licence_of
+from lib_lora.lora.file import read, write
+from lib_lora.lora.metadata import Facts, build
+from lib_lora.lora.targets import paths
+from lib_lora.training.run import Base, Photo, Run, RunFile
+from lib_lora.training.settings import TrainSettings
+
+
+@pytest.fixture
+def base(tmp_path):
+    """A base model that names its licence."""
+    path = tmp_path / "Basis ü.safetensors"
+    save_file({"a": torch.zeros(1)}, str(path), {"modelspec.license": "CreativeML Open RAIL-M"})
+    return path
+
+
+@pytest.fixture
+def run(base, tmp_path):
+    character = Character("Mara", "mrxa", "woman", Consent("myself", "2026-01-02"))
+    origin = Base(str(base), "0" * 64, "sd1", "epsilon", False)
+    photos = [Photo("a.jpg", "1", ""), Photo("b.jpg", "2", ""), Photo("c.jpg", "3", "", prior=True)]
+    file = RunFile("001", "mara-001", "2026-01-01T00:00:00+00:00", character, origin, TrainSettings(), photos, "", {})
+    return Run(tmp_path / "run", file)
+
+
+@pytest.fixture
+def lora(tmp_path):
+    """A checkpoint whose metadata know neither consent nor licence."""
+    random = torch.Generator().manual_seed(1)
+    path = tmp_path / "checkpoints" / "mara-001-000840.safetensors"
+    tensors = {}
+    for layer in paths("sd1", "unet", False):
+        name = f"lora_unet_{layer.replace('.', '_')}"
+        tensors[f"{name}.alpha"] = torch.tensor(1.0)
+        tensors[f"{name}.lora_down.weight"] = torch.randn(2, 4, generator=random)
+        tensors[f"{name}.lora_up.weight"] = torch.randn(4, 2, generator=random)
+    write(path, tensors, build(Facts(family="sd1", trigger="mrxa")))
+    return path
+
+
+def notes(path):
+    return json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+
+
+def test_consent_and_licence_are_in_the_file_and_in_its_notes(run, lora, tmp_path):
+    target = deliver(run, lora, tmp_path / "Lora 名前")
+    texts = read(target).metadata
+    assert (texts["sameface.consent"], texts["modelspec.license"]) == ("myself", "CreativeML Open RAIL-M")
+    assert texts["sshs_model_hash"] == read(lora).metadata["sshs_model_hash"]
+    assert notes(target)["notes"] == (
+        "SameFace run 001, 2 photos, base Basis ü.safetensors; consent: myself (2026-01-02); "
+        "licence: CreativeML Open RAIL-M"
+    )
+    assert [path for path in target.parent.iterdir() if path.suffix == ".tmp"] == []
+
+
+def test_what_the_checkpoint_says_already_stays(run, lora, tmp_path):
+    content = read(lora)
+    own = {"sameface.consent": "fictional", "modelspec.license": "mine"}
+    write(lora, content.tensors, {**content.metadata, **own})
+    texts = read(deliver(run, lora, tmp_path / "out")).metadata
+    assert {key: texts[key] for key in own} == own
+
+
+def test_a_base_that_names_no_licence_or_is_gone(run, lora, base, tmp_path):
+    base.unlink()
+    target = deliver(run, lora, tmp_path / "out")
+    assert "modelspec.license" not in read(target).metadata
+    assert notes(target)["notes"].endswith("; licence: that of the base model")
+    damaged = tmp_path / "damaged.safetensors"
+    damaged.write_bytes(b"x" * 20)
+    assert licence_of(damaged) == licence_of(tmp_path / "old.ckpt") == ""
+
+
+def test_the_preferred_weight_stays_until_another_is_given(run, lora, tmp_path):
+    picture = tmp_path / "picture.png"
+    Image.new("RGB", (8, 8), "red").save(picture)
+    target = deliver(run, lora, tmp_path / "out", 0.8)
+    assert notes(target)["preferred weight"] == 0.8
+    add_preview(run, target, picture)
+    assert deliver(run, lora, tmp_path / "out") == target
+    assert notes(target)["preferred weight"] == 0.8
+    deliver(run, lora, tmp_path / "out", 0.9)
+    assert notes(target)["preferred weight"] == 0.9
+    target.with_suffix(".json").write_text(json.dumps({**notes(target), "preferred weight": 0.5}), encoding="utf-8")
+    deliver(run, lora, tmp_path / "out", 0.7)
+    assert notes(target)["preferred weight"] == 0.5  # the user's own
+
+
+def test_a_picture_may_come_at_once(run, lora, tmp_path):
+    picture = tmp_path / "cell.png"
+    Image.new("RGB", (8, 8), "blue").save(picture)
+    target = deliver(run, lora, tmp_path / "out", 1.0, picture)
+    with Image.open(target.with_suffix(".png")) as shown:
+        assert shown.getpixel((0, 0)) == (0, 0, 255)

@@ -1,0 +1,160 @@
+"""Checkpoints that are files of any content, and models that only know where they are."""
+
+import os
+import threading
+
+from modules import devices, hashes, shared
+from modules.paths_internal import models_path
+from modules.standin_setup import KIND, note
+
+model_path = os.path.join(models_path, "Stable-diffusion")
+checkpoints_list, checkpoint_aliases, checkpoints_loaded = {}, {}, {}
+
+
+class CheckpointInfo:
+    def __init__(self, filename):
+        self.filename = filename
+        self.name = os.path.relpath(filename, model_path)
+        self.name_for_extra = os.path.splitext(os.path.basename(filename))[0]
+        self.sha256 = hashes.sha256_from_cache(filename, f"checkpoint/{self.name}")
+        self.shorthash = self.sha256[:10] if self.sha256 else None
+        self.title = self.name if self.shorthash is None else f"{self.name} [{self.shorthash}]"
+        self.short_title, self.hash, self.metadata = self.name_for_extra, "0" * 8, {}
+        self.ids = [self.name, self.title, self.name_for_extra, filename]
+
+    def register(self):
+        checkpoints_list[self.title] = self
+        for one in self.ids:
+            checkpoint_aliases[one] = self
+
+    def calculate_shorthash(self):
+        self.sha256 = hashes.sha256(self.filename, f"checkpoint/{self.name}")
+        self.shorthash = self.sha256[:10]
+        checkpoints_list.pop(self.title, None)
+        self.title = f"{self.name} [{self.shorthash}]"
+        self.ids += [self.title, self.shorthash, self.sha256]
+        self.register()
+        return self.shorthash
+
+
+def list_models():
+    checkpoints_list.clear()
+    checkpoint_aliases.clear()
+    for folder in (model_path, shared.cmd_opts.ckpt_dir):
+        for base, _, names in os.walk(folder or ""):
+            for name in sorted(names):
+                if name.endswith((".safetensors", ".ckpt")):
+                    CheckpointInfo(os.path.join(base, name)).register()
+
+
+def get_closet_checkpoint_match(search_string):
+    return checkpoint_aliases.get(search_string) if search_string else None
+
+
+def checkpoint_tiles(use_short=False):
+    return [info.name if KIND == "forge" else info.title for info in checkpoints_list.values()]
+
+
+def select_checkpoint():
+    found = checkpoint_aliases.get(shared.opts.sd_model_checkpoint)
+    if found is None and checkpoints_list:
+        found = next(iter(checkpoints_list.values()))
+    if found is None and KIND != "forge":
+        raise FileNotFoundError("No checkpoints found.")
+    return found
+
+
+class Model:
+    """Of a family that the file's name tells: "xl", "v2", else SD1."""
+
+    lowvram = False
+
+    def __init__(self, info):
+        name = info.name_for_extra.lower()
+        self.sd_checkpoint_info, self.device = info, devices.device
+        self.sd_model_hash, self.sd_model_checkpoint = "0" * 8, info.filename
+        self.is_sdxl = "xl" in name
+        self.is_sd2 = not self.is_sdxl and "v2" in name
+        self.is_sd1, self.is_sd3 = not self.is_sdxl and not self.is_sd2, False
+        self.current_lora_hash = str([])
+
+    def to(self, device):
+        self.device = str(device)
+        note(f"{self.sd_checkpoint_info.name_for_extra} to {device}")
+        return self
+
+
+class FakeInitialModel:
+    """Forge's, until it paints for the first time."""
+
+
+class SdModelData:
+    def __init__(self):
+        self.sd_model = FakeInitialModel() if KIND == "forge" else None
+        self.loaded_sd_models = []
+        self.forge_hash = ""
+        self.lock = threading.Lock()
+
+    def get_sd_model(self):
+        with self.lock:
+            if self.sd_model is None and checkpoints_list:
+                load_model()
+        return self.sd_model
+
+    def set_sd_model(self, model):
+        self.sd_model = model
+        if model in self.loaded_sd_models:
+            self.loaded_sd_models.remove(model)
+        if model is not None:
+            self.loaded_sd_models.insert(0, model)
+
+
+model_data = SdModelData()
+
+
+def load_model(info=None):
+    info = info or select_checkpoint()
+    note(f"load {info.name_for_extra}")
+    info.calculate_shorthash()
+    for other in list(model_data.loaded_sd_models):
+        send_model_to_cpu(other)
+        model_data.loaded_sd_models.remove(other)  # as with sd_checkpoints_limit 1
+    model_data.set_sd_model(Model(info))
+    if shared.opts.data.get("sd_model_checkpoint") is None:
+        shared.opts.data["sd_model_checkpoint"] = info.title
+
+
+def reload_model_weights(sd_model=None, info=None, forced_reload=False):
+    """Nothing, where the file is the one that is loaded already: also where the model was sent away."""
+    info = info or select_checkpoint()
+    loaded = model_data.sd_model
+    if getattr(getattr(loaded, "sd_checkpoint_info", None), "filename", None) != info.filename:
+        load_model(info)
+    return model_data.sd_model
+
+
+def unload_model_weights(sd_model=None, info=None):
+    send_model_to_cpu(shared.sd_model)
+
+
+def send_model_to_cpu(m):
+    if m is not None and KIND in ("a1111", "ux"):
+        m.to(devices.cpu)
+
+
+def send_model_to_device(m):
+    if KIND in ("a1111", "ux"):
+        m.to(devices.device)
+
+
+if KIND == "forge":
+
+    def forge_model_reload():
+        info = select_checkpoint()
+        if model_data.forge_hash != info.filename:
+            load_model(info)
+            model_data.forge_hash = info.filename
+        return model_data.sd_model, True
+
+
+list_models()

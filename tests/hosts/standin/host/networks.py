@@ -1,0 +1,85 @@
+"""The built-in Lora's lists, with its two habits: a file is found by its stem, and a name that is applied stays so.
+
+Of a file nothing is read but its bytes, and its metadata where it has some.
+"""
+
+import hashlib
+import json
+import os
+import struct
+
+from modules import errors, shared
+from modules.standin_setup import note
+
+available_networks, available_network_aliases, forbidden_network_aliases = {}, {}, {}
+loaded_networks, networks_in_memory = [], {}
+_applied = []  # (name, weight, content); what sits in the layers
+
+
+def _metadata(path):
+    """Of a safetensors file; {} of anything else."""
+    try:
+        with open(path, "rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            return json.loads(file.read(min(length, 1 << 20))).get("__metadata__", {})
+    except (OSError, ValueError, struct.error):
+        return {}
+
+
+class NetworkOnDisk:
+    def __init__(self, name, filename):
+        self.name, self.filename, self.metadata = name, filename, _metadata(filename)
+        self.alias = self.metadata.get("ss_output_name", name)
+        with open(filename, "rb") as file:
+            self.hash = self.metadata.get("sshs_model_hash") or hashlib.sha256(file.read()).hexdigest()
+        self.shorthash = self.hash[:12]
+        base = self.metadata.get("ss_base_model_version", "")
+        self.sd_version = "SDXL" if base.startswith("sdxl_") else "SD1" if base else "Unknown"
+        if str(self.metadata.get("ss_v2", "False")) == "True":
+            self.sd_version = "SD2"
+
+    def get_alias(self):
+        return self.name if self.alias.lower() in forbidden_network_aliases else self.alias
+
+
+def list_available_networks():
+    note("list loras")
+    for known in (available_networks, available_network_aliases, forbidden_network_aliases):
+        known.clear()
+    forbidden_network_aliases.update({"none": 1, "addams": 1})
+    for base, _, names in os.walk(shared.cmd_opts.lora_dir, followlinks=True):
+        for name in sorted(names):
+            stem, ending = os.path.splitext(name)
+            if ending in (".pt", ".ckpt", ".safetensors"):
+                try:
+                    found = NetworkOnDisk(stem, os.path.join(base, name))
+                except OSError:
+                    errors.report(f"Failed to load network {stem} from {name}")
+                    continue
+                available_networks[stem] = found
+                if found.alias in available_network_aliases:
+                    forbidden_network_aliases[found.alias.lower()] = 1
+                available_network_aliases[stem] = available_network_aliases[found.alias] = found
+
+
+def load_networks(names, te_multipliers=None, unet_multipliers=None, dyn_dims=None):
+    if any(name not in available_network_aliases for name in names):
+        list_available_networks()
+    loaded_networks.clear()
+    wanted = []
+    for number, name in enumerate(names):
+        network = available_network_aliases.get(name)
+        if network is None or not os.path.exists(network.filename):
+            note(f"no lora {name}")
+            continue
+        with open(network.filename, "rb") as file:
+            content = hashlib.sha256(file.read()).hexdigest()
+        loaded_networks.append(network)
+        wanted.append((name, (te_multipliers or [1.0] * len(names))[number], content))
+    if [one[:2] for one in wanted] != [one[:2] for one in _applied]:
+        _applied[:] = wanted
+
+
+def applied():
+    """(content, weight) of each LoRA in the layers."""
+    return [(content, weight) for _, weight, content in _applied]

@@ -1,0 +1,130 @@
+"""Forge and reForge as hosts, against their stand-ins."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from PIL import Image, ImageChops
+
+from hosts.standin.stage import stand_in
+from lib_lora.errors import UserError
+from lib_lora.hosts import detect
+from lib_lora.hosts.base import Picture
+
+PICTURE = Picture("photo of mara", "", 3, width=64, height=64, steps=2)
+BASES = ("mini-face.safetensors", "other.safetensors")
+
+
+@pytest.fixture(params=["forge", "reforge"])
+def webui(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SimpleNamespace]:
+    with stand_in(request.param, tmp_path, checkpoints=BASES) as here:
+        here.kind, here.host = request.param, detect.host()
+        here.lora = tmp_path / "mara.safetensors"
+        here.lora.write_bytes(b"weights")
+        here.events.clear()
+        yield here
+
+
+def in_a_thread(work: Any) -> Any:
+    """As the supervisor does it; an error comes back as itself."""
+    answer: list[Any] = []
+
+    def inner() -> None:
+        try:
+            answer.append(work())
+        except BaseException as error:
+            answer.append(error)
+
+    thread = threading.Thread(target=inner)
+    thread.start()
+    thread.join(20)
+    assert answer, "it hangs"
+    if isinstance(answer[0], BaseException):
+        raise answer[0]
+    return answer[0]
+
+
+def painted(webui: SimpleNamespace, pictures: list[Picture], base: Path | None = None) -> list[Any]:
+    found: dict[int, Any] = {}
+    webui.host.paint(pictures, base, lambda number, *rest: found.update({number: rest}), lambda: False)
+    return [found[number] for number in sorted(found)]
+
+
+def same(one: Image.Image, other: Image.Image) -> bool:
+    return ImageChops.difference(one, other).getbbox() is None
+
+
+def test_they_are_told_apart(webui: SimpleNamespace) -> None:
+    assert webui.host.name == webui.kind
+    assert webui.host.roots().loras == [webui.data / "models" / "Lora"]
+    assert len(webui.host.checkpoints()) == 2
+
+
+def test_before_its_first_picture_forge_has_no_model(webui: SimpleNamespace) -> None:
+    assert webui.host.shows("sdxl").shown
+    assert webui.host.current_checkpoint() == webui.data / "models" / "Stable-diffusion" / "mini-face.safetensors"
+    assert not [event for event in webui.events if event.startswith("load")]
+
+
+@pytest.mark.parametrize("allow", [False, True])
+def test_its_own_keeper_empties_the_gpu(allow: bool, webui: SimpleNamespace) -> None:
+    painted(webui, [PICTURE])
+    webui.events.clear()
+    webui.processing.StableDiffusionProcessing.cached_c = ["x"] * 3
+
+    def session() -> None:
+        with webui.host.gpu_session(allow):
+            assert webui.events[:2] == ["on the main thread", "unload all models"]
+            assert webui.events[-1] == "soft empty cache"
+            assert webui.processing.StableDiffusionProcessing.cached_c == [None] * 3
+            assert webui.call_queue.queue_lock.acquire(blocking=False) is allow
+            if allow:
+                webui.call_queue.queue_lock.release()
+            raise OSError("the worker died")
+
+    with pytest.raises(OSError, match="died"):
+        in_a_thread(session)
+    assert not webui.host.busy()
+    assert painted(webui, [PICTURE])
+
+
+def test_it_paints_on_the_main_thread(webui: SimpleNamespace) -> None:
+    pictures = [PICTURE, *(replace(PICTURE, lora=webui.lora, weight=weight) for weight in (0.0, 0.5, 1.0))]
+    found = in_a_thread(lambda: painted(webui, pictures))
+    assert webui.events.count("on the main thread") == 4
+    assert same(found[0][0], found[1][0])
+    assert not same(found[0][0], found[2][0])
+    assert not same(found[2][0], found[3][0])
+    assert same(painted(webui, [PICTURE])[0][0], found[0][0])
+
+
+def test_an_error_on_the_main_thread_is_told_and_not_only_printed(webui: SimpleNamespace) -> None:
+    def painter(*_: Any) -> Image.Image:
+        raise RuntimeError("CUDA out of memory")
+
+    webui.processing.painter = painter
+    with pytest.raises(UserError, match="out of GPU memory"):
+        in_a_thread(lambda: painted(webui, [PICTURE]))
+    assert not webui.host.busy()
+
+
+def test_another_checkpoint_paints_and_the_option_stays(webui: SimpleNamespace) -> None:
+    own = painted(webui, [PICTURE])[0]
+    selected = webui.shared.opts.sd_model_checkpoint
+    found = painted(webui, [PICTURE], webui.data / "models" / "Stable-diffusion" / "other.safetensors")
+    assert "Model: other" in found[0][1]
+    assert webui.shared.opts.sd_model_checkpoint == selected
+    again = painted(webui, [PICTURE])[0]
+    assert "Model: mini-face" in again[1]
+    assert same(again[0], own[0])
+
+
+def test_a_picture_through_a_vae_that_cannot_be_asked_is_none(webui: SimpleNamespace) -> None:
+    assert in_a_thread(lambda: webui.host.reconstruct(Image.new("RGB", (64, 64)))) is None
+    assert not webui.host.busy()

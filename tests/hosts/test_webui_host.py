@@ -1,0 +1,592 @@
+"""A1111 as host, against the stand-in: what it knows, the GPU handed over, test pictures, the worker's ground."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from PIL import Image, ImageChops
+
+from hosts.standin.stage import stand_in
+from lib_lora import environment
+from lib_lora.errors import StoppedByUser, UserError
+from lib_lora.hosts import detect, page
+from lib_lora.hosts.base import Picture
+from lib_lora.hosts.painting import TOGETHER
+
+PICTURE = Picture("photo of mara, smiling", "blurry", 7, width=64, height=64, steps=3)
+BASES = ("mini-face.safetensors", "other-xl.safetensors")
+
+
+@pytest.fixture
+def webui(tmp_path: Path) -> Iterator[SimpleNamespace]:
+    """The stand-in with a model on the GPU; ``.host`` is ours, ``.lora`` a file outside its folders."""
+    with stand_in("a1111", tmp_path / "webui ü", checkpoints=BASES) as here:
+        here.host = detect.host()
+        here.model = here.shared.sd_model
+        here.lora = tmp_path / "mara-001.safetensors"
+        here.lora.write_bytes(b"weights")
+        here.events.clear()
+        yield here
+
+
+def painted(webui: SimpleNamespace, pictures: list[Picture], base: Path | None = None, **more: Any) -> dict[int, Any]:
+    """Number -> (picture, infotext)."""
+    found: dict[int, Any] = {}
+
+    def each(number: int, image: Image.Image, infotext: str) -> None:
+        assert number not in found
+        found[number] = (image, infotext)
+
+    webui.host.paint(pictures, base, each, more.get("stop", lambda: False))
+    return found
+
+
+def users_own(webui: SimpleNamespace, prompt: str = PICTURE.prompt) -> Image.Image:
+    """A picture of the user's, painted as its page does it."""
+    p = webui.processing.StableDiffusionProcessingTxt2Img(
+        prompt=prompt,
+        negative_prompt=PICTURE.negative,
+        seed=PICTURE.seed,
+        steps=3,
+        width=64,
+        height=64,
+        sampler_name="Euler",
+        scheduler="Automatic",
+        do_not_save_samples=True,
+    )
+    with webui.call_queue.queue_lock:
+        return webui.processing.process_images(p).images[0]
+
+
+def same(one: Image.Image, other: Image.Image) -> bool:
+    return ImageChops.difference(one, other).getbbox() is None
+
+
+def test_outside_a_webui_there_is_no_host() -> None:
+    assert detect.host() is None
+
+
+def test_the_host_is_the_same_object_as_long_as_the_webui_is(webui: SimpleNamespace) -> None:
+    assert detect.host() is webui.host
+    assert (webui.host.name, webui.host.version) == ("a1111", "")
+
+
+def test_the_ux_fork_is_known_by_its_extension(tmp_path: Path) -> None:
+    (tmp_path / "extensions" / "sd-webui-ux").mkdir(parents=True)
+    with stand_in("ux", tmp_path):
+        host = detect.host()
+        assert host is not None
+        assert host.name == "ux"
+
+
+def test_folders_and_models(webui: SimpleNamespace) -> None:
+    host, models = webui.host, webui.data / "models"
+    roots = host.roots()
+    assert roots.data == webui.data / "sameface"
+    assert roots.loras == [models / "Lora", models / "LyCORIS"]
+    assert roots.checkpoints == [models / "Stable-diffusion"]
+    assert len(host.checkpoints()) == 2
+    known = {one.path.name: one for one in host.checkpoints()}
+    assert known["mini-face.safetensors"].sha256  # it was loaded
+    assert known["other-xl.safetensors"].sha256 == ""
+    assert host.current_checkpoint() == models / "Stable-diffusion" / "mini-face.safetensors"
+    assert host.samplers()[0] == "Euler"
+    assert set(host.samplers()) == set(webui.sd_samplers.visible_sampler_names())
+
+
+def test_folders_that_are_set_otherwise(tmp_path: Path) -> None:
+    flags = {"lora_dir": str(tmp_path / "loras"), "ckpt_dir": str(tmp_path / "more"), "lyco_dir_backcompat": None}
+    for chosen, data in (("own place", tmp_path / "w" / "own place"), (str(tmp_path / "there"), tmp_path / "there")):
+        with stand_in("a1111", tmp_path / "w", flags=flags, options={"sameface_data_dir": chosen}):
+            host = detect.host()
+            assert host is not None
+            roots = host.roots()
+            assert roots.data == data
+            assert roots.loras == [tmp_path / "loras"]
+            assert roots.checkpoints[1] == tmp_path / "more"
+
+
+def test_without_the_extension_lora_there_is_no_place_for_one(webui: SimpleNamespace) -> None:
+    webui.extra_networks.extra_network_registry.clear()
+    assert webui.host.roots().loras == []
+    assert not webui.host.paints()
+    with pytest.raises(UserError, match="built-in extension Lora"):
+        painted(webui, [replace(PICTURE, lora=webui.lora)])
+
+
+def test_a_card_of_another_family_is_hidden_unless_all_are_shown(webui: SimpleNamespace) -> None:
+    assert webui.host.shows("sd1").shown
+    hidden = webui.host.shows("sdxl")
+    assert not hidden.shown
+    assert "SDXL while a model of SD1.5 is selected" in hidden.why
+    webui.shared.opts.lora_show_all = True
+    assert webui.host.shows("sdxl").shown
+
+
+def test_before_a_model_is_loaded_none_is_loaded_by_us(tmp_path: Path) -> None:
+    with stand_in("a1111", tmp_path) as here:
+        host = detect.host()
+        assert host is not None
+        assert host.shows("sdxl").shown
+        assert host.current_checkpoint() == tmp_path / "models" / "Stable-diffusion" / "mini-face.safetensors"
+        with host.gpu_session():
+            pass
+        assert "load mini-face" not in here.events
+
+
+def test_a_webui_without_checkpoints(tmp_path: Path) -> None:
+    with stand_in("a1111", tmp_path, checkpoints=()) as here:
+        host = detect.host()
+        assert host is not None
+        here.host = host
+        assert (host.checkpoints(), host.current_checkpoint(), host.paints()) == ([], None, False)
+        with pytest.raises(UserError, match="no checkpoint to paint with"):
+            painted(here, [PICTURE])
+
+
+# The GPU
+
+
+def test_models_leave_and_come_back(webui: SimpleNamespace) -> None:
+    webui.shared.interrogator.load()
+    webui.deepbooru.model.model = webui.shared.interrogator.blip_model.__class__("tagger")
+    moved: list[str] = []
+    loaded = SimpleNamespace(net=1, send_model_to=lambda device: moved.append(device))
+    unloaded = SimpleNamespace(net=None, send_model_to=lambda device: pytest.fail("this would fetch its files"))
+    webui.shared.face_restorers[:] = [unloaded, loaded]
+    control = SimpleNamespace(title=lambda: "ControlNet", clear_control_model_cache=lambda: moved.append("control"))
+    webui.scripts.scripts_txt2img.alwayson_scripts.append(control)
+    webui.processing.StableDiffusionProcessing.cached_c = ["a", "b", "c"]
+    with webui.host.gpu_session():
+        assert webui.model.device == "cpu"
+        assert moved == ["cpu", "control"]
+        assert {"clip to cpu", "blip to cpu", "tagger to cpu", "gc"} <= set(webui.events)
+        assert webui.processing.StableDiffusionProcessing.cached_c == [None] * 3
+        assert not webui.host.busy()
+        assert not webui.call_queue.queue_lock.acquire(blocking=False)
+        assert "training" in webui.shared.state.textinfo
+    assert webui.model.device == "cuda"
+    assert webui.shared.state.textinfo is None
+    assert webui.call_queue.queue_lock.acquire(blocking=False)
+    assert webui.host.busy()
+
+
+@pytest.mark.parametrize("allow", [False, True])
+def test_after_an_error_all_is_as_before(allow: bool, webui: SimpleNamespace) -> None:
+    own = webui.sd_models.reload_model_weights
+    with pytest.raises(OSError, match="died"), webui.host.gpu_session(allow):
+        raise OSError("the worker died")
+    assert webui.model.device == "cuda"
+    assert webui.sd_models.reload_model_weights is own
+    assert not webui.host.busy()
+
+
+def test_an_error_while_models_leave_leaves_nothing_behind(webui: SimpleNamespace) -> None:
+    webui.sd_models.send_model_to_cpu = lambda model: 1 / 0
+    with pytest.raises(ZeroDivisionError), webui.host.gpu_session():
+        pytest.fail("the GPU is not ours")
+    assert not webui.host.busy()
+    assert same(users_own(webui), users_own(webui))
+
+
+def test_a_guest_that_fails_to_leave_is_passed_over(webui: SimpleNamespace) -> None:
+    webui.scripts.scripts_txt2img.alwayson_scripts.append(SimpleNamespace(title=lambda: 1 / 0))
+    with webui.host.gpu_session():
+        assert webui.model.device == "cpu"
+
+
+def test_others_wait_until_it_is_over(webui: SimpleNamespace) -> None:
+    pictures: list[Image.Image] = []
+    with webui.host.gpu_session():
+        thread = threading.Thread(target=lambda: pictures.append(users_own(webui)), daemon=True)
+        thread.start()
+        thread.join(0.3)
+        assert pictures == []
+        with pytest.raises(UserError, match="cannot paint while a LoRA is trained"):
+            painted(webui, [PICTURE])
+        assert webui.host.reconstruct(Image.new("RGB", (8, 8))) is None
+    thread.join(10)
+    assert len(pictures) == 1
+
+
+def test_where_others_may_paint_the_model_comes_back_for_them(webui: SimpleNamespace) -> None:
+    own = webui.sd_models.reload_model_weights
+    with webui.host.gpu_session(allow_painting=True):
+        assert webui.model.device == "cpu"
+        assert users_own(webui) is not None
+        assert webui.model.device == "cuda"
+        assert webui.sd_models.reload_model_weights is own
+        assert webui.shared.state.textinfo is None
+    assert webui.model.device == "cuda"
+    assert webui.events.count("mini-face to cuda") == 1
+
+
+def test_a_way_back_that_fails_is_tried_again_with_the_next_picture(webui: SimpleNamespace) -> None:
+    send, full = webui.sd_models.send_model_to_device, [True]
+
+    def send_model_to_device(model: Any) -> None:
+        if full[0]:
+            raise RuntimeError("CUDA out of memory")
+        send(model)
+
+    webui.sd_models.send_model_to_device = send_model_to_device
+    with webui.host.gpu_session():
+        pass
+    assert any("did not come back" in event for event in webui.events)
+    assert not webui.host.busy()
+    with pytest.raises(RuntimeError, match="out of memory"):
+        users_own(webui)
+    full[0] = False
+    assert users_own(webui) is not None
+    with webui.host.gpu_session():
+        assert webui.model.device == "cpu"
+    assert webui.model.device == "cuda"
+
+
+def test_it_waits_for_its_turn_and_may_give_up(webui: SimpleNamespace) -> None:
+    lock, answers = webui.call_queue.queue_lock, []
+    lock.acquire()
+
+    def hold(give_up: Callable[[], bool]) -> None:
+        try:
+            with webui.host.gpu_session(give_up=give_up):
+                answers.append("inside")
+        except StoppedByUser:
+            answers.append("gave up")
+
+    first = threading.Thread(target=hold, args=(lambda: time.monotonic() > until,), daemon=True)
+    second = threading.Thread(target=hold, args=(lambda: False,), daemon=True)
+    until = time.monotonic() + 0.3
+    first.start()
+    first.join(10)
+    second.start()
+    time.sleep(0.3)
+    assert answers == ["gave up"]
+    assert webui.model.device == "cuda"
+    lock.release()
+    second.join(10)
+    assert answers == ["gave up", "inside"]
+    assert not webui.host.busy()
+
+
+# Pictures
+
+
+def test_pictures_are_what_the_users_own_would_be(webui: SimpleNamespace) -> None:
+    own = users_own(webui)
+    pictures = [PICTURE, *(replace(PICTURE, lora=webui.lora, weight=weight) for weight in (0.0, 0.5, 1.0))]
+    found = painted(webui, pictures)
+    assert same(found[0][0], own)
+    assert same(found[1][0], own)
+    assert not same(found[2][0], own)
+    assert not same(found[3][0], found[2][0])
+    assert found[0][0].size == (64, 64)
+    assert "Lora hashes" in found[3][1]
+    assert "Steps: 3, Sampler: Euler, Schedule type: Automatic" in found[3][1]
+    assert "Negative prompt: blurry" in found[3][1]
+    assert same(users_own(webui), own)
+
+
+def test_each_group_is_painted_in_the_order_it_came_in(webui: SimpleNamespace) -> None:
+    other = webui.lora.with_name("second.safetensors")
+    other.write_bytes(b"other weights")
+    loras = [None, webui.lora, other]
+    pictures = [replace(PICTURE, seed=seed, lora=lora) for seed in range(6) for lora in loras]
+    order: list[int] = []
+    found: dict[int, Image.Image] = {}
+
+    def each(number: int, image: Image.Image, infotext: str) -> None:
+        order.append(number)
+        found[number] = image
+
+    webui.host.paint(pictures, None, each, lambda: False)
+    assert order == [*range(0, 18, 3), *range(1, 18, 3), *range(2, 18, 3)]
+    assert [event for event in webui.events if event.startswith("begin")] == ["begin task(sameface"] * 6
+    for number, picture in enumerate(pictures):
+        assert f"Seed: {picture.seed}," in found[number].info["parameters"]
+    assert not same(found[1], found[2])
+
+
+def test_a_file_that_changed_under_its_name_is_painted_as_it_is_now(webui: SimpleNamespace) -> None:
+    picture = replace(PICTURE, lora=webui.lora)
+    before = painted(webui, [picture])[0][0]
+    webui.lora.write_bytes(b"trained further")
+    assert not same(painted(webui, [picture])[0][0], before)
+
+
+def test_nothing_of_it_stays(webui: SimpleNamespace) -> None:
+    (webui.data / "params.txt").write_text("the user's last", encoding="utf-8")
+    options = dict(webui.shared.opts.data)
+    painted(webui, [replace(PICTURE, lora=webui.lora)])
+    assert (webui.data / "params.txt").read_text(encoding="utf-8") == "the user's last"
+    assert dict(webui.shared.opts.data) == options
+    assert webui.shared.cmd_opts.no_prompt_history is False
+    assert not (webui.data / "models" / "Lora" / "sameface-tests").exists()
+    assert webui.networks.available_networks == {}
+    assert webui.progress.current_task is None
+    assert "saved samples" not in webui.events
+    assert webui.lora.read_bytes() == b"weights"
+
+
+def test_a_disk_without_links_gets_copies(webui: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    linked = painted(webui, [replace(PICTURE, lora=webui.lora)])[0][0]
+
+    def link(*_: Any) -> None:
+        raise OSError("no links here")
+
+    monkeypatch.setattr(os, "link", link)
+    assert same(painted(webui, [replace(PICTURE, lora=webui.lora)])[0][0], linked)
+
+
+def test_what_a_killed_webui_left_is_swept(webui: SimpleNamespace) -> None:
+    folder = webui.data / "models" / "Lora" / "sameface-tests"
+    folder.mkdir()
+    (folder / "sameface-test-0123.safetensors").write_bytes(b"left")
+    (folder / "mine.safetensors").write_bytes(b"the user's")
+    painted(webui, [replace(PICTURE, lora=webui.lora)])
+    assert [path.name for path in folder.iterdir()] == ["mine.safetensors"]
+
+
+def test_a_lora_that_the_user_adds_to_all_prompts_is_left_out(webui: SimpleNamespace) -> None:
+    own = users_own(webui)
+    (webui.data / "models" / "Lora" / "always.safetensors").write_bytes(b"always")
+    webui.host.refresh_loras("always")
+    webui.shared.opts.sd_lora = "always"
+    assert same(painted(webui, [PICTURE])[0][0], own)
+    assert webui.shared.opts.sd_lora == "always"
+
+
+def test_another_checkpoint_and_the_users_own_back(webui: SimpleNamespace) -> None:
+    own = users_own(webui)
+    selected = webui.shared.opts.sd_model_checkpoint
+    other = webui.data / "models" / "Stable-diffusion" / "other-xl.safetensors"
+    found = painted(webui, [PICTURE], other)
+    assert "Model: other-xl" in found[0][1]
+    assert webui.shared.opts.sd_model_checkpoint == selected
+    assert webui.shared.sd_model.sd_checkpoint_info.name == "mini-face.safetensors"
+    assert same(users_own(webui), own)
+    painted(webui, [PICTURE], webui.data / "models" / "Stable-diffusion" / "mini-face.safetensors")
+    assert webui.events.count("load other-xl") == 1
+
+
+def test_a_checkpoint_that_came_later_is_found_and_a_strange_one_is_not(webui: SimpleNamespace) -> None:
+    later = webui.data / "models" / "Stable-diffusion" / "later.safetensors"
+    later.write_bytes(b"later")
+    assert "Model: later" in painted(webui, [PICTURE], later)[0][1]
+    with pytest.raises(UserError, match=r"does not know strange\.safetensors"):
+        painted(webui, [PICTURE], webui.data / "strange.safetensors")
+
+
+def test_it_stops_between_two_pictures(webui: SimpleNamespace) -> None:
+    pictures = [replace(PICTURE, seed=seed) for seed in range(10)]
+    assert sorted(painted(webui, pictures, stop=lambda: len(_seeds(webui)) >= 6)) == list(range(6))
+    assert len(_seeds(webui)) == 6
+    assert not webui.host.busy()
+
+
+def test_it_stops_while_it_waits_for_others(webui: SimpleNamespace) -> None:
+    with webui.call_queue.queue_lock:
+        until = time.monotonic() + 0.3
+        assert painted(webui, [PICTURE], stop=lambda: time.monotonic() > until) == {}
+    until = time.monotonic() + 5
+    while webui.host.busy():  # the lock is handed to the thread that waited, which gives it away
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+def _seeds(webui: SimpleNamespace) -> list[str]:
+    return [event for event in webui.events if event.startswith("paint ")]
+
+
+@pytest.mark.parametrize("wish", ["interrupt", "stop_generating", "skip"])
+def test_the_webuis_own_buttons_are_heard(wish: str, webui: SimpleNamespace) -> None:
+    own = webui.processing.painter
+
+    def painter(*arguments: Any) -> Image.Image:
+        if len(_seeds(webui)) == TOGETHER + 1:
+            getattr(webui.shared.state, wish)()
+        return own(*arguments)
+
+    webui.processing.painter = painter
+    numbers: list[int] = []
+    with pytest.raises(UserError, match="Interrupt or Skip"):
+        webui.host.paint(
+            [replace(PICTURE, seed=seed) for seed in range(9)], None, lambda n, *_: numbers.append(n), lambda: False
+        )
+    assert numbers == list(range(TOGETHER))  # what was whole by then
+
+
+def test_the_users_own_pictures_come_in_between(webui: SimpleNamespace) -> None:
+    threads: list[threading.Thread] = []
+    own = webui.processing.painter
+
+    def painter(*arguments: Any) -> Image.Image:
+        if not threads:
+            threads.append(threading.Thread(target=users_own, args=(webui, "a user's own"), daemon=True))
+            threads[0].start()
+            time.sleep(0.3)
+        return own(*arguments)
+
+    webui.processing.painter = painter
+    pictures = [replace(PICTURE, seed=100 + seed) for seed in range(2 * TOGETHER)]
+    assert len(painted(webui, pictures)) == 2 * TOGETHER
+    threads[0].join(10)
+    seeds = [int(event.split()[1]) for event in _seeds(webui)]
+    assert seeds == [*range(100, 100 + TOGETHER), PICTURE.seed, *range(100 + TOGETHER, 100 + 2 * TOGETHER)]
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (RuntimeError("CUDA out of memory. Tried"), "out of GPU memory"),
+        (ValueError("odd\nmore"), "could not paint .ValueError: odd more.; see its console"),
+    ],
+)
+def test_an_error_of_the_webui_is_a_sentence(error: Exception, said: str, webui: SimpleNamespace) -> None:
+    def painter(*_: Any) -> Image.Image:
+        raise error
+
+    webui.processing.painter = painter
+    with pytest.raises(UserError, match=said):
+        painted(webui, [replace(PICTURE, lora=webui.lora)])
+    assert not webui.host.busy()
+    assert webui.progress.current_task is None
+    assert not list((webui.data / "models" / "Lora").iterdir())
+
+
+def test_not_a_numbers_are_a_sentence(webui: SimpleNamespace) -> None:
+    def painter(*_: Any) -> Image.Image:
+        raise webui.devices.NansException("all NaN")
+
+    webui.processing.painter = painter
+    with pytest.raises(UserError, match="--no-half"):
+        painted(webui, [PICTURE])
+
+
+def test_a_lora_that_is_not_used_is_said_and_not_painted_without(webui: SimpleNamespace) -> None:
+    own = webui.networks.load_networks
+    webui.networks.load_networks = lambda names, *rest: own([], *rest)
+    with pytest.raises(UserError, match=r"could not load the LoRA mara-001\.safetensors"):
+        painted(webui, [replace(PICTURE, lora=webui.lora)])
+    with pytest.raises(UserError, match=r"Cannot use .*gone\.safetensors: it is not there"):
+        painted(webui, [replace(PICTURE, lora=webui.lora.with_name("gone.safetensors"))])
+    with pytest.raises(UserError, match="no sampler 'Eule'; choose one of Euler, "):
+        painted(webui, [replace(PICTURE, sampler="Eule")])
+    assert painted(webui, []) == {}
+
+
+def test_a_new_lora_becomes_known(webui: SimpleNamespace) -> None:
+    (webui.data / "models" / "Lora" / "mara-002.safetensors").write_bytes(b"new")
+    webui.processing.StableDiffusionProcessingTxt2Img.cached_hr_c = ["old", "old"]
+    webui.host.refresh_loras("mara-002")
+    assert list(webui.networks.available_networks) == ["mara-002"]
+    assert webui.processing.StableDiffusionProcessingTxt2Img.cached_hr_c == [None, None]
+
+
+# Settings and the worker
+
+
+def test_settings_are_added_and_read(webui: SimpleNamespace) -> None:
+    host = webui.host
+    assert host.option("data_dir") is None
+    page.register(host, lambda: None, lambda demo, app: None)
+    webui.script_callbacks.ui_settings_callback()
+    assert host.option("while_training", "x") == "make others wait"
+    assert host.option("sameface_while_training") == "make others wait"
+    assert host.option("data_dir", "somewhere") == "somewhere"  # empty is not set
+    opts = webui.shared.opts
+    assert opts.set("sameface_while_training", "let others paint", is_api=True)
+    assert not opts.set("sameface_data_dir", "/elsewhere", is_api=True)
+    assert not opts.set("sameface_worker_python", "/bin/evil", is_api=True)
+    assert opts.set("sameface_worker_python", sys.executable)
+    assert host.worker_command() == [sys.executable]
+    opts.sameface_worker_python = "/nowhere/python"
+    with pytest.raises(UserError, match="/nowhere/python, is not there"):
+        host.worker_command()
+
+
+@pytest.mark.parametrize("flag", ["listen", "share", "ngrok"])
+def test_where_others_may_come_in_folder_and_program_cannot_be_chosen(flag: str, tmp_path: Path) -> None:
+    with stand_in("a1111", tmp_path, flags={flag: True}) as here:
+        host = detect.host()
+        assert host is not None
+        assert host.remote()
+        page.register(host, lambda: None, lambda demo, app: None)
+        here.script_callbacks.ui_settings_callback()
+        assert not here.shared.opts.set("sameface_data_dir", "/elsewhere")
+        assert not here.shared.opts.set("sameface_worker_python", "/bin/evil")
+        assert here.shared.opts.set("sameface_while_training", "let others paint")
+
+
+def test_registrations_are_made_anew_at_each_reload(webui: SimpleNamespace) -> None:
+    host, seen = webui.host, []
+    for turn in range(2):
+        webui.script_callbacks.clear_callbacks()
+        page.register(host, lambda: "blocks", lambda demo, app: seen.append(app), lambda: seen.append("unloaded"))
+        assert webui.script_callbacks.ui_tabs_callback() == [("blocks", "Train LoRA", "sameface")]
+        app = SimpleNamespace(auth={"me": "x"}, tokens={f"t{turn}": "me"})
+        webui.script_callbacks.app_started_callback(None, app)
+        webui.script_callbacks.script_unloaded_callback()
+        assert host.app is app
+        assert host.admits({}, {"access-token": f"t{turn}"})
+        assert not host.admits({}, {"access-token": f"t{1 - turn}"})
+    assert seen.count("unloaded") == 2
+
+
+def test_flags_with_passwords_are_heeded(tmp_path: Path) -> None:
+    with stand_in("a1111", tmp_path, flags={"api_auth": "me:secret"}):
+        host = detect.host()
+        assert host is not None
+        assert not host.remote()
+        assert not host.admits({}, {})
+        assert host.admits({"authorization": "Basic bWU6c2VjcmV0"}, {})
+    with stand_in("a1111", tmp_path, flags={"gradio_auth": "me:secret"}):
+        host = detect.host()
+        assert host is not None
+        assert not host.admits({}, {})  # no page yet
+
+
+def test_the_paste_button_is_bound_to_txt2img(webui: SimpleNamespace) -> None:
+    webui.host.paste_button("button", "box")
+    (binding,) = webui.infotext_utils.registered_param_bindings
+    assert (binding.paste_button, binding.tabname, binding.source_text_component) == ("button", "txt2img", "box")
+
+
+def test_the_workers_environment(webui: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PYTHONPATH", "COMMANDLINE_ARGS", "PYTORCH_CUDA_ALLOC_CONF"):
+        monkeypatch.setenv(name, "the webui's")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(environment, "worker_packages", lambda: tmp_path / "packages")
+    variables = webui.host.worker_environment()
+    root = str(Path(environment.__file__).parents[1])
+    assert variables["PYTHONPATH"] == root
+    assert not {"COMMANDLINE_ARGS", "PYTORCH_CUDA_ALLOC_CONF", "CUDA_VISIBLE_DEVICES"} & set(variables)
+    assert {variables[name] for name in ("PYTHONUNBUFFERED", "PYTHONUTF8", "HF_HUB_OFFLINE")} == {"1"}
+    assert variables["PATH"] == os.environ["PATH"]
+    (tmp_path / "packages").mkdir()
+    assert webui.host.worker_environment()["PYTHONPATH"] == os.pathsep.join([str(tmp_path / "packages"), root])
+    webui.shared.opts.data["sameface_worker_python"] = sys.executable
+    assert webui.host.worker_environment()["PYTHONPATH"] == root
+
+
+@pytest.mark.parametrize(
+    ("flag", "visible", "told"), [("1", None, "1"), ("1", "3, 5", "5"), ("2", "3,5", "2"), (None, "3,5", "3,5")]
+)
+def test_the_worker_uses_the_webuis_gpu(
+    flag: str | None, visible: str | None, told: str, webui: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    webui.shared.cmd_opts.device_id = flag
+    if visible is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    else:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert webui.host.worker_environment()["CUDA_VISIBLE_DEVICES"] == told

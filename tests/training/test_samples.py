@@ -1,0 +1,247 @@
+"""Pictures painted while it trains: they are what a webui would paint, and the training does not notice them."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from lib_lora import settings
+from lib_lora.errors import StoppedByUser, UserError
+from lib_lora.files import write_text
+from lib_lora.grid.cells import Cell
+from lib_lora.grid.diffusers_painter import DiffusersPainter
+from lib_lora.grid.marked import GENERATED, parameters_of
+from lib_lora.lora.file import read
+from lib_lora.models.family import identify
+from lib_lora.training import samples
+from lib_lora.training import state as states
+from lib_lora.training.loop import train
+from lib_lora.training.run import RunFile, load_run
+from lib_lora.training.session import open_session
+from lib_lora.training.settings import TrainSettings
+
+
+def _same(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+def _pixels(path):
+    with Image.open(path) as picture:
+        return np.asarray(picture.convert("RGB"), dtype=np.float32)
+
+
+@pytest.mark.parametrize(("kind", "te"), [("sd1", False), ("sd1", True), ("sd2v", True), ("sdxl", False)])
+def test_every_family_paints_what_the_finished_lora_paints(make_run, events, toy, kind, te):
+    """At every checkpoint; the last ones are pixel for pixel (but for the file's half precision) the painter's."""
+    run = make_run(kind, photos=1, steps=2, save_every=1, samples=3, sample_steps=4, lora={"te": te})
+    path = train(run, events)
+    said = events.of("sample")
+    assert [(one["step"], one["number"]) for one in said] == [(step, n) for step in (1, 2) for n in range(3)]
+    assert events.of("warning") == []
+    assert [one["file"] for one in said[3:]] == [f"samples/000002-{n}.png" for n in range(3)]
+    assert said[0]["prompt"] == said[2]["prompt"] != said[1]["prompt"]
+    assert all("mrxa woman" in one["prompt"] for one in said)
+    shown = [_pixels(run.folder / one["file"]) for one in said[3:]]
+    assert not np.array_equal(shown[0], shown[2])  # another seed
+    painter = DiffusersPainter(identify(toy(kind)), torch.device("cpu"), torch.float32)
+    cells = [
+        Cell(one["prompt"], samples.NEGATIVE, 1000 + one["number"], path, width=128, height=128, steps=4)
+        for one in said[3:]
+    ]
+    for ours, theirs in zip(shown, painter.paint(cells)):
+        off = np.abs(ours - np.asarray(theirs, dtype=np.float32))
+        assert off.mean() < 0.5
+        assert ours.std() > 1  # there is something on it
+
+
+def test_the_picture_says_how_it_was_painted(make_run, events):
+    run = make_run(photos=1, steps=1, samples=1, sample_steps=2)
+    train(run, events)
+    path = run.folder / "samples" / "000001-0.png"
+    text = parameters_of(path)
+    assert text.startswith(events.of("sample")[0]["prompt"] + " <lora:mara-001-000001:1>\nNegative prompt: ")
+    assert "Steps: 2, Sampler: Euler, CFG scale: 7, Seed: 1000, Size: 128x128" in text
+    with Image.open(path) as picture:
+        assert picture.text["DigitalSourceType"] == GENERATED
+    assert not list(run.folder.rglob("*.tmp"))
+
+
+@pytest.mark.parametrize(
+    "kind_of",
+    [
+        {},
+        {"ema": 0.9, "gradient_checkpointing": True},
+        {"precision": "bf16", "lora": {"te": False, "dropout": 0.2}},
+        {"lora": {"te": False}, "shuffle_tags": True, "tag_dropout": 0.3, "caption_dropout": 0.3},
+        {"lora": {"use_dora": True, "dropout": 0.2}},
+    ],
+    ids=str,
+)
+def test_the_training_does_not_notice(make_run, events, kind_of):
+    """With and without pictures: the same checkpoints and the same states, bit for bit."""
+    ends = []
+    for count in (0, 2):
+        run = make_run(photos=2, samples=count, sample_steps=2, **kind_of)
+        train(run, events)
+        assert (run.folder / "samples").exists() == bool(count)
+        ends.append(
+            ([read(run.checkpoint(step)).tensors for step in (2, 4)], states.newest(run.states), run.character_folder)
+        )
+    (plain, plain_state, _), (painted, painted_state, _) = ends
+    assert all(_same(a, b) for a, b in zip(plain, painted))
+    assert _same(plain_state.adapter, painted_state.adapter)
+    assert plain_state.loss_average == painted_state.loss_average
+    assert events.of("warning") == []
+
+
+def test_no_random_state_is_touched_and_the_modules_are_given_back(make_run, events):
+    run = make_run(photos=1, samples=2, sample_steps=2, ema=0.9)
+    session = open_session(run, events)
+    for layer in session.adapter.layers:
+        torch.nn.init.normal_(layer.up, std=0.1)
+    before, random = session.adapter.state(), torch.get_rng_state()
+    samples.Samples(session, events).paint(7, lambda: False)
+    assert len(events.of("sample")) == 2
+    assert torch.equal(torch.get_rng_state(), random)
+    assert _same(session.adapter.state(), before)
+    assert all(module.training for module in session.modules)
+    assert torch.is_grad_enabled()
+    assert all(parameter.grad is None for parameter in session.parameters)
+
+
+def test_the_running_average_is_what_is_shown(make_run, events):
+    """As in the file that is saved: the live weights are wild here, the average still changes nothing."""
+    run = make_run(photos=1, samples=1, sample_steps=2, ema=0.9)
+    session = open_session(run, events)
+    painter = samples.Samples(session, events)
+    painter.paint(1, lambda: False)
+    for layer in session.adapter.layers:
+        torch.nn.init.normal_(layer.up, std=0.5)
+    painter.paint(2, lambda: False)
+    assert np.array_equal(*(_pixels(run.folder / one["file"]) for one in events.of("sample")))
+    session.ema = None
+    painter.paint(3, lambda: False)
+    assert not np.array_equal(*(_pixels(run.folder / one["file"]) for one in events.of("sample")[1:]))
+
+
+def test_prompts_change_no_key_of_the_cache(make_run, events):
+    """A caption's encoding is found again; only the prompts' own come on top."""
+    lora = {"te": False}
+    run = make_run(photos=1, samples=0, lora=lora)
+    open_session(run, events)
+    folder = run.character_folder.cache / "text"
+    first = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    open_session(make_run(photos=1, samples=2, lora=lora), events)
+    then = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    assert first.items() <= then.items()
+    assert len(then) == len(first) + 3  # two prompts and the negative one
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), "memory is too small for it"),
+        (torch.cuda.OutOfMemoryError("x"), "memory is too small for it"),
+        (UserError("Cannot write x: the disk is full."), "Cannot write x: the disk is full"),
+        (ValueError("odd"), "ValueError: odd"),
+    ],
+    ids=str,
+)
+def test_what_goes_wrong_is_a_warning_and_the_training_goes_on(make_run, events, monkeypatch, error, said):
+    run = make_run(photos=1, samples=2, sample_steps=2)
+    tries = []
+
+    def broken(*_):
+        tries.append(1)
+        raise error
+
+    monkeypatch.setattr(samples, "decode", broken)
+    assert train(run, events) == run.checkpoint(4)
+    assert [one["text"] for one in events.of("warning")] == [
+        f"No more sample pictures in this run: {said}. The training goes on."
+    ]
+    assert len(tries) == 1  # at step 2, and not again at step 4
+    assert events.of("sample") == []
+
+
+def test_a_run_that_is_to_end_paints_no_more(make_run, events):
+    run = make_run(photos=1, steps=50, save_every=2, samples=2, sample_steps=2)
+
+    def stop(kind, **fields):
+        events(kind, **fields)
+        if kind == "checkpoint":
+            (run.folder / "stop").touch()  # it comes while the picture is painted
+
+    with pytest.raises(StoppedByUser, match="step 3 of 50"):
+        train(run, stop)
+    assert events.of("sample") == []
+    assert events.of("warning") == []
+    assert run.checkpoint(3).exists()
+
+
+def test_a_run_file_of_before_is_read_and_goes_on(make_run, events):
+    run = make_run(photos=1, steps=2, samples=0)
+    values = settings.to_dict(run.file)
+    del values["settings"]["samples"], values["settings"]["sample_steps"]
+    old = settings.from_dict(RunFile, values)
+    assert (old.settings.samples, old.settings.sample_steps) == (TrainSettings().samples, TrainSettings().sample_steps)
+    lines = (run.folder / "run.yaml").read_text(encoding="utf-8").splitlines(keepends=True)
+    write_text(run.folder / "run.yaml", "".join(line for line in lines if "sample" not in line))
+    train(load_run(run.folder), events)
+    assert len(events.of("sample")) == TrainSettings().samples
+
+
+def test_a_large_picture_is_decoded_in_pieces_where_memory_is_short(make_run, events, monkeypatch):
+    run = make_run(photos=1, samples=1, sample_steps=1)
+    session = open_session(run, events)
+    painter = samples.Samples(session, events)
+    latents = [torch.randn(1, 4, 72, 72, generator=torch.Generator().manual_seed(0))]
+    whole = painter._decoded(latents)[0]
+    assert painter._vae is not None  # the toy's is small, so it stays
+    monkeypatch.setattr(samples, "_SMALL_VAE", 0)
+    monkeypatch.setattr(type(session), "device", property(lambda self: torch.device("meta")))
+    monkeypatch.setattr(samples, "free_bytes", lambda device: 1)
+    monkeypatch.setattr(samples, "vae_dtype", lambda *_: torch.float32)
+    pieces = painter._decoded(latents)[0]
+    assert painter._vae is None
+    assert pieces.size == whole.size == (576, 576)
+    difference = np.abs(np.asarray(pieces, dtype=float) - np.asarray(whole, dtype=float))
+    assert 0 < difference.mean() < 40
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "v"])
+@pytest.mark.parametrize("zero", [False, True])
+@pytest.mark.parametrize("steps", [1, 3, 12])
+def test_euler_finds_the_picture_that_a_perfect_model_knows(prediction, zero, steps):
+    """A model that always knows the clean picture leads to it from any noise, in any number of steps."""
+    from lib_lora.models.schedule import noise_schedule
+
+    if zero and prediction == "epsilon":
+        return  # such a model cannot be: at the end of that schedule the input holds nothing of the picture
+    alphas = noise_schedule(zero)
+    clean = torch.linspace(-1, 1, 64).reshape(1, 4, 4, 4)
+
+    def perfect(latents, time):
+        left = alphas[time]
+        noise = (latents - left.sqrt() * clean) / (1 - left).sqrt()
+        return noise if prediction == "epsilon" else left.sqrt() * noise - (1 - left).sqrt() * clean
+
+    noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(3))
+    found = samples.euler(perfect, noise, alphas, prediction, steps)
+    assert torch.allclose(found, clean, atol=2e-3)
+
+
+def test_prompts_and_groups(make_run, events):
+    run = make_run(photos=1)
+    who = replace(run.file.character, traits=["freckles"])
+    prompts = samples.prompts_of(who, 3)
+    assert prompts[0] == prompts[2]
+    assert all("mrxa woman, freckles" in prompt for prompt in prompts)
+    assert samples.words_needed(who, TrainSettings(samples=0)) == []
+    assert samples.words_needed(who, TrainSettings(samples=5)) == [*prompts[:2], samples.NEGATIVE]
+    for side, sizes in ((128, [5]), (512, [2, 2, 1]), (1024, [1] * 5)):
+        painter = samples.Samples.__new__(samples.Samples)
+        painter.side, painter.prompts = side, ["x"] * 5
+        assert [len(group) for group in painter._groups()] == sizes

@@ -1,0 +1,157 @@
+"""A host that is none, the real queue without anybody who runs it, and a client of the routes."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from lib_lora.character.store import Character, CharacterFolder, Consent, create
+from lib_lora.hosts.base import Checkpoint, Roots, Shown
+from lib_lora.jobs.queue import Queue
+from lib_lora.ui import remembered, routes
+
+MARA = Path(__file__).parents[1] / "data" / "personas" / "mara"
+TOKEN = "a page's token"
+
+
+class FakeHost:
+    """As `hosts.base.Host`; what it says can be set."""
+
+    def __init__(self, root: Path) -> None:
+        self.name, self.version, self.gradio_major = "alone", "1", 4
+        self.root = root
+        self.loras: list[Path] = []
+        self.models: list[Checkpoint] = []
+        self.current: Path | None = None
+        self.is_remote, self.lets_in = False, True
+        self.refreshed: list[str] = []
+        self.options: dict[str, Any] = {}
+
+    def roots(self) -> Roots:
+        return Roots(self.root, self.loras, [])
+
+    def checkpoints(self) -> list[Checkpoint]:
+        return self.models
+
+    def current_checkpoint(self) -> Path | None:
+        return self.current
+
+    def samplers(self) -> list[str]:
+        return ["Euler"]
+
+    def busy(self) -> bool:
+        return False
+
+    @contextmanager
+    def gpu_session(self, allow_painting: bool = False):
+        yield
+
+    def paints(self) -> bool:
+        return False
+
+    def paint(self, pictures, base, each, stop) -> None:
+        raise AssertionError
+
+    def reconstruct(self, image):
+        return None
+
+    def refresh_loras(self, stem: str) -> None:
+        self.refreshed.append(stem)
+
+    def shows(self, family: str) -> Shown:
+        return Shown(False, "Another model is selected.")
+
+    def option(self, key: str, default: Any = None) -> Any:
+        return self.options.get(key, default)
+
+    def remote(self) -> bool:
+        return self.is_remote
+
+    def admits(self, headers, cookies) -> bool:
+        return self.lets_in
+
+    def worker_command(self) -> list[str]:
+        return ["python"]
+
+    def worker_environment(self) -> dict[str, str]:
+        return {}
+
+
+class FakeSupervisor:
+    """Runs nothing."""
+
+    active, reason = True, ""
+
+    def __init__(self) -> None:
+        self.woken = 0
+
+    def wake(self) -> None:
+        self.woken += 1
+
+    def start(self) -> None:
+        pass
+
+
+@dataclass
+class Page:
+    """What a page has: the routes, and what lies behind them."""
+
+    root: Path
+    host: FakeHost
+    queue: Queue
+    supervisor: FakeSupervisor
+    client: TestClient
+    prefix: str = "/sameface/v1"
+    said: dict[str, Any] = field(default_factory=dict)
+
+    def get(self, path: str, **more: Any) -> Any:
+        return self.client.get(self.prefix + path, **more)
+
+    def post(self, path: str, body: Any = None, **more: Any) -> Any:
+        return self.client.post(self.prefix + path, json={} if body is None else body, **more)
+
+    def got(self, path: str) -> Any:
+        """The answer of a GET that must go well."""
+        answer = self.get(path)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def done(self, path: str, body: Any = None) -> Any:
+        """The answer of a POST that must go well."""
+        answer = self.post(path, body)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def refused(self, path: str, body: Any = None, status: int = 400) -> str:
+        """The sentence of a POST that must be refused."""
+        answer = self.post(path, body)
+        assert answer.status_code == status, answer.text
+        assert list(answer.json()) == ["error"]
+        return answer.json()["error"]
+
+    def character(self, name: str = "Mara", photos: int = 0, consent: bool = True) -> CharacterFolder:
+        """A character with photos and no captions."""
+        agreed = Consent("fictional", "2024-05-06") if consent else None
+        folder = create(self.root, Character(name, "mrxa", "woman", agreed))
+        for photo in sorted(MARA.glob("*.jpg"))[:photos]:
+            shutil.copy(photo, folder.photos / photo.name)
+        return folder
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Page:
+    remembered.forget()
+    root = tmp_path / "data 名前"
+    root.mkdir()
+    host, queue, supervisor = FakeHost(root), Queue(root), FakeSupervisor()
+    app = FastAPI()
+    app.include_router(routes.router(host, queue, supervisor, TOKEN))
+    with TestClient(app) as client:
+        yield Page(root, host, queue, supervisor, client)

@@ -1,0 +1,52 @@
+"""Settings of a data folder, and how they reach those who run the jobs."""
+
+import sys
+
+import pytest
+
+from lib_lora.errors import UserError
+from lib_lora.hosts.settings import PAINT, WHILE_TRAINING
+from lib_lora.ui.ground import Ground
+
+
+def test_settings_are_kept(page):
+    first = page.got("/settings")
+    assert first == {"allow_painting": False, "then_test": True, "comfyui": "", "worker_python": "", "engine": ""}
+    assert page.done("/settings", {"allow_painting": True}) == {**first, "allow_painting": True}
+    assert page.done("/settings", {"then_test": False})["allow_painting"] is True
+    assert page.got("/settings") == {**first, "allow_painting": True, "then_test": False}
+    assert page.done("/settings", {"allow_painting": False, "then_test": True}) == first
+
+
+def test_a_path_must_be_there_and_may_only_be_named_here(page, tmp_path):
+    assert "no ComfyUI folder" in page.refused("/settings", {"comfyui": str(tmp_path)})
+    assert "There is no file" in page.refused("/settings", {"worker_python": str(tmp_path / "python")})
+    assert "whole path" in page.refused("/settings", {"worker_python": "python"})
+    page.done("/settings", {"worker_python": sys.executable})
+    page.host.is_remote = True
+    assert "other machines" in page.refused("/settings", {"worker_python": "/bin/sh"}, 403)
+    assert page.done("/settings", {"worker_python": sys.executable, "then_test": False})["then_test"] is False
+
+
+def test_a_damaged_file_is_one_sentence(page):
+    (page.root / "settings.json").write_text("{")
+    assert "settings.json" in page.get("/settings").json()["error"]
+
+
+def test_they_lie_over_the_host_s_own(page, tmp_path):
+    ground = Ground(page.host, page.root)
+    assert ground.worker_command() == ["python"]
+    assert not ground.option("allow_painting", False)
+    page.host.options[WHILE_TRAINING] = PAINT
+    assert ground.option("allow_painting")
+    page.host.options = {"other": 3}
+    assert ground.option("other") == 3
+    page.done("/settings", {"allow_painting": True})
+    assert ground.option("allow_painting")
+    python = tmp_path / "python"
+    python.write_text("")
+    page.done("/settings", {"worker_python": str(python)})
+    assert ground.worker_command() == [str(python)]
+    python.unlink()
+    with pytest.raises(UserError, match="is not there"):
+        ground.worker_command()

@@ -1,0 +1,115 @@
+"""The tab in gradio, and being attached to a host again and again."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import gradio as gr
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from lib_lora.hosts import page as host_page
+from lib_lora.ui import attach as attaching
+from lib_lora.ui import checking, guard
+from lib_lora.ui.attach import attach
+from lib_lora.ui.schema import as_markdown, described
+from lib_lora.ui.tab import mount, tab
+
+ROUTES = Path(__file__).resolve().parents[2] / "docs" / "routes.md"
+
+
+def by_id(blocks):
+    return {one.elem_id: one for one in blocks.blocks.values() if getattr(one, "elem_id", None)}
+
+
+def test_the_tab_is_a_place_and_two_hidden_things(page):
+    blocks = tab(page.host, 'to"ken<')
+    assert isinstance(blocks, gr.Blocks)
+    found = by_id(blocks)
+    assert set(found) == {"sameface_mount", "sameface_infotext", "sameface_send"}
+    assert 'data-token="to&quot;ken&lt;"' in found["sameface_mount"].value
+    assert 'id="sameface"' in found["sameface_mount"].value
+    assert not found["sameface_infotext"].visible
+    assert not found["sameface_send"].visible
+    assert all(one.do_not_save_to_config for one in found.values())
+    assert "<script" not in mount("x")
+
+
+def test_a_webui_s_paste_button_sends_the_prompt(page, monkeypatch):
+    given = []
+    monkeypatch.setattr("lib_lora.ui.tab.paste_button", lambda button, box: given.append((button, box)))
+    page.host.name = "a1111"
+    found = by_id(tab(page.host, "x"))
+    assert given == [(found["sameface_send"], found["sameface_infotext"])]
+
+
+@pytest.fixture
+def host(page, monkeypatch):
+    monkeypatch.setattr(attaching, "_kept", {})
+    monkeypatch.setattr(attaching.Supervisor, "start", lambda self: setattr(self, "begun", True))
+    monkeypatch.setattr(checking, "begin", lambda: None)
+    return page.host
+
+
+def test_it_is_attached_again_after_a_reload(host):
+    first, second = attach(host), attach(host)
+    assert first.queue is second.queue
+    assert first.supervisor is second.supervisor
+    for attached in (first, second):
+        app = FastAPI()
+        attached.started(None, app)
+        attached.started(None, app)
+        paths = [route.path for route in app.router.routes]
+        assert paths.count("/sameface/v1/state") == 1
+        assert TestClient(app).get("/sameface/v1/state").json()["host"]["name"] == "alone"
+    assert first.supervisor.begun
+    assert guard.TOKEN in by_id(first.tab())["sameface_mount"].value
+
+
+def test_the_routes_come_into_a_running_app(host):
+    app = FastAPI()
+    with TestClient(app) as client:
+        assert client.get("/sameface/v1/state").status_code == 404
+        attach(host).started(None, app)
+        assert client.get("/sameface/v1/state").status_code == 200
+
+
+def test_what_a_webui_is_given(host, monkeypatch):
+    said = {}
+
+    class Callbacks:
+        def __getattr__(self, name):
+            return lambda what: said.__setitem__(name, what)
+
+    monkeypatch.setattr(host_page, "part", lambda name: Callbacks())
+    attached = attach(host)
+    host_page.register(host, attached.tab, attached.started)
+    [(blocks, title, element)] = said["on_ui_tabs"]()
+    assert (title, element) == ("Train LoRA", "sameface")
+    said["on_app_started"](None, FastAPI())
+    assert isinstance(blocks, gr.Blocks)
+
+
+def test_nothing_heavy_is_loaded():
+    code = (
+        "import sys, gradio, fastapi; before = set(sys.modules); import lib_lora.ui.attach, lib_lora.ui.tab;"
+        "print([name for name in ('torch', 'cv2', 'transformers', 'diffusers') if name in set(sys.modules) - before])"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "[]"
+
+
+def test_the_list_of_routes_is_made_from_them(page):
+    found = {(one["method"], one["path"]): one for one in page.got("/schema")}
+    assert len(found) == len(described(attaching.router.__globals__["all_routes"]()))
+    assert all(one["text"].endswith(".") for one in found.values())
+    new = found["POST", "/sameface/v1/characters"]["body"]
+    assert new[0] == {"name": "name", "type": "str", "required": True, "default": None}
+    assert found["GET", "/sameface/v1/plan"]["query"] == ["base", "preset", "character"]
+
+
+def test_the_page_of_routes_is_up_to_date():
+    written = ROUTES.read_text(encoding="utf-8")
+    made = as_markdown(attaching.router.__globals__["all_routes"]())
+    assert written == made, "run: python -m lib_lora.ui.schema > docs/routes.md"

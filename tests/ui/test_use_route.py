@@ -1,0 +1,91 @@
+"""A LoRA put where it is used, with a real checkpoint of a few tensors."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from planting import plant_grid, plant_run
+
+from lib_lora.lora import names, targets
+from lib_lora.lora.file import write
+from lib_lora.ui import records
+from lib_lora.ui.records import run as record_of
+from lib_lora.ui.use import preview
+
+USE = {"run": "001", "step": 100, "weight": 0.8}
+
+
+@pytest.fixture
+def run(page):
+    run = plant_run(page.character(photos=1), steps=100, saved=[50, 100])
+    tensors = {}
+    for path in targets.paths("sd1", "unet", False):
+        name = names.kohya_name("sd1", "unet", path)
+        tensors |= {f"{name}.lora_down.weight": torch.ones(1, 2), f"{name}.lora_up.weight": torch.ones(2, 1)}
+        tensors[f"{name}.alpha"] = torch.tensor(1.0)
+    for step in (50, 100):
+        write(records.checkpoint(record_of(run), step), tensors, {"ss_output_name": "x"}, dtype=torch.float16)
+    return run
+
+
+def test_it_goes_into_the_webui_with_its_best_picture(page, run, tmp_path):
+    page.host.loras = [tmp_path / "Lora 名前", tmp_path / "other"]
+    plant_grid(run)
+    said = page.done("/characters/mara/use", {**USE, "to": "webui"})
+    stem = "mara-001-000100"
+    assert (said["stem"], said["shown"], said["why"]) == (stem, False, "Another model is selected.")
+    assert page.host.refreshed == [stem]
+    files = sorted(path.name for path in page.host.loras[0].iterdir())
+    assert files[:1] == [f"{stem}.json"]
+    assert f"{stem}.safetensors" in files
+    assert any(name.endswith(".png") for name in files)
+    assert json.loads((page.host.loras[0] / f"{stem}.json").read_text())["preferred weight"] == 0.8
+    assert said["prompt"] == f"photo 1 of mrxa woman <lora:{stem}:0.8>"
+    assert "Seed: 1001" in said["infotext"]
+    use = page.got("/state")["characters"][0]["use"]
+    assert use == {"tone": "good", "text": f"{stem} is in the webui"}
+    shutil.rmtree(page.host.loras[0])
+    assert page.got("/state")["characters"][0]["use"]["tone"] == "none"
+
+
+def test_it_goes_to_comfyui_and_anywhere(page, run, tmp_path):
+    assert "Set ComfyUI" in page.refused("/characters/mara/use", {**USE, "to": "comfyui"}, 409)
+    (tmp_path / "ComfyUI" / "models" / "loras").mkdir(parents=True)
+    page.done("/settings", {"comfyui": str(tmp_path / "ComfyUI")})
+    assert page.done("/characters/mara/use", {**USE, "to": "comfyui"})["shown"] is True
+    assert (tmp_path / "ComfyUI" / "models" / "loras" / "mara-001-000100.safetensors").is_file()
+    said = page.done("/characters/mara/use", {**USE, "to": "folder", "folder": str(tmp_path / "new")})
+    assert said["file"] == str(tmp_path / "new" / "mara-001-000100.safetensors")
+    assert "portrait photo of mrxa woman" in said["prompt"]
+    page.host.is_remote = True
+    assert "other machines" in page.refused(
+        "/characters/mara/use", {**USE, "to": "folder", "folder": str(tmp_path)}, 403
+    )
+    assert len(records.uses(run)) == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "sentence"),
+    [
+        ({"run": "002"}, 404, "no such run"),
+        ({"run": "../001"}, 404, "no such run"),
+        ({"step": 70}, 404, "no checkpoint of step 70"),
+        ({"weight": 99}, 400, "between -10 and 10"),
+        ({"to": "moon"}, 400, "webui, comfyui or folder"),
+        ({"to": "folder"}, 400, "whole path"),
+        ({"to": "webui"}, 409, "no folder of LoRAs"),
+    ],
+)
+def test_what_cannot_be_used_is_said(page, run, changes, status, sentence):
+    assert sentence in page.refused("/characters/mara/use", {**USE, **changes}, status)
+
+
+def test_the_picture_is_of_the_nearest_weight(run):
+    plant_grid(run, 1, weight=0.6)
+    near = plant_grid(run, 2, weight=0.8)
+    plant_grid(run, 3, step=50, weight=0.9)
+    picture, cell = preview(record_of(run), 100, 0.9)
+    assert picture == near / "cells" / "02-lora.png"
+    assert cell["seed"] == 1001
+    assert preview(record_of(run), 70, 1.0) == (None, {})

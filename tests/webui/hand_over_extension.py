@@ -1,0 +1,151 @@
+"""Loaded by a real webui as an extension's script: its host, with routes for `test_hand_over.py`.
+
+On a machine without GPU a model that is sent to the CPU would work on as before. Here it does not: it is marked, and
+the sampler refuses a marked one.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from pathlib import Path
+
+from modules import script_callbacks, sd_models, shared
+from PIL import Image
+
+sys.path.insert(0, "@ROOT@")
+from lib_lora.errors import UserError
+from lib_lora.hosts import page
+from lib_lora.hosts.base import Picture
+from lib_lora.hosts.detect import host as detected
+
+host = detected()
+calls: list[str] = []
+session: dict[str, threading.Event] = {}
+
+
+def marking(name: str, away: bool) -> None:
+    own = getattr(sd_models, name)
+
+    def call(model: object) -> None:
+        own(model)
+        model.sameface_away = away  # type: ignore[attr-defined]
+        calls.append(name)
+
+    setattr(sd_models, name, call)
+
+
+def refuse_when_away(params: object) -> None:
+    if getattr(shared.sd_model, "sameface_away", False):
+        raise RuntimeError("Expected all tensors to be on the same device")
+
+
+marking("send_model_to_cpu", True)
+marking("send_model_to_device", False)
+
+
+def begin(body: dict) -> dict:
+    """Open a session in a thread; answers once the thread runs, not once it has its turn."""
+    session.update(inside=threading.Event(), end=threading.Event(), done=threading.Event())
+
+    def hold() -> None:
+        try:
+            with host.gpu_session(body["allow"]):
+                session["inside"].set()
+                session["end"].wait()
+                if body.get("fail"):
+                    raise OSError("the worker died")
+        except OSError:
+            calls.append("error")
+        finally:
+            session["done"].set()
+
+    threading.Thread(target=hold, daemon=True).start()
+    return {}
+
+
+def end(body: dict) -> dict:
+    session["end"].set()
+    session["done"].wait(60)
+    return state()
+
+
+def state() -> dict:
+    model = sd_models.model_data.sd_model
+    return {
+        "inside": bool(session) and session["inside"].is_set() and not session["done"].is_set(),
+        "away": getattr(model, "sameface_away", False),
+        "calls": calls,
+        "busy": host.busy(),
+        "textinfo": shared.state.textinfo,
+        "checkpoint": str(host.current_checkpoint()),
+        "loaded": model.sd_checkpoint_info.filename if model else "",
+        "option": shared.opts.sd_model_checkpoint,
+    }
+
+
+def paint(body: dict) -> dict:
+    pictures = [Picture(**{**one, "lora": Path(one["lora"]) if one.get("lora") else None}) for one in body["pictures"]]
+    folder, said, numbers = Path(body["folder"]), {}, []
+
+    def each(number: int, image: Image.Image, infotext: str) -> None:
+        image.save(folder / f"{number}.png")
+        said[number] = infotext
+        numbers.append(number)
+
+    try:
+        base = Path(body["base"]) if body.get("base") else None
+        host.paint(pictures, base, each, lambda: len(numbers) >= body.get("stop_after", 999))
+    except UserError as error:
+        return {"error": str(error), "numbers": numbers}
+    return {"numbers": numbers, "infotexts": [said.get(number, "") for number in range(len(pictures))]}
+
+
+def reconstruct(body: dict) -> dict:
+    with Image.open(body["file"]) as image:
+        back = host.reconstruct(image)
+    if back is not None:
+        back.save(body["out"])
+    return {"there": back is not None}
+
+
+def told(body: dict) -> dict:
+    roots = host.roots()
+    host.refresh_loras(body.get("stem", ""))
+    return {
+        "name": host.name,
+        "version": host.version,
+        "gradio": host.gradio_major,
+        "data": str(roots.data),
+        "loras": [str(one) for one in roots.loras],
+        "bases": [str(one) for one in roots.checkpoints],
+        "checkpoints": [str(one.path) for one in host.checkpoints()],
+        "samplers": host.samplers(),
+        "shows": [host.shows(family).shown for family in ("sd1", "sd2", "sdxl")],
+        "why": host.shows("sdxl").why,
+        "remote": host.remote(),
+        "paints": host.paints(),
+        "training": host.option("while_training"),
+        "command": host.worker_command(),
+        "environment": host.worker_environment(),
+    }
+
+
+def tab() -> object:
+    import gradio as gr
+
+    with gr.Blocks() as blocks:
+        box = gr.Textbox(elem_id="sameface_infotext", visible=False)
+        button = gr.Button("Send", elem_id="sameface_send", visible=False)
+        host.paste_button(button, box)
+    return blocks
+
+
+def started(demo: object, app: object) -> None:
+    for route in (begin, end, paint, reconstruct, told):
+        app.add_api_route(f"/trial/{route.__name__}", route, methods=["POST"])  # type: ignore[attr-defined]
+    app.add_api_route("/trial/state", state, methods=["GET"])  # type: ignore[attr-defined]
+
+
+script_callbacks.on_cfg_denoiser(refuse_when_away)
+page.register(host, tab, started)
