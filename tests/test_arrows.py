@@ -22,7 +22,7 @@ BELOW_JOBS = {"lora", "models", "character"}
 MAY_IMPORT: dict[str, set[str]] = {
     **dict.fromkeys((*FLOOR, "models", "character", "environment"), FLOOR),
     "bootstrap": FLOOR | {"environment"},
-    "packages": FLOOR | {"environment"},
+    "packages": FLOOR | {"environment", "bootstrap"},
     "pipes": FLOOR,
     "lora": FLOOR | {"models"},
     **dict.fromkeys(JOBS_ROOMS, FLOOR | BELOW_JOBS),

@@ -56,7 +56,7 @@ def _worker(root: Path, number: int, log: Path) -> subprocess.Popen[bytes]:
         )
 
 
-def test_a_parent_that_hangs_up_loses_no_step_and_the_job_goes_on_later(root, toy, tmp_path):
+def test_a_parent_that_hangs_up_loses_no_step(root, toy, tmp_path):
     """Its folder holds packages named as a webui's: nothing of them is imported."""
     for name in ("modules", "launch"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('a webui was imported')", encoding="utf-8")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -99,7 +100,7 @@ def read_photo(stream: IO[bytes], name: str) -> Image.Image:
                 raise UserError(
                     f"{name} has {image.width} x {image.height} pixels; the limit is 100 million, so save it smaller."
                 )
-            image.load()
+            image.load()  # type: ignore[no-untyped-call, unused-ignore]
             return plain(image)
     except UserError:
         raise
@@ -132,8 +133,8 @@ def _formats(stream: IO[bytes], name: str) -> list[str]:
         )
     if kind in _AVIF and not _avif_is_read():
         raise UserError(
-            f"{name} is an AVIF file, which needs Pillow 11.3 or newer, or pillow-heif older than 1.0; "
-            "install one, or save the photo as JPEG."
+            f"{name} is an AVIF file, which needs Pillow 11.3 or newer, or the package "
+            "pillow-avif-plugin; install one, or save the photo as JPEG."
         )
     return [kind for kind in ("HEIF", "AVIF") if kind in Image.OPEN]
 
@@ -145,7 +146,9 @@ def _avif_is_read() -> bool:
             return True
     except ImportError:
         pass  # an older Pillow
-    return _registered("AVIF", "register_avif_opener")
+    with suppress(ImportError):
+        importlib.import_module("pillow_avif")  # its import registers it
+    return "AVIF" in Image.OPEN or _registered("AVIF", "register_avif_opener")
 
 
 def _registered(kind: str, opener: str) -> bool:

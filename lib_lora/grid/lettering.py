@@ -37,7 +37,7 @@ def _is_drawn(one: str) -> bool:
     if one.isascii():
         return True
     try:
-        return bytes(font.getmask(one)) != bytes(font.getmask(_NO_LETTER))
+        return bytes(font.getmask(one)) != bytes(font.getmask(_NO_LETTER))  # type: ignore[no-untyped-call, unused-ignore]
     except UnicodeEncodeError:
         return ord(one) < 256
 

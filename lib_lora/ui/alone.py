@@ -106,8 +106,9 @@ def page(host: Alone, attached: Any) -> Any:
 
     from lib_lora.ui.gate import Gate
 
+    tab = attached.tab()  # made within the page's block, it would be drawn twice
     with gr.Blocks(title="SameFace", theme=gr.themes.Default(**_FONTS), css=_STYLE, analytics_enabled=False) as blocks:
-        attached.tab().render()
+        tab.render()
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     attached.started(None, app)  # before gradio's page, which takes every address that is left
 

@@ -19,4 +19,7 @@ def doctor(desk: Desk, _call: Call) -> dict[str, Any]:
     roots = desk.host.roots()
     loras = str(roots.loras[0]) if roots.loras else ""
     log = str(desk.root / "jobs")
-    return {"checks": checks(desk.host, desk.root, desk.supervisor), "folders": {"data": str(desk.root), "loras": loras, "log": log}}
+    return {
+        "checks": checks(desk.host, desk.root, desk.supervisor),
+        "folders": {"data": str(desk.root), "loras": loras, "log": log},
+    }

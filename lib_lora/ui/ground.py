@@ -9,6 +9,7 @@ from typing import Any
 
 from PIL import Image
 
+from lib_lora import environment
 from lib_lora.errors import UserError
 from lib_lora.hosts.base import Host
 from lib_lora.hosts.settings import PAINT, WHILE_TRAINING
@@ -41,8 +42,11 @@ class Ground:
         return [chosen]
 
     def worker_environment(self) -> dict[str, str]:
-        """The host's."""
-        return self.host.worker_environment()
+        """The host's; another Python's own packages are not hidden by those for this one."""
+        variables = self.host.worker_environment()
+        if settings.load(self._root).worker_python:
+            variables = {**variables, "PYTHONPATH": str(environment.ROOT)}
+        return variables
 
     def gpu_session(self, allow_painting: bool = False) -> AbstractContextManager[None]:
         """The host's."""

@@ -30,7 +30,7 @@ _TEXTS = {
 }
 _LOG, _LINES, _TAIL = "log.txt", 40, 1 << 16
 _MOST_EVENTS = 1 << 20  # bytes of events in one answer
-_REQUEST_KINDS = ("clip", "")  # captioners that name no file
+_NAMING_NO_FILE = ("", "clip", "blip:blip")  # captioners that anybody may ask for
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def _see_paths(desk: Desk, arguments: Mapping[str, Any]) -> None:
     if isinstance(settings, Mapping) and settings.get("class_photos"):
         raise forbidden("This webui is open to other machines, so a folder of class photos cannot be named here.")
     captioner = arguments.get("captioner", "")
-    if captioner not in _REQUEST_KINDS and captioner != "blip:blip":
+    if captioner not in _NAMING_NO_FILE:
         raise forbidden("This webui is open to other machines, so a captioner's files cannot be named here.")
 
 

@@ -38,6 +38,7 @@ def state(desk: Desk, _call: Call) -> dict[str, Any]:
             "remote": desk.host.remote(),
             "paints": desk.host.paints(),
             "busy": desk.host.busy(),
+            "samplers": desk.host.samplers(),
         },
         "supervisor": {"active": desk.supervisor.active, "reason": desk.supervisor.reason},
         "characters": [of_character(folder, open_jobs) for folder in folders(desk.root)],

@@ -53,7 +53,8 @@ def test_out_holds_the_lora_its_notes_and_its_preview(finished):
     assert notes["sd version"] == "SD1"
     assert notes["activation text"] == "mrxa woman"
     assert notes["preferred weight"] == 0
-    said = r"SameFace run 001, 4 photos, base Basis 名前\.safetensors; consent: fictional \(\d{4}-\d\d-\d\d\)"
+    said = r"SameFace run 001, 4 photos, base Basis 名前\.safetensors; consent: fictional \(\d{4}-\d\d-\d\d\); "
+    said += "licence: that of the base model"
     assert re.fullmatch(said, notes["notes"])
     with Image.open(finished.lora.with_suffix(".png")) as preview:
         assert preview.size == (128, 128)

@@ -9,12 +9,12 @@ from PIL import Image
 from planting import plan_audit
 
 import planted
-from conftest import MARA
 from lib_lora.jobs import audit_kept
 from lib_lora.jobs.audit import Choices, audit_photos
 from lib_lora.ui import photos
 
-PHOTOS = sorted(MARA.glob("*.jpg"))
+PHOTOS = planted.portraits("mara")
+MARA = PHOTOS[0].parent
 
 
 def sent(path=None, data=None, name=None):

@@ -50,3 +50,12 @@ def test_they_lie_over_the_host_s_own(page, tmp_path):
     python.unlink()
     with pytest.raises(UserError, match="is not there"):
         ground.worker_command()
+
+
+def test_the_doctor_says_where_things_lie(page, monkeypatch):
+    asked = []
+    monkeypatch.setattr("lib_lora.ui.doctor.checks", lambda *given: asked.append(given) or [{"name": "GPU"}])
+    said = page.got("/doctor")
+    assert said["checks"] == [{"name": "GPU"}]
+    assert said["folders"] == {"data": str(page.root), "loras": "", "log": str(page.root / "jobs")}
+    assert asked == [(page.host, page.root, page.supervisor)]
