@@ -84,7 +84,7 @@ def _test(chosen: "list[str]", pins: bool) -> int:
     steps = {
         "ruff": ["ruff", "check", "."],
         "mypy": ["mypy"],
-        "pytest": ["pytest", *(chosen or ["-n", "auto"])],
+        "pytest": ["pytest", *(chosen or ["-n", "auto", "--dist", "loadgroup"])],
     }
     if pins:
         steps = {"pytest": steps["pytest"]}

@@ -144,7 +144,7 @@ def start_run(
         check_out(out)
     info, train = plan(base, preset_name, overrides, prediction)
     base_sha256 = remembered_sha256(base, root / "hashes.json")
-    photos = [*_own_photos(folder, character, train, few), *_class_photos(character, train)]
+    photos = [*own_photos(folder, character, train, few), *class_photos(character, train)]
     return create_run(folder, character, info, base_sha256, train, photos, out, grid_steps)
 
 
@@ -181,7 +181,12 @@ def plan(
     return info, replace(train, precision=resolve(train.precision, processes.device()))
 
 
-def _own_photos(folder: CharacterFolder, character: Character, train: TrainSettings, few: bool) -> list[Photo]:
+def own_photos(folder: CharacterFolder, character: Character, train: TrainSettings, few: bool) -> list[Photo]:
+    """The photos of the character that a run with these settings trains on; `few`: as in `start_run`.
+
+    Raises:
+        UserError: there is none, there are too few, or the faces that the settings weigh are on none of them.
+    """
     files = photos_to_use(folder)
     if not files and list_photos(folder.photos):
         raise UserError(
@@ -216,7 +221,12 @@ def _own_photos(folder: CharacterFolder, character: Character, train: TrainSetti
     ]
 
 
-def _class_photos(character: Character, train: TrainSettings) -> list[Photo]:
+def class_photos(character: Character, train: TrainSettings) -> list[Photo]:
+    """The pictures of the class for prior preservation; none where the settings name no folder.
+
+    Raises:
+        UserError: the folder is not there, or holds no picture.
+    """
     if not train.class_photos:
         return []
     folder = Path(train.class_photos).expanduser().absolute()

@@ -29,6 +29,7 @@ __all__ = ["Ground", "Patience", "Supervisor"]
 
 _OTHERWISE = "it runs the jobs, and this one takes over when that one has ended"
 _NOT_STARTED = "The queue has not been started; restart the webui."
+_ALIKE = ("sampler", "cfg", "grid_steps", "quick", "first_seed")  # of the last test, for the one after more training
 _log = logging.getLogger(__name__)
 
 
@@ -217,7 +218,10 @@ class Supervisor:
         if any(other.arguments.get("run") == run for other in mine):
             return
         painter = "webui" if self._paints() else "worker"
-        queue.add("test", job.character, {"run": run, "painter": painter}, first=True)
+        ended = (one for one in queue.jobs() if (one.kind, one.slug, one.state) == ("test", job.slug, "finished"))
+        last = next(ended, None)  # painted alike, the two tests can be compared
+        alike = {name: last.arguments[name] for name in _ALIKE if name in last.arguments} if last else {}
+        queue.add("test", job.character, {**alike, "run": run, "painter": painter}, first=True)
 
     def _paints(self) -> bool:
         try:

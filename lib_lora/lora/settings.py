@@ -13,13 +13,13 @@ class LoraSettings:
     The change of a weight is ``alpha / rank * up @ down``.
 
     Attributes:
-        rank: of linear layers and 1x1 convolutions.
-        alpha: of the same; half the rank trains calmly.
+        rank: how much can be learned: of linear layers and 1x1 convolutions; the file grows with it.
+        alpha: how strongly it acts, as alpha/rank; half the rank trains calmly.
         dropout: share of the adapter's inputs set to zero in training, 0..1.
-        conv_rank: of the 3x3 convolutions; 0 = the UNet's residual blocks and samplers get no adapter at all.
-        conv_alpha: of the 3x3 convolutions.
+        conv_rank: rank in the 3x3 convolutions; 0 = the UNet's residual blocks and samplers get no adapter at all.
+        conv_alpha: alpha in the 3x3 convolutions.
         te: adapt the text encoders too.
-        te_rank, te_alpha, te_dropout: of the text encoders; None = the UNet's.
+        te_rank, te_alpha, te_dropout: the same in the text encoders; empty (None) = as in the UNet.
         use_rslora: divide alpha by the root of the rank (Kalajdzievski, arXiv 2312.03732).
         use_dora: learn the length of each input column apart from its direction (Liu et al., arXiv 2402.09353),
             on the input axis, which is the one that A1111 computes.

@@ -56,6 +56,8 @@ class Visitor:
     def photograph(self, what: str) -> Path:
         """Keep a picture of the page."""
         PICTURES.mkdir(parents=True, exist_ok=True)
+        self.page.evaluate("document.querySelectorAll('img').forEach(one => { one.loading = 'eager' })")
+        self.page.wait_for_timeout(700)  # nothing is left to be drawn when it is scrolled to
         path = PICTURES / f"{self.name}-{what}.png"
         self.page.screenshot(path=str(path), full_page=True)
         return path

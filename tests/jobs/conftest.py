@@ -20,7 +20,9 @@ PERSONAS = Path(__file__).parents[1] / "data" / "personas"
 NAME = "Mara Müller 名前"
 TRIGGER = "mrxa"
 SLUG = "mara-müller-名前"
-QUICK = [f"--set={item}" for item in ("resolution=128", "precision=fp32", "optimizer=adamw", "lora.rank=4")] + ["--few"]
+QUICK = [
+    f"--set={item}" for item in ("resolution=128", "precision=fp32", "optimizer=adamw", "lora.rank=4", "samples=0")
+] + ["--few"]
 
 
 @pytest.fixture(autouse=True)

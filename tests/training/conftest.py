@@ -7,6 +7,7 @@ import pytest
 
 PHOTOS = Path(__file__).parents[1] / "data" / "personas" / "mara"
 QUICK = {
+    "samples": 0,
     "steps": 4,
     "batch_size": 1,
     "resolution": 128,
