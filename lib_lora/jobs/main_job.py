@@ -69,6 +69,7 @@ def finish_run(
     watch: Sink | None = None,
     asked: Callable[[], bool] | None = None,
     patience: float = 0.0,
+    painting: bool = True,
 ) -> Path | None:
     """Make or open a run, train it to its end, and do what it still has to do: deliver, paint, score.
 
@@ -80,6 +81,7 @@ def finish_run(
         watch: gets every event that the run's file gets, in place of the terminal.
         asked: once it says true, the run stops as by its stop file.
         patience: so many seconds another process at work on the run is waited for.
+        painting: paint and judge the test grid that the run's file asks for; false = whoever calls does.
 
     Returns:
         The delivered file; None where the run names no folder, and in all processes but the main one.
@@ -102,7 +104,7 @@ def finish_run(
         if asked:
             held.enter_context(also_when(asked))
         try:
-            return _finish(run, emit, show)
+            return _finish(run, emit, show, painting)
         except StoppedByUser as stop:
             raise StoppedByUser(f"{stop} Go on with: {resume_command(run)}") from stop
         except KeyboardInterrupt as stop:
@@ -110,7 +112,7 @@ def finish_run(
             raise StoppedByUser(f"Stopped; what was done is kept. Go on with: {resume_command(run)}") from stop
 
 
-def _finish(run: Run, emit: Sink, show: Show | None) -> Path | None:
+def _finish(run: Run, emit: Sink, show: Show | None, painting: bool) -> Path | None:
     if processes.is_main():
         print(f"Run folder: {run.folder}")
         print(f"To go on after a stop: {resume_command(run)}")
@@ -121,7 +123,7 @@ def _finish(run: Run, emit: Sink, show: Show | None) -> Path | None:
     # Delivered before anything is painted, so that nothing that goes wrong later can lose it.
     delivered = _delivered(run, lora, emit) if run.file.out else None
     report = None
-    if run.file.grid_steps:
+    if run.file.grid_steps and painting:
         try:
             report = paint_and_score(run, saved_steps(run)[-1], 1.0, run.file.grid_steps, emit, again=False)
             if delivered:

@@ -173,6 +173,7 @@ def probe(arguments: ProbeArguments, desk: Desk) -> Result:
 def test(arguments: TestArguments, desk: Desk) -> Result:
     """See `jobs.finish.paint_and_score`."""
     run, step = find_run(desk.root, desk.character, arguments.run, arguments.step)
+    desk.note_run(run.file.id)
     _check_steps(arguments.grid_steps)
     base = Path(arguments.base) if arguments.base else None
     if base and arguments.painter != "webui":
@@ -208,6 +209,7 @@ def test(arguments: TestArguments, desk: Desk) -> Result:
 def choose(arguments: ChooseArguments, desk: Desk) -> Result:
     """See `jobs.choose.choose_cell`."""
     run, _ = find_run(desk.root, desk.character, arguments.run, None)
+    desk.note_run(run.file.id)
     _check_steps(arguments.grid_steps)
     if not arguments.weights:
         raise UserError("There is no weight to try; give at least one, such as 0.8.")

@@ -46,7 +46,7 @@ def train(arguments: TrainArguments, desk: Desk) -> dict[str, Any]:
         return run
 
     try:
-        finish_run(make, watch=desk.emit, asked=desk.channel.stopping, patience=PATIENCE)
+        finish_run(make, watch=desk.emit, asked=desk.channel.stopping, patience=PATIENCE, painting=False)
     except UserError as error:
         lacking = error.__cause__ is not None and is_out_of_memory(error.__cause__)
         smaller = _smaller(opened[0]) if lacking and opened else None
@@ -56,7 +56,7 @@ def train(arguments: TrainArguments, desk: Desk) -> dict[str, Any]:
         return _result(opened[0])
     _free_memory()  # out here, since the error holds all that was loaded
     _begin_again(smaller, desk)
-    finish_run(lambda: smaller, watch=desk.emit, asked=desk.channel.stopping)
+    finish_run(lambda: smaller, watch=desk.emit, asked=desk.channel.stopping, painting=False)
     return _result(smaller)
 
 

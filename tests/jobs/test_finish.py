@@ -316,4 +316,4 @@ def test_events_of_a_grid_go_into_the_runs_file(copied, main, fake_painter):
     assert said.out.startswith("[?] NO VERDICT")
     assert "100%" in said.err
     new = list(read_events(copied.run / "events.jsonl"))[before:]
-    assert [event["kind"] for event in new] == ["painting"] * (CELLS + 1) + ["grid"]
+    assert [event["kind"] for event in new] == ["painting"] * (CELLS + 1) + ["progress", "grid"]

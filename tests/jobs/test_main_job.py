@@ -63,8 +63,12 @@ def test_out_holds_the_lora_its_notes_and_its_preview(finished):
 def test_the_delivered_file_is_the_last_checkpoint(finished):
     checkpoints = sorted((finished.run / "checkpoints").iterdir())
     assert [path.name for path in checkpoints] == [f"{STEM[:-1]}2.safetensors", f"{STEM}.safetensors"]
-    assert checkpoints[-1].read_bytes() == finished.lora.read_bytes()
-    assert checkpoints[0].read_bytes() != finished.lora.read_bytes()
+    first, last, delivered = (read(path) for path in (*checkpoints, finished.lora))
+    assert last.tensors.keys() == delivered.tensors.keys()
+    assert all(torch.equal(last.tensors[key], delivered.tensors[key]) for key in last.tensors)
+    assert not all(torch.equal(first.tensors[key], delivered.tensors[key]) for key in first.tensors)
+    assert delivered.metadata.items() >= last.metadata.items()
+    assert delivered.metadata["sameface.consent"] == "fictional"
 
 
 def test_the_grid_lies_on_disk(finished):
