@@ -52,7 +52,12 @@
     series.forEach((one, place) => line(picture, one, scale, toneOf(one, place)));
     const value = sameface.el('p', { class: 'sf-chart-value', aria: { live: 'polite' } });
     pointer(picture, series, scale, value);
-    sameface.fill(figure, title, legend(series), picture, value, table(series, scale, options));
+    const before = figure.querySelector('svg');
+    const held = before !== null && before === document.activeElement; // drawn anew, it is where the reader has left it
+    const rows = table(series, scale, options);
+    rows.open = figure.querySelector('details[open]') !== null;
+    sameface.fill(figure, title, legend(series), picture, value, rows);
+    if (held) picture.focus({ preventScroll: true });
   }
 
   function toneOf(one, place) {
@@ -70,8 +75,8 @@
     return {
       x: (value) => EDGE.left + ((value - x0) / (x1 - x0)) * inner.w,
       y: (value) => EDGE.top + (1 - (value - y0) / (y1 - y0)) * inner.h,
-      xTicks: ticks(x0, x1, Math.max(2, Math.floor(inner.w / 90))),
-      yTicks: ticks(y0, y1, 4),
+      xTicks: ticks(x0, x1, Math.max(2, Math.floor(inner.w / 90)), 1),
+      yTicks: ticks(y0, y1, 4, 0),
       xText: options.xFormat || ((value) => sameface.format.number(value)),
       yText: options.yFormat || ((value) => sameface.format.number(value, 4)),
     };
@@ -83,10 +88,11 @@
     return [low - (high - low) * air, high + (high - low) * air];
   }
 
-  function ticks(low, high, most) {
+  /** Round places on an axis, `least` apart or more. */
+  function ticks(low, high, most, least) {
     const rough = (high - low) / most;
     const power = 10 ** Math.floor(Math.log10(rough));
-    const step = [1, 2, 5, 10].map((one) => one * power).find((one) => one >= rough) || 10 * power;
+    const step = Math.max(least, [1, 2, 5, 10].map((one) => one * power).find((one) => one >= rough) || 10 * power);
     const found = [];
     for (let at = Math.ceil(low / step) * step; at <= high + step * 1e-6; at += step) found.push(Number(at.toPrecision(10)));
     return found;

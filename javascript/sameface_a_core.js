@@ -88,7 +88,8 @@
   // Requests
 
   function base() {
-    return ((sameface.mount && sameface.mount.dataset.base) || '').replace(/\/+$/, '');
+    const given = sameface.mount && sameface.mount.dataset.base;
+    return (given || window.location.pathname).replace(/\/+$/, ''); // a webui may be below another path (--subpath)
   }
 
   function token() {

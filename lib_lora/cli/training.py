@@ -31,7 +31,7 @@ def add(command: Commands) -> None:
 
     demo = command("try", _try, "The main job on bundled photos and a small bundled base model, to see what it does.")
     demo.add_argument("--steps", type=at_least(1), metavar="N", help="of training (default: the preset's)")
-    demo.add_argument("--no-open", action="store_true", help="do not open the report in a browser")
+    demo.add_argument("--no-open", action="store_true", help="end there; do not show the result in a browser")
 
     info = command("info", _info, "Say what a LoRA file holds.")
     info.add_argument("file", type=Path, metavar="LORA.safetensors")
@@ -100,7 +100,13 @@ def _info(options: argparse.Namespace) -> int:
 
 
 def _try(options: argparse.Namespace) -> int:
-    from lib_lora.jobs.demo import try_it
+    from lib_lora.jobs.demo import home_of, try_it
+    from lib_lora.jobs.screen import at_a_screen
 
-    try_it(data_root(options.data) if options.data else None, options.steps, show=not options.no_open)
+    home = home_of(data_root(options.data) if options.data else None)
+    try_it(home, options.steps)
+    if at_a_screen() and not options.no_open:
+        from lib_lora.ui.alone import serve
+
+        serve(home)
     return 0

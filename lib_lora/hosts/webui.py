@@ -205,7 +205,8 @@ class Webui:
         """See `base.Host`."""
         flags = part("shared").cmd_opts
         return any(
-            getattr(flags, name, None) for name in ("webui_is_non_local", "share", "listen", "ngrok", "server_name")
+            getattr(flags, name, None)
+            for name in ("webui_is_non_local", "share", "listen", "ngrok", "server_name", "subpath")
         )
 
     def admits(self, headers: Mapping[str, str], cookies: Mapping[str, str]) -> bool:

@@ -7,19 +7,21 @@ from pathlib import Path
 from lib_lora.character.store import data_root
 from lib_lora.errors import UserError, command, typed
 from lib_lora.jobs.main_job import run_main_job
-from lib_lora.jobs.report import HTML_FILE, GridReport
-from lib_lora.jobs.screen import at_a_screen, in_browser
 
 _SOURCE = Path(__file__).resolve().parents[2]
 
 
-def try_it(root: Path | None, steps: int | None = None, show: bool = True) -> Path | None:
+def home_of(root: Path | None) -> Path:
+    """The data folder of ``try``: the one that is named, or one of its own inside the user's."""
+    return root or data_root() / "try"
+
+
+def try_it(root: Path | None, steps: int | None = None) -> Path | None:
     """Run the main job on 24 photos of a person who does not exist; returns the LoRA.
 
     Args:
-        root: the data folder; None = a folder of its own inside the user's.
+        root: see `home_of`.
         steps: of training; None = the preset's.
-        show: open the report in a browser where a person sits at the screen.
 
     Raises:
         UserError: this is an installed package without the bundled photos and model.
@@ -32,7 +34,7 @@ def try_it(root: Path | None, steps: int | None = None, show: bool = True) -> Pa
             "`try` needs SameFace's source folder, which holds the photos and the base model for it; run it in that "
             "folder."
         )
-    home = root or data_root() / "try"
+    home = home_of(root)
     print(
         "This trains a LoRA of a person who does not exist from 24 photos, paints 20 test pictures with and without "
         "it, and says whether the face holds. The base model is a small one that paints faces of 128 x 128 pixels and "
@@ -48,7 +50,6 @@ def try_it(root: Path | None, steps: int | None = None, show: bool = True) -> Pa
         base=base,
         out=home / "out",
         overrides={} if steps is None else {"steps": steps},
-        show=_opened if show and at_a_screen() else None,
     )
     print(
         f"\nThe LoRA: {lora}\nWith your own photos and checkpoint: {command()} run PHOTOS --base CHECKPOINT "
@@ -56,7 +57,3 @@ def try_it(root: Path | None, steps: int | None = None, show: bool = True) -> Pa
         f"\nAll of this as a page in the browser: {typed('ui', '--data', str(home))}"
     )
     return lora
-
-
-def _opened(report: GridReport) -> None:
-    in_browser((report.folder / HTML_FILE).absolute().as_uri())

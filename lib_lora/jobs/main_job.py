@@ -15,7 +15,6 @@ from lib_lora.jobs.lock import only_process
 from lib_lora.jobs.prepare import check_out, new_character, plan, start_run
 from lib_lora.jobs.progress import Terminal, both
 from lib_lora.jobs.reopen import check_base, trained_lora
-from lib_lora.jobs.report import GridReport
 from lib_lora.models.family import Prediction
 from lib_lora.training import processes
 from lib_lora.training.loop import train
@@ -23,7 +22,6 @@ from lib_lora.training.run import Run, load_run, saved_steps
 from lib_lora.training.stopping import also_when
 
 Sink = Callable[..., None]
-Show = Callable[[GridReport], None]
 
 
 def run_main_job(
@@ -40,7 +38,6 @@ def run_main_job(
     prediction: Prediction | None = None,
     grid_steps: int = 20,
     few: bool = False,
-    show: Show | None = None,
 ) -> Path | None:
     """From a folder of photos to a LoRA in `out`; returns the file there (None in all processes but the main one).
 
@@ -60,12 +57,11 @@ def run_main_job(
         print(f"Character {name}: {len(imported.added)} photos added, {imported.known} were there, in {folder.path}")
         return start_run(root, name, base, preset, overrides, prediction, out, grid_steps, few)
 
-    return finish_run(prepared, show)
+    return finish_run(prepared)
 
 
 def finish_run(
     make: Callable[[], Run],
-    show: Show | None = None,
     watch: Sink | None = None,
     asked: Callable[[], bool] | None = None,
     patience: float = 0.0,
@@ -77,7 +73,6 @@ def finish_run(
 
     Args:
         make: gives the run; called in the main process.
-        show: gets the judged test grid when all is done.
         watch: gets every event that the run's file gets, in place of the terminal.
         asked: once it says true, the run stops as by its stop file.
         patience: so many seconds another process at work on the run is waited for.
@@ -104,7 +99,7 @@ def finish_run(
         if asked:
             held.enter_context(also_when(asked))
         try:
-            return _finish(run, emit, show, painting)
+            return _finish(run, emit, painting)
         except StoppedByUser as stop:
             raise StoppedByUser(f"{stop} Go on with: {resume_command(run)}") from stop
         except KeyboardInterrupt as stop:
@@ -112,7 +107,7 @@ def finish_run(
             raise StoppedByUser(f"Stopped; what was done is kept. Go on with: {resume_command(run)}") from stop
 
 
-def _finish(run: Run, emit: Sink, show: Show | None, painting: bool) -> Path | None:
+def _finish(run: Run, emit: Sink, painting: bool) -> Path | None:
     if processes.is_main():
         print(f"Run folder: {run.folder}")
         print(f"To go on after a stop: {resume_command(run)}")
@@ -122,7 +117,6 @@ def _finish(run: Run, emit: Sink, show: Show | None, painting: bool) -> Path | N
     print(f"Trained: {lora}")
     # Delivered before anything is painted, so that nothing that goes wrong later can lose it.
     delivered = _delivered(run, lora, emit) if run.file.out else None
-    report = None
     if run.file.grid_steps and painting:
         try:
             report = paint_and_score(run, saved_steps(run)[-1], 1.0, run.file.grid_steps, emit, again=False)
@@ -132,8 +126,6 @@ def _finish(run: Run, emit: Sink, show: Show | None, painting: bool) -> Path | N
             raise UserError(f"{error} The LoRA is finished: {delivered or lora}") from error
         print(report.text)
     emit("state", state="finished")
-    if report and show:
-        show(report)
     return delivered
 
 

@@ -33,6 +33,7 @@ from lib_lora.jobs.kinds import (
     TestArguments,
     arguments_of,
 )
+from lib_lora.jobs.preferences import chosen_engine
 from lib_lora.jobs.queue import RESULT, Queue
 from lib_lora.jobs.remote_painter import PAINTER_ID, RemotePainter
 from lib_lora.jobs.studio import Studio
@@ -138,7 +139,8 @@ def audit(arguments: AuditArguments, desk: Desk) -> Result:
     """See `jobs.audit_told.tell_audit`."""
     choices = Choices(arguments.keep, arguments.drop, arguments.undecided, arguments.accept)
     count = _counting(desk, "Looking at the photos")
-    told = tell_audit(desk.root, desk.character, arguments.resolution or RESOLUTION, choices, progress=count)
+    engine = chosen_engine(desk.root)
+    told = tell_audit(desk.root, desk.character, arguments.resolution or RESOLUTION, choices, engine, count)
     return {"good": told.good, "headline": told.text.partition("\n")[0]}
 
 
@@ -150,7 +152,8 @@ def fill_captions(arguments: FillArguments, desk: Desk) -> Result:
         from lib_lora.jobs.captioners import captioner_of
 
         captioner = captioner_of(arguments.captioner, desk.root)
-    told = fill(desk.root, desk.character, captioner, arguments.rewrite, arguments.only, progress=count)
+    engine = chosen_engine(desk.root)
+    told = fill(desk.root, desk.character, captioner, arguments.rewrite, arguments.only, engine, count)
     return {"written": len(told.values["changed"]["files"])}
 
 
@@ -189,6 +192,7 @@ def test(arguments: TestArguments, desk: Desk) -> Result:
         QUICK if arguments.quick else len(PROMPTS),
         arguments.first_seed,
         Studio(run, desk.emit, painter, painter_id, base),
+        chosen_engine(desk.root),
         sampler=arguments.sampler,
         cfg=arguments.cfg,
     )
@@ -220,6 +224,7 @@ def choose(arguments: ChooseArguments, desk: Desk) -> Result:
         arguments.steps,
         arguments.weights,
         arguments.grid_steps,
+        engine=chosen_engine(desk.root),
         painter=painter,
         painter_id=painter_id,
     )

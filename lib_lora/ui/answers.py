@@ -21,7 +21,7 @@ from lib_lora import settings
 from lib_lora.environment import about_missing
 from lib_lora.errors import UserError
 from lib_lora.ui.desk import MB, Call, Desk, Route
-from lib_lora.ui.guard import admitted
+from lib_lora.ui.guard import admitted, stranger
 
 LOG = logging.getLogger("sameface")
 SAFE = {"X-Content-Type-Options": "nosniff"}
@@ -50,6 +50,8 @@ def forbidden(sentence: str) -> Refused:
 async def answered(desk: Desk, route: Route, request: Request) -> Response:
     """The answer to a request; the handler runs in a thread."""
     try:
+        if strange := stranger(request.headers, desk.host.remote()):
+            raise Refused(403, strange)
         if not admitted(desk.host, desk.token, request.headers, request.cookies, request.query_params):
             raise Refused(401, "Log in to the webui first, or load its page again.")
         raw = await _raw(request, route) if route.body else b""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+import unicodedata
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -86,6 +87,8 @@ def _made(make: Callable[[], Character]) -> Character:
         said = str(error)
         raise UserError(said[0].upper() + said[1:]) from error
     for text in (character.name, character.trigger, character.class_word, character.notes, *character.traits):
+        if any(unicodedata.category(one) in ("Cc", "Cs") and one not in "\n\t" for one in text):
+            raise UserError(f"{text[:40]!r} holds signs that are no letters; write it anew.")
         if len(text) > _LONGEST:
             raise UserError(f"{text[:40]!r}... is too long; up to {_LONGEST} letters are kept.")
     return character
@@ -145,10 +148,11 @@ def delete(desk: Desk, call: Call) -> dict[str, Any]:
     """Put a character away: its folder is moved, and can be moved back by hand."""
     folder = paths.character(desk, call)
     slug = folder.path.name
+    name = slug
     with suppress(UserError):  # one whose file is damaged is named by its folder
-        slug_name = load(folder).name
-        if call.body.name.strip() not in (slug_name, slug):
-            raise Refused(400, f"Type the name {slug_name} to delete this character.")
+        name = load(folder).name
+    if call.body.name.strip() not in (name, slug):
+        raise Refused(400, f"Type the name {name} to delete this character.")
     busy = [job for job in desk.queue.open() if job.slug == slug]
     if busy:
         raise Refused(409, "A job of this character waits, runs or is paused; stop it first.")

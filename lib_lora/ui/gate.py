@@ -17,21 +17,19 @@ from starlette.requests import cookie_parser
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from lib_lora.hosts.alone import Alone
-from lib_lora.ui.guard import PARAMETER, admitted
+from lib_lora.ui.guard import PARAMETER, admitted, stranger
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-_OURS = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d+)?", re.ASCII)
 # gradio's page asks for fonts and for the script of a frame that it is not in; nothing is fetched from elsewhere
 _ELSEWHERE = re.compile(rb'<link\s[^>]*href="https?://[^>]*>|<script\s[^>]*src="https?://[^>]*>\s*</script>')
 _CLOSED = (
     "<!doctype html><meta charset=utf-8><title>SameFace</title><p>Open the address that SameFace printed when it was "
     "started; it ends in a token that lets you in.</p>"
 )
-_STRANGE = "This page is on another name. Open it as 127.0.0.1 or localhost, or start it with --listen."
 
 
 class Gate:
@@ -64,8 +62,10 @@ class Gate:
 
     def _refused(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)
+        if strange := stranger(headers, self._host.remote()):
+            return HTMLResponse(strange, 403)
         if not self._host.remote():
-            return None if _OURS.fullmatch(headers.get("host", "")) else HTMLResponse(_STRANGE, 400)
+            return None
         query = {name: values[-1] for name, values in parse_qs(scope["query_string"].decode("latin-1")).items()}
         if not admitted(self._host, self._token, headers, cookie_parser(headers.get("cookie", "")), query):
             return HTMLResponse(_CLOSED, 401)

@@ -13,7 +13,7 @@ from lib_lora import environment
 from lib_lora.errors import UserError
 from lib_lora.hosts.base import Host
 from lib_lora.hosts.settings import PAINT, WHILE_TRAINING
-from lib_lora.ui import settings
+from lib_lora.jobs import preferences
 
 
 class Ground:
@@ -34,7 +34,7 @@ class Ground:
         Raises:
             UserError: it is not there.
         """
-        chosen = settings.load(self._root).worker_python
+        chosen = preferences.load(self._root).worker_python
         if not chosen:
             return self.host.worker_command()
         if not Path(chosen).is_file():
@@ -44,7 +44,7 @@ class Ground:
     def worker_environment(self) -> dict[str, str]:
         """The host's; another Python's own packages are not hidden by those for this one."""
         variables = self.host.worker_environment()
-        if settings.load(self._root).worker_python:
+        if preferences.load(self._root).worker_python:
             variables = {**variables, "PYTHONPATH": str(environment.ROOT)}
         return variables
 
@@ -74,5 +74,13 @@ class Ground:
         """The host's; "allow_painting" may be said in either place."""
         if key != "allow_painting":
             return self.host.option(key, default)
-        here = settings.load(self._root).allow_painting
-        return here or self.host.option(key, False) or self.host.option(WHILE_TRAINING) == PAINT or bool(default)
+        return painting_allowed(self.host, self._root) or bool(default)
+
+
+def painting_allowed(host: Host, root: Path) -> bool:
+    """Whether the webui may paint while something trains: it may be said on our page, or in the webui's settings.
+
+    Raises:
+        UserError: our settings are damaged.
+    """
+    return preferences.load(root).allow_painting or host.option(WHILE_TRAINING) == PAINT

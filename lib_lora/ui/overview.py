@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,9 +11,12 @@ from typing import TYPE_CHECKING, Any
 import lib_lora
 from lib_lora.character.store import CharacterFolder
 from lib_lora.errors import UserError
+from lib_lora.jobs.kinds import lane_of
 from lib_lora.references.coverage import LEAST
 from lib_lora.ui import checking, jobs, records
+from lib_lora.ui.answers import LOG
 from lib_lora.ui.desk import Call, Desk, Route, get
+from lib_lora.ui.ground import painting_allowed
 from lib_lora.ui.looked import Looked, look
 from lib_lora.ui.paths import names
 from lib_lora.ui.records import RunRecord
@@ -45,9 +49,20 @@ def state(desk: Desk, _call: Call) -> dict[str, Any]:
         "queue": {
             "paused": desk.queue.paused(),
             "notice": desk.queue.notice(),
+            "holds": _holds(desk, open_jobs),
             "jobs": [jobs.told(desk, job) for job in desk.queue.jobs()],
         },
     }
+
+
+def _holds(desk: Desk, open_jobs: Sequence[Job]) -> int:
+    """The job that keeps the webui from painting; 0 = none does."""
+    for job in open_jobs:
+        webui_paints = desk.host.paints() and job.arguments.get("painter") == "webui"
+        if job.state == "running" and lane_of(job.kind) == "heavy" and not webui_paints:
+            with suppress(UserError):  # our settings are damaged, which they say themselves
+                return 0 if painting_allowed(desk.host, desk.root) else job.id
+    return 0
 
 
 def folders(root: Path) -> list[CharacterFolder]:
@@ -60,9 +75,16 @@ def of_character(folder: CharacterFolder, open_jobs: Sequence[Job] = ()) -> dict
     """One character's entry; one whose file is damaged says so in place of its photos."""
     slug = folder.path.name
     try:
-        looked = look(folder)
+        return _whole(folder, open_jobs)
     except UserError as error:
         return _damaged(slug, str(error))
+    except Exception:  # one character's odd file shall not take the others from the page
+        LOG.exception("%s cannot be shown", slug)
+        return _damaged(slug, f"A file in {folder.path} is damaged; the webui's log says which.")
+
+
+def _whole(folder: CharacterFolder, open_jobs: Sequence[Job]) -> dict[str, Any]:
+    slug, looked = folder.path.name, look(folder)
     character = looked.character
     run = records.newest(folder)
     photos, captions = _photos(looked), _captions(looked)

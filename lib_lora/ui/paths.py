@@ -7,11 +7,12 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from lib_lora.character.store import CharacterFolder
+from lib_lora.character.store import CharacterFolder, load
 from lib_lora.errors import UserError
 from lib_lora.files import explained
+from lib_lora.files import slug as slug_of
 from lib_lora.hosts.base import Host
-from lib_lora.ui.answers import forbidden, missing
+from lib_lora.ui.answers import Refused, forbidden, missing
 from lib_lora.ui.desk import Call, Desk
 
 _DIGITS = re.compile(r"[0-9]{1,9}", re.ASCII)
@@ -49,8 +50,23 @@ def named_character(root: Path, slug: str) -> CharacterFolder:
     if slug in names(root / "characters"):
         folder = CharacterFolder(root / "characters" / slug)
         if folder.file.is_file():
+            _own_name(folder)
             return folder
     raise missing("There is no such character (any more); choose another one.")
+
+
+def _own_name(folder: CharacterFolder) -> None:
+    """A folder that was copied or renamed by hand holds a character who is looked for elsewhere."""
+    try:
+        name = load(folder).name
+    except UserError:
+        return  # what is damaged is said where it is used
+    if slug_of(name) != folder.path.name:
+        raise Refused(
+            409,
+            f"{folder.path} holds the character {name}, whose folder is called {slug_of(name)}; rename the folder, or "
+            f"the name in {folder.file.name}.",
+        )
 
 
 def identifier(text: str, what: str) -> str:

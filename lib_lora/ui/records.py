@@ -169,9 +169,12 @@ def _grid(path: Path) -> GridRecord | None:
     try:
         found = read_json(path)
         verdict, facts = found["verdict"], found["facts"]
+        step = facts["step"]
+        if step is not None and not isinstance(step, int):
+            return None
         return GridRecord(
             path.parent.name,
-            facts["step"],
+            step,
             float(facts["weight"]),
             str(verdict["kind"]),
             str(verdict["headline"]),
@@ -180,7 +183,7 @@ def _grid(path: Path) -> GridRecord | None:
             facts["retention"],
             str(found["made"]),
         )
-    except (UserError, KeyError, TypeError, ValueError):
+    except (UserError, KeyError, TypeError, ValueError, OverflowError):
         return None
 
 

@@ -3,38 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from lib_lora import settings
 from lib_lora.deploy import comfyui
 from lib_lora.errors import UserError
-from lib_lora.files import read_json, write_json
+from lib_lora.files import write_json
+from lib_lora.jobs.preferences import FILE, load
 from lib_lora.ui import paths
 from lib_lora.ui.answers import forbidden
 from lib_lora.ui.desk import Call, Desk, Route, get, post
 
-FILE = "settings.json"
 PATHS = ("comfyui", "worker_python")
-
-
-@dataclass(frozen=True)
-class Settings:
-    """All of them.
-
-    Attributes:
-        allow_painting: the webui may paint while something trains; both are slower then, and memory may run out.
-        then_test: a training is followed by its test.
-        comfyui: ComfyUI's folder; empty = none.
-        worker_python: the Python that trains; empty = the webui's own.
-        engine: the face engine; empty = the one that comes with SameFace.
-    """
-
-    allow_painting: bool = False
-    then_test: bool = True
-    comfyui: str = ""
-    worker_python: str = ""
-    engine: str = ""
 
 
 @dataclass(frozen=True)
@@ -51,18 +31,6 @@ class SettingsChange:
 def routes() -> list[Route]:
     """Both."""
     return [get("/settings", shown), post("/settings", change, SettingsChange)]
-
-
-def load(root: Path) -> Settings:
-    """The settings of a data folder.
-
-    Raises:
-        UserError: the file is damaged.
-    """
-    path = root / FILE
-    if not path.is_file():
-        return Settings()
-    return settings.from_dict(Settings, read_json(path), str(path))
 
 
 def shown(desk: Desk, _call: Call) -> dict[str, Any]:

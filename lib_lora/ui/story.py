@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
@@ -60,7 +61,9 @@ class Story:
         if not isinstance(average, (int, float)) or step % self.every:
             return
         self._back_to(self.loss, step)
-        self.loss.append((step, float(average)))
+        if not isinstance(average, float):
+            average = float(average) if abs(average) < 1e9 else math.nan  # a whole number may be too large for one
+        self.loss.append((step, average))
         if len(self.loss) > _KEPT:
             self.every *= 2
             self.loss = [point for point in self.loss if point[0] % self.every == 0]

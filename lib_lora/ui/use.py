@@ -10,7 +10,8 @@ from typing import Any
 from lib_lora.deploy import comfyui
 from lib_lora.errors import UserError
 from lib_lora.files import write_json
-from lib_lora.ui import paths, records, settings
+from lib_lora.jobs import preferences
+from lib_lora.ui import paths, records
 from lib_lora.ui.answers import Refused, missing
 from lib_lora.ui.desk import Call, Desk, Route, post
 from lib_lora.ui.grids import CELLS, cells, report_of
@@ -83,7 +84,7 @@ def _target(desk: Desk, body: Use) -> Path:
                 raise Refused(409, "There is no folder of LoRAs here; put it into a folder of your choice.")
             return loras[0]
         case "comfyui":
-            folder = settings.load(desk.root).comfyui
+            folder = preferences.load(desk.root).comfyui
             if not folder:
                 raise Refused(409, "Set ComfyUI's folder first.")
             return comfyui.folder(Path(folder))

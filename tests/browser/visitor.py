@@ -39,7 +39,7 @@ class Visitor:
 
     def step(self, name: str) -> None:
         """Turn to a step by its tab."""
-        self.page.get_by_role("tab", name=re.compile(name)).first.click()
+        self.page.locator("#sameface").get_by_role("tab", name=re.compile(name)).first.click()
         self.page.wait_for_selector(f"#sf-panel-{name.lower()}", state="visible")
 
     def click(self, name: str, exact: bool = True) -> None:

@@ -8,9 +8,9 @@ import pytest
 
 from lib_lora.errors import UserError
 from lib_lora.jobs import demo
-from lib_lora.jobs.report import GridReport
-from lib_lora.jobs.screen import at_a_screen
+from lib_lora.jobs.screen import at_a_screen, in_browser
 from lib_lora.training.run import load_run
+from lib_lora.ui import alone
 
 
 class Browser:
@@ -42,17 +42,13 @@ def test_try_does_the_whole_job(main, fake_painter, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("screen", "arguments", "count"), [(True, [], 1), (True, ["--no-open"], 0), (False, [], 0)])
-def test_the_report_is_opened_at_a_screen_only(main, fake_painter, tmp_path, monkeypatch, screen, arguments, count):
-    opened = []
-    monkeypatch.setattr(webbrowser, "get", lambda: Browser(opened))
-    monkeypatch.setattr(demo, "at_a_screen", lambda: screen)
+def test_try_ends_in_the_tab_at_a_screen_only(main, fake_painter, tmp_path, monkeypatch, screen, arguments, count):
+    served = []
+    monkeypatch.setattr(alone, "serve", served.append)
+    monkeypatch.setattr("lib_lora.jobs.screen.at_a_screen", lambda: screen)
     said = main("try", "--data", tmp_path / "a b", "--steps", "1", *arguments)
     assert said.status == 0, said.err
-    assert len(opened) == count
-    assert all(
-        one.startswith("file:///") and one.endswith("a%20b/characters/mara/runs/001/grids/001/report.html")
-        for one in opened
-    )
+    assert served == [tmp_path / "a b"] * count
 
 
 @pytest.mark.parametrize("missing", ["mini-face", "personas"])
@@ -99,10 +95,10 @@ def test_a_screen_is_a_terminal_with_windows_around_it(monkeypatch, system, tty,
 def test_a_browser_in_the_terminal_is_not_started(monkeypatch, tmp_path):
     monkeypatch.setattr(webbrowser, "get", lambda: webbrowser.GenericBrowser("no-such-program-lynx"))
     monkeypatch.setattr(webbrowser.GenericBrowser, "open", lambda *_: pytest.fail("it took the terminal"))
-    demo._opened(GridReport(tmp_path, tmp_path / "preview.png", None))
+    in_browser("http://127.0.0.1:7869/")
 
     def none():
         raise webbrowser.Error("could not locate runnable browser")
 
     monkeypatch.setattr(webbrowser, "get", none)
-    demo._opened(GridReport(tmp_path, tmp_path / "preview.png", None))
+    in_browser("http://127.0.0.1:7869/")

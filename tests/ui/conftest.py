@@ -153,5 +153,5 @@ def page(tmp_path: Path) -> Page:
     host, queue, supervisor = FakeHost(root), Queue(root), FakeSupervisor()
     app = FastAPI()
     app.include_router(routes.router(host, queue, supervisor, TOKEN))
-    with TestClient(app) as client:
+    with TestClient(app, "http://127.0.0.1") as client:
         yield Page(root, host, queue, supervisor, client)

@@ -107,7 +107,7 @@ def test_the_routes_are_in_the_same_app(local):
 @pytest.mark.parametrize("path", ["/", STATE, "/config"])
 def test_another_name_that_points_here_gets_nothing(local, name, path):
     answer = local.get(path, headers={"host": name})
-    assert (answer.status_code, "127.0.0.1" in answer.text) == (400, True)
+    assert (answer.status_code, "127.0.0.1" in answer.text) == (403, True)
 
 
 @pytest.mark.parametrize("name", ["localhost", "localhost:7869", "127.0.0.1:1", "[::1]:7869"])

@@ -122,7 +122,7 @@ def failing(page):
     app = FastAPI()
     endpoint = routes._endpoint(Desk(page.host, page.queue, page.supervisor, "t"), get("/fails", answer))
     app.add_api_route("/fails", endpoint, response_model=None)
-    client = TestClient(app)
+    client = TestClient(app, "http://127.0.0.1")
 
     def ask(error):
         said["error"] = error

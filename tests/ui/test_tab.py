@@ -62,14 +62,14 @@ def test_it_is_attached_again_after_a_reload(host):
         attached.started(None, app)
         paths = [route.path for route in app.router.routes]
         assert paths.count("/sameface/v1/state") == 1
-        assert TestClient(app).get("/sameface/v1/state").json()["host"]["name"] == "alone"
+        assert TestClient(app, "http://127.0.0.1").get("/sameface/v1/state").json()["host"]["name"] == "alone"
     assert first.supervisor.begun
     assert guard.TOKEN in by_id(first.tab())["sameface_mount"].value
 
 
 def test_the_routes_come_into_a_running_app(host):
     app = FastAPI()
-    with TestClient(app) as client:
+    with TestClient(app, "http://127.0.0.1") as client:
         assert client.get("/sameface/v1/state").status_code == 404
         attach(host).started(None, app)
         assert client.get("/sameface/v1/state").status_code == 200

@@ -69,13 +69,16 @@ def base(webui: Running) -> str:
 
 
 @pytest.fixture(scope="session")
-def paints(webui: Running) -> bool:
-    """Whether the webui can paint with the small base."""
+def plain(webui: Running) -> Any:
+    """A picture of the small base before anything is trained; None where the webui cannot paint with it."""
     selected = [one for one in webui.api("/bases") if one["current"] and Path(one["path"]).name == MINI]
-    if not selected:
-        return False
-    webui.picture()
-    return True
+    return webui.picture() if selected else None
+
+
+@pytest.fixture(scope="session")
+def paints(plain: Any) -> bool:
+    """Whether the webui can paint with the small base."""
+    return plain is not None
 
 
 @pytest.fixture
@@ -130,7 +133,7 @@ def _put_away(webui: Running, slug: str, name: str, folders: dict[str, str]) -> 
 @pytest.fixture(scope="session")
 def trained(webui: Running, character: str, base: str, folders: dict[str, str], paints: bool, seen: Any) -> Any:
     """A short training, and what was seen of the webui while it ran."""
-    found: dict[str, Any] = {"before": webui.picture() if paints else None}
+    found: dict[str, Any] = {}
     settings = {"steps": 30, "save_every": 15}
     arguments = {"base": base, "preset": "mini-face", "settings": settings, "then_test": False, "few": True}
     job = webui.api("/jobs", {"kind": "train", "character": character, "arguments": arguments})
@@ -138,8 +141,6 @@ def trained(webui: Running, character: str, base: str, folders: dict[str, str], 
     [worker] = webui.workers(folders["data"])
     found |= {"exe": worker.exe(), "environment": worker.environ(), "parent": worker.ppid()}
     found["progress"] = webui.ask("/sdapi/v1/progress").json() if paints else {}
-    host = webui.api("/state")["host"]
-    found["busy"] = host["busy"]
     asked, painted = time.time(), {}
 
     def paint() -> None:

@@ -83,14 +83,14 @@ def test_the_worker_is_the_webuis_python_with_packages_of_its_own(webui, trained
 
 
 @pytest.mark.usefixtures("painting")
-def test_pictures_wait_while_it_trains_and_are_the_same_after(trained, seen):
+def test_pictures_wait_while_it_trains_and_are_the_same_after(plain, trained, seen):
     assert "SameFace is training" in (trained["progress"]["textinfo"] or "")
     meanwhile = trained["meanwhile"]
     assert meanwhile["at"] >= trained["job"]["ended"] - 0.5
     seen["picture waited seconds"] = round(meanwhile["at"] - trained["asked"], 1)
     seen["picture after the training seconds"] = round(meanwhile["at"] - trained["job"]["ended"], 1)
-    assert np.array_equal(trained["before"], meanwhile["picture"])
-    assert np.array_equal(trained["before"], trained["after"])
+    assert np.array_equal(plain, meanwhile["picture"])
+    assert np.array_equal(plain, trained["after"])
 
 
 def test_the_grid_leaves_no_trace_in_the_webui(webui, trained, character, paints, folders, seen):
@@ -191,8 +191,7 @@ def test_the_file_has_notes_and_a_preview_beside_it(webui, used, folders):
 
 
 @pytest.mark.usefixtures("painting")
-def test_it_changes_the_webuis_pictures_by_its_weight(webui, used, seen):
-    plain = webui.picture()
+def test_it_changes_the_webuis_pictures_by_its_weight(webui, plain, used, seen):
     changed = {
         weight: _differ(webui.picture(f"{PROMPT} <lora:{used['stem']}:{weight}>"), plain) for weight in (0, 0.5, 1)
     }

@@ -11,8 +11,8 @@ RELOAD = "() => document.querySelector('#settings_restart_gradio').click()"
 
 
 @pytest.fixture(scope="module")
-def long(webui, character, base):
-    """A training that would take long; its job's number."""
+def long(webui, character, base, paints):
+    """A training that would take long; its job's number. Whether the webui paints is known before: it waits for it."""
     settings = {"steps": 3000, "save_every": 20}
     arguments = {"base": base, "preset": "mini-face", "settings": settings, "then_test": False, "few": True}
     job = webui.api("/jobs", {"kind": "train", "character": character, "arguments": arguments})
@@ -81,7 +81,7 @@ def _reloaded(webui, before):
         return False
 
 
-def test_a_killed_worker_costs_little(webui, long, folders, paints, seen):
+def test_a_killed_worker_costs_little(webui, long, folders, plain, seen):
     saved = webui.trains(long, beyond=25)["standing"]["done"] // 20 * 20
     worker, begun = _worker(webui, folders), time.monotonic()
     worker.kill()
@@ -91,8 +91,8 @@ def test_a_killed_worker_costs_little(webui, long, folders, paints, seen):
     assert job["error"].endswith(".")
     assert "killed" in job["error"]
     assert webui.workers(folders["data"]) == []
-    if paints:
-        assert np.array_equal(webui.picture(), webui.picture())
+    if plain is not None:
+        assert np.array_equal(webui.picture(), plain)
     seen["resumed after the worker's death at"] = _goes_on(webui, long, max(20, saved - 20))
 
 
