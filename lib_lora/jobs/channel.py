@@ -25,6 +25,17 @@ WISHES = ("stop", "pause")
 PATIENCE = 60.0  # seconds in which the work is saved once the parent is gone; then this process ends as it is
 _LOOK = 2.0  # seconds between two looks at the parent
 _WAIT = 0.25  # seconds between two looks at the wish while an answer is waited for
+_SAVING = 60.0  # seconds in which a worker saves once the step is done
+
+
+def patient(seconds: float, pace: float) -> float:
+    """How long a worker is waited for that shall end: `seconds`, or more where that would cut off a step.
+
+    Args:
+        seconds: usually.
+        pace: seconds for a step; 0 = not known.
+    """
+    return max(seconds, _SAVING + 3 * pace) if pace > 0 else seconds
 
 
 class Channel:
@@ -38,6 +49,7 @@ class Channel:
     Attributes:
         wish: "", "stop" or "pause": the newest one of the parent.
         gone: the parent has ended, or does not listen any more.
+        pace: seconds for a step of the work, by which the patience grows (`patient`); who works sets it.
     """
 
     def __init__(
@@ -45,6 +57,7 @@ class Channel:
     ) -> None:
         self.wish = ""
         self.gone = False
+        self.pace = 0.0
         self._incoming, self._outgoing = incoming, outgoing
         self._patience, self._leave = patience, leave
         self._answers: queue.Queue[dict[str, Any]] = queue.Queue()
@@ -148,7 +161,7 @@ class Channel:
                 return
             self.gone = True
         sys.stderr.write(f"The process that started this one {how}; saving, then this one ends too.\n")
-        timer = threading.Timer(self._patience, self._leave, args=(1,))
+        timer = threading.Timer(patient(self._patience, self.pace), self._leave, args=(1,))
         timer.daemon = True
         timer.start()
 

@@ -9,20 +9,30 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from lib_lora.errors import UserError
 from lib_lora.files import explained
 
 FILE_NAME = "events.jsonl"
+_SPARED = ("step", "probe", "sample", "checkpoint", "warning")  # while these are said, nothing is saved yet
+_TRIES = 10  # Windows lets nobody write while a virus scanner holds the file
+_AGAIN = 0.05  # seconds between two of them
 
 
 class EventLog:
-    """Appends events to a file. Each is one write of one whole line, flushed at once."""
+    """Appends events to a file. Each is one write of one whole line, flushed at once.
+
+    Raises:
+        UserError: (by a call too) the file cannot be written. An event that only tells how a training goes is left out
+            instead: for a line in a chart nobody gives the training up.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._failed = False  # the last time
         with explained(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._mend()
@@ -38,11 +48,27 @@ class EventLog:
     def __call__(self, kind: str, **fields: Any) -> None:
         """Append one event. Numbers that are not finite become null."""
         line = json.dumps({"t": round(time.time(), 3), "kind": kind, **_finite(fields)}, ensure_ascii=False)
-        with (
-            explained(self.path),
-            open(self.path, "a", encoding="utf-8", errors="backslashreplace", newline="\n") as stream,
-        ):
-            stream.write(line + "\n")
+        try:
+            with explained(self.path):
+                self._append(line)
+            self._failed = False
+        except UserError:
+            self._failed = True
+            if kind not in _SPARED:
+                raise
+
+    def _append(self, line: str) -> None:
+        for left in reversed(range(1 if self._failed else _TRIES)):
+            try:
+                if self._failed:
+                    self._mend()
+                with open(self.path, "a", encoding="utf-8", errors="backslashreplace", newline="\n") as stream:
+                    stream.write(line + "\n")
+                return
+            except PermissionError:
+                if not left:
+                    raise
+                time.sleep(_AGAIN)
 
 
 def _finite(value: Any) -> Any:
@@ -53,6 +79,16 @@ def _finite(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_finite(item) for item in value]
     return str(value) if isinstance(value, Path) else value
+
+
+def pace_of(events: Iterable[dict[str, Any]], before: float = 0.0) -> float:
+    """Seconds for a step, as the last event that tells says; `before` where none does."""
+    pace = before
+    for event in events:
+        seconds = event.get("seconds_per_step") if event["kind"] == "step" else None
+        if isinstance(seconds, (int, float)) and math.isfinite(seconds):
+            pace = float(seconds)
+    return pace
 
 
 def read_events(path: Path) -> Iterator[dict[str, Any]]:

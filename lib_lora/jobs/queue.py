@@ -10,6 +10,7 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -88,9 +89,11 @@ class Queue:
             first: before all others that wait.
 
         Raises:
-            UserError: an unknown kind or argument, or a wrong value.
+            UserError: an unknown kind or argument, a wrong value, or a text that cannot be written.
         """
         text = _json(settings.to_dict(arguments_of(kind, arguments)))
+        if any("\ud800" <= one <= "\udfff" for one in character + text):
+            raise UserError("A name in this job holds half letters, which cannot be written; rename that file first.")
         lane, name = lane_of(kind), slug(character)
         with self._file.open(write=True) as db:
             if lane == "light":
@@ -163,13 +166,20 @@ class Queue:
             db.execute("UPDATE jobs SET run = ? WHERE id = ?", (run, number))
 
     def end(self, number: int, state: State, error: str = "", result: dict[str, Any] | None = None) -> None:
-        """End a job that runs, or one that was given up although its worker came to an end."""
+        """End a job that runs, or one that was given up although its worker came to an end.
+
+        A heavy one that has paused only after the pause was over goes on at once.
+        """
         with self._file.open(write=True) as db:
             db.execute(
                 "UPDATE jobs SET state = ?, ended = ?, error = ?, result = ?, wish = '', owner = '', pid = 0"
                 " WHERE id = ? AND state IN ('running', 'interrupted')",
                 (state, time.time(), error, _json(result or {}), number),
             )
+            if state == "paused" and fact(db, "paused") != "1":
+                job = _get(db, number)
+                if job.state == "paused" and lane_of(job.kind) == "heavy":
+                    _back_in_line(db, job, _first(db))
 
     def wish(self, number: int, wish: Wish) -> None:
         """Ask a job to stop or to pause; "" takes it back as long as nobody has acted on it.
@@ -263,10 +273,15 @@ class Queue:
         with self._file.open() as db:
             return fact(db, "paused") == "1"
 
-    def abandoned(self, owner_alive: Callable[[str], bool]) -> list[Job]:
-        """Mark the running jobs whose supervisor is gone as interrupted; returned with the `pid` that they had."""
+    def abandoned(self, owner_alive: Callable[[str], bool], lane: Lane | None = None) -> list[Job]:
+        """Mark the running jobs (None = of both lanes) whose supervisor is gone as interrupted.
+
+        They are returned with the `pid` that they had.
+        """
         with self._file.open(write=True) as db:
-            rows = db.execute("SELECT * FROM jobs WHERE state = 'running'").fetchall()
+            rows = db.execute(
+                "SELECT * FROM jobs WHERE state = 'running' AND lane = COALESCE(?, lane)", (lane,)
+            ).fetchall()
             gone = [row["id"] for row in rows if not owner_alive(row["owner"])]
             error = "SameFace was closed while this job ran; resume it to go on from what was saved."
             db.executemany(
@@ -274,6 +289,10 @@ class Queue:
                 [(time.time(), error, number) for number in gone],
             )
             return [_get(db, number) for number in gone]
+
+    def kept_open(self) -> AbstractContextManager[None]:
+        """While the block runs, the file stays readable although the disk gets full."""
+        return self._file.kept_open()
 
     def notice(self) -> str:
         """What the user should know of the file: that a damaged one was moved aside. Empty once that is deleted."""
@@ -307,7 +326,9 @@ def _last(db: sqlite3.Connection) -> float:
 
 
 def _back_in_line(db: sqlite3.Connection, job: Job, place: float) -> None:
-    arguments = {**job.arguments, "run": job.run} if job.kind == "train" and job.run else job.arguments
+    arguments = job.arguments
+    if job.kind == "train" and job.run:  # which knows its base model, wherever that is by now
+        arguments = {**arguments, "run": job.run, "base": None}
     db.execute(
         "UPDATE jobs SET state = 'waiting', place = ?, arguments = ?, started = NULL, ended = NULL, error = '',"
         " result = '{}', wish = '', owner = '', pid = 0 WHERE id = ?",

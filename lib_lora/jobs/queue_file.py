@@ -5,7 +5,9 @@ Knows nothing of what a job is.
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -45,6 +47,10 @@ class QueueFile:
     def __init__(self, root: Path) -> None:
         self.path = root / FILE_NAME
         self.folder = root / FOLDER
+        self._lock = threading.Lock()
+        self._keeps = False
+        self._kept: sqlite3.Connection | None = None
+        self._kept_file: os.stat_result | None = None
         if self.path.exists() and self._damaged():
             self._move_aside()
 
@@ -61,6 +67,8 @@ class QueueFile:
             with closing(sqlite3.connect(self.path, timeout=_PATIENCE, isolation_level=None)) as db:
                 db.row_factory = sqlite3.Row
                 self._prepare(db)
+                if self._keeps:
+                    self._keep()
                 db.execute("BEGIN IMMEDIATE" if write else "BEGIN")
                 yield db
                 db.execute("COMMIT")
@@ -71,6 +79,41 @@ class QueueFile:
             raise UserError(
                 f"Cannot use {self.path} ({error}); see that its disk is not full and its folder can be written."
             ) from error
+
+    @contextmanager
+    def kept_open(self) -> Iterator[None]:
+        """While the block runs one idle connection stays.
+
+        The last one that is closed deletes the files beside this one, and on a full disk they cannot be made anew:
+        then nothing could even be read.
+        """
+        self._keeps = True
+        try:
+            with self.open():  # from here on
+                pass
+            yield
+        finally:
+            self._keeps = False
+            self._let_go()
+
+    def _keep(self) -> None:
+        with self._lock:
+            now = self.path.stat() if self.path.exists() else None
+            if now and self._kept_file and os.path.samestat(now, self._kept_file):
+                return
+            self._close_kept()  # of a file that another process has moved aside
+            kept = sqlite3.connect(self.path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
+            self._kept, self._kept_file = kept, now
+            kept.execute("SELECT COUNT(*) FROM facts").fetchall()  # only now it has the other files
+
+    def _let_go(self) -> None:
+        with self._lock:
+            self._close_kept()
+
+    def _close_kept(self) -> None:
+        if self._kept is not None:
+            self._kept.close()
+        self._kept = self._kept_file = None
 
     def notice(self) -> str:
         """What the user should know: that a damaged file was moved aside. Empty once that is deleted."""
@@ -115,6 +158,7 @@ class QueueFile:
         with only_process(mending, "try again", patience=_PATIENCE):
             if not self._damaged():
                 return  # another process was quicker
+            self._let_go()  # Windows moves no file that is open
             with explained(self.path):
                 self.path.replace(target)
                 for ending in ("-wal", "-shm"):

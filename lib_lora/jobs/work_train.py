@@ -11,7 +11,10 @@ import torch
 
 from lib_lora.character.store import folder_of, load
 from lib_lora.errors import UserError
-from lib_lora.jobs.events import EventLog
+from lib_lora.jobs import channel
+from lib_lora.jobs.channel import patient
+from lib_lora.jobs.events import FILE_NAME as EVENTS_FILE
+from lib_lora.jobs.events import EventLog, pace_of, read_events
 from lib_lora.jobs.kinds import TrainArguments
 from lib_lora.jobs.main_job import finish_run
 from lib_lora.jobs.prepare import start_run
@@ -45,8 +48,12 @@ def train(arguments: TrainArguments, desk: Desk) -> dict[str, Any]:
         opened.append(run)
         return run
 
+    def watch(kind: str, **fields: Any) -> None:
+        desk.channel.pace = pace_of([{"kind": kind, **fields}], desk.channel.pace)
+        desk.emit(kind, **fields)
+
     try:
-        finish_run(make, watch=desk.emit, asked=desk.channel.stopping, patience=PATIENCE, painting=False)
+        finish_run(make, watch=watch, asked=desk.channel.stopping, patience=_patience(arguments, desk), painting=False)
     except UserError as error:
         lacking = error.__cause__ is not None and is_out_of_memory(error.__cause__)
         smaller = _smaller(opened[0]) if lacking and opened else None
@@ -56,8 +63,17 @@ def train(arguments: TrainArguments, desk: Desk) -> dict[str, Any]:
         return _result(opened[0])
     _free_memory()  # out here, since the error holds all that was loaded
     _begin_again(smaller, desk)
-    finish_run(lambda: smaller, watch=desk.emit, asked=desk.channel.stopping, painting=False)
+    finish_run(lambda: smaller, watch=watch, asked=desk.channel.stopping, painting=False)
     return _result(smaller)
+
+
+def _patience(arguments: TrainArguments, desk: Desk) -> float:
+    """For the lock of the run: as long as a worker whose parent has gone may still save."""
+    if not arguments.run:
+        return PATIENCE
+    events = folder_of(desk.root, desk.character).runs / arguments.run / EVENTS_FILE
+    pace = pace_of(read_events(events))
+    return PATIENCE + patient(channel.PATIENCE, pace) - channel.PATIENCE
 
 
 def _new(arguments: TrainArguments, desk: Desk) -> Run:
