@@ -18,6 +18,7 @@ from lib_lora import environment
 from lib_lora.errors import UserError
 from lib_lora.files import digest_of, read_json
 from lib_lora.hosts.base import Checkpoint, Each, Picture, Roots, Shown
+from lib_lora.hosts.turns import never
 
 _BUNDLED = environment.ROOT / "tests" / "data" / "mini-face"  # comes with the source folder
 _SUFFIXES = (".safetensors", ".ckpt")
@@ -74,7 +75,9 @@ class Alone:
         """See `base.Host`."""
         return False
 
-    def gpu_session(self, allow_painting: bool = False) -> AbstractContextManager[None]:
+    def gpu_session(
+        self, allow_painting: bool = False, give_up: Callable[[], bool] = never
+    ) -> AbstractContextManager[None]:
         """See `base.Host`: nobody else is on the GPU."""
         return nullcontext()
 
@@ -90,7 +93,7 @@ class Alone:
         """
         raise UserError("There is no webui here that could paint; let the worker paint.")
 
-    def reconstruct(self, image: Image.Image) -> Image.Image | None:
+    def reconstruct(self, image: Image.Image, stop: Callable[[], bool] = never) -> Image.Image | None:
         """See `base.Host`."""
         return None
 

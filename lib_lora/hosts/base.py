@@ -10,6 +10,8 @@ from typing import Any, Protocol
 
 from PIL import Image
 
+from lib_lora.hosts.turns import never
+
 
 @dataclass(frozen=True)
 class Roots:
@@ -108,11 +110,20 @@ class Host(Protocol):
         """Whether it is painting now."""
         ...
 
-    def gpu_session(self, allow_painting: bool = False) -> AbstractContextManager[None]:
+    def gpu_session(
+        self, allow_painting: bool = False, give_up: Callable[[], bool] = never
+    ) -> AbstractContextManager[None]:
         """Its models leave the GPU while the block runs, and come back afterwards on every path.
 
         Waits until the picture that is being painted is done. Unless `allow_painting`, whoever wants to paint
         meanwhile waits in its queue, and its progress line says why.
+
+        Args:
+            allow_painting: others may paint in the block.
+            give_up: asked while it waits for its turn.
+
+        Raises:
+            StoppedByUser: it was given up while it waited; nothing has left the GPU.
         """
         ...
 
@@ -134,8 +145,13 @@ class Host(Protocol):
         """
         ...
 
-    def reconstruct(self, image: Image.Image) -> Image.Image | None:
-        """A picture through the VAE of the selected model and back; None where that cannot be had."""
+    def reconstruct(self, image: Image.Image, stop: Callable[[], bool] = never) -> Image.Image | None:
+        """A picture through the VAE of the selected model and back; None where that cannot be had.
+
+        Args:
+            image: the picture.
+            stop: asked while it waits for its turn; true = it is not wanted any more.
+        """
         ...
 
     def refresh_loras(self, stem: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -21,13 +22,15 @@ from lib_lora.errors import StoppedByUser, UserError
 from lib_lora.files import explained, printable
 from lib_lora.hosts.base import Each, Picture
 from lib_lora.hosts.parts import networks, part
-from lib_lora.hosts.turns import take, turn
+from lib_lora.hosts.turns import turn
 
 if TYPE_CHECKING:
     from lib_lora.hosts.webui import Webui
 
 FOLDER = "sameface-tests"  # within the Lora folder
 TOGETHER = 4  # pictures, before others have their turn
+_DAY = 24 * 3600.0
+_left: set[str] = set()  # names of files that Windows would not give up while they were in use
 _CACHES = {
     "StableDiffusionProcessing": ("cached_c", "cached_uc"),
     "StableDiffusionProcessingTxt2Img": ("cached_hr_c", "cached_hr_uc"),
@@ -45,28 +48,29 @@ def paint(host: Webui, pictures: Sequence[Picture], base: Path | None, each: Eac
     if any(picture.lora for picture in pictures) and not host.paints():
         raise UserError("This webui cannot use LoRAs: turn its built-in extension Lora on in the tab Extensions.")
     lock = part("call_queue").queue_lock
-    title = _override(host, base, lock)
+    # whoever is stopped while waiting for the queue has painted what it has painted
+    with suppress(StoppedByUser):
+        title = _override(host, base, lock, stop)
+        _paint(host, pictures, title, each, stop)
+
+
+def _paint(host: Webui, pictures: Sequence[Picture], title: str, each: Each, stop: Callable[[], bool]) -> None:
+    lock = part("call_queue").queue_lock
     with _lent(host, {picture.lora for picture in pictures if picture.lora}) as stems:
         try:
             for numbers in _groups(pictures):
                 for start in range(0, len(numbers), TOGETHER):
                     some = numbers[start : start + TOGETHER]
-                    try:
-                        take(lock, stop)
-                    except StoppedByUser:
-                        return
-                    try:
+                    with turn(lock, stop):
                         work = partial(_painted, [pictures[one] for one in some], stems, title, stop)
                         done = host.on_its_thread(work)
-                    finally:
-                        lock.release()
                     for number, (image, infotext) in zip(some, done, strict=False):  # fewer where it was stopped
                         each(number, image, infotext)
                     if len(done) < len(some) or stop():
                         return
         finally:
-            if title:
-                with turn(lock):
+            if title:  # where others paint, the next one of them loads it anyway
+                with suppress(StoppedByUser), turn(lock, stop):
                     host.on_its_thread(host.settle)
 
 
@@ -79,11 +83,12 @@ def _groups(pictures: Sequence[Picture]) -> Iterable[list[int]]:
     return found.values()
 
 
-def _override(host: Webui, base: Path | None, lock: Any) -> str:
+def _override(host: Webui, base: Path | None, lock: Any, stop: Callable[[], bool]) -> str:
     """The title of the checkpoint to change to; empty where it is the selected one.
 
     Raises:
         UserError: the webui does not know it, or has none at all.
+        StoppedByUser: `stop` said so while it waited.
     """
     selected = host.current_checkpoint()
     if selected is None:
@@ -95,7 +100,7 @@ def _override(host: Webui, base: Path | None, lock: Any) -> str:
             if _same(base, known.path):
                 return known.title
         if attempt == 0:
-            with turn(lock):
+            with turn(lock, stop):
                 part("sd_models").list_models()
     raise UserError(f"The webui does not know {base.name}; put it into its checkpoint folder, or choose another base.")
 
@@ -117,7 +122,7 @@ def _lent(host: Webui, files: set[Path]) -> Iterator[dict[Path, str]]:
         yield {}
         return
     folder = host.roots().loras[0] / FOLDER
-    stems = {file: f"sameface-test-{uuid.uuid4().hex[:12]}" for file in files}
+    stems = {file: f"sameface-test-{int(time.time()):x}-{uuid.uuid4().hex[:8]}" for file in files}
     with explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -126,13 +131,27 @@ def _lent(host: Webui, files: set[Path]) -> Iterator[dict[Path, str]]:
                 _put(file, folder / f"{stem}.safetensors")
         yield stems
     finally:
-        # All that lies there: also what a killed webui left, or Windows would not give up while it was in use.
-        for path in folder.glob("sameface-test-*"):
-            with suppress(OSError):
-                path.unlink()
+        _left.update(stems.values())
+        _sweep(folder)
         with suppress(OSError):
             folder.rmdir()
         host.refresh_loras("")
+
+
+def _sweep(folder: Path) -> None:
+    """Delete what was lent from here, and what a killed webui left; another one that shares the folder may be painting.
+
+    The file's own times are those of the LoRA that it is a link to, so the time is in its name.
+    """
+    for path in folder.glob("sameface-test-*"):
+        try:
+            age = time.time() - int(path.stem.split("-")[2], 16)
+        except ValueError:
+            age = 2 * _DAY
+        if path.stem in _left or abs(age) > _DAY:
+            with suppress(OSError):
+                path.unlink()
+    _left.intersection_update([path.stem for path in folder.glob("sameface-test-*")])
 
 
 def _put(file: Path, target: Path) -> None:

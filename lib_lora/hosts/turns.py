@@ -46,8 +46,10 @@ def take(lock: Any, give_up: Callable[[], bool] = never) -> None:
 
     threading.Thread(target=ask, name="sameface-turn", daemon=True).start()
     try:
-        while not here.wait(LOOK):
-            if give_up():
+        arrived = False
+        while not arrived:
+            arrived = here.wait(LOOK)
+            if give_up():  # also where its turn has come meanwhile
                 raise StoppedByUser("It waited for the webui's queue, and was stopped.")
     except BaseException:  # also what `give_up` itself raises
         with inner:

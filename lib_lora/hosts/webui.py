@@ -16,7 +16,7 @@ from typing import Any
 from PIL import Image
 
 from lib_lora import environment
-from lib_lora.errors import UserError
+from lib_lora.errors import StoppedByUser, UserError
 from lib_lora.hosts import auth, page, painting, settings
 from lib_lora.hosts.base import Checkpoint, Each, Picture, Roots, Shown
 from lib_lora.hosts.parts import loras_work, part
@@ -154,16 +154,18 @@ class Webui:
     def settle(self) -> None:
         """After pictures of another checkpoint: the selected one is loaded again; the queue is held."""
 
-    def reconstruct(self, image: Image.Image) -> Image.Image | None:
+    def reconstruct(self, image: Image.Image, stop: Callable[[], bool] = never) -> Image.Image | None:
         """See `base.Host`."""
         if self._holds:
             return None
-        with turn(part("call_queue").queue_lock):
-            try:
+        try:
+            with turn(part("call_queue").queue_lock, stop):
                 return self.on_its_thread(lambda: painting.reconstructed(self, image))  # type: ignore[no-any-return]
-            except Exception as error:  # a model that is out of the common way
-                part("errors").report(f"SameFace: the VAE could not be asked ({type(error).__name__}: {error})")
-                return None
+        except StoppedByUser:
+            return None
+        except Exception as error:  # a model that is out of the common way
+            part("errors").report(f"SameFace: the VAE could not be asked ({type(error).__name__}: {error})")
+            return None
 
     def ready_model(self) -> Any:
         """The selected model, on the GPU; None where there is none. The queue is held."""

@@ -5,10 +5,11 @@ Imports nothing heavy: what is heavy happens in the worker.
 
 from __future__ import annotations
 
+import math
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,8 +19,9 @@ from lib_lora.errors import UserError
 from lib_lora.files import explained, read_json
 from lib_lora.jobs import events as event_files
 from lib_lora.jobs import processes
+from lib_lora.jobs.channel import patient
 from lib_lora.jobs.deaths import ended_from_outside, explain
-from lib_lora.jobs.events import EventLog
+from lib_lora.jobs.events import EventLog, pace_of
 from lib_lora.jobs.gpu_turn import GpuTurn
 from lib_lora.jobs.kinds import lane_of
 from lib_lora.jobs.queue import RESULT, Job, Queue, State
@@ -38,8 +40,9 @@ class Patience:
     """How long is waited, in seconds.
 
     Attributes:
-        stop, pause: for a worker that was asked to, before it is killed.
+        stop, pause: for a worker that was asked to, before it is killed; longer where its steps are (`patient`).
         close: the same where the host closes.
+        leave: for one that has said how it ended, and only has to go.
         poll: between two looks at the queue.
         again: between two looks where nothing is to do, and two tries of what did not work.
     """
@@ -47,6 +50,7 @@ class Patience:
     stop: float = 90.0
     pause: float = 120.0
     close: float = 60.0
+    leave: float = 30.0
     poll: float = 0.5
     again: float = 2.0
 
@@ -89,9 +93,11 @@ class Attempt:
     wish: str = ""
     _told_to_close: bool = False
     _deadline: float | None = None
+    _leave_by: float | None = None
     _killed: bool = False
     _looked: float = 0.0
     _offset: int = 0
+    _pace: float = 0.0
 
     def run(self, held: ExitStack) -> Outcome:
         """Do it, from start to end.
@@ -125,8 +131,7 @@ class Attempt:
             if process.poll() is None:
                 processes.kill_tree(process.pid)
         code = process.wait()
-        if code:
-            processes.kill_group(process.pid)
+        processes.kill_group(process.pid)
         return self._outcome(code, folder)
 
     def _host_paints(self) -> bool:
@@ -151,7 +156,8 @@ class Attempt:
 
         def look() -> None:
             self._look(pipe)
-            if self._deadline is not None and time.monotonic() > self._deadline and not self._killed:
+            until = min(one for one in (self._deadline, self._leave_by, math.inf) if one is not None)
+            if time.monotonic() > until and not self._killed:
                 self._killed = True
                 processes.kill_tree(process.pid)
 
@@ -171,7 +177,7 @@ class Attempt:
                 answer(ask, self.ground, self.picture_of, say, stop)
             look()
         pipe.close()
-        self._note_run()
+        self._read_events()
 
     def _look(self, pipe: Pipe | None = None) -> None:
         """See what the user wants of the job by now, and pass it on; not oftener than it makes sense."""
@@ -179,26 +185,31 @@ class Attempt:
         if now - self._looked < self.patience.poll / 2:
             return
         self._looked = now
+        self._read_events()
         with suppress(UserError):  # a queue that cannot be read for a while is no reason to give a training up
             wish = self.queue.get(self.job.id).wish
             if wish and wish != self.wish:
                 self.wish = wish
-                self._deadline = now + (self.patience.pause if wish == "pause" else self.patience.stop)
+                patience = self.patience.pause if wish == "pause" else self.patience.stop
+                self._deadline = now + patient(patience, self._pace)
                 if pipe:
                     pipe.send({"wish": wish})
         if self.closing.is_set() and not self._told_to_close:
             self._told_to_close = True
-            self._deadline = min(self._deadline or now + self.patience.close, now + self.patience.close)
+            until = now + patient(self.patience.close, self._pace)
+            self._deadline = min(self._deadline or until, until)
             if pipe and not self.wish:
                 pipe.send({"wish": "stop"})
-        self._note_run()
+        folder = self.queue.folder(self.job.id)
+        if pipe and self._leave_by is None and (folder / RESULT).exists() and told_by_worker(folder):
+            self._leave_by = now + self.patience.leave
 
-    def _note_run(self) -> None:
+    def _read_events(self) -> None:
         new, self._offset = events_after(self.queue.folder(self.job.id) / event_files.FILE_NAME, self._offset)
-        for event in new:
-            if event["kind"] == "run" and isinstance(event.get("run"), str):
-                with suppress(UserError):
-                    self.queue.note_run(self.job.id, event["run"])
+        self._pace = pace_of(new, self._pace)
+        if run := run_of(new):
+            with suppress(UserError):
+                self.queue.note_run(self.job.id, run)
 
     def _outcome(self, code: int, folder: Path) -> Outcome:
         wished: State = "paused" if self.wish == "pause" else "stopped"
@@ -207,7 +218,7 @@ class Attempt:
             return told
         if told is not None or self._killed or ended_from_outside(code):
             error = told.error if told else ""
-            if self._killed:
+            if self._killed and told is None:
                 error = "It did not end in time and was killed; what was saved before is kept."
             if self.wish:
                 return Outcome(wished, error, told.result if told else {}, told is not None)
@@ -228,8 +239,26 @@ def told_by_worker(folder: Path) -> Outcome | None:
     state = values.get("state") if isinstance(values, dict) else None
     if state not in ("finished", "paused", "stopped", "failed"):
         return None
-    result, error = values.get("result"), values.get("error")
+    try:
+        result, error = cleaned(values.get("result")), cleaned(values.get("error"))
+    except RecursionError:  # brackets in hundreds of brackets
+        return None
     return Outcome(state, error if isinstance(error, str) else "", result if isinstance(result, dict) else {}, True)
+
+
+def cleaned(value: Any) -> Any:
+    """`value` in letters that UTF-8 has, so that it can be written: a file's name may hold others."""
+    if isinstance(value, dict):
+        return {cleaned(key): cleaned(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [cleaned(item) for item in value]
+    return value.encode("utf-8", "replace").decode("utf-8") if isinstance(value, str) else value
+
+
+def run_of(events: Iterable[dict[str, Any]]) -> str:
+    """The run that a job made or works on, as its last event that tells says; empty where none does."""
+    runs = (event.get("run") for event in events if event["kind"] == "run")
+    return str(cleaned([run for run in ("", *runs) if isinstance(run, str)][-1]))
 
 
 def _give_back(turn: GpuTurn, events: EventLog) -> None:

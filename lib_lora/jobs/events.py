@@ -20,6 +20,7 @@ FILE_NAME = "events.jsonl"
 _SPARED = ("step", "probe", "sample", "checkpoint", "warning")  # while these are said, nothing is saved yet
 _TRIES = 10  # Windows lets nobody write while a virus scanner holds the file
 _AGAIN = 0.05  # seconds between two of them
+_DAY = 86_400.0
 
 
 class EventLog:
@@ -86,7 +87,7 @@ def pace_of(events: Iterable[dict[str, Any]], before: float = 0.0) -> float:
     pace = before
     for event in events:
         seconds = event.get("seconds_per_step") if event["kind"] == "step" else None
-        if isinstance(seconds, (int, float)) and math.isfinite(seconds):
+        if isinstance(seconds, (int, float)) and 0 < seconds < _DAY:  # not so what a strange file may hold
             pace = float(seconds)
     return pace
 
@@ -99,7 +100,7 @@ def read_events(path: Path) -> Iterator[dict[str, Any]]:
         for line in stream:
             try:
                 event = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue
             if isinstance(event, dict) and "kind" in event:
                 yield event

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 
-from lib_lora.errors import UserError
+from lib_lora.errors import StoppedByUser, UserError
 from lib_lora.jobs.relay import Ground
 
 _log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ class GpuTurn:
         return self._answered.wait(timeout)
 
     def leave(self) -> None:
-        """Give it back, and wait until that is done. Where it was not held yet, it is given back as soon as it is."""
+        """Give it back, and wait until that is done. Where it was not held yet, it is not taken any more."""
         self._over.set()
         if self._answered.is_set():
             self._thread.join()
@@ -49,9 +49,11 @@ class GpuTurn:
         if self._over.is_set():
             return
         try:
-            with self._ground.gpu_session(self._allow_painting):
+            with self._ground.gpu_session(self._allow_painting, self._over.is_set):
                 self._answered.set()
                 self._over.wait()
+        except StoppedByUser:
+            pass  # nobody waits for it any more
         except UserError as error:
             self.error = str(error)
         except Exception as error:

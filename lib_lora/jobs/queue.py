@@ -93,7 +93,7 @@ class Queue:
         """
         text = _json(settings.to_dict(arguments_of(kind, arguments)))
         if any("\ud800" <= one <= "\udfff" for one in character + text):
-            raise UserError("A name in this job holds half letters, which cannot be written; rename that file first.")
+            raise UserError("A name in this job holds letters that are none in UTF-8; rename that file first.")
         lane, name = lane_of(kind), slug(character)
         with self._file.open(write=True) as db:
             if lane == "light":

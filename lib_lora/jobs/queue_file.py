@@ -103,8 +103,9 @@ class QueueFile:
                 return
             self._close_kept()  # of a file that another process has moved aside
             kept = sqlite3.connect(self.path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
-            self._kept, self._kept_file = kept, now
+            self._kept = kept
             kept.execute("SELECT COUNT(*) FROM facts").fetchall()  # only now it has the other files
+            self._kept_file = now
 
     def _let_go(self) -> None:
         with self._lock:

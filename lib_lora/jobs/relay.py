@@ -35,8 +35,8 @@ class Ground(Protocol):
         """The environment of the worker process."""
         ...
 
-    def gpu_session(self, allow_painting: bool = False) -> AbstractContextManager[None]:
-        """The host's models leave the GPU while the block runs."""
+    def gpu_session(self, allow_painting: bool, give_up: Callable[[], bool]) -> AbstractContextManager[None]:
+        """The host's models leave the GPU while the block runs; `StoppedByUser` where it was given up before."""
         ...
 
     def paints(self) -> bool:
@@ -53,7 +53,7 @@ class Ground(Protocol):
         """Paint through the host's own pipeline."""
         ...
 
-    def reconstruct(self, image: Image.Image) -> Image.Image | None:
+    def reconstruct(self, image: Image.Image, stop: Callable[[], bool]) -> Image.Image | None:
         """A picture through the VAE of the selected model and back."""
         ...
 
@@ -129,7 +129,7 @@ def answer(
         ground: the host.
         picture_of: makes what `ground.paint` takes of the fields of a picture.
         say: tells the worker; called with a message.
-        stop: true = paint no more.
+        stop: true = paint no more, and wait no longer for the host's queue.
     """
     what, number = ask.get("ask"), ask.get("id")
     try:
@@ -137,7 +137,7 @@ def answer(
             _paint(ask, ground, picture_of, say, stop)
             say({"id": number, "done": True})
         elif what == "reconstruct":
-            say({"id": number, "done": True, "file": _reconstruct(ask, ground)})
+            say({"id": number, "done": True, "file": _reconstruct(ask, ground, stop)})
         else:
             say({"id": number, "error": f"The webui's part of SameFace does not know {what!r}; restart the webui."})
     except UserError as error:
@@ -165,10 +165,10 @@ def _paint(
     ground.paint(pictures, Path(base) if base else None, each, stop)
 
 
-def _reconstruct(ask: dict[str, Any], ground: Ground) -> str | None:
+def _reconstruct(ask: dict[str, Any], ground: Ground, stop: Callable[[], bool]) -> str | None:
     source, target = Path(ask["file"]), Path(ask["out"])
     with explained(source, "read"), Image.open(source) as stored:
-        picture = ground.reconstruct(stored.convert("RGB"))
+        picture = ground.reconstruct(stored.convert("RGB"), stop)
     if picture is None:
         return None
     _save(picture, target)

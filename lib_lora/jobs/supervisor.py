@@ -16,8 +16,9 @@ from lib_lora.errors import UserError
 from lib_lora.files import explained
 from lib_lora.jobs import events as event_files
 from lib_lora.jobs import processes, queue_file
-from lib_lora.jobs.attempt import Attempt, Outcome, Patience, told_by_worker
-from lib_lora.jobs.events import EventLog
+from lib_lora.jobs.attempt import Attempt, Outcome, Patience, cleaned, run_of, told_by_worker
+from lib_lora.jobs.channel import patient
+from lib_lora.jobs.events import EventLog, pace_of
 from lib_lora.jobs.gpu_turn import GpuTurn
 from lib_lora.jobs.kinds import Lane, lane_of
 from lib_lora.jobs.lock import only_process
@@ -30,6 +31,7 @@ __all__ = ["Ground", "Patience", "Supervisor"]
 _OTHERWISE = "it runs the jobs, and this one takes over when that one has ended"
 _NOT_STARTED = "The queue has not been started; restart the webui."
 _ALIKE = ("sampler", "cfg", "grid_steps", "quick", "first_seed")  # of the last test, for the one after more training
+_NOT_WRITTEN = "What this job came to could not be written down; the log of the webui says why."
 _log = logging.getLogger(__name__)
 
 
@@ -113,6 +115,10 @@ class Supervisor:
 
     def _run_lanes(self, closing: threading.Event) -> None:
         queue = Queue(self.root)
+        with queue.kept_open():
+            self._run_both(queue, closing)
+
+    def _run_both(self, queue: Queue, closing: threading.Event) -> None:
         left = queue.abandoned(self._alive)
         self._troubles = {"": queue.notice()}
         lanes = [
@@ -148,6 +154,9 @@ class Supervisor:
                 self._troubles[lane] = ""
                 if taken:
                     self._run(taken, queue, closing)
+                elif gone := queue.abandoned(processes.owner_alive, lane):  # nobody else here runs any of this lane
+                    for job in gone:
+                        self._settle(job, queue, closing)
                 else:
                     self._wakes[lane].wait(self._patience.again)
             except Exception as error:
@@ -169,11 +178,15 @@ class Supervisor:
             try:
                 outcome = attempt.run(held)
             except UserError as error:
-                outcome = Outcome("failed", str(error))
+                outcome = Outcome("failed", cleaned(str(error)))
             except Exception as error:
                 _log.exception("SameFace: job %d could not be run", job.id)
-                outcome = Outcome("failed", f"The job could not be run ({error}); the log of the webui says more.")
-            self._end(job, outcome, queue, closing)
+                said = f"The job could not be run ({error}); the log of the webui says more."
+                outcome = Outcome("failed", cleaned(said))
+            self._say_end(job, outcome, queue)
+            ended = self._ended(job, outcome, queue)
+        while not ended and not closing.wait(self._patience.again):  # without the GPU: it may take long
+            ended = self._ended(job, outcome, queue)
 
     def _take_gpu(self) -> GpuTurn:
         self._turn = GpuTurn(self._ground, bool(self._ground.option("allow_painting", False)), self._turn)
@@ -181,33 +194,44 @@ class Supervisor:
 
     def _settle(self, job: Job, queue: Queue, closing: threading.Event) -> None:
         """See to the end of a worker that a dead supervisor has left: two must not work on one run."""
-        processes.end_worker(job.pid, job.id, self.root, self._patience.close, closing.is_set)
-        new, _ = events_after(queue.folder(job.id) / event_files.FILE_NAME)
-        runs = [event["run"] for event in new if event["kind"] == "run" and isinstance(event.get("run"), str)]
-        if runs and not job.run:
-            queue.note_run(job.id, runs[-1])
+        events = queue.folder(job.id) / event_files.FILE_NAME
+        patience = patient(self._patience.close, pace_of(events_after(events)[0]))
+        processes.end_worker(job.pid, job.id, self.root, patience, closing.is_set)
+        run = run_of(events_after(events)[0])
+        if run and not job.run:
+            queue.note_run(job.id, run)
         told = told_by_worker(queue.folder(job.id))
         if told and told.state in ("finished", "failed"):
-            self._end(job, told, queue, closing)
+            while not self._ended(job, told, queue) and not closing.wait(self._patience.again):
+                pass
 
-    def _end(self, job: Job, outcome: Outcome, queue: Queue, closing: threading.Event) -> None:
-        if not outcome.told:
-            with suppress(UserError):  # the disk may be full
-                emit = EventLog(queue.folder(job.id) / event_files.FILE_NAME)
-                if outcome.error:
-                    emit("error", text=outcome.error)
-                emit("state", state=outcome.state)
-        while True:
+    def _say_end(self, job: Job, outcome: Outcome, queue: Queue) -> None:
+        """In the job's events, where its worker has not."""
+        if outcome.told:
+            return
+        with suppress(UserError):  # the disk may be full
+            emit = EventLog(queue.folder(job.id) / event_files.FILE_NAME)
+            if outcome.error:
+                emit("error", text=outcome.error)
+            emit("state", state=outcome.state)
+
+    def _ended(self, job: Job, outcome: Outcome, queue: Queue) -> bool:
+        """Write into the queue how a job ended; False = try again, since it would hold up all others."""
+        try:
             try:
                 if isinstance(run := outcome.result.get("run"), str):
                     queue.note_run(job.id, run)
                 self._add_test(job, outcome, queue)
                 queue.end(job.id, outcome.state, outcome.error, outcome.result)
-                return
-            except UserError as error:  # a job that cannot be ended would hold up all others
-                self._trouble(lane_of(job.kind), queue, error)
-                if closing.wait(self._patience.again):
-                    return
+            except UserError:
+                raise
+            except Exception:  # to try that again would change nothing
+                _log.exception("SameFace: the end of job %d could not be written", job.id)
+                queue.end(job.id, "failed", _NOT_WRITTEN)
+        except Exception as error:
+            self._trouble(lane_of(job.kind), queue, error)
+            return False
+        return True
 
     def _add_test(self, job: Job, outcome: Outcome, queue: Queue) -> None:
         """After a training: its test grid, before anything else. Added first, so that a kill between loses nothing."""

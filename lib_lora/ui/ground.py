@@ -48,9 +48,9 @@ class Ground:
             variables = {**variables, "PYTHONPATH": str(environment.ROOT)}
         return variables
 
-    def gpu_session(self, allow_painting: bool = False) -> AbstractContextManager[None]:
+    def gpu_session(self, allow_painting: bool, give_up: Callable[[], bool]) -> AbstractContextManager[None]:
         """The host's."""
-        return self.host.gpu_session(allow_painting)
+        return self.host.gpu_session(allow_painting, give_up)
 
     def paints(self) -> bool:
         """The host's."""
@@ -66,9 +66,9 @@ class Ground:
         """The host's."""
         self.host.paint(pictures, base, each, stop)
 
-    def reconstruct(self, image: Image.Image) -> Image.Image | None:
+    def reconstruct(self, image: Image.Image, stop: Callable[[], bool]) -> Image.Image | None:
         """The host's."""
-        return self.host.reconstruct(image)
+        return self.host.reconstruct(image, stop)
 
     def option(self, key: str, default: Any = None) -> Any:
         """The host's; "allow_painting" may be said in either place."""

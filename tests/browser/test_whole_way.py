@@ -224,6 +224,36 @@ def test_the_scripts_raised_nothing(person: Visitor) -> None:
     assert person.errors == []
 
 
+def test_speaks_the_webuis_language(person: Visitor, chromium: object, webui: Page) -> None:
+    guest = Visitor(chromium, webui.address, person.name)
+    words = {"Captions": "Bildtexte", "Put into txt2img": "Nach txt2img", "Step": "Schritt"}
+    guest.page.add_init_script(f"window.localization = {json.dumps(words)}")  # as the webui has it
+    guest.come()
+    guest.step("Use")
+    guest.sees("Nach txt2img")
+    guest.sees("Bildtexte")
+    guest.page.close()
+
+
+def test_is_worked_by_the_keyboard(person: Visitor, chromium: object, webui: Page) -> None:
+    guest = Visitor(chromium, webui.address, person.name)
+    guest.come()
+    guest.step("Photos")
+    guest.page.locator("#sf-tab-photos").focus()
+    guest.page.keyboard.press("ArrowRight")
+    guest.page.wait_for_selector("#sf-panel-captions", state="visible")
+    assert guest.page.evaluate("document.activeElement.id") == "sf-tab-captions"
+    guest.page.keyboard.press("Tab")
+    inside = "document.querySelector('#sameface').contains(document.activeElement)"
+    for _ in range(6):
+        assert guest.page.evaluate(inside)
+        outline = guest.page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+        shadow = guest.page.evaluate("getComputedStyle(document.activeElement).boxShadow")
+        assert outline != "none" or shadow != "none"  # where one is can be seen
+        guest.page.keyboard.press("Tab")
+    guest.page.close()
+
+
 @pytest.mark.parametrize(("width", "dark"), [(1280, True), (700, False), (380, False), (380, True)])
 def test_looks_right_in_every_window(width: int, dark: bool, person: Visitor, chromium: object, webui: Page) -> None:
     guest = Visitor(chromium, webui.address + ("/?__theme=dark" if dark else "/?__theme=light"), person.name, width)

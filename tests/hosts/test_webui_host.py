@@ -21,6 +21,7 @@ from lib_lora.errors import StoppedByUser, UserError
 from lib_lora.hosts import detect, page
 from lib_lora.hosts.base import Picture
 from lib_lora.hosts.painting import TOGETHER
+from lib_lora.hosts.turns import take
 
 PICTURE = Picture("photo of mara, smiling", "blurry", 7, width=64, height=64, steps=3)
 BASES = ("mini-face.safetensors", "other-xl.safetensors")
@@ -347,13 +348,36 @@ def test_a_disk_without_links_gets_copies(webui: SimpleNamespace, monkeypatch: p
     assert same(painted(webui, [replace(PICTURE, lora=webui.lora)])[0][0], linked)
 
 
-def test_what_a_killed_webui_left_is_swept(webui: SimpleNamespace) -> None:
+def test_what_a_killed_webui_left_is_swept_and_what_another_has_lent_is_not(webui: SimpleNamespace) -> None:
     folder = webui.data / "models" / "Lora" / "sameface-tests"
     folder.mkdir()
-    (folder / "sameface-test-0123.safetensors").write_bytes(b"left")
+    old = int(time.time()) - 25 * 3600
+    others = f"sameface-test-{int(time.time()) - 3600:x}-00000000.safetensors"
+    for name in ("sameface-test-0123.safetensors", "sameface-test-x.tmp", f"sameface-test-{old:x}-0.safetensors"):
+        (folder / name).write_bytes(b"left")
+    (folder / others).write_bytes(b"another webui paints with it")
+    os.utime(folder / others, (0, 0))  # a link has the times of its LoRA
     (folder / "mine.safetensors").write_bytes(b"the user's")
     painted(webui, [replace(PICTURE, lora=webui.lora)])
-    assert [path.name for path in folder.iterdir()] == ["mine.safetensors"]
+    assert sorted(path.name for path in folder.iterdir()) == ["mine.safetensors", others]
+
+
+def test_a_lent_file_that_could_not_be_deleted_goes_the_next_time(
+    webui: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, unlink = webui.data / "models" / "Lora" / "sameface-tests", Path.unlink
+
+    def in_use(path: Path, missing_ok: bool = False) -> None:
+        if path.name.startswith("sameface-test-"):
+            raise PermissionError("in use")
+        unlink(path, missing_ok)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", in_use)
+        painted(webui, [replace(PICTURE, lora=webui.lora)])
+    assert len(list(folder.iterdir())) == 1
+    painted(webui, [replace(PICTURE, lora=webui.lora)])
+    assert not folder.exists()
 
 
 def test_a_lora_that_the_user_adds_to_all_prompts_is_left_out(webui: SimpleNamespace) -> None:
@@ -401,6 +425,62 @@ def test_it_stops_while_it_waits_for_others(webui: SimpleNamespace) -> None:
     while webui.host.busy():  # the lock is handed to the thread that waited, which gives it away
         assert time.monotonic() < until
         time.sleep(0.01)
+
+
+def free_again(webui: SimpleNamespace) -> None:
+    """The lock is handed to the thread that waited, which gives it away."""
+    until = time.monotonic() + 5
+    while webui.host.busy():
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+def test_a_picture_that_waits_for_its_way_through_the_vae_can_be_given_up(webui: SimpleNamespace) -> None:
+    picture = Image.new("RGB", (64, 64))
+    with webui.call_queue.queue_lock:
+        until = time.monotonic() + 0.3
+        assert webui.host.reconstruct(picture, lambda: time.monotonic() > until) is None
+        assert time.monotonic() < until + 5
+    free_again(webui)
+
+
+def test_it_stops_while_the_list_of_checkpoints_waits_for_others(webui: SimpleNamespace) -> None:
+    with webui.call_queue.queue_lock:
+        until = time.monotonic() + 0.3
+        assert (
+            painted(webui, [PICTURE], webui.data / "strange.safetensors", stop=lambda: time.monotonic() > until) == {}
+        )
+    free_again(webui)
+
+
+def test_it_stops_while_the_way_back_to_the_checkpoint_waits_for_others(webui: SimpleNamespace) -> None:
+    lock, other, found = webui.call_queue.queue_lock, webui.data / "models" / "Stable-diffusion" / BASES[1], []
+
+    def each(number: int, image: Image.Image, infotext: str) -> None:
+        found.append(number)
+        lock.acquire()  # somebody else was quicker
+
+    webui.host.paint([PICTURE], other, each, lambda: bool(found))
+    assert found == [0]
+    lock.release()
+    free_again(webui)
+    assert "Model: mini-face" in painted(webui, [PICTURE])[0][1]
+
+
+def test_a_turn_that_comes_as_it_is_given_up_is_passed_on() -> None:
+    lock, asked = threading.Lock(), []
+    lock.acquire()
+
+    def give_up() -> bool:
+        if not asked:
+            lock.release()
+            time.sleep(0.1)
+        asked.append(1)
+        return len(asked) > 1
+
+    with pytest.raises(StoppedByUser):
+        take(lock, give_up)
+    assert not lock.locked()
 
 
 def _seeds(webui: SimpleNamespace) -> list[str]:

@@ -134,6 +134,25 @@ def test_the_end_of_the_pipe_is_the_end_of_the_work(capsys):
     made.hang_up()
 
 
+@pytest.mark.parametrize(("pace", "waits"), [(0.0, 0.1), (0.5, 61.5), (100.0, 360.0)])
+def test_whoever_is_in_a_long_step_has_longer_to_save(monkeypatch, pace, waits):
+    timers = []
+    monkeypatch.setattr(channels.threading, "Timer", lambda *arguments, **_: timers.append(arguments) or Silent())
+    made = Pipe(patience=0.1)
+    made.channel.pace = pace
+    made.hang_up(made.to_worker)
+    _soon(lambda: timers)
+    assert timers[0][0] == waits
+    made.hang_up()
+
+
+class Silent:
+    """A timer that never rings."""
+
+    def start(self) -> None:
+        pass
+
+
 def test_a_parent_that_does_not_read_is_gone_too(pipe):
     pipe.hang_up(pipe.from_worker)
     with pytest.raises(StoppedByUser):

@@ -143,6 +143,30 @@ def test_pause_holds_back_what_is_heavy_until_it_is_over(queue):
     assert queue.take("heavy", "me").id == b.id
 
 
+@pytest.mark.parametrize("values", [{"base": "M\udcfcller"}, {"settings": {"x": ["\ud800"]}}])
+def test_what_cannot_be_written_is_refused(queue, values):
+    with pytest.raises(UserError, match="none in UTF-8"):
+        queue.add("train", NAME, {"base": "x", **values})
+    with pytest.raises(UserError, match="none in UTF-8"):
+        queue.add("audit", "x\udcfc", {})
+    assert queue.jobs() == []
+
+
+def test_a_pause_that_is_over_before_the_job_has_saved(queue):
+    a, b, light = train(queue), train(queue), queue.add("audit", NAME, {})
+    queue.take("heavy", "me")
+    queue.take("light", "me")
+    queue.note_run(a.id, "003")
+    queue.wish(a.id, "pause")
+    queue.wish(light.id, "pause")
+    queue.pause_all(False)
+    queue.end(a.id, "paused", result={"run": "003"})
+    queue.end(light.id, "paused")
+    assert ids(queue.open()) == [a.id, b.id, light.id]
+    assert (queue.get(a.id).state, queue.get(a.id).wish, queue.get(a.id).arguments["run"]) == ("waiting", "", "003")
+    assert queue.get(light.id).state == "paused"
+
+
 def test_a_paused_job_can_be_stopped(queue):
     job = train(queue)
     queue.take("heavy", "me")
@@ -164,6 +188,7 @@ def test_a_training_that_is_resumed_goes_on_with_its_run(queue):
     queue.end(job.id, "failed", "Out of memory.", {"x": 1})
     again = queue.resume(job.id)
     assert (again.state, again.arguments["run"], again.error, again.result) == ("waiting", "003", "", {})
+    assert again.arguments["base"] is None  # the run knows where it is by now
     assert (again.started, again.ended, again.pid, again.owner) == (None, None, 0, "")
     assert ids(queue.open()) == [job.id, other.id]
     assert not (queue.folder(job.id) / "result.json").exists()  # it would be taken for that of the new attempt
@@ -205,6 +230,8 @@ def test_jobs_of_a_dead_supervisor_are_interrupted(queue):
     assert "resume it" in queue.get(a.id).error
     assert queue.get(light.id).state == "running"
     assert queue.abandoned(lambda owner: owner == "alive") == []
+    assert queue.abandoned(lambda owner: False, "heavy") == []
+    assert ids(queue.abandoned(lambda owner: False, "light")) == [light.id]
     assert queue.resume(a.id).state == "waiting"
 
 
@@ -305,6 +332,34 @@ def test_damage_that_shows_later_is_said_once_and_then_all_works(queue):
         queue.get(job.id)
     assert queue.open() == []
     assert train(queue).state == "waiting"
+
+
+def test_while_it_is_kept_open_its_other_files_stay(queue):
+    parts = [queue.path.with_name(queue.path.name + ending) for ending in ("-wal", "-shm")]
+    train(queue)
+    assert not any(part.exists() for part in parts)
+    with queue.kept_open():
+        train(queue)
+        Queue(queue.root).jobs()
+        assert all(part.exists() for part in parts)
+    assert not any(part.exists() for part in parts)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there an open file is not moved aside by another process")
+def test_a_damaged_file_that_is_kept_open_is_replaced_by_one_that_is(queue):
+    parts = [queue.path.with_name(queue.path.name + ending) for ending in ("-wal", "-shm")]
+    with queue.kept_open():
+        train(queue)
+        damage(queue.path, b"x" * 5000)
+        for part in parts:
+            part.unlink()
+        assert "was damaged" in Queue(queue.root).notice()  # which has moved it aside
+        for _ in range(3):
+            train(queue)
+        assert all(part.exists() for part in parts)
+        assert len(Queue(queue.root).open()) == 3
+    assert not any(part.exists() for part in parts)
+    assert len(Queue(queue.root).open()) == 3
 
 
 def test_a_file_of_a_newer_version_is_left_alone(queue):

@@ -15,7 +15,7 @@ import psutil
 import pytest
 from PIL import Image
 
-from lib_lora.errors import UserError
+from lib_lora.errors import StoppedByUser, UserError
 from lib_lora.jobs import processes
 from lib_lora.jobs.events import read_events
 from lib_lora.jobs.queue import Queue
@@ -90,6 +90,26 @@ elif does == "waits":
     while not (root / "go").exists():
         time.sleep(0.02)
     end("finished")
+elif does == "names-a-latin-1-file":
+    event("run", run="0\\udcfc3")
+    end("failed", "Cannot read M\\udcfcller.jpg", files=[{"M\\udcfcller.jpg": 1}])
+elif does in ("stays", "stays-stopped"):
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    (folder / "child").write_text(str(child.pid))
+    if does == "stays-stopped":
+        hear()
+    os._exit = sys.exit = lambda code: time.sleep(600)
+    end("finished" if does == "stays" else "stopped", steps=3)
+elif does == "ends-and-leaves-a-child":
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    (folder / "child").write_text(str(child.pid))
+    end("finished")
+elif does == "steps-slowly":
+    event("step", step=1, total=9, seconds_per_step=1.0)
+    event("state", state="stepping")
+    message = hear()
+    time.sleep(1.5)
+    obey(message)
 elif does == "closes-its-output":
     os.close(1)
     while not (root / "go").exists():
@@ -151,8 +171,12 @@ class FakeGround:
         return {**os.environ, "PYTHONUTF8": "1"}
 
     @contextmanager
-    def gpu_session(self, allow_painting=False):
-        self.free.wait(30)
+    def gpu_session(self, allow_painting, give_up):
+        arrived = False
+        while not arrived:
+            arrived = self.free.wait(0.02)
+            if give_up():
+                raise StoppedByUser("It was given up.")
         if self.refuses:
             raise self.refuses
         self.said.append(("in", threading.get_ident(), allow_painting))
@@ -178,7 +202,10 @@ class FakeGround:
             self.painted.append((picture, base))
             each(number, Image.new("RGB", (8, 8), "red"), f"{picture.prompt}\nSteps: 20")
 
-    def reconstruct(self, image):
+    def reconstruct(self, image, stop):
+        while not self.brush.wait(0.02):
+            if stop():
+                return None
         return self.rebuilt
 
     def option(self, key, default=None):
@@ -399,7 +426,22 @@ def test_waiting_for_the_gpu_is_shown_and_can_be_stopped(house, ground):
     ground.free.set()
     assert house.ended(following).state == "finished"
     house.supervisor.close()
-    assert ground.held == 2  # what was waited for in vain was given back at once
+    assert ground.held == 1  # what was waited for in vain is not taken any more
+
+
+def test_a_host_that_hears_no_giving_up_gets_its_gpu_back_at_once(house, ground, monkeypatch):
+    session = ground.gpu_session
+    monkeypatch.setattr(ground, "gpu_session", lambda allow, give_up: session(allow, lambda: False))
+    ground.free.clear()
+    number = house.add("finishes")
+    house.until(number, "running")
+    house.queue.wish(number, "stop")
+    assert house.ended(number).state == "stopped"
+    following = house.add("finishes", "probe")
+    ground.free.set()
+    assert house.ended(following).state == "finished"
+    house.supervisor.close()
+    assert ground.held == 2
 
 
 def test_pausing_while_the_gpu_is_waited_for(house, ground):

@@ -19,6 +19,7 @@ from lib_lora.jobs import main_job, studio, work_train
 from lib_lora.jobs import work as working
 from lib_lora.jobs.channel import Channel
 from lib_lora.jobs.events import EventLog, read_events
+from lib_lora.jobs.kinds import TrainArguments
 from lib_lora.jobs.queue import Queue
 from lib_lora.jobs.studio import Studio
 from lib_lora.training.run import Run, load_run, saved_steps
@@ -54,6 +55,8 @@ def at_work(copied, channel):
         assert do.events[-1]["kind"] == "state"
         assert do.events[-1]["state"] == outcome["state"]
         queue.end(job.id, outcome["state"], outcome["error"], outcome["result"])
+        if outcome["state"] == "paused":
+            queue.wish(job.id, "stop")  # it would be the first in line
         return outcome
 
     return do
@@ -471,3 +474,42 @@ def test_grids_on_another_base_tell_no_trend(judgeable, fake_painter, eye, monke
     own = Studio(judgeable, silent, painter, "webui")
     report = paint_and_score(judgeable, 3, 1.0, 1, silent, count=8, studio=own, engine=eye).report
     assert [(one.step, one.weight) for one in report.tested] == [(3, 1.0)]
+
+
+# -- goes on after something has changed
+
+
+def test_a_run_that_is_trained_is_finished_although_its_base_is_gone(copied, channel):
+    queue = Queue(copied.root)
+    base = copied.root / "moved away.safetensors"
+    shutil.copy(copied.base, base)
+    run = load_run(copied.run)
+    job = queue.add("train", NAME, {"base": str(base)})
+    queue.take("heavy", "a test")
+    queue.note_run(job.id, run.file.id)
+    queue.end(job.id, "interrupted")
+    base.unlink()
+    again = queue.resume(job.id)
+    assert (again.arguments["run"], again.arguments["base"]) == (run.file.id, None)
+    outcome = working.work(copied.root, job.id, channel)
+    assert (outcome["state"], outcome["error"]) == ("finished", "")
+    assert outcome["result"]["steps"] == saved_steps(run)[-1]
+
+
+def test_a_training_says_how_long_its_steps_are(at_work, channel, copied):
+    assert channel.pace == 0.0
+    outcome = at_work("train", run="001", steps=4)
+    assert outcome["state"] == "finished"
+    assert channel.pace == _of(at_work.events, "step")[-1]["seconds_per_step"] > 0
+
+
+def test_the_lock_of_a_run_with_long_steps_is_waited_for_longer(copied, channel):
+    queue = Queue(copied.root)
+    desk = working.Desk(copied.root, NAME, queue.folder(1), channel, lambda *_, **__: None, lambda run: None)
+    log = EventLog(load_run(copied.run).events)
+    log("step", step=3, seconds_per_step=0.5)
+    usual = work_train._patience(TrainArguments(run="001"), desk)
+    log("step", step=3, seconds_per_step=100.0)
+    assert usual == 76.5
+    assert work_train._patience(TrainArguments(base="x"), desk) == work_train.PATIENCE
+    assert work_train._patience(TrainArguments(run="001"), desk) == 375.0

@@ -7,7 +7,6 @@ import io
 import json
 import os
 import shutil
-import sys
 import threading
 import time
 import zipfile
@@ -20,7 +19,6 @@ import pytest
 from running import BUILD, Running, phase
 
 TESTS = Path(__file__).resolve().parents[1]
-sys.path.append(str(TESTS / "browser"))  # visitor
 MINI, PHOTOS = "mini-face.safetensors", 12
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
@@ -157,6 +155,24 @@ def trained(webui: Running, character: str, base: str, folders: dict[str, str], 
     seen["training seconds"] = round(job["ended"] - job["started"], 1)
     seen["seconds a step"] = round((steps[-1]["t"] - steps[0]["t"]) / max(1, steps[-1]["step"] - steps[0]["step"]), 2)
     return found
+
+
+@pytest.fixture(scope="session")
+def grid_job(webui: Running, character: str, trained: Any, folders: dict[str, str], paints: bool, seen: Any) -> Any:
+    """The job that painted a small test grid, and what could change in the webui, before and after it."""
+
+    def of_the_webui() -> Any:
+        options = webui.ask("/sdapi/v1/options").json() if paints else None
+        files = [webui.root / name for name in ("params.txt", "config.json")]
+        contents = [path.read_bytes() if path.is_file() else None for path in files]
+        return options, contents, sorted(path.name for path in Path(folders["loras"]).iterdir())
+
+    before, begun = of_the_webui(), time.monotonic()
+    arguments = {"run": trained["run"], "quick": True, "grid_steps": 4, "painter": "webui" if paints else "worker"}
+    job = webui.api("/jobs", {"kind": "test", "character": character, "arguments": arguments})
+    job = webui.ended(job["id"], seconds=1800)
+    seen["grid seconds"] = round(time.monotonic() - begun, 1)
+    return {"job": job, "before": before, "after": of_the_webui()}
 
 
 @pytest.fixture(scope="session")

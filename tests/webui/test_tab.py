@@ -93,25 +93,10 @@ def test_pictures_wait_while_it_trains_and_are_the_same_after(plain, trained, se
     assert np.array_equal(plain, trained["after"])
 
 
-def test_the_grid_leaves_no_trace_in_the_webui(webui, trained, character, paints, folders, seen):
-    last = webui.root / "params.txt"
-
-    def of_the_webui():
-        options = webui.ask("/sdapi/v1/options").json() if paints else None
-        config = webui.root / "config.json"
-        files = [path.read_bytes() if path.is_file() else None for path in (last, config)]
-        return options, files, sorted(path.name for path in Path(folders["loras"]).iterdir())
-
-    before, begun = of_the_webui(), time.monotonic()
-    painter = "webui" if paints else "worker"
-    arguments = {"run": trained["run"], "quick": True, "grid_steps": 4, "painter": painter}
-    job = webui.ended(
-        webui.api("/jobs", {"kind": "test", "character": character, "arguments": arguments})["id"], seconds=1800
-    )
-    seen["grid seconds"] = round(time.monotonic() - begun, 1)
-    assert of_the_webui() == before
+def test_the_grid_leaves_no_trace_in_the_webui(webui, grid_job, trained, character, paints, folders, seen):
+    assert grid_job["after"] == grid_job["before"]
     assert not (Path(folders["loras"]) / "sameface-tests").exists()
-    where = f"/characters/{character}/runs/{trained['run']}/grids/{job['result']['grid']}"
+    where = f"/characters/{character}/runs/{trained['run']}/grids/{grid_job['job']['result']['grid']}"
     grid = webui.api(where)
     rows = [row for row in grid["rows"] if row["status"] is not None]
     assert {row["role"] for row in rows} >= {"lora", "base"}

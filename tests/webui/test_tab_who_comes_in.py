@@ -18,15 +18,11 @@ STRANGE = (
 
 
 @pytest.fixture(scope="module")
-def real(webui, character, trained, base):
+def real(webui, character, trained, grid_job, base):
     """What there is to name in an address."""
     found = {"slug": character, "run": trained["run"], "number": str(trained["job"]["id"])}
     found["sha256"] = webui.api(f"/characters/{character}/photos")["photos"][0]["sha256"]
-    runs = webui.api(f"/characters/{character}/runs")
-    grids = [(run["id"], grid["id"]) for run in runs for grid in run["grids"]]
-    if not grids:
-        pytest.skip("no test grid has been painted; run test_tab.py before")
-    found["run"], found["grid"] = grids[0]
+    found["grid"] = grid_job["job"]["result"]["grid"]
     rows = webui.api(f"/characters/{character}/runs/{found['run']}/grids/{found['grid']}")["rows"]
     found["name"] = next(row["url"] for row in rows if row["url"]).rpartition("/")[2].partition("?")[0]
     samples = webui.api(f"/characters/{character}/runs/{found['run']}")["samples"]
