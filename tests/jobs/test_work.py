@@ -335,7 +335,7 @@ def test_a_grid_that_cannot_be_painted_is_one_sentence(at_work, copied, kind):
 def test_a_step_is_chosen(at_work, copied, channel, monkeypatch):
     asked = []
 
-    def choose_cell(run, emit, steps, weights, grid_steps, painter, painter_id):
+    def choose_cell(run, emit, steps, weights, grid_steps, engine, painter, painter_id):
         asked.append((run.file.id, steps, weights, grid_steps, type(painter).__name__, painter_id))
         emit("progress", done=0, total=9, text="Step 2 at weight 0.7")
         values = {"step": 2, "weight": 0.7, "sentence": "Keep it.", "report": str(run.grids / "004" / "report.json")}
@@ -348,6 +348,16 @@ def test_a_step_is_chosen(at_work, copied, channel, monkeypatch):
     assert "no weight" in at_work("choose", weights=[])["error"]
     at_work("choose")
     assert asked[-1][-2:] == ("NoneType", "")
+
+
+@pytest.mark.parametrize("kind", ["audit", "fill", "test", "choose"])
+def test_the_face_engine_is_the_one_that_is_set(at_work, copied, kind):
+    path = copied.root / "settings.json"
+    path.write_text('{"engine": "magic"}', encoding="utf-8")
+    try:
+        assert "There is no face engine 'magic'" in at_work(kind)["error"]
+    finally:
+        path.unlink()
 
 
 def test_nothing_chosen_names_no_grid(at_work, monkeypatch):

@@ -50,7 +50,7 @@ class FakeHost:
         return False
 
     @contextmanager
-    def gpu_session(self, allow_painting: bool = False):
+    def gpu_session(self, allow_painting: bool = False, give_up=None):
         yield
 
     def paints(self) -> bool:
@@ -59,7 +59,7 @@ class FakeHost:
     def paint(self, pictures, base, each, stop) -> None:
         raise AssertionError
 
-    def reconstruct(self, image):
+    def reconstruct(self, image, stop=None):
         return None
 
     def refresh_loras(self, stem: str) -> None:
