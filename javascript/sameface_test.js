@@ -255,7 +255,7 @@
       return sameface.go({ step: 'train' });
     }
     if (button.do === 'choose') return sameface.startJob('choose', { painter: view.form.painter(), ...values });
-    if (button.do === 'test' || button.do === 'retest')
+    if (button.do === 'test')
       return sameface.startJob('test', { ...view.form.common(), ...values });
     throw new Error(sameface.t('This page is older than the webui; reload it.'));
   }

@@ -12,6 +12,8 @@
     const cfg = number('', 1, 30, 0.5);
     const seed = number(1000, 0, 4294967295, 1);
     cfg.placeholder = sameface.t('as usual');
+    const side = number('', 64, 2048, 8);
+    side.placeholder = sameface.t('as trained');
     const many = sameface.radios(
       'Pictures',
       [
@@ -33,6 +35,7 @@
         sameface.field('Sampler', sampler),
         sameface.field('Sampling steps', steps),
         sameface.field('Guidance (CFG)', cfg),
+        sameface.field('Width and height (pixels)', side),
         sameface.field('First seed', seed, 'The same seeds make tests comparable.'),
       ),
     );
@@ -53,6 +56,7 @@
         sampler: sampler.value || undefined,
         grid_steps: whole(steps, 20),
         cfg: cfg.value === '' ? null : Number(cfg.value),
+        side: whole(side, null),
         first_seed: whole(seed, 1000),
       }),
       paint: (quick = many.chosen === 'quick') =>

@@ -64,6 +64,7 @@ def paint_and_score(
     engine: FaceEngine | None = None,
     sampler: str = "Euler",
     cfg: float | None = None,
+    side: int | None = None,
 ) -> GridReport:
     """Paint the test grid with and without the LoRA, and judge it against the photos.
 
@@ -78,7 +79,7 @@ def paint_and_score(
         first_seed: of the first one.
         studio: who paints, on which base; None = diffusers on the run's own.
         engine: None = the default one.
-        sampler, cfg: see `Studio.plan`.
+        sampler, cfg, side: see `Studio.plan`.
 
     Raises:
         UserError: the base model is gone or another, the checkpoint is gone, or memory or disk do not suffice.
@@ -86,7 +87,7 @@ def paint_and_score(
     """
     try:
         studio, engine = studio or Studio(run, emit), engine or SFaceEngine()
-        plan = studio.plan(step, weight, steps, count, first_seed, sampler, cfg)
+        plan = studio.plan(step, weight, steps, count, first_seed, sampler, cfg, side)
         if not again and (done := finished_grid(run, plan, ruler_of(run.character_folder, engine))):
             return done
         folder = studio.paint(plan, again)

@@ -95,6 +95,7 @@ class TestArguments:
         grid_steps: sampling steps.
         sampler: a name that the webui knows.
         cfg: guidance scale; None = the base model's usual one.
+        side: pixels of a side of a square picture, a multiple of 8; None = as trained.
         quick: 8 prompts in place of 20.
         first_seed: of the first picture.
         again: paint also what has been painted before.
@@ -110,6 +111,7 @@ class TestArguments:
     grid_steps: int = 20
     sampler: str = "Euler"
     cfg: float | None = None
+    side: int | None = None
     quick: bool = False
     first_seed: int = 1000
     again: bool = False

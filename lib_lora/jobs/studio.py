@@ -122,6 +122,7 @@ class Studio:
         first_seed: int = FIRST_SEED,
         sampler: str = "Euler",
         cfg: float | None = None,
+        side: int | None = None,
     ) -> GridPlan:
         """The cells that test one checkpoint at one weight.
 
@@ -133,9 +134,11 @@ class Studio:
             first_seed: of the first cell.
             sampler: a name that the painter knows.
             cfg: guidance scale; None = the one at which the run's base model is tested.
+            side: pixels of a square picture; None = the side that the run was trained at.
         """
         character, train = self.run.file.character, self.run.file.settings
-        side, scale = train.resolution or self.info.resolution, self.run.file.base.guidance if cfg is None else cfg
+        side = side or train.resolution or self.info.resolution
+        scale = self.run.file.base.guidance if cfg is None else cfg
         cells = test_cells(character, side, steps, first_seed, sampler, count, scale)
         ours = with_lora(cells, self.run.checkpoint(step), weight)
         return GridPlan(ours, base_cells(ours, character), leak_cells(ours, character), self.by)

@@ -30,7 +30,14 @@ __all__ = ["Ground", "Patience", "Supervisor"]
 
 _OTHERWISE = "it runs the jobs, and this one takes over when that one has ended"
 _NOT_STARTED = "The queue has not been started; restart the webui."
-_ALIKE = ("sampler", "cfg", "grid_steps", "quick", "first_seed")  # of the last test, for the one after more training
+_ALIKE = (
+    "sampler",
+    "cfg",
+    "side",
+    "grid_steps",
+    "quick",
+    "first_seed",
+)  # of the last test, for the one after more training
 _NOT_WRITTEN = "What this job came to could not be written down; the log of the webui says why."
 _log = logging.getLogger(__name__)
 

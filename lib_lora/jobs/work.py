@@ -178,6 +178,7 @@ def test(arguments: TestArguments, desk: Desk) -> Result:
     run, step = find_run(desk.root, desk.character, arguments.run, arguments.step)
     desk.note_run(run.file.id)
     _check_steps(arguments.grid_steps)
+    _check_side(arguments.side)
     base = Path(arguments.base) if arguments.base else None
     if base and arguments.painter != "webui":
         raise UserError("Only the webui paints with another base model than the run's own; leave the base out.")
@@ -195,6 +196,7 @@ def test(arguments: TestArguments, desk: Desk) -> Result:
         chosen_engine(desk.root),
         sampler=arguments.sampler,
         cfg=arguments.cfg,
+        side=arguments.side,
     )
     verdict = done.report.verdict
     return {
@@ -230,6 +232,11 @@ def choose(arguments: ChooseArguments, desk: Desk) -> Result:
     )
     chosen = {name: told.values[name] for name in ("step", "weight", "sentence")}
     return {"run": run.file.id, **chosen, "grid": Path(told.values["report"]).parent.name}
+
+
+def _check_side(side: int | None) -> None:
+    if side is not None and (side % 8 or not 64 <= side <= 2048):
+        raise UserError(f"Pictures cannot be {side} pixels wide; give a multiple of 8 from 64 to 2048.")
 
 
 def _check_steps(steps: int) -> None:

@@ -6,19 +6,23 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 Button = dict[str, Any]
+_LARGEST = 1536  # pixels; beyond that no base model paints one whole person
 
 
-def buttons(run: str, verdict: Mapping[str, Any], facts: Mapping[str, Any], saved: Sequence[int]) -> list[Button]:
+def buttons(
+    run: str, verdict: Mapping[str, Any], facts: Mapping[str, Any], saved: Sequence[int], side: int = 0
+) -> list[Button]:
     """What can be done after a verdict; the one that it advises is first, and `main`.
 
     Args:
         run: identifier.
         verdict, facts: of the report (`likeness.verdict.Verdict`, `likeness.facts.Facts`).
         saved: steps of the run's checkpoints.
+        side: pixels of a side of the pictures; 0 = not known.
     """
     step, weight = facts.get("step"), float(facts.get("weight") or 1.0)
     here = {"run": run, "step": step, "weight": weight}
-    found = _advised(run, verdict, here)
+    found = _advised(run, verdict, here, side)
     for one in found[:1]:
         one["main"] = True
     if step is not None and not any(one["do"] == "use" for one in found):
@@ -28,15 +32,16 @@ def buttons(run: str, verdict: Mapping[str, Any], facts: Mapping[str, Any], save
     return found
 
 
-def _advised(run: str, verdict: Mapping[str, Any], here: dict[str, Any]) -> list[Button]:
+def _advised(run: str, verdict: Mapping[str, Any], here: dict[str, Any], side: int) -> list[Button]:
     step, value = here["step"], verdict.get("value")
     match verdict.get("action"):
         case "keep":
             return [_button("Use this LoRA", "use", here)] if step is not None else []
         case "add_photos":
             return [_button("Add photos", "add_photos", {})]
-        case "paint_larger":
-            return [_button("Test again", "retest", {**here, "again": True})] if step is not None else []
+        case "paint_larger" if step is not None and 0 < side < _LARGEST:
+            larger = min(_LARGEST, -(-side * 3 // 2 // 64) * 64)
+            return [_button(f"Test at {larger} pixels", "test", {**here, "side": larger})]
         case "train_more" if step is not None and value is not None:
             more = int(value)
             return [_button(f"Train {more:,} more steps", "train_more", {"run": run, "steps": step + more})]

@@ -35,6 +35,12 @@ def routes() -> list[Route]:
     ]
 
 
+def _side(planned: Mapping[str, dict[str, Any]]) -> int:
+    """Pixels of the narrower side of the pictures; 0 where the plan does not say."""
+    sides = [one.get("width") for one in planned.values()]
+    return min((side for side in sides if isinstance(side, int)), default=0)
+
+
 def _folders(desk: Desk, call: Call) -> tuple[CharacterFolder, Path, Path]:
     folder = paths.character(desk, call)
     run = paths.run(folder, call.path["run"])
@@ -67,7 +73,7 @@ def shown(desk: Desk, call: Call) -> dict[str, Any]:
             ],
             "tested": report["tested"],
             "shares": report["shares"],
-            "buttons": buttons(run.name, verdict, facts, records.run(run).saved),
+            "buttons": buttons(run.name, verdict, facts, records.run(run).saved, _side(planned)),
             "html": address(slug, "runs", run.name, "grids", grid.name, PAGE, of=grid / PAGE),
             "engine": report["engine"],
             "clip": report["clip"],

@@ -148,6 +148,11 @@ def test_trains_while_the_page_is_reloaded(person: Visitor, webui: Page) -> None
     assert busy is not None
     person.waits_for(lambda: (job(webui, "train") or {})["standing"]["done"] >= 6, 240, "the first steps")
     assert webui.ask("/standin/state")["devices"] == ["cpu"] != at_home  # the webui's model has left the GPU
+    person.page.get_by_text(re.compile(r"^\s*txt2img\s*$", re.IGNORECASE)).first.click()
+    person.page.locator("#txt2img_generate").click()  # who wants to paint now is told why it waits
+    notice = person.page.locator("#sameface_waits_txt2img")
+    notice.wait_for(state="visible")
+    assert "Train Mara: pictures wait until it is done" in notice.inner_text()
     person.come()  # reloaded in the middle
     person.sees(re.compile(rf"step \d+ of {STEPS}", re.IGNORECASE))
     person.photograph("5-training")

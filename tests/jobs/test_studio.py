@@ -44,6 +44,12 @@ def test_a_plan_is_the_prompts_with_and_without_the_lora_and_a_few_without_the_t
     assert len(set(names)) == 44
 
 
+def test_a_plan_of_another_size_sampler_and_guidance(room):
+    plan = room.plan(2, 1.0, 7, sampler="Euler a", cfg=5.5, side=192)
+    cells = plan.lora + plan.base + plan.leak
+    assert {(cell.width, cell.height, cell.sampler, cell.cfg) for cell in cells} == {(192, 192, "Euler a", 5.5)}
+
+
 @pytest.mark.parametrize(("count", "leaks"), [(1, 1), (3, 3), (8, 4), (25, 4)])
 def test_fewer_and_more_prompts(room, count, leaks):
     plan = room.plan(2, 1.0, 1, count, 4_294_967_290)

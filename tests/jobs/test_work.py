@@ -360,6 +360,11 @@ def test_the_face_engine_is_the_one_that_is_set(at_work, copied, kind):
         path.unlink()
 
 
+@pytest.mark.parametrize("side", [100, 0, 4096, -512])
+def test_pictures_of_an_odd_size_are_refused(at_work, side):
+    assert f"cannot be {side} pixels" in at_work("test", side=side)["error"]
+
+
 def test_nothing_chosen_names_no_grid(at_work, monkeypatch):
     values = {"step": None, "weight": None, "sentence": "None is good enough.", "report": ""}
     monkeypatch.setattr(working, "choose_cell", lambda *_, **__: types.SimpleNamespace(values=values))

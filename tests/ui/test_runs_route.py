@@ -171,15 +171,21 @@ def test_only_pictures_of_the_grid_are_given(page, run, name):
         ("test_step", 450.0, ("Test step 450", "test", {"run": "001", "step": 450, "weight": 1.0})),
         ("set_weight", 0.8, ("Test weight 0.8", "test", {"run": "001", "step": 900, "weight": 0.8})),
         ("add_photos", None, ("Add photos", "add_photos", {})),
-        ("paint_larger", None, ("Test again", "retest", {"run": "001", "step": 900, "weight": 1.0, "again": True})),
+        ("paint_larger", None, ("Test at 768 pixels", "test", {"run": "001", "step": 900, "weight": 1.0, "side": 768})),
     ],
 )
 def test_the_advice_is_the_first_button(action, value, first):
-    found = buttons("001", {"action": action, "value": value}, {"step": 900, "weight": 1.0}, [450, 900])
+    found = buttons("001", {"action": action, "value": value}, {"step": 900, "weight": 1.0}, [450, 900], 512)
     assert (found[0]["label"], found[0]["do"], found[0]["arguments"]) == first
     assert [one["main"] for one in found] == [True] + [False] * (len(found) - 1)
     assert any(one["do"] == "use" for one in found)
     assert found[-1]["do"] == "choose"
+
+
+@pytest.mark.parametrize(("side", "larger"), [(128, [192]), (512, [768]), (1024, [1536]), (1536, []), (0, [])])
+def test_larger_is_half_as_large_again_up_to_a_limit(side, larger):
+    found = buttons("001", {"action": "paint_larger", "value": None}, {"step": 900, "weight": 1.0}, [900], side)
+    assert [one["arguments"]["side"] for one in found if "side" in one["arguments"]] == larger
 
 
 def test_a_weight_can_be_used_at_once():
