@@ -5,11 +5,14 @@
 (function () {
   'use strict';
 
-  const sameface = (window.sameface = window.sameface || {});
+  // An element with the id "sameface" that is there already is `window.sameface`, too, until something else is given it.
+  const taken = window.sameface instanceof Element || window.sameface instanceof HTMLCollection;
+  const sameface = (window.sameface = (!taken && window.sameface) || {});
   const BUSY = 1000; // milliseconds between two questions while something runs
   const IDLE = 3000;
   const LONGEST = 30000; // after errors
   const LOOK = 500; // between two looks for the element
+  const AGAIN = 3000; // after a request of a panel's has failed
 
   let timer = 0;
   let asking = null; // the question that is on its way
@@ -34,6 +37,7 @@
 
   function look() {
     const found = place();
+    if (drawn && !drawn.root.isConnected) leave();
     if (found && (!drawn || found !== drawn.root || !found.contains(drawn.stage))) start(found);
   }
 
@@ -49,7 +53,6 @@
     root.replaceChildren(line, head, stage);
     root.classList.add('sf');
     drawn = { root, head, stage, line, sections: {}, shown: '' };
-    if (observer) observer.disconnect();
     observer = new IntersectionObserver(() => wake());
     observer.observe(root);
     if (sameface.head) sameface.head.mount(head);
@@ -60,6 +63,8 @@
   function leave() {
     const panel = sameface.panels[drawn.shown];
     if (panel && panel.hidden) guarded(() => panel.hidden());
+    observer.disconnect();
+    clearTimeout(timer);
     drawn = null;
   }
 
@@ -179,6 +184,29 @@
   sameface.soon = function () {
     clearTimeout(debt);
     debt = setTimeout(() => sameface.refresh().catch(() => null), 120);
+  };
+
+  /**
+   * What a panel asks for beside the state: after a failure it is asked for again as long as the panel is shown, for the
+   * state may stay the same and not bring the panel another `update`. One error is told once.
+   * @param {string} step
+   * @param {function} run asks.
+   * @returns {{well: function, failed: function(Error), away: function}} `away`: the panel is shown no more.
+   */
+  sameface.asker = function (step, run) {
+    let next = 0;
+    let said = '';
+    const away = () => clearTimeout(next);
+    const wait = () => {
+      away();
+      if (drawn && sameface.step === step) next = setTimeout(() => (sameface.visible() ? run() : wait()), AGAIN);
+    };
+    const failed = (error) => {
+      if (error.status && error.message !== said) sameface.toast(error.message, 'bad');
+      said = error.message;
+      wait();
+    };
+    return { well: () => (away(), (said = '')), failed, away };
   };
 
   function online(yes, error) {

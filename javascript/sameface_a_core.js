@@ -163,6 +163,13 @@
     return mine.sort((a, b) => OPEN.indexOf(a.state) - OPEN.indexOf(b.state))[0] || null;
   };
 
+  /** The newest job of a kind of a character, where it did not come to its end by itself; or null. */
+  sameface.failedJob = function (kind, slug = sameface.slug) {
+    const jobs = sameface.state ? sameface.state.queue.jobs : []; // open ones, then those that have ended, the newest first
+    const newest = jobs.find((job) => job.kind === kind && job.slug === slug);
+    return newest && ['failed', 'interrupted'].includes(newest.state) ? newest : null;
+  };
+
   /** Turn to another character, another step, or both. */
   sameface.go = function (to) {
     const slug = 'slug' in to ? to.slug : sameface.slug;

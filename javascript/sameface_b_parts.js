@@ -274,7 +274,8 @@
     const fold = sameface.fold('The last lines of the log', text);
     let job = null;
     const load = async () => {
-      if (!fold.open || !job) return;
+      if (!fold.isConnected) return beat.set(false); // the page was drawn anew
+      if (!fold.open || !job || !text.getClientRects().length) return;
       const { lines } = await sameface.api.get(`/jobs/${job}/log`);
       sameface.setText(text, lines.join('\n') || sameface.t('It is empty.'));
     };

@@ -3,7 +3,7 @@
   'use strict';
 
   const sameface = (window.sameface = window.sameface || {});
-  const store = { slug: '', mark: '', runs: null, error: '' };
+  const store = { slug: '', mark: '', told: '', runs: null, error: '' };
 
   /** What must have changed before runs are asked for again. */
   function markOf(character) {
@@ -16,7 +16,7 @@
   sameface.runs = function () {
     const character = sameface.character();
     if (!character) return null;
-    if (store.slug !== character.slug) Object.assign(store, { slug: character.slug, runs: null, error: '' });
+    if (store.slug !== character.slug) Object.assign(store, { slug: character.slug, told: '', runs: null, error: '' });
     const mark = markOf(character);
     if (store.mark !== mark) {
       store.mark = mark;
@@ -27,6 +27,25 @@
 
   /** Why the runs are not known; empty where they are, or are on their way. */
   sameface.runsError = () => store.error;
+
+  /** Whether the runs are those of the newest state, and not from before the last change. */
+  sameface.runsAreNew = () => Boolean(store.runs) && store.told === store.mark;
+
+  /** The last step of a run that is saved, and can be used and trained on; 0 = none. A run may have been further. */
+  sameface.savedStep = (run) => Math.max(0, ...((run && run.checkpoints) || []));
+
+  /** That a run's base model is gone, in one sentence: it can neither be trained on nor tested. Empty where it is there. */
+  sameface.baseGone = function (run) {
+    if (!run || run.base_there !== false) return '';
+    const values = { run: run.id, file: run.base_path || run.base };
+    return sameface.t('The base model of run {run} is gone: {file}. Put it back there to train it on or to test it.', values);
+  };
+
+  /** The setting whether a training is followed by a test; asked for where it is not known yet. */
+  sameface.thenTest = async function () {
+    if (sameface.usualTest === undefined) sameface.usualTest = (await sameface.api.get('/settings')).then_test !== false;
+    return sameface.usualTest;
+  };
 
   /** Ask for the runs anew, whatever has changed. */
   sameface.reloadRuns = function () {
@@ -39,7 +58,7 @@
     try {
       const runs = await sameface.api.get(`/characters/${slug}/runs`);
       if (slug !== store.slug || mark !== store.mark) return;
-      Object.assign(store, { runs, error: '' });
+      Object.assign(store, { runs, told: mark, error: '' });
     } catch (error) {
       if (slug !== store.slug || mark !== store.mark) return;
       store.error = error.message;
@@ -50,9 +69,9 @@
 
   /** What a verdict sounds like: good, warn, bad, or none where nothing could be judged. */
   sameface.verdictTone = function (verdict) {
+    if (verdict.drift) return 'bad';
     if (!verdict.judged) return 'none';
-    if (verdict.kind === 'consistent') return 'good';
-    return ['slightly undertrained', 'overtrained'].includes(verdict.kind) ? 'warn' : 'bad';
+    return verdict.kind === 'consistent' ? 'good' : 'warn';
   };
 
   /** "Run 003, step 2,000, weight 0.8". */
@@ -82,41 +101,66 @@
   };
 
   /**
-   * The choice of run, step and weight, as three fields in a row.
+   * The choice of run, step and weight, as three fields in a row. What the user has not picked is the suggestion's, else
+   * the last step of the newest run.
    * @param {function} changed is called when the user has chosen.
-   * @returns {{node: Element, value: {run, step, weight}, setRuns: function(Array), choose: function(Object)}}
+   * @returns {{node: Element, value: {run, step, weight}, setRuns: function(Array, Object?), choose: function(Object),
+   *   reset: function}} `setRuns(runs, best)`: best is a cell to suggest, or null; `choose(cell)` counts as picked;
+   *   `reset()` forgets what was picked.
    */
   sameface.cellChoice = function (changed) {
     let runs = [];
+    let best = null;
     const value = { run: '', step: 0, weight: 1 };
+    const picked = { run: false, step: false, weight: false };
     const run = sameface.select([], '', (to) => pick({ run: to }));
     const step = sameface.select([], '', (to) => pick({ step: Number(to) }));
-    const weight = sameface.el('input', { class: 'sf-input', type: 'number', min: 0, max: 2, step: 0.05, value: 1 });
+    const weight = sameface.el('input', { class: 'sf-input', type: 'number', min: 0, max: 2, step: 'any', value: 1 });
     weight.addEventListener(
       'input',
       () => weight.value !== '' && weight.validity.valid && pick({ weight: Number(weight.value) }),
     );
 
     function pick(to) {
-      set(to);
+      choose(to);
       changed();
     }
 
-    function set(to) {
+    function choose(to) {
+      if ('run' in to) Object.assign(picked, { run: true, step: false });
+      if ('step' in to) Object.assign(picked, { run: true, step: true });
+      if ('weight' in to) picked.weight = true;
       Object.assign(value, to);
-      const known = runs.find((one) => one.id === value.run) || runs[0];
-      if (!known) return;
-      value.run = known.id;
-      const steps = [...known.checkpoints].sort((a, b) => b - a);
-      if (!steps.includes(value.step)) value.step = steps[0] || 0;
+      settle();
+    }
+
+    const find = (id) => runs.find((one) => one.id === id);
+
+    /** The run, and the step and weight where none are picked; step 0 is the last one. */
+    function wanted() {
+      const mine = picked.run && find(value.run);
+      if (mine) return { known: mine, step: picked.step ? value.step : 0, weight: value.weight };
+      if (runs.length) Object.assign(picked, { run: false, step: false });
+      if (best && find(best.run)) return { ...best, known: find(best.run) };
+      return { known: runs[0], step: 0, weight: 1 };
+    }
+
+    function settle() {
+      const to = wanted();
+      if (!to.known) return show([]);
+      const steps = [...to.known.checkpoints].sort((a, b) => b - a);
+      value.run = to.known.id;
+      value.step = steps.includes(to.step) ? to.step : steps[0] || 0;
+      if (!picked.weight) value.weight = to.weight;
+      show(steps.map((one) => ({ value: one, text: stepText(to.known, one) })));
+    }
+
+    function show(steps) {
       run.setChoices(
         runs.map((one) => ({ value: one.id, text: runText(one) })),
         value.run,
       );
-      step.setChoices(
-        steps.map((one) => ({ value: one, text: stepText(known, one) })),
-        value.step,
-      );
+      step.setChoices(steps, value.step);
       if (document.activeElement !== weight) weight.value = String(value.weight);
     }
 
@@ -129,18 +173,26 @@
         sameface.field('Weight', weight),
       ),
       value,
-      setRuns: (all) => {
+      setRuns: (all, suggested = null) => {
         runs = all.filter((one) => one.checkpoints.length);
-        set({});
+        best = suggested;
+        settle();
       },
-      choose: set,
+      choose,
+      reset: () => {
+        Object.assign(picked, { run: false, step: false, weight: false });
+        Object.assign(value, { run: '', step: 0, weight: 1 });
+        runs = [];
+        best = null;
+        settle();
+      },
     };
   };
 
   function runText(run) {
     return sameface.t('{id}: {steps} steps, {base}', {
       id: run.id,
-      steps: sameface.format.number(run.trained),
+      steps: sameface.format.number(sameface.savedStep(run)),
       base: run.base,
     });
   }

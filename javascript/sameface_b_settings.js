@@ -3,6 +3,7 @@
   'use strict';
 
   const sameface = (window.sameface = window.sameface || {});
+  const THOUSANDS = /^[-+]?\d{1,3}([.,'’\s]\d{3})+$/; // 1,000 and 1.000: neither is meant as 1
 
   /**
    * @param {function(Object)} changed gets the settings that differ from the preset, by dotted key.
@@ -34,6 +35,7 @@
 
     function apply(next) {
       changes = next;
+      rows.forEach((row) => row.forget());
       show();
       changed({ ...changes });
     }
@@ -50,11 +52,12 @@
 
     function summary() {
       const n = Object.keys(changes).length;
+      const wrong = [...rows.values()].some((row) => row.wrong());
       sameface.setText(
         count,
         n ? sameface.plural(n, '{n} setting changed', '{n} settings changed') : sameface.t('as the preset has them'),
       );
-      reset.hidden = !n;
+      reset.hidden = !n && !wrong;
     }
 
     function mark(key) {
@@ -62,15 +65,15 @@
       if (!row) return;
       const differs = key in changes;
       row.node.classList.toggle('sf-changed', differs);
-      row.was.hidden = !differs;
-      if (differs)
-        sameface.setText(row.said, sameface.t('changed; the preset has {value}', { value: inWords(base[key]) }));
+      row.was.hidden = !differs && !row.wrong();
+      const words = differs ? 'changed; the preset has {value}' : 'the preset has {value}';
+      sameface.setText(row.said, sameface.t(words, { value: inWords(base[key]) }));
     }
 
     function show() {
       for (const [key, row] of rows) {
         const value = key in changes ? changes[key] : base[key];
-        if (document.activeElement !== row.input) row.write(value);
+        if (document.activeElement !== row.input && !row.wrong()) row.write(value);
         mark(key);
       }
       summary();
@@ -83,6 +86,13 @@
         group.hidden = ![...group.querySelectorAll('.sf-setting')].some((row) => !row.hidden);
     }
 
+    function undo(key) {
+      const row = rows.get(key);
+      row.forget();
+      row.write(base[key]);
+      one(key, base[key]);
+    }
+
     function build(fields) {
       rows.clear();
       const names = [...new Set(fields.map((field) => field.group))];
@@ -92,11 +102,10 @@
           const row = rowOf(
             field,
             (value) => one(field.key, value),
+            () => undo(field.key),
             () => {
-              const next = { ...changes };
-              delete next[field.key];
-              rows.get(field.key).write(base[field.key]);
-              apply(next);
+              mark(field.key);
+              summary();
             },
           );
           rows.set(field.key, row);
@@ -119,6 +128,7 @@
         told = JSON.stringify(fields);
         build(fields);
       }
+      if (!same(base, settings)) rows.forEach((row) => row.forget()); // what was typed was meant for another preset
       base = settings;
       changes = { ...laid };
       show();
@@ -126,15 +136,16 @@
     return form;
   };
 
-  /** One setting: {node, input, write(value), was, said}. */
-  function rowOf(field, changed, undo) {
+  /** One setting: {node, input, write(value), was, said, wrong(), forget()}; `forget` takes the complaint away. */
+  function rowOf(field, changed, undo, complained) {
     const { input, write, read } = control(field);
     const complaint = sameface.el('p', { class: 'sf-help sf-bad', hidden: true });
     input.addEventListener(field.kind === 'bool' || field.kind === 'choice' ? 'change' : 'input', () => {
       const { value, wrong } = read();
       complaint.hidden = !wrong;
       sameface.setText(complaint, wrong || '');
-      if (!wrong) changed(value);
+      if (wrong) complained();
+      else changed(value);
     });
     const said = sameface.el('span', {});
     const back = sameface.button('Reset', undo, {
@@ -146,7 +157,8 @@
     node.classList.add('sf-setting');
     node.title = field.key;
     node.append(complaint, was);
-    return { node, input, write, was, said };
+    const forget = () => (complaint.hidden = true);
+    return { node, input, write, was, said, wrong: () => !complaint.hidden, forget };
   }
 
   /** The control for a kind of value: {input, write(value), read() -> {value} or {wrong}}. */
@@ -180,6 +192,8 @@
 
   /** A number as people write it: 0,0001 and 1e-4, too. */
   function numberIn(text, field) {
+    if (field.kind === 'int' && THOUSANDS.test(text.trim()))
+      return { wrong: sameface.t('Write a whole number without a sign between the thousands: 1000, not 1,000.') };
     const plain = text.trim().replace(',', '.');
     if (plain === '')
       return field.default === null ? { value: null } : { wrong: sameface.t('A number is missing here.') };

@@ -8,6 +8,7 @@
   let view = null;
   let slug = '';
   let key = ''; // of the state that the view belongs to
+  const asker = sameface.asker('captions', () => update());
 
   function mount(root) {
     const seek = el('input', { class: 'sf-input', type: 'search', aria: { label: t('Show captions with') } });
@@ -59,9 +60,11 @@
   async function fetchView(wanted) {
     try {
       take(wanted, await sameface.api.get(`/characters/${wanted}/captions`));
+      if (wanted === slug) asker.well();
     } catch (error) {
-      key = ''; // asked again with the next state
-      if (error.status) sameface.toast(error.message, 'bad');
+      if (wanted !== slug) return;
+      key = ''; // asked again in a moment, or with the next state
+      asker.failed(error);
     }
   }
 
@@ -106,6 +109,7 @@
   function drawLead(character) {
     const { captions, photos } = character;
     const job = sameface.job('fill');
+    const failed = sameface.failedJob('fill');
     const go = { label: 'Continue to training', do: () => sameface.go({ step: 'train' }) };
     const write = { label: 'Write the missing captions', do: writeMissing };
     const back = { label: 'Go to the photos', main: true, do: () => sameface.go({ step: 'photos' }) };
@@ -113,6 +117,10 @@
       parts.lead.set({ tone: 'none', text: captions.text || 'No photos yet', detail: 'Captions belong to photos.', buttons: [back] });
     } else if (job) {
       parts.lead.set({ tone: 'busy', text: writing(job), buttons: [go] });
+    } else if (failed) {
+      const again = { label: 'Try again', main: true, do: () => sameface.tellJob(failed, 'resume') };
+      const buttons = [again, captions.written < captions.of && write, go];
+      parts.lead.set({ tone: 'bad', text: t('The captions were not written: {error}', failed), detail: captions.text, buttons });
     } else if (captions.written < captions.of) {
       const detail = 'A caption names what changes from photo to photo, so that it is not learned with the face.';
       parts.lead.set({ tone: captions.tone, text: captions.text, detail, buttons: [{ ...write, main: true }, go] });
@@ -162,6 +170,7 @@
   }
 
   function hidden() {
+    asker.away();
     sameface.saveCaptions();
   }
 

@@ -247,6 +247,7 @@
       };
       painting.chosen = now.allow_painting ? 'yes' : 'no';
       then.input.checked = now.then_test !== false;
+      sameface.usualTest = settings.then_test !== false;
       write(comfyui.input, now.comfyui);
       write(python.input, now.worker_python);
       const own = !String(now.engine || '').startsWith(PACK);

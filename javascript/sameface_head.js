@@ -207,19 +207,32 @@
     return heavy && !job.wish ? [pause, stop] : [stop];
   }
 
-  let last = { id: 0, state: '' };
+  const OPEN = ['running', 'waiting', 'paused'];
+  let last = 0; // id of the job that was spoken of
+  let known = null; // the jobs of the state before, by id; null before the first one
+  let youngest = 0; // the highest id so far
 
   /** Tell a screen reader, and everybody, when a job has ended. */
   function announce(job) {
-    const before = sameface.state.queue.jobs.find((one) => one.id === last.id);
-    if (before && last.state === 'running' && before.state !== 'running') told(before);
-    if (job && job.id !== last.id) sameface.setText(parts.status, t('{job} runs', { job: job.text }));
-    last = job ? { id: job.id, state: job.state } : { id: 0, state: '' };
+    const { jobs } = sameface.state.queue;
+    if (known) jobs.filter(hasEnded).reverse().forEach(told);
+    known = new Map(jobs.map((one) => [one.id, one]));
+    youngest = Math.max(youngest, ...known.keys());
+    if (job && job.id !== last) sameface.setText(parts.status, t('{job} runs', { job: job.text }));
+    last = job ? job.id : 0;
+  }
+
+  /** Since the state before: open then, or come and gone in between; an old one that moves up in the list is no news. */
+  function hasEnded(job) {
+    if (OPEN.includes(job.state)) return false;
+    const before = known.get(job.id);
+    return before ? OPEN.includes(before.state) || before.ended !== job.ended : job.id > youngest;
   }
 
   function told(job) {
     if (['audit', 'fill'].includes(job.kind) && job.state === 'finished') return; // seen in the panel
     if (job.state === 'finished') sameface.toast(t('{job}: finished', { job: job.text }), 'good');
+    if (job.state === 'interrupted') sameface.toast(t('{job}: {error}', { job: job.text, error: job.error }), 'warn');
     if (job.state === 'failed') sameface.toast(t('{job}: {error}', { job: job.text, error: job.error }), 'bad');
     if (job.state === 'stopped') sameface.toast(t('{job}: stopped', { job: job.text }), 'none');
   }

@@ -25,6 +25,7 @@
   let slug = '';
   let key = ''; // of the state that the answer belongs to
   let filter = 'all';
+  const asker = sameface.asker('photos', () => update());
 
   function mount(root) {
     const drop = sameface.dropZone();
@@ -75,12 +76,14 @@
     try {
       const answer = await sameface.api.get(`/characters/${wantedSlug}/photos`);
       if (wantedSlug !== slug) return;
+      asker.well();
       view = answer;
       sameface.settlePhotos();
       draw();
     } catch (error) {
-      key = ''; // asked again with the next state
-      if (error.status) sameface.toast(error.message, 'bad');
+      if (wantedSlug !== slug) return;
+      key = ''; // asked again in a moment, or with the next state
+      asker.failed(error);
     }
   }
 
@@ -103,16 +106,21 @@
   function drawLead(character) {
     const { photos } = character;
     const audit = sameface.job('audit');
+    const failed = sameface.failedJob('audit');
     const sending = sameface.uploads();
     const go = { label: 'Continue to captions', do: () => sameface.go({ step: 'captions' }) };
     const add = { label: 'Add photos', do: () => parts.drop.choose() };
     const look = { label: 'Look through the photos', do: () => ask({}) };
     if (sending.busy && sending.slug === slug) {
-      parts.lead.set({ tone: 'busy', text: t('Sending: {done} of {total}', sending), buttons: [] });
+      parts.lead.set({ tone: 'busy', text: sending.text, buttons: [] });
     } else if (!photos.count) {
       parts.lead.set({ tone: 'none', text: photos.text || 'No photo yet', buttons: [{ ...add, main: true }] });
     } else if (audit) {
       parts.lead.set({ tone: 'busy', text: looking(audit), detail: photos.text, buttons: [go] });
+    } else if (failed) {
+      const again = { label: 'Try again', main: true, do: () => sameface.tellJob(failed, 'resume') };
+      const text = t('The photos were not looked through: {error}', failed);
+      parts.lead.set({ tone: 'bad', text, detail: photos.text, buttons: [again, go] });
     } else if (!photos.audited) {
       parts.lead.set({ tone: 'warn', text: photos.text, buttons: [{ ...look, main: true }, go] });
     } else if (photos.proposed) {
@@ -209,6 +217,7 @@
   }
 
   function hidden() {
+    asker.away();
     document.removeEventListener('paste', sameface.pastePhotos);
   }
 

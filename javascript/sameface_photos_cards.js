@@ -18,7 +18,10 @@
 
   /** Take the decision on some photos: it shows at once, and is sent in a moment. */
   function decide(files, wish, redraw) {
-    if (slug !== sameface.slug) flush();
+    if (slug !== sameface.slug) {
+      flush();
+      wishes = new Map(); // another one's photos may have the same names
+    }
     slug = sameface.slug;
     for (const file of files) {
       wishes.set(file, wish);
@@ -35,8 +38,9 @@
     const body = { keep: [], drop: [], undecided: [] };
     for (const [file, wish] of unsent) body[wish].push(file);
     unsent = new Map();
-    sameface.api.post(`/characters/${slug}/audit`, body).catch((error) => {
-      wishes = new Map();
+    const whose = slug;
+    sameface.api.post(`/characters/${whose}/audit`, body).catch((error) => {
+      if (whose === slug) wishes = new Map();
       sameface.toast(error.message, 'bad');
     });
   }

@@ -12,8 +12,17 @@
   const now = { slug: '', name: '', waiting: [], open: 0, total: 0, done: 0, added: 0, known: 0, sentences: [] };
   let changed = () => null; // draws; set by the drop zone
 
-  /** How far the sending is: {slug, busy, done, total}. */
-  sameface.uploads = () => ({ slug: now.slug, busy: now.open + now.waiting.length > 0, done: now.done, total: now.total });
+  /** How far the sending is: {slug, busy, done, total, text}. */
+  sameface.uploads = function () {
+    const { slug, done, total } = now;
+    const text = total ? t('Sending: {done} of {total}', { done, total }) : t('The photos are being copied');
+    return { slug, busy: now.open + now.waiting.length > 0, done, total, text };
+  };
+
+  /** Begin anew, for a character. */
+  function begin({ slug, name }) {
+    Object.assign(now, { slug, name, total: 0, done: 0, added: 0, known: 0, sentences: [] });
+  }
 
   // What was given
 
@@ -47,10 +56,9 @@
   }
 
   /** Put files in the line: pictures and archives; a .txt of a picture's name is its caption. */
-  function send(items) {
-    const character = sameface.character();
+  function send(items, character = sameface.character()) {
     if (!character || !items.length) return;
-    if (!sameface.uploads().busy) Object.assign(now, { slug: character.slug, name: character.name, total: 0, done: 0, added: 0, known: 0, sentences: [] });
+    if (!sameface.uploads().busy) begin(character);
     if (now.slug !== character.slug) {
       sameface.toast(t('Photos of {name} are being sent; wait until they are.', { name: now.name }), 'warn');
       return;
@@ -77,27 +85,33 @@
       now.done += 1;
       changed();
     }
+    await done();
+  }
+
+  /** One of those at work has done; the last one has the photos looked through. */
+  async function done() {
     now.open -= 1;
     if (!now.open) await finish();
   }
 
   async function sendOne({ file, caption }) {
     if (file.size > LARGEST) throw new Error(t('is larger than {size}; make it smaller.', { size: sameface.format.bytes(LARGEST) }));
-    const path = `/characters/${now.slug}/photos`;
+    const { slug } = now;
     const body = { name: file.name || t('pasted.png'), data: await asBase64(file) };
-    take(await sameface.api.post(path, body), (added) => added.length === 1 && caption && keepCaption(added[0], caption));
+    const answer = await sameface.api.post(`/characters/${slug}/photos`, body);
+    take(answer);
+    if (answer.added.length === 1 && caption) await keepCaption(slug, answer.added[0], caption);
   }
 
-  function take(answer, withAdded) {
+  function take(answer) {
     now.added += answer.added.length;
     now.known += answer.known;
     now.sentences.push(...answer.skipped, ...answer.twice, ...answer.split);
-    if (withAdded) withAdded(answer.added);
   }
 
-  async function keepCaption(file, caption) {
+  async function keepCaption(slug, file, caption) {
     const text = (await caption.text()).trim();
-    if (text) await sameface.api.post(`/characters/${now.slug}/captions`, { file, text }).catch((error) => now.sentences.push(error.message));
+    if (text) await sameface.api.post(`/characters/${slug}/captions`, { file, text }).catch((error) => now.sentences.push(error.message));
   }
 
   function asBase64(file) {
@@ -110,11 +124,11 @@
   }
 
   async function finish() {
-    if (now.added) {
-      await sameface.api.post(`/characters/${now.slug}/audit`).catch((error) => now.sentences.push(error.message));
-    }
+    const { slug, added, sentences } = now; // another sending may begin meanwhile
+    if (added) await sameface.api.post(`/characters/${slug}/audit`).catch((error) => sentences.push(error.message));
     changed();
     await sameface.refresh().catch(() => null);
+    sameface.draw(); // where nothing was added, the state is the same
   }
 
   window.addEventListener('beforeunload', (event) => {
@@ -166,31 +180,39 @@
       over(event);
       zone.classList.remove('sf-over');
       try {
-        send(await given(event.dataTransfer));
+        const character = sameface.character(); // another one may be shown once all is read
+        send(await given(event.dataTransfer), character);
       } catch (error) {
         sameface.toast(t('What was dropped cannot be read; use "Choose photos".'), 'bad');
       }
     });
   }
 
-  /** Take pictures from a paste, unless it goes into a text field. */
+  /** Take pictures from a paste while the photos are what is seen; text goes into the field that has the focus. */
   sameface.pastePhotos = async function (event) {
-    if (!event.clipboardData || !event.clipboardData.files.length) return;
-    if (event.target.closest && event.target.closest('input, textarea')) return;
+    const { clipboardData } = event;
+    if (!clipboardData || !clipboardData.files.length) return;
+    if (!sameface.visible() || sameface.step !== 'photos' || isText(event)) return;
     event.preventDefault();
     event.stopPropagation();
-    send(await given(event.clipboardData));
+    const character = sameface.character();
+    send(await given(clipboardData), character);
   };
 
+  function isText(event) {
+    const [target] = event.composedPath(); // the host may keep its fields in a shadow root
+    const field = target.closest && target.closest('input, textarea, [contenteditable]:not([contenteditable="false"])');
+    return Boolean(field) && event.clipboardData.types.includes('text/plain');
+  }
+
   function draw(told, { bar, line, list }) {
-    const mine = now.slug === sameface.slug && (now.total > 0 || now.sentences.length > 0);
+    const { busy, text: sending } = sameface.uploads();
+    const mine = now.slug === sameface.slug && (busy || now.total + now.added + now.known + now.sentences.length > 0);
     told.hidden = !mine;
     if (!mine) return;
-    const { busy } = sameface.uploads();
     bar.hidden = !busy;
     bar.set(now.total ? now.done / now.total : null, t('Sending photos'));
-    const counts = { done: now.done, total: now.total };
-    sameface.setText(line, busy ? t('Sending: {done} of {total}', counts) : outcome());
+    sameface.setText(line, busy ? sending : outcome());
     sameface.keyed(
       list,
       [...new Set(now.sentences)],
@@ -213,11 +235,17 @@
       const path = input.value.trim();
       if (!path) return input.focus();
       if (sameface.uploads().busy) throw new Error(t('Photos are being sent; wait until they are.'));
-      const { slug, name } = sameface.character();
-      Object.assign(now, { slug, name, total: 0, done: 0, added: 0, known: 0, sentences: [] });
-      take(await sameface.api.post(`/characters/${slug}/photos/from_path`, { path }));
-      input.value = '';
-      return finish();
+      const character = sameface.character();
+      begin(character);
+      now.open += 1; // nobody else's photos come between
+      sameface.draw();
+      try {
+        take(await sameface.api.post(`/characters/${character.slug}/photos/from_path`, { path }));
+        input.value = '';
+      } finally {
+        await done();
+      }
+      return null;
     };
     const field = sameface.field('Folder, picture or zip file', input, 'Its photos are copied; the originals stay as they are.');
     const fold = sameface.fold('From a folder of this machine', field, el('div', { class: 'sf-row' }, sameface.button('Add', add)));

@@ -23,14 +23,16 @@
     const hold = sameface.button('Pause the queue', turnQueue, { small: true });
     const body = el('div', { class: 'sf-dialog-body' }, el('div', { class: 'sf-row' }, hold), none, list);
     const draw = () => {
+      if (timer && !body.isConnected) clearInterval(timer); // the host has drawn its page anew
       const { jobs, paused } = sameface.state.queue;
       none.hidden = jobs.length > 0;
       hold.hidden = !paused && !jobs.some((job) => OPEN.includes(job.state));
       sameface.setText(hold.firstElementChild, t(paused ? 'Go on with the queue' : 'Pause the queue'));
       sameface.keyed(list, sorted(jobs), (job) => job.id, make, update);
     };
+    let timer = 0;
     draw();
-    const timer = setInterval(draw, FREQUENT);
+    timer = setInterval(draw, FREQUENT);
     sameface.dialog('Queue', body, { closed: () => clearInterval(timer) });
   }
 

@@ -196,7 +196,8 @@
   const find = (samples, number, step) => samples.find((one) => one.number === number && one.step === step);
 
   function cellKey(samples, number, step) {
-    return `${step}|${step !== null && Boolean(find(samples, number, step))}`;
+    const one = step === null ? null : find(samples, number, step);
+    return `${step}|${one ? one.url : ''}`;
   }
 
   function cell(samples, number, step, prompt) {

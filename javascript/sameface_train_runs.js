@@ -10,32 +10,43 @@
     const after = sameface.tick('Paint and judge the test grid afterwards', true);
     let run = null;
     let typed = false;
+    let ticked = false;
+    let shown = '';
+    after.input.addEventListener('change', () => (ticked = true));
     steps.addEventListener('input', () => (typed = true));
     const train = async () => {
       if (!steps.value || (!steps.validity.valid && Number(steps.value) < 1))
         throw new Error(sameface.t('How many more steps?'));
-      const total = run.trained + Math.round(Number(steps.value));
+      const gone = sameface.baseGone(run);
+      if (gone) throw new Error(gone);
+      const total = sameface.savedStep(run) + Math.round(Number(steps.value));
       await sameface.startJob('train', { run: run.id, steps: total, then_test: after.input.checked }, 'It goes on.');
-      typed = false;
+      typed = ticked = false;
     };
     const button = sameface.button('Train more steps', train);
     const help = sameface.el('p', { class: 'sf-help' });
     const row = sameface.el('div', { class: 'sf-row' }, sameface.field('More steps', steps), button);
     const node = sameface.fold('Train more steps', row, after, help);
     const set = (now) => {
-      const other = !run || !now.run || run.id !== now.run.id;
+      const which = now.run ? `${sameface.slug}|${now.run.id}` : '';
+      const other = which !== shown;
+      shown = which;
       run = now.kind === 'trained' ? now.run : null;
       node.hidden = !run;
       if (!run) return;
-      if (other) typed = false;
+      if (other) typed = ticked = false;
+      if (!ticked) after.input.checked = sameface.usualTest !== false;
+      const gone = sameface.baseGone(run);
+      button.disabled = Boolean(gone);
       if (!typed && document.activeElement !== steps)
         steps.value = String(Math.max(10, Math.round(run.total / 40) * 10));
       sameface.setText(
         help,
-        sameface.t('Run {run} goes on after step {step}; its steps so far stay.', {
-          run: run.id,
-          step: sameface.format.number(run.trained),
-        }),
+        gone ||
+          sameface.t('Run {run} goes on after step {step}; its steps so far stay.', {
+            run: run.id,
+            step: sameface.format.number(sameface.savedStep(run)),
+          }),
       );
     };
     return { node, set };
@@ -51,7 +62,7 @@
       sameface.keyed(
         list,
         others,
-        (run) => run.id,
+        (run) => `${sameface.slug}|${run.id}`, // every character has a run 001
         runFold,
         (made, run) => made.set(run),
       );
@@ -84,7 +95,7 @@
         line,
         sameface.t('Run {run}: {steps} steps, {ago}', {
           run: to.id,
-          steps: sameface.format.number(to.trained),
+          steps: sameface.format.number(sameface.savedStep(to)),
           ago: sameface.format.ago(to.created),
         }),
       );

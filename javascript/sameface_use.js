@@ -17,10 +17,9 @@
   });
 
   function make(root) {
-    const made = { slug: '', settings: null, touched: false };
+    const made = { slug: '', settings: null };
     made.lead = sameface.lead();
     made.cell = sameface.cellChoice(() => {
-      made.touched = true;
       made.result.hidden = true;
       update(made);
     });
@@ -89,7 +88,8 @@
     if (!character) return;
     const runs = sameface.runs();
     if (made.slug !== character.slug) {
-      Object.assign(made, { slug: character.slug, touched: false });
+      made.slug = character.slug;
+      made.cell.reset();
       made.result.hidden = true;
     }
     if (runs) preselect(made, runs);
@@ -104,15 +104,15 @@
 
   /** What the test panel asked for, else the best of what was judged, else the last step of the newest run. */
   function preselect(made, runs) {
-    made.cell.setRuns(runs);
+    const before = JSON.stringify(made.cell.value);
+    const best = sameface.bestGrid(runs);
+    made.cell.setRuns(runs, best && { run: best.run.id, step: best.grid.step, weight: best.grid.weight });
     const wanted = sameface.wantedCell;
     if (wanted && wanted.slug === made.slug) {
       sameface.wantedCell = null;
-      made.touched = true;
-      return made.cell.choose({ run: wanted.run, step: wanted.step, weight: wanted.weight });
+      made.cell.choose({ run: wanted.run, step: wanted.step, weight: wanted.weight });
     }
-    const best = made.touched ? null : sameface.bestGrid(runs);
-    if (best) made.cell.choose({ run: best.run.id, step: best.grid.step, weight: best.grid.weight });
+    if (JSON.stringify(made.cell.value) !== before) made.result.hidden = true; // it was another LoRA's
   }
 
   /** The judged grid of the chosen step and weight; null where it was not tested. */

@@ -49,7 +49,7 @@
     const left = job.standing && job.standing.seconds_left;
     const values = { job: job.text, time: left ? sameface.format.duration(left) : '' };
     return left
-      ? sameface.t('{job}: pictures wait until it is done, {time} left. The Doctor of Train LoRA can let them through.', values)
-      : sameface.t('{job}: pictures wait until it is done. The Doctor of Train LoRA can let them through.', values);
+      ? sameface.t('{job}: pictures wait until it is done, {time} left. Pause it in Train LoRA to paint now.', values)
+      : sameface.t('{job}: pictures wait until it is done. Pause it in Train LoRA to paint now.', values);
   }
 })();

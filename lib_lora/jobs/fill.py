@@ -49,7 +49,7 @@ def fill(
     folder = folder_of(root, name)
     character = load(folder)
     _, audit = audit_photos(root, name, engine=engine)
-    facts = {item.photo.file: item.photo.facts for item in audit.photos}
+    facts = {item.photo.file: item.photo.facts for item in audit.photos if item.used or item.photo.file in only}
     for file in only:
         if file not in facts:
             raise UserError(f"There is no photo {file} in {folder.photos}.")

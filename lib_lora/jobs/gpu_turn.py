@@ -21,11 +21,12 @@ class GpuTurn:
 
     Attributes:
         error: one sentence where it could not be had, or not be given back in order.
+        allow_painting: as it was when the GPU was taken.
     """
 
     def __init__(self, ground: Ground, allow_painting: bool, before: GpuTurn | None) -> None:
         self.error = ""
-        self._ground, self._allow_painting = ground, allow_painting
+        self._ground, self.allow_painting = ground, allow_painting
         self._before = before
         self._answered = threading.Event()  # it is held, or cannot be had
         self._over = threading.Event()
@@ -35,6 +36,11 @@ class GpuTurn:
     def wait(self, timeout: float) -> bool:
         """Wait until the GPU is held, or cannot be had (`error`); False where neither came within `timeout` seconds."""
         return self._answered.wait(timeout)
+
+    @property
+    def held(self) -> bool:
+        """Whether the host is kept from painting by it."""
+        return self._answered.is_set() and not self._over.is_set() and not self.error and not self.allow_painting
 
     def leave(self) -> None:
         """Give it back, and wait until that is done. Where it was not held yet, it is not taken any more."""
@@ -49,7 +55,7 @@ class GpuTurn:
         if self._over.is_set():
             return
         try:
-            with self._ground.gpu_session(self._allow_painting, self._over.is_set):
+            with self._ground.gpu_session(self.allow_painting, self._over.is_set):
                 self._answered.set()
                 self._over.wait()
         except StoppedByUser:

@@ -4,6 +4,7 @@ and the routes alike. Imports nothing heavy.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -118,6 +119,15 @@ class TestArguments:
     painter: Literal["webui", "worker"] = "worker"
     base: str | None = None
 
+    def __post_init__(self) -> None:
+        _check_painting(self.grid_steps, [self.weight])
+        if self.side is not None and (self.side % 8 or not 64 <= self.side <= 2048):
+            raise ValueError(f"pictures cannot be {self.side} pixels wide; give a multiple of 8 from 64 to 2048.")
+        if not 0 <= self.first_seed < 2**32:
+            raise ValueError(f"the first seed is {self.first_seed}; it must be between 0 and {2**32 - 1}.")
+        if self.cfg is not None and not 1 <= self.cfg <= 30:
+            raise ValueError(f"the guidance is {self.cfg:g}; it must be between 1 and 30.")
+
 
 @dataclass(frozen=True)
 class ChooseArguments:
@@ -136,6 +146,19 @@ class ChooseArguments:
     weights: list[float] = field(default_factory=lambda: [0.6, 0.8, 1.0])
     grid_steps: int = 20
     painter: Literal["webui", "worker"] = "worker"
+
+    def __post_init__(self) -> None:
+        if not self.weights:
+            raise ValueError("there is no weight to try; give at least one, such as 0.8.")
+        _check_painting(self.grid_steps, self.weights)
+
+
+def _check_painting(steps: int, weights: Sequence[float]) -> None:
+    if not 1 <= steps <= 150:
+        raise ValueError(f"{steps} sampling steps cannot be done; 20 are usual, and 150 the most.")
+    for weight in weights:
+        if not -2 <= weight <= 2:
+            raise ValueError(f"the weight is {weight:g}; it must be between -2 and 2.")
 
 
 Arguments = AuditArguments | FillArguments | ProbeArguments | TrainArguments | TestArguments | ChooseArguments

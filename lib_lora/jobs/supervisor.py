@@ -195,6 +195,11 @@ class Supervisor:
         while not ended and not closing.wait(self._patience.again):  # without the GPU: it may take long
             ended = self._ended(job, outcome, queue)
 
+    @property
+    def holds(self) -> bool:
+        """Whether a job keeps the host from painting now."""
+        return self._turn is not None and self._turn.held
+
     def _take_gpu(self) -> GpuTurn:
         self._turn = GpuTurn(self._ground, bool(self._ground.option("allow_painting", False)), self._turn)
         return self._turn

@@ -177,8 +177,6 @@ def test(arguments: TestArguments, desk: Desk) -> Result:
     """See `jobs.finish.paint_and_score`."""
     run, step = find_run(desk.root, desk.character, arguments.run, arguments.step)
     desk.note_run(run.file.id)
-    _check_steps(arguments.grid_steps)
-    _check_side(arguments.side)
     base = Path(arguments.base) if arguments.base else None
     if base and arguments.painter != "webui":
         raise UserError("Only the webui paints with another base model than the run's own; leave the base out.")
@@ -216,9 +214,6 @@ def choose(arguments: ChooseArguments, desk: Desk) -> Result:
     """See `jobs.choose.choose_cell`."""
     run, _ = find_run(desk.root, desk.character, arguments.run, None)
     desk.note_run(run.file.id)
-    _check_steps(arguments.grid_steps)
-    if not arguments.weights:
-        raise UserError("There is no weight to try; give at least one, such as 0.8.")
     painter, painter_id = _painter(arguments.painter, run, None, desk)
     told = choose_cell(
         run,
@@ -232,16 +227,6 @@ def choose(arguments: ChooseArguments, desk: Desk) -> Result:
     )
     chosen = {name: told.values[name] for name in ("step", "weight", "sentence")}
     return {"run": run.file.id, **chosen, "grid": Path(told.values["report"]).parent.name}
-
-
-def _check_side(side: int | None) -> None:
-    if side is not None and (side % 8 or not 64 <= side <= 2048):
-        raise UserError(f"Pictures cannot be {side} pixels wide; give a multiple of 8 from 64 to 2048.")
-
-
-def _check_steps(steps: int) -> None:
-    if steps < 1:
-        raise UserError(f"{steps} sampling steps paint nothing; 20 are usual.")
 
 
 def _painter(who: str, run: Run, base: Path | None, desk: Desk) -> tuple[Painter | None, str]:

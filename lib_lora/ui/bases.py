@@ -50,7 +50,7 @@ def listed(desk: Desk) -> list[dict[str, Any]]:
         base = known(desk.root, checkpoint.path)
         if base is None and time.monotonic() < until:
             base = look_at(desk.root, checkpoint.path)
-        told = base or Base(why="not looked at yet; open this list again")
+        told = base or Base(why="is being looked at")
         found.append(
             {
                 "title": checkpoint.title,
@@ -59,6 +59,7 @@ def listed(desk: Desk) -> list[dict[str, Any]]:
                 "side": told.side,
                 "usable": not told.why,
                 "why": told.why,
+                "pending": base is None,
                 "current": current is not None and checkpoint.path == current,
             }
         )

@@ -17,6 +17,7 @@ from lib_lora.files import explained
 from lib_lora.jobs import audit_kept
 from lib_lora.jobs.lock import only_process
 from lib_lora.references import editing
+from lib_lora.references import memory as memories
 from lib_lora.ui import paths
 from lib_lora.ui.answers import Refused
 from lib_lora.ui.desk import Call, Desk, Route, get, post
@@ -170,14 +171,19 @@ def delete(desk: Desk, call: Call) -> dict[str, Any]:
 
 
 def forget_faces(desk: Desk, call: Call) -> dict[str, Any]:
-    """Delete what was computed of a character's faces: embeddings, templates, thumbnails. Photos stay."""
+    """Delete what was computed of a character's faces: embeddings, templates, thumbnails, what the audit measured.
+
+    Photos, decisions and the reports of tests stay.
+    """
     folder = paths.character(desk, call)
-    kinds = ("template*", "thumbnails/*.jpg", audit_kept.FILE)
-    gone = [path for kind in kinds for path in sorted(folder.cache.glob(kind)) if path.is_file()]
+    kinds = ("cache/template*", "cache/thumbnails/*.jpg", f"cache/{audit_kept.FILE}", "audit.html", "audit.png")
+    gone = [path for kind in kinds for path in sorted(folder.path.glob(kind)) if path.is_file()]
     with only_process(folder.path, "wait a moment and try again", PATIENCE):
         for path in gone:
             with explained(path, "delete"):
                 path.unlink(missing_ok=True)
+        if (memory := memories.load(folder)).facts:
+            memories.save(folder, replace(memory, facts={}))
     return {"deleted": len(gone)}
 
 

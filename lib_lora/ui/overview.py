@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,6 @@ from lib_lora.references.coverage import LEAST
 from lib_lora.ui import checking, jobs, records
 from lib_lora.ui.answers import LOG
 from lib_lora.ui.desk import Call, Desk, Route, get
-from lib_lora.ui.ground import painting_allowed
 from lib_lora.ui.looked import Looked, look
 from lib_lora.ui.paths import names
 from lib_lora.ui.records import RunRecord
@@ -57,12 +55,8 @@ def state(desk: Desk, _call: Call) -> dict[str, Any]:
 
 def _holds(desk: Desk, open_jobs: Sequence[Job]) -> int:
     """The job that keeps the webui from painting; 0 = none does."""
-    for job in open_jobs:
-        webui_paints = desk.host.paints() and job.arguments.get("painter") == "webui"
-        if job.state == "running" and lane_of(job.kind) == "heavy" and not webui_paints:
-            with suppress(UserError):  # our settings are damaged, which they say themselves
-                return 0 if painting_allowed(desk.host, desk.root) else job.id
-    return 0
+    heavy = (job.id for job in open_jobs if job.state == "running" and lane_of(job.kind) == "heavy")
+    return next(heavy, 0) if desk.supervisor.holds else 0
 
 
 def folders(root: Path) -> list[CharacterFolder]:
@@ -145,7 +139,7 @@ def _photos(looked: Looked) -> dict[str, Any]:
 def _captions(looked: Looked) -> dict[str, Any]:
     of, written = len(looked.used), sum(bool(text) for text in looked.used_texts.values())
     found = (checking.problems(looked) or []) if of else []
-    wrong = len(found) + len(looked.unreadable)
+    wrong = len({photo for photo, _ in found} | {*looked.unreadable})
     if not of:
         tone, text = "none", "No photos yet"
     elif written < of:

@@ -193,7 +193,7 @@ def tone_of(record: GridRecord) -> str:
         return "none"
     if record.kind == "consistent":
         return "good"
-    return "bad" if record.drift else "warn"
+    return "warn" if record.kind in ("slightly undertrained", "overtrained") else "bad"  # as `likeness.words.tone_of`
 
 
 def uses(run_folder: Path) -> list[dict[str, Any]]:

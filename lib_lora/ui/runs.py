@@ -60,7 +60,7 @@ def _told(record: RunRecord, slug: str, open_jobs: Sequence[Job]) -> dict[str, A
         "trained": done,
         "checkpoints": record.saved,
         "grids": [_grid(one) for one in records.grids(record.folder)],
-        "resumable": done < total and (record.folder / "state").is_dir(),
+        "resumable": max(record.saved, default=0) < total and (record.folder / "state").is_dir(),
         "job": working[0].id if working else None,
     }
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from lib_lora import settings
@@ -15,6 +17,7 @@ from lib_lora.ui.answers import forbidden
 from lib_lora.ui.desk import Call, Desk, Route, get, post
 
 PATHS = ("comfyui", "worker_python")
+_LONGEST = 60.0  # seconds that a Python may take to answer
 
 
 @dataclass(frozen=True)
@@ -54,9 +57,32 @@ def change(desk: Desk, call: Call) -> dict[str, Any]:
         program = paths.free_path(desk.host, changed["worker_python"], "a Python")
         if not program.is_file():
             raise UserError(f"There is no file {program}; name the program of a Python.")
+        _see_python(program)
         changed["worker_python"] = str(program)
     after = replace(before, **changed)
     if after != before:
         paths.ensure_folder(desk.root)
         write_json(desk.root / FILE, settings.to_dict(after))
     return settings.to_dict(after)
+
+
+def _see_python(program: Path) -> None:
+    """Raises: UserError: it is no Python that can run the worker's packages."""
+    needed = ("torch", "diffusers", "transformers", "peft")
+    asked = (
+        "import sys, importlib.util as of; "
+        "print(*sys.version_info[:2], *(name for name in sys.argv[1:] if not of.find_spec(name)))"
+    )
+    command = [str(program), "-I", "-c", asked, *needed]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=_LONGEST, check=True, stdin=subprocess.DEVNULL
+        )
+        major, minor, *lacking = done.stdout.split()
+        old = (int(major), int(minor)) < (3, 10)
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
+        raise UserError(f"{program} does not answer as a Python does; name the program of a Python.") from error
+    if old:
+        raise UserError(f"{program} is Python {major}.{minor}; the worker needs 3.10 or newer.")
+    if lacking:
+        raise UserError(f"{program} lacks {', '.join(lacking)}; install them there, or name another Python.")

@@ -84,12 +84,15 @@ def _target(desk: Desk, body: Use) -> Path:
                 raise Refused(409, "There is no folder of LoRAs here; put it into a folder of your choice.")
             return loras[0]
         case "comfyui":
-            folder = preferences.load(desk.root).comfyui
-            if not folder:
+            comfy = preferences.load(desk.root).comfyui
+            if not comfy:
                 raise Refused(409, "Set ComfyUI's folder first.")
-            return comfyui.folder(Path(folder))
+            return comfyui.folder(Path(comfy))
         case "folder":
-            return paths.free_path(desk.host, body.folder, "a folder")
+            folder = paths.free_path(desk.host, body.folder, "a folder")
+            if not folder.is_dir():
+                raise UserError(f"There is no folder {folder}; make it first, or name another one.")
+            return folder
     raise UserError(f"A LoRA cannot go to {body.to!r}; it goes to webui, comfyui or folder.")
 
 

@@ -87,7 +87,7 @@ class FakeHost:
 class FakeSupervisor:
     """Runs nothing."""
 
-    active, reason = True, ""
+    active, reason, holds = True, "", False
 
     def __init__(self) -> None:
         self.woken = 0

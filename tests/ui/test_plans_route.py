@@ -31,7 +31,7 @@ def test_base_models_are_told_once(page, models, monkeypatch):
 
 def test_a_list_does_not_wait_for_all(page, models, monkeypatch):
     monkeypatch.setattr(bases, "PATIENCE", -1.0)
-    assert all("not looked at yet" in one["why"] for one in page.got("/bases"))
+    assert all((one["why"], one["pending"]) == ("is being looked at", True) for one in page.got("/bases"))
 
 
 def test_a_model_that_is_another_one_now_is_looked_at_again(page, models):

@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from lib_lora.errors import UserError
+from lib_lora.files import write_json
 from lib_lora.hosts.settings import PAINT, WHILE_TRAINING
 from lib_lora.ui.ground import Ground
 
@@ -45,9 +46,10 @@ def test_they_lie_over_the_host_s_own(page, tmp_path):
     assert ground.option("allow_painting")
     python = tmp_path / "python"
     python.write_text("")
-    page.done("/settings", {"worker_python": str(python)})
-    assert ground.worker_command() == [str(python)]
-    python.unlink()
+    assert "does not answer as a Python" in page.refused("/settings", {"worker_python": str(python)})
+    page.done("/settings", {"worker_python": sys.executable})
+    assert ground.worker_command() == [sys.executable]
+    write_json(page.root / "settings.json", {"worker_python": str(tmp_path / "gone")})
     with pytest.raises(UserError, match="is not there"):
         ground.worker_command()
 
