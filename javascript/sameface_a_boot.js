@@ -36,6 +36,7 @@
   }
 
   function look() {
+    if (!sameface.recall || !sameface.head) return; // the other files are still on their way
     const found = place();
     if (drawn && !drawn.root.isConnected) leave();
     if (found && (!drawn || found !== drawn.root || !found.contains(drawn.stage))) start(found);

@@ -69,9 +69,9 @@
 
   /** What a verdict sounds like: good, warn, bad, or none where nothing could be judged. */
   sameface.verdictTone = function (verdict) {
-    if (verdict.drift) return 'bad';
     if (!verdict.judged) return 'none';
-    return verdict.kind === 'consistent' ? 'good' : 'warn';
+    if (verdict.kind === 'consistent') return 'good';
+    return ['slightly undertrained', 'overtrained'].includes(verdict.kind) ? 'warn' : 'bad'; // as the state has it
   };
 
   /** "Run 003, step 2,000, weight 0.8". */

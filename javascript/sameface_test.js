@@ -4,6 +4,7 @@
 
   const sameface = (window.sameface = window.sameface || {});
   const OFTEN = 3000; // milliseconds between two looks for new pictures
+  const AGAIN = 3000; // milliseconds after a failure
 
   let view = null;
 
@@ -29,9 +30,9 @@
     made.facts = sameface.gridFacts();
     made.links = sameface.el('p', { class: 'sf-row' });
     made.log = sameface.logFold();
-    made.form = sameface.testForm();
+    made.form = sameface.testForm(() => update(made));
     made.another = sameface.fold('Test another step or weight', made.form.node);
-    made.earlier = earlierGrids((which) => show(made, which, true));
+    made.earlier = sameface.earlierGrids((which) => show(made, which, true));
     made.result = sameface.el('div', { class: 'sf-result', hidden: true });
     sameface.append(made.result, [made.verdict, made.pictures, made.strip, made.chart, made.facts, made.links]);
     sameface.append(root, [made.lead, made.bar, made.said, made.log, made.another, made.result, made.earlier.node]);
@@ -44,16 +45,18 @@
   function update(made) {
     const character = sameface.character();
     if (!character) return;
-    if (made.slug !== character.slug)
+    if (made.slug !== character.slug) {
       Object.assign(made, { slug: character.slug, shown: null, grid: null, done: '', live: null, opened: '' });
+      sameface.fill(made.said);
+    }
     const runs = sameface.runs();
     const job = sameface.job(['test', 'choose']);
     const last = sameface.lastJob('test', 'choose');
     const grids = sameface.gridsOf(runs);
     choose(made, runs, grids, job, last);
+    made.form.update(runs || []);
     made.lead.set(words(made, character, runs, job, last));
     showJob(made, job, last);
-    made.form.update(runs || []);
     made.another.hidden = !runs || !runs.some((run) => run.checkpoints.length);
     unfold(made, grids, runs, job);
     made.earlier.set(grids, made.shown);
@@ -99,7 +102,15 @@
       if (made.shown !== which) return;
       made.grid = null;
       sameface.fill(made.said, sameface.notice('bad', error.message));
+      if (error.status !== 404) setTimeout(() => showAgain(made, which), AGAIN);
     }
+  }
+
+  /** Ask again for a grid that could not be had, as long as it is the one to be shown. */
+  function showAgain(made, which) {
+    if (made.shown !== which || made.grid || !made.result.isConnected) return;
+    if (sameface.visible() && sameface.step === 'test') show(made, which);
+    else setTimeout(() => showAgain(made, which), AGAIN);
   }
 
   /** While pictures are painted, look for those that are there; the grid may not be known yet. */
@@ -165,21 +176,49 @@
     if (!runs.some((run) => run.checkpoints.length)) return untrained();
     const judged = made.grid && made.grid.verdict;
     const text = judged ? character.test.text || judged.headline : 'Test pictures show whether the face holds.';
-    const choice = last && last.kind === 'choose' && last.state === 'finished' ? last.result : null;
-    if (choice) return chosen(choice);
-    const tone = judged ? sameface.verdictTone(judged) : 'none';
-    const paint = { label: 'Paint 20 test pictures and judge', main: !judged, do: () => view.form.paint(false) };
+    const searched = last && last.kind === 'choose' && last.state === 'finished' && !trainedSince(last, runs);
+    if (searched && last.result.step) return chosen(last.result);
+    const gone = made.form.gone();
+    if (searched) return foundNothing(made, last.result, gone);
+    const tone = judged ? toneOf(character, judged) : 'none';
+    if (gone) return { tone, text, detail: gone };
     const find = {
       label: 'Find the best step and weight',
       title: 'Paints eight prompts for up to six saved steps at three weights, and the best again.',
       do: () => view.form.choose(),
     };
-    return {
-      tone,
-      text,
-      detail: judged ? '' : 'Twenty pictures with the LoRA and the same without it, measured against the photos.',
-      buttons: [paint, find],
-    };
+    const about = judged ? '' : 'Twenty pictures with the LoRA and the same without it, measured against the photos.';
+    return { tone, text, detail: paints(made, about), buttons: [paintsAll(!judged || !character.test.grid), find] };
+  }
+
+  function foundNothing(made, { sentence }, gone) {
+    const buttons = gone ? [] : [paintsAll(true)];
+    return { tone: 'warn', text: sentence, detail: gone || paints(made, ''), buttons };
+  }
+
+  function paintsAll(main) {
+    return { label: 'Paint 20 test pictures and judge', main, do: () => view.form.paint(false) };
+  }
+
+  /** What the button of the first line will paint, after a sentence about it. */
+  function paints(made, about) {
+    const cell = made.form.cell();
+    const what = cell && sameface.cellName(cell.run, cell.step, cell.weight);
+    const said = what && sameface.t('To be painted: {cell}.', { cell: what });
+    return [about && sameface.t(about), said].filter(Boolean).join(' ');
+  }
+
+  /** The tone of the first line: the state's where its words are the state's. */
+  function toneOf(character, judged) {
+    return character.test.text ? character.test.tone : sameface.verdictTone(judged);
+  }
+
+  /** Whether a training has ended since a search did: then its result is not the newest news. */
+  function trainedSince(search, runs) {
+    const then = search.ended || search.created;
+    const trainings = sameface.state.queue.jobs.filter((job) => job.kind === 'train' && job.slug === search.slug);
+    const newer = trainings.some((job) => job.state === 'finished' && (job.ended || job.created) > then);
+    return newer || runs.some((run) => run.created > then && run.checkpoints.length);
   }
 
   function untrained() {
@@ -229,7 +268,7 @@
 
   function chosen({ run, step, weight, sentence }) {
     const use = { label: 'Use this LoRA', main: true, do: () => act({ do: 'use', arguments: { run, step, weight } }) };
-    return { tone: 'good', text: sentence, detail: sameface.cellName(run, step, weight), buttons: step ? [use] : [] };
+    return { tone: 'good', text: sentence, detail: sameface.cellName(run, step, weight), buttons: [use] };
   }
 
   function showJob(made, job, last) {
@@ -251,53 +290,21 @@
       return sameface.go({ step: 'use' });
     }
     if (button.do === 'train_more') {
-      await sameface.startJob('train', { then_test: true, ...values }, 'The training goes on.');
+      possible(values.run);
+      const usual = { then_test: await sameface.thenTest() };
+      await sameface.startJob('train', { ...usual, ...values }, 'The training goes on.');
       return sameface.go({ step: 'train' });
     }
+    possible(values.run);
     if (button.do === 'choose') return sameface.startJob('choose', { painter: view.form.painter(), ...values });
     if (button.do === 'test')
       return sameface.startJob('test', { ...view.form.common(), ...values });
     throw new Error(sameface.t('This page is older than the webui; reload it.'));
   }
 
-  // Earlier tests
-
-  function earlierGrids(open) {
-    const list = sameface.el('div', { class: 'sf-grids' });
-    const node = sameface.fold('Earlier tests', list);
-    const set = (grids, shown) => {
-      const judged = grids.filter(({ grid }) => grid.kind);
-      node.hidden = judged.length < 2;
-      sameface.keyed(
-        list,
-        judged,
-        ({ run, grid }) => `${run.id}|${grid.id}`,
-        (one) => entry(one, open),
-        (made, one) => {
-          made.setAttribute(
-            'aria-current',
-            String(Boolean(shown && shown.run === one.run.id && shown.id === one.grid.id)),
-          );
-        },
-      );
-    };
-    return { node, set };
-  }
-
-  function entry({ run, grid }, open) {
-    const kept = Number.isFinite(grid.retention)
-      ? sameface.t('{kept} kept', { kept: sameface.format.percent(grid.retention) })
-      : '';
-    const said = [
-      sameface.cellName(run.id, grid.step, grid.weight),
-      kept,
-      grid.made ? sameface.format.ago(grid.made) : '',
-    ];
-    return sameface.el(
-      'button',
-      { class: 'sf-grid-entry', on: { click: () => open({ run: run.id, id: grid.id }) } },
-      sameface.badge(sameface.verdictTone(grid), sameface.t(grid.headline)),
-      sameface.el('span', { class: 'sf-quiet', text: said.filter(Boolean).join(' · ') }),
-    );
+  /** Refuse what needs a base model that is gone. */
+  function possible(id) {
+    const gone = sameface.baseGone((sameface.runs() || []).find((run) => run.id === id));
+    if (gone) throw new Error(gone);
   }
 })();

@@ -4,9 +4,17 @@
 
   const sameface = (window.sameface = window.sameface || {});
 
-  /** @returns {{node, update(runs), paint(quick), choose(), common(), painter()}} */
-  sameface.testForm = function () {
-    const form = { slug: '', cell: sameface.cellChoice(() => null) };
+  /**
+   * @param {function} changed is called when the user has chosen another run, step or weight.
+   * @returns {{node, update(runs), paint(quick), choose(), common(), painter(), cell(), gone()}} `cell()`: the chosen
+   *   run, step and weight, or null; `gone()`: that the run's base model is gone, or an empty text.
+   */
+  sameface.testForm = function (changed) {
+    const form = { slug: '', runs: [] };
+    form.cell = sameface.cellChoice(() => {
+      showGone();
+      changed();
+    });
     const sampler = sameface.select([]);
     const steps = number(20, 1, 150, 1);
     const cfg = number('', 1, 30, 0.5);
@@ -48,8 +56,17 @@
       sameface.setText(paint.firstChild, sameface.t(words));
     }
 
+    function showGone() {
+      const gone = goneOf(form);
+      paint.disabled = find.disabled = Boolean(gone);
+      sameface.setText(later, gone || sameface.begins(null));
+      later.hidden = !later.textContent;
+    }
+
     const api = {
       node,
+      cell: () => (form.cell.value.step ? form.cell.value : null),
+      gone: () => goneOf(form),
       painter: () => painter.chosen,
       common: () => ({
         painter: painter.chosen,
@@ -70,8 +87,9 @@
       update: (runs) => {
         if (form.slug !== sameface.slug) {
           form.slug = sameface.slug;
-          form.cell.choose({ run: '', step: 0, weight: 1 });
+          form.cell.reset();
         }
+        form.runs = runs;
         form.cell.setRuns(runs);
         const { host } = sameface.state;
         const samplers = host.samplers || ['Euler'];
@@ -87,8 +105,7 @@
         ]);
         if (!host.paints || !form.picked) painter.chosen = host.paints ? 'webui' : 'worker';
         painter.hidden = !host.paints;
-        sameface.setText(later, sameface.begins(null));
-        later.hidden = !later.textContent;
+        showGone();
       },
     };
     return api;
@@ -98,6 +115,10 @@
     const { run, step, weight } = form.cell.value;
     if (!run || !step) throw new Error(sameface.t('Choose a run and a step.'));
     return { run, step, weight };
+  }
+
+  function goneOf(form) {
+    return sameface.baseGone(form.runs.find((run) => run.id === form.cell.value.run));
   }
 
   function number(value, min, max, step) {

@@ -14,7 +14,10 @@
       view.form.shown();
       view.beat.set(true);
     },
-    hidden: () => view.beat.set(false),
+    hidden: () => {
+      view.form.hidden();
+      view.beat.set(false);
+    },
   });
 
   function make(root) {
@@ -89,13 +92,18 @@
     if (!runs) return { kind: 'unknown' };
     const newest = runs[0];
     const of = last && last.run ? find(runs, last.run) : null;
-    const over = of && of.trained >= of.total && last.state !== 'failed';
+    const over = of && sameface.savedStep(of) >= of.total && last.state !== 'failed';
     const newer = newest && of !== newest && newest.created > (last ? last.created : 0);
     const useful = last && !over && !newer && ['failed', 'interrupted', 'stopped', 'paused'].includes(last.state);
     if (useful && (last.state !== 'stopped' || of)) return { kind: last.state, job: last, run: of };
-    if (!newest) return { kind: 'nothing' };
-    if (newest.trained < newest.total && newest.resumable) return { kind: 'stopped', job: null, run: newest };
-    return { kind: 'trained', job: null, run: newest };
+    const run = runs.find((one) => sameface.savedStep(one) || one.resumable); // others left nothing
+    if (!run) return { kind: 'nothing' };
+    return { kind: unfinished(run) ? 'stopped' : 'trained', job: null, run };
+  }
+
+  /** Whether a run has not been saved at its last step, and can go on. */
+  function unfinished(run) {
+    return sameface.savedStep(run) < run.total && run.resumable;
   }
 
   function find(runs, id) {
@@ -112,22 +120,27 @@
     if (now.kind === 'waiting') return waiting(job);
     if (now.kind === 'trained') return trained(run, character);
     if (now.kind === 'failed') return failed(job, run);
-    const where = place(job, run);
-    const again = { label: 'Resume', main: true, do: () => goOn(now) };
-    if (now.kind === 'paused') {
-      const stop = { label: 'Stop', do: () => sameface.tellJob(job, 'stop') };
-      return {
-        tone: 'warn',
-        text: sameface.t('Training is paused{where}. Nothing is lost.', { where }),
-        detail: 'The GPU is free.',
-        buttons: [again, stop],
-      };
-    }
-    const said =
-      now.kind === 'interrupted'
-        ? 'Training was interrupted{where}. Nothing is lost.'
-        : 'Training stopped{where}. Nothing is lost.';
-    return { tone: 'warn', text: sameface.t(said, { where }), detail: job && job.error, buttons: [again, toTest(run)] };
+    return resting(now);
+  }
+
+  const RESTS = {
+    paused: 'Training is paused{where}.',
+    interrupted: 'Training was interrupted{where}.',
+    stopped: 'Training stopped{where}.',
+  };
+
+  function resting(now) {
+    const { kind, job, run } = now;
+    const paused = kind === 'paused';
+    const gone = sameface.baseGone(run);
+    const again = gone ? null : { label: 'Resume', main: true, do: () => goOn(now) };
+    const stop = { label: 'Stop', do: () => sameface.tellJob(job, 'stop') };
+    return {
+      tone: 'warn',
+      text: sameface.t(RESTS[kind], { where: place(run) }),
+      detail: gone || (paused ? 'The GPU is free.' : job && job.error),
+      buttons: [again, paused ? stop : toTest(run)],
+    };
   }
 
   function missing(character) {
@@ -182,26 +195,30 @@
   }
 
   function failed(job, run) {
+    const gone = sameface.baseGone(run);
     return {
       tone: 'bad',
       text: job.error || 'The training failed.',
-      detail:
-        run && run.trained
-          ? sameface.t('The steps up to {step} are saved; “Try again” goes on from there.', {
-              step: sameface.format.number(run.trained),
-            })
-          : '',
+      detail: gone || failedWhere(run),
       buttons: [
-        { label: 'Try again', main: true, do: () => sameface.tellJob(job, 'resume') },
+        gone ? null : { label: 'Try again', main: true, do: () => sameface.tellJob(job, 'resume') },
         { label: 'Put this aside', do: () => sameface.tellJob(job, 'forget').then(sameface.reloadRuns) },
       ],
     };
   }
 
+  function failedWhere(run) {
+    if (!sameface.runsAreNew()) return '';
+    const step = sameface.savedStep(run);
+    if (!step) return 'It failed before anything was saved; “Try again” begins anew.';
+    const values = { step: sameface.format.number(step) };
+    return sameface.t('The steps up to {step} are saved; “Try again” goes on after step {step}.', values);
+  }
+
   function trained(run, character) {
     const text = sameface.t('Run {run} is trained: {steps} steps.', {
       run: run.id,
-      steps: sameface.format.number(run.trained),
+      steps: sameface.format.number(sameface.savedStep(run)),
     });
     const judged = run.grids.some((grid) => grid.kind);
     const detail = judged ? character.test.text : sameface.t('Now see whether the face holds.');
@@ -212,24 +229,23 @@
     if (!run || !run.checkpoints.length) return null;
     const judged = run.grids.some((grid) => grid.kind);
     const label = judged ? 'See the test' : 'Go on to the test';
-    return { label, main: run.trained >= run.total, do: () => sameface.go({ step: 'test' }) };
+    return { label, main: !unfinished(run), do: () => sameface.go({ step: 'test' }) };
   }
 
-  /** " at step 840 of 2,000"; empty before the first step. */
-  function place(job, run) {
-    const standing = job && job.standing && job.standing.total ? job.standing : null;
-    const done = run && run.total ? run.trained : standing ? standing.done : 0;
-    const total = run && run.total ? run.total : standing ? standing.total : 0;
-    if (!done) return '';
-    return sameface.t(' at step {done} of {total}', {
-      done: sameface.format.number(done),
-      total: sameface.format.number(total),
+  /** "; it goes on after step 800 of 2,000": what is saved counts. Empty until that is known. */
+  function place(run) {
+    if (!sameface.runsAreNew()) return '';
+    const step = sameface.savedStep(run);
+    if (!step) return sameface.t(' before anything was saved; it begins anew');
+    return sameface.t('; it goes on after step {step} of {total}', {
+      step: sameface.format.number(step),
+      total: sameface.format.number(run.total),
     });
   }
 
   async function goOn({ kind, job, run }) {
     if (kind === 'paused') await sameface.goOn(job);
     else if (job) await sameface.tellJob(job, 'resume');
-    else await sameface.startJob('train', { run: run.id }, 'It goes on.');
+    else await sameface.startJob('train', { run: run.id, then_test: await sameface.thenTest() }, 'It goes on.');
   }
 })();

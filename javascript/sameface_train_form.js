@@ -5,17 +5,30 @@
   const sameface = (window.sameface = window.sameface || {});
   const ENOUGH = 8; // photos; with fewer the trainer asks whether that is meant
   const AGAIN = 5000; // milliseconds after a failure
+  const LOOKS = 1000; // milliseconds between two questions while base models are looked at
   const PATIENCE = 350; // milliseconds after the last key until the estimate is asked for
 
   /**
-   * @returns {{node: Element, update: function, shown: function}} `update()` after each new state, `shown()` when it is
-   *   turned to: base models may have come meanwhile.
+   * @returns {{node: Element, update: function, shown: function, hidden: function}} `update()` after each new state,
+   *   `shown()` when it is turned to: base models may have come meanwhile; `hidden()` when it is left.
    */
   sameface.trainForm = function () {
-    const form = { slug: '', bases: null, plan: null, estimate: null, wanted: {}, asked: 0, probe: null, error: '' };
+    const form = { slug: '', bases: null, plan: null, planOf: '', estimate: null, wanted: {} };
+    Object.assign(form, { asked: 0, probe: null, error: '', on: false });
     form.view = draw(form);
-    return { node: form.view.node, update: () => update(form), shown: () => form.slug && loadBases(form) };
+    return {
+      node: form.view.node,
+      update: () => update(form),
+      shown: () => turned(form, true),
+      hidden: () => turned(form, false),
+    };
   };
+
+  function turned(form, on) {
+    form.on = on;
+    clearTimeout(form.later);
+    if (on && form.slug) loadBases(form, true);
+  }
 
   function draw(form) {
     const base = sameface.select([], '', (path) => choose(form, { base: path, preset: null, settings: {} }));
@@ -84,49 +97,83 @@
   function take(form, slug) {
     form.slug = slug;
     form.wanted = { base: '', preset: null, settings: {}, ...sameface.kept(`train-${slug}`, {}) };
-    Object.assign(form, { plan: null, estimate: null, error: '' });
+    Object.assign(form, { plan: null, planOf: '', estimate: null, error: '' });
+    form.asked += 1; // an estimate on its way is another character's
+    clearTimeout(form.timer);
     form.view.few.input.checked = false;
-    if (form.bases) settle(form);
-    else loadBases(form);
+    if (form.bases) settle(form, true);
+    else loadBases(form, true);
   }
 
-  async function loadBases(form) {
+  /** What a plan is for. */
+  function keyOf(form) {
+    return JSON.stringify([form.slug, form.wanted.base, form.wanted.preset]);
+  }
+
+  /** Whether the plan is that of what is chosen; until then nothing is started. */
+  function planned(form) {
+    return Boolean(form.plan) && form.planOf === keyOf(form);
+  }
+
+  async function loadBases(form, anew) {
+    clearTimeout(form.later);
     try {
       const [bases, settings] = await Promise.all([sameface.api.get('/bases'), sameface.api.get('/settings')]);
       form.bases = bases;
-      form.usually = settings.then_test !== false;
+      sameface.usualTest = settings.then_test !== false;
       form.error = '';
-      settle(form);
+      settle(form, anew);
+      askAgain(form, LOOKS);
     } catch (error) {
       form.error = error.message;
       show(form);
-      setTimeout(() => form.bases || loadBases(form), AGAIN);
+      askAgain(form, AGAIN);
     }
   }
 
+  /** While the list of base models is not whole and somebody looks, ask for it again. */
+  function askAgain(form, pause) {
+    clearTimeout(form.later);
+    if (!form.on || (form.bases && !form.bases.some((one) => one.pending))) return;
+    form.later = setTimeout(() => (sameface.visible() ? loadBases(form, false) : askAgain(form, pause)), pause);
+  }
+
   /** Choose a base that can be trained on: the last choice, else the webui's current one, else the first. */
-  function settle(form) {
+  function settle(form, anew) {
+    if (undecided(form)) return show(form);
     const usable = form.bases.filter((one) => one.usable);
     const chosen =
       usable.find((one) => one.path === form.wanted.base) || usable.find((one) => one.current) || usable[0];
     if (chosen && chosen.path !== form.wanted.base)
       Object.assign(form.wanted, { base: chosen.path, preset: null, settings: {} });
     show(form);
-    if (chosen) loadPlan(form);
+    if (chosen && (anew || form.asking !== keyOf(form))) loadPlan(form);
+  }
+
+  /** Whether the base that would be chosen is still being looked at: then it keeps its place, and its settings. */
+  function undecided(form) {
+    const { base } = form.wanted;
+    const wanted = form.bases.find((one) => (base ? one.path === base : one.current));
+    return Boolean(wanted && wanted.pending);
   }
 
   async function loadPlan(form) {
     const { slug } = form;
     const { base, preset } = form.wanted;
+    const key = (form.asking = keyOf(form));
+    form.asked += 1; // an estimate on its way is of what was chosen before
+    if (!planned(form)) {
+      form.estimate = null;
+      show(form);
+    }
     const query = new URLSearchParams({ base, character: slug, ...(preset ? { preset } : {}) });
     try {
       const plan = await sameface.api.get(`/plan?${query}`);
-      if (slug !== form.slug || base !== form.wanted.base || preset !== form.wanted.preset) return;
-      form.plan = plan;
-      form.error = '';
+      if (key !== keyOf(form)) return;
+      Object.assign(form, { plan, planOf: key, planBase: base, error: '' });
     } catch (error) {
-      form.plan = null;
-      form.error = error.message;
+      if (key !== keyOf(form)) return;
+      Object.assign(form, { plan: null, planOf: '', error: error.message });
     }
     show(form);
     loadEstimate(form);
@@ -140,7 +187,7 @@
   }
 
   async function loadEstimate(form) {
-    if (!form.plan) return;
+    if (!planned(form)) return;
     const asked = (form.asked += 1);
     try {
       const estimate = await sameface.api.post(`/characters/${form.slug}/estimate`, common(form));
@@ -187,15 +234,18 @@
 
   function show(form) {
     const { view, wanted, plan } = form;
+    const ready = planned(form);
     showBases(form);
-    view.then.input.checked = wanted.then_test ?? form.usually ?? true;
+    view.then.input.checked = wanted.then_test ?? sameface.usualTest ?? true;
     const presets = plan ? plan.presets.map((one) => ({ value: one.name, text: one.name, help: one.text })) : [];
     view.preset.setChoices(presets);
     view.preset.hidden = presets.length < 2;
+    view.preset.disabled = Boolean(plan) && form.planBase !== wanted.base; // they are another base model's
     if (plan) view.preset.chosen = wanted.preset || plan.preset;
     sameface.setText(view.fitted, plan ? plan.fitted : '');
     view.fold.hidden = !plan;
-    if (plan) view.settings.set({ fields: plan.fields, settings: plan.settings, changes: wanted.settings });
+    view.settings.inert = !ready; // until then they are those of another base model or preset
+    if (ready) view.settings.set({ fields: plan.fields, settings: plan.settings, changes: wanted.settings });
     showCost(form);
     showStart(form);
   }
@@ -208,13 +258,14 @@
     const choices = (bases || []).map((one) => ({ value: one.path, text: text(one) }));
     view.base.setChoices(choices, wanted.base);
     [...view.base.options].forEach((option, place) => (option.disabled = !bases[place].usable));
-    const none = bases && !bases.some((one) => one.usable);
+    const looking = !bases || undecided(form);
+    const none = bases && !bases.some((one) => one.usable || one.pending);
     const said = none
       ? sameface.t(
           'No checkpoint here can be trained on: put one of Stable Diffusion 1.x, 2.x or XL into the models folder.',
         )
       : '';
-    sameface.setText(view.unusable, form.error || said || (bases ? '' : sameface.t('Looking for base models …')));
+    sameface.setText(view.unusable, form.error || said || (looking ? sameface.t('Looking for base models …') : ''));
     view.unusable.hidden = !view.unusable.textContent;
   }
 
@@ -267,7 +318,7 @@
     const job = form.probe;
     const standing = job && job.standing;
     cost.bar.hidden = !job || job.state !== 'running';
-    cost.measure.hidden = Boolean(job) || !form.estimate || Boolean(form.estimate.wrong);
+    cost.measure.hidden = Boolean(job) || !planned(form) || !form.estimate || Boolean(form.estimate.wrong);
     sameface.setText(cost.measure.firstChild, sameface.t(measured ? 'Measure again' : 'Measure (a few steps)'));
     const last = sameface.lastJob('probe');
     const failed =
@@ -285,7 +336,7 @@
     const later = sameface.begins(null);
     const sum = estimate && !estimate.wrong ? estimate.photos : character.photos.used;
     view.few.hidden = sum >= ENOUGH || !sum;
-    view.start.disabled = !wanted.base || !form.plan || Boolean(estimate && estimate.wrong) || !sum;
+    view.start.disabled = !wanted.base || !planned(form) || Boolean(estimate && estimate.wrong) || !sum;
     sameface.setText(view.start.firstChild, sameface.t(later ? 'Add to the queue' : 'Start training'));
     sameface.setText(view.later, sum ? later : sameface.t('There are no photos yet.'));
     view.later.hidden = !view.later.textContent;
