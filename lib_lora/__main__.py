@@ -77,14 +77,15 @@ def _run(argv: "list[str]") -> int:
 def _test(chosen: "list[str]", pins: bool) -> int:
     """ruff, mypy and pytest, in this order and all three; with A1111's pins only pytest.
 
-    `chosen` goes to pytest. Without it the whole suite runs, one worker a core.
+    `chosen` goes to pytest. Without it the whole suite runs, one worker a core, and a file's tests in
+    one worker and in order: of a browser's, one goes on where the one before has ended.
     """
     from lib_lora.environment import ROOT
 
     steps = {
         "ruff": ["ruff", "check", "."],
         "mypy": ["mypy"],
-        "pytest": ["pytest", *(chosen or ["-n", "auto", "--dist", "loadgroup"])],
+        "pytest": ["pytest", *(chosen or ["-n", "auto", "--dist", "loadfile"])],
     }
     if pins:
         steps = {"pytest": steps["pytest"]}

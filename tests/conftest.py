@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
@@ -75,3 +77,19 @@ def toy(tmp_path_factory: pytest.TempPathFactory):
         return made[kind]
 
     return get
+
+
+_BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[object]:
+    """A headless browser, Debian's chromium or another that is there, through Playwright."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs the Python package playwright")
+    path = next((found for name in _BROWSERS if (found := shutil.which(name))), None)
+    if path is None:
+        pytest.skip(f"needs a browser; none of {', '.join(_BROWSERS)} is on this machine")
+    with playwright.sync_playwright() as player:
+        browser = player.chromium.launch(executable_path=path, args=["--no-sandbox", "--no-proxy-server"])
+        yield browser
+        browser.close()

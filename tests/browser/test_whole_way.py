@@ -1,8 +1,9 @@
 """The whole way in a real browser, as a person goes it: photos in, captions edited, trained with the page reloaded in
 the middle, tested by the webui's own painting, advice followed, used, and the prompt in txt2img.
 
-The webui is the stand-in of tests/hosts, drawn by the gradio of this environment; what it paints is the small base
-model with the LoRA in it. Everything else (routes, queue, worker, trainer, verdict) is the real thing.
+One test goes on where the one before has ended. The webui is the stand-in of tests/hosts, drawn by the gradio of this
+environment; what it paints is the small base model with the LoRA in it. Everything else (routes, queue, worker,
+trainer, verdict) is the real thing.
 """
 
 from __future__ import annotations
@@ -23,7 +24,6 @@ from hosts.standin.stage import Page, running_page
 MINI = ROOT / "tests" / "data" / "mini-face"
 PHOTOS = sorted((ROOT / "tests" / "data" / "personas" / "mara").glob("*.jpg"))[:12]
 STEPS = 48
-pytestmark = pytest.mark.xdist_group("browser")  # one test goes on where the one before has ended
 
 
 @pytest.fixture(scope="module")

@@ -228,15 +228,16 @@ def test_what_needs_another_package_names_it(monkeypatch):
     real = importlib.import_module
 
     def without(name):
-        if name in ("pillow_heif", "PIL.AvifImagePlugin"):
+        if name in ("pillow_heif", "PIL.AvifImagePlugin", "pillow_avif"):
             raise ImportError(name)
         return real(name)
 
     monkeypatch.setattr(importlib, "import_module", without)
-    monkeypatch.delitem(Image.OPEN, "HEIF", raising=False)
+    for kind in ("HEIF", "AVIF"):
+        monkeypatch.delitem(Image.OPEN, kind, raising=False)
     with pytest.raises(UserError, match=r"^IMG_1\.jpg is a HEIC file, which needs the package pillow-heif; install it"):
         opened(HEIC, "IMG_1.jpg")
-    with pytest.raises(UserError, match=r"^a\.avif is an AVIF file, which needs Pillow 11\.3 .* or pillow-heif"):
+    with pytest.raises(UserError, match=r"^a\.avif is an AVIF file, which needs Pillow 11\.3 .* pillow-avif-plugin"):
         opened(AVIF, "a.avif")
 
 

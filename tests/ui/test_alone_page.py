@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import queue
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -280,24 +279,20 @@ def test_the_modules_of_the_page_load_no_torch():
 # -------------------------------------------------------------------------------------------------------- in a browser
 
 
-def test_a_browser_draws_it_and_asks_nobody_else(tmp_path):
-    browser = shutil.which("chromium") or shutil.which("google-chrome")
-    if not browser:
-        pytest.skip("no Chromium on this machine")
-    playwright = pytest.importorskip("playwright.sync_api")
+def test_a_browser_draws_it_and_asks_nobody_else(tmp_path, chromium):
     started = Started(tmp_path, "--no-open", "--port", str(_free()))
+    page = chromium.new_page()
     try:
         address = started.until("SameFace: http://").split()[-1]
-        with playwright.sync_playwright() as driver:
-            page = driver.chromium.launch(executable_path=browser, args=["--no-sandbox"]).new_page()
-            asked, wrong = [], []
-            page.on("request", lambda request: asked.append(request.url))
-            page.on("pageerror", lambda error: wrong.append(str(error)))
-            page.goto(address)
-            page.wait_for_selector("#sameface .sf-head", timeout=60_000)
-            assert page.title() == "SameFace"
-            assert [url for url in asked if not url.startswith((address, "data:", "blob:"))] == []
-            assert wrong == []
-            assert page.locator("footer:visible").count() == 0
+        asked, wrong = [], []
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.goto(address)
+        page.wait_for_selector("#sameface .sf-head", timeout=60_000)
+        assert page.title() == "SameFace"
+        assert [url for url in asked if not url.startswith((address, "data:", "blob:"))] == []
+        assert wrong == []
+        assert page.locator("footer:visible").count() == 0
     finally:
+        page.close()
         started.process.kill()
