@@ -112,6 +112,7 @@
     if (!drawn.shown) drawn.stage.replaceChildren();
     for (const section of Object.values(drawn.sections)) section.hidden = true;
     drawn.shown = step;
+    document.querySelectorAll('#sameface .sf-toast.sf-bad').forEach((one) => one.remove()); // of what was left behind
     if (!drawn.sections[step]) {
       const section = sameface.el('section', { class: `sf-panel sf-panel-${step}`, id: `sf-panel-${step}` });
       const tab = [...sameface.STEPS, 'doctor'].includes(step);

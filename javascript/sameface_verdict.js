@@ -3,6 +3,7 @@
   'use strict';
 
   const sameface = (window.sameface = window.sameface || {});
+  const ALL = 20; // test pictures of a whole grid
 
   /**
    * The verdict as a card: headline, why, the advice and its buttons, notes.
@@ -26,7 +27,7 @@
       const tone = sameface.verdictTone(verdict);
       node.className = `sf-verdict sf-${tone}`;
       sameface.fill(sign, sameface.sign(tone));
-      sameface.setText(of, sameface.cellName(grid.run, grid.step, grid.weight));
+      sameface.setText(of, ofWhat(grid));
       sameface.setText(headline, sameface.t(verdict.headline));
       sameface.setText(kept, keptText(grid.facts));
       kept.hidden = !kept.textContent;
@@ -43,6 +44,13 @@
     };
     return node;
   };
+
+  /** Which LoRA was tested, and on how many pictures: a few make a first look, no sure verdict. */
+  function ofWhat(grid) {
+    const cell = sameface.cellName(grid.run, grid.step, grid.weight);
+    const n = grid.rows.filter((row) => row.role === 'lora').length;
+    return n < ALL ? sameface.t('{cell} · {n} pictures, a first look', { cell, n }) : sameface.t('{cell} · {n} pictures', { cell, n });
+  }
 
   /** "64 % of the identity is kept (most likely 37 % to 71 %)", and what that is of what the base model can show. */
   function keptText(facts) {
