@@ -211,9 +211,9 @@ def test_the_first_of_many_frames_is_taken(kind):
 # -- kinds of files
 
 
-def test_avif_is_read_where_pillow_reads_it():
+def test_avif_is_read_where_pillow_or_its_plugin_reads_it():
     if "avif" not in features.get_supported():
-        pytest.skip("this Pillow has no AVIF")
+        pytest.importorskip("pillow_avif", reason="this Pillow has no AVIF, and its plugin is not there")
     content = encoded(Image.new("RGB", (32, 32), "red"), "AVIF")
     assert opened(content, "a.avif").getpixel((4, 4))[0] > 240
     assert opened(content, "renamed.jpg").size == (32, 32)
