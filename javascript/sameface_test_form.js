@@ -34,12 +34,15 @@
     const paint = sameface.button('Paint 20 test pictures and judge', () => api.paint());
     const find = sameface.button('Find the best step and weight', () => api.choose());
     many.addEventListener('change', () => label());
+    const base = sameface.select([{ value: '', text: sameface.t('The one it was trained on') }], '');
+    const baseField = sameface.field('Base model', base, 'Another one of the same kind shows how the face holds there.');
     const later = sameface.el('p', { class: 'sf-help' });
     const fine = sameface.fold(
       'How they are painted',
       sameface.el(
         'div',
         { class: 'sf-three' },
+        baseField,
         sameface.field('Sampler', sampler),
         sameface.field('Sampling steps', steps),
         sameface.field('Guidance (CFG)', cfg),
@@ -47,6 +50,7 @@
         sameface.field('First seed', seed, 'The same seeds make tests comparable.'),
       ),
     );
+    fine.addEventListener('toggle', () => fine.open && loadBases());
     const sides = sameface.el('div', { class: 'sf-halves' }, many, painter);
     const row = sameface.el('div', { class: 'sf-row' }, paint, find);
     const node = sameface.el('div', { class: 'sf-test-form' }, form.cell.node, sides, fine, later, row);
@@ -54,6 +58,21 @@
     function label() {
       const words = many.chosen === 'quick' ? 'Paint 8 test pictures and judge' : 'Paint 20 test pictures and judge';
       sameface.setText(paint.firstChild, sameface.t(words));
+    }
+
+    async function loadBases() {
+      form.bases = await sameface.api.get('/bases').catch(() => form.bases);
+      showBases();
+    }
+
+    /** Those that this LoRA can be painted with: another family has other layers. */
+    function showBases() {
+      const run = (form.runs || []).find((one) => one.id === form.cell.value.run);
+      const fit = (form.bases || []).filter((one) => run && one.family === run.family && one.path !== run.base_path);
+      const kept = fit.some((one) => one.path === base.value) ? base.value : '';
+      const own = { value: '', text: sameface.t('The one it was trained on') };
+      base.setChoices([own, ...fit.map((one) => ({ value: one.path, text: one.title }))], kept);
+      baseField.hidden = painter.chosen !== 'webui'; // SameFace itself paints with the run's own only
     }
 
     function showGone() {
@@ -70,6 +89,7 @@
       painter: () => painter.chosen,
       common: () => ({
         painter: painter.chosen,
+        base: (painter.chosen === 'webui' && base.value) || null,
         sampler: sampler.value || undefined,
         grid_steps: whole(steps, 20),
         cfg: cfg.value === '' ? null : Number(cfg.value),
@@ -105,6 +125,7 @@
         ]);
         if (!host.paints || !form.picked) painter.chosen = host.paints ? 'webui' : 'worker';
         painter.hidden = !host.paints;
+        showBases();
         showGone();
       },
     };
