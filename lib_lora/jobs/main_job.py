@@ -65,7 +65,7 @@ def finish_run(
     watch: Sink | None = None,
     asked: Callable[[], bool] | None = None,
     patience: float = 0.0,
-    painting: bool = True,
+    only_train: bool = False,
 ) -> Path | None:
     """Make or open a run, train it to its end, and do what it still has to do: deliver, paint, score.
 
@@ -76,7 +76,7 @@ def finish_run(
         watch: gets every event that the run's file gets, in place of the terminal.
         asked: once it says true, the run stops as by its stop file.
         patience: so many seconds another process at work on the run is waited for.
-        painting: paint and judge the test grid that the run's file asks for; false = whoever calls does.
+        only_train: leave the delivery and the test grid that the run's file asks for to whoever calls.
 
     Returns:
         The delivered file; None where the run names no folder, and in all processes but the main one.
@@ -99,7 +99,7 @@ def finish_run(
         if asked:
             held.enter_context(also_when(asked))
         try:
-            return _finish(run, emit, painting)
+            return _finish(run, emit, only_train)
         except StoppedByUser as stop:
             raise StoppedByUser(f"{stop} Go on with: {resume_command(run)}") from stop
         except KeyboardInterrupt as stop:
@@ -107,7 +107,7 @@ def finish_run(
             raise StoppedByUser(f"Stopped; what was done is kept. Go on with: {resume_command(run)}") from stop
 
 
-def _finish(run: Run, emit: Sink, painting: bool) -> Path | None:
+def _finish(run: Run, emit: Sink, only_train: bool) -> Path | None:
     if processes.is_main():
         print(f"Run folder: {run.folder}")
         print(f"To go on after a stop: {resume_command(run)}")
@@ -116,8 +116,8 @@ def _finish(run: Run, emit: Sink, painting: bool) -> Path | None:
         return None
     print(f"Trained: {lora}")
     # Delivered before anything is painted, so that nothing that goes wrong later can lose it.
-    delivered = _delivered(run, lora, emit) if run.file.out else None
-    if run.file.grid_steps and painting:
+    delivered = _delivered(run, lora, emit) if run.file.out and not only_train else None
+    if run.file.grid_steps and not only_train:
         try:
             report = paint_and_score(run, saved_steps(run)[-1], 1.0, run.file.grid_steps, emit, again=False)
             if delivered:

@@ -53,7 +53,7 @@ def train(arguments: TrainArguments, desk: Desk) -> dict[str, Any]:
         desk.emit(kind, **fields)
 
     try:
-        finish_run(make, watch=watch, asked=desk.channel.stopping, patience=_patience(arguments, desk), painting=False)
+        finish_run(make, watch=watch, asked=desk.channel.stopping, patience=_patience(arguments, desk), only_train=True)
     except UserError as error:
         lacking = error.__cause__ is not None and is_out_of_memory(error.__cause__)
         smaller = _smaller(opened[0]) if lacking and opened else None
@@ -63,7 +63,7 @@ def train(arguments: TrainArguments, desk: Desk) -> dict[str, Any]:
         return _result(opened[0])
     _free_memory()  # out here, since the error holds all that was loaded
     _begin_again(smaller, desk)
-    finish_run(lambda: smaller, watch=watch, asked=desk.channel.stopping, painting=False)
+    finish_run(lambda: smaller, watch=watch, asked=desk.channel.stopping, only_train=True)
     return _result(smaller)
 
 
