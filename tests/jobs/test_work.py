@@ -139,6 +139,7 @@ def test_a_new_run_is_trained_and_known_to_the_queue(at_work, copied, capfd):
 
 def test_a_run_goes_on_and_a_job_that_asks_for_the_same_steps_again_does_too(at_work, copied):
     first = at_work("train", run="001", steps=4)
+    assert not _of(at_work.events, "delivered")  # into the folder of the command that made the run
     assert first["result"] == {"run": "001", "steps": 4, "lora": "mara-müller-名前-001-000004.safetensors"}
     assert [event["step"] for event in _of(at_work.events, "step")] == [4]
     again = at_work("train", run="001", steps=4)
