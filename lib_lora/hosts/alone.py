@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import secrets
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from PIL import Image
 import lib_lora
 from lib_lora import environment
 from lib_lora.errors import UserError
-from lib_lora.files import digest_of, read_json
+from lib_lora.files import digest_of
 from lib_lora.hosts.base import Checkpoint, Each, Picture, Roots, Shown
 from lib_lora.hosts.turns import never
 
@@ -50,7 +49,6 @@ class Alone:
         self._models = [*(path.expanduser().absolute() for path in (*models, *map(Path, named)))]
         self._listening, self._token = listening, token or secrets.token_urlsafe(32)
         self.cookie = f"sameface-{digest_of(self._token)[:8]}"
-        self.gradio_major = _gradio_major()
 
     def roots(self) -> Roots:
         """See `base.Host`."""
@@ -119,22 +117,15 @@ class Alone:
         return secrets.compare_digest(cookies.get(self.cookie, "").encode("utf-8", "replace"), self._token.encode())
 
     def worker_command(self) -> list[str]:
-        """See `base.Host`: this Python, or the one that SameFace's settings name."""
-        return [self._other_python() or sys.executable]
+        """See `base.Host`: this Python."""
+        return [sys.executable]
 
     def worker_environment(self) -> dict[str, str]:
         """See `base.Host`."""
         variables = {name: value for name, value in os.environ.items() if name not in _LEFT_OUT}
-        inherited = "" if self._other_python() else variables.get("PYTHONPATH", "")
+        inherited = variables.get("PYTHONPATH", "")
         variables["PYTHONPATH"] = os.pathsep.join(filter(None, [str(environment.ROOT), inherited]))
         return variables | {"PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1", "HF_HUB_OFFLINE": "1"}
-
-    def _other_python(self) -> str:
-        with suppress(UserError):  # there are no settings, or the page says that they are damaged
-            values = read_json(self._data / "settings.json")
-            chosen = values.get("worker_python") if isinstance(values, dict) else None
-            return chosen.strip() if isinstance(chosen, str) else ""
-        return ""
 
 
 def _below(top: Path) -> Iterator[Path]:
@@ -161,10 +152,3 @@ def _is_large(path: Path) -> bool:
 def _title(path: Path, top: Path) -> str:
     """A model's name as A1111 gives it: its path in the folder of models."""
     return path.name if path == top else path.relative_to(top).as_posix()
-
-
-def _gradio_major() -> int:
-    try:
-        return int(importlib.metadata.version("gradio").split(".")[0])
-    except importlib.metadata.PackageNotFoundError:
-        return 0

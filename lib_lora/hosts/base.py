@@ -88,7 +88,6 @@ class Host(Protocol):
 
     name: str  # "a1111", "ux", "forge", "reforge" or "alone"
     version: str
-    gradio_major: int
 
     def roots(self) -> Roots:
         """Where things lie now (settings may change while it runs)."""

@@ -32,6 +32,9 @@ class Forge(Webui):
     def bring_back(self) -> None:
         """See `Webui`."""
 
+    def settle(self) -> None:
+        """See `Webui`."""
+
     def on_its_thread(self, work: Callable[[], Any]) -> Any:
         """See `Webui`. An error there would only be printed, so it is carried over."""
         if threading.current_thread() is threading.main_thread():

@@ -5,9 +5,9 @@ How each takes its models off the GPU is in `a1111` and `forge`; how all of them
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -28,7 +28,7 @@ _VERSIONS = {"sd1": "is_sd1", "sd2": "is_sd2", "sdxl": "is_sdxl"}
 _NAMES = {"sd1": "SD1.5", "sd2": "SD2", "sdxl": "SDXL"}
 
 
-class Webui:
+class Webui(ABC):
     """See `lib_lora.hosts.base.Host`. `app` is the FastAPI app of the page that is shown now, once there is one."""
 
     name = "webui"
@@ -36,7 +36,6 @@ class Webui:
     def __init__(self) -> None:
         self.app: Any = None
         self.version = _version()
-        self.gradio_major = int(importlib.metadata.version("gradio").split(".")[0])
         self._holds = False  # the queue, in `gpu_session`
 
     # Where things are
@@ -123,13 +122,13 @@ class Webui:
                 self._holds = False
                 lock.release()
 
+    @abstractmethod
     def send_away(self) -> None:
         """All models leave the GPU; the queue is held. Whatever happens, `bring_back` follows."""
-        raise NotImplementedError
 
+    @abstractmethod
     def bring_back(self) -> None:
         """The model comes back, now or with the next picture; the queue is held."""
-        raise NotImplementedError
 
     def on_its_thread(self, work: Callable[[], Any]) -> Any:
         """Run what touches the models where this webui wants it."""
@@ -151,6 +150,7 @@ class Webui:
             raise UserError("The webui cannot paint while a LoRA is trained; wait until the training is done.")
         painting.paint(self, pictures, base, each, stop)
 
+    @abstractmethod
     def settle(self) -> None:
         """After pictures of another checkpoint: the selected one is loaded again; the queue is held."""
 

@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from lib_lora.hosts.base import Host, Picture
 from lib_lora.jobs.queue import Queue
 from lib_lora.jobs.supervisor import Supervisor
-from lib_lora.ui import checking, guard
+from lib_lora.ui import guard
 from lib_lora.ui.ground import Ground
 from lib_lora.ui.paths import ensure_folder
 from lib_lora.ui.routes import included, router
@@ -64,6 +64,5 @@ def attach(host: Host) -> Attached:
         if not included(app):
             app.include_router(router(host, queue, supervisor))
         supervisor.start()
-        checking.begin()
 
     return Attached(tab, started, queue, supervisor)

@@ -31,6 +31,7 @@ def routes() -> list[Route]:
 
 def state(desk: Desk, _call: Call) -> dict[str, Any]:
     """Everything that is shown whatever step one is at: host, characters, queue."""
+    checking.begin()  # somebody looks; what the first trigger word or caption needs is loaded meanwhile
     open_jobs = desk.queue.open()
     return {
         "version": lib_lora.__version__,

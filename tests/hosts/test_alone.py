@@ -2,14 +2,12 @@
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from lib_lora import environment
 from lib_lora.errors import UserError
-from lib_lora.files import write_json
 from lib_lora.hosts import alone
 from lib_lora.hosts.alone import Alone
 from lib_lora.hosts.base import Host
@@ -33,7 +31,7 @@ def test_it_is_a_host(tmp_path):
     public = [name for name in vars(Host) if not name.startswith("_") and callable(getattr(Host, name))]
     assert len(public) > 10
     assert [name for name in public if not callable(getattr(host, name, None))] == []
-    assert (host.name, host.busy(), host.paints(), host.gradio_major >= 3) == ("alone", False, False, True)
+    assert (host.name, host.busy(), host.paints()) == ("alone", False, False)
 
 
 def test_base_models_are_found_in_folders_and_named_files(tmp_path, monkeypatch):
@@ -120,17 +118,3 @@ def test_the_worker_runs_in_this_python_and_finds_the_package(tmp_path, monkeypa
         command, env=host.worker_environment(), cwd=tmp_path, capture_output=True, encoding="utf-8", check=True
     )
     assert said.stdout.split() == [str(environment.ROOT / "lib_lora" / "__init__.py"), "None", "1"]
-
-
-@pytest.mark.parametrize("value", ["", None, 3, "/opt/python ü/bin/python"])
-def test_another_python_may_be_set(tmp_path, monkeypatch, value):
-    monkeypatch.setenv("PYTHONPATH", "/mine")
-    write_json(tmp_path / "settings.json", {"worker_python": value})
-    other = isinstance(value, str) and value
-    assert Alone(tmp_path).worker_command() == [value if other else sys.executable]
-    assert ("/mine" in Alone(tmp_path).worker_environment()["PYTHONPATH"]) == (not other)
-
-
-def test_damaged_settings_choose_this_python(tmp_path):
-    (tmp_path / "settings.json").write_text("[1", encoding="utf-8")
-    assert Alone(tmp_path).worker_command() == [sys.executable]

@@ -25,7 +25,7 @@ class FakeHost:
     """As `hosts.base.Host`; what it says can be set."""
 
     def __init__(self, root: Path) -> None:
-        self.name, self.version, self.gradio_major = "alone", "1", 4
+        self.name, self.version = "alone", "1"
         self.root = root
         self.loras: list[Path] = []
         self.models: list[Checkpoint] = []

@@ -6,6 +6,7 @@ import pytest
 
 from lib_lora.errors import UserError
 from lib_lora.files import write_json
+from lib_lora.hosts.alone import Alone
 from lib_lora.hosts.settings import PAINT, WHILE_TRAINING
 from lib_lora.ui.ground import Ground
 
@@ -61,3 +62,21 @@ def test_the_doctor_says_where_things_lie(page, monkeypatch):
     assert said["checks"] == [{"name": "GPU"}]
     assert said["folders"] == {"data": str(page.root), "loras": "", "log": str(page.root / "jobs")}
     assert asked == [(page.host, page.root, page.supervisor)]
+
+
+@pytest.mark.parametrize("chosen", [False, True])
+def test_another_python_gets_none_of_this_one_s_packages(tmp_path, monkeypatch, chosen):
+    monkeypatch.setenv("PYTHONPATH", "/mine")
+    python = tmp_path / "python ü"
+    python.write_text("")
+    write_json(tmp_path / "settings.json", {"worker_python": str(python) if chosen else ""})
+    ground = Ground(Alone(tmp_path), tmp_path)
+    assert ground.worker_command() == [str(python) if chosen else sys.executable]
+    assert ("/mine" in ground.worker_environment()["PYTHONPATH"]) == (not chosen)
+
+
+@pytest.mark.parametrize("text", ["[1", '{"worker_python": 3}', '{"worker_python": null}'])
+def test_damaged_settings_start_no_worker(tmp_path, text):
+    (tmp_path / "settings.json").write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match=r"settings\.json"):
+        Ground(Alone(tmp_path), tmp_path).worker_command()

@@ -20,7 +20,6 @@ from running import BUILD, Running, phase
 
 TESTS = Path(__file__).resolve().parents[1]
 MINI, PHOTOS = "mini-face.safetensors", 12
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
 @pytest.fixture(scope="session")
@@ -173,19 +172,6 @@ def grid_job(webui: Running, character: str, trained: Any, folders: dict[str, st
     job = webui.ended(job["id"], seconds=1800)
     seen["grid seconds"] = round(time.monotonic() - begun, 1)
     return {"job": job, "before": before, "after": of_the_webui()}
-
-
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[Any]:
-    """A headless browser."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs the Python package playwright")
-    path = next((found for name in NAMES if (found := shutil.which(name))), None)
-    if path is None:
-        pytest.skip(f"needs a browser; none of {', '.join(NAMES)} is on this machine")
-    with playwright.sync_playwright() as player:
-        browser = player.chromium.launch(executable_path=path, args=["--no-sandbox", "--no-proxy-server"])
-        yield browser
-        browser.close()
 
 
 class Window:

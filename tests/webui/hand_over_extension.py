@@ -10,6 +10,7 @@ import sys
 import threading
 from pathlib import Path
 
+import gradio
 from modules import script_callbacks, sd_models, shared
 from PIL import Image
 
@@ -115,7 +116,7 @@ def told(body: dict) -> dict:
     return {
         "name": host.name,
         "version": host.version,
-        "gradio": host.gradio_major,
+        "gradio": int(gradio.__version__.split(".")[0]),
         "data": str(roots.data),
         "loras": [str(one) for one in roots.loras],
         "bases": [str(one) for one in roots.checkpoints],
