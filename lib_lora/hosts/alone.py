@@ -16,7 +16,8 @@ import lib_lora
 from lib_lora import environment
 from lib_lora.errors import UserError
 from lib_lora.files import digest_of
-from lib_lora.hosts.base import Checkpoint, Each, Picture, Roots, Shown
+from lib_lora.grid.cells import Cell
+from lib_lora.hosts.base import Checkpoint, Each, Roots, Shown
 from lib_lora.hosts.turns import never
 
 _BUNDLED = environment.ROOT / "tests" / "data" / "mini-face"  # comes with the source folder
@@ -83,7 +84,7 @@ class Alone:
         """See `base.Host`: the worker does, with diffusers."""
         return False
 
-    def paint(self, pictures: Sequence[Picture], base: Path | None, each: Each, stop: Callable[[], bool]) -> None:
+    def paint(self, pictures: Sequence[Cell], base: Path | None, each: Each, stop: Callable[[], bool]) -> None:
         """See `base.Host`.
 
         Raises:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from PIL import Image
 
+from lib_lora.grid.cells import Cell
 from lib_lora.hosts.turns import never
 
 
@@ -41,30 +42,6 @@ class Checkpoint:
     title: str
     path: Path
     sha256: str = ""
-
-
-@dataclass(frozen=True)
-class Picture:
-    """One picture that the host shall paint; the prompt without ``<lora:...>``.
-
-    Attributes:
-        prompt, negative: texts.
-        seed: 0..2^32-1.
-        lora: the file, or None; `weight` of it.
-        width, height: pixels.
-        steps: sampling steps; `cfg` guidance scale; `sampler` a name the host knows.
-    """
-
-    prompt: str
-    negative: str
-    seed: int
-    lora: Path | None = None
-    weight: float = 1.0
-    width: int = 512
-    height: int = 512
-    steps: int = 20
-    cfg: float = 7.0
-    sampler: str = "Euler"
 
 
 @dataclass(frozen=True)
@@ -130,7 +107,7 @@ class Host(Protocol):
         """Whether `paint` works here."""
         ...
 
-    def paint(self, pictures: Sequence[Picture], base: Path | None, each: Each, stop: Callable[[], bool]) -> None:
+    def paint(self, pictures: Sequence[Cell], base: Path | None, each: Each, stop: Callable[[], bool]) -> None:
         """Paint through its own pipeline, one call for each LoRA or none; options and "last generation" are restored.
 
         Args:

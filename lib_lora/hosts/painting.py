@@ -20,7 +20,8 @@ from PIL import Image
 
 from lib_lora.errors import StoppedByUser, UserError
 from lib_lora.files import explained, printable
-from lib_lora.hosts.base import Each, Picture
+from lib_lora.grid.cells import Cell
+from lib_lora.hosts.base import Each
 from lib_lora.hosts.parts import networks, part
 from lib_lora.hosts.turns import turn
 
@@ -37,7 +38,7 @@ _CACHES = {
 }
 
 
-def paint(host: Webui, pictures: Sequence[Picture], base: Path | None, each: Each, stop: Callable[[], bool]) -> None:
+def paint(host: Webui, pictures: Sequence[Cell], base: Path | None, each: Each, stop: Callable[[], bool]) -> None:
     """See `base.Host`."""
     if not pictures:
         return
@@ -54,7 +55,7 @@ def paint(host: Webui, pictures: Sequence[Picture], base: Path | None, each: Eac
         _paint(host, pictures, title, each, stop)
 
 
-def _paint(host: Webui, pictures: Sequence[Picture], title: str, each: Each, stop: Callable[[], bool]) -> None:
+def _paint(host: Webui, pictures: Sequence[Cell], title: str, each: Each, stop: Callable[[], bool]) -> None:
     lock = part("call_queue").queue_lock
     with _lent(host, {picture.lora for picture in pictures if picture.lora}) as stems:
         try:
@@ -74,7 +75,7 @@ def _paint(host: Webui, pictures: Sequence[Picture], title: str, each: Each, sto
                     host.on_its_thread(host.settle)
 
 
-def _groups(pictures: Sequence[Picture]) -> Iterable[list[int]]:
+def _groups(pictures: Sequence[Cell]) -> Iterable[list[int]]:
     """Numbers of pictures that differ in nothing but prompt and seed."""
     found: dict[Any, list[int]] = {}
     for number, one in enumerate(pictures):
@@ -164,7 +165,7 @@ def _put(file: Path, target: Path) -> None:
 
 
 def _painted(
-    pictures: list[Picture], stems: dict[Path, str], title: str, stop: Callable[[], bool]
+    pictures: list[Cell], stems: dict[Path, str], title: str, stop: Callable[[], bool]
 ) -> list[tuple[Image.Image, str]]:
     """Pictures of one group and their infotexts; fewer where `stop` said so. The queue is held.
 
@@ -195,7 +196,7 @@ def _painted(
     return list(zip(processed.images, processed.infotexts, strict=False))
 
 
-def _request(pictures: list[Picture], stem: str, title: str) -> Any:
+def _request(pictures: list[Cell], stem: str, title: str) -> Any:
     """One call for all of them, as the txt2img page would make it, but without the user's extras."""
     one, options = pictures[0], part("shared").opts
     override: dict[str, Any] = {"sd_model_checkpoint": title} if title else {}

@@ -17,8 +17,9 @@ from PIL import Image
 
 from lib_lora import environment
 from lib_lora.errors import StoppedByUser, UserError
+from lib_lora.grid.cells import Cell
 from lib_lora.hosts import auth, page, painting, settings
-from lib_lora.hosts.base import Checkpoint, Each, Picture, Roots, Shown
+from lib_lora.hosts.base import Checkpoint, Each, Roots, Shown
 from lib_lora.hosts.parts import loras_work, part
 from lib_lora.hosts.turns import never, take, turn
 
@@ -140,7 +141,7 @@ class Webui(ABC):
         """See `base.Host`."""
         return loras_work() and bool(part("sd_models").checkpoints_list)
 
-    def paint(self, pictures: Sequence[Picture], base: Path | None, each: Each, stop: Callable[[], bool]) -> None:
+    def paint(self, pictures: Sequence[Cell], base: Path | None, each: Each, stop: Callable[[], bool]) -> None:
         """See `base.Host`.
 
         Raises:

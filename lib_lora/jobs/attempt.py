@@ -25,7 +25,7 @@ from lib_lora.jobs.events import EventLog, pace_of
 from lib_lora.jobs.gpu_turn import GpuTurn
 from lib_lora.jobs.kinds import lane_of
 from lib_lora.jobs.queue import RESULT, Job, Queue, State
-from lib_lora.jobs.relay import Ground, PictureOf, Pipe, answer
+from lib_lora.jobs.relay import Ground, Pipe, answer
 from lib_lora.jobs.standing import events_after
 
 CLOSED = "SameFace was closed while this job ran; resume it to go on from what was saved."
@@ -76,7 +76,7 @@ class Attempt:
 
     Attributes:
         job: as it was taken from `queue`.
-        ground, picture_of: see `relay.answer`.
+        ground: see `relay.answer`.
         patience: see `Patience`.
         closing: is set when the host closes.
         take_gpu: gives a turn at the GPU.
@@ -86,7 +86,6 @@ class Attempt:
     job: Job
     queue: Queue
     ground: Ground
-    picture_of: PictureOf
     patience: Patience
     closing: threading.Event
     take_gpu: Callable[[], GpuTurn]
@@ -174,7 +173,7 @@ class Attempt:
             if ask and not paints and ask.get("ask") in _REFUSALS:
                 pipe.send({"id": ask.get("id"), **_REFUSALS[ask["ask"]]})
             elif ask and "ask" in ask:
-                answer(ask, self.ground, self.picture_of, say, stop)
+                answer(ask, self.ground, say, stop)
             look()
         pipe.close()
         self._read_events()

@@ -19,8 +19,8 @@ from PIL import Image
 
 from lib_lora.errors import UserError
 from lib_lora.files import atomic_file, explained
+from lib_lora.grid.cells import Cell
 
-PictureOf = Callable[..., Any]
 _log = logging.getLogger(__name__)
 
 
@@ -45,7 +45,7 @@ class Ground(Protocol):
 
     def paint(
         self,
-        pictures: Sequence[Any],
+        pictures: Sequence[Cell],
         base: Path | None,
         each: Callable[[int, Image.Image, str], None],
         stop: Callable[[], bool],
@@ -119,22 +119,19 @@ def _close(stream: Any) -> None:
         stream.close()
 
 
-def answer(
-    ask: dict[str, Any], ground: Ground, picture_of: PictureOf, say: Callable[..., None], stop: Callable[[], bool]
-) -> None:
+def answer(ask: dict[str, Any], ground: Ground, say: Callable[..., None], stop: Callable[[], bool]) -> None:
     """Do what a worker asks of its host, and say how it went.
 
     Args:
         ask: the worker's message.
         ground: the host.
-        picture_of: makes what `ground.paint` takes of the fields of a picture.
         say: tells the worker; called with a message.
         stop: true = paint no more, and wait no longer for the host's queue.
     """
     what, number = ask.get("ask"), ask.get("id")
     try:
         if what == "paint":
-            _paint(ask, ground, picture_of, say, stop)
+            _paint(ask, ground, say, stop)
             say({"id": number, "done": True})
         elif what == "reconstruct":
             say({"id": number, "done": True, "file": _reconstruct(ask, ground, stop)})
@@ -148,13 +145,10 @@ def answer(
         say({"id": number, "error": f"The webui could not paint ({reason}); its own log says more."})
 
 
-def _paint(
-    ask: dict[str, Any], ground: Ground, picture_of: PictureOf, say: Callable[..., None], stop: Callable[[], bool]
-) -> None:
+def _paint(ask: dict[str, Any], ground: Ground, say: Callable[..., None], stop: Callable[[], bool]) -> None:
     folder, base = Path(ask["folder"]), ask.get("base")
-    pictures = [
-        picture_of(**{**fields, "lora": Path(fields["lora"]) if fields.get("lora") else None})
-        for fields in ask["pictures"]
+    cells = [
+        Cell(**{**fields, "lora": Path(fields["lora"]) if fields.get("lora") else None}) for fields in ask["pictures"]
     ]
 
     def each(place: int, picture: Image.Image, infotext: str) -> None:
@@ -162,7 +156,7 @@ def _paint(
         _save(picture, file)
         say({"id": ask["id"], "number": place, "file": str(file), "infotext": infotext})
 
-    ground.paint(pictures, Path(base) if base else None, each, stop)
+    ground.paint(cells, Path(base) if base else None, each, stop)
 
 
 def _reconstruct(ask: dict[str, Any], ground: Ground, stop: Callable[[], bool]) -> str | None:

@@ -23,7 +23,7 @@ from lib_lora.jobs.gpu_turn import GpuTurn
 from lib_lora.jobs.kinds import Lane, lane_of
 from lib_lora.jobs.lock import only_process
 from lib_lora.jobs.queue import Job, Queue
-from lib_lora.jobs.relay import Ground, PictureOf
+from lib_lora.jobs.relay import Ground
 from lib_lora.jobs.standing import events_after
 
 __all__ = ["Ground", "Patience", "Supervisor"]
@@ -48,7 +48,6 @@ class Supervisor:
     Args:
         root: the data folder.
         ground: the host.
-        picture_of: makes the host's picture of its fields (`hosts.base.Picture`).
         patience: see `Patience`.
 
     Attributes:
@@ -56,12 +55,12 @@ class Supervisor:
         reason: why not; or, while it does, what is in its way or should be known of the queue. Or empty.
     """
 
-    def __init__(self, root: Path, ground: Ground, picture_of: PictureOf, patience: Patience | None = None) -> None:
+    def __init__(self, root: Path, ground: Ground, patience: Patience | None = None) -> None:
         self.root = root.absolute()  # the workers have another working directory
         self.active = False
         self._why = _NOT_STARTED
         self._troubles: dict[str, str] = {}  # of a lane; "" = of the queue's file
-        self._ground, self._picture_of = ground, picture_of
+        self._ground = ground
         self._patience = patience or Patience()
         self._lock = threading.Lock()
         self._closing = threading.Event()
@@ -180,7 +179,7 @@ class Supervisor:
             self._troubles[""] = queue.notice()
 
     def _run(self, job: Job, queue: Queue, closing: threading.Event) -> None:
-        attempt = Attempt(job, queue, self._ground, self._picture_of, self._patience, closing, self._take_gpu)
+        attempt = Attempt(job, queue, self._ground, self._patience, closing, self._take_gpu)
         with ExitStack() as held:
             try:
                 outcome = attempt.run(held)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 
-from lib_lora.hosts.base import Host, Picture
+from lib_lora.hosts.base import Host
 from lib_lora.jobs.queue import Queue
 from lib_lora.jobs.supervisor import Supervisor
 from lib_lora.ui import guard
@@ -51,7 +51,7 @@ def attach(host: Host) -> Attached:
     with _lock:
         if root not in _kept:
             ground = Ground(host, root)
-            _kept[root] = (Queue(root), Supervisor(root, ground, picture_of=Picture), ground)
+            _kept[root] = (Queue(root), Supervisor(root, ground), ground)
         queue, supervisor, ground = _kept[root]
         ground.host = host  # a reloaded script brings a new one
 

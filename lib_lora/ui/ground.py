@@ -11,6 +11,7 @@ from PIL import Image
 
 from lib_lora import environment
 from lib_lora.errors import UserError
+from lib_lora.grid.cells import Cell
 from lib_lora.hosts.base import Host
 from lib_lora.hosts.settings import PAINT, WHILE_TRAINING
 from lib_lora.jobs import preferences
@@ -58,7 +59,7 @@ class Ground:
 
     def paint(
         self,
-        pictures: Sequence[Any],
+        pictures: Sequence[Cell],
         base: Path | None,
         each: Callable[[int, Image.Image, str], None],
         stop: Callable[[], bool],

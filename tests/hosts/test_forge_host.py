@@ -14,10 +14,10 @@ from PIL import Image, ImageChops
 
 from hosts.standin.stage import stand_in
 from lib_lora.errors import UserError
+from lib_lora.grid.cells import Cell
 from lib_lora.hosts import detect
-from lib_lora.hosts.base import Picture
 
-PICTURE = Picture("photo of mara", "", 3, width=64, height=64, steps=2)
+PICTURE = Cell("photo of mara", "", 3, width=64, height=64, steps=2)
 BASES = ("mini-face.safetensors", "other.safetensors")
 
 
@@ -50,7 +50,7 @@ def in_a_thread(work: Any) -> Any:
     return answer[0]
 
 
-def painted(webui: SimpleNamespace, pictures: list[Picture], base: Path | None = None) -> list[Any]:
+def painted(webui: SimpleNamespace, pictures: list[Cell], base: Path | None = None) -> list[Any]:
     found: dict[int, Any] = {}
     webui.host.paint(pictures, base, lambda number, *rest: found.update({number: rest}), lambda: False)
     return [found[number] for number in sorted(found)]

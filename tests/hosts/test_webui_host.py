@@ -18,12 +18,12 @@ from PIL import Image, ImageChops
 from hosts.standin.stage import stand_in
 from lib_lora import environment
 from lib_lora.errors import StoppedByUser, UserError
+from lib_lora.grid.cells import Cell
 from lib_lora.hosts import detect, page
-from lib_lora.hosts.base import Picture
 from lib_lora.hosts.painting import TOGETHER
 from lib_lora.hosts.turns import take
 
-PICTURE = Picture("photo of mara, smiling", "blurry", 7, width=64, height=64, steps=3)
+PICTURE = Cell("photo of mara, smiling", "blurry", 7, width=64, height=64, steps=3)
 BASES = ("mini-face.safetensors", "other-xl.safetensors")
 
 
@@ -39,7 +39,7 @@ def webui(tmp_path: Path) -> Iterator[SimpleNamespace]:
         yield here
 
 
-def painted(webui: SimpleNamespace, pictures: list[Picture], base: Path | None = None, **more: Any) -> dict[int, Any]:
+def painted(webui: SimpleNamespace, pictures: list[Cell], base: Path | None = None, **more: Any) -> dict[int, Any]:
     """Number -> (picture, infotext)."""
     found: dict[int, Any] = {}
 

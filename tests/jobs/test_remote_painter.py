@@ -11,7 +11,6 @@ from PIL import Image
 
 from lib_lora.errors import UserError
 from lib_lora.grid.cells import Cell
-from lib_lora.hosts.base import Picture
 from lib_lora.jobs.remote_painter import RemotePainter
 
 LORA = Path("/runs/001/checkpoints/mara-001-000003.safetensors")
@@ -64,8 +63,8 @@ def test_it_asks_for_pictures_as_a_host_knows_them(folder):
     painter.paint(CELLS)
     [asked] = painter.channel.asked
     assert (asked["ask"], asked["base"], asked["folder"]) == ("paint", "/models/Basis ü.safetensors", str(folder))
-    pictures = [Picture(**{**one, "lora": one["lora"] and Path(one["lora"])}) for one in asked["pictures"]]
-    assert pictures[0] == Picture("photo of mrxa woman", "blurry", 2**32 - 1, LORA, 0.8, 128, 192, 9, 4.5, "DPM++ 2M")
+    pictures = [Cell(**{**one, "lora": one["lora"] and Path(one["lora"])}) for one in asked["pictures"]]
+    assert pictures[0] == Cell("photo of mrxa woman", "blurry", 2**32 - 1, LORA, 0.8, 128, 192, 9, 4.5, "DPM++ 2M")
     assert (pictures[1].lora, pictures[2].prompt) == (None, "photo of woman, 名前")
 
 

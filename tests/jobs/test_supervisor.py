@@ -8,7 +8,6 @@ import sys
 import threading
 import time
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -16,6 +15,7 @@ import pytest
 from PIL import Image
 
 from lib_lora.errors import StoppedByUser, UserError
+from lib_lora.grid.cells import Cell
 from lib_lora.jobs import processes
 from lib_lora.jobs.events import read_events
 from lib_lora.jobs.queue import Queue
@@ -138,14 +138,6 @@ elif does == "paints":
 """
 
 
-@dataclass(frozen=True)
-class FakePicture:
-    prompt: str
-    negative: str
-    seed: int
-    lora: Path | None = None
-
-
 class FakeGround:
     """A host whose GPU and brush are only pretended."""
 
@@ -225,7 +217,7 @@ class House:
     def __init__(self, root, ground, patience=PATIENCE):
         self.root, self.ground = root, ground
         self.queue = Queue(root)
-        self.supervisor = Supervisor(root, ground, picture_of=FakePicture, patience=patience)
+        self.supervisor = Supervisor(root, ground, patience=patience)
 
     def add(self, does, kind="train", **arguments):
         fitting = {"train": {"base": "x", "then_test": False}, "probe": {"base": "x"}}.get(kind, {})
@@ -500,7 +492,7 @@ def test_the_webui_paints_and_keeps_its_gpu(house, ground):
         assert (picture.size, picture.format) == ((8, 8), "PNG")
     assert sorted(cells.iterdir()) == sorted(Path(file) for _, _, file, _ in job.result["got"])
     first, base = ground.painted[0]
-    assert first == FakePicture("p0", "", 0, Path("L ü.safetensors"))
+    assert first == Cell("p0", "", 0, Path("L ü.safetensors"))
     assert ground.painted[1][0].lora is None
     assert base == Path("base.safetensors")
     assert ground.said == []

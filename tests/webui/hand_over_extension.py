@@ -16,8 +16,8 @@ from PIL import Image
 
 sys.path.insert(0, "@ROOT@")
 from lib_lora.errors import UserError
+from lib_lora.grid.cells import Cell
 from lib_lora.hosts import page
-from lib_lora.hosts.base import Picture
 from lib_lora.hosts.detect import host as detected
 
 host = detected()
@@ -86,7 +86,7 @@ def state() -> dict:
 
 
 def paint(body: dict) -> dict:
-    pictures = [Picture(**{**one, "lora": Path(one["lora"]) if one.get("lora") else None}) for one in body["pictures"]]
+    pictures = [Cell(**{**one, "lora": Path(one["lora"]) if one.get("lora") else None}) for one in body["pictures"]]
     folder, said, numbers = Path(body["folder"]), {}, []
 
     def each(number: int, image: Image.Image, infotext: str) -> None:
