@@ -130,7 +130,7 @@ def main(root: Path = ROOT) -> None:
 
 
 def other_python(webui: Path) -> str:
-    """The Python chosen for the worker, in the tab's settings or the webui's; empty = the webui's own.
+    """The Python chosen for the worker in the tab; empty = the webui's own.
 
     Args:
         webui: the webui's folder, where its settings and its data lie too unless ``--data-dir`` says otherwise.
@@ -142,7 +142,7 @@ def other_python(webui: Path) -> str:
     home = webui.joinpath(*given[-1:])
     settings = _texts(home / "config.json")
     own = _texts(home / (settings.get("sameface_data_dir") or "sameface") / "settings.json")
-    return own.get("worker_python") or settings.get("sameface_worker_python") or ""
+    return own.get("worker_python", "")
 
 
 def _texts(path: Path) -> dict[str, str]:

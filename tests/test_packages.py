@@ -16,7 +16,6 @@ import pytest
 
 from lib_lora import environment, packages
 from lib_lora.errors import UserError
-from lib_lora.hosts import settings
 
 A1111 = ("transformers-4.30.2", "torch-2.1.2")
 FORGE = ("transformers-4.46.1", "diffusers-0.31.0", "peft-0.13.2")
@@ -222,7 +221,7 @@ def test_a_folder_that_cannot_be_made_keeps_nobody_from_starting(extension: Exte
 
 
 @pytest.mark.parametrize("elsewhere", [False, True])
-@pytest.mark.parametrize("file", ["config.json", "sameface/settings.json", "my data/settings.json"])
+@pytest.mark.parametrize("file", ["sameface/settings.json", "my data/settings.json"])
 def test_nothing_is_installed_where_the_worker_has_another_python(
     extension: Extension, elsewhere: bool, file: str
 ) -> None:
@@ -230,18 +229,16 @@ def test_nothing_is_installed_where_the_worker_has_another_python(
     (home / file).parent.mkdir(parents=True, exist_ok=True)
     config = {"sd_vae": "Automatic", "sameface_data_dir": "my data" if file.startswith("my") else "", "x": 3}
     (home / "config.json").write_text(json.dumps(config), encoding="utf-8")
-    key = settings.WORKER_PYTHON if file == "config.json" else "worker_python"
-    own = config if file == "config.json" else {}
-    (home / file).write_text(json.dumps({**own, key: " /opt/python "}), encoding="utf-8")
+    (home / file).write_text(json.dumps({"worker_python": " /opt/python "}), encoding="utf-8")
     flags = f'--xformers --data-dir "{home}" --api' if elsewhere else ""
     assert extension.run(COMMANDLINE_ARGS=flags) == ""
     assert not extension.folder.parent.exists()
-    (home / file).write_text(json.dumps({**own, key: ""}), encoding="utf-8")
+    (home / file).write_text(json.dumps({"worker_python": ""}), encoding="utf-8")
     extension.run(COMMANDLINE_ARGS=flags)
     assert extension.whole()
 
 
-@pytest.mark.parametrize("text", ["", "[1]", "{", '{"sameface_worker_python": 3}', "null", "[" * 100_000])
+@pytest.mark.parametrize("text", ["", "[1]", "{", '{"sameface_data_dir": 3}', "null", "[" * 100_000])
 def test_damaged_settings_choose_no_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.delenv("COMMANDLINE_ARGS", raising=False)
     (tmp_path / "config.json").write_text(text, encoding="utf-8")

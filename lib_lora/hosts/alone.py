@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 
@@ -102,10 +101,6 @@ class Alone:
     def shows(self, family: str) -> Shown:
         """See `base.Host`."""
         return Shown(False, _NO_WEBUI)
-
-    def option(self, key: str, default: Any = None) -> Any:
-        """See `base.Host`: there is no settings page but SameFace's own."""
-        return default
 
     def remote(self) -> bool:
         """See `base.Host`."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from PIL import Image
 
@@ -136,10 +136,6 @@ class Host(Protocol):
 
     def shows(self, family: str) -> Shown:
         """Whether the card of a LoRA for this family ("sd1", "sd2", "sdxl") is seen with the model that is selected."""
-        ...
-
-    def option(self, key: str, default: Any = None) -> Any:
-        """One of SameFace's settings in the host's own settings page."""
         ...
 
     def remote(self) -> bool:

@@ -45,12 +45,11 @@ class Webui(ABC):
         """See `base.Host`."""
         flags, paths = part("shared").cmd_opts, part("paths_internal")
         data = Path(os.path.abspath(paths.data_path))  # noqa: PTH100 - as the webui: links stay
-        chosen = str(self.option(settings.DATA_DIR) or "sameface").strip()
         loras = [Path(folder) for folder in self._lora_folders(flags)] if loras_work() else []
         bases = [Path(folder) for folder in (part("sd_models").model_path, flags.ckpt_dir) if folder]
         here = [loras, bases]
         loras, bases = ([data / folder if not folder.is_absolute() else folder for folder in some] for some in here)
-        return Roots(data / Path(chosen).expanduser(), loras, bases)
+        return Roots(data / Path(settings.data_folder()).expanduser(), loras, bases)
 
     def _lora_folders(self, flags: Any) -> list[str]:
         return [flags.lora_dir]
@@ -198,12 +197,6 @@ class Webui(ABC):
 
     # Who may do what
 
-    def option(self, key: str, default: Any = None) -> Any:
-        """See `base.Host`; with or without ``sameface_`` in front. An empty text is none."""
-        name = key if key.startswith("sameface_") else f"sameface_{key}"
-        value = getattr(part("shared").opts, name, None)
-        return default if value is None or value == "" else value
-
     def remote(self) -> bool:
         """See `base.Host`."""
         flags = part("shared").cmd_opts
@@ -221,26 +214,15 @@ class Webui(ABC):
     # The worker
 
     def worker_command(self) -> list[str]:
-        """See `base.Host`.
-
-        Raises:
-            UserError: the settings name a Python that is not there.
-        """
-        chosen = str(self.option(settings.WORKER_PYTHON, "")).strip().strip('"')
-        if chosen and not Path(chosen).is_file():
-            raise UserError(f"The Python that trains, {chosen}, is not there; correct it in Settings > SameFace.")
-        return [chosen or sys.executable]
+        """See `base.Host`: the webui's own Python."""
+        return [sys.executable]
 
     def worker_environment(self) -> dict[str, str]:
         """See `base.Host`."""
         flags = part("shared").cmd_opts
         variables = {name: value for name, value in os.environ.items() if name not in _DROPPED}
         packages = environment.worker_packages()
-        path = [str(environment.ROOT)]
-        if self.option(settings.WORKER_PYTHON):
-            variables.pop("PYTHONHOME", None)  # it is the webui's
-        elif packages.is_dir():
-            path.insert(0, str(packages))
+        path = [*([str(packages)] if packages.is_dir() else []), str(environment.ROOT)]
         variables |= {
             "PYTHONPATH": os.pathsep.join(path),
             "PYTHONUNBUFFERED": "1",

@@ -57,8 +57,8 @@ class Ground(Protocol):
         """A picture through the VAE of the selected model and back."""
         ...
 
-    def option(self, key: str, default: Any = None) -> Any:
-        """One of SameFace's settings in the host's own settings page."""
+    def allows_painting(self) -> bool:
+        """Whether others may paint while something trains."""
         ...
 
 

@@ -200,7 +200,7 @@ class Supervisor:
         return self._turn is not None and self._turn.held
 
     def _take_gpu(self) -> GpuTurn:
-        self._turn = GpuTurn(self._ground, bool(self._ground.option("allow_painting", False)), self._turn)
+        self._turn = GpuTurn(self._ground, self._ground.allows_painting(), self._turn)
         return self._turn
 
     def _settle(self, job: Job, queue: Queue, closing: threading.Event) -> None:

@@ -1,11 +1,10 @@
-"""The host as the supervisor sees it: with the settings that the tab has written laid over the host's own."""
+"""The host as the supervisor sees it: with what is set in the tab."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 
@@ -13,7 +12,6 @@ from lib_lora import environment
 from lib_lora.errors import UserError
 from lib_lora.grid.cells import Cell
 from lib_lora.hosts.base import Host
-from lib_lora.hosts.settings import PAINT, WHILE_TRAINING
 from lib_lora.jobs import preferences
 
 
@@ -47,6 +45,7 @@ class Ground:
         variables = self.host.worker_environment()
         if preferences.load(self._root).worker_python:
             variables = {**variables, "PYTHONPATH": str(environment.ROOT)}
+            variables.pop("PYTHONHOME", None)  # it is that of the host's Python
         return variables
 
     def gpu_session(self, allow_painting: bool, give_up: Callable[[], bool]) -> AbstractContextManager[None]:
@@ -71,17 +70,6 @@ class Ground:
         """The host's."""
         return self.host.reconstruct(image, stop)
 
-    def option(self, key: str, default: Any = None) -> Any:
-        """The host's; "allow_painting" may be said in either place."""
-        if key != "allow_painting":
-            return self.host.option(key, default)
-        return painting_allowed(self.host, self._root) or bool(default)
-
-
-def painting_allowed(host: Host, root: Path) -> bool:
-    """Whether the webui may paint while something trains: it may be said on our page, or in the webui's settings.
-
-    Raises:
-        UserError: our settings are damaged.
-    """
-    return preferences.load(root).allow_painting or host.option(WHILE_TRAINING) == PAINT
+    def allows_painting(self) -> bool:
+        """Whether others may paint while something trains, by the tab's settings."""
+        return preferences.load(self._root).allow_painting

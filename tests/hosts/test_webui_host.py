@@ -589,27 +589,25 @@ def test_a_new_lora_becomes_known(webui: SimpleNamespace) -> None:
 # Settings and the worker
 
 
-def test_settings_are_added_and_read(webui: SimpleNamespace) -> None:
+def test_the_setting_is_added_and_read(webui: SimpleNamespace) -> None:
     host = webui.host
-    assert host.option("data_dir") is None
+    assert host.roots().data == webui.data / "sameface"
     page.register(host, lambda: None, lambda demo, app: None)
     webui.script_callbacks.ui_settings_callback()
-    assert host.option("while_training", "x") == "make others wait"
-    assert host.option("sameface_while_training") == "make others wait"
-    assert host.option("data_dir", "somewhere") == "somewhere"  # empty is not set
+    assert [key for key in webui.shared.opts.data_labels if key.startswith("sameface")] == ["sameface_data_dir"]
+    assert host.roots().data == webui.data / "sameface"  # empty is not set
     opts = webui.shared.opts
-    assert opts.set("sameface_while_training", "let others paint", is_api=True)
     assert not opts.set("sameface_data_dir", "/elsewhere", is_api=True)
-    assert not opts.set("sameface_worker_python", "/bin/evil", is_api=True)
-    assert opts.set("sameface_worker_python", sys.executable)
-    assert host.worker_command() == [sys.executable]
-    opts.sameface_worker_python = "/nowhere/python"
-    with pytest.raises(UserError, match="/nowhere/python, is not there"):
-        host.worker_command()
+    assert opts.set("sameface_data_dir", " faces ")
+    assert host.roots().data == webui.data / "faces"
+
+
+def test_the_worker_runs_on_the_webuis_python(webui: SimpleNamespace) -> None:
+    assert webui.host.worker_command() == [sys.executable]
 
 
 @pytest.mark.parametrize("flag", ["listen", "share", "ngrok"])
-def test_where_others_may_come_in_folder_and_program_cannot_be_chosen(flag: str, tmp_path: Path) -> None:
+def test_where_others_may_come_in_the_folder_cannot_be_chosen(flag: str, tmp_path: Path) -> None:
     with stand_in("a1111", tmp_path, flags={flag: True}) as here:
         host = detect.host()
         assert host is not None
@@ -617,8 +615,6 @@ def test_where_others_may_come_in_folder_and_program_cannot_be_chosen(flag: str,
         page.register(host, lambda: None, lambda demo, app: None)
         here.script_callbacks.ui_settings_callback()
         assert not here.shared.opts.set("sameface_data_dir", "/elsewhere")
-        assert not here.shared.opts.set("sameface_worker_python", "/bin/evil")
-        assert here.shared.opts.set("sameface_while_training", "let others paint")
 
 
 def test_registrations_are_made_anew_at_each_reload(webui: SimpleNamespace) -> None:
@@ -668,8 +664,6 @@ def test_the_workers_environment(webui: SimpleNamespace, tmp_path: Path, monkeyp
     assert variables["PATH"] == os.environ["PATH"]
     (tmp_path / "packages").mkdir()
     assert webui.host.worker_environment()["PYTHONPATH"] == os.pathsep.join([str(tmp_path / "packages"), root])
-    webui.shared.opts.data["sameface_worker_python"] = sys.executable
-    assert webui.host.worker_environment()["PYTHONPATH"] == root
 
 
 @pytest.mark.parametrize(

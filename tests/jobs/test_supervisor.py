@@ -200,8 +200,8 @@ class FakeGround:
                 return None
         return self.rebuilt
 
-    def option(self, key, default=None):
-        return self.allow if key == "allow_painting" else default
+    def allows_painting(self):
+        return self.allow
 
     @property
     def held(self):
@@ -265,14 +265,15 @@ def house(tmp_path, ground):
     eventually(lambda: ground.held >= 0 and not [one for one in threading.enumerate() if one.name == "sameface-gpu"])
 
 
-def test_a_host_is_a_ground():
-    from lib_lora.hosts.base import Host
+def test_what_the_tab_gives_is_a_ground():
+    from lib_lora.ui.ground import Ground as Given
 
-    def takes(host: Host) -> Ground:
-        return host
+    def takes(given: Given) -> Ground:
+        return given
 
     names = {name for name in vars(Ground) if not name.startswith("_")}
-    assert names <= set(vars(Host))
+    assert names <= set(vars(Given))
+    assert "allows_painting" in names
 
 
 def test_a_job_that_finishes(house, ground):

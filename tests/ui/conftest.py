@@ -32,7 +32,6 @@ class FakeHost:
         self.current: Path | None = None
         self.is_remote, self.lets_in = False, True
         self.refreshed: list[str] = []
-        self.options: dict[str, Any] = {}
 
     def roots(self) -> Roots:
         return Roots(self.root, self.loras, [])
@@ -67,9 +66,6 @@ class FakeHost:
 
     def shows(self, family: str) -> Shown:
         return Shown(False, "Another model is selected.")
-
-    def option(self, key: str, default: Any = None) -> Any:
-        return self.options.get(key, default)
 
     def remote(self) -> bool:
         return self.is_remote

@@ -7,7 +7,6 @@ import pytest
 from lib_lora.errors import UserError
 from lib_lora.files import write_json
 from lib_lora.hosts.alone import Alone
-from lib_lora.hosts.settings import PAINT, WHILE_TRAINING
 from lib_lora.ui.ground import Ground
 
 
@@ -38,13 +37,11 @@ def test_a_damaged_file_is_one_sentence(page):
 def test_they_lie_over_the_host_s_own(page, tmp_path):
     ground = Ground(page.host, page.root)
     assert ground.worker_command() == ["python"]
-    assert not ground.option("allow_painting", False)
-    page.host.options[WHILE_TRAINING] = PAINT
-    assert ground.option("allow_painting")
-    page.host.options = {"other": 3}
-    assert ground.option("other") == 3
+    assert ground.allows_painting() is False
     page.done("/settings", {"allow_painting": True})
-    assert ground.option("allow_painting")
+    assert ground.allows_painting() is True
+    page.done("/settings", {"allow_painting": False})
+    assert ground.allows_painting() is False
     python = tmp_path / "python"
     python.write_text("")
     assert "does not answer as a Python" in page.refused("/settings", {"worker_python": str(python)})
@@ -67,12 +64,14 @@ def test_the_doctor_says_where_things_lie(page, monkeypatch):
 @pytest.mark.parametrize("chosen", [False, True])
 def test_another_python_gets_none_of_this_one_s_packages(tmp_path, monkeypatch, chosen):
     monkeypatch.setenv("PYTHONPATH", "/mine")
+    monkeypatch.setenv("PYTHONHOME", "/home of mine")
     python = tmp_path / "python ü"
     python.write_text("")
     write_json(tmp_path / "settings.json", {"worker_python": str(python) if chosen else ""})
     ground = Ground(Alone(tmp_path), tmp_path)
     assert ground.worker_command() == [str(python) if chosen else sys.executable]
     assert ("/mine" in ground.worker_environment()["PYTHONPATH"]) == (not chosen)
+    assert not (chosen and "PYTHONHOME" in ground.worker_environment())
 
 
 @pytest.mark.parametrize("text", ["[1", '{"worker_python": 3}', '{"worker_python": null}'])

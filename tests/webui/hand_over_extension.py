@@ -126,7 +126,6 @@ def told(body: dict) -> dict:
         "why": host.shows("sdxl").why,
         "remote": host.remote(),
         "paints": host.paints(),
-        "training": host.option("while_training"),
         "command": host.worker_command(),
         "environment": host.worker_environment(),
     }
