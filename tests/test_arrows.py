@@ -17,7 +17,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "lib_lora"
 
 JOBS_ROOMS = {"training", "grid", "likeness", "references", "deploy", "remote", "civitai"}
-FLOOR = {"errors", "files", "settings", "pages"}
+FLOOR = {"errors", "files", "settings", "pages", "pictures"}
 BELOW_JOBS = {"lora", "models", "character"}
 MAY_IMPORT: dict[str, set[str]] = {
     **dict.fromkeys((*FLOOR, "models", "character", "environment"), FLOOR),
@@ -32,7 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli": FLOOR | BELOW_JOBS | JOBS_ROOMS | {"jobs", "hosts", "ui"},
     "__main__": FLOOR | {"bootstrap", "environment", "cli", "pipes"},
 }
-LIGHT = ("ui", "hosts", "settings", "character", "errors", "files", "environment", "bootstrap", "packages")
+LIGHT = ("ui", "hosts", "settings", "pictures", "character", "errors", "files", "environment", "bootstrap", "packages")
 LIGHT += ("__main__", "cli", "jobs.events", "jobs.kinds", "jobs.queue", "jobs.standing", "jobs.supervisor")
 LIGHT += ("jobs.processes", "training.fields", "training.estimate", "training.fitting")
 HEAVY = {"torch", "torchvision", "diffusers", "peft", "transformers", "accelerate", "open_clip", "onnxruntime", "onnx"}

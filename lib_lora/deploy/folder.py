@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from lib_lora.character.store import consent_of
-from lib_lora.deploy.given import Run
+from lib_lora.character.store import Character, consent_of
 from lib_lora.errors import UserError
 from lib_lora.files import explained
 from lib_lora.lora import sidecars
@@ -20,7 +20,25 @@ from lib_lora.models.weights import read_header
 _CONSENT, _LICENCE = "sameface.consent", "modelspec.license"
 
 
-def deliver(run: Run, lora: Path, out: Path, weight: float = 0.0, preview: Path | None = None) -> Path:
+@dataclass(frozen=True)
+class Origin:
+    """Where a LoRA comes from, as it says it of itself.
+
+    Attributes:
+        run: identifier of its run.
+        character: whose face it is.
+        photos: how many of the character it was trained on.
+        base, family: path of the base model, and "sd1", "sd2" or "sdxl".
+    """
+
+    run: str
+    character: Character
+    photos: int
+    base: Path
+    family: str
+
+
+def deliver(origin: Origin, lora: Path, out: Path, weight: float = 0.0, preview: Path | None = None) -> Path:
     """Copy a checkpoint into `out`, and write its ``.json`` and the picture of its card.
 
     A file of that name with other tensors is never replaced: the copy gets a number, and says so of itself
@@ -28,7 +46,7 @@ def deliver(run: Run, lora: Path, out: Path, weight: float = 0.0, preview: Path 
     and the base model's licence where the base names one.
 
     Args:
-        run: that the checkpoint is of.
+        origin: of the checkpoint.
         lora: the checkpoint.
         out: is made where it is not there.
         weight: the "preferred weight", which a click on the card puts into the prompt; 0 = what is there stays.
@@ -49,18 +67,18 @@ def deliver(run: Run, lora: Path, out: Path, weight: float = 0.0, preview: Path 
         target = out / f"{lora.stem}-{number}.safetensors"
     if not target.exists():
         dtypes = {tensor.dtype for key, tensor in content.tensors.items() if key.endswith("lora_up.weight")}
-        write(target, content.tensors, _with_origin(content.metadata, run), dtype=dtypes.pop())
-    _beside(run, target, weight, preview)
+        write(target, content.tensors, _with_origin(content.metadata, origin), dtype=dtypes.pop())
+    _beside(origin, target, weight, preview)
     return target
 
 
-def add_preview(run: Run, lora: Path, picture: Path) -> None:
+def add_preview(origin: Origin, lora: Path, picture: Path) -> None:
     """Put a painted picture beside a delivered LoRA, for the webui's card.
 
     Raises:
         UserError: the picture cannot be read, or the folder cannot be written.
     """
-    _beside(run, lora, 0, picture)
+    _beside(origin, lora, 0, picture)
 
 
 def licence_of(base: Path) -> str:
@@ -71,25 +89,23 @@ def licence_of(base: Path) -> str:
     return ""
 
 
-def _with_origin(metadata: Mapping[str, str], run: Run) -> dict[str, str]:
+def _with_origin(metadata: Mapping[str, str], origin: Origin) -> dict[str, str]:
     """The metadata with consent and licence; what is there already is not changed."""
-    licence = licence_of(Path(run.file.base.path))
-    known = {_CONSENT: consent_of(run.file.character).kind, **({_LICENCE: licence} if licence else {})}
+    licence = licence_of(origin.base)
+    known = {_CONSENT: consent_of(origin.character).kind, **({_LICENCE: licence} if licence else {})}
     return {**known, **metadata}
 
 
-def _beside(run: Run, lora: Path, weight: float, preview: Path | None) -> None:
+def _beside(origin: Origin, lora: Path, weight: float, preview: Path | None) -> None:
     """The ``.json`` (and the picture). Every text is given each time: one that is left out would be emptied."""
-    character, base = run.file.character, run.file.base
-    consent = consent_of(character)
-    own = sum(not photo.prior for photo in run.file.photos)
-    licence = licence_of(Path(base.path)) or "that of the base model"
+    character, consent = origin.character, consent_of(origin.character)
+    licence = licence_of(origin.base) or "that of the base model"
     sidecars.write(
         lora,
         trigger=f"{character.trigger} {character.class_word}",
         weight=weight or _weight_there(lora),
-        family=base.family,
-        notes=f"SameFace run {run.file.id}, {own} photos, base {Path(base.path).name}; "
+        family=origin.family,
+        notes=f"SameFace run {origin.run}, {origin.photos} photos, base {origin.base.name}; "
         f"consent: {consent.kind} ({consent.date}); licence: {licence}",
         preview=preview,
     )

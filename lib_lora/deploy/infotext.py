@@ -5,48 +5,38 @@ Loads no torch, since the webui's own process asks for it.
 
 from __future__ import annotations
 
-from lib_lora.deploy.given import Cell, Run
+from dataclasses import replace
+from pathlib import Path
 
-_NEGATIVE = "blurry, deformed, extra limbs, lowres"  # of the test grid too
-_SIDES = {"sd1": 512, "sd2": 512, "sdxl": 1024}
+from lib_lora.character.store import Character
+from lib_lora.pictures import NEGATIVE, Cell, parameters
+
+RANDOM = -1  # as a seed
 
 
-def prompt(run: Run, stem: str, weight: float = 1.0, cell: Cell | None = None) -> str:
-    """A prompt that shows the character.
+def portrait(character: Character, side: int, cfg: float) -> Cell:
+    """A plain portrait of the character, with a random seed.
 
     Args:
-        run: of the LoRA.
-        stem: the name of the delivered file, without its suffix.
-        weight: of the LoRA; 0 counts as 1.
-        cell: a painted picture whose prompt it shall be; None = a plain portrait.
+        character: who.
+        side: pixels.
+        cfg: guidance scale.
     """
-    character = run.file.character
     who = ", ".join([f"{character.trigger} {character.class_word}", *character.traits])
-    words = cell.prompt if cell else f"portrait photo of {who}, looking at the camera"
-    return f"{' '.join(words.split())} <lora:{stem}:{_number(weight or 1.0)}>"
+    prompt = f"portrait photo of {who}, looking at the camera"
+    return Cell(prompt, NEGATIVE, RANDOM, width=side, height=side, cfg=cfg)
 
 
-def infotext(run: Run, stem: str, weight: float = 1.0, cell: Cell | None = None) -> str:
-    """The prompt with its values, which a webui takes apart again.
+def infotext(cell: Cell, stem: str, weight: float = 1.0, clip_skip: int = 1) -> str:
+    """The prompt of a picture with its values, which a webui takes apart again; the first line is the prompt.
 
     Args:
-        run, stem, weight, cell: as for `prompt`. Without a cell the seed is random, and the size that of the training.
+        cell: the picture.
+        stem: the name of the delivered LoRA, without its suffix.
+        weight: of the LoRA; 0 counts as 1.
+        clip_skip: as in training.
     """
-    file = run.file
-    side = file.settings.resolution or (768 if file.base.prediction == "v" else _SIDES[file.base.family])
-    values = {
-        "Steps": cell.steps if cell else 20,
-        "Sampler": cell.sampler if cell else "Euler",
-        "CFG scale": _number(cell.cfg if cell else file.base.guidance),
-        "Seed": cell.seed if cell else -1,
-        "Size": f"{cell.width}x{cell.height}" if cell else f"{side}x{side}",
-    }
-    if file.base.family == "sd1" and file.settings.clip_skip > 1:
-        values["Clip skip"] = file.settings.clip_skip
-    negative = " ".join((cell.negative if cell else _NEGATIVE).split())
-    lines = [prompt(run, stem, weight, cell), f"Negative prompt: {negative}" if negative else ""]
-    return "\n".join([*filter(None, lines), ", ".join(f"{key}: {value}" for key, value in values.items())])
-
-
-def _number(value: float) -> str:
-    return f"{value:.4g}"
+    prompt, negative = (" ".join(text.split()) for text in (cell.prompt, cell.negative))
+    lora, weight = Path(f"{stem}.safetensors"), float(f"{weight or 1.0:.4g}")
+    text = parameters(replace(cell, prompt=prompt, negative=negative, lora=lora, weight=weight))
+    return text if clip_skip == 1 else f"{text}, Clip skip: {clip_skip}"

@@ -1,9 +1,9 @@
-"""One picture to paint, and the test grid of a character: the same cells with and without the LoRA."""
+"""Who paints, and the test grid of a character: the same cells with and without the LoRA."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -12,48 +12,7 @@ from PIL import Image
 from lib_lora.character.captions import without_character
 from lib_lora.character.store import Character
 from lib_lora.grid.prompts import LEAK, PROMPTS
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One picture to paint.
-
-    Attributes:
-        prompt, negative: texts, without ``<lora:...>``.
-        seed: of the initial noise, 0..2^32-1.
-        lora: the LoRA file, or None for the base model alone.
-        weight: of the LoRA; 1 = as trained.
-        width, height: pixels, multiples of 8.
-        steps: sampling steps.
-        cfg: guidance scale; 1 = none.
-        sampler: a name that A1111 uses too.
-        name, framing, angle, attributes: of the prompt (`prompts.Prompt`).
-        start: a picture to begin from (A1111's img2img); stretched to `width` x `height`; None = from noise alone.
-        strength: share of the sampling that is done over `start`, 0 (only the VAE's changes) .. 1, as A1111's denoising
-            strength; means nothing without `start`.
-        variation: how far the initial noise is turned towards that of `variation_seed`, 0 (not at all) .. 1, as A1111's
-            "variation strength".
-        variation_seed: 0..2^32-1.
-    """
-
-    prompt: str
-    negative: str
-    seed: int
-    lora: Path | None = None
-    weight: float = 1.0
-    width: int = 512
-    height: int = 512
-    steps: int = 20
-    cfg: float = 7.0
-    sampler: str = "Euler"
-    name: str = ""
-    framing: str = ""
-    angle: str = ""
-    attributes: tuple[str, ...] = ()
-    start: Path | None = None
-    strength: float = 1.0
-    variation: float = 0.0
-    variation_seed: int = 0
+from lib_lora.pictures import NEGATIVE, Cell
 
 
 class Painter(Protocol):
@@ -68,7 +27,6 @@ class Painter(Protocol):
         ...
 
 
-NEGATIVE = "blurry, deformed, extra limbs, lowres"
 _TALL = 1.5  # a whole body needs height, or its face is too small to judge
 _TALL_FROM = 512  # pixels; smaller models know only their own size
 

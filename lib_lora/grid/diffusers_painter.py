@@ -18,13 +18,13 @@ from PIL import Image
 
 from lib_lora.character.photos import open_photo
 from lib_lora.errors import UserError
-from lib_lora.grid.cells import Cell
 from lib_lora.lora.apply import merged
 from lib_lora.lora.file import read
 from lib_lora.models.family import ModelInfo
 from lib_lora.models.load import load_text_encoders, load_unet, load_vae
 from lib_lora.models.text import Conditioning, TextStack, join
 from lib_lora.models.vae import decode, encode, reconstruct, to_tensor, vae_dtype
+from lib_lora.pictures import Cell
 
 SAMPLERS: dict[str, tuple[type, dict[str, Any]]] = {
     "Euler": (EulerDiscreteScheduler, {"timestep_spacing": "linspace"}),

@@ -15,9 +15,9 @@ import lib_lora
 from lib_lora import environment
 from lib_lora.errors import UserError
 from lib_lora.files import digest_of
-from lib_lora.grid.cells import Cell
 from lib_lora.hosts.base import Checkpoint, Each, Roots, Shown
 from lib_lora.hosts.turns import never
+from lib_lora.pictures import Cell
 
 _BUNDLED = environment.ROOT / "tests" / "data" / "mini-face"  # comes with the source folder
 _SUFFIXES = (".safetensors", ".ckpt")

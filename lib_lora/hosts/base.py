@@ -10,8 +10,8 @@ from typing import Protocol
 
 from PIL import Image
 
-from lib_lora.grid.cells import Cell
 from lib_lora.hosts.turns import never
+from lib_lora.pictures import Cell
 
 
 @dataclass(frozen=True)

@@ -20,10 +20,10 @@ from PIL import Image
 
 from lib_lora.errors import StoppedByUser, UserError
 from lib_lora.files import explained, printable
-from lib_lora.grid.cells import Cell
 from lib_lora.hosts.base import Each
 from lib_lora.hosts.parts import networks, part
 from lib_lora.hosts.turns import turn
+from lib_lora.pictures import Cell
 
 if TYPE_CHECKING:
     from lib_lora.hosts.webui import Webui

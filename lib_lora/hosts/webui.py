@@ -17,11 +17,11 @@ from PIL import Image
 
 from lib_lora import environment
 from lib_lora.errors import StoppedByUser, UserError
-from lib_lora.grid.cells import Cell
 from lib_lora.hosts import auth, page, painting, settings
 from lib_lora.hosts.base import Checkpoint, Each, Roots, Shown
 from lib_lora.hosts.parts import loras_work, part
 from lib_lora.hosts.turns import never, take, turn
+from lib_lora.pictures import Cell
 
 _DROPPED = ("PYTHONPATH", "COMMANDLINE_ARGS", "PYTORCH_CUDA_ALLOC_CONF")
 _SAYS = "SameFace is training a LoRA; pictures wait until it is done."

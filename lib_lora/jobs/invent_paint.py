@@ -15,12 +15,12 @@ from PIL import Image
 from lib_lora.character import captions
 from lib_lora.character.photos import open_photo
 from lib_lora.character.store import Character
-from lib_lora.grid.cells import NEGATIVE, Cell, Painter
-from lib_lora.grid.marked import save_picture
+from lib_lora.grid.cells import Painter
 from lib_lora.jobs.invent_look import Judge, Judged, Seen, look
 from lib_lora.jobs.invent_photos import become_photo
 from lib_lora.jobs.invented import CANDIDATES, MORE, Invented, InventPlan, Painted
 from lib_lora.likeness.faces import FaceEngine
+from lib_lora.pictures import NEGATIVE, Cell, save_picture
 from lib_lora.references.shows import MEASURED, contradicts, finer
 from lib_lora.references.wanted import Wish, phrases_of, prompt_of
 from lib_lora.references.ways import Way

@@ -18,9 +18,8 @@ from lib_lora import settings
 from lib_lora.character.store import CharacterFolder
 from lib_lora.errors import UserError
 from lib_lora.files import explained, read_json, write_json
-from lib_lora.grid.cells import Cell
-from lib_lora.grid.marked import parameters, parameters_of
 from lib_lora.jobs.events import EventLog, read_events
+from lib_lora.pictures import Cell, parameters, parameters_of
 from lib_lora.references import memory
 
 CANDIDATES, MORE = "candidates", "more"

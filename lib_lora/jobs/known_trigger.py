@@ -12,12 +12,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from lib_lora.grid.cells import NEGATIVE, Cell, Painter
+from lib_lora.grid.cells import Painter
 from lib_lora.jobs.told import Told
 from lib_lora.likeness.arrays import Numbers
 from lib_lora.likeness.calibration import LEAST_FACES
 from lib_lora.likeness.engine import SFaceEngine
 from lib_lora.likeness.faces import FaceEngine
+from lib_lora.pictures import NEGATIVE, Cell
 
 PICTURES = 8  # of each kind
 CLOSER = 0.1  # mean cosine by which the faces of a known word are more alike than those of the class word alone

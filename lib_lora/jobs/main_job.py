@@ -12,6 +12,7 @@ from lib_lora.errors import StoppedByUser, UserError, typed
 from lib_lora.jobs.events import EventLog
 from lib_lora.jobs.finish import paint_and_score
 from lib_lora.jobs.lock import only_process
+from lib_lora.jobs.origin import origin_of
 from lib_lora.jobs.prepare import check_out, new_character, plan, start_run
 from lib_lora.jobs.progress import Terminal, both
 from lib_lora.jobs.reopen import check_base, trained_lora
@@ -121,7 +122,7 @@ def _finish(run: Run, emit: Sink, only_train: bool) -> Path | None:
         try:
             report = paint_and_score(run, saved_steps(run)[-1], 1.0, run.file.grid_steps, emit, again=False)
             if delivered:
-                add_preview(run, delivered, report.preview)
+                add_preview(origin_of(run), delivered, report.preview)
         except UserError as error:
             raise UserError(f"{error} The LoRA is finished: {delivered or lora}") from error
         print(report.text)
@@ -132,7 +133,7 @@ def _finish(run: Run, emit: Sink, only_train: bool) -> Path | None:
 def _delivered(run: Run, lora: Path, emit: Sink) -> Path:
     out = Path(run.file.out or "")
     try:
-        delivered = deliver(run, lora, out)
+        delivered = deliver(origin_of(run), lora, out)
     except UserError as error:
         emit("error", text=str(error))
         raise UserError(

@@ -19,7 +19,7 @@ from PIL import Image
 
 from lib_lora.errors import UserError
 from lib_lora.files import atomic_file, explained
-from lib_lora.grid.cells import Cell
+from lib_lora.pictures import Cell
 
 _log = logging.getLogger(__name__)
 

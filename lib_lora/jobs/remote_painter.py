@@ -15,8 +15,8 @@ from PIL import Image
 from lib_lora.character.photos import open_photo
 from lib_lora.errors import UserError
 from lib_lora.files import atomic_file, explained
-from lib_lora.grid.cells import Cell
 from lib_lora.jobs.channel import Channel
+from lib_lora.pictures import Cell
 
 PAINTER_ID = "webui"
 _LONGEST = 20_000  # characters of an infotext that are kept

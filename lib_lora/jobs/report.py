@@ -12,7 +12,6 @@ from lib_lora.character.photos import list_photos, open_photo
 from lib_lora.character.store import data_root
 from lib_lora.errors import UserError, typed
 from lib_lora.files import atomic_file, write_text
-from lib_lora.grid.cells import Cell
 from lib_lora.jobs.scoring import lines_for, ruler_of, template_of
 from lib_lora.jobs.sheet import sheet_of
 from lib_lora.jobs.studio import CELLS, GridPlan, pictures_of
@@ -27,6 +26,7 @@ from lib_lora.likeness.report import Paths, Report, Row, Subject, Tested
 from lib_lora.likeness.shown import Shown, without_drawn
 from lib_lora.likeness.template import Template
 from lib_lora.likeness.text import as_text
+from lib_lora.pictures import Cell
 from lib_lora.training.run import Run
 
 SHEET = "sheet.png"  # all of them on one picture

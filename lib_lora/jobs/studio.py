@@ -16,13 +16,13 @@ from PIL import Image
 from lib_lora import settings
 from lib_lora.errors import UserError
 from lib_lora.files import atomic_file, digest_of, explained, read_json, write_json
-from lib_lora.grid.cells import Cell, Painter, base_cells, leak_cells, test_cells, with_lora
+from lib_lora.grid.cells import Painter, base_cells, leak_cells, test_cells, with_lora
 from lib_lora.grid.diffusers_painter import DiffusersPainter
-from lib_lora.grid.marked import save_picture
 from lib_lora.grid.prompts import PROMPTS
 from lib_lora.jobs.reopen import check_base
 from lib_lora.models.family import ModelInfo, Prediction, identify
 from lib_lora.models.identity import remembered_sha256
+from lib_lora.pictures import Cell, save_picture
 from lib_lora.training import processes
 from lib_lora.training.precision import dtype_of
 from lib_lora.training.run import Run

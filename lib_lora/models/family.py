@@ -26,6 +26,13 @@ _SD1_CONTEXT = 768  # width of the text conditioning
 _SMALL_CELLS = range(8, 64, 8)  # of a latent's side, which a UNet halves three times
 
 
+def usual_side(family: Family, prediction: Prediction) -> int:
+    """The side, in pixels, of the squares that a family was trained on."""
+    if family == "sd2":
+        return 768 if prediction == "v" else 512
+    return 1024 if family == "sdxl" else 512
+
+
 @dataclass(frozen=True)
 class ModelInfo:
     """A base model that can be trained on.
@@ -52,11 +59,7 @@ class ModelInfo:
     @property
     def resolution(self) -> int:
         """The side, in pixels, of the squares that the model, or else its family, was trained on."""
-        if self.small_side:
-            return self.small_side
-        if self.family == "sd2":
-            return 768 if self.prediction == "v" else 512
-        return 1024 if self.family == "sdxl" else 512
+        return self.small_side or usual_side(self.family, self.prediction)
 
     @property
     def narrow(self) -> bool:

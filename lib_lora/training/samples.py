@@ -16,14 +16,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from diffusers import AutoencoderKL
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
 from lib_lora.character.store import Character
 from lib_lora.errors import UserError
-from lib_lora.files import atomic_file
 from lib_lora.models.family import Prediction
 from lib_lora.models.load import load_vae
 from lib_lora.models.vae import decode, vae_dtype
+from lib_lora.pictures import NEGATIVE, Cell, save_picture
 from lib_lora.training.memory import free_bytes, is_out_of_memory
 from lib_lora.training.settings import TrainSettings
 
@@ -35,9 +34,7 @@ PROMPTS = (
     "close-up portrait photo of {who}, looking at the camera, neutral expression, soft daylight",
     "upper body photo of {who} in a black coat, autumn park",
 )
-NEGATIVE = "blurry, deformed, extra limbs, lowres"
 FIRST_SEED = 1000  # of the noise, drawn as webuis draw it: the finished LoRA paints the same faces there
-GENERATED = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 
 _TOGETHER = 512 * 512 * 2  # pixels that are painted at a time; with guidance the batch is twice that
 _WHOLE = 64  # sides of a picture are multiples of this: a latent's side is halved up to three times
@@ -183,16 +180,17 @@ class Samples:
     def _save(self, step: int, number: int, picture: Image.Image) -> None:
         name = f"{step:06d}-{number}.png"
         run, prompt = self.session.run, self.prompts[number]
-        about = PngInfo()
-        about.add_itxt(
-            "parameters",
-            f"{prompt} <lora:{run.checkpoint(step).stem}:1>\nNegative prompt: {NEGATIVE}\n"
-            f"Steps: {self.train.sample_steps}, Sampler: Euler, CFG scale: {run.file.base.guidance:g}, "
-            f"Seed: {FIRST_SEED + number}, Size: {self.side}x{self.side}",
+        cell = Cell(
+            prompt,
+            NEGATIVE,
+            FIRST_SEED + number,
+            run.checkpoint(step),
+            width=self.side,
+            height=self.side,
+            steps=self.train.sample_steps,
+            cfg=run.file.base.guidance,
         )
-        about.add_itxt("DigitalSourceType", GENERATED)
-        with atomic_file(folder_of(run.folder) / name) as stream:
-            picture.save(stream, "PNG", pnginfo=about)
+        save_picture(folder_of(run.folder) / name, picture, cell)
         self.emit("sample", step=step, number=number, file=f"{FOLDER}/{name}", prompt=prompt)
 
 

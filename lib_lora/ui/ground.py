@@ -10,9 +10,9 @@ from PIL import Image
 
 from lib_lora import environment
 from lib_lora.errors import UserError
-from lib_lora.grid.cells import Cell
 from lib_lora.hosts.base import Host
 from lib_lora.jobs import preferences
+from lib_lora.pictures import Cell
 
 
 class Ground:

@@ -49,16 +49,14 @@ def use(desk: Desk, call: Call) -> dict[str, Any]:
 
     from lib_lora.deploy.folder import deliver
     from lib_lora.deploy.infotext import infotext
-    from lib_lora.grid.cells import Cell
+    from lib_lora.jobs.origin import origin_of, planned, portrait_of
     from lib_lora.training.run import load_run
 
     run = load_run(record.folder)
-    picture, cell = preview(record, body.step, body.weight)
-    file = deliver(run, records.checkpoint(record, body.step), target, body.weight, picture)
-    known = {key: value for key, value in cell.items() if key in Cell.__dataclass_fields__ and key != "lora"}
-    if "attributes" in known:
-        known["attributes"] = tuple(known["attributes"])
-    text = infotext(run, file.stem, body.weight, Cell(**known) if known else None)
+    picture, values = preview(record, body.step, body.weight)
+    file = deliver(origin_of(run), records.checkpoint(record, body.step), target, body.weight, picture)
+    cell = planned(values) if values else portrait_of(run)
+    text = infotext(cell, file.stem, body.weight, run.file.settings.clip_skip if record.family == "sd1" else 1)
     _remember(record, file, body)
     shown, why = True, ""
     if body.to == "webui":

@@ -29,7 +29,7 @@ def mini_face(prompt, negative, seed, loras, width, height, steps, cfg) -> Image
     painter = _painter()
     import networks  # the stand-in's
 
-    from lib_lora.grid.cells import Cell
+    from lib_lora.pictures import Cell
 
     file = Path(networks.loaded_networks[-1].filename) if loras else None
     weight = loras[-1][1] if loras else 1.0

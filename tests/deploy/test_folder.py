@@ -9,6 +9,7 @@ from safetensors.torch import save_file
 
 from lib_lora.character.store import Character, Consent
 from lib_lora.deploy.folder import add_preview, deliver, licence_of
+from lib_lora.jobs.origin import origin_of
 from lib_lora.lora.file import read, write
 from lib_lora.lora.metadata import Facts, build
 from lib_lora.lora.targets import paths
@@ -53,7 +54,7 @@ def notes(path):
 
 
 def test_consent_and_licence_are_in_the_file_and_in_its_notes(run, lora, tmp_path):
-    target = deliver(run, lora, tmp_path / "Lora 名前")
+    target = deliver(origin_of(run), lora, tmp_path / "Lora 名前")
     texts = read(target).metadata
     assert (texts["sameface.consent"], texts["modelspec.license"]) == ("myself", "CreativeML Open RAIL-M")
     assert texts["sshs_model_hash"] == read(lora).metadata["sshs_model_hash"]
@@ -68,13 +69,13 @@ def test_what_the_checkpoint_says_already_stays(run, lora, tmp_path):
     content = read(lora)
     own = {"sameface.consent": "fictional", "modelspec.license": "mine"}
     write(lora, content.tensors, {**content.metadata, **own})
-    texts = read(deliver(run, lora, tmp_path / "out")).metadata
+    texts = read(deliver(origin_of(run), lora, tmp_path / "out")).metadata
     assert {key: texts[key] for key in own} == own
 
 
 def test_a_base_that_names_no_licence_or_is_gone(run, lora, base, tmp_path):
     base.unlink()
-    target = deliver(run, lora, tmp_path / "out")
+    target = deliver(origin_of(run), lora, tmp_path / "out")
     assert "modelspec.license" not in read(target).metadata
     assert notes(target)["notes"].endswith("; licence: that of the base model")
     damaged = tmp_path / "damaged.safetensors"
@@ -85,21 +86,21 @@ def test_a_base_that_names_no_licence_or_is_gone(run, lora, base, tmp_path):
 def test_the_preferred_weight_stays_until_another_is_given(run, lora, tmp_path):
     picture = tmp_path / "picture.png"
     Image.new("RGB", (8, 8), "red").save(picture)
-    target = deliver(run, lora, tmp_path / "out", 0.8)
+    target = deliver(origin_of(run), lora, tmp_path / "out", 0.8)
     assert notes(target)["preferred weight"] == 0.8
-    add_preview(run, target, picture)
-    assert deliver(run, lora, tmp_path / "out") == target
+    add_preview(origin_of(run), target, picture)
+    assert deliver(origin_of(run), lora, tmp_path / "out") == target
     assert notes(target)["preferred weight"] == 0.8
-    deliver(run, lora, tmp_path / "out", 0.9)
+    deliver(origin_of(run), lora, tmp_path / "out", 0.9)
     assert notes(target)["preferred weight"] == 0.9
     target.with_suffix(".json").write_text(json.dumps({**notes(target), "preferred weight": 0.5}), encoding="utf-8")
-    deliver(run, lora, tmp_path / "out", 0.7)
+    deliver(origin_of(run), lora, tmp_path / "out", 0.7)
     assert notes(target)["preferred weight"] == 0.5  # the user's own
 
 
 def test_a_picture_may_come_at_once(run, lora, tmp_path):
     picture = tmp_path / "cell.png"
     Image.new("RGB", (8, 8), "blue").save(picture)
-    target = deliver(run, lora, tmp_path / "out", 1.0, picture)
+    target = deliver(origin_of(run), lora, tmp_path / "out", 1.0, picture)
     with Image.open(target.with_suffix(".png")) as shown:
         assert shown.getpixel((0, 0)) == (0, 0, 255)

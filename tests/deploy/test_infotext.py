@@ -1,13 +1,16 @@
 """The words for txt2img: a webui takes them apart again, and finds the LoRA, the prompt and the values."""
 
 import re
-from types import SimpleNamespace
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from lib_lora.character.store import Character
-from lib_lora.deploy.infotext import infotext, prompt
-from lib_lora.grid.cells import Cell
+from lib_lora.deploy.infotext import infotext, portrait
+from lib_lora.jobs.origin import planned, portrait_of
+from lib_lora.pictures import Cell
+from lib_lora.settings import to_dict
 from lib_lora.training.run import Base, Run, RunFile
 from lib_lora.training.settings import TrainSettings
 
@@ -35,7 +38,7 @@ def taken_apart(text):
 
 
 def test_a_portrait_where_no_picture_was_chosen():
-    positive, negative, values = taken_apart(infotext(made(traits=["a scar"]), "mara-001-000840", 0.8))
+    positive, negative, values = taken_apart(infotext(portrait_of(made(traits=["a scar"])), "mara-001-000840", 0.8))
     assert positive == "portrait photo of mrxa woman, a scar, looking at the camera <lora:mara-001-000840:0.8>"
     assert negative == "blurry, deformed, extra limbs, lowres"
     assert values == {"Steps": "20", "Sampler": "Euler", "CFG scale": "7", "Seed": "-1", "Size": "512x512"}
@@ -43,7 +46,7 @@ def test_a_portrait_where_no_picture_was_chosen():
 
 def test_a_painted_picture_comes_with_all_its_values():
     cell = Cell("photo of mrxa woman,\n laughing: 名前", "", 4_294_967_295, None, 1.0, 512, 768, 30, 5.5, "DPM++ 2M")
-    positive, negative, values = taken_apart(infotext(made(clip_skip=2), "mara", 1.0, cell))
+    positive, negative, values = taken_apart(infotext(cell, "mara", 1.0, 2))
     assert positive == "photo of mrxa woman, laughing: 名前 <lora:mara:1>"
     assert negative == ""
     assert values == {
@@ -63,19 +66,22 @@ def test_a_painted_picture_comes_with_all_its_values():
         ("sd2", "v", 0, "768x768"),
         ("sd2", "epsilon", 0, "512x512"),
         ("sdxl", "epsilon", 0, "1024x1024"),
+        ("sdxl", "v", 0, "1024x1024"),
+        ("sd1", "v", 0, "512x512"),
     ],
 )
 def test_the_size_is_that_of_the_training(family, prediction, resolution, size):
-    run = made(family, prediction, resolution=resolution)
-    assert taken_apart(infotext(run, "x"))[2]["Size"] == size
+    cell = portrait_of(made(family, prediction, resolution=resolution))
+    assert taken_apart(infotext(cell, "x"))[2]["Size"] == size
 
 
 @pytest.mark.parametrize(("weight", "written"), [(0, "1"), (0.85, "0.85"), (1 / 3, "0.3333"), (1.0, "1")])
 def test_the_weight_is_a_plain_number(weight, written):
-    assert prompt(made(), "a-b_c", weight).endswith(f"<lora:a-b_c:{written}>")
+    text = infotext(portrait(Character("Mara", "mrxa", "woman"), 512, 7.0), "a-b.c", weight)
+    assert text.split("\n")[0].endswith(f"<lora:a-b.c:{written}>")
 
 
-def test_it_needs_of_a_run_only_what_it_says(monkeypatch):
-    """No file is read: the webui asks for this whenever a picture is clicked."""
-    run = made()
-    assert infotext(SimpleNamespace(file=run.file), "x") == infotext(run, "x")
+def test_a_cell_of_a_plan_is_what_it_was():
+    cell = Cell("photo of mrxa", "", 3, Path("a.safetensors"), 0.8, attributes=("red coat",), name="coat")
+    values = {**to_dict(cell), "lora": "a.safetensors", "role": "lora"}
+    assert planned(values) == replace(cell, lora=None)

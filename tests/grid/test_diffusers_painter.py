@@ -10,7 +10,6 @@ from safetensors.torch import save_file
 
 import toys
 from lib_lora.errors import UserError
-from lib_lora.grid.cells import Cell
 from lib_lora.grid.diffusers_painter import SAMPLERS, DiffusersPainter, make_scheduler
 from lib_lora.lora.adapter import attach
 from lib_lora.lora.file import write
@@ -19,6 +18,7 @@ from lib_lora.lora.settings import LoraSettings
 from lib_lora.models.family import identify
 from lib_lora.models.load import load_unet
 from lib_lora.models.tokens import tokenizer
+from lib_lora.pictures import Cell
 
 CPU = torch.device("cpu")
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from lib_lora.grid.cells import Cell
 from lib_lora.grid.diffusers_painter import DiffusersPainter
 from lib_lora.likeness.engine import SFaceEngine
 from lib_lora.models.family import identify
+from lib_lora.pictures import Cell
 
 MINI = Path(__file__).parents[1] / "data" / "mini-face" / "mini-face.safetensors"
 PROMPTS = ("photo of a person, looking left", "photo of a person, looking right", "photo of a person, smiling",

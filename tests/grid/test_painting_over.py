@@ -9,10 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
-from lib_lora.grid.cells import Cell
 from lib_lora.grid.diffusers_painter import SAMPLERS, DiffusersPainter, _turned, steps_over
-from lib_lora.grid.marked import parameters, parameters_of, save_picture
 from lib_lora.models.family import identify
+from lib_lora.pictures import Cell, parameters, parameters_of, save_picture
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,8 @@ from PIL import Image, ImageChops
 
 from hosts.standin.stage import stand_in
 from lib_lora.errors import UserError
-from lib_lora.grid.cells import Cell
 from lib_lora.hosts import detect
+from lib_lora.pictures import Cell
 
 PICTURE = Cell("photo of mara", "", 3, width=64, height=64, steps=2)
 BASES = ("mini-face.safetensors", "other.safetensors")

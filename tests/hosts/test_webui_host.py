@@ -18,10 +18,10 @@ from PIL import Image, ImageChops
 from hosts.standin.stage import stand_in
 from lib_lora import environment
 from lib_lora.errors import StoppedByUser, UserError
-from lib_lora.grid.cells import Cell
 from lib_lora.hosts import detect, page
 from lib_lora.hosts.painting import TOGETHER
 from lib_lora.hosts.turns import take
+from lib_lora.pictures import Cell
 
 PICTURE = Cell("photo of mara, smiling", "blurry", 7, width=64, height=64, steps=3)
 BASES = ("mini-face.safetensors", "other-xl.safetensors")

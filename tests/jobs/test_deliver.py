@@ -8,6 +8,7 @@ from PIL import Image
 
 from lib_lora.deploy.folder import add_preview, deliver
 from lib_lora.errors import UserError
+from lib_lora.jobs.origin import origin_of
 from lib_lora.lora.file import read, write
 from lib_lora.training.run import load_run
 
@@ -33,10 +34,10 @@ def _other(lora, path, dtype=torch.float16):
 
 def test_delivering_twice_leaves_one_file(run, lora, tmp_path):
     out = tmp_path / "Lora ü" / "名前"
-    first = deliver(run, lora, out)
+    first = deliver(origin_of(run), lora, out)
     changed = first.stat().st_mtime_ns
     notes = first.with_suffix(".json").read_bytes()
-    assert deliver(run, lora, out) == first == out / lora.name
+    assert deliver(origin_of(run), lora, out) == first == out / lora.name
     assert first.stat().st_mtime_ns == changed
     assert first.with_suffix(".json").read_bytes() == notes
     assert sorted(path.name for path in out.iterdir()) == [f"{lora.stem}.json", lora.name]
@@ -44,11 +45,11 @@ def test_delivering_twice_leaves_one_file(run, lora, tmp_path):
 
 def test_other_tensors_under_the_name_are_never_replaced(run, lora, tmp_path):
     theirs = _other(lora, tmp_path / lora.name)
-    first = deliver(run, lora, tmp_path)
+    first = deliver(origin_of(run), lora, tmp_path)
     assert first.name == f"{lora.stem}-2.safetensors"
     assert (tmp_path / lora.name).read_bytes() == theirs
     assert read(first).metadata["ss_output_name"] == read(first).metadata["modelspec.title"] == f"{lora.stem}-2"
-    assert deliver(run, lora, tmp_path) == first
+    assert deliver(origin_of(run), lora, tmp_path) == first
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         f"{lora.stem}-2.json",
         f"{lora.stem}-2.safetensors",
@@ -67,7 +68,7 @@ def test_a_file_that_claims_the_same_hash_is_compared_by_its_tensors(run, lora, 
         claimed = claimed.replace(theirs.encode(), ours.encode())
     (tmp_path / lora.name).write_bytes(claimed)
     assert read(tmp_path / lora.name).metadata["sshs_model_hash"] == read(lora).metadata["sshs_model_hash"]
-    assert deliver(run, lora, tmp_path).name == f"{lora.stem}-2.safetensors"
+    assert deliver(origin_of(run), lora, tmp_path).name == f"{lora.stem}-2.safetensors"
     assert (tmp_path / lora.name).read_bytes() == claimed
 
 
@@ -75,20 +76,20 @@ def test_a_file_that_claims_the_same_hash_is_compared_by_its_tensors(run, lora, 
 def test_what_is_no_lora_is_not_replaced_either(run, lora, tmp_path, there):
     (tmp_path / lora.name).write_bytes(there)
     (tmp_path / f"{lora.stem}-2.safetensors").mkdir()
-    assert deliver(run, lora, tmp_path).name == f"{lora.stem}-3.safetensors"
+    assert deliver(origin_of(run), lora, tmp_path).name == f"{lora.stem}-3.safetensors"
     assert (tmp_path / lora.name).read_bytes() == there
 
 
 def test_the_users_notes_are_kept(run, lora, tmp_path):
-    target = deliver(run, lora, tmp_path)
+    target = deliver(origin_of(run), lora, tmp_path)
     path = target.with_suffix(".json")
     notes = json.loads(path.read_text(encoding="utf-8"))
     edited = {**notes, "notes": "best with 0.8", "preferred weight": 0.8, "mine": "名前"}
     path.write_text(json.dumps(edited, ensure_ascii=False), encoding="utf-8")
-    deliver(run, lora, tmp_path)
+    deliver(origin_of(run), lora, tmp_path)
     picture = tmp_path / "picture.png"
     Image.new("RGB", (8, 8), "red").save(picture)
-    add_preview(run, target, picture)
+    add_preview(origin_of(run), target, picture)
     now = json.loads(path.read_text(encoding="utf-8"))
     assert {key: value for key, value in now.items() if key != "sameface"} == {
         key: value for key, value in edited.items() if key != "sameface"
@@ -96,11 +97,11 @@ def test_the_users_notes_are_kept(run, lora, tmp_path):
 
 
 def test_a_preview_leaves_the_notes_as_they_are(run, lora, tmp_path):
-    target = deliver(run, lora, tmp_path)
+    target = deliver(origin_of(run), lora, tmp_path)
     before = json.loads(target.with_suffix(".json").read_text(encoding="utf-8"))
     picture = tmp_path / "picture.jpg"
     Image.new("RGB", (8, 8), "red").save(picture)
-    add_preview(run, target, picture)
+    add_preview(origin_of(run), target, picture)
     after = json.loads(target.with_suffix(".json").read_text(encoding="utf-8"))
     assert before["notes"].startswith("SameFace run 001, 4 photos")
     assert {**after, "sameface": None} == {**before, "sameface": None}
@@ -109,24 +110,24 @@ def test_a_preview_leaves_the_notes_as_they_are(run, lora, tmp_path):
 
 
 def test_the_users_own_preview_is_kept(run, lora, tmp_path):
-    target = deliver(run, lora, tmp_path)
+    target = deliver(origin_of(run), lora, tmp_path)
     own = target.with_suffix(".preview.png")
     Image.new("RGB", (4, 4), "blue").save(own)
-    add_preview(run, target, own)
+    add_preview(origin_of(run), target, own)
     assert not target.with_suffix(".png").exists()
 
 
 def test_a_folder_that_cannot_be_is_one_sentence(run, lora, tmp_path):
     (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(UserError, match="Cannot write"):
-        deliver(run, lora, tmp_path / "file" / "Lora")
+        deliver(origin_of(run), lora, tmp_path / "file" / "Lora")
 
 
 def test_a_checkpoint_that_is_gone_or_cut_is_one_sentence(run, lora, tmp_path):
     with pytest.raises(UserError, match=r"gone\.safetensors"):
-        deliver(run, lora.with_name("gone.safetensors"), tmp_path)
+        deliver(origin_of(run), lora.with_name("gone.safetensors"), tmp_path)
     cut = tmp_path / "cut.safetensors"
     cut.write_bytes(lora.read_bytes()[:-100])
     with pytest.raises(UserError, match=r"cut\.safetensors"):
-        deliver(run, cut, tmp_path / "out")
+        deliver(origin_of(run), cut, tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []

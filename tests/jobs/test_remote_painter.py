@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from lib_lora.errors import UserError
-from lib_lora.grid.cells import Cell
 from lib_lora.jobs.remote_painter import RemotePainter
+from lib_lora.pictures import Cell
 
 LORA = Path("/runs/001/checkpoints/mara-001-000003.safetensors")
 CELLS = [
@@ -88,7 +88,7 @@ def test_what_is_no_answer_to_it_is_passed_over(folder):
 
 @pytest.mark.parametrize("infotext", [None, 3, "a\0b \ud800", "x" * 10**6])
 def test_a_strange_infotext_can_be_kept_all_the_same(folder, infotext, tmp_path):
-    from lib_lora.grid.marked import save_picture
+    from lib_lora.pictures import save_picture
 
     def answer(fields):
         for message in _painting(0)(fields):
@@ -101,7 +101,7 @@ def test_a_strange_infotext_can_be_kept_all_the_same(folder, infotext, tmp_path)
 
 
 def test_an_infotext_of_the_webui_is_kept_in_the_picture(folder, tmp_path):
-    from lib_lora.grid.marked import parameters_of, save_picture
+    from lib_lora.pictures import parameters_of, save_picture
 
     [picture] = _painter(_painting(0), folder).paint(CELLS[:1])
     save_picture(tmp_path / "kept.png", picture, CELLS[0], picture.info["parameters"])

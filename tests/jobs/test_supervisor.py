@@ -15,13 +15,13 @@ import pytest
 from PIL import Image
 
 from lib_lora.errors import StoppedByUser, UserError
-from lib_lora.grid.cells import Cell
 from lib_lora.jobs import processes
 from lib_lora.jobs.events import read_events
 from lib_lora.jobs.queue import Queue
 from lib_lora.jobs.relay import Pipe
 from lib_lora.jobs.standing import Follower
 from lib_lora.jobs.supervisor import Ground, Patience, Supervisor
+from lib_lora.pictures import Cell
 
 PACKAGE = Path(__file__).parents[2]
 PATIENCE = Patience(stop=20, pause=20, close=20, poll=0.05, again=0.05)

@@ -10,11 +10,10 @@ from PIL import Image
 from lib_lora import settings
 from lib_lora.errors import StoppedByUser, UserError
 from lib_lora.files import write_text
-from lib_lora.grid.cells import Cell
 from lib_lora.grid.diffusers_painter import DiffusersPainter
-from lib_lora.grid.marked import GENERATED, parameters_of
 from lib_lora.lora.file import read
 from lib_lora.models.family import identify
+from lib_lora.pictures import GENERATED, NEGATIVE, Cell, parameters_of
 from lib_lora.training import samples
 from lib_lora.training import state as states
 from lib_lora.training.loop import train
@@ -47,8 +46,7 @@ def test_every_family_paints_what_the_finished_lora_paints(make_run, events, toy
     assert not np.array_equal(shown[0], shown[2])  # another seed
     painter = DiffusersPainter(identify(toy(kind)), torch.device("cpu"), torch.float32)
     cells = [
-        Cell(one["prompt"], samples.NEGATIVE, 1000 + one["number"], path, width=128, height=128, steps=4)
-        for one in said[3:]
+        Cell(one["prompt"], NEGATIVE, 1000 + one["number"], path, width=128, height=128, steps=4) for one in said[3:]
     ]
     for ours, theirs in zip(shown, painter.paint(cells)):
         off = np.abs(ours - np.asarray(theirs, dtype=np.float32))
@@ -65,6 +63,7 @@ def test_the_picture_says_how_it_was_painted(make_run, events):
     assert "Steps: 2, Sampler: Euler, CFG scale: 7, Seed: 1000, Size: 128x128" in text
     with Image.open(path) as picture:
         assert picture.text["DigitalSourceType"] == GENERATED
+        assert "trainedAlgorithmicMedia" in picture.text["XML:com.adobe.xmp"]
     assert not list(run.folder.rglob("*.tmp"))
 
 
@@ -240,7 +239,7 @@ def test_prompts_and_groups(make_run, events):
     assert prompts[0] == prompts[2]
     assert all("mrxa woman, freckles" in prompt for prompt in prompts)
     assert samples.words_needed(who, TrainSettings(samples=0)) == []
-    assert samples.words_needed(who, TrainSettings(samples=5)) == [*prompts[:2], samples.NEGATIVE]
+    assert samples.words_needed(who, TrainSettings(samples=5)) == [*prompts[:2], NEGATIVE]
     for side, sizes in ((128, [5]), (512, [2, 2, 1]), (1024, [1] * 5)):
         painter = samples.Samples.__new__(samples.Samples)
         painter.side, painter.prompts = side, ["x"] * 5

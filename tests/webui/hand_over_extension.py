@@ -16,9 +16,9 @@ from PIL import Image
 
 sys.path.insert(0, "@ROOT@")
 from lib_lora.errors import UserError
-from lib_lora.grid.cells import Cell
 from lib_lora.hosts import page
 from lib_lora.hosts.detect import host as detected
+from lib_lora.pictures import Cell
 
 host = detected()
 calls: list[str] = []

@@ -24,7 +24,6 @@ import yaml
 from PIL import Image
 from transformers import CLIPTextConfig
 
-from lib_lora.grid.cells import Cell
 from lib_lora.grid.diffusers_painter import DiffusersPainter
 from lib_lora.jobs.events import EventLog
 from lib_lora.jobs.prepare import new_character, start_run
@@ -36,6 +35,7 @@ from lib_lora.lora.settings import LoraSettings
 from lib_lora.models.family import identify
 from lib_lora.models.load import load_text_encoders, load_unet
 from lib_lora.models.tokens import tokenizer
+from lib_lora.pictures import Cell
 from lib_lora.training.loop import train
 from tools.mini.webui import put
 

@@ -1,18 +1,19 @@
-"""Painted pictures as PNG files that say how they were painted and that they are generated.
+"""Painted pictures: what is asked for, and PNG files that say how they were painted and that they are generated.
 
-Knows the texts in the file; does not know who painted, or what becomes of the picture.
+Knows the texts in the file; does not know who paints, or what becomes of the picture. Imports nothing heavy.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from lib_lora.files import atomic_file
-from lib_lora.grid.cells import Cell
 
+NEGATIVE = "blurry, deformed, extra limbs, lowres"  # the negative prompt of all test pictures
 GENERATED = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 _XMP = (
     '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
@@ -20,6 +21,48 @@ _XMP = (
     '<rdf:Description rdf:about="" xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" '
     f'Iptc4xmpExt:DigitalSourceType="{GENERATED}"/></rdf:RDF></x:xmpmeta><?xpacket end="r"?>'
 )
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One picture to paint.
+
+    Attributes:
+        prompt, negative: texts, without ``<lora:...>``.
+        seed: of the initial noise, 0..2^32-1.
+        lora: the LoRA file, or None for the base model alone.
+        weight: of the LoRA; 1 = as trained.
+        width, height: pixels, multiples of 8.
+        steps: sampling steps.
+        cfg: guidance scale; 1 = none.
+        sampler: a name that A1111 uses too.
+        name, framing, angle, attributes: of the prompt (`prompts.Prompt`).
+        start: a picture to begin from (A1111's img2img); stretched to `width` x `height`; None = from noise alone.
+        strength: share of the sampling that is done over `start`, 0 (only the VAE's changes) .. 1, as A1111's denoising
+            strength; means nothing without `start`.
+        variation: how far the initial noise is turned towards that of `variation_seed`, 0 (not at all) .. 1, as A1111's
+            "variation strength".
+        variation_seed: 0..2^32-1.
+    """
+
+    prompt: str
+    negative: str
+    seed: int
+    lora: Path | None = None
+    weight: float = 1.0
+    width: int = 512
+    height: int = 512
+    steps: int = 20
+    cfg: float = 7.0
+    sampler: str = "Euler"
+    name: str = ""
+    framing: str = ""
+    angle: str = ""
+    attributes: tuple[str, ...] = ()
+    start: Path | None = None
+    strength: float = 1.0
+    variation: float = 0.0
+    variation_seed: int = 0
 
 
 def parameters(cell: Cell) -> str:
