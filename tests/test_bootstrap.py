@@ -20,6 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from packaging.specifiers import SpecifierSet
 
+import wheels
 from lib_lora import __main__ as entry
 from lib_lora import bootstrap, environment
 from lib_lora.errors import UserError
@@ -234,18 +235,7 @@ CLI = """
 
 def wheel(folder: Path, name: str, version: str) -> None:
     """A wheel of one module, ``VALUE = "name version"``."""
-    info = f"{name}-{version}.dist-info"
-    content = {
-        f"{name}.py": f"VALUE = '{name} {version}'\n",
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
-        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-    }
-    rows = [f"{path},,{len(text)}\n" for path, text in content.items()]
-    content[f"{info}/RECORD"] = "".join([*rows, f"{info}/RECORD,,\n"])
-    folder.mkdir(exist_ok=True)
-    with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as archive:
-        for path, text in content.items():
-            archive.writestr(path, text)
+    wheels.wheel(folder, name, version, f"{name}.py", f"VALUE = '{name} {version}'\n")
 
 
 class Checkout:

@@ -9,11 +9,11 @@ import shutil
 import subprocess
 import sys
 import time
-import zipfile
 from pathlib import Path
 
 import pytest
 
+import wheels
 from lib_lora import environment, packages
 from lib_lora.errors import UserError
 
@@ -72,18 +72,7 @@ def test_an_older_python_reads_the_hook_far_enough_to_say_its_sentence() -> None
 
 
 def wheel(folder: Path, name: str, version: str) -> None:
-    info = f"{name}-{version}.dist-info"
-    content = {
-        f"{name}/__init__.py": f"__version__ = '{version}'\n",
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nRequires-Dist: not-there\n",
-        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-    }
-    rows = [f"{path},,{len(text)}\n" for path, text in content.items()]
-    content[f"{info}/RECORD"] = "".join([*rows, f"{info}/RECORD,,\n"])
-    folder.mkdir(exist_ok=True)
-    with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as archive:
-        for path, text in content.items():
-            archive.writestr(path, text)
+    wheels.wheel(folder, name, version, f"{name}/__init__.py", f"__version__ = '{version}'\n", requires="not-there")
 
 
 class Extension:
