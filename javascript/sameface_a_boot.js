@@ -189,26 +189,64 @@
   };
 
   /**
-   * What a panel asks for beside the state: after a failure it is asked for again as long as the panel is shown, for the
-   * state may stay the same and not bring the panel another `update`. One error is told once.
+   * What a route says of the character that is shown: asked for anew when its mark is another, and after a failure as long
+   * as the panel is shown, for the state may stay the same. What comes late for another character is dropped, and one
+   * error is told once.
    * @param {string} step
-   * @param {function} run asks.
-   * @returns {{well: function, failed: function(Error), away: function}} `away`: the panel is shown no more.
+   * @param {function} got draws a new view.
+   * @returns {{view: ?Object, slug: string, follow: function, take: function, forget: function, away: function}}
+   *   `follow(slug, path, mark)` is true where the character is another; `take(slug, view)` brings a view from elsewhere;
+   *   `forget`: it may have changed without a mark; `away`: the panel is shown no more.
    */
-  sameface.asker = function (step, run) {
+  sameface.answers = function (step, got) {
+    const own = { view: null, slug: '' };
+    let path = '';
+    let mark = '';
     let next = 0;
     let said = '';
-    const away = () => clearTimeout(next);
-    const wait = () => {
-      away();
-      if (drawn && sameface.step === step) next = setTimeout(() => (sameface.visible() ? run() : wait()), AGAIN);
-    };
-    const failed = (error) => {
+
+    async function ask() {
+      const { slug } = own;
+      try {
+        const view = await sameface.api.get(path);
+        if (slug !== own.slug) return;
+        own.away();
+        said = '';
+        own.take(slug, view);
+      } catch (error) {
+        if (slug === own.slug) failed(error);
+      }
+    }
+
+    function failed(error) {
       if (error.status && error.message !== said) sameface.toast(error.message, 'bad');
       said = error.message;
-      wait();
+      later();
+    }
+
+    function later() {
+      own.away();
+      if (drawn && sameface.step === step) next = setTimeout(() => (sameface.visible() ? ask() : later()), AGAIN);
+    }
+
+    own.follow = (slug, where, about) => {
+      const other = slug !== own.slug;
+      const newest = JSON.stringify(about);
+      if (other) Object.assign(own, { slug, view: null });
+      if (!other && newest === mark) return false;
+      mark = newest;
+      path = where;
+      ask();
+      return other;
     };
-    return { well: () => (away(), (said = '')), failed, away };
+    own.take = (slug, view) => {
+      if (slug !== own.slug || !view) return;
+      own.view = view;
+      got();
+    };
+    own.forget = () => (mark = '');
+    own.away = () => clearTimeout(next);
+    return own;
   };
 
   function online(yes, error) {

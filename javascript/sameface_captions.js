@@ -5,10 +5,7 @@
   const sameface = window.sameface;
   const { el, t } = sameface;
   let parts = null;
-  let view = null;
-  let slug = '';
-  let key = ''; // of the state that the view belongs to
-  const asker = sameface.asker('captions', () => update());
+  const answers = sameface.answers('captions', () => draw());
 
   function mount(root) {
     const seek = el('input', { class: 'sf-input', type: 'search', aria: { label: t('Show captions with') } });
@@ -21,13 +18,12 @@
       list: el('div', { class: 'sf-captions' }),
       count: el('p', { class: 'sf-quiet', role: 'status' }),
       fill: sameface.fillCard(),
-      edit: sameface.editCard(shownFiles, (answer) => take(slug, answer)),
+      edit: sameface.editCard(shownFiles, answers.take),
       seek,
       only,
     };
-    view = null;
-    slug = '';
-    sameface.onCaptionSaved(take);
+    answers.slug = '';
+    sameface.onCaptionSaved(answers.take);
     seek.addEventListener('input', draw);
     only.addEventListener('change', draw);
     const tools = el('aside', {}, parts.check, parts.fill, parts.edit);
@@ -41,46 +37,22 @@
   function update() {
     const character = sameface.character();
     if (!character) return;
-    if (character.slug !== slug) {
-      slug = character.slug;
-      view = null;
-      key = '';
+    const job = sameface.job('fill');
+    const done = job && job.standing && job.standing.done;
+    const mark = [character.captions, character.photos.used, character.trigger, done, job && job.id];
+    if (answers.follow(character.slug, `/characters/${character.slug}/captions`, mark)) {
       parts.seek.value = '';
       parts.only.checked = false;
     }
-    const job = sameface.job('fill');
-    const newest = JSON.stringify([character.captions, character.photos.used, character.trigger, job && job.standing && job.standing.done, job && job.id]);
-    if (newest !== key) {
-      key = newest;
-      fetchView(slug);
-    }
-    draw();
-  }
-
-  async function fetchView(wanted) {
-    try {
-      take(wanted, await sameface.api.get(`/characters/${wanted}/captions`));
-      if (wanted === slug) asker.well();
-    } catch (error) {
-      if (wanted !== slug) return;
-      key = ''; // asked again in a moment, or with the next state
-      asker.failed(error);
-    }
-  }
-
-  /** Take a view; answers that come late for another character are dropped. */
-  function take(wanted, answer) {
-    if (wanted !== slug || !answer) return;
-    view = answer;
     draw();
   }
 
   // Drawing
 
   function shown() {
-    if (!view) return [];
+    if (!answers.view) return [];
     const words = parts.seek.value.trim().toLowerCase();
-    return view.captions.filter((item) => {
+    return answers.view.captions.filter((item) => {
       if (parts.only.checked && !(item.used && item.problems.length)) return false;
       return !words || item.text.toLowerCase().includes(words) || item.file.toLowerCase().includes(words);
     });
@@ -89,20 +61,20 @@
   /** Of the filter; none where all are shown. */
   function shownFiles() {
     const some = shown();
-    return view && some.length < view.captions.length ? some.map((item) => item.file) : [];
+    return answers.view && some.length < answers.view.captions.length ? some.map((item) => item.file) : [];
   }
 
   function draw() {
     const character = sameface.character();
     if (!parts || !character) return;
     drawLead(character);
-    if (!view) return;
+    if (!answers.view) return;
     const some = shown();
-    sameface.keyed(parts.list, some, (item) => `${slug}/${item.sha256}/${item.file}`, sameface.captionCard, sameface.updateCaptionCard);
-    const all = view.captions.length;
+    sameface.keyed(parts.list, some, (item) => `${answers.slug}/${item.sha256}/${item.file}`, sameface.captionCard, sameface.updateCaptionCard);
+    const all = answers.view.captions.length;
     sameface.setText(parts.count, some.length < all ? t('{n} of {all} captions shown', { n: some.length, all }) : '');
     parts.count.hidden = some.length === all;
-    parts.edit.set(view);
+    parts.edit.set(answers.view);
     drawCheck();
   }
 
@@ -142,7 +114,7 @@
   /** Does each caption say the trigger word; and what is wrong with the whole set. */
   function drawCheck() {
     const { trigger } = sameface.character();
-    const used = view.captions.filter((item) => item.used && item.text.trim());
+    const used = answers.view.captions.filter((item) => item.used && item.text.trim());
     const lack = used.filter((item) => !item.text.toLowerCase().includes(trigger.toLowerCase())).length;
     const lines = [];
     if (used.length && !lack) lines.push({ tone: 'good', text: t('The trigger word {trigger} is in every caption', { trigger }) });
@@ -150,7 +122,7 @@
       const text = sameface.plural(lack, '{n} caption lacks the trigger word', '{n} captions lack the trigger word');
       lines.push({ tone: 'bad', text: text, fix: addTrigger });
     }
-    lines.push(...view.problems.map((text) => ({ tone: 'warn', text })));
+    lines.push(...answers.view.problems.map((text) => ({ tone: 'warn', text })));
     const make = ({ tone, text, fix }) =>
       sameface.notice(tone, el('p', { text: t(text) }), fix ? sameface.button('Put it in front', fix, { small: true }) : null);
     sameface.keyed(parts.check, lines, (one) => `${one.tone} ${one.text}`, make);
@@ -159,18 +131,18 @@
   async function addTrigger() {
     await sameface.saveCaptions();
     const { trigger } = sameface.character();
-    const lack = view.captions.filter((item) => item.text.trim() && !item.text.toLowerCase().includes(trigger.toLowerCase()));
-    const body = { do: 'add', phrase: view.plain || trigger, place: 0, only: lack.map((item) => item.file) };
-    take(slug, await sameface.api.post(`/characters/${slug}/captions/edit`, body));
+    const lack = answers.view.captions.filter((item) => item.text.trim() && !item.text.toLowerCase().includes(trigger.toLowerCase()));
+    const body = { do: 'add', phrase: answers.view.plain || trigger, place: 0, only: lack.map((item) => item.file) };
+    answers.take(answers.slug, await sameface.api.post(`/characters/${answers.slug}/captions/edit`, body));
   }
 
   function opened() {
-    key = ''; // another program may have changed the files meanwhile
+    answers.forget(); // another program may have changed the files meanwhile
     parts.fill.ask().catch((error) => sameface.toast(error.message, 'bad'));
   }
 
   function hidden() {
-    asker.away();
+    answers.away();
     sameface.saveCaptions();
   }
 

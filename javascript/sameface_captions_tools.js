@@ -61,7 +61,7 @@
   /**
    * The card that edits many.
    * @param {function(): string[]} shownFiles the files that the filter shows; empty = all are shown.
-   * @param {function(object)} took takes the view that comes back.
+   * @param {function(string, object)} took takes a character's slug and the view that comes back.
    */
   sameface.editCard = function (shownFiles, took) {
     const phrase = text('Phrase');
@@ -90,14 +90,16 @@
       if (['add', 'move'].includes(body.do)) body.place = Number(place.value);
       const only = shownFiles();
       if (only.length) body.only = only;
+      const { slug } = sameface; // another may be chosen before the answer is there
       await sameface.saveCaptions();
-      took(await sameface.api.post(`/characters/${sameface.slug}/captions/edit`, body));
+      took(slug, await sameface.api.post(`/characters/${slug}/captions/edit`, body));
       sameface.toast('Changed', 'good');
     }
 
     async function takeBack() {
+      const { slug } = sameface;
       await sameface.saveCaptions();
-      took(await sameface.api.post(`/characters/${sameface.slug}/captions/undo`));
+      took(slug, await sameface.api.post(`/characters/${slug}/captions/undo`));
       sameface.toast('Undone', 'good');
     }
 

@@ -21,11 +21,11 @@
   ];
 
   let parts = null;
-  let view = null; // newest answer for the character that is shown
-  let slug = '';
-  let key = ''; // of the state that the answer belongs to
   let filter = 'all';
-  const asker = sameface.asker('photos', () => update());
+  const answers = sameface.answers('photos', () => {
+    sameface.settlePhotos();
+    draw();
+  });
 
   function mount(root) {
     const drop = sameface.dropZone();
@@ -39,8 +39,7 @@
       findings: el('div', { class: 'sf-stack' }),
       people: el('div', { class: 'sf-stack' }),
     };
-    view = null;
-    slug = '';
+    answers.slug = '';
     const aside = el('aside', {}, drop.node, parts.map, parts.findings, parts.people);
     const main = el('div', { class: 'sf-stack' }, parts.filters, parts.empty, parts.grid);
     root.append(parts.lead, el('div', { class: 'sf-side' }, aside, main));
@@ -57,34 +56,10 @@
   function update() {
     const character = sameface.character();
     if (!character) return;
-    if (character.slug !== slug) {
-      slug = character.slug;
-      view = null;
-      key = '';
-      filter = 'all';
-    }
     const audit = sameface.job('audit');
-    const newest = JSON.stringify([character.photos, audit && audit.id, audit && audit.state]);
-    if (newest !== key) {
-      key = newest;
-      fetchView(slug);
-    }
+    const mark = [character.photos, audit && audit.id, audit && audit.state];
+    if (answers.follow(character.slug, `/characters/${character.slug}/photos`, mark)) filter = 'all';
     draw();
-  }
-
-  async function fetchView(wantedSlug) {
-    try {
-      const answer = await sameface.api.get(`/characters/${wantedSlug}/photos`);
-      if (wantedSlug !== slug) return;
-      asker.well();
-      view = answer;
-      sameface.settlePhotos();
-      draw();
-    } catch (error) {
-      if (wantedSlug !== slug) return;
-      key = ''; // asked again in a moment, or with the next state
-      asker.failed(error);
-    }
   }
 
   // Drawing
@@ -94,8 +69,8 @@
     if (!parts || !character) return;
     sameface.drawUploads();
     drawLead(character);
-    const photos = view ? view.photos : [];
-    parts.empty.hidden = !view || photos.length > 0;
+    const photos = answers.view ? answers.view.photos : [];
+    parts.empty.hidden = !answers.view || photos.length > 0;
     drawFilters(photos);
     const shown = photos.filter((photo) => filter === 'all' || sameface.photoGroup(photo) === filter);
     sameface.keyed(parts.grid, shown, (photo) => photo.sha256 + photo.file, (photo) => sameface.photoCard(photo, draw), sameface.updatePhotoCard);
@@ -111,7 +86,7 @@
     const go = { label: 'Continue to captions', do: () => sameface.go({ step: 'captions' }) };
     const add = { label: 'Add photos', do: () => parts.drop.choose() };
     const look = { label: 'Look through the photos', do: () => ask({}) };
-    if (sending.busy && sending.slug === slug) {
+    if (sending.busy && sending.slug === answers.slug) {
       parts.lead.set({ tone: 'busy', text: sending.text, buttons: [] });
     } else if (!photos.count) {
       parts.lead.set({ tone: 'none', text: photos.text || 'No photo yet', buttons: [{ ...add, main: true }] });
@@ -137,7 +112,7 @@
 
   /** The counts in words, where the state's text does not say the same. */
   function counts() {
-    const told = view ? view.counts : '';
+    const told = answers.view ? answers.view.counts : '';
     return typeof told === 'string' && !sameface.character().photos.text.includes(told) ? told : '';
   }
 
@@ -149,7 +124,7 @@
   }
 
   async function ask(body) {
-    await sameface.api.post(`/characters/${slug}/audit`, body);
+    await sameface.api.post(`/characters/${answers.slug}/audit`, body);
     await sameface.refresh();
   }
 
@@ -174,16 +149,16 @@
 
   /** The small table: framing against angle. */
   function drawMap() {
-    const table = (view && view.coverage) || {};
+    const table = (answers.view && answers.view.coverage) || {};
     const rows = Object.entries(table);
-    const text = JSON.stringify([table, view && view.missing]);
-    parts.map.hidden = !rows.length || !view.photos.length;
+    const text = JSON.stringify([table, answers.view && answers.view.missing]);
+    parts.map.hidden = !rows.length || !answers.view.photos.length;
     if (parts.map.dataset.text === text || !rows.length) return;
     parts.map.dataset.text = text;
     const angles = Object.keys(rows[0][1]);
     const head = el('tr', {}, el('td', {}), angles.map((one) => el('th', { scope: 'col', text: t(ANGLES[one] || one) })));
     const body = rows.map(([framing, row]) => el('tr', {}, el('th', { scope: 'row', text: t(framing) }), angles.map((one) => cell(row[one]))));
-    const missing = (view.missing || []).map((sentence) => el('li', {}, sameface.sign('warn'), el('span', { text: t(sentence) })));
+    const missing = (answers.view.missing || []).map((sentence) => el('li', {}, sameface.sign('warn'), el('span', { text: t(sentence) })));
     sameface.fill(
       parts.map,
       el('h3', { text: t('What the photos show') }),
@@ -198,11 +173,11 @@
   }
 
   function drawFindings() {
-    const missing = view ? view.missing.join(', ') : '';
+    const missing = answers.view ? answers.view.missing.join(', ') : '';
     const said = (one) => missing && one.text.includes(missing); // the map says it already
-    const findings = view && view.photos.length ? view.findings.filter((one) => !said(one)) : [];
+    const findings = answers.view && answers.view.photos.length ? answers.view.findings.filter((one) => !said(one)) : [];
     sameface.keyed(parts.findings, findings, (one) => one.text, (one) => sameface.notice(one.tone || 'warn', one.text));
-    const others = view && view.people && view.people.length > 1 ? view.people.slice(1) : [];
+    const others = answers.view && answers.view.people && answers.view.people.length > 1 ? answers.view.people.slice(1) : [];
     sameface.keyed(parts.people, others, (files) => files.join('/'), (files) => {
       const words = el('p', { text: t('Another person: {n} photos like {file}', { n: files.length, file: files[0] }) });
       return sameface.notice('warn', words, sameface.button('Leave all of these out', () => ask({ drop: files }), { small: true }));
@@ -212,12 +187,12 @@
   // While it is shown
 
   function shown() {
-    key = ''; // another program may have changed the folder meanwhile
+    answers.forget(); // another program may have changed the folder meanwhile
     document.addEventListener('paste', sameface.pastePhotos);
   }
 
   function hidden() {
-    asker.away();
+    answers.away();
     document.removeEventListener('paste', sameface.pastePhotos);
   }
 
