@@ -150,7 +150,7 @@
     const then = sameface.tick('Paint and judge the test grid after each training', true, changed);
     const comfyui = text('ComfyUI folder', 'For “Copy to ComfyUI”.');
     const python = text(
-      'Python of the worker',
+      'Python that trains',
       'A program; empty = the webui’s own. For an environment of its own with torch and diffusers.',
     );
     const engine = sameface.radios(

@@ -9,12 +9,13 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lib_lora import environment, packages
 from lib_lora.errors import UserError
 from lib_lora.hosts.base import Host
 from lib_lora.ui import machine
+from lib_lora.ui.desk import Call, Desk, Route, get
 from lib_lora.ui.ground import Ground
 
 if TYPE_CHECKING:
@@ -26,6 +27,21 @@ _ROOM, _NEEDED = 10 * _GB, 2 * _GB  # of disk: a training with its states and ca
 _MEMORY = 6 * _GB  # of the GPU, for the smallest model at its usual size
 _FACES = ("yunet_2023mar.npz", "sface_2021dec.npz", "cohort.npz")
 _LIKENESS = environment.ROOT / "lib_lora" / "likeness" / "models"
+
+
+def routes() -> list[Route]:
+    """The one."""
+    return [get("/doctor", doctor)]
+
+
+def doctor(desk: Desk, _call: Call) -> dict[str, Any]:
+    """What works here, and where things lie."""
+    roots = desk.host.roots()
+    loras = str(roots.loras[0]) if roots.loras else ""
+    return {
+        "checks": checks(desk.host, desk.root, desk.supervisor),
+        "folders": {"data": str(desk.root), "loras": loras, "log": str(desk.root / "jobs")},
+    }
 
 
 def checks(host: Host, root: Path, supervisor: Supervisor | None = None) -> list[Check]:

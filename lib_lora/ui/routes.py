@@ -12,7 +12,7 @@ from lib_lora.hosts.base import Host
 from lib_lora.ui import (
     captions,
     characters,
-    doctors,
+    doctor,
     grids,
     guard,
     jobs,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from lib_lora.jobs.queue import Queue
     from lib_lora.jobs.supervisor import Supervisor
 
-_ROOMS = (overview, characters, photos, captions, plans, jobs, runs, grids, use, doctors, settings)
+_ROOMS = (overview, characters, photos, captions, plans, jobs, runs, grids, use, doctor, settings)
 
 
 def all_routes() -> list[Route]:
