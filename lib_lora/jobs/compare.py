@@ -9,13 +9,12 @@ from lib_lora import settings
 from lib_lora.character.photos import list_photos
 from lib_lora.character.store import folder_of, load
 from lib_lora.errors import UserError
-from lib_lora.jobs.report import REPORT_FILE
 from lib_lora.jobs.scoring import Scored, judge_files, template_of
 from lib_lora.likeness import report as reports
 from lib_lora.likeness.compare import Comparison, compare
 from lib_lora.likeness.engine import SFaceEngine
 from lib_lora.likeness.faces import FaceEngine
-from lib_lora.likeness.report import Report
+from lib_lora.likeness.report import REPORT_FILE, Report
 
 
 def compare_sets(root: Path, a: Path, b: Path, name: str | None = None, engine: FaceEngine | None = None) -> Scored:

@@ -51,7 +51,7 @@ def make(
     Raises:
         UserError: as `new_character`.
     """
-    from lib_lora.jobs.prepare import new_character  # these load torch, which photos can be taken in without
+    from lib_lora.jobs.prepare import new_character  # not needed where photos are only taken in
     from lib_lora.jobs.words import taken_words
     from lib_lora.references.trigger import check, propose
 

@@ -29,8 +29,6 @@ from lib_lora.models.identity import remembered_sha256
 from lib_lora.references.coverage import LEAST
 from lib_lora.references.intake import Imported, see_that_one_opens, take_in
 from lib_lora.references.memory import photos_to_use
-from lib_lora.training import processes
-from lib_lora.training.precision import resolve
 from lib_lora.training.presets import preset
 from lib_lora.training.run import Photo, Run, create_run
 from lib_lora.training.settings import TrainSettings
@@ -173,6 +171,9 @@ def plan(
     Raises:
         UserError: the base is no model that can be trained on, or a setting does not fit it.
     """
+    from lib_lora.training import processes  # these load torch, which a consent does not need
+    from lib_lora.training.precision import resolve
+
     info = identify(base, prediction)
     train = preset(preset_name, info.family, overrides, narrow=info.narrow)
     if info.small_side and not train.resolution:

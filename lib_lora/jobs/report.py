@@ -22,7 +22,7 @@ from lib_lora.likeness.clip import Clip, diversity, find_weights
 from lib_lora.likeness.faces import FaceEngine
 from lib_lora.likeness.facts import Asked, Training
 from lib_lora.likeness.measure import Measured, Measurer
-from lib_lora.likeness.report import Paths, Report, Row, Subject, Tested
+from lib_lora.likeness.report import REPORT_FILE, Paths, Report, Row, Subject, Tested
 from lib_lora.likeness.shown import Shown, without_drawn
 from lib_lora.likeness.template import Template
 from lib_lora.likeness.text import as_text
@@ -30,7 +30,6 @@ from lib_lora.pictures import Cell
 from lib_lora.training.run import Run
 
 SHEET = "sheet.png"  # all of them on one picture
-REPORT_FILE = "report.json"
 HTML_FILE = "report.html"
 Reconstruct = Callable[[Image.Image], "Image.Image | None"]
 

@@ -25,6 +25,7 @@ from lib_lora.likeness.traits import copy_limits, is_copy
 from lib_lora.likeness.verdict import Verdict, judge
 
 VERSION = 1
+REPORT_FILE = "report.json"  # in the folder of a grid
 Role = Literal["lora", "base", "leak"]
 SMALL_PRINT = (
     "Similarity is no proof of identity: this compares pictures with each other and identifies nobody.",

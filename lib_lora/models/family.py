@@ -10,12 +10,14 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import yaml
 
 from lib_lora.errors import UserError
-from lib_lora.models.weights import TensorFile, open_tensors
+
+if TYPE_CHECKING:
+    from lib_lora.models.weights import TensorFile
 
 Family = Literal["sd1", "sd2", "sdxl"]
 Prediction = Literal["epsilon", "v"]
@@ -90,6 +92,8 @@ def identify(path: Path, prediction: Prediction | None = None) -> ModelInfo:
     Raises:
         UserError: one sentence that says what the file is instead.
     """
+    from lib_lora.models.weights import open_tensors  # which loads torch
+
     file = open_tensors(path)
     family = _family(file)
     found, source = (prediction, "user") if prediction else _prediction(file, family)

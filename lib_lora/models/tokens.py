@@ -1,4 +1,8 @@
-"""Prompts as CLIP tokens, cut into chunks of 75 as A1111 does. Knows no model."""
+"""Prompts as CLIP tokens, cut into chunks of 75 as A1111 does. Knows no model, and loads no torch.
+
+The tokens are those of transformers' ``CLIPTokenizer`` as A1111 loads it. That class brings torch along, which takes
+seconds; its parts do not: ftfy mends the text, regex cuts it into words, the package ``tokenizers`` words into tokens.
+"""
 
 from __future__ import annotations
 
@@ -6,23 +10,29 @@ import gzip
 import importlib.util
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
-
-from transformers import CLIPTokenizer
+from typing import TYPE_CHECKING
 
 from lib_lora.errors import UserError
+
+if TYPE_CHECKING:
+    from tokenizers.models import BPE
+    from transformers import CLIPTokenizer
 
 BOS, EOS = 49406, 49407
 CHUNK = 75  # tokens between BOS and EOS
 COMMA_BACKTRACK = 20  # A1111's option "comma_padding_backtrack", its default
 _MERGES = 49152 - 256 - 2
+_SPECIAL = {"<|startoftext|>": BOS, "<|endoftext|>": EOS}
+_WORD = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+"  # CLIP's
 
 
 @lru_cache(maxsize=1)
-def tokenizer() -> CLIPTokenizer:
-    """CLIP's tokenizer, from the vocabulary that the installed ``open_clip`` package carries.
+def _merges() -> list[str]:
+    """CLIP's pairs of pieces in the order in which they grow together, from the installed ``open_clip`` package.
 
     Raises:
         UserError: ``open_clip`` is not installed.
@@ -31,27 +41,76 @@ def tokenizer() -> CLIPTokenizer:
     if spec is None or spec.origin is None:
         raise UserError("The package open_clip_torch is missing; install it with: pip install open_clip_torch")
     with gzip.open(Path(spec.origin).with_name("bpe_simple_vocab_16e6.txt.gz"), "rt", encoding="utf-8") as stream:
-        merges = stream.read().split("\n")[1 : _MERGES + 1]
-    symbols = _byte_symbols()
-    words = [*symbols, *(f"{symbol}</w>" for symbol in symbols), *("".join(pair.split()) for pair in merges)]
-    words += ["<|startoftext|>", "<|endoftext|>"]
-    with tempfile.TemporaryDirectory() as folder:
-        vocabulary, rules = Path(folder, "vocab.json"), Path(folder, "merges.txt")
-        vocabulary.write_text(json.dumps({word: n for n, word in enumerate(words)}), encoding="utf-8")
-        rules.write_text("#version: 0.2\n" + "\n".join(merges) + "\n", encoding="utf-8")
-        return CLIPTokenizer(str(vocabulary), str(rules))
+        return [line.rstrip("\n") for line in islice(stream, 1, _MERGES + 1)]
 
 
-def _byte_symbols() -> list[str]:
-    """The printable stand-ins of the 256 bytes, in the order of CLIP's (GPT-2's) vocabulary."""
+@lru_cache(maxsize=1)
+def vocabulary() -> Mapping[str, int]:
+    """The number of each piece; one that ends a word ends in ``</w>``."""
+    symbols = [chr(point) for point in _stand_ins().values()]
+    words = [*symbols, *(f"{symbol}</w>" for symbol in symbols), *(pair.replace(" ", "") for pair in _merges())]
+    return {word: n for n, word in enumerate([*words, *_SPECIAL])}
+
+
+@lru_cache(maxsize=1)
+def _stand_ins() -> dict[int, int]:
+    """The printable code point that stands for each byte, in the order of CLIP's (GPT-2's) vocabulary."""
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
     others = [byte for byte in range(256) if byte not in printable]
-    return [chr(byte) for byte in printable] + [chr(256 + n) for n in range(len(others))]
+    return {**{byte: byte for byte in printable}, **{byte: 256 + n for n, byte in enumerate(others)}}
+
+
+@lru_cache(maxsize=1)
+def _pairs() -> BPE:
+    """What makes pieces of a word."""
+    from tokenizers.models import BPE
+
+    pairs = [(first, second) for first, _, second in (pair.partition(" ") for pair in _merges())]
+    return BPE(dict(vocabulary()), pairs, end_of_word_suffix="</w>")
+
+
+def _words(text: str) -> Iterator[str]:
+    """What CLIP takes for the words of a text, in small letters."""
+    import ftfy
+    import regex
+
+    for part in regex.splititer(r"(<\|startoftext\|>|<\|endoftext\|>)", text):
+        if part in _SPECIAL:
+            yield part
+        else:
+            yield from regex.findall(_WORD, ftfy.fix_text(part).lower(), regex.IGNORECASE)
+
+
+def _tokens(text: str) -> Iterator[tuple[str, int]]:
+    """The pieces of a text and their numbers."""
+    for word in _words(text):
+        if word in _SPECIAL:
+            yield word, _SPECIAL[word]
+        else:
+            symbols = word.encode().decode("latin-1").translate(_stand_ins())
+            yield from ((token.value, token.id) for token in _pairs().tokenize(symbols))
+
+
+def pieces(text: str) -> list[str]:
+    """The tokens of `text` as written in the `vocabulary`."""
+    return [piece for piece, _ in _tokens(text)]
 
 
 def token_ids(text: str) -> list[int]:
     """The tokens of `text`, without BOS and EOS."""
-    return list(tokenizer()(text, add_special_tokens=False, truncation=False, verbose=False).input_ids)
+    return [token for _, token in _tokens(text)]
+
+
+@lru_cache(maxsize=1)
+def tokenizer() -> CLIPTokenizer:
+    """The same as transformers has it, for pipelines and for folders that transformers shall read."""
+    from transformers import CLIPTokenizer
+
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "vocab.json").write_text(json.dumps(vocabulary()), encoding="utf-8")
+        rules = "\n".join(["#version: 0.2", *_merges(), ""])
+        Path(folder, "merges.txt").write_text(rules, encoding="utf-8")
+        return CLIPTokenizer.from_pretrained(folder)
 
 
 @lru_cache(maxsize=1)

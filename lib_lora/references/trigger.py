@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
 
-from lib_lora.models.tokens import tokenizer
+from lib_lora.models.tokens import pieces as pieces_of
+from lib_lora.models.tokens import vocabulary
 
 LEAST, MOST = 2, 3  # tokens
 LETTERS = (3, 12)
@@ -45,7 +46,7 @@ def check(word: str, taken: Mapping[str, str] | None = None) -> Trigger:
         taken: who answers to a word already ("the name of x.safetensors"), by the word in small letters.
     """
     small = " ".join(word.split()).casefold()
-    pieces = _pieces(small)
+    pieces = pieces_of(small)
     problems = [*_form(small), *_meaning(small, pieces)]
     if small in _first_names():
         problems.append(f"{small!r} is a first name; the base model paints its own idea of who that is.")
@@ -70,10 +71,6 @@ def propose(name: str, taken: Mapping[str, str] | None = None, count: int = 5) -
         if not one.problems and candidate not in {other.word for other in found}:
             found.append(one)
     return found
-
-
-def _pieces(word: str) -> list[str]:
-    return list(tokenizer().tokenize(word)) if word else []
 
 
 def _form(word: str) -> Iterator[str]:
@@ -101,13 +98,8 @@ def _meaning(word: str, pieces: Sequence[str]) -> Iterator[str]:
     elif len(pieces) > MOST:
         parts = ", ".join(piece.removesuffix(_END) for piece in pieces)
         yield f"{word!r} is {len(pieces)} tokens ({parts}); {LEAST} or {MOST} are learned better."
-    elif len(pieces[0]) >= WORD and pieces[0] + _END in _vocabulary():
+    elif len(pieces[0]) >= WORD and pieces[0] + _END in vocabulary():
         yield f"{word!r} begins with the word {pieces[0]!r} and brings its meaning along."
-
-
-@lru_cache(maxsize=1)
-def _vocabulary() -> frozenset[str]:
-    return frozenset(tokenizer().get_vocab())
 
 
 @lru_cache(maxsize=1)

@@ -1,6 +1,6 @@
 """What is wrong with captions, without waiting for the tokenizer: it is loaded beside, and once it is there it is used.
 
-CLIP's tokenizer comes with transformers and torch, which take seconds to load and may be broken. The tab opens without.
+CLIP's tokenizer takes a moment to load, and its packages may be broken. The tab opens without.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def _load() -> None:
     global _module, _failed
     try:
         module = importlib.import_module(_MODULE)
-        importlib.import_module("lib_lora.models.tokens").tokenizer()
+        importlib.import_module("lib_lora.models.tokens").token_ids("a word")
         _module = module
     except Exception as error:
         LOG.warning("Captions are not checked: %s", error)

@@ -1,0 +1,81 @@
+"""Commands that do not train load nothing that takes seconds: counted in modules, since seconds are the machine's."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+MARA = ROOT / "tests" / "data" / "personas" / "mara"
+SLOW = ("torch", "torchvision", "transformers", "diffusers", "accelerate", "peft", "open_clip", "gradio", "fastapi")
+HEAVY = (*SLOW, "numpy", "scipy", "cv2", "PIL", "jinja2", "safetensors", "tokenizers", "ftfy", "regex", "psutil")
+_RUN = """
+import contextlib, io, json, sys
+from lib_lora import bootstrap
+from lib_lora.__main__ import main
+bootstrap.enter = lambda *_, **__: None  # `ui` and `try` would make an environment where gradio is lacking
+commands, heavy = json.load(sys.stdin)
+if not commands:
+    from lib_lora.cli import _parser
+    names = next(action.choices for action in _parser()._actions if action.choices)
+    commands = [["--help"], *([name, "--help"] for name in names)]
+found = []
+for command in commands:
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        try:
+            code = main(command)
+        except SystemExit as end:
+            code = end.code
+    found.append([command, code, sorted(name for name in heavy if name in sys.modules), said.getvalue()])
+print(json.dumps(found))
+"""
+
+
+def _run(commands: list[list[str]], heavy: tuple[str, ...], data: Path) -> list[Any]:
+    """For each command, one after another in one process: itself, its exit code, what is loaded, what it said."""
+    asked, environment = json.dumps([commands, heavy]), {**os.environ, "SAMEFACE_DATA": str(data), "PYTHONUTF8": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", _RUN], cwd=ROOT, env=environment, input=asked, capture_output=True, encoding="utf-8"
+    )
+    assert done.returncode == 0, done.stderr
+    return list(json.loads(done.stdout))
+
+
+def test_help_is_only_text(tmp_path):
+    found = _run([], HEAVY, tmp_path)
+    assert len(found) > 20
+    assert ["trigger", "--help"] in [command for command, *_ in found]
+    for command, code, loaded, said in found:
+        assert (command, code, loaded) == (command, 0, [])
+        assert said.startswith("usage: sameface")
+
+
+def test_commands_that_only_look_and_write_load_no_torch(tmp_path):
+    photos = [str(MARA / f"{n:02d}.jpg") for n in range(12)]
+    for place, photo in enumerate(photos[:10]):
+        (tmp_path / "ab"[place % 2]).mkdir(exist_ok=True)
+        shutil.copy(photo, tmp_path / "ab"[place % 2])
+    commands = [
+        ["new", "mara", "--trigger", "mrxa", "--class", "woman", "--photos", *photos[5:]],
+        ["consent", "mara", "fictional"],
+        ["import", "mara", photos[0]],
+        ["caption", "mara", "--add", "smile"],
+        ["caption", "mara"],
+        ["trigger", "mrxa"],
+        ["trigger", "--for", "mara"],
+        ["audit", "mara"],
+        ["audit", "mara"],
+        ["caption", "mara", "--fill"],
+        ["score", "mara", *photos[:2]],
+        ["compare", str(tmp_path / "a"), str(tmp_path / "b"), "--character", "mara"],
+        ["forget", "mara"],
+    ]
+    for command, code, loaded, said in _run(commands, SLOW, tmp_path / "data"):
+        assert (command, loaded) == (command, [])
+        assert code in (0, 1, 3, 4), said  # done, whatever was found
