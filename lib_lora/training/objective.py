@@ -175,7 +175,7 @@ def elementwise_loss(
     if threshold is None:
         raise ValueError(f"the loss {loss_type} needs a threshold")
     c = _per_sample(threshold, difference)
-    curve = (difference**2 + c**2).sqrt() - c
+    curve = difference**2 / ((difference**2 + c**2).sqrt() + c)  # sqrt(d^2 + c^2) - c, which rounds below 0
     return 2 * c * curve if loss_type == "huber" else 2 * curve
 
 
