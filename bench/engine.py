@@ -10,8 +10,8 @@ load   The time of `identify` and of each part's loader, imports excluded. "Cold
        the system's cache before (Linux only), and the process did read the file's bytes from the disk.
        Memory: the highest resident size of the process, minus its resident size with all imports done and nothing
        loaded, against the bytes of the tensors kept. The file is read, not mapped, so its cache does not count.
-start  From the start of `python -m lib_lora run` on 8 photos to its events, first without any cache, then again
-       (base model's hash and latents remembered). The file cache is warm in both.
+start  From the start of `python -m lib_lora run` on 24 photos to its events, first without any cache, then again
+       (base model's hash and the first photos' latents remembered). The file cache is warm in both.
 step   The command's own training, 512 pixels, batch 1, rank 32, UNet and text encoder: time between "step" events,
        and the highest resident size of the process.
 
@@ -47,9 +47,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 PHOTOS = ROOT / "tests" / "data" / "personas" / "mara"
 PHASES = {  # what is done until an event; the event that ends it
     "imports, photos, hashes": ("state", "preparing"),
-    "latents": ("data", None),
+    "sizes of photos": ("data", None),
     "text encoder, UNet, adapter": ("state", "training"),
-    "loss on fixed noise": ("probe", None),
     "first step": ("step", None),
 }
 WARM_UP = 2  # steps that are not counted: the allocator and oneDNN's caches settle

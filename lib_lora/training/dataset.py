@@ -1,12 +1,15 @@
 """The training set in memory: for every photo its bucket, its latent distribution and its weight map.
 
-Latents are a few hundred kilobytes a photo, so all of them stay in memory, and on disk in the cache.
+Latents are a few hundred kilobytes a photo, so all of them stay in memory, and on disk in the cache. On a processor the
+VAE takes seconds a photo; there each photo is encoded when a step first asks for it, so that the first step need not
+wait for all.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 
 import torch
@@ -28,6 +31,7 @@ from lib_lora.training.buckets import (
     resize_and_crop,
 )
 from lib_lora.training.cache import cached
+from lib_lora.training.cache import place as place_of
 from lib_lora.training.run import Photo, Run
 from lib_lora.training.settings import TrainSettings
 
@@ -39,15 +43,28 @@ class Item:
     Attributes:
         photo: what it is.
         placement: how it lies in its bucket.
-        mean, std: of the VAE's distribution, scaled, [4, h, w] float32.
         weight_map: what each latent cell counts, [1, h, w], or None for 1 everywhere.
+        encode: gives `mean` and `std`; called once.
     """
 
     photo: Photo
     placement: Placement
-    mean: torch.Tensor
-    std: torch.Tensor
     weight_map: torch.Tensor | None
+    encode: Callable[[], tuple[torch.Tensor, torch.Tensor]]
+
+    @cached_property
+    def _distribution(self) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.encode()
+
+    @property
+    def mean(self) -> torch.Tensor:
+        """Of the VAE's distribution, scaled, [4, h, w] float32."""
+        return self._distribution[0]
+
+    @property
+    def std(self) -> torch.Tensor:
+        """Its standard deviation, scaled, [4, h, w] float32."""
+        return self._distribution[1]
 
 
 def place(size: tuple[int, int], train: TrainSettings, side: int) -> Placement:
@@ -57,39 +74,64 @@ def place(size: tuple[int, int], train: TrainSettings, side: int) -> Placement:
     return placement(size, choose(size, make_buckets(side, step=train.bucket_step)))
 
 
-def load_items(run: Run, photos: Sequence[Photo], side: int, load_vae: Callable[[], AutoencoderKL]) -> list[Item]:
+def load_items(
+    run: Run, photos: Sequence[Photo], side: int, load_vae: Callable[[], AutoencoderKL], ahead: bool = True
+) -> list[Item]:
     """Prepare every photo of a run.
 
-    The VAE is loaded only if a photo is not in the cache, and only while this function runs.
+    The VAE is loaded only if a photo is not in the cache, and only until the last one is encoded.
 
     Args:
         run: for its settings, folders and the base model's hash.
         photos: the training set.
         side: the resolution that is trained, in pixels.
         load_vae: makes the VAE.
+        ahead: encode all photos now, not each when it is first asked for.
 
     Raises:
         UserError: a photo has vanished or is damaged (it is named), or does not fit.
     """
-    folder = run.character_folder.cache / "latents"
-    vae: AutoencoderKL | None = None
-
-    def compute(photo: Photo, path: Path, placed: Placement) -> dict[str, torch.Tensor]:
-        nonlocal vae
-        pixels = to_tensor(resize_and_crop(_opened(photo, path), placed))
-        vae = vae or load_vae()
-        mean, std = encode(vae, pixels)
-        return {"mean": mean[0], "std": std[0]}
-
+    encoder = _Encoder(run, load_vae, len(photos))
     items = []
     for photo in photos:
-        path = run.photo_path(photo)
-        placed = place(_size_of(run, photo, path), run.file.settings, side)
-        key = ("latent", run.file.base.sha256, photo.sha256, placed)
-        tensors = cached(folder, key, lambda: compute(photo, path, placed))  # noqa: B023 - called at once  # type: ignore[misc]
+        placed = place(_size_of(run, photo, run.photo_path(photo)), run.file.settings, side)
         weights = weight_map(photo.regions, placed, run.file.settings.face_weight)
-        items.append(Item(photo, placed, tensors["mean"], tensors["std"], weights))
+        items.append(Item(photo, placed, weights, partial(encoder, photo, placed)))
+    for item in items:
+        if ahead:
+            _ = item.mean
+        elif not encoder.file(item.photo, item.placement).exists():
+            _check(item.photo, run.photo_path(item.photo))  # said now, and not in the middle
     return items
+
+
+class _Encoder:
+    """Encodes photos, or finds them in the cache; holds the VAE until all `waiting` photos have been asked for."""
+
+    def __init__(self, run: Run, load_vae: Callable[[], AutoencoderKL], waiting: int) -> None:
+        self.run, self.load_vae, self.waiting = run, load_vae, waiting
+        self.vae: AutoencoderKL | None = None
+        self.folder = run.character_folder.cache / "latents"
+
+    def file(self, photo: Photo, placed: Placement) -> Path:
+        """Where a photo's latents are kept."""
+        return place_of(self.folder, self._key(photo, placed))
+
+    def _key(self, photo: Photo, placed: Placement) -> tuple[object, ...]:
+        return ("latent", self.run.file.base.sha256, photo.sha256, placed)
+
+    def __call__(self, photo: Photo, placed: Placement) -> tuple[torch.Tensor, torch.Tensor]:
+        tensors = cached(self.folder, self._key(photo, placed), lambda: self._computed(photo, placed))
+        self.waiting -= 1
+        if self.waiting == 0:
+            self.vae = None
+        return tensors["mean"], tensors["std"]
+
+    def _computed(self, photo: Photo, placed: Placement) -> dict[str, torch.Tensor]:
+        pixels = to_tensor(resize_and_crop(_opened(photo, self.run.photo_path(photo)), placed))
+        self.vae = self.vae or self.load_vae()
+        mean, std = encode(self.vae, pixels)
+        return {"mean": mean[0], "std": std[0]}
 
 
 def _size_of(run: Run, photo: Photo, path: Path) -> tuple[int, int]:
@@ -103,14 +145,23 @@ def _size_of(run: Run, photo: Photo, path: Path) -> tuple[int, int]:
 
 
 def _opened(photo: Photo, path: Path) -> Image.Image:
-    """The photo's picture, after seeing that it is still the photo that the run was made with.
+    """The photo's picture.
 
     Raises:
-        UserError: it has changed, so that it would be cached as what it is not.
+        UserError: as `_check`; or it is damaged.
+    """
+    _check(photo, path)
+    return open_photo(path)
+
+
+def _check(photo: Photo, path: Path) -> None:
+    """See that a photo is still the one that the run was made with.
+
+    Raises:
+        UserError: it is gone, or has changed, so that it would be cached as what it is not.
     """
     if sha256(path) != photo.sha256:
         raise UserError(f"{path.name} has changed since this run was made; put it back, or start a new run.")
-    return open_photo(path)
 
 
 def weight_map(regions: Sequence[Sequence[float]], placed: Placement, weight: float) -> torch.Tensor | None:

@@ -137,9 +137,12 @@ class _Loop:
         """All steps that are left; returns the last checkpoint."""
         session = self.session
         self.emit("state", state="training", step=self.at.step, total=session.total)
-        self._probe()
+        untrained = session.adapter.state() if self.at.step == 0 else None
         while self.at.step < session.total:
             self.step()
+            if untrained is not None:
+                self._probe_of(untrained)  # after a step, which shows sooner that all is well and how long it takes
+                untrained = None
             last = self.at.step == session.total
             stopping = not last and self._anyone(stop.requested())
             if last or stopping or self.at.step % self.every == 0:
@@ -238,13 +241,23 @@ class _Loop:
         flag = torch.tensor(float(stop), device=self.session.device)
         return bool(self.session.accelerator.reduce(flag, "sum") > 0)
 
-    def _probe(self) -> None:
+    def _probe(self, step: int) -> None:
         """Emit the loss on fixed noise and timesteps."""
         if self.session.accelerator.is_main_process:
             own = [item for item in self.session.items if not item.photo.prior][:PROBE_ITEMS]
             with self.session.evaluating():
                 loss = self.session.forward.probe(own, PROBE_TIMESTEPS)
-            self.emit("probe", step=self.at.step, loss=loss)
+            self.emit("probe", step=step, loss=loss)
+
+    def _probe_of(self, untrained: dict[str, torch.Tensor]) -> None:
+        """The probe of the base model alone, with which the others are compared."""
+        adapter = self.session.adapter
+        trained = adapter.state()
+        adapter.load_state(untrained)
+        try:
+            self._probe(0)
+        finally:
+            adapter.load_state(trained)
 
     def _save(self) -> None:
         """Checkpoint and full state, by the main process; an error ends every process."""
@@ -260,7 +273,7 @@ class _Loop:
 
     def _write(self) -> None:
         session, step = self.session, self.at.step
-        self._probe()
+        self._probe(step)
         try:
             path = write_checkpoint(session, step)
             self.emit("checkpoint", step=step, file=path.name)

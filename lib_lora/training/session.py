@@ -29,7 +29,9 @@ from lib_lora.training.conditions import Conditions, FrozenConditions, LiveCondi
 from lib_lora.training.dataset import Item, load_items
 from lib_lora.training.ema import EMA
 from lib_lora.training.forward import Forward
+from lib_lora.training.memory import keep_freed
 from lib_lora.training.optimizers import make_optimizer
+from lib_lora.training.quick import quicken
 from lib_lora.training.run import Run
 from lib_lora.training.samples import words_needed
 
@@ -104,8 +106,13 @@ class Session:
         return cast(torch.device, self.accelerator.device)
 
 
-def open_session(run: Run, emit: Emit) -> Session:
+def open_session(run: Run, emit: Emit, quick: bool = True) -> Session:
     """Load and prepare everything.
+
+    Args:
+        run: what is trained.
+        emit: called as ``emit(kind, **fields)``.
+        quick: with `quicken`; off only to measure and to test what it does.
 
     Raises:
         UserError: the base model or a photo is gone, memory or disk do not suffice.
@@ -123,12 +130,15 @@ def open_session(run: Run, emit: Emit) -> Session:
     info = identify(Path(run.file.base.path), prediction=cast(Prediction, run.file.base.prediction))
     train.objective.check(info.prediction)
     check_memory(info, dtype, device)
+    if device.type == "cpu":
+        keep_freed()
     emit("state", state="preparing", device=str(device), precision=train.precision, family=info.family)
 
     side = train.resolution or info.resolution
     # float32 always: half precision overflows in some VAEs, and cached latents must not depend on the run's precision
+    ahead = device.type != "cpu" or accelerator.num_processes > 1
     items = processes.main_first(
-        lambda: load_items(run, run.file.photos, side, lambda: load_vae(info, torch.float32, device))
+        lambda: load_items(run, run.file.photos, side, lambda: load_vae(info, torch.float32, device), ahead)
     )
     conditions, stack = processes.main_first(lambda: _conditions(run, info, device, dtype))
     rows = [(item.photo.file, item.placement) for item in items]
@@ -140,6 +150,7 @@ def open_session(run: Run, emit: Emit) -> Session:
         parts |= stack.parts()
     torch.manual_seed(train.seed)  # the adapter's first numbers
     adapter = attach(parts, info.family, train.lora)
+    own_formats = quicken(parts, device) if quick else False
     if train.gradient_checkpointing:
         _recompute_activations(parts)
     for module in parts.values():
@@ -165,7 +176,7 @@ def open_session(run: Run, emit: Emit) -> Session:
         info.prediction,
         train,
         device,
-        precision.autocast_of(train.precision),
+        None if own_formats and train.precision == "bf16" else precision.autocast_of(train.precision),
     )
     return Session(
         run=run,

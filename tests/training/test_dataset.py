@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+from lib_lora.errors import UserError
 from lib_lora.models.family import identify
 from lib_lora.models.load import load_vae
 from lib_lora.models.vae import encode, to_tensor
@@ -39,6 +40,37 @@ def test_latents_are_the_vaes_and_cached(make_run):
     assert all(torch.equal(a.mean, b.mean) and torch.equal(a.std, b.std) for a, b in zip(items, again))
     with pytest.raises(AssertionError, match="was loaded"):
         load_items(run, run.file.photos, 192, never)  # another size is another key
+
+
+def test_photos_can_be_encoded_when_they_are_first_asked_for(make_run):
+    run = make_run()
+    asked = []
+
+    def load():
+        asked.append(1)
+        return _load(run)()
+
+    items = load_items(run, run.file.photos, 128, load, ahead=False)
+    assert not asked
+    encoder = items[0].encode.func
+    first = items[2].mean
+    assert asked == [1]
+    assert encoder.vae is not None
+    assert items[2].std is items[2].std
+    _ = items[0].mean, items[1].mean
+    assert asked == [1], "one VAE for all"
+    assert encoder.vae is None, "the VAE has left memory with the last photo"
+    assert torch.equal(load_items(run, run.file.photos, 128, load)[2].mean, first)
+
+
+def test_a_photo_that_cannot_be_encoded_later_is_named_now(make_run):
+    run = make_run()
+    load_items(run, run.file.photos[:2], 128, _load(run))
+    photo = run.photo_path(run.file.photos[2])
+    load_items(run, run.file.photos, 128, _load(run), ahead=False)  # its size is known from now on
+    photo.write_bytes(photo.read_bytes() + b" ")
+    with pytest.raises(UserError, match=photo.name):
+        load_items(run, run.file.photos, 128, _load(run), ahead=False)
 
 
 def test_a_damaged_cache_file_is_made_again(make_run):

@@ -60,7 +60,7 @@ def test_latents_and_texts_are_counted(make_run, events, toy):
     for number, path in enumerate(sorted(run.character_folder.photos.glob("*.jpg"))):
         path.with_suffix(".txt").write_text(f"photo {number} of mrxa woman", encoding="utf-8")
     run = make_run("sdxl", photos=3, resolution=256, samples=0, lora={"te": False})
-    open_session(run, events)
+    assert all(item.mean.shape[0] == 4 for item in open_session(run, events).items)  # each is encoded when asked for
     said = estimate("sdxl", shapes_of(toy("sdxl")), run.file.settings, 1024, photos=3)
     cache = run.character_folder.cache
     assert _near(said.cache_bytes, sum(_sizes(cache / "latents")) + sum(_sizes(cache / "text")))

@@ -48,7 +48,8 @@ def _item(n, prior=False, weights=None):
     draw = torch.Generator().manual_seed(n)
     mean = torch.randn(4, 4, 6, generator=draw)
     photo = Photo(f"{n}.jpg", str(n), f"photo of mrxa woman, tag {n}", prior)
-    return Item(photo, placement((480, 320), Bucket(48, 32)), mean, torch.full_like(mean, 0.1), weights)
+    encoded = (mean, torch.full_like(mean, 0.1))
+    return Item(photo, placement((480, 320), Bucket(48, 32)), weights, lambda: encoded)
 
 
 def _forward(pooled=False, prediction="epsilon", **settings):

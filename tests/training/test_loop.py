@@ -364,7 +364,7 @@ def test_a_photo_that_changed_is_named_and_not_cached(make_run, events):
     path.write_bytes(path.read_bytes()[:2000])
     with pytest.raises(UserError, match=r"01\.jpg has changed since this run was made"):
         train(run, events)
-    assert len(list((run.character_folder.cache / "latents").iterdir())) == 1
+    assert not list(run.character_folder.cache.glob("latents/*"))
 
 
 def test_a_corrupt_photo_is_named(make_run, events):
