@@ -3,7 +3,7 @@
 They are written out from the architecture itself and share no name table with the loader, so a wrong
 name in either shows. Weights are random but tame; output convolutions and final norms are not zero,
 so that a LoRA changes what is painted. Widths change where the real ones do, so the same shortcuts exist.
-The same code with the real widths writes a full-size SD1.5, for measurements.
+The same code with the real widths writes a full-size SD1.5 or SDXL, for measurements.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class _Writer:
 class _StreamWriter(_Writer):
     """Writes each tensor into a safetensors file at once, numbers in half precision: needs the memory of one tensor."""
 
-    HEADER = 1 << 18  # bytes kept free for the header, which is known last; the format allows spaces at its end
+    HEADER = 1 << 19  # bytes kept free for the header, which is known last; the format allows spaces at its end
 
     def __init__(self, seed: int, stream: IO[bytes]) -> None:
         super().__init__(seed)
@@ -252,6 +252,14 @@ def _sdxl(w: _Writer) -> None:
     _open_clip(w, "conditioner.embedders.1.model", 64, 32)
 
 
+def _sdxl_full(w: _Writer) -> None:
+    """The widths of the real SDXL: 2,567 million numbers in the UNet, 123 and 695 in the text encoders."""
+    _unet(w, [320, 640, 1280], [0, 2, 10], context=2048, linear=True, vector=1280 + 6 * 256)
+    _vae(w, [128, 256, 512, 512])
+    _clip(w, "conditioner.embedders.0.transformer", 768, 12)
+    _open_clip(w, "conditioner.embedders.1.model", 1280, 32)
+
+
 KINDS: dict[str, Callable[[_Writer], None]] = {"sd1": _sd1, "sd2v": _sd2v, "sdxl": _sdxl}
 
 
@@ -275,11 +283,20 @@ def write_toy(kind: str, path: Path, seed: int = 0, dtype: torch.dtype = torch.f
 
 def write_full_sd1(path: Path, seed: int = 0) -> Path:
     """Write a full-size SD1.5 of random numbers (2.1 GB, about half a minute, little memory) and return its path."""
+    return _write_full(_sd1_full, path, seed)
+
+
+def write_full_sdxl(path: Path, seed: int = 0) -> Path:
+    """Write a full-size SDXL of random numbers (6.9 GB, minutes, little memory) and return its path."""
+    return _write_full(_sdxl_full, path, seed)
+
+
+def _write_full(parts: Callable[[_Writer], None], path: Path, seed: int) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f"{path.name}.part")
     with open(unfinished, "wb") as stream:
         writer = _StreamWriter(seed, stream)
-        _sd1_full(writer)
+        parts(writer)
         writer.finish()
     unfinished.replace(path)
     return path
