@@ -41,9 +41,9 @@ class _Attention(torch.autograd.Function):
     def forward(ctx: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, heads: int) -> torch.Tensor:
         out = torch.empty_like(query, memory_format=torch.contiguous_format)
         for q, k, v, here in zip(*(_heads(one, heads) for one in (query, key, value, out)), strict=True):
-            across = v.t()
+            q, k, v = (one.contiguous() for one in (q, k, v))
             for rows, share in _shares(q, k):
-                here[rows] = product(share, across)
+                here[rows] = product(share, v.t())
         ctx.save_for_backward(query, key, value)
         ctx.heads = heads
         return out

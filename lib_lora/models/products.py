@@ -32,7 +32,7 @@ def product(a: torch.Tensor, b: torch.Tensor, bias: torch.Tensor | None = None) 
     operation = _onednn() if _worth_it(a, b) else None
     if operation is None:
         return functional.linear(a, b, bias)
-    result: torch.Tensor = operation(a, b, bias, "none", [], "")
+    result: torch.Tensor = operation(_dense(a), _dense(b), bias, "none", [], "")
     return result
 
 
@@ -47,8 +47,13 @@ def add_product(out: torch.Tensor, a: torch.Tensor, b: torch.Tensor) -> torch.Te
     operation = _onednn() if _worth_it(a, b) else None
     if operation is None:
         return out.addmm_(a, b.t())
-    result: torch.Tensor = operation.binary(a, out, b, None, "add")
+    result: torch.Tensor = operation.binary(_dense(a), out, _dense(b), None, "add")
     return result
+
+
+def _dense(matrix: torch.Tensor) -> torch.Tensor:
+    """For a matrix with gaps between its rows oneDNN has a reference loop only, a hundred times slower."""
+    return matrix if matrix.is_contiguous() or matrix.t().is_contiguous() else matrix.contiguous()
 
 
 def _worth_it(a: torch.Tensor, b: torch.Tensor) -> bool:
