@@ -25,7 +25,6 @@ from peft import LoraConfig, inject_adapter_in_model
 from PIL import Image
 from torch import nn
 from torch.nn import functional as F
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -281,6 +280,8 @@ def count_flops(recipe: Recipe) -> int:
 
 def flops_of(compute: Any) -> int:
     """FLOPs of the matrix products, convolutions and attention in a call; one multiply-add is 2."""
+    from torch.nn.attention import SDPBackend, sdpa_kernel  # torch 2.3 and later
+
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         compute()
     return int(counter.get_total_flops())

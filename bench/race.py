@@ -13,7 +13,9 @@ one step at a time, and the one that waits sleeps. So whatever else the machine 
 
 seconds   of a step, by its own process's clock (on a GPU after waiting for it): median, fastest, slowest.
 first     From the process's start to the end of its first step, with imports, photos, latents and, in the engine, the
-          hashes that a run keeps. The base lies in the system's file cache if that holds it; nothing else is cached.
+          hashes that a run keeps. On a CPU the engine encodes only the photos of the first step before it, the plain
+          loop all: that is order, not speed. The base lies in the system's file cache if that holds it; nothing else
+          is cached.
 peak      The most memory of the process so far: on a GPU what torch allocated there, else resident memory (which Linux
           never gives as less than what the process that started it had: under 1 GB here, so it matters to toys only).
 GFLOP     What one plain step has to compute in matrix products (bench/plain.py: counted, not timed), the same for both.
@@ -232,6 +234,8 @@ def serve(who: str) -> int:
         timed = timed_step(racer, device)
         if number == 0:
             print(json.dumps(timed), file=answers)
+            if isinstance(racer, EngineLoop):
+                racer.loop._encode_all()  # as a run does after its first step
     print(json.dumps({"ready": True}), file=answers)
     for _ in sys.stdin:  # ends with the parent
         print(json.dumps({**timed_step(racer, device), "peak_bytes": peak_bytes(device)}), file=answers)
@@ -441,6 +445,7 @@ def peak_flops(precision: str) -> float:
     """The machine's FLOP/s in a product of two square matrices: the best of at least three within some seconds."""
     import torch
 
+    from lib_lora.models.products import product
     from lib_lora.training import processes
     from lib_lora.training.precision import dtype_of
 
@@ -450,7 +455,10 @@ def peak_flops(precision: str) -> float:
     while runs < 3 or time.perf_counter() < end:
         synchronize(device)
         began = time.perf_counter()
-        left @ right
+        if runs % 2:  # torch has two libraries for it, and either may be the faster
+            product(left, right)
+        else:
+            left @ right
         synchronize(device)
         best, runs = min(best, time.perf_counter() - began), runs + 1
     return 2.0 * PEAK_SIDE**3 / best

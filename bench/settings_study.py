@@ -514,7 +514,8 @@ def _kept(value: float | None) -> str:
 def _legend() -> str:
     return (
         "n: runs (people x seeds) of which enough faces can be judged. The intervals are Student's over the runs: they "
-        "hold for these people, not for others. Seconds: of the whole training, checkpoints included."
+        "hold for these people, not for others, and take the seeds of a person for independent; of many variants some "
+        "look better by chance. Seconds: of the whole training, checkpoints included."
     )
 
 

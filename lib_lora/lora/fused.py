@@ -1,8 +1,8 @@
 """The same adapter in fewer passes over memory: what peft's layers compute, as one operation with its own gradients.
 
 peft adds ``scale * up(down(x))`` to the layer's output by five operations, and copies its input into another number
-format; autograd keeps those copies for each of query, key and value. Here the input is kept once, the products write
-into the output itself, and nothing is kept that can be had again for little.
+format; autograd keeps those copies for each of query, key and value. Here the input is kept once, and the products
+write into the output itself.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from peft.tuners.lora import LoraLayer
 from torch import nn
 from torch.autograd.function import once_differentiable
 
+from lib_lora.lora.dora import DoraLayer
 from lib_lora.models.products import add_product, product
 
 
@@ -55,9 +56,9 @@ class _Fused(torch.autograd.Function):
         scale: float,
     ) -> torch.Tensor:
         rows = x.reshape(-1, x.shape[-1])
-        down, up = down.to(x.dtype), (up * scale).to(x.dtype)
+        down, up = down.to(x.dtype), up.to(x.dtype)
         hidden = product(rows, down)
-        out = add_product(product(rows, weight, bias), hidden, up)
+        out = add_product(product(rows, weight, bias), hidden, up, scale)
         ctx.save_for_backward(rows, hidden, weight, down, up)
         ctx.scale, ctx.shape = scale, x.shape
         return out.view(*x.shape[:-1], weight.shape[0])
@@ -70,8 +71,8 @@ class _Fused(torch.autograd.Function):
         inner = product(above, up.t())
         to_x = None
         if ctx.needs_input_grad[0]:
-            to_x = add_product(product(above, weight.t()), inner, down.t()).view(ctx.shape)
-        to_down = product(inner.t(), rows.t()).float()
+            to_x = add_product(product(above, weight.t()), inner, down.t(), ctx.scale).view(ctx.shape)
+        to_down = product(inner.t(), rows.t()).float() * ctx.scale
         to_up = product(hidden.t(), above.t()).t().float() * ctx.scale
         return to_x, None, None, to_down, to_up, None
 
@@ -79,14 +80,16 @@ class _Fused(torch.autograd.Function):
 def fuse(module: nn.Module) -> bool:
     """Replace peft's layers in a module by fused ones that share their parameters, in place.
 
-    Layers with dropout and convolutions over several cells stay peft's.
+    Layers with dropout and convolutions over several cells stay peft's, and DoRA's stay what they are.
 
     Returns:
         Whether no other adapted layer is left.
     """
     whole = True
     for name, child in list(module.named_children()):
-        if isinstance(child, LoraLayer):
+        if isinstance(child, DoraLayer):
+            whole = False
+        elif isinstance(child, LoraLayer):
             fused = _fused(child)
             if fused is None:
                 whole = False

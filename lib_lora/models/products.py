@@ -3,8 +3,8 @@
 torch gives float32 products to MKL, which uses half of an AMD processor's vector units; oneDNN, which torch uses for
 convolutions and for bfloat16, uses all of them: 200 against 450 thousand million operations a second on two cores of
 an EPYC (docs/performance.md). A call of it costs a fifth of a millisecond more, so it gets the large products.
-Elsewhere the two are equal, so nothing is measured here: the same machine always takes the same way, and a resumed run
-computes the same bits.
+Nothing is measured at a run's start: the same machine always takes the same way, and a resumed run computes the same
+bits.
 """
 
 from __future__ import annotations
@@ -36,18 +36,19 @@ def product(a: torch.Tensor, b: torch.Tensor, bias: torch.Tensor | None = None) 
     return result
 
 
-def add_product(out: torch.Tensor, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """``out + a @ b.T``; `out` may be written over.
+def add_product(out: torch.Tensor, a: torch.Tensor, b: torch.Tensor, scale: float = 1.0) -> torch.Tensor:
+    """``out + scale * a @ b.T``; `out` may be written over.
 
     Args:
         out: [M, N], contiguous.
         a: [M, K].
         b: [N, K].
+        scale: applied in float32; rounding ``scale * b`` to half precision would lose small numbers.
     """
     operation = _onednn() if _worth_it(a, b) else None
     if operation is None:
-        return out.addmm_(a, b.t())
-    result: torch.Tensor = operation.binary(_dense(a), out, _dense(b), None, "add")
+        return out.addmm_(a, b.t(), alpha=scale)
+    result: torch.Tensor = operation.binary(_dense(a * scale), out, _dense(b), None, "add")
     return result
 
 

@@ -22,8 +22,9 @@ from lib_lora.training import processes
 from lib_lora.training import state as states
 from lib_lora.training.batches import batch_for_step
 from lib_lora.training.export import write_checkpoint
+from lib_lora.training.fitting import lower
 from lib_lora.training.lr import lr_factor
-from lib_lora.training.memory import is_out_of_memory, peak_bytes
+from lib_lora.training.memory import is_out_of_memory, peak_bytes, spilled
 from lib_lora.training.randomness import python_random
 from lib_lora.training.run import Run
 from lib_lora.training.samples import Samples
@@ -85,6 +86,7 @@ def rehearse(session: Session, steps: int, each: Callable[[int], None]) -> list[
         UserError: the loss or the gradient is no longer a number.
     """
     loop = _Loop(session, _silent, _Position())
+    loop._encode_all()  # once for all steps, so it does not count
     seconds = []
     for number in range(steps):
         began = time.perf_counter()
@@ -112,6 +114,7 @@ class _Loop:
         self.average: float | None = None
         self.seconds: deque[float] = deque(maxlen=20)
         self.skipped = 0
+        self.spilled = False
         self.samples = Samples(session, emit)
 
     def restore(self) -> None:
@@ -138,11 +141,15 @@ class _Loop:
         session = self.session
         self.emit("state", state="training", step=self.at.step, total=session.total)
         untrained = session.adapter.state() if self.at.step == 0 else None
+        first = True
         while self.at.step < session.total:
             self.step()
-            if untrained is not None:
-                self._probe_of(untrained)  # after a step, which shows sooner that all is well and how long it takes
-                untrained = None
+            if first:  # the rest of the preparation comes after a step, which shows sooner that all is well
+                first = False
+                self._encode_all()
+                if untrained is not None:
+                    self._probe_of(untrained)
+                    untrained = None
             last = self.at.step == session.total
             stopping = not last and self._anyone(stop.requested())
             if last or stopping or self.at.step % self.every == 0:
@@ -176,6 +183,7 @@ class _Loop:
             session.ema.update()
         self.at.step = step + 1
         self.average = loss if self.average is None else 0.98 * self.average + 0.02 * loss
+        self._watch_memory()
         self.seconds.append(time.perf_counter() - began)
         pace = sum(self.seconds) / len(self.seconds)
         self.emit(
@@ -190,6 +198,16 @@ class _Loop:
             seconds_left=pace * (session.total - self.at.step),
             peak_memory=peak_bytes(session.device),
         )
+
+    def _watch_memory(self) -> None:
+        """Say once that memory ran over, which nothing else shows but the clock."""
+        if not self.spilled and spilled(self.session.device):
+            self.spilled = True
+            self.emit(
+                "warning",
+                text="The GPU's memory is full, and Windows puts the rest into the machine's, which makes training "
+                f"about ten times slower: stop, and use {lower(self.train)}.",
+            )
 
     def _accumulate(self, micro: int) -> float:
         """One forward and backward pass of this process's share of a batch; gives the loss over all processes."""
@@ -248,6 +266,11 @@ class _Loop:
             with self.session.evaluating():
                 loss = self.session.forward.probe(own, PROBE_TIMESTEPS)
             self.emit("probe", step=step, loss=loss)
+
+    def _encode_all(self) -> None:
+        """See that every picture is encoded: what is wrong with one is said soon, and the VAE leaves memory."""
+        for item in self.session.items:
+            _ = item.mean
 
     def _probe_of(self, untrained: dict[str, torch.Tensor]) -> None:
         """The probe of the base model alone, with which the others are compared."""

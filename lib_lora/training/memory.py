@@ -9,6 +9,7 @@ from contextlib import suppress
 import psutil
 import torch
 
+_DESKTOP = 300 << 20  # bytes of a GPU that Windows itself holds at least
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4  # malloc.h
 
 
@@ -31,6 +32,18 @@ def free_bytes(device: torch.device) -> int:
     return int(psutil.virtual_memory().available)
 
 
+def spilled(device: torch.device) -> bool:
+    """Whether Windows has put part of what torch holds on this GPU into the machine's memory.
+
+    Its driver does so without an error once the GPU's own is full, and a step then takes ten times as long.
+    """
+    if sys.platform != "win32" or device.type != "cuda":
+        return False
+    free, total = torch.cuda.mem_get_info(device)
+    held = torch.cuda.memory_reserved(device)
+    return held > total - _DESKTOP or (free == 0 and held > total / 2)
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an exception means that memory ran out (torch says it in several ways)."""
     if isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)):
@@ -44,12 +57,20 @@ def keep_freed() -> None:
     """Let this process keep the memory that it frees, for its next tensors.
 
     Linux' C library gives each large tensor's pages back to the system and takes new ones, which the system clears:
-    a twelfth of a float32 step of Stable Diffusion 1.5 (docs/performance.md). Elsewhere nothing is done.
+    a twelfth of a float32 step of Stable Diffusion 1.5 (docs/performance.md). `give_back` ends it for what is free
+    then. Elsewhere nothing is done.
     """
     if sys.platform != "linux":
         return
     with suppress(OSError, AttributeError):  # another C library than GNU's
         library = ctypes.CDLL(None)
         library.mallopt(_MMAP_MAX, 0)
-        library.mallopt(_TRIM_THRESHOLD, 2**31 - 1)
+        library.mallopt(_TRIM_THRESHOLD, -1)  # never
         library.mallopt(_TOP_PAD, 64 << 20)
+
+
+def give_back() -> None:
+    """Give memory that was freed back to the system, where `keep_freed` holds it."""
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None).malloc_trim(0)

@@ -27,7 +27,8 @@ def quicken(parts: Mapping[str, nn.Module], device: torch.device) -> bool:
     Returns:
         Whether all arithmetic is in the parts' own number formats, so that no autocast is needed.
     """
-    cast(Any, parts["unet"]).to(memory_format=torch.channels_last)
+    if device.type in ("cpu", "cuda"):  # elsewhere convolutions of this layout have had faults
+        cast(Any, parts["unet"]).to(memory_format=torch.channels_last)
     fused = [fuse(part) for part in parts.values()]
     if device.type == "cpu":
         attend_in_blocks(parts["unet"])

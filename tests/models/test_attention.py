@@ -53,6 +53,13 @@ def test_half_precision_is_about_as_near_to_the_truth_as_torch_s_own(spread, com
         assert error < 2 * theirs + 1e-3
 
 
+def test_autocast_does_not_round_the_scores():
+    half = [one.detach().bfloat16() for one in _inputs((1, 256, 80), 256, spread=3)]
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        inside = attention(*half, 2)
+    assert torch.equal(inside, attention(*half, 2))
+
+
 def test_a_unet_computes_the_same():
     torch.manual_seed(0)
     unet = UNet2DConditionModel(

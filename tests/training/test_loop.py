@@ -15,7 +15,7 @@ import torch
 from lib_lora.errors import StoppedByUser, UserError
 from lib_lora.jobs.events import EventLog, read_events
 from lib_lora.lora.file import read
-from lib_lora.training import loop
+from lib_lora.training import loop, memory
 from lib_lora.training.loop import train
 from lib_lora.training.run import load_run
 from lib_lora.training.session import open_session
@@ -338,6 +338,33 @@ def test_memory_that_runs_out_is_one_sentence(make_run, events, monkeypatch):
     monkeypatch.setattr("lib_lora.training.forward.Forward.training", fail)
     with pytest.raises(UserError, match=r"Out of memory at step 0.*gradient_checkpointing"):
         train(run, events)
+
+
+def test_memory_that_runs_over_on_windows_is_said_once(make_run, events, monkeypatch):
+    run = make_run(steps=3)
+    monkeypatch.setattr(loop, "spilled", lambda device: True)
+    train(run, events)
+    (warning,) = [event["text"] for event in events.of("warning") if "ten times slower" in event["text"]]
+    assert "gradient_checkpointing true" in warning
+
+
+@pytest.mark.parametrize(
+    ("system", "held", "free", "over"),
+    [
+        ("win32", 7.9, 0.0, True),
+        ("win32", 9.5, 0.0, True),
+        ("win32", 5.0, 0.0, True),  # another program has the rest
+        ("win32", 6.0, 1.5, False),
+        ("win32", 1.0, 0.0, False),
+        ("linux", 7.9, 0.0, False),
+    ],
+)
+def test_when_memory_has_run_over(monkeypatch, system, held, free, over):
+    monkeypatch.setattr(memory.sys, "platform", system)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (int(free * 2**30), 8 * 2**30))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda _: int(held * 2**30))
+    assert memory.spilled(torch.device("cuda")) is over
+    assert not memory.spilled(torch.device("cpu"))
 
 
 def test_too_little_memory_or_disk_is_said_before_the_start(make_run, events, monkeypatch):

@@ -52,6 +52,15 @@ def test_and_where_onednn_computes_every_product(make_run, events, monkeypatch):
     torch.testing.assert_close(quickened, plain, rtol=2e-4, atol=0)
 
 
+@pytest.mark.parametrize("lora", [{"conv_rank": 2, "conv_alpha": 2}, {"use_dora": True}])
+def test_and_in_half_precision_where_autocast_stays(make_run, events, monkeypatch, lora):
+    settings = {"steps": 4, "save_every": 4, "precision": "bf16", "lora": lora}
+    plain = losses_of(make_run(**settings), events, monkeypatch, quick=False)
+    events.clear()
+    quickened = losses_of(make_run(**settings), events, monkeypatch)
+    torch.testing.assert_close(quickened, plain, rtol=0.02, atol=0)
+
+
 def test_and_in_half_precision_within_its_own_rounding(make_run, events, monkeypatch):
     settings = {"steps": 6, "save_every": 6, "precision": "bf16"}
     exact = losses_of(make_run(**{**settings, "precision": "fp32"}), events, monkeypatch, quick=False)
@@ -94,5 +103,6 @@ def test_what_is_put_where(make_run):
 
 def test_half_precision_needs_no_autocast_where_every_layer_is_fused(make_run):
     assert open_session(make_run(precision="bf16"), lambda *_, **__: None).forward.autocast is None
-    dropout = make_run(precision="bf16", lora={"dropout": 0.1})
-    assert open_session(dropout, lambda *_, **__: None).forward.autocast == torch.bfloat16
+    for lora in ({"dropout": 0.1}, {"use_dora": True}, {"conv_rank": 2}):
+        run = make_run(precision="bf16", lora=lora)
+        assert open_session(run, lambda *_, **__: None).forward.autocast == torch.bfloat16
