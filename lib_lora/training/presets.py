@@ -13,7 +13,7 @@ from lib_lora.errors import UserError
 from lib_lora.training.settings import TrainSettings
 
 if TYPE_CHECKING:
-    from lib_lora.models.family import Family  # which loads torch
+    from lib_lora.models.family import Family
 
 _COMMON: dict[str, Any] = {
     "passes": 100,  # guides lie between 70 and 200 views a photo; checkpoints let the score choose

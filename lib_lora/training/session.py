@@ -1,5 +1,6 @@
 """Everything a run needs in memory before its first step, built in the order that keeps the peak low:
 VAE (latents, then gone), text encoders (encodings, then gone unless they are trained), UNet, adapter, optimizer.
+On a CPU the VAE comes only with the first step, which need not wait for all photos.
 """
 
 from __future__ import annotations
