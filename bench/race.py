@@ -218,18 +218,26 @@ def serve(who: str) -> int:
     sys.stdout = sys.stderr
     order = json.loads(sys.stdin.readline())
 
-    from plain import PlainLoop, Recipe
+    from plain import Recipe
+
+    from lib_lora.training import processes
+    from lib_lora.training.memory import freed_is_kept
+
+    recipe = Recipe(**{**order["recipe"], "photos": tuple(order["recipe"]["photos"])})
+    with freed_is_kept(processes.device()) if who == "engine" else contextlib.nullcontext():  # as `train` does
+        _take_steps(who, recipe, Path(order["folder"]), answers)
+    return 0
+
+
+def _take_steps(who: str, recipe: Any, folder: Path, answers: IO[str]) -> None:
+    """Load, warm up, say so, and then take a step for each line that comes."""
+    from plain import PlainLoop
 
     from lib_lora.training import processes
     from lib_lora.training.memory import peak_bytes
 
-    recipe = Recipe(**{**order["recipe"], "photos": tuple(order["recipe"]["photos"])})
-    racer: Racer
-    if who == "engine":
-        racer, device = EngineLoop(recipe, Path(order["folder"])), processes.device()
-    else:
-        device = processes.device()
-        racer = PlainLoop(recipe, device)
+    device = processes.device()
+    racer: Racer = EngineLoop(recipe, folder) if who == "engine" else PlainLoop(recipe, device)
     for number in range(WARM_UP):
         timed = timed_step(racer, device)
         if number == 0:
@@ -239,7 +247,6 @@ def serve(who: str) -> int:
     print(json.dumps({"ready": True}), file=answers)
     for _ in sys.stdin:  # ends with the parent
         print(json.dumps({**timed_step(racer, device), "peak_bytes": peak_bytes(device)}), file=answers)
-    return 0
 
 
 def timed_step(racer: Racer, device: Any) -> dict[str, float]:

@@ -20,7 +20,7 @@ from lib_lora.jobs.main_job import finish_run
 from lib_lora.jobs.prepare import start_run
 from lib_lora.jobs.reopen import reopen
 from lib_lora.models.family import Prediction
-from lib_lora.training.memory import give_back, is_out_of_memory
+from lib_lora.training.memory import is_out_of_memory
 from lib_lora.training.run import Run, load_run, save_run, saved_steps
 
 if TYPE_CHECKING:
@@ -132,7 +132,6 @@ def _free_memory() -> None:
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    give_back()
 
 
 def _result(run: Run) -> dict[str, Any]:

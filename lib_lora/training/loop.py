@@ -24,7 +24,7 @@ from lib_lora.training.batches import batch_for_step
 from lib_lora.training.export import write_checkpoint
 from lib_lora.training.fitting import lower
 from lib_lora.training.lr import lr_factor
-from lib_lora.training.memory import is_out_of_memory, peak_bytes, spilled
+from lib_lora.training.memory import freed_is_kept, is_out_of_memory, peak_bytes, spilled
 from lib_lora.training.randomness import python_random
 from lib_lora.training.run import Run
 from lib_lora.training.samples import Samples
@@ -52,7 +52,7 @@ def train(run: Run, emit: Emit) -> Path:
     """
     at = _Position()
     try:
-        with StopRequest(run.folder) as stop:
+        with StopRequest(run.folder) as stop, freed_is_kept(processes.device()):
             session = open_session(run, emit)
             loop = _Loop(session, emit if session.accelerator.is_main_process else _silent, at)
             loop.restore()

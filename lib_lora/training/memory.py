@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import psutil
 import torch
 
 _DESKTOP = 300 << 20  # bytes of a GPU that Windows itself holds at least
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4  # malloc.h
+_KEEP = {_MMAP_MAX: 0, _TRIM_THRESHOLD: -1, _TOP_PAD: 64 << 20}
+_USUAL = {_MMAP_MAX: 65536, _TRIM_THRESHOLD: 128 << 10, _TOP_PAD: 128 << 10}  # GNU's own defaults
 
 
 def peak_bytes(device: torch.device) -> int:
@@ -53,24 +56,25 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(words in text for words in said)
 
 
-def keep_freed() -> None:
-    """Let this process keep the memory that it frees, for its next tensors.
+@contextmanager
+def freed_is_kept(device: torch.device) -> Iterator[None]:
+    """While the block runs, let this process keep the memory that it frees, for its next tensors; then give it back.
 
     Linux' C library gives each large tensor's pages back to the system and takes new ones, which the system clears:
-    a twelfth of a float32 step of Stable Diffusion 1.5 (docs/performance.md). `give_back` ends it for what is free
-    then. Elsewhere nothing is done.
+    a twelfth of a float32 step of Stable Diffusion 1.5 on a CPU (docs/performance.md). Elsewhere nothing is done.
     """
-    if sys.platform != "linux":
+    library = ctypes.CDLL(None) if sys.platform == "linux" and device.type == "cpu" else None
+    if library is None or not hasattr(library, "mallopt"):  # another C library than GNU's
+        yield
         return
-    with suppress(OSError, AttributeError):  # another C library than GNU's
-        library = ctypes.CDLL(None)
-        library.mallopt(_MMAP_MAX, 0)
-        library.mallopt(_TRIM_THRESHOLD, -1)  # never
-        library.mallopt(_TOP_PAD, 64 << 20)
+    _tell(library, _KEEP)
+    try:
+        yield
+    finally:
+        _tell(library, _USUAL)
+        library.malloc_trim(0)
 
 
-def give_back() -> None:
-    """Give memory that was freed back to the system, where `keep_freed` holds it."""
-    if sys.platform == "linux":
-        with suppress(OSError, AttributeError):
-            ctypes.CDLL(None).malloc_trim(0)
+def _tell(library: ctypes.CDLL, options: dict[int, int]) -> None:
+    for option, value in options.items():
+        library.mallopt(option, value)

@@ -30,7 +30,6 @@ from lib_lora.training.conditions import Conditions, FrozenConditions, LiveCondi
 from lib_lora.training.dataset import Item, load_items
 from lib_lora.training.ema import EMA
 from lib_lora.training.forward import Forward
-from lib_lora.training.memory import keep_freed
 from lib_lora.training.optimizers import make_optimizer
 from lib_lora.training.quick import quicken
 from lib_lora.training.run import Run
@@ -131,8 +130,6 @@ def open_session(run: Run, emit: Emit, quick: bool = True) -> Session:
     info = identify(Path(run.file.base.path), prediction=cast(Prediction, run.file.base.prediction))
     train.objective.check(info.prediction)
     check_memory(info, dtype, device)
-    if device.type == "cpu":
-        keep_freed()
     emit("state", state="preparing", device=str(device), precision=train.precision, family=info.family)
 
     side = train.resolution or info.resolution

@@ -1,5 +1,7 @@
 """Settings, presets, run folders and states."""
 
+import platform
+import sys
 from dataclasses import replace
 
 import psutil
@@ -120,9 +122,21 @@ def test_precision():
     assert precision.dtype_of("bf16") == precision.autocast_of("bf16") == torch.bfloat16
 
 
+def test_memory_that_is_kept_goes_back_at_the_end():
+    cpu, process = torch.device("cpu"), psutil.Process()
+    with memory.freed_is_kept(cpu):
+        held = [torch.ones(5_000_000) for _ in range(20)]  # 20 MB each
+        full = process.memory_info().rss
+        del held
+        kept = process.memory_info().rss
+    after = process.memory_info().rss
+    assert full - after > 300e6
+    if sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
+        assert full - kept < 100e6
+
+
 def test_memory_is_measured():
     cpu = torch.device("cpu")
-    memory.give_back()  # what trainings before it have kept would hold the block
     before = memory.peak_bytes(cpu)
     room = before - psutil.Process().memory_info().rss  # earlier tests may have used much more than is used now
     block = torch.ones((room + 240_000_000) // 4)
