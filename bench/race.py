@@ -220,21 +220,18 @@ def serve(who: str) -> int:
 
     from plain import Recipe
 
-    from lib_lora.training import processes
-    from lib_lora.training.memory import freed_is_kept
-
     recipe = Recipe(**{**order["recipe"], "photos": tuple(order["recipe"]["photos"])})
-    with freed_is_kept(processes.device()) if who == "engine" else contextlib.nullcontext():  # as `train` does
-        _take_steps(who, recipe, Path(order["folder"]), answers)
+    with contextlib.ExitStack() as kept:
+        _take_steps(who, recipe, Path(order["folder"]), answers, kept)
     return 0
 
 
-def _take_steps(who: str, recipe: Any, folder: Path, answers: IO[str]) -> None:
+def _take_steps(who: str, recipe: Any, folder: Path, answers: IO[str], kept: contextlib.ExitStack) -> None:
     """Load, warm up, say so, and then take a step for each line that comes."""
     from plain import PlainLoop
 
     from lib_lora.training import processes
-    from lib_lora.training.memory import peak_bytes
+    from lib_lora.training.memory import freed_is_kept, peak_bytes
 
     device = processes.device()
     racer: Racer = EngineLoop(recipe, folder) if who == "engine" else PlainLoop(recipe, device)
@@ -243,7 +240,8 @@ def _take_steps(who: str, recipe: Any, folder: Path, answers: IO[str]) -> None:
         if number == 0:
             print(json.dumps(timed), file=answers)
             if isinstance(racer, EngineLoop):
-                racer.loop._encode_all()  # as a run does after its first step
+                racer.loop.encode_all()  # as a run does after its first step
+                kept.enter_context(freed_is_kept(device))
     print(json.dumps({"ready": True}), file=answers)
     for _ in sys.stdin:  # ends with the parent
         print(json.dumps({**timed_step(racer, device), "peak_bytes": peak_bytes(device)}), file=answers)

@@ -67,7 +67,7 @@ def test_a_parent_that_hangs_up_loses_no_step(root, toy, tmp_path):
     events = queue.folder(job.id) / "events.jsonl"
     with _worker(root, job.id, log) as worker:
         until = time.monotonic() + 180
-        while not any(event["kind"] == "step" for event in read_events(events)):
+        while sum(event["kind"] == "step" for event in read_events(events)) < 2:  # the first may learn nothing
             assert worker.poll() is None, log.read_text(encoding="utf-8")
             assert time.monotonic() < until
             time.sleep(0.1)

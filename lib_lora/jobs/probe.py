@@ -25,7 +25,7 @@ from lib_lora.training import processes
 from lib_lora.training.estimate import remember
 from lib_lora.training.fitting import lower
 from lib_lora.training.loop import rehearse
-from lib_lora.training.memory import freed_is_kept, is_out_of_memory, peak_bytes
+from lib_lora.training.memory import is_out_of_memory, peak_bytes
 from lib_lora.training.presets import preset as settings_of
 from lib_lora.training.run import Run, create_run
 from lib_lora.training.session import open_session
@@ -79,8 +79,7 @@ def probe(
         run = create_run(_Aside(folder.path, place), character, info, digest, train, photos)
         emit("progress", done=0, total=steps + 1, text="Loading the model and encoding the photos")
         try:
-            with freed_is_kept(processes.device()):
-                measured = _measured(run, steps, emit)
+            measured = _measured(run, steps, emit)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise

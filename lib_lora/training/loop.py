@@ -11,7 +11,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import torch
@@ -24,7 +24,7 @@ from lib_lora.training.batches import batch_for_step
 from lib_lora.training.export import write_checkpoint
 from lib_lora.training.fitting import lower
 from lib_lora.training.lr import lr_factor
-from lib_lora.training.memory import freed_is_kept, is_out_of_memory, peak_bytes, spilled
+from lib_lora.training.memory import freed_is_kept, give_back, is_out_of_memory, peak_bytes, spilled
 from lib_lora.training.randomness import python_random
 from lib_lora.training.run import Run
 from lib_lora.training.samples import Samples
@@ -52,7 +52,7 @@ def train(run: Run, emit: Emit) -> Path:
     """
     at = _Position()
     try:
-        with StopRequest(run.folder) as stop, freed_is_kept(processes.device()):
+        with StopRequest(run.folder) as stop:
             session = open_session(run, emit)
             loop = _Loop(session, emit if session.accelerator.is_main_process else _silent, at)
             loop.restore()
@@ -86,13 +86,14 @@ def rehearse(session: Session, steps: int, each: Callable[[int], None]) -> list[
         UserError: the loss or the gradient is no longer a number.
     """
     loop = _Loop(session, _silent, _Position())
-    loop._encode_all()  # once for all steps, so it does not count
+    loop.encode_all()  # once for all steps, so it does not count
     seconds = []
-    for number in range(steps):
-        began = time.perf_counter()
-        loop.step()
-        seconds.append(time.perf_counter() - began)
-        each(number + 1)
+    with freed_is_kept(session.device):
+        for number in range(steps):
+            began = time.perf_counter()
+            loop.step()
+            seconds.append(time.perf_counter() - began)
+            each(number + 1)
     return seconds
 
 
@@ -141,24 +142,23 @@ class _Loop:
         session = self.session
         self.emit("state", state="training", step=self.at.step, total=session.total)
         untrained = session.adapter.state() if self.at.step == 0 else None
-        first = True
-        while self.at.step < session.total:
-            self.step()
-            if first:  # the rest of the preparation comes after a step, which shows sooner that all is well
-                first = False
-                self._encode_all()
-                if untrained is not None:
-                    self._probe_of(untrained)
-                    untrained = None
-            last = self.at.step == session.total
-            stopping = not last and self._anyone(stop.requested())
-            if last or stopping or self.at.step % self.every == 0:
-                self._save()
-                if not stopping and session.accelerator.is_main_process:
-                    self.samples.paint(self.at.step, stop.requested)  # after all is saved, so that a kill costs nothing
-            if stopping:
-                self.emit("state", state="stopped", step=self.at.step, total=session.total)
-                raise StoppedByUser(f"Stopped after step {self.at.step} of {session.total}; everything is saved.")
+        with ExitStack() as kept:
+            first = True
+            while self.at.step < session.total:
+                self.step()
+                if first:
+                    first = False
+                    self._complete(untrained)
+                    kept.enter_context(freed_is_kept(session.device))  # from here on each step takes the same memory
+                last = self.at.step == session.total
+                stopping = not last and self._anyone(stop.requested())
+                if last or stopping or self.at.step % self.every == 0:
+                    self._save()
+                    if not stopping and session.accelerator.is_main_process:
+                        self.samples.paint(self.at.step, stop.requested)  # after all is saved: a kill costs nothing
+                if stopping:
+                    self.emit("state", state="stopped", step=self.at.step, total=session.total)
+                    raise StoppedByUser(f"Stopped after step {self.at.step} of {session.total}; everything is saved.")
         path = session.run.checkpoint(self.at.step)
         if not path.exists():
             self._save()  # all steps were done before, but the file is gone
@@ -267,8 +267,15 @@ class _Loop:
                 loss = self.session.forward.probe(own, PROBE_TIMESTEPS)
             self.emit("probe", step=step, loss=loss)
 
-    def _encode_all(self) -> None:
+    def _complete(self, untrained: dict[str, torch.Tensor] | None) -> None:
+        """What the first step did not wait for, since it shows sooner that all is well."""
+        self.encode_all()
+        if untrained is not None:
+            self._probe_of(untrained)
+
+    def encode_all(self) -> None:
         """See that every picture is encoded: what is wrong with one is said soon, and the VAE leaves memory."""
+        give_back()  # the gaps that a step leaves do not hold the VAE's larger tensors
         for item in self.session.items:
             _ = item.mean
 

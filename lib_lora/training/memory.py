@@ -72,6 +72,13 @@ def freed_is_kept(device: torch.device) -> Iterator[None]:
         yield
     finally:
         _tell(library, _USUAL)
+        give_back()
+
+
+def give_back() -> None:
+    """Give memory that is free, but still this process's, back to the system, where GNU's C library holds it."""
+    library = ctypes.CDLL(None) if sys.platform == "linux" else None
+    if library is not None and hasattr(library, "malloc_trim"):
         library.malloc_trim(0)
 
 
