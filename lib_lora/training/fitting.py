@@ -1,7 +1,7 @@
 """Making settings fit the memory of a GPU, by what is known of the families. Pure; imports no torch.
 
 The figures are those of other trainers' documentation and users (kohya's SDXL page: 8 GB is possible, 10 recommended;
-batches of 1 to 12 and of 1 to 30 on one card, with and without recomputing), and the measured 4.15 GB of a Stable
+batches of 1 to 12 and of 1 to 30 on one card, with and without recomputing), and the measured 4.1 GB of a Stable
 Diffusion 1.5 step (docs/performance.md). They are good to about a gigabyte: what they decide is which savings are
 turned on, and a probe (`jobs.probe`) measures the rest.
 """
