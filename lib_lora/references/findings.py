@@ -154,7 +154,8 @@ def _standing(photo: Photo, clear: bool) -> Iterator[Finding]:
             f"{name} looks unlike the others (likeness {standing.likeness:.2f}, usual is {standing.usual:.2f}{reach}): "
             "another person, or a view that hides the face."
         )
-        yield Finding(name, "another person", text, "drop", standing.likeness, standing.reach)
+        value = None if standing.reach is None else standing.likeness  # a number stands beside its limit only
+        yield Finding(name, "another person", text, "drop", value, standing.reach)
 
 
 def _alike(standing: Standing, limit: float) -> tuple[str, float | None, float | None]:
