@@ -18,7 +18,7 @@ from lib_lora.files import atomic_file, digest_of
 LAYOUT = 1  # raise when the meaning of a cached tensor changes
 
 
-def place(folder: Path, key_parts: tuple[object, ...]) -> Path:
+def file_of(folder: Path, key_parts: tuple[object, ...]) -> Path:
     """The file under the key of `key_parts`, whether it is there or not."""
     return folder / f"{digest_of(LAYOUT, *key_parts)}.safetensors"
 
@@ -33,7 +33,7 @@ def cached(
         key_parts: everything that affects the result, as values that print the same everywhere.
         compute: makes the tensors (on the CPU).
     """
-    path = place(folder, key_parts)
+    path = file_of(folder, key_parts)
     try:
         return parse(path.read_bytes())
     except (OSError, SafetensorError, ValueError):

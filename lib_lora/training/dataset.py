@@ -30,8 +30,7 @@ from lib_lora.training.buckets import (
     placement,
     resize_and_crop,
 )
-from lib_lora.training.cache import cached
-from lib_lora.training.cache import place as place_of
+from lib_lora.training.cache import cached, file_of
 from lib_lora.training.run import Photo, Run
 from lib_lora.training.settings import TrainSettings
 
@@ -115,7 +114,7 @@ class _Encoder:
 
     def file(self, photo: Photo, placed: Placement) -> Path:
         """Where a photo's latents are kept."""
-        return place_of(self.folder, self._key(photo, placed))
+        return file_of(self.folder, self._key(photo, placed))
 
     def _key(self, photo: Photo, placed: Placement) -> tuple[object, ...]:
         return ("latent", self.run.file.base.sha256, photo.sha256, placed)

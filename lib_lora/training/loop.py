@@ -147,8 +147,8 @@ class _Loop:
             while self.at.step < session.total:
                 self.step()
                 if first:
-                    first = False
                     self._complete(untrained)
+                    first, untrained = False, None
                     kept.enter_context(freed_is_kept(session.device))  # from here on each step takes the same memory
                 last = self.at.step == session.total
                 stopping = not last and self._anyone(stop.requested())
