@@ -1,8 +1,8 @@
 """The training set in memory: for every photo its bucket, its latent distribution and its weight map.
 
 Latents are a few hundred kilobytes a photo, so all of them stay in memory, and on disk in the cache. On a processor the
-VAE takes seconds a photo; there each photo is encoded when a step first asks for it, so that the first step need not
-wait for all.
+VAE takes seconds a photo; there each photo is encoded when it is first asked for, so that the first step need not wait
+for all.
 """
 
 from __future__ import annotations
