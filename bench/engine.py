@@ -95,14 +95,15 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def full_size_base(work: Path) -> Path:
-    """The full-size SD1.5 of random numbers, made if it is not there."""
-    path = work / "sd15-full-random.safetensors"
+def full_size_base(work: Path, kind: str = "sd15") -> Path:
+    """The full-size SD1.5 or SDXL ("sdxl") of random numbers, made if it is not there."""
+    path = work / f"{kind}-full-random.safetensors"
     if not path.exists():
         import toys
 
-        say(f"Writing {path} (2.1 GB, once) ...")
-        toys.write_full_sd1(path)
+        write, size = {"sd15": (toys.write_full_sd1, 2.1), "sdxl": (toys.write_full_sdxl, 6.9)}[kind]
+        say(f"Writing {path} ({size} GB, once) ...")
+        write(path)
     return path
 
 

@@ -128,24 +128,13 @@ def base_of(case: Case, options: argparse.Namespace, parser: argparse.ArgumentPa
     from lib_lora.models.family import identify
 
     if options.base is None:
-        return full_size_base(options.work) if case.family == "sd15" else full_size_sdxl(options.work)
+        return full_size_base(options.work, case.family)
     found = identify(options.base).family
     if found != FAMILIES[case.family]:
         parser.error(
             f"{options.base.name} is of the family {found}; the case {case.name} needs {FAMILIES[case.family]}"
         )
     return Path(options.base)
-
-
-def full_size_sdxl(work: Path) -> Path:
-    """The full-size SDXL of random numbers, made if it is not there."""
-    path = work / "sdxl-full-random.safetensors"
-    if not path.exists():
-        import toys
-
-        say(f"Writing {path} (6.9 GB, once) ...")
-        toys.write_full_sdxl(path)
-    return path
 
 
 # ------------------------------------------------------------------------------------------------ a racer's own process
