@@ -29,7 +29,8 @@ from lib_lora.models.identity import remembered_sha256
 from lib_lora.references.coverage import LEAST
 from lib_lora.references.intake import Imported, see_that_one_opens, take_in
 from lib_lora.references.memory import photos_to_use
-from lib_lora.training.presets import preset
+from lib_lora.training.fitting import fitted
+from lib_lora.training.presets import merged, preset
 from lib_lora.training.run import Photo, Run, create_run
 from lib_lora.training.settings import TrainSettings
 
@@ -180,6 +181,29 @@ def plan(
         train = replace(train, resolution=info.small_side)  # the run shall not depend on the .yaml later
     train.objective.check(info.prediction)
     return info, replace(train, precision=resolve(train.precision, processes.device()))
+
+
+def for_memory(
+    base: Path,
+    memory_bytes: int | None,
+    preset_name: str | None = None,
+    overrides: dict[str, Any] | None = None,
+    prediction: Prediction | None = None,
+) -> tuple[dict[str, Any], str]:
+    """What a GPU of this size makes of settings that a person gave in part; what was given stays as it is.
+
+    Returns:
+        The overrides with it, and a sentence for the user: empty where nothing is changed.
+
+    Raises:
+        UserError: as `plan`.
+    """
+    overrides = overrides or {}
+    info, train = plan(base, preset_name, overrides, prediction)
+    if info.narrow:
+        return overrides, ""
+    changes, said = fitted(info.family, memory_bytes, train, overrides.keys())
+    return merged(changes, overrides), said if changes else ""
 
 
 def own_photos(folder: CharacterFolder, character: Character, train: TrainSettings, few: bool) -> list[Photo]:

@@ -31,6 +31,7 @@ from lib_lora.training.buckets import (
     resize_and_crop,
 )
 from lib_lora.training.cache import cached, file_of
+from lib_lora.training.memory import give_back
 from lib_lora.training.run import Photo, Run
 from lib_lora.training.settings import TrainSettings
 
@@ -129,6 +130,7 @@ class _Encoder:
     def _computed(self, photo: Photo, placed: Placement) -> dict[str, torch.Tensor]:
         pixels = to_tensor(resize_and_crop(_opened(photo, self.run.photo_path(photo)), placed))
         self.vae = self.vae or self.load_vae()
+        give_back()  # the gaps that a step or another photo leaves do not hold the VAE's larger tensors
         mean, std = encode(self.vae, pixels)
         return {"mean": mean[0], "std": std[0]}
 

@@ -1,14 +1,14 @@
 """Making settings fit the memory of a GPU, by what is known of the families. Pure; imports no torch.
 
-The figures are those of other trainers' documentation and users (kohya's SDXL page: 8 GB is possible, 10 recommended;
-batches of 1 to 12 and of 1 to 30 on one card, with and without recomputing), and the measured 4.1 GB of a Stable
-Diffusion 1.5 step (docs/performance.md). They are good to about a gigabyte: what they decide is which savings are
-turned on, and a probe (`jobs.probe`) measures the rest.
+How many bytes of tensors a step takes is counted (``python bench/memory.py``, docs/performance.md), and a fifth more is
+added for the gaps between them and what CUDA's libraries work with, which nobody has measured here. So they are good to
+about a gigabyte: what they decide is which savings are turned on, and a probe (`jobs.probe`) measures the rest.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
@@ -22,25 +22,30 @@ _TEXT = {"sd1": 0.12, "sd2": 0.35, "sdxl": 0.82}
 _UNET_RANK = {"sd1": 0.42, "sd2": 0.43, "sdxl": 2.66}  # millions of an adapter's numbers for each rank
 _TEXT_RANK = {"sd1": 0.17, "sd2": 0.42, "sdxl": 0.90}
 _CONV_RANK = {"sd1": 0.63, "sd2": 0.63, "sdxl": 0.41}
-# GB of activations for a picture of the family's own size in half precision: kept, and computed again when needed
-_KEPT = {"sd1": 1.4, "sd2": 1.4, "sdxl": 10.0}
-_AGAIN = {"sd1": 0.5, "sd2": 0.5, "sdxl": 1.5}
+# GB for a picture of the family's own size in half precision: with activations kept, and computed again when needed
+_KEPT = {"sd1": 1.15, "sd2": 1.15, "sdxl": 8.2}
+_AGAIN = {"sd1": 0.28, "sd2": 0.28, "sdxl": 0.8}
 _SIDE = {"sd1": 512, "sd2": 512, "sdxl": 1024}
 _LARGEST_SIDE = {"sd1": 512, "sd2": 768, "sdxl": 1024}  # what resolution 0 may mean
 _STATE = {"adamw": 16, "adamw8bit": 10, "adafactor": 9, "prodigy": 24, "lion": 12}  # bytes with weight and gradient
 _SMALL_RANK = 16
+_PLENTY = 0.75  # of a GPU: if all fits into that, memory need not be saved
 
 
-def fitted(family: str, memory_bytes: int | None, settings: TrainSettings) -> tuple[dict[str, Any], str]:
+def fitted(
+    family: str, memory_bytes: int | None, settings: TrainSettings, fixed: Collection[str] = ()
+) -> tuple[dict[str, Any], str]:
     """What to change in `settings` so that a GPU of this size can train with them.
 
-    One saving after the other is turned on until it fits: first those that cost only time (gradient checkpointing,
-    smaller batches with as many photos a step), then those that cost something of the result.
+    Gradient checkpointing goes where there is plenty of memory. Else one saving after the other is turned on until it
+    fits: first those that cost only time (gradient checkpointing, smaller batches with as many photos a step), then
+    those that cost something of the result.
 
     Args:
         family: sd1, sd2 or sdxl.
         memory_bytes: of the whole GPU; None = there is none, or it is unknown.
         settings: e.g. a preset's.
+        fixed: names of settings that are not to be changed, as in the result ("lora" for all of that table).
 
     Returns:
         The overrides, in nested tables as `training.presets.preset` takes them, and a sentence for the user
@@ -51,11 +56,15 @@ def fitted(family: str, memory_bytes: int | None, settings: TrainSettings) -> tu
     size = max(1, round(memory_bytes / GB))
     here = f"For this GPU ({size} GB): "
     train, said = settings, []
+    whole = replace(settings, gradient_checkpointing=False)
+    if whole != settings and "gradient_checkpointing" not in fixed and _fits(family, _PLENTY * size, whole):
+        train = whole
+        said.append("gradient checkpointing off, which it has no need of")
     for change, words in _savings(family):
         if _fits(family, size, train):
             break
         changed = change(train)
-        if changed != train:
+        if changed != train and not _differences(train, changed).keys() & set(fixed):
             said.append(words(changed))
             train = changed
     if not _fits(family, size, train):
@@ -67,7 +76,7 @@ def fitted(family: str, memory_bytes: int | None, settings: TrainSettings) -> tu
     return _differences(settings, train), here + (", ".join(said) if said else "the preset fits as it is") + "."
 
 
-def _fits(family: str, size: int, train: TrainSettings) -> bool:
+def _fits(family: str, size: float, train: TrainSettings) -> bool:
     return memory_needed(family, train) <= (size - _RESERVE) * GB
 
 

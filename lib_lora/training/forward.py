@@ -101,7 +101,7 @@ class Forward:
         if any(one is not None for one in maps):
             ones = torch.ones(1, *latents.shape[2:])
             weight_map = torch.stack([ones if one is None else one for one in maps]).to(self.device)
-        is_class = torch.tensor([item.photo.prior for item in items], device=self.device)
+        prior = [item.photo.prior for item in items]
         return training_loss(
             predicted,
             latents,
@@ -111,7 +111,7 @@ class Forward:
             self.prediction,
             self.train.objective,
             weight_map=weight_map,
-            is_class=is_class if bool(is_class.any()) else None,
+            is_class=torch.tensor(prior, device=self.device) if any(prior) else None,
         )
 
     def _arithmetic(self) -> AbstractContextManager[Any]:

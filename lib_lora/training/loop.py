@@ -24,7 +24,7 @@ from lib_lora.training.batches import batch_for_step
 from lib_lora.training.export import write_checkpoint
 from lib_lora.training.fitting import lower
 from lib_lora.training.lr import lr_factor
-from lib_lora.training.memory import freed_is_kept, give_back, is_out_of_memory, peak_bytes, spilled
+from lib_lora.training.memory import freed_is_kept, is_out_of_memory, peak_bytes, spilled
 from lib_lora.training.randomness import python_random
 from lib_lora.training.run import Run
 from lib_lora.training.samples import Samples
@@ -172,9 +172,11 @@ class _Loop:
         for group, rate in zip(session.optimizer.param_groups, session.rates, strict=True):
             group["lr"] = rate * factor
         session.optimizer.zero_grad()
-        loss = sum(self._accumulate(step * self.train.accumulation + k) for k in range(self.train.accumulation))
+        first = step * self.train.accumulation
+        losses = [self._accumulate(first + k) for k in range(self.train.accumulation)]
         self._share_gradients()
         norm = self._clip()
+        loss = self._read(losses)  # not sooner: it waits for a GPU, which would have nothing to do until told more
         if not math.isfinite(norm) and session.accelerator.scaler is None:
             raise self._broken(step, "the gradient")
         session.optimizer.step()
@@ -209,8 +211,12 @@ class _Loop:
                 f"about ten times slower: stop, and use {lower(self.train)}.",
             )
 
-    def _accumulate(self, micro: int) -> float:
-        """One forward and backward pass of this process's share of a batch; gives the loss over all processes."""
+    def _accumulate(self, micro: int) -> tuple[torch.Tensor, list[int]]:
+        """One forward and backward pass of this process's share of a batch.
+
+        Returns:
+            The loss over all processes, a scalar on the device; and the items of all processes.
+        """
         session = self.session
         rank, processes = session.accelerator.process_index, session.accelerator.num_processes
         size = self.train.batch_size
@@ -218,12 +224,17 @@ class _Loop:
         items = [session.items[index] for index in batch[rank * size : (rank + 1) * size]]
         torch.manual_seed(python_random(self.train.seed, "dropout", micro, rank).getrandbits(63))
         loss = session.forward.training(items, micro, rank * size).mean() / self.train.accumulation
-        value = float(session.accelerator.reduce(loss.detach().clone(), "mean"))
-        if not math.isfinite(value):
-            names = ", ".join(sorted({Path(session.items[index].photo.file).name for index in batch}))
-            raise self._broken(micro // self.train.accumulation, f"the loss (photos {names})")
         session.accelerator.backward(loss)
-        return value
+        return session.accelerator.reduce(loss.detach().clone(), "mean"), batch
+
+    def _read(self, losses: list[tuple[torch.Tensor, list[int]]]) -> float:
+        """The loss of a step, from what `_accumulate` gave for its parts."""
+        values: list[float] = torch.stack([loss for loss, _ in losses]).tolist()
+        for value, (_, batch) in zip(values, losses, strict=True):
+            if not math.isfinite(value):
+                names = ", ".join(sorted({Path(self.session.items[index].photo.file).name for index in batch}))
+                raise self._broken(self.at.step, f"the loss (photos {names})")
+        return sum(values)
 
     def _share_gradients(self) -> None:
         """The mean gradient over all processes. An adapter is small: one message, and no wrapper around the model."""
@@ -275,7 +286,6 @@ class _Loop:
 
     def encode_all(self) -> None:
         """See that every picture is encoded: what is wrong with one is said soon, and the VAE leaves memory."""
-        give_back()  # the gaps that a step leaves do not hold the VAE's larger tensors
         for item in self.session.items:
             _ = item.mean
 

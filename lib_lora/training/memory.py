@@ -35,6 +35,11 @@ def free_bytes(device: torch.device) -> int:
     return int(psutil.virtual_memory().available)
 
 
+def whole_bytes(device: torch.device) -> int | None:
+    """The size of a CUDA GPU's memory; None for what is none."""
+    return int(torch.cuda.get_device_properties(device).total_memory) if device.type == "cuda" else None
+
+
 def spilled(device: torch.device) -> bool:
     """Whether Windows has put part of what torch holds on this GPU into the machine's memory.
 

@@ -98,13 +98,14 @@ def preset(
         raise UserError(f"There is no preset {name!r}; there are {', '.join(PRESETS)}.")
     if TOLD[name][0] != family or (TOLD[name][1] and not narrow):
         raise UserError(f"The preset {name!r} is for another kind of base model; use {own!r}.")
-    values = _merged({**PRESETS[name], "preset": name}, overrides or {})
+    values = merged({**PRESETS[name], "preset": name}, overrides or {})
     return settings.from_dict(TrainSettings, values, f"preset {name}")
 
 
-def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """Nested tables in one, in which `over` counts."""
     result = dict(base)
     for key, value in over.items():
         both = isinstance(value, dict) and isinstance(result.get(key), dict)
-        result[key] = _merged(result[key], value) if both else value
+        result[key] = merged(result[key], value) if both else value
     return result

@@ -1,6 +1,6 @@
 """Everything a run needs in memory before its first step, built in the order that keeps the peak low:
 VAE (latents, then gone), text encoders (encodings, then gone unless they are trained), UNet, adapter, optimizer.
-On a CPU the VAE comes only with the first step, which need not wait for all photos.
+On a CPU the VAE comes only with the first step, which need not wait for all photos, unless memory is being saved.
 """
 
 from __future__ import annotations
@@ -134,7 +134,8 @@ def open_session(run: Run, emit: Emit, quick: bool = True) -> Session:
 
     side = train.resolution or info.resolution
     # float32 always: half precision overflows in some VAEs, and cached latents must not depend on the run's precision
-    ahead = device.type != "cpu" or accelerator.num_processes > 1
+    # and before all else where the first step would not wait for it, or needs less memory than encoding does
+    ahead = device.type != "cpu" or accelerator.num_processes > 1 or train.gradient_checkpointing
     items = processes.main_first(
         lambda: load_items(run, run.file.photos, side, lambda: load_vae(info, torch.float32, device), ahead)
     )
@@ -150,7 +151,7 @@ def open_session(run: Run, emit: Emit, quick: bool = True) -> Session:
     adapter = attach(parts, info.family, train.lora)
     own_formats = quicken(parts, device) if quick else False
     if train.gradient_checkpointing:
-        _recompute_activations(parts)
+        recompute_activations(parts)
     for module in parts.values():
         module.train()  # for the adapter's dropout and for recomputing; the base has no dropout of its own
     groups = [
@@ -220,7 +221,7 @@ def _conditions(
     return frozen, None
 
 
-def _recompute_activations(parts: dict[str, torch.nn.Module]) -> None:
+def recompute_activations(parts: dict[str, torch.nn.Module]) -> None:
     """Gradient checkpointing in every part."""
     for name, module in parts.items():
         if name == "unet":

@@ -8,9 +8,10 @@ import pytest
 import yaml
 from PIL import Image
 
+import toys
 from lib_lora.character.store import folder_of, load
 from lib_lora.errors import UserError
-from lib_lora.jobs.prepare import check_out, new_character, start_run
+from lib_lora.jobs.prepare import check_out, for_memory, new_character, start_run
 from lib_lora.training.run import load_run
 
 QUICK = {"precision": "fp32", "resolution": 128, "steps": 1}
@@ -255,3 +256,16 @@ def test_an_out_without_rights_is_said(tmp_path):
     (tmp_path / "locked").mkdir(mode=0o500)
     with pytest.raises(UserError, match="permission is denied"):
         check_out(tmp_path / "locked")
+
+
+def test_settings_are_made_to_fit_a_gpu_unless_they_were_given(tmp_path):
+    base = toys.write_toy("sdxl", tmp_path / "xl.safetensors")
+    large, small = 80 << 30, 8 << 30
+    quick, said = {"gradient_checkpointing": False}, "gradient checkpointing off, which it has no need of"
+    assert for_memory(base, None) == ({}, "")
+    assert for_memory(base, large) == (quick, f"For this GPU (80 GB): {said}.")
+    assert for_memory(base, large, None, {"gradient_checkpointing": True, "steps": 9}) == (
+        {"gradient_checkpointing": True, "steps": 9},
+        "",
+    )
+    assert for_memory(base, small, None, {"seed": 3})[0] == {"seed": 3, "lora": {"rank": 16, "alpha": 8.0}}

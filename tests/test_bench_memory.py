@@ -1,0 +1,53 @@
+"""The count of a step's bytes is exact where it can be done by hand, and falls where memory is saved."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+import toys
+from bench import memory
+from lib_lora.models.family import identify
+
+WORK = memory.Case(batch=1, side=256, rank=4, text=True, recomputed=False)
+
+
+def test_what_is_alive_is_counted_once() -> None:
+    x = torch.empty(1000, device="meta")
+    with memory.Alive() as alive:
+        y = x * 2
+        z = y + 1
+        z.add_(y).view(10, 100)
+        assert (alive.now, alive.peak) == (8000, 8000)
+        del y
+        assert (alive.now, alive.peak) == (4000, 8000)
+        del z
+        assert alive.now == 0
+
+
+def test_flash_attention_keeps_no_scores() -> None:
+    query, key, value = (torch.empty(2, 4, 64, 8, device="meta", requires_grad=True) for _ in range(3))
+    with memory.flash_attention(), memory.Alive() as alive:
+        out = torch.nn.functional.scaled_dot_product_attention(query, key, value)
+        assert alive.now == out.nbytes + 2 * 4 * 64 * 4
+
+
+@pytest.mark.parametrize("family", ["sd1", "sdxl"])
+def test_a_step_of_a_toy(family: str, tmp_path: Path) -> None:
+    info = identify(toys.write_toy(family, tmp_path / "toy.safetensors"))
+    whole = memory.step_bytes(info, WORK)
+    alone = memory.step_bytes(info, replace(WORK, text=False))
+    assert alone["frozen"] < whole["frozen"]
+    assert alone["numbers"] < whole["numbers"]
+    two = memory.step_bytes(info, replace(WORK, text=False, batch=2))["step"]
+    assert 1.7 * alone["step"] < two < 2.05 * alone["step"]
+    assert memory.step_bytes(info, replace(WORK, text=False, recomputed=True))["step"] < 0.6 * alone["step"]
+
+
+def test_the_vae_takes_more_for_larger_pictures(tmp_path: Path) -> None:
+    info = identify(toys.write_toy("sd1", tmp_path / "toy.safetensors"))
+    small, large = memory.vae_bytes(info, 128), memory.vae_bytes(info, 256)
+    assert all(3.5 * small[name] < large[name] < 4.5 * small[name] for name in ("encode", "decode"))
