@@ -4,10 +4,11 @@
     python bench/settings_study.py --work DIR --variants base lr2            some of them; more can follow later
     python bench/settings_study.py --work DIR --table                        only what DIR has so far
 
-Each variant is the preset `mini-face` with a few settings laid over it. DIR keeps one line for each finished run in
-results.jsonl; what stands there is not trained again (delete a line to have it), so the command can be stopped and
-given again. Runs go side by side in processes of one thread each, which takes less time than one run with all of them.
-Prints tables in Markdown.
+Each variant is the preset `mini-face` as it was before this study changed it, with a few settings laid over it. DIR
+keeps one line for each finished run in results.jsonl; what stands there is not trained again (delete a line to have
+it), so the command can be stopped and given again. bench/results/settings has the runs of docs/performance.md: copy it
+to go on with them. Runs go side by side in processes of one thread each, which takes less time than one run with all
+threads. Prints tables in Markdown.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ sys.path.insert(0, str(ROOT))
 
 from lib_lora.errors import UserError  # noqa: E402
 from lib_lora.likeness.intervals import Interval, student  # noqa: E402
-from lib_lora.training.presets import NARROW, PRESETS  # noqa: E402
+from lib_lora.training.presets import NARROW, merged  # noqa: E402
 
 if TYPE_CHECKING:
     from lib_lora.grid.cells import Painter
@@ -50,18 +51,35 @@ DATA = ROOT / "tests" / "data"
 BASE = DATA / "mini-face" / "mini-face.safetensors"
 PEOPLE = {"mara": "woman", "ines": "woman", "clara": "woman", "lena": "woman", "tomas": "man", "viktor": "man"}
 RESULTS, STUDY_FILE = "results.jsonl", "study.json"
-BATCH = int(PRESETS[NARROW]["batch_size"])
+# written out, so that the preset can become better and what was measured against this still counts
+START: dict[str, Any] = {
+    "passes": 84,
+    "lr_schedule": "cosine",
+    "warmup": 0.05,
+    "optimizer": "adamw",
+    "max_grad_norm": 1.0,
+    "caption_dropout": 0.0,
+    "seed": 42,
+    "batch_size": 4,
+    "unet_lr": 2e-3,
+    "te_lr": 1e-3,
+    "sample_steps": 5,
+    "lora": {"rank": 32, "alpha": 16, "te": True},
+    "objective": {"noise_offset": 0.05, "min_snr_gamma": 5.0},
+}
+BATCH = int(START["batch_size"])
 
 
 def _rates(factor: float) -> dict[str, float]:
-    """Both learning rates of the preset, times `factor`."""
-    return {name: PRESETS[NARROW][name] * factor for name in ("unet_lr", "te_lr")}
+    """Both learning rates of `START`, times `factor`."""
+    return {name: START[name] * factor for name in ("unet_lr", "te_lr")}
 
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "base": {},
     "lr_half": _rates(0.5),
     "lr2": _rates(2),
+    "lr4": _rates(4),
     "constant": {"lr_schedule": "constant"},
     "linear": {"lr_schedule": "linear"},
     "prodigy": {"optimizer": "prodigy", "unet_lr": 1.0, "te_lr": 1.0},
@@ -101,11 +119,11 @@ class Study:
     """What all runs of a folder have in common; results of others cannot be compared with them.
 
     Attributes:
-        steps: of the training, counted in the preset's batches: a variant with half the batch does twice as many.
+        steps: of the training, counted in batches of `START`: a variant with half the batch does twice as many.
         at: the steps at which it is measured, counted likewise.
         sampling: steps of painting.
         precision: of training and painting. "auto" is measured, and would change with what else the machine does.
-        preset: the values that the variants are laid over.
+        preset: the values that the variants are laid over, `START`.
     """
 
     steps: int
@@ -216,13 +234,13 @@ def scaled(study: Study, overrides: dict[str, Any]) -> tuple[int, list[int]]:
 
 
 def all_overrides(job: Job, study: Study) -> dict[str, Any]:
-    """Everything that a job's run has otherwise than the preset."""
+    """All settings of a job's run that matter here, whatever the preset says today."""
     own = VARIANTS[job.variant]
     steps, at = scaled(study, own)
     # the last step is saved anyway: without it the divisor is larger, and fewer checkpoints cost time
     every = math.gcd(*(step for step in at if step != steps)) or steps
     fixed = {"seed": job.seed, "steps": steps, "save_every": every, "precision": study.precision}
-    return {**own, **fixed, "samples": 0, "keep_states": 1}
+    return merged(study.preset, {**own, **fixed, "samples": 0, "keep_states": 1})
 
 
 # Training and measuring
@@ -234,7 +252,7 @@ def measure(options: argparse.Namespace) -> int:
 
     options.work.mkdir(parents=True, exist_ok=True)
     with only_process(options.work, "wait for it, or name another --work"):
-        asked = Study(options.steps, options.at, options.sampling, options.precision, PRESETS[NARROW])
+        asked = Study(options.steps, options.at, options.sampling, options.precision, START)
         study = same_study(options.work, asked)
         jobs = planned(options, read_rows(options.work / RESULTS))
         for left in options.work.glob("data/characters/*/runs"):
@@ -420,7 +438,7 @@ Pair = tuple[str, int]  # a person and a seed
 
 
 def kept_of(rows: Iterable[dict[str, Any]], variant: str) -> dict[int, dict[Pair, float]]:
-    """Retention of a variant's runs by step (in the preset's batches), person and seed; without what has none."""
+    """Retention of a variant's runs by step (in batches of `START`), person and seed; without what has none."""
     found: dict[int, dict[Pair, float]] = {}
     for row in rows:
         for point in row["points"] if row["variant"] == variant else []:

@@ -6,9 +6,9 @@ import math
 import pytest
 
 from bench import settings_study as study
-from lib_lora.training.presets import NARROW, PRESETS, preset
+from lib_lora.training.presets import NARROW, preset
 
-STUDY = study.Study(250, [60, 120, 250], 8, "fp32", PRESETS[NARROW])
+STUDY = study.Study(250, [60, 120, 250], 8, "fp32", study.START)
 
 
 def row(variant, person, seed, kept, seconds=100.0, **more):
