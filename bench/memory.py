@@ -1,7 +1,7 @@
 """How many bytes of tensors a training step needs, for each family: counted, without a GPU and without the time.
 
     python bench/memory.py                              SD1.5 and SDXL of random numbers (2.1 and 6.9 GB in --work)
-    python bench/memory.py --families sd15 --batch 1 4 --rank 16
+    python bench/memory.py --families sd15 --batch 1 4 --rank 16        (torch 2.3 and later)
 
 The engine's own parts are built on torch's meta device, whose tensors have shapes and no numbers, and one step of them
 is taken as on a GPU: bfloat16 base, float32 adapters, attention that keeps what flash attention keeps. Every tensor
@@ -9,8 +9,9 @@ that is made is counted until it is gone. GB = 10^9 bytes:
 
 frozen    the base model's parts.
 adapter   its numbers, their gradients, and two (AdamW) or a half (8-bit) more for the optimizer.
-step      the most that was alive at a time beyond those: what autograd keeps, and what an operation makes in between.
-sum       of the three with 8-bit AdamW. A GPU needs more: CUDA itself, its libraries' workspaces, a desktop, gaps.
+step      the most that was alive at a time beyond those: what autograd keeps, and tensors that come and go.
+sum       of the three with 8-bit AdamW. A GPU needs more: CUDA itself, what a library takes within an operation, what
+          the optimizer's step takes, a desktop, gaps.
 vae       the most that encoding a photo and painting one take beyond the VAE (float32), which is loaded for it.
 """
 

@@ -1,4 +1,4 @@
-"""The count of a step's bytes is exact where it can be done by hand, and falls where memory is saved."""
+"""The count of a step's bytes is right for three tensors, and falls where memory is saved."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ import pytest
 import torch
 
 import toys
-from bench import memory
 from lib_lora.models.family import identify
+
+pytest.importorskip("torch.nn.attention", reason="older torch tells nobody when a tensor without numbers is gone")
+
+from bench import memory
 
 WORK = memory.Case(batch=1, side=256, rank=4, text=True, recomputed=False)
 

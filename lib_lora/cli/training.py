@@ -5,13 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from lib_lora.character.store import data_root
 from lib_lora.cli.arguments import Commands, at_least, overrides, painting, training, who
-
-if TYPE_CHECKING:
-    from lib_lora.training.run import Run
 
 
 def add(command: Commands) -> None:
@@ -65,27 +61,21 @@ def _run(options: argparse.Namespace) -> int:
 
 def _train(options: argparse.Namespace) -> int:
     from lib_lora.jobs.main_job import finish_run
-    from lib_lora.jobs.prepare import for_memory, start_run
-    from lib_lora.training import processes
-    from lib_lora.training.memory import whole_bytes
+    from lib_lora.jobs.prepare import start_run
 
-    def prepared() -> Run:
-        given, memory = overrides(options), whole_bytes(processes.device())
-        settings, said = for_memory(options.base, memory, options.preset, given, options.prediction)
-        if said:
-            print(said)
-        return start_run(
+    finish_run(
+        lambda: start_run(
             data_root(options.data),
             options.name,
             options.base,
             options.preset,
-            settings,
+            overrides(options),
             options.prediction,
             out=options.out,
             few=options.few,
+            fit=True,
         )
-
-    finish_run(prepared)
+    )
     return 0
 
 

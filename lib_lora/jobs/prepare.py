@@ -29,7 +29,7 @@ from lib_lora.models.identity import remembered_sha256
 from lib_lora.references.coverage import LEAST
 from lib_lora.references.intake import Imported, see_that_one_opens, take_in
 from lib_lora.references.memory import photos_to_use
-from lib_lora.training.fitting import fitted
+from lib_lora.training.fitting import AS_IT_IS, fitted, names
 from lib_lora.training.presets import merged, preset
 from lib_lora.training.run import Photo, Run, create_run
 from lib_lora.training.settings import TrainSettings
@@ -119,6 +119,7 @@ def start_run(
     out: Path | None = None,
     grid_steps: int = 0,
     few: bool = False,
+    fit: bool = False,
 ) -> Run:
     """Make the folder of a new run; nothing is trained yet.
 
@@ -132,6 +133,7 @@ def start_run(
         out: where the finished LoRA shall go.
         grid_steps: sampling steps of the test grid at the end; 0 = none.
         few: train although there are fewer photos than can teach a face that holds.
+        fit: change what `overrides` leaves open so that a GPU's memory suffices, and print it.
 
     Raises:
         UserError: anything missing or unfit, before time is spent.
@@ -142,9 +144,33 @@ def start_run(
     if out:
         check_out(out)
     info, train = plan(base, preset_name, overrides, prediction)
+    if fit:
+        train = _fitted(info, train, base, preset_name, overrides or {}, prediction)
     base_sha256 = remembered_sha256(base, root / "hashes.json")
     photos = [*own_photos(folder, character, train, few), *class_photos(character, train)]
     return create_run(folder, character, info, base_sha256, train, photos, out, grid_steps)
+
+
+def _fitted(
+    info: ModelInfo,
+    train: TrainSettings,
+    base: Path,
+    preset_name: str | None,
+    overrides: dict[str, Any],
+    prediction: Prediction | None,
+) -> TrainSettings:
+    """`train` as `for_gpu` makes it for this machine's, which is printed."""
+    from lib_lora.training import processes
+    from lib_lora.training.memory import free_bytes, whole_bytes
+
+    device = processes.device()
+    whole = whole_bytes(device)
+    if whole is None:
+        return train
+    changed, said = for_gpu(info, train, overrides, whole, free_bytes(device))
+    if said:
+        print(said)
+    return plan(base, preset_name, changed, prediction)[1]
 
 
 def check_out(out: Path) -> None:
@@ -183,27 +209,24 @@ def plan(
     return info, replace(train, precision=resolve(train.precision, processes.device()))
 
 
-def for_memory(
-    base: Path,
-    memory_bytes: int | None,
-    preset_name: str | None = None,
-    overrides: dict[str, Any] | None = None,
-    prediction: Prediction | None = None,
+def for_gpu(
+    info: ModelInfo, train: TrainSettings, overrides: dict[str, Any], whole: int | None, free: int | None
 ) -> tuple[dict[str, Any], str]:
-    """What a GPU of this size makes of settings that a person gave in part; what was given stays as it is.
+    """What the memory of a GPU makes of settings that a person gave in part; what was given stays as it is.
+
+    Args:
+        info: the base model.
+        train: the settings without it.
+        overrides: what was given.
+        whole, free: bytes of the GPU, see `training.fitting.fitted`; of several, of the first.
 
     Returns:
-        The overrides with it, and a sentence for the user: empty where nothing is changed.
-
-    Raises:
-        UserError: as `plan`.
+        The overrides with it, and a sentence for the user: empty where there is nothing to say.
     """
-    overrides = overrides or {}
-    info, train = plan(base, preset_name, overrides, prediction)
     if info.narrow:
         return overrides, ""
-    changes, said = fitted(info.family, memory_bytes, train, overrides.keys())
-    return merged(changes, overrides), said if changes else ""
+    changes, said = fitted(info.family, whole, train, names(overrides), free)
+    return merged(changes, overrides), "" if AS_IT_IS in said else said
 
 
 def own_photos(folder: CharacterFolder, character: Character, train: TrainSettings, few: bool) -> list[Photo]:

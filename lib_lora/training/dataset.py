@@ -129,8 +129,8 @@ class _Encoder:
 
     def _computed(self, photo: Photo, placed: Placement) -> dict[str, torch.Tensor]:
         pixels = to_tensor(resize_and_crop(_opened(photo, self.run.photo_path(photo)), placed))
-        self.vae = self.vae or self.load_vae()
         give_back()  # the gaps that a step or another photo leaves do not hold the VAE's larger tensors
+        self.vae = self.vae or self.load_vae()
         mean, std = encode(self.vae, pixels)
         return {"mean": mean[0], "std": std[0]}
 

@@ -1,8 +1,9 @@
 """Making settings fit the memory of a GPU, by what is known of the families. Pure; imports no torch.
 
 How many bytes of tensors a step takes is counted (``python bench/memory.py``, docs/performance.md), and a fifth more is
-added for the gaps between them and what CUDA's libraries work with, which nobody has measured here. So they are good to
-about a gigabyte: what they decide is which savings are turned on, and a probe (`jobs.probe`) measures the rest.
+added for the gaps between them and what CUDA's libraries work with, which nobody has measured here; Stable Diffusion
+2 is taken for as large as 1.5. So they are good to about a gigabyte: what they decide is which savings are turned on,
+and a probe (`jobs.probe`) measures the rest.
 """
 
 from __future__ import annotations
@@ -29,11 +30,17 @@ _SIDE = {"sd1": 512, "sd2": 512, "sdxl": 1024}
 _LARGEST_SIDE = {"sd1": 512, "sd2": 768, "sdxl": 1024}  # what resolution 0 may mean
 _STATE = {"adamw": 16, "adamw8bit": 10, "adafactor": 9, "prodigy": 24, "lion": 12}  # bytes with weight and gradient
 _SMALL_RANK = 16
+_AUTOCAST = 1.35  # fp16 is autocast, which keeps float32 copies around every norm; reckoned on small models
+AS_IT_IS = "the preset fits as it is"
 _PLENTY = 0.75  # of a GPU: if all fits into that, memory need not be saved
 
 
 def fitted(
-    family: str, memory_bytes: int | None, settings: TrainSettings, fixed: Collection[str] = ()
+    family: str,
+    memory_bytes: int | None,
+    settings: TrainSettings,
+    fixed: Collection[str] = (),
+    free_bytes: int | None = None,
 ) -> tuple[dict[str, Any], str]:
     """What to change in `settings` so that a GPU of this size can train with them.
 
@@ -45,11 +52,12 @@ def fitted(
         family: sd1, sd2 or sdxl.
         memory_bytes: of the whole GPU; None = there is none, or it is unknown.
         settings: e.g. a preset's.
-        fixed: names of settings that are not to be changed, as in the result ("lora" for all of that table).
+        fixed: names of settings that are not to be changed, those of a table with a dot: "lora.rank".
+        free_bytes: what other programs leave of it now; None = all.
 
     Returns:
         The overrides, in nested tables as `training.presets.preset` takes them, and a sentence for the user
-        (empty where `memory_bytes` is None).
+        (empty where `memory_bytes` is None; else it says `AS_IT_IS` where nothing is changed and all fits).
     """
     if memory_bytes is None:
         return {}, ""
@@ -57,14 +65,15 @@ def fitted(
     here = f"For this GPU ({size} GB): "
     train, said = settings, []
     whole = replace(settings, gradient_checkpointing=False)
-    if whole != settings and "gradient_checkpointing" not in fixed and _fits(family, _PLENTY * size, whole):
+    room = min(_PLENTY * size * GB, memory_bytes if free_bytes is None else free_bytes) - _RESERVE * GB
+    if whole != settings and "gradient_checkpointing" not in fixed and memory_needed(family, whole) <= room:
         train = whole
         said.append("gradient checkpointing off, which it has no need of")
     for change, words in _savings(family):
         if _fits(family, size, train):
             break
         changed = change(train)
-        if changed != train and not _differences(train, changed).keys() & set(fixed):
+        if changed != train and not names(_differences(train, changed)) & set(fixed):
             said.append(words(changed))
             train = changed
     if not _fits(family, size, train):
@@ -73,10 +82,10 @@ def fitted(
         )
         needed = math.ceil(memory_needed(family, train) / GB + _RESERVE)
         said.append(f"and still it may fail, as about {needed} GB are needed; {smaller}")
-    return _differences(settings, train), here + (", ".join(said) if said else "the preset fits as it is") + "."
+    return _differences(settings, train), here + (", ".join(said) if said else AS_IT_IS) + "."
 
 
-def _fits(family: str, size: float, train: TrainSettings) -> bool:
+def _fits(family: str, size: int, train: TrainSettings) -> bool:
     return memory_needed(family, train) <= (size - _RESERVE) * GB
 
 
@@ -91,6 +100,7 @@ def memory_needed(family: str, train: TrainSettings) -> int:
         adapter += _TEXT_RANK[family] * lora.of_part("te1")[0]
     state = adapter / 1000 * (_STATE[train.optimizer] + (4 if train.ema else 0))
     pictures = train.batch_size * ((train.resolution or _LARGEST_SIDE[family]) / _SIDE[family]) ** 2
+    pictures *= _AUTOCAST if train.precision == "fp16" else 1
     activations = pictures * (_AGAIN if train.gradient_checkpointing else _KEPT)[family] * number / 2
     return round((_ALWAYS + activations) * GB + (frozen + state) * 1e9)
 
@@ -143,6 +153,14 @@ def _savings(family: str) -> list[tuple[Any, Any]]:
     if family == "sdxl":
         found.append((_without_text, lambda train: "the UNet alone"))  # noqa: ARG005
     return [*found, (_lower_rank, lambda train: f"rank {train.lora.rank}")]
+
+
+def names(overrides: dict[str, Any]) -> set[str]:
+    """The names of nested settings; those of a table with a dot: "lora.rank"."""
+    found = set()
+    for key, value in overrides.items():
+        found |= {f"{key}.{inner}" for inner in names(value)} if isinstance(value, dict) else {key}
+    return found
 
 
 def _differences(before: TrainSettings, after: TrainSettings) -> dict[str, Any]:

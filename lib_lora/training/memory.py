@@ -36,8 +36,13 @@ def free_bytes(device: torch.device) -> int:
 
 
 def whole_bytes(device: torch.device) -> int | None:
-    """The size of a CUDA GPU's memory; None for what is none."""
-    return int(torch.cuda.get_device_properties(device).total_memory) if device.type == "cuda" else None
+    """The size of a CUDA GPU's memory; None for what is none, and where the driver does not tell."""
+    if device.type != "cuda":
+        return None
+    try:
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    except RuntimeError:
+        return None
 
 
 def spilled(device: torch.device) -> bool:

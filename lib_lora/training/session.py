@@ -133,9 +133,9 @@ def open_session(run: Run, emit: Emit, quick: bool = True) -> Session:
     emit("state", state="preparing", device=str(device), precision=train.precision, family=info.family)
 
     side = train.resolution or info.resolution
-    # float32 always: half precision overflows in some VAEs, and cached latents must not depend on the run's precision
-    # and before all else where the first step would not wait for it, or needs less memory than encoding does
+    # all photos now, not in and after the first step, where that is quick or a step takes less memory than the VAE
     ahead = device.type != "cpu" or accelerator.num_processes > 1 or train.gradient_checkpointing
+    # float32 always: half precision overflows in some VAEs, and cached latents must not depend on the run's precision
     items = processes.main_first(
         lambda: load_items(run, run.file.photos, side, lambda: load_vae(info, torch.float32, device), ahead)
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -56,7 +56,7 @@ def plan(desk: Desk, call: Call) -> dict[str, Any]:
     base = bases.of(desk, base_of(desk, call.query["base"]))
     wanted = call.query.get("preset") or None
     train = settings_of(base, wanted, {})
-    changes, said = fitting.fitted(base.family, gpu_memory(), train)
+    changes, said = ({}, "") if base.narrow else fitting.fitted(base.family, gpu_memory(), _resolved(train))
     if changes:
         train = settings_of(base, wanted, changes)
     return {
@@ -81,6 +81,16 @@ def settings_of(base: Base, preset: str | None, over: Mapping[str, Any]) -> Trai
     train = presets.preset(preset, family, fields.nested(dict(over)), narrow=base.narrow)
     train.objective.check(cast(Any, base.prediction))
     return train
+
+
+def _resolved(train: TrainSettings) -> TrainSettings:
+    """With the number format that a GPU gets; without one as it is."""
+    if gpu_memory() is None or train.precision != "auto":
+        return train
+    from lib_lora.training import precision, processes
+
+    device = processes.device()
+    return train if device.type == "cpu" else replace(train, precision=precision.resolve("auto", device))
 
 
 def gpu_memory() -> int | None:

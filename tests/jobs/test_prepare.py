@@ -3,6 +3,7 @@
 import os
 import shutil
 import zipfile
+from pathlib import Path
 
 import pytest
 import yaml
@@ -11,9 +12,11 @@ from PIL import Image
 import toys
 from lib_lora.character.store import folder_of, load
 from lib_lora.errors import UserError
-from lib_lora.jobs.prepare import check_out, for_memory, new_character, start_run
+from lib_lora.jobs.prepare import check_out, for_gpu, new_character, plan, start_run
+from lib_lora.training import memory
 from lib_lora.training.run import load_run
 
+MINI = Path(__file__).parents[1] / "data" / "mini-face" / "mini-face.safetensors"
 QUICK = {"precision": "fp32", "resolution": 128, "steps": 1}
 
 
@@ -258,14 +261,38 @@ def test_an_out_without_rights_is_said(tmp_path):
         check_out(tmp_path / "locked")
 
 
-def test_settings_are_made_to_fit_a_gpu_unless_they_were_given(tmp_path):
+@pytest.mark.parametrize(
+    ("size", "free", "given", "changes", "said"),
+    [
+        (None, None, {"seed": 3}, {}, ""),
+        (80, None, {}, {"gradient_checkpointing": False}, "(80 GB): gradient checkpointing off"),
+        (80, 10, {}, {}, ""),  # another program has the rest
+        (80, None, {"gradient_checkpointing": True}, {}, ""),
+        (8, None, {"lora": {"dropout": 0.1}}, {"lora": {"rank": 16, "alpha": 8.0}}, "(8 GB): rank 16."),
+        (8, None, {"lora": {"alpha": 32}}, {}, "(8 GB): and still it may fail, as about 9 GB are needed"),
+        (10, None, {}, {}, ""),
+    ],
+)
+def test_settings_are_made_to_fit_a_gpu_unless_they_were_given(tmp_path, size, free, given, changes, said):
+    info, train = plan(toys.write_toy("sdxl", tmp_path / "xl.safetensors"), None, given)
+    whole, left = (None if value is None else value << 30 for value in (size, free))
+    found, sentence = for_gpu(info, train, given, whole, left)
+    expected = {**given, **changes}
+    if "lora" in given:
+        expected["lora"] = {**changes.get("lora", {}), **given["lora"]}
+    assert (found, said in sentence, bool(sentence)) == (expected, True, bool(said))
+
+
+def test_a_run_is_fitted_where_that_is_asked(start, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(memory, "whole_bytes", lambda device: 80 << 30)
+    monkeypatch.setattr(memory, "free_bytes", lambda device: 79 << 30)
     base = toys.write_toy("sdxl", tmp_path / "xl.safetensors")
-    large, small = 80 << 30, 8 << 30
-    quick, said = {"gradient_checkpointing": False}, "gradient checkpointing off, which it has no need of"
-    assert for_memory(base, None) == ({}, "")
-    assert for_memory(base, large) == (quick, f"For this GPU (80 GB): {said}.")
-    assert for_memory(base, large, None, {"gradient_checkpointing": True, "steps": 9}) == (
-        {"gradient_checkpointing": True, "steps": 9},
-        "",
-    )
-    assert for_memory(base, small, None, {"seed": 3})[0] == {"seed": 3, "lora": {"rank": 16, "alpha": 8.0}}
+    assert start(base=base, fit=True).file.settings.gradient_checkpointing is False
+    assert "gradient checkpointing off" in capsys.readouterr().out
+    assert start(base=base).file.settings.gradient_checkpointing is True
+
+
+def test_a_small_base_model_fits_everywhere():
+    given = {"seed": 1, "precision": "fp32"}
+    info, train = plan(MINI, None, given)
+    assert for_gpu(info, train, given, 1 << 30, None) == (given, "")

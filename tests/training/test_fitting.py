@@ -3,7 +3,7 @@
 import pytest
 
 from lib_lora import settings
-from lib_lora.training.fitting import GB, fitted, lower, memory_needed
+from lib_lora.training.fitting import GB, fitted, lower, memory_needed, names
 from lib_lora.training.presets import preset
 from lib_lora.training.settings import TrainSettings
 
@@ -76,7 +76,7 @@ def test_xl_with_everything_on():
 def test_what_a_person_has_set_stays():
     mine = preset(None, "sdxl", {"lora": {"rank": 64}})
     assert fitted("sdxl", 80 * GB, mine, ["gradient_checkpointing"])[0] == {}
-    overrides, said = fitted("sdxl", 8 * GB, mine, ["lora"])
+    overrides, said = fitted("sdxl", 8 * GB, mine, ["lora.rank"])
     assert overrides == {}
     assert "may fail" in said
 
@@ -111,3 +111,13 @@ def test_what_can_be_lowered():
     )
     least = settings.from_dict(TrainSettings, {"gradient_checkpointing": True, "te_lr": 0, "lora": {"rank": 16}})
     assert lower(least) == "a smaller resolution"
+
+
+def test_half_precision_with_autocast_needs_more():
+    kinds = [memory_needed("sd1", preset(None, "sd1", {"precision": kind})) for kind in ("bf16", "fp16", "fp32")]
+    assert kinds == sorted(kinds)
+    assert len(set(kinds)) == 3
+
+
+def test_names_of_nested_settings():
+    assert names({"seed": 1, "lora": {"rank": 8, "alpha": 4}}) == {"seed", "lora.rank", "lora.alpha"}

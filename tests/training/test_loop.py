@@ -245,6 +245,27 @@ def test_the_first_nan_stops_and_keeps_the_last_good_file(make_run, events, monk
     assert all(torch.isfinite(tensor.float()).all() for tensor in _tensors(run.checkpoint(4)).values())
 
 
+def test_a_loss_that_is_no_number_names_its_photo_and_hurts_no_weight(make_run, events, monkeypatch):
+    run = make_run(steps=3, accumulation=2)
+    real, seen = loop._Loop._accumulate, {}
+
+    def poisoned(self, micro):
+        loss, batch = real(self, micro)
+        if micro == 3:  # the second half of the second step
+            seen["photo"] = Path(self.session.items[batch[0]].photo.file).name
+            seen["before"] = [parameter.detach().clone() for parameter in self.session.parameters]
+            seen["parameters"] = self.session.parameters
+            loss = loss * float("nan")
+        return loss, batch
+
+    monkeypatch.setattr(loop._Loop, "_accumulate", poisoned)
+    with pytest.raises(UserError, match=r"Step 2: the loss \(photos .*\) is no longer a number") as caught:
+        train(run, events)
+    assert seen["photo"] in str(caught.value)
+    assert all(map(torch.equal, seen["before"], seen["parameters"]))
+    assert [event["step"] for event in events.of("step")] == [1]
+
+
 def test_an_infinite_gradient_stops_before_the_weights_are_hurt(make_run, events, monkeypatch):
     run = make_run(steps=6)
     real = loop._Loop._share_gradients
