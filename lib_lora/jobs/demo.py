@@ -38,7 +38,7 @@ def try_it(root: Path | None, steps: int | None = None) -> Path | None:
     print(
         "This trains a LoRA of a person who does not exist from 24 photos, paints 20 test pictures with and without "
         "it, and says whether the face holds. The base model is a small one that paints faces of 128 x 128 pixels and "
-        "nothing else (docs/mini-face.md), so that it takes 5 to 10 minutes on two CPU cores.\n"
+        "nothing else (docs/mini-face.md), so that it takes 2 to 10 minutes on two CPU cores.\n"
     )
     lora = run_main_job(
         home,
