@@ -137,11 +137,10 @@ class Case:
 
 def step_bytes(info: ModelInfo, case: Case) -> dict[str, int]:
     """Bytes of a training step: "frozen", "numbers" (how many the adapter has), "step"."""
-    parts: dict[str, nn.Module] = {}
     with META:
         unet = UNet2DConditionModel(**unet_config(open_tensors(info.path), info)).to(torch.bfloat16)
     stack = TextStack(info.family, load_text_encoders(info, torch.bfloat16, META)) if case.text else None
-    parts = {"unet": unet, **(stack.parts() if stack else {})}
+    parts: dict[str, nn.Module] = {"unet": unet, **(stack.parts() if stack else {})}
     with META:
         attach(parts, info.family, LoraSettings(rank=case.rank, alpha=case.rank / 2, te=case.text))
     if not quicken(parts, torch.device("cuda")):

@@ -144,33 +144,27 @@ def start_run(
     if out:
         check_out(out)
     info, train = plan(base, preset_name, overrides, prediction)
-    if fit:
-        train = _fitted(info, train, base, preset_name, overrides or {}, prediction)
+    given = overrides or {}
+    if fit and (changed := _for_this_gpu(info, train, given)) != given:
+        info, train = plan(base, preset_name, changed, prediction)
     base_sha256 = remembered_sha256(base, root / "hashes.json")
     photos = [*own_photos(folder, character, train, few), *class_photos(character, train)]
     return create_run(folder, character, info, base_sha256, train, photos, out, grid_steps)
 
 
-def _fitted(
-    info: ModelInfo,
-    train: TrainSettings,
-    base: Path,
-    preset_name: str | None,
-    overrides: dict[str, Any],
-    prediction: Prediction | None,
-) -> TrainSettings:
-    """`train` as `for_gpu` makes it for this machine's, which is printed."""
+def _for_this_gpu(info: ModelInfo, train: TrainSettings, overrides: dict[str, Any]) -> dict[str, Any]:
+    """`for_gpu` with this machine's, whose sentence is printed; `overrides` as they are where there is none."""
     from lib_lora.training import processes
     from lib_lora.training.memory import free_bytes, whole_bytes
 
     device = processes.device()
     whole = whole_bytes(device)
     if whole is None:
-        return train
+        return overrides
     changed, said = for_gpu(info, train, overrides, whole, free_bytes(device))
     if said:
         print(said)
-    return plan(base, preset_name, changed, prediction)[1]
+    return changed
 
 
 def check_out(out: Path) -> None:

@@ -56,7 +56,7 @@ def plan(desk: Desk, call: Call) -> dict[str, Any]:
     base = bases.of(desk, base_of(desk, call.query["base"]))
     wanted = call.query.get("preset") or None
     train = settings_of(base, wanted, {})
-    changes, said = ({}, "") if base.narrow else fitting.fitted(base.family, gpu_memory(), _resolved(train))
+    changes, said = _fitted(base, train)
     if changes:
         train = settings_of(base, wanted, changes)
     return {
@@ -83,14 +83,17 @@ def settings_of(base: Base, preset: str | None, over: Mapping[str, Any]) -> Trai
     return train
 
 
-def _resolved(train: TrainSettings) -> TrainSettings:
-    """With the number format that a GPU gets; without one as it is."""
-    if gpu_memory() is None or train.precision != "auto":
-        return train
+def _fitted(base: Base, train: TrainSettings) -> tuple[dict[str, Any], str]:
+    """What the memory of this machine's GPU makes of a preset, see `training.fitting.fitted`."""
+    memory = gpu_memory()
+    if memory is None or base.narrow:
+        return {}, ""
     from lib_lora.training import precision, processes
 
     device = processes.device()
-    return train if device.type == "cpu" else replace(train, precision=precision.resolve("auto", device))
+    if device.type != "cpu":
+        train = replace(train, precision=precision.resolve(train.precision, device))
+    return fitting.fitted(base.family, memory, train)
 
 
 def gpu_memory() -> int | None:
