@@ -1,8 +1,9 @@
-"""Attention on a CPU, block by block, with a backward pass that recomputes: faster than torch's own where it is long.
+"""The UNet's attention in fewer operations, and on an AMD processor one of our own that is faster where it is long.
 
-torch's flash attention for CPUs multiplies matrices in small pieces of its own, which do not reach the speed of the
-libraries; here the pieces are as large as the processor's caches hold and are multiplied by the libraries. The numbers
-are the same but for rounding. Shapes: B pictures, N queries, M keys, H heads of D numbers side by side.
+torch's flash attention for CPUs multiplies matrices in small pieces, which on such a processor do not reach the speed
+of the libraries; `attention` takes pieces as large as the processor's caches hold, multiplies them by the libraries,
+and recomputes them on the way back. On an Intel processor it takes twice torch's time (docs/performance.md). The
+numbers are the same but for rounding. Shapes: B pictures, N queries, M keys, H heads of D numbers side by side.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import torch
 from diffusers.models.attention_processor import Attention, AttnProcessor2_0
 from torch import nn
 from torch.autograd.function import once_differentiable
+from torch.nn import functional
 
 from lib_lora.models.products import product
 
@@ -97,10 +99,18 @@ def _sum(parts: list[torch.Tensor]) -> torch.Tensor:
     return parts[0] if len(parts) == 1 else torch.stack(parts).sum(0, dtype=torch.float32)
 
 
-class BlockProcessor:
-    """diffusers' attention with `attention` in the place of torch's, where that is faster."""
+class QuickProcessor:
+    """What diffusers' attention does between a layer's linear maps, for layers that do nothing but attention.
 
-    def __init__(self) -> None:
+    A layer may have a submodule `joined`: the maps that share an input (query, key and value; in cross-attention key
+    and value) as one, which returns their results side by side.
+
+    Args:
+        blocks: take `attention` in the place of torch's, where that is faster.
+    """
+
+    def __init__(self, blocks: bool) -> None:
+        self.blocks = blocks
         self.usual = AttnProcessor2_0()
 
     def __call__(
@@ -114,26 +124,37 @@ class BlockProcessor:
         **kwargs: Any,
     ) -> torch.Tensor:
         """As diffusers calls it."""
-        plain = encoder_hidden_states is None and attention_mask is None and hidden_states.ndim == 3
-        if not plain or hidden_states.shape[1] < _FEWEST_KEYS:
+        if attention_mask is not None or hidden_states.ndim != 3:
             result: torch.Tensor = self.usual(
                 attn, hidden_states, encoder_hidden_states, attention_mask, temb, *args, **kwargs
             )
             return result
-        query, key, value = (layer(hidden_states) for layer in (attn.to_q, attn.to_k, attn.to_v))
-        out: torch.Tensor = attn.to_out[0](attention(query, key, value, attn.heads))
+        query, key, value = _maps(attn, hidden_states, encoder_hidden_states)
+        own = self.blocks and encoder_hidden_states is None and hidden_states.shape[1] >= _FEWEST_KEYS
+        out: torch.Tensor = attn.to_out[0]((attention if own else _flash)(query, key, value, attn.heads))
         return out
 
 
-def attend_in_blocks(unet: nn.Module) -> None:
-    """Let a UNet's self-attention be computed by `attention`, in place."""
-    for module in unet.modules():
-        if isinstance(module, Attention) and _ordinary(module):
-            module.set_processor(BlockProcessor())
+def _maps(attn: Attention, x: torch.Tensor, words: torch.Tensor | None) -> tuple[torch.Tensor, ...]:
+    """Query, key and value."""
+    joined = getattr(attn, "joined", None)
+    if words is None:
+        return tuple(joined(x)) if joined else (attn.to_q(x), attn.to_k(x), attn.to_v(x))
+    return attn.to_q(x), *(joined(words) if joined else (attn.to_k(words), attn.to_v(words)))
+
+
+def _flash(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, heads: int) -> torch.Tensor:
+    """torch's own, in the layout of `attention`."""
+    q, k, v = (one.view(*one.shape[:-1], heads, -1).transpose(1, 2) for one in (query, key, value))
+    return functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+
+
+def attention_layers(unet: nn.Module) -> list[Attention]:
+    """The layers of a UNet that `QuickProcessor` can compute: what else diffusers can add to one is not in it."""
+    return [module for module in unet.modules() if isinstance(module, Attention) and _ordinary(module)]
 
 
 def _ordinary(module: Attention) -> bool:
-    """Whether the layer does nothing but attention: what else diffusers can add is not in `BlockProcessor`."""
     names = ("spatial_norm", "group_norm", "norm_q", "norm_k", "norm_cross")
     extras = [getattr(module, name, None) for name in names]
     return all(one is None for one in extras) and not module.residual_connection and module.rescale_output_factor == 1

@@ -2,9 +2,9 @@
 
 torch gives float32 products to MKL, which uses half of an AMD processor's vector units; oneDNN, which torch uses for
 convolutions and for bfloat16, uses all of them: 200 against 450 thousand million operations a second on two cores of
-an EPYC (docs/performance.md). A call of it costs a fifth of a millisecond more, so it gets the large products.
-Nothing is measured at a run's start: the same machine always takes the same way, and a resumed run computes the same
-bits.
+an EPYC (docs/performance.md). A call of it costs a fifth of a millisecond more, so it gets the large products there.
+On an Intel processor MKL is the quicker one. Nothing is measured at a run's start: the same machine always takes the
+same way, and a resumed run computes the same bits.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from typing import Any
 
 import torch
 from torch.nn import functional
+
+from lib_lora.models.processor import is_amd
 
 _LARGE = 50_000_000  # multiplications from which on oneDNN's speed is worth its call
 
@@ -58,7 +60,8 @@ def _dense(matrix: torch.Tensor) -> torch.Tensor:
 
 
 def _worth_it(a: torch.Tensor, b: torch.Tensor) -> bool:
-    return a.dtype == torch.float32 and a.device.type == "cpu" and a.shape[0] * a.shape[1] * b.shape[0] > _LARGE
+    large = a.shape[0] * a.shape[1] * b.shape[0] > _LARGE
+    return large and a.dtype == torch.float32 and a.device.type == "cpu" and is_amd()
 
 
 @lru_cache(maxsize=1)

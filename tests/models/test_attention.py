@@ -6,7 +6,7 @@ from diffusers import UNet2DConditionModel
 from torch.nn import functional
 
 from lib_lora.models import attention as module
-from lib_lora.models.attention import attend_in_blocks, attention
+from lib_lora.models.attention import QuickProcessor, attention, attention_layers
 
 
 def _inputs(shape, keys, spread=1.0):
@@ -60,7 +60,9 @@ def test_autocast_does_not_round_the_scores():
     assert torch.equal(inside, attention(*half, 2))
 
 
-def test_a_unet_computes_the_same():
+@pytest.mark.parametrize("blocks", [True, False])
+def test_a_unet_computes_the_same(monkeypatch, blocks):
+    monkeypatch.setattr(module, "_FEWEST_KEYS", 1)
     torch.manual_seed(0)
     unet = UNet2DConditionModel(
         sample_size=16,
@@ -79,6 +81,9 @@ def test_a_unet_computes_the_same():
         return out, torch.autograd.grad(out.square().sum(), x)[0]
 
     before = both()
-    attend_in_blocks(unet)
+    layers = attention_layers(unet)
+    assert [layer.is_cross_attention for layer in layers] == [False, True] * (len(layers) // 2)
+    for layer in layers:
+        layer.set_processor(QuickProcessor(blocks))
     for own, theirs in zip(both(), before, strict=True):
         torch.testing.assert_close(own, theirs, rtol=1e-4, atol=1e-4)

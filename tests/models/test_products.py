@@ -8,6 +8,11 @@ from lib_lora.models import products
 from lib_lora.models.products import add_product, product
 
 
+@pytest.fixture(autouse=True)
+def amd(monkeypatch):
+    monkeypatch.setattr(products, "is_amd", lambda: True)
+
+
 @pytest.mark.parametrize("library", [True, False])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_products(monkeypatch, library, dtype):
@@ -56,3 +61,10 @@ def test_matrices_with_gaps_between_their_rows_are_closed_up_first(monkeypatch):
     product(wide, wide.t().contiguous().t())
     assert all(one.is_contiguous() or one.t().is_contiguous() for pair in asked for one in pair)
     assert asked[1][0] is wide
+
+
+def test_another_processor_keeps_torch_s_own(monkeypatch):
+    monkeypatch.setattr(products, "_LARGE", 0)
+    monkeypatch.setattr(products, "is_amd", lambda: False)
+    monkeypatch.setattr(products, "_onednn", lambda: pytest.fail("it was asked"))
+    torch.testing.assert_close(product(torch.eye(3), torch.ones(2, 3)), torch.ones(3, 2))

@@ -5,10 +5,10 @@ from functools import partial
 import pytest
 import torch
 
-from lib_lora.lora.fused import FusedLayer
-from lib_lora.models import products
-from lib_lora.models.attention import BlockProcessor
-from lib_lora.training import loop
+from lib_lora.lora.fused import FusedLayer, JoinedLayers
+from lib_lora.models import attention, products
+from lib_lora.models.attention import QuickProcessor
+from lib_lora.training import loop, quick
 from lib_lora.training.loop import train
 from lib_lora.training.session import open_session
 
@@ -30,8 +30,11 @@ def losses_of(run, events, monkeypatch, **how):
     return torch.tensor([event["loss"] for event in events.of("step")])
 
 
+@pytest.mark.parametrize("amd", [True, False])
 @pytest.mark.parametrize(("kind", "settings"), KINDS)
-def test_the_losses_of_a_run_are_the_same(make_run, events, monkeypatch, kind, settings):
+def test_the_losses_of_a_run_are_the_same(make_run, events, monkeypatch, kind, settings, amd):
+    monkeypatch.setattr(attention, "_FEWEST_KEYS", 1)
+    monkeypatch.setattr(quick, "is_amd", lambda: amd)
     settings = {"steps": 5, "save_every": 5, **settings}
     plain = losses_of(make_run(kind, **settings), events, monkeypatch, quick=False)
     events.clear()
@@ -48,6 +51,7 @@ def test_and_where_onednn_computes_every_product(make_run, events, monkeypatch):
     plain = losses_of(make_run(**settings), events, monkeypatch, quick=False)
     events.clear()
     monkeypatch.setattr(products, "_LARGE", 0)
+    monkeypatch.setattr(products, "is_amd", lambda: True)
     quickened = losses_of(make_run(**settings), events, monkeypatch)
     torch.testing.assert_close(quickened, plain, rtol=2e-4, atol=0)
 
@@ -90,15 +94,30 @@ def test_the_gradient_of_every_weight_is_the_same(make_run, kind, settings):
         assert off < 1e-3, (name, off)
 
 
-def test_what_is_put_where(make_run):
+@pytest.mark.parametrize("amd", [True, False])
+def test_what_is_put_where(make_run, monkeypatch, amd):
+    monkeypatch.setattr(quick, "is_amd", lambda: amd)
     session = open_session(make_run(), lambda *_, **__: None)
     modules = [module for part in session.modules for module in part.modules()]
     fused = [module for module in modules if isinstance(module, FusedLayer)]
     assert len(fused) == len(session.adapter.layers) == 192 + 72
     assert {id(module.up) for module in fused} == {id(layer.up) for layer in session.adapter.layers}
-    processors = [module.processor for module in modules if hasattr(module, "processor")]
-    assert processors
-    assert all(isinstance(one, BlockProcessor) for one in processors)
+    layers = [module for module in modules if hasattr(module, "processor")]
+    assert len(layers) == 32
+    for layer in layers:
+        assert isinstance(layer.processor, QuickProcessor)
+        assert layer.processor.blocks == amd
+        assert len(layer.joined.layers) == (2 if layer.is_cross_attention else 3)
+        # the weights lie in the joined one, not beside it
+        first, last = layer.joined.layers[0].base.weight, layer.joined.layers[-1].base.weight
+        assert first.data_ptr() == layer.joined.weight.data_ptr()
+        assert last.untyped_storage().data_ptr() == layer.joined.weight.untyped_storage().data_ptr()
+
+
+@pytest.mark.parametrize("lora", [{"dropout": 0.1}, {"use_dora": True}])
+def test_layers_that_are_not_fused_are_not_joined_either(make_run, lora):
+    session = open_session(make_run(lora=lora), lambda *_, **__: None)
+    assert not any(isinstance(one, JoinedLayers) for part in session.modules for one in part.modules())
 
 
 def test_half_precision_needs_no_autocast_where_every_layer_is_fused(make_run):
