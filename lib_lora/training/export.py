@@ -8,6 +8,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import torch
+
 import lib_lora
 from lib_lora.character.store import consent_of
 from lib_lora.files import explained
@@ -17,8 +19,13 @@ from lib_lora.training.batches import batches_per_epoch
 from lib_lora.training.session import Session, class_and_instance_keys
 
 
-def write_checkpoint(session: Session, step: int) -> Path:
-    """Write the LoRA as it is after `step` steps (its running average, where one is kept).
+def write_checkpoint(session: Session, step: int, tensors: dict[str, torch.Tensor]) -> Path:
+    """Write the LoRA as it was after `step` steps.
+
+    Args:
+        session: of the run.
+        step: optimizer steps done.
+        tensors: as `Session.exported` gave them then.
 
     Raises:
         UserError: an adapter that is not finite or does nothing is never written; the disk is full.
@@ -26,7 +33,7 @@ def write_checkpoint(session: Session, step: int) -> Path:
     with explained(session.run.checkpoints):
         session.run.checkpoints.mkdir(parents=True, exist_ok=True)
     path = session.run.checkpoint(step)
-    write(path, session.exported(), build(_facts(session, step, path.stem)))
+    write(path, tensors, build(_facts(session, step, path.stem)))
     return path
 
 

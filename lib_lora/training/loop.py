@@ -17,17 +17,16 @@ from pathlib import Path
 import torch
 
 from lib_lora.errors import StoppedByUser, UserError
-from lib_lora.lora.file import NothingLearnedError
 from lib_lora.training import processes
 from lib_lora.training import state as states
 from lib_lora.training.batches import batch_for_step
-from lib_lora.training.export import write_checkpoint
 from lib_lora.training.fitting import lower
 from lib_lora.training.lr import lr_factor
 from lib_lora.training.memory import freed_is_kept, is_out_of_memory, peak_bytes, spilled
 from lib_lora.training.randomness import python_random
 from lib_lora.training.run import Run
 from lib_lora.training.samples import Samples
+from lib_lora.training.saving import Saver
 from lib_lora.training.session import Emit, Session, class_and_instance_keys, open_session
 from lib_lora.training.stopping import StopRequest
 
@@ -56,7 +55,8 @@ def train(run: Run, emit: Emit) -> Path:
             session = open_session(run, emit)
             loop = _Loop(session, emit if session.accelerator.is_main_process else _silent, at)
             loop.restore()
-            return loop.run(stop)
+            with loop.saver:
+                return loop.run(stop)
     except UserError as error:
         emit("error", text=str(error), step=at.step)
         raise
@@ -117,6 +117,7 @@ class _Loop:
         self.skipped = 0
         self.spilled = False
         self.samples = Samples(session, emit)
+        self.saver = Saver(session, emit)
 
     def restore(self) -> None:
         """Go on from the newest state, if there is one."""
@@ -155,13 +156,19 @@ class _Loop:
                 if last or stopping or self.at.step % self.every == 0:
                     self._save()
                     if not stopping and session.accelerator.is_main_process:
-                        self.samples.paint(self.at.step, stop.requested)  # after all is saved: a kill costs nothing
+                        # after all is saved, or about to be: a kill costs nothing
+                        self.samples.paint(self.at.step, stop.requested)
+                if last or stopping:
+                    self._by_main(self.saver.settle)
+                elif session.accelerator.num_processes == 1:  # of several, none may end alone: they hear with the next
+                    self.saver.settle(wait=False)
                 if stopping:
                     self.emit("state", state="stopped", step=self.at.step, total=session.total)
                     raise StoppedByUser(f"Stopped after step {self.at.step} of {session.total}; everything is saved.")
         path = session.run.checkpoint(self.at.step)
         if not path.exists():
             self._save()  # all steps were done before, but the file is gone
+            self._by_main(self.saver.settle)
         self.emit("state", state="trained", step=self.at.step, file=path.name)
         return path
 
@@ -256,6 +263,8 @@ class _Loop:
             raise self._broken(step, "the gradient")
 
     def _broken(self, step: int, what: str) -> UserError:
+        with suppress(UserError):  # what is said below matters more
+            self.saver.settle()
         saved = sorted(self.session.run.checkpoints.glob("*.safetensors"))
         kept = f"the last good checkpoint is {saved[-1]}" if saved else "nothing had been saved yet"
         return UserError(
@@ -301,33 +310,20 @@ class _Loop:
 
     def _save(self) -> None:
         """Checkpoint and full state, by the main process; an error ends every process."""
+        self._by_main(self._take)
+
+    def _take(self) -> None:
+        self._probe(self.at.step)
+        self.saver.take(self.at.step, self.average)
+
+    def _by_main(self, work: Callable[[], None]) -> None:
+        """Do something in the main process; its error ends every process."""
         error = None
         if self.session.accelerator.is_main_process:
             try:
-                self._write()
+                work()
             except UserError as caught:
                 error = str(caught)
         error = processes.said_by_main(error)
         if error:
             raise UserError(error)
-
-    def _write(self) -> None:
-        session, step = self.session, self.at.step
-        self._probe(step)
-        try:
-            path = write_checkpoint(session, step)
-            self.emit("checkpoint", step=step, file=path.name)
-        except NothingLearnedError as error:
-            if step == session.total:
-                raise
-            self.emit("warning", text=f"Step {step}: no checkpoint yet. {error}")
-        scaler = session.accelerator.scaler
-        state = states.State(
-            step=step,
-            adapter=session.adapter.state(),
-            optimizer=session.optimizer.state_dict(),
-            ema=session.ema.state_dict() if session.ema else None,
-            scaler=scaler.state_dict() if scaler else None,
-            loss_average=self.average,
-        )
-        states.save(session.run.states, state, self.train.keep_states)

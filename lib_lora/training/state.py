@@ -42,6 +42,21 @@ class State:
     loss_average: float | None
 
 
+def copied(state: State) -> State:
+    """The same on the CPU, apart from what goes on being trained."""
+    return State(**_copied(_shallow(state)))
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, torch.Tensor):
+        return value.detach().to("cpu", copy=True)
+    if isinstance(value, dict):
+        return {key: _copied(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_copied(item) for item in value)
+    return value
+
+
 def save(folder: Path, state: State, keep: int) -> Path:
     """Write the state and delete all but the newest `keep`."""
     path = folder / f"{state.step:06d}.pt"

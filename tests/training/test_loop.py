@@ -15,7 +15,7 @@ import torch
 from lib_lora.errors import StoppedByUser, UserError
 from lib_lora.jobs.events import EventLog, read_events
 from lib_lora.lora.file import read
-from lib_lora.training import loop, memory
+from lib_lora.training import loop, memory, saving
 from lib_lora.training.loop import train
 from lib_lora.training.run import load_run
 from lib_lora.training.session import open_session
@@ -61,6 +61,13 @@ def test_a_toy_learns_its_photos(make_run, events):
     assert probes[-1]["loss"] < 0.5 * probes[0]["loss"]
 
 
+@pytest.fixture(params=[False, True], ids=["at once", "aside"])
+def aside(request, monkeypatch):
+    """Both ways to save: as on a CPU, and as on a GPU."""
+    monkeypatch.setattr(saving, "worth_a_thread", lambda device: request.param)
+    return request.param
+
+
 @pytest.mark.parametrize(
     "settings",
     [
@@ -78,7 +85,7 @@ def test_a_toy_learns_its_photos(make_run, events):
     ],
     ids=str,
 )
-def test_kinds_of_training_resume_to_the_same_file(make_run, events, settings, monkeypatch):
+def test_kinds_of_training_resume_to_the_same_file(make_run, events, settings, monkeypatch, aside):
     """Stopped after step 2 and resumed, every kind ends with the tensors of an uninterrupted run."""
     whole = make_run(**settings)
     expected = _tensors(train(whole, events))
@@ -95,7 +102,7 @@ def test_kinds_of_training_resume_to_the_same_file(make_run, events, settings, m
     monkeypatch.setattr(loop._Loop, "step", killed)
     with pytest.raises(SystemExit):
         train(broken, events)
-    monkeypatch.undo()
+    monkeypatch.setattr(loop._Loop, "step", real)
     resumed = train(load_run(broken.folder), events)
     assert ("state", {"state": "resumed", "step": 2}) in events
     assert _same(_tensors(resumed), expected)
@@ -195,7 +202,7 @@ def test_signals_save_and_end_cleanly(make_run, number):
     assert [path.name for path in run.states.iterdir()] == [f"{done['step']:06d}.pt"]
 
 
-def test_a_stop_file_saves_and_ends(make_run, events):
+def test_a_stop_file_saves_and_ends(make_run, events, aside):
     run = make_run(steps=500, save_every=500)
 
     def stop_after(kind, **fields):
@@ -225,7 +232,7 @@ def test_it_can_be_trained_outside_the_main_thread(make_run, events):
     assert run.checkpoint(1).exists()
 
 
-def test_the_first_nan_stops_and_keeps_the_last_good_file(make_run, events, monkeypatch):
+def test_the_first_nan_stops_and_keeps_the_last_good_file(make_run, events, monkeypatch, aside):
     run = make_run(steps=6)
     real = loop._Loop._accumulate
 
@@ -280,7 +287,7 @@ def test_an_infinite_gradient_stops_before_the_weights_are_hurt(make_run, events
         train(run, events)
 
 
-def test_a_full_disk_is_one_sentence_and_loses_nothing(make_run, events, monkeypatch):
+def test_a_full_disk_is_one_sentence_and_loses_nothing(make_run, events, monkeypatch, aside):
     run = make_run(steps=6)
     real, calls = os.fsync, []
 
@@ -298,7 +305,7 @@ def test_a_full_disk_is_one_sentence_and_loses_nothing(make_run, events, monkeyp
     assert train(run, events) == run.checkpoint(6)
 
 
-def test_a_disk_that_fills_while_the_state_is_written(make_run, events, monkeypatch):
+def test_a_disk_that_fills_while_the_state_is_written(make_run, events, monkeypatch, aside):
     run = make_run(steps=4)
     real = open
 
@@ -317,7 +324,7 @@ def test_a_disk_that_fills_while_the_state_is_written(make_run, events, monkeypa
 
     def opened(path, *arguments, **named):
         stream = real(path, *arguments, **named)
-        return Full(stream) if ".pt." in str(path) and len(events.of("checkpoint")) == 2 else stream
+        return Full(stream) if ".pt." in str(path) and run.checkpoint(4).exists() else stream
 
     monkeypatch.setattr("builtins.open", opened)
     with pytest.raises(UserError, match=r"000004\.pt: the disk is full"):
@@ -327,7 +334,7 @@ def test_a_disk_that_fills_while_the_state_is_written(make_run, events, monkeypa
     assert train(run, events) == run.checkpoint(4)
 
 
-def test_stopped_before_anything_was_learned_it_can_still_be_resumed(make_run, events):
+def test_stopped_before_anything_was_learned_it_can_still_be_resumed(make_run, events, aside):
     run = make_run(steps=300, save_every=300, optimizer="prodigy", unet_lr=1.0, te_lr=1.0, warmup=0.5)
 
     def stop_at_once(kind, **fields):
@@ -340,6 +347,33 @@ def test_stopped_before_anything_was_learned_it_can_still_be_resumed(make_run, e
     assert "all zero" in events.of("warning")[0]["text"]
     assert [path.name for path in run.states.iterdir()] == ["000001.pt"]
     assert not run.checkpoint(1).exists()
+
+
+def test_the_next_steps_do_not_wait_for_a_slow_disk(make_run, events, monkeypatch):
+    """And what is written then is what was there when it was taken."""
+    monkeypatch.setattr(saving, "worth_a_thread", lambda device: True)
+    run, expected = make_run(steps=6), make_run(steps=6)
+    train(expected, events)
+    events.clear()
+    real, seen = saving.write_checkpoint, []
+
+    def slow(session, step, tensors):
+        if step == 2:
+            deadline = time.monotonic() + 60
+            while len(events.of("step")) < 4 and time.monotonic() < deadline:
+                time.sleep(0.01)
+        seen.append((step, len(events.of("step")), threading.current_thread() is threading.main_thread()))
+        return real(session, step, tensors)
+
+    monkeypatch.setattr(saving, "write_checkpoint", slow)
+    train(run, events)
+    assert seen[0] == (2, 4, False)
+    assert [event["step"] for event in events.of("checkpoint")] == [2, 4, 6]
+    order = [(kind, fields.get("step")) for kind, fields in events]
+    assert order.index(("step", 4)) < order.index(("checkpoint", 2)) < order.index(("step", 5))
+    assert order.index(("checkpoint", 6)) < order.index(("state", 6))
+    for step in (2, 4, 6):
+        assert _same(_tensors(run.checkpoint(step)), _tensors(expected.checkpoint(step)))
 
 
 def test_half_written_files_of_a_killed_process_are_cleared(make_run, events):
