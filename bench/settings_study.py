@@ -2,13 +2,15 @@
 
     python bench/settings_study.py --work DIR                                every variant, three people, three seeds
     python bench/settings_study.py --work DIR --variants base lr2            some of them; more can follow later
+    python bench/settings_study.py --work DIR --pace                         what the steps of each cost, in turn
     python bench/settings_study.py --work DIR --table                        only what DIR has so far
 
 Each variant is the preset `mini-face` as it was before this study changed it, with a few settings laid over it. DIR
 keeps one line for each finished run in results.jsonl; what stands there is not trained again (delete a line to have
 it), so the command can be stopped and given again. bench/results/settings has the runs of docs/performance.md: copy it
 to go on with them. Runs go side by side in processes of one thread each, which takes less time than one run with all
-threads. Prints tables in Markdown.
+threads. Seconds are measured apart (--pace, into pace.json), a few steps of each variant after the other, round after
+round, so that whatever else the machine does meets all of them. Prints tables in Markdown.
 """
 
 from __future__ import annotations
@@ -50,7 +52,8 @@ if TYPE_CHECKING:
 DATA = ROOT / "tests" / "data"
 BASE = DATA / "mini-face" / "mini-face.safetensors"
 PEOPLE = {"mara": "woman", "ines": "woman", "clara": "woman", "lena": "woman", "tomas": "man", "viktor": "man"}
-RESULTS, STUDY_FILE = "results.jsonl", "study.json"
+RESULTS, STUDY_FILE, PACE_FILE = "results.jsonl", "study.json", "pace.json"
+PACE_ROUNDS, PACE_STEPS = 3, 6
 # written out, so that the preset can become better and what was measured against this still counts
 START: dict[str, Any] = {
     "passes": 84,
@@ -150,8 +153,14 @@ class Yardstick:
 
 def main() -> int:
     options = _options()
-    failed = 0 if options.table else measure(options)
-    print(table(read_rows(options.work / RESULTS)))
+    failed = 0
+    if options.pace:
+        measure_pace(options)
+    elif not options.table:
+        failed = measure(options)
+    pace = options.work / PACE_FILE
+    known = json.loads(pace.read_text(encoding="utf-8")) if pace.exists() else {}
+    print(table(read_rows(options.work / RESULTS), known))
     return 1 if failed else 0
 
 
@@ -166,6 +175,7 @@ def _options(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--sampling", type=int, default=8, help="steps of painting")
     parser.add_argument("--precision", choices=("auto", "fp32", "bf16"), default="auto", help="auto: found out once")
     parser.add_argument("--jobs", type=int, default=2, help="runs side by side")
+    parser.add_argument("--pace", action="store_true", help="measure what the steps cost")
     parser.add_argument("--table", action="store_true", help="train nothing, print what is there")
     options = parser.parse_args(words)
     options.at = sorted({*options.at})
@@ -301,6 +311,39 @@ def _alone() -> None:
         os._exit(1)  # nobody is left who could write the result down
 
     threading.Thread(target=follow, daemon=True).start()
+
+
+def measure_pace(options: argparse.Namespace) -> None:
+    """Seconds that each variant takes for all its steps, with all threads; written to PACE_FILE."""
+    from lib_lora.jobs.lock import only_process
+    from lib_lora.training.loop import rehearse
+    from lib_lora.training.session import open_session
+
+    options.work.mkdir(parents=True, exist_ok=True)
+    with only_process(options.work, "wait for it, or name another --work"):
+        asked = Study(options.steps, options.at, options.sampling, options.precision, START)
+        study, person = same_study(options.work, asked), options.people[0]
+        yardstick(person, study, options.work)
+        sessions = {}
+        for name in options.variants:
+            try:
+                sessions[name] = open_session(_new_run(Job(name, person, 1), study, options.work), _silent)
+            except UserError as error:
+                print(f"{name}: {error}", file=sys.stderr)
+        seconds: dict[str, list[float]] = {name: [] for name in sessions}
+        for number in range(1 + PACE_ROUNDS):  # the first is the warm-up
+            for name, session in sessions.items():
+                taken = rehearse(session, PACE_STEPS, lambda _: None)
+                seconds[name] += taken if number else []
+        whole = {name: statistics.median(taken) * sessions[name].total for name, taken in seconds.items()}
+        text = json.dumps({name: round(value, 2) for name, value in whole.items()}, indent=2)
+        (options.work / PACE_FILE).write_text(text + "\n", encoding="utf-8")
+        for session in sessions.values():
+            shutil.rmtree(session.run.folder)
+
+
+def _silent(kind: str, **fields: Any) -> None:
+    """Nobody listens."""
 
 
 def yardstick(person: str, study: Study, work: Path) -> Yardstick:
@@ -473,8 +516,13 @@ def images_to_reach(ours: dict[int, dict[Pair, float]], base: dict[int, dict[Pai
     return "-"
 
 
-def table(rows: list[dict[str, Any]]) -> str:
-    """Everything as Markdown: a line for each variant and step, then what was said of single runs."""
+def table(rows: list[dict[str, Any]], pace: dict[str, float] | None = None) -> str:
+    """Everything as Markdown: a line for each variant and step, then what was said of single runs.
+
+    Args:
+        rows: of the runs.
+        pace: seconds that a variant's steps take, where they were measured.
+    """
     names = list(dict.fromkeys(row["variant"] for row in rows))
     names.sort(key=list(VARIANTS).index)
     lines = [
@@ -483,14 +531,14 @@ def table(rows: list[dict[str, Any]]) -> str:
         "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for name in names:
-        lines += _lines(rows, name)
+        lines += _lines(rows, name, (pace or {}).get(name))
     return "\n".join([*lines, "", _legend(), *_notes(rows)])
 
 
-def _lines(rows: list[dict[str, Any]], variant: str) -> list[str]:
+def _lines(rows: list[dict[str, Any]], variant: str, pace: float | None) -> list[str]:
     ours, base = kept_of(rows, variant), kept_of(rows, "base")
     mine = [row for row in rows if row["variant"] == variant and row["points"]]
-    seconds, reach = _mean((row["seconds"] for row in mine), ".0f"), images_to_reach(ours, base)
+    seconds, reach = "-" if pace is None else f"{pace:.0f}", images_to_reach(ours, base)
     steps = sorted({point["at"] for row in mine for point in row["points"]})
     lines = []
     for at in steps:
@@ -533,7 +581,7 @@ def _legend() -> str:
     return (
         "n: runs (people x seeds) of which enough faces can be judged. The intervals are Student's over the runs: they "
         "hold for these people, not for others, and take the seeds of a person for independent; of many variants some "
-        "look better by chance. Seconds: of the whole training, checkpoints included."
+        "look better by chance. Seconds: of all steps, without start and checkpoints."
     )
 
 
