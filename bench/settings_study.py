@@ -314,32 +314,48 @@ def _alone() -> None:
 
 
 def measure_pace(options: argparse.Namespace) -> None:
-    """Seconds that each variant takes for all its steps, with all threads; written to PACE_FILE."""
+    """Seconds that each variant takes for all its steps, with all threads; put into PACE_FILE.
+
+    Beside each stand the seconds of "base" in the same sitting, which is always measured too.
+    """
     from lib_lora.jobs.lock import only_process
+
+    options.work.mkdir(parents=True, exist_ok=True)
+    path = options.work / PACE_FILE
+    with only_process(options.work, "wait for it, or name another --work"):
+        asked = Study(options.steps, options.at, options.sampling, options.precision, START)
+        study = same_study(options.work, asked)
+        try:
+            found = paces(dict.fromkeys(["base", *options.variants]), options.people[0], study, options.work)
+        finally:
+            for left in options.work.glob("data/characters/*/runs"):
+                shutil.rmtree(left)
+        known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        known |= {name: [round(seconds, 2), round(found["base"], 2)] for name, seconds in found.items()}
+        path.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
+
+
+def paces(variants: Iterable[str], person: str, study: Study, work: Path) -> dict[str, float]:
+    """Seconds of all steps of each variant, by the median of some, taken in turn; without those that break."""
     from lib_lora.training.loop import rehearse
     from lib_lora.training.session import open_session
 
-    options.work.mkdir(parents=True, exist_ok=True)
-    with only_process(options.work, "wait for it, or name another --work"):
-        asked = Study(options.steps, options.at, options.sampling, options.precision, START)
-        study, person = same_study(options.work, asked), options.people[0]
-        yardstick(person, study, options.work)
-        sessions = {}
-        for name in options.variants:
+    _take_in(person, work)
+    sessions, taken = {}, {}
+    for number in range(1 + PACE_ROUNDS):  # the first is the warm-up
+        for name in variants:
+            if number and name not in sessions:
+                continue
             try:
-                sessions[name] = open_session(_new_run(Job(name, person, 1), study, options.work), _silent)
+                if not number:
+                    sessions[name] = open_session(_new_run(Job(name, person, 1), study, work), _silent)
+                seconds = rehearse(sessions[name], PACE_STEPS, lambda _: None)
             except UserError as error:
                 print(f"{name}: {error}", file=sys.stderr)
-        seconds: dict[str, list[float]] = {name: [] for name in sessions}
-        for number in range(1 + PACE_ROUNDS):  # the first is the warm-up
-            for name, session in sessions.items():
-                taken = rehearse(session, PACE_STEPS, lambda _: None)
-                seconds[name] += taken if number else []
-        whole = {name: statistics.median(taken) * sessions[name].total for name, taken in seconds.items()}
-        text = json.dumps({name: round(value, 2) for name, value in whole.items()}, indent=2)
-        (options.work / PACE_FILE).write_text(text + "\n", encoding="utf-8")
-        for session in sessions.values():
-            shutil.rmtree(session.run.folder)
+                sessions.pop(name, None)
+            else:
+                taken.setdefault(name, []).extend(seconds if number else [])
+    return {name: statistics.median(taken[name]) * session.total for name, session in sessions.items()}
 
 
 def _silent(kind: str, **fields: Any) -> None:
@@ -349,15 +365,13 @@ def _silent(kind: str, **fields: Any) -> None:
 def yardstick(person: str, study: Study, work: Path) -> Yardstick:
     """Take a person's photos in, and measure what the base model paints for the test prompts without a LoRA."""
     from lib_lora.character.photos import list_photos
-    from lib_lora.jobs.prepare import new_character
     from lib_lora.jobs.report import asked_of
     from lib_lora.jobs.scoring import lines_for, template_of
     from lib_lora.likeness.ceiling import ceiling_of, scores_of
     from lib_lora.likeness.measure import Measurer
     from lib_lora.likeness.shown import without_drawn
 
-    root, trigger = work / "data", f"{person[:2]}x{person[2]}"
-    new_character(root, person, trigger, PEOPLE[person], "fictional", DATA / "personas" / person)
+    _take_in(person, work)
     run = _new_run(Job("base", person, 1), study, work)
     _fill_cache(run)
     studio, engine = _studio(run), _engine()
@@ -370,6 +384,13 @@ def yardstick(person: str, study: Study, work: Path) -> Yardstick:
     calibration = lines_for(template, base, ceiling=scores_of(top))
     shutil.rmtree(run.folder)
     return Yardstick(template, base, calibration)
+
+
+def _take_in(person: str, work: Path) -> None:
+    from lib_lora.jobs.prepare import new_character
+
+    trigger = f"{person[:2]}x{person[2]}"
+    new_character(work / "data", person, trigger, PEOPLE[person], "fictional", DATA / "personas" / person)
 
 
 def _fill_cache(run: Run) -> None:
@@ -516,12 +537,12 @@ def images_to_reach(ours: dict[int, dict[Pair, float]], base: dict[int, dict[Pai
     return "-"
 
 
-def table(rows: list[dict[str, Any]], pace: dict[str, float] | None = None) -> str:
+def table(rows: list[dict[str, Any]], pace: dict[str, list[float]] | None = None) -> str:
     """Everything as Markdown: a line for each variant and step, then what was said of single runs.
 
     Args:
         rows: of the runs.
-        pace: seconds that a variant's steps take, where they were measured.
+        pace: seconds that a variant's steps take, where they were measured, and base's in the same sitting.
     """
     names = list(dict.fromkeys(row["variant"] for row in rows))
     names.sort(key=list(VARIANTS).index)
@@ -535,10 +556,10 @@ def table(rows: list[dict[str, Any]], pace: dict[str, float] | None = None) -> s
     return "\n".join([*lines, "", _legend(), *_notes(rows)])
 
 
-def _lines(rows: list[dict[str, Any]], variant: str, pace: float | None) -> list[str]:
+def _lines(rows: list[dict[str, Any]], variant: str, pace: list[float] | None) -> list[str]:
     ours, base = kept_of(rows, variant), kept_of(rows, "base")
     mine = [row for row in rows if row["variant"] == variant and row["points"]]
-    seconds, reach = "-" if pace is None else f"{pace:.0f}", images_to_reach(ours, base)
+    seconds, reach = "-" if pace is None else f"{pace[0]:.0f} ({pace[0] / pace[1]:.2f})", images_to_reach(ours, base)
     steps = sorted({point["at"] for row in mine for point in row["points"]})
     lines = []
     for at in steps:
@@ -581,7 +602,7 @@ def _legend() -> str:
     return (
         "n: runs (people x seeds) of which enough faces can be judged. The intervals are Student's over the runs: they "
         "hold for these people, not for others, and take the seeds of a person for independent; of many variants some "
-        "look better by chance. Seconds: of all steps, without start and checkpoints."
+        "look better by chance. Seconds: of all steps, without start and checkpoints (and in units of base's)."
     )
 
 

@@ -22,7 +22,7 @@ def row(variant, person, seed, kept, **more):
 
 def cells(rows, variant, images):
     """The table's line of a variant and a number of images, by column."""
-    text = study.table(rows, {"lr2": 110.2})
+    text = study.table(rows, {"lr2": [110.2, 100.0]})
     lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()]
     found = next(line for line in lines if line[:2] == [variant, str(images)])
     return dict(zip(lines[0], found))
@@ -92,7 +92,7 @@ def test_differences_are_of_the_same_person_and_seed():
     # of .1, .1, -.1: the mean is 1/30, the deviation .11547, t 4.3027
     assert last["minus base, paired (95 %)"] == "+0.033 (-0.254 to +0.320)"
     assert last["kept (95 %)"].startswith("0.725 (")
-    assert last["seconds"] == "110"
+    assert last["seconds"] == "110 (1.10)"
     assert (last["variety"], last["faces"], last["copies"]) == ("0.90", "1.00", "0.00")
     assert cells(rows, "base", 1000)["pairs"] == ""
     assert cells(rows, "lr2", 240)["seconds"] == ""
@@ -124,3 +124,28 @@ def test_runs_without_faces_and_broken_ones_are_told():
 
 def test_a_table_of_nothing():
     assert study.table([]).startswith("| variant")
+
+
+def test_paces_are_of_one_sitting_and_a_broken_variant_is_left_out(tmp_path, monkeypatch):
+    from types import SimpleNamespace
+
+    from lib_lora.errors import UserError
+    from lib_lora.training import loop, session
+
+    rounds = []
+
+    def rehearse(opened, steps, each):
+        rounds.append(opened.name)
+        if opened.name == "lr4" and rounds.count("lr4") == 2:
+            raise UserError("The loss is no longer a number.")
+        return [{"base": 1.0, "lr4": 1.0, "batch2": 0.5}[opened.name]] * steps
+
+    monkeypatch.setattr(study, "_take_in", lambda *_: None)
+    monkeypatch.setattr(study, "_new_run", lambda job, *_: job.variant)
+    total = {"base": 250, "lr4": 250, "batch2": 500, "rank8": 250}
+    monkeypatch.setattr(session, "open_session", lambda name, _: SimpleNamespace(name=name, total=total[name]))
+    monkeypatch.setattr(loop, "rehearse", rehearse)
+    options = ["--work", str(tmp_path), "--pace", "--precision", "fp32", "--variants", "lr4", "batch2"]
+    study.measure_pace(study._options(options))
+    assert rounds == ["base", "lr4", "batch2"] * 2 + ["base", "batch2"] * 2
+    assert json.loads((tmp_path / "pace.json").read_text()) == {"base": [250.0, 250.0], "batch2": [250.0, 250.0]}

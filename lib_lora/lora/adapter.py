@@ -19,6 +19,7 @@ from torch import nn
 from lib_lora.errors import UserError
 from lib_lora.lora import targets
 from lib_lora.lora.dora import DoraLayer
+from lib_lora.lora.fused import FusedLayer
 from lib_lora.lora.names import kohya_name
 from lib_lora.lora.settings import LoraSettings
 
@@ -131,7 +132,7 @@ def attach(parts: Mapping[str, nn.Module], family: str, settings: LoraSettings) 
     """
     layers: list[AdaptedLayer] = []
     for part, module in parts.items():
-        if any(isinstance(inner, (LoraLayer, DoraLayer)) for inner in module.modules()):
+        if any(isinstance(inner, (LoraLayer, DoraLayer, FusedLayer)) for inner in module.modules()):
             raise ValueError(f"{part} has an adapter already.")
         expected = targets.paths(family, part, settings.convolutions)
         if part != "unet":  # a small model's encoder may have fewer layers

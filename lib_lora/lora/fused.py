@@ -7,7 +7,6 @@ write into the output itself.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
@@ -43,41 +42,6 @@ class FusedLayer(nn.Module):
         )
         result: torch.Tensor = out.permute(0, 3, 1, 2) if wide else out
         return result
-
-
-class JoinedLayers(nn.Module):
-    """Fused linear layers that have the same input, as one product. They stay what they are, and share their numbers.
-
-    The frozen weights lie one after the other from now on, so that they are not kept twice: do not move the layers.
-
-    Args:
-        layers: of one scale, and all with a bias or all without.
-    """
-
-    def __init__(self, layers: Sequence[FusedLayer]) -> None:
-        super().__init__()
-        self.layers = tuple(layers)  # a tuple, so that no parameter is found in two places
-        bases = [layer.base for layer in layers]
-        self.sizes = [len(base.weight) for base in bases]
-        self.weight = torch.cat([base.weight.detach() for base in bases])
-        self.bias = None if bases[0].bias is None else torch.cat([cast(nn.Parameter, base.bias) for base in bases])
-        for base, part in zip(bases, torch.split(self.weight, self.sizes), strict=True):
-            base.weight.data = part
-
-    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """[..., in] to a layer's [..., out] each, in the dtype of the bases: views of one tensor."""
-        down = torch.cat([layer.down for layer in self.layers])
-        up = torch.block_diag(*(layer.up for layer in self.layers))  # type: ignore[no-untyped-call]
-        x = x.to(self.weight.dtype)
-        out = _Fused.apply(x, self.weight, self.bias, down, up, self.layers[0].scale)  # type: ignore[no-untyped-call]
-        return cast("tuple[torch.Tensor, ...]", out.split(self.sizes, -1))
-
-
-def joined(layers: Sequence[nn.Module]) -> JoinedLayers | None:
-    """The layers as one, or None where they cannot be: not all fused and linear, or of another kind each."""
-    fused = [layer for layer in layers if isinstance(layer, FusedLayer) and isinstance(layer.base, nn.Linear)]
-    alike = {(layer.scale, layer.base.weight.dtype, layer.base.bias is None) for layer in fused}
-    return JoinedLayers(fused) if len(fused) == len(layers) and len(alike) == 1 else None
 
 
 class _Fused(torch.autograd.Function):

@@ -100,10 +100,7 @@ def _sum(parts: list[torch.Tensor]) -> torch.Tensor:
 
 
 class QuickProcessor:
-    """What diffusers' attention does between a layer's linear maps, for layers that do nothing but attention.
-
-    A layer may have a submodule `joined`: the maps that share an input (query, key and value; in cross-attention key
-    and value) as one, which returns their results side by side.
+    """What diffusers' attention does, for layers that do nothing but attention.
 
     Args:
         blocks: take `attention` in the place of torch's, where that is faster.
@@ -129,18 +126,11 @@ class QuickProcessor:
                 attn, hidden_states, encoder_hidden_states, attention_mask, temb, *args, **kwargs
             )
             return result
-        query, key, value = _maps(attn, hidden_states, encoder_hidden_states)
+        words = hidden_states if encoder_hidden_states is None else encoder_hidden_states
+        query, key, value = attn.to_q(hidden_states), attn.to_k(words), attn.to_v(words)
         own = self.blocks and encoder_hidden_states is None and hidden_states.shape[1] >= _FEWEST_KEYS
         out: torch.Tensor = attn.to_out[0]((attention if own else _flash)(query, key, value, attn.heads))
         return out
-
-
-def _maps(attn: Attention, x: torch.Tensor, words: torch.Tensor | None) -> tuple[torch.Tensor, ...]:
-    """Query, key and value."""
-    joined = getattr(attn, "joined", None)
-    if words is None:
-        return tuple(joined(x)) if joined else (attn.to_q(x), attn.to_k(x), attn.to_v(x))
-    return attn.to_q(x), *(joined(words) if joined else (attn.to_k(words), attn.to_v(words)))
 
 
 def _flash(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, heads: int) -> torch.Tensor:

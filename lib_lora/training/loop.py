@@ -152,16 +152,14 @@ class _Loop:
                     first, untrained = False, None
                     kept.enter_context(freed_is_kept(session.device))  # from here on each step takes the same memory
                 last = self.at.step == session.total
-                stopping = not last and self._anyone(stop.requested())
-                if last or stopping or self.at.step % self.every == 0:
+                asked, failed = self._anyone(stop.requested(), self.saver.failed())
+                stopping = asked and not last
+                if last or stopping or failed or self.at.step % self.every == 0:
                     self._save()
-                    if not stopping and session.accelerator.is_main_process:
-                        # after all is saved, or about to be: a kill costs nothing
-                        self.samples.paint(self.at.step, stop.requested)
+                    if not (stopping or failed) and session.accelerator.is_main_process:
+                        self.samples.paint(self.at.step, stop.requested)  # what is saved, or being saved, stays
                 if last or stopping:
                     self._by_main(self.saver.settle)
-                elif session.accelerator.num_processes == 1:  # of several, none may end alone: they hear with the next
-                    self.saver.settle(wait=False)
                 if stopping:
                     self.emit("state", state="stopped", step=self.at.step, total=session.total)
                     raise StoppedByUser(f"Stopped after step {self.at.step} of {session.total}; everything is saved.")
@@ -263,21 +261,24 @@ class _Loop:
             raise self._broken(step, "the gradient")
 
     def _broken(self, step: int, what: str) -> UserError:
-        with suppress(UserError):  # what is said below matters more
+        lost = ""
+        try:
             self.saver.settle()
+        except Exception as error:  # what ends the training is said first
+            lost = f" {error}"
         saved = sorted(self.session.run.checkpoints.glob("*.safetensors"))
         kept = f"the last good checkpoint is {saved[-1]}" if saved else "nothing had been saved yet"
         return UserError(
             f"Step {step + 1}: {what} is no longer a number, so training stopped; {kept}. "
-            "Halve the learning rates, or use precision bf16 or fp32, and start again."
+            f"Halve the learning rates, or use precision bf16 or fp32, and start again.{lost}"
         )
 
-    def _anyone(self, stop: bool) -> bool:
-        """Whether any process was asked to stop; all must end at the same step."""
+    def _anyone(self, *here: bool) -> list[bool]:
+        """Of each question whether any process says yes; all must do the same at the same step."""
         if self.session.accelerator.num_processes == 1:
-            return stop
-        flag = torch.tensor(float(stop), device=self.session.device)
-        return bool(self.session.accelerator.reduce(flag, "sum") > 0)
+            return list(here)
+        flags = torch.tensor([float(one) for one in here], device=self.session.device)
+        return [bool(one > 0) for one in self.session.accelerator.reduce(flags, "sum")]
 
     def _probe(self, step: int) -> None:
         """Emit the loss on fixed noise and timesteps."""

@@ -13,7 +13,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from lib_lora.lora.fused import fuse, joined
+from lib_lora.lora.fused import fuse
 from lib_lora.models.attention import QuickProcessor, attention_layers
 from lib_lora.models.processor import is_amd
 
@@ -33,8 +33,5 @@ def quicken(parts: Mapping[str, nn.Module], device: torch.device) -> bool:
     fused = [fuse(part) for part in parts.values()]
     blocks = device.type == "cpu" and is_amd()
     for layer in attention_layers(parts["unet"]):
-        maps = (layer.to_k, layer.to_v) if layer.is_cross_attention else (layer.to_q, layer.to_k, layer.to_v)
-        if (together := joined(maps)) is not None:
-            layer.add_module("joined", together)
         layer.set_processor(QuickProcessor(blocks))
     return all(fused)

@@ -17,7 +17,10 @@ import torch
 from lib_lora.lora.file import NothingLearnedError
 from lib_lora.training import state as states
 from lib_lora.training.export import write_checkpoint
+from lib_lora.training.memory import free_bytes
 from lib_lora.training.session import Emit, Session
+
+_COPIES = 12  # times the adapter: LoRA, adapter, two or more of the optimizer, and all of the state again as a file
 
 
 def worth_a_thread(device: torch.device) -> bool:
@@ -28,7 +31,7 @@ def worth_a_thread(device: torch.device) -> bool:
 class Saver:
     """Writes what a step leaves, one step after the other; at the end of the block all that was taken is written.
 
-    Events about it are emitted, and errors raised, by `take` and `settle` alone, in the thread that calls them.
+    Events about it are emitted, and errors raised, by its methods alone, in the thread that calls them.
 
     Args:
         session: what is trained.
@@ -37,7 +40,6 @@ class Saver:
 
     def __init__(self, session: Session, emit: Emit) -> None:
         self.session, self.emit = session, emit
-        self.aside = worth_a_thread(session.device)
         self._pool = ThreadPoolExecutor(1, "saving")
         self._going: Future[None] | None = None
         self._heard: list[dict[str, Any]] = []  # events of the thread
@@ -47,17 +49,68 @@ class Saver:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._pool.shutdown()  # whatever ends the training, what was being written is worth having
+        try:
+            self.settle()
+        except Exception as lost:
+            if error is None:
+                raise
+            self.emit("warning", text=str(lost))  # beside what ends the training
 
     def take(self, step: int, loss_average: float | None) -> None:
         """Save the checkpoint and the state as they are now, after `step` steps.
 
         Raises:
-            UserError: the file of this or of the last save could not be written.
+            UserError: the file could not be written. If only the last save failed, that is a warning.
         """
+        lost = None
+        try:
+            self.settle()
+        except Exception as error:  # this step must be saved all the more
+            lost = error
+        if lost is None and self._aside():
+            exported = self.session.exported()
+            left = [exported, states.copied(self._state(step, loss_average))]
+            self._going = self._pool.submit(self._write_aside, step, left)
+            return
+        self._write_lora(step, self.session.exported(), lambda event: self.emit(**event))
+        self._write_state(self._state(step, loss_average))
+        if lost is not None:
+            self.emit("warning", text=f"{lost} Step {step} was saved.")
+
+    def failed(self) -> bool:
+        """Whether the last save has failed by now; if it has ended well, its events are emitted."""
+        if self._going is None or not self._going.done():
+            return False
+        if self._going.exception() is not None:
+            return True
         self.settle()
+        return False
+
+    def settle(self) -> None:
+        """Wait until the last save is written.
+
+        Raises:
+            UserError: its file could not be written.
+        """
+        going, self._going = self._going, None
+        if going is None:
+            return
+        error = going.exception()  # waits
+        for event in self._heard:
+            self.emit(**event)
+        self._heard.clear()
+        if error is not None:
+            raise error
+
+    def _aside(self) -> bool:
+        """Whether to use the thread now: what it is given takes memory until it is written."""
+        adapter = sum(parameter.nbytes for parameter in self.session.parameters)
+        cpu = torch.device("cpu")
+        return worth_a_thread(self.session.device) and free_bytes(cpu) > _COPIES * adapter
+
+    def _state(self, step: int, loss_average: float | None) -> states.State:
         session, scaler = self.session, self.session.accelerator.scaler
-        tensors = session.exported()
-        state = states.State(
+        return states.State(
             step=step,
             adapter=session.adapter.state(),
             optimizer=session.optimizer.state_dict(),
@@ -65,40 +118,20 @@ class Saver:
             scaler=scaler.state_dict() if scaler else None,
             loss_average=loss_average,
         )
-        if self.aside:
-            self._going = self._pool.submit(self._write, tensors, states.copied(state), self._heard.append)
-        else:
-            self._write(tensors, state, lambda event: self.emit(**event))
 
-    def settle(self, wait: bool = True) -> None:
-        """See what became of the last save.
+    def _write_aside(self, step: int, left: list[Any]) -> None:
+        """Write the two that `left` holds, and let go of each as soon as that is done."""
+        self._write_lora(step, left.pop(0), self._heard.append)
+        self._write_state(left.pop(0))
 
-        Args:
-            wait: until it is written; else nothing happens while it is not.
-
-        Raises:
-            UserError: its file could not be written.
-        """
-        going = self._going
-        if going is None or not (wait or going.done()):
-            return
-        self._going = None
-        error = going.exception()  # waits
-        for event in self._heard:
-            self.emit(**event)
-        self._heard.clear()
-        if error:
-            raise error
-
-    def _write(
-        self, tensors: dict[str, torch.Tensor], state: states.State, tell: Callable[[dict[str, Any]], None]
-    ) -> None:
-        session, step = self.session, state.step
+    def _write_lora(self, step: int, tensors: dict[str, torch.Tensor], tell: Callable[[dict[str, Any]], None]) -> None:
         try:
-            path = write_checkpoint(session, step, tensors)
+            path = write_checkpoint(self.session, step, tensors)
             tell({"kind": "checkpoint", "step": step, "file": path.name})
         except NothingLearnedError as error:
-            if step == session.total:
+            if step == self.session.total:
                 raise
             tell({"kind": "warning", "text": f"Step {step}: no checkpoint yet. {error}"})
-        states.save(session.run.states, state, session.run.file.settings.keep_states)
+
+    def _write_state(self, state: states.State) -> None:
+        states.save(self.session.run.states, state, self.session.run.file.settings.keep_states)

@@ -10,7 +10,7 @@ import io
 import pickle
 import re
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +43,9 @@ class State:
 
 
 def copied(state: State) -> State:
-    """The same on the CPU, apart from what goes on being trained."""
-    return State(**_copied(_shallow(state)))
+    """The same, all on the CPU and apart from what goes on being trained. `adapter` is that already."""
+    rest = {name: _copied(getattr(state, name)) for name in ("optimizer", "ema", "scaler")}
+    return replace(state, **rest)
 
 
 def _copied(value: Any) -> Any:

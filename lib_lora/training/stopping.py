@@ -30,7 +30,8 @@ def also_when(asked: Callable[[], bool]) -> Iterator[None]:
 
 
 class StopRequest:
-    """While the block runs, signals set a flag instead of ending the process; one more after 3 s ends it at once.
+    """While the block runs, signals set a flag instead of ending the process; one more after 3 s ends it at once, but
+    for a file that is being written.
 
     Args:
         folder: the run's folder, in which a file named ``stop`` means the same.

@@ -9,6 +9,7 @@ from torch import nn
 
 from lib_lora.errors import UserError
 from lib_lora.lora.adapter import attach
+from lib_lora.lora.fused import fuse
 from lib_lora.lora.names import kohya_name
 from lib_lora.lora.settings import LoraSettings
 
@@ -175,6 +176,11 @@ def test_what_cannot_be_attached(sd1):
         attach({"unet": used}, "sd1", LoraSettings(rank=1, use_dora=use_dora))
         with pytest.raises(ValueError, match="unet has an adapter already"):
             attach({"unet": used}, "sd1", LoraSettings(rank=1))
+    fused = copy.deepcopy(sd1["unet"])
+    attach({"unet": fused}, "sd1", LoraSettings(rank=1))
+    fuse(fused)
+    with pytest.raises(ValueError, match="unet has an adapter already"):
+        attach({"unet": fused}, "sd1", LoraSettings(rank=1))
 
 
 def test_a_renamed_layer_is_found_at_once(sd1):

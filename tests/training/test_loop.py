@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -298,7 +299,7 @@ def test_a_full_disk_is_one_sentence_and_loses_nothing(make_run, events, monkeyp
         real(descriptor)
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(UserError, match=r"-000004\.safetensors: the disk is full"):
+    with pytest.raises(UserError, match=r"-00000[456]\.safetensors: the disk is full"):
         train(run, events)
     monkeypatch.undo()
     assert [path.name for path in run.checkpoints.iterdir()] == [run.checkpoint(2).name]
@@ -374,6 +375,79 @@ def test_the_next_steps_do_not_wait_for_a_slow_disk(make_run, events, monkeypatc
     assert order.index(("checkpoint", 6)) < order.index(("state", 6))
     for step in (2, 4, 6):
         assert _same(_tensors(run.checkpoint(step)), _tensors(expected.checkpoint(step)))
+
+
+@pytest.fixture
+def fails_once(monkeypatch):
+    """The first state that is written aside finds the disk full."""
+    monkeypatch.setattr(saving, "worth_a_thread", lambda device: True)
+    real, failed = saving.states.save, threading.Event()
+
+    def save(*arguments):
+        if not failed.is_set():
+            failed.set()
+            raise UserError("The disk was full.")
+        return real(*arguments)
+
+    monkeypatch.setattr(saving.states, "save", save)
+    return failed
+
+
+def test_a_save_that_fails_is_made_up_for_as_soon_as_it_is_known(make_run, events, fails_once):
+    run = make_run(steps=8, save_every=2)
+    train(run, events)
+    (warning,) = events.of("warning")
+    assert re.fullmatch(r"The disk was full\. Step [34] was saved\.", warning["text"])
+    assert [path.name for path in sorted(run.states.iterdir())] == ["000006.pt", "000008.pt"]
+    assert {2, 4, 6, 8} <= {event["step"] for event in events.of("checkpoint")}
+
+
+def test_a_stop_saves_even_if_the_last_save_failed(make_run, events, fails_once):
+    run = make_run(steps=8, save_every=2)
+
+    def stop_at_once(kind, **fields):
+        events(kind, **fields)
+        if kind == "step" and fields["step"] == 3:
+            assert fails_once.wait(60)
+            (run.folder / "stop").touch()
+
+    with pytest.raises(StoppedByUser, match="after step 3"):
+        train(run, stop_at_once)
+    assert [path.name for path in run.states.iterdir()] == ["000003.pt"]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_ends_a_training_does_not_hide_what_became_of_the_last_save(make_run, events, monkeypatch, fails):
+    monkeypatch.setattr(saving, "worth_a_thread", lambda device: True)
+    run, real, go_on = make_run(steps=6), saving.write_checkpoint, threading.Event()
+
+    def slow(*arguments):
+        go_on.wait(60)
+        if fails:
+            raise UserError("The disk was full.")
+        return real(*arguments)
+
+    def full(self, micro):
+        if micro == 2:
+            go_on.set()
+            raise torch.cuda.OutOfMemoryError
+        return accumulate(self, micro)
+
+    accumulate = loop._Loop._accumulate
+    monkeypatch.setattr(saving, "write_checkpoint", slow)
+    monkeypatch.setattr(loop._Loop, "_accumulate", full)
+    with pytest.raises(UserError, match="Out of memory at step 2"):
+        train(run, events)
+    assert [event["step"] for event in events.of("checkpoint")] == ([] if fails else [2])
+    assert [event["text"] for event in events.of("warning")] == (["The disk was full."] if fails else [])
+
+
+def test_without_memory_for_copies_it_saves_at_once(make_run, events, monkeypatch):
+    monkeypatch.setattr(saving, "worth_a_thread", lambda device: True)
+    monkeypatch.setattr(saving, "free_bytes", lambda device: 1 << 10)
+    monkeypatch.setattr(saving.ThreadPoolExecutor, "submit", lambda *_: pytest.fail("a thread was used"))
+    run = make_run(steps=2)
+    assert train(run, events) == run.checkpoint(2)
 
 
 def test_half_written_files_of_a_killed_process_are_cleared(make_run, events):
