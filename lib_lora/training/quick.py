@@ -16,6 +16,7 @@ from torch import nn
 from lib_lora.lora.fused import fuse
 from lib_lora.models.attention import QuickProcessor, attention_layers
 from lib_lora.models.processor import is_amd
+from lib_lora.models.resnet import quicken_resnets
 
 
 def quicken(parts: Mapping[str, nn.Module], device: torch.device) -> bool:
@@ -31,6 +32,7 @@ def quicken(parts: Mapping[str, nn.Module], device: torch.device) -> bool:
     if device.type in ("cpu", "cuda"):  # elsewhere convolutions of this layout have had faults
         cast(Any, parts["unet"]).to(memory_format=torch.channels_last)
     fused = [fuse(part) for part in parts.values()]
+    quicken_resnets(parts["unet"])
     blocks = device.type == "cpu" and is_amd()
     for layer in attention_layers(parts["unet"]):
         layer.set_processor(QuickProcessor(blocks))

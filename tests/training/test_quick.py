@@ -4,10 +4,12 @@ from functools import partial
 
 import pytest
 import torch
+from diffusers.models.resnet import ResnetBlock2D
 
 from lib_lora.lora.fused import FusedLayer
 from lib_lora.models import attention, products
 from lib_lora.models.attention import QuickProcessor
+from lib_lora.models.resnet import QuickResnet
 from lib_lora.training import loop, quick
 from lib_lora.training.loop import train
 from lib_lora.training.session import open_session
@@ -104,6 +106,9 @@ def test_what_is_put_where(make_run, monkeypatch, amd):
     assert {id(module.up) for module in fused} == {id(layer.up) for layer in session.adapter.layers}
     layers = [module for module in modules if hasattr(module, "processor")]
     assert len(layers) == 32
+    blocks = [module for module in modules if isinstance(module, ResnetBlock2D)]
+    assert len(blocks) == 22
+    assert all(isinstance(block, QuickResnet) for block in blocks)
     assert all(isinstance(layer.processor, QuickProcessor) and layer.processor.blocks == amd for layer in layers)
 
 
