@@ -1,7 +1,7 @@
 """The UNet's residual blocks without needless copies: the same numbers, in the layout that the convolutions use.
 
-diffusers copies what enters a block's shortcut into the other layout, from which the convolution copies it back, and so
-on the way back; and it divides every block's result by a factor that is 1.
+diffusers (0.35, but not 0.31) copies what enters a block's shortcut into the other layout, from which the convolution
+copies it back, and so on the way back; and it divides every block's result by a factor that is 1.
 """
 
 from __future__ import annotations

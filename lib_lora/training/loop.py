@@ -154,10 +154,11 @@ class _Loop:
                 last = self.at.step == session.total
                 asked, failed = self._anyone(stop.requested(), self.saver.failed())
                 stopping = asked and not last
-                if last or stopping or failed or self.at.step % self.every == 0:
+                due = last or self.at.step % self.every == 0
+                if due or stopping or failed:
                     self._save()
-                    if not (stopping or failed) and session.accelerator.is_main_process:
-                        self.samples.paint(self.at.step, stop.requested)  # what is saved, or being saved, stays
+                if due and not stopping and session.accelerator.is_main_process:
+                    self.samples.paint(self.at.step, stop.requested)  # what is saved, or being saved, stays
                 if last or stopping:
                     self._by_main(self.saver.settle)
                 if stopping:

@@ -31,8 +31,8 @@ def quicken(parts: Mapping[str, nn.Module], device: torch.device) -> bool:
     """
     if device.type in ("cpu", "cuda"):  # elsewhere convolutions of this layout have had faults
         cast(Any, parts["unet"]).to(memory_format=torch.channels_last)
+        quicken_resnets(parts["unet"])
     fused = [fuse(part) for part in parts.values()]
-    quicken_resnets(parts["unet"])
     blocks = device.type == "cpu" and is_amd()
     for layer in attention_layers(parts["unet"]):
         layer.set_processor(QuickProcessor(blocks))

@@ -14,13 +14,14 @@ from typing import Any
 
 import torch
 
+from lib_lora.errors import UserError
 from lib_lora.lora.file import NothingLearnedError
 from lib_lora.training import state as states
 from lib_lora.training.export import write_checkpoint
 from lib_lora.training.memory import free_bytes
 from lib_lora.training.session import Emit, Session
 
-_COPIES = 12  # times the adapter: LoRA, adapter, two or more of the optimizer, and all of the state again as a file
+_COPIES = 20  # times the adapter: LoRA, adapter, two or more of the optimizer, and all of the state again as a file
 
 
 def worth_a_thread(device: torch.device) -> bool:
@@ -92,13 +93,14 @@ class Saver:
         Raises:
             UserError: its file could not be written.
         """
-        going, self._going = self._going, None
+        going = self._going
         if going is None:
             return
         error = going.exception()  # waits
-        for event in self._heard:
+        self._going = None
+        heard, self._heard = self._heard, []
+        for event in heard:
             self.emit(**event)
-        self._heard.clear()
         if error is not None:
             raise error
 
@@ -121,8 +123,11 @@ class Saver:
 
     def _write_aside(self, step: int, left: list[Any]) -> None:
         """Write the two that `left` holds, and let go of each as soon as that is done."""
-        self._write_lora(step, left.pop(0), self._heard.append)
-        self._write_state(left.pop(0))
+        try:
+            self._write_lora(step, left.pop(0), self._heard.append)
+            self._write_state(left.pop(0))
+        except UserError as error:  # its traceback would keep all those numbers
+            raise error.with_traceback(None) from None
 
     def _write_lora(self, step: int, tensors: dict[str, torch.Tensor], tell: Callable[[dict[str, Any]], None]) -> None:
         try:

@@ -442,6 +442,22 @@ def test_what_ends_a_training_does_not_hide_what_became_of_the_last_save(make_ru
     assert [event["text"] for event in events.of("warning")] == (["The disk was full."] if fails else [])
 
 
+def test_a_second_interruption_while_it_waits_for_the_disk_loses_no_event(make_run, events, monkeypatch):
+    monkeypatch.setattr(saving, "worth_a_thread", lambda device: True)
+    real, interrupted = saving.Future.exception, []
+
+    def impatient(self, timeout=None):
+        if not interrupted:
+            interrupted.append(True)
+            raise KeyboardInterrupt
+        return real(self, timeout)
+
+    monkeypatch.setattr(saving.Future, "exception", impatient)
+    with pytest.raises(KeyboardInterrupt):
+        train(make_run(steps=2), events)
+    assert [event["step"] for event in events.of("checkpoint")] == [2]
+
+
 def test_without_memory_for_copies_it_saves_at_once(make_run, events, monkeypatch):
     monkeypatch.setattr(saving, "worth_a_thread", lambda device: True)
     monkeypatch.setattr(saving, "free_bytes", lambda device: 1 << 10)

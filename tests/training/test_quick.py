@@ -112,6 +112,13 @@ def test_what_is_put_where(make_run, monkeypatch, amd):
     assert all(isinstance(layer.processor, QuickProcessor) and layer.processor.blocks == amd for layer in layers)
 
 
+def test_elsewhere_the_layout_stays_torch_s_own(make_run):
+    session = open_session(make_run(), lambda *_, **__: None, quick=False)
+    quick.quicken({"unet": session.modules[0]}, torch.device("mps"))
+    assert not any(isinstance(module, QuickResnet) for module in session.modules[0].modules())
+    assert session.modules[0].conv_in.weight.is_contiguous()
+
+
 def test_half_precision_needs_no_autocast_where_every_layer_is_fused(make_run):
     assert open_session(make_run(precision="bf16"), lambda *_, **__: None).forward.autocast is None
     for lora in ({"dropout": 0.1}, {"use_dora": True}, {"conv_rank": 2}):
