@@ -69,8 +69,7 @@ class Saver:
         except Exception as error:  # this step must be saved all the more
             lost = error
         if lost is None and self._aside():
-            exported = self.session.exported()
-            left = [exported, states.copied(self._state(step, loss_average))]
+            left = [self.session.exported(), states.copied(self._state(step, loss_average))]
             self._going = self._pool.submit(self._write_aside, step, left)
             return
         self._write_lora(step, self.session.exported(), lambda event: self.emit(**event))
