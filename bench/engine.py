@@ -1,8 +1,10 @@
-"""How fast and how large the engine is on this machine, with a full-size SD1.5: loading, starting, stepping.
+"""How fast and how large the engine is on this machine, with a full-size base model: loading, starting, stepping.
 
     python bench/engine.py [--only load start step] [--precision fp32 bf16] [--work DIR] [--base FILE] [--json]
+    python bench/engine.py --only whole --precision bf16 --batch 8                      on a GPU: a LoRA from its photos
+    python bench/engine.py --only whole --precision bf16 --batch 4 --family sdxl
 
-Makes a checkpoint with the real widths and random numbers once (2.1 GB in --work; speed and memory do not
+Makes a checkpoint with the real widths and random numbers once (2.1 GB in --work, SDXL 6.9 GB; speed and memory do not
 depend on what the numbers are). Every measurement is a fresh process, so that none finds the memory, the imports
 or the caches of another. How each number is taken:
 
@@ -12,8 +14,10 @@ load   The time of `identify` and of each part's loader, imports excluded. "Cold
        loaded, against the bytes of the tensors kept. The file is read, not mapped, so its cache does not count.
 start  From the start of `python -m lib_lora run` on 24 photos to its events, first without any cache, then again
        (base model's hash and the first photos' latents remembered). The file cache is warm in both.
-step   The command's own training, 512 pixels, batch 1, rank 32, UNet and text encoder: time between "step" events,
-       and the highest resident size of the process.
+step   The command's own training with the family's preset, rank 32, batch 1 unless told otherwise: time between
+       "step" events, and the most memory (of the GPU, or of the process).
+whole  The command from its start to its end with nothing cached: 24 photos, until --images pictures have been seen,
+       with the checkpoints and sample pictures of the preset, without the test grid. Hours on a processor.
 
 Beside each number stand the seconds of processor time it took ("processor": summed over all cores, with
 threads that wait in a busy loop), and "others": the share of the machine's processor time that other programs took
@@ -28,13 +32,15 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import math
 import signal
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +51,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 PHOTOS = ROOT / "tests" / "data" / "personas" / "mara"
+PRESET_OF = {"sd15": "sd15-face", "sdxl": "sdxl-face"}
 PHASES = {  # what is done until an event; the event that ends it
     "imports, photos, hashes": ("state", "preparing"),
     "sizes of photos": ("data", None),
@@ -63,7 +70,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that a measured run is ended with this program
     work: Path = options.work
     work.mkdir(parents=True, exist_ok=True)
-    base = options.base or full_size_base(work)
+    base = options.base or full_size_base(work, options.family)
     result: dict[str, Any] = {"machine": describe(), "base": base.name, "base_bytes": base.stat().st_size}
     if "load" in options.only:
         result["load"] = [
@@ -71,10 +78,13 @@ def main() -> int:
             for dtype in dict.fromkeys(["fp16", *options.precision])
             for cold in ((True, False) if sys.platform == "linux" else (False,))
         ]
+    orders = [Order(base, options.family, precision, options.batch, options.set) for precision in options.precision]
     if "start" in options.only:
-        result["start"] = start(base, options.precision[0], work, options.repeat)
+        result["start"] = start(orders[0], work, options.repeat)
     if "step" in options.only:
-        result["step"] = [step(base, precision, work, options.steps) for precision in options.precision]
+        result["step"] = [step(order, work, options.steps) for order in orders]
+    if "whole" in options.only:
+        result["whole"] = [whole(order, work, options.images) for order in orders]
     print(json.dumps(result, indent=2) if options.json else table(result))
     return 0
 
@@ -84,12 +94,16 @@ def _options() -> argparse.Namespace:
         description=(__doc__ or "").split("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     parts = ("load", "start", "step")
-    parser.add_argument("--only", nargs="+", choices=parts, default=parts, help="which parts to measure")
+    parser.add_argument("--only", nargs="+", choices=(*parts, "whole"), default=parts, help="which parts to measure")
     parser.add_argument("--precision", nargs="+", choices=("fp32", "bf16", "fp16"), default=["fp32", "bf16"])
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir(), "sameface-bench"), help="cache folder")
-    parser.add_argument("--base", type=Path, help="measure with this SD1.5 checkpoint instead of random numbers")
+    parser.add_argument("--family", choices=PRESET_OF, default="sd15", help="of the base model")
+    parser.add_argument("--base", type=Path, help="measure with this checkpoint instead of random numbers")
+    parser.add_argument("--batch", type=int, default=1, help="pictures a step, not of load")
+    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="further settings of the training")
     parser.add_argument("--repeat", type=int, default=3, help="processes for each number of load and start")
     parser.add_argument("--steps", type=int, default=5, help="steps that are counted")
+    parser.add_argument("--images", type=int, default=2000, help="pictures seen by a whole training")
     parser.add_argument("--json", action="store_true", help="machine-readable")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -182,19 +196,40 @@ def measure_load(base: Path, precision: str) -> dict[str, float]:
     }
 
 
-# ------------------------------------------------------------------------------------------------------ start, step
+# ----------------------------------------------------------------------------------------------- start, step, whole
 
 
-def command(base: Path, precision: str, data: Path, steps: int) -> list[str]:
-    """The user's own command, without the grid at the end."""
-    settings = {"precision": precision, "batch_size": 1, "lora.rank": 32, "save_every": steps}
-    words = [sys.executable, "-m", "lib_lora", "run", str(PHOTOS), "--base", str(base), "--preset", "sd15-face"]
-    words += ["--name", "mara", "--trigger", "mrxa", "--class", "woman", "--consent", "fictional"]
-    words += ["--data", str(data), "--out", str(data / "out"), "--steps", str(steps), "--grid-steps", "0"]
-    return [*words, *(word for key, value in settings.items() for word in ("--set", f"{key}={value}"))]
+@dataclass(frozen=True)
+class Order:
+    """What is trained.
+
+    Attributes:
+        base: the checkpoint.
+        family: one of `PRESET_OF`, which is the checkpoint's.
+        precision: of the base model's numbers.
+        batch: pictures a step.
+        more: further settings, "key=value".
+    """
+
+    base: Path
+    family: str
+    precision: str
+    batch: int
+    more: Sequence[str]
 
 
-def events_of(base: Path, precision: str, data: Path, steps: int) -> list[dict[str, Any]]:
+def command(order: Order, data: Path, steps: int, checkpoints: bool = False) -> list[str]:
+    """The user's own command, without the grid at the end; with the preset's checkpoints, or with the last alone."""
+    settings = [f"precision={order.precision}", f"batch_size={order.batch}", "lora.rank=32"]
+    settings += [] if checkpoints else [f"save_every={steps}"]
+    words = [sys.executable, "-m", "lib_lora", "run", str(PHOTOS), "--base", str(order.base)]
+    words += ["--preset", PRESET_OF[order.family], "--name", "mara", "--trigger", "mrxa", "--class", "woman"]
+    words += ["--consent", "fictional", "--data", str(data), "--out", str(data / "out")]
+    words += ["--steps", str(steps), "--grid-steps", "0"]
+    return [*words, *(word for setting in [*settings, *order.more] for word in ("--set", setting))]
+
+
+def events_of(order: Order, data: Path, steps: int) -> list[dict[str, Any]]:
     """The events of a run up to its step number `steps`; then the run is killed.
 
     Each has the seconds since the command ("t"), and a step what `Watch` read since the command when it was seen.
@@ -206,9 +241,7 @@ def events_of(base: Path, precision: str, data: Path, steps: int) -> list[dict[s
     data.mkdir(parents=True, exist_ok=True)
     with open(log, "wb") as stream:
         began = time.time()
-        child = subprocess.Popen(
-            command(base, precision, data, steps + 1), cwd=ROOT, stdout=stream, stderr=subprocess.STDOUT
-        )
+        child = subprocess.Popen(command(order, data, steps + 1), cwd=ROOT, stdout=stream, stderr=subprocess.STDOUT)
         watch = Watch(psutil.Process(child.pid))
         used: list[dict[str, float]] = []
         try:
@@ -224,22 +257,26 @@ def events_of(base: Path, precision: str, data: Path, steps: int) -> list[dict[s
         finally:
             child.kill()
             child.wait()
-    raise SystemExit(f"The run ended early:\n{log.read_text(encoding='utf-8', errors='replace')}")
+    raise _early(log)
 
 
-def start(base: Path, precision: str, work: Path, repeat: int) -> list[dict[str, Any]]:
+def _early(log: Path) -> SystemExit:
+    return SystemExit(f"The run ended early:\n{log.read_text(encoding='utf-8', errors='replace')}")
+
+
+def start(order: Order, work: Path, repeat: int) -> list[dict[str, Any]]:
     """Seconds from the command to the end of each phase: without caches, and with them."""
     fresh: list[dict[str, float]] = []
     again: list[dict[str, float]] = []
     for _ in range(repeat):
         with tempfile.TemporaryDirectory(dir=work) as folder:
             for runs in (fresh, again):
-                runs.append(_phases(events_of(base, precision, Path(folder, "data"), 1)))
-                say(f"start {precision}: {runs[-1]['first step']:.1f} s")
+                runs.append(_phases(events_of(order, Path(folder, "data"), 1)))
+                say(f"start {order.precision}: {runs[-1]['first step']:.1f} s")
     return [
         {
             "caches": name,
-            "precision": precision,
+            "precision": order.precision,
             **{key: round(statistics.median(run[key] for run in runs), 2) for key in runs[0]},
         }
         for name, runs in (("none", fresh), ("filled", again))
@@ -256,20 +293,17 @@ def _phases(events: list[dict[str, Any]]) -> dict[str, float]:
     return {**{phase: next(ends(*mark)) for phase, mark in PHASES.items()}, **used}
 
 
-def step(base: Path, precision: str, work: Path, count: int) -> dict[str, Any]:
+def step(order: Order, work: Path, count: int) -> dict[str, Any]:
     """Seconds a step and peak memory of a training run."""
     with tempfile.TemporaryDirectory(dir=work) as folder:
-        events = [
-            event
-            for event in events_of(base, precision, Path(folder, "data"), WARM_UP + count)
-            if event["kind"] == "step"
-        ]
+        events = [event for event in events_of(order, Path(folder, "data"), WARM_UP + count) if event["kind"] == "step"]
     counted = list(itertools.pairwise(events))[WARM_UP - 1 :]
     seconds = [later["t"] - earlier["t"] for earlier, later in counted]
     processor = [later["processor"] - earlier["processor"] for earlier, later in counted]
-    say(f"step {precision}: {statistics.median(seconds):.1f} s")
+    say(f"step {order.precision}: {statistics.median(seconds):.1f} s")
     return {
-        "precision": precision,
+        "precision": order.precision,
+        "batch": order.batch,
         "seconds": round(statistics.median(seconds), 2),
         "fastest": round(min(seconds), 2),
         "slowest": round(max(seconds), 2),
@@ -280,6 +314,45 @@ def step(base: Path, precision: str, work: Path, count: int) -> dict[str, Any]:
     }
 
 
+def whole(order: Order, work: Path, images: int) -> dict[str, Any]:
+    """Seconds from the command to its first step, its last step and its end, and what lies between the steps."""
+    from lib_lora.jobs.events import read_events
+
+    with tempfile.TemporaryDirectory(dir=work) as folder:
+        data, log = Path(folder, "data"), Path(folder, "log.txt")
+        steps, began = math.ceil(images / order.batch), time.time()
+        with open(log, "wb") as stream:
+            child = subprocess.Popen(
+                command(order, data, steps, checkpoints=True), cwd=ROOT, stdout=stream, stderr=subprocess.STDOUT
+            )
+            try:
+                code = child.wait()
+                ended = time.time()
+            finally:
+                child.kill()
+        if code:
+            raise _early(log)
+        events = [event for path in data.rglob("events.jsonl") for event in read_events(path)]
+        checkpoints = len(list(data.glob("characters/*/runs/*/checkpoints/*.safetensors")))
+    done = [event for event in events if event["kind"] == "step"]
+    times = [event["t"] - began for event in done]
+    median = statistics.median(later - earlier for earlier, later in itertools.pairwise(times))
+    say(f"whole {order.family}, {order.precision}: {ended - began:.1f} s")
+    return {
+        "family": order.family,
+        "precision": order.precision,
+        "batch": order.batch,
+        "steps": len(done),
+        "first step": round(times[0], 2),
+        "last step": round(times[-1], 2),
+        "end": round(ended - began, 2),
+        "seconds": round(median, 4),
+        "images_per_second": round(order.batch / median, 2),
+        "checkpoints": checkpoints,
+        "peak_bytes": done[-1]["peak_memory"],
+    }
+
+
 # ------------------------------------------------------------------------------------------------------------ table
 
 
@@ -287,7 +360,7 @@ def table(result: dict[str, Any]) -> str:
     """The result as plain text."""
     lines = ["  ".join(f"{key} {value}" for key, value in result["machine"].items())]
     lines.append(f"base {result['base']}, {result['base_bytes'] / 1e9:.2f} GB; times in seconds, sizes in GB (10^9)")
-    for part in ("load", "start", "step"):
+    for part in ("load", "start", "step", "whole"):
         if part in result:
             rows = [{key: _cell(key, value) for key, value in row.items()} for row in result[part]]
             widths = {key: max(len(key), *(len(row[key]) for row in rows)) for key in rows[0]}

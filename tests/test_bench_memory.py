@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import toys
+from lib_lora.lora.fused import FusedLayer
 from lib_lora.models.family import identify
 
 pytest.importorskip("torch.nn.attention", reason="older torch tells nobody when a tensor without numbers is gone")
@@ -36,6 +37,25 @@ def test_flash_attention_keeps_no_scores() -> None:
     with memory.flash_attention(), memory.Alive() as alive:
         out = torch.nn.functional.scaled_dot_product_attention(query, key, value)
         assert alive.now == out.nbytes + 2 * 4 * 64 * 4
+
+
+def test_a_layer_with_its_adapter_by_hand() -> None:
+    rows, wide, out, rank = 50, 24, 40, 4
+    with torch.device("meta"):
+        base = torch.nn.Linear(wide, out).to(torch.bfloat16).requires_grad_(False)
+        down, up = (torch.nn.Parameter(torch.zeros(shape)) for shape in ((rank, wide), (out, rank)))
+        x = torch.empty(rows, wide, dtype=torch.bfloat16, requires_grad=True)
+        above = torch.empty(rows, out, dtype=torch.bfloat16)
+    layer = FusedLayer(base, down, up, 0.5)
+    with memory.Alive() as alive:
+        y = layer(x)
+        kept = 2 * (rank * wide + out * rank) + 2 * rows * rank  # the adapter in bfloat16, what comes out of `down`
+        assert alive.now == kept + 2 * rows * out
+        y.backward(above)
+        gradients = 2 * rows * wide + 4 * (rank * wide + out * rank)
+        assert alive.now == 2 * rows * out + gradients
+        # `up`'s gradient is scaled last: there twice in float32, with all that was kept, and the inner gradient
+        assert alive.peak == kept + 2 * rows * out + 2 * rows * rank + gradients + 4 * out * rank
 
 
 @pytest.mark.parametrize("family", ["sd1", "sdxl"])

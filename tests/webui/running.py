@@ -15,6 +15,7 @@ import subprocess
 import time
 import urllib.parse
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -148,7 +149,8 @@ class Running:
         """Who listens at the address; None where nobody does, or it cannot be seen."""
         for one in psutil.net_connections("tcp"):
             if one.status == psutil.CONN_LISTEN and one.laddr.port == self._parts.port and one.pid:
-                return psutil.Process(one.pid)
+                with suppress(psutil.NoSuchProcess):  # it has just ended
+                    return psutil.Process(one.pid)
         return None
 
     def workers(self, data: str) -> list[psutil.Process]:
