@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from itertools import groupby
 from typing import Any, cast
@@ -22,6 +22,7 @@ from lib_lora.lora.apply import merged
 from lib_lora.lora.file import read
 from lib_lora.models.family import ModelInfo
 from lib_lora.models.load import load_text_encoders, load_unet, load_vae
+from lib_lora.models.quick import quicken_unet
 from lib_lora.models.text import Conditioning, TextStack, join
 from lib_lora.models.vae import decode, encode, reconstruct, to_tensor, vae_dtype
 from lib_lora.pictures import Cell
@@ -35,6 +36,8 @@ SAMPLERS: dict[str, tuple[type, dict[str, Any]]] = {
     "DDIM": (DDIMScheduler, {"clip_sample": False, "set_alpha_to_one": False, "steps_offset": 1}),
 }
 _ZERO_SNR_SAMPLERS = ("Euler", "Euler a", "DDIM")
+# pixels painted at a time: on a CPU only small pictures gain by it, and who stops waits for all of them
+_TOGETHER = {"cuda": 4 * 512 * 512, "cpu": 4 * 128 * 128}
 
 
 def make_scheduler(name: str, info: ModelInfo) -> Any:
@@ -85,18 +88,23 @@ class DiffusersPainter:
         self.clip_skip = clip_skip
         self.text = TextStack(info.family, load_text_encoders(info, dtype, device))
         self.unet = load_unet(info, dtype, device)
+        quicken_unet(self.unet, device)
         self.vae = load_vae(info, vae_dtype(info.family, device, dtype), device)
 
     @torch.no_grad()
     def paint(self, cells: Sequence[Cell], each: Callable[[int, Image.Image], None] | None = None) -> list[Image.Image]:
-        """Paint `cells` and give each to `each`; those in a row with the same LoRA and weight share one merge."""
+        """Paint `cells` and give each to `each`, in their order.
+
+        Those in a row with the same LoRA and weight share one merge, and small ones that differ by their words and
+        noise alone are painted together: which ones, changes a picture by rounding only.
+        """
         parts = {"unet": self.unet, **self.text.parts()}
         pictures: list[Image.Image] = []
         for (lora, weight), group in groupby(cells, key=lambda cell: (cell.lora, cell.weight)):
             applied = merged(parts, self.info.family, read(lora), weight) if lora else nullcontext()
             with applied:
-                for cell in group:
-                    pictures.extend(decode(self.vae, self._latents(cell)))
+                for latents in self._painted(list(group)):
+                    pictures.extend(decode(self.vae, latents))
                     if each:
                         each(len(pictures) - 1, pictures[-1])
         return pictures
@@ -105,23 +113,38 @@ class DiffusersPainter:
         """An RGB picture (sides multiples of 8) through the VAE and back."""
         return reconstruct(self.vae, image)
 
-    def _latents(self, cell: Cell) -> torch.Tensor:
-        """Denoised latents [1, 4, h, w] of one cell, float32."""
-        scheduler = make_scheduler(cell.sampler, self.info)
-        scheduler.set_timesteps(cell.steps, device=self.device)
-        generator = torch.Generator().manual_seed(cell.seed)  # on the CPU: the same picture on every device
-        noise = torch.randn((1, 4, cell.height // 8, cell.width // 8), generator=generator)
-        if cell.variation:
-            other = torch.randn(noise.shape, generator=torch.Generator().manual_seed(cell.variation_seed))
-            noise = _turned(noise[0], other[0], cell.variation)[None]
-        first = cell.steps - steps_over(cell.steps, cell.strength) if cell.start else 0
-        latents = self._begun(cell, scheduler, first, noise.to(self.device))
-        positive, negative = self._words(cell)
+    def _painted(self, cells: Sequence[Cell]) -> Iterator[torch.Tensor]:
+        """The denoised latents of each cell, [1, 4, h, w], float32."""
+        texts = {text for cell in cells for text in (cell.prompt, cell.negative)}
+        words = {text: self.text.encode([text], self.clip_skip) for text in texts}
+
+        def kind(cell: Cell) -> tuple[Any, ...]:
+            lengths = (words[text].context.shape for text in (cell.prompt, cell.negative))
+            over = cell.strength if cell.start else None
+            return (cell.width, cell.height, cell.sampler, cell.steps, cell.cfg, over, *lengths)
+
+        for (width, height, *_), group in groupby(cells, key=kind):
+            alike = list(group)
+            size = max(1, _TOGETHER.get(self.device.type, 0) // (width * height))
+            for first in range(0, len(alike), size):
+                yield from torch.split(self._latents(alike[first : first + size], words), 1)
+
+    def _latents(self, cells: Sequence[Cell], words: Mapping[str, Conditioning]) -> torch.Tensor:
+        """Denoised latents [B, 4, h, w] float32 of cells that differ only by prompt, seed, variation and start."""
+        like = cells[0]
+        scheduler = make_scheduler(like.sampler, self.info)
+        scheduler.set_timesteps(like.steps, device=self.device)
+        first = like.steps - steps_over(like.steps, like.strength) if like.start else 0
+        draws = [torch.Generator().manual_seed(cell.seed) for cell in cells]  # on the CPU: the same on every device
+        noise = (_noise(cell, draw).to(self.device) for cell, draw in zip(cells, draws, strict=True))
+        begun = [self._begun(cell, scheduler, first, one) for cell, one in zip(cells, noise, strict=True)]
+        latents = torch.cat(begun)
+        positive, negative = [words[cell.prompt] for cell in cells], [words[cell.negative] for cell in cells]
         # only the samplers that add noise on the way have this argument
-        options = {} if cell.sampler.startswith("DPM++") or cell.sampler == "Euler" else {"generator": generator}
+        options = {} if like.sampler.startswith("DPM++") or like.sampler == "Euler" else {"generator": draws}
         for time in scheduler.timesteps[first:]:
             scaled = scheduler.scale_model_input(latents, time).to(self.dtype)
-            predicted = self._predict(scaled, time, cell, positive, negative)
+            predicted = self._predict(scaled, time, like, positive, negative)
             latents = scheduler.step(predicted, time, latents, **options).prev_sample
         return latents
 
@@ -142,34 +165,49 @@ class DiffusersPainter:
         return cast(torch.Tensor, scheduler.add_noise(latents, noise, scheduler.timesteps[first : first + 1]))
 
     def _predict(
-        self, latents: torch.Tensor, time: torch.Tensor, cell: Cell, positive: Conditioning, negative: Conditioning
+        self,
+        latents: torch.Tensor,
+        time: torch.Tensor,
+        like: Cell,
+        positive: Sequence[Conditioning],
+        negative: Sequence[Conditioning],
     ) -> torch.Tensor:
-        """The guided prediction, [1, 4, h, w] float32; prompts of one length share a pass, as in A1111."""
-        if cell.cfg == 1:
-            return self._pass(latents, time, cell, positive)
-        if positive.context.shape == negative.context.shape:
-            without, with_ = self._pass(latents, time, cell, join([negative, positive], negative)).chunk(2)
+        """The guided prediction, [B, 4, h, w] float32; prompts of one length share a pass, as in A1111."""
+        if like.cfg == 1:
+            return self._pass(latents, time, like, positive)
+        if positive[0].context.shape == negative[0].context.shape:
+            without, with_ = self._pass(latents, time, like, [*negative, *positive]).chunk(2)
         else:
-            without, with_ = (self._pass(latents, time, cell, words) for words in (negative, positive))
-        return without + cell.cfg * (with_ - without)
+            without, with_ = (self._pass(latents, time, like, words) for words in (negative, positive))
+        return without + like.cfg * (with_ - without)
 
-    def _pass(self, latents: torch.Tensor, time: torch.Tensor, cell: Cell, words: Conditioning) -> torch.Tensor:
-        count = words.context.shape[0]
+    def _pass(
+        self, latents: torch.Tensor, time: torch.Tensor, like: Cell, words: Sequence[Conditioning]
+    ) -> torch.Tensor:
+        """What the UNet predicts, [len(words), 4, h, w] float32: `latents` over and over, with each of the `words`."""
+        together, count = join(words, words[0]), len(words)
         extra: dict[str, Any] = {}
-        if words.pooled is not None:
-            sizes = [(cell.height, cell.width, 0, 0, cell.height, cell.width)] * count
+        if together.pooled is not None:
+            sizes = [(like.height, like.width, 0, 0, like.height, like.width)] * count
             extra = {
                 "added_cond_kwargs": {
-                    "text_embeds": words.pooled,
+                    "text_embeds": together.pooled,
                     "time_ids": torch.tensor(sizes, device=self.device),
                 }
             }
-        batch = latents.expand(count, -1, -1, -1)
-        return cast(torch.Tensor, self.unet(batch, time, encoder_hidden_states=words.context, **extra).sample.float())
+        batch = latents.repeat(count // len(latents), 1, 1, 1)
+        return cast(
+            torch.Tensor, self.unet(batch, time, encoder_hidden_states=together.context, **extra).sample.float()
+        )
 
-    def _words(self, cell: Cell) -> tuple[Conditioning, Conditioning]:
-        """The positive and the negative prompt."""
-        return self.text.encode([cell.prompt], self.clip_skip), self.text.encode([cell.negative], self.clip_skip)
+
+def _noise(cell: Cell, generator: torch.Generator) -> torch.Tensor:
+    """The initial noise of a cell, [1, 4, h, w], as A1111 draws it."""
+    noise = torch.randn((1, 4, cell.height // 8, cell.width // 8), generator=generator)
+    if not cell.variation:
+        return noise
+    other = torch.randn(noise.shape, generator=torch.Generator().manual_seed(cell.variation_seed))
+    return _turned(noise[0], other[0], cell.variation)[None]
 
 
 def _turned(noise: torch.Tensor, other: torch.Tensor, share: float) -> torch.Tensor:

@@ -35,7 +35,8 @@ def _pixels(image):
 def _theirs(painter, cell):
     """The same picture from diffusers' pipeline; it rounds levels, so compare with a tolerance of 1."""
     scheduler = make_scheduler(cell.sampler, painter.info)
-    parts = {"vae": painter.vae, "unet": painter.unet, "scheduler": scheduler, "tokenizer": _tokenizer()}
+    unet = load_unet(painter.info, torch.float32, CPU)  # the painter's own is quickened
+    parts = {"vae": painter.vae, "unet": unet, "scheduler": scheduler, "tokenizer": _tokenizer()}
     noise = torch.randn((1, 4, cell.height // 8, cell.width // 8), generator=torch.Generator().manual_seed(cell.seed))
     if painter.info.family == "sdxl":
         first, other = painter.text.encoders
@@ -111,6 +112,39 @@ def test_every_sampler_paints_the_same_twice(toy, sampler):
     first, second, other = painter.paint(cells)
     assert np.array_equal(_pixels(first), _pixels(second))
     assert not np.array_equal(_pixels(first), _pixels(other))
+
+
+@pytest.mark.parametrize("kind", ["sd1", "sd2v", "sdxl"])
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_small_pictures_are_painted_together_and_are_what_each_is_alone(toy, monkeypatch, kind, sampler):
+    painter = DiffusersPainter(identify(toy(kind)), CPU, torch.float32)
+    size = {"width": 128, "height": 128, "sampler": sampler}
+    cells = [_cell(prompt=f"photo of {n} women", seed=n, variation=0.3 * (n == 2), **size) for n in range(6)]
+    batches, forward = [], painter.unet.forward
+    monkeypatch.setattr(painter.unet, "forward", lambda x, *a, **k: batches.append(len(x)) or forward(x, *a, **k))
+    together = painter.paint(cells)
+    assert batches[:4] == [8] * 4  # four pictures, with and without the prompt
+    assert batches[-4:] == [4] * 4
+    for cell, ours in zip(cells, together, strict=True):
+        (alone,) = painter.paint([cell])
+        assert np.abs(_pixels(ours) - _pixels(alone)).max() <= 1
+    assert len({image.tobytes() for image in together}) == len(cells)
+
+
+def test_only_pictures_of_one_kind_are_painted_together(toy, tmp_path):
+    painter = DiffusersPainter(identify(toy("sd1")), CPU, torch.float32)
+    start = tmp_path / "start.png"
+    (image,) = painter.paint([_cell(height=128)])
+    image.save(start)
+    kinds = [
+        {}, {"width": 64}, {"steps": 3}, {"cfg": 1.0}, {"cfg": 2.0}, {"sampler": "DDIM"}, {"prompt": "a woman, " * 40},
+        {"start": start, "strength": 0.5}, {"start": start, "strength": 0.0}, {"start": start}, {"negative": ", " * 90},
+    ]  # fmt: skip
+    cells = [_cell(height=128, seed=seed, **kind) for kind in kinds for seed in (7, 8)]
+    for cell, ours in zip(cells, painter.paint(cells), strict=True):
+        assert ours.size == (cell.width, cell.height)
+        (alone,) = painter.paint([cell])
+        assert np.abs(_pixels(ours) - _pixels(alone)).max() <= 1, cell
 
 
 def test_guidance_one_and_long_prompts(toy):

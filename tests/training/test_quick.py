@@ -36,7 +36,7 @@ def losses_of(run, events, monkeypatch, **how):
 @pytest.mark.parametrize(("kind", "settings"), KINDS)
 def test_the_losses_of_a_run_are_the_same(make_run, events, monkeypatch, kind, settings, amd):
     monkeypatch.setattr(attention, "_FEWEST_KEYS", 1)
-    monkeypatch.setattr(quick, "is_amd", lambda: amd)
+    monkeypatch.setattr("lib_lora.models.quick.is_amd", lambda: amd)
     settings = {"steps": 5, "save_every": 5, **settings}
     plain = losses_of(make_run(kind, **settings), events, monkeypatch, quick=False)
     events.clear()
@@ -98,7 +98,7 @@ def test_the_gradient_of_every_weight_is_the_same(make_run, kind, settings):
 
 @pytest.mark.parametrize("amd", [True, False])
 def test_what_is_put_where(make_run, monkeypatch, amd):
-    monkeypatch.setattr(quick, "is_amd", lambda: amd)
+    monkeypatch.setattr("lib_lora.models.quick.is_amd", lambda: amd)
     session = open_session(make_run(), lambda *_, **__: None)
     modules = [module for part in session.modules for module in part.modules()]
     fused = [module for module in modules if isinstance(module, FusedLayer)]
