@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
-from itertools import groupby
+from functools import lru_cache
+from itertools import groupby, islice
 from typing import Any, cast
 
 import torch
@@ -38,6 +39,7 @@ SAMPLERS: dict[str, tuple[type, dict[str, Any]]] = {
 _ZERO_SNR_SAMPLERS = ("Euler", "Euler a", "DDIM")
 # pixels painted at a time: on a CPU only small pictures gain by it, and who stops waits for all of them
 _TOGETHER = {"cuda": 4 * 512 * 512, "cpu": 4 * 128 * 128}
+_REMEMBERED = 128  # texts: those of the pictures that are painted together, and the negative prompt of all
 
 
 def make_scheduler(name: str, info: ModelInfo) -> Any:
@@ -115,21 +117,19 @@ class DiffusersPainter:
 
     def _painted(self, cells: Sequence[Cell]) -> Iterator[torch.Tensor]:
         """The denoised latents of each cell, [1, 4, h, w], float32."""
-        texts = {text for cell in cells for text in (cell.prompt, cell.negative)}
-        words = {text: self.text.encode([text], self.clip_skip) for text in texts}
+        words = lru_cache(_REMEMBERED)(lambda text: self.text.encode([text], self.clip_skip))
 
         def kind(cell: Cell) -> tuple[Any, ...]:
-            lengths = (words[text].context.shape for text in (cell.prompt, cell.negative))
+            lengths = (words(text).context.shape for text in (cell.prompt, cell.negative))
             over = cell.strength if cell.start else None
             return (cell.width, cell.height, cell.sampler, cell.steps, cell.cfg, over, *lengths)
 
-        for (width, height, *_), group in groupby(cells, key=kind):
-            alike = list(group)
+        for (width, height, *_), alike in groupby(cells, key=kind):
             size = max(1, _TOGETHER.get(self.device.type, 0) // (width * height))
-            for first in range(0, len(alike), size):
-                yield from torch.split(self._latents(alike[first : first + size], words), 1)
+            while some := list(islice(alike, size)):
+                yield from torch.split(self._latents(some, words), 1)
 
-    def _latents(self, cells: Sequence[Cell], words: Mapping[str, Conditioning]) -> torch.Tensor:
+    def _latents(self, cells: Sequence[Cell], words: Callable[[str], Conditioning]) -> torch.Tensor:
         """Denoised latents [B, 4, h, w] float32 of cells that differ only by prompt, seed, variation and start."""
         like = cells[0]
         scheduler = make_scheduler(like.sampler, self.info)
@@ -139,7 +139,7 @@ class DiffusersPainter:
         noise = (_noise(cell, draw).to(self.device) for cell, draw in zip(cells, draws, strict=True))
         begun = [self._begun(cell, scheduler, first, one) for cell, one in zip(cells, noise, strict=True)]
         latents = torch.cat(begun)
-        positive, negative = [words[cell.prompt] for cell in cells], [words[cell.negative] for cell in cells]
+        positive, negative = [words(cell.prompt) for cell in cells], [words(cell.negative) for cell in cells]
         # only the samplers that add noise on the way have this argument
         options = {} if like.sampler.startswith("DPM++") or like.sampler == "Euler" else {"generator": draws}
         for time in scheduler.timesteps[first:]:
