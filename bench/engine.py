@@ -106,7 +106,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--images", type=int, default=2000, help="pictures seen by a whole training")
     parser.add_argument("--json", action="store_true", help="machine-readable")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
-    return parser.parse_args()
+    options = parser.parse_args()
+    if "whole" in options.only and options.images <= options.batch:
+        parser.error("--images must be more than --batch: a pace is what lies between two steps")
+    return options
 
 
 def full_size_base(work: Path, kind: str = "sd15") -> Path:

@@ -37,8 +37,8 @@ SAMPLERS: dict[str, tuple[type, dict[str, Any]]] = {
     "DDIM": (DDIMScheduler, {"clip_sample": False, "set_alpha_to_one": False, "steps_offset": 1}),
 }
 _ZERO_SNR_SAMPLERS = ("Euler", "Euler a", "DDIM")
-# pixels painted at a time: on a CPU only small pictures gain by it, and who stops waits for all of them
-_TOGETHER = {"cuda": 4 * 512 * 512, "cpu": 4 * 128 * 128}
+# pixels painted at a time; not more, as who stops waits for all of them, and on a CPU only small pictures gain by it
+_TOGETHER = {"cuda": 2 * 512 * 512, "cpu": 4 * 128 * 128}
 _REMEMBERED = 128  # texts: those of the pictures that are painted together, and the negative prompt of all
 
 
@@ -127,7 +127,21 @@ class DiffusersPainter:
         for (width, height, *_), alike in groupby(cells, key=kind):
             size = max(1, _TOGETHER.get(self.device.type, 0) // (width * height))
             while some := list(islice(alike, size)):
-                yield from torch.split(self._latents(some, words), 1)
+                yield from self._together(some, words)
+
+    def _together(self, cells: Sequence[Cell], words: Callable[[str], Conditioning]) -> Iterator[torch.Tensor]:
+        """As `_painted`, for cells of one kind; one after the other where a GPU does not hold them all."""
+        try:
+            latents = self._latents(cells, words)
+        except torch.cuda.OutOfMemoryError:
+            if len(cells) == 1:
+                raise
+        else:
+            yield from torch.split(latents, 1)
+            return
+        torch.cuda.empty_cache()
+        for cell in cells:
+            yield self._latents([cell], words)
 
     def _latents(self, cells: Sequence[Cell], words: Callable[[str], Conditioning]) -> torch.Tensor:
         """Denoised latents [B, 4, h, w] float32 of cells that differ only by prompt, seed, variation and start."""

@@ -119,7 +119,10 @@ def test_every_sampler_paints_the_same_twice(toy, sampler):
 def test_small_pictures_are_painted_together_and_are_what_each_is_alone(toy, monkeypatch, kind, sampler):
     painter = DiffusersPainter(identify(toy(kind)), CPU, torch.float32)
     size = {"width": 128, "height": 128, "sampler": sampler}
-    cells = [_cell(prompt=f"photo of {n} women", seed=n, variation=0.3 * (n == 2), **size) for n in range(6)]
+    cells = [
+        _cell(prompt=f"photo of {n} women", negative=f"bad {n}", seed=n, variation=0.3 * (n == 2), **size)
+        for n in range(6)
+    ]
     batches, forward = [], painter.unet.forward
     monkeypatch.setattr(painter.unet, "forward", lambda x, *a, **k: batches.append(len(x)) or forward(x, *a, **k))
     together = painter.paint(cells)
@@ -133,18 +136,55 @@ def test_small_pictures_are_painted_together_and_are_what_each_is_alone(toy, mon
 
 def test_only_pictures_of_one_kind_are_painted_together(toy, tmp_path):
     painter = DiffusersPainter(identify(toy("sd1")), CPU, torch.float32)
-    start = tmp_path / "start.png"
-    (image,) = painter.paint([_cell(height=128)])
-    image.save(start)
+    starts = [tmp_path / f"start{seed}.png" for seed in (7, 8)]
+    for path, image in zip(starts, painter.paint([_cell(height=128, seed=seed) for seed in (3, 4)]), strict=True):
+        image.save(path)
     kinds = [
         {}, {"width": 64}, {"steps": 3}, {"cfg": 1.0}, {"cfg": 2.0}, {"sampler": "DDIM"}, {"prompt": "a woman, " * 40},
-        {"start": start, "strength": 0.5}, {"start": start, "strength": 0.0}, {"start": start}, {"negative": ", " * 90},
+        {"strength": 0.5}, {"strength": 0.0}, {"strength": 1.0}, {"negative": ", " * 90},
     ]  # fmt: skip
-    cells = [_cell(height=128, seed=seed, **kind) for kind in kinds for seed in (7, 8)]
+    cells = [
+        _cell(height=128, seed=seed, start=start if "strength" in kind else None, **kind)
+        for kind in kinds
+        for seed, start in zip((7, 8), starts, strict=True)
+    ]
     for cell, ours in zip(cells, painter.paint(cells), strict=True):
         assert ours.size == (cell.width, cell.height)
         (alone,) = painter.paint([cell])
         assert np.abs(_pixels(ours) - _pixels(alone)).max() <= 1, cell
+
+
+def test_in_half_precision_together_is_as_near_as_alone(toy):
+    cells = [_cell(prompt=f"photo of {n} women", seed=n, height=128) for n in range(4)]
+    exact = DiffusersPainter(identify(toy("sd1")), CPU, torch.float32).paint(cells)
+    half = DiffusersPainter(identify(toy("sd1")), CPU, torch.bfloat16)
+    apart = [half.paint([cell])[0] for cell in cells]
+    far, near = (
+        np.mean([np.abs(_pixels(ours) - _pixels(image)).mean() for ours, image in zip(some, exact, strict=True)])
+        for some in (half.paint(cells), apart)
+    )
+    assert far < 1.2 * near + 0.1
+
+
+def test_where_a_gpu_does_not_hold_them_together_they_are_painted_one_by_one(toy, monkeypatch):
+    painter = DiffusersPainter(identify(toy("sd1")), CPU, torch.float32)
+    cells = [_cell(seed=seed, height=128, sampler="Euler a") for seed in (1, 2, 3)]
+    wanted = [painter.paint([cell])[0].tobytes() for cell in cells]
+    forward, tried = painter.unet.forward, []
+
+    def small(latents, *rest, **words):
+        tried.append(len(latents))
+        if len(latents) > limit:
+            raise torch.cuda.OutOfMemoryError("out of memory")
+        return forward(latents, *rest, **words)
+
+    monkeypatch.setattr(painter.unet, "forward", small)
+    limit = 2
+    assert [image.tobytes() for image in painter.paint(cells)] == wanted
+    assert tried[:2] == [6, 2]
+    limit = 1
+    with pytest.raises(torch.cuda.OutOfMemoryError):
+        painter.paint(cells)
 
 
 def test_guidance_one_and_long_prompts(toy):
