@@ -230,6 +230,18 @@ def test_a_face_weight_without_faces_is_refused(start, root):
         start(overrides={"face_weight": 2})
 
 
+def test_a_face_weight_of_the_preset_means_nothing_without_faces(root, photos):
+    folder, _ = _new(root, photos)
+    for path in folder.photos.glob("*.jpg"):
+        Image.new("RGB", (64, 64), "grey").save(path)
+    for given in ({}, {"face_weight": 2.0}):  # as the tab sends it, which is the preset's own
+        run = start_run(root, "Mara Ü", MINI, None, {**QUICK, **given}, few=True)
+        assert run.file.settings.face_weight == 2
+        assert not any(photo.regions for photo in run.file.photos)
+    with pytest.raises(UserError, match="face_weight is 3, but no face is found on any photo"):
+        start_run(root, "Mara Ü", MINI, None, {**QUICK, "face_weight": 3}, few=True)
+
+
 def test_a_character_that_lost_its_photos_is_one_sentence(start, root):
     shutil.rmtree(folder_of(root, "Mara Ü").photos)
     with pytest.raises(UserError, match="is not a folder of photos"):
