@@ -66,6 +66,7 @@ START: dict[str, Any] = {
     "batch_size": 4,
     "unet_lr": 2e-3,
     "te_lr": 1e-3,
+    "face_weight": 1.0,
     "sample_steps": 5,
     "lora": {"rank": 32, "alpha": 16, "te": True},
     "objective": {"noise_offset": 0.05, "min_snr_gamma": 5.0},
