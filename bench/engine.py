@@ -40,6 +40,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -242,25 +243,32 @@ def events_of(order: Order, data: Path, steps: int) -> list[dict[str, Any]]:
     known = set(data.glob("characters/*/runs/*/events.jsonl"))
     log = data / f"bench-{len(known)}.txt"
     data.mkdir(parents=True, exist_ok=True)
-    with open(log, "wb") as stream:
-        began = time.time()
-        child = subprocess.Popen(command(order, data, steps + 1), cwd=ROOT, stdout=stream, stderr=subprocess.STDOUT)
+    began = time.time()
+    with _running(command(order, data, steps + 1), log) as child:
         watch = Watch(psutil.Process(child.pid))
         used: list[dict[str, float]] = []
+        while child.poll() is None:
+            time.sleep(0.05)
+            events = [event for path in set(data.rglob("events.jsonl")) - known for event in read_events(path)]
+            done = [event for event in events if event["kind"] == "step"]
+            used += [watch.read()] * (len(done) - len(used))
+            if len(done) >= steps:
+                for event, reading in zip(done, used, strict=True):
+                    event.update(reading)
+                return [{**event, "t": event["t"] - began} for event in events]
+    raise _early(log)
+
+
+@contextmanager
+def _running(words: Sequence[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A process whose words go to `log`; it ends with the block."""
+    with open(log, "wb") as stream:
+        child = subprocess.Popen(words, cwd=ROOT, stdout=stream, stderr=subprocess.STDOUT)
         try:
-            while child.poll() is None:
-                time.sleep(0.05)
-                events = [event for path in set(data.rglob("events.jsonl")) - known for event in read_events(path)]
-                done = [event for event in events if event["kind"] == "step"]
-                used += [watch.read()] * (len(done) - len(used))
-                if len(done) >= steps:
-                    for event, reading in zip(done, used, strict=True):
-                        event.update(reading)
-                    return [{**event, "t": event["t"] - began} for event in events]
+            yield child
         finally:
             child.kill()
             child.wait()
-    raise _early(log)
 
 
 def _early(log: Path) -> SystemExit:
@@ -324,17 +332,10 @@ def whole(order: Order, work: Path, images: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(dir=work) as folder:
         data, log = Path(folder, "data"), Path(folder, "log.txt")
         steps, began = math.ceil(images / order.batch), time.time()
-        with open(log, "wb") as stream:
-            child = subprocess.Popen(
-                command(order, data, steps, checkpoints=True), cwd=ROOT, stdout=stream, stderr=subprocess.STDOUT
-            )
-            try:
-                code = child.wait()
-                ended = time.time()
-            finally:
-                child.kill()
-        if code:
-            raise _early(log)
+        with _running(command(order, data, steps, checkpoints=True), log) as child:
+            if child.wait():
+                raise _early(log)
+            ended = time.time()
         events = [event for path in data.rglob("events.jsonl") for event in read_events(path)]
         checkpoints = len(list(data.glob("characters/*/runs/*/checkpoints/*.safetensors")))
     done = [event for event in events if event["kind"] == "step"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from functools import lru_cache
 from itertools import groupby, islice
@@ -105,7 +105,7 @@ class DiffusersPainter:
         for (lora, weight), group in groupby(cells, key=lambda cell: (cell.lora, cell.weight)):
             applied = merged(parts, self.info.family, read(lora), weight) if lora else nullcontext()
             with applied:
-                for latents in self._painted(list(group)):
+                for latents in self._painted(group):
                     pictures.extend(decode(self.vae, latents))
                     if each:
                         each(len(pictures) - 1, pictures[-1])
@@ -115,7 +115,7 @@ class DiffusersPainter:
         """An RGB picture (sides multiples of 8) through the VAE and back."""
         return reconstruct(self.vae, image)
 
-    def _painted(self, cells: Sequence[Cell]) -> Iterator[torch.Tensor]:
+    def _painted(self, cells: Iterable[Cell]) -> Iterator[torch.Tensor]:
         """The denoised latents of each cell, [1, 4, h, w], float32."""
         words = lru_cache(_REMEMBERED)(lambda text: self.text.encode([text], self.clip_skip))
 

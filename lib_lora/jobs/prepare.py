@@ -148,7 +148,7 @@ def start_run(
     if fit and (changed := _for_this_gpu(info, train, given)) != given:
         info, train = plan(base, preset_name, changed, prediction)
     base_sha256 = remembered_sha256(base, root / "hashes.json")
-    own = own_photos(folder, character, train, few, weighed(info, preset_name, given))
+    own = own_photos(folder, character, train, few, weight_is_asked(info, preset_name, given))
     photos = [*own, *class_photos(character, train)]
     return create_run(folder, character, info, base_sha256, train, photos, out, grid_steps)
 
@@ -224,7 +224,7 @@ def for_gpu(
     return merged(changes, overrides), "" if AS_IT_IS in said else said
 
 
-def weighed(info: ModelInfo, preset_name: str | None, overrides: dict[str, Any]) -> bool:
+def weight_is_asked(info: ModelInfo, preset_name: str | None, overrides: dict[str, Any]) -> bool:
     """Whether these settings weigh the face otherwise than their preset does, so that somebody asked for it.
 
     What only the preset says of it means nothing where no face is found.
@@ -234,7 +234,7 @@ def weighed(info: ModelInfo, preset_name: str | None, overrides: dict[str, Any])
 
 
 def own_photos(
-    folder: CharacterFolder, character: Character, train: TrainSettings, few: bool, strict: bool
+    folder: CharacterFolder, character: Character, train: TrainSettings, few: bool, weight_asked: bool
 ) -> list[Photo]:
     """The photos of the character that a run with these settings trains on.
 
@@ -242,7 +242,7 @@ def own_photos(
         folder, character: whose.
         train: the settings.
         few: as in `start_run`.
-        strict: somebody asked for the face's weight, see `weighed`: then there must be a face.
+        weight_asked: see `weight_is_asked`; then there must be a face.
 
     Raises:
         UserError: there is none, there are too few, or the faces that somebody wants weighed are on none of them.
@@ -265,7 +265,7 @@ def own_photos(
         )
     default = captions.template(character)
     regions = _face_regions(files) if train.face_weight > 1 else {}
-    if strict and regions and not any(regions.values()):
+    if weight_asked and regions and not any(regions.values()):
         raise UserError(
             f"face_weight is {train.face_weight:g}, but no face is found on any photo in {folder.photos}; "
             "leave face_weight out, or use photos that show the face."

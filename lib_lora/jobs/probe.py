@@ -18,7 +18,7 @@ import torch
 from lib_lora.character.store import CharacterFolder, consent_of, folder_of, load
 from lib_lora.errors import UserError
 from lib_lora.files import explained
-from lib_lora.jobs.prepare import class_photos, own_photos, plan, weighed
+from lib_lora.jobs.prepare import class_photos, own_photos, plan, weight_is_asked
 from lib_lora.models.family import Prediction
 from lib_lora.models.identity import remembered_sha256
 from lib_lora.training import processes
@@ -73,7 +73,7 @@ def probe(
     character = load(folder)
     consent_of(character)
     info, train = plan(base, preset, settings, prediction)
-    own = own_photos(folder, character, train, few=True, strict=weighed(info, preset, settings))
+    own = own_photos(folder, character, train, few=True, weight_asked=weight_is_asked(info, preset, settings))
     photos = [*own, *class_photos(character, train)]
     digest = remembered_sha256(base, root / "hashes.json")
     with _thrown_away(folder) as place:
