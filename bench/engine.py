@@ -16,8 +16,9 @@ start  From the start of `python -m lib_lora run` on 24 photos to its events, fi
        (base model's hash and the first photos' latents remembered). The file cache is warm in both.
 step   The command's own training with the family's preset, rank 32, batch 1 unless told otherwise: time between
        "step" events, and the most memory (of the GPU, or of the process).
-whole  The command from its start to its end with nothing cached: 24 photos, until --images pictures have been seen,
-       with the checkpoints and sample pictures of the preset, without the test grid. Hours on a processor.
+whole  The command from its start to its end, once, in a new data folder: 24 photos, until --images pictures have been
+       seen, with the checkpoints and sample pictures of the preset, without the test grid. The checkpoint may be in
+       the file cache. Hours on a processor.
 
 Beside each number stand the seconds of processor time it took ("processor": summed over all cores, with
 threads that wait in a busy loop), and "others": the share of the machine's processor time that other programs took
@@ -40,7 +41,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -165,7 +166,7 @@ def measure_load(base: Path, precision: str) -> dict[str, float]:
 
     from lib_lora.models.family import identify
     from lib_lora.models.load import load_text_encoders, load_unet, load_vae
-    from lib_lora.training.memory import peak_bytes
+    from lib_lora.models.memory import peak_bytes
     from lib_lora.training.precision import dtype_of
 
     cpu, dtype, process = torch.device("cpu"), dtype_of(precision), psutil.Process()
@@ -333,9 +334,15 @@ def whole(order: Order, work: Path, images: int) -> dict[str, Any]:
         data, log = Path(folder, "data"), Path(folder, "log.txt")
         steps, began = math.ceil(images / order.batch), time.time()
         with _running(command(order, data, steps, checkpoints=True), log) as child:
-            if child.wait():
-                raise _early(log)
+            watch = Watch(psutil.Process(child.pid))
+            used = watch.read()
+            while child.poll() is None:
+                time.sleep(0.05)
+                with suppress(psutil.NoSuchProcess):  # it has ended since
+                    used = watch.read()
             ended = time.time()
+            if child.returncode:
+                raise _early(log)
         events = [event for path in data.rglob("events.jsonl") for event in read_events(path)]
         checkpoints = len(list(data.glob("characters/*/runs/*/checkpoints/*.safetensors")))
     done = [event for event in events if event["kind"] == "step"]
@@ -353,6 +360,8 @@ def whole(order: Order, work: Path, images: int) -> dict[str, Any]:
         "seconds": round(median, 4),
         "images_per_second": round(order.batch / median, 2),
         "checkpoints": checkpoints,
+        "processor": round(used["processor"], 1),
+        "others_percent": round(used["others_percent"], 2),
         "peak_bytes": done[-1]["peak_memory"],
     }
 

@@ -1,7 +1,7 @@
 """How long the pictures of a test grid take to paint: one after the other, and as many together as the painter likes.
 
-    python bench/painting.py                                            20 pictures of the small base model
-    python bench/painting.py --base FILE --side 512 --pictures 4        of another
+    python bench/painting.py                                                    20 pictures of the small base model
+    python bench/painting.py --base FILE --side 512 --pictures 4 --together 2   of another, two at a time
 
 Both ways in turn, in one process, after a picture that is not counted; the model is loaded and no LoRA is merged. The
 pictures differ by their seeds and words, as those of a grid do. To compare two versions of the program run it in both.
@@ -19,6 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from lib_lora.grid import diffusers_painter  # noqa: E402
 from lib_lora.grid.diffusers_painter import DiffusersPainter  # noqa: E402
 from lib_lora.models.family import identify  # noqa: E402
 from lib_lora.pictures import NEGATIVE, Cell  # noqa: E402
@@ -38,8 +39,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--pictures", type=int, default=20)
     parser.add_argument("--steps", type=int, default=20, help="of sampling")
     parser.add_argument("--precision", choices=("fp32", "bf16", "fp16"), default="fp32")
+    parser.add_argument("--together", type=int, help="pictures at a time, in place of what the painter likes here")
     parser.add_argument("--repeat", type=int, default=3, help="rounds")
     options = parser.parse_args(arguments)
+    if options.together:
+        diffusers_painter.at_a_time = lambda *_: options.together
     painter = DiffusersPainter(identify(options.base), processes.device(), dtype_of(options.precision))
     cells = [
         Cell(f"photo of a person, {n}", NEGATIVE, n, width=options.side, height=options.side, steps=options.steps)

@@ -219,8 +219,8 @@ def _take_steps(who: str, recipe: Any, folder: Path, answers: IO[str], kept: con
     """Load, warm up, say so, and then take a step for each line that comes."""
     from plain import PlainLoop
 
+    from lib_lora.models.memory import freed_is_kept, peak_bytes
     from lib_lora.training import processes
-    from lib_lora.training.memory import freed_is_kept, peak_bytes
 
     device = processes.device()
     racer: Racer = EngineLoop(recipe, folder) if who == "engine" else PlainLoop(recipe, device)

@@ -23,6 +23,7 @@ from lib_lora.lora.apply import merged
 from lib_lora.lora.file import read
 from lib_lora.models.family import ModelInfo
 from lib_lora.models.load import load_text_encoders, load_unet, load_vae
+from lib_lora.models.memory import is_out_of_memory, spilled
 from lib_lora.models.quick import quicken_unet
 from lib_lora.models.text import Conditioning, TextStack, join
 from lib_lora.models.vae import decode, encode, reconstruct, to_tensor, vae_dtype
@@ -37,8 +38,8 @@ SAMPLERS: dict[str, tuple[type, dict[str, Any]]] = {
     "DDIM": (DDIMScheduler, {"clip_sample": False, "set_alpha_to_one": False, "steps_offset": 1}),
 }
 _ZERO_SNR_SAMPLERS = ("Euler", "Euler a", "DDIM")
-# pixels painted at a time; not more, as who stops waits for all of them, and on a CPU only small pictures gain by it
-_TOGETHER = {"cuda": 2 * 512 * 512, "cpu": 4 * 128 * 128}
+_TOGETHER = {"cuda": 2 * 512 * 512, "cpu": 4 * 128 * 128}  # pixels; on a CPU only small pictures gain by it
+_MOST = 4  # pictures painted at a time: who stops waits for all of them
 _REMEMBERED = 128  # texts: those of the pictures that are painted together, and the negative prompt of all
 
 
@@ -74,6 +75,11 @@ def steps_over(steps: int, strength: float) -> int:
     return int(min(strength, 0.999) * steps) + 1 if strength > 0 else 0
 
 
+def at_a_time(device: str, width: int, height: int) -> int:
+    """How many pictures of this size in pixels go through the UNet together on a torch device of this type."""
+    return max(1, min(_MOST, _TOGETHER.get(device, 0) // (width * height)))
+
+
 class DiffusersPainter:
     """Paints with the base checkpoint and a LoRA file merged into it, as a webui does.
 
@@ -92,6 +98,7 @@ class DiffusersPainter:
         self.unet = load_unet(info, dtype, device)
         quicken_unet(self.unet, device)
         self.vae = load_vae(info, vae_dtype(info.family, device, dtype), device)
+        self._alone = False  # once memory did not hold several pictures
 
     @torch.no_grad()
     def paint(self, cells: Sequence[Cell], each: Callable[[int, Image.Image], None] | None = None) -> list[Image.Image]:
@@ -125,21 +132,24 @@ class DiffusersPainter:
             return (cell.width, cell.height, cell.sampler, cell.steps, cell.cfg, over, *lengths)
 
         for (width, height, *_), alike in groupby(cells, key=kind):
-            size = max(1, _TOGETHER.get(self.device.type, 0) // (width * height))
-            while some := list(islice(alike, size)):
+            size = at_a_time(self.device.type, width, height)
+            while some := list(islice(alike, 1 if self._alone else size)):
                 yield from self._together(some, words)
 
     def _together(self, cells: Sequence[Cell], words: Callable[[str], Conditioning]) -> Iterator[torch.Tensor]:
-        """As `_painted`, for cells of one kind; one after the other where a GPU does not hold them all."""
+        """As `_painted`, for cells of one kind; one after the other from where memory does not hold them all."""
+        latents = None
         try:
             latents = self._latents(cells, words)
-        except torch.cuda.OutOfMemoryError:
-            if len(cells) == 1:
+        except (RuntimeError, MemoryError) as error:
+            if len(cells) == 1 or not is_out_of_memory(error):
                 raise
-        else:
+        if len(cells) > 1 and (latents is None or spilled(self.device)):
+            self._alone = True
+            torch.cuda.empty_cache()
+        if latents is not None:
             yield from torch.split(latents, 1)
             return
-        torch.cuda.empty_cache()
         for cell in cells:
             yield self._latents([cell], words)
 

@@ -14,7 +14,7 @@ from lib_lora.jobs.studio import FIRST_SEED, GridPlan, Studio, painted
 from lib_lora.likeness.engine import SFaceEngine
 from lib_lora.likeness.faces import FaceEngine
 from lib_lora.likeness.facts import Training
-from lib_lora.training.memory import is_out_of_memory
+from lib_lora.models.memory import is_out_of_memory
 from lib_lora.training.run import Run, load_run, saved_steps
 
 Emit = Callable[..., None]

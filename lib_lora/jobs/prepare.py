@@ -155,8 +155,8 @@ def start_run(
 
 def _for_this_gpu(info: ModelInfo, train: TrainSettings, overrides: dict[str, Any]) -> dict[str, Any]:
     """`for_gpu` with this machine's, whose sentence is printed; `overrides` as they are where there is none."""
+    from lib_lora.models.memory import free_bytes, whole_bytes
     from lib_lora.training import processes
-    from lib_lora.training.memory import free_bytes, whole_bytes
 
     device = processes.device()
     whole = whole_bytes(device)
@@ -308,8 +308,7 @@ def _face_regions(files: list[Path]) -> dict[Path, list[list[float]]]:
     for path in files:
         image = open_photo(path)
         boxes = []
-        for face in engine.faces(image):
-            x, y, width, height = (float(number) for number in face.box)
+        for x, y, width, height in engine.boxes(image):
             box = (x / image.width, y / image.height, (x + width) / image.width, (y + height) / image.height)
             boxes.append([min(1.0, max(0.0, number)) for number in box])
         found[path] = boxes

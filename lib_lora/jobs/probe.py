@@ -21,11 +21,11 @@ from lib_lora.files import explained
 from lib_lora.jobs.prepare import class_photos, own_photos, plan, weight_is_asked
 from lib_lora.models.family import Prediction
 from lib_lora.models.identity import remembered_sha256
+from lib_lora.models.memory import is_out_of_memory, peak_bytes
 from lib_lora.training import processes
 from lib_lora.training.estimate import remember
 from lib_lora.training.fitting import lower
 from lib_lora.training.loop import rehearse
-from lib_lora.training.memory import is_out_of_memory, peak_bytes
 from lib_lora.training.presets import preset as settings_of
 from lib_lora.training.run import Run, create_run
 from lib_lora.training.session import open_session

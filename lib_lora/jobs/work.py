@@ -38,7 +38,7 @@ from lib_lora.jobs.queue import RESULT, Queue
 from lib_lora.jobs.remote_painter import PAINTER_ID, RemotePainter
 from lib_lora.jobs.studio import Studio
 from lib_lora.jobs.work_train import train
-from lib_lora.training.memory import is_out_of_memory
+from lib_lora.models.memory import is_out_of_memory
 from lib_lora.training.run import Run
 
 Result = dict[str, Any]

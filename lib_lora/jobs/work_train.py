@@ -20,7 +20,7 @@ from lib_lora.jobs.main_job import finish_run
 from lib_lora.jobs.prepare import start_run
 from lib_lora.jobs.reopen import reopen
 from lib_lora.models.family import Prediction
-from lib_lora.training.memory import is_out_of_memory
+from lib_lora.models.memory import is_out_of_memory
 from lib_lora.training.run import Run, load_run, save_run, saved_steps
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from lib_lora.likeness import align, pack
-from lib_lora.likeness.arrays import Array, Pixels
+from lib_lora.likeness.arrays import Array, Box, Pixels
 from lib_lora.likeness.colour import eye_colour
 from lib_lora.likeness.detection import find
 from lib_lora.likeness.faces import Face
@@ -51,6 +51,12 @@ class SFaceEngine:
         found = find(detector, pixels)
         faces = [face for row in found if (face := describe(pixels, row, self.embed)) is not None]
         return sorted(faces, key=lambda face: -face.box[2] * face.box[3])
+
+    def boxes(self, image: Image.Image) -> list[Box]:
+        """Where the faces of a picture are, surest first, some beyond its edge; half the time of `faces`."""
+        pixels = np.asarray(image if image.mode == "RGB" else image.convert("RGB"), np.uint8)
+        found = find(self._networks()[0], pixels)
+        return [(left, top, width, height) for left, top, width, height in found[:, :4].tolist()]
 
     def embed(self, aligned: Pixels) -> Array:
         """Unit embedding (128) of an aligned 112 x 112 RGB crop: itself plus its mirror image, normalised."""

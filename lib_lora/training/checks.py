@@ -10,8 +10,8 @@ import torch
 from lib_lora.errors import UserError
 from lib_lora.files import explained
 from lib_lora.models.family import UNET, ModelInfo
+from lib_lora.models.memory import free_bytes
 from lib_lora.models.weights import open_tensors
-from lib_lora.training.memory import free_bytes
 from lib_lora.training.run import Run
 
 _OVERHEAD = 1.2  # activations of a small batch with checkpointing, buffers; a floor, not an estimate

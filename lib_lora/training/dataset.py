@@ -20,6 +20,7 @@ from torch.nn import functional
 from lib_lora.character.photos import open_photo
 from lib_lora.errors import UserError
 from lib_lora.files import sha256
+from lib_lora.models.memory import give_back
 from lib_lora.models.vae import encode, to_tensor
 from lib_lora.training.buckets import (
     LATENT_PIXELS,
@@ -31,7 +32,6 @@ from lib_lora.training.buckets import (
     resize_and_crop,
 )
 from lib_lora.training.cache import cached, file_of
-from lib_lora.training.memory import give_back
 from lib_lora.training.run import Photo, Run
 from lib_lora.training.settings import TrainSettings
 

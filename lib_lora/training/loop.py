@@ -17,12 +17,12 @@ from pathlib import Path
 import torch
 
 from lib_lora.errors import StoppedByUser, UserError
+from lib_lora.models.memory import freed_is_kept, is_out_of_memory, peak_bytes, spilled
 from lib_lora.training import processes
 from lib_lora.training import state as states
 from lib_lora.training.batches import batch_for_step
 from lib_lora.training.fitting import lower
 from lib_lora.training.lr import lr_factor
-from lib_lora.training.memory import freed_is_kept, is_out_of_memory, peak_bytes, spilled
 from lib_lora.training.randomness import python_random
 from lib_lora.training.run import Run
 from lib_lora.training.samples import Samples

@@ -16,9 +16,9 @@ import torch
 
 from lib_lora.errors import UserError
 from lib_lora.lora.file import NothingLearnedError
+from lib_lora.models.memory import free_bytes
 from lib_lora.training import state as states
 from lib_lora.training.export import write_checkpoint
-from lib_lora.training.memory import free_bytes
 from lib_lora.training.session import Emit, Session
 
 _COPIES = 20  # times the adapter: LoRA, adapter, two or more of the optimizer, and all of the state again as a file

@@ -142,6 +142,8 @@ def open_session(run: Run, emit: Emit, quick: bool = True) -> Session:
     conditions, stack = processes.main_first(lambda: _conditions(run, info, device, dtype))
     rows = [(item.photo.file, item.placement) for item in items]
     emit("data", photos=len(items), side=side, report=report(rows))
+    if train.face_weight > 1 and not any(item.photo.regions for item in items):
+        emit("warning", text="No face is found on any photo, so no part of them counts more than the rest.")
 
     unet = load_unet(info, dtype, device)
     parts: dict[str, torch.nn.Module] = {"unet": unet}

@@ -1,6 +1,7 @@
 """The painter against diffusers' own pipelines, which assemble the same parts in their own way."""
 
 import copy
+import re
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from safetensors.torch import save_file
 
 import toys
 from lib_lora.errors import UserError
-from lib_lora.grid.diffusers_painter import SAMPLERS, DiffusersPainter, make_scheduler
+from lib_lora.grid.diffusers_painter import SAMPLERS, DiffusersPainter, at_a_time, make_scheduler
 from lib_lora.lora.adapter import attach
 from lib_lora.lora.file import write
 from lib_lora.lora.metadata import Facts, build
@@ -166,25 +167,73 @@ def test_in_half_precision_together_is_as_near_as_alone(toy):
     assert far < 1.2 * near + 0.1
 
 
-def test_where_a_gpu_does_not_hold_them_together_they_are_painted_one_by_one(toy, monkeypatch):
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.cuda.OutOfMemoryError("out of memory"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+    ],
+)
+def test_where_memory_does_not_hold_them_together_they_are_painted_one_by_one(toy, monkeypatch, error):
     painter = DiffusersPainter(identify(toy("sd1")), CPU, torch.float32)
-    cells = [_cell(seed=seed, height=128, sampler="Euler a") for seed in (1, 2, 3)]
+    cells = [_cell(seed=seed, height=128, sampler="Euler a") for seed in range(10)]
     wanted = [painter.paint([cell])[0].tobytes() for cell in cells]
     forward, tried = painter.unet.forward, []
 
     def small(latents, *rest, **words):
         tried.append(len(latents))
         if len(latents) > limit:
-            raise torch.cuda.OutOfMemoryError("out of memory")
+            raise error
         return forward(latents, *rest, **words)
 
     monkeypatch.setattr(painter.unet, "forward", small)
     limit = 2
     assert [image.tobytes() for image in painter.paint(cells)] == wanted
-    assert tried[:2] == [6, 2]
+    assert tried == [8, *[2] * (4 * len(cells))]  # tried once, and not again with the pictures after
     limit = 1
-    with pytest.raises(torch.cuda.OutOfMemoryError):
+    with pytest.raises(type(error), match=re.escape(str(error))):
         painter.paint(cells)
+
+
+def test_where_windows_puts_them_into_the_machines_memory_the_next_are_painted_one_by_one(toy, monkeypatch):
+    painter = DiffusersPainter(identify(toy("sd1")), CPU, torch.float32)
+    forward, tried = painter.unet.forward, []
+    monkeypatch.setattr(painter.unet, "forward", lambda x, *a, **k: tried.append(len(x)) or forward(x, *a, **k))
+    monkeypatch.setattr("lib_lora.grid.diffusers_painter.spilled", lambda device: True)
+    assert len(painter.paint([_cell(seed=seed, height=128, steps=2) for seed in range(6)])) == 6
+    assert tried == [8, 8, 2, 2, 2, 2]
+
+
+def test_other_errors_are_not_taken_for_too_little_memory(toy, monkeypatch):
+    painter, tried = DiffusersPainter(identify(toy("sd1")), CPU, torch.float32), []
+
+    def broken(latents, *rest, **words):
+        tried.append(len(latents))
+        raise RuntimeError("shape mismatch")
+
+    monkeypatch.setattr(painter.unet, "forward", broken)
+    with pytest.raises(RuntimeError, match="shape mismatch"):
+        painter.paint([_cell(seed=seed, height=128) for seed in range(4)])
+    assert tried == [8]
+
+
+@pytest.mark.parametrize(
+    ("device", "side", "pictures"),
+    [
+        ("cuda", 1024, 1),
+        ("cuda", 768, 1),
+        ("cuda", 512, 2),
+        ("cuda", 256, 4),
+        ("cuda", 64, 4),
+        ("cpu", 512, 1),
+        ("cpu", 128, 4),
+        ("cpu", 64, 4),
+        ("mps", 128, 1),
+    ],
+)
+def test_how_many_go_together(device, side, pictures):
+    assert at_a_time(device, side, side) == pictures
 
 
 def test_guidance_one_and_long_prompts(toy):

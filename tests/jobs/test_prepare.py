@@ -13,7 +13,7 @@ import toys
 from lib_lora.character.store import folder_of, load
 from lib_lora.errors import UserError
 from lib_lora.jobs.prepare import check_out, for_gpu, new_character, plan, start_run
-from lib_lora.training import memory
+from lib_lora.models import memory
 from lib_lora.training.run import load_run
 
 MINI = Path(__file__).parents[1] / "data" / "mini-face" / "mini-face.safetensors"

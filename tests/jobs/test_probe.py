@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from lib_lora.errors import UserError
 from lib_lora.jobs import probe as probes
@@ -16,6 +17,7 @@ from lib_lora.training.presets import preset
 from lib_lora.training.session import open_session
 
 PHOTOS = Path(__file__).parents[1] / "data" / "personas" / "mara"
+MINI = PHOTOS.parents[1] / "mini-face" / "mini-face.safetensors"
 SETTINGS = {"resolution": 128, "precision": "fp32", "optimizer": "adamw", "lora": {"rank": 4}, "passes": 50}
 
 
@@ -43,6 +45,17 @@ def _files(root):
 class Said(list):
     def __call__(self, kind, **fields):
         self.append({"kind": kind, **fields})
+
+
+def test_the_small_models_own_weight_of_the_face_needs_no_face(data):
+    for path in (data / "characters").rglob("*.jpg"):
+        Image.new("RGB", (64, 64), "grey").save(path)
+    said = Said()
+    found = probe(data, "Mara", MINI, None, {"precision": "fp32"}, said, steps=2)
+    assert found["seconds_per_step"] > 0
+    assert ["No face is found" in one["text"] for one in said if one["kind"] == "warning"] == [True]
+    with pytest.raises(UserError, match="face_weight is 3, but no face is found on any photo"):
+        probe(data, "Mara", MINI, None, {"face_weight": 3}, said, steps=2)
 
 
 def test_it_measures_and_leaves_nothing_behind(data, toy):

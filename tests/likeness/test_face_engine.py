@@ -161,6 +161,7 @@ def _house() -> Image.Image:
 )
 def test_no_face(image: Image.Image, engine: SFaceEngine) -> None:
     assert engine.faces(image) == []
+    assert engine.boxes(image) == []
 
 
 def test_two_people_in_one_picture(engine: SFaceEngine, portrait, face) -> None:
@@ -170,6 +171,7 @@ def test_two_people_in_one_picture(engine: SFaceEngine, portrait, face) -> None:
     large, small = engine.faces(both)
     assert large.px > small.px
     assert large.box[0] < 640 < small.box[0]
+    assert sorted(engine.boxes(both)) == [large.box, small.box]
     assert float(large.embedding @ face("mara", 0).embedding) > 0.95
     assert float(small.embedding @ face("viktor", 0).embedding) > 0.95
     assert float(large.embedding @ small.embedding) < 0.5

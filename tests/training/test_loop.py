@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,10 @@ import torch
 from lib_lora.errors import StoppedByUser, UserError
 from lib_lora.jobs.events import EventLog, read_events
 from lib_lora.lora.file import read
-from lib_lora.training import loop, memory, saving
+from lib_lora.models import memory
+from lib_lora.training import loop, saving
 from lib_lora.training.loop import train
-from lib_lora.training.run import load_run
+from lib_lora.training.run import Run, load_run
 from lib_lora.training.session import open_session
 
 
@@ -556,6 +558,16 @@ def test_an_unwritable_folder_is_one_sentence(make_run, events, monkeypatch):
     monkeypatch.setattr("lib_lora.files._replace", denied)
     with pytest.raises(UserError, match="permission is denied; choose another folder"):
         train(run, events)
+
+
+def test_a_weight_that_finds_no_face_is_said(make_run, events):
+    run = make_run(steps=1, face_weight=2.0)
+    open_session(run, events)
+    assert events.of("warning") == []
+    bare = replace(run.file, photos=[replace(photo, regions=[]) for photo in run.file.photos])
+    open_session(Run(run.folder, bare), events)
+    (warning,) = events.of("warning")
+    assert warning["text"].startswith("No face is found on any photo")
 
 
 def test_prior_pictures_and_face_weights_take_part(make_run, events, tmp_path):

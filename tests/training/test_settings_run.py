@@ -10,8 +10,9 @@ import torch
 
 from lib_lora import settings
 from lib_lora.errors import UserError
+from lib_lora.models import memory
 from lib_lora.models.family import identify
-from lib_lora.training import memory, precision
+from lib_lora.training import precision
 from lib_lora.training import state as states
 from lib_lora.training.presets import PRESETS, preset
 from lib_lora.training.run import load_run
