@@ -99,6 +99,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "face2": {"face_weight": 2.0},
     "face4": {"face_weight": 4.0},
     "lr2_face2": {**_rates(2), "face_weight": 2.0},
+    "lr2_face4": {**_rates(2), "face_weight": 4.0},
     "late": {"objective": {"min_timestep": 200}},
     "early": {"objective": {"max_timestep": 800}},
     "middle": {"objective": {"min_timestep": 100, "max_timestep": 900}},
