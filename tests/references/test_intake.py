@@ -237,9 +237,10 @@ def test_a_folder_inside_that_cannot_be_read_is_said_and_the_rest_comes(source, 
             raise PermissionError(errno.EACCES, "Permission denied", str(path))
         return is_file(path)
 
-    monkeypatch.setattr(os, "scandir", closed)  # root may read everything
-    monkeypatch.setattr(Path, "is_file", listed)
-    result = take_in([source], folder)
+    with monkeypatch.context() as rights:  # root may read everything
+        rights.setattr(os, "scandir", closed)
+        rights.setattr(Path, "is_file", listed)
+        result = take_in([source], folder)
     assert [path.name for path in result.added] == ["a.png", "e.png"]
     assert [sentence.startswith("Cannot read ") for sentence in result.skipped] == [True, True]
     assert "closed: permission is denied" in result.skipped[0]
