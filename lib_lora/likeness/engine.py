@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import cv2
 import numpy as np
@@ -27,7 +28,7 @@ PROCEDURE = 1  # raise it whenever the same picture may give another embedding
 
 
 class SFaceEngine:
-    """YuNet + SFace. Safe to share: each thread loads its own networks at its first picture (0.3 s, 100 MB)."""
+    """YuNet + SFace. Safe to share: each thread loads its own networks when it first needs them (0.3 s, 100 MB)."""
 
     def __init__(self, models: Path = MODELS) -> None:
         self._detector_file = models / "yunet_2023mar.npz"
@@ -46,33 +47,39 @@ class SFaceEngine:
 
     def faces(self, image: Image.Image) -> list[Face]:
         """All faces of an upright picture (`character.photos.open_photo` gives one), the largest first."""
-        pixels = np.asarray(image if image.mode == "RGB" else image.convert("RGB"), np.uint8)
-        detector, _ = self._networks()
-        found = find(detector, pixels)
+        pixels = _pixels(image)
+        found = find(self._detector(), pixels)
         faces = [face for row in found if (face := describe(pixels, row, self.embed)) is not None]
         return sorted(faces, key=lambda face: -face.box[2] * face.box[3])
 
     def boxes(self, image: Image.Image) -> list[Box]:
         """Where the faces of a picture are, surest first, some beyond its edge; half the time of `faces`."""
-        pixels = np.asarray(image if image.mode == "RGB" else image.convert("RGB"), np.uint8)
-        found = find(self._networks()[0], pixels)
+        found = find(self._detector(), _pixels(image))
         return [(left, top, width, height) for left, top, width, height in found[:, :4].tolist()]
 
     def embed(self, aligned: Pixels) -> Array:
         """Unit embedding (128) of an aligned 112 x 112 RGB crop: itself plus its mirror image, normalised."""
         both = np.stack([aligned, aligned[:, ::-1]])
         blob = np.ascontiguousarray(both.transpose(0, 3, 1, 2), dtype=np.float32)
-        _, recogniser = self._networks()
+        recogniser = self._recogniser()
         recogniser.setInput(blob)
         total = np.asarray(recogniser.forward(), np.float64).reshape(2, -1).sum(0)
         return np.asarray(total / np.linalg.norm(total), np.float32)
 
-    def _networks(self) -> tuple[YuNet, cv2.dnn.Net]:
-        if not hasattr(self._own, "networks"):
-            recogniser = cv2.dnn.readNetFromONNX(np.frombuffer(pack.rebuild(self._recogniser_file), np.uint8))
-            self._own.networks = (YuNet(pack.rebuild(self._detector_file)), recogniser)
-        networks: tuple[YuNet, cv2.dnn.Net] = self._own.networks
-        return networks
+    def _detector(self) -> YuNet:
+        if not hasattr(self._own, "detector"):
+            self._own.detector = YuNet(pack.rebuild(self._detector_file))
+        return cast(YuNet, self._own.detector)
+
+    def _recogniser(self) -> cv2.dnn.Net:
+        if not hasattr(self._own, "recogniser"):
+            model = np.frombuffer(pack.rebuild(self._recogniser_file), np.uint8)
+            self._own.recogniser = cv2.dnn.readNetFromONNX(model)
+        return cast(cv2.dnn.Net, self._own.recogniser)
+
+
+def _pixels(image: Image.Image) -> Pixels:
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"), np.uint8)
 
 
 def describe(pixels: Pixels, row: Array, embed: Callable[[Pixels], Array]) -> Face | None:
