@@ -6,6 +6,7 @@ Loads no torch: the page is there in a few seconds, and what is heavy runs in th
 from __future__ import annotations
 
 import html
+import logging
 import os
 import signal
 import socket
@@ -46,6 +47,8 @@ def serve(
 ) -> None:
     """Show the page until Ctrl+C; then the worker saves and ends.
 
+    The process may end in here, with status 0: see `_leave`.
+
     Args:
         root: the data folder.
         port: None = the first free one from `PORT` on.
@@ -78,6 +81,7 @@ def serve(
         finally:
             say("Ending; what runs is saved.")
             attached.supervisor.close()
+    _leave()
 
 
 def address(port: int, listen: bool, name: str = "127.0.0.1") -> str:
@@ -156,6 +160,20 @@ def _socket(port: int | None, listen: bool) -> socket.socket:
             if port is not None:
                 raise UserError(f"Port {port} cannot be used ({error}); choose another one with --port.") from error
     raise UserError(f"The ports {PORT} to {PORT + _TRIES - 1} are all taken; choose another one with --port.")
+
+
+def _leave() -> None:
+    """End the process at once if a thread still works (a picture is read, the tokenizer is loaded).
+
+    The interpreter's own end unwinds such a thread; where that is in the middle of C++ or Rust, the process dies of
+    SIGABRT ("FATAL: exception not rethrown"; Python before 3.14 does so).
+    """
+    if threading.active_count() > 1:
+        logging.shutdown()
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(0)
 
 
 def _run(app: Any, own: socket.socket, begun: Callable[[], None]) -> None:

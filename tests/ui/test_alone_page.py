@@ -188,10 +188,10 @@ START = "import sys; from lib_lora.cli import main; sys.exit(main(sys.argv[1:]))
 class Started:
     """The command in a process of its own, and what it says, line by line."""
 
-    def __init__(self, root: Path, *arguments: str) -> None:
+    def __init__(self, root: Path, *arguments: str, start: str = START) -> None:
         flags = subprocess.CREATE_NEW_PROCESS_GROUP if sys.platform == "win32" else 0
         self.process = subprocess.Popen(
-            [sys.executable, "-c", START, "ui", "--data", str(root), *arguments],
+            [sys.executable, "-c", start, "ui", "--data", str(root), *arguments],
             cwd=environment.ROOT,
             env={**os.environ, "PYTHONUTF8": "1", "PYTHONUNBUFFERED": "1"},
             stdout=subprocess.PIPE,
@@ -200,7 +200,8 @@ class Started:
             creationflags=flags,
         )
         self.lines: queue.SimpleQueue[str] = queue.SimpleQueue()
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
 
     def _read(self) -> None:
         assert self.process.stdout is not None
@@ -214,6 +215,11 @@ class Started:
             line = self.lines.get(timeout=max(end - time.monotonic(), 0.01))
             if word in line:
                 return line
+
+    def rest(self) -> str:
+        """What it has said and nobody has asked for yet; once it has ended."""
+        self._reader.join(60)
+        return "\n".join(self.lines.get() for _ in range(self.lines.qsize()))
 
     def ends(self, how: int) -> int:
         self.process.send_signal(how)
@@ -233,7 +239,30 @@ def test_it_says_its_address_shows_the_page_and_ends_well(tmp_path, how):
         assert _becomes_active(address)
         code = started.ends(signal.CTRL_BREAK_EVENT if sys.platform == "win32" else getattr(signal, how))
         assert started.until("Ending; what runs is saved.")
-        assert code == 0
+        assert code == 0, started.rest()
+    finally:
+        started.process.kill()
+
+
+BUSY = """
+from lib_lora.ui import checking
+def busy():
+    import cv2, numpy
+    picture = numpy.zeros((1000, 1000, 3), numpy.uint8)
+    print("OpenCV works.")
+    while True:
+        cv2.GaussianBlur(picture, (15, 15), 3)
+checking._load = busy
+"""
+
+
+def test_it_ends_well_while_a_library_works_in_a_thread(tmp_path):
+    started = Started(tmp_path, "--no-open", "--port", str(_free()), start=BUSY + START)
+    try:
+        assert _becomes_active(started.until("SameFace: http://").split()[-1])
+        assert started.until("OpenCV works.")
+        code = started.ends(signal.CTRL_BREAK_EVENT if sys.platform == "win32" else signal.SIGINT)
+        assert code == 0, started.rest()
     finally:
         started.process.kill()
 
