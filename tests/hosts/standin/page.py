@@ -6,8 +6,11 @@ sheet in the page, settings, and Reload UI.
 
 from __future__ import annotations
 
+import faulthandler
 import os
+import signal
 import sys
+import threading
 import time
 from typing import Any
 
@@ -215,6 +218,18 @@ def credentials() -> list[tuple[str, str]] | None:
     return [tuple(one.strip().split(":", 1)) for one in given.split(",")] if given else None  # type: ignore[misc]
 
 
+def let_go(server: Any) -> None:
+    """End a server whose last connection is closed.
+
+    Gradio 3's never ends by itself where a page was left while one of its events waited (``join_queue`` looks for ever
+    at a websocket that nobody closes). A request that gets no answer keeps its connection, and the server, as before.
+    """
+    while not server.should_exit or server.server_state.connections:
+        time.sleep(0.1)
+    time.sleep(3)
+    server.force_exit = True
+
+
 def main() -> None:
     global turn
     if os.path.isfile(shared.config_filename):
@@ -242,6 +257,7 @@ def main() -> None:
         turn += 1
         while shared.state.wait_for_server_command(timeout=5) is None:
             pass
+        threading.Thread(target=let_go, args=(shared.demo.server,), daemon=True).start()
         shared.demo.close()
         time.sleep(0.5)
         script_callbacks.app_reload_callback()
@@ -249,4 +265,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    faulthandler.enable()
+    if sys.platform != "win32":
+        faulthandler.register(signal.SIGUSR1)
     main()

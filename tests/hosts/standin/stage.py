@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -108,6 +109,12 @@ class Page:
         self.ask("/standin/reload", {})
         _wait(lambda: self.ask("/standin/state")["turn"] > turn, self)
 
+    def dump(self) -> None:
+        """Where its threads are, into its log."""
+        if self.process.poll() is None and sys.platform != "win32":
+            self.process.send_signal(signal.SIGUSR1)
+            time.sleep(1)
+
 
 def _wait(ready: Any, page: Page, seconds: float = 120) -> None:
     until = time.monotonic() + seconds
@@ -116,7 +123,9 @@ def _wait(ready: Any, page: Page, seconds: float = 120) -> None:
             if ready():
                 return
         if page.process.poll() is not None or time.monotonic() > until:
-            raise AssertionError("the page did not start: " + page.log.read_text(errors="replace")[-3000:])
+            page.dump()
+            ended = page.process.returncode
+            raise AssertionError(f"no page (ended: {ended}): {page.log.read_text(errors='replace')[-9000:]}")
         time.sleep(0.2)
 
 
