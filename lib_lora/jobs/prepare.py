@@ -177,7 +177,7 @@ def check_out(out: Path) -> None:
     if out.exists() and not out.is_dir():
         raise UserError(f"{out} is a file, not a folder; name the folder that the LoRA shall go into.")
     with explained(out):
-        out.mkdir(parents=True, exist_ok=True)
+        private.make_folder(out)  # it may be the first thing in the data folder
         with tempfile.TemporaryFile(dir=out):
             pass
 

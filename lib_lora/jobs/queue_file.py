@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from lib_lora import private
 from lib_lora.errors import UserError
 from lib_lora.files import explained
 from lib_lora.jobs.lock import only_process
@@ -62,7 +63,9 @@ class QueueFile:
             write: nobody else writes while the block runs.
         """
         with explained(self.path):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            private.make_folder(self.path.parent)
+            if not self.path.exists():
+                open(self.path, "ab", opener=private.opener).close()  # the files beside it get its rights
         try:
             with closing(sqlite3.connect(self.path, timeout=_PATIENCE, isolation_level=None)) as db:
                 db.row_factory = sqlite3.Row
@@ -155,7 +158,7 @@ class QueueFile:
         target = self.path.with_name(f"{FILE_NAME}.damaged-{time.strftime('%Y%m%d-%H%M%S')}")
         mending = self.folder / "mending"
         with explained(mending):
-            mending.mkdir(parents=True, exist_ok=True)
+            private.make_folder(mending)
         with only_process(mending, "try again", patience=_PATIENCE):
             if not self._damaged():
                 return  # another process was quicker

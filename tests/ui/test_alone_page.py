@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from lib_lora.errors import UserError
 from lib_lora.hosts.alone import Alone
 from lib_lora.ui import alone, checking, guard
 from lib_lora.ui.attach import attach
+from lib_lora.ui.entry import Entry, Files
 
 STATE = "/sameface/v1/state"
 
@@ -35,8 +37,9 @@ def made(tmp_path_factory):
     def make(listen=False, name="127.0.0.1"):
         host = Alone(tmp_path_factory.mktemp("Daten ü"), listening=listen, token=guard.TOKEN)
         attached.append(attach(host))
-        client = TestClient(alone.page(host, attached[-1]), f"http://{name}:7869")
-        client.follow_redirects, client.host = False, host
+        entry = Entry()
+        client = TestClient(alone.page(host, attached[-1], entry), f"http://{name}:7869")
+        client.follow_redirects, client.host, client.entry = False, host, entry
         return client
 
     with pytest.MonkeyPatch.context() as patch:
@@ -57,10 +60,14 @@ def remote(made):
 
 
 @pytest.fixture(autouse=True)
-def _no_cookies(request):
+def _cookies(request):
+    """On this machine the browser has come in already; from elsewhere it has not."""
     for name in ("local", "remote"):
         if name in request.fixturenames:
-            request.getfixturevalue(name).cookies.clear()
+            client = request.getfixturevalue(name)
+            client.cookies.clear()
+            if name == "local":
+                client.cookies.set(client.host.cookie, guard.TOKEN)
 
 
 def test_the_page_has_our_place_our_scripts_and_our_style(local):
@@ -175,11 +182,13 @@ def test_a_folder_of_models_that_is_not_there_is_said_before_anything_is_loaded(
 
 @pytest.mark.parametrize("listen", [False, True])
 def test_what_is_said_holds_the_token_only_where_it_is_needed(listen):
-    lines = alone.told(7869, listen)
-    assert lines[0].startswith("SameFace: http://127.0.0.1:7869/")
+    lines = alone.told(7869, "secret", listen, Path("/data/page-7869.html"))
+    assert lines[0] == "SameFace: http://127.0.0.1:7869/?once=secret"
+    assert lines[1].endswith(str(Path("/data/page-7869.html")))
     assert (guard.TOKEN in " ".join(lines)) == listen
     assert ("not encrypted" in " ".join(lines)) == listen
     assert lines[-1] == "Ctrl+C ends it."
+    assert "another browser" not in " ".join(alone.told(7869, "secret", listen, None))
 
 
 START = "import sys; from lib_lora.cli import main; sys.exit(main(sys.argv[1:]))"
@@ -234,12 +243,19 @@ def test_it_says_its_address_shows_the_page_and_ends_well(tmp_path, how):
     started = Started(root, "--no-open", "--port", str(_free()))
     try:
         address = started.until("SameFace: http://").split()[-1]
-        with urllib.request.urlopen(address, timeout=60) as answer:
+        browser = _browser()
+        with browser.open(address, timeout=60) as answer:
             assert b"/sameface/static/" in answer.read()
-        assert _becomes_active(address)
+            assert answer.url == address.split("?")[0]
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            _browser().open(address, timeout=60)
+        assert _becomes_active(browser, address)
+        files = sorted(root.glob("page-*"))
+        assert [path.suffix for path in files] == [".html", ".token"]
         code = started.ends(signal.CTRL_BREAK_EVENT if sys.platform == "win32" else getattr(signal, how))
         assert started.until("Ending; what runs is saved.")
         assert code == 0, started.rest()
+        assert not any(path.exists() for path in files)
     finally:
         started.process.kill()
 
@@ -259,7 +275,7 @@ checking._load = busy
 def test_it_ends_well_while_a_library_works_in_a_thread(tmp_path):
     started = Started(tmp_path, "--no-open", "--port", str(_free()), start=BUSY + START)
     try:
-        assert _becomes_active(started.until("SameFace: http://").split()[-1])
+        assert _becomes_active(_browser(), started.until("SameFace: http://").split()[-1])
         assert started.until("OpenCV works.")
         code = started.ends(signal.CTRL_BREAK_EVENT if sys.platform == "win32" else signal.SIGINT)
         assert code == 0, started.rest()
@@ -267,10 +283,16 @@ def test_it_ends_well_while_a_library_works_in_a_thread(tmp_path):
         started.process.kill()
 
 
-def _becomes_active(address: str) -> bool:
+def _browser() -> urllib.request.OpenerDirector:
+    return urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+
+
+def _becomes_active(browser: urllib.request.OpenerDirector, address: str) -> bool:
     """Whether the queue runs within half a minute: the page is served before the queue has its lock."""
+    if not any(isinstance(one, urllib.request.HTTPCookieProcessor) and len(one.cookiejar) for one in browser.handlers):
+        browser.open(address, timeout=60).close()
     for _ in range(150):
-        with urllib.request.urlopen(address.rstrip("/") + STATE, timeout=60) as answer:
+        with browser.open(address.split("/?")[0] + STATE, timeout=60) as answer:
             if b'"active": true' in answer.read():
                 return True
         time.sleep(0.2)
@@ -328,7 +350,7 @@ def test_a_browser_draws_it_and_asks_nobody_else(tmp_path, chromium):
         page.goto(address)
         page.wait_for_selector("#sameface .sf-head", timeout=60_000)
         assert page.title() == "SameFace"
-        assert [url for url in asked if not url.startswith((address, "data:", "blob:"))] == []
+        assert [url for url in asked if not url.startswith((address.split("?")[0], "data:", "blob:"))] == []
         assert wrong == []
         assert page.locator("footer:visible").count() == 0
     finally:
