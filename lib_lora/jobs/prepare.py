@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from lib_lora import private
 from lib_lora.character import captions
 from lib_lora.character.photos import list_photos, open_photo
 from lib_lora.character.store import (
