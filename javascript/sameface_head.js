@@ -103,8 +103,8 @@
     const cover = character && character.cover ? sameface.url(thumbnail(character)) : '';
     face.hidden = !cover;
     if (cover && face.getAttribute('src') !== cover) face.src = cover;
-    const open = sameface.state.queue.jobs.filter((job) => ['waiting', 'paused', 'running'].includes(job.state)).length;
-    const held = sameface.state.queue.paused;
+    const { jobs, more, paused: held } = sameface.state.queue;
+    const open = jobs.filter((job) => ['waiting', 'paused', 'running'].includes(job.state)).length + more;
     const label = held ? t('Queue (paused, {n})', { n: open }) : open ? t('Queue ({n})', { n: open }) : t('Queue');
     sameface.setText(queue.firstElementChild, label);
   }

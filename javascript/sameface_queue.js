@@ -21,10 +21,13 @@
     const list = el('div', { class: 'sf-jobs' });
     const none = sameface.notice('none', 'Nothing waits and nothing has run yet.');
     const hold = sameface.button('Pause the queue', turnQueue, { small: true });
-    const body = el('div', { class: 'sf-dialog-body' }, el('div', { class: 'sf-row' }, hold), none, list);
+    const rest = el('p', { class: 'sf-quiet' });
+    const body = el('div', { class: 'sf-dialog-body' }, el('div', { class: 'sf-row' }, hold), none, list, rest);
     const draw = () => {
       if (timer && !body.isConnected) clearInterval(timer); // the host has drawn its page anew
-      const { jobs, paused } = sameface.state.queue;
+      const { jobs, paused, more } = sameface.state.queue;
+      rest.hidden = !more;
+      sameface.setText(rest, more ? sameface.plural(more, '{n} more job waits.', '{n} more jobs wait.') : '');
       none.hidden = jobs.length > 0;
       hold.hidden = !paused && !jobs.some((job) => OPEN.includes(job.state));
       sameface.setText(hold.firstElementChild, t(paused ? 'Go on with the queue' : 'Pause the queue'));

@@ -11,9 +11,10 @@ import logging
 import math
 import shutil
 import tempfile
+import time
 import traceback
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,7 @@ FRESH = {**SAFE, "Cache-Control": "no-store"}
 UPLOADS = "uploads"  # in the data folder: the system's own place for such files may be memory
 _SPARE = 64 * MB  # of the disk that an upload leaves free
 _BLOCK = 1 << 18  # bytes that are handled at once
+_OLD = 24 * 3600.0  # seconds; another page on the same data folder may still be at a younger one
 
 
 class Refused(Exception):
@@ -151,6 +153,14 @@ def _place(root: Path, size: int) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def sweep(root: Path) -> None:
+    """Delete the uploads that a process has left which was killed."""
+    with suppress(OSError):
+        for folder in (root / UPLOADS).iterdir():
+            if time.time() - folder.stat().st_mtime > _OLD:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _too_much(route: Route) -> Refused:

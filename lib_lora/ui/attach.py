@@ -15,6 +15,7 @@ from lib_lora.hosts.base import Host
 from lib_lora.jobs.queue import Queue
 from lib_lora.jobs.supervisor import Supervisor
 from lib_lora.ui import guard
+from lib_lora.ui.answers import sweep
 from lib_lora.ui.ground import Ground
 from lib_lora.ui.paths import ensure_folder
 from lib_lora.ui.routes import included, router
@@ -51,6 +52,7 @@ def attach(host: Host) -> Attached:
     root = host.roots().data
     private.keep(root)
     ensure_folder(root)
+    sweep(root)
     with _lock:
         if root not in _kept:
             ground = Ground(host, root)

@@ -23,6 +23,9 @@ from lib_lora.ui.story import story_of
 if TYPE_CHECKING:
     from lib_lora.jobs.queue import Job
 
+_LINE = 30  # jobs that wait
+_SHORT = 300  # letters of an argument
+
 
 def routes() -> list[Route]:
     """The one route that a page asks again and again."""
@@ -33,6 +36,7 @@ def state(desk: Desk, _call: Call) -> dict[str, Any]:
     """Everything that is shown whatever step one is at: host, characters, queue."""
     checking.begin()  # somebody looks; what the first trigger word or caption needs is loaded meanwhile
     open_jobs = desk.queue.open()
+    shown, more = _shown(desk.queue.jobs())
     return {
         "version": lib_lora.__version__,
         "host": {
@@ -49,9 +53,28 @@ def state(desk: Desk, _call: Call) -> dict[str, Any]:
             "paused": desk.queue.paused(),
             "notice": desk.queue.notice(),
             "holds": _holds(desk, open_jobs),
-            "jobs": [jobs.told(desk, job) for job in desk.queue.jobs()],
+            "jobs": [_short(jobs.told(desk, job)) for job in shown],
+            "more": more,
         },
     }
+
+
+def _shown(found: Sequence[Job]) -> tuple[list[Job], int]:
+    """Those jobs that are told again and again, and how many are not: of a long line its first ones, and of each
+    character the first one of each kind."""
+    line, first = 0, set()
+    shown = []
+    for job in found:
+        line += job.state == "waiting"
+        if job.state != "waiting" or line <= _LINE or (job.slug, job.kind) not in first:
+            shown.append(job)
+        first.add((job.slug, job.kind))
+    return shown, len(found) - len(shown)
+
+
+def _short(told: dict[str, Any]) -> dict[str, Any]:
+    """A job with those of its arguments that are short: long lists of photos, and whole settings, are left out."""
+    return {**told, "arguments": {key: one for key, one in told["arguments"].items() if len(str(one)) <= _SHORT}}
 
 
 def _holds(desk: Desk, open_jobs: Sequence[Job]) -> int:
