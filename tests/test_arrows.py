@@ -27,7 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "lora": FLOOR | {"models"},
     **dict.fromkeys(JOBS_ROOMS, FLOOR | BELOW_JOBS),
     "hosts": FLOOR | BELOW_JOBS | JOBS_ROOMS | {"environment"},
-    "jobs": FLOOR | BELOW_JOBS | JOBS_ROOMS,
+    "jobs": FLOOR | BELOW_JOBS | JOBS_ROOMS | {"environment"},
     "ui": FLOOR | BELOW_JOBS | JOBS_ROOMS | {"jobs", "hosts", "environment", "packages"},
     "cli": FLOOR | BELOW_JOBS | JOBS_ROOMS | {"jobs", "hosts", "ui"},
     "__main__": FLOOR | {"bootstrap", "environment", "cli", "pipes"},

@@ -147,13 +147,13 @@ class _Loop:
             first = True
             while self.at.step < session.total:
                 self.step()
-                if first:
-                    self._complete(untrained)
-                    first, untrained = False, None
-                    kept.enter_context(freed_is_kept(session.device))  # from here on each step takes the same memory
                 last = self.at.step == session.total
                 asked, failed = self._anyone(stop.requested(), self.saver.failed())
                 stopping = asked and not last
+                if first and not stopping:
+                    self._complete(untrained)
+                    first, untrained = False, None
+                    kept.enter_context(freed_is_kept(session.device))  # from here on each step takes the same memory
                 due = last or self.at.step % self.every == 0
                 if due or stopping or failed:
                     self._save()
@@ -161,6 +161,10 @@ class _Loop:
                     self.samples.paint(self.at.step, stop.requested)  # what is saved, or being saved, stays
                 if last or stopping:
                     self._by_main(self.saver.settle)
+                if due or stopping or failed:  # not before: on a busy machine a probe takes a minute
+                    if untrained is not None:
+                        self._probe_of(untrained)
+                    self._probe(self.at.step)
                 if stopping:
                     self.emit("state", state="stopped", step=self.at.step, total=session.total)
                     raise StoppedByUser(f"Stopped after step {self.at.step} of {session.total}; everything is saved.")
@@ -312,11 +316,7 @@ class _Loop:
 
     def _save(self) -> None:
         """Checkpoint and full state, by the main process; an error ends every process."""
-        self._by_main(self._take)
-
-    def _take(self) -> None:
-        self._probe(self.at.step)
-        self.saver.take(self.at.step, self.average)
+        self._by_main(lambda: self.saver.take(self.at.step, self.average))
 
     def _by_main(self, work: Callable[[], None]) -> None:
         """Do something in the main process; its error ends every process."""
