@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from lib_lora.character.store import data_root
+from lib_lora.character.store import data_root, folder_of, load
 from lib_lora.cli.arguments import Commands, at_least, tell, who
 
 
@@ -42,7 +42,7 @@ def add(command: Commands) -> None:
     consent.add_argument("name", metavar="NAME")
     consent.add_argument("kind", metavar="KIND", help="fictional, myself, or consented (an adult, documented)")
 
-    forget = command("forget", _forget, "Delete a character's face embeddings (biometric data); photos stay.")
+    forget = command("forget", _forget, "Delete all that was computed of a character's face (biometric data); photos stay.")
     forget.add_argument("name", metavar="NAME")
 
 
@@ -88,14 +88,19 @@ def _consent(options: argparse.Namespace) -> int:
 
 
 def _forget(options: argparse.Namespace) -> int:
-    from lib_lora.jobs.scoring import forget
+    from lib_lora.jobs.forgetting import forget_faces
 
-    gone = forget(data_root(options.data), options.name)
+    folder = folder_of(data_root(options.data), options.name)
+    load(folder)
+    gone = forget_faces(folder)
     if not gone:
-        print(f"No face embeddings of {options.name} are stored.")
+        print(f"Nothing that was computed of the face of {options.name} is stored.")
         return 0
     files = f"{len(gone)} file{'' if len(gone) == 1 else 's'}"
-    print(f"{files} with face embeddings of {options.name} deleted; they are made again when it is audited or scored.")
+    print(
+        f"{files} with what was computed of the face of {options.name} deleted; photos, decisions, runs and reports stay. "
+        "What is needed is made again when it is audited, scored or trained."
+    )
     return 0
 
 

@@ -15,6 +15,7 @@ from lib_lora.errors import UserError
 from lib_lora.files import explained
 from lib_lora.lora import sidecars
 from lib_lora.lora.file import read, write
+from lib_lora.lora.whole import check_whole
 from lib_lora.models.weights import read_header
 
 _CONSENT, _LICENCE = "sameface.consent", "modelspec.license"
@@ -56,10 +57,11 @@ def deliver(origin: Origin, lora: Path, out: Path, weight: float = 0.0, preview:
         The delivered file.
 
     Raises:
-        UserError: the checkpoint cannot be read, or the folder cannot be written.
+        UserError: the checkpoint is damaged or cannot be read, or the folder cannot be written.
     """
     with explained(out):
         out.mkdir(parents=True, exist_ok=True)
+    check_whole(lora)
     content = read(lora)
     target, number = out / lora.name, 1
     while target.exists() and not _same(target, content.tensors):

@@ -21,6 +21,7 @@ from lib_lora.jobs.prepare import plan as plan_of_base
 from lib_lora.jobs.told import Told
 from lib_lora.likeness.engine import SFaceEngine
 from lib_lora.likeness.faces import FaceEngine
+from lib_lora.lora.whole import check_whole
 from lib_lora.models.family import Prediction
 from lib_lora.references.memory import photos_to_use
 from lib_lora.references.wanted import Tried, Wish, coverage, is_good, next_wish
@@ -195,6 +196,7 @@ def _lora(root: Path, name: str, lora: str | Path | None, plan: InventPlan) -> t
         return None, *ours
     if str(lora) == NEWEST:
         run, step = find_run(root, name, None, None)
+        check_whole(run.checkpoint(step))
         return run.checkpoint(step), Path(run.file.base.path), cast(Prediction, run.file.base.prediction)
     if not Path(lora).is_file():
         raise UserError(f"There is no LoRA file {lora}.")

@@ -91,25 +91,6 @@ def template_path(folder: CharacterFolder, engine: FaceEngine) -> Path:
     return folder.cache / f"template-{digest_of(engine.id)[:12]}.json"
 
 
-def forget(root: Path, name: str) -> list[Path]:
-    """Delete everything biometric of a character: templates with their embeddings; returns what was deleted.
-
-    Photos, pictures, LoRAs and reports (which hold no embeddings) stay.
-
-    Raises:
-        UserError: no such character, or a file cannot be deleted.
-    """
-    folder = folder_of(root, name)
-    load(folder)
-    gone = sorted(folder.cache.glob("template*"))
-    for path in gone:
-        try:
-            path.unlink()
-        except OSError as error:
-            raise UserError(f"Cannot delete {path} ({error.strerror}); close what uses it and try again.") from error
-    return gone
-
-
 def lines_for(
     template: Template,
     base: Sequence[Measured] | None = None,

@@ -20,6 +20,7 @@ from lib_lora.grid.cells import Painter, base_cells, leak_cells, test_cells, wit
 from lib_lora.grid.diffusers_painter import DiffusersPainter
 from lib_lora.grid.prompts import PROMPTS
 from lib_lora.jobs.reopen import check_base
+from lib_lora.lora.whole import check_whole
 from lib_lora.models.family import ModelInfo, Prediction, identify
 from lib_lora.models.identity import remembered_sha256
 from lib_lora.pictures import Cell, save_picture
@@ -151,7 +152,7 @@ class Studio:
             again: paint with and without the trigger anew even where this very plan was finished before.
 
         Raises:
-            UserError: the checkpoint is gone, or the disk is full.
+            UserError: the checkpoint is gone or damaged, or the disk is full.
         """
         folder = (
             unfinished(self.run, plan)
@@ -161,6 +162,8 @@ class Studio:
         write_json(folder / PLAN_FILE, plan.values())
         items = plan.items()
         missing = [(name, cell) for name, cell in items if not self._is_there(folder / CELLS / name, cell)]
+        for lora in {cell.lora for _, cell in missing if cell.lora is not None}:
+            check_whole(lora)
         done, total = len(items) - len(missing), len(items)
         painter = self.painter if missing else None  # whatever is wrong with the models is said before the first bar
         self.emit("painting", done=done, total=total, folder=str(folder))

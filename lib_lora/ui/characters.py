@@ -14,10 +14,9 @@ from lib_lora.character.captions import template
 from lib_lora.character.store import Character, CharacterFolder, create, declare_consent, folder_of, load, save
 from lib_lora.errors import UserError
 from lib_lora.files import explained
-from lib_lora.jobs import audit_kept
+from lib_lora.jobs import forgetting
 from lib_lora.jobs.lock import only_process
 from lib_lora.references import editing
-from lib_lora.references import memory as memories
 from lib_lora.ui import paths
 from lib_lora.ui.answers import Refused
 from lib_lora.ui.desk import Call, Desk, Route, get, post
@@ -146,7 +145,7 @@ def _word(text: str) -> re.Pattern[str]:
 
 
 def delete(desk: Desk, call: Call) -> dict[str, Any]:
-    """Put a character away: its folder is moved, and can be moved back by hand."""
+    """Put a character away: its folder is moved, and can be moved back by hand. What was computed of the face goes."""
     folder = paths.character(desk, call)
     slug = folder.path.name
     name = slug
@@ -159,6 +158,8 @@ def delete(desk: Desk, call: Call) -> dict[str, Any]:
         raise Refused(409, "A job of this character waits, runs or is paused; stop it first.")
     with only_process(folder.path, "wait a moment and try again", PATIENCE):
         pass
+    with suppress(UserError):  # what is damaged may be moved all the same
+        forgetting.forget_faces(folder)
     home = paths.ensure_folder(desk.root / "deleted")
     target = home / f"{slug}-{time.strftime('%Y%m%d-%H%M%S')}"
     number = 1
@@ -175,16 +176,7 @@ def forget_faces(desk: Desk, call: Call) -> dict[str, Any]:
 
     Photos, decisions and the reports of tests stay.
     """
-    folder = paths.character(desk, call)
-    kinds = ("cache/template*", "cache/thumbnails/*.jpg", f"cache/{audit_kept.FILE}", "audit.html", "audit.png")
-    gone = [path for kind in kinds for path in sorted(folder.path.glob(kind)) if path.is_file()]
-    with only_process(folder.path, "wait a moment and try again", PATIENCE):
-        for path in gone:
-            with explained(path, "delete"):
-                path.unlink(missing_ok=True)
-        if (memory := memories.load(folder)).facts:
-            memories.save(folder, replace(memory, facts={}))
-    return {"deleted": len(gone)}
+    return {"deleted": len(forgetting.forget_faces(paths.character(desk, call)))}
 
 
 def proposed(desk: Desk, call: Call) -> dict[str, Any]:

@@ -15,8 +15,9 @@ from lib_lora.errors import UserError, typed
 from lib_lora.jobs import audit as audits
 from lib_lora.jobs.audit import Choices, audit_photos
 from lib_lora.jobs.audit_told import tell_audit
+from lib_lora.jobs.forgetting import forget_faces
 from lib_lora.jobs.prepare import start_run
-from lib_lora.jobs.scoring import forget, template_of
+from lib_lora.jobs.scoring import template_of
 from lib_lora.likeness.template import Reference
 from lib_lora.references import memory
 from lib_lora.references.facts import PhotoFacts
@@ -137,8 +138,8 @@ def test_a_photo_that_is_not_there_cannot_be_decided_on(copied_set, eye):
 def test_forgetting_deletes_every_embedding_and_the_audit_measures_anew(copied_set, eye):
     root, _ = copied_set
     before = tell_audit(root, NAME, choices=Choices(drop=["03.jpg"]), engine=eye)
-    assert forget(root, NAME)
     folder = folder_of(root, NAME)
+    assert forget_faces(folder)
     for path in folder.path.rglob("*.json"):
         assert "embedding" not in path.read_text(encoding="utf-8"), path
     assert tell_audit(root, NAME, engine=eye) == before
