@@ -5,6 +5,9 @@
   const sameface = window.sameface;
   const { el, t } = sameface;
   const AT_ONCE = 2;
+  const BUSY = 429; // the answer where too much is on its way
+  const AGAIN = 3000; // milliseconds
+  const TRIES = 100;
   const LARGEST = 256 * 1024 * 1024; // bytes that the route takes
   const PICTURE = /\.(jpe?g|png|webp|avif|heic|heif|hif|bmp|tiff?|gif|jfif)$/i;
   const ACCEPTED = 'image/*,.heic,.heif,.hif,.avif,.jfif,.zip';
@@ -98,9 +101,20 @@
     if (file.size > LARGEST) throw new Error(t('is larger than {size}; make it smaller.', { size: sameface.format.bytes(LARGEST) }));
     const { slug } = now;
     const body = { name: file.name || t('pasted.png'), data: await asBase64(file) };
-    const answer = await sameface.api.post(`/characters/${slug}/photos`, body);
+    const answer = await placed(() => sameface.api.post(`/characters/${slug}/photos`, body));
     take(answer);
     if (answer.added.length === 1 && caption) await keepCaption(slug, answer.added[0], caption);
+  }
+
+  /** Others may be sending, too: then it is tried again. */
+  async function placed(post, tries = TRIES) {
+    try {
+      return await post();
+    } catch (error) {
+      if (error.status !== BUSY || tries <= 1) throw error;
+    }
+    await new Promise((resolve) => setTimeout(resolve, AGAIN));
+    return placed(post, tries - 1);
   }
 
   function take(answer) {

@@ -171,7 +171,7 @@
   async function use(made, to, folder) {
     const { run, step, weight } = made.cell.value;
     const body = { run, step, weight, to, ...(folder === undefined ? {} : { folder }) };
-    return sameface.api.post(`/characters/${made.slug}/use`, body);
+    return sameface.postWithCode(`/characters/${made.slug}/use`, body);
   }
 
   function toWebui(made) {
@@ -203,7 +203,7 @@
       throw new Error(sameface.t('Where is ComfyUI? Type its folder.'));
     }
     if (!made.settings || folder !== made.settings.comfyui)
-      made.settings = await sameface.api.post('/settings', { comfyui: folder });
+      made.settings = await sameface.postWithCode('/settings', { comfyui: folder });
     made.result.set(await use(made, 'comfyui'));
   }
 

@@ -37,12 +37,13 @@ def main(argv: "list[str] | None" = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a Windows console may lack a letter; better a "\u540d" than a crash
             stream.reconfigure(errors="backslashreplace")
-    from lib_lora.errors import UserError
+    from lib_lora.errors import UserError, brief
 
+    argv = sys.argv[1:] if argv is None else argv
     try:
-        return _run(sys.argv[1:] if argv is None else argv)
+        return _run(argv)
     except UserError as error:
-        sys.stderr.write(f"sameface: {error}\n")
+        sys.stderr.write(f"sameface: {brief(str(error), argv)}\n")
         return 2
     except KeyboardInterrupt:
         sys.stderr.write("sameface: stopped; what was finished is kept, and the same command goes on.\n")

@@ -17,7 +17,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "lib_lora"
 
 JOBS_ROOMS = {"training", "grid", "likeness", "references", "deploy", "remote", "civitai"}
-FLOOR = {"errors", "files", "settings", "pages", "pictures"}
+FLOOR = {"errors", "files", "private", "settings", "pages", "pictures"}
 BELOW_JOBS = {"lora", "models", "character"}
 MAY_IMPORT: dict[str, set[str]] = {
     **dict.fromkeys((*FLOOR, "models", "character", "environment"), FLOOR),

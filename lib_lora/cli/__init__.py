@@ -8,6 +8,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from lib_lora import private
+from lib_lora.character.store import data_root
 from lib_lora.cli import inventing, judging, photos, tab, training, words, working
 from lib_lora.cli.arguments import DRIFTS, NO_VERDICT, NOT_GOOD, STOPPED
 from lib_lora.errors import StoppedByUser
@@ -29,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no library may fetch anything on its own
     options = _parser().parse_args(arguments)
     run: Callable[[argparse.Namespace], int] = options.run_command
+    private.keep(data_root(options.data))
     try:
         return run(options)
     except StoppedByUser as stop:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lib_lora import private
 from lib_lora.errors import UserError
 from lib_lora.files import explained, read_json
 from lib_lora.jobs import events as event_files
@@ -110,7 +111,7 @@ class Attempt:
         """
         folder = self.queue.folder(self.job.id)
         with explained(folder):
-            folder.mkdir(parents=True, exist_ok=True)
+            private.make_folder(folder)
             (folder / RESULT).unlink(missing_ok=True)
         events = EventLog(folder / event_files.FILE_NAME)
         self._offset = events.path.stat().st_size if events.path.exists() else 0

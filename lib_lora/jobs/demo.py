@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lib_lora import environment
+from lib_lora import environment, private
 from lib_lora.character.store import data_root
 from lib_lora.errors import UserError, command, typed
 from lib_lora.jobs.main_job import run_main_job
@@ -33,6 +33,7 @@ def try_it(root: Path | None, steps: int | None = None) -> Path | None:
         if not path.exists():
             raise UserError(f"`try` needs {path}, which comes with SameFace and is not there; install SameFace again.")
     home = home_of(root)
+    private.keep(home)
     print(
         "This trains a LoRA of a person who does not exist from 24 photos, paints 20 test pictures with and without "
         "it, and says whether the face holds. The base model is a small one that paints faces of 128 x 128 pixels and "

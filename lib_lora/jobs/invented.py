@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from lib_lora import settings
+from lib_lora import private, settings
 from lib_lora.character.store import CharacterFolder
 from lib_lora.errors import UserError
 from lib_lora.files import explained, read_json, write_json
@@ -128,7 +128,7 @@ class Invented:
         """
         with explained(self.path):
             for name in (CANDIDATES, MORE):
-                (self.path / name).mkdir(parents=True, exist_ok=True)
+                private.make_folder(self.path / name)
 
     @property
     def plan(self) -> InventPlan | None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from lib_lora import private
 from lib_lora.character import captions
 from lib_lora.character.photos import list_photos, open_photo
 from lib_lora.character.store import (
@@ -177,7 +178,7 @@ def check_out(out: Path) -> None:
     if out.exists() and not out.is_dir():
         raise UserError(f"{out} is a file, not a folder; name the folder that the LoRA shall go into.")
     with explained(out):
-        out.mkdir(parents=True, exist_ok=True)
+        private.make_folder(out)  # it may be the first thing in the data folder
         with tempfile.TemporaryFile(dir=out):
             pass
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from lib_lora import private
 from lib_lora.errors import UserError
 from lib_lora.files import explained
 from lib_lora.jobs import queue_mending, queue_rows
@@ -62,10 +63,13 @@ class QueueFile:
             write: nobody else writes while the block runs.
         """
         with explained(self.path):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            private.make_folder(self.path.parent)
         try:
             if self._new.exists() and not self.path.exists():
                 self._move_aside()  # a process was killed while it did so
+            with explained(self.path):
+                if not self.path.exists():
+                    open(self.path, "ab", opener=private.opener).close()  # the files beside it get its rights
             with closing(sqlite3.connect(self.path, timeout=_PATIENCE, isolation_level=None)) as db:
                 db.row_factory = sqlite3.Row
                 self._prepare(db)
@@ -143,7 +147,7 @@ class QueueFile:
                 self._begin(db)
             db.execute("COMMIT")
             with explained(self._begun):
-                self._begun.parent.mkdir(exist_ok=True)
+                private.make_folder(self._begun.parent)
                 self._begun.touch()
         elif version < FILE_VERSION:
             db.execute("BEGIN IMMEDIATE")
@@ -171,7 +175,7 @@ class QueueFile:
         The new one is whole before the old one is moved, so a process that is killed in between loses nothing.
         """
         with explained(self._mending):
-            self._mending.mkdir(parents=True, exist_ok=True)
+            private.make_folder(self._mending)
         with only_process(self._mending, "try again", patience=_PATIENCE):
             if self.path.exists() and not self._damaged():
                 return  # another process was quicker
@@ -197,6 +201,7 @@ class QueueFile:
         saved = queue_mending.saved(self.path, self._mending)
         for part in queue_mending.PARTS:
             self._new.with_name(FILE_NAME + part).unlink(missing_ok=True)  # of a process that was killed
+        open(self._new, "ab", opener=private.opener).close()
         with closing(sqlite3.connect(self._new, isolation_level=None)) as db:
             db.execute("BEGIN IMMEDIATE")
             self._begin(db, saved.highest)

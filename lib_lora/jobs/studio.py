@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from PIL import Image
 
-from lib_lora import settings
+from lib_lora import private, settings
 from lib_lora.errors import UserError
 from lib_lora.files import atomic_file, digest_of, explained, read_json, write_json
 from lib_lora.grid.cells import Painter, base_cells, leak_cells, test_cells, with_lora
@@ -224,16 +224,16 @@ def painted(run: Run, plan: GridPlan) -> Iterator[Path]:
 def new_folder(run: Run) -> Path:
     """The next grid's folder; two that are painted at once get two."""
     with explained(run.grids):
-        run.grids.mkdir(parents=True, exist_ok=True)
+        private.make_folder(run.grids)
         number = max((int(path.name) for path in run.grids.iterdir() if re.fullmatch("[0-9]+", path.name)), default=0)
         while True:
             number += 1
             folder = run.grids / f"{number:03d}"
             try:
-                folder.mkdir()
+                folder.mkdir(private.rights(folder))
             except FileExistsError:
                 continue
-            (folder / CELLS).mkdir()
+            private.make_folder(folder / CELLS)
             return folder
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import yaml
 
 import lib_lora
-from lib_lora import settings
+from lib_lora import private, settings
 from lib_lora.character.store import Character, CharacterFolder, read_yaml
 from lib_lora.errors import UserError
 from lib_lora.files import digest_of, explained, slug, write_text
@@ -158,7 +158,7 @@ def create_run(
         UserError: the folder cannot be written.
     """
     with explained(folder.runs):
-        folder.runs.mkdir(parents=True, exist_ok=True)
+        private.make_folder(folder.runs)
         identifier = _next_folder(folder.runs)
     run_file = RunFile(
         id=identifier,
@@ -191,7 +191,7 @@ def _next_folder(runs: Path) -> str:
     while True:
         number += 1
         try:
-            (runs / f"{number:03d}").mkdir()
+            (runs / f"{number:03d}").mkdir(private.rights(runs / f"{number:03d}"))
         except FileExistsError:
             continue
         return f"{number:03d}"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 
+from lib_lora import private
 from lib_lora.hosts.base import Host
 from lib_lora.jobs.queue import Queue
 from lib_lora.jobs.supervisor import Supervisor
@@ -47,7 +48,9 @@ def attach(host: Host) -> Attached:
     Raises:
         UserError: the data folder cannot be used.
     """
-    root = ensure_folder(host.roots().data)
+    root = host.roots().data
+    private.keep(root)
+    ensure_folder(root)
     with _lock:
         if root not in _kept:
             ground = Ground(host, root)

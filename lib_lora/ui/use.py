@@ -13,6 +13,7 @@ from lib_lora.files import write_json
 from lib_lora.jobs import preferences
 from lib_lora.ui import paths, records
 from lib_lora.ui.answers import Refused, missing
+from lib_lora.ui.confirming import confirm_folder
 from lib_lora.ui.desk import Call, Desk, Route, post
 from lib_lora.ui.grids import CELLS, cells, report_of
 from lib_lora.ui.records import RunRecord
@@ -23,13 +24,15 @@ _PLACES = {"webui": "the webui", "comfyui": "ComfyUI", "folder": "a folder"}
 
 @dataclass(frozen=True)
 class Use:
-    """Which checkpoint, at which weight, goes where: to "webui", "comfyui" or "folder" (then `folder` is its path)."""
+    """Which checkpoint, at which weight, goes where: to "webui", "comfyui" or "folder" (then `folder` is its path, and
+    `code` what answer 428 asks for)."""
 
     run: str
     step: int
     weight: float = 1.0
     to: str = "webui"
     folder: str = ""
+    code: str = ""
 
 
 def routes() -> list[Route]:
@@ -90,6 +93,7 @@ def _target(desk: Desk, body: Use) -> Path:
             folder = paths.free_path(desk.host, body.folder, "a folder")
             if not folder.is_dir():
                 raise UserError(f"There is no folder {folder}; make it first, or name another one.")
+            confirm_folder(desk, folder, body.code)
             return folder
     raise UserError(f"A LoRA cannot go to {body.to!r}; it goes to webui, comfyui or folder.")
 

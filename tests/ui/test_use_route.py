@@ -52,13 +52,13 @@ def test_it_goes_into_the_webui_with_its_best_picture(page, run, tmp_path):
 def test_it_goes_to_comfyui_and_anywhere(page, run, tmp_path):
     assert "Set ComfyUI" in page.refused("/characters/mara/use", {**USE, "to": "comfyui"}, 409)
     (tmp_path / "ComfyUI" / "models" / "loras").mkdir(parents=True)
-    page.done("/settings", {"comfyui": str(tmp_path / "ComfyUI")})
+    page.confirmed("/settings", {"comfyui": str(tmp_path / "ComfyUI")})
     assert page.done("/characters/mara/use", {**USE, "to": "comfyui"})["shown"] is True
     assert (tmp_path / "ComfyUI" / "models" / "loras" / "mara-001-000100.safetensors").is_file()
     there = {**USE, "to": "folder", "folder": str(tmp_path / "new")}
     assert "make it first" in page.refused("/characters/mara/use", there)  # a slip of the pen makes no folder
     (tmp_path / "new").mkdir()
-    said = page.done("/characters/mara/use", there)
+    said = page.confirmed("/characters/mara/use", there)
     assert said["file"] == str(tmp_path / "new" / "mara-001-000100.safetensors")
     assert "portrait photo of mrxa woman" in said["prompt"]
     page.host.is_remote = True
