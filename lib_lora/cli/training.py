@@ -88,7 +88,7 @@ def _resume(options: argparse.Namespace) -> int:
 
 
 def _info(options: argparse.Namespace) -> int:
-    from lib_lora.lora.file import describe
+    from lib_lora.lora.describe import describe
 
     facts = describe(options.file)
     if options.json:
