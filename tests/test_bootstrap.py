@@ -245,7 +245,7 @@ class Checkout:
         self.root, self.wheels = root, root.parent / "wheels"
         package = root / "lib_lora"
         package.mkdir(parents=True)
-        for name in ("__init__", "__main__", "bootstrap", "environment", "errors", "files", "pipes"):
+        for name in ("__init__", "__main__", "bootstrap", "environment", "errors", "files", "pipes", "spinner"):
             shutil.copy(environment.ROOT / "lib_lora" / f"{name}.py", package)
         (package / "cli.py").write_text(textwrap.dedent(CLI), encoding="utf-8")
         self.need("tinypack>=1")

@@ -19,7 +19,7 @@ from lib_lora.cli.arguments import (
     painting,
     status,
 )
-from lib_lora.jobs.named import HOW, checkpoint_named, run_named
+from lib_lora.jobs.named import HOW, checkpoint_named, grid_named, run_named
 from lib_lora.settings import to_dict
 
 if TYPE_CHECKING:
@@ -40,14 +40,16 @@ def add(command: Commands) -> None:
 
     score = command("score", _score, "Judge pictures against a character's photos.")
     score.add_argument("name", metavar="NAME")
-    score.add_argument("images", type=Path, nargs="+", metavar="IMAGES", help="pictures, or folders of them")
+    score.add_argument(
+        "images", type=Path, nargs="+", metavar="IMAGES", help="pictures, or folders of them; a test grid's too"
+    )
     score.add_argument(
         "--impostors", type=Path, nargs="+", default=[], metavar="IMAGES", help="pictures of other people, to compare"
     )
     engine(score)
 
     compare = command("compare", _compare, "Say which of two grids, or folders of pictures, keeps more of the face.")
-    compare.add_argument("a", type=Path, metavar="A", help="folder of a grid, or of pictures")
+    compare.add_argument("a", type=Path, metavar="A", help="folder of a grid or of pictures, or a run")
     compare.add_argument("b", type=Path, metavar="B")
     compare.add_argument("--character", metavar="NAME", help="whose pictures these are, for folders of pictures")
     engine(compare)
@@ -108,8 +110,9 @@ def _score(options: argparse.Namespace) -> Answer:
 def _compare(options: argparse.Namespace) -> Answer:
     from lib_lora.jobs.compare import compare_sets
 
-    root, engine = data_root(options.data), engine_of(options)
-    return _answer(compare_sets(root, options.a, options.b, options.character, engine))
+    root = data_root(options.data)
+    a, b = grid_named(root, options.a), grid_named(root, options.b)
+    return _answer(compare_sets(root, a, b, options.character, engine_of(options)))
 
 
 def _choose(options: argparse.Namespace) -> Answer:

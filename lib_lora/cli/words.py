@@ -99,6 +99,13 @@ def _trigger(options: argparse.Namespace) -> Answer:
         from lib_lora.jobs.progress import counted
 
         count = counted("painted")
-        progress = (lambda number: count(number + 1, 2 * PICTURES)) if count else None
-        told = with_face(told, face_in_base(options.base, options.word, options.class_word, progress=progress))
+        told = with_face(
+            told,
+            face_in_base(
+                options.base,
+                options.word,
+                options.class_word,
+                progress=lambda number: count(number + 1, 2 * PICTURES),
+            ),
+        )
     return tell(told)

@@ -1,4 +1,4 @@
-"""What there is in a data folder: characters, their runs, and what the newest test said of them. Imports nothing heavy."""
+"""What there is in a data folder: characters, their runs, and what the newest test said. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -68,7 +68,9 @@ def table(rows: Sequence[tuple[str, ...]]) -> str:
 def newest_test(runs: Path, identifiers: Sequence[str]) -> dict[str, Any] | None:
     """The newest judged grid of the newest of these runs that has one: its run, grid, step, weight and verdict."""
     for identifier in reversed(identifiers):
-        reports = sorted((runs / identifier / "grids").glob(f"*/{_REPORT}"), key=lambda one: (len(one.parent.name), one))
+        reports = sorted(
+            (runs / identifier / "grids").glob(f"*/{_REPORT}"), key=lambda one: (len(one.parent.name), one)
+        )
         for report in reversed(reports):
             try:
                 said = read_json(report)

@@ -17,6 +17,7 @@ from lib_lora.jobs.prepare import asked_for, check_out, new_character, start_run
 from lib_lora.jobs.progress import Terminal, both
 from lib_lora.jobs.reopen import check_base, trained_lora
 from lib_lora.models.family import Prediction
+from lib_lora.references.alike import folded
 from lib_lora.training import processes
 from lib_lora.training.run import Run, load_run, saved_steps
 from lib_lora.training.stopping import also_when
@@ -59,7 +60,7 @@ def run_main_job(
         check_out(out)
         asked_for(base, preset, overrides, prediction)  # what is wrong with these is said before photos are copied
         folder, imported = new_character(root, name, trigger, class_word, consent, photos)
-        for sentence in imported.skipped:
+        for sentence in folded(imported.skipped):
             print(f"Left out: {sentence}")
         print(f"Character {name}: {len(imported.added)} photos added, {imported.known} were there, in {folder.path}")
         return start_run(root, name, base, preset, overrides, prediction, out, grid_steps, few, fit=True)

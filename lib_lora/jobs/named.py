@@ -54,6 +54,24 @@ def checkpoint_named(run: Run, step: int | None) -> int:
     return steps[-1] if step is None else step
 
 
+def grid_named(root: Path, which: Path) -> Path:
+    """The newest judged grid of the run that `which` names; `which` itself where it is something else.
+
+    Raises:
+        UserError: the run has no judged grid.
+    """
+    if which.exists() and not (which / "run.yaml").is_file():
+        return which
+    try:
+        run = run_named(root, which, trained=True)
+    except UserError:
+        return which
+    found = sorted(run.grids.glob("*/report.json"), key=lambda one: (len(one.parent.name), one))
+    if not found:
+        raise UserError(f"{run.folder} has no test grid yet; paint one with: {command()} grid {run.folder}")
+    return found[-1].parent
+
+
 def runs_of(folder: CharacterFolder) -> list[str]:
     """The identifiers of a character's runs, the newest last."""
     there = [path.parent.name for path in folder.runs.glob("*/run.yaml")]

@@ -13,6 +13,7 @@ from lib_lora.character.photos import list_photos
 from lib_lora.character.store import CharacterFolder, folder_of, load
 from lib_lora.errors import UserError
 from lib_lora.files import digest_of, sha256
+from lib_lora.jobs.grid_folder import judged_of_grid, told_of_grids
 from lib_lora.likeness import report as reports
 from lib_lora.likeness import template as templates
 from lib_lora.likeness.calibration import BASE, COHORT, GIVEN, Calibration, against, calibrate
@@ -139,7 +140,8 @@ def score_pictures(
     engine: FaceEngine | None = None,
     impostors: Sequence[Path] = (),
 ) -> Scored:
-    """Judge picture files, and all pictures of folders, against a character's photos.
+    """Judge picture files, and all pictures of folders, against a character's photos; of a test grid's folder, those
+    that were painted with the LoRA.
 
     Args:
         root: the data folder.
@@ -156,7 +158,10 @@ def score_pictures(
     files = [picture for path in images for picture in pictures_in(path)]
     strangers = [picture for path in impostors for picture in pictures_in(path)]
     report = judge_files(engine or SFaceEngine(), folder, name, files, strangers)
-    return Scored(as_text(report), settings.to_dict(report), report.verdict.drift, report.verdict.judged)
+    said = told_of_grids(images)
+    text = "\n".join([*said, as_text(report)])
+    values = {**settings.to_dict(report), "notes": said}
+    return Scored(text, values, report.verdict.drift, report.verdict.judged)
 
 
 def judge_files(
@@ -185,12 +190,14 @@ def judge_files(
 
 
 def pictures_in(path: Path) -> list[Path]:
-    """The pictures of a folder, or the one picture that `path` is.
+    """The pictures of a folder (of a test grid's, those with the LoRA), or the one picture that `path` is.
 
     Raises:
         UserError: there is none.
     """
-    found = list_photos(path) if path.is_dir() else [path] if path.is_file() else []
+    found = judged_of_grid(path) if path.is_dir() else [path] if path.is_file() else []
+    if found is None:
+        found = list_photos(path)
     if not found:
         raise UserError(f"There is no picture in {path}." if path.is_dir() else f"There is no picture {path}.")
     return found

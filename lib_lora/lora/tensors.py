@@ -12,6 +12,7 @@ from lib_lora.lora import names, targets
 from lib_lora.lora.dora import low_rank
 from lib_lora.lora.layers import keys_by_layer
 
+
 class NothingLearnedError(UserError):
     """An adapter that would change nothing (yet)."""
 

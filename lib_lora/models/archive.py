@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lib_lora.errors import UserError
 from lib_lora.files import explained
-from lib_lora.models.inert import InertUnpickler, Stub
 from lib_lora.models.dtypes import SIZES, torch_dtype
+from lib_lora.models.inert import InertUnpickler, Stub
 
 if TYPE_CHECKING:
     import torch

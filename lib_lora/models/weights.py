@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 from lib_lora.errors import UserError
 from lib_lora.files import explained
 from lib_lora.models.archive import Archive, Stored
+from lib_lora.models.dtypes import torch_dtype
 from lib_lora.models.header import read_header
 from lib_lora.models.inert import Stub
-from lib_lora.models.dtypes import torch_dtype
 
 if TYPE_CHECKING:
     import torch
+
 
 class TensorFile:
     """The tensors of one file by name. Use `open_tensors` to make one."""
