@@ -21,6 +21,9 @@ def judged_of_grid(path: Path) -> list[Path] | None:
 
     Returns:
         Those that are there; None where `path` is no grid's folder.
+
+    Raises:
+        UserError: none of them is there yet.
     """
     folder = path.parent if path.name == CELLS else path
     try:
@@ -30,7 +33,10 @@ def judged_of_grid(path: Path) -> list[Path] | None:
     if not isinstance(plan, dict) or not isinstance(plan.get(_OURS), list) or not (folder / CELLS).is_dir():
         return None
     wanted = (folder / CELLS / f"{number:02d}-{_OURS}.png" for number in range(1, len(plan[_OURS]) + 1))
-    return [picture for picture in wanted if picture.is_file()]
+    found = [picture for picture in wanted if picture.is_file()]
+    if not found:
+        raise UserError(f"The test grid {folder} has no picture with the LoRA yet; paint it to its end.")
+    return found
 
 
 def told_of_grids(paths: Sequence[Path]) -> list[str]:
@@ -40,10 +46,9 @@ def told_of_grids(paths: Sequence[Path]) -> list[str]:
         judged = judged_of_grid(path)
         if judged is None:
             continue
-        cells = (path if path.name == CELLS else path / CELLS).absolute()
-        rest = len(list_photos(cells)) - len(judged)
+        rest = len(list_photos(judged[0].parent)) - len(judged)
         lines.append(
-            f"{path} is a test grid: the {len(judged)} pictures with the LoRA are judged; the other {rest}, without the "
-            "LoRA or without the trigger word, are left out."
+            f"{path} is a test grid: its {len(judged)} pictures with the LoRA are judged; the {rest} without the "
+            "LoRA or the trigger word are left out."
         )
     return lines

@@ -155,7 +155,7 @@ def score_pictures(
     """
     folder = folder_of(root, name)
     load(folder)
-    files = [picture for path in images for picture in pictures_in(path)]
+    files = [picture for path in images for picture in judged_of_grid(path) or pictures_in(path)]
     strangers = [picture for path in impostors for picture in pictures_in(path)]
     report = judge_files(engine or SFaceEngine(), folder, name, files, strangers)
     said = told_of_grids(images)
@@ -190,14 +190,12 @@ def judge_files(
 
 
 def pictures_in(path: Path) -> list[Path]:
-    """The pictures of a folder (of a test grid's, those with the LoRA), or the one picture that `path` is.
+    """The pictures of a folder, or the one picture that `path` is.
 
     Raises:
         UserError: there is none.
     """
-    found = judged_of_grid(path) if path.is_dir() else [path] if path.is_file() else []
-    if found is None:
-        found = list_photos(path)
+    found = list_photos(path) if path.is_dir() else [path] if path.is_file() else []
     if not found:
         raise UserError(f"There is no picture in {path}." if path.is_dir() else f"There is no picture {path}.")
     return found
