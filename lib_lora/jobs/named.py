@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -27,13 +28,13 @@ def run_named(root: Path, which: str | Path, identifier: str | None = None, trai
     """
     text = str(which)
     for path in (Path(text), root / text):
-        if _is_there(path / "run.yaml"):
+        if os.path.isfile(path / "run.yaml"):  # noqa: PTH113 - never raises: the text may be no path at all
             return _of_id(load_run(path), identifier)
     name, number = _split(root, text)
     if number and identifier and not _same(number, identifier):
         raise UserError(f"{text} and --run {identifier} name two runs; leave one of them out.")
     if not _is_character(root, name):
-        if Path(text).is_dir():
+        if text and os.path.isdir(text):  # noqa: PTH112
             return load_run(Path(text))  # which says what it lacks
         if re.search(r"[/\\]", text):
             raise UserError(f"{text} is neither a run's folder nor a character in {root}, nor a run of one (NAME/001).")
@@ -60,7 +61,7 @@ def grid_named(root: Path, which: Path) -> Path:
     Raises:
         UserError: the run has no judged grid.
     """
-    if which.exists() and not (which / "run.yaml").is_file():
+    if os.path.exists(which) and not os.path.isfile(which / "run.yaml"):  # noqa: PTH110, PTH113
         return which
     try:
         run = run_named(root, which, trained=True)
@@ -76,13 +77,6 @@ def runs_of(folder: CharacterFolder) -> list[str]:
     """The identifiers of a character's runs, the newest last."""
     there = [path.parent.name for path in folder.runs.glob("*/run.yaml")]
     return sorted(there, key=lambda one: (len(one), one))
-
-
-def _is_there(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # what cannot be a path: too long, or with a NUL
-        return False
 
 
 def _split(root: Path, text: str) -> tuple[str, str | None]:

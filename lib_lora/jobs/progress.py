@@ -4,6 +4,7 @@ pipe, where a bar would be a heap of copies of itself, a line now and then.
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Callable
@@ -17,16 +18,21 @@ PAUSE = 10.0  # seconds between two lines where no bar can be drawn
 
 
 class Paced:
-    """Lines on standard error, at most one in `PAUSE` seconds, and the last."""
+    """Lines on standard error, at most one in `PAUSE` seconds, and the last.
 
-    def __init__(self) -> None:
-        self._said: float | None = None
+    Args:
+        at_once: the first comes at once, too; otherwise what takes less than `PAUSE` says nothing.
+    """
+
+    def __init__(self, at_once: bool = True) -> None:
+        self._said = -math.inf if at_once else time.monotonic()
+        self._spoke = at_once
 
     def __call__(self, done: int, total: int, line: str) -> None:
-        """Say `line`, if it is time; the first and the last of `total` always."""
+        """Say `line`, which is about `done` of `total`, if it is time."""
         now = time.monotonic()
-        if self._said is None or done >= total or now - self._said >= PAUSE:
-            self._said = now
+        if now - self._said >= PAUSE or (done >= total and self._spoke):
+            self._said, self._spoke = now, True
             sys.stderr.write(f"{line}\n")
             sys.stderr.flush()
 
@@ -103,7 +109,7 @@ class Terminal:
 def counted(what: str) -> Callable[[int, int], None]:
     """A line on the terminal that counts up, and is gone at the end; elsewhere a line now and then."""
     if not sys.stderr.isatty():
-        paced = Paced()
+        paced = Paced(at_once=False)
         return lambda done, total: paced(done, total, f"{what}: {done} of {total}")
 
     def count(done: int, total: int) -> None:

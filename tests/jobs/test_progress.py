@@ -150,13 +150,16 @@ def test_pictures_in_a_pipe(monkeypatch):
 
 
 def test_counting_in_a_pipe_and_on_a_terminal(monkeypatch):
-    monkeypatch.setattr(progress.time, "monotonic", lambda: 0.0)
-    for err, said in (
-        (io.StringIO(), "photo measured: 1 of 30\nphoto measured: 30 of 30\n"),
-        (Tty(), "\rphoto measured: 1 of 30" + "\rphoto measured: 29 of 30" + "\r" + " " * 24 + "\r"),
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    for err, pace, said in (
+        (io.StringIO(), 6, "photo measured: 29 of 30\nphoto measured: 30 of 30\n"),
+        (io.StringIO(), 1, ""),  # over before anybody asks
+        (Tty(), 1, "\rphoto measured: 1 of 30" + "\rphoto measured: 29 of 30" + "\r" + " " * 24 + "\r"),
     ):
         with redirect_stderr(err):
             count = counted("photo measured")
             for done in (1, 29, 30):
+                now[0] += pace
                 count(done, 30)
         assert err.getvalue() == said
