@@ -239,7 +239,7 @@ def report(rows: Sequence[tuple[str, Placement]]) -> str:
     Returns:
         Lines of text: the table, the pictures in each bucket, and one line for each warning.
     """
-    table = [("photo", "size", "bucket", "cut left/top/right/bottom", "cut", "scaled")]
+    table: list[tuple[str, ...]] = [("photo", "size", "bucket", "cut left/top/right/bottom", "cut", "scaled")]
     alike: dict[tuple[str, ...], list[str]] = {}
     for name, placed in rows:
         sides = "/".join(f"{pixels:.0f}" for pixels in placed.cropped)
