@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
-from lib_lora.character.store import data_root, folder_of, load
-from lib_lora.cli.arguments import Commands, at_least, tell, who
+from lib_lora.character.store import consent_of, data_root, folder_of, load
+from lib_lora.cli.arguments import Answer, Commands, at_least, tell, who
 
 
 def add(command: Commands) -> None:
@@ -20,12 +19,10 @@ def add(command: Commands) -> None:
     new.add_argument(
         "--traits", default="", metavar="TEXT", help='what captions and prompts shall name, "brown eyes, sharp jawline"'
     )
-    new.add_argument("--json", action="store_true", help="machine-readable")
 
     take = command("import", _import, "Take photos into a character's folder; the originals stay as they are.")
     take.add_argument("name", metavar="NAME")
     take.add_argument("sources", type=Path, nargs="+", metavar="PATH", help="files, folders, zips")
-    take.add_argument("--json", action="store_true", help="machine-readable")
 
     audit = command("audit", _audit, "Say what is wrong with a character's photos, and decide which are used.")
     audit.add_argument("name", metavar="NAME")
@@ -36,7 +33,6 @@ def add(command: Commands) -> None:
     audit.add_argument(
         "--resolution", type=at_least(64), default=512, metavar="N", help="of training, in pixels (default: 512)"
     )
-    audit.add_argument("--json", action="store_true", help="machine-readable")
 
     consent = command("consent", _consent, "Declare why a character's face may be trained on.")
     consent.add_argument("name", metavar="NAME")
@@ -46,7 +42,7 @@ def add(command: Commands) -> None:
     forget.add_argument("name", metavar="NAME")
 
 
-def _new(options: argparse.Namespace) -> int:
+def _new(options: argparse.Namespace) -> Answer:
     from lib_lora.jobs.intake import make
 
     told = make(
@@ -58,60 +54,53 @@ def _new(options: argparse.Namespace) -> int:
         options.photos,
         options.traits.split(","),
     )
-    return tell(told, options.json)
+    return tell(told)
 
 
-def _import(options: argparse.Namespace) -> int:
+def _import(options: argparse.Namespace) -> Answer:
     from lib_lora.jobs.intake import import_into
 
-    return tell(import_into(data_root(options.data), options.name, options.sources), options.json)
+    return tell(import_into(data_root(options.data), options.name, options.sources))
 
 
-def _audit(options: argparse.Namespace) -> int:
+def _audit(options: argparse.Namespace) -> Answer:
     from lib_lora.jobs.audit import Choices
     from lib_lora.jobs.audit_told import tell_audit
+    from lib_lora.jobs.progress import counted
 
     choices = Choices(options.keep, options.drop, options.undecided, options.accept)
     told = tell_audit(
         data_root(options.data), options.name, options.resolution, choices, progress=counted("photo measured")
     )
-    return tell(told, options.json)
+    return tell(told)
 
 
-def _consent(options: argparse.Namespace) -> int:
+def _consent(options: argparse.Namespace) -> Answer:
     from lib_lora.jobs.prepare import declare
 
     character, before = declare(data_root(options.data), options.name, options.kind)
     instead = f" in place of {before.kind} ({before.date})" if before and before.kind != options.kind else ""
-    print(f"{character.name}: {options.kind}, declared today{instead}. Every run and LoRA from now on says so.")
-    return 0
+    text = f"{character.name}: {options.kind}, declared today{instead}. Every run and LoRA from now on says so."
+    values = {
+        "character": character.name,
+        "consent": asdict(consent_of(character)),
+        "before": asdict(before) if before else None,
+    }
+    return Answer(text, values)
 
 
-def _forget(options: argparse.Namespace) -> int:
+def _forget(options: argparse.Namespace) -> Answer:
     from lib_lora.jobs.forgetting import forget_faces
 
     folder = folder_of(data_root(options.data), options.name)
     load(folder)
     gone = forget_faces(folder)
+    values = {"character": options.name, "deleted": [str(path) for path in gone]}
     if not gone:
-        print(f"Nothing that was computed of the face of {options.name} is stored.")
-        return 0
+        return Answer(f"Nothing that was computed of the face of {options.name} is stored.", values)
     files = f"{len(gone)} file{'' if len(gone) == 1 else 's'}"
-    print(
+    text = (
         f"{files} with what was computed of the face of {options.name} deleted; photos, decisions, runs and reports stay. "
         "What is needed is made again when it is audited, scored or trained."
     )
-    return 0
-
-
-def counted(what: str) -> Callable[[int, int], None] | None:
-    """A line on the terminal that counts up, and is gone at the end; None where nobody watches."""
-    if not sys.stderr.isatty():
-        return None
-
-    def count(done: int, total: int) -> None:
-        line = f"{what}: {done} of {total}"
-        sys.stderr.write(f"\r{line}" if done < total else "\r" + " " * len(line) + "\r")
-        sys.stderr.flush()
-
-    return count
+    return Answer(text, values)

@@ -7,16 +7,17 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 from lib_lora.character.store import Character, consent_of
 from lib_lora.errors import UserError
 from lib_lora.files import explained
 from lib_lora.lora import sidecars
-from lib_lora.lora.file import read, write
 from lib_lora.lora.whole import check_whole
-from lib_lora.models.weights import read_header
+from lib_lora.models.header import read_header
+
+if TYPE_CHECKING:
+    import torch
 
 _CONSENT, _LICENCE = "sameface.consent", "modelspec.license"
 
@@ -59,6 +60,8 @@ def deliver(origin: Origin, lora: Path, out: Path, weight: float = 0.0, preview:
     Raises:
         UserError: the checkpoint is damaged or cannot be read, or the folder cannot be written.
     """
+    from lib_lora.lora.file import read, write  # which load torch
+
     with explained(out):
         out.mkdir(parents=True, exist_ok=True)
     check_whole(lora)
@@ -124,6 +127,8 @@ def _weight_there(lora: Path) -> float:
 
 def _same(path: Path, tensors: dict[str, torch.Tensor]) -> bool:
     """Whether the file holds exactly these tensors; what it says of itself is not asked."""
+    from lib_lora.lora.file import read
+
     try:
         there = read(path).tensors
     except UserError:
@@ -132,4 +137,6 @@ def _same(path: Path, tensors: dict[str, torch.Tensor]) -> bool:
 
 
 def _equal(one: torch.Tensor, other: torch.Tensor) -> bool:
+    import torch
+
     return one.dtype == other.dtype and torch.equal(one, other)

@@ -9,12 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from lib_lora import settings
-from lib_lora.character.store import folder_of
 from lib_lora.errors import UserError
 from lib_lora.files import write_json
 from lib_lora.grid.cells import Painter
 from lib_lora.grid.prompts import PROMPTS, QUICK
-from lib_lora.jobs.finish import find_run, paint_and_score
+from lib_lora.jobs.finish import paint_and_score
 from lib_lora.jobs.report import GridReport
 from lib_lora.jobs.scoring import Scored
 from lib_lora.jobs.studio import FIRST_SEED, Studio
@@ -22,7 +21,7 @@ from lib_lora.likeness.choice import Candidate, candidate, choose, surely_worse,
 from lib_lora.likeness.engine import SFaceEngine
 from lib_lora.likeness.faces import FaceEngine
 from lib_lora.likeness.report import Report
-from lib_lora.training.run import Run, load_run, saved_steps
+from lib_lora.training.run import Run, saved_steps
 
 WEIGHTS = (0.6, 0.8, 1.0)
 CHECKPOINTS = 6
@@ -52,20 +51,6 @@ class Choice:
     worse_p: list[float] = field(default_factory=list)
     report: str = ""
     kind: str = ""
-
-
-def run_of(root: Path, which: str) -> Run:
-    """A run by its folder, or the newest trained one of a character by its name.
-
-    Raises:
-        UserError: there is none.
-    """
-    for path in (Path(which), root / which):
-        if (path / "run.yaml").is_file():
-            return load_run(path)
-    if not folder_of(root, which).file.is_file():
-        raise UserError(f"{which} is neither a run's folder nor a character in {root}.")
-    return find_run(root, which, None, None)[0]
 
 
 def choose_cell(

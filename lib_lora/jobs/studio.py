@@ -17,7 +17,6 @@ from lib_lora import private, settings
 from lib_lora.errors import UserError
 from lib_lora.files import atomic_file, digest_of, explained, read_json, write_json
 from lib_lora.grid.cells import Painter, base_cells, leak_cells, test_cells, with_lora
-from lib_lora.grid.diffusers_painter import DiffusersPainter
 from lib_lora.grid.prompts import PROMPTS
 from lib_lora.jobs.reopen import check_base
 from lib_lora.lora.whole import check_whole
@@ -32,6 +31,13 @@ CELLS = "cells"
 PLAN_FILE = "plan.json"
 FIRST_SEED = 1000
 ROLES = ("base", "leak", "lora")  # in the order in which they are painted
+
+
+def DiffusersPainter(info: ModelInfo, *how: Any) -> Painter:  # noqa: N802 - stands for the class
+    """The painter of `grid.diffusers_painter`, which loads torch and diffusers."""
+    from lib_lora.grid import diffusers_painter
+
+    return diffusers_painter.DiffusersPainter(info, *how)
 
 
 @dataclass(frozen=True)

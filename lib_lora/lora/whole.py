@@ -10,7 +10,7 @@ from pathlib import Path
 from lib_lora.errors import UserError
 from lib_lora.files import explained
 from lib_lora.lora.hashes import Buffer, FileBytes, sshs_model_hash
-from lib_lora.models.weights import read_header
+from lib_lora.models.header import read_header
 
 HEADER_HASH = "sameface.header_sha256"  # in the metadata; `sshs_model_hash` is of the tensors
 

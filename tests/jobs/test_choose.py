@@ -18,7 +18,7 @@ from lib_lora.errors import UserError
 from lib_lora.files import read_json
 from lib_lora.jobs import choose as choosing
 from lib_lora.jobs import studio
-from lib_lora.jobs.choose import choose_cell, run_of, spread_over
+from lib_lora.jobs.choose import choose_cell, spread_over
 from lib_lora.jobs.events import read_events
 from lib_lora.jobs.report import read_report
 from lib_lora.training.run import Run, load_run
@@ -265,17 +265,6 @@ def test_the_plan_of_a_screening_is_the_first_prompts(run, eye, paint):
 
 
 # -- which run, which steps
-
-
-def test_a_run_by_folder_by_path_in_the_data_folder_and_by_name(copied, tmp_path, monkeypatch):
-    known = load_run(copied.run)
-    assert run_of(copied.root, str(copied.run)) == known
-    assert run_of(copied.root, str(copied.run.relative_to(copied.root))) == known
-    assert run_of(copied.root, NAME) == known
-    with pytest.raises(UserError, match=r"^nobody is neither a run's folder nor a character in "):
-        run_of(copied.root, "nobody")
-    with pytest.raises(UserError, match="is neither a run's folder nor a character"):
-        run_of(copied.root, str(tmp_path))
 
 
 @pytest.mark.parametrize("count", [2, 3, 6])

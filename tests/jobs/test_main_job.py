@@ -16,6 +16,7 @@ from diffusers import UNet2DConditionModel
 from PIL import Image
 
 from lib_lora import errors
+from lib_lora.cli import STOPPED
 from lib_lora.errors import UserError
 from lib_lora.jobs import main_job
 from lib_lora.jobs.events import read_events
@@ -227,7 +228,7 @@ def test_stopped_moved_and_resumed(toy, main, quick, some_photos, tmp_path, stop
     assert "2 photos added, 0 were there" in said.out
     said = main("train", "Ines", "--base", base, "--steps", "2", "--data", root, *quick)
     run = root / "characters" / "ines" / "runs" / "001"
-    assert said.status == 3
+    assert said.status == STOPPED
     assert said.err.rstrip().endswith(
         f"Stopped after step 1 of 2; everything is saved. Go on with: sameface resume '{run}'"
     )
@@ -324,7 +325,7 @@ def test_ctrl_c_while_painting_says_how_to_go_on(unpainted, main, monkeypatch):
 
     monkeypatch.setattr("lib_lora.jobs.studio.DiffusersPainter", interrupted)
     said = main("resume", unpainted.run, "--out", unpainted.out)
-    assert said.status == 3
+    assert said.status == STOPPED
     assert said.err == f"Stopped; what was done is kept. Go on with: sameface resume '{unpainted.run}'\n"
     assert _states(unpainted.run)[-1] == "stopped"
     assert (unpainted.out / f"{STEM}.safetensors").is_file()
