@@ -84,16 +84,16 @@ def varied(cut: Pixels, random: np.random.Generator) -> Pixels:
 def fitted(rows: Array, kinds: Places) -> tuple[Numbers, Numbers]:
     """Weights and offsets of multinomial logistic regression with squared weights penalised."""
     count, wide, many = len(rows), rows.shape[1], len(KINDS)
-    right = np.eye(many)[kinds]
+    right, values = np.eye(many)[kinds], rows.astype(np.float64)
 
     def loss(flat: Numbers) -> tuple[float, Numbers]:
         weights, offsets = flat[: wide * many].reshape(wide, many), flat[wide * many :]
-        scores = rows @ weights + offsets
+        scores = values @ weights + offsets
         shares = np.exp(scores - scores.max(1, keepdims=True))
         shares /= shares.sum(1, keepdims=True)
         wrong = (shares - right) / count
         value = -float(np.log((shares * right).sum(1) + 1e-12).mean()) + PENALTY * float((weights**2).sum())
-        return value, np.concatenate([(rows.T @ wrong + 2 * PENALTY * weights).ravel(), wrong.sum(0)])
+        return value, np.concatenate([(values.T @ wrong + 2 * PENALTY * weights).ravel(), wrong.sum(0)])
 
     found = minimize(loss, np.zeros(wide * many + many), jac=True, method="L-BFGS-B", options={"maxiter": 200}).x
     return found[: wide * many].reshape(wide, many), found[wide * many :]
