@@ -36,7 +36,7 @@ from lib_lora.references.memory import Memory
 from lib_lora.references.moments import repeated
 from lib_lora.references.people import groups, people
 
-FACTS = 1  # raise it whenever the same photo may give other facts
+FACTS = 2  # raise it whenever the same photo may give other facts
 RESOLUTION = 512  # pixels, of Stable Diffusion 1.x
 _MOST_THREADS = 4  # each loads its own networks, 100 MB
 
@@ -215,8 +215,8 @@ def _standings(
             likeness=item.likeness if item else None,
             usual=usual,
             reach=stranger,
-            # unlike the others for this person, and no more like them than strangers can be
-            stranger=bool(item and item.outlier and (stranger is None or (item.likeness or 0.0) < stranger)),
+            unlike=bool(item and item.outlier),
+            left_out=bool(item and item.outlier and not item.used),
             same_as=first.get(photo.sha256, ""),
         )
         first.setdefault(photo.sha256, photo.file)

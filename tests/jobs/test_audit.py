@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFilter
 
 import planted
 from lib_lora.character.store import Character, create, declare_consent, folder_of
@@ -128,6 +128,59 @@ def test_decisions_hold_by_content_and_reach_training_and_the_template(copied_se
     _, audit = audit_photos(root, NAME, choices=Choices(undecided=["renamed.jpg"]), engine=eye)
     assert next(item for item in audit.photos if item.photo.file == "renamed.jpg").proposed
     assert faults
+
+
+def dark_glasses(image):
+    """Over the eyes of lena's thirteenth photo."""
+    image = image.copy()
+    for x, y in ((241, 313), (401, 308)):
+        ImageDraw.Draw(image).ellipse((x - 70, y - 20, x + 70, y + 20), fill=(20, 20, 25))
+    return image
+
+
+def turned_away(image):
+    """One half of the face squeezed, as where a head is turned."""
+    columns = (np.linspace(0, 1, image.width) ** 2.6 * (image.width - 1)).astype(int)
+    return Image.fromarray(np.asarray(image)[:, columns])
+
+
+ADDED = {
+    "nothing": (None, None),
+    "a stranger": (lambda own, other: other, "another person"),
+    "dark glasses": (lambda own, other: dark_glasses(own), "unlike"),
+    "a turned head": (lambda own, other: turned_away(own), "unlike"),
+    "a blurred one": (lambda own, other: own.filter(ImageFilter.GaussianBlur(8)), None),
+    "dark glasses in the dark": (lambda own, other: dark_glasses(own).point(lambda level: level // 6), "unlike"),
+}
+
+
+@pytest.mark.parametrize("added", ADDED)
+def test_the_audit_names_whom_likeness_is_measured_without(tmp_path, eye, added):
+    make, kind = ADDED[added]
+    folder = create(tmp_path, Character(NAME, "lenx", "woman", declare_consent("fictional")))
+    for photo in planted.portraits("lena")[:9]:
+        shutil.copy(photo, folder.photos)
+    if make:
+        own, other = (planted.opened(planted.portraits(name)[12]) for name in ("lena", "tomas"))
+        planted.save(make(own, other), folder.photos / "added.jpg")
+    _, audit = audit_photos(tmp_path, NAME, engine=eye)
+    unlike = {
+        item.photo.file: finding
+        for item in audit.photos
+        for finding in item.findings
+        if finding.kind in ("unlike", "another person")
+    }
+    left_out = {item.file for item in template_of(folder, eye).references if item.outlier and not item.used}
+    assert set(unlike) == left_out == ({"added.jpg"} if kind else set())
+    if kind:
+        finding = unlike["added.jpg"]
+        assert (finding.kind, finding.advice) == (kind, "look" if kind == "unlike" else "drop")
+        assert finding.text.endswith("Likeness is measured without it, also if you keep it for the training.")
+        _, audit = audit_photos(tmp_path, NAME, choices=Choices(keep=["added.jpg"]), engine=eye)
+        assert next(item for item in audit.photos if item.photo.file == "added.jpg").used
+        (item,) = [one for one in template_of(folder, eye).references if one.file == "added.jpg"]
+        assert not item.used
+        assert "Likeness is measured without it, also if it is trained on." in item.remark
 
 
 def test_a_photo_that_is_not_there_cannot_be_decided_on(copied_set, eye):

@@ -43,7 +43,7 @@ def quick(request, monkeypatch):
     if request.node.name.startswith("test_the_cell_that_shows"):
         return
     monkeypatch.setattr(choosing, "PROMPTS", choosing.PROMPTS[:CONFIRMING])
-    monkeypatch.setattr("lib_lora.likeness.html.render", lambda report, picture: "")
+    monkeypatch.setattr("lib_lora.likeness.html.render", lambda report, picture, photos: "")
     monkeypatch.setattr("lib_lora.jobs.report.sheet_of", lambda report, picture: Image.new("L", (8, 8)))
 
 
