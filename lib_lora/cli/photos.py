@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from lib_lora.character.store import data_root
 from lib_lora.cli.arguments import Commands, at_least, tell, who
+from lib_lora.files import printable
+
+STOPPED = 130  # exit status
+_SELDOM = 10.0  # seconds between two lines in a log
 
 
 def add(command: Commands) -> None:
@@ -49,22 +55,27 @@ def add(command: Commands) -> None:
 def _new(options: argparse.Namespace) -> int:
     from lib_lora.jobs.intake import make
 
-    told = make(
-        data_root(options.data),
-        options.name,
-        options.trigger,
-        options.class_word,
-        options.consent,
-        options.photos,
-        options.traits.split(","),
-    )
+    with taking_in() as progress:
+        told = make(
+            data_root(options.data),
+            options.name,
+            options.trigger,
+            options.class_word,
+            options.consent,
+            options.photos,
+            options.traits.split(","),
+            progress,
+        )
     return tell(told, options.json)
 
 
 def _import(options: argparse.Namespace) -> int:
     from lib_lora.jobs.intake import import_into
 
-    return tell(import_into(data_root(options.data), options.name, options.sources), options.json)
+    with taking_in() as progress:
+        told = import_into(data_root(options.data), options.name, options.sources, progress)
+    status = tell(told, options.json)
+    return STOPPED if told.values["stopped"] else status
 
 
 def _audit(options: argparse.Namespace) -> int:
@@ -97,6 +108,28 @@ def _forget(options: argparse.Namespace) -> int:
     files = f"{len(gone)} file{'' if len(gone) == 1 else 's'}"
     print(f"{files} with face embeddings of {options.name} deleted; they are made again when it is audited or scored.")
     return 0
+
+
+@contextmanager
+def taking_in() -> Iterator[Callable[[int, int, str], None]]:
+    """Shows which picture of how many is looked at: on a line that is gone at the end, or now and then in a log."""
+    line, last = "", time.monotonic()
+
+    def show(done: int, total: int, name: str) -> None:
+        nonlocal line, last
+        before, line = len(line), f"photo {done + 1} of {total}: {printable(name)[:50]}"
+        if sys.stderr.isatty():
+            sys.stderr.write(f"\r{line:<{before}}")
+        elif time.monotonic() - last >= _SELDOM:
+            last = time.monotonic()
+            sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()
+
+    try:
+        yield show
+    finally:
+        if sys.stderr.isatty() and line:
+            sys.stderr.write("\r" + " " * len(line) + "\r")
 
 
 def counted(what: str) -> Callable[[int, int], None] | None:

@@ -12,7 +12,7 @@ import torch
 
 from lib_lora.character.store import Character, consent_of
 from lib_lora.errors import UserError
-from lib_lora.files import explained
+from lib_lora.files import content, explained
 from lib_lora.lora import sidecars
 from lib_lora.lora.file import read, write
 from lib_lora.models.weights import read_header
@@ -114,7 +114,7 @@ def _beside(origin: Origin, lora: Path, weight: float, preview: Path | None) -> 
 def _weight_there(lora: Path) -> float:
     """The preferred weight in the file's notes; 0 where there is none."""
     try:
-        found = json.loads(lora.with_suffix(".json").read_text(encoding="utf-8-sig"))["preferred weight"]
+        found = json.loads(content(lora.with_suffix(".json")).decode("utf-8-sig"))["preferred weight"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):  # what is damaged is said when it is renewed
         return 0.0
     return float(found) if isinstance(found, (int, float)) else 0.0

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import torch
 
 from lib_lora.errors import UserError
-from lib_lora.files import explained
+from lib_lora.files import explained, opened, opened_raw
 from lib_lora.models.archive import Archive, Stored
 from lib_lora.models.inert import Stub
 from lib_lora.models.raw import read_numbers
@@ -79,7 +79,7 @@ class _SafeTensors(TensorFile):
 
     def read(self, key: str, dtype: torch.dtype | None = None) -> torch.Tensor:
         entry = self.entries[key]
-        with explained(self.path, "read"), open(self.path, "rb", buffering=0) as stream:
+        with explained(self.path, "read"), opened_raw(self.path) as stream:
             stream.seek(entry.offset)
             return read_numbers(stream, self.path.name, entry.shape, entry.dtype, dtype or entry.dtype)
 
@@ -110,7 +110,7 @@ def open_tensors(path: Path) -> TensorFile:
     """
     if path.is_dir():
         raise UserError(_folder(path))
-    with explained(path, "read"), open(path, "rb") as stream:
+    with explained(path, "read"), opened(path) as stream:
         start = stream.read(256)
     if not start:
         raise UserError(f"{path.name} is an empty file; download it again.")
@@ -135,7 +135,7 @@ def read_header(path: Path) -> tuple[dict[str, Entry], dict[str, str]]:
     """
     with explained(path, "read"):
         size = path.stat().st_size
-        with open(path, "rb") as stream:
+        with opened(path) as stream:
             prefix = stream.read(8)
             length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else 0
             if not 2 <= length <= MAX_HEADER:
