@@ -17,6 +17,7 @@ from lib_lora.ui import (
     guard,
     imports,
     jobs,
+    lora_files,
     overview,
     photos,
     plans,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from lib_lora.jobs.queue import Queue
     from lib_lora.jobs.supervisor import Supervisor
 
-_ROOMS = (overview, characters, photos, imports, captions, plans, jobs, runs, grids, use, doctor, settings)
+_ROOMS = (overview, characters, photos, imports, captions, plans, jobs, runs, grids, lora_files, use, doctor, settings)
 
 
 def all_routes() -> list[Route]:
