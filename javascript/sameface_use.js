@@ -24,6 +24,7 @@
       update(made);
     });
     made.known = sameface.el('div', {});
+    made.file = sameface.loraFile();
     made.comfy = folderRow('ComfyUI folder', 'Where ComfyUI is installed; the LoRA goes to models/loras in it.');
     made.folder = folderRow('Folder', 'Any folder; the LoRA and its preview are copied there.');
     made.folder.input.value = sameface.kept('folder', '');
@@ -33,7 +34,7 @@
     made.folder.row = sameface.el('div', { class: 'sf-copy' }, made.folder.node, folderButton);
     made.elsewhere = sameface.fold('Use it elsewhere', made.comfy.row, made.folder.row);
     made.result = results();
-    made.choice = sameface.el('div', { class: 'sf-card' }, made.cell.node, made.known);
+    made.choice = sameface.el('div', { class: 'sf-card' }, made.cell.node, made.known, made.file);
     sameface.append(root, [made.lead, made.choice, made.result, made.elsewhere]);
     return made;
   }
@@ -100,6 +101,7 @@
     made.choice.hidden = made.elsewhere.hidden = !trained;
     made.lead.set(words(made, runs, trained));
     if (trained) showKnown(made, runs);
+    if (trained) made.file.set(made.slug, made.cell.value);
   }
 
   /** What the test panel asked for, else the best of what was judged, else the last step of the newest run. */
@@ -134,7 +136,7 @@
     const found = testOf(made, runs);
     const detail = found ? sameface.t(found.headline) : sameface.t('This step and weight was not tested.');
     const tone = found ? sameface.verdictTone(found) : 'none';
-    return { tone, text, detail, buttons: alone() ? [copyPrompt(made)] : [toWebui(made), copyPrompt(made)] };
+    return { tone, text, detail, buttons: [alone() ? keepFile(made) : toWebui(made), copyPrompt(made)] };
   }
 
   function alone() {
@@ -186,6 +188,10 @@
     return { label: 'Put into txt2img', main: true, do: put };
   }
 
+  function keepFile(made) {
+    return { label: 'Download the LoRA', main: true, do: () => made.file.download() };
+  }
+
   function copyPrompt(made) {
     const copy = async () => {
       const used = await use(made, 'webui');
@@ -193,7 +199,7 @@
       made.result.set(used);
       await sameface.copyText(used.prompt);
     };
-    return { label: 'Copy the prompt', main: alone(), do: copy };
+    return { label: 'Copy the prompt', do: copy };
   }
 
   async function toComfy(made) {

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import warnings
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
@@ -26,7 +27,7 @@ from PIL import (
 
 from lib_lora.character.pixels import plain
 from lib_lora.errors import UserError
-from lib_lora.files import explained
+from lib_lora.files import explained, opened
 
 _JPEG, _PNG, _OTHERS = (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"), (".png", ".apng"), (".gif", ".bmp", ".tif", ".tiff")
 SUFFIXES = frozenset((*_JPEG, *_PNG, *_OTHERS, ".webp", ".avif", ".heic", ".heif", ".hif"))
@@ -72,12 +73,12 @@ def open_photo(path: Path) -> Image.Image:
         UserError: missing, damaged, not a picture, or larger than 100 megapixels.
     """
     with explained(path, "read"):
-        stream = open(path, "rb")  # noqa: SIM115 - closed by the with below; opened apart to tell the errors apart
+        stream = opened(path)  # apart from the with, to tell the errors apart
     with stream:
         return read_photo(stream, path.name)
 
 
-def read_photo(stream: IO[bytes], name: str) -> Image.Image:
+def read_photo(stream: IO[bytes], name: str, pay: Callable[[int], None] | None = None) -> Image.Image:
     """A photo as an RGB picture: upright (EXIF rotation applied), in sRGB, transparency laid on white.
 
     16-bit pictures are scaled to 8, of an animation the first frame is taken. Nothing but pixels comes along: no EXIF,
@@ -86,6 +87,7 @@ def read_photo(stream: IO[bytes], name: str) -> Image.Image:
     Args:
         stream: the file's bytes; need not be at its beginning.
         name: of the file, for sentences.
+        pay: is told the number of pixels before they are decoded, and may raise a `UserError`.
 
     Raises:
         UserError: damaged, not a picture, of a kind that needs another package, or larger than 100 megapixels.
@@ -100,6 +102,8 @@ def read_photo(stream: IO[bytes], name: str) -> Image.Image:
                 raise UserError(
                     f"{name} has {image.width} x {image.height} pixels; the limit is 100 million, so save it smaller."
                 )
+            if pay:
+                pay(image.width * image.height)
             image.load()  # type: ignore[no-untyped-call, unused-ignore]
             return plain(image)
     except UserError:

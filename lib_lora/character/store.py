@@ -19,7 +19,7 @@ import yaml
 
 from lib_lora import private, settings
 from lib_lora.errors import UserError, command, typed
-from lib_lora.files import explained, slug, write_text
+from lib_lora.files import content, explained, slug, write_text
 
 ConsentKind = Literal["fictional", "myself", "consented"]
 FILE_VERSION = 1
@@ -192,6 +192,6 @@ def read_yaml(path: Path) -> Any:
     """
     with explained(path, "read"):
         try:
-            return yaml.safe_load(path.read_text(encoding="utf-8"))
+            return yaml.safe_load(content(path).decode("utf-8"))
         except (yaml.YAMLError, ValueError, RecursionError) as error:
             raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from error

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from lib_lora.character.store import consent_of, data_root, folder_of, load
-from lib_lora.cli.arguments import Answer, Commands, at_least, tell, who
+from lib_lora.cli.arguments import STOPPED, Answer, Commands, at_least, tell, who
+from lib_lora.files import printable
 
 
 def add(command: Commands) -> None:
@@ -45,22 +49,27 @@ def add(command: Commands) -> None:
 def _new(options: argparse.Namespace) -> Answer:
     from lib_lora.jobs.intake import make
 
-    told = make(
-        data_root(options.data),
-        options.name,
-        options.trigger,
-        options.class_word,
-        options.consent,
-        options.photos,
-        options.traits.split(","),
-    )
+    with taking_in() as progress:
+        told = make(
+            data_root(options.data),
+            options.name,
+            options.trigger,
+            options.class_word,
+            options.consent,
+            options.photos,
+            options.traits.split(","),
+            progress,
+        )
     return tell(told)
 
 
 def _import(options: argparse.Namespace) -> Answer:
     from lib_lora.jobs.intake import import_into
 
-    return tell(import_into(data_root(options.data), options.name, options.sources))
+    with taking_in() as progress:
+        told = import_into(data_root(options.data), options.name, options.sources, progress)
+    answer = tell(told)
+    return replace(answer, status=STOPPED) if told.values["stopped"] else answer
 
 
 def _audit(options: argparse.Namespace) -> Answer:
@@ -104,3 +113,26 @@ def _forget(options: argparse.Namespace) -> Answer:
         "What is needed is made again when it is audited, scored or trained."
     )
     return Answer(text, values)
+
+
+@contextmanager
+def taking_in() -> Iterator[Callable[[int, int, str], None]]:
+    """Shows which picture of how many is looked at: on a line that is gone at the end, or now and then in a log."""
+    from lib_lora.jobs.progress import Paced
+
+    line, paced = "", None if sys.stderr.isatty() else Paced(at_once=False)
+
+    def show(done: int, total: int, name: str) -> None:
+        nonlocal line
+        before, line = len(line), f"photo {done + 1} of {total}: {printable(name)[:50]}"
+        if paced:
+            paced(done, total, line)
+            return
+        sys.stderr.write(f"\r{line:<{before}}")
+        sys.stderr.flush()
+
+    try:
+        yield show
+    finally:
+        if line and not paced:
+            sys.stderr.write("\r" + " " * len(line) + "\r")

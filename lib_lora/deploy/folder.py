@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from lib_lora.character.store import Character, consent_of
 from lib_lora.errors import UserError
-from lib_lora.files import explained
+from lib_lora.files import content, explained
 from lib_lora.lora import sidecars
 from lib_lora.lora.whole import check_whole
 from lib_lora.models.header import read_header
@@ -119,7 +119,7 @@ def _beside(origin: Origin, lora: Path, weight: float, preview: Path | None) -> 
 def _weight_there(lora: Path) -> float:
     """The preferred weight in the file's notes; 0 where there is none."""
     try:
-        found = json.loads(lora.with_suffix(".json").read_text(encoding="utf-8-sig"))["preferred weight"]
+        found = json.loads(content(lora.with_suffix(".json")).decode("utf-8-sig"))["preferred weight"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):  # what is damaged is said when it is renewed
         return 0.0
     return float(found) if isinstance(found, (int, float)) else 0.0

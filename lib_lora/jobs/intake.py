@@ -2,39 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from lib_lora.character.store import folder_of, load
-from lib_lora.errors import typed
+from lib_lora.errors import UserError, typed
 from lib_lora.jobs.lock import only_process
 from lib_lora.jobs.told import Told
 from lib_lora.references.alike import folded
 from lib_lora.references.intake import Imported, Progress, take_in
 
+AGAIN = "wait a moment and try again"
+
 
 def import_into(
-    root: Path, name: str, sources: Sequence[Path], progress: Progress | None = None, patience: float = 0.0
+    root: Path,
+    name: str,
+    sources: Sequence[Path],
+    progress: Progress | None = None,
+    patience: float = 0.0,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Told:
     """Take photos into the folder of a character that is there; see `take_in`.
 
-    Captions that are missing are not written: the next run knows what to say of a photo without one.
+    Captions that are missing are not written: the next run knows what to say of a photo without one. Ctrl+C ends it
+    as `stop` does; what was taken in stays.
 
     Args:
         root: the data folder.
         name: of the character.
         sources: files, folders and zips.
         progress: see `take_in`.
-        patience: so many seconds another process at work on the photos is waited for.
+        patience: so many seconds another process at work on the photos is waited for, before each picture.
+        stop: see `take_in`.
 
     Raises:
         UserError: no such character, another process is at work on its photos, or its folder cannot be written.
     """
     folder = folder_of(root, name)
     load(folder)
-    with only_process(folder.path, "wait a moment and try again", patience):
-        imported = take_in(sources, folder, progress)
+    imported = Imported()
+    try:
+        take_in(sources, folder, progress, stop, lambda: only_process(folder.path, AGAIN, patience), result=imported)
+    except KeyboardInterrupt:
+        imported.stopped = True
+    except UserError as error:
+        if not imported.added:
+            raise
+        raise UserError(f"{error} Before that, {_photos(len(imported.added))} had been added.") from error
     return Told(told(imported), _values(imported), bool(imported.added or imported.known))
 
 
@@ -46,6 +62,7 @@ def make(
     consent: str | None,
     sources: Sequence[Path],
     traits: Sequence[str] = (),
+    progress: Progress | None = None,
 ) -> Told:
     """Make a character, with photos if there are any; see `new_character` for the arguments.
 
@@ -57,7 +74,7 @@ def make(
     from lib_lora.references.trigger import check, propose
 
     already = folder_of(root, name).file.exists()
-    folder, imported = new_character(root, name, trigger, class_word, consent, sources, traits)
+    folder, imported = new_character(root, name, trigger, class_word, consent, sources, traits, progress)
     character = load(folder)
     taken = taken_words([], root, but=folder)
     found = check(character.trigger, taken)
@@ -86,6 +103,7 @@ def told(imported: Imported) -> str:
     lines += folded(f"{name} is a sheet of four; its pictures are taken in apart." for name in imported.split)
     lines += folded(imported.twice)
     lines += [f"Left out: {sentence}" for sentence in folded(imported.skipped)]
+    lines += ["Stopped before the rest was looked at; import the same again to go on."] * imported.stopped
     return "\n".join(lines)
 
 
@@ -96,6 +114,7 @@ def _values(imported: Imported) -> dict[str, Any]:
         "split": imported.split,
         "twice": imported.twice,
         "skipped": imported.skipped,
+        "stopped": imported.stopped,
     }
 
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from lib_lora.deploy.folder import Origin
 from lib_lora.deploy.infotext import portrait
 from lib_lora.models.family import Family, Prediction, usual_side
 from lib_lora.pictures import Cell
 from lib_lora.training.run import Run
 
+if TYPE_CHECKING:
+    from lib_lora.deploy.folder import Origin
+
 
 def origin_of(run: Run) -> Origin:
     """Of all checkpoints of a run."""
+    from lib_lora.deploy.folder import Origin  # loads torch, which the picture does not need
+
     file = run.file
     own = sum(not photo.prior for photo in file.photos)
     return Origin(file.id, file.character, own, Path(file.base.path), file.base.family)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,12 +29,14 @@ from lib_lora.jobs.lock import only_process
 from lib_lora.models.family import ModelInfo, Prediction, identify, look
 from lib_lora.models.identity import remembered_sha256
 from lib_lora.references.coverage import LEAST
-from lib_lora.references.intake import Imported, see_that_one_opens, take_in
+from lib_lora.references.intake import Imported, Progress, see_that_one_opens, take_in
 from lib_lora.references.memory import photos_to_use
 from lib_lora.training.fitting import AS_IT_IS, fitted, names
 from lib_lora.training.presets import merged, preset
 from lib_lora.training.run import Photo, Run, create_run
 from lib_lora.training.settings import TrainSettings
+
+_PATIENCE = 20.0  # seconds that another process at work on the photos is waited for
 
 
 def new_character(
@@ -44,6 +47,7 @@ def new_character(
     consent: str | None,
     photos: Path | Sequence[Path] = (),
     traits: Sequence[str] = (),
+    progress: Progress | None = None,
 ) -> tuple[CharacterFolder, Imported]:
     """Make a character (or add photos to one that is there) and caption what has no caption.
 
@@ -55,6 +59,7 @@ def new_character(
         consent: the kind that is declared now; None = not yet, and nothing can be trained until it is.
         photos: files, folders and zips, or one of these; see `take_in`. None: the character has no photos yet.
         traits: permanent features that captions and prompts shall name.
+        progress: see `take_in`.
 
     Raises:
         UserError: no photo can be read, or the character exists with other words or another consent.
@@ -69,12 +74,17 @@ def new_character(
     if sources:
         see_that_one_opens(sources)
     folder = create(root, character)
-    with only_process(folder.path, "wait a moment and try again"):
+
+    def alone(patience: float = _PATIENCE) -> AbstractContextManager[None]:
+        return only_process(folder.path, "wait a moment and try again", patience)
+
+    with alone(0.0):
         character = declared(folder, load(folder), agreed)  # one that was there may have traits
         if named and character.traits != named:
             character = replace(character, traits=named)
             save(folder, character)
-        imported = take_in(sources, folder)
+    imported = take_in(sources, folder, progress, alone=alone)
+    with alone():
         captions.write_missing(list_photos(folder.photos), captions.template(character))
     return folder, imported
 

@@ -7,7 +7,7 @@ import struct
 from pathlib import Path
 
 from lib_lora.errors import UserError
-from lib_lora.files import explained
+from lib_lora.files import explained, opened
 from lib_lora.lora import names
 from lib_lora.models.weights import TensorFile, open_tensors
 
@@ -52,7 +52,7 @@ def refuse_broken(name: str, keys: list[str], layers: int) -> None:
 def _refuse_strange_start(path: Path) -> None:
     if not path.is_file():
         return  # `open_tensors` has the sentence for it
-    with explained(path, "read"), open(path, "rb") as stream:
+    with explained(path, "read"), opened(path) as stream:
         head = stream.read(8)
     if head.startswith(b"PK\x03\x04"):
         raise UserError(f"{path.name} is a zip archive (a .pt file, perhaps) with another suffix; it is not opened.")

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lib_lora.errors import UserError
-from lib_lora.files import explained
+from lib_lora.files import explained, opened, opened_raw
 from lib_lora.models.dtypes import SIZES, torch_dtype
 from lib_lora.models.inert import InertUnpickler, Stub
 
@@ -101,7 +101,7 @@ class Archive:
             UserError: it cannot be read, is damaged, or torch did not write it.
         """
         self._path = path
-        with explained(path, "read"), open(path, "rb") as stream:
+        with explained(path, "read"), opened(path) as stream:
             self._zipped = stream.read(len(_ZIP)) == _ZIP
             try:
                 self.tree, self.script, self._places = (_zip if self._zipped else _old)(stream, path.stat().st_size)
@@ -136,7 +136,7 @@ class Archive:
         wanted = dtype or stored
         if 0 in entry.shape:
             return torch.empty(entry.shape, dtype=wanted)
-        with explained(self._path, "read"), open(self._path, "rb", buffering=0) as stream:
+        with explained(self._path, "read"), opened_raw(self._path) as stream:
             place = self._places[entry.storage]
             stream.seek(place.start)
             try:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lib_lora.errors import UserError
-from lib_lora.files import explained
+from lib_lora.files import explained, opened
 from lib_lora.models.dtypes import SIZES
 
 MAX_HEADER = 100_000_000  # bytes; the limit of the safetensors format itself
@@ -50,7 +50,7 @@ def read_header(path: Path) -> tuple[dict[str, Entry], dict[str, str]]:
     """
     with explained(path, "read"):
         size = path.stat().st_size
-        with open(path, "rb") as stream:
+        with opened(path) as stream:
             prefix = stream.read(8)
             length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else 0
             if not 2 <= length <= MAX_HEADER:

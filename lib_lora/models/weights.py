@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lib_lora.errors import UserError
-from lib_lora.files import explained
+from lib_lora.files import explained, opened, opened_raw
 from lib_lora.models.archive import Archive, Stored
 from lib_lora.models.dtypes import torch_dtype
 from lib_lora.models.header import read_header
@@ -56,7 +56,7 @@ class _SafeTensors(TensorFile):
 
         entry = self.entries[key]
         stored = torch_dtype(entry.dtype)
-        with explained(self.path, "read"), open(self.path, "rb", buffering=0) as stream:
+        with explained(self.path, "read"), opened_raw(self.path) as stream:
             stream.seek(entry.offset)
             return read_numbers(stream, self.path.name, entry.shape, stored, dtype or stored)
 
@@ -87,7 +87,7 @@ def open_tensors(path: Path) -> TensorFile:
     """
     if path.is_dir():
         raise UserError(_folder(path))
-    with explained(path, "read"), open(path, "rb") as stream:
+    with explained(path, "read"), opened(path) as stream:
         start = stream.read(256)
     if not start:
         raise UserError(f"{path.name} is an empty file; download it again.")

@@ -13,7 +13,7 @@ from pathlib import Path
 from lib_lora.character.captions import MAX_BYTES as MAX_CAPTION
 from lib_lora.character.photos import KINDS, OTHER_SUFFIXES, SUFFIXES, unsupported
 from lib_lora.errors import UserError
-from lib_lora.files import explained
+from lib_lora.files import explained, opened
 from lib_lora.references import archives
 from lib_lora.references.offers import CAPTIONS, Offer
 
@@ -45,7 +45,7 @@ class Found:
                 continue
             try:
                 with explained(path, "read"):
-                    stream = open(path, "rb")  # noqa: SIM115 - closed by the with below
+                    stream = opened(path)
             except UserError as error:
                 yield str(error)
                 continue
@@ -55,7 +55,7 @@ class Found:
                 except UserError as error:
                     yield str(error)
                     caption = None
-                yield Offer(path.name, inner, stream, caption)
+                yield Offer(path.name, inner, stream, caption, os.fstat(stream.fileno()).st_size)
 
 
 def find(sources: Iterable[Path], own: Path | None = None) -> Found:
@@ -159,7 +159,7 @@ def _caption(photo: Path) -> bytes | None:
     for suffix in CAPTIONS:
         path = photo.with_suffix(suffix)
         if _is_file(path):
-            with explained(path, "read"), open(path, "rb") as stream:
+            with explained(path, "read"), opened(path) as stream:
                 return stream.read(MAX_CAPTION + 1)
     return None
 

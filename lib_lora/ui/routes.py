@@ -15,7 +15,9 @@ from lib_lora.ui import (
     doctor,
     grids,
     guard,
+    imports,
     jobs,
+    lora_files,
     overview,
     photos,
     plans,
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from lib_lora.jobs.queue import Queue
     from lib_lora.jobs.supervisor import Supervisor
 
-_ROOMS = (overview, characters, photos, captions, plans, jobs, runs, grids, use, doctor, settings)
+_ROOMS = (overview, characters, photos, imports, captions, plans, jobs, runs, grids, lora_files, use, doctor, settings)
 
 
 def all_routes() -> list[Route]:

@@ -51,15 +51,13 @@ def use(desk: Desk, call: Call) -> dict[str, Any]:
     target = _target(desk, body)
 
     from lib_lora.deploy.folder import deliver
-    from lib_lora.deploy.infotext import infotext
-    from lib_lora.jobs.origin import origin_of, planned, portrait_of
+    from lib_lora.jobs.origin import origin_of
     from lib_lora.training.run import load_run
 
-    run = load_run(record.folder)
     picture, values = preview(record, body.step, body.weight)
-    file = deliver(origin_of(run), records.checkpoint(record, body.step), target, body.weight, picture)
-    cell = planned(values) if values else portrait_of(run)
-    text = infotext(cell, file.stem, body.weight, run.file.settings.clip_skip if record.family == "sd1" else 1)
+    origin = origin_of(load_run(record.folder))
+    file = deliver(origin, records.checkpoint(record, body.step), target, body.weight, picture)
+    text = text_of(record, file.stem, body.weight, values)
     _remember(record, file, body)
     shown, why = True, ""
     if body.to == "webui":
@@ -96,6 +94,24 @@ def _target(desk: Desk, body: Use) -> Path:
             confirm_folder(desk, folder, body.code)
             return folder
     raise UserError(f"A LoRA cannot go to {body.to!r}; it goes to webui, comfyui or folder.")
+
+
+def text_of(record: RunRecord, stem: str, weight: float, values: dict[str, Any]) -> str:
+    """The prompt that calls a LoRA, with its values below it.
+
+    Args:
+        record: of its run.
+        stem: the name of its file, without the suffix.
+        weight: of it.
+        values: of the picture that is asked for again, as a grid's plan has it; empty = a plain portrait.
+    """
+    from lib_lora.deploy.infotext import infotext
+    from lib_lora.jobs.origin import planned, portrait_of
+    from lib_lora.training.run import load_run
+
+    run = load_run(record.folder)
+    cell = planned(values) if values else portrait_of(run)
+    return infotext(cell, stem, weight, run.file.settings.clip_skip if record.family == "sd1" else 1)
 
 
 def preview(record: RunRecord, step: int, weight: float) -> tuple[Path | None, dict[str, Any]]:

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -13,6 +15,7 @@ from lib_lora.ui import records
 from lib_lora.ui.records import run as record_of
 from lib_lora.ui.use import preview
 
+LORA = "/characters/mara/runs/001/lora"
 USE = {"run": "001", "step": 100, "weight": 0.8}
 
 
@@ -92,3 +95,38 @@ def test_the_picture_is_of_the_nearest_weight(run):
     assert picture == near / "cells" / "02-lora.png"
     assert cell["seed"] == 1001
     assert preview(record_of(run), 70, 1.0) == (None, {})
+
+
+def test_its_file_is_shown_and_can_be_kept(page, run):
+    plant_grid(run)
+    path = records.checkpoint(record_of(run), 100)
+    said = page.got(f"{LORA}/100?weight=0.8")
+    assert (said["file"], said["name"], said["bytes"]) == (str(path), path.name, path.stat().st_size)
+    assert said["prompt"] == "photo 1 of mrxa woman <lora:mara-001-000100:0.8>"
+    assert said["infotext"].startswith(said["prompt"] + "\n")
+    answer = page.get(said["url"])
+    assert answer.content == path.read_bytes()
+    assert answer.headers["content-disposition"] == f"attachment; filename*=UTF-8''{path.name}"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert "portrait photo of mrxa woman" in page.got(f"{LORA}/50")["prompt"]
+
+
+@pytest.mark.parametrize("step", ["75", "0100x", "-1", "%2e%2e", "999999999999"])
+def test_only_a_saved_step_has_a_file(page, run, step):
+    assert page.get(f"{LORA}/{step}").status_code == 404
+    assert page.get(f"{LORA}/{step}/file").status_code == 404
+
+
+@pytest.mark.parametrize("weight", ["nan", "x", "11", "", "inf"])
+def test_a_weight_must_be_one(page, run, weight):
+    assert page.get(f"{LORA}/100?weight={weight}").status_code == 400
+
+
+def test_a_file_that_is_gone_is_said(page, run):
+    records.checkpoint(record_of(run), 100).unlink()
+    assert "no checkpoint of step 100" in page.get(f"{LORA}/100/file").json()["error"]
+
+
+def test_the_prompt_needs_no_torch():
+    code = "import sys, lib_lora.jobs.origin, lib_lora.ui.lora_files; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
