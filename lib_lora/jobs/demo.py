@@ -10,7 +10,6 @@ from lib_lora.errors import UserError, command, typed
 from lib_lora.jobs.main_job import run_main_job
 
 
-
 def home_of(root: Path | None) -> Path:
     """The data folder of ``try``: the one that is named, or one of its own inside the user's."""
     return root or data_root() / "try"

@@ -1,6 +1,7 @@
 """Runs and their test grids: what is told of them, their pictures, and the buttons that follow the verdict."""
 
 import json
+
 import pytest
 from PIL import Image
 from planting import plant_grid, plant_run
