@@ -68,6 +68,7 @@ class Terminal:
     def _painting(self, event: dict[str, Any]) -> None:
         if self.bar is None:
             self.bar = tqdm(total=event["total"], unit="picture", dynamic_ncols=True)
+        self.bar.total = event["total"]  # of a search it is better known the further it is
         self.bar.update(event["done"] - self.bar.n)
         if event["done"] >= event["total"]:
             self._close()
