@@ -180,10 +180,13 @@ def _painted(
     try:
         runner = _runner(stop)
         try:
-            with _no_last_generation(), host.on_checkpoint(title) as override:
-                with closing(_request(pictures, stem, override)) as p:
-                    p.scripts, p.script_args = runner, ()
-                    processed = part("processing").process_images(p)
+            with (
+                _no_last_generation(),
+                host.on_checkpoint(title) as override,
+                closing(_request(pictures, stem, override)) as p,
+            ):
+                p.scripts, p.script_args = runner, ()
+                processed = part("processing").process_images(p)
         except Exception as error:
             raise UserError(_why(error)) from error
         if runner.skipped or (not runner.stopped and (shared.state.interrupted or shared.state.stopping_generation)):
