@@ -101,6 +101,7 @@ class Terminal:
             return
         if self.bar is None:
             self.bar = tqdm(total=total, unit="picture", dynamic_ncols=True)
+        self.bar.total = total  # of a search it is better known the further it is
         self.bar.update(done - self.bar.n)
         if done >= total:
             self._close()

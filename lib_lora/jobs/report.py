@@ -287,5 +287,10 @@ def read_report(folder: Path) -> GridReport:
 
 
 def _most_alike(rows: list[Row]) -> Row:
-    """The picture with the highest likeness, those that count first; the first where none has one."""
-    return max(rows, key=lambda row: (row.score.counts, -2.0 if row.score.likeness is None else row.score.likeness))
+    """The picture with the highest likeness: of those that are well, else of those that count; else the first."""
+
+    def rank(row: Row) -> tuple[bool, bool, float]:
+        likeness = -2.0 if row.score.likeness is None else row.score.likeness
+        return row.status == "ok" and not row.copy, row.score.counts, likeness
+
+    return max(rows, key=rank)

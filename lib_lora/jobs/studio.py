@@ -189,6 +189,23 @@ class Studio:
         painter.paint([cell for _, cell in missing], each)
         return folder
 
+    def to_paint(self, plans: Sequence[GridPlan]) -> list[int]:
+        """How many pictures `paint` will have to paint for each of several plans, one after the other."""
+        counts, shared = [], set()
+        for plan in plans:
+            folder = unfinished(self.run, plan) or next(painted(self.run, plan), None)
+            missing = 0
+            for name, cell in plan.items():
+                if folder and (folder / CELLS / name).exists():
+                    continue
+                kept = self._kept(cell) if cell.lora is None else None
+                if kept is None or not (kept in shared or kept.exists()):
+                    missing += 1
+                if kept:
+                    shared.add(kept)
+            counts.append(missing)
+        return counts
+
     def _is_there(self, path: Path, cell: Cell) -> bool:
         if not path.exists() and cell.lora is None and self._kept(cell).exists():
             with explained(path), atomic_file(path) as stream:

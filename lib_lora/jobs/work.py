@@ -37,6 +37,7 @@ from lib_lora.jobs.preferences import chosen_engine
 from lib_lora.jobs.queue import RESULT, Queue
 from lib_lora.jobs.remote_painter import PAINTER_ID, RemotePainter
 from lib_lora.jobs.studio import Studio
+from lib_lora.jobs.uses import renew_previews
 from lib_lora.jobs.work_train import train
 from lib_lora.models.memory import is_out_of_memory
 from lib_lora.training.run import Run
@@ -196,6 +197,7 @@ def test(arguments: TestArguments, desk: Desk) -> Result:
         cfg=arguments.cfg,
         side=arguments.side,
     )
+    renew_previews(run, step, arguments.weight, done.preview)
     verdict = done.report.verdict
     return {
         "run": run.file.id,

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 
 def routes() -> list[Route]:
-    """The one route that a page asks again and again."""
-    return [get("/state", state)]
+    """What a page asks again and again."""
+    return [get("/state", state), get("/waits", waits)]
 
 
 def state(desk: Desk, _call: Call) -> dict[str, Any]:
@@ -52,6 +52,13 @@ def state(desk: Desk, _call: Call) -> dict[str, Any]:
             "jobs": [jobs.told(desk, job) for job in desk.queue.jobs()],
         },
     }
+
+
+def waits(desk: Desk, _call: Call) -> dict[str, Any]:
+    """The job for which the webui's pictures wait; none, where they are painted."""
+    open_jobs = desk.queue.open()
+    number = _holds(desk, open_jobs)
+    return {"job": next((jobs.told(desk, job) for job in open_jobs if job.id == number), None)}
 
 
 def _holds(desk: Desk, open_jobs: Sequence[Job]) -> int:

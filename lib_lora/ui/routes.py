@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from lib_lora.hosts.base import Host
@@ -76,7 +76,3 @@ def _endpoint(desk: Desk, route: Route) -> Callable[[Request], Coroutine[Any, An
 
     return endpoint
 
-
-def included(app: FastAPI) -> bool:
-    """Whether an app has the routes already."""
-    return any(str(getattr(route, "path", "")).startswith(f"{PREFIX}/") for route in app.router.routes)

@@ -47,7 +47,7 @@ def test_new_train_info_do_their_parts_in_the_data_folder(main, toy, quick, some
     run = load_run(character / "runs" / "001")
     assert (run.file.settings.steps, run.file.settings.unet_lr, run.file.settings.lora.te) == (1, 1e-3, False)
     assert not run.grids.exists()
-    lora = out / "viktor-001-000001.safetensors"
+    lora = out / "viktor.safetensors"
     assert said.out.endswith(f"LoRA: {lora}\n")
 
     said = main("info", lora, "--json", "--data", root)

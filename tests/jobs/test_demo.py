@@ -28,7 +28,7 @@ def test_try_does_the_whole_job(main, fake_painter, tmp_path, monkeypatch):
     said = main("try", "--data", root, "--steps", "1")
     assert said.status == 0, said.err
     assert "24 photos added" in said.out
-    names = [f"mara-001-000001{end}" for end in (".json", ".png", ".safetensors")]
+    names = [f"mara{end}" for end in (".json", ".png", ".safetensors")]
     assert sorted(path.name for path in (root / "out").iterdir()) == names
     run = load_run(root / "characters" / "mara" / "runs" / "001")
     assert (run.file.settings.preset, run.file.settings.resolution, run.file.base.guidance) == ("mini-face", 128, 3)
