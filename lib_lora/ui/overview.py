@@ -12,7 +12,7 @@ from lib_lora.character.store import CharacterFolder
 from lib_lora.errors import UserError
 from lib_lora.jobs.kinds import lane_of
 from lib_lora.references.coverage import LEAST
-from lib_lora.ui import checking, jobs, records
+from lib_lora.ui import checking, invented, jobs, records
 from lib_lora.ui.answers import LOG
 from lib_lora.ui.desk import Call, Desk, Route, get
 from lib_lora.ui.looked import Looked, look
@@ -97,7 +97,8 @@ def _whole(folder: CharacterFolder, open_jobs: Sequence[Job]) -> dict[str, Any]:
         "train": train,
         "test": test,
         "use": use,
-        "next": _next(looked, captions, run, test),
+        "invented": (invention := invented.in_short(looked)),
+        "next": _next(looked, captions, run, test, invention is not None),
         "cover": _cover(looked),
     }
 
@@ -117,6 +118,7 @@ def _damaged(slug: str, why: str) -> dict[str, Any]:
         "train": {**nothing, "run": "", "steps": 0, "total": 0},
         "test": {**nothing, "run": "", "grid": "", "headline": ""},
         "use": nothing,
+        "invented": None,
         "next": "photos",
         "cover": "",
     }
@@ -190,9 +192,13 @@ def _use(folder: CharacterFolder) -> dict[str, Any]:
     return {"tone": "none", "text": "Not in use yet"}
 
 
-def _next(looked: Looked, captions: dict[str, Any], run: RunRecord | None, test: dict[str, Any]) -> str:
+def _next(
+    looked: Looked, captions: dict[str, Any], run: RunRecord | None, test: dict[str, Any], is_invented: bool
+) -> str:
     if run is not None and run.saved:
         return "use" if test["grid"] and test["tone"] != "none" else "test"
+    if len(looked.used) < LEAST and is_invented:
+        return "invent"
     if len(looked.used) < LEAST or looked.told is None or looked.told["stopped"]:
         return "photos"
     return "captions" if captions["written"] < captions["of"] else "train"

@@ -15,6 +15,7 @@ from lib_lora.ui import (
     doctor,
     grids,
     guard,
+    invented,
     jobs,
     overview,
     photos,
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from lib_lora.jobs.queue import Queue
     from lib_lora.jobs.supervisor import Supervisor
 
-_ROOMS = (overview, characters, photos, captions, plans, jobs, runs, grids, use, doctor, settings)
+_ROOMS = (overview, characters, invented, photos, captions, plans, jobs, runs, grids, use, doctor, settings)
 
 
 def all_routes() -> list[Route]:
