@@ -14,23 +14,26 @@
 
   // A new one
 
-  const fresh = { form: null, welcome: null, cancel: null, title: null };
+  const fresh = { form: null, invent: null, ways: null, welcome: null, cancel: null, title: null };
 
   function mountNew(root) {
     fresh.form = sameface.characterForm(true);
     fresh.form.fill({});
     fresh.title = el('h2', {});
+    fresh.invent = sameface.inventForm();
+    fresh.ways = sameface.twoWays(turn);
     fresh.welcome = welcome();
     fresh.cancel = sameface.button('Cancel', () => sameface.go({ step: 'photos' }));
     const create = sameface.button('Create the character', make, { main: true });
-    const form = el('form', { class: 'sf-stack', noValidate: true }, fresh.form.node, el('div', { class: 'sf-row' }, create, fresh.cancel));
+    const form = el('form', { class: 'sf-stack', noValidate: true }, fresh.form.node, fresh.invent.node, el('div', { class: 'sf-row' }, create, fresh.cancel));
     form.addEventListener('submit', (event) => event.preventDefault());
     form.addEventListener('keydown', (event) => {
       if (event.key !== 'Enter' || event.target.tagName !== 'INPUT') return;
       event.preventDefault();
       create.click();
     });
-    root.append(fresh.title, el('div', { class: 'sf-columns sf-columns-form' }, form, fresh.welcome));
+    turn();
+    root.append(fresh.title, fresh.ways.node, el('div', { class: 'sf-columns sf-columns-form' }, form, fresh.welcome));
   }
 
   function welcome() {
@@ -47,6 +50,13 @@
     return el('aside', { class: 'sf-card' }, heading, el('ol', { class: 'sf-stack' }, steps), el('p', { class: 'sf-quiet', text: promise }));
   }
 
+  /** Photos, or a face that is invented. */
+  function turn() {
+    const invents = fresh.ways.chosen() === 'invent';
+    fresh.invent.node.hidden = !invents;
+    if (invents) fresh.invent.shown();
+  }
+
   function updateNew() {
     const first = !sameface.state.characters.length;
     const words = first ? 'Welcome. Who shall be trained?' : 'A new character';
@@ -56,10 +66,14 @@
 
   async function make() {
     const values = { consent: null, ...fresh.form.values() };
+    const invents = fresh.ways.chosen() === 'invent';
+    if (invents) fresh.invent.check();
     const made = await sameface.api.post('/characters', values);
+    const begun = invents && fresh.invent.begin(made.slug).catch((error) => sameface.toast(error.message, 'bad')); // said; it can be begun again
     fresh.form.fill({});
+    await begun;
     await sameface.refresh();
-    sameface.go({ slug: made.slug, step: 'photos' });
+    sameface.go({ slug: made.slug, step: invents ? 'invent' : 'photos' });
   }
 
   sameface.panel('new', { mount: mountNew, update: updateNew, shown: () => fresh.form.focus() });

@@ -115,14 +115,14 @@
 
   function updateTabs(character) {
     for (const [step, one] of Object.entries(parts.tabs.tabs)) {
-      const chosen = sameface.step === step;
+      const chosen = sameface.step === step || (sameface.step === 'invent' && step === 'photos');
       const running = Boolean(character && runs(step, character.slug));
       const told = character && character[step];
       const tone = running ? 'busy' : told ? told.tone : '';
       one.node.setAttribute('aria-selected', String(chosen));
       one.node.tabIndex = chosen || (sameface.step === 'new' && step === 'doctor') ? 0 : -1;
       if (sameface.step === 'edit' && step === 'photos') one.node.tabIndex = 0;
-      if (chosen) one.node.setAttribute('aria-controls', `sf-panel-${step}`);
+      if (chosen) one.node.setAttribute('aria-controls', `sf-panel-${sameface.step}`);
       else one.node.removeAttribute('aria-controls');
       one.node.disabled = step !== 'doctor' && !character;
       if (one.sign.dataset.tone !== tone) {
@@ -135,7 +135,7 @@
     }
   }
 
-  const KINDS = { photos: ['audit'], captions: ['fill'], train: ['train', 'probe'], test: ['test', 'choose'] };
+  const KINDS = { photos: ['audit', 'invent', 'more'], captions: ['fill'], train: ['train', 'probe'], test: ['test', 'choose'] };
 
   function runs(step, slug) {
     const job = KINDS[step] && sameface.job(KINDS[step], slug);

@@ -35,12 +35,13 @@
       filters: el('div', { class: 'sf-row', role: 'group', aria: { label: t('Show') } }),
       grid: el('div', { class: 'sf-photos' }),
       empty: wanted(),
+      invented: sameface.button('More pictures of this invented face', () => sameface.go({ step: 'invent' })),
       map: el('div', { class: 'sf-card' }),
       findings: el('div', { class: 'sf-stack' }),
       people: el('div', { class: 'sf-stack' }),
     };
     answers.slug = '';
-    const aside = el('aside', {}, drop.node, parts.map, parts.findings, parts.people);
+    const aside = el('aside', {}, drop.node, parts.invented, parts.map, parts.findings, parts.people);
     const main = el('div', { class: 'sf-stack' }, parts.filters, parts.empty, parts.grid);
     root.append(parts.lead, el('div', { class: 'sf-side' }, aside, main));
   }
@@ -48,7 +49,9 @@
   function wanted() {
     const items = WANTED.map((text) => el('li', { text: t(text) }));
     const heading = el('h3', { text: t('Which photos are wanted') });
-    return el('div', { class: 'sf-card' }, heading, el('ul', { class: 'sf-bullets' }, items));
+    const invent = sameface.button('Invent the face instead', () => sameface.go({ step: 'invent' }));
+    const none = el('p', { class: 'sf-quiet', text: t('No photos? A face can be invented: your base model paints it.') });
+    return el('div', { class: 'sf-card' }, heading, el('ul', { class: 'sf-bullets' }, items), none, el('div', { class: 'sf-row' }, invent));
   }
 
   // Data
@@ -71,6 +74,7 @@
     drawLead(character);
     const photos = answers.view ? answers.view.photos : [];
     parts.empty.hidden = !answers.view || photos.length > 0;
+    parts.invented.hidden = !character.invented;
     drawFilters(photos);
     const shown = photos.filter((photo) => filter === 'all' || sameface.photoGroup(photo) === filter);
     sameface.keyed(parts.grid, shown, (photo) => photo.sha256 + photo.file, (photo) => sameface.photoCard(photo, draw), sameface.updatePhotoCard);
