@@ -32,7 +32,6 @@
     const back = sameface.button('Back to the faces', () => ((anew = false), draw()));
     parts = {
       lead: sameface.lead(),
-      bar: sameface.progress(null, t('Painting')),
       form,
       more,
       paint,
@@ -51,7 +50,8 @@
     answers.slug = '';
     const aside = el('aside', {}, parts.face, parts.begins, parts.goes, parts.reasons);
     const main = el('div', { class: 'sf-stack' }, parts.filters, parts.empty, parts.faces, parts.pictures, parts.log);
-    root.append(parts.lead, parts.bar, el('div', { class: 'sf-side' }, aside, main));
+    parts.aside = aside;
+    root.append(parts.lead, el('div', { class: 'sf-side' }, aside, main));
   }
 
   const job = () => sameface.job(['invent', 'more']);
@@ -76,8 +76,6 @@
     const view = answers.view;
     const open = job();
     parts.lead.set(words(character, view, open));
-    parts.bar.hidden = !open || open.state !== 'running';
-    if (open) parts.bar.set(sameface.head.share(open), open.text);
     const last = sameface.lastJob('invent', 'more');
     parts.log.set(open ? open.id : last && last.state === 'failed' ? last.id : null);
     const stage = view ? view.stage : '';
@@ -86,6 +84,8 @@
     parts.back.hidden = stage === 'none';
     parts.goes.hidden = stage !== 'picked' || Boolean(open);
     if (view) drawView(view, open, describing);
+    else parts.face.hidden = parts.reasons.hidden = true;
+    parts.aside.hidden = [...parts.aside.children].every((one) => one.hidden);
   }
 
   function drawView(view, open, describing) {
@@ -118,7 +118,7 @@
     const node = el('div', { class: 'sf-photo' }, open, word, why, row);
     node.parts = { word, why, row, one };
     open.addEventListener('click', () => large(node.parts.one, further));
-    if (!further) row.append(sameface.button('Take this face', () => take(node.parts.one), { small: true, label: t('Take face {number}', one) }));
+    if (!further) row.append(sameface.button('Take this face', () => large(node.parts.one, false), { small: true, label: t('Take face {number}', one) }));
     else row.hidden = true;
     return node;
   }
@@ -135,7 +135,8 @@
     const least = Math.min(...Object.values(alike));
     const distinct = !open && alike[one.number] === least && Object.keys(alike).length > 2;
     node.classList.toggle('sf-out', Boolean(one.why));
-    badge(node.parts.word, one.why ? 'warn' : 'none', one.why ? t('Face {number}: cannot be used', one) : t('Face {number}', one));
+    if (one.why) badge(node.parts.word, 'warn', t('Face {number}: cannot be used', one));
+    else if (!node.parts.word.firstChild) node.parts.word.append(el('strong', { text: t('Face {number}', one) }));
     const said = one.why ? t(WHY[one.why] || one.why) : distinct ? t('least like the others: easiest to hold') : '';
     sameface.setText(node.parts.why, said);
     node.parts.why.hidden = !said;
@@ -185,13 +186,14 @@
   function large(one, further) {
     const said = one.kept ? t('kept') : t(WHY[one.why] || one.why || '');
     const buttons = el('div', { class: 'sf-row sf-end' });
-    if (!further && !one.why) buttons.append(sameface.button('Take this face', () => (shown.close(), take(one)), { main: true }));
+    const takes = !further && !one.why;
+    if (takes) buttons.append(sameface.button('Take this face', () => take(one).then(() => shown.close()), { main: true }));
     const body = el(
       'div',
       { class: 'sf-dialog-body' },
-      el('img', { class: 'sf-large', src: sameface.url(one.url), alt: said }),
+      el('img', { class: 'sf-large sf-invent-large', src: sameface.url(one.url), alt: said }),
       said ? el('p', { text: said }) : null,
-      el('p', { class: 'sf-quiet', text: one.prompt }),
+      el('p', { class: 'sf-quiet', text: takes ? t('All further pictures go out from this face.') : one.prompt }),
       buttons,
     );
     const shown = sameface.dialog(t(further ? 'Picture {number}' : 'Face {number}', one), body, { wide: true });
@@ -221,17 +223,17 @@
   const paints = () => ({ label: 'Paint faces', main: true, do: () => begin(parts.form) });
 
   function jobWords(open, view) {
-    const stop = { label: open.state === 'running' ? 'Stop' : 'Take out of the queue', disabled: Boolean(open.wish), do: () => sameface.tellJob(open, 'stop') };
+    const stop = { label: 'Take out of the queue', do: () => sameface.tellJob(open, 'stop') }; // one that runs is stopped in the head
     if (open.state === 'paused')
       return { tone: 'warn', text: 'The painting is paused.', buttons: [{ label: 'Resume', main: true, do: () => sameface.goOn(open) }, stop] };
     if (open.state === 'waiting') return { tone: 'none', text: 'The painting waits.', detail: sameface.begins(open), buttons: [stop] };
     const { standing } = open;
     const counted = standing && standing.phase === 'painting';
-    if (open.wish) return { tone: 'busy', text: 'Stopping; what was painted is kept', buttons: [stop] };
-    if (!counted) return { tone: 'busy', text: (standing && standing.text) || 'Starting', buttons: [stop] };
+    if (open.wish) return { tone: 'busy', text: 'Stopping; what was painted is kept' };
+    if (!counted) return { tone: 'busy', text: (standing && standing.text) || 'Starting' };
     const text = open.kind === 'invent' ? t('Painting faces: {done} of {total}', standing) : t('{kept} kept of {painted} painted', running(view, standing));
     const pick = open.kind === 'invent' ? t('You can take one at any time.') : t('Up to {total} are painted.', standing);
-    return { tone: 'busy', text, detail: [pick, sameface.timeLeft(standing)].filter(Boolean).join(' '), buttons: [stop] };
+    return { tone: 'busy', text, detail: [pick, sameface.timeLeft(standing)].filter(Boolean).join(' ') };
   }
 
   /** Of all rounds, as the pictures below show it. */
@@ -289,7 +291,6 @@
 
   async function take(one) {
     const { slug } = answers;
-    if (!(await sameface.confirm(t('Shall it be face {number}? All further pictures go out from it.', one), 'Take this face'))) return;
     const open = job();
     if (open) await stopped(open);
     answers.take(slug, await sameface.api.post(`/characters/${slug}/invented/pick`, { number: one.number }));

@@ -20,6 +20,8 @@
     let timer = 0;
     const ask = async () => {
       clearTimeout(timer);
+      if (!choice.options.length) sameface.setText(none, t('The base models are being looked at …'));
+      none.hidden = choice.options.length > 0;
       const bases = await sameface.api.get('/bases');
       const usable = bases.filter((one) => one.usable);
       const pending = bases.some((one) => one.pending);
@@ -66,12 +68,15 @@
 
   /**
    * How a face begins.
-   * @param {function(string)} [turned] is told "words" or "picture" when the user turns to it.
-   * @returns {{node: Element, way: function, check: function, begin: function(string), set: function, shown: function}}
+   * @param {function} [turned] is called when the user turns to the other way.
+   * @returns {{node: Element, way: function(): string, check: function, begin: function(string), set: function, shown: function}}
    *   `check()` throws where something is missing; `begin(slug)` starts: paints candidates, or takes the picture.
    */
   sameface.inventForm = function (turned) {
-    const way = sameface.radios('How shall the face begin?', WAYS, 'words', () => turn());
+    const way = sameface.radios('How shall the face begin?', WAYS, 'words', () => {
+      show();
+      if (turned) turned();
+    });
     const words = el('textarea', { class: 'sf-input', rows: 2, maxLength: 400 });
     words.placeholder = t('a woman with short red hair, 30 years old');
     const help = 'What never changes: age, hair, skin, face. Clothes and places come later by themselves.';
@@ -80,14 +85,13 @@
     const base = baseField();
     const count = countField('Faces to choose from', 8, 64);
     const node = el('div', { class: 'sf-form' }, way, picture.node, described, base.node, count.node);
-    const turn = () => {
+    const show = () => {
       const own = way.chosen === 'picture';
       picture.node.hidden = !own;
       count.node.hidden = own;
-      if (turned) turned(way.chosen);
     };
     const line = () => words.value.split(/\s+/).filter(Boolean).join(' ');
-    turn();
+    show();
     return {
       node,
       way: () => way.chosen,

@@ -35,7 +35,7 @@
       filters: el('div', { class: 'sf-row', role: 'group', aria: { label: t('Show') } }),
       grid: el('div', { class: 'sf-photos' }),
       empty: wanted(),
-      invented: sameface.button('More pictures of this invented face', () => sameface.go({ step: 'invent' })),
+      invented: sameface.button('Go on inventing the face', () => sameface.go({ step: 'invent' })),
       map: el('div', { class: 'sf-card' }),
       findings: el('div', { class: 'sf-stack' }),
       people: el('div', { class: 'sf-stack' }),
@@ -75,6 +75,8 @@
     const photos = answers.view ? answers.view.photos : [];
     parts.empty.hidden = !answers.view || photos.length > 0;
     parts.invented.hidden = !character.invented;
+    const picked = character.invented && character.invented.stage === 'picked';
+    sameface.setText(parts.invented.firstElementChild, t(picked ? 'More pictures of this invented face' : 'Go on inventing the face'));
     drawFilters(photos);
     const shown = photos.filter((photo) => filter === 'all' || sameface.photoGroup(photo) === filter);
     sameface.keyed(parts.grid, shown, (photo) => photo.sha256 + photo.file, (photo) => sameface.photoCard(photo, draw), sameface.updatePhotoCard);

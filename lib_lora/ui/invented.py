@@ -23,13 +23,13 @@ from lib_lora.jobs.invented import CANDIDATES, MORE, SQUARE, Invented, Painted
 from lib_lora.ui import paths, records
 from lib_lora.ui.answers import FOREVER, Refused, file, missing, picture
 from lib_lora.ui.desk import MB, Call, Desk, Route, get, post
+from lib_lora.ui.invention import in_use, painted_of, plan_of
 from lib_lora.ui.looked import Looked, look
 from lib_lora.ui.remembered import kept, mark
 from lib_lora.ui.runs import address
 
 if TYPE_CHECKING:
     from lib_lora.character.store import CharacterFolder
-    from lib_lora.jobs.invented import InventPlan
     from lib_lora.jobs.queue import Job
 
 JOBS = ("invent", "more")
@@ -66,44 +66,12 @@ def routes() -> list[Route]:
     ]
 
 
-def in_short(looked: Looked) -> dict[str, Any] | None:
-    """What the state says of it; None where the character was not begun by inventing, or its files are damaged."""
-    invented = Invented(looked.folder)
-    try:
-        plan, painted = _plan(invented), _painted(invented)
-    except UserError:  # it is said where it is asked for
-        return None
-    if plan is None:
-        return None
-    further = [one for one in painted if not one.is_candidate]
-    return {
-        "stage": "picked" if plan.picked else CANDIDATES,
-        "candidates": sum(one.is_candidate_of(plan) for one in painted),
-        "painted": len(further),
-        "kept": sum(_in_use(looked, one) for one in further),
-    }
-
-
-def _plan(invented: Invented) -> InventPlan | None:
-    path = invented.path / "plan.json"
-    return kept(("invent plan", invented.path), mark(path), lambda: invented.plan) if path.is_file() else None
-
-
-def _painted(invented: Invented) -> list[Painted]:
-    path = invented.path / "painted.jsonl"
-    return kept(("invented", invented.path), mark(path), invented.painted) if path.is_file() else []
-
-
-def _in_use(looked: Looked, one: Painted) -> bool:
-    return one.kept and looked.digests.get(one.photo, "") not in ("", *looked.dropped)
-
-
 def shown(desk: Desk, call: Call) -> dict[str, Any]:
     """What was painted so far for an invented character: candidates, the picked face, and further pictures, each with
     the reason why it was not kept."""
     looked = look(paths.character(desk, call))
     invented = Invented(looked.folder)
-    plan, painted = _plan(invented), _painted(invented)
+    plan, painted = plan_of(invented), painted_of(invented)
     candidates = [one for one in painted if plan and one.is_candidate_of(plan)]
     further = [one for one in painted if not one.is_candidate]
     lora = _newest_lora(looked.folder)
@@ -116,7 +84,7 @@ def shown(desk: Desk, call: Call) -> dict[str, Any]:
         "candidates": [_told(invented, one, looked) for one in candidates],
         "more": [_told(invented, one, looked) for one in further],
         "painted": len(further),
-        "kept": sum(_in_use(looked, one) for one in further),
+        "kept": sum(in_use(looked, one) for one in further),
         "reasons": dict(Counter(one.why for one in further if one.why).most_common()),
         "rounds": {"without": _round(looked, further, ""), "with": _round(looked, further, lora[1]) if lora else None},
         "lora": lora[0] if lora else "",
@@ -129,8 +97,8 @@ def _told(invented: Invented, one: Painted, looked: Looked) -> dict[str, Any]:
     return {
         "number": one.number,
         "url": url,
-        "kept": _in_use(looked, one),
-        "why": one.why or ("left out by you" if one.kept and not _in_use(looked, one) else ""),
+        "kept": in_use(looked, one),
+        "why": one.why or ("left out by you" if one.kept and not in_use(looked, one) else ""),
         "likeness": one.likeness,
         "prompt": one.prompt,
         "with_lora": bool(one.lora),
@@ -156,7 +124,7 @@ def _picked(looked: Looked, painted: Sequence[Painted], picked: str) -> dict[str
 
 def _round(looked: Looked, further: Sequence[Painted], digest: str) -> dict[str, int]:
     mine = [one for one in further if one.lora == digest]
-    return {"painted": len(mine), "kept": sum(_in_use(looked, one) for one in mine)}
+    return {"painted": len(mine), "kept": sum(in_use(looked, one) for one in mine)}
 
 
 def _newest_lora(folder: CharacterFolder) -> tuple[str, str] | None:
@@ -238,7 +206,7 @@ def see_that_it_can_be(desk: Desk, folder: CharacterFolder, kind: str, arguments
     """
     _see_nobody_paints(desk, folder)
     looked = look(folder)
-    plan, name = _plan(Invented(folder)), looked.character.name
+    plan, name = plan_of(Invented(folder)), looked.character.name
     picked = bool(plan and plan.picked)
     if kind == "invent" and picked:
         raise Refused(409, f"{name} has its face already; make another character for another face.")

@@ -12,7 +12,7 @@ from lib_lora.character.store import CharacterFolder
 from lib_lora.errors import UserError
 from lib_lora.jobs.kinds import lane_of
 from lib_lora.references.coverage import LEAST
-from lib_lora.ui import checking, invented, jobs, records
+from lib_lora.ui import checking, invention, jobs, records
 from lib_lora.ui.answers import LOG
 from lib_lora.ui.desk import Call, Desk, Route, get
 from lib_lora.ui.looked import Looked, look
@@ -97,8 +97,8 @@ def _whole(folder: CharacterFolder, open_jobs: Sequence[Job]) -> dict[str, Any]:
         "train": train,
         "test": test,
         "use": use,
-        "invented": (invention := invented.in_short(looked)),
-        "next": _next(looked, captions, run, test, invention is not None),
+        "invented": (invented := invention.in_short(looked)),
+        "next": _next(looked, captions, run, test, invented is not None),
         "cover": _cover(looked),
     }
 
