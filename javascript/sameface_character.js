@@ -17,7 +17,7 @@
 
   // A new one
 
-  const fresh = { form: null, invent: null, ways: null, welcome: null, cancel: null, create: null, title: null };
+  const fresh = { form: null, invent: null, ways: null, welcome: null, cancel: null, create: null, gone: null, title: null };
 
   function mountNew(root) {
     fresh.form = sameface.characterForm(true);
@@ -26,6 +26,7 @@
     fresh.invent = sameface.inventForm(() => turn());
     fresh.ways = sameface.twoWays(turn);
     fresh.welcome = welcome();
+    fresh.gone = sameface.deletedList();
     fresh.cancel = sameface.button('Cancel', () => sameface.go({ step: 'photos' }));
     const create = sameface.button('Create the character', make, { main: true });
     fresh.create = create;
@@ -37,7 +38,7 @@
       create.click();
     });
     turn();
-    root.append(fresh.title, fresh.ways.node, el('div', { class: 'sf-columns sf-columns-form' }, form, fresh.welcome.node));
+    root.append(fresh.title, fresh.ways.node, el('div', { class: 'sf-columns sf-columns-form' }, form, el('div', { class: 'sf-stack' }, fresh.welcome.node, fresh.gone)));
   }
 
   function welcome() {
@@ -88,7 +89,7 @@
     if (refused) throw refused; // the character is there, and it can be begun again
   }
 
-  sameface.panel('new', { mount: mountNew, update: updateNew, shown: () => fresh.form.focus() });
+  sameface.panel('new', { mount: mountNew, update: updateNew, shown: () => (fresh.form.focus(), fresh.gone.shown()) });
 
   // One that is there
 
@@ -152,7 +153,8 @@
     sameface.step = 'photos';
     await sameface.refresh();
     sameface.draw();
-    sameface.toast(t('Moved to {place}', { place }), 'good');
+    const folder = place.split(/[\\/]/).pop();
+    sameface.toastWith(t('Moved to {place}', { place }), 'Undo', () => sameface.bringBack(folder));
   }
 
   sameface.panel('edit', { mount: mountEdit, update: updateEdit, shown: () => (known.slug = '') });

@@ -23,8 +23,9 @@
     const edit = sameface.button('Edit', () => sameface.go({ step: 'edit' }), {
       title: 'Trigger word, consent, traits; delete',
     });
+    const undo = sameface.undoButton();
     const queue = sameface.button('Queue', () => sameface.queue.open());
-    return { face, choice, add, edit, queue, nodes: [face, choice, edit, add, queue] };
+    return { face, choice, add, edit, undo, queue, nodes: [face, choice, edit, add, queue, undo.node] };
   }
 
   /** Where a character is to go on. */
@@ -99,6 +100,7 @@
     choice.setChoices(all, sameface.slug);
     choice.hidden = add.hidden = !all.length;
     edit.hidden = !character;
+    parts.who.undo.update(character);
     queue.hidden = !all.length && !sameface.state.queue.jobs.length;
     const cover = character && character.cover ? sameface.url(thumbnail(character)) : '';
     face.hidden = !cover;

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lib_lora.character.store import data_root
 from lib_lora.cli.arguments import Commands, at_least, tell, who
+from lib_lora.errors import UserError
 
 
 def add(command: Commands) -> None:
@@ -32,6 +33,7 @@ def add(command: Commands) -> None:
     audit.add_argument("--keep", nargs="+", default=[], metavar="PHOTO", help="use these whatever is said of them")
     audit.add_argument("--drop", nargs="+", default=[], metavar="PHOTO", help="leave these out")
     audit.add_argument("--undecided", nargs="+", default=[], metavar="PHOTO", help="take back what was decided")
+    audit.add_argument("--undo", action="store_true", help="take the newest decision on photos back, or their removal")
     audit.add_argument("--accept", action="store_true", help="leave out all that is proposed")
     audit.add_argument(
         "--resolution", type=at_least(64), default=512, metavar="N", help="of training, in pixels (default: 512)"
@@ -71,11 +73,28 @@ def _audit(options: argparse.Namespace) -> int:
     from lib_lora.jobs.audit import Choices
     from lib_lora.jobs.audit_told import tell_audit
 
+    if options.undo:
+        _take_back(options)
     choices = Choices(options.keep, options.drop, options.undecided, options.accept)
     told = tell_audit(
         data_root(options.data), options.name, options.resolution, choices, progress=counted("photo measured")
     )
     return tell(told, options.json)
+
+
+def _take_back(options: argparse.Namespace) -> None:
+    from lib_lora.character.store import folder_of, load
+    from lib_lora.jobs import changes
+    from lib_lora.jobs.lock import only_process
+
+    if options.keep or options.drop or options.undecided or options.accept:
+        raise UserError("--undo takes the newest decision back; leave --keep, --drop, --undecided and --accept out.")
+    folder = folder_of(data_root(options.data), options.name)
+    load(folder)
+    with only_process(folder.path, "wait a moment and try again"):
+        change = changes.undo(folder, changes.PHOTOS)
+    if not options.json:
+        print(f"Taken back: {change.what}")
 
 
 def _consent(options: argparse.Namespace) -> int:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import lib_lora
 from lib_lora.character.store import CharacterFolder
 from lib_lora.errors import UserError
+from lib_lora.jobs import changes
 from lib_lora.jobs.kinds import lane_of
 from lib_lora.references.coverage import LEAST
 from lib_lora.ui import checking, invention, jobs, records
@@ -18,6 +19,7 @@ from lib_lora.ui.desk import Call, Desk, Route, get
 from lib_lora.ui.looked import Looked, look
 from lib_lora.ui.paths import names
 from lib_lora.ui.records import RunRecord
+from lib_lora.ui.remembered import kept, mark
 from lib_lora.ui.story import story_of
 
 if TYPE_CHECKING:
@@ -97,10 +99,20 @@ def _whole(folder: CharacterFolder, open_jobs: Sequence[Job]) -> dict[str, Any]:
         "train": train,
         "test": test,
         "use": use,
+        "undo": _undo(folder),
         "invented": (invented := invention.in_short(looked)),
         "next": _next(looked, captions, run, test, invented is not None),
         "cover": _cover(looked),
     }
+
+
+def _undo(folder: CharacterFolder) -> dict[str, Any] | None:
+    """The newest change that can be taken back."""
+    path = folder.path / changes.FILE
+    if not path.is_file():
+        return None
+    known = kept(("changes", folder.path), mark(path), lambda: changes.changes(folder))
+    return {"what": known[-1].what, "t": known[-1].t} if known else None
 
 
 def _damaged(slug: str, why: str) -> dict[str, Any]:
@@ -118,6 +130,7 @@ def _damaged(slug: str, why: str) -> dict[str, Any]:
         "train": {**nothing, "run": "", "steps": 0, "total": 0},
         "test": {**nothing, "run": "", "grid": "", "headline": ""},
         "use": nothing,
+        "undo": None,
         "invented": None,
         "next": "photos",
         "cover": "",

@@ -23,6 +23,7 @@ from lib_lora.ui import (
     runs,
     schema,
     settings,
+    undo,
     use,
 )
 from lib_lora.ui.answers import answered, missing
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from lib_lora.jobs.queue import Queue
     from lib_lora.jobs.supervisor import Supervisor
 
-_ROOMS = (overview, characters, invented, photos, captions, plans, jobs, runs, grids, use, doctor, settings)
+_ROOMS = (overview, characters, undo, invented, photos, captions, plans, jobs, runs, grids, use, doctor, settings)
 
 
 def all_routes() -> list[Route]:
