@@ -11,6 +11,7 @@ from pathlib import Path
 
 from lib_lora.character.store import consent_of, data_root, folder_of, load
 from lib_lora.cli.arguments import STOPPED, Answer, Commands, at_least, tell, who
+from lib_lora.errors import UserError
 from lib_lora.files import printable
 
 
@@ -33,6 +34,7 @@ def add(command: Commands) -> None:
     audit.add_argument("--keep", nargs="+", default=[], metavar="PHOTO", help="use these whatever is said of them")
     audit.add_argument("--drop", nargs="+", default=[], metavar="PHOTO", help="leave these out")
     audit.add_argument("--undecided", nargs="+", default=[], metavar="PHOTO", help="take back what was decided")
+    audit.add_argument("--undo", action="store_true", help="take the newest decision on photos back, or their removal")
     audit.add_argument("--accept", action="store_true", help="leave out all that is proposed")
     audit.add_argument(
         "--resolution", type=at_least(64), default=512, metavar="N", help="of training, in pixels (default: 512)"
@@ -77,11 +79,26 @@ def _audit(options: argparse.Namespace) -> Answer:
     from lib_lora.jobs.audit_told import tell_audit
     from lib_lora.jobs.progress import counted
 
+    if options.undo:
+        _take_back(options)
     choices = Choices(options.keep, options.drop, options.undecided, options.accept)
     told = tell_audit(
         data_root(options.data), options.name, options.resolution, choices, progress=counted("photo measured")
     )
     return tell(told)
+
+
+def _take_back(options: argparse.Namespace) -> None:
+    from lib_lora.jobs import changes
+    from lib_lora.jobs.lock import only_process
+
+    if options.keep or options.drop or options.undecided or options.accept:
+        raise UserError("--undo takes the newest decision back; leave --keep, --drop, --undecided and --accept out.")
+    folder = folder_of(data_root(options.data), options.name)
+    load(folder)
+    with only_process(folder.path, "wait a moment and try again"):
+        change = changes.undo(folder, changes.PHOTOS)
+    print(f"Taken back: {change.what}")
 
 
 def _consent(options: argparse.Namespace) -> Answer:

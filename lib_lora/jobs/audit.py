@@ -17,7 +17,7 @@ from lib_lora.character.photos import list_photos
 from lib_lora.character.store import CharacterFolder, folder_of, load
 from lib_lora.errors import UserError, typed
 from lib_lora.files import explained
-from lib_lora.jobs import audit_kept, thumbnails
+from lib_lora.jobs import audit_kept, changes, thumbnails
 from lib_lora.jobs.lock import only_process
 from lib_lora.jobs.looking import Seen, look
 from lib_lora.jobs.scoring import kept_template, template_path
@@ -96,6 +96,7 @@ def audit_photos(
             result = _judged(folder, engine, seen, chosen, resolution)
         thumbnails.forget_others(folder, {known.sha256 for known in memory.files.values()})
         thumbnails.keep(folder, {memory.files[file].sha256: one.thumbnail for file, one in seen.items()})
+        changes.note_decisions(folder, memory, chosen)
         by_digest = {known.sha256: seen[file].facts for file, known in memory.files.items()}
         memories.save(folder, replace(chosen, measured_by=_measured_by(engine), facts=by_digest))
         audit_kept.keep(folder, result)

@@ -13,6 +13,7 @@ from lib_lora.files import atomic_file, sha256
 from lib_lora.grid.cells import Painter
 from lib_lora.jobs import invent_words as words
 from lib_lora.jobs.finish import find_run
+from lib_lora.jobs.invent_arguments import BUDGET, COUNT
 from lib_lora.jobs.invent_look import Judge, look, look_at_file
 from lib_lora.jobs.invent_paint import Each, Job, Workshop, further_job
 from lib_lora.jobs.invent_setting import alone, begin_command, painter_of, plan_for, silent
@@ -27,7 +28,7 @@ from lib_lora.references.memory import photos_to_use
 from lib_lora.references.wanted import Tried, Wish, coverage, is_good, next_wish
 from lib_lora.references.ways import FOREIGN_WAYS, WAYS, Way, next_start, next_way
 
-COUNT, BUDGET, STRANGERS = 30, 200, 20
+STRANGERS = 20
 NEWEST = "newest"
 SHOWN = ".shown.png"  # what the picture ends in that says what a base shows of one from elsewhere
 WITH_LORA = (Way("text"),)

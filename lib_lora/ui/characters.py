@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 import unicodedata
 from collections.abc import Callable
@@ -10,13 +9,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from lib_lora.character.captions import template
-from lib_lora.character.store import Character, CharacterFolder, create, declare_consent, folder_of, load, save
+from lib_lora.character.store import Character, create, declare_consent, folder_of, load, save
 from lib_lora.errors import UserError
 from lib_lora.files import explained
-from lib_lora.jobs import forgetting
+from lib_lora.jobs import changes, forgetting
 from lib_lora.jobs.lock import only_process
-from lib_lora.references import editing
 from lib_lora.ui import paths
 from lib_lora.ui.answers import Refused
 from lib_lora.ui.desk import Call, Desk, Route, get, post
@@ -116,32 +113,10 @@ def change(desk: Desk, call: Call) -> dict[str, Any]:
             after = replace(after, notes=body.notes.strip())
         after = _made(lambda: replace(after, trigger=trigger, class_word=class_word))
         if after != before:
+            changes.note_character(folder, before, after)
             save(folder, after)
-        rename(folder, before, after)
+        changes.rename(folder, before, after)
     return of_character(folder)
-
-
-def rename(folder: CharacterFolder, before: Character, after: Character) -> None:
-    """Say the new trigger and class word in the captions; a caption that was the plain one stays the plain one.
-
-    Raises:
-        UserError: a caption cannot be written.
-    """
-    if template(before) == template(after) or not folder.photos.is_dir():
-        return
-    old, new = (f"{one.trigger} {one.class_word}" for one in (before, after))
-
-    def renamed(caption: str) -> str:
-        if caption == template(before):
-            return template(after)
-        both = _word(old).sub(lambda _: new, caption)
-        return both if both != caption else _word(before.trigger).sub(lambda _: after.trigger, caption)
-
-    editing.edit(folder, f"say {new!r} in place of {old!r}", renamed)
-
-
-def _word(text: str) -> re.Pattern[str]:
-    return re.compile(rf"(?<!\w){re.escape(text)}(?!\w)", re.IGNORECASE)
 
 
 def delete(desk: Desk, call: Call) -> dict[str, Any]:

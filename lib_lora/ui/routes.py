@@ -16,6 +16,7 @@ from lib_lora.ui import (
     grids,
     guard,
     imports,
+    invented,
     jobs,
     lora_files,
     overview,
@@ -24,6 +25,7 @@ from lib_lora.ui import (
     runs,
     schema,
     settings,
+    undo,
     use,
 )
 from lib_lora.ui.answers import answered, missing
@@ -33,7 +35,10 @@ if TYPE_CHECKING:
     from lib_lora.jobs.queue import Queue
     from lib_lora.jobs.supervisor import Supervisor
 
-_ROOMS = (overview, characters, photos, imports, captions, plans, jobs, runs, grids, lora_files, use, doctor, settings)
+_ROOMS = (
+    *(overview, characters, undo, invented, photos, imports, captions, plans),
+    *(jobs, runs, grids, lora_files, use, doctor, settings),
+)
 
 
 def all_routes() -> list[Route]:
