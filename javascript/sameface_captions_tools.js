@@ -82,10 +82,7 @@
 
     async function change() {
       const body = { do: doing.value, phrase: phrase.value.trim() };
-      if (!body.phrase) {
-        phrase.focus();
-        throw new Error(t('Write the phrase, or choose one below.'));
-      }
+      sameface.refuse(body.phrase ? [] : [{ target: phrase, text: 'Write the phrase, or choose one below.' }]);
       if (body.do === 'replace') body.by = by.value.trim();
       if (['add', 'move'].includes(body.do)) body.place = Number(place.value);
       const only = shownFiles();
@@ -123,6 +120,7 @@
       sameface.setText(scope, only ? sameface.plural(only, 'In the {n} shown caption', 'In the {n} shown captions') : t('In all captions'));
       const choose = (one) => () => {
         phrase.value = one.phrase;
+        sameface.fault(phrase, '');
         if (doing.value === 'add') {
           doing.value = 'remove';
           turn();

@@ -56,7 +56,7 @@
 
   async function make() {
     const values = { consent: null, ...fresh.form.values() };
-    const made = await sameface.api.post('/characters', values);
+    const made = await fresh.form.send(() => sameface.api.post('/characters', values));
     fresh.form.fill({});
     await sameface.refresh();
     sameface.go({ slug: made.slug, step: 'photos' });
@@ -103,7 +103,7 @@
 
   async function change() {
     const values = known.form.values();
-    await sameface.api.post(`/characters/${known.slug}`, values);
+    await known.form.send(() => sameface.api.post(`/characters/${known.slug}`, values));
     sameface.toast('Saved', 'good');
     await sameface.refresh();
     leave();

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +33,9 @@ FRESH = {**SAFE, "Cache-Control": "no-store"}
 class Refused(Exception):
     """A request that is answered with a status of its own, and one sentence."""
 
-    def __init__(self, status: int, sentence: str) -> None:
+    def __init__(self, status: int, sentence: str, field: str = "") -> None:
         super().__init__(sentence)
-        self.status = status
+        self.status, self.field = status, field
 
 
 def missing(sentence: str) -> Refused:
@@ -45,6 +46,16 @@ def missing(sentence: str) -> Refused:
 def forbidden(sentence: str) -> Refused:
     """It may not be done from here."""
     return Refused(403, sentence)
+
+
+@contextmanager
+def about(field: str) -> Iterator[None]:
+    """What the block refuses is about this field of the request."""
+    try:
+        yield
+    except (Refused, UserError) as error:
+        error.field = error.field or field
+        raise
 
 
 async def answered(desk: Desk, route: Route, request: Request) -> Response:
@@ -110,10 +121,9 @@ def refusal(error: Exception, where: str) -> Response:
         error: what was raised.
         where: the route, for the log.
     """
-    if isinstance(error, Refused):
-        return in_json({"error": str(error)}, error.status)
-    if isinstance(error, UserError):
-        return in_json({"error": str(error)}, 400)
+    if isinstance(error, (Refused, UserError)):
+        status = error.status if isinstance(error, Refused) else 400
+        return in_json({"error": str(error), **({"field": error.field} if error.field else {})}, status)
     LOG.error("%s failed", where, exc_info=error)
     said = about_missing(error) if isinstance(error, ModuleNotFoundError) else None
     if isinstance(error, (ImportError, OSError)) and not said:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import lib_lora
 from lib_lora.character.store import CharacterFolder
 from lib_lora.errors import UserError
+from lib_lora.files import digest_of
 from lib_lora.jobs.kinds import lane_of
 from lib_lora.references.coverage import LEAST
-from lib_lora.ui import checking, jobs, records
+from lib_lora.ui import checking, jobs, machine, records
 from lib_lora.ui.answers import LOG
 from lib_lora.ui.desk import Call, Desk, Route, get
 from lib_lora.ui.looked import Looked, look
@@ -35,6 +36,7 @@ def state(desk: Desk, _call: Call) -> dict[str, Any]:
     open_jobs = desk.queue.open()
     return {
         "version": lib_lora.__version__,
+        "folder": digest_of(str(desk.root))[:12],  # a browser remembers for each what was chosen in it
         "host": {
             "name": desk.host.name,
             "version": desk.host.version,
@@ -42,6 +44,7 @@ def state(desk: Desk, _call: Call) -> dict[str, Any]:
             "paints": desk.host.paints(),
             "busy": desk.host.busy(),
             "samplers": desk.host.samplers(),
+            "gpu": machine.has_gpu(),
         },
         "supervisor": {"active": desk.supervisor.active, "reason": desk.supervisor.reason},
         "characters": [of_character(folder, open_jobs) for folder in folders(desk.root)],
@@ -99,7 +102,14 @@ def _whole(folder: CharacterFolder, open_jobs: Sequence[Job]) -> dict[str, Any]:
         "use": use,
         "next": _next(looked, captions, run, test),
         "cover": _cover(looked),
+        "touched": _touched(folder, run),
     }
+
+
+def _touched(folder: CharacterFolder, run: RunRecord | None) -> float:
+    """When something of a character was last made or changed, in unix seconds; 0 = not known."""
+    places = [folder.path, folder.file, folder.photos, folder.runs, *([run.folder] if run else [])]
+    return max((place.stat().st_mtime for place in places if place.exists()), default=0.0)
 
 
 def _damaged(slug: str, why: str) -> dict[str, Any]:
@@ -119,6 +129,7 @@ def _damaged(slug: str, why: str) -> dict[str, Any]:
         "use": nothing,
         "next": "photos",
         "cover": "",
+        "touched": 0.0,
     }
 
 

@@ -15,7 +15,7 @@ from lib_lora.references.coverage import LEAST
 from lib_lora.training import estimate, fields, fitting, presets
 from lib_lora.training.settings import TrainSettings
 from lib_lora.ui import bases, paths
-from lib_lora.ui.answers import LOG, forbidden
+from lib_lora.ui.answers import LOG, about, forbidden
 from lib_lora.ui.bases import Base
 from lib_lora.ui.desk import Call, Desk, Route, get, post
 from lib_lora.ui.jobs import base_of
@@ -52,8 +52,9 @@ def listed(desk: Desk, _call: Call) -> list[dict[str, Any]]:
 def plan(desk: Desk, call: Call) -> dict[str, Any]:
     """The settings with which a base model is trained, and all fields of their form."""
     if not call.query.get("base"):
-        raise UserError("Choose a base model first.")
-    base = bases.of(desk, base_of(desk, call.query["base"]))
+        raise UserError("Choose a base model first.", "base")
+    with about("base"):
+        base = bases.of(desk, base_of(desk, call.query["base"]))
     wanted = call.query.get("preset") or None
     train = settings_of(base, wanted, {})
     changes, said = _fitted(base, train)
@@ -111,8 +112,9 @@ def gpu_memory() -> int | None:
 def reckon(desk: Desk, call: Call) -> dict[str, Any]:
     """What a training would take: steps, disk, and time and memory where they were measured."""
     looked, body = look(paths.character(desk, call)), call.body
-    path = base_of(desk, body.base)
-    base = bases.of(desk, path)
+    with about("base"):
+        path = base_of(desk, body.base)
+        base = bases.of(desk, path)
     train = settings_of(base, body.preset, body.settings)
     others = _class_photos(desk, train)
     count = len(looked.used)

@@ -13,7 +13,7 @@ from lib_lora.errors import UserError
 from lib_lora.files import write_json
 from lib_lora.jobs.preferences import FILE, load
 from lib_lora.ui import paths
-from lib_lora.ui.answers import forbidden
+from lib_lora.ui.answers import about, forbidden
 from lib_lora.ui.desk import Call, Desk, Route, get, post
 
 PATHS = ("comfyui", "worker_python")
@@ -52,12 +52,14 @@ def change(desk: Desk, call: Call) -> dict[str, Any]:
     if desk.host.remote() and (set(changed) & {*PATHS, "engine"}):
         raise forbidden("This webui is open to other machines, so no path or program can be set here.")
     if changed.get("comfyui"):
-        comfyui.folder(paths.free_path(desk.host, changed["comfyui"], "ComfyUI's folder"))
+        with about("comfyui"):
+            comfyui.folder(paths.free_path(desk.host, changed["comfyui"], "ComfyUI's folder"))
     if changed.get("worker_python"):
-        program = paths.free_path(desk.host, changed["worker_python"], "a Python")
-        if not program.is_file():
-            raise UserError(f"There is no file {program}; name the program of a Python.")
-        _see_python(program)
+        with about("worker_python"):
+            program = paths.free_path(desk.host, changed["worker_python"], "a Python")
+            if not program.is_file():
+                raise UserError(f"There is no file {program}; name the program of a Python.")
+            _see_python(program)
         changed["worker_python"] = str(program)
     after = replace(before, **changed)
     if after != before:
