@@ -23,9 +23,9 @@ from lib_lora.files import explained, slug, write_text
 
 ConsentKind = Literal["fictional", "myself", "consented"]
 FILE_VERSION = 1
-_CHILDREN = frozenset(
-    "girl girls boy boys child children kid kids baby babies infant toddler teen teens teenager minor schoolgirl "
-    "schoolboy".split()
+_CHILD = re.compile(
+    r"\b(girls?|boys?|child|children|kids?|baby|babies|infant|toddler|teens?|teenager|minor|schoolgirl|schoolboy)\b",
+    re.IGNORECASE,
 )
 
 
@@ -140,8 +140,8 @@ def see_adult(class_word: str) -> None:
     Raises:
         UserError: it is one.
     """
-    if found := next((word for word in re.findall(r"\w+", class_word.casefold()) if word in _CHILDREN), ""):
-        sentence = f"Only adults can be trained, so {found!r} cannot be the class word; use woman, man or person."
+    if found := _CHILD.search(class_word):
+        sentence = f"Only adults can be trained, so {found[0]!r} cannot be the class word; use woman, man or person."
         raise UserError(sentence, "class_word")
 
 

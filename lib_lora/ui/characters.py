@@ -99,8 +99,8 @@ def _made(make: Callable[[], Character]) -> Character:
         raise UserError(said[0].upper() + said[1:], error.field) from error
     except UserError as error:  # of the name, which is to be a folder's
         raise UserError(str(error), "name") from error
-    texts = {"name": character.name, "trigger": character.trigger, "class_word": character.class_word}
-    for field_name, text in (*texts.items(), ("notes", character.notes), *(("traits", one) for one in character.traits)):
+    texts = [(name, getattr(character, name)) for name in ("name", "trigger", "class_word", "notes")]
+    for field_name, text in (*texts, *(("traits", one) for one in character.traits)):
         if any(unicodedata.category(one) in ("Cc", "Cs") and one not in "\n\t" for one in text):
             raise UserError(f"{text[:40]!r} holds signs that are no letters; write it anew.", field_name)
         if len(text) > _LONGEST:

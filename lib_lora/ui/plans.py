@@ -11,6 +11,7 @@ from typing import Any, cast
 from lib_lora.character.photos import list_photos
 from lib_lora.character.store import Character
 from lib_lora.errors import UserError
+from lib_lora.files import size
 from lib_lora.references.coverage import LEAST
 from lib_lora.training import estimate, fields, fitting, presets
 from lib_lora.training.settings import TrainSettings
@@ -22,8 +23,6 @@ from lib_lora.ui.jobs import base_of
 from lib_lora.ui.looked import look
 from lib_lora.ui.overview import plural
 from lib_lora.ui.remembered import kept, mark
-
-GB = 1e9
 
 
 @dataclass(frozen=True)
@@ -86,8 +85,8 @@ def settings_of(base: Base, preset: str | None, over: Mapping[str, Any]) -> Trai
 
 def _fitted(base: Base, train: TrainSettings) -> tuple[dict[str, Any], str]:
     """What the memory of this machine's GPU makes of a preset, see `training.fitting.fitted`."""
-    memory = gpu_memory()
-    if memory is None or base.narrow:
+    memory = None if base.narrow else gpu_memory()  # torch takes seconds to load
+    if memory is None:
         return {}, ""
     from lib_lora.training import precision, processes
 
@@ -178,5 +177,5 @@ def _problems(character: Character, photos: int, need: int, free: int) -> list[s
     if photos < LEAST:
         found.append(f"{plural(photos, 'photo')} in use; {LEAST} are the least that teach a face.")
     if need > free:
-        found.append(f"The run needs {need / GB:.1f} GB of disk, and {free / GB:.1f} GB are free; free some space.")
+        found.append(f"The run needs {size(need, 1000)} of disk, and {size(free, 1000)} are free; free some space.")
     return found
