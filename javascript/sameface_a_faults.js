@@ -30,7 +30,7 @@
     if (!target.sfWatched) {
       target.sfWatched = true;
       const changed = () => target.getAttribute('aria-invalid') && sameface.fault(target, '');
-      target.addEventListener(group || target.type === 'checkbox' ? 'change' : 'input', changed);
+      target.addEventListener('input', changed); // a `change` comes with the click on a button, which would move away
     }
   };
 

@@ -221,6 +221,7 @@
 
     function show() {
       packs.hidden = engine.chosen !== 'pack';
+      if (packs.hidden) sameface.faultless([pack.input, licence.input]);
       const dirty = Object.keys(differing()).length > 0;
       save.disabled = !dirty;
       sameface.setText(said, dirty ? sameface.t('Not saved yet.') : '');

@@ -31,7 +31,7 @@
       if (timer && !body.isConnected) clearInterval(timer); // the host has drawn its page anew
       if (list.querySelector('.sf-dragged')) return; // what is held must not move by itself
       const { jobs, paused } = sameface.state.queue;
-      order.hidden = line().length < 2;
+      order.hidden = queued().length < 2;
       notify.update();
       none.hidden = jobs.length > 0;
       hold.hidden = !paused && !jobs.some((job) => OPEN.includes(job.state));
@@ -74,7 +74,7 @@
   }
 
   function update(node, job, say) {
-    node.draggable = job.state === 'waiting' && line().length > 1;
+    node.draggable = job.state === 'waiting' && queued().length > 1;
     const { badge, line, error, bar, row } = node.parts;
     const key = `${job.state} ${job.wish}`;
     if (node.dataset.state !== key) sameface.fill(badge, sameface.badge(TONES[job.state] || 'none', t(WORDS[job.state])));
@@ -104,7 +104,7 @@
     const act = (what) => () => sameface.api.post(`/jobs/${job.id}/${what}`).then(() => sameface.refresh());
     const found = [];
     if (job.state === 'waiting') {
-      const ids = line().map((one) => one.id);
+      const ids = queued().map((one) => one.id);
       const at = ids.indexOf(job.id);
       if (at > 0) found.push({ label: 'Move up', run: () => moved(job.id, ids[at - 1], say) });
       if (at < ids.length - 1) found.push({ label: 'Move down', run: () => moved(job.id, ids[at + 2] ?? null, say) });
@@ -121,18 +121,18 @@
   }
 
   /** The jobs that wait, in their order. */
-  function line() {
+  function queued() {
     return sameface.state.queue.jobs.filter((one) => one.state === 'waiting');
   }
 
   /** Give a waiting job another place: before the job `before`, or at the end where that is null. */
   async function moved(id, before, say) {
-    const waiting = line().map((one) => one.id);
+    const waiting = queued().map((one) => one.id);
     const at = waiting.indexOf(id);
     if (id === before || at < 0 || waiting[at + 1] === (before ?? undefined)) return; // it is there already
     await sameface.api.post(`/jobs/${id}/move`, { before });
     await sameface.refresh();
-    const now = line();
+    const now = queued();
     const place = now.findIndex((one) => one.id === id);
     if (place >= 0) say(t('{job}: place {n} of {of}', { job: now[place].text, n: place + 1, of: now.length }));
   }

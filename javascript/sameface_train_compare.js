@@ -111,7 +111,7 @@
   /** A table of the settings, and of what else was trained on, in which the two are not the same. */
   function showDiffering(made, two, known) {
     if (known.some((one) => !one)) return;
-    const values = known.map((one) => ({ 'base model': one.base, photos: one.photos, steps: one.steps, ...one.settings }));
+    const values = known.map((one) => ({ 'base model': one.base, photos: one.photos, 'steps done': one.steps, ...one.settings }));
     const keys = [...new Set(values.flatMap(Object.keys))];
     const differ = keys.filter((key) => JSON.stringify(values[0][key]) !== JSON.stringify(values[1][key]));
     const mark = JSON.stringify([two.map((run) => run.id), differ.map((key) => values.map((one) => one[key]))]);
