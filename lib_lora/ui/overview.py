@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import lib_lora
 from lib_lora.character.store import CharacterFolder
 from lib_lora.errors import UserError
+from lib_lora.files import digest_of
 from lib_lora.jobs import changes
 from lib_lora.jobs.kinds import lane_of
 from lib_lora.references.coverage import LEAST
-from lib_lora.ui import checking, invention, jobs, records
+from lib_lora.ui import checking, invention, jobs, machine, records
 from lib_lora.ui.answers import LOG
 from lib_lora.ui.desk import Call, Desk, Route, get
 from lib_lora.ui.looked import Looked, look
@@ -37,6 +38,7 @@ def state(desk: Desk, _call: Call) -> dict[str, Any]:
     open_jobs = desk.queue.open()
     return {
         "version": lib_lora.__version__,
+        "folder": digest_of(str(desk.root))[:12],  # a browser remembers for each what was chosen in it
         "host": {
             "name": desk.host.name,
             "version": desk.host.version,
@@ -44,6 +46,7 @@ def state(desk: Desk, _call: Call) -> dict[str, Any]:
             "paints": desk.host.paints(),
             "busy": desk.host.busy(),
             "samplers": desk.host.samplers(),
+            "gpu": machine.has_gpu(),
         },
         "supervisor": {"active": desk.supervisor.active, "reason": desk.supervisor.reason},
         "characters": [of_character(folder, open_jobs) for folder in folders(desk.root)],
@@ -110,6 +113,7 @@ def _whole(folder: CharacterFolder, open_jobs: Sequence[Job]) -> dict[str, Any]:
         "invented": (invented := invention.in_short(looked)),
         "next": _next(looked, captions, run, test, invented is not None),
         "cover": _cover(looked),
+        "touched": _touched(folder, run),
     }
 
 
@@ -120,6 +124,12 @@ def _undo(folder: CharacterFolder) -> dict[str, Any] | None:
         return None
     known = kept(("changes", folder.path), mark(path), lambda: changes.changes(folder))
     return {"what": known[-1].what, "t": known[-1].t} if known else None
+
+
+def _touched(folder: CharacterFolder, run: RunRecord | None) -> float:
+    """When something of a character was last made or changed, in unix seconds; 0 = not known."""
+    places = [folder.path, folder.file, folder.photos, folder.runs, *([run.folder] if run else [])]
+    return max((place.stat().st_mtime for place in places if place.exists()), default=0.0)
 
 
 def _damaged(slug: str, why: str) -> dict[str, Any]:
@@ -141,6 +151,7 @@ def _damaged(slug: str, why: str) -> dict[str, Any]:
         "invented": None,
         "next": "photos",
         "cover": "",
+        "touched": 0.0,
     }
 
 
