@@ -10,7 +10,7 @@ from typing import Any
 from lib_lora.deploy import comfyui
 from lib_lora.errors import UserError
 from lib_lora.files import write_json
-from lib_lora.jobs import preferences
+from lib_lora.jobs import leftovers, preferences
 from lib_lora.ui import paths, records
 from lib_lora.ui.answers import Refused, missing
 from lib_lora.ui.desk import Call, Desk, Route, post
@@ -54,7 +54,9 @@ def use(desk: Desk, call: Call) -> dict[str, Any]:
 
     run = load_run(record.folder)
     picture, values = preview(record, body.step, body.weight)
-    file = deliver(origin_of(run), records.checkpoint(record, body.step), target, body.weight, picture)
+    lora = records.checkpoint(record, body.step)
+    leftovers.sweep_beside(lora.name, target)
+    file = deliver(origin_of(run), lora, target, body.weight, picture)
     cell = planned(values) if values else portrait_of(run)
     text = infotext(cell, file.stem, body.weight, run.file.settings.clip_skip if record.family == "sd1" else 1)
     _remember(record, file, body)
