@@ -11,8 +11,8 @@ from typing import Any
 
 from lib_lora.deploy import comfyui
 from lib_lora.errors import UserError
-from lib_lora.files import write_json
-from lib_lora.jobs import preferences
+from lib_lora.files import slug, write_json
+from lib_lora.jobs import leftovers, preferences
 from lib_lora.ui import paths, records
 from lib_lora.ui.answers import Refused, missing
 from lib_lora.ui.confirming import confirm_folder
@@ -64,6 +64,7 @@ def use(desk: Desk, call: Call) -> dict[str, Any]:
     best = pictures[0].path if pictures else None
     searched = desk.host.roots().loras if body.to == "webui" else ()
     checkpoint = records.checkpoint(record, body.step)
+    leftovers.sweep_beside(slug(run.file.character.name), target)
     file = deliver(origin_of(run), checkpoint, target, body.weight, best, searched)
     text = text_of(record, pictures, framing_of(look(folder)), file.stem, body.weight)
     _remember(record, file, body)

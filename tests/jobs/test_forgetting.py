@@ -80,7 +80,7 @@ def small_picture(kind):
         small_picture("JPEG"),
         small_picture("PNG"),
         b'<img src="data:image/jpeg;base64,' + base64.b64encode(small_picture("JPEG")) + b'">',
-        json.dumps({"v": base64.b64encode(np.random.default_rng(1).random(128, np.float32).tobytes()).decode()}).encode(),
+        b'{"v": "' + base64.b64encode(np.random.default_rng(1).random(128, np.float32).tobytes()) + b'"}',
         json.dumps({"v": np.random.default_rng(1).normal(size=128).tolist()}).encode(),
         json.dumps({"v": np.random.default_rng(1).normal(size=128).tolist()}, indent=2).encode(),
         np.random.default_rng(1).random(128, np.float32).tobytes() + b"\0",
