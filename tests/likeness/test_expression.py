@@ -78,7 +78,9 @@ def test_it_is_told_at_any_size_and_colour(engine, make):
         assert face.expression == word, (name, face.px)
 
 
-@pytest.mark.parametrize(("px", "yaw", "shown"), [(63.9, 0.0, 1.0), (200.0, 0.5, 1.0), (200.0, -0.5, 1.0), (200.0, 0.0, 0.84)])
+@pytest.mark.parametrize(
+    ("px", "yaw", "shown"), [(63.9, 0.0, 1.0), (200.0, 0.5, 1.0), (200.0, -0.5, 1.0), (200.0, 0.0, 0.84)]
+)
 def test_a_small_turned_or_cut_face_gets_no_word(seen, px, yaw, shown):
     crop = next(face.crop for label, face in seen if label == "O")
     assert expression(crop, 64, 0.49, 0.85) == "smiling"
