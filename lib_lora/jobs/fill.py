@@ -125,8 +125,8 @@ def left_out(everywhere: Sequence[str], texts: Sequence[str]) -> list[str]:
         if phrase in _FACES:
             shown, other = _FACES[phrase]
             lines.append(
-                f"{counts[phrase]} of {len(texts)} photos show {shown}. So {phrase!r} is left out, and it is learned as "
-                f"part of the face; add {other} photos if that is not wanted."
+                f"{counts[phrase]} of {len(texts)} photos show {shown}. So {phrase!r} is left out, and it is learned "
+                f"as part of the face; add {other} photos if that is not wanted."
             )
     return lines
 

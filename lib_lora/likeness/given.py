@@ -1,7 +1,7 @@
 """What pictures were asked to show and do not: turned heads and expressions, as far as they can be measured.
 
-Pure functions. Says nothing of a picture whose face cannot be judged, and changes no verdict: a base model that will not
-turn a head says nothing about the face.
+Pure functions. Says nothing of a picture whose face cannot be judged, and changes no verdict: a base model that will
+not turn a head says nothing about the face.
 """
 
 from __future__ import annotations
@@ -96,9 +96,7 @@ def missed(pictures: Sequence[Seen], base: Sequence[Seen] = ()) -> list[Missed]:
     for wish in _WISHES:
         asked = [(path, score) for path, what, score in pictures if wish.wants(what)]
         told = [(path, shown) for path, score in asked if (shown := _shows(wish, score)) is not None]
-        without = [
-            shown for _, what, score in base if wish.wants(what) and (shown := _shows(wish, score)) is not None
-        ]
+        without = [shown for _, what, score in base if wish.wants(what) and (shown := _shows(wish, score)) is not None]
         if all(shown for _, shown in told):
             continue
         one = Missed(

@@ -4,14 +4,14 @@ A developer's tool: needs nothing but numpy, scipy, OpenCV and Pillow, and takes
 
     python tools/expression
 
-reads ``mouths.webp``, cut-outs of 80 x 56 pixels of aligned faces (24 in a row), and ``labels.txt``, for each the person
-and what the mouth does; writes ``lib_lora/likeness/models/expression.npz``; and prints how often held-out people are told
-rightly. With ``--only-judge`` nothing is written.
+reads ``mouths.webp``, cut-outs of 80 x 56 pixels of aligned faces (24 in a row), and ``labels.txt``, for each the
+person and what the mouth does; writes ``lib_lora/likeness/models/expression.npz``; and prints how often held-out people
+are told rightly. With ``--only-judge`` nothing is written.
 
-The faces are of people who do not exist, made with MobileStyleGAN (see ``tools/cohort.py``). Every label was given by eye
-to a picture in random order, before there was a model: "smiling" where teeth show in a smile, "slight smile" where the
-lips are closed and the corners clearly up, "serious" where neither; what could not be told was left out, and so were
-faces that look young. `tests/likeness/test_expression.py` judges on six further people.
+The faces are of people who do not exist, made with MobileStyleGAN (see ``tools/cohort.py``): most in one picture, some
+in up to twenty. Every label was given by eye before there was a model: "smiling" where teeth show in a smile, "slight
+smile" where the lips are closed and the corners clearly up, "serious" where neither. What could not be told was left
+out (one in seven), and so were small children. `tests/likeness/test_expression.py` judges on six further people.
 """
 
 from __future__ import annotations
