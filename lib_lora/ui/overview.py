@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import lib_lora
+from lib_lora.character.photos import kinds
 from lib_lora.character.store import CharacterFolder
 from lib_lora.errors import UserError
 from lib_lora.jobs.kinds import lane_of
@@ -42,6 +43,7 @@ def state(desk: Desk, _call: Call) -> dict[str, Any]:
             "paints": desk.host.paints(),
             "busy": desk.host.busy(),
             "samplers": desk.host.samplers(),
+            "photos": kinds(),
         },
         "supervisor": {"active": desk.supervisor.active, "reason": desk.supervisor.reason},
         "characters": [of_character(folder, open_jobs) for folder in folders(desk.root)],
