@@ -1,5 +1,5 @@
-"""How pictures are shown, in a real browser: labelled and in one order, large beside a photo with a slider, and the file of
-the LoRA in Use; a zip that is being taken in tells how far it is and is cancelled. Nothing is trained or painted."""
+"""How pictures are shown, in a real browser: labelled and in one order, large beside a photo with a slider, and Use with
+the LoRA's file; a zip tells how far it is and is cancelled. Nothing is trained or painted."""
 
 from __future__ import annotations
 
