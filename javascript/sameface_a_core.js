@@ -17,7 +17,7 @@
   sameface.panels = sameface.panels || {};
   sameface.state = null; // newest answer of /state; null until the first one
   sameface.slug = ''; // chosen character
-  sameface.step = 'photos'; // shown step: one of STEPS, "doctor", "new" or "edit"
+  sameface.step = 'photos'; // shown step: one of STEPS, "doctor", "new", "edit" or "invent"
   sameface.mount = null; // the element #sameface
 
   /**
@@ -181,7 +181,7 @@
   };
 
   function keep() {
-    if (!sameface.STEPS.includes(sameface.step)) return; // a form is not come back to
+    if (![...sameface.STEPS, 'invent'].includes(sameface.step)) return; // a form is not come back to
     try {
       localStorage.setItem(KEPT, JSON.stringify({ slug: sameface.slug, step: sameface.step }));
     } catch (error) {
@@ -194,7 +194,7 @@
     try {
       const { slug, step } = JSON.parse(localStorage.getItem(KEPT) || '{}');
       sameface.slug = typeof slug === 'string' ? slug : '';
-      sameface.step = sameface.STEPS.includes(step) ? step : 'photos';
+      sameface.step = [...sameface.STEPS, 'invent'].includes(step) ? step : 'photos';
     } catch (error) {
       sameface.slug = '';
     }

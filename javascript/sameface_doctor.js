@@ -233,7 +233,7 @@
         if (!licence.input.checked)
           throw new Error(sameface.t('Please read and tick the licence of the models first.'));
       }
-      take(await sameface.api.post('/settings', values));
+      take(await sameface.postWithCode('/settings', values));
       sameface.toast('The settings are saved.', 'good');
     }
 

@@ -8,6 +8,8 @@
     base: { ok: ['like this person', 'none'], drift: ['resembles', 'none'], lost: ['someone else', 'none'] },
     leak: { ok: ['leak', 'warn'], drift: ['leak', 'warn'], lost: ['no leak', 'good'] },
   };
+  const TO_COME = 'Still to be painted.';
+  const GONE = 'The picture is no longer there.';
   const MEANINGS = [
     ['good', 'ok', 'clearly this person'],
     ['warn', 'drift', 'something of the face is lost'],
@@ -88,7 +90,8 @@
       sameface.lightbox(slug, there.map(largeOf), Math.max(0, at), photos);
     };
     node.set = (grid) => {
-      const pairs = pairsOf(grid.rows.filter((row) => row.url || row.status));
+      const rows = grid.rows.map((row) => ({ ...row, coming: !row.url && !row.status && !grid.verdict }));
+      const pairs = pairsOf(rows);
       const without = pairs.some((pair) => pair.base);
       views.hidden = !without;
       sheet.classList.toggle('sf-single', !without);
@@ -100,7 +103,7 @@
         () => pairNode(open),
         (made, pair) => made.set(pair),
       );
-      const leaked = grid.rows
+      const leaked = rows
         .filter((row) => row.role === 'leak')
         .map((row) => ({ key: `${row.name}|${row.seed}|${row.url}`, name: row.name, lora: row }));
       leaks.hidden = !leaked.length;
@@ -181,7 +184,7 @@
       const address = row.url ? sameface.url(row.url) : '';
       if (row.url && img.getAttribute('src') !== address) img.src = address;
       img.alt = altOf(row);
-      const said = JSON.stringify([row.status, row.likeness, row.copy, row.url]);
+      const said = JSON.stringify([row.status, row.likeness, row.copy, row.url, row.coming]);
       if (mark.dataset.said === said) return;
       mark.dataset.said = said;
       const word = markOf(row);
@@ -193,7 +196,7 @@
         likeness ? sameface.el('span', { class: 'sf-number', text: likeness }) : null,
         row.url
           ? null
-          : sameface.el('span', { class: 'sf-quiet', text: sameface.t('The picture is no longer there.') }),
+          : sameface.el('span', { class: 'sf-quiet', text: sameface.t(row.coming ? TO_COME : GONE) }),
       );
     };
     return node;

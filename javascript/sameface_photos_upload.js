@@ -5,6 +5,9 @@
   const sameface = window.sameface;
   const { el, t } = sameface;
   const AT_ONCE = 2;
+  const BUSY = 429; // the answer where too much is on its way
+  const AGAIN = 3000; // milliseconds
+  const TRIES = 100;
   const PAUSE = 1000; // milliseconds
   const LARGEST = 256 * 1024 * 1024; // bytes that the route takes
   const PICTURE = /\.(jpe?g|png|webp|avif|heic|heif|hif|bmp|tiff?|gif|jfif)$/i;
@@ -142,9 +145,20 @@
     const body = { name: file.name || t('pasted.png'), data: await asBase64(file) };
     const ending = new AbortController();
     sent.set(file, ending);
-    const answer = await sameface.api.post(`/characters/${slug}/photos`, body, { signal: ending.signal });
+    const answer = await placed(() => sameface.api.post(`/characters/${slug}/photos`, body, { signal: ending.signal }));
     take(answer);
     if (answer.added.length === 1 && caption) await keepCaption(slug, answer.added[0], caption);
+  }
+
+  /** Others may be sending, too: then it is tried again. */
+  async function placed(post, tries = TRIES) {
+    try {
+      return await post();
+    } catch (error) {
+      if (error.status !== BUSY || tries <= 1) throw error;
+    }
+    await new Promise((resolve) => setTimeout(resolve, AGAIN));
+    return placed(post, tries - 1);
   }
 
   function take(answer) {

@@ -17,7 +17,7 @@ from typing import Any, Literal, cast, get_args
 
 import yaml
 
-from lib_lora import settings
+from lib_lora import private, settings
 from lib_lora.errors import UserError, command, typed
 from lib_lora.files import content, explained, slug, write_text
 
@@ -165,7 +165,7 @@ def create(root: Path, character: Character) -> CharacterFolder:
         return folder
     with explained(folder.path):
         for path in (folder.photos, folder.cache, folder.runs):
-            path.mkdir(parents=True, exist_ok=True)
+            private.make_folder(path)
     save(folder, character)
     return folder
 

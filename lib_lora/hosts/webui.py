@@ -150,6 +150,18 @@ class Webui(ABC):
             raise UserError("The webui cannot paint while a LoRA is trained; wait until the training is done.")
         painting.paint(self, pictures, base, each, stop)
 
+    @contextmanager
+    def on_checkpoint(self, title: str) -> Iterator[dict[str, Any]]:
+        """In the block pictures are painted with a checkpoint; the queue is held.
+
+        Args:
+            title: of the checkpoint; empty = the selected one.
+
+        Yields:
+            The options that each request must override for that.
+        """
+        yield {"sd_model_checkpoint": title} if title else {}
+
     @abstractmethod
     def settle(self) -> None:
         """After pictures of another checkpoint: the selected one is loaded again; the queue is held."""

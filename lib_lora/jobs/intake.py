@@ -10,6 +10,7 @@ from lib_lora.character.store import folder_of, load
 from lib_lora.errors import UserError, typed
 from lib_lora.jobs.lock import only_process
 from lib_lora.jobs.told import Told
+from lib_lora.references.alike import folded
 from lib_lora.references.intake import Imported, Progress, take_in
 
 AGAIN = "wait a moment and try again"
@@ -72,12 +73,14 @@ def make(
     from lib_lora.jobs.words import taken_words
     from lib_lora.references.trigger import check, propose
 
+    already = folder_of(root, name).file.exists()
     folder, imported = new_character(root, name, trigger, class_word, consent, sources, traits, progress)
     character = load(folder)
     taken = taken_words([], root, but=folder)
     found = check(character.trigger, taken)
     lines = [told(imported)] if sources else []
-    lines.append(f"{character.name} is in {folder.path}")
+    there = f"{character.name} was there already, with this trigger and class; it is in {folder.path}"
+    lines.append(there if already else f"{character.name} is in {folder.path}")
     lines += [f"The trigger word: {problem}" for problem in found.problems]
     if found.problems:
         others = ", ".join(one.word for one in propose(name, taken, 3))
@@ -88,7 +91,7 @@ def make(
         lines.append(f"See what is wrong with the photos: {typed('audit', character.name)}")
     if character.consent is None:
         lines.append(f"Before training, declare why the face may be used: {typed('consent', character.name)} KIND")
-    values = {"folder": str(folder.path), "trigger_problems": found.problems, **_values(imported)}
+    values = {"folder": str(folder.path), "was_there": already, "trigger_problems": found.problems, **_values(imported)}
     return Told("\n".join(lines), values, not sources or bool(imported.added or imported.known))
 
 
@@ -97,9 +100,9 @@ def told(imported: Imported) -> str:
     lines = [
         f"{_photos(len(imported.added))} added, {imported.known} {'was' if imported.known == 1 else 'were'} there."
     ]
-    lines += [f"{name} is a sheet of four; its pictures are taken in apart." for name in imported.split]
-    lines += imported.twice
-    lines += [f"Left out: {sentence}" for sentence in imported.skipped]
+    lines += folded(f"{name} is a sheet of four; its pictures are taken in apart." for name in imported.split)
+    lines += folded(imported.twice)
+    lines += [f"Left out: {sentence}" for sentence in folded(imported.skipped)]
     lines += ["Stopped before the rest was looked at; import the same again to go on."] * imported.stopped
     return "\n".join(lines)
 

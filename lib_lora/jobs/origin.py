@@ -24,13 +24,13 @@ def origin_of(run: Run) -> Origin:
     return Origin(file.id, file.character, own, Path(file.base.path), file.base.family)
 
 
-def portrait_of(run: Run) -> Cell:
-    """A plain portrait at the size of the training."""
+def portrait_of(run: Run, framing: str = "") -> Cell:
+    """A plain portrait at the size of the training, or as `deploy.infotext.portrait` paints a framing."""
     file = run.file
     side = file.settings.resolution or usual_side(
         cast(Family, file.base.family), cast(Prediction, file.base.prediction)
     )
-    return portrait(file.character, side, file.base.guidance)
+    return portrait(file.character, side, file.base.guidance, framing)
 
 
 def planned(values: Mapping[str, Any]) -> Cell:

@@ -12,6 +12,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import get_args
 
+from lib_lora import private
 from lib_lora.errors import UserError
 from lib_lora.files import explained
 from lib_lora.jobs import events as event_files
@@ -108,7 +109,7 @@ class Supervisor:
         while not closing.is_set():
             try:
                 with explained(folder):
-                    folder.mkdir(parents=True, exist_ok=True)
+                    private.make_folder(folder)
                 with only_process(folder, _OTHERWISE):
                     self._run_lanes(closing)
             except UserError as error:

@@ -13,9 +13,10 @@ from lib_lora.errors import UserError
 from lib_lora.ui import paths, records
 from lib_lora.ui.answers import file, missing
 from lib_lora.ui.desk import Call, Desk, Route, get
+from lib_lora.ui.looked import look
 from lib_lora.ui.records import RunRecord
 from lib_lora.ui.runs import address
-from lib_lora.ui.use import preview, text_of
+from lib_lora.ui.use import framing_of, painted, text_of
 
 
 def routes() -> list[Route]:
@@ -44,8 +45,8 @@ def shown(desk: Desk, call: Call) -> dict[str, Any]:
         weight = math.nan
     if not -10 <= weight <= 10:
         raise UserError("The weight must be a number between -10 and 10.")
-    _, values = preview(record, step, weight)
-    text = text_of(record, path.stem, weight, values)
+    framing = framing_of(look(paths.character(desk, call)))
+    text = text_of(record, painted(record, step, weight), framing, path.stem, weight)
     return {
         "file": str(path),
         "name": path.name,

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import io
 import re
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import BoundedSemaphore
@@ -18,7 +15,7 @@ from lib_lora.character.photos import open_photo
 from lib_lora.errors import UserError
 from lib_lora.jobs.intake import import_into
 from lib_lora.ui import imports, paths
-from lib_lora.ui.answers import Refused, missing, picture
+from lib_lora.ui.answers import missing, picture
 from lib_lora.ui.desk import MB, Call, Desk, Route, get, post
 from lib_lora.ui.jobs import put, told
 from lib_lora.ui.looked import Looked, look
@@ -59,7 +56,7 @@ def routes() -> list[Route]:
     """All about photos."""
     return [
         get("/characters/{slug}/photos", shown),
-        post("/characters/{slug}/photos", add, NewPhoto, MOST * 4 // 3 + MB),
+        post("/characters/{slug}/photos", add, NewPhoto, MOST * 4 // 3 + MB, "data", paths.character),
         post("/characters/{slug}/photos/from_path", add_from_path, FromPath),
         get("/characters/{slug}/photos/{sha256}/thumbnail", thumbnail),
         get("/characters/{slug}/photos/{sha256}/picture", large),
@@ -113,18 +110,10 @@ def _unknown(looked: Looked, file: str) -> dict[str, Any]:
 def add(desk: Desk, call: Call) -> dict[str, Any]:
     """Take in a picture, or a zip of pictures."""
     looked = look(paths.character(desk, call))
-    try:
-        data = base64.b64decode(call.body.data.encode("ascii"), validate=True)
-    except (ValueError, binascii.Error):
-        raise UserError("The data is no base64.") from None
-    if len(data) > MOST:
-        raise Refused(413, f"This is more than the {MOST // MB} MB that can be taken at once; send it in parts.")
-    if not data:
+    if call.file is None:
         raise UserError(f"{call.body.name} is empty.")
-    with tempfile.TemporaryDirectory(prefix="sameface-") as folder:
-        source = Path(folder, plain_name(call.body.name))
-        source.write_bytes(data)
-        return _taken_in(desk, looked, source)
+    source = call.file.replace(call.file.with_name(plain_name(call.body.name)))
+    return _taken_in(desk, looked, source)
 
 
 def _taken_in(desk: Desk, looked: Looked, source: Path) -> dict[str, Any]:
