@@ -1,5 +1,5 @@
-"""How pictures are shown, in a real browser: labelled and in one order, large beside a photo with a slider, and Use with
-the LoRA's file; a zip tells how far it is and is cancelled. Nothing is trained or painted."""
+"""How pictures are shown, in a real browser: labelled, in one order, large beside a photo with a slider; Use with the
+file of the LoRA; a zip that tells how far it is and is cancelled. Nothing is trained or painted."""
 
 from __future__ import annotations
 
