@@ -11,7 +11,8 @@
   const PAUSE = 1000; // milliseconds
   const LARGEST = 256 * 1024 * 1024; // bytes that the route takes
   const PICTURE = /\.(jpe?g|png|webp|avif|heic|heif|hif|bmp|tiff?|gif|jfif)$/i;
-  const ACCEPTED = 'image/*,.heic,.heif,.hif,.avif,.jfif,.zip';
+  const ACCEPTED = 'image/*,.jfif,.zip';
+  const MORE = { AVIF: '.avif', HEIC: '.heic,.heif,.hif' }; // where the server reads them; an iPhone then sends JPEG instead
 
   const now = { slug: '', name: '', waiting: [], open: 0, total: 0, done: 0, added: 0, known: 0, sentences: [], imports: [] };
   const sent = new Map(); // file that is on its way: what ends its request
@@ -205,15 +206,26 @@
     const parts = { bar: sameface.progress(0), line, stop, list: el('ul', { class: 'sf-problems' }) };
     const choose = sameface.button('Choose photos', () => files.click());
     const whole = sameface.button('Choose a folder', () => folder.click());
-    const hint = el('p', { class: 'sf-quiet', text: t('JPEG, PNG, WebP, AVIF, HEIC, or a zip file of them') });
+    const hint = el('p', { class: 'sf-quiet' });
     const words = el('p', {}, el('strong', { text: t('Drop photos or folders here, or paste a picture') }));
     const zone = el('div', { class: 'sf-drop' }, words, el('div', { class: 'sf-row' }, choose, whole), hint, files, folder);
     listen(zone);
     const told = el('div', { class: 'sf-upload' }, parts.bar, el('div', { class: 'sf-row' }, line, stop), parts.list);
-    changed = () => draw(told, parts);
+    changed = () => {
+      tellKinds(hint, files);
+      draw(told, parts);
+    };
     changed();
     return { node: el('div', { class: 'sf-stack' }, zone, told, fromPath()), choose: () => files.click(), zone };
   };
+
+  /** What can be read here, and so may be chosen. */
+  function tellKinds(hint, files) {
+    const kinds = (sameface.state && sameface.state.host.photos) || ['JPEG', 'PNG', 'WebP'];
+    sameface.setText(hint, t('{kinds}, or a zip file of them', { kinds: kinds.join(', ') }));
+    const more = kinds.map((kind) => MORE[kind]).filter(Boolean);
+    files.accept = [ACCEPTED, ...more].join(',');
+  }
 
   function picker(props) {
     const input = el('input', { type: 'file', hidden: true, ...props });

@@ -34,7 +34,6 @@ SUFFIXES = frozenset((*_JPEG, *_PNG, *_OTHERS, ".webp", ".avif", ".heic", ".heif
 OTHER_SUFFIXES = frozenset(
     (".jxl", ".jp2", ".psd", ".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".raf", ".rw2", ".tga", ".svg")
 )
-KINDS = "JPEG, PNG, WebP, AVIF, HEIC, GIF, BMP or TIFF"
 MAX_PIXELS = 100_000_000
 ImageFile.LOAD_TRUNCATED_IMAGES = False  # another package in the process may have switched it on
 
@@ -51,6 +50,12 @@ _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 _HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs")
 _AVIF = (b"avif", b"avis")
 _EITHER = (b"mif1", b"msf1")
+
+
+def kinds() -> list[str]:
+    """The kinds of photos that can be read here: AVIF and HEIC are, where the packages for them are."""
+    more = {"AVIF": _avif_is_read, "HEIC": _heic_is_read}
+    return ["JPEG", "PNG", "WebP", *(kind for kind, is_read in more.items() if is_read()), "GIF", "BMP", "TIFF"]
 
 
 def list_photos(folder: Path) -> list[Path]:
@@ -131,9 +136,10 @@ def _formats(stream: IO[bytes], name: str) -> list[str]:
     kind = head[8:12]
     if kind in _EITHER:
         kind = _AVIF[0] if _AVIF[0] in head[12:] else _HEIC[0]
-    if kind in _HEIC and not _registered("HEIF", "register_heif_opener"):
+    if kind in _HEIC and not _heic_is_read():
         raise UserError(
-            f"{name} is a HEIC file, which needs the package pillow-heif; install it, or save the photo as JPEG."
+            f"{name} is a HEIC file, which is not read here: save the photo as JPEG (an iPhone does so with Settings, "
+            "Camera, Formats, Most Compatible), or install the package pillow-heif."
         )
     if kind in _AVIF and not _avif_is_read():
         raise UserError(
@@ -141,6 +147,10 @@ def _formats(stream: IO[bytes], name: str) -> list[str]:
             "pillow-avif-plugin; install one, or save the photo as JPEG."
         )
     return [kind for kind in ("HEIF", "AVIF") if kind in Image.OPEN]
+
+
+def _heic_is_read() -> bool:
+    return _registered("HEIF", "register_heif_opener")
 
 
 def _avif_is_read() -> bool:

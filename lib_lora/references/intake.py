@@ -20,7 +20,7 @@ from typing import IO
 from PIL import Image
 
 from lib_lora.character import captions
-from lib_lora.character.photos import KINDS, list_photos, read_photo
+from lib_lora.character.photos import kinds, list_photos, read_photo
 from lib_lora.character.store import CharacterFolder
 from lib_lora.errors import UserError
 from lib_lora.files import atomic_file, explained, sha256
@@ -147,7 +147,8 @@ def see_that_one_opens(sources: Iterable[Path]) -> None:
     whole = (
         f"None of the {len(failures)} photos in {where} can be read:" if failures else f"There is no photo in {where}"
     )
-    raise UserError(f"{whole}{'' if failures else f' ({KINDS}).'} {' '.join(reasons[:3])}".rstrip() + more)
+    none = "" if failures else f" ({', '.join(kinds())})."
+    raise UserError(f"{whole}{none} {' '.join(reasons[:3])}".rstrip() + more)
 
 
 class _Shelf:

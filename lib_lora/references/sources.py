@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lib_lora.character.captions import MAX_BYTES as MAX_CAPTION
-from lib_lora.character.photos import KINDS, OTHER_SUFFIXES, SUFFIXES, unsupported
+from lib_lora.character.photos import OTHER_SUFFIXES, SUFFIXES, kinds, unsupported
 from lib_lora.errors import UserError
 from lib_lora.files import explained, opened
 from lib_lora.references import archives
@@ -91,7 +91,9 @@ def _add(source: Path, own: Path | None, found: Found) -> None:
     elif source.suffix.lower() in archives.NESTED:
         found.skipped.append(f"{source.name} is packed in a way that is not read; unpack it and import the folder.")
     else:
-        found.skipped += unsupported([source]) or [f"{source.name} is no photo ({KINDS}) and no zip; leave it out."]
+        found.skipped += unsupported([source]) or [
+            f"{source.name} is no photo ({', '.join(kinds())}) and no zip; leave it out."
+        ]
 
 
 def _in_folder(folder: Path, own: Path | None, found: Found) -> None:

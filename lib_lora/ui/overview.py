@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import lib_lora
+from lib_lora.character.photos import kinds
 from lib_lora.character.store import CharacterFolder
 from lib_lora.errors import UserError
 from lib_lora.files import digest_of
@@ -47,6 +48,7 @@ def state(desk: Desk, _call: Call) -> dict[str, Any]:
             "busy": desk.host.busy(),
             "samplers": desk.host.samplers(),
             "gpu": machine.has_gpu(),
+            "photos": kinds(),
         },
         "supervisor": {"active": desk.supervisor.active, "reason": desk.supervisor.reason},
         "characters": [of_character(folder, open_jobs) for folder in folders(desk.root)],
