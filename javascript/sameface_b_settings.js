@@ -123,6 +123,11 @@
       if (search.value) filter(search.value);
     }
 
+    /** What the routes have refused, said below its field; none: nothing is refused (any more). */
+    form.refused = (key, text) => {
+      for (const [name, row] of rows) row.refuse(name === key ? text : '');
+    };
+
     form.set = ({ fields, settings, changes: laid }) => {
       if (told !== JSON.stringify(fields)) {
         told = JSON.stringify(fields);
@@ -136,14 +141,19 @@
     return form;
   };
 
-  /** One setting: {node, input, write(value), was, said, wrong(), forget()}; `forget` takes the complaint away. */
+  /**
+   * One setting: {node, input, write(value), was, said, wrong(), forget(), refuse(text)}; `forget` takes the complaint
+   * about what was typed away, `refuse` is what a route says of it.
+   */
   function rowOf(field, changed, undo, complained) {
     const { input, write, read } = control(field);
-    const complaint = sameface.el('p', { class: 'sf-help sf-bad', hidden: true });
+    let complaint = '';
+    let refused = '';
+    const say = () => sameface.fault(input, complaint || refused);
     input.addEventListener(field.kind === 'bool' || field.kind === 'choice' ? 'change' : 'input', () => {
       const { value, wrong } = read();
-      complaint.hidden = !wrong;
-      sameface.setText(complaint, wrong || '');
+      [complaint, refused] = [wrong || '', ''];
+      say();
       if (wrong) complained();
       else changed(value);
     });
@@ -155,10 +165,23 @@
     const was = sameface.el('p', { class: 'sf-was', hidden: true }, said, back);
     const node = sameface.field(field.label, input, field.text);
     node.classList.add('sf-setting');
-    node.title = field.key;
-    node.append(complaint, was);
-    const forget = () => (complaint.hidden = true);
-    return { node, input, write, was, said, wrong: () => !complaint.hidden, forget };
+    node.append(nameOf(field.key), was);
+    const refuse = (text) => {
+      if (text === refused) return;
+      refused = text;
+      say();
+    };
+    const forget = () => {
+      if (complaint) (complaint = ''), say();
+    };
+    return { node, input, write, was, said, wrong: () => Boolean(complaint), forget, refuse };
+  }
+
+  /** The name that `--set` on the command line takes; a click copies it. */
+  function nameOf(key) {
+    const label = sameface.t('Copy the name for --set: {key}', { key });
+    const copy = () => sameface.copyText(key);
+    return sameface.el('button', { class: 'sf-key', text: key, title: label, aria: { label }, on: { click: copy } });
   }
 
   /** The control for a kind of value: {input, write(value), read() -> {value} or {wrong}}. */
@@ -174,6 +197,7 @@
       const value = () => field.choices.find((choice) => String(choice) === input.value);
       return { input, write: (to) => (input.value = String(to)), read: () => ({ value: value() }) };
     }
+    if (field.kind === 'lines') return linesControl();
     const number = field.kind === 'int' || field.kind === 'float';
     const input = sameface.el('input', { class: 'sf-input', type: 'text', spellcheck: false, autocomplete: 'off' });
     if (number) input.inputMode = field.kind === 'int' ? 'numeric' : 'decimal';
@@ -184,6 +208,14 @@
       write,
       read: () => (number ? numberIn(input.value, field) : { value: textIn(input.value, field) }),
     };
+  }
+
+  /** A list of texts, one a line. */
+  function linesControl() {
+    const input = sameface.el('textarea', { class: 'sf-input', rows: 3, spellcheck: false });
+    input.placeholder = sameface.t('one a line, such as: photo of {trigger} woman at the beach');
+    const read = () => ({ value: input.value.split('\n').map((line) => line.trim()).filter(Boolean) });
+    return { input, write: (value) => (input.value = (value || []).join('\n')), read };
   }
 
   function textIn(text, field) {
@@ -208,6 +240,7 @@
   }
 
   function inWords(value) {
+    if (Array.isArray(value)) return value.length ? value.join(' · ') : sameface.t('none');
     if (value === null || value === undefined || value === '') return sameface.t('none');
     if (value === true) return sameface.t('on');
     return value === false ? sameface.t('off') : String(value);

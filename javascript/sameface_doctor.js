@@ -136,7 +136,7 @@
         {
           value: 'no',
           text: 'Whoever wants to paint waits',
-          help: 'Training has the whole GPU; pictures wait in the webui’s queue.',
+          help: 'Training has the whole machine; pictures wait in the webui’s queue.',
         },
         {
           value: 'yes',
@@ -221,6 +221,7 @@
 
     function show() {
       packs.hidden = engine.chosen !== 'pack';
+      if (packs.hidden) sameface.faultless([pack.input, licence.input]);
       const dirty = Object.keys(differing()).length > 0;
       save.disabled = !dirty;
       sameface.setText(said, dirty ? sameface.t('Not saved yet.') : '');
@@ -228,12 +229,13 @@
 
     async function store() {
       const values = differing();
-      if ('engine' in values && values.engine) {
-        if (values.engine === PACK) throw new Error(sameface.t('In which folder is the model pack?'));
-        if (!licence.input.checked)
-          throw new Error(sameface.t('Please read and tick the licence of the models first.'));
-      }
-      take(await sameface.postWithCode('/settings', values));
+      const packed = 'engine' in values && values.engine;
+      sameface.refuse([
+        packed === PACK && { target: pack.input, text: 'In which folder is the model pack?' },
+        packed && !licence.input.checked && { target: licence.input, text: 'Please read and tick the licence of the models first.' },
+      ]);
+      const targets = { comfyui: comfyui.input, worker_python: python.input, engine: pack.input };
+      take(await sameface.sending(targets, () => sameface.postWithCode('/settings', values)));
       sameface.toast('The settings are saved.', 'good');
     }
 

@@ -23,8 +23,9 @@
     const edit = sameface.button('Edit', () => sameface.go({ step: 'edit' }), {
       title: 'Trigger word, consent, traits; delete',
     });
+    const undo = sameface.undoButton();
     const queue = sameface.button('Queue', () => sameface.queue.open());
-    return { face, choice, add, edit, queue, nodes: [face, choice, edit, add, queue] };
+    return { face, choice, add, edit, undo, queue, nodes: [face, choice, edit, add, queue, undo.node] };
   }
 
   /** Where a character is to go on. */
@@ -91,6 +92,7 @@
     updateWho(character);
     updateTabs(character);
     updateNow();
+    sameface.signal.update();
   }
 
   function updateWho(character) {
@@ -99,12 +101,13 @@
     choice.setChoices(all, sameface.slug);
     choice.hidden = add.hidden = !all.length;
     edit.hidden = !character;
+    parts.who.undo.update(character);
     queue.hidden = !all.length && !sameface.state.queue.jobs.length;
     const cover = character && character.cover ? sameface.url(thumbnail(character)) : '';
     face.hidden = !cover;
     if (cover && face.getAttribute('src') !== cover) face.src = cover;
     const { jobs, more, paused: held } = sameface.state.queue;
-    const open = jobs.filter((job) => ['waiting', 'paused', 'running'].includes(job.state)).length + more;
+    const open = jobs.filter((job) => ['waiting', 'paused', 'running'].includes(job.state)).length + (more || 0);
     const label = held ? t('Queue (paused, {n})', { n: open }) : open ? t('Queue ({n})', { n: open }) : t('Queue');
     sameface.setText(queue.firstElementChild, label);
   }
@@ -115,14 +118,14 @@
 
   function updateTabs(character) {
     for (const [step, one] of Object.entries(parts.tabs.tabs)) {
-      const chosen = sameface.step === step;
+      const chosen = sameface.step === step || (sameface.step === 'invent' && step === 'photos');
       const running = Boolean(character && runs(step, character.slug));
       const told = character && character[step];
       const tone = running ? 'busy' : told ? told.tone : '';
       one.node.setAttribute('aria-selected', String(chosen));
       one.node.tabIndex = chosen || (sameface.step === 'new' && step === 'doctor') ? 0 : -1;
       if (sameface.step === 'edit' && step === 'photos') one.node.tabIndex = 0;
-      if (chosen) one.node.setAttribute('aria-controls', `sf-panel-${step}`);
+      if (chosen) one.node.setAttribute('aria-controls', `sf-panel-${sameface.step}`);
       else one.node.removeAttribute('aria-controls');
       one.node.disabled = step !== 'doctor' && !character;
       if (one.sign.dataset.tone !== tone) {
@@ -135,7 +138,7 @@
     }
   }
 
-  const KINDS = { photos: ['audit'], captions: ['fill'], train: ['train', 'probe'], test: ['test', 'choose'] };
+  const KINDS = { photos: ['audit', 'invent', 'more'], captions: ['fill'], train: ['train', 'probe'], test: ['test', 'choose'] };
 
   function runs(step, slug) {
     const job = KINDS[step] && sameface.job(KINDS[step], slug);
@@ -155,7 +158,7 @@
     const job = spoken();
     const waits = sameface.state.queue.paused || !sameface.state.supervisor.active;
     const stuck = !job && waits && sameface.state.queue.jobs.find((one) => one.state === 'waiting');
-    node.hidden = !job && !stuck;
+    node.hidden = (!job && !stuck) || shownBelow(job);
     const words = job ? sentence(job) : stuck ? whyStuck() : '';
     sameface.setText(text, words);
     const tone = job && job.state === 'running' ? 'busy' : 'warn';
@@ -166,6 +169,12 @@
     const key = (one) => `${one.label} ${one.id}`;
     sameface.keyed(buttons, controls(job), key, (one) => sameface.button(one.label, one.run, { small: true, title: one.title }));
     announce(job);
+  }
+
+  /** Whether the shown step says all of this, with the same buttons: they are on the page once. */
+  function shownBelow(job) {
+    const steps = { train: 'train', test: 'test', choose: 'test' };
+    return Boolean(job) && steps[job.kind] === sameface.step && job.slug === sameface.slug && sameface.job(job.kind) === job;
   }
 
   function whyStuck() {
@@ -203,7 +212,7 @@
     if (job.state === 'paused') return [go, stop];
     if (job.wish === 'stop') return [];
     const heavy = !['audit', 'fill'].includes(job.kind);
-    const pause = { id, label: 'Pause', run: act('pause'), title: 'Saves, gives the GPU back, and goes on later' };
+    const pause = { id, label: 'Pause', run: act('pause'), title: 'Saves, and goes on later' };
     return heavy && !job.wish ? [pause, stop] : [stop];
   }
 
@@ -230,6 +239,7 @@
   }
 
   function told(job) {
+    sameface.signal.over(job);
     if (['audit', 'fill'].includes(job.kind) && job.state === 'finished') return; // seen in the panel
     if (job.state === 'finished') sameface.toast(t('{job}: finished', { job: job.text }), 'good');
     if (job.state === 'interrupted') sameface.toast(t('{job}: {error}', { job: job.text, error: job.error }), 'warn');

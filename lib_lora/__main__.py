@@ -28,6 +28,9 @@ def main(argv: "list[str] | None" = None) -> int:
     if reason:
         sys.stderr.write(f"sameface: {reason}\n")
         return 2
+    # Read when torch loads its OpenMP library: threads that wait in a busy loop make a step many times slower as soon
+    # as another program wants a core (docs/performance.md). A child process inherits it.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from lib_lora.pipes import outlive_readers
 
     outlive_readers()
@@ -52,7 +55,7 @@ def _run(argv: "list[str]") -> int:
     from lib_lora.errors import UserError
 
     command = argv[0] if argv else ""
-    if command == "test" and not (environment.ROOT / "tests").is_dir():
+    if command == "test" and not environment.SOURCE:
         raise UserError(
             "The tests come with SameFace's source folder, not with the installed package; run this in that folder."
         )

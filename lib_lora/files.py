@@ -10,11 +10,13 @@ import hashlib
 import json
 import os
 import re
+import stat
 import sys
 import time
 import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from io import FileIO
 from pathlib import Path
 from typing import IO, Any
 
@@ -46,6 +48,48 @@ def explained(path: Path, doing: str = "write") -> Iterator[None]:
         else:
             why = error.strerror or str(error)
         raise UserError(f"Cannot {doing} {path}: {why}.") from error
+
+
+def opened(path: Path) -> IO[bytes]:
+    """Open a regular file for reading its bytes: a named pipe would be waited for without end, a device read so.
+
+    Args:
+        path: of the file; links are followed.
+
+    Raises:
+        OSError: as `open`, and for what is no file; `explained` makes a sentence of it.
+    """
+    return open(path, "rb", opener=_open_file)
+
+
+def opened_raw(path: Path) -> FileIO:
+    """As `opened`, without a buffer."""
+    return open(path, "rb", buffering=0, opener=_open_file)
+
+
+def content(path: Path) -> bytes:
+    """All bytes of a regular file; see `opened`."""
+    with opened(path) as stream:
+        return stream.read()
+
+
+def _open_file(path: str, flags: int) -> int:
+    _refuse_special(Path(path).stat().st_mode)  # before it is opened: that alone makes some devices do things
+    handle = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+    try:
+        _refuse_special(os.fstat(handle).st_mode)  # another one may lie there by now
+    except OSError:
+        os.close(handle)
+        raise
+    return handle
+
+
+def _refuse_special(mode: int) -> None:
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):  # for a folder the system has its own word
+        return
+    kinds = ((stat.S_ISFIFO, "a pipe"), (stat.S_ISSOCK, "a socket"))
+    what = next((word for is_it, word in kinds if is_it(mode)), "a device")
+    raise OSError(errno.EINVAL, f"it is {what}, not a file, and is not opened")
 
 
 @contextmanager
@@ -113,7 +157,7 @@ def read_json(path: Path) -> Any:
     """
     with explained(path, "read"):
         try:
-            return json.loads(path.read_text(encoding="utf-8"))
+            return json.loads(content(path).decode("utf-8"))
         except (ValueError, RecursionError) as error:  # the latter by brackets in thousands of brackets
             raise UserError(f"{path} is not valid JSON ({error}).") from error
 
@@ -121,7 +165,7 @@ def read_json(path: Path) -> Any:
 def sha256(path: Path, progress: Callable[[int], None] | None = None) -> str:
     """SHA-256 of a file's bytes, lower-case hex. `progress` is called with the bytes read since the last call."""
     digest = hashlib.sha256()
-    with explained(path, "read"), open(path, "rb") as stream:
+    with explained(path, "read"), opened(path) as stream:
         while chunk := stream.read(_CHUNK):
             digest.update(chunk)
             if progress:
@@ -132,6 +176,22 @@ def sha256(path: Path, progress: Callable[[int], None] | None = None) -> str:
 def digest_of(*parts: object) -> str:
     """A short, stable key (32 hex digits) of values that print the same on every machine."""
     return hashlib.sha256("\x1f".join(str(part) for part in parts).encode("utf-8")).hexdigest()[:32]
+
+
+def size(count: float, thousand: int = 1024) -> str:
+    """A number of bytes for people: in MB where GB would round to nothing.
+
+    >>> size(3 << 30), size(850 << 20), size(3_200_000_000, 1000), size(20)
+    ('3.0 GB', '850 MB', '3.2 GB', '1 MB')
+
+    Args:
+        count: bytes.
+        thousand: 1024 for memory, 1000 for disks that are sold so.
+    """
+    megabytes = count / thousand**2
+    if round(megabytes) < thousand:
+        return f"{max(round(megabytes), 1 if count > 0 else 0)} MB"
+    return f"{megabytes / thousand:.1f} GB"
 
 
 def slug(name: str) -> str:

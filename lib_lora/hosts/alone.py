@@ -19,7 +19,7 @@ from lib_lora.hosts.base import Checkpoint, Each, Roots, Shown
 from lib_lora.hosts.turns import never
 from lib_lora.pictures import Cell
 
-_BUNDLED = environment.ROOT / "tests" / "data" / "mini-face"  # comes with the source folder
+_BUNDLED = environment.bundled("tests/data/mini-face")
 _SUFFIXES = (".safetensors", ".ckpt")
 _LEAST = 8 << 20  # bytes; what is smaller is no base model
 _LEFT_OUT = ("COMMANDLINE_ARGS", "PYTHONHOME")

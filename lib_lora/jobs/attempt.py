@@ -25,7 +25,8 @@ from lib_lora.jobs.deaths import ended_from_outside, explain
 from lib_lora.jobs.events import EventLog, pace_of
 from lib_lora.jobs.gpu_turn import GpuTurn
 from lib_lora.jobs.kinds import lane_of
-from lib_lora.jobs.queue import RESULT, Job, Queue, State
+from lib_lora.jobs.queue import RESULT, Job, Queue
+from lib_lora.jobs.queue_rows import State
 from lib_lora.jobs.relay import Ground, Pipe, answer
 from lib_lora.jobs.standing import events_after
 

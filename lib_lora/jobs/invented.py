@@ -24,6 +24,7 @@ from lib_lora.references import memory
 
 CANDIDATES, MORE = "candidates", "more"
 FROM = "from"  # folder of the picture that a face comes from, where it was not painted here
+SQUARE = ".square.png"  # what the square part of such a picture ends in; no slug has a dot
 KIND = "painted"
 
 

@@ -131,6 +131,16 @@ def undo(folder: CharacterFolder) -> Changed:
     return Changed(last["what"], back, left)
 
 
+def newest(folder: CharacterFolder) -> str:
+    """The newest change that can be taken back, in words; empty where there is none.
+
+    Raises:
+        UserError: the history cannot be read.
+    """
+    lines = _history(folder)
+    return str(lines[-1]["what"]) if lines else ""
+
+
 def _bytes(folder: CharacterFolder, name: str) -> bytes | None:
     path = captions.path_of(folder.photos / name)
     with explained(path, "read"):

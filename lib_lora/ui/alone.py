@@ -20,7 +20,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.responses import FileResponse, Response
 
-from lib_lora.environment import ROOT
+from lib_lora.environment import bundled
 from lib_lora.errors import UserError
 from lib_lora.hosts.alone import Alone
 from lib_lora.jobs.screen import at_a_screen, in_browser
@@ -162,15 +162,22 @@ def page(host: Alone, attached: Any, entry: Entry | None = None) -> Any:
     return Gate(gr.mount_gradio_app(app, blocks, path="/"), host, guard.TOKEN, head(), entry or Entry())
 
 
-def files(root: Path = ROOT) -> list[Path]:
-    """Our scripts, in the order in which a webui loads them, and our style."""
-    return [*sorted((root / "javascript").glob("*.js")), *filter(Path.is_file, [root / "style.css"])]
+def files() -> list[Path]:
+    """Our scripts, in the order in which a webui loads them, and our style.
+
+    Raises:
+        UserError: they are not there.
+    """
+    scripts, style = sorted(bundled("javascript").glob("*.js")), bundled("style.css")
+    if not scripts or not style.is_file():
+        raise UserError(f"The page's scripts or style are missing from {style.parent}; install SameFace again.")
+    return [*scripts, style]
 
 
-def head(root: Path = ROOT) -> str:
+def head() -> str:
     """HTML that loads them; a changed file has another address."""
     lines = []
-    for path in files(root):
+    for path in files():
         where = html.escape(f"{_STATIC}/{path.name}?{path.stat().st_mtime_ns}", quote=True)
         lines.append(
             f'<link rel="stylesheet" href="{where}">'

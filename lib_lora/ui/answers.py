@@ -45,9 +45,9 @@ _OLD = 24 * 3600.0  # seconds; another page on the same data folder may still be
 class Refused(Exception):
     """A request that is answered with a status of its own, and one sentence."""
 
-    def __init__(self, status: int, sentence: str) -> None:
+    def __init__(self, status: int, sentence: str, field: str = "") -> None:
         super().__init__(sentence)
-        self.status = status
+        self.status, self.field = status, field
 
 
 def missing(sentence: str) -> Refused:
@@ -58,6 +58,16 @@ def missing(sentence: str) -> Refused:
 def forbidden(sentence: str) -> Refused:
     """It may not be done from here."""
     return Refused(403, sentence)
+
+
+@contextmanager
+def about(field: str) -> Iterator[None]:
+    """What the block refuses is about this field of the request."""
+    try:
+        yield
+    except (Refused, UserError) as error:
+        error.field = error.field or field
+        raise
 
 
 async def answered(desk: Desk, route: Route, request: Request) -> Response:
@@ -191,7 +201,8 @@ def refusal(error: Exception, where: str, given: Any = None) -> Response:
         error = Refused(429, "Other photos are on their way; send this again in a moment.")
     if isinstance(error, (Refused, UserError)):
         status = error.status if isinstance(error, Refused) else 413 if isinstance(error, TooLarge) else 400
-        return in_json({"error": brief(str(error), _texts(given))}, status)
+        about_field = {"field": error.field} if error.field else {}
+        return in_json({"error": brief(str(error), _texts(given)), **about_field}, status)
     if isinstance(error, ClientDisconnect):  # by the browser, or because it was too slow
         LOG.warning("%s: the connection ended, or was too slow, before all was sent.", where)
         ended = in_json({"error": "The connection was too slow."}, 408)

@@ -12,9 +12,9 @@ from typing import Any
 from fastapi.responses import Response
 
 from lib_lora.character.photos import open_photo
-from lib_lora.errors import UserError
+from lib_lora.errors import UserError, brief
 from lib_lora.jobs.intake import import_into
-from lib_lora.ui import paths
+from lib_lora.ui import imports, paths
 from lib_lora.ui.answers import missing, picture
 from lib_lora.ui.desk import MB, Call, Desk, Route, get, post
 from lib_lora.ui.jobs import put, told
@@ -22,7 +22,7 @@ from lib_lora.ui.looked import Looked, look
 
 MOST = 256 * MB
 LARGE = 1600  # pixels of the longer side
-PATIENCE = 20.0  # seconds: another import of the same page may be on its way
+PATIENCE = 20.0  # seconds that an audit of the same photos is waited for
 _opening = BoundedSemaphore(2)  # a photo of 100 megapixels takes 300 MB while it is open
 
 
@@ -113,7 +113,20 @@ def add(desk: Desk, call: Call) -> dict[str, Any]:
     if call.file is None:
         raise UserError(f"{call.body.name} is empty.")
     source = call.file.replace(call.file.with_name(plain_name(call.body.name)))
-    return import_into(desk.root, looked.character.name, [source], patience=PATIENCE).values
+    return _taken_in(desk, looked, source)
+
+
+def _taken_in(desk: Desk, looked: Looked, source: Path) -> dict[str, Any]:
+    with imports.under_way(looked.folder.path, source.name) as one:
+        values = import_into(
+            desk.root, looked.character.name, [source], one.seen, patience=PATIENCE, stop=one.stop.is_set
+        ).values
+    sentences = ("split", "twice", "skipped")  # with the names of files in a zip, which may be of any length
+    return {key: [*map(_told, value)] if key in sentences else value for key, value in values.items()}
+
+
+def _told(sentence: str) -> str:
+    return brief(re.sub(r"(\S{100})\S+(\S{80})", r"\1 ... \2", sentence), [sentence] if len(sentence) > 500 else [])
 
 
 def plain_name(name: str) -> str:
@@ -131,7 +144,7 @@ def add_from_path(desk: Desk, call: Call) -> dict[str, Any]:
     """Take in the pictures of a file, folder or zip on the webui's own machine."""
     looked = look(paths.character(desk, call))
     source = paths.free_path(desk.host, call.body.path, "a folder of photos")
-    return import_into(desk.root, looked.character.name, [source], patience=PATIENCE).values
+    return _taken_in(desk, looked, source)
 
 
 def _photo(desk: Desk, call: Call) -> tuple[Looked, Path, str]:

@@ -91,15 +91,15 @@ def test_a_decision_holds_for_the_content_not_the_name():
 @pytest.mark.parametrize(
     ("photos", "decisions", "headline", "counts"),
     [
-        ([photo("a.jpg"), photo("b.jpg")], {}, "2 of 2 photos good", ""),
+        ([photo("a.jpg"), photo("b.jpg")], {}, "2 of 2 photos good, but too few", ""),
         ([photo("a.jpg", **COPY)], {}, "0 of 1 photo good", "1 proposed to be left out"),
         (
             [photo("a.jpg", **COPY), photo("b.jpg", **SOFT), photo("c.jpg", **SOFT), photo("d.jpg"), photo("e.jpg")],
             {"e": "drop"},
-            "1 of 5 photos good",
+            "1 of 5 photos good, but too few",
             "1 proposed to be left out, 2 to look at, 1 left out by you",
         ),
-        ([photo("a.jpg", **COPY), photo("b.jpg")], {"a": "keep"}, "2 of 2 photos good", ""),
+        ([photo("a.jpg", **COPY), photo("b.jpg")], {"a": "keep"}, "2 of 2 photos good, but too few", ""),
     ],
 )
 def test_the_first_line_counts_and_names_the_rest(photos, decisions, headline, counts):

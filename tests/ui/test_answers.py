@@ -54,7 +54,7 @@ def test_no_identifier_leads_out_of_the_data_folder(page, route, evil):
             continue
         answer = page.client.request(route.method, PREFIX + path, json={} if route.method == "POST" else None)
         assert answer.status_code in (400, 404), (path, answer.text)
-        assert list(answer.json()) == ["error"]
+        assert answer.json().keys() - {"field"} == {"error"}
         assert "Traceback" not in answer.text
         assert b"secret" not in answer.content
 
@@ -84,7 +84,7 @@ def test_a_body_must_be_json_and_whole(page, route):
     for content in (b"{", b"[]", b'"x"', b"[" * 100_000, b"\xff\xfe", b'{"nonsense": 1}'):
         answer = page.client.post(path, content=content, headers={"Content-Type": "application/json"})
         assert answer.status_code == 400, answer.text
-        assert list(answer.json()) == ["error"]
+        assert answer.json().keys() - {"field"} == {"error"}
 
 
 @pytest.mark.parametrize("route", POSTS)

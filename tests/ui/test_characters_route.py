@@ -47,11 +47,11 @@ def test_a_new_trigger_is_said_in_the_captions(page):
     texts = ["photo of mrxa woman", "photo of MRXA woman, smiling, mrxas hat", "mrxa on a beach", "a dog"]
     for number, text in enumerate(texts):
         (folder.photos / f"{number:02d}.txt").write_text(text)
-    changed = page.done("/characters/mara", {"trigger": " zqta ", "class_word": "girl", "notes": " A note. "})
-    assert (changed["trigger"], changed["class_word"], changed["notes"]) == ("zqta", "girl", "A note.")
+    changed = page.done("/characters/mara", {"trigger": " zqta ", "class_word": "lady", "notes": " A note. "})
+    assert (changed["trigger"], changed["class_word"], changed["notes"]) == ("zqta", "lady", "A note.")
     said = [(folder.photos / f"{number:02d}.txt").read_text().strip() for number in range(4)]
-    assert said == ["photo of zqta girl", "photo of zqta girl, smiling, mrxas hat", "zqta on a beach", "a dog"]
-    assert page.got("/characters/mara/captions")["undo_text"] == "say 'zqta girl' in place of 'mrxa woman'"
+    assert said == ["photo of zqta lady", "photo of zqta lady, smiling, mrxas hat", "zqta on a beach", "a dog"]
+    assert page.got("/characters/mara/captions")["undo_text"] == "say 'zqta lady' in place of 'mrxa woman'"
 
 
 def test_plain_captions_get_new_traits_and_others_are_left_alone(page):
@@ -105,7 +105,7 @@ def test_faces_are_forgotten_and_photos_stay(page):
     audit_photos(page.root, "Mara")
     assert list(folder.cache.glob("template*"))
     said = page.done("/characters/mara/forget_faces")
-    assert said["deleted"] == 10  # a template, what was said, and eight thumbnails
+    assert said["deleted"] == 11  # a template, what was said, eight thumbnails, and what was measured
     assert not [path for path in folder.cache.rglob("*") if path.is_file()]
     assert len(list(folder.photos.glob("*.jpg"))) == 8
     assert page.done("/characters/mara/forget_faces")["deleted"] == 0
