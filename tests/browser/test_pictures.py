@@ -53,8 +53,8 @@ def webui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
 def person(chromium: object, webui: Page) -> Iterator[Visitor]:
     visitor = Visitor(chromium, webui.address, "pictures")
     yield visitor
-    assert visitor.errors == []
     visitor.page.close()
+    assert visitor.errors == []
 
 
 def to(person: Visitor, step: str) -> Any:
@@ -133,6 +133,29 @@ def test_the_slider_shows_one_or_the_other(person: Visitor) -> None:
     person.page.keyboard.press("ArrowRight")  # goes on, whatever has the focus
     person.page.locator("dialog[open]").get_by_text("2 of 4").wait_for()
     person.photograph("large")
+
+
+def test_the_slider_follows_a_finger(chromium: Any, person: Visitor) -> None:
+    person.page.close()
+    person.page = chromium.new_page(viewport={"width": 390, "height": 844}, has_touch=True)
+    panel = to(person, "test")
+    panel.locator(".sf-pair .sf-picture-button").first.tap()
+    box = person.page.locator("dialog[open] .sf-compare")
+    person.page.wait_for_function("document.querySelector('dialog[open] .sf-compare-lora').complete")
+    box.scroll_into_view_if_needed()
+    place = box.bounding_box()
+    finger = person.page.context.new_cdp_session(person.page)
+
+    def touch(kind: str, *shares: float) -> None:
+        y = place["y"] + place["height"] / 2
+        points = [{"x": place["x"] + place["width"] * share, "y": y} for share in shares]
+        finger.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    touch("touchStart", 0.5)
+    touch("touchMove", 0.6)
+    touch("touchMove", 0.8)
+    touch("touchEnd")
+    assert person.page.locator("dialog[open]").get_by_role("slider").input_value() == "80"
 
 
 def test_use_shows_path_download_and_prompt(person: Visitor, webui: Page) -> None:
