@@ -22,7 +22,8 @@ from ui.planting import plan_audit, plant_grid, plant_run
 
 MARA = sorted((ROOT / "tests" / "data" / "personas" / "mara").glob("*.jpg"))
 BASE = ROOT / "tests" / "data" / "mini-face" / "mini-face.safetensors"
-GONE = "name => !sameface.state.queue.jobs.some(job => job.character === name && ['waiting', 'running', 'stopped'].includes(job.state))"
+GONE = """name => !sameface.state.queue.jobs.some(
+    job => job.character === name && ['waiting', 'running', 'stopped'].includes(job.state))"""
 STEPS = ("photos", "captions", "train", "test", "use")
 # counts what asks for leave, and keeps what is told, in place of the browser's own
 NOTIFICATION = """
