@@ -81,8 +81,10 @@
     const usual = { xMin: 0, xMax, near: true, empty };
     made.charts.loss.update({ ...usual, series: curve('loss').map((one) => ({ ...one, dots: false })) });
     made.charts.probe.update({ ...usual, series: curve('probe') });
-    const percent = sameface.format.percent;
-    made.charts.kept.update({ ...usual, empty: 'Neither of the two was tested.', yMin: 0, yMax: 1, yFormat: percent, series: series(keptOf) });
+    const kept = series(keptOf);
+    const shares = kept.flatMap((one) => one.points.map(([, share]) => share));
+    const range = { yMin: Math.min(0, ...shares), yMax: Math.max(1, ...shares), yFormat: sameface.format.percent };
+    made.charts.kept.update({ ...usual, ...range, empty: 'Neither of the two was tested.', series: kept });
     showDiffering(made, two, known);
   }
 
