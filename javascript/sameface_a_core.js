@@ -17,7 +17,7 @@
   sameface.panels = sameface.panels || {};
   sameface.state = null; // newest answer of /state; null until the first one
   sameface.slug = ''; // chosen character
-  sameface.step = 'photos'; // shown step: one of STEPS, "doctor", "new" or "edit"
+  sameface.step = 'photos'; // shown step: one of STEPS, "doctor", "new", "edit" or "invent"
   sameface.mount = null; // the element #sameface
 
   /**
@@ -180,13 +180,17 @@
     if (sameface.draw) sameface.draw();
   };
 
+  function places() {
+    return [...sameface.STEPS, 'invent'];
+  }
+
   /** Where it is kept: another data folder at the same address has other characters. */
   function place() {
     return `${KEPT}-${(sameface.state && sameface.state.folder) || ''}`;
   }
 
   function keep() {
-    const step = sameface.STEPS.includes(sameface.step) ? sameface.step : ''; // a form is not come back to
+    const step = places().includes(sameface.step) ? sameface.step : ''; // a form is not come back to
     try {
       localStorage.setItem(place(), JSON.stringify({ slug: sameface.slug, step }));
     } catch (error) {
@@ -205,7 +209,7 @@
     }
     const found = all.find((one) => one.slug === kept.slug) || sameface.usedLast();
     sameface.slug = found ? found.slug : '';
-    const known = found && found.slug === kept.slug && sameface.STEPS.includes(kept.step);
+    const known = found && found.slug === kept.slug && places().includes(kept.step);
     sameface.step = known ? kept.step : (found && found.next) || 'photos';
   };
 

@@ -198,6 +198,7 @@
       const value = () => field.choices.find((choice) => String(choice) === input.value);
       return { input, write: (to) => (input.value = String(to)), read: () => ({ value: value() }) };
     }
+    if (field.kind === 'lines') return linesControl();
     const number = field.kind === 'int' || field.kind === 'float';
     const input = sameface.el('input', { class: 'sf-input', type: 'text', spellcheck: false, autocomplete: 'off' });
     if (number) input.inputMode = field.kind === 'int' ? 'numeric' : 'decimal';
@@ -208,6 +209,14 @@
       write,
       read: () => (number ? numberIn(input.value, field) : { value: textIn(input.value, field) }),
     };
+  }
+
+  /** A list of texts, one a line. */
+  function linesControl() {
+    const input = sameface.el('textarea', { class: 'sf-input', rows: 3, spellcheck: false });
+    input.placeholder = sameface.t('one a line, such as: photo of {trigger} woman at the beach');
+    const read = () => ({ value: input.value.split('\n').map((line) => line.trim()).filter(Boolean) });
+    return { input, write: (value) => (input.value = (value || []).join('\n')), read };
   }
 
   function textIn(text, field) {
@@ -238,6 +247,7 @@
   }
 
   function inWords(value) {
+    if (Array.isArray(value)) return value.length ? value.join(' · ') : sameface.t('none');
     if (value === null || value === undefined || value === '') return sameface.t('none');
     if (value === true) return sameface.t('on');
     return value === false ? sameface.t('off') : String(value);

@@ -12,29 +12,45 @@
     ['Use', 'The best step and weight go to your LoRA folder, with a prompt that is ready to use.'],
   ];
 
+  const FACES = ['Faces', 'You pick one of the painted faces; then more pictures of it are painted, and those that show it become the photos.'];
+  const PICTURE = ['Pictures', 'More pictures are painted from yours, and those that show the same face become the photos.'];
+
   // A new one
 
-  const fresh = { form: null, welcome: null, cancel: null, title: null };
+  const fresh = { form: null, invent: null, ways: null, welcome: null, cancel: null, create: null, gone: null, title: null };
 
   function mountNew(root) {
     fresh.form = sameface.characterForm(true);
     fresh.form.fill({});
     fresh.title = el('h2', {});
+    fresh.invent = sameface.inventForm(() => turn());
+    fresh.ways = sameface.twoWays(turn);
     fresh.welcome = welcome();
+    fresh.gone = sameface.deletedList();
     fresh.cancel = sameface.button('Cancel', () => sameface.go({ step: 'photos' }));
     const create = sameface.button('Create the character', make, { main: true });
-    const form = el('form', { class: 'sf-stack', noValidate: true }, fresh.form.node, el('div', { class: 'sf-row' }, create, fresh.cancel));
+    fresh.create = create;
+    const form = el('form', { class: 'sf-stack', noValidate: true }, fresh.invent.node, fresh.form.node, el('div', { class: 'sf-row' }, create, fresh.cancel));
     form.addEventListener('submit', (event) => event.preventDefault());
     form.addEventListener('keydown', (event) => {
       if (event.key !== 'Enter' || event.target.tagName !== 'INPUT') return;
       event.preventDefault();
       create.click();
     });
-    root.append(fresh.title, el('div', { class: 'sf-columns sf-columns-form' }, form, fresh.welcome));
+    turn();
+    root.append(fresh.title, fresh.ways.node, el('div', { class: 'sf-columns sf-columns-form' }, form, el('div', { class: 'sf-stack' }, fresh.welcome.node, fresh.gone)));
   }
 
   function welcome() {
-    const steps = WAY.map(([name, text], place) =>
+    const next = el('ol', { class: 'sf-stack' });
+    const promise = t('Photos stay on this machine. Nothing is sent anywhere.');
+    const heading = el('h3', { text: t('What comes next') });
+    const node = el('aside', { class: 'sf-card' }, heading, next, el('p', { class: 'sf-quiet', text: promise }));
+    return { node, set: (first) => sameface.fill(next, steps([first || WAY[0], ...WAY.slice(1)])) };
+  }
+
+  function steps(all) {
+    return all.map(([name, text], place) =>
       el(
         'li',
         { class: 'sf-way' },
@@ -42,9 +58,16 @@
         el('div', {}, el('strong', { text: t(name) }), el('p', { class: 'sf-quiet', text: t(text) })),
       ),
     );
-    const promise = t('Photos stay on this machine. Nothing is sent anywhere.');
-    const heading = el('h3', { text: t('What comes next') });
-    return el('aside', { class: 'sf-card' }, heading, el('ol', { class: 'sf-stack' }, steps), el('p', { class: 'sf-quiet', text: promise }));
+  }
+
+  /** Photos, or a face that is invented. */
+  function turn() {
+    const invents = fresh.ways.chosen() === 'invent';
+    const paints = invents && fresh.invent.way() === 'words';
+    fresh.invent.node.hidden = !invents;
+    fresh.welcome.set(invents ? (paints ? FACES : PICTURE) : null);
+    sameface.setText(fresh.create.firstElementChild, t(paints ? 'Create and paint faces' : 'Create the character'));
+    if (invents) fresh.invent.shown();
   }
 
   function updateNew() {
@@ -55,14 +78,18 @@
   }
 
   async function make() {
+    const invents = fresh.ways.chosen() === 'invent';
+    if (invents) fresh.invent.check();
     const values = { consent: null, ...fresh.form.values() };
     const made = await fresh.form.send(() => sameface.api.post('/characters', values));
+    const refused = invents ? await fresh.invent.begin(made.slug).then(() => null, (error) => error) : null;
     fresh.form.fill({});
     await sameface.refresh();
-    sameface.go({ slug: made.slug, step: 'photos' });
+    sameface.go({ slug: made.slug, step: invents ? 'invent' : 'photos' });
+    if (refused) throw refused; // the character is there, and it can be begun again
   }
 
-  sameface.panel('new', { mount: mountNew, update: updateNew, shown: () => fresh.form.focus() });
+  sameface.panel('new', { mount: mountNew, update: updateNew, shown: () => (fresh.form.focus(), fresh.gone.shown()) });
 
   // One that is there
 
@@ -126,7 +153,8 @@
     sameface.step = 'photos';
     await sameface.refresh();
     sameface.draw();
-    sameface.toast(t('Moved to {place}', { place }), 'good');
+    const folder = place.split(/[\\/]/).pop();
+    sameface.toastWith(t('Moved to {place}', { place }), 'Undo', () => sameface.bringBack(folder));
   }
 
   sameface.panel('edit', { mount: mountEdit, update: updateEdit, shown: () => (known.slug = '') });

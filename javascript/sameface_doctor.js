@@ -235,7 +235,7 @@
         packed && !licence.input.checked && { target: licence.input, text: 'Please read and tick the licence of the models first.' },
       ]);
       const targets = { comfyui: comfyui.input, worker_python: python.input, engine: pack.input };
-      take(await sameface.sending(targets, () => sameface.api.post('/settings', values)));
+      take(await sameface.sending(targets, () => sameface.postWithCode('/settings', values)));
       sameface.toast('The settings are saved.', 'good');
     }
 

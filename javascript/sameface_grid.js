@@ -8,6 +8,8 @@
     base: { ok: ['like this person', 'none'], drift: ['resembles', 'none'], lost: ['someone else', 'none'] },
     leak: { ok: ['leak', 'warn'], drift: ['leak', 'warn'], lost: ['no leak', 'good'] },
   };
+  const TO_COME = 'Still to be painted.';
+  const GONE = 'The picture is no longer there.';
   const MEANINGS = [
     ['good', 'ok', 'clearly this person'],
     ['warn', 'drift', 'something of the face is lost'],
@@ -51,8 +53,8 @@
       'Show',
       [
         { value: 'both', text: 'Side by side' },
-        { value: 'lora', text: 'With the LoRA' },
         { value: 'base', text: 'Without the LoRA' },
+        { value: 'lora', text: 'With the LoRA' },
       ],
       how,
       (to) => {
@@ -80,8 +82,16 @@
     const leaks = sameface.el('div', {}, leakHead, leakHelp, leak);
     const heading = sameface.el('h3', { text: sameface.t('The pictures') });
     const node = sameface.el('div', { class: 'sf-stack' }, heading, views, legend, sheet, leaks);
+    let shown = { slug: '', pairs: [], photos: [] };
+    const open = (pair) => {
+      const { slug, pairs, photos } = shown;
+      const there = pairs.filter((one) => [one.base, one.lora].some((row) => row && row.url));
+      const at = there.findIndex((one) => one.key === pair.key);
+      sameface.lightbox(slug, there.map(largeOf), Math.max(0, at), photos);
+    };
     node.set = (grid) => {
-      const pairs = pairsOf(grid.rows.filter((row) => row.url || row.status));
+      const rows = grid.rows.map((row) => ({ ...row, coming: !row.url && !row.status && !grid.verdict }));
+      const pairs = pairsOf(rows);
       const without = pairs.some((pair) => pair.base);
       views.hidden = !without;
       sheet.classList.toggle('sf-single', !without);
@@ -90,10 +100,10 @@
         sheet,
         pairs,
         (pair) => `${grid.run}|${grid.id}|${pair.key}`,
-        () => pairNode(),
+        () => pairNode(open),
         (made, pair) => made.set(pair),
       );
-      const leaked = grid.rows
+      const leaked = rows
         .filter((row) => row.role === 'leak')
         .map((row) => ({ key: `${row.name}|${row.seed}|${row.url}`, name: row.name, lora: row }));
       leaks.hidden = !leaked.length;
@@ -101,29 +111,32 @@
         leak,
         leaked,
         (pair) => pair.key,
-        () => pairNode(),
+        () => pairNode(open),
         (made, pair) => made.set(pair),
       );
+      shown = { slug: sameface.slug, pairs: [...pairs, ...leaked], photos: grid.photos || [] };
       node.hidden = !grid.rows.length;
     };
     return node;
   };
 
-  function pairNode() {
+  /** A pair as the lightbox takes it. */
+  function largeOf({ name, base, lora }) {
+    const side = (row) =>
+      row && row.url ? { url: row.url, alt: altOf(row), label: sameface.t(ROLES[row.role]), caption: captionOf(row) } : null;
+    const row = lora && lora.url ? lora : base;
+    return { name, words: wordsOf(row), nearest: row.nearest, base: side(base), lora: side(lora) };
+  }
+
+  /** One prompt's pictures, in the order of the report: without the LoRA, then with it. */
+  function pairNode(open) {
     const name = sameface.el('h4', {});
     const ours = figure('with');
     const theirs = figure('without');
-    const two = sameface.el('div', { class: 'sf-pair-two' }, ours, theirs);
+    const two = sameface.el('div', { class: 'sf-pair-two' }, theirs, ours);
     const node = sameface.el('article', { class: 'sf-pair' }, name, two);
     let now = null;
-    const large = () => {
-      const rows = [now.lora, now.base].filter((row) => row && row.url);
-      sameface.enlarge(
-        now.name,
-        rows.map((row) => ({ url: row.url, alt: altOf(row), caption: captionOf(row) })),
-        wordsOf(rows[0]),
-      );
-    };
+    const large = () => open(now);
     ours.button.addEventListener('click', large);
     theirs.button.addEventListener('click', large);
     node.set = (pair) => {
@@ -146,7 +159,7 @@
   function captionOf(row) {
     const mark = markOf(row);
     const near = row.role !== 'base' && row.nearest ? sameface.t('nearest photo: {file}', { file: row.nearest }) : '';
-    const words = [sameface.t(ROLES[row.role]), mark ? sameface.t(mark.word) : '', likenessOf(row), row.reason, near];
+    const words = [mark ? sameface.t(mark.word) : '', likenessOf(row), row.reason, near];
     return words.filter(Boolean).join(' · ');
   }
 
@@ -160,16 +173,18 @@
     const img = sameface.el('img', { alt: '', loading: 'lazy', decoding: 'async' });
     const button = sameface.el('button', { class: 'sf-picture-button' }, img);
     const mark = sameface.el('figcaption', {});
-    const node = sameface.el('figure', { class: `sf-cell sf-cell-${side}` }, button, mark);
+    const label = sameface.el('span', { class: 'sf-side-label' });
+    const node = sameface.el('figure', { class: `sf-cell sf-cell-${side}` }, label, button, mark);
     node.button = button;
     node.set = (row) => {
       node.classList.toggle('sf-missing', !row);
       if (!row) return;
       button.hidden = !row.url;
+      sameface.setText(label, sameface.t(ROLES[row.role]));
       const address = row.url ? sameface.url(row.url) : '';
       if (row.url && img.getAttribute('src') !== address) img.src = address;
       img.alt = altOf(row);
-      const said = JSON.stringify([row.status, row.likeness, row.copy, row.url]);
+      const said = JSON.stringify([row.status, row.likeness, row.copy, row.url, row.coming]);
       if (mark.dataset.said === said) return;
       mark.dataset.said = said;
       const word = markOf(row);
@@ -181,7 +196,7 @@
         likeness ? sameface.el('span', { class: 'sf-number', text: likeness }) : null,
         row.url
           ? null
-          : sameface.el('span', { class: 'sf-quiet', text: sameface.t('The picture is no longer there.') }),
+          : sameface.el('span', { class: 'sf-quiet', text: sameface.t(row.coming ? TO_COME : GONE) }),
       );
     };
     return node;

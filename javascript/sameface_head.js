@@ -23,8 +23,9 @@
     const edit = sameface.button('Edit', () => sameface.go({ step: 'edit' }), {
       title: 'Trigger word, consent, traits; delete',
     });
+    const undo = sameface.undoButton();
     const queue = sameface.button('Queue', () => sameface.queue.open());
-    return { face, choice, add, edit, queue, nodes: [face, choice, edit, add, queue] };
+    return { face, choice, add, edit, undo, queue, nodes: [face, choice, edit, add, queue, undo.node] };
   }
 
   /** Where a character is to go on. */
@@ -100,6 +101,7 @@
     choice.setChoices(all, sameface.slug);
     choice.hidden = add.hidden = !all.length;
     edit.hidden = !character;
+    parts.who.undo.update(character);
     queue.hidden = !all.length && !sameface.state.queue.jobs.length;
     const cover = character && character.cover ? sameface.url(thumbnail(character)) : '';
     face.hidden = !cover;
@@ -116,14 +118,14 @@
 
   function updateTabs(character) {
     for (const [step, one] of Object.entries(parts.tabs.tabs)) {
-      const chosen = sameface.step === step;
+      const chosen = sameface.step === step || (sameface.step === 'invent' && step === 'photos');
       const running = Boolean(character && runs(step, character.slug));
       const told = character && character[step];
       const tone = running ? 'busy' : told ? told.tone : '';
       one.node.setAttribute('aria-selected', String(chosen));
       one.node.tabIndex = chosen || (sameface.step === 'new' && step === 'doctor') ? 0 : -1;
       if (sameface.step === 'edit' && step === 'photos') one.node.tabIndex = 0;
-      if (chosen) one.node.setAttribute('aria-controls', `sf-panel-${step}`);
+      if (chosen) one.node.setAttribute('aria-controls', `sf-panel-${sameface.step}`);
       else one.node.removeAttribute('aria-controls');
       one.node.disabled = step !== 'doctor' && !character;
       if (one.sign.dataset.tone !== tone) {
@@ -136,7 +138,7 @@
     }
   }
 
-  const KINDS = { photos: ['audit'], captions: ['fill'], train: ['train', 'probe'], test: ['test', 'choose'] };
+  const KINDS = { photos: ['audit', 'invent', 'more'], captions: ['fill'], train: ['train', 'probe'], test: ['test', 'choose'] };
 
   function runs(step, slug) {
     const job = KINDS[step] && sameface.job(KINDS[step], slug);

@@ -33,22 +33,26 @@
       drop,
       lead: sameface.lead(),
       filters: el('div', { class: 'sf-row', role: 'group', aria: { label: t('Show') } }),
+      remove: sameface.button('Remove these photos from the folder', remove, { title: 'They are moved, not deleted; Undo brings them back' }),
       grid: el('div', { class: 'sf-photos' }),
       empty: wanted(),
+      invented: sameface.button('Go on inventing the face', () => sameface.go({ step: 'invent' })),
       map: el('div', { class: 'sf-card' }),
       findings: el('div', { class: 'sf-stack' }),
       people: el('div', { class: 'sf-stack' }),
     };
     answers.slug = '';
-    const aside = el('aside', {}, drop.node, parts.map, parts.findings, parts.people);
-    const main = el('div', { class: 'sf-stack' }, parts.filters, parts.empty, parts.grid);
+    const aside = el('aside', {}, drop.node, parts.invented, parts.map, parts.findings, parts.people);
+    const main = el('div', { class: 'sf-stack' }, parts.filters, el('div', { class: 'sf-row' }, parts.remove), parts.empty, parts.grid);
     root.append(parts.lead, el('div', { class: 'sf-side' }, aside, main));
   }
 
   function wanted() {
     const items = WANTED.map((text) => el('li', { text: t(text) }));
     const heading = el('h3', { text: t('Which photos are wanted') });
-    return el('div', { class: 'sf-card' }, heading, el('ul', { class: 'sf-bullets' }, items));
+    const invent = sameface.button('Invent the face instead', () => sameface.go({ step: 'invent' }));
+    const none = el('p', { class: 'sf-quiet', text: t('No photos? A face can be invented: your base model paints it.') });
+    return el('div', { class: 'sf-card' }, heading, el('ul', { class: 'sf-bullets' }, items), none, el('div', { class: 'sf-row' }, invent));
   }
 
   // Data
@@ -71,8 +75,12 @@
     drawLead(character);
     const photos = answers.view ? answers.view.photos : [];
     parts.empty.hidden = !answers.view || photos.length > 0;
+    parts.invented.hidden = !character.invented;
+    const picked = character.invented && character.invented.stage === 'picked';
+    sameface.setText(parts.invented.firstElementChild, t(picked ? 'More pictures of this invented face' : 'Go on inventing the face'));
     drawFilters(photos);
     const shown = photos.filter((photo) => filter === 'all' || sameface.photoGroup(photo) === filter);
+    parts.remove.hidden = filter !== 'out' || !shown.length || Boolean(sameface.job('audit'));
     sameface.keyed(parts.grid, shown, (photo) => photo.sha256 + photo.file, (photo) => sameface.photoCard(photo, draw), sameface.updatePhotoCard);
     drawMap();
     drawFindings();
@@ -126,6 +134,16 @@
   async function ask(body) {
     await sameface.api.post(`/characters/${answers.slug}/audit`, body);
     await sameface.refresh();
+  }
+
+  /** Move the photos that are left out away. */
+  async function remove() {
+    const files = answers.view.photos.filter((photo) => sameface.photoGroup(photo) === 'out').map((photo) => photo.file);
+    filter = 'all';
+    await sameface.api.post(`/characters/${answers.slug}/photos/remove`, { files });
+    answers.forget();
+    await sameface.refresh();
+    update();
   }
 
   function drawFilters(photos) {

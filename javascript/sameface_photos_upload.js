@@ -5,23 +5,66 @@
   const sameface = window.sameface;
   const { el, t } = sameface;
   const AT_ONCE = 2;
+  const BUSY = 429; // the answer where too much is on its way
+  const AGAIN = 3000; // milliseconds
+  const TRIES = 100;
+  const PAUSE = 1000; // milliseconds
   const LARGEST = 256 * 1024 * 1024; // bytes that the route takes
   const PICTURE = /\.(jpe?g|png|webp|avif|heic|heif|hif|bmp|tiff?|gif|jfif)$/i;
-  const ACCEPTED = 'image/*,.heic,.heif,.hif,.avif,.jfif,.zip';
+  const ACCEPTED = 'image/*,.jfif,.zip';
+  const MORE = { AVIF: '.avif', HEIC: '.heic,.heif,.hif' }; // where the server reads them; an iPhone then sends JPEG instead
 
-  const now = { slug: '', name: '', waiting: [], open: 0, total: 0, done: 0, added: 0, known: 0, sentences: [] };
+  const now = { slug: '', name: '', waiting: [], open: 0, total: 0, done: 0, added: 0, known: 0, sentences: [], imports: [] };
+  const sent = new Map(); // file that is on its way: what ends its request
   let changed = () => null; // draws; set by the drop zone
+  let beat = null; // asks how far the imports are
 
   /** How far the sending is: {slug, busy, done, total, text}. */
   sameface.uploads = function () {
     const { slug, done, total } = now;
     const text = total ? t('Sending: {done} of {total}', { done, total }) : t('The photos are being copied');
-    return { slug, busy: now.open + now.waiting.length > 0, done, total, text };
+    const inside = now.imports.filter((one) => one.total > 1); // a zip or a folder
+    const looked = inside.map((one) => t('{source}: picture {n} of {total}', { ...one, n: one.done + 1 }));
+    const words = now.stopped ? t('Stopping …') : [text, ...looked].join(' · ');
+    return { slug, busy: now.open + now.waiting.length > 0, done, total, text: words };
   };
 
   /** Begin anew, for a character. */
   function begin({ slug, name }) {
-    Object.assign(now, { slug, name, total: 0, done: 0, added: 0, known: 0, sentences: [] });
+    Object.assign(now, { slug, name, total: 0, done: 0, added: 0, known: 0, sentences: [], imports: [], stopped: false });
+  }
+
+  /** Follow what the server takes in, while something is on its way. */
+  function follow() {
+    beat = beat || sameface.rhythm(ask, PAUSE);
+    beat.set(true);
+  }
+
+  async function ask() {
+    const { slug } = now;
+    const imports = await sameface.api.get(`/characters/${slug}/imports`);
+    if (slug !== now.slug) return;
+    now.imports = imports;
+    changed();
+  }
+
+  /** Send no more, and have the server stop; what it has taken in stays. */
+  async function cancel() {
+    const path = `/characters/${now.slug}/imports/stop`;
+    Object.assign(now, { stopped: true, waiting: [] });
+    changed();
+    const stopped = await sameface.api.post(path);
+    const answering = stopped.map((one) => one.source); // their requests are answered now, with what came of them
+    for (const [file, ending] of sent) if (!answering.includes(file.name)) ending.abort();
+    setTimeout(() => sameface.api.post(path).catch(() => null), PAUSE); // for one that had just arrived
+  }
+
+  /** How much is done, 0 to 1; null where nobody knows. */
+  function share() {
+    const parts = now.imports.map((one) => (one.total ? one.done / one.total : 0));
+    const inside = parts.reduce((sum, one) => sum + one, 0);
+    if (now.total) return Math.min(1, (now.done + inside) / now.total);
+    return parts.length ? inside / parts.length : null;
   }
 
   // What was given
@@ -70,6 +113,7 @@
     now.total += wanted.length;
     if (!wanted.length) now.sentences.push(t('There is no picture among these files.'));
     while (now.open < AT_ONCE && now.waiting.length) work();
+    if (now.open) follow();
     changed();
   }
 
@@ -81,7 +125,8 @@
   async function work() {
     now.open += 1;
     for (let one = now.waiting.shift(); one; one = now.waiting.shift()) {
-      await sendOne(one).catch((error) => now.sentences.push(`${one.file.name}: ${error.message}`));
+      await sendOne(one).catch((error) => now.stopped || now.sentences.push(`${one.file.name}: ${error.message}`));
+      sent.delete(one.file);
       now.done += 1;
       changed();
     }
@@ -98,9 +143,22 @@
     if (file.size > LARGEST) throw new Error(t('is larger than {size}; make it smaller.', { size: sameface.format.bytes(LARGEST) }));
     const { slug } = now;
     const body = { name: file.name || t('pasted.png'), data: await asBase64(file) };
-    const answer = await sameface.api.post(`/characters/${slug}/photos`, body);
+    const ending = new AbortController();
+    sent.set(file, ending);
+    const answer = await placed(() => sameface.api.post(`/characters/${slug}/photos`, body, { signal: ending.signal }));
     take(answer);
     if (answer.added.length === 1 && caption) await keepCaption(slug, answer.added[0], caption);
+  }
+
+  /** Others may be sending, too: then it is tried again. */
+  async function placed(post, tries = TRIES) {
+    try {
+      return await post();
+    } catch (error) {
+      if (error.status !== BUSY || tries <= 1) throw error;
+    }
+    await new Promise((resolve) => setTimeout(resolve, AGAIN));
+    return placed(post, tries - 1);
   }
 
   function take(answer) {
@@ -124,6 +182,8 @@
   }
 
   async function finish() {
+    if (beat) beat.set(false);
+    now.imports = [];
     const { slug, added, sentences } = now; // another sending may begin meanwhile
     if (added) await sameface.api.post(`/characters/${slug}/audit`).catch((error) => sentences.push(error.message));
     changed();
@@ -141,18 +201,31 @@
   sameface.dropZone = function () {
     const files = picker({ multiple: true, accept: ACCEPTED });
     const folder = picker({ webkitdirectory: true });
-    const parts = { bar: sameface.progress(0), line: el('p', { role: 'status' }), list: el('ul', { class: 'sf-problems' }) };
+    const stop = sameface.button('Cancel', cancel, { small: true, title: 'What is taken in already stays.' });
+    const line = el('p', { class: 'sf-grow', role: 'status' });
+    const parts = { bar: sameface.progress(0), line, stop, list: el('ul', { class: 'sf-problems' }) };
     const choose = sameface.button('Choose photos', () => files.click());
     const whole = sameface.button('Choose a folder', () => folder.click());
-    const hint = el('p', { class: 'sf-quiet', text: t('JPEG, PNG, WebP, AVIF, HEIC, or a zip file of them') });
+    const hint = el('p', { class: 'sf-quiet' });
     const words = el('p', {}, el('strong', { text: t('Drop photos or folders here, or paste a picture') }));
     const zone = el('div', { class: 'sf-drop' }, words, el('div', { class: 'sf-row' }, choose, whole), hint, files, folder);
     listen(zone);
-    const told = el('div', { class: 'sf-upload' }, parts.bar, parts.line, parts.list);
-    changed = () => draw(told, parts);
+    const told = el('div', { class: 'sf-upload' }, parts.bar, el('div', { class: 'sf-row' }, line, stop), parts.list);
+    changed = () => {
+      tellKinds(hint, files);
+      draw(told, parts);
+    };
     changed();
     return { node: el('div', { class: 'sf-stack' }, zone, told, fromPath()), choose: () => files.click(), zone };
   };
+
+  /** What can be read here, and so may be chosen. */
+  function tellKinds(hint, files) {
+    const kinds = (sameface.state && sameface.state.host.photos) || ['JPEG', 'PNG', 'WebP'];
+    sameface.setText(hint, t('{kinds}, or a zip file of them', { kinds: kinds.join(', ') }));
+    const more = kinds.map((kind) => MORE[kind]).filter(Boolean);
+    files.accept = [ACCEPTED, ...more].join(',');
+  }
 
   function picker(props) {
     const input = el('input', { type: 'file', hidden: true, ...props });
@@ -205,13 +278,14 @@
     return Boolean(field) && event.clipboardData.types.includes('text/plain');
   }
 
-  function draw(told, { bar, line, list }) {
+  function draw(told, { bar, line, stop, list }) {
     const { busy, text: sending } = sameface.uploads();
     const mine = now.slug === sameface.slug && (busy || now.total + now.added + now.known + now.sentences.length > 0);
     told.hidden = !mine;
     if (!mine) return;
-    bar.hidden = !busy;
-    bar.set(now.total ? now.done / now.total : null, t('Sending photos'));
+    bar.hidden = stop.hidden = !busy;
+    stop.disabled = Boolean(now.stopped);
+    bar.set(share(), t('Sending photos'));
     sameface.setText(line, busy ? sending : outcome());
     sameface.keyed(
       list,
@@ -225,7 +299,8 @@
   function outcome() {
     const known = now.known ? sameface.plural(now.known, '{n} was there already', '{n} were there already') : '';
     const added = sameface.plural(now.added, '{n} photo added', '{n} photos added');
-    return [now.total || now.added ? added : '', known].filter(Boolean).join(', ');
+    const words = [now.total || now.added ? added : '', known].filter(Boolean).join(', ');
+    return now.stopped ? t('Stopped: {words}', { words: words || added }) : words;
   }
 
   /** For photos that lie on the machine of the webui. */
@@ -238,6 +313,7 @@
       const character = sameface.character();
       begin(character);
       now.open += 1; // nobody else's photos come between
+      follow();
       sameface.draw();
       try {
         take(await sameface.api.post(`/characters/${character.slug}/photos/from_path`, { path }));

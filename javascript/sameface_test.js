@@ -251,10 +251,11 @@
       job.standing && job.standing.phase === 'painting'
         ? sameface.counted(job.standing, 'picture {done} of {total}')
         : '';
+    const round = job.kind === 'choose' && counted && !job.wish ? job.standing.text : ''; // of all that are tried
     return {
       tone: 'busy',
-      text: [sameface.phase(job), counted].filter(Boolean).join(': '),
-      detail: sameface.timeLeft(job.standing),
+      text: round || [sameface.phase(job), counted].filter(Boolean).join(': '),
+      detail: [round && counted, sameface.timeLeft(job.standing)].filter(Boolean).join(' · '),
       buttons: [stop],
     };
   }

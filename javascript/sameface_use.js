@@ -5,6 +5,9 @@
   const sameface = (window.sameface = window.sameface || {});
   const CARDS = ['txt2img_lora_extra_refresh_internal', 'img2img_lora_extra_refresh_internal'];
 
+  const BOXES = ['txt2img_prompt', 'txt2img_neg_prompt'];
+  const SENT = 'sent-prompts'; // what was put there last
+
   let view = null;
 
   sameface.panel('use', {
@@ -24,6 +27,7 @@
       update(made);
     });
     made.known = sameface.el('div', {});
+    made.file = sameface.loraFile();
     made.comfy = folderRow('ComfyUI folder', 'Where ComfyUI is installed; the LoRA goes to models/loras in it.');
     made.folder = folderRow('Folder', 'Any folder; the LoRA and its preview are copied there.');
     made.folder.input.value = sameface.kept('folder', '');
@@ -33,7 +37,7 @@
     made.folder.row = sameface.el('div', { class: 'sf-copy' }, made.folder.node, folderButton);
     made.elsewhere = sameface.fold('Use it elsewhere', made.comfy.row, made.folder.row);
     made.result = results();
-    made.choice = sameface.el('div', { class: 'sf-card' }, made.cell.node, made.known);
+    made.choice = sameface.el('div', { class: 'sf-card' }, made.cell.node, made.known, made.file);
     sameface.append(root, [made.lead, made.choice, made.result, made.elsewhere]);
     return made;
   }
@@ -100,6 +104,7 @@
     made.choice.hidden = made.elsewhere.hidden = !trained;
     made.lead.set(words(made, runs, trained));
     if (trained) showKnown(made, runs);
+    if (trained) made.file.set(made.slug, made.cell.value);
   }
 
   /** What the test panel asked for, else the best of what was judged, else the last step of the newest run. */
@@ -134,7 +139,7 @@
     const found = testOf(made, runs);
     const detail = found ? sameface.t(found.headline) : sameface.t('This step and weight was not tested.');
     const tone = found ? sameface.verdictTone(found) : 'none';
-    return { tone, text, detail, buttons: alone() ? [copyPrompt(made)] : [toWebui(made), copyPrompt(made)] };
+    return { tone, text, detail, buttons: [alone() ? keepFile(made) : toWebui(made), copyPrompt(made)] };
   }
 
   function alone() {
@@ -171,19 +176,80 @@
   async function use(made, to, folder) {
     const { run, step, weight } = made.cell.value;
     const body = { run, step, weight, to, ...(folder === undefined ? {} : { folder }) };
-    return sameface.api.post(`/characters/${made.slug}/use`, body);
+    return sameface.postWithCode(`/characters/${made.slug}/use`, body);
   }
 
   function toWebui(made) {
     const put = async () => {
+      const how = await wanted();
+      if (!how) return;
       const used = await use(made, 'webui');
       refreshCards();
-      const sent = send(used.infotext);
-      const text = sent ? sameface.t('The prompt is in txt2img; press “Generate” there.') : used.text;
+      const sent = how === 'add' ? addTo(used) : send(used.infotext);
+      const said = how === 'add' ? 'The LoRA is in your prompt in txt2img' : 'The prompt is in txt2img';
+      const text = sent ? `${sameface.t(said)}; ${sameface.t('press “Generate” there.')}` : used.text;
       made.result.set(used, text);
-      if (sent) sameface.toast(text, 'good');
+      if (!sent) return;
+      if (how !== 'add') sameface.keep(SENT, [used.prompt, negativeOf(used.infotext)]);
+      sameface.toast(text, 'good');
     };
     return { label: 'Put into txt2img', main: true, do: put };
+  }
+
+  function keepFile(made) {
+    return { label: 'Download the LoRA', main: true, do: () => made.file.download() };
+  }
+
+  /** What is to become of a prompt that the user has written: 'replace', 'add', or '' = leave it all. */
+  async function wanted() {
+    const there = BOXES.map((id) => (hosts(`#${id} textarea`) || { value: '' }).value.trim());
+    const ours = sameface.kept(SENT, []);
+    if (there.every((text, place) => !text || plain(text) === plain(ours[place] || ''))) return 'replace';
+    return new Promise((resolve) => {
+      let answer = '';
+      const choose = (how, label, main) =>
+        sameface.button(label, () => ((answer = how), shown.close()), { main });
+      const body = sameface.el(
+        'div',
+        { class: 'sf-dialog-body' },
+        sameface.el('p', { text: sameface.t('There is a prompt of yours in txt2img:') }),
+        there.filter(Boolean).map((text) => sameface.el('p', { class: 'sf-quiet', text: short(text) })),
+        sameface.el(
+          'div',
+          { class: 'sf-row sf-end' },
+          sameface.button('Cancel', () => shown.close()),
+          choose('replace', 'Replace it', false),
+          choose('add', 'Keep it and add the LoRA', true),
+        ),
+      );
+      const shown = sameface.dialog('Put into txt2img', body, { closed: () => resolve(answer) });
+    });
+  }
+
+  function plain(text) {
+    return text.replace(/\s+/g, ' ').trim();
+  }
+
+  function short(text) {
+    return text.length > 200 ? `${text.slice(0, 200)} …` : text;
+  }
+
+  function negativeOf(infotext) {
+    const line = infotext.split('\n').find((one) => one.startsWith('Negative prompt: '));
+    return line ? line.slice('Negative prompt: '.length) : '';
+  }
+
+  /** Trigger and LoRA behind the user's own prompt; the same LoRA at another weight is taken out. */
+  function addTo(used) {
+    const box = hosts(`#${BOXES[0]} textarea`);
+    const [tag] = used.prompt.match(/<lora:[^<>]*>$/) || [];
+    if (!box || !tag) return false;
+    const same = tag.slice(0, tag.lastIndexOf(':') + 1);
+    const own = box.value.replace(/ ?<lora:[^<>]*>/g, (found) => (found.trim().startsWith(same) ? '' : found)).trimEnd();
+    const trigger = used.trigger && !own.includes(used.trigger) ? used.trigger : '';
+    fillIn(box, [[own, trigger].filter(Boolean).join(', '), tag].join(' ').trim());
+    if (typeof window.switch_to_txt2img === 'function') window.switch_to_txt2img();
+    return true;
   }
 
   function copyPrompt(made) {
@@ -193,14 +259,14 @@
       made.result.set(used);
       await sameface.copyText(used.prompt);
     };
-    return { label: 'Copy the prompt', main: alone(), do: copy };
+    return { label: 'Copy the prompt', do: copy };
   }
 
   async function toComfy(made) {
     const folder = made.comfy.input.value.trim();
     sameface.refuse(folder ? [] : [{ target: made.comfy.input, text: 'Where is ComfyUI? Type its folder.' }]);
     if (!made.settings || folder !== made.settings.comfyui) {
-      const keep = () => sameface.api.post('/settings', { comfyui: folder });
+      const keep = () => sameface.postWithCode('/settings', { comfyui: folder });
       made.settings = await sameface.sending({ comfyui: made.comfy.input }, keep);
     }
     made.result.set(await use(made, 'comfyui'));
@@ -226,15 +292,19 @@
     CARDS.map((id) => hosts(`#${id}`)).forEach((button) => button && button.click());
   }
 
+  function fillIn(box, text) {
+    box.value = text;
+    if (typeof window.updateInput === 'function') window.updateInput(box);
+    else box.dispatchEvent(new Event('input', { bubbles: true }));
+  }
+
   /** Give the text to the host's own "send to txt2img"; false where it has none. */
   function send(infotext) {
     const box = hosts('#sameface_infotext textarea');
     const found = hosts('#sameface_send');
     const button = found && found.tagName !== 'BUTTON' ? found.querySelector('button') || found : found;
     if (!box || !button || !infotext) return false;
-    box.value = infotext;
-    if (typeof window.updateInput === 'function') window.updateInput(box);
-    else box.dispatchEvent(new Event('input', { bubbles: true }));
+    fillIn(box, infotext);
     setTimeout(() => button.click(), 150); // gradio takes the value over after the event
     return true;
   }

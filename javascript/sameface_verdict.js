@@ -20,9 +20,12 @@
     const advice = sameface.el('p', { class: 'sf-verdict-advice' });
     const row = sameface.el('div', { class: 'sf-row' });
     const notes = sameface.lines('sf-verdict-notes');
+    const missed = sameface.lines('sf-verdict-notes');
+    const missing = sameface.el('div', { hidden: true });
+    sameface.append(missing, [sameface.el('b', { text: sameface.t('Asked and not given:') }), missed]);
     const heading = sameface.el('h3', { class: 'sf-verdict-headline', tabIndex: -1 }, sign, headline);
     const node = sameface.el('div', { class: 'sf-verdict', role: 'group', aria: { label: sameface.t('Verdict') } });
-    sameface.append(node, [of, heading, kept, because, advice, row, notes]);
+    sameface.append(node, [of, heading, kept, because, advice, row, notes, missing]);
     node.set = (grid, plain) => {
       const { verdict } = grid;
       const tone = sameface.verdictTone(verdict);
@@ -43,6 +46,8 @@
       );
       row.hidden = !grid.buttons.length;
       notes.set(verdict.notes || []);
+      missed.set(grid.missed || []);
+      missing.hidden = !(grid.missed || []).length;
     };
     return node;
   };

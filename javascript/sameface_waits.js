@@ -4,7 +4,8 @@
 
   const sameface = (window.sameface = window.sameface || {});
   const TABS = ['txt2img', 'img2img'];
-  const AGAIN = 5000; // milliseconds between two looks, as long as something is said
+  const AGAIN = 5000; // milliseconds between two looks, as long as one of the buttons can be seen
+  const LATER = 30000; // the same where nothing answers
 
   let timer = 0;
 
@@ -12,21 +13,33 @@
     const pressed = TABS.some((tab) => event.target.closest && event.target.closest(`#${tab}_generate`));
     if (pressed && sameface.mount) look();
   });
+  document.addEventListener('visibilitychange', () => sameface.mount && look());
+  sameface.ready(look);
 
   async function look() {
     clearTimeout(timer);
-    const job = await holder();
-    TABS.forEach((tab) => say(tab, job));
-    if (job) timer = setTimeout(look, AGAIN);
+    let pause = AGAIN;
+    if (sameface.mount && seen()) {
+      const job = await holder();
+      if (job === undefined) pause = LATER;
+      TABS.forEach((tab) => say(tab, job));
+    }
+    clearTimeout(timer); // two may look at once
+    timer = setTimeout(look, pause);
   }
 
-  /** The job for which the webui's queue is held; null where pictures are painted. */
+  /** Whether somebody can see a Generate button. */
+  function seen() {
+    const buttons = TABS.map((tab) => document.querySelector(`#${tab}_generate`));
+    return !document.hidden && buttons.some((button) => button && button.getClientRects().length);
+  }
+
+  /** The job for which the webui's queue is held; null where pictures are painted, undefined where nobody says. */
   async function holder() {
     try {
-      const { queue } = await sameface.api.get('/state');
-      return queue.jobs.find((job) => job.id === queue.holds) || null;
+      return (await sameface.api.get('/waits')).job;
     } catch {
-      return null; // then nothing can be said
+      return undefined;
     }
   }
 

@@ -28,18 +28,22 @@ def main(argv: "list[str] | None" = None) -> int:
     if reason:
         sys.stderr.write(f"sameface: {reason}\n")
         return 2
+    # Read when torch loads its OpenMP library: threads that wait in a busy loop make a step many times slower as soon
+    # as another program wants a core (docs/performance.md). A child process inherits it.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from lib_lora.pipes import outlive_readers
 
     outlive_readers()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a Windows console may lack a letter; better a "\u540d" than a crash
             stream.reconfigure(errors="backslashreplace")
-    from lib_lora.errors import UserError
+    from lib_lora.errors import UserError, brief
 
+    argv = sys.argv[1:] if argv is None else argv
     try:
-        return _run(sys.argv[1:] if argv is None else argv)
+        return _run(argv)
     except UserError as error:
-        sys.stderr.write(f"sameface: {error}\n")
+        sys.stderr.write(f"sameface: {brief(str(error), argv)}\n")
         return 2
     except KeyboardInterrupt:
         sys.stderr.write("sameface: stopped; what was finished is kept, and the same command goes on.\n")
@@ -51,7 +55,7 @@ def _run(argv: "list[str]") -> int:
     from lib_lora.errors import UserError
 
     command = argv[0] if argv else ""
-    if command == "test" and not (environment.ROOT / "tests").is_dir():
+    if command == "test" and not environment.SOURCE:
         raise UserError(
             "The tests come with SameFace's source folder, not with the installed package; run this in that folder."
         )

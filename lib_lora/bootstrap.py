@@ -223,12 +223,37 @@ def _pip(env: Path, lines: Sequence[str]) -> None:
     log, python = env / PIP_LOG, str(python_of(env))
     log.unlink(missing_ok=True)
     command = [python, "-m", "pip", "install", "--no-input", "--disable-pip-version-check", "--prefer-binary"]
-    command += ["--no-warn-script-location", "--log", str(log), *lines]
-    # pip writes to the terminal itself, which keeps its progress bars; stdout is left to the command's own results.
-    code = subprocess.run(command, env=plain_environment(), stdout=2, check=False).returncode
+    command += ["--no-warn-script-location", "--progress-bar", "off", "--log", str(log), *lines]
+    code = _watched(command)
     if code != 0 or missing(lines, site_packages(env)):
         said = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
         raise UserError(explain(said or f"ERROR: pip ended with code {code}", env, python))
+
+
+def _watched(command: list[str]) -> int:
+    """Run pip, and say what it does in one line; its log has all of it. Returns its exit code."""
+    from lib_lora.spinner import Spinner, of_pip
+
+    variables = {**plain_environment(), "PYTHONIOENCODING": "utf-8"}
+    with (
+        Spinner("looking what there is") as spinner,
+        subprocess.Popen(
+            command,
+            env=variables,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="replace",
+        ) as pip,
+    ):
+        try:
+            for line in pip.stdout or ():
+                spinner.what = of_pip(line) or spinner.what
+        except BaseException:  # Ctrl+C: pip may not have got it
+            pip.kill()
+            raise
+    return pip.returncode
 
 
 def plain_environment() -> dict[str, str]:

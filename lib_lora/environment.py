@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+SOURCE = (ROOT / "pyproject.toml").is_file()  # else this is an installed package, and ROOT holds all others too
 MARKER = "sameface-packages.txt"  # in the environment: the requirement lines that pip has installed, written last
 PURPOSES = {
     "run": ("base", "opencv"),
@@ -25,7 +26,7 @@ A1111_PYTHON = (3, 10)
 ALTERNATIVES = {  # four packages with the same module cv2: any of them will do
     "opencv-python-headless": ("opencv-python", "opencv-contrib-python", "opencv-contrib-python-headless")
 }
-_PACKAGE_OF = {"cv2": "opencv-python-headless", "PIL": "Pillow", "yaml": "PyYAML", "gradio": '"sameface[ui]"'}
+_PACKAGE_OF = {"cv2": "opencv-python-headless", "PIL": "Pillow", "yaml": "PyYAML"}
 _PAGE = ("gradio", "fastapi", "starlette", "uvicorn", "pydantic")  # modules that the page needs and the rest does not
 _REQUIREMENT = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)((?:(?:==|>=|<)[0-9.]+,?)*)")
 _MARKED = re.compile(r"""(.+?)\s*;\s*python_version\s*(>=|<|==)\s*["']([0-9.]+)["']""")
@@ -53,6 +54,16 @@ def _for_python(line: str, python: str) -> str:
     if not marked:
         return line
     return marked[1] if holds(python, marked[2], marked[3]) else ""
+
+
+def bundled(name: str, source: bool = SOURCE) -> Path:
+    """Where something that comes with SameFace beside its code lies: in the source folder, or in the installed package.
+
+    Args:
+        name: its path in the source folder; ``setup.py`` lists all that there are.
+        source: this is the source folder.
+    """
+    return (ROOT if source else ROOT / "lib_lora" / "bundled") / name
 
 
 def installed(folders: Iterable[str | Path]) -> dict[str, str]:
@@ -121,9 +132,10 @@ def about_missing(error: ModuleNotFoundError) -> str | None:
     """The sentence for an import that failed for want of a package; None if the fault is SameFace's own."""
     if not error.name or error.name.split(".")[0] == "lib_lora":
         return None
-    if not (ROOT / "requirements").is_dir():
-        name = _PACKAGE_OF.get(error.name, error.name)
-        return f"The Python package {error.name} is missing; install it with: pip install {name}"
+    if not SOURCE:
+        lines = _lines_of_page() if error.name.split(".")[0] in _PAGE else []
+        wanted = " ".join(f'"{line}"' for line in lines) or _PACKAGE_OF.get(error.name, error.name)
+        return f"The Python package {error.name} is missing; install it with: pip install {wanted}"
     lacking = missing(requirements("try" if error.name.split(".")[0] in _PAGE else "run"))
     if not lacking:
         return None
@@ -131,6 +143,17 @@ def about_missing(error: ModuleNotFoundError) -> str | None:
         f"Packages are missing from this Python ({', '.join(lacking)}): run `python -m lib_lora try` once, which makes"
         ' a private environment, or `pip install ".[opencv,ui]"` in an environment of your own.'
     )
+
+
+def _lines_of_page() -> list[str]:
+    """What the page needs beside the rest, from the installed package's metadata."""
+    from importlib import metadata
+
+    try:
+        lines = metadata.requires("sameface") or []
+    except metadata.PackageNotFoundError:
+        return []
+    return [line.split(";")[0].strip() for line in lines if re.search(r"""extra *== *["']ui["']""", line)]
 
 
 def environment(purpose: str, root: Path = ROOT) -> Path:

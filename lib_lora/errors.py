@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 
@@ -37,6 +38,23 @@ class Misfit(ValueError):
 
 class StoppedByUser(Exception):
     """Training ended early because the user asked for it; everything is saved."""
+
+
+_MOST = 200  # letters of one input that a sentence may repeat
+_LONGEST = 2000  # letters of a sentence, whatever is in it
+
+
+def brief(sentence: str, given: Iterable[str]) -> str:
+    """A sentence, cut in its middle where it might repeat more than 200 letters of what was given.
+
+    Args:
+        sentence: for the person who gave it, or the log.
+        given: every text that the sentence may repeat.
+    """
+    most = _MOST if any(len(one) > _MOST for one in given) else _LONGEST
+    if len(sentence) <= most:
+        return sentence
+    return f"{sentence[: most // 2]} ... {sentence[-(most // 2) :]}"
 
 
 def command() -> str:

@@ -10,14 +10,17 @@ import hashlib
 import json
 import os
 import re
+import stat
 import sys
 import time
 import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from io import FileIO
 from pathlib import Path
 from typing import IO, Any
 
+from lib_lora import private
 from lib_lora.errors import UserError
 
 _CHUNK = 1 << 20
@@ -47,6 +50,48 @@ def explained(path: Path, doing: str = "write") -> Iterator[None]:
         raise UserError(f"Cannot {doing} {path}: {why}.") from error
 
 
+def opened(path: Path) -> IO[bytes]:
+    """Open a regular file for reading its bytes: a named pipe would be waited for without end, a device read so.
+
+    Args:
+        path: of the file; links are followed.
+
+    Raises:
+        OSError: as `open`, and for what is no file; `explained` makes a sentence of it.
+    """
+    return open(path, "rb", opener=_open_file)
+
+
+def opened_raw(path: Path) -> FileIO:
+    """As `opened`, without a buffer."""
+    return open(path, "rb", buffering=0, opener=_open_file)
+
+
+def content(path: Path) -> bytes:
+    """All bytes of a regular file; see `opened`."""
+    with opened(path) as stream:
+        return stream.read()
+
+
+def _open_file(path: str, flags: int) -> int:
+    _refuse_special(Path(path).stat().st_mode)  # before it is opened: that alone makes some devices do things
+    handle = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+    try:
+        _refuse_special(os.fstat(handle).st_mode)  # another one may lie there by now
+    except OSError:
+        os.close(handle)
+        raise
+    return handle
+
+
+def _refuse_special(mode: int) -> None:
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):  # for a folder the system has its own word
+        return
+    kinds = ((stat.S_ISFIFO, "a pipe"), (stat.S_ISSOCK, "a socket"))
+    what = next((word for is_it, word in kinds if is_it(mode)), "a device")
+    raise OSError(errno.EINVAL, f"it is {what}, not a file, and is not opened")
+
+
 @contextmanager
 def atomic_file(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
     """Open a temporary file beside `path`, and put it in place of `path` once the block has ended well.
@@ -60,9 +105,10 @@ def atomic_file(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
     temporary = path.with_name(f"{path.name[:100]}.{os.getpid()}.tmp")
     try:
         with explained(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
+            private.make_folder(path.parent)
             text = "b" not in mode
-            with open(temporary, mode, encoding="utf-8" if text else None, newline="\n" if text else None) as stream:
+            words = {"encoding": "utf-8", "newline": "\n"} if text else {}
+            with open(temporary, mode, opener=private.opener, **words) as stream:  # type: ignore[call-overload]
                 yield stream
                 stream.flush()
                 os.fsync(stream.fileno())
@@ -111,7 +157,7 @@ def read_json(path: Path) -> Any:
     """
     with explained(path, "read"):
         try:
-            return json.loads(path.read_text(encoding="utf-8"))
+            return json.loads(content(path).decode("utf-8"))
         except (ValueError, RecursionError) as error:  # the latter by brackets in thousands of brackets
             raise UserError(f"{path} is not valid JSON ({error}).") from error
 
@@ -119,7 +165,7 @@ def read_json(path: Path) -> Any:
 def sha256(path: Path, progress: Callable[[int], None] | None = None) -> str:
     """SHA-256 of a file's bytes, lower-case hex. `progress` is called with the bytes read since the last call."""
     digest = hashlib.sha256()
-    with explained(path, "read"), open(path, "rb") as stream:
+    with explained(path, "read"), opened(path) as stream:
         while chunk := stream.read(_CHUNK):
             digest.update(chunk)
             if progress:

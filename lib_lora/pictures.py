@@ -11,7 +11,7 @@ from pathlib import Path
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from lib_lora.files import atomic_file
+from lib_lora.files import atomic_file, opened
 
 NEGATIVE = "blurry, deformed, extra limbs, lowres"  # the negative prompt of all test pictures
 GENERATED = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
@@ -100,7 +100,7 @@ def save_picture(path: Path, picture: Image.Image, cell: Cell, infotext: str = "
 def parameters_of(path: Path) -> str | None:
     """The `parameters` that a PNG says it was painted with; None where it does not say, or cannot be read."""
     try:
-        with Image.open(path) as image:
+        with opened(path) as stream, Image.open(stream) as image:
             text = getattr(image, "text", {}).get("parameters")
     except (OSError, ValueError, SyntaxError):  # the last is Pillow's word for a broken PNG
         return None

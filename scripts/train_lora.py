@@ -7,5 +7,5 @@ with broken.told_in_a_tab():
     from lib_lora.ui.attach import attach
 
     host = detect.host()
-    attached = attach(host)
+    attached = attach(host, later=True)
     page.register(host, broken.whole(attached.tab), attached.started)

@@ -17,17 +17,18 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "lib_lora"
 
 JOBS_ROOMS = {"training", "grid", "likeness", "references", "deploy", "remote", "civitai"}
-FLOOR = {"errors", "files", "settings", "pages", "pictures"}
+FLOOR = {"errors", "files", "private", "settings", "pages", "pictures"}
 BELOW_JOBS = {"lora", "models", "character"}
 MAY_IMPORT: dict[str, set[str]] = {
     **dict.fromkeys((*FLOOR, "models", "character", "environment"), FLOOR),
-    "bootstrap": FLOOR | {"environment"},
+    "bootstrap": FLOOR | {"environment", "spinner"},
+    "spinner": FLOOR,
     "packages": FLOOR | {"environment", "bootstrap"},
     "pipes": FLOOR,
     "lora": FLOOR | {"models"},
     **dict.fromkeys(JOBS_ROOMS, FLOOR | BELOW_JOBS),
     "hosts": FLOOR | BELOW_JOBS | JOBS_ROOMS | {"environment"},
-    "jobs": FLOOR | BELOW_JOBS | JOBS_ROOMS,
+    "jobs": FLOOR | BELOW_JOBS | JOBS_ROOMS | {"environment"},
     "ui": FLOOR | BELOW_JOBS | JOBS_ROOMS | {"jobs", "hosts", "environment", "packages"},
     "cli": FLOOR | BELOW_JOBS | JOBS_ROOMS | {"jobs", "hosts", "ui"},
     "__main__": FLOOR | {"bootstrap", "environment", "cli", "pipes"},
@@ -35,6 +36,10 @@ MAY_IMPORT: dict[str, set[str]] = {
 LIGHT = ("ui", "hosts", "settings", "pictures", "character", "errors", "files", "environment", "bootstrap", "packages")
 LIGHT += ("__main__", "cli", "jobs.events", "jobs.kinds", "jobs.queue", "jobs.standing", "jobs.supervisor")
 LIGHT += ("jobs.processes", "training.fields", "training.estimate", "training.fitting")
+# what a command loads before it has seen that its input is right
+LIGHT += ("spinner", "jobs.main_job", "jobs.finish", "jobs.choose", "jobs.compare", "jobs.scorer", "jobs.invent")
+LIGHT += ("jobs.invent_more", "jobs.demo", "jobs.audit_told", "jobs.fill", "jobs.words", "jobs.intake", "jobs.listing")
+LIGHT += ("lora.describe", "models.family")
 HEAVY = {"torch", "torchvision", "diffusers", "peft", "transformers", "accelerate", "open_clip", "onnxruntime", "onnx"}
 HOST_MODULES = {"modules", "launch"}
 

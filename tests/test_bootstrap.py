@@ -213,6 +213,17 @@ def test_a_missing_package_is_told_from_a_fault_of_our_own() -> None:
     assert environment.about_missing(ModuleNotFoundError("x", name="torch")) is None
 
 
+def test_an_installed_package_names_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Never a package called sameface from an index: that may be somebody else's."""
+    monkeypatch.setattr(environment, "SOURCE", False)
+    needs = ["torch>=2.1", "fastapi<0.116; extra == 'ui'", 'gradio<5,>=4.44.1; extra == "ui"', "ruff; extra == 'dev'"]
+    monkeypatch.setattr(importlib.metadata, "requires", lambda name: needs)
+    said = environment.about_missing(ModuleNotFoundError("x", name="gradio.routes"))
+    assert said is not None
+    assert said.endswith('install it with: pip install "fastapi<0.116" "gradio<5,>=4.44.1"')
+    assert str(environment.about_missing(ModuleNotFoundError("x", name="cv2"))).endswith("opencv-python-headless")
+
+
 @pytest.mark.parametrize(("version", "good"), [((3, 9), False), ((3, 10), True), ((3, 13), True), ((3, 14), False)])
 def test_python_too_old_or_too_new(version: tuple[int, int], good: bool) -> None:
     reason = entry.unsupported(version, "/usr/bin/python3")
@@ -245,8 +256,9 @@ class Checkout:
         self.root, self.wheels = root, root.parent / "wheels"
         package = root / "lib_lora"
         package.mkdir(parents=True)
-        for name in ("__init__", "__main__", "bootstrap", "environment", "errors", "files", "pipes"):
+        for name in ("__init__", "__main__", "bootstrap", "environment", "errors", "files", "pipes", "spinner"):
             shutil.copy(environment.ROOT / "lib_lora" / f"{name}.py", package)
+        (root / "pyproject.toml").touch()  # by which a source folder is known
         (package / "cli.py").write_text(textwrap.dedent(CLI), encoding="utf-8")
         self.need("tinypack>=1")
         wheel(self.wheels, "tinypack", "1.5")

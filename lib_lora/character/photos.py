@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import warnings
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
@@ -26,14 +27,13 @@ from PIL import (
 
 from lib_lora.character.pixels import plain
 from lib_lora.errors import UserError
-from lib_lora.files import explained
+from lib_lora.files import explained, opened
 
 _JPEG, _PNG, _OTHERS = (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"), (".png", ".apng"), (".gif", ".bmp", ".tif", ".tiff")
 SUFFIXES = frozenset((*_JPEG, *_PNG, *_OTHERS, ".webp", ".avif", ".heic", ".heif", ".hif"))
 OTHER_SUFFIXES = frozenset(
     (".jxl", ".jp2", ".psd", ".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".raf", ".rw2", ".tga", ".svg")
 )
-KINDS = "JPEG, PNG, WebP, AVIF, HEIC, GIF, BMP or TIFF"
 MAX_PIXELS = 100_000_000
 ImageFile.LOAD_TRUNCATED_IMAGES = False  # another package in the process may have switched it on
 
@@ -50,6 +50,12 @@ _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 _HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs")
 _AVIF = (b"avif", b"avis")
 _EITHER = (b"mif1", b"msf1")
+
+
+def kinds() -> list[str]:
+    """The kinds of photos that can be read here: AVIF and HEIC are, where the packages for them are."""
+    more = {"AVIF": _avif_is_read, "HEIC": _heic_is_read}
+    return ["JPEG", "PNG", "WebP", *(kind for kind, is_read in more.items() if is_read()), "GIF", "BMP", "TIFF"]
 
 
 def list_photos(folder: Path) -> list[Path]:
@@ -72,12 +78,12 @@ def open_photo(path: Path) -> Image.Image:
         UserError: missing, damaged, not a picture, or larger than 100 megapixels.
     """
     with explained(path, "read"):
-        stream = open(path, "rb")  # noqa: SIM115 - closed by the with below; opened apart to tell the errors apart
+        stream = opened(path)  # apart from the with, to tell the errors apart
     with stream:
         return read_photo(stream, path.name)
 
 
-def read_photo(stream: IO[bytes], name: str) -> Image.Image:
+def read_photo(stream: IO[bytes], name: str, pay: Callable[[int], None] | None = None) -> Image.Image:
     """A photo as an RGB picture: upright (EXIF rotation applied), in sRGB, transparency laid on white.
 
     16-bit pictures are scaled to 8, of an animation the first frame is taken. Nothing but pixels comes along: no EXIF,
@@ -86,6 +92,7 @@ def read_photo(stream: IO[bytes], name: str) -> Image.Image:
     Args:
         stream: the file's bytes; need not be at its beginning.
         name: of the file, for sentences.
+        pay: is told the number of pixels before they are decoded, and may raise a `UserError`.
 
     Raises:
         UserError: damaged, not a picture, of a kind that needs another package, or larger than 100 megapixels.
@@ -100,6 +107,8 @@ def read_photo(stream: IO[bytes], name: str) -> Image.Image:
                 raise UserError(
                     f"{name} has {image.width} x {image.height} pixels; the limit is 100 million, so save it smaller."
                 )
+            if pay:
+                pay(image.width * image.height)
             image.load()  # type: ignore[no-untyped-call, unused-ignore]
             return plain(image)
     except UserError:
@@ -127,9 +136,10 @@ def _formats(stream: IO[bytes], name: str) -> list[str]:
     kind = head[8:12]
     if kind in _EITHER:
         kind = _AVIF[0] if _AVIF[0] in head[12:] else _HEIC[0]
-    if kind in _HEIC and not _registered("HEIF", "register_heif_opener"):
+    if kind in _HEIC and not _heic_is_read():
         raise UserError(
-            f"{name} is a HEIC file, which needs the package pillow-heif; install it, or save the photo as JPEG."
+            f"{name} is a HEIC file, which is not read here: save the photo as JPEG (an iPhone does so with Settings, "
+            "Camera, Formats, Most Compatible), or install the package pillow-heif."
         )
     if kind in _AVIF and not _avif_is_read():
         raise UserError(
@@ -137,6 +147,10 @@ def _formats(stream: IO[bytes], name: str) -> list[str]:
             "pillow-avif-plugin; install one, or save the photo as JPEG."
         )
     return [kind for kind in ("HEIF", "AVIF") if kind in Image.OPEN]
+
+
+def _heic_is_read() -> bool:
+    return _registered("HEIF", "register_heif_opener")
 
 
 def _avif_is_read() -> bool:

@@ -17,9 +17,9 @@ from typing import Any, Literal, cast, get_args
 
 import yaml
 
-from lib_lora import settings
+from lib_lora import private, settings
 from lib_lora.errors import Misfit, UserError, command, typed
-from lib_lora.files import explained, slug, write_text
+from lib_lora.files import content, explained, slug, write_text
 
 ConsentKind = Literal["fictional", "myself", "consented"]
 FILE_VERSION = 1
@@ -184,7 +184,7 @@ def create(root: Path, character: Character) -> CharacterFolder:
     see_adult(character.class_word)
     with explained(folder.path):
         for path in (folder.photos, folder.cache, folder.runs):
-            path.mkdir(parents=True, exist_ok=True)
+            private.make_folder(path)
     save(folder, character)
     return folder
 
@@ -211,6 +211,6 @@ def read_yaml(path: Path) -> Any:
     """
     with explained(path, "read"):
         try:
-            return yaml.safe_load(path.read_text(encoding="utf-8"))
+            return yaml.safe_load(content(path).decode("utf-8"))
         except (yaml.YAMLError, ValueError, RecursionError) as error:
             raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from error

@@ -5,28 +5,51 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import yaml
 
 from lib_lora.character.store import data_root
-from lib_lora.errors import UserError
+from lib_lora.cli import suggest
+from lib_lora.errors import UserError, command
 
 if TYPE_CHECKING:
     from lib_lora.jobs.told import Told
     from lib_lora.likeness.faces import FaceEngine
 
 NOT_GOOD = 1  # exit status of commands that look at something, where something speaks against it
-STOPPED = 3  # exit status of a run that was stopped and can be resumed
 DRIFTS, NO_VERDICT = 3, 4  # exit statuses of score, compare, choose and grid
+STOPPED = 130  # exit status of what the user has stopped and can go on with, as of any program that Ctrl+C ends
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command answers.
+
+    Attributes:
+        text: for people; empty where all was said on the way.
+        values: for programs, plain.
+        status: the exit status.
+    """
+
+    text: str
+    values: Any
+    status: int = 0
 
 
 class Commands(Protocol):
-    """Adds one command: its name, what runs it, and one sentence about it."""
+    """Adds one command: its name, what runs it, one sentence about it, and whether it answers (``--json``).
 
-    def __call__(self, name: str, run: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser: ...
+    What runs it gives the answer, or, where it has said everything itself, the exit status.
+    """
+
+    def __call__(
+        self, name: str, run: Callable[[argparse.Namespace], Answer | int], text: str, answers: bool = True
+    ) -> argparse.ArgumentParser: ...
 
 
 def who(parser: argparse.ArgumentParser, consent: bool = True) -> None:
@@ -57,12 +80,6 @@ def training(parser: argparse.ArgumentParser) -> None:
         help="any setting of the preset, e.g. --set lora.rank=16 --set resolution=768",
     )
     parser.add_argument("--few", action="store_true", help="train although there are fewer than 8 photos")
-
-
-def measuring(parser: argparse.ArgumentParser) -> None:
-    """How likeness is measured, and ``--json``."""
-    parser.add_argument("--json", action="store_true", help="machine-readable")
-    engine(parser)
 
 
 def engine(parser: argparse.ArgumentParser) -> None:
@@ -103,6 +120,21 @@ def finite(text: str) -> float:
     if not math.isfinite(number):
         raise argparse.ArgumentTypeError(f"{text!r} is no number")
     return number
+
+
+def settings_given(options: argparse.Namespace) -> dict[str, Any]:
+    """As `overrides`, when each of them is a setting that there is.
+
+    Raises:
+        UserError: as `overrides`, or there is no such setting; the nearest one is named.
+    """
+    from lib_lora.training.fields import NO_FIELDS, fields
+
+    values = overrides(options)
+    complaint = suggest.about_settings(values, [*(field["key"] for field in fields()), *NO_FIELDS])
+    if complaint:
+        raise UserError(f"--set: {complaint} All of them: {command()} settings")
+    return values
 
 
 def overrides(options: argparse.Namespace) -> dict[str, Any]:
@@ -161,7 +193,12 @@ def status(drift: bool, judged: bool) -> int:
     return DRIFTS if drift else 0 if judged else NO_VERDICT
 
 
-def tell(told: Told, as_json: bool) -> int:
-    """Print an answer; returns the exit status."""
-    print(json.dumps(told.values, indent=2, ensure_ascii=False) if as_json else told.text)
-    return 0 if told.good else NOT_GOOD
+def tell(told: Told) -> Answer:
+    """What a job answers, as the answer of its command."""
+    return Answer(told.text, told.values, 0 if told.good else NOT_GOOD)
+
+
+def as_json(values: Any) -> str:
+    """JSON for standard output, in letters that its encoding has."""
+    unicode = (getattr(sys.stdout, "encoding", None) or "").lower().startswith("utf")
+    return json.dumps(values, indent=2, ensure_ascii=not unicode)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lib_lora.character.store import data_root
-from lib_lora.cli.arguments import Commands, at_least, tell
+from lib_lora.cli.arguments import Answer, Commands, at_least, tell
 from lib_lora.errors import UserError
 
 
@@ -41,10 +41,9 @@ def add(command: Commands) -> None:
         help="with --more: how many to paint, beside 20 strangers (default: 200)",
     )
     invent.add_argument("--lora", metavar="FILE", help="with --more: paint with this LoRA; newest: the character's own")
-    invent.add_argument("--json", action="store_true", help="machine-readable")
 
 
-def _invent(options: argparse.Namespace) -> int:
+def _invent(options: argparse.Namespace) -> Answer:
     picking = options.pick is not None or options.picture is not None
     steps = {
         "--trigger": (options.trigger, picking),
@@ -66,7 +65,7 @@ def _invent(options: argparse.Namespace) -> int:
     return _pick(options) if picking else _candidates(options)
 
 
-def _candidates(options: argparse.Namespace) -> int:
+def _candidates(options: argparse.Namespace) -> Answer:
     from lib_lora.jobs.invent import candidates
 
     if options.describe is None or options.base is None:
@@ -75,10 +74,10 @@ def _candidates(options: argparse.Namespace) -> int:
     told = candidates(
         data_root(options.data), options.name, options.describe, options.base, each=_watch(options), **more
     )
-    return tell(told, options.json)
+    return tell(told)
 
 
-def _pick(options: argparse.Namespace) -> int:
+def _pick(options: argparse.Namespace) -> Answer:
     from lib_lora.jobs.invent import pick
 
     if options.trigger is None or options.class_word is None:
@@ -96,14 +95,14 @@ def _pick(options: argparse.Namespace) -> int:
         describe=options.describe,
         base=options.base,
     )
-    return tell(told, options.json)
+    return tell(told)
 
 
-def _more(options: argparse.Namespace) -> int:
+def _more(options: argparse.Namespace) -> Answer:
     from lib_lora.jobs.invent_more import more
 
     given = _given(count=options.count, budget=options.budget, lora=options.lora)
-    return tell(more(data_root(options.data), options.name, each=_watch(options), **given), options.json)
+    return tell(more(data_root(options.data), options.name, each=_watch(options), **given))
 
 
 def _given(**values: Any) -> dict[str, Any]:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
 from pathlib import Path
 
-from lib_lora.character.store import data_root
-from lib_lora.cli.arguments import Commands, at_least, tell, who
+from lib_lora.character.store import consent_of, data_root, folder_of, load
+from lib_lora.cli.arguments import STOPPED, Answer, Commands, at_least, tell, who
+from lib_lora.errors import UserError
+from lib_lora.files import printable
 
 
 def add(command: Commands) -> None:
@@ -20,93 +24,132 @@ def add(command: Commands) -> None:
     new.add_argument(
         "--traits", default="", metavar="TEXT", help='what captions and prompts shall name, "brown eyes, sharp jawline"'
     )
-    new.add_argument("--json", action="store_true", help="machine-readable")
 
     take = command("import", _import, "Take photos into a character's folder; the originals stay as they are.")
     take.add_argument("name", metavar="NAME")
     take.add_argument("sources", type=Path, nargs="+", metavar="PATH", help="files, folders, zips")
-    take.add_argument("--json", action="store_true", help="machine-readable")
 
     audit = command("audit", _audit, "Say what is wrong with a character's photos, and decide which are used.")
     audit.add_argument("name", metavar="NAME")
     audit.add_argument("--keep", nargs="+", default=[], metavar="PHOTO", help="use these whatever is said of them")
     audit.add_argument("--drop", nargs="+", default=[], metavar="PHOTO", help="leave these out")
     audit.add_argument("--undecided", nargs="+", default=[], metavar="PHOTO", help="take back what was decided")
+    audit.add_argument("--undo", action="store_true", help="take the newest decision on photos back, or their removal")
     audit.add_argument("--accept", action="store_true", help="leave out all that is proposed")
     audit.add_argument(
         "--resolution", type=at_least(64), default=512, metavar="N", help="of training, in pixels (default: 512)"
     )
-    audit.add_argument("--json", action="store_true", help="machine-readable")
 
     consent = command("consent", _consent, "Declare why a character's face may be trained on.")
     consent.add_argument("name", metavar="NAME")
     consent.add_argument("kind", metavar="KIND", help="fictional, myself, or consented (an adult, documented)")
 
-    forget = command("forget", _forget, "Delete a character's face embeddings (biometric data); photos stay.")
+    forget = command("forget", _forget, "Delete what was computed of a character's face (biometric data); photos stay.")
     forget.add_argument("name", metavar="NAME")
 
 
-def _new(options: argparse.Namespace) -> int:
+def _new(options: argparse.Namespace) -> Answer:
     from lib_lora.jobs.intake import make
 
-    told = make(
-        data_root(options.data),
-        options.name,
-        options.trigger,
-        options.class_word,
-        options.consent,
-        options.photos,
-        options.traits.split(","),
-    )
-    return tell(told, options.json)
+    with taking_in() as progress:
+        told = make(
+            data_root(options.data),
+            options.name,
+            options.trigger,
+            options.class_word,
+            options.consent,
+            options.photos,
+            options.traits.split(","),
+            progress,
+        )
+    return tell(told)
 
 
-def _import(options: argparse.Namespace) -> int:
+def _import(options: argparse.Namespace) -> Answer:
     from lib_lora.jobs.intake import import_into
 
-    return tell(import_into(data_root(options.data), options.name, options.sources), options.json)
+    with taking_in() as progress:
+        told = import_into(data_root(options.data), options.name, options.sources, progress)
+    answer = tell(told)
+    return replace(answer, status=STOPPED) if told.values["stopped"] else answer
 
 
-def _audit(options: argparse.Namespace) -> int:
+def _audit(options: argparse.Namespace) -> Answer:
     from lib_lora.jobs.audit import Choices
     from lib_lora.jobs.audit_told import tell_audit
+    from lib_lora.jobs.progress import counted
 
+    if options.undo:
+        _take_back(options)
     choices = Choices(options.keep, options.drop, options.undecided, options.accept)
     told = tell_audit(
         data_root(options.data), options.name, options.resolution, choices, progress=counted("photo measured")
     )
-    return tell(told, options.json)
+    return tell(told)
 
 
-def _consent(options: argparse.Namespace) -> int:
+def _take_back(options: argparse.Namespace) -> None:
+    from lib_lora.jobs import changes
+    from lib_lora.jobs.lock import only_process
+
+    if options.keep or options.drop or options.undecided or options.accept:
+        raise UserError("--undo takes the newest decision back; leave --keep, --drop, --undecided and --accept out.")
+    folder = folder_of(data_root(options.data), options.name)
+    load(folder)
+    with only_process(folder.path, "wait a moment and try again"):
+        change = changes.undo(folder, changes.PHOTOS)
+    print(f"Taken back: {change.what}")
+
+
+def _consent(options: argparse.Namespace) -> Answer:
     from lib_lora.jobs.prepare import declare
 
     character, before = declare(data_root(options.data), options.name, options.kind)
     instead = f" in place of {before.kind} ({before.date})" if before and before.kind != options.kind else ""
-    print(f"{character.name}: {options.kind}, declared today{instead}. Every run and LoRA from now on says so.")
-    return 0
+    text = f"{character.name}: {options.kind}, declared today{instead}. Every run and LoRA from now on says so."
+    values = {
+        "character": character.name,
+        "consent": asdict(consent_of(character)),
+        "before": asdict(before) if before else None,
+    }
+    return Answer(text, values)
 
 
-def _forget(options: argparse.Namespace) -> int:
-    from lib_lora.jobs.scoring import forget
+def _forget(options: argparse.Namespace) -> Answer:
+    from lib_lora.jobs.forgetting import forget_faces
 
-    gone = forget(data_root(options.data), options.name)
+    folder = folder_of(data_root(options.data), options.name)
+    load(folder)
+    gone = forget_faces(folder)
+    values = {"character": options.name, "deleted": [str(path) for path in gone]}
     if not gone:
-        print(f"No face embeddings of {options.name} are stored.")
-        return 0
+        return Answer(f"Nothing that was computed of the face of {options.name} is stored.", values)
     files = f"{len(gone)} file{'' if len(gone) == 1 else 's'}"
-    print(f"{files} with face embeddings of {options.name} deleted; they are made again when it is audited or scored.")
-    return 0
+    text = (
+        f"{files} with what was computed of the face of {options.name} deleted; photos, decisions, runs and reports "
+        "stay. What is needed is made again when it is audited, scored or trained."
+    )
+    return Answer(text, values)
 
 
-def counted(what: str) -> Callable[[int, int], None] | None:
-    """A line on the terminal that counts up, and is gone at the end; None where nobody watches."""
-    if not sys.stderr.isatty():
-        return None
+@contextmanager
+def taking_in() -> Iterator[Callable[[int, int, str], None]]:
+    """Shows which picture of how many is looked at: on a line that is gone at the end, or now and then in a log."""
+    from lib_lora.jobs.progress import Paced
 
-    def count(done: int, total: int) -> None:
-        line = f"{what}: {done} of {total}"
-        sys.stderr.write(f"\r{line}" if done < total else "\r" + " " * len(line) + "\r")
+    line, paced = "", None if sys.stderr.isatty() else Paced(at_once=False)
+
+    def show(done: int, total: int, name: str) -> None:
+        nonlocal line
+        before, line = len(line), f"photo {done + 1} of {total}: {printable(name)[:50]}"
+        if paced:
+            paced(done, total, line)
+            return
+        sys.stderr.write(f"\r{line:<{before}}")
         sys.stderr.flush()
 
-    return count
+    try:
+        yield show
+    finally:
+        if line and not paced:
+            sys.stderr.write("\r" + " " * len(line) + "\r")

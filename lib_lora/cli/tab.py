@@ -11,7 +11,7 @@ from lib_lora.cli.arguments import Commands, at_least
 
 def add(command: Commands) -> None:
     """Add this command."""
-    tab = command("ui", _ui, "Show the Train LoRA tab as a page in the browser, without a webui.")
+    tab = command("ui", _ui, "Show the Train LoRA tab as a page in the browser, without a webui.", answers=False)
     tab.add_argument(
         "--models",
         type=Path,

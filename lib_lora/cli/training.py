@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
+from collections.abc import Callable
 from pathlib import Path
 
 from lib_lora.character.store import data_root
-from lib_lora.cli.arguments import Commands, at_least, overrides, painting, training, who
+from lib_lora.cli.arguments import Answer, Commands, at_least, painting, settings_given, training, who
+from lib_lora.jobs.named import HOW, run_named
+from lib_lora.training.run import Run
 
 
 def add(command: Commands) -> None:
@@ -24,7 +26,7 @@ def add(command: Commands) -> None:
     training(train)
 
     resume = command("resume", _resume, "Go on with a run that was stopped or killed, or train a finished one longer.")
-    resume.add_argument("folder", type=Path, metavar="RUN_FOLDER", help="as it was printed, or inside --data")
+    resume.add_argument("run", metavar="RUN", help=HOW)
     resume.add_argument("--steps", type=at_least(1), metavar="N", help="how many steps the run shall have in all")
     resume.add_argument("--base", type=Path, metavar="CHECKPOINT", help="where the base model is now, if it was moved")
     resume.add_argument("--out", type=Path, metavar="DIR", help="where the finished LoRA goes (default: as before)")
@@ -35,14 +37,14 @@ def add(command: Commands) -> None:
 
     info = command("info", _info, "Say what a LoRA file holds.")
     info.add_argument("file", type=Path, metavar="LORA.safetensors")
-    info.add_argument("--json", action="store_true", help="machine-readable")
 
 
-def _run(options: argparse.Namespace) -> int:
+def _run(options: argparse.Namespace) -> Answer:
     from lib_lora.jobs.main_job import run_main_job
 
-    run_main_job(
-        data_root(options.data),
+    root, given = data_root(options.data), settings_given(options)
+    delivered = run_main_job(
+        root,
         photos=options.photos,
         name=options.name,
         trigger=options.trigger,
@@ -50,64 +52,74 @@ def _run(options: argparse.Namespace) -> int:
         consent=options.consent,
         base=options.base,
         preset=options.preset,
-        overrides=overrides(options),
+        overrides=given,
         prediction=options.prediction,
         out=options.out or Path.cwd(),
         grid_steps=options.grid_steps,
         few=options.few,
     )
-    return 0
+    return _trained(lambda: run_named(root, options.name), delivered)
 
 
-def _train(options: argparse.Namespace) -> int:
+def _train(options: argparse.Namespace) -> Answer:
     from lib_lora.jobs.main_job import finish_run
     from lib_lora.jobs.prepare import start_run
 
-    finish_run(
-        lambda: start_run(
+    given, made = settings_given(options), list[Run]()
+
+    def make() -> Run:
+        run = start_run(
             data_root(options.data),
             options.name,
             options.base,
             options.preset,
-            overrides(options),
+            given,
             options.prediction,
             out=options.out,
             few=options.few,
             fit=True,
         )
-    )
-    return 0
+        made.append(run)
+        return run
+
+    delivered = finish_run(make)
+    return _trained(lambda: made[0], delivered)
 
 
-def _resume(options: argparse.Namespace) -> int:
+def _resume(options: argparse.Namespace) -> Answer:
     from lib_lora.jobs.main_job import finish_run
     from lib_lora.jobs.reopen import reopen
 
-    finish_run(lambda: reopen(options.folder, data_root(options.data), options.base, options.out, options.steps))
-    return 0
+    root = data_root(options.data)
+    run = run_named(root, options.run)
+    delivered = finish_run(lambda: reopen(run.folder, root, options.base, options.out, options.steps))
+    return _trained(lambda: run, delivered)
 
 
-def _info(options: argparse.Namespace) -> int:
-    from lib_lora.lora.file import describe
+def _trained(run: Callable[[], Run], delivered: Path | None) -> Answer:
+    """The answer of a training, all of which was said on the way; of several processes the main one gives it."""
+    from lib_lora.jobs.came import values_of
+    from lib_lora.training import processes
+
+    return Answer("", values_of(run(), delivered) if processes.is_main() else None)
+
+
+def _info(options: argparse.Namespace) -> Answer:
+    from lib_lora.lora.describe import describe
 
     facts = describe(options.file)
-    if options.json:
-        print(json.dumps(facts, indent=2))
-    else:
-        width = max(len(key) for key in facts)
-        for key, value in facts.items():
-            print(f"{key.ljust(width)}  {value}")
-    return 0
+    width = max(len(key) for key in facts)
+    return Answer("\n".join(f"{key.ljust(width)}  {value}" for key, value in facts.items()), facts)
 
 
-def _try(options: argparse.Namespace) -> int:
+def _try(options: argparse.Namespace) -> Answer:
     from lib_lora.jobs.demo import home_of, try_it
     from lib_lora.jobs.screen import at_a_screen
 
     home = home_of(data_root(options.data) if options.data else None)
-    try_it(home, options.steps)
-    if at_a_screen() and not options.no_open:
+    delivered = try_it(home, options.steps)
+    if at_a_screen() and not (options.no_open or options.json):
         from lib_lora.ui.alone import serve
 
         serve(home)
-    return 0
+    return _trained(lambda: run_named(home, "mara"), delivered)

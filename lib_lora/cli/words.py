@@ -6,8 +6,7 @@ import argparse
 from pathlib import Path
 
 from lib_lora.character.store import data_root
-from lib_lora.cli.arguments import Commands, tell
-from lib_lora.cli.photos import counted
+from lib_lora.cli.arguments import Answer, Commands, tell
 from lib_lora.errors import UserError
 
 
@@ -28,7 +27,6 @@ def add(command: Commands) -> None:
     caption.add_argument("--rewrite", action="store_true", help="with --fill: also captions that are there")
     caption.add_argument("--place", type=int, metavar="N", help="where --add puts it (default: at the end)")
     caption.add_argument("--only", nargs="+", default=[], metavar="PHOTO", help="file names (default: all photos)")
-    caption.add_argument("--json", action="store_true", help="machine-readable")
 
     trigger = command("trigger", _trigger, "Check a trigger word, or propose some.")
     wanted = trigger.add_mutually_exclusive_group(required=True)
@@ -44,10 +42,9 @@ def add(command: Commands) -> None:
         help="also see whether this model paints one face for the word",
     )
     trigger.add_argument("--class", dest="class_word", default="person", help="with --base (default: person)")
-    trigger.add_argument("--json", action="store_true", help="machine-readable")
 
 
-def _caption(options: argparse.Namespace) -> int:
+def _caption(options: argparse.Namespace) -> Answer:
     from lib_lora.jobs import words
 
     _check(options)
@@ -65,7 +62,7 @@ def _caption(options: argparse.Namespace) -> int:
         if not place.lstrip("-").isdecimal():
             raise UserError(f"--move {phrase!r} {place!r}: the place is a whole number, 0 for the first phrase.")
         edit = words.moving(phrase, int(place))
-    return tell(words.caption(root, options.name, edit, options.only, options.undo), options.json)
+    return tell(words.caption(root, options.name, edit, options.only, options.undo))
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -77,8 +74,9 @@ def _check(options: argparse.Namespace) -> None:
         raise UserError("--captioner and --rewrite belong to --fill, which writes captions; add it.")
 
 
-def _fill(options: argparse.Namespace) -> int:
+def _fill(options: argparse.Namespace) -> Answer:
     from lib_lora.jobs.fill import fill
+    from lib_lora.jobs.progress import counted
 
     root, captioner = data_root(options.data), None
     if options.captioner:
@@ -86,20 +84,28 @@ def _fill(options: argparse.Namespace) -> int:
 
         captioner = captioner_of(options.captioner, root)
     told = fill(root, options.name, captioner, options.rewrite, options.only, progress=counted("captioned"))
-    return tell(told, options.json)
+    return tell(told)
 
 
-def _trigger(options: argparse.Namespace) -> int:
+def _trigger(options: argparse.Namespace) -> Answer:
     from lib_lora.jobs import words
 
     root = data_root(options.data)
     if options.name is not None:
-        return tell(words.propose_triggers(options.name, options.taken, root=root), options.json)
+        return tell(words.propose_triggers(options.name, options.taken, root=root))
     told = words.check_trigger(options.word, options.taken, root)
     if options.base:
         from lib_lora.jobs.known_trigger import PICTURES, face_in_base, with_face
+        from lib_lora.jobs.progress import counted
 
         count = counted("painted")
-        progress = (lambda number: count(number + 1, 2 * PICTURES)) if count else None
-        told = with_face(told, face_in_base(options.base, options.word, options.class_word, progress=progress))
-    return tell(told, options.json)
+        told = with_face(
+            told,
+            face_in_base(
+                options.base,
+                options.word,
+                options.class_word,
+                progress=lambda number: count(number + 1, 2 * PICTURES),
+            ),
+        )
+    return tell(told)

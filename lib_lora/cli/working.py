@@ -11,7 +11,7 @@ from lib_lora.cli.arguments import Commands, at_least
 
 def add(command: Commands) -> None:
     """Add this command; the list of commands leaves it out."""
-    worker = command("worker", _worker, "")
+    worker = command("worker", _worker, "", answers=False)
     worker.description = (
         "Do one job of the queue. Standard input and output are a pipe to the program that started it "
         "(lib_lora/jobs/channel.py); when the input ends, the work is saved and ends too."

@@ -9,6 +9,7 @@ from pathlib import Path
 import yaml
 
 from lib_lora.errors import UserError
+from lib_lora.files import content
 
 _BELOW = ("", "ComfyUI")  # the folder itself; the portable download has it inside
 _EXTRA = "extra_model_paths.yaml"
@@ -43,7 +44,7 @@ def folder(path: Path) -> Path:
 def _named(file: Path) -> Iterator[Path]:
     """The folders for LoRAs in ``extra_model_paths.yaml``: one a line, from ``base_path`` or from the file's folder."""
     try:
-        places = yaml.safe_load(file.read_text(encoding="utf-8"))
+        places = yaml.safe_load(content(file).decode("utf-8"))
     except (OSError, yaml.YAMLError, ValueError, RecursionError):
         return
     for place in places.values() if isinstance(places, dict) else ():

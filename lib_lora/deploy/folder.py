@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 from lib_lora.character.store import Character, consent_of
 from lib_lora.errors import UserError
-from lib_lora.files import explained
+from lib_lora.files import content, explained, slug
 from lib_lora.lora import sidecars
-from lib_lora.lora.file import read, write
-from lib_lora.models.weights import read_header
+from lib_lora.lora.whole import check_whole
+from lib_lora.models.header import read_header
 
+if TYPE_CHECKING:
+    import torch
+
+_LORA_ENDS = (".safetensors", ".pt", ".ckpt")
 _CONSENT, _LICENCE = "sameface.consent", "modelspec.license"
 
 
@@ -38,12 +42,20 @@ class Origin:
     family: str
 
 
-def deliver(origin: Origin, lora: Path, out: Path, weight: float = 0.0, preview: Path | None = None) -> Path:
-    """Copy a checkpoint into `out`, and write its ``.json`` and the picture of its card.
+def deliver(
+    origin: Origin,
+    lora: Path,
+    out: Path,
+    weight: float = 0.0,
+    preview: Path | None = None,
+    searched: Sequence[Path] = (),
+) -> Path:
+    """Copy a checkpoint into `out` under its character's name, and write its ``.json`` and the picture of its card.
 
-    A file of that name with other tensors is never replaced: the copy gets a number, and says so of itself
-    (webui caches go by the name). Delivered twice, it is there once. It says of itself how the person shown agreed,
-    and the base model's licence where the base names one.
+    The first of a character is ``NAME.safetensors``. A name that stands for other tensors is never given to these:
+    they get a number, ``NAME-2``, and say so of themselves. So no LoRA is lost, a prompt means what it meant before,
+    and what a webui remembers of a name stays true. Delivered twice, it is there once. It says of itself how the person
+    shown agreed, and the base model's licence where the base names one.
 
     Args:
         origin: of the checkpoint.
@@ -51,25 +63,50 @@ def deliver(origin: Origin, lora: Path, out: Path, weight: float = 0.0, preview:
         out: is made where it is not there.
         weight: the "preferred weight", which a click on the card puts into the prompt; 0 = what is there stays.
         preview: a painted picture for the card; None = what is there stays.
+        searched: folders in which, however deep, a webui finds LoRAs by their names alone; no name that is there is
+            given again.
 
     Returns:
         The delivered file.
 
     Raises:
-        UserError: the checkpoint cannot be read, or the folder cannot be written.
+        UserError: the checkpoint is damaged or cannot be read, or the folder cannot be written.
     """
+    from lib_lora.lora.file import read, write  # which load torch
+
     with explained(out):
         out.mkdir(parents=True, exist_ok=True)
+    check_whole(lora)
     content = read(lora)
-    target, number = out / lora.name, 1
-    while target.exists() and not _same(target, content.tensors):
-        number += 1
-        target = out / f"{lora.stem}-{number}.safetensors"
+    target = _target(out, slug(origin.character.name), lora.name, content.tensors, searched)
     if not target.exists():
         dtypes = {tensor.dtype for key, tensor in content.tensors.items() if key.endswith("lora_up.weight")}
         write(target, content.tensors, _with_origin(content.metadata, origin), dtype=dtypes.pop())
     _beside(origin, target, weight, preview)
     return target
+
+
+def _target(out: Path, name: str, old_name: str, tensors: dict[str, torch.Tensor], searched: Sequence[Path]) -> Path:
+    """Where the tensors lie in `out`, or are to go."""
+    if _same(out / old_name, tensors):  # version 0.1.0 kept the checkpoint's name
+        return out / old_name
+    taken, number = _names_in(searched), 1
+    while True:
+        target = out / f"{name if number == 1 else f'{name}-{number}'}.safetensors"
+        if _same(target, tensors):
+            return target
+        if not target.exists() and target.stem.casefold() not in taken:
+            return target
+        number += 1
+
+
+def _names_in(folders: Sequence[Path]) -> set[str]:
+    """The names of the LoRAs in and below folders, as a webui finds them."""
+    found = set()
+    for folder in folders:
+        for _, _, files in os.walk(folder, followlinks=True):
+            found |= {Path(file).stem.casefold() for file in files if Path(file).suffix.lower() in _LORA_ENDS}
+    return found
 
 
 def add_preview(origin: Origin, lora: Path, picture: Path) -> None:
@@ -105,23 +142,33 @@ def _beside(origin: Origin, lora: Path, weight: float, preview: Path | None) -> 
         trigger=f"{character.trigger} {character.class_word}",
         weight=weight or _weight_there(lora),
         family=origin.family,
-        notes=f"SameFace run {origin.run}, {origin.photos} photos, base {origin.base.name}; "
+        notes=f"SameFace run {origin.run}, {_step_of(lora)}{origin.photos} photos, base {origin.base.name}; "
         f"consent: {consent.kind} ({consent.date}); licence: {licence}",
         preview=preview,
     )
 
 
+def _step_of(lora: Path) -> str:
+    """Its name does not tell the step, so the notes do."""
+    with suppress(UserError):
+        steps = read_header(lora)[1].get("ss_steps", "")
+        return f"step {int(steps):,}, " if steps.isascii() and steps.isdecimal() else ""
+    return ""
+
+
 def _weight_there(lora: Path) -> float:
     """The preferred weight in the file's notes; 0 where there is none."""
     try:
-        found = json.loads(lora.with_suffix(".json").read_text(encoding="utf-8-sig"))["preferred weight"]
+        found = json.loads(content(lora.with_suffix(".json")).decode("utf-8-sig"))["preferred weight"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):  # what is damaged is said when it is renewed
         return 0.0
     return float(found) if isinstance(found, (int, float)) else 0.0
 
 
 def _same(path: Path, tensors: dict[str, torch.Tensor]) -> bool:
-    """Whether the file holds exactly these tensors; what it says of itself is not asked."""
+    """Whether the file is there and holds exactly these tensors; what it says of itself is not asked."""
+    from lib_lora.lora.file import read
+
     try:
         there = read(path).tensors
     except UserError:
@@ -130,4 +177,6 @@ def _same(path: Path, tensors: dict[str, torch.Tensor]) -> bool:
 
 
 def _equal(one: torch.Tensor, other: torch.Tensor) -> bool:
+    import torch
+
     return one.dtype == other.dtype and torch.equal(one, other)

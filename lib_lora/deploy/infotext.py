@@ -12,19 +12,21 @@ from lib_lora.character.store import Character
 from lib_lora.pictures import NEGATIVE, Cell, parameters
 
 RANDOM = -1  # as a seed
+_SHOWN = {"half": "upper body", "full": "full body"}
 
 
-def portrait(character: Character, side: int, cfg: float) -> Cell:
-    """A plain portrait of the character, with a random seed.
+def portrait(character: Character, side: int, cfg: float, framing: str = "") -> Cell:
+    """A plain picture of the character, with a random seed.
 
     Args:
         character: who.
         side: pixels.
         cfg: guidance scale.
+        framing: how much of the person is shown, as in `grid.prompts.Prompt`; empty = a portrait.
     """
     who = ", ".join([f"{character.trigger} {character.class_word}", *character.traits])
-    prompt = f"portrait photo of {who}, looking at the camera"
-    return Cell(prompt, NEGATIVE, RANDOM, width=side, height=side, cfg=cfg)
+    prompt = f"{_SHOWN.get(framing, 'portrait')} photo of {who}, looking at the camera"
+    return Cell(prompt, NEGATIVE, RANDOM, width=side, height=side, cfg=cfg, framing=framing)
 
 
 def infotext(cell: Cell, stem: str, weight: float = 1.0, clip_skip: int = 1) -> str:

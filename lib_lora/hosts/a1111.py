@@ -8,8 +8,8 @@ failed because the GPU was still full, then ends well.
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
-from contextlib import nullcontext, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 from lib_lora.hosts.painting import forget_conditions
@@ -85,6 +85,26 @@ class A1111(Webui):
         if self._reload is not None and models.reload_model_weights is self._ours:
             models.reload_model_weights = self._reload
             self._reload = None  # where another extension has put its own on top, ours stays below it and does nothing
+
+    @contextmanager
+    def on_checkpoint(self, title: str) -> Iterator[dict[str, Any]]:
+        """See `Webui`. The option stays the user's: a page that is opened meanwhile shows it as what is selected, and
+        whoever saves a setting meanwhile saves it too."""
+        models, data = part("sd_models"), part("shared").opts.data
+        info = models.checkpoint_aliases.get(title) if title else None
+        if info is None:
+            with super().on_checkpoint(title) as override:
+                yield override
+            return
+        own, digest = models.select_checkpoint, data.get("sd_checkpoint_hash")
+        models.select_checkpoint = lambda: info
+        try:
+            with models.SkipWritingToConfig():
+                models.reload_model_weights()
+                data["sd_checkpoint_hash"] = digest  # what the page says below
+                yield {}
+        finally:
+            models.select_checkpoint = own
 
     def settle(self) -> None:
         """See `Webui`."""

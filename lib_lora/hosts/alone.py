@@ -19,7 +19,7 @@ from lib_lora.hosts.base import Checkpoint, Each, Roots, Shown
 from lib_lora.hosts.turns import never
 from lib_lora.pictures import Cell
 
-_BUNDLED = environment.ROOT / "tests" / "data" / "mini-face"  # comes with the source folder
+_BUNDLED = environment.bundled("tests/data/mini-face")
 _SUFFIXES = (".safetensors", ".ckpt")
 _LEAST = 8 << 20  # bytes; what is smaller is no base model
 _LEFT_OUT = ("COMMANDLINE_ARGS", "PYTHONHOME")
@@ -35,9 +35,9 @@ class Alone:
     Args:
         data: the data folder.
         models: folders of base models, or single files; those that the variable SAMEFACE_MODELS names come after them.
-        listening: other machines may reach it; then only who has the token may come in.
-        token: what they have to show in the cookie whose name is `cookie`. Each token has its own, since all pages of a
-            machine share their cookies.
+        listening: other machines may reach it.
+        token: what everybody has to show in the cookie whose name is `cookie`. Each token has its own, since all pages
+            of a machine share their cookies. Empty: one that nobody knows.
     """
 
     name = "alone"
@@ -107,9 +107,7 @@ class Alone:
         return self._listening
 
     def admits(self, headers: Mapping[str, str], cookies: Mapping[str, str]) -> bool:
-        """See `base.Host`: everybody on this machine, and from elsewhere who has the token."""
-        if not self._listening:
-            return True
+        """See `base.Host`: who has the token, from whatever machine: a machine may have many accounts."""
         return secrets.compare_digest(cookies.get(self.cookie, "").encode("utf-8", "replace"), self._token.encode())
 
     def worker_command(self) -> list[str]:

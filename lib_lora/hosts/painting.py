@@ -63,7 +63,7 @@ def _paint(host: Webui, pictures: Sequence[Cell], title: str, each: Each, stop: 
                 for start in range(0, len(numbers), TOGETHER):
                     some = numbers[start : start + TOGETHER]
                     with turn(lock, stop):
-                        work = partial(_painted, [pictures[one] for one in some], stems, title, stop)
+                        work = partial(_painted, host, [pictures[one] for one in some], stems, title, stop)
                         done = host.on_its_thread(work)
                     for number, (image, infotext) in zip(some, done, strict=False):  # fewer where it was stopped
                         each(number, image, infotext)
@@ -165,7 +165,7 @@ def _put(file: Path, target: Path) -> None:
 
 
 def _painted(
-    pictures: list[Cell], stems: dict[Path, str], title: str, stop: Callable[[], bool]
+    host: Webui, pictures: list[Cell], stems: dict[Path, str], title: str, stop: Callable[[], bool]
 ) -> list[tuple[Image.Image, str]]:
     """Pictures of one group and their infotexts; fewer where `stop` said so. The queue is held.
 
@@ -178,13 +178,17 @@ def _painted(
     shared.state.begin(job=task)
     progress.start_task(task)
     try:
-        with _no_last_generation(), closing(_request(pictures, stem, title)) as p:
-            p.scripts = runner = _runner(stop)
-            p.script_args = ()
-            try:
+        runner = _runner(stop)
+        try:
+            with (
+                _no_last_generation(),
+                host.on_checkpoint(title) as override,
+                closing(_request(pictures, stem, override)) as p,
+            ):
+                p.scripts, p.script_args = runner, ()
                 processed = part("processing").process_images(p)
-            except Exception as error:
-                raise UserError(_why(error)) from error
+        except Exception as error:
+            raise UserError(_why(error)) from error
         if runner.skipped or (not runner.stopped and (shared.state.interrupted or shared.state.stopping_generation)):
             raise UserError("Somebody pressed Interrupt or Skip in the webui; start the test again.")
         if stem and one.weight and processed.images:
@@ -196,12 +200,11 @@ def _painted(
     return list(zip(processed.images, processed.infotexts, strict=False))
 
 
-def _request(pictures: list[Cell], stem: str, title: str) -> Any:
+def _request(pictures: list[Cell], stem: str, override: dict[str, Any]) -> Any:
     """One call for all of them, as the txt2img page would make it, but without the user's extras."""
     one, options = pictures[0], part("shared").opts
-    override: dict[str, Any] = {"sd_model_checkpoint": title} if title else {}
     if getattr(options, "sd_lora", "None") not in (None, "None", ""):
-        override["sd_lora"] = "None"  # "Add network to prompt": a picture without LoRA is one without
+        override = {**override, "sd_lora": "None"}  # "Add network to prompt": a picture without LoRA is one without
     extra = f"<lora:{stem}:{one.weight:g}>" if stem else ""
     p = part("processing").StableDiffusionProcessingTxt2Img(
         prompt=[picture.prompt + extra for picture in pictures],

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lib_lora import private
 from lib_lora.errors import UserError
 from lib_lora.files import explained, read_json
 from lib_lora.jobs import events as event_files
@@ -24,7 +25,8 @@ from lib_lora.jobs.deaths import ended_from_outside, explain
 from lib_lora.jobs.events import EventLog, pace_of
 from lib_lora.jobs.gpu_turn import GpuTurn
 from lib_lora.jobs.kinds import lane_of
-from lib_lora.jobs.queue import RESULT, Job, Queue, State
+from lib_lora.jobs.queue import RESULT, Job, Queue
+from lib_lora.jobs.queue_rows import State
 from lib_lora.jobs.relay import Ground, Pipe, answer
 from lib_lora.jobs.standing import events_after
 
@@ -109,7 +111,7 @@ class Attempt:
         """
         folder = self.queue.folder(self.job.id)
         with explained(folder):
-            folder.mkdir(parents=True, exist_ok=True)
+            private.make_folder(folder)
             (folder / RESULT).unlink(missing_ok=True)
         events = EventLog(folder / event_files.FILE_NAME)
         self._offset = events.path.stat().st_size if events.path.exists() else 0

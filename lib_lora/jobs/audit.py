@@ -17,7 +17,7 @@ from lib_lora.character.photos import list_photos
 from lib_lora.character.store import CharacterFolder, folder_of, load
 from lib_lora.errors import UserError, typed
 from lib_lora.files import explained
-from lib_lora.jobs import audit_kept, thumbnails
+from lib_lora.jobs import audit_kept, changes, thumbnails
 from lib_lora.jobs.lock import only_process
 from lib_lora.jobs.looking import Seen, look
 from lib_lora.jobs.scoring import kept_template, template_path
@@ -36,7 +36,7 @@ from lib_lora.references.memory import Memory
 from lib_lora.references.moments import repeated
 from lib_lora.references.people import groups, people
 
-FACTS = 1  # raise it whenever the same photo may give other facts
+FACTS = 2  # raise it whenever the same photo may give other facts
 RESOLUTION = 512  # pixels, of Stable Diffusion 1.x
 _MOST_THREADS = 4  # each loads its own networks, 100 MB
 
@@ -96,6 +96,7 @@ def audit_photos(
             result = _judged(folder, engine, seen, chosen, resolution)
         thumbnails.forget_others(folder, {known.sha256 for known in memory.files.values()})
         thumbnails.keep(folder, {memory.files[file].sha256: one.thumbnail for file, one in seen.items()})
+        changes.note_decisions(folder, memory, chosen)
         by_digest = {known.sha256: seen[file].facts for file, known in memory.files.items()}
         memories.save(folder, replace(chosen, measured_by=_measured_by(engine), facts=by_digest))
         audit_kept.keep(folder, result)
@@ -215,8 +216,8 @@ def _standings(
             likeness=item.likeness if item else None,
             usual=usual,
             reach=stranger,
-            # unlike the others for this person, and no more like them than strangers can be
-            stranger=bool(item and item.outlier and (stranger is None or (item.likeness or 0.0) < stranger)),
+            unlike=bool(item and item.outlier),
+            left_out=bool(item and item.outlier and not item.used),
             same_as=first.get(photo.sha256, ""),
         )
         first.setdefault(photo.sha256, photo.file)

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from lib_lora import settings
-from lib_lora.character.store import folder_of
 from lib_lora.errors import UserError
 from lib_lora.files import write_json
 from lib_lora.grid.cells import Painter
 from lib_lora.grid.prompts import PROMPTS, QUICK
-from lib_lora.jobs.finish import find_run, paint_and_score
+from lib_lora.jobs.finish import paint_and_score
+from lib_lora.jobs.interruptions import without_interrupted
 from lib_lora.jobs.report import GridReport
+from lib_lora.jobs.rounds import Rounds
 from lib_lora.jobs.scoring import Scored
-from lib_lora.jobs.studio import FIRST_SEED, Studio
+from lib_lora.jobs.studio import FIRST_SEED, GridPlan, Studio
 from lib_lora.likeness.choice import Candidate, candidate, choose, surely_worse, to_confirm, with_front
 from lib_lora.likeness.engine import SFaceEngine
 from lib_lora.likeness.faces import FaceEngine
 from lib_lora.likeness.report import Report
-from lib_lora.training.run import Run, load_run, saved_steps
+from lib_lora.training.run import Run, saved_steps
 
 WEIGHTS = (0.6, 0.8, 1.0)
 CHECKPOINTS = 6
@@ -54,20 +55,6 @@ class Choice:
     kind: str = ""
 
 
-def run_of(root: Path, which: str) -> Run:
-    """A run by its folder, or the newest trained one of a character by its name.
-
-    Raises:
-        UserError: there is none.
-    """
-    for path in (Path(which), root / which):
-        if (path / "run.yaml").is_file():
-            return load_run(path)
-    if not folder_of(root, which).file.is_file():
-        raise UserError(f"{which} is neither a run's folder nor a character in {root}.")
-    return find_run(root, which, None, None)[0]
-
-
 def choose_cell(
     run: Run,
     emit: Callable[..., None],
@@ -84,7 +71,8 @@ def choose_cell(
     Args:
         run: a trained run.
         emit: for events.
-        steps: checkpoints to try; None = up to six of the saved ones, evenly spread, the last among them.
+        steps: checkpoints to try; None = up to six of the saved ones, evenly spread, the last among them, without
+            those that only an interruption made (see `interruptions`).
         weights: of the LoRA.
         grid_steps: sampling steps.
         count: prompts of the screening.
@@ -97,24 +85,31 @@ def choose_cell(
     saved = saved_steps(run)
     if not saved:
         raise UserError(f"{run.folder} has no checkpoint yet; train it first.")
-    chosen_steps = spread_over(saved, CHECKPOINTS) if steps is None else sorted(set(steps))
+    planned = without_interrupted(run, saved)
+    chosen_steps = spread_over(planned, CHECKPOINTS) if steps is None else sorted(set(steps))
     if missing := [step for step in chosen_steps if step not in saved]:
         raise UserError(
             f"{run.folder} has no checkpoint of step {missing[0]}; there are: {', '.join(map(str, saved))}."
         )
     studio, engine = Studio(run, emit, painter, painter_id), engine or SFaceEngine()
     cells = [(step, weight) for step in chosen_steps for weight in sorted(set(weights))]
-    done, total = 0, len(cells) + CONFIRMED
+
+    def plan(step: int, weight: float, prompts: int, seed: int) -> GridPlan:
+        return studio.plan(step, weight, grid_steps, prompts, seed)
+
+    screening = studio.to_paint([plan(*cell, count, FIRST_SEED) for cell in cells])
+    final = plan(*cells[-1], len(PROMPTS), FRESH_SEED)  # which cells are confirmed is not known yet
+    fresh = [*studio.to_paint([replace(final, lora=[], leak=[])]), *[0] * CONFIRMED][:CONFIRMED]
+    rounds = Rounds(emit, [*screening, *(len(final.lora) + len(final.leak) + base for base in fresh)])
 
     def grid(step: int, weight: float, prompts: int, seed: int) -> GridReport:
-        nonlocal done
-        emit("progress", done=done, total=total, text=f"Step {step} at weight {weight:g}")
-        done += 1
-        return paint_and_score(run, step, weight, grid_steps, emit, False, prompts, seed, studio, engine)
+        rounds.begin(f"step {step:,} at weight {weight:g}")
+        return paint_and_score(run, step, weight, grid_steps, rounds, False, prompts, seed, studio, engine)
 
     screened = with_front([candidate(grid(*cell, count, FIRST_SEED).report) for cell in cells])
-    tries = to_confirm(screened, CONFIRMED)
-    finals = [grid(one.step, one.weight, len(PROMPTS), FRESH_SEED) for one in tries]
+    tries = [(one.step, one.weight, len(PROMPTS), FRESH_SEED) for one in to_confirm(screened, CONFIRMED)]
+    rounds.replan(studio.to_paint([plan(*one) for one in tries]))
+    finals = [grid(*one) for one in tries]
     choice, winner = _decided(screened, finals, run.grids)
     write_json(run.grids / CHOICE_FILE, settings.to_dict(choice))
     emit("choice", step=choice.step, weight=choice.weight, text=choice.sentence)

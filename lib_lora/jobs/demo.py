@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from lib_lora import environment, private
 from lib_lora.character.store import data_root
 from lib_lora.errors import UserError, command, typed
 from lib_lora.jobs.main_job import run_main_job
-
-_SOURCE = Path(__file__).resolve().parents[2]
 
 
 def home_of(root: Path | None) -> Path:
@@ -24,17 +23,16 @@ def try_it(root: Path | None, steps: int | None = None) -> Path | None:
         steps: of training; None = the preset's.
 
     Raises:
-        UserError: this is an installed package without the bundled photos and model.
+        UserError: the bundled photos or the model are missing.
         StoppedByUser: stopped; ``resume`` goes on.
     """
-    data = _SOURCE / "tests" / "data"
-    photos, base = data / "personas" / "mara", data / "mini-face" / "mini-face.safetensors"
-    if not (photos.is_dir() and base.is_file()):
-        raise UserError(
-            "`try` needs SameFace's source folder, which holds the photos and the base model for it; run it in that "
-            "folder."
-        )
+    photos = environment.bundled("tests/data/personas/mara")
+    base = environment.bundled("tests/data/mini-face") / "mini-face.safetensors"
+    for path in (photos, base):
+        if not path.exists():
+            raise UserError(f"`try` needs {path}, which comes with SameFace and is not there; install SameFace again.")
     home = home_of(root)
+    private.keep(home)
     print(
         "This trains a LoRA of a person who does not exist from 24 photos, paints 20 test pictures with and without "
         "it, and says whether the face holds. The base model is a small one that paints faces of 128 x 128 pixels and "

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from lib_lora import private
 from lib_lora.errors import UserError
 from lib_lora.files import explained
 
@@ -35,7 +36,7 @@ class EventLog:
         self.path = path
         self._failed = False  # the last time
         with explained(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
+            private.make_folder(path.parent)
             self._mend()
 
     def _mend(self) -> None:
@@ -63,7 +64,8 @@ class EventLog:
             try:
                 if self._failed:
                     self._mend()
-                with open(self.path, "a", encoding="utf-8", errors="backslashreplace", newline="\n") as stream:
+                words = {"encoding": "utf-8", "errors": "backslashreplace", "newline": "\n"}
+                with open(self.path, "a", opener=private.opener, **words) as stream:  # type: ignore[call-overload]
                     stream.write(line + "\n")
                 return
             except PermissionError:

@@ -19,6 +19,13 @@ from lib_lora.references.caption_check import EVERYWHERE, LEAST
 from lib_lora.references.captioner import Captioner
 from lib_lora.references.facts import PhotoFacts
 
+# What a face does in nearly all photos cannot be told from what it is: what photos show, and which are missing.
+_FACES = {
+    "smiling": ("an open smile", "serious"),
+    "slight smile": ("a slight smile", "serious and laughing"),
+    "serious expression": ("no smile", "smiling"),
+}
+
 
 def fill(
     root: Path,
@@ -71,8 +78,7 @@ def fill(
         changed = editing.rewrite(folder, what, new)
     count = len(changed.files)
     lines = [f"{count} caption{'' if count == 1 else 's'} written."]
-    if everywhere:
-        lines.append(f"Left out, because nearly every photo has it: {', '.join(everywhere)}.")
+    lines += left_out(everywhere, [*{**there, **written}.values()])
     if not chosen:
         lines.append("Every photo has a caption of its own; to write them anew, add --rewrite.")
     return captions_told(folder, character, lines, changed)
@@ -103,6 +109,26 @@ def shared(texts: Sequence[str], plain: str) -> list[str]:
         return []
     counts = phrases.frequency({str(place): text for place, text in enumerate(texts)})
     return [phrase for phrase, count in counts if count >= EVERYWHERE * len(texts) and phrases.key(phrase) not in own]
+
+
+def left_out(everywhere: Sequence[str], texts: Sequence[str]) -> list[str]:
+    """Sentences about the phrases that nearly all captions have.
+
+    Args:
+        everywhere: by `shared`.
+        texts: the captions that they were left out of.
+    """
+    plain = [phrase for phrase in everywhere if phrase not in _FACES]
+    lines = [f"Left out, because nearly every photo has it: {', '.join(plain)}."] if plain else []
+    counts = dict(phrases.frequency({str(place): text for place, text in enumerate(texts)}))
+    for phrase in everywhere:
+        if phrase in _FACES:
+            shown, other = _FACES[phrase]
+            lines.append(
+                f"{counts[phrase]} of {len(texts)} photos show {shown}. So {phrase!r} is left out, and it is learned "
+                f"as part of the face; add {other} photos if that is not wanted."
+            )
+    return lines
 
 
 def _seen(

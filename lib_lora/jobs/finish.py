@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from lib_lora.character.store import folder_of, load
-from lib_lora.errors import StoppedByUser, UserError, command
+from lib_lora.character.store import folder_of
+from lib_lora.errors import StoppedByUser, UserError
 from lib_lora.grid.prompts import PROMPTS
+from lib_lora.jobs.named import checkpoint_named, newest
 from lib_lora.jobs.report import GridReport, judge_grid, read_report
 from lib_lora.jobs.scoring import ruler_of
 from lib_lora.jobs.studio import FIRST_SEED, GridPlan, Studio, painted
@@ -15,7 +16,7 @@ from lib_lora.likeness.engine import SFaceEngine
 from lib_lora.likeness.faces import FaceEngine
 from lib_lora.likeness.facts import Training
 from lib_lora.models.memory import is_out_of_memory
-from lib_lora.training.run import Run, load_run, saved_steps
+from lib_lora.training.run import Run, saved_steps
 
 Emit = Callable[..., None]
 
@@ -32,23 +33,8 @@ def find_run(root: Path, name: str, identifier: str | None, step: int | None) ->
     Raises:
         UserError: there is no such run or checkpoint.
     """
-    folder = folder_of(root, name)
-    load(folder)
-    there = [path.parent.name for path in folder.runs.glob("*/run.yaml")]
-    there.sort(key=lambda one: (len(one), one))
-    wanted = [one for one in there if identifier in (None, one, one.lstrip("0"))]
-    if not wanted:
-        if not there:
-            raise UserError(f"{name} has no run yet; make one with: {command()} train {name} --base CHECKPOINT")
-        raise UserError(f"{name} has no run {identifier}; there are: {', '.join(there)}.")
-    runs = [load_run(folder.runs / one) for one in wanted]
-    run = next((run for run in reversed(runs) if saved_steps(run)), runs[-1])
-    steps = saved_steps(run)
-    if not steps:
-        raise UserError(f"{run.folder} has no checkpoint yet; train it first.")
-    if step is not None and step not in steps:
-        raise UserError(f"{run.folder} has no checkpoint of step {step}; there are: {', '.join(map(str, steps))}.")
-    return run, steps[-1] if step is None else step
+    run = newest(folder_of(root, name), name, identifier, trained=True)
+    return run, checkpoint_named(run, step)
 
 
 def paint_and_score(

@@ -19,11 +19,12 @@ from lib_lora.errors import UserError, typed
 from lib_lora.files import atomic_file, sha256, slug
 from lib_lora.grid.cells import Painter
 from lib_lora.jobs import invent_words as words
+from lib_lora.jobs.invent_arguments import CANDIDATES
 from lib_lora.jobs.invent_look import Seen, look, look_at_file
 from lib_lora.jobs.invent_paint import Each, Workshop
 from lib_lora.jobs.invent_photos import become_photo, copy, free_file, square_part
 from lib_lora.jobs.invent_setting import FIRST_SEED, STEPS, alone, begin_command, painter_of, plan_for, silent
-from lib_lora.jobs.invented import FROM, Invented, InventPlan, Painted, with_face
+from lib_lora.jobs.invented import FROM, SQUARE, Invented, InventPlan, Painted, with_face
 from lib_lora.jobs.prepare import declared
 from lib_lora.jobs.prepare import plan as plan_of_base
 from lib_lora.jobs.told import Told
@@ -33,9 +34,6 @@ from lib_lora.likeness.engine import SFaceEngine
 from lib_lora.likeness.faces import FaceEngine
 from lib_lora.models.family import Prediction
 from lib_lora.references import trigger as trigger_words
-
-CANDIDATES = 8
-SQUARE = ".square.png"  # what the square part of a picture ends in; no slug has a dot
 
 
 def candidates(

@@ -13,6 +13,7 @@ from lib_lora.files import atomic_file, sha256
 from lib_lora.grid.cells import Painter
 from lib_lora.jobs import invent_words as words
 from lib_lora.jobs.finish import find_run
+from lib_lora.jobs.invent_arguments import BUDGET, COUNT
 from lib_lora.jobs.invent_look import Judge, look, look_at_file
 from lib_lora.jobs.invent_paint import Each, Job, Workshop, further_job
 from lib_lora.jobs.invent_setting import alone, begin_command, painter_of, plan_for, silent
@@ -21,12 +22,13 @@ from lib_lora.jobs.prepare import plan as plan_of_base
 from lib_lora.jobs.told import Told
 from lib_lora.likeness.engine import SFaceEngine
 from lib_lora.likeness.faces import FaceEngine
+from lib_lora.lora.whole import check_whole
 from lib_lora.models.family import Prediction
 from lib_lora.references.memory import photos_to_use
 from lib_lora.references.wanted import Tried, Wish, coverage, is_good, next_wish
 from lib_lora.references.ways import FOREIGN_WAYS, WAYS, Way, next_start, next_way
 
-COUNT, BUDGET, STRANGERS = 30, 200, 20
+STRANGERS = 20
 NEWEST = "newest"
 SHOWN = ".shown.png"  # what the picture ends in that says what a base shows of one from elsewhere
 WITH_LORA = (Way("text"),)
@@ -195,6 +197,7 @@ def _lora(root: Path, name: str, lora: str | Path | None, plan: InventPlan) -> t
         return None, *ours
     if str(lora) == NEWEST:
         run, step = find_run(root, name, None, None)
+        check_whole(run.checkpoint(step))
         return run.checkpoint(step), Path(run.file.base.path), cast(Prediction, run.file.base.prediction)
     if not Path(lora).is_file():
         raise UserError(f"There is no LoRA file {lora}.")

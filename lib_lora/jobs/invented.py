@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from lib_lora import settings
+from lib_lora import private, settings
 from lib_lora.character.store import CharacterFolder
 from lib_lora.errors import UserError
 from lib_lora.files import explained, read_json, write_json
@@ -24,6 +24,7 @@ from lib_lora.references import memory
 
 CANDIDATES, MORE = "candidates", "more"
 FROM = "from"  # folder of the picture that a face comes from, where it was not painted here
+SQUARE = ".square.png"  # what the square part of such a picture ends in; no slug has a dot
 KIND = "painted"
 
 
@@ -128,7 +129,7 @@ class Invented:
         """
         with explained(self.path):
             for name in (CANDIDATES, MORE):
-                (self.path / name).mkdir(parents=True, exist_ok=True)
+                private.make_folder(self.path / name)
 
     @property
     def plan(self) -> InventPlan | None:

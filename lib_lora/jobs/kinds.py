@@ -10,8 +10,9 @@ from typing import Any, Literal
 
 from lib_lora import settings
 from lib_lora.errors import Misfit, UserError
+from lib_lora.jobs.invent_arguments import InventArguments, MoreArguments
 
-Kind = Literal["audit", "fill", "probe", "train", "test", "choose"]
+Kind = Literal["audit", "fill", "probe", "train", "test", "choose", "invent", "more"]
 Lane = Literal["light", "heavy"]
 
 
@@ -161,7 +162,16 @@ def _check_painting(steps: int, weights: Sequence[float]) -> None:
             raise Misfit(f"the weight is {weight:g}; it must be between -2 and 2.", "weight")
 
 
-Arguments = AuditArguments | FillArguments | ProbeArguments | TrainArguments | TestArguments | ChooseArguments
+Arguments = (
+    AuditArguments
+    | FillArguments
+    | ProbeArguments
+    | TrainArguments
+    | TestArguments
+    | ChooseArguments
+    | InventArguments
+    | MoreArguments
+)
 
 KINDS: dict[str, type[Any]] = {
     "audit": AuditArguments,
@@ -170,6 +180,8 @@ KINDS: dict[str, type[Any]] = {
     "train": TrainArguments,
     "test": TestArguments,
     "choose": ChooseArguments,
+    "invent": InventArguments,
+    "more": MoreArguments,
 }
 LANES: dict[str, Lane] = {"audit": "light", "fill": "light"}  # all others need the GPU, one at a time
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from lib_lora import private
 from lib_lora.errors import UserError
 from lib_lora.files import explained
 
@@ -35,7 +36,7 @@ def only_process(folder: Path, otherwise: str = STOP_IT, patience: float = 0.0) 
     """
     path = folder / FILE_NAME
     with explained(path):
-        stream = open(path, "ab")  # noqa: SIM115 - closed by the with below, after the block
+        stream = open(path, "ab", opener=private.opener)  # noqa: SIM115 - closed by the with below, after the block
     with stream:
         until = time.monotonic() + patience
         while (busy := _taken(stream.fileno())) and time.monotonic() < until:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from lib_lora.character.photos import open_photo
 from lib_lora.errors import UserError
-from lib_lora.likeness.arrays import Array, Pixels
+from lib_lora.likeness.arrays import Array
 from lib_lora.likeness.faces import Face, FaceEngine
 from lib_lora.likeness.pictures import colours, phash
 from lib_lora.likeness.template import Reference, reference
@@ -20,9 +20,6 @@ from lib_lora.references import places
 from lib_lora.references.facts import FaceFacts, PhotoFacts
 from lib_lora.references.overlay import letters_in_a_row
 
-_MOUTH = slice(50, 63)  # columns of the aligned crop
-_LIPS, _BETWEEN_LIPS = (80, 106), (86, 99)  # rows
-_RED = 3.0  # of a* counts as much as one of L*
 THUMBNAIL = 320  # pixels: the longer side
 _LEAST_CLOTHES = 0.02  # of the photo; less tells nothing
 _SIDE = 512  # pixels: the longer side at which a whole photo's sharpness and colours are measured
@@ -97,7 +94,7 @@ def face_facts(face: Face, width: int, height: int) -> FaceFacts:
         yaw=round(face.yaw, 3),
         roll=round(face.roll, 1),
         shown=round(face.shown, 3),
-        teeth=None if face.crop is None else round(teeth(face.crop), 1),
+        expression=face.expression,
         **_light(face),
     )
 
@@ -116,23 +113,6 @@ def _light(face: Face) -> dict[str, float]:
         # outside the photo the crop is black too
         "black": round(max(0.0, float((face.crop <= 1).all(-1).mean()) - (1 - face.shown)), 4),
     }
-
-
-def teeth(crop: Pixels) -> float:
-    """How clearly teeth show between lips, in grey levels; see `FaceFacts.teeth`.
-
-    The mouth of an aligned crop, 112 x 112 RGB, row by row: teeth are a row that is less red (CIE a*) than a lip above
-    and one beneath it, and brighter (L*, 0..255) than both. A bright upper lip is not between two redder ones.
-    """
-    lab = cv2.GaussianBlur(cv2.cvtColor(crop, cv2.COLOR_RGB2LAB), (3, 3), 0).astype(np.float32)
-    light, red = (lab[:, _MOUTH, channel].mean(1) for channel in (0, 1))
-    found = [0.0]
-    for row in range(*_BETWEEN_LIPS):
-        above = _LIPS[0] + int(red[_LIPS[0] : row].argmax())
-        beneath = row + 1 + int(red[row + 1 : _LIPS[1]].argmax())
-        less_red = min(red[above], red[beneath]) - red[row]
-        found.append(min(_RED * float(less_red), float(light[row] - max(light[above], light[beneath]))))
-    return max(found)
 
 
 def _shares(histogram: Array) -> list[float]:

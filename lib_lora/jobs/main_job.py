@@ -9,20 +9,29 @@ from typing import Any, TextIO
 
 from lib_lora.deploy.folder import add_preview, deliver
 from lib_lora.errors import StoppedByUser, UserError, typed
+from lib_lora.files import slug
+from lib_lora.jobs import leftovers
 from lib_lora.jobs.events import EventLog
 from lib_lora.jobs.finish import paint_and_score
 from lib_lora.jobs.lock import only_process
 from lib_lora.jobs.origin import origin_of
-from lib_lora.jobs.prepare import check_out, new_character, plan, start_run
+from lib_lora.jobs.prepare import asked_for, check_out, new_character, start_run
 from lib_lora.jobs.progress import Terminal, both
 from lib_lora.jobs.reopen import check_base, trained_lora
 from lib_lora.models.family import Prediction
+from lib_lora.references.alike import folded
 from lib_lora.training import processes
-from lib_lora.training.loop import train
 from lib_lora.training.run import Run, load_run, saved_steps
 from lib_lora.training.stopping import also_when
 
 Sink = Callable[..., None]
+
+
+def train(run: Run, emit: Sink) -> Path:
+    """See `training.loop.train`. All that trains is loaded here, after everything that can be wrong before."""
+    from lib_lora.training import loop
+
+    return loop.train(run, emit)
 
 
 def run_main_job(
@@ -51,9 +60,9 @@ def run_main_job(
 
     def prepared() -> Run:
         check_out(out)
-        plan(base, preset, overrides, prediction)  # what is wrong with these is said before photos are copied
+        asked_for(base, preset, overrides, prediction)  # what is wrong with these is said before photos are copied
         folder, imported = new_character(root, name, trigger, class_word, consent, photos)
-        for sentence in imported.skipped:
+        for sentence in folded(imported.skipped):
             print(f"Left out: {sentence}")
         print(f"Character {name}: {len(imported.added)} photos added, {imported.known} were there, in {folder.path}")
         return start_run(root, name, base, preset, overrides, prediction, out, grid_steps, few, fit=True)
@@ -90,6 +99,7 @@ def finish_run(
 
         def opened() -> Run:
             run = make()
+            leftovers.sweep(run.character_folder.path.parent.parent)
             held.enter_context(only_process(run.folder, patience=patience))
             if not trained_lora(run):
                 check_base(run)
@@ -133,6 +143,7 @@ def _finish(run: Run, emit: Sink, only_train: bool) -> Path | None:
 def _delivered(run: Run, lora: Path, emit: Sink) -> Path:
     out = Path(run.file.out or "")
     try:
+        leftovers.sweep_beside(slug(run.file.character.name), out)
         delivered = deliver(origin_of(run), lora, out)
     except UserError as error:
         emit("error", text=str(error))

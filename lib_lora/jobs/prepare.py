@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from lib_lora import private
 from lib_lora.character import captions
 from lib_lora.character.photos import list_photos, open_photo
 from lib_lora.character.store import (
@@ -24,15 +26,17 @@ from lib_lora.character.store import (
 from lib_lora.errors import UserError, typed
 from lib_lora.files import explained, sha256
 from lib_lora.jobs.lock import only_process
-from lib_lora.models.family import ModelInfo, Prediction, identify
+from lib_lora.models.family import ModelInfo, Prediction, identify, look
 from lib_lora.models.identity import remembered_sha256
 from lib_lora.references.coverage import LEAST
-from lib_lora.references.intake import Imported, see_that_one_opens, take_in
+from lib_lora.references.intake import Imported, Progress, see_that_one_opens, take_in
 from lib_lora.references.memory import photos_to_use
 from lib_lora.training.fitting import AS_IT_IS, fitted, names
 from lib_lora.training.presets import merged, preset
 from lib_lora.training.run import Photo, Run, create_run
 from lib_lora.training.settings import TrainSettings
+
+_PATIENCE = 20.0  # seconds that another process at work on the photos is waited for
 
 
 def new_character(
@@ -43,6 +47,7 @@ def new_character(
     consent: str | None,
     photos: Path | Sequence[Path] = (),
     traits: Sequence[str] = (),
+    progress: Progress | None = None,
 ) -> tuple[CharacterFolder, Imported]:
     """Make a character (or add photos to one that is there) and caption what has no caption.
 
@@ -54,6 +59,7 @@ def new_character(
         consent: the kind that is declared now; None = not yet, and nothing can be trained until it is.
         photos: files, folders and zips, or one of these; see `take_in`. None: the character has no photos yet.
         traits: permanent features that captions and prompts shall name.
+        progress: see `take_in`.
 
     Raises:
         UserError: no photo can be read, or the character exists with other words or another consent.
@@ -68,12 +74,17 @@ def new_character(
     if sources:
         see_that_one_opens(sources)
     folder = create(root, character)
-    with only_process(folder.path, "wait a moment and try again"):
+
+    def alone(patience: float = _PATIENCE) -> AbstractContextManager[None]:
+        return only_process(folder.path, "wait a moment and try again", patience)
+
+    with alone(0.0):
         character = declared(folder, load(folder), agreed)  # one that was there may have traits
         if named and character.traits != named:
             character = replace(character, traits=named)
             save(folder, character)
-        imported = take_in(sources, folder)
+    imported = take_in(sources, folder, progress, alone=alone)
+    with alone():
         captions.write_missing(list_photos(folder.photos), captions.template(character))
     return folder, imported
 
@@ -143,6 +154,10 @@ def start_run(
     consent_of(character)
     if out:
         check_out(out)
+    asked_for(base, preset_name, overrides, prediction)
+    photos_of(folder, character, few)
+    from lib_lora.training import loop  # noqa: F401 - loads torch and all: what fails there leaves no run behind
+
     info, train = plan(base, preset_name, overrides, prediction)
     given = overrides or {}
     if fit and (changed := _for_this_gpu(info, train, given)) != given:
@@ -177,7 +192,7 @@ def check_out(out: Path) -> None:
     if out.exists() and not out.is_dir():
         raise UserError(f"{out} is a file, not a folder; name the folder that the LoRA shall go into.")
     with explained(out):
-        out.mkdir(parents=True, exist_ok=True)
+        private.make_folder(out)  # it may be the first thing in the data folder
         with tempfile.TemporaryFile(dir=out):
             pass
 
@@ -193,7 +208,7 @@ def plan(
     Raises:
         UserError: the base is no model that can be trained on, or a setting does not fit it.
     """
-    from lib_lora.training import processes  # these load torch, which a consent does not need
+    from lib_lora.training import processes
     from lib_lora.training.precision import resolve
 
     info = identify(base, prediction)
@@ -202,6 +217,24 @@ def plan(
         train = replace(train, resolution=info.small_side)  # the run shall not depend on the .yaml later
     train.objective.check(info.prediction)
     return info, replace(train, precision=resolve(train.precision, processes.device()))
+
+
+def asked_for(
+    base: Path,
+    preset_name: str | None = None,
+    overrides: dict[str, Any] | None = None,
+    prediction: Prediction | None = None,
+) -> None:
+    """See that there is a base model that these settings fit. Loads no torch, so what is wrong is said at once.
+
+    Raises:
+        UserError: as `plan`, less what only the weights and the device can tell.
+    """
+    info, certain = look(base, prediction)
+    train = preset(preset_name, info.family, overrides, narrow=info.narrow)
+    if certain:
+        train.objective.check(info.prediction)
+    _class_files(train)
 
 
 def for_gpu(
@@ -247,22 +280,7 @@ def own_photos(
     Raises:
         UserError: there is none, there are too few, or the faces that somebody wants weighed are on none of them.
     """
-    files = photos_to_use(folder)
-    if not files and list_photos(folder.photos):
-        raise UserError(
-            f"All photos of {character.name!r} are left out; take some back with: "
-            f"{typed('audit', character.name, '--undecided')} PHOTO"
-        )
-    if not files:
-        raise UserError(
-            f"There is no photo in {folder.photos}; add some with: {typed('import', character.name)} PHOTOS"
-        )
-    if len(files) < LEAST and not few:
-        raise UserError(
-            f"{character.name!r} has {len(files)} photo{'' if len(files) == 1 else 's'} in use, and {LEAST} are the "
-            f"least that teach a face; add some with: {typed('import', character.name)} PHOTOS (or train all the same "
-            "with --few)"
-        )
+    files = photos_of(folder, character, few)
     default = captions.template(character)
     regions = _face_regions(files) if train.face_weight > 1 else {}
     if weight_asked and regions and not any(regions.values()):
@@ -281,22 +299,52 @@ def own_photos(
     ]
 
 
+def photos_of(folder: CharacterFolder, character: Character, few: bool) -> list[Path]:
+    """The files of a character's photos in use, of which there must be enough to train on; see `own_photos`.
+
+    Raises:
+        UserError: there is none, or there are too few.
+    """
+    files = photos_to_use(folder)
+    if not files and list_photos(folder.photos):
+        raise UserError(
+            f"All photos of {character.name!r} are left out; take some back with: "
+            f"{typed('audit', character.name, '--undecided')} PHOTO"
+        )
+    if not files:
+        raise UserError(
+            f"There is no photo in {folder.photos}; add some with: {typed('import', character.name)} PHOTOS"
+        )
+    if len(files) < LEAST and not few:
+        raise UserError(
+            f"{character.name!r} has {len(files)} photo{'' if len(files) == 1 else 's'} in use, and {LEAST} are the "
+            f"least that teach a face; add some with: {typed('import', character.name)} PHOTOS (or train all the same "
+            "with --few)"
+        )
+    return files
+
+
 def class_photos(character: Character, train: TrainSettings) -> list[Photo]:
     """The pictures of the class for prior preservation; none where the settings name no folder.
 
     Raises:
         UserError: the folder is not there, or holds no picture.
     """
+    default = train.class_caption or f"photo of {character.class_word}"
+    return [
+        Photo(file=str(path), sha256=sha256(path), caption=captions.read(path) or default, prior=True)
+        for path in _class_files(train)
+    ]
+
+
+def _class_files(train: TrainSettings) -> list[Path]:
     if not train.class_photos:
         return []
     folder = Path(train.class_photos).expanduser().absolute()
-    default = train.class_caption or f"photo of {character.class_word}"
     files = list_photos(folder)
     if not files:
         raise UserError(f"There is no picture of the class in {folder}; add some, or leave class_photos out.")
-    return [
-        Photo(file=str(path), sha256=sha256(path), caption=captions.read(path) or default, prior=True) for path in files
-    ]
+    return files
 
 
 def _face_regions(files: list[Path]) -> dict[Path, list[list[float]]]:

@@ -19,6 +19,7 @@ from lib_lora.character.store import CharacterFolder, consent_of, folder_of, loa
 from lib_lora.errors import UserError
 from lib_lora.files import explained
 from lib_lora.jobs.prepare import class_photos, own_photos, plan, weight_is_asked
+from lib_lora.models.busy import Others
 from lib_lora.models.family import Prediction
 from lib_lora.models.identity import remembered_sha256
 from lib_lora.models.memory import is_out_of_memory, peak_bytes
@@ -64,7 +65,8 @@ def probe(
         steps: how many, at least 2; the first is not counted.
 
     Returns:
-        seconds_per_step, peak_memory (bytes), load_seconds, steps (of the whole run), device and precision.
+        seconds_per_step, peak_memory (bytes), load_seconds, steps (of the whole run), device, precision, and others (the
+        share of the processor that other programs took during the steps, 0 to 1).
 
     Raises:
         UserError: what would stop the run too; or memory does not suffice, with what to make smaller.
@@ -106,6 +108,7 @@ def _measured(run: Run, steps: int, emit: Emit) -> dict[str, Any]:
         emit("progress", done=done + 1, total=steps + 1, text=f"Step {done} of {steps}")
 
     emit("progress", done=1, total=steps + 1, text="Loaded")
+    beside = Others()
     seconds = rehearse(session, steps, each)
     return {
         "seconds_per_step": statistics.median(seconds[_WARM:]),
@@ -114,6 +117,7 @@ def _measured(run: Run, steps: int, emit: Emit) -> dict[str, Any]:
         "steps": session.total,
         "device": device_name(),
         "precision": run.file.settings.precision,
+        "others": round(beside.share(), 2),
     }
 
 

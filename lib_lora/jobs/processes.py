@@ -17,6 +17,7 @@ from pathlib import Path
 import psutil
 
 import lib_lora
+from lib_lora import private
 from lib_lora.files import explained
 
 LOG = "log.txt"  # in a job's folder: what the worker and its libraries print
@@ -39,8 +40,8 @@ def start(command: Sequence[str], environment: Mapping[str, str], log: Path) -> 
         UserError: the program is not there, or the log cannot be written.
     """
     with explained(log):
-        log.parent.mkdir(parents=True, exist_ok=True)
-        errors = open(log, "ab")  # noqa: SIM115 - closed by the with below; the worker has its own handle
+        private.make_folder(log.parent)
+        errors = open(log, "ab", opener=private.opener)  # noqa: SIM115 - closed by the with below; the worker has its own handle
     flags = 0
     if sys.platform == "win32":
         flags = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW

@@ -1,8 +1,12 @@
-"""What a person sees of a running job in a terminal: one progress bar, and a line for everything else."""
+"""What a person sees of a running job: in a terminal one progress bar, and a line for everything else; in a file or
+pipe, where a bar would be a heap of copies of itself, a line now and then.
+"""
 
 from __future__ import annotations
 
+import math
 import sys
+import time
 from collections.abc import Callable
 from typing import Any, TextIO
 
@@ -12,15 +16,37 @@ from lib_lora.files import size
 
 # Pace and time left are the job's own numbers, the same as in the events; tqdm would show its own beside them.
 _FORMAT = "{l_bar}{bar}| {n_fmt}/{total_fmt} {unit}{postfix}"
+PAUSE = 10.0  # seconds between two lines where no bar can be drawn
+
+
+class Paced:
+    """Lines on standard error, at most one in `PAUSE` seconds, and the last.
+
+    Args:
+        at_once: the first comes at once, too; otherwise what takes less than `PAUSE` says nothing.
+    """
+
+    def __init__(self, at_once: bool = True) -> None:
+        self._said = -math.inf if at_once else time.monotonic()
+        self._spoke = at_once
+
+    def __call__(self, done: int, total: int, line: str) -> None:
+        """Say `line`, which is about `done` of `total`, if it is time."""
+        now = time.monotonic()
+        if now - self._said >= PAUSE or (done >= total and self._spoke):
+            self._said, self._spoke = now, True
+            sys.stderr.write(f"{line}\n")
+            sys.stderr.flush()
 
 
 class Terminal:
     """Shows events. Give it to a job beside the event log."""
 
     def __init__(self, out: TextIO | None = None) -> None:
-        """`out`: where lines go; None = standard output. The bar is on standard error."""
+        """`out`: where lines go; None = standard output. The bar is on standard error, or the lines in its place."""
         self.out = out
         self.bar: tqdm[Any] | None = None
+        self.lines = None if sys.stderr.isatty() else Paced()
 
     def __call__(self, kind: str, **fields: Any) -> None:
         """Show one event."""
@@ -56,23 +82,45 @@ class Terminal:
         self._close()
 
     def _step(self, event: dict[str, Any]) -> None:
-        if self.bar is None:
-            self.bar = tqdm(
-                total=event["total"], initial=event["step"] - 1, unit="steps", dynamic_ncols=True, bar_format=_FORMAT
-            )
-        self.bar.set_postfix_str(
+        step, total = event["step"], event["total"]
+        about = (
             f"loss {event['loss_average']:.4f}, {event['seconds_per_step']:.2f} s/step, "
-            f"{_duration(event['seconds_left'])} left, peak {size(event['peak_memory'])}",
-            refresh=False,
+            f"{_duration(event['seconds_left'])} left, peak {size(event['peak_memory'])}"
         )
-        self.bar.update(event["step"] - self.bar.n)
+        if self.lines:
+            self.lines(step, total, f"step {step:,} of {total:,}, {about}")
+            return
+        if self.bar is None:
+            self.bar = tqdm(total=total, initial=step - 1, unit="steps", dynamic_ncols=True, bar_format=_FORMAT)
+        self.bar.set_postfix_str(about, refresh=False)
+        self.bar.update(step - self.bar.n)
 
     def _painting(self, event: dict[str, Any]) -> None:
+        done, total = event["done"], event["total"]
+        if self.lines:
+            if done:
+                self.lines(done, total, f"picture {done} of {total}")
+            return
         if self.bar is None:
-            self.bar = tqdm(total=event["total"], unit="picture", dynamic_ncols=True)
-        self.bar.update(event["done"] - self.bar.n)
-        if event["done"] >= event["total"]:
+            self.bar = tqdm(total=total, unit="picture", dynamic_ncols=True)
+        self.bar.total = total  # of a search it is better known the further it is
+        self.bar.update(done - self.bar.n)
+        if done >= total:
             self._close()
+
+
+def counted(what: str) -> Callable[[int, int], None]:
+    """A line on the terminal that counts up, and is gone at the end; elsewhere a line now and then."""
+    if not sys.stderr.isatty():
+        paced = Paced(at_once=False)
+        return lambda done, total: paced(done, total, f"{what}: {done} of {total}")
+
+    def count(done: int, total: int) -> None:
+        line = f"{what}: {done} of {total}"
+        sys.stderr.write(f"\r{line}" if done < total else "\r" + " " * len(line) + "\r")
+        sys.stderr.flush()
+
+    return count
 
 
 def _duration(seconds: float) -> str:

@@ -13,17 +13,17 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from lib_lora import settings
 from lib_lora.errors import UserError
 from lib_lora.files import explained, slug
-from lib_lora.jobs import queue_file
+from lib_lora.jobs import queue_file, queue_rows
 from lib_lora.jobs.kinds import Lane, arguments_of, lane_of
 from lib_lora.jobs.queue_file import fact, note
+from lib_lora.jobs.queue_rows import State, Wish
 
-State = Literal["waiting", "running", "paused", "stopped", "interrupted", "failed", "finished"]
-Wish = Literal["", "stop", "pause"]
+MOST_WAITING = 1000
 OPEN = ("waiting", "running", "paused")
 RESULT = "result.json"  # in a job's folder, the last thing its worker writes
 
@@ -80,7 +80,7 @@ class Queue:
     def add(self, kind: str, character: str, arguments: dict[str, Any], first: bool = False) -> Job:
         """Put a job in line.
 
-        The same light job that waits already is returned, not doubled.
+        The same job that waits already is returned, not doubled.
 
         Args:
             kind: see `jobs.kinds`.
@@ -89,18 +89,24 @@ class Queue:
             first: before all others that wait.
 
         Raises:
-            UserError: an unknown kind or argument, a wrong value, or a text that cannot be written.
+            UserError: an unknown kind or argument, a wrong value, a text that cannot be written, or a full line.
         """
         text = _json(settings.to_dict(arguments_of(kind, arguments)))
         if any("\ud800" <= one <= "\udfff" for one in character + text):
             raise UserError("A name in this job holds letters that are none in UTF-8; rename that file first.")
         lane, name = lane_of(kind), slug(character)
         with self._file.open(write=True) as db:
-            if lane == "light":
-                same = "state = 'waiting' AND kind = ? AND slug = ? AND arguments = ?"
-                twin = db.execute(f"SELECT * FROM jobs WHERE {same}", (kind, name, text)).fetchone()
-                if twin:
-                    return _job(twin)
+            same = "state = 'waiting' AND kind = ? AND slug = ? AND arguments = ?"
+            twin = db.execute(f"SELECT id FROM jobs WHERE {same} ORDER BY place, id", (kind, name, text)).fetchone()
+            if twin:
+                if first:
+                    db.execute("UPDATE jobs SET place = ? WHERE id = ?", (_first(db), twin["id"]))
+                return _get(db, twin["id"])
+            if db.execute("SELECT COUNT(*) FROM jobs WHERE state = 'waiting'").fetchone()[0] >= MOST_WAITING:
+                raise UserError(
+                    f"{MOST_WAITING:,} jobs wait already, and more are not taken; remove some, or wait until they are "
+                    "done."
+                )
             added = db.execute(
                 "INSERT INTO jobs (lane, kind, character, slug, state, arguments, created, place)"
                 " VALUES (?, ?, ?, ?, 'waiting', ?, ?, ?)",
@@ -300,7 +306,8 @@ class Queue:
 
 
 def _job(row: sqlite3.Row) -> Job:
-    values = {key: row[key] for key in row.keys() if key != "lane"}
+    queue_rows.check(tuple(row))
+    values = {key: row[key] for key in queue_rows.COLUMNS if key != "lane"}
     return Job(**{**values, "arguments": json.loads(row["arguments"]), "result": json.loads(row["result"])})
 
 

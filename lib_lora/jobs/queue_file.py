@@ -13,24 +13,23 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from lib_lora import private
 from lib_lora.errors import UserError
 from lib_lora.files import explained
+from lib_lora.jobs import queue_mending, queue_rows
 from lib_lora.jobs.lock import only_process
+from lib_lora.jobs.queue_rows import COLUMNS, SEAL_COLUMN
 
 FILE_NAME = "jobs.sqlite"
 FOLDER = "jobs"  # of the jobs' own folders
-FILE_VERSION = 1
+MENDING = "mending"  # in it
+FILE_VERSION = 2  # 1: rows without a seal
 _PATIENCE = 30.0  # seconds that one process waits for the transaction of another
+_NAMED = 10  # numbers of lost jobs that are named
 _BEGUN_ANEW = "The list of jobs was damaged, so a new one was begun; try again."
 
-_TABLES = """
-CREATE TABLE jobs (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, lane TEXT NOT NULL, kind TEXT NOT NULL, character TEXT NOT NULL,
-    slug TEXT NOT NULL, state TEXT NOT NULL, arguments TEXT NOT NULL, created REAL NOT NULL, started REAL, ended REAL,
-    place REAL NOT NULL, run TEXT NOT NULL DEFAULT '', error TEXT NOT NULL DEFAULT '',
-    result TEXT NOT NULL DEFAULT '{}', wish TEXT NOT NULL DEFAULT '', owner TEXT NOT NULL DEFAULT '',
-    pid INTEGER NOT NULL DEFAULT 0
-);
+_TABLES = f"""
+CREATE TABLE jobs ({", ".join(f"{name} {kind}" for name, kind in COLUMNS.items())}, {SEAL_COLUMN});
 CREATE INDEX jobs_by_state ON jobs (state, place);
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
@@ -47,6 +46,9 @@ class QueueFile:
     def __init__(self, root: Path) -> None:
         self.path = root / FILE_NAME
         self.folder = root / FOLDER
+        self._begun = self.folder / "begun"  # there has been a file
+        self._mending = self.folder / MENDING
+        self._new = self._mending / FILE_NAME  # the mended one, until it is in its place
         self._lock = threading.Lock()
         self._keeps = False
         self._kept: sqlite3.Connection | None = None
@@ -62,18 +64,25 @@ class QueueFile:
             write: nobody else writes while the block runs.
         """
         with explained(self.path):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            private.make_folder(self.path.parent)
         try:
+            if self._new.exists() and not self.path.exists():
+                self._move_aside()  # a process was killed while it did so
+            with explained(self.path):
+                if not self.path.exists():
+                    open(self.path, "ab", opener=private.opener).close()  # the files beside it get its rights
             with closing(sqlite3.connect(self.path, timeout=_PATIENCE, isolation_level=None)) as db:
                 db.row_factory = sqlite3.Row
                 self._prepare(db)
+                if write:
+                    queue_rows.keep_sealed(db)
                 if self._keeps:
                     self._keep()
                 db.execute("BEGIN IMMEDIATE" if write else "BEGIN")
                 yield db
                 db.execute("COMMIT")
-        except sqlite3.DatabaseError as error:
-            if _says_damaged(error):
+        except sqlite3.Error as error:
+            if _says_damaged(error) or self._damaged():
                 self._move_aside()
                 raise UserError(self.notice() or _BEGUN_ANEW) from error
             raise UserError(
@@ -119,12 +128,12 @@ class QueueFile:
     def notice(self) -> str:
         """What the user should know: that a damaged file was moved aside. Empty once that is deleted."""
         with self.open() as db:
-            moved = fact(db, "moved")
+            moved, left = fact(db, "moved"), fact(db, "left")
         if not moved or not Path(moved).exists():
             return ""
         return (
-            f"The list of jobs was damaged and is now {moved}; a new one was begun. Photos, runs and LoRAs are "
-            "untouched. Delete that file when you do not need it."
+            f"The list of jobs was damaged and is now {moved}; a new one was begun. {left}{' ' if left else ''}Photos, "
+            "runs and LoRAs are untouched. Delete that file when you do not need it."
         )
 
     def _prepare(self, db: sqlite3.Connection) -> None:
@@ -136,38 +145,92 @@ class QueueFile:
             _write_ahead(db)
             db.execute("BEGIN IMMEDIATE")
             if _version(db) == 0:  # no other process was quicker
-                for statement in _TABLES.split(";"):
-                    db.execute(statement)
-                # the folders of jobs that a lost file knew keep their numbers
-                folders = [int(path.name) for path in self.folder.glob("*") if path.name.isdecimal()]
-                db.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('jobs', ?)", (max(folders, default=0),))
+                self._begin(db)
+            db.execute("COMMIT")
+            with explained(self._begun):
+                private.make_folder(self._begun.parent)
+                self._begun.touch()
+        elif version < FILE_VERSION:
+            db.execute("BEGIN IMMEDIATE")
+            if _version(db) < FILE_VERSION:
+                db.execute(f"ALTER TABLE jobs ADD COLUMN {SEAL_COLUMN}")
+                queue_rows.seal_all(db)
                 db.execute(f"PRAGMA user_version = {FILE_VERSION}")
             db.execute("COMMIT")
 
+    def _begin(self, db: sqlite3.Connection, highest: int = 0) -> None:
+        """Make the tables; numbers begin after `highest`, and after the folders of jobs that a lost file knew."""
+        for statement in _TABLES.split(";"):
+            db.execute(statement)
+        folders = [int(path.name) for path in self.folder.glob("*") if path.name.isdecimal()]
+        db.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('jobs', ?)", (max([highest, *folders]),))
+        db.execute(f"PRAGMA user_version = {FILE_VERSION}")
+
     def _damaged(self) -> bool:
-        try:
-            with closing(sqlite3.connect(self.path, timeout=_PATIENCE)) as db:
-                return bool(db.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok")
-        except sqlite3.DatabaseError as error:
-            return _says_damaged(error)
+        emptied = self._begun.exists() and self.path.exists() and self.path.stat().st_size == 0
+        return emptied or bool(queue_mending.damage(self.path, FILE_VERSION, _PATIENCE))
 
     def _move_aside(self) -> None:
-        target = self.path.with_name(f"{FILE_NAME}.damaged-{time.strftime('%Y%m%d-%H%M%S')}")
-        mending = self.folder / "mending"
-        with explained(mending):
-            mending.mkdir(parents=True, exist_ok=True)
-        with only_process(mending, "try again", patience=_PATIENCE):
-            if not self._damaged():
+        """Put a new file in place of a damaged one, with what of it can still be read; the old one is kept beside it.
+
+        The new one is whole before the old one is moved, so a process that is killed in between loses nothing.
+        """
+        with explained(self._mending):
+            private.make_folder(self._mending)
+        with only_process(self._mending, "try again", patience=_PATIENCE):
+            if self.path.exists() and not self._damaged():
                 return  # another process was quicker
             self._let_go()  # Windows moves no file that is open
+            target = self.path.with_name(f"{FILE_NAME}.damaged-{time.strftime('%Y%m%d-%H%M%S')}")
             with explained(self.path):
-                self.path.replace(target)
-                for ending in ("-wal", "-shm"):
-                    part = self.path.with_name(FILE_NAME + ending)
-                    if part.exists():
-                        part.replace(target.with_name(target.name + ending))
-            with self.open(write=True) as db:
-                note(db, "moved", str(target))
+                if self.path.exists():
+                    try:
+                        self._mend(target)
+                    except sqlite3.Error as error:
+                        raise UserError(
+                            f"{self.path} is damaged and cannot be mended ({error}); see that its disk is not full, "
+                            "and try again."
+                        ) from error
+                for part in queue_mending.PARTS:  # a log of changes beside the new file would be taken for its own
+                    if (old := self.path.with_name(FILE_NAME + part)).exists():
+                        old.replace(target.with_name(target.name + part))
+                if self._new.exists():
+                    self._new.replace(self.path)
+
+    def _mend(self, target: Path) -> None:
+        """Write the new file, which says that the old one is at `target`."""
+        saved = queue_mending.saved(self.path, self._mending)
+        for part in queue_mending.PARTS:
+            self._new.with_name(FILE_NAME + part).unlink(missing_ok=True)  # of a process that was killed
+        open(self._new, "ab", opener=private.opener).close()
+        with closing(sqlite3.connect(self._new, isolation_level=None)) as db:
+            db.execute("BEGIN IMMEDIATE")
+            self._begin(db, saved.highest)
+            places = ", ".join("?" * len(COLUMNS))
+            names = ", ".join(COLUMNS)
+            rows = [(*row, queue_rows.seal(row)) for row in saved.rows]
+            db.executemany(f"INSERT INTO jobs ({names}, {queue_rows.SEAL}) VALUES ({places}, ?)", rows)
+            note(db, "moved", str(target))
+            note(db, "left", _left(saved))
+            if saved.paused:
+                note(db, "paused", "1")
+            db.execute("COMMIT")
+            _write_ahead(db)
+
+
+def _left(saved: queue_mending.Saved) -> str:
+    """What became of the jobs, in one sentence or two."""
+    said = f"{_count(len(saved.rows))} taken over."
+    if saved.lost:
+        numbers = ", ".join(map(str, saved.lost[:_NAMED])) + (" and more" if len(saved.lost) > _NAMED else "")
+        said += f" {_count(len(saved.lost))} damaged and left out (number {numbers}); start them anew."
+    if saved.cut:
+        said += " What was changed last may be missing."
+    return said
+
+
+def _count(number: int) -> str:
+    return "1 job was" if number == 1 else f"{number:,} jobs were"
 
 
 def fact(db: sqlite3.Connection, name: str) -> str:
@@ -181,7 +244,7 @@ def note(db: sqlite3.Connection, name: str, value: str) -> None:
     db.execute("INSERT OR REPLACE INTO facts (name, value) VALUES (?, ?)", (name, value))
 
 
-def _says_damaged(error: sqlite3.DatabaseError) -> bool:
+def _says_damaged(error: sqlite3.Error) -> bool:
     return type(error) is sqlite3.DatabaseError  # its subclasses have other causes
 
 

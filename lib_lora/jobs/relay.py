@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from PIL import Image
 
 from lib_lora.errors import UserError
-from lib_lora.files import atomic_file, explained
+from lib_lora.files import atomic_file, explained, opened
 from lib_lora.pictures import Cell
 
 _log = logging.getLogger(__name__)
@@ -161,7 +161,7 @@ def _paint(ask: dict[str, Any], ground: Ground, say: Callable[..., None], stop: 
 
 def _reconstruct(ask: dict[str, Any], ground: Ground, stop: Callable[[], bool]) -> str | None:
     source, target = Path(ask["file"]), Path(ask["out"])
-    with explained(source, "read"), Image.open(source) as stored:
+    with explained(source, "read"), opened(source) as stream, Image.open(stream) as stored:
         picture = ground.reconstruct(stored.convert("RGB"), stop)
     if picture is None:
         return None

@@ -12,6 +12,7 @@ from typing import Any
 
 from PIL import Image
 
+from lib_lora import private
 from lib_lora.character.photos import open_photo
 from lib_lora.errors import UserError
 from lib_lora.files import atomic_file, explained
@@ -79,7 +80,7 @@ class RemotePainter:
 
     def _make_folder(self) -> None:
         with explained(self.folder):
-            self.folder.mkdir(parents=True, exist_ok=True)
+            private.make_folder(self.folder)
 
     def _taken(self, file: Any) -> Image.Image:
         """Open a picture and delete its file, which must lie in the folder."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from lib_lora.errors import UserError, command
 from lib_lora.jobs.events import read_events
 from lib_lora.jobs.prepare import check_out
+from lib_lora.lora.whole import is_whole
 from lib_lora.models.identity import remembered_sha256
 from lib_lora.training.run import Run, load_run, save_run, saved_steps
 
@@ -86,7 +87,8 @@ def check_base(run: Run) -> None:
 
 
 def trained_lora(run: Run) -> Path | None:
-    """The LoRA of the last step, if the run has been trained to its end; None where steps are left to do.
+    """The LoRA of the last step, if the run has been trained to its end; None where steps are left to do, or where the
+    file is gone or damaged: then training writes it anew from the saved state.
 
     With it, a run whose delivery or grid failed is finished without its photos, and without loading the model.
     """
@@ -95,4 +97,4 @@ def trained_lora(run: Run) -> Path | None:
     if not isinstance(step, int) or run.file.settings.steps not in (0, step):
         return None
     lora = run.checkpoint(step)
-    return lora if lora.is_file() else None
+    return lora if is_whole(lora) else None

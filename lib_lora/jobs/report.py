@@ -11,7 +11,7 @@ from PIL import Image
 from lib_lora.character.photos import list_photos, open_photo
 from lib_lora.character.store import data_root
 from lib_lora.errors import UserError, typed
-from lib_lora.files import atomic_file, write_text
+from lib_lora.files import atomic_file, explained, write_text
 from lib_lora.jobs.scoring import lines_for, ruler_of, template_of
 from lib_lora.jobs.sheet import sheet_of
 from lib_lora.jobs.studio import CELLS, GridPlan, pictures_of
@@ -155,7 +155,7 @@ def judge_grid(
             clip.model if clip else "",
             ruler,
         )
-    return _write(report, folder, emit)
+    return _write(report, folder, run.character_folder.photos, emit)
 
 
 def _ceiling(
@@ -172,15 +172,40 @@ def _ceiling(
     return ceiling_of(engine, template, list_photos(run.character_folder.photos), sizes, reconstruct)
 
 
-def _write(report: Report, folder: Path, emit: Callable[..., None]) -> GridReport:
-    def picture(path: str) -> Image.Image | None:
+def without_photos(runs: Path) -> list[Path]:
+    """Take the photos of the person out of the pages of all grids of a character; returns the pages that had some.
+
+    Args:
+        runs: the folder of the character's runs.
+
+    Raises:
+        UserError: a page cannot be read or written.
+    """
+    changed = []
+    for page in sorted(runs.glob(f"*/grids/*/{HTML_FILE}")):
+        with explained(page, "read"):
+            text = page.read_text(encoding="utf-8")
+        if html.PHOTO in text:
+            write_text(page, html.without_photos(text))
+            changed.append(page)
+    return changed
+
+
+def _write(report: Report, folder: Path, photos: Path, emit: Callable[..., None]) -> GridReport:
+    def opened(path: Path) -> Image.Image | None:
         try:
-            return open_photo(folder / path)
+            return open_photo(path)
         except UserError:
             return None
 
+    def picture(path: str) -> Image.Image | None:
+        return opened(folder / path)
+
+    def photo(name: str) -> Image.Image | None:
+        return opened(photos / Path(name).name)
+
     reports.save(report, folder / REPORT_FILE)
-    write_text(folder / HTML_FILE, html.render(report, picture))
+    write_text(folder / HTML_FILE, html.render(report, picture, photo))
     with atomic_file(folder / SHEET) as stream:
         sheet_of(report, picture).save(stream, "PNG")
     facts, verdict = report.facts, report.verdict
@@ -262,5 +287,10 @@ def read_report(folder: Path) -> GridReport:
 
 
 def _most_alike(rows: list[Row]) -> Row:
-    """The picture with the highest likeness, those that count first; the first where none has one."""
-    return max(rows, key=lambda row: (row.score.counts, -2.0 if row.score.likeness is None else row.score.likeness))
+    """The picture with the highest likeness: of those that are well, else of those that count; else the first."""
+
+    def rank(row: Row) -> tuple[bool, bool, float]:
+        likeness = -2.0 if row.score.likeness is None else row.score.likeness
+        return row.status == "ok" and not row.copy, row.score.counts, likeness
+
+    return max(rows, key=rank)

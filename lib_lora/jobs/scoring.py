@@ -13,6 +13,7 @@ from lib_lora.character.photos import list_photos
 from lib_lora.character.store import CharacterFolder, folder_of, load
 from lib_lora.errors import UserError
 from lib_lora.files import digest_of, sha256
+from lib_lora.jobs.grid_folder import judged_of_grid, told_of_grids
 from lib_lora.likeness import report as reports
 from lib_lora.likeness import template as templates
 from lib_lora.likeness.calibration import BASE, COHORT, GIVEN, Calibration, against, calibrate
@@ -91,25 +92,6 @@ def template_path(folder: CharacterFolder, engine: FaceEngine) -> Path:
     return folder.cache / f"template-{digest_of(engine.id)[:12]}.json"
 
 
-def forget(root: Path, name: str) -> list[Path]:
-    """Delete everything biometric of a character: templates with their embeddings; returns what was deleted.
-
-    Photos, pictures, LoRAs and reports (which hold no embeddings) stay.
-
-    Raises:
-        UserError: no such character, or a file cannot be deleted.
-    """
-    folder = folder_of(root, name)
-    load(folder)
-    gone = sorted(folder.cache.glob("template*"))
-    for path in gone:
-        try:
-            path.unlink()
-        except OSError as error:
-            raise UserError(f"Cannot delete {path} ({error.strerror}); close what uses it and try again.") from error
-    return gone
-
-
 def lines_for(
     template: Template,
     base: Sequence[Measured] | None = None,
@@ -139,7 +121,8 @@ def score_pictures(
     engine: FaceEngine | None = None,
     impostors: Sequence[Path] = (),
 ) -> Scored:
-    """Judge picture files, and all pictures of folders, against a character's photos.
+    """Judge picture files, and all pictures of folders, against a character's photos; of a test grid's folder, those
+    that were painted with the LoRA.
 
     Args:
         root: the data folder.
@@ -153,10 +136,13 @@ def score_pictures(
     """
     folder = folder_of(root, name)
     load(folder)
-    files = [picture for path in images for picture in pictures_in(path)]
+    files = [picture for path in images for picture in judged_of_grid(path) or pictures_in(path)]
     strangers = [picture for path in impostors for picture in pictures_in(path)]
     report = judge_files(engine or SFaceEngine(), folder, name, files, strangers)
-    return Scored(as_text(report), settings.to_dict(report), report.verdict.drift, report.verdict.judged)
+    said = told_of_grids(images)
+    text = "\n".join([*said, as_text(report)])
+    values = {**settings.to_dict(report), "notes": said}
+    return Scored(text, values, report.verdict.drift, report.verdict.judged)
 
 
 def judge_files(

@@ -66,7 +66,7 @@ def fold(standing: Standing, event: dict[str, Any]) -> Standing:
     if kind == "step":
         return _stepped(standing, event)
     if kind == "painting":
-        return _counted(standing, event, "painting", "Painted {done} of {total} pictures")
+        return _counted(standing, event, "painting", text or "Painted {done} of {total} pictures")
     if kind == "progress":
         return _counted(standing, event, "working", text or "{done} of {total}")
     if kind == "warning" and text:

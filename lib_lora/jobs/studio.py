@@ -13,13 +13,13 @@ from typing import Any, cast
 
 from PIL import Image
 
-from lib_lora import settings
+from lib_lora import private, settings
 from lib_lora.errors import UserError
 from lib_lora.files import atomic_file, digest_of, explained, read_json, write_json
 from lib_lora.grid.cells import Painter, base_cells, leak_cells, test_cells, with_lora
-from lib_lora.grid.diffusers_painter import DiffusersPainter
 from lib_lora.grid.prompts import PROMPTS
 from lib_lora.jobs.reopen import check_base
+from lib_lora.lora.whole import check_whole
 from lib_lora.models.family import ModelInfo, Prediction, identify
 from lib_lora.models.identity import remembered_sha256
 from lib_lora.pictures import Cell, save_picture
@@ -31,6 +31,13 @@ CELLS = "cells"
 PLAN_FILE = "plan.json"
 FIRST_SEED = 1000
 ROLES = ("base", "leak", "lora")  # in the order in which they are painted
+
+
+def DiffusersPainter(info: ModelInfo, *how: Any) -> Painter:  # noqa: N802 - stands for the class
+    """The painter of `grid.diffusers_painter`, which loads torch and diffusers."""
+    from lib_lora.grid import diffusers_painter
+
+    return diffusers_painter.DiffusersPainter(info, *how)
 
 
 @dataclass(frozen=True)
@@ -151,7 +158,7 @@ class Studio:
             again: paint with and without the trigger anew even where this very plan was finished before.
 
         Raises:
-            UserError: the checkpoint is gone, or the disk is full.
+            UserError: the checkpoint is gone or damaged, or the disk is full.
         """
         folder = (
             unfinished(self.run, plan)
@@ -161,6 +168,8 @@ class Studio:
         write_json(folder / PLAN_FILE, plan.values())
         items = plan.items()
         missing = [(name, cell) for name, cell in items if not self._is_there(folder / CELLS / name, cell)]
+        for lora in {cell.lora for _, cell in missing if cell.lora is not None}:
+            check_whole(lora)
         done, total = len(items) - len(missing), len(items)
         painter = self.painter if missing else None  # whatever is wrong with the models is said before the first bar
         self.emit("painting", done=done, total=total, folder=str(folder))
@@ -179,6 +188,23 @@ class Studio:
 
         painter.paint([cell for _, cell in missing], each)
         return folder
+
+    def to_paint(self, plans: Sequence[GridPlan]) -> list[int]:
+        """How many pictures `paint` will have to paint for each of several plans, one after the other."""
+        counts, shared = [], set()
+        for plan in plans:
+            folder = unfinished(self.run, plan) or next(painted(self.run, plan), None)
+            missing = 0
+            for name, cell in plan.items():
+                if folder and (folder / CELLS / name).exists():
+                    continue
+                kept = self._kept(cell) if cell.lora is None else None
+                if kept is None or not (kept in shared or kept.exists()):
+                    missing += 1
+                if kept:
+                    shared.add(kept)
+            counts.append(missing)
+        return counts
 
     def _is_there(self, path: Path, cell: Cell) -> bool:
         if not path.exists() and cell.lora is None and self._kept(cell).exists():
@@ -221,16 +247,16 @@ def painted(run: Run, plan: GridPlan) -> Iterator[Path]:
 def new_folder(run: Run) -> Path:
     """The next grid's folder; two that are painted at once get two."""
     with explained(run.grids):
-        run.grids.mkdir(parents=True, exist_ok=True)
+        private.make_folder(run.grids)
         number = max((int(path.name) for path in run.grids.iterdir() if re.fullmatch("[0-9]+", path.name)), default=0)
         while True:
             number += 1
             folder = run.grids / f"{number:03d}"
             try:
-                folder.mkdir()
+                folder.mkdir(private.rights(folder))
             except FileExistsError:
                 continue
-            (folder / CELLS).mkdir()
+            private.make_folder(folder / CELLS)
             return folder
 
 

@@ -12,10 +12,11 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import get_args
 
+from lib_lora import private
 from lib_lora.errors import UserError
 from lib_lora.files import explained
 from lib_lora.jobs import events as event_files
-from lib_lora.jobs import processes, queue_file
+from lib_lora.jobs import leftovers, processes, queue_file
 from lib_lora.jobs.attempt import Attempt, Outcome, Patience, cleaned, run_of, told_by_worker
 from lib_lora.jobs.channel import patient
 from lib_lora.jobs.events import EventLog, pace_of
@@ -108,7 +109,7 @@ class Supervisor:
         while not closing.is_set():
             try:
                 with explained(folder):
-                    folder.mkdir(parents=True, exist_ok=True)
+                    private.make_folder(folder)
                 with only_process(folder, _OTHERWISE):
                     self._run_lanes(closing)
             except UserError as error:
@@ -125,6 +126,7 @@ class Supervisor:
             self._run_both(queue, closing)
 
     def _run_both(self, queue: Queue, closing: threading.Event) -> None:
+        leftovers.sweep(self.root)
         left = queue.abandoned(self._alive)
         self._troubles = {"": queue.notice()}
         lanes = [

@@ -15,6 +15,7 @@ from lib_lora.jobs.lock import only_process
 from lib_lora.jobs.told import Told
 from lib_lora.lora.triggers import answers_to
 from lib_lora.references import editing, phrases, trigger
+from lib_lora.references.alike import folded
 from lib_lora.references.caption_check import Problem, problems
 from lib_lora.references.editing import Changed
 from lib_lora.references.memory import photos_to_use
@@ -76,29 +77,48 @@ def caption(root: Path, name: str, edit: Edit | None = None, only: Sequence[str]
                 changed = editing.undo(folder)
             elif edit:
                 changed = editing.edit(folder, edit.what, edit.change, set(only) or None)
-    return captions_told(folder, character, [] if changed is None else [_said(changed, undo)], changed)
+    return captions_told(
+        folder, character, [] if changed is None else [_said(changed, undo)], changed, () if changed else only
+    )
 
 
-def captions_told(folder: CharacterFolder, character: Character, lines: list[str], changed: Changed | None) -> Told:
+def captions_told(
+    folder: CharacterFolder,
+    character: Character,
+    lines: list[str],
+    changed: Changed | None,
+    only: Sequence[str] = (),
+) -> Told:
     """How the captions of a character's photos are now.
 
     Args:
         folder, character: whose.
         lines: what is said first.
         changed: what was done to them; None = nothing.
+        only: file names of the photos that are told of; none = all in use.
+
+    Raises:
+        UserError: one of `only` is not among the photos.
     """
     there, used = editing.captions_of(folder), {photo.name for photo in photos_to_use(folder)}
-    captions = {photo: text for photo, text in there.texts.items() if photo in used}
+    for file in only:
+        if file not in {*there.texts, *there.unreadable}:
+            raise UserError(f"There is no photo {file} in {folder.photos}.")
+    captions = {photo: text for photo, text in there.texts.items() if photo in (only or used)}
     counts = phrases.frequency(captions)
-    wrong = [Problem(photo, text) for photo, text in there.unreadable.items()] + problems(captions, character)
+    wrong = [Problem(photo, text) for photo, text in there.unreadable.items() if not only or photo in only]
+    wrong += problems(captions, character)
     lines = list(lines)
     written = sum(bool(text) for text in captions.values())
-    lines.append(f"{len(used)} photo{'' if len(used) == 1 else 's'} in use, {written} with a caption.")
+    if only:
+        lines += [f"{photo}: {text or '(no caption)'}" for photo, text in captions.items()]
+    else:
+        lines.append(f"{len(used)} photo{'' if len(used) == 1 else 's'} in use, {written} with a caption.")
     width = len(str(len(captions)))
     lines += [f"  {count:{width}}  {phrase}" for phrase, count in counts[:_SHOWN]]
     if len(counts) > _SHOWN:
         lines.append(f"  and {len(counts) - _SHOWN} rarer phrases")
-    lines += [problem.text for problem in wrong]
+    lines += folded(problem.text for problem in wrong)
     values = {
         "captions": captions,
         "phrases": [{"phrase": phrase, "captions": count} for phrase, count in counts],

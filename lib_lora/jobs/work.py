@@ -29,6 +29,8 @@ from lib_lora.jobs.kinds import (
     AuditArguments,
     ChooseArguments,
     FillArguments,
+    InventArguments,
+    MoreArguments,
     ProbeArguments,
     TestArguments,
     arguments_of,
@@ -37,6 +39,8 @@ from lib_lora.jobs.preferences import chosen_engine
 from lib_lora.jobs.queue import RESULT, Queue
 from lib_lora.jobs.remote_painter import PAINTER_ID, RemotePainter
 from lib_lora.jobs.studio import Studio
+from lib_lora.jobs.uses import renew_previews
+from lib_lora.jobs.work_invent import paint_candidates, paint_more
 from lib_lora.jobs.work_train import train
 from lib_lora.models.memory import is_out_of_memory
 from lib_lora.training.run import Run
@@ -131,6 +135,10 @@ def do(arguments: Arguments, desk: Desk) -> Result:
             return test(arguments, desk)
         case ChooseArguments():
             return choose(arguments, desk)
+        case InventArguments():
+            return paint_candidates(arguments, desk)
+        case MoreArguments():
+            return paint_more(arguments, desk)
         case _:
             return train(arguments, desk)
 
@@ -196,6 +204,7 @@ def test(arguments: TestArguments, desk: Desk) -> Result:
         cfg=arguments.cfg,
         side=arguments.side,
     )
+    renew_previews(run, step, arguments.weight, done.preview)
     verdict = done.report.verdict
     return {
         "run": run.file.id,

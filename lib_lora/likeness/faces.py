@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from lib_lora.likeness.arrays import Array, Box, Pixels
+from lib_lora.likeness.expression import Expression, expression
 from lib_lora.likeness.texture import Texture, texture
 
 Fault = Literal["", "small", "blurred", "cut", "unsure"]
@@ -65,6 +66,11 @@ class Face:
         right, left = self.points[:2].astype(float)
         return math.degrees(math.atan2(left[1] - right[1], left[0] - right[0]))
 
+    @property
+    def expression(self) -> Expression:
+        """What its mouth clearly does; empty where that is not clear, or an engine gives no crop."""
+        return "" if self.crop is None else expression(self.crop, self.px, self.yaw, self.shown)
+
 
 @dataclass(frozen=True)
 class Quality:
@@ -78,6 +84,7 @@ class Quality:
         roll: in degrees.
         texture: of its surface; None where the engine gives no crop.
         eyes, age, sex, sure: see `Face`.
+        expression: what the mouth clearly does (`expression.expression`); empty where it is not clear.
     """
 
     px: float
@@ -91,6 +98,7 @@ class Quality:
     age: float | None = None
     sex: str | None = None
     sure: float = SURE
+    expression: Expression = ""
 
     @classmethod
     def of(cls, face: Face) -> Quality:
@@ -107,6 +115,7 @@ class Quality:
             age=face.age,
             sex=face.sex,
             sure=face.sure,
+            expression=face.expression,
         )
 
     @property

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -24,6 +25,8 @@ from lib_lora.pages import template
 
 Pictures = Callable[[str], "Image.Image | None"]
 SIDE = 192  # pixels: the longer side of a thumbnail
+# Photos show a real face, so they stand between these marks, by which `without_photos` finds them.
+PHOTO, END = "<!--photo-->", "<!--/photo-->"
 _FILE = Path(__file__).resolve().parent / "templates" / "report.html.jinja"
 
 
@@ -40,20 +43,38 @@ class Cell:
 
 
 @dataclass(frozen=True)
+class PhotoCell:
+    """A photo of the person beside a picture: its name, its likeness to the picture, and its thumbnail as data URI."""
+
+    name: str
+    likeness: str
+    picture: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
 class Pair:
-    """The pictures of one prompt, without and with the LoRA."""
+    """The pictures of one prompt, without and with the LoRA, and the photo that the latter is most like."""
 
     prompt: str
     cells: list[Cell]
+    photo: PhotoCell | None = None
 
 
-def render(report: Report, pictures: Pictures) -> str:
+def render(report: Report, pictures: Pictures, photos: Pictures | None = None) -> str:
     """The page.
 
     Args:
         report: what to show.
         pictures: gives the picture at a row's path; None where it is gone, which the page then says.
+        photos: gives the photo of a file name; where it gives None, none is shown. None = no photos on the page.
     """
+
+    @cache
+    def beside(name: str) -> Image.Image | None:
+        return _small_of(photos(name)) if photos else None
+
     with_lora, base = report.of("lora"), report.of("base")
     return _template().render(
         report=report,
@@ -64,7 +85,9 @@ def render(report: Report, pictures: Pictures) -> str:
         counts=words.counts(report),
         ai_made=words.AI_MADE if report.subject.lora else "",
         legend=words.legend(report),
-        pairs=[_pair(first, second, pictures) for first, second in zip_longest(base, with_lora)],
+        missed=[one.text for one in report.missed],
+        photo_marks=(Markup(PHOTO), Markup(END)),
+        pairs=[_pair(first, second, pictures, beside) for first, second in zip_longest(base, with_lora)],
         leak=[_cell(row, pictures) for row in report.of("leak")],
         strips=charts.strips(report),
         curve=charts.curve(report),
@@ -75,14 +98,28 @@ def render(report: Report, pictures: Pictures) -> str:
     )
 
 
-def _pair(base: Row | None, with_lora: Row | None, pictures: Pictures) -> Pair:
+def without_photos(page: str) -> str:
+    """A page that `render` made, without the photos of the person that lie in it."""
+    return re.sub(f"{re.escape(PHOTO)}.*?{re.escape(END)}", "", page, flags=re.DOTALL)
+
+
+def _pair(base: Row | None, with_lora: Row | None, pictures: Pictures, photos: Pictures) -> Pair:
     rows = [row for row in (base, with_lora) if row is not None]
-    return Pair(rows[-1].asked.prompt, [_cell(row, pictures) for row in rows])
+    return Pair(rows[-1].asked.prompt, [_cell(row, pictures) for row in rows], _photo(rows[-1], photos))
+
+
+def _photo(row: Row, photos: Pictures) -> PhotoCell | None:
+    score = row.score
+    small = photos(score.nearest) if score.nearest and row.role != "base" else None
+    if small is None or score.nearest is None:
+        return None
+    likeness = "" if score.nearest_likeness is None else words.number(score.nearest_likeness)
+    return PhotoCell(score.nearest, likeness, _data_uri(small), small.width, small.height)
 
 
 def _cell(row: Row, pictures: Pictures) -> Cell:
     picture = pictures(row.path)
-    small = _small(picture) if picture is not None else None
+    small = _small_of(picture)
     return Cell(
         name=row.path.rpartition("/")[2],
         mark=words.mark_of(row),
@@ -93,7 +130,9 @@ def _cell(row: Row, pictures: Pictures) -> Cell:
     )
 
 
-def _small(picture: Image.Image) -> Image.Image:
+def _small_of(picture: Image.Image | None) -> Image.Image | None:
+    if picture is None:
+        return None
     copy = picture.convert("RGB")
     copy.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
     bare = Image.new("RGB", copy.size)  # the original's comments and profiles stay behind

@@ -17,6 +17,7 @@ from lib_lora.likeness import intervals
 from lib_lora.likeness.calibration import Calibration
 from lib_lora.likeness.faces import FaceEngine
 from lib_lora.likeness.facts import Asked, Facts, Status, status_of
+from lib_lora.likeness.given import Missed, missed
 from lib_lora.likeness.measure import ImageScore, Measured
 from lib_lora.likeness.metrics import facts_of
 from lib_lora.likeness.shown import Shown
@@ -121,6 +122,7 @@ class Report:
         tested: retention by step and weight in this run, this report's own included.
         clip: the CLIP model that measured adherence and variety; empty where there is none on the machine.
         small_print: what the numbers are not.
+        missed: what pictures were asked to show and do not.
         version: of this layout.
     """
 
@@ -138,6 +140,7 @@ class Report:
     clip: str = ""
     ruler: str = ""
     small_print: list[str] = field(default_factory=lambda: list(SMALL_PRINT))
+    missed: list[Missed] = field(default_factory=list)
     version: int = VERSION
 
     def of(self, role: Role) -> list[Row]:
@@ -198,6 +201,8 @@ def make(
         ]
 
     leak = shown.leak or []
+    ours = rows("lora", paths.pictures, shown.pictures, shown.asked, with_clip)
+    base = rows("base", paths.base, shown.base, shown.asked, without_clip) if shown.base is not None else []
     if facts.retention is not None and facts.step is not None:
         here = (facts.step, facts.weight)
         tested = [one for one in tested if (one.step, one.weight) != here] + [Tested(*here, facts.retention)]
@@ -210,15 +215,12 @@ def make(
         licence=licence,
         made=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         photos=[Photo(item.file, item.likeness, item.used, item.remark) for item in template.references],
-        pictures=[
-            *rows("lora", paths.pictures, shown.pictures, shown.asked, with_clip),
-            *(rows("base", paths.base, shown.base, shown.asked, without_clip) if shown.base is not None else []),
-            *rows("leak", paths.leak, leak, [Asked()] * len(leak), []),
-        ],
+        pictures=[*ours, *base, *rows("leak", paths.leak, leak, [Asked()] * len(leak), [])],
         shares=_shares(facts),
         clip=clip,
         ruler=ruler,
         tested=sorted(tested, key=lambda one: (one.weight, one.step)),
+        missed=missed(*([(row.path, row.asked, row.score) for row in part] for part in (ours, base))),
     )
 
 

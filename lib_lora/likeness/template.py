@@ -295,6 +295,8 @@ def _settle(references: list[Reference], embeddings: dict[int, Array]) -> Array:
             remark = f"looks unlike the others (likeness {score:.2f}, usual is {usual:.2f}): another person, a profile?"
             if result.kept[row]:
                 remark += " It is still counted, because too many photos differ."
+            else:
+                remark += " Likeness is measured without it, also if it is trained on."
         references[place] = replace(
             references[place],
             used=bool(result.kept[row]),

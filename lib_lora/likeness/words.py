@@ -10,6 +10,7 @@ import unicodedata
 from dataclasses import dataclass
 from typing import Literal
 
+from lib_lora.likeness import given
 from lib_lora.likeness.calibration import (
     BASE,
     LEAST_FACES,
@@ -84,7 +85,7 @@ class Mark:
         word: its status, a word or two.
         tone: good, warn, bad, or none where nothing is judged.
         likeness: as it is shown; empty where there is none.
-        remark: why it does not count, what it repeats; empty where all is well.
+        remark: why it does not count, what it repeats, what it was asked to show and does not; empty where all is well.
         nearest: the photo that is most alike, with its likeness; empty where there is none, and without the LoRA.
     """
 
@@ -119,6 +120,8 @@ def mark_of(row: Row) -> Mark:
     if row.copy:
         word, tone = f"{word}, copy" if word != "not judged" else "copy", "bad" if tone == "bad" else "warn"
         remarks.append(f"repeats {plain(original(row.score))}")
+    if row.role == "lora":
+        remarks += given.remarks(row.asked, score)
     if score.faces > 1:
         remarks.append(f"{score.faces} faces")
     near = [] if score.nearest is None or row.role == "base" else [plain(score.nearest)]

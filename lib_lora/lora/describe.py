@@ -1,18 +1,44 @@
-"""What a LoRA file is, in plain values: for the command `info` and for lists."""
+"""What a LoRA file is, in plain values: for the command `info` and for lists. Loads no torch."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from lib_lora.files import explained
 from lib_lora.lora import names
 from lib_lora.lora.hashes import FileBytes, sshs_model_hash
+from lib_lora.lora.layers import Shape, keys_by_layer
 from lib_lora.lora.metadata import FAMILY_TITLES, family_of
-from lib_lora.lora.reading import LoraFile, read
+from lib_lora.lora.opening import open_lora, refuse_broken
+from lib_lora.models.header import Entry, read_header
+from lib_lora.models.plain_numbers import pieces
 
 _CONTEXT_WIDTHS = {768: "sd1", 1024: "sd2", 2048: "sdxl"}
+
+
+@dataclass(frozen=True)
+class Layer:
+    """What the file says of one layer.
+
+    Attributes:
+        down: shape of the half that goes down to the rank.
+        dtype: of its numbers, as torch calls it.
+        alpha: the number, rounded; None: it has none.
+        dora: it has DoRA's magnitude.
+    """
+
+    down: Shape
+    dtype: str
+    alpha: float | None
+    dora: bool
 
 
 def describe(path: Path) -> dict[str, Any]:
@@ -27,65 +53,86 @@ def describe(path: Path) -> dict[str, Any]:
         computed now) and ``hashes`` (for each that the metadata claim: whether it is right).
 
     Raises:
-        UserError: as `read`.
+        UserError: as `reading.read`.
     """
-    lora = read(path)
-    layers = lora.layers.values()
+    layers, metadata = _looked_at(path)
     found = sshs_model_hash(FileBytes(path))
-    alphas = {None if layer.alpha is None else round(float(layer.alpha), 4) for layer in layers}
-    parts = Counter(names.part_of(name) or "other" for name in lora.layers)
-    claimed = family_of(lora.metadata)
+    alphas = {layer.alpha for layer in layers.values()}
+    parts = Counter(names.part_of(name) or "other" for name in layers)
+    claimed = family_of(metadata)
     return {
         "file": path.name,
         "size": path.stat().st_size,
-        "kind": _kind(lora),
-        "family": family(lora),
+        "kind": _kind(layers),
+        "family": family(layers, metadata),
         "webui_version": FAMILY_TITLES[claimed] if claimed else "Unknown",
         "parts": dict(sorted(parts.items(), key=lambda item: "unet te1 te2 other".index(item[0]))),
-        "modules": len(lora.layers),
-        "ranks": sorted({layer.rank for layer in layers}),
+        "modules": len(layers),
+        "ranks": sorted({layer.down[0] for layer in layers.values()}),
         "alphas": sorted(alphas, key=lambda alpha: (alpha is None, alpha)),
-        "dtype": str(Counter(layer.down.dtype for layer in layers).most_common(1)[0][0]).removeprefix("torch."),
-        "trigger": _said(lora, "modelspec.trigger_phrase"),
-        "base_model": _said(lora, "ss_sd_model_name"),
-        "base_model_sha256": _said(lora, "ss_new_sd_model_hash"),
-        "steps": _number(_said(lora, "ss_steps")),
-        "consent": _said(lora, "sameface.consent"),
+        "dtype": Counter(layer.dtype for layer in layers.values()).most_common(1)[0][0],
+        "trigger": _said(metadata, "modelspec.trigger_phrase"),
+        "base_model": _said(metadata, "ss_sd_model_name"),
+        "base_model_sha256": _said(metadata, "ss_new_sd_model_hash"),
+        "steps": _number(_said(metadata, "ss_steps")),
+        "consent": _said(metadata, "sameface.consent"),
         "hash": found,
-        "hashes": _verified(lora, found),
+        "hashes": _verified(metadata, found),
     }
 
 
-def family(lora: LoraFile) -> str | None:
+def _looked_at(path: Path) -> tuple[dict[str, Layer], dict[str, str]]:
+    """The layers of a LoRA file, by name, each of whose numbers is one; and its metadata."""
+    _, keys = open_lora(path)
+    entries, metadata = read_header(path)
+    layers = keys_by_layer({key: entries[key].shape for key in keys}, path.name)
+    broken, alphas = [], {}
+    with explained(path, "read"), open(path, "rb", buffering=0) as stream:
+        for key in sorted(keys, key=lambda one: entries[one].offset):
+            for piece in pieces(stream, path.name, entries[key]):
+                if not np.isfinite(piece).all():
+                    broken.append(key)
+                    break
+                if prod(entries[key].shape) == 1:
+                    alphas[key] = round(float(piece[0]), 4)
+    refuse_broken(path.name, broken, len(layers))
+    return {name: _layer(fields, entries, alphas) for name, fields in layers.items()}, metadata
+
+
+def _layer(fields: Mapping[str, str], entries: Mapping[str, Entry], alphas: Mapping[str, float]) -> Layer:
+    down = entries[fields["down"]]
+    return Layer(down.shape, down.dtype, alphas[fields["alpha"]] if "alpha" in fields else None, "dora_scale" in fields)
+
+
+def family(layers: Mapping[str, Layer], metadata: Mapping[str, str]) -> str | None:
     """The family of model that the layers fit, or None."""
-    fitting = [kind for kind in ("sdxl", "sd1", "sd2") if all(names.locate(kind, name) for name in lora.layers)]
+    fitting = [kind for kind in ("sdxl", "sd1", "sd2") if all(names.locate(kind, name) for name in layers)]
     if len(fitting) < 2:
         return fitting[0] if fitting else None
     # SD1's and SD2's names are the same: the width of the text conditioning decides; where it is unusual (a toy)
     # or there is none, the metadata do, and at last SD1's projections, which are 1x1 convolutions.
-    of_unet = {name: layer for name, layer in lora.layers.items() if names.part_of(name) == "unet"}
-    widths = {layer.down[0].numel() for name, layer in of_unet.items() if name.endswith("attn2_to_k")}
+    of_unet = {name: layer for name, layer in layers.items() if names.part_of(name) == "unet"}
+    widths = {prod(layer.down[1:]) for name, layer in of_unet.items() if name.endswith("attn2_to_k")}
     by_width = {_CONTEXT_WIDTHS.get(width) for width in widths}
-    claimed = family_of(lora.metadata)
-    linear = any(layer.down.ndim == 2 for name, layer in of_unet.items() if name.endswith("proj_in"))
+    claimed = family_of(metadata)
+    linear = any(len(layer.down) == 2 for name, layer in of_unet.items() if name.endswith("proj_in"))
     for guess in (*by_width, claimed, "sd2" if linear else "sd1"):
         if guess in fitting:
             return guess
     return fitting[0]
 
 
-def _kind(lora: LoraFile) -> str:
-    layers = lora.layers.values()
+def _kind(layers: Mapping[str, Layer]) -> str:
     kinds = []
-    if any(layer.dora_scale is not None for layer in layers):
+    if any(layer.dora for layer in layers.values()):
         kinds.append("DoRA")
-    if any(re.search(r"_(resnets|in_layers|out_layers)_|samplers_0_conv$|_op$", name) for name in lora.layers):
+    if any(re.search(r"_(resnets|in_layers|out_layers)_|samplers_0_conv$|_op$", name) for name in layers):
         kinds.append("LoCon")
     return " + ".join(kinds) or "LoRA"
 
 
-def _said(lora: LoraFile, key: str) -> str | None:
-    value = "".join(letter for letter in lora.metadata.get(key, "") if letter.isprintable())  # it may be a stranger's
+def _said(metadata: Mapping[str, str], key: str) -> str | None:
+    value = "".join(letter for letter in metadata.get(key, "") if letter.isprintable())  # it may be a stranger's
     return None if value in ("", "None") else value
 
 
@@ -93,6 +140,6 @@ def _number(value: str | None) -> int | None:
     return int(value) if value and re.fullmatch(r"[0-9]{1,9}", value) else None
 
 
-def _verified(lora: LoraFile, found: str) -> dict[str, bool]:
-    claims = {key: _said(lora, key) for key in ("sshs_model_hash", "modelspec.hash_sha256")}
+def _verified(metadata: Mapping[str, str], found: str) -> dict[str, bool]:
+    claims = {key: _said(metadata, key) for key in ("sshs_model_hash", "modelspec.hash_sha256")}
     return {key: claim.lower().removeprefix("0x") == found for key, claim in claims.items() if claim is not None}

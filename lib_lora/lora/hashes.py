@@ -11,7 +11,7 @@ import struct
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from lib_lora.files import explained
+from lib_lora.files import explained, opened
 
 Buffer = bytes | bytearray | memoryview
 _CHUNK = 1 << 20
@@ -26,7 +26,7 @@ class FileBytes:
         self.path = path
 
     def __iter__(self) -> Iterator[bytes]:
-        with explained(self.path, "read"), open(self.path, "rb") as stream:
+        with explained(self.path, "read"), opened(self.path) as stream:
             while chunk := stream.read(_CHUNK):
                 yield chunk
 
@@ -82,6 +82,6 @@ def legacy_file_hash(path: Path) -> str:
     Raises:
         UserError: the file cannot be read.
     """
-    with explained(path, "read"), open(path, "rb") as stream:
+    with explained(path, "read"), opened(path) as stream:
         stream.seek(_LEGACY_START)
         return hashlib.sha256(stream.read(_LEGACY_LENGTH)).hexdigest()[:8]

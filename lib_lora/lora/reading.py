@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import re
-import struct
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import torch
 
-from lib_lora.errors import UserError
-from lib_lora.files import explained
-from lib_lora.lora import names
+from lib_lora.lora.opening import open_lora, refuse_broken
 from lib_lora.lora.tensors import LayerTensors, group
-from lib_lora.models.weights import open_tensors
-
-MAX_HEADER = 32 << 20  # bytes; the largest LoRA has 3,000 tensors (0.4 MB), the rest is for captions and thumbnails
-MAX_TENSORS = 50_000
 
 
 @dataclass(frozen=True)
@@ -46,65 +38,12 @@ def read(path: Path) -> LoraFile:
     Raises:
         UserError: one sentence that says what the file is instead, or what is wrong with it.
     """
-    if path.suffix.lower() != ".safetensors":
-        raise UserError(f"{path.name} is not a .safetensors file; other kinds of LoRA files are not opened.")
-    _refuse_strange_start(path)
-    file = open_tensors(path)
-    keys = sorted(file.keys())
-    if len(keys) > MAX_TENSORS:
-        raise UserError(f"{path.name} has {len(keys):,} tensors, far more than any LoRA; it is not opened.")
-    _refuse_other_kinds(path.name, keys)
+    file, keys = open_lora(path)
     lora = LoraFile(path, {key: file.read(key) for key in keys}, file.metadata)
     layers = lora.layers
-    broken = {names.split_key(key)[0] for key, tensor in lora.tensors.items() if not _finite(tensor)}
-    if broken:
-        raise UserError(
-            f"{path.name} holds values that are not numbers in {len(broken)} of {len(layers)} layers; it would "
-            "paint black pictures: take an earlier checkpoint of that training."
-        )
+    refuse_broken(path.name, [key for key, tensor in lora.tensors.items() if not _finite(tensor)], len(layers))
     return lora
 
 
 def _finite(tensor: torch.Tensor) -> bool:
     return bool(torch.isfinite(tensor.float()).all())
-
-
-def _refuse_strange_start(path: Path) -> None:
-    if not path.is_file():
-        return  # `open_tensors` has the sentence for it
-    with explained(path, "read"), open(path, "rb") as stream:
-        head = stream.read(8)
-    if head.startswith(b"PK\x03\x04"):
-        raise UserError(f"{path.name} is a zip archive (a .pt file, perhaps) with another suffix; it is not opened.")
-    if len(head) == 8 and MAX_HEADER < struct.unpack("<Q", head)[0] <= path.stat().st_size:
-        raise UserError(f"{path.name} has a header of {struct.unpack('<Q', head)[0]:,} bytes; no LoRA's is so large.")
-
-
-_OTHER_KINDS = (
-    (r"^(model\.diffusion_model|first_stage_model|cond_stage_model|conditioner)\.", "a checkpoint"),
-    (r"^(transformer|diffusion_model|lycoris|model)[._].*(lora|lokr|hada)", "a LoRA for another kind of model"),
-    (r"\.hada_w", "a LyCORIS file of the kind LoHa, which this program does not read"),
-    (r"\.lokr_w", "a LyCORIS file of the kind LoKr, which this program does not read"),
-    (r"\.(oft_|diff$|diff_b$|on_input$|a1\.weight$|w_norm$)", "a LyCORIS file of a kind that this program cannot read"),
-    (r"^bundle_emb\.", "a LoRA with an embedding inside, which this program does not read"),
-    (r"^(emb_params|clip_[lg]|string_to_param)$", "a textual inversion embedding"),
-)
-_PEFT = re.compile(
-    r"\.lora_[AB]\.|\.lora\.(down|up)\.|_lora\.(down|up)\.|\.lora_linear_layer\."
-    r"|^base_model\.model\.|\.lora_magnitude_vector"
-)
-
-
-def _refuse_other_kinds(name: str, keys: list[str]) -> None:
-    if not keys:
-        raise UserError(f"{name} is not a LoRA: it holds no tensors.")
-    if any(_PEFT.search(key) and not names.part_of(key) for key in keys):
-        raise UserError(
-            f"{name} is a LoRA with diffusers' (PEFT's) names, which A1111 ignores without a word; "
-            "use the version of it for the webui (with kohya's names)."
-        )
-    for pattern, what in _OTHER_KINDS:
-        if any(re.search(pattern, key) for key in keys):
-            raise UserError(f"{name} is {what}; expected a LoRA with kohya's names (lora_unet_…, lora_te_…).")
-    if not any(names.part_of(key) and key.endswith("lora_down.weight") for key in keys):
-        raise UserError(f"{name} is not a LoRA: its first tensor is called {keys[0]!r}.")

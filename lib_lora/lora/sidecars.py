@@ -15,7 +15,7 @@ from typing import Any
 from PIL import Image
 
 from lib_lora.errors import UserError
-from lib_lora.files import atomic_file, explained, write_json
+from lib_lora.files import atomic_file, content, explained, opened, write_json
 from lib_lora.lora.metadata import FAMILY_TITLES
 
 _OWN = "sameface"
@@ -79,7 +79,7 @@ def _existing(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
     with explained(path, "read"):
-        raw = path.read_bytes()
+        raw = content(path)
     try:
         values = json.loads(raw.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
@@ -104,13 +104,13 @@ def _renew_preview(lora_path: Path, source: Path, last: dict[str, Any]) -> None:
 
 def _digest(path: Path) -> str:
     with explained(path, "read"):
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return hashlib.sha256(content(path)).hexdigest()
 
 
 def _png(source: Path) -> bytes:
     """The picture as PNG bytes with nothing in it but the pixels."""
     try:
-        with explained(source, "read"), Image.open(source) as image:
+        with explained(source, "read"), opened(source) as file, Image.open(file) as image:
             plain = image.convert("RGB")
     except (ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise UserError(f"{source} cannot be read as a picture; choose another preview.") from error

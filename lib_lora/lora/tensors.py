@@ -1,8 +1,4 @@
-"""The tensors of a kohya LoRA file, layer by layer, and what may be written. Knows nothing about files.
-
-Of the many kinds of adapter that A1111 reads, this program knows LoRA (linear, convolution, with or without
-a middle) and DoRA on the input axis.
-"""
+"""The tensors of a kohya LoRA file, layer by layer, and what may be written. Knows nothing about files."""
 
 from __future__ import annotations
 
@@ -14,14 +10,7 @@ import torch
 from lib_lora.errors import UserError
 from lib_lora.lora import names, targets
 from lib_lora.lora.dora import low_rank
-
-_FIELDS = {
-    "lora_down.weight": "down",
-    "lora_up.weight": "up",
-    "lora_mid.weight": "mid",
-    "alpha": "alpha",
-    "dora_scale": "dora_scale",
-}
+from lib_lora.lora.layers import keys_by_layer
 
 
 class NothingLearnedError(UserError):
@@ -73,47 +62,15 @@ class LayerTensors:
 
 
 def group(tensors: Mapping[str, torch.Tensor], where: str) -> dict[str, LayerTensors]:
-    """The tensors by layer, in the order of their first appearance.
-
-    Args:
-        where: named in the errors, e.g. the file's name.
+    """The tensors by layer, in the order of their first appearance; see `layers.keys_by_layer`.
 
     Raises:
-        UserError: a tensor that belongs to no known kind, a layer with a missing half, or impossible shapes.
+        UserError: as there.
     """
-    collected: dict[str, dict[str, torch.Tensor]] = {}
-    for key, tensor in tensors.items():
-        name, what = names.split_key(key)
-        if what not in _FIELDS:
-            raise UserError(f"{where}: the tensor {key!r} is none of those of a LoRA; nothing was read from it.")
-        collected.setdefault(name, {})[_FIELDS[what]] = tensor
-    for name, fields in collected.items():
-        for half in ("down", "up"):
-            if half not in fields:
-                raise UserError(f"{where} is damaged: {name!r} has no lora_{half}; A1111 would refuse the whole file.")
-        if not _shapes_fit(**fields):
-            raise UserError(f"{where} is damaged: the shapes of {name!r} do not fit each other.")
-    return {name: LayerTensors(**fields) for name, fields in collected.items()}
-
-
-def _shapes_fit(
-    down: torch.Tensor,
-    up: torch.Tensor,
-    mid: torch.Tensor | None = None,
-    alpha: torch.Tensor | None = None,
-    dora_scale: torch.Tensor | None = None,
-) -> bool:
-    if down.ndim not in (2, 4) or up.ndim not in (2, 4) or not down.numel() or not up.numel():
-        return False
-    rank = down.shape[0]
-    middle = mid is None or (mid.ndim == 4 and mid.shape[:2] == (rank, rank) and down[0].numel() == down.shape[1])
-    return bool(
-        up.shape[1] == rank
-        and up[0].numel() == rank
-        and middle
-        and (alpha is None or alpha.numel() == 1)
-        and (dora_scale is None or (dora_scale.ndim in (2, 4) and dora_scale.numel() > 0))
-    )
+    keys = keys_by_layer({key: tuple(tensor.shape) for key, tensor in tensors.items()}, where)
+    return {
+        name: LayerTensors(**{field: tensors[key] for field, key in fields.items()}) for name, fields in keys.items()
+    }
 
 
 def check(tensors: Mapping[str, torch.Tensor], family: str) -> dict[str, int]:

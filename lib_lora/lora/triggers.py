@@ -8,6 +8,8 @@ import struct
 from pathlib import Path
 from typing import Any
 
+from lib_lora.files import opened
+
 _LONGEST = 16 << 20  # bytes of a header, and of notes
 _TAGS = 3  # of the most frequent ones in the captions: the trigger is in nearly all of them
 _MOST = 0.9  # share of the most frequent tag's count
@@ -34,7 +36,7 @@ def _metadata(path: Path) -> dict[str, Any]:
     if path.suffix.lower() != ".safetensors":
         return {}
     try:
-        with open(path, "rb") as stream:
+        with opened(path) as stream:
             (length,) = struct.unpack("<Q", stream.read(8))
             header = json.loads(stream.read(length)) if length <= _LONGEST else {}
     except (OSError, ValueError, struct.error, RecursionError):

@@ -13,6 +13,7 @@ from lib_lora.lora.container import serialised
 from lib_lora.lora.hashes import legacy_hash, sshs_model_hash
 from lib_lora.lora.metadata import family_of
 from lib_lora.lora.tensors import check
+from lib_lora.lora.whole import HEADER_HASH, header_hash
 
 _HALF_LIMIT = 65504  # the largest number in half precision
 _KEPT_EXACT = (".alpha", ".dora_scale")
@@ -28,7 +29,7 @@ def write(
 
     `alpha` and `dora_scale` stay float32 where `dtype` would change them: they multiply a whole layer, and
     every reader takes them in any type. ``ss_output_name`` and ``modelspec.title`` become the file's own name,
-    since two files that share one confuse A1111; both hashes are added.
+    since two files that share one confuse A1111; all hashes are added.
 
     Args:
         path: ends in ``.safetensors``.
@@ -55,6 +56,7 @@ def write(
     texts["sshs_model_hash"] = model_hash
     texts["sshs_legacy_hash"] = legacy_hash(first)
     texts["modelspec.hash_sha256"] = f"0x{model_hash}"  # the same bytes: everything after the header
+    texts[HEADER_HASH] = header_hash(serialised(stored, texts)[0][8:])
     with atomic_file(path) as stream:
         for piece in serialised(stored, texts):
             stream.write(piece)

@@ -16,14 +16,15 @@ import struct
 import zipfile
 from io import BytesIO, FileIO
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import torch
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lib_lora.errors import UserError
-from lib_lora.files import explained
+from lib_lora.files import explained, opened, opened_raw
+from lib_lora.models.dtypes import SIZES, torch_dtype
 from lib_lora.models.inert import InertUnpickler, Stub
-from lib_lora.models.raw import read_numbers
+
+if TYPE_CHECKING:
+    import torch
 
 LARGEST_PICKLE = 32 << 20  # bytes; a model of 600 tensors has less than one million
 _ZIP = b"PK\x03\x04"
@@ -36,36 +37,36 @@ _PARAMETER = {"torch._utils._rebuild_parameter", "torch._utils._rebuild_paramete
 _SUBCLASS = "torch._tensor._rebuild_from_type_v2"
 _UNTYPED = "UntypedStorage"  # its count is of bytes, and the tensor says its type
 _STORAGES = {
-    "DoubleStorage": torch.float64,
-    "FloatStorage": torch.float32,
-    "HalfStorage": torch.float16,
-    "BFloat16Storage": torch.bfloat16,
-    "LongStorage": torch.int64,
-    "IntStorage": torch.int32,
-    "ShortStorage": torch.int16,
-    "CharStorage": torch.int8,
-    "ByteStorage": torch.uint8,
-    "BoolStorage": torch.bool,
-    "ComplexFloatStorage": torch.complex64,
-    "ComplexDoubleStorage": torch.complex128,
-    _UNTYPED: torch.uint8,
+    "DoubleStorage": "float64",
+    "FloatStorage": "float32",
+    "HalfStorage": "float16",
+    "BFloat16Storage": "bfloat16",
+    "LongStorage": "int64",
+    "IntStorage": "int32",
+    "ShortStorage": "int16",
+    "CharStorage": "int8",
+    "ByteStorage": "uint8",
+    "BoolStorage": "bool",
+    "ComplexFloatStorage": "complex64",
+    "ComplexDoubleStorage": "complex128",
+    _UNTYPED: "uint8",
 }
 
-_UNSTORED = {str(dtype): dtype for dtype in (torch.float8_e4m3fn, torch.float8_e5m2)}
+_UNSTORED = {f"torch.{name}": name for name in ("float8_e4m3fn", "float8_e5m2")}
 
 
 class Stored(NamedTuple):
     """A tensor: numbers of one storage.
 
     Attributes:
-        dtype: of the numbers.
+        dtype: of the numbers, one of `dtypes.SIZES`.
         shape: of the tensor.
         stride: in numbers, for each dimension; 1 where it does not matter.
         storage: its name in the file.
         first: the first number's place in the storage, in numbers.
     """
 
-    dtype: torch.dtype
+    dtype: str
     shape: tuple[int, ...]
     stride: tuple[int, ...]
     storage: str
@@ -100,7 +101,7 @@ class Archive:
             UserError: it cannot be read, is damaged, or torch did not write it.
         """
         self._path = path
-        with explained(path, "read"), open(path, "rb") as stream:
+        with explained(path, "read"), opened(path) as stream:
             self._zipped = stream.read(len(_ZIP)) == _ZIP
             try:
                 self.tree, self.script, self._places = (_zip if self._zipped else _old)(stream, path.stat().st_size)
@@ -127,20 +128,25 @@ class Archive:
         Raises:
             UserError: the file is damaged, or cannot be read any more.
         """
-        wanted = dtype or entry.dtype
+        import torch
+
+        from lib_lora.models.raw import read_numbers
+
+        stored = torch_dtype(entry.dtype)
+        wanted = dtype or stored
         if 0 in entry.shape:
             return torch.empty(entry.shape, dtype=wanted)
-        with explained(self._path, "read"), open(self._path, "rb", buffering=0) as stream:
+        with explained(self._path, "read"), opened_raw(self._path) as stream:
             place = self._places[entry.storage]
             stream.seek(place.start)
             try:
                 header = _zip_header(stream) if self._zipped else 0
             except (ValueError, struct.error) as error:
                 raise self._damaged(error) from error
-            stream.seek(place.start + header + entry.first * entry.dtype.itemsize)
+            stream.seek(place.start + header + entry.first * SIZES[entry.dtype])
             if _contiguous(entry):
-                return read_numbers(stream, self._path.name, entry.shape, entry.dtype, wanted)
-            flat = read_numbers(stream, self._path.name, (_span(entry),), entry.dtype, entry.dtype)
+                return read_numbers(stream, self._path.name, entry.shape, stored, wanted)
+            flat = read_numbers(stream, self._path.name, (_span(entry),), stored, stored)
             spread = flat.as_strided(entry.shape, entry.stride)
             return spread.to(wanted, copy=True, memory_format=torch.contiguous_format)
 
@@ -150,7 +156,7 @@ class Archive:
         dtype = _STORAGES[_short(storage)]
         if kind.endswith("_v3"):
             dtype = _UNSTORED[more.pop(2).kind]
-            count //= dtype.itemsize
+            count //= SIZES[dtype]
         if len(more) > 2 and more[2]:
             raise ValueError("a tensor is kept in an unknown way")
         base = 0
@@ -166,7 +172,7 @@ class Archive:
         if 0 not in shape:
             if key not in self._places:
                 raise ValueError(f"there is no item named {key!r}")
-            if first + _span(entry) > count or (base + count) * dtype.itemsize > self._places[key].length:
+            if first + _span(entry) > count or (base + count) * SIZES[dtype] > self._places[key].length:
                 raise ValueError(f"the item {key!r} is too short")
         return entry
 
@@ -223,7 +229,7 @@ def _old(stream: Any, size: int) -> _Content:
         stream.seek(begin)
         if struct.unpack("<q", stream.read(8)) != (count,):
             raise ValueError(f"the item {key!r} is not where it should be")
-        places[key] = _Place(begin + 8, count * dtype.itemsize)
+        places[key] = _Place(begin + 8, count * SIZES[dtype])
         begin = sum(places[key])
     if begin > size:
         raise ValueError(f"{size:,} of {begin:,} bytes are there")

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import Any, Literal, cast
 
 import yaml
 
 from lib_lora.errors import UserError
-
-if TYPE_CHECKING:
-    from lib_lora.models.weights import TensorFile
+from lib_lora.models.weights import TensorFile, open_tensors
 
 Family = Literal["sd1", "sd2", "sdxl"]
 Prediction = Literal["epsilon", "v"]
@@ -92,8 +90,23 @@ def identify(path: Path, prediction: Prediction | None = None) -> ModelInfo:
     Raises:
         UserError: one sentence that says what the file is instead.
     """
-    from lib_lora.models.weights import open_tensors  # which loads torch
+    info, certain = look(path, prediction)
+    if certain:
+        return info
+    from lib_lora.models.probe import predicts_velocity  # which loads torch
 
+    return replace(info, prediction="v" if predicts_velocity(info) else "epsilon")
+
+
+def look(path: Path, prediction: Prediction | None = None) -> tuple[ModelInfo, bool]:
+    """As `identify`, from the file's table alone, which takes no time and no torch.
+
+    Returns:
+        What it is, and whether its prediction is known: only the weights of an SD2 can tell theirs.
+
+    Raises:
+        UserError: as `identify`.
+    """
     file = open_tensors(path)
     family = _family(file)
     found, source = (prediction, "user") if prediction else _prediction(file, family)
@@ -106,11 +119,7 @@ def identify(path: Path, prediction: Prediction | None = None) -> ModelInfo:
         context_dim=_context_dim(file),
         small_side=_small_side(file),
     )
-    if found is None:
-        from lib_lora.models.probe import predicts_velocity
-
-        return ModelInfo(**{**vars(info), "prediction": "v" if predicts_velocity(info) else "epsilon"})
-    return info
+    return info, found is not None
 
 
 def _context_dim(file: TensorFile) -> int:

@@ -6,9 +6,12 @@ import ctypes
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import psutil
-import torch
+
+if TYPE_CHECKING:
+    import torch
 
 _DESKTOP = 300 << 20  # bytes of a GPU that Windows itself holds at least
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4  # malloc.h
@@ -19,6 +22,8 @@ _USUAL = {_MMAP_MAX: 65536, _TRIM_THRESHOLD: 128 << 10, _TOP_PAD: 128 << 10}  # 
 def peak_bytes(device: torch.device) -> int:
     """The most memory this process has used so far: on a GPU what torch allocated there, else resident memory."""
     if device.type == "cuda":
+        import torch
+
         return int(torch.cuda.max_memory_allocated(device))
     if sys.platform == "win32":
         return int(psutil.Process().memory_info().peak_wset)
@@ -31,6 +36,8 @@ def peak_bytes(device: torch.device) -> int:
 def free_bytes(device: torch.device) -> int:
     """Memory that can still be had on the device."""
     if device.type == "cuda":
+        import torch
+
         return int(torch.cuda.mem_get_info(device)[0])
     return int(psutil.virtual_memory().available)
 
@@ -39,6 +46,8 @@ def whole_bytes(device: torch.device) -> int | None:
     """The size of a CUDA GPU's memory; None for what is none, and where the driver does not tell."""
     if device.type != "cuda":
         return None
+    import torch
+
     try:
         return int(torch.cuda.get_device_properties(device).total_memory)
     except RuntimeError:
@@ -52,6 +61,8 @@ def spilled(device: torch.device) -> bool:
     """
     if sys.platform != "win32" or device.type != "cuda":
         return False
+    import torch
+
     free, total = torch.cuda.mem_get_info(device)
     held = torch.cuda.memory_reserved(device)
     return held > total - _DESKTOP or (free == 0 and held > total / 2)
@@ -59,7 +70,7 @@ def spilled(device: torch.device) -> bool:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an exception means that memory ran out (torch says it in several ways)."""
-    if isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)):
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's own, without loading it
         return True
     text = str(error).lower()
     said = ("out of memory", "can't allocate memory", "_alloc_failed")

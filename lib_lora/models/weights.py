@@ -1,50 +1,24 @@
 """Reading single tensors out of a checkpoint file, as late and as little as possible.
 
 Knows safetensors with its limits, what a checkpoint in torch's own files looks like (`archive` reads those), and the
-many things that carry the same suffix. Knows nothing about Stable Diffusion.
+many things that carry the same suffix. Knows nothing about Stable Diffusion. Loads torch with the first numbers: what
+a file is can be said without.
 """
 
 from __future__ import annotations
 
-import json
-import math
-import struct
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import torch
+from typing import TYPE_CHECKING
 
 from lib_lora.errors import UserError
-from lib_lora.files import explained
+from lib_lora.files import explained, opened, opened_raw
 from lib_lora.models.archive import Archive, Stored
+from lib_lora.models.dtypes import torch_dtype
+from lib_lora.models.header import read_header
 from lib_lora.models.inert import Stub
-from lib_lora.models.raw import read_numbers
 
-MAX_HEADER = 100_000_000  # bytes; the limit of the safetensors format itself
-
-_DTYPES = {
-    "F64": torch.float64,
-    "F32": torch.float32,
-    "F16": torch.float16,
-    "BF16": torch.bfloat16,
-    "F8_E4M3": torch.float8_e4m3fn,
-    "F8_E5M2": torch.float8_e5m2,
-    "I64": torch.int64,
-    "I32": torch.int32,
-    "I16": torch.int16,
-    "I8": torch.int8,
-    "U8": torch.uint8,
-    "BOOL": torch.bool,
-}
-
-
-class Entry(NamedTuple):
-    """One tensor of a safetensors file: its type, shape, and first byte and length counted from the file's start."""
-
-    dtype: torch.dtype
-    shape: tuple[int, ...]
-    offset: int
-    length: int
+if TYPE_CHECKING:
+    import torch
 
 
 class TensorFile:
@@ -78,10 +52,13 @@ class _SafeTensors(TensorFile):
         return self.entries[key].shape
 
     def read(self, key: str, dtype: torch.dtype | None = None) -> torch.Tensor:
+        from lib_lora.models.raw import read_numbers
+
         entry = self.entries[key]
-        with explained(self.path, "read"), open(self.path, "rb", buffering=0) as stream:
+        stored = torch_dtype(entry.dtype)
+        with explained(self.path, "read"), opened_raw(self.path) as stream:
             stream.seek(entry.offset)
-            return read_numbers(stream, self.path.name, entry.shape, entry.dtype, dtype or entry.dtype)
+            return read_numbers(stream, self.path.name, entry.shape, stored, dtype or stored)
 
 
 class _Pickle(TensorFile):
@@ -110,7 +87,7 @@ def open_tensors(path: Path) -> TensorFile:
     """
     if path.is_dir():
         raise UserError(_folder(path))
-    with explained(path, "read"), open(path, "rb") as stream:
+    with explained(path, "read"), opened(path) as stream:
         start = stream.read(256)
     if not start:
         raise UserError(f"{path.name} is an empty file; download it again.")
@@ -123,52 +100,6 @@ def open_tensors(path: Path) -> TensorFile:
     if path.suffix.lower() in (".ckpt", ".pt", ".pth", ".bin"):
         return _Pickle(path)
     raise UserError(f"{path.name} is not a checkpoint: expected .safetensors, .ckpt or .pt.")
-
-
-def read_header(path: Path) -> tuple[dict[str, Entry], dict[str, str]]:
-    """The table of contents and the metadata of a safetensors file; nothing in it is trusted.
-
-    Format: 8 bytes little-endian length n, n bytes of JSON, then the tensors' bytes.
-
-    Raises:
-        UserError: not a safetensors file, or shorter than its header says.
-    """
-    with explained(path, "read"):
-        size = path.stat().st_size
-        with open(path, "rb") as stream:
-            prefix = stream.read(8)
-            length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else 0
-            if not 2 <= length <= MAX_HEADER:
-                raise UserError(f"{path.name} is not a safetensors file (its header makes no sense).")
-            raw = stream.read(length)
-    if len(raw) < length:
-        raise UserError(f"{path.name} is cut off in its header; download it again.")
-    try:
-        table = json.loads(raw.decode("utf-8"))
-        metadata = table.pop("__metadata__", None) or {}
-        entries = {str(name): _entry(item, 8 + length) for name, item in table.items()}
-        texts = {str(key): str(value) for key, value in metadata.items()}
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as error:
-        raise UserError(f"{path.name} is not a safetensors file (its header cannot be read: {error}).") from error
-    end = 8 + length
-    for entry in sorted(entries.values(), key=lambda one: (one.offset, one.length)):
-        if entry.offset != end:  # tensors that overlap would fill far more memory than the file has bytes
-            raise UserError(f"{path.name} is not a safetensors file (its tensors overlap or have gaps).")
-        end += entry.length
-    if end > size:
-        raise UserError(f"{path.name} is cut off: {size:,} of {end:,} bytes are there; download it again.")
-    return entries, texts
-
-
-def _entry(item: dict[str, Any], start: int) -> Entry:
-    begin, end = item["data_offsets"]
-    shape = tuple(item["shape"])
-    if not all(type(number) is int and 0 <= number < 2**48 for number in (begin, end, *shape)):
-        raise ValueError("a size makes no sense")
-    dtype = _DTYPES[item["dtype"]]
-    if math.prod(shape) * dtype.itemsize != end - begin:
-        raise ValueError("a tensor's size does not fit its shape")
-    return Entry(dtype, shape, start + begin, end - begin)
 
 
 def _table(path: Path, archive: Archive) -> dict[str, Stored]:

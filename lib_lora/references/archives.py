@@ -20,7 +20,7 @@ from typing import IO
 from lib_lora.character.captions import MAX_BYTES as MAX_CAPTION
 from lib_lora.character.photos import OTHER_SUFFIXES, SUFFIXES, unsupported
 from lib_lora.errors import UserError
-from lib_lora.files import explained
+from lib_lora.files import explained, opened
 from lib_lora.references import names
 from lib_lora.references.offers import CAPTIONS, Offer
 
@@ -32,7 +32,7 @@ RATIO_FROM = 16 << 20  # bytes unpacked: below it a plain picture may well shrin
 NESTED = frozenset((".zip", ".rar", ".7z", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".cbz", ".cbr"))
 _MAX_TABLE = 16 << 20  # bytes of the zip's table of contents: it is in memory before the entries can be counted
 _CHUNK = 1 << 20
-_LINK, _KINDS = 0o120000, 0o170000
+_FILE, _LINK, _KINDS = 0o100000, 0o120000, 0o170000
 _BROKEN = (
     zipfile.BadZipFile,
     zlib.error,
@@ -71,6 +71,7 @@ def members(path: Path) -> Iterator[Offer | str]:
         entries = _entries(archive)
         captions = {_place(parts): info for info, parts in entries if _suffix(parts) in CAPTIONS}
         budget = _Budget(MAX_TOTAL)
+        packed = path.stat().st_size  # an entry may claim to take any of it, all of them together not more
         for info, parts in entries:
             if refusal := _refusal(info, parts, path.name):
                 yield refusal
@@ -91,7 +92,9 @@ def members(path: Path) -> Iterator[Offer | str]:
                         caption = _caption(archive, text, path) if text else None
                     except UserError as error:
                         yield str(error)
-                    yield Offer(parts[-1], parts[-2] if len(parts) > 1 else "", stream, caption)
+                    size = min(info.compress_size, packed)
+                    packed -= size
+                    yield Offer(parts[-1], parts[-2] if len(parts) > 1 else "", stream, caption, size)
 
 
 @dataclass
@@ -143,7 +146,7 @@ def _too_many(path: Path) -> str:
 
 def _table_size(path: Path) -> int:
     """Bytes of the table of contents as the zip's end says; 0 where there is no such end (zipfile will say so)."""
-    with open(path, "rb") as stream:
+    with opened(path) as stream:
         end = stream.seek(0, os.SEEK_END)
         stream.seek(max(0, end - (1 << 16) - 98))
         tail = stream.read()
@@ -194,8 +197,11 @@ def _refusal(info: zipfile.ZipInfo, parts: list[str], archive: str) -> str:
         return unsupported([Path(name)])[0]
     if suffix not in SUFFIXES:
         return ""
-    if (info.external_attr >> 16) & _KINDS == _LINK:
+    kind = (info.external_attr >> 16) & _KINDS
+    if kind == _LINK:
         return f"{name} in {archive} is a link to another file, which is not followed; pack the photo itself."
+    if kind not in (0, _FILE):  # 0: made on a system that does not say
+        return f"{name} in {archive} is a pipe, a device or a folder, not a file; pack the photo itself."
     if info.flag_bits & 1:
         return f"{name} in {archive} is encrypted; unpack the zip with its password and import the folder."
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):

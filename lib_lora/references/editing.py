@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from lib_lora import private
 from lib_lora.character import captions
 from lib_lora.character.photos import list_photos
 from lib_lora.character.store import CharacterFolder
@@ -130,6 +131,16 @@ def undo(folder: CharacterFolder) -> Changed:
     return Changed(last["what"], back, left)
 
 
+def newest(folder: CharacterFolder) -> str:
+    """The newest change that can be taken back, in words; empty where there is none.
+
+    Raises:
+        UserError: the history cannot be read.
+    """
+    lines = _history(folder)
+    return str(lines[-1]["what"]) if lines else ""
+
+
 def _bytes(folder: CharacterFolder, name: str) -> bytes | None:
     path = captions.path_of(folder.photos / name)
     with explained(path, "read"):
@@ -156,7 +167,7 @@ def _decoded(text: str | None) -> bytes | None:
 
 def _append(folder: CharacterFolder, line: dict[str, Any]) -> None:
     path = folder.path / HISTORY
-    with explained(path), open(path, "a", encoding="utf-8", newline="\n") as stream:
+    with explained(path), open(path, "a", encoding="utf-8", newline="\n", opener=private.opener) as stream:
         # on a line of its own, also after one that a crash cut off
         stream.write("\n" * (stream.tell() > 0) + json.dumps(line) + "\n")
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from typing import Literal
 
+Expression = Literal["", "smiling", "slight smile", "serious"]
 BINS = 128  # of a colour histogram (`likeness.pictures.colours`)
 
 
@@ -25,8 +27,7 @@ class FaceFacts:
         warmth: mean of its blue-to-yellow axis (CIE b*), about -20 (blue light) .. 40 (candles).
         side: how much brighter its right half is than its left, as a share of `light`.
         white, black: shares of its pixels that are clipped, 0..1.
-        teeth: how much brighter, in grey levels, the middle of the mouth is than the redder lips above and beneath it;
-            a closed mouth has less than 30. None where there is no aligned face.
+        expression: what the mouth clearly does (`likeness.expression`); empty where that is not clear.
     """
 
     box: tuple[float, float, float, float]
@@ -42,7 +43,7 @@ class FaceFacts:
     side: float = 0.0
     white: float = 0.0
     black: float = 0.0
-    teeth: float | None = None
+    expression: Expression = ""
 
     def __post_init__(self) -> None:
         if len(self.box) != 4 or min(self.box[2:]) <= 0:
@@ -112,7 +113,8 @@ class Standing:
     Attributes:
         likeness: cosine of its face to the mean of the others' (leave one out), -1..1; None where there is none.
         usual: the median of that over all photos.
-        stranger: it looks like another person than the others show: unlike for this person, and under `reach`.
+        unlike: the template finds it unlike the others (`likeness.template.Reference.outlier`).
+        left_out: for that it is no part of the template, so likeness is measured without it.
         copy_of: file name of a better photo that shows the same picture; empty where there is none.
         burst_of: file name of a better photo taken in the same moment; empty where there is none.
         alike: cosine of its face to that one's; None where there is none.
@@ -122,12 +124,18 @@ class Standing:
 
     likeness: float | None = None
     usual: float | None = None
-    stranger: bool = False
+    unlike: bool = False
+    left_out: bool = False
     copy_of: str = ""
     burst_of: str = ""
     alike: float | None = None
     same_as: str = ""
     reach: float | None = None
+
+    @property
+    def stranger(self) -> bool:
+        """Whether it may show another person: unlike the others, and no more like them than strangers can be."""
+        return self.unlike and (self.reach is None or (self.likeness or 0.0) < self.reach)
 
 
 @dataclass(frozen=True)

@@ -148,14 +148,21 @@ def _standing(photo: Photo, clear: bool) -> Iterator[Finding]:
         how, alike, limit = _alike(standing, BURST_COSINE)
         text = f"{name} shows the same moment as {standing.burst_of}, which is better{how}; one will do."
         yield Finding(name, "burst", text, "drop", alike, limit)
-    if clear and standing.stranger and standing.likeness is not None and standing.usual is not None:
-        reach = "" if standing.reach is None else f", and strangers can have {standing.reach:.2f}"
-        text = (
-            f"{name} looks unlike the others (likeness {standing.likeness:.2f}, usual is {standing.usual:.2f}{reach}): "
-            "another person, or a view that hides the face."
-        )
-        value = None if standing.reach is None else standing.likeness  # a number stands beside its limit only
-        yield Finding(name, "another person", text, "drop", value, standing.reach)
+    if standing.unlike and standing.likeness is not None and standing.usual is not None:
+        yield _unlike(name, standing, standing.likeness, standing.usual, clear)
+
+
+def _unlike(name: str, standing: Standing, likeness: float, usual: float, clear: bool) -> Finding:
+    """Whom the template finds unlike the others is always named, so that nobody is left out of it unsaid."""
+    reach = "" if standing.reach is None else f", and strangers can have {standing.reach:.2f}"
+    head = f"{name} looks unlike the others (likeness {likeness:.2f}, usual is {usual:.2f}{reach}): "
+    after = " Likeness is measured without it, also if you keep it for the training." if standing.left_out else ""
+    value = None if standing.reach is None else likeness  # a number stands beside its limit only
+    if clear and standing.stranger:
+        text = f"{head}another person, or a view that hides the face.{after}"
+        return Finding(name, "another person", text, "drop", value, standing.reach)
+    why = "it is this person, in an unusual view" if clear else "a face that can hardly be seen looks like nobody"
+    return Finding(name, "unlike", f"{head}{why}.{after}", "look", value, standing.reach)
 
 
 def _alike(standing: Standing, limit: float) -> tuple[str, float | None, float | None]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from lib_lora import settings
 from lib_lora.character.photos import list_photos
@@ -75,10 +76,21 @@ def load(folder: CharacterFolder) -> Memory:
     if isinstance(values, dict) and values.get("version") != VERSION:
         raise UserError(f"{path} is of another version of SameFace; delete it, and decide on the photos again.")
     try:
-        return settings.from_dict(Memory, values, str(path))
+        return settings.from_dict(Memory, _without_teeth(values), str(path))
     except UserError as error:
         said = str(error).rstrip(".")
         raise UserError(f"{said}; mend it, or delete it and decide on the photos again.") from error
+
+
+def _without_teeth(values: Any) -> Any:
+    """What an earlier version measured of a smile has no field any more; `values` may be anything."""
+    facts = values.get("facts") if isinstance(values, dict) else None
+    for photo in facts.values() if isinstance(facts, dict) else ():
+        faces = photo.get("faces") if isinstance(photo, dict) else None
+        for face in faces if isinstance(faces, list) else ():
+            if isinstance(face, dict):
+                face.pop("teeth", None)
+    return values
 
 
 def save(folder: CharacterFolder, memory: Memory) -> None:

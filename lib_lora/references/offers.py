@@ -17,9 +17,11 @@ class Offer:
         inner: the folder it lay in within what the user named; empty = directly there.
         stream: its bytes, from the beginning; closed by who made the offer once the next one is asked for.
         caption: the bytes of its caption file; None = it has none.
+        size: bytes that it takes where it lies, packed ones if it is packed.
     """
 
     name: str
     inner: str
     stream: IO[bytes]
     caption: bytes | None = None
+    size: int = 0

@@ -1,8 +1,8 @@
 """What a picture of one face visibly shows, in the words of `wanted`, as far as it can be measured.
 
-The words of captions (`slots`), said as `wanted` asks for them: framing, angle, background, and a smile that shows
-teeth. Light and outfit cannot be measured here, nor that somebody is serious; nothing is said of them, and what lies
-between two words gets neither. Pure functions.
+The words of captions (`slots`), said as `wanted` asks for them: framing, angle, background, and whether somebody smiles
+or is serious. Light and outfit cannot be measured here; nothing is said of them, and what lies between two words (a
+slight smile) gets neither. Pure functions.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ _ANGLES = {
     "profile, looking right": "right",
 }
 _BACKDROPS = {"dark background": "dark", "light background": "light"}
+_EXPRESSIONS = {"smiling": "smiling", "serious expression": "serious"}
 _GROUNDS = ("dark", "light", "coloured")  # of a street or a garden it is not known how bright they are
 _FINER = {("expression", "laughing"): "smiling"}  # words that a measurement agrees with and cannot tell
 
@@ -32,7 +33,7 @@ def shows(photo: PhotoFacts) -> dict[str, str]:
     found = {
         "framing": _FRAMINGS[slots.framing(face)],
         "angle": _ANGLES.get(slots.direction(face), ""),
-        "expression": slots.expression(face),
+        "expression": _EXPRESSIONS.get(slots.expression(face), ""),
         "background": _BACKDROPS.get(slots.backdrop(photo), ""),
     }
     return {kind: value for kind, value in found.items() if value}

@@ -15,9 +15,7 @@ Angle = Literal["profile from the left", "from the left", "ahead", "from the rig
 
 CLOSE, HALF = 0.35, 0.12  # face height / photo height: above it a close-up, above it an upper body
 AHEAD, TURNED, PROFILE = 0.15, 0.35, 0.8  # of yaw; 0.35 is about a three-quarter view
-SMILING = 45.0  # of what teeth measure; smiles with a closed mouth are not told from none
 DARK, LIGHT = 70.0, 185.0  # mean grey level of the background
-MEASURABLE = 64  # pixels of a face from which its expression can be told
 
 
 def words(photo: PhotoFacts) -> list[str]:
@@ -55,10 +53,8 @@ def direction(face: FaceFacts) -> str:
 
 
 def expression(face: FaceFacts) -> str:
-    """Smiling where teeth are seen; empty where none are, the head is turned or the face is small."""
-    if face.teeth is None or face.px < MEASURABLE or abs(face.yaw) >= TURNED:
-        return ""
-    return "smiling" if face.teeth > SMILING else ""
+    """An open smile, a slight one with closed lips, or neither; empty where that is not clear."""
+    return "serious expression" if face.expression == "serious" else face.expression
 
 
 def backdrop(photo: PhotoFacts) -> str:

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lib_lora.character.captions import MAX_BYTES as MAX_CAPTION
-from lib_lora.character.photos import KINDS, OTHER_SUFFIXES, SUFFIXES, unsupported
+from lib_lora.character.photos import OTHER_SUFFIXES, SUFFIXES, kinds, unsupported
 from lib_lora.errors import UserError
-from lib_lora.files import explained
+from lib_lora.files import explained, opened
 from lib_lora.references import archives
 from lib_lora.references.offers import CAPTIONS, Offer
 
@@ -45,7 +45,7 @@ class Found:
                 continue
             try:
                 with explained(path, "read"):
-                    stream = open(path, "rb")  # noqa: SIM115 - closed by the with below
+                    stream = opened(path)
             except UserError as error:
                 yield str(error)
                 continue
@@ -55,7 +55,7 @@ class Found:
                 except UserError as error:
                     yield str(error)
                     caption = None
-                yield Offer(path.name, inner, stream, caption)
+                yield Offer(path.name, inner, stream, caption, os.fstat(stream.fileno()).st_size)
 
 
 def find(sources: Iterable[Path], own: Path | None = None) -> Found:
@@ -91,7 +91,9 @@ def _add(source: Path, own: Path | None, found: Found) -> None:
     elif source.suffix.lower() in archives.NESTED:
         found.skipped.append(f"{source.name} is packed in a way that is not read; unpack it and import the folder.")
     else:
-        found.skipped += unsupported([source]) or [f"{source.name} is no photo ({KINDS}) and no zip; leave it out."]
+        found.skipped += unsupported([source]) or [
+            f"{source.name} is no photo ({', '.join(kinds())}) and no zip; leave it out."
+        ]
 
 
 def _in_folder(folder: Path, own: Path | None, found: Found) -> None:
@@ -159,7 +161,7 @@ def _caption(photo: Path) -> bytes | None:
     for suffix in CAPTIONS:
         path = photo.with_suffix(suffix)
         if _is_file(path):
-            with explained(path, "read"), open(path, "rb") as stream:
+            with explained(path, "read"), opened(path) as stream:
                 return stream.read(MAX_CAPTION + 1)
     return None
 

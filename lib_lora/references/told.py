@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any, Literal
 
 from lib_lora.files import printable
+from lib_lora.references.alike import folded
 from lib_lora.references.audit import Audit, Audited
 
 _FIRST = 2  # findings about the set that the first line names
@@ -90,7 +91,7 @@ def _lines(audit: Audit) -> Iterator[str]:
             if finding.kind not in often or which == "bad"
         ]
         texts += [often[kind] for kind in often] if which == "warn" else []
-        yield from [heading, *(f"  {one}" for one in texts)] if texts else []
+        yield from [heading, *(f"  {one}" for one in folded(texts))] if texts else []
     for heading, decision in (("Left out by you:", "drop"), ("Kept by you:", "keep")):
         decided = [item for item in audit.photos if item.decision == decision and (item.findings or not item.used)]
         yield from [heading, *(f"  {_decided(item)}" for item in decided)] if decided else []

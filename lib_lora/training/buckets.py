@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 LATENT_PIXELS = 8  # one latent cell covers 8 x 8 pixels
 UPSCALED_TOO_MUCH = 1.5  # beyond this a photo looks soft, and the LoRA learns the softness
 CROPPED_TOO_MUCH = 0.25  # share of the photo's area
+_MANY = 3  # photos of which the report would say the same
 
 
 class Bucket(NamedTuple):
@@ -230,17 +231,22 @@ def resize_and_crop(image: Image.Image, placed: Placement) -> Image.Image:
 def report(rows: Sequence[tuple[str, Placement]]) -> str:
     """The table that is shown before the first step: each photo, its bucket, what is cut away, how much it is enlarged.
 
+    Photos for which all of that is the same share a row, where they are many.
+
     Args:
         rows: (the photo's name, its placement).
 
     Returns:
         Lines of text: the table, the pictures in each bucket, and one line for each warning.
     """
-    table = [("photo", "size", "bucket", "cut left/top/right/bottom", "cut", "scaled")]
+    table: list[tuple[str, ...]] = [("photo", "size", "bucket", "cut left/top/right/bottom", "cut", "scaled")]
+    alike: dict[tuple[str, ...], list[str]] = {}
     for name, placed in rows:
         sides = "/".join(f"{pixels:.0f}" for pixels in placed.cropped)
         size = f"{placed.photo[0]}x{placed.photo[1]}"
-        table.append((name, size, str(placed.bucket), sides, f"{placed.cropped_share:.0%}", f"{placed.scale:.2f}x"))
+        row = (size, str(placed.bucket), sides, f"{placed.cropped_share:.0%}", f"{placed.scale:.2f}x")
+        alike.setdefault(row, []).append(name)
+    table += [(name, *row) for row, names in alike.items() for name in _folded(names)]
     widths = [max(map(_columns, column)) for column in zip(*table, strict=True)]
     lines = ["  ".join(_padded(text, width) for text, width in zip(row, widths, strict=True)).rstrip() for row in table]
     counts = Counter(placed.bucket for _, placed in rows)
@@ -248,8 +254,17 @@ def report(rows: Sequence[tuple[str, Placement]]) -> str:
         f"{len(rows)} photos in {len(counts)} bucket{'s' if len(counts) > 1 else ''}: "
         + ", ".join(f"{b} ({n})" for b, n in sorted(counts.items()))
     )
-    lines += [f"warning: {name}: {text}" for name, placed in rows for text in placed.warnings()]
+    warned: dict[str, list[str]] = {}
+    for name, placed in rows:
+        for text in placed.warnings():
+            warned.setdefault(text, []).append(name)
+    lines += [f"warning: {name}: {text}" for text, names in warned.items() for name in _folded(names)]
     return "\n".join(lines)
+
+
+def _folded(names: list[str]) -> list[str]:
+    """Names as they are if they are few; of many the first, and how many there are beside it."""
+    return names if len(names) < _MANY else [f"{names[0]} and {len(names) - 1} more"]
 
 
 def _columns(text: str) -> int:

@@ -118,7 +118,7 @@ def estimate(
         checkpoint_bytes=_checkpoint_bytes(layers),
         state_bytes=_state_bytes(layers, train),
         states=min(train.keep_states, checkpoints),
-        sample_bytes=round(checkpoints * train.samples * side * side * _PICTURE),
+        sample_bytes=round(checkpoints * train.sample_count * side * side * _PICTURE),
         cache_bytes=latents + (0 if train.trains_text else (photos + class_photos + 1) * _text_bytes(family, shapes)),
     )
 

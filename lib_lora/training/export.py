@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 import lib_lora
+from lib_lora import private
 from lib_lora.character.store import consent_of
 from lib_lora.files import explained
 from lib_lora.lora.file import write
@@ -31,7 +32,7 @@ def write_checkpoint(session: Session, step: int, tensors: dict[str, torch.Tenso
         UserError: an adapter that is not finite or does nothing is never written; the disk is full.
     """
     with explained(session.run.checkpoints):
-        session.run.checkpoints.mkdir(parents=True, exist_ok=True)
+        private.make_folder(session.run.checkpoints)
     path = session.run.checkpoint(step)
     write(path, tensors, build(_facts(session, step, path.stem)))
     return path

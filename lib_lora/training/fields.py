@@ -31,7 +31,7 @@ _PHOTOS = (
     "class_caption",
     "face_weight",
 )
-_KINDS = {int: "int", float: "float", bool: "bool", str: "text"}
+_KINDS = {int: "int", float: "float", bool: "bool", str: "text", list[str]: "lines"}
 
 _LABELS = {
     "steps": "Steps",
@@ -55,6 +55,7 @@ _LABELS = {
     "save_every": "Save every N steps",
     "keep_states": "States kept for resuming",
     "samples": "Sample pictures",
+    "sample_prompts": "Prompts of sample pictures",
     "sample_steps": "Sampling steps of samples",
     "clip_skip": "Clip skip",
     "caption_dropout": "Caption dropout",
@@ -96,9 +97,9 @@ def fields() -> list[dict[str, Any]]:
     """Every setting of a training that a person may change, in the order of the dataclasses.
 
     Returns:
-        Tables of plain values: key (dotted), label, text (one line), kind ("int", "float", "bool", "choice" or "text"),
-        choices (empty for all but "choice"), default, group ("Training", "Photos", "LoRA" or "Objective"), and
-        optional (true where the value may be null), path (true where a text names a folder).
+        Tables of plain values: key (dotted), label, text (one line), kind ("int", "float", "bool", "choice", "text", or
+        "lines" for a list of texts), choices (empty for all but "choice"), default, group ("Training", "Photos", "LoRA"
+        or "Objective"), and optional (true where the value may be null), path (true where a text names a folder).
     """
     own = _of(TrainSettings, "")
     inner = [*_of(LoraSettings, "lora"), *_of(ObjectiveSettings, "objective")]
@@ -146,6 +147,7 @@ def _of(kind: type[Any], table: str) -> list[dict[str, Any]]:
             continue
         key = f"{table}.{field.name}" if table else field.name
         hint, optional = _plain(hints[field.name])
+        many = field.default_factory is not dataclasses.MISSING
         choices = list(typing.get_args(hint)) if typing.get_origin(hint) is typing.Literal else []
         found.append(
             {
@@ -154,7 +156,7 @@ def _of(kind: type[Any], table: str) -> list[dict[str, Any]]:
                 "text": texts[field.name],
                 "kind": "choice" if choices else _KINDS[hint],
                 "choices": choices,
-                "default": field.default,
+                "default": field.default_factory() if many else field.default,
                 "group": _group(table, field.name),
                 "optional": optional,
                 "path": field.name in PATHS,

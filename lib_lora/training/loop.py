@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 
 from lib_lora.errors import StoppedByUser, UserError
+from lib_lora.lora.whole import is_whole
 from lib_lora.models.memory import freed_is_kept, is_out_of_memory, peak_bytes, spilled
 from lib_lora.training import processes
 from lib_lora.training import state as states
@@ -24,7 +25,7 @@ from lib_lora.training.batches import batch_for_step
 from lib_lora.training.fitting import lower
 from lib_lora.training.lr import lr_factor
 from lib_lora.training.randomness import python_random
-from lib_lora.training.run import Run
+from lib_lora.training.run import Run, altered, saved_steps
 from lib_lora.training.samples import Samples
 from lib_lora.training.saving import Saver
 from lib_lora.training.session import Emit, Session, class_and_instance_keys, open_session
@@ -126,34 +127,76 @@ class _Loop:
             for left in session.run.folder.rglob("*.tmp"):  # half-written by a process that was killed
                 with suppress(OSError):
                     left.unlink()
-        found = states.newest(session.run.states)
+        found = self._newest()
         if found is None:
             return
+        try:
+            self._take_over(found)
+        except (LookupError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+            if is_out_of_memory(error):
+                raise
+            raise UserError(
+                f"The state of step {found.step} in {session.run.states} does not fit the settings in "
+                f"{session.run.folder / 'run.yaml'}; put back those that the run began with, or start a new run."
+            ) from error
+        self.at.step, self.average = found.step, found.loss_average
+        self.emit("state", state="resumed", step=found.step)
+
+    def _newest(self) -> states.State | None:
+        """The newest state that is whole, which the main process chooses; what it finds damaged is said."""
+        run, found = self.session.run, states.Found()
+        main = self.session.accelerator.is_main_process
+        if main:
+            found = states.newest(run.states)
+            self.saver.damaged = [path for path, _ in found.damaged]
+        chosen = processes.said_by_main(found.path.name if found.path else None)
+        if chosen and not main:
+            try:
+                return states.load(run.states / chosen)
+            except states.DamagedError as error:
+                raise UserError(f"{run.states / chosen} {error}; start again.") from error
+        why = "; ".join(f"{path} {reason}" for path, reason in found.damaged)
+        if main and found.state is None and (why or saved_steps(run)):
+            self.emit(
+                "warning",
+                text=f"{why or f'There is no saved state in {run.states}'}; no other state is left, so the training "
+                "begins again at its first step. Saved checkpoints stay until they are written anew.",
+            )
+        elif why and found.path:
+            self.emit("warning", text=f"{why}; training goes on from the state before it, {found.path.name}.")
+        return found.state
+
+    def _take_over(self, found: states.State) -> None:
+        session = self.session
         session.adapter.load_state(found.adapter)
         session.optimizer.load_state_dict(found.optimizer)
         if session.ema and found.ema:
             session.ema.load_state_dict(found.ema)
         if session.accelerator.scaler and found.scaler:
             session.accelerator.scaler.load_state_dict(found.scaler)
-        self.at.step, self.average = found.step, found.loss_average
-        self.emit("state", state="resumed", step=found.step)
 
     def run(self, stop: StopRequest) -> Path:
         """All steps that are left; returns the last checkpoint."""
         session = self.session
+        if session.accelerator.is_main_process and altered(session.run.folder):
+            self.emit(
+                "warning",
+                text=f"{session.run.folder / 'run.yaml'} is not as SameFace wrote it (changed by hand, or damaged on "
+                "the disk). The training follows it as it is now; see that its settings are those you want.",
+            )
         self.emit("state", state="training", step=self.at.step, total=session.total)
         untrained = session.adapter.state() if self.at.step == 0 else None
         with ExitStack() as kept:
             first = True
             while self.at.step < session.total:
                 self.step()
-                if first:
-                    self._complete(untrained)
-                    first, untrained = False, None
-                    kept.enter_context(freed_is_kept(session.device))  # from here on each step takes the same memory
                 last = self.at.step == session.total
                 asked, failed = self._anyone(stop.requested(), self.saver.failed())
                 stopping = asked and not last
+                if first and not stopping:
+                    self._complete(untrained)
+                    first, untrained = False, None
+                    kept.enter_context(freed_is_kept(session.device))  # from here on each step takes the same memory
                 due = last or self.at.step % self.every == 0
                 if due or stopping or failed:
                     self._save()
@@ -161,12 +204,18 @@ class _Loop:
                     self.samples.paint(self.at.step, stop.requested)  # what is saved, or being saved, stays
                 if last or stopping:
                     self._by_main(self.saver.settle)
+                if due or stopping or failed:  # not before: on a busy machine a probe takes a minute
+                    if untrained is not None:
+                        self._probe_of(untrained)
+                    self._probe(self.at.step)
                 if stopping:
                     self.emit("state", state="stopped", step=self.at.step, total=session.total)
                     raise StoppedByUser(f"Stopped after step {self.at.step} of {session.total}; everything is saved.")
         path = session.run.checkpoint(self.at.step)
-        if not path.exists():
-            self._save()  # all steps were done before, but the file is gone
+        if not self._anyone(session.accelerator.is_main_process and is_whole(path))[0]:
+            if path.exists():  # all steps were done before
+                self.emit("warning", text=f"{path} was damaged; it is written anew from the saved state.")
+            self._save()
             self._by_main(self.saver.settle)
         self.emit("state", state="trained", step=self.at.step, file=path.name)
         return path
@@ -312,11 +361,7 @@ class _Loop:
 
     def _save(self) -> None:
         """Checkpoint and full state, by the main process; an error ends every process."""
-        self._by_main(self._take)
-
-    def _take(self) -> None:
-        self._probe(self.at.step)
-        self.saver.take(self.at.step, self.average)
+        self._by_main(lambda: self.saver.take(self.at.step, self.average))
 
     def _by_main(self, work: Callable[[], None]) -> None:
         """Do something in the main process; its error ends every process."""

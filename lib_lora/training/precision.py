@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
-
-import torch
+from typing import TYPE_CHECKING
 
 from lib_lora.errors import UserError
+from lib_lora.models.dtypes import torch_dtype
 from lib_lora.training.settings import Precision
 
-_DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+if TYPE_CHECKING:
+    import torch
+
+_DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 _WORTH_IT = 1.3  # bf16 on a CPU must be this much faster than fp32 to be chosen
 
 
@@ -24,6 +27,8 @@ def resolve(wanted: Precision, device: torch.device) -> Precision:
     if wanted != "auto":
         return wanted
     if device.type == "cuda":
+        import torch
+
         # torch also says yes where it emulates bf16, which is slow
         native = torch.version.hip is not None or torch.cuda.get_device_capability(device)[0] >= 8
         return "bf16" if native else "fp16"
@@ -32,16 +37,17 @@ def resolve(wanted: Precision, device: torch.device) -> Precision:
 
 def dtype_of(precision: Precision) -> torch.dtype:
     """The dtype of the frozen base."""
-    return _DTYPES[precision]
+    return torch_dtype(_DTYPES[precision])
 
 
 def autocast_of(precision: Precision) -> torch.dtype | None:
     """The dtype of the arithmetic, or None where everything is float32 anyway."""
-    return None if precision == "fp32" else _DTYPES[precision]
+    return None if precision == "fp32" else torch_dtype(_DTYPES[precision])
 
 
 def _bf16_is_fast() -> bool:
     """Measured, because no flag tells it on every CPU and system: many emulate bf16, slower than float32."""
+    import torch
 
     def seconds(dtype: torch.dtype) -> float:
         a = torch.ones(768, 768, dtype=dtype)

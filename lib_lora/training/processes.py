@@ -1,18 +1,22 @@
-"""Which device this process trains on, and whether it is one of several that ``accelerate launch`` started."""
+"""Which device this process trains on, and whether it is one of several that ``accelerate launch`` started.
+
+Loads torch and accelerate where their answer is needed: a process that nobody launched knows that it is alone.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import TypeVar
-
-import torch
-from accelerate import PartialState
-from accelerate.utils import broadcast_object_list
+from typing import TYPE_CHECKING, TypeVar
 
 from lib_lora.errors import UserError
 
+if TYPE_CHECKING:
+    import torch
+    from accelerate import PartialState
+
 T = TypeVar("T")
+_LAUNCHED = ("LOCAL_RANK", "RANK", "WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
 _YES = ("1", "true", "yes", "on", "y", "t")
 
 
@@ -21,23 +25,34 @@ def state() -> PartialState:
 
     accelerate itself sees that variable, and several processes on a CPU, only where it is told.
     """
+    from accelerate import PartialState
+
     asked = os.environ.get("ACCELERATE_USE_CPU", "").lower() in _YES
     return PartialState(cpu=asked or not _has_accelerator())
 
 
 def _has_accelerator() -> bool:
+    import torch
+
     xpu = getattr(torch, "xpu", None)
     return torch.cuda.is_available() or torch.backends.mps.is_available() or bool(xpu and xpu.is_available())
 
 
 def device() -> torch.device:
     """Where this process computes."""
+    import torch
+
     return torch.device(state().device)
+
+
+def alone() -> bool:
+    """Whether no launcher of several processes, which are known by the variables that they set, started this one."""
+    return not any(name in os.environ for name in _LAUNCHED)
 
 
 def is_main() -> bool:
     """Whether this is the one process, or the first of several."""
-    return bool(state().is_main_process)
+    return alone() or bool(state().is_main_process)
 
 
 def main_first(make: Callable[[], T]) -> T:
@@ -60,6 +75,10 @@ def main_first(make: Callable[[], T]) -> T:
 
 def said_by_main(text: str | None) -> str | None:
     """The main process's text, in every process."""
+    if alone():
+        return text
+    from accelerate.utils import broadcast_object_list
+
     box = [text]
     if state().num_processes > 1:
         broadcast_object_list(box)

@@ -5,6 +5,7 @@ runs/<id>/run.yaml  events.jsonl  checkpoints/<stem>-<step>.safetensors  state/ 
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import platform
 import re
@@ -15,14 +16,17 @@ from pathlib import Path
 import yaml
 
 import lib_lora
-from lib_lora import settings
+from lib_lora import private, settings
 from lib_lora.character.store import Character, CharacterFolder, read_yaml
 from lib_lora.errors import UserError
 from lib_lora.files import digest_of, explained, slug, write_text
 from lib_lora.models.family import ModelInfo
 from lib_lora.training.settings import TrainSettings
 
+FILE_NAME = "run.yaml"
 FILE_VERSION = 1
+_DIGEST = "# SHA-256 of what follows: "
+_CHANGED = "changed since"  # instead of a digest
 _PACKAGES = ("torch", "diffusers", "transformers", "peft", "accelerate", "safetensors", "numpy")
 
 
@@ -154,7 +158,7 @@ def create_run(
         UserError: the folder cannot be written.
     """
     with explained(folder.runs):
-        folder.runs.mkdir(parents=True, exist_ok=True)
+        private.make_folder(folder.runs)
         identifier = _next_folder(folder.runs)
     run_file = RunFile(
         id=identifier,
@@ -187,16 +191,36 @@ def _next_folder(runs: Path) -> str:
     while True:
         number += 1
         try:
-            (runs / f"{number:03d}").mkdir()
+            (runs / f"{number:03d}").mkdir(private.rights(runs / f"{number:03d}"))
         except FileExistsError:
             continue
         return f"{number:03d}"
 
 
 def save_run(run: Run) -> None:
-    """Write ``run.yaml``."""
+    """Write ``run.yaml``. Its first line says the SHA-256 of the others; over a file that is `altered`, that it was."""
     text = yaml.safe_dump(settings.to_dict(run.file), sort_keys=False, allow_unicode=True)
-    write_text(run.folder / "run.yaml", text)
+    digest = _CHANGED if altered(run.folder) else _digest(text)
+    write_text(run.folder / FILE_NAME, f"{_DIGEST}{digest}\n{text}")
+
+
+def altered(folder: Path) -> bool:
+    """Whether the ``run.yaml`` in `folder` is not as `save_run` wrote it; False where that cannot be known: it is of an
+    older version, or not there.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    path = folder / FILE_NAME
+    if not path.is_file():
+        return False
+    with explained(path, "read"):
+        first, _, text = path.read_text(encoding="utf-8", errors="replace").partition("\n")
+    return first.startswith(_DIGEST) and first != _DIGEST + _digest(text)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
 def load_run(folder: Path) -> Run:

@@ -49,15 +49,24 @@ class Stopped(Exception):
     """Somebody asked for the end of the run while a picture was painted."""
 
 
-def prompts_of(character: Character, count: int) -> list[str]:
-    """The prompts of `count` pictures; beyond the two they begin again (with other seeds)."""
+TRIGGER = "{trigger}"  # in a prompt of the user's own
+
+
+def prompts_of(character: Character, train: TrainSettings) -> list[str]:
+    """The prompts of all pictures of a checkpoint.
+
+    The user's own where there are some, with the trigger word in place of "{trigger}"; else the two, which begin again
+    (with other seeds) where more are wanted.
+    """
+    if train.samples and train.sample_prompts:
+        return [" ".join(prompt.replace(TRIGGER, character.trigger).split()) for prompt in train.sample_prompts]
     who = ", ".join([f"{character.trigger} {character.class_word}", *character.traits])
-    return [PROMPTS[number % len(PROMPTS)].format(who=who) for number in range(count)]
+    return [PROMPTS[number % len(PROMPTS)].format(who=who) for number in range(train.samples)]
 
 
 def words_needed(character: Character, train: TrainSettings) -> list[str]:
     """All texts that painting will ask the text encoders for."""
-    return [*dict.fromkeys(prompts_of(character, train.samples)), NEGATIVE] if train.samples else []
+    return [*dict.fromkeys(prompts_of(character, train)), NEGATIVE] if train.samples else []
 
 
 def euler(
@@ -100,7 +109,7 @@ class Samples:
     def __init__(self, session: Session, emit: Callable[..., None]) -> None:
         self.session, self.emit = session, emit
         self.train = session.run.file.settings
-        self.prompts = prompts_of(session.run.file.character, self.train.samples)
+        self.prompts = prompts_of(session.run.file.character, self.train)
         side = self.train.resolution or session.info.resolution
         self.side = max(_WHOLE, side // _WHOLE * _WHOLE)
         self._vae: AutoencoderKL | None = None

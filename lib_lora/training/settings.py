@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -12,6 +13,7 @@ from lib_lora.training.optimizers import OptimizerName
 
 Precision = Literal["auto", "fp32", "fp16", "bf16"]
 FILE_VERSION = 1
+MOST_SAMPLE_PROMPTS, LONGEST_SAMPLE_PROMPT = 8, 400  # of the user's own; letters
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,8 @@ class TrainSettings:
         save_every: steps between checkpoints; 0 = a tenth of the run.
         keep_states: how many full states (for resuming) are kept; at least 1.
         samples: pictures painted at each checkpoint, to watch the training; 0 = none.
+        sample_prompts: prompts of your own for these pictures, up to 8 and one picture each, in place of the usual two;
+            {trigger} stands for the trigger word, and a prompt without it is painted as it is.
         sample_steps: sampling steps of each of them.
         clip_skip: SD1 only; 1 = the last layer.
         caption_dropout: share of samples that are trained with an empty caption, 0..1.
@@ -79,6 +83,7 @@ class TrainSettings:
     save_every: int = 0
     keep_states: int = 2
     samples: int = 2
+    sample_prompts: list[str] = field(default_factory=list)
     sample_steps: int = 8
     clip_skip: int = 1
     caption_dropout: float = 0.0
@@ -126,6 +131,13 @@ class TrainSettings:
         if self.resolution % 8:
             raise ValueError(f"resolution is {self.resolution}; it must be a multiple of 8.")
 
+        _check_prompts(self.sample_prompts)
+
+    @property
+    def sample_count(self) -> int:
+        """Pictures that are painted at each checkpoint."""
+        return len(self.sample_prompts) or self.samples if self.samples else 0
+
     def total_steps(self, photos: int, processes: int = 1) -> int:
         """Optimizer steps of a run with `photos` pictures an epoch (class pictures included)."""
         if self.steps:
@@ -141,3 +153,17 @@ class TrainSettings:
     def trains_text(self) -> bool:
         """Whether the text encoders get adapters."""
         return self.lora.te and self.te_lr > 0
+
+
+def _check_prompts(prompts: list[str]) -> None:
+    if len(prompts) > MOST_SAMPLE_PROMPTS:
+        raise ValueError(f"sample_prompts has {len(prompts)} prompts; at most {MOST_SAMPLE_PROMPTS} can be painted.")
+    for number, prompt in enumerate(prompts, 1):
+        if not prompt.strip():
+            raise ValueError(f"sample_prompts: prompt {number} is empty; write it, or leave it out.")
+        if len(prompt) > LONGEST_SAMPLE_PROMPT:
+            raise ValueError(
+                f"sample_prompts: prompt {number} has {len(prompt)} letters; {LONGEST_SAMPLE_PROMPT} are the most."
+            )
+        if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in prompt):
+            raise ValueError(f"sample_prompts: prompt {number} holds a line break or another sign that is no letter.")

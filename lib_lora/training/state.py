@@ -2,13 +2,19 @@
 
 Noise, timesteps and the order of the photos are pure functions of seed and step
 (`lib_lora.training.randomness`), so no random state has to be kept beside the step's number.
+
+A file is two lines, the second with the SHA-256 of all that follows, and then what `torch.save` writes: digest and
+content come with one rename, and stay together when the file is copied. (torch looks at no checksum when it loads.)
+Files of older versions are what `torch.save` writes alone; that is a zip, which has checksums of its own.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
-import pickle
 import re
+import zipfile
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,8 +23,11 @@ from typing import Any
 import torch
 
 from lib_lora.files import atomic_file
+from lib_lora.models.memory import is_out_of_memory
 
 LAYOUT = 1
+_HEAD = b"SameFace training state\nsha256 %s\n"  # without "PK", by which a zip begins
+_ZIP = b"PK\x03\x04"
 
 
 @dataclass(frozen=True)
@@ -58,33 +67,105 @@ def _copied(value: Any) -> Any:
     return value
 
 
-def save(folder: Path, state: State, keep: int) -> Path:
-    """Write the state and delete all but the newest `keep`."""
+@dataclass(frozen=True)
+class Found:
+    """What `newest` gives.
+
+    Attributes:
+        state: the newest that is whole; None = none is.
+        path: its file.
+        damaged: newer files that cannot be used, the newest first, each with the reason.
+    """
+
+    state: State | None = None
+    path: Path | None = None
+    damaged: tuple[tuple[Path, str], ...] = ()
+
+
+class DamagedError(Exception):
+    """A file that is no whole state; says why."""
+
+
+def save(folder: Path, state: State, keep: int, damaged: Collection[Path] = ()) -> Path:
+    """Write the state; then delete all but the newest `keep`, and what was found `damaged`, which it replaces."""
     path = folder / f"{state.step:06d}.pt"
     buffer = io.BytesIO()  # torch's own writer turns a full disk into an error without its cause
     torch.save({"layout": LAYOUT, **_shallow(state)}, buffer)
     with atomic_file(path) as stream:
+        stream.write(_head(buffer.getbuffer()))
         stream.write(buffer.getbuffer())
-    for old in _files(folder)[keep:]:
+    useless = [old for old in damaged if old != path]
+    whole = [one for one in _files(folder) if one not in useless]
+    for old in [*useless, *whole[keep:]]:
         with suppress(OSError):  # on Windows a scanner may hold it; it goes with the next one
-            old.unlink()
+            old.unlink(missing_ok=True)
     return path
+
+
+def _head(content: bytes | memoryview) -> bytes:
+    return _HEAD % hashlib.sha256(content).hexdigest().encode("ascii")
 
 
 def _shallow(state: State) -> dict[str, Any]:
     return {name: getattr(state, name) for name in State.__dataclass_fields__}
 
 
-def newest(folder: Path) -> State | None:
-    """The newest state that can be read, or None. Tensors come on the CPU; who loads them moves them."""
+def newest(folder: Path) -> Found:
+    """The newest state that is whole. Tensors come on the CPU; who loads them moves them."""
+    damaged: list[tuple[Path, str]] = []
     for path in _files(folder):
         try:
-            content = torch.load(str(path), map_location="cpu", weights_only=True)
-        except (OSError, RuntimeError, EOFError, pickle.UnpicklingError):
-            continue  # damaged by the disk; the one before it is as good a place to go on from
-        if isinstance(content, dict) and content.pop("layout", None) == LAYOUT:
-            return State(**content)
-    return None
+            return Found(load(path), path, tuple(damaged))
+        except DamagedError as error:  # the one before it is as good a place to go on from
+            damaged.append((path, str(error)))
+    return Found(damaged=tuple(damaged))
+
+
+def load(path: Path) -> State:
+    """Read a state.
+
+    Raises:
+        DamagedError: the file is not as it was written, or cannot be read.
+        MemoryError, RuntimeError: memory does not suffice.
+    """
+    try:
+        with open(path, "rb") as stream:
+            old = stream.read(len(_ZIP)) == _ZIP
+            stream.seek(0)
+            head = b"" if old else stream.read(len(_head(b"")))
+            content = stream.read()
+    except OSError as error:
+        raise DamagedError(f"cannot be read ({error.strerror or error})") from error
+    if not old and head != _head(content):
+        raise DamagedError("is damaged: its SHA-256 is not the one that it was written with")
+    try:
+        if old:
+            _check_zip(content)
+        values = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever the readers of zips and pickles stumble over
+        if not old or is_out_of_memory(error):
+            raise
+        raise DamagedError(f"is damaged: {_short(error)}") from error
+    if not isinstance(values, dict) or values.pop("layout", None) != LAYOUT or values.keys() != _fields():
+        raise DamagedError("is of another version of SameFace")
+    return State(**values)
+
+
+def _check_zip(content: bytes) -> None:
+    """By the checksums that `torch.save` writes for each part; torch itself does not look at them."""
+    with zipfile.ZipFile(io.BytesIO(content)) as parts:
+        wrong = parts.testzip()
+    if wrong is not None:
+        raise zipfile.BadZipFile(f"the checksum of {wrong} is wrong")
+
+
+def _short(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}, {text[:100]}" if text else type(error).__name__
+
+
+def _fields() -> set[str]:
+    return set(State.__dataclass_fields__)
 
 
 def _files(folder: Path) -> list[Path]:

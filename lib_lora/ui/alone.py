@@ -20,11 +20,14 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.responses import FileResponse, Response
 
-from lib_lora.environment import ROOT
+from lib_lora.environment import bundled
 from lib_lora.errors import UserError
 from lib_lora.hosts.alone import Alone
 from lib_lora.jobs.screen import at_a_screen, in_browser
 from lib_lora.ui import guard
+from lib_lora.ui.entry import ONCE, Entry, Files
+from lib_lora.ui.paths import ensure_folder
+from lib_lora.ui.slow import watching
 
 PORT = 7869  # the first that is tried: A1111 and gradio take 7860 and up
 _TRIES = 20
@@ -69,41 +72,73 @@ def serve(
 
         attached = attach(host)
         number = own.getsockname()[1]
+        entry = Entry()
+        doorway = Files(_own_folder(host.roots().data), number, guard.TOKEN, lambda secret: address(number, secret))
 
         def begun() -> None:
-            for line in told(number, listen):
+            kept = doorway.write(entry)
+            entry.used = lambda used: doorway.renew(entry, used) if kept else say(again(address(number, entry.fresh())))
+            for line in told(number, entry.fresh(), listen, doorway.page if kept else None):
                 say(line)
             if opening and at_a_screen():
-                in_browser(address(number, listen))
+                in_browser(doorway.page.as_uri() if kept else address(number, entry.fresh()))
 
         try:
-            _run(page(host, attached), own, begun)
+            _run(page(host, attached, entry), own, begun)
         finally:
+            doorway.delete()
             say("Ending; what runs is saved.")
             attached.supervisor.close()
     _leave()
 
 
-def address(port: int, listen: bool, name: str = "127.0.0.1") -> str:
-    """The address of the page, with the token where others may come in."""
-    return f"http://{name}:{port}/" + (f"?{guard.PARAMETER}={guard.TOKEN}" if listen else "")
+def address(port: int, secret: str) -> str:
+    """The address of the page for a browser on this machine; it opens the page once."""
+    return f"http://127.0.0.1:{port}/?{ONCE}={secret}"
 
 
-def told(port: int, listen: bool) -> list[str]:
-    """What a person at the terminal has to know."""
-    lines = [f"SameFace: {address(port, listen)}"]
+def elsewhere(port: int) -> str:
+    """The address for other machines. It has the token itself, so that a phone and a tablet both get in with it."""
+    return f"http://{socket.gethostname()}:{port}/?{guard.PARAMETER}={guard.TOKEN}"
+
+
+def told(port: int, secret: str, listen: bool, file: Path | None) -> list[str]:
+    """What a person at the terminal has to know.
+
+    Args:
+        port: of the page.
+        secret: opens it once.
+        listen: other machines are let in.
+        file: leads a browser of this machine to the page, however often; None where there is none.
+    """
+    lines = [f"SameFace: {address(port, secret)}"]
+    lines.append(f"This address opens the page once. {f'For another browser, open {file}' if file else ''}".rstrip())
     if listen:
-        lines.append(f"From other machines: {address(port, listen, socket.gethostname())}")
+        lines.append(f"From other machines: {elsewhere(port)}")
         lines.append("Whoever has this address can see the photos and train; on the way it is not encrypted.")
     return [*lines, "Ctrl+C ends it."]
 
 
-def page(host: Alone, attached: Any) -> Any:
+def again(where: str) -> str:
+    """What is said once an address was used, where there is no file that leads to the page."""
+    return f"For another browser: {where}"
+
+
+def _own_folder(root: Path) -> Path:
+    """Where a file can be kept from other accounts: the data folder; on Windows only if it is in the user's profile."""
+    if sys.platform != "win32" or root.is_relative_to(Path.home()):
+        return root
+    local = os.environ.get("LOCALAPPDATA")
+    return ensure_folder((Path(local) if local else Path.home() / "AppData" / "Local") / "sameface")
+
+
+def page(host: Alone, attached: Any, entry: Entry | None = None) -> Any:
     """The whole app: routes, scripts, gradio's page, and who comes in.
 
     Args:
         host: the host.
         attached: of `ui.attach.attach`.
+        entry: the secrets that open it once; None = there are none.
     """
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     import gradio as gr
@@ -124,18 +159,25 @@ def page(host: Alone, attached: Any) -> Any:
         headers = {"Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"}
         return FileResponse(found, media_type=_TYPES[found.suffix], headers=headers)
 
-    return Gate(gr.mount_gradio_app(app, blocks, path="/"), host, guard.TOKEN, head())
+    return Gate(gr.mount_gradio_app(app, blocks, path="/"), host, guard.TOKEN, head(), entry or Entry())
 
 
-def files(root: Path = ROOT) -> list[Path]:
-    """Our scripts, in the order in which a webui loads them, and our style."""
-    return [*sorted((root / "javascript").glob("*.js")), *filter(Path.is_file, [root / "style.css"])]
+def files() -> list[Path]:
+    """Our scripts, in the order in which a webui loads them, and our style.
+
+    Raises:
+        UserError: they are not there.
+    """
+    scripts, style = sorted(bundled("javascript").glob("*.js")), bundled("style.css")
+    if not scripts or not style.is_file():
+        raise UserError(f"The page's scripts or style are missing from {style.parent}; install SameFace again.")
+    return [*scripts, style]
 
 
-def head(root: Path = ROOT) -> str:
+def head() -> str:
     """HTML that loads them; a changed file has another address."""
     lines = []
-    for path in files(root):
+    for path in files():
         where = html.escape(f"{_STATIC}/{path.name}?{path.stat().st_mtime_ns}", quote=True)
         lines.append(
             f'<link rel="stylesheet" href="{where}">'
@@ -190,5 +232,7 @@ def _run(app: Any, own: socket.socket, begun: Callable[[], None]) -> None:
         # uvicorn passes the signal on once it has ended; this one must then not end the process at once
         signal.signal(signal.SIGTERM, signal.default_int_handler)
     config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1, ws_max_size=1 << 20)
+    config.load()
+    config.http_protocol_class = watching(config.http_protocol_class)
     with suppress(KeyboardInterrupt):
         Server(config).run(sockets=[own])

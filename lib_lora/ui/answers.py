@@ -9,18 +9,25 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import shutil
+import tempfile
+import traceback
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from fastapi import Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse, Response
+from starlette.requests import ClientDisconnect
 
-from lib_lora import settings
+from lib_lora import private, settings
 from lib_lora.environment import about_missing
-from lib_lora.errors import UserError
+from lib_lora.errors import UserError, brief
+from lib_lora.files import explained
+from lib_lora.ui.bodies import Full, Parted, TooLarge
 from lib_lora.ui.desk import MB, Call, Desk, Route
 from lib_lora.ui.guard import admitted, stranger
 
@@ -28,6 +35,9 @@ LOG = logging.getLogger("sameface")
 SAFE = {"X-Content-Type-Options": "nosniff"}
 FOREVER = {**SAFE, "Cache-Control": "private, max-age=31536000, immutable"}
 FRESH = {**SAFE, "Cache-Control": "no-store"}
+UPLOADS = "uploads"  # in the data folder: the system's own place for such files may be memory
+_SPARE = 64 * MB  # of the disk that an upload leaves free
+_BLOCK = 1 << 18  # bytes that are handled at once
 
 
 class Refused(Exception):
@@ -60,77 +70,162 @@ def about(field: str) -> Iterator[None]:
 
 async def answered(desk: Desk, route: Route, request: Request) -> Response:
     """The answer to a request; the handler runs in a thread."""
+    given: list[Any] = [request.path_params, dict(request.query_params)]
     try:
         if strange := stranger(request.headers, desk.host.remote()):
             raise Refused(403, strange)
         if not admitted(desk.host, desk.token, request.headers, request.cookies, request.query_params):
             raise Refused(401, "Log in to the webui first, or load its page again.")
-        raw = await _raw(request, route) if route.body else b""
         query = {name: request.query_params[name] for name in route.query if name in request.query_params}
-        return await run_in_threadpool(_handled, desk, route, dict(request.path_params), query, raw)
+        call = Call(dict(request.path_params), query)
+        length = _announced(request, route) if route.body else 0
+        if route.first:
+            await run_in_threadpool(route.first, desk, call)
+        with ExitStack() as held:
+            if route.file:
+                held.enter_context(desk.uploads.place(length))
+                raw, file = await _streamed(request, route, held.enter_context(_place(desk.root, length)))
+            else:
+                raw, file = (await _raw(request, route) if route.body else b""), None
+            return await run_in_threadpool(_handled, desk, route, call, raw, file, given)
     except Exception as error:
-        return refusal(error, route.path)
+        return refusal(error, route.path, given)
 
 
-def _handled(desk: Desk, route: Route, path: dict[str, str], query: dict[str, str], raw: bytes) -> Response:
+def _handled(desk: Desk, route: Route, call: Call, raw: bytes, file: Path | None, given: list[Any]) -> Response:
     try:
-        found = route.answer(desk, Call(path, query, body_of(route, raw)))
+        if route.body:
+            given.append(values := values_of(raw))
+            call = replace(call, body=settings.from_dict(route.body, values, "the request"), file=file)
+        found = route.answer(desk, call)
         return found if isinstance(found, Response) else in_json(found)
     except Exception as error:
-        return refusal(error, route.path)
+        return refusal(error, route.path, given)
 
 
-async def _raw(request: Request, route: Route) -> bytes:
-    """The bytes of a body; no more of them are read than the route takes."""
+def _announced(request: Request, route: Route) -> int:
+    """The bytes that a body will have; the most that the route takes where it does not say.
+
+    Raises:
+        Refused: it is no JSON, or too large.
+    """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":  # another site's page cannot send this one without asking first
         raise Refused(415, "Send JSON, with the Content-Type application/json.")
     length = request.headers.get("content-length", "")
-    too_much = Refused(413, f"This is more than the {route.limit // MB} MB that can be taken at once.")
-    if length.isdecimal() and int(length) > route.limit:
-        raise too_much
-    parts, size = [], 0
+    if not length.isdecimal() or len(length) > 15:
+        return route.limit
+    if int(length) > route.limit:
+        raise _too_much(route)
+    return int(length)
+
+
+async def _raw(request: Request, route: Route) -> bytes:
+    """The bytes of a body; no more of them are read than the route takes."""
+    return b"".join([part async for part in _parts(request, route)])
+
+
+async def _parts(request: Request, route: Route) -> AsyncIterator[bytes]:
+    size = 0
     async for part in request.stream():
         size += len(part)
         if size > route.limit:
-            raise too_much
-        parts.append(part)
-    return b"".join(parts)
+            raise _too_much(route)
+        yield part
 
 
-def body_of(route: Route, raw: bytes) -> Any:
-    """The dataclass of a route from the bytes of a body.
+async def _streamed(request: Request, route: Route, folder: Path) -> tuple[bytes, Path | None]:
+    """A body without its file, and the file, which lies in `folder`; None where it came empty, or not at all."""
+    path, waiting = folder / "file", bytearray()
+    with explained(path), open(path, "wb") as stream:
+        parted = Parted(route.file, stream, route.limit * 3 // 4)
+        async for part in _parts(request, route):
+            waiting += part
+            if len(waiting) >= _BLOCK:
+                await run_in_threadpool(parted.feed, bytes(waiting))
+                waiting.clear()
+        await run_in_threadpool(parted.feed, bytes(waiting))
+    return bytes(parted.rest), path if path.stat().st_size else None
+
+
+@contextmanager
+def _place(root: Path, size: int) -> Iterator[Path]:
+    """A folder for an upload of `size` bytes, while the block runs."""
+    home = root / UPLOADS
+    with explained(home):
+        private.make_folder(home)
+        if shutil.disk_usage(home).free < size + _SPARE:
+            raise Refused(507, f"There is no room for this where {root} is; free some space on that disk.")
+        folder = Path(tempfile.mkdtemp(dir=home))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _too_much(route: Route) -> Refused:
+    return Refused(413, f"This is more than the {route.limit // MB} MB that can be taken at once.")
+
+
+def values_of(raw: bytes) -> Any:
+    """Plain values from the bytes of a body.
 
     Raises:
         Refused: it is no JSON.
-        UserError: an unknown, missing or unfit field.
     """
-    if route.body is None:
-        return None
     try:
-        values = json.loads(raw or b"{}")
+        return json.loads(raw or b"{}")
     except (ValueError, RecursionError):  # the latter by brackets in thousands of brackets
         raise Refused(400, "The body is no JSON.") from None
-    return settings.from_dict(route.body, values, "the request")
 
 
-def refusal(error: Exception, where: str) -> Response:
+def refusal(error: Exception, where: str, given: Any = None) -> Response:
     """The answer to a request that failed.
 
     Args:
         error: what was raised.
         where: the route, for the log.
+        given: plain values of the request, which no sentence shall repeat at length.
     """
+    if isinstance(error, Full):
+        error = Refused(429, "Other photos are on their way; send this again in a moment.")
     if isinstance(error, (Refused, UserError)):
-        status = error.status if isinstance(error, Refused) else 400
-        return in_json({"error": str(error), **({"field": error.field} if error.field else {})}, status)
-    LOG.error("%s failed", where, exc_info=error)
+        status = error.status if isinstance(error, Refused) else 413 if isinstance(error, TooLarge) else 400
+        about_field = {"field": error.field} if error.field else {}
+        return in_json({"error": brief(str(error), _texts(given)), **about_field}, status)
+    if isinstance(error, ClientDisconnect):  # by the browser, or because it was too slow
+        LOG.warning("%s: the connection ended, or was too slow, before all was sent.", where)
+        ended = in_json({"error": "The connection was too slow."}, 408)
+        ended.headers["Connection"] = "close"
+        return ended
+    LOG.error("%s failed\n%s", where, _traced(error, [*_texts(given)]))
     said = about_missing(error) if isinstance(error, ModuleNotFoundError) else None
     if isinstance(error, (ImportError, OSError)) and not said:
-        why = " ".join(str(error).split())[:300].rstrip(".")
+        why = brief(" ".join(str(error).split())[:300].rstrip("."), _texts(given))
         what = "A package cannot be loaded" if isinstance(error, ImportError) else "A file cannot be used"
         said = f"{what} ({why}); the Doctor says more."
     return in_json({"error": said or "This failed inside SameFace; the webui's log has the details."}, 500)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text, and every number as digits, in plain values."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield str(key)
+            yield from _texts(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _texts(item)
+    elif isinstance(value, str) or (isinstance(value, int) and abs(value) > 1 << 64):
+        yield str(value)
+
+
+def _traced(error: BaseException, given: Iterable[str]) -> str:
+    """A stack trace for the log, what caused it first; what an exception says is cut as any sentence is."""
+    before = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    begin = f"{_traced(before, given)}\n" if before else ""
+    frames = "".join(traceback.format_tb(error.__traceback__))
+    return f"{begin}Traceback (most recent call last):\n{frames}{type(error).__name__}: {brief(str(error), given)}"
 
 
 def in_json(value: Any, status: int = 200) -> Response:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 import unicodedata
 from collections.abc import Callable
@@ -10,23 +9,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from lib_lora.character.captions import template
-from lib_lora.character.store import (
-    Character,
-    CharacterFolder,
-    create,
-    declare_consent,
-    folder_of,
-    load,
-    save,
-    see_adult,
-)
+from lib_lora.character.store import Character, create, declare_consent, folder_of, load, save, see_adult
 from lib_lora.errors import Misfit, UserError
 from lib_lora.files import explained
-from lib_lora.jobs import audit_kept
+from lib_lora.jobs import changes, forgetting
 from lib_lora.jobs.lock import only_process
-from lib_lora.references import editing
-from lib_lora.references import memory as memories
 from lib_lora.ui import paths
 from lib_lora.ui.answers import Refused
 from lib_lora.ui.desk import Call, Desk, Route, get, post
@@ -132,36 +119,14 @@ def change(desk: Desk, call: Call) -> dict[str, Any]:
             after = replace(after, notes=body.notes.strip())
         after = _made(lambda: replace(after, trigger=trigger, class_word=class_word))
         if after != before:
+            changes.note_character(folder, before, after)
             save(folder, after)
-        rename(folder, before, after)
+        changes.rename(folder, before, after)
     return of_character(folder)
 
 
-def rename(folder: CharacterFolder, before: Character, after: Character) -> None:
-    """Say the new trigger and class word in the captions; a caption that was the plain one stays the plain one.
-
-    Raises:
-        UserError: a caption cannot be written.
-    """
-    if template(before) == template(after) or not folder.photos.is_dir():
-        return
-    old, new = (f"{one.trigger} {one.class_word}" for one in (before, after))
-
-    def renamed(caption: str) -> str:
-        if caption == template(before):
-            return template(after)
-        both = _word(old).sub(lambda _: new, caption)
-        return both if both != caption else _word(before.trigger).sub(lambda _: after.trigger, caption)
-
-    editing.edit(folder, f"say {new!r} in place of {old!r}", renamed)
-
-
-def _word(text: str) -> re.Pattern[str]:
-    return re.compile(rf"(?<!\w){re.escape(text)}(?!\w)", re.IGNORECASE)
-
-
 def delete(desk: Desk, call: Call) -> dict[str, Any]:
-    """Put a character away: its folder is moved, and can be moved back by hand."""
+    """Put a character away: its folder is moved, and can be moved back by hand. What was computed of the face goes."""
     folder = paths.character(desk, call)
     slug = folder.path.name
     name = slug
@@ -174,6 +139,8 @@ def delete(desk: Desk, call: Call) -> dict[str, Any]:
         raise Refused(409, "A job of this character waits, runs or is paused; stop it first.")
     with only_process(folder.path, "wait a moment and try again", PATIENCE):
         pass
+    with suppress(UserError):  # what is damaged may be moved all the same
+        forgetting.forget_faces(folder)
     home = paths.ensure_folder(desk.root / "deleted")
     target = home / f"{slug}-{time.strftime('%Y%m%d-%H%M%S')}"
     number = 1
@@ -190,16 +157,7 @@ def forget_faces(desk: Desk, call: Call) -> dict[str, Any]:
 
     Photos, decisions and the reports of tests stay.
     """
-    folder = paths.character(desk, call)
-    kinds = ("cache/template*", "cache/thumbnails/*.jpg", f"cache/{audit_kept.FILE}", "audit.html", "audit.png")
-    gone = [path for kind in kinds for path in sorted(folder.path.glob(kind)) if path.is_file()]
-    with only_process(folder.path, "wait a moment and try again", PATIENCE):
-        for path in gone:
-            with explained(path, "delete"):
-                path.unlink(missing_ok=True)
-        if (memory := memories.load(folder)).facts:
-            memories.save(folder, replace(memory, facts={}))
-    return {"deleted": len(gone)}
+    return {"deleted": len(forgetting.forget_faces(paths.character(desk, call)))}
 
 
 def proposed(desk: Desk, call: Call) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lib_lora.hosts.base import Host
+from lib_lora.ui.bodies import Uploads
+from lib_lora.ui.codes import Codes
 
 if TYPE_CHECKING:
     from lib_lora.jobs.queue import Queue
@@ -25,12 +27,16 @@ class Desk:
         host: the program around SameFace.
         queue: of jobs; `supervisor` runs them.
         token: of this process's page; see `guard`.
+        codes: that confirm what a request alone may not do.
+        uploads: those that are on their way.
     """
 
     host: Host
     queue: Queue
     supervisor: Supervisor
     token: str
+    codes: Codes = field(default_factory=Codes)
+    uploads: Uploads = field(default_factory=Uploads)
 
     @property
     def root(self) -> Path:
@@ -46,11 +52,13 @@ class Call:
         path: the parts of the address that vary, by name.
         query: what stands after the question mark.
         body: the dataclass of the route, filled; None where it takes none.
+        file: what came in the route's `file`, on disk until it is answered; None where nothing came.
     """
 
     path: dict[str, str] = field(default_factory=dict)
     query: dict[str, str] = field(default_factory=dict)
     body: Any = None
+    file: Path | None = None
 
 
 Answer = Callable[[Desk, Call], Any]
@@ -72,6 +80,8 @@ class Route:
         body: the dataclass of what a POST brings.
         query: names of what a GET may have after the question mark.
         limit: bytes of a body.
+        file: the field of the body that is a file in base64, and goes to disk as it comes; empty = none is.
+        first: looked at before a body is read; refuses by raising.
     """
 
     method: str
@@ -80,6 +90,8 @@ class Route:
     body: type[Any] | None = None
     query: tuple[str, ...] = ()
     limit: int = MB
+    file: str = ""
+    first: Answer | None = None
 
 
 def get(path: str, answer: Answer, *query: str) -> Route:
@@ -87,6 +99,13 @@ def get(path: str, answer: Answer, *query: str) -> Route:
     return Route("GET", path, answer, query=query)
 
 
-def post(path: str, answer: Answer, body: type[Any] = Nothing, limit: int = MB) -> Route:
+def post(
+    path: str,
+    answer: Answer,
+    body: type[Any] = Nothing,
+    limit: int = MB,
+    file: str = "",
+    first: Answer | None = None,
+) -> Route:
     """A route that changes something."""
-    return Route("POST", path, answer, body, limit=limit)
+    return Route("POST", path, answer, body, limit=limit, file=file, first=first)

@@ -103,7 +103,7 @@ def _why() -> str:
 
 def _mend(host: Host, absent: list[str]) -> str:
     if host.name == "alone":
-        return "Type: python -m lib_lora try" if (environment.ROOT / "requirements").is_dir() else ""
+        return "Type: python -m lib_lora try" if environment.SOURCE else ""
     install = _typed(sys.executable, str(environment.ROOT / "install.py"))
     names = {environment.parse(line)[0] for line in environment.requirements("worker")}
     if set(absent) <= names:

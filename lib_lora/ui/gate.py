@@ -1,11 +1,13 @@
 """In front of the page without a webui: who comes in, and what gradio's page gets into its head.
 
-A page on this machine is for this machine's user: a request under another name is another site's that had its name
-point here. With other machines let in, each request needs the token, which the first address brings as a cookie.
+A machine may have many accounts, and a page is for the one that started it: each request needs the token, which a
+browser has as a cookie once it was led here by an address with a secret (`entry`), or, from other machines, with the
+token itself. Where those are not let in, a request under another name is another site's that had its name point here.
 """
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from http.cookies import SimpleCookie
@@ -17,7 +19,11 @@ from starlette.requests import cookie_parser
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from lib_lora.hosts.alone import Alone
+from lib_lora.ui.answers import in_json
+from lib_lora.ui.desk import PREFIX
+from lib_lora.ui.entry import ONCE, Entry
 from lib_lora.ui.guard import PARAMETER, admitted, stranger
+from lib_lora.ui.slow import hurried
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -27,9 +33,11 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 # gradio's page asks for fonts and for the script of a frame that it is not in; nothing is fetched from elsewhere
 _ELSEWHERE = re.compile(rb'<link\s[^>]*href="https?://[^>]*>|<script\s[^>]*src="https?://[^>]*>\s*</script>')
 _CLOSED = (
-    "<!doctype html><meta charset=utf-8><title>SameFace</title><p>Open the address that SameFace printed when it was "
-    "started; it ends in a token that lets you in.</p>"
+    "This page is for the person who started SameFace. Open the file page-{port}.html in SameFace's data folder, or "
+    "the address that was printed at the start (the one for this machine opens the page once)."
 )
+_HTML = "<!doctype html><meta charset=utf-8><meta name=referrer content=no-referrer><title>SameFace</title><p>{}</p>"
+_PRIVATE = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
 
 
 class Gate:
@@ -40,10 +48,12 @@ class Gate:
         host: says who comes in.
         token: of the page, and of the address that is given to others.
         head: HTML for the page's head.
+        entry: the secrets that open the page once.
     """
 
-    def __init__(self, app: App, host: Alone, token: str, head: str) -> None:
+    def __init__(self, app: App, host: Alone, token: str, head: str, entry: Entry) -> None:
         self._app, self._host, self._token, self._head = app, host, token, head.encode("utf-8")
+        self._entry = entry
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or pass it on."""
@@ -51,6 +61,8 @@ class Gate:
             await self._app(scope, receive, send)
             return
         refused = self._refused(scope)
+        if scope["type"] == "http":
+            receive = hurried(receive)
         if refused is not None and scope["type"] == "http":
             await refused(scope, receive, send)
         elif refused is not None:
@@ -63,17 +75,17 @@ class Gate:
     def _refused(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)
         if strange := stranger(headers, self._host.remote()):
-            return HTMLResponse(strange, 403)
-        if not self._host.remote():
-            return None
+            return _said(scope, strange, 403)
         query = {name: values[-1] for name, values in parse_qs(scope["query_string"].decode("latin-1")).items()}
-        if not admitted(self._host, self._token, headers, cookie_parser(headers.get("cookie", "")), query):
-            return HTMLResponse(_CLOSED, 401)
-        return self._let_in() if scope["path"] == "/" and PARAMETER in query else None
+        opening = scope["type"] == "http" and scope["path"] == "/" and scope["method"] == "GET"
+        known = admitted(self._host, self._token, headers, cookie_parser(headers.get("cookie", "")), query)
+        if not known and not (opening and self._entry.take(query.get(ONCE, ""))):
+            return _said(scope, _CLOSED.format(port=(scope.get("server") or ("", ""))[1]), 401)
+        return self._let_in() if opening and (PARAMETER in query or ONCE in query) else None
 
     def _let_in(self) -> Response:
-        """The token goes from the address, which is seen and sent on, into a cookie."""
-        answer = RedirectResponse("/", 303)
+        """The token goes into a cookie, and all secrets out of the address, which is seen and sent on."""
+        answer = RedirectResponse("/", 303, _PRIVATE)
         cookie = SimpleCookie({self._host.cookie: self._token})
         for key, value in (("path", "/"), ("httponly", "1"), ("samesite", "Lax")):
             cookie[self._host.cookie][key] = value
@@ -105,6 +117,13 @@ class Gate:
             await send({"type": "http.response.body", "body": content})
 
         return sent
+
+
+def _said(scope: Scope, sentence: str, status: int) -> Response:
+    """A refusal: JSON for who asks a route, else a page."""
+    if scope["path"].startswith(f"{PREFIX}/"):
+        return in_json({"error": sentence}, status)
+    return HTMLResponse(_HTML.format(html.escape(sentence)), status, _PRIVATE)
 
 
 def _uncompressed(scope: Scope) -> Scope:

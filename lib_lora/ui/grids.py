@@ -73,6 +73,7 @@ def shown(desk: Desk, call: Call) -> dict[str, Any]:
             ],
             "tested": report["tested"],
             "shares": report["shares"],
+            "missed": [one["text"] for one in report.get("missed", [])],
             "buttons": buttons(run.name, verdict, facts, records.run(run).saved, _side(planned)),
             "html": address(slug, "runs", run.name, "grids", grid.name, PAGE, of=grid / PAGE),
             "engine": report["engine"],
@@ -146,6 +147,7 @@ def _begun(slug: str, run: Path, grid: Path, planned: Mapping[str, dict[str, Any
         "photos": [],
         "tested": [],
         "shares": [],
+        "missed": [],
         "buttons": [],
         "html": "",
     }

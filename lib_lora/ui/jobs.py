@@ -28,6 +28,8 @@ _TEXTS = {
     "train": "Train {name}",
     "test": "Test {name}",
     "choose": "Find the best step and weight of {name}",
+    "invent": "Paint faces for {name}",
+    "more": "Paint more pictures of {name}",
 }
 _LOG, _LINES, _TAIL = "log.txt", 40, 1 << 16
 _MOST_EVENTS = 1 << 20  # bytes of events in one answer
@@ -103,9 +105,13 @@ def put(desk: Desk, folder: CharacterFolder, kind: str, arguments: Mapping[str, 
         paths.run(folder, run)
     if kind == "train" and run is None and character.consent is None:
         raise Refused(409, f"Say first why the face of {character.name} may be trained on.")
-    if kind in ("train", "probe") and run is None and not arguments.get("base"):
+    if kind in ("train", "probe", "invent") and run is None and not arguments.get("base"):
         raise UserError("Choose a base model first.", "base")
     _see_paths(desk, arguments)
+    if kind in ("invent", "more"):
+        from lib_lora.ui.invented import see_that_it_can_be
+
+        see_that_it_can_be(desk, folder, kind, arguments)
     job = desk.queue.add(kind, character.name, dict(arguments))
     desk.supervisor.wake()
     return job

@@ -8,17 +8,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import lib_lora
+from lib_lora.character.photos import kinds
 from lib_lora.character.store import CharacterFolder
 from lib_lora.errors import UserError
 from lib_lora.files import digest_of
+from lib_lora.jobs import changes
 from lib_lora.jobs.kinds import lane_of
 from lib_lora.references.coverage import LEAST
-from lib_lora.ui import checking, jobs, machine, records
+from lib_lora.ui import checking, invention, jobs, machine, records
 from lib_lora.ui.answers import LOG
 from lib_lora.ui.desk import Call, Desk, Route, get
 from lib_lora.ui.looked import Looked, look
 from lib_lora.ui.paths import names
 from lib_lora.ui.records import RunRecord
+from lib_lora.ui.remembered import kept, mark
 from lib_lora.ui.story import story_of
 
 if TYPE_CHECKING:
@@ -26,8 +29,8 @@ if TYPE_CHECKING:
 
 
 def routes() -> list[Route]:
-    """The one route that a page asks again and again."""
-    return [get("/state", state)]
+    """What a page asks again and again."""
+    return [get("/state", state), get("/waits", waits)]
 
 
 def state(desk: Desk, _call: Call) -> dict[str, Any]:
@@ -45,6 +48,7 @@ def state(desk: Desk, _call: Call) -> dict[str, Any]:
             "busy": desk.host.busy(),
             "samplers": desk.host.samplers(),
             "gpu": machine.has_gpu(),
+            "photos": kinds(),
         },
         "supervisor": {"active": desk.supervisor.active, "reason": desk.supervisor.reason},
         "characters": [of_character(folder, open_jobs) for folder in folders(desk.root)],
@@ -55,6 +59,13 @@ def state(desk: Desk, _call: Call) -> dict[str, Any]:
             "jobs": [jobs.told(desk, job) for job in desk.queue.jobs()],
         },
     }
+
+
+def waits(desk: Desk, _call: Call) -> dict[str, Any]:
+    """The job for which the webui's pictures wait; none, where they are painted."""
+    open_jobs = desk.queue.open()
+    number = _holds(desk, open_jobs)
+    return {"job": next((jobs.told(desk, job) for job in open_jobs if job.id == number), None)}
 
 
 def _holds(desk: Desk, open_jobs: Sequence[Job]) -> int:
@@ -100,10 +111,21 @@ def _whole(folder: CharacterFolder, open_jobs: Sequence[Job]) -> dict[str, Any]:
         "train": train,
         "test": test,
         "use": use,
-        "next": _next(looked, captions, run, test),
+        "undo": _undo(folder),
+        "invented": (invented := invention.in_short(looked)),
+        "next": _next(looked, captions, run, test, invented is not None),
         "cover": _cover(looked),
         "touched": _touched(folder, run),
     }
+
+
+def _undo(folder: CharacterFolder) -> dict[str, Any] | None:
+    """The newest change that can be taken back."""
+    path = folder.path / changes.FILE
+    if not path.is_file():
+        return None
+    known = kept(("changes", folder.path), mark(path), lambda: changes.changes(folder))
+    return {"what": known[-1].what, "t": known[-1].t} if known else None
 
 
 def _touched(folder: CharacterFolder, run: RunRecord | None) -> float:
@@ -127,6 +149,8 @@ def _damaged(slug: str, why: str) -> dict[str, Any]:
         "train": {**nothing, "run": "", "steps": 0, "total": 0},
         "test": {**nothing, "run": "", "grid": "", "headline": ""},
         "use": nothing,
+        "undo": None,
+        "invented": None,
         "next": "photos",
         "cover": "",
         "touched": 0.0,
@@ -201,9 +225,13 @@ def _use(folder: CharacterFolder) -> dict[str, Any]:
     return {"tone": "none", "text": "Not in use yet"}
 
 
-def _next(looked: Looked, captions: dict[str, Any], run: RunRecord | None, test: dict[str, Any]) -> str:
+def _next(
+    looked: Looked, captions: dict[str, Any], run: RunRecord | None, test: dict[str, Any], is_invented: bool
+) -> str:
     if run is not None and run.saved:
         return "use" if test["grid"] and test["tone"] != "none" else "test"
+    if len(looked.used) < LEAST and is_invented:
+        return "invent"
     if len(looked.used) < LEAST or looked.told is None or looked.told["stopped"]:
         return "photos"
     return "captions" if captions["written"] < captions["of"] else "train"

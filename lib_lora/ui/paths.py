@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from lib_lora import private
 from lib_lora.character.store import CharacterFolder, load
 from lib_lora.errors import UserError
 from lib_lora.files import explained
@@ -179,5 +180,5 @@ def ensure_folder(path: Path) -> Path:
         UserError: it cannot be made.
     """
     with explained(path):
-        path.mkdir(parents=True, exist_ok=True)
+        private.make_folder(path)
     return path

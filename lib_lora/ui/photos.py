@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import io
 import re
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import BoundedSemaphore
@@ -17,15 +14,15 @@ from fastapi.responses import Response
 from lib_lora.character.photos import open_photo
 from lib_lora.errors import UserError
 from lib_lora.jobs.intake import import_into
-from lib_lora.ui import paths
-from lib_lora.ui.answers import Refused, missing, picture
+from lib_lora.ui import imports, paths
+from lib_lora.ui.answers import missing, picture
 from lib_lora.ui.desk import MB, Call, Desk, Route, get, post
 from lib_lora.ui.jobs import put, told
 from lib_lora.ui.looked import Looked, look
 
 MOST = 256 * MB
 LARGE = 1600  # pixels of the longer side
-PATIENCE = 20.0  # seconds: another import of the same page may be on its way
+PATIENCE = 20.0  # seconds that an audit of the same photos is waited for
 _opening = BoundedSemaphore(2)  # a photo of 100 megapixels takes 300 MB while it is open
 
 
@@ -59,7 +56,7 @@ def routes() -> list[Route]:
     """All about photos."""
     return [
         get("/characters/{slug}/photos", shown),
-        post("/characters/{slug}/photos", add, NewPhoto, MOST * 4 // 3 + MB),
+        post("/characters/{slug}/photos", add, NewPhoto, MOST * 4 // 3 + MB, "data", paths.character),
         post("/characters/{slug}/photos/from_path", add_from_path, FromPath),
         get("/characters/{slug}/photos/{sha256}/thumbnail", thumbnail),
         get("/characters/{slug}/photos/{sha256}/picture", large),
@@ -113,18 +110,17 @@ def _unknown(looked: Looked, file: str) -> dict[str, Any]:
 def add(desk: Desk, call: Call) -> dict[str, Any]:
     """Take in a picture, or a zip of pictures."""
     looked = look(paths.character(desk, call))
-    try:
-        data = base64.b64decode(call.body.data.encode("ascii"), validate=True)
-    except (ValueError, binascii.Error):
-        raise UserError("The data is no base64.") from None
-    if len(data) > MOST:
-        raise Refused(413, f"This is more than the {MOST // MB} MB that can be taken at once; send it in parts.")
-    if not data:
+    if call.file is None:
         raise UserError(f"{call.body.name} is empty.")
-    with tempfile.TemporaryDirectory(prefix="sameface-") as folder:
-        source = Path(folder, plain_name(call.body.name))
-        source.write_bytes(data)
-        return import_into(desk.root, looked.character.name, [source], patience=PATIENCE).values
+    source = call.file.replace(call.file.with_name(plain_name(call.body.name)))
+    return _taken_in(desk, looked, source)
+
+
+def _taken_in(desk: Desk, looked: Looked, source: Path) -> dict[str, Any]:
+    with imports.under_way(looked.folder.path, source.name) as one:
+        return import_into(
+            desk.root, looked.character.name, [source], one.seen, patience=PATIENCE, stop=one.stop.is_set
+        ).values
 
 
 def plain_name(name: str) -> str:
@@ -142,7 +138,7 @@ def add_from_path(desk: Desk, call: Call) -> dict[str, Any]:
     """Take in the pictures of a file, folder or zip on the webui's own machine."""
     looked = look(paths.character(desk, call))
     source = paths.free_path(desk.host, call.body.path, "a folder of photos")
-    return import_into(desk.root, looked.character.name, [source], patience=PATIENCE).values
+    return _taken_in(desk, looked, source)
 
 
 def _photo(desk: Desk, call: Call) -> tuple[Looked, Path, str]:

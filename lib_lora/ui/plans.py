@@ -12,6 +12,7 @@ from lib_lora.character.photos import list_photos
 from lib_lora.character.store import Character
 from lib_lora.errors import UserError
 from lib_lora.files import size
+from lib_lora.models import busy
 from lib_lora.references.coverage import LEAST
 from lib_lora.training import estimate, fields, fitting, presets
 from lib_lora.training.settings import TrainSettings
@@ -23,6 +24,9 @@ from lib_lora.ui.jobs import base_of
 from lib_lora.ui.looked import look
 from lib_lora.ui.overview import plural
 from lib_lora.ui.remembered import kept, mark
+
+_LOOKED = 0.2  # seconds in which is seen what other programs take of the processor
+_NOTICED = 0.15  # the share from which on it is worth a word
 
 
 @dataclass(frozen=True)
@@ -145,12 +149,16 @@ def _measured(desk: Desk, base: Path, train: TrainSettings, steps: int) -> dict[
     found = estimate.remembered(desk.root, base, train)
     try:
         if found is not None:
-            pace = float(found["seconds_per_step"])
+            pace, others = float(found["seconds_per_step"]), 0.0
+            if found["device"] == "the processor":
+                others = busy.share_now(_LOOKED)
+                pace *= busy.slowed(others) / busy.slowed(float(found.get("others") or 0.0))
             return {
                 "seconds_per_step": pace,
                 "peak_memory": found["peak_memory"],
                 "seconds": pace * steps + float(found.get("load_seconds") or 0.0),
                 "device": found["device"],
+                "others": others,
             }
     except (KeyError, TypeError, ValueError):
         pass  # of another version: it is measured again
@@ -159,6 +167,8 @@ def _measured(desk: Desk, base: Path, train: TrainSettings, steps: int) -> dict[
 
 def _text(steps: int, photos: int, measured: Mapping[str, Any] | None) -> str:
     took = f"about {in_words(measured['seconds'])} on {measured['device']}" if measured else "time not measured yet"
+    if measured and measured["others"] >= _NOTICED:
+        took += f", of which other programs take {round(100 * measured['others'])} % now"
     return f"{steps:,} steps with {plural(photos, 'photo')}, {took}."
 
 

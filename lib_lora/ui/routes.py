@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from lib_lora.hosts.base import Host
@@ -15,13 +15,17 @@ from lib_lora.ui import (
     doctor,
     grids,
     guard,
+    imports,
+    invented,
     jobs,
+    lora_files,
     overview,
     photos,
     plans,
     runs,
     schema,
     settings,
+    undo,
     use,
 )
 from lib_lora.ui.answers import answered, missing
@@ -31,7 +35,10 @@ if TYPE_CHECKING:
     from lib_lora.jobs.queue import Queue
     from lib_lora.jobs.supervisor import Supervisor
 
-_ROOMS = (overview, characters, photos, captions, plans, jobs, runs, grids, use, doctor, settings)
+_ROOMS = (
+    *(overview, characters, undo, invented, photos, imports, captions, plans),
+    *(jobs, runs, grids, lora_files, use, doctor, settings),
+)
 
 
 def all_routes() -> list[Route]:
@@ -74,7 +81,3 @@ def _endpoint(desk: Desk, route: Route) -> Callable[[Request], Coroutine[Any, An
 
     return endpoint
 
-
-def included(app: FastAPI) -> bool:
-    """Whether an app has the routes already."""
-    return any(str(getattr(route, "path", "")).startswith(f"{PREFIX}/") for route in app.router.routes)

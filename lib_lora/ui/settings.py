@@ -14,6 +14,7 @@ from lib_lora.files import write_json
 from lib_lora.jobs.preferences import FILE, load
 from lib_lora.ui import paths
 from lib_lora.ui.answers import about, forbidden
+from lib_lora.ui.confirming import confirm
 from lib_lora.ui.desk import Call, Desk, Route, get, post
 
 PATHS = ("comfyui", "worker_python")
@@ -22,13 +23,14 @@ _LONGEST = 60.0  # seconds that a Python may take to answer
 
 @dataclass(frozen=True)
 class SettingsChange:
-    """What shall be another; null = as it is."""
+    """What shall be another; null = as it is. A Python and ComfyUI's folder need the code that answers 428 asks for."""
 
     allow_painting: bool | None = None
     then_test: bool | None = None
     comfyui: str | None = None
     worker_python: str | None = None
     engine: str | None = None
+    code: str = ""
 
 
 def routes() -> list[Route]:
@@ -45,22 +47,30 @@ def change(desk: Desk, call: Call) -> dict[str, Any]:
     """Change some settings."""
     before = load(desk.root)
     given = {key: value for key, value in settings.to_dict(call.body).items() if value is not None}
+    code = given.pop("code")
     for key in (*PATHS, "engine"):
         if key in given:
             given[key] = given[key].strip()
     changed = {key: value for key, value in given.items() if value != getattr(before, key)}
     if desk.host.remote() and (set(changed) & {*PATHS, "engine"}):
         raise forbidden("This webui is open to other machines, so no path or program can be set here.")
+    asked = []
     if changed.get("comfyui"):
         with about("comfyui"):
-            comfyui.folder(paths.free_path(desk.host, changed["comfyui"], "ComfyUI's folder"))
+            folder = comfyui.folder(paths.free_path(desk.host, changed["comfyui"], "ComfyUI's folder"))
+        asked.append(f"copy LoRAs into {folder}")
     if changed.get("worker_python"):
         with about("worker_python"):
             program = paths.free_path(desk.host, changed["worker_python"], "a Python")
             if not program.is_file():
                 raise UserError(f"There is no file {program}; name the program of a Python.")
-            _see_python(program)
         changed["worker_python"] = str(program)
+        asked.append(f"run the program {program}, which shall be the Python that trains")
+    if asked:
+        confirm(desk, " and to ".join(asked), code)
+    if changed.get("worker_python"):
+        with about("worker_python"):
+            _see_python(Path(changed["worker_python"]))
     after = replace(before, **changed)
     if after != before:
         paths.ensure_folder(desk.root)

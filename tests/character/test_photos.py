@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms, features
 
 from lib_lora.character import photos
-from lib_lora.character.photos import list_photos, open_photo, read_photo
+from lib_lora.character.photos import kinds, list_photos, open_photo, read_photo
 from lib_lora.errors import UserError
 
 
@@ -235,10 +235,13 @@ def test_what_needs_another_package_names_it(monkeypatch):
     monkeypatch.setattr(importlib, "import_module", without)
     for kind in ("HEIF", "AVIF"):
         monkeypatch.delitem(Image.OPEN, kind, raising=False)
-    with pytest.raises(UserError, match=r"^IMG_1\.jpg is a HEIC file, which needs the package pillow-heif; install it"):
+    with pytest.raises(
+        UserError, match=r"^IMG_1\.jpg is a HEIC file, which is not read here: save .* as JPEG .* pillow-heif"
+    ):
         opened(HEIC, "IMG_1.jpg")
     with pytest.raises(UserError, match=r"^a\.avif is an AVIF file, which needs Pillow 11\.3 .* pillow-avif-plugin"):
         opened(AVIF, "a.avif")
+    assert kinds() == ["JPEG", "PNG", "WebP", "GIF", "BMP", "TIFF"]  # nothing is promised that needs a package
 
 
 def test_pillow_heif_is_registered_when_such_a_file_is_opened(monkeypatch):
@@ -256,6 +259,7 @@ def test_pillow_heif_is_registered_when_such_a_file_is_opened(monkeypatch):
     assert not asked
     assert opened(HEIC).size == (3, 2)
     assert asked == ["heif"]
+    assert "HEIC" in kinds()
 
 
 def test_only_formats_of_photos_are_tried():

@@ -77,11 +77,10 @@ def test_its_samplers_are_those_of_its_painter(tmp_path):
     assert Alone(tmp_path).samplers()[0] == "Euler"
 
 
-def test_here_everybody_comes_in_and_from_elsewhere_who_has_the_token(tmp_path):
-    assert Alone(tmp_path).admits({}, {})
-    assert not Alone(tmp_path).remote()
-    open_one = Alone(tmp_path, listening=True, token="geheim ü")
-    assert open_one.remote()
+@pytest.mark.parametrize("listening", [False, True])
+def test_who_has_the_token_comes_in_from_here_and_from_elsewhere(tmp_path, listening):
+    open_one = Alone(tmp_path, listening=listening, token="geheim ü")
+    assert open_one.remote() == listening
     assert open_one.admits({}, {open_one.cookie: "geheim ü"})
     for cookies in (
         {},
@@ -91,7 +90,7 @@ def test_here_everybody_comes_in_and_from_elsewhere_who_has_the_token(tmp_path):
         {"other": "geheim ü"},
     ):
         assert not open_one.admits({}, cookies)
-    nobody = Alone(tmp_path, listening=True)  # no token given: one nobody knows
+    nobody = Alone(tmp_path, listening=listening)  # no token given: one nobody knows
     assert not nobody.admits({}, {nobody.cookie: ""})
     assert nobody.cookie != open_one.cookie
 

@@ -402,12 +402,63 @@ def test_another_checkpoint_and_the_users_own_back(webui: SimpleNamespace) -> No
     assert webui.events.count("load other-xl") == 1
 
 
+def test_a_page_opened_while_another_checkpoint_paints_shows_the_users_own(webui: SimpleNamespace) -> None:
+    """Nor does a setting that is saved meanwhile keep the other one in the webui's config."""
+    users_own(webui)
+    names = ("sd_model_checkpoint", "sd_checkpoint_hash")
+    selected, own = [webui.shared.opts.data.get(name) for name in names], webui.sd_models.select_checkpoint
+    shown, paint = [], webui.processing.painter
+
+    def painter(*arguments: Any) -> Image.Image:
+        shown.append([webui.shared.opts.data.get(name) for name in names])
+        shown.append([webui.host.current_checkpoint().name, webui.shared.sd_model.sd_checkpoint_info.name])
+        return paint(*arguments)
+
+    webui.processing.painter = painter
+    painted(webui, [PICTURE], webui.data / "models" / "Stable-diffusion" / BASES[1])
+    assert shown == [selected, list(BASES)]
+    assert webui.sd_models.select_checkpoint is own
+    assert [webui.shared.opts.data.get(name) for name in names] == selected
+
+
+def test_a_checkpoint_that_cannot_be_loaded_leaves_the_users_own(webui: SimpleNamespace) -> None:
+    selected, load = webui.shared.opts.sd_model_checkpoint, webui.sd_models.load_model
+
+    def fails(info: Any = None) -> None:
+        if (info or webui.sd_models.select_checkpoint()).name == BASES[1]:
+            raise RuntimeError("it is cut off")
+        load(info)
+
+    webui.sd_models.load_model = fails
+    with pytest.raises(UserError, match=r"could not paint \(RuntimeError: it is cut off\)"):
+        painted(webui, [PICTURE], webui.data / "models" / "Stable-diffusion" / BASES[1])
+    assert webui.shared.opts.sd_model_checkpoint == selected
+    assert users_own(webui) is not None
+
+
 def test_a_checkpoint_that_came_later_is_found_and_a_strange_one_is_not(webui: SimpleNamespace) -> None:
     later = webui.data / "models" / "Stable-diffusion" / "later.safetensors"
     later.write_bytes(b"later")
     assert "Model: later" in painted(webui, [PICTURE], later)[0][1]
     with pytest.raises(UserError, match=r"does not know strange\.safetensors"):
         painted(webui, [PICTURE], webui.data / "strange.safetensors")
+
+
+@pytest.mark.parametrize("way", ["paints", "fails", "through the VAE"])
+def test_the_memory_that_painting_leaves_free_is_given_back(
+    way: str, webui: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The C library would keep it: ten test grids once took a webui from 1.2 to 1.8 GB."""
+    when: list[bool] = []
+    monkeypatch.setattr("lib_lora.models.memory.give_back", lambda: when.append(webui.host.busy()))
+    if way == "through the VAE":
+        webui.host.reconstruct(Image.new("RGB", (64, 64)))
+    elif way == "paints":
+        painted(webui, [PICTURE] * 6)
+    else:
+        with pytest.raises(UserError):
+            painted(webui, [PICTURE], webui.data / "strange.safetensors")
+    assert when == [False]  # once, and nobody has to wait for it
 
 
 def test_it_stops_between_two_pictures(webui: SimpleNamespace) -> None:

@@ -67,7 +67,7 @@ class Finished:
 
     @property
     def lora(self) -> Path:
-        return self.out / f"{SLUG}-001-000003.safetensors"
+        return self.out / f"{SLUG}.safetensors"
 
 
 def _main(*arguments: object) -> Said:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFilter
 
 import planted
 from lib_lora.character.store import Character, create, declare_consent, folder_of
@@ -15,8 +15,9 @@ from lib_lora.errors import UserError, typed
 from lib_lora.jobs import audit as audits
 from lib_lora.jobs.audit import Choices, audit_photos
 from lib_lora.jobs.audit_told import tell_audit
+from lib_lora.jobs.forgetting import forget_faces
 from lib_lora.jobs.prepare import start_run
-from lib_lora.jobs.scoring import forget, template_of
+from lib_lora.jobs.scoring import template_of
 from lib_lora.likeness.template import Reference
 from lib_lora.references import memory
 from lib_lora.references.facts import PhotoFacts
@@ -129,6 +130,59 @@ def test_decisions_hold_by_content_and_reach_training_and_the_template(copied_se
     assert faults
 
 
+def dark_glasses(image):
+    """Over the eyes of lena's thirteenth photo."""
+    image = image.copy()
+    for x, y in ((241, 313), (401, 308)):
+        ImageDraw.Draw(image).ellipse((x - 70, y - 20, x + 70, y + 20), fill=(20, 20, 25))
+    return image
+
+
+def turned_away(image):
+    """One half of the face squeezed, as where a head is turned."""
+    columns = (np.linspace(0, 1, image.width) ** 2.6 * (image.width - 1)).astype(int)
+    return Image.fromarray(np.asarray(image)[:, columns])
+
+
+ADDED = {
+    "nothing": (None, None),
+    "a stranger": (lambda own, other: other, "another person"),
+    "dark glasses": (lambda own, other: dark_glasses(own), "unlike"),
+    "a turned head": (lambda own, other: turned_away(own), "unlike"),
+    "a blurred one": (lambda own, other: own.filter(ImageFilter.GaussianBlur(8)), None),
+    "dark glasses in the dark": (lambda own, other: dark_glasses(own).point(lambda level: level // 6), "unlike"),
+}
+
+
+@pytest.mark.parametrize("added", ADDED)
+def test_the_audit_names_whom_likeness_is_measured_without(tmp_path, eye, added):
+    make, kind = ADDED[added]
+    folder = create(tmp_path, Character(NAME, "lenx", "woman", declare_consent("fictional")))
+    for photo in planted.portraits("lena")[:9]:
+        shutil.copy(photo, folder.photos)
+    if make:
+        own, other = (planted.opened(planted.portraits(name)[12]) for name in ("lena", "tomas"))
+        planted.save(make(own, other), folder.photos / "added.jpg")
+    _, audit = audit_photos(tmp_path, NAME, engine=eye)
+    unlike = {
+        item.photo.file: finding
+        for item in audit.photos
+        for finding in item.findings
+        if finding.kind in ("unlike", "another person")
+    }
+    left_out = {item.file for item in template_of(folder, eye).references if item.outlier and not item.used}
+    assert set(unlike) == left_out == ({"added.jpg"} if kind else set())
+    if kind:
+        finding = unlike["added.jpg"]
+        assert (finding.kind, finding.advice) == (kind, "look" if kind == "unlike" else "drop")
+        assert finding.text.endswith("Likeness is measured without it, also if you keep it for the training.")
+        _, audit = audit_photos(tmp_path, NAME, choices=Choices(keep=["added.jpg"]), engine=eye)
+        assert next(item for item in audit.photos if item.photo.file == "added.jpg").used
+        (item,) = [one for one in template_of(folder, eye).references if one.file == "added.jpg"]
+        assert not item.used
+        assert "Likeness is measured without it, also if it is trained on." in item.remark
+
+
 def test_a_photo_that_is_not_there_cannot_be_decided_on(copied_set, eye):
     with pytest.raises(UserError, match=r"There is no photo gone\.jpg"):
         audit_photos(copied_set[0], NAME, choices=Choices(drop=["gone.jpg"]), engine=eye)
@@ -137,8 +191,8 @@ def test_a_photo_that_is_not_there_cannot_be_decided_on(copied_set, eye):
 def test_forgetting_deletes_every_embedding_and_the_audit_measures_anew(copied_set, eye):
     root, _ = copied_set
     before = tell_audit(root, NAME, choices=Choices(drop=["03.jpg"]), engine=eye)
-    assert forget(root, NAME)
     folder = folder_of(root, NAME)
+    assert forget_faces(folder)
     for path in folder.path.rglob("*.json"):
         assert "embedding" not in path.read_text(encoding="utf-8"), path
     assert tell_audit(root, NAME, engine=eye) == before

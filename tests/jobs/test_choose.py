@@ -18,8 +18,8 @@ from lib_lora.errors import UserError
 from lib_lora.files import read_json
 from lib_lora.jobs import choose as choosing
 from lib_lora.jobs import studio
-from lib_lora.jobs.choose import choose_cell, run_of, spread_over
-from lib_lora.jobs.events import read_events
+from lib_lora.jobs.choose import choose_cell, spread_over
+from lib_lora.jobs.events import EventLog, read_events
 from lib_lora.jobs.report import read_report
 from lib_lora.training.run import Run, load_run
 from remembering import Remembering
@@ -43,7 +43,7 @@ def quick(request, monkeypatch):
     if request.node.name.startswith("test_the_cell_that_shows"):
         return
     monkeypatch.setattr(choosing, "PROMPTS", choosing.PROMPTS[:CONFIRMING])
-    monkeypatch.setattr("lib_lora.likeness.html.render", lambda report, picture: "")
+    monkeypatch.setattr("lib_lora.likeness.html.render", lambda report, picture, photos: "")
     monkeypatch.setattr("lib_lora.jobs.report.sheet_of", lambda report, picture: Image.new("L", (8, 8)))
 
 
@@ -264,18 +264,39 @@ def test_the_plan_of_a_screening_is_the_first_prompts(run, eye, paint):
     assert [len(plan["leak"]) for plan in plans] == [4, 4]
 
 
+def test_the_time_left_is_that_of_the_whole_search(run, eye, paint):
+    """Each grid counts its own pictures; who waits wants to know of all."""
+    paint(lambda cell, seed: cell == (3, 1.0))
+    seen = []
+    _choose(run, eye, emit=lambda kind, **fields: seen.append(fields) if kind == "painting" else None)
+    counts = [(one["done"], one["total"]) for one in seen]
+    # four cells of 5 with the LoRA, 4 without the trigger, and the base model's 5 once; then what may be confirmed
+    screening, final = 4 * (5 + 4) + 5, CONFIRMING + 4
+    assert counts[0] == (0, screening + 3 * final + CONFIRMING)
+    assert counts[-1] == (screening + final + CONFIRMING,) * 2  # only one cell was worth a confirmation
+    assert [done for done, _ in counts] == sorted(done for done, _ in counts)
+    assert len({total for done, total in counts if done < screening}) == 1
+    assert seen[0]["text"] == "Round 1 of 7: step 2 at weight 0.6"
+    assert seen[-1]["text"] == "Round 5 of 5: step 3 at weight 1, measuring the faces"
+    again = []
+    _choose(run, eye, emit=lambda kind, **fields: again.append(fields) if kind == "painting" else None)
+    assert (again[-1]["done"], again[-1]["total"]) == (0, 0)  # all is there
+
+
+def test_what_only_an_interruption_saved_is_not_tried_unless_it_is_named(run, eye, paint):
+    painted = paint(lambda cell, seed: True)
+    events = run.events.read_text(encoding="utf-8")
+    emit = EventLog(run.events)
+    emit("state", state="stopped", step=2, total=30)  # of thirty every third is saved
+    tried = _choose(run, eye, weights=(1.0,)).values
+    assert [one["step"] for one in tried["screened"]] == [3]
+    assert {where[0] for where in painted if where} == {3}
+    assert [one["step"] for one in _choose(run, eye, steps=[2], weights=(1.0,)).values["screened"]] == [2]
+    run.events.write_text(events, encoding="utf-8")
+    assert [one["step"] for one in _choose(run, eye, weights=(1.0,)).values["screened"]] == [2, 3]
+
+
 # -- which run, which steps
-
-
-def test_a_run_by_folder_by_path_in_the_data_folder_and_by_name(copied, tmp_path, monkeypatch):
-    known = load_run(copied.run)
-    assert run_of(copied.root, str(copied.run)) == known
-    assert run_of(copied.root, str(copied.run.relative_to(copied.root))) == known
-    assert run_of(copied.root, NAME) == known
-    with pytest.raises(UserError, match=r"^nobody is neither a run's folder nor a character in "):
-        run_of(copied.root, "nobody")
-    with pytest.raises(UserError, match="is neither a run's folder nor a character"):
-        run_of(copied.root, str(tmp_path))
 
 
 @pytest.mark.parametrize("count", [2, 3, 6])

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 
+import lib_lora
 from lib_lora import cli
 from lib_lora.cli import DRIFTS, NO_VERDICT, arguments
 from lib_lora.errors import UserError
@@ -46,7 +47,7 @@ def test_new_train_info_do_their_parts_in_the_data_folder(main, toy, quick, some
     run = load_run(character / "runs" / "001")
     assert (run.file.settings.steps, run.file.settings.unet_lr, run.file.settings.lora.te) == (1, 1e-3, False)
     assert not run.grids.exists()
-    lora = out / "viktor-001-000001.safetensors"
+    lora = out / "viktor.safetensors"
     assert said.out.endswith(f"LoRA: {lora}\n")
 
     said = main("info", lora, "--json", "--data", root)
@@ -143,7 +144,7 @@ def test_forget_deletes_the_embeddings_and_nothing_else(main, known):
     assert any("embedding" in path.read_text(encoding="utf-8") for path in before if path.suffix == ".json")
     said = main("forget", "Mara 24", "--data", known)
     assert said.status == 0
-    assert said.out.startswith("1 file with face embeddings of Mara 24 deleted")
+    assert said.out.startswith("1 file with what was computed of the face of Mara 24 deleted")
     after = {path for path in folder.rglob("*") if path.is_file()}
     assert [path.name.startswith("template") for path in before - after] == [True]
     assert not any("embedding" in path.read_text(encoding="utf-8") for path in after if path.suffix == ".json")
@@ -192,8 +193,8 @@ WHO = "--trigger x1 --class woman --consent fictional"
         ("train {name} --base {tmp}/file", "file"),
         ("train {name} --base {base} --preset sdxl-face", "is for another kind of base model; use 'sd15-face'."),
         ("train {name} --base {base} --preset sd15_face", "There is no preset 'sd15_face'; there are sd15-face, "),
-        ("train {name} --base {base} --set lora.rnk=4", "unknown setting 'rnk'; did you mean 'rank'?"),
-        ("train {name} --base {base} --set learning_rate_unet=1", "unknown setting 'learning_rate_unet'"),
+        ("train {name} --base {base} --set lora.rnk=4", "there is no setting 'lora.rnk'; did you mean lora.rank?"),
+        ("train {name} --base {base} --set learning_rate_unet=1", "there is no setting 'learning_rate_unet'"),
         ("train {name} --base {base} --set rank", "--set rank: write KEY=VALUE, e.g. --set lora.rank=16"),
         ("train {name} --base {base} --set lora.rank=x", "lora: rank: expected int, found 'x'."),
         ("train {name} --base {base} --set lora=[1", "--set lora=[1: the value cannot be read."),
@@ -241,28 +242,33 @@ def test_wrong_arguments_are_refused_with_the_usage(command, capsys):
     assert "usage: sameface" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        "run",
-        "new",
-        "train",
-        "grid",
-        "score",
-        "compare",
-        "choose",
-        "scorer",
-        "forget",
-        "info",
-        "resume",
-        "try",
-    ],
-)
-def test_every_command_has_help_and_takes_a_data_folder(command, capsys):
+PARSERS = cli.parsers()[1]
+SILENT = {"ui", "worker"}  # they answer nothing: one shows a page, the other works for the program that started it
+
+
+@pytest.mark.parametrize("command", PARSERS)
+def test_every_command_has_help_and_takes_a_data_folder_and_json(command, capsys):
     with pytest.raises(SystemExit) as caught:
         cli.main([command, "--help"])
     assert caught.value.code == 0
-    assert "--data DIR" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "--data DIR" in said
+    assert ("--json" in said) == (command not in SILENT)
+
+
+def test_the_worker_is_not_shown(capsys):
+    for words in (["--help"], ["worke"], ["nonsense"]):
+        with pytest.raises(SystemExit):
+            cli.main(words)
+        said = capsys.readouterr()
+        assert "worker" not in said.out + said.err
+    assert "list" in PARSERS
+
+
+def test_the_version_is_said(capsys):
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["--version"])
+    assert (caught.value.code, capsys.readouterr().out) == (0, f"SameFace {lib_lora.__version__}\n")
 
 
 # -- settings on the command line

@@ -6,6 +6,7 @@ import webbrowser
 
 import pytest
 
+from lib_lora import environment
 from lib_lora.errors import UserError
 from lib_lora.jobs import demo
 from lib_lora.jobs.screen import at_a_screen, in_browser
@@ -27,7 +28,7 @@ def test_try_does_the_whole_job(main, fake_painter, tmp_path, monkeypatch):
     said = main("try", "--data", root, "--steps", "1")
     assert said.status == 0, said.err
     assert "24 photos added" in said.out
-    names = [f"mara-001-000001{end}" for end in (".json", ".png", ".safetensors")]
+    names = [f"mara{end}" for end in (".json", ".png", ".safetensors")]
     assert sorted(path.name for path in (root / "out").iterdir()) == names
     run = load_run(root / "characters" / "mara" / "runs" / "001")
     assert (run.file.settings.preset, run.file.settings.resolution, run.file.base.guidance) == ("mini-face", 128, 3)
@@ -51,15 +52,11 @@ def test_try_ends_in_the_tab_at_a_screen_only(main, fake_painter, tmp_path, monk
     assert served == [tmp_path / "a b"] * count
 
 
-@pytest.mark.parametrize("missing", ["mini-face", "personas"])
-def test_an_installed_package_says_what_is_missing(tmp_path, monkeypatch, missing):
-    data = tmp_path / "tests" / "data"
-    (data / "personas" / "mara").mkdir(parents=True)
-    (data / "mini-face").mkdir()
-    (data / "mini-face" / "mini-face.safetensors").touch()
-    (data / missing).rename(tmp_path / "elsewhere")
-    monkeypatch.setattr(demo, "_SOURCE", tmp_path)
-    with pytest.raises(UserError, match="`try` needs SameFace's source folder"):
+@pytest.mark.parametrize("missing", ["mini-face", "mara"])
+def test_what_does_not_lie_beside_the_code_is_named(tmp_path, monkeypatch, missing):
+    there = environment.bundled
+    monkeypatch.setattr(environment, "bundled", lambda name: tmp_path / "none" if missing in name else there(name))
+    with pytest.raises(UserError, match="`try` needs .*none.*install SameFace again"):
         demo.try_it(tmp_path / "data", 1)
     assert not (tmp_path / "data").exists()
 

@@ -7,7 +7,7 @@ import pytest
 import planted
 from lib_lora.character.store import Character, create, declare_consent
 from lib_lora.errors import UserError
-from lib_lora.jobs.fill import caption, fill, shared
+from lib_lora.jobs.fill import caption, fill, left_out, shared
 from lib_lora.references import editing
 from lib_lora.references.facts import FaceFacts, PhotoFacts
 
@@ -74,6 +74,28 @@ def test_what_all_photos_share_is_left_out_of_many_and_kept_in_few():
     texts = [f"photo of mrxa woman, close-up, hat {number}" for number in range(10)]
     assert shared(texts, "photo of mrxa woman") == ["close-up"]
     assert shared(texts[:7], "photo of mrxa woman") == []
+
+
+@pytest.mark.parametrize(("serious", "out"), [(0, True), (2, True), (3, False)])
+def test_a_smile_that_nearly_all_photos_have_is_left_out_and_said_to_be_learned(serious, out):
+    texts = ["photo of mrxa woman, smiling"] * (24 - serious) + ["photo of mrxa woman, serious expression"] * serious
+    everywhere = shared(texts, "photo of mrxa woman")
+    assert everywhere == (["smiling"] if out else [])
+    lines = left_out(everywhere, texts)
+    assert bool(lines) == out
+    if out:
+        said = f"{24 - serious} of 24 photos show an open smile. So 'smiling' is left out, and it is learned as part of"
+        assert lines[0].startswith(said)
+        assert lines[0].endswith("add serious photos if that is not wanted.")
+
+
+def test_open_smiles_of_a_person_that_the_model_never_saw_are_left_out_and_told(eye, tmp_path):
+    folder = create(tmp_path, MARA)
+    for number in range(12):
+        shutil.copy(planted.portraits("mara")[number], folder.photos)
+    told = fill(tmp_path, NAME, engine=eye)
+    assert not [text for text in told.values["captions"].values() if "smil" in text]
+    assert "12 of 12 photos show an open smile. So 'smiling' is left out" in told.text
 
 
 def test_the_command_fills_and_refuses_what_belongs_together(main, root):

@@ -16,6 +16,7 @@ from diffusers import UNet2DConditionModel
 from PIL import Image
 
 from lib_lora import errors
+from lib_lora.cli import STOPPED
 from lib_lora.errors import UserError
 from lib_lora.jobs import main_job
 from lib_lora.jobs.events import read_events
@@ -23,7 +24,8 @@ from lib_lora.lora.file import read
 from lib_lora.training.run import load_run
 
 A1111_KEYS = ["description", "sd version", "activation text", "preferred weight", "negative text", "notes"]
-STEM = "mara-müller-名前-001-000003"
+STEM = "mara-müller-名前-001-000003"  # of the last checkpoint
+DELIVERED = "mara-müller-名前"
 COUNTS = {"base": 20, "lora": 20, "leak": 4}
 
 
@@ -39,10 +41,10 @@ def _states(run: Path) -> list[str]:
 
 
 def test_out_holds_the_lora_its_notes_and_its_preview(finished):
-    names = [f"{STEM}{end}" for end in (".json", ".png", ".safetensors")]
+    names = [f"{DELIVERED}{end}" for end in (".json", ".png", ".safetensors")]
     assert sorted(path.name for path in finished.out.iterdir()) == names
     lora = read(finished.lora)
-    assert lora.metadata["ss_output_name"] == STEM
+    assert lora.metadata["ss_output_name"] == DELIVERED
     assert lora.metadata["ss_steps"] == "3"
     assert lora.metadata["modelspec.trigger_phrase"] == "mrxa"
     assert lora.metadata["sameface.consent"] == "fictional"
@@ -53,7 +55,7 @@ def test_out_holds_the_lora_its_notes_and_its_preview(finished):
     assert notes["sd version"] == "SD1"
     assert notes["activation text"] == "mrxa woman"
     assert notes["preferred weight"] == 0
-    said = r"SameFace run 001, 4 photos, base Basis 名前\.safetensors; consent: fictional \(\d{4}-\d\d-\d\d\); "
+    said = r"SameFace run 001, step 3, 4 photos, base Basis 名前\.safetensors; consent: fictional \(\d{4}-\d\d-\d\d\); "
     said += "licence: that of the base model"
     assert re.fullmatch(said, notes["notes"])
     with Image.open(finished.lora.with_suffix(".png")) as preview:
@@ -67,7 +69,8 @@ def test_the_delivered_file_is_the_last_checkpoint(finished):
     assert last.tensors.keys() == delivered.tensors.keys()
     assert all(torch.equal(last.tensors[key], delivered.tensors[key]) for key in last.tensors)
     assert not all(torch.equal(first.tensors[key], delivered.tensors[key]) for key in first.tensors)
-    assert delivered.metadata.items() >= last.metadata.items()
+    named = dict.fromkeys(("ss_output_name", "modelspec.title"), DELIVERED)
+    assert delivered.metadata.items() >= {**last.metadata, **named}.items()
     assert delivered.metadata["sameface.consent"] == "fictional"
 
 
@@ -227,7 +230,7 @@ def test_stopped_moved_and_resumed(toy, main, quick, some_photos, tmp_path, stop
     assert "2 photos added, 0 were there" in said.out
     said = main("train", "Ines", "--base", base, "--steps", "2", "--data", root, *quick)
     run = root / "characters" / "ines" / "runs" / "001"
-    assert said.status == 3
+    assert said.status == STOPPED
     assert said.err.rstrip().endswith(
         f"Stopped after step 1 of 2; everything is saved. Go on with: sameface resume '{run}'"
     )
@@ -258,7 +261,7 @@ def test_stopped_moved_and_resumed(toy, main, quick, some_photos, tmp_path, stop
     assert said.status == 0, said.err
     assert "Going on after step 1." in said.out
     assert _steps(run) == [1, 2]
-    assert [path.name for path in sorted(out.iterdir())] == ["ines-001-000002.json", "ines-001-000002.safetensors"]
+    assert [path.name for path in sorted(out.iterdir())] == ["ines.json", "ines.safetensors"]
     assert Path(load_run(run).file.base.path) == kept
     assert Path(load_run(run).file.out) == out
 
@@ -299,7 +302,7 @@ def test_a_grid_that_fails_loses_nothing(unpainted, main, fake_painter, monkeypa
     with monkeypatch.context() as patch:
         patch.setattr("lib_lora.jobs.studio.DiffusersPainter", failing)
         failed = main("resume", unpainted.run, "--out", unpainted.out)
-    lora = unpainted.out / f"{STEM}.safetensors"
+    lora = unpainted.out / f"{DELIVERED}.safetensors"
     assert failed.status == 2
     assert failed.err.startswith(f"sameface: {said}")
     assert failed.err.endswith(f" The LoRA is finished: {lora}\n")
@@ -324,10 +327,10 @@ def test_ctrl_c_while_painting_says_how_to_go_on(unpainted, main, monkeypatch):
 
     monkeypatch.setattr("lib_lora.jobs.studio.DiffusersPainter", interrupted)
     said = main("resume", unpainted.run, "--out", unpainted.out)
-    assert said.status == 3
+    assert said.status == STOPPED
     assert said.err == f"Stopped; what was done is kept. Go on with: sameface resume '{unpainted.run}'\n"
     assert _states(unpainted.run)[-1] == "stopped"
-    assert (unpainted.out / f"{STEM}.safetensors").is_file()
+    assert (unpainted.out / f"{DELIVERED}.safetensors").is_file()
 
 
 def test_a_finished_run_is_not_done_again(copied, main, no_training, monkeypatch):
@@ -336,7 +339,7 @@ def test_a_finished_run_is_not_done_again(copied, main, no_training, monkeypatch
     before = {path: path.read_bytes() for path in copied.run.rglob("*.png")}
     said = main("resume", copied.run, "--out", copied.out)
     assert said.status == 0, said.err
-    names = [f"{STEM}{end}" for end in (".json", ".png", ".safetensors")]
+    names = [f"{DELIVERED}{end}" for end in (".json", ".png", ".safetensors")]
     assert sorted(path.name for path in copied.out.iterdir()) == names
     for name in names:
         assert (copied.out / name).read_bytes() == (copied.lora.parent / name).read_bytes()

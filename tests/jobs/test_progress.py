@@ -5,7 +5,8 @@ from contextlib import redirect_stderr, redirect_stdout
 
 import pytest
 
-from lib_lora.jobs.progress import Terminal, both
+from lib_lora.jobs import progress
+from lib_lora.jobs.progress import Terminal, both, counted
 
 
 def _step(step, total=4, **changes):
@@ -19,9 +20,16 @@ def _step(step, total=4, **changes):
     return {"step": step, "total": total, **numbers, **changes}
 
 
+class Tty(io.StringIO):
+    """A terminal."""
+
+    def isatty(self):
+        return True
+
+
 def _shown(*events):
-    """What these events, (kind, fields) each, print to stdout, and the frames drawn on stderr."""
-    out, err = io.StringIO(), io.StringIO()
+    """What these events, (kind, fields) each, print to stdout, and the frames drawn on a terminal's stderr."""
+    out, err = io.StringIO(), Tty()
     with redirect_stdout(out), redirect_stderr(err):
         terminal = Terminal()
         for kind, fields in events:
@@ -80,7 +88,7 @@ def test_training_and_painting_have_a_bar_each():
 
 
 def test_an_error_ends_the_line_of_the_bar():
-    err = io.StringIO()
+    err = Tty()
     with redirect_stderr(err):
         terminal = Terminal()
         terminal("painting", done=0, total=16, folder="x")
@@ -103,3 +111,55 @@ def test_both_passes_each_event_to_each_sink():
 
     both(sink("a"), sink("b"))("step", step=1)
     assert heard == [("a", "step", {"step": 1}), ("b", "step", {"step": 1})]
+
+
+# -- in a file or a pipe
+
+
+def _piped(clock, monkeypatch, *events):
+    """The lines that events print into a pipe, each at its time."""
+    out, err = io.StringIO(), io.StringIO()
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    with redirect_stdout(out), redirect_stderr(err):
+        terminal = Terminal()
+        for seconds, (kind, fields) in zip(clock, events, strict=True):
+            now[0] = seconds
+            terminal(kind, **fields)
+    assert "\r" not in err.getvalue()
+    return err.getvalue().splitlines()
+
+
+def test_in_a_pipe_a_line_at_most_each_ten_seconds_and_the_last(monkeypatch):
+    """A bar that is drawn again for each step filled logs with thousands of copies of itself."""
+    steps = [("step", _step(number, 1000)) for number in range(1, 1001)]
+    lines = _piped([number * 0.5 for number in range(1000)], monkeypatch, *steps)
+    assert len(lines) == 500 // 10 + 1
+    assert lines[0] == "step 1 of 1,000, loss 0.1235, 1.50 s/step, 1 min 30 s left, peak 3.0 GB"
+    assert lines[1].startswith("step 21 of 1,000, ")
+    assert lines[-1].startswith("step 1,000 of 1,000, ")
+
+
+def test_pictures_in_a_pipe(monkeypatch):
+    events = [("painting", {"done": done, "total": 4}) for done in range(5)]
+    assert _piped([0, 3, 6, 16, 17], monkeypatch, *events) == [
+        "picture 1 of 4",
+        "picture 3 of 4",
+        "picture 4 of 4",
+    ]
+
+
+def test_counting_in_a_pipe_and_on_a_terminal(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    for err, pace, said in (
+        (io.StringIO(), 6, "photo measured: 29 of 30\nphoto measured: 30 of 30\n"),
+        (io.StringIO(), 1, ""),  # over before anybody asks
+        (Tty(), 1, "\rphoto measured: 1 of 30" + "\rphoto measured: 29 of 30" + "\r" + " " * 24 + "\r"),
+    ):
+        with redirect_stderr(err):
+            count = counted("photo measured")
+            for done in (1, 29, 30):
+                now[0] += pace
+                count(done, 30)
+        assert err.getvalue() == said

@@ -1,5 +1,6 @@
 """The queue: what is in line, who may take it, and that nothing is lost when a process is killed in between."""
 
+import itertools
 import multiprocessing
 import os
 import signal
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from lib_lora.errors import UserError
+from lib_lora.jobs import queue as queue_module
 from lib_lora.jobs.queue import Queue
 
 PACKAGE = Path(__file__).parents[2]
@@ -23,8 +25,12 @@ def queue(tmp_path) -> Queue:
     return Queue(tmp_path / "Daten ü 名前")
 
 
+_seeds = itertools.count()
+
+
 def train(queue, **more):
-    return queue.add("train", NAME, {"base": "a.safetensors", **more})
+    """A training like no other, since identical ones are folded into one."""
+    return queue.add("train", NAME, {"base": "a.safetensors", "settings": {"seed": next(_seeds)}, **more})
 
 
 def ids(jobs):
@@ -60,7 +66,7 @@ def test_a_job_that_is_not_there_is_one_sentence(queue, number):
             call(number)
 
 
-def test_the_same_light_job_is_not_doubled_while_it_waits(queue):
+def test_the_same_job_is_not_doubled_while_it_waits(queue):
     first = queue.add("audit", NAME, {})
     assert queue.add("audit", NAME, {"resolution": 0}).id == first.id
     assert queue.add("audit", NAME, {"accept": True}).id != first.id
@@ -68,6 +74,25 @@ def test_the_same_light_job_is_not_doubled_while_it_waits(queue):
     assert queue.take("light", "me").id == first.id
     assert queue.add("audit", NAME, {}).id != first.id  # the one that runs may have seen too little
     assert train(queue).id != train(queue).id
+    test = {"run": "001", "step": 4}
+    one, other = queue.add("test", NAME, test), queue.add("test", NAME, {**test, "weight": 0.8})
+    assert one.id != other.id
+    assert queue.add("test", NAME, {**test, "weight": 1.0}).id == one.id
+    assert queue.add("test", NAME, {**test, "weight": 0.8}, first=True).id == other.id
+    assert queue.take("heavy", "me").id == other.id  # it was asked for before all others
+    assert queue.add("test", NAME, {**test, "weight": 0.8}).id != other.id
+
+
+def test_a_thousand_jobs_wait_and_no_more(queue, monkeypatch):
+    assert queue_module.MOST_WAITING == 1000
+    monkeypatch.setattr(queue_module, "MOST_WAITING", 3)
+    for _ in range(3):
+        first = train(queue)
+    with pytest.raises(UserError, match=r"3 jobs wait already.*remove some"):
+        train(queue)
+    assert queue.add("train", NAME, first.arguments).id == first.id
+    queue.take("heavy", "me")
+    train(queue)
 
 
 def test_each_lane_runs_one_job_in_the_order_of_the_line(queue):
@@ -237,8 +262,8 @@ def test_jobs_of_a_dead_supervisor_are_interrupted(queue):
 
 def _add_and_take(root, count, found):
     queue = Queue(root)
-    for _ in range(count):
-        queue.add("train", "x", {"base": "x"})
+    for number in range(count):
+        queue.add("train", "x", {"base": f"{os.getpid()}-{number}"})
     for _ in range(count * 4):
         job = queue.take("heavy", str(os.getpid()))
         if job:
@@ -267,7 +292,7 @@ def test_several_threads_share_one_queue(queue):
     def work():
         try:
             for _ in range(10):
-                queue.add("train", "x", {"base": "x"})
+                train(queue)
         except Exception as error:
             errors.append(error)
 
@@ -286,7 +311,7 @@ from pathlib import Path
 from lib_lora.jobs.queue import Queue
 queue = Queue(Path(sys.argv[1]))
 for number in range(10_000):
-    queue.add("train", "x", {"base": "x"})
+    queue.add("train", "x", {"base": str(number)})
     print(number, flush=True)
 """
 

@@ -14,7 +14,8 @@ from PIL import Image
 from report_toys import CONTROL, HOSTILE, empty, full, named, refused
 
 from lib_lora.likeness.facts import Facts
-from lib_lora.likeness.html import SIDE, render
+from lib_lora.likeness.given import Missed
+from lib_lora.likeness.html import SIDE, render, without_photos
 from lib_lora.likeness.report import Report
 
 VOID = {"meta", "img", "br"}
@@ -259,3 +260,37 @@ def test_pictures_of_every_kind_are_shown_without_what_was_written_into_them(mod
     image.info["comment"] = b"a secret prompt"
     src = Page(render(refused(), lambda path: image)).all("img")[0]["src"]
     assert b"secret" not in base64.b64decode((src or "").split(",")[1])
+
+
+def photo(name: str) -> Image.Image | None:
+    return Image.new("RGB", (800, 600), "green") if name == "near.jpg" else None
+
+
+def test_the_nearest_photo_stands_beside_each_picture_and_can_be_taken_out() -> None:
+    html = render(full(), picture, photo)
+    page = Page(html)
+    beside = [image for image in page.all("img") if image["alt"] == "photo near.jpg"]
+    assert len(beside) == 4  # of six pictures two show no face
+    assert all(image["src"].startswith("data:image/jpeg;base64,") for image in beside)
+    assert page.text.count("nearest photo") == 4
+    bare = without_photos(html)
+    assert [image["alt"] for image in Page(bare).all("img")] == [
+        image["alt"] for image in page.all("img") if image not in beside
+    ]
+    assert beside[0]["src"] not in bare
+    assert without_photos(bare) == bare
+
+
+def test_a_photo_that_is_gone_is_not_shown() -> None:
+    assert not re.search('alt="photo ', render(full(), picture, lambda name: None))
+
+
+def test_a_name_cannot_pretend_to_be_a_photos_mark() -> None:
+    hostile = replace(full(), subject=replace(full().subject, character="<!--photo--> Mara <!--/photo-->"))
+    assert "Mara" in Page(without_photos(render(hostile, picture))).text
+
+
+def test_what_was_asked_and_not_given_is_listed() -> None:
+    assert "Asked and not given" not in Page(render(full(), picture)).text
+    report = replace(full(), missed=[Missed("serious", 2, 2, 0, text="Asked to be serious twice: smiles twice.")])
+    assert "Asked and not given Asked to be serious twice: smiles twice." in Page(render(report, picture)).text

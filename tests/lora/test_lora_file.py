@@ -20,7 +20,7 @@ from lib_lora.errors import UserError
 from lib_lora.lora.container import serialised
 from lib_lora.lora.file import LoraFile, check, describe, read, write
 from lib_lora.lora.hashes import FileBytes, legacy_hash, sshs_model_hash
-from lib_lora.lora.reading import MAX_HEADER
+from lib_lora.lora.opening import MAX_HEADER
 
 
 def _names(*kinds):

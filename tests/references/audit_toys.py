@@ -2,10 +2,11 @@
 
 import hashlib
 from dataclasses import replace
+from typing import get_args
 
 from hypothesis import strategies as st
 
-from lib_lora.references.facts import BINS, FaceFacts, Photo, PhotoFacts, Standing
+from lib_lora.references.facts import BINS, Expression, FaceFacts, Photo, PhotoFacts, Standing
 
 GOOD_FACE = FaceFacts(box=(0.3, 0.2, 0.3, 0.3), px=300, score=0.95, sure=0.8, blur=300, yaw=0.0)
 GOOD = PhotoFacts(
@@ -78,7 +79,7 @@ FACES = st.builds(
     side=numbers(-2, 2),
     white=numbers(0, 1),
     black=numbers(0, 1),
-    teeth=st.none() | numbers(0, 255),
+    expression=st.sampled_from(get_args(Expression)),
 )
 READABLE = st.builds(
     PhotoFacts,
@@ -97,7 +98,8 @@ STANDINGS = st.builds(
     Standing,
     likeness=st.none() | numbers(-1, 1),
     usual=st.none() | numbers(-1, 1),
-    stranger=st.booleans(),
+    unlike=st.booleans(),
+    left_out=st.booleans(),
     copy_of=st.sampled_from(["", "b.jpg"]),
     burst_of=st.sampled_from(["", "c.jpg"]),
 )

@@ -192,7 +192,7 @@ def test_a_photo_without_a_face_is_proposed_to_go():
 
 def test_of_a_photo_that_cannot_be_read_only_that_is_said():
     said = "a.jpg is damaged (bad header); replace or remove it."
-    standing = Standing(copy_of="b.jpg", stranger=True, likeness=0.0, usual=0.5)
+    standing = Standing(copy_of="b.jpg", unlike=True, likeness=0.0, usual=0.5)
     (finding,) = found(Photo("a.jpg", "0" * 64, PhotoFacts(0, 0, said), standing), usual=None)
     assert (finding.kind, finding.text, finding.advice) == ("unreadable", said, "drop")
 

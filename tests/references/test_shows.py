@@ -8,17 +8,23 @@ from lib_lora.references.wanted import KINDS
 
 
 @pytest.mark.parametrize(
-    ("height", "yaw", "teeth", "level", "shown"),
+    ("height", "yaw", "expression", "level", "shown"),
     [
-        (0.5, 0.0, 50.0, 60.0, {"framing": "close", "angle": "ahead", "expression": "smiling", "background": "dark"}),
-        (0.2, 0.1, 10.0, 190.0, {"framing": "half", "angle": "ahead", "background": "light"}),
-        (0.1, -0.5, 50.0, 128.0, {"framing": "full", "angle": "left"}),
-        (0.5, 0.9, None, 80.0, {"framing": "close", "angle": "right"}),
-        (0.5, 0.3, None, 150.0, {"framing": "close"}),
+        (
+            0.5,
+            0.0,
+            "smiling",
+            60.0,
+            {"framing": "close", "angle": "ahead", "expression": "smiling", "background": "dark"},
+        ),
+        (0.2, 0.1, "slight smile", 190.0, {"framing": "half", "angle": "ahead", "background": "light"}),
+        (0.1, -0.5, "serious", 128.0, {"framing": "full", "angle": "left", "expression": "serious"}),
+        (0.5, 0.9, "", 80.0, {"framing": "close", "angle": "right"}),
+        (0.5, 0.3, "", 150.0, {"framing": "close"}),
     ],
 )
-def test_what_is_clear_is_said_and_nothing_else(height, yaw, teeth, level, shown):
-    seen = photo(of_face={"box": (0.3, 0.1, 0.3, height), "yaw": yaw, "teeth": teeth}, level=level).facts
+def test_what_is_clear_is_said_and_nothing_else(height, yaw, expression, level, shown):
+    seen = photo(of_face={"box": (0.3, 0.1, 0.3, height), "yaw": yaw, "expression": expression}, level=level).facts
     found = shows(seen)
     assert found == shown
     assert all(value in {one.name for one in KINDS[kind]} for kind, value in found.items())

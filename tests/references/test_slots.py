@@ -1,12 +1,9 @@
 """Words for a caption from numbers: where each begins, and that what lies between two gets neither."""
 
-import cv2
-import numpy as np
 import pytest
 from audit_toys import FACES, READABLE, face, photo
 from hypothesis import given
 
-from lib_lora.jobs.looking import teeth
 from lib_lora.references import slots
 
 FRAMINGS = ["close-up", "upper body", "full body"]
@@ -41,21 +38,11 @@ def test_left_is_left_as_the_viewer_sees_it(yaw, words, angle):
 
 
 @pytest.mark.parametrize(
-    ("changes", "expected"),
-    [
-        ({"teeth": 45.1}, "smiling"),
-        ({"teeth": 45.0}, ""),
-        ({"teeth": 0.0}, ""),
-        ({"teeth": None}, ""),
-        ({"teeth": 90.0, "px": 64}, "smiling"),
-        ({"teeth": 90.0, "px": 63.9}, ""),
-        ({"teeth": 90.0, "yaw": 0.34}, "smiling"),
-        ({"teeth": 90.0, "yaw": 0.35}, ""),
-        ({"teeth": 90.0, "yaw": -0.35}, ""),
-    ],
+    ("told", "word"),
+    [("smiling", "smiling"), ("slight smile", "slight smile"), ("serious", "serious expression"), ("", "")],
 )
-def test_a_smile_is_told_only_where_teeth_can_be_seen(changes, expected):
-    assert slots.expression(face(**changes)) == expected
+def test_an_expression_gets_a_word_where_it_is_clear(told, word):
+    assert slots.expression(face(expression=told)) == word
 
 
 @pytest.mark.parametrize(
@@ -67,7 +54,7 @@ def test_a_background_between_dark_and_light_gets_no_word(level, expected):
 
 
 def test_words_stand_in_the_order_of_a_caption():
-    shown = photo(of_face={"box": (0, 0, 0.5, 0.5), "teeth": 90.0}, level=20.0)
+    shown = photo(of_face={"box": (0, 0, 0.5, 0.5), "expression": "smiling"}, level=20.0)
     assert slots.words(shown.facts) == ["close-up", "looking at the camera", "smiling", "dark background"]
 
 
@@ -96,48 +83,3 @@ def test_a_mirrored_face_looks_the_other_way(shown):
     for word in (slots.direction, slots.angle):
         if shown.yaw:
             assert word(mirrored).split() == [swap.get(one, one) for one in word(shown).split()]
-
-
-SKIN, LIP, TEETH, SHADOW = (205, 165, 145), (165, 80, 80), (240, 235, 225), (60, 25, 25)
-
-
-def mouth(between, above=LIP, beneath=LIP):
-    """An aligned crop with a painted mouth: a lip, what is between the lips, a lip."""
-    crop = np.full((112, 112, 3), SKIN, np.uint8)
-    cv2.rectangle(crop, (40, 85), (72, 88), above, -1)
-    cv2.rectangle(crop, (40, 89), (72, 94), between, -1)
-    cv2.rectangle(crop, (40, 95), (72, 99), beneath, -1)
-    return crop
-
-
-def test_teeth_between_lips_make_a_smile():
-    assert teeth(mouth(TEETH)) > slots.SMILING
-    assert slots.expression(face(teeth=teeth(mouth(TEETH)))) == "smiling"
-
-
-@pytest.mark.parametrize(
-    ("crop", "limit"),
-    [
-        (mouth(LIP), 30),
-        (mouth(SHADOW), 30),
-        (mouth(SKIN, SKIN, SKIN), 30),
-        (mouth((205, 190, 180), above=(245, 185, 185)), 30),
-        (mouth(TEETH, SKIN, SKIN), slots.SMILING),
-        (mouth(LIP, TEETH, LIP), slots.SMILING),
-    ],
-    ids=[
-        "closed",
-        "open without teeth",
-        "no mouth",
-        "a shining upper lip",
-        "white without lips",
-        "white above the lips",
-    ],
-)
-def test_a_mouth_without_teeth_between_lips_is_no_smile(crop, limit):
-    assert 0 <= teeth(crop) < limit
-
-
-@pytest.mark.parametrize("level", [0, 128, 255])
-def test_a_plain_crop_has_no_teeth(level):
-    assert teeth(np.full((112, 112, 3), level, np.uint8)) == 0

@@ -345,6 +345,17 @@ def test_the_report_names_every_photo_and_warns() -> None:
     ]
 
 
+def test_rows_of_the_report_that_agree_share_one() -> None:
+    """Thirty pictures of one size were thirty rows and thirty warnings."""
+    buckets = make_buckets(512)
+    sizes = {f"{number:02d}.jpg": (300, 300) for number in range(30)} | {"a.jpg": (900, 900), "b.jpg": (900, 900)}
+    lines = report([(name, placement(size, choose(size, buckets))) for name, size in sizes.items()]).splitlines()
+    assert [line.split("  ")[0].strip() for line in lines[1:4]] == ["00.jpg and 29 more", "a.jpg", "b.jpg"]
+    assert lines[1].split()[-5:] == ["300x300", "512x512", "0/0/0/0", "0%", "1.71x"]
+    assert lines[4] == "32 photos in 1 bucket: 512x512 (32)"
+    assert lines[5:] == ["warning: 00.jpg and 29 more: enlarged 1.71x, it will look soft: use a larger original"]
+
+
 def test_warnings_begin_where_they_are_said_to() -> None:
     assert placement((1000, 1000), Bucket(1496, 1496)).warnings() == []
     assert len(placement((1000, 1000), Bucket(1504, 1504)).warnings()) == 1

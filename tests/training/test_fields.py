@@ -35,9 +35,9 @@ def test_a_field_can_be_shown(field):
     assert field["text"][0] == field["text"][0].upper()
     assert field["text"].endswith(".")
     assert field["group"] in ("Training", "Photos", "LoRA", "Objective")
-    assert field["kind"] in ("int", "float", "bool", "choice", "text")
+    assert field["kind"] in ("int", "float", "bool", "choice", "text", "lines")
     assert bool(field["choices"]) == (field["kind"] == "choice")
-    kinds = {"int": int, "float": float, "bool": bool, "text": str, "choice": str}
+    kinds = {"int": int, "float": float, "bool": bool, "text": str, "choice": str, "lines": list}
     default = field["default"]
     assert (default is None and field["optional"]) or type(default) is kinds[field["kind"]]
     assert field["kind"] != "choice" or default in field["choices"]

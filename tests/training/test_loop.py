@@ -337,6 +337,26 @@ def test_a_disk_that_fills_while_the_state_is_written(make_run, events, monkeypa
     assert train(run, events) == run.checkpoint(4)
 
 
+@pytest.mark.parametrize("step", [1, 3])
+def test_who_asks_to_end_waits_for_no_check_loss(make_run, events, aside, step):
+    """On a busy machine a check loss takes a minute; by then all is on the disk."""
+    run = make_run(steps=500, save_every=500)
+    saved = []
+
+    def stop_after(kind, **fields):
+        events(kind, **fields)
+        if kind == "step" and fields["step"] == step:
+            (run.folder / "stop").touch()
+        if kind == "probe":
+            saved.append((fields["step"], run.checkpoint(step).exists(), (run.states / f"{step:06d}.pt").exists()))
+
+    with pytest.raises(StoppedByUser):
+        train(run, stop_after)
+    early = (0, False, False) if step > 1 else (0, True, True)  # the base's own is computed after the first step
+    assert saved == [early, (step, True, True)]
+    assert [fields["state"] for kind, fields in events if kind == "state"][-1] == "stopped"
+
+
 def test_stopped_before_anything_was_learned_it_can_still_be_resumed(make_run, events, aside):
     run = make_run(steps=300, save_every=300, optimizer="prodigy", unet_lr=1.0, te_lr=1.0, warmup=0.5)
 

@@ -75,6 +75,7 @@ def test_the_picture_says_how_it_was_painted(make_run, events):
         {"precision": "bf16", "lora": {"te": False, "dropout": 0.2}},
         {"lora": {"te": False}, "shuffle_tags": True, "tag_dropout": 0.3, "caption_dropout": 0.3},
         {"lora": {"use_dora": True, "dropout": 0.2}},
+        {"sample_prompts": ["photo of {trigger} woman, laughing", "a dog"], "lora": {"te": True}},
     ],
     ids=str,
 )
@@ -93,6 +94,42 @@ def test_the_training_does_not_notice(make_run, events, kind_of):
     assert _same(plain_state.adapter, painted_state.adapter)
     assert plain_state.loss_average == painted_state.loss_average
     assert events.of("warning") == []
+
+
+def test_prompts_of_the_users_own_are_painted_in_place_of_the_two(make_run, events):
+    own = ["photo of {trigger} woman\u00a0 at the beach {sea|sky}", "a dog", "{trigger}, {trigger}"]
+    run = make_run(photos=1, steps=1, samples=1, sample_steps=1, sample_prompts=own, lora={"te": False})
+    train(load_run(run.folder), events)  # as a run that goes on reads them
+    said = events.of("sample")
+    assert [one["prompt"] for one in said] == ["photo of mrxa woman at the beach {sea|sky}", "a dog", "mrxa, mrxa"]
+    assert [one["number"] for one in said] == [0, 1, 2]
+    assert events.of("warning") == []
+    text = parameters_of(run.folder / said[0]["file"])
+    assert text.startswith("photo of mrxa woman at the beach")
+    assert "Seed: 1000," in text
+
+
+@pytest.mark.parametrize(
+    ("own", "said"),
+    [
+        (["a"] * 9, "has 9 prompts; at most 8 can be painted"),
+        (["a", "  "], "prompt 2 is empty"),
+        (["a" * 401], "prompt 1 has 401 letters; 400 are the most"),
+        (["a\nb"], "prompt 1 holds a line break"),
+        ("a photo", "expected a list, found 'a photo'"),
+        ([3], "expected str, found 3"),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_prompts_are_bounded(own, said):
+    with pytest.raises(UserError, match=said):
+        settings.from_dict(TrainSettings, {"sample_prompts": own})
+
+
+def test_no_samples_is_none_whatever_the_prompts_are():
+    assert TrainSettings(samples=0, sample_prompts=["a"]).sample_count == 0
+    assert TrainSettings(samples=2, sample_prompts=["a"] * 5).sample_count == 5
+    assert TrainSettings(samples=2).sample_count == 2
 
 
 def test_no_random_state_is_touched_and_the_modules_are_given_back(make_run, events):
@@ -235,7 +272,7 @@ def test_euler_finds_the_picture_that_a_perfect_model_knows(prediction, zero, st
 def test_prompts_and_groups(make_run, events):
     run = make_run(photos=1)
     who = replace(run.file.character, traits=["freckles"])
-    prompts = samples.prompts_of(who, 3)
+    prompts = samples.prompts_of(who, TrainSettings(samples=3))
     assert prompts[0] == prompts[2]
     assert all("mrxa woman, freckles" in prompt for prompt in prompts)
     assert samples.words_needed(who, TrainSettings(samples=0)) == []

@@ -100,17 +100,25 @@ def test_states_are_kept_and_damaged_ones_passed_over(tmp_path):
     def at(step):
         return states.State(step, {"a": torch.tensor([1.0, step])}, {"state": {}}, None, None, 0.5)
 
-    assert states.newest(tmp_path / "none") is None
+    assert states.newest(tmp_path / "none") == states.Found()
     for step in (2, 4, 6):
         states.save(tmp_path, at(step), keep=2)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["000004.pt", "000006.pt"]
-    assert states.newest(tmp_path).step == 6
+    assert states.newest(tmp_path).state.step == 6
     path = tmp_path / "000006.pt"
     path.write_bytes(path.read_bytes()[:-200])
-    assert states.newest(tmp_path).step == 4
+    assert states.newest(tmp_path).state.step == 4
     torch.save({"layout": 99}, tmp_path / "000008.pt")
-    assert states.newest(tmp_path).step == 4
-    assert torch.equal(states.newest(tmp_path).adapter["a"], torch.tensor([1.0, 4.0]))
+    found = states.newest(tmp_path)
+    assert found.path == tmp_path / "000004.pt"
+    assert [(path.name, why[:10]) for path, why in found.damaged] == [
+        ("000008.pt", "is of anot"),
+        ("000006.pt", "is damaged"),
+    ]
+    assert torch.equal(found.state.adapter["a"], torch.tensor([1.0, 4.0]))
+    damaged = [path for path, _ in found.damaged]
+    states.save(tmp_path, at(5), 1, damaged)
+    assert [path.name for path in tmp_path.iterdir()] == ["000005.pt"]
 
 
 def test_precision():

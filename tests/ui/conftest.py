@@ -15,7 +15,7 @@ from fastapi.testclient import TestClient
 from lib_lora.character.store import Character, CharacterFolder, Consent, create
 from lib_lora.hosts.base import Checkpoint, Roots, Shown
 from lib_lora.jobs.queue import Queue
-from lib_lora.ui import remembered, routes
+from lib_lora.ui import codes, remembered, routes
 
 MARA = Path(__file__).parents[1] / "data" / "personas" / "mara"
 TOKEN = "a page's token"
@@ -106,6 +106,7 @@ class Page:
     client: TestClient
     prefix: str = "/sameface/v1"
     said: dict[str, Any] = field(default_factory=dict)
+    shown: list[str] = field(default_factory=list)  # where the program runs
 
     def get(self, path: str, **more: Any) -> Any:
         return self.client.get(self.prefix + path, **more)
@@ -124,6 +125,11 @@ class Page:
         answer = self.post(path, body)
         assert answer.status_code == 200, answer.text
         return answer.json()
+
+    def confirmed(self, path: str, body: Any) -> Any:
+        """The answer of a POST that must go well once the code is typed that is shown where the program runs."""
+        assert self.post(path, body).status_code == 428
+        return self.done(path, {**body, "code": self.shown[-1].split()[-1]})
 
     def refused(self, path: str, body: Any = None, status: int = 400) -> str:
         """The sentence of a POST that must be refused."""
@@ -147,7 +153,7 @@ class Page:
 
 
 @pytest.fixture
-def page(tmp_path: Path) -> Page:
+def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Page:
     remembered.forget()
     root = tmp_path / "data 名前"
     root.mkdir()
@@ -155,4 +161,6 @@ def page(tmp_path: Path) -> Page:
     app = FastAPI()
     app.include_router(routes.router(host, queue, supervisor, TOKEN))
     with TestClient(app, "http://127.0.0.1") as client:
-        yield Page(root, host, queue, supervisor, client)
+        page = Page(root, host, queue, supervisor, client)
+        monkeypatch.setattr(codes, "show", page.shown.append)
+        yield page

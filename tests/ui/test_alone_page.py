@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import os
-import queue
 import re
 import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
+from started import START, Started, browser, free
 
 from lib_lora import environment
 from lib_lora.errors import UserError
 from lib_lora.hosts.alone import Alone
 from lib_lora.ui import alone, checking, guard
 from lib_lora.ui.attach import attach
+from lib_lora.ui.entry import Entry, Files
 
 STATE = "/sameface/v1/state"
 
@@ -35,8 +36,9 @@ def made(tmp_path_factory):
     def make(listen=False, name="127.0.0.1"):
         host = Alone(tmp_path_factory.mktemp("Daten ü"), listening=listen, token=guard.TOKEN)
         attached.append(attach(host))
-        client = TestClient(alone.page(host, attached[-1]), f"http://{name}:7869")
-        client.follow_redirects, client.host = False, host
+        entry = Entry()
+        client = TestClient(alone.page(host, attached[-1], entry), f"http://{name}:7869")
+        client.follow_redirects, client.host, client.entry = False, host, entry
         return client
 
     with pytest.MonkeyPatch.context() as patch:
@@ -57,10 +59,14 @@ def remote(made):
 
 
 @pytest.fixture(autouse=True)
-def _no_cookies(request):
+def _cookies(request):
+    """On this machine the browser has come in already; from elsewhere it has not."""
     for name in ("local", "remote"):
         if name in request.fixturenames:
-            request.getfixturevalue(name).cookies.clear()
+            client = request.getfixturevalue(name)
+            client.cookies.clear()
+            if name == "local":
+                client.cookies.set(client.host.cookie, guard.TOKEN)
 
 
 def test_the_page_has_our_place_our_scripts_and_our_style(local):
@@ -112,6 +118,71 @@ def test_another_name_that_points_here_gets_nothing(local, name, path):
 @pytest.mark.parametrize("name", ["localhost", "localhost:7869", "127.0.0.1:1", "[::1]:7869"])
 def test_our_own_names_get_the_page(local, name):
     assert local.get(STATE, headers={"host": name}).status_code == 200
+
+
+# ---------------------------------------------------------------------------------- who on this machine is let in
+
+
+@pytest.fixture
+def stranger(local):
+    """Somebody on this machine without the cookie."""
+    local.cookies.clear()
+    return local
+
+
+@pytest.mark.parametrize("path", ["/", STATE, "/config", "/sameface/static/style.css", "/?once=wrong", "/?once="])
+def test_on_this_machine_nothing_is_given_without_the_secret_either(stranger, path):
+    answer = stranger.get(path)
+    assert answer.status_code == 401
+    assert guard.TOKEN not in answer.text
+    if path == STATE:
+        assert list(answer.json()) == ["error"]
+
+
+def test_an_address_opens_the_page_once(stranger):
+    secret = stranger.entry.fresh()
+    for method, path in [("HEAD", "/"), ("POST", "/"), ("GET", STATE), ("GET", "/config")]:  # only an opening counts
+        assert stranger.request(method, f"{path}?once={secret}").status_code == 401
+    answer = stranger.get(f"/?once={secret}")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/")
+    assert (answer.headers["cache-control"], answer.headers["referrer-policy"]) == ("no-store", "no-referrer")
+    assert {"HttpOnly", "SameSite=Lax"} <= set(answer.headers["set-cookie"].split("; "))
+    assert stranger.get("/").status_code == 200
+    other = stranger.entry.fresh()
+    assert stranger.get(f"/?once={other}").status_code == 303  # who is in already uses none up
+    stranger.cookies.clear()
+    assert stranger.get(f"/?once={secret}").status_code == 401
+    assert stranger.get(f"/?once={other}").status_code == 303
+
+
+def test_a_file_leads_another_browser_to_the_page(stranger, tmp_path):
+    files = Files(tmp_path, 7869, guard.TOKEN, lambda secret: f"/?once={secret}")
+    assert files.write(stranger.entry)
+    stranger.entry.used = lambda used: files.renew(stranger.entry, used)
+    if os.name != "nt":
+        assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o600}
+    seen = set()
+    for _ in range(3):
+        stranger.cookies.clear()
+        [address] = set(re.findall(r"/\?once=[\w-]+", files.page.read_text(encoding="utf-8")))
+        assert stranger.get(address).status_code == 303
+        seen.add(address)
+    assert len(seen) == 3
+    stranger.cookies.clear()
+    headers = {"x-sameface": files.token.read_text(encoding="utf-8").strip()}
+    assert stranger.get(STATE, headers=headers).status_code == 200
+    files.delete()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such rights")
+def test_no_file_is_left_where_others_could_read_it(tmp_path, monkeypatch):
+    """As on a Windows disk that Linux has mounted: whatever is asked for, everybody may read."""
+    made = os.open
+    monkeypatch.setattr(os, "open", lambda path, flags, mode=0o777: made(path, flags, 0o644))
+    files = Files(tmp_path, 7869, guard.TOKEN, lambda secret: f"/?once={secret}")
+    assert not files.write(Entry())
+    assert list(tmp_path.iterdir()) == []
 
 
 # ------------------------------------------------------------------------------------------------ other machines let in
@@ -175,55 +246,13 @@ def test_a_folder_of_models_that_is_not_there_is_said_before_anything_is_loaded(
 
 @pytest.mark.parametrize("listen", [False, True])
 def test_what_is_said_holds_the_token_only_where_it_is_needed(listen):
-    lines = alone.told(7869, listen)
-    assert lines[0].startswith("SameFace: http://127.0.0.1:7869/")
+    lines = alone.told(7869, "secret", listen, Path("/data/page-7869.html"))
+    assert lines[0] == "SameFace: http://127.0.0.1:7869/?once=secret"
+    assert lines[1].endswith(str(Path("/data/page-7869.html")))
     assert (guard.TOKEN in " ".join(lines)) == listen
     assert ("not encrypted" in " ".join(lines)) == listen
     assert lines[-1] == "Ctrl+C ends it."
-
-
-START = "import sys; from lib_lora.cli import main; sys.exit(main(sys.argv[1:]))"
-
-
-class Started:
-    """The command in a process of its own, and what it says, line by line."""
-
-    def __init__(self, root: Path, *arguments: str, start: str = START) -> None:
-        flags = subprocess.CREATE_NEW_PROCESS_GROUP if sys.platform == "win32" else 0
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", start, "ui", "--data", str(root), *arguments],
-            cwd=environment.ROOT,
-            env={**os.environ, "PYTHONUTF8": "1", "PYTHONUNBUFFERED": "1"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            encoding="utf-8",
-            creationflags=flags,
-        )
-        self.lines: queue.SimpleQueue[str] = queue.SimpleQueue()
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-
-    def _read(self) -> None:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self.lines.put(line.rstrip())
-
-    def until(self, word: str) -> str:
-        """The first line that has this word."""
-        end = time.monotonic() + 120
-        while True:
-            line = self.lines.get(timeout=max(end - time.monotonic(), 0.01))
-            if word in line:
-                return line
-
-    def rest(self) -> str:
-        """What it has said and nobody has asked for yet; once it has ended."""
-        self._reader.join(60)
-        return "\n".join(self.lines.get() for _ in range(self.lines.qsize()))
-
-    def ends(self, how: int) -> int:
-        self.process.send_signal(how)
-        return self.process.wait(60)
+    assert "another browser" not in " ".join(alone.told(7869, "secret", listen, None))
 
 
 @pytest.mark.parametrize("how", ["SIGINT", "SIGTERM"])
@@ -231,15 +260,22 @@ def test_it_says_its_address_shows_the_page_and_ends_well(tmp_path, how):
     if sys.platform == "win32" and how == "SIGTERM":
         pytest.skip("Windows ends a process at once")
     root = tmp_path / "Daten 名前"
-    started = Started(root, "--no-open", "--port", str(_free()))
+    started = Started(root, "--no-open", "--port", str(free()))
     try:
         address = started.until("SameFace: http://").split()[-1]
-        with urllib.request.urlopen(address, timeout=60) as answer:
+        person = browser()
+        with person.open(address, timeout=60) as answer:
             assert b"/sameface/static/" in answer.read()
-        assert _becomes_active(address)
+            assert answer.url == address.split("?")[0]
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            browser().open(address, timeout=60)
+        assert _becomes_active(person, address)
+        files = sorted(root.glob("page-*"))
+        assert [path.suffix for path in files] == [".html", ".token"]
         code = started.ends(signal.CTRL_BREAK_EVENT if sys.platform == "win32" else getattr(signal, how))
         assert started.until("Ending; what runs is saved.")
         assert code == 0, started.rest()
+        assert not any(path.exists() for path in files)
     finally:
         started.process.kill()
 
@@ -257,9 +293,9 @@ checking._load = busy
 
 
 def test_it_ends_well_while_a_library_works_in_a_thread(tmp_path):
-    started = Started(tmp_path, "--no-open", "--port", str(_free()), start=BUSY + START)
+    started = Started(tmp_path, "--no-open", "--port", str(free()), start=BUSY + START)
     try:
-        assert _becomes_active(started.until("SameFace: http://").split()[-1])
+        assert _becomes_active(browser(), started.until("SameFace: http://").split()[-1])
         assert started.until("OpenCV works.")
         code = started.ends(signal.CTRL_BREAK_EVENT if sys.platform == "win32" else signal.SIGINT)
         assert code == 0, started.rest()
@@ -267,20 +303,16 @@ def test_it_ends_well_while_a_library_works_in_a_thread(tmp_path):
         started.process.kill()
 
 
-def _becomes_active(address: str) -> bool:
+def _becomes_active(person: urllib.request.OpenerDirector, address: str) -> bool:
     """Whether the queue runs within half a minute: the page is served before the queue has its lock."""
+    if not any(isinstance(one, urllib.request.HTTPCookieProcessor) and len(one.cookiejar) for one in person.handlers):
+        person.open(address, timeout=60).close()
     for _ in range(150):
-        with urllib.request.urlopen(address.rstrip("/") + STATE, timeout=60) as answer:
+        with person.open(address.split("/?")[0] + STATE, timeout=60) as answer:
             if b'"active": true' in answer.read():
                 return True
         time.sleep(0.2)
     return False
-
-
-def _free() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 def test_the_command_knows_its_arguments(main, monkeypatch, tmp_path):
@@ -318,7 +350,7 @@ def test_the_modules_of_the_page_load_no_torch():
 
 
 def test_a_browser_draws_it_and_asks_nobody_else(tmp_path, chromium):
-    started = Started(tmp_path, "--no-open", "--port", str(_free()))
+    started = Started(tmp_path, "--no-open", "--port", str(free()))
     page = chromium.new_page()
     try:
         address = started.until("SameFace: http://").split()[-1]
@@ -328,7 +360,7 @@ def test_a_browser_draws_it_and_asks_nobody_else(tmp_path, chromium):
         page.goto(address)
         page.wait_for_selector("#sameface .sf-head", timeout=60_000)
         assert page.title() == "SameFace"
-        assert [url for url in asked if not url.startswith((address, "data:", "blob:"))] == []
+        assert [url for url in asked if not url.startswith((address.split("?")[0], "data:", "blob:"))] == []
         assert wrong == []
         assert page.locator("footer:visible").count() == 0
     finally:

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import threading
 import zipfile
 
 import pytest
@@ -11,6 +12,7 @@ from planting import plan_audit
 import planted
 from lib_lora.jobs import audit_kept
 from lib_lora.jobs.audit import Choices, audit_photos
+from lib_lora.references import intake
 from lib_lora.ui import photos
 
 PHOTOS = planted.portraits("mara")
@@ -25,7 +27,7 @@ def sent(path=None, data=None, name=None):
 def test_a_photo_is_taken_in_once(page):
     page.character()
     assert page.done("/characters/mara/photos", sent(PHOTOS[0])) == {
-        "added": ["00.jpg"], "known": 0, "split": [], "twice": [], "skipped": []
+        "added": ["00.jpg"], "known": 0, "split": [], "twice": [], "skipped": [], "stopped": False
     }  # fmt: skip
     assert page.done("/characters/mara/photos", sent(PHOTOS[0], name="again.jpg"))["known"] == 1
     assert [one["file"] for one in page.got("/characters/mara/photos")["photos"]] == ["00.jpg"]
@@ -85,6 +87,35 @@ def test_a_folder_is_taken_in_only_by_this_machine_s_user(page):
     assert "whole path" in page.refused("/characters/mara/photos/from_path", {"path": "  "})
     page.host.is_remote = True
     assert "other machines" in page.refused("/characters/mara/photos/from_path", {"path": str(MARA)}, 403)
+
+
+def test_an_import_is_shown_and_stopped(page, monkeypatch):
+    page.character()
+    page.character("Noah")
+    looking, go = threading.Event(), threading.Event()
+    real = intake.read_photo
+
+    def slow(*args):
+        looking.set()
+        assert go.wait(20)
+        return real(*args)
+
+    monkeypatch.setattr(intake, "read_photo", slow)
+    said = []
+    body = {"path": str(MARA)}
+    one = threading.Thread(target=lambda: said.append(page.done("/characters/mara/photos/from_path", body)))
+    one.start()
+    assert looking.wait(20)
+    now = {"source": MARA.name, "done": 0, "total": 24, "file": "00.jpg"}
+    assert page.got("/characters/mara/imports") == [now]
+    assert page.got("/characters/noah/imports") == []
+    assert page.done("/characters/noah/imports/stop") == []
+    assert page.done("/characters/mara/imports/stop") == [now]
+    go.set()
+    one.join(20)
+    assert (said[0]["added"], said[0]["stopped"]) == (["00.jpg"], True)
+    assert page.got("/characters/mara/imports") == []
+    assert len(page.got("/characters/mara/photos")["photos"]) == 1
 
 
 def test_photos_that_nobody_looked_at_are_shown(page):

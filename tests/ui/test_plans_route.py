@@ -117,9 +117,30 @@ def test_what_was_measured_is_told(page, models):
     estimate.remember(page.root, base, train, measured)
     told = page.done("/characters/mara/estimate", {"base": str(base), "settings": {"steps": 600}})
     assert told["measured"] == {
-        "seconds_per_step": 0.5, "peak_memory": 123, "seconds": 310.0, "device": "Test GPU"
+        "seconds_per_step": 0.5, "peak_memory": 123, "seconds": 310.0, "device": "Test GPU", "others": 0.0
     }  # fmt: skip
     assert told["text"] == "600 steps with 10 photos, about 5 min on Test GPU."
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "seconds", "text"),
+    [
+        (0.0, 0.0, 310, "about 5 min on the processor."),
+        (0.0, 1.0, 610, "about 10 min on the processor, of which other programs take 100 % now."),
+        (1.0, 0.0, 160, "about 3 min on the processor."),
+        (0.5, 0.5, 310, "about 5 min on the processor, of which other programs take 50 % now."),
+    ],
+)
+def test_an_estimate_knows_how_busy_the_machine_is(page, models, monkeypatch, then, now, seconds, text):
+    page.character(photos=10)
+    base = models[0].path
+    train = plans.settings_of(bases.look_at(page.root, base), None, {"steps": 600})
+    measured = {"seconds_per_step": 0.5, "peak_memory": 1, "load_seconds": 10, "device": "the processor"}
+    estimate.remember(page.root, base, train, {**measured, "others": then})
+    monkeypatch.setattr(plans.busy, "share_now", lambda seconds: now)
+    told = page.done("/characters/mara/estimate", {"base": str(base), "settings": {"steps": 600}})
+    assert told["measured"]["seconds"] == pytest.approx(seconds)
+    assert told["text"].endswith(text)
 
 
 def test_what_is_in_the_way_is_said(page, models, monkeypatch):

@@ -1,5 +1,7 @@
 """Runs and their test grids: what is told of them, their pictures, and the buttons that follow the verdict."""
 
+import json
+
 import pytest
 from PIL import Image
 from planting import plant_grid, plant_run
@@ -122,6 +124,16 @@ def test_a_judged_grid_is_told_whole(page, run):
     assert told["tested"] == [{"step": 100, "weight": 1.0, "retention": 0.9}]
     for row in told["rows"]:
         assert page.get(row["url"]).headers["content-type"] == "image/png"
+
+
+def test_what_was_asked_and_not_given_is_told(page, run):
+    grid = plant_grid(run)
+    assert page.got(f"{RUNS}/001/grids/001")["missed"] == []  # an older report says nothing of it
+    report = json.loads((grid / "report.json").read_text(encoding="utf-8"))
+    line = "Asked to be serious twice: smiles twice."
+    missed = [{"what": "serious", "asked": 2, "measured": 2, "given": 0, "pictures": [], "text": line}]
+    (grid / "report.json").write_text(json.dumps({**report, "missed": missed}), encoding="utf-8")
+    assert page.got(f"{RUNS}/001/grids/001")["missed"] == [line]
 
 
 def test_a_grid_s_page_may_run_nothing(page, run):

@@ -25,7 +25,7 @@ def test_a_path_must_be_there_and_may_only_be_named_here(page, tmp_path):
     assert "whole path" in page.refused("/settings", {"worker_python": "python"})
     assert page.faulted("/settings", {"worker_python": "python"}) == "worker_python"
     assert page.faulted("/settings", {"comfyui": str(tmp_path)}) == "comfyui"
-    page.done("/settings", {"worker_python": sys.executable})
+    page.confirmed("/settings", {"worker_python": sys.executable})
     page.host.is_remote = True
     assert "other machines" in page.refused("/settings", {"worker_python": "/bin/sh"}, 403)
     assert page.done("/settings", {"worker_python": sys.executable, "then_test": False})["then_test"] is False
@@ -46,8 +46,10 @@ def test_they_lie_over_the_host_s_own(page, tmp_path):
     assert ground.allows_painting() is False
     python = tmp_path / "python"
     python.write_text("")
-    assert "does not answer as a Python" in page.refused("/settings", {"worker_python": str(python)})
-    page.done("/settings", {"worker_python": sys.executable})
+    page.post("/settings", {"worker_python": str(python)})
+    answer = page.post("/settings", {"worker_python": str(python), "code": page.shown[-1].split()[-1]})
+    assert "does not answer as a Python" in answer.json()["error"]
+    page.confirmed("/settings", {"worker_python": sys.executable})
     assert ground.worker_command() == [sys.executable]
     write_json(page.root / "settings.json", {"worker_python": str(tmp_path / "gone")})
     with pytest.raises(UserError, match="is not there"):

@@ -6,6 +6,7 @@ import time
 import pytest
 from planting import plan_audit, plant_grid, plant_run
 
+from lib_lora.character.photos import kinds
 from lib_lora.jobs import audit_kept
 from lib_lora.ui import checking
 
@@ -25,7 +26,7 @@ def test_nothing_is_there_yet(page):
     assert state["queue"] == {"paused": False, "notice": "", "holds": 0, "jobs": []}
     assert state["host"].pop("gpu") in (None, True, False)  # looked for in a thread
     assert state["host"] == {"name": "alone", "version": "1", "remote": False, "paints": False, "busy": False,
-                             "samplers": ["Euler"]}  # fmt: skip
+                             "samplers": ["Euler"], "photos": kinds()}  # fmt: skip
     assert state["supervisor"] == {"active": True, "reason": ""}
 
 

@@ -55,7 +55,8 @@ def whole(tmp_path_factory):
         patch.setattr(checking, "begin", lambda: None)
         host = Alone(tmp_path_factory.mktemp("data"), token=guard.TOKEN)
         attached = attach(host)
-        yield TestClient(alone.page(host, attached), "http://127.0.0.1:7869")
+        cookies = {host.cookie: guard.TOKEN}  # whatever the browser has
+        yield TestClient(alone.page(host, attached), "http://127.0.0.1:7869", cookies=cookies)
         attached.supervisor.close()
 
 

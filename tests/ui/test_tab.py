@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import gradio as gr
@@ -10,9 +11,11 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from lib_lora.hosts import page as host_page
+from lib_lora.jobs.supervisor import Supervisor
 from lib_lora.ui import attach as attaching
 from lib_lora.ui import checking, guard
 from lib_lora.ui.attach import attach
+from lib_lora.ui.routes import all_routes
 from lib_lora.ui.schema import as_markdown, described
 from lib_lora.ui.tab import mount, tab
 
@@ -47,7 +50,7 @@ def test_a_webui_s_paste_button_sends_the_prompt(page, monkeypatch):
 @pytest.fixture
 def host(page, monkeypatch):
     monkeypatch.setattr(attaching, "_kept", {})
-    monkeypatch.setattr(attaching.Supervisor, "start", lambda self: setattr(self, "begun", True))
+    monkeypatch.setattr(Supervisor, "start", lambda self: setattr(self, "begun", True))
     monkeypatch.setattr(checking, "begin", lambda: None)
     return page.host
 
@@ -73,6 +76,59 @@ def test_the_routes_come_into_a_running_app(host):
         assert client.get("/sameface/v1/state").status_code == 404
         attach(host).started(None, app)
         assert client.get("/sameface/v1/state").status_code == 200
+
+
+def test_a_webui_s_start_waits_for_no_route_and_no_queue(host):
+    """They come with a thread, or with the first request."""
+    app = FastAPI()
+    attached = attach(host, later=True)
+    attached.started(None, app)
+    attached.started(None, app)
+    assert [route.path for route in app.router.routes if "sameface" in route.path] == ["/sameface/v1/{rest:path}"]
+    client = TestClient(app, "http://127.0.0.1")
+    assert client.get("/sameface/v1/state").json()["host"]["name"] == "alone"
+    assert client.get("/sameface/v1/characters/nobody/runs").json() == {
+        "error": "There is no such character (any more); choose another one."
+    }
+    answer = client.get("/sameface/v1/nothing")
+    assert (answer.status_code, answer.json()) == (404, {"error": "There is no such address."})
+    assert client.post("/sameface/v1/jobs", content="x").status_code == 415
+    assert client.get("/sameface/v1/jobs/none/stop").status_code == 404  # only POST knows it
+    assert client.put("/sameface/v1/state").status_code == 405
+    assert client.get("/sameface/v1/state", headers={"Origin": "http://elsewhere"}).status_code == 403
+    eventually = time.monotonic() + 10
+    while not getattr(attached.supervisor, "begun", False):
+        assert time.monotonic() < eventually
+        time.sleep(0.01)
+
+
+def test_what_cannot_be_loaded_is_said_to_whoever_asks(host, monkeypatch):
+    def broken(*_):
+        raise ModuleNotFoundError("No module named 'yaml'", name="yaml")
+
+    monkeypatch.setattr("lib_lora.ui.routes.router", broken)
+    app = FastAPI()
+    attach(host, later=True).started(None, app)
+    answer = TestClient(app, "http://127.0.0.1").get("/sameface/v1/state")
+    assert answer.status_code == 500
+    assert "yaml" in answer.json()["error"]
+    monkeypatch.undo()
+
+
+def test_the_script_of_the_webui_loads_little():
+    """Counted in modules, since seconds are the machine's: they are a webui's start."""
+    code = (
+        "import sys, gradio, fastapi, yaml, PIL.Image; before = set(sys.modules);"
+        "from lib_lora.ui import broken; from lib_lora.hosts import detect, page; from lib_lora.ui.attach import attach;"
+        "import lib_lora.ui.tab;"
+        "new = set(sys.modules) - before; ours = [name for name in new if name.startswith('lib_lora')];"
+        "print(len(ours), sorted(name for name in ('sqlite3', 'numpy', 'lib_lora.ui.routes', 'lib_lora.training',"
+        " 'lib_lora.references', 'lib_lora.jobs') if name in new))"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    count, heavy = said.stdout.split(maxsplit=1)
+    assert heavy.strip() == "[]"
+    assert int(count) < 40
 
 
 def test_what_a_webui_is_given(host, monkeypatch):
@@ -102,7 +158,7 @@ def test_nothing_heavy_is_loaded():
 
 def test_the_list_of_routes_is_made_from_them(page):
     found = {(one["method"], one["path"]): one for one in page.got("/schema")}
-    assert len(found) == len(described(attaching.router.__globals__["all_routes"]()))
+    assert len(found) == len(described(all_routes()))
     assert all(one["text"].endswith(".") for one in found.values())
     new = found["POST", "/sameface/v1/characters"]["body"]
     assert new[0] == {"name": "name", "type": "str", "required": True, "default": None}
@@ -111,5 +167,5 @@ def test_the_list_of_routes_is_made_from_them(page):
 
 def test_the_page_of_routes_is_up_to_date():
     written = ROUTES.read_text(encoding="utf-8")
-    made = as_markdown(attaching.router.__globals__["all_routes"]())
+    made = as_markdown(all_routes())
     assert written == made, "run: python -m lib_lora.ui.schema > docs/routes.md"

@@ -112,6 +112,18 @@ class SdModelData:
 model_data = SdModelData()
 
 
+class SkipWritingToConfig:
+    """Within it, a model that is loaded does not become the selected one."""
+
+    skip = False
+
+    def __enter__(self):
+        self.previous, SkipWritingToConfig.skip = SkipWritingToConfig.skip, True
+
+    def __exit__(self, *_):
+        SkipWritingToConfig.skip = self.previous
+
+
 def load_model(info=None):
     info = info or select_checkpoint()
     note(f"load {info.name_for_extra}")
@@ -120,7 +132,9 @@ def load_model(info=None):
         send_model_to_cpu(other)
         model_data.loaded_sd_models.remove(other)  # as with sd_checkpoints_limit 1
     model_data.set_sd_model(Model(info))
-    if shared.opts.data.get("sd_model_checkpoint") is None:
+    if KIND != "forge":
+        shared.opts.data["sd_checkpoint_hash"] = info.sha256
+    if not (SkipWritingToConfig.skip or (KIND == "forge" and shared.opts.data.get("sd_model_checkpoint"))):
         shared.opts.data["sd_model_checkpoint"] = info.title
 
 

@@ -1,0 +1,134 @@
+"""What a training step takes on a processor while other programs compute, and what the way threads wait changes.
+
+    python bench/busy.py --work DIR [--loads 0 1 2 4] [--steps 12] [--rounds 2] [--set resolution=256 ...]
+
+For each load two trainings of the bundled small base run in turn, as the command line starts them: one whose threads
+sleep while they wait (`OMP_WAIT_POLICY=PASSIVE`, which ``python -m lib_lora`` sets before torch is loaded), and one
+as the OpenMP library decides by itself (torch is loaded before the variable is set). A load is so many processes that
+do nothing but count. The time is that between the "step" events; the first steps do not count, since libraries choose
+their ways and photos are encoded in them.
+
+Prints a Markdown table: medians over all counted steps of all rounds, and their ratio. Needs a processor that does
+nothing else; "others" is the share of it that further programs took in the quiet rounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+from machine import Watch, describe
+
+ROOT = Path(__file__).resolve().parents[1]
+DATA = ROOT / "tests" / "data"
+WAYS = {  # how each training is started
+    "sleep": "import sys; from lib_lora.__main__ import main; sys.exit(main(sys.argv[1:]))",
+    "library": "import sys, torch; from lib_lora.__main__ import main; sys.exit(main(sys.argv[1:]))",
+}
+WARM_UP = 3  # steps
+LONGEST = 300.0  # seconds that one training may take; what it has done by then counts
+
+
+def main() -> int:
+    """Measure, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--work", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--loads", type=int, nargs="+", default=[0, 1, 2, 4], metavar="N", help="busy processes")
+    parser.add_argument("--steps", type=int, default=12, help="of each training")
+    parser.add_argument("--rounds", type=int, default=2, help="trainings of each kind at each load")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the training")
+    options = parser.parse_args()
+    options.work.mkdir(parents=True, exist_ok=True)
+    print(json.dumps(describe()), flush=True)
+    print("| busy processes | threads sleep, s/step | library's own way, s/step | ratio | others |\n|---|---|---|---|---|")
+    for load in options.loads:
+        seconds: dict[str, list[float]] = {way: [] for way in WAYS}
+        others: list[float] = []
+        for _ in range(options.rounds):
+            for way in WAYS:
+                with tempfile.TemporaryDirectory(dir=options.work) as folder:
+                    took, share = steps_of(way, Path(folder), load, options.steps, options.set)
+                seconds[way] += took
+                others.append(share)
+        here, there = (statistics.median(seconds[way]) for way in WAYS)
+        quiet = f"{statistics.median(others):.0f} %" if load == 0 else "-"
+        cells = [str(load), *map(_spread, seconds.values()), f"{there / here:.2f}", quiet]
+        print(f"| {' | '.join(cells)} |", flush=True)
+    return 0
+
+
+def _spread(seconds: list[float]) -> str:
+    return f"{statistics.median(seconds):.2f} ({min(seconds):.2f} to {max(seconds):.2f})"
+
+
+def steps_of(way: str, folder: Path, load: int, steps: int, settings: list[str]) -> tuple[list[float], float]:
+    """Seconds of each counted step of one training beside `load` busy processes; and the others' share in percent."""
+    words = ["run", str(DATA / "personas" / "mara"), "--base", str(DATA / "mini-face" / "mini-face.safetensors")]
+    words += ["--name", "mara", "--trigger", "mrxa", "--class", "woman", "--consent", "fictional"]
+    words += ["--data", str(folder), "--out", str(folder / "out"), "--steps", str(steps), "--grid-steps", "0"]
+    for setting in [*settings, "samples=0", f"save_every={steps}"]:
+        words += ["--set", setting]
+    variables = {key: value for key, value in os.environ.items() if not key.startswith(("OMP_", "GOMP_", "KMP_"))}
+    with open(folder / "log.txt", "wb") as log:
+        child = subprocess.Popen(
+            [sys.executable, "-c", WAYS[way], *words], cwd=ROOT, env=variables, stdout=log, stderr=log
+        )
+        try:
+            _wait(child, folder, 1)
+            with busy(load):
+                watch = Watch(psutil.Process(child.pid))
+                times = _wait(child, folder, steps)
+                share = watch.read()["others_percent"]
+        finally:
+            child.kill()
+            child.wait()
+    counted = list(itertools.pairwise(times))[WARM_UP:]
+    if not counted:
+        raise SystemExit(f"The training did not get far enough:\n{(folder / 'log.txt').read_text(errors='replace')}")
+    return [later - earlier for earlier, later in counted], share
+
+
+def _wait(child: subprocess.Popen[bytes], folder: Path, steps: int) -> list[float]:
+    """The times of the steps, once there are so many or the training has ended."""
+    from lib_lora.jobs.events import read_events
+
+    until = time.monotonic() + LONGEST
+    while True:
+        ended = child.poll() is not None
+        found = [
+            float(event["t"])
+            for path in folder.glob("characters/*/runs/*/events.jsonl")
+            for event in read_events(path)
+            if event["kind"] == "step"
+        ]
+        if len(found) >= steps or ended or time.monotonic() > until:
+            return found
+        time.sleep(0.2)
+
+
+@contextmanager
+def busy(count: int) -> Iterator[None]:
+    """So many processes that compute all the time."""
+    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for one in others:
+            one.kill()
+            one.wait()
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(ROOT))
+    sys.exit(main())

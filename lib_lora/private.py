@@ -1,0 +1,84 @@
+"""What lies in a data folder is for its owner alone: 0700 folders, 0600 files. LoRAs are for other programs, too.
+
+On Windows nothing is changed: there the user's profile keeps other accounts out. Knows nothing of what is in a file.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from contextlib import suppress
+from pathlib import Path
+
+FOLDERS = ("characters", "jobs", "deleted", "uploads")  # in a data folder, with all that is below them
+SHARED = ("loras", "out", "blip", "try")  # in a data folder, and not closed
+_FILES = re.compile(
+    r"jobs\.sqlite.*|(settings|bases|probes|hashes|licences|confirmed)\.json|page-[0-9]+\.(html|token)|.*\.tmp"
+)
+_OTHERS = 0o077
+_homes: set[str] = set()  # the data folders of this process
+
+
+def keep(root: Path) -> None:
+    """From now on all that is made in the data folder `root` is its owner's alone; what is there already becomes so.
+
+    The folder itself is closed, too, if nothing lies in it but what is SameFace's: one that the user has for other
+    things as well stays as it is. What belongs to another account, or cannot be changed, stays as it is.
+
+    Args:
+        root: the data folder; it may not be there yet.
+    """
+    if os.name == "nt":
+        return
+    _homes.update({os.path.abspath(root), os.path.realpath(root)})  # noqa: PTH100 - links stay
+    try:
+        with os.scandir(root) as found:
+            names = [entry.name for entry in found]
+    except OSError:
+        return
+    ours = [name for name in names if name in FOLDERS or _FILES.fullmatch(name)]
+    for name in ours:
+        _close(root / name)
+    if len(ours) == len([name for name in names if name not in SHARED]):
+        _close(root)
+
+
+def _close(path: Path) -> None:
+    with suppress(OSError):
+        found = path.stat()
+        mode = stat.S_IMODE(found.st_mode)
+        if found.st_uid == os.geteuid() and mode & _OTHERS:
+            path.chmod(mode & ~_OTHERS)
+
+
+def is_private(path: Path) -> bool:
+    """Whether what is made at `path` must be its owner's alone."""
+    where = os.path.abspath(path)  # noqa: PTH100 - links stay
+    for home in _homes:
+        if where == home:
+            return True
+        if where.startswith(home + os.sep):
+            first, *rest = Path(where[len(home) + 1 :]).parts
+            if first in FOLDERS or (not rest and first not in SHARED):
+                return True
+    return False
+
+
+def rights(folder: Path) -> int:
+    """The mode with which a folder is made."""
+    return 0o700 if is_private(folder) else 0o777
+
+
+def make_folder(path: Path) -> None:
+    """As ``path.mkdir(parents=True, exist_ok=True)``; what is private gets 0700."""
+    if path.is_dir():
+        return
+    if path.parent != path:
+        make_folder(path.parent)
+    path.mkdir(rights(path), exist_ok=True)
+
+
+def opener(path: str, flags: int) -> int:
+    """For ``open(path, ..., opener=opener)``: what is private is made with 0600."""
+    return os.open(path, flags, 0o600 if is_private(Path(path)) else 0o666)

@@ -1,0 +1,254 @@
+"""What the disk has damaged: a run ends with the same LoRA as without it, or it is said; never another in silence."""
+
+import io
+import random
+import shutil
+import zipfile
+from dataclasses import replace
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from lib_lora.errors import UserError
+from lib_lora.jobs.reopen import reopen, trained_lora
+from lib_lora.lora.whole import check_whole
+from lib_lora.training import loop
+from lib_lora.training import state as states
+from lib_lora.training.cache import cached
+from lib_lora.training.loop import train
+from lib_lora.training.run import altered, load_run
+from lib_lora.training.session import open_session
+
+
+def a_state(step=4):
+    numbers = torch.arange(200.0).reshape(20, 10) * step
+    optimizer = {"state": {0: {"exp_avg": numbers / 2, "step": torch.tensor(4.0)}}, "param_groups": [{"lr": 1e-3}]}
+    return states.State(step, {"unet.down": numbers, "unet.up": numbers + 1}, optimizer, None, None, 0.5)
+
+
+def as_before_digests(path):
+    """The file as older versions wrote it."""
+    content = path.read_bytes()
+    path.write_bytes(content[content.index(b"PK\x03\x04") :])
+
+
+def same_state(one, other):
+    return (one.step, one.loss_average, one.optimizer["param_groups"]) == (
+        other.step,
+        other.loss_average,
+        other.optimizer["param_groups"],
+    ) and all(
+        torch.equal(a, b)
+        for a, b in [
+            *((one.adapter[key], other.adapter[key]) for key in other.adapter),
+            (one.optimizer["state"][0]["exp_avg"], other.optimizer["state"][0]["exp_avg"]),
+            (one.optimizer["state"][0]["step"], other.optimizer["state"][0]["step"]),
+        ]
+    )
+
+
+def damages(content, count, seed):
+    """Flipped bits, zeros, noise, pieces left out and files cut off, all over the file."""
+    draw = random.Random(seed)
+    for number in range(count):
+        changed, at = bytearray(content), draw.randrange(len(content))
+        match number % 6:
+            case 0 | 1 | 2:
+                changed[at] ^= 1 << draw.randrange(8)
+            case 3:
+                end = min(at + draw.choice((1, 16, 4096)), len(content))
+                changed[at:end] = bytes(end - at)
+            case 4:
+                end = min(at + 8, len(content))
+                changed[at:end] = draw.randbytes(end - at)
+            case 5:
+                del changed[at : draw.choice((at + 1, len(content)))]
+        yield bytes(changed)
+
+
+@pytest.mark.parametrize("old", [False, True], ids=["with digest", "of an older version"])
+def test_a_damaged_state_is_never_taken_for_a_whole_one(tmp_path, old):
+    expected, found = a_state(), {"same": 0, "damaged": 0}
+    path = states.save(tmp_path, expected, keep=1)
+    if old:
+        as_before_digests(path)
+    assert same_state(states.load(path), expected)
+    for content in damages(path.read_bytes(), 300, seed=3):
+        path.write_bytes(content)
+        try:
+            assert same_state(states.load(path), expected)
+            found["same"] += 1  # in what fills the zip up, say
+        except states.DamagedError:
+            found["damaged"] += 1
+    assert found["damaged"] > 150
+    if not old:
+        assert found["same"] <= 300 // 6  # zeros written over zeros
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"\x80\x02}q\x00.", b"SameFace training state\nsha256 "])
+def test_what_is_no_state_is_damaged(tmp_path, content):
+    (tmp_path / "000002.pt").write_bytes(content)
+    with pytest.raises(states.DamagedError):
+        states.load(tmp_path / "000002.pt")
+    (tmp_path / "000003.pt").mkdir()
+    with pytest.raises(states.DamagedError, match="cannot be read"):
+        states.load(tmp_path / "000003.pt")
+
+
+@pytest.mark.parametrize(
+    "names", [b"_rebuild_tensor_v2", b"torch._utils", b"FloatStorage", b"OrderedDict", b"adapter", b"optimizer", b"lr"]
+)
+def test_damaged_names_in_an_old_state(tmp_path, names):
+    """Also where the zip's checksum was made of the damage."""
+    path = states.save(tmp_path, a_state(), keep=1)
+    as_before_digests(path)
+    with zipfile.ZipFile(path) as parts:
+        content = {name: parts.read(name) for name in parts.namelist()}
+    pickled = next(name for name in content if name.endswith("data.pkl"))
+    at = content[pickled].index(names)
+    for noise in (b"\xff\xfe", b"\x00\x00", b"zz"):
+        changed = bytearray(content[pickled])
+        changed[at : at + 2] = noise
+        written = io.BytesIO()
+        with zipfile.ZipFile(written, "w") as parts:
+            for name, data in {**content, pickled: bytes(changed)}.items():
+                parts.writestr(name, data)
+        path.write_bytes(written.getvalue())
+        try:
+            state = states.load(path)
+        except states.DamagedError:
+            continue
+        assert names == b"lr"  # a name within the optimizer's numbers, which it looks at itself
+        assert state.step == 4
+
+
+def flip(path, at=-300):
+    content = bytearray(path.read_bytes())
+    content[at] ^= 1
+    path.write_bytes(content)
+
+
+def zeros(path):
+    content = bytearray(path.read_bytes())
+    content[8192:12288] = bytes(4096)
+    path.write_bytes(content)
+
+
+def test_a_damaged_state_is_named_and_the_one_before_it_is_used(make_run, events):
+    run = make_run(photos=2, steps=3, save_every=1)
+    expected = load_file(train(run, events))
+    first, second = run.states / "000002.pt", run.states / "000003.pt"
+    assert sorted(run.states.iterdir()) == [first, second]
+    kept = run.folder.with_name("kept")
+    shutil.copytree(run.states, kept)
+    session = open_session(run, events)
+
+    def again(damage=lambda: None):
+        """The step that it goes on from, and what is said."""
+        shutil.rmtree(run.states)
+        shutil.copytree(kept, run.states)
+        damage()
+        events.clear()
+        at = loop._Position()
+        loop._Loop(session, events, at).restore()
+        return at.step, [event["text"] for event in events.of("warning")]
+
+    assert again() == (3, [])
+    for damage in (flip, zeros):
+        step, (warning,) = again(lambda: damage(second))  # noqa: B023 - called at once
+        assert step == 2
+        assert warning.startswith(f"{second} is damaged: its SHA-256")
+        assert warning.endswith("goes on from the state before it, 000002.pt.")
+    step, (warning,) = again(lambda: (flip(second), zeros(first)))
+    assert step == 0
+    assert str(second) in warning
+    assert str(first) in warning
+    assert "begins again at its first step" in warning
+    step, (warning,) = again(lambda: shutil.rmtree(run.states))
+    assert step == 0
+    assert warning.startswith("There is no saved state")
+    assert again(lambda: flip(first)) == (3, [])  # nobody needs it
+    as_before_digests(kept / "000003.pt")
+    assert again() == (3, [])
+    step, (warning,) = again(lambda: flip(second, second.stat().st_size // 2))
+    assert step == 2
+    assert "000003.pt is damaged: BadZipFile" in warning
+
+    run.checkpoint(3).unlink()
+    made = load_file(train(run, events))  # the whole way, after the last damage
+    assert [event["step"] for event in events.of("step")] == [3]
+    assert made.keys() == expected.keys()
+    assert all(torch.equal(made[key], expected[key]) for key in expected)
+    assert not states.newest(run.states).damaged
+
+
+def test_a_run_file_that_is_not_as_it_was_written_is_said(make_run, events):
+    run = make_run(photos=2, steps=2)
+    file = run.folder / "run.yaml"
+    assert not altered(run.folder)
+    assert load_run(run.folder).file == run.file
+    whole = file.read_text(encoding="utf-8")
+    file.write_bytes(whole.replace("\n", "\r\n").encode("utf-8"))  # as some editors save it
+    assert not altered(run.folder)
+    file.write_text(whole.partition("\n")[2], encoding="utf-8")  # of an older version
+    assert not altered(run.folder)
+    file.write_text(whole.replace("seed: 0", "seed: 2", 1), encoding="utf-8")
+    assert whole != file.read_text(encoding="utf-8")
+    train(load_run(run.folder), events)
+    (warning,) = events.of("warning")
+    assert warning["text"].startswith(f"{file} is not as SameFace wrote it")
+    more = reopen(run.folder, steps=3)  # which writes the file
+    assert altered(run.folder)
+    assert more.file.settings.seed == 2
+    events.clear()
+    train(more, events)
+    assert [event["text"] for event in events.of("warning")] == [warning["text"]]
+
+
+def test_settings_that_no_longer_fit_the_state_are_one_sentence(make_run, events):
+    run = make_run(photos=2, steps=1)
+    train(run, events)
+    lora = replace(run.file.settings.lora, rank=8)
+    for change in ({"optimizer": "lion"}, {"lora": lora}):
+        other = replace(run, file=replace(run.file, settings=replace(run.file.settings, steps=2, **change)))
+        with pytest.raises(UserError, match=r"settings"):
+            train(other, events)
+
+
+def test_the_last_checkpoint_is_written_anew_where_it_is_damaged(make_run, events):
+    run = make_run(photos=2, steps=2)
+    path = train(run, events)
+    expected = load_file(path)
+    events("state", state="trained", step=2)
+    flip(path)
+    with pytest.raises(UserError, match=r"000002\.safetensors is damaged .*resume its run"):
+        check_whole(path)
+    events.clear()
+    assert train(run, events) == path
+    check_whole(path)
+    made = load_file(path)
+    assert all(torch.equal(made[key], expected[key]) for key in expected)
+    assert [event["text"] for event in events.of("warning")] == [
+        f"{path} was damaged; it is written anew from the saved state."
+    ]
+    assert not events.of("step")
+    run.events.write_text('{"t": 1, "kind": "state", "state": "trained", "step": 2}\n', encoding="utf-8")
+    assert trained_lora(run) == path
+    flip(path, 40)
+    assert trained_lora(run) is None
+
+
+def test_cached_latents_that_are_damaged_are_computed_again(tmp_path):
+    tensors = {"mean": torch.arange(40.0).reshape(4, 10), "std": torch.ones(3, dtype=torch.int64)}
+
+    def fetch():
+        return cached(tmp_path, ("x",), lambda: dict(tensors))
+
+    fetch()
+    (path,) = tmp_path.iterdir()
+    for content in damages(path.read_bytes(), 200, seed=5):
+        path.write_bytes(content)
+        found = fetch()
+        assert found.keys() == tensors.keys()
+        assert all(torch.equal(found[key], tensors[key]) for key in tensors)
