@@ -56,7 +56,7 @@ SETTINGS = {
     "lora": {"rank": 4, "alpha": 4},
 }  # fmt: skip
 REFUSED, FAILED = 2, 3  # exit statuses of a child: a sentence was said; anything else went wrong
-DISK = 48 << 20  # bytes of the disk that is filled
+DISK = 256 << 20  # bytes of the disk that is filled; less is refused before the training
 
 
 @dataclass(frozen=True)
