@@ -49,7 +49,7 @@ def test_a_face_is_described_painted_and_picked(person: Visitor, data: Path) -> 
     form.get_by_role("textbox", name="Trigger word").fill("nvxa")
     form.get_by_text("woman", exact=True).click()
     form.get_by_text("Nobody real").click()
-    person.waits_for(lambda: form.get_by_label("Base model").input_value(), 60, "the list of base models")
+    person.waits_for(lambda: form.get_by_label("Base model", exact=True).input_value(), 60, "the list of base models")
     person.photograph("1-described")
     person.click("Create and paint faces")
     person.sees("Which face shall it be?", 180)

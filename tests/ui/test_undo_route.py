@@ -25,10 +25,10 @@ def test_a_changed_character_is_changed_back(page):
     before = load(folder)
     assert last(page) is None
     page.done("/characters/mara", {"trigger": "qzva", "consent": "myself"})
-    assert last(page)["what"] == "declaration and trigger word changed"
+    assert last(page)["what"] == "trigger word and declaration changed"
     assert "meanwhile" in page.refused("/characters/mara/undo", {"t": 1.5})
     told = page.done("/characters/mara/undo", {"t": last(page)["t"]})
-    assert (told["undone"], told["kind"]) == ("declaration and trigger word changed", "character")
+    assert (told["undone"], told["kind"]) == ("trigger word and declaration changed", "character")
     assert told["character"]["trigger"] == "mrxa"
     assert load(folder) == before
     assert last(page) is None
