@@ -1,7 +1,7 @@
 """Kill a short run at each of its writes, or fill the disk at each of its events; then resume it and compare.
 
     python bench/kills.py --work DIR                         every fsync, rename and unlink, and every event
-    python bench/kills.py --work DIR --only rename:3 fsync:9 these alone
+    python bench/kills.py --work DIR --only rename:3 fsync:state    these alone
     python bench/kills.py --work DIR --calls fsync --fills 0 one kind alone
 
 The run trains a toy (two photos, two steps, a checkpoint and a state after each), delivers, tests with a painter that
@@ -56,7 +56,7 @@ SETTINGS = {
     "lora": {"rank": 4, "alpha": 4},
 }  # fmt: skip
 REFUSED, FAILED = 2, 3  # exit statuses of a child: a sentence was said; anything else went wrong
-DISK = 48 << 20  # bytes of the disk that is filled
+DISK = 256 << 20  # bytes of the disk that is filled; less is refused before the training
 
 
 @dataclass(frozen=True)
@@ -269,7 +269,9 @@ def kills(
     found, rows = calls_of(place, log), []
     for call in calls:
         for number, kind in enumerate(found[call], 1):
-            if only and f"{call}:{number}" not in only and not (f"{call}:last" in only and number == len(found[call])):
+            if f"{call}:{kind}" in only and kind in found[call][: number - 1]:
+                continue  # only the first of its kind
+            if only and not {f"{call}:{number}", f"{call}:{kind}"} & set(only):
                 continue
             fresh(place, kept)
             inject = f"inject={CALLS[call]}:signal=KILL:when={number}"
@@ -319,7 +321,7 @@ def main() -> int:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--work", type=Path, required=True, help="a folder that is made anew")
     options.add_argument("--calls", nargs="*", default=list(CALLS), choices=list(CALLS))
-    options.add_argument("--only", nargs="*", default=[], metavar="CALL:N", help="these calls alone; N may be 'last'")
+    options.add_argument("--only", nargs="*", default=[], metavar="CALL:N", help="these alone; N: also a kind")
     options.add_argument("--fills", type=int, default=1, metavar="K", help="fill the disk after each K-th event")
     chosen = options.parse_args()
     work: Path = chosen.work.absolute()

@@ -168,7 +168,7 @@
   function later() {
     clearTimeout(timer);
     const seen = sameface.visible();
-    if (!seen && !(drawn && sameface.signal && sameface.signal.wanted())) return; // `wake` asks when it is seen again
+    if (!seen && !(drawn && sameface.signal && sameface.signal.awaited())) return; // `wake` asks when it is seen again
     timer = setTimeout(() => sameface.refresh().catch(() => null), seen ? pause() : Math.max(UNSEEN, pause()));
   }
 

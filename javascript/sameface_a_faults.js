@@ -41,16 +41,20 @@
 
   /**
    * Say what is wrong with several fields, and go to the first of them; nothing where the list is empty.
-   * @param {Array<{target: Element, text: string}>} faults in the order of the page.
+   * @param {Array<{target: Element, text: string}>} faults in any order; null and false are passed over.
    * @throws {Error} where there is one; it is said already.
    */
   sameface.refuse = function (faults) {
-    const all = faults.filter(Boolean);
+    const all = faults.filter(Boolean).sort((a, b) => (follows(b.target, a.target) ? -1 : 1));
     all.forEach(({ target, text }) => sameface.fault(target, text));
     if (!all.length) return;
     reach(all[0].target);
     throw Object.assign(new Error(sameface.t(all[0].text)), { told: true });
   };
+
+  function follows(one, other) {
+    return Boolean(other.compareDocumentPosition(one) & Node.DOCUMENT_POSITION_FOLLOWING);
+  }
 
   function reach(target) {
     for (let fold = target.closest('details'); fold; fold = fold.parentElement.closest('details')) fold.open = true;

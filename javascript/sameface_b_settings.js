@@ -125,7 +125,7 @@
 
     /** What the routes have refused, said below its field; none: nothing is refused (any more). */
     form.refused = (key, text) => {
-      for (const [name, row] of rows) row.refuse(name === key ? text : '');
+      for (const [name, row] of rows) row.refuse(name === key ? about(key, text) : '');
     };
 
     form.set = ({ fields, settings, changes: laid }) => {
@@ -172,7 +172,8 @@
       say();
     };
     const forget = () => {
-      if (complaint) (complaint = ''), say();
+      complaint = '';
+      say();
     };
     return { node, input, write, was, said, wrong: () => Boolean(complaint), forget, refuse };
   }
@@ -233,6 +234,12 @@
     if (!Number.isFinite(value)) return { wrong: sameface.t('“{text}” is no number.', { text }) };
     if (field.kind === 'int' && !Number.isInteger(value)) return { wrong: sameface.t('This must be a whole number.') };
     return { value };
+  }
+
+  /** "preset sd15-face: lora: rank is 0; it must be …" without what the field says already. */
+  function about(key, text) {
+    const at = text.indexOf(`${key.split('.').pop()} `);
+    return at > 0 ? text.slice(at) : text;
   }
 
   function same(a, b) {

@@ -79,7 +79,7 @@
 
   async function make() {
     const invents = fresh.ways.chosen() === 'invent';
-    if (invents) fresh.invent.check();
+    sameface.refuse([...fresh.form.faults(), ...(invents ? fresh.invent.faults() : [])]); // of both at once
     const values = { consent: null, ...fresh.form.values() };
     const made = await fresh.form.send(() => sameface.api.post('/characters', values));
     const refused = invents ? await fresh.invent.begin(made.slug).then(() => null, (error) => error) : null;

@@ -16,7 +16,8 @@
   /**
    * A set of fields.
    * @param {boolean} isNew whether the name is asked for and trigger words are proposed.
-   * @returns {{node: Element, fill: function(object), values: function(): object, send: function, focus: function}}
+   * @returns {{node: Element, fill: function(object), faults: function(): Array,
+   *   values: function(): object, send: function, focus: function}} `faults()` is what is missing (see `sameface.refuse`);
    *   `values()` is what the routes take; where something is missing, all of it is said below its fields, and it throws.
    *   `send(run)` does the same for what a route refuses.
    */
@@ -30,6 +31,7 @@
     const fields = [name, trigger, kind, consent, traits].filter(Boolean);
     const node = el('div', { class: 'sf-form' }, fields.map((one) => one.node));
     const targets = Object.fromEntries(fields.map((one) => [one.key, one.target]));
+    const faults = () => fields.flatMap((one) => (one.faults ? one.faults() : []));
     if (name) name.listen((text) => trigger.propose(text));
     return {
       node,
@@ -37,8 +39,9 @@
         sameface.faultless(Object.values(targets));
         fields.forEach((one) => one.set(character));
       },
+      faults,
       values: () => {
-        sameface.refuse(fields.flatMap((one) => (one.faults ? one.faults() : [])));
+        sameface.refuse(faults());
         return Object.assign({}, ...fields.map((one) => one.get()));
       },
       send: (run) => sameface.sending(targets, run),

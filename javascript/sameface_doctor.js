@@ -189,6 +189,7 @@
       sameface.el('div', { class: 'sf-halves' }, left, right),
       sameface.el('div', { class: 'sf-row' }, save, said),
     );
+    node.inert = true; // until it is known what is set: what is chosen sooner would be lost
 
     function text(label, help) {
       const input = sameface.el('input', {
@@ -241,6 +242,7 @@
 
     /** Take what the routes say; what has been typed and not saved stays. */
     function take(settings) {
+      node.inert = false;
       const mine = Object.keys(kept).length ? differing() : {};
       kept = Object.fromEntries(Object.entries(settings).map(([key, value]) => [key, value === null ? '' : value]));
       const now = {

@@ -158,5 +158,5 @@
     return jobs.some((job) => KINDS.includes(job.kind) && (job.state === 'running' || (job.state === 'waiting' && !paused)));
   }
 
-  sameface.signal = { update, over, tick, wanted: awaited };
+  sameface.signal = { update, over, tick, awaited };
 })();

@@ -40,7 +40,7 @@
   };
 
   function chart(title) {
-    return sameface.lineChart({ title, xLabel: 'step', series: [], empty: 'Neither of the two has this.' });
+    return sameface.lineChart({ title, xLabel: 'step', series: [], empty: 'Loading …' });
   }
 
   function set(made, runs) {
@@ -73,13 +73,18 @@
     if (same) return;
     two.forEach((run) => load(made, run));
     const known = two.map((run) => made.details.get(run.id));
+    const empty = known.every(Boolean) ? 'Neither of the two has this.' : 'Loading …';
     const xMax = Math.max(...two.map((run) => run.steps));
     const series = (points) =>
       two.map((run, place) => ({ name: nameOf(run), points: points(run, known[place]), tone: String(place + 1), dots: true }));
     const curve = (key) => series((_, details) => (details ? details[key] : []));
-    made.charts.loss.update({ xMin: 0, xMax, near: true, series: curve('loss').map((one) => ({ ...one, dots: false })) });
-    made.charts.probe.update({ xMin: 0, xMax, near: true, series: curve('probe') });
-    made.charts.kept.update({ xMin: 0, xMax, near: true, yMin: 0, yMax: 1, yFormat: sameface.format.percent, series: series(keptOf) });
+    const usual = { xMin: 0, xMax, near: true, empty };
+    made.charts.loss.update({ ...usual, series: curve('loss').map((one) => ({ ...one, dots: false })) });
+    made.charts.probe.update({ ...usual, series: curve('probe') });
+    const kept = series(keptOf);
+    const shares = kept.flatMap((one) => one.points.map(([, share]) => share));
+    const range = { yMin: Math.min(0, ...shares), yMax: Math.max(1, ...shares), yFormat: sameface.format.percent };
+    made.charts.kept.update({ ...usual, ...range, empty: 'Neither of the two was tested.', series: kept });
     showDiffering(made, two, known);
   }
 

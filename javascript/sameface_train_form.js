@@ -210,10 +210,11 @@
   }
 
   async function begin(form) {
-    const few = form.view.few.input.checked;
+    const { base, few: box } = form.view;
+    const few = box.input.checked;
+    sameface.refuse(box.hidden || few ? [] : [{ target: box.input, text: 'Tick this, or add photos first.' }]);
     const values = { ...common(form), few, then_test: form.view.then.input.checked };
-    const { base } = form.view;
-    await sameface.sending({ base, run: base }, () => sameface.startJob('train', values, 'The training begins.'));
+    await sameface.sending({ base }, () => sameface.startJob('train', values, 'The training begins.'));
     sameface.mount.querySelector('.sf-panel-train').scrollIntoView({ block: 'nearest' });
   }
 

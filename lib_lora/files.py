@@ -89,7 +89,7 @@ def _refuse_special(mode: int) -> None:
         return
     kinds = ((stat.S_ISFIFO, "a pipe"), (stat.S_ISSOCK, "a socket"))
     what = next((word for is_it, word in kinds if is_it(mode)), "a device")
-    raise OSError(errno.EINVAL, f"it is {what}, not a file, and is not opened")
+    raise OSError(errno.EINVAL, f"it is {what}, not a file; name a file in its place")
 
 
 @contextmanager

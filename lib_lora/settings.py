@@ -58,10 +58,13 @@ def from_dict(kind: type[T], values: Any, where: str = "settings") -> T:
         except UserError as error:
             error.field = f"{key}.{error.field}" if error.field else key
             raise
+    if lacking := [*_lacking(kind, built)]:
+        names, verb = ", ".join(map(repr, lacking)), "is" if len(lacking) == 1 else "are"
+        raise UserError(f"{where}: {names} {verb} missing.", lacking[0])
     try:
         return kind(**built)
     except TypeError as error:
-        raise UserError(f"{where}: {error}.", next(_lacking(kind, built), "")) from error
+        raise UserError(f"{where}: {error}.") from error
     except ValueError as error:
         raise UserError(f"{where}: {error}", _named(error, known)) from error
 

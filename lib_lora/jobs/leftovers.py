@@ -30,9 +30,10 @@ def sweep(root: Path) -> list[Path]:
     for name in _FOLDERS:
         found += _files(root / name, deep=True)
     mending = root / queue_file.FOLDER / queue_file.MENDING
-    for copy in mending.glob("tmp*"):
-        if time.time() - copy.stat().st_mtime > _QUIET:
-            shutil.rmtree(copy, ignore_errors=True)
+    with suppress(OSError):
+        for copy in mending.glob("tmp*"):
+            if time.time() - copy.stat().st_mtime > _QUIET:
+                shutil.rmtree(copy, ignore_errors=True)
     return [path for path in found if _swept(path)]
 
 

@@ -181,7 +181,11 @@ class QueueFile:
             if self.path.exists() and not self._damaged():
                 return  # another process was quicker
             self._let_go()  # Windows moves no file that is open
-            target = self.path.with_name(f"{FILE_NAME}.damaged-{time.strftime('%Y%m%d-%H%M%S')}")
+            name, number = f"{FILE_NAME}.damaged-{time.strftime('%Y%m%d-%H%M%S')}", 1
+            target = self.path.with_name(name)
+            while target.exists():  # of the same second
+                number += 1
+                target = self.path.with_name(f"{name}-{number}")
             with explained(self.path):
                 if self.path.exists():
                     try:

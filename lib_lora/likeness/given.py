@@ -7,7 +7,7 @@ not turn a head says nothing about the face.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from lib_lora.likeness.faces import Quality
 from lib_lora.likeness.facts import Asked
@@ -108,7 +108,7 @@ def missed(pictures: Sequence[Seen], base: Sequence[Seen] = ()) -> list[Missed]:
             base_measured=len(without) if without else None,
             base_given=sum(without) if without else None,
         )
-        found.append(Missed(**{**vars(one), "text": _sentence(wish, one)}))
+        found.append(replace(one, text=_sentence(wish, one)))
     return found
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from lib_lora.files import explained
+from lib_lora.files import explained, opened_raw
 from lib_lora.lora import names
 from lib_lora.lora.hashes import FileBytes, sshs_model_hash
 from lib_lora.lora.layers import Shape, keys_by_layer
@@ -87,7 +87,7 @@ def _looked_at(path: Path) -> tuple[dict[str, Layer], dict[str, str]]:
     entries, metadata = read_header(path)
     layers = keys_by_layer({key: entries[key].shape for key in keys}, path.name)
     broken, alphas = [], {}
-    with explained(path, "read"), open(path, "rb", buffering=0) as stream:
+    with explained(path, "read"), opened_raw(path) as stream:
         for key in sorted(keys, key=lambda one: entries[one].offset):
             for piece in pieces(stream, path.name, entries[key]):
                 if not np.isfinite(piece).all():

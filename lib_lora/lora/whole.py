@@ -8,7 +8,7 @@ import struct
 from pathlib import Path
 
 from lib_lora.errors import UserError
-from lib_lora.files import explained
+from lib_lora.files import explained, opened
 from lib_lora.lora.hashes import Buffer, FileBytes, sshs_model_hash
 from lib_lora.models.header import read_header
 
@@ -42,7 +42,7 @@ def check_whole(path: Path) -> None:
     """
     try:
         _, said = read_header(path)
-        with explained(path, "read"), open(path, "rb") as stream:
+        with explained(path, "read"), opened(path) as stream:
             (length,) = struct.unpack("<Q", stream.read(8))
             found = header_hash(stream.read(length))
         if found == said.get(HEADER_HASH, found):

@@ -14,6 +14,7 @@ import shutil
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -130,15 +131,18 @@ def see_that_one_opens(sources: Iterable[Path]) -> None:
     Raises:
         UserError: there is none; the first three are named.
     """
-    sources = list(sources)
+    sources, budget = list(sources), Budget()
     found, failures = find(sources), list[str]()
     with closing(found.offers()) as offers:
         for offer in offers:
+            if isinstance(offer, str):
+                failures.append(offer)
+                continue
             try:
-                if isinstance(offer, str):
-                    raise UserError(offer)
-                read_photo(offer.stream, offer.name)
+                read_photo(offer.stream, offer.name, partial(budget.spend, size=offer.size))
                 return
+            except TooDear:
+                failures.append(_too_dear([offer.name]))
             except UserError as error:
                 failures.append(str(error))
     where = " and ".join([str(source) for source in sources[:3]] + ["others"] * (len(sources) > 3))
@@ -193,10 +197,7 @@ class _Shelf:
         Raises:
             TooDear: the budget does not reach for it.
         """
-
-        def pay(pixels: int) -> None:
-            budget.spend(pixels, offer.size)
-
+        pay = partial(budget.spend, size=offer.size)
         try:
             digest = _sha256(offer.stream)
             image = None if digest in self.known else read_photo(offer.stream, offer.name, pay)

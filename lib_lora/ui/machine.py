@@ -54,10 +54,17 @@ def has_gpu() -> bool | None:
 
 
 @lru_cache(maxsize=1)
-def _looking() -> Future[bool]:
+def _looking() -> Future[bool | None]:
     """Asked once: it does not change."""
-    found: Future[bool] = Future()
-    Thread(target=lambda: found.set_result(bool(gpu().name)), name="sameface-gpu-there", daemon=True).start()
+    found: Future[bool | None] = Future()
+
+    def look() -> None:
+        try:
+            found.set_result(bool(gpu().name))
+        except Exception:  # a broken driver: the doctor says it
+            found.set_result(None)
+
+    Thread(target=look, name="sameface-gpu-there", daemon=True).start()
     return found
 
 

@@ -81,4 +81,3 @@ def _endpoint(desk: Desk, route: Route) -> Callable[[Request], Coroutine[Any, An
         return await answered(desk, route, request)
 
     return endpoint
-

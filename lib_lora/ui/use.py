@@ -179,7 +179,8 @@ def framing_of(looked: Looked) -> str:
     """What most photos show, as a test's prompts call it; by the audit, else by the captions; empty = neither tells."""
     table = (looked.told or {}).get("coverage") or {}
     counts = {
-        word: sum(number for number in (table.get(word) or {}).values() if isinstance(number, int)) for word in _FRAMINGS
+        word: sum(number for number in (table.get(word) or {}).values() if isinstance(number, int))
+        for word in _FRAMINGS
     }
     if not any(counts.values()):
         counts = {word: sum(word in text for text in looked.used_texts.values()) for word in _FRAMINGS}

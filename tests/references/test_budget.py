@@ -9,10 +9,13 @@ import pytest
 from PIL import Image
 
 import planted
+from lib_lora.character.photos import read_photo
 from lib_lora.character.store import Character, create
+from lib_lora.errors import UserError
 from lib_lora.jobs.intake import told
+from lib_lora.references import intake
 from lib_lora.references.budget import Budget, TooDear
-from lib_lora.references.intake import take_in
+from lib_lora.references.intake import see_that_one_opens, take_in
 
 
 @pytest.fixture
@@ -46,6 +49,22 @@ def test_a_zip_of_black_pictures_ends_in_seconds(tmp_path, folder, black, count,
     assert len(result.skipped) == 1
     assert result.skipped[0].startswith(f"{count:,} pictures were left out: 0000.png, 0001.png, 0002.png and ")
     assert result.skipped[0] in told(result)
+
+
+def test_looking_for_one_that_opens_has_a_budget_too(tmp_path, black, monkeypatch):
+    source = zip_of(tmp_path / "black.zip", black[:-60], 60)  # cut off: each would be decoded, and none opens
+    decoded = []
+    monkeypatch.setattr(intake, "read_photo", counting(decoded))
+    with pytest.raises(UserError, match=r"None of the 60 photos .* 0000\.png has far more pixels"):
+        see_that_one_opens([source])
+    assert decoded == []
+
+
+def counting(decoded):
+    def read(stream, name, pay):
+        return read_photo(stream, name, lambda pixels: (pay(pixels), decoded.append(name)))
+
+    return read
 
 
 def test_photos_pay_for_themselves(tmp_path, folder):

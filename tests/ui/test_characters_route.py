@@ -25,6 +25,7 @@ def test_a_character_is_made_without_photos(page):
         ({"trigger": "a, b"}, 400, "The trigger word 'a, b' must be plain words"),
         ({"trigger": "woman"}, 400, "must be an invented word"),
         ({"class_word": " "}, 400, "The class word"),
+        ({"class_word": "little Girl"}, 400, "Only adults can be trained, so 'Girl' cannot be"),
         ({"name": "///"}, 400, "cannot be used as a name"),
         ({"name": "con"}, 400, "cannot be used as a name"),
         ({"consent": "yes"}, 400, "is no kind of consent"),
@@ -34,12 +35,22 @@ def test_a_character_is_made_without_photos(page):
 )
 def test_what_cannot_be_a_character_is_said(page, changes, status, sentence):
     assert sentence in page.refused("/characters", {**MARA, **changes}, status)
+    assert page.faulted("/characters", {**MARA, **changes}, status) == next(iter(changes))
     assert page.got("/state")["characters"] == []
 
 
 def test_a_name_is_given_once(page):
     page.done("/characters", MARA)
     assert "another name" in page.refused("/characters", {**MARA, "trigger": "other"}, 409)
+    assert page.faulted("/characters", {**MARA, "trigger": "other"}, 409) == "name"
+
+
+def test_a_class_word_of_a_child_is_not_taken_and_an_old_one_stays(page):
+    folder = page.character()
+    assert page.faulted("/characters/mara", {"class_word": "boy"}) == "class_word"
+    text = folder.file.read_text(encoding="utf-8").replace("class_word: woman", "class_word: girl")
+    folder.file.write_text(text, encoding="utf-8")
+    assert page.done("/characters/mara", {"class_word": "girl", "notes": "as before"})["class_word"] == "girl"
 
 
 def test_a_new_trigger_is_said_in_the_captions(page):

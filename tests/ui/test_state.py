@@ -1,6 +1,7 @@
 """Where each character stands, and that asking again costs nothing."""
 
 import json
+import os
 import time
 
 import pytest
@@ -28,6 +29,21 @@ def test_nothing_is_there_yet(page):
     assert state["host"] == {"name": "alone", "version": "1", "remote": False, "paints": False, "busy": False,
                              "samplers": ["Euler"], "photos": kinds()}  # fmt: skip
     assert state["supervisor"] == {"active": True, "reason": ""}
+
+
+def test_what_was_changed_last_is_known_and_the_data_folder_has_a_sign_of_its_own(page):
+    old, new = page.character("Mara"), page.character("Nova")
+    for at, folder in ((1000, old), (2000, new)):
+        for place in (folder.path, folder.file, folder.photos, folder.runs):
+            os.utime(place, (at, at))
+    state = page.got("/state")
+    assert {one["slug"]: one["touched"] for one in state["characters"]} == {"mara": 1000, "nova": 2000}
+    assert len(state["folder"]) == 12
+    assert str(page.root) not in state["folder"]
+    run = plant_run(old)
+    os.utime(run, (3000, 3000))
+    os.utime(old.runs, (1000, 1000))
+    assert page.got("/state")["characters"][0]["touched"] == 3000
 
 
 def test_a_character_goes_its_way(page):
