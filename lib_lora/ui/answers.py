@@ -201,8 +201,9 @@ def refusal(error: Exception, where: str, given: Any = None) -> Response:
         error = Refused(429, "Other photos are on their way; send this again in a moment.")
     if isinstance(error, (Refused, UserError)):
         status = error.status if isinstance(error, Refused) else 413 if isinstance(error, TooLarge) else 400
-        about_field = {"field": error.field} if error.field else {}
-        return in_json({"error": brief(str(error), _texts(given)), **about_field}, status)
+        texts = [*_texts(given)]
+        about_field = {"field": brief(error.field, texts)} if error.field else {}
+        return in_json({"error": brief(str(error), texts), **about_field}, status)
     if isinstance(error, ClientDisconnect):  # by the browser, or because it was too slow
         LOG.warning("%s: the connection ended, or was too slow, before all was sent.", where)
         ended = in_json({"error": "The connection was too slow."}, 408)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import io
-import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -62,7 +59,7 @@ def routes() -> list[Route]:
         get("/characters/{slug}/invented", shown),
         get("/characters/{slug}/invented/{folder}/{name}", painted_picture, "small"),
         post("/characters/{slug}/invented/pick", pick, Pick),
-        post("/characters/{slug}/invented/own", own_picture, OwnPicture, MOST * 4 // 3 + MB),
+        post("/characters/{slug}/invented/own", own_picture, OwnPicture, MOST * 4 // 3 + MB, "data", paths.character),
     ]
 
 
@@ -167,7 +164,7 @@ def own_picture(desk: Desk, call: Call) -> dict[str, Any]:
     """Take one picture of the user's own for the character's face: it becomes the first photo."""
     from lib_lora.jobs.invent import pick as pick_face
     from lib_lora.ui.jobs import base_of
-    from lib_lora.ui.photos import plain_name
+    from lib_lora.ui.photos import sent
 
     looked, body = look(paths.character(desk, call)), call.body
     _see_nobody_paints(desk, looked.folder)
@@ -175,16 +172,9 @@ def own_picture(desk: Desk, call: Call) -> dict[str, Any]:
     if len(describe) > LONGEST or not describe.isprintable():
         raise UserError(f"The description is no plain line of text; write at most {LONGEST} letters in one line.")
     base = base_of(desk, body.base)
-    try:
-        data = base64.b64decode(body.data.encode("ascii"), validate=True)
-    except (ValueError, binascii.Error):
-        raise UserError("The data is no base64.") from None
     who = looked.character
-    with tempfile.TemporaryDirectory(prefix="sameface-") as folder:
-        path = Path(folder, plain_name(body.name))
-        path.write_bytes(data)
-        words = (desk.root, who.name, who.trigger, who.class_word)
-        pick_face(*words, picture=path, describe=describe or None, base=base)
+    words = (desk.root, who.name, who.trigger, who.class_word)
+    pick_face(*words, picture=sent(call), describe=describe or None, base=base)
     return shown(desk, call)
 
 

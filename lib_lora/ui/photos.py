@@ -110,10 +110,18 @@ def _unknown(looked: Looked, file: str) -> dict[str, Any]:
 def add(desk: Desk, call: Call) -> dict[str, Any]:
     """Take in a picture, or a zip of pictures."""
     looked = look(paths.character(desk, call))
+    return _taken_in(desk, looked, sent(call))
+
+
+def sent(call: Call) -> Path:
+    """The file of a request, which lies on disk until it is answered, under the name that the request gives it.
+
+    Raises:
+        UserError: it is empty.
+    """
     if call.file is None:
         raise UserError(f"{call.body.name} is empty.")
-    source = call.file.replace(call.file.with_name(plain_name(call.body.name)))
-    return _taken_in(desk, looked, source)
+    return call.file.replace(call.file.with_name(plain_name(call.body.name)))
 
 
 def _taken_in(desk: Desk, looked: Looked, source: Path) -> dict[str, Any]:

@@ -216,7 +216,7 @@ def test_no_message_repeats_much_of_what_was_sent(page, caplog, route):
     for path, body in asks:
         answer = page.client.request(route.method, PREFIX + path, json=body if route.method == "POST" else None)
         if answer.status_code >= 400:
-            told = answer.json()["error"] + caplog.text
+            told = answer.text + caplog.text
             assert not re.search("q{201}|1{201}", told), (path[:80], str(body)[:80], told[:300])
         caplog.clear()
 

@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from lib_lora.errors import UserError
 from lib_lora.ui import answers, bodies
 from lib_lora.ui.bodies import Full, Parted, TooLarge, Uploads
+from lib_lora.ui.desk import MB
+from lib_lora.ui.routes import all_routes
 
 
 def parted(raw: bytes, size: int = 7, most: int = 1 << 20):
@@ -85,6 +87,12 @@ def test_places_are_few_and_small_together(monkeypatch):
 # ------------------------------------------------------------------------------------------------------ by the route
 
 PHOTOS = "/characters/mara/photos"
+
+
+def test_no_large_body_is_held_in_memory():
+    large = [route for route in all_routes() if route.limit > 4 * MB]
+    assert len(large) > 1
+    assert [route.path for route in large if not (route.file and route.first)] == []
 
 
 def test_a_route_says_that_there_is_no_place_and_leaves_nothing(page, monkeypatch):
