@@ -243,7 +243,7 @@ def note(db: sqlite3.Connection, name: str, value: str) -> None:
     db.execute("INSERT OR REPLACE INTO facts (name, value) VALUES (?, ?)", (name, value))
 
 
-def _says_damaged(error: sqlite3.DatabaseError) -> bool:
+def _says_damaged(error: sqlite3.Error) -> bool:
     return type(error) is sqlite3.DatabaseError  # its subclasses have other causes
 
 
