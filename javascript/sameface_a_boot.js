@@ -10,6 +10,7 @@
   const sameface = (window.sameface = (!taken && window.sameface) || {});
   const BUSY = 1000; // milliseconds between two questions while something runs
   const IDLE = 3000;
+  const UNSEEN = 5000; // while nobody looks, but the title and a notification tell how a job goes
   const LONGEST = 30000; // after errors
   const LOOK = 500; // between two looks for the element
   const AGAIN = 3000; // after a request of a panel's has failed
@@ -44,9 +45,7 @@
 
   function start(root) {
     if (drawn) leave();
-    const first = !sameface.mount;
     sameface.mount = root;
-    if (first) sameface.recall();
     const line = sameface.el('div', { class: 'sf-offline', role: 'alert', hidden: true });
     const head = sameface.el('div', { class: 'sf-head' });
     const stage = sameface.el('div', { class: 'sf-stage' });
@@ -86,7 +85,7 @@
     const there = characters.some((one) => one.slug === sameface.slug);
     if (!there) {
       const left = sameface.slug;
-      sameface.slug = characters.length ? characters[0].slug : '';
+      sameface.slug = characters.length ? sameface.usedLast().slug : '';
       if (left && characters.length) sameface.step = sameface.STEPS.includes(sameface.step) ? 'photos' : sameface.step;
     }
     if (!characters.length && sameface.step !== 'doctor') sameface.step = 'new';
@@ -150,7 +149,9 @@
       const text = JSON.stringify(state);
       if (text !== newest) {
         newest = text;
+        const first = !sameface.state;
         sameface.state = state;
+        if (first) sameface.recall();
         sameface.draw();
       }
       return state;
@@ -166,8 +167,9 @@
 
   function later() {
     clearTimeout(timer);
-    if (!sameface.visible()) return; // `wake` asks when it is seen again
-    timer = setTimeout(() => sameface.refresh().catch(() => null), pause());
+    const seen = sameface.visible();
+    if (!seen && !(drawn && sameface.signal && sameface.signal.awaited())) return; // `wake` asks when it is seen again
+    timer = setTimeout(() => sameface.refresh().catch(() => null), seen ? pause() : Math.max(UNSEEN, pause()));
   }
 
   function pause() {

@@ -10,7 +10,8 @@
   /**
    * @param {{title: string, series: Array<{name: string, points: number[][], tone?: string, dots?: boolean}>,
    *   xLabel?: string, yLabel?: string, xFormat?: function(number): string, yFormat?: function(number): string,
-   *   yMin?: number, yMax?: number, empty?: string}} options
+   *   xMin?: number, xMax?: number, yMin?: number, yMax?: number, near?: boolean, empty?: string}} options
+   *   `xMax`: the axis reaches as far at least; `near`: lines that have no value at a place say their nearest one;
    *   `tone`: "1" to "4", "good", "warn", "bad" or "none"; `dots`: the points are drawn, too.
    * @returns {HTMLElement} a figure; `figure.update(options)` draws it anew.
    */
@@ -51,7 +52,7 @@
     axes(picture, scale, options, width);
     series.forEach((one, place) => line(picture, one, scale, toneOf(one, place)));
     const value = sameface.el('p', { class: 'sf-chart-value', aria: { live: 'polite' } });
-    pointer(picture, series, scale, value);
+    pointer(picture, series, scale, value, options.near);
     const before = figure.querySelector('svg');
     const held = before !== null && before === document.activeElement; // drawn anew, it is where the reader has left it
     const rows = table(series, scale, options);
@@ -67,7 +68,8 @@
   function scales(points, options, width) {
     const xs = points.map(([x]) => x);
     const ys = points.map(([, y]) => y);
-    const [x0, x1] = room(Math.min(...xs), Math.max(...xs), 0);
+    const ends = [options.xMin, options.xMax].filter(Number.isFinite);
+    const [x0, x1] = room(Math.min(...xs, ...ends), Math.max(...xs, ...ends), 0);
     let [y0, y1] = room(options.yMin ?? Math.min(...ys), options.yMax ?? Math.max(...ys), 0.06);
     if (options.yMin !== undefined) y0 = options.yMin;
     if (options.yMax !== undefined) y1 = options.yMax;
@@ -108,7 +110,8 @@
     }
     for (const at of scale.xTicks) {
       const x = scale.x(at);
-      picture.append(el('svg:text', { class: 'sf-tick', x, y: bottom + 16, 'text-anchor': 'middle' }, scale.xText(at)));
+      const anchor = x > width - EDGE.right - 12 ? 'end' : 'middle'; // the last one would be cut off
+      picture.append(el('svg:text', { class: 'sf-tick', x: anchor === 'end' ? width : x, y: bottom + 16, 'text-anchor': anchor }, scale.xText(at)));
     }
     picture.append(el('svg:line', { class: 'sf-axis', x1: EDGE.left, x2: width - EDGE.right, y1: bottom, y2: bottom }));
     const words = [options.yLabel, options.xLabel].filter(Boolean).map((text) => sameface.t(text));
@@ -142,7 +145,7 @@
   }
 
   /** Say the values at the pointer, or at the place that the arrow keys have reached. */
-  function pointer(picture, series, scale, value) {
+  function pointer(picture, series, scale, value, near) {
     const places = [...new Set(series.flatMap((one) => one.points.map(([x]) => x)))].sort((a, b) => a - b);
     const mark = sameface.el('svg:line', { class: 'sf-cursor', y1: EDGE.top, y2: HEIGHT - EDGE.bottom, visibility: 'hidden' });
     picture.append(mark);
@@ -151,7 +154,7 @@
       chosen = Math.max(0, Math.min(places.length - 1, place));
       const x = places[chosen];
       for (const [name, at] of Object.entries({ x1: scale.x(x), x2: scale.x(x), visibility: 'visible' })) mark.setAttribute(name, at);
-      sameface.setText(value, at(series, x, scale));
+      sameface.setText(value, at(series, x, scale, near));
     };
     picture.addEventListener('pointermove', (event) => {
       const x = event.clientX - picture.getBoundingClientRect().left;
@@ -174,9 +177,16 @@
     return far.indexOf(Math.min(...far));
   }
 
-  function at(series, x, scale) {
+  /** The point of a line at a place; with `near` the nearest one, where the line reaches as far. */
+  function pointAt(points, x, near) {
+    const there = points.find(([place]) => place === x);
+    if (there || !near || !points.length || x < points[0][0] || x > points[points.length - 1][0]) return there;
+    return points.reduce((best, one) => (Math.abs(one[0] - x) < Math.abs(best[0] - x) ? one : best));
+  }
+
+  function at(series, x, scale, near) {
     const found = series
-      .map((one) => [one.name, one.points.find(([place]) => place === x)])
+      .map((one) => [one.name, pointAt(one.points, x, near)])
       .filter(([, point]) => point)
       .map(([name, [, y]]) => `${sameface.t(name)} ${scale.yText(y)}`);
     return `${scale.xText(x)}: ${found.join(', ')}`;
@@ -200,7 +210,7 @@
     const some = places.filter((_, place) => place % Math.ceil(places.length / ROWS) === 0 || place === places.length - 1);
     const rows = some.map((x) => {
       const cells = series.map((one) => {
-        const point = one.points.find(([place]) => place === x);
+        const point = pointAt(one.points, x, options.near);
         return el('td', { text: point ? scale.yText(point[1]) : '–' });
       });
       return el('tr', {}, el('th', { scope: 'row', text: scale.xText(x) }), cells);

@@ -117,7 +117,7 @@
     }
     const told = await answer.json().catch(() => null);
     if (answer.ok && told !== null) return told;
-    throw failure(sentence(answer.status, told), answer.status);
+    throw failure(sentence(answer.status, told), answer.status, (told && told.field) || '');
   }
 
   function sentence(status, told) {
@@ -127,8 +127,8 @@
     return sameface.t('The webui answered with the error {status}; see its console.', { status });
   }
 
-  function failure(message, status) {
-    return Object.assign(new Error(message), { status });
+  function failure(message, status, field = '') {
+    return Object.assign(new Error(message), { status, field });
   }
 
   sameface.api = {
@@ -180,24 +180,43 @@
     if (sameface.draw) sameface.draw();
   };
 
+  function places() {
+    return [...sameface.STEPS, 'invent'];
+  }
+
+  /** Where it is kept: another data folder at the same address has other characters. */
+  function place() {
+    return `${KEPT}-${(sameface.state && sameface.state.folder) || ''}`;
+  }
+
   function keep() {
-    if (![...sameface.STEPS, 'invent'].includes(sameface.step)) return; // a form is not come back to
+    const step = places().includes(sameface.step) ? sameface.step : ''; // a form is not come back to
     try {
-      localStorage.setItem(KEPT, JSON.stringify({ slug: sameface.slug, step: sameface.step }));
+      localStorage.setItem(place(), JSON.stringify({ slug: sameface.slug, step }));
     } catch (error) {
       // a browser may forbid storage: then the choice lasts as long as the page
     }
   }
 
-  /** Take up what was chosen when the page was left. */
+  /** Take up what was chosen when the page was left; in a browser that does not know, the character used last. */
   sameface.recall = function () {
+    const all = sameface.state.characters;
+    let kept = {};
     try {
-      const { slug, step } = JSON.parse(localStorage.getItem(KEPT) || '{}');
-      sameface.slug = typeof slug === 'string' ? slug : '';
-      sameface.step = [...sameface.STEPS, 'invent'].includes(step) ? step : 'photos';
+      kept = JSON.parse(localStorage.getItem(place())) || {};
     } catch (error) {
-      sameface.slug = '';
+      // as if nothing was kept
     }
+    const found = all.find((one) => one.slug === kept.slug) || sameface.usedLast();
+    sameface.slug = found ? found.slug : '';
+    const known = found && found.slug === kept.slug && places().includes(kept.step);
+    sameface.step = known ? kept.step : (found && found.next) || 'photos';
+  };
+
+  /** The character that was worked on last; null where there is none. */
+  sameface.usedLast = function () {
+    const all = [...sameface.state.characters];
+    return all.sort((a, b) => (b.touched || 0) - (a.touched || 0))[0] || null;
   };
 
   /** Register what is shown for a step; see the top of this file. */

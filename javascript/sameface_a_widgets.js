@@ -33,6 +33,10 @@
     });
     made.append(sameface.el('span', { text: sameface.t(label) }));
     made.addEventListener('click', (event) => sameface.busy(made, () => onclick(event)));
+    made.setMain = (yes) => {
+      made.classList.toggle('sf-button-main', yes);
+      made.classList.toggle('sf-button-plain', !yes);
+    };
     return made;
   };
 
@@ -46,7 +50,7 @@
       button.setAttribute('aria-busy', 'true'); // not `disabled`: that would lose the focus
       await open;
     } catch (error) {
-      sameface.toast(error.message, 'bad');
+      if (!error.told) sameface.toast(error.message, 'bad');
     } finally {
       button.removeAttribute('aria-busy');
     }

@@ -4,7 +4,7 @@
 
   const sameface = (window.sameface = window.sameface || {});
   const NEEDED = 428;
-  const WHY = 'A program that is run, or a folder that is written into, is named only by who can see where SameFace runs.';
+  const WHY = 'So that nobody but you can have a program run or a folder written into.';
 
   /**
    * Post; where the route asks for the code, ask for it in a dialog, and post again with it.

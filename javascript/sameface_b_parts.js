@@ -234,6 +234,7 @@
     const before = sameface.ahead(job);
     if (!before.length) return '';
     const what = before[before.length - 1].text;
+    if (queue.more) return sameface.t('It starts after {n} other jobs or more.', { n: before.length });
     return before.length === 1
       ? sameface.t('It starts after “{what}”.', { what })
       : sameface.t('It starts after {n} other jobs, the last of them “{what}”.', { n: before.length, what });

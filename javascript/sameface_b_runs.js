@@ -41,6 +41,12 @@
     return sameface.t('The base model of run {run} is gone: {file}. Put it back there to train it on or to test it.', values);
   };
 
+  /** That the base model which a job needs is gone, in one sentence; empty where it is there, or none is needed. */
+  sameface.jobsBaseGone = function (job) {
+    if (!job || !job.base_gone) return '';
+    return sameface.t('The base model is gone: {file}. Put it back there, or choose another one.', { file: job.base_gone });
+  };
+
   /** The setting whether a training is followed by a test; asked for where it is not known yet. */
   sameface.thenTest = async function () {
     if (sameface.usualTest === undefined) sameface.usualTest = (await sameface.api.get('/settings')).then_test !== false;
@@ -104,8 +110,8 @@
    * The choice of run, step and weight, as three fields in a row. What the user has not picked is the suggestion's, else
    * the last step of the newest run.
    * @param {function} changed is called when the user has chosen.
-   * @returns {{node: Element, value: {run, step, weight}, setRuns: function(Array, Object?), choose: function(Object),
-   *   reset: function}} `setRuns(runs, best)`: best is a cell to suggest, or null; `choose(cell)` counts as picked;
+   * @returns {{node: Element, value: {run, step, weight}, weight: Element, setRuns: function(Array, Object?),
+   *   choose: function(Object), reset: function}} `weight`: its field; `setRuns(runs, best)`: best is a cell to suggest, or null; `choose(cell)` counts as picked;
    *   `reset()` forgets what was picked.
    */
   sameface.cellChoice = function (changed) {
@@ -173,6 +179,7 @@
         sameface.field('Weight', weight),
       ),
       value,
+      weight,
       setRuns: (all, suggested = null) => {
         runs = all.filter((one) => one.checkpoints.length);
         best = suggested;

@@ -123,6 +123,11 @@
       if (search.value) filter(search.value);
     }
 
+    /** What the routes have refused, said below its field; none: nothing is refused (any more). */
+    form.refused = (key, text) => {
+      for (const [name, row] of rows) row.refuse(name === key ? about(key, text) : '');
+    };
+
     form.set = ({ fields, settings, changes: laid }) => {
       if (told !== JSON.stringify(fields)) {
         told = JSON.stringify(fields);
@@ -136,14 +141,19 @@
     return form;
   };
 
-  /** One setting: {node, input, write(value), was, said, wrong(), forget()}; `forget` takes the complaint away. */
+  /**
+   * One setting: {node, input, write(value), was, said, wrong(), forget(), refuse(text)}; `forget` takes the complaint
+   * about what was typed away, `refuse` is what a route says of it.
+   */
   function rowOf(field, changed, undo, complained) {
     const { input, write, read } = control(field);
-    const complaint = sameface.el('p', { class: 'sf-help sf-bad', hidden: true });
+    let complaint = '';
+    let refused = '';
+    const say = () => sameface.fault(input, complaint || refused);
     input.addEventListener(field.kind === 'bool' || field.kind === 'choice' ? 'change' : 'input', () => {
       const { value, wrong } = read();
-      complaint.hidden = !wrong;
-      sameface.setText(complaint, wrong || '');
+      [complaint, refused] = [wrong || '', ''];
+      say();
       if (wrong) complained();
       else changed(value);
     });
@@ -155,10 +165,24 @@
     const was = sameface.el('p', { class: 'sf-was', hidden: true }, said, back);
     const node = sameface.field(field.label, input, field.text);
     node.classList.add('sf-setting');
-    node.title = field.key;
-    node.append(complaint, was);
-    const forget = () => (complaint.hidden = true);
-    return { node, input, write, was, said, wrong: () => !complaint.hidden, forget };
+    node.append(nameOf(field.key), was);
+    const refuse = (text) => {
+      if (text === refused) return;
+      refused = text;
+      say();
+    };
+    const forget = () => {
+      complaint = '';
+      say();
+    };
+    return { node, input, write, was, said, wrong: () => Boolean(complaint), forget, refuse };
+  }
+
+  /** The name that `--set` on the command line takes; a click copies it. */
+  function nameOf(key) {
+    const label = sameface.t('Copy the name for --set: {key}', { key });
+    const copy = () => sameface.copyText(key);
+    return sameface.el('button', { class: 'sf-key', text: key, title: label, aria: { label }, on: { click: copy } });
   }
 
   /** The control for a kind of value: {input, write(value), read() -> {value} or {wrong}}. */
@@ -210,6 +234,12 @@
     if (!Number.isFinite(value)) return { wrong: sameface.t('“{text}” is no number.', { text }) };
     if (field.kind === 'int' && !Number.isInteger(value)) return { wrong: sameface.t('This must be a whole number.') };
     return { value };
+  }
+
+  /** "preset sd15-face: lora: rank is 0; it must be …" without what the field says already. */
+  function about(key, text) {
+    const at = text.indexOf(`${key.split('.').pop()} `);
+    return at > 0 ? text.slice(at) : text;
   }
 
   function same(a, b) {

@@ -75,7 +75,7 @@
         sameface.el(
           'li',
           { class: 'sf-row sf-between' },
-          sameface.el('span', { text: `${one.name} (${one.t.slice(0, 4)}-${one.t.slice(4, 6)}-${one.t.slice(6, 8)})` }),
+          sameface.el('span', { text: [one.name, one.when && `(${one.when.slice(0, 4)}-${one.when.slice(4, 6)}-${one.when.slice(6, 8)})`].filter(Boolean).join(' ') }),
           sameface.button('Bring back', () => sameface.bringBack(one.folder), { small: true }),
         );
       sameface.fill(list, all.slice(0, 20).map(entry));

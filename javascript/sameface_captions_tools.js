@@ -24,12 +24,13 @@
 
   /** The card that fills captions. */
   sameface.fillCard = function () {
-    const why = el('p', { class: 'sf-quiet' });
+    const lacking = el('ul', { class: 'sf-lines' });
+    const ways = sameface.fold('How to make the others ready', lacking);
     const choice = sameface.select([], '', () => tell());
     let all = [];
     const tell = () => {
       const one = all.find((other) => other.name === choice.value);
-      sameface.setText(why, one && !one.ready ? t(one.why) : '');
+      sameface.fault(choice, one && !one.ready ? `${t('Not ready yet.')} ${t(one.why)}` : '');
       run.disabled = !one || !one.ready;
     };
     const rewrite = el('input', { type: 'checkbox' });
@@ -44,15 +45,18 @@
       { class: 'sf-card' },
       el('h3', { text: t('Have captions written') }),
       sameface.field('Who looks at the photos', choice),
-      why,
       box,
       el('div', { class: 'sf-row' }, run),
+      ways,
     );
     card.ask = async () => {
       all = await sameface.api.get('/captioners');
       const best = all.filter((one) => one.ready).pop();
       const chosen = choice.value || (best ? best.name : '');
       choice.setChoices(all.map((one) => ({ value: one.name, text: t(one.text) + (one.ready ? '' : ` (${t('not ready')})`) })), chosen);
+      const others = all.filter((one) => !one.ready);
+      ways.hidden = !others.length;
+      sameface.fill(lacking, others.map((one) => el('li', { text: `${t(one.text)}: ${t(one.why)}` })));
       tell();
     };
     return card;
@@ -82,10 +86,7 @@
 
     async function change() {
       const body = { do: doing.value, phrase: phrase.value.trim() };
-      if (!body.phrase) {
-        phrase.focus();
-        throw new Error(t('Write the phrase, or choose one below.'));
-      }
+      sameface.refuse(body.phrase ? [] : [{ target: phrase, text: 'Write the phrase, or choose one below.' }]);
       if (body.do === 'replace') body.by = by.value.trim();
       if (['add', 'move'].includes(body.do)) body.place = Number(place.value);
       const only = shownFiles();
@@ -123,6 +124,7 @@
       sameface.setText(scope, only ? sameface.plural(only, 'In the {n} shown caption', 'In the {n} shown captions') : t('In all captions'));
       const choose = (one) => () => {
         phrase.value = one.phrase;
+        sameface.fault(phrase, '');
         if (doing.value === 'add') {
           doing.value = 'remove';
           turn();

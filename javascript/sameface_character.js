@@ -79,9 +79,9 @@
 
   async function make() {
     const invents = fresh.ways.chosen() === 'invent';
-    if (invents) fresh.invent.check();
+    sameface.refuse([...fresh.form.faults(), ...(invents ? fresh.invent.faults() : [])]); // of both at once
     const values = { consent: null, ...fresh.form.values() };
-    const made = await sameface.api.post('/characters', values);
+    const made = await fresh.form.send(() => sameface.api.post('/characters', values));
     const refused = invents ? await fresh.invent.begin(made.slug).then(() => null, (error) => error) : null;
     fresh.form.fill({});
     await sameface.refresh();
@@ -130,7 +130,7 @@
 
   async function change() {
     const values = known.form.values();
-    await sameface.api.post(`/characters/${known.slug}`, values);
+    await known.form.send(() => sameface.api.post(`/characters/${known.slug}`, values));
     sameface.toast('Saved', 'good');
     await sameface.refresh();
     leave();

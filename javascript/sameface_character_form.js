@@ -5,7 +5,7 @@
   const sameface = window.sameface;
   const { el, t } = sameface;
   const PATIENCE = 350; // milliseconds after the last key before the server is asked
-  const CLASSES = ['woman', 'man', 'girl', 'boy', 'person'];
+  const CLASSES = ['woman', 'man', 'person'];
   const CONSENT = {
     fictional: ['Nobody real', 'A drawn, rendered or invented character that shows no living person.'],
     myself: ['Myself', 'These are photos of me.'],
@@ -16,8 +16,10 @@
   /**
    * A set of fields.
    * @param {boolean} isNew whether the name is asked for and trigger words are proposed.
-   * @returns {{node: Element, fill: function(object), values: function(): object, focus: function, changed: function}}
-   *   `values()` is what the routes take; it throws an Error with a sentence where something is missing.
+   * @returns {{node: Element, fill: function(object), faults: function(): Array,
+   *   values: function(): object, send: function, focus: function}} `faults()` is what is missing (see `sameface.refuse`);
+   *   `values()` is what the routes take; where something is missing, all of it is said below its fields, and it throws.
+   *   `send(run)` does the same for what a route refuses.
    */
   sameface.characterForm = function (isNew) {
     groups += 1;
@@ -28,11 +30,21 @@
     const traits = traitsField();
     const fields = [name, trigger, kind, consent, traits].filter(Boolean);
     const node = el('div', { class: 'sf-form' }, fields.map((one) => one.node));
+    const targets = Object.fromEntries(fields.map((one) => [one.key, one.target]));
+    const faults = () => fields.flatMap((one) => (one.faults ? one.faults() : []));
     if (name) name.listen((text) => trigger.propose(text));
     return {
       node,
-      fill: (character) => fields.forEach((one) => one.set(character)),
-      values: () => Object.assign({}, ...fields.map((one) => one.get())),
+      fill: (character) => {
+        sameface.faultless(Object.values(targets));
+        fields.forEach((one) => one.set(character));
+      },
+      faults,
+      values: () => {
+        sameface.refuse(faults());
+        return Object.assign({}, ...fields.map((one) => one.get()));
+      },
+      send: (run) => sameface.sending(targets, run),
       focus: () => node.querySelector('input').focus(),
     };
   };
@@ -42,10 +54,13 @@
     const help = 'As you call the character; it names the folder and the LoRA file.';
     const node = sameface.field('Name', input, help);
     return {
+      key: 'name',
+      target: input,
       node,
       listen: (run) => input.addEventListener('input', later(() => run(input.value.trim()))),
       set: (character) => (input.value = character.name || ''),
-      get: () => ({ name: needed(input, 'Give the character a name.') }),
+      faults: () => needed(input, 'Give the character a name.'),
+      get: () => ({ name: input.value.trim() }),
     };
   }
 
@@ -57,12 +72,8 @@
     };
   }
 
-  function needed(input, sentence) {
-    const text = input.value.trim();
-    input.setAttribute('aria-invalid', String(!text));
-    if (text) return text;
-    input.focus();
-    throw new Error(t(sentence));
+  function needed(input, text) {
+    return input.value.trim() ? [] : [{ target: input, text }];
   }
 
   // The trigger word
@@ -78,6 +89,7 @@
     const check = later(() => checked(input.value.trim(), problems, () => input.value.trim()));
     const choose = (word) => {
       input.value = word;
+      sameface.fault(input, '');
       mark();
       check();
     };
@@ -95,6 +107,8 @@
       mark();
     };
     return {
+      key: 'trigger',
+      target: input,
       node,
       propose: async (name) => {
         if (!name) return show([]);
@@ -108,7 +122,8 @@
         sameface.fill(problems);
         sameface.fill(offers);
       },
-      get: () => ({ trigger: needed(input, 'Choose a trigger word.') }),
+      faults: () => needed(input, 'Choose a trigger word.'),
+      get: () => ({ trigger: input.value.trim() }),
     };
   }
 
@@ -140,9 +155,14 @@
       el('div', { class: 'sf-choices sf-flow' }, choices.map((one) => one.node), other),
     );
     const chosen = () => choices.map((one) => one.input).find((input) => input.checked);
-    const show = () => (other.hidden = !chosen() || chosen().value !== 'other');
+    const show = () => {
+      other.hidden = !chosen() || chosen().value !== 'other';
+      if (other.hidden) sameface.fault(other, '');
+    };
     node.addEventListener('change', () => (show(), !other.hidden && other.focus()));
     return {
+      key: 'class_word',
+      target: node,
       node,
       set: (character) => {
         const word = character.class_word || '';
@@ -151,11 +171,11 @@
         other.value = known === 'other' ? word : '';
         show();
       },
-      get: () => {
-        const input = chosen();
-        if (!input) return refuse(choices[0].input, 'Say what the character is: woman, man, …');
-        return { class_word: input.value === 'other' ? needed(other, 'Write the class word.') : input.value };
+      faults: () => {
+        if (!chosen()) return [{ target: node, text: 'Say what the character is: woman, man, …' }];
+        return other.hidden || other.value.trim() ? [] : [{ target: other, text: 'Write the class word.' }];
       },
+      get: () => ({ class_word: other.hidden ? chosen().value : other.value.trim() }),
     };
   }
 
@@ -163,11 +183,6 @@
     const input = el('input', { type: 'radio', name: group, value });
     const words = el('span', {}, more ? el('strong', { text }) : el('span', { text }), more ? el('span', { text: more }) : null);
     return { input, node: el('label', { class: 'sf-choice' }, input, words) };
-  }
-
-  function refuse(input, sentence) {
-    input.focus();
-    throw new Error(t(sentence));
   }
 
   // Why this face may be trained on
@@ -193,17 +208,16 @@
     };
     node.addEventListener('change', show);
     return {
+      key: 'consent',
+      target: node,
       node,
       set: (character) => {
         before = character.consent || null;
         choices.forEach((one) => (one.input.checked = Boolean(before) && one.input.value === before.kind));
         show();
       },
-      get: () => {
-        const input = chosen();
-        if (!input) return refuse(choices[0].input, 'Say whose face it is.');
-        return before && before.kind === input.value ? {} : { consent: input.value };
-      },
+      faults: () => (chosen() ? [] : [{ target: node, text: 'Say whose face it is.' }]),
+      get: () => (before && before.kind === chosen().value ? {} : { consent: chosen().value }),
     };
   }
 
@@ -214,6 +228,8 @@
       'Optional. Leave it empty and the trigger word learns everything that never changes. Traits named here, with ' +
       'commas between them, are written in captions and prompts, and can be changed there later.';
     return {
+      key: 'traits',
+      target: input,
       node: sameface.field('Traits to name', input, help),
       set: (character) => (input.value = (character.traits || []).join(', ')),
       get: () => ({ traits: input.value.split(',').map((one) => one.trim()).filter(Boolean) }),

@@ -136,7 +136,7 @@
         {
           value: 'no',
           text: 'Whoever wants to paint waits',
-          help: 'Training has the whole GPU; pictures wait in the webui’s queue.',
+          help: 'Training has the whole machine; pictures wait in the webui’s queue.',
         },
         {
           value: 'yes',
@@ -189,6 +189,7 @@
       sameface.el('div', { class: 'sf-halves' }, left, right),
       sameface.el('div', { class: 'sf-row' }, save, said),
     );
+    node.inert = true; // until it is known what is set: what is chosen sooner would be lost
 
     function text(label, help) {
       const input = sameface.el('input', {
@@ -221,6 +222,7 @@
 
     function show() {
       packs.hidden = engine.chosen !== 'pack';
+      if (packs.hidden) sameface.faultless([pack.input, licence.input]);
       const dirty = Object.keys(differing()).length > 0;
       save.disabled = !dirty;
       sameface.setText(said, dirty ? sameface.t('Not saved yet.') : '');
@@ -228,17 +230,19 @@
 
     async function store() {
       const values = differing();
-      if ('engine' in values && values.engine) {
-        if (values.engine === PACK) throw new Error(sameface.t('In which folder is the model pack?'));
-        if (!licence.input.checked)
-          throw new Error(sameface.t('Please read and tick the licence of the models first.'));
-      }
-      take(await sameface.postWithCode('/settings', values));
+      const packed = 'engine' in values && values.engine;
+      sameface.refuse([
+        packed === PACK && { target: pack.input, text: 'In which folder is the model pack?' },
+        packed && !licence.input.checked && { target: licence.input, text: 'Please read and tick the licence of the models first.' },
+      ]);
+      const targets = { comfyui: comfyui.input, worker_python: python.input, engine: pack.input };
+      take(await sameface.sending(targets, () => sameface.postWithCode('/settings', values)));
       sameface.toast('The settings are saved.', 'good');
     }
 
     /** Take what the routes say; what has been typed and not saved stays. */
     function take(settings) {
+      node.inert = false;
       const mine = Object.keys(kept).length ? differing() : {};
       kept = Object.fromEntries(Object.entries(settings).map(([key, value]) => [key, value === null ? '' : value]));
       const now = {

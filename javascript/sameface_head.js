@@ -92,6 +92,7 @@
     updateWho(character);
     updateTabs(character);
     updateNow();
+    sameface.signal.update();
   }
 
   function updateWho(character) {
@@ -105,8 +106,8 @@
     const cover = character && character.cover ? sameface.url(thumbnail(character)) : '';
     face.hidden = !cover;
     if (cover && face.getAttribute('src') !== cover) face.src = cover;
-    const open = sameface.state.queue.jobs.filter((job) => ['waiting', 'paused', 'running'].includes(job.state)).length;
-    const held = sameface.state.queue.paused;
+    const { jobs, more, paused: held } = sameface.state.queue;
+    const open = jobs.filter((job) => ['waiting', 'paused', 'running'].includes(job.state)).length + (more || 0);
     const label = held ? t('Queue (paused, {n})', { n: open }) : open ? t('Queue ({n})', { n: open }) : t('Queue');
     sameface.setText(queue.firstElementChild, label);
   }
@@ -157,7 +158,7 @@
     const job = spoken();
     const waits = sameface.state.queue.paused || !sameface.state.supervisor.active;
     const stuck = !job && waits && sameface.state.queue.jobs.find((one) => one.state === 'waiting');
-    node.hidden = !job && !stuck;
+    node.hidden = (!job && !stuck) || shownBelow(job);
     const words = job ? sentence(job) : stuck ? whyStuck() : '';
     sameface.setText(text, words);
     const tone = job && job.state === 'running' ? 'busy' : 'warn';
@@ -168,6 +169,12 @@
     const key = (one) => `${one.label} ${one.id}`;
     sameface.keyed(buttons, controls(job), key, (one) => sameface.button(one.label, one.run, { small: true, title: one.title }));
     announce(job);
+  }
+
+  /** Whether the shown step says all of this, with the same buttons: they are on the page once. */
+  function shownBelow(job) {
+    const steps = { train: 'train', test: 'test', choose: 'test' };
+    return Boolean(job) && steps[job.kind] === sameface.step && job.slug === sameface.slug && sameface.job(job.kind) === job;
   }
 
   function whyStuck() {
@@ -205,7 +212,7 @@
     if (job.state === 'paused') return [go, stop];
     if (job.wish === 'stop') return [];
     const heavy = !['audit', 'fill'].includes(job.kind);
-    const pause = { id, label: 'Pause', run: act('pause'), title: 'Saves, gives the GPU back, and goes on later' };
+    const pause = { id, label: 'Pause', run: act('pause'), title: 'Saves, and goes on later' };
     return heavy && !job.wish ? [pause, stop] : [stop];
   }
 
@@ -232,6 +239,7 @@
   }
 
   function told(job) {
+    sameface.signal.over(job);
     if (['audit', 'fill'].includes(job.kind) && job.state === 'finished') return; // seen in the panel
     if (job.state === 'finished') sameface.toast(t('{job}: finished', { job: job.text }), 'good');
     if (job.state === 'interrupted') sameface.toast(t('{job}: {error}', { job: job.text, error: job.error }), 'warn');

@@ -35,7 +35,8 @@
       node,
       shown: () => ask().catch((error) => sameface.toast(error.message, 'bad')),
       set: (path) => path && [...choice.options].some((one) => one.value === path) && (choice.value = path),
-      get: () => choice.value || refuse(choice, 'Choose a base model first.'),
+      faults: () => (choice.value ? [] : [{ target: choice, text: 'Choose a base model first.' }]),
+      get: () => choice.value,
     };
   }
 
@@ -44,33 +45,26 @@
     return t('There is no base model that can be used here; put a Stable Diffusion checkpoint into the models folder.') + why;
   }
 
-  function refuse(input, sentence) {
-    input.setAttribute('aria-invalid', 'true');
-    input.focus();
-    throw new Error(t(sentence));
-  }
-
   /** A whole number from 1 to `most`. */
   function countField(label, value, most, help) {
     const input = el('input', { class: 'sf-input sf-short', type: 'number', min: 1, max: most, step: 1, value });
     return {
       node: sameface.field(label, input, help),
       input,
-      get: () => {
+      faults: () => {
         const number = Number(input.value);
         const good = Number.isInteger(number) && number >= 1 && number <= most;
-        if (!good) refuse(input, t('Give a whole number from 1 to {most}.', { most }));
-        input.removeAttribute('aria-invalid');
-        return number;
+        return good ? [] : [{ target: input, text: t('Give a whole number from 1 to {most}.', { most }) }];
       },
+      get: () => Number(input.value),
     };
   }
 
   /**
    * How a face begins.
    * @param {function} [turned] is called when the user turns to the other way.
-   * @returns {{node: Element, way: function(): string, check: function, begin: function(string), set: function, shown: function}}
-   *   `check()` throws where something is missing; `begin(slug)` starts: paints candidates, or takes the picture.
+   * @returns {{node, way: function(): string, faults: function(): Array, check: function, begin: function(string), set, shown}}
+   *   `faults()` is what is missing (see `sameface.refuse`), `check()` says it and throws; `begin(slug)` starts: paints candidates, or takes the picture.
    */
   sameface.inventForm = function (turned) {
     const way = sameface.radios('How shall the face begin?', WAYS, 'words', () => {
@@ -91,6 +85,11 @@
       count.node.hidden = own;
     };
     const line = () => words.value.split(/\s+/).filter(Boolean).join(' ');
+    const faults = () => {
+      if (way.chosen === 'picture') return [...picture.faults(), ...base.faults()];
+      const unsaid = line() ? [] : [{ target: words, text: 'Say who shall be seen.' }];
+      return [...unsaid, ...base.faults(), ...count.faults()];
+    };
     show();
     return {
       node,
@@ -100,13 +99,8 @@
         words.value = describe || '';
         base.set(path);
       },
-      check: () => {
-        if (way.chosen === 'picture') picture.get();
-        else if (!line()) refuse(words, 'Say who shall be seen.');
-        words.removeAttribute('aria-invalid');
-        base.get();
-        if (way.chosen === 'words') count.get();
-      },
+      faults,
+      check: () => sameface.refuse(faults()),
       begin: async (slug) => {
         if (way.chosen === 'words') {
           const values = { describe: line(), base: base.get(), candidates: count.get() };
@@ -162,13 +156,12 @@
     });
     return {
       node,
-      get: () => {
-        const file = input.files[0];
-        if (!file) return refuse(input, 'Choose the picture first.');
-        if (file.size > LARGEST) return refuse(input, 'The picture is too large; make it smaller than 64 MB.');
-        input.removeAttribute('aria-invalid');
-        return file;
+      faults: () => {
+        const [file] = input.files;
+        if (file && file.size <= LARGEST) return [];
+        return [{ target: input, text: file ? 'The picture is too large; make it smaller than 64 MB.' : 'Choose the picture first.' }];
       },
+      get: () => input.files[0],
     };
   }
 
@@ -199,12 +192,14 @@
         if (!found.lora) lora.input.checked = false;
       },
       start: async (slug) => {
+        sameface.refuse([...count.faults(), ...budget.faults()]);
         const withLora = lora.input.checked;
         const round = (view && (withLora ? view.rounds.with : view.rounds.without)) || { painted: 0, kept: 0 };
         // the trainer counts all that were painted this way; here it is what comes now
         const values = { count: count.get(), budget: round.painted + budget.get(), with_lora: withLora };
-        if (round.kept >= values.count)
-          throw new Error(t('{n} are kept already; give a larger number to go on.', { n: round.kept }));
+        const enough = round.kept >= values.count;
+        const said = t('{n} are kept already; give a larger number to go on.', { n: round.kept });
+        sameface.refuse(enough ? [{ target: count.input, text: said }] : []);
         await sameface.api.post('/jobs', { kind: 'more', character: slug, arguments: values });
         await sameface.refresh();
       },

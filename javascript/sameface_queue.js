@@ -21,14 +21,25 @@
     const list = el('div', { class: 'sf-jobs' });
     const none = sameface.notice('none', 'Nothing waits and nothing has run yet.');
     const hold = sameface.button('Pause the queue', turnQueue, { small: true });
-    const body = el('div', { class: 'sf-dialog-body' }, el('div', { class: 'sf-row' }, hold), none, list);
+    const rest = el('p', { class: 'sf-quiet' });
+    const order = el('p', { class: 'sf-quiet', text: t('Drag a waiting job to another place, or use its buttons.') });
+    const told = el('p', { class: 'sf-silent', role: 'status', aria: { live: 'polite' } });
+    const notify = sameface.signal.tick();
+    const body = el('div', { class: 'sf-dialog-body' }, el('div', { class: 'sf-row' }, hold), none, order, list, rest, notify, told);
+    const say = (text) => sameface.setText(told, text);
+    sameface.draggedJobs(list, (id, before) => moved(id, before, say));
     const draw = () => {
       if (timer && !body.isConnected) clearInterval(timer); // the host has drawn its page anew
-      const { jobs, paused } = sameface.state.queue;
+      if (list.querySelector('.sf-dragged')) return; // what is held must not move by itself
+      const { jobs, paused, more } = sameface.state.queue;
+      rest.hidden = !more;
+      sameface.setText(rest, more ? sameface.plural(more, '{n} more job waits.', '{n} more jobs wait.') : '');
+      order.hidden = queued().length < 2;
+      notify.update();
       none.hidden = jobs.length > 0;
       hold.hidden = !paused && !jobs.some((job) => OPEN.includes(job.state));
       sameface.setText(hold.firstElementChild, t(paused ? 'Go on with the queue' : 'Pause the queue'));
-      sameface.keyed(list, sorted(jobs), (job) => job.id, make, update);
+      sameface.keyed(list, sorted(jobs), (job) => job.id, make, (node, job) => update(node, job, say));
     };
     let timer = 0;
     draw();
@@ -60,12 +71,13 @@
     const error = el('div', {});
     const bar = sameface.progress(null);
     const row = el('div', { class: 'sf-row' });
-    const node = el('div', { class: 'sf-job' }, el('p', {}, el('strong', { text: job.text })), badge, line, bar, error, row);
+    const node = el('div', { class: 'sf-job', data: { job: job.id } }, el('p', {}, el('strong', { text: job.text })), badge, line, bar, error, row);
     node.parts = { badge, line, error, bar, row };
     return node;
   }
 
-  function update(node, job) {
+  function update(node, job, say) {
+    node.draggable = job.state === 'waiting' && queued().length > 1;
     const { badge, line, error, bar, row } = node.parts;
     const key = `${job.state} ${job.wish}`;
     if (node.dataset.state !== key) sameface.fill(badge, sameface.badge(TONES[job.state] || 'none', t(WORDS[job.state])));
@@ -77,7 +89,10 @@
     if (error.dataset.text !== job.error) sameface.fill(error, job.error ? sameface.notice('bad', job.error) : null);
     error.dataset.text = job.error;
     error.hidden = !job.error;
-    sameface.keyed(row, actions(job), (one) => one.label, (one) => sameface.button(one.label, one.run, { small: true }));
+    const labelled = (one) => ({ small: true, label: `${t(one.label)}: ${job.text}` });
+    const button = (one) => sameface.button(one.label, () => row.sfActions.find((other) => other.label === one.label).run(), labelled(one));
+    row.sfActions = actions(job, say);
+    sameface.keyed(row, row.sfActions, (one) => one.label, button);
   }
 
   function about(job) {
@@ -88,29 +103,47 @@
     return [ended, took && t('took {time}', { time: took })].filter(Boolean).join(' · ');
   }
 
-  function actions(job) {
+  function actions(job, say) {
     const act = (what) => () => sameface.api.post(`/jobs/${job.id}/${what}`).then(() => sameface.refresh());
     const found = [];
-    if (job.state === 'waiting' && before(job) !== undefined) found.push({ label: 'Move up', run: () => moveUp(job.id) });
-    if (OPEN.includes(job.state) && job.wish !== 'stop') found.push({ label: 'Stop', run: act('stop') });
+    if (job.state === 'waiting') {
+      const ids = queued().map((one) => one.id);
+      const at = ids.indexOf(job.id);
+      if (at > 0) found.push({ label: 'Move up', run: () => moved(job.id, ids[at - 1], say) });
+      if (at < ids.length - 1) found.push({ label: 'Move down', run: () => moved(job.id, ids[at + 2] ?? null, say) });
+      found.push({ label: 'Remove', run: () => remove(job) });
+    } else if (OPEN.includes(job.state) && job.wish !== 'stop') {
+      found.push({ label: 'Stop', run: act('stop') });
+    }
     if (job.state === 'paused') found.push({ label: 'Resume', run: goOn });
-    if (['stopped', 'interrupted', 'failed'].includes(job.state)) found.push({ label: 'Resume', run: act('resume') });
+    const ended = ['stopped', 'interrupted', 'failed'].includes(job.state);
+    if (ended && !job.base_gone) found.push({ label: 'Resume', run: act('resume') }); // it would fail again at once
     if (job.state !== 'waiting') found.push({ label: 'Log', run: () => log(job) });
     if (!OPEN.includes(job.state)) found.push({ label: 'Remove from this list', run: act('forget') });
     return found;
   }
 
-  /** Id of the waiting job before this one; undefined where it is the first. */
-  function before(job) {
-    const waiting = sameface.state.queue.jobs.filter((one) => one.state === 'waiting');
-    const place = waiting.findIndex((one) => one.id === job.id);
-    return place > 0 ? waiting[place - 1].id : undefined;
+  /** The jobs that wait, in their order. */
+  function queued() {
+    return sameface.state.queue.jobs.filter((one) => one.state === 'waiting');
   }
 
-  async function moveUp(id) {
-    const target = before({ id });
-    if (target === undefined) return;
-    await sameface.api.post(`/jobs/${id}/move`, { before: target });
+  /** Give a waiting job another place: before the job `before`, or at the end where that is null. */
+  async function moved(id, before, say) {
+    const waiting = queued().map((one) => one.id);
+    const at = waiting.indexOf(id);
+    if (id === before || at < 0 || waiting[at + 1] === (before ?? undefined)) return; // it is there already
+    await sameface.api.post(`/jobs/${id}/move`, { before });
+    await sameface.refresh();
+    const now = queued();
+    const place = now.findIndex((one) => one.id === id);
+    if (place >= 0) say(t('{job}: place {n} of {of}', { job: now[place].text, n: place + 1, of: now.length }));
+  }
+
+  /** Take a waiting job out. One that has a run is kept in the list, for it can go on. */
+  async function remove(job) {
+    const stopped = await sameface.api.post(`/jobs/${job.id}/stop`, {});
+    if (stopped.state === 'stopped' && !stopped.run) await sameface.api.post(`/jobs/${job.id}/forget`, {});
     await sameface.refresh();
   }
 

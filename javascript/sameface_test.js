@@ -55,7 +55,9 @@
     const grids = sameface.gridsOf(runs);
     choose(made, runs, grids, job, last);
     made.form.update(runs || []);
-    made.lead.set(words(made, character, runs, job, last));
+    const lead = words(made, character, runs, job, last);
+    made.lead.set(lead);
+    made.coloured = (lead.buttons || []).some((one) => one && one.main);
     showJob(made, job, last);
     made.another.hidden = !runs || !runs.some((run) => run.checkpoints.length);
     unfold(made, grids, runs, job);
@@ -144,7 +146,7 @@
     const judged = Boolean(grid.verdict);
     for (const part of [made.verdict, made.strip, made.facts, made.links]) part.hidden = !judged;
     if (judged) {
-      made.verdict.set(grid);
+      made.verdict.set(grid, made.coloured);
       made.strip.set(made.slug, grid.photos);
       made.facts.set(grid);
       showLinks(made, grid);
@@ -188,7 +190,8 @@
       do: () => view.form.choose(),
     };
     const about = judged ? '' : 'Twenty pictures with the LoRA and the same without it, measured against the photos.';
-    return { tone, text, detail: paints(made, about), buttons: [paintsAll(!judged || !character.test.grid), find] };
+    const advised = judged && character.test.grid && made.grid.buttons.some((one) => one.main);
+    return { tone, text, detail: paints(made, about), buttons: [paintsAll(!advised), find] };
   }
 
   function foundNothing(made, { sentence }, gone) {
@@ -264,7 +267,10 @@
       job.state === 'failed'
         ? job.error || 'The test failed.'
         : 'The test was interrupted; the pictures painted so far are kept.';
-    return { tone: job.state === 'failed' ? 'bad' : 'warn', text, buttons: [again, aside] };
+    const gone = sameface.jobsBaseGone(job);
+    const train = { label: 'To the training', main: true, do: () => sameface.go({ step: 'train' }) };
+    const tone = job.state === 'failed' ? 'bad' : 'warn';
+    return { tone, text, detail: gone, buttons: [gone ? train : again, aside] };
   }
 
   function chosen({ run, step, weight, sentence }) {

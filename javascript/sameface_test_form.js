@@ -82,6 +82,18 @@
       later.hidden = !later.textContent;
     }
 
+    /** What is no number, or none that can be painted with, is said below its field. */
+    function check() {
+      sameface.refuse([form.cell.weight, steps, cfg, side, seed].map((input) => sameface.numberFault(input)));
+    }
+
+    const painted = (quick) => sameface.startJob('test', { ...cellOf(form), ...api.common(), quick }, 'The test begins.');
+
+    const searched = () => {
+      const values = { run: cellOf(form).run, grid_steps: whole(steps, 20), painter: painter.chosen };
+      return sameface.startJob('choose', values, 'The search begins.');
+    };
+
     const api = {
       node,
       cell: () => (form.cell.value.step ? form.cell.value : null),
@@ -96,14 +108,15 @@
         side: whole(side, null),
         first_seed: whole(seed, 1000),
       }),
-      paint: (quick = many.chosen === 'quick') =>
-        sameface.startJob('test', { ...cellOf(form), ...api.common(), quick }, 'The test begins.'),
-      choose: () =>
-        sameface.startJob(
-          'choose',
-          { run: cellOf(form).run, grid_steps: whole(steps, 20), painter: painter.chosen },
-          'The search begins.',
-        ),
+      paint: async (quick = many.chosen === 'quick') => {
+        check();
+        const targets = { sampler, side, cfg, grid_steps: steps, first_seed: seed, weight: form.cell.weight, base };
+        await sameface.sending(targets, () => painted(quick));
+      },
+      choose: async () => {
+        sameface.refuse([sameface.numberFault(steps)]);
+        await sameface.sending({ grid_steps: steps }, searched);
+      },
       update: (runs) => {
         if (form.slug !== sameface.slug) {
           form.slug = sameface.slug;

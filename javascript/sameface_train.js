@@ -26,9 +26,11 @@
     const more = sameface.moreSteps();
     const form = sameface.trainForm();
     const fresh = sameface.fold('Train a new LoRA', form.node);
-    const earlier = sameface.earlierRuns();
-    sameface.append(root, [lead, live, more.node, fresh, earlier.node]);
-    const made = { lead, live, more, form, fresh, earlier, details: null, slug: '', run: '', open: '' };
+    const compare = sameface.compareRuns();
+    const earlier = sameface.earlierRuns(compare.show);
+    sameface.append(root, [lead, live, more.node, fresh, compare.node, earlier.node]);
+    const made = { lead, live, more, form, fresh, compare, earlier, details: null, slug: '', run: '', open: '' };
+    fresh.addEventListener('toggle', () => update(made)); // which button comes next is another one then
     made.beat = sameface.rhythm(() => loadRun(made, false), SLOWLY);
     return made;
   }
@@ -53,15 +55,30 @@
     const last = sameface.lastJob('train');
     const now = situation(job, last, runs);
     follow(made, character.slug, now);
-    made.lead.set(words(now, character));
+    open(made, now);
+    showLead(made, words(now, character), now);
     made.lead.hidden = now.kind === 'nothing' && character.next === 'train';
     const ended = !job && now.kind !== 'nothing' && last && last.run === made.run ? last : null;
     made.live.set({ job: job || ended, details: made.details });
     made.live.hidden = !made.run && !(job && job.state === 'running') && now.kind !== 'failed';
     made.more.set(now);
-    open(made, now);
     made.form.update();
+    made.compare.set(runs || []);
     made.earlier.set(runs || [], made.run);
+  }
+
+  /** One button is coloured: that of the first line, or where the user has opened the form, that of the form. */
+  function showLead(made, to, now) {
+    const buttons = (to.buttons || []).filter(Boolean);
+    const form = made.fresh.open && (now.kind !== 'nothing' || !buttons.some((one) => one.main));
+    made.lead.set({ ...to, buttons: form ? buttons.map((one) => ({ ...one, main: false })) : buttons });
+    made.form.setMain(form);
+  }
+
+  /** Open the form, and go to the choice of a base model. */
+  function otherBase() {
+    view.fresh.open = true;
+    view.form.focus();
   }
 
   /** Which run is shown, and that it is asked for again when its job begins or ends. */
@@ -119,26 +136,26 @@
     if (now.kind === 'running') return running(job);
     if (now.kind === 'waiting') return waiting(job);
     if (now.kind === 'trained') return trained(run, character);
-    if (now.kind === 'failed') return failed(job, run);
-    return resting(now);
+    const gone = sameface.baseGone(run) || sameface.jobsBaseGone(job);
+    return now.kind === 'failed' ? failed(job, run, gone) : resting(now, gone);
   }
 
+  const another = { label: 'Choose another base model', main: true, do: otherBase };
   const RESTS = {
     paused: 'Training is paused{where}.',
     interrupted: 'Training was interrupted{where}.',
     stopped: 'Training stopped{where}.',
   };
 
-  function resting(now) {
+  function resting(now, gone) {
     const { kind, job, run } = now;
     const paused = kind === 'paused';
-    const gone = sameface.baseGone(run);
-    const again = gone ? null : { label: 'Resume', main: true, do: () => goOn(now) };
+    const again = gone ? another : { label: 'Resume', main: true, do: () => goOn(now) };
     const stop = { label: 'Stop', do: () => sameface.tellJob(job, 'stop') };
     return {
       tone: 'warn',
       text: sameface.t(RESTS[kind], { where: place(run) }),
-      detail: gone || (paused ? 'The GPU is free.' : job && job.error),
+      detail: gone || (paused ? (sameface.hasGpu() ? 'The GPU is free.' : '') : job && job.error),
       buttons: [again, paused ? stop : toTest(run)],
     };
   }
@@ -167,7 +184,7 @@
       buttons: [
         {
           label: 'Pause',
-          title: 'Saves the step and frees the GPU.',
+          title: sameface.hasGpu() ? 'Saves the step and frees the GPU.' : 'Saves the step; you can resume later.',
           disabled: asked,
           do: () => sameface.tellJob(job, 'pause'),
         },
@@ -194,14 +211,13 @@
     };
   }
 
-  function failed(job, run) {
-    const gone = sameface.baseGone(run);
+  function failed(job, run, gone) {
     return {
       tone: 'bad',
       text: job.error || 'The training failed.',
       detail: gone || failedWhere(run),
       buttons: [
-        gone ? null : { label: 'Try again', main: true, do: () => sameface.tellJob(job, 'resume') },
+        gone ? another : { label: 'Try again', main: true, do: () => sameface.tellJob(job, 'resume') },
         { label: 'Put this aside', do: () => sameface.tellJob(job, 'forget').then(sameface.reloadRuns) },
       ],
     };

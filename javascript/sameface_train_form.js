@@ -9,8 +9,9 @@
   const PATIENCE = 350; // milliseconds after the last key until the estimate is asked for
 
   /**
-   * @returns {{node: Element, update: function, shown: function, hidden: function}} `update()` after each new state,
-   *   `shown()` when it is turned to: base models may have come meanwhile; `hidden()` when it is left.
+   * @returns {{node, update, shown, hidden, setMain, focus}} `update()` after each new state,
+   *   `shown()` when it is turned to: base models may have come meanwhile; `hidden()` when it is left; `setMain(yes)`:
+   *   whether its button is the one that comes next.
    */
   sameface.trainForm = function () {
     const form = { slug: '', bases: null, plan: null, planOf: '', estimate: null, wanted: {} };
@@ -21,6 +22,8 @@
       update: () => update(form),
       shown: () => turned(form, true),
       hidden: () => turned(form, false),
+      setMain: (yes) => form.view.start.setMain(yes),
+      focus: () => form.view.base.focus(),
     };
   };
 
@@ -195,7 +198,7 @@
       form.estimate = estimate;
     } catch (error) {
       if (asked !== form.asked) return;
-      form.estimate = { wrong: error.message, problems: [error.message] };
+      form.estimate = { wrong: error.message, problems: [error.message], field: error.field };
     }
     show(form);
   }
@@ -207,9 +210,11 @@
   }
 
   async function begin(form) {
-    const few = form.view.few.input.checked;
+    const { base, few: box } = form.view;
+    const few = box.input.checked;
+    sameface.refuse(box.hidden || few ? [] : [{ target: box.input, text: 'Tick this, or add photos first.' }]);
     const values = { ...common(form), few, then_test: form.view.then.input.checked };
-    await sameface.startJob('train', values, 'The training begins.');
+    await sameface.sending({ base }, () => sameface.startJob('train', values, 'The training begins.'));
     sameface.mount.querySelector('.sf-panel-train').scrollIntoView({ block: 'nearest' });
   }
 
@@ -245,6 +250,7 @@
     sameface.setText(view.fitted, plan ? plan.fitted : '');
     view.fold.hidden = !plan;
     view.settings.inert = !ready; // until then they are those of another base model or preset
+    if (ready) view.settings.refused(form.estimate && form.estimate.field, form.estimate && form.estimate.wrong);
     if (ready) view.settings.set({ fields: plan.fields, settings: plan.settings, changes: wanted.settings });
     showCost(form);
     showStart(form);

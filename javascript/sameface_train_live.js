@@ -4,6 +4,12 @@
 
   const sameface = (window.sameface = window.sameface || {});
   const SLOW = 5; // times its best pace: then something is wrong
+  const SLOWER =
+    'It has become much slower than it was at the start. Another program may use the GPU, or its memory is full ' +
+    'and the driver uses the slow memory of the computer: close other programs, or pause and choose less memory.';
+  const SLOWER_ALONE =
+    'It has become much slower than it was at the start. Another program may use the processor, or the memory is full: ' +
+    'close other programs.';
   const RATES = 'rates'; // the best pace of the last jobs, kept over a reload
   const PHASES = {
     'waiting for the GPU': 'Waiting until the webui has painted its picture',
@@ -17,6 +23,9 @@
     paused: 'Pausing; everything is saved',
     finished: 'Finished',
   };
+
+  /** Whether there is a GPU, or may be one: what is said of it holds nothing where the Doctor knows that there is none. */
+  sameface.hasGpu = () => !sameface.state || sameface.state.host.gpu !== false;
 
   /** What a job does now, in a few words. */
   sameface.phase = function (job) {
@@ -59,11 +68,8 @@
   sameface.trainingView = function () {
     const bar = sameface.progress(null, sameface.t('Training'));
     const facts = sameface.facts();
-    const slow = sameface.notice(
-      'warn',
-      'It has become much slower than it was at the start. Another program may use the GPU, or its memory is full ' +
-        'and the driver uses the slow memory of the computer: close other programs, or pause and choose less memory.',
-    );
+    const slowWords = sameface.el('span', {});
+    const slow = sameface.notice('warn', slowWords);
     const warnings = sameface.el('div', { class: 'sf-stack' });
     const chart = sameface.lineChart(lossChart(null));
     const about = sameface.el('p', {
@@ -74,12 +80,14 @@
       ),
     });
     const samples = samplesView();
+    const notify = sameface.signal.tick();
     const log = sameface.logFold();
     const node = sameface.el(
       'div',
       { class: 'sf-live' },
       bar,
       facts,
+      notify,
       slow,
       warnings,
       sameface.el('div', {}, chart, about),
@@ -96,6 +104,9 @@
         );
       facts.set(standing ? numbers(standing) : []);
       slow.hidden = !job || job.state !== 'running' || slowdown(job) < SLOW;
+      sameface.setText(slowWords, sameface.t(sameface.hasGpu() ? SLOWER : SLOWER_ALONE));
+      notify.update();
+      notify.hidden = notify.hidden || !job || !['running', 'waiting'].includes(job.state);
       const said = standing && standing.warnings.length ? standing.warnings : (details && details.warnings) || [];
       sameface.keyed(
         warnings,
@@ -138,6 +149,8 @@
     return {
       title: 'Loss',
       xLabel: 'step',
+      xMin: 0,
+      xMax: details ? details.total : undefined, // so that one sees how much is still to come
       series: [
         { name: 'average', points: details ? details.loss : [], tone: '1' },
         { name: 'check', points: details ? details.probe : [], tone: '2', dots: true },

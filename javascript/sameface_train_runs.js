@@ -15,8 +15,8 @@
     after.input.addEventListener('change', () => (ticked = true));
     steps.addEventListener('input', () => (typed = true));
     const train = async () => {
-      if (!steps.value || (!steps.validity.valid && Number(steps.value) < 1))
-        throw new Error(sameface.t('How many more steps?'));
+      const few = !(Number(steps.value) >= 1); // a step between two tens is as good
+      sameface.refuse(few ? [{ target: steps, text: 'How many more steps?' }] : []);
       const gone = sameface.baseGone(run);
       if (gone) throw new Error(gone);
       const total = sameface.savedStep(run) + Math.round(Number(steps.value));
@@ -52,8 +52,11 @@
     return { node, set };
   };
 
-  /** The other runs, each in a fold with its numbers and its loss: {node, set(runs, shown)}. */
-  sameface.earlierRuns = function () {
+  /**
+   * The other runs, each in a fold with its numbers and its loss: {node, set(runs, shown)}.
+   * @param {function(string, string)} compare lays two runs over each other.
+   */
+  sameface.earlierRuns = function (compare) {
     const list = sameface.el('div', { class: 'sf-runs' });
     const node = sameface.fold('Earlier trainings', list);
     const set = (runs, shown) => {
@@ -63,21 +66,23 @@
         list,
         others,
         (run) => `${sameface.slug}|${run.id}`, // every character has a run 001
-        runFold,
-        (made, run) => made.set(run),
+        () => runFold(compare),
+        (made, run) => made.set(run, shown),
       );
     };
     return { node, set };
   };
 
-  function runFold() {
+  function runFold(compare) {
     const line = sameface.el('span', {});
     const chart = sameface.trainingView();
     const facts = sameface.facts();
-    const fold = sameface.fold('', facts, chart);
+    const over = sameface.button('', () => compare(other, run.id), { small: true });
+    const fold = sameface.fold('', facts, sameface.el('div', { class: 'sf-row' }, over), chart);
     fold.querySelector('summary').replaceChildren(line);
     const slug = sameface.slug;
     let run = null;
+    let other = '';
     let asked = false;
     fold.addEventListener('toggle', async () => {
       if (!fold.open || asked) return;
@@ -89,8 +94,11 @@
         sameface.toast(error.message, 'bad');
       }
     });
-    fold.set = (to) => {
+    fold.set = (to, shown) => {
       run = to;
+      other = shown;
+      over.hidden = !other || !run.steps;
+      sameface.setText(over.firstChild, sameface.t('Compare with run {run}', { run: other }));
       sameface.setText(
         line,
         sameface.t('Run {run}: {steps} steps, {ago}', {

@@ -264,21 +264,17 @@
 
   async function toComfy(made) {
     const folder = made.comfy.input.value.trim();
-    if (!folder) {
-      made.comfy.input.focus();
-      throw new Error(sameface.t('Where is ComfyUI? Type its folder.'));
+    sameface.refuse(folder ? [] : [{ target: made.comfy.input, text: 'Where is ComfyUI? Type its folder.' }]);
+    if (!made.settings || folder !== made.settings.comfyui) {
+      const keep = () => sameface.postWithCode('/settings', { comfyui: folder });
+      made.settings = await sameface.sending({ comfyui: made.comfy.input }, keep);
     }
-    if (!made.settings || folder !== made.settings.comfyui)
-      made.settings = await sameface.postWithCode('/settings', { comfyui: folder });
     made.result.set(await use(made, 'comfyui'));
   }
 
   async function toFolder(made) {
     const folder = made.folder.input.value.trim();
-    if (!folder) {
-      made.folder.input.focus();
-      throw new Error(sameface.t('Into which folder? Type its path.'));
-    }
+    sameface.refuse(folder ? [] : [{ target: made.folder.input, text: 'Into which folder? Type its path.' }]);
     const used = await use(made, 'folder', folder);
     sameface.keep('folder', folder);
     made.result.set(used);

@@ -8,7 +8,8 @@
   /**
    * The verdict as a card: headline, why, the advice and its buttons, notes.
    * @param {function({do: string, arguments: Object})} act does what a button says.
-   * @returns {HTMLElement} with `set(grid)`, the answer of runs/R/grids/G.
+   * @returns {HTMLElement} with `set(grid, plain)`: the answer of runs/R/grids/G; whether the button that comes next is
+   *   elsewhere.
    */
   sameface.verdictCard = function (act) {
     const sign = sameface.el('span', {});
@@ -25,7 +26,7 @@
     const heading = sameface.el('h3', { class: 'sf-verdict-headline', tabIndex: -1 }, sign, headline);
     const node = sameface.el('div', { class: 'sf-verdict', role: 'group', aria: { label: sameface.t('Verdict') } });
     sameface.append(node, [of, heading, kept, because, advice, row, notes, missing]);
-    node.set = (grid) => {
+    node.set = (grid, plain) => {
       const { verdict } = grid;
       const tone = sameface.verdictTone(verdict);
       node.className = `sf-verdict sf-${tone}`;
@@ -41,6 +42,7 @@
         grid.buttons,
         (one) => JSON.stringify(one),
         (one) => sameface.button(one.label, () => act(one), { main: one.main }),
+        (button, one) => button.setMain(one.main && !plain),
       );
       row.hidden = !grid.buttons.length;
       notes.set(verdict.notes || []);

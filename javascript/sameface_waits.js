@@ -4,8 +4,8 @@
 
   const sameface = (window.sameface = window.sameface || {});
   const TABS = ['txt2img', 'img2img'];
-  const AGAIN = 5000; // milliseconds between two looks, as long as one of the buttons can be seen
-  const LATER = 30000; // the same where nothing answers
+  const AGAIN = 3000; // milliseconds between two looks, as long as one of the buttons can be seen
+  const LATER = 30000; // the same where nothing answers: a webui that reloads its UI dies of a request that comes too early
 
   let timer = 0;
 

@@ -23,7 +23,8 @@ def unsupported(version: "tuple[int, int]", python: str) -> "str | None":
 
 
 def main(argv: "list[str] | None" = None) -> int:
-    """Run one command. Returns the exit code: 0 well, 1 a check failed, 2 an error with a sentence, 130 Ctrl+C."""
+    """Run one command. Returns the exit code: 0 well, 1 a check failed, 2 an error with a sentence, 130 stopped by the
+    user; 3 and 4 are verdicts (`lib_lora.cli.main`)."""
     reason = unsupported(sys.version_info[:2], sys.executable)
     if reason:
         sys.stderr.write(f"sameface: {reason}\n")

@@ -14,7 +14,26 @@ class UserError(Exception):
 
     The message is one sentence (or two short ones) that says what is wrong, with which file,
     and what to do. The command line prints it without a stack trace.
+
+    Attributes:
+        field: of a form, a request or a file of settings, that is wrong (dotted); empty where it is none in particular.
     """
+
+    def __init__(self, sentence: str = "", field: str = "") -> None:
+        super().__init__(sentence)
+        self.field = field
+
+
+class Misfit(ValueError):
+    """A value that a dataclass refuses, as what `settings.from_dict` makes a `UserError` of.
+
+    Attributes:
+        field: whose value it is.
+    """
+
+    def __init__(self, sentence: str, field: str) -> None:
+        super().__init__(sentence)
+        self.field = field
 
 
 class StoppedByUser(Exception):

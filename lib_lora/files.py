@@ -178,6 +178,22 @@ def digest_of(*parts: object) -> str:
     return hashlib.sha256("\x1f".join(str(part) for part in parts).encode("utf-8")).hexdigest()[:32]
 
 
+def size(count: float, thousand: int = 1024) -> str:
+    """A number of bytes for people: in MB where GB would round to nothing.
+
+    >>> size(3 << 30), size(850 << 20), size(3_200_000_000, 1000), size(20)
+    ('3.0 GB', '850 MB', '3.2 GB', '1 MB')
+
+    Args:
+        count: bytes.
+        thousand: 1024 for memory, 1000 for disks that are sold so.
+    """
+    megabytes = count / thousand**2
+    if round(megabytes) < thousand:
+        return f"{max(round(megabytes), 1 if count > 0 else 0)} MB"
+    return f"{megabytes / thousand:.1f} GB"
+
+
 def slug(name: str) -> str:
     """A folder name for `name`: lower case, letters, digits and dashes of any script, at most 60 characters.
 

@@ -11,9 +11,10 @@ import math
 import reprlib
 import types
 import typing
+from collections.abc import Iterator
 from typing import Any, TypeVar
 
-from lib_lora.errors import UserError
+from lib_lora.errors import Misfit, UserError
 
 T = TypeVar("T")
 
@@ -38,7 +39,8 @@ def from_dict(kind: type[T], values: Any, where: str = "settings") -> T:
         where: named in the error, e.g. the file.
 
     Raises:
-        UserError: an unknown key (the nearest known one is named), a missing key or a value of the wrong type.
+        UserError: an unknown key (the nearest known one is named), a missing key or a value of the wrong type; its
+            `field` is the dotted key.
     """
     if not isinstance(values, dict):
         raise UserError(f"{where}: expected a table of settings, found {type(values).__name__}.")
@@ -48,14 +50,39 @@ def from_dict(kind: type[T], values: Any, where: str = "settings") -> T:
         if key not in known:
             near = difflib.get_close_matches(str(key), known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(sorted(known))}."
-            raise UserError(f"{where}: unknown setting {key!r}; {hint}")
-    built = {key: coerce(hints[key], value, f"{where}: {key}") for key, value in values.items()}
+            raise UserError(f"{where}: unknown setting {key!r}; {hint}", str(key))
+    built = {}
+    for key, value in values.items():
+        try:
+            built[key] = coerce(hints[key], value, f"{where}: {key}")
+        except UserError as error:
+            error.field = f"{key}.{error.field}" if error.field else key
+            raise
+    if lacking := [*_lacking(kind, built)]:
+        names, verb = ", ".join(map(repr, lacking)), "is" if len(lacking) == 1 else "are"
+        raise UserError(f"{where}: {names} {verb} missing.", lacking[0])
     try:
         return kind(**built)
     except TypeError as error:
         raise UserError(f"{where}: {error}.") from error
     except ValueError as error:
-        raise UserError(f"{where}: {error}") from error
+        raise UserError(f"{where}: {error}", _named(error, known)) from error
+
+
+def _lacking(kind: type[Any], built: dict[str, Any]) -> Iterator[str]:
+    """Fields that have no default and no value."""
+    for field in dataclasses.fields(kind):
+        needed = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        if field.init and needed and field.name not in built:
+            yield field.name
+
+
+def _named(error: ValueError, known: set[str]) -> str:
+    """The field that a dataclass's own complaint is about: said by the error, or the first word of its sentence."""
+    if isinstance(error, Misfit):
+        return error.field
+    first = str(error).partition(" ")[0]
+    return first if first in known else ""
 
 
 def coerce(hint: Any, value: Any, where: str) -> Any:

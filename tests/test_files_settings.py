@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lib_lora import files, settings
-from lib_lora.errors import UserError, command
+from lib_lora.errors import Misfit, UserError, command
+from lib_lora.jobs.kinds import TestArguments
+from lib_lora.training.settings import TrainSettings
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path):
@@ -99,13 +101,68 @@ def test_settings_round_trip():
         ({"name": "x", "rate": 10**400}, "rate: expected float"),
         ({"name": 3}, "name: expected str"),
         ({"name": "x", "items": 3}, "expected a list"),
-        ({}, "missing 1 required"),
+        ({}, "'name' is missing"),
         ([], "expected a table"),
     ],
 )
 def test_wrong_settings_are_named(values, said):
     with pytest.raises(UserError, match=said):
         settings.from_dict(Outer, values)
+
+
+@dataclass(frozen=True)
+class Strict(Inner):
+    """Refuses what is too large; the sentence begins with the field's name."""
+
+    def __post_init__(self) -> None:
+        if self.rank > 9:
+            raise ValueError(f"rank is {self.rank}; it must be below 10.")
+        if self.rank == 9:
+            raise Misfit("nine is an unlucky number.", "rank")
+
+
+@dataclass(frozen=True)
+class Around:
+    inner: Strict
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "field_name"),
+    [
+        (Outer, {"name": "x", "rat": 1}, "rat"),
+        (Outer, {"name": "x", "rate": "fast"}, "rate"),
+        (Outer, {"name": "x", "inner": {"rank": "x"}}, "inner.rank"),
+        (Outer, {"name": "x", "items": [{"rank": "x"}]}, "items.rank"),
+        (Outer, {}, "name"),
+        (Outer, [], ""),
+        (Around, {"inner": {"rank": 10}}, "inner.rank"),
+        (Around, {"inner": {"rank": 9}}, "inner.rank"),
+        (TrainSettings, {"lora": {"rank": 0}}, "lora.rank"),
+        (TrainSettings, {"objective": {"huber_c": 2}}, "objective.huber_c"),
+        (TestArguments, {"cfg": 0.5}, "cfg"),
+        (TestArguments, {"side": 100}, "side"),
+    ],
+)
+def test_the_field_that_is_wrong_is_named_for_a_form(kind, values, field_name):
+    with pytest.raises(UserError) as refused:
+        settings.from_dict(kind, values)
+    assert refused.value.field == field_name
+
+
+@pytest.mark.parametrize(
+    ("count", "thousand", "said"),
+    [
+        (0, 1024, "0 MB"),
+        (1, 1024, "1 MB"),
+        (20 << 20, 1024, "20 MB"),
+        ((1 << 30) - 1, 1024, "1.0 GB"),
+        (80 << 30, 1024, "80.0 GB"),
+        (999_400_000, 1000, "999 MB"),
+        (3_200_000_000, 1000, "3.2 GB"),
+    ],
+)
+def test_a_size_is_never_rounded_to_nothing(count, thousand, said):
+    assert files.size(count, thousand) == said
 
 
 def test_numbers_written_as_words():

@@ -18,11 +18,15 @@ from typing import Any, Literal, cast, get_args
 import yaml
 
 from lib_lora import private, settings
-from lib_lora.errors import UserError, command, typed
+from lib_lora.errors import Misfit, UserError, command, typed
 from lib_lora.files import content, explained, slug, write_text
 
 ConsentKind = Literal["fictional", "myself", "consented"]
 FILE_VERSION = 1
+_CHILD = re.compile(
+    r"\b(girls?|boys?|child|children|kids?|baby|babies|infant|toddler|teens?|teenager|minor|schoolgirl|schoolboy)\b",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -64,9 +68,11 @@ class Character:
         slug(self.name)
         for what, text in (("trigger word", self.trigger), ("class word", self.class_word)):
             if not text.strip() or re.search(r"[,<>:()\[\]{}|\\\n]", text):
-                raise ValueError(f"the {what} {text!r} must be plain words without commas, brackets or colons.")
+                sentence = f"the {what} {text!r} must be plain words without commas, brackets or colons."
+                raise Misfit(sentence, "trigger" if what == "trigger word" else "class_word")
         if self.trigger.strip().casefold() == self.class_word.strip().casefold():
-            raise ValueError(f"the trigger word {self.trigger!r} must be an invented word, not the class word itself.")
+            sentence = f"the trigger word {self.trigger!r} must be an invented word, not the class word itself."
+            raise Misfit(sentence, "trigger")
 
 
 @dataclass(frozen=True)
@@ -124,8 +130,19 @@ def declare_consent(kind: str) -> Consent:
         UserError: `kind` is none of the three.
     """
     if kind not in get_args(ConsentKind):
-        raise UserError(f"{kind!r} is no kind of consent; say one of {', '.join(get_args(ConsentKind))}.")
+        raise UserError(f"{kind!r} is no kind of consent; say one of {', '.join(get_args(ConsentKind))}.", "consent")
     return Consent(cast(ConsentKind, kind), date.today().isoformat())
+
+
+def see_adult(class_word: str) -> None:
+    """Refuse a class word that says a child, for a new character; one that has such a word stays as it is.
+
+    Raises:
+        UserError: it is one.
+    """
+    if found := _CHILD.search(class_word):
+        sentence = f"Only adults can be trained, so {found[0]!r} cannot be the class word; use woman, man or person."
+        raise UserError(sentence, "class_word")
 
 
 def consent_of(character: Character) -> Consent:
@@ -152,7 +169,8 @@ def create(root: Path, character: Character) -> CharacterFolder:
     """Make the character's folder and write its file.
 
     Raises:
-        UserError: a character of that name exists with other facts, or the folder cannot be written.
+        UserError: a character of that name exists with other facts, the class word is a child's, or the folder cannot
+            be written.
     """
     folder = folder_of(root, character.name)
     if folder.file.exists():
@@ -163,6 +181,7 @@ def create(root: Path, character: Character) -> CharacterFolder:
                 f"{there.class_word!r}; choose another name, or use these words."
             )
         return folder
+    see_adult(character.class_word)
     with explained(folder.path):
         for path in (folder.photos, folder.cache, folder.runs):
             private.make_folder(path)

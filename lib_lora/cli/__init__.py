@@ -49,9 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return STOPPED
     if isinstance(answer, int):  # it has said all there is to say
         return answer
-    if wants_json:
+    if wants_json and answer.values is not None:  # of several processes one answers
         print(as_json(answer.values))
-    elif answer.text:
+    elif answer.text and not wants_json:
         print(answer.text)
     return answer.status
 

@@ -44,7 +44,7 @@ def add(command: Commands) -> None:
     consent.add_argument("name", metavar="NAME")
     consent.add_argument("kind", metavar="KIND", help="fictional, myself, or consented (an adult, documented)")
 
-    forget = command("forget", _forget, "Delete all that was computed of a character's face (biometric data); photos stay.")
+    forget = command("forget", _forget, "Delete what was computed of a character's face (biometric data); photos stay.")
     forget.add_argument("name", metavar="NAME")
 
 
@@ -126,8 +126,8 @@ def _forget(options: argparse.Namespace) -> Answer:
         return Answer(f"Nothing that was computed of the face of {options.name} is stored.", values)
     files = f"{len(gone)} file{'' if len(gone) == 1 else 's'}"
     text = (
-        f"{files} with what was computed of the face of {options.name} deleted; photos, decisions, runs and reports stay. "
-        "What is needed is made again when it is audited, scored or trained."
+        f"{files} with what was computed of the face of {options.name} deleted; photos, decisions, runs and reports "
+        "stay. What is needed is made again when it is audited, scored or trained."
     )
     return Answer(text, values)
 

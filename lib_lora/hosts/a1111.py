@@ -13,7 +13,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 from lib_lora.hosts.painting import forget_conditions
-from lib_lora.hosts.parts import part
+from lib_lora.hosts.parts import networks, part
 from lib_lora.hosts.webui import Webui
 
 
@@ -105,6 +105,17 @@ class A1111(Webui):
                 yield {}
         finally:
             models.select_checkpoint = own
+
+    def refresh_loras(self, stem: str) -> None:
+        """See `Webui`. Layers go by a LoRA's name: where its file was deleted and another came under that name, they
+        would keep the old one's weights."""
+        super().refresh_loras(stem)
+        if not stem or (lora := networks()) is None:
+            return
+        lora.networks_in_memory.pop(stem, None)
+        for layer in getattr(self.model(), "network_layer_mapping", {}).values():
+            if any(one[0] == stem for one in getattr(layer, "network_current_names", ())):
+                layer.network_current_names = (("", 0.0, 0.0, None),)  # none that is ever wanted
 
     def settle(self) -> None:
         """See `Webui`."""

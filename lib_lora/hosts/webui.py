@@ -5,6 +5,7 @@ How each takes its models off the GPU is in `a1111` and `forge`; how all of them
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from abc import ABC, abstractmethod
@@ -148,7 +149,11 @@ class Webui(ABC):
         """
         if self._holds:
             raise UserError("The webui cannot paint while a LoRA is trained; wait until the training is done.")
-        painting.paint(self, pictures, base, each, stop)
+        try:
+            painting.paint(self, pictures, base, each, stop)
+        finally:
+            gc.collect()
+            _give_back()
 
     @contextmanager
     def on_checkpoint(self, title: str) -> Iterator[dict[str, Any]]:
@@ -178,6 +183,8 @@ class Webui(ABC):
         except Exception as error:  # a model that is out of the common way
             part("errors").report(f"SameFace: the VAE could not be asked ({type(error).__name__}: {error})")
             return None
+        finally:
+            _give_back()
 
     def ready_model(self) -> Any:
         """The selected model, on the GPU; None where there is none. The queue is held."""
@@ -245,6 +252,14 @@ class Webui(ABC):
         if (device := getattr(flags, "device_id", None)) is not None:
             variables["CUDA_VISIBLE_DEVICES"] = _device(str(device), os.environ.get("CUDA_VISIBLE_DEVICES"))
         return variables
+
+
+def _give_back() -> None:
+    """What painting leaves free goes back to the system: the C library would keep hundreds of megabytes of it."""
+    with suppress(Exception):  # a torch in disorder
+        from lib_lora.models.memory import give_back
+
+        give_back()
 
 
 def _device(number: str, visible: str | None) -> str:

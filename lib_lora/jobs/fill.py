@@ -118,15 +118,15 @@ def left_out(everywhere: Sequence[str], texts: Sequence[str]) -> list[str]:
         everywhere: by `shared`.
         texts: the captions that they were left out of.
     """
-    plain = [phrase for phrase in everywhere if phrase not in _FACES]
+    plain = [phrase for phrase in everywhere if phrases.key(phrase) not in _FACES]
     lines = [f"Left out, because nearly every photo has it: {', '.join(plain)}."] if plain else []
     counts = dict(phrases.frequency({str(place): text for place, text in enumerate(texts)}))
     for phrase in everywhere:
-        if phrase in _FACES:
-            shown, other = _FACES[phrase]
+        if phrases.key(phrase) in _FACES:
+            shown, other = _FACES[phrases.key(phrase)]
             lines.append(
-                f"{counts[phrase]} of {len(texts)} photos show {shown}. So {phrase!r} is left out, and it is learned as "
-                f"part of the face; add {other} photos if that is not wanted."
+                f"{counts[phrase]} of {len(texts)} photos show {shown}. So {phrase!r} is left out, and it is learned "
+                f"as part of the face; add {other} photos if that is not wanted."
             )
     return lines
 

@@ -26,13 +26,14 @@ _KINDS = (
 def forget_faces(folder: CharacterFolder) -> list[str]:
     """Delete embeddings, templates, thumbnails, encoded photos, contact sheets, and what the audit measured.
 
-    Photos, decisions, runs and the reports of tests (which hold no embeddings) stay; what is needed is made again.
+    Photos, decisions, runs and the reports of tests stay; these hold no embeddings, and the small copies of photos in
+    their pages are taken out. What is needed is made again.
 
     Args:
         folder: of a character.
 
     Returns:
-        The files that were deleted or emptied, relative to the folder.
+        The files that were deleted, or from which something was taken out, relative to the folder.
 
     Raises:
         UserError: another process is at work on the character; a file cannot be deleted, or ``audit.json`` cannot be
@@ -46,4 +47,7 @@ def forget_faces(folder: CharacterFolder) -> list[str]:
         if (memory := memories.load(folder)).facts:
             memories.save(folder, replace(memory, facts={}))
             gone.append(folder.path / memories.FILE)
+        from lib_lora.jobs.report import without_photos  # which loads what judges
+
+        gone += without_photos(folder.runs)
     return [path.relative_to(folder.path).as_posix() for path in gone]

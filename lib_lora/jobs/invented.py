@@ -11,6 +11,7 @@ Nothing in it is ever deleted or painted over. Knows the files; does not know fa
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -201,6 +202,14 @@ def decided(invented: Invented, name: str, what_to_type: str) -> InventPlan:
     if plan is None or not plan.picked:
         raise UserError(f"No face was picked for {name!r} yet; begin with: {what_to_type}")
     return plan
+
+
+def side_of(folder: CharacterFolder) -> int:
+    """Pixels of a side of the pictures that a character was invented in; 0 where it was not."""
+    with suppress(UserError):
+        plan = Invented(folder).plan
+        return plan.side if plan and plan.picked else 0
+    return 0
 
 
 def with_face(plan: InventPlan, picked: str) -> InventPlan:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from lib_lora import settings
-from lib_lora.errors import UserError
+from lib_lora.errors import Misfit, UserError
 from lib_lora.jobs.invent_arguments import InventArguments, MoreArguments
 
 Kind = Literal["audit", "fill", "probe", "train", "test", "choose", "invent", "more"]
@@ -123,11 +123,11 @@ class TestArguments:
     def __post_init__(self) -> None:
         _check_painting(self.grid_steps, [self.weight])
         if self.side is not None and (self.side % 8 or not 64 <= self.side <= 2048):
-            raise ValueError(f"pictures cannot be {self.side} pixels wide; give a multiple of 8 from 64 to 2048.")
+            raise Misfit(f"pictures cannot be {self.side} pixels wide; give a multiple of 8 from 64 to 2048.", "side")
         if not 0 <= self.first_seed < 2**32:
-            raise ValueError(f"the first seed is {self.first_seed}; it must be between 0 and {2**32 - 1}.")
+            raise Misfit(f"the first seed is {self.first_seed}; it must be between 0 and {2**32 - 1}.", "first_seed")
         if self.cfg is not None and not 1 <= self.cfg <= 30:
-            raise ValueError(f"the guidance is {self.cfg:g}; it must be between 1 and 30.")
+            raise Misfit(f"the guidance is {self.cfg:g}; it must be between 1 and 30.", "cfg")
 
 
 @dataclass(frozen=True)
@@ -150,16 +150,16 @@ class ChooseArguments:
 
     def __post_init__(self) -> None:
         if not self.weights:
-            raise ValueError("there is no weight to try; give at least one, such as 0.8.")
+            raise Misfit("there is no weight to try; give at least one, such as 0.8.", "weights")
         _check_painting(self.grid_steps, self.weights)
 
 
 def _check_painting(steps: int, weights: Sequence[float]) -> None:
     if not 1 <= steps <= 150:
-        raise ValueError(f"{steps} sampling steps cannot be done; 20 are usual, and 150 the most.")
+        raise Misfit(f"{steps} sampling steps cannot be done; 20 are usual, and 150 the most.", "grid_steps")
     for weight in weights:
         if not -2 <= weight <= 2:
-            raise ValueError(f"the weight is {weight:g}; it must be between -2 and 2.")
+            raise Misfit(f"the weight is {weight:g}; it must be between -2 and 2.", "weight")
 
 
 Arguments = (

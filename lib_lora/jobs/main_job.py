@@ -9,6 +9,8 @@ from typing import Any, TextIO
 
 from lib_lora.deploy.folder import add_preview, deliver
 from lib_lora.errors import StoppedByUser, UserError, typed
+from lib_lora.files import slug
+from lib_lora.jobs import leftovers
 from lib_lora.jobs.events import EventLog
 from lib_lora.jobs.finish import paint_and_score
 from lib_lora.jobs.lock import only_process
@@ -97,6 +99,7 @@ def finish_run(
 
         def opened() -> Run:
             run = make()
+            leftovers.sweep(run.character_folder.path.parent.parent)
             held.enter_context(only_process(run.folder, patience=patience))
             if not trained_lora(run):
                 check_base(run)
@@ -140,6 +143,7 @@ def _finish(run: Run, emit: Sink, only_train: bool) -> Path | None:
 def _delivered(run: Run, lora: Path, emit: Sink) -> Path:
     out = Path(run.file.out or "")
     try:
+        leftovers.sweep_beside(slug(run.file.character.name), out)
         delivered = deliver(origin_of(run), lora, out)
     except UserError as error:
         emit("error", text=str(error))

@@ -12,6 +12,8 @@ from typing import Any, TextIO
 
 from tqdm import tqdm
 
+from lib_lora.files import size
+
 # Pace and time left are the job's own numbers, the same as in the events; tqdm would show its own beside them.
 _FORMAT = "{l_bar}{bar}| {n_fmt}/{total_fmt} {unit}{postfix}"
 PAUSE = 10.0  # seconds between two lines where no bar can be drawn
@@ -83,7 +85,7 @@ class Terminal:
         step, total = event["step"], event["total"]
         about = (
             f"loss {event['loss_average']:.4f}, {event['seconds_per_step']:.2f} s/step, "
-            f"{_duration(event['seconds_left'])} left, peak {event['peak_memory'] / 2**30:.1f} GB"
+            f"{_duration(event['seconds_left'])} left, peak {size(event['peak_memory'])}"
         )
         if self.lines:
             self.lines(step, total, f"step {step:,} of {total:,}, {about}")

@@ -22,6 +22,7 @@ from lib_lora.jobs.queue_rows import COLUMNS, SEAL_COLUMN
 
 FILE_NAME = "jobs.sqlite"
 FOLDER = "jobs"  # of the jobs' own folders
+MENDING = "mending"  # in it
 FILE_VERSION = 2  # 1: rows without a seal
 _PATIENCE = 30.0  # seconds that one process waits for the transaction of another
 _NAMED = 10  # numbers of lost jobs that are named
@@ -46,7 +47,7 @@ class QueueFile:
         self.path = root / FILE_NAME
         self.folder = root / FOLDER
         self._begun = self.folder / "begun"  # there has been a file
-        self._mending = self.folder / "mending"
+        self._mending = self.folder / MENDING
         self._new = self._mending / FILE_NAME  # the mended one, until it is in its place
         self._lock = threading.Lock()
         self._keeps = False
@@ -180,7 +181,11 @@ class QueueFile:
             if self.path.exists() and not self._damaged():
                 return  # another process was quicker
             self._let_go()  # Windows moves no file that is open
-            target = self.path.with_name(f"{FILE_NAME}.damaged-{time.strftime('%Y%m%d-%H%M%S')}")
+            name, number = f"{FILE_NAME}.damaged-{time.strftime('%Y%m%d-%H%M%S')}", 1
+            target = self.path.with_name(name)
+            while target.exists():  # of the same second
+                number += 1
+                target = self.path.with_name(f"{name}-{number}")
             with explained(self.path):
                 if self.path.exists():
                     try:

@@ -16,7 +16,7 @@ _MOST = 1 << 22  # bytes of a file that are read at once
 _MOST_WARNINGS = 20
 _FRESH = ("starting", "waiting for the GPU")  # an attempt begins; what the one before said no longer holds
 _TEXTS = {
-    "waiting for the GPU": "Waiting until the webui has painted its picture and the GPU is free",
+    "waiting for the GPU": "Waiting until the webui has painted its picture",
     "starting": "Starting",
     "preparing": "Loading the base model and the photos",
     "training": "Training",

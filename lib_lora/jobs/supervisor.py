@@ -16,7 +16,7 @@ from lib_lora import private
 from lib_lora.errors import UserError
 from lib_lora.files import explained
 from lib_lora.jobs import events as event_files
-from lib_lora.jobs import processes, queue_file
+from lib_lora.jobs import leftovers, processes, queue_file
 from lib_lora.jobs.attempt import Attempt, Outcome, Patience, cleaned, run_of, told_by_worker
 from lib_lora.jobs.channel import patient
 from lib_lora.jobs.events import EventLog, pace_of
@@ -126,6 +126,7 @@ class Supervisor:
             self._run_both(queue, closing)
 
     def _run_both(self, queue: Queue, closing: threading.Event) -> None:
+        leftovers.sweep(self.root)
         left = queue.abandoned(self._alive)
         self._troubles = {"": queue.notice()}
         lanes = [

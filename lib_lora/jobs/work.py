@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lib_lora.character.store import folder_of
 from lib_lora.errors import StoppedByUser, UserError
 from lib_lora.files import explained, write_json
 from lib_lora.grid.cells import Painter
@@ -24,6 +25,7 @@ from lib_lora.jobs.events import FILE_NAME as EVENTS_FILE
 from lib_lora.jobs.events import EventLog
 from lib_lora.jobs.fill import fill
 from lib_lora.jobs.finish import find_run, paint_and_score
+from lib_lora.jobs.invented import side_of
 from lib_lora.jobs.kinds import (
     Arguments,
     AuditArguments,
@@ -148,7 +150,8 @@ def audit(arguments: AuditArguments, desk: Desk) -> Result:
     choices = Choices(arguments.keep, arguments.drop, arguments.undecided, arguments.accept)
     count = _counting(desk, "Looking at the photos")
     engine = chosen_engine(desk.root)
-    told = tell_audit(desk.root, desk.character, arguments.resolution or RESOLUTION, choices, engine, count)
+    resolution = arguments.resolution or side_of(folder_of(desk.root, desk.character)) or RESOLUTION
+    told = tell_audit(desk.root, desk.character, resolution, choices, engine, count)
     return {"good": told.good, "headline": told.text.partition("\n")[0]}
 
 

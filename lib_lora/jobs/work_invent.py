@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from lib_lora.character.store import folder_of
 from lib_lora.errors import UserError
+from lib_lora.jobs.audit import RESOLUTION
 from lib_lora.jobs.audit_told import tell_audit
 from lib_lora.jobs.invent import candidates
 from lib_lora.jobs.invent_arguments import InventArguments, MoreArguments
 from lib_lora.jobs.invent_more import NEWEST, STRANGERS, more
-from lib_lora.jobs.invented import Invented, Painted
+from lib_lora.jobs.invented import Invented, Painted, side_of
 from lib_lora.jobs.preferences import chosen_engine
 
 if TYPE_CHECKING:
@@ -54,7 +55,8 @@ def paint_more(arguments: MoreArguments, desk: Desk) -> dict[str, Any]:
     lora = NEWEST if arguments.with_lora else None
     told = more(desk.root, desk.character, arguments.count, arguments.budget, lora, each=each)
     with suppress(UserError):  # then the step Photos asks for it
-        tell_audit(desk.root, desk.character, engine=chosen_engine(desk.root))
+        side = side_of(folder_of(desk.root, desk.character)) or RESOLUTION
+        tell_audit(desk.root, desk.character, side, engine=chosen_engine(desk.root))
     return {name: told.values[name] for name in ("painted", "kept", "photos", "not_kept", "budget_spent", "flagged")}
 
 

@@ -1,13 +1,13 @@
 """What pictures were asked to show and do not: turned heads and expressions, as far as they can be measured.
 
-Pure functions. Says nothing of a picture whose face cannot be judged, and changes no verdict: a base model that will not
-turn a head says nothing about the face.
+Pure functions. Says nothing of a picture whose face cannot be judged, and changes no verdict: a base model that will
+not turn a head says nothing about the face.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from lib_lora.likeness.faces import Quality
 from lib_lora.likeness.facts import Asked
@@ -96,9 +96,7 @@ def missed(pictures: Sequence[Seen], base: Sequence[Seen] = ()) -> list[Missed]:
     for wish in _WISHES:
         asked = [(path, score) for path, what, score in pictures if wish.wants(what)]
         told = [(path, shown) for path, score in asked if (shown := _shows(wish, score)) is not None]
-        without = [
-            shown for _, what, score in base if wish.wants(what) and (shown := _shows(wish, score)) is not None
-        ]
+        without = [shown for _, what, score in base if wish.wants(what) and (shown := _shows(wish, score)) is not None]
         if all(shown for _, shown in told):
             continue
         one = Missed(
@@ -110,7 +108,7 @@ def missed(pictures: Sequence[Seen], base: Sequence[Seen] = ()) -> list[Missed]:
             base_measured=len(without) if without else None,
             base_given=sum(without) if without else None,
         )
-        found.append(Missed(**{**vars(one), "text": _sentence(wish, one)}))
+        found.append(replace(one, text=_sentence(wish, one)))
     return found
 
 

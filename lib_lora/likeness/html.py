@@ -70,7 +70,11 @@ def render(report: Report, pictures: Pictures, photos: Pictures | None = None) -
         pictures: gives the picture at a row's path; None where it is gone, which the page then says.
         photos: gives the photo of a file name; where it gives None, none is shown. None = no photos on the page.
     """
-    beside = cache(lambda name: _small_of(photos(name))) if photos else (lambda name: None)
+
+    @cache
+    def beside(name: str) -> Image.Image | None:
+        return _small_of(photos(name)) if photos else None
+
     with_lora, base = report.of("lora"), report.of("base")
     return _template().render(
         report=report,

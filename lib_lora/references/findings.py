@@ -161,7 +161,7 @@ def _unlike(name: str, standing: Standing, likeness: float, usual: float, clear:
     if clear and standing.stranger:
         text = f"{head}another person, or a view that hides the face.{after}"
         return Finding(name, "another person", text, "drop", value, standing.reach)
-    why = "it is this person, in an unusual view" if clear else "a face that can hardly be seen looks like nobody"
+    why = "most likely this person in an unusual view" if clear else "a face that can hardly be seen looks like nobody"
     return Finding(name, "unlike", f"{head}{why}.{after}", "look", value, standing.reach)
 
 

@@ -10,14 +10,39 @@ from lib_lora.files import printable
 from lib_lora.references.alike import folded
 from lib_lora.references.audit import Audit, Audited
 
+_FIRST = 2  # findings about the set that the first line names
+_SETS = {
+    "several people": "of several people",
+    "too few": "too few",
+    "few": "few",
+    "many": "more than help",
+    "one background": "before one background",
+    "one outfit": "in one outfit",
+    "one light": "in one light",
+}
 MANY = 8  # photos with one fault, of which each would be a line
 Tone = Literal["good", "warn", "bad", "none"]
 
 
 def headline(audit: Audit) -> str:
-    """How many photos there are, and how many of them are good."""
+    """How many photos there are, how many of them are good, and what is wrong with them as a set."""
     count, good = len(audit.photos), sum(tone(item) == "good" for item in audit.photos)
-    return f"{good} of {count} photo{'' if count == 1 else 's'} good"
+    said = f"{good} of {count} photo{'' if count == 1 else 's'} good"
+    but = [words for finding in audit.findings if (words := _but(finding.kind, audit))] if good else []
+    return f"{said}, but {' and '.join(but[:_FIRST])}" if but else said
+
+
+def _but(kind: str, audit: Audit) -> str:
+    """A finding about the set in a few words."""
+    if kind != "views":
+        return _SETS.get(kind, "")
+    shown = [angle for angle, photos in audit.coverage.angles.items() if photos]
+    if shown == ["ahead"]:
+        return "only from the front"
+    lacks = [one for one in audit.coverage.missing if "view" in one or "profile" in one]
+    if len(lacks) > 2:
+        return "not from all sides"
+    return " and ".join(lacks) if lacks else " and ".join(audit.coverage.missing)
 
 
 def counts(audit: Audit) -> str:

@@ -8,7 +8,7 @@ import shutil
 import torch
 
 from lib_lora.errors import UserError
-from lib_lora.files import explained
+from lib_lora.files import explained, size
 from lib_lora.models.family import UNET, ModelInfo
 from lib_lora.models.memory import free_bytes
 from lib_lora.models.weights import open_tensors
@@ -28,8 +28,8 @@ def check_memory(info: ModelInfo, dtype: torch.dtype, device: torch.device) -> N
     needed, free = numbers * dtype.itemsize * _OVERHEAD, free_bytes(device)
     if needed > free:
         raise UserError(
-            f"Too little memory on {device}: {info.path.name} needs at least {needed / 2**30:.1f} GB, "
-            f"{free / 2**30:.1f} GB are free; close other programs (or the webui's model), or use precision bf16."
+            f"Too little memory on {device}: {info.path.name} needs at least {size(needed)}, "
+            f"{size(free)} are free; close other programs (or the webui's model), or use precision bf16."
         )
 
 
@@ -51,5 +51,5 @@ def check_disk(run: Run, parameters: int, checkpoints: int) -> None:
     if needed > free:
         raise UserError(
             f"Too little disk space for {run.folder}: {checkpoints} checkpoints and the states need "
-            f"{needed / 2**30:.1f} GB, {free / 2**30:.1f} GB are free; free some, or raise save_every."
+            f"{size(needed)}, {size(free)} are free; free some, or raise save_every."
         )

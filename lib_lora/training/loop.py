@@ -130,15 +130,12 @@ class _Loop:
         found = self._newest()
         if found is None:
             return
-        try:
-            self._take_over(found)
-        except (LookupError, ValueError, TypeError, AttributeError, RuntimeError) as error:
-            if is_out_of_memory(error):
-                raise
-            raise UserError(
-                f"The state of step {found.step} in {session.run.states} does not fit the settings in "
-                f"{session.run.folder / 'run.yaml'}; put back those that the run began with, or start a new run."
-            ) from error
+        session.adapter.load_state(found.adapter)
+        session.optimizer.load_state_dict(found.optimizer)
+        if session.ema and found.ema:
+            session.ema.load_state_dict(found.ema)
+        if session.accelerator.scaler and found.scaler:
+            session.accelerator.scaler.load_state_dict(found.scaler)
         self.at.step, self.average = found.step, found.loss_average
         self.emit("state", state="resumed", step=found.step)
 
@@ -165,15 +162,6 @@ class _Loop:
         elif why and found.path:
             self.emit("warning", text=f"{why}; training goes on from the state before it, {found.path.name}.")
         return found.state
-
-    def _take_over(self, found: states.State) -> None:
-        session = self.session
-        session.adapter.load_state(found.adapter)
-        session.optimizer.load_state_dict(found.optimizer)
-        if session.ema and found.ema:
-            session.ema.load_state_dict(found.ema)
-        if session.accelerator.scaler and found.scaler:
-            session.accelerator.scaler.load_state_dict(found.scaler)
 
     def run(self, stop: StopRequest) -> Path:
         """All steps that are left; returns the last checkpoint."""

@@ -11,9 +11,10 @@ import logging
 import math
 import shutil
 import tempfile
+import time
 import traceback
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,14 +39,15 @@ FRESH = {**SAFE, "Cache-Control": "no-store"}
 UPLOADS = "uploads"  # in the data folder: the system's own place for such files may be memory
 _SPARE = 64 * MB  # of the disk that an upload leaves free
 _BLOCK = 1 << 18  # bytes that are handled at once
+_OLD = 24 * 3600.0  # seconds; another page on the same data folder may still be at a younger one
 
 
 class Refused(Exception):
     """A request that is answered with a status of its own, and one sentence."""
 
-    def __init__(self, status: int, sentence: str) -> None:
+    def __init__(self, status: int, sentence: str, field: str = "") -> None:
         super().__init__(sentence)
-        self.status = status
+        self.status, self.field = status, field
 
 
 def missing(sentence: str) -> Refused:
@@ -56,6 +58,16 @@ def missing(sentence: str) -> Refused:
 def forbidden(sentence: str) -> Refused:
     """It may not be done from here."""
     return Refused(403, sentence)
+
+
+@contextmanager
+def about(field: str) -> Iterator[None]:
+    """What the block refuses is about this field of the request."""
+    try:
+        yield
+    except (Refused, UserError) as error:
+        error.field = error.field or field
+        raise
 
 
 async def answered(desk: Desk, route: Route, request: Request) -> Response:
@@ -153,6 +165,14 @@ def _place(root: Path, size: int) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def sweep(root: Path) -> None:
+    """Delete the uploads that a process has left which was killed."""
+    with suppress(OSError):
+        for folder in (root / UPLOADS).iterdir():
+            if time.time() - folder.stat().st_mtime > _OLD:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
 def _too_much(route: Route) -> Refused:
     return Refused(413, f"This is more than the {route.limit // MB} MB that can be taken at once.")
 
@@ -181,7 +201,8 @@ def refusal(error: Exception, where: str, given: Any = None) -> Response:
         error = Refused(429, "Other photos are on their way; send this again in a moment.")
     if isinstance(error, (Refused, UserError)):
         status = error.status if isinstance(error, Refused) else 413 if isinstance(error, TooLarge) else 400
-        return in_json({"error": brief(str(error), _texts(given))}, status)
+        about_field = {"field": error.field} if error.field else {}
+        return in_json({"error": brief(str(error), _texts(given)), **about_field}, status)
     if isinstance(error, ClientDisconnect):  # by the browser, or because it was too slow
         LOG.warning("%s: the connection ended, or was too slow, before all was sent.", where)
         ended = in_json({"error": "The connection was too slow."}, 408)

@@ -1,7 +1,7 @@
 """What a host calls once at its start and again after each "Reload UI": queue and supervisor are there once for all.
 
-A webui's start waits for nothing that can come later: routes and queue are loaded in a thread of their own once its page
-is there, or for the first request, whichever is sooner.
+A webui's start waits for nothing that can come later: routes and queue are loaded in a thread of their own once its
+page is there, or for the first request, whichever is sooner.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Attached:
 
         return tab(self._host, guard.TOKEN)
 
-    def started(self, demo: Any, app: FastAPI) -> None:  # noqa: ARG002 - as webuis call it
+    def started(self, demo: Any, app: FastAPI) -> None:
         """Put the routes into an app, once, and start the supervisor; for a webui's `on_app_started`."""
         if not _included(app):
             app.include_router(_late(self._routes) if self._later else self._routes())
@@ -137,7 +137,5 @@ def _late(made: Callable[[], APIRouter]) -> APIRouter:
             return refusal(error, request.url.path)
 
     late = APIRouter(prefix=PREFIX)
-    late.add_api_route(
-        "/{rest:path}", endpoint, methods=["GET", "POST"], include_in_schema=False, response_model=None
-    )
+    late.add_api_route("/{rest:path}", endpoint, methods=["GET", "POST"], include_in_schema=False, response_model=None)
     return late

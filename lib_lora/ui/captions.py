@@ -180,7 +180,11 @@ def captioners(desk: Desk, _call: Call) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = [
         {"name": "", "text": "Framing, direction, expression and background, as measured", "ready": True, "why": ""}
     ]
-    why = "No CLIP model is on this machine; SAMEFACE_CLIP can name its file."
+    home = Path.home() / ".cache" / "clip"
+    why = (
+        f"Put OpenAI's file ViT-L-14.pt (0.9 GB) into {home}: in A1111, one click on Interrogate CLIP in img2img does "
+        "it. Or name a file that you have in the variable SAMEFACE_CLIP before the start."
+    )
     try:
         ready = find_weights() is not None
     except UserError as error:
@@ -189,6 +193,11 @@ def captioners(desk: Desk, _call: Call) -> list[dict[str, Any]]:
     found.append({"name": "clip", "text": "CLIP adds clothes, place and light", "ready": ready, "why": why})
     blip = desk.root / "blip"
     ready = (blip / "config.json").is_file()
-    why = "" if ready else f"Put a BLIP model in Hugging Face's form into {blip}."
+    why = (
+        ""
+        if ready
+        else "Put the model Salesforce/blip-image-captioning-base (1 GB: config.json, vocab.txt or tokenizer.json, and "
+        f"model.safetensors or pytorch_model.bin) into {blip}; nothing is downloaded by itself."
+    )
     found.append({"name": "blip:blip", "text": "BLIP adds a sentence of its own", "ready": ready, "why": why})
     return found

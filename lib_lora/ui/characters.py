@@ -9,8 +9,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from lib_lora.character.store import Character, create, declare_consent, folder_of, load, save
-from lib_lora.errors import UserError
+from lib_lora.character.store import Character, create, declare_consent, folder_of, load, save, see_adult
+from lib_lora.errors import Misfit, UserError
 from lib_lora.files import explained
 from lib_lora.jobs import changes, forgetting
 from lib_lora.jobs.lock import only_process
@@ -72,7 +72,8 @@ def new(desk: Desk, call: Call) -> dict[str, Any]:
     character = _made(lambda: Character(name, trigger, class_word, agreed, _traits(body.traits)))
     folder = folder_of(desk.root, name)
     if folder.file.exists():
-        raise Refused(409, f"There is a character {load(folder).name} already; give this one another name.")
+        sentence = f"There is a character {load(folder).name} already; give this one another name."
+        raise Refused(409, sentence, "name")
     create(desk.root, character)
     return of_character(folder)
 
@@ -80,14 +81,17 @@ def new(desk: Desk, call: Call) -> dict[str, Any]:
 def _made(make: Callable[[], Character]) -> Character:
     try:
         character = make()
-    except ValueError as error:
+    except Misfit as error:
         said = str(error)
-        raise UserError(said[0].upper() + said[1:]) from error
-    for text in (character.name, character.trigger, character.class_word, character.notes, *character.traits):
+        raise UserError(said[0].upper() + said[1:], error.field) from error
+    except UserError as error:  # of the name, which is to be a folder's
+        raise UserError(str(error), "name") from error
+    texts = [(name, getattr(character, name)) for name in ("name", "trigger", "class_word", "notes")]
+    for field_name, text in (*texts, *(("traits", one) for one in character.traits)):
         if any(unicodedata.category(one) in ("Cc", "Cs") and one not in "\n\t" for one in text):
-            raise UserError(f"{text[:40]!r} holds signs that are no letters; write it anew.")
+            raise UserError(f"{text[:40]!r} holds signs that are no letters; write it anew.", field_name)
         if len(text) > _LONGEST:
-            raise UserError(f"{text[:40]!r}... is too long; up to {_LONGEST} letters are kept.")
+            raise UserError(f"{text[:40]!r}... is too long; up to {_LONGEST} letters are kept.", field_name)
     return character
 
 
@@ -107,6 +111,8 @@ def change(desk: Desk, call: Call) -> dict[str, Any]:
             old if new is None else " ".join(new.split())
             for old, new in ((before.trigger, body.trigger), (before.class_word, body.class_word))
         )
+        if class_word != before.class_word:
+            see_adult(class_word)
         if body.traits is not None:
             after = replace(after, traits=_traits(body.traits))
         if body.notes is not None:

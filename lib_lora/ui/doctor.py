@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from lib_lora import environment, packages
 from lib_lora.errors import UserError
+from lib_lora.files import size
 from lib_lora.hosts.base import Host
 from lib_lora.ui import machine
 from lib_lora.ui.desk import Call, Desk, Route, get
@@ -133,10 +134,10 @@ def _gpu() -> Iterator[Check]:
     elif not gpu.memory:
         yield check("GPU", "good", f"{gpu.name}.")
     elif gpu.memory < _MEMORY:
-        text = f"{gpu.name} has {gpu.memory / _GB:.1f} GB of memory; 6 GB are needed for Stable Diffusion 1.5."
+        text = f"{gpu.name} has {size(gpu.memory)} of memory; 6 GB are needed for Stable Diffusion 1.5."
         yield check("GPU", "warn", text, "Train with batch size 1, gradient checkpointing and a small resolution.")
     else:
-        free = f", {gpu.free / _GB:.1f} GB free now"
+        free = f", {size(gpu.free)} free now"
         yield check("GPU", "good", f"{gpu.name}, {gpu.memory / _GB:.0f} GB of memory{free}.")
 
 
@@ -145,7 +146,7 @@ def _disk(root: Path) -> Iterator[Check]:
     free = shutil.disk_usage(there).free
     tone = "bad" if free < _NEEDED else "warn" if free < _ROOM else "good"
     mend = "" if tone == "good" else "Free some space, or move the data folder to another disk."
-    yield check("Disk", tone, f"{free / _GB:.1f} GB are free where {root} is.", mend)
+    yield check("Disk", tone, f"{size(free)} are free where {root} is.", mend)
 
 
 def _folder(name: str, path: Path) -> Iterator[Check]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from threading import Event, Lock
 from typing import Any
 
+from lib_lora.errors import brief
 from lib_lora.ui import paths
 from lib_lora.ui.desk import Call, Desk, Route, get, post
 
@@ -69,7 +70,10 @@ def _of(desk: Desk, call: Call) -> list[Running]:
 
 
 def _told(found: list[Running]) -> list[dict[str, Any]]:
-    return [{"source": one.source, "done": one.done, "total": one.total, "file": one.file} for one in found]
+    return [
+        {"source": one.source, "done": one.done, "total": one.total, "file": brief(one.file, [one.file])}
+        for one in found
+    ]
 
 
 def shown(desk: Desk, call: Call) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -12,8 +13,8 @@ from lib_lora.character.store import CharacterFolder, load
 from lib_lora.errors import UserError
 from lib_lora.jobs.kinds import KINDS
 from lib_lora.jobs.standing import Follower, events_after
-from lib_lora.ui import paths
-from lib_lora.ui.answers import Refused, forbidden, missing
+from lib_lora.ui import paths, records
+from lib_lora.ui.answers import Refused, about, forbidden, missing
 from lib_lora.ui.desk import Call, Desk, Route, get, post
 from lib_lora.ui.remembered import kept
 
@@ -105,7 +106,7 @@ def put(desk: Desk, folder: CharacterFolder, kind: str, arguments: Mapping[str, 
     if kind == "train" and run is None and character.consent is None:
         raise Refused(409, f"Say first why the face of {character.name} may be trained on.")
     if kind in ("train", "probe", "invent") and run is None and not arguments.get("base"):
-        raise UserError("Choose a base model first.")
+        raise UserError("Choose a base model first.", "base")
     _see_paths(desk, arguments)
     if kind in ("invent", "more"):
         from lib_lora.ui.invented import see_that_it_can_be
@@ -119,7 +120,8 @@ def put(desk: Desk, folder: CharacterFolder, kind: str, arguments: Mapping[str, 
 def _see_paths(desk: Desk, arguments: Mapping[str, Any]) -> None:
     """No file but a base model that the host offers may be named by somebody on another machine."""
     if base := arguments.get("base"):
-        base_of(desk, str(base))
+        with about("base"):
+            base_of(desk, str(base))
     if not desk.host.remote():
         return
     settings = arguments.get("settings")
@@ -163,8 +165,22 @@ def told(desk: Desk, job: Job) -> dict[str, Any]:
         "wish": job.wish,
         "arguments": job.arguments,
         "text": _TEXTS.get(job.kind, job.kind).format(name=job.character),
+        "base_gone": _base_gone(desk, job),
         "standing": None if job.state == "waiting" else _standing(desk.queue.folder(job.id), job),
     }
+
+
+def _base_gone(desk: Desk, job: Job) -> str:
+    """The base model without which a job that has not come to its end cannot go on; empty where it is there."""
+    if job.state not in ("failed", "interrupted", "stopped"):
+        return ""
+    named = job.arguments.get("base")
+    run = job.run or job.arguments.get("run")
+    if not named and isinstance(run, str) and run:
+        with suppress(UserError, Refused):
+            folder = CharacterFolder(desk.root / "characters" / job.slug)
+            named = records.run(paths.run(folder, run)).base  # remembered: this is asked each second
+    return named if isinstance(named, str) and named and not Path(named).is_file() else ""
 
 
 def _standing(folder: Path, job: Job) -> dict[str, Any]:

@@ -13,8 +13,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import lru_cache
+from threading import Thread
 
 from lib_lora.environment import ROOT
 from lib_lora.errors import UserError
@@ -43,6 +45,27 @@ class Gpu:
 def gpu() -> Gpu:
     """The first GPU: of torch, where the webui has loaded it, else as its driver's tool says it."""
     return _gpu(int(time.monotonic() // _KEPT))
+
+
+def has_gpu() -> bool | None:
+    """Whether there is one; None until that is known, since a driver's tool may take seconds."""
+    looking = _looking()
+    return looking.result() if looking.done() else None
+
+
+@lru_cache(maxsize=1)
+def _looking() -> Future[bool | None]:
+    """Asked once: it does not change."""
+    found: Future[bool | None] = Future()
+
+    def look() -> None:
+        try:
+            found.set_result(bool(gpu().name))
+        except Exception:  # a broken driver: the doctor says it
+            found.set_result(None)
+
+    Thread(target=look, name="sameface-gpu-there", daemon=True).start()
+    return found
 
 
 @lru_cache(maxsize=1)

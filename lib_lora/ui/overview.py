@@ -11,10 +11,11 @@ import lib_lora
 from lib_lora.character.photos import kinds
 from lib_lora.character.store import CharacterFolder
 from lib_lora.errors import UserError
+from lib_lora.files import digest_of
 from lib_lora.jobs import changes
 from lib_lora.jobs.kinds import lane_of
 from lib_lora.references.coverage import LEAST
-from lib_lora.ui import checking, invention, jobs, records
+from lib_lora.ui import checking, invention, jobs, machine, records
 from lib_lora.ui.answers import LOG
 from lib_lora.ui.desk import Call, Desk, Route, get
 from lib_lora.ui.looked import Looked, look
@@ -26,6 +27,9 @@ from lib_lora.ui.story import story_of
 if TYPE_CHECKING:
     from lib_lora.jobs.queue import Job
 
+_LINE = 30  # jobs that wait
+_SHORT = 300  # letters of an argument
+
 
 def routes() -> list[Route]:
     """What a page asks again and again."""
@@ -36,8 +40,10 @@ def state(desk: Desk, _call: Call) -> dict[str, Any]:
     """Everything that is shown whatever step one is at: host, characters, queue."""
     checking.begin()  # somebody looks; what the first trigger word or caption needs is loaded meanwhile
     open_jobs = desk.queue.open()
+    shown, more = _shown(desk.queue.jobs())
     return {
         "version": lib_lora.__version__,
+        "folder": digest_of(str(desk.root))[:12],  # a browser remembers for each what was chosen in it
         "host": {
             "name": desk.host.name,
             "version": desk.host.version,
@@ -45,6 +51,7 @@ def state(desk: Desk, _call: Call) -> dict[str, Any]:
             "paints": desk.host.paints(),
             "busy": desk.host.busy(),
             "samplers": desk.host.samplers(),
+            "gpu": machine.has_gpu(),
             "photos": kinds(),
         },
         "supervisor": {"active": desk.supervisor.active, "reason": desk.supervisor.reason},
@@ -53,9 +60,28 @@ def state(desk: Desk, _call: Call) -> dict[str, Any]:
             "paused": desk.queue.paused(),
             "notice": desk.queue.notice(),
             "holds": _holds(desk, open_jobs),
-            "jobs": [jobs.told(desk, job) for job in desk.queue.jobs()],
+            "jobs": [_short(jobs.told(desk, job)) for job in shown],
+            "more": more,
         },
     }
+
+
+def _shown(found: Sequence[Job]) -> tuple[list[Job], int]:
+    """Those jobs that are told again and again, and how many are not: of a long line its first ones, and of each
+    character the first one of each kind."""
+    line, first = 0, set()
+    shown = []
+    for job in found:
+        line += job.state == "waiting"
+        if job.state != "waiting" or line <= _LINE or (job.slug, job.kind) not in first:
+            shown.append(job)
+        first.add((job.slug, job.kind))
+    return shown, len(found) - len(shown)
+
+
+def _short(told: dict[str, Any]) -> dict[str, Any]:
+    """A job with those of its arguments that are short: long lists of photos, and whole settings, are left out."""
+    return {**told, "arguments": {key: one for key, one in told["arguments"].items() if len(str(one)) <= _SHORT}}
 
 
 def waits(desk: Desk, _call: Call) -> dict[str, Any]:
@@ -112,6 +138,7 @@ def _whole(folder: CharacterFolder, open_jobs: Sequence[Job]) -> dict[str, Any]:
         "invented": (invented := invention.in_short(looked)),
         "next": _next(looked, captions, run, test, invented is not None),
         "cover": _cover(looked),
+        "touched": _touched(folder, run),
     }
 
 
@@ -122,6 +149,12 @@ def _undo(folder: CharacterFolder) -> dict[str, Any] | None:
         return None
     known = kept(("changes", folder.path), mark(path), lambda: changes.changes(folder))
     return {"what": known[-1].what, "t": known[-1].t} if known else None
+
+
+def _touched(folder: CharacterFolder, run: RunRecord | None) -> float:
+    """When something of a character was last made or changed, in unix seconds; 0 = not known."""
+    places = [folder.path, folder.file, folder.photos, folder.runs, *([run.folder] if run else [])]
+    return max((place.stat().st_mtime for place in places if place.exists()), default=0.0)
 
 
 def _damaged(slug: str, why: str) -> dict[str, Any]:
@@ -143,6 +176,7 @@ def _damaged(slug: str, why: str) -> dict[str, Any]:
         "invented": None,
         "next": "photos",
         "cover": "",
+        "touched": 0.0,
     }
 
 

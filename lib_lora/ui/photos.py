@@ -12,7 +12,7 @@ from typing import Any
 from fastapi.responses import Response
 
 from lib_lora.character.photos import open_photo
-from lib_lora.errors import UserError
+from lib_lora.errors import UserError, brief
 from lib_lora.jobs.intake import import_into
 from lib_lora.ui import imports, paths
 from lib_lora.ui.answers import missing, picture
@@ -118,9 +118,15 @@ def add(desk: Desk, call: Call) -> dict[str, Any]:
 
 def _taken_in(desk: Desk, looked: Looked, source: Path) -> dict[str, Any]:
     with imports.under_way(looked.folder.path, source.name) as one:
-        return import_into(
+        values = import_into(
             desk.root, looked.character.name, [source], one.seen, patience=PATIENCE, stop=one.stop.is_set
         ).values
+    sentences = ("split", "twice", "skipped")  # with the names of files in a zip, which may be of any length
+    return {key: [*map(_told, value)] if key in sentences else value for key, value in values.items()}
+
+
+def _told(sentence: str) -> str:
+    return brief(re.sub(r"(\S{100})\S+(\S{80})", r"\1 ... \2", sentence), [sentence] if len(sentence) > 500 else [])
 
 
 def plain_name(name: str) -> str:

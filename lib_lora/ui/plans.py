@@ -11,12 +11,13 @@ from typing import Any, cast
 from lib_lora.character.photos import list_photos
 from lib_lora.character.store import Character
 from lib_lora.errors import UserError
+from lib_lora.files import size
 from lib_lora.models import busy
 from lib_lora.references.coverage import LEAST
 from lib_lora.training import estimate, fields, fitting, presets
 from lib_lora.training.settings import TrainSettings
 from lib_lora.ui import bases, paths
-from lib_lora.ui.answers import LOG, forbidden
+from lib_lora.ui.answers import LOG, about, forbidden
 from lib_lora.ui.bases import Base
 from lib_lora.ui.desk import Call, Desk, Route, get, post
 from lib_lora.ui.jobs import base_of
@@ -24,7 +25,6 @@ from lib_lora.ui.looked import look
 from lib_lora.ui.overview import plural
 from lib_lora.ui.remembered import kept, mark
 
-GB = 1e9
 _LOOKED = 0.2  # seconds in which is seen what other programs take of the processor
 _NOTICED = 0.15  # the share from which on it is worth a word
 
@@ -55,8 +55,9 @@ def listed(desk: Desk, _call: Call) -> list[dict[str, Any]]:
 def plan(desk: Desk, call: Call) -> dict[str, Any]:
     """The settings with which a base model is trained, and all fields of their form."""
     if not call.query.get("base"):
-        raise UserError("Choose a base model first.")
-    base = bases.of(desk, base_of(desk, call.query["base"]))
+        raise UserError("Choose a base model first.", "base")
+    with about("base"):
+        base = bases.of(desk, base_of(desk, call.query["base"]))
     wanted = call.query.get("preset") or None
     train = settings_of(base, wanted, {})
     changes, said = _fitted(base, train)
@@ -88,8 +89,8 @@ def settings_of(base: Base, preset: str | None, over: Mapping[str, Any]) -> Trai
 
 def _fitted(base: Base, train: TrainSettings) -> tuple[dict[str, Any], str]:
     """What the memory of this machine's GPU makes of a preset, see `training.fitting.fitted`."""
-    memory = gpu_memory()
-    if memory is None or base.narrow:
+    memory = None if base.narrow else gpu_memory()  # torch takes seconds to load
+    if memory is None:
         return {}, ""
     from lib_lora.training import precision, processes
 
@@ -114,8 +115,9 @@ def gpu_memory() -> int | None:
 def reckon(desk: Desk, call: Call) -> dict[str, Any]:
     """What a training would take: steps, disk, and time and memory where they were measured."""
     looked, body = look(paths.character(desk, call)), call.body
-    path = base_of(desk, body.base)
-    base = bases.of(desk, path)
+    with about("base"):
+        path = base_of(desk, body.base)
+        base = bases.of(desk, path)
     train = settings_of(base, body.preset, body.settings)
     others = _class_photos(desk, train)
     count = len(looked.used)
@@ -185,5 +187,5 @@ def _problems(character: Character, photos: int, need: int, free: int) -> list[s
     if photos < LEAST:
         found.append(f"{plural(photos, 'photo')} in use; {LEAST} are the least that teach a face.")
     if need > free:
-        found.append(f"The run needs {need / GB:.1f} GB of disk, and {free / GB:.1f} GB are free; free some space.")
+        found.append(f"The run needs {size(need, 1000)} of disk, and {size(free, 1000)} are free; free some space.")
     return found

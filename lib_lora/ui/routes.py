@@ -28,7 +28,7 @@ from lib_lora.ui import (
     undo,
     use,
 )
-from lib_lora.ui.answers import answered, missing
+from lib_lora.ui.answers import answered, missing, sweep
 from lib_lora.ui.desk import PREFIX, Call, Desk, Route, get
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ def router(host: Host, queue: Queue, supervisor: Supervisor, token: str = guard.
         token: of the page.
     """
     desk = Desk(host, queue, supervisor, token)
+    sweep(desk.root)
     made = APIRouter(prefix=PREFIX)
     for route in all_routes():
         made.add_api_route(
@@ -80,4 +81,3 @@ def _endpoint(desk: Desk, route: Route) -> Callable[[Request], Coroutine[Any, An
         return await answered(desk, route, request)
 
     return endpoint
-

@@ -17,8 +17,9 @@ All routes are below `{PREFIX}`. This page is made from the routes themselves: `
 
 Answers are JSON. A request that changes something is a POST with the Content-Type `application/json`. What goes wrong
 is answered with a status (400 wrong, 401 not logged in, 403 not from here, 404 not there, 409 not now, 413 too large,
-415 no JSON, 500 failed) and `{{"error": "one sentence"}}`. Whoever may use the webui may use the routes: with its login
-(`--gradio-auth` cookie, `--api-auth` credentials), or with the page's token (header `X-SameFace`, or `?token=`).
+415 no JSON, 500 failed) and `{{"error": "one sentence"}}`; where one field is wrong, `"field"` names it (dotted where
+it lies in another). Whoever may use the webui may use the routes: with its login (`--gradio-auth` cookie, `--api-auth`
+credentials), or with the page's token (header `X-SameFace`, or `?token=`).
 Characters are named by their slug, photos by the SHA-256 of their bytes, jobs by number, runs and grids by identifier.
 Times are unix seconds; a tone is "good", "warn", "bad" or "none".
 """

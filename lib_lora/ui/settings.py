@@ -13,7 +13,7 @@ from lib_lora.errors import UserError
 from lib_lora.files import write_json
 from lib_lora.jobs.preferences import FILE, load
 from lib_lora.ui import paths
-from lib_lora.ui.answers import forbidden
+from lib_lora.ui.answers import about, forbidden
 from lib_lora.ui.confirming import confirm
 from lib_lora.ui.desk import Call, Desk, Route, get, post
 
@@ -56,18 +56,21 @@ def change(desk: Desk, call: Call) -> dict[str, Any]:
         raise forbidden("This webui is open to other machines, so no path or program can be set here.")
     asked = []
     if changed.get("comfyui"):
-        folder = comfyui.folder(paths.free_path(desk.host, changed["comfyui"], "ComfyUI's folder"))
+        with about("comfyui"):
+            folder = comfyui.folder(paths.free_path(desk.host, changed["comfyui"], "ComfyUI's folder"))
         asked.append(f"copy LoRAs into {folder}")
     if changed.get("worker_python"):
-        program = paths.free_path(desk.host, changed["worker_python"], "a Python")
-        if not program.is_file():
-            raise UserError(f"There is no file {program}; name the program of a Python.")
+        with about("worker_python"):
+            program = paths.free_path(desk.host, changed["worker_python"], "a Python")
+            if not program.is_file():
+                raise UserError(f"There is no file {program}; name the program of a Python.")
         changed["worker_python"] = str(program)
         asked.append(f"run the program {program}, which shall be the Python that trains")
     if asked:
         confirm(desk, " and to ".join(asked), code)
     if changed.get("worker_python"):
-        _see_python(Path(changed["worker_python"]))
+        with about("worker_python"):
+            _see_python(Path(changed["worker_python"]))
     after = replace(before, **changed)
     if after != before:
         paths.ensure_folder(desk.root)

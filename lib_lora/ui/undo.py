@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -53,7 +54,7 @@ def routes() -> list[Route]:
 
 
 def undo(desk: Desk, call: Call) -> dict[str, Any]:
-    """Take the newest change of a character back: decisions on photos, removed photos, its words, traits and consent."""
+    """Take the newest change of a character back: decisions on photos, removed photos, its words, consent."""
     folder = paths.character(desk, call)
     with only_process(folder.path, _AGAIN, PATIENCE):
         change = changes.undo(folder, at=call.body.t)
@@ -89,8 +90,10 @@ def deleted(desk: Desk, _call: Call) -> list[dict[str, Any]]:
     home = desk.root / "deleted"
     for name in paths.names(home):
         with suppress(UserError):  # what is no character, or damaged, is brought back by hand
-            found.append({"folder": name, "name": load(CharacterFolder(home / name)).name, "t": name[-15:]})
-    return sorted(found, key=lambda one: one["t"], reverse=True)
+            character = load(CharacterFolder(home / name))
+            when = re.search(r"([0-9]{8})-([0-9]{6})(?:-[0-9]+)?$", name)
+            found.append({"folder": name, "name": character.name, "when": " ".join(when.groups()) if when else ""})
+    return sorted(found, key=lambda one: one["when"], reverse=True)
 
 
 def bring_back(desk: Desk, call: Call) -> dict[str, Any]:

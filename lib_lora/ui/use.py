@@ -11,8 +11,8 @@ from typing import Any
 
 from lib_lora.deploy import comfyui
 from lib_lora.errors import UserError
-from lib_lora.files import write_json
-from lib_lora.jobs import preferences
+from lib_lora.files import slug, write_json
+from lib_lora.jobs import leftovers, preferences
 from lib_lora.ui import paths, records
 from lib_lora.ui.answers import Refused, missing
 from lib_lora.ui.confirming import confirm_folder
@@ -64,6 +64,7 @@ def use(desk: Desk, call: Call) -> dict[str, Any]:
     best = pictures[0].path if pictures else None
     searched = desk.host.roots().loras if body.to == "webui" else ()
     checkpoint = records.checkpoint(record, body.step)
+    leftovers.sweep_beside(slug(run.file.character.name), target)
     file = deliver(origin_of(run), checkpoint, target, body.weight, best, searched)
     text = text_of(record, pictures, framing_of(look(folder)), file.stem, body.weight)
     _remember(record, file, body)
@@ -178,7 +179,8 @@ def framing_of(looked: Looked) -> str:
     """What most photos show, as a test's prompts call it; by the audit, else by the captions; empty = neither tells."""
     table = (looked.told or {}).get("coverage") or {}
     counts = {
-        word: sum(number for number in (table.get(word) or {}).values() if isinstance(number, int)) for word in _FRAMINGS
+        word: sum(number for number in (table.get(word) or {}).values() if isinstance(number, int))
+        for word in _FRAMINGS
     }
     if not any(counts.values()):
         counts = {word: sum(word in text for text in looked.used_texts.values()) for word in _FRAMINGS}

@@ -9,6 +9,7 @@ from safetensors.torch import save_file
 
 from lib_lora.character.store import Character, Consent
 from lib_lora.deploy.folder import add_preview, deliver, licence_of
+from lib_lora.errors import UserError
 from lib_lora.jobs.origin import origin_of
 from lib_lora.lora.file import read, write
 from lib_lora.lora.metadata import Facts, build
@@ -104,3 +105,12 @@ def test_a_picture_may_come_at_once(run, lora, tmp_path):
     target = deliver(origin_of(run), lora, tmp_path / "out", 1.0, picture)
     with Image.open(target.with_suffix(".png")) as shown:
         assert shown.getpixel((0, 0)) == (0, 0, 255)
+
+
+def test_a_damaged_checkpoint_is_not_delivered(run, lora, tmp_path):
+    content = bytearray(lora.read_bytes())
+    content[-3] ^= 1
+    lora.write_bytes(content)
+    with pytest.raises(UserError, match=r"000840\.safetensors is damaged"):
+        deliver(origin_of(run), lora, tmp_path / "Lora")
+    assert not list((tmp_path / "Lora").iterdir())

@@ -18,6 +18,7 @@ from lib_lora.jobs.audit import Choices
 from lib_lora.jobs.audit_told import tell_audit
 from lib_lora.jobs.forgetting import forget_faces
 from lib_lora.jobs.scoring import template_of
+from lib_lora.likeness import html
 from lib_lora.references import memory
 from lib_lora.training.cache import cached
 
@@ -80,7 +81,7 @@ def small_picture(kind):
         small_picture("JPEG"),
         small_picture("PNG"),
         b'<img src="data:image/jpeg;base64,' + base64.b64encode(small_picture("JPEG")) + b'">',
-        json.dumps({"v": base64.b64encode(np.random.default_rng(1).random(128, np.float32).tobytes()).decode()}).encode(),
+        b'{"v": "' + base64.b64encode(np.random.default_rng(1).random(128, np.float32).tobytes()) + b'"}',
         json.dumps({"v": np.random.default_rng(1).normal(size=128).tolist()}).encode(),
         json.dumps({"v": np.random.default_rng(1).normal(size=128).tolist()}, indent=2).encode(),
         np.random.default_rng(1).random(128, np.float32).tobytes() + b"\0",
@@ -107,6 +108,10 @@ def test_nothing_computed_of_a_face_is_left(tmp_path, eye):
     cached(folder.cache / "latents", ("x",), lambda: {"mean": torch.ones(4, 16, 16)})
     (folder.cache / "thumbnails" / "abc.jpg.123.tmp").write_bytes(small_picture("JPEG"))  # of a killed process
     save_file({"v": torch.ones(128)}, str(folder.cache / "template-other.safetensors"))
+    page = folder.runs / "001" / "grids" / "001" / "report.html"
+    page.parent.mkdir(parents=True)
+    picture = base64.b64encode(small_picture("JPEG")).decode()
+    page.write_text(f'<p>Kept.{html.PHOTO}<img src="data:image/jpeg;base64,{picture}">{html.END}</p>', encoding="utf-8")
     before = found_in(folder.path)
     assert {"audit.json", "audit.html", "audit.png"} <= before
     assert any(name.startswith("template-") for name in before)
@@ -117,6 +122,8 @@ def test_nothing_computed_of_a_face_is_left(tmp_path, eye):
     assert found_in(folder.path) == set()
     assert "audit.html" in gone
     assert "audit.json" in gone
+    assert "runs/001/grids/001/report.html" in gone
+    assert page.read_text(encoding="utf-8") == "<p>Kept.</p>"
     assert {path.name: path.read_bytes() for path in folder.photos.iterdir()} == photos
     assert memory.load(folder).decisions == decisions != {}
     assert forget_faces(folder) == []

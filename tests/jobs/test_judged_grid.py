@@ -10,6 +10,7 @@ from PIL import Image
 
 from lib_lora.jobs import studio
 from lib_lora.jobs.finish import paint_and_score
+from lib_lora.jobs.report import without_photos
 from lib_lora.training.run import Run
 
 PERSONAS = Path(__file__).parents[1] / "data" / "personas"
@@ -56,6 +57,23 @@ def test_a_picture_asked_for_as_a_painting_does_not_count(run, eye, paint):
     assert painting.score.reason == "asked for as a painting, which photos cannot be compared with"
     assert (report.facts.pictures, report.facts.counted) == (20, 19)
     assert report.verdict.kind == "consistent"
+
+
+def test_the_report_says_what_was_asked_and_not_given_and_shows_the_photos(run, eye, paint):
+    """mara smiles in all her photos, and looks ahead."""
+    paint("mara")
+    judged = _judged(run, eye)
+    said = {one.what: one for one in judged.report.missed}
+    assert said["turned head"].text.startswith("Asked to turn the head 4 times: looks ahead 4 times. Without the LoRA:")
+    assert said["serious"].text.startswith("Asked to be serious twice: smiles twice.")
+    assert "smiling" not in said
+    assert "Asked and not given:\n  - Asked to turn the head 4 times" in judged.text
+    assert "asked to be serious, smiles" in judged.text
+    page = judged.folder / "report.html"
+    assert page.read_text(encoding="utf-8").count('alt="photo ') == 20
+    assert without_photos(run.folder.parent) == [page]
+    assert 'alt="photo ' not in page.read_text(encoding="utf-8")
+    assert without_photos(run.folder.parent) == []
 
 
 def test_a_base_model_that_loses_the_faces_gets_no_verdict(run, eye, paint):

@@ -31,6 +31,11 @@ def test_all_arguments_but_a_base_can_be_left_out(kind):
         ("choose", {"weights": [1, 3]}, "weight is 3"),
         ("choose", {"grid_steps": 0}, "0 sampling steps"),
         ("probe", {}, "base"),
+        ("invent", {"describe": "x"}, "base"),
+        ("invent", {"describe": "x" * 401, "base": "b"}, "at most 400 letters"),
+        ("invent", {"describe": "x", "base": "b", "seed": -1}, "seed is -1"),
+        ("more", {"count": 0}, "0 pictures cannot be kept"),
+        ("more", {"budget": 5001}, "5001 pictures cannot be painted"),
     ],
 )
 def test_what_cannot_be_done_is_said_at_once(kind, values, said):

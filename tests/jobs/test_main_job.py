@@ -24,6 +24,7 @@ from lib_lora.lora.file import read
 from lib_lora.training.run import load_run
 
 A1111_KEYS = ["description", "sd version", "activation text", "preferred weight", "negative text", "notes"]
+NAME = "Mara Müller 名前"
 STEM = "mara-müller-名前-001-000003"  # of the last checkpoint
 DELIVERED = "mara-müller-名前"
 COUNTS = {"base": 20, "lora": 20, "leak": 4}
@@ -69,7 +70,8 @@ def test_the_delivered_file_is_the_last_checkpoint(finished):
     assert last.tensors.keys() == delivered.tensors.keys()
     assert all(torch.equal(last.tensors[key], delivered.tensors[key]) for key in last.tensors)
     assert not all(torch.equal(first.tensors[key], delivered.tensors[key]) for key in first.tensors)
-    assert delivered.metadata.items() >= last.metadata.items()
+    named = dict.fromkeys(("ss_output_name", "modelspec.title"), DELIVERED)
+    assert delivered.metadata.items() >= {**last.metadata, **named}.items()
     assert delivered.metadata["sameface.consent"] == "fictional"
 
 
@@ -123,7 +125,7 @@ def test_the_command_says_what_it_did(finished):
     assert f"resume '{finished.run}'" in out
     assert f"LoRA: {finished.lora}\n" in out
     assert "Preparing (sd1, fp32 on cpu) ..." in out
-    assert re.search(r"^photos/Bild ü 00\.jpg +640x640 +128x128", out, re.MULTILINE)
+    assert re.search(r"^photos/Bild ü 00\.jpg and \d more +640x640 +128x128", out, re.MULTILINE)
     assert re.search(r"^\[.\] NO VERDICT", out, re.MULTILINE)
     grid = finished.run / "grids" / "001"
     assert out.rstrip().endswith(f"The whole report: {grid / 'report.html'}\nAll on one picture: {grid / 'sheet.png'}")
@@ -140,7 +142,7 @@ def test_the_progress_line_shows_the_numbers_of_the_events(finished):
         assert event["seconds_left"] == pytest.approx(event["seconds_per_step"] * (3 - event["step"]))
         assert event["peak_memory"] > 100e6
     shown = re.findall(
-        r"(\d)/3 steps, loss ([\d.]+), ([\d.]+) s/step, (\d+) s left, peak ([\d.]+) GB", finished.said.err
+        r"step (\d) of 3, loss ([\d.]+), ([\d.]+) s/step, (\d+) s left, peak ([\d.]+) GB", finished.said.err
     )
     assert shown[-1][0] == "3"
     for step, loss, pace, left, peak in shown:
@@ -345,6 +347,20 @@ def test_a_finished_run_is_not_done_again(copied, main, no_training, monkeypatch
     text = said.out[said.out.index("NO VERDICT") : said.out.index("The whole report:")]
     assert text in copied.said.out
     assert {path: path.read_bytes() for path in copied.run.rglob("*.png")} == before
+
+
+def test_json_is_all_that_stands_on_standard_output(copied, main, no_training, monkeypatch):
+    """What is said on the way goes to standard error; and a run is named by its character."""
+    monkeypatch.setattr("lib_lora.jobs.studio.DiffusersPainter", None)  # must not be called
+    said = main("resume", f"{NAME}/001", "--out", copied.out, "--data", copied.root, "--json")
+    assert said.status == 0, said.err
+    values = json.loads(said.out)
+    assert (values["character"], values["run"], values["step"]) == (NAME, "001", 3)
+    assert values["folder"] == str(copied.run)
+    assert values["lora"] == str(copied.run / "checkpoints" / f"{STEM}.safetensors")
+    assert values["delivered"] == str(copied.out / f"{STEM}.safetensors")
+    assert values["test"]["judged"] is False
+    assert "To go on after a stop: sameface resume" in said.err
 
 
 def test_an_out_that_vanished_costs_nothing(unpainted, main, fake_painter):

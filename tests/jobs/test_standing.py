@@ -42,7 +42,7 @@ def test_a_training():
 def test_it_shows_that_the_gpu_is_waited_for():
     standing = folded({"kind": "state", "state": "waiting for the GPU"})
     assert standing.phase == "waiting for the GPU"
-    assert "GPU is free" in standing.text
+    assert "has painted its picture" in standing.text
 
 
 def test_a_new_attempt_begins_afresh():

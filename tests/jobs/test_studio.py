@@ -173,3 +173,10 @@ def test_a_picture_says_how_it_was_painted_and_that_it_was(room, tmp_path):
 def test_plans_are_plain_json(room):
     values = room.plan(3, 0.8, 7, 5).values()
     assert json.loads(json.dumps(values, allow_nan=False)) == values
+
+
+def test_a_damaged_checkpoint_is_not_painted_with(run, room):
+    path = run.checkpoint(2)
+    path.write_bytes(path.read_bytes()[:-4])
+    with pytest.raises(UserError, match=r"is damaged .*use another checkpoint"):
+        room.paint(room.plan(2, 0.8, 7))

@@ -42,7 +42,11 @@ def test_what_the_base_model_does_without_the_lora_stands_beside_it():
     [
         ("serious", ["smiling", "smiling"], "Asked to be serious twice: smiles twice."),
         ("neutral", ["slight smile"], "Asked to be serious once: smiles once."),
-        ("serious", ["serious", "smiling", ""], "Asked to be serious 3 times: serious once, smiles once, not clear once."),
+        (
+            "serious",
+            ["serious", "smiling", ""],
+            "Asked to be serious 3 times: serious once, smiles once, not clear once.",
+        ),
         ("smiling", ["serious", "slight smile"], "Asked to smile twice: smiling once, serious once."),
         ("serious", ["serious", ""], None),
         ("smiling", ["smiling"], None),

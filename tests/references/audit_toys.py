@@ -99,7 +99,7 @@ STANDINGS = st.builds(
     likeness=st.none() | numbers(-1, 1),
     usual=st.none() | numbers(-1, 1),
     unlike=st.booleans(),
-        left_out=st.booleans(),
+    left_out=st.booleans(),
     copy_of=st.sampled_from(["", "b.jpg"]),
     burst_of=st.sampled_from(["", "c.jpg"]),
 )

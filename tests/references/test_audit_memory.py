@@ -121,6 +121,12 @@ def test_a_whole_file_by_hand_is_read(folder):
     assert memory.load(folder).facts["00"].face.box == (0.0, 0.0, 1.0, 1.0)
 
 
+def test_what_an_earlier_version_measured_of_a_smile_does_not_close_the_file(folder):
+    values = {**WHOLE, "decisions": {"00": "drop"}, **with_face(teeth=51.2)}
+    (folder.path / FILE).write_text(json.dumps(values), encoding="utf-8")
+    assert memory.load(folder).dropped == {"00"}
+
+
 JSON = st.recursive(
     st.none()
     | st.booleans()

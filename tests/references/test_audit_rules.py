@@ -7,6 +7,7 @@ from audit_toys import photo, sets, varied
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lib_lora.jobs import audit_kept
 from lib_lora.references import told
 from lib_lora.references.audit import audit
 from lib_lora.references.facts import Photo, PhotoFacts, Standing
@@ -91,15 +92,15 @@ def test_a_decision_holds_for_the_content_not_the_name():
 @pytest.mark.parametrize(
     ("photos", "decisions", "headline", "counts"),
     [
-        ([photo("a.jpg"), photo("b.jpg")], {}, "2 of 2 photos good", ""),
+        ([photo("a.jpg"), photo("b.jpg")], {}, "2 of 2 photos good, but too few", ""),
         ([photo("a.jpg", **COPY)], {}, "0 of 1 photo good", "1 proposed to be left out"),
         (
             [photo("a.jpg", **COPY), photo("b.jpg", **SOFT), photo("c.jpg", **SOFT), photo("d.jpg"), photo("e.jpg")],
             {"e": "drop"},
-            "1 of 5 photos good",
+            "1 of 5 photos good, but too few",
             "1 proposed to be left out, 2 to look at, 1 left out by you",
         ),
-        ([photo("a.jpg", **COPY), photo("b.jpg")], {"a": "keep"}, "2 of 2 photos good", ""),
+        ([photo("a.jpg", **COPY), photo("b.jpg")], {"a": "keep"}, "2 of 2 photos good, but too few", ""),
     ],
 )
 def test_the_first_line_counts_and_names_the_rest(photos, decisions, headline, counts):
@@ -107,6 +108,25 @@ def test_the_first_line_counts_and_names_the_rest(photos, decisions, headline, c
     assert told.headline(found) == headline
     assert told.counts(found) == counts
     assert told.text(found).splitlines()[0] == f"{headline}; {counts}." if counts else f"{headline}."
+
+
+@pytest.mark.parametrize(
+    ("changed", "but"),
+    [
+        (lambda number: {}, ""),
+        (lambda number: {"yaw": 0.1}, ", but only from the front"),
+        (lambda number: {"yaw": 0.5 if number % 5 == 4 else (-0.9, -0.5, 0.0, 0.5)[number % 5]},
+         ", but no profile from the right"),
+        (lambda number: {"yaw": (0.0, 0.5)[number % 2]}, ", but not from all sides"),
+        (lambda number: {"box": (0.3, 0.1, 0.2, 0.5)}, ", but no upper body and no full body"),
+        (lambda number: {"yaw": 0.0, "light": 120.0, "warmth": 0.0, "side": 0.0},
+         ", but only from the front and in one light"),
+    ],
+)  # fmt: skip
+def test_the_first_line_says_what_the_set_lacks_where_each_photo_is_good(changed, but):
+    found = audited(*varied(20, changed))
+    assert told.headline(found) == f"20 of 20 photos good{but}"
+    assert (audit_kept.values(found)["tone"] == "good") == (not but)
 
 
 def test_the_text_begins_with_what_needs_a_decision():

@@ -10,7 +10,13 @@ from lib_lora.references.wanted import KINDS
 @pytest.mark.parametrize(
     ("height", "yaw", "expression", "level", "shown"),
     [
-        (0.5, 0.0, "smiling", 60.0, {"framing": "close", "angle": "ahead", "expression": "smiling", "background": "dark"}),
+        (
+            0.5,
+            0.0,
+            "smiling",
+            60.0,
+            {"framing": "close", "angle": "ahead", "expression": "smiling", "background": "dark"},
+        ),
         (0.2, 0.1, "slight smile", 190.0, {"framing": "half", "angle": "ahead", "background": "light"}),
         (0.1, -0.5, "serious", 128.0, {"framing": "full", "angle": "left", "expression": "serious"}),
         (0.5, 0.9, "", 80.0, {"framing": "close", "angle": "right"}),

@@ -5,19 +5,35 @@ import random
 import shutil
 import zipfile
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load
 
 from lib_lora.errors import UserError
+from lib_lora.jobs.prepare import new_character, start_run
 from lib_lora.jobs.reopen import reopen, trained_lora
 from lib_lora.lora.whole import check_whole
 from lib_lora.training import loop
 from lib_lora.training import state as states
 from lib_lora.training.cache import cached
 from lib_lora.training.loop import train
-from lib_lora.training.run import altered, load_run, save_run
+from lib_lora.training.run import altered, load_run
+from lib_lora.training.session import open_session
+
+PHOTO = Path(__file__).parents[1] / "data" / "personas" / "mara" / "00.jpg"
+QUICK = {
+    "samples": 0,
+    "steps": 2,
+    "save_every": 1,
+    "batch_size": 1,
+    "resolution": 128,
+    "precision": "fp32",
+    "optimizer": "adamw",
+    "unet_lr": 1e-3,
+    "lora": {"rank": 4, "alpha": 4},
+}
 
 
 def a_state(step=4):
@@ -122,20 +138,6 @@ def test_damaged_names_in_an_old_state(tmp_path, names):
         assert state.step == 4
 
 
-def killed_at(monkeypatch, run, events, step):
-    real = loop._Loop.step
-
-    def killed(self):
-        if self.at.step == step:
-            raise SystemExit
-        real(self)
-
-    monkeypatch.setattr(loop._Loop, "step", killed)
-    with pytest.raises(SystemExit):
-        train(run, events)
-    monkeypatch.setattr(loop._Loop, "step", real)
-
-
 def flip(path, at=-300):
     content = bytearray(path.read_bytes())
     content[at] ^= 1
@@ -148,115 +150,120 @@ def zeros(path):
     path.write_bytes(content)
 
 
-def test_a_damaged_state_is_named_and_the_one_before_it_is_used(make_run, events, monkeypatch):
-    run = make_run(photos=2, steps=5)
-    killed_at(monkeypatch, run, events, 5)
-    assert sorted(path.name for path in run.states.iterdir()) == ["000002.pt", "000004.pt"]
-    kept = run.folder.with_name("kept")
-    shutil.copytree(run.folder, kept)
-    expected = load_file(train(load_run(run.folder), events))
+@pytest.fixture(scope="module")
+def once(toy, tmp_path_factory):
+    """The data folder of a run that was trained for two steps, with a state of each."""
+    home = tmp_path_factory.mktemp("once ü")
+    (home / "source").mkdir()
+    shutil.copy(PHOTO, home / "source")
+    new_character(home / "data", "Mara", "mrxa", "woman", "fictional", home / "source")
+    train(start_run(home / "data", "Mara", toy("sd1"), None, QUICK, few=True), lambda *_, **__: None)
+    return home / "data"
 
-    def again(damage, gone=()):
-        shutil.rmtree(run.folder)
-        shutil.copytree(kept, run.folder)
-        for name in gone:
-            (run.states / name).unlink()
+
+@pytest.fixture
+def run(once, tmp_path):
+    """A copy of it."""
+    shutil.copytree(once, tmp_path / "moved 名前")
+    return load_run(tmp_path / "moved 名前" / "characters" / "mara" / "runs" / "001")
+
+
+def numbers_of(path):
+    return load(path.read_bytes())  # not mapped: the file is going to be damaged
+
+
+def same_numbers(path, expected):
+    made = numbers_of(path)
+    return made.keys() == expected.keys() and all(torch.equal(made[key], expected[key]) for key in expected)
+
+
+def test_a_damaged_state_is_named_and_the_one_before_it_is_used(run, events):
+    expected = numbers_of(run.checkpoint(2))
+    first, second = run.states / "000001.pt", run.states / "000002.pt"
+    assert sorted(run.states.iterdir()) == [first, second]
+    kept = run.folder.with_name("kept")
+    shutil.copytree(run.states, kept)
+    session = open_session(run, events)
+
+    def again(damage=lambda: None):
+        """The step that it goes on from, and what is said."""
+        shutil.rmtree(run.states, ignore_errors=True)
+        shutil.copytree(kept, run.states)
         damage()
         events.clear()
-        made = load_file(train(load_run(run.folder), events))
-        assert made.keys() == expected.keys()
-        assert all(torch.equal(made[key], expected[key]) for key in expected)
-        started = [event["step"] for event in events.of("step")][0] - 1
-        return started, [event["text"] for event in events.of("warning")]
+        at = loop._Position()
+        loop._Loop(session, events, at).restore()
+        return at.step, [event["text"] for event in events.of("warning")]
 
-    first, second = run.states / "000002.pt", run.states / "000004.pt"
-    assert again(lambda: None) == (4, [])
+    assert again() == (2, [])
     for damage in (flip, zeros):
-        started, (warning,) = again(lambda: damage(second))  # noqa: B023 - called at once
-        assert started == 2
+        step, (warning,) = again(lambda: damage(second))  # noqa: B023 - called at once
+        assert step == 1
         assert warning.startswith(f"{second} is damaged: its SHA-256")
-        assert warning.endswith("goes on from the state before it, 000002.pt.")
-    started, (warning,) = again(lambda: (flip(second), zeros(first)))
-    assert started == 0
+        assert warning.endswith("goes on from the state before it, 000001.pt.")
+    step, (warning,) = again(lambda: (flip(second), zeros(first)))
+    assert step == 0
     assert str(second) in warning
     assert str(first) in warning
     assert "begins again at its first step" in warning
-    started, (warning,) = again(lambda: None, ("000002.pt", "000004.pt"))
-    assert started == 0
+    step, (warning,) = again(lambda: shutil.rmtree(run.states))
+    assert step == 0
     assert warning.startswith("There is no saved state")
-    as_before_digests(kept / "state" / "000004.pt")
-    assert again(lambda: None) == (4, [])
-    started, (warning,) = again(lambda: flip(second, second.stat().st_size // 2))
-    assert started == 2
-    assert "000004.pt is damaged: BadZipFile" in warning
+    assert again(lambda: flip(first)) == (2, [])  # nobody needs it
+    as_before_digests(kept / "000002.pt")
+    assert again() == (2, [])
+    step, (warning,) = again(lambda: flip(second, second.stat().st_size // 2))
+    assert step == 1
+    assert "000002.pt is damaged: BadZipFile" in warning
+
+    run.checkpoint(2).unlink()
+    train(run, events)  # the whole way, after the last damage
+    assert [event["step"] for event in events.of("step")] == [2]
+    assert same_numbers(run.checkpoint(2), expected)
+    assert not states.newest(run.states).damaged
 
 
-def test_a_damaged_state_takes_no_place_from_a_whole_one(make_run, events, monkeypatch):
-    run = make_run(photos=2, steps=6, save_every=2, keep_states=1)
-    killed_at(monkeypatch, run, events, 4)
-    shutil.copy(run.states / "000004.pt", run.states / "000005.pt")
-    flip(run.states / "000005.pt")
-    killed_at(monkeypatch, load_run(run.folder), events, 6)
-    assert [path.name for path in run.states.iterdir()] == ["000006.pt"]
-
-
-def test_a_run_file_that_is_not_as_it_was_written_is_said(make_run, events):
-    run = make_run(photos=2, steps=2)
+def test_a_run_file_that_is_not_as_it_was_written_is_said(run, events):
     file = run.folder / "run.yaml"
     assert not altered(run.folder)
-    assert load_run(run.folder).file == run.file
     whole = file.read_text(encoding="utf-8")
     file.write_bytes(whole.replace("\n", "\r\n").encode("utf-8"))  # as some editors save it
     assert not altered(run.folder)
     file.write_text(whole.partition("\n")[2], encoding="utf-8")  # of an older version
     assert not altered(run.folder)
-    file.write_text(whole.replace("seed: 0", "seed: 2", 1), encoding="utf-8")
+    file.write_text(whole.replace("\n  unet_lr: 0.001", "\n  unet_lr: 0.003"), encoding="utf-8")
     assert whole != file.read_text(encoding="utf-8")
     train(load_run(run.folder), events)
     (warning,) = events.of("warning")
     assert warning["text"].startswith(f"{file} is not as SameFace wrote it")
     more = reopen(run.folder, steps=3)  # which writes the file
     assert altered(run.folder)
-    assert more.file.settings.seed == 2
-    events.clear()
-    train(more, events)
-    assert [event["text"] for event in events.of("warning")] == [warning["text"]]
+    assert more.file.settings.unet_lr == 0.003
 
 
-def test_settings_that_no_longer_fit_the_state_are_one_sentence(make_run, events):
-    run = make_run(photos=2, steps=2)
-    train(run, events)
-    train_settings = run.file.settings
-    for change in ({"optimizer": "lion"}, {"ema": 0.9}, {"lora": replace(train_settings.lora, rank=8)}):
-        other = replace(run, file=replace(run.file, settings=replace(train_settings, steps=3, **change)))
-        try:
-            train(other, events)
-        except UserError as error:
-            assert "settings" in str(error)  # noqa: PT017 - some optimizers share a layout
+def test_settings_that_no_longer_fit_the_state_are_one_sentence(run, events):
+    lora = replace(run.file.settings.lora, rank=8)
+    other = replace(run, file=replace(run.file, settings=replace(run.file.settings, lora=lora)))
+    with pytest.raises(UserError, match="adapter of other size"):
+        train(other, events)
 
 
-def test_the_last_checkpoint_is_written_anew_where_it_is_damaged(make_run, events):
-    run = make_run(photos=2, steps=2)
-    path = train(run, events)
-    expected = load_file(path)
-    events("state", state="trained", step=2)
+def test_the_last_checkpoint_is_written_anew_where_it_is_damaged(run, events):
+    path = run.checkpoint(2)
+    expected = numbers_of(path)
+    run.events.write_text('{"t": 1, "kind": "state", "state": "trained", "step": 2}\n', encoding="utf-8")
+    assert trained_lora(run) == path
     flip(path)
+    assert trained_lora(run) is None
     with pytest.raises(UserError, match=r"000002\.safetensors is damaged .*resume its run"):
         check_whole(path)
-    events.clear()
     assert train(run, events) == path
     check_whole(path)
-    made = load_file(path)
-    assert all(torch.equal(made[key], expected[key]) for key in expected)
+    assert same_numbers(path, expected)
     assert [event["text"] for event in events.of("warning")] == [
         f"{path} was damaged; it is written anew from the saved state."
     ]
     assert not events.of("step")
-    run.events.write_text('{"t": 1, "kind": "state", "state": "trained", "step": 2}\n', encoding="utf-8")
-    assert trained_lora(run) == path
-    flip(path, 40)
-    assert trained_lora(run) is None
-    save_run(run)
 
 
 def test_cached_latents_that_are_damaged_are_computed_again(tmp_path):

@@ -135,8 +135,13 @@ class Page:
         """The sentence of a POST that must be refused."""
         answer = self.post(path, body)
         assert answer.status_code == status, answer.text
-        assert list(answer.json()) == ["error"]
+        assert answer.json().keys() - {"field"} == {"error"}
         return answer.json()["error"]
+
+    def faulted(self, path: str, body: Any = None, status: int = 400) -> str:
+        """The field that a refused POST names; empty where it names none."""
+        assert self.refused(path, body, status)
+        return self.post(path, body).json().get("field", "")
 
     def character(self, name: str = "Mara", photos: int = 0, consent: bool = True) -> CharacterFolder:
         """A character with photos and no captions."""

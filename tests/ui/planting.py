@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import shutil
+from pathlib import Path
 
 import yaml
 from PIL import Image
@@ -9,8 +11,14 @@ from PIL import Image
 from lib_lora.files import write_json
 from lib_lora.jobs import audit_kept
 from lib_lora.jobs.events import EventLog
+from lib_lora.jobs.invented import Invented, InventPlan, Painted
 from lib_lora.settings import to_dict
 from lib_lora.training.settings import TrainSettings
+
+PERSONAS = Path(__file__).parents[1] / "data" / "personas"
+MINI = Path(__file__).parents[1] / "data" / "mini-face" / "mini-face.safetensors"
+WHO = "a woman with short red hair, 30 years old"
+_PEOPLE = ("mara", "ines", "clara", "lena", "tomas", "viktor")
 
 
 def plan_audit(folder, **changes):
@@ -123,3 +131,35 @@ def report_of(plan, run, step, weight, action, value):
         "shares": [{"name": "clearly this person", "hits": 2, "of": 2, "low": 0.3, "high": 1.0}],
         "tested": [{"step": step, "weight": weight, "retention": 0.9}], "ruler": "r", "small_print": ["No proof."],
     }))  # fmt: skip
+
+
+def plant_invented(folder, candidates=4, faults=None, picked=0, more=()):
+    """Candidates that show photos of the personas, painted from WHO by MINI; with `picked` further pictures, each with
+    the reason why it was not kept ("" = kept)."""
+    invented = Invented(folder)
+    invented.prepare()
+    digest = hashlib.sha256(MINI.read_bytes()).hexdigest()
+
+    def painted(file, persona, number, **values):
+        with Image.open(PERSONAS / persona / f"{number:02d}.jpg") as photo:
+            picture = photo.convert("RGB").resize((400, 400))
+        picture.putpixel((0, 0), (len(invented.painted()), 0, 0))  # no two are the same bytes
+        picture.save(invented.path / file)
+        one = Painted(file, digest, WHO, f"photo of {WHO}", **values)
+        if one.kept:
+            picture.save(folder.photos / one.photo)
+        invented.note(one)
+
+    for number in range(1, candidates + 1):
+        persona = _PEOPLE[(number - 1) % len(_PEOPLE)]
+        why = (faults or {}).get(number, "")
+        painted(f"candidates/{number:04d}.png", persona, number // 7, seed=number, why=why)
+    file = f"candidates/{picked:04d}.png" if picked else ""
+    if picked:
+        shutil.copy(invented.path / file, folder.photos / f"picked-{picked:04d}.png")
+    invented.decide(InventPlan(WHO, str(MINI), digest, "epsilon", 1, 20, 3.0, 128, file))
+    for number, why in enumerate(more, 1):
+        name = f"{number:04d}.png"
+        kept = {"why": why} if why else {"kept": True, "photo": f"invented-{name}"}
+        painted(f"more/{name}", "mara", number, seed=100_000 + number, way="text", **kept)
+    return invented

@@ -25,6 +25,7 @@ def test_a_character_is_made_without_photos(page):
         ({"trigger": "a, b"}, 400, "The trigger word 'a, b' must be plain words"),
         ({"trigger": "woman"}, 400, "must be an invented word"),
         ({"class_word": " "}, 400, "The class word"),
+        ({"class_word": "little Girl"}, 400, "Only adults can be trained, so 'Girl' cannot be"),
         ({"name": "///"}, 400, "cannot be used as a name"),
         ({"name": "con"}, 400, "cannot be used as a name"),
         ({"consent": "yes"}, 400, "is no kind of consent"),
@@ -34,12 +35,22 @@ def test_a_character_is_made_without_photos(page):
 )
 def test_what_cannot_be_a_character_is_said(page, changes, status, sentence):
     assert sentence in page.refused("/characters", {**MARA, **changes}, status)
+    assert page.faulted("/characters", {**MARA, **changes}, status) == next(iter(changes))
     assert page.got("/state")["characters"] == []
 
 
 def test_a_name_is_given_once(page):
     page.done("/characters", MARA)
     assert "another name" in page.refused("/characters", {**MARA, "trigger": "other"}, 409)
+    assert page.faulted("/characters", {**MARA, "trigger": "other"}, 409) == "name"
+
+
+def test_a_class_word_of_a_child_is_not_taken_and_an_old_one_stays(page):
+    folder = page.character()
+    assert page.faulted("/characters/mara", {"class_word": "boy"}) == "class_word"
+    text = folder.file.read_text(encoding="utf-8").replace("class_word: woman", "class_word: girl")
+    folder.file.write_text(text, encoding="utf-8")
+    assert page.done("/characters/mara", {"class_word": "girl", "notes": "as before"})["class_word"] == "girl"
 
 
 def test_a_new_trigger_is_said_in_the_captions(page):
@@ -47,11 +58,11 @@ def test_a_new_trigger_is_said_in_the_captions(page):
     texts = ["photo of mrxa woman", "photo of MRXA woman, smiling, mrxas hat", "mrxa on a beach", "a dog"]
     for number, text in enumerate(texts):
         (folder.photos / f"{number:02d}.txt").write_text(text)
-    changed = page.done("/characters/mara", {"trigger": " zqta ", "class_word": "girl", "notes": " A note. "})
-    assert (changed["trigger"], changed["class_word"], changed["notes"]) == ("zqta", "girl", "A note.")
+    changed = page.done("/characters/mara", {"trigger": " zqta ", "class_word": "lady", "notes": " A note. "})
+    assert (changed["trigger"], changed["class_word"], changed["notes"]) == ("zqta", "lady", "A note.")
     said = [(folder.photos / f"{number:02d}.txt").read_text().strip() for number in range(4)]
-    assert said == ["photo of zqta girl", "photo of zqta girl, smiling, mrxas hat", "zqta on a beach", "a dog"]
-    assert page.got("/characters/mara/captions")["undo_text"] == "say 'zqta girl' in place of 'mrxa woman'"
+    assert said == ["photo of zqta lady", "photo of zqta lady, smiling, mrxas hat", "zqta on a beach", "a dog"]
+    assert page.got("/characters/mara/captions")["undo_text"] == "say 'zqta lady' in place of 'mrxa woman'"
 
 
 def test_plain_captions_get_new_traits_and_others_are_left_alone(page):

@@ -45,6 +45,21 @@ def test_a_job_waits_runs_and_ends(page):
     assert page.get(f"/jobs/{job['id']}").status_code == 404
 
 
+def test_a_job_that_cannot_go_on_without_its_base_says_which(page, base, tmp_path):
+    folder = page.character()
+    plant_run(folder, base=str(base))
+    for kind, arguments in (("train", {"base": str(base)}), ("test", {"run": "001"})):
+        job = put(page, kind, **arguments)
+        assert job["base_gone"] == ""
+        page.queue.take("heavy", "me")
+        page.queue.end(job["id"], "failed", "It broke.")
+        assert page.got(f"/jobs/{job['id']}")["base_gone"] == ""
+        base.rename(tmp_path / "elsewhere")
+        assert page.got(f"/jobs/{job['id']}")["base_gone"] == str(base)
+        (tmp_path / "elsewhere").rename(base)
+    assert page.got(f"/jobs/{job['id']}")["base_gone"] == ""
+
+
 def test_a_log_is_told_from_its_end(page):
     plant_run(page.character())
     job = put(page)

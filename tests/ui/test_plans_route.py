@@ -95,6 +95,20 @@ def test_an_estimate_says_what_it_takes(page, models):
     }
 
 
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"base": "/none.ckpt"}, "base"),
+        ({"settings": {"lora": {"rank": 0}}}, "lora.rank"),
+        ({"settings": {"steps": "many"}}, "steps"),
+        ({"settings": {"objective.huber_c": 3}}, "objective.huber_c"),
+    ],
+)
+def test_the_setting_that_is_wrong_is_named(page, models, changes, field):
+    page.character(photos=10)
+    assert page.faulted("/characters/mara/estimate", {"base": str(models[0].path), **changes}) == field
+
+
 def test_what_was_measured_is_told(page, models):
     page.character(photos=10)
     base = models[0].path

@@ -1,5 +1,7 @@
 """Where each character stands, and that asking again costs nothing."""
 
+import json
+import os
 import time
 
 import pytest
@@ -22,10 +24,26 @@ def entry(page):
 def test_nothing_is_there_yet(page):
     state = page.got("/state")
     assert state["characters"] == []
-    assert state["queue"] == {"paused": False, "notice": "", "holds": 0, "jobs": []}
+    assert state["queue"] == {"paused": False, "notice": "", "holds": 0, "jobs": [], "more": 0}
+    assert state["host"].pop("gpu") in (None, True, False)  # looked for in a thread
     assert state["host"] == {"name": "alone", "version": "1", "remote": False, "paints": False, "busy": False,
                              "samplers": ["Euler"], "photos": kinds()}  # fmt: skip
     assert state["supervisor"] == {"active": True, "reason": ""}
+
+
+def test_what_was_changed_last_is_known_and_the_data_folder_has_a_sign_of_its_own(page):
+    old, new = page.character("Mara"), page.character("Nova")
+    for at, folder in ((1000, old), (2000, new)):
+        for place in (folder.path, folder.file, folder.photos, folder.runs):
+            os.utime(place, (at, at))
+    state = page.got("/state")
+    assert {one["slug"]: one["touched"] for one in state["characters"]} == {"mara": 1000, "nova": 2000}
+    assert len(state["folder"]) == 12
+    assert str(page.root) not in state["folder"]
+    run = plant_run(old)
+    os.utime(run, (3000, 3000))
+    os.utime(old.runs, (1000, 1000))
+    assert page.got("/state")["characters"][0]["touched"] == 3000
 
 
 def test_a_character_goes_its_way(page):
@@ -122,3 +140,27 @@ def test_jobs_are_told_with_what_they_do(page):
     assert told == job
     assert (told["text"], told["state"], told["standing"]) == ("Train Mara", "waiting", None)
     assert page.supervisor.woken == 1
+
+
+def test_it_stays_small_with_many_characters_and_a_long_line(page):
+    for number in range(50):
+        page.character(f"Person {number}")
+    jobs = []
+    for number in range(500):
+        settings = {"lora": {"rank": number + 1}, "notes": "x" * 5000}
+        arguments = {"base": "/models/Stable-diffusion/base.safetensors", "settings": settings}
+        jobs.append(("heavy", "train", f"Person {number % 50}", f"person-{number % 50}", json.dumps(arguments), number))
+    with page.queue._file.open(write=True) as db:  # one by one, they would be flushed to the disk one by one
+        columns = "lane, kind, character, slug, arguments, place, created, state"
+        db.executemany(f"INSERT INTO jobs ({columns}) VALUES (?, ?, ?, ?, ?, ?, 1, 'waiting')", jobs)
+    page.queue.add("audit", "Person 7", {"drop": ["x" * 200] * 1000})
+    answer = page.get("/state")
+    assert len(answer.content) < 100_000
+    queue = answer.json()["queue"]
+    waiting = {(job["slug"], job["kind"]) for job in queue["jobs"]}
+    assert waiting == {*((f"person-{number}", "train") for number in range(50)), ("person-7", "audit")}
+    assert len(queue["jobs"]) + queue["more"] == 501
+    assert [job["id"] for job in queue["jobs"]][:30] == list(range(1, 31))
+    assert queue["jobs"][0]["arguments"]["base"] == "/models/Stable-diffusion/base.safetensors"
+    assert len(page.got("/jobs")) == 501
+    assert page.got("/jobs/501")["arguments"]["drop"]

@@ -119,8 +119,8 @@ def test_the_script_of_the_webui_loads_little():
     """Counted in modules, since seconds are the machine's: they are a webui's start."""
     code = (
         "import sys, gradio, fastapi, yaml, PIL.Image; before = set(sys.modules);"
-        "from lib_lora.ui import broken; from lib_lora.hosts import detect, page; from lib_lora.ui.attach import attach;"
-        "import lib_lora.ui.tab;"
+        "from lib_lora.ui import broken; from lib_lora.hosts import detect, page;"
+        "from lib_lora.ui.attach import attach; import lib_lora.ui.tab;"
         "new = set(sys.modules) - before; ours = [name for name in new if name.startswith('lib_lora')];"
         "print(len(ours), sorted(name for name in ('sqlite3', 'numpy', 'lib_lora.ui.routes', 'lib_lora.training',"
         " 'lib_lora.references', 'lib_lora.jobs') if name in new))"

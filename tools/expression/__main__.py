@@ -4,14 +4,14 @@ A developer's tool: needs nothing but numpy, scipy, OpenCV and Pillow, and takes
 
     python tools/expression
 
-reads ``mouths.webp``, cut-outs of 80 x 56 pixels of aligned faces (24 in a row), and ``labels.txt``, for each the person
-and what the mouth does; writes ``lib_lora/likeness/models/expression.npz``; and prints how often held-out people are told
-rightly. With ``--only-judge`` nothing is written.
+reads ``mouths.webp``, cut-outs of 80 x 56 pixels of aligned faces (24 in a row), and ``labels.txt``, for each the
+person and what the mouth does; writes ``lib_lora/likeness/models/expression.npz``; and prints how often held-out people
+are told rightly. With ``--only-judge`` nothing is written.
 
-The faces are of people who do not exist, made with MobileStyleGAN (see ``tools/cohort.py``). Every label was given by eye
-to a picture in random order, before there was a model: "smiling" where teeth show in a smile, "slight smile" where the
-lips are closed and the corners clearly up, "serious" where neither; what could not be told was left out, and so were
-faces that look young. `tests/likeness/test_expression.py` judges on six further people.
+The faces are of people who do not exist, made with MobileStyleGAN (see ``tools/cohort.py``): most in one picture, some
+in up to twenty. Every label was given by eye, without seeing what a model says: "smiling" where teeth show in a smile,
+"slight smile" where the lips are closed and the corners clearly up, "serious" where neither. What could not be told was
+left out (one in seven), and so were small children. `tests/likeness/test_expression.py` judges on six further people.
 """
 
 from __future__ import annotations
@@ -81,40 +81,46 @@ def varied(cut: Pixels, random: np.random.Generator) -> Pixels:
     return np.clip(levels, 0, 255).astype(np.uint8)
 
 
-def fitted(rows: Array, kinds: Places) -> tuple[Numbers, Numbers]:
+def fitted(rows: Array, kinds: Places) -> tuple[Array, Array]:
     """Weights and offsets of multinomial logistic regression with squared weights penalised."""
     count, wide, many = len(rows), rows.shape[1], len(KINDS)
-    right, values = np.eye(many)[kinds], rows.astype(np.float64)
+    right = np.eye(many, dtype=np.float32)[kinds]
 
     def loss(flat: Numbers) -> tuple[float, Numbers]:
-        weights, offsets = flat[: wide * many].reshape(wide, many), flat[wide * many :]
-        scores = values @ weights + offsets
-        shares = np.exp(scores - scores.max(1, keepdims=True))
-        shares /= shares.sum(1, keepdims=True)
+        values = flat.astype(np.float32)
+        weights, offsets = values[: wide * many].reshape(wide, many), values[wide * many :]
+        shares = shares_of(rows @ weights + offsets)
         wrong = (shares - right) / count
-        value = -float(np.log((shares * right).sum(1) + 1e-12).mean()) + PENALTY * float((weights**2).sum())
-        return value, np.concatenate([(values.T @ wrong + 2 * PENALTY * weights).ravel(), wrong.sum(0)])
+        value = -float(np.log((shares * right).sum(1) + 1e-9).mean()) + PENALTY * float((weights**2).sum())
+        slope = np.concatenate([(rows.T @ wrong + 2 * PENALTY * weights).ravel(), wrong.sum(0)])
+        return value, slope.astype(np.float64)
 
-    found = minimize(loss, np.zeros(wide * many + many), jac=True, method="L-BFGS-B", options={"maxiter": 200}).x
+    start = np.zeros(wide * many + many)
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 120}).x.astype(np.float32)
     return found[: wide * many].reshape(wide, many), found[wide * many :]
 
 
-def held_out(plain: Array, variants: Array, kinds: Places, people: Sequence[str]) -> Numbers:
+def shares_of(scores: Array) -> Array:
+    """Probabilities, a row for each of the rows of scores."""
+    shares = np.exp(scores - scores.max(1, keepdims=True))
+    return np.asarray(shares / shares.sum(1, keepdims=True), np.float32)
+
+
+def held_out(plain: Array, variants: Array, kinds: Places, people: Sequence[str]) -> Array:
     """Probabilities for each cut-out by a model that saw nobody of its fold."""
     names = sorted(set(people))
     fold = dict(zip(np.random.default_rng(SEED).permutation(names), np.arange(len(names)) % FOLDS, strict=True))
     mine = np.array([fold[person] for person in people])
-    shares = np.zeros((len(kinds), len(KINDS)))
+    shares = np.zeros((len(kinds), len(KINDS)), np.float32)
     for number in range(FOLDS):
         train, test = mine != number, mine == number
         rows = np.concatenate([plain[train], *variants[:, train]])
         weights, offsets = fitted(rows, np.tile(kinds[train], len(variants) + 1))
-        scores = plain[test] @ weights + offsets
-        shares[test] = np.exp(scores - scores.max(1, keepdims=True))
-    return np.asarray(shares / shares.sum(1, keepdims=True), np.float64)
+        shares[test] = shares_of(plain[test] @ weights + offsets)
+    return shares
 
 
-def tell(shares: Numbers, kinds: Places, people: Sequence[str]) -> None:
+def tell(shares: Array, kinds: Places, people: Sequence[str]) -> None:
     """How often the most likely word is right, and how often a word is said and right."""
     said = shares.argmax(1)
     sure = shares.max(1) >= np.array([SURE[KINDS[one]] for one in said])
@@ -149,7 +155,7 @@ def main() -> None:
     if not options.only_judge:
         weights, offsets = fitted(np.concatenate([plain, *variants]), np.tile(kinds, VARIANTS + 1))
         with atomic_file(FILE) as file:
-            np.savez_compressed(file, weights=weights.astype(np.float16), offsets=offsets.astype(np.float32))
+            np.savez_compressed(file, weights=weights.astype(np.float16), offsets=offsets)
         print(f"{FILE.name}: {FILE.stat().st_size:,} bytes, sha256 {sha256(FILE)}")
     tell(held_out(plain, variants, kinds, people), kinds, people)
 

@@ -1,0 +1,404 @@
+"""Forms and the frame of the page, in a browser: what is missing, what comes next, and how a training goes.
+
+The page is the one alone; its data are planted, and nobody runs its jobs, so that every state can be shown at once.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from browser.planted_page import Planted, planted_page
+from browser.visitor import ROOT
+from lib_lora.character.store import Character, CharacterFolder, Consent, save
+from lib_lora.ui import checking, machine
+from ui.planting import plan_audit, plant_grid, plant_run
+
+MARA = sorted((ROOT / "tests" / "data" / "personas" / "mara").glob("*.jpg"))
+BASE = ROOT / "tests" / "data" / "mini-face" / "mini-face.safetensors"
+GONE = """name => !sameface.state.queue.jobs.some(
+    job => job.character === name && ['waiting', 'running', 'stopped'].includes(job.state))"""
+STEPS = ("photos", "captions", "train", "test", "use")
+# counts what asks for leave, and keeps what is told, in place of the browser's own
+NOTIFICATION = """
+window.asked = 0; window.told = [];
+window.Notification = class {
+  constructor(title, options) { window.told.push(options.body); }
+  static permission = 'default';
+  static async requestPermission() { window.asked += 1; return (Notification.permission = 'granted'); }
+};
+document.hasFocus = () => false;
+"""
+FLYING = """
+window.flying = 0;
+const ask = window.fetch;
+window.fetch = (...all) => {
+  window.flying += 1;
+  return ask(...all).finally(() => (window.flying -= 1));
+};
+"""
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Planted]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checking, "begin", lambda: None)  # no tokenizer is needed
+        patch.setattr(machine, "gpu", lambda: machine.Gpu(""))  # as on a machine without one
+        machine._looking.cache_clear()
+        with planted_page(tmp_path_factory.mktemp("Daten ü")) as page:
+            yield page
+    machine._looking.cache_clear()
+
+
+class Tab:
+    """The tab in a browser window of its own."""
+
+    def __init__(self, browser: Any, planted: Planted) -> None:
+        self.planted, self.errors = planted, []
+        self.context = browser.new_context(viewport={"width": 1280, "height": 900})
+        self.context.add_init_script(NOTIFICATION + FLYING)
+        self.page = self.context.new_page()
+        self.page.set_default_timeout(30_000)
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.open()
+
+    def open(self) -> None:
+        self.page.goto(self.planted.address)
+        self.page.wait_for_function("window.sameface && sameface.state && document.querySelector('#sameface .sf-tabs')")
+
+    def turn(self, step: str, slug: str = "") -> None:
+        """Turn to a step, and wait until all that it asks for is there."""
+        self.page.evaluate("sameface.refresh()")
+        self.page.evaluate("([slug, step]) => sameface.go(slug ? {slug, step} : {step})", [slug, step])
+        self.settle()
+
+    def settle(self) -> None:
+        """See the newest state, and that nothing is on its way."""
+        self.page.evaluate(
+            """async () => {
+                await sameface.refresh();
+                for (let calm = 0; calm < 3; calm = flying ? 0 : calm + 1)
+                    await new Promise((later) => setTimeout(later, 40));
+            }"""
+        )
+
+    def coloured(self) -> list[str]:
+        """The coloured buttons that can be seen."""
+        found: list[str] = self.page.evaluate(
+            "[...document.querySelectorAll('#sameface .sf-button-main')].filter(one => one.checkVisibility())"
+            ".map(one => one.textContent)"
+        )
+        return found
+
+    def faults(self) -> list[str]:
+        """What is said below fields, in the order of the page."""
+        found: list[str] = self.page.locator("#sameface .sf-fault:visible > span:last-child").all_inner_texts()
+        return found
+
+    def shown(self, name: str) -> int:
+        """How many buttons of this name can be seen."""
+        return int(self.page.get_by_role("button", name=name, exact=True).locator("visible=true").count())
+
+    def press(self, name: str) -> None:
+        """Press the first button of this name that can be seen."""
+        self.page.get_by_role("button", name=name, exact=True).locator("visible=true").first.click()
+
+
+@pytest.fixture
+def tab(chromium: Any, planted: Planted) -> Iterator[Tab]:
+    """A new browser, which remembers nothing."""
+    tab = Tab(chromium, planted)
+    yield tab
+    assert tab.errors == []
+    tab.context.close()
+
+
+def photographed(planted: Planted, name: str, photos: int = 10) -> CharacterFolder:
+    folder = planted.character(name)
+    for photo in MARA[:photos]:
+        shutil.copy(photo, folder.photos / photo.name)
+        (folder.photos / f"{photo.stem}.txt").write_text(f"photo of {name[:2].lower()}xqa woman\n", "utf-8")
+    plan_audit(folder)
+    return folder
+
+
+def test_all_that_is_missing_is_said_below_its_field(tab: Tab, planted: Planted) -> None:
+    tab.press("Create the character")
+    assert tab.faults() == [
+        "Give the character a name.",
+        "Choose a trigger word.",
+        "Say what the character is: woman, man, …",
+        "Say whose face it is.",
+    ]
+    page = tab.page
+    page.get_by_role("button", name=re.compile("invent a face")).click()
+    page.wait_for_function("document.querySelector('.sf-panel-new select').options.length")
+    tab.press("Create and paint faces")
+    assert "Say who shall be seen." in tab.faults()
+    assert len(tab.faults()) == 5  # of both parts of the form
+    page.get_by_role("button", name=re.compile("I have photos")).click()
+    tab.press("Create the character")
+    name = page.get_by_label("Name", exact=True)
+    assert name.evaluate("one => document.activeElement === one && one.getAttribute('aria-invalid')") == "true"
+    described = (
+        "one => one.getAttribute('aria-describedby').split(' ').map(id => document.getElementById(id).innerText)"
+    )
+    assert any("Give the character a name." in text for text in name.evaluate(described))
+    name.fill("con")  # what Windows calls a device
+    assert tab.faults()[0] == "Choose a trigger word."
+    page.get_by_role("textbox", name="Trigger word").fill("coxqa")
+    page.get_by_text("woman", exact=True).click()
+    page.get_by_text("Nobody real").click()
+    assert tab.faults() == []
+    assert page.get_by_text("girl", exact=True).count() + page.get_by_text("boy", exact=True).count() == 0
+    tab.press("Create the character")
+    page.wait_for_selector(".sf-fault:visible")
+    [said] = tab.faults()  # by the route
+    assert "cannot be used as a name" in said
+    assert page.locator(".sf-toast").count() == 0
+    page.get_by_text("other", exact=True).click()
+    page.get_by_label("Another class word").fill("young girl")
+    name.fill("Nova")
+    tab.press("Create the character")
+    page.wait_for_selector(".sf-fault:visible")
+    assert "Only adults" in tab.faults()[0]
+    page.get_by_label("Another class word").fill("elf")
+    tab.press("Create the character")
+    page.wait_for_selector("#sf-panel-photos", state="visible")
+    assert (planted.root / "characters" / "nova").is_dir()
+
+
+def test_a_character_with_a_word_that_is_no_choice_any_more_still_opens(tab: Tab, planted: Planted) -> None:
+    folder = planted.character("Old")
+    save(folder, Character("Old", "olxqa", "girl", Consent("fictional", "2024-05-06")))
+    tab.turn("edit", "old")
+    assert tab.page.get_by_label("Another class word").locator("visible=true").input_value() == "girl"
+    tab.page.get_by_label("Traits to name").locator("visible=true").fill("red hair")
+    tab.press("Save")
+    tab.page.wait_for_selector("#sf-panel-edit", state="hidden")
+    assert "red hair" in folder.file.read_text("utf-8")
+
+
+def test_the_character_used_last_is_opened(chromium: Any, tab: Tab, planted: Planted) -> None:
+    photographed(planted, "Zoe")
+    tab.open()  # this browser remembers nothing yet, and something of Zoe's was changed last
+    assert tab.page.evaluate("sameface.slug") == "zoe"
+    tab.turn("doctor", "nova")
+    tab.open()
+    assert tab.page.evaluate("[sameface.slug, sameface.step]") == ["nova", "photos"]
+    tab.page.evaluate("sameface.state.folder = 'another'; sameface.recall()")  # at the same address
+    assert tab.page.evaluate("sameface.slug") == "zoe"
+
+
+def test_one_button_a_step_is_coloured_and_nothing_scrolls_sideways(tab: Tab, planted: Planted) -> None:
+    run = plant_run(photographed(planted, "Mara"), steps=100, saved=(50, 100), base=str(BASE))
+    for place in (1, 2):
+        plant_grid(run, place, step=50 * place)
+    planted.character("Empty")
+    scrolled = (
+        "[document.scrollingElement, ...document.querySelectorAll('#sameface *')].filter(one => one.checkVisibility()"
+        " && one.scrollWidth > one.clientWidth + 1 && (one === document.scrollingElement ||"
+        " ['auto', 'scroll'].includes(getComputedStyle(one).overflowX))).map(one => one.tagName + '.' + one.className)"
+    )
+    for slug in ("empty", "zoe", "mara"):
+        for step in (*STEPS, "edit", "new", "doctor") if slug == "mara" else STEPS:
+            tab.turn(step, slug)
+            assert len(tab.coloured()) == 1, (slug, step, tab.coloured())
+            for width in (1400, 900, 700, 400) if slug == "mara" else ():
+                tab.page.set_viewport_size({"width": width, "height": 900})
+                assert tab.page.evaluate(scrolled) == [], (step, width)
+            tab.page.set_viewport_size({"width": 1280, "height": 900})
+    tab.turn("train", "mara")
+    tab.page.get_by_text("Train a new LoRA", exact=True).click()
+    tab.settle()
+    assert tab.coloured() == ["Start training"]  # whoever opens the form wants that one
+
+
+def test_each_setting_says_its_name_and_what_a_route_refuses_of_it(tab: Tab) -> None:
+    tab.turn("train", "zoe")
+    page = tab.page
+    page.get_by_text("All settings", exact=True).click()
+    names = page.locator(".sf-key").all_inner_texts()
+    assert {"steps", "lora.rank", "objective.noise_offset"} <= set(names)
+    assert len(names) == page.locator(".sf-setting").count()
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.get_by_role("button", name="Copy the name for --set: lora.rank", exact=True).click()
+    page.wait_for_selector(".sf-toast")
+    assert page.evaluate("navigator.clipboard.readText()") == "lora.rank"
+    rank = page.get_by_label("Rank", exact=True)
+    rank.fill("eight")
+    assert tab.faults() == ["“eight” is no number."]
+    rank.fill("0")
+    page.wait_for_function("document.querySelector('.sf-fault')?.innerText.includes('at least 1')")
+    assert rank.get_attribute("aria-invalid") == "true"
+    rank.fill("8")
+    page.wait_for_selector(".sf-fault", state="detached")
+
+
+def test_a_training_is_told_in_title_and_icon_and_at_its_end(tab: Tab, planted: Planted) -> None:
+    page = tab.page
+    own = page.title()
+    icons = "[...document.querySelectorAll('link[rel~=icon]')].map(one => one.href)"
+    before = page.evaluate(icons)
+    plant_run(CharacterFolder(planted.root / "characters" / "mara"), 2, 200, saved=(20, 40), base=str(BASE))
+    job = planted.running("train", "Mara", {"run": "002"}, run="002")
+    planted.tells(job, "state", state="training", step=0, total=200)
+    step = {"total": 200, "loss_average": 0.2, "seconds_left": 9.0, "peak_memory": 300_000_000}
+    planted.tells(job, "step", step=20, seconds_per_step=0.01, **step)
+    tab.turn("train", "mara")
+    planted.tells(job, "step", step=84, seconds_per_step=2.0, **step)
+    tab.settle()
+    assert page.title() == "42 % Mara · SameFace"
+    [icon] = page.evaluate(icons)
+    assert icon.startswith("data:image/png")
+    assert tab.shown("Pause") == tab.shown("Stop") == 1
+    assert tab.coloured() == []
+    assert page.locator(".sf-live .sf-chart-svg .sf-tick").locator("text='200'").count() == 1  # the end of the run
+    slower = page.locator(".sf-live .sf-notice:visible").inner_text()
+    assert "much slower" in slower
+    assert "GPU" not in page.locator("#sf-panel-train").inner_text()
+    for other in ("photos", "test"):
+        tab.turn(other)
+        assert tab.shown("Pause") == tab.shown("Stop") == 1, other
+    tab.turn("train")
+    assert page.evaluate("asked") == 0
+    page.locator(".sf-live .sf-notify:visible").get_by_text("Notify me at the end").click()
+    assert page.evaluate("asked") == 1
+    planted.queue.end(job.id, "finished", result={})
+    tab.settle()
+    assert page.title() == "✓ Mara · SameFace"
+    assert page.evaluate("told") == ["Train Mara: finished"]
+    page.mouse.click(5, 600)  # it is seen
+    assert (page.title(), page.evaluate(icons)) == (own, before)
+
+
+def test_a_page_that_is_not_seen_goes_on_telling(tab: Tab, planted: Planted) -> None:
+    job = planted.running("train", "Mara", {"run": "002"}, run="002")
+    tab.settle()
+    tab.page.evaluate("document.querySelector('#sameface').style.display = 'none'")  # another tab of the webui
+    assert not tab.page.evaluate("sameface.visible()")
+    planted.tells(job, "state", state="training", step=0, total=200)
+    planted.tells(job, "step", step=100, total=200, seconds_left=9.0, seconds_per_step=1.0)
+    tab.page.wait_for_function("document.title.startsWith('50 %')")
+    planted.queue.end(job.id, "failed", "It broke.")
+    tab.page.wait_for_function("document.title.startsWith('×')")
+
+
+def test_what_waits_is_removed_and_moved(tab: Tab, planted: Planted) -> None:
+    names = ("Mara", "Zoe", "Nova", "Empty")
+    jobs = [planted.queue.add("train", name, {"base": str(BASE)}).id for name in names]
+    tab.settle()
+    tab.page.get_by_role("button", name=re.compile(r"^Queue")).click()
+    listed = tab.page.locator(".sf-job[draggable=true] strong")
+
+    def order() -> list[str]:
+        return [job.character for job in planted.queue.open()]
+
+    def becomes(wanted: list[str]) -> None:
+        until = time.monotonic() + 20
+        while order() != wanted or listed.all_inner_texts() != [f"Train {name}" for name in wanted]:
+            assert time.monotonic() < until, (order(), wanted)
+            tab.page.wait_for_timeout(50)
+
+    becomes(list(names))
+    tab.page.get_by_role("button", name="Move down: Train Mara").press("Enter")
+    becomes(["Zoe", "Mara", "Nova", "Empty"])
+    tab.page.get_by_role("button", name="Move up: Train Empty").press("Enter")
+    becomes(["Zoe", "Mara", "Empty", "Nova"])
+    rows = {name: tab.page.locator(f".sf-job[data-job='{job}']") for name, job in zip(names, jobs, strict=True)}
+    rows["Nova"].drag_to(rows["Zoe"], source_position={"x": 9, "y": 9}, target_position={"x": 9, "y": 2})
+    becomes(["Nova", "Zoe", "Mara", "Empty"])
+    rows["Nova"].drag_to(rows["Empty"], source_position={"x": 9, "y": 9}, target_position={"x": 9, "y": 70})
+    becomes(["Zoe", "Mara", "Empty", "Nova"])
+    for name in ("Mara", "Nova", "Empty"):
+        tab.page.get_by_role("button", name=f"Remove: Train {name}").click()
+        tab.page.wait_for_function(GONE, arg=name)
+    assert order() == ["Zoe"]
+    planted.queue.wish(jobs[1], "stop")
+
+
+def test_a_base_that_is_gone_is_not_tried_again(tab: Tab, planted: Planted, tmp_path: Path) -> None:
+    base = tmp_path / "gone.safetensors"
+    base.write_bytes(b"x")
+    for kind, step, arguments in (("train", "train", {"base": str(base)}), ("test", "test", {"base": str(base)})):
+        job = planted.running(kind, "Zoe", arguments)
+        planted.queue.end(job.id, "failed", f"There is no file {base}; choose another base model.")
+        tab.turn(step, "zoe")
+        assert tab.shown("Try again") == 1  # it is there after all
+        base.rename(tmp_path / "elsewhere")
+        tab.settle()
+        assert tab.shown("Try again") == 0
+        assert "The base model is gone" in tab.page.locator(f"#sf-panel-{step} .sf-lead").inner_text()
+        assert len(tab.coloured()) == 1
+        (tmp_path / "elsewhere").rename(base)
+    base.unlink()
+    tab.turn("train", "zoe")
+    tab.press("Choose another base model")
+    assert (
+        tab.page.get_by_label("Base model")
+        .locator("visible=true")
+        .first.evaluate("one => one === document.activeElement")
+    )
+
+
+def test_a_captioner_that_is_not_ready_says_how_it_gets_so(
+    tab: Tab, planted: Planted, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    tab.turn("captions", "zoe")
+    tab.page.get_by_text("How to make the others ready").click()
+    said = tab.page.locator(".sf-panel-captions .sf-lines").inner_text()
+    assert f"ViT-L-14.pt (0.9 GB) into {tmp_path / '.cache' / 'clip'}" in said
+    assert str(planted.root / "blip") in said
+    tab.page.get_by_label("Who looks at the photos").select_option("blip:blip")
+    assert "Not ready yet. Put the model" in tab.faults()[0]
+    tab.press("Change captions")
+    assert tab.faults()[-1] == "Write the phrase, or choose one below."
+
+
+def test_two_runs_are_laid_over_each_other(tab: Tab) -> None:
+    tab.turn("train", "mara")
+    page = tab.page
+    page.get_by_text("Compare two trainings", exact=True).click()
+    tab.settle()
+    charts = page.locator(".sf-chart:visible", has=page.locator(".sf-legend"))
+    drawn = [chart.locator("figcaption").inner_text() for chart in charts.all()]
+    assert "Average loss" in drawn
+    first = charts.first
+    assert first.locator(".sf-legend-entry").all_inner_texts() == [
+        "Run 002: 40 steps, sd15-face",
+        "Run 001: 100 steps, sd15-face",
+    ]
+    assert first.locator("polyline").count() == 2
+    first.locator("svg").focus()
+    first.locator("svg").press("Home")
+    value = first.locator(".sf-chart-value").inner_text()
+    assert "Run 001" in value
+    assert "Run 002" in value
+    table = page.locator("table:visible", has_text="What differs").inner_text()
+    assert re.search(r"steps done\s+40\s+100", table)
+    page.get_by_label("Compared with").select_option("002")
+    assert page.get_by_text("Choose two different runs.").is_visible()
+
+
+def test_the_settings_say_what_is_missing_or_refused_below_its_field(tab: Tab, tmp_path: Path) -> None:
+    tab.turn("doctor")
+    page = tab.page
+    page.get_by_role("radio", name=re.compile("InsightFace")).check()
+    tab.press("Save the settings")
+    assert tab.faults() == [
+        "In which folder is the model pack?",
+        "Please read and tick the licence of the models first.",
+    ]
+    page.get_by_role("radio", name=re.compile("SFace and YuNet")).check()
+    page.get_by_label("ComfyUI folder").locator("visible=true").fill(str(tmp_path / "nowhere"))
+    tab.press("Save the settings")
+    page.wait_for_function("document.querySelector('.sf-fault')?.innerText.includes('nowhere')")
+    assert page.get_by_label("ComfyUI folder").locator("visible=true").get_attribute("aria-invalid") == "true"

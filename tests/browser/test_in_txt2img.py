@@ -1,0 +1,144 @@
+"""What a person sees in the webui's txt2img: the prompt that comes there, the one that stays, why a picture waits.
+
+The webui is the stand-in of tests/hosts; the run and its LoRA are written by hand, nothing is trained or painted.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from browser.visitor import ROOT, Visitor
+from hosts.standin.stage import Page, running_page
+from lib_lora.character.store import CharacterFolder
+from lib_lora.lora import names, targets
+from lib_lora.lora.file import write
+from lib_lora.ui import records
+from ui.planting import plant_grid, plant_run
+
+MINE = "a castle by the sea, my own words"
+
+
+@pytest.fixture(scope="module")
+def webui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    home = tmp_path_factory.mktemp("webui")
+    with running_page("a1111", home, [ROOT]) as page:
+        new = {"name": "Mara", "trigger": "mrxa", "class_word": "woman", "consent": "fictional"}
+        page.ask("/sameface/v1/characters", new)
+        run = plant_run(CharacterFolder(home / "sameface" / "characters" / "mara"), steps=100, saved=[100])
+        _write_lora(records.checkpoint(records.run(run), 100))
+        plant_grid(run)
+        yield page
+
+
+def _write_lora(path: Path) -> None:
+    tensors = {}
+    for layer in targets.paths("sd1", "unet", False):
+        name = names.kohya_name("sd1", "unet", layer)
+        tensors |= {f"{name}.lora_down.weight": torch.ones(1, 2), f"{name}.lora_up.weight": torch.ones(2, 1)}
+        tensors[f"{name}.alpha"] = torch.tensor(1.0)
+    write(path, tensors, {"ss_output_name": "x"}, dtype=torch.float16)
+
+
+@pytest.fixture
+def person(chromium: object, webui: Page) -> Iterator[Visitor]:
+    visitor = Visitor(chromium, webui.address, "in-txt2img")
+    yield visitor
+    visitor.page.close()
+    assert visitor.errors == []
+
+
+def prompt(person: Visitor) -> Any:
+    """The webui's own box."""
+    return person.page.locator("#txt2img_prompt textarea")
+
+
+def put(person: Visitor, answer: str = "") -> None:
+    """Our button, which txt2img does not show, and the answer to what it asks; returns once the LoRA is delivered."""
+    if answer:
+        put(person)
+        with person.page.expect_response("**/characters/mara/use", timeout=120_000):
+            person.click(answer)
+        return
+    if not person.page.locator("#sameface").is_visible():
+        person.page.get_by_text(re.compile(r"^\s*Train LoRA\s*$")).first.click()
+    person.step("Use")
+    person.page.locator("#sf-panel-use").get_by_role("button", name="Put into txt2img").first.click()
+
+
+def test_a_prompt_of_the_users_own_is_not_replaced_unasked(person: Visitor) -> None:
+    person.page.goto(person.address)
+    person.page.wait_for_selector("#sameface", state="attached")
+    prompt(person).fill(MINE)
+    put(person)
+    dialog = person.page.locator(".sf-dialog")
+    dialog.wait_for()
+    assert MINE in dialog.inner_text()
+    person.click("Cancel")
+    assert prompt(person).input_value() == MINE
+
+    put(person)
+    dialog.wait_for()
+    person.photograph("asks")
+    person.click("Cancel")
+    added = f"{MINE}, mrxa woman <lora:mara:1>"
+    for _ in range(2):  # the second time it is not added twice
+        put(person, "Keep it and add the LoRA")
+        person.waits_for(lambda: prompt(person).input_value() == added, 20, "the LoRA")
+
+    put(person, "Replace it")
+    ours = "photo 1 of mrxa woman <lora:mara:1>"
+    person.waits_for(lambda: prompt(person).input_value() == ours, 20, "our prompt")
+
+    with person.page.expect_response("**/characters/mara/use", timeout=120_000):
+        put(person)  # what was put there by us is no prompt of the user's
+    assert not dialog.is_visible()
+    assert prompt(person).input_value() == ours
+
+
+def test_why_a_picture_waits_is_said_before_anybody_clicks(person: Visitor) -> None:
+    held: dict[str, Any] = {"job": None}
+    person.page.route("**/sameface/v1/waits*", lambda route: route.fulfill(json=held))
+    person.page.goto(person.address)
+    person.page.wait_for_selector("#sameface", state="attached")
+    notice = person.page.locator("#sameface_waits_txt2img")
+    person.page.wait_for_timeout(1500)
+    assert not notice.is_visible()
+    held["job"] = {"id": 1, "text": "Train Mara", "standing": {"seconds_left": 480}}
+    notice.wait_for(state="visible", timeout=15_000)
+    assert "Train Mara: pictures wait until it is done, 8 min left" in notice.inner_text()
+    person.photograph("waits")
+    held["job"] = None
+    notice.wait_for(state="hidden", timeout=15_000)
+
+
+def test_nobody_is_asked_while_no_generate_button_is_seen(person: Visitor) -> None:
+    asked: list[str] = []
+    person.come()
+    person.page.wait_for_timeout(6000)
+    person.page.on("request", lambda request: asked.append(request.url) if "/waits" in request.url else None)
+    person.page.wait_for_timeout(6000)
+    assert asked == []
+
+
+def test_pictures_still_to_be_painted_are_not_gone(person: Visitor) -> None:
+    """As `ui.grids` tells a grid that is being painted, and one whose file somebody has deleted."""
+    person.come()
+    texts = person.page.evaluate("""() => {
+        const none = { prompt: 'p', status: null, likeness: null, url: '' };
+        const row = (role, more) => ({ role, name: 'beach', seed: 1, ...none, ...more });
+        const shown = (verdict, more) => {
+            const node = sameface.gridPictures();
+            node.set({ run: '001', id: '001', verdict, rows: ['lora', 'base', 'leak'].map((role) => row(role, more)) });
+            return [...node.querySelectorAll('figcaption')].map((one) => one.textContent).filter(Boolean);
+        };
+        return [shown(null, {}), shown({ kind: 'consistent' }, { status: 'ok', likeness: 0.8 })];
+    }""")
+    assert texts[0] == ["Still to be painted."] * 3
+    assert len(texts[1]) == 3
+    assert all("The picture is no longer there." in one for one in texts[1])
