@@ -25,9 +25,9 @@
   const answers = sameface.answers('invent', () => draw());
 
   function mount(root) {
-    const form = sameface.inventForm();
+    const form = sameface.inventForm(() => draw());
     const more = sameface.inventMoreForm();
-    const paint = sameface.button('Paint faces', () => begin(form));
+    const paint = sameface.button('Paint faces', () => begin(form), { main: true });
     const start = sameface.button('Paint more pictures', () => more.start(answers.slug));
     const back = sameface.button('Back to the faces', () => ((anew = false), draw()));
     parts = {
@@ -82,6 +82,7 @@
     const describing = Boolean(view) && !open && (stage === 'none' || (stage === 'candidates' && anew));
     parts.begins.hidden = !describing;
     parts.back.hidden = stage === 'none';
+    sameface.setText(parts.paint.firstElementChild, t(parts.form.way() === 'words' ? 'Paint faces' : 'Take this picture'));
     parts.goes.hidden = stage !== 'picked' || Boolean(open);
     if (view) drawView(view, open, describing);
     else parts.face.hidden = parts.reasons.hidden = true;
@@ -208,7 +209,7 @@
     if (last && ['failed', 'interrupted', 'stopped'].includes(last.state) && fits(last, view)) return endedWords(last, view);
     if (view.stage === 'none') {
       const text = 'No photos are needed: describe a face, or give one picture of it.';
-      return { tone: 'none', text, buttons: [paints(), photos()] };
+      return { tone: 'none', text, buttons: [photos()] };
     }
     if (view.stage === 'candidates') return chooseWords(view);
     return pickedWords(character, view);
@@ -220,7 +221,6 @@
   }
 
   const photos = () => ({ label: 'I have photos after all', do: () => sameface.go({ step: 'photos' }) });
-  const paints = () => ({ label: 'Paint faces', main: true, do: () => begin(parts.form) });
 
   function jobWords(open, view) {
     const stop = { label: 'Take out of the queue', do: () => sameface.tellJob(open, 'stop') }; // one that runs is stopped in the head
@@ -255,7 +255,7 @@
     const good = view.candidates.filter((one) => !one.why).length;
     const more = { label: 'Paint 8 more', do: () => sayAgain(view, view.candidates.length + 8) };
     const other = { label: 'Describe another face', do: () => ((anew = true), (filled = ''), draw()) };
-    if (anew) return { tone: 'none', text: 'Describe the face anew.', buttons: [paints()] };
+    if (anew) return { tone: 'none', text: 'Describe the face anew.' };
     if (!good) return { tone: 'warn', text: 'None of these shows one clear face.', detail: 'Describe it in other words, or use another base model.', buttons: [{ ...more, main: true }, other] };
     return { tone: 'none', text: 'Which face shall it be?', detail: `${view.describe}. ${t('Click a picture to see it large.')}`, buttons: [more, other] };
   }

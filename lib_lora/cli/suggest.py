@@ -23,8 +23,11 @@ def about_command(words: Sequence[str], commands: Collection[str]) -> str:
         words: what was typed after the program's name.
         commands: those that there are.
     """
-    if not words or words[0].startswith("-") or words[0] in commands:
+    if not words or words[0] in commands:
         return ""
+    if words[0].startswith("-"):
+        alone = words[0] == "-h" or any(one.startswith(words[0]) for one in ("--help", "--version"))
+        return "" if alone else f"{words[0]} comes before the command; write the command first, then its options."
     near = nearest(words[0].lower(), commands)
     return f"there is no command {words[0]!r}; {f'did you mean {near}?' if near else 'see --help for those there are.'}"
 

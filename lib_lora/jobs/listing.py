@@ -138,7 +138,7 @@ def _run(folder: CharacterFolder, name: str, identifier: str) -> dict[str, Any]:
     except UserError as error:
         return {**found, "error": str(error)}
     file, saved = run.file, saved_steps(run)
-    total = max(steps_of(run), *saved, 0) if saved else steps_of(run)
+    total = max([steps_of(run), *saved])
     found |= {"created": file.created, "base": Path(file.base.path).name, "preset": file.settings.preset}
     found |= {"steps": saved[-1] if saved else 0, "total": total}
     return {**found, "lora": str(run.checkpoint(saved[-1])) if saved else None}

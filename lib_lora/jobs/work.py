@@ -25,14 +25,13 @@ from lib_lora.jobs.events import FILE_NAME as EVENTS_FILE
 from lib_lora.jobs.events import EventLog
 from lib_lora.jobs.fill import fill
 from lib_lora.jobs.finish import find_run, paint_and_score
+from lib_lora.jobs.invent_arguments import InventArguments, MoreArguments
 from lib_lora.jobs.invented import side_of
 from lib_lora.jobs.kinds import (
     Arguments,
     AuditArguments,
     ChooseArguments,
     FillArguments,
-    InventArguments,
-    MoreArguments,
     ProbeArguments,
     TestArguments,
     arguments_of,

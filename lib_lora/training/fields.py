@@ -147,7 +147,7 @@ def _of(kind: type[Any], table: str) -> list[dict[str, Any]]:
             continue
         key = f"{table}.{field.name}" if table else field.name
         hint, optional = _plain(hints[field.name])
-        many = field.default_factory is not dataclasses.MISSING
+        make = field.default_factory
         choices = list(typing.get_args(hint)) if typing.get_origin(hint) is typing.Literal else []
         found.append(
             {
@@ -156,7 +156,7 @@ def _of(kind: type[Any], table: str) -> list[dict[str, Any]]:
                 "text": texts[field.name],
                 "kind": "choice" if choices else _KINDS[hint],
                 "choices": choices,
-                "default": field.default_factory() if many else field.default,
+                "default": field.default if make is dataclasses.MISSING else make(),
                 "group": _group(table, field.name),
                 "optional": optional,
                 "path": field.name in PATHS,

@@ -26,7 +26,7 @@ Check = dict[str, str]  # name, tone ("good", "warn", "bad", "none"), text, mend
 _GB = 1 << 30
 _ROOM, _NEEDED = 10 * _GB, 2 * _GB  # of disk: a training with its states and caches, and what it cannot do without
 _MEMORY = 6 * _GB  # of the GPU, for the smallest model at its usual size
-_FACES = ("yunet_2023mar.npz", "sface_2021dec.npz", "cohort.npz")
+_FACES = ("yunet_2023mar.npz", "sface_2021dec.npz", "cohort.npz", "expression.npz")
 _LIKENESS = environment.ROOT / "lib_lora" / "likeness" / "models"
 
 

@@ -207,7 +207,7 @@ def test_one_button_a_step_is_coloured_and_nothing_scrolls_sideways(tab: Tab, pl
         " ['auto', 'scroll'].includes(getComputedStyle(one).overflowX))).map(one => one.tagName + '.' + one.className)"
     )
     for slug in ("empty", "zoe", "mara"):
-        for step in (*STEPS, "edit", "new", "doctor") if slug == "mara" else STEPS:
+        for step in (*STEPS, "edit", "new", "doctor", "invent") if slug == "mara" else STEPS:
             tab.turn(step, slug)
             assert len(tab.coloured()) == 1, (slug, step, tab.coloured())
             for width in (1400, 900, 700, 400) if slug == "mara" else ():

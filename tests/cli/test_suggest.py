@@ -29,7 +29,16 @@ def test_what_resembles_nothing_is_only_named():
     assert suggest.about_settings({"zzzz": 1}, SETTINGS) == "there is no setting 'zzzz'."
 
 
-@pytest.mark.parametrize("words", [[], ["--help"], ["train", "x"], ["-h"]])
+def test_an_option_before_the_command_is_said(capsys):
+    """argparse took its value for the command, and listed those that are none for people."""
+    with pytest.raises(SystemExit):
+        cli.main(["--data", "x", "list"])
+    said = capsys.readouterr().err
+    assert "--data comes before the command; write the command first, then its options." in said
+    assert "worker" not in said
+
+
+@pytest.mark.parametrize("words", [[], ["--help"], ["--vers"], ["train", "x"], ["-h"]])
 def test_a_right_command_is_left_alone(words):
     assert suggest.about_command(words, COMMANDS) == ""
 

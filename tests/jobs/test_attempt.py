@@ -232,7 +232,7 @@ def test_a_lane_is_not_blocked_by_a_job_whose_owner_has_gone(opened, lane):
     (house.queue.folder(lost) / "result.json").unlink()
     with sqlite3.connect(house.queue.path) as db:
         owner = f"{os.getpid()}@1.00/gone"
-        db.execute("UPDATE jobs SET state = 'running', owner = ? WHERE id = ?", (owner, lost))
+        db.execute("UPDATE jobs SET state = 'running', owner = ?, seal = '' WHERE id = ?", (owner, lost))
     db.close()
     following = house.add("finishes", kind)
     assert house.until(lost, "interrupted").error

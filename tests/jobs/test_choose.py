@@ -351,7 +351,7 @@ def test_json_is_all_that_the_command_prints(command, run, paint):
     values = json.loads(said.out)
     assert (values["step"], values["weight"]) == (3, 1.0)
     assert [one["weight"] for one in values["screened"]] == [0.6, 1.0]
-    assert "100%" in said.err
+    assert "picture 44 of 44" in said.err
     assert said.status == (DRIFTS if read_report(Path(values["report"]).parent).report.verdict.drift else 0)
     events = [event["kind"] for event in read_events(run.events)]
     assert events[-1] == "choice"
