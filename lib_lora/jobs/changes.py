@@ -18,7 +18,7 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Any, Literal
 
-from lib_lora import settings
+from lib_lora import private, settings
 from lib_lora.character import captions
 from lib_lora.character.captions import template
 from lib_lora.character.store import Character, CharacterFolder, load, save
@@ -136,7 +136,7 @@ def _move(folder: CharacterFolder, from_: Mapping[str, str], to: Mapping[str, st
         if not source.is_file() or target.exists():
             continue
         with explained(target):
-            target.parent.mkdir(parents=True, exist_ok=True)
+            private.make_folder(target.parent)
             source.rename(target)
 
 

@@ -149,7 +149,7 @@ class QueueFile:
             db.execute("COMMIT")
             with explained(self._begun):
                 private.make_folder(self._begun.parent)
-                self._begun.touch()
+                open(self._begun, "ab", opener=private.opener).close()
         elif version < FILE_VERSION:
             db.execute("BEGIN IMMEDIATE")
             if _version(db) < FILE_VERSION:

@@ -54,7 +54,8 @@ def test_no_identifier_leads_out_of_the_data_folder(page, route, evil):
             continue
         answer = page.client.request(route.method, PREFIX + path, json={} if route.method == "POST" else None)
         assert answer.status_code in (400, 404), (path, answer.text)
-        assert answer.json().keys() - {"field"} == {"error"}
+        if answer.request.url.path.startswith(f"{PREFIX}/"):  # else it is none of ours
+            assert answer.json().keys() - {"field"} == {"error"}
         assert "Traceback" not in answer.text
         assert b"secret" not in answer.content
 
@@ -69,6 +70,7 @@ def test_no_handler_trusts_an_identifier(page, route, evil):
     (page.root / "character.yaml").write_text("name: x")  # what '..' as a slug would find
     desk = Desk(page.host, page.queue, page.supervisor, "t")
     good = {"slug": "mara", "run": "001", "grid": "001", "number": "1", "sha256": "0" * 64, "name": "a.png"}
+    good["folder"] = "candidates"
     for name in names:
         with pytest.raises(Refused) as refused:
             route.answer(desk, Call({**good, name: evil}))
