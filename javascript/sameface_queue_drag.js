@@ -28,6 +28,7 @@
       if (before) list.insertBefore(held, before);
       else waiting().pop().after(held);
     });
+    list.addEventListener('dragenter', (event) => held && event.preventDefault());
     list.addEventListener('drop', (event) => held && event.preventDefault());
     list.addEventListener('dragend', (event) => {
       if (!held) return;

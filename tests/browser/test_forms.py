@@ -296,6 +296,7 @@ def test_what_waits_is_removed_and_moved(tab: Tab, planted: Planted) -> None:
     tab.settle()
     tab.page.get_by_role("button", name=re.compile(r"^Queue")).click()
     listed = tab.page.locator(".sf-job[draggable=true] strong")
+    rows = {name: tab.page.locator(f".sf-job[data-job='{job}']") for name, job in zip(names, jobs, strict=True)}
 
     def order() -> list[str]:
         return [job.character for job in planted.queue.open()]
@@ -306,15 +307,24 @@ def test_what_waits_is_removed_and_moved(tab: Tab, planted: Planted) -> None:
             assert time.monotonic() < until, (order(), wanted)
             tab.page.wait_for_timeout(50)
 
+    def dragged(name: str, other: str, down: int) -> None:
+        """With the mouse onto another row, so many pixels below its upper edge."""
+        mouse, from_box, to_box = tab.page.mouse, rows[name].bounding_box(), rows[other].bounding_box()
+        mouse.move(from_box["x"] + 9, from_box["y"] + 9)
+        mouse.down()
+        mouse.move(to_box["x"] + 9, to_box["y"] + down, steps=6)
+        tab.page.wait_for_selector(".sf-dragged")
+        mouse.move(to_box["x"] + 10, to_box["y"] + down)
+        mouse.up()
+
     becomes(list(names))
     tab.page.get_by_role("button", name="Move down: Train Mara").press("Enter")
     becomes(["Zoe", "Mara", "Nova", "Empty"])
     tab.page.get_by_role("button", name="Move up: Train Empty").press("Enter")
     becomes(["Zoe", "Mara", "Empty", "Nova"])
-    rows = {name: tab.page.locator(f".sf-job[data-job='{job}']") for name, job in zip(names, jobs, strict=True)}
-    rows["Nova"].drag_to(rows["Zoe"], source_position={"x": 9, "y": 9}, target_position={"x": 9, "y": 2})
+    dragged("Nova", "Zoe", 2)
     becomes(["Nova", "Zoe", "Mara", "Empty"])
-    rows["Nova"].drag_to(rows["Empty"], source_position={"x": 9, "y": 9}, target_position={"x": 9, "y": 70})
+    dragged("Nova", "Empty", 80)
     becomes(["Zoe", "Mara", "Empty", "Nova"])
     for name in ("Mara", "Nova", "Empty"):
         tab.page.get_by_role("button", name=f"Remove: Train {name}").click()
