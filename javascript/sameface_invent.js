@@ -61,7 +61,7 @@
     if (!character) return;
     const open = job();
     const mark = [character.invented, character.photos.used, open && open.id, open && open.state, open && open.standing && open.standing.done];
-    if (answers.follow(character.slug, `/characters/${character.slug}/invented`, mark)) {
+    if (answers.follow(character.slug, `/characters/${character.slug}/invention`, mark)) {
       filter = 'all';
       anew = false;
     }

@@ -18,7 +18,7 @@ from lib_lora.files import sha256
 from lib_lora.jobs.invent_arguments import LONGEST
 from lib_lora.jobs.invented import CANDIDATES, MORE, SQUARE, Invented, Painted
 from lib_lora.ui import paths, records
-from lib_lora.ui.answers import FOREVER, Refused, file, missing, picture
+from lib_lora.ui.answers import FOREVER, Refused, file, picture
 from lib_lora.ui.desk import MB, Call, Desk, Route, get, post
 from lib_lora.ui.invention import in_use, painted_of, plan_of
 from lib_lora.ui.looked import Looked, look
@@ -56,8 +56,9 @@ class OwnPicture:
 def routes() -> list[Route]:
     """All about inventing. The painting itself is a job: "invent" paints candidates, "more" further pictures."""
     return [
-        get("/characters/{slug}/invented", shown),
-        get("/characters/{slug}/invented/{folder}/{name}", painted_picture, "small"),
+        get("/characters/{slug}/invention", shown),
+        get("/characters/{slug}/invented/candidates/{name}", candidate_picture, "small"),
+        get("/characters/{slug}/invented/more/{name}", further_picture, "small"),
         post("/characters/{slug}/invented/pick", pick, Pick),
         post("/characters/{slug}/invented/own", own_picture, OwnPicture, MOST * 4 // 3 + MB, "data", paths.character),
     ]
@@ -133,11 +134,17 @@ def _newest_lora(folder: CharacterFolder) -> tuple[str, str] | None:
     return lora.stem, kept(("lora", lora), mark(lora), lambda: sha256(lora))
 
 
-def painted_picture(desk: Desk, call: Call) -> Response:
-    """A painted picture; with `small=1` at up to 384 pixels."""
-    folder = call.path["folder"]
-    if folder not in (CANDIDATES, MORE):
-        raise missing("There is no such picture (any more).")
+def candidate_picture(desk: Desk, call: Call) -> Response:
+    """A painted candidate; with `small=1` at up to 384 pixels."""
+    return _painted_picture(desk, call, CANDIDATES)
+
+
+def further_picture(desk: Desk, call: Call) -> Response:
+    """A further picture of the picked face, kept or not; with `small=1` at up to 384 pixels."""
+    return _painted_picture(desk, call, MORE)
+
+
+def _painted_picture(desk: Desk, call: Call, folder: str) -> Response:
     path = paths.picture_in(Invented(paths.character(desk, call)).path / folder, call.path["name"])
     if "small" not in call.query:
         return file(path, paths.MEDIA[path.suffix.lower()], FOREVER)

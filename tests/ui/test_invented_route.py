@@ -39,7 +39,7 @@ def entry(page):
 
 def test_nothing_was_begun(page):
     page.character()
-    found = page.got("/characters/mara/invented")
+    found = page.got("/characters/mara/invention")
     assert (found["stage"], found["candidates"], found["more"], found["picked"]) == ("none", [], [], None)
     assert entry(page)["invented"] is None
     assert entry(page)["next"] == "photos"
@@ -50,7 +50,7 @@ def test_candidates_can_be_seen_and_one_is_picked(page, base):
     plant_invented(folder, faults={2: "no face"})
     assert entry(page)["invented"] == {"stage": "candidates", "candidates": 4, "painted": 0, "kept": 0}
     assert entry(page)["next"] == "invent"  # a page that is loaded anew goes on there
-    found = page.got("/characters/mara/invented")
+    found = page.got("/characters/mara/invention")
     assert (found["stage"], found["describe"], found["base"]) == ("candidates", WHO, base)
     assert [(one["number"], one["why"]) for one in found["candidates"]] == [(1, ""), (2, "no face"), (3, ""), (4, "")]
     whole, small = (page.get(found["candidates"][0]["url"] + ending) for ending in ("", "&small=1"))
@@ -77,13 +77,13 @@ def test_only_painted_pictures_are_given(page, folder, path):
 def test_each_further_picture_says_what_became_of_it(page):
     folder = page.character()
     plant_invented(folder, picked=1, more=["", "other face", "near copy", "", "other face"])
-    found = page.got("/characters/mara/invented")
+    found = page.got("/characters/mara/invention")
     assert (found["painted"], found["kept"]) == (5, 2)
     assert [one["why"] for one in found["more"]] == ["", "other face", "near copy", "", "other face"]
     assert found["reasons"] == {"other face": 2, "near copy": 1}
     assert found["rounds"] == {"without": {"painted": 5, "kept": 2}, "with": None}
     (folder.photos / "invented-0001.png").unlink()
-    found = page.got("/characters/mara/invented")
+    found = page.got("/characters/mara/invention")
     assert (found["kept"], found["more"][0]["why"]) == (1, "left out by you")
     assert entry(page)["invented"]["kept"] == 1
 
@@ -93,7 +93,7 @@ def test_a_round_with_the_lora_is_counted_by_itself(page):
     plant_invented(folder, picked=1, more=["", "other face"])
     assert "has no trained LoRA yet" in job(page, "more", 409, with_lora=True)
     plant_run(folder, saved=[2, 4])
-    found = page.got("/characters/mara/invented")
+    found = page.got("/characters/mara/invention")
     assert found["lora"] == "mara-001-000004"
     assert found["rounds"] == {"without": {"painted": 2, "kept": 1}, "with": {"painted": 0, "kept": 0}}
     assert job(page, "more", with_lora=True) == ""
@@ -157,4 +157,4 @@ def test_damaged_files_are_said_and_take_nothing_else_from_the_page(page):
     plant_invented(folder)
     (folder.path / "invented" / "plan.json").write_text('{"describe": 3}')
     assert entry(page)["invented"] is None
-    assert "plan.json" in page.get("/characters/mara/invented").json()["error"]
+    assert "plan.json" in page.get("/characters/mara/invention").json()["error"]
