@@ -106,6 +106,10 @@
       sameface.toast(t('Photos of {name} are being sent; wait until they are.', { name: now.name }), 'warn');
       return;
     }
+    if (now.stopped) {
+      sameface.toast(t('The import is being stopped; wait a moment and try again.'), 'warn');
+      return;
+    }
     const path = (item) => item.folder + item.file.name;
     const captions = new Map(items.filter((one) => /\.txt$/i.test(one.file.name)).map((one) => [path(one).replace(/\.txt$/i, ''), one.file]));
     const wanted = items.filter((one) => !one.file.name.startsWith('.') && isWanted(one));
