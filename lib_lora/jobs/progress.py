@@ -67,6 +67,8 @@ class Terminal:
 
     def _painting(self, event: dict[str, Any]) -> None:
         if self.bar is None:
+            if "text" in event and event["done"] >= event["total"]:
+                return  # a search with nothing (more) to paint
             self.bar = tqdm(total=event["total"], unit="picture", dynamic_ncols=True)
         self.bar.total = event["total"]  # of a search it is better known the further it is
         self.bar.update(event["done"] - self.bar.n)
