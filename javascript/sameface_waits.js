@@ -5,7 +5,7 @@
   const sameface = (window.sameface = window.sameface || {});
   const TABS = ['txt2img', 'img2img'];
   const AGAIN = 3000; // milliseconds between two looks, as long as one of the buttons can be seen
-  const LATER = 30000; // the same where nothing answers: a webui that reloads its UI dies of a request that comes too early
+  const LATER = 30000; // the same where nothing answers; a request as the webui reloads its UI can end it
 
   let timer = 0;
 

@@ -100,7 +100,7 @@ def choose_cell(
     screening = studio.to_paint([plan(*cell, count, FIRST_SEED) for cell in cells])
     final = plan(*cells[-1], len(PROMPTS), FRESH_SEED)  # which cells are confirmed is not known yet
     fresh = [*studio.to_paint([replace(final, lora=[], leak=[])]), *[0] * CONFIRMED][:CONFIRMED]
-    rounds = Rounds(emit, [*screening, *(len(final.lora) + len(final.leak) + base for base in fresh)])
+    rounds = studio.emit = Rounds(emit, [*screening, *(len(final.lora) + len(final.leak) + base for base in fresh)])
 
     def grid(step: int, weight: float, prompts: int, seed: int) -> GridReport:
         rounds.begin(f"step {step:,} at weight {weight:g}")

@@ -102,6 +102,8 @@ class Terminal:
                 self.lines(done, total, f"picture {done} of {total}")
             return
         if self.bar is None:
+            if "text" in event and done >= total:
+                return  # a search with nothing (more) to paint
             self.bar = tqdm(total=total, unit="picture", dynamic_ncols=True)
         self.bar.total = total  # of a search it is better known the further it is
         self.bar.update(done - self.bar.n)

@@ -194,7 +194,7 @@ def test_a_second_run_has_its_own_number_and_leaves_the_first_alone(copied, main
     assert said.status == 0, said.err
     assert "0 photos added, 4 were there" in said.out
     assert sorted(path.name for path in copied.run.parent.iterdir()) == ["001", "002"]
-    second = copied.out / "mara-müller-名前-002-000001.safetensors"
+    second = copied.out / f"{DELIVERED}.safetensors"
     assert f"LoRA: {second}" in said.out
     assert read(second).metadata["ss_output_name"] == second.stem
     assert "Likeness" not in said.out
@@ -376,7 +376,7 @@ def test_an_out_that_vanished_costs_nothing(unpainted, main, fake_painter):
     advice = f"to put it elsewhere: sameface resume '{unpainted.run}' --out FOLDER"
     assert f"The LoRA is finished: {lora}; {advice}" in said.err
     assert main("resume", unpainted.run, "--out", unpainted.out).status == 0
-    assert (unpainted.out / lora.name).is_file()
+    assert (unpainted.out / f"{DELIVERED}.safetensors").is_file()
 
 
 def test_two_processes_do_not_share_a_run(copied, main, no_training):

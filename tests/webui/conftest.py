@@ -123,7 +123,7 @@ def _put_away(webui: Running, slug: str, name: str, folders: dict[str, str]) -> 
         webui.api(f"/jobs/{job['id']}/forget", {})
     moved = webui.api(f"/characters/{slug}/delete", {"name": name})["moved_to"]
     shutil.rmtree(moved, ignore_errors=True)
-    for path in Path(folders["loras"]).glob(f"{slug}-*"):
+    for path in Path(folders["loras"]).glob(f"{slug}*"):
         path.unlink()
 
 

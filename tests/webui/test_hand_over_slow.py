@@ -1,0 +1,280 @@
+"""SameFace as a guest of a real A1111: the GPU handed over and back, and test pictures through its pipeline.
+
+Runs where SAMEFACE_WEBUI names the folder of an A1111 1.10, and SAMEFACE_WEBUI_PYTHON its interpreter (default: the
+one in its venv). The webui gets a data folder of its own, with `hand_over_extension.py` as an extension in it.
+"""
+
+import base64
+import io
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+from lib_lora.lora.adapter import attach
+from lib_lora.lora.file import write
+from lib_lora.lora.metadata import Facts, build
+from lib_lora.lora.settings import LoraSettings
+from lib_lora.models.family import identify
+from lib_lora.models.load import load_unet
+from tools.mini.webui import put
+
+ROOT = Path(__file__).resolve().parents[2]
+MINI = ROOT / "tests" / "data" / "mini-face" / "mini-face.safetensors"
+pytestmark = pytest.mark.webui
+SIZE = {"width": 64, "height": 64, "steps": 4, "cfg": 3.0, "negative": "blurry"}
+PROMPT = "photo of a person, smiling"
+
+
+class Webui:
+    """A running webui's API, and the extension's."""
+
+    def __init__(self, port, home):
+        self.port, self.home = port, home
+        self.opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+    def ask(self, path, body=None):
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}{path}", data, {"Content-Type": "application/json"}
+        )
+        with self.opener.open(request, timeout=900) as answer:
+            return json.load(answer)
+
+    def users_own(self, prompt=PROMPT, seed=7):
+        """A picture as the user's own page or API client asks for it."""
+        answer = self.ask(
+            "/sdapi/v1/txt2img",
+            {
+                "prompt": prompt,
+                "negative_prompt": "blurry",
+                "seed": seed,
+                "width": 64,
+                "height": 64,
+                "steps": 4,
+                "cfg_scale": 3.0,
+                "sampler_name": "Euler",
+                "scheduler": "Automatic",
+            },
+        )
+        return np.asarray(Image.open(io.BytesIO(base64.b64decode(answer["images"][0])))).astype(int)
+
+    def paint(self, pictures, **more):
+        folder = self.home / "painted"
+        folder.mkdir(exist_ok=True)
+        for old in folder.iterdir():
+            old.unlink()
+        answer = self.ask("/trial/paint", {"pictures": pictures, "folder": str(folder), **more})
+        found = {int(path.stem): np.asarray(Image.open(path)).astype(int) for path in folder.glob("*.png")}
+        return answer, found
+
+    def until(self, what, seconds=600):
+        end = time.monotonic() + seconds
+        while not what(state := self.ask("/trial/state")):
+            assert time.monotonic() < end, state
+            time.sleep(0.2)
+        return state
+
+
+def _lora(path, seed):
+    torch.manual_seed(seed)
+    adapter = attach(
+        {"unet": load_unet(identify(MINI), torch.float32, torch.device("cpu"))}, "sd1", LoraSettings(rank=4, alpha=2)
+    )
+    for layer in adapter.layers:
+        torch.nn.init.normal_(layer.up, std=0.2)
+    write(path, adapter.export(), build(Facts(family="sd1", trigger="mrxa")))
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A data folder: the small base, another that paints otherwise, two LoRAs outside the Lora folder, and us."""
+    home = tmp_path_factory.mktemp("hand-over")
+    models = home / "models" / "Stable-diffusion"
+    models.mkdir(parents=True)
+    (home / "models" / "Lora").mkdir()
+    put(MINI, models)
+    state = load_file(MINI)
+    name = next(key for key in state if key.startswith("model.diffusion_model.out") and key.endswith("weight"))
+    state[name] = state[name] * 0.5
+    save_file(state, models / "other.safetensors")
+    (models / "other.yaml").write_text((models / "mini-face.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+    for number in (1, 2):
+        _lora(home / f"lora {number} ü.safetensors", number)
+    scripts = home / "extensions" / "sameface-trial" / "scripts"
+    scripts.mkdir(parents=True)
+    text = Path(__file__).with_name("hand_over_extension.py").read_text(encoding="utf-8")
+    (scripts / "trial.py").write_text(text.replace("@ROOT@", ROOT.as_posix()), encoding="utf-8")
+    return home
+
+
+@pytest.fixture(scope="module")
+def webui(home):
+    folder = Path(os.environ["SAMEFACE_WEBUI"]).resolve()
+    inside = folder / "venv" / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    flags = [
+        *("--skip-prepare-environment", "--skip-python-version-check", "--skip-torch-cuda-test"),
+        *("--skip-version-check", "--no-half", "--precision", "full", "--use-cpu", "all", "--no-download-sd-model"),
+        *("--do-not-download-clip", "--api", "--port", str(port), "--data-dir", str(home)),
+        *("--ckpt", str(home / "models" / "Stable-diffusion" / "mini-face.safetensors")),
+    ]
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "PYTHONUTF8": "1"}
+    environment.pop("PYTHONPATH", None)
+    python = os.environ.get("SAMEFACE_WEBUI_PYTHON", str(inside))
+    with (home / "log.txt").open("w") as log:
+        process = subprocess.Popen(
+            [python, "launch.py", *flags], cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT
+        )
+    api, deadline = Webui(port, home), time.monotonic() + 900
+    try:
+        while True:
+            try:
+                if api.ask("/trial/state")["loaded"]:
+                    break
+            except (urllib.error.URLError, ConnectionError):
+                if process.poll() is not None or time.monotonic() > deadline:
+                    pytest.fail("the webui did not start: " + (home / "log.txt").read_text(errors="replace")[-3000:])
+            time.sleep(1)
+        yield api
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_it_is_known_as_it_is(webui, home):
+    told = webui.ask("/trial/told", {})
+    assert (told["name"], told["version"][:4], told["gradio"]) == ("a1111", "1.10", 3)
+    assert told["data"] == str(home / "sameface")
+    assert told["loras"][0] == str(home / "models" / "Lora")
+    assert str(home / "models" / "Stable-diffusion") in told["bases"]
+    assert {Path(one).name for one in told["checkpoints"]} == {"mini-face.safetensors", "other.safetensors"}
+    assert told["samplers"][0] == "Euler"
+    assert (told["shows"], told["remote"], told["paints"]) == ([True, False, False], False, True)
+    assert "SDXL" in told["why"]
+    variables = told["environment"]
+    assert variables["PYTHONPATH"].split(os.pathsep)[-1] == str(ROOT)
+    assert variables["HF_HUB_OFFLINE"] == "1"
+    code = "import lib_lora.errors, sys; sys.exit('modules' in sys.modules)"
+    ran = subprocess.run([*told["command"], "-c", code], env=variables, cwd=home, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+
+
+def test_while_it_is_handed_over_others_wait(webui):
+    before = webui.users_own()
+    webui.ask("/trial/begin", {"allow": False})
+    inside = webui.until(lambda state: state["inside"])
+    assert inside["away"]
+    assert inside["busy"] is False  # it is we who hold the queue
+    assert "training" in webui.ask("/sdapi/v1/progress")["textinfo"]
+    pictures = []
+    waiting = threading.Thread(target=lambda: pictures.append(webui.users_own()))
+    waiting.start()
+    waiting.join(3)
+    assert pictures == []
+    after = webui.ask("/trial/end", {})
+    assert not after["inside"]
+    assert not after["away"]
+    assert after["textinfo"] is None
+    waiting.join(60)
+    assert (pictures[0] == before).all()
+
+
+def test_after_a_worker_that_died_it_comes_back_too(webui):
+    webui.ask("/trial/begin", {"allow": False, "fail": True})
+    webui.until(lambda state: state["inside"])
+    after = webui.ask("/trial/end", {})
+    assert after["calls"][-2:] == ["send_model_to_device", "error"]
+    assert not after["away"]
+    webui.users_own()
+
+
+def test_where_others_may_paint_the_model_comes_back_with_their_picture(webui):
+    before = webui.users_own()
+    webui.ask("/trial/begin", {"allow": True})
+    assert webui.until(lambda state: state["inside"])["away"]
+    assert (webui.users_own() == before).all()
+    state = webui.ask("/trial/state")
+    assert state["inside"]
+    assert not state["away"]
+    assert not webui.ask("/trial/end", {})["away"]
+    assert (webui.users_own() == before).all()
+
+
+def test_pictures_are_what_the_users_own_would_be(webui, home):
+    own = {seed: webui.users_own(seed=seed) for seed in (7, 8)}
+    last = (home / "params.txt").read_bytes()
+    loras = [str(home / f"lora {number} ü.safetensors") for number in (1, 2)]
+    pictures = [{"prompt": PROMPT, "seed": seed, **SIZE} for seed in (7, 8)]
+    with_lora = [
+        {**one, "lora": lora, "weight": weight} for lora in loras for weight in (0.0, 0.5, 1.0) for one in pictures
+    ]
+    answer, painted = webui.paint([*pictures, *with_lora])
+    assert sorted(answer["numbers"]) == list(range(14))
+    for number, seed in enumerate((7, 8)):
+        assert (painted[number] == own[seed]).all()
+        assert (painted[2 + number] == own[seed]).all(), "weight 0"
+        change = [np.abs(painted[start + number] - own[seed]).mean() for start in (4, 6, 10, 12)]
+        assert 0.5 < change[0] < change[1] * 1.5
+        assert change[1] > 2
+        assert np.abs(painted[6 + number] - painted[12 + number]).mean() > 1, "the second LoRA"
+    assert "Lora hashes" in answer["infotexts"][6]
+    assert "Lora hashes" not in answer["infotexts"][0]
+    assert (home / "params.txt").read_bytes() == last
+    assert not (home / "models" / "Lora" / "sameface-tests").exists()
+    assert webui.ask("/sdapi/v1/loras") == []
+    assert not (home / "outputs").exists() or not list((home / "outputs").rglob("*sameface*"))
+    assert (webui.users_own() == own[7]).all()
+
+
+def test_another_checkpoint_paints_and_the_users_own_is_back(webui, home):
+    own = webui.users_own()
+    before = webui.ask("/trial/state")
+    picture = {"prompt": PROMPT, "seed": 7, **SIZE}
+    other = home / "models" / "Stable-diffusion" / "other.safetensors"
+    _, painted = webui.paint([picture], base=str(other))
+    assert np.abs(painted[0] - own).mean() > 2
+    after = webui.ask("/trial/state")
+    assert after["option"] == before["option"]
+    assert after["loaded"] == before["loaded"]
+    assert (webui.users_own() == own).all()
+    answer, _ = webui.paint([picture], base=str(home / "elsewhere.safetensors"))
+    assert "does not know elsewhere.safetensors" in answer["error"]
+
+
+def test_it_stops_between_two_pictures(webui):
+    pictures = [{"prompt": PROMPT, "seed": seed, **SIZE} for seed in range(9)]
+    answer, _ = webui.paint(pictures, stop_after=4)
+    assert answer["numbers"] == [0, 1, 2, 3]
+    webui.users_own()
+
+
+def test_a_lora_that_cannot_be_read_is_said(webui, home):
+    broken = home / "broken.safetensors"
+    broken.write_bytes(b"\x10\0\0\0\0\0\0\0not json at all.")
+    answer, painted = webui.paint([{"prompt": PROMPT, "seed": 1, "lora": str(broken), **SIZE}])
+    assert "could not load the LoRA broken.safetensors" in answer["error"]
+    assert painted == {}
+
+
+def test_a_picture_through_the_vae_stays_nearly_the_same(webui, home):
+    file, out = home / "in.png", home / "out.png"
+    Image.fromarray(webui.users_own().astype(np.uint8)).resize((130, 100)).save(file)
+    assert webui.ask("/trial/reconstruct", {"file": str(file), "out": str(out)})["there"]
+    before, after = (np.asarray(Image.open(path)).astype(int) for path in (file, out))
+    assert before.shape == after.shape
+    assert 0 < np.abs(before - after).mean() < 25
