@@ -51,7 +51,8 @@ def main() -> int:
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
     print(json.dumps(describe()), flush=True)
-    print("| busy processes | threads sleep, s/step | library's own way, s/step | ratio | others |\n|---|---|---|---|---|")
+    print("| busy processes | threads sleep, s/step | library's own way, s/step | ratio | others |")
+    print("|---|---|---|---|---|", flush=True)
     for load in options.loads:
         seconds: dict[str, list[float]] = {way: [] for way in WAYS}
         others: list[float] = []

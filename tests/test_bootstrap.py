@@ -256,7 +256,8 @@ class Checkout:
         self.root, self.wheels = root, root.parent / "wheels"
         package = root / "lib_lora"
         package.mkdir(parents=True)
-        for name in ("__init__", "__main__", "bootstrap", "environment", "errors", "files", "pipes", "spinner"):
+        names = ("__init__", "__main__", "bootstrap", "environment", "errors", "files", "pipes", "private", "spinner")
+        for name in names:
             shutil.copy(environment.ROOT / "lib_lora" / f"{name}.py", package)
         (root / "pyproject.toml").touch()  # by which a source folder is known
         (package / "cli.py").write_text(textwrap.dedent(CLI), encoding="utf-8")

@@ -65,8 +65,8 @@ def probe(
         steps: how many, at least 2; the first is not counted.
 
     Returns:
-        seconds_per_step, peak_memory (bytes), load_seconds, steps (of the whole run), device, precision, and others (the
-        share of the processor that other programs took during the steps, 0 to 1).
+        seconds_per_step, peak_memory (bytes), load_seconds, steps (of the whole run), device, precision, and others
+        (the share of the processor that other programs took during the steps, 0 to 1).
 
     Raises:
         UserError: what would stop the run too; or memory does not suffice, with what to make smaller.

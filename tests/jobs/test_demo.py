@@ -56,7 +56,7 @@ def test_try_ends_in_the_tab_at_a_screen_only(main, fake_painter, tmp_path, monk
 def test_what_does_not_lie_beside_the_code_is_named(tmp_path, monkeypatch, missing):
     there = environment.bundled
     monkeypatch.setattr(environment, "bundled", lambda name: tmp_path / "none" if missing in name else there(name))
-    with pytest.raises(UserError, match="`try` needs .*none.*install SameFace again"):
+    with pytest.raises(UserError, match=r"`try` needs .*none.*install SameFace again"):
         demo.try_it(tmp_path / "data", 1)
     assert not (tmp_path / "data").exists()
 
