@@ -56,7 +56,7 @@ def _run(argv: "list[str]") -> int:
     from lib_lora.errors import UserError
 
     command = argv[0] if argv else ""
-    if command == "test" and not environment.SOURCE:
+    if command == "test" and not (environment.SOURCE and (environment.ROOT / "tests").is_dir()):
         raise UserError(
             "The tests come with SameFace's source folder, not with the installed package; run this in that folder."
         )
