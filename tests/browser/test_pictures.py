@@ -57,10 +57,11 @@ def person(chromium: object, webui: Page) -> Iterator[Visitor]:
     assert visitor.errors == []
 
 
-def to(person: Visitor, step: str) -> Any:
-    """Come to a step of Mara's; its panel."""
+def to(person: Visitor, step: str, slug: str = "mara") -> Any:
+    """Come to a step of a character's; its panel."""
     person.come()
-    person.page.evaluate("step => sameface.go({slug: 'mara', step})", step)
+    person.page.wait_for_function("sameface.character()")  # the page has chosen one by itself
+    person.page.evaluate("to => sameface.go(to)", {"slug": slug, "step": step})
     panel = person.page.locator(f"#sf-panel-{step}")
     panel.wait_for(state="visible")
     return panel
@@ -196,8 +197,7 @@ def test_an_import_tells_how_far_it_is_and_is_cancelled(person: Visitor, tmp_pat
     with zipfile.ZipFile(tmp_path / "many.zip", "w") as archive:
         for number in range(60):
             archive.writestr(f"{number:03d}.jpg", stream.getvalue() + number.to_bytes(2, "little"))
-    person.come()
-    person.page.evaluate("sameface.go({slug: 'noah', step: 'photos'})")
+    to(person, "photos", "noah")
     person.page.set_input_files("#sf-panel-photos input[type=file] >> nth=0", tmp_path / "many.zip")
     told = person.page.locator(".sf-upload")
     told.get_by_text(re.compile(r"many\.zip: picture \d+ of 60")).wait_for()
