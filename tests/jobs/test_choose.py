@@ -286,8 +286,8 @@ def test_the_time_left_is_that_of_the_whole_search(run, eye, paint):
 def test_what_only_an_interruption_saved_is_not_tried_unless_it_is_named(run, eye, paint):
     painted = paint(lambda cell, seed: True)
     events = run.events.read_text(encoding="utf-8")
-    emit = EventLog(run.events)
-    emit("state", state="stopped", step=2, total=30)  # of thirty every third is saved
+    run = Run(run.folder, replace(run.file, settings=replace(run.file.settings, save_every=3)))
+    EventLog(run.events)("state", state="stopped", step=2, total=30)
     tried = _choose(run, eye, weights=(1.0,)).values
     assert [one["step"] for one in tried["screened"]] == [3]
     assert {where[0] for where in painted if where} == {3}
