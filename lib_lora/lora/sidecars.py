@@ -94,12 +94,15 @@ def _renew_preview(lora_path: Path, source: Path, last: dict[str, Any]) -> None:
     target = lora_path.with_suffix(".png")
     stem = lora_path.name.removesuffix(lora_path.suffix)
     there = [found for end in _PREVIEW_ENDS if (found := lora_path.with_name(stem + end)).exists()]
-    if there and (there != [target] or _digest(target) != last.get("preview")):
+    if there and there != [target]:
         return
     picture = _png(source)
+    digest = hashlib.sha256(picture).hexdigest()
+    if there and _digest(target) not in (last.get("preview"), digest):  # the latter: killed before it was noted
+        return
     with atomic_file(target) as stream:
         stream.write(picture)
-    last["preview"] = hashlib.sha256(picture).hexdigest()
+    last["preview"] = digest
 
 
 def _digest(path: Path) -> str:

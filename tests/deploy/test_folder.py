@@ -114,3 +114,15 @@ def test_a_damaged_checkpoint_is_not_delivered(run, lora, tmp_path):
     with pytest.raises(UserError, match=r"000840\.safetensors is damaged"):
         deliver(origin_of(run), lora, tmp_path / "Lora")
     assert not list((tmp_path / "Lora").iterdir())
+
+
+def test_a_preview_that_was_put_there_just_before_a_kill_is_still_ours(run, lora, tmp_path):
+    picture = tmp_path / "picture.png"
+    Image.new("RGB", (20, 20), "red").save(picture)
+    target = deliver(origin_of(run), lora, tmp_path / "Lora")
+    before = target.with_suffix(".json").read_bytes()
+    add_preview(origin_of(run), target, picture)
+    after = target.with_suffix(".json").read_bytes()
+    target.with_suffix(".json").write_bytes(before)  # killed before the notes were renewed
+    add_preview(origin_of(run), target, picture)
+    assert target.with_suffix(".json").read_bytes() == after
