@@ -25,8 +25,8 @@ def keep(root: Path) -> None:
     """From now on all that is made in the data folder `root` is its owner's alone; what is there already becomes so.
 
     The folder itself is closed, too, if nothing lies in it but what is SameFace's: one that the user has for other
-    things as well stays as it is. So does what is in one that is no data folder yet: another program's ``uploads``, say.
-    What belongs to another account, or cannot be changed, stays as it is.
+    things as well stays as it is. So does all that is in one that is no data folder yet: another program's ``uploads``,
+    say. What belongs to another account, or cannot be changed, stays as it is.
 
     Args:
         root: the data folder; it may not be there yet.

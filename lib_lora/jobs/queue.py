@@ -97,8 +97,8 @@ class Queue:
             raise UserError("A name in this job holds letters that are none in UTF-8; rename that file first.")
         lane, name = lane_of(kind), slug(character)
         with self._file.open(write=True) as db:
-            alike = "SELECT id, arguments FROM jobs WHERE state = 'waiting' AND kind = ? AND slug = ? ORDER BY place, id"
-            line = db.execute(alike, (kind, name)).fetchall()
+            alike = "state = 'waiting' AND kind = ? AND slug = ? ORDER BY place, id"
+            line = db.execute(f"SELECT id, arguments FROM jobs WHERE {alike}", (kind, name)).fetchall()
             twin = next((row for row in line[-1 if lane == "light" else 0 :] if row["arguments"] == text), None)
             if twin:
                 if first:
