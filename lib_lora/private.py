@@ -41,12 +41,22 @@ def keep(root: Path) -> None:
         return
     ours = [name for name in names if name in FOLDERS or _FILES.fullmatch(name)]
     alone = len(ours) == len([name for name in names if name not in SHARED])
-    if not alone and not any((root / one).exists() for one in _MARKS):
+    if not alone and not is_data_folder(root):
         return
     for name in ours:
         _close(root / name)
     if alone:
         _close(root)
+
+
+def is_data_folder(root: Path) -> bool:
+    """Whether a folder is one, whatever else lies in it."""
+    return any((root / one).exists() for one in _MARKS)
+
+
+def is_ours(name: str) -> bool:
+    """Whether a file of this name, directly in a data folder, is SameFace's."""
+    return bool(_FILES.fullmatch(name))
 
 
 def _close(path: Path) -> None:
