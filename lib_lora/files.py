@@ -112,14 +112,18 @@ def atomic_file(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
                 yield stream
                 stream.flush()
                 os.fsync(stream.fileno())
-            _replace(temporary, path)
+            replace(temporary, path)
     finally:
         with suppress(OSError):  # an unlink that fails must not hide the error above
             temporary.unlink(missing_ok=True)
 
 
-def _replace(source: Path, target: Path) -> None:
-    """``os.replace``, tried again for two seconds on Windows, where a virus scanner or a reader may hold the file."""
+def replace(source: Path, target: Path) -> None:
+    """``os.replace``, tried again for two seconds on Windows, where a virus scanner or a reader may hold the file.
+
+    Raises:
+        OSError: it cannot be done.
+    """
     for attempt in range(20):
         try:
             source.replace(target)

@@ -16,6 +16,7 @@ SHARED = ("loras", "out", "blip", "try")  # in a data folder, and not closed
 _FILES = re.compile(
     r"jobs\.sqlite.*|(settings|bases|probes|hashes|licences|confirmed)\.json|page-[0-9]+\.(html|token)|.*\.tmp"
 )
+_MARKS = ("characters", "jobs.sqlite")  # by these a folder with other things in it is a data folder all the same
 _OTHERS = 0o077
 _homes: set[str] = set()  # the data folders of this process
 
@@ -24,7 +25,8 @@ def keep(root: Path) -> None:
     """From now on all that is made in the data folder `root` is its owner's alone; what is there already becomes so.
 
     The folder itself is closed, too, if nothing lies in it but what is SameFace's: one that the user has for other
-    things as well stays as it is. What belongs to another account, or cannot be changed, stays as it is.
+    things as well stays as it is. So does all that is in one that is no data folder yet: another program's ``uploads``,
+    say. What belongs to another account, or cannot be changed, stays as it is.
 
     Args:
         root: the data folder; it may not be there yet.
@@ -38,10 +40,23 @@ def keep(root: Path) -> None:
     except OSError:
         return
     ours = [name for name in names if name in FOLDERS or _FILES.fullmatch(name)]
+    alone = len(ours) == len([name for name in names if name not in SHARED])
+    if not alone and not is_data_folder(root):
+        return
     for name in ours:
         _close(root / name)
-    if len(ours) == len([name for name in names if name not in SHARED]):
+    if alone:
         _close(root)
+
+
+def is_data_folder(root: Path) -> bool:
+    """Whether a folder is one, whatever else lies in it."""
+    return any((root / one).exists() for one in _MARKS)
+
+
+def is_ours(name: str) -> bool:
+    """Whether a file of this name, directly in a data folder, is SameFace's."""
+    return bool(_FILES.fullmatch(name))
 
 
 def _close(path: Path) -> None:

@@ -77,6 +77,17 @@ def test_a_folder_that_has_other_things_in_it_stays_open(tmp_path):
 
 
 @posix
+def test_a_folder_of_something_else_is_not_touched(tmp_path):
+    """As where --data names a project's folder by mistake."""
+    for name in ("uploads", "jobs"):
+        (tmp_path / name).mkdir()
+    for name in ("settings.json", "index.html"):
+        write_json(tmp_path / name, {})
+    private.keep(tmp_path)
+    assert {rights(path) & 0o044 for path in tmp_path.iterdir()} == {0o044}
+
+
+@posix
 def test_what_belongs_to_somebody_else_or_cannot_be_changed_stays(tmp_path, monkeypatch):
     create(tmp_path / "data", Character("Mara", "mrxa", "woman"))
     monkeypatch.setattr(os, "geteuid", lambda: 12345)

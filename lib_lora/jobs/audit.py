@@ -37,6 +37,7 @@ from lib_lora.references.moments import repeated
 from lib_lora.references.people import groups, people
 
 FACTS = 2  # raise it whenever the same photo may give other facts
+PATIENCE = 5.0  # seconds that another process is waited for: an import takes the photos for a moment at each picture
 RESOLUTION = 512  # pixels, of Stable Diffusion 1.x
 _MOST_THREADS = 4  # each loads its own networks, 100 MB
 
@@ -85,7 +86,7 @@ def audit_photos(
     if not photos:
         raise UserError(f"There is no photo in {folder.photos}; add some with: {typed('import', name)} PHOTOS")
     engine = engine or SFaceEngine()
-    with only_process(folder.path, "wait a moment and try again"):
+    with only_process(folder.path, "wait a moment and try again", PATIENCE):
         memory = memories.load(folder)
         memory = replace(memory, files=memories.digests(photos, memory))
         chosen = _decide(memory, choices or Choices())

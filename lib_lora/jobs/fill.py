@@ -9,7 +9,7 @@ from lib_lora.character import captions
 from lib_lora.character.photos import open_photo
 from lib_lora.character.store import Character, folder_of, load
 from lib_lora.errors import UserError
-from lib_lora.jobs.audit import audit_photos
+from lib_lora.jobs.audit import PATIENCE, audit_photos
 from lib_lora.jobs.lock import only_process
 from lib_lora.jobs.told import Told
 from lib_lora.jobs.words import captions_told
@@ -60,7 +60,7 @@ def fill(
     for file in only:
         if file not in facts:
             raise UserError(f"There is no photo {file} in {folder.photos}.")
-    with only_process(folder.path, "wait a moment and try again"):
+    with only_process(folder.path, "wait a moment and try again", PATIENCE):
         there = editing.captions_of(folder).texts
         plain = captions.template(character)
         chosen = [

@@ -25,14 +25,14 @@ from lib_lora.jobs.invent_paint import Each, Workshop
 from lib_lora.jobs.invent_photos import become_photo, copy, free_file, square_part
 from lib_lora.jobs.invent_setting import FIRST_SEED, STEPS, alone, begin_command, painter_of, plan_for, silent
 from lib_lora.jobs.invented import FROM, SQUARE, Invented, InventPlan, Painted, with_face
-from lib_lora.jobs.prepare import declared
+from lib_lora.jobs.prepare import asked_for, declared
 from lib_lora.jobs.prepare import plan as plan_of_base
 from lib_lora.jobs.told import Told
 from lib_lora.jobs.words import taken_words
 from lib_lora.likeness.arrays import Box
 from lib_lora.likeness.engine import SFaceEngine
 from lib_lora.likeness.faces import FaceEngine
-from lib_lora.models.family import Prediction
+from lib_lora.models.family import Prediction, identify
 from lib_lora.references import trigger as trigger_words
 
 
@@ -137,7 +137,8 @@ def pick(
     if picture is not None:
         if base is None:
             raise UserError("Say with --base which checkpoint shall paint further pictures.")
-        info, _ = plan_of_base(base, prediction=prediction)
+        asked_for(base, prediction=prediction)
+        info = identify(base, prediction)  # not planned: that loads torch, into the page's process too
         square = _square_of(eye, picture)
         invented.prepare()
     elif number is None:

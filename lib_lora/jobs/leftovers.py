@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 
+from lib_lora import private
 from lib_lora.jobs import queue_file
 
 _OURS = re.compile(r".+\.([0-9]{1,10})\.tmp")  # the number is that of the process that writes it
@@ -23,10 +24,15 @@ _FOLDERS = ("characters", queue_file.FOLDER)  # of the data folder; the others a
 def sweep(root: Path) -> list[Path]:
     """Delete what is left in a data folder; what cannot be deleted stays until next time.
 
+    Args:
+        root: what is no data folder (around a run that was moved, say) is not touched.
+
     Returns:
         The files that were deleted.
     """
-    found = list(_files(root, deep=False))
+    if not private.is_data_folder(root):
+        return []
+    found = [path for path in _files(root, deep=False) if private.is_ours(path.name.rsplit(".", 2)[0])]
     for name in _FOLDERS:
         found += _files(root / name, deep=True)
     mending = root / queue_file.FOLDER / queue_file.MENDING

@@ -80,13 +80,14 @@ class Queue:
     def add(self, kind: str, character: str, arguments: dict[str, Any], first: bool = False) -> Job:
         """Put a job in line.
 
-        The same job that waits already is returned, not doubled.
+        The same job that waits already is returned, not doubled. Of light ones, which say what shall hold of photos
+        and captions, only the last of its kind in line: one behind it would undo what is asked for now.
 
         Args:
             kind: see `jobs.kinds`.
             character: its name.
             arguments: plain values for the kind's dataclass.
-            first: before all others that wait.
+            first: before all others that wait, and also where the line is full: a job that has ended makes it.
 
         Raises:
             UserError: an unknown kind or argument, a wrong value, a text that cannot be written, or a full line.
@@ -96,13 +97,15 @@ class Queue:
             raise UserError("A name in this job holds letters that are none in UTF-8; rename that file first.")
         lane, name = lane_of(kind), slug(character)
         with self._file.open(write=True) as db:
-            same = "state = 'waiting' AND kind = ? AND slug = ? AND arguments = ?"
-            twin = db.execute(f"SELECT id FROM jobs WHERE {same} ORDER BY place, id", (kind, name, text)).fetchone()
+            alike = "state = 'waiting' AND kind = ? AND slug = ? ORDER BY place, id"
+            line = db.execute(f"SELECT id, arguments FROM jobs WHERE {alike}", (kind, name)).fetchall()
+            twin = next((row for row in line[-1 if lane == "light" else 0 :] if row["arguments"] == text), None)
             if twin:
                 if first:
                     db.execute("UPDATE jobs SET place = ? WHERE id = ?", (_first(db), twin["id"]))
                 return _get(db, twin["id"])
-            if db.execute("SELECT COUNT(*) FROM jobs WHERE state = 'waiting'").fetchone()[0] >= MOST_WAITING:
+            waiting = db.execute("SELECT COUNT(*) FROM jobs WHERE state = 'waiting'").fetchone()[0]
+            if waiting >= MOST_WAITING and not first:
                 raise UserError(
                     f"{MOST_WAITING:,} jobs wait already, and more are not taken; remove some, or wait until they are "
                     "done."

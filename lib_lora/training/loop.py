@@ -145,7 +145,7 @@ class _Loop:
         main = self.session.accelerator.is_main_process
         if main:
             found = states.newest(run.states)
-            self.saver.damaged = [path for path, _ in found.damaged]
+            self.saver.useless = list(found.useless)
         chosen = processes.said_by_main(found.path.name if found.path else None)
         if chosen and not main:
             try:

@@ -45,7 +45,7 @@ class Saver:
         self._pool = ThreadPoolExecutor(1, "saving")
         self._going: Future[None] | None = None
         self._heard: list[dict[str, Any]] = []  # events of the thread
-        self.damaged: list[Path] = []  # states that the next one replaces
+        self.useless: list[Path] = []  # states that the next one replaces
 
     def __enter__(self) -> Saver:
         return self
@@ -140,5 +140,5 @@ class Saver:
             tell({"kind": "warning", "text": f"Step {step}: no checkpoint yet. {error}"})
 
     def _write_state(self, state: states.State) -> None:
-        states.save(self.session.run.states, state, self.session.run.file.settings.keep_states, self.damaged)
-        self.damaged = []
+        states.save(self.session.run.states, state, self.session.run.file.settings.keep_states, self.useless)
+        self.useless = []

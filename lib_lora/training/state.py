@@ -75,28 +75,34 @@ class Found:
         state: the newest that is whole; None = none is.
         path: its file.
         damaged: newer files that cannot be used, the newest first, each with the reason.
+        useless: those of them that will never be of use; others may be whole.
     """
 
     state: State | None = None
     path: Path | None = None
     damaged: tuple[tuple[Path, str], ...] = ()
+    useless: tuple[Path, ...] = ()
 
 
 class DamagedError(Exception):
     """A file that is no whole state; says why."""
 
 
-def save(folder: Path, state: State, keep: int, damaged: Collection[Path] = ()) -> Path:
-    """Write the state; then delete all but the newest `keep`, and what was found `damaged`, which it replaces."""
+class UnreadableError(DamagedError):
+    """A file that cannot be used here and now: another program holds it, or another version has written it."""
+
+
+def save(folder: Path, state: State, keep: int, useless: Collection[Path] = ()) -> Path:
+    """Write the state; then delete what it replaces: of the older ones all but the newest `keep`, and the `useless`."""
     path = folder / f"{state.step:06d}.pt"
     buffer = io.BytesIO()  # torch's own writer turns a full disk into an error without its cause
     torch.save({"layout": LAYOUT, **_shallow(state)}, buffer)
     with atomic_file(path) as stream:
         stream.write(_head(buffer.getbuffer()))
         stream.write(buffer.getbuffer())
-    useless = [old for old in damaged if old != path]
-    whole = [one for one in _files(folder) if one not in useless]
-    for old in [*useless, *whole[keep:]]:
+    gone = [old for old in useless if old != path]
+    older = [one for one in _files(folder) if one not in gone and int(one.stem) <= state.step]
+    for old in [*gone, *older[keep:]]:
         with suppress(OSError):  # on Windows a scanner may hold it; it goes with the next one
             old.unlink(missing_ok=True)
     return path
@@ -112,20 +118,21 @@ def _shallow(state: State) -> dict[str, Any]:
 
 def newest(folder: Path) -> Found:
     """The newest state that is whole. Tensors come on the CPU; who loads them moves them."""
-    damaged: list[tuple[Path, str]] = []
+    damaged, useless = list[tuple[Path, str]](), list[Path]()
     for path in _files(folder):
         try:
-            return Found(load(path), path, tuple(damaged))
+            return Found(load(path), path, tuple(damaged), tuple(useless))
         except DamagedError as error:  # the one before it is as good a place to go on from
             damaged.append((path, str(error)))
-    return Found(damaged=tuple(damaged))
+            useless += [] if isinstance(error, UnreadableError) else [path]
+    return Found(damaged=tuple(damaged), useless=tuple(useless))
 
 
 def load(path: Path) -> State:
     """Read a state.
 
     Raises:
-        DamagedError: the file is not as it was written, or cannot be read.
+        DamagedError: the file is not as it was written; `UnreadableError`: it cannot be read, or not by this version.
         MemoryError, RuntimeError: memory does not suffice.
     """
     try:
@@ -135,7 +142,7 @@ def load(path: Path) -> State:
             head = b"" if old else stream.read(len(_head(b"")))
             content = stream.read()
     except OSError as error:
-        raise DamagedError(f"cannot be read ({error.strerror or error})") from error
+        raise UnreadableError(f"cannot be read ({error.strerror or error})") from error
     if not old and head != _head(content):
         raise DamagedError("is damaged: its SHA-256 is not the one that it was written with")
     try:
@@ -147,7 +154,7 @@ def load(path: Path) -> State:
             raise
         raise DamagedError(f"is damaged: {_short(error)}") from error
     if not isinstance(values, dict) or values.pop("layout", None) != LAYOUT or values.keys() != _fields():
-        raise DamagedError("is of another version of SameFace")
+        raise UnreadableError("is of another version of SameFace")
     return State(**values)
 
 

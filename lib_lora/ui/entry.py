@@ -16,6 +16,8 @@ from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 
+from lib_lora.files import replace
+
 ONCE = "once"  # the parameter of an address
 
 
@@ -108,4 +110,4 @@ def _write_private(path: Path, text: str) -> None:
             temporary.unlink()
             raise PermissionError(f"{path.parent} holds no rights")
         stream.write(text)
-    temporary.replace(path)
+    replace(temporary, path)

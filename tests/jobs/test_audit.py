@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +17,7 @@ from lib_lora.jobs import audit as audits
 from lib_lora.jobs.audit import Choices, audit_photos
 from lib_lora.jobs.audit_told import tell_audit
 from lib_lora.jobs.forgetting import forget_faces
+from lib_lora.jobs.lock import only_process
 from lib_lora.jobs.prepare import start_run
 from lib_lora.jobs.scoring import template_of
 from lib_lora.likeness.template import Reference
@@ -69,6 +71,20 @@ def test_every_planted_fault_is_found_and_no_clean_photo_is_flagged(spoilt, eye)
     assert [file for file in clean if kinds[file]] == []
     turned = next(item for item in audit.photos if item.photo.file == "upright.jpg")
     assert abs(turned.photo.facts.face.roll) < 10  # the EXIF rotation was applied
+
+
+def test_an_import_at_work_for_a_moment_costs_no_decision(tmp_path, eye):
+    folder = create(tmp_path, Character(NAME, "lenx", "woman"))
+    for photo in planted.portraits("lena")[:2]:
+        shutil.copy(photo, folder.photos)
+    first, second = (path.name for path in sorted(folder.photos.iterdir()))
+    held = only_process(folder.path)
+    held.__enter__()
+    release = threading.Timer(0.5, held.__exit__, (None, None, None))
+    release.start()
+    _, audit = audit_photos(tmp_path, NAME, choices=Choices(drop=[second]), engine=eye)
+    release.join()
+    assert [item.photo.file for item in audit.photos if item.used] == [first]
 
 
 def test_findings_are_sentences_that_name_the_photo_and_the_limit(spoilt, eye):

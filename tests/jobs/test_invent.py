@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -491,3 +493,23 @@ def test_a_picture_from_elsewhere_is_compared_as_the_base_shows_it(tmp_path, eye
     assert bool(told.values["kept"]) == kept
     invented = Invented(folder_of(tmp_path, NAME))
     assert (invented.path / "from" / "a.shown.png").is_file() == (shown == "viktor")
+
+
+def test_a_picture_is_taken_without_torch(tmp_path):
+    """The page does so in its own process, where torch would stay, with what it takes of the GPU."""
+    told = (
+        "import sys; from pathlib import Path; from lib_lora.jobs.invent import pick\n"
+        "root, picture, base = map(Path, sys.argv[1:])\n"
+        "pick(root, 'Nova', 'nvxa', 'woman', picture=picture, base=base)\n"
+        "print('torch' in sys.modules)"
+    )
+    picture = DATA / "personas" / "mara" / "00.jpg"
+    done = subprocess.run(
+        [sys.executable, "-c", told, tmp_path, picture, MINI],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == "False\n", done.stderr
+    assert len(list_photos(folder_of(tmp_path, "Nova").photos)) == 1

@@ -48,12 +48,19 @@ def test_orphans_are_swept_and_nothing_else(tmp_path, put, gone):
         put("characters/mara ü/photos/a.12x.tmp"),
         put(f"packages/torch/x.{gone}.tmp"),
         put("characters/mara ü/photos/a.jpg"),
+        put(f"letter.txt.{gone}.tmp"),  # the user has the folder for other things, too
     }
     copy = put("jobs/mending/tmpab12/jobs.sqlite").parent
     os.utime(copy, (time.time() - 60,) * 2)
     assert set(leftovers.sweep(tmp_path)) == orphans
     assert {path for path in tmp_path.rglob("*") if path.is_file()} == others
     assert leftovers.sweep(tmp_path / "none") == []
+
+
+def test_around_a_run_that_was_moved_nothing_is_swept(tmp_path, put, gone):
+    there = {put(f"{name}.{gone}.tmp") for name in ("settings.json", "jobs/other.bin", "mara/runs/001/run.yaml")}
+    assert leftovers.sweep(tmp_path) == []
+    assert set(tmp_path.rglob("*.tmp")) == there
 
 
 def test_in_a_folder_of_the_users_only_the_deliverys_own_are_swept(tmp_path, put, gone):

@@ -83,6 +83,17 @@ def test_the_same_job_is_not_doubled_while_it_waits(queue):
     assert queue.add("test", NAME, {**test, "weight": 0.8}).id != other.id
 
 
+def test_the_last_word_about_a_photo_counts(queue):
+    """Left out, kept, and left out again while something else runs: a job of before must not stand for the last."""
+    for decision in ("drop", "keep", "drop", "drop"):
+        queue.add("audit", NAME, {decision: ["01.jpg"]})
+        queue.add("audit", "other", {})
+        queue.add("fill", NAME, {})
+    line = [job.arguments for job in queue.open() if job.kind == "audit" and job.character == NAME]
+    assert [(one["drop"], one["keep"]) for one in line] == [(["01.jpg"], []), ([], ["01.jpg"]), (["01.jpg"], [])]
+    assert len(queue.open()) == 3 + 2
+
+
 def test_a_thousand_jobs_wait_and_no_more(queue, monkeypatch):
     assert queue_module.MOST_WAITING == 1000
     monkeypatch.setattr(queue_module, "MOST_WAITING", 3)
@@ -93,6 +104,9 @@ def test_a_thousand_jobs_wait_and_no_more(queue, monkeypatch):
     assert queue.add("train", NAME, first.arguments).id == first.id
     queue.take("heavy", "me")
     train(queue)
+    # what ended makes its test also then: were it refused, the job could not be ended, and nothing behind it begin
+    test = queue.add("test", NAME, {"run": "001"}, first=True)
+    assert ids(queue.open())[0] == test.id
 
 
 def test_each_lane_runs_one_job_in_the_order_of_the_line(queue):

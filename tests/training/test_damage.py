@@ -111,6 +111,30 @@ def test_what_is_no_state_is_damaged(tmp_path, content):
         states.load(tmp_path / "000003.pt")
 
 
+def test_a_state_that_may_be_whole_is_not_deleted(tmp_path, monkeypatch):
+    """One that a virus scanner holds for a moment, or that a newer version has written."""
+    for step in (1, 2, 3, 4):
+        states.save(tmp_path, a_state(step), keep=4)
+    with monkeypatch.context() as newer:
+        newer.setattr(states, "LAYOUT", states.LAYOUT + 1)
+        states.save(tmp_path, a_state(5), keep=5)
+    flip(tmp_path / "000004.pt")
+    held = tmp_path / "000003.pt"
+
+    def refusing(path, *how, **more):
+        if path == held:
+            raise PermissionError(13, "in use")
+        return open(path, *how, **more)
+
+    monkeypatch.setattr(states, "open", refusing, raising=False)
+    found = states.newest(tmp_path)
+    assert found.path == tmp_path / "000002.pt"
+    assert [path.name for path, _ in found.damaged] == ["000005.pt", "000004.pt", "000003.pt"]
+    assert [path.name for path in found.useless] == ["000004.pt"]
+    states.save(tmp_path, a_state(2), 1, found.useless)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["000002.pt", "000003.pt", "000005.pt"]
+
+
 @pytest.mark.parametrize(
     "names", [b"_rebuild_tensor_v2", b"torch._utils", b"FloatStorage", b"OrderedDict", b"adapter", b"optimizer", b"lr"]
 )

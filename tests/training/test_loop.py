@@ -575,7 +575,7 @@ def test_an_unwritable_folder_is_one_sentence(make_run, events, monkeypatch):
     def denied(source, target):
         raise PermissionError(errno.EACCES, "Permission denied", str(target))
 
-    monkeypatch.setattr("lib_lora.files._replace", denied)
+    monkeypatch.setattr("lib_lora.files.replace", denied)
     with pytest.raises(UserError, match="permission is denied; choose another folder"):
         train(run, events)
 

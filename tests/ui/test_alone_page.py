@@ -175,6 +175,25 @@ def test_a_file_leads_another_browser_to_the_page(stranger, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_virus_scanner_that_holds_the_file_does_not_cost_it(tmp_path, monkeypatch):
+    files, entry = Files(tmp_path, 7869, guard.TOKEN, lambda secret: f"/?once={secret}"), Entry()
+    assert files.write(entry)
+    before, place, held = files.page.read_text(encoding="utf-8"), Path.replace, [files.page]
+
+    def busy(source, target):
+        if target in held:
+            held.remove(target)
+            raise PermissionError(13, "in use")
+        return place(source, target)
+
+    monkeypatch.setattr("lib_lora.files.sys.platform", "win32")
+    monkeypatch.setattr(Path, "replace", busy)
+    files.renew(entry, re.search(r"once=([\w-]+)", before)[1])
+    assert files.page.read_text(encoding="utf-8") != before
+    assert files.token.read_text(encoding="utf-8").strip() == guard.TOKEN
+    assert held == []
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such rights")
 def test_no_file_is_left_where_others_could_read_it(tmp_path, monkeypatch):
     """As on a Windows disk that Linux has mounted: whatever is asked for, everybody may read."""
