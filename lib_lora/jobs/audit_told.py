@@ -14,8 +14,9 @@ from lib_lora.character.store import CharacterFolder
 from lib_lora.errors import typed
 from lib_lora.files import atomic_file, digest_of, write_text
 from lib_lora.grid.sheet import SheetCell, SheetRow, status_sheet
-from lib_lora.jobs import thumbnails
-from lib_lora.jobs.audit import RESOLUTION, Choices, audit_photos
+from lib_lora.jobs import audit_kept, thumbnails
+from lib_lora.jobs.audit import PATIENCE, RESOLUTION, Choices, audit_photos
+from lib_lora.jobs.lock import only_process
 from lib_lora.jobs.told import Told
 from lib_lora.likeness.faces import FaceEngine
 from lib_lora.references import page, told
@@ -39,7 +40,9 @@ def tell_audit(
         UserError: as `audit_photos`.
     """
     folder, audit = audit_photos(root, name, resolution, choices, engine, progress)
-    _draw(folder, audit, name)
+    with only_process(folder.path, "wait a moment and try again", PATIENCE):
+        if audit_kept.kept(folder) is not None:  # else all was forgotten meanwhile, which the sheet would undo
+            _draw(folder, audit, name)
     values = {**told.values(audit), "page": str(folder.path / PAGE), "sheet": str(folder.path / SHEET)}
     lines = [told.text(audit), "", f"Contact sheet: {folder.path / PAGE} (and {SHEET})"]
     for others in audit.people[1:]:

@@ -146,6 +146,13 @@ class _Loop:
         if main:
             found = states.newest(run.states)
             self.saver.useless = list(found.useless)
+        held = [f"{path} {why}" for path, why in found.damaged if path not in found.useless]
+        stuck = processes.said_by_main(held[0] if held and found.state is None else None)
+        if stuck:  # it may be whole: to begin again at the first step would throw its steps away
+            raise UserError(
+                f"{stuck}, and no other state is left: close what holds it, or update SameFace, and resume again; or "
+                "delete it to begin again at the first step."
+            )
         chosen = processes.said_by_main(found.path.name if found.path else None)
         if chosen and not main:
             try:

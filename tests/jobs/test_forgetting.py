@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 
 import planted
 from lib_lora.character.store import Character, create, declare_consent, folder_of
+from lib_lora.jobs import audit_told
 from lib_lora.jobs.audit import Choices
 from lib_lora.jobs.audit_told import tell_audit
 from lib_lora.jobs.forgetting import forget_faces
@@ -127,6 +128,22 @@ def test_nothing_computed_of_a_face_is_left(tmp_path, eye):
     assert {path.name: path.read_bytes() for path in folder.photos.iterdir()} == photos
     assert memory.load(folder).decisions == decisions != {}
     assert forget_faces(folder) == []
+
+
+def test_what_is_forgotten_while_an_audit_ends_is_not_drawn_again(tmp_path, eye, monkeypatch):
+    folder = create(tmp_path, Character(NAME, "lenx", "woman", declare_consent("fictional")))
+    for photo in planted.portraits("lena")[:9]:
+        shutil.copy(photo, folder.photos)
+    audit = audit_told.audit_photos
+
+    def then_forgotten(*arguments):
+        found = audit(*arguments)
+        forget_faces(folder)
+        return found
+
+    monkeypatch.setattr(audit_told, "audit_photos", then_forgotten)
+    audit_told.tell_audit(tmp_path, NAME, engine=eye)
+    assert found_in(folder.path) == set()
 
 
 def test_the_command_and_the_route_are_one(main, tmp_path, eye):

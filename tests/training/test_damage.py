@@ -42,6 +42,12 @@ def a_state(step=4):
     return states.State(step, {"unet.down": numbers, "unet.up": numbers + 1}, optimizer, None, None, 0.5)
 
 
+def of_another_version(path):
+    content = io.BytesIO()
+    torch.save({"layout": states.LAYOUT + 1}, content)
+    path.write_bytes(states._head(content.getvalue()) + content.getvalue())
+
+
 def as_before_digests(path):
     """The file as older versions wrote it."""
     content = path.read_bytes()
@@ -233,6 +239,10 @@ def test_a_damaged_state_is_named_and_the_one_before_it_is_used(run, events):
     step, (warning,) = again(lambda: shutil.rmtree(run.states))
     assert step == 0
     assert warning.startswith("There is no saved state")
+    with pytest.raises(UserError, match="000002.pt is of another version of SameFace, and no other state is left"):
+        again(lambda: (flip(first), of_another_version(second)))  # it may be whole, so its steps are not thrown away
+    assert second.exists()
+    assert again(lambda: of_another_version(second))[0] == 1
     assert again(lambda: flip(first)) == (2, [])  # nobody needs it
     as_before_digests(kept / "000002.pt")
     assert again() == (2, [])
