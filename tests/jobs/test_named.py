@@ -202,6 +202,9 @@ def test_of_a_grid_only_what_the_lora_painted_is_judged(grid):
         f"{grid} is a test grid: its 3 pictures with the LoRA are judged; the 4 without the LoRA or the trigger word "
         "are left out."
     ]
+    write_json(grid / "report.json", {"verdict": {"headline": "The face holds"}})
+    [_, own] = told_of_grids([grid / "cells"])
+    assert own.startswith("The grid's own report says: The face holds.")  # its ruler is another one than `score`'s
     for path in ours:
         path.unlink()
     with pytest.raises(UserError, match="has no picture with the LoRA yet"):
