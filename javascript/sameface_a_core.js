@@ -153,7 +153,7 @@
     return all.find((one) => one.slug === sameface.slug) || null;
   };
 
-  const OPEN = ['running', 'waiting', 'paused'];
+  const OPEN = ['running', 'paused', 'waiting'];
 
   /** The open job of a kind (or of any of several kinds) of a character; a running one before waiting ones; or null. */
   sameface.job = function (kind, slug = sameface.slug) {

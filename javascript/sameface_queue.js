@@ -97,10 +97,18 @@
 
   function about(job) {
     if (job.state === 'running') return sameface.head.sentence(job);
-    if (job.state === 'waiting') return t('since {time}', { time: sameface.format.ago(job.created) });
+    if (job.state === 'waiting') return [wanted(job), t('since {time}', { time: sameface.format.ago(job.created) })].filter(Boolean).join(' · ');
     const took = job.started && job.ended ? sameface.format.duration(job.ended - job.started) : '';
     const ended = job.ended ? sameface.format.ago(job.ended) : '';
     return [ended, took && t('took {time}', { time: took })].filter(Boolean).join(' · ');
+  }
+
+  /** What tells a waiting training from another one of the same character. */
+  function wanted(job) {
+    const { run, steps, settings } = job.arguments || {};
+    const number = steps || (settings || {}).steps;
+    const said = number ? sameface.plural(number, '{n} step', '{n} steps') : '';
+    return [run && t('run {run}', { run }), said].filter(Boolean).join(', ');
   }
 
   function actions(job, say) {

@@ -169,8 +169,8 @@ def create(root: Path, character: Character) -> CharacterFolder:
     """Make the character's folder and write its file.
 
     Raises:
-        UserError: a character of that name exists with other facts, the class word is a child's, or the folder cannot
-            be written.
+        UserError: a character of that name exists with other facts, the name has a slash, the class word is a
+            child's, or the folder cannot be written.
     """
     folder = folder_of(root, character.name)
     if folder.file.exists():
@@ -181,6 +181,8 @@ def create(root: Path, character: Character) -> CharacterFolder:
                 f"{there.class_word!r}; choose another name, or use these words."
             )
         return folder
+    if set(character.name) & set("/\\"):
+        raise UserError(f"A name has no slash, for NAME/001 is a run; write {folder.path.name} or another name.")
     see_adult(character.class_word)
     with explained(folder.path):
         for path in (folder.photos, folder.cache, folder.runs):

@@ -58,6 +58,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _read(given: Sequence[str]) -> argparse.Namespace:
     parser, commands = parsers()
+    if not given:  # a first look, not a mistake: all commands help more than a usage line
+        parser.print_help(sys.stderr)
+        raise SystemExit(2)
     complaint = suggest.about_command(given, [name for name in (*commands, *ELSEWHERE) if name not in HIDDEN])
     if complaint and given[0] not in HIDDEN:
         parser.error(complaint)

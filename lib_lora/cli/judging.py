@@ -41,7 +41,11 @@ def add(command: Commands) -> None:
     score = command("score", _score, "Judge pictures against a character's photos.")
     score.add_argument("name", metavar="NAME")
     score.add_argument(
-        "images", type=Path, nargs="+", metavar="IMAGES", help="pictures, or folders of them; a test grid's too"
+        "images",
+        type=Path,
+        nargs="+",
+        metavar="IMAGES",
+        help="pictures, or folders of them; a test grid's too, or NAME/001 for a run's newest grid",
     )
     score.add_argument(
         "--impostors", type=Path, nargs="+", default=[], metavar="IMAGES", help="pictures of other people, to compare"
@@ -104,7 +108,8 @@ def _score(options: argparse.Namespace) -> Answer:
     from lib_lora.jobs.scoring import score_pictures
 
     root, engine = data_root(options.data), engine_of(options)
-    return _answer(score_pictures(root, options.name, options.images, engine, options.impostors))
+    images = [grid_named(root, one) for one in options.images]
+    return _answer(score_pictures(root, options.name, images, engine, options.impostors))
 
 
 def _compare(options: argparse.Namespace) -> Answer:

@@ -77,7 +77,7 @@ def paint_and_score(
         if not again and (done := finished_grid(run, plan, ruler_of(run.character_folder, engine))):
             return done
         folder = studio.paint(plan, again)
-        emit("progress", done=0, total=1, text="Measuring the faces")
+        emit("progress", done=0, total=0, text="Measuring the faces")
         return judge_grid(
             run, folder, plan, step, weight, saved_steps(run), engine, studio.painter.reconstruct, emit, studio.base
         )

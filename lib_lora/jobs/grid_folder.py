@@ -7,9 +7,11 @@ from pathlib import Path
 
 from lib_lora.character.photos import list_photos
 from lib_lora.errors import UserError
-from lib_lora.files import read_json
+from lib_lora.files import printable, read_json
 from lib_lora.jobs.studio import CELLS, PLAN_FILE
+from lib_lora.likeness.report import REPORT_FILE
 
+_MOST_LETTERS = 100  # of a headline
 _OURS = "lora"  # the role of the pictures with the LoRA and the trigger word
 
 
@@ -40,7 +42,7 @@ def judged_of_grid(path: Path) -> list[Path] | None:
 
 
 def told_of_grids(paths: Sequence[Path]) -> list[str]:
-    """A sentence for each of `paths` that is a grid's folder."""
+    """For each of `paths` that is a grid's folder, what is judged of it, and what its own report says."""
     lines = []
     for path in paths:
         judged = judged_of_grid(path)
@@ -51,4 +53,18 @@ def told_of_grids(paths: Sequence[Path]) -> list[str]:
             f"{path} is a test grid: its {len(judged)} pictures with the LoRA are judged; the {rest} without the "
             "LoRA or the trigger word are left out."
         )
+        if own := _own_verdict(judged[0].parent.parent):
+            lines.append(
+                f"The grid's own report says: {own}. It also measures what the base model can show of this face, "
+                "which is not known of single pictures; so the two can differ."
+            )
     return lines
+
+
+def _own_verdict(folder: Path) -> str:
+    """The headline of a grid's own report; empty where there is none that can be read."""
+    try:
+        said = read_json(folder / REPORT_FILE)
+        return printable(str(said["verdict"]["headline"]))[:_MOST_LETTERS]
+    except (UserError, KeyError, TypeError):
+        return ""

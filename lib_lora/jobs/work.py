@@ -171,7 +171,7 @@ def _counting(desk: Desk, text: str) -> Callable[[int, int], None]:
     def count(done: int, total: int) -> None:
         desk.emit("progress", done=done, total=total, text=text)
 
-    count(0, 1)
+    count(0, 0)  # how many there are is not known yet
     return count
 
 

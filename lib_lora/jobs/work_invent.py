@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def paint_candidates(arguments: InventArguments, desk: Desk) -> dict[str, Any]:
     """See `jobs.invent.candidates`."""
     there = _Counted(desk)
-    desk.emit("progress", done=0, total=1, text="Reading the base model")
+    desk.emit("progress", done=0, total=0, text="Reading the base model")
     told = candidates(
         desk.root,
         desk.character,
@@ -51,7 +51,7 @@ def paint_more(arguments: MoreArguments, desk: Desk) -> dict[str, Any]:
             text = f"{sum(other.kept for other in done)} kept of {len(done)} painted"
             desk.emit("painting", done=len(done), total=arguments.budget, text=text)
 
-    desk.emit("progress", done=0, total=1, text="Reading the base model and the pictures")
+    desk.emit("progress", done=0, total=0, text="Reading the base model and the pictures")
     lora = NEWEST if arguments.with_lora else None
     told = more(desk.root, desk.character, arguments.count, arguments.budget, lora, each=each)
     with suppress(UserError):  # then the step Photos asks for it

@@ -41,7 +41,7 @@ def train(arguments: TrainArguments, desk: Desk) -> dict[str, Any]:
     opened: list[Run] = []
 
     def make() -> Run:
-        desk.emit("progress", done=0, total=1, text="Reading the base model and the photos")
+        desk.emit("progress", done=0, total=0, text="Reading the base model and the photos")
         run = _reopened(arguments, desk) if arguments.run else _new(arguments, desk)
         desk.emit("run", run=run.file.id)
         desk.note_run(run.file.id)

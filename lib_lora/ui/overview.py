@@ -233,7 +233,8 @@ def _test(run: RunRecord | None) -> dict[str, Any]:
     """Of the newest run alone: what an older one was worth says nothing of it."""
     found = records.grids(run.folder) if run else []
     if run is None or not found:
-        return {"tone": "none", "text": "Not tested yet", "run": run.id if run else "", "grid": "", "headline": ""}
+        text = f"Run {run.id} is not tested yet" if run else "Not tested yet"  # a verdict on an older one may be shown
+        return {"tone": "none", "text": text, "run": run.id if run else "", "grid": "", "headline": ""}
     grid = found[0]
     where = "" if grid.step is None else f" (step {grid.step:,}, weight {grid.weight:g})"
     tone, text = records.tone_of(grid), f"{grid.headline}{where}"

@@ -333,6 +333,24 @@ def test_what_waits_is_removed_and_moved(tab: Tab, planted: Planted) -> None:
     planted.queue.wish(jobs[1], "stop")
 
 
+def test_a_paused_training_is_told_before_one_that_waits(tab: Tab, planted: Planted) -> None:
+    planted.character("Pia")
+    paused = planted.running("train", "Pia", {"base": str(BASE)})
+    planted.queue.wish(paused.id, "pause")
+    planted.queue.end(paused.id, "paused")
+    waits = [planted.queue.add("train", "Pia", {"base": str(BASE), "settings": {"steps": steps}}) for steps in (40, 12)]
+    try:
+        tab.turn("train", "pia")
+        assert "Training is paused" in tab.page.locator("#sf-panel-train").inner_text()
+        tab.page.get_by_role("button", name=re.compile(r"^Queue")).click()
+        lines = [tab.page.locator(f".sf-job[data-job='{job.id}'] .sf-quiet").inner_text() for job in waits]
+        assert [line.partition(" · ")[0] for line in lines] == ["40 steps", "12 steps"]  # which is which
+    finally:
+        for job in (*waits, paused):
+            planted.queue.wish(job.id, "stop")
+        planted.queue.pause_all(False)
+
+
 def test_a_base_that_is_gone_is_not_tried_again(tab: Tab, planted: Planted, tmp_path: Path) -> None:
     base = tmp_path / "gone.safetensors"
     base.write_bytes(b"x")

@@ -34,6 +34,13 @@ def test_triggers_that_break_prompts(trigger):
         replace(MARA, trigger=trigger)
 
 
+@pytest.mark.parametrize("name", ["mara/001", "../mara", "C:\\mara"])
+def test_a_new_name_has_no_slash(tmp_path, name):
+    with pytest.raises(UserError, match="A name has no slash"):
+        create(tmp_path, Character(name, "mrxa", "woman"))
+    assert not (tmp_path / "characters").exists()
+
+
 def test_consent_and_missing_characters(tmp_path):
     assert declare_consent("myself").kind == "myself"
     with pytest.raises(UserError, match="fictional, myself, consented"):

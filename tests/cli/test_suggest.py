@@ -38,6 +38,14 @@ def test_an_option_before_the_command_is_said(capsys):
     assert "worker" not in said
 
 
+def test_without_a_command_all_are_listed(capsys):
+    with pytest.raises(SystemExit) as end:
+        cli.main([])
+    said = capsys.readouterr()
+    assert (end.value.code, said.out) == (2, "")
+    assert "Take photos into a character's folder" in said.err
+
+
 @pytest.mark.parametrize("words", [[], ["--help"], ["--vers"], ["train", "x"], ["-h"]])
 def test_a_right_command_is_left_alone(words):
     assert suggest.about_command(words, COMMANDS) == ""

@@ -202,6 +202,9 @@ def test_of_a_grid_only_what_the_lora_painted_is_judged(grid):
         f"{grid} is a test grid: its 3 pictures with the LoRA are judged; the 4 without the LoRA or the trigger word "
         "are left out."
     ]
+    write_json(grid / "report.json", {"verdict": {"headline": "The face holds"}})
+    [_, own] = told_of_grids([grid / "cells"])
+    assert own.startswith("The grid's own report says: The face holds.")  # its ruler is another one than `score`'s
     for path in ours:
         path.unlink()
     with pytest.raises(UserError, match="has no picture with the LoRA yet"):
@@ -225,3 +228,12 @@ def test_score_knows_its_own_grids(main, root, grid):
     assert values["notes"] == told_of_grids([grid])
     plain = main("score", NAME, grid / "cells", "--data", root)
     assert plain.out.splitlines()[0] == told_of_grids([grid / "cells"])[0]
+
+
+def test_score_takes_the_name_of_a_run(main, root, grid):
+    run = run_named(root, f"{NAME}/2")
+    shutil.copytree(grid, run.grids / "003")
+    write_json(run.grids / "003" / "report.json", REPORT)
+    values = json.loads(main("score", NAME, f"{NAME}/2", "--json", "--data", root).out)
+    assert {Path(row["path"]).parent for row in values["pictures"]} == {run.grids / "003" / "cells"}
+    assert len(values["pictures"]) == 3

@@ -80,7 +80,7 @@ def test_an_audit_says_how_it_goes_and_what_was_found(at_work, copied):
     }
     assert "of 4 photos good" in outcome["result"]["headline"]
     assert [(event["done"], event["total"]) for event in _of(at_work.events, "progress")] == [
-        (0, 1), (1, 4), (2, 4), (3, 4), (4, 4),
+        (0, 0), (1, 4), (2, 4), (3, 4), (4, 4),
     ]  # fmt: skip
     assert at_work("audit", drop=["Bild ü 03.jpg"])["state"] == "finished"
     assert at_work("audit", drop=["none.jpg"]) == {

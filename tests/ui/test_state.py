@@ -89,6 +89,9 @@ def test_a_character_goes_its_way(page):
     }  # fmt: skip
     assert found["next"] == "use"
 
+    plant_run(folder, 2, 100, saved=(100,))
+    assert entry(page)["test"]["text"] == "Run 002 is not tested yet"  # the verdict on run 001 can still be seen
+
 
 def test_a_photo_that_came_after_the_audit_makes_it_an_old_one(page):
     folder = page.character(photos=9)
