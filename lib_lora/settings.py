@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from lib_lora.errors import Misfit, UserError
 
 T = TypeVar("T")
+_WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
 
 
 def to_dict(settings: Any) -> dict[str, Any]:
@@ -118,7 +119,7 @@ def coerce(hint: Any, value: Any, where: str) -> Any:
 
 
 def _scalar(hint: Any, value: Any, where: str) -> Any:
-    wrong = UserError(f"{where}: expected {getattr(hint, '__name__', hint)}, found {reprlib.repr(value)}.")
+    wrong = UserError(f"{where}: expected {_WORDS.get(hint, hint)}, found {reprlib.repr(value)}.")
     if hint is bool:
         words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
         if isinstance(value, str) and value.lower() in words:

@@ -196,7 +196,7 @@ WHO = "--trigger x1 --class woman --consent fictional"
         ("train {name} --base {base} --set lora.rnk=4", "there is no setting 'lora.rnk'; did you mean lora.rank?"),
         ("train {name} --base {base} --set learning_rate_unet=1", "there is no setting 'learning_rate_unet'"),
         ("train {name} --base {base} --set rank", "--set rank: write KEY=VALUE, e.g. --set lora.rank=16"),
-        ("train {name} --base {base} --set lora.rank=x", "lora: rank: expected int, found 'x'."),
+        ("train {name} --base {base} --set lora.rank=x", "lora: rank: expected a whole number, found 'x'."),
         ("train {name} --base {base} --set lora=[1", "--set lora=[1: the value cannot be read."),
         ("train {name} --base {base} --set steps=-1", "steps is -1; it must be at least 0."),
         ("train {name} --base {base} --out {tmp}/file", "file is a file, not a folder"),

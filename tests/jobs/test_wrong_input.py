@@ -53,7 +53,7 @@ WRONG = [
     ("train mara --base {tmp}/text.safetensors", 2, "text.safetensors is not a safetensors file"),
     ("train mara --base {tmp}/empty.ckpt", 2, "empty.ckpt is an empty file"),
     ("train mara --base {base} --set lora.rnak=8", 2, "there is no setting 'lora.rnak'; did you mean lora.rank?"),
-    ("train mara --base {base} --set lora.rank=x", 2, "rank: expected int, found 'x'"),
+    ("train mara --base {base} --set lora.rank=x", 2, "rank: expected a whole number, found 'x'"),
     ("train mara --base {base} --set steps=-1", 2, "steps is -1; it must be at least 0."),
     ("train mara --base {base} --set class_photos={tmp}/empty", 2, "There is no picture of the class in "),
     ("train mara --base {base} --preset sd15_face", 2, "There is no preset 'sd15_face'"),

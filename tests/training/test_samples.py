@@ -117,7 +117,7 @@ def test_prompts_of_the_users_own_are_painted_in_place_of_the_two(make_run, even
         (["a" * 401], "prompt 1 has 401 letters; 400 are the most"),
         (["a\nb"], "prompt 1 holds a line break"),
         ("a photo", "expected a list, found 'a photo'"),
-        ([3], "expected str, found 3"),
+        ([3], "expected text, found 3"),
     ],
     ids=lambda value: str(value)[:20],
 )
