@@ -136,7 +136,7 @@
         {
           value: 'no',
           text: 'Whoever wants to paint waits',
-          help: 'Training has the whole machine; pictures wait in the webui’s queue.',
+          help: 'Training has the whole machine; pictures wait until it has ended or pauses.',
         },
         {
           value: 'yes',
@@ -151,7 +151,7 @@
     const comfyui = text('ComfyUI folder', 'For “Copy to ComfyUI”.');
     const python = text(
       'Python that trains',
-      'A program; empty = the webui’s own. For an environment of its own with torch and diffusers.',
+      'A program; empty = the Python in which SameFace runs. For an environment of its own with torch and diffusers.',
     );
     const engine = sameface.radios(
       'Faces are compared with',
