@@ -11,7 +11,8 @@
   const BUSY = 1000; // milliseconds between two questions while something runs
   const IDLE = 3000;
   const UNSEEN = 5000; // while nobody looks, but the title and a notification tell how a job goes
-  const LONGEST = 30000; // after errors
+  const SECOND = 2000; // after one error; a single lost question is nothing
+  const LONGEST = 30000; // after more of them
   const LOOK = 500; // between two looks for the element
   const AGAIN = 3000; // after a request of a panel's has failed
 
@@ -145,6 +146,7 @@
     try {
       const state = await sameface.api.get('/state');
       failures = 0;
+      sameface.lost = false;
       online(true);
       const text = JSON.stringify(state);
       if (text !== newest) {
@@ -157,6 +159,7 @@
       return state;
     } catch (error) {
       failures += 1;
+      sameface.lost = [0, 404].includes(error.status);
       online(false, error);
       throw error;
     } finally {
@@ -173,7 +176,7 @@
   }
 
   function pause() {
-    if (failures) return Math.min(LONGEST, BUSY * 2 ** failures);
+    if (failures) return failures > 1 ? LONGEST : SECOND;
     const { jobs } = sameface.state.queue;
     return jobs.some((job) => job.state === 'running' || (job.state === 'waiting' && !job.wish)) ? BUSY : IDLE;
   }

@@ -12,6 +12,7 @@
   const PREFIX = '/sameface/v1';
   const KEPT = 'sameface-chosen'; // in localStorage
   const SVG = 'http://www.w3.org/2000/svg';
+  const PATIENT = ['/state', '/waits']; // they are asked seldom once nobody answers
 
   sameface.STEPS = ['photos', 'captions', 'train', 'test', 'use'];
   sameface.panels = sameface.panels || {};
@@ -19,6 +20,7 @@
   sameface.slug = ''; // chosen character
   sameface.step = 'photos'; // shown step: one of STEPS, "doctor", "new", "edit" or "invent"
   sameface.mount = null; // the element #sameface
+  sameface.lost = false; // whether the webui does not answer, or not yet with our routes
 
   /**
    * Translate a text, and fill in its values.
@@ -113,11 +115,15 @@
         headers: { 'X-SameFace': token(), ...(options && options.headers) },
       });
     } catch (error) {
-      throw failure(sameface.t('No connection to the webui; is it still running?'), 0);
+      throw failure(unconnected(), 0);
     }
     const told = await answer.json().catch(() => null);
     if (answer.ok && told !== null) return told;
     throw failure(sentence(answer.status, told), answer.status, (told && told.field) || '');
+  }
+
+  function unconnected() {
+    return sameface.t('No connection to the webui; is it still running?');
   }
 
   function sentence(status, told) {
@@ -132,8 +138,16 @@
   }
 
   sameface.api = {
-    /** Promise of the JSON at a path below the routes; rejects with an Error whose message is one sentence. */
-    get: (path) => request(path),
+    /**
+     * Promise of the JSON at a path below the routes; rejects with an Error whose message is one sentence.
+     *
+     * While the webui is not there nothing but `/state` looks for it, and seldom: a request that reaches A1111 just as
+     * it starts can end it ("Cannot add middleware after an application has started").
+     */
+    get: async (path) => {
+      if (sameface.lost && !PATIENT.includes(path)) throw failure(unconnected(), 0);
+      return request(path);
+    },
     /** As `get`; `/state` is asked soon afterwards. */
     post: async (path, body, options) => {
       try {

@@ -126,6 +126,26 @@ def test_nobody_is_asked_while_no_generate_button_is_seen(person: Visitor) -> No
     assert asked == []
 
 
+def test_a_webui_that_is_not_there_is_hardly_asked(person: Visitor) -> None:
+    """A request that reaches A1111 just as it starts can end it."""
+    asked: list[str] = []
+    person.come()
+    person.page.evaluate("""() => {
+        window.had = 0;
+        sameface.rhythm(async () => { await sameface.api.get('/jobs'); window.had += 1; }, 300).set(true);
+    }""")
+    person.waits_for(lambda: person.page.evaluate("window.had"), 20, "an answer")
+    person.page.route("**/sameface/v1/**", lambda route: route.abort())
+    person.waits_for(lambda: person.page.evaluate("sameface.lost"), 20, "the loss being noticed")
+    person.page.on("request", lambda request: asked.append(request.url))
+    person.page.wait_for_timeout(7000)
+    assert len(asked) <= 2, asked
+    had = person.page.evaluate("window.had")
+    person.page.unroute("**/sameface/v1/**")
+    person.page.evaluate("sameface.refresh()")
+    person.waits_for(lambda: person.page.evaluate("window.had") > had, 20, "the requests going on")
+
+
 def test_pictures_still_to_be_painted_are_not_gone(person: Visitor) -> None:
     """As `ui.grids` tells a grid that is being painted, and one whose file somebody has deleted."""
     person.come()

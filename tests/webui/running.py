@@ -29,6 +29,7 @@ BUILD = Path(__file__).resolve().parents[2] / "build"
 ENDED = ("finished", "failed", "interrupted", "stopped", "paused")
 PROMPT = "photo of a person, smiling"
 JSON = {"Content-Type": "application/json"}
+STARTED = "Startup time:"  # what A1111 and Forge say once all their routes are there
 
 
 @dataclass(frozen=True)
@@ -176,22 +177,27 @@ class Running:
             time.sleep(0.2)
 
     def start(self, flags: str = "", seconds: float = 300) -> float:
-        """Start it; returns the seconds until our routes answered."""
+        """Start it; returns the seconds until our routes answered.
+
+        Nothing is asked before it says that it has started: a request just before that ends A1111, see docs/webui.md.
+        """
         begun = time.monotonic()
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as stream:
+            told = stream.tell()  # by those before it
             process = subprocess.Popen(
                 self.command.replace("{flags}", flags),
                 shell=True,
-                env=dict(os.environ),
+                env={**os.environ, "PYTHONUNBUFFERED": "1"},
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
                 stderr=stream,
                 start_new_session=True,
             )
-        while not self.answers():
-            said = self.log.read_text(encoding="utf-8", errors="replace")[-3000:]
-            assert process.poll() is None, f"the webui ended: {said}"
-            assert time.monotonic() - begun < seconds, f"the webui did not start: {said}"
+        said = ""
+        while STARTED not in said or not self.answers():
+            said = self.log.read_bytes()[told:].decode("utf-8", "replace")
+            assert process.poll() is None, f"the webui ended: {said[-3000:]}"
+            assert time.monotonic() - begun < seconds, f"the webui did not start: {said[-3000:]}"
             time.sleep(0.5)
         return time.monotonic() - begun

@@ -13,7 +13,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -22,6 +21,7 @@ import pytest
 import torch
 import yaml
 from PIL import Image
+from running import STARTED
 from transformers import CLIPTextConfig
 
 from lib_lora.grid.diffusers_painter import DiffusersPainter
@@ -160,23 +160,26 @@ def webui(home):
         *("--api", "--port", str(port), "--data-dir", str(home)),
         *("--ckpt", str(home / "models" / "Stable-diffusion" / "toy.safetensors")),
     ]
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "PYTHONUTF8": "1"}
+    environment = {
+        **os.environ,
+        "HF_HUB_OFFLINE": "1",
+        "TRANSFORMERS_OFFLINE": "1",
+        "PYTHONUTF8": "1",
+        "PYTHONUNBUFFERED": "1",
+    }
     environment.pop("PYTHONPATH", None)
     with (home / "log.txt").open("w") as log:
         process = subprocess.Popen(
             [python, "launch.py", *flags], cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT
         )
-    api, deadline = Webui(port), time.monotonic() + 180
+    deadline = time.monotonic() + 300
     try:
-        while True:
-            try:
-                api.get("/internal/ping")
-                break
-            except (urllib.error.URLError, ConnectionError):
-                if process.poll() is not None or time.monotonic() > deadline:
-                    pytest.fail("the webui did not start: " + (home / "log.txt").read_text(errors="replace")[-2000:])
-                time.sleep(1)
-        yield api
+        # A request while it starts could end it, see docs/webui.md.
+        while STARTED not in (said := (home / "log.txt").read_text(errors="replace")):
+            if process.poll() is not None or time.monotonic() > deadline:
+                pytest.fail("the webui did not start: " + said[-2000:])
+            time.sleep(1)
+        yield Webui(port)
     finally:
         process.kill()
         process.wait()

@@ -27,7 +27,7 @@ def real(webui, character, trained, grid_job, base):
     found["name"] = next(row["url"] for row in rows if row["url"]).rpartition("/")[2].partition("?")[0]
     samples = webui.api(f"/characters/{character}/runs/{found['run']}")["samples"]
     found["sample"] = samples[0]["url"].rpartition("/")[2].partition("?")[0] if samples else ""
-    found["base"] = base
+    found["base"], found["step"] = base, str(trained["steps"])
     return found
 
 
@@ -47,13 +47,20 @@ def _routes(webui, method):
     return [route for route in webui.api("/schema") if route["method"] == method]
 
 
+def _there(route, real):
+    """Whether the character has what a route gives: it was not invented, and may have no samples."""
+    if route["path"].endswith("/{name}") and "/invented/" in route["path"]:
+        return False
+    return "/samples/" not in route["path"] or bool(real["sample"])
+
+
 def _of_nobody(route):
     return re.sub(r"\{([^}]+)\}", lambda part: "999999" if part[1] == "number" else "nobody", route["path"])
 
 
 def test_every_address_that_is_real_answers(webui, real):
     for route in _routes(webui, "GET"):
-        if "/samples/" in route["path"] and not real["sample"]:
+        if not _there(route, real):
             continue
         answer = webui.ask(_address(route, real) + _query(route, real))
         assert answer.status == 200, (route["path"], answer.content[:300])
@@ -106,7 +113,7 @@ def test_with_logins_nobody_else_comes_in(webui, real, seen):
     if "{flags}" not in webui.command:
         pytest.skip("WEBUI_START has no {flags}, so it cannot be started with logins")
     gets, posts = _routes(webui, "GET"), _routes(webui, "POST")
-    gets = [route for route in gets if "/samples/" not in route["path"] or real["sample"]]
+    gets = [route for route in gets if _there(route, real)]
     webui.kill()
     try:
         flags = f"--gradio-auth '{':'.join(USER)}' --api-auth '{':'.join(API)}'"
