@@ -14,7 +14,7 @@ import pytest
 from hosts.standin.stage import stand_in
 from lib_lora import environment
 from lib_lora.errors import UserError
-from lib_lora.hosts import page
+from lib_lora.hosts import detect, page
 from lib_lora.ui import attach, broken, checking
 
 SCRIPT = environment.ROOT / "scripts" / "train_lora.py"
@@ -68,9 +68,11 @@ def test_the_webui_gets_tab_settings_and_routes(webui, attached):
 
 def test_again_after_reload_ui(webui, attached):
     run()
+    kept = attach.attach(detect.host()).supervisor
     webui.script_callbacks.clear_callbacks()
     run()
     assert len(tabs(webui)) == 1
+    assert attach.attach(detect.host()).supervisor is kept
     assert len(attach._kept) == 1
 
 
@@ -88,12 +90,12 @@ def test_again_after_reload_ui(webui, attached):
 )
 @pytest.mark.parametrize("where", ["attach", "tab", "register"])
 def test_whatever_fails_a_tab_opens_and_says_it(webui, attached, monkeypatch, capsys, where, error, wrong, mend):
-    def fails(*_: object) -> None:
+    def fails(*_: object, **__: object) -> None:
         raise error
 
     if where == "tab":
         made = types.SimpleNamespace(tab=fails, started=lambda *_: None)
-        monkeypatch.setattr(attach, "attach", lambda _: made)
+        monkeypatch.setattr(attach, "attach", lambda *_, **__: made)
     else:
         monkeypatch.setattr(*((attach, "attach", fails) if where == "attach" else (page, "register", fails)))
     run()

@@ -21,8 +21,8 @@ from lib_lora.__main__ import main
 bootstrap.enter = lambda *_, **__: None  # `ui` and `try` would make an environment where gradio is lacking
 commands, heavy = json.load(sys.stdin)
 if not commands:
-    from lib_lora.cli import _parser
-    names = next(action.choices for action in _parser()._actions if action.choices)
+    from lib_lora.cli import parsers
+    names = parsers()[1]
     commands = [["--help"], *([name, "--help"] for name in names)]
 found = []
 for command in commands:

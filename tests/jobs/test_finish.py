@@ -314,6 +314,6 @@ def test_events_of_a_grid_go_into_the_runs_file(copied, main, fake_painter):
                 "--data", copied.root)  # fmt: skip
     assert said.status == 4, said.err  # four photos allow no verdict
     assert said.out.startswith("[?] NO VERDICT")
-    assert "100%" in said.err
+    assert "picture 44 of 44\n" in said.err
     new = list(read_events(copied.run / "events.jsonl"))[before:]
     assert [event["kind"] for event in new] == ["painting"] * (CELLS + 1) + ["progress", "grid"]

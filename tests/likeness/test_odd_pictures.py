@@ -186,5 +186,6 @@ def test_a_report_comes_back_as_it_was(tmp_path, mara, photos):
     from lib_lora import settings
 
     result = score_pictures(tmp_path, "Mara", photos("mara")[14:20])
-    assert settings.to_dict(settings.from_dict(Report, result.values)) == result.values
+    values = {key: value for key, value in result.values.items() if key != "notes"}  # what the command says beside it
+    assert settings.to_dict(settings.from_dict(Report, values)) == values
     assert templates.load(next(mara.cache.glob("template*.json"))).used

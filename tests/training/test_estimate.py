@@ -41,7 +41,7 @@ def test_what_a_run_writes_is_said_before(make_run, events, toy, kind, family, s
     chosen = run.file.settings
     said = estimate(family, shapes_of(toy(kind)), chosen, 512, photos=1)
     train(run, events)
-    state, lora = states.newest(run.states), read(run.checkpoint(2))
+    state, lora = states.newest(run.states).state, read(run.checkpoint(2))
     assert said.parameters == sum(tensor.numel() for tensor in state.adapter.values())
     layers = adapter_layers(family, shapes_of(toy(kind)), chosen.lora, chosen.trains_text)
     assert {layer.name for layer in layers} == set(lora.layers)
