@@ -30,6 +30,12 @@ CHECKPOINTS = 6
 FRESH_SEED = 5000  # no seed of the screening is among these
 CONFIRMED = 3
 CHOICE_FILE = "choice.json"
+_BROKEN = {  # as `likeness.choice.candidate` names the limits
+    "copies": "too many pictures copy a photo",
+    "lost": "too many pictures show another face",
+    "no face": "too many pictures show no face",
+    "not measurable": "too few faces can be measured",
+}
 
 
 @dataclass(frozen=True)
@@ -110,11 +116,12 @@ def choose_cell(
     tries = [(one.step, one.weight, len(PROMPTS), FRESH_SEED) for one in to_confirm(screened, CONFIRMED)]
     rounds.replan(studio.to_paint([plan(*one) for one in tries]))
     finals = [grid(*one) for one in tries]
-    choice, winner = _decided(screened, finals, run.grids)
+    choice, winner = _decided(screened, finals)
     write_json(run.grids / CHOICE_FILE, settings.to_dict(choice))
     emit("choice", step=choice.step, weight=choice.weight, text=choice.sentence)
     judged = winner.verdict.judged if winner else any(one.retention is not None for one in screened)
-    return Scored(_text(choice), settings.to_dict(choice), judged and (winner is None or winner.verdict.drift), judged)
+    drift = judged and (winner is None or winner.verdict.drift)
+    return Scored(_text(choice, run.grids), settings.to_dict(choice), drift, judged)
 
 
 def spread_over(steps: Sequence[int], count: int) -> list[int]:
@@ -125,15 +132,15 @@ def spread_over(steps: Sequence[int], count: int) -> list[int]:
     return [steps[place] for place in places]
 
 
-def _decided(screened: list[Candidate], finals: Sequence[GridReport], grids: Path) -> tuple[Choice, Report | None]:
+def _decided(screened: list[Candidate], finals: Sequence[GridReport]) -> tuple[Choice, Report | None]:
     """What is chosen, and the winner's confirming report."""
     if not finals:
         broken = sorted({reason for one in screened for reason in one.broken})
         nothing = Choice(
             None,
             None,
-            f"No step and weight is good enough ({', '.join(broken)}). Look at the reports in {grids}; the newest "
-            "step's says what to do next.",
+            f"No step and weight is good enough: {' and '.join(_BROKEN.get(one, one) for one in broken)}. The newest "
+            "step's test says what to do next.",
             screened,
         )
         return nothing, None
@@ -170,12 +177,12 @@ def _decided(screened: list[Candidate], finals: Sequence[GridReport], grids: Pat
     return choice, winner
 
 
-def _text(choice: Choice) -> str:
+def _text(choice: Choice, grids: Path) -> str:
     lines = [choice.sentence, "", "   step  weight  identity        variety  no face  copies  lost  front  breaks"]
     for title, cells in (("screened", choice.screened), ("confirmed on fresh seeds", choice.confirmed)):
         if cells:
             lines += [f"{title}:", *(_line(one) for one in cells)]
-    return "\n".join([*lines, *([f"Report: {choice.report}"] if choice.report else [])])
+    return "\n".join([*lines, f"Report: {choice.report}" if choice.report else f"Reports: {grids}"])
 
 
 def _line(one: Candidate) -> str:

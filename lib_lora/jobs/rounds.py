@@ -26,9 +26,11 @@ class Rounds:
         self._number, self._of, self._text = 0, len(self._ahead), ""
 
     def replan(self, planned: Sequence[int]) -> None:
-        """The rounds that are still to come are these."""
+        """The rounds that are still to come are these; none = all is painted."""
+        self._before, self._now, self._wanted = self._before + self._now, 0, 0
         self._ahead = list(planned)
         self._of = self._number + len(self._ahead)
+        self._say(self._text)
 
     def begin(self, text: str) -> None:
         """The next round begins; `text` says what is tried in it."""

@@ -153,7 +153,11 @@ def test_where_no_cell_is_good_enough_it_says_what_they_break(run, eye, paint):
     painted = paint(lambda cell, seed: False)
     result = _choose(run, eye, steps=[3])
     assert result.values["step"] is None
-    assert result.values["sentence"].startswith("No step and weight is good enough (lost). ")
+    assert result.values["sentence"].startswith(
+        "No step and weight is good enough: too many pictures show another face. "
+    )
+    assert str(run.grids) not in result.values["sentence"]  # the page shows it
+    assert result.text.endswith(f"Reports: {run.grids}")
     assert (result.drift, result.judged) == (True, True)
     assert result.values["confirmed"] == []
     assert {where[2] for where in painted if where} == set(range(1000, 1005))
@@ -164,7 +168,7 @@ def test_too_few_photos_are_no_drift_but_no_verdict(copied, eye, paint):
     """Nothing was judged, so nothing is said against the LoRA."""
     paint(lambda cell, seed: True)
     result = _choose(load_run(copied.run), eye, steps=[3], weights=(1.0,))
-    assert "(not measurable)" in result.values["sentence"]
+    assert "too few faces can be measured" in result.values["sentence"]
     assert (result.drift, result.judged) == (False, False)
 
 

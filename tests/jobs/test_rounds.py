@@ -79,6 +79,15 @@ def test_what_is_confirmed_is_known_only_after_the_screening():
     assert heard.standing.warnings == ["mind this"]
 
 
+def test_where_nothing_is_confirmed_all_is_painted():
+    heard = Heard()
+    rounds = Rounds(heard, [2, 10])
+    rounds.begin("a")
+    paint(rounds, 0, 2)
+    rounds.replan([])
+    assert (heard.standing.done, heard.standing.total) == (2, 2)
+
+
 # -- checkpoints of interruptions
 
 
