@@ -86,7 +86,17 @@ class Extension:
         self.root = self.webui / "extensions" / "same face 名前"
         (self.root / "lib_lora").mkdir(parents=True)
         shutil.copy(environment.ROOT / "install.py", self.root)
-        for name in ("__init__", "__main__", "bootstrap", "environment", "errors", "files", "packages", "private", "spinner"):
+        for name in (
+            "__init__",
+            "__main__",
+            "bootstrap",
+            "environment",
+            "errors",
+            "files",
+            "packages",
+            "private",
+            "spinner",
+        ):
             shutil.copy(environment.ROOT / "lib_lora" / f"{name}.py", self.root / "lib_lora")
         shutil.copytree(environment.ROOT / "requirements", self.root / "requirements")
         wheel(self.wheels, "diffusers", "0.31.0")

@@ -239,7 +239,7 @@ def test_a_damaged_state_is_named_and_the_one_before_it_is_used(run, events):
     step, (warning,) = again(lambda: shutil.rmtree(run.states))
     assert step == 0
     assert warning.startswith("There is no saved state")
-    with pytest.raises(UserError, match="000002.pt is of another version of SameFace, and no other state is left"):
+    with pytest.raises(UserError, match=r"000002\.pt is of another version of SameFace, and no other state is left"):
         again(lambda: (flip(first), of_another_version(second)))  # it may be whole, so its steps are not thrown away
     assert second.exists()
     assert again(lambda: of_another_version(second))[0] == 1

@@ -87,7 +87,11 @@ def test_the_training_does_not_notice(make_run, events, kind_of):
         train(run, events)
         assert (run.folder / "samples").exists() == bool(count)
         ends.append(
-            ([read(run.checkpoint(step)).tensors for step in (2, 4)], states.newest(run.states).state, run.character_folder)
+            (
+                [read(run.checkpoint(step)).tensors for step in (2, 4)],
+                states.newest(run.states).state,
+                run.character_folder,
+            )
         )
     (plain, plain_state, _), (painted, painted_state, _) = ends
     assert all(_same(a, b) for a, b in zip(plain, painted))
