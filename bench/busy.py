@@ -3,7 +3,7 @@
     python bench/busy.py --work DIR [--loads 0 1 2 4] [--steps 12] [--rounds 2] [--set resolution=256 ...]
 
 For each load two trainings of the bundled small base run in turn, as the command line starts them: one whose threads
-sleep while they wait (`OMP_WAIT_POLICY=PASSIVE`, which ``python -m lib_lora`` sets before torch is loaded), and one
+soon sleep while they wait (`GOMP_SPINCOUNT`, which ``python -m lib_lora`` sets before torch is loaded), and one
 as the OpenMP library decides by itself (torch is loaded before the variable is set). A load is so many processes that
 do nothing but count. The time is that between the "step" events; the first steps do not count, since libraries choose
 their ways and photos are encoded in them.

@@ -23,7 +23,7 @@ whole  The command from its start to its end, once, in a new data folder: 24 pho
 Beside each number stand the seconds of processor time it took ("processor": summed over all cores), and "others": the
 share of the machine's processor time that other programs took meanwhile. Above a few percent the wall-clock times say
 little; the processor time, shared among the cores, is about what a free machine would need, since the command's
-threads sleep while they wait (`OMP_WAIT_POLICY`; ``python bench/busy.py`` says what that is worth).
+threads soon sleep while they wait (`GOMP_SPINCOUNT`; ``python bench/busy.py`` says what that is worth).
 
 Knows the program only as a user does, but for the loaders. Knows nothing of quality.
 """

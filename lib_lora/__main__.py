@@ -29,9 +29,11 @@ def main(argv: "list[str] | None" = None) -> int:
     if reason:
         sys.stderr.write(f"sameface: {reason}\n")
         return 2
-    # Read when torch loads its OpenMP library: threads that wait in a busy loop make a step many times slower as soon
-    # as another program wants a core (docs/performance.md). A child process inherits it.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Read when torch loads its OpenMP library (GNU's, Intel's): threads that wait long in a busy loop make a step many
+    # times slower as soon as another program wants a core (docs/performance.md). A child process inherits it.
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "20000")
+        os.environ.setdefault("KMP_BLOCKTIME", "1")
     from lib_lora.pipes import outlive_readers
 
     outlive_readers()

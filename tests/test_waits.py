@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 MARA = ROOT / "tests" / "data" / "personas" / "mara"
 SLOW = ("torch", "torchvision", "transformers", "diffusers", "accelerate", "peft", "open_clip", "gradio", "fastapi")
@@ -80,3 +82,15 @@ def test_commands_that_only_look_and_write_load_no_torch(tmp_path):
         assert (command, loaded) == (command, [])
         expected = 1 if command == ["trigger", "mrxa"] else 4 if command[0] == "score" else 0  # taken; too few pictures
         assert code == expected, said
+
+
+@pytest.mark.parametrize("policy", ["", "ACTIVE"])
+def test_threads_that_wait_soon_sleep_unless_the_user_says_how(policy):
+    """Set before anything loads torch, which reads it once."""
+    code = "import os, sys; from lib_lora.__main__ import main\n"
+    code += "try:\n    main(['--version'])\nexcept SystemExit:\n    pass\n"
+    code += "print(os.environ.get('GOMP_SPINCOUNT'), 'torch' in sys.modules)"
+    variables = {key: value for key, value in os.environ.items() if not key.startswith(("OMP_", "GOMP_", "KMP_"))}
+    variables |= {"PYTHONPATH": str(ROOT), **({"OMP_WAIT_POLICY": policy} if policy else {})}
+    done = subprocess.run([sys.executable, "-c", code], env=variables, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == f"{None if policy else 20000} False"
