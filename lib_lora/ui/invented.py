@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from threading import BoundedSemaphore
 from typing import TYPE_CHECKING, Any
 
 from fastapi.responses import Response
 
-from lib_lora.character.photos import open_photo
 from lib_lora.errors import UserError
 from lib_lora.files import sha256
 from lib_lora.jobs.invent_arguments import LONGEST
 from lib_lora.jobs.invented import CANDIDATES, MORE, SQUARE, Invented, Painted
 from lib_lora.ui import paths, records
-from lib_lora.ui.answers import FOREVER, Refused, file, picture
+from lib_lora.ui.answers import FOREVER, Refused, file
 from lib_lora.ui.desk import MB, Call, Desk, Route, get, post
 from lib_lora.ui.invention import in_use, painted_of, plan_of
 from lib_lora.ui.looked import Looked, look
+from lib_lora.ui.photos import shrunk
 from lib_lora.ui.remembered import kept, mark
 from lib_lora.ui.runs import address
 
@@ -32,7 +30,6 @@ if TYPE_CHECKING:
 JOBS = ("invent", "more")
 MOST = 64 * MB
 _SMALL = 384  # pixels of the longer side
-_opening = BoundedSemaphore(2)
 
 
 @dataclass(frozen=True)
@@ -148,12 +145,7 @@ def _painted_picture(desk: Desk, call: Call, folder: str) -> Response:
     path = paths.picture_in(Invented(paths.character(desk, call)).path / folder, call.path["name"])
     if "small" not in call.query:
         return file(path, paths.MEDIA[path.suffix.lower()], FOREVER)
-    with _opening:
-        image = open_photo(path)
-        image.thumbnail((_SMALL, _SMALL))
-        stream = io.BytesIO()
-        image.save(stream, "JPEG", quality=90)
-    return picture(stream.getvalue())
+    return shrunk(path, _SMALL)
 
 
 def pick(desk: Desk, call: Call) -> dict[str, Any]:

@@ -179,9 +179,18 @@ def thumbnail(desk: Desk, call: Call) -> Response:
 def large(desk: Desk, call: Call) -> Response:
     """A photo at up to 1600 pixels, upright, without EXIF."""
     _, path, _ = _photo(desk, call)
+    return shrunk(path, LARGE)
+
+
+def shrunk(path: Path, side: int) -> Response:
+    """A picture whose longer side has at most `side` pixels, upright, without EXIF.
+
+    Raises:
+        UserError: it cannot be read.
+    """
     with _opening:
         image = open_photo(path)
-        image.thumbnail((LARGE, LARGE))
+        image.thumbnail((side, side))
         stream = io.BytesIO()
         image.save(stream, "JPEG", quality=90)
     return picture(stream.getvalue())
