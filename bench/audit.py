@@ -25,18 +25,19 @@ import numpy as np
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "helpers")]
 
 import planted  # noqa: E402
+
 from lib_lora.character.store import Character, create, declare_consent  # noqa: E402
-from lib_lora.jobs.audit import audit_photos  # noqa: E402
-from lib_lora.likeness import template as templates  # noqa: E402
-from lib_lora.likeness.calibration import against, reach  # noqa: E402
-from lib_lora.likeness.cohort import cohort  # noqa: E402
-from lib_lora.likeness.engine import SFaceEngine  # noqa: E402
-from lib_lora.references.audit import Audit  # noqa: E402
-from lib_lora.references.findings import LETTERS  # noqa: E402
-from lib_lora.references.overlay import letters_in_a_row  # noqa: E402
+from lib_lora.faces.opencv_engine import SFaceEngine  # noqa: E402
+from lib_lora.likeness.measure import template as templates  # noqa: E402
+from lib_lora.likeness.measure.calibration import against, reach  # noqa: E402
+from lib_lora.likeness.measure.cohort import cohort  # noqa: E402
+from lib_lora.photos.audit.audit import Audit  # noqa: E402
+from lib_lora.photos.audit.findings import LETTERS  # noqa: E402
+from lib_lora.photos.audit.overlay import letters_in_a_row  # noqa: E402
+from lib_lora.workflows.photos.audit_photos import audit_photos  # noqa: E402
 
 PEOPLE = ("mara", "ines", "clara", "lena", "tomas", "viktor")
 ENGINE = SFaceEngine()

@@ -102,7 +102,7 @@ def steps_of(way: str, folder: Path, load: int, steps: int, settings: list[str])
 
 def _wait(child: subprocess.Popen[bytes], folder: Path, steps: int) -> list[float]:
     """The times of the steps, once there are so many or the training has ended."""
-    from lib_lora.jobs.events import read_events
+    from lib_lora.runs.events import read_events
 
     until = time.monotonic() + LONGEST
     while True:

@@ -50,7 +50,7 @@ import psutil
 from machine import Watch, describe, disk_bytes, drop_file_cache
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "helpers")]
 
 PHOTOS = ROOT / "tests" / "data" / "personas" / "mara"
 PRESET_OF = {"sd15": "sd15-face", "sdxl": "sdxl-face"}
@@ -165,8 +165,8 @@ def measure_load(base: Path, precision: str) -> dict[str, float]:
     import torch
 
     from lib_lora.models.family import identify
+    from lib_lora.models.fast.memory import peak_bytes
     from lib_lora.models.load import load_text_encoders, load_unet, load_vae
-    from lib_lora.models.memory import peak_bytes
     from lib_lora.training.precision import dtype_of
 
     cpu, dtype, process = torch.device("cpu"), dtype_of(precision), psutil.Process()
@@ -239,7 +239,7 @@ def events_of(order: Order, data: Path, steps: int) -> list[dict[str, Any]]:
 
     Each has the seconds since the command ("t"), and a step what `Watch` read since the command when it was seen.
     """
-    from lib_lora.jobs.events import read_events
+    from lib_lora.runs.events import read_events
 
     known = set(data.glob("characters/*/runs/*/events.jsonl"))
     log = data / f"bench-{len(known)}.txt"
@@ -328,7 +328,7 @@ def step(order: Order, work: Path, count: int) -> dict[str, Any]:
 
 def whole(order: Order, work: Path, images: int) -> dict[str, Any]:
     """Seconds from the command to its first step, its last step and its end, and what lies between the steps."""
-    from lib_lora.jobs.events import read_events
+    from lib_lora.runs.events import read_events
 
     with tempfile.TemporaryDirectory(dir=work) as folder:
         data, log = Path(folder, "data"), Path(folder, "log.txt")

@@ -23,19 +23,20 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from lib_lora.character.photos import list_photos, open_photo  # noqa: E402
+from lib_lora.character.photo_files import list_photos, open_photo  # noqa: E402
 from lib_lora.character.store import Character, folder_of  # noqa: E402
-from lib_lora.jobs import invent, invent_more  # noqa: E402
-from lib_lora.jobs.invent_look import Judge, look_at_file  # noqa: E402
-from lib_lora.jobs.invent_paint import Workshop, further_job  # noqa: E402
-from lib_lora.jobs.invent_setting import painter_of, silent  # noqa: E402
-from lib_lora.jobs.invent_words import line_of  # noqa: E402
-from lib_lora.jobs.invented import Invented, Painted  # noqa: E402
-from lib_lora.jobs.prepare import plan as plan_of_base  # noqa: E402
-from lib_lora.likeness.engine import SFaceEngine  # noqa: E402
-from lib_lora.likeness.pictures import background, hamming, phash, variety  # noqa: E402
-from lib_lora.references.wanted import next_wish  # noqa: E402
-from lib_lora.references.ways import Way  # noqa: E402
+from lib_lora.faces.opencv_engine import SFaceEngine  # noqa: E402
+from lib_lora.likeness.measure.image_similarity import background, hamming, phash, variety  # noqa: E402
+from lib_lora.workflows.invent import invent, invent_more  # noqa: E402
+from lib_lora.workflows.invent.coverage_plan import next_wish  # noqa: E402
+from lib_lora.workflows.invent.generation_strategies import Way  # noqa: E402
+from lib_lora.workflows.invent.invent_look import Judge, look_at_file  # noqa: E402
+from lib_lora.workflows.invent.invent_paint import Workshop, further_job  # noqa: E402
+from lib_lora.workflows.invent.invent_setting import silent  # noqa: E402
+from lib_lora.workflows.invent.invent_words import line_of  # noqa: E402
+from lib_lora.workflows.invent.invented_folder import Invented, Painted  # noqa: E402
+from lib_lora.workflows.judge.painters import painter_of  # noqa: E402
+from lib_lora.workflows.train.prepare import plan as plan_of_base  # noqa: E402
 
 DATA = ROOT / "tests" / "data"
 BASE = DATA / "mini-face" / "mini-face.safetensors"
@@ -112,7 +113,7 @@ def ways(work: Path, picks: int, wishes: int) -> str:
 
 
 def _wishes(count: int) -> list[dict[str, str]]:
-    from lib_lora.references.wanted import Tried
+    from lib_lora.workflows.invent.coverage_plan import Tried
 
     tried: list[Any] = []
     for _ in range(count):

@@ -34,18 +34,20 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "helpers")]
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # a forked child must not wait for its parent's threads
 
+import toys  # noqa: E402
 from PIL import Image  # noqa: E402
 
-import toys  # noqa: E402
 from lib_lora.errors import UserError  # noqa: E402
-from lib_lora.jobs import main_job, studio  # noqa: E402
-from lib_lora.jobs.prepare import new_character, start_run  # noqa: E402
+from lib_lora.lora.file.integrity import check_whole  # noqa: E402
 from lib_lora.lora.hashes import FileBytes, sshs_model_hash  # noqa: E402
-from lib_lora.lora.whole import check_whole  # noqa: E402
-from lib_lora.training.run import load_run  # noqa: E402
+from lib_lora.training.plan.run_file import load_run  # noqa: E402
+from lib_lora.workflows.judge import grid_run  # noqa: E402
+from lib_lora.workflows.photos.new_character import new_character  # noqa: E402
+from lib_lora.workflows.train import main_job  # noqa: E402
+from lib_lora.workflows.train.prepare import start_run  # noqa: E402
 
 PHOTOS = ROOT / "tests" / "data" / "personas" / "mara"
 CALLS = {"fsync": "fsync", "rename": "/^rename", "unlink": "/^unlink"}  # as strace names sets of system calls
@@ -127,7 +129,7 @@ def finish(place: Place, fill_after: int = 0) -> None:
         if heard == fill_after:
             fill(place.home)
 
-    studio.DiffusersPainter = Painter  # type: ignore[assignment, misc]
+    grid_run.DiffusersPainter = Painter  # type: ignore[assignment, misc]
     main_job.paint_and_score = functools.partial(main_job.paint_and_score, count=CELLS)
     main_job.finish_run(lambda: load_run(place.run), watch=watch)
     print(f"EVENTS {heard}")

@@ -32,7 +32,7 @@ PICTURES, PHOTOS = 20, 24
 
 
 def _simulated() -> Any:
-    spec = importlib.util.spec_from_file_location("simulated", ROOT / "tests" / "likeness" / "simulated.py")
+    spec = importlib.util.spec_from_file_location("simulated", ROOT / "tests" / "helpers" / "simulated.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -48,9 +48,9 @@ def simulate(draws: int, seed: int) -> list[dict[str, float]]:
     people. `alarm` is the share of draws whose verdict is drift of some kind; `fixed` the same with the published
     threshold in place of the calibrated line and the same number of pictures that it takes.
     """
-    from lib_lora.likeness.intervals import alarm_count
-    from lib_lora.likeness.metrics import facts_of
-    from lib_lora.likeness.verdict import judge
+    from lib_lora.likeness.measure.intervals import alarm_count
+    from lib_lora.likeness.verdict.metrics import facts_of
+    from lib_lora.likeness.verdict.verdict import judge
 
     made = _simulated()
     people = made.people()
@@ -109,7 +109,7 @@ def timings() -> None:
     from PIL import Image
 
     from lib_lora.character.store import Character, Consent, create
-    from lib_lora.likeness.engine import SFaceEngine
+    from lib_lora.faces.opencv_engine import SFaceEngine
 
     cv2.setNumThreads(2)
     began = time.perf_counter()

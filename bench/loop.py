@@ -25,8 +25,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from lib_lora.likeness import report as reports  # noqa: E402
-from lib_lora.likeness.report import Report  # noqa: E402
+from lib_lora.likeness.report import report as reports  # noqa: E402
+from lib_lora.likeness.report.report import Report  # noqa: E402
 
 DATA = ROOT / "tests" / "data"
 BASE = DATA / "mini-face" / "mini-face.safetensors"
@@ -129,13 +129,13 @@ def _row(name: str, seconds: float, report: Report) -> dict[str, Any]:
 def without_lora(folder: Path, report: Report) -> float | None:
     """Retention of the base model alone, on 20 pictures from seeds with which nothing was calibrated; counted as the
     verdict counts."""
-    from lib_lora.jobs.report import asked_of
-    from lib_lora.jobs.scoring import template_of
-    from lib_lora.jobs.studio import Studio
-    from lib_lora.likeness.engine import SFaceEngine
-    from lib_lora.likeness.measure import Measurer
-    from lib_lora.likeness.shown import likenesses, without_drawn
-    from lib_lora.training.run import load_run
+    from lib_lora.faces.opencv_engine import SFaceEngine
+    from lib_lora.likeness.measure.face_measure import Measurer
+    from lib_lora.likeness.verdict.picture_set import likenesses, without_drawn
+    from lib_lora.training.plan.run_file import load_run
+    from lib_lora.workflows.judge.grid_report import asked_of
+    from lib_lora.workflows.judge.grid_run import Studio
+    from lib_lora.workflows.photos.character_template import template_of
 
     run = load_run(next(folder.glob("data/characters/*/runs/001")))
     engine = SFaceEngine()

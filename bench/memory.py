@@ -34,19 +34,19 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "helpers")]
 sys.path.append(str(ROOT / "bench"))  # for a test, which finds this file by another way
 
 from diffusers import UNet2DConditionModel  # noqa: E402
 from engine import full_size_base  # noqa: E402
 
-from lib_lora.lora.adapter import attach  # noqa: E402
-from lib_lora.lora.settings import LoraSettings  # noqa: E402
+from lib_lora.lora.adapter.adapter import attach  # noqa: E402
+from lib_lora.lora.adapter_settings import LoraSettings  # noqa: E402
 from lib_lora.models.family import ModelInfo, identify  # noqa: E402
 from lib_lora.models.load import load_text_encoders, load_vae, unet_config  # noqa: E402
-from lib_lora.models.text import TextStack  # noqa: E402
-from lib_lora.models.weights import open_tensors  # noqa: E402
-from lib_lora.training.quick import quicken  # noqa: E402
+from lib_lora.models.reading.weights import open_tensors  # noqa: E402
+from lib_lora.models.text_conditioning import TextStack  # noqa: E402
+from lib_lora.training.fast_parts import quicken  # noqa: E402
 from lib_lora.training.session import recompute_activations  # noqa: E402
 
 META = torch.device("meta")

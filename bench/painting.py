@@ -23,7 +23,7 @@ from lib_lora.grid import diffusers_painter  # noqa: E402
 from lib_lora.grid.diffusers_painter import DiffusersPainter  # noqa: E402
 from lib_lora.models.family import identify  # noqa: E402
 from lib_lora.pictures import NEGATIVE, Cell  # noqa: E402
-from lib_lora.training import processes  # noqa: E402
+from lib_lora.training import distributed  # noqa: E402
 from lib_lora.training.precision import dtype_of  # noqa: E402
 
 MINI = ROOT / "tests" / "data" / "mini-face" / "mini-face.safetensors"
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.together:
         diffusers_painter.at_a_time = lambda *_: options.together
-    painter = DiffusersPainter(identify(options.base), processes.device(), dtype_of(options.precision))
+    painter = DiffusersPainter(identify(options.base), distributed.device(), dtype_of(options.precision))
     cells = [
         Cell(f"photo of a person, {n}", NEGATIVE, n, width=options.side, height=options.side, steps=options.steps)
         for n in range(options.pictures)

@@ -29,14 +29,14 @@ from torch.utils.data import DataLoader, Dataset
 from torch.utils.flop_counter import FlopCounterMode
 
 from lib_lora.lora import targets
+from lib_lora.models.clip_tokens import EOS, padded, prompt_chunks
 from lib_lora.models.family import ModelInfo, identify
 from lib_lora.models.load import load_text_encoders, load_unet, load_vae, unet_config
-from lib_lora.models.tokens import EOS, padded, prompt_chunks
+from lib_lora.models.reading.weights import open_tensors
 from lib_lora.models.vae import encode as encode_pixels
 from lib_lora.models.vae import to_tensor
-from lib_lora.models.weights import open_tensors
+from lib_lora.training.plan.train_settings import Precision
 from lib_lora.training.precision import autocast_of, dtype_of
-from lib_lora.training.settings import Precision
 
 TRIGGER, CLASS = "mrxa", "woman"
 CAPTION = f"photo of {TRIGGER} {CLASS}"  # what the engine writes for a photo without a caption

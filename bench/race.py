@@ -47,7 +47,7 @@ from typing import IO, Any, Protocol
 import psutil
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "helpers")]
 sys.path.append(str(ROOT / "bench"))  # for a test, which finds this file by another way
 
 from engine import PHOTOS, full_size_base, say  # noqa: E402
@@ -154,9 +154,10 @@ class EngineLoop:
     def __init__(self, recipe: Any, folder: Path) -> None:
         from plain import CLASS, TRIGGER
 
-        from lib_lora.jobs.prepare import new_character, start_run
         from lib_lora.training.loop import _Loop, _Position
         from lib_lora.training.session import open_session
+        from lib_lora.workflows.photos.new_character import new_character
+        from lib_lora.workflows.train.prepare import start_run
 
         photos = [Path(photo) for photo in recipe.photos]
         new_character(folder, "mara", TRIGGER, CLASS, "fictional", photos)
@@ -219,10 +220,10 @@ def _take_steps(who: str, recipe: Any, folder: Path, answers: IO[str], kept: con
     """Load, warm up, say so, and then take a step for each line that comes."""
     from plain import PlainLoop
 
-    from lib_lora.models.memory import freed_is_kept, peak_bytes
-    from lib_lora.training import processes
+    from lib_lora.models.fast.memory import freed_is_kept, peak_bytes
+    from lib_lora.training import distributed
 
-    device = processes.device()
+    device = distributed.device()
     racer: Racer = EngineLoop(recipe, folder) if who == "engine" else PlainLoop(recipe, device)
     for number in range(WARM_UP):
         timed = timed_step(racer, device)
@@ -439,11 +440,11 @@ def peak_flops(precision: str) -> float:
     """The machine's FLOP/s in a product of two square matrices: the best of at least three within some seconds."""
     import torch
 
-    from lib_lora.models.products import product
-    from lib_lora.training import processes
+    from lib_lora.models.fast.products import product
+    from lib_lora.training import distributed
     from lib_lora.training.precision import dtype_of
 
-    device, best = processes.device(), float("inf")
+    device, best = distributed.device(), float("inf")
     left, right = (torch.randn(PEAK_SIDE, PEAK_SIDE, device=device).to(dtype_of(precision)) for _ in range(2))  # type: ignore[arg-type]
     end, runs = time.perf_counter() + PEAK_SECONDS, 0
     while runs < 3 or time.perf_counter() < end:
@@ -467,7 +468,7 @@ def read_once(path: Path) -> None:
 
 
 def _device_name() -> str:
-    from lib_lora.jobs.probe import device_name
+    from lib_lora.workflows.train.speed_probe import device_name
 
     return device_name()
 

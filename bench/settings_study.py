@@ -37,17 +37,17 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from lib_lora.errors import UserError  # noqa: E402
-from lib_lora.likeness.intervals import Interval, student  # noqa: E402
-from lib_lora.training.presets import NARROW, merged  # noqa: E402
+from lib_lora.likeness.measure.intervals import Interval, student  # noqa: E402
+from lib_lora.training.plan.presets import NARROW, merged  # noqa: E402
 
 if TYPE_CHECKING:
+    from lib_lora.faces.opencv_engine import SFaceEngine
     from lib_lora.grid.cells import Painter
-    from lib_lora.jobs.studio import Studio
-    from lib_lora.likeness.calibration import Calibration
-    from lib_lora.likeness.engine import SFaceEngine
-    from lib_lora.likeness.measure import Measured
-    from lib_lora.likeness.template import Template
-    from lib_lora.training.run import Run
+    from lib_lora.likeness.measure.calibration import Calibration
+    from lib_lora.likeness.measure.face_measure import Measured
+    from lib_lora.likeness.measure.template import Template
+    from lib_lora.training.plan.run_file import Run
+    from lib_lora.workflows.judge.grid_run import Studio
 
 DATA = ROOT / "tests" / "data"
 BASE = DATA / "mini-face" / "mini-face.safetensors"
@@ -234,10 +234,10 @@ def same_study(work: Path, study: Study) -> Study:
 
 
 def _resolved(precision: Any) -> str:
-    from lib_lora.training import processes
+    from lib_lora.training import distributed
     from lib_lora.training.precision import resolve
 
-    return resolve(precision, processes.device())
+    return resolve(precision, distributed.device())
 
 
 def scaled(study: Study, overrides: dict[str, Any]) -> tuple[int, list[int]]:
@@ -261,7 +261,7 @@ def all_overrides(job: Job, study: Study) -> dict[str, Any]:
 
 def measure(options: argparse.Namespace) -> int:
     """Do what is not done yet; returns how many runs failed otherwise than by their settings."""
-    from lib_lora.jobs.lock import only_process
+    from lib_lora.runs.run_lock import only_process
 
     options.work.mkdir(parents=True, exist_ok=True)
     with only_process(options.work, "wait for it, or name another --work"):
@@ -321,7 +321,7 @@ def measure_pace(options: argparse.Namespace) -> None:
 
     Beside each stand the seconds of "base" in the same sitting, which is always measured too.
     """
-    from lib_lora.jobs.lock import only_process
+    from lib_lora.runs.run_lock import only_process
 
     options.work.mkdir(parents=True, exist_ok=True)
     path = options.work / PACE_FILE
@@ -367,12 +367,13 @@ def _silent(kind: str, **fields: Any) -> None:
 
 def yardstick(person: str, study: Study, work: Path) -> Yardstick:
     """Take a person's photos in, and measure what the base model paints for the test prompts without a LoRA."""
-    from lib_lora.character.photos import list_photos
-    from lib_lora.jobs.report import asked_of
-    from lib_lora.jobs.scoring import lines_for, template_of
-    from lib_lora.likeness.ceiling import ceiling_of, scores_of
-    from lib_lora.likeness.measure import Measurer
-    from lib_lora.likeness.shown import without_drawn
+    from lib_lora.character.photo_files import list_photos
+    from lib_lora.likeness.measure.face_measure import Measurer
+    from lib_lora.likeness.measure.vae_ceiling import ceiling_of, scores_of
+    from lib_lora.likeness.verdict.picture_set import without_drawn
+    from lib_lora.workflows.judge.grid_report import asked_of
+    from lib_lora.workflows.judge.scoring import lines_for
+    from lib_lora.workflows.photos.character_template import template_of
 
     _take_in(person, work)
     run = _new_run(Job("base", person, 1), study, work)
@@ -390,7 +391,7 @@ def yardstick(person: str, study: Study, work: Path) -> Yardstick:
 
 
 def _take_in(person: str, work: Path) -> None:
-    from lib_lora.jobs.prepare import new_character
+    from lib_lora.workflows.photos.new_character import new_character
 
     trigger = f"{person[:2]}x{person[2]}"
     new_character(work / "data", person, trigger, PEOPLE[person], "fictional", DATA / "personas" / person)
@@ -402,12 +403,12 @@ def _fill_cache(run: Run) -> None:
 
     from lib_lora.models.family import identify
     from lib_lora.models.load import load_vae
-    from lib_lora.training import processes
-    from lib_lora.training.dataset import load_items
+    from lib_lora.training import distributed
+    from lib_lora.training.data.dataset import load_items
 
     info = identify(BASE)
     side = run.file.settings.resolution or info.resolution
-    load_items(run, run.file.photos, side, lambda: load_vae(info, torch.float32, processes.device()))
+    load_items(run, run.file.photos, side, lambda: load_vae(info, torch.float32, distributed.device()))
 
 
 def measured(job: Job, study: Study, work: Path, yard: Yardstick) -> dict[str, Any]:
@@ -442,10 +443,10 @@ def measured(job: Job, study: Study, work: Path, yard: Yardstick) -> dict[str, A
 
 def _point(studio: Studio, step: int, sampling: int, yard: Yardstick) -> dict[str, Any]:
     """What the test grid of one checkpoint shows, as the report of a grid says it."""
-    from lib_lora.jobs.report import asked_of
-    from lib_lora.likeness.measure import Measurer
-    from lib_lora.likeness.metrics import facts_of
-    from lib_lora.likeness.shown import Shown, without_drawn
+    from lib_lora.likeness.measure.face_measure import Measurer
+    from lib_lora.likeness.verdict.metrics import facts_of
+    from lib_lora.likeness.verdict.picture_set import Shown, without_drawn
+    from lib_lora.workflows.judge.grid_report import asked_of
 
     start = time.perf_counter()
     cells = studio.plan(step, 1.0, sampling).lora
@@ -463,14 +464,14 @@ def _point(studio: Studio, step: int, sampling: int, yard: Yardstick) -> dict[st
 
 
 def _new_run(job: Job, study: Study, work: Path) -> Run:
-    from lib_lora.jobs.prepare import start_run
+    from lib_lora.workflows.train.prepare import start_run
 
     return start_run(work / "data", job.person, BASE, NARROW, all_overrides(job, study))
 
 
 @lru_cache(maxsize=1)
 def _engine() -> SFaceEngine:
-    from lib_lora.likeness.engine import SFaceEngine
+    from lib_lora.faces.opencv_engine import SFaceEngine
 
     return SFaceEngine()
 
@@ -480,7 +481,7 @@ _painters: list[Painter] = []
 
 def _studio(run: Run) -> Studio:
     """The studio of a run; all of a process paint with the same models, which no setting of a variant changes."""
-    from lib_lora.jobs.studio import Studio
+    from lib_lora.workflows.judge.grid_run import Studio
 
     studio = Studio(run, lambda *_, **__: None, _painters[0] if _painters else None)
     if not _painters:

@@ -21,7 +21,7 @@ from PIL import Image, ImageDraw
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from lib_lora.references.sheets import boxes  # noqa: E402
+from lib_lora.photos.importing.sheets import boxes  # noqa: E402
 
 CODECS = [("PNG", 0), ("JPEG", 75), ("JPEG", 85), ("JPEG", 95), ("WEBP", 75), ("WEBP", 90)]
 SIDE = 640

@@ -20,7 +20,7 @@ from io import FileIO
 from pathlib import Path
 from typing import IO, Any
 
-from lib_lora import private
+from lib_lora import file_permissions
 from lib_lora.errors import UserError
 
 _CHUNK = 1 << 20
@@ -105,10 +105,10 @@ def atomic_file(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
     temporary = path.with_name(f"{path.name[:100]}.{os.getpid()}.tmp")
     try:
         with explained(path):
-            private.make_folder(path.parent)
+            file_permissions.make_folder(path.parent)
             text = "b" not in mode
             words = {"encoding": "utf-8", "newline": "\n"} if text else {}
-            with open(temporary, mode, opener=private.opener, **words) as stream:  # type: ignore[call-overload]
+            with open(temporary, mode, opener=file_permissions.opener, **words) as stream:  # type: ignore[call-overload]
                 yield stream
                 stream.flush()
                 os.fsync(stream.fileno())

@@ -1,11 +1,11 @@
 """The only file of SameFace that the webui runs: hands it the tab and the routes, or a tab that says what is wrong."""
 
-from lib_lora.ui import broken
+from lib_lora.ui.page import broken
 
 with broken.told_in_a_tab():
-    from lib_lora.hosts import detect, page
-    from lib_lora.ui.attach import attach
+    from lib_lora.hosts import detect, webui_page
+    from lib_lora.ui.page.attach import attach
 
     host = detect.host()
     attached = attach(host, later=True)
-    page.register(host, broken.whole(attached.tab), attached.started)
+    webui_page.register(host, broken.whole(attached.tab), attached.started)

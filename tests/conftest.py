@@ -11,6 +11,8 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+pytest_plugins = ["face_fixtures", "job_fixtures"]
+
 hypothesis.settings.register_profile("sameface", deadline=None)  # a busy machine is no failure
 hypothesis.settings.load_profile("sameface")
 os.environ.update({"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"})

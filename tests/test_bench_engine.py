@@ -9,7 +9,6 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-
 import toys
 
 BENCH = Path(__file__).resolve().parents[1] / "bench" / "engine.py"

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
-
 import toys
-from lib_lora.lora.fused import FusedLayer
+
+from lib_lora.lora.adapter.fused import FusedLayer
 from lib_lora.models.family import identify
 
 pytest.importorskip("torch.nn.attention", reason="older torch tells nobody when a tensor without numbers is gone")

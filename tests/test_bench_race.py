@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
-
 import toys
+
 from bench import plain, race
 
 pytest.importorskip("torch.nn.attention", reason="FLOPs are counted with torch 2.3 and later")

@@ -6,7 +6,7 @@ import math
 import pytest
 
 from bench import settings_study as study
-from lib_lora.training.presets import NARROW, preset
+from lib_lora.training.plan.presets import NARROW, preset
 
 STUDY = study.Study(250, [60, 120, 250], 8, "fp32", study.START)
 

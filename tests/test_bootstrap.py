@@ -16,11 +16,11 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import wheels
 from hypothesis import given
 from hypothesis import strategies as st
 from packaging.specifiers import SpecifierSet
 
-import wheels
 from lib_lora import __main__ as entry
 from lib_lora import bootstrap, environment
 from lib_lora.errors import UserError

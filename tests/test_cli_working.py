@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from lib_lora.jobs.events import read_events
-from lib_lora.jobs.prepare import new_character
-from lib_lora.jobs.queue import Queue
-from lib_lora.training.run import load_run, saved_steps
+from lib_lora.queue.queue import Queue
+from lib_lora.runs.events import read_events
+from lib_lora.training.plan.run_file import load_run, saved_steps
+from lib_lora.workflows.photos.new_character import new_character
 
 ROOT = Path(__file__).parents[1]
 PERSONAS = ROOT / "tests" / "data" / "personas"

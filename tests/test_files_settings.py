@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib_lora import files, settings
+from lib_lora import files, typed_settings
 from lib_lora.errors import Misfit, UserError, command
-from lib_lora.jobs.kinds import TestArguments
-from lib_lora.training.settings import TrainSettings
+from lib_lora.queue.job_types import TestArguments
+from lib_lora.training.plan.train_settings import TrainSettings
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path):
@@ -84,7 +84,7 @@ class Outer:
 
 def test_settings_round_trip():
     value = Outer("x", 1.5, "b", True, 3, [Inner(1)], Inner(8))
-    assert settings.from_dict(Outer, settings.to_dict(value)) == value
+    assert typed_settings.from_dict(Outer, typed_settings.to_dict(value)) == value
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_settings_round_trip():
 )
 def test_wrong_settings_are_named(values, said):
     with pytest.raises(UserError, match=said):
-        settings.from_dict(Outer, values)
+        typed_settings.from_dict(Outer, values)
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ class Around:
 )
 def test_the_field_that_is_wrong_is_named_for_a_form(kind, values, field_name):
     with pytest.raises(UserError) as refused:
-        settings.from_dict(kind, values)
+        typed_settings.from_dict(kind, values)
     assert refused.value.field == field_name
 
 
@@ -166,8 +166,8 @@ def test_a_size_is_never_rounded_to_nothing(count, thousand, said):
 
 
 def test_numbers_written_as_words():
-    assert settings.from_dict(Outer, {"name": "x", "rate": "1e-4"}).rate == 1e-4  # YAML reads 1e-4 as text
-    assert settings.from_dict(Outer, {"name": "x", "flag": "yes"}).flag is True
+    assert typed_settings.from_dict(Outer, {"name": "x", "rate": "1e-4"}).rate == 1e-4  # YAML reads 1e-4 as text
+    assert typed_settings.from_dict(Outer, {"name": "x", "flag": "yes"}).flag is True
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,9 @@ import pytest
 from hosts.standin.stage import stand_in
 from lib_lora import environment
 from lib_lora.errors import UserError
-from lib_lora.hosts import detect, page
-from lib_lora.ui import attach, broken, checking
+from lib_lora.hosts import detect, webui_page
+from lib_lora.ui.page import attach, broken
+from lib_lora.ui.views import caption_checks
 
 SCRIPT = environment.ROOT / "scripts" / "train_lora.py"
 
@@ -29,7 +30,7 @@ def webui(tmp_path):
 @pytest.fixture
 def attached(monkeypatch):
     """What was attached is ended with the test; nothing of it starts."""
-    monkeypatch.setattr(checking, "begin", lambda: None)
+    monkeypatch.setattr(caption_checks, "begin", lambda: None)
     monkeypatch.setattr(attach, "_kept", {})
 
 
@@ -52,7 +53,7 @@ def test_it_is_a_few_lines_without_logic():
     assert not kinds & {ast.FunctionDef, ast.ClassDef, ast.If, ast.For, ast.While, ast.Lambda, ast.Try}
 
 
-@pytest.mark.parametrize("name", ["scripts/train_lora.py", "lib_lora/ui/broken.py", "lib_lora/packages.py"])
+@pytest.mark.parametrize("name", ["scripts/train_lora.py", "lib_lora/ui/page/broken.py", "lib_lora/packages.py"])
 def test_an_older_python_reads_what_tells_it_so(name):
     ast.parse((environment.ROOT / name).read_text(encoding="utf-8"), feature_version=(3, 8))
 
@@ -97,7 +98,7 @@ def test_whatever_fails_a_tab_opens_and_says_it(webui, attached, monkeypatch, ca
         made = types.SimpleNamespace(tab=fails, started=lambda *_: None)
         monkeypatch.setattr(attach, "attach", lambda *_, **__: made)
     else:
-        monkeypatch.setattr(*((attach, "attach", fails) if where == "attach" else (page, "register", fails)))
+        monkeypatch.setattr(*((attach, "attach", fails) if where == "attach" else (webui_page, "register", fails)))
     run()
     ((blocks, title, element),) = tabs(webui)
     assert (title, element) == ("Train LoRA", "sameface")
@@ -110,7 +111,7 @@ def test_whatever_fails_a_tab_opens_and_says_it(webui, attached, monkeypatch, ca
 
 
 def test_a_package_that_is_lost_is_said(webui, attached, monkeypatch):
-    monkeypatch.setitem(sys.modules, "lib_lora.ui.attach", None)
+    monkeypatch.setitem(sys.modules, "lib_lora.ui.page.attach", None)
     run()
     assert "does not go with this webui" in texts(tabs(webui)[0][0])
 

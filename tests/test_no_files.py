@@ -9,17 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from lib_lora.character.photos import open_photo
+from lib_lora.character.photo_files import open_photo
 from lib_lora.character.store import Character, create, read_yaml
 from lib_lora.deploy import comfyui
 from lib_lora.errors import UserError
 from lib_lora.files import content, opened, read_json, sha256
-from lib_lora.lora import hashes, reading, sidecars, triggers
-from lib_lora.models.archive import Archive
+from lib_lora.lora import hashes
+from lib_lora.lora.file import reading, sidecars, trigger_notes
 from lib_lora.models.family import identify
-from lib_lora.models.weights import open_tensors, read_header
+from lib_lora.models.reading.archive import Archive
+from lib_lora.models.reading.weights import open_tensors, read_header
+from lib_lora.photos.importing.photo_import import see_that_one_opens, take_in
 from lib_lora.pictures import parameters_of
-from lib_lora.references.intake import see_that_one_opens, take_in
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no such files in folders")
 SOON = 10.0  # seconds; a pipe would be waited for without end
@@ -100,7 +101,7 @@ def test_whoever_reads_a_file_refuses_what_is_none(reader, kind, tmp_path):
 def test_who_only_wants_to_know_more_goes_without_it(kind, tmp_path):
     for name in ("a.safetensors", "b.png", "extra_model_paths.yaml"):
         KINDS[kind](tmp_path / name)
-    assert soon(lambda: triggers.answers_to(tmp_path / "a.safetensors")) == set()
+    assert soon(lambda: trigger_notes.answers_to(tmp_path / "a.safetensors")) == set()
     assert soon(lambda: parameters_of(tmp_path / "b.png")) is None
     assert soon(lambda: list(comfyui._named(tmp_path / "extra_model_paths.yaml"))) == []
 

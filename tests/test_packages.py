@@ -12,8 +12,8 @@ import time
 from pathlib import Path
 
 import pytest
-
 import wheels
+
 from lib_lora import environment, packages
 from lib_lora.errors import UserError
 

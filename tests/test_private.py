@@ -6,17 +6,17 @@ import os
 
 import pytest
 
-from lib_lora import private
+from lib_lora import file_permissions
 from lib_lora.character.store import Character, create
 from lib_lora.files import write_json
-from lib_lora.jobs.queue import Queue
+from lib_lora.queue.queue import Queue
 
 posix = pytest.mark.skipif(os.name == "nt", reason="on Windows the user's profile keeps others out; no rights are set")
 
 
 @pytest.fixture(autouse=True)
 def _usual(monkeypatch):
-    monkeypatch.setattr(private, "_homes", set())
+    monkeypatch.setattr(file_permissions, "_homes", set())
     if os.name != "nt":
         before = os.umask(0o022)
         yield
@@ -32,7 +32,7 @@ def rights(path):
 @posix
 def test_a_new_data_folder_is_closed_with_all_that_is_made_in_it(tmp_path):
     root = tmp_path / "outer" / "data 名前"
-    private.keep(root)
+    file_permissions.keep(root)
     folder = create(root, Character("Mara", "mrxa", "woman"))
     write_json(folder.runs / "001" / "report.json", {})
     write_json(root / "settings.json", {})
@@ -48,7 +48,7 @@ def test_a_new_data_folder_is_closed_with_all_that_is_made_in_it(tmp_path):
 
 @posix
 def test_loras_are_for_others_too(tmp_path):
-    private.keep(tmp_path / "data")
+    file_permissions.keep(tmp_path / "data")
     for folder in (tmp_path / "data" / "loras", tmp_path / "data" / "out", tmp_path / "x"):
         path = folder / "a.json"
         write_json(path, {})
@@ -61,7 +61,7 @@ def test_what_an_older_version_has_left_is_closed(tmp_path):
     write_json(tmp_path / "data" / "settings.json", {})
     write_json(tmp_path / "data" / "loras" / "a.json", {})
     assert rights(tmp_path / "data" / "characters") == 0o755
-    private.keep(tmp_path / "data")
+    file_permissions.keep(tmp_path / "data")
     closed = [tmp_path / "data", tmp_path / "data" / "characters", tmp_path / "data" / "settings.json"]
     assert [rights(path) & 0o077 for path in closed] == [0, 0, 0]
     assert rights(tmp_path / "data" / "loras" / "a.json") == 0o644
@@ -72,7 +72,7 @@ def test_a_folder_that_has_other_things_in_it_stays_open(tmp_path):
     create(tmp_path, Character("Mara", "mrxa", "woman"))
     (tmp_path / "letter.txt").write_text("of the user's")
     tmp_path.chmod(0o755)
-    private.keep(tmp_path)
+    file_permissions.keep(tmp_path)
     assert [rights(tmp_path), rights(tmp_path / "letter.txt"), rights(tmp_path / "characters")] == [0o755, 0o644, 0o700]
 
 
@@ -83,7 +83,7 @@ def test_a_folder_of_something_else_is_not_touched(tmp_path):
         (tmp_path / name).mkdir()
     for name in ("settings.json", "index.html"):
         write_json(tmp_path / name, {})
-    private.keep(tmp_path)
+    file_permissions.keep(tmp_path)
     assert {rights(path) & 0o044 for path in tmp_path.iterdir()} == {0o044}
 
 
@@ -91,15 +91,15 @@ def test_a_folder_of_something_else_is_not_touched(tmp_path):
 def test_what_belongs_to_somebody_else_or_cannot_be_changed_stays(tmp_path, monkeypatch):
     create(tmp_path / "data", Character("Mara", "mrxa", "woman"))
     monkeypatch.setattr(os, "geteuid", lambda: 12345)
-    private.keep(tmp_path / "data")
+    file_permissions.keep(tmp_path / "data")
     assert rights(tmp_path / "data" / "characters") == 0o755
-    private.keep(tmp_path / "nowhere")
+    file_permissions.keep(tmp_path / "nowhere")
 
 
 def test_outside_of_a_data_folder_nothing_changes(tmp_path):
-    assert not private.is_private(tmp_path / "characters" / "x")
-    private.keep(tmp_path / "data")
+    assert not file_permissions.is_private(tmp_path / "characters" / "x")
+    file_permissions.keep(tmp_path / "data")
     closed = os.name != "nt"
-    assert private.is_private(tmp_path / "data" / "characters" / "x") == closed
-    assert not private.is_private(tmp_path / "database" / "characters")
-    assert not private.is_private(tmp_path / "data" / "try" / "out" / "x")
+    assert file_permissions.is_private(tmp_path / "data" / "characters" / "x") == closed
+    assert not file_permissions.is_private(tmp_path / "database" / "characters")
+    assert not file_permissions.is_private(tmp_path / "data" / "try" / "out" / "x")

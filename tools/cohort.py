@@ -5,7 +5,7 @@ A developer's tool: needs the packages `random-face` (for its two networks; `pip
 
     python tools/cohort.py FOLDER
 
-writes ``lib_lora/likeness/models/cohort.npz``, embeddings of people who do not exist, one picture each, and
+writes ``lib_lora/faces/models/cohort.npz``, embeddings of people who do not exist, one picture each, and
 ``tests/data/simulated_people.npz``, embeddings of a few further people in sixty pictures each. Every picture that was
 measured is remembered in FOLDER, so the command goes on where it was stopped; with another seed, truncation or mix take
 another FOLDER. It also writes contact sheets there, to choose `LEFT_OUT` and `PEOPLE` by eye; with ``--look N`` only
@@ -33,12 +33,12 @@ from PIL import Image, ImageDraw
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from lib_lora.faces.array_types import Array, Numbers  # noqa: E402
+from lib_lora.faces.face import FaceEngine, Quality  # noqa: E402
+from lib_lora.faces.opencv_engine import SFaceEngine  # noqa: E402
 from lib_lora.files import atomic_file, sha256  # noqa: E402
-from lib_lora.likeness.arrays import Array, Numbers  # noqa: E402
-from lib_lora.likeness.engine import SFaceEngine  # noqa: E402
-from lib_lora.likeness.faces import FaceEngine, Quality  # noqa: E402
 
-COHORT_FILE = ROOT / "lib_lora" / "likeness" / "models" / "cohort.npz"
+COHORT_FILE = ROOT / "lib_lora" / "faces" / "models" / "cohort.npz"
 PEOPLE_FILE = ROOT / "tests" / "data" / "simulated_people.npz"
 
 SEED = 20261125

@@ -1,4 +1,4 @@
-"""Make the packs in ``lib_lora/likeness/models`` from OpenCV Zoo's blockwise int8 files.
+"""Make the packs in ``lib_lora/faces/models`` from OpenCV Zoo's blockwise int8 files.
 
 A developer's tool: needs the packages `onnx` and `numpy`; nothing here runs on a user's machine.
 
@@ -28,8 +28,8 @@ from onnx import numpy_helper
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from lib_lora.faces import model_pack  # noqa: E402
 from lib_lora.files import atomic_file, sha256  # noqa: E402
-from lib_lora.likeness import pack  # noqa: E402
 
 MODELS = {  # source file: (its SHA-256, the pack's name)
     "face_detection_yunet_2023mar_int8bq.onnx": (
@@ -54,7 +54,7 @@ class Region:
         self.block = -(-columns // self.scale.shape[1])
 
     def values(self) -> npt.NDArray[np.float32]:
-        return pack.expand(self.quantised, self.zero, self.scale, self.block)
+        return model_pack.expand(self.quantised, self.zero, self.scale, self.block)
 
 
 def ordinary(model: onnx.ModelProto) -> tuple[onnx.ModelProto, list[tuple[str, Region]]]:
@@ -95,7 +95,7 @@ def ordinary(model: onnx.ModelProto) -> tuple[onnx.ModelProto, list[tuple[str, R
 
 
 def write_pack(path: Path, model: onnx.ModelProto, regions: list[tuple[str, Region]]) -> None:
-    """Write the pack of `model` to `path` (format: ``lib_lora.likeness.pack``), then rebuild it and compare."""
+    """Write the pack of `model` to `path` (format: ``lib_lora.faces.model_pack``), then rebuild it and compare."""
     whole = model.SerializeToString(deterministic=True)
     position, literal, table = 0, io.BytesIO(), []
     for _, region in regions:  # the file holds the tensors in this order
@@ -115,14 +115,14 @@ def write_pack(path: Path, model: onnx.ModelProto, regions: list[tuple[str, Regi
             zero=np.concatenate([region.zero.ravel() for _, region in regions]),
             scale=np.concatenate([region.scale.ravel() for _, region in regions]),
         )
-    if pack.rebuild(path) != whole:
+    if model_pack.rebuild(path) != whole:
         raise SystemExit(f"{path.name} does not rebuild to what was packed.")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="holds the two int8 ONNX files")
-    parser.add_argument("--out", type=Path, default=ROOT / "lib_lora" / "likeness" / "models")
+    parser.add_argument("--out", type=Path, default=ROOT / "lib_lora" / "faces" / "models")
     parser.add_argument("--onnx", type=Path, help="also write the ordinary ONNX files into this folder")
     options = parser.parse_args()
     for name, (expected, target) in MODELS.items():
@@ -134,8 +134,8 @@ def main() -> None:
         write_pack(path, model, regions)
         if options.onnx:
             with atomic_file(options.onnx / Path(target).with_suffix(".onnx").name) as stream:
-                stream.write(pack.rebuild(path))
-        print(f"{target}: {path.stat().st_size} bytes, sha256 {sha256(path)}, rebuilds to {pack.digest(path)}")
+                stream.write(model_pack.rebuild(path))
+        print(f"{target}: {path.stat().st_size} bytes, sha256 {sha256(path)}, rebuilds to {model_pack.digest(path)}")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from typing import Any, Literal, cast, get_args
 
 import yaml
 
-from lib_lora import private, settings
+from lib_lora import file_permissions, typed_settings
 from lib_lora.errors import Misfit, UserError, command, typed
 from lib_lora.files import content, explained, slug, write_text
 
@@ -161,7 +161,7 @@ def consent_of(character: Character) -> Consent:
 
 def save(folder: CharacterFolder, character: Character) -> None:
     """Write ``character.yaml``."""
-    text = yaml.safe_dump(settings.to_dict(character), sort_keys=False, allow_unicode=True)
+    text = yaml.safe_dump(typed_settings.to_dict(character), sort_keys=False, allow_unicode=True)
     write_text(folder.file, text)
 
 
@@ -186,7 +186,7 @@ def create(root: Path, character: Character) -> CharacterFolder:
     see_adult(character.class_word)
     with explained(folder.path):
         for path in (folder.photos, folder.cache, folder.runs):
-            private.make_folder(path)
+            file_permissions.make_folder(path)
     save(folder, character)
     return folder
 
@@ -202,7 +202,7 @@ def load(folder: CharacterFolder) -> Character:
             f"There is no character in {folder.path}; make it with: {command()} new NAME --trigger WORD --class WORD "
             "--photos PHOTOS"
         )
-    return settings.from_dict(Character, read_yaml(folder.file), str(folder.file))
+    return typed_settings.from_dict(Character, read_yaml(folder.file), str(folder.file))
 
 
 def read_yaml(path: Path) -> Any:

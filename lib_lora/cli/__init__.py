@@ -10,9 +10,19 @@ from contextlib import nullcontext, redirect_stdout
 from typing import Any
 
 import lib_lora
-from lib_lora import private
+from lib_lora import file_permissions
 from lib_lora.character.store import data_root
-from lib_lora.cli import inventing, judging, listing, photos, suggest, tab, training, words, working
+from lib_lora.cli import (
+    invent_commands,
+    judge_commands,
+    list_commands,
+    photo_commands,
+    suggest,
+    tab_command,
+    train_commands,
+    word_commands,
+    worker_command,
+)
 from lib_lora.cli.arguments import DRIFTS, NO_VERDICT, NOT_GOOD, STOPPED, Answer, as_json
 from lib_lora.errors import StoppedByUser
 
@@ -39,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     options = _read(given)
     run: Callable[[argparse.Namespace], Answer | int] = options.run_command
-    private.keep(data_root(options.data))
+    file_permissions.keep(data_root(options.data))
     wants_json = getattr(options, "json", False)
     try:
         with redirect_stdout(sys.stderr) if wants_json else nullcontext():
@@ -90,6 +100,15 @@ def parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
         made[name] = sub
         return sub
 
-    for part in (training, photos, words, inventing, judging, listing, tab, working):
+    for part in (
+        train_commands,
+        photo_commands,
+        word_commands,
+        invent_commands,
+        judge_commands,
+        list_commands,
+        tab_command,
+        worker_command,
+    ):
         part.add(command)
     return parser, made

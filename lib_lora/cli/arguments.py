@@ -18,8 +18,8 @@ from lib_lora.cli import suggest
 from lib_lora.errors import UserError, command
 
 if TYPE_CHECKING:
-    from lib_lora.jobs.told import Told
-    from lib_lora.likeness.faces import FaceEngine
+    from lib_lora.faces.face import FaceEngine
+    from lib_lora.workflows.command_result import Told
 
 NOT_GOOD = 1  # exit status of commands that look at something, where something speaks against it
 DRIFTS, NO_VERDICT = 3, 4  # exit statuses of score, compare, choose and grid
@@ -128,7 +128,7 @@ def settings_given(options: argparse.Namespace) -> dict[str, Any]:
     Raises:
         UserError: as `overrides`, or there is no such setting; the nearest one is named.
     """
-    from lib_lora.training.fields import NO_FIELDS, fields
+    from lib_lora.training.plan.form_fields import NO_FIELDS, fields
 
     values = overrides(options)
     complaint = suggest.about_settings(values, [*(field["key"] for field in fields()), *NO_FIELDS])
@@ -181,9 +181,9 @@ def engine_of(options: argparse.Namespace) -> FaceEngine:
     """The engine that the options name.
 
     Raises:
-        UserError: as `likeness.engines.engine_of`.
+        UserError: as `faces.engine_names.engine_of`.
     """
-    from lib_lora.likeness.engines import engine_of
+    from lib_lora.faces.engine_names import engine_of
 
     return engine_of(options.engine, data_root(options.data), options.accept_licence)
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from lib_lora.character.store import Character, consent_of
 from lib_lora.errors import UserError
 from lib_lora.files import content, explained, slug
-from lib_lora.lora import sidecars
-from lib_lora.lora.whole import check_whole
-from lib_lora.models.header import read_header
+from lib_lora.lora.file import sidecars
+from lib_lora.lora.file.integrity import check_whole
+from lib_lora.models.reading.header import read_header
 
 if TYPE_CHECKING:
     import torch
@@ -72,7 +72,8 @@ def deliver(
     Raises:
         UserError: the checkpoint is damaged or cannot be read, or the folder cannot be written.
     """
-    from lib_lora.lora.file import read, write  # which load torch
+    from lib_lora.lora.file.reading import read  # which load torch
+    from lib_lora.lora.file.writing import write  # which load torch
 
     with explained(out):
         out.mkdir(parents=True, exist_ok=True)
@@ -167,7 +168,7 @@ def _weight_there(lora: Path) -> float:
 
 def _same(path: Path, tensors: dict[str, torch.Tensor]) -> bool:
     """Whether the file is there and holds exactly these tensors; what it says of itself is not asked."""
-    from lib_lora.lora.file import read
+    from lib_lora.lora.file.reading import read
 
     try:
         there = read(path).tensors

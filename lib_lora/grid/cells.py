@@ -9,7 +9,7 @@ from typing import Protocol
 
 from PIL import Image
 
-from lib_lora.character.captions import without_character
+from lib_lora.character.caption_files import without_character
 from lib_lora.character.store import Character
 from lib_lora.grid.prompts import LEAK, PROMPTS
 from lib_lora.pictures import NEGATIVE, Cell

@@ -17,15 +17,15 @@ from diffusers import (
 )
 from PIL import Image
 
-from lib_lora.character.photos import open_photo
+from lib_lora.character.photo_files import open_photo
 from lib_lora.errors import UserError
-from lib_lora.lora.apply import merged
-from lib_lora.lora.file import read
+from lib_lora.lora.adapter.merge import merged
+from lib_lora.lora.file.reading import read
 from lib_lora.models.family import ModelInfo
+from lib_lora.models.fast.fast_ops import quicken_unet
+from lib_lora.models.fast.memory import is_out_of_memory, spilled
 from lib_lora.models.load import load_text_encoders, load_unet, load_vae
-from lib_lora.models.memory import is_out_of_memory, spilled
-from lib_lora.models.quick import quicken_unet
-from lib_lora.models.text import Conditioning, TextStack, join
+from lib_lora.models.text_conditioning import Conditioning, TextStack, join
 from lib_lora.models.vae import decode, encode, reconstruct, to_tensor, vae_dtype
 from lib_lora.pictures import Cell
 

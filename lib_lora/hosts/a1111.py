@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
-from lib_lora.hosts.painting import forget_conditions
-from lib_lora.hosts.parts import networks, part
 from lib_lora.hosts.webui import Webui
+from lib_lora.hosts.webui_modules import networks, part
+from lib_lora.hosts.webui_painting import forget_conditions
 
 
 class A1111(Webui):

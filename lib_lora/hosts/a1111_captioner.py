@@ -17,9 +17,9 @@ from typing import Any, TypeVar
 
 from PIL import Image
 
+from lib_lora.captions import captioner
+from lib_lora.captions.captioner import Captioner
 from lib_lora.errors import UserError
-from lib_lora.references import captioner
-from lib_lora.references.captioner import Captioner
 
 BLIP, TAGS = "webui-blip", "webui-tags"
 NAMES = {BLIP: "the webui's BLIP, which writes a sentence", TAGS: "the webui's deepbooru, which writes tags"}

@@ -9,8 +9,8 @@ from typing import Any
 
 from lib_lora.hosts.a1111 import A1111
 from lib_lora.hosts.forge import Forge, ReForge
-from lib_lora.hosts.parts import part
 from lib_lora.hosts.webui import Webui
+from lib_lora.hosts.webui_modules import part
 
 _known: dict[str, Any] = {}
 

@@ -7,9 +7,9 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from lib_lora.hosts.painting import forget_conditions
-from lib_lora.hosts.parts import part
 from lib_lora.hosts.webui import Webui
+from lib_lora.hosts.webui_modules import part
+from lib_lora.hosts.webui_painting import forget_conditions
 
 
 class Forge(Webui):

@@ -18,10 +18,10 @@ from PIL import Image
 
 from lib_lora import environment
 from lib_lora.errors import StoppedByUser, UserError
-from lib_lora.hosts import auth, page, painting, settings
-from lib_lora.hosts.base import Checkpoint, Each, Roots, Shown
-from lib_lora.hosts.parts import loras_work, part
-from lib_lora.hosts.turns import never, take, turn
+from lib_lora.hosts import auth, webui_options, webui_page, webui_painting
+from lib_lora.hosts.host_protocol import Checkpoint, Each, Roots, Shown
+from lib_lora.hosts.queue_lock import never, take, turn
+from lib_lora.hosts.webui_modules import loras_work, part
 from lib_lora.pictures import Cell
 
 _DROPPED = ("PYTHONPATH", "COMMANDLINE_ARGS", "PYTORCH_CUDA_ALLOC_CONF")
@@ -31,7 +31,7 @@ _NAMES = {"sd1": "SD1.5", "sd2": "SD2", "sdxl": "SDXL"}
 
 
 class Webui(ABC):
-    """See `lib_lora.hosts.base.Host`. `app` is the FastAPI app of the page that is shown now, once there is one."""
+    """See `lib_lora.hosts.host_protocol.Host`. `app` is the FastAPI app of the page that is shown now, once there is one."""
 
     name = "webui"
 
@@ -50,7 +50,7 @@ class Webui(ABC):
         bases = [Path(folder) for folder in (part("sd_models").model_path, flags.ckpt_dir) if folder]
         here = [loras, bases]
         loras, bases = ([data / folder if not folder.is_absolute() else folder for folder in some] for some in here)
-        return Roots(data / Path(settings.data_folder()).expanduser(), loras, bases)
+        return Roots(data / Path(webui_options.data_folder()).expanduser(), loras, bases)
 
     def _lora_folders(self, flags: Any) -> list[str]:
         return [flags.lora_dir]
@@ -150,7 +150,7 @@ class Webui(ABC):
         if self._holds:
             raise UserError("The webui cannot paint while a LoRA is trained; wait until the training is done.")
         try:
-            painting.paint(self, pictures, base, each, stop)
+            webui_painting.paint(self, pictures, base, each, stop)
         finally:
             gc.collect()
             _give_back()
@@ -177,7 +177,7 @@ class Webui(ABC):
             return None
         try:
             with turn(part("call_queue").queue_lock, stop):
-                return self.on_its_thread(lambda: painting.reconstructed(self, image))  # type: ignore[no-any-return]
+                return self.on_its_thread(lambda: webui_painting.reconstructed(self, image))  # type: ignore[no-any-return]
         except StoppedByUser:
             return None
         except Exception as error:  # a model that is out of the common way
@@ -195,7 +195,7 @@ class Webui(ABC):
         for cards in part("ui_extra_networks").extra_pages:
             if cards.name == "lora":
                 cards.refresh()
-        painting.forget_conditions()
+        webui_painting.forget_conditions()
 
     def shows(self, family: str) -> Shown:
         """See `base.Host`."""
@@ -212,7 +212,7 @@ class Webui(ABC):
 
     def paste_button(self, button: Any, infotext_box: Any) -> None:
         """Bind a button of the tab to txt2img; see `page.paste_button`."""
-        page.paste_button(button, infotext_box)
+        webui_page.paste_button(button, infotext_box)
 
     # Who may do what
 
@@ -257,7 +257,7 @@ class Webui(ABC):
 def _give_back() -> None:
     """What painting leaves free goes back to the system: the C library would keep hundreds of megabytes of it."""
     with suppress(Exception):  # a torch in disorder
-        from lib_lora.models.memory import give_back
+        from lib_lora.models.fast.memory import give_back
 
         give_back()
 

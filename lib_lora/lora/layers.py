@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from math import prod
 
 from lib_lora.errors import UserError
-from lib_lora.lora import names
+from lib_lora.lora import key_names
 
 Shape = tuple[int, ...]
 _FIELDS = {
@@ -34,7 +34,7 @@ def keys_by_layer(shapes: Mapping[str, Shape], where: str) -> dict[str, dict[str
     """
     collected: dict[str, dict[str, str]] = {}
     for key in shapes:
-        name, what = names.split_key(key)
+        name, what = key_names.split_key(key)
         if what not in _FIELDS:
             raise UserError(f"{where}: the tensor {key!r} is none of those of a LoRA; nothing was read from it.")
         collected.setdefault(name, {})[_FIELDS[what]] = key

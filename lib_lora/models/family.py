@@ -15,7 +15,7 @@ from typing import Any, Literal, cast
 import yaml
 
 from lib_lora.errors import UserError
-from lib_lora.models.weights import TensorFile, open_tensors
+from lib_lora.models.reading.weights import TensorFile, open_tensors
 
 Family = Literal["sd1", "sd2", "sdxl"]
 Prediction = Literal["epsilon", "v"]
@@ -93,7 +93,7 @@ def identify(path: Path, prediction: Prediction | None = None) -> ModelInfo:
     info, certain = look(path, prediction)
     if certain:
         return info
-    from lib_lora.models.probe import predicts_velocity  # which loads torch
+    from lib_lora.models.prediction_probe import predicts_velocity  # which loads torch
 
     return replace(info, prediction="v" if predicts_velocity(info) else "epsilon")
 

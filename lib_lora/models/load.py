@@ -19,8 +19,8 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProject
 from lib_lora.errors import UserError
 from lib_lora.models import text_names, vae_names
 from lib_lora.models.family import UNET, VAE, ModelInfo
+from lib_lora.models.reading.weights import TensorFile, open_tensors
 from lib_lora.models.unet_names import original_path
-from lib_lora.models.weights import TensorFile, open_tensors
 
 HEAD_WIDTH = 64  # channels a head, everywhere but in SD1's UNet
 SD1_HEADS = 8

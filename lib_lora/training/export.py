@@ -11,12 +11,12 @@ from typing import Any
 import torch
 
 import lib_lora
-from lib_lora import private
+from lib_lora import file_permissions
 from lib_lora.character.store import consent_of
 from lib_lora.files import explained
-from lib_lora.lora.file import write
-from lib_lora.lora.metadata import Facts, build, network_facts
-from lib_lora.training.batches import batches_per_epoch
+from lib_lora.lora.file.metadata import Facts, build, network_facts
+from lib_lora.lora.file.writing import write
+from lib_lora.training.data.batches import batches_per_epoch
 from lib_lora.training.session import Session, class_and_instance_keys
 
 
@@ -32,7 +32,7 @@ def write_checkpoint(session: Session, step: int, tensors: dict[str, torch.Tenso
         UserError: an adapter that is not finite or does nothing is never written; the disk is full.
     """
     with explained(session.run.checkpoints):
-        private.make_folder(session.run.checkpoints)
+        file_permissions.make_folder(session.run.checkpoints)
     path = session.run.checkpoint(step)
     write(path, tensors, build(_facts(session, step, path.stem)))
     return path

@@ -10,13 +10,13 @@ import torch
 from torch import nn
 
 from lib_lora.models.family import Prediction
-from lib_lora.training.captions import words_for
-from lib_lora.training.conditions import Conditions
-from lib_lora.training.dataset import Item
-from lib_lora.training.noise import sample_noise, sample_timestep, training_noise
-from lib_lora.training.objective import add_noise, training_loss
-from lib_lora.training.randomness import generator, python_random
-from lib_lora.training.settings import TrainSettings
+from lib_lora.training.data.caption_shuffle import words_for
+from lib_lora.training.data.conditions import Conditions
+from lib_lora.training.data.dataset import Item
+from lib_lora.training.objective.noise import sample_noise, sample_timestep, training_noise
+from lib_lora.training.objective.objective import add_noise, training_loss
+from lib_lora.training.objective.randomness import generator, python_random
+from lib_lora.training.plan.train_settings import TrainSettings
 
 
 class Forward:

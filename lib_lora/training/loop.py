@@ -17,15 +17,15 @@ from pathlib import Path
 import torch
 
 from lib_lora.errors import StoppedByUser, UserError
-from lib_lora.lora.whole import is_whole
-from lib_lora.models.memory import freed_is_kept, is_out_of_memory, peak_bytes, spilled
-from lib_lora.training import processes
+from lib_lora.lora.file.integrity import is_whole
+from lib_lora.models.fast.memory import freed_is_kept, is_out_of_memory, peak_bytes, spilled
+from lib_lora.training import distributed
 from lib_lora.training import state as states
-from lib_lora.training.batches import batch_for_step
-from lib_lora.training.fitting import lower
-from lib_lora.training.lr import lr_factor
-from lib_lora.training.randomness import python_random
-from lib_lora.training.run import Run, altered, saved_steps
+from lib_lora.training.data.batches import batch_for_step
+from lib_lora.training.objective.lr import lr_factor
+from lib_lora.training.objective.randomness import python_random
+from lib_lora.training.plan.memory_fitting import lower
+from lib_lora.training.plan.run_file import Run, altered, saved_steps
 from lib_lora.training.samples import Samples
 from lib_lora.training.saving import Saver
 from lib_lora.training.session import Emit, Session, class_and_instance_keys, open_session
@@ -147,13 +147,13 @@ class _Loop:
             found = states.newest(run.states)
             self.saver.useless = list(found.useless)
         held = [f"{path} {why}" for path, why in found.damaged if path not in found.useless]
-        stuck = processes.said_by_main(held[0] if held and found.state is None else None)
+        stuck = distributed.said_by_main(held[0] if held and found.state is None else None)
         if stuck:  # it may be whole: to begin again at the first step would throw its steps away
             raise UserError(
                 f"{stuck}, and no other state is left: close what holds it, or update SameFace, and resume again; or "
                 "delete it to begin again at the first step."
             )
-        chosen = processes.said_by_main(found.path.name if found.path else None)
+        chosen = distributed.said_by_main(found.path.name if found.path else None)
         if chosen and not main:
             try:
                 return states.load(run.states / chosen)
@@ -366,6 +366,6 @@ class _Loop:
                 work()
             except UserError as caught:
                 error = str(caught)
-        error = processes.said_by_main(error)
+        error = distributed.said_by_main(error)
         if error:
             raise UserError(error)

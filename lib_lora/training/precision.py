@@ -6,8 +6,8 @@ import time
 from typing import TYPE_CHECKING
 
 from lib_lora.errors import UserError
-from lib_lora.models.dtypes import torch_dtype
-from lib_lora.training.settings import Precision
+from lib_lora.models.reading.dtypes import torch_dtype
+from lib_lora.training.plan.train_settings import Precision
 
 if TYPE_CHECKING:
     import torch

@@ -20,11 +20,11 @@ from PIL import Image
 from lib_lora.character.store import Character
 from lib_lora.errors import UserError
 from lib_lora.models.family import Prediction
+from lib_lora.models.fast.memory import free_bytes, is_out_of_memory
 from lib_lora.models.load import load_vae
-from lib_lora.models.memory import free_bytes, is_out_of_memory
 from lib_lora.models.vae import decode, vae_dtype
 from lib_lora.pictures import NEGATIVE, Cell, save_picture
-from lib_lora.training.settings import TrainSettings
+from lib_lora.training.plan.train_settings import TrainSettings
 
 if TYPE_CHECKING:
     from lib_lora.training.session import Session

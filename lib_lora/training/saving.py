@@ -16,8 +16,8 @@ from typing import Any
 import torch
 
 from lib_lora.errors import UserError
-from lib_lora.lora.file import NothingLearnedError
-from lib_lora.models.memory import free_bytes
+from lib_lora.lora.file.tensors import NothingLearnedError
+from lib_lora.models.fast.memory import free_bytes
 from lib_lora.training import state as states
 from lib_lora.training.export import write_checkpoint
 from lib_lora.training.session import Emit, Session

@@ -16,23 +16,24 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 
 from lib_lora.errors import UserError
-from lib_lora.lora.adapter import Adapter, attach
+from lib_lora.lora.adapter.adapter import Adapter, attach
 from lib_lora.lora.hashes import legacy_file_hash
+from lib_lora.models.clip_tokens import prompt_chunks
 from lib_lora.models.family import ModelInfo, Prediction, identify
 from lib_lora.models.load import load_text_encoders, load_unet, load_vae
-from lib_lora.models.schedule import noise_schedule
-from lib_lora.models.text import TextStack
-from lib_lora.models.tokens import prompt_chunks
-from lib_lora.training import captions, precision, processes
-from lib_lora.training.buckets import report
-from lib_lora.training.checks import check_disk, check_memory
-from lib_lora.training.conditions import Conditions, FrozenConditions, LiveConditions
-from lib_lora.training.dataset import Item, load_items
-from lib_lora.training.ema import EMA
+from lib_lora.models.noise_schedule import noise_schedule
+from lib_lora.models.text_conditioning import TextStack
+from lib_lora.training import distributed, precision
+from lib_lora.training.data import caption_shuffle
+from lib_lora.training.data.buckets import report
+from lib_lora.training.data.conditions import Conditions, FrozenConditions, LiveConditions
+from lib_lora.training.data.dataset import Item, load_items
+from lib_lora.training.fast_parts import quicken
 from lib_lora.training.forward import Forward
-from lib_lora.training.optimizers import make_optimizer
-from lib_lora.training.quick import quicken
-from lib_lora.training.run import Run
+from lib_lora.training.objective.ema import EMA
+from lib_lora.training.objective.optimizers import make_optimizer
+from lib_lora.training.plan.checks import check_disk, check_memory
+from lib_lora.training.plan.run_file import Run
 from lib_lora.training.samples import words_needed
 
 Emit = Callable[..., None]
@@ -119,7 +120,7 @@ def open_session(run: Run, emit: Emit, quick: bool = True) -> Session:
     """
     train = run.file.settings
     fp16 = train.precision == "fp16"
-    processes.state()  # first, since it knows more about CPUs than accelerate by itself
+    distributed.state()  # first, since it knows more about CPUs than accelerate by itself
     AcceleratorState._reset_state()  # a run before this one, in this process, may have had another precision
     accelerator = Accelerator(mixed_precision="fp16" if fp16 else "no")
     device = cast(torch.device, accelerator.device)
@@ -136,10 +137,10 @@ def open_session(run: Run, emit: Emit, quick: bool = True) -> Session:
     # all photos now, not in and after the first step, where that is quick or a step takes less memory than the VAE
     ahead = device.type != "cpu" or accelerator.num_processes > 1 or train.gradient_checkpointing
     # float32 always: half precision overflows in some VAEs, and cached latents must not depend on the run's precision
-    items = processes.main_first(
+    items = distributed.main_first(
         lambda: load_items(run, run.file.photos, side, lambda: load_vae(info, torch.float32, device), ahead)
     )
-    conditions, stack = processes.main_first(lambda: _conditions(run, info, device, dtype))
+    conditions, stack = distributed.main_first(lambda: _conditions(run, info, device, dtype))
     rows = [(item.photo.file, item.placement) for item in items]
     emit("data", photos=len(items), side=side, report=report(rows))
     if train.face_weight > 1 and not any(item.photo.regions for item in items):
@@ -217,7 +218,7 @@ def _conditions(
         return LiveConditions(stack, train.clip_skip, chunks), stack
     key = (run.file.base.sha256, info.family, str(dtype))
     frozen = FrozenConditions(run.character_folder.cache / "text", key, load, train.clip_skip, chunks, device, dtype)
-    changing = captions.varies(train)
+    changing = caption_shuffle.varies(train)
     words = [*(photo.caption for photo in run.file.photos), *words_needed(run.file.character, train)]
     frozen.prepare(words, release=not changing)
     return frozen, None

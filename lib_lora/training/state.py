@@ -1,7 +1,7 @@
 """The full state of a run after some step: all that is needed to go on as if it had never ended.
 
 Noise, timesteps and the order of the photos are pure functions of seed and step
-(`lib_lora.training.randomness`), so no random state has to be kept beside the step's number.
+(`lib_lora.training.objective.randomness`), so no random state has to be kept beside the step's number.
 
 A file is two lines, the second with the SHA-256 of all that follows, and then what `torch.save` writes: digest and
 content come with one rename, and stay together when the file is copied. (torch looks at no checksum when it loads.)
@@ -23,7 +23,7 @@ from typing import Any
 import torch
 
 from lib_lora.files import atomic_file
-from lib_lora.models.memory import is_out_of_memory
+from lib_lora.models.fast.memory import is_out_of_memory
 
 LAYOUT = 1
 _HEAD = b"SameFace training state\nsha256 %s\n"  # without "PK", by which a zip begins

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from planted_page import Planted, planted_page
+from planting import plan_audit, plant_grid, plant_run
+from visitor import ROOT
 
-from browser.planted_page import Planted, planted_page
-from browser.visitor import ROOT
 from lib_lora.character.store import Character, CharacterFolder, Consent, save
-from lib_lora.ui import checking, machine
-from ui.planting import plan_audit, plant_grid, plant_run
+from lib_lora.ui.views import caption_checks, machine
 
 MARA = sorted((ROOT / "tests" / "data" / "personas" / "mara").glob("*.jpg"))
 BASE = ROOT / "tests" / "data" / "mini-face" / "mini-face.safetensors"
@@ -48,7 +48,7 @@ window.fetch = (...all) => {
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Planted]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(checking, "begin", lambda: None)  # no tokenizer is needed
+        patch.setattr(caption_checks, "begin", lambda: None)  # no tokenizer is needed
         patch.setattr(machine, "gpu", lambda: machine.Gpu(""))  # as on a machine without one
         machine._looking.cache_clear()
         with planted_page(tmp_path_factory.mktemp("Daten ü")) as page:

@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 import torch
+from planting import plant_grid, plant_run
+from visitor import ROOT, Visitor
 
-from browser.visitor import ROOT, Visitor
 from hosts.standin.stage import Page, running_page
 from lib_lora.character.store import CharacterFolder
-from lib_lora.lora import names, targets
-from lib_lora.lora.file import write
-from lib_lora.ui import records
-from ui.planting import plant_grid, plant_run
+from lib_lora.lora import key_names, targets
+from lib_lora.lora.file.writing import write
+from lib_lora.ui.views import run_records
 
 MINE = "a castle by the sea, my own words"
 
@@ -31,7 +31,7 @@ def webui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
         new = {"name": "Mara", "trigger": "mrxa", "class_word": "woman", "consent": "fictional"}
         page.ask("/sameface/v1/characters", new)
         run = plant_run(CharacterFolder(home / "sameface" / "characters" / "mara"), steps=100, saved=[100])
-        _write_lora(records.checkpoint(records.run(run), 100))
+        _write_lora(run_records.checkpoint(run_records.run(run), 100))
         plant_grid(run)
         yield page
 
@@ -39,7 +39,7 @@ def webui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
 def _write_lora(path: Path) -> None:
     tensors = {}
     for layer in targets.paths("sd1", "unet", False):
-        name = names.kohya_name("sd1", "unet", layer)
+        name = key_names.kohya_name("sd1", "unet", layer)
         tensors |= {f"{name}.lora_down.weight": torch.ones(1, 2), f"{name}.lora_up.weight": torch.ones(2, 1)}
         tensors[f"{name}.alpha"] = torch.tensor(1.0)
     write(path, tensors, {"ss_output_name": "x"}, dtype=torch.float16)
@@ -147,7 +147,7 @@ def test_a_webui_that_is_not_there_is_hardly_asked(person: Visitor) -> None:
 
 
 def test_pictures_still_to_be_painted_are_not_gone(person: Visitor) -> None:
-    """As `ui.grids` tells a grid that is being painted, and one whose file somebody has deleted."""
+    """As `ui.routes.grid_routes` tells a grid that is being painted, and one whose file somebody has deleted."""
     person.come()
     texts = person.page.evaluate("""() => {
         const none = { prompt: 'p', status: null, likeness: null, url: '' };

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from visitor import ROOT, Visitor
 
-from browser.visitor import ROOT, Visitor
 from lib_lora.character.store import CharacterFolder
-from lib_lora.jobs.invented import Invented
+from lib_lora.workflows.invent.invented_folder import Invented
 
 
 @pytest.fixture(scope="module")

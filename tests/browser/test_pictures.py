@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from planting import plan_audit, plant_grid, plant_run
+from visitor import ROOT, Visitor
 
-from browser.visitor import ROOT, Visitor
 from hosts.standin.stage import Page, running_page
 from lib_lora.character.store import Character, CharacterFolder, Consent, create
-from ui.planting import plan_audit, plant_grid, plant_run
 
 PHOTOS = sorted((ROOT / "tests" / "data" / "personas" / "mara").glob("*.jpg"))
 LORA = "mara-001-000400.safetensors"

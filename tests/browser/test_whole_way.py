@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from visitor import ROOT, Visitor
 
-from browser.visitor import ROOT, Visitor
 from hosts.standin.stage import Page, running_page
 
 MINI = ROOT / "tests" / "data" / "mini-face"

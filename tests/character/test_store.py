@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from lib_lora.character import captions
+from lib_lora.character import caption_files
 from lib_lora.character.store import Character, Consent, create, data_root, declare_consent, folder_of, load, read_yaml
 from lib_lora.errors import UserError
 
@@ -58,31 +58,31 @@ def test_data_root(monkeypatch, tmp_path):
 
 
 def test_template_captions():
-    assert captions.template(MARA) == "photo of mrxa woman, brown eyes"
-    assert captions.without_character("photo of mrxa woman, smiling", MARA) == "photo of woman, smiling"
-    assert captions.without_character("mrxa at the sea", MARA) == "woman at the sea"
+    assert caption_files.template(MARA) == "photo of mrxa woman, brown eyes"
+    assert caption_files.without_character("photo of mrxa woman, smiling", MARA) == "photo of woman, smiling"
+    assert caption_files.without_character("mrxa at the sea", MARA) == "woman at the sea"
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
 def test_captions_in_any_encoding(tmp_path, encoding):
     (tmp_path / "a.txt").write_bytes("photo of Zoë,\r\n smiling ".encode(encoding))
-    assert captions.read(tmp_path / "a.jpg") == "photo of Zoë, smiling"
+    assert caption_files.read(tmp_path / "a.jpg") == "photo of Zoë, smiling"
 
 
 def test_captions_that_are_none(tmp_path):
-    assert captions.read(tmp_path / "a.jpg") is None
+    assert caption_files.read(tmp_path / "a.jpg") is None
     (tmp_path / "a.txt").write_bytes(b"  \n")
-    assert captions.read(tmp_path / "a.jpg") is None
+    assert caption_files.read(tmp_path / "a.jpg") is None
     (tmp_path / "a.txt").write_bytes(b"\0\1\2")
     with pytest.raises(UserError, match=r"a\.txt is not a caption"):
-        captions.read(tmp_path / "a.jpg")
+        caption_files.read(tmp_path / "a.jpg")
 
 
 def test_only_missing_captions_are_written(tmp_path):
     (tmp_path / "a.txt").write_text("mine")
     photos = [tmp_path / "a.jpg", tmp_path / "b.jpg"]
-    assert captions.write_missing(photos, "photo of mrxa woman") == 1
-    assert [captions.read(photo) for photo in photos] == ["mine", "photo of mrxa woman"]
+    assert caption_files.write_missing(photos, "photo of mrxa woman") == 1
+    assert [caption_files.read(photo) for photo in photos] == ["mine", "photo of mrxa woman"]
 
 
 @pytest.mark.parametrize("text", ["a: 2024-99-99", "a: [" * 3000, "\tx: 1", "a: b: c"])

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from lib_lora import cli
 from lib_lora.cli import suggest
-from lib_lora.training.fields import fields
+from lib_lora.training.plan.form_fields import fields
 
 COMMANDS = list(cli.parsers()[1])
 SETTINGS = [field["key"] for field in fields()]

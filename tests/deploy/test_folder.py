@@ -10,12 +10,13 @@ from safetensors.torch import save_file
 from lib_lora.character.store import Character, Consent
 from lib_lora.deploy.folder import add_preview, deliver, licence_of
 from lib_lora.errors import UserError
-from lib_lora.jobs.origin import origin_of
-from lib_lora.lora.file import read, write
-from lib_lora.lora.metadata import Facts, build
+from lib_lora.lora.file.metadata import Facts, build
+from lib_lora.lora.file.reading import read
+from lib_lora.lora.file.writing import write
 from lib_lora.lora.targets import paths
-from lib_lora.training.run import Base, Photo, Run, RunFile
-from lib_lora.training.settings import TrainSettings
+from lib_lora.runs.origin import origin_of
+from lib_lora.training.plan.run_file import Base, Photo, Run, RunFile
+from lib_lora.training.plan.train_settings import TrainSettings
 
 
 @pytest.fixture

@@ -8,11 +8,11 @@ import pytest
 
 from lib_lora.character.store import Character
 from lib_lora.deploy.infotext import infotext, portrait
-from lib_lora.jobs.origin import planned, portrait_of
 from lib_lora.pictures import Cell
-from lib_lora.settings import to_dict
-from lib_lora.training.run import Base, Run, RunFile
-from lib_lora.training.settings import TrainSettings
+from lib_lora.runs.origin import planned, portrait_of
+from lib_lora.training.plan.run_file import Base, Run, RunFile
+from lib_lora.training.plan.train_settings import TrainSettings
+from lib_lora.typed_settings import to_dict
 
 
 def made(family="sd1", prediction="epsilon", traits=(), **values):

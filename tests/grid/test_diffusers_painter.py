@@ -6,19 +6,19 @@ import re
 import numpy as np
 import pytest
 import torch
+import toys
 from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 from safetensors.torch import save_file
 
-import toys
 from lib_lora.errors import UserError
 from lib_lora.grid.diffusers_painter import SAMPLERS, DiffusersPainter, at_a_time, make_scheduler
-from lib_lora.lora.adapter import attach
-from lib_lora.lora.file import write
-from lib_lora.lora.metadata import Facts, build
-from lib_lora.lora.settings import LoraSettings
+from lib_lora.lora.adapter.adapter import attach
+from lib_lora.lora.adapter_settings import LoraSettings
+from lib_lora.lora.file.metadata import Facts, build
+from lib_lora.lora.file.writing import write
+from lib_lora.models.clip_tokens import tokenizer
 from lib_lora.models.family import identify
 from lib_lora.models.load import load_unet
-from lib_lora.models.tokens import tokenizer
 from lib_lora.pictures import Cell
 
 CPU = torch.device("cpu")

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from lib_lora.faces.opencv_engine import SFaceEngine
 from lib_lora.grid.diffusers_painter import DiffusersPainter
-from lib_lora.likeness.engine import SFaceEngine
 from lib_lora.models.family import identify
 from lib_lora.pictures import Cell
 
@@ -34,7 +34,7 @@ def test_every_picture_shows_one_face_and_each_another_person(pictures):
 
 
 def test_it_looks_where_it_is_asked_to(pictures):
-    from lib_lora.likeness.faces import yaw_proxy
+    from lib_lora.faces.face import yaw_proxy
 
     engine = SFaceEngine()
     left, right = (yaw_proxy(engine.faces(picture)[0].points) for picture in pictures[:2])

@@ -18,9 +18,9 @@ from PIL import Image, ImageChops
 from hosts.standin.stage import stand_in
 from lib_lora import environment
 from lib_lora.errors import StoppedByUser, UserError
-from lib_lora.hosts import detect, page
-from lib_lora.hosts.painting import TOGETHER
-from lib_lora.hosts.turns import take
+from lib_lora.hosts import detect, webui_page
+from lib_lora.hosts.queue_lock import take
+from lib_lora.hosts.webui_painting import TOGETHER
 from lib_lora.pictures import Cell
 
 PICTURE = Cell("photo of mara, smiling", "blurry", 7, width=64, height=64, steps=3)
@@ -463,7 +463,7 @@ def test_the_memory_that_painting_leaves_free_is_given_back(
 ) -> None:
     """The C library would keep it: ten test grids once took a webui from 1.2 to 1.8 GB."""
     when: list[bool] = []
-    monkeypatch.setattr("lib_lora.models.memory.give_back", lambda: when.append(webui.host.busy()))
+    monkeypatch.setattr("lib_lora.models.fast.memory.give_back", lambda: when.append(webui.host.busy()))
     if way == "through the VAE":
         webui.host.reconstruct(Image.new("RGB", (64, 64)))
     elif way == "paints":
@@ -656,7 +656,7 @@ def test_a_new_lora_becomes_known(webui: SimpleNamespace) -> None:
 def test_the_setting_is_added_and_read(webui: SimpleNamespace) -> None:
     host = webui.host
     assert host.roots().data == webui.data / "sameface"
-    page.register(host, lambda: None, lambda demo, app: None)
+    webui_page.register(host, lambda: None, lambda demo, app: None)
     webui.script_callbacks.ui_settings_callback()
     assert [key for key in webui.shared.opts.data_labels if key.startswith("sameface")] == ["sameface_data_dir"]
     assert host.roots().data == webui.data / "sameface"  # empty is not set
@@ -676,7 +676,7 @@ def test_where_others_may_come_in_the_folder_cannot_be_chosen(flag: str, tmp_pat
         host = detect.host()
         assert host is not None
         assert host.remote()
-        page.register(host, lambda: None, lambda demo, app: None)
+        webui_page.register(host, lambda: None, lambda demo, app: None)
         here.script_callbacks.ui_settings_callback()
         assert not here.shared.opts.set("sameface_data_dir", "/elsewhere")
 
@@ -685,7 +685,7 @@ def test_registrations_are_made_anew_at_each_reload(webui: SimpleNamespace) -> N
     host, seen = webui.host, []
     for turn in range(2):
         webui.script_callbacks.clear_callbacks()
-        page.register(host, lambda: "blocks", lambda demo, app: seen.append(app), lambda: seen.append("unloaded"))
+        webui_page.register(host, lambda: "blocks", lambda demo, app: seen.append(app), lambda: seen.append("unloaded"))
         assert webui.script_callbacks.ui_tabs_callback() == [("blocks", "Train LoRA", "sameface")]
         app = SimpleNamespace(auth={"me": "x"}, tokens={f"t{turn}": "me"})
         webui.script_callbacks.app_started_callback(None, app)

@@ -10,8 +10,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from simulated import lines_of, people, template_of
 
-from lib_lora.likeness import calibration
-from lib_lora.likeness.calibration import (
+from lib_lora.likeness.measure import calibration
+from lib_lora.likeness.measure.calibration import (
     BASE,
     COHORT,
     GIVEN,
@@ -26,7 +26,7 @@ from lib_lora.likeness.calibration import (
     separation,
     sum_up,
 )
-from lib_lora.likeness.intervals import alarm_count
+from lib_lora.likeness.measure.intervals import alarm_count
 
 
 def spaced(middle: float, deviation: float, count: int) -> np.ndarray:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from report_toys import full, row
 
-from lib_lora.likeness.choice import (
+from lib_lora.likeness.comparing.choice import (
     WEIGHTS,
     Candidate,
     candidate,
@@ -21,8 +21,8 @@ from lib_lora.likeness.choice import (
     to_confirm,
     with_front,
 )
-from lib_lora.likeness.facts import Asked, Facts
-from lib_lora.likeness.report import Report
+from lib_lora.likeness.report.report import Report
+from lib_lora.likeness.verdict.facts import Asked, Facts
 
 
 def report(**facts) -> Report:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from lib_lora.errors import UserError
-from lib_lora.likeness import cohort as cohorts
-from lib_lora.likeness.cohort import cohort
+from lib_lora.likeness.measure import cohort as cohorts
+from lib_lora.likeness.measure.cohort import cohort
 
 
 def test_it_belongs_to_the_shipped_engine(engine) -> None:

@@ -11,8 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from lib_lora.likeness import intervals
-from lib_lora.likeness.intervals import alarm_count, bootstrap, holm, lower_p, paired_p, two_heaps, unpaired_p, wilson
+from lib_lora.likeness.measure import intervals
+from lib_lora.likeness.measure.intervals import (
+    alarm_count,
+    bootstrap,
+    holm,
+    lower_p,
+    paired_p,
+    two_heaps,
+    unpaired_p,
+    wilson,
+)
 
 SHARES = st.integers(1, 500).flatmap(lambda count: st.tuples(st.integers(0, count), st.just(count)))
 

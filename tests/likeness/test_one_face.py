@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib_lora.likeness.oneface import Looks, anchor_line, near_copy, one_face, stranger_line
-from lib_lora.likeness.robust import unit
+from lib_lora.likeness.measure.one_face import Looks, anchor_line, near_copy, one_face, stranger_line
+from lib_lora.likeness.measure.robust_mean import unit
 
 SIZE = 128
 

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from report_toys import CONTROL, empty, full, named, refused
 
-from lib_lora.likeness.facts import Facts
-from lib_lora.likeness.report import Photo, Report
-from lib_lora.likeness.text import WIDTH, as_text, columns, fitted, wrapped
+from lib_lora.likeness.report.report import Photo, Report
+from lib_lora.likeness.report.report_text import WIDTH, as_text, columns, fitted, wrapped
+from lib_lora.likeness.verdict.facts import Facts
 
 
 def flat(report: Report) -> str:
@@ -105,7 +105,7 @@ def test_no_line_is_too_wide(name: str):
 
 @given(st.text(max_size=300), st.integers(0, 60))
 def test_wrapping_loses_nothing(text: str, indent: int):
-    from lib_lora.likeness.words import plain
+    from lib_lora.likeness.report.report_words import plain
 
     lines = wrapped(text, " " * indent, " " * indent)
     assert "".join("".join(lines).split()) == "".join(plain(text).split())

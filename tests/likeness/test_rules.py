@@ -7,11 +7,11 @@ from dataclasses import fields, replace
 
 import pytest
 
-from lib_lora.likeness import rules
-from lib_lora.likeness.facts import Facts
-from lib_lora.likeness.metrics import share_to_train, steps_of
-from lib_lora.likeness.rules import NOTES, RULES, holds, matching
-from lib_lora.likeness.verdict import HEADLINES, judge
+from lib_lora.likeness.verdict import rules
+from lib_lora.likeness.verdict.facts import Facts
+from lib_lora.likeness.verdict.metrics import share_to_train, steps_of
+from lib_lora.likeness.verdict.rules import NOTES, RULES, holds, matching
+from lib_lora.likeness.verdict.verdict import HEADLINES, judge
 
 # Twenty pictures of a good LoRA with everything measured.
 CLEAN = Facts(

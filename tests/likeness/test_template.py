@@ -11,18 +11,18 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from lib_lora import files, settings
+from lib_lora import files, typed_settings
 from lib_lora.errors import UserError
+from lib_lora.faces.array_text import unpacked
+from lib_lora.faces.face import Face
 from lib_lora.files import sha256
-from lib_lora.likeness import template as templates
-from lib_lora.likeness.faces import Face
-from lib_lora.likeness.packing import unpacked
-from lib_lora.likeness.template import Template
+from lib_lora.likeness.measure import template
+from lib_lora.likeness.measure.template import Template
 
 
 @pytest.fixture(scope="module")
 def mara(engine, photos) -> Template:
-    return templates.build(engine, photos("mara")[:8])
+    return template.build(engine, photos("mara")[:8])
 
 
 def test_a_clean_set_is_used_whole(mara: Template, engine, photos, face) -> None:
@@ -45,18 +45,18 @@ def test_a_clean_set_is_used_whole(mara: Template, engine, photos, face) -> None
 
 def test_it_is_written_and_read_whole(mara: Template, tmp_path: Path) -> None:
     path = tmp_path / "名前" / "template.json"
-    templates.save(mara, path)
-    assert templates.load(path) == mara
+    template.save(mara, path)
+    assert template.load(path) == mara
     text = json.loads(path.read_text(encoding="utf-8"))
     assert text["engine"] == mara.engine
     assert [item["likeness"] for item in text["references"]] == mara.loo.tolist()
-    np.testing.assert_array_equal(templates.load(path).array, mara.array)
+    np.testing.assert_array_equal(template.load(path).array, mara.array)
 
 
 def test_a_stranger_is_shown_and_left_out(mara: Template, engine, photos, tmp_path: Path) -> None:
     stranger = tmp_path / "stranger.jpg"
     shutil.copyfile(photos("viktor")[0], stranger)
-    spoilt = templates.build(engine, [*photos("mara")[:4], stranger, *photos("mara")[4:8]])
+    spoilt = template.build(engine, [*photos("mara")[:4], stranger, *photos("mara")[4:8]])
     assert [item.used for item in spoilt.references] == [True] * 4 + [False] + [True] * 4
     (remark,) = spoilt.remarks
     assert remark.startswith("stranger.jpg: looks unlike the others (likeness 0.1")
@@ -67,7 +67,7 @@ def test_a_stranger_is_shown_and_left_out(mara: Template, engine, photos, tmp_pa
 
 def test_one_who_looks_alike_is_left_out_too(engine, photos) -> None:
     """ines looks more like mara than anyone else here: 0.5 to 0.63."""
-    spoilt = templates.build(engine, [*photos("mara")[:8], photos("ines")[0]])
+    spoilt = template.build(engine, [*photos("mara")[:8], photos("ines")[0]])
     assert not spoilt.references[-1].used
     assert 0.45 < spoilt.references[-1].likeness < 0.66
 
@@ -93,7 +93,7 @@ def test_what_cannot_be_used_says_why(mara: Template, engine, photos, portrait, 
         tmp_path / "missing.jpg",
     ]
     done: list[int] = []
-    spoilt = templates.build(engine, [*photos("mara")[:8], *bad], done.append)
+    spoilt = template.build(engine, [*photos("mara")[:8], *bad], done.append)
     assert done == list(range(1, 17))
     assert [item.used for item in spoilt.references] == [True] * 8 + [False] * 8
     remarks = {item.file: item.remark for item in spoilt.references[8:]}
@@ -110,7 +110,7 @@ def test_what_cannot_be_used_says_why(mara: Template, engine, photos, portrait, 
 
 
 def test_one_photo_is_a_template_without_scores(engine, photos, face) -> None:
-    single = templates.build(engine, photos("mara")[:1])
+    single = template.build(engine, photos("mara")[:1])
     assert len(single.loo) == 0
     assert single.references[0].likeness is None
     assert float(single.array @ face("mara", 0).embedding) == pytest.approx(1, abs=1e-5)
@@ -121,9 +121,9 @@ def test_no_face_at_all_is_one_sentence(engine, tmp_path: Path) -> None:
     Image.new("RGB", (200, 200), "grey").save(path)
     expected = r"In none of the 1 photos a face can be measured \(wall.png: no face found\); add photos"
     with pytest.raises(UserError, match=expected):
-        templates.build(engine, [path])
+        template.build(engine, [path])
     with pytest.raises(UserError, match="In none of the 0 photos a face can be measured; add photos"):
-        templates.build(engine, [])
+        template.build(engine, [])
 
 
 def test_it_is_current_for_the_same_photos_only(mara: Template, engine) -> None:
@@ -138,7 +138,7 @@ def test_it_is_current_for_the_same_photos_only(mara: Template, engine) -> None:
 def test_a_broken_photo_does_not_make_the_template_new_each_time(engine, photos, tmp_path) -> None:
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"no picture")
-    made = templates.build(engine, [*photos("mara")[:2], broken])
+    made = template.build(engine, [*photos("mara")[:2], broken])
     assert made.is_current(engine.id, [(path.name, sha256(path)) for path in [*photos("mara")[:2], broken]])
 
 
@@ -154,15 +154,15 @@ def test_a_broken_photo_does_not_make_the_template_new_each_time(engine, photos,
 )
 def test_a_damaged_file_is_refused(change: dict[str, object], said: str, mara: Template, tmp_path: Path) -> None:
     path = tmp_path / "template.json"
-    files.write_json(path, {**settings.to_dict(mara), **change})
+    files.write_json(path, {**typed_settings.to_dict(mara), **change})
     with pytest.raises(UserError, match=said):
-        templates.load(path)
+        template.load(path)
 
 
 def test_a_list_is_no_template(tmp_path: Path) -> None:
     files.write_json(tmp_path / "template.json", [1])
     with pytest.raises(UserError, match="no face template"):
-        templates.load(tmp_path / "template.json")
+        template.load(tmp_path / "template.json")
 
 
 def made(size: float, score: float = 0.9, blur: float = 300, shown: float = 1.0) -> Face:
@@ -173,18 +173,18 @@ def made(size: float, score: float = 0.9, blur: float = 300, shown: float = 1.0)
 
 def test_the_largest_face_is_the_character_unless_another_is_near_its_size() -> None:
     large, passer_by, friend = made(200), made(105), made(112)
-    assert templates.choose_face([passer_by, large]) == (large, "")  # 0.28 of its area
-    face, why = templates.choose_face([friend, large, friend])  # 0.31
+    assert template.choose_face([passer_by, large]) == (large, "")  # 0.28 of its area
+    face, why = template.choose_face([friend, large, friend])  # 0.31
     assert face is None
     assert why == "shows 3 faces of similar size; crop it to one person"
 
 
 def test_weights_fall_with_every_doubt() -> None:
-    best = templates.weight(made(200))
+    best = template.weight(made(200))
     assert best == pytest.approx(0.9)
-    assert templates.weight(made(80)) == best
-    assert templates.weight(made(40)) == pytest.approx(best / 2)
-    assert templates.weight(made(200, blur=25)) == pytest.approx(best / 2)
-    assert templates.weight(made(200, blur=0)) == pytest.approx(best / 4)
-    assert templates.weight(made(200, shown=0.5)) == pytest.approx(best / 2)
-    assert templates.weight(made(200, score=0.6)) == pytest.approx(0.6)
+    assert template.weight(made(80)) == best
+    assert template.weight(made(40)) == pytest.approx(best / 2)
+    assert template.weight(made(200, blur=25)) == pytest.approx(best / 2)
+    assert template.weight(made(200, blur=0)) == pytest.approx(best / 4)
+    assert template.weight(made(200, shown=0.5)) == pytest.approx(best / 2)
+    assert template.weight(made(200, score=0.6)) == pytest.approx(0.6)

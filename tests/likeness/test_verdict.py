@@ -12,17 +12,17 @@ import numpy as np
 import pytest
 import simulated
 from PIL import Image, ImageFilter
-
-from lib_lora.likeness import template as templates
-from lib_lora.likeness.calibration import BASE, COHORT, against, calibrate
-from lib_lora.likeness.cohort import cohort
-from lib_lora.likeness.facts import Asked, Training
-from lib_lora.likeness.measure import Measured, Measurer
-from lib_lora.likeness.metrics import facts_of
-from lib_lora.likeness.report import Paths, Report, Subject, make
-from lib_lora.likeness.shown import Shown, likenesses
-from lib_lora.likeness.verdict import judge
 from remembering import Remembering
+
+from lib_lora.likeness.measure import template as templates
+from lib_lora.likeness.measure.calibration import BASE, COHORT, against, calibrate
+from lib_lora.likeness.measure.cohort import cohort
+from lib_lora.likeness.measure.face_measure import Measured, Measurer
+from lib_lora.likeness.report.report import Paths, Report, Subject, make
+from lib_lora.likeness.verdict.facts import Asked, Training
+from lib_lora.likeness.verdict.metrics import facts_of
+from lib_lora.likeness.verdict.picture_set import Shown, likenesses
+from lib_lora.likeness.verdict.verdict import judge
 
 PEOPLE = ("clara", "ines", "lena", "mara", "tomas", "viktor")
 PHOTOS = 14  # of 24; the other ten are held out
@@ -107,7 +107,7 @@ def test_retention_falls_along_the_way_between_two_embeddings():
 
 def _draws(strangers: int, draws: int) -> tuple[float, float]:
     """Share of grids of twenty with some strangers that are called drift; the same with SFace's fixed threshold."""
-    from lib_lora.likeness.intervals import alarm_count
+    from lib_lora.likeness.measure.intervals import alarm_count
 
     people, random = simulated.people(), np.random.default_rng([11, strangers])
     alarms = fixed = 0

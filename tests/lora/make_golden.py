@@ -65,7 +65,7 @@ def golden_names(kind):
 
 
 def _sdxl_unet(convolutions):
-    sys.path.insert(0, str(Path(__file__).parents[1]))
+    sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
     import toys
 
     root = "model.diffusion_model."

@@ -8,10 +8,10 @@ from lora_makers import as_if_trained, checkpoint_tensors, furthest, outputs, pa
 from torch import nn
 
 from lib_lora.errors import UserError
-from lib_lora.lora.adapter import attach
-from lib_lora.lora.fused import fuse
-from lib_lora.lora.names import kohya_name
-from lib_lora.lora.settings import LoraSettings
+from lib_lora.lora.adapter.adapter import attach
+from lib_lora.lora.adapter.fused import fuse
+from lib_lora.lora.adapter_settings import LoraSettings
+from lib_lora.lora.key_names import kohya_name
 
 EVERYTHING = LoraSettings(rank=4, alpha=2, conv_rank=3, conv_alpha=1, te_rank=2, te_alpha=5)
 

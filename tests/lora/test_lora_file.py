@@ -17,10 +17,13 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save, save_file
 
 from lib_lora.errors import UserError
-from lib_lora.lora.container import serialised
-from lib_lora.lora.file import LoraFile, check, describe, read, write
+from lib_lora.lora.file.container import serialised
+from lib_lora.lora.file.describe import describe
+from lib_lora.lora.file.open_file import MAX_HEADER
+from lib_lora.lora.file.reading import LoraFile, read
+from lib_lora.lora.file.tensors import check
+from lib_lora.lora.file.writing import write
 from lib_lora.lora.hashes import FileBytes, legacy_hash, sshs_model_hash
-from lib_lora.lora.opening import MAX_HEADER
 
 
 def _names(*kinds):

@@ -5,8 +5,8 @@ import json
 import pytest
 from make_golden import GOLDEN
 
-from lib_lora.lora.metadata import Facts, build, family_of, network_facts, text
-from lib_lora.lora.settings import LoraSettings
+from lib_lora.lora.adapter_settings import LoraSettings
+from lib_lora.lora.file.metadata import Facts, build, family_of, network_facts, text
 
 # What kohya's train_network.py writes for SD1, SD2 and SDXL with a folder of photos; from the reference, 2.2.
 KOHYA = (GOLDEN / "ss_keys.txt").read_text(encoding="utf-8").split()

@@ -3,15 +3,15 @@
 import re
 
 import pytest
+import toys
 from hypothesis import given
 from hypothesis import strategies as st
 from make_golden import LISTS, full_size, golden, golden_names, keys_of
 from webui_replay import webui_find, webui_modules
 
-import toys
-from lib_lora.lora import names, targets
-from lib_lora.lora.adapter import attach
-from lib_lora.lora.settings import LoraSettings
+from lib_lora.lora import key_names, targets
+from lib_lora.lora.adapter.adapter import attach
+from lib_lora.lora.adapter_settings import LoraSettings
 
 PARTS = [(family, part) for family, parts in targets.PARTS.items() for part in parts]
 
@@ -34,13 +34,13 @@ def test_golden_lists_are_what_their_maker_says(kind):
 def test_names_of_the_architecture_are_the_golden_ones(family, part):
     paths = targets.paths(family, part)
     assert len(paths) == LISTS[f"{family}-{part}"]
-    assert keys_of(names.kohya_name(family, part, path) for path in paths) == golden(f"{family}-{part}")
+    assert keys_of(key_names.kohya_name(family, part, path) for path in paths) == golden(f"{family}-{part}")
 
 
 @pytest.mark.parametrize("family", ["sd1", "sd2", "sdxl"])
 def test_convolutions_add_the_golden_ones(family):
     added = set(targets.paths(family, "unet", True)) - set(targets.paths(family, "unet"))
-    assert keys_of(names.kohya_name(family, "unet", path) for path in added) == golden(f"{family}-unet-conv")
+    assert keys_of(key_names.kohya_name(family, "unet", path) for path in added) == golden(f"{family}-unet-conv")
 
 
 @pytest.mark.parametrize("use_dora", [False, True])
@@ -50,7 +50,7 @@ def test_attaching_to_the_full_size_models_gives_the_golden_keys(family, part, c
     settings = LoraSettings(rank=1, conv_rank=int(convolutions), use_dora=use_dora)
     adapter = attach({part: full_size(f"{family}-{part}")}, family, settings)
     expected = golden(f"{family}-{part}") + (golden(f"{family}-unet-conv") if convolutions and part == "unet" else [])
-    assert keys_of(names.kohya_name(family, part, layer.path) for layer in adapter.layers) == sorted(expected)
+    assert keys_of(key_names.kohya_name(family, part, layer.path) for layer in adapter.layers) == sorted(expected)
     assert len({layer.path for layer in adapter.layers}) == len(adapter.layers)
 
 
@@ -82,7 +82,7 @@ def test_a1111_finds_every_other_spelling_in_the_same_place(originals, family):
     checked = 0
     for part in targets.PARTS[family]:
         for path in targets.paths(family, part, True):
-            name, *others = names.spellings(family, part, path)
+            name, *others = key_names.spellings(family, part, path)
             for other in others:
                 assert webui_find(other, modules, family) == webui_find(name, modules, family), other
                 checked += 1
@@ -92,37 +92,37 @@ def test_a1111_finds_every_other_spelling_in_the_same_place(originals, family):
 def test_the_exception_of_sdxl_is_one_indeed(originals):
     wrong = "lora_unet_up_blocks_0_upsamplers_0_conv"
     assert webui_find(wrong, originals["sdxl"], "sdxl") is None
-    assert names.locate("sdxl", wrong) is None
+    assert key_names.locate("sdxl", wrong) is None
 
 
 @given(st.sampled_from(PARTS), st.data())
 def test_there_and_back(place, data):
     family, part = place
     path = data.draw(st.sampled_from(targets.paths(family, part, True)))
-    name = names.kohya_name(family, part, path)
+    name = key_names.kohya_name(family, part, path)
     assert "." not in name
-    assert names.split_key(f"{name}.lora_down.weight") == (name, "lora_down.weight")
-    assert names.part_of(name) == part
-    for spelling in names.spellings(family, part, path):
-        assert names.locate(family, spelling) == (part, path)
+    assert key_names.split_key(f"{name}.lora_down.weight") == (name, "lora_down.weight")
+    assert key_names.part_of(name) == part
+    for spelling in key_names.spellings(family, part, path):
+        assert key_names.locate(family, spelling) == (part, path)
 
 
 @given(st.sampled_from(["sd1", "sd2", "sdxl"]), st.text() | st.from_regex(r"lora_(unet|te[12]?)_[a-z_0-9]{0,60}"))
 def test_any_other_name_is_found_nowhere_and_harms_nothing(family, name):
-    place = names.locate(family, name)
-    assert place is None or name in names.spellings(family, *place)
-    first, what = names.split_key(name)
+    place = key_names.locate(family, name)
+    assert place is None or name in key_names.spellings(family, *place)
+    first, what = key_names.split_key(name)
     assert first + ("." if "." in name else "") + what == name
 
 
 def test_what_is_no_part_is_said():
     with pytest.raises(KeyError):
-        names.kohya_name("sd1", "te2", "x")
+        key_names.kohya_name("sd1", "te2", "x")
     with pytest.raises(KeyError):
-        names.kohya_name("sdxl", "unet", "down_blocks.0.resnets.0.gamma")
+        key_names.kohya_name("sdxl", "unet", "down_blocks.0.resnets.0.gamma")
     with pytest.raises(ValueError, match="sd1 has no part 'te2'; it has unet, te1"):
         targets.paths("sd1", "te2")
-    assert names.part_of("lora_prior_x") is None
+    assert key_names.part_of("lora_prior_x") is None
 
 
 @pytest.mark.parametrize(("family", "part"), PARTS)

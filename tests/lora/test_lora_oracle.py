@@ -8,8 +8,9 @@ from lora_makers import KINDS, SHAPES, checkpoint_tensors, furthest, metadata, o
 from safetensors.torch import load_file
 from webui_replay import webui_merge
 
-from lib_lora.lora.apply import merged
-from lib_lora.lora.file import read, write
+from lib_lora.lora.adapter.merge import merged
+from lib_lora.lora.file.reading import read
+from lib_lora.lora.file.writing import write
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ import sys
 import pytest
 
 from lib_lora.errors import UserError
-from lib_lora.lora.settings import LoraSettings
-from lib_lora.settings import from_dict, to_dict
+from lib_lora.lora.adapter_settings import LoraSettings
+from lib_lora.typed_settings import from_dict, to_dict
 
 
 @pytest.mark.parametrize(
@@ -53,5 +53,5 @@ def test_what_each_part_gets():
 
 
 def test_the_tab_may_import_it_without_torch():
-    code = "import sys, lib_lora.lora.settings; sys.exit('torch' in sys.modules or 'peft' in sys.modules)"
+    code = "import sys, lib_lora.lora.adapter_settings; sys.exit('torch' in sys.modules or 'peft' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from lib_lora.errors import UserError
-from lib_lora.lora import sidecars
+from lib_lora.lora.file import sidecars
 
 
 @pytest.fixture

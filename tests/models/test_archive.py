@@ -21,9 +21,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lib_lora.errors import UserError
-from lib_lora.models.archive import LARGEST_PICKLE, Archive
-from lib_lora.models.raw import _PIECE
-from lib_lora.models.weights import open_tensors
+from lib_lora.models.reading.archive import LARGEST_PICKLE, Archive
+from lib_lora.models.reading.raw_numbers import _PIECE
+from lib_lora.models.reading.weights import open_tensors
 
 BOTH = pytest.mark.parametrize("new", [True, False], ids=["zip", "old"])
 

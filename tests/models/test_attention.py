@@ -5,8 +5,8 @@ import torch
 from diffusers import UNet2DConditionModel
 from torch.nn import functional
 
-from lib_lora.models import attention as module
-from lib_lora.models.attention import QuickProcessor, attention, attention_layers
+from lib_lora.models.fast import attention as module
+from lib_lora.models.fast.attention import QuickProcessor, attention, attention_layers
 
 
 def _inputs(shape, keys, spread=1.0):

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
+import toys
 from safetensors.torch import save_file
 
-import toys
 from lib_lora.errors import UserError
 from lib_lora.models.family import identify
 

@@ -4,11 +4,11 @@ import copy
 
 import pytest
 import torch
+import toys
 from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint, convert_ldm_vae_checkpoint
 from safetensors.torch import save_file
 from torch.nn import functional as F
 
-import toys
 from lib_lora.errors import UserError
 from lib_lora.models.family import identify
 from lib_lora.models.load import load_text_encoders, load_unet, load_vae

@@ -8,11 +8,11 @@ import torch
 from safetensors.torch import save_file
 
 from lib_lora.errors import UserError
-from lib_lora.lora.describe import describe
-from lib_lora.models import plain_numbers
-from lib_lora.models.dtypes import SIZES, torch_dtype
-from lib_lora.models.header import read_header
-from lib_lora.models.plain_numbers import pieces
+from lib_lora.lora.file.describe import describe
+from lib_lora.models.reading import plain_numbers
+from lib_lora.models.reading.dtypes import SIZES, torch_dtype
+from lib_lora.models.reading.header import read_header
+from lib_lora.models.reading.plain_numbers import pieces
 
 FLOATS = ("float64", "float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2")
 OTHERS = ("int64", "int32", "int16", "int8", "uint8", "bool")

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from lib_lora.models import processor
-from lib_lora.models.processor import is_amd
+from lib_lora.models.fast import processor
+from lib_lora.models.fast.processor import is_amd
 
 
 @pytest.fixture(autouse=True)

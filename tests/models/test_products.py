@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from lib_lora.models import products
-from lib_lora.models.products import add_product, product
+from lib_lora.models.fast import products
+from lib_lora.models.fast.products import add_product, product
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from diffusers.models.resnet import ResnetBlock2D
 
-from lib_lora.models.resnet import QuickResnet, quicken_resnets
+from lib_lora.models.fast.resnet import QuickResnet, quicken_resnets
 
 
 def both(block, layout):

@@ -9,7 +9,7 @@ from PIL import Image
 from lib_lora.errors import UserError
 from lib_lora.models.family import identify
 from lib_lora.models.load import load_vae
-from lib_lora.models.schedule import noise_schedule
+from lib_lora.models.noise_schedule import noise_schedule
 from lib_lora.models.vae import decode, encode, to_image, to_tensor, vae_dtype
 
 CPU = torch.device("cpu")

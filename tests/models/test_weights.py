@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from lib_lora.errors import UserError
-from lib_lora.models.weights import open_tensors, read_header
+from lib_lora.models.reading.weights import open_tensors, read_header
 
 
 def test_reads_what_safetensors_wrote(tmp_path):

@@ -10,7 +10,7 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors.torch import save_file
 
-from lib_lora.likeness.align import PLACES, SIZE
+from lib_lora.faces.align import PLACES, SIZE
 from lib_lora.models.family import identify
 from lib_lora.models.load import load_text_encoders, load_unet, load_vae
 from tools.mini import data, export, quick, running, sface, unet

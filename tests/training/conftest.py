@@ -25,7 +25,8 @@ QUICK = {
 @pytest.fixture
 def make_run(toy, tmp_path):
     """make_run(kind, photos=3, **settings): a run that can be trained."""
-    from lib_lora.jobs.prepare import new_character, start_run
+    from lib_lora.workflows.photos.new_character import new_character
+    from lib_lora.workflows.train.prepare import start_run
 
     def make(kind="sd1", photos=3, **settings):
         source = tmp_path / "source"

@@ -12,15 +12,16 @@ import torch
 from safetensors.torch import load
 
 from lib_lora.errors import UserError
-from lib_lora.jobs.prepare import new_character, start_run
-from lib_lora.jobs.reopen import reopen, trained_lora
-from lib_lora.lora.whole import check_whole
+from lib_lora.lora.file.integrity import check_whole
+from lib_lora.runs.reopen import reopen, trained_lora
 from lib_lora.training import loop
 from lib_lora.training import state as states
-from lib_lora.training.cache import cached
+from lib_lora.training.data.encoding_cache import cached
 from lib_lora.training.loop import train
-from lib_lora.training.run import altered, load_run
+from lib_lora.training.plan.run_file import altered, load_run
 from lib_lora.training.session import open_session
+from lib_lora.workflows.photos.new_character import new_character
+from lib_lora.workflows.train.prepare import start_run
 
 PHOTO = Path(__file__).parents[1] / "data" / "personas" / "mara" / "00.jpg"
 QUICK = {

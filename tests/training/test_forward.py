@@ -5,16 +5,16 @@ from types import SimpleNamespace
 import torch
 from torch import nn
 
-from lib_lora.models.schedule import noise_schedule
-from lib_lora.models.text import Conditioning
-from lib_lora.training.buckets import Bucket, placement
-from lib_lora.training.dataset import Item
+from lib_lora.models.noise_schedule import noise_schedule
+from lib_lora.models.text_conditioning import Conditioning
+from lib_lora.training.data.buckets import Bucket, placement
+from lib_lora.training.data.dataset import Item
 from lib_lora.training.forward import Forward
-from lib_lora.training.noise import sample_noise, sample_timestep, training_noise
-from lib_lora.training.objective import ObjectiveSettings, add_noise, training_loss
-from lib_lora.training.randomness import generator
-from lib_lora.training.run import Photo
-from lib_lora.training.settings import TrainSettings
+from lib_lora.training.objective.noise import sample_noise, sample_timestep, training_noise
+from lib_lora.training.objective.objective import ObjectiveSettings, add_noise, training_loss
+from lib_lora.training.objective.randomness import generator
+from lib_lora.training.plan.run_file import Photo
+from lib_lora.training.plan.train_settings import TrainSettings
 
 CPU = torch.device("cpu")
 

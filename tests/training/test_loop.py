@@ -15,12 +15,12 @@ import pytest
 import torch
 
 from lib_lora.errors import StoppedByUser, UserError
-from lib_lora.jobs.events import EventLog, read_events
-from lib_lora.lora.file import read
-from lib_lora.models import memory
+from lib_lora.lora.file.reading import read
+from lib_lora.models.fast import memory
+from lib_lora.runs.events import EventLog, read_events
 from lib_lora.training import loop, saving
 from lib_lora.training.loop import train
-from lib_lora.training.run import Run, load_run
+from lib_lora.training.plan.run_file import Run, load_run
 from lib_lora.training.session import open_session
 
 
@@ -149,9 +149,9 @@ def test_training_again_does_nothing_and_a_lost_file_comes_back(make_run, events
 CHILD = """
 import sys
 from pathlib import Path
-from lib_lora.jobs.events import EventLog
+from lib_lora.runs.events import EventLog
 from lib_lora.training.loop import train
-from lib_lora.training.run import load_run
+from lib_lora.training.plan.run_file import load_run
 from lib_lora.training.session import open_session
 run = load_run(Path(sys.argv[1]))
 train(run, EventLog(run.events))
@@ -536,7 +536,7 @@ def test_when_memory_has_run_over(monkeypatch, system, held, free, over):
 
 def test_too_little_memory_or_disk_is_said_before_the_start(make_run, events, monkeypatch):
     run = make_run(steps=4)
-    monkeypatch.setattr("lib_lora.training.checks.free_bytes", lambda device: 1000)
+    monkeypatch.setattr("lib_lora.training.plan.checks.free_bytes", lambda device: 1000)
     with pytest.raises(UserError, match=r"Too little memory on cpu: toy-sd1\.safetensors needs"):
         train(run, events)
     monkeypatch.undo()

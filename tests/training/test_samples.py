@@ -7,19 +7,19 @@ import pytest
 import torch
 from PIL import Image
 
-from lib_lora import settings
+from lib_lora import typed_settings
 from lib_lora.errors import StoppedByUser, UserError
 from lib_lora.files import write_text
 from lib_lora.grid.diffusers_painter import DiffusersPainter
-from lib_lora.lora.file import read
+from lib_lora.lora.file.reading import read
 from lib_lora.models.family import identify
 from lib_lora.pictures import GENERATED, NEGATIVE, Cell, parameters_of
 from lib_lora.training import samples
 from lib_lora.training import state as states
 from lib_lora.training.loop import train
-from lib_lora.training.run import RunFile, load_run
+from lib_lora.training.plan.run_file import RunFile, load_run
+from lib_lora.training.plan.train_settings import TrainSettings
 from lib_lora.training.session import open_session
-from lib_lora.training.settings import TrainSettings
 
 
 def _same(a, b):
@@ -127,7 +127,7 @@ def test_prompts_of_the_users_own_are_painted_in_place_of_the_two(make_run, even
 )
 def test_prompts_are_bounded(own, said):
     with pytest.raises(UserError, match=said):
-        settings.from_dict(TrainSettings, {"sample_prompts": own})
+        typed_settings.from_dict(TrainSettings, {"sample_prompts": own})
 
 
 def test_no_samples_is_none_whatever_the_prompts_are():
@@ -223,9 +223,9 @@ def test_a_run_that_is_to_end_paints_no_more(make_run, events):
 
 def test_a_run_file_of_before_is_read_and_goes_on(make_run, events):
     run = make_run(photos=1, steps=2, samples=0)
-    values = settings.to_dict(run.file)
+    values = typed_settings.to_dict(run.file)
     del values["settings"]["samples"], values["settings"]["sample_steps"]
-    old = settings.from_dict(RunFile, values)
+    old = typed_settings.from_dict(RunFile, values)
     assert (old.settings.samples, old.settings.sample_steps) == (TrainSettings().samples, TrainSettings().sample_steps)
     lines = (run.folder / "run.yaml").read_text(encoding="utf-8").splitlines(keepends=True)
     write_text(run.folder / "run.yaml", "".join(line for line in lines if "sample" not in line))
@@ -256,7 +256,7 @@ def test_a_large_picture_is_decoded_in_pieces_where_memory_is_short(make_run, ev
 @pytest.mark.parametrize("steps", [1, 3, 12])
 def test_euler_finds_the_picture_that_a_perfect_model_knows(prediction, zero, steps):
     """A model that always knows the clean picture leads to it from any noise, in any number of steps."""
-    from lib_lora.models.schedule import noise_schedule
+    from lib_lora.models.noise_schedule import noise_schedule
 
     if zero and prediction == "epsilon":
         return  # such a model cannot be: at the end of that schedule the input holds nothing of the picture

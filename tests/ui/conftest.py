@@ -13,16 +13,18 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from lib_lora.character.store import Character, CharacterFolder, Consent, create
-from lib_lora.hosts.base import Checkpoint, Roots, Shown
-from lib_lora.jobs.queue import Queue
-from lib_lora.ui import codes, remembered, routes
+from lib_lora.hosts.host_protocol import Checkpoint, Roots, Shown
+from lib_lora.queue.queue import Queue
+from lib_lora.ui.http import codes
+from lib_lora.ui.routes import route_table
+from lib_lora.ui.views import file_cache
 
 MARA = Path(__file__).parents[1] / "data" / "personas" / "mara"
 TOKEN = "a page's token"
 
 
 class FakeHost:
-    """As `hosts.base.Host`; what it says can be set."""
+    """As `hosts.host_protocol.Host`; what it says can be set."""
 
     def __init__(self, root: Path) -> None:
         self.name, self.version = "alone", "1"
@@ -154,12 +156,12 @@ class Page:
 
 @pytest.fixture
 def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Page:
-    remembered.forget()
+    file_cache.forget()
     root = tmp_path / "data 名前"
     root.mkdir()
     host, queue, supervisor = FakeHost(root), Queue(root), FakeSupervisor()
     app = FastAPI()
-    app.include_router(routes.router(host, queue, supervisor, TOKEN))
+    app.include_router(route_table.router(host, queue, supervisor, TOKEN))
     with TestClient(app, "http://127.0.0.1") as client:
         page = Page(root, host, queue, supervisor, client)
         monkeypatch.setattr(codes, "show", page.shown.append)

@@ -24,13 +24,13 @@ from addresses import filled
 from started import START, Started, browser, free
 
 from lib_lora.character.store import Character, Consent, create
-from lib_lora.ui.desk import PREFIX
-from lib_lora.ui.routes import all_routes
+from lib_lora.ui.http.request_context import PREFIX
+from lib_lora.ui.routes.route_table import all_routes
 
 MARA = Path(__file__).parents[1] / "data" / "personas" / "mara"
 HEADERS, BODY = 2, 4  # seconds
 LIMITS = f"""
-from lib_lora.ui import checking, slow
+from lib_lora.ui.views import caption_checks as checking; from lib_lora.ui.http import slow_connections as slow
 slow.HEADERS, slow.BODY = {HEADERS}, {BODY}
 checking._load = lambda: None
 """

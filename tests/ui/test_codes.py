@@ -8,8 +8,8 @@ import pytest
 from planting import plant_run
 
 from lib_lora.files import read_json
-from lib_lora.ui import settings, use
-from lib_lora.ui.codes import Codes
+from lib_lora.ui.http.codes import Codes
+from lib_lora.ui.routes import settings_routes, use_routes
 
 
 class Clock:
@@ -88,7 +88,7 @@ def test_it_is_shown_where_the_program_runs(capsys):
 @pytest.mark.parametrize(("host", "where"), [("alone", "terminal"), ("a1111", "webui's console")])
 def test_a_program_is_not_even_run_without_the_code(page, monkeypatch, host, where):
     run = []
-    monkeypatch.setattr(settings, "_see_python", run.append)
+    monkeypatch.setattr(settings_routes, "_see_python", run.append)
     page.host.name = host
     wanted = {"worker_python": sys.executable, "then_test": False}
     assert where in page.refused("/settings", wanted, 428)
@@ -105,7 +105,7 @@ def test_a_program_is_not_even_run_without_the_code(page, monkeypatch, host, whe
 
 
 def test_two_at_once_need_one_code(page, tmp_path, monkeypatch):
-    monkeypatch.setattr(settings, "_see_python", lambda program: None)
+    monkeypatch.setattr(settings_routes, "_see_python", lambda program: None)
     (tmp_path / "ComfyUI" / "models" / "loras").mkdir(parents=True)
     wanted = {"worker_python": sys.executable, "comfyui": str(tmp_path / "ComfyUI")}
     kept = page.confirmed("/settings", wanted)
@@ -123,8 +123,8 @@ def test_a_folder_is_confirmed_once_and_one_of_the_hosts_needs_nothing(page, tmp
         targets.append(target(desk, body))
         raise ValueError
 
-    target = use._target
-    monkeypatch.setattr(use, "_target", found)
+    target = use_routes._target
+    monkeypatch.setattr(use_routes, "_target", found)
     wish = {"run": run.name, "step": 100, "to": "folder"}
 
     def asked(folder, **more):

@@ -7,14 +7,14 @@ import time
 import pytest
 from planting import plan_audit, plant_grid, plant_run
 
-from lib_lora.character.photos import kinds
-from lib_lora.jobs import audit_kept
-from lib_lora.ui import checking
+from lib_lora.character.photo_files import kinds
+from lib_lora.ui.views import caption_checks
+from lib_lora.workflows.photos import audit_cache
 
 
 @pytest.fixture(autouse=True)
 def _no_tokenizer(monkeypatch):
-    monkeypatch.setattr(checking, "problems", lambda looked, wait=False: [])
+    monkeypatch.setattr(caption_checks, "problems", lambda looked, wait=False: [])
 
 
 def entry(page):
@@ -99,7 +99,7 @@ def test_a_photo_that_came_after_the_audit_makes_it_an_old_one(page):
     assert entry(page)["photos"]["audited"]
     page.character(photos=10)
     assert not entry(page)["photos"]["audited"]
-    assert audit_kept.kept(folder)["photos"][8]["file"] == "08.jpg"
+    assert audit_cache.kept(folder)["photos"][8]["file"] == "08.jpg"
 
 
 def test_a_damaged_character_says_so_and_the_others_are_there(page):

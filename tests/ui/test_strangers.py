@@ -6,9 +6,11 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from lib_lora.hosts.alone import Alone
-from lib_lora.ui import alone, checking, guard
-from lib_lora.ui.attach import attach
+from lib_lora.hosts.standalone import Alone
+from lib_lora.ui.http import route_access
+from lib_lora.ui.page import page_app
+from lib_lora.ui.page.attach import attach
+from lib_lora.ui.views import caption_checks
 
 TOKEN = "a page's token"  # of the fixture
 STATE, SETTINGS = "/sameface/v1/state", "/sameface/v1/settings"
@@ -52,11 +54,11 @@ def test_a_name_that_points_here_is_refused_unless_others_may_come_in(page, name
 def whole(tmp_path_factory):
     """The page alone, with gradio's own answers in it."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(checking, "begin", lambda: None)
-        host = Alone(tmp_path_factory.mktemp("data"), token=guard.TOKEN)
+        patch.setattr(caption_checks, "begin", lambda: None)
+        host = Alone(tmp_path_factory.mktemp("data"), token=route_access.TOKEN)
         attached = attach(host)
-        cookies = {host.cookie: guard.TOKEN}  # whatever the browser has
-        yield TestClient(alone.page(host, attached), "http://127.0.0.1:7869", cookies=cookies)
+        cookies = {host.cookie: route_access.TOKEN}  # whatever the browser has
+        yield TestClient(page_app.page(host, attached), "http://127.0.0.1:7869", cookies=cookies)
         attached.supervisor.close()
 
 
@@ -68,7 +70,7 @@ def test_of_the_page_alone_another_site_sees_nothing(whole, path, method, origin
     asked = {"access-control-request-method": "POST", "access-control-request-headers": "content-type"}
     answer = whole.request(method, path, headers={"origin": origin, **(asked if method == "OPTIONS" else {})})
     assert answer.status_code == 403
-    assert guard.TOKEN not in answer.text
+    assert route_access.TOKEN not in answer.text
     assert not {name for name in answer.headers if name.startswith("access-control")}
 
 
@@ -80,11 +82,11 @@ def test_an_app_that_lets_everybody_ask_changes_nothing(page):
     """As in Forge, whose gradio answers preflights for the routes too: the request itself is still refused."""
     from starlette.middleware.cors import CORSMiddleware
 
-    from lib_lora.ui import routes
+    from lib_lora.ui.routes import route_table
 
     app = FastAPI()
     app.add_middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["*"], allow_headers=["*"])
-    app.include_router(routes.router(page.host, page.queue, page.supervisor, TOKEN))
+    app.include_router(route_table.router(page.host, page.queue, page.supervisor, TOKEN))
     with TestClient(app, "http://127.0.0.1") as client:
         headers = {"origin": "https://evil.example", "x-sameface": TOKEN}
         assert client.post(SETTINGS, json={"worker_python": "/bin/sh"}, headers=headers).status_code == 403

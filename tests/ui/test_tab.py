@@ -10,14 +10,15 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from lib_lora.hosts import page as host_page
-from lib_lora.jobs.supervisor import Supervisor
-from lib_lora.ui import attach as attaching
-from lib_lora.ui import checking, guard
-from lib_lora.ui.attach import attach
-from lib_lora.ui.routes import all_routes
-from lib_lora.ui.schema import as_markdown, described
-from lib_lora.ui.tab import mount, tab
+from lib_lora.hosts import webui_page
+from lib_lora.queue.supervisor import Supervisor
+from lib_lora.ui.http import route_access
+from lib_lora.ui.page import attach as attaching
+from lib_lora.ui.page.attach import attach
+from lib_lora.ui.page.tab import mount, tab
+from lib_lora.ui.routes.route_table import all_routes
+from lib_lora.ui.routes.schema import as_markdown, described
+from lib_lora.ui.views import caption_checks
 
 ROUTES = Path(__file__).resolve().parents[2] / "docs" / "routes.md"
 
@@ -41,7 +42,7 @@ def test_the_tab_is_a_place_and_two_hidden_things(page):
 
 def test_a_webui_s_paste_button_sends_the_prompt(page, monkeypatch):
     given = []
-    monkeypatch.setattr("lib_lora.ui.tab.paste_button", lambda button, box: given.append((button, box)))
+    monkeypatch.setattr("lib_lora.ui.page.tab.paste_button", lambda button, box: given.append((button, box)))
     page.host.name = "a1111"
     found = by_id(tab(page.host, "x"))
     assert given == [(found["sameface_send"], found["sameface_infotext"])]
@@ -51,7 +52,7 @@ def test_a_webui_s_paste_button_sends_the_prompt(page, monkeypatch):
 def host(page, monkeypatch):
     monkeypatch.setattr(attaching, "_kept", {})
     monkeypatch.setattr(Supervisor, "start", lambda self: setattr(self, "begun", True))
-    monkeypatch.setattr(checking, "begin", lambda: None)
+    monkeypatch.setattr(caption_checks, "begin", lambda: None)
     return page.host
 
 
@@ -67,7 +68,7 @@ def test_it_is_attached_again_after_a_reload(host):
         assert paths.count("/sameface/v1/state") == 1
         assert TestClient(app, "http://127.0.0.1").get("/sameface/v1/state").json()["host"]["name"] == "alone"
     assert first.supervisor.begun
-    assert guard.TOKEN in by_id(first.tab())["sameface_mount"].value
+    assert route_access.TOKEN in by_id(first.tab())["sameface_mount"].value
 
 
 def test_the_routes_come_into_a_running_app(host):
@@ -106,7 +107,7 @@ def test_what_cannot_be_loaded_is_said_to_whoever_asks(host, monkeypatch):
     def broken(*_):
         raise ModuleNotFoundError("No module named 'yaml'", name="yaml")
 
-    monkeypatch.setattr("lib_lora.ui.routes.router", broken)
+    monkeypatch.setattr("lib_lora.ui.routes.route_table.router", broken)
     app = FastAPI()
     attach(host, later=True).started(None, app)
     answer = TestClient(app, "http://127.0.0.1").get("/sameface/v1/state")
@@ -119,10 +120,10 @@ def test_the_script_of_the_webui_loads_little():
     """Counted in modules, since seconds are the machine's: they are a webui's start."""
     code = (
         "import sys, gradio, fastapi, yaml, PIL.Image; before = set(sys.modules);"
-        "from lib_lora.ui import broken; from lib_lora.hosts import detect, page;"
-        "from lib_lora.ui.attach import attach; import lib_lora.ui.tab;"
+        "from lib_lora.ui.page import broken; from lib_lora.hosts import detect, webui_page as page;"
+        "from lib_lora.ui.page.attach import attach; import lib_lora.ui.page.tab;"
         "new = set(sys.modules) - before; ours = [name for name in new if name.startswith('lib_lora')];"
-        "print(len(ours), sorted(name for name in ('sqlite3', 'numpy', 'lib_lora.ui.routes', 'lib_lora.training',"
+        "print(len(ours), sorted(name for name in ('sqlite3', 'numpy', 'lib_lora.ui.routes.route_table', 'lib_lora.training',"
         " 'lib_lora.references', 'lib_lora.jobs') if name in new))"
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -138,9 +139,9 @@ def test_what_a_webui_is_given(host, monkeypatch):
         def __getattr__(self, name):
             return lambda what: said.__setitem__(name, what)
 
-    monkeypatch.setattr(host_page, "part", lambda name: Callbacks())
+    monkeypatch.setattr(webui_page, "part", lambda name: Callbacks())
     attached = attach(host)
-    host_page.register(host, attached.tab, attached.started)
+    webui_page.register(host, attached.tab, attached.started)
     [(blocks, title, element)] = said["on_ui_tabs"]()
     assert (title, element) == ("Train LoRA", "sameface")
     said["on_app_started"](None, FastAPI())
@@ -149,7 +150,7 @@ def test_what_a_webui_is_given(host, monkeypatch):
 
 def test_nothing_heavy_is_loaded():
     code = (
-        "import sys, gradio, fastapi; before = set(sys.modules); import lib_lora.ui.attach, lib_lora.ui.tab;"
+        "import sys, gradio, fastapi; before = set(sys.modules); import lib_lora.ui.page.attach, lib_lora.ui.page.tab;"
         "print([name for name in ('torch', 'cv2', 'transformers', 'diffusers') if name in set(sys.modules) - before])"
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -168,4 +169,4 @@ def test_the_list_of_routes_is_made_from_them(page):
 def test_the_page_of_routes_is_up_to_date():
     written = ROUTES.read_text(encoding="utf-8")
     made = as_markdown(all_routes())
-    assert written == made, "run: python -m lib_lora.ui.schema > docs/routes.md"
+    assert written == made, "run: python -m lib_lora.ui.routes.schema > docs/routes.md"

@@ -16,7 +16,7 @@ from PIL import Image
 
 sys.path.insert(0, "@ROOT@")
 from lib_lora.errors import UserError
-from lib_lora.hosts import page
+from lib_lora.hosts import webui_page
 from lib_lora.hosts.detect import host as detected
 from lib_lora.pictures import Cell
 
@@ -148,4 +148,4 @@ def started(demo: object, app: object) -> None:
 
 
 script_callbacks.on_cfg_denoiser(refuse_when_away)
-page.register(host, tab, started)
+webui_page.register(host, tab, started)

@@ -24,19 +24,20 @@ from PIL import Image
 from running import STARTED
 from transformers import CLIPTextConfig
 
+from lib_lora.faces.opencv_engine import SFaceEngine
 from lib_lora.grid.diffusers_painter import DiffusersPainter
-from lib_lora.jobs.events import EventLog
-from lib_lora.jobs.prepare import new_character, start_run
-from lib_lora.likeness.engine import SFaceEngine
-from lib_lora.lora.adapter import attach
-from lib_lora.lora.file import write
-from lib_lora.lora.metadata import Facts, build
-from lib_lora.lora.settings import LoraSettings
+from lib_lora.lora.adapter.adapter import attach
+from lib_lora.lora.adapter_settings import LoraSettings
+from lib_lora.lora.file.metadata import Facts, build
+from lib_lora.lora.file.writing import write
+from lib_lora.models.clip_tokens import tokenizer
 from lib_lora.models.family import identify
 from lib_lora.models.load import load_text_encoders, load_unet
-from lib_lora.models.tokens import tokenizer
 from lib_lora.pictures import Cell
+from lib_lora.runs.events import EventLog
 from lib_lora.training.loop import train
+from lib_lora.workflows.photos.new_character import new_character
+from lib_lora.workflows.train.prepare import start_run
 from tools.mini.webui import put
 
 MINI = Path(__file__).parents[1] / "data" / "mini-face" / "mini-face.safetensors"

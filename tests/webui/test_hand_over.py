@@ -23,10 +23,10 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from lib_lora.lora.adapter import attach
-from lib_lora.lora.file import write
-from lib_lora.lora.metadata import Facts, build
-from lib_lora.lora.settings import LoraSettings
+from lib_lora.lora.adapter.adapter import attach
+from lib_lora.lora.adapter_settings import LoraSettings
+from lib_lora.lora.file.metadata import Facts, build
+from lib_lora.lora.file.writing import write
 from lib_lora.models.family import identify
 from lib_lora.models.load import load_unet
 from tools.mini.webui import put

@@ -5,7 +5,7 @@ A developer's tool: needs nothing but numpy, scipy, OpenCV and Pillow, and takes
     python tools/expression
 
 reads ``mouths.webp``, cut-outs of 80 x 56 pixels of aligned faces (24 in a row), and ``labels.txt``, for each the
-person and what the mouth does; writes ``lib_lora/likeness/models/expression.npz``; and prints how often held-out people
+person and what the mouth does; writes ``lib_lora/faces/models/expression.npz``; and prints how often held-out people
 are told rightly. With ``--only-judge`` nothing is written.
 
 The faces are of people who do not exist, made with MobileStyleGAN (see ``tools/cohort.py``): most in one picture, some
@@ -30,10 +30,10 @@ from scipy.optimize import minimize
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[1]))
 
+from lib_lora.faces.array_types import Array, Numbers, Pixels  # noqa: E402
+from lib_lora.faces.expression import FILE, KINDS, SURE, features  # noqa: E402
 from lib_lora.files import atomic_file, sha256  # noqa: E402
-from lib_lora.likeness.arrays import Array, Numbers, Pixels  # noqa: E402
-from lib_lora.likeness.expression import FILE, KINDS, SURE, features  # noqa: E402
-from lib_lora.likeness.intervals import wilson  # noqa: E402
+from lib_lora.likeness.measure.intervals import wilson  # noqa: E402
 
 SEED = 20261127
 TOP, LEFT, HEIGHT, WIDTH = 56, 16, 56, 80  # of a cut-out in the aligned crop

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from lib_lora.faces.face import Face
+from lib_lora.faces.opencv_engine import SFaceEngine
 from lib_lora.files import atomic_file, write_json
-from lib_lora.likeness.engine import SFaceEngine
-from lib_lora.likeness.faces import Face
-from lib_lora.likeness.pictures import COPY_BITS, hamming, phash
+from lib_lora.likeness.measure.image_similarity import COPY_BITS, hamming, phash
 from tools.mini import captions, data
 from tools.mini.paint import Painter
 

@@ -11,7 +11,7 @@ from PIL import Image
 from lib_lora.grid.diffusers_painter import make_scheduler
 from lib_lora.models.family import identify
 from lib_lora.models.load import load_text_encoders, load_unet, load_vae
-from lib_lora.models.text import TextStack
+from lib_lora.models.text_conditioning import TextStack
 from lib_lora.models.vae import decode
 from tools.mini import quick
 

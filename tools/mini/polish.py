@@ -16,10 +16,10 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 
+from lib_lora.faces.opencv_engine import SFaceEngine
 from lib_lora.files import atomic_file
-from lib_lora.likeness.engine import SFaceEngine
-from lib_lora.models.schedule import noise_schedule
-from lib_lora.models.tokens import EOS, padded, token_ids
+from lib_lora.models.clip_tokens import EOS, padded, token_ids
+from lib_lora.models.noise_schedule import noise_schedule
 from tools.mini import captions, data, quick
 from tools.mini.unet import Examples, Pair, begun, fill, starting_pair, train
 

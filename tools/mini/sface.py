@@ -15,9 +15,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from lib_lora.likeness import pack
-from lib_lora.likeness.align import PLACES, SIZE, similarity
-from lib_lora.likeness.engine import MODELS
+from lib_lora.faces import model_pack
+from lib_lora.faces.align import PLACES, SIZE, similarity
+from lib_lora.faces.opencv_engine import MODELS
 
 MODEL = MODELS / "sface_2021dec.npz"
 # Feature maps that serve as a perceptual distance, from 56 x 56 x 64 down to 7 x 7 x 512.
@@ -31,7 +31,7 @@ class SFace(nn.Module):
         super().__init__()
         import onnx  # the only part of these tools that needs it
 
-        graph = onnx.load_from_string(pack.rebuild(model)).graph
+        graph = onnx.load_from_string(model_pack.rebuild(model)).graph
         self._constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
         self._steps: list[tuple[str, list[str], str, dict[str, Any]]] = []
         self._input = graph.input[0].name

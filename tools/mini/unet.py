@@ -20,9 +20,9 @@ from torch import nn
 from torch.nn import functional
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from lib_lora.models.schedule import noise_schedule
-from lib_lora.models.tokens import EOS, padded, token_ids
-from lib_lora.training.ema import EMA
+from lib_lora.models.clip_tokens import EOS, padded, token_ids
+from lib_lora.models.noise_schedule import noise_schedule
+from lib_lora.training.objective.ema import EMA
 from tools.mini import captions, data, quick, running
 from tools.mini.vae import starting, tensors
 

@@ -17,9 +17,9 @@ from transformers import CLIPTextConfig
 
 from lib_lora.errors import UserError
 from lib_lora.files import atomic_file, write_json
+from lib_lora.models.clip_tokens import tokenizer
 from lib_lora.models.family import identify
 from lib_lora.models.load import load_text_encoders
-from lib_lora.models.tokens import tokenizer
 
 MODEL = Path(__file__).resolve().parents[2] / "tests" / "data" / "mini-face" / "mini-face.safetensors"
 

@@ -1,0 +1,1 @@
+"""Captions as phrases: written from facts, checked, edited; captioners and trigger words."""

@@ -1,0 +1,133 @@
+"""The commands that paint and judge: grid, score, compare, choose, scorer."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lib_lora.character.store import data_root
+from lib_lora.cli.arguments import Answer, Commands, at_least, engine, engine_of, finite, painting, status
+from lib_lora.runs.run_names import HOW, checkpoint_named, grid_named, run_named
+from lib_lora.typed_settings import to_dict
+
+if TYPE_CHECKING:
+    from lib_lora.workflows.judge.scoring import Scored
+
+
+def add(command: Commands) -> None:
+    """Add these commands."""
+    grid = command("grid", _grid, "Paint the test grid of a trained run, with and without the LoRA, and score it.")
+    grid.add_argument("run", metavar="RUN", help=HOW)
+    grid.add_argument("--run", dest="number", metavar="ID", help="which run of the character (default: the newest)")
+    grid.add_argument("--step", type=int, help="which checkpoint (default: the last)")
+    grid.add_argument("--weight", type=finite, default=1.0, help="of the LoRA (default: 1)")
+    painting(grid, least=1)
+    grid.add_argument("--quick", action="store_true", help="8 prompts instead of 20")
+    grid.add_argument("--first-seed", type=at_least(0), default=1000, metavar="N", help="of the first picture")
+    engine(grid)
+
+    score = command("score", _score, "Judge pictures against a character's photos.")
+    score.add_argument("name", metavar="NAME")
+    score.add_argument(
+        "images",
+        type=Path,
+        nargs="+",
+        metavar="IMAGES",
+        help="pictures, or folders of them; a test grid's too, or NAME/001 for a run's newest grid",
+    )
+    score.add_argument(
+        "--impostors", type=Path, nargs="+", default=[], metavar="IMAGES", help="pictures of other people, to compare"
+    )
+    engine(score)
+
+    compare = command("compare", _compare, "Say which of two grids, or folders of pictures, keeps more of the face.")
+    compare.add_argument("a", type=Path, metavar="A", help="folder of a grid or of pictures, or a run")
+    compare.add_argument("b", type=Path, metavar="B")
+    compare.add_argument("--character", metavar="NAME", help="whose pictures these are, for folders of pictures")
+    engine(compare)
+
+    choose = command("choose", _choose, "Find the step and the weight of a run to keep.")
+    choose.add_argument("run", metavar="RUN", help=HOW)
+    choose.add_argument("--steps", type=at_least(1), nargs="+", metavar="N", help="checkpoints (default: six of them)")
+    choose.add_argument(
+        "--weights", type=finite, nargs="+", default=[0.6, 0.8, 1.0], metavar="W", help="(default: 0.6 0.8 1)"
+    )
+    choose.add_argument(
+        "--cells", type=at_least(5), default=8, metavar="N", help="prompts of the screening (default: 8)"
+    )
+    painting(choose, least=1)
+    engine(choose)
+
+    text = "Stay, and answer a JSON line on standard input with one on standard output."
+    scorer = command("scorer", _scorer, text, answers=False)
+    scorer.add_argument("name", metavar="NAME")
+    scorer.add_argument("--json", dest="lines", action="store_true", help="as without: its answers are JSON")
+    engine(scorer)
+
+
+def _grid(options: argparse.Namespace) -> Answer:
+    from lib_lora.grid.prompts import PROMPTS, QUICK
+    from lib_lora.workflows.judge.test_grid import paint_and_score
+    from lib_lora.workflows.train.main_job import sink
+
+    run = run_named(data_root(options.data), options.run, options.number, trained=True)
+    step, measured_with = checkpoint_named(run, options.step), engine_of(options)
+    done = paint_and_score(
+        run,
+        step,
+        options.weight,
+        options.grid_steps,
+        sink(run),
+        count=QUICK if options.quick else len(PROMPTS),
+        first_seed=options.first_seed,
+        engine=measured_with,
+    )
+    verdict = done.report.verdict
+    return Answer(
+        done.text, {"folder": str(done.folder), **to_dict(done.report)}, status(verdict.drift, verdict.judged)
+    )
+
+
+def _answer(result: Scored) -> Answer:
+    return Answer(result.text, result.values, status(result.drift, result.judged))
+
+
+def _score(options: argparse.Namespace) -> Answer:
+    from lib_lora.workflows.judge.scoring import score_pictures
+
+    root, engine = data_root(options.data), engine_of(options)
+    images = [grid_named(root, one) for one in options.images]
+    return _answer(score_pictures(root, options.name, images, engine, options.impostors))
+
+
+def _compare(options: argparse.Namespace) -> Answer:
+    from lib_lora.workflows.judge.compare_grids import compare_sets
+
+    root = data_root(options.data)
+    a, b = grid_named(root, options.a), grid_named(root, options.b)
+    return _answer(compare_sets(root, a, b, options.character, engine_of(options)))
+
+
+def _choose(options: argparse.Namespace) -> Answer:
+    from lib_lora.workflows.judge.choose import choose_cell
+    from lib_lora.workflows.train.main_job import sink
+
+    run = run_named(data_root(options.data), options.run, trained=True)
+    engine = engine_of(options)
+    return _answer(
+        choose_cell(run, sink(run), options.steps, options.weights, options.grid_steps, options.cells, engine)
+    )
+
+
+def _scorer(options: argparse.Namespace) -> int:
+    from lib_lora.workflows.judge.scorer import Scorer, serve
+
+    # Windows would read and write its own code page; a byte that is no UTF-8 costs its line only
+    for stream, encoding in ((sys.stdin, "utf-8-sig"), (sys.stdout, "utf-8")):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding=encoding, errors="surrogateescape")
+    serve(Scorer(data_root(options.data), options.name, engine_of(options)), sys.stdin, sys.stdout)
+    return 0

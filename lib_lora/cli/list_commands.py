@@ -1,0 +1,85 @@
+"""The commands that say what there is: list and settings."""
+
+from __future__ import annotations
+
+import argparse
+import textwrap
+from typing import Any
+
+from lib_lora.character.store import data_root
+from lib_lora.cli.arguments import Answer, Commands, tell
+from lib_lora.cli.suggest import nearest, nearest_setting
+from lib_lora.errors import UserError
+
+_USUAL = "sd15-face"
+_WIDTH = 110
+
+
+def add(command: Commands) -> None:
+    """Add these commands."""
+    there = command("list", _list, "List the characters with their photos, runs and newest test; or one's runs.")
+    there.add_argument("name", nargs="?", metavar="NAME", help="list the runs of this character")
+
+    settings = command("settings", _settings, "List what can be set for a training: name, default and meaning.")
+    settings.add_argument(
+        "words", nargs="*", metavar="WORD", help="only the settings that have this in their name, e.g. lora or rank"
+    )
+    settings.add_argument("--preset", default=_USUAL, metavar="NAME", help=f"whose defaults (default: {_USUAL})")
+
+
+def _list(options: argparse.Namespace) -> Answer:
+    from lib_lora.workflows.listing import list_characters, list_runs
+
+    root = data_root(options.data)
+    return tell(list_runs(root, options.name) if options.name else list_characters(root))
+
+
+def _settings(options: argparse.Namespace) -> Answer:
+    from lib_lora.training.plan.form_fields import fields, flat, presets_told
+    from lib_lora.training.plan.presets import PRESETS, TOLD, preset
+
+    if options.preset not in PRESETS:
+        near = nearest(options.preset, PRESETS)
+        hint = f"did you mean {near}?" if near else f"there are {', '.join(PRESETS)}."
+        raise UserError(f"There is no preset {options.preset!r}; {hint}")
+    family, narrow, _ = TOLD[options.preset]
+    defaults = flat(preset(options.preset, family, narrow=narrow))
+    found = [{**field, "default": defaults[field["key"]]} for field in fields()]
+    for word in options.words:
+        keys = [field["key"] for field in found]
+        if not any(word.lower() in key for key in keys):
+            near = nearest_setting(word, keys)
+            raise UserError(f"No setting has {word!r} in its name{f'; did you mean {near}?' if near else '.'}")
+    if options.words:
+        found = [field for field in found if any(word.lower() in field["key"] for word in options.words)]
+    values = {"preset": options.preset, "presets": presets_told(), "settings": found}
+    return Answer("\n".join(_lines(options.preset, list(PRESETS), found)), values)
+
+
+def _lines(preset: str, presets: list[str], found: list[dict[str, Any]]) -> list[str]:
+    others = ", ".join(one for one in presets if one != preset)
+    lines = [f"For --set NAME=VALUE; the defaults are those of the preset {preset} (others: {others})."]
+    width = max(len(field["key"]) for field in found)
+    shown = max(len(_value(field)) for field in found)
+    group = ""
+    for field in found:
+        if field["group"] != group:
+            group = field["group"]
+            lines += ["", f"{group}:"]
+        choices = f" One of {', '.join(field['choices'])}." if field["choices"] else ""
+        head = f"  {field['key'].ljust(width)}  {_value(field).ljust(shown)}  "
+        meaning = field["text"] if field["text"].endswith((".", ")")) else f"{field['text']}."
+        lines += textwrap.wrap(
+            meaning + choices, _WIDTH, initial_indent=head, subsequent_indent=" " * len(head), break_on_hyphens=False
+        )
+    return lines
+
+
+def _value(field: dict[str, Any]) -> str:
+    """A default as ``--set`` takes it."""
+    value = field["default"]
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,33 @@
+"""The command that shows the tab as a page of its own."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from lib_lora.character.store import data_root
+from lib_lora.cli.arguments import Commands, at_least
+
+
+def add(command: Commands) -> None:
+    """Add this command."""
+    tab = command("ui", _ui, "Show the Train LoRA tab as a page in the browser, without a webui.", answers=False)
+    tab.add_argument(
+        "--models",
+        type=Path,
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="DIR",
+        help="folders of base models, or single files (also: the variable SAMEFACE_MODELS)",
+    )
+    tab.add_argument("--port", type=at_least(1), metavar="N", help="default: the first free one from 7869 on")
+    tab.add_argument("--listen", action="store_true", help="let other machines in; the address then has a token")
+    tab.add_argument("--no-open", action="store_true", help="do not open the page in a browser")
+
+
+def _ui(options: argparse.Namespace) -> int:
+    from lib_lora.ui.page.page_app import serve
+
+    serve(data_root(options.data), options.port, options.listen, not options.no_open, options.models)
+    return 0

@@ -1,0 +1,125 @@
+"""The commands that train: run, train, resume, try, and info about what came of it."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+from lib_lora.character.store import data_root
+from lib_lora.cli.arguments import Answer, Commands, at_least, painting, settings_given, training, who
+from lib_lora.runs.run_names import HOW, run_named
+from lib_lora.training.plan.run_file import Run
+
+
+def add(command: Commands) -> None:
+    """Add these commands."""
+    whole = command("run", _run, "The main job: photos and a checkpoint in, a LoRA, a test grid and a likeness out.")
+    whole.add_argument("photos", type=Path, nargs="+", metavar="PHOTOS", help="photos: files, folders, zips")
+    whole.add_argument("--name", required=True)
+    who(whole)
+    training(whole)
+    painting(whole, least=0)
+
+    train = command("train", _train, "Train a character that was made with 'new'.")
+    train.add_argument("name", metavar="NAME")
+    training(train)
+
+    resume = command("resume", _resume, "Go on with a run that was stopped or killed, or train a finished one longer.")
+    resume.add_argument("run", metavar="RUN", help=HOW)
+    resume.add_argument("--steps", type=at_least(1), metavar="N", help="how many steps the run shall have in all")
+    resume.add_argument("--base", type=Path, metavar="CHECKPOINT", help="where the base model is now, if it was moved")
+    resume.add_argument("--out", type=Path, metavar="DIR", help="where the finished LoRA goes (default: as before)")
+
+    demo = command("try", _try, "The main job on bundled photos and a small bundled base model, to see what it does.")
+    demo.add_argument("--steps", type=at_least(1), metavar="N", help="of training (default: the preset's)")
+    demo.add_argument("--no-open", action="store_true", help="end there; do not show the result in a browser")
+
+    info = command("info", _info, "Say what a LoRA file holds.")
+    info.add_argument("file", type=Path, metavar="LORA.safetensors")
+
+
+def _run(options: argparse.Namespace) -> Answer:
+    from lib_lora.workflows.train.main_job import run_main_job
+
+    root, given = data_root(options.data), settings_given(options)
+    delivered = run_main_job(
+        root,
+        photos=options.photos,
+        name=options.name,
+        trigger=options.trigger,
+        class_word=options.class_word,
+        consent=options.consent,
+        base=options.base,
+        preset=options.preset,
+        overrides=given,
+        prediction=options.prediction,
+        out=options.out or Path.cwd(),
+        grid_steps=options.grid_steps,
+        few=options.few,
+    )
+    return _trained(lambda: run_named(root, options.name), delivered)
+
+
+def _train(options: argparse.Namespace) -> Answer:
+    from lib_lora.workflows.train.main_job import finish_run
+    from lib_lora.workflows.train.prepare import start_run
+
+    given, made = settings_given(options), list[Run]()
+
+    def make() -> Run:
+        run = start_run(
+            data_root(options.data),
+            options.name,
+            options.base,
+            options.preset,
+            given,
+            options.prediction,
+            out=options.out,
+            few=options.few,
+            fit=True,
+        )
+        made.append(run)
+        return run
+
+    delivered = finish_run(make)
+    return _trained(lambda: made[0], delivered)
+
+
+def _resume(options: argparse.Namespace) -> Answer:
+    from lib_lora.runs.reopen import reopen
+    from lib_lora.workflows.train.main_job import finish_run
+
+    root = data_root(options.data)
+    run = run_named(root, options.run)
+    delivered = finish_run(lambda: reopen(run.folder, root, options.base, options.out, options.steps))
+    return _trained(lambda: run, delivered)
+
+
+def _trained(run: Callable[[], Run], delivered: Path | None) -> Answer:
+    """The answer of a training, all of which was said on the way; of several processes the main one gives it."""
+    from lib_lora.training import distributed
+    from lib_lora.workflows.train.training_result import values_of
+
+    return Answer("", values_of(run(), delivered) if distributed.is_main() else None)
+
+
+def _info(options: argparse.Namespace) -> Answer:
+    from lib_lora.lora.file.describe import describe
+
+    facts = describe(options.file)
+    width = max(len(key) for key in facts)
+    return Answer("\n".join(f"{key.ljust(width)}  {value}" for key, value in facts.items()), facts)
+
+
+def _try(options: argparse.Namespace) -> Answer:
+    from lib_lora.workflows.train.demo import home_of, try_it
+    from lib_lora.workflows.train.screen import at_a_screen
+
+    home = home_of(data_root(options.data) if options.data else None)
+    delivered = try_it(home, options.steps)
+    if at_a_screen() and not (options.no_open or options.json):
+        from lib_lora.ui.page.page_app import serve
+
+        serve(home)
+    return _trained(lambda: run_named(home, "mara"), delivered)

@@ -1,0 +1,30 @@
+"""The command that does one job of the queue for the program that started it: worker. Not for people."""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+from lib_lora.character.store import data_root
+from lib_lora.cli.arguments import Commands, at_least
+
+
+def add(command: Commands) -> None:
+    """Add this command; the list of commands leaves it out."""
+    worker = command("worker", _worker, "", answers=False)
+    worker.description = (
+        "Do one job of the queue. Standard input and output are a pipe to the program that started it "
+        "(lib_lora/queue/worker_pipe.py); when the input ends, the work is saved and ends too."
+    )
+    worker.add_argument("job", type=at_least(1), metavar="JOB", help="its number")
+
+
+def _worker(options: argparse.Namespace) -> int:
+    from lib_lora.queue.worker_pipe import take_standard_streams
+
+    channel = take_standard_streams()  # first: what libraries print while they are loaded must not get into the pipe
+    os.environ.update({"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "PYTHONUTF8": "1"})
+    from lib_lora.workflows.worker.work import work
+
+    work(data_root(options.data), options.job, channel)
+    return 0

@@ -1,0 +1,1 @@
+"""CLIP models that are already on this machine: how well a picture fits a prompt."""

@@ -1,0 +1,40 @@
+"""From what the user calls a face engine to the engine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lib_lora.errors import UserError
+from lib_lora.faces import licences
+from lib_lora.faces.face import FaceEngine
+from lib_lora.faces.insightface_engine import InsightFaceEngine
+from lib_lora.faces.opencv_engine import SFaceEngine
+
+DEFAULT = "sface"
+INSIGHTFACE = "insightface"
+KNOWN = (DEFAULT, f"{INSIGHTFACE}:FOLDER")
+
+
+def engine_of(name: str, root: Path, accept_licence: bool = False) -> FaceEngine:
+    """The engine called `name`, ready for its first picture.
+
+    Args:
+        name: "sface", or "insightface:" and the folder of a model pack.
+        root: the data folder, where it is kept that the licence was confirmed.
+        accept_licence: the user agrees to `licences.NOTICE` now.
+
+    Raises:
+        UserError: no engine has that name; the licence is not confirmed; the engine cannot be loaded.
+    """
+    kind, _, folder = name.partition(":")
+    if name == DEFAULT:
+        return SFaceEngine()
+    if kind != INSIGHTFACE or not folder:
+        raise UserError(f"There is no face engine {name!r}; known are {' and '.join(KNOWN)}.")
+    engine = InsightFaceEngine(Path(folder).expanduser())
+    if not licences.is_confirmed(root, engine.id):
+        if not accept_licence:
+            raise UserError(f"{licences.NOTICE}\nIf you agree, give the same command with --accept-licence once.")
+        licences.confirm(root, engine.id)
+    engine.load()
+    return engine

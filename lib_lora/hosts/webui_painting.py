@@ -1,0 +1,304 @@
+"""Test pictures through the webui's own pipeline, and a picture through its VAE.
+
+Pictures are painted a few at a time, and the queue is given back between, so that others need not wait for all of
+them. Nothing of it stays: options, "last generation" and the list of LoRAs are as before.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image
+
+from lib_lora.errors import StoppedByUser, UserError
+from lib_lora.files import explained, printable
+from lib_lora.hosts.host_protocol import Each
+from lib_lora.hosts.queue_lock import turn
+from lib_lora.hosts.webui_modules import networks, part
+from lib_lora.pictures import Cell
+
+if TYPE_CHECKING:
+    from lib_lora.hosts.webui import Webui
+
+FOLDER = "sameface-tests"  # within the Lora folder
+TOGETHER = 4  # pictures, before others have their turn
+_DAY = 24 * 3600.0
+_left: set[str] = set()  # names of files that Windows would not give up while they were in use
+_CACHES = {
+    "StableDiffusionProcessing": ("cached_c", "cached_uc"),
+    "StableDiffusionProcessingTxt2Img": ("cached_hr_c", "cached_hr_uc"),
+}
+
+
+def paint(host: Webui, pictures: Sequence[Cell], base: Path | None, each: Each, stop: Callable[[], bool]) -> None:
+    """See `base.Host`."""
+    if not pictures:
+        return
+    samplers = part("sd_samplers").all_samplers_map
+    unknown = sorted({picture.sampler for picture in pictures if picture.sampler not in samplers})
+    if unknown:
+        raise UserError(f"The webui has no sampler {unknown[0]!r}; choose one of {', '.join(host.samplers()[:8])}.")
+    if any(picture.lora for picture in pictures) and not host.paints():
+        raise UserError("This webui cannot use LoRAs: turn its built-in extension Lora on in the tab Extensions.")
+    lock = part("call_queue").queue_lock
+    # whoever is stopped while waiting for the queue has painted what it has painted
+    with suppress(StoppedByUser):
+        title = _override(host, base, lock, stop)
+        _paint(host, pictures, title, each, stop)
+
+
+def _paint(host: Webui, pictures: Sequence[Cell], title: str, each: Each, stop: Callable[[], bool]) -> None:
+    lock = part("call_queue").queue_lock
+    with _lent(host, {picture.lora for picture in pictures if picture.lora}) as stems:
+        try:
+            for numbers in _groups(pictures):
+                for start in range(0, len(numbers), TOGETHER):
+                    some = numbers[start : start + TOGETHER]
+                    with turn(lock, stop):
+                        work = partial(_painted, host, [pictures[one] for one in some], stems, title, stop)
+                        done = host.on_its_thread(work)
+                    for number, (image, infotext) in zip(some, done, strict=False):  # fewer where it was stopped
+                        each(number, image, infotext)
+                    if len(done) < len(some) or stop():
+                        return
+        finally:
+            if title:  # where others paint, the next one of them loads it anyway
+                with suppress(StoppedByUser), turn(lock, stop):
+                    host.on_its_thread(host.settle)
+
+
+def _groups(pictures: Sequence[Cell]) -> Iterable[list[int]]:
+    """Numbers of pictures that differ in nothing but prompt and seed."""
+    found: dict[Any, list[int]] = {}
+    for number, one in enumerate(pictures):
+        key = (one.lora, one.weight, one.width, one.height, one.steps, one.cfg, one.sampler, one.negative)
+        found.setdefault(key, []).append(number)
+    return found.values()
+
+
+def _override(host: Webui, base: Path | None, lock: Any, stop: Callable[[], bool]) -> str:
+    """The title of the checkpoint to change to; empty where it is the selected one.
+
+    Raises:
+        UserError: the webui does not know it, or has none at all.
+        StoppedByUser: `stop` said so while it waited.
+    """
+    selected = host.current_checkpoint()
+    if selected is None:
+        raise UserError("The webui has no checkpoint to paint with; put one into its folder models/Stable-diffusion.")
+    if base is None or _same(base, selected):
+        return ""
+    for attempt in range(2):
+        for known in host.checkpoints():
+            if _same(base, known.path):
+                return known.title
+        if attempt == 0:
+            with turn(lock, stop):
+                part("sd_models").list_models()
+    raise UserError(f"The webui does not know {base.name}; put it into its checkpoint folder, or choose another base.")
+
+
+def _same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False
+
+
+@contextmanager
+def _lent(host: Webui, files: set[Path]) -> Iterator[dict[Path, str]]:
+    """Each LoRA under a name in the webui's Lora folder that it has never seen, while the block runs.
+
+    The webui remembers what it knows of a LoRA under its name, so no name is used twice.
+    """
+    if not files:
+        yield {}
+        return
+    folder = host.roots().loras[0] / FOLDER
+    stems = {file: f"sameface-test-{int(time.time()):x}-{uuid.uuid4().hex[:8]}" for file in files}
+    with explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    try:
+        for file, stem in stems.items():
+            with explained(file, "use"):
+                _put(file, folder / f"{stem}.safetensors")
+        yield stems
+    finally:
+        _left.update(stems.values())
+        _sweep(folder)
+        with suppress(OSError):
+            folder.rmdir()
+        host.refresh_loras("")
+
+
+def _sweep(folder: Path) -> None:
+    """Delete what was lent from here, and what a killed webui left; another one that shares the folder may be painting.
+
+    The file's own times are those of the LoRA that it is a link to, so the time is in its name.
+    """
+    for path in folder.glob("sameface-test-*"):
+        try:
+            age = time.time() - int(path.stem.split("-")[2], 16)
+        except ValueError:
+            age = 2 * _DAY
+        if path.stem in _left or abs(age) > _DAY:
+            with suppress(OSError):
+                path.unlink()
+    _left.intersection_update([path.stem for path in folder.glob("sameface-test-*")])
+
+
+def _put(file: Path, target: Path) -> None:
+    """Link or copy, and never half a file under a name that the webui reads."""
+    try:
+        os.link(file, target)
+    except OSError:  # another disk, or a file system without links
+        shutil.copyfile(file, target.with_suffix(".tmp"))
+        target.with_suffix(".tmp").replace(target)
+
+
+def _painted(
+    host: Webui, pictures: list[Cell], stems: dict[Path, str], title: str, stop: Callable[[], bool]
+) -> list[tuple[Image.Image, str]]:
+    """Pictures of one group and their infotexts; fewer where `stop` said so. The queue is held.
+
+    Raises:
+        UserError: see `base.Host`.
+    """
+    shared, progress = part("shared"), part("progress")
+    one, task = pictures[0], part("progress").create_task_id("sameface")
+    stem = stems[one.lora] if one.lora else ""
+    shared.state.begin(job=task)
+    progress.start_task(task)
+    try:
+        runner = _runner(stop)
+        try:
+            with (
+                _no_last_generation(),
+                host.on_checkpoint(title) as override,
+                closing(_request(pictures, stem, override)) as p,
+            ):
+                p.scripts, p.script_args = runner, ()
+                processed = part("processing").process_images(p)
+        except Exception as error:
+            raise UserError(_why(error)) from error
+        if runner.skipped or (not runner.stopped and (shared.state.interrupted or shared.state.stopping_generation)):
+            raise UserError("Somebody pressed Interrupt or Skip in the webui; start the test again.")
+        if stem and one.weight and processed.images:
+            _check_loaded(stem, one.lora)
+    finally:
+        progress.finish_task(task)
+        shared.state.end()
+        shared.total_tqdm.clear()
+    return list(zip(processed.images, processed.infotexts, strict=False))
+
+
+def _request(pictures: list[Cell], stem: str, override: dict[str, Any]) -> Any:
+    """One call for all of them, as the txt2img page would make it, but without the user's extras."""
+    one, options = pictures[0], part("shared").opts
+    if getattr(options, "sd_lora", "None") not in (None, "None", ""):
+        override = {**override, "sd_lora": "None"}  # "Add network to prompt": a picture without LoRA is one without
+    extra = f"<lora:{stem}:{one.weight:g}>" if stem else ""
+    p = part("processing").StableDiffusionProcessingTxt2Img(
+        prompt=[picture.prompt + extra for picture in pictures],
+        negative_prompt=one.negative,
+        seed=[picture.seed for picture in pictures],
+        sampler_name=one.sampler,
+        batch_size=1,  # within a batch only the first prompt's LoRA counts
+        n_iter=len(pictures),
+        steps=one.steps,
+        cfg_scale=one.cfg,
+        width=one.width,
+        height=one.height,
+        restore_faces=False,
+        tiling=False,
+        do_not_save_samples=True,
+        do_not_save_grid=True,
+        override_settings=override,
+    )
+    if hasattr(p, "scheduler"):
+        p.scheduler = "Automatic"
+    return p
+
+
+def _runner(stop: Callable[[], bool]) -> Any:
+    """A runner of no scripts (reForge needs one), which asks after each picture whether to go on."""
+
+    class Runner(part("scripts").ScriptRunner):  # type: ignore[misc]
+        stopped = skipped = False
+
+        def postprocess_image(self, p: Any, pp: Any) -> None:
+            state = part("shared").state
+            self.skipped = self.skipped or state.skipped  # such a picture is half painted
+            if stop():
+                self.stopped = not state.interrupted
+                state.interrupt()
+
+    return Runner()
+
+
+@contextmanager
+def _no_last_generation() -> Iterator[None]:
+    """The user's own last picture stays the last: its text is what one click brings back into the page."""
+    flags = part("shared").cmd_opts
+    before = getattr(flags, "no_prompt_history", None)
+    flags.no_prompt_history = True
+    try:
+        yield
+    finally:
+        flags.no_prompt_history = before
+
+
+def _check_loaded(stem: str, file: Path | None) -> None:
+    """The webui paints on without a LoRA that it cannot read; that would pass for a LoRA without effect."""
+    loaded = [network.name for network in networks().loaded_networks]
+    if stem not in loaded:
+        name = file.name if file else stem
+        raise UserError(f"The webui could not load the LoRA {name} on this checkpoint; see its console for the reason.")
+
+
+def _why(error: Exception) -> str:
+    kind = type(error).__name__
+    if "OutOfMemory" in kind or "out of memory" in str(error):
+        return "The webui ran out of GPU memory while it painted; close what else uses it, or paint smaller pictures."
+    if kind == "NansException":
+        return "The webui painted not-a-numbers with this checkpoint; start it with --no-half, or choose another VAE."
+    said = printable(f"{kind}: {error}")[:200]
+    return f"The webui could not paint ({said}); see its console for the reason."
+
+
+def forget_conditions() -> None:
+    """The webui keeps the last prompt's encoding by its words and LoRA names, not by what was in the files."""
+    for name, caches in _CACHES.items():
+        owner = getattr(part("processing"), name)
+        for cache in caches:
+            if isinstance(kept := getattr(owner, cache, None), list):
+                setattr(owner, cache, [None] * len(kept))
+
+
+def reconstructed(host: Webui, image: Image.Image) -> Image.Image | None:
+    """A picture through the VAE and back; None without a model. The queue is held."""
+    model = host.ready_model()
+    if model is None:
+        return None
+    import numpy as np
+    import torch
+
+    common, devices = part("sd_samplers_common"), part("devices")
+    size = image.size
+    eights = (max(64, round(size[0] / 8) * 8), max(64, round(size[1] / 8) * 8))
+    pixels = np.asarray(image.convert("RGB").resize(eights, Image.Resampling.LANCZOS), dtype=np.float32) / 255
+    with torch.no_grad(), devices.autocast():
+        latent = common.images_tensor_to_samples(torch.from_numpy(pixels).permute(2, 0, 1)[None], 0, model)
+        decoded = common.samples_to_images_tensor(latent.to(devices.dtype_vae), 0, model)[0]
+    back = torch.clamp((decoded.float().cpu() + 1) / 2, 0, 1).permute(1, 2, 0).numpy()
+    if not np.isfinite(back).all():
+        return None
+    return Image.fromarray((back * 255).round().astype(np.uint8)).resize(size, Image.Resampling.LANCZOS)

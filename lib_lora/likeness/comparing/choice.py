@@ -1,0 +1,185 @@
+"""Which checkpoint at which weight: what must hold, what is traded, and no more training than is needed. Pure.
+
+The best of many noisy numbers is too good by luck. So cells within one standard error of the best count as equal, and
+among equals the smallest step and then the smallest weight is taken; and the winner is confirmed on fresh seeds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from lib_lora.errors import UserError
+from lib_lora.likeness.comparing.set_comparison import compare
+from lib_lora.likeness.measure import intervals
+from lib_lora.likeness.report.report import Report
+
+NO_FACE_LIMIT = 0.10
+COPY_LIMIT = 0.05
+LOST_LIMIT = 0.05
+ADHERENCE_RANGE = 0.03  # a fall of CLIP's cosine by this much is worth nothing any more
+WEIGHTS = {"identity": 0.5, "adherence": 0.3, "variety": 0.2}
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One checkpoint at one weight, as measured on a grid.
+
+    Attributes:
+        step, weight: which.
+        retention: 0..1 and beyond, against the ceiling where there is one; None where it could not be measured.
+        error: standard error of the retention.
+        adherence: mean change of CLIP's cosine against the base model; None without CLIP.
+        variety: as a share of the base model's; None where not measured.
+        no_face, copies, lost: how many pictures of `pictures`.
+        pictures: how many were painted.
+        utility: weighted geometric mean of identity, adherence and variety, 0..1; 0 where there is no retention.
+        feasible: it breaks no limit; `broken` names those it breaks.
+        front: no other feasible candidate is better in one thing and as good in the others.
+    """
+
+    step: int
+    weight: float
+    retention: float | None
+    error: float = 0.0
+    adherence: float | None = None
+    variety: float | None = None
+    no_face: int = 0
+    copies: int = 0
+    lost: int = 0
+    pictures: int = 0
+    utility: float = 0.0
+    feasible: bool = True
+    broken: list[str] = field(default_factory=list)
+    front: bool = False
+
+
+def candidate(report: Report) -> Candidate:
+    """What a grid's report says about its checkpoint at its weight.
+
+    Raises:
+        ValueError: the report is of no run.
+    """
+    facts = report.facts
+    if facts.step is None:
+        raise ValueError("a report without a step is of no run")
+    broken = [
+        name
+        for name, hits, of, limit in (
+            ("no face", facts.no_face, facts.read, NO_FACE_LIMIT),
+            ("copies", facts.copies, facts.read, COPY_LIMIT),
+            ("lost", facts.lost, facts.counted, LOST_LIMIT),
+        )
+        if of and hits > max(1, limit * of)  # one picture is luck
+    ]
+    if facts.retention_best is None:
+        broken.append("not measurable")
+    identity = float(np.clip(facts.retention_best or 0.0, 0.0, 1.0))
+    parts = {"identity": identity}
+    if facts.adherence is not None:
+        parts["adherence"] = float(np.clip(1 + facts.adherence / ADHERENCE_RANGE, 0.0, 1.0))
+    if facts.variety_ratio is not None:
+        parts["variety"] = float(np.clip(facts.variety_ratio, 0.0, 1.0))
+    return Candidate(
+        step=facts.step,
+        weight=facts.weight,
+        retention=facts.retention_best,
+        error=_error(report),
+        adherence=facts.adherence,
+        variety=facts.variety_ratio,
+        no_face=facts.no_face,
+        copies=facts.copies,
+        lost=facts.lost,
+        pictures=facts.pictures,
+        utility=geometric(parts),
+        feasible=not broken,
+        broken=broken,
+    )
+
+
+def geometric(parts: dict[str, float]) -> float:
+    """The weighted geometric mean of parts in 0..1; weights of parts that are absent go to the others."""
+    total = sum(WEIGHTS[name] for name in parts)
+    return float(np.prod([value ** (WEIGHTS[name] / total) for name, value in parts.items()]))
+
+
+def _error(report: Report) -> float:
+    """Standard error of the retention, from its bootstrap interval."""
+    facts = report.facts
+    if facts.retention_low is None or facts.retention_high is None:
+        return 0.0
+    scale = facts.retention_best / facts.retention if facts.retention_best and facts.retention else 1.0
+    return abs(scale) * (facts.retention_high - facts.retention_low) / 2 / intervals.student(facts.counted)
+
+
+def with_front(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """The candidates with `front` set: Pareto-optimal among the feasible ones in identity, adherence and variety."""
+    feasible = [one for one in candidates if one.feasible]
+    return [
+        replace(one, front=one.feasible and not any(_dominates(other, one) for other in feasible)) for one in candidates
+    ]
+
+
+def _dominates(one: Candidate, other: Candidate) -> bool:
+    pairs = [(min(1.0, one.retention or 0.0), min(1.0, other.retention or 0.0))]
+    pairs += [(a, b) for a, b in ((one.adherence, other.adherence), (one.variety, other.variety))
+              if a is not None and b is not None]  # fmt: skip
+    return all(a >= b for a, b in pairs) and any(a > b for a, b in pairs)
+
+
+def choose(candidates: Sequence[Candidate]) -> Candidate | None:
+    """The one-standard-error rule (Breiman et al. 1984) over the feasible ones' utility; None where there is none.
+
+    Returns:
+        Of the feasible candidates whose retention lies within one standard error of the most useful one's, and whose
+        utility is no further below than that costs: the smallest step, then the smallest weight.
+    """
+    feasible = [one for one in candidates if one.feasible and one.retention is not None]
+    if not feasible:
+        return None
+    best = max(feasible, key=lambda one: one.utility)
+    slack = _utility_slack(best)
+    equal = [one for one in feasible if one.utility >= best.utility - slack]
+    return min(equal, key=lambda one: (one.step, one.weight))
+
+
+def _utility_slack(best: Candidate) -> float:
+    """By how much the best utility would fall if its retention were one standard error lower."""
+    retention = min(1.0, best.retention or 0.0)
+    if retention <= 0:
+        return 0.0
+    share = WEIGHTS["identity"] / sum(
+        WEIGHTS[name]
+        for name, value in (("identity", 1.0), ("adherence", best.adherence), ("variety", best.variety))
+        if value is not None
+    )
+    lower = max(0.0, retention - best.error)
+    return best.utility * (1 - float((lower / retention) ** share))
+
+
+def to_confirm(candidates: Sequence[Candidate], count: int = 3) -> list[Candidate]:
+    """The candidates to paint again on fresh seeds: the chosen one, then the most useful feasible ones."""
+    chosen = choose(candidates)
+    rest = sorted((one for one in candidates if one.feasible), key=lambda one: -one.utility)
+    ordered = [*([chosen] if chosen else []), *(one for one in rest if one is not chosen)]
+    return ordered[:count]
+
+
+def surely_worse(reports: Sequence[Report], best: Report) -> list[float]:
+    """For each report the Holm-corrected p that it keeps as much of the face as `best`, in pairs of prompt and seed.
+
+    1 where there are too few pairs to tell, where it keeps more, and for `best` itself.
+    """
+    p_values = {}
+    for number, report in enumerate(reports):
+        if report is best:
+            continue
+        try:
+            found = compare(best, report, ("best", "other"))
+            p_values[number] = found.p if found.difference < 0 else 1.0
+        except UserError:
+            p_values[number] = 1.0
+    corrected = dict(zip(p_values, intervals.holm(list(p_values.values())), strict=True))
+    return [corrected.get(number, 1.0) for number in range(len(reports))]

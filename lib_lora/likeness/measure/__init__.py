@@ -1,0 +1,1 @@
+"""Measuring pictures against a character's template. Knows no rule and no verdict."""

@@ -1,0 +1,94 @@
+"""Whole pictures compared without recognising anyone: near copies, and how varied a set is. Pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from lib_lora.faces.array_types import Array, Box, Mask, Pixels
+
+COPY_BITS = 8  # of 64: pictures whose perceptual hashes differ in fewer are copies of each other
+COPY_SSIM = 0.85  # of two aligned faces; different portraits of one person reach 0.88, but then not in the hash
+_BINS = (8, 4, 4)  # hue, saturation, value
+
+
+def phash(image: Image.Image) -> int:
+    """Perceptual hash of 64 bits: which low frequencies of the 32 x 32 grey picture are above their median.
+
+    The discrete cosine transform's lowest 8 x 8 coefficients without the constant one, as in pHash (Zauner 2010).
+    """
+    grey = np.asarray(image.convert("L").resize((32, 32), Image.Resampling.BOX), np.float32)
+    low = cv2.dct(grey)[:8, :8].ravel()
+    bits = low > np.median(low[1:])
+    return int("".join("1" if bit else "0" for bit in bits), 2)
+
+
+def hamming(one: int, other: int) -> int:
+    """In how many bits two hashes differ, 0..64. Pictures that have nothing in common differ in about 32."""
+    return (one ^ other).bit_count()
+
+
+def ssim(one: Pixels, other: Pixels) -> float:
+    """Structural similarity of two grey pictures of one size, -1..1 (Wang et al. 2004, Gaussian of sigma 1.5)."""
+    x, y = (part.astype(np.float64) for part in (one, other))
+
+    def local(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        return np.asarray(cv2.GaussianBlur(values, (11, 11), 1.5), np.float64)
+
+    mean_x, mean_y = local(x), local(y)
+    var_x, var_y = local(x * x) - mean_x**2, local(y * y) - mean_y**2
+    covariance = local(x * y) - mean_x * mean_y
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    top = (2 * mean_x * mean_y + c1) * (2 * covariance + c2)
+    return float((top / ((mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2)))[5:-5, 5:-5].mean())
+
+
+def background(image: Image.Image, box: Box | None) -> Array:
+    """Colour histogram of what surrounds the face: 128 shares that add up to 1.
+
+    Args:
+        image: RGB.
+        box: of the face in its pixels; half its size around it is left out too (hair, neck). None: nothing is.
+    """
+    small = image.convert("RGB")
+    small.thumbnail((128, 128))
+    mask = np.ones((small.height, small.width), np.bool_)
+    if box is not None:
+        left, top, width, height = (value * small.width / image.width for value in box)
+        rows = slice(max(0, round(top - height / 2)), max(0, round(top + height * 1.5)))
+        mask[rows, max(0, round(left - width / 2)) : max(0, round(left + width * 1.5))] = False
+    if not mask.any():
+        mask[:] = True
+    return colours(small, mask)
+
+
+def colours(image: Image.Image, mask: Mask) -> Array:
+    """Colour histogram (hue, saturation, value) of the pixels in `mask`: 128 shares that add up to 1, or all 0."""
+    hsv = cv2.cvtColor(np.asarray(image.convert("RGB"), np.uint8), cv2.COLOR_RGB2HSV)
+    histogram = cv2.calcHist([hsv], [0, 1, 2], mask.astype(np.uint8), list(_BINS), [0, 180, 0, 256, 0, 256]).ravel()
+    return np.asarray(histogram / max(1.0, float(histogram.sum())), np.float32)
+
+
+def difference(one: Array, other: Array) -> float:
+    """Hellinger distance of two histograms, 0 (equal) .. 1 (nothing in common)."""
+    return float(np.sqrt(max(0.0, 1 - float(np.sqrt(one * other).sum()))))
+
+
+def variety(hashes: Sequence[int], backgrounds: Sequence[Array]) -> float | None:
+    """How varied a set of pictures is, 0 (all alike) .. 1; None for fewer than two.
+
+    The mean over all pairs of half the background's `difference` and half the hashes' distance of 32 bits (at most 1).
+    """
+    pairs = list(combinations(range(len(hashes)), 2))
+    if not pairs:
+        return None
+    apart = [
+        difference(backgrounds[a], backgrounds[b]) / 2 + min(1.0, hamming(hashes[a], hashes[b]) / 32) / 2
+        for a, b in pairs
+    ]
+    return float(np.mean(apart))

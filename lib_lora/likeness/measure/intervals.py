@@ -1,0 +1,149 @@
+"""How sure a number is: intervals and tests. Pure functions; the distributions are scipy's."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from lib_lora.faces.array_types import Numbers
+
+CONFIDENCE = 0.95
+ROUNDS = 2000  # of the bootstrap: the ends of a 95 % interval are then known to about a tenth of its width
+DRIFTING_SHARE = 0.05  # of pictures of the very person that lie below the keep line, at most
+FALSE_ALARM = 0.02  # of grids without drift, at most
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A value with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def wilson(hits: int, count: int) -> Interval:
+    """A share with Wilson's score interval (Wilson 1927), which stays right near 0 and 1.
+
+    Raises:
+        ValueError: not 0 <= hits <= count, or count is 0.
+    """
+    if not 0 <= hits <= count or not count:
+        raise ValueError(f"{hits} of {count} is no share")
+    z = 1.959963984540054
+    share = hits / count
+    middle = (share + z * z / (2 * count)) / (1 + z * z / count)
+    half = z / (1 + z * z / count) * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
+    return Interval(share, max(0.0, middle - half), min(1.0, middle + half))
+
+
+def bootstrap(
+    statistic: Callable[[npt.NDArray[np.intp]], Numbers], count: int, groups: Sequence[str] | None = None, seed: int = 7
+) -> tuple[float, float]:
+    """A 95 % interval of a statistic of `count` pictures, by resampling whole groups (Efron 1979).
+
+    Pictures of one prompt resemble each other; resampling prompts instead of pictures keeps the interval honest. The
+    percentiles are widened by `_short`.
+
+    Args:
+        statistic: takes m rows of indices [m, k] and gives the statistic of each row [m].
+        count: of pictures, at least 1.
+        groups: the prompt of each; None = each picture is its own.
+        seed: of the resampling, so that a report can be made again to the last digit.
+    """
+    names = list(groups) if groups is not None else [str(index) for index in range(count)]
+    members = [np.flatnonzero([name == group for name in names]) for group in dict.fromkeys(names)]
+    drawn = np.random.default_rng(seed).integers(0, len(members), (ROUNDS, len(members)))
+    sizes = np.array([len(group) for group in members])
+    if len(set(sizes)) == 1:
+        values = statistic(np.stack(members)[drawn].reshape(ROUNDS, -1))
+    else:
+        values, lengths = np.empty(ROUNDS), sizes[drawn].sum(1)
+        for length in np.unique(lengths):  # groups of several sizes make rows of several lengths
+            rows = [np.concatenate([members[group] for group in row]) for row in drawn[lengths == length]]
+            values[lengths == length] = statistic(np.stack(rows))
+    value = float(statistic(np.arange(count)[None])[0])
+    return _ends(values, value, len(members))
+
+
+def _ends(values: Numbers, value: float, groups: int) -> tuple[float, float]:
+    """The 95 % percentiles of resampled `values`, moved away from `value` by `_short`."""
+    low, high = (float(np.quantile(values, (1 + sign * CONFIDENCE) / 2)) for sign in (-1, 1))
+    factor = _short(groups)
+    return value + factor * (low - value), value + factor * (high - value)
+
+
+def _short(groups: int) -> float:
+    """By how much the percentiles of a bootstrap of few groups lie too near.
+
+    Resampling takes the groups for the whole world, whose deviation is smaller by sqrt((g - 1) / g), and whose mean is
+    normal instead of Student's t (Hesterberg 2015, "What teachers should know about the bootstrap", section 4.1). Plain
+    percentiles of 5 and of 20 normal values hold the mean in 84 % and 92 % of cases instead of 95 %.
+    """
+    from scipy.stats import norm
+
+    if groups < 2:
+        return 1.0
+    return student(groups) / float(norm.ppf((1 + CONFIDENCE) / 2)) * math.sqrt(groups / (groups - 1))
+
+
+def student(count: int) -> float:
+    """How many standard errors a 95 % interval of the mean of `count` >= 2 values reaches to either side."""
+    from scipy.stats import t
+
+    return float(t.ppf((1 + CONFIDENCE) / 2, count - 1))
+
+
+def alarm_count(pictures: int, share: float = DRIFTING_SHARE, false_alarm: float = FALSE_ALARM) -> int:
+    """From how many drifting pictures on a grid raises the alarm.
+
+    The smallest c with P(Binomial(pictures, share) >= c) <= false_alarm; of 20 pictures it is 4 (0.016).
+    """
+    from scipy.stats import binom
+
+    return int(next(c for c in range(1, pictures + 2) if binom.sf(c - 1, pictures, share) <= false_alarm))
+
+
+def paired_p(differences: Numbers) -> float:
+    """Two-sided p of Wilcoxon's signed-rank test that paired differences are centred on 0; 1 where all are 0."""
+    from scipy.stats import wilcoxon
+
+    if not np.any(differences):
+        return 1.0
+    return float(wilcoxon(differences).pvalue)
+
+
+def lower_p(values: Numbers, reference: Numbers) -> float:
+    """One-sided p of the Mann-Whitney test that `values` do not lie below `reference`."""
+    from scipy.stats import mannwhitneyu
+
+    return float(mannwhitneyu(values, reference, alternative="less").pvalue)
+
+
+def unpaired_p(one: Numbers, other: Numbers) -> float:
+    """Two-sided p of the Mann-Whitney test that two sets of values lie at the same height."""
+    from scipy.stats import mannwhitneyu
+
+    return float(mannwhitneyu(one, other, alternative="two-sided").pvalue)
+
+
+def two_heaps(one: Numbers, other: Numbers, seed: int = 7) -> tuple[float, float]:
+    """A 95 % bootstrap interval of mean(other) - mean(one), each resampled on its own; widened by `_short`."""
+    random = np.random.default_rng(seed)
+    means = [heap[random.integers(0, len(heap), (ROUNDS, len(heap)))].mean(1) for heap in (one, other)]
+    return _ends(means[1] - means[0], float(other.mean() - one.mean()), min(len(one), len(other)))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """p values corrected for their number (Holm 1979), in the given order."""
+    order = sorted(range(len(p_values)), key=lambda index: p_values[index])
+    corrected = [0.0] * len(p_values)
+    highest = 0.0
+    for rank, index in enumerate(order):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        corrected[index] = highest
+    return corrected

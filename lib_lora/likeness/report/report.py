@@ -1,0 +1,287 @@
+"""The report of a set of pictures: what was measured, on how many, how sure it is, and what follows.
+
+Written as JSON by `save`. It holds no embeddings and no pictures; pictures are named by their paths relative to it.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from lib_lora import files, typed_settings
+from lib_lora.errors import UserError
+from lib_lora.faces.face import FaceEngine
+from lib_lora.likeness.measure import intervals
+from lib_lora.likeness.measure.calibration import Calibration
+from lib_lora.likeness.measure.face_measure import ImageScore, Measured
+from lib_lora.likeness.measure.template import Template
+from lib_lora.likeness.verdict.facts import Asked, Facts, Status, status_of
+from lib_lora.likeness.verdict.metrics import facts_of
+from lib_lora.likeness.verdict.picture_set import Shown
+from lib_lora.likeness.verdict.prompt_adherence import Missed, missed
+from lib_lora.likeness.verdict.traits import copy_limits, is_copy
+from lib_lora.likeness.verdict.verdict import Verdict, judge
+
+VERSION = 1
+REPORT_FILE = "report.json"  # in the folder of a grid
+Role = Literal["lora", "base", "leak"]
+SMALL_PRINT = (
+    "Similarity is no proof of identity: this compares pictures with each other and identifies nobody.",
+    "Face recognisers are less exact for some groups of people than for others; the lines are drawn for this "
+    "character alone and cannot be used for another.",
+    "One picture scatters by about 0.05; only the set is judged.",
+)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What the pictures are of, and how they were made.
+
+    Attributes:
+        character: name.
+        lora: file name; empty for pictures that come from nowhere in particular.
+        base: file name of the base model.
+        run: its identifier.
+    """
+
+    character: str
+    lora: str = ""
+    base: str = ""
+    run: str = ""
+
+
+@dataclass(frozen=True)
+class Photo:
+    """One photo of the character: its name, leave-one-out likeness, whether it is in the template, and why not."""
+
+    file: str
+    likeness: float | None
+    used: bool
+    remark: str = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One picture.
+
+    Attributes:
+        role: with the LoRA ("lora"; also pictures that come from nowhere in particular), without it ("base"), or with
+            it but without the trigger ("leak").
+        path: relative to the report's folder, with forward slashes; absolute where it lies elsewhere.
+        status: see `facts.status_of`.
+        copy: it repeats a photo.
+        asked: what it was asked to show.
+        score: the numbers.
+        adherence: CLIP's text-image cosine; None without CLIP.
+    """
+
+    role: Role
+    path: str
+    status: Status
+    copy: bool
+    asked: Asked
+    score: ImageScore
+    adherence: float | None = None
+
+
+@dataclass(frozen=True)
+class Share:
+    """A share of the pictures with its 95 % interval (Wilson)."""
+
+    name: str
+    hits: int
+    of: int
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Tested:
+    """Retention of one checkpoint at one weight, as measured on a grid."""
+
+    step: int
+    weight: float
+    retention: float
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything, ready to be kept and shown.
+
+    Attributes:
+        verdict, facts, calibration: see there.
+        subject: what was tested.
+        engine: id of the face engine; `licence` of its models.
+        ruler: digest of the engine and of the photos; likenesses measured with two rulers cannot be compared.
+        made: ISO 8601 date and time in UTC.
+        photos, pictures: one row each.
+        shares: how many are ok, lost, ...
+        tested: retention by step and weight in this run, this report's own included.
+        clip: the CLIP model that measured adherence and variety; empty where there is none on the machine.
+        small_print: what the numbers are not.
+        missed: what pictures were asked to show and do not.
+        version: of this layout.
+    """
+
+    verdict: Verdict
+    facts: Facts
+    calibration: Calibration
+    subject: Subject
+    engine: str
+    licence: str
+    made: str
+    photos: list[Photo] = field(default_factory=list)
+    pictures: list[Row] = field(default_factory=list)
+    shares: list[Share] = field(default_factory=list)
+    tested: list[Tested] = field(default_factory=list)
+    clip: str = ""
+    ruler: str = ""
+    small_print: list[str] = field(default_factory=lambda: list(SMALL_PRINT))
+    missed: list[Missed] = field(default_factory=list)
+    version: int = VERSION
+
+    def of(self, role: Role) -> list[Row]:
+        """The pictures of one role."""
+        return [row for row in self.pictures if row.role == role]
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Where the pictures of a `Shown` lie, each list in the same order, as they shall be named in the report."""
+
+    pictures: Sequence[str]
+    base: Sequence[str] = ()
+    leak: Sequence[str] = ()
+
+
+def make(
+    shown: Shown,
+    paths: Paths,
+    template: Template,
+    calibration: Calibration,
+    subject: Subject,
+    licence: str,
+    tested: Sequence[Tested] = (),
+    clip: str = "",
+    ruler: str = "",
+) -> Report:
+    """The report of measured pictures.
+
+    Args:
+        shown: the pictures and what they are compared with.
+        paths: their names.
+        template, calibration: of the character.
+        subject: what was tested.
+        licence: of the face engine's models.
+        tested: earlier grids of the same run.
+        clip: the CLIP model behind `shown.adherence`.
+        ruler: see `Report`.
+    """
+    facts = facts_of(shown, template, calibration)
+    limits = copy_limits(template)
+    with_clip, without_clip = shown.adherence or ([], [])
+
+    def rows(
+        role: Role, names: Sequence[str], pictures: Sequence[Measured], asked: Sequence[Asked], clip: Sequence[float]
+    ) -> list[Row]:
+        return [
+            Row(
+                role=role,
+                path=name,
+                status=status_of(item.score, calibration),
+                copy=role != "base" and is_copy(item.score, limits),
+                asked=what,
+                score=item.score,
+                adherence=clip[number] if clip else None,
+            )
+            for number, (name, item, what) in enumerate(zip(names, pictures, asked, strict=True))
+        ]
+
+    leak = shown.leak or []
+    ours = rows("lora", paths.pictures, shown.pictures, shown.asked, with_clip)
+    base = rows("base", paths.base, shown.base, shown.asked, without_clip) if shown.base is not None else []
+    if facts.retention is not None and facts.step is not None:
+        here = (facts.step, facts.weight)
+        tested = [one for one in tested if (one.step, one.weight) != here] + [Tested(*here, facts.retention)]
+    return Report(
+        verdict=judge(facts),
+        facts=facts,
+        calibration=calibration,
+        subject=subject,
+        engine=template.engine,
+        licence=licence,
+        made=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        photos=[Photo(item.file, item.likeness, item.used, item.remark) for item in template.references],
+        pictures=[*ours, *base, *rows("leak", paths.leak, leak, [Asked()] * len(leak), [])],
+        shares=_shares(facts),
+        clip=clip,
+        ruler=ruler,
+        tested=sorted(tested, key=lambda one: (one.weight, one.step)),
+        missed=missed(*([(row.path, row.asked, row.score) for row in part] for part in (ours, base))),
+    )
+
+
+def _shares(facts: Facts) -> list[Share]:
+    counts = [
+        ("clearly this person", facts.ok, facts.counted if facts.keep is not None else 0),
+        ("drifting", facts.drifting, facts.counted if facts.keep is not None else 0),
+        ("no more like the photos than a stranger", facts.lost, facts.counted if facts.keep is not None else 0),
+        ("without a face", facts.no_face, facts.read),
+        ("repeating a photo", facts.copies, facts.read),
+    ]
+    found = [(name, hits, of, intervals.wilson(hits, of)) for name, hits, of in counts if of]
+    return [Share(name, hits, of, share.low, share.high) for name, hits, of, share in found]
+
+
+def save(report: Report, path: Path) -> None:
+    """Write the report as JSON, atomically."""
+    files.write_json(path, typed_settings.to_dict(report))
+
+
+def load(path: Path) -> Report:
+    """Read a report that `save` wrote.
+
+    Raises:
+        UserError: missing, damaged, or of another version.
+    """
+    values = files.read_json(path)
+    if not isinstance(values, dict) or values.get("version") != VERSION:
+        raise UserError(f"{path} is no report of this version of SameFace; test the LoRA again.")
+    return typed_settings.from_dict(Report, values, str(path))
+
+
+def refused(
+    reason: str, paths: Paths, asked: Sequence[Asked], subject: Subject, engine: FaceEngine, ruler: str = ""
+) -> Report:
+    """The report of pictures that cannot be compared with anything, because no photo shows a face.
+
+    Args:
+        reason: why, one sentence.
+        paths, asked: of the pictures.
+        subject: what was tested.
+        engine: that looked at the photos.
+        ruler: see `Report`.
+    """
+    facts = Facts(refusal=reason.rstrip("."), pictures=len(paths.pictures))
+
+    def rows(role: Role, names: Sequence[str]) -> list[Row]:
+        return [
+            Row(role, name, "unjudged", False, asked[number] if role != "leak" else Asked(),
+                ImageScore(name.rpartition("/")[2], None, "not compared", 0))
+            for number, name in enumerate(names)
+        ]  # fmt: skip
+
+    return Report(
+        verdict=judge(facts),
+        facts=facts,
+        calibration=Calibration(None, None, [], None, facts.refusal),
+        subject=subject,
+        engine=engine.id,
+        licence=engine.licence,
+        made=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        pictures=[*rows("lora", paths.pictures), *rows("base", paths.base), *rows("leak", paths.leak)],
+        ruler=ruler,
+    )

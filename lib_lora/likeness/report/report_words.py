@@ -1,0 +1,289 @@
+"""A report in words: what its numbers, marks and gaps are called wherever it is shown. Pure functions.
+
+What comes from outside (names, prompts, remarks) passes `plain` before it is shown anywhere.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from typing import Literal
+
+from lib_lora.likeness.measure.calibration import (
+    BASE,
+    LEAST_FACES,
+    LEAST_PHOTOS,
+    MARGIN,
+    STRANGER_SPREADS,
+    SURE,
+    Calibration,
+)
+from lib_lora.likeness.measure.intervals import ROUNDS
+from lib_lora.likeness.report.report import Photo, Report, Row
+from lib_lora.likeness.verdict import prompt_adherence
+from lib_lora.likeness.verdict.traits import original
+
+Tone = Literal["good", "warn", "bad", "none"]
+AI_MADE = "AI-generated pictures"
+_MEANINGS: tuple[tuple[str, Tone, str], ...] = (
+    ("ok", "good", "clearly this person: likeness at or above the keep line"),
+    ("drift", "warn", "between the two lines: something of the face is lost"),
+    ("lost", "bad", "no more like the photos than a stranger's face"),
+    ("copy", "warn", "repeats a photo instead of painting the person anew"),
+    ("suspect", "none", "a face, but too small, blurred, cut off or painted to be judged; not counted"),
+    ("no face", "none", "the detector finds none; not counted"),
+)
+_BIDI = set("\u200e\u200f\u061c\u2028\u2029\ufeff") | {
+    chr(code) for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))
+}
+
+
+def plain(text: str) -> str:
+    r"""Text that does nothing but show: breaks become spaces, control characters and lone surrogates are written out.
+
+    A file name may hold escape sequences for a terminal, marks that turn the reading direction round, or bytes that
+    are no UTF-8.
+    """
+    return "".join(
+        character.encode("unicode_escape").decode("ascii")
+        if character in _BIDI or unicodedata.category(character) in ("Cc", "Cs")
+        else character
+        for character in re.sub(r"[\t\r\n]+", " ", text)
+    )
+
+
+def percent(share: float) -> str:
+    """0.914 -> "91%"."""
+    return f"{round(share * 100)}%"
+
+
+def several(count: int, noun: str) -> str:
+    """ "1 photo", "2 photos"."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def number(likeness: float) -> str:
+    """A likeness as it is shown: one picture scatters by 0.05, so two digits say all."""
+    return f"{likeness + 0:.2f}".replace("-0.00", "0.00")
+
+
+def tone_of(report: Report) -> Tone:
+    """How the verdict sounds."""
+    if not report.verdict.judged:
+        return "none"
+    if report.verdict.kind == "consistent":
+        return "good"
+    return "warn" if report.verdict.kind in ("slightly undertrained", "overtrained") else "bad"
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What one picture is called.
+
+    Attributes:
+        word: its status, a word or two.
+        tone: good, warn, bad, or none where nothing is judged.
+        likeness: as it is shown; empty where there is none.
+        remark: why it does not count, what it repeats, what it was asked to show and does not; empty where all is well.
+        nearest: the photo that is most alike, with its likeness; empty where there is none, and without the LoRA.
+    """
+
+    word: str
+    tone: Tone
+    likeness: str
+    remark: str
+    nearest: str
+
+    @property
+    def caption(self) -> str:
+        """Status and likeness: "ok 0.71"."""
+        return " ".join(filter(None, (self.word, self.likeness)))
+
+
+_WITH: dict[str, tuple[str, Tone]] = {"ok": ("ok", "good"), "drift": ("drift", "warn"), "lost": ("lost", "bad")}
+_WITHOUT: dict[str, tuple[str, Tone]] = {
+    "ok": ("like this person", "none"),
+    "drift": ("resembles", "none"),
+    "lost": ("someone else", "none"),
+}
+_LEAK: dict[str, tuple[str, Tone]] = {"ok": ("leak", "warn"), "drift": ("leak", "warn"), "lost": ("no leak", "good")}
+
+
+def mark_of(row: Row) -> Mark:
+    """What a picture is called; one without the LoRA is not expected to show the person, so it is never marked bad."""
+    words = {"lora": _WITH, "base": _WITHOUT, "leak": _LEAK}[row.role]
+    word, tone = words.get(row.status, ("not judged" if row.status == "unjudged" else row.status, "none"))
+    score, remarks = row.score, []
+    if row.status in ("suspect", "unreadable"):
+        remarks.append(plain(score.reason))
+    if row.copy:
+        word, tone = f"{word}, copy" if word != "not judged" else "copy", "bad" if tone == "bad" else "warn"
+        remarks.append(f"repeats {plain(original(row.score))}")
+    if row.role == "lora":
+        remarks += prompt_adherence.remarks(row.asked, score)
+    if score.faces > 1:
+        remarks.append(f"{score.faces} faces")
+    near = [] if score.nearest is None or row.role == "base" else [plain(score.nearest)]
+    if near and score.nearest_likeness is not None:
+        near.append(number(score.nearest_likeness))
+    return Mark(
+        word=word,
+        tone=tone,
+        likeness="" if score.likeness is None else number(score.likeness),
+        remark="; ".join(remarks),
+        nearest=" ".join(near),
+    )
+
+
+def legend(report: Report) -> list[tuple[str, Tone, str]]:
+    """Word, tone and meaning of each status that occurs."""
+    rows = report.of("lora")
+    there = {row.status for row in rows} | ({"copy"} if any(row.copy for row in rows) else set())
+    return [meaning for meaning in _MEANINGS if meaning[0] in there]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Identity retention against one measure, with its 95 % interval where that is known; shares, 1 = all of it."""
+
+    against: str
+    value: float
+    low: float | None
+    high: float | None
+
+    @property
+    def interval(self) -> str:
+        """The interval in words; empty where it is not known."""
+        if self.low is None or self.high is None:
+            return ""
+        return f"95% interval {percent(self.low)} to {percent(self.high)}"
+
+
+def kept(report: Report) -> list[Kept]:
+    """Retention against the photos, and against what the base model can show where that was measured."""
+    facts, lines = report.facts, report.calibration
+    if facts.retention is None:
+        return []
+    found = [
+        Kept("of the identity kept, against the photos", facts.retention, facts.retention_low, facts.retention_high)
+    ]
+    scale = _of_ceiling(lines)
+    if scale is not None:
+        low, high = (None if end is None else end * scale for end in (facts.retention_low, facts.retention_high))
+        found.append(Kept("of what the base model can show at this face size", facts.retention * scale, low, high))
+    return found
+
+
+def _of_ceiling(calibration: Calibration) -> float | None:
+    """What retention against the photos is multiplied by to be against the ceiling."""
+    photos, top, lines = calibration.photos, calibration.ceiling, calibration.lines
+    if photos is None or top is None or lines is None or top.median <= lines.zero:
+        return None
+    return (photos.median - lines.zero) / (top.median - lines.zero)
+
+
+def why_not_kept(report: Report) -> str:
+    """Why there is no retention."""
+    if report.facts.refusal:
+        return report.facts.refusal
+    return f"only {report.facts.counted} pictures show a face that can be measured; {LEAST_FACES} are needed"
+
+
+def counts(report: Report) -> str:
+    """How many pictures there are, and what became of them."""
+    facts = report.facts
+    parts = [f"{facts.ok} ok", f"{facts.drifting} drift", f"{facts.lost} lost"] if report.calibration.lines else []
+    if facts.no_face:
+        parts.append(f"{facts.no_face} without a face")
+    suspect = sum(row.status == "suspect" for row in report.of("lora"))
+    unread = sum(row.status == "unreadable" for row in report.of("lora"))
+    parts += [f"{suspect} suspect"] * bool(suspect) + [f"{unread} unreadable"] * bool(unread)
+    parts += [f"{facts.copies} repeating a photo"] * bool(facts.copies)
+    return f"{several(facts.pictures, 'picture')}, {facts.counted} counted" + (f": {', '.join(parts)}" if parts else "")
+
+
+def ours(report: Report) -> str:
+    """What the judged pictures are called."""
+    return "with the LoRA" if report.subject.lora else "the pictures"
+
+
+def about(report: Report) -> list[tuple[str, str]]:
+    """What was tested: names and values, without those that are not known."""
+    subject, facts = report.subject, report.facts
+    known = [
+        ("Character", subject.character),
+        ("LoRA", subject.lora),
+        ("Base model", subject.base),
+        ("Run", subject.run),
+    ]
+    if facts.step is not None:
+        known.append(("Step", f"{facts.step:,}"))
+    if subject.lora:
+        known.append(("Weight", f"{facts.weight:g}"))
+    made = report.made.replace("T", " ").replace("+00:00", " UTC")
+    return [(name, plain(value)) for name, value in [*known, ("Made", made)] if value]
+
+
+def photos_left_out(report: Report) -> list[tuple[str, str]]:
+    """Name and reason of each photo that is not part of the template."""
+    return [(plain(photo.file), _remark(photo)) for photo in report.photos if not photo.used]
+
+
+def photos_to_see(report: Report) -> list[tuple[str, str]]:
+    """Name and remark of each photo that is used but looks odd."""
+    return [(plain(photo.file), _remark(photo)) for photo in report.photos if photo.used and photo.remark]
+
+
+def _remark(photo: Photo) -> str:
+    return plain(photo.remark) or "no reason given"
+
+
+def small_print(report: Report) -> list[str]:
+    """What the numbers come from, and what they are not."""
+    facts, used = report.facts, sum(photo.used for photo in report.photos)
+    excluded = facts.pictures - facts.counted
+    return [
+        f"Face engine: {plain(report.engine)}. Licence of its models: {plain(report.licence)}",
+        f"Measured: {several(facts.pictures, 'picture')}, {facts.counted} counted; {used} of "
+        f"{several(len(report.photos), 'photo')} used. Likeness is the cosine between a face and the character's "
+        "template; 1 is the same picture.",
+        f"Left out of every summary, and shown with the reason: {several(excluded, 'picture')} and "
+        f"{several(len(report.photos) - used, 'photo')}.",
+        "Intervals are 95%: Wilson's for shares; for retention a bootstrap that draws whole prompts "
+        f"({ROUNDS:,} times), with the lines held fixed.",
+        *how_drawn(report.calibration),
+        f"Prompt adherence and variety: CLIP {plain(report.clip)}."
+        if report.clip
+        else "Prompt adherence was not measured: no CLIP model is on this machine.",
+        *(plain(line) for line in report.small_print),
+    ]
+
+
+def how_drawn(calibration: Calibration) -> list[str]:
+    """How the two lines and the zero of retention were found."""
+    if calibration.lines is None or calibration.photos is None:
+        return [f"No lines were drawn: {plain(calibration.refusal)}."] if calibration.refusal else []
+    lines, goal = calibration.lines, "photos after the base model's VAE" if calibration.ceiling else "photos"
+    sources = ", ".join(
+        f"{plain(item.name)} ({item.n} faces, median {number(item.median)}, 99th percentile {number(item.q99)})"
+        for item in calibration.impostors
+    )
+    zero = "pictures without the LoRA" if lines.zero_of == BASE else plain(lines.zero_of)
+    return [
+        f"Keep line (T_keep, {number(lines.keep)}): at least {1 - lines.below:.0%} of this person's pictures lie above "
+        f"it, by the {goal} ({SURE:.0%} tolerance limit); but at least {MARGIN:g} over the strangers' 99th percentile. "
+        f"Stranger line (T_id, {number(lines.same)}): the strangers' 99th percentile or {STRANGER_SPREADS:g} spreads "
+        "over their median, whichever is higher, but never over the keep line.",
+        *(
+            [
+                f"The median of strangers that the base model did not paint counts {calibration.shrunk:.2f} times: "
+                "that much of the photos' own likeness the VAE leaves."
+            ]
+            if calibration.shrunk < 1
+            else []
+        ),
+        f"Strangers: {sources}. Photos: {calibration.photos.n} leave-one-out scores (at least {LEAST_PHOTOS} are "
+        f"needed), median {number(calibration.photos.median)}.",
+        f"Retention: 0% is the median of the {zero} ({number(lines.zero)}), 100% the photos' own median.",
+    ]

@@ -1,0 +1,234 @@
+"""What a set of painted pictures shows, as plain facts that the rules of the verdict are written in.
+
+A fact that could not be measured is None; a rule that needs it then stays silent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from lib_lora.likeness.measure.calibration import LEAST_FACES, Calibration
+from lib_lora.likeness.measure.face_measure import ImageScore
+
+Status = Literal["ok", "drift", "lost", "no face", "suspect", "unreadable", "unjudged"]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a picture was asked to show.
+
+    Attributes:
+        prompt: its text or name; pictures of one prompt are resampled together.
+        framing: "close", "half" or "full"; empty = unknown.
+        angle: "front", "turned", ...; empty = unknown.
+        attributes: what else varies, as "kind: value" ("outfit: black coat").
+        seed: it was painted from; None = unknown.
+    """
+
+    prompt: str = ""
+    framing: str = ""
+    angle: str = ""
+    attributes: tuple[str, ...] = ()
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
+class Training:
+    """Where in a run the pictures come from.
+
+    Attributes:
+        step: of the checkpoint; None where the pictures come from no run.
+        weight: of the LoRA.
+        saved: the steps of all checkpoints.
+        tested: step and retention of earlier grids of this run at this weight.
+    """
+
+    step: int | None = None
+    weight: float = 1.0
+    saved: tuple[int, ...] = ()
+    tested: tuple[tuple[int, float], ...] = ()
+
+    @property
+    def midway(self) -> int | None:
+        """The saved checkpoint nearest to half of the steps; None where there is no earlier one."""
+        if self.step is None:
+            return None
+        half = self.step / 2
+        return min((step for step in self.saved if step < self.step), key=lambda step: abs(step - half), default=None)
+
+    @property
+    def neighbours(self) -> tuple[int | None, int | None]:
+        """The saved checkpoints before and after this one; None where there is none."""
+        if self.step is None:
+            return None, None
+        earlier = max((step for step in self.saved if step < self.step), default=None)
+        return earlier, min((step for step in self.saved if step > self.step), default=None)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Everything the rules may ask. Counts are numbers of pictures, shares 0..1, likenesses cosines.
+
+    Attributes:
+        refusal: why no line could be drawn; empty where there are lines.
+        least: how many pictures a verdict needs.
+        keep: the keep line; `same` the line below which a face is a stranger's.
+        photos: how many are in the template; `photos_outliers` look like another person; `photos_left`,
+            `photos_right` show the head turned to that side of the picture.
+        separation: the smallest d' to strangers.
+        ceiling_retention: how much of the identity the base model's VAE lets through at the painted face size.
+        ceiling_separation: d' of the photos after the VAE to strangers.
+        ceiling_lost: share of the photos whose face is lost, or cannot be judged, after the VAE.
+        pictures: that were asked to show a face; `read` could be read; `faces` show one; `counted` can be measured.
+        no_face, small, blurred, unsure: pictures without a face, or with one that cannot be judged; `_share` is
+            of the pictures read. no_face_more: that share beyond the base model's, where its pictures are there.
+        small_full: pictures asked to show the whole body whose face is too small.
+        several: pictures with more than one face.
+        retention: against the photos, with `retention_low` and `retention_high`; `retention_best`: against the
+            ceiling where there is one.
+        likeness: mean; `likeness_p10`: interpolated 10th percentile; `lowest`.
+        ok, drifting, lost: counted pictures above both lines, between them, under both; `lost_share` of counted.
+        alarm_at: from how many pictures under the keep line drift is certain enough; `under_keep` how many there are.
+        lower_p: one-sided p that the pictures are as alike as the photos.
+        mutual: mean cosine between the pictures; `mutual_photos` between the photos; `mutual_base` without the LoRA;
+            from `mutual_like` on the pictures show one face.
+        uplift: mean gain over the same prompt and seed without the LoRA, `uplift_p` its p, `uplift_pairs` how many.
+        base_no_face_share: of the pictures without the LoRA.
+        copies: pictures that repeat a photo; `copied` names one.
+        hole: the photo that is nearest to most pictures, `hole_share` of counted.
+        variety_ratio: variety as a share of that without the LoRA: of CLIP's features where a model is on the machine,
+            else of hashes and backgrounds; under `variety_limit` they are all alike.
+        yaw_spread, yaw_spread_photos: standard deviation of `faces.yaw_proxy`.
+        frontal, turned: mean likeness of faces from the front and of turned ones; `turned_drop` their difference in
+            spreads of the photos beyond what the photos themselves lose; `frontal_kept` like `retention_best` of those
+            from the front alone.
+        weak: the one attribute whose pictures lose the face, `weak_drop` by how many spreads at least, and `rest` the
+            mean likeness without it; `rest_kept` like `retention_best` of those alone.
+        leak, leak_cells: pictures without the trigger that show the character anyway; `leak_share` how much of the
+            LoRA's gain they have although the trigger is missing.
+        detail_ratio, contrast_ratio, colour_ratio: of the skin against `texture_of`; `clipped_more` in shares.
+        eye_change: median difference of the eyes' colour (CIE76).
+        adherence: mean change of CLIP's text-image cosine by the LoRA, paired.
+        age_change: years, and `sex_changes` a share; only where the engine tells.
+        step, weight, later, earlier, midway: see `Training`; `later` and `earlier` are the neighbouring checkpoints.
+        best_step, fallen: the best tested checkpoint, and how much retention was lost since.
+        risen: retention gained since the tested checkpoint before this one.
+        lower, much_lower: 0.8 and 0.6 times the weight.
+        more, half: how many steps to train on, in tens: by what the steps so far brought (`metrics.share_to_train`);
+            half of them.
+    """
+
+    refusal: str = ""
+    least: int = LEAST_FACES
+    keep: float | None = None
+    same: float | None = None
+    photos: int = 0
+    photos_outliers: int = 0
+    photos_left: int = 0
+    photos_right: int = 0
+    separation: float | None = None
+    ceiling_retention: float | None = None
+    ceiling_separation: float | None = None
+    ceiling_lost: float | None = None
+    pictures: int = 0
+    read: int = 0
+    faces: int = 0
+    counted: int = 0
+    no_face: int = 0
+    no_face_share: float | None = None
+    no_face_more: float | None = None
+    small: int = 0
+    small_share: float | None = None
+    small_full: int = 0
+    blurred: int = 0
+    blurred_share: float | None = None
+    unsure: int = 0
+    unsure_share: float | None = None
+    several: int = 0
+    several_share: float | None = None
+    retention: float | None = None
+    retention_low: float | None = None
+    retention_high: float | None = None
+    retention_best: float | None = None
+    likeness: float | None = None
+    likeness_p10: float | None = None
+    lowest: float | None = None
+    ok: int = 0
+    drifting: int = 0
+    lost: int = 0
+    lost_share: float | None = None
+    under_keep: int = 0
+    alarm_at: int | None = None
+    lower_p: float | None = None
+    mutual: float | None = None
+    mutual_photos: float | None = None
+    mutual_base: float | None = None
+    mutual_like: float | None = None
+    uplift: float | None = None
+    uplift_p: float | None = None
+    uplift_pairs: int = 0
+    base_no_face_share: float | None = None
+    copies: int = 0
+    copies_share: float | None = None
+    copied: str | None = None
+    hole: str | None = None
+    hole_share: float | None = None
+    variety_ratio: float | None = None
+    variety_limit: float | None = None
+    yaw_spread: float | None = None
+    yaw_spread_photos: float | None = None
+    frontal: float | None = None
+    frontal_kept: float | None = None
+    turned: float | None = None
+    turned_drop: float | None = None
+    weak: str | None = None
+    weak_drop: float | None = None
+    rest: float | None = None
+    rest_kept: float | None = None
+    leak: int | None = None
+    leak_cells: int = 0
+    leak_share: float | None = None
+    texture_of: str | None = None
+    detail_ratio: float | None = None
+    contrast_ratio: float | None = None
+    colour_ratio: float | None = None
+    clipped_more: float | None = None
+    eye_change: float | None = None
+    adherence: float | None = None
+    age_change: float | None = None
+    sex_changes: float | None = None
+    step: int | None = None
+    weight: float = 1.0
+    lower: float = 0.8
+    much_lower: float = 0.6
+    later: int | None = None
+    earlier: int | None = None
+    midway: int | None = None
+    best_step: int | None = None
+    fallen: float | None = None
+    risen: float | None = None
+    more: int | None = None
+    half: int | None = None
+
+
+def status_of(score: ImageScore, calibration: Calibration) -> Status:
+    """What one picture is called. Without lines a picture that could be measured is "unjudged"."""
+    if score.likeness is None:
+        return "no face" if score.face is None and score.reason == NO_FACE else "unreadable"
+    if score.reason:
+        return "suspect"
+    if calibration.lines is None:
+        return "unjudged"
+    if score.likeness < calibration.lines.same:
+        return "lost"
+    return "drift" if score.likeness < calibration.lines.keep else "ok"
+
+
+def statuses(scores: Sequence[ImageScore], calibration: Calibration) -> list[Status]:
+    """`status_of` of each."""
+    return [status_of(score, calibration) for score in scores]
+
+
+NO_FACE = "no face found"

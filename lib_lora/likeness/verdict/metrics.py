@@ -1,0 +1,214 @@
+"""From measured pictures to facts. Pure functions; what cannot be measured stays out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from lib_lora.faces.array_text import unpacked
+from lib_lora.likeness.measure import intervals
+from lib_lora.likeness.measure.calibration import LEAST_FACES, Calibration, distance
+from lib_lora.likeness.measure.face_measure import Measured
+from lib_lora.likeness.measure.template import Template
+from lib_lora.likeness.verdict import traits
+from lib_lora.likeness.verdict.facts import NO_FACE, Facts, Training, statuses
+from lib_lora.likeness.verdict.picture_set import Shown, likenesses, mean_pair, mutual, pairs, share
+from lib_lora.likeness.verdict.rules import KEPT
+from lib_lora.likeness.verdict.traits import TURNED
+
+LEAST_GAIN = 0.1  # of likeness; a share of less is noise
+
+
+def facts_of(shown: Shown, template: Template, calibration: Calibration) -> Facts:
+    """Everything that the pictures show.
+
+    Raises:
+        ValueError: sets that belong together differ in length.
+    """
+    if len(shown.asked) != len(shown.pictures) or (shown.base is not None and len(shown.base) != len(shown.pictures)):
+        raise ValueError("pictures, what they were asked to show and those without the LoRA are not equally many")
+    identity = _identity(shown, template, calibration)
+    return Facts(
+        refusal=calibration.refusal,
+        ceiling_lost=shown.ceiling_lost,
+        keep=calibration.lines.keep if calibration.lines else None,
+        same=calibration.lines.same if calibration.lines else None,
+        **_photos(template, calibration),
+        **_seen(shown, calibration),
+        **identity,
+        **_base(shown, template, calibration),
+        **traits.copies(shown, template),
+        **traits.varied(shown),
+        **traits.angles(shown, template, calibration),
+        **traits.attributes(shown, calibration),
+        **traits.surface(shown, template),
+        **_training(shown.training, identity.get("retention"), identity.get("retention_best")),
+    )
+
+
+def _photos(template: Template, calibration: Calibration) -> dict[str, Any]:
+    used = [item for item in template.used if item.face is not None]
+    yaws = [item.face.yaw for item in used if item.face is not None]
+    separations = [item.separation for item in calibration.impostors if item.separation is not None]
+    vectors = [unpacked(item.embedding) for item in used if item.embedding]
+    top = calibration.ceiling
+    return {
+        "photos": len(used),
+        "photos_outliers": sum(item.outlier for item in template.references),
+        "photos_left": sum(yaw < -TURNED for yaw in yaws),
+        "photos_right": sum(yaw > TURNED for yaw in yaws),
+        "separation": min(separations, default=None),
+        "ceiling_retention": calibration.retention(top.median) if top and calibration.lines else None,
+        "ceiling_separation": min((distance(top, item) for item in calibration.impostors), default=None)
+        if top
+        else None,
+        "mutual_photos": mean_pair(vectors),
+        "yaw_spread_photos": float(np.std(yaws)) if len(yaws) >= LEAST_FACES else None,
+    }
+
+
+def _seen(shown: Shown, calibration: Calibration) -> dict[str, Any]:
+    scores = [item.score for item in shown.pictures]
+    named = statuses(scores, calibration)
+    faults = [score.face.fault if score.face else "" for score in scores]
+    read = len(scores) - named.count("unreadable")
+    small, blurred = faults.count("small"), faults.count("blurred")
+    unsure = faults.count("unsure") + faults.count("cut")
+    several = sum(score.faces > 1 for score in scores)
+    full = [asked.framing == "full" for asked in shown.asked]
+    return {
+        "pictures": len(scores),
+        "read": read,
+        "faces": sum(score.faces > 0 for score in scores),
+        "counted": sum(score.counts for score in scores),
+        "no_face": named.count("no face"),
+        "no_face_share": share(named.count("no face"), read),
+        "no_face_more": named.count("no face") / read - (_without_face(shown.base or ()) or 0.0) if read else None,
+        "small": small,
+        "small_share": share(small, read),
+        "small_full": sum(fault == "small" and whole for fault, whole in zip(faults, full, strict=True)),
+        "blurred": blurred,
+        "blurred_share": share(blurred, read),
+        "unsure": unsure,
+        "unsure_share": share(unsure, read),
+        "several": several,
+        "several_share": share(several, read),
+        "ok": named.count("ok"),
+        "drifting": named.count("drift"),
+        "lost": named.count("lost"),
+    }
+
+
+def _without_face(pictures: Sequence[Measured]) -> float | None:
+    """The share of pictures without a face; None of none."""
+    return share(sum(item.score.reason == NO_FACE for item in pictures), len(pictures))
+
+
+def _identity(shown: Shown, template: Template, calibration: Calibration) -> dict[str, Any]:
+    values = likenesses(shown.pictures)
+    if not len(values):
+        return {}
+    facts: dict[str, Any] = {
+        "likeness": float(values.mean()),
+        "likeness_p10": float(np.percentile(values, 10)),
+        "lowest": float(values.min()),
+    }
+    if len(values) < LEAST_FACES or calibration.lines is None:
+        return facts
+    prompts = [
+        asked.prompt or str(number)
+        for number, (asked, item) in enumerate(zip(shown.asked, shown.pictures, strict=True))
+        if item.score.counts
+    ]
+    low, high = intervals.bootstrap(lambda rows: values[rows].mean(1), len(values), prompts)
+    mean = float(values.mean())
+    return {
+        **facts,
+        "retention": calibration.retention(mean),
+        "retention_low": calibration.retention(low),
+        "retention_high": calibration.retention(high),
+        "retention_best": calibration.retention_of_best(mean),
+        "lost_share": float((values < calibration.lines.same).mean()),
+        "under_keep": int((values < calibration.lines.keep).sum()),
+        "alarm_at": intervals.alarm_count(len(values), calibration.lines.below),
+        "lower_p": intervals.lower_p(values, template.loo),
+        "mutual": mutual(shown.pictures),
+    }
+
+
+def _base(shown: Shown, template: Template, calibration: Calibration) -> dict[str, Any]:
+    facts: dict[str, Any] = {}
+    if shown.base is not None:
+        gains = pairs(shown.pictures, shown.base)
+        between = mutual(shown.base)
+        photos = mean_pair([unpacked(item.embedding) for item in template.used if item.embedding])
+        facts["mutual_base"] = between
+        if between is not None and photos is not None:
+            facts["mutual_like"] = max(between + 0.2, 0.75 * photos)
+        facts["base_no_face_share"] = _without_face(shown.base)
+        facts["uplift_pairs"] = len(gains)
+        if len(gains) >= LEAST_FACES:
+            facts["uplift"] = float(gains.mean())
+            facts["uplift_p"] = intervals.paired_p(gains)
+    if shown.leak is not None and calibration.lines:
+        found = [item.score.likeness for item in shown.leak if item.score.likeness is not None and item.score.counts]
+        facts["leak"] = sum(value >= calibration.lines.same for value in found)
+        facts["leak_cells"] = len(shown.leak)
+        facts["leak_share"] = _leak_share(shown)
+    if shown.adherence is not None and len(shown.adherence[0]):
+        with_lora, without = (np.asarray(side, np.float64) for side in shown.adherence)
+        facts["adherence"] = float((with_lora - without).mean())
+    return facts
+
+
+def _leak_share(shown: Shown) -> float | None:
+    """Mean gain over the base model without the trigger, as a share of that with it on the same prompts and seeds.
+
+    None where fewer than three prompts have all three pictures, or the LoRA gains next to nothing.
+    """
+    if shown.leak is None or shown.base is None:
+        return None
+    known = [
+        (one.score.likeness, shown.pictures[place].score.likeness, shown.base[place].score.likeness)
+        for one, place in zip(shown.leak, shown.leak_of, strict=False)
+        if one.score.counts and shown.pictures[place].score.counts and shown.base[place].score.counts
+    ]
+    if len(known) < 3:
+        return None
+    without, with_it, base = np.array(known, np.float64).mean(0)
+    return float((without - base) / (with_it - base)) if with_it - base >= LEAST_GAIN else None
+
+
+def _training(run: Training, now: float | None, best: float | None) -> dict[str, Any]:
+    """Of retention against the photos (`now`) and against the ceiling."""
+    lower, much_lower = (round(run.weight * factor, 2) for factor in (0.8, 0.6))
+    facts: dict[str, Any] = {"step": run.step, "weight": run.weight, "lower": lower, "much_lower": much_lower}
+    if run.step is None:
+        return facts
+    facts["half"] = steps_of(run.step, 0.5)
+    facts["earlier"], facts["later"] = run.neighbours
+    facts["midway"] = run.midway
+    if now is None or best is None:
+        return facts
+    facts["more"] = steps_of(run.step, share_to_train(best))
+    before = [(step, kept) for step, kept in run.tested if step < run.step]
+    if before:
+        best_kept, best_step = max((kept, -step) for step, kept in before)
+        facts["best_step"], facts["fallen"] = -best_step, best_kept - now
+        facts["risen"] = now - max(before)[1]
+    return facts
+
+
+def steps_of(step: int, share: float) -> int:
+    """A share of the steps so far, in tens; at least 10."""
+    return max(10, round(step * share / 10) * 10)
+
+
+def share_to_train(kept: float) -> float:
+    """What share of the steps so far to train on, so that the identity kept reaches `KEPT` if it rises as it did.
+
+    It rises fast first and slowly later, so this is rather too little; a quarter at least, three times at most.
+    """
+    return min(3.0, max(0.25, KEPT / max(kept, 1e-6) - 1))

@@ -1,0 +1,146 @@
+"""What pictures were asked to show and do not: turned heads and expressions, as far as they can be measured.
+
+Pure functions. Says nothing of a picture whose face cannot be judged, and changes no verdict: a base model that will
+not turn a head says nothing about the face.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from lib_lora.faces.face import Quality
+from lib_lora.likeness.measure.face_measure import ImageScore
+from lib_lora.likeness.verdict.facts import Asked
+from lib_lora.likeness.verdict.traits import TURNED
+
+Seen = tuple[str, Asked, ImageScore]  # a picture's path, what it was asked to show, and what was measured
+_SERIOUS = ("expression: serious", "expression: neutral")
+_SMILING = "expression: smiling"
+
+
+@dataclass(frozen=True)
+class Missed:
+    """One thing that was asked for and not always given.
+
+    Attributes:
+        what: "turned head", "serious" or "smiling".
+        asked: in how many pictures.
+        measured: in how many of these it can be told.
+        given: in how many of those it is there.
+        pictures: paths of those where it is not.
+        base_measured, base_given: the same of the pictures without the LoRA; None where there are none.
+        text: a sentence that says all of it.
+    """
+
+    what: str
+    asked: int
+    measured: int
+    given: int
+    pictures: list[str] = field(default_factory=list)
+    base_measured: int | None = None
+    base_given: int | None = None
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class _Wish:
+    """One thing that can be asked for and measured.
+
+    Attributes:
+        what: see `Missed`.
+        words: "Asked to ...".
+        yes: what the pictures that show it do; `no` what the others do.
+        wants: whether a picture was asked for it.
+        shows: whether a face shows it; None where that cannot be told.
+    """
+
+    what: str
+    words: str
+    yes: str
+    no: str
+    wants: Callable[[Asked], bool]
+    shows: Callable[[Quality], bool | None]
+
+
+def _serious(face: Quality) -> bool | None:
+    return face.expression == "serious" if face.expression else None
+
+
+def _smiles(face: Quality) -> bool | None:
+    return face.expression != "serious" if face.expression else None
+
+
+_WISHES = (
+    _Wish(
+        "turned head",
+        "turn the head",
+        "turned",
+        "looks ahead",
+        lambda asked: asked.angle == "turned",
+        lambda face: abs(face.yaw) >= TURNED,
+    ),
+    _Wish("serious", "be serious", "serious", "smiles", lambda asked: _any_of(asked, _SERIOUS), _serious),
+    _Wish("smiling", "smile", "smiling", "serious", lambda asked: _SMILING in asked.attributes, _smiles),
+)
+
+
+def missed(pictures: Sequence[Seen], base: Sequence[Seen] = ()) -> list[Missed]:
+    """What was asked for and not given in at least one picture.
+
+    Args:
+        pictures: with the LoRA.
+        base: without it; empty = none were painted.
+    """
+    found = []
+    for wish in _WISHES:
+        asked = [(path, score) for path, what, score in pictures if wish.wants(what)]
+        told = [(path, shown) for path, score in asked if (shown := _shows(wish, score)) is not None]
+        without = [shown for _, what, score in base if wish.wants(what) and (shown := _shows(wish, score)) is not None]
+        if all(shown for _, shown in told):
+            continue
+        one = Missed(
+            what=wish.what,
+            asked=len(asked),
+            measured=len(told),
+            given=sum(shown for _, shown in told),
+            pictures=[path for path, shown in told if not shown],
+            base_measured=len(without) if without else None,
+            base_given=sum(without) if without else None,
+        )
+        found.append(replace(one, text=_sentence(wish, one)))
+    return found
+
+
+def remarks(asked: Asked, score: ImageScore) -> list[str]:
+    """What one picture was asked to show and does not: "asked to turn the head, looks ahead"."""
+    return [
+        f"asked to {wish.words}, {wish.no}" for wish in _WISHES if wish.wants(asked) and _shows(wish, score) is False
+    ]
+
+
+def _shows(wish: _Wish, score: ImageScore) -> bool | None:
+    if score.face is None or score.face.fault or not score.counts:
+        return None
+    return wish.shows(score.face)
+
+
+def _sentence(wish: _Wish, one: Missed) -> str:
+    unclear = one.asked - one.measured
+    lacking = one.measured - one.given
+    parts = [f"{wish.yes} {_times(one.given)}"] if one.given else []
+    parts.append(f"{wish.no} {_times(lacking)}")
+    if unclear:
+        parts.append(f"not clear {_times(unclear)}")
+    without = ""
+    if one.base_measured:
+        without = f" Without the LoRA: {wish.yes} in {one.base_given} of {one.base_measured}."
+    return f"Asked to {wish.words} {_times(one.asked)}: {', '.join(parts)}.{without}"
+
+
+def _times(count: int) -> str:
+    return {0: "never", 1: "once", 2: "twice"}.get(count, f"{count} times")
+
+
+def _any_of(asked: Asked, attributes: Sequence[str]) -> bool:
+    return any(one in asked.attributes for one in attributes)

@@ -1,0 +1,603 @@
+"""What follows from the facts, as data: the first rule whose conditions all hold is the verdict and its one advice.
+
+The rules are ordered: first what makes any verdict impossible, then what the pictures themselves lack, then the face.
+A condition on a fact that was not measured does not hold. Limits are proposals from measurements on faces of people
+who do not exist (docs/likeness.md has the tables); they all stand here.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from lib_lora.likeness.measure.calibration import LEAST_FACES, LEAST_PHOTOS, LEAST_SEPARATION
+from lib_lora.likeness.verdict.facts import Facts
+
+Kind = Literal[
+    "consistent",
+    "slightly undertrained",
+    "undertrained",
+    "overtrained",
+    "over-baked",
+    "drift",
+    "another face",
+    "not this person",
+    "no face",
+    "several people",
+    "too small",
+    "blurred",
+    "base too coarse",
+    "not measurable",
+]
+# The face does not hold; scripts see it by the exit status.
+DRIFT: frozenset[Kind] = frozenset(
+    ("slightly undertrained", "undertrained", "over-baked", "drift", "another face", "not this person", "no face")
+)
+# Nothing can be said about the face.
+NO_VERDICT: frozenset[Kind] = frozenset(("several people", "too small", "blurred", "base too coarse", "not measurable"))
+
+Operator = Literal["<", "<=", ">=", ">", "is", "under", "over"]
+_COMPARE: dict[str, Callable[[Any, Any], bool]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">=": operator.ge,
+    ">": operator.gt,
+    "under": operator.lt,  # another fact
+    "over": operator.ge,
+}
+Condition = tuple[str, Operator, Any]
+
+# Limits that several rules share.
+KEPT = 0.85  # of the identity: the face is learned
+HALF = 0.5
+MANY = 0.5  # share of the pictures from which they are all like that
+NO_FACES = 0.10
+COPIED = 0.05
+SMOOTH = 0.6  # share of the skin's fine detail
+BURNT = 1.35  # times the contrast, and the colour
+EFFECT = 0.05  # cosine; a smaller gain is no gain
+RISING = 0.03  # of the identity, since the tested checkpoint before; less is no longer rising
+LOW_WEIGHT = 0.75  # under it the weight is the first thing to change; 0.8 is where other advice sends a burnt LoRA
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One pattern.
+
+    Attributes:
+        name: unique.
+        kind: the verdict.
+        when: conditions (fact, operator, limit) that must all hold; "is" compares with None or "" ("is", True =
+            is there), "under" and "over" compare with another fact.
+        because: what was seen, with facts in braces.
+        advice: the one thing to do next, with facts in braces.
+        action: the same for a program; "none" where only the user can do it.
+        value: the fact that is the action's value, or the value itself; empty = none.
+    """
+
+    name: str
+    kind: Kind
+    when: tuple[Condition, ...]
+    because: str
+    advice: str
+    action: str = "none"
+    value: str | float = ""
+
+
+def holds(condition: Condition, facts: Facts) -> bool:
+    """Whether one condition holds."""
+    name, how, limit = condition
+    value = getattr(facts, name)
+    if how == "is":
+        return (value not in (None, "", 0)) is bool(limit)
+    if how in ("under", "over"):
+        limit = getattr(facts, limit)
+    return value is not None and limit is not None and _COMPARE[how](value, limit)
+
+
+def matching(facts: Facts, rules: Sequence[Rule]) -> list[Rule]:
+    """The rules all of whose conditions hold, in order."""
+    return [rule for rule in rules if all(holds(condition, facts) for condition in rule.when)]
+
+
+_LATER: Condition = ("later", "is", True)
+_EARLIER: Condition = ("earlier", "is", True)
+_RUN: Condition = ("step", "is", True)
+_WEAK: tuple[Condition, ...] = (("retention_best", "<", HALF),)
+_LEARNED: tuple[Condition, ...] = (("retention_best", ">=", KEPT),)
+_UNDER: tuple[Condition, ...] = (("retention_best", "<", KEPT), ("retention_best", ">=", HALF))
+_SHARPLY: tuple[Condition, ...] = (("under_keep", "over", "alarm_at"),)
+_COLLAPSED: tuple[Condition, ...] = (
+    ("retention_best", "<", KEPT),
+    ("uplift", ">=", EFFECT),
+    ("mutual", "over", "likeness"),
+    ("yaw_spread", "under", "yaw_spread_photos"),
+    _RUN,
+)
+_ONE_FACE = (
+    "The pictures show one face in one pose, whatever is asked for, and it is no longer quite this one: they are more "
+    "alike to each other ({mutual:.2f}) than to the photos ({likeness:.2f})."
+)
+_PARTLY: tuple[Condition, ...] = (*_SHARPLY, ("retention_best", ">=", HALF))
+_TURNED: tuple[Condition, ...] = (*_PARTLY, ("turned_drop", ">", 2.0), ("frontal", "over", "keep"))
+_ADD_TURNED = (
+    "The face holds from the front ({frontal:.2f}) and is lost when the head turns ({turned:.2f}).",
+    "Add 4 three-quarter and 2 profile photos of each side (there are {photos_left} turned to the left and "
+    "{photos_right} to the right of the picture), and train again.",
+    "add_photos",
+)
+_WEAK_SPOT: tuple[Condition, ...] = (*_PARTLY, ("weak_drop", ">", 3.0), ("rest", "over", "keep"))
+_NAME_IT = (
+    "The face is lost with one thing in the prompt: {weak}.",
+    "Name it in the captions of the photos where it can be seen, or leave it out of the prompt.",
+)
+_SAID = "{kept_in_words}"
+
+RULES: tuple[Rule, ...] = (
+    # -- nothing can be said
+    Rule(
+        "few photos",
+        "not measurable",
+        (("refusal", "is", True), ("photos", "<", LEAST_PHOTOS)),
+        "{refusal}.",
+        "Add photos until at least 15 show the face clearly (20 to 50 are best), then test again.",
+        "add_photos",
+    ),
+    Rule(
+        "not separable",
+        "not measurable",
+        (("refusal", "is", True), ("separation", "<", LEAST_SEPARATION)),
+        "{refusal}.",
+        "Judge this character by eye on the contact sheet; for a photo-like one look through the photos for other "
+        "people and take them out.",
+    ),
+    Rule(
+        "no lines",
+        "not measurable",
+        (("refusal", "is", True),),
+        "{refusal}.",
+        "Paint the test grid with and without the LoRA, so that there is something to compare with.",
+    ),
+    Rule(
+        "nothing readable",
+        "not measurable",
+        (("read", "<=", 0),),
+        "Not one of the {pictures} pictures could be read.",
+        "Check the files named below; pictures are PNG, JPEG or WebP.",
+    ),
+    # -- the pictures lack something
+    Rule(
+        "base paints no face",
+        "no face",
+        (("no_face_share", ">", MANY), ("base_no_face_share", ">", MANY)),
+        "{no_face} of {read} pictures show no face, and without the LoRA most show none either.",
+        "Choose a base model that paints people.",
+    ),
+    Rule(
+        "faces break, earlier step",
+        "over-baked",
+        (("no_face_more", ">", NO_FACES), ("no_face", ">=", 3), ("base_no_face_share", "<=", NO_FACES), _EARLIER),
+        "{no_face} of {read} pictures show no face, while the base model paints one: the LoRA breaks the picture.",
+        "Test the earlier checkpoint, step {earlier}; if it breaks too, train again with half the learning rate.",
+        "test_step",
+        "earlier",
+    ),
+    Rule(
+        "no face",
+        "no face",
+        (("no_face_more", ">", NO_FACES), ("no_face", ">=", 3)),
+        "{no_face} of {read} pictures show no face that the detector finds.",
+        "Test with prompts that show the face (portrait, upper body), or lower the LoRA's weight to {lower:g}.",
+        "set_weight",
+        "lower",
+    ),
+    Rule(
+        "no face in a few pictures",
+        "no face",
+        (("no_face_share", ">", MANY),),
+        "{no_face} of {read} pictures show no face that the detector finds.",
+        "Give pictures in which the face can be seen.",
+    ),
+    Rule(
+        "tiny faces",
+        "too small",
+        (("small_share", ">=", MANY),),
+        "In {small} of {read} pictures the face is smaller than 40 pixels, which no engine can judge.",
+        "Paint larger pictures or closer framing, or switch on hires fix, and test again; do not retrain for this.",
+        "paint_larger",
+    ),
+    Rule(
+        "blurred faces",
+        "blurred",
+        (("blurred_share", ">=", MANY),),
+        "In {blurred} of {read} pictures the face is too blurred to judge.",
+        "Paint with more sampling steps and without blur in the prompt; if only the LoRA blurs, use an earlier "
+        "checkpoint.",
+    ),
+    Rule(
+        "unsure faces",
+        "not measurable",
+        (("unsure_share", ">=", MANY),),
+        "In {unsure} of {read} pictures the face is cut off by the edge, or is hardly a face.",
+        "Test with prompts that show the whole face, and look at the pictures.",
+    ),
+    Rule(
+        "two faces",
+        "several people",
+        (("several_share", ">=", MANY),),
+        "{several} of {read} pictures show several faces, so that it is open which one is meant.",
+        "Put 'solo' into the prompt and 'two people, crowd' into the negative prompt, and test again.",
+    ),
+    Rule(
+        "too few faces",
+        "not measurable",
+        (("counted", "<", LEAST_FACES),),
+        "Only {counted} of {pictures} pictures show a face that can be measured; {least} are needed.",
+        "Give more pictures that show the face.",
+    ),
+    # -- what the base model cannot show
+    Rule(
+        "base too coarse",
+        "base too coarse",
+        (("ceiling_separation", "<", LEAST_SEPARATION), ("retention_best", "<", KEPT)),
+        "At this picture size the base model's VAE alone blurs the identity so far (d' {ceiling_separation:.1f}) that "
+        "the person and strangers cannot be told apart.",
+        "Paint larger faces: a larger picture, closer framing, or hires fix; then test again.",
+        "paint_larger",
+    ),
+    Rule(
+        "base loses faces",
+        "base too coarse",
+        (("ceiling_lost", ">", MANY), ("retention_best", "<", KEPT)),
+        "At this picture size the base model's VAE alone loses the face in {ceiling_lost:.0%} of the photos.",
+        "Paint larger faces: a larger picture, closer framing, or hires fix; then test again.",
+        "paint_larger",
+    ),
+    # -- the face is lost
+    Rule(
+        "over-baked",
+        "over-baked",
+        (("fallen", ">=", 0.15), ("retention_best", "<", KEPT)),
+        "At step {best_step} {fallen_points} percentage points more of the identity were kept: trained past the best "
+        "point.",
+        "Keep step {best_step}; for a new run halve the learning rate.",
+        "test_step",
+        "best_step",
+    ),
+    # Trained to pieces, by too many steps or too high a rate: it may keep less of the identity than a LoRA that was
+    # hardly trained, and more steps would be the worst advice.
+    Rule(
+        "collapsed, earlier step",
+        "overtrained",
+        (*_COLLAPSED, ("midway", "is", True)),
+        _ONE_FACE,
+        "Test an earlier checkpoint, step {midway}; if it is no better, train again with a third of the learning rate.",
+        "test_step",
+        "midway",
+    ),
+    Rule(
+        "collapsed",
+        "overtrained",
+        _COLLAPSED,
+        _ONE_FACE,
+        "Train again with a third of the learning rate.",
+    ),
+    Rule(
+        "another face",
+        "another face",
+        (*_WEAK, ("lost_share", ">=", MANY), ("uplift", "is", True), ("mutual", "over", "mutual_like")),
+        "The pictures show one face again and again (mutual likeness {mutual:.2f}), but it is not this one.",
+        "Look through the photos for another person, and check that LoRA and character belong together.",
+    ),
+    Rule(
+        "weak at a low weight",
+        "undertrained",
+        (*_WEAK, ("weight", "<", LOW_WEIGHT)),
+        _SAID + " at weight {weight:g}{lost_in_words}.",
+        "Test it at weight 1.",
+        "set_weight",
+        1.0,
+    ),
+    Rule(
+        "no effect, later step",
+        "undertrained",
+        (*_WEAK, ("uplift", "<", EFFECT), _LATER),
+        "With the LoRA the face is hardly more like the photos than without it ({uplift:+.2f}).",
+        "Test the later checkpoint, step {later}.",
+        "test_step",
+        "later",
+    ),
+    Rule(
+        "no effect",
+        "undertrained",
+        (*_WEAK, ("uplift", "<", EFFECT), _RUN),
+        "With the LoRA the face is hardly more like the photos than without it ({uplift:+.2f}).",
+        "Train {half} more steps; if nothing changes, check that the trigger is in the captions and in the prompt.",
+        "train_more",
+        "half",
+    ),
+    Rule(
+        "no effect, outside a run",
+        "undertrained",
+        (*_WEAK, ("uplift", "<", EFFECT)),
+        "With the LoRA the face is hardly more like the photos than without it ({uplift:+.2f}).",
+        "Check that the prompt holds the trigger and the LoRA at weight 1.",
+    ),
+    Rule(
+        "undertrained, later step",
+        "undertrained",
+        (*_WEAK, ("uplift", "is", True), _LATER),
+        _SAID + "{lost_in_words}.",
+        "Test the later checkpoint, step {later}.",
+        "test_step",
+        "later",
+    ),
+    Rule(
+        "undertrained",
+        "undertrained",
+        (*_WEAK, ("uplift", "is", True), _RUN),
+        _SAID + "{lost_in_words}.",
+        "Train {more} more steps.",
+        "train_more",
+        "more",
+    ),
+    Rule(
+        "undertrained, outside a run",
+        "undertrained",
+        (*_WEAK, ("uplift", "is", True)),
+        _SAID + "{lost_in_words}.",
+        "Use a later checkpoint of this LoRA, or train it longer.",
+    ),
+    Rule(
+        "not this person",
+        "not this person",
+        (*_WEAK, ("lost_share", ">=", MANY)),
+        "{lost} of {counted} faces are no more like the photos than a stranger's.",
+        "Check that these pictures and the character belong together.",
+    ),
+    # -- the face is there, and too much with it
+    Rule(
+        "copies, earlier step",
+        "overtrained",
+        (("retention_best", ">=", HALF), ("copies_share", ">", COPIED), ("copies", ">=", 2), _EARLIER),
+        "{copies} of {read} pictures repeat a photo (most often {copied}).",
+        "Test the earlier checkpoint, step {earlier}.",
+        "test_step",
+        "earlier",
+    ),
+    Rule(
+        "copies",
+        "overtrained",
+        (("copies_share", ">", COPIED), ("copies", ">=", 2)),
+        "{copies} of {read} pictures repeat a photo (most often {copied}).",
+        "Use the LoRA at weight {much_lower:g}, or train again with a third fewer steps and more varied photos.",
+        "set_weight",
+        "much_lower",
+    ),
+    Rule(
+        "burnt",
+        "overtrained",
+        (("contrast_ratio", ">", BURNT), ("colour_ratio", ">", BURNT)),
+        "The faces are burnt: {contrast_ratio:.1f} times the contrast and {colour_ratio:.1f} times the colour of "
+        "{texture_of}.",
+        "Use the LoRA at weight {lower:g}; if it stays, use an earlier checkpoint.",
+        "set_weight",
+        "lower",
+    ),
+    Rule(
+        "plastic skin",
+        "overtrained",
+        (("retention_best", ">=", HALF), ("detail_ratio", "<", SMOOTH)),
+        "The skin looks like plastic: {detail_ratio:.0%} of the fine detail of {texture_of}.",
+        "Use the LoRA at weight {lower:g}; if it stays, use an earlier checkpoint.",
+        "set_weight",
+        "lower",
+    ),
+    Rule(
+        "overpowering",
+        "overtrained",
+        (*_LEARNED, ("adherence", "<", -0.03)),
+        "The pictures follow the prompt less than without the LoRA (CLIP {adherence:+.3f}).",
+        "Use the LoRA at weight {lower:g}; if it stays, use an earlier checkpoint.",
+        "set_weight",
+        "lower",
+    ),
+    Rule(
+        "all alike, earlier step",
+        "overtrained",
+        (("retention_best", ">=", HALF), ("variety_ratio", "under", "variety_limit"), _EARLIER),
+        "The pictures vary only {variety_ratio:.0%} as much as without the LoRA.",
+        "Test the earlier checkpoint, step {earlier}.",
+        "test_step",
+        "earlier",
+    ),
+    Rule(
+        "all alike",
+        "overtrained",
+        (("retention_best", ">=", HALF), ("variety_ratio", "under", "variety_limit")),
+        "The pictures vary only {variety_ratio:.0%} as much as without the LoRA.",
+        "Use the LoRA at weight {lower:g}; for a new run vary background and clothes in the photos, or caption them.",
+        "set_weight",
+        "lower",
+    ),
+    Rule(
+        "one photo everywhere",
+        "overtrained",
+        (("retention_best", ">=", HALF), ("hole_share", ">", MANY), ("copies", ">=", 1)),
+        "{hole_share:.0%} of the pictures lean on one photo, {hole}.",
+        "Take {hole} out of the photos, or caption what is special in it, and train again.",
+    ),
+    # -- the face is there, but not everywhere
+    # A face that is not yet learned is lost first where the head turns or the prompt is strong: train on, while that
+    # helps.
+    Rule("angles", "drift", (*_TURNED, ("frontal_kept", ">=", KEPT)), *_ADD_TURNED),
+    Rule("angles, no longer rising", "drift", (*_TURNED, ("risen", "<", RISING)), *_ADD_TURNED),
+    Rule("one attribute", "drift", (*_WEAK_SPOT, ("rest_kept", ">=", KEPT)), *_NAME_IT),
+    Rule("one attribute, no longer rising", "drift", (*_WEAK_SPOT, ("risen", "<", RISING)), *_NAME_IT),
+    Rule(
+        "slightly under, low weight",
+        "slightly undertrained",
+        (*_UNDER, ("weight", "<", LOW_WEIGHT)),
+        _SAID + " at weight {weight:g}.",
+        "Test it at weight 1.",
+        "set_weight",
+        1.0,
+    ),
+    Rule(
+        "slightly under, no longer rising",
+        "slightly undertrained",
+        (*_UNDER, ("fallen", ">=", 0.05)),
+        _SAID + ", {fallen_points} percentage points less than at step {best_step}.",
+        "Use step {best_step}; training on does not help.",
+        "test_step",
+        "best_step",
+    ),
+    Rule(
+        "slightly under, later step",
+        "slightly undertrained",
+        (*_UNDER, ("uplift", ">=", EFFECT), _LATER),
+        _SAID + ".",
+        "Test the later checkpoint, step {later}.",
+        "test_step",
+        "later",
+    ),
+    Rule(
+        "slightly under",
+        "slightly undertrained",
+        (*_UNDER, ("uplift", ">=", EFFECT), _RUN),
+        _SAID + ".",
+        "Train {more} more steps.",
+        "train_more",
+        "more",
+    ),
+    Rule(
+        "drift, lower weight seen",
+        "drift",
+        (*_SHARPLY, ("weight", "<", LOW_WEIGHT)),
+        "{under_keep} of {counted} faces lie below what the character's own photos allow.",
+        "Use the LoRA at weight 1.",
+        "set_weight",
+        1.0,
+    ),
+    Rule(
+        "drift",
+        "drift",
+        _SHARPLY,
+        "{under_keep} of {counted} faces lie below what the character's own photos allow.",
+        "Look at the marked pictures: what their prompts have in common is what the photos lack; add such photos.",
+        "add_photos",
+    ),
+    Rule(
+        "faintly under",
+        "slightly undertrained",
+        _UNDER,
+        _SAID + ".",
+        "Look at the marked pictures; if a LoRA painted them, use a later checkpoint of it, or weight 1.",
+    ),
+    # -- good
+    Rule(
+        "leak",
+        "consistent",
+        (*_LEARNED, ("leak", ">=", 2)),
+        _SAID + "; but {leak} of {leak_cells} pictures without the trigger show this person too.",
+        "Keep {it}; if other people shall appear beside this one, train again with pictures of others (class_photos).",
+        "keep",
+    ),
+    Rule(
+        "consistent within the base",
+        "consistent",
+        (*_LEARNED, ("ceiling_retention", "<", 0.8)),
+        _SAID + ", whose VAE alone lets {ceiling_retention:.0%} of the photos' through at this face size.",
+        "Keep {it}; for more likeness paint larger faces or use hires fix.",
+        "keep",
+    ),
+    Rule(
+        "consistent",
+        "consistent",
+        _LEARNED,
+        _SAID + ", and {ok} of {counted} faces are clearly this person.",
+        "Keep {it}.",
+        "keep",
+    ),
+    Rule(
+        "weak",
+        "drift",
+        (),
+        _SAID + ".",
+        "Use a later checkpoint of this LoRA, or train it longer.",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Note:
+    """Something worth knowing beside the verdict; it changes nothing by itself."""
+
+    name: str
+    when: tuple[Condition, ...]
+    text: str
+
+
+NOTES: tuple[Note, ...] = (
+    Note(
+        "mixed photos",
+        (("photos_outliers", ">=", 2),),
+        "{photos_outliers} photos look unlike the others: see whether they show another person.",
+    ),
+    Note(
+        "strangers among them",
+        (("lost", ">=", 1), ("retention_best", ">=", HALF)),
+        "{lost} of {counted} faces are no more like the photos than a stranger's; they are marked.",
+    ),
+    Note(
+        "small faces",
+        (("small", ">=", 1), ("small_share", "<", MANY)),
+        "{small} pictures have a face under 40 pixels and are not judged; that is resolution, not drift (hires fix "
+        "or a larger picture helps).",
+    ),
+    Note(
+        "several faces",
+        (("several", ">=", 2), ("several_share", "<", MANY)),
+        "{several} pictures show several faces; the most similar one counts.",
+    ),
+    Note(
+        "leak",
+        (("leak", ">=", 2),),
+        "{leak} of {leak_cells} pictures without the trigger show this person too: the LoRA has changed the class "
+        "word as well.",
+    ),
+    Note(
+        "trigger without effect",
+        (("leak_share", ">=", 0.8), ("leak", "<", 2)),
+        "Without the trigger the pictures gain nearly as much ({leak_share:.0%}): so far the LoRA changes the class "
+        "word more than it learns the trigger.",
+    ),
+    Note(
+        "low ceiling",
+        (("ceiling_retention", "<", 0.8),),
+        "The base model's VAE lets only {ceiling_retention:.0%} of the identity through at this face size; larger "
+        "faces keep more.",
+    ),
+    Note(
+        "eyes",
+        (("eye_change", ">", 15.0), ("retention_best", ">=", HALF)),
+        "The eyes have another colour than in the photos (difference {eye_change:.0f}; 10 is obvious).",
+    ),
+    Note(
+        "age",
+        (("age_change", ">", 5.0),),
+        "The person looks {age_change:.0f} years older than in the photos: is an age word in every caption?",
+    ),
+    Note(
+        "age, younger",
+        (("age_change", "<", -5.0),),
+        "The person looks {younger} years younger than in the photos: is an age word in every caption?",
+    ),
+    Note(
+        "sex",
+        (("sex_changes", ">", 0.2),),
+        "In {sex_changes:.0%} of the pictures the engine takes the person for another sex than in the photos.",
+    ),
+)

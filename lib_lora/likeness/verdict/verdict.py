@@ -1,0 +1,118 @@
+"""From facts to one verdict in words, with the one thing to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from lib_lora import typed_settings
+from lib_lora.likeness.verdict.facts import Facts
+from lib_lora.likeness.verdict.rules import (
+    DRIFT,
+    KEPT,
+    NO_VERDICT,
+    NOTES,
+    RULES,
+    Kind,
+    Note,
+    Rule,
+    holds,
+    matching,
+)
+
+HEADLINES: dict[Kind, str] = {
+    "consistent": "The face holds",
+    "slightly undertrained": "Nearly there: slightly undertrained",
+    "undertrained": "Undertrained: the face is not learned yet",
+    "overtrained": "Overtrained",
+    "over-baked": "Over-baked: trained past the best point",
+    "drift": "The face drifts",
+    "another face": "One face, but another one",
+    "not this person": "Not this person",
+    "no face": "No face to be seen",
+    "several people": "No verdict: several people in the pictures",
+    "too small": "No verdict: the faces are too small",
+    "blurred": "No verdict: the faces are blurred",
+    "base too coarse": "No verdict: the base model cannot show this face at this size",
+    "not measurable": "No verdict",
+}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the pictures say, and what to do.
+
+    Attributes:
+        kind: see `rules.Kind`.
+        rule: name of the rule that decided.
+        headline: a few words.
+        because: what was seen, one sentence.
+        advice: the one thing to do next, one sentence.
+        action: the same for a program: "keep", "test_step", "train_more", "set_weight", "add_photos",
+            "paint_larger" or "none".
+        value: of the action (a step, a number of steps); None where it has none.
+        drift: the face does not hold.
+        judged: false where nothing can be said about the face.
+        notes: what else is worth knowing.
+    """
+
+    kind: Kind
+    rule: str
+    headline: str
+    because: str
+    advice: str
+    action: str
+    value: float | None
+    drift: bool
+    judged: bool
+    notes: list[str] = field(default_factory=list)
+
+
+def judge(facts: Facts, rules: Sequence[Rule] = RULES, notes: Sequence[Note] = NOTES) -> Verdict:
+    """The first rule that holds; the last one in `rules` must hold always."""
+    rule = matching(facts, rules)[0]
+    values = {**typed_settings.to_dict(facts), **_in_words(facts)}
+    value = values.get(rule.value) if isinstance(rule.value, str) else rule.value
+    return Verdict(
+        kind=rule.kind,
+        rule=rule.name,
+        headline=HEADLINES[rule.kind],
+        because=_sentence(rule.because, values),
+        advice=_sentence(rule.advice, values),
+        action=rule.action,
+        value=None if value is None else float(value),
+        drift=rule.kind in DRIFT or (rule.kind not in NO_VERDICT and _lost(facts)),
+        judged=rule.kind not in NO_VERDICT,
+        notes=[
+            _sentence(note.text, values)
+            for note in notes
+            if note.name != rule.name and all(holds(condition, facts) for condition in note.when)
+        ],
+    )
+
+
+def _lost(facts: Facts) -> bool:
+    """The face does not hold, whatever else the verdict is about (an overtrained LoRA can drift too)."""
+    alarm = facts.alarm_at is not None and facts.under_keep >= facts.alarm_at
+    return alarm or (facts.retention_best is not None and facts.retention_best < KEPT)
+
+
+def _in_words(facts: Facts) -> dict[str, Any]:
+    """What rules say about numbers that would read oddly as they are."""
+    kept = "" if facts.retention_best is None else f"{min(1.0, max(0.0, facts.retention_best)):.0%} of the identity"
+    shown = " that the base model can show" if facts.ceiling_retention is not None else ""
+    return {
+        "kept_in_words": f"{kept}{shown} is kept",
+        "lost_in_words": f", and {facts.lost} of {facts.counted} faces are no more like the photos than a stranger's"
+        if facts.lost
+        else "",
+        "it": "it" if facts.step is None else f"step {facts.step} at weight {facts.weight:g}",
+        "fallen_points": round(100 * (facts.fallen or 0.0)),
+        "younger": abs(round(facts.age_change or 0.0)),
+    }
+
+
+def _sentence(template: str, values: dict[str, Any]) -> str:
+    text = template.format_map(values)
+    return f"{text[0].upper()}{text[1:]}" if text else text

@@ -1,0 +1,1 @@
+"""The adapter in a model: attaching it, computing it quickly, merging it."""

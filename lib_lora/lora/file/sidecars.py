@@ -1,0 +1,124 @@
+"""The two files beside a LoRA: ``.json`` (A1111's own notes on it) and ``.png`` (its card's picture).
+
+Both belong to the user as soon as they edit them, so what was written last is remembered under the key
+"sameface" (A1111 keeps keys that it does not know), and only what is still as written, or empty, is renewed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from lib_lora.errors import UserError
+from lib_lora.files import atomic_file, content, explained, opened, write_json
+from lib_lora.lora.file.metadata import FAMILY_TITLES
+
+_OWN = "sameface"
+_PREVIEW_ENDS = [f"{middle}.{end}" for end in ("png", "jpg", "jpeg", "webp", "gif") for middle in ("", ".preview")]
+_EMPTY: tuple[Any, ...] = (None, "", 0, "Unknown")
+
+
+def write(
+    lora_path: Path,
+    trigger: str,
+    weight: float,
+    family: str,
+    notes: str = "",
+    preview: Path | None = None,
+    description: str = "",
+    negative: str = "",
+) -> None:
+    """Write or renew the files beside `lora_path`.
+
+    Args:
+        lora_path: the LoRA file; the others get its name with another suffix.
+        trigger: becomes the "activation text", which a click on the card puts into the prompt.
+        weight: "preferred weight", 0..2; 0 = the webui's own default.
+        family: "sd1", "sd2" or "sdxl".
+        notes, description: free texts; the description stands on the card.
+        preview: a picture, copied without its EXIF and other texts; None = the picture is left as it is.
+        negative: what a click puts into the negative prompt.
+
+    Raises:
+        UserError: the ``.json`` there is no JSON (it is the user's, so it is left alone), `preview` is no
+            picture, or the folder cannot be written.
+    """
+    path = lora_path.with_suffix(".json")
+    values = _existing(path)
+    remembered = values.get(_OWN)
+    last: dict[str, Any] = dict(remembered) if isinstance(remembered, dict) else {}
+    fresh = {
+        "description": description,
+        "sd version": FAMILY_TITLES[family],
+        "activation text": trigger,
+        "preferred weight": weight,
+        "negative text": negative,
+        "notes": notes,
+    }
+    for field, value in fresh.items():
+        if _is_ours(values, last, field):
+            values[field] = last[field] = value
+    if preview is not None:
+        _renew_preview(lora_path, preview, last)
+    write_json(path, {**values, _OWN: last})
+
+
+def _is_ours(values: dict[str, Any], last: dict[str, Any], field: str) -> bool:
+    """Whether a field may be renewed: it is as we wrote it, or we never wrote it and nobody filled it."""
+    if field in last:
+        return field in values and bool(values[field] == last[field])
+    return values.get(field) in _EMPTY
+
+
+def _existing(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    with explained(path, "read"):
+        raw = content(path)
+    try:
+        values = json.loads(raw.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} is not valid JSON ({error}); mend it or delete it, then try again.") from error
+    if not isinstance(values, dict):
+        raise UserError(f"{path} is not a webui's notes on a LoRA; rename it or delete it, then try again.")
+    return values
+
+
+def _renew_preview(lora_path: Path, source: Path, last: dict[str, Any]) -> None:
+    """Put the picture there, unless one is there that is not ours."""
+    target = lora_path.with_suffix(".png")
+    stem = lora_path.name.removesuffix(lora_path.suffix)
+    there = [found for end in _PREVIEW_ENDS if (found := lora_path.with_name(stem + end)).exists()]
+    if there and there != [target]:
+        return
+    picture = _png(source)
+    digest = hashlib.sha256(picture).hexdigest()
+    if there and _digest(target) not in (last.get("preview"), digest):  # the latter: killed before it was noted
+        return
+    with atomic_file(target) as stream:
+        stream.write(picture)
+    last["preview"] = digest
+
+
+def _digest(path: Path) -> str:
+    with explained(path, "read"):
+        return hashlib.sha256(content(path)).hexdigest()
+
+
+def _png(source: Path) -> bytes:
+    """The picture as PNG bytes with nothing in it but the pixels."""
+    try:
+        with explained(source, "read"), opened(source) as file, Image.open(file) as image:
+            plain = image.convert("RGB")
+    except (ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise UserError(f"{source} cannot be read as a picture; choose another preview.") from error
+    clean = Image.new("RGB", plain.size)
+    clean.paste(plain)
+    stream = io.BytesIO()
+    clean.save(stream, "PNG")
+    return stream.getvalue()

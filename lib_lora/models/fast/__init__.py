@@ -1,0 +1,1 @@
+"""Faster operations that compute the same, and what this machine has for them: processor, memory, load."""

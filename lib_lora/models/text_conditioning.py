@@ -1,0 +1,115 @@
+"""Prompts as the conditioning that the UNet hears, family by family, as A1111 and kohya compute it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import nn
+
+from lib_lora.errors import UserError
+from lib_lora.models.clip_tokens import EOS, padded, prompt_chunks
+from lib_lora.models.family import Family
+
+# What stands after EOS: SD1 and SDXL's first encoder repeat EOS, the OpenCLIP ones use 0.
+_PADS = {"sd1": (EOS,), "sd2": (0,), "sdxl": (EOS, 0)}
+
+
+@dataclass(frozen=True)
+class Conditioning:
+    """What a batch of B prompts says to the UNet.
+
+    Attributes:
+        context: [B, 77 n, D] with n chunks; D is 768 (SD1), 1024 (SD2) or 2048 (SDXL).
+        pooled: [B, 1280] for SDXL, else None.
+    """
+
+    context: torch.Tensor
+    pooled: torch.Tensor | None
+
+    def __getitem__(self, index: slice) -> Conditioning:
+        return Conditioning(self.context[index], None if self.pooled is None else self.pooled[index])
+
+
+def join(items: Sequence[Conditioning], empty: Conditioning, chunks: int = 1) -> Conditioning:
+    """One batch of several; shorter prompts are lengthened by chunks of the `empty` prompt, as A1111 does.
+
+    Args:
+        items: at least one.
+        empty: the encoding of "".
+        chunks: the result has at least so many.
+    """
+    longest = max(77 * chunks, *(item.context.shape[1] for item in items))
+
+    def lengthened(item: Conditioning) -> torch.Tensor:
+        missing = (longest - item.context.shape[1]) // 77
+        return torch.cat([item.context, *[empty.context.expand(item.context.shape[0], -1, -1)] * missing], dim=1)
+
+    pooled = [item.pooled for item in items if item.pooled is not None]
+    return Conditioning(torch.cat([lengthened(item) for item in items]), torch.cat(pooled) if pooled else None)
+
+
+class TextStack:
+    """The text encoders of one base model.
+
+    Args:
+        family: sd1, sd2 or sdxl.
+        encoders: what `lib_lora.models.load.load_text_encoders` gives.
+    """
+
+    def __init__(self, family: Family, encoders: Sequence[nn.Module]) -> None:
+        self.family = family
+        self.encoders = list(encoders)
+
+    def parts(self) -> dict[str, nn.Module]:
+        """The encoders by the name of their part: te1, te2."""
+        return {f"te{n + 1}": encoder for n, encoder in enumerate(self.encoders)}
+
+    def encode(self, prompts: Sequence[str], clip_skip: int = 1, chunks: int = 1) -> Conditioning:
+        """Encode prompts of any length; the shorter ones are lengthened by empty chunks.
+
+        Args:
+            prompts: at least one text.
+            clip_skip: 1 = the last layer, 2 = the last but one, and so on. SD1 only: the other two
+                families have their layer fixed, in A1111 too.
+            chunks: the result has at least so many.
+
+        Raises:
+            UserError: `clip_skip` is more than the encoder has layers.
+        """
+        per_prompt = [prompt_chunks(prompt) for prompt in prompts]
+        count = max(chunks, *(len(one) for one in per_prompt))
+        rows = [tokens for one in per_prompt for tokens in [*one, *[[]] * (count - len(one))]]
+        outputs = [
+            self._run(encoder, rows, pad, n, clip_skip)
+            for n, (encoder, pad) in enumerate(zip(self.encoders, _PADS[self.family], strict=True))
+        ]
+        context = torch.cat([states for states, _ in outputs], dim=-1)
+        context = context.reshape(len(prompts), count * context.shape[1], context.shape[2])
+        pooled = outputs[-1][1]
+        return Conditioning(context, None if pooled is None else pooled[::count])
+
+    def _run(
+        self, encoder: nn.Module, rows: Sequence[Sequence[int]], pad: int, index: int, clip_skip: int
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """One encoder over chunks: states [R, 77, D], and for SDXL's second the pooled vector [R, P]."""
+        device = next(encoder.parameters()).device
+        parts = cast(Any, encoder)  # transformers' attributes, which torch's types do not know
+        ids = torch.tensor([padded(row, pad) for row in rows], device=device)
+        if self.family == "sd2":  # the last of the file's layers is not loaded, so this is the last but one
+            return encoder(input_ids=ids).last_hidden_state, None
+        if self.family == "sd1" and clip_skip == 1:
+            return encoder(input_ids=ids).last_hidden_state, None
+        out = encoder(input_ids=ids, output_hidden_states=True)
+        if self.family == "sd1":
+            if clip_skip >= len(out.hidden_states):
+                layers = len(out.hidden_states) - 1
+                raise UserError(f"clip_skip is {clip_skip}, but the text encoder has {layers} layers.")
+            return parts.text_model.final_layer_norm(out.hidden_states[-clip_skip]), None
+        if index == 0:
+            return out.hidden_states[-2], None
+        ends = torch.tensor([len(row) + 1 for row in rows], device=device)  # the first EOS of each row
+        last = out.last_hidden_state[torch.arange(len(rows), device=device), ends]
+        return out.hidden_states[-2], parts.text_projection(last)

@@ -1,0 +1,158 @@
+"""The audit in words: for a terminal, for programs, and for the cards of the contact sheet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any, Literal
+
+from lib_lora.files import printable
+from lib_lora.photos.audit.audit import Audit, Audited
+from lib_lora.photos.audit.merged_sentences import folded
+
+_FIRST = 2  # findings about the set that the first line names
+_SETS = {
+    "several people": "of several people",
+    "too few": "too few",
+    "few": "few",
+    "many": "more than help",
+    "one background": "before one background",
+    "one outfit": "in one outfit",
+    "one light": "in one light",
+}
+MANY = 8  # photos with one fault, of which each would be a line
+Tone = Literal["good", "warn", "bad", "none"]
+
+
+def headline(audit: Audit) -> str:
+    """How many photos there are, how many of them are good, and what is wrong with them as a set."""
+    count, good = len(audit.photos), sum(tone(item) == "good" for item in audit.photos)
+    said = f"{good} of {count} photo{'' if count == 1 else 's'} good"
+    but = [words for finding in audit.findings if (words := _but(finding.kind, audit))] if good else []
+    return f"{said}, but {' and '.join(but[:_FIRST])}" if but else said
+
+
+def _but(kind: str, audit: Audit) -> str:
+    """A finding about the set in a few words."""
+    if kind != "views":
+        return _SETS.get(kind, "")
+    shown = [angle for angle, photos in audit.coverage.angles.items() if photos]
+    if shown == ["ahead"]:
+        return "only from the front"
+    lacks = [one for one in audit.coverage.missing if "view" in one or "profile" in one]
+    if len(lacks) > 2:
+        return "not from all sides"
+    return " and ".join(lacks) if lacks else " and ".join(audit.coverage.missing)
+
+
+def counts(audit: Audit) -> str:
+    """One sentence about the rest; empty where there is none."""
+    proposed, dropped = len(audit.proposed), len(audit.dropped)
+    looked = sum(tone(item) == "warn" for item in audit.photos)
+    parts = [
+        f"{proposed} proposed to be left out" if proposed else "",
+        f"{looked} to look at" if looked else "",
+        f"{dropped} left out by you" if dropped else "",
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+def tone(item: Audited) -> Tone:
+    """Of a photo: none where the user has left it out."""
+    if not item.used:
+        return "none"
+    if item.proposed:
+        return "bad"
+    return "warn" if item.findings and item.decision != "keep" else "good"
+
+
+def word(item: Audited) -> str:
+    """What becomes of a photo."""
+    if item.decision == "keep" and item.findings:
+        return "kept by you"
+    return {"none": "left out by you", "bad": "leave out?", "warn": "look", "good": "good"}[tone(item)]
+
+
+def text(audit: Audit) -> str:
+    """Everything, for a terminal."""
+    return "\n".join(printable(line) for line in _lines(audit))
+
+
+def _lines(audit: Audit) -> Iterator[str]:
+    rest = counts(audit)
+    yield f"{headline(audit)}{f'; {rest}' if rest else ''}."
+    often = _often(audit)
+    for heading, which in (("Leave out?", "bad"), ("Look at:", "warn")):
+        texts = [
+            finding.text
+            for item in audit.photos
+            if tone(item) == which
+            for finding in item.findings
+            if finding.kind not in often or which == "bad"
+        ]
+        texts += [often[kind] for kind in often] if which == "warn" else []
+        yield from [heading, *(f"  {one}" for one in folded(texts))] if texts else []
+    for heading, decision in (("Left out by you:", "drop"), ("Kept by you:", "keep")):
+        decided = [item for item in audit.photos if item.decision == decision and (item.findings or not item.used)]
+        yield from [heading, *(f"  {_decided(item)}" for item in decided)] if decided else []
+    if audit.findings:
+        yield from ["The set:", *(f"  {finding.text}" for finding in audit.findings)]
+    yield ""
+    yield from map_lines(audit)
+
+
+def _often(audit: Audit) -> dict[str, str]:
+    """By kind, one sentence for what is to be looked at in many photos."""
+    found: dict[str, list[str]] = {}
+    for item in audit.photos:
+        if tone(item) == "warn":
+            for finding in item.findings:
+                found.setdefault(finding.kind, []).append(item.photo.file)
+    return {
+        kind: f"{len(files)} photos: {kind} ({', '.join(files[:3])} and others; the contact sheet says more)."
+        for kind, files in found.items()
+        if len(files) > MANY
+    }
+
+
+def _decided(item: Audited) -> str:
+    kinds = ", ".join(finding.kind for finding in item.findings)
+    return f"{item.photo.file}{f' ({kinds})' if kinds else ''}"
+
+
+def map_lines(audit: Audit) -> Iterator[str]:
+    """The small map: framing against angle."""
+    table = audit.coverage.table
+    angles = list(audit.coverage.angles)
+    first = max(len(framing) for framing in table)
+    yield "  ".join([" " * first, *angles])
+    for framing, row in table.items():
+        yield "  ".join([framing.ljust(first), *(str(row[angle] or "-").rjust(len(angle)) for angle in angles)])
+
+
+def values(audit: Audit) -> dict[str, Any]:
+    """Everything, for programs."""
+    return {
+        "photos": [
+            {
+                "file": item.photo.file,
+                "sha256": item.photo.sha256,
+                "findings": [asdict(finding) for finding in item.findings],
+                "proposed": "drop" if item.proposed else "keep",
+                "decision": item.decision,
+                "facts": {
+                    key: value
+                    for key, value in asdict(item.photo.facts).items()
+                    if key not in ("backdrop", "clothes")  # 256 numbers that say nothing by themselves
+                },
+                "likeness": item.photo.standing.likeness,
+            }
+            for item in audit.photos
+        ],
+        "findings": [asdict(finding) for finding in audit.findings],
+        "coverage": audit.coverage.table,
+        "missing": audit.coverage.missing,
+        "resolution": audit.resolution,
+        "people": audit.people,
+        "stopped": audit.stopped,
+    }

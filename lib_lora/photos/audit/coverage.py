@@ -1,0 +1,133 @@
+"""How varied a set of photos is: framing, angles, background, clothes, light; and what is missing. Pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from statistics import pstdev
+from typing import get_args
+
+from lib_lora.captions.photo_facts import FaceFacts, Photo
+from lib_lora.captions.slots import Angle, Framing, angle, framing
+from lib_lora.photos.audit.findings import Finding
+from lib_lora.photos.audit.histograms import largest_group
+
+RIGHT, FEW, LEAST = (20, 50), 15, 8  # photos
+VARIED_FROM = 8  # photos from which variety can be told
+ALIKE = 0.4  # share of the photos that may have one background, or one set of clothes
+SAME_BACKDROP, SAME_CLOTHES = 0.35, 0.3  # Hellinger distance of the histograms; nearer ones are the same
+LIGHT_SPREAD, WARMTH_SPREAD, SIDE_SPREAD = 12.0, 3.0, 0.06  # standard deviations; a session has less of all
+MISSING: dict[Angle, str] = {
+    "profile from the left": "profile from the left",
+    "from the left": "three-quarter view from the left",
+    "ahead": "view from the front",
+    "from the right": "three-quarter view from the right",
+    "profile from the right": "profile from the right",
+}
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How many photos show what.
+
+    Attributes:
+        table: by framing, the number of photos for each angle.
+        missing: what no photo shows, in words.
+    """
+
+    table: dict[Framing, dict[Angle, int]]
+    missing: list[str]
+
+    @property
+    def angles(self) -> dict[Angle, int]:
+        """Photos of each angle, whatever the framing."""
+        return {one: sum(row[one] for row in self.table.values()) for one in get_args(Angle)}
+
+
+def coverage(photos: Sequence[Photo]) -> Coverage:
+    """The small map of a set: framing against angle. Photos without a face are not on it."""
+    table: dict[Framing, dict[Angle, int]] = {row: dict.fromkeys(get_args(Angle), 0) for row in get_args(Framing)}
+    for face in _faces(photos):
+        table[framing(face)][angle(face)] += 1
+    shown = Coverage(table, [])
+    missing = [f"no {words}" for one, words in MISSING.items() if not shown.angles[one]]
+    missing += [f"no {row}" for row, counts in table.items() if not any(counts.values())]
+    return Coverage(table, missing)
+
+
+def of_set(photos: Sequence[Photo]) -> list[Finding]:
+    """What is wrong with a set of photos (those that will be trained on); empty where all is well."""
+    found = list(_count(len(photos)))
+    if len(photos) >= VARIED_FROM:
+        found += [*_views(photos), *_alike(photos), *_one_light(photos)]
+    return found
+
+
+def of_people(people: Sequence[Sequence[str]]) -> list[Finding]:
+    """One finding where a set shows more than one person.
+
+    Args:
+        people: file names of each one's photos.
+    """
+    if len(people) < 2:
+        return []
+    each = ", ".join(f"{len(files)} like {files[0]}" for files in people)
+    text = f"The photos seem to show {len(people)} people ({each}); leave out all but one of them."
+    return [Finding("", "several people", text, "drop", len(people), 1)]
+
+
+def _count(count: int) -> Iterator[Finding]:
+    few, most = RIGHT
+    photos = f"{count} photo{'' if count == 1 else 's'}"
+    if count < LEAST:
+        text = f"{photos} cannot teach a face that holds; {LEAST} are the least, {few} to {most} are right."
+        yield Finding("", "too few", text, "drop", count, LEAST)
+    elif count < FEW:
+        text = f"{photos} are few, and the face will be stiff; {few} to {most} are right (limit {FEW})."
+        yield Finding("", "few", text, "look", count, FEW)
+    elif count > most:
+        text = f"{photos} are more than the {most} that help; the most varied {few} to {most} will do."
+        yield Finding("", "many", text, "look", count, most)
+
+
+def _views(photos: Sequence[Photo]) -> Iterator[Finding]:
+    missing = coverage(photos).missing
+    if missing:
+        text = f"Of {len(photos)} photos there is {', '.join(missing)}; what no photo shows, the LoRA makes up."
+        yield Finding("", "views", text, "look", len(missing), 0)
+
+
+def _alike(photos: Sequence[Photo]) -> Iterator[Finding]:
+    kinds: list[tuple[str, str, Callable[[Photo], list[float]], float]] = [
+        ("one background", "background", lambda photo: photo.facts.backdrop, SAME_BACKDROP),
+        ("one outfit", "clothes", lambda photo: photo.facts.clothes, SAME_CLOTHES),
+    ]
+    for kind, what, histogram, limit in kinds:
+        shown = [histogram(photo) for photo in photos if histogram(photo)]
+        if len(shown) < VARIED_FROM:
+            continue
+        share = largest_group(shown, limit) / len(shown)
+        if share > ALIKE:
+            text = (
+                f"{share:.0%} of the photos have nearly the same {what} (limit {ALIKE:.0%}), which will be learned "
+                f"with the face; add others, or name the {what} in those captions."
+            )
+            yield Finding("", kind, text, "look", share, ALIKE)
+
+
+def _one_light(photos: Sequence[Photo]) -> Iterator[Finding]:
+    faces = _faces(photos)
+    if len(faces) < VARIED_FROM:
+        return
+    light = pstdev(face.light for face in faces)
+    warmth, side = pstdev(face.warmth for face in faces), pstdev(face.side for face in faces)
+    if light < LIGHT_SPREAD and warmth < WARMTH_SPREAD and side < SIDE_SPREAD:
+        text = (
+            f"The light is nearly the same in all photos (the faces' grey levels spread by {light:.0f}, limit "
+            f"{LIGHT_SPREAD:g}); add some by day, by lamp, from the side."
+        )
+        yield Finding("", "one light", text, "look", light, LIGHT_SPREAD)
+
+
+def _faces(photos: Sequence[Photo]) -> list[FaceFacts]:
+    return [photo.facts.face for photo in photos if photo.facts.face is not None]

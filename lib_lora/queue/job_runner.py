@@ -1,0 +1,270 @@
+"""One attempt at a job: a worker is started, listened to, stopped when it shall be, and its end is understood.
+
+Imports nothing heavy: what is heavy happens in the worker.
+"""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lib_lora import file_permissions
+from lib_lora.errors import UserError
+from lib_lora.files import explained, read_json
+from lib_lora.queue import worker_processes
+from lib_lora.queue.crash_reasons import ended_from_outside, explain
+from lib_lora.queue.gpu_lease import GpuTurn
+from lib_lora.queue.job_progress import events_after
+from lib_lora.queue.job_types import lane_of
+from lib_lora.queue.parent_pipe import Ground, Pipe, answer
+from lib_lora.queue.queue import RESULT, Job, Queue
+from lib_lora.queue.queue_rows import State
+from lib_lora.queue.worker_pipe import patient
+from lib_lora.runs import events as event_files
+from lib_lora.runs.events import EventLog, pace_of
+
+CLOSED = "SameFace was closed while this job ran; resume it to go on from what was saved."
+_REFUSALS: dict[str, dict[str, Any]] = {  # what a host that has given its GPU away answers
+    "paint": {"error": "The webui gave its GPU away for this job, so it cannot paint; choose the worker as painter."},
+    "reconstruct": {"done": True, "file": None},
+}
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long is waited, in seconds.
+
+    Attributes:
+        stop, pause: for a worker that was asked to, before it is killed; longer where its steps are (`patient`).
+        close: the same where the host closes.
+        leave: for one that has said how it ended, and only has to go.
+        poll: between two looks at the queue.
+        again: between two looks where nothing is to do, and two tries of what did not work.
+    """
+
+    stop: float = 90.0
+    pause: float = 120.0
+    close: float = 60.0
+    leave: float = 30.0
+    poll: float = 0.5
+    again: float = 2.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How an attempt ended.
+
+    Attributes:
+        state, error, result: see `queue.queue.Job`.
+        told: the worker itself has said so in its events.
+    """
+
+    state: State
+    error: str = ""
+    result: dict[str, Any] = field(default_factory=dict)
+    told: bool = False
+
+
+@dataclass
+class Attempt:
+    """One attempt at `job`.
+
+    Attributes:
+        job: as it was taken from `queue`.
+        ground: see `relay.answer`.
+        patience: see `Patience`.
+        closing: is set when the host closes.
+        take_gpu: gives a turn at the GPU.
+        wish: what the worker was asked for by the user; empty = nothing yet.
+    """
+
+    job: Job
+    queue: Queue
+    ground: Ground
+    patience: Patience
+    closing: threading.Event
+    take_gpu: Callable[[], GpuTurn]
+    wish: str = ""
+    _told_to_close: bool = False
+    _deadline: float | None = None
+    _leave_by: float | None = None
+    _killed: bool = False
+    _looked: float = 0.0
+    _offset: int = 0
+    _pace: float = 0.0
+
+    def run(self, held: ExitStack) -> Outcome:
+        """Do it, from start to end.
+
+        Args:
+            held: gives the GPU back when it is closed.
+
+        Raises:
+            UserError: the worker could not be started, or a file not be written.
+        """
+        folder = self.queue.folder(self.job.id)
+        with explained(folder):
+            file_permissions.make_folder(folder)
+            (folder / RESULT).unlink(missing_ok=True)
+        events = EventLog(folder / event_files.FILE_NAME)
+        self._offset = events.path.stat().st_size if events.path.exists() else 0
+        paints = self._host_paints()
+        if lane_of(self.job.kind) == "heavy" and not paints:
+            events("state", state="waiting for the GPU")
+            turn = self.take_gpu()
+            held.callback(_give_back, turn, events)
+            early = self._wait_for(turn)
+            if early:
+                return early
+        events("state", state="starting")
+        command = [*self.ground.worker_command(), *worker_processes.worker_arguments(self.job.id, self.queue.root)]
+        process = worker_processes.start(command, self.ground.worker_environment(), folder / worker_processes.LOG)
+        try:
+            self._follow(process, paints)
+        finally:
+            if process.poll() is None:
+                worker_processes.kill_tree(process.pid)
+        code = process.wait()
+        worker_processes.kill_group(process.pid)
+        return self._outcome(code, folder)
+
+    def _host_paints(self) -> bool:
+        """Whether the host's own pipeline paints for this job; then it must keep its GPU."""
+        by_host = self.job.kind in ("test", "choose") and self.job.arguments.get("painter") == "webui"
+        return by_host and self.ground.paints()
+
+    def _wait_for(self, turn: GpuTurn) -> Outcome | None:
+        while not turn.wait(self.patience.poll):
+            self._look()
+            if self.closing.is_set():
+                return Outcome("interrupted", CLOSED)
+            if self.wish:
+                return Outcome("paused" if self.wish == "pause" else "stopped")
+        return Outcome("failed", turn.error) if turn.error else None
+
+    def _follow(self, process: subprocess.Popen[str], paints: bool) -> None:
+        """Until the worker has ended."""
+        with suppress(UserError):  # its number is only needed if this process is killed
+            self.queue.started(self.job.id, process.pid)
+        pipe = Pipe(process)
+
+        def look() -> None:
+            self._look(pipe)
+            until = min(one for one in (self._deadline, self._leave_by, math.inf) if one is not None)
+            if time.monotonic() > until and not self._killed:
+                self._killed = True
+                worker_processes.kill_tree(process.pid)
+
+        def stop() -> bool:
+            look()
+            return bool(self.wish) or self._told_to_close or process.poll() is not None
+
+        def say(message: dict[str, Any]) -> None:
+            if not (self.wish or self._told_to_close):  # who shall stop must not take the rest for a failure
+                pipe.send(message)
+
+        while process.poll() is None:
+            ask = pipe.receive(self.patience.poll)
+            if ask and not paints and ask.get("ask") in _REFUSALS:
+                pipe.send({"id": ask.get("id"), **_REFUSALS[ask["ask"]]})
+            elif ask and "ask" in ask:
+                answer(ask, self.ground, say, stop)
+            look()
+        pipe.close()
+        self._read_events()
+
+    def _look(self, pipe: Pipe | None = None) -> None:
+        """See what the user wants of the job by now, and pass it on; not oftener than it makes sense."""
+        now = time.monotonic()
+        if now - self._looked < self.patience.poll / 2:
+            return
+        self._looked = now
+        self._read_events()
+        with suppress(UserError):  # a queue that cannot be read for a while is no reason to give a training up
+            wish = self.queue.get(self.job.id).wish
+            if wish and wish != self.wish:
+                self.wish = wish
+                patience = self.patience.pause if wish == "pause" else self.patience.stop
+                self._deadline = now + patient(patience, self._pace)
+                if pipe:
+                    pipe.send({"wish": wish})
+        if self.closing.is_set() and not self._told_to_close:
+            self._told_to_close = True
+            until = now + patient(self.patience.close, self._pace)
+            self._deadline = min(self._deadline or until, until)
+            if pipe and not self.wish:
+                pipe.send({"wish": "stop"})
+        folder = self.queue.folder(self.job.id)
+        if pipe and self._leave_by is None and (folder / RESULT).exists() and told_by_worker(folder):
+            self._leave_by = now + self.patience.leave
+
+    def _read_events(self) -> None:
+        new, self._offset = events_after(self.queue.folder(self.job.id) / event_files.FILE_NAME, self._offset)
+        self._pace = pace_of(new, self._pace)
+        if run := run_of(new):
+            with suppress(UserError):
+                self.queue.note_run(self.job.id, run)
+
+    def _outcome(self, code: int, folder: Path) -> Outcome:
+        wished: State = "paused" if self.wish == "pause" else "stopped"
+        told = told_by_worker(folder)
+        if told is not None and told.state not in ("paused", "stopped"):
+            return told
+        if told is not None or self._killed or ended_from_outside(code):
+            error = told.error if told else ""
+            if self._killed and told is None:
+                error = "It did not end in time and was killed; what was saved before is kept."
+            if self.wish:
+                return Outcome(wished, error, told.result if told else {}, told is not None)
+            if self._told_to_close:
+                return Outcome("interrupted", CLOSED, told.result if told else {})
+        if told is not None:
+            return told
+        error = explain(worker_processes.tail(folder / worker_processes.LOG), code)
+        return Outcome("interrupted" if ended_from_outside(code) else "failed", error)
+
+
+def told_by_worker(folder: Path) -> Outcome | None:
+    """What a worker has written as its result; None where it came to none."""
+    try:
+        values = read_json(folder / RESULT)
+    except UserError:
+        return None
+    state = values.get("state") if isinstance(values, dict) else None
+    if state not in ("finished", "paused", "stopped", "failed"):
+        return None
+    try:
+        result, error = cleaned(values.get("result")), cleaned(values.get("error"))
+    except RecursionError:  # brackets in hundreds of brackets
+        return None
+    return Outcome(state, error if isinstance(error, str) else "", result if isinstance(result, dict) else {}, True)
+
+
+def cleaned(value: Any) -> Any:
+    """`value` in letters that UTF-8 has, so that it can be written: a file's name may hold others."""
+    if isinstance(value, dict):
+        return {cleaned(key): cleaned(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [cleaned(item) for item in value]
+    return value.encode("utf-8", "replace").decode("utf-8") if isinstance(value, str) else value
+
+
+def run_of(events: Iterable[dict[str, Any]]) -> str:
+    """The run that a job made or works on, as its last event that tells says; empty where none does."""
+    runs = (event.get("run") for event in events if event["kind"] == "run")
+    return str(cleaned([run for run in ("", *runs) if isinstance(run, str)][-1]))
+
+
+def _give_back(turn: GpuTurn, events: EventLog) -> None:
+    before = turn.error
+    turn.leave()
+    if turn.error and not before:
+        with suppress(UserError):
+            events("warning", text=turn.error)

@@ -1,0 +1,203 @@
+"""What a queued job can be asked to do: one dataclass of arguments for each kind, for the queue, the worker, the tab
+and the routes alike. Imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from lib_lora import typed_settings
+from lib_lora.errors import Misfit, UserError
+from lib_lora.queue.invent_arguments import InventArguments, MoreArguments
+
+Kind = Literal["audit", "fill", "probe", "train", "test", "choose", "invent", "more"]
+Lane = Literal["light", "heavy"]
+
+
+@dataclass(frozen=True)
+class AuditArguments:
+    """Look through a character's photos (`workflows.photos.audit_photos.audit_photos`).
+
+    Attributes:
+        resolution: pixels of a side of what will be trained; 0 = of Stable Diffusion 1.x.
+        keep, drop, undecided, accept: see `workflows.photos.audit_photos.Choices`.
+    """
+
+    resolution: int = 0
+    keep: list[str] = field(default_factory=list)
+    drop: list[str] = field(default_factory=list)
+    undecided: list[str] = field(default_factory=list)
+    accept: bool = False
+
+
+@dataclass(frozen=True)
+class FillArguments:
+    """Write captions (`workflows.photos.fill_captions.fill`).
+
+    Attributes:
+        captioner: its name (`workflows.photos.captioners`); empty = only what was measured.
+        rewrite: also captions that somebody has written.
+        only: file names of photos; none = all.
+    """
+
+    captioner: str = ""
+    rewrite: bool = False
+    only: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class ProbeArguments:
+    """Do a few steps of a training, to know what it will cost.
+
+    Attributes:
+        base: path of the checkpoint.
+        preset: None = the one for this base model.
+        settings: laid over the preset, by name (`training.plan.train_settings.TrainSettings`).
+    """
+
+    base: str
+    preset: str | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TrainArguments:
+    """Train a new run, or go on with one that is there.
+
+    Attributes:
+        base: path of the checkpoint of a new run; with `run`, where the base model is now, or None.
+        preset, settings: of a new run.
+        prediction: "epsilon" or "v"; overrides what the checkpoint says of itself.
+        few: train although there are fewer photos than can teach a face that holds.
+        run: identifier of a run of the character that goes on; None = a new run.
+        steps: with `run`, how many the run shall have in all; None = as before.
+        then_test: paint and judge the test grid afterwards, as a job of its own.
+    """
+
+    base: str | None = None
+    preset: str | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+    prediction: str | None = None
+    few: bool = False
+    run: str | None = None
+    steps: int | None = None
+    then_test: bool = True
+
+
+@dataclass(frozen=True)
+class TestArguments:
+    """Paint the test grid of a checkpoint, and judge it.
+
+    Attributes:
+        run: identifier; None = the newest that has a checkpoint.
+        step: of the checkpoint; None = the last one.
+        weight: of the LoRA.
+        grid_steps: sampling steps.
+        sampler: a name that the webui knows.
+        cfg: guidance scale; None = the base model's usual one.
+        side: pixels of a side of a square picture, a multiple of 8; None = as trained.
+        quick: 8 prompts in place of 20.
+        first_seed: of the first picture.
+        again: paint also what has been painted before.
+        painter: who paints: the webui with its own pipeline, or the worker with diffusers.
+        base: path of the checkpoint to paint with; None = the run's own. Only the webui paints with another one.
+    """
+
+    __test__ = False  # for pytest: this is no test
+
+    run: str | None = None
+    step: int | None = None
+    weight: float = 1.0
+    grid_steps: int = 20
+    sampler: str = "Euler"
+    cfg: float | None = None
+    side: int | None = None
+    quick: bool = False
+    first_seed: int = 1000
+    again: bool = False
+    painter: Literal["webui", "worker"] = "worker"
+    base: str | None = None
+
+    def __post_init__(self) -> None:
+        _check_painting(self.grid_steps, [self.weight])
+        if self.side is not None and (self.side % 8 or not 64 <= self.side <= 2048):
+            raise Misfit(f"pictures cannot be {self.side} pixels wide; give a multiple of 8 from 64 to 2048.", "side")
+        if not 0 <= self.first_seed < 2**32:
+            raise Misfit(f"the first seed is {self.first_seed}; it must be between 0 and {2**32 - 1}.", "first_seed")
+        if self.cfg is not None and not 1 <= self.cfg <= 30:
+            raise Misfit(f"the guidance is {self.cfg:g}; it must be between 1 and 30.", "cfg")
+
+
+@dataclass(frozen=True)
+class ChooseArguments:
+    """Find the step and the weight to keep (`workflows.judge.choose.choose_cell`).
+
+    Attributes:
+        run: identifier; None = the newest that has a checkpoint.
+        steps: checkpoints to try; None = up to six, evenly spread.
+        weights: of the LoRA.
+        grid_steps: sampling steps.
+        painter: as in `TestArguments`.
+    """
+
+    run: str | None = None
+    steps: list[int] | None = None
+    weights: list[float] = field(default_factory=lambda: [0.6, 0.8, 1.0])
+    grid_steps: int = 20
+    painter: Literal["webui", "worker"] = "worker"
+
+    def __post_init__(self) -> None:
+        if not self.weights:
+            raise Misfit("there is no weight to try; give at least one, such as 0.8.", "weights")
+        _check_painting(self.grid_steps, self.weights)
+
+
+def _check_painting(steps: int, weights: Sequence[float]) -> None:
+    if not 1 <= steps <= 150:
+        raise Misfit(f"{steps} sampling steps cannot be done; 20 are usual, and 150 the most.", "grid_steps")
+    for weight in weights:
+        if not -2 <= weight <= 2:
+            raise Misfit(f"the weight is {weight:g}; it must be between -2 and 2.", "weight")
+
+
+Arguments = (
+    AuditArguments
+    | FillArguments
+    | ProbeArguments
+    | TrainArguments
+    | TestArguments
+    | ChooseArguments
+    | InventArguments
+    | MoreArguments
+)
+
+KINDS: dict[str, type[Any]] = {
+    "audit": AuditArguments,
+    "fill": FillArguments,
+    "probe": ProbeArguments,
+    "train": TrainArguments,
+    "test": TestArguments,
+    "choose": ChooseArguments,
+    "invent": InventArguments,
+    "more": MoreArguments,
+}
+LANES: dict[str, Lane] = {"audit": "light", "fill": "light"}  # all others need the GPU, one at a time
+
+
+def arguments_of(kind: str, values: Any) -> Arguments:
+    """The arguments of a job from plain values.
+
+    Raises:
+        UserError: no such kind, an unknown argument (the nearest known one is named), or a value of the wrong type.
+    """
+    if kind not in KINDS:
+        raise UserError(f"There is no job {kind!r}; there are {', '.join(KINDS)}.")
+    found: Arguments = typed_settings.from_dict(KINDS[kind], values, f"job {kind}")
+    return found
+
+
+def lane_of(kind: str) -> Lane:
+    """Where a job waits: light ones run beside a training, heavy ones one after the other."""
+    return LANES.get(kind, "heavy")

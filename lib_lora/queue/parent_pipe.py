@@ -1,0 +1,174 @@
+"""The parent's end of the pipe to a worker, and what is done when the worker asks its host to paint.
+
+What goes over the pipe is said in `queue.worker_pipe`, its other end. Imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import queue
+import subprocess
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, suppress
+from pathlib import Path
+from typing import Any, Protocol
+
+from PIL import Image
+
+from lib_lora.errors import UserError
+from lib_lora.files import atomic_file, explained, opened
+from lib_lora.pictures import Cell
+
+_log = logging.getLogger(__name__)
+
+
+class Ground(Protocol):
+    """What running jobs needs of a host; see `hosts.host_protocol.Host`, which is more than this."""
+
+    def worker_command(self) -> list[str]:
+        """The Python, and its options, that runs ``-m lib_lora``."""
+        ...
+
+    def worker_environment(self) -> dict[str, str]:
+        """The environment of the worker process."""
+        ...
+
+    def gpu_session(self, allow_painting: bool, give_up: Callable[[], bool]) -> AbstractContextManager[None]:
+        """The host's models leave the GPU while the block runs; `StoppedByUser` where it was given up before."""
+        ...
+
+    def paints(self) -> bool:
+        """Whether `paint` works here."""
+        ...
+
+    def paint(
+        self,
+        pictures: Sequence[Cell],
+        base: Path | None,
+        each: Callable[[int, Image.Image, str], None],
+        stop: Callable[[], bool],
+    ) -> None:
+        """Paint through the host's own pipeline."""
+        ...
+
+    def reconstruct(self, image: Image.Image, stop: Callable[[], bool]) -> Image.Image | None:
+        """A picture through the VAE of the selected model and back."""
+        ...
+
+    def allows_painting(self) -> bool:
+        """Whether others may paint while something trains."""
+        ...
+
+
+class Pipe:
+    """Messages to and from a worker. Two threads read and write, so that a worker that hangs holds up nobody."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+        self._inbox: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        self._outbox: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        self._ended = False
+        for work in (self._read, self._write):
+            threading.Thread(target=work, name=f"sameface-pipe-{process.pid}", daemon=True).start()
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Tell the worker something, some time soon."""
+        self._outbox.put(message)
+
+    def receive(self, timeout: float) -> dict[str, Any] | None:
+        """The next message; None where none has come within `timeout` seconds, or the worker has ended."""
+        if self._ended:
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(timeout)
+            return None
+        try:
+            message = self._inbox.get(timeout=timeout)
+        except queue.Empty:
+            return None
+        self._ended = message is None
+        return message
+
+    def close(self) -> None:
+        """Tell the worker nothing more."""
+        self._outbox.put(None)
+
+    def _read(self) -> None:
+        stream = self._process.stdout
+        with suppress(OSError, ValueError):
+            for line in stream or ():
+                with suppress(ValueError, RecursionError):  # a line that is none of ours
+                    message = json.loads(line)
+                    if isinstance(message, dict):
+                        self._inbox.put(message)
+        self._inbox.put(None)
+        _close(stream)
+
+    def _write(self) -> None:
+        stream = self._process.stdin
+        with suppress(OSError, ValueError):  # the worker has ended
+            while stream and (message := self._outbox.get()) is not None:
+                stream.write(json.dumps(message) + "\n")
+                stream.flush()
+        _close(stream)
+
+
+def _close(stream: Any) -> None:
+    with suppress(OSError, ValueError):
+        stream.close()
+
+
+def answer(ask: dict[str, Any], ground: Ground, say: Callable[..., None], stop: Callable[[], bool]) -> None:
+    """Do what a worker asks of its host, and say how it went.
+
+    Args:
+        ask: the worker's message.
+        ground: the host.
+        say: tells the worker; called with a message.
+        stop: true = paint no more, and wait no longer for the host's queue.
+    """
+    what, number = ask.get("ask"), ask.get("id")
+    try:
+        if what == "paint":
+            _paint(ask, ground, say, stop)
+            say({"id": number, "done": True})
+        elif what == "reconstruct":
+            say({"id": number, "done": True, "file": _reconstruct(ask, ground, stop)})
+        else:
+            say({"id": number, "error": f"The webui's part of SameFace does not know {what!r}; restart the webui."})
+    except UserError as error:
+        say({"id": number, "error": str(error)})
+    except Exception as error:  # whatever goes wrong inside a webui is the end of this picture, not of the queue
+        _log.exception("SameFace: the webui could not %s", what)
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        say({"id": number, "error": f"The webui could not paint ({reason}); its own log says more."})
+
+
+def _paint(ask: dict[str, Any], ground: Ground, say: Callable[..., None], stop: Callable[[], bool]) -> None:
+    folder, base = Path(ask["folder"]), ask.get("base")
+    cells = [
+        Cell(**{**fields, "lora": Path(fields["lora"]) if fields.get("lora") else None}) for fields in ask["pictures"]
+    ]
+
+    def each(place: int, picture: Image.Image, infotext: str) -> None:
+        file = folder / f"{place:04d}.png"
+        _save(picture, file)
+        say({"id": ask["id"], "number": place, "file": str(file), "infotext": infotext})
+
+    ground.paint(cells, Path(base) if base else None, each, stop)
+
+
+def _reconstruct(ask: dict[str, Any], ground: Ground, stop: Callable[[], bool]) -> str | None:
+    source, target = Path(ask["file"]), Path(ask["out"])
+    with explained(source, "read"), opened(source) as stream, Image.open(stream) as stored:
+        picture = ground.reconstruct(stored.convert("RGB"), stop)
+    if picture is None:
+        return None
+    _save(picture, target)
+    return str(target)
+
+
+def _save(picture: Image.Image, file: Path) -> None:
+    with explained(file), atomic_file(file) as stream:
+        picture.save(stream, "PNG", compress_level=1)  # it is read again at once

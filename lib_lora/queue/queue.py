@@ -1,0 +1,350 @@
+"""The queue of jobs in ``jobs.sqlite``, shared by every process on one data folder. It survives ``kill -9``.
+
+Knows nothing of workers; who runs a job is told to it.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+from lib_lora import typed_settings
+from lib_lora.errors import UserError
+from lib_lora.files import explained, slug
+from lib_lora.queue import queue_file, queue_rows
+from lib_lora.queue.job_types import Lane, arguments_of, lane_of
+from lib_lora.queue.queue_file import fact, note
+from lib_lora.queue.queue_rows import State, Wish
+
+MOST_WAITING = 1000
+OPEN = ("waiting", "running", "paused")
+RESULT = "result.json"  # in a job's folder, the last thing its worker writes
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job. Times are unix seconds.
+
+    Attributes:
+        id: its number, never used again.
+        kind, arguments: what it shall do (`queue.job_types`).
+        character, slug: whose; the name as the user writes it, and the name of its folder.
+        state: see `State`; "paused" is still open, the last four have ended.
+        created, started, ended: when; the latter two of the last attempt.
+        place: in the line of those that wait; lower is sooner.
+        run: identifier of the run it made or works on, or empty.
+        error: one sentence, or empty.
+        result: small and plain; what is in it depends on the kind.
+        wish: what the user wants of it while it runs.
+        owner: the supervisor that runs it; `pid` of its worker.
+    """
+
+    id: int
+    kind: str
+    character: str
+    slug: str
+    state: State
+    arguments: dict[str, Any]
+    created: float
+    started: float | None
+    ended: float | None
+    place: float
+    run: str
+    error: str
+    result: dict[str, Any]
+    wish: Wish
+    owner: str
+    pid: int
+
+
+class Queue:
+    """The queue of a data folder. Any number of these, in any number of threads and processes, may be used at once.
+
+    Raises:
+        UserError: (by every method too) the file cannot be used, one sentence. One that is damaged is moved aside,
+            and the next call begins a new one.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._file = queue_file.QueueFile(root)
+        self.path = self._file.path
+
+    def add(self, kind: str, character: str, arguments: dict[str, Any], first: bool = False) -> Job:
+        """Put a job in line.
+
+        The same job that waits already is returned, not doubled. Of light ones, which say what shall hold of photos
+        and captions, only the last of its kind in line: one behind it would undo what is asked for now.
+
+        Args:
+            kind: see `queue.job_types`.
+            character: its name.
+            arguments: plain values for the kind's dataclass.
+            first: before all others that wait, and also where the line is full: a job that has ended makes it.
+
+        Raises:
+            UserError: an unknown kind or argument, a wrong value, a text that cannot be written, or a full line.
+        """
+        text = _json(typed_settings.to_dict(arguments_of(kind, arguments)))
+        if any("\ud800" <= one <= "\udfff" for one in character + text):
+            raise UserError("A name in this job holds letters that are none in UTF-8; rename that file first.")
+        lane, name = lane_of(kind), slug(character)
+        with self._file.open(write=True) as db:
+            alike = "state = 'waiting' AND kind = ? AND slug = ? ORDER BY place, id"
+            line = db.execute(f"SELECT id, arguments FROM jobs WHERE {alike}", (kind, name)).fetchall()
+            twin = next((row for row in line[-1 if lane == "light" else 0 :] if row["arguments"] == text), None)
+            if twin:
+                if first:
+                    db.execute("UPDATE jobs SET place = ? WHERE id = ?", (_first(db), twin["id"]))
+                return _get(db, twin["id"])
+            waiting = db.execute("SELECT COUNT(*) FROM jobs WHERE state = 'waiting'").fetchone()[0]
+            if waiting >= MOST_WAITING and not first:
+                raise UserError(
+                    f"{MOST_WAITING:,} jobs wait already, and more are not taken; remove some, or wait until they are "
+                    "done."
+                )
+            added = db.execute(
+                "INSERT INTO jobs (lane, kind, character, slug, state, arguments, created, place)"
+                " VALUES (?, ?, ?, ?, 'waiting', ?, ?, ?)",
+                (lane, kind, character, name, text, time.time(), _first(db) if first else _last(db)),
+            )
+            return _get(db, added.lastrowid or 0)
+
+    def get(self, number: int) -> Job:
+        """The job of that number.
+
+        Raises:
+            UserError: there is none.
+        """
+        with self._file.open() as db:
+            return _get(db, number)
+
+    def jobs(self, limit: int = 50) -> list[Job]:
+        """Those that wait, in line; those that run or are paused; then the newest that have ended, `limit` in all.
+        None that is open is left out."""
+        with self._file.open() as db:
+            found = _open_ones(db)
+            ended = db.execute(
+                "SELECT * FROM jobs WHERE state NOT IN (?, ?, ?) ORDER BY ended DESC, id DESC LIMIT ?",
+                (*OPEN, max(limit - len(found), 0)),
+            )
+            return found + [_job(row) for row in ended]
+
+    def open(self) -> list[Job]:
+        """Those that wait, in line, and those that run or are paused."""
+        with self._file.open() as db:
+            return _open_ones(db)
+
+    def folder(self, number: int) -> Path:
+        """Where the events, the log and the result of a job lie; it may not be there yet."""
+        return self.root / queue_file.FOLDER / str(int(number))
+
+    def take(self, lane: Lane, owner: str) -> Job | None:
+        """The next job of a lane, now running; None while another of the lane runs, or a heavy one may not start."""
+        with self._file.open(write=True) as db:
+            busy = db.execute("SELECT 1 FROM jobs WHERE state = 'running' AND lane = ?", (lane,)).fetchone()
+            if busy or (lane == "heavy" and fact(db, "paused") == "1"):
+                return None
+            row = db.execute(
+                "SELECT id FROM jobs WHERE state = 'waiting' AND lane = ? ORDER BY place, id LIMIT 1", (lane,)
+            ).fetchone()
+            if row is None:
+                return None
+            db.execute(
+                "UPDATE jobs SET state = 'running', started = ?, ended = NULL, wish = '', owner = ?, pid = 0"
+                " WHERE id = ?",
+                (time.time(), owner, row["id"]),
+            )
+            return _get(db, row["id"])
+
+    def started(self, number: int, pid: int) -> None:
+        """Note which process works on a job."""
+        with self._file.open(write=True) as db:
+            db.execute("UPDATE jobs SET pid = ? WHERE id = ?", (pid, number))
+
+    def note_run(self, number: int, run: str) -> None:
+        """Note which run a job made or works on."""
+        with self._file.open(write=True) as db:
+            db.execute("UPDATE jobs SET run = ? WHERE id = ?", (run, number))
+
+    def end(self, number: int, state: State, error: str = "", result: dict[str, Any] | None = None) -> None:
+        """End a job that runs, or one that was given up although its worker came to an end.
+
+        A heavy one that has paused only after the pause was over goes on at once.
+        """
+        with self._file.open(write=True) as db:
+            db.execute(
+                "UPDATE jobs SET state = ?, ended = ?, error = ?, result = ?, wish = '', owner = '', pid = 0"
+                " WHERE id = ? AND state IN ('running', 'interrupted')",
+                (state, time.time(), error, _json(result or {}), number),
+            )
+            if state == "paused" and fact(db, "paused") != "1":
+                job = _get(db, number)
+                if job.state == "paused" and lane_of(job.kind) == "heavy":
+                    _back_in_line(db, job, _first(db))
+
+    def wish(self, number: int, wish: Wish) -> None:
+        """Ask a job to stop or to pause; "" takes it back as long as nobody has acted on it.
+
+        A job that waits or is paused stops at once. Pausing a heavy job also keeps those behind it from starting
+        (`pause_all`).
+
+        Raises:
+            UserError: it has ended, or is not running and shall pause.
+        """
+        if wish not in get_args(Wish):
+            raise UserError(f"A job cannot be asked to {wish!r}; say stop or pause.")
+        with self._file.open(write=True) as db:
+            job = _get(db, number)
+            if job.state not in OPEN:
+                raise UserError(f"Job {number} has ended already ({job.state}).")
+            if job.state == "running":
+                db.execute("UPDATE jobs SET wish = ? WHERE id = ?", (wish, number))
+                if wish == "pause" and lane_of(job.kind) == "heavy":
+                    note(db, "paused", "1")
+            elif wish == "stop":
+                db.execute("UPDATE jobs SET state = 'stopped', ended = ? WHERE id = ?", (time.time(), number))
+            elif wish == "pause" and job.state == "waiting":
+                raise UserError(f"Job {number} does not run yet; stop it, or pause the queue.")
+
+    def resume(self, number: int) -> Job:
+        """Put a job that was paused, stopped, interrupted or failed back in line, as the first.
+
+        A training that has a run goes on with it.
+
+        Raises:
+            UserError: it waits, runs or is finished.
+        """
+        with self._file.open(write=True) as db:
+            job = _get(db, number)
+            if job.state in ("waiting", "running", "finished"):
+                raise UserError(f"Job {number} is {job.state}; only one that was paused, stopped or failed goes on.")
+            _back_in_line(db, job, _first(db))
+            with explained(self.folder(number) / RESULT):
+                (self.folder(number) / RESULT).unlink(missing_ok=True)  # of the attempt before
+            return _get(db, number)
+
+    def move(self, number: int, before: int | None) -> None:
+        """Give a job that waits another place in line.
+
+        Args:
+            number: of the job.
+            before: number of another one that waits; None = at the end.
+
+        Raises:
+            UserError: one of them does not wait.
+        """
+        with self._file.open(write=True) as db:
+            line = [job.id for job in _open_ones(db) if job.state == "waiting"]
+            for one in (number, before):
+                if one is not None and one not in line:
+                    raise UserError(f"Job {one} does not wait (any more), so it has no place in line.")
+            if number == before:
+                return
+            line.remove(number)
+            line.insert(len(line) if before is None else line.index(before), number)
+            db.executemany("UPDATE jobs SET place = ? WHERE id = ?", [(place, one) for place, one in enumerate(line)])
+
+    def forget(self, number: int) -> None:
+        """Take a job that has ended off the list, and delete its folder (not what it made).
+
+        Raises:
+            UserError: it has not ended, or the folder cannot be deleted.
+        """
+        with self._file.open(write=True) as db:
+            job = _get(db, number)
+            if job.state in OPEN:
+                raise UserError(f"Job {number} is {job.state}; stop it first.")
+            folder = self.folder(number)
+            if folder.exists():
+                with explained(folder, "delete"):
+                    shutil.rmtree(folder)
+            db.execute("DELETE FROM jobs WHERE id = ?", (number,))
+
+    def pause_all(self, paused: bool) -> None:
+        """Let no heavy job start; or let them start again, those that were paused first."""
+        with self._file.open(write=True) as db:
+            note(db, "paused", "1" if paused else "0")
+            if not paused:
+                rows = db.execute("SELECT * FROM jobs WHERE state = 'paused' ORDER BY started DESC").fetchall()
+                for row in rows:
+                    _back_in_line(db, _job(row), _first(db))
+
+    def paused(self) -> bool:
+        """Whether heavy jobs are kept from starting."""
+        with self._file.open() as db:
+            return fact(db, "paused") == "1"
+
+    def abandoned(self, owner_alive: Callable[[str], bool], lane: Lane | None = None) -> list[Job]:
+        """Mark the running jobs (None = of both lanes) whose supervisor is gone as interrupted.
+
+        They are returned with the `pid` that they had.
+        """
+        with self._file.open(write=True) as db:
+            rows = db.execute(
+                "SELECT * FROM jobs WHERE state = 'running' AND lane = COALESCE(?, lane)", (lane,)
+            ).fetchall()
+            gone = [row["id"] for row in rows if not owner_alive(row["owner"])]
+            error = "SameFace was closed while this job ran; resume it to go on from what was saved."
+            db.executemany(
+                "UPDATE jobs SET state = 'interrupted', ended = ?, error = ?, wish = '', owner = '' WHERE id = ?",
+                [(time.time(), error, number) for number in gone],
+            )
+            return [_get(db, number) for number in gone]
+
+    def kept_open(self) -> AbstractContextManager[None]:
+        """While the block runs, the file stays readable although the disk gets full."""
+        return self._file.kept_open()
+
+    def notice(self) -> str:
+        """What the user should know of the file: that a damaged one was moved aside. Empty once that is deleted."""
+        return self._file.notice()
+
+
+def _job(row: sqlite3.Row) -> Job:
+    queue_rows.check(tuple(row))
+    values = {key: row[key] for key in queue_rows.COLUMNS if key != "lane"}
+    return Job(**{**values, "arguments": json.loads(row["arguments"]), "result": json.loads(row["result"])})
+
+
+def _get(db: sqlite3.Connection, number: int) -> Job:
+    known = 0 < number < 1 << 63  # what SQLite takes as a number
+    row = db.execute("SELECT * FROM jobs WHERE id = ?", (number,)).fetchone() if known else None
+    if row is None:
+        raise UserError(f"There is no job {number} (any more).")
+    return _job(row)
+
+
+def _open_ones(db: sqlite3.Connection) -> list[Job]:
+    order = "CASE state WHEN 'waiting' THEN 0 WHEN 'running' THEN 1 ELSE 2 END, place, id"
+    return [_job(row) for row in db.execute(f"SELECT * FROM jobs WHERE state IN (?, ?, ?) ORDER BY {order}", OPEN)]
+
+
+def _first(db: sqlite3.Connection) -> float:
+    return float(db.execute("SELECT COALESCE(MIN(place), 1) FROM jobs WHERE state = 'waiting'").fetchone()[0]) - 1
+
+
+def _last(db: sqlite3.Connection) -> float:
+    return float(db.execute("SELECT COALESCE(MAX(place), -1) FROM jobs WHERE state = 'waiting'").fetchone()[0]) + 1
+
+
+def _back_in_line(db: sqlite3.Connection, job: Job, place: float) -> None:
+    arguments = job.arguments
+    if job.kind == "train" and job.run:  # which knows its base model, wherever that is by now
+        arguments = {**arguments, "run": job.run, "base": None}
+    db.execute(
+        "UPDATE jobs SET state = 'waiting', place = ?, arguments = ?, started = NULL, ended = NULL, error = '',"
+        " result = '{}', wish = '', owner = '', pid = 0 WHERE id = ?",
+        (place, _json(arguments), job.id),
+    )
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, sort_keys=True)

@@ -1,0 +1,268 @@
+"""The file ``jobs.sqlite``: its tables, short transactions on it, and what happens to one that is damaged.
+
+Knows nothing of what a job is.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from lib_lora import file_permissions
+from lib_lora.errors import UserError
+from lib_lora.files import explained
+from lib_lora.queue import queue_mending, queue_rows
+from lib_lora.queue.queue_rows import COLUMNS, SEAL_COLUMN
+from lib_lora.runs.run_lock import only_process
+
+FILE_NAME = "jobs.sqlite"
+FOLDER = "jobs"  # of the jobs' own folders
+MENDING = "mending"  # in it
+FILE_VERSION = 2  # 1: rows without a seal
+_PATIENCE = 30.0  # seconds that one process waits for the transaction of another
+_NAMED = 10  # numbers of lost jobs that are named
+_BEGUN_ANEW = "The list of jobs was damaged, so a new one was begun; try again."
+
+_TABLES = f"""
+CREATE TABLE jobs ({", ".join(f"{name} {kind}" for name, kind in COLUMNS.items())}, {SEAL_COLUMN});
+CREATE INDEX jobs_by_state ON jobs (state, place);
+CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+"""
+
+
+class QueueFile:
+    """The file in a data folder. A connection for each `open`, so that threads and processes share nothing but it.
+
+    Raises:
+        UserError: (by every method too) it cannot be used. One that is damaged is moved aside, and the next `open`
+            begins a new one.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.path = root / FILE_NAME
+        self.folder = root / FOLDER
+        self._begun = self.folder / "begun"  # there has been a file
+        self._mending = self.folder / MENDING
+        self._new = self._mending / FILE_NAME  # the mended one, until it is in its place
+        self._lock = threading.Lock()
+        self._keeps = False
+        self._kept: sqlite3.Connection | None = None
+        self._kept_file: os.stat_result | None = None
+        if self.path.exists() and self._damaged():
+            self._move_aside()
+
+    @contextmanager
+    def open(self, write: bool = False) -> Iterator[sqlite3.Connection]:
+        """One transaction; an exception takes it back.
+
+        Args:
+            write: nobody else writes while the block runs.
+        """
+        with explained(self.path):
+            file_permissions.make_folder(self.path.parent)
+        try:
+            if self._new.exists() and not self.path.exists():
+                self._move_aside()  # a process was killed while it did so
+            with explained(self.path):
+                if not self.path.exists():
+                    open(self.path, "ab", opener=file_permissions.opener).close()  # the files beside it get its rights
+            with closing(sqlite3.connect(self.path, timeout=_PATIENCE, isolation_level=None)) as db:
+                db.row_factory = sqlite3.Row
+                self._prepare(db)
+                if write:
+                    queue_rows.keep_sealed(db)
+                if self._keeps:
+                    self._keep()
+                db.execute("BEGIN IMMEDIATE" if write else "BEGIN")
+                yield db
+                db.execute("COMMIT")
+        except sqlite3.Error as error:
+            if _says_damaged(error) or self._damaged():
+                self._move_aside()
+                raise UserError(self.notice() or _BEGUN_ANEW) from error
+            raise UserError(
+                f"Cannot use {self.path} ({error}); see that its disk is not full and its folder can be written."
+            ) from error
+
+    @contextmanager
+    def kept_open(self) -> Iterator[None]:
+        """While the block runs one idle connection stays.
+
+        The last one that is closed deletes the files beside this one, and on a full disk they cannot be made anew:
+        then nothing could even be read.
+        """
+        self._keeps = True
+        try:
+            with self.open():  # from here on
+                pass
+            yield
+        finally:
+            self._keeps = False
+            self._let_go()
+
+    def _keep(self) -> None:
+        with self._lock:
+            now = self.path.stat() if self.path.exists() else None
+            if now and self._kept_file and os.path.samestat(now, self._kept_file):
+                return
+            self._close_kept()  # of a file that another process has moved aside
+            kept = sqlite3.connect(self.path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
+            self._kept = kept
+            kept.execute("SELECT COUNT(*) FROM facts").fetchall()  # only now it has the other files
+            self._kept_file = now
+
+    def _let_go(self) -> None:
+        with self._lock:
+            self._close_kept()
+
+    def _close_kept(self) -> None:
+        if self._kept is not None:
+            self._kept.close()
+        self._kept = self._kept_file = None
+
+    def notice(self) -> str:
+        """What the user should know: that a damaged file was moved aside. Empty once that is deleted."""
+        with self.open() as db:
+            moved, left = fact(db, "moved"), fact(db, "left")
+        if not moved or not Path(moved).exists():
+            return ""
+        return (
+            f"The list of jobs was damaged and is now {moved}; a new one was begun. {left}{' ' if left else ''}Photos, "
+            "runs and LoRAs are untouched. Delete that file when you do not need it."
+        )
+
+    def _prepare(self, db: sqlite3.Connection) -> None:
+        """Make the tables of a new file."""
+        version = _version(db)
+        if version > FILE_VERSION:
+            raise UserError(f"{self.path} was written by a newer SameFace; update this one.")
+        if version == 0:
+            _write_ahead(db)
+            db.execute("BEGIN IMMEDIATE")
+            if _version(db) == 0:  # no other process was quicker
+                self._begin(db)
+            db.execute("COMMIT")
+            with explained(self._begun):
+                file_permissions.make_folder(self._begun.parent)
+                open(self._begun, "ab", opener=file_permissions.opener).close()
+        elif version < FILE_VERSION:
+            db.execute("BEGIN IMMEDIATE")
+            if _version(db) < FILE_VERSION:
+                db.execute(f"ALTER TABLE jobs ADD COLUMN {SEAL_COLUMN}")
+                queue_rows.seal_all(db)
+                db.execute(f"PRAGMA user_version = {FILE_VERSION}")
+            db.execute("COMMIT")
+
+    def _begin(self, db: sqlite3.Connection, highest: int = 0) -> None:
+        """Make the tables; numbers begin after `highest`, and after the folders of jobs that a lost file knew."""
+        for statement in _TABLES.split(";"):
+            db.execute(statement)
+        folders = [int(path.name) for path in self.folder.glob("*") if path.name.isdecimal()]
+        db.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('jobs', ?)", (max([highest, *folders]),))
+        db.execute(f"PRAGMA user_version = {FILE_VERSION}")
+
+    def _damaged(self) -> bool:
+        emptied = self._begun.exists() and self.path.exists() and self.path.stat().st_size == 0
+        return emptied or bool(queue_mending.damage(self.path, FILE_VERSION, _PATIENCE))
+
+    def _move_aside(self) -> None:
+        """Put a new file in place of a damaged one, with what of it can still be read; the old one is kept beside it.
+
+        The new one is whole before the old one is moved, so a process that is killed in between loses nothing.
+        """
+        with explained(self._mending):
+            file_permissions.make_folder(self._mending)
+        with only_process(self._mending, "try again", patience=_PATIENCE):
+            if self.path.exists() and not self._damaged():
+                return  # another process was quicker
+            self._let_go()  # Windows moves no file that is open
+            name, number = f"{FILE_NAME}.damaged-{time.strftime('%Y%m%d-%H%M%S')}", 1
+            target = self.path.with_name(name)
+            while target.exists():  # of the same second
+                number += 1
+                target = self.path.with_name(f"{name}-{number}")
+            with explained(self.path):
+                if self.path.exists():
+                    try:
+                        self._mend(target)
+                    except sqlite3.Error as error:
+                        raise UserError(
+                            f"{self.path} is damaged and cannot be mended ({error}); see that its disk is not full, "
+                            "and try again."
+                        ) from error
+                for part in queue_mending.PARTS:  # a log of changes beside the new file would be taken for its own
+                    if (old := self.path.with_name(FILE_NAME + part)).exists():
+                        old.replace(target.with_name(target.name + part))
+                if self._new.exists():
+                    self._new.replace(self.path)
+
+    def _mend(self, target: Path) -> None:
+        """Write the new file, which says that the old one is at `target`."""
+        saved = queue_mending.saved(self.path, self._mending)
+        for part in queue_mending.PARTS:
+            self._new.with_name(FILE_NAME + part).unlink(missing_ok=True)  # of a process that was killed
+        open(self._new, "ab", opener=file_permissions.opener).close()
+        with closing(sqlite3.connect(self._new, isolation_level=None)) as db:
+            db.execute("BEGIN IMMEDIATE")
+            self._begin(db, saved.highest)
+            places = ", ".join("?" * len(COLUMNS))
+            names = ", ".join(COLUMNS)
+            rows = [(*row, queue_rows.seal(row)) for row in saved.rows]
+            db.executemany(f"INSERT INTO jobs ({names}, {queue_rows.SEAL}) VALUES ({places}, ?)", rows)
+            note(db, "moved", str(target))
+            note(db, "left", _left(saved))
+            if saved.paused:
+                note(db, "paused", "1")
+            db.execute("COMMIT")
+            _write_ahead(db)
+
+
+def _left(saved: queue_mending.Saved) -> str:
+    """What became of the jobs, in one sentence or two."""
+    said = f"{_count(len(saved.rows))} taken over."
+    if saved.lost:
+        numbers = ", ".join(map(str, saved.lost[:_NAMED])) + (" and more" if len(saved.lost) > _NAMED else "")
+        said += f" {_count(len(saved.lost))} damaged and left out (number {numbers}); start them anew."
+    if saved.cut:
+        said += " What was changed last may be missing."
+    return said
+
+
+def _count(number: int) -> str:
+    return "1 job was" if number == 1 else f"{number:,} jobs were"
+
+
+def fact(db: sqlite3.Connection, name: str) -> str:
+    """What was noted under a name; empty where nothing was."""
+    row = db.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
+    return str(row["value"]) if row else ""
+
+
+def note(db: sqlite3.Connection, name: str, value: str) -> None:
+    """Note something under a name."""
+    db.execute("INSERT OR REPLACE INTO facts (name, value) VALUES (?, ?)", (name, value))
+
+
+def _says_damaged(error: sqlite3.Error) -> bool:
+    return type(error) is sqlite3.DatabaseError  # its subclasses have other causes
+
+
+def _version(db: sqlite3.Connection) -> int:
+    return int(db.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _write_ahead(db: sqlite3.Connection) -> None:
+    """Let readers and the writer not wait for each other; where the file system cannot do that, it stays as it is."""
+    for attempt in range(50):
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError:  # sqlite does not wait while another process does the same
+            if attempt == 49:
+                raise
+            time.sleep(0.05)

@@ -1,0 +1,270 @@
+"""Runs the jobs of a data folder, light ones beside heavy ones, each in a worker process of its own.
+
+One process does so for a data folder; others wait for their turn. Imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import uuid
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import get_args
+
+from lib_lora import file_permissions
+from lib_lora.errors import UserError
+from lib_lora.files import explained
+from lib_lora.queue import leftovers, queue_file, worker_processes
+from lib_lora.queue.gpu_lease import GpuTurn
+from lib_lora.queue.job_progress import events_after
+from lib_lora.queue.job_runner import Attempt, Outcome, Patience, cleaned, run_of, told_by_worker
+from lib_lora.queue.job_types import Lane, lane_of
+from lib_lora.queue.parent_pipe import Ground
+from lib_lora.queue.queue import Job, Queue
+from lib_lora.queue.worker_pipe import patient
+from lib_lora.runs import events as event_files
+from lib_lora.runs.events import EventLog, pace_of
+from lib_lora.runs.run_lock import only_process
+
+__all__ = ["Ground", "Patience", "Supervisor"]
+
+_OTHERWISE = "it runs the jobs, and this one takes over when that one has ended"
+_NOT_STARTED = "The queue has not been started; restart the webui."
+_ALIKE = (
+    "sampler",
+    "cfg",
+    "side",
+    "grid_steps",
+    "quick",
+    "first_seed",
+)  # of the last test, for the one after more training
+_NOT_WRITTEN = "What this job came to could not be written down; the log of the webui says why."
+_log = logging.getLogger(__name__)
+
+
+class Supervisor:
+    """Runs the jobs of a data folder from `start` to `close`.
+
+    Args:
+        root: the data folder.
+        ground: the host.
+        patience: see `Patience`.
+
+    Attributes:
+        active: whether this process runs the jobs.
+        reason: why not; or, while it does, what is in its way or should be known of the queue. Or empty.
+    """
+
+    def __init__(self, root: Path, ground: Ground, patience: Patience | None = None) -> None:
+        self.root = root.absolute()  # the workers have another working directory
+        self.active = False
+        self._why = _NOT_STARTED
+        self._troubles: dict[str, str] = {}  # of a lane; "" = of the queue's file
+        self._ground = ground
+        self._patience = patience or Patience()
+        self._lock = threading.Lock()
+        self._closing = threading.Event()
+        self._wakes = {lane: threading.Event() for lane in get_args(Lane)}
+        self._watcher: threading.Thread | None = None
+        self._owner = ""
+        self._turn: GpuTurn | None = None
+
+    @property
+    def reason(self) -> str:
+        """See the class."""
+        return self._why or next(filter(None, self._troubles.values()), "")
+
+    def start(self) -> None:
+        """Begin, in threads of its own; where it has begun already, nothing happens."""
+        with self._lock:
+            if self._watcher and self._watcher.is_alive() and not self._closing.is_set():
+                return
+            self._closing = threading.Event()
+            self._owner = worker_processes.owner_name(uuid.uuid4().hex[:8])
+            self._watcher = self._thread("watch", self._watch, self._closing)
+
+    def wake(self) -> None:
+        """Say that the queue has changed, so that a job starts at once."""
+        for event in self._wakes.values():
+            event.set()
+
+    def close(self) -> None:
+        """End: what runs is asked to save, and becomes "interrupted". Returns once that is done, or took too long."""
+        with self._lock:
+            self._closing.set()
+            watcher = self._watcher
+        self.wake()
+        if watcher:
+            watcher.join(self._patience.close + 30)
+
+    def _thread(self, name: str, work: object, *arguments: object) -> threading.Thread:
+        thread = threading.Thread(target=work, name=f"sameface-{name}", args=arguments, daemon=True)  # type: ignore[arg-type]
+        thread.start()
+        return thread
+
+    def _watch(self, closing: threading.Event) -> None:
+        """Become the one that runs the jobs, as soon as no other process does."""
+        folder = self.root / queue_file.FOLDER
+        while not closing.is_set():
+            try:
+                with explained(folder):
+                    file_permissions.make_folder(folder)
+                with only_process(folder, _OTHERWISE):
+                    self._run_lanes(closing)
+            except UserError as error:
+                self._why = str(error)
+            except Exception as error:
+                _log.exception("SameFace: the queue cannot be run")
+                self._why = f"The queue cannot be run ({error}); the log says more."
+            closing.wait(self._patience.again)
+        self._why = _NOT_STARTED
+
+    def _run_lanes(self, closing: threading.Event) -> None:
+        queue = Queue(self.root)
+        with queue.kept_open():
+            self._run_both(queue, closing)
+
+    def _run_both(self, queue: Queue, closing: threading.Event) -> None:
+        leftovers.sweep(self.root)
+        left = queue.abandoned(self._alive)
+        self._troubles = {"": queue.notice()}
+        lanes = [
+            self._thread(lane, self._lane, lane, queue, closing, [job for job in left if lane_of(job.kind) == lane])
+            for lane in self._wakes
+        ]
+        self.active, self._why = True, ""
+        try:
+            closing.wait()
+        finally:
+            closing.set()
+            for lane in lanes:
+                lane.join(self._patience.close + 20)
+            self.active, self._why = False, _NOT_STARTED
+
+    def _alive(self, owner: str) -> bool:
+        """Whether a job's supervisor is there. An earlier one of this very process would hold the lock if it were."""
+        return owner == self._owner or worker_processes.owner_alive(owner)
+
+    def _lane(self, lane: Lane, queue: Queue, closing: threading.Event, left: list[Job]) -> None:
+        """Run the jobs of a lane, one after the other."""
+        for job in left:
+            try:
+                self._settle(job, queue, closing)
+            except Exception as error:
+                self._trouble(lane, queue, error)
+        while not closing.is_set():
+            self._wakes[lane].clear()
+            if closing.is_set():  # between the two lines above
+                return
+            try:
+                taken = queue.take(lane, self._owner)
+                self._troubles[lane] = ""
+                if taken:
+                    self._run(taken, queue, closing)
+                elif gone := queue.abandoned(
+                    worker_processes.owner_alive, lane
+                ):  # nobody else here runs any of this lane
+                    for job in gone:
+                        self._settle(job, queue, closing)
+                else:
+                    self._wakes[lane].wait(self._patience.again)
+            except Exception as error:
+                self._trouble(lane, queue, error)
+                closing.wait(self._patience.again)
+
+    def _trouble(self, lane: str, queue: Queue, error: Exception) -> None:
+        if isinstance(error, UserError):
+            self._troubles[lane] = str(error)
+        else:
+            _log.exception("SameFace: a job could not be run")
+            self._troubles[lane] = f"A job could not be run ({error}); the log of the webui says more."
+        with suppress(UserError):
+            self._troubles[""] = queue.notice()
+
+    def _run(self, job: Job, queue: Queue, closing: threading.Event) -> None:
+        attempt = Attempt(job, queue, self._ground, self._patience, closing, self._take_gpu)
+        with ExitStack() as held:
+            try:
+                outcome = attempt.run(held)
+            except UserError as error:
+                outcome = Outcome("failed", cleaned(str(error)))
+            except Exception as error:
+                _log.exception("SameFace: job %d could not be run", job.id)
+                said = f"The job could not be run ({error}); the log of the webui says more."
+                outcome = Outcome("failed", cleaned(said))
+            self._say_end(job, outcome, queue)
+            ended = self._ended(job, outcome, queue)
+        while not ended and not closing.wait(self._patience.again):  # without the GPU: it may take long
+            ended = self._ended(job, outcome, queue)
+
+    @property
+    def holds(self) -> bool:
+        """Whether a job keeps the host from painting now."""
+        return self._turn is not None and self._turn.held
+
+    def _take_gpu(self) -> GpuTurn:
+        self._turn = GpuTurn(self._ground, self._ground.allows_painting(), self._turn)
+        return self._turn
+
+    def _settle(self, job: Job, queue: Queue, closing: threading.Event) -> None:
+        """See to the end of a worker that a dead supervisor has left: two must not work on one run."""
+        events = queue.folder(job.id) / event_files.FILE_NAME
+        patience = patient(self._patience.close, pace_of(events_after(events)[0]))
+        worker_processes.end_worker(job.pid, job.id, self.root, patience, closing.is_set)
+        run = run_of(events_after(events)[0])
+        if run and not job.run:
+            queue.note_run(job.id, run)
+        told = told_by_worker(queue.folder(job.id))
+        if told and told.state in ("finished", "failed"):
+            while not self._ended(job, told, queue) and not closing.wait(self._patience.again):
+                pass
+
+    def _say_end(self, job: Job, outcome: Outcome, queue: Queue) -> None:
+        """In the job's events, where its worker has not."""
+        if outcome.told:
+            return
+        with suppress(UserError):  # the disk may be full
+            emit = EventLog(queue.folder(job.id) / event_files.FILE_NAME)
+            if outcome.error:
+                emit("error", text=outcome.error)
+            emit("state", state=outcome.state)
+
+    def _ended(self, job: Job, outcome: Outcome, queue: Queue) -> bool:
+        """Write into the queue how a job ended; False = try again, since it would hold up all others."""
+        try:
+            try:
+                if isinstance(run := outcome.result.get("run"), str):
+                    queue.note_run(job.id, run)
+                self._add_test(job, outcome, queue)
+                queue.end(job.id, outcome.state, outcome.error, outcome.result)
+            except UserError:
+                raise
+            except Exception:  # to try that again would change nothing
+                _log.exception("SameFace: the end of job %d could not be written", job.id)
+                queue.end(job.id, "failed", _NOT_WRITTEN)
+        except Exception as error:
+            self._trouble(lane_of(job.kind), queue, error)
+            return False
+        return True
+
+    def _add_test(self, job: Job, outcome: Outcome, queue: Queue) -> None:
+        """After a training: its test grid, before anything else. Added first, so that a kill between loses nothing."""
+        run = outcome.result.get("run")
+        if job.kind != "train" or outcome.state != "finished" or not job.arguments.get("then_test") or not run:
+            return
+        mine = [other for other in queue.open() if (other.kind, other.slug) == ("test", job.slug)]
+        if any(other.arguments.get("run") == run for other in mine):
+            return
+        painter = "webui" if self._paints() else "worker"
+        ended = (one for one in queue.jobs() if (one.kind, one.slug, one.state) == ("test", job.slug, "finished"))
+        last = next(ended, None)  # painted alike, the two tests can be compared
+        alike = {name: last.arguments[name] for name in _ALIKE if name in last.arguments} if last else {}
+        queue.add("test", job.character, {**alike, "run": run, "painter": painter}, first=True)
+
+    def _paints(self) -> bool:
+        try:
+            return self._ground.paints()
+        except Exception:  # a webui in disorder; the worker paints
+            _log.exception("SameFace: the webui does not say whether it paints")
+            return False

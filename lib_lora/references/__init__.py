@@ -1,1 +1,0 @@
-"""Which photos, and what is said of them: captions, trigger words."""

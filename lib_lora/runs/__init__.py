@@ -1,0 +1,1 @@
+"""Run folders, read without loading what trains."""

@@ -1,0 +1,43 @@
+"""What a run tells of the LoRAs that come from it: their origin, and the picture that shows the character."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from lib_lora.deploy.infotext import portrait
+from lib_lora.models.family import Family, Prediction, usual_side
+from lib_lora.pictures import Cell
+from lib_lora.training.plan.run_file import Run
+
+if TYPE_CHECKING:
+    from lib_lora.deploy.folder import Origin
+
+
+def origin_of(run: Run) -> Origin:
+    """Of all checkpoints of a run."""
+    from lib_lora.deploy.folder import Origin  # loads torch, which the picture does not need
+
+    file = run.file
+    own = sum(not photo.prior for photo in file.photos)
+    return Origin(file.id, file.character, own, Path(file.base.path), file.base.family)
+
+
+def portrait_of(run: Run, framing: str = "") -> Cell:
+    """A plain portrait at the size of the training, or as `deploy.infotext.portrait` paints a framing."""
+    file = run.file
+    side = file.settings.resolution or usual_side(
+        cast(Family, file.base.family), cast(Prediction, file.base.prediction)
+    )
+    return portrait(file.character, side, file.base.guidance, framing)
+
+
+def planned(values: Mapping[str, Any]) -> Cell:
+    """A cell as it lies in a grid's ``plan.json``, without its LoRA.
+
+    Raises:
+        KeyError, TypeError: it is none.
+    """
+    known = {key: value for key, value in values.items() if key in Cell.__dataclass_fields__ and key != "lora"}
+    return Cell(**{**known, "attributes": tuple(known["attributes"])})

@@ -1,0 +1,116 @@
+"""A run that is opened again: where it lies now, whether its base model is still the same file, how far it came."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from lib_lora import file_permissions
+from lib_lora.errors import UserError, command
+from lib_lora.files import explained
+from lib_lora.lora.file.integrity import is_whole
+from lib_lora.models.reading.file_hashes import remembered_sha256
+from lib_lora.runs.events import read_events
+from lib_lora.training.plan.run_file import Run, load_run, save_run, saved_steps
+
+
+def reopen(
+    folder: Path,
+    root: Path | None = None,
+    base: Path | None = None,
+    out: Path | None = None,
+    steps: int | None = None,
+) -> Run:
+    """A run that goes on.
+
+    The folder may have been moved together with its character's. What has moved without it is named anew, and
+    remembered in the run's file.
+
+    Args:
+        folder: of the run; also relative to the data folder.
+        root: the data folder; None = `folder` is complete.
+        base: where the base model is now; None = where it was.
+        out: where the finished LoRA shall go; None = as before.
+        steps: how many the run shall have in all; the learning rate goes on as if it had been so from the start.
+            None = as before.
+
+    Raises:
+        UserError: no run lies there, it has more steps than `steps` already, or `base` is another model than the run
+            began with.
+    """
+    if root and not (folder / "run.yaml").is_file() and (root / folder / "run.yaml").is_file():
+        folder = root / folder
+    run = load_run(folder)
+    if not run.character_folder.file.is_file():
+        raise UserError(
+            f"{run.folder} was taken out of its character's folder, where its photos are; put it back, "
+            "into characters/NAME/runs of the data folder."
+        )
+    file = run.file
+    if base:
+        file = replace(file, base=replace(file.base, path=str(base.absolute())))
+    if out:
+        check_out(out)
+        file = replace(file, out=str(out.absolute()))
+    if steps is not None:
+        done = max(saved_steps(run), default=0)
+        if steps <= done:
+            raise UserError(f"{run.folder} has {done} steps already; to train on, give more than that to --steps.")
+        file = replace(file, settings=replace(file.settings, steps=steps))
+    moved = Run(run.folder, file)
+    if base:
+        check_base(moved)
+    if file != run.file:
+        save_run(moved)
+    return moved
+
+
+def check_base(run: Run) -> None:
+    """See that the base model is there, and is the file that the run began with.
+
+    Its SHA-256 is remembered by path, size and time of change, so that a large file is read once.
+
+    Raises:
+        UserError: it is gone, or another file lies there.
+    """
+    path = Path(run.file.base.path)
+    if not path.is_file():
+        raise UserError(
+            f"The base model {path} is not there (any more); put it back, or say where it is now: "
+            f"{command()} resume RUN_FOLDER --base CHECKPOINT, with {run.folder} as RUN_FOLDER."
+        )
+    memory = run.character_folder.path.parent.parent / "hashes.json"
+    if remembered_sha256(path, memory) != run.file.base.sha256:
+        raise UserError(
+            f"{path} is not the base model that the run {run.folder} began with (its SHA-256 differs), and a LoRA "
+            "fits its own base only; put the old file back, say where it is with resume --base, or start a new run."
+        )
+
+
+def trained_lora(run: Run) -> Path | None:
+    """The LoRA of the last step, if the run has been trained to its end; None where steps are left to do, or where the
+    file is gone or damaged: then training writes it anew from the saved state.
+
+    With it, a run whose delivery or grid failed is finished without its photos, and without loading the model.
+    """
+    said = [event for event in read_events(run.events) if event["kind"] == "state" and event.get("state") == "trained"]
+    step = said[-1].get("step") if said else None
+    if not isinstance(step, int) or run.file.settings.steps not in (0, step):
+        return None
+    lora = run.checkpoint(step)
+    return lora if is_whole(lora) else None
+
+
+def check_out(out: Path) -> None:
+    """See that the finished LoRA can be put into `out`, which is made; better now than after the training.
+
+    Raises:
+        UserError: it cannot.
+    """
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out} is a file, not a folder; name the folder that the LoRA shall go into.")
+    with explained(out):
+        file_permissions.make_folder(out)  # it may be the first thing in the data folder
+        with tempfile.TemporaryFile(dir=out):
+            pass

@@ -1,0 +1,1 @@
+"""The training set: buckets, batches, latents, text encodings and captions."""

@@ -1,0 +1,55 @@
+"""What can be known before the first step: is there the memory and the disk that the run needs?"""
+
+from __future__ import annotations
+
+import math
+import shutil
+
+import torch
+
+from lib_lora.errors import UserError
+from lib_lora.files import explained, size
+from lib_lora.models.family import UNET, ModelInfo
+from lib_lora.models.fast.memory import free_bytes
+from lib_lora.models.reading.weights import open_tensors
+from lib_lora.training.plan.run_file import Run
+
+_OVERHEAD = 1.2  # activations of a small batch with checkpointing, buffers; a floor, not an estimate
+
+
+def check_memory(info: ModelInfo, dtype: torch.dtype, device: torch.device) -> None:
+    """See that the UNet alone can be loaded.
+
+    Raises:
+        UserError: it cannot.
+    """
+    file = open_tensors(info.path)
+    numbers = sum(math.prod(file.shape(key)) for key in file.keys() if key.startswith(UNET))
+    needed, free = numbers * dtype.itemsize * _OVERHEAD, free_bytes(device)
+    if needed > free:
+        raise UserError(
+            f"Too little memory on {device}: {info.path.name} needs at least {size(needed)}, "
+            f"{size(free)} are free; close other programs (or the webui's model), or use precision bf16."
+        )
+
+
+def check_disk(run: Run, parameters: int, checkpoints: int) -> None:
+    """See that all checkpoints and states will fit.
+
+    Args:
+        run: where they go.
+        parameters: numbers in the adapter.
+        checkpoints: how many will be written.
+
+    Raises:
+        UserError: they will not.
+    """
+    states = run.file.settings.keep_states + 1
+    needed = parameters * (2 * checkpoints + 12 * states) + 50_000_000  # fp16 files; weights and two moments in fp32
+    with explained(run.folder, "read"):
+        free = shutil.disk_usage(run.folder).free
+    if needed > free:
+        raise UserError(
+            f"Too little disk space for {run.folder}: {checkpoints} checkpoints and the states need "
+            f"{size(needed)}, {size(free)} are free; free some, or raise save_every."
+        )

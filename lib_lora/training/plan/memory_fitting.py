@@ -1,0 +1,177 @@
+"""Making settings fit the memory of a GPU, by what is known of the families. Pure; imports no torch.
+
+How many bytes of tensors a step takes is counted (``python bench/memory.py``, docs/performance.md), and a fifth more is
+added for the gaps between them and what CUDA's libraries work with, which nobody has measured here; Stable Diffusion
+2 is taken for as large as 1.5. So they are good to about a gigabyte: what they decide is which savings are turned on,
+and a probe (`workflows.train.speed_probe`) measures the rest.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from dataclasses import replace
+from typing import Any
+
+from lib_lora.training.plan.train_settings import TrainSettings
+
+GB = 1 << 30
+_ALWAYS = 0.8  # GB: CUDA itself, and a desktop
+_RESERVE = 1.0  # GB that must be left by these rough figures: Windows spills over silently, and is then 10 times slower
+_UNET = {"sd1": 0.86, "sd2": 0.87, "sdxl": 2.57}  # thousand millions of numbers
+_TEXT = {"sd1": 0.12, "sd2": 0.35, "sdxl": 0.82}
+_UNET_RANK = {"sd1": 0.42, "sd2": 0.43, "sdxl": 2.66}  # millions of an adapter's numbers for each rank
+_TEXT_RANK = {"sd1": 0.17, "sd2": 0.42, "sdxl": 0.90}
+_CONV_RANK = {"sd1": 0.63, "sd2": 0.63, "sdxl": 0.41}
+# GB for a picture of the family's own size in half precision: with activations kept, and computed again when needed
+_KEPT = {"sd1": 1.15, "sd2": 1.15, "sdxl": 8.2}
+_AGAIN = {"sd1": 0.28, "sd2": 0.28, "sdxl": 0.8}
+_SIDE = {"sd1": 512, "sd2": 512, "sdxl": 1024}
+_LARGEST_SIDE = {"sd1": 512, "sd2": 768, "sdxl": 1024}  # what resolution 0 may mean
+_STATE = {"adamw": 16, "adamw8bit": 10, "adafactor": 9, "prodigy": 24, "lion": 12}  # bytes with weight and gradient
+_SMALL_RANK = 16
+_AUTOCAST = 1.35  # fp16 is autocast, which keeps float32 copies around every norm; reckoned on small models
+AS_IT_IS = "the preset fits as it is"
+_PLENTY = 0.75  # of a GPU: if all fits into that, memory need not be saved
+
+
+def fitted(
+    family: str,
+    memory_bytes: int | None,
+    settings: TrainSettings,
+    fixed: Collection[str] = (),
+    free_bytes: int | None = None,
+) -> tuple[dict[str, Any], str]:
+    """What to change in `settings` so that a GPU of this size can train with them.
+
+    Gradient checkpointing goes where there is plenty of memory. Else one saving after the other is turned on until it
+    fits: first those that cost only time (gradient checkpointing, smaller batches with as many photos a step), then
+    those that cost something of the result.
+
+    Args:
+        family: sd1, sd2 or sdxl.
+        memory_bytes: of the whole GPU; None = there is none, or it is unknown.
+        settings: e.g. a preset's.
+        fixed: names of settings that are not to be changed, those of a table with a dot: "lora.rank".
+        free_bytes: what other programs leave of it now; None = all.
+
+    Returns:
+        The overrides, in nested tables as `training.plan.presets.preset` takes them, and a sentence for the user
+        (empty where `memory_bytes` is None; else it says `AS_IT_IS` where nothing is changed and all fits).
+    """
+    if memory_bytes is None:
+        return {}, ""
+    size = max(1, round(memory_bytes / GB))
+    here = f"For this GPU ({size} GB): "
+    train, said = settings, []
+    whole = replace(settings, gradient_checkpointing=False)
+    room = min(_PLENTY * size * GB, memory_bytes if free_bytes is None else free_bytes) - _RESERVE * GB
+    if whole != settings and "gradient_checkpointing" not in fixed and memory_needed(family, whole) <= room:
+        train = whole
+        said.append("gradient checkpointing off, which it has no need of")
+    for change, words in _savings(family):
+        if _fits(family, size, train):
+            break
+        changed = change(train)
+        if changed != train and not names(_differences(train, changed)) & set(fixed):
+            said.append(words(changed))
+            train = changed
+    if not _fits(family, size, train):
+        smaller = (
+            "a Stable Diffusion 1.5 checkpoint needs less" if family == "sdxl" else "a smaller resolution may help"
+        )
+        needed = math.ceil(memory_needed(family, train) / GB + _RESERVE)
+        said.append(f"and still it may fail, as about {needed} GB are needed; {smaller}")
+    return _differences(settings, train), here + (", ".join(said) if said else AS_IT_IS) + "."
+
+
+def _fits(family: str, size: int, train: TrainSettings) -> bool:
+    return memory_needed(family, train) <= (size - _RESERVE) * GB
+
+
+def memory_needed(family: str, train: TrainSettings) -> int:
+    """About how many bytes of a GPU a run needs, good to a gigabyte."""
+    number = 4 if train.precision == "fp32" else 2
+    lora = train.lora
+    adapter = _UNET_RANK[family] * lora.rank + _CONV_RANK[family] * lora.conv_rank
+    frozen = _UNET[family] * number
+    if train.trains_text:
+        frozen += _TEXT[family] * number
+        adapter += _TEXT_RANK[family] * lora.of_part("te1")[0]
+    state = adapter / 1000 * (_STATE[train.optimizer] + (4 if train.ema else 0))
+    pictures = train.batch_size * ((train.resolution or _LARGEST_SIDE[family]) / _SIDE[family]) ** 2
+    pictures *= _AUTOCAST if train.precision == "fp16" else 1
+    activations = pictures * (_AGAIN if train.gradient_checkpointing else _KEPT)[family] * number / 2
+    return round((_ALWAYS + activations) * GB + (frozen + state) * 1e9)
+
+
+def lower(train: TrainSettings) -> str:
+    """What can still be made smaller in `train`, for a sentence about memory that ran out: "use ..."."""
+    found = []
+    if train.batch_size > 1:
+        found.append("batch_size 1")
+    if not train.gradient_checkpointing:
+        found.append("gradient_checkpointing true")
+    if train.trains_text:
+        found.append("te_lr 0")
+    if train.lora.rank > _SMALL_RANK:
+        found.append(f"lora.rank {_SMALL_RANK}")
+    return ", ".join(found) + " or a smaller resolution" if found else "a smaller resolution"
+
+
+def _recomputed(train: TrainSettings) -> TrainSettings:
+    return replace(train, gradient_checkpointing=True)
+
+
+def _one_by_one(train: TrainSettings) -> TrainSettings:
+    """As many photos a step, one forward pass for each."""
+    return replace(train, batch_size=1, accumulation=train.batch_size * train.accumulation)
+
+
+def _without_text(train: TrainSettings) -> TrainSettings:
+    return replace(train, te_lr=0.0, lora=replace(train.lora, te=False))
+
+
+def _in_8_bit(train: TrainSettings) -> TrainSettings:
+    return replace(train, optimizer="adamw8bit") if train.optimizer == "adamw" else train
+
+
+def _lower_rank(train: TrainSettings) -> TrainSettings:
+    if train.lora.rank <= _SMALL_RANK:
+        return train
+    alpha = train.lora.alpha * _SMALL_RANK / train.lora.rank  # as strong as before
+    return replace(train, lora=replace(train.lora, rank=_SMALL_RANK, alpha=alpha))
+
+
+def _savings(family: str) -> list[tuple[Any, Any]]:
+    """The savings in the order in which they are turned on, each with the words for it."""
+    found: list[tuple[Any, Any]] = [
+        (_recomputed, lambda train: "gradient checkpointing"),  # noqa: ARG005
+        (_one_by_one, lambda train: f"batches of 1 with {train.accumulation} a step"),
+        (_in_8_bit, lambda train: "8-bit AdamW"),  # noqa: ARG005
+    ]
+    if family == "sdxl":
+        found.append((_without_text, lambda train: "the UNet alone"))  # noqa: ARG005
+    return [*found, (_lower_rank, lambda train: f"rank {train.lora.rank}")]
+
+
+def names(overrides: dict[str, Any]) -> set[str]:
+    """The names of nested settings; those of a table with a dot: "lora.rank"."""
+    found = set()
+    for key, value in overrides.items():
+        found |= {f"{key}.{inner}" for inner in names(value)} if isinstance(value, dict) else {key}
+    return found
+
+
+def _differences(before: TrainSettings, after: TrainSettings) -> dict[str, Any]:
+    changed: dict[str, Any] = {
+        name: getattr(after, name)
+        for name in ("gradient_checkpointing", "batch_size", "accumulation", "optimizer", "te_lr")
+        if getattr(after, name) != getattr(before, name)
+    }
+    lora = {
+        name: getattr(after.lora, name)
+        for name in ("rank", "alpha", "te")
+        if getattr(after.lora, name) != getattr(before.lora, name)
+    }
+    return {**changed, "lora": lora} if lora else changed

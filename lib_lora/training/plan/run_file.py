@@ -1,0 +1,253 @@
+"""A run's folder: every setting, the versions, the base model's hash and the photos' hashes.
+
+runs/<id>/run.yaml  events.jsonl  checkpoints/<stem>-<step>.safetensors  state/  grids/
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import platform
+import re
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+
+import yaml
+
+import lib_lora
+from lib_lora import file_permissions, typed_settings
+from lib_lora.character.store import Character, CharacterFolder, read_yaml
+from lib_lora.errors import UserError
+from lib_lora.files import digest_of, explained, slug, write_text
+from lib_lora.models.family import ModelInfo
+from lib_lora.training.plan.train_settings import TrainSettings
+
+FILE_NAME = "run.yaml"
+FILE_VERSION = 1
+_DIGEST = "# SHA-256 of what follows: "
+_CHANGED = "changed since"  # instead of a digest
+_PACKAGES = ("torch", "diffusers", "transformers", "peft", "accelerate", "safetensors", "numpy")
+
+
+@dataclass(frozen=True)
+class Photo:
+    """One picture of the training set.
+
+    Attributes:
+        file: its path; relative to the character's folder where it lies inside.
+        sha256: of its bytes.
+        caption: what is trained with it.
+        prior: a picture of the class, not of the character.
+        regions: faces as fractions (left, top, right, bottom) of the upright picture, for the loss weight map.
+    """
+
+    file: str
+    sha256: str
+    caption: str
+    prior: bool = False
+    regions: list[list[float]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Base:
+    """The base checkpoint of a run.
+
+    Attributes:
+        path, sha256: of the file.
+        family, prediction, zero_terminal_snr: see `models.family.ModelInfo`.
+        guidance: the scale at which test grids are painted.
+    """
+
+    path: str
+    sha256: str
+    family: str
+    prediction: str
+    zero_terminal_snr: bool
+    guidance: float = 7.0
+
+
+@dataclass(frozen=True)
+class RunFile:
+    """What ``run.yaml`` holds.
+
+    Attributes:
+        id: of the run, unique within the character.
+        stem: of the checkpoints' names.
+        created: ISO time, UTC.
+        character: as it was at the start.
+        base: the base model.
+        settings: all of them.
+        photos: the training set.
+        data_hash: of the photos' and captions' content.
+        versions: of what computes.
+        out: where the finished LoRA is to go, if anywhere.
+        grid_steps: sampling steps of the test grid that ends the main job; 0 = no grid.
+        version: of the file's layout.
+    """
+
+    id: str
+    stem: str
+    created: str
+    character: Character
+    base: Base
+    settings: TrainSettings
+    photos: list[Photo]
+    data_hash: str
+    versions: dict[str, str]
+    out: str | None = None
+    grid_steps: int = 0
+    version: int = FILE_VERSION
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run: its folder and its file."""
+
+    folder: Path
+    file: RunFile
+
+    @property
+    def character_folder(self) -> CharacterFolder:
+        """The character's folder that the run lies in."""
+        return CharacterFolder(self.folder.parent.parent)
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where the LoRA of each saved step lies."""
+        return self.folder / "checkpoints"
+
+    @property
+    def states(self) -> Path:
+        """Where full states lie."""
+        return self.folder / "state"
+
+    @property
+    def events(self) -> Path:
+        """The run's events."""
+        return self.folder / "events.jsonl"
+
+    @property
+    def grids(self) -> Path:
+        """Painted test grids."""
+        return self.folder / "grids"
+
+    def checkpoint(self, step: int) -> Path:
+        """The file of the LoRA after `step` steps."""
+        return self.checkpoints / f"{self.file.stem}-{step:06d}.safetensors"
+
+    def photo_path(self, photo: Photo) -> Path:
+        """Where a photo lies."""
+        path = Path(photo.file)
+        return path if path.is_absolute() else self.character_folder.path / path
+
+
+def create_run(
+    folder: CharacterFolder,
+    character: Character,
+    info: ModelInfo,
+    base_sha256: str,
+    train: TrainSettings,
+    photos: list[Photo],
+    out: Path | None = None,
+    grid_steps: int = 0,
+) -> Run:
+    """Make the folder of a new run, numbered after the ones that are there.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    with explained(folder.runs):
+        file_permissions.make_folder(folder.runs)
+        identifier = _next_folder(folder.runs)
+    run_file = RunFile(
+        id=identifier,
+        stem=f"{slug(character.name)}-{identifier}",
+        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        character=character,
+        base=Base(
+            str(info.path.absolute()),
+            base_sha256,
+            info.family,
+            info.prediction,
+            info.zero_terminal_snr,
+            info.guidance,
+        ),
+        settings=train,
+        photos=photos,
+        data_hash=digest_of(*sorted(f"{p.sha256}{p.caption}{p.prior}" for p in photos)),
+        versions=versions(),
+        out=str(out.absolute()) if out else None,
+        grid_steps=grid_steps,
+    )
+    run = Run(folder.runs / identifier, run_file)
+    save_run(run)
+    return run
+
+
+def _next_folder(runs: Path) -> str:
+    """Make the next numbered folder; two runs that start at once get two."""
+    number = max((int(path.name) for path in runs.iterdir() if re.fullmatch(r"\d+", path.name)), default=0)
+    while True:
+        number += 1
+        try:
+            (runs / f"{number:03d}").mkdir(file_permissions.rights(runs / f"{number:03d}"))
+        except FileExistsError:
+            continue
+        return f"{number:03d}"
+
+
+def save_run(run: Run) -> None:
+    """Write ``run.yaml``. Its first line says the SHA-256 of the others; over a file that is `altered`, that it was."""
+    text = yaml.safe_dump(typed_settings.to_dict(run.file), sort_keys=False, allow_unicode=True)
+    digest = _CHANGED if altered(run.folder) else _digest(text)
+    write_text(run.folder / FILE_NAME, f"{_DIGEST}{digest}\n{text}")
+
+
+def altered(folder: Path) -> bool:
+    """Whether the ``run.yaml`` in `folder` is not as `save_run` wrote it; False where that cannot be known: it is of an
+    older version, or not there.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    path = folder / FILE_NAME
+    if not path.is_file():
+        return False
+    with explained(path, "read"):
+        first, _, text = path.read_text(encoding="utf-8", errors="replace").partition("\n")
+    return first.startswith(_DIGEST) and first != _DIGEST + _digest(text)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def load_run(folder: Path) -> Run:
+    """Read a run's folder.
+
+    Raises:
+        UserError: there is no run, or its file cannot be read.
+    """
+    path = folder / "run.yaml"
+    if not path.is_file():
+        raise UserError(f"{folder} is not a run's folder: there is no run.yaml in it.")
+    return Run(folder.absolute(), typed_settings.from_dict(RunFile, read_yaml(path), str(path)))
+
+
+def versions() -> dict[str, str]:
+    """The versions of what computes, for the record."""
+    found = {"sameface": lib_lora.__version__, "python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "absent"
+    return found
+
+
+def saved_steps(run: Run) -> list[int]:
+    """The steps of a run's checkpoints, ascending. A file that bears another name is none."""
+    names = {path.name for path in run.checkpoints.glob("*.safetensors")}
+    numbers = {int(match[1]) for name in names if (match := re.search(r"-(\d+)\.safetensors$", name))}
+    return sorted(number for number in numbers if run.checkpoint(number).name in names)

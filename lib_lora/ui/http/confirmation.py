@@ -1,0 +1,58 @@
+"""What a request alone may not do: name a program that is run, or a folder that is written into. It takes a code that
+only who runs SameFace can see (`codes`); a folder that was confirmed once stays so.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lib_lora.errors import UserError
+from lib_lora.files import read_json, write_json
+from lib_lora.ui.http import paths
+from lib_lora.ui.http.request_context import Desk
+from lib_lora.ui.http.responses import Refused
+
+FILE = "confirmed.json"
+_MOST = 50  # folders that are remembered
+
+
+def confirm(desk: Desk, about: str, code: str) -> None:
+    """Let a request pass that has the code for what it wants.
+
+    Args:
+        desk: holds the codes.
+        about: what it wants, as the words after "SameFace is asked to".
+        code: that it has; empty = none yet.
+
+    Raises:
+        Refused: it has not; a code is shown where SameFace runs.
+    """
+    if code and desk.codes.confirms(about, code):
+        return
+    desk.codes.ask(about)
+    where = "the terminal where SameFace runs" if desk.host.name == "alone" else "the webui's console"
+    why = "This was not the code" if code else "This needs a code, so that nobody else can do it"
+    raise Refused(428, f"{why}: type the one that {where} shows.")
+
+
+def confirm_folder(desk: Desk, folder: Path, code: str) -> None:
+    """Let a request pass that wants LoRAs in a folder: one of the host's, one that was confirmed before, or it has the
+    code, which confirms the folder for all times.
+
+    Raises:
+        Refused: it has not, as in `confirm`.
+    """
+    known = folders(desk.root)
+    if paths.inside(folder, [*desk.host.roots().loras, *known]):
+        return
+    confirm(desk, f"copy LoRAs into {folder}", code)
+    write_json(desk.root / FILE, {"folders": [str(folder), *map(str, known)][:_MOST]})
+
+
+def folders(root: Path) -> list[Path]:
+    """Folders that were confirmed; where the file is damaged, none was."""
+    try:
+        found = read_json(root / FILE)["folders"] if (root / FILE).is_file() else []
+        return [Path(one) for one in found if isinstance(one, str)]
+    except (UserError, KeyError, TypeError):
+        return []

@@ -1,0 +1,1 @@
+"""The tab itself: as a page of its own, or inside a webui."""

@@ -1,0 +1,53 @@
+"""The tab as gradio sees it: a place that our own scripts draw in, and a hidden button that fills in a prompt.
+
+Works in gradio 3 and 4. Imports gradio alone.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable
+from typing import Any
+
+import gradio as gr  # type: ignore[import-untyped, import-not-found, unused-ignore]
+
+from lib_lora.hosts.host_protocol import Host
+from lib_lora.hosts.webui_page import ELEMENT, paste_button
+
+_LOADING = "Loading ... If this stays, reload the page; the browser's console says what is wrong."
+
+
+def tab(host: Host, token: str) -> gr.Blocks:
+    """The tab.
+
+    Args:
+        host: a webui, whose own paste button the prompt goes through, or none.
+        token: lets the page use the routes.
+    """
+    with gr.Blocks(analytics_enabled=False) as blocks:
+        place = gr.HTML(mount(token), elem_id=f"{ELEMENT}_mount")
+        infotext = gr.Textbox(elem_id=f"{ELEMENT}_infotext", visible=False, show_label=False)
+        send = gr.Button("Send", elem_id=f"{ELEMENT}_send", visible=False)
+        if host.name != "alone":
+            paste_button(send, infotext)
+    _not_in_config((place, infotext, send))
+    return blocks
+
+
+def mount(token: str, base: str = "") -> str:
+    """The element that the scripts look for.
+
+    Args:
+        token: of the page.
+        base: of the addresses, where the webui is below another path; empty = the page's own root.
+    """
+    values = {"token": token, "base": base}
+    data = " ".join(f'data-{name}="{html.escape(value, quote=True)}"' for name, value in values.items())
+    said = f"<noscript>This tab needs JavaScript.</noscript><p>{html.escape(_LOADING)}</p>"
+    return f'<div id="{ELEMENT}" {data}>{said}</div>'
+
+
+def _not_in_config(components: Iterable[Any]) -> None:
+    """The webui keeps the values of components in ui-config.json; a token has no business there."""
+    for component in components:
+        component.do_not_save_to_config = True

@@ -1,0 +1,204 @@
+"""The captions of a character's photos: shown, written, edited many at once, with the way back."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lib_lora.captions import editing, phrases
+from lib_lora.character.caption_files import template
+from lib_lora.character.store import CharacterFolder
+from lib_lora.errors import UserError
+from lib_lora.runs.run_lock import only_process
+from lib_lora.ui.http import paths
+from lib_lora.ui.http.request_context import Call, Desk, Route, get, post
+from lib_lora.ui.http.responses import missing
+from lib_lora.ui.routes.character_routes import PATIENCE
+from lib_lora.ui.routes.job_routes import put, told
+from lib_lora.ui.views import caption_checks
+from lib_lora.ui.views.character_snapshot import look
+from lib_lora.ui.views.file_cache import kept, mark
+
+_LONGEST = 10_000  # letters
+_SHOWN = 200  # phrases
+
+
+@dataclass(frozen=True)
+class Caption:
+    """The new caption of one photo; empty = none."""
+
+    file: str
+    text: str
+
+
+@dataclass(frozen=True)
+class CaptionEdit:
+    """A change of many captions: add, remove, replace (by another phrase) or move (to a place, from 0) a phrase."""
+
+    do: str
+    phrase: str
+    by: str | None = None
+    place: int | None = None
+    only: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class FillWish:
+    """See `queue.job_types.FillArguments`."""
+
+    captioner: str = ""
+    rewrite: bool = False
+    only: list[str] = field(default_factory=list)
+
+
+def routes() -> list[Route]:
+    """All about captions."""
+    return [
+        get("/characters/{slug}/captions", shown),
+        post("/characters/{slug}/captions", write, Caption),
+        post("/characters/{slug}/captions/edit", edit, CaptionEdit),
+        post("/characters/{slug}/captions/undo", undo),
+        post("/characters/{slug}/captions/fill", fill, FillWish),
+        get("/captioners", captioners),
+    ]
+
+
+def shown(desk: Desk, call: Call) -> dict[str, Any]:
+    """All captions, their phrases, and what is wrong with them."""
+    return _view(paths.character(desk, call))
+
+
+def _view(folder: CharacterFolder) -> dict[str, Any]:
+    looked = look(folder)
+    found = caption_checks.problems(looked, wait=True) or []
+    by_file: dict[str, list[str]] = {file: [text] for file, text in looked.unreadable.items()}
+    for file, text in found:
+        if file:
+            by_file.setdefault(file, []).append(text)
+    counts = phrases.frequency(looked.used_texts)
+    last = _last_change(folder)
+    return {
+        "captions": [
+            {
+                "file": file,
+                "sha256": digest,
+                "text": looked.texts.get(file, ""),
+                "used": file in looked.used,
+                "problems": by_file.get(file, []),
+            }
+            for file, digest in looked.digests.items()
+        ],
+        "phrases": [{"phrase": phrase, "captions": count} for phrase, count in counts[:_SHOWN]],
+        "problems": [text for file, text in found if not file],
+        "plain": template(looked.character),
+        "can_undo": bool(last),
+        "undo_text": last,
+    }
+
+
+def _last_change(folder: CharacterFolder) -> str:
+    """The newest change that can be taken back, in words; empty where there is none."""
+    path = folder.path / editing.HISTORY
+    return kept(("history", folder.path), mark(path), lambda: _read_last(path)) if path.is_file() else ""
+
+
+def _read_last(path: Path) -> str:
+    for line in reversed(path.read_text(encoding="utf-8", errors="replace").split("\n")):
+        try:
+            found = json.loads(line)["what"]
+        except (ValueError, TypeError, KeyError):
+            continue
+        if isinstance(found, str):
+            return found
+    return ""
+
+
+def _photo(folder: CharacterFolder, files: list[str]) -> None:
+    known = look(folder).digests
+    for file in files:
+        if file not in known:
+            raise missing(f"There is no photo {file} of this character (any more).")
+
+
+def write(desk: Desk, call: Call) -> dict[str, Any]:
+    """Write the caption of one photo."""
+    folder, body = paths.character(desk, call), call.body
+    _photo(folder, [body.file])
+    text = " ".join(body.text.split())
+    if len(text) > _LONGEST or "\0" in text or "\ufffd" in text:
+        raise UserError(f"The caption of {body.file} is too long, or no text; up to {_LONGEST:,} letters are kept.")
+    with only_process(folder.path, "wait a moment and try again", PATIENCE):
+        editing.edit(folder, f"write the caption of {body.file}", lambda _: text, {body.file})
+    return _view(folder)
+
+
+def edit(desk: Desk, call: Call) -> dict[str, Any]:
+    """Change a phrase in many captions."""
+    from lib_lora.workflows.photos import caption_commands
+
+    folder, body = paths.character(desk, call), call.body
+    _photo(folder, body.only)
+    if max(len(body.phrase), len(body.by or "")) > _LONGEST:
+        raise UserError(f"The phrase is too long; up to {_LONGEST:,} letters are kept.")
+    match body.do:
+        case "add":
+            wanted = caption_commands.adding(body.phrase, body.place)
+        case "remove":
+            wanted = caption_commands.removing(body.phrase)
+        case "replace":
+            wanted = caption_commands.replacing(body.phrase, body.by or "")
+        case "move":
+            wanted = caption_commands.moving(body.phrase, body.place or 0)
+        case _:
+            raise UserError(f"Captions cannot be edited by {body.do!r}; use add, remove, replace or move.")
+    with only_process(folder.path, "wait a moment and try again", PATIENCE):
+        editing.edit(folder, wanted.what, wanted.change, set(body.only) or None)
+    return _view(folder)
+
+
+def undo(desk: Desk, call: Call) -> dict[str, Any]:
+    """Take the newest change of the captions back."""
+    folder = paths.character(desk, call)
+    with only_process(folder.path, "wait a moment and try again", PATIENCE):
+        editing.undo(folder)
+    return _view(folder)
+
+
+def fill(desk: Desk, call: Call) -> dict[str, Any]:
+    """Have captions written from what the photos show."""
+    folder, body = paths.character(desk, call), call.body
+    _photo(folder, body.only)
+    values = {"captioner": body.captioner, "rewrite": body.rewrite, "only": body.only}
+    return told(desk, put(desk, folder, "fill", values))
+
+
+def captioners(desk: Desk, _call: Call) -> list[dict[str, Any]]:
+    """Who can look at the photos for captions, and what it would need."""
+    from lib_lora.clip.clip_model import find_weights
+
+    found: list[dict[str, Any]] = [
+        {"name": "", "text": "Framing, direction, expression and background, as measured", "ready": True, "why": ""}
+    ]
+    home = Path.home() / ".cache" / "clip"
+    why = (
+        f"Put OpenAI's file ViT-L-14.pt (0.9 GB) into {home}: in A1111, one click on Interrogate CLIP in img2img does "
+        "it. Or name a file that you have in the variable SAMEFACE_CLIP before the start."
+    )
+    try:
+        ready = find_weights() is not None
+    except UserError as error:
+        ready, why = False, str(error)
+    why = "" if ready else why
+    found.append({"name": "clip", "text": "CLIP adds clothes, place and light", "ready": ready, "why": why})
+    blip = desk.root / "blip"
+    ready = (blip / "config.json").is_file()
+    why = (
+        ""
+        if ready
+        else "Put the model Salesforce/blip-image-captioning-base (1 GB: config.json, vocab.txt or tokenizer.json, and "
+        f"model.safetensors or pytorch_model.bin) into {blip}; nothing is downloaded by itself."
+    )
+    found.append({"name": "blip:blip", "text": "BLIP adds a sentence of its own", "ready": ready, "why": why})
+    return found

@@ -1,0 +1,185 @@
+"""Characters: made, changed, put away, their faces forgotten; and trigger words for them."""
+
+from __future__ import annotations
+
+import time
+import unicodedata
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from lib_lora.character.store import Character, create, declare_consent, folder_of, load, save, see_adult
+from lib_lora.errors import Misfit, UserError
+from lib_lora.files import explained
+from lib_lora.runs.run_lock import only_process
+from lib_lora.ui.http import paths
+from lib_lora.ui.http.request_context import Call, Desk, Route, get, post
+from lib_lora.ui.http.responses import Refused
+from lib_lora.ui.routes.overview_routes import of_character
+from lib_lora.workflows.photos import changes
+from lib_lora.workflows.photos import forget_faces as forgetting
+
+PATIENCE = 5.0  # seconds that another process at work on the character is waited for
+_LONGEST = 2000  # letters of a text
+
+
+@dataclass(frozen=True)
+class NewCharacter:
+    """See `character.store.Character`; consent: "fictional", "myself", "consented", or null = not declared yet."""
+
+    name: str
+    trigger: str
+    class_word: str
+    consent: str | None = None
+    traits: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class CharacterChange:
+    """What shall be another; null = as it is."""
+
+    consent: str | None = None
+    trigger: str | None = None
+    class_word: str | None = None
+    traits: list[str] | None = None
+    notes: str | None = None
+
+
+@dataclass(frozen=True)
+class Deletion:
+    """The character's name, typed again."""
+
+    name: str
+
+
+def routes() -> list[Route]:
+    """All about characters and trigger words."""
+    return [
+        post("/characters", new, NewCharacter),
+        post("/characters/{slug}", change, CharacterChange),
+        post("/characters/{slug}/delete", delete, Deletion),
+        post("/characters/{slug}/forget_faces", forget_faces),
+        get("/triggers", proposed, "name"),
+        get("/triggers/check", checked, "word"),
+    ]
+
+
+def new(desk: Desk, call: Call) -> dict[str, Any]:
+    """Make a character; photos come later."""
+    body = call.body
+    agreed = None if body.consent is None else declare_consent(body.consent)
+    name, trigger, class_word = (" ".join(text.split()) for text in (body.name, body.trigger, body.class_word))
+    character = _made(lambda: Character(name, trigger, class_word, agreed, _traits(body.traits)))
+    folder = folder_of(desk.root, name)
+    if folder.file.exists():
+        sentence = f"There is a character {load(folder).name} already; give this one another name."
+        raise Refused(409, sentence, "name")
+    create(desk.root, character)
+    return of_character(folder)
+
+
+def _made(make: Callable[[], Character]) -> Character:
+    try:
+        character = make()
+    except Misfit as error:
+        said = str(error)
+        raise UserError(said[0].upper() + said[1:], error.field) from error
+    except UserError as error:  # of the name, which is to be a folder's
+        raise UserError(str(error), "name") from error
+    texts = [(name, getattr(character, name)) for name in ("name", "trigger", "class_word", "notes")]
+    for field_name, text in (*texts, *(("traits", one) for one in character.traits)):
+        if any(unicodedata.category(one) in ("Cc", "Cs") and one not in "\n\t" for one in text):
+            raise UserError(f"{text[:40]!r} holds signs that are no letters; write it anew.", field_name)
+        if len(text) > _LONGEST:
+            raise UserError(f"{text[:40]!r}... is too long; up to {_LONGEST} letters are kept.", field_name)
+    return character
+
+
+def _traits(given: list[str]) -> list[str]:
+    return [" ".join(one.replace(",", " ").split()) for one in given if one.replace(",", " ").strip()]
+
+
+def change(desk: Desk, call: Call) -> dict[str, Any]:
+    """Change a character; another trigger or class word is changed in its captions too."""
+    folder, body = paths.character(desk, call), call.body
+    with only_process(folder.path, "wait a moment and try again", PATIENCE):
+        before = load(folder)
+        after = before
+        if body.consent is not None and (before.consent is None or before.consent.kind != body.consent):
+            after = replace(after, consent=declare_consent(body.consent))
+        trigger, class_word = (
+            old if new is None else " ".join(new.split())
+            for old, new in ((before.trigger, body.trigger), (before.class_word, body.class_word))
+        )
+        if class_word != before.class_word:
+            see_adult(class_word)
+        if body.traits is not None:
+            after = replace(after, traits=_traits(body.traits))
+        if body.notes is not None:
+            after = replace(after, notes=body.notes.strip())
+        after = _made(lambda: replace(after, trigger=trigger, class_word=class_word))
+        if after != before:
+            changes.note_character(folder, before, after)
+            save(folder, after)
+        changes.rename(folder, before, after)
+    return of_character(folder)
+
+
+def delete(desk: Desk, call: Call) -> dict[str, Any]:
+    """Put a character away: its folder is moved, and can be moved back by hand. What was computed of the face goes."""
+    folder = paths.character(desk, call)
+    slug = folder.path.name
+    name = slug
+    with suppress(UserError):  # one whose file is damaged is named by its folder
+        name = load(folder).name
+    if call.body.name.strip() not in (name, slug):
+        raise Refused(400, f"Type the name {name} to delete this character.")
+    busy = [job for job in desk.queue.open() if job.slug == slug]
+    if busy:
+        raise Refused(409, "A job of this character waits, runs or is paused; stop it first.")
+    with only_process(folder.path, "wait a moment and try again", PATIENCE):
+        pass
+    with suppress(UserError):  # what is damaged may be moved all the same
+        forgetting.forget_faces(folder)
+    home = paths.ensure_folder(desk.root / "deleted")
+    target = home / f"{slug}-{time.strftime('%Y%m%d-%H%M%S')}"
+    number = 1
+    while target.exists():
+        number += 1
+        target = target.with_name(f"{slug}-{time.strftime('%Y%m%d-%H%M%S')}-{number}")
+    with explained(folder.path, "move"):
+        folder.path.rename(target)
+    return {"moved_to": str(target)}
+
+
+def forget_faces(desk: Desk, call: Call) -> dict[str, Any]:
+    """Delete what was computed of a character's faces: embeddings, templates, thumbnails, what the audit measured.
+
+    Photos, decisions and the reports of tests stay.
+    """
+    return {"deleted": len(forgetting.forget_faces(paths.character(desk, call)))}
+
+
+def proposed(desk: Desk, call: Call) -> dict[str, Any]:
+    """Trigger words that sound like a name."""
+    from lib_lora.workflows.photos.caption_commands import propose_triggers
+
+    name = call.query.get("name", "").strip()[:100]
+    if not name:
+        raise UserError("Give a name that the trigger word shall sound like.")
+    return propose_triggers(name, _lora_folders(desk), root=desk.root).values
+
+
+def checked(desk: Desk, call: Call) -> dict[str, Any]:
+    """Whether a trigger word will do."""
+    from lib_lora.workflows.photos.caption_commands import check_trigger
+
+    word = call.query.get("word", "").strip()[:100]
+    if not word:
+        return {"trigger": "", "tokens": [], "problems": ["Give a trigger word."]}
+    return check_trigger(word, _lora_folders(desk), desk.root).values
+
+
+def _lora_folders(desk: Desk) -> list[Any]:
+    return [folder for folder in desk.host.roots().loras if folder.is_dir()]

@@ -1,0 +1,206 @@
+"""What works here and what does not, each in one sentence, with what mends it. Loads no torch and changes nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lib_lora import environment, packages
+from lib_lora.errors import UserError
+from lib_lora.files import size
+from lib_lora.hosts.host_protocol import Host
+from lib_lora.hosts.job_host import Ground
+from lib_lora.ui.http.request_context import Call, Desk, Route, get
+from lib_lora.ui.views import machine
+
+if TYPE_CHECKING:
+    from lib_lora.queue.supervisor import Supervisor
+
+Check = dict[str, str]  # name, tone ("good", "warn", "bad", "none"), text, mend
+_GB = 1 << 30
+_ROOM, _NEEDED = 10 * _GB, 2 * _GB  # of disk: a training with its states and caches, and what it cannot do without
+_MEMORY = 6 * _GB  # of the GPU, for the smallest model at its usual size
+_FACES = ("yunet_2023mar.npz", "sface_2021dec.npz", "cohort.npz", "expression.npz")
+_LIKENESS = environment.ROOT / "lib_lora" / "faces" / "models"
+
+
+def routes() -> list[Route]:
+    """The one."""
+    return [get("/doctor", doctor)]
+
+
+def doctor(desk: Desk, _call: Call) -> dict[str, Any]:
+    """What works here, and where things lie."""
+    roots = desk.host.roots()
+    loras = str(roots.loras[0]) if roots.loras else ""
+    return {
+        "checks": checks(desk.host, desk.root, desk.supervisor),
+        "folders": {"data": str(desk.root), "loras": loras, "log": str(desk.root / "jobs")},
+    }
+
+
+def checks(host: Host, root: Path, supervisor: Supervisor | None = None) -> list[Check]:
+    """Look at everything once.
+
+    Args:
+        host: the program around SameFace.
+        root: the data folder.
+        supervisor: runs the jobs; None = that is not looked at.
+    """
+    looks: list[tuple[str, Callable[[], Iterator[Check]]]] = [
+        ("Python that trains", lambda: _python(host, root)),
+        ("GPU", _gpu),
+        ("Disk", lambda: _disk(root)),
+        ("Data folder", lambda: _folder("Data folder", root)),
+        ("LoRA folder", lambda: _loras(host)),
+        ("Face models", _faces),
+        ("Base models", lambda: _bases(host)),
+        ("Queue", lambda: _queue(supervisor)),
+    ]
+    found = []
+    for name, look in looks:
+        try:
+            found += list(look())
+        except UserError as error:
+            found.append(check(name, "bad", str(error)))
+        except Exception as error:  # one look that fails must not hide the others
+            found.append(check(name, "warn", f"This could not be looked at ({type(error).__name__}: {error})."))
+    return found
+
+
+def check(name: str, tone: str, text: str, mend: str = "") -> Check:
+    """One of the `checks`."""
+    return {"name": name, "tone": tone, "text": text, "mend": mend}
+
+
+def _python(host: Host, root: Path) -> Iterator[Check]:
+    ground = Ground(host, root)
+    command, variables = ground.worker_command(), ground.worker_environment()
+    own = Path(command[0]) == Path(sys.executable)
+    version, absent = machine.lacks(command, variables)
+    yield check("Python that trains", "good", f"Python {version}: {command[0]}")
+    if not absent:
+        yield check("Packages", "good", "All packages that training needs are there.")
+    elif own:
+        yield check("Packages", "bad", f"Training lacks {', '.join(absent)}.{_why()}", _mend(host, absent))
+    else:
+        command_line = _typed(command[0], "-m", "pip", "install", *_lines(absent))
+        yield check("Packages", "bad", f"The Python that trains lacks {', '.join(absent)}.", f"Type: {command_line}")
+    if own and not absent and (note := packages.note()):
+        yield check("Last installation", "warn", note)
+
+
+def _why() -> str:
+    note = packages.note()
+    return f" The last installation failed: {note}" if note else ""
+
+
+def _mend(host: Host, absent: list[str]) -> str:
+    if host.name == "alone":
+        return "Type: python -m lib_lora try" if environment.SOURCE else ""
+    install = _typed(sys.executable, str(environment.ROOT / "install.py"))
+    names = {environment.parse(line)[0] for line in environment.requirements("worker")}
+    if set(absent) <= names:
+        return f"Start the webui without --skip-install and --skip-prepare-environment, or type: {install}"
+    return (
+        f"The webui itself has lost {', '.join(sorted(set(absent) - names))}: start it without --skip-install, so that "
+        "it installs its own packages again."
+    )
+
+
+def _lines(names: list[str]) -> list[str]:
+    """The requirement lines of these packages: for a Python of the user's own, the newest that fit."""
+    return [line for line in environment.requirements("run") if environment.parse(line)[0] in names]
+
+
+def _typed(*words: str) -> str:
+    """A command as this system's shell reads it."""
+    import shlex
+
+    return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
+
+
+def _gpu() -> Iterator[Check]:
+    gpu = machine.gpu()
+    if not gpu.name:
+        text = "There is no GPU: a full-size model would train for days. The small test model takes minutes."
+        yield check("GPU", "warn", text, "Where there is one, its driver may be missing.")
+    elif not gpu.memory:
+        yield check("GPU", "good", f"{gpu.name}.")
+    elif gpu.memory < _MEMORY:
+        text = f"{gpu.name} has {size(gpu.memory)} of memory; 6 GB are needed for Stable Diffusion 1.5."
+        yield check("GPU", "warn", text, "Train with batch size 1, gradient checkpointing and a small resolution.")
+    else:
+        free = f", {size(gpu.free)} free now"
+        yield check("GPU", "good", f"{gpu.name}, {gpu.memory / _GB:.0f} GB of memory{free}.")
+
+
+def _disk(root: Path) -> Iterator[Check]:
+    there = next(path for path in (root, *root.parents) if path.exists())
+    free = shutil.disk_usage(there).free
+    tone = "bad" if free < _NEEDED else "warn" if free < _ROOM else "good"
+    mend = "" if tone == "good" else "Free some space, or move the data folder to another disk."
+    yield check("Disk", tone, f"{size(free)} are free where {root} is.", mend)
+
+
+def _folder(name: str, path: Path) -> Iterator[Check]:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        text = f"{path} cannot be written ({error.strerror or error})."
+        yield check(name, "bad", text, "Change its rights, or choose another folder.")
+    else:
+        yield check(name, "good", f"{path} can be written.")
+
+
+def _loras(host: Host) -> Iterator[Check]:
+    folders = host.roots().loras
+    if folders:
+        yield from _folder("LoRA folder", folders[0])
+    else:
+        text = "The webui shows no LoRAs: its built-in extension Lora is turned off."
+        yield check("LoRA folder", "warn", text, "Turn it on under Extensions, and restart the webui.")
+
+
+def _faces() -> Iterator[Check]:
+    lost = [name for name in _FACES if not (_LIKENESS / name).is_file() or (_LIKENESS / name).stat().st_size < 1000]
+    if lost:
+        text = f"Faces cannot be compared: {', '.join(lost)} in {_LIKENESS} is missing or cut off."
+        yield check("Face models", "bad", text, "Install SameFace again.")
+    else:
+        yield check("Face models", "good", "YuNet and SFace are there, and work offline.")
+
+
+def _bases(host: Host) -> Iterator[Check]:
+    paths = [checkpoint.path for checkpoint in host.checkpoints()]
+    own = [path for path in paths if environment.ROOT not in path.parents or host.name != "alone"]
+    folders = host.roots().checkpoints
+    if host.name == "alone":
+        mend = "Start with --models FOLDER, the folder of your base models."
+    else:
+        mend = f"Put a Stable Diffusion checkpoint into {folders[0]}." if folders else ""
+    if own:
+        yield check("Base models", "good", "1 base model." if len(own) == 1 else f"{len(own)} base models.")
+    elif paths:
+        yield check("Base models", "warn", "There is only the small test model, which paints 128 x 128 pixels.", mend)
+    else:
+        yield check("Base models", "bad", "There is no base model to train on.", mend)
+
+
+def _queue(supervisor: Supervisor | None) -> Iterator[Check]:
+    if supervisor is None:
+        return
+    if supervisor.active:
+        yield check(
+            "Queue", "warn" if supervisor.reason else "good", supervisor.reason or "Jobs are run by this process."
+        )
+    else:
+        yield check("Queue", "bad", supervisor.reason or "Jobs are not run.")

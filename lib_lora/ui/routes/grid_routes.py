@@ -1,0 +1,196 @@
+"""A test grid: its pictures, what was measured, the verdict, and buttons that do what it advises."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fastapi.responses import Response
+
+from lib_lora.character.store import CharacterFolder
+from lib_lora.errors import UserError
+from lib_lora.files import read_json
+from lib_lora.ui.http import paths
+from lib_lora.ui.http.request_context import Call, Desk, Route, get
+from lib_lora.ui.http.responses import file, missing
+from lib_lora.ui.routes.run_routes import address, picture
+from lib_lora.ui.views import run_records
+from lib_lora.ui.views.advice_buttons import buttons
+from lib_lora.ui.views.character_snapshot import look
+from lib_lora.ui.views.file_cache import kept, mark
+
+PLAN, CELLS, SHEET, PAGE = "plan.json", "cells", "sheet.png", "report.html"
+VERSION = 1  # of likeness.report, whose values are read here as they lie in the file
+ROLES = ("lora", "base", "leak")
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+
+
+def routes() -> list[Route]:
+    """All about test grids."""
+    return [
+        get("/characters/{slug}/runs/{run}/grids/{grid}", shown),
+        get("/characters/{slug}/runs/{run}/grids/{grid}/pictures/{name}", cell),
+        get("/characters/{slug}/runs/{run}/grids/{grid}/report.html", page),
+        get("/characters/{slug}/runs/{run}/grids/{grid}/sheet.png", sheet),
+    ]
+
+
+def _side(planned: Mapping[str, dict[str, Any]]) -> int:
+    """Pixels of the narrower side of the pictures; 0 where the plan does not say."""
+    sides = [one.get("width") for one in planned.values()]
+    return min((side for side in sides if isinstance(side, int)), default=0)
+
+
+def _folders(desk: Desk, call: Call) -> tuple[CharacterFolder, Path, Path]:
+    folder = paths.character(desk, call)
+    run = paths.run(folder, call.path["run"])
+    return folder, run, paths.grid(run, call.path["grid"])
+
+
+def shown(desk: Desk, call: Call) -> dict[str, Any]:
+    """A test grid; one that is still being painted has no verdict."""
+    folder, run, grid = _folders(desk, call)
+    slug = folder.path.name
+    planned = cells(grid)
+    report = report_of(grid) if (grid / run_records.REPORT).is_file() else None
+    if report is None:
+        return _begun(slug, run, grid, planned)
+    try:
+        verdict, facts = report["verdict"], report["facts"]
+        digests = look(folder).digests
+        return {
+            "id": grid.name,
+            "run": run.name,
+            "step": facts["step"],
+            "weight": facts["weight"],
+            "made": report["made"],
+            "verdict": {key: value for key, value in verdict.items() if key != "rule"},
+            "facts": facts,
+            "rows": [_row(slug, run, grid, one, planned) for one in report["pictures"]],
+            "photos": [
+                {"file": one["file"], "sha256": digests.get(one["file"], ""), "likeness": one["likeness"]}
+                for one in report["photos"]
+            ],
+            "tested": report["tested"],
+            "shares": report["shares"],
+            "missed": [one["text"] for one in report.get("missed", [])],
+            "buttons": buttons(run.name, verdict, facts, run_records.run(run).saved, _side(planned)),
+            "html": address(slug, "runs", run.name, "grids", grid.name, PAGE, of=grid / PAGE),
+            "engine": report["engine"],
+            "clip": report["clip"],
+            "small_print": report["small_print"],
+        }
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{grid / run_records.REPORT} is damaged ({error}); test the LoRA again.") from error
+
+
+def report_of(grid: Path) -> dict[str, Any]:
+    """A grid's report as plain values.
+
+    Raises:
+        UserError: it is damaged, or of another version.
+    """
+    path = grid / run_records.REPORT
+    found = kept(("report", grid), mark(path), lambda: read_json(path))
+    if not isinstance(found, dict) or found.get("version") != VERSION:
+        raise UserError(f"{path} is no report of this version of SameFace; test the LoRA again.")
+    return found
+
+
+def cells(grid: Path) -> dict[str, dict[str, Any]]:
+    """What each picture of a grid was asked to be, by its file name; nothing where the plan cannot be read."""
+    path = grid / PLAN
+
+    def read() -> dict[str, dict[str, Any]]:
+        try:
+            plan = read_json(path)
+            return {
+                f"{number:02d}-{role}.png": {**cell, "role": role}
+                for role in ROLES
+                for number, cell in enumerate(plan.get(role, []), 1)
+            }
+        except (UserError, TypeError, AttributeError):
+            return {}
+
+    return kept(("plan", grid), mark(path), read) if path.is_file() else {}
+
+
+def _begun(slug: str, run: Path, grid: Path, planned: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    if not planned:
+        raise missing("This test grid has no plan (any more); paint a new one.")
+    there = set(paths.names(grid / CELLS))
+    rows = [
+        {
+            "role": cell["role"],
+            "name": cell.get("name", ""),
+            "prompt": cell.get("prompt", ""),
+            "seed": cell.get("seed"),
+            "status": None,
+            "copy": False,
+            "likeness": None,
+            "url": _url(slug, run, grid, name) if name in there else "",
+        }
+        for name, cell in planned.items()
+    ]
+    first = next(iter(planned.values()))
+    stem = str(first.get("lora") or "").removesuffix(".safetensors")
+    step = stem.rpartition("-")[2]
+    return {
+        "id": grid.name,
+        "run": run.name,
+        "step": int(step) if step.isascii() and step.isdecimal() else None,
+        "weight": first.get("weight", 1.0),
+        "made": None,
+        "verdict": None,
+        "facts": {},
+        "rows": rows,
+        "photos": [],
+        "tested": [],
+        "shares": [],
+        "missed": [],
+        "buttons": [],
+        "html": "",
+    }
+
+
+def _row(
+    slug: str, run: Path, grid: Path, one: Mapping[str, Any], planned: Mapping[str, dict[str, Any]]
+) -> dict[str, Any]:
+    name = str(one["path"]).rpartition("/")[2]
+    cell, asked, score = planned.get(name, {}), one["asked"], one["score"]
+    url = _url(slug, run, grid, name) if paths.PICTURE.fullmatch(name) and (grid / CELLS / name).is_file() else ""
+    return {
+        "role": one["role"],
+        "name": cell.get("name") or asked["prompt"],
+        "prompt": cell.get("prompt", asked["prompt"]),
+        "seed": cell.get("seed", asked["seed"]),
+        "status": one["status"],
+        "copy": one["copy"],
+        "likeness": score["likeness"],
+        "reason": score["reason"],
+        "nearest": score["nearest"],
+        "url": url,
+    }
+
+
+def _url(slug: str, run: Path, grid: Path, name: str) -> str:
+    return address(slug, "runs", run.name, "grids", grid.name, "pictures", name, of=grid / CELLS / name)
+
+
+def cell(desk: Desk, call: Call) -> Response:
+    """A picture of a test grid."""
+    _, _, grid = _folders(desk, call)
+    return picture(paths.picture_in(grid / CELLS, call.path["name"]))
+
+
+def page(desk: Desk, call: Call) -> Response:
+    """The whole report as one page, which needs no script and may run none."""
+    _, _, grid = _folders(desk, call)
+    return file(grid / PAGE, "text/html; charset=utf-8", {"Content-Security-Policy": POLICY})
+
+
+def sheet(desk: Desk, call: Call) -> Response:
+    """All pictures of a test grid on one."""
+    _, _, grid = _folders(desk, call)
+    return file(grid / SHEET, "image/png")

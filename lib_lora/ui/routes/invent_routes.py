@@ -1,0 +1,210 @@
+"""Inventing a character: what was painted, which face was picked, and what became of each further picture."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fastapi.responses import Response
+
+from lib_lora.errors import UserError
+from lib_lora.files import sha256
+from lib_lora.queue.invent_arguments import LONGEST
+from lib_lora.ui.http import paths
+from lib_lora.ui.http.request_context import MB, Call, Desk, Route, get, post
+from lib_lora.ui.http.responses import FOREVER, Refused, file
+from lib_lora.ui.routes.photo_routes import shrunk
+from lib_lora.ui.routes.run_routes import address
+from lib_lora.ui.views import run_records
+from lib_lora.ui.views.character_snapshot import Looked, look
+from lib_lora.ui.views.file_cache import kept, mark
+from lib_lora.ui.views.invention import in_use, painted_of, plan_of
+from lib_lora.workflows.invent.invented_folder import CANDIDATES, MORE, SQUARE, Invented, Painted
+
+if TYPE_CHECKING:
+    from lib_lora.character.store import CharacterFolder
+    from lib_lora.queue.queue import Job
+
+JOBS = ("invent", "more")
+MOST = 64 * MB
+_SMALL = 384  # pixels of the longer side
+
+
+@dataclass(frozen=True)
+class Pick:
+    """The number of the candidate whose face it shall be."""
+
+    number: int
+
+
+@dataclass(frozen=True)
+class OwnPicture:
+    """One picture of the user's own, in base64; who is to be seen in it (empty = the class word); and the base model's
+    path."""
+
+    name: str
+    data: str
+    base: str
+    describe: str = ""
+
+
+def routes() -> list[Route]:
+    """All about inventing. The painting itself is a job: "invent" paints candidates, "more" further pictures."""
+    return [
+        get("/characters/{slug}/invention", shown),
+        get("/characters/{slug}/invented/candidates/{name}", candidate_picture, "small"),
+        get("/characters/{slug}/invented/more/{name}", further_picture, "small"),
+        post("/characters/{slug}/invented/pick", pick, Pick),
+        post("/characters/{slug}/invented/own", own_picture, OwnPicture, MOST * 4 // 3 + MB, "data", paths.character),
+    ]
+
+
+def shown(desk: Desk, call: Call) -> dict[str, Any]:
+    """What was painted so far for an invented character: candidates, the picked face, and further pictures, each with
+    the reason why it was not kept."""
+    looked = look(paths.character(desk, call))
+    invented = Invented(looked.folder)
+    plan, painted = plan_of(invented), painted_of(invented)
+    candidates = [one for one in painted if plan and one.is_candidate_of(plan)]
+    further = [one for one in painted if not one.is_candidate]
+    lora = _newest_lora(looked.folder)
+    return {
+        "stage": "none" if plan is None else "picked" if plan.picked else CANDIDATES,
+        "describe": plan.describe if plan else "",
+        "base": plan.base if plan else "",
+        "seed": plan.seed if plan else 1,
+        "picked": _picked(looked, painted, plan.picked if plan else ""),
+        "candidates": [_told(invented, one, looked) for one in candidates],
+        "more": [_told(invented, one, looked) for one in further],
+        "painted": len(further),
+        "kept": sum(in_use(looked, one) for one in further),
+        "reasons": dict(Counter(one.why for one in further if one.why).most_common()),
+        "rounds": {"without": _round(looked, further, ""), "with": _round(looked, further, lora[1]) if lora else None},
+        "lora": lora[0] if lora else "",
+    }
+
+
+def _told(invented: Invented, one: Painted, looked: Looked) -> dict[str, Any]:
+    slug = invented.character.path.name
+    url = address(slug, "invented", *one.file.split("/"), of=invented.path / one.file)
+    return {
+        "number": one.number,
+        "url": url,
+        "kept": in_use(looked, one),
+        "why": one.why or ("left out by you" if one.kept and not in_use(looked, one) else ""),
+        "likeness": one.likeness,
+        "prompt": one.prompt,
+        "with_lora": bool(one.lora),
+    }
+
+
+def _picked(looked: Looked, painted: Sequence[Painted], picked: str) -> dict[str, Any] | None:
+    """The picked picture as a photo of the character; as it was painted where that photo is no more there."""
+    if not picked:
+        return None
+    slug = looked.folder.path.name
+    stem = f"picked-{Path(picked.removesuffix(SQUARE)).stem}"
+    for photo, digest in looked.digests.items():
+        if photo.startswith(stem):
+            where = [address(slug, "photos", digest, kind) for kind in ("picture", "thumbnail")]
+            return dict(zip(("url", "thumbnail"), where, strict=True))
+    one = next((one for one in painted if one.file == picked), None)
+    if one is None:
+        return None
+    url = address(slug, "invented", *picked.split("/"))
+    return {"url": url, "thumbnail": url}
+
+
+def _round(looked: Looked, further: Sequence[Painted], digest: str) -> dict[str, int]:
+    mine = [one for one in further if one.lora == digest]
+    return {"painted": len(mine), "kept": sum(in_use(looked, one) for one in mine)}
+
+
+def _newest_lora(folder: CharacterFolder) -> tuple[str, str] | None:
+    """Name and SHA-256 of the last checkpoint of the newest run that has one."""
+    run = next(
+        (run for run in run_records.runs(folder) if run.saved), None
+    )  # as `workflows.judge.test_grid.find_run` finds it
+    lora = run_records.checkpoint(run, run.saved[-1]) if run else None
+    if lora is None or not lora.is_file():
+        return None
+    return lora.stem, kept(("lora", lora), mark(lora), lambda: sha256(lora))
+
+
+def candidate_picture(desk: Desk, call: Call) -> Response:
+    """A painted candidate; with `small=1` at up to 384 pixels."""
+    return _painted_picture(desk, call, CANDIDATES)
+
+
+def further_picture(desk: Desk, call: Call) -> Response:
+    """A further picture of the picked face, kept or not; with `small=1` at up to 384 pixels."""
+    return _painted_picture(desk, call, MORE)
+
+
+def _painted_picture(desk: Desk, call: Call, folder: str) -> Response:
+    path = paths.picture_in(Invented(paths.character(desk, call)).path / folder, call.path["name"])
+    if "small" not in call.query:
+        return file(path, paths.MEDIA[path.suffix.lower()], FOREVER)
+    return shrunk(path, _SMALL)
+
+
+def pick(desk: Desk, call: Call) -> dict[str, Any]:
+    """Take one candidate for the character's face: it becomes the first photo."""
+    from lib_lora.workflows.invent.invent import pick as pick_face
+
+    looked = look(paths.character(desk, call))
+    _see_nobody_paints(desk, looked.folder)
+    who = looked.character
+    pick_face(desk.root, who.name, who.trigger, who.class_word, number=call.body.number)
+    return shown(desk, call)
+
+
+def own_picture(desk: Desk, call: Call) -> dict[str, Any]:
+    """Take one picture of the user's own for the character's face: it becomes the first photo."""
+    from lib_lora.ui.routes.job_routes import base_of
+    from lib_lora.ui.routes.photo_routes import sent
+    from lib_lora.workflows.invent.invent import pick as pick_face
+
+    looked, body = look(paths.character(desk, call)), call.body
+    _see_nobody_paints(desk, looked.folder)
+    describe = " ".join(body.describe.split())
+    if len(describe) > LONGEST or not describe.isprintable():
+        raise UserError(f"The description is no plain line of text; write at most {LONGEST} letters in one line.")
+    base = base_of(desk, body.base)
+    who = looked.character
+    words = (desk.root, who.name, who.trigger, who.class_word)
+    pick_face(*words, picture=sent(call), describe=describe or None, base=base)
+    return shown(desk, call)
+
+
+def _see_nobody_paints(desk: Desk, folder: CharacterFolder) -> None:
+    if open_job(desk, folder):
+        raise Refused(409, "Faces are being painted for this character; stop that, or wait for its end.")
+
+
+def open_job(desk: Desk, folder: CharacterFolder) -> Job | None:
+    """The job that paints for an invented character, or waits to."""
+    return next((job for job in desk.queue.open() if job.kind in JOBS and job.slug == folder.path.name), None)
+
+
+def see_that_it_can_be(desk: Desk, folder: CharacterFolder, kind: str, arguments: Mapping[str, Any]) -> None:
+    """Refuse a job of these kinds at once where its worker would only refuse it later.
+
+    Raises:
+        Refused: it is painted for already, has its face or has none yet, or there is no LoRA to paint with.
+    """
+    _see_nobody_paints(desk, folder)
+    looked = look(folder)
+    plan, name = plan_of(Invented(folder)), looked.character.name
+    picked = bool(plan and plan.picked)
+    if kind == "invent" and picked:
+        raise Refused(409, f"{name} has its face already; make another character for another face.")
+    if kind == "invent" and looked.digests:
+        raise Refused(409, f"{name} has photos already, and an invented face would be another person among them.")
+    if kind == "more" and not picked:
+        raise Refused(409, f"{name} has no face yet; pick one of the candidates first.")
+    if kind == "more" and arguments.get("with_lora") and _newest_lora(folder) is None:
+        raise Refused(409, f"{name} has no trained LoRA yet; paint without one, or train it first.")

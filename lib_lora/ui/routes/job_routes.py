@@ -1,0 +1,285 @@
+"""Jobs: put in line, watched, stopped, moved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lib_lora.character.store import CharacterFolder, load
+from lib_lora.errors import UserError
+from lib_lora.queue.job_progress import Follower, events_after
+from lib_lora.queue.job_types import KINDS
+from lib_lora.ui.http import paths
+from lib_lora.ui.http.request_context import Call, Desk, Route, get, post
+from lib_lora.ui.http.responses import Refused, about, forbidden, missing
+from lib_lora.ui.views import run_records
+from lib_lora.ui.views.file_cache import kept
+
+if TYPE_CHECKING:
+    from lib_lora.queue.queue import Job
+
+_TEXTS = {
+    "audit": "Look through the photos of {name}",
+    "fill": "Write captions for {name}",
+    "probe": "Measure how long {name} takes",
+    "train": "Train {name}",
+    "test": "Test {name}",
+    "choose": "Find the best step and weight of {name}",
+    "invent": "Paint faces for {name}",
+    "more": "Paint more pictures of {name}",
+}
+_LOG, _LINES, _TAIL = "log.txt", 40, 1 << 16
+_MOST_EVENTS = 1 << 20  # bytes of events in one answer
+_NAMING_NO_FILE = ("", "clip", "blip:blip")  # captioners that anybody may ask for
+
+
+@dataclass(frozen=True)
+class NewJob:
+    """What shall be done, for which character (by its slug)."""
+
+    kind: str
+    character: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Move:
+    """Before which other job that waits; null = at the end."""
+
+    before: int | None = None
+
+
+@dataclass(frozen=True)
+class QueueWish:
+    """Whether heavy jobs shall be kept from starting."""
+
+    paused: bool
+
+
+def routes() -> list[Route]:
+    """All about jobs."""
+    return [
+        get("/jobs", listed),
+        post("/jobs", add, NewJob),
+        get("/jobs/{number}", one),
+        get("/jobs/{number}/events", events, "after"),
+        get("/jobs/{number}/log", log),
+        post("/jobs/{number}/stop", stop),
+        post("/jobs/{number}/pause", pause),
+        post("/jobs/{number}/resume", resume),
+        post("/jobs/{number}/forget", forget),
+        post("/jobs/{number}/move", move, Move),
+        post("/queue", pause_queue, QueueWish),
+    ]
+
+
+def listed(desk: Desk, _call: Call) -> list[dict[str, Any]]:
+    """All jobs: those that wait, that run, and the last ones that have ended."""
+    return [told(desk, job) for job in desk.queue.jobs()]
+
+
+def add(desk: Desk, call: Call) -> dict[str, Any]:
+    """Put a job in line."""
+    folder = paths.named_character(desk.root, call.body.character)
+    return told(desk, put(desk, folder, call.body.kind, call.body.arguments))
+
+
+def put(desk: Desk, folder: CharacterFolder, kind: str, arguments: Mapping[str, Any]) -> Job:
+    """Put a job for a character in line, after a look at what it names.
+
+    Raises:
+        Refused: it names a path, and the webui is open to others; or a run that is not there; or a training without
+            a declaration of consent.
+        UserError: an unknown kind or argument, or a wrong value.
+    """
+    if kind not in KINDS:
+        raise UserError(f"There is no job {kind!r}; there are {', '.join(KINDS)}.")
+    character = load(folder)
+    run = arguments.get("run")
+    if run is not None:
+        if not isinstance(run, str):
+            raise UserError("The run is named by its identifier, such as '001'.")
+        paths.run(folder, run)
+    if kind == "train" and run is None and character.consent is None:
+        raise Refused(409, f"Say first why the face of {character.name} may be trained on.")
+    if kind in ("train", "probe", "invent") and run is None and not arguments.get("base"):
+        raise UserError("Choose a base model first.", "base")
+    _see_paths(desk, arguments)
+    if kind in ("invent", "more"):
+        from lib_lora.ui.routes.invent_routes import see_that_it_can_be
+
+        see_that_it_can_be(desk, folder, kind, arguments)
+    job = desk.queue.add(kind, character.name, dict(arguments))
+    desk.supervisor.wake()
+    return job
+
+
+def _see_paths(desk: Desk, arguments: Mapping[str, Any]) -> None:
+    """No file but a base model that the host offers may be named by somebody on another machine."""
+    if base := arguments.get("base"):
+        with about("base"):
+            base_of(desk, str(base))
+    if not desk.host.remote():
+        return
+    settings = arguments.get("settings")
+    if isinstance(settings, Mapping) and settings.get("class_photos"):
+        raise forbidden("This webui is open to other machines, so a folder of class photos cannot be named here.")
+    captioner = arguments.get("captioner", "")
+    if captioner not in _NAMING_NO_FILE:
+        raise forbidden("This webui is open to other machines, so a captioner's files cannot be named here.")
+
+
+def base_of(desk: Desk, text: str) -> Path:
+    """The base model that a request names: one that the host offers, or any file where only its user can ask.
+
+    Raises:
+        Refused: the host does not offer it, and is open to others.
+        UserError: there is no such file.
+    """
+    for checkpoint in desk.host.checkpoints():
+        if text == str(checkpoint.path):
+            return checkpoint.path
+    path = paths.free_path(desk.host, text, "a base model outside the webui's own folders")
+    if not path.is_file():
+        raise UserError(f"There is no file {path}; choose another base model.")
+    return path
+
+
+def told(desk: Desk, job: Job) -> dict[str, Any]:
+    """A job as the page shows it."""
+    return {
+        "id": job.id,
+        "kind": job.kind,
+        "character": job.character,
+        "slug": job.slug,
+        "state": job.state,
+        "created": job.created,
+        "started": job.started,
+        "ended": job.ended,
+        "run": job.run,
+        "error": job.error,
+        "result": job.result,
+        "wish": job.wish,
+        "arguments": job.arguments,
+        "text": _TEXTS.get(job.kind, job.kind).format(name=job.character),
+        "base_gone": _base_gone(desk, job),
+        "standing": None if job.state == "waiting" else _standing(desk.queue.folder(job.id), job),
+    }
+
+
+def _base_gone(desk: Desk, job: Job) -> str:
+    """The base model without which a job that has not come to its end cannot go on; empty where it is there."""
+    if job.state not in ("failed", "interrupted", "stopped"):
+        return ""
+    named = job.arguments.get("base")
+    run = job.run or job.arguments.get("run")
+    if not named and isinstance(run, str) and run:
+        with suppress(UserError, Refused):
+            folder = CharacterFolder(desk.root / "characters" / job.slug)
+            named = run_records.run(paths.run(folder, run)).base  # remembered: this is asked each second
+    return named if isinstance(named, str) and named and not Path(named).is_file() else ""
+
+
+def _standing(folder: Path, job: Job) -> dict[str, Any]:
+    """Of one that has ended, it is read once."""
+    ended = None if job.ended is None else (job.ended, job.state)
+    if ended is None:
+        return _read(folder)
+    return kept(("standing", folder), ended, lambda: _read(folder))
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    values = asdict(_follower(folder / "events.jsonl").read())
+    values.pop("since", None)
+    return values
+
+
+@lru_cache(maxsize=256)
+def _follower(path: Path) -> Follower:
+    return Follower(path)
+
+
+def one(desk: Desk, call: Call) -> dict[str, Any]:
+    """One job."""
+    return told(desk, _job(desk, call))
+
+
+def _job(desk: Desk, call: Call) -> Job:
+    try:
+        return desk.queue.get(paths.number(call.path["number"], "job"))
+    except UserError as error:
+        raise missing(str(error)) from error
+
+
+def events(desk: Desk, call: Call) -> dict[str, Any]:
+    """The events of a job from a place in its file on."""
+    after = call.query.get("after", "0")
+    if not (after.isascii() and after.isdecimal() and len(after) <= 15):
+        raise UserError("'after' is a number of bytes: the 'next' of the answer before.")
+    path = desk.queue.folder(_job(desk, call).id) / "events.jsonl"
+    found, offset = events_after(path, int(after), _MOST_EVENTS)
+    return {"events": found, "next": offset}
+
+
+def log(desk: Desk, call: Call) -> dict[str, Any]:
+    """The last lines that a job's process has printed."""
+    path = desk.queue.folder(_job(desk, call).id) / _LOG
+    try:
+        with open(path, "rb") as stream:
+            stream.seek(max(0, stream.seek(0, 2) - _TAIL))
+            text = stream.read().decode("utf-8", "replace")
+    except OSError:
+        text = ""
+    whole = text.replace("\r\n", "\n").split("\n")
+    lines = [line.rstrip("\r").rsplit("\r", 1)[-1] for line in whole]  # of a bar only its last state
+    return {"lines": [line for line in lines if line.strip()][-_LINES:]}
+
+
+def _acted(desk: Desk, job: Job) -> dict[str, Any]:
+    desk.supervisor.wake()
+    return told(desk, desk.queue.get(job.id))
+
+
+def stop(desk: Desk, call: Call) -> dict[str, Any]:
+    """Stop a job; what it has done so far is kept."""
+    job = _job(desk, call)
+    desk.queue.wish(job.id, "stop")
+    return _acted(desk, job)
+
+
+def pause(desk: Desk, call: Call) -> dict[str, Any]:
+    """Pause a job that runs, and all heavy ones behind it."""
+    job = _job(desk, call)
+    desk.queue.wish(job.id, "pause")
+    return _acted(desk, job)
+
+
+def resume(desk: Desk, call: Call) -> dict[str, Any]:
+    """Put a job that did not come to its end back in line."""
+    job = _job(desk, call)
+    desk.queue.resume(job.id)
+    return _acted(desk, job)
+
+
+def forget(desk: Desk, call: Call) -> dict[str, Any]:
+    """Take a job that has ended off the list."""
+    job = _job(desk, call)
+    desk.queue.forget(job.id)
+    return {"forgotten": job.id}
+
+
+def move(desk: Desk, call: Call) -> list[dict[str, Any]]:
+    """Give a job that waits another place in line."""
+    desk.queue.move(_job(desk, call).id, call.body.before)
+    return listed(desk, call)
+
+
+def pause_queue(desk: Desk, call: Call) -> dict[str, Any]:
+    """Keep heavy jobs from starting, or let them start again."""
+    desk.queue.pause_all(call.body.paused)
+    desk.supervisor.wake()
+    return {"paused": desk.queue.paused()}

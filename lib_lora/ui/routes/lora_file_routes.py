@@ -1,0 +1,65 @@
+"""The LoRA of a saved step as a file: where it lies, its bytes for a browser, and the prompt that calls it."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from fastapi.responses import Response
+
+from lib_lora.errors import UserError
+from lib_lora.ui.http import paths
+from lib_lora.ui.http.request_context import Call, Desk, Route, get
+from lib_lora.ui.http.responses import file, missing
+from lib_lora.ui.routes.run_routes import address
+from lib_lora.ui.routes.use_routes import framing_of, painted, text_of
+from lib_lora.ui.views import run_records
+from lib_lora.ui.views.character_snapshot import look
+from lib_lora.ui.views.run_records import RunRecord
+
+
+def routes() -> list[Route]:
+    """What is known of it, and its bytes."""
+    return [
+        get("/characters/{slug}/runs/{run}/lora/{step}", shown, "weight"),
+        get("/characters/{slug}/runs/{run}/lora/{step}/file", download),
+    ]
+
+
+def _checkpoint(desk: Desk, call: Call) -> tuple[RunRecord, int, Path]:
+    record = run_records.run(paths.run(paths.character(desk, call), call.path["run"]))
+    step = paths.number(call.path["step"], "step")
+    path = run_records.checkpoint(record, step)
+    if step not in record.saved or not path.is_file():
+        raise missing(f"Run {record.id} has no checkpoint of step {step} (any more).")
+    return record, step, path
+
+
+def shown(desk: Desk, call: Call) -> dict[str, Any]:
+    """The LoRA of a saved step: its path, its size, the address of its bytes, and the prompt that calls it."""
+    record, step, path = _checkpoint(desk, call)
+    try:
+        weight = float(call.query.get("weight", "1"))
+    except ValueError:
+        weight = math.nan
+    if not -10 <= weight <= 10:
+        raise UserError("The weight must be a number between -10 and 10.")
+    framing = framing_of(look(paths.character(desk, call)))
+    text = text_of(record, painted(record, step, weight), framing, path.stem, weight)
+    return {
+        "file": str(path),
+        "name": path.name,
+        "bytes": path.stat().st_size,
+        "url": address(call.path["slug"], "runs", record.id, "lora", str(step), "file"),
+        "prompt": text.split("\n", 1)[0],
+        "infotext": text,
+    }
+
+
+def download(desk: Desk, call: Call) -> Response:
+    """The LoRA of a saved step, to be kept."""
+    _, _, path = _checkpoint(desk, call)
+    kept = {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(path.name)}"}
+    return file(path, "application/octet-stream", kept)

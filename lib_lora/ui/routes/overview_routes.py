@@ -1,0 +1,275 @@
+"""Where each character stands, from its photos to its use, and what is to be done next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import lib_lora
+from lib_lora.character.photo_files import kinds
+from lib_lora.character.store import CharacterFolder
+from lib_lora.errors import UserError
+from lib_lora.files import digest_of
+from lib_lora.photos.audit.coverage import LEAST
+from lib_lora.queue.job_types import lane_of
+from lib_lora.ui.http.paths import names
+from lib_lora.ui.http.request_context import Call, Desk, Route, get
+from lib_lora.ui.http.responses import LOG
+from lib_lora.ui.routes import job_routes
+from lib_lora.ui.views import caption_checks, invention, machine, run_records
+from lib_lora.ui.views.character_snapshot import Looked, look
+from lib_lora.ui.views.file_cache import kept, mark
+from lib_lora.ui.views.run_history import story_of
+from lib_lora.ui.views.run_records import RunRecord
+from lib_lora.workflows.photos import changes
+
+if TYPE_CHECKING:
+    from lib_lora.queue.queue import Job
+
+_LINE = 30  # jobs that wait
+_SHORT = 300  # letters of an argument
+
+
+def routes() -> list[Route]:
+    """What a page asks again and again."""
+    return [get("/state", state), get("/waits", waits)]
+
+
+def state(desk: Desk, _call: Call) -> dict[str, Any]:
+    """Everything that is shown whatever step one is at: host, characters, queue."""
+    caption_checks.begin()  # somebody looks; what the first trigger word or caption needs is loaded meanwhile
+    open_jobs = desk.queue.open()
+    shown, more = _shown(desk.queue.jobs())
+    return {
+        "version": lib_lora.__version__,
+        "folder": digest_of(str(desk.root))[:12],  # a browser remembers for each what was chosen in it
+        "host": {
+            "name": desk.host.name,
+            "version": desk.host.version,
+            "remote": desk.host.remote(),
+            "paints": desk.host.paints(),
+            "busy": desk.host.busy(),
+            "samplers": desk.host.samplers(),
+            "gpu": machine.has_gpu(),
+            "photos": kinds(),
+        },
+        "supervisor": {"active": desk.supervisor.active, "reason": desk.supervisor.reason},
+        "characters": [of_character(folder, open_jobs) for folder in folders(desk.root)],
+        "queue": {
+            "paused": desk.queue.paused(),
+            "notice": desk.queue.notice(),
+            "holds": _holds(desk, open_jobs),
+            "jobs": [_short(job_routes.told(desk, job)) for job in shown],
+            "more": more,
+        },
+    }
+
+
+def _shown(found: Sequence[Job]) -> tuple[list[Job], int]:
+    """Those jobs that are told again and again, and how many are not: of a long line its first ones, and of each
+    character the first one of each kind."""
+    line, first = 0, set()
+    shown = []
+    for job in found:
+        line += job.state == "waiting"
+        if job.state != "waiting" or line <= _LINE or (job.slug, job.kind) not in first:
+            shown.append(job)
+        first.add((job.slug, job.kind))
+    return shown, len(found) - len(shown)
+
+
+def _short(told: dict[str, Any]) -> dict[str, Any]:
+    """A job with those of its arguments that are short: long lists of photos, and whole settings, are left out."""
+    return {**told, "arguments": {key: one for key, one in told["arguments"].items() if len(str(one)) <= _SHORT}}
+
+
+def waits(desk: Desk, _call: Call) -> dict[str, Any]:
+    """The job for which the webui's pictures wait; none, where they are painted."""
+    open_jobs = desk.queue.open()
+    number = _holds(desk, open_jobs)
+    return {"job": next((job_routes.told(desk, job) for job in open_jobs if job.id == number), None)}
+
+
+def _holds(desk: Desk, open_jobs: Sequence[Job]) -> int:
+    """The job that keeps the webui from painting; 0 = none does."""
+    heavy = (job.id for job in open_jobs if job.state == "running" and lane_of(job.kind) == "heavy")
+    return next(heavy, 0) if desk.supervisor.holds else 0
+
+
+def folders(root: Path) -> list[CharacterFolder]:
+    """The folders of all characters, by name."""
+    there = [CharacterFolder(root / "characters" / name) for name in names(root / "characters")]
+    return [folder for folder in there if folder.file.is_file()]
+
+
+def of_character(folder: CharacterFolder, open_jobs: Sequence[Job] = ()) -> dict[str, Any]:
+    """One character's entry; one whose file is damaged says so in place of its photos."""
+    slug = folder.path.name
+    try:
+        return _whole(folder, open_jobs)
+    except UserError as error:
+        return _damaged(slug, str(error))
+    except Exception:  # one character's odd file shall not take the others from the page
+        LOG.exception("%s cannot be shown", slug)
+        return _damaged(slug, f"A file in {folder.path} is damaged; the webui's log says which.")
+
+
+def _whole(folder: CharacterFolder, open_jobs: Sequence[Job]) -> dict[str, Any]:
+    slug, looked = folder.path.name, look(folder)
+    character = looked.character
+    run = run_records.newest(folder)
+    photos, captions = _photos(looked), _captions(looked)
+    train, test, use = _train(run, slug, open_jobs), _test(run), _use(folder)
+    return {
+        "slug": slug,
+        "name": character.name,
+        "trigger": character.trigger,
+        "class_word": character.class_word,
+        "consent": asdict(character.consent) if character.consent else None,
+        "traits": character.traits,
+        "notes": character.notes,
+        "photos": photos,
+        "captions": captions,
+        "train": train,
+        "test": test,
+        "use": use,
+        "undo": _undo(folder),
+        "invented": (invented := invention.in_short(looked)),
+        "next": _next(looked, captions, run, test, invented is not None),
+        "cover": _cover(looked),
+        "touched": _touched(folder, run),
+    }
+
+
+def _undo(folder: CharacterFolder) -> dict[str, Any] | None:
+    """The newest change that can be taken back."""
+    path = folder.path / changes.FILE
+    if not path.is_file():
+        return None
+    known = kept(("changes", folder.path), mark(path), lambda: changes.changes(folder))
+    return {"what": known[-1].what, "t": known[-1].t} if known else None
+
+
+def _touched(folder: CharacterFolder, run: RunRecord | None) -> float:
+    """When something of a character was last made or changed, in unix seconds; 0 = not known."""
+    places = [folder.path, folder.file, folder.photos, folder.runs, *([run.folder] if run else [])]
+    return max((place.stat().st_mtime for place in places if place.exists()), default=0.0)
+
+
+def _damaged(slug: str, why: str) -> dict[str, Any]:
+    nothing = {"tone": "none", "text": ""}
+    return {
+        "slug": slug,
+        "name": slug,
+        "trigger": "",
+        "class_word": "",
+        "consent": None,
+        "traits": [],
+        "notes": "",
+        "photos": {"count": 0, "used": 0, "proposed": 0, "audited": False, "tone": "bad", "text": why},
+        "captions": {"written": 0, "of": 0, "problems": 0, **nothing},
+        "train": {**nothing, "run": "", "steps": 0, "total": 0},
+        "test": {**nothing, "run": "", "grid": "", "headline": ""},
+        "use": nothing,
+        "undo": None,
+        "invented": None,
+        "next": "photos",
+        "cover": "",
+        "touched": 0.0,
+    }
+
+
+def _photos(looked: Looked) -> dict[str, Any]:
+    count, told = len(looked.digests), looked.told
+    proposed = sum(one["proposed"] for one in told["photos"]) if told else 0
+    if looked.trouble:
+        tone, text = "bad", looked.trouble
+    elif not count:
+        tone, text = "none", "No photos yet"
+    elif told:
+        tone, text = told["tone"], told["headline"]
+    else:
+        tone, text = "none", f"{plural(count, 'photo')}, not looked through yet"
+    used, audited = len(looked.used), told is not None
+    return {"count": count, "used": used, "proposed": proposed, "audited": audited, "tone": tone, "text": text}
+
+
+def _captions(looked: Looked) -> dict[str, Any]:
+    of, written = len(looked.used), sum(bool(text) for text in looked.used_texts.values())
+    found = (caption_checks.problems(looked) or []) if of else []
+    wrong = len({photo for photo, _ in found} | {*looked.unreadable})
+    if not of:
+        tone, text = "none", "No photos yet"
+    elif written < of:
+        tone, text = ("warn" if written else "none"), f"{of - written} of {of} without a caption"
+    elif wrong:
+        tone, text = "warn", f"{of} captions, {wrong} to look at"
+    else:
+        tone, text = "good", plural(of, "caption")
+    return {"written": written, "of": of, "problems": wrong, "tone": tone, "text": text}
+
+
+def _train(run: RunRecord | None, slug: str, open_jobs: Sequence[Job]) -> dict[str, Any]:
+    working = any(job.slug == slug and job.kind == "train" and job.state == "running" for job in open_jobs)
+    if run is None:
+        text = "Preparing" if working else "Not trained yet"
+        return {"tone": "none", "text": text, "run": "", "steps": 0, "total": 0}
+    done, total, trained = progress(run)
+    tone = "none" if working else "good" if trained else "warn" if run.saved else "none"
+    text = f"Run {run.id}: {done:,} of {total:,} steps" if done < total else f"Run {run.id}: {done:,} steps"
+    return {"tone": tone, "text": text, "run": run.id, "steps": done, "total": total}
+
+
+def progress(run: RunRecord) -> tuple[int, int, bool]:
+    """Steps done and in all, and whether that is the end."""
+    story = story_of(run.folder / "events.jsonl")
+    done = max(story.step, run.saved[-1] if run.saved else 0)
+    total = max(run.total, done)
+    return done, total, bool(run.saved) and run.saved[-1] >= total
+
+
+def _test(run: RunRecord | None) -> dict[str, Any]:
+    """Of the newest run alone: what an older one was worth says nothing of it."""
+    found = run_records.grids(run.folder) if run else []
+    if run is None or not found:
+        text = f"Run {run.id} is not tested yet" if run else "Not tested yet"  # a verdict on an older one may be shown
+        return {"tone": "none", "text": text, "run": run.id if run else "", "grid": "", "headline": ""}
+    grid = found[0]
+    where = "" if grid.step is None else f" (step {grid.step:,}, weight {grid.weight:g})"
+    tone, text = run_records.tone_of(grid), f"{grid.headline}{where}"
+    return {"tone": tone, "text": text, "run": run.id, "grid": grid.id, "headline": grid.headline}
+
+
+def _use(folder: CharacterFolder) -> dict[str, Any]:
+    for name in run_records.identifiers(folder.runs, run_records.USES):
+        for use in run_records.uses(folder.runs / name):
+            if Path(str(use["file"])).is_file():
+                return {"tone": "good", "text": f"{Path(str(use['file'])).stem} is in {use.get('to', 'a folder')}"}
+    return {"tone": "none", "text": "Not in use yet"}
+
+
+def _next(
+    looked: Looked, captions: dict[str, Any], run: RunRecord | None, test: dict[str, Any], is_invented: bool
+) -> str:
+    if run is not None and run.saved:
+        return "use" if test["grid"] and test["tone"] != "none" else "test"
+    if len(looked.used) < LEAST and is_invented:
+        return "invent"
+    if len(looked.used) < LEAST or looked.told is None or looked.told["stopped"]:
+        return "photos"
+    return "captions" if captions["written"] < captions["of"] else "train"
+
+
+def _cover(looked: Looked) -> str:
+    """The first photo that is good, else the first in use."""
+    good = {one["file"] for one in looked.told["photos"] if one["tone"] == "good"} if looked.told else set()
+    for file in [*(one for one in looked.used if one in good), *looked.used]:
+        return looked.digests[file]
+    return ""
+
+
+def plural(count: int, what: str) -> str:
+    """ "1 photo", "2 photos"."""
+    return f"{count} {what}{'' if count == 1 else 's'}"

@@ -1,0 +1,210 @@
+"""A character's photos: shown, taken in, decided on."""
+
+from __future__ import annotations
+
+import io
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import BoundedSemaphore
+from typing import Any
+
+from fastapi.responses import Response
+
+from lib_lora.character.photo_files import open_photo
+from lib_lora.errors import UserError, brief
+from lib_lora.ui.http import paths
+from lib_lora.ui.http.request_context import MB, Call, Desk, Route, get, post
+from lib_lora.ui.http.responses import missing, picture
+from lib_lora.ui.routes.job_routes import put, told
+from lib_lora.ui.views import imports
+from lib_lora.ui.views.character_snapshot import Looked, look
+from lib_lora.workflows.photos.import_command import import_into
+
+MOST = 256 * MB
+LARGE = 1600  # pixels of the longer side
+PATIENCE = 20.0  # seconds that an audit of the same photos is waited for
+_opening = BoundedSemaphore(2)  # a photo of 100 megapixels takes 300 MB while it is open
+
+
+@dataclass(frozen=True)
+class NewPhoto:
+    """A picture or a zip, in base64."""
+
+    name: str
+    data: str
+
+
+@dataclass(frozen=True)
+class FromPath:
+    """A file, folder or zip on the webui's own machine."""
+
+    path: str
+
+
+@dataclass(frozen=True)
+class AuditWish:
+    """See `queue.job_types.AuditArguments`."""
+
+    keep: list[str] = field(default_factory=list)
+    drop: list[str] = field(default_factory=list)
+    undecided: list[str] = field(default_factory=list)
+    accept: bool = False
+    resolution: int = 0
+
+
+def routes() -> list[Route]:
+    """All about photos."""
+    return [
+        get("/characters/{slug}/photos", shown),
+        post("/characters/{slug}/photos", add, NewPhoto, MOST * 4 // 3 + MB, "data", paths.character),
+        post("/characters/{slug}/photos/from_path", add_from_path, FromPath),
+        get("/characters/{slug}/photos/{sha256}/thumbnail", thumbnail),
+        get("/characters/{slug}/photos/{sha256}/picture", large),
+        post("/characters/{slug}/audit", audit, AuditWish),
+    ]
+
+
+def shown(desk: Desk, call: Call) -> dict[str, Any]:
+    """All photos with what the last audit said of them."""
+    looked = look(paths.character(desk, call))
+    busy = any(job.slug == looked.folder.path.name and job.kind == "audit" for job in desk.queue.open())
+    set_values = looked.told or {
+        "headline": looked.trouble,
+        "counts": "",
+        "tone": "none",
+        "findings": [],
+        "missing": [],
+        "coverage": {},
+        "people": [],
+    }
+    wanted = ("headline", "counts", "tone", "findings", "missing", "coverage", "people")
+    known = {one["file"]: one for one in looked.told["photos"]} if looked.told else {}
+    return {
+        "audited": looked.told is not None,
+        "busy": busy,
+        **{key: set_values[key] for key in wanted},
+        "photos": [
+            {**(known.get(file) or _unknown(looked, file)), "caption": looked.texts.get(file, "")}
+            for file in looked.digests
+        ],
+    }
+
+
+def _unknown(looked: Looked, file: str) -> dict[str, Any]:
+    dropped = looked.digests[file] in looked.dropped
+    return {
+        "file": file,
+        "sha256": looked.digests[file],
+        "tone": "none",
+        "word": "left out by you" if dropped else "new",
+        "sentence": "",
+        "findings": [],
+        "decision": "drop" if dropped else None,
+        "proposed": False,
+        "used": file in looked.used,
+        "width": 0,
+        "height": 0,
+    }
+
+
+def add(desk: Desk, call: Call) -> dict[str, Any]:
+    """Take in a picture, or a zip of pictures."""
+    looked = look(paths.character(desk, call))
+    return _taken_in(desk, looked, sent(call))
+
+
+def sent(call: Call) -> Path:
+    """The file of a request, which lies on disk until it is answered, under the name that the request gives it.
+
+    Raises:
+        UserError: it is empty.
+    """
+    if call.file is None:
+        raise UserError(f"{call.body.name} is empty.")
+    return call.file.replace(call.file.with_name(plain_name(call.body.name)))
+
+
+def _taken_in(desk: Desk, looked: Looked, source: Path) -> dict[str, Any]:
+    with imports.under_way(looked.folder.path, source.name) as one:
+        values = import_into(
+            desk.root, looked.character.name, [source], one.seen, patience=PATIENCE, stop=one.stop.is_set
+        ).values
+    sentences = ("split", "twice", "skipped")  # with the names of files in a zip, which may be of any length
+    return {key: [*map(_told, value)] if key in sentences else value for key, value in values.items()}
+
+
+def _told(sentence: str) -> str:
+    return brief(re.sub(r"(\S{100})\S+(\S{80})", r"\1 ... \2", sentence), [sentence] if len(sentence) > 500 else [])
+
+
+def plain_name(name: str) -> str:
+    """A file's name from what a browser, or anybody, calls it: no folders, nothing that a system takes amiss."""
+    last = re.split(r"[/\\]", name)[-1]
+    safe = re.sub(r'[<>:"|?*\x00-\x1f\x7f\ud800-\udfff]', "-", last).strip(" .")
+    stem, dot, suffix = safe.rpartition(".")
+    stem, suffix = (stem, suffix[:10]) if dot else (safe, "")
+    while len(stem.encode("utf-8")) > 180:
+        stem = stem[:-1]
+    return f"{stem or 'photo'}{dot}{suffix}"
+
+
+def add_from_path(desk: Desk, call: Call) -> dict[str, Any]:
+    """Take in the pictures of a file, folder or zip on the webui's own machine."""
+    looked = look(paths.character(desk, call))
+    source = paths.free_path(desk.host, call.body.path, "a folder of photos")
+    return _taken_in(desk, looked, source)
+
+
+def _photo(desk: Desk, call: Call) -> tuple[Looked, Path, str]:
+    digest = paths.digest(call.path["sha256"])
+    looked = look(paths.character(desk, call))
+    path = looked.file_of(digest)
+    if path is None:
+        raise missing("There is no such photo (any more).")
+    return looked, path, digest
+
+
+def thumbnail(desk: Desk, call: Call) -> Response:
+    """A photo, small."""
+    from lib_lora.workflows.photos import thumbnails
+
+    looked, path, digest = _photo(desk, call)
+    with _opening:
+        found = thumbnails.of(looked.folder, path.name, digest)
+    if found is None:
+        raise missing(f"{path.name} cannot be read; replace or remove it.")
+    return picture(found)
+
+
+def large(desk: Desk, call: Call) -> Response:
+    """A photo at up to 1600 pixels, upright, without EXIF."""
+    _, path, _ = _photo(desk, call)
+    return shrunk(path, LARGE)
+
+
+def shrunk(path: Path, side: int) -> Response:
+    """A picture whose longer side has at most `side` pixels, upright, without EXIF.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    with _opening:
+        image = open_photo(path)
+        image.thumbnail((side, side))
+        stream = io.BytesIO()
+        image.save(stream, "JPEG", quality=90)
+    return picture(stream.getvalue())
+
+
+def audit(desk: Desk, call: Call) -> dict[str, Any]:
+    """Look through the photos, and decide on some."""
+    folder = paths.character(desk, call)
+    body = call.body
+    known = look(folder).digests
+    for file in (*body.keep, *body.drop, *body.undecided):
+        if file not in known:
+            raise missing(f"There is no photo {file} of this character (any more).")
+    values = {"keep": body.keep, "drop": body.drop, "undecided": body.undecided}
+    job = put(desk, folder, "audit", {**values, "accept": body.accept, "resolution": body.resolution})
+    return told(desk, job)

@@ -1,0 +1,192 @@
+"""What a training would be: its base model, preset and settings, and what it will cost."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, cast
+
+from lib_lora.character.photo_files import list_photos
+from lib_lora.character.store import Character
+from lib_lora.errors import UserError
+from lib_lora.files import size
+from lib_lora.models.fast import cpu_load
+from lib_lora.photos.audit.coverage import LEAST
+from lib_lora.training.plan import estimate, form_fields, memory_fitting, presets
+from lib_lora.training.plan.train_settings import TrainSettings
+from lib_lora.ui.http import paths
+from lib_lora.ui.http.request_context import Call, Desk, Route, get, post
+from lib_lora.ui.http.responses import LOG, about, forbidden
+from lib_lora.ui.routes.job_routes import base_of
+from lib_lora.ui.routes.overview_routes import plural
+from lib_lora.ui.views import base_models
+from lib_lora.ui.views.base_models import Base
+from lib_lora.ui.views.character_snapshot import look
+from lib_lora.ui.views.file_cache import kept, mark
+
+_LOOKED = 0.2  # seconds in which is seen what other programs take of the processor
+_NOTICED = 0.15  # the share from which on it is worth a word
+
+
+@dataclass(frozen=True)
+class EstimateWish:
+    """The base model's path, the preset (null = its own) and settings laid over it (nested, or by dotted keys)."""
+
+    base: str
+    preset: str | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+def routes() -> list[Route]:
+    """All about what will be trained."""
+    return [
+        get("/bases", listed),
+        get("/plan", plan, "base", "preset", "character"),
+        post("/characters/{slug}/estimate", reckon, EstimateWish),
+    ]
+
+
+def listed(desk: Desk, _call: Call) -> list[dict[str, Any]]:
+    """The base models that the host knows, and whether they can be trained on."""
+    return base_models.listed(desk)
+
+
+def plan(desk: Desk, call: Call) -> dict[str, Any]:
+    """The settings with which a base model is trained, and all fields of their form."""
+    if not call.query.get("base"):
+        raise UserError("Choose a base model first.", "base")
+    with about("base"):
+        base = base_models.of(desk, base_of(desk, call.query["base"]))
+    wanted = call.query.get("preset") or None
+    train = settings_of(base, wanted, {})
+    changes, said = _fitted(base, train)
+    if changes:
+        train = settings_of(base, wanted, changes)
+    return {
+        "preset": train.preset,
+        "family": base.family,
+        "side": train.resolution or base.side,
+        "presets": form_fields.presets_told(base.family, base.narrow),
+        "fitted": said,
+        "fitted_settings": changes,
+        "settings": form_fields.flat(train),
+        "fields": form_fields.fields(),
+    }
+
+
+def settings_of(base: Base, preset: str | None, over: Mapping[str, Any]) -> TrainSettings:
+    """The settings of a run.
+
+    Raises:
+        UserError: no such preset or setting, or one that does not fit the base model.
+    """
+    family = cast(Any, base.family)
+    train = presets.preset(preset, family, form_fields.nested(dict(over)), narrow=base.narrow)
+    train.objective.check(cast(Any, base.prediction))
+    return train
+
+
+def _fitted(base: Base, train: TrainSettings) -> tuple[dict[str, Any], str]:
+    """What the memory of this machine's GPU makes of a preset, see `training.plan.memory_fitting.fitted`."""
+    memory = None if base.narrow else gpu_memory()  # torch takes seconds to load
+    if memory is None:
+        return {}, ""
+    from lib_lora.training import distributed, precision
+
+    device = distributed.device()
+    if device.type != "cpu":
+        train = replace(train, precision=precision.resolve(train.precision, device))
+    return memory_fitting.fitted(base.family, memory, train)
+
+
+def gpu_memory() -> int | None:
+    """Bytes of the GPU; None where there is none, or torch cannot tell."""
+    try:
+        import torch
+
+        if torch.cuda.is_available():
+            return int(torch.cuda.get_device_properties(0).total_memory)
+    except Exception as error:  # a broken torch is the doctor's business
+        LOG.warning("The size of the GPU is not known: %s", error)
+    return None
+
+
+def reckon(desk: Desk, call: Call) -> dict[str, Any]:
+    """What a training would take: steps, disk, and time and memory where they were measured."""
+    looked, body = look(paths.character(desk, call)), call.body
+    with about("base"):
+        path = base_of(desk, body.base)
+        base = base_models.of(desk, path)
+    train = settings_of(base, body.preset, body.settings)
+    others = _class_photos(desk, train)
+    count = len(looked.used)
+    shapes = kept(("shapes", path), mark(path), lambda: estimate.shapes_of(path))
+    need = estimate.estimate(base.family, shapes, train, train.resolution or base.side, max(count, 1), others)
+    free = shutil.disk_usage(desk.root if desk.root.exists() else Path.cwd()).free
+    measured = _measured(desk, path, train, need.steps)
+    return {
+        "steps": need.steps,
+        "photos": count,
+        "checkpoints": need.checkpoints,
+        "disk_bytes": need.disk_bytes,
+        "free_bytes": free,
+        "measured": measured,
+        "text": _text(need.steps, count, measured),
+        "problems": _problems(looked.character, count, need.disk_bytes, free),
+    }
+
+
+def _class_photos(desk: Desk, train: TrainSettings) -> int:
+    if not train.class_photos:
+        return 0
+    if desk.host.remote():
+        raise forbidden("This webui is open to other machines, so a folder of class photos cannot be named here.")
+    return len(list_photos(Path(train.class_photos).expanduser()))
+
+
+def _measured(desk: Desk, base: Path, train: TrainSettings, steps: int) -> dict[str, Any] | None:
+    found = estimate.remembered(desk.root, base, train)
+    try:
+        if found is not None:
+            pace, others = float(found["seconds_per_step"]), 0.0
+            if found["device"] == "the processor":
+                others = cpu_load.share_now(_LOOKED)
+                pace *= cpu_load.slowed(others) / cpu_load.slowed(float(found.get("others") or 0.0))
+            return {
+                "seconds_per_step": pace,
+                "peak_memory": found["peak_memory"],
+                "seconds": pace * steps + float(found.get("load_seconds") or 0.0),
+                "device": found["device"],
+                "others": others,
+            }
+    except (KeyError, TypeError, ValueError):
+        pass  # of another version: it is measured again
+    return None
+
+
+def _text(steps: int, photos: int, measured: Mapping[str, Any] | None) -> str:
+    took = f"about {in_words(measured['seconds'])} on {measured['device']}" if measured else "time not measured yet"
+    if measured and measured["others"] >= _NOTICED:
+        took += f", of which other programs take {round(100 * measured['others'])} % now"
+    return f"{steps:,} steps with {plural(photos, 'photo')}, {took}."
+
+
+def in_words(seconds: float) -> str:
+    """ "40 s", "12 min", "1 h 5 min"."""
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _problems(character: Character, photos: int, need: int, free: int) -> list[str]:
+    found = []
+    if character.consent is None:
+        found.append(f"It is not declared yet why the face of {character.name} may be trained on; say it first.")
+    if photos < LEAST:
+        found.append(f"{plural(photos, 'photo')} in use; {LEAST} are the least that teach a face.")
+    if need > free:
+        found.append(f"The run needs {size(need, 1000)} of disk, and {size(free, 1000)} are free; free some space.")
+    return found

@@ -1,0 +1,92 @@
+"""All routes put together: one router for any FastAPI app."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from lib_lora.hosts.host_protocol import Host
+from lib_lora.ui.http import route_access
+from lib_lora.ui.http.request_context import PREFIX, Call, Desk, Route, get
+from lib_lora.ui.http.responses import answered, missing, sweep
+from lib_lora.ui.routes import (
+    caption_routes,
+    character_routes,
+    doctor_routes,
+    grid_routes,
+    invent_routes,
+    job_routes,
+    lora_file_routes,
+    overview_routes,
+    photo_routes,
+    plan_routes,
+    run_routes,
+    schema,
+    settings_routes,
+    undo_routes,
+    use_routes,
+)
+from lib_lora.ui.views import imports
+
+if TYPE_CHECKING:
+    from lib_lora.queue.queue import Queue
+    from lib_lora.queue.supervisor import Supervisor
+
+_ROOMS = (
+    *(
+        overview_routes,
+        character_routes,
+        undo_routes,
+        invent_routes,
+        photo_routes,
+        imports,
+        caption_routes,
+        plan_routes,
+    ),
+    *(job_routes, run_routes, grid_routes, lora_file_routes, use_routes, doctor_routes, settings_routes),
+)
+
+
+def all_routes() -> list[Route]:
+    """Every route, in the order of a character's way."""
+    return [*(route for room in _ROOMS for route in room.routes()), get("/schema", _schema)]
+
+
+def _schema(_desk: Desk, _call: Call) -> list[dict[str, Any]]:
+    """This list."""
+    return schema.described(all_routes())
+
+
+def _nothing(_desk: Desk, _call: Call) -> Any:
+    """What is not there."""
+    raise missing("There is no such address.")
+
+
+def router(host: Host, queue: Queue, supervisor: Supervisor, token: str = route_access.TOKEN) -> APIRouter:
+    """All routes.
+
+    Args:
+        host: the program around SameFace.
+        queue: of jobs; `supervisor` runs them.
+        token: of the page.
+    """
+    desk = Desk(host, queue, supervisor, token)
+    sweep(desk.root)
+    made = APIRouter(prefix=PREFIX)
+    for route in all_routes():
+        made.add_api_route(
+            route.path, _endpoint(desk, route), methods=[route.method], include_in_schema=False, response_model=None
+        )
+    rest = _endpoint(desk, Route("GET", "/{rest:path}", _nothing))  # in our words, not in the host's
+    made.add_api_route("/{rest:path}", rest, methods=["GET", "POST"], include_in_schema=False, response_model=None)
+    return made
+
+
+def _endpoint(desk: Desk, route: Route) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+    async def endpoint(request: Request) -> Response:
+        return await answered(desk, route, request)
+
+    return endpoint

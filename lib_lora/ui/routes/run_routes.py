@@ -1,0 +1,143 @@
+"""A character's runs: their settings, course, checkpoints, samples and test grids."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from fastapi.responses import Response
+
+from lib_lora.typed_settings import to_dict
+from lib_lora.ui.http import paths
+from lib_lora.ui.http.request_context import Call, Desk, Route, get
+from lib_lora.ui.http.responses import FOREVER, file
+from lib_lora.ui.routes.overview_routes import progress
+from lib_lora.ui.views import run_records
+from lib_lora.ui.views.file_cache import mark
+from lib_lora.ui.views.run_history import story_of
+from lib_lora.ui.views.run_records import GridRecord, RunRecord
+
+if TYPE_CHECKING:
+    from lib_lora.queue.queue import Job
+
+SAMPLES = "samples"
+
+
+def routes() -> list[Route]:
+    """All about runs but their grids."""
+    return [
+        get("/characters/{slug}/runs", listed),
+        get("/characters/{slug}/runs/{run}", shown),
+        get("/characters/{slug}/runs/{run}/samples/{name}", sample),
+    ]
+
+
+def listed(desk: Desk, call: Call) -> list[dict[str, Any]]:
+    """All runs of a character, the newest first."""
+    folder = paths.character(desk, call)
+    open_jobs = desk.queue.open()
+    return [_told(record, folder.path.name, open_jobs) for record in run_records.runs(folder)]
+
+
+def _told(record: RunRecord, slug: str, open_jobs: Sequence[Job]) -> dict[str, Any]:
+    done, total, _ = progress(record)
+    working = [job for job in open_jobs if job.slug == slug and job.run == record.id]
+    base = Path(record.base)
+    return {
+        "id": record.id,
+        "created": record.created,
+        "base": base.name,
+        "base_path": record.base,
+        "base_there": base.is_file(),
+        "family": record.family,
+        "preset": record.settings.preset,
+        "photos": record.photos,
+        "steps": done,
+        "total": total,
+        "trained": done,
+        "checkpoints": record.saved,
+        "grids": [_grid(one) for one in run_records.grids(record.folder)],
+        "resumable": max(record.saved, default=0) < total and (record.folder / "state").is_dir(),
+        "job": working[0].id if working else None,
+    }
+
+
+def _grid(record: GridRecord) -> dict[str, Any]:
+    return {**asdict(record), "made": seconds(record.made)}
+
+
+def seconds(iso: str) -> float | None:
+    """Unix seconds of an ISO time; None where it is none."""
+    try:
+        return datetime.fromisoformat(iso).timestamp()
+    except ValueError:
+        return None
+
+
+def shown(desk: Desk, call: Call) -> dict[str, Any]:
+    """A run with its course: loss, samples, warnings, and test grids that are still being painted."""
+    folder = paths.character(desk, call)
+    record = run_records.run(paths.run(folder, call.path["run"]))
+    story = story_of(record.folder / "events.jsonl")
+    slug = folder.path.name
+    told = _told(record, slug, desk.queue.open())
+    begun = [
+        {"id": name, "step": None, "weight": 1.0, "kind": "", "headline": "", "drift": False, "judged": False}
+        | {"retention": None, "made": None}
+        for name in run_records.identifiers(record.folder / "grids", "plan.json")
+        if name not in {grid["id"] for grid in told["grids"]}
+    ]
+    return {
+        **told,
+        "grids": sorted([*told["grids"], *begun], key=lambda grid: int(grid["id"]), reverse=True),
+        "loss": story.curve(),
+        "probe": story.probe,
+        "samples": [one for event in story.samples if (one := _sample(record, slug, event))],
+        "warnings": story.warnings,
+        "settings": flat(to_dict(record.settings)),
+    }
+
+
+def _sample(record: RunRecord, slug: str, event: dict[str, Any]) -> dict[str, Any] | None:
+    name = str(event["file"]).replace("\\", "/").rsplit("/", 1)[-1]
+    path = record.folder / SAMPLES / name
+    if not paths.PICTURE.fullmatch(name) or not path.is_file():
+        return None
+    return {
+        "step": event["step"],
+        "number": event.get("number", 1),
+        "url": address(slug, "runs", record.id, SAMPLES, name, of=path),
+        "prompt": event.get("prompt", ""),
+    }
+
+
+def address(slug: str, *parts: str, of: Path | None = None) -> str:
+    """A path below the routes. With `of` a file's time, so that a browser keeps the file until it is another."""
+    found = mark(of) if of else None
+    return "/".join(["/characters", quote(slug), *map(quote, parts)]) + (f"?v={found[0]}" if found else "")
+
+
+def sample(desk: Desk, call: Call) -> Response:
+    """A sample picture of a run."""
+    run = paths.run(paths.character(desk, call), call.path["run"])
+    return picture(paths.picture_in(run / SAMPLES, call.path["name"]))
+
+
+def picture(path: Path) -> Response:
+    """A painted picture."""
+    return file(path, paths.MEDIA[path.suffix.lower()], FOREVER)
+
+
+def flat(table: dict[str, Any], before: str = "") -> dict[str, Any]:
+    """Nested settings by dotted keys, without the version of the file."""
+    found: dict[str, Any] = {}
+    for key, value in table.items():
+        if isinstance(value, dict):
+            found |= flat(value, f"{before}{key}.")
+        elif key != "version":
+            found[f"{before}{key}"] = value
+    return found

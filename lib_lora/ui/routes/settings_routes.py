@@ -1,0 +1,100 @@
+"""What is set for all characters on one data folder: ``settings.json``. Shared by the tab, the routes and the host."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from lib_lora import typed_settings
+from lib_lora.deploy import comfyui
+from lib_lora.errors import UserError
+from lib_lora.files import write_json
+from lib_lora.ui.http import paths
+from lib_lora.ui.http.confirmation import confirm
+from lib_lora.ui.http.request_context import Call, Desk, Route, get, post
+from lib_lora.ui.http.responses import about, forbidden
+from lib_lora.workspace.preferences import FILE, load
+
+PATHS = ("comfyui", "worker_python")
+_LONGEST = 60.0  # seconds that a Python may take to answer
+
+
+@dataclass(frozen=True)
+class SettingsChange:
+    """What shall be another; null = as it is. A Python and ComfyUI's folder need the code that answers 428 asks for."""
+
+    allow_painting: bool | None = None
+    then_test: bool | None = None
+    comfyui: str | None = None
+    worker_python: str | None = None
+    engine: str | None = None
+    code: str = ""
+
+
+def routes() -> list[Route]:
+    """Both."""
+    return [get("/settings", shown), post("/settings", change, SettingsChange)]
+
+
+def shown(desk: Desk, _call: Call) -> dict[str, Any]:
+    """All settings."""
+    return typed_settings.to_dict(load(desk.root))
+
+
+def change(desk: Desk, call: Call) -> dict[str, Any]:
+    """Change some settings."""
+    before = load(desk.root)
+    given = {key: value for key, value in typed_settings.to_dict(call.body).items() if value is not None}
+    code = given.pop("code")
+    for key in (*PATHS, "engine"):
+        if key in given:
+            given[key] = given[key].strip()
+    changed = {key: value for key, value in given.items() if value != getattr(before, key)}
+    if desk.host.remote() and (set(changed) & {*PATHS, "engine"}):
+        raise forbidden("This webui is open to other machines, so no path or program can be set here.")
+    asked = []
+    if changed.get("comfyui"):
+        with about("comfyui"):
+            folder = comfyui.folder(paths.free_path(desk.host, changed["comfyui"], "ComfyUI's folder"))
+        asked.append(f"copy LoRAs into {folder}")
+    if changed.get("worker_python"):
+        with about("worker_python"):
+            program = paths.free_path(desk.host, changed["worker_python"], "a Python")
+            if not program.is_file():
+                raise UserError(f"There is no file {program}; name the program of a Python.")
+        changed["worker_python"] = str(program)
+        asked.append(f"run the program {program}, which shall be the Python that trains")
+    if asked:
+        confirm(desk, " and to ".join(asked), code)
+    if changed.get("worker_python"):
+        with about("worker_python"):
+            _see_python(Path(changed["worker_python"]))
+    after = replace(before, **changed)
+    if after != before:
+        paths.ensure_folder(desk.root)
+        write_json(desk.root / FILE, typed_settings.to_dict(after))
+    return typed_settings.to_dict(after)
+
+
+def _see_python(program: Path) -> None:
+    """Raises: UserError: it is no Python that can run the worker's packages."""
+    needed = ("torch", "diffusers", "transformers", "peft")
+    asked = (
+        "import sys, importlib.util as of; "
+        "print(*sys.version_info[:2], *(name for name in sys.argv[1:] if not of.find_spec(name)))"
+    )
+    command = [str(program), "-I", "-c", asked, *needed]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=_LONGEST, check=True, stdin=subprocess.DEVNULL
+        )
+        major, minor, *lacking = done.stdout.split()
+        old = (int(major), int(minor)) < (3, 10)
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
+        raise UserError(f"{program} does not answer as a Python does; name the program of a Python.") from error
+    if old:
+        raise UserError(f"{program} is Python {major}.{minor}; the worker needs 3.10 or newer.")
+    if lacking:
+        raise UserError(f"{program} lacks {', '.join(lacking)}; install them there, or name another Python.")

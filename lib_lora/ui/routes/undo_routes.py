@@ -1,0 +1,112 @@
+"""Taking changes of a character back, photos moved out of their folder, and characters that were put away."""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from lib_lora.character.store import CharacterFolder, load
+from lib_lora.errors import UserError
+from lib_lora.files import explained, slug
+from lib_lora.runs.run_lock import only_process
+from lib_lora.ui.http import paths
+from lib_lora.ui.http.request_context import Call, Desk, Route, get, post
+from lib_lora.ui.http.responses import Refused, missing
+from lib_lora.ui.routes import job_routes
+from lib_lora.ui.routes.character_routes import PATIENCE
+from lib_lora.ui.routes.overview_routes import of_character
+from lib_lora.ui.views.character_snapshot import look
+from lib_lora.workflows.photos import changes
+
+_AGAIN = "wait a moment and try again"
+
+
+@dataclass(frozen=True)
+class Undo:
+    """Which change is meant: the `t` of the state's `undo`; null = whichever is the newest."""
+
+    t: float | None = None
+
+
+@dataclass(frozen=True)
+class Removal:
+    """File names of photos."""
+
+    files: list[str]
+
+
+@dataclass(frozen=True)
+class Return:
+    """The folder's name, as the list has it."""
+
+    folder: str
+
+
+def routes() -> list[Route]:
+    """All about ways back."""
+    return [
+        post("/characters/{slug}/undo", undo, Undo),
+        post("/characters/{slug}/photos/remove", remove, Removal),
+        get("/deleted", deleted),
+        post("/deleted/bring_back", bring_back, Return),
+    ]
+
+
+def undo(desk: Desk, call: Call) -> dict[str, Any]:
+    """Take the newest change of a character back: decisions on photos, removed photos, its words, consent."""
+    folder = paths.character(desk, call)
+    with only_process(folder.path, _AGAIN, PATIENCE):
+        change = changes.undo(folder, at=call.body.t)
+    if change.kind in changes.PHOTOS:
+        _look_again(desk, folder)
+    return {"undone": change.what, "kind": change.kind, "character": of_character(folder, desk.queue.open())}
+
+
+def remove(desk: Desk, call: Call) -> dict[str, Any]:
+    """Move photos out of the folder of photos, into `removed` beside it; this can be undone."""
+    folder = paths.character(desk, call)
+    known = look(folder).digests
+    for file in call.body.files:
+        if file not in known:
+            raise missing(f"There is no photo {file} of this character (any more).")
+    if not call.body.files:
+        raise UserError("Say which photos shall be removed.")
+    with only_process(folder.path, _AGAIN, PATIENCE):
+        changes.remove(folder, list(dict.fromkeys(call.body.files)))
+    _look_again(desk, folder)
+    return of_character(folder, desk.queue.open())
+
+
+def _look_again(desk: Desk, folder: CharacterFolder) -> None:
+    """What was said of the set no longer holds."""
+    if look(folder).digests:
+        job_routes.put(desk, folder, "audit", {})
+
+
+def deleted(desk: Desk, _call: Call) -> list[dict[str, Any]]:
+    """Characters that were put away, the newest first."""
+    found = []
+    home = desk.root / "deleted"
+    for name in paths.names(home):
+        with suppress(UserError):  # what is no character, or damaged, is brought back by hand
+            character = load(CharacterFolder(home / name))
+            when = re.search(r"([0-9]{8})-([0-9]{6})(?:-[0-9]+)?$", name)
+            found.append({"folder": name, "name": character.name, "when": " ".join(when.groups()) if when else ""})
+    return sorted(found, key=lambda one: one["when"], reverse=True)
+
+
+def bring_back(desk: Desk, call: Call) -> dict[str, Any]:
+    """Bring a character back that was put away."""
+    home = desk.root / "deleted"
+    if call.body.folder not in paths.names(home):
+        raise missing("There is no such deleted character (any more).")
+    source = home / call.body.folder
+    name = load(CharacterFolder(source)).name
+    target = CharacterFolder(desk.root / "characters" / slug(name))
+    if target.path.exists():
+        raise Refused(409, f"There is a character {name} already; delete or rename that one first.")
+    with explained(target.path, "move"):
+        source.rename(target.path)
+    return of_character(target)

@@ -1,0 +1,196 @@
+"""A trained LoRA put where it is used: the webui's folder, ComfyUI's, or any other; and the prompt that calls it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lib_lora.deploy import comfyui
+from lib_lora.errors import UserError
+from lib_lora.files import slug, write_json
+from lib_lora.queue import leftovers
+from lib_lora.ui.http import paths
+from lib_lora.ui.http.confirmation import confirm_folder
+from lib_lora.ui.http.request_context import Call, Desk, Route, post
+from lib_lora.ui.http.responses import Refused, missing
+from lib_lora.ui.routes.grid_routes import CELLS, cells, report_of
+from lib_lora.ui.views import run_records
+from lib_lora.ui.views.character_snapshot import Looked, look
+from lib_lora.ui.views.run_records import RunRecord
+from lib_lora.workspace import preferences
+
+_USES = 50  # that are remembered of a run
+_FRAMINGS = {"close-up": "close", "upper body": "half", "full body": "full"}  # of photos, and of prompts
+_SPECIAL = ("style:", "expression: surprised")  # no prompt to begin with
+_PLACES = {"webui": "the webui", "comfyui": "ComfyUI", "folder": "a folder"}
+
+
+@dataclass(frozen=True)
+class Use:
+    """Which checkpoint, at which weight, goes where: to "webui", "comfyui" or "folder" (then `folder` is its path, and
+    `code` what answer 428 asks for)."""
+
+    run: str
+    step: int
+    weight: float = 1.0
+    to: str = "webui"
+    folder: str = ""
+    code: str = ""
+
+
+def routes() -> list[Route]:
+    """The one."""
+    return [post("/characters/{slug}/use", use, Use)]
+
+
+def use(desk: Desk, call: Call) -> dict[str, Any]:
+    """Put a LoRA where it is used, with its preview and notes beside it."""
+    body, folder = call.body, paths.character(desk, call)
+    record = run_records.run(paths.run(folder, body.run))
+    if body.step not in record.saved:
+        raise missing(f"Run {record.id} has no checkpoint of step {body.step} (any more).")
+    if not -10 <= body.weight <= 10:
+        raise UserError(f"The weight is {body.weight:g}; it must be between -10 and 10.")
+    target = _target(desk, body)
+
+    from lib_lora.deploy.folder import deliver
+    from lib_lora.runs.origin import origin_of
+    from lib_lora.training.plan.run_file import load_run
+
+    run = load_run(record.folder)
+    pictures = painted(record, body.step, body.weight)
+    best = pictures[0].path if pictures else None
+    searched = desk.host.roots().loras if body.to == "webui" else ()
+    checkpoint = run_records.checkpoint(record, body.step)
+    leftovers.sweep_beside(slug(run.file.character.name), target)
+    file = deliver(origin_of(run), checkpoint, target, body.weight, best, searched)
+    text = text_of(record, pictures, framing_of(look(folder)), file.stem, body.weight)
+    _remember(record, file, body)
+    shown, why = True, ""
+    if body.to == "webui":
+        desk.host.refresh_loras(file.stem)
+        answer = desk.host.shows(record.family)
+        shown, why = answer.shown, answer.why
+    return {
+        "file": str(file),
+        "stem": file.stem,
+        "shown": shown,
+        "why": why,
+        "infotext": text,
+        "prompt": text.split("\n", 1)[0],
+        "trigger": f"{run.file.character.trigger} {run.file.character.class_word}",
+        "text": f"{file.name} is in {target}.",
+    }
+
+
+def _target(desk: Desk, body: Use) -> Path:
+    match body.to:
+        case "webui":
+            loras = desk.host.roots().loras
+            if not loras:
+                raise Refused(409, "There is no folder of LoRAs here; put it into a folder of your choice.")
+            return loras[0]
+        case "comfyui":
+            comfy = preferences.load(desk.root).comfyui
+            if not comfy:
+                raise Refused(409, "Set ComfyUI's folder first.")
+            return comfyui.folder(Path(comfy))
+        case "folder":
+            folder = paths.free_path(desk.host, body.folder, "a folder")
+            if not folder.is_dir():
+                raise UserError(f"There is no folder {folder}; make it first, or name another one.")
+            confirm_folder(desk, folder, body.code)
+            return folder
+    raise UserError(f"A LoRA cannot go to {body.to!r}; it goes to webui, comfyui or folder.")
+
+
+def text_of(record: RunRecord, pictures: list[Painted], framing: str, stem: str, weight: float) -> str:
+    """The prompt that calls a LoRA, with its values below it: of a test's picture, or of a plain portrait.
+
+    Args:
+        record: of its run.
+        pictures: of its tests, the best first.
+        framing: what most photos show, see `framing_of`.
+        stem: the name of its file, without the suffix.
+        weight: of it.
+    """
+    from lib_lora.deploy.infotext import infotext
+    from lib_lora.runs.origin import planned, portrait_of
+    from lib_lora.training.plan.run_file import load_run
+
+    run = load_run(record.folder)
+    found = next((one for one in pictures if one.fits(framing)), None)
+    cell = planned(found.cell) if found else portrait_of(run, framing)
+    return infotext(cell, stem, weight, run.file.settings.clip_skip if record.family == "sd1" else 1)
+
+
+@dataclass(frozen=True)
+class Painted:
+    """A picture of a test, painted with the LoRA.
+
+    Attributes:
+        path: of the picture.
+        cell: what it was asked to be, as in ``plan.json``.
+        row: what was measured of it, as in ``report.json``.
+    """
+
+    path: Path
+    cell: dict[str, Any]
+    row: dict[str, Any]
+
+    @property
+    def rank(self) -> tuple[bool, bool, float]:
+        """Those that are well first, then those that count, then the most alike one."""
+        likeness, reason = self.row["score"]["likeness"], self.row["score"]["reason"]
+        well = self.row["status"] == "ok" and not self.row["copy"]
+        return well, likeness is not None and not reason, -2.0 if likeness is None else likeness
+
+    def fits(self, framing: str) -> bool:
+        """Whether its prompt is one to begin with: well painted, plain, and showing as much as the photos do."""
+        plain = not any(str(one).startswith(_SPECIAL) for one in self.cell.get("attributes", ()))
+        shown = self.cell.get("framing") == framing if framing else plain
+        return bool(self.cell) and self.rank[0] and plain and shown and self.cell.get("angle") != "turned"
+
+
+def painted(record: RunRecord, step: int, weight: float) -> list[Painted]:
+    """The pictures of the tests of a step, at the tested weight that is the nearest; the best first."""
+    grids = [one for one in run_records.grids(record.folder) if one.step == step]
+    for distance in sorted({abs(one.weight - weight) for one in grids}):
+        found: list[Painted] = []
+        for one in grids:
+            if abs(one.weight - weight) == distance:
+                with suppress(UserError, KeyError, TypeError, AttributeError):  # a damaged report has no pictures
+                    found += sorted(_in_grid(record.folder / "grids" / one.id), key=lambda picture: picture.rank)
+        if found:
+            return sorted(found, key=lambda picture: picture.rank, reverse=True)
+    return []
+
+
+def _in_grid(grid: Path) -> Iterator[Painted]:
+    for row in report_of(grid)["pictures"]:
+        name = str(row["path"]).rpartition("/")[2]
+        if row["role"] == "lora" and paths.PICTURE.fullmatch(name) and (grid / CELLS / name).is_file():
+            yield Painted(grid / CELLS / name, cells(grid).get(name, {}), row)
+
+
+def framing_of(looked: Looked) -> str:
+    """What most photos show, as a test's prompts call it; by the audit, else by the captions; empty = neither tells."""
+    table = (looked.told or {}).get("coverage") or {}
+    counts = {
+        word: sum(number for number in (table.get(word) or {}).values() if isinstance(number, int))
+        for word in _FRAMINGS
+    }
+    if not any(counts.values()):
+        counts = {word: sum(word in text for text in looked.used_texts.values()) for word in _FRAMINGS}
+    most = max(counts, key=lambda word: counts[word])
+    return _FRAMINGS[most] if counts[most] else ""
+
+
+def _remember(record: RunRecord, file: Path, body: Use) -> None:
+    here = {"file": str(file), "to": _PLACES[body.to], "step": body.step, "weight": body.weight, "t": time.time()}
+    before = [one for one in run_records.uses(record.folder) if one["file"] != str(file)]
+    write_json(record.folder / run_records.USES, [here, *before][:_USES])

@@ -1,0 +1,129 @@
+"""Base models: what each checkpoint file is, looked up once and remembered by path, size and time of change."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from lib_lora import typed_settings
+from lib_lora.errors import UserError
+from lib_lora.files import write_json
+from lib_lora.ui.http.request_context import Desk
+from lib_lora.ui.views.file_cache import mark
+
+FILE = "bases.json"
+VERSION = 1  # raise it whenever the same file may be told otherwise
+PATIENCE = 3.0  # seconds that a list of checkpoints may take; what is left is looked at the next time
+_lock = Lock()
+
+
+@dataclass(frozen=True)
+class Base:
+    """What a checkpoint file is.
+
+    Attributes:
+        family: "sd1", "sd2" or "sdxl"; empty where it cannot be trained on.
+        prediction: "epsilon" or "v"; empty where that takes a look at the weights, which a list does not wait for.
+        side: in pixels, of the pictures it knows; 0 where that depends on the prediction.
+        narrow: see `models.family.ModelInfo`.
+        guidance: the scale at which it is tested.
+        why: it cannot be trained on, one sentence; empty where it can.
+    """
+
+    family: str = ""
+    prediction: str = ""
+    side: int = 0
+    narrow: bool = False
+    guidance: float = 7.0
+    why: str = ""
+
+
+def listed(desk: Desk) -> list[dict[str, Any]]:
+    """All checkpoints that the host knows."""
+    until, current = time.monotonic() + PATIENCE, desk.host.current_checkpoint()
+    found = []
+    for checkpoint in desk.host.checkpoints():
+        base = known(desk.root, checkpoint.path)
+        if base is None and time.monotonic() < until:
+            base = look_at(desk.root, checkpoint.path)
+        told = base or Base(why="is being looked at")
+        found.append(
+            {
+                "title": checkpoint.title,
+                "path": str(checkpoint.path),
+                "family": told.family,
+                "side": told.side,
+                "usable": not told.why,
+                "why": told.why,
+                "pending": base is None,
+                "current": current is not None and checkpoint.path == current,
+            }
+        )
+    return found
+
+
+def known(root: Path, path: Path) -> Base | None:
+    """What is remembered of a file; None where it is another one now, or was never looked at."""
+    found = _all(root).get(_key(path))
+    try:
+        return typed_settings.from_dict(Base, found, FILE) if found is not None else None
+    except UserError:
+        return None
+
+
+def look_at(root: Path, path: Path, whole: bool = False) -> Base:
+    """Look at a file, and remember what it is.
+
+    Args:
+        root: the data folder.
+        path: of the checkpoint.
+        whole: also where its weights must be looked at, which can take a minute.
+    """
+    from lib_lora.models.family import identify
+
+    try:
+        info = identify(path, None if whole else "epsilon")
+        if not whole and info.family != "sd2":  # of sd2 alone it may take the weights to tell the prediction
+            info = identify(path)
+    except UserError as error:
+        base = Base(why=str(error))
+    else:
+        sure = whole or info.family != "sd2"
+        prediction, side = (info.prediction, info.resolution) if sure else ("", info.small_side or 0)
+        base = Base(info.family, prediction, side, info.narrow, info.guidance)
+    with _lock:
+        there = {key: value for key, value in _all(root).items() if not key.startswith(f"{path}|")}
+        write_json(root / FILE, {**there, _key(path): asdict(base)})
+    return base
+
+
+def of(desk: Desk, path: Path) -> Base:
+    """What a checkpoint is, in full.
+
+    Raises:
+        UserError: it cannot be trained on.
+    """
+    found = known(desk.root, path)
+    if found is None or (not found.why and not found.prediction):
+        found = look_at(desk.root, path, whole=True)
+    if found.why:
+        raise UserError(found.why)
+    return found
+
+
+def _key(path: Path) -> str:
+    found = mark(path) or (0, 0, 0)
+    beside = mark(path.with_suffix(".yaml")) or (0, 0, 0)
+    return f"{path}|{found[1]}|{found[0]}|{beside[0]}|{VERSION}"
+
+
+def _all(root: Path) -> dict[str, Any]:
+    try:
+        found = json.loads((root / FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}  # a damaged one is made anew
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,76 @@
+"""What is wrong with captions, without waiting for the tokenizer: it is loaded beside, and once it is there it is used.
+
+CLIP's tokenizer takes a moment to load, and its packages may be broken. The tab opens without.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import re
+from collections.abc import Mapping
+from threading import Lock, Thread
+from typing import Any
+
+from lib_lora.character.store import Character
+from lib_lora.ui.views.character_snapshot import Looked
+from lib_lora.ui.views.file_cache import kept
+
+LOG = logging.getLogger("sameface")
+_MODULE = "lib_lora.captions.caption_check"
+_COMMANDS = re.compile(r"[;:,] (?:to put it into all that do|have what differs written with): .*$", re.DOTALL)
+_lock = Lock()
+_loading: Thread | None = None
+_failed = ""
+_module: Any = None
+
+
+def begin() -> None:
+    """Load the tokenizer in a thread of its own, once."""
+    global _loading
+    with _lock:
+        if _loading is None:
+            _loading = Thread(target=_load, name="sameface-tokenizer", daemon=True)
+            _loading.start()
+
+
+def _load() -> None:
+    global _module, _failed
+    try:
+        module = importlib.import_module(_MODULE)
+        importlib.import_module("lib_lora.models.clip_tokens").token_ids("a word")
+        _module = module
+    except Exception as error:
+        LOG.warning("Captions are not checked: %s", error)
+        _failed = f"Captions cannot be checked here ({' '.join(str(error).split())[:200].rstrip('.')})."
+
+
+def problems(looked: Looked, wait: bool = False) -> list[tuple[str, str]] | None:
+    """What is wrong with the captions of the photos in use, as (file name, or empty for the whole set; sentence).
+
+    Args:
+        looked: the character.
+        wait: until the tokenizer is there.
+
+    Returns:
+        None as long as it is not.
+    """
+    begin()
+    if wait and _loading is not None:
+        _loading.join()
+    if _failed:
+        return [("", _failed)]
+    if _module is None:
+        return None
+    texts, character = looked.used_texts, looked.character
+    state = (tuple(texts.items()), character.trigger, character.class_word, tuple(character.traits))
+    return kept(("problems", looked.folder.path), state, lambda: _found(texts, character))
+
+
+def _found(texts: Mapping[str, str], character: Character) -> list[tuple[str, str]]:
+    return [(one.photo, _without_command(one.text)) for one in _module.problems(texts, character)]
+
+
+def _without_command(text: str) -> str:
+    """A page has buttons where a terminal needs a command."""
+    return _COMMANDS.sub(".", text)

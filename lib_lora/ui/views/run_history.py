@@ -1,0 +1,110 @@
+"""What a run's events tell of its course: loss, probes, samples, warnings. Each line of the file is read once."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from lib_lora.ui.views.file_cache import Mark, kept, mark
+
+_POINTS = 400  # of a curve
+_KEPT = 4000  # of which those are taken; then every second one goes
+_WARNINGS = 50
+_lock = Lock()
+
+
+@dataclass
+class Story:
+    """The course of a run so far.
+
+    Attributes:
+        offset: bytes of the file that were read.
+        step, total: the last step done, and how many there shall be.
+        state: what the run said of itself last: "training", "stopped", "trained", ...
+        loss: step and running average of the loss; `probe` step and loss on fixed noise.
+        samples: ``sample`` events.
+        warnings: their sentences, errors' too, the last ones.
+    """
+
+    offset: int = 0
+    step: int = 0
+    total: int = 0
+    state: str = ""
+    loss: list[tuple[int, float]] = field(default_factory=list)
+    probe: list[tuple[int, float]] = field(default_factory=list)
+    samples: list[dict[str, Any]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    every: int = 1  # of the steps that `loss` has
+
+    def take(self, event: dict[str, Any]) -> None:
+        """Read one event; one that lacks what its kind has is passed over."""
+        match event:
+            case {"kind": "step", "step": int() as step, "total": int() as total}:
+                self.step, self.total = step, total
+                self._loss(step, event.get("loss_average"))
+            case {"kind": "probe", "step": int() as step, "loss": int() | float() as loss}:
+                self._back_to(self.probe, step)
+                self.probe.append((step, loss))
+            case {"kind": "state", "state": str() as state}:
+                self.state = state
+                done = event.get("step")
+                self.step = done if isinstance(done, int) else self.step
+            case {"kind": "sample", "step": int(), "file": str()}:
+                self.samples.append(event)
+            case {"kind": "warning" | "error", "text": str() as text}:
+                self.warnings = [*(one for one in self.warnings if one != text), text][-_WARNINGS:]
+
+    def _loss(self, step: int, average: Any) -> None:
+        if not isinstance(average, (int, float)) or step % self.every:
+            return
+        self._back_to(self.loss, step)
+        if not isinstance(average, float):
+            average = float(average) if abs(average) < 1e9 else math.nan  # a whole number may be too large for one
+        self.loss.append((step, average))
+        if len(self.loss) > _KEPT:
+            self.every *= 2
+            self.loss = [point for point in self.loss if point[0] % self.every == 0]
+
+    @staticmethod
+    def _back_to(points: list[tuple[int, float]], step: int) -> None:
+        """A run that was killed goes on from its last state, and does some steps again."""
+        while points and points[-1][0] >= step:
+            points.pop()
+
+    def curve(self) -> list[tuple[int, float]]:
+        """At most 400 points of the loss, first and last among them."""
+        return thinned(self.loss, _POINTS)
+
+
+def thinned(points: list[tuple[int, float]], most: int) -> list[tuple[int, float]]:
+    """At most `most` points, evenly taken, first and last among them."""
+    if len(points) <= most:
+        return list(points)
+    return [points[round(place * (len(points) - 1) / (most - 1))] for place in range(most)]
+
+
+def story_of(events: Path) -> Story:
+    """The course of the run whose events lie in a file."""
+    story: Story = kept(("story", events), None, Story)
+    with _lock:
+        now = mark(events)
+        if now is None or now[1] < story.offset:  # another file lies there
+            story.__init__()  # type: ignore[misc]
+        if now is not None and now[1] > story.offset:
+            _read_on(story, events, now)
+        return story
+
+
+def _read_on(story: Story, events: Path, now: Mark) -> None:
+    from lib_lora.queue.job_progress import events_after
+
+    while story.offset < now[1]:
+        found, offset = events_after(events, story.offset)
+        for event in found:
+            story.take(event)
+        if offset <= story.offset:
+            return  # a line that is being written
+        story.offset = offset

@@ -1,0 +1,213 @@
+"""Runs and their test grids as they lie on disk, read without loading what trains or measures.
+
+A run's file and a grid's report are read as plain values here; the modules that know them as dataclasses load NumPy and
+OpenCV, which a list on a page must not wait for.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from lib_lora import typed_settings
+from lib_lora.character.store import CharacterFolder, read_yaml
+from lib_lora.errors import UserError
+from lib_lora.files import read_json
+from lib_lora.training.plan.train_settings import TrainSettings
+from lib_lora.ui.http.paths import names
+from lib_lora.ui.views.file_cache import kept, mark
+
+RUN, REPORT, USES = "run.yaml", "report.json", "uses.json"
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """A run.
+
+    Attributes:
+        folder: where it lies.
+        id, stem, created: see `training.plan.run_file.RunFile`; created as unix seconds.
+        base: path of the base model, `family` of it.
+        settings: all of them.
+        total: steps that the run shall have.
+        photos: how many.
+        saved: steps of its checkpoints, ascending.
+    """
+
+    folder: Path
+    id: str
+    stem: str
+    created: float
+    base: str
+    family: str
+    settings: TrainSettings
+    total: int
+    photos: int
+    saved: list[int]
+
+
+@dataclass(frozen=True)
+class GridRecord:
+    """A judged test grid, in short: what ``report.json`` says first."""
+
+    id: str
+    step: int | None
+    weight: float
+    kind: str
+    headline: str
+    drift: bool
+    judged: bool
+    retention: float | None
+    made: str
+
+
+def identifiers(folder: Path, file: str) -> list[str]:
+    """Names in digits of the folders in `folder` that hold `file`; the newest (highest) first."""
+    found = [name for name in names(folder) if re.fullmatch(r"[0-9]{1,9}", name, re.ASCII)]
+    found.sort(key=lambda name: (int(name), name), reverse=True)
+    return [name for name in found if (folder / name / file).is_file()]
+
+
+def runs(folder: CharacterFolder) -> list[RunRecord]:
+    """The runs of a character, the newest first; one whose file is damaged is left out."""
+    found = []
+    for name in identifiers(folder.runs, RUN):
+        try:
+            found.append(run(folder.runs / name))
+        except UserError:
+            continue  # it is said where the run is asked for by itself
+    return found
+
+
+def newest(folder: CharacterFolder) -> RunRecord | None:
+    """The newest run of a character that can be read."""
+    for name in identifiers(folder.runs, RUN):
+        try:
+            return run(folder.runs / name)
+        except UserError:
+            continue
+    return None
+
+
+def run(folder: Path) -> RunRecord:
+    """A run.
+
+    Raises:
+        UserError: its file is damaged.
+    """
+    state = (mark(folder / RUN), mark(folder / "checkpoints"))
+    return kept(("run", folder), state, lambda: _run(folder))
+
+
+def values(folder: Path) -> dict[str, Any]:
+    """``run.yaml`` as plain values.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    found = kept(("run.yaml", folder), mark(folder / RUN), lambda: read_yaml(folder / RUN))
+    if not isinstance(found, dict):
+        raise UserError(f"{folder / RUN} is damaged: it is no table.")
+    return found
+
+
+def _run(folder: Path) -> RunRecord:
+    found = values(folder)
+    try:
+        train = typed_settings.from_dict(TrainSettings, found["settings"], str(folder / RUN))
+        count = len(found["photos"])
+        return RunRecord(
+            folder,
+            folder.name,
+            str(found["stem"]),
+            _seconds(str(found["created"])),
+            str(found["base"]["path"]),
+            str(found["base"]["family"]),
+            train,
+            train.total_steps(max(count, 1)),
+            count,
+            saved_steps(folder / "checkpoints", str(found["stem"])),
+        )
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{folder / RUN} is damaged: {error}.") from error
+
+
+def saved_steps(checkpoints: Path, stem: str) -> list[int]:
+    """As `training.plan.run_file.saved_steps`."""
+    wanted = re.compile(rf"{re.escape(stem)}-([0-9]{{6,}})\.safetensors")
+    return sorted(int(match[1]) for name in names(checkpoints) if (match := wanted.fullmatch(name)))
+
+
+def _seconds(iso: str) -> float:
+    try:
+        return datetime.fromisoformat(iso).timestamp()
+    except ValueError:
+        return 0.0
+
+
+def checkpoint(record: RunRecord, step: int) -> Path:
+    """The file of the LoRA after `step` steps, as `training.plan.run_file.Run.checkpoint`."""
+    return record.folder / "checkpoints" / f"{record.stem}-{step:06d}.safetensors"
+
+
+def grids(run_folder: Path) -> list[GridRecord]:
+    """The judged test grids of a run, the newest first; one that is damaged is left out."""
+    found = (grid(run_folder / "grids" / name) for name in identifiers(run_folder / "grids", REPORT))
+    return [one for one in found if one]
+
+
+def grid(folder: Path) -> GridRecord | None:
+    """A judged test grid in short; None where its report is damaged, or of another version."""
+    path = folder / REPORT
+    return kept(("grid", folder), mark(path), lambda: _grid(path))
+
+
+def _grid(path: Path) -> GridRecord | None:
+    try:
+        found = read_json(path)
+        verdict, facts = found["verdict"], found["facts"]
+        step = facts["step"]
+        if step is not None and not isinstance(step, int):
+            return None
+        return GridRecord(
+            path.parent.name,
+            step,
+            float(facts["weight"]),
+            str(verdict["kind"]),
+            str(verdict["headline"]),
+            bool(verdict["drift"]),
+            bool(verdict["judged"]),
+            facts["retention"],
+            str(found["made"]),
+        )
+    except (UserError, KeyError, TypeError, ValueError, OverflowError):
+        return None
+
+
+def tone_of(record: GridRecord) -> str:
+    """What a verdict sounds like: "good", "warn", "bad", or "none" where nothing could be judged."""
+    if not record.judged:
+        return "none"
+    if record.kind == "consistent":
+        return "good"
+    return (
+        "warn" if record.kind in ("slightly undertrained", "overtrained") else "bad"
+    )  # as `likeness.report.report_words.tone_of`
+
+
+def uses(run_folder: Path) -> list[dict[str, Any]]:
+    """Where the LoRAs of a run have been put, the newest first: {"file", "to", "step", "weight", "t"}."""
+    path = run_folder / USES
+
+    def read() -> list[dict[str, Any]]:
+        try:
+            found = read_json(path)
+        except UserError:
+            return []
+        good = isinstance(found, list) and all(isinstance(one, dict) and "file" in one for one in found)
+        return found if good else []
+
+    return kept(("uses", run_folder), mark(path), read) if path.is_file() else []

@@ -1,0 +1,84 @@
+"""In which way the next picture of a face is painted, by what each way has brought so far. Pure functions.
+
+Knows how often a way was tried and kept; does not know who paints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from lib_lora.workflows.invent.coverage_plan import rate
+
+Kind = Literal["seed", "own", "img2img", "text"]
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way to a further picture of a face.
+
+    Attributes:
+        kind: "seed": from the noise of a picture that is there, with another prompt. "own": over a picture that is
+            there, with the noise that it was painted from. "img2img": over a picture that is there, with other noise.
+            "text": from the prompt alone.
+        amount: 0..1; of "seed" how far the noise is turned to another, of "own" and "img2img" the denoising strength.
+    """
+
+    kind: Kind
+    amount: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """For people and for the file of what was painted."""
+        return self.kind if self.kind == "text" else f"{self.kind} {self.amount:g}"
+
+    @property
+    def over(self) -> bool:
+        """Whether it paints over a picture."""
+        return self.kind in ("own", "img2img")
+
+    @property
+    def new(self) -> float:
+        """About how much of a picture is new, 0..1: the more, the more a kept one is worth."""
+        return {"seed": 0.9, "text": 1.0}.get(self.kind, self.amount)
+
+
+# Measured with bench/invent.py on the small base model (docs/inventing.md).
+WAYS = (Way("own", 0.6), Way("own", 0.7), Way("own", 0.8), Way("seed", 0.1), Way("text"))
+# A picture that was not painted here has no noise of its own.
+FOREIGN_WAYS = (Way("img2img", 0.2), Way("img2img", 0.3), Way("img2img", 0.4), Way("text"))
+_UNFIT = 0.6  # what a picture that looks elsewhere is worth as a start, against one that looks where the wish wants it
+
+
+def next_way(tried: Sequence[tuple[str, bool]], ways: Sequence[Way]) -> Way:
+    """The way that lags most behind its share.
+
+    The share of a way goes with the square of what a picture by it is expected to bring (how often such pictures were
+    kept x how much of one is new): the best way is taken most, and all are tried now and then.
+
+    Args:
+        tried: name of the way, and whether it was kept, of each picture so far.
+        ways: to choose from, at least one.
+    """
+    count = {way.name: sum(name == way.name for name, _ in tried) for way in ways}
+    kept = {way.name: sum(name == way.name and good for name, good in tried) for way in ways}
+    worth = {way.name: (rate(kept[way.name], count[way.name]) * way.new) ** 2 for way in ways}
+    total = sum(worth.values())
+    following = sum(count.values()) + 1
+    return max(ways, key=lambda way: following * worth[way.name] / total - count[way.name])
+
+
+def next_start(tried: Sequence[tuple[str, bool]], fits: Mapping[str, bool]) -> str:
+    """The picture that the next one goes out from: that by which most succeeded, if it fits the wish.
+
+    What resembles the picked face only just leads further away from it, and fails; so the picked picture itself is
+    taken most, as long as it does not lead to copies alone.
+
+    Args:
+        tried: the start, and whether it was kept, of each picture so far.
+        fits: the pictures to choose from, at least one, and whether each looks where the wish wants it.
+    """
+    count = {one: sum(start == one for start, _ in tried) for one in fits}
+    kept = {one: sum(start == one and good for start, good in tried) for one in fits}
+    return max(fits, key=lambda one: (rate(kept[one], count[one]) * (1 if fits[one] else _UNFIT), -count[one]))

@@ -1,0 +1,254 @@
+"""References from nothing, the first two steps: candidates of a description, and one of them (or a picture) picked.
+
+`invent_more` paints further pictures of the picked face. Every step can be given again: what is done is not done anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+from PIL import Image
+
+from lib_lora.captions import trigger_words
+from lib_lora.character import caption_files
+from lib_lora.character.photo_files import list_photos, open_photo
+from lib_lora.character.store import Character, CharacterFolder, create, declare_consent, folder_of, load
+from lib_lora.errors import UserError, typed
+from lib_lora.faces.array_types import Box
+from lib_lora.faces.face import FaceEngine
+from lib_lora.faces.opencv_engine import SFaceEngine
+from lib_lora.files import atomic_file, sha256, slug
+from lib_lora.grid.cells import Painter
+from lib_lora.models.family import Prediction, identify
+from lib_lora.queue.invent_arguments import CANDIDATES
+from lib_lora.workflows.command_result import Told
+from lib_lora.workflows.invent import invent_words
+from lib_lora.workflows.invent.invent_look import Seen, look, look_at_file
+from lib_lora.workflows.invent.invent_paint import Each, Workshop
+from lib_lora.workflows.invent.invent_photos import become_photo, copy, free_file, square_part
+from lib_lora.workflows.invent.invent_setting import FIRST_SEED, STEPS, alone, begin_command, plan_for, silent
+from lib_lora.workflows.invent.invented_folder import FROM, SQUARE, Invented, InventPlan, Painted, with_face
+from lib_lora.workflows.judge.painters import painter_of
+from lib_lora.workflows.photos.caption_commands import taken_words
+from lib_lora.workflows.photos.new_character import declared
+from lib_lora.workflows.train.prepare import asked_for
+from lib_lora.workflows.train.prepare import plan as plan_of_base
+
+
+def candidates(
+    root: Path,
+    name: str,
+    describe: str,
+    base: Path,
+    count: int = CANDIDATES,
+    seed: int = FIRST_SEED,
+    steps: int = STEPS,
+    prediction: Prediction | None = None,
+    painter: Painter | None = None,
+    engine: FaceEngine | None = None,
+    each: Each | None = None,
+) -> Told:
+    """Paint candidates for a face from a description; what was painted before is not painted again.
+
+    Args:
+        root: the data folder.
+        name: of the character that there shall be.
+        describe: who is to be seen ("a woman with short red hair, 30 years old").
+        base: the checkpoint.
+        count: of candidates; with more than before only the further ones are painted.
+        seed: of the first candidate.
+        steps: of sampling.
+        prediction: overrides what the checkpoint says of itself.
+        painter: who paints; None = diffusers.
+        engine: who looks at faces; None = the default one.
+        each: is told of every picture.
+
+    Raises:
+        UserError: the character has its face already, the base is no model, or a file cannot be written.
+        StoppedByUser: stopped; the same command goes on.
+    """
+    invented = Invented(folder_of(root, name))
+    if not describe.strip():
+        raise UserError('Say who shall be seen, for example --describe "a woman with short red hair, 30 years old".')
+    info, train = plan_of_base(base, prediction=prediction)
+    invented.prepare()
+    again = ["--describe", describe, "--base", str(base), "--candidates", str(count), "--seed", str(seed)]
+    with alone(invented, typed("invent", name, *again)):
+        there = invented.plan
+        if there and there.picked:
+            raise UserError(
+                f"{name!r} has its face already; paint more of it with: {typed('invent', name, '--more')}, or choose "
+                "another name."
+            )
+        see_that_it_is_nobody_yet(invented.character, name)
+        plan = plan_for(root, base, info, describe.strip(), seed, steps)
+        invented.decide(plan)
+        eye = engine or SFaceEngine()
+        shop = Workshop(invented, plan, painter_of(painter, info, train), eye, each or silent)
+        found = shop.candidates(count)
+        alike = alike_others(invented, found, eye)
+        sheet = invent_words.candidates_sheet(invented, found, f"Candidates for {name}")
+        text = invent_words.of_candidates(name, found, alike, sheet)
+    values = {
+        "step": "candidates",
+        "sheet": str(sheet),
+        "candidates": [
+            {"number": one.number, "file": str(invented.path / one.file), "why_not": one.why,
+             "alike": alike.get(one.number)}
+            for one in found
+        ],
+    }  # fmt: skip
+    return Told(text, values, any(not one.why for one in found))
+
+
+def pick(
+    root: Path,
+    name: str,
+    trigger: str,
+    class_word: str,
+    number: int | None = None,
+    picture: Path | None = None,
+    consent: str | None = None,
+    describe: str | None = None,
+    base: Path | None = None,
+    prediction: Prediction | None = None,
+    engine: FaceEngine | None = None,
+) -> Told:
+    """Take one candidate, or a picture of the user's, for the face; the character is made.
+
+    Args:
+        root: the data folder.
+        name, trigger, class_word: of the character.
+        number: of the candidate.
+        picture: instead of a candidate.
+        consent: what the user declares (fictional, myself, consented); None = nothing yet.
+        describe: with `picture`, who is to be seen; None = "a" and the class word.
+        base: with `picture`, the checkpoint to paint with.
+        prediction: overrides what that checkpoint says of itself.
+        engine: who looks at faces; None = the default one.
+
+    Raises:
+        UserError: no such candidate, no clear face in it, another one was picked before, the character exists with
+            other words or another consent, or another process is at work on its photos.
+    """
+    invented, eye = Invented(folder_of(root, name)), engine or SFaceEngine()
+    character = _character(name, trigger, class_word, consent)
+    if picture is not None:
+        if base is None:
+            raise UserError("Say with --base which checkpoint shall paint further pictures.")
+        asked_for(base, prediction=prediction)
+        info = identify(base, prediction)  # not planned: that loads torch, into the page's process too
+        square = _square_of(eye, picture)
+        invented.prepare()
+    elif number is None:
+        raise UserError("Say with --pick which candidate it shall be, or with --from which picture.")
+    if not invented.path.is_dir():
+        raise UserError(_no_candidates(name))
+    with alone(invented, typed("invent", name, "--more")):
+        there = invented.plan
+        if picture is not None:
+            plan = plan_for(root, cast(Path, base), info, describe or f"a {class_word.strip()}", FIRST_SEED, STEPS)
+            original = free_file(invented.path / FROM, picture, slug(picture.stem))
+            file = original if square is None else original.with_suffix(SQUARE)
+        else:
+            if there is None:
+                raise UserError(_no_candidates(name))
+            plan = there
+            original = file = invented.path / _candidate(invented, plan, cast(int, number)).file
+        picked = file.relative_to(invented.path).as_posix()
+        # a picture that is not square was once picked as it is
+        if not (there and there.picked):  # after a stop in the midst of this, the photo may be there already
+            see_that_it_is_nobody_yet(folder_of(root, name), name, picture or original)
+        if there and there.picked not in ("", picked, original.relative_to(invented.path).as_posix()):
+            raise UserError(f"{name!r} has its face already ({invented.path / there.picked}); choose another name.")
+        folder = create(root, character)
+        character = declared(folder, load(folder), character.consent)
+        if picture is not None:
+            _take_over(picture, original, square, file)
+        photo = become_photo(folder, original, f"picked-{original.name}", caption_files.template(character))
+        invented.decide(with_face(plan, picked))
+    values = {"step": "picked", "photo": str(photo), "folder": str(folder.path)}
+    taken = taken_words([], root, but=folder)
+    problems = trigger_words.check(character.trigger, taken).problems
+    return Told(invent_words.of_picked(character, photo, problems), {**values, "trigger_problems": problems})
+
+
+def alike_others(invented: Invented, found: Sequence[Painted], engine: FaceEngine) -> dict[int, float]:
+    """For each candidate with a clear face the cosine to the most alike other one."""
+    good = [one for one in found if not one.why]
+    looks = [look_at_file(engine, invented.path / one.file).looks for one in good]
+    vectors = [one.embedding for one in looks if one is not None]
+    if len(vectors) < 2 or len(vectors) != len(good):
+        return {}
+    cosines = np.stack(vectors) @ np.stack(vectors).T
+    np.fill_diagonal(cosines, -1)
+    return {one.number: round(float(row.max()), 4) for one, row in zip(good, cosines, strict=True)}
+
+
+def _character(name: str, trigger: str, class_word: str, consent: str | None) -> Character:
+    declaration = declare_consent(consent) if consent else None
+    try:
+        return Character(name.strip(), trigger.strip(), class_word.strip(), declaration)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+
+def see_that_it_is_nobody_yet(folder: CharacterFolder, name: str, picture: Path | None = None) -> None:
+    """Raises: UserError: the character has photos, and the face is not that of `picture`, one of them."""
+    photos = list_photos(folder.photos) if folder.photos.is_dir() else []
+    if photos and (picture is None or sha256(picture) not in {sha256(photo) for photo in photos}):
+        raise UserError(
+            f"{name!r} has {len(photos)} photo{'' if len(photos) == 1 else 's'} already, and a face from elsewhere "
+            "would be another person among them; choose another name, or go out from one of them with --from."
+        )
+
+
+def _candidate(invented: Invented, plan: InventPlan, number: int) -> Painted:
+    """The candidate of that number, if it was painted from the plan's description by its base model."""
+    painted = {one.number: one for one in invented.painted() if one.is_candidate}
+    there = {one.number: one for one in painted.values() if one.is_candidate_of(plan)}
+    if number not in there:
+        known = f"there is {', '.join(str(one) for one in there)}" if there else "none is painted yet"
+        if number in painted:
+            raise UserError(f"Candidate {number} was painted from another description or base model; {known}.")
+        raise UserError(f"There is no candidate {number}; {known}.")
+    if there[number].why:
+        raise UserError(f"Candidate {number} cannot be picked ({there[number].why}); pick another one.")
+    return there[number]
+
+
+def _square_of(engine: FaceEngine, picture: Path) -> Image.Image | None:
+    """The square part of a picture that will be painted over; None where it is a square.
+
+    Raises:
+        UserError: it cannot be read, or shows no clear face.
+    """
+    image = open_photo(picture)
+    box = _box_of_face(look(engine, image), picture.name)
+    if image.width == image.height:
+        return None
+    square = square_part(image, box)
+    _box_of_face(look(engine, square), f"{picture.name}, cut to a square,")
+    return square
+
+
+def _box_of_face(seen: Seen, name: str) -> Box:
+    if seen.why or seen.box is None:
+        raise UserError(f"{name} cannot be the picture to go out from ({seen.why}); use one that shows one clear face.")
+    return seen.box
+
+
+def _take_over(picture: Path, original: Path, square: Image.Image | None, file: Path) -> None:
+    """Keep the user's picture as it is, and beside it the square part of one that is none."""
+    if not original.exists():
+        copy(picture, original)
+    if square is not None:
+        with atomic_file(file) as stream:
+            square.save(stream, "PNG")
+
+
+def _no_candidates(name: str) -> str:
+    return f"There are no candidates for {name!r} yet; paint some with: {begin_command(name)}"

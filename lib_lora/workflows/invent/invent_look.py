@@ -1,0 +1,159 @@
+"""Looking at painted pictures: whether a face can be measured, what is to be seen, and whether it is the picked face.
+
+Embeddings stay in memory; what is kept on disk are pictures and plain numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from lib_lora.character.photo_files import open_photo
+from lib_lora.errors import UserError
+from lib_lora.faces.array_types import Box, Pixels
+from lib_lora.faces.face import Face, FaceEngine, Quality
+from lib_lora.likeness.measure.calibration import BASE, COHORT
+from lib_lora.likeness.measure.cohort import cohort
+from lib_lora.likeness.measure.image_similarity import phash
+from lib_lora.likeness.measure.one_face import Looks, OneFace, near_copy, one_face
+from lib_lora.likeness.measure.template import SECOND_FACE, weight
+from lib_lora.workflows.invent.visible_traits import shows
+from lib_lora.workflows.photos.measure_photos import facts
+
+OTHER_FACE, NEAR_COPY = "other face", "near copy"
+_FAULTS = {"small": "face too small", "blurred": "blurred", "cut": "face cut off", "unsure": "hardly a face"}
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What is to be seen in a picture.
+
+    Attributes:
+        why: its face cannot be used; empty where it can.
+        looks: of the face; None where there is none, or several.
+        weight: how much it counts in a mean, 0..1.
+        shown: see `workflows.invent.visible_traits`.
+        box: of the face, in pixels of the picture.
+    """
+
+    why: str
+    looks: Looks | None = None
+    weight: float = 0.0
+    shown: dict[str, str] | None = None
+    box: Box | None = None
+
+
+def look(engine: FaceEngine, image: Image.Image) -> Seen:
+    """Look at one upright RGB picture."""
+    faces = sorted(engine.faces(image), key=_area, reverse=True)
+    if not faces:
+        return Seen("no face")
+    if sum(_area(face) >= SECOND_FACE * _area(faces[0]) for face in faces) > 1:
+        return Seen("several faces")
+    face = faces[0]
+    looks = Looks(face.embedding, phash(image), _grey(face))
+    return Seen(_FAULTS.get(Quality.of(face).fault, ""), looks, weight(face), shows(facts(image, faces)), face.box)
+
+
+def look_at_file(engine: FaceEngine, path: Path) -> Seen:
+    """Look at a picture file.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    return look(engine, open_photo(path))
+
+
+def _area(face: Face) -> float:
+    return face.box[2] * face.box[3]
+
+
+def _grey(face: Face) -> Pixels | None:
+    return None if face.crop is None else np.asarray(cv2.cvtColor(face.crop, cv2.COLOR_RGB2GRAY), np.uint8)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What became of a picture; the numbers as in `Painted`."""
+
+    why: str
+    likeness: float | None = None
+    line: float | None = None
+    to_picked: float | None = None
+    picked_line: float | None = None
+
+
+class Judge:
+    """Decides whether pictures show the picked face; learns from what is kept.
+
+    Args:
+        engine: finds and describes faces.
+        picked: the picked picture.
+        strangers: other pictures of the same description by the same base model.
+
+    Raises:
+        UserError: the picked picture shows no face that can be measured, or there are too few strangers.
+    """
+
+    def __init__(self, engine: FaceEngine, picked: Path, strangers: Sequence[Seen]) -> None:
+        self.engine = engine
+        self.first = look_at_file(engine, picked)
+        if self.first.looks is None:
+            raise UserError(f"{picked} shows no face that can be measured ({self.first.why}); pick another picture.")
+        found = [one.looks.embedding for one in strangers if one.looks is not None and not one.why]
+        self._strangers = [
+            (BASE, np.stack(found) if found else None),
+            (COHORT, cohort(engine.id)),
+        ]
+        self._kept: list[tuple[str, Seen]] = []  # by name; only such as show one face
+        self.face = self._drawn(self.first.looks)
+
+    def _drawn(self, first: Looks) -> OneFace:
+        kept = [one.looks.embedding for _, one in self._kept if one.looks is not None]
+        weights = np.array([self.first.weight, *(one.weight for _, one in self._kept)], np.float64)
+        try:
+            return one_face(
+                first.embedding, np.stack(kept) if kept else np.zeros((0, 1), np.float32), weights, self._strangers
+            )
+        except ValueError as error:
+            raise UserError(
+                "Too few faces of strangers can be measured to tell the picked face from them; use a base model and a "
+                "description that give a clear face."
+            ) from error
+
+    def keep(self, seen: Sequence[tuple[str, Seen]]) -> None:
+        """Let these pictures (name, and what is to be seen) be part of the face; the lines are drawn anew."""
+        self._kept += [(name, one) for name, one in seen if one.looks is not None]
+        if self.first.looks is not None:
+            self.face = self._drawn(self.first.looks)
+
+    def __call__(self, seen: Seen, related: bool = True) -> Judged:
+        """Judge one picture; `related`: it goes out from the picked one, or from one that does."""
+        if seen.looks is None or seen.why:
+            return Judged(seen.why)
+        embedding, face = seen.looks.embedding, self.face
+        numbers = (
+            round(face.likeness(embedding), 4),
+            round(face.mean_line.at, 4),
+            round(face.to_picked(embedding), 4),
+            round(face.picked_line(related), 4),
+        )
+        if not face.is_same(embedding, related):
+            return Judged(OTHER_FACE, *numbers)
+        known = [one.looks for one in (self.first, *(one for _, one in self._kept)) if one.looks is not None]
+        return Judged(NEAR_COPY if near_copy(seen.looks, known) is not None else "", *numbers)
+
+    @property
+    def fallen(self) -> list[str]:
+        """Names of the kept, in the order in which they were, that would not be kept by the lines as they are now."""
+        return [
+            name
+            for number, (name, one) in enumerate(self._kept)
+            if one.looks is not None
+            and (self.face.outliers[number] or not self.face.is_same(one.looks.embedding, related=False))
+        ]

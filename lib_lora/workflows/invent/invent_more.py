@@ -1,0 +1,205 @@
+"""References from nothing, the third step: further pictures of the picked face, until there are enough to train on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+from lib_lora import typed_settings
+from lib_lora.character.store import Character, folder_of, load
+from lib_lora.errors import UserError, typed
+from lib_lora.faces.face import FaceEngine
+from lib_lora.faces.opencv_engine import SFaceEngine
+from lib_lora.files import atomic_file, sha256
+from lib_lora.grid.cells import Painter
+from lib_lora.lora.file.integrity import check_whole
+from lib_lora.models.family import Prediction
+from lib_lora.photos.audit.audit_store import photos_to_use
+from lib_lora.queue.invent_arguments import BUDGET, COUNT
+from lib_lora.workflows.command_result import Told
+from lib_lora.workflows.invent import invent_words
+from lib_lora.workflows.invent.coverage_plan import Tried, Wish, coverage, is_good, next_wish
+from lib_lora.workflows.invent.generation_strategies import FOREIGN_WAYS, WAYS, Way, next_start, next_way
+from lib_lora.workflows.invent.invent_look import Judge, look, look_at_file
+from lib_lora.workflows.invent.invent_paint import Each, Job, Workshop, further_job
+from lib_lora.workflows.invent.invent_setting import alone, begin_command, plan_for, silent
+from lib_lora.workflows.invent.invented_folder import FROM, Invented, InventPlan, Painted, decided
+from lib_lora.workflows.judge.painters import painter_of
+from lib_lora.workflows.judge.test_grid import find_run
+from lib_lora.workflows.train.prepare import plan as plan_of_base
+
+STRANGERS = 20
+NEWEST = "newest"
+SHOWN = ".shown.png"  # what the picture ends in that says what a base shows of one from elsewhere
+WITH_LORA = (Way("text"),)
+_MOST = 4 / 3  # of the wanted count: so many are kept at most while views are still missing
+_TOGETHER = 4  # pictures painted in one go with a LoRA, which is merged for each go
+
+
+def more(
+    root: Path,
+    name: str,
+    count: int = COUNT,
+    budget: int = BUDGET,
+    lora: str | Path | None = None,
+    strangers: int = STRANGERS,
+    ways: Sequence[Way] | None = None,
+    painter: Painter | None = None,
+    engine: FaceEngine | None = None,
+    each: Each | None = None,
+) -> Told:
+    """Paint further pictures of the picked face until enough are kept or the budget is spent.
+
+    Pictures are kept where they show the picked face by the stranger line and repeat no other. `count` and `budget`
+    are those of a stage: what was painted without a LoRA, or with one LoRA file, also by earlier commands.
+
+    Args:
+        root: the data folder.
+        name: of the character.
+        count: how many shall be kept.
+        budget: how many may be painted.
+        lora: paint with this file, or with "newest": that of the character's newest run. None = without.
+        strangers: how many pictures of the description alone the line is drawn from; candidates count.
+        ways: to paint by; None = those that were measured to be the best.
+        painter: who paints; None = diffusers.
+        engine: who looks at faces; None = the default one.
+        each: is told of every picture.
+
+    Raises:
+        UserError: no face was picked, the base model or the LoRA is not there, or a file cannot be written.
+        StoppedByUser: stopped; the same command goes on.
+    """
+    folder = folder_of(root, name)
+    invented = Invented(folder)
+    plan = decided(invented, name, begin_command(name))
+    character = load(folder)
+    again = ["--lora", str(lora)] if lora else []
+    file, base, prediction = _lora(root, name, lora, plan)
+    info, train = plan_of_base(base, prediction=prediction)
+    with alone(invented, typed("invent", name, "--more", *again)):
+        same = plan_for(root, base, info, plan.describe, plan.seed, plan.steps)
+        eye = engine or SFaceEngine()
+        shop = Workshop(invented, same, painter_of(painter, info, train), eye, each or silent)
+        others = [one for one in shop.candidates(max(strangers, 0)) if one.file != plan.picked and invented.has(one)]
+        judge = Judge(eye, _anchor(shop, plan), [look_at_file(eye, invented.path / one.file) for one in others])
+        before = invented.kept(shop.painted)
+        judge.keep([(one.photo, look_at_file(eye, folder.photos / one.photo)) for one in before])
+        digest = sha256(file) if file else ""
+        _until_enough(shop, plan, judge, character, count, budget, file, digest, ways)
+        done = _stage(shop.painted, digest)
+        kept = invented.kept(shop.painted)
+        flagged = judge.fallen
+        sheet = invent_words.kept_sheet(invented, [one for one in kept if one.lora == digest], f"Kept of {name}")
+    covered = coverage(_tried(invented, done), count)
+    ours, photos = len(invented.kept(done)), len(photos_to_use(folder))
+    text = invent_words.of_more(
+        character, done, ours, photos, covered, flagged, count, budget, str(base), file is not None, sheet
+    )
+    values = {
+        "step": "more",
+        "painted": len(done),
+        "kept": ours,
+        "photos": photos,
+        "not_kept": invent_words.reasons(done),
+        "ways": invent_words.by_way(done),
+        "coverage": [typed_settings.to_dict(one) for one in covered],
+        "good_coverage": is_good(covered),
+        "budget_spent": len(done) >= budget,
+        "flagged": flagged,
+        "lines": {"picked": judge.face.line.at, "mean": judge.face.mean_line.at, "drawn_by": judge.face.line.source},
+        "sheet": str(sheet),
+    }
+    return Told(text, values, ours >= count)
+
+
+def _anchor(shop: Workshop, plan: InventPlan) -> Path:
+    """What further pictures are compared with: the picked picture, or of one from elsewhere what the base shows of it.
+
+    A small base's VAE keeps a likeness of 0.64 of a photo; compared with the photo, no picture of its own would pass.
+    """
+    picked = shop.invented.path / plan.picked
+    if not plan.picked.startswith(f"{FROM}/"):
+        return picked
+    shown = picked.with_suffix(SHOWN)
+    if not shown.is_file():
+        rebuilt = shop.reconstructed(picked)
+        if rebuilt is None or look(shop.engine, rebuilt).why:
+            return picked
+        with atomic_file(shown) as stream:
+            rebuilt.save(stream, "PNG")
+    return shown
+
+
+def _until_enough(
+    shop: Workshop,
+    plan: InventPlan,
+    judge: Judge,
+    character: Character,
+    count: int,
+    budget: int,
+    lora: Path | None,
+    digest: str,
+    ways: Sequence[Way] | None,
+) -> None:
+    invented = shop.invented
+    who = f"{character.trigger} {character.class_word}" if lora else plan.describe
+    while True:
+        done = _stage(shop.painted, digest)
+        kept = invented.kept(done)
+        tried = _tried(invented, done)
+        enough = len(kept) >= count and (is_good(coverage(tried, count)) or len(kept) >= _MOST * count)
+        if enough or len(done) >= budget:
+            return
+        jobs: list[Job] = []
+        for number in range(min(_TOGETHER if lora else 1, budget - len(done))):
+            wish = next_wish(tried, count)
+            tried.append(Tried(wish, wish))  # as if it succeeded, so that those of one go differ
+            roots = _roots(invented, plan, shop.painted, digest)
+            noises = [one for one in roots if one.prompt]  # whose noise is known
+            there = WITH_LORA if lora else ways or (WAYS if roots[0].prompt else (*FOREIGN_WAYS, *WAYS[:-1]))
+            there = [way for way in there if noises or way.kind not in ("seed", "own")]
+            way = next_way([(one.way, one.kept) for one in done], there)
+            able = roots if way.kind == "img2img" else noises
+            start = None if way.kind == "text" else _start(able, wish, done)
+            place = sum(not one.is_candidate for one in shop.painted) + number
+            jobs.append(further_job(shop.plan, place, wish, way, start, invented.path, who))
+        shop.further(jobs, judge, character, lora, digest)
+
+
+def _roots(invented: Invented, plan: InventPlan, painted: Sequence[Painted], digest: str) -> list[Painted]:
+    """Pictures that a way may go out from: the picked one, then those kept in this stage."""
+    foreign = Painted(plan.picked, "", "", "", plan.seed)
+    first = next((one for one in painted if one.file == plan.picked), foreign)
+    kept = invented.kept(list(painted))
+    return [first, *(one for one in kept if one.lora == digest and invented.has(one))]
+
+
+def _start(roots: Sequence[Painted], wish: Wish, done: Sequence[Painted]) -> Painted:
+    """The root to go out from."""
+    there = {one.file: one for one in roots}
+    fits = {file: one.shown.get("angle") == wish.get("angle") for file, one in there.items()}
+    return there[next_start([(one.start, one.kept) for one in done], fits)]
+
+
+def _stage(painted: Sequence[Painted], digest: str) -> list[Painted]:
+    return [one for one in painted if not one.is_candidate and one.lora == digest]
+
+
+def _tried(invented: Invented, done: Sequence[Painted]) -> list[Tried]:
+    there = {one.file for one in invented.kept(list(done))}
+    return [Tried(one.asked, one.shown if one.file in there else None) for one in done]
+
+
+def _lora(root: Path, name: str, lora: str | Path | None, plan: InventPlan) -> tuple[Path | None, Path, Prediction]:
+    """The LoRA file to paint with, and the base model: that of its run where it is a run's, else the plan's."""
+    ours = Path(plan.base), cast(Prediction, plan.prediction)
+    if lora is None:
+        return None, *ours
+    if str(lora) == NEWEST:
+        run, step = find_run(root, name, None, None)
+        check_whole(run.checkpoint(step))
+        return run.checkpoint(step), Path(run.file.base.path), cast(Prediction, run.file.base.prediction)
+    if not Path(lora).is_file():
+        raise UserError(f"There is no LoRA file {lora}.")
+    return Path(lora), *ours

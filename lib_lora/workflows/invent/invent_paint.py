@@ -1,0 +1,235 @@
+"""Painting for an invented character: cells of wishes, pictures to files, each looked at, judged and written down.
+
+A picture is first a file, then (if it is kept) a photo with its caption, and last a line in ``painted.jsonl``. Whatever
+ends the process in between, the next one meets the file and goes on from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from PIL import Image
+
+from lib_lora.character import caption_files
+from lib_lora.character.photo_files import open_photo
+from lib_lora.character.store import Character
+from lib_lora.faces.face import FaceEngine
+from lib_lora.grid.cells import Painter
+from lib_lora.pictures import NEGATIVE, Cell, save_picture
+from lib_lora.workflows.invent.coverage_plan import Wish, phrases_of, prompt_of
+from lib_lora.workflows.invent.generation_strategies import Way
+from lib_lora.workflows.invent.invent_look import Judge, Judged, Seen, look
+from lib_lora.workflows.invent.invent_photos import become_photo
+from lib_lora.workflows.invent.invented_folder import CANDIDATES, MORE, Invented, InventPlan, Painted
+from lib_lora.workflows.invent.visible_traits import MEASURED, contradicts, finer
+
+Each = Callable[[Painted], None]
+REPAINTED = 0.6  # denoising strength from which a picture follows its prompt also where that cannot be measured
+PATIENCE = 600.0  # seconds that another command (a captioner, say) may hold the photos in the midst of painting
+_VARIED = 0.1  # noise of "own" is turned so far, or the same wish would give the same picture again
+_FURTHER = 100_000  # seeds of further pictures begin so far behind the candidates'
+_FRAMINGS = {"close": "close-up portrait", "half": "upper body", "full": "full body"}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One picture to paint.
+
+    Attributes:
+        cell: how.
+        way: by which way; None for candidates.
+        asked: what for.
+        start: the picture that the way goes out from, relative to the folder; empty = none.
+    """
+
+    cell: Cell
+    way: Way | None = None
+    asked: Wish | None = None
+    start: str = ""
+
+
+def candidate_jobs(plan: InventPlan, numbers: Sequence[int]) -> list[Job]:
+    """Pictures of the description alone; `numbers` count from 0."""
+    cell = _cell(plan, f"photo of {plan.describe}", plan.seed)
+    return [Job(replace(cell, seed=(plan.seed + number) % 2**32)) for number in numbers]
+
+
+def further_job(
+    plan: InventPlan, number: int, wish: Wish, way: Way, start: Painted | None, folder: Path, who: str
+) -> Job:
+    """A further picture of the face.
+
+    Args:
+        plan: what was decided.
+        number: of the picture, for its seed.
+        wish, way: what to paint, and how.
+        start: the picture that the way goes out from; needed by all ways but "text".
+        folder: that its file is relative to.
+        who: a description, or trigger and class word.
+    """
+    fresh = (plan.seed + _FURTHER + number) % 2**32
+    cell = _cell(plan, prompt_of(wish, who), fresh)
+    if way.kind == "text" or start is None:
+        return Job(cell, way, wish)
+    if way.kind != "img2img":
+        turned = way.amount if way.kind == "seed" else _VARIED
+        cell = replace(cell, seed=start.seed, variation=turned, variation_seed=fresh)
+    if way.over:
+        cell = replace(cell, start=folder / start.file, strength=way.amount)
+    return Job(cell, way, wish, start.file)
+
+
+def _cell(plan: InventPlan, prompt: str, seed: int) -> Cell:
+    return Cell(
+        prompt=prompt,
+        negative=NEGATIVE,
+        seed=seed % 2**32,
+        width=plan.side,
+        height=plan.side,
+        steps=plan.steps,
+        cfg=plan.cfg,
+    )
+
+
+class Workshop:
+    """Paints jobs and writes down what came of them.
+
+    Args:
+        invented: the folder.
+        plan: what was decided.
+        painter: who paints.
+        engine: who looks.
+        each: is told of every picture once it is written down.
+    """
+
+    def __init__(
+        self, invented: Invented, plan: InventPlan, painter: Callable[[], Painter], engine: FaceEngine, each: Each
+    ) -> None:
+        self.invented, self.plan = invented, plan
+        self._make_painter, self._painter = painter, None
+        self.engine, self.each = engine, each
+        self.painted = invented.painted()
+
+    _painter: Painter | None
+
+    def reconstructed(self, picture: Path) -> Image.Image | None:
+        """A picture as the base model's VAE shows it at the painted size; None where the painter has none."""
+        side = self.plan.side
+        return self._there().reconstruct(open_photo(picture).resize((side, side), Image.Resampling.LANCZOS))
+
+    def _there(self) -> Painter:
+        if self._painter is None:
+            self._painter = self._make_painter()
+        return self._painter
+
+    def candidates(self, count: int) -> list[Painted]:
+        """The pictures of the description; what of the first `count` is missing is painted."""
+        there = {one.seed: one for one in self.painted if one.is_candidate_of(self.plan)}
+        jobs = [job for job in candidate_jobs(self.plan, range(count)) if job.cell.seed not in there]
+        self._paint(CANDIDATES, jobs, self._candidate)
+        wanted = [job.cell.seed for job in candidate_jobs(self.plan, range(count))]
+        there = {one.seed: one for one in self.painted if one.is_candidate_of(self.plan)}
+        return [there[seed] for seed in wanted]
+
+    def _candidate(self, file: str, job: Job, seen: Seen) -> Painted:
+        return replace(self._noted(file, job), why=seen.why, shown=seen.shown or {})
+
+    def further(self, jobs: Sequence[Job], judge: Judge, character: Character, lora: Path | None, digest: str) -> None:
+        """Paint further pictures; those that show the picked face become photos.
+
+        Args:
+            jobs: what to paint.
+            judge: of the picked face; learns what is kept.
+            character: whose photos they become.
+            lora: the file to paint with; None = none. `digest` its SHA-256.
+        """
+
+        def decide(file: str, job: Job, seen: Seen) -> Painted:
+            result: Judged = judge(seen, related=bool(job.start))
+            noted = replace(
+                self._noted(file, job),
+                lora=digest,
+                likeness=result.likeness,
+                line=result.line,
+                to_picked=result.to_picked,
+                picked_line=result.picked_line,
+                why=result.why,
+            )
+            if result.why:
+                return noted
+            shown = shown_by(job, seen.shown or {})
+            wanted, caption = f"invented-{Path(file).name}", caption_of(character, shown)
+            photo = become_photo(self.invented.character, self.invented.path / file, wanted, caption, PATIENCE).name
+            judge.keep([(photo, seen)])
+            return replace(noted, kept=True, shown=shown, photo=photo)
+
+        self._paint(MORE, [replace(job, cell=replace(job.cell, lora=lora)) for job in jobs], decide)
+
+    def _paint(self, folder: str, jobs: Sequence[Job], decide: Callable[[str, Job, Seen], Painted]) -> None:
+        taken = {one.file for one in self.painted}
+        missing: list[tuple[str, Job]] = []
+        for job in jobs:
+            file = self.invented.next_file(folder, job.cell, taken)
+            taken.add(file)
+            missing.append((file, job))
+
+        def done(file: str, job: Job) -> None:
+            one = decide(file, job, look(self.engine, open_photo(self.invented.path / file)))
+            self.invented.note(one)
+            self.painted.append(one)
+            self.each(one)
+
+        blank = [(file, job) for file, job in missing if not (self.invented.path / file).exists()]
+        for file, job in missing:
+            if (file, job) not in blank:
+                done(file, job)
+        if not blank:
+            return
+
+        def each(number: int, picture: object) -> None:
+            file, job = blank[number]
+            save_picture(self.invented.path / file, picture, job.cell)  # type: ignore[arg-type]
+            done(file, job)
+
+        self._there().paint([job.cell for _, job in blank], each)
+
+    def _noted(self, file: str, job: Job) -> Painted:
+        cell, plan = job.cell, self.plan
+        return Painted(
+            file=file,
+            base_sha256=plan.base_sha256,
+            describe=plan.describe,
+            prompt=cell.prompt,
+            seed=cell.seed,
+            variation=cell.variation,
+            variation_seed=cell.variation_seed,
+            start=job.start,
+            strength=cell.strength,
+            way=job.way.name if job.way else "",
+            asked=dict(job.asked or {}),
+        )
+
+
+def shown_by(job: Job, measured: dict[str, str]) -> dict[str, str]:
+    """What a picture shows, by kind: what was measured, else what was asked for, where nothing speaks against it.
+
+    What cannot be measured is believed only of a picture that was painted anew enough to follow its prompt.
+    """
+    anew = job.way is None or not job.way.over or job.way.amount >= REPAINTED
+    asked = {
+        kind: value
+        for kind, value in (job.asked or {}).items()
+        if not contradicts(measured, kind, value) and (anew or kind in measured)
+    }
+    kept = {kind for kind, value in asked.items() if anew and finer(measured, kind, value)}
+    return {**asked, **{kind: measured[kind] for kind in MEASURED if kind in measured and kind not in kept}}
+
+
+def caption_of(character: Character, shown: Wish) -> str:
+    """The caption of a kept picture: trigger and class word, traits, and what it shows."""
+    said = phrases_of({kind: value for kind, value in shown.items() if kind != "framing"})
+    framing = _FRAMINGS.get(shown.get("framing", ""), "")
+    rest = [phrase for kind, phrase in said.items() if kind != "framing"]
+    return ", ".join([caption_files.template(character), *([framing] if framing else []), *rest])

@@ -1,0 +1,48 @@
+"""What the steps of inventing a character share: the base model as a plan, who paints, one process at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from lib_lora.errors import StoppedByUser, typed
+from lib_lora.models.family import ModelInfo
+from lib_lora.models.reading.file_hashes import remembered_sha256
+from lib_lora.runs.run_lock import only_process
+from lib_lora.workflows.invent.invented_folder import Invented, InventPlan, Painted
+
+FIRST_SEED, STEPS = 1, 20
+_WAIT = "wait for it, or stop it with Ctrl-C"
+
+
+def plan_for(root: Path, base: Path, info: ModelInfo, describe: str, seed: int, steps: int) -> InventPlan:
+    """The plan of a description on a base model; its hash is remembered in the data folder."""
+    digest = remembered_sha256(base, root / "hashes.json")
+    return InventPlan(
+        describe, str(base.absolute()), digest, info.prediction, seed, steps, info.guidance, info.resolution
+    )
+
+
+@contextmanager
+def alone(invented: Invented, command: str) -> Iterator[None]:
+    """One process at a time on the folder; a stop by the user says how to go on, with `command`.
+
+    Raises:
+        UserError: another process is at work on it.
+        StoppedByUser: Ctrl-C was pressed.
+    """
+    with only_process(invented.path, _WAIT):
+        try:
+            yield
+        except KeyboardInterrupt as stop:
+            raise StoppedByUser(f"Stopped; what was painted is kept. Go on with: {command}") from stop
+
+
+def begin_command(name: str) -> str:
+    """What to type first."""
+    return typed("invent", name, "--describe", "WHO", "--base", "CHECKPOINT")
+
+
+def silent(one: Painted) -> None:
+    """Is told of a picture and says nothing."""

@@ -1,0 +1,172 @@
+"""What is said of an invented character's pictures: the sheets to look at, and the texts with the next command."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lib_lora.character.photo_files import open_photo
+from lib_lora.character.store import Character
+from lib_lora.errors import UserError, typed
+from lib_lora.files import atomic_file
+from lib_lora.grid.sheet import SheetCell, SheetRow, status_sheet
+from lib_lora.likeness.measure.calibration import LEAST_PHOTOS
+from lib_lora.workflows.invent.coverage_plan import COUNTED, Covered
+from lib_lora.workflows.invent.invented_folder import Invented, Painted
+
+GOOD_SET = 15  # photos with which a face is usually learned well
+
+
+def candidates_sheet(invented: Invented, found: Sequence[Painted], title: str) -> Path:
+    """One picture of all candidates with their numbers; returns its file."""
+    cells = [
+        _cell(invented, one, f"{one.number}" + (f": {one.why}" if one.why else ""), "warn" if one.why else "none")
+        for one in found
+    ]
+    return _written(invented.path / "candidates.png", [SheetRow("pick one by its number", cells)], title)
+
+
+def kept_sheet(invented: Invented, kept: Sequence[Painted], title: str) -> Path:
+    """One picture of all that was kept; returns its file."""
+    cells = [_cell(invented, one, f"{one.number}: {one.likeness or 0:.2f}", "none") for one in kept]
+    row = SheetRow("likeness to what was kept before", cells or [SheetCell(None, "none kept")])
+    return _written(invented.path / "kept.png", [row], title)
+
+
+def _cell(invented: Invented, one: Painted, caption: str, tone: Any) -> SheetCell:
+    try:
+        picture = open_photo(invented.path / one.file)
+    except UserError:  # thrown out by the user: the sheet says "no picture"
+        picture = None
+    return SheetCell(picture, caption, tone)
+
+
+def _written(path: Path, rows: Sequence[SheetRow], title: str) -> Path:
+    with atomic_file(path) as stream:
+        status_sheet(rows, title).save(stream, "PNG")
+    return path
+
+
+def of_candidates(name: str, found: Sequence[Painted], alike: dict[int, float], sheet: Path) -> str:
+    """What to do with the candidates.
+
+    Args:
+        name: of the character.
+        found: the candidates.
+        alike: for each number the cosine to the most alike other one.
+        sheet: their picture.
+    """
+    good = [one for one in found if not one.why]
+    lines = [f"{len(found)} candidates painted, {len(good)} with one clear face: {sheet}"]
+    lines += [f"  {one.number}: {one.why}" for one in found if one.why]
+    lines += [f"  {one.number}: its likeness to the nearest other is {alike[one.number]:.2f}" for one in good
+              if one.number in alike]  # fmt: skip
+    if not good:
+        return "\n".join([*lines, "None can be picked; describe the face anew, or use another base model."])
+    lines += [
+        "The less a face is like the others, the surer further pictures of it can be told from strangers.",
+        "Pick one with: "
+        + typed("invent", name, "--pick", "NUMBER", "--trigger", "WORD", "--class", "woman", "--consent", "fictional"),
+    ]
+    return "\n".join(lines)
+
+
+def of_picked(character: Character, photo: Path, problems: Sequence[str]) -> str:
+    """That a face was picked, what speaks against its trigger word, and what is next."""
+    lines = [f"{character.name} has a face: {photo}"]
+    lines += [f"The trigger word: {problem}" for problem in problems]
+    if character.consent is None:
+        lines.append("Before training, declare why the face may be used: " + typed("consent", character.name) + " KIND")
+    lines.append("Paint more of it with: " + typed("invent", character.name, "--more"))
+    return "\n".join(lines)
+
+
+def reasons(painted: Sequence[Painted]) -> dict[str, int]:
+    """How often each reason kept a picture out."""
+    return dict(Counter(one.why for one in painted if one.why).most_common())
+
+
+def by_way(painted: Sequence[Painted]) -> dict[str, dict[str, int]]:
+    """Painted and kept for each way."""
+    names = sorted({one.way for one in painted})
+    return {
+        name: {
+            "painted": sum(one.way == name for one in painted),
+            "kept": sum(one.way == name and one.kept for one in painted),
+        }
+        for name in names
+    }
+
+
+def of_more(
+    character: Character,
+    painted: Sequence[Painted],
+    kept: int,
+    photos: int,
+    covered: Sequence[Covered],
+    flagged: Sequence[str],
+    count: int,
+    budget: int,
+    base: str,
+    lora: bool,
+    sheet: Path,
+) -> str:
+    """What was painted and kept, and what is next.
+
+    Args:
+        character: whose.
+        painted: further pictures of this stage.
+        kept: how many of them are photos now; `photos` how many photos are in use in all.
+        covered: what is covered.
+        flagged: photos that fall below the lines as they are now.
+        count, budget: what was wanted.
+        base: path of the checkpoint.
+        lora: whether a LoRA painted.
+        sheet: picture of what was kept.
+    """
+    out = ", ".join(f"{number} {why}" for why, number in reasons(painted).items())
+    lines = [f"{len(painted)} painted, {kept} kept{f'; not kept: {out}' if out else ''}.", f"To look at: {sheet}"]
+    for kind in COUNTED:
+        said = ", ".join(
+            f"{one.value} {one.have} ({'never succeeded' if one.hopeless else f'{one.goal} wanted'})"
+            for one in covered
+            if one.kind == kind
+        )
+        lines.append(f"  {kind}: {said}")
+    if flagged:
+        lines.append(f"By all that was kept these look like another face; look at them: {', '.join(flagged)}.")
+    name = character.name
+    if len(painted) >= budget and kept < count:
+        lines.append(
+            f"The budget of {budget} pictures is spent before {count} were kept; paint more with: "
+            + typed("invent", name, "--more", *(["--lora", "newest"] if lora else []), "--budget", str(2 * budget))
+        )
+    if photos < LEAST_PHOTOS:
+        lines.append(
+            f"{name} has {photos} photos now, and {LEAST_PHOTOS} are the least to train with; paint more with: "
+            + typed("invent", name, "--more", *(["--lora", "newest"] if lora else []), "--count", str(GOOD_SET))
+        )
+    else:
+        if character.consent is None:
+            lines.append("Say why this face may be trained on with: " + typed("consent", name, "fictional"))
+        lines.append(
+            ("Train a LoRA with: " if photos >= GOOD_SET else "Or train a first LoRA of these few with: ")
+            + typed("train", name, "--base", base)
+        )
+        lines.append("and let it paint better references with: " + typed("invent", name, "--more", "--lora", "newest"))
+    return "\n".join(lines)
+
+
+def line_of(one: Painted, further: bool = False) -> str:
+    """One line about a picture, for a terminal; `further`: further pictures of a picked face are being painted."""
+    if further and one.is_candidate:
+        return f"{one.file}: a stranger, to tell the picked face from"
+    said = "kept" if one.kept else one.why or "ok"
+    numbers = ""
+    if one.to_picked is not None and one.picked_line is not None:
+        numbers = f", likeness to the picked face {one.to_picked:.2f} (limit {one.picked_line:.2f})"
+    if one.likeness is not None and one.line is not None:
+        numbers += f", to those kept {one.likeness:.2f} (limit {one.line:.2f})"
+    return f"{one.file}: {said}{numbers}"

@@ -1,0 +1,1 @@
+"""Painting test grids and judging pictures."""

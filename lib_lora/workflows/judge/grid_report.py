@@ -1,0 +1,277 @@
+"""A painted test grid judged: ``report.json``, ``report.html`` and one picture of all cells beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from lib_lora.character.photo_files import list_photos, open_photo
+from lib_lora.character.store import data_root
+from lib_lora.clip.clip_model import Clip, diversity, find_weights
+from lib_lora.errors import UserError, typed
+from lib_lora.faces.face import FaceEngine
+from lib_lora.files import atomic_file, write_text
+from lib_lora.likeness.measure.face_measure import Measured, Measurer
+from lib_lora.likeness.measure.template import Template
+from lib_lora.likeness.measure.vae_ceiling import Ceiling, ceiling_of, scores_of
+from lib_lora.likeness.report import report as reports
+from lib_lora.likeness.report import report_html
+from lib_lora.likeness.report.report import REPORT_FILE, Paths, Report, Row, Subject, Tested
+from lib_lora.likeness.report.report_text import as_text
+from lib_lora.likeness.verdict.facts import Asked, Training
+from lib_lora.likeness.verdict.picture_set import Shown, without_drawn
+from lib_lora.pictures import Cell
+from lib_lora.training.plan.run_file import Run
+from lib_lora.workflows.judge.grid_picture import sheet_of
+from lib_lora.workflows.judge.grid_run import CELLS, GridPlan, pictures_of
+from lib_lora.workflows.judge.scoring import lines_for
+from lib_lora.workflows.photos.character_template import ruler_of, template_of
+
+SHEET = "sheet.png"  # all of them on one picture
+Reconstruct = Callable[[Image.Image], "Image.Image | None"]
+
+
+@dataclass(frozen=True)
+class GridReport:
+    """What a painted and judged grid leaves.
+
+    Attributes:
+        folder: its folder, with plan.json, cells/, report.json, report.html and sheet.png.
+        preview: the picture for the webui's card: the most alike one, else the first.
+        report: the numbers and the verdict.
+    """
+
+    folder: Path
+    preview: Path
+    report: Report
+
+    @property
+    def text(self) -> str:
+        """For a terminal."""
+        lines = [
+            as_text(self.report),
+            f"The whole report: {self.folder / report_html.FILE_NAME}",
+            f"All on one picture: {self.folder / SHEET}",
+        ]
+        step = next_command(self.folder.parent.parent, self.report)
+        return "\n".join([*lines, *([f"To do that: {step}"] if step else [])])
+
+
+def next_command(run: Path, report: Report) -> str:
+    """What to type to follow the advice of a grid of the run in folder `run`; empty where no command does it."""
+    value, trained = report.verdict.value, report.facts.step
+    if value is None or trained is None:
+        return ""
+    match report.verdict.action:
+        case "train_more":
+            return typed("resume", str(run), "--steps", str(trained + int(value)))
+        case "test_step" | "set_weight":
+            tested = report.verdict.action == "test_step"
+            step, weight = (int(value), report.facts.weight) if tested else (trained, value)
+            root = run.parents[3]  # characters/NAME/runs/ID lie in it
+            where = () if root == data_root() else ("--data", str(root))
+            which = ("--run", report.subject.run, "--step", str(step), "--weight", f"{weight:g}")
+            return typed("grid", report.subject.character, *which, *where)
+    return ""
+
+
+def judge_grid(
+    run: Run,
+    folder: Path,
+    plan: GridPlan,
+    step: int,
+    weight: float,
+    saved: list[int],
+    engine: FaceEngine,
+    reconstruct: Reconstruct | None,
+    emit: Callable[..., None],
+    base: Path | None = None,
+) -> GridReport:
+    """Judge painted cells against the photos, and write the report.
+
+    Where no photo shows a face (a drawn character, say) there is nothing to compare with; the report says so, and
+    the pictures are there to be looked at.
+
+    Args:
+        run: whose character it is.
+        folder: of the grid.
+        plan: its cells.
+        step: of the checkpoint; `weight` of the LoRA; `saved` the steps of all checkpoints.
+        engine: that finds and describes faces.
+        reconstruct: the base model's VAE, there and back; None where it is not at hand.
+        emit: for events.
+        base: the checkpoint that was painted with; None = the run's own.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    roles = {"lora": plan.lora, "base": plan.base, "leak": plan.leak}
+    files = {role: pictures_of(folder, role, cells) for role, cells in roles.items()}
+    shown = {role: [f"{CELLS}/{path.name}" for path in paths] for role, paths in files.items()}
+    paths = Paths(shown["lora"], shown["base"], shown["leak"])
+    names = [cell.name for cell in plan.lora]
+    asked = [asked_of(cell) for cell in plan.lora]
+    painted_with = (base or Path(run.file.base.path)).name
+    subject = Subject(run.file.character.name, run.checkpoint(step).name, painted_with, run.file.id)
+    ruler = ruler_of(run.character_folder, engine)
+    earlier = tested(run, ruler, folder, painted_with)
+    try:
+        template = template_of(run.character_folder, engine)
+    except UserError as error:
+        report = reports.refused(str(error), paths, asked, subject, engine, ruler)
+    else:
+        measure = Measurer(engine, template)
+        measured = {role: measure(list(paths)) for role, paths in files.items()}
+        measured |= {role: without_drawn(measured[role], asked) for role in ("lora", "base")}
+        top = _ceiling(engine, template, run, measured, reconstruct)
+        clip = measured_by_clip(files, plan, emit)
+        report = reports.make(
+            Shown(
+                pictures=measured["lora"],
+                asked=asked,
+                base=measured["base"],
+                leak=measured["leak"],
+                leak_of=[names.index(cell.name) for cell in plan.leak],
+                adherence=clip.adherence if clip else None,
+                diversity=clip.diversity if clip else None,
+                ceiling=[item.face for item in top if item.face is not None],
+                ceiling_lost=sum(item.likeness is None for item in top) / len(top) if top else None,
+                training=Training(
+                    step,
+                    weight,
+                    tuple(saved),
+                    tuple((one.step, one.retention) for one in earlier if one.weight == weight),
+                ),
+            ),
+            paths,
+            template,
+            lines_for(template, measured["base"], ceiling=scores_of(top) if top else None),
+            subject,
+            engine.licence,
+            earlier,
+            clip.model if clip else "",
+            ruler,
+        )
+    return _write(report, folder, run.character_folder.photos, emit)
+
+
+def _ceiling(
+    engine: FaceEngine,
+    template: Template,
+    run: Run,
+    measured: dict[str, list[Measured]],
+    reconstruct: Reconstruct | None,
+) -> list[Ceiling]:
+    """The photos after the VAE at the painted face sizes; empty where nothing was painted or there is no VAE."""
+    sizes = [item.score.face.px for role in ("lora", "base") for item in measured[role] if item.score.face]
+    if reconstruct is None or not sizes:
+        return []
+    return ceiling_of(engine, template, list_photos(run.character_folder.photos), sizes, reconstruct)
+
+
+def _write(report: Report, folder: Path, photos: Path, emit: Callable[..., None]) -> GridReport:
+    def opened(path: Path) -> Image.Image | None:
+        try:
+            return open_photo(path)
+        except UserError:
+            return None
+
+    def picture(path: str) -> Image.Image | None:
+        return opened(folder / path)
+
+    def photo(name: str) -> Image.Image | None:
+        return opened(photos / Path(name).name)
+
+    reports.save(report, folder / REPORT_FILE)
+    write_text(folder / report_html.FILE_NAME, report_html.render(report, picture, photo))
+    with atomic_file(folder / SHEET) as stream:
+        sheet_of(report, picture).save(stream, "PNG")
+    facts, verdict = report.facts, report.verdict
+    emit(
+        "grid", folder=str(folder), likeness=facts.likeness, retention=facts.retention, verdict=verdict.kind,
+        advice=verdict.advice,
+    )  # fmt: skip
+    return read_report(folder)
+
+
+@dataclass(frozen=True)
+class ByClip:
+    """What CLIP says of a grid, each with and without the LoRA (`likeness.verdict.picture_set.Shown`)."""
+
+    model: str
+    adherence: tuple[list[float], list[float]]
+    diversity: tuple[float, float] | None
+
+
+def measured_by_clip(files: dict[str, list[Path]], plan: GridPlan, emit: Callable[..., None]) -> ByClip | None:
+    """Adherence and diversity; None where no CLIP model is on the machine, or it cannot be used (which is said).
+
+    The prompts without the trigger are those of the pictures without the LoRA; CLIP knows no trigger either.
+    """
+    prompts = [cell.prompt for cell in plan.base]
+    try:
+        weights = find_weights()
+        if weights is None:
+            return None
+        clip = Clip(weights)
+        pictures = [[open_photo(path) for path in files[role]] for role in ("lora", "base")]
+        with_lora, without = (clip.adherence(part, prompts) for part in pictures)
+        varied = [diversity(clip.features(part), prompts) for part in pictures]
+    except UserError as error:
+        emit("warning", text=f"Prompt adherence is not measured: {error}")
+        return None
+    both = None if varied[0] is None or varied[1] is None else (varied[0], varied[1])
+    return ByClip(f"{clip.name} ({clip.id})", (with_lora, without), both)
+
+
+def asked_of(cell: Cell) -> Asked:
+    """What a cell asks for."""
+    return Asked(cell.name or cell.prompt, cell.framing, cell.angle, cell.attributes, cell.seed)
+
+
+def tested(run: Run, ruler: str, but: Path | None = None, base: str | None = None) -> list[Tested]:
+    """Retention of every grid of a run that has been judged, the newest of each step and weight; without `but`.
+
+    Only those count that were judged with this `ruler` (`likeness.report.report.Report`), and painted with the checkpoint
+    whose file is named `base`; None = the run's own.
+    """
+    base = Path(run.file.base.path).name if base is None else base
+    found: dict[tuple[int, float], Tested] = {}
+    for path in sorted(run.grids.glob(f"*/{REPORT_FILE}"), key=lambda one: (len(one.parent.name), one)):
+        if path.parent == but:
+            continue
+        try:
+            report = reports.load(path)
+        except UserError:
+            continue  # damaged or of another version: it says nothing
+        facts = report.facts
+        comparable = report.ruler == ruler and report.subject.base == base
+        if comparable and facts.step is not None and facts.retention is not None:
+            found[facts.step, facts.weight] = Tested(facts.step, facts.weight, facts.retention)
+    return list(found.values())
+
+
+def read_report(folder: Path) -> GridReport:
+    """The report of a grid.
+
+    Raises:
+        UserError: there is none, or it is damaged.
+    """
+    report = reports.load(folder / REPORT_FILE)
+    ours = report.of("lora")
+    if not ours:
+        raise UserError(f"{folder / REPORT_FILE} names no picture; test the LoRA again.")
+    return GridReport(folder, folder / _most_alike(ours).path, report)
+
+
+def _most_alike(rows: list[Row]) -> Row:
+    """The picture with the highest likeness: of those that are well, else of those that count; else the first."""
+
+    def rank(row: Row) -> tuple[bool, bool, float]:
+        likeness = -2.0 if row.score.likeness is None else row.score.likeness
+        return row.status == "ok" and not row.copy, row.score.counts, likeness
+
+    return max(rows, key=rank)

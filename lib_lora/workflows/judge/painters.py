@@ -1,0 +1,27 @@
+"""The painter that a workflow uses when none is given: diffusers with the base model, loaded when it is first needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from lib_lora.grid.cells import Painter
+from lib_lora.models.family import ModelInfo, Prediction, identify
+from lib_lora.training.plan.train_settings import Precision, TrainSettings
+
+
+def painter_of(painter: Painter | None, info: ModelInfo, train: TrainSettings) -> Callable[[], Painter]:
+    """Gives `painter`, or diffusers' with the base model, which is loaded when it is first asked for."""
+    if painter is not None:
+        return lambda: painter
+    return partial(_diffusers, info.path, info.prediction, train.precision, train.clip_skip)
+
+
+def _diffusers(base: Path, prediction: Prediction, precision: Precision, clip_skip: int) -> Painter:
+    from lib_lora.grid.diffusers_painter import DiffusersPainter
+    from lib_lora.training import distributed
+    from lib_lora.training.precision import dtype_of
+
+    info = identify(base, prediction=prediction)
+    return DiffusersPainter(info, distributed.device(), dtype_of(precision), clip_skip)

@@ -1,0 +1,91 @@
+"""A scorer that stays: one JSON object a line in, one a line out, so that the models are loaded once.
+
+{"image": "PATH"}            -> {"image": "PATH", "likeness": 0.71, "status": "ok", ...}
+{"images": ["PATH", ...]}    -> {"verdict": {...}, "facts": {...}, "pictures": [...], ...}   a whole report
+anything else                -> {"error": "one sentence"}
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import IO, Any
+
+from lib_lora import typed_settings
+from lib_lora.character.store import folder_of, load
+from lib_lora.faces.face import FaceEngine
+from lib_lora.likeness.measure.face_measure import Measurer
+from lib_lora.likeness.report import report as reports
+from lib_lora.likeness.report.report import Subject
+from lib_lora.likeness.verdict.facts import Asked, status_of
+from lib_lora.likeness.verdict.picture_set import Shown
+from lib_lora.workflows.judge.scoring import lines_for
+from lib_lora.workflows.photos.character_template import ruler_of, template_of
+
+LONGEST = 1 << 20  # characters of a line
+
+
+class Scorer:
+    """Judges pictures against one character; models, template and lines are loaded once.
+
+    Raises:
+        UserError: no such character, or none of its photos shows a face.
+    """
+
+    def __init__(self, root: Path, name: str, engine: FaceEngine) -> None:
+        folder = folder_of(root, name)
+        load(folder)
+        self.subject, self.licence = Subject(name), engine.licence
+        self.template, self.ruler = template_of(folder, engine), ruler_of(folder, engine)
+        self.lines = lines_for(self.template)
+        self.measure = Measurer(engine, self.template)
+
+    def answer(self, line: str) -> dict[str, Any]:
+        """The answer to one line; an error is an answer too."""
+        if len(line) > LONGEST:
+            return {"error": "The line is too long."}
+        try:
+            asked = json.loads(line)
+        except (ValueError, RecursionError):  # the latter by brackets in thousands of brackets
+            return {"error": 'This line is no JSON; send {"image": "PATH"}.'}
+        match asked:
+            case {"image": str() as image}:
+                return _refused([image]) or self._one(image)
+            case {"images": list() as images} if images and all(isinstance(item, str) for item in images):
+                return _refused(images) or self._many(images)
+        return {"error": 'Send {"image": "PATH"} or {"images": ["PATH", ...]}.'}
+
+    def _one(self, image: str) -> dict[str, Any]:
+        score = self.measure([Path(image)])[0].score
+        values = typed_settings.to_dict(score)
+        return {**values, "image": image, "status": status_of(score, self.lines), "refusal": self.lines.refusal}
+
+    def _many(self, images: list[str]) -> dict[str, Any]:
+        measured = self.measure([Path(image) for image in images])
+        shown = Shown(measured, [Asked()] * len(images))
+        report = reports.make(
+            shown, reports.Paths(images), self.template, self.lines, self.subject, self.licence, ruler=self.ruler
+        )
+        return typed_settings.to_dict(report)
+
+
+def _refused(images: list[str]) -> dict[str, Any] | None:
+    """The answer to a name that the system cannot even be asked for: with a NUL, or outside its encoding of names."""
+    for image in images:
+        try:
+            if b"\0" not in os.fsencode(image):
+                continue
+        except UnicodeEncodeError:
+            pass
+        return {"error": f"{image!r} cannot be the name of a file."}
+    return None
+
+
+def serve(scorer: Scorer, lines: Iterable[str], out: IO[str]) -> None:
+    """Answer line by line until the input ends."""
+    for line in lines:
+        if line.strip():
+            out.write(json.dumps(scorer.answer(line)) + "\n")  # in ASCII: a name may hold what UTF-8 cannot
+            out.flush()

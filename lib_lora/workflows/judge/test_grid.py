@@ -1,0 +1,107 @@
+"""After training: which checkpoint is tested, and the test grid painted with and without it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from lib_lora.character.store import folder_of
+from lib_lora.errors import StoppedByUser, UserError
+from lib_lora.faces.face import FaceEngine
+from lib_lora.faces.opencv_engine import SFaceEngine
+from lib_lora.grid.prompts import PROMPTS
+from lib_lora.likeness.verdict.facts import Training
+from lib_lora.models.fast.memory import is_out_of_memory
+from lib_lora.runs.run_names import checkpoint_named, newest
+from lib_lora.training.plan.run_file import Run, saved_steps
+from lib_lora.workflows.judge.grid_report import GridReport, judge_grid, read_report
+from lib_lora.workflows.judge.grid_run import FIRST_SEED, GridPlan, Studio, painted
+from lib_lora.workflows.photos.character_template import ruler_of
+
+Emit = Callable[..., None]
+
+
+def find_run(root: Path, name: str, identifier: str | None, step: int | None) -> tuple[Run, int]:
+    """A run of a character, and the step of one of its checkpoints.
+
+    Args:
+        root: the data folder.
+        name: of the character.
+        identifier: of the run, with or without its leading zeros; None = the newest that has a checkpoint.
+        step: None = the last one saved.
+
+    Raises:
+        UserError: there is no such run or checkpoint.
+    """
+    run = newest(folder_of(root, name), name, identifier, trained=True)
+    return run, checkpoint_named(run, step)
+
+
+def paint_and_score(
+    run: Run,
+    step: int,
+    weight: float,
+    steps: int,
+    emit: Emit,
+    again: bool = True,
+    count: int = len(PROMPTS),
+    first_seed: int = FIRST_SEED,
+    studio: Studio | None = None,
+    engine: FaceEngine | None = None,
+    sampler: str = "Euler",
+    cfg: float | None = None,
+    side: int | None = None,
+) -> GridReport:
+    """Paint the test grid with and without the LoRA, and judge it against the photos.
+
+    Args:
+        run: a trained run.
+        step: of the checkpoint.
+        weight: of the LoRA.
+        steps: sampling steps, at least 1.
+        emit: for events.
+        again: paint also what has been painted and judged before.
+        count: of prompts.
+        first_seed: of the first one.
+        studio: who paints, on which base; None = diffusers on the run's own.
+        engine: None = the default one.
+        sampler, cfg, side: see `Studio.plan`.
+
+    Raises:
+        UserError: the base model is gone or another, the checkpoint is gone, or memory or disk do not suffice.
+        StoppedByUser: by whoever paints, or by `emit`; the pictures that are there are kept.
+    """
+    try:
+        studio, engine = studio or Studio(run, emit), engine or SFaceEngine()
+        plan = studio.plan(step, weight, steps, count, first_seed, sampler, cfg, side)
+        if not again and (done := finished_grid(run, plan, ruler_of(run.character_folder, engine))):
+            return done
+        folder = studio.paint(plan, again)
+        emit("progress", done=0, total=0, text="Measuring the faces")
+        return judge_grid(
+            run, folder, plan, step, weight, saved_steps(run), engine, studio.painter.reconstruct, emit, studio.base
+        )
+    except StoppedByUser:
+        raise
+    except Exception as error:
+        lacking = is_out_of_memory(error)
+        text = "Out of memory while painting; close other programs (or the webui's model)." if lacking else str(error)
+        emit("error", text=text)
+        if lacking:
+            raise UserError(text) from error
+        raise
+
+
+def finished_grid(run: Run, plan: GridPlan, ruler: str) -> GridReport | None:
+    """The report of the newest grid that was painted by this very plan and judged with this `ruler`
+    (`likeness.report.report.Report`); None where there is none."""
+    for folder in painted(run, plan):
+        try:
+            report = read_report(folder)
+        except UserError:
+            continue  # damaged or of another version: it is judged again
+        facts = report.report.facts
+        there = Training(facts.step, saved=tuple(saved_steps(run))).neighbours  # the advice names them
+        if report.report.ruler == ruler and there == (facts.earlier, facts.later) and report.preview.is_file():
+            return report
+    return None

@@ -1,0 +1,1 @@
+"""The commands on a character's photos and captions."""

@@ -1,0 +1,94 @@
+"""What the last audit said of each photo and of the set, kept in the character's cache for whoever only shows it.
+
+Plain words and numbers, no biometric data. Imports nothing heavy, so that a screen can read it each second.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lib_lora.character.store import CharacterFolder
+from lib_lora.errors import UserError
+from lib_lora.files import read_json, write_json
+
+if TYPE_CHECKING:
+    from lib_lora.photos.audit.audit import Audit, Audited
+
+FILE = "audit-told.json"
+VERSION = 1
+
+
+def path_of(folder: CharacterFolder) -> Path:
+    """Where it is kept."""
+    return folder.cache / FILE
+
+
+def keep(folder: CharacterFolder, audit: Audit) -> None:
+    """Keep what an audit says; written only where it says something else than before.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    told = values(audit)
+    if kept(folder) != told:
+        write_json(path_of(folder), told)
+
+
+def kept(folder: CharacterFolder) -> dict[str, Any] | None:
+    """What was kept last; None where nothing was, or where it cannot be read: it is only a cache."""
+    with suppress(UserError):
+        found = read_json(path_of(folder)) if path_of(folder).is_file() else None
+        if isinstance(found, dict) and found.get("version") == VERSION:
+            return found
+    return None
+
+
+def values(audit: Audit) -> dict[str, Any]:
+    """An audit as a page shows it: tones, words and sentences ready to be read."""
+    from lib_lora.photos.audit import audit_words
+
+    tone = "bad" if audit.stopped else "warn" if audit.proposed or audit.findings else "good"
+    return {
+        "version": VERSION,
+        "resolution": audit.resolution,
+        "headline": audit_words.headline(audit),
+        "counts": audit_words.counts(audit),
+        "tone": tone,
+        "stopped": audit.stopped,
+        "findings": [
+            {"text": finding.text, "tone": "bad" if finding.advice == "drop" else "warn"} for finding in audit.findings
+        ],
+        "missing": audit.coverage.missing,
+        "coverage": audit.coverage.table,
+        "people": audit.people,
+        "photos": [_photo(item) for item in audit.photos],
+    }
+
+
+def _photo(item: Audited) -> dict[str, Any]:
+    from lib_lora.captions import slots
+    from lib_lora.photos.audit import audit_words
+
+    texts = [_without_name(finding.text, item.photo.file) for finding in item.findings]
+    shown = ", ".join(slots.words(item.photo.facts))
+    return {
+        "file": item.photo.file,
+        "sha256": item.photo.sha256,
+        "tone": audit_words.tone(item),
+        "word": audit_words.word(item),
+        "sentence": texts[0] if texts else f"{shown[:1].upper()}{shown[1:]}.".lstrip("."),
+        "findings": texts,
+        "decision": item.decision,
+        "proposed": item.proposed,
+        "used": item.used,
+        "width": item.photo.facts.width,
+        "height": item.photo.facts.height,
+    }
+
+
+def _without_name(text: str, file: str) -> str:
+    """A finding's sentence beside its picture, where the name is said already."""
+    short = text.removeprefix(f"{file}:").removeprefix(f"{file} ").strip()
+    return short[:1].upper() + short[1:]

@@ -1,0 +1,250 @@
+"""The audit of a character's photos: measured where they are new, judged, and kept with the user's decisions."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from lib_lora.captions.photo_facts import Photo, Standing
+from lib_lora.character.photo_files import list_photos
+from lib_lora.character.store import CharacterFolder, folder_of, load
+from lib_lora.errors import UserError, typed
+from lib_lora.faces.array_text import unpacked
+from lib_lora.faces.face import FaceEngine
+from lib_lora.faces.opencv_engine import SFaceEngine
+from lib_lora.files import explained
+from lib_lora.likeness.measure import template as templates
+from lib_lora.likeness.measure.calibration import against, reach
+from lib_lora.likeness.measure.cohort import cohort
+from lib_lora.likeness.measure.template import Reference, Template
+from lib_lora.photos.audit import audit_store
+from lib_lora.photos.audit.audit import Audit, audit
+from lib_lora.photos.audit.audit_store import Memory
+from lib_lora.photos.audit.findings import of_photo
+from lib_lora.photos.audit.identity_clusters import groups, people
+from lib_lora.photos.audit.near_duplicates import repeated
+from lib_lora.runs.run_lock import only_process
+from lib_lora.workflows.photos import audit_cache, changes, thumbnails
+from lib_lora.workflows.photos.character_template import kept_template, template_path
+from lib_lora.workflows.photos.measure_photos import Seen, look
+
+FACTS = 2  # raise it whenever the same photo may give other facts
+PATIENCE = 5.0  # seconds that another process is waited for: an import takes the photos for a moment at each picture
+RESOLUTION = 512  # pixels, of Stable Diffusion 1.x
+_MOST_THREADS = 4  # each loads its own networks, 100 MB
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What the user decides about photos, by file name.
+
+    Attributes:
+        keep: to be used whatever is said against them.
+        drop: to be left out.
+        undecided: whose decision is taken back.
+        accept: also leave out all that is proposed.
+    """
+
+    keep: Sequence[str] = ()
+    drop: Sequence[str] = ()
+    undecided: Sequence[str] = ()
+    accept: bool = False
+
+
+def audit_photos(
+    root: Path,
+    name: str,
+    resolution: int = RESOLUTION,
+    choices: Choices | None = None,
+    engine: FaceEngine | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[CharacterFolder, Audit]:
+    """Look through a character's photos, and keep what was found and decided.
+
+    Args:
+        root: the data folder.
+        name: of the character.
+        resolution: pixels of a side of what will be trained.
+        choices: decisions; None = no new ones.
+        engine: None = the default one.
+        progress: is called with the number of new photos measured so far, and of all new ones.
+
+    Raises:
+        UserError: no such character or photo, or a file cannot be written.
+    """
+    folder = folder_of(root, name)
+    load(folder)
+    photos = list_photos(folder.photos)
+    if not photos:
+        raise UserError(f"There is no photo in {folder.photos}; add some with: {typed('import', name)} PHOTOS")
+    engine = engine or SFaceEngine()
+    with only_process(folder.path, "wait a moment and try again", PATIENCE):
+        memory = audit_store.load(folder)
+        memory = replace(memory, files=audit_store.digests(photos, memory))
+        chosen = _decide(memory, choices or Choices())
+        seen = _measured(folder, engine, photos, memory, progress)
+        result = _judged(folder, engine, seen, chosen, resolution)
+        if choices and choices.accept:
+            chosen = audit_store.decided(
+                chosen, _digests(memory, [item.photo.file for item in result.proposed]), "drop"
+            )
+            result = _judged(folder, engine, seen, chosen, resolution)
+        thumbnails.forget_others(folder, {known.sha256 for known in memory.files.values()})
+        thumbnails.keep(folder, {memory.files[file].sha256: one.thumbnail for file, one in seen.items()})
+        changes.note_decisions(folder, memory, chosen)
+        by_digest = {known.sha256: seen[file].facts for file, known in memory.files.items()}
+        audit_store.save(folder, replace(chosen, measured_by=_measured_by(engine), facts=by_digest))
+        audit_cache.keep(folder, result)
+    return folder, result
+
+
+def _measured_by(engine: FaceEngine) -> str:
+    return f"{FACTS}/{engine.id}"
+
+
+def _decide(memory: Memory, choices: Choices) -> Memory:
+    twice = {*choices.keep} & {*choices.drop} | {*choices.keep, *choices.drop} & {*choices.undecided}
+    if twice:
+        raise UserError(f"{sorted(twice)[0]} is named twice with different decisions; name it once.")
+    both = {*_digests(memory, choices.keep).values()} & {*_digests(memory, choices.drop).values()}
+    if both:
+        names = ", ".join(sorted(name for name, known in memory.files.items() if known.sha256 in both))
+        raise UserError(f"{names} hold the same bytes, so they are kept or left out together; delete one of the files.")
+    for files, decision in ((choices.keep, "keep"), (choices.drop, "drop"), (choices.undecided, None)):
+        memory = audit_store.decided(memory, _digests(memory, files), decision)  # type: ignore[arg-type]
+    return memory
+
+
+def _digests(memory: Memory, files: Sequence[str]) -> dict[str, str]:
+    for file in files:
+        if file not in memory.files:
+            raise UserError(f"There is no photo {file} of this character; names are as in its photos folder.")
+    return {file: memory.files[file].sha256 for file in files}
+
+
+def _measured(
+    folder: CharacterFolder,
+    engine: FaceEngine,
+    photos: Sequence[Path],
+    memory: Memory,
+    progress: Callable[[int, int], None] | None,
+) -> dict[str, Seen]:
+    """By file name. A photo is measured anew where its facts, or its face in the template, are not at hand."""
+    old = kept_template(folder, engine)
+    references: dict[str, Reference] = {}
+    for item in old.references if old else ():
+        if item.embedding is not None or item.sha256 not in references:  # of two files with these bytes one has a face
+            references[item.sha256] = item
+    facts = memory.facts if memory.measured_by == _measured_by(engine) else {}
+    found, new = {}, []
+    for photo in photos:
+        digest = memory.files[photo.name].sha256
+        if digest in facts and digest in references and not facts[digest].unreadable:  # what reads it may be there now
+            again = replace(templates.alone(references[digest]), file=photo.name)
+            found[photo.name] = Seen(facts[digest], again)
+        else:
+            new.append(photo)
+    digests = {photo.name: memory.files[photo.name].sha256 for photo in new}
+    with _one_thread_each(), ThreadPoolExecutor(min(_MOST_THREADS, os.cpu_count() or 1)) as pool:
+        for number, (photo, seen) in enumerate(
+            zip(new, pool.map(lambda photo: look(engine, photo, digests[photo.name]), new), strict=True)
+        ):
+            found[photo.name] = seen
+            if progress:
+                progress(number + 1, len(new))
+    return found
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """OpenCV's own threads would wait for ours."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
+
+
+def _judged(
+    folder: CharacterFolder, engine: FaceEngine, seen: dict[str, Seen], memory: Memory, resolution: int
+) -> Audit:
+    """Compare the photos with each other, and keep the template of those that are used."""
+    references = {file: seen[file].reference for file in sorted(seen, key=str.casefold)}
+    template = _template(folder, engine, list(references.values()), memory.dropped)
+    photos = [Photo(file, memory.files[file].sha256, seen[file].facts) for file in references]
+    cosines = _cosines([references[photo.file] for photo in photos])
+    standings = _standings(photos, template, cosines, memory.dropped, resolution)
+    shown = [[photos[place].file for place in group] for group in people(groups(cosines))]
+    photos = [replace(photo, standing=standings[photo.file]) for photo in photos]
+    return audit(photos, memory.decisions, resolution, shown)
+
+
+def _template(
+    folder: CharacterFolder, engine: FaceEngine, references: list[Reference], dropped: set[str]
+) -> Template | None:
+    try:
+        template = templates.assemble(engine.id, references, dropped)
+    except UserError:  # no face in any photo in use, which the findings say of each
+        with explained(template_path(folder, engine)):
+            template_path(folder, engine).unlink(missing_ok=True)
+        return None
+    templates.save(template, template_path(folder, engine))
+    return template
+
+
+def _standings(
+    photos: Sequence[Photo],
+    template: Template | None,
+    cosines: npt.NDArray[np.float64],
+    dropped: set[str],
+    resolution: int,
+) -> dict[str, Standing]:
+    usual = float(np.median(template.loo)) if template is not None and template.loo.size else None
+    stranger = reach(against(template, cohort(template.engine))) if template is not None else None
+    compared = {item.file: item for item in template.references} if template else {}
+    found: dict[str, Standing] = {}
+    first: dict[str, str] = {}
+    for photo in photos:
+        item = compared.get(photo.file)
+        found[photo.file] = Standing(
+            likeness=item.likeness if item else None,
+            usual=usual,
+            reach=stranger,
+            unlike=bool(item and item.outlier),
+            left_out=bool(item and item.outlier and not item.used),
+            same_as=first.get(photo.sha256, ""),
+        )
+        first.setdefault(photo.sha256, photo.file)
+    places = [place for place, photo in enumerate(photos) if not found[photo.file].same_as]
+    single = [photos[place] for place in places]
+    faulty = {
+        photo.file
+        for photo in single
+        for finding in of_photo(replace(photo, standing=found[photo.file]), resolution, None)
+        if finding.advice == "drop"
+    } | {photo.file for photo in single if photo.sha256 in dropped}
+    for place, again in repeated(single, cosines[np.ix_(places, places)], faulty).items():
+        file, better = single[place].file, single[again.of].file
+        copy_of, burst_of = (better, "") if again.copy else ("", better)
+        found[file] = replace(found[file], alike=again.likeness, copy_of=copy_of, burst_of=burst_of)
+    return found
+
+
+def _cosines(references: Sequence[Reference]) -> npt.NDArray[np.float64]:
+    """Of all pairs of faces; NaN where there is none."""
+    count = len(references)
+    found = np.full((count, count), np.nan)
+    places = [place for place, item in enumerate(references) if item.embedding is not None]
+    if places:
+        vectors = np.stack([unpacked(references[place].embedding or "") for place in places])
+        found[np.ix_(places, places)] = vectors @ vectors.T
+    return found

@@ -1,0 +1,154 @@
+"""Captions written from what was measured of the photos, and from what a captioner sees in them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from lib_lora.captions import editing, phrases, slots
+from lib_lora.captions.caption_check import EVERYWHERE, LEAST
+from lib_lora.captions.captioner import Captioner
+from lib_lora.captions.photo_facts import PhotoFacts
+from lib_lora.character import caption_files
+from lib_lora.character.photo_files import open_photo
+from lib_lora.character.store import Character, folder_of, load
+from lib_lora.errors import UserError
+from lib_lora.faces.face import FaceEngine
+from lib_lora.runs.run_lock import only_process
+from lib_lora.workflows.command_result import Told
+from lib_lora.workflows.photos.audit_photos import PATIENCE, audit_photos
+from lib_lora.workflows.photos.caption_commands import captions_told
+
+# What a face does in nearly all photos cannot be told from what it is: what photos show, and which are missing.
+_FACES = {
+    "smiling": ("an open smile", "serious"),
+    "slight smile": ("a slight smile", "serious and laughing"),
+    "serious expression": ("no smile", "smiling"),
+}
+
+
+def fill(
+    root: Path,
+    name: str,
+    captioner: Captioner | None = None,
+    rewrite: bool = False,
+    only: Sequence[str] = (),
+    engine: FaceEngine | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Told:
+    """Write the captions of photos that have none, or only the plain one that was written for want of a better.
+
+    The way back is the same as for every other edit of captions.
+
+    Args:
+        root: the data folder.
+        name: of the character.
+        captioner: adds what it sees; None = only what was measured.
+        rewrite: also the captions that the user, or an earlier call, has written.
+        only: file names of photos; none = all.
+        engine: None = the default one.
+        progress: is called with the number of photos done, and of all.
+
+    Raises:
+        UserError: no such character or photo, another process is at work on it, the captioner fails (nothing is
+            written then), or a file cannot be written.
+    """
+    folder = folder_of(root, name)
+    character = load(folder)
+    _, audit = audit_photos(root, name, engine=engine)
+    facts = {item.photo.file: item.photo.facts for item in audit.photos if item.used or item.photo.file in only}
+    for file in only:
+        if file not in facts:
+            raise UserError(f"There is no photo {file} in {folder.photos}.")
+    with only_process(folder.path, "wait a moment and try again", PATIENCE):
+        there = editing.captions_of(folder).texts
+        plain = caption_files.template(character)
+        chosen = [
+            file
+            for file, text in there.items()
+            if file in facts and (not only or file in only) and (rewrite or text in ("", plain))
+        ]
+        seen = _seen([folder.photos / file for file in chosen], captioner, progress)
+        written = {file: caption(character, facts[file], seen[file]) for file in chosen}
+        everywhere = shared([*{**there, **written}.values()], plain)
+        new = {file: phrases.remove(text, phrases.join(everywhere)) for file, text in written.items()}
+        now = editing.captions_of(folder).texts  # a captioner takes its time, and the user may have written meanwhile
+        new = {file: text for file, text in new.items() if now.get(file) == there[file] != text}
+        what = f"fill with {captioner.id}" if captioner else "fill"
+        changed = editing.rewrite(folder, what, new)
+    count = len(changed.files)
+    lines = [f"{count} caption{'' if count == 1 else 's'} written."]
+    lines += left_out(everywhere, [*{**there, **written}.values()])
+    if not chosen:
+        lines.append("Every photo has a caption of its own; to write them anew, add --rewrite.")
+    return captions_told(folder, character, lines, changed)
+
+
+def caption(character: Character, facts: PhotoFacts, seen: Sequence[str] = ()) -> str:
+    """Trigger and class word, the traits if captions shall name them, then what changes from photo to photo.
+
+    Args:
+        character: whose photo it is.
+        facts: of the photo.
+        seen: what a captioner says; it goes before the background that was measured.
+    """
+    measured = slots.words(facts)
+    backdrop = slots.backdrop(facts) if facts.face is not None else ""
+    before = [word for word in measured if word != backdrop]
+    after = [] if any("background" in word for word in seen) or not backdrop else [backdrop]
+    text = caption_files.template(character)
+    for word in [*before, *seen, *after]:
+        text = phrases.add(text, word)
+    return text
+
+
+def shared(texts: Sequence[str], plain: str) -> list[str]:
+    """Phrases that nearly all captions have, and that say no more than the trigger does; none of a few captions."""
+    own = {phrases.key(phrase) for phrase in phrases.split(plain)}
+    if len(texts) < LEAST:
+        return []
+    counts = phrases.frequency({str(place): text for place, text in enumerate(texts)})
+    return [phrase for phrase, count in counts if count >= EVERYWHERE * len(texts) and phrases.key(phrase) not in own]
+
+
+def left_out(everywhere: Sequence[str], texts: Sequence[str]) -> list[str]:
+    """Sentences about the phrases that nearly all captions have.
+
+    Args:
+        everywhere: by `shared`.
+        texts: the captions that they were left out of.
+    """
+    plain = [phrase for phrase in everywhere if phrases.key(phrase) not in _FACES]
+    lines = [f"Left out, because nearly every photo has it: {', '.join(plain)}."] if plain else []
+    counts = dict(phrases.frequency({str(place): text for place, text in enumerate(texts)}))
+    for phrase in everywhere:
+        if phrases.key(phrase) in _FACES:
+            shown, other = _FACES[phrases.key(phrase)]
+            lines.append(
+                f"{counts[phrase]} of {len(texts)} photos show {shown}. So {phrase!r} is left out, and it is learned "
+                f"as part of the face; add {other} photos if that is not wanted."
+            )
+    return lines
+
+
+def _seen(
+    photos: Sequence[Path], captioner: Captioner | None, progress: Callable[[int, int], None] | None
+) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for number, photo in enumerate(photos, 1):
+        found[photo.name] = []
+        if captioner is None:
+            continue
+        try:
+            image = open_photo(photo)
+        except UserError:
+            continue  # the audit says that the photo cannot be read
+        try:
+            found[photo.name] = captioner.phrases(image)
+        except RuntimeError as error:  # torch's, of memory above all
+            raise UserError(
+                f"The captioner failed on {photo.name} ({error}); close what uses memory, or go without --captioner."
+            ) from error
+        if progress:
+            progress(number, len(photos))
+    return found

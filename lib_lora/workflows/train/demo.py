@@ -1,0 +1,57 @@
+"""``python -m lib_lora try``: the main job on the bundled photos and the bundled small base model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lib_lora import environment, file_permissions
+from lib_lora.character.store import data_root
+from lib_lora.errors import UserError, command, typed
+from lib_lora.workflows.train.main_job import run_main_job
+
+
+def home_of(root: Path | None) -> Path:
+    """The data folder of ``try``: the one that is named, or one of its own inside the user's."""
+    return root or data_root() / "try"
+
+
+def try_it(root: Path | None, steps: int | None = None) -> Path | None:
+    """Run the main job on 24 photos of a person who does not exist; returns the LoRA.
+
+    Args:
+        root: see `home_of`.
+        steps: of training; None = the preset's.
+
+    Raises:
+        UserError: the bundled photos or the model are missing.
+        StoppedByUser: stopped; ``resume`` goes on.
+    """
+    photos = environment.bundled("tests/data/personas/mara")
+    base = environment.bundled("tests/data/mini-face") / "mini-face.safetensors"
+    for path in (photos, base):
+        if not path.exists():
+            raise UserError(f"`try` needs {path}, which comes with SameFace and is not there; install SameFace again.")
+    home = home_of(root)
+    file_permissions.keep(home)
+    print(
+        "This trains a LoRA of a person who does not exist from 24 photos, paints 20 test pictures with and without "
+        "it, and says whether the face holds. The base model is a small one that paints faces of 128 x 128 pixels and "
+        "nothing else (docs/mini-face.md), so that it takes 2 to 10 minutes on two CPU cores.\n"
+    )
+    lora = run_main_job(
+        home,
+        photos=photos,
+        name="mara",
+        trigger="mrxa",
+        class_word="woman",
+        consent="fictional",
+        base=base,
+        out=home / "out",
+        overrides={} if steps is None else {"steps": steps},
+    )
+    print(
+        f"\nThe LoRA: {lora}\nWith your own photos and checkpoint: {command()} run PHOTOS --base CHECKPOINT "
+        "--name NAME --trigger WORD --class woman --consent fictional"
+        f"\nAll of this as a page in the browser: {typed('ui', '--data', str(home))}"
+    )
+    return lora

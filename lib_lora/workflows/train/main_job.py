@@ -1,0 +1,186 @@
+"""The main job as one story: photos to a character, a run, its LoRA, the test grid, the first likeness."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, TextIO
+
+from lib_lora.deploy.folder import add_preview, deliver
+from lib_lora.errors import StoppedByUser, UserError, typed
+from lib_lora.files import slug
+from lib_lora.models.family import Prediction
+from lib_lora.photos.audit.merged_sentences import folded
+from lib_lora.queue import leftovers
+from lib_lora.runs.events import EventLog
+from lib_lora.runs.origin import origin_of
+from lib_lora.runs.reopen import check_base, check_out, trained_lora
+from lib_lora.runs.run_lock import only_process
+from lib_lora.training import distributed
+from lib_lora.training.plan.run_file import Run, load_run, saved_steps
+from lib_lora.training.stopping import also_when
+from lib_lora.workflows.judge.test_grid import paint_and_score
+from lib_lora.workflows.photos.new_character import new_character
+from lib_lora.workflows.train.prepare import asked_for, start_run
+from lib_lora.workflows.train.progress import Terminal, both
+
+Sink = Callable[..., None]
+
+
+def train(run: Run, emit: Sink) -> Path:
+    """See `training.loop.train`. All that trains is loaded here, after everything that can be wrong before."""
+    from lib_lora.training import loop
+
+    return loop.train(run, emit)
+
+
+def run_main_job(
+    root: Path,
+    photos: Path | Sequence[Path],
+    name: str,
+    trigger: str,
+    class_word: str,
+    consent: str,
+    base: Path,
+    out: Path,
+    preset: str | None = None,
+    overrides: dict[str, Any] | None = None,
+    prediction: Prediction | None = None,
+    grid_steps: int = 20,
+    few: bool = False,
+) -> Path | None:
+    """From a folder of photos to a LoRA in `out`; returns the file there (None in all processes but the main one).
+
+    See `new_character`, `start_run` and `finish_run` for the arguments.
+
+    Raises:
+        UserError: one sentence.
+        StoppedByUser: stopped; ``resume`` goes on.
+    """
+
+    def prepared() -> Run:
+        check_out(out)
+        asked_for(base, preset, overrides, prediction)  # what is wrong with these is said before photos are copied
+        folder, imported = new_character(root, name, trigger, class_word, consent, photos)
+        for sentence in folded(imported.skipped):
+            print(f"Left out: {sentence}")
+        print(f"Character {name}: {len(imported.added)} photos added, {imported.known} were there, in {folder.path}")
+        return start_run(root, name, base, preset, overrides, prediction, out, grid_steps, few, fit=True)
+
+    return finish_run(prepared)
+
+
+def finish_run(
+    make: Callable[[], Run],
+    watch: Sink | None = None,
+    asked: Callable[[], bool] | None = None,
+    patience: float = 0.0,
+    only_train: bool = False,
+) -> Path | None:
+    """Make or open a run, train it to its end, and do what it still has to do: deliver, paint, score.
+
+    What is done is not done again, so a run can be finished after any failure.
+
+    Args:
+        make: gives the run; called in the main process.
+        watch: gets every event that the run's file gets, in place of the terminal.
+        asked: once it says true, the run stops as by its stop file.
+        patience: so many seconds another process at work on the run is waited for.
+        only_train: leave the delivery and the test grid that the run's file asks for to whoever calls.
+
+    Returns:
+        The delivered file; None where the run names no folder, and in all processes but the main one.
+
+    Raises:
+        UserError: one sentence; what was trained is kept.
+        StoppedByUser: stopped; ``resume`` goes on.
+    """
+    with ExitStack() as held:
+
+        def opened() -> Run:
+            run = make()
+            leftovers.sweep(run.character_folder.path.parent.parent)
+            held.enter_context(only_process(run.folder, patience=patience))
+            if not trained_lora(run):
+                check_base(run)
+            return run
+
+        run = by_main_process(opened)
+        emit = sink(run) if watch is None else both(EventLog(run.events), watch)
+        if asked:
+            held.enter_context(also_when(asked))
+        try:
+            return _finish(run, emit, only_train)
+        except StoppedByUser as stop:
+            raise StoppedByUser(f"{stop} Go on with: {resume_command(run)}") from stop
+        except KeyboardInterrupt as stop:
+            emit("state", state="stopped")
+            raise StoppedByUser(f"Stopped; what was done is kept. Go on with: {resume_command(run)}") from stop
+
+
+def _finish(run: Run, emit: Sink, only_train: bool) -> Path | None:
+    if distributed.is_main():
+        print(f"Run folder: {run.folder}")
+        print(f"To go on after a stop: {resume_command(run)}")
+    lora = trained_lora(run) or train(run, emit)
+    if not distributed.is_main():
+        return None
+    print(f"Trained: {lora}")
+    # Delivered before anything is painted, so that nothing that goes wrong later can lose it.
+    delivered = _delivered(run, lora, emit) if run.file.out and not only_train else None
+    if run.file.grid_steps and not only_train:
+        try:
+            report = paint_and_score(run, saved_steps(run)[-1], 1.0, run.file.grid_steps, emit, again=False)
+            if delivered:
+                add_preview(origin_of(run), delivered, report.preview)
+        except UserError as error:
+            raise UserError(f"{error} The LoRA is finished: {delivered or lora}") from error
+        print(report.text)
+    emit("state", state="finished")
+    return delivered
+
+
+def _delivered(run: Run, lora: Path, emit: Sink) -> Path:
+    out = Path(run.file.out or "")
+    try:
+        leftovers.sweep_beside(slug(run.file.character.name), out)
+        delivered = deliver(origin_of(run), lora, out)
+    except UserError as error:
+        emit("error", text=str(error))
+        raise UserError(
+            f"{error} The LoRA is finished: {lora}; to put it elsewhere: {resume_command(run)} --out FOLDER"
+        ) from error
+    emit("delivered", file=str(delivered))
+    print(f"LoRA: {delivered}")
+    return delivered
+
+
+def by_main_process(make: Callable[[], Run]) -> Run:
+    """A run that the main process makes and all processes of ``accelerate launch`` open.
+
+    Raises:
+        UserError: in every process, if `make` raised one.
+    """
+    folder = error = None
+    if distributed.is_main():
+        try:
+            folder = str(make().folder)
+        except UserError as caught:
+            error = str(caught)
+    error, folder = distributed.said_by_main(error), distributed.said_by_main(folder)
+    if error or not folder:
+        raise UserError(error or "the main process made no run.")
+    return load_run(Path(folder))
+
+
+def sink(run: Run, out: TextIO | None = None) -> Sink:
+    """Where a run's events go: its file, and the terminal (`out`; None = standard output)."""
+    if not distributed.is_main():
+        return lambda kind, **fields: None  # noqa: ARG005 - one process speaks for all
+    return both(EventLog(run.events), Terminal(out))
+
+
+def resume_command(run: Run) -> str:
+    """What to type to go on."""
+    return typed("resume", str(run.folder))

@@ -1,0 +1,257 @@
+"""From what the user gives to a run that can be trained: the character's folder, captions, settings, hashes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from lib_lora.character import caption_files
+from lib_lora.character.photo_files import list_photos, open_photo
+from lib_lora.character.store import (
+    Character,
+    CharacterFolder,
+    consent_of,
+    folder_of,
+    load,
+)
+from lib_lora.errors import UserError, typed
+from lib_lora.files import sha256
+from lib_lora.models.family import ModelInfo, Prediction, identify, look
+from lib_lora.models.reading.file_hashes import remembered_sha256
+from lib_lora.photos.audit.audit_store import photos_to_use
+from lib_lora.photos.audit.coverage import LEAST
+from lib_lora.runs.reopen import check_out
+from lib_lora.training.plan.memory_fitting import AS_IT_IS, fitted, names
+from lib_lora.training.plan.presets import merged, preset
+from lib_lora.training.plan.run_file import Photo, Run, create_run
+from lib_lora.training.plan.train_settings import TrainSettings
+
+
+def start_run(
+    root: Path,
+    name: str,
+    base: Path,
+    preset_name: str | None = None,
+    overrides: dict[str, Any] | None = None,
+    prediction: Prediction | None = None,
+    out: Path | None = None,
+    grid_steps: int = 0,
+    few: bool = False,
+    fit: bool = False,
+) -> Run:
+    """Make the folder of a new run; nothing is trained yet.
+
+    Args:
+        root: the data folder.
+        name: of the character.
+        base: the checkpoint file.
+        preset_name: None = the one for this base model.
+        overrides: settings laid over the preset.
+        prediction: overrides what the checkpoint says of itself.
+        out: where the finished LoRA shall go.
+        grid_steps: sampling steps of the test grid at the end; 0 = none.
+        few: train although there are fewer photos than can teach a face that holds.
+        fit: change what `overrides` leaves open so that a GPU's memory suffices, and print it.
+
+    Raises:
+        UserError: anything missing or unfit, before time is spent.
+    """
+    folder = folder_of(root, name)
+    character = load(folder)
+    consent_of(character)
+    if out:
+        check_out(out)
+    asked_for(base, preset_name, overrides, prediction)
+    photos_of(folder, character, few)
+    from lib_lora.training import loop  # noqa: F401 - loads torch and all: what fails there leaves no run behind
+
+    info, train = plan(base, preset_name, overrides, prediction)
+    given = overrides or {}
+    if fit and (changed := _for_this_gpu(info, train, given)) != given:
+        info, train = plan(base, preset_name, changed, prediction)
+    base_sha256 = remembered_sha256(base, root / "hashes.json")
+    own = own_photos(folder, character, train, few, weight_is_asked(info, preset_name, given))
+    photos = [*own, *class_photos(character, train)]
+    return create_run(folder, character, info, base_sha256, train, photos, out, grid_steps)
+
+
+def _for_this_gpu(info: ModelInfo, train: TrainSettings, overrides: dict[str, Any]) -> dict[str, Any]:
+    """`for_gpu` with this machine's, whose sentence is printed; `overrides` as they are where there is none."""
+    from lib_lora.models.fast.memory import free_bytes, whole_bytes
+    from lib_lora.training import distributed
+
+    device = distributed.device()
+    whole = whole_bytes(device)
+    if whole is None:
+        return overrides
+    changed, said = for_gpu(info, train, overrides, whole, free_bytes(device))
+    if said:
+        print(said)
+    return changed
+
+
+def plan(
+    base: Path,
+    preset_name: str | None = None,
+    overrides: dict[str, Any] | None = None,
+    prediction: Prediction | None = None,
+) -> tuple[ModelInfo, TrainSettings]:
+    """The base model and the settings that these arguments give.
+
+    Raises:
+        UserError: the base is no model that can be trained on, or a setting does not fit it.
+    """
+    from lib_lora.training import distributed
+    from lib_lora.training.precision import resolve
+
+    info = identify(base, prediction)
+    train = preset(preset_name, info.family, overrides, narrow=info.narrow)
+    if info.small_side and not train.resolution:
+        train = replace(train, resolution=info.small_side)  # the run shall not depend on the .yaml later
+    train.objective.check(info.prediction)
+    return info, replace(train, precision=resolve(train.precision, distributed.device()))
+
+
+def asked_for(
+    base: Path,
+    preset_name: str | None = None,
+    overrides: dict[str, Any] | None = None,
+    prediction: Prediction | None = None,
+) -> None:
+    """See that there is a base model that these settings fit. Loads no torch, so what is wrong is said at once.
+
+    Raises:
+        UserError: as `plan`, less what only the weights and the device can tell.
+    """
+    info, certain = look(base, prediction)
+    train = preset(preset_name, info.family, overrides, narrow=info.narrow)
+    if certain:
+        train.objective.check(info.prediction)
+    _class_files(train)
+
+
+def for_gpu(
+    info: ModelInfo, train: TrainSettings, overrides: dict[str, Any], whole: int | None, free: int | None
+) -> tuple[dict[str, Any], str]:
+    """What the memory of a GPU makes of settings that a person gave in part; what was given stays as it is.
+
+    Args:
+        info: the base model.
+        train: the settings without it.
+        overrides: what was given.
+        whole, free: bytes of the GPU, see `training.plan.memory_fitting.fitted`; of several, of the first.
+
+    Returns:
+        The overrides with it, and a sentence for the user: empty where there is nothing to say.
+    """
+    if info.narrow:
+        return overrides, ""
+    changes, said = fitted(info.family, whole, train, names(overrides), free)
+    return merged(changes, overrides), "" if AS_IT_IS in said else said
+
+
+def weight_is_asked(info: ModelInfo, preset_name: str | None, overrides: dict[str, Any]) -> bool:
+    """Whether these settings weigh the face otherwise than their preset does, so that somebody asked for it.
+
+    What only the preset says of it means nothing where no face is found.
+    """
+    own = preset(preset_name, info.family, narrow=info.narrow).face_weight
+    return bool(overrides.get("face_weight", own) != own)
+
+
+def own_photos(
+    folder: CharacterFolder, character: Character, train: TrainSettings, few: bool, weight_asked: bool
+) -> list[Photo]:
+    """The photos of the character that a run with these settings trains on.
+
+    Args:
+        folder, character: whose.
+        train: the settings.
+        few: as in `start_run`.
+        weight_asked: see `weight_is_asked`; then there must be a face.
+
+    Raises:
+        UserError: there is none, there are too few, or the faces that somebody wants weighed are on none of them.
+    """
+    files = photos_of(folder, character, few)
+    default = caption_files.template(character)
+    regions = _face_regions(files) if train.face_weight > 1 else {}
+    if weight_asked and regions and not any(regions.values()):
+        raise UserError(
+            f"face_weight is {train.face_weight:g}, but no face is found on any photo in {folder.photos}; "
+            "leave face_weight out, or use photos that show the face."
+        )
+    return [
+        Photo(
+            file=path.relative_to(folder.path).as_posix(),
+            sha256=sha256(path),
+            caption=caption_files.read(path) or default,
+            regions=regions.get(path, []),
+        )
+        for path in files
+    ]
+
+
+def photos_of(folder: CharacterFolder, character: Character, few: bool) -> list[Path]:
+    """The files of a character's photos in use, of which there must be enough to train on; see `own_photos`.
+
+    Raises:
+        UserError: there is none, or there are too few.
+    """
+    files = photos_to_use(folder)
+    if not files and list_photos(folder.photos):
+        raise UserError(
+            f"All photos of {character.name!r} are left out; take some back with: "
+            f"{typed('audit', character.name, '--undecided')} PHOTO"
+        )
+    if not files:
+        raise UserError(
+            f"There is no photo in {folder.photos}; add some with: {typed('import', character.name)} PHOTOS"
+        )
+    if len(files) < LEAST and not few:
+        raise UserError(
+            f"{character.name!r} has {len(files)} photo{'' if len(files) == 1 else 's'} in use, and {LEAST} are the "
+            f"least that teach a face; add some with: {typed('import', character.name)} PHOTOS (or train all the same "
+            "with --few)"
+        )
+    return files
+
+
+def class_photos(character: Character, train: TrainSettings) -> list[Photo]:
+    """The pictures of the class for prior preservation; none where the settings name no folder.
+
+    Raises:
+        UserError: the folder is not there, or holds no picture.
+    """
+    default = train.class_caption or f"photo of {character.class_word}"
+    return [
+        Photo(file=str(path), sha256=sha256(path), caption=caption_files.read(path) or default, prior=True)
+        for path in _class_files(train)
+    ]
+
+
+def _class_files(train: TrainSettings) -> list[Path]:
+    if not train.class_photos:
+        return []
+    folder = Path(train.class_photos).expanduser().absolute()
+    files = list_photos(folder)
+    if not files:
+        raise UserError(f"There is no picture of the class in {folder}; add some, or leave class_photos out.")
+    return files
+
+
+def _face_regions(files: list[Path]) -> dict[Path, list[list[float]]]:
+    """The boxes of the faces on each photo, as fractions."""
+    from lib_lora.faces.opencv_engine import SFaceEngine
+
+    engine = SFaceEngine()
+    found = {}
+    for path in files:
+        image = open_photo(path)
+        boxes = []
+        for x, y, width, height in engine.boxes(image):
+            box = (x / image.width, y / image.height, (x + width) / image.width, (y + height) / image.height)
+            boxes.append([min(1.0, max(0.0, number)) for number in box])
+        found[path] = boxes
+    return found

@@ -1,0 +1,163 @@
+"""A few steps of a training before it begins, to know how long it will take and how much memory it needs."""
+
+from __future__ import annotations
+
+import gc
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lib_lora.character.store import CharacterFolder, consent_of, folder_of, load
+from lib_lora.errors import UserError
+from lib_lora.files import explained
+from lib_lora.models.family import Prediction
+from lib_lora.models.fast.cpu_load import Others
+from lib_lora.models.fast.memory import is_out_of_memory, peak_bytes
+from lib_lora.models.reading.file_hashes import remembered_sha256
+from lib_lora.training import distributed
+from lib_lora.training.loop import rehearse
+from lib_lora.training.plan.estimate import remember
+from lib_lora.training.plan.memory_fitting import lower
+from lib_lora.training.plan.presets import preset as settings_of
+from lib_lora.training.plan.run_file import Run, create_run
+from lib_lora.training.session import open_session
+from lib_lora.workflows.train.prepare import class_photos, own_photos, plan, weight_is_asked
+
+Emit = Callable[..., None]
+
+STEPS = 4
+_WARM = 1  # steps at the start that are slower: libraries choose their ways, memory is taken for the first time
+_PREFIX = ".probe-"
+_OLD = 86_400  # seconds after which the folder of a probe that was killed is taken away
+
+
+def probe(
+    root: Path,
+    name: str,
+    base: Path,
+    preset: str | None,
+    settings: dict[str, Any],
+    emit: Emit,
+    prediction: Prediction | None = None,
+    steps: int = STEPS,
+) -> dict[str, Any]:
+    """Prepare a run of a character, do its first steps, and throw it away.
+
+    Photos and captions that are encoded stay in the character's cache, where the run itself will find them. What was
+    measured is remembered (`training.plan.estimate.remembered`).
+
+    Args:
+        root: the data folder.
+        name: of the character.
+        base: the checkpoint file.
+        preset: None = the one for this base model.
+        settings: laid over the preset.
+        emit: gets ``progress`` events.
+        prediction: overrides what the checkpoint says of itself.
+        steps: how many, at least 2; the first is not counted.
+
+    Returns:
+        seconds_per_step, peak_memory (bytes), load_seconds, steps (of the whole run), device, precision, and others
+        (the share of the processor that other programs took during the steps, 0 to 1).
+
+    Raises:
+        UserError: what would stop the run too; or memory does not suffice, with what to make smaller.
+    """
+    folder = folder_of(root, name)
+    character = load(folder)
+    consent_of(character)
+    info, train = plan(base, preset, settings, prediction)
+    own = own_photos(folder, character, train, few=True, weight_asked=weight_is_asked(info, preset, settings))
+    photos = [*own, *class_photos(character, train)]
+    digest = remembered_sha256(base, root / "hashes.json")
+    with _thrown_away(folder) as place:
+        run = create_run(_Aside(folder.path, place), character, info, digest, train, photos)
+        emit("progress", done=0, total=steps + 1, text="Loading the model and encoding the photos")
+        try:
+            measured = _measured(run, steps, emit)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise UserError(
+                f"There is too little memory on {device_name()} to train {base.name} with these settings; "
+                f"use {lower(train)}."
+            ) from error
+        finally:
+            _let_go()
+    remember(root, base, settings_of(preset, info.family, settings, narrow=info.narrow), measured)
+    return measured
+
+
+def _measured(run: Run, steps: int, emit: Emit) -> dict[str, Any]:
+    device = distributed.device()
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    began = time.perf_counter()
+    session = open_session(run, lambda kind, **fields: emit(kind, **fields) if kind == "warning" else None)
+    loaded = time.perf_counter() - began
+
+    def each(done: int) -> None:
+        emit("progress", done=done + 1, total=steps + 1, text=f"Step {done} of {steps}")
+
+    emit("progress", done=1, total=steps + 1, text="Loaded")
+    beside = Others()
+    seconds = rehearse(session, steps, each)
+    return {
+        "seconds_per_step": statistics.median(seconds[_WARM:]),
+        "peak_memory": peak_bytes(device),
+        "load_seconds": loaded,
+        "steps": session.total,
+        "device": device_name(),
+        "precision": run.file.settings.precision,
+        "others": round(beside.share(), 2),
+    }
+
+
+def device_name() -> str:
+    """What a person calls the device that this process trains on."""
+    device = distributed.device()
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return "the processor" if device.type == "cpu" else device.type.upper()
+
+
+@dataclass(frozen=True)
+class _Aside(CharacterFolder):
+    """A character's folder whose new runs lie in another place; as deep in it as its own, so that photos are found."""
+
+    aside: Path
+
+    @property
+    def runs(self) -> Path:
+        return self.aside
+
+
+@contextmanager
+def _thrown_away(folder: CharacterFolder) -> Iterator[Path]:
+    """A folder in the character's own that is gone after the block; one that a killed probe left goes too."""
+    for left in folder.path.glob(f"{_PREFIX}*"):
+        with explained(left, "read"):
+            old = time.time() - left.stat().st_mtime > _OLD
+        if old:
+            shutil.rmtree(left, ignore_errors=True)
+    with explained(folder.path):
+        place = Path(tempfile.mkdtemp(dir=folder.path, prefix=_PREFIX))
+    try:
+        yield place
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def _let_go() -> None:
+    """The models of the probe leave memory now, not when Python finds the time."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

@@ -1,0 +1,107 @@
+"""A painter that paints nothing itself: it asks the process that started this one, which is a webui.
+
+The pictures come as PNG files in a folder of the job; each is read like any file from elsewhere, and deleted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from lib_lora import file_permissions
+from lib_lora.character.photo_files import open_photo
+from lib_lora.errors import UserError
+from lib_lora.files import atomic_file, explained
+from lib_lora.pictures import Cell
+from lib_lora.queue.worker_pipe import Channel
+
+PAINTER_ID = "webui"
+_LONGEST = 20_000  # characters of an infotext that are kept
+_FIELDS = ("prompt", "negative", "seed", "weight", "width", "height", "steps", "cfg", "sampler")
+
+
+class RemotePainter:
+    """See `grid.cells.Painter`.
+
+    Args:
+        channel: to the parent.
+        folder: where the files are put; made if it is not there.
+        base: the checkpoint to paint with.
+    """
+
+    def __init__(self, channel: Channel, folder: Path, base: Path) -> None:
+        self.channel = channel
+        self.folder = folder
+        self.base = base
+
+    def paint(self, cells: Sequence[Cell], each: Callable[[int, Image.Image], None] | None = None) -> list[Image.Image]:
+        """The pictures of `cells`, in their order; `each` gets them in the order in which they come.
+
+        What the parent says of how a picture was painted stands in its ``info["parameters"]``.
+
+        Raises:
+            UserError: the parent cannot paint, a picture cannot be read, or there are fewer than were asked for.
+            StoppedByUser: see `Channel.ask`.
+        """
+        self._make_folder()
+        pictures: dict[int, Image.Image] = {}
+        asked = [_picture(cell) for cell in cells]
+        for answer in self.channel.ask("paint", base=str(self.base), pictures=asked, folder=str(self.folder)):
+            number = answer.get("number")
+            if not isinstance(number, int) or number not in range(len(cells)) or number in pictures:
+                continue
+            pictures[number] = self._taken(answer.get("file"))
+            pictures[number].info["parameters"] = _text(answer.get("infotext"))
+            if each:
+                each(number, pictures[number])
+        if len(pictures) < len(cells):
+            raise UserError(
+                f"The webui painted {len(pictures)} of {len(cells)} pictures and said no word; look at its console, "
+                "and start the test again: it goes on with those that are missing."
+            )
+        return [pictures[number] for number in range(len(cells))]
+
+    def reconstruct(self, image: Image.Image) -> Image.Image | None:
+        """An RGB picture through the VAE of the parent's model and back; None where it has none at hand."""
+        self._make_folder()
+        given, wanted = self.folder / "given.png", self.folder / "reconstructed.png"
+        with atomic_file(given) as stream:
+            image.save(stream, "PNG")
+        try:
+            [*_, answer] = self.channel.ask("reconstruct", file=str(given), out=str(wanted))
+            return self._taken(answer["file"]) if answer.get("file") else None
+        finally:
+            with suppress(OSError):
+                given.unlink()
+
+    def _make_folder(self) -> None:
+        with explained(self.folder):
+            file_permissions.make_folder(self.folder)
+
+    def _taken(self, file: Any) -> Image.Image:
+        """Open a picture and delete its file, which must lie in the folder."""
+        path = Path(str(file))
+        if path.absolute().parent != self.folder.absolute() or path.is_symlink():
+            raise UserError(f"The webui put a picture elsewhere than it was asked to: {path}.")
+        try:
+            return open_photo(path)
+        finally:
+            with suppress(OSError):  # a scanner may hold it; the folder goes with the job
+                path.unlink()
+
+
+def _picture(cell: Cell) -> dict[str, Any]:
+    """What is asked for, by the names that the other side knows."""
+    if cell.start or cell.variation:
+        raise ValueError("a webui is not asked to paint over a picture, or to vary one")
+    return {"lora": str(cell.lora) if cell.lora else None, **{name: getattr(cell, name) for name in _FIELDS}}
+
+
+def _text(infotext: Any) -> str:
+    """As UTF-8 can hold it; what is no text is left out."""
+    text = infotext if isinstance(infotext, str) else ""
+    return text.replace("\0", "").encode("utf-8", "replace").decode("utf-8")[:_LONGEST]

@@ -1,0 +1,247 @@
+"""What each kind of job does, and what came of it: all that a worker process is for.
+
+Imports torch and all the rest; whoever only wants to know what jobs there are reads `queue.job_types`.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lib_lora.character.store import folder_of
+from lib_lora.errors import StoppedByUser, UserError
+from lib_lora.files import explained, write_json
+from lib_lora.grid.cells import Painter
+from lib_lora.grid.prompts import PROMPTS, QUICK
+from lib_lora.models.fast.memory import is_out_of_memory
+from lib_lora.queue.invent_arguments import InventArguments, MoreArguments
+from lib_lora.queue.job_types import (
+    Arguments,
+    AuditArguments,
+    ChooseArguments,
+    FillArguments,
+    ProbeArguments,
+    TestArguments,
+    arguments_of,
+)
+from lib_lora.queue.queue import RESULT, Queue
+from lib_lora.queue.worker_pipe import Channel
+from lib_lora.runs.events import FILE_NAME as EVENTS_FILE
+from lib_lora.runs.events import EventLog
+from lib_lora.runs.uses import renew_previews
+from lib_lora.training.plan.run_file import Run
+from lib_lora.workflows.invent.invented_folder import side_of
+from lib_lora.workflows.judge.choose import choose_cell
+from lib_lora.workflows.judge.grid_run import Studio
+from lib_lora.workflows.judge.test_grid import find_run, paint_and_score
+from lib_lora.workflows.photos.audit_command import tell_audit
+from lib_lora.workflows.photos.audit_photos import RESOLUTION, Choices
+from lib_lora.workflows.photos.fill_captions import fill
+from lib_lora.workflows.worker.remote_painter import PAINTER_ID, RemotePainter
+from lib_lora.workflows.worker.work_invent import paint_candidates, paint_more
+from lib_lora.workflows.worker.work_train import train
+from lib_lora.workspace.preferences import chosen_engine
+
+Result = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What a job is done with.
+
+    Attributes:
+        root: the data folder.
+        character: the name of the one whose job it is.
+        folder: of the job.
+        channel: to the parent.
+        emit: for events.
+        note_run: is told the identifier of the run that is trained, once it is known.
+    """
+
+    root: Path
+    character: str
+    folder: Path
+    channel: Channel
+    emit: Callable[..., None]
+    note_run: Callable[[str], None]
+
+
+def work(root: Path, number: int, channel: Channel) -> Result:
+    """Do job `number` of the queue; what came of it stands in ``result.json`` of its folder, which is written last.
+
+    Raises:
+        UserError: there is no such job, or its folder cannot be written.
+    """
+    queue = Queue(root)
+    job, folder = queue.get(number), queue.folder(number)
+    log = EventLog(folder / EVENTS_FILE)
+    log("state", state="starting")
+    with explained(folder / RESULT):
+        (folder / RESULT).unlink(missing_ok=True)  # of an earlier start of the same job
+
+    def emit(kind: str, **fields: Any) -> None:
+        log(kind, **fields)
+        if kind in ("progress", "painting", "data") or fields.get("state") == "preparing":
+            channel.check()  # here nothing is lost; a training saves before it ends (`finish_run`)
+
+    desk = Desk(root, job.character, folder, channel, emit, lambda run: queue.note_run(number, run))
+    outcome = came_of(lambda: do(arguments_of(job.kind, job.arguments), desk), channel)
+    log("state", state=outcome["state"], text=outcome["error"])
+    write_json(folder / RESULT, outcome)
+    return outcome
+
+
+def came_of(job: Callable[[], Result], channel: Channel) -> Result:
+    """How a job ended: its state, one sentence if it failed, and its result."""
+    state, error, result = "finished", "", {}
+    try:
+        result = job()
+    except (StoppedByUser, KeyboardInterrupt):
+        state = "paused" if channel.wish == "pause" else "stopped"
+    except UserError as refused:
+        state, error = "failed", str(refused)
+        sys.stderr.write(f"{error}\n")
+    except Exception as failure:
+        traceback.print_exc()
+        state, error = "failed", _sentence(failure)
+    return {"state": state, "error": error, "result": result}
+
+
+def _sentence(failure: Exception) -> str:
+    if is_out_of_memory(failure):
+        return "Out of memory; close other programs (or the webui's model), and start the job again."
+    what = " ".join(str(failure).split())[:300]
+    return f"It failed with {type(failure).__name__}{f' ({what})' if what else ''}; the job's log says where."
+
+
+def do(arguments: Arguments, desk: Desk) -> Result:
+    """Do what a job asks for; its result.
+
+    Raises:
+        UserError: it cannot be done.
+        StoppedByUser: the parent wished so, or is gone; what was done is kept.
+    """
+    match arguments:
+        case AuditArguments():
+            return audit(arguments, desk)
+        case FillArguments():
+            return fill_captions(arguments, desk)
+        case ProbeArguments():
+            return probe(arguments, desk)
+        case TestArguments():
+            return test(arguments, desk)
+        case ChooseArguments():
+            return choose(arguments, desk)
+        case InventArguments():
+            return paint_candidates(arguments, desk)
+        case MoreArguments():
+            return paint_more(arguments, desk)
+        case _:
+            return train(arguments, desk)
+
+
+def audit(arguments: AuditArguments, desk: Desk) -> Result:
+    """See `workflows.photos.audit_command.tell_audit`."""
+    choices = Choices(arguments.keep, arguments.drop, arguments.undecided, arguments.accept)
+    count = _counting(desk, "Looking at the photos")
+    engine = chosen_engine(desk.root)
+    resolution = arguments.resolution or side_of(folder_of(desk.root, desk.character)) or RESOLUTION
+    told = tell_audit(desk.root, desk.character, resolution, choices, engine, count)
+    return {"good": told.good, "headline": told.text.partition("\n")[0]}
+
+
+def fill_captions(arguments: FillArguments, desk: Desk) -> Result:
+    """See `workflows.photos.fill_captions.fill`."""
+    captioner = None
+    count = _counting(desk, "Writing captions")
+    if arguments.captioner:
+        from lib_lora.workflows.photos.captioners import captioner_of
+
+        captioner = captioner_of(arguments.captioner, desk.root)
+    engine = chosen_engine(desk.root)
+    told = fill(desk.root, desk.character, captioner, arguments.rewrite, arguments.only, engine, count)
+    return {"written": len(told.values["changed"]["files"])}
+
+
+def _counting(desk: Desk, text: str) -> Callable[[int, int], None]:
+    def count(done: int, total: int) -> None:
+        desk.emit("progress", done=done, total=total, text=text)
+
+    count(0, 0)  # how many there are is not known yet
+    return count
+
+
+def probe(arguments: ProbeArguments, desk: Desk) -> Result:
+    """See `workflows.train.speed_probe.probe`."""
+    from lib_lora.workflows.train.speed_probe import probe as measure
+
+    base = Path(arguments.base)
+    return measure(desk.root, desk.character, base, arguments.preset, arguments.settings, desk.emit)
+
+
+def test(arguments: TestArguments, desk: Desk) -> Result:
+    """See `workflows.judge.test_grid.paint_and_score`."""
+    run, step = find_run(desk.root, desk.character, arguments.run, arguments.step)
+    desk.note_run(run.file.id)
+    base = Path(arguments.base) if arguments.base else None
+    if base and arguments.painter != "webui":
+        raise UserError("Only the webui paints with another base model than the run's own; leave the base out.")
+    painter, painter_id = _painter(arguments.painter, run, base, desk)
+    done = paint_and_score(
+        run,
+        step,
+        arguments.weight,
+        arguments.grid_steps,
+        desk.emit,
+        arguments.again,
+        QUICK if arguments.quick else len(PROMPTS),
+        arguments.first_seed,
+        Studio(run, desk.emit, painter, painter_id, base),
+        chosen_engine(desk.root),
+        sampler=arguments.sampler,
+        cfg=arguments.cfg,
+        side=arguments.side,
+    )
+    renew_previews(run, step, arguments.weight, done.preview)
+    verdict = done.report.verdict
+    return {
+        "run": run.file.id,
+        "grid": done.folder.name,
+        "step": step,
+        "weight": arguments.weight,
+        "verdict": verdict.kind,
+        "headline": verdict.headline,
+        "drift": verdict.drift,
+        "judged": verdict.judged,
+        "retention": done.report.facts.retention,
+    }
+
+
+def choose(arguments: ChooseArguments, desk: Desk) -> Result:
+    """See `workflows.judge.choose.choose_cell`."""
+    run, _ = find_run(desk.root, desk.character, arguments.run, None)
+    desk.note_run(run.file.id)
+    painter, painter_id = _painter(arguments.painter, run, None, desk)
+    told = choose_cell(
+        run,
+        desk.emit,
+        arguments.steps,
+        arguments.weights,
+        arguments.grid_steps,
+        engine=chosen_engine(desk.root),
+        painter=painter,
+        painter_id=painter_id,
+    )
+    chosen = {name: told.values[name] for name in ("step", "weight", "sentence")}
+    return {"run": run.file.id, **chosen, "grid": Path(told.values["report"]).parent.name}
+
+
+def _painter(who: str, run: Run, base: Path | None, desk: Desk) -> tuple[Painter | None, str]:
+    """Who paints, and by which name; None = this process."""
+    if who != "webui":
+        return None, ""
+    return RemotePainter(desk.channel, desk.folder / "pictures", base or Path(run.file.base.path)), PAINTER_ID

@@ -1,0 +1,75 @@
+"""The jobs that invent a character: candidates for a face, and further pictures of the picked one."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lib_lora.character.store import folder_of
+from lib_lora.errors import UserError
+from lib_lora.queue.invent_arguments import InventArguments, MoreArguments
+from lib_lora.workflows.invent.invent import candidates
+from lib_lora.workflows.invent.invent_more import NEWEST, STRANGERS, more
+from lib_lora.workflows.invent.invented_folder import Invented, Painted, side_of
+from lib_lora.workflows.photos.audit_command import tell_audit
+from lib_lora.workflows.photos.audit_photos import RESOLUTION
+from lib_lora.workspace.preferences import chosen_engine
+
+if TYPE_CHECKING:
+    from lib_lora.workflows.worker.work import Desk
+
+
+def paint_candidates(arguments: InventArguments, desk: Desk) -> dict[str, Any]:
+    """See `workflows.invent.invent.candidates`."""
+    there = _Counted(desk)
+    desk.emit("progress", done=0, total=0, text="Reading the base model")
+    told = candidates(
+        desk.root,
+        desk.character,
+        arguments.describe,
+        Path(arguments.base),
+        arguments.candidates,
+        arguments.seed,
+        each=lambda one: desk.emit("painting", done=len(there.with_(one)), total=arguments.candidates),
+    )
+    found = told.values["candidates"]
+    alike = {str(one["number"]): one["alike"] for one in found if one["alike"] is not None}
+    return {"painted": len(found), "good": sum(not one["why_not"] for one in found), "alike": alike}
+
+
+def paint_more(arguments: MoreArguments, desk: Desk) -> dict[str, Any]:
+    """See `workflows.invent.invent_more.more`; then the new photos are looked through, so that the next step can begin."""
+    there = _Counted(desk)
+
+    def each(one: Painted) -> None:
+        done = there.with_(one)
+        if one.is_candidate:
+            text = "Painting other faces, to tell this one from them"
+            desk.emit("progress", done=len(done), total=max(len(done), STRANGERS), text=text)
+        else:
+            text = f"{sum(other.kept for other in done)} kept of {len(done)} painted"
+            desk.emit("painting", done=len(done), total=arguments.budget, text=text)
+
+    desk.emit("progress", done=0, total=0, text="Reading the base model and the pictures")
+    lora = NEWEST if arguments.with_lora else None
+    told = more(desk.root, desk.character, arguments.count, arguments.budget, lora, each=each)
+    with suppress(UserError):  # then the step Photos asks for it
+        side = side_of(folder_of(desk.root, desk.character)) or RESOLUTION
+        tell_audit(desk.root, desk.character, side, engine=chosen_engine(desk.root))
+    return {name: told.values[name] for name in ("painted", "kept", "photos", "not_kept", "budget_spent", "flagged")}
+
+
+class _Counted:
+    """The pictures that count together with the one just painted, those of earlier jobs too."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._before = Invented(folder_of(desk.root, desk.character)).painted()
+
+    def with_(self, one: Painted) -> list[Painted]:
+        """Those painted like `one`, and it."""
+        self._before.append(one)
+        alike = [other for other in self._before if (other.is_candidate, other.lora) == (one.is_candidate, one.lora)]
+        if not one.is_candidate:
+            return alike
+        return [other for other in alike if (other.base_sha256, other.describe) == (one.base_sha256, one.describe)]

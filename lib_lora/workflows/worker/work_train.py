@@ -1,0 +1,139 @@
+"""The job that trains: a new run or one that goes on, and a second try with less where memory ran out."""
+
+from __future__ import annotations
+
+import gc
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast, get_args
+
+import torch
+
+from lib_lora.character.store import folder_of, load
+from lib_lora.errors import UserError
+from lib_lora.models.family import Prediction
+from lib_lora.models.fast.memory import is_out_of_memory
+from lib_lora.queue import worker_pipe
+from lib_lora.queue.job_types import TrainArguments
+from lib_lora.queue.worker_pipe import patient
+from lib_lora.runs.events import FILE_NAME as EVENTS_FILE
+from lib_lora.runs.events import EventLog, pace_of, read_events
+from lib_lora.runs.reopen import reopen
+from lib_lora.training.plan.run_file import Run, load_run, save_run, saved_steps
+from lib_lora.workflows.train.main_job import finish_run
+from lib_lora.workflows.train.prepare import start_run
+
+if TYPE_CHECKING:
+    from lib_lora.workflows.worker.work import Desk
+
+PATIENCE = 75.0  # seconds: a worker whose parent has gone saves what it trained, and has the run until then
+
+
+def train(arguments: TrainArguments, desk: Desk) -> dict[str, Any]:
+    """Train a run to its end.
+
+    Where memory runs out before anything was saved, it begins once more with single photos and recomputed activations.
+
+    Raises:
+        UserError: it cannot be trained; what was saved is kept.
+        StoppedByUser: the parent wished so, or is gone; everything is saved.
+    """
+    opened: list[Run] = []
+
+    def make() -> Run:
+        desk.emit("progress", done=0, total=0, text="Reading the base model and the photos")
+        run = _reopened(arguments, desk) if arguments.run else _new(arguments, desk)
+        desk.emit("run", run=run.file.id)
+        desk.note_run(run.file.id)
+        opened.append(run)
+        return run
+
+    def watch(kind: str, **fields: Any) -> None:
+        desk.channel.pace = pace_of([{"kind": kind, **fields}], desk.channel.pace)
+        desk.emit(kind, **fields)
+
+    try:
+        finish_run(make, watch=watch, asked=desk.channel.stopping, patience=_patience(arguments, desk), only_train=True)
+    except UserError as error:
+        lacking = error.__cause__ is not None and is_out_of_memory(error.__cause__)
+        smaller = _smaller(opened[0]) if lacking and opened else None
+        if smaller is None:
+            raise
+    else:
+        return _result(opened[0])
+    _free_memory()  # out here, since the error holds all that was loaded
+    _begin_again(smaller, desk)
+    finish_run(lambda: smaller, watch=watch, asked=desk.channel.stopping, only_train=True)
+    return _result(smaller)
+
+
+def _patience(arguments: TrainArguments, desk: Desk) -> float:
+    """For the lock of the run: as long as a worker whose parent has gone may still save."""
+    if not arguments.run:
+        return PATIENCE
+    events = folder_of(desk.root, desk.character).runs / arguments.run / EVENTS_FILE
+    pace = pace_of(read_events(events))
+    return PATIENCE + patient(worker_pipe.PATIENCE, pace) - worker_pipe.PATIENCE
+
+
+def _new(arguments: TrainArguments, desk: Desk) -> Run:
+    if not arguments.base:
+        raise UserError("Choose the base model that the LoRA shall be trained on.")
+    if arguments.prediction not in (None, *get_args(Prediction)):
+        raise UserError(f"The prediction {arguments.prediction!r} is none; it is epsilon or v, or left out.")
+    return start_run(
+        desk.root,
+        desk.character,
+        Path(arguments.base),
+        arguments.preset,
+        arguments.settings,
+        cast("Prediction | None", arguments.prediction),
+        few=arguments.few,
+    )
+
+
+def _reopened(arguments: TrainArguments, desk: Desk) -> Run:
+    folder = folder_of(desk.root, desk.character)
+    load(folder)
+    wanted = str(arguments.run)
+    there = {path.parent.name for path in folder.runs.glob("*/run.yaml")}
+    if wanted not in there:
+        raise UserError(f"{desk.character} has no run {wanted}; there are: {', '.join(sorted(there)) or 'none'}.")
+    run = load_run(folder.runs / wanted)
+    # a job that asked for more steps and was stopped asks for the same again
+    steps = None if arguments.steps == run.file.settings.steps else arguments.steps
+    return reopen(run.folder, desk.root, Path(arguments.base) if arguments.base else None, None, steps)
+
+
+def _smaller(run: Run) -> Run | None:
+    """The same training in less memory; None where that cannot be, or something has been saved."""
+    train = run.file.settings
+    saved = saved_steps(run) or any(run.states.glob("*.pt"))
+    if saved or (train.batch_size == 1 and train.gradient_checkpointing):
+        return None
+    train = replace(
+        train, batch_size=1, accumulation=train.accumulation * train.batch_size, gradient_checkpointing=True
+    )
+    return Run(run.folder, replace(run.file, settings=train))
+
+
+def _begin_again(run: Run, desk: Desk) -> None:
+    save_run(run)
+    train = run.file.settings
+    text = (
+        "Out of memory, so the training begins again with gradient_checkpointing true, batch_size 1 and accumulation "
+        f"{train.accumulation}: the same steps, about a third slower."
+    )
+    EventLog(run.events)("warning", text=text)
+    desk.emit("warning", text=text)
+
+
+def _free_memory() -> None:
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _result(run: Run) -> dict[str, Any]:
+    step = saved_steps(run)[-1]
+    return {"run": run.file.id, "steps": step, "lora": run.checkpoint(step).name}

@@ -1,0 +1,1 @@
+"""The data folder: where everything lies in it, and what is set for all of it."""

@@ -1,0 +1,57 @@
+"""What is set for all characters on one data folder: ``settings.json``. Imports nothing heavy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lib_lora import typed_settings
+from lib_lora.files import read_json
+
+if TYPE_CHECKING:
+    from lib_lora.faces.face import FaceEngine
+
+FILE = "settings.json"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All of them.
+
+    Attributes:
+        allow_painting: the webui may paint while something trains; both are slower then, and memory may run out.
+        then_test: a training is followed by its test.
+        comfyui: ComfyUI's folder; empty = none.
+        worker_python: the Python that trains; empty = the webui's own.
+        engine: the face engine (`faces.engine_names`); empty = the one that comes with SameFace.
+    """
+
+    allow_painting: bool = False
+    then_test: bool = True
+    comfyui: str = ""
+    worker_python: str = ""
+    engine: str = ""
+
+
+def load(root: Path) -> Settings:
+    """The settings of a data folder.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    path = root / FILE
+    if not path.is_file():
+        return Settings()
+    return typed_settings.from_dict(Settings, read_json(path), str(path))
+
+
+def chosen_engine(root: Path) -> FaceEngine:
+    """The face engine that is set. Whoever set another one has agreed to its licence on the page.
+
+    Raises:
+        UserError: as `faces.engine_names.engine_of`, or the settings are damaged.
+    """
+    from lib_lora.faces.engine_names import DEFAULT, engine_of
+
+    return engine_of(load(root).engine or DEFAULT, root, accept_licence=True)

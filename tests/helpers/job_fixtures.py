@@ -1,0 +1,188 @@
+"""One finished main job, in folders whose names have spaces, umlauts and kanji, and how commands are run in tests."""
+
+from __future__ import annotations
+
+import io
+import shutil
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from remembering import Remembering
+
+from lib_lora.faces.opencv_engine import SFaceEngine
+from lib_lora.training.plan.run_file import Run, load_run
+
+PERSONAS = Path(__file__).parents[1] / "data" / "personas"
+NAME = "Mara Müller 名前"
+TRIGGER = "mrxa"
+SLUG = "mara-müller-名前"
+QUICK = [
+    f"--set={item}" for item in ("resolution=128", "precision=fp32", "optimizer=adamw", "lora.rank=4", "samples=0")
+] + ["--few"]
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command printed, and its exit status."""
+
+    status: int
+    out: str
+    err: str
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A finished main job.
+
+    Attributes:
+        root, photos, out, base: its folders and its base model, all given on the command line.
+        said: by the command.
+        command: the arguments.
+    """
+
+    root: Path
+    photos: Path
+    out: Path
+    base: Path
+    said: Said
+    command: list[str]
+
+    @property
+    def character(self) -> Path:
+        return self.root / "characters" / SLUG
+
+    @property
+    def run(self) -> Path:
+        return self.character / "runs" / "001"
+
+    @property
+    def lora(self) -> Path:
+        return self.out / f"{SLUG}.safetensors"
+
+
+def _main(*arguments: object) -> Said:
+    from lib_lora import __main__, bootstrap
+
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.setattr(bootstrap, "enter", lambda *_, **__: None)  # never leave for another interpreter
+        status = __main__.main([str(argument) for argument in arguments])
+    return Said(status, out.getvalue(), err.getvalue())
+
+
+@pytest.fixture(scope="session")
+def main() -> Callable[..., Said]:
+    """Run a command through the entry, as a shell does."""
+    return _main
+
+
+@pytest.fixture(scope="session")
+def quick() -> list[str]:
+    """Settings with which a toy trains in seconds."""
+    return list(QUICK)
+
+
+@pytest.fixture(scope="session")
+def some_photos(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """A function that makes a folder of persona photos: some_photos("mara", 3)."""
+
+    def make(persona: str, count: int, folder: Path | None = None) -> Path:
+        folder = folder or tmp_path_factory.mktemp("photos") / f"Fotos von {persona} ü"
+        folder.mkdir(parents=True)
+        for number in range(count):
+            shutil.copy(PERSONAS / persona / f"{number:02d}.jpg", folder / f"Bild ü {number:02d}.jpg")
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def finished(toy, tmp_path_factory: pytest.TempPathFactory, some_photos) -> Finished:
+    """The main job with every argument, done once. Do not change its folders; copy them (see `copied`)."""
+    home = tmp_path_factory.mktemp("main job ü 名前")
+    photos = some_photos("mara", 4)
+    (photos / "broken.jpg").write_bytes((photos / "Bild ü 00.jpg").read_bytes()[:2000])
+    (photos / "Bild ü 01.txt").write_text("photo of mrxa woman, laughing", encoding="utf-8")
+    classes = some_photos("ines", 2, home / "class #1 ü")
+    base = shutil.copy(toy("sd1"), home / "Basis 名前.safetensors")
+    root, out = home / "Daten 名前", home / "Ergebnis ü" / "Lora"
+    options = {
+        "--base": base,
+        "--name": NAME,
+        "--trigger": TRIGGER,
+        "--class": "woman",
+        "--consent": "fictional",
+        "--preset": "sd15-face",
+        "--steps": 3,
+        "--out": out,
+        "--data": root,
+        "--grid-steps": 2,
+    }
+    command = ["run", str(photos), *(str(word) for pair in options.items() for word in pair), *QUICK]
+    command += ["--set", "save_every=2", "--set", "face_weight=3", "--set", f"class_photos={classes}"]
+    said = _main(*command)
+    assert said.status == 0, said.err
+    return Finished(root, photos, out, Path(base), said, command)
+
+
+@pytest.fixture
+def copied(finished: Finished, tmp_path: Path) -> Finished:
+    """The finished job with its data folder copied to another place, and an empty --out."""
+    root = tmp_path / "umgezogen 名前"
+    shutil.copytree(finished.root, root)
+    return Finished(root, finished.photos, tmp_path / "out ü", finished.base, finished.said, finished.command)
+
+
+@pytest.fixture(scope="session")
+def eye() -> Remembering:
+    """The engine, which looks at each picture once."""
+    return Remembering(SFaceEngine())
+
+
+@pytest.fixture
+def judgeable(copied: Finished) -> Run:
+    """A copied run, checkpoints 2 and 3, whose character has twelve photos: enough for a verdict."""
+    made = load_run(copied.run)
+    for number in range(4, 12):
+        shutil.copy(PERSONAS / "mara" / f"{number:02d}.jpg", made.character_folder.photos / f"more {number:02d}.jpg")
+    return made
+
+
+class FakePainter:
+    """Paints at once: a photo of mara in the cells of `faces` with the LoRA and the trigger, else plain grey."""
+
+    faces: Sequence[str] = ("coat in the park",)
+
+    def __init__(self, info, device, dtype, clip_skip=1) -> None:
+        self.info = info
+
+    def photo(self, persona):
+        with Image.open(PERSONAS / persona / "02.jpg") as photo:
+            return photo.convert("RGB")
+
+    def reconstruct(self, image):
+        return None
+
+    def picture(self, cell):
+        """Of one cell."""
+        seen = cell.lora is not None and TRIGGER in cell.prompt and cell.name in self.faces
+        return self.photo("mara") if seen else Image.new("RGB", (cell.width, cell.height), "grey")
+
+    def paint(self, cells, each=None):
+        pictures = []
+        for number, cell in enumerate(cells):
+            pictures.append(self.picture(cell))
+            if each:
+                each(number, pictures[-1])
+        return pictures
+
+
+@pytest.fixture
+def fake_painter(monkeypatch: pytest.MonkeyPatch) -> type[FakePainter]:
+    """No picture is really painted; the third one with the LoRA shows the character."""
+    monkeypatch.setattr("lib_lora.workflows.judge.grid_run.DiffusersPainter", FakePainter)
+    return FakePainter

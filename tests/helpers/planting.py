@@ -1,0 +1,165 @@
+"""Runs, grids and audits written by hand, with nothing trained, painted or looked at."""
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import yaml
+from PIL import Image
+
+from lib_lora.files import write_json
+from lib_lora.runs.events import EventLog
+from lib_lora.training.plan.train_settings import TrainSettings
+from lib_lora.typed_settings import to_dict
+from lib_lora.workflows.invent.invented_folder import Invented, InventPlan, Painted
+from lib_lora.workflows.photos import audit_cache
+
+PERSONAS = Path(__file__).parents[1] / "data" / "personas"
+MINI = Path(__file__).parents[1] / "data" / "mini-face" / "mini-face.safetensors"
+WHO = "a woman with short red hair, 30 years old"
+_PEOPLE = ("mara", "ines", "clara", "lena", "tomas", "viktor")
+
+
+def plan_audit(folder, **changes):
+    """What an audit would keep, all photos good; `changes` by file name."""
+    photos = [
+        {
+            "file": path.name,
+            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+            "tone": "good",
+            "word": "good",
+            "sentence": "Close-up.",
+            "findings": [],
+            "decision": None,
+            "proposed": False,
+            "used": True,
+            "width": 512,
+            "height": 512,
+            **changes.get(path.stem, {}),
+        }
+        for path in sorted(folder.photos.glob("*.jpg"))
+    ]
+    said = {"headline": f"{len(photos)} of {len(photos)} photos good", "counts": "", "tone": "good", "stopped": False}
+    rest = {"resolution": 512, "findings": [], "missing": ["no full body"], "coverage": {}, "people": []}
+    write_json(audit_cache.path_of(folder), {"version": 1, **said, **rest, "photos": photos})
+
+
+def plant_run(folder, number=1, steps=100, saved=(), base="/models/base.safetensors", photos=10):
+    """A run's folder with empty checkpoints."""
+    run = folder.runs / f"{number:03d}"
+    (run / "checkpoints").mkdir(parents=True)
+    (run / "state").mkdir()
+    values = {
+        "id": run.name,
+        "stem": f"mara-{run.name}",
+        "created": "2024-05-06T07:08:09+00:00",
+        "character": yaml.safe_load(folder.file.read_text(encoding="utf-8")),
+        "base": {
+            "path": base,
+            "sha256": "0" * 64,
+            "family": "sd1",
+            "prediction": "epsilon",
+            "zero_terminal_snr": False,
+        },
+        "settings": to_dict(TrainSettings(steps=steps, preset="sd15-face")),
+        "photos": [{"file": f"photos/{n:02d}.jpg", "sha256": "1" * 64, "caption": "x"} for n in range(photos)],
+        "data_hash": "2",
+        "versions": {},
+    }
+    (run / "run.yaml").write_text(yaml.safe_dump(values, allow_unicode=True), encoding="utf-8")
+    emit = EventLog(run / "events.jsonl")
+    emit("state", state="training", step=0, total=steps)
+    for step in range(1, (max(saved) if saved else 0) + 1):
+        emit("step", step=step, total=steps, loss=0.1, loss_average=1 / step, seconds_per_step=0.1, seconds_left=1.0)
+        if step in saved:
+            emit("checkpoint", step=step, file="x")
+    for step in saved:
+        (run / "checkpoints" / f"mara-{run.name}-{step:06d}.safetensors").write_bytes(b"LoRA")
+    return run
+
+
+def plant_grid(run, number=1, step=100, weight=1.0, report=True, action="keep", value=None, pictures=2):
+    """A test grid with small pictures; without `report` one that is still being painted."""
+    grid = run / "grids" / f"{number:03d}"
+    (grid / "cells").mkdir(parents=True)
+
+    def cell(place, role):
+        lora = None if role == "base" else f"mara-{run.name}-{step:06d}.safetensors"
+        return {"prompt": f"photo {place} of mrxa woman", "negative": "blurry", "seed": 1000 + place, "lora": lora,
+                "weight": weight, "width": 64, "height": 64, "steps": 4, "cfg": 7.0, "sampler": "Euler",
+                "name": f"prompt {place}", "framing": "close", "angle": "front", "attributes": []}  # fmt: skip
+
+    plan = {role: [cell(place, role) for place in range(pictures)] for role in ("lora", "base")}
+    plan["leak"] = [cell(0, "leak")]
+    write_json(grid / "plan.json", plan)
+    for role, cells in plan.items():
+        for place in range(1, len(cells) + 1):
+            if report or role == "base":
+                Image.new("RGB", (8, 8), "red").save(grid / "cells" / f"{place:02d}-{role}.png")
+    if report:
+        write_json(grid / "report.json", report_of(plan, run, step, weight, action, value))
+        (grid / "report.html").write_text("<p>The whole report</p>")
+        Image.new("RGB", (8, 8)).save(grid / "sheet.png")
+    return grid
+
+
+def report_of(plan, run, step, weight, action, value):
+    """Plain values as `likeness.report.report` writes them."""
+    from lib_lora.likeness.verdict.facts import Facts
+
+    rows = [
+        {
+            "role": role,
+            "path": f"cells/{place:02d}-{role}.png",
+            "status": "ok",
+            "copy": False,
+            "asked": {"prompt": cell["name"], "framing": "", "angle": "", "attributes": [], "seed": cell["seed"]},
+            "score": {"image": "x", "likeness": 0.8 + place / 100, "reason": "", "faces": 1, "nearest": "00.jpg"},
+            "adherence": None,
+        }
+        for role, cells in plan.items()
+        for place, cell in enumerate(cells, 1)
+    ]
+    verdict = {"kind": "consistent", "rule": "keep", "headline": "The face holds", "because": "Seen."}
+    verdict |= {"advice": "Keep it.", "action": action, "value": value, "drift": False, "judged": True, "notes": []}
+    facts = to_dict(Facts(step=step, weight=weight, retention=0.9))
+    return json.loads(json.dumps({
+        "version": 1, "verdict": verdict, "facts": facts, "calibration": {}, "engine": "e", "licence": "l", "clip": "",
+        "subject": {"character": "Mara", "lora": "", "base": "", "run": run.name}, "made": "2024-05-06T08:00:00+00:00",
+        "photos": [{"file": "00.jpg", "likeness": 0.9, "used": True, "remark": ""}], "pictures": rows,
+        "shares": [{"name": "clearly this person", "hits": 2, "of": 2, "low": 0.3, "high": 1.0}],
+        "tested": [{"step": step, "weight": weight, "retention": 0.9}], "ruler": "r", "small_print": ["No proof."],
+    }))  # fmt: skip
+
+
+def plant_invented(folder, candidates=4, faults=None, picked=0, more=()):
+    """Candidates that show photos of the personas, painted from WHO by MINI; with `picked` further pictures, each with
+    the reason why it was not kept ("" = kept)."""
+    invented = Invented(folder)
+    invented.prepare()
+    digest = hashlib.sha256(MINI.read_bytes()).hexdigest()
+
+    def painted(file, persona, number, **values):
+        with Image.open(PERSONAS / persona / f"{number:02d}.jpg") as photo:
+            picture = photo.convert("RGB").resize((400, 400))
+        picture.putpixel((0, 0), (len(invented.painted()), 0, 0))  # no two are the same bytes
+        picture.save(invented.path / file)
+        one = Painted(file, digest, WHO, f"photo of {WHO}", **values)
+        if one.kept:
+            picture.save(folder.photos / one.photo)
+        invented.note(one)
+
+    for number in range(1, candidates + 1):
+        persona = _PEOPLE[(number - 1) % len(_PEOPLE)]
+        why = (faults or {}).get(number, "")
+        painted(f"candidates/{number:04d}.png", persona, number // 7, seed=number, why=why)
+    file = f"candidates/{picked:04d}.png" if picked else ""
+    if picked:
+        shutil.copy(invented.path / file, folder.photos / f"picked-{picked:04d}.png")
+    invented.decide(InventPlan(WHO, str(MINI), digest, "epsilon", 1, 20, 3.0, 128, file))
+    for number, why in enumerate(more, 1):
+        name = f"{number:04d}.png"
+        kept = {"why": why} if why else {"kept": True, "photo": f"invented-{name}"}
+        painted(f"more/{name}", "mara", number, seed=100_000 + number, way="text", **kept)
+    return invented

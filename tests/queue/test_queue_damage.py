@@ -1,0 +1,259 @@
+"""A damaged jobs.sqlite: whatever is wrong with it, all jobs are as they were, or it is said; never a traceback."""
+
+import random
+import shutil
+import sqlite3
+
+import pytest
+
+from lib_lora.errors import UserError
+from lib_lora.queue import queue_file, queue_mending, queue_rows
+from lib_lora.queue.queue import Queue
+
+WRITABLE = "PRAGMA writable_schema = ON"
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory):
+    """A queue's folder with jobs of all kinds, in a file of several pages."""
+    root = tmp_path_factory.mktemp("sound") / "Daten ü"
+    queue = Queue(root)
+    for number in range(40):
+        queue.add("train", f"Mara {number}", {"base": "b" * 300, "settings": {"seed": number}})
+    for number in range(5):
+        queue.add("audit", f"Mara {number}", {})
+    queue.take("heavy", "me")
+    queue.note_run(1, "001")
+    queue.end(1, "finished", result={"steps": 3})
+    queue.take("heavy", "me")
+    queue.pause_all(True)
+    return root
+
+
+@pytest.fixture
+def copy(sound, tmp_path):
+    root = tmp_path / "data"
+    shutil.copytree(sound, root)
+    return root
+
+
+def all_of(queue):
+    return queue.jobs(1000), queue.paused()
+
+
+def change(root, *statements):
+    db = sqlite3.connect(root / "jobs.sqlite", isolation_level=None)
+    for statement in statements:
+        db.execute(statement)
+    db.close()
+
+
+def same_or_said(root, expected):
+    """Open it as a new process does; returns what is said."""
+    try:
+        queue = Queue(root)
+        there, paused = all_of(queue)
+        said = queue.notice()
+    except UserError as error:  # the next call works
+        queue = Queue(root)
+        there, paused, said = *all_of(queue), str(error)
+    if not said:
+        assert (there, paused) == expected
+    sound = {job.id: job for job in expected[0]}
+    assert all(sound[job.id] == job for job in there)  # nothing false is taken over
+    left = 45 - len(there)
+    if said and left and "taken over" in said:
+        assert "damaged and left out" in said or "may be missing" in said or "0 jobs were taken over" in said, said
+    return said, len(there)
+
+
+@pytest.mark.parametrize(
+    ("statements", "left"),
+    [
+        (["UPDATE jobs SET character = 'Mars 7' WHERE id = 8"], 44),
+        (["UPDATE jobs SET state = 'waitinf' WHERE id = 8"], 44),
+        (["UPDATE jobs SET lane = 'heavx' WHERE id = 8"], 44),
+        (["UPDATE jobs SET arguments = '{' WHERE id = 8"], 44),
+        (["UPDATE jobs SET arguments = replace(arguments, '7', '8') WHERE id = 8"], 44),
+        (["UPDATE jobs SET character = CAST(X'4DFF' AS TEXT) WHERE id = 8"], 44),
+        (["UPDATE jobs SET character = X'4D61' WHERE id = 8"], 44),
+        (["UPDATE jobs SET place = 'first' WHERE id = 8"], 44),
+        (["UPDATE jobs SET pid = 1e300 WHERE id = 8"], 44),
+        (["UPDATE facts SET value = '3' WHERE name = 'paused'"], 45),
+        (["ALTER TABLE jobs RENAME COLUMN character TO charactes"], 45),
+        (["ALTER TABLE jobs RENAME TO jobt"], 45),
+        (["ALTER TABLE facts RENAME COLUMN value TO vblue"], 45),
+        (["DROP TABLE facts"], 45),
+        (["DROP TABLE jobs"], 0),
+        (["PRAGMA user_version = 0"], 45),
+        (["PRAGMA user_version = 1"], 45),
+        ([WRITABLE, "UPDATE sqlite_master SET sql = replace(sql, 'TABLE jobs', 'TABLF jobs')"], 45),
+        ([WRITABLE, "UPDATE sqlite_master SET sql = replace(sql, 'error TEXT', 'error TEXU')"], 45),
+        ([WRITABLE, "UPDATE sqlite_master SET name = 'jobb' WHERE name = 'jobs'"], 45),
+        ([WRITABLE, "UPDATE sqlite_master SET type = 'tablf' WHERE name = 'jobs'"], 45),
+    ],
+    ids=lambda value: value[-1][:60] if isinstance(value, list) else str(value),
+)
+def test_what_was_written_wrong_is_said_and_the_rest_is_taken_over(copy, sound, statements, left):
+    expected = all_of(Queue(sound))
+    change(copy, *statements)
+    said, there = same_or_said(copy, expected)
+    assert "was damaged and is now" in said
+    assert there == left
+    if left == 44:
+        assert "1 job was damaged and left out (number 8)" in said
+    assert Queue(copy).add("train", "new", {"base": "x"}).id > there
+
+
+def test_an_old_file_is_sealed_and_nothing_is_said(copy, sound):
+    change(copy, "ALTER TABLE jobs DROP COLUMN seal", "PRAGMA user_version = 1")
+    queue = Queue(copy)
+    assert all_of(queue) == all_of(Queue(sound))
+    assert queue.notice() == ""
+    change(copy, "UPDATE jobs SET kind = 'trbin' WHERE id = 9")
+    assert "(number 9)" in Queue(copy).notice()
+
+
+@pytest.mark.parametrize("call", ["get", "resume", "forget", "wish", "end", "jobs", "open", "take"])
+def test_damage_that_comes_while_it_is_used_is_one_sentence(copy, call):
+    queue = Queue(copy)
+    change(copy, "UPDATE jobs SET owner = 'nobody', character = 'x' WHERE id = 3")
+    if call == "take":
+        change(copy, "UPDATE jobs SET place = -99 WHERE id = 3")
+        queue.end(2, "finished")
+        queue.pause_all(False)
+    if call == "end":
+        change(copy, "UPDATE jobs SET state = 'running' WHERE id = 3")
+    arguments = {"jobs": (), "open": (), "take": ("heavy", "me"), "wish": (3, "stop"), "end": (3, "failed")}
+    with pytest.raises(UserError, match=r"was damaged and is now .*number 3"):
+        getattr(queue, call)(*arguments.get(call, (3,)))
+    assert 3 not in [job.id for job in queue.jobs(1000)]
+
+
+def test_a_renamed_column_while_it_is_used_is_one_sentence(copy, sound):
+    queue = Queue(copy)
+    change(copy, "ALTER TABLE jobs RENAME COLUMN place TO plbce")
+    with pytest.raises(UserError, match="45 jobs were taken over"):
+        queue.open()
+    assert queue.jobs(1000) == Queue(sound).jobs(1000)
+
+
+def test_a_file_that_was_emptied_is_said(copy):
+    (copy / "jobs.sqlite").write_bytes(b"")
+    queue = Queue(copy)
+    assert "was damaged" in queue.notice()
+    assert queue.jobs() == []
+
+
+def test_bits_flipped_anywhere(copy, sound):
+    """Also zeros, and a file that is cut off."""
+    expected, data = all_of(Queue(sound)), (sound / "jobs.sqlite").read_bytes()
+    draw, counts = random.Random(1), {"same": 0, "said": 0, "all taken over": 0}
+    for number in range(120):
+        changed = bytearray(data)
+        at = draw.randrange(len(data)) if number % 3 else draw.randrange(600)  # the header and the schema more often
+        if number % 10 == 8:
+            changed[at : at + 512] = bytes(len(changed[at : at + 512]))
+        elif number % 10 == 9:
+            del changed[at:]
+        else:
+            changed[at] ^= 1 << draw.randrange(8)
+        for path in copy.glob("jobs.sqlite*"):
+            path.unlink()
+        (copy / "jobs.sqlite").write_bytes(changed)
+        said, there = same_or_said(copy, expected)
+        counts["said" if said else "same"] += 1
+        counts["all taken over"] += bool(said) and there == 45
+    assert counts["same"] > 5
+    assert counts["said"] > 60
+    assert counts["all taken over"] > 3
+
+
+@pytest.fixture
+def killed(copy):
+    """A queue whose last changes are in the log alone, as after kill -9."""
+    db = sqlite3.connect(copy / "jobs.sqlite")  # keeps the log
+    db.execute("SELECT COUNT(*) FROM jobs").fetchone()
+    queue = Queue(copy)
+    for number in range(3):
+        queue.add("train", f"late {number}", {"base": "x"})
+    for part in queue_mending.PARTS:
+        path = copy / f"jobs.sqlite{part}"
+        if path.exists():
+            shutil.copy(path, path.with_name(f"kept{part}"))
+    db.close()
+    for path in copy.glob("jobs.sqlite*"):
+        path.unlink()
+    for part in queue_mending.PARTS[:2]:
+        (copy / f"kept{part}").rename(copy / f"jobs.sqlite{part}")
+    return copy
+
+
+def test_a_damaged_log_of_changes_is_said(killed):
+    log = killed / "jobs.sqlite-wal"
+    whole, main = log.read_bytes(), (killed / "jobs.sqlite").read_bytes()
+    assert not queue_mending.log_is_damaged(killed / "jobs.sqlite")
+    draw, expected = random.Random(2), None
+    for flip in range(12):
+        for path in killed.glob("jobs.sqlite*"):
+            path.unlink()
+        (killed / "jobs.sqlite").write_bytes(main)
+        changed = bytearray(whole)
+        if flip:
+            changed[draw.randrange(len(whole))] ^= 1 << draw.randrange(8)
+        log.write_bytes(changed)
+        queue = Queue(killed)
+        there, said = queue.jobs(1000), queue.notice()
+        expected = expected or there
+        assert there == expected or "What was changed last may be missing" in said
+        assert (said == "") == (flip == 0) or there == expected
+    assert len(expected) == 48
+
+
+def test_a_log_that_ends_in_the_middle_of_a_change_is_no_damage(killed):
+    log = killed / "jobs.sqlite-wal"
+    log.write_bytes(log.read_bytes()[:-1000])
+    queue = Queue(killed)
+    assert queue.notice() == ""
+    assert len(queue.jobs(1000)) == 47
+
+
+def test_killed_while_it_is_mended_nothing_is_lost(copy, monkeypatch):
+    change(copy, "UPDATE jobs SET character = 'x' WHERE id = 3")
+    real = type(copy).replace
+
+    def killed(self, target):
+        if self.parent.name == "mending":
+            raise SystemExit
+        return real(self, target)
+
+    monkeypatch.setattr(type(copy), "replace", killed)
+    with pytest.raises(SystemExit):
+        Queue(copy)
+    monkeypatch.undo()
+    assert not (copy / "jobs.sqlite").exists()
+    queue = Queue(copy)
+    assert len(queue.jobs(1000)) == 44
+    assert "(number 3)" in queue.notice()
+
+
+def test_a_locked_or_full_file_is_not_called_damaged(copy, monkeypatch):
+    monkeypatch.setattr(queue_file, "_PATIENCE", 0.1)
+    other = sqlite3.connect(copy / "jobs.sqlite", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(UserError, match=r"Cannot use .*locked"):
+        Queue(copy).add("train", "x", {"base": "x"})
+    other.close()
+    assert not list(copy.glob("*damaged*"))
+
+
+def test_a_seal_is_of_all_that_a_row_says(sound):
+    db = sqlite3.connect(sound / "jobs.sqlite")
+    row = db.execute("SELECT * FROM jobs").fetchone()
+    db.close()
+    queue_rows.check(row)
+    for place in range(len(queue_rows.COLUMNS)):
+        changed = list(row)
+        changed[place] = f"{row[place]}1" if isinstance(row[place], str) else (row[place] or 0) + 1
+        with pytest.raises(queue_rows.DamagedRowError):
+            queue_rows.check(changed)

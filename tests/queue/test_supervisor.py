@@ -1,0 +1,715 @@
+"""The supervisor, with small workers that speak the protocol: the character's name says what each of them does."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psutil
+import pytest
+from PIL import Image
+
+from lib_lora.errors import StoppedByUser, UserError
+from lib_lora.pictures import Cell
+from lib_lora.queue import worker_processes
+from lib_lora.queue.job_progress import Follower
+from lib_lora.queue.parent_pipe import Pipe
+from lib_lora.queue.queue import Queue
+from lib_lora.queue.supervisor import Ground, Patience, Supervisor
+from lib_lora.runs.events import read_events
+
+PACKAGE = Path(__file__).parents[2]
+PATIENCE = Patience(stop=20, pause=20, close=20, poll=0.05, again=0.05)
+WORKER = """
+import json, os, signal, sqlite3, subprocess, sys, time
+from pathlib import Path
+
+number, root = sys.argv[-3], Path(sys.argv[-1])
+folder = root / "jobs" / number
+db = sqlite3.connect(root / "jobs.sqlite")
+does, kind, arguments = db.execute("SELECT slug, kind, arguments FROM jobs WHERE id = ?", (number,)).fetchone()
+db.close()
+arguments = json.loads(arguments)
+
+def event(kind, **fields):
+    with open(folder / "events.jsonl", "a", encoding="utf-8") as stream:
+        stream.write(json.dumps({"t": time.time(), "kind": kind, **fields}) + "\\n")
+
+def end(state, error="", **result):
+    part = folder / "result.part"
+    part.write_text(json.dumps({"state": state, "error": error, "result": result}), encoding="utf-8")
+    os.replace(part, folder / "result.json")
+    sys.exit(0)
+
+def say(**message):
+    print(json.dumps(message), flush=True)
+
+def hear():
+    line = sys.stdin.readline()
+    return json.loads(line) if line else {"wish": "stop"}
+
+def obey(message):
+    if "wish" in message:
+        end("paused" if message["wish"] == "pause" else "stopped", step=7)
+
+if kind == "train":
+    event("run", run=arguments["run"] or "003")
+event("state", state="training")
+print("no message", flush=True)
+print("to the log", file=sys.stderr, flush=True)
+if does == "finishes":
+    end("finished", run="003", lora="a.safetensors")
+elif does == "fails":
+    end("failed", "There is no photo in x.")
+elif does == "runs-out":
+    sys.exit("RuntimeError: CUDA out of memory.")
+elif does == "is-killed":
+    os.kill(os.getpid(), signal.SIGKILL)
+elif does == "leaves-a-child":
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    (folder / "child").write_text(str(child.pid))
+    os.kill(os.getpid(), signal.SIGKILL)
+elif does == "ends-without-a-word":
+    sys.exit(0)
+elif does == "writes-nonsense":
+    (folder / "result.json").write_text("[1")
+    sys.exit(0)
+elif does == "obeys":
+    obey(hear())
+elif does == "ignores":
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    (folder / "child").write_text(str(child.pid))
+    while True:
+        time.sleep(600)
+elif does == "waits":
+    while not (root / "go").exists():
+        time.sleep(0.02)
+    end("finished")
+elif does == "names-a-latin-1-file":
+    event("run", run="0\\udcfc3")
+    end("failed", "Cannot read M\\udcfcller.jpg", files=[{"M\\udcfcller.jpg": 1}])
+elif does in ("stays", "stays-stopped"):
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    (folder / "child").write_text(str(child.pid))
+    if does == "stays-stopped":
+        hear()
+    os._exit = sys.exit = lambda code: time.sleep(600)
+    end("finished" if does == "stays" else "stopped", steps=3)
+elif does == "ends-and-leaves-a-child":
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    (folder / "child").write_text(str(child.pid))
+    end("finished")
+elif does == "steps-slowly":
+    event("step", step=1, total=9, seconds_per_step=1.0)
+    event("state", state="stepping")
+    message = hear()
+    time.sleep(1.5)
+    obey(message)
+elif does == "closes-its-output":
+    os.close(1)
+    while not (root / "go").exists():
+        time.sleep(0.02)
+    end("finished")
+elif does == "rebuilds":
+    say(ask="reconstruct", id=1, file=str(root / "in.png"), out=str(root / "out.png"))
+    answer = hear()
+    end("finished", answer=answer)
+elif does == "asks-nonsense":
+    say(ask="dance", id=1)
+    end("finished", answer=hear())
+elif does == "paints":
+    pictures = [dict(prompt=f"p{k}", negative="", seed=k, lora=None if k else "L ü.safetensors") for k in range(3)]
+    (folder / "cells").mkdir()
+    say(ask="paint", id=1, base="base.safetensors", pictures=pictures, folder=str(folder / "cells"))
+    got = []
+    while True:
+        answer = hear()
+        obey(answer)
+        if "error" in answer:
+            end("failed", answer["error"])
+        if answer.get("done"):
+            end("finished", got=got)
+        got.append([answer["number"], os.path.exists(answer["file"]), answer["file"], answer["infotext"]])
+"""
+
+
+class FakeGround:
+    """A host whose GPU and brush are only pretended."""
+
+    def __init__(self, folder):
+        self.script = folder / "worker.py"
+        self.script.write_text(WORKER, encoding="utf-8")
+        self.painting = False  # whether `paint` works
+        self.allow = False
+        self.said = []  # what happened to the GPU: "in" and "out", each with its thread
+        self.free = threading.Event()  # whether the GPU can be had
+        self.free.set()
+        self.refuses = self.keeps = None  # an exception, on entering and on leaving
+        self.painted, self.held_while_painting = [], []
+        self.paint_error = None
+        self.brush = threading.Event()  # whether the next picture gets done
+        self.brush.set()
+        self.rebuilt = Image.new("RGB", (8, 8), "blue")
+
+    def worker_command(self):
+        return [sys.executable, "-S", str(self.script)]
+
+    def worker_environment(self):
+        return {**os.environ, "PYTHONUTF8": "1"}
+
+    @contextmanager
+    def gpu_session(self, allow_painting, give_up):
+        arrived = False
+        while not arrived:
+            arrived = self.free.wait(0.02)
+            if give_up():
+                raise StoppedByUser("It was given up.")
+        if self.refuses:
+            raise self.refuses
+        self.said.append(("in", threading.get_ident(), allow_painting))
+        try:
+            yield
+        finally:
+            self.said.append(("out", threading.get_ident(), allow_painting))
+            if self.keeps:
+                raise self.keeps
+
+    def paints(self):
+        return self.painting
+
+    def paint(self, pictures, base, each, stop):
+        for number, picture in enumerate(pictures):
+            while not self.brush.wait(0.02):
+                if stop():
+                    return
+            if stop():
+                return
+            if self.paint_error:
+                raise self.paint_error
+            self.painted.append((picture, base))
+            each(number, Image.new("RGB", (8, 8), "red"), f"{picture.prompt}\nSteps: 20")
+
+    def reconstruct(self, image, stop):
+        while not self.brush.wait(0.02):
+            if stop():
+                return None
+        return self.rebuilt
+
+    def allows_painting(self):
+        return self.allow
+
+    @property
+    def held(self):
+        """How often the GPU was taken; it must have been given back by the same thread each time."""
+        pairs = list(zip(self.said[::2], self.said[1::2], strict=True))
+        assert all((a[0], b[0]) == ("in", "out") and a[1:] == b[1:] for a, b in pairs), self.said
+        return len(pairs)
+
+
+class House:
+    """A data folder, its queue and its supervisor."""
+
+    def __init__(self, root, ground, patience=PATIENCE):
+        self.root, self.ground = root, ground
+        self.queue = Queue(root)
+        self.supervisor = Supervisor(root, ground, patience=patience)
+
+    def add(self, does, kind="train", **arguments):
+        fitting = {"train": {"base": "x", "then_test": False}, "probe": {"base": "x"}}.get(kind, {})
+        job = self.queue.add(kind, does, {**fitting, **arguments})
+        self.supervisor.wake()
+        return job.id
+
+    def until(self, number, *states, seconds=20.0):
+        eventually(lambda: self.queue.get(number).state in states, seconds, lambda: self.queue.get(number))
+        return self.queue.get(number)
+
+    def ended(self, number):
+        return self.until(number, "paused", "stopped", "interrupted", "failed", "finished")
+
+    def at_work(self, number):
+        """Wait until the worker itself has begun."""
+        eventually(lambda: {"kind": "state", "state": "training"} in self.events(number))
+
+    def events(self, number):
+        found = list(read_events(self.queue.folder(number) / "events.jsonl"))
+        return [{key: value for key, value in event.items() if key != "t"} for event in found]
+
+
+def eventually(true, seconds=20.0, about=lambda: ""):
+    until = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < until, about()
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def ground(tmp_path):
+    return FakeGround(tmp_path)
+
+
+@pytest.fixture
+def house(tmp_path, ground):
+    made = House(tmp_path / "Daten ü 名前", ground)
+    made.supervisor.start()
+    yield made
+    ground.free.set()
+    ground.brush.set()
+    made.supervisor.close()
+    assert not made.supervisor.active
+    eventually(lambda: ground.held >= 0 and not [one for one in threading.enumerate() if one.name == "sameface-gpu"])
+
+
+def test_what_the_tab_gives_is_a_ground():
+    from lib_lora.hosts.job_host import Ground as Given
+
+    def takes(given: Given) -> Ground:
+        return given
+
+    names = {name for name in vars(Ground) if not name.startswith("_")}
+    assert names <= set(vars(Given))
+    assert "allows_painting" in names
+
+
+def test_a_job_that_finishes(house, ground):
+    number = house.add("finishes")
+    job = house.ended(number)
+    assert (job.state, job.error, job.run, job.pid, job.owner) == ("finished", "", "003", 0, "")
+    assert job.result == {"run": "003", "lora": "a.safetensors"}
+    said = [event.get("state") or event["kind"] for event in house.events(number)]
+    assert said == ["waiting for the GPU", "starting", "run", "training"]
+    assert (house.queue.folder(number) / "log.txt").read_text(encoding="utf-8") == "to the log\n"
+    house.ended(house.add("finishes", "probe"))
+    house.supervisor.close()
+    assert ground.held == 2
+    assert len(house.queue.jobs()) == 2  # no test was asked for
+
+
+def test_who_allows_painting_meanwhile_says_so_to_the_host(house, ground):
+    ground.allow = True
+    house.ended(house.add("finishes"))
+    assert ground.said[0][2] is True
+
+
+@pytest.mark.parametrize(
+    ("does", "state", "error"),
+    [
+        ("fails", "failed", "There is no photo in x."),
+        ("runs-out", "failed", "The GPU ran out of memory"),
+        ("ends-without-a-word", "failed", "(exit status 0); the last line of its log is: to the log"),
+        ("writes-nonsense", "failed", "(exit status 0)"),
+        pytest.param(
+            "is-killed",
+            "interrupted",
+            "killed from outside",
+            marks=pytest.mark.skipif(sys.platform == "win32", reason="has no SIGKILL"),
+        ),
+    ],
+)
+def test_ends_that_are_none(house, ground, does, state, error):
+    number, following = house.add(does), house.add("finishes")
+    job = house.ended(number)
+    assert job.state == state
+    assert error in job.error
+    assert job.run == "003"
+    assert house.ended(following).state == "finished"  # the queue goes on
+    house.supervisor.close()
+    assert ground.held == 2
+    if does != "fails":
+        assert house.events(number)[-2:] == [{"kind": "error", "text": job.error}, {"kind": "state", "state": state}]
+
+
+def test_stop_is_honoured(house, ground):
+    number = house.add("obeys")
+    house.at_work(number)
+    house.queue.wish(number, "stop")
+    job = house.ended(number)
+    assert (job.state, job.error, job.result, job.wish) == ("stopped", "", {"step": 7}, "")
+    again = house.queue.resume(number)
+    assert again.arguments["run"] == "003"
+    eventually(lambda: house.queue.get(number).pid)
+    house.queue.wish(number, "stop")
+    house.ended(number)
+    house.supervisor.close()
+    assert ground.held == 2
+
+
+@pytest.mark.parametrize(("wish", "state"), [("stop", "stopped"), ("pause", "paused")])
+def test_who_does_not_stop_is_killed_with_all_it_started(tmp_path, ground, wish, state):
+    house = House(tmp_path / "data", ground, Patience(stop=0.3, pause=0.3, close=0.3, poll=0.05, again=0.05))
+    house.supervisor.start()
+    number = house.add("ignores")
+    child = house.queue.folder(number) / "child"
+    eventually(lambda: child.exists() and child.read_text())
+    pids = [house.queue.get(number).pid, int(child.read_text())]
+    house.queue.wish(number, wish)
+    job = house.ended(number)
+    assert job.state == state
+    assert "did not end in time and was killed" in job.error
+    eventually(lambda: not any(alive(pid) for pid in pids))
+    house.supervisor.close()
+    assert ground.held == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a dead parent's children are not known there")
+def test_what_a_dead_worker_has_left_on_the_gpu_goes_too(house):
+    number = house.add("leaves-a-child")
+    assert house.ended(number).state == "interrupted"
+    pid = int((house.queue.folder(number) / "child").read_text())
+    eventually(lambda: not alive(pid))
+
+
+def alive(pid):
+    with suppress(psutil.NoSuchProcess):
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+def test_after_a_pause_nothing_heavy_starts_until_it_is_over(house):
+    number, following = house.add("obeys"), house.add("finishes")
+    house.at_work(number)
+    house.queue.wish(number, "pause")
+    assert house.ended(number).state == "paused"
+    light = house.add("finishes", "audit")
+    assert house.ended(light).state == "finished"
+    time.sleep(0.3)
+    assert house.queue.get(following).state == "waiting"
+    house.queue.pause_all(False)
+    house.supervisor.wake()
+    eventually(lambda: house.queue.get(number).pid)  # the paused one first
+    assert house.queue.get(following).state == "waiting"
+    house.queue.wish(number, "stop")
+    assert house.ended(following).state == "finished"
+
+
+def test_a_light_job_runs_beside_a_heavy_one(house, ground):
+    heavy, light, second = house.add("waits"), house.add("finishes", "audit"), house.add("finishes", "fill")
+    assert house.ended(light).state == house.ended(second).state == "finished"
+    assert house.queue.get(heavy).state == "running"
+    (house.root / "go").touch()
+    assert house.ended(heavy).state == "finished"
+    house.supervisor.close()
+    assert ground.held == 1  # the light ones had no need of it
+
+
+def test_a_worker_that_closes_its_output_is_waited_for(house):
+    number = house.add("closes-its-output", "audit")
+    house.at_work(number)
+    time.sleep(0.2)
+    assert house.queue.get(number).state == "running"
+    (house.root / "go").touch()
+    assert house.ended(number).state == "finished"
+
+
+def test_waiting_for_the_gpu_is_shown_and_can_be_stopped(house, ground):
+    ground.free.clear()
+    number, following = house.add("finishes"), house.add("finishes", "probe")
+    follower = Follower(house.queue.folder(number) / "events.jsonl")
+    eventually(lambda: follower.read().phase == "waiting for the GPU")
+    house.queue.wish(number, "stop")
+    assert house.ended(number).state == "stopped"
+    assert follower.read().phase == "stopped"
+    house.until(following, "running")
+    assert ground.said == []
+    ground.free.set()
+    assert house.ended(following).state == "finished"
+    house.supervisor.close()
+    assert ground.held == 1  # what was waited for in vain is not taken any more
+
+
+def test_a_host_that_hears_no_giving_up_gets_its_gpu_back_at_once(house, ground, monkeypatch):
+    session = ground.gpu_session
+    monkeypatch.setattr(ground, "gpu_session", lambda allow, give_up: session(allow, lambda: False))
+    ground.free.clear()
+    number = house.add("finishes")
+    house.until(number, "running")
+    house.queue.wish(number, "stop")
+    assert house.ended(number).state == "stopped"
+    following = house.add("finishes", "probe")
+    ground.free.set()
+    assert house.ended(following).state == "finished"
+    house.supervisor.close()
+    assert ground.held == 2
+
+
+def test_pausing_while_the_gpu_is_waited_for(house, ground):
+    ground.free.clear()
+    number = house.add("finishes")
+    house.until(number, "running")
+    house.queue.wish(number, "pause")
+    assert house.ended(number).state == "paused"
+
+
+@pytest.mark.parametrize("error", [UserError("The model is being loaded; try again."), ValueError("odd")])
+def test_a_gpu_that_cannot_be_had_fails_the_job_and_not_the_queue(house, ground, error):
+    ground.refuses = error
+    number = house.add("finishes")
+    job = house.ended(number)
+    assert job.state == "failed"
+    assert str(error) in job.error
+    assert job.error.endswith(".")
+    ground.refuses = None
+    assert house.ended(house.add("finishes")).state == "finished"
+
+
+def test_a_model_that_does_not_come_back_is_a_warning(house, ground):
+    ground.keeps = RuntimeError("CUDA error")
+    number = house.add("finishes")
+    assert house.ended(number).state == "finished"
+    eventually(lambda: house.events(number)[-1]["kind"] == "warning")
+    assert "could not take its model back (CUDA error)" in house.events(number)[-1]["text"]
+    ground.keeps = None
+    assert house.ended(house.add("finishes")).state == "finished"
+
+
+def test_a_worker_that_cannot_be_started_fails_its_job(house, ground):
+    works, ground.worker_command = ground.worker_command, lambda: ["/no/such/python"]
+    job = house.ended(house.add("finishes"))
+    assert job.state == "failed"
+    assert "it is not there" in job.error
+    ground.worker_command = lambda: 1 / 0
+    job = house.ended(house.add("finishes"))
+    assert (job.state, "division by zero" in job.error) == ("failed", True)
+    ground.worker_command = works
+    assert house.ended(house.add("finishes")).state == "finished"
+    house.supervisor.close()
+    assert ground.held == 3
+
+
+def test_the_webui_paints_and_keeps_its_gpu(house, ground):
+    ground.painting = True
+    number = house.add("paints", "test", painter="webui")
+    job = house.ended(number)
+    assert (job.state, job.error) == ("finished", "")
+    cells = house.queue.folder(number) / "cells"
+    assert [(k, there) for k, there, *_ in job.result["got"]] == [(0, True), (1, True), (2, True)]
+    assert [text for *_, text in job.result["got"]] == [f"p{k}\nSteps: 20" for k in range(3)]
+    with Image.open(job.result["got"][2][2]) as picture:
+        assert (picture.size, picture.format) == ((8, 8), "PNG")
+    assert sorted(cells.iterdir()) == sorted(Path(file) for _, _, file, _ in job.result["got"])
+    first, base = ground.painted[0]
+    assert first == Cell("p0", "", 0, Path("L ü.safetensors"))
+    assert ground.painted[1][0].lora is None
+    assert base == Path("base.safetensors")
+    assert ground.said == []
+    assert {"kind": "state", "state": "waiting for the GPU"} not in house.events(number)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (UserError("The sampler x is not known; choose another."), "The sampler x is not known; choose another."),
+        (RuntimeError("NaN in latents"), "The webui could not paint (NaN in latents); its own log says more."),
+    ],
+)
+def test_what_goes_wrong_in_painting_is_told_to_the_worker(house, ground, error, said):
+    ground.painting, ground.paint_error = True, error
+    job = house.ended(house.add("paints", "test", painter="webui"))
+    assert (job.state, job.error) == ("failed", said)
+
+
+@pytest.mark.parametrize(("wish", "state"), [("stop", "stopped"), ("pause", "paused")])
+def test_stop_during_painting(house, ground, wish, state, monkeypatch):
+    sent, send = [], Pipe.send
+    monkeypatch.setattr(Pipe, "send", lambda pipe, message: (sent.append(message), send(pipe, message)))
+    ground.painting = True
+    ground.brush.clear()
+    number = house.add("paints", "choose", painter="webui")
+    house.at_work(number)
+    house.queue.wish(number, wish)
+    assert house.ended(number).state == state
+    assert ground.painted == []
+    assert sent == [{"wish": wish}]  # and no "done" with pictures missing, which would be a failure
+
+
+def test_a_worker_that_is_killed_during_painting(house, ground):
+    ground.painting = True
+    ground.brush.clear()
+    number = house.add("paints", "test", painter="webui")
+    house.at_work(number)
+    psutil.Process(house.queue.get(number).pid).kill()
+    assert house.ended(number).state in ("interrupted", "failed")  # Windows does not tell killed from failed
+    assert ground.painted == []
+
+
+def test_who_has_given_its_gpu_away_is_not_asked_to_paint(house, ground):
+    job = house.ended(house.add("paints", "test", painter="webui"))
+    assert job.state == "failed"
+    assert "gave its GPU away" in job.error
+    job = house.ended(house.add("rebuilds", "test", painter="webui"))
+    assert job.result["answer"] == {"id": 1, "done": True, "file": None}
+    house.supervisor.close()
+    assert ground.held == 2
+    assert ground.painted == []
+
+
+def test_a_picture_goes_through_the_vae(house, ground):
+    ground.painting = True
+    house.root.mkdir(exist_ok=True)
+    Image.new("RGB", (8, 8), "red").save(house.root / "in.png")
+    out = house.root / "out.png"
+    job = house.ended(house.add("rebuilds", "test", painter="webui"))
+    assert job.result["answer"] == {"id": 1, "done": True, "file": str(out)}
+    with Image.open(out) as picture:
+        assert picture.getpixel((0, 0)) == (0, 0, 255)
+    ground.rebuilt = None
+    job = house.ended(house.add("rebuilds", "test", painter="webui"))
+    assert job.result["answer"] == {"id": 1, "done": True, "file": None}
+    (house.root / "in.png").unlink()
+    job = house.ended(house.add("rebuilds", "test", painter="webui"))
+    assert "it is not there" in job.result["answer"]["error"]
+
+
+def test_an_unknown_question_is_answered(house):
+    assert "does not know 'dance'" in house.ended(house.add("asks-nonsense", "audit")).result["answer"]["error"]
+
+
+@pytest.mark.parametrize("paints", [True, False])
+def test_after_a_training_its_test_is_first_in_line(house, ground, paints):
+    ground.painting = paints
+    house.queue.pause_all(True)
+    number = house.add("finishes", then_test=True)
+    behind = house.add("waits")
+    house.queue.add("test", "another", {"run": "003"})  # of another character
+    house.queue.pause_all(False)
+    house.supervisor.wake()
+    assert house.ended(number).state == "finished"
+    tests = [job for job in house.queue.jobs() if (job.kind, job.slug) == ("test", "finishes")]
+    assert [(job.arguments["run"], job.arguments["painter"]) for job in tests] == [
+        ("003", "webui" if paints else "worker")
+    ]
+    assert house.ended(tests[0].id).state == "finished"
+    assert house.until(behind, "running").started > house.queue.get(tests[0].id).started
+    (house.root / "go").touch()
+
+
+def test_no_test_after_a_training_that_failed(house):
+    house.ended(house.add("fails", then_test=True))
+    assert len(house.queue.jobs()) == 1
+
+
+def test_closing_the_host_interrupts_what_runs(house, ground):
+    number = house.add("obeys")
+    house.at_work(number)
+    house.supervisor.close()
+    job = house.queue.get(number)
+    assert (job.state, job.run) == ("interrupted", "003")
+    assert "resume it" in job.error
+    assert (house.supervisor.active, ground.held) == (False, 1)
+    assert "not been started" in house.supervisor.reason
+    house.supervisor.start()  # and it can be started again
+    house.queue.resume(number)
+    eventually(lambda: house.queue.get(number).pid)
+
+
+def test_closing_does_not_wait_for_a_gpu(house, ground):
+    ground.free.clear()
+    number = house.add("finishes")
+    house.until(number, "running")
+    began = time.monotonic()
+    house.supervisor.close()
+    assert time.monotonic() - began < 5
+    assert house.queue.get(number).state == "interrupted"
+
+
+def test_starting_twice_is_starting_once(house):
+    eventually(lambda: house.supervisor.active)
+    before = threading.active_count()
+    house.supervisor.start()
+    time.sleep(0.1)
+    assert threading.active_count() == before
+    assert house.supervisor.reason == ""
+
+
+def test_the_second_supervisor_waits_for_the_first_to_go(house, ground):
+    eventually(lambda: house.supervisor.active)
+    other = House(house.root, ground)
+    other.supervisor.start()
+    eventually(lambda: "Another process is at work" in other.supervisor.reason)
+    assert not other.supervisor.active
+    number = house.add("obeys")
+    house.at_work(number)
+    owner = house.queue.get(number).owner
+    house.supervisor.close()
+    eventually(lambda: other.supervisor.active)
+    assert other.supervisor.reason == ""
+    assert house.queue.get(number).state == "interrupted"
+    other.queue.resume(number)
+    eventually(lambda: house.queue.get(number).pid)
+    assert house.queue.get(number).owner != owner
+    other.supervisor.close()
+
+
+HOST = """
+import sys, time
+from pathlib import Path
+sys.path[:0] = ["tests/queue", "tests/helpers"]
+from test_supervisor import FakeGround, House
+house = House(Path(sys.argv[1]), FakeGround(Path(sys.argv[1])))
+house.supervisor.start()
+time.sleep(600)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no SIGKILL")
+@pytest.mark.parametrize(
+    ("does", "state"), [("obeys", "interrupted"), ("waits", "finished"), ("ignores", "interrupted")]
+)
+def test_jobs_of_a_supervisor_that_was_killed(tmp_path, ground, does, state):
+    root = tmp_path / "data"
+    root.mkdir()
+    patience = Patience(close=1.0 if does == "ignores" else 20.0, poll=0.05, again=0.05)
+    house = House(root, ground, patience)
+    number = house.add(does, then_test=True)
+    with subprocess.Popen([sys.executable, "-c", HOST, str(root)], cwd=PACKAGE) as host:
+        house.at_work(number)
+        eventually(lambda: house.queue.get(number).pid)
+        worker = house.queue.get(number).pid
+        host.send_signal(signal.SIGKILL)
+    light = house.queue.add("audit", "finishes", {}).id
+    house.supervisor.start()
+    house.until(number, "interrupted")
+    following = house.add("finishes", "probe")
+    if does == "waits":
+        assert alive(worker)
+        assert house.ended(light).state == "finished"  # this lane has nobody to wait for
+        time.sleep(0.3)
+        assert house.queue.get(following).state == "waiting"  # two must not share the GPU, nor a run
+        (root / "go").touch()
+    assert house.until(number, state).state == state
+    assert house.ended(following).state == "finished"
+    eventually(lambda: not alive(worker))
+    assert house.queue.get(number).run == "003"
+    if state == "interrupted":
+        assert house.queue.resume(number).arguments["run"] == "003"
+    house.supervisor.close()
+    assert ground.held >= 1
+
+
+def test_a_damaged_queue_is_said_while_it_goes_on(tmp_path, ground):
+    house = House(tmp_path / "data", ground)
+    house.add("finishes")
+    (house.root / "jobs.sqlite").write_bytes(b"x" * 5000)
+    house.supervisor.start()
+    eventually(lambda: house.supervisor.active)
+    assert "was damaged and is now" in house.supervisor.reason
+    assert house.ended(house.add("finishes")).state == "finished"
+    assert "was damaged and is now" in house.supervisor.reason
+    house.supervisor.close()
+
+
+def test_messages_are_plain_ascii_lines(house, ground):
+    """The worker reads bytes; what its parent says must not depend on an encoding."""
+    code = "import json, sys; print(json.dumps({'got': sys.stdin.buffer.readline().decode('ascii')}))"
+    process = worker_processes.start([sys.executable, "-c", code], dict(os.environ), house.root / "log.txt")
+    pipe = Pipe(process)
+    pipe.send({"file": "名前\n"})
+    assert json.loads(pipe.receive(20.0)["got"]) == {"file": "名前\n"}
+    assert pipe.receive(20.0) is None
+    pipe.close()
+    assert process.wait(20) == 0

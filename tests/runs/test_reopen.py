@@ -1,0 +1,109 @@
+"""A run that is opened again."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lib_lora.errors import UserError
+from lib_lora.runs.events import EventLog, read_events
+from lib_lora.runs.reopen import check_base, reopen, trained_lora
+from lib_lora.training.plan.run_file import Run, load_run, saved_steps
+
+
+def test_a_run_is_found_by_its_folder_or_inside_the_data_folder(copied):
+    file = load_run(copied.run).file
+    assert reopen(copied.run) == Run(copied.run, file)
+    assert reopen(copied.run.relative_to(copied.root), copied.root) == Run(copied.run, file)
+    with pytest.raises(UserError, match=r"is not a run's folder: there is no run\.yaml"):
+        reopen(Path("characters/nobody/runs/001"), copied.root)
+
+
+def test_nothing_is_written_where_nothing_changed(copied):
+    before = (copied.run / "run.yaml").stat().st_mtime_ns
+    reopen(copied.run, copied.root, base=copied.base)
+    assert (copied.run / "run.yaml").stat().st_mtime_ns == before
+
+
+def test_new_places_are_remembered(copied, tmp_path):
+    base = Path(shutil.copy(copied.base, tmp_path / "neu ü.safetensors"))
+    was = load_run(copied.run).file
+    run = reopen(copied.run, base=base, out=copied.out)
+    assert run == load_run(copied.run)
+    assert run.file == replace(was, base=replace(was.base, path=str(base)), out=str(copied.out))
+    assert copied.out.is_dir()
+
+
+def test_another_model_is_not_taken_as_base(copied, tmp_path):
+    other = tmp_path / "other.safetensors"
+    other.write_bytes(copied.base.read_bytes() + b"x")
+    before = (copied.run / "run.yaml").read_bytes()
+    with pytest.raises(UserError, match="SHA-256 differs"):
+        reopen(copied.run, base=other)
+    with pytest.raises(UserError, match=r"gone\.safetensors is not there"):
+        reopen(copied.run, base=tmp_path / "gone.safetensors")
+    assert (copied.run / "run.yaml").read_bytes() == before
+
+
+def test_a_run_without_its_character_is_refused(copied, tmp_path):
+    shutil.copytree(copied.run, tmp_path / "alone")
+    with pytest.raises(UserError, match="taken out of its character's folder"):
+        reopen(tmp_path / "alone")
+
+
+def test_a_base_that_has_not_changed_is_not_read_again(copied, monkeypatch):
+    run = load_run(copied.run)
+    check_base(run)
+    monkeypatch.setattr("lib_lora.models.reading.file_hashes.sha256", None)  # must not be called
+    check_base(run)
+    assert len(json.loads((copied.root / "hashes.json").read_text(encoding="utf-8"))) == 1
+
+
+def test_a_trained_run_is_known_by_its_events_and_its_file(copied):
+    run = load_run(copied.run)
+    lora = run.checkpoint(3)
+    assert trained_lora(run) == lora
+    longer = Run(run.folder, replace(run.file, settings=replace(run.file.settings, steps=9)))
+    assert trained_lora(longer) is None
+    by_passes = Run(run.folder, replace(run.file, settings=replace(run.file.settings, steps=0)))
+    assert trained_lora(by_passes) == lora
+    lora.unlink()
+    assert trained_lora(run) is None
+
+
+def test_a_run_that_is_not_trained_to_its_end_is_not_trained(copied):
+    run = load_run(copied.run)
+    run.events.unlink()
+    assert trained_lora(run) is None
+    log = EventLog(run.events)
+    log("state", state="training", step=0, total=3)
+    log("checkpoint", step=3, file=run.checkpoint(3).name)
+    log("state", state="stopped", step=2)
+    assert trained_lora(run) is None
+    log("state", state="trained")  # cut or foreign: without its step it says nothing
+    assert trained_lora(run) is None
+
+
+def test_a_finished_run_is_trained_longer(copied, main, fake_painter):
+    """The advice "train 3 more steps" can be followed: the run goes on from where it ended."""
+    run = load_run(copied.run)
+    was = run.checkpoint(3).read_bytes()
+    said = main("resume", copied.run, "--steps", "6")
+    assert said.status == 0, said.err
+    assert saved_steps(load_run(copied.run)) == [2, 3, 4, 6]
+    assert run.checkpoint(3).read_bytes() == was
+    assert run.checkpoint(6).read_bytes() != was
+    steps = [event["step"] for event in read_events(run.events) if event["kind"] == "step"]
+    assert steps == [1, 2, 3, 4, 5, 6]
+    rates = [event["lr"] for event in read_events(run.events) if event["kind"] == "step"]
+    assert rates[3] > rates[5] > 0 or len(set(rates)) == 1
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_fewer_steps_than_there_are_is_a_mistake(copied, steps):
+    before = (copied.run / "run.yaml").read_bytes()
+    with pytest.raises(UserError, match="has 3 steps already; to train on, give more than that to --steps"):
+        reopen(copied.run, steps=steps)
+    assert (copied.run / "run.yaml").read_bytes() == before

@@ -1,0 +1,124 @@
+"""The form of the settings: every setting is in it, with a title, one line and its default."""
+
+import subprocess
+import sys
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from lib_lora import typed_settings
+from lib_lora.lora.adapter_settings import LoraSettings
+from lib_lora.training.objective.objective import ObjectiveSettings
+from lib_lora.training.plan import form_fields
+from lib_lora.training.plan.presets import PRESETS, preset
+from lib_lora.training.plan.train_settings import TrainSettings
+
+ALL = form_fields.fields()
+
+
+def test_every_setting_is_a_field():
+    own = {item.name for item in fields(TrainSettings)} - {"preset", "version", "lora", "objective"}
+    inner = {f"lora.{item.name}" for item in fields(LoraSettings)}
+    inner |= {f"objective.{item.name}" for item in fields(ObjectiveSettings)}
+    assert [field["key"] for field in ALL] == list(dict.fromkeys(field["key"] for field in ALL))
+    assert {field["key"] for field in ALL} == own | inner
+
+
+@pytest.mark.parametrize("field", ALL, ids=lambda field: field["key"])
+def test_a_field_can_be_shown(field):
+    assert field["label"] == field["label"].strip() != ""
+    assert 10 < len(field["text"]) < 200
+    assert "\n" not in field["text"]
+    assert "`" not in field["text"]
+    assert field["text"][0] == field["text"][0].upper()
+    assert field["text"].endswith(".")
+    assert field["group"] in ("Training", "Photos", "LoRA", "Objective")
+    assert field["kind"] in ("int", "float", "bool", "choice", "text", "lines")
+    assert bool(field["choices"]) == (field["kind"] == "choice")
+    kinds = {"int": int, "float": float, "bool": bool, "text": str, "choice": str, "lines": list}
+    default = field["default"]
+    assert (default is None and field["optional"]) or type(default) is kinds[field["kind"]]
+    assert field["kind"] != "choice" or default in field["choices"]
+
+
+def test_labels_are_told_apart():
+    assert len({(field["group"], field["label"]) for field in ALL}) == len(ALL)
+
+
+def test_defaults_round_trip():
+    values = {field["key"]: field["default"] for field in ALL}
+    assert typed_settings.from_dict(TrainSettings, form_fields.nested(values)) == TrainSettings()
+    assert form_fields.flat(TrainSettings()) == values
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_round_trip(name):
+    train = preset(name, form_fields.TOLD[name][0], narrow=form_fields.TOLD[name][1])
+    values = form_fields.flat(train)
+    assert (
+        preset(name, form_fields.TOLD[name][0], form_fields.nested(values), narrow=form_fields.TOLD[name][1]) == train
+    )
+
+
+def test_dotted_and_nested_ones_mix():
+    assert form_fields.nested({"steps": 3, "lora.rank": 4, "lora": {"alpha": 2.0}, "lora.te": False}) == {
+        "steps": 3,
+        "lora": {"rank": 4, "alpha": 2.0, "te": False},
+    }
+
+
+def test_some_fields_as_they_are():
+    by_key = {field["key"]: field for field in ALL}
+    assert by_key["class_photos"] == {
+        "key": "class_photos",
+        "label": "Folder of class pictures",
+        "text": "Folder of pictures of the class (without the character) for prior preservation, or none.",
+        "kind": "text",
+        "choices": [],
+        "default": None,
+        "group": "Photos",
+        "optional": True,
+        "path": True,
+    }
+    assert by_key["lora.te_rank"]["kind"] == "int"
+    assert by_key["objective.loss_type"]["choices"] == ["l2", "l1", "huber", "smooth_l1"]
+    assert by_key["objective.min_timestep"]["text"] == by_key["objective.max_timestep"]["text"]
+    assert by_key["precision"]["text"].endswith("fp16 on a GPU and fp32 on a CPU.")
+
+
+def test_a_docstring_is_read_to_its_end_and_no_further():
+    @dataclass
+    class Some:
+        """One.
+
+        Attributes:
+            a, b: of `both`,
+                and more: here.
+            c: last.
+
+        Raises:
+            ValueError: d: no.
+        """
+
+        a: int = 0
+        b: int = 0
+        c: Literal["x"] = "x"
+
+    assert form_fields._texts(Some) == {"a": "Of both, and more: here.", "b": "Of both, and more: here.", "c": "Last."}
+
+
+def test_presets_are_told():
+    assert [one["name"] for one in form_fields.presets_told()] == list(PRESETS)
+    assert all(20 < len(one["text"]) < 200 for one in form_fields.presets_told())
+    assert [one["name"] for one in form_fields.presets_told("sd1")] == ["sd15-face"]
+    assert [one["name"] for one in form_fields.presets_told("sd1", narrow=True)] == ["sd15-face", "mini-face"]
+    assert [one["name"] for one in form_fields.presets_told("sdxl")] == ["sdxl-face"]
+
+
+def test_nothing_of_it_loads_torch():
+    modules = ("fields", "estimate", "fitting", "presets", "settings")
+    code = "; ".join(f"import lib_lora.training.{name}" for name in modules)
+    code += "; import sys; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[3], check=False).returncode == 0

@@ -1,0 +1,164 @@
+"""Settings, presets, run folders and states."""
+
+import platform
+import sys
+from dataclasses import replace
+
+import psutil
+import pytest
+import torch
+
+from lib_lora import typed_settings
+from lib_lora.errors import UserError
+from lib_lora.models.family import identify
+from lib_lora.models.fast import memory
+from lib_lora.training import precision
+from lib_lora.training import state as states
+from lib_lora.training.plan.presets import PRESETS, preset
+from lib_lora.training.plan.run_file import load_run
+from lib_lora.training.plan.train_settings import TrainSettings
+
+FAMILIES = {"sd15-face": "sd1", "sd2-face": "sd2", "sdxl-face": "sdxl", "mini-face": "sd1"}
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_are_settings_and_survive_the_file(name):
+    narrow = name == "mini-face"
+    train = preset(name, FAMILIES[name], narrow=narrow)
+    assert train.preset == name
+    assert typed_settings.from_dict(TrainSettings, typed_settings.to_dict(train)) == train
+    assert preset(None, FAMILIES[name], narrow=narrow) == train
+
+
+def test_presets_hold_the_reference_values():
+    sd1, sdxl = preset("sd15-face", "sd1"), preset("sdxl-face", "sdxl")
+    assert (sd1.lora.rank, sd1.lora.alpha, sd1.unet_lr, sd1.te_lr) == (32, 16, 1e-4, 5e-5)
+    assert (sd1.batch_size, sd1.objective.noise_offset, sd1.objective.min_snr_gamma) == (2, 0.05, 5)
+    assert (sdxl.lora.rank, sdxl.lora.alpha, sdxl.unet_lr, sdxl.trains_text) == (32, 16, 1e-4, False)
+    assert (sdxl.gradient_checkpointing, sdxl.objective.noise_offset) == (True, 0.0357)
+    assert sd1.total_steps(24) == 1200
+    assert sd1.checkpoint_interval(1200) == 120
+    assert replace(sd1, steps=7).total_steps(24) == 7
+    assert sd1.total_steps(24, processes=2) == 600
+
+
+def test_wrong_presets_and_settings():
+    with pytest.raises(UserError, match="'sdxl-face' is for another kind of base model; use 'sd15-face'"):
+        preset("sdxl-face", "sd1")
+    with pytest.raises(UserError, match="'mini-face' is for another kind of base model; use 'sdxl-face'"):
+        preset("mini-face", "sdxl")
+    with pytest.raises(UserError, match="'mini-face' is for another kind of base model; use 'sd15-face'"):
+        preset("mini-face", "sd1")
+    with pytest.raises(UserError, match="no preset 'face'"):
+        preset("face", "sd1")
+    with pytest.raises(UserError, match="unknown setting 'rnk'; did you mean 'rank'"):
+        preset(None, "sd1", {"lora": {"rnk": 3}})
+    assert preset(None, "sd1", {"lora": {"rank": 8}}).lora.alpha == 16
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"batch_size": 0},
+        {"steps": -1},
+        {"warmup": 1.0},
+        {"unet_lr": 0},
+        {"te_lr": -1},
+        {"resolution": 500.5},
+        {"resolution": 513},
+        {"bucket_step": 12},
+        {"keep_states": 0},
+        {"precision": "fp8"},
+        {"optimizer": "sgd"},
+        {"face_weight": 0.5},
+        {"lora": {"rank": 0}},
+        {"objective": {"huber_c": 0}},
+    ],
+    ids=str,
+)
+def test_values_out_of_range(values):
+    with pytest.raises(UserError, match=next(iter(values))):
+        typed_settings.from_dict(TrainSettings, values, "x")
+
+
+def test_a_run_is_read_back_and_numbered(make_run):
+    first, second = make_run(), make_run()
+    assert (first.file.id, second.file.id) == ("001", "002")
+    assert (first.file.stem, second.file.stem) == ("mara-001", "mara-002")
+    assert load_run(first.folder).file == first.file
+    assert first.file.data_hash == second.file.data_hash
+    assert first.file.base.sha256 == second.file.base.sha256
+    assert len(first.file.base.sha256) == 64
+    assert first.file.versions["torch"] == torch.__version__.split("+")[0] or "+" in torch.__version__
+    assert all(first.photo_path(photo).is_file() for photo in first.file.photos)
+    assert {photo.caption for photo in first.file.photos} == {"photo of mrxa woman"}
+    with pytest.raises(UserError, match=r"no run\.yaml"):
+        load_run(first.folder.parent)
+
+
+def test_states_are_kept_and_damaged_ones_passed_over(tmp_path):
+    def at(step):
+        return states.State(step, {"a": torch.tensor([1.0, step])}, {"state": {}}, None, None, 0.5)
+
+    assert states.newest(tmp_path / "none") == states.Found()
+    for step in (2, 4, 6):
+        states.save(tmp_path, at(step), keep=2)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["000004.pt", "000006.pt"]
+    assert states.newest(tmp_path).state.step == 6
+    path = tmp_path / "000006.pt"
+    path.write_bytes(path.read_bytes()[:-200])
+    assert states.newest(tmp_path).state.step == 4
+    torch.save({"layout": 99}, tmp_path / "000008.pt")
+    found = states.newest(tmp_path)
+    assert found.path == tmp_path / "000004.pt"
+    assert [(path.name, why[:10]) for path, why in found.damaged] == [
+        ("000008.pt", "is of anot"),
+        ("000006.pt", "is damaged"),
+    ]
+    assert torch.equal(found.state.adapter["a"], torch.tensor([1.0, 4.0]))
+    damaged = [path for path, _ in found.damaged]
+    states.save(tmp_path, at(5), 1, damaged)
+    assert [path.name for path in tmp_path.iterdir()] == ["000005.pt"]
+
+
+def test_precision():
+    cpu = torch.device("cpu")
+    with pytest.raises(UserError, match="fp16 needs a GPU"):
+        precision.resolve("fp16", cpu)
+    assert precision.resolve("auto", cpu) in ("fp32", "bf16")
+    assert precision.resolve("bf16", cpu) == "bf16"
+    assert precision.autocast_of("fp32") is None
+    assert precision.dtype_of("bf16") == precision.autocast_of("bf16") == torch.bfloat16
+
+
+def test_memory_that_is_kept_goes_back_at_the_end():
+    cpu, process = torch.device("cpu"), psutil.Process()
+    with memory.freed_is_kept(cpu):
+        held = [torch.ones(5_000_000) for _ in range(20)]  # 20 MB each
+        full = process.memory_info().rss
+        del held
+        kept = process.memory_info().rss
+    after = process.memory_info().rss
+    assert full - after > 300e6
+    if sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
+        assert full - kept < 100e6
+
+
+def test_memory_is_measured():
+    cpu = torch.device("cpu")
+    before = memory.peak_bytes(cpu)
+    room = before - psutil.Process().memory_info().rss  # earlier tests may have used much more than is used now
+    block = torch.ones((room + 240_000_000) // 4)
+    assert 100e6 < memory.peak_bytes(cpu) - before < 400e6
+    del block
+    assert memory.free_bytes(cpu) > 1e8
+    assert memory.is_out_of_memory(MemoryError())
+    assert memory.is_out_of_memory(RuntimeError("CUDA out of memory. Tried to allocate"))
+    assert not memory.is_out_of_memory(RuntimeError("shape mismatch"))
+    assert not memory.is_out_of_memory(ValueError("out of memory"))
+
+
+def test_the_family_of_the_base_is_the_runs(make_run, toy):
+    run = make_run("sd2v")
+    info = identify(toy("sd2v"))
+    assert (run.file.base.family, run.file.base.prediction) == (info.family, info.prediction) == ("sd2", "v")

@@ -1,0 +1,126 @@
+"""The quicker operations compute what the plain ones compute: losses, gradients and files, for every kind of run."""
+
+from functools import partial
+
+import pytest
+import torch
+from diffusers.models.resnet import ResnetBlock2D
+
+from lib_lora.lora.adapter.fused import FusedLayer
+from lib_lora.models.fast import attention, products
+from lib_lora.models.fast.attention import QuickProcessor
+from lib_lora.models.fast.resnet import QuickResnet
+from lib_lora.training import fast_parts, loop
+from lib_lora.training.loop import train
+from lib_lora.training.session import open_session
+
+KINDS = [
+    ("sd1", {}),
+    ("sd1", {"gradient_checkpointing": True, "lora": {"conv_rank": 2, "conv_alpha": 2}}),
+    ("sd1", {"lora": {"use_dora": True}}),
+    ("sd1", {"lora": {"dropout": 0.5}}),
+    ("sd1", {"batch_size": 2, "accumulation": 2}),
+    ("sd1", {"te_lr": 0.0}),
+    ("sd2v", {}),
+    ("sdxl", {}),
+]
+
+
+def losses_of(run, events, monkeypatch, **how):
+    monkeypatch.setattr(loop, "open_session", partial(open_session, **how))
+    train(run, events)
+    return torch.tensor([event["loss"] for event in events.of("step")])
+
+
+@pytest.mark.parametrize("amd", [True, False])
+@pytest.mark.parametrize(("kind", "settings"), KINDS)
+def test_the_losses_of_a_run_are_the_same(make_run, events, monkeypatch, kind, settings, amd):
+    monkeypatch.setattr(attention, "_FEWEST_KEYS", 1)
+    monkeypatch.setattr("lib_lora.models.fast.fast_ops.is_amd", lambda: amd)
+    settings = {"steps": 5, "save_every": 5, **settings}
+    plain = losses_of(make_run(kind, **settings), events, monkeypatch, quick=False)
+    events.clear()
+    quickened = losses_of(make_run(kind, **settings), events, monkeypatch)
+    assert len(plain) == 5
+    # dropout draws its mask in the order of memory, which is another one in a convolution's input
+    near = 2e-3 if settings.get("lora", {}).get("dropout") else 2e-4
+    torch.testing.assert_close(quickened, plain, rtol=near, atol=0)
+
+
+def test_and_where_onednn_computes_every_product(make_run, events, monkeypatch):
+    """A toy's products are too small for it, which a real model's are not."""
+    settings = {"steps": 4, "save_every": 4, "lora": {"conv_rank": 2, "conv_alpha": 2}}
+    plain = losses_of(make_run(**settings), events, monkeypatch, quick=False)
+    events.clear()
+    monkeypatch.setattr(products, "_LARGE", 0)
+    monkeypatch.setattr(products, "is_amd", lambda: True)
+    quickened = losses_of(make_run(**settings), events, monkeypatch)
+    torch.testing.assert_close(quickened, plain, rtol=2e-4, atol=0)
+
+
+@pytest.mark.parametrize("lora", [{"conv_rank": 2, "conv_alpha": 2}, {"use_dora": True}])
+def test_and_in_half_precision_where_autocast_stays(make_run, events, monkeypatch, lora):
+    settings = {"steps": 4, "save_every": 4, "precision": "bf16", "lora": lora}
+    plain = losses_of(make_run(**settings), events, monkeypatch, quick=False)
+    events.clear()
+    quickened = losses_of(make_run(**settings), events, monkeypatch)
+    torch.testing.assert_close(quickened, plain, rtol=0.02, atol=0)
+
+
+def test_and_in_half_precision_within_its_own_rounding(make_run, events, monkeypatch):
+    settings = {"steps": 6, "save_every": 6, "precision": "bf16"}
+    exact = losses_of(make_run(**{**settings, "precision": "fp32"}), events, monkeypatch, quick=False)
+    events.clear()
+    plain = losses_of(make_run(**settings), events, monkeypatch, quick=False)
+    events.clear()
+    quickened = losses_of(make_run(**settings), events, monkeypatch)
+    torch.testing.assert_close(quickened, exact, rtol=0.02, atol=0)
+    assert (quickened - exact).abs().mean() < 2 * (plain - exact).abs().mean() + 1e-4
+
+
+@pytest.mark.parametrize(("kind", "settings"), [("sd1", {}), ("sd1", {"lora": {"use_dora": True}}), ("sdxl", {})])
+def test_the_gradient_of_every_weight_is_the_same(make_run, kind, settings):
+    def gradients(**how):
+        session = open_session(make_run(kind, **settings, lr_schedule="constant"), lambda *_, **__: None, **how)
+        for parameter in session.parameters:  # away from zero, where half of the gradients would be zero too
+            parameter.data.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)), alpha=0.02)
+        torch.manual_seed(0)
+        session.forward.training(session.items[: session.run.file.settings.batch_size], 0).mean().backward()
+        return {name: item.grad for name, item in session.adapter._named().items()}
+
+    plain, quickened = gradients(quick=False), gradients()
+    assert plain.keys() == quickened.keys()
+    whole = torch.stack([one.norm() for one in plain.values()]).norm()
+    for name, expected in plain.items():  # a toy's norm of single channels makes some gradients nothing but rounding
+        off = (quickened[name] - expected).norm() / (expected.norm() + 1e-4 * whole)
+        assert off < 1e-3, (name, off)
+
+
+@pytest.mark.parametrize("amd", [True, False])
+def test_what_is_put_where(make_run, monkeypatch, amd):
+    monkeypatch.setattr("lib_lora.models.fast.fast_ops.is_amd", lambda: amd)
+    session = open_session(make_run(), lambda *_, **__: None)
+    modules = [module for part in session.modules for module in part.modules()]
+    fused = [module for module in modules if isinstance(module, FusedLayer)]
+    assert len(fused) == len(session.adapter.layers) == 192 + 72
+    assert {id(module.up) for module in fused} == {id(layer.up) for layer in session.adapter.layers}
+    layers = [module for module in modules if hasattr(module, "processor")]
+    assert len(layers) == 32
+    blocks = [module for module in modules if isinstance(module, ResnetBlock2D)]
+    assert len(blocks) == 22
+    assert all(isinstance(block, QuickResnet) for block in blocks)
+    assert all(isinstance(layer.processor, QuickProcessor) and layer.processor.blocks == amd for layer in layers)
+
+
+def test_elsewhere_the_layout_stays_torch_s_own(make_run):
+    session = open_session(make_run(), lambda *_, **__: None, quick=False)
+    fast_parts.quicken({"unet": session.modules[0]}, torch.device("mps"))
+    assert not any(isinstance(module, QuickResnet) for module in session.modules[0].modules())
+    assert session.modules[0].conv_in.weight.is_contiguous()
+
+
+def test_half_precision_needs_no_autocast_where_every_layer_is_fused(make_run):
+    assert open_session(make_run(precision="bf16"), lambda *_, **__: None).forward.autocast is None
+    for lora in ({"dropout": 0.1}, {"use_dora": True}, {"conv_rank": 2}):
+        run = make_run(precision="bf16", lora=lora)
+        assert open_session(run, lambda *_, **__: None).forward.autocast == torch.bfloat16

@@ -1,0 +1,120 @@
+"""Captions: shown with what is wrong, edited one by one and many at once, and taken back."""
+
+import pytest
+
+from lib_lora.ui.views import caption_checks
+
+TEXTS = {
+    "00": "photo of mrxa woman, smiling",
+    "01": "photo of mrxa woman, park, smiling",
+    "02": "photo of a woman, smiling",
+    "03": "",
+}
+
+
+@pytest.fixture
+def folder(page):
+    folder = page.character(photos=4)
+    for stem, text in TEXTS.items():
+        if text:
+            (folder.photos / f"{stem}.txt").write_text(f"{text}\n", encoding="utf-8")
+    return folder
+
+
+def texts(view):
+    return {one["file"].removesuffix(".jpg"): one["text"] for one in view["captions"]}
+
+
+def test_captions_are_shown_with_what_is_wrong(page, folder):
+    view = page.got("/characters/mara/captions")
+    assert texts(view) == TEXTS
+    assert view["plain"] == "photo of mrxa woman"
+    assert view["phrases"][0] == {"phrase": "smiling", "captions": 3}
+    assert (view["can_undo"], view["undo_text"]) == (False, "")
+    by_file = {one["file"]: one["problems"] for one in view["captions"]}
+    assert by_file["00.jpg"] == []
+    assert by_file["02.jpg"] == ["The caption of 02.jpg lacks the trigger 'mrxa'."]
+    assert by_file["03.jpg"] == ["03.jpg has no caption."]
+
+
+def test_no_sentence_tells_what_to_type(page, folder):
+    for number in range(4, 12):
+        (folder.photos / f"{number:02d}.jpg").write_bytes(b"%d" % number)
+    for path in folder.photos.glob("*.jpg"):
+        path.with_suffix(".txt").write_text("photo of woman")
+    view = page.got("/characters/mara/captions")
+    said = [*view["problems"], *(text for one in view["captions"] for text in one["problems"])]
+    assert "All 12 captions are the same." in said
+    assert not [text for text in said if "lib_lora" in text or "sameface" in text or "--" in text]
+
+
+def test_one_caption_is_written_and_taken_back(page, folder):
+    view = page.done("/characters/mara/captions", {"file": "03.jpg", "text": "  photo of mrxa\n woman "})
+    assert texts(view)["03"] == "photo of mrxa woman"
+    assert view["undo_text"] == "write the caption of 03.jpg"
+    assert (folder.photos / "03.txt").read_text() == "photo of mrxa woman\n"
+    view = page.done("/characters/mara/captions/undo")
+    assert texts(view) == TEXTS
+    assert not view["can_undo"]
+    assert "left that could be taken back" in page.refused("/characters/mara/captions/undo")
+
+
+def test_many_captions_are_edited_at_once(page, folder):
+    edit = "/characters/mara/captions/edit"
+    view = page.done(edit, {"do": "remove", "phrase": "Smiling"})
+    assert texts(view)["01"] == "photo of mrxa woman, park"
+    view = page.done(edit, {"do": "add", "phrase": "red hat", "place": 1, "only": ["00.jpg"]})
+    assert (texts(view)["00"], texts(view)["01"]) == ("photo of mrxa woman, red hat", "photo of mrxa woman, park")
+    view = page.done(edit, {"do": "replace", "phrase": "park", "by": "garden"})
+    assert texts(view)["01"] == "photo of mrxa woman, garden"
+    view = page.done(edit, {"do": "move", "phrase": "garden", "place": 0})
+    assert texts(view)["01"] == "garden, photo of mrxa woman"
+    for _ in range(4):
+        view = page.done("/characters/mara/captions/undo")
+    assert texts(view) == TEXTS
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "sentence"),
+    [
+        ("", {"file": "../../x.jpg", "text": "x"}, 404, "There is no photo"),
+        ("", {"file": "00.jpg", "text": "x" * 20_000}, 400, "too long"),
+        ("", {"file": "00.jpg"}, 400, "text"),
+        ("/edit", {"do": "add", "phrase": " , "}, 400, "The phrase is empty"),
+        ("/edit", {"do": "burn", "phrase": "x"}, 400, "use add, remove, replace or move"),
+        ("/edit", {"do": "add", "phrase": "x", "only": ["nobody.jpg"]}, 404, "nobody.jpg"),
+        ("/edit", {"do": "add", "phrase": "x", "place": "first"}, 400, "place"),
+        ("/fill", {"only": ["nobody.jpg"]}, 404, "nobody.jpg"),
+    ],
+)
+def test_what_cannot_be_done_is_said(page, folder, path, body, status, sentence):
+    assert sentence in page.refused(f"/characters/mara/captions{path}", body, status)
+
+
+def test_filling_is_a_job(page, folder):
+    job = page.done("/characters/mara/captions/fill", {"captioner": "clip", "rewrite": True})
+    assert (job["kind"], job["arguments"]) == ("fill", {"captioner": "clip", "rewrite": True, "only": []})
+    page.host.is_remote = True
+    body = {"captioner": "clip:/etc/passwd"}
+    assert "other machines" in page.refused("/characters/mara/captions/fill", body, 403)
+
+
+def test_captioners_say_what_they_need(page, folder):
+    first, clip, blip = page.got("/captioners")
+    assert (first["name"], first["ready"]) == ("", True)
+    assert (clip["name"], blip["name"]) == ("clip", "blip:blip")
+    assert not blip["ready"]
+    assert str(page.root / "blip") in blip["why"]
+
+
+def test_a_caption_that_is_no_text_is_said_and_left_alone(page, folder):
+    (folder.photos / "00.txt").write_bytes(b"\0\0\0")
+    view = page.got("/characters/mara/captions")
+    assert "is not a caption" in view["captions"][0]["problems"][0]
+    assert page.got("/state")["characters"][0]["captions"]["problems"] > 0
+
+
+def test_a_broken_tokenizer_leaves_a_page_that_opens(page, folder, monkeypatch):
+    monkeypatch.setattr(caption_checks, "_failed", "Captions cannot be checked here (no libcuda).")
+    assert page.got("/characters/mara/captions")["problems"] == ["Captions cannot be checked here (no libcuda)."]
+    assert page.got("/state")["characters"][0]["captions"]["problems"] == 1

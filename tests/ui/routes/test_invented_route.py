@@ -1,0 +1,160 @@
+"""An invented character on the page: what was painted, the face that is picked, and what may be asked for when."""
+
+from __future__ import annotations
+
+import base64
+import io
+
+import pytest
+from PIL import Image
+from planting import MINI, PERSONAS, WHO, plant_invented, plant_run
+
+from lib_lora.character.photo_files import list_photos
+from lib_lora.hosts.host_protocol import Checkpoint
+from lib_lora.ui.views import caption_checks
+
+OWN = "/characters/mara/invented/own"
+
+
+@pytest.fixture(autouse=True)
+def _no_tokenizer(monkeypatch):
+    monkeypatch.setattr(caption_checks, "problems", lambda looked, wait=False: [])
+
+
+@pytest.fixture
+def base(page):
+    page.host.models = [Checkpoint("mini", MINI)]
+    return str(MINI)
+
+
+def job(page, kind, status=200, **arguments):
+    answer = page.post("/jobs", {"kind": kind, "character": "mara", "arguments": arguments})
+    assert answer.status_code == status, answer.text
+    return answer.json().get("error", "")
+
+
+def entry(page):
+    return page.got("/state")["characters"][0]
+
+
+def test_nothing_was_begun(page):
+    page.character()
+    found = page.got("/characters/mara/invention")
+    assert (found["stage"], found["candidates"], found["more"], found["picked"]) == ("none", [], [], None)
+    assert entry(page)["invented"] is None
+    assert entry(page)["next"] == "photos"
+
+
+def test_candidates_can_be_seen_and_one_is_picked(page, base):
+    folder = page.character()
+    plant_invented(folder, faults={2: "no face"})
+    assert entry(page)["invented"] == {"stage": "candidates", "candidates": 4, "painted": 0, "kept": 0}
+    assert entry(page)["next"] == "invent"  # a page that is loaded anew goes on there
+    found = page.got("/characters/mara/invention")
+    assert (found["stage"], found["describe"], found["base"]) == ("candidates", WHO, base)
+    assert [(one["number"], one["why"]) for one in found["candidates"]] == [(1, ""), (2, "no face"), (3, ""), (4, "")]
+    whole, small = (page.get(found["candidates"][0]["url"] + ending) for ending in ("", "&small=1"))
+    assert (whole.headers["content-type"], small.headers["content-type"]) == ("image/png", "image/jpeg")
+    with Image.open(io.BytesIO(small.content)) as picture:
+        assert max(picture.size) == 384
+    assert "Candidate 2 cannot be picked (no face)" in page.refused("/characters/mara/invented/pick", {"number": 2})
+    assert "no candidate 9" in page.refused("/characters/mara/invented/pick", {"number": 9})
+    taken = page.done("/characters/mara/invented/pick", {"number": 3})
+    assert taken["stage"] == "picked"
+    assert page.get(taken["picked"]["thumbnail"]).status_code == 200
+    assert [path.name for path in list_photos(folder.photos)] == ["picked-0003.png"]
+    assert "has its face already" in page.refused("/characters/mara/invented/pick", {"number": 1})
+    assert "has its face already" in job(page, "invent", 409, describe=WHO, base=base)
+
+
+@pytest.mark.parametrize("path", ["plan.json", "..%2Fcharacter.yaml", "../character.yaml", "0009.png", "%2e%2e"])
+@pytest.mark.parametrize("folder", ["candidates", "more", "from", "..", "%2e%2e"])
+def test_only_painted_pictures_are_given(page, folder, path):
+    plant_invented(page.character())
+    assert page.get(f"/characters/mara/invented/{folder}/{path}").status_code == 404
+
+
+def test_each_further_picture_says_what_became_of_it(page):
+    folder = page.character()
+    plant_invented(folder, picked=1, more=["", "other face", "near copy", "", "other face"])
+    found = page.got("/characters/mara/invention")
+    assert (found["painted"], found["kept"]) == (5, 2)
+    assert [one["why"] for one in found["more"]] == ["", "other face", "near copy", "", "other face"]
+    assert found["reasons"] == {"other face": 2, "near copy": 1}
+    assert found["rounds"] == {"without": {"painted": 5, "kept": 2}, "with": None}
+    (folder.photos / "invented-0001.png").unlink()
+    found = page.got("/characters/mara/invention")
+    assert (found["kept"], found["more"][0]["why"]) == (1, "left out by you")
+    assert entry(page)["invented"]["kept"] == 1
+
+
+def test_a_round_with_the_lora_is_counted_by_itself(page):
+    folder = page.character()
+    plant_invented(folder, picked=1, more=["", "other face"])
+    assert "has no trained LoRA yet" in job(page, "more", 409, with_lora=True)
+    plant_run(folder, saved=[2, 4])
+    found = page.got("/characters/mara/invention")
+    assert found["lora"] == "mara-001-000004"
+    assert found["rounds"] == {"without": {"painted": 2, "kept": 1}, "with": {"painted": 0, "kept": 0}}
+    assert job(page, "more", with_lora=True) == ""
+
+
+def test_what_cannot_be_painted_is_said_at_once(page, base, tmp_path):
+    page.character()
+    assert "Choose a base model first" in job(page, "invent", 400, describe=WHO)
+    assert "There is no file" in job(page, "invent", 400, describe=WHO, base=str(tmp_path / "none.safetensors"))
+    assert "the description is empty" in job(page, "invent", 400, describe=" ", base=base)
+    assert "no plain line" in job(page, "invent", 400, describe="a\nb", base=base)
+    assert "65 candidates" in job(page, "invent", 400, describe=WHO, base=base, candidates=65)
+    assert "has no face yet" in job(page, "more", 409)
+    assert job(page, "invent", describe=WHO, base=base) == ""
+    assert "Faces are being painted" in job(page, "invent", 409, describe="a man", base=base)
+    assert "Faces are being painted" in page.refused("/characters/mara/invented/pick", {"number": 1}, 409)
+
+
+def test_photos_of_somebody_are_not_mixed_with_an_invented_face(page, base):
+    page.character(photos=2)
+    assert "has photos already" in job(page, "invent", 409, describe=WHO, base=base)
+
+
+def test_other_machines_name_no_base(page, base, tmp_path):
+    page.character()
+    page.host.is_remote = True
+    other = tmp_path / "other.safetensors"
+    other.write_bytes(b"x")
+    job(page, "invent", 403, describe=WHO, base=str(other))
+    page.refused(OWN, {"name": "a.png", "data": "", "base": str(other)}, 403)
+    assert job(page, "invent", describe=WHO, base=base) == ""
+
+
+def picture(*personas):
+    whole = Image.new("RGB", (256 * len(personas), 256))
+    for place, one in enumerate(personas):
+        with Image.open(PERSONAS / one / "00.jpg") as photo:
+            whole.paste(photo.convert("RGB").resize((256, 256)), (256 * place, 0))
+    stream = io.BytesIO()
+    whole.save(stream, "PNG")
+    return base64.b64encode(stream.getvalue()).decode("ascii")
+
+
+def test_a_picture_of_ones_own_begins_a_face(page, base):
+    folder = page.character()
+    two = {"name": "../ü?.png", "data": picture("mara", "ines"), "base": base}
+    assert "cannot be the picture to go out from (several faces)" in page.refused(OWN, two)
+    none = base64.b64encode(b"no picture").decode()
+    assert "is not a picture that can be read" in page.refused(OWN, {**two, "data": none})
+    assert "no base64" in page.refused(OWN, {**two, "data": "*"})
+    assert entry(page)["invented"] is None  # nothing of these was kept
+    taken = page.done(OWN, {**two, "data": picture("mara"), "describe": " a  woman "})
+    assert (taken["stage"], taken["describe"], taken["candidates"]) == ("picked", "a woman", [])
+    assert page.get(taken["picked"]["url"]).status_code == 200
+    assert len(list_photos(folder.photos)) == 1
+    assert job(page, "more") == ""
+
+
+def test_damaged_files_are_said_and_take_nothing_else_from_the_page(page):
+    folder = page.character()
+    plant_invented(folder)
+    (folder.path / "invented" / "plan.json").write_text('{"describe": 3}')
+    assert entry(page)["invented"] is None
+    assert "plan.json" in page.get("/characters/mara/invention").json()["error"]

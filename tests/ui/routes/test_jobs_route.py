@@ -1,0 +1,136 @@
+"""Jobs: what may be asked for, and from where; what they say while they run; stopping, pausing, moving."""
+
+import pytest
+from planting import plant_run
+
+from lib_lora.hosts.host_protocol import Checkpoint
+from lib_lora.runs.events import EventLog
+
+
+def put(page, kind="test", **arguments):
+    return page.done("/jobs", {"kind": kind, "character": "mara", "arguments": arguments})
+
+
+@pytest.fixture
+def base(tmp_path):
+    path = tmp_path / "base.safetensors"
+    path.write_bytes(b"x")
+    return path
+
+
+def test_a_job_waits_runs_and_ends(page):
+    folder = page.character()
+    plant_run(folder)
+    job = put(page, run="001")
+    assert page.got(f"/jobs/{job['id']}") == job
+    running = page.queue.take("heavy", "me")
+    emit = EventLog(page.queue.folder(running.id) / "events.jsonl")
+    emit("state", state="preparing")
+    emit("step", step=3, total=10, loss_average=0.5, seconds_left=7.0, seconds_per_step=1.0, peak_memory=5)
+    standing = page.got(f"/jobs/{job['id']}")["standing"]
+    assert (standing["phase"], standing["done"], standing["total"], standing["loss"]) == ("training", 3, 10, 0.5)
+    assert "since" not in standing
+    found = page.got(f"/jobs/{job['id']}/events")
+    assert [event["kind"] for event in found["events"]] == ["state", "step"]
+    emit("step", step=4, total=10)
+    after = page.got(f"/jobs/{job['id']}/events?after={found['next']}")
+    assert [event["step"] for event in after["events"]] == [4]
+    page.queue.end(job["id"], "failed", "It broke.")
+    told = page.got("/jobs")[0]
+    assert (told["state"], told["error"], told["standing"]["done"]) == ("failed", "It broke.", 4)
+    assert page.done(f"/jobs/{job['id']}/resume")["state"] == "waiting"
+    assert page.done(f"/jobs/{job['id']}/stop")["state"] == "stopped"
+    assert page.done(f"/jobs/{job['id']}/forget") == {"forgotten": job["id"]}
+    assert page.got("/jobs") == []
+    assert page.get(f"/jobs/{job['id']}").status_code == 404
+
+
+def test_a_job_that_cannot_go_on_without_its_base_says_which(page, base, tmp_path):
+    folder = page.character()
+    plant_run(folder, base=str(base))
+    for kind, arguments in (("train", {"base": str(base)}), ("test", {"run": "001"})):
+        job = put(page, kind, **arguments)
+        assert job["base_gone"] == ""
+        page.queue.take("heavy", "me")
+        page.queue.end(job["id"], "failed", "It broke.")
+        assert page.got(f"/jobs/{job['id']}")["base_gone"] == ""
+        base.rename(tmp_path / "elsewhere")
+        assert page.got(f"/jobs/{job['id']}")["base_gone"] == str(base)
+        (tmp_path / "elsewhere").rename(base)
+    assert page.got(f"/jobs/{job['id']}")["base_gone"] == ""
+
+
+def test_a_log_is_told_from_its_end(page):
+    plant_run(page.character())
+    job = put(page)
+    assert page.got(f"/jobs/{job['id']}/log") == {"lines": []}
+    log = page.queue.folder(job["id"]) / "log.txt"
+    log.parent.mkdir(parents=True)
+    log.write_bytes(b"".join(b"line %d\r\n" % n for n in range(9000)) + b"10%\r 20%\r100%\n\n\xff end")
+    lines = page.got(f"/jobs/{job['id']}/log")["lines"]
+    assert len(lines) == 40
+    assert lines[-3:] == ["line 8999", "100%", "\ufffd end"]
+
+
+def test_the_line_is_changed(page):
+    plant_run(page.character())
+    first, second = put(page, weight=0.5), put(page, weight=0.6)
+    order = page.done(f"/jobs/{second['id']}/move", {"before": first["id"]})
+    assert [job["id"] for job in order] == [second["id"], first["id"]]
+    assert "not wait" in page.refused(f"/jobs/{second['id']}/move", {"before": 99})
+    assert page.done("/queue", {"paused": True}) == {"paused": True}
+    assert page.got("/state")["queue"]["paused"]
+    assert page.queue.take("heavy", "me") is None
+    page.done("/queue", {"paused": False})
+    running = page.queue.take("heavy", "me")
+    assert page.done(f"/jobs/{running.id}/pause")["wish"] == "pause"
+    assert "does not run yet" in page.refused(f"/jobs/{first['id']}/pause")
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments", "status", "sentence"),
+    [
+        ("burn", {}, 400, "There is no job 'burn'"),
+        ("train", {}, 400, "Choose a base model"),
+        ("train", {"base": "/none.safetensors"}, 400, "There is no file"),
+        ("train", {"base": "none"}, 400, "whole path"),
+        ("train", {"run": "002"}, 404, "no such run"),
+        ("train", {"run": "../.."}, 404, "no such run"),
+        ("test", {"run": 1}, 400, "identifier"),
+        ("test", {"wait": 1}, 400, "did you mean 'weight'"),
+        ("test", {"weight": "nan"}, 400, "weight"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_said(page, kind, arguments, status, sentence):
+    page.character()
+    body = {"kind": kind, "character": "mara", "arguments": arguments}
+    assert sentence in page.refused("/jobs", body, status)
+    assert page.queue.jobs() == []
+
+
+def test_nothing_is_trained_without_consent(page, base):
+    page.character(consent=False)
+    body = {"kind": "train", "character": "mara", "arguments": {"base": str(base)}}
+    assert "may be trained on" in page.refused("/jobs", body, 409)
+
+
+def test_from_another_machine_only_the_host_s_models_may_be_named(page, base):
+    page.character()
+    assert put(page, "train", base=str(base))["arguments"]["base"] == str(base)
+    page.host.is_remote = True
+    body = {"kind": "train", "character": "mara", "arguments": {"base": str(base)}}
+    assert "other machines" in page.refused("/jobs", body, 403)
+    page.host.models = [Checkpoint("Base", base)]
+    assert page.done("/jobs", body)["kind"] == "train"
+    body["arguments"]["settings"] = {"class_photos": "/home"}
+    assert "class photos" in page.refused("/jobs", body, 403)
+    assert "other machines" in page.refused(
+        "/jobs", {"kind": "test", "character": "mara", "arguments": {"base": "/etc/passwd"}}, 403
+    )
+
+
+@pytest.mark.parametrize("after", ["x", "-1", "1e3", "٣", "9" * 30])
+def test_a_place_in_the_events_is_a_number(page, after):
+    plant_run(page.character())
+    job = put(page)
+    assert page.get(f"/jobs/{job['id']}/events?after={after}").status_code == 400

@@ -1,0 +1,87 @@
+"""Settings of a data folder, and how they reach those who run the jobs."""
+
+import sys
+
+import pytest
+
+from lib_lora.errors import UserError
+from lib_lora.files import write_json
+from lib_lora.hosts.job_host import Ground
+from lib_lora.hosts.standalone import Alone
+
+
+def test_settings_are_kept(page):
+    first = page.got("/settings")
+    assert first == {"allow_painting": False, "then_test": True, "comfyui": "", "worker_python": "", "engine": ""}
+    assert page.done("/settings", {"allow_painting": True}) == {**first, "allow_painting": True}
+    assert page.done("/settings", {"then_test": False})["allow_painting"] is True
+    assert page.got("/settings") == {**first, "allow_painting": True, "then_test": False}
+    assert page.done("/settings", {"allow_painting": False, "then_test": True}) == first
+
+
+def test_a_path_must_be_there_and_may_only_be_named_here(page, tmp_path):
+    assert "no ComfyUI folder" in page.refused("/settings", {"comfyui": str(tmp_path)})
+    assert "There is no file" in page.refused("/settings", {"worker_python": str(tmp_path / "python")})
+    assert "whole path" in page.refused("/settings", {"worker_python": "python"})
+    assert page.faulted("/settings", {"worker_python": "python"}) == "worker_python"
+    assert page.faulted("/settings", {"comfyui": str(tmp_path)}) == "comfyui"
+    page.confirmed("/settings", {"worker_python": sys.executable})
+    page.host.is_remote = True
+    assert "other machines" in page.refused("/settings", {"worker_python": "/bin/sh"}, 403)
+    assert page.done("/settings", {"worker_python": sys.executable, "then_test": False})["then_test"] is False
+
+
+def test_a_damaged_file_is_one_sentence(page):
+    (page.root / "settings.json").write_text("{")
+    assert "settings.json" in page.get("/settings").json()["error"]
+
+
+def test_they_lie_over_the_host_s_own(page, tmp_path):
+    ground = Ground(page.host, page.root)
+    assert ground.worker_command() == ["python"]
+    assert ground.allows_painting() is False
+    page.done("/settings", {"allow_painting": True})
+    assert ground.allows_painting() is True
+    page.done("/settings", {"allow_painting": False})
+    assert ground.allows_painting() is False
+    python = tmp_path / "python"
+    python.write_text("")
+    page.post("/settings", {"worker_python": str(python)})
+    answer = page.post("/settings", {"worker_python": str(python), "code": page.shown[-1].split()[-1]})
+    assert "does not answer as a Python" in answer.json()["error"]
+    page.confirmed("/settings", {"worker_python": sys.executable})
+    assert ground.worker_command() == [sys.executable]
+    write_json(page.root / "settings.json", {"worker_python": str(tmp_path / "gone")})
+    with pytest.raises(UserError, match="is not there"):
+        ground.worker_command()
+
+
+def test_the_doctor_says_where_things_lie(page, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        "lib_lora.ui.routes.doctor_routes.checks", lambda *given: asked.append(given) or [{"name": "GPU"}]
+    )
+    said = page.got("/doctor")
+    assert said["checks"] == [{"name": "GPU"}]
+    assert said["folders"] == {"data": str(page.root), "loras": "", "log": str(page.root / "jobs")}
+    assert asked == [(page.host, page.root, page.supervisor)]
+
+
+@pytest.mark.parametrize("chosen", [False, True])
+def test_another_python_gets_none_of_this_one_s_packages(tmp_path, monkeypatch, chosen):
+    monkeypatch.setenv("PYTHONPATH", "/mine")
+    monkeypatch.setenv("PYTHONHOME", "/home of mine")
+    python = tmp_path / "python ü"
+    python.write_text("")
+    write_json(tmp_path / "settings.json", {"worker_python": str(python) if chosen else ""})
+    ground = Ground(Alone(tmp_path), tmp_path)
+    assert ground.worker_command() == [str(python) if chosen else sys.executable]
+    assert ("/mine" in ground.worker_environment()["PYTHONPATH"]) == (not chosen)
+    assert not (chosen and "PYTHONHOME" in ground.worker_environment())
+
+
+@pytest.mark.parametrize("text", ["[1", '{"worker_python": 3}', '{"worker_python": null}'])
+def test_damaged_settings_start_no_worker(tmp_path, text):
+    (tmp_path / "settings.json").write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match=r"settings\.json"):
+        Ground(Alone(tmp_path), tmp_path).worker_command()

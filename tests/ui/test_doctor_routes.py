@@ -1,0 +1,238 @@
+"""The doctor: everything is looked at, nothing is hidden, and each trouble comes with what mends it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from lib_lora import environment, packages
+from lib_lora.files import write_json
+from lib_lora.hosts.host_protocol import Checkpoint, Roots
+from lib_lora.hosts.standalone import Alone
+from lib_lora.ui.routes import doctor_routes
+from lib_lora.ui.routes.doctor_routes import checks
+from lib_lora.ui.views import machine
+
+NAMES = ["Python that trains", "Packages", "GPU", "Disk", "Data folder", "LoRA folder", "Face models", "Base models"]
+posix = pytest.mark.skipif(os.name == "nt", reason="uses shell scripts of POSIX")
+
+
+class Webui(Alone):
+    """A webui with folders of its own."""
+
+    name = "a1111"
+    loras: tuple[Path, ...] = ()
+    models: tuple[Path, ...] = ()
+
+    def roots(self):
+        return Roots(self._data, list(self.loras), [Path("/models/Stable-diffusion")])
+
+    def checkpoints(self):
+        return [Checkpoint(path.name, path) for path in self.models]
+
+
+@pytest.fixture(autouse=True)
+def _looked_at_anew(monkeypatch):
+    machine._gpu.cache_clear()
+    machine._lacks.cache_clear()
+    monkeypatch.delenv("SAMEFACE_MODELS", raising=False)
+    monkeypatch.setattr(machine, "gpu", lambda: machine.Gpu("GeForce", 12 << 30, 8 << 30))
+    monkeypatch.setattr(packages, "note", lambda: "")
+
+
+@pytest.fixture
+def absent(monkeypatch):
+    """A function that says what the worker's Python lacks."""
+    monkeypatch.setattr(machine, "lacks", lambda *_: ("3.10.13", []))
+    return lambda *names: monkeypatch.setattr(machine, "lacks", lambda *_: ("3.10.13", list(names)))
+
+
+def by_name(found):
+    assert len({one["name"] for one in found}) == len(found)
+    for one in found:
+        assert set(one) == {"name", "tone", "text", "mend"}
+        assert one["tone"] in ("good", "warn", "bad", "none")
+        assert one["text"]
+        assert "\n" not in one["text"]
+        assert "Traceback" not in one["text"]
+    json.dumps(found)
+    return {one["name"]: one for one in found}
+
+
+def test_where_all_is_well_all_is_said_to_be(tmp_path):
+    model = tmp_path / "models" / "base.safetensors"
+    model.parent.mkdir()
+    with open(model, "wb") as stream:
+        stream.truncate(8 << 20)
+    supervisor = SimpleNamespace(active=True, reason="")
+    found = by_name(checks(Alone(tmp_path / "Daten ü", [model.parent]), tmp_path / "Daten ü", supervisor))
+    assert list(found) == [*NAMES, "Queue"]
+    tones = {name: one["tone"] for name, one in found.items() if name != "Disk"}
+    assert set(tones.values()) == {"good"}, found
+    assert sys.executable in found["Python that trains"]["text"]
+    assert (tmp_path / "Daten ü" / "loras").is_dir()
+    assert list((tmp_path / "Daten ü" / "loras").iterdir()) == []
+
+
+def test_packages_that_install_py_brings_come_with_its_command(tmp_path, absent, monkeypatch):
+    absent("diffusers", "peft")
+    monkeypatch.setattr(packages, "note", lambda: "pip could not reach its package index.")
+    packages_check = by_name(checks(Webui(tmp_path), tmp_path))["Packages"]
+    assert packages_check["tone"] == "bad"
+    assert packages_check["text"].startswith("Training lacks diffusers, peft. The last installation failed: pip could")
+    assert "--skip-install" in packages_check["mend"]
+    assert str(environment.ROOT / "install.py") in packages_check["mend"]
+    assert sys.executable in packages_check["mend"]
+
+
+def test_packages_of_the_webui_itself_are_the_webuis_business(tmp_path, absent):
+    absent("peft", "scipy")
+    mend = by_name(checks(Webui(tmp_path), tmp_path))["Packages"]["mend"]
+    assert mend.startswith("The webui itself has lost scipy:")
+    assert by_name(checks(Alone(tmp_path), tmp_path))["Packages"]["mend"] == "Type: python -m lib_lora try"
+
+
+def test_a_note_of_an_installation_that_matters_no_more(tmp_path, absent, monkeypatch):
+    monkeypatch.setattr(packages, "note", lambda: "The disk was full.")
+    assert by_name(checks(Webui(tmp_path), tmp_path))["Last installation"]["tone"] == "warn"
+
+
+@posix
+def test_another_python_is_run_and_its_packages_are_named(tmp_path):
+    python = tmp_path / "my python"
+    python.write_text('#!/bin/sh\necho \'[[3, 12, 1], ["torch", "diffusers"]]\'\n', encoding="utf-8")
+    python.chmod(0o755)
+    write_json(tmp_path / "settings.json", {"worker_python": str(python)})
+    found = by_name(checks(Webui(tmp_path), tmp_path))
+    assert found["Python that trains"]["text"] == f"Python 3.12.1: {python}"
+    assert found["Packages"]["text"] == "The Python that trains lacks torch, diffusers."
+    assert "-m pip install 'torch>=2.1' 'diffusers>=0.31,<0.36'" in found["Packages"]["mend"]
+    python.write_text("#!/bin/sh\necho I am no Python\n", encoding="utf-8")
+    machine._lacks.cache_clear()
+    found = by_name(checks(Webui(tmp_path), tmp_path))
+    assert found["Python that trains"]["tone"] == "bad"
+    assert "does not run as a Python" in found["Python that trains"]["text"]
+    python.unlink()
+    found = by_name(checks(Webui(tmp_path), tmp_path))
+    assert "is not there" in found["Python that trains"]["text"]
+
+
+def test_the_python_that_trains_is_really_asked():
+    said = machine.lacks([sys.executable], dict(os.environ))
+    assert said == (".".join(map(str, sys.version_info[:3])), packages.absent())
+
+
+@pytest.mark.parametrize(
+    ("gpu", "tone", "word"),
+    [
+        (machine.Gpu(""), "warn", "There is no GPU"),
+        (machine.Gpu("Small", 4 << 30, 1 << 30), "warn", "4.0 GB of memory; 6 GB are needed"),
+        (machine.Gpu("H100", 80 << 30, 79 << 30), "good", "H100, 80 GB of memory, 79.0 GB free now."),
+        (machine.Gpu("Apple GPU"), "good", "Apple GPU."),
+    ],
+)
+def test_the_gpu(tmp_path, absent, monkeypatch, gpu, tone, word):
+    monkeypatch.setattr(machine, "gpu", lambda: gpu)
+    found = by_name(checks(Alone(tmp_path), tmp_path))["GPU"]
+    assert (found["tone"], word in found["text"]) == (tone, True)
+
+
+@pytest.mark.parametrize(
+    ("said", "gpu"),
+    [
+        (
+            "NVIDIA H100 80GB HBM3, 81559, 81000\nSecond, 1, 1\n",
+            machine.Gpu("NVIDIA H100 80GB HBM3", 81559 << 20, 81000 << 20),
+        ),
+        ("", None),
+        ("No devices were found\n", None),
+        ("NVIDIA T4, [N/A], [N/A]\n", None),
+    ],
+)
+def test_the_drivers_tool_is_read(monkeypatch, said, gpu):
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace())
+    monkeypatch.setattr(machine, "run", lambda *_: said)
+    monkeypatch.setattr(machine.shutil, "which", lambda _: None)
+    monkeypatch.setattr(sys, "platform", "linux")
+    assert machine._gpu(-1) == (gpu or machine.Gpu(""))
+
+
+def test_a_command_that_is_not_there_says_nothing():
+    assert machine.run(["no such program at all"]) == ""
+    assert machine.run([sys.executable, "-c", "print(1); raise SystemExit(1)"]) == ""
+    assert machine.run([sys.executable, "-c", "print('ü')"], {**os.environ, "PYTHONUTF8": "1"}) == "ü\n"
+
+
+@pytest.mark.parametrize(("free", "tone"), [(1, "bad"), (5, "warn"), (50, "good")])
+def test_the_disk(tmp_path, absent, monkeypatch, free, tone):
+    monkeypatch.setattr(doctor_routes.shutil, "disk_usage", lambda path: SimpleNamespace(free=free << 30))
+    found = by_name(checks(Alone(tmp_path), tmp_path / "not" / "yet"))["Disk"]
+    assert (found["tone"], bool(found["mend"])) == (tone, tone != "good")
+
+
+def test_folders_that_cannot_be_written(tmp_path, absent):
+    (tmp_path / "file").touch()
+    webui = Webui(tmp_path)
+    webui.loras = (tmp_path / "file" / "Lora",)
+    found = by_name(checks(webui, tmp_path / "file" / "data"))
+    assert [found[name]["tone"] for name in ("Data folder", "LoRA folder")] == ["bad", "bad"]
+    assert "cannot be written" in found["LoRA folder"]["text"]
+    webui.loras = ()
+    assert "turned off" in by_name(checks(webui, tmp_path))["LoRA folder"]["text"]
+
+
+def test_face_models_that_are_gone(tmp_path, absent, monkeypatch):
+    for name in doctor_routes._FACES[1:]:
+        (tmp_path / name).write_bytes(b"version https://git-lfs")
+    monkeypatch.setattr(doctor_routes, "_LIKENESS", tmp_path)
+    assert by_name(checks(Alone(tmp_path), tmp_path))["Face models"]["tone"] == "bad"
+
+
+def test_base_models(tmp_path, absent):
+    found = by_name(checks(Alone(tmp_path), tmp_path))["Base models"]
+    assert (found["tone"], "--models" in found["mend"]) == ("warn", True)  # the bundled one is there
+    webui = Webui(tmp_path)
+    found = by_name(checks(webui, tmp_path))["Base models"]
+    assert (found["tone"], "/models/Stable-diffusion" in found["mend"].replace("\\", "/")) == ("bad", True)
+    webui.models = (Path("a.safetensors"), Path("b.safetensors"))
+    assert by_name(checks(webui, tmp_path))["Base models"]["text"] == "2 base models."
+
+
+@pytest.mark.parametrize(
+    ("active", "reason", "tone"),
+    [(True, "", "good"), (True, "The disk is full.", "warn"), (False, "Another one.", "bad")],
+)
+def test_the_queue(tmp_path, absent, active, reason, tone):
+    found = by_name(checks(Alone(tmp_path), tmp_path, SimpleNamespace(active=active, reason=reason)))["Queue"]
+    assert found["tone"] == tone
+    assert reason in found["text"]
+
+
+def test_one_look_that_fails_hides_no_other(tmp_path, absent, monkeypatch):
+    def broken():
+        raise RuntimeError("of its own")
+
+    monkeypatch.setattr(machine, "gpu", broken)
+    found = by_name(checks(Alone(tmp_path), tmp_path))
+    assert list(found) == NAMES
+    assert found["GPU"]["text"] == "This could not be looked at (RuntimeError: of its own)."
+
+
+def test_it_loads_no_torch(tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from lib_lora.hosts.standalone import Alone; "
+        "from lib_lora.ui.routes.doctor_routes import checks; "
+        "root = Path(sys.argv[1]); checks(Alone(root), root); print('torch' in sys.modules)"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)],
+        cwd=environment.ROOT,
+        capture_output=True,
+        encoding="utf-8",
+        check=True,
+    )
+    assert said.stdout.strip() == "False"

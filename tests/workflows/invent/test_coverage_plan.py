@@ -1,0 +1,139 @@
+"""Which pictures are asked for next."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lib_lora.workflows.invent.coverage_plan import (
+    COUNTED,
+    HOPELESS,
+    KINDS,
+    Tried,
+    coverage,
+    is_good,
+    next_wish,
+    phrases_of,
+    prompt_of,
+)
+from lib_lora.workflows.invent.generation_strategies import FOREIGN_WAYS, WAYS, Way, next_start, next_way
+
+WHO = "a woman with short red hair, 30 years old"
+wishes = st.fixed_dictionaries({kind: st.sampled_from([one.name for one in values]) for kind, values in KINDS.items()})
+attempts = st.lists(st.builds(Tried, wishes, st.none() | wishes), max_size=25)
+
+
+def _all_kept(count: int) -> list[Tried]:
+    tried: list[Tried] = []
+    for _ in range(count):
+        wish = next_wish(tried, count)
+        tried.append(Tried(wish, wish))
+    return tried
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_shares_of_a_kind_are_the_whole(kind):
+    assert sum(one.share for one in KINDS[kind]) == pytest.approx(1)
+
+
+@given(attempts, st.integers(1, 60))
+def test_there_is_always_a_whole_wish(tried, count):
+    wish = next_wish(tried, count)
+    assert {kind: wish[kind] in {one.name for one in values} for kind, values in KINDS.items()} == dict.fromkeys(
+        KINDS, True
+    )
+    assert WHO in prompt_of(wish, WHO)
+    assert "{" not in prompt_of(wish, WHO)
+
+
+def test_where_all_is_kept_every_value_comes_to_its_goal():
+    tried = _all_kept(30)
+    assert is_good(coverage(tried, 30))
+    for one in coverage(tried, 30):
+        assert abs(one.have - one.goal) <= 2, one
+
+
+def test_coverage_is_not_good_as_long_as_a_view_is_missing():
+    ahead = [Tried(one.asked, {**one.asked, "angle": "ahead"}) for one in _all_kept(30)]
+    assert not is_good(coverage(ahead[:5], 30))
+    assert not is_good(coverage(_all_kept(30)[:3], 30))
+
+
+def test_what_a_painter_cannot_show_is_asked_for_a_few_times_and_then_no_more():
+    tried: list[Tried] = []
+    for _ in range(100):
+        wish = next_wish(tried, 30)
+        tried.append(Tried(wish, {**wish, "framing": "close"}))  # whatever was asked for, it is a close-up
+    asked = Counter(one.asked["framing"] for one in tried)
+    assert 1 <= asked["full"] <= HOPELESS
+    assert 1 <= asked["half"] <= HOPELESS
+    assert asked["close"] >= 100 - 2 * HOPELESS
+    assert is_good(coverage(tried, 30))
+
+
+def test_a_value_is_not_given_up_while_nothing_at_all_succeeds():
+    tried: list[Tried] = []
+    for _ in range(60):
+        tried.append(Tried(next_wish(tried, 30), None))
+    assert not any(one.hopeless for one in coverage(tried, 30))
+    asked = Counter(one.asked["angle"] for one in tried)
+    assert min(asked[one.name] for one in KINDS["angle"]) >= 10
+
+
+def test_what_is_missing_comes_first():
+    tried = [one for one in _all_kept(30) if one.asked["angle"] != "left"]
+    assert next_wish(tried, 30)["angle"] == "left"
+
+
+def test_views_are_what_coverage_counts():
+    assert set(COUNTED) < set(KINDS)
+
+
+def test_prompts_are_phrases_with_who_in_the_first():
+    wish = {"outfit": "coat", "framing": "half", "angle": "left"}
+    assert prompt_of(wish, "nvxa woman") == "upper body photo of nvxa woman, looking left, wearing a black coat"
+    assert prompt_of({"light": "warm", "unheard": "of"}, "nvxa woman") == "photo of nvxa woman, warm light"
+    assert list(phrases_of(wish)) == ["framing", "angle", "outfit"]
+
+
+@given(st.lists(st.tuples(st.sampled_from([way.name for way in WAYS]), st.booleans()), max_size=40))
+def test_there_is_always_a_way(tried):
+    assert next_way(tried, WAYS) in WAYS
+    assert next_way(tried, FOREIGN_WAYS) in FOREIGN_WAYS
+
+
+def test_the_way_that_brings_most_is_taken_most_and_the_others_are_still_tried():
+    chance = {"good": 2, "poor": 10}  # one of so many is kept
+    ways = (Way("seed", 0.1), Way("own", 0.9))
+    names = dict(zip((way.name for way in ways), chance))
+    tried: list[tuple[str, bool]] = []
+    for number in range(100):
+        name = next_way(tried, ways).name
+        tried.append((name, number % chance[names[name]] == 0))
+    used = Counter(name for name, _ in tried)
+    assert used[ways[0].name] > 4 * used[ways[1].name] > 0
+
+
+def test_a_way_has_a_name_for_people():
+    assert [way.name for way in (Way("text"), Way("own", 0.65), Way("seed", 0.1))] == ["text", "own 0.65", "seed 0.1"]
+
+
+def test_the_start_that_succeeds_is_taken_and_left_once_it_only_fails():
+    fits = {"picked": True, "kept": True}
+    assert next_start([("picked", True)] * 3, fits) == "picked"
+    assert next_start([("picked", True)] * 3 + [("picked", False)] * 4, fits) == "kept"
+    assert next_start([("kept", True)], fits) == "kept"
+
+
+def test_a_start_that_looks_where_the_wish_wants_it_is_preferred():
+    assert next_start([("picked", True)], {"picked": False, "kept": True}) == "kept"
+    assert next_start([("kept", False)] * 3, {"picked": False, "kept": True}) == "picked"
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.booleans()), max_size=30), st.dictionaries(st.sampled_from("abcd"),
+       st.booleans(), min_size=1))  # fmt: skip
+def test_there_is_always_a_start(tried, fits):
+    assert next_start(tried, fits) in fits

@@ -1,0 +1,515 @@
+"""A face is invented, picked and painted again; on a painter that pastes photos, and on the small base model."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageFilter
+
+from lib_lora import typed_settings
+from lib_lora.character import caption_files
+from lib_lora.character.photo_files import list_photos
+from lib_lora.character.store import folder_of, load
+from lib_lora.errors import StoppedByUser, UserError
+from lib_lora.files import sha256, write_json
+from lib_lora.photos.audit.audit_store import Memory
+from lib_lora.runs.run_lock import only_process
+from lib_lora.workflows.invent import invent, invent_more, invent_paint
+from lib_lora.workflows.invent.generation_strategies import Way
+from lib_lora.workflows.invent.invent_look import Judge, Seen, look_at_file
+from lib_lora.workflows.invent.invent_photos import become_photo, square_part
+from lib_lora.workflows.invent.invented_folder import Invented
+
+DATA = Path(__file__).parents[2] / "data"
+MINI = DATA / "mini-face" / "mini-face.safetensors"
+NAME = "Nova ü"
+WHO = "a woman with short red hair, 30 years old"
+OTHERS = ("ines", "clara", "lena", "tomas", "viktor")
+
+
+def photo(persona: str, number: int) -> Image.Image:
+    with Image.open(DATA / "personas" / persona / f"{number:02d}.jpg") as image:
+        return image.convert("RGB").resize((256, 256))
+
+
+class Pasting:
+    """Paints candidates of six people, the first of them mara, and then what `script` says, over and over."""
+
+    def __init__(self, script=("mara", "ines", "none", "two", "blur")) -> None:
+        self.script, self.cells, self.further = script, [], 0
+        self.broken_at, self.shift = -1, 0
+
+    def reconstruct(self, image):
+        return None
+
+    def paint(self, cells, each=None):
+        pictures = []
+        for number, cell in enumerate(cells):
+            if len(self.cells) == self.broken_at:
+                raise KeyboardInterrupt
+            self.cells.append(cell)
+            pictures.append(self.picture(cell))
+            if each:
+                each(number, pictures[-1])
+        return pictures
+
+    def picture(self, cell):
+        if cell.prompt == f"photo of {WHO}":
+            number = cell.seed - 1 + self.shift
+            return photo(("mara", *OTHERS)[number % 6], number // 6)
+        what = self.script[self.further % len(self.script)]
+        self.further += 1
+        match what:
+            case "none":
+                return Image.new("RGB", (256, 256), "grey")
+            case "two":
+                both = Image.new("RGB", (512, 256))
+                both.paste(photo("mara", 1))
+                both.paste(photo("ines", 1), (256, 0))
+                return both
+            case "blur":
+                return photo("mara", 3).filter(ImageFilter.GaussianBlur(7))
+            case "copy":
+                return photo("mara", 0)
+        return photo(what, 1 + self.further % 23)
+
+
+@pytest.fixture
+def begun(tmp_path, eye):
+    """A data folder with mara picked of six candidates, and the painter."""
+    painter = Pasting()
+    invent.candidates(tmp_path, NAME, WHO, MINI, 6, painter=painter, engine=eye)
+    invent.pick(tmp_path, NAME, "nvxa", "woman", 1, consent="fictional", engine=eye)
+    return tmp_path, painter
+
+
+def _more(root, painter, eye, **changes):
+    values = {"count": 4, "budget": 12, "strangers": 6, "painter": painter, "engine": eye}
+    return invent_more.more(root, NAME, **{**values, **changes})
+
+
+def test_candidates_are_painted_shown_and_numbered_and_nothing_is_painted_twice(tmp_path, eye):
+    painter = Pasting()
+    told = invent.candidates(tmp_path, NAME, WHO, MINI, 3, painter=painter, engine=eye)
+    assert [one["number"] for one in told.values["candidates"]] == [1, 2, 3]
+    assert all(one["why_not"] == "" and one["alike"] < 0.6 for one in told.values["candidates"])
+    assert Path(told.values["sheet"]).is_file()
+    assert told.text.splitlines()[-1].startswith("Pick one with: sameface invent 'Nova ü' --pick NUMBER --trigger WORD")
+    more = invent.candidates(tmp_path, NAME, WHO, MINI, 5, painter=painter, engine=eye)
+    assert [one["number"] for one in more.values["candidates"]] == [1, 2, 3, 4, 5]
+    assert [cell.seed for cell in painter.cells] == [1, 2, 3, 4, 5]
+    assert {(cell.width, cell.height, cell.cfg) for cell in painter.cells} == {(128, 128, 3.0)}
+    other = invent.candidates(tmp_path, NAME, "an old man", MINI, 1, painter=Pasting(["none"]), engine=eye)
+    assert [one["number"] for one in other.values["candidates"]] == [6]  # the first five are still there
+    assert not other.good
+    assert "6: no face" in other.text
+    with pytest.raises(UserError, match=r"Candidate 6 cannot be picked \(no face\)"):
+        invent.pick(tmp_path, NAME, "nvxa", "woman", 6, engine=eye)
+    with pytest.raises(UserError, match="no candidate 7; there is 6"):
+        invent.pick(tmp_path, NAME, "nvxa", "woman", 7, engine=eye)
+    with pytest.raises(UserError, match="Candidate 1 was painted from another description or base model; there is 6"):
+        invent.pick(tmp_path, NAME, "nvxa", "woman", 1, engine=eye)
+
+
+def test_a_picked_face_makes_a_character_whose_consent_may_wait(tmp_path, eye):
+    with pytest.raises(UserError, match="There are no candidates"):
+        invent.pick(tmp_path, NAME, "nvxa", "woman", 1, engine=eye)
+    invent.candidates(tmp_path, NAME, WHO, MINI, 2, painter=Pasting(), engine=eye)
+    with pytest.raises(UserError, match="No face was picked for"):
+        _more(tmp_path, Pasting(), eye)
+    with pytest.raises(UserError, match="Say with --pick"):
+        invent.pick(tmp_path, NAME, "nvxa", "woman", engine=eye)
+    with pytest.raises(UserError, match="must be plain words"):
+        invent.pick(tmp_path, NAME, "n,v", "woman", 1, engine=eye)
+    told = invent.pick(tmp_path, NAME, "nvxa", "woman", 1, engine=eye)
+    assert told.text.endswith("sameface invent 'Nova ü' --more")
+    folder = folder_of(tmp_path, NAME)
+    assert load(folder).consent is None
+    assert caption_files.read(Path(told.values["photo"])) == "photo of nvxa woman"
+    assert invent.pick(tmp_path, NAME, "nvxa", "woman", 1, engine=eye).values == told.values
+    with pytest.raises(UserError, match="has its face already"):
+        invent.pick(tmp_path, NAME, "nvxa", "woman", 2, engine=eye)
+    with pytest.raises(UserError, match="has its face already"):
+        invent.candidates(tmp_path, NAME, WHO, MINI, 2, painter=Pasting(), engine=eye)
+
+
+def test_the_same_person_is_kept_and_everything_else_is_not(begun, eye):
+    root, painter = begun
+    painter.script = ("mara", "ines", "none", "two", "blur", "copy", "mara")
+    told = _more(root, painter, eye, count=3, budget=30)
+    folder = folder_of(root, NAME)
+    done = [one for one in Invented(folder).painted() if not one.is_candidate]
+    whys = [one.why for one in done[:6]]
+    assert whys == ["", "other face", "no face", "several faces", "blurred", "near copy"]
+    assert told.good
+    assert told.values["kept"] == sum(one.kept for one in done) >= 3
+    assert told.values["not_kept"]["other face"] >= 1
+    for one in done:
+        assert (one.to_picked is not None) == (one.why in ("", "other face", "near copy"))
+        assert (folder.path / "invented" / one.file).is_file()  # also what was not kept
+    kept = next(one for one in done if one.kept)
+    photo = folder.photos / kept.photo
+    with Image.open(photo) as image:
+        assert "trainedAlgorithmicMedia" in image.text["DigitalSourceType"]
+        assert kept.prompt in image.text["parameters"]
+    said = caption_files.read(photo) or ""
+    assert said.startswith("photo of nvxa woman, close-up portrait")
+    assert len(list_photos(folder.photos)) == told.values["photos"] == told.values["kept"] + 1
+
+
+def test_a_spent_budget_says_so_and_more_goes_on_from_there(begun, eye):
+    root, painter = begun
+    painter.script = ("ines", "clara", "tomas")
+    told = _more(root, painter, eye, budget=3)
+    assert not told.good
+    assert told.values["budget_spent"]
+    assert (told.values["painted"], told.values["kept"]) == (3, 0)
+    assert "The budget of 3 pictures is spent before 4 were kept" in told.text
+    assert "sameface invent 'Nova ü' --more --budget 6" in told.text
+    painted = len(painter.cells)
+    assert _more(root, painter, eye, budget=3).values["painted"] == 3
+    assert len(painter.cells) == painted  # nothing was left to paint
+    assert _more(root, painter, eye, budget=5).values["painted"] == 5
+
+
+def test_after_a_stop_nothing_is_lost_and_nothing_painted_twice(begun, eye):
+    root, painter = begun
+    painter.script = ("mara",)
+    painter.broken_at = len(painter.cells) + 2
+    with pytest.raises(StoppedByUser, match="sameface invent 'Nova ü' --more"):
+        _more(root, painter, eye)
+    painter.broken_at = -1
+    invented = Invented(folder_of(root, NAME))
+    lines = (invented.path / "painted.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+    (invented.path / "painted.jsonl").write_text("".join(lines[:-1]) + lines[-1][:30], encoding="utf-8")  # cut off
+    before = len(painter.cells)
+    told = _more(root, painter, eye)
+    done = [one for one in invented.painted() if not one.is_candidate]
+    assert [one.file for one in done] == [f"more/{number:04d}.png" for number in range(1, len(done) + 1)]
+    assert len(painter.cells) - before == len(done) - 2  # the second was there as a picture, and only judged
+    assert told.values["painted"] == len(done)
+
+
+def test_a_photo_that_the_user_throws_out_does_not_come_back(begun, eye):
+    root, painter = begun
+    painter.script = ("mara",)
+    _more(root, painter, eye, count=2, budget=4)
+    folder = folder_of(root, NAME)
+    invented = Invented(folder)
+    gone = next(one for one in invented.painted() if one.kept)
+    (folder.photos / gone.photo).unlink()
+    told = _more(root, painter, eye, count=2, budget=8)
+    assert not (folder.photos / gone.photo).exists()
+    assert gone.file not in [one.file for one in invented.kept(invented.painted())]
+    assert told.values["kept"] >= 2
+
+
+def test_from_a_picture_of_the_users_own(tmp_path, eye):
+    picture = tmp_path / "Mein Bild.jpg"
+    photo("mara", 0).save(picture)
+    with pytest.raises(UserError, match="--base"):
+        invent.pick(tmp_path, NAME, "nvxa", "woman", picture=picture, engine=eye)
+    empty = tmp_path / "leer.png"
+    Image.new("RGB", (99, 99)).save(empty)
+    with pytest.raises(UserError, match=r"leer.png cannot be the picture to go out from \(no face\)"):
+        invent.pick(tmp_path, NAME, "nvxa", "woman", picture=empty, base=MINI, engine=eye)
+    invent.pick(tmp_path, NAME, "nvxa", "woman", picture=picture, base=MINI, describe=WHO, consent="myself", engine=eye)
+    painter = Pasting(("mara",))
+    painter.shift = 1  # mara is none of the strangers
+    ways = (Way("img2img", 0.3), Way("own", 0.5))
+    told = invent_more.more(tmp_path, NAME, 2, 3, strangers=5, ways=ways, painter=painter, engine=eye)
+    assert [cell.prompt for cell in painter.cells[:5]] == [f"photo of {WHO}"] * 5  # strangers, to draw the line
+    assert painter.cells[5].start.is_file()
+    assert told.values["kept"] >= 2
+    assert {path.name for path in list_photos(folder_of(tmp_path, NAME).photos)} >= {"picked-mein-bild.jpg"}
+
+
+def test_with_a_lora_it_is_asked_for_by_its_trigger_and_the_stage_counts_anew(begun, eye, tmp_path):
+    root, painter = begun
+    painter.script = ("mara", "ines")
+    _more(root, painter, eye, count=1, budget=2)
+    with pytest.raises(UserError, match="There is no LoRA file"):
+        _more(root, painter, eye, lora=tmp_path / "none.safetensors")
+    with pytest.raises(UserError, match="has no run yet"):
+        _more(root, painter, eye, lora="newest")
+    lora = tmp_path / "nova.safetensors"
+    lora.write_bytes(b"painted by nobody")
+    before = len(painter.cells)
+    told = _more(root, painter, eye, count=2, budget=4, lora=lora)
+    assert all(cell.lora == lora and "nvxa woman" in cell.prompt for cell in painter.cells[before:])
+    assert told.values["painted"] == 4
+    assert set(told.values["ways"]) == {"text"}
+
+
+def test_another_picture_of_the_same_name_does_not_take_the_place_of_the_picked_one(tmp_path, eye):
+    for folder, who in (("a", "mara"), ("b", "ines")):
+        (tmp_path / folder).mkdir()
+        photo(who, 0).save(tmp_path / folder / "photo.jpg")
+    invented, words = Invented(folder_of(tmp_path, NAME)), (tmp_path, NAME, "nvxa", "woman")
+    for _ in range(2):
+        invent.pick(*words, picture=tmp_path / "a" / "photo.jpg", base=MINI, engine=eye)
+    before = {path: path.read_bytes() for path in invented.path.rglob("*") if path.is_file()}
+    with pytest.raises(UserError, match="has its face already"):
+        invent.pick(*words, picture=tmp_path / "b" / "photo.jpg", base=MINI, engine=eye)
+    assert before == {path: path.read_bytes() for path in invented.path.rglob("*") if path.is_file()}
+    assert [path.name for path in list_photos(invented.character.photos)] == ["picked-photo.jpg"]
+
+
+def test_photos_and_captions_of_the_user_are_never_written_over(begun, eye):
+    root, painter = begun
+    folder = folder_of(root, NAME)
+    theirs = folder.photos / "invented-0001.jpg"
+    photo("ines", 5).save(theirs)
+    caption_files.path_of(theirs).write_text("mine", encoding="utf-8")
+    painter.script = ("mara",)
+    _more(root, painter, eye, count=1, budget=1)
+    (one,) = [one for one in Invented(folder).painted() if not one.is_candidate]
+    assert one.photo == "invented-0001-2.png"
+    assert caption_files.read(theirs) == "mine"
+    assert (caption_files.read(folder.photos / one.photo) or "").startswith("photo of nvxa woman, ")
+
+
+def test_a_photo_is_known_by_its_bytes_and_a_caption_that_was_left_alone_is_its_own(begun, tmp_path):
+    root, _ = begun
+    folder = folder_of(root, NAME)
+    source, other = tmp_path / "one.png", tmp_path / "other.png"
+    photo("mara", 7).save(source)
+    photo("mara", 8).save(other)
+    caption = caption_files.path_of(folder.photos / "new.png")
+    caption.write_text("photo of nvxa woman\n", encoding="utf-8")  # all that was there when the process ended
+    assert become_photo(folder, source, "new.png", "photo of nvxa woman").name == "new.png"
+    caption.write_text("by the user", encoding="utf-8")
+    assert become_photo(folder, source, "new.png", "photo of nvxa woman").name == "new.png"
+    assert caption_files.read(folder.photos / "new.png") == "by the user"
+    assert become_photo(folder, other, "NEW.png", "photo of nvxa woman").name == "NEW-2.png"
+    caption_files.path_of(folder.photos / "lone.png").write_bytes(b"\0no text")
+    assert become_photo(folder, other, "lone.png", "photo of nvxa woman").name == "lone-2.png"
+
+
+@pytest.mark.parametrize("broken", ["photo", "line"])
+def test_whatever_ends_the_process_leaves_whole_files_and_no_second_photo(begun, eye, monkeypatch, broken):
+    root, painter = begun
+    painter.script = ("mara",)
+    folder = folder_of(root, NAME)
+
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        if broken == "photo":
+            patch.setattr("lib_lora.workflows.invent.invent_photos.copy", stop)
+        else:
+            patch.setattr(Invented, "note", stop)
+        with pytest.raises(StoppedByUser):
+            _more(root, painter, eye, count=1, budget=1)
+    assert not list(folder.path.rglob("*.tmp"))
+    _more(root, painter, eye, count=1, budget=1)
+    assert [path.name for path in list_photos(folder.photos)] == ["invented-0001.png", "picked-0001.png"]
+    assert {path.stem for path in folder.photos.glob("*.txt")} == {"invented-0001", "picked-0001"}
+
+
+def test_a_picture_that_is_no_square_is_cut_around_the_face_and_not_stretched(tmp_path, eye):
+    wide = Image.new("RGB", (700, 256), "grey")
+    wide.paste(photo("mara", 0), (400, 0))
+    picture = tmp_path / "wide.png"
+    wide.save(picture)
+    for _ in range(2):
+        told = invent.pick(tmp_path, NAME, "nvxa", "woman", picture=picture, base=MINI, describe=WHO, engine=eye)
+    invented = Invented(folder_of(tmp_path, NAME))
+    assert invented.plan.picked == "from/wide.square.png"
+    assert (invented.path / "from" / "wide.png").read_bytes() == picture.read_bytes()
+    assert Path(told.values["photo"]).read_bytes() == picture.read_bytes()
+    with Image.open(invented.path / invented.plan.picked) as square:
+        assert square.size == (256, 256)
+        assert square.getpixel((200, 200)) != (128, 128, 128)
+    painter = Pasting(("mara",))
+    painter.shift = 1
+    invent_more.more(tmp_path, NAME, 1, 1, strangers=5, ways=[Way("img2img", 0.3)], painter=painter, engine=eye)
+    assert painter.cells[-1].start == invented.path / "from" / "wide.square.png"
+
+
+@pytest.mark.parametrize(
+    ("size", "box", "left", "top"),
+    [((700, 200), (600, 50, 90, 90), 500, 0), ((700, 200), (300, 50, 100, 90), 250, 0),
+     ((200, 700), (50, -20, 90, 90), 0, 0), ((200, 700), (50, 300, 90, 100), 0, 250)],
+)  # fmt: skip
+def test_the_square_lies_within_the_picture_around_the_face(size, box, left, top):
+    image = Image.linear_gradient("L").resize(size).convert("RGB")
+    square = square_part(image, box)
+    side = min(size)
+    assert square.tobytes() == image.crop((left, top, left + side, top + side)).tobytes()
+
+
+def test_the_photos_that_look_like_another_face_are_named_also_behind_one_without_a_face(begun, eye, tmp_path):
+    root, _ = begun
+    invented = Invented(folder_of(root, NAME))
+    strangers = [look_at_file(eye, invented.path / f"candidates/{number:04d}.png") for number in range(2, 7)]
+    judge = Judge(eye, invented.path / "candidates/0001.png", strangers)
+    for number in range(1, 5):
+        photo("mara", number).save(tmp_path / f"{number}.png")
+    photo("viktor", 2).save(tmp_path / "viktor.png")
+    names = [f"{number}.png" for number in range(1, 5)]
+    judge.keep([("none.png", Seen("no face"))])
+    judge.keep([(name, look_at_file(eye, tmp_path / name)) for name in ("viktor.png", *names)])
+    assert judge.fallen == ["viktor.png"]
+
+
+def test_what_the_user_leaves_out_is_not_kept_not_gone_out_from_and_not_counted(begun, eye, monkeypatch):
+    root, painter = begun
+    painter.script = ("mara",)
+    _more(root, painter, eye, count=2, budget=4)
+    folder = folder_of(root, NAME)
+    invented = Invented(folder)
+    gone, *left = invented.kept(invented.painted())
+    memory = Memory(decisions={sha256(folder.photos / gone.photo): "drop"})
+    write_json(folder.path / "audit.json", typed_settings.to_dict(memory))
+    assert invented.kept(invented.painted()) == left
+    assert gone not in invent_more._roots(invented, invented.plan, invented.painted(), "")
+    learned = []
+    keep = Judge.keep
+    monkeypatch.setattr(
+        Judge, "keep", lambda judge, seen: (learned.extend(name for name, _ in seen), keep(judge, seen))
+    )
+    told = _more(root, painter, eye, count=2, budget=8)
+    assert gone.photo not in learned
+    assert left[0].photo in learned
+    assert told.values["photos"] == len(list_photos(folder.photos)) - 1 == told.values["kept"] + 1
+
+
+def test_a_consent_that_is_declared_with_a_face_is_written_down_also_where_the_character_is_there(tmp_path, eye):
+    invent.candidates(tmp_path, NAME, WHO, MINI, 1, painter=Pasting(), engine=eye)
+    invent.pick(tmp_path, NAME, "nvxa", "woman", 1, engine=eye)
+    invent.pick(tmp_path, NAME, "nvxa", "woman", 1, consent="fictional", engine=eye)
+    assert load(folder_of(tmp_path, NAME)).consent.kind == "fictional"
+    with pytest.raises(UserError, match="was declared as 'fictional'"):
+        invent.pick(tmp_path, NAME, "nvxa", "woman", 1, consent="myself", engine=eye)
+
+
+def test_nothing_is_put_among_the_photos_while_another_command_is_at_work_on_them(begun, eye, monkeypatch):
+    root, painter = begun
+    painter.script = ("mara",)
+    monkeypatch.setattr(invent_paint, "PATIENCE", 0.3)
+    folder = folder_of(root, NAME)
+    before = sorted(folder.photos.iterdir())
+    with only_process(folder.path):
+        with pytest.raises(UserError, match="Another process is at work on"):
+            _more(root, painter, eye, count=1, budget=1)
+        with pytest.raises(UserError, match="Another process is at work on"):
+            invent.pick(root, NAME, "nvxa", "woman", 1, engine=eye)
+    assert sorted(folder.photos.iterdir()) == before
+    assert _more(root, painter, eye, count=1, budget=1).values["kept"] == 1
+
+
+def test_a_lock_is_waited_for_with_patience(tmp_path):
+    first = only_process(tmp_path)
+    first.__enter__()
+    release = threading.Timer(0.3, first.__exit__, (None, None, None))
+    release.start()
+    with only_process(tmp_path, patience=20):
+        release.join()
+
+
+def test_a_measured_smile_is_said_and_a_laugh_is_believed_only_of_a_picture_painted_anew():
+    cell = invent_paint.Cell("", "", 1, 128, 128, 1, 1.0)
+    asked = {"expression": "laughing", "outfit": "coat"}
+    anew, over = (invent_paint.Job(cell, Way("own", amount), asked) for amount in (0.7, 0.4))
+    smiling = {"expression": "smiling"}
+    assert invent_paint.shown_by(anew, smiling) == asked
+    assert invent_paint.shown_by(over, smiling) == smiling
+    assert invent_paint.shown_by(anew, {}) == asked
+    assert invent_paint.shown_by(invent_paint.Job(cell, None, {"expression": "serious"}), smiling) == smiling
+
+
+def test_the_small_base_model_does_all_of_it(tmp_path, eye):
+    told = invent.candidates(tmp_path, "nova", WHO, MINI, 2, steps=6, engine=eye)
+    numbers = [one["number"] for one in told.values["candidates"] if not one["why_not"]]
+    invent.pick(tmp_path, "nova", "nvxa", "woman", numbers[0], engine=eye)
+    told = invent_more.more(tmp_path, "nova", 1, 2, strangers=2, ways=(Way("own", 0.4), Way("seed", 0.1)), engine=eye)
+    done = [one for one in Invented(folder_of(tmp_path, "nova")).painted() if not one.is_candidate]
+    assert 1 <= len(done) == told.values["painted"] <= 2
+    assert all(one.why or one.to_picked >= one.picked_line for one in done)
+    assert told.values["lines"]["drawn_by"] == "cohort"  # two candidates are too few to draw a line
+
+
+def test_an_invented_face_does_not_join_somebody_elses_photos(tmp_path, main):
+    root = tmp_path / "data"
+    photos = DATA / "personas" / "mara" / "00.jpg"
+    main("new", "mara", "--trigger", "mrxa", "--class", "woman", "--photos", photos, "--data", root)
+    who = ("--base", MINI, "--trigger", "mrxa", "--class", "woman")
+    for words in (["--describe", "a woman", *who[:2]], ["--from", DATA / "personas" / "lena" / "00.jpg", *who]):
+        said = main("invent", "mara", *words, "--data", root)
+        assert said.status == 2
+        assert "'mara' has 1 photo already, and a face from elsewhere would be another person among them" in said.err
+    assert [path.name for path in folder_of(root, "mara").photos.glob("*.*g")] == ["00.jpg"]
+    said = main("invent", "mara", "--from", photos, *who, "--data", root)  # one of its own
+    assert said.status == 0, said.err
+    assert "Before training, declare why the face may be used: " in said.out
+
+
+def test_a_poor_trigger_is_said_of_an_invented_face_too(tmp_path, main):
+    said = main("invent", "nova", "--from", DATA / "personas" / "lena" / "00.jpg", "--base", MINI, "--trigger", "x",
+                "--class", "woman", "--data", tmp_path)  # fmt: skip
+    assert said.status == 0, said.err
+    assert "The trigger word: 'x' has 1 letters; use 3 to 12." in said.out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--more", "--pick", "1"], None),
+        (["--more", "--describe", "x"], "--describe does not belong to this step"),
+        (["--pick", "1", "--budget", "3"], "--budget does not belong to this step"),
+        (["--pick", "1"], "Say with --trigger and --class"),
+        ([], "Say who shall be seen with --describe"),
+        (["--count", "3", "--describe", "x"], "--count does not belong to this step"),
+    ],
+)
+def test_flags_belong_to_their_step(main, tmp_path, words, said):
+    if said is None:
+        with pytest.raises(SystemExit):
+            main("invent", "nova", *words, "--data", tmp_path)
+        return
+    answer = main("invent", "nova", *words, "--data", tmp_path)
+    assert answer.status == 2
+    assert said in answer.err
+
+
+@pytest.mark.parametrize(("shown", "kept"), [("viktor", False), ("grey", True), (None, True)])
+def test_a_picture_from_elsewhere_is_compared_as_the_base_shows_it(tmp_path, eye, shown, kept):
+    """A base that makes viktor of mara paints no mara that would be kept; one that shows no face is not asked."""
+    picture = tmp_path / "a.png"
+    photo("mara", 0).save(picture)
+    invent.pick(tmp_path, NAME, "nvxa", "woman", picture=picture, base=MINI, describe=WHO, engine=eye)
+    painter = Pasting(("mara",))
+    painter.shift = 1
+    pictures = {"viktor": photo("viktor", 0), "grey": Image.new("RGB", (128, 128), "grey"), None: None}
+    painter.reconstruct = lambda image: pictures[shown]
+    ways = [Way("img2img", 0.3)]
+    told = invent_more.more(tmp_path, NAME, 1, 2, strangers=5, ways=ways, painter=painter, engine=eye)
+    assert bool(told.values["kept"]) == kept
+    invented = Invented(folder_of(tmp_path, NAME))
+    assert (invented.path / "from" / "a.shown.png").is_file() == (shown == "viktor")
+
+
+def test_a_picture_is_taken_without_torch(tmp_path):
+    """The page does so in its own process, where torch would stay, with what it takes of the GPU."""
+    told = (
+        "import sys; from pathlib import Path; from lib_lora.workflows.invent.invent import pick\n"
+        "root, picture, base = map(Path, sys.argv[1:])\n"
+        "pick(root, 'Nova', 'nvxa', 'woman', picture=picture, base=base)\n"
+        "print('torch' in sys.modules)"
+    )
+    picture = DATA / "personas" / "mara" / "00.jpg"
+    done = subprocess.run(
+        [sys.executable, "-c", told, tmp_path, picture, MINI],
+        cwd=Path(__file__).parents[3],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == "False\n", done.stderr
+    assert len(list_photos(folder_of(tmp_path, "Nova").photos)) == 1

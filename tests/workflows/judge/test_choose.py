@@ -1,0 +1,387 @@
+"""Choosing step and weight: a painter whose likeness depends on both; what is painted, chosen, kept and said."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from remembering import Remembering
+
+from lib_lora.cli import DRIFTS, NO_VERDICT
+from lib_lora.errors import UserError
+from lib_lora.files import read_json
+from lib_lora.runs.events import EventLog, read_events
+from lib_lora.training.plan.run_file import Run, load_run
+from lib_lora.workflows.judge import choose, grid_run
+from lib_lora.workflows.judge.choose import choose_cell, spread_over
+from lib_lora.workflows.judge.grid_report import read_report
+
+PERSONAS = Path(__file__).parents[2] / "data" / "personas"
+NAME, TRIGGER = "Mara Müller 名前", "mrxa"
+OTHERS = ("clara", "lena", "viktor", "tomas")
+CONFIRMING = 7
+SHOWN = range(12, 20)  # of mara's pictures; none of them is among the photos
+Cell = tuple[int, float]
+Shows = Callable[[Cell, int], bool]
+
+
+def _silent(kind, **fields):
+    pass
+
+
+@pytest.fixture(autouse=True)
+def quick(request, monkeypatch):
+    """A confirmation takes seven prompts, and no page and no sheet are made: a third of the time."""
+    if request.node.name.startswith("test_the_cell_that_shows"):
+        return
+    monkeypatch.setattr(choose, "PROMPTS", choose.PROMPTS[:CONFIRMING])
+    monkeypatch.setattr("lib_lora.likeness.report.report_html.render", lambda report, picture, photos: "")
+    monkeypatch.setattr("lib_lora.workflows.judge.grid_report.sheet_of", lambda report, picture: Image.new("L", (8, 8)))
+
+
+@pytest.fixture
+def run(judgeable) -> Run:
+    return judgeable
+
+
+@pytest.fixture
+def paint(monkeypatch, fake_painter):
+    """paint(shows): with the LoRA and the trigger a cell (step, weight) at a seed shows the character where `shows`
+    says so, else strangers. Returns the cells that were painted."""
+
+    def use(shows: Shows) -> list[tuple[int, float, int] | None]:
+        painted = []
+
+        class Painter(fake_painter):
+            def picture(self, cell):
+                where = None
+                if cell.lora is not None:
+                    where = (int(re.search(r"-(\d+)\.safetensors$", cell.lora.name)[1]), cell.weight)
+                painted.append((*where, cell.seed) if where else None)
+                if where and TRIGGER in cell.prompt and shows(where, cell.seed):
+                    return _picture("mara", SHOWN[cell.seed % len(SHOWN)])
+                return _picture(OTHERS[cell.seed % len(OTHERS)], cell.seed % 2)
+
+        monkeypatch.setattr(grid_run, "DiffusersPainter", Painter)
+        return painted
+
+    return use
+
+
+def _picture(persona: str, number: int) -> Image.Image:
+    with Image.open(PERSONAS / persona / f"{number:02d}.jpg") as photo:
+        return photo.convert("RGB").resize((160, 160))
+
+
+def _choose(run, eye, **options):
+    options = {"weights": (0.6, 1.0), "grid_steps": 1, "count": 5, "engine": eye, "emit": _silent, **options}
+    return choose_cell(run, **options)
+
+
+# -- what is chosen
+
+
+def test_the_cell_that_shows_the_character_is_chosen(run, eye, paint):
+    painted = paint(lambda cell, seed: cell == (3, 1.0))
+    heard = []
+    result = _choose(run, eye, emit=lambda kind, **fields: heard.append((kind, fields)))
+    values = result.values
+    assert (values["step"], values["weight"]) == (3, 1.0)
+    assert [(one["step"], one["weight"]) for one in values["screened"]] == [(2, 0.6), (2, 1.0), (3, 0.6), (3, 1.0)]
+    assert [one["feasible"] for one in values["screened"]] == [False, False, False, True]
+    assert [one["front"] for one in values["screened"]] == [False, False, False, True]
+    assert all("lost" in one["broken"] for one in values["screened"][:3])
+    assert [one["pictures"] for one in values["screened"]] == [5] * 4
+    assert [(one["step"], one["weight"], one["pictures"]) for one in values["confirmed"]] == [(3, 1.0, 20)]
+    assert values["confirmed"][0]["retention"] > 0.8
+    assert values["worse_p"] == [1.0]
+    kept = re.match(r"Keep step 3 at weight 1: (\d+)% of the identity on fresh seeds\. ", result.text)
+    assert kept is not None
+    assert 80 < int(kept[1]) <= 100  # also where the pictures happen to be more alike than the photos
+    assert "surely better" not in result.text  # there is no other that was confirmed
+    assert result.judged
+    # the screening and the confirmation share no seed
+    seeds = {where[2] for where in painted if where}
+    assert seeds == set(range(1000, 1005)) | set(range(5000, 5020))
+    # its report is the confirming one
+    report = read_report(Path(values["report"]).parent).report
+    assert (report.facts.step, report.facts.weight, report.facts.pictures) == (3, 1.0, 20)
+    assert {row.asked.seed for row in report.of("lora")} == set(range(5000, 5020))
+    assert values["kind"] == report.verdict.kind
+    assert result.drift is report.verdict.drift
+    # it is kept and told
+    assert json.loads((run.grids / "choice.json").read_text(encoding="utf-8")) == values
+    assert heard[-1] == ("choice", {"step": 3, "weight": 1.0, "text": values["sentence"]})
+
+
+def test_of_equal_cells_the_smallest_step_and_then_the_smallest_weight(run, eye, paint):
+    paint(lambda cell, seed: cell != (2, 0.6))
+    result = _choose(run, eye)
+    assert (result.values["step"], result.values["weight"]) == (2, 1.0)
+    assert [(one["step"], one["weight"]) for one in result.values["confirmed"]] == [(2, 1.0), (3, 0.6), (3, 1.0)]
+    assert "; surely better than 0 of the 2 next best." in result.text
+    assert result.values["worse_p"] == [1.0, 1.0, 1.0]
+
+
+def test_what_was_luck_on_the_screenings_seeds_is_not_kept(run, eye, paint):
+    """Step 2 shows the character on the first seeds only."""
+    paint(lambda cell, seed: cell == (3, 1.0) or (cell == (2, 0.6) and seed < 5000))
+    result = _choose(run, eye)
+    assert [(one["step"], one["weight"]) for one in result.values["confirmed"]] == [(2, 0.6), (3, 1.0)]
+    assert (result.values["step"], result.values["weight"]) == (3, 1.0)
+    assert result.values["worse_p"] == [pytest.approx(2 / 2**CONFIRMING), 1.0]  # Wilcoxon: all of one sign
+    assert "; surely better than 1 of the 1 next best." in result.text
+
+
+def test_where_nothing_holds_on_fresh_seeds_nothing_is_chosen(run, eye, paint):
+    paint(lambda cell, seed: cell == (3, 1.0) and seed < 5000)
+    result = _choose(run, eye)
+    assert (result.values["step"], result.values["weight"], result.values["report"]) == (None, None, "")
+    assert result.values["sentence"].startswith("What looked good in the screening did not hold on fresh seeds. ")
+    assert (result.drift, result.judged) == (True, True)
+
+
+def test_where_no_cell_is_good_enough_it_says_what_they_break(run, eye, paint):
+    painted = paint(lambda cell, seed: False)
+    result = _choose(run, eye, steps=[3])
+    assert result.values["step"] is None
+    assert result.values["sentence"].startswith(
+        "No step and weight is good enough: too many pictures show another face. "
+    )
+    assert str(run.grids) not in result.values["sentence"]  # the page shows it
+    assert result.text.endswith(f"Reports: {run.grids}")
+    assert (result.drift, result.judged) == (True, True)
+    assert result.values["confirmed"] == []
+    assert {where[2] for where in painted if where} == set(range(1000, 1005))
+    assert json.loads((run.grids / "choice.json").read_text(encoding="utf-8")) == result.values
+
+
+def test_too_few_photos_are_no_drift_but_no_verdict(copied, eye, paint):
+    """Nothing was judged, so nothing is said against the LoRA."""
+    paint(lambda cell, seed: True)
+    result = _choose(load_run(copied.run), eye, steps=[3], weights=(1.0,))
+    assert "too few faces can be measured" in result.values["sentence"]
+    assert (result.drift, result.judged) == (False, False)
+
+
+# -- what is painted
+
+
+def test_a_second_call_paints_nothing_and_says_the_same(run, eye, paint, monkeypatch):
+    painted = paint(lambda cell, seed: cell == (3, 1.0))
+    first = _choose(run, eye)
+    assert painted.count(None) == 5 + CONFIRMING  # without the LoRA each is painted once for all cells
+    folders = sorted(path.name for path in run.grids.iterdir())
+    monkeypatch.setattr(grid_run, "DiffusersPainter", None)  # must not be called
+    again = _choose(run, eye)
+    assert again == first
+    assert sorted(path.name for path in run.grids.iterdir()) == folders
+
+
+def test_a_stopped_choice_goes_on_where_it_was(run, eye, paint, monkeypatch):
+    painted = paint(lambda cell, seed: cell == (3, 1.0))
+    judge, seen = choose.paint_and_score, []
+
+    def stop_at_the_third(*arguments):
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+        seen.append(arguments)
+        return judge(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(choose, "paint_and_score", stop_at_the_third)
+        with pytest.raises(KeyboardInterrupt):
+            _choose(run, eye)
+    assert not (run.grids / "choice.json").exists()
+    before = list(painted)
+    assert {where[:2] for where in before if where} == {(2, 0.6), (2, 1.0)}
+    assert _choose(run, eye).values["step"] == 3
+    after = painted[len(before) :]
+    assert {where[:2] for where in after if where} == {(3, 0.6), (3, 1.0)}
+
+
+def test_one_cell_more_paints_only_that_cell(run, eye, paint):
+    painted = paint(lambda cell, seed: cell == (3, 1.0))
+    _choose(run, eye, steps=[3], weights=(1.0,))
+    before = len(painted)
+    _choose(run, eye, steps=[3, 3], weights=(1.0, 0.8, 1.0))
+    assert {where[:2] for where in painted[before:] if where} == {(3, 0.8)}
+    assert painted[before:].count(None) == 0
+
+
+def test_a_damaged_report_is_judged_again_without_painting(run, eye, paint, monkeypatch):
+    paint(lambda cell, seed: cell == (3, 1.0))
+    first = _choose(run, eye, steps=[3], weights=(1.0,))
+    Path(first.values["report"]).write_text("{", encoding="utf-8")
+    monkeypatch.setattr(grid_run, "DiffusersPainter", lambda *arguments: _NoPaint())
+    again = _choose(run, eye, steps=[3], weights=(1.0,))
+    assert again.values["confirmed"] == first.values["confirmed"]
+
+
+class _NoPaint:
+    def paint(self, cells, each=None):
+        raise AssertionError("a picture was painted again")
+
+    def reconstruct(self, image):
+        return None
+
+
+def test_another_engine_judges_anew_what_was_painted(run, eye, paint, monkeypatch):
+    """Likenesses of two engines cannot be compared, so reports of one are of no use to the other."""
+    paint(lambda cell, seed: cell == (3, 1.0))
+    _choose(run, eye, steps=[3], weights=(1.0,))
+    other = Remembering(eye, "another engine")
+    result = _choose(run, other, steps=[3], weights=(1.0,))
+    engines = {read_report(path.parent).report.engine for path in run.grids.glob("*/report.json")}
+    assert "another engine" in engines
+    # no cohort belongs to it, but the pictures without the LoRA are strangers enough
+    assert result.judged
+
+
+def test_photos_added_since_are_judged_by(run, eye, paint):
+    """Else cells painted before and after are measured with two rulers."""
+    paint(lambda cell, seed: cell == (3, 1.0))
+    _choose(run, eye, steps=[3], weights=(1.0,))
+    for number in (22, 23):
+        shutil.copy(PERSONAS / "mara" / f"{number}.jpg", run.character_folder.photos / f"new {number}.jpg")
+    result = _choose(run, eye, steps=[3], weights=(0.6, 1.0))
+    rulers = {read_report(path.parent).report.facts.photos for path in run.grids.glob("*/report.json")
+              if path.parent.name != "001"}  # fmt: skip
+    assert len(rulers) == 1
+    assert result.judged
+
+
+def test_the_plan_of_a_screening_is_the_first_prompts(run, eye, paint):
+    paint(lambda cell, seed: True)
+    _choose(run, eye, steps=[2], weights=(1.0,))
+    plans = [read_json(path) for path in sorted(run.grids.glob("*/plan.json"))[-2:]]
+    assert [len(plan["lora"]) for plan in plans] == [5, CONFIRMING]
+    assert [cell["name"] for cell in plans[0]["lora"]] == [cell["name"] for cell in plans[1]["lora"][:5]]
+    assert [len(plan["leak"]) for plan in plans] == [4, 4]
+
+
+def test_the_time_left_is_that_of_the_whole_search(run, eye, paint):
+    """Each grid counts its own pictures; who waits wants to know of all."""
+    paint(lambda cell, seed: cell == (3, 1.0))
+    seen = []
+    _choose(run, eye, emit=lambda kind, **fields: seen.append(fields) if kind == "painting" else None)
+    counts = [(one["done"], one["total"]) for one in seen]
+    # four cells of 5 with the LoRA, 4 without the trigger, and the base model's 5 once; then what may be confirmed
+    screening, final = 4 * (5 + 4) + 5, CONFIRMING + 4
+    assert counts[0] == (0, screening + 3 * final + CONFIRMING)
+    assert counts[-1] == (screening + final + CONFIRMING,) * 2  # only one cell was worth a confirmation
+    assert [done for done, _ in counts] == sorted(done for done, _ in counts)
+    assert len({total for done, total in counts if done < screening}) == 1
+    assert seen[0]["text"] == "Round 1 of 7: step 2 at weight 0.6"
+    assert seen[-1]["text"] == "Round 5 of 5: step 3 at weight 1, measuring the faces"
+    again = []
+    _choose(run, eye, emit=lambda kind, **fields: again.append(fields) if kind == "painting" else None)
+    assert (again[-1]["done"], again[-1]["total"]) == (0, 0)  # all is there
+
+
+def test_what_only_an_interruption_saved_is_not_tried_unless_it_is_named(run, eye, paint):
+    painted = paint(lambda cell, seed: True)
+    events = run.events.read_text(encoding="utf-8")
+    run = Run(run.folder, replace(run.file, settings=replace(run.file.settings, save_every=3)))
+    EventLog(run.events)("state", state="stopped", step=2, total=30)
+    tried = _choose(run, eye, weights=(1.0,)).values
+    assert [one["step"] for one in tried["screened"]] == [3]
+    assert {where[0] for where in painted if where} == {3}
+    assert [one["step"] for one in _choose(run, eye, steps=[2], weights=(1.0,)).values["screened"]] == [2]
+    run.events.write_text(events, encoding="utf-8")
+    assert [one["step"] for one in _choose(run, eye, weights=(1.0,)).values["screened"]] == [2, 3]
+
+
+# -- which run, which steps
+
+
+@pytest.mark.parametrize("count", [2, 3, 6])
+def test_steps_are_spread_evenly_and_hold_the_last(count):
+    assert spread_over([10, 20], 6) == [10, 20]
+    steps = list(range(100, 2100, 100))
+    found = spread_over(steps, count)
+    assert len(found) == count
+    assert found == sorted(set(found))
+    assert set(found) <= set(steps)
+    assert found[-1] == 2000  # the end of the training is always tried
+    if count > 2:
+        assert found[0] == 100
+        gaps = [after - before for before, after in pairwise(found)]
+        assert max(gaps) - min(gaps) <= 100
+
+
+def test_a_step_that_was_not_saved_is_named_before_anything_is_painted(run, eye, monkeypatch):
+    monkeypatch.setattr(grid_run, "DiffusersPainter", None)
+    with pytest.raises(UserError, match=r"has no checkpoint of step 7; there are: 2, 3\.$"):
+        _choose(run, eye, steps=[3, 7])
+    for path in run.checkpoints.glob("*.safetensors"):
+        path.unlink()
+    with pytest.raises(UserError, match=r"has no checkpoint yet; train it first\.$"):
+        _choose(run, eye)
+
+
+def test_a_base_model_that_is_gone_is_said_with_what_to_do(run, eye):
+    gone = Run(run.folder, replace(run.file, base=replace(run.file.base, path=str(run.folder / "gone.safetensors"))))
+    with pytest.raises(UserError, match=r"gone\.safetensors is not there .* resume RUN_FOLDER --base CHECKPOINT"):
+        _choose(gone, eye)
+
+
+# -- the command
+
+
+@pytest.fixture
+def command(main, copied, eye, monkeypatch):
+    """The command with an engine that remembers."""
+    monkeypatch.setattr("lib_lora.cli.judge_commands.engine_of", lambda options: eye)
+
+    def use(*more):
+        return main("choose", NAME, "--steps", "3", "--weights", "1", "0.6", "--grid-steps", "1", "--cells", "5", *more,
+                    "--data", copied.root)  # fmt: skip
+
+    return use
+
+
+def test_json_is_all_that_the_command_prints(command, run, paint):
+    paint(lambda cell, seed: cell == (3, 1.0))
+    said = command("--json")
+    values = json.loads(said.out)
+    assert (values["step"], values["weight"]) == (3, 1.0)
+    assert [one["weight"] for one in values["screened"]] == [0.6, 1.0]
+    assert re.search(r"^picture (\d+) of \1$", said.err, re.MULTILINE)
+    assert said.status == (DRIFTS if read_report(Path(values["report"]).parent).report.verdict.drift else 0)
+    events = [event["kind"] for event in read_events(run.events)]
+    assert events[-1] == "choice"
+
+
+def test_the_command_says_it_in_a_table(command, run, paint):
+    paint(lambda cell, seed: cell == (3, 1.0))
+    said = command()
+    assert said.status in (0, DRIFTS)
+    lines = said.out.splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith("Keep step 3 at weight 1: "))
+    assert lines[start + 2].split() == [
+        "step", "weight", "identity", "variety", "no", "face", "copies", "lost", "front", "breaks",
+    ]  # fmt: skip
+    assert lines[start + 3] == "screened:"
+    assert lines[start + 4].split()[:2] == ["3", "0.6"]
+    assert lines[start + 4].endswith("lost")
+    assert lines[start + 5].split()[:2] == ["3", "1"]
+    assert lines[start + 6] == "confirmed on fresh seeds:"
+    assert lines[-1].startswith("Report: ")
+    assert Path(lines[-1].removeprefix("Report: ")).is_file()
+
+
+def test_scripts_see_by_the_status_that_nothing_is_good_enough_or_nothing_was_judged(command, copied, paint, run):
+    paint(lambda cell, seed: False)
+    assert command().status == DRIFTS
+    for path in run.character_folder.photos.glob("more*"):
+        path.unlink()
+    shutil.rmtree(run.grids)
+    assert command().status == NO_VERDICT

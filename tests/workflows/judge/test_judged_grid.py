@@ -1,0 +1,103 @@
+"""What a painted grid is judged by beside its faces: paintings, a base model that loses faces, the command to type."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from lib_lora.training.plan.run_file import Run
+from lib_lora.workflows.judge import grid_run
+from lib_lora.workflows.judge.test_grid import paint_and_score
+from lib_lora.workflows.photos.forget_faces import without_photos
+
+PERSONAS = Path(__file__).parents[2] / "data" / "personas"
+OTHERS = ("clara", "lena", "viktor", "tomas")
+
+
+@pytest.fixture
+def run(judgeable) -> Run:
+    return judgeable
+
+
+@pytest.fixture
+def paint(monkeypatch, fake_painter):
+    """paint(who): with the LoRA and the trigger the cells show that person, or other strangers, else strangers."""
+
+    def use(who: str, reconstruct=lambda image: None) -> None:
+        class Painter(fake_painter):
+            def picture(self, cell):
+                known = cell.lora is not None and "mrxa" in cell.prompt
+                shift = 1 if known and who == "strangers" else 0
+                other = (OTHERS[(cell.seed + shift) % 4], cell.seed % 2)
+                name, number = (who, 12 + cell.seed % 8) if known and not shift else other
+                with Image.open(PERSONAS / name / f"{number:02d}.jpg") as photo:
+                    return photo.convert("RGB").resize((160, 160))
+
+            def reconstruct(self, image):
+                return reconstruct(image)
+
+        monkeypatch.setattr(grid_run, "DiffusersPainter", Painter)
+
+    return use
+
+
+def _judged(run, eye, step=3):
+    return paint_and_score(run, step, 1.0, 1, lambda kind, **fields: None, engine=eye)
+
+
+def test_a_picture_asked_for_as_a_painting_does_not_count(run, eye, paint):
+    paint("mara")
+    report = _judged(run, eye).report
+    (painting,) = [row for row in report.of("lora") if row.asked.prompt == "painting"]
+    assert painting.status == "suspect"
+    assert painting.score.likeness is not None
+    assert painting.score.reason == "asked for as a painting, which photos cannot be compared with"
+    assert (report.facts.pictures, report.facts.counted) == (20, 19)
+    assert report.verdict.kind == "consistent"
+
+
+def test_the_report_says_what_was_asked_and_not_given_and_shows_the_photos(run, eye, paint):
+    """mara smiles in all her photos, and looks ahead."""
+    paint("mara")
+    judged = _judged(run, eye)
+    said = {one.what: one for one in judged.report.missed}
+    assert said["turned head"].text.startswith("Asked to turn the head 4 times: looks ahead 4 times. Without the LoRA:")
+    assert said["serious"].text.startswith("Asked to be serious twice: smiles twice.")
+    assert "smiling" not in said
+    assert "Asked and not given:\n  - Asked to turn the head 4 times" in judged.text
+    assert "asked to be serious, smiles" in judged.text
+    page = judged.folder / "report.html"
+    assert page.read_text(encoding="utf-8").count('alt="photo ') == 20
+    assert without_photos(run.folder.parent) == [page]
+    assert 'alt="photo ' not in page.read_text(encoding="utf-8")
+    assert without_photos(run.folder.parent) == []
+
+
+def test_a_base_model_that_loses_the_faces_gets_no_verdict(run, eye, paint):
+    """No LoRA can show what its VAE does not let through, so that training on is no advice."""
+    paint("viktor", lambda image: Image.new("RGB", image.size, "grey"))
+    verdict = _judged(run, eye).report.verdict
+    assert (verdict.kind, verdict.rule, verdict.judged) == ("base too coarse", "base loses faces", False)
+    assert "loses the face in 100% of the photos" in verdict.because
+    assert verdict.action == "paint_larger"
+
+
+def test_the_advice_comes_with_the_command_that_follows_it(run, eye, paint, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["sameface"])
+    paint("strangers")
+    last = _judged(run, eye)
+    assert (last.report.verdict.action, last.report.verdict.value) == ("train_more", 10.0)
+    (line,) = [line for line in last.text.splitlines() if line.startswith("To do that: ")]
+    assert re.search(r"^To do that: sameface resume .*001.* --steps 13$", line)
+    earlier = _judged(run, eye, step=2)
+    assert (earlier.report.verdict.action, earlier.report.verdict.value) == ("test_step", 3.0)
+    (line,) = [line for line in earlier.text.splitlines() if line.startswith("To do that: ")]
+    assert re.search(r"^To do that: sameface grid .*Mara.* --run 001 --step 3 --weight 1 --data .*umgezogen", line)
+
+
+def test_where_no_command_follows_the_advice_none_is_shown(run, eye, paint):
+    paint("mara")
+    assert "To do that" not in _judged(run, eye).text

@@ -1,0 +1,154 @@
+"""Captions written from what the photos show."""
+
+import shutil
+
+import planted
+import pytest
+
+from lib_lora.captions import editing
+from lib_lora.captions.photo_facts import FaceFacts, PhotoFacts
+from lib_lora.character.store import Character, create, declare_consent
+from lib_lora.errors import UserError
+from lib_lora.workflows.photos.fill_captions import caption, fill, left_out, shared
+
+NAME = "Märá 名前"
+MARA = Character(NAME, "mrxa", "woman", declare_consent("fictional"))
+SEEN = {"03.jpg": ["wearing a red coat", "standing in front of a dark background"]}
+
+
+class Tells:
+    """A captioner that knows one photo, by the colour of its first pixel."""
+
+    id = "told"
+
+    def __init__(self, photo):
+        self.colour = planted.opened(photo).getpixel((0, 0))
+
+    def phrases(self, image):
+        return SEEN["03.jpg"] if image.getpixel((0, 0)) == self.colour else []
+
+
+@pytest.fixture
+def root(tmp_path):
+    folder = create(tmp_path / "Daten ü", MARA)
+    for name, number in (("mara", 3), ("mara", 4), ("tomas", 0), ("viktor", 0), ("lena", 5), ("clara", 2)):
+        shutil.copy(planted.portraits(name)[number], folder.photos / f"{name} {number}.jpg")
+    (folder.photos / "lena 5.txt").write_text("photo of mrxa woman, in a garden", encoding="utf-8")
+    (folder.photos / "clara 2.txt").write_text("photo of mrxa woman", encoding="utf-8")  # the plain one
+    return tmp_path / "Daten ü"
+
+
+def test_what_is_missing_or_plain_is_written_and_the_users_words_stay(root, eye):
+    captioner = Tells(planted.portraits("mara")[3])
+    told = fill(root, NAME, captioner, engine=eye)
+    texts = told.values["captions"]
+    assert texts["lena 5.jpg"] == "photo of mrxa woman, in a garden"
+    assert texts["clara 2.jpg"].startswith("photo of mrxa woman, close-up")
+    assert texts["mara 3.jpg"].endswith("smiling, wearing a red coat, standing in front of a dark background")
+    assert "smiling" in texts["mara 4.jpg"]
+    assert "smiling" not in texts["tomas 0.jpg"]
+    assert "dark background" in texts["viktor 0.jpg"]
+    assert told.text.startswith("5 captions written.")
+    again = fill(root, NAME, captioner, engine=eye)
+    assert again.text.startswith("0 captions written.\nEvery photo has a caption of its own")
+    fill(root, NAME, rewrite=True, only=["lena 5.jpg"], engine=eye)
+    folder = create(root, MARA)
+    assert editing.captions_of(folder).texts["lena 5.jpg"] != "photo of mrxa woman, in a garden"
+    assert editing.undo(folder).files == ["lena 5.jpg"]
+    assert len(editing.undo(folder).files) == 5
+    assert editing.captions_of(folder).texts["clara 2.jpg"] == "photo of mrxa woman"
+    with pytest.raises(UserError, match=r"There is no photo gone\.jpg"):
+        fill(root, NAME, only=["gone.jpg"], engine=eye)
+
+
+def test_traits_are_named_only_where_captions_shall_name_them():
+    face = FaceFacts((0.3, 0.2, 0.4, 0.5), 300, 0.9, 0.75, 400, yaw=-0.5)
+    facts = PhotoFacts(640, 640, faces=[face], level=40.0)
+    assert caption(MARA, facts) == "photo of mrxa woman, close-up, looking left, dark background"
+    traits = Character(NAME, "mrxa", "woman", traits=["brown eyes", "sharp jawline"])
+    assert caption(traits, facts).startswith("photo of mrxa woman, brown eyes, sharp jawline, close-up")
+    assert caption(MARA, PhotoFacts(640, 640)) == "photo of mrxa woman"
+
+
+def test_what_all_photos_share_is_left_out_of_many_and_kept_in_few():
+    texts = [f"photo of mrxa woman, close-up, hat {number}" for number in range(10)]
+    assert shared(texts, "photo of mrxa woman") == ["close-up"]
+    assert shared(texts[:7], "photo of mrxa woman") == []
+
+
+@pytest.mark.parametrize(("serious", "out"), [(0, True), (2, True), (3, False)])
+def test_a_smile_that_nearly_all_photos_have_is_left_out_and_said_to_be_learned(serious, out):
+    texts = ["photo of mrxa woman, smiling"] * (24 - serious) + ["photo of mrxa woman, serious expression"] * serious
+    everywhere = shared(texts, "photo of mrxa woman")
+    assert everywhere == (["smiling"] if out else [])
+    lines = left_out(everywhere, texts)
+    assert bool(lines) == out
+    assert left_out([one.title() for one in everywhere], [text.title() for text in texts])[:1] == [
+        line.replace("'smiling'", "'Smiling'") for line in lines
+    ]  # by hand it may be written in another way
+    if out:
+        said = f"{24 - serious} of 24 photos show an open smile. So 'smiling' is left out, and it is learned as part of"
+        assert lines[0].startswith(said)
+        assert lines[0].endswith("add serious photos if that is not wanted.")
+
+
+def test_open_smiles_of_a_person_that_the_model_never_saw_are_left_out_and_told(eye, tmp_path):
+    folder = create(tmp_path, MARA)
+    for number in range(12):
+        shutil.copy(planted.portraits("mara")[number], folder.photos)
+    told = fill(tmp_path, NAME, engine=eye)
+    assert not [text for text in told.values["captions"].values() if "smil" in text]
+    assert "12 of 12 photos show an open smile. So 'smiling' is left out" in told.text
+
+
+def test_the_command_fills_and_refuses_what_belongs_together(main, root):
+    said = main("caption", NAME, "--fill", "--data", root)
+    assert said.status == 0, said.err
+    assert said.out.startswith("5 captions written.")
+    said = main("caption", NAME, "--captioner", "clip", "--data", root)
+    assert (said.status, "belong to --fill" in said.err) == (2, True)
+    said = main("caption", NAME, "--fill", "--captioner", "magic", "--data", root)
+    assert said.status == 2
+    assert "blip:FOLDER" in said.err
+
+
+def test_a_captioner_that_fails_writes_nothing(root, eye):
+    class Fails:
+        id = "fails"
+
+        def __init__(self, error):
+            self.error = error
+
+        def phrases(self, image):
+            raise self.error
+
+    before = editing.captions_of(create(root, MARA)).texts
+    for error in (UserError("The webui's BLIP is not there."), RuntimeError("CUDA out of memory")):
+        with pytest.raises(UserError, match=r"BLIP is not there|failed on .* \(CUDA out of memory\)"):
+            fill(root, NAME, Fails(error), engine=eye)
+    assert editing.captions_of(create(root, MARA)).texts == before
+
+
+def test_what_the_user_writes_meanwhile_stays(root, eye):
+    folder = create(root, MARA)
+
+    class Slow:
+        id = "slow"
+
+        def phrases(self, image):
+            (folder.photos / "mara 3.txt").write_text("mine", encoding="utf-8")
+            return ["outdoors"]
+
+    fill(root, NAME, Slow(), engine=eye)
+    texts = editing.captions_of(folder).texts
+    assert texts["mara 3.jpg"] == "mine"
+    assert texts["tomas 0.jpg"].endswith("outdoors")
+
+
+def test_what_new_photos_share_is_no_matter_where_the_others_do_not(root, eye):
+    folder = create(root, MARA)
+    for number in range(12):
+        shutil.copy(planted.portraits("ines")[number], folder.photos / f"known {number}.jpg")
+        (folder.photos / f"known {number}.txt").write_text(f"photo of mrxa woman, hat {number}", encoding="utf-8")
+    told = fill(root, NAME, engine=eye)
+    assert "close-up" in told.values["captions"]["mara 3.jpg"]

@@ -1,0 +1,312 @@
+"""From what the user gives to a run: everything unfit is said before time is spent, and nothing is left half made."""
+
+import os
+import shutil
+import zipfile
+from pathlib import Path
+
+import pytest
+import toys
+import yaml
+from PIL import Image
+
+from lib_lora.character.store import folder_of, load
+from lib_lora.errors import UserError
+from lib_lora.models.fast import memory
+from lib_lora.runs.reopen import check_out
+from lib_lora.training.plan.run_file import load_run
+from lib_lora.workflows.photos.new_character import new_character
+from lib_lora.workflows.train.prepare import for_gpu, plan, start_run
+
+MINI = Path(__file__).parents[2] / "data" / "mini-face" / "mini-face.safetensors"
+QUICK = {"precision": "fp32", "resolution": 128, "steps": 1}
+
+
+def _new(root, photos, **changes):
+    words = {"name": "Mara Ü", "trigger": "mrxa", "class_word": "woman", "consent": "fictional", **changes}
+    return new_character(root, photos=photos, **words)
+
+
+@pytest.fixture
+def photos(some_photos, tmp_path):
+    return some_photos("mara", 2, tmp_path / "photos ü")
+
+
+@pytest.fixture
+def root(tmp_path):
+    return tmp_path / "Daten 名前"
+
+
+# -- a new character
+
+
+def test_a_new_character_has_photos_and_captions(root, photos):
+    (photos / "Bild ü 00.txt").write_text("photo of mrxa woman, from the left", encoding="utf-8")
+    folder, imported = _new(root, photos, trigger=" mrxa ", name=" Mara Ü ")
+    assert folder.path == root / "characters" / "mara-ü"
+    assert (load(folder).name, load(folder).trigger) == ("Mara Ü", "mrxa")
+    assert (len(imported.added), imported.known, imported.skipped) == (2, 0, [])
+    assert {path.name: path.read_text(encoding="utf-8").strip() for path in folder.photos.glob("*.txt")} == {
+        "Bild ü 00.txt": "photo of mrxa woman, from the left",
+        "Bild ü 01.txt": "photo of mrxa woman",
+    }
+
+
+def test_photos_are_added_once_and_captioned_with_the_known_traits(root, photos, some_photos, tmp_path):
+    folder, _ = _new(root, photos)
+    known = yaml.safe_load(folder.file.read_text(encoding="utf-8"))
+    folder.file.write_text(yaml.safe_dump({**known, "traits": ["green eyes"]}), encoding="utf-8")
+    more = some_photos("mara", 3, tmp_path / "more")
+    _, imported = _new(root, more)
+    assert ([path.name for path in imported.added], imported.known) == (["Bild ü 02.jpg"], 2)
+    captions = [path.read_text(encoding="utf-8") for path in sorted(folder.photos.glob("*.txt"))]
+    assert captions == ["photo of mrxa woman\n"] * 2 + ["photo of mrxa woman, green eyes\n"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"consent": "sure"}, "'sure' is no kind of consent; say one of fictional, myself, consented"),
+        ({"consent": ""}, "'' is no kind of consent; say one of"),
+        ({"trigger": "a, b"}, "the trigger word 'a, b' must be plain words"),
+        ({"class_word": " "}, "the class word '' must be plain words"),
+        ({"name": "???"}, r"'\?\?\?' cannot be used as a name"),
+        ({"name": "con"}, "'con' cannot be used as a name"),
+    ],
+)
+def test_wrong_words_are_refused_before_anything_is_made(root, photos, changes, said):
+    with pytest.raises(UserError, match=said):
+        _new(root, photos, **changes)
+    assert not root.exists()
+
+
+def test_unreadable_photos_make_no_character(root, photos):
+    for path in photos.iterdir():
+        path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(UserError, match=r"None of the 2 photos in .* can be read: Bild ü 00\.jpg is ") as caught:
+        _new(root, photos)
+    assert "Bild ü 01.jpg" in str(caught.value)
+    assert not root.exists()
+
+
+def test_many_unreadable_photos_are_one_short_sentence(root, tmp_path):
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for number in range(40):
+        (folder / f"{number}.png").write_bytes(b"no picture")
+    with pytest.raises(UserError, match=r"None of the 40 photos .* \(and 37 more\)$") as caught:
+        _new(root, folder)
+    assert len(str(caught.value)) < 500
+
+
+def test_one_good_photo_is_enough_and_the_others_are_named(root, photos):
+    (photos / "Bild ü 00.jpg").write_bytes(b"no picture")
+    folder, imported = _new(root, photos)
+    assert [path.name for path in imported.added] == ["Bild ü 01.jpg"]
+    assert [sentence[:13] for sentence in imported.skipped] == ["Bild ü 00.jpg"]
+    assert folder.file.is_file()
+
+
+@pytest.mark.parametrize("where", ["empty", "missing", "note.txt", "other.zip"])
+def test_no_photos_is_one_sentence(root, tmp_path, where):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "note.txt").write_text("no photo")
+    zipfile.ZipFile(tmp_path / "other.zip", "w").close()
+    with pytest.raises(UserError, match=rf"There is no photo in .*{where}"):
+        _new(root, tmp_path / where)
+    assert not root.exists()
+
+
+def test_photos_may_be_files_folders_and_zips(root, photos, some_photos, tmp_path):
+    more = some_photos("mara", 4, tmp_path / "more")
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        archive.write(more / "Bild ü 03.jpg")
+    folder, imported = _new(root, [more / "Bild ü 02.jpg", tmp_path / "all.zip", photos])
+    assert [path.name for path in imported.added] == [f"Bild ü 0{number}.jpg" for number in (2, 3, 0, 1)]
+    assert len(list(folder.photos.glob("*.txt"))) == 4
+
+
+def test_other_words_for_a_known_character_are_refused(root, photos):
+    _new(root, photos)
+    with pytest.raises(UserError, match="exists with the trigger 'mrxa' and the class 'woman'"):
+        _new(root, photos, trigger="other")
+
+
+def test_consent_is_not_changed_in_passing(root, photos):
+    folder, _ = _new(root, photos, consent="fictional")
+    with pytest.raises(UserError, match=r"declared as 'fictional' on .*, not as 'myself'"):
+        _new(root, photos, consent="myself")
+    assert load(folder).consent.kind == "fictional"
+
+
+# -- a new run
+
+
+@pytest.fixture
+def start(root, photos, toy):
+    """A function that starts a run of a new character."""
+    _new(root, photos)
+
+    def start(**options):
+        name, base = options.pop("name", "Mara Ü"), options.pop("base", toy("sd1"))
+        options = {"few": True, "overrides": {}, **options}
+        return start_run(root, name, base, **{**options, "overrides": {**QUICK, **options["overrides"]}})
+
+    return start
+
+
+def test_a_run_is_written_whole(start, root, toy):
+    run = start()
+    assert load_run(run.folder) == run
+    assert run.folder == root / "characters" / "mara-ü" / "runs" / "001"
+    assert (run.file.stem, run.file.out, run.file.grid_steps) == ("mara-ü-001", None, 0)
+    assert run.file.base.path == str(toy("sd1"))
+    assert (run.file.base.family, run.file.base.prediction) == ("sd1", "epsilon")
+    assert (run.file.settings.preset, run.file.settings.precision) == ("sd15-face", "fp32")
+    assert [photo.file for photo in run.file.photos] == ["photos/Bild ü 00.jpg", "photos/Bild ü 01.jpg"]
+    assert start().folder.name == "002"
+
+
+def test_the_precision_is_resolved_when_the_run_is_made(start):
+    assert start(overrides={"precision": "auto"}).file.settings.precision in ("fp32", "fp16", "bf16")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"preset_name": "sdxl-face"}, "'sdxl-face' is for another kind of base model; use 'sd15-face'"),
+        ({"preset_name": "sd15"}, "There is no preset 'sd15'; there are sd15-face, "),
+        ({"overrides": {"lora": {"rnak": 4}}}, "unknown setting 'rnak'; did you mean 'rank'"),
+        ({"overrides": {"unet_rl": 1}}, "unknown setting 'unet_rl'; did you mean 'unet_lr'"),
+        ({"overrides": {"lora": {"rank": 0}}}, "rank is 0; it must be at least 1"),
+        ({"overrides": {"optimizer": "adam"}}, "'adam' is none of "),
+        ({"overrides": {"class_photos": "nowhere"}}, "nowhere is not a folder of photos"),
+        ({"name": "nobody"}, "There is no character in .*nobody"),
+    ],
+)
+def test_what_is_unfit_is_said_before_a_run_is_made(start, root, options, said):
+    with pytest.raises(UserError, match=said):
+        start(**options)
+    assert list((root / "characters" / "mara-ü" / "runs").iterdir()) == []
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no checkpoint at all" * 50])
+def test_a_base_that_is_none_is_named(start, root, tmp_path, content):
+    base = tmp_path / "base ü.safetensors"
+    if content is not None:
+        base.write_bytes(content)
+    with pytest.raises(UserError, match=r"base ü\.safetensors"):
+        start(base=base)
+    assert list((root / "characters" / "mara-ü" / "runs").iterdir()) == []
+
+
+def test_an_empty_class_folder_is_named(start, tmp_path):
+    (tmp_path / "leer").mkdir()
+    with pytest.raises(UserError, match=r"There is no picture of the class in .*leer"):
+        start(overrides={"class_photos": str(tmp_path / "leer")})
+
+
+def test_class_pictures_keep_captions_of_their_own(start, some_photos, tmp_path):
+    classes = some_photos("ines", 2, tmp_path / "class ü")
+    (classes / "Bild ü 01.txt").write_text("a woman in a park", encoding="utf-8")
+    run = start(overrides={"class_photos": str(classes), "class_caption": "a woman: smiling"})
+    prior = [photo for photo in run.file.photos if photo.prior]
+    assert [photo.caption for photo in prior] == ["a woman: smiling", "a woman in a park"]
+    assert [run.photo_path(photo) for photo in prior] == sorted(classes.glob("*.jpg"))
+    assert len(run.file.photos) == 4
+
+
+def test_faces_are_looked_for_only_where_they_count(start):
+    assert [photo.regions for photo in start().file.photos] == [[], []]
+    for photo in start(overrides={"face_weight": 2}).file.photos:
+        ((left, top, right, bottom),) = photo.regions
+        assert 0.1 < left < 0.5 < right < 0.9  # the persona's portraits have the face in the middle
+        assert 0 <= top < 0.5 < bottom <= 1
+
+
+def test_a_face_weight_without_faces_is_refused(start, root):
+    folder = folder_of(root, "Mara Ü")
+    for path in folder.photos.glob("*.jpg"):
+        Image.new("RGB", (64, 64), "grey").save(path)
+    with pytest.raises(UserError, match="face_weight is 2, but no face is found on any photo"):
+        start(overrides={"face_weight": 2})
+
+
+def test_a_face_weight_of_the_preset_means_nothing_without_faces(root, photos):
+    folder, _ = _new(root, photos)
+    for path in folder.photos.glob("*.jpg"):
+        Image.new("RGB", (64, 64), "grey").save(path)
+    for given in ({}, {"face_weight": 2.0}):  # as the tab sends it, which is the preset's own
+        run = start_run(root, "Mara Ü", MINI, None, {**QUICK, **given}, few=True)
+        assert run.file.settings.face_weight == 2
+        assert not any(photo.regions for photo in run.file.photos)
+    with pytest.raises(UserError, match="face_weight is 3, but no face is found on any photo"):
+        start_run(root, "Mara Ü", MINI, None, {**QUICK, "face_weight": 3}, few=True)
+
+
+def test_a_character_that_lost_its_photos_is_one_sentence(start, root):
+    shutil.rmtree(folder_of(root, "Mara Ü").photos)
+    with pytest.raises(UserError, match="is not a folder of photos"):
+        start()
+
+
+# -- where the LoRA goes
+
+
+def test_out_is_made_and_left_empty(start, tmp_path):
+    out = tmp_path / "neu ü" / "Lora"
+    assert start(out=out).file.out == str(out)
+    assert list(out.iterdir()) == []
+
+
+def test_an_out_that_cannot_be_is_said_before_the_training(start, root, tmp_path):
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    with pytest.raises(UserError, match="is a file, not a folder"):
+        start(out=tmp_path / "file")
+    with pytest.raises(UserError, match="Cannot write"):
+        start(out=tmp_path / "file" / "below")
+    assert list((root / "characters" / "mara-ü" / "runs").iterdir()) == []
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="rights of folders do not bind here")
+def test_an_out_without_rights_is_said(tmp_path):
+    (tmp_path / "locked").mkdir(mode=0o500)
+    with pytest.raises(UserError, match="permission is denied"):
+        check_out(tmp_path / "locked")
+
+
+@pytest.mark.parametrize(
+    ("size", "free", "given", "changes", "said"),
+    [
+        (None, None, {"seed": 3}, {}, ""),
+        (80, None, {}, {"gradient_checkpointing": False}, "(80 GB): gradient checkpointing off"),
+        (80, 10, {}, {}, ""),  # another program has the rest
+        (80, None, {"gradient_checkpointing": True}, {}, ""),
+        (8, None, {"lora": {"dropout": 0.1}}, {"lora": {"rank": 16, "alpha": 8.0}}, "(8 GB): rank 16."),
+        (8, None, {"lora": {"alpha": 32}}, {}, "(8 GB): and still it may fail, as about 9 GB are needed"),
+        (10, None, {}, {}, ""),
+    ],
+)
+def test_settings_are_made_to_fit_a_gpu_unless_they_were_given(tmp_path, size, free, given, changes, said):
+    info, train = plan(toys.write_toy("sdxl", tmp_path / "xl.safetensors"), None, given)
+    whole, left = (None if value is None else value << 30 for value in (size, free))
+    found, sentence = for_gpu(info, train, given, whole, left)
+    expected = {**given, **changes}
+    if "lora" in given:
+        expected["lora"] = {**changes.get("lora", {}), **given["lora"]}
+    assert (found, said in sentence, bool(sentence)) == (expected, True, bool(said))
+
+
+def test_a_run_is_fitted_where_that_is_asked(start, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(memory, "whole_bytes", lambda device: 80 << 30)
+    monkeypatch.setattr(memory, "free_bytes", lambda device: 79 << 30)
+    base = toys.write_toy("sdxl", tmp_path / "xl.safetensors")
+    assert start(base=base, fit=True).file.settings.gradient_checkpointing is False
+    assert "gradient checkpointing off" in capsys.readouterr().out
+    assert start(base=base).file.settings.gradient_checkpointing is True
+
+
+def test_a_small_base_model_fits_everywhere():
+    given = {"seed": 1, "precision": "fp32"}
+    info, train = plan(MINI, None, given)
+    assert for_gpu(info, train, given, 1 << 30, None) == (given, "")

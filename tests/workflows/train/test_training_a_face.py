@@ -1,0 +1,49 @@
+"""One short run on the small base that paints faces: what is trained is more like the photos than what was not."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+DATA = Path(__file__).parents[2] / "data"
+MINI = DATA / "mini-face" / "mini-face.safetensors"
+EARLY, LATE = 4, 72
+
+
+@pytest.fixture(scope="module")
+def grids(main, tmp_path_factory):
+    """The reports of the quick grid at two steps of one run, by step."""
+    root = tmp_path_factory.mktemp("face")
+    trained = main(
+        *("run", DATA / "personas" / "lena", "--base", MINI, "--name", "lena", "--trigger", "lxna", "--class", "woman"),
+        *("--consent", "fictional", "--data", root / "data", "--out", root / "out", "--grid-steps", "0"),
+        *("--steps", LATE, "--set", f"save_every={EARLY}"),
+    )
+    assert trained.status == 0, trained.err
+    assert "mini-face" in (root / "data/characters/lena/runs/001/run.yaml").read_text(encoding="utf-8")
+    found = {}
+    for step in (EARLY, LATE):
+        said = main("grid", "lena", "--data", root / "data", "--quick", "--step", step, "--grid-steps", 8, "--json")
+        assert said.status in (0, 3), said.err
+        found[step] = json.loads(said.out)
+    return found
+
+
+def test_retention_rises(grids):
+    """Measured once: 0.05 and 0.49."""
+    early, late = (grids[step]["facts"]["retention"] for step in (EARLY, LATE))
+    assert early < 0.2
+    assert late > early + 0.25
+
+
+def test_the_one_that_was_hardly_trained_is_found_undertrained(grids):
+    verdict = grids[EARLY]["verdict"]
+    assert (verdict["kind"], verdict["drift"], verdict["judged"]) == ("undertrained", True, True)
+    assert (verdict["action"], verdict["value"]) == ("test_step", 2 * EARLY)
+
+
+def test_without_the_lora_there_are_strangers(grids):
+    late = grids[LATE]
+    scores = [item["score"]["likeness"] for item in late["pictures"] if item["role"] == "base"]
+    assert len(scores) == 8
+    assert max(scores) < late["calibration"]["lines"]["same"]

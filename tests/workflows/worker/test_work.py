@@ -1,0 +1,525 @@
+"""What a worker does for each kind of job, and what it leaves: events, the run in the queue, the result."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import types
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from lib_lora.errors import StoppedByUser, UserError
+from lib_lora.files import read_json
+from lib_lora.queue.job_types import TrainArguments
+from lib_lora.queue.queue import Queue
+from lib_lora.queue.worker_pipe import Channel
+from lib_lora.runs.events import EventLog, read_events
+from lib_lora.training.plan.run_file import Run, load_run, saved_steps
+from lib_lora.workflows.judge import grid_run
+from lib_lora.workflows.judge.grid_run import Studio
+from lib_lora.workflows.train import main_job
+from lib_lora.workflows.worker import work, work_train
+
+NAME = "Mara Müller 名前"
+PERSONAS = Path(__file__).parents[2] / "data" / "personas"
+SMALL = {"resolution": 128, "precision": "fp32", "optimizer": "adamw", "lora": {"rank": 2, "te": False}, "samples": 0}
+SMALL |= {"save_every": 100, "batch_size": 1, "gradient_checkpointing": False}  # quick
+
+
+@pytest.fixture
+def channel():
+    """Nobody is at its other end."""
+    reading, writing = os.pipe()
+    yield Channel(reading, writing)
+    os.close(reading)
+    os.close(writing)
+
+
+@pytest.fixture
+def at_work(copied, channel):
+    """Put a job into the queue of the finished main job's data folder, and do it: at_work("audit", resolution=512)."""
+    queue = Queue(copied.root)
+
+    def do(kind: str, **arguments):
+        job = queue.add(kind, NAME, arguments)
+        assert queue.take("light" if kind in ("audit", "fill") else "heavy", "a test").id == job.id
+        outcome = work.work(copied.root, job.id, channel)
+        folder = queue.folder(job.id)
+        assert read_json(folder / "result.json") == outcome
+        do.events = list(read_events(folder / "events.jsonl"))
+        do.job = queue.get(job.id)
+        assert do.events[-1]["kind"] == "state"
+        assert do.events[-1]["state"] == outcome["state"]
+        queue.end(job.id, outcome["state"], outcome["error"], outcome["result"])
+        if outcome["state"] == "paused":
+            queue.wish(job.id, "stop")  # it would be the first in line
+        return outcome
+
+    return do
+
+
+def _of(events, kind):
+    return [event for event in events if event["kind"] == kind]
+
+
+# -- photos and captions
+
+
+def test_an_audit_says_how_it_goes_and_what_was_found(at_work, copied):
+    shutil.rmtree(copied.character / "cache")
+    (copied.character / "audit.json").unlink(missing_ok=True)
+    outcome = at_work("audit")
+    assert outcome == {
+        "state": "finished",
+        "error": "",
+        "result": {"good": False, "headline": outcome["result"]["headline"]},
+    }
+    assert "of 4 photos good" in outcome["result"]["headline"]
+    assert [(event["done"], event["total"]) for event in _of(at_work.events, "progress")] == [
+        (0, 0), (1, 4), (2, 4), (3, 4), (4, 4),
+    ]  # fmt: skip
+    assert at_work("audit", drop=["Bild ü 03.jpg"])["state"] == "finished"
+    assert at_work("audit", drop=["none.jpg"]) == {
+        "state": "failed",
+        "error": "There is no photo none.jpg of this character; names are as in its photos folder.",
+        "result": {},
+    }
+
+
+def test_captions_are_counted(at_work, copied):
+    (copied.character / "photos" / "Bild ü 00.txt").unlink(missing_ok=True)
+    outcome = at_work("fill", only=["Bild ü 00.jpg"])
+    assert outcome == {"state": "finished", "error": "", "result": {"written": 1}}
+    assert (copied.character / "photos" / "Bild ü 00.txt").is_file()
+    assert _of(at_work.events, "progress")
+    assert at_work("fill", captioner="nobody")["error"].startswith("There is no captioner 'nobody'")
+
+
+# -- probing
+
+
+def test_a_probe_is_left_to_who_knows_how(at_work, copied, monkeypatch):
+    asked = []
+
+    def probe(*arguments):
+        asked.append(arguments)
+        arguments[-1]("progress", done=1, total=5, text="Measuring")
+        return {"seconds_per_step": 0.5, "steps": 5}
+
+    monkeypatch.setitem(sys.modules, "lib_lora.workflows.train.speed_probe", types.SimpleNamespace(probe=probe))
+    outcome = at_work("probe", base=str(copied.base), preset="sd15-face", settings={"batch_size": 2})
+    assert outcome["result"] == {"seconds_per_step": 0.5, "steps": 5}
+    assert asked[0][:-1] == (copied.root, NAME, copied.base, "sd15-face", {"batch_size": 2})
+    assert _of(at_work.events, "progress")[0]["text"] == "Measuring"
+
+
+# -- training
+
+
+def test_a_new_run_is_trained_and_known_to_the_queue(at_work, copied, capfd):
+    outcome = at_work("train", base=str(copied.base), settings={**SMALL, "steps": 2}, few=True)
+    assert outcome == {
+        "state": "finished",
+        "error": "",
+        "result": {"run": "002", "steps": 2, "lora": "mara-müller-名前-002-000002.safetensors"},
+    }
+    run = load_run(copied.run.with_name("002"))
+    assert run.checkpoint(2).is_file()
+    assert (run.file.out, run.file.grid_steps) == (None, 0)
+    assert at_work.job.run == "002"
+    assert [event["run"] for event in _of(at_work.events, "run")] == ["002"]
+    for events in (at_work.events, list(read_events(run.events))):
+        assert [event["step"] for event in _of(events, "step")] == [1, 2]
+    assert "2/2" not in capfd.readouterr().err  # no progress bar in the log
+
+
+def test_a_run_goes_on_and_a_job_that_asks_for_the_same_steps_again_does_too(at_work, copied):
+    first = at_work("train", run="001", steps=4)
+    assert not _of(at_work.events, "delivered")  # into the folder of the command that made the run
+    assert first["result"] == {"run": "001", "steps": 4, "lora": "mara-müller-名前-001-000004.safetensors"}
+    assert [event["step"] for event in _of(at_work.events, "step")] == [4]
+    again = at_work("train", run="001", steps=4)
+    assert again["result"] == first["result"]
+    assert not _of(at_work.events, "step")
+    assert "has 4 steps already" in at_work("train", run="001", steps=3)["error"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({}, "Choose the base model"),
+        ({"run": "7"}, "has no run 7; there are: 001."),
+        ({"run": "../001"}, "has no run ../001"),
+        ({"base": "/nowhere/x.safetensors"}, "x.safetensors"),
+        ({"base": "{base}", "settings": {"stepz": 3}}, "did you mean 'steps'?"),
+        ({"base": "{base}", "prediction": "w", "few": True}, "The prediction 'w' is none"),
+    ],
+)
+def test_what_cannot_be_trained_is_one_sentence(at_work, copied, arguments, said):
+    if "base" in arguments:
+        arguments = {**arguments, "base": arguments["base"].format(base=copied.base)}
+    outcome = at_work("train", **arguments)
+    assert (outcome["state"], outcome["result"]) == ("failed", {})
+    assert said in outcome["error"]
+
+
+@pytest.mark.parametrize(("wish", "state"), [("pause", "paused"), ("stop", "stopped"), ("", "stopped")])
+def test_a_wish_in_the_middle_saves_and_ends(at_work, copied, channel, monkeypatch, wish, state):
+    """Without a wish it is the parent that is gone."""
+    log = EventLog.__call__
+
+    def wishing(self, kind, **fields):
+        log(self, kind, **fields)
+        if kind == "step" and fields["step"] == 2:
+            channel.wish, channel.gone = wish, not wish
+
+    monkeypatch.setattr(EventLog, "__call__", wishing)
+    outcome = at_work("train", base=str(copied.base), settings={**SMALL, "steps": 3}, few=True)
+    assert outcome == {"state": state, "error": "", "result": {}}
+    run = load_run(copied.run.with_name("002"))
+    assert saved_steps(run) == [2]
+    assert at_work.job.run == "002"
+    if wish == "pause":
+        channel.wish = ""
+        assert at_work("train", run="002")["result"]["steps"] == 3
+        assert [event["step"] for event in _of(at_work.events, "step")] == [3]
+
+
+def test_a_wish_before_the_first_step_is_not_forgotten(at_work, copied, channel):
+    channel.wish = "stop"
+    assert at_work("train", base=str(copied.base), settings={**SMALL, "steps": 5}, few=True)["state"] == "stopped"
+    assert not _of(at_work.events, "step")
+
+
+def _lacking(run: Run, emit) -> Path:
+    try:
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+    except RuntimeError as error:
+        raise UserError("Out of memory at step 0; use less.") from error
+
+
+@pytest.fixture
+def runs_out(monkeypatch):
+    """Memory runs out in all trainings but those of `batch_size` 1 and gradient_checkpointing."""
+    tried, really = [], main_job.train
+
+    def train(run, emit):
+        chosen = run.file.settings
+        tried.append((chosen.batch_size, chosen.accumulation, chosen.gradient_checkpointing))
+        return (really if tried[-1][0] == 1 and tried[-1][2] else _lacking)(run, emit)
+
+    monkeypatch.setattr(main_job, "train", train)
+    return tried
+
+
+def test_where_memory_runs_out_at_first_it_begins_again_with_less(at_work, copied, runs_out):
+    settings = {**SMALL, "steps": 2, "batch_size": 3, "accumulation": 2, "gradient_checkpointing": False}
+    outcome = at_work("train", base=str(copied.base), settings=settings, few=True)
+    assert outcome["state"] == "finished"
+    assert runs_out == [(3, 2, False), (1, 6, True)]
+    run = load_run(copied.run.with_name("002"))
+    assert (run.file.settings.batch_size, run.file.settings.accumulation) == (1, 6)
+    for events in (at_work.events, list(read_events(run.events))):
+        [warning] = [event for event in _of(events, "warning") if "memory" in event["text"]]
+        assert "batch_size 1 and accumulation 6" in warning["text"]
+    assert not copied.run.with_name("003").exists()
+
+
+def test_where_no_less_is_possible_or_something_is_saved_it_is_said(at_work, copied, runs_out, monkeypatch):
+    monkeypatch.setattr(main_job, "train", _lacking)
+    settings = {**SMALL, "steps": 2, "batch_size": 1, "gradient_checkpointing": True}
+    outcome = at_work("train", base=str(copied.base), settings=settings, few=True)
+    assert (outcome["state"], outcome["error"]) == ("failed", "Out of memory at step 0; use less.")
+    outcome = at_work("train", run="001", steps=9)
+    assert (outcome["state"], outcome["error"]) == ("failed", "Out of memory at step 0; use less.")
+    assert not [event for event in _of(at_work.events, "warning") if "again" in event["text"]]
+
+
+# -- the test grid
+
+
+def test_a_grid_is_painted_here_and_judged(at_work, copied, fake_painter):
+    outcome = at_work(
+        "test", run="1", step=2, weight=0.8, grid_steps=3, quick=True, first_seed=77, cfg=5, sampler="DDIM"
+    )
+    assert outcome["state"] == "finished", outcome
+    result = outcome["result"]
+    assert {key: result[key] for key in ("run", "grid", "step", "weight", "judged", "drift", "retention")} == {
+        "run": "001", "grid": "002", "step": 2, "weight": 0.8, "judged": False, "drift": False, "retention": None,
+    }  # fmt: skip
+    assert result["verdict"] == "not measurable"
+    assert result["headline"]
+    plan = read_json(copied.run / "grids" / "002" / "plan.json")
+    assert {(cell["steps"], cell["cfg"], cell["sampler"]) for cell in plan["lora"]} == {(3, 5.0, "DDIM")}
+    assert [cell["seed"] for cell in plan["lora"]] == list(range(77, 85))
+    assert "by" not in plan
+    assert [event["done"] for event in _of(at_work.events, "painting")] == list(range(8 + 8 + 4 + 1))
+    assert not [event for event in read_events(copied.run / "events.jsonl") if event.get("folder", "").endswith("002")]
+
+
+def test_a_grid_is_painted_by_the_webui(at_work, copied, channel, monkeypatch):
+    monkeypatch.setattr(grid_run, "DiffusersPainter", None)  # must not be called
+    asked = _answer(channel, monkeypatch)
+    outcome = at_work("test", painter="webui", grid_steps=2, quick=True)
+    assert outcome["state"] == "finished", outcome
+    assert [one["ask"] for one in asked] == ["paint"]  # no face in them, so nothing is passed through the VAE
+    assert asked[0]["base"] == str(copied.base)
+    assert Path(asked[0]["folder"]).parent.name == str(at_work.job.id)
+    assert [one["lora"] is None for one in asked[0]["pictures"]] == [True] * 8 + [False] * 12
+    folder = copied.run / "grids" / outcome["result"]["grid"]
+    with Image.open(folder / "cells" / "01-lora.png") as picture:
+        assert picture.text["parameters"] == "painted elsewhere, 12"
+        assert picture.text["DigitalSourceType"]
+    assert read_json(folder / "plan.json")["by"] == "webui"
+    # what has been painted there is known; what diffusers painted with this plan would not be
+    asked.clear()
+    assert at_work("test", painter="webui", grid_steps=2, quick=True)["result"] == outcome["result"]
+    assert asked == []
+
+
+def test_another_base_model_is_named_in_the_report(at_work, copied, channel, monkeypatch, tmp_path):
+    other = tmp_path / "Anderes ü.safetensors"
+    shutil.copy(copied.base, other)
+    asked = _answer(channel, monkeypatch)
+    outcome = at_work("test", painter="webui", base=str(other), grid_steps=2, quick=True)
+    assert asked[0]["base"] == str(other)
+    report = read_json(copied.run / "grids" / outcome["result"]["grid"] / "report.json")
+    assert report["subject"]["base"] == other.name
+    error = at_work("test", painter="worker", base=str(other))["error"]
+    assert error.startswith("Only the webui paints with another base model")
+
+
+def test_a_wish_ends_the_painting_and_keeps_what_is_there(at_work, copied, channel, monkeypatch):
+    def wish(number):
+        if number == 4:
+            channel.wish = "pause"
+
+    _answer(channel, monkeypatch, wish)
+    assert at_work("test", painter="webui", grid_steps=2, quick=True) == {"state": "paused", "error": "", "result": {}}
+    cells = copied.run / "grids" / "002" / "cells"
+    assert len(list(cells.iterdir())) == 5
+    channel.wish = ""
+    asked = _answer(channel, monkeypatch)
+    assert at_work("test", painter="webui", grid_steps=2, quick=True)["result"]["grid"] == "002"
+    assert len(asked[0]["pictures"]) == 20 - 5
+
+
+def _answer(channel, monkeypatch, each=lambda number: None):
+    asked = []
+
+    def ask(what, **fields):
+        asked.append({"ask": what, **fields})
+        for number, picture in enumerate(fields["pictures"]):
+            path = Path(fields["folder"]) / f"{number}.png"
+            Image.new("RGB", (picture["width"], picture["height"]), "grey").save(path)
+            each(number)
+            yield {"number": number, "file": str(path), "infotext": f"painted elsewhere, {number}"}
+        yield {"done": True}
+
+    monkeypatch.setattr(channel, "ask", ask)
+    return asked
+
+
+@pytest.mark.parametrize("kind", ["test", "choose"])
+def test_a_grid_that_cannot_be_painted_is_one_sentence(at_work, copied, kind):
+    assert "no run 9" in at_work(kind, run="9")["error"]
+
+
+# -- choosing
+
+
+def test_a_step_is_chosen(at_work, copied, channel, monkeypatch):
+    asked = []
+
+    def choose_cell(run, emit, steps, weights, grid_steps, engine, painter, painter_id):
+        asked.append((run.file.id, steps, weights, grid_steps, type(painter).__name__, painter_id))
+        emit("progress", done=0, total=9, text="Step 2 at weight 0.7")
+        values = {"step": 2, "weight": 0.7, "sentence": "Keep it.", "report": str(run.grids / "004" / "report.json")}
+        return types.SimpleNamespace(values={**values, "screened": []})
+
+    monkeypatch.setattr(work, "choose_cell", choose_cell)
+    outcome = at_work("choose", steps=[2], weights=[0.7], painter="webui")
+    assert outcome["result"] == {"run": "001", "step": 2, "weight": 0.7, "sentence": "Keep it.", "grid": "004"}
+    assert asked == [("001", [2], [0.7], 20, "RemotePainter", "webui")]
+    at_work("choose")
+    assert asked[-1][-2:] == ("NoneType", "")
+
+
+@pytest.mark.parametrize("kind", ["audit", "fill", "test", "choose"])
+def test_the_face_engine_is_the_one_that_is_set(at_work, copied, kind):
+    path = copied.root / "settings.json"
+    path.write_text('{"engine": "magic"}', encoding="utf-8")
+    try:
+        assert "There is no face engine 'magic'" in at_work(kind)["error"]
+    finally:
+        path.unlink()
+
+
+def test_nothing_chosen_names_no_grid(at_work, monkeypatch):
+    values = {"step": None, "weight": None, "sentence": "None is good enough.", "report": ""}
+    monkeypatch.setattr(work, "choose_cell", lambda *_, **__: types.SimpleNamespace(values=values))
+    assert at_work("choose")["result"] == {
+        "run": "001", "step": None, "weight": None, "sentence": "None is good enough.", "grid": "",
+    }  # fmt: skip
+
+
+# -- how a job ends
+
+
+def _raising(error):
+    def job():
+        raise error
+
+    return job
+
+
+@pytest.mark.parametrize(
+    ("error", "wish", "ended"),
+    [
+        (StoppedByUser("x"), "pause", ("paused", "")),
+        (StoppedByUser("x"), "", ("stopped", "")),
+        (KeyboardInterrupt(), "stop", ("stopped", "")),
+        (UserError("Do this."), "", ("failed", "Do this.")),
+        (
+            ZeroDivisionError("by\nzero"),
+            "",
+            ("failed", "It failed with ZeroDivisionError (by zero); the job's log says"),
+        ),
+        (AssertionError(), "", ("failed", "It failed with AssertionError; the job's log says where.")),
+        (RuntimeError("CUDA out of memory."), "", ("failed", "Out of memory; close other programs")),
+    ],
+)
+def test_every_end_is_told(channel, error, wish, ended, capsys):
+    channel.wish = wish
+    outcome = work.came_of(_raising(error), channel)
+    assert (outcome["state"], outcome["result"]) == (ended[0], {})
+    assert outcome["error"].startswith(ended[1])
+    assert bool(outcome["error"]) == bool(ended[1])
+    log = capsys.readouterr().err
+    assert ("Traceback" in log) == (ended[0] == "failed" and not isinstance(error, UserError))
+    assert ("Do this." in log) == isinstance(error, UserError)
+
+
+def test_the_result_of_an_earlier_start_does_not_outlive_the_next(copied, channel, monkeypatch):
+    queue = Queue(copied.root)
+    job = queue.add("audit", NAME, {})
+    there = queue.folder(job.id) / "result.json"
+    there.parent.mkdir(parents=True)
+    there.write_text(json.dumps({"state": "finished"}), encoding="utf-8")
+    seen = []
+    monkeypatch.setattr(work, "do", lambda *_: seen.append(there.exists()) or {})
+    work.work(copied.root, job.id, channel)
+    assert seen == [False]
+    assert there.exists()
+
+
+def test_a_job_that_is_not_there_is_one_sentence(tmp_path, channel):
+    with pytest.raises(UserError):
+        work.work(tmp_path, 3, channel)
+
+
+def test_who_waits_for_a_dying_worker_waits_longer_than_it_may_live():
+    from lib_lora.queue import worker_pipe
+
+    assert work_train.PATIENCE > worker_pipe.PATIENCE
+
+
+# -- who paints is part of what is kept
+
+
+def test_a_picture_of_the_webui_is_never_taken_for_one_of_diffusers(judgeable, fake_painter):
+    """Three studios, one plan: each paints its own pictures without the LoRA, once."""
+    other = judgeable.folder / "other.safetensors"
+    shutil.copy(judgeable.file.base.path, other)
+    painted = []
+
+    class Counting(fake_painter):
+        def paint(self, cells, each=None):
+            painted.append(sum(cell.lora is None for cell in cells))
+            return super().paint(cells, each)
+
+    painter = Counting(None, None, None)
+    studios = [
+        Studio(judgeable, lambda *_, **__: None, painter, by, base)
+        for by, base in (("", None), ("webui", None), ("webui", other))
+    ]
+    folders = [room.paint(room.plan(3, 1.0, 1, 5)) for room in studios]
+    assert len(set(folders)) == 3
+    assert painted == [5, 5, 5]
+    assert [room.paint(room.plan(3, 1.0, 1, 5)) for room in studios] == folders
+    assert [room.paint(room.plan(3, 0.9, 1, 5)) not in folders for room in studios] == [True] * 3
+    assert painted == [5, 5, 5, 0, 0, 0]
+
+
+def test_the_runs_own_base_is_no_other_one(judgeable):
+    own = Path(judgeable.file.base.path)
+    assert Studio(judgeable, lambda *_, **__: None, base=own).by == ""
+
+
+def test_another_family_is_refused(judgeable, toy):
+    with pytest.raises(UserError, match=r"of the family sd2, but .* was trained on sd1"):
+        Studio(judgeable, lambda *_, **__: None, base=toy("sd2v"))
+
+
+def test_grids_on_another_base_tell_no_trend(judgeable, fake_painter, eye, monkeypatch):
+    from lib_lora.workflows.judge.test_grid import paint_and_score
+
+    class Everywhere(fake_painter):
+        def picture(self, cell):
+            who = "viktor" if cell.lora is None else "mara"
+            return Image.open(PERSONAS / who / f"{cell.seed % 8:02d}.jpg").convert("RGB")
+
+    other = judgeable.folder / "other.safetensors"
+    shutil.copy(judgeable.file.base.path, other)
+    silent = lambda *_, **__: None  # noqa: E731
+    painter = Everywhere(None, None, None)
+    elsewhere = Studio(judgeable, silent, painter, "webui", other)
+    there = paint_and_score(judgeable, 2, 1.0, 1, silent, count=8, studio=elsewhere, engine=eye).report
+    assert there.facts.retention is not None
+    own = Studio(judgeable, silent, painter, "webui")
+    report = paint_and_score(judgeable, 3, 1.0, 1, silent, count=8, studio=own, engine=eye).report
+    assert [(one.step, one.weight) for one in report.tested] == [(3, 1.0)]
+
+
+# -- goes on after something has changed
+
+
+def test_a_run_that_is_trained_is_finished_although_its_base_is_gone(copied, channel):
+    queue = Queue(copied.root)
+    base = copied.root / "moved away.safetensors"
+    shutil.copy(copied.base, base)
+    run = load_run(copied.run)
+    job = queue.add("train", NAME, {"base": str(base)})
+    queue.take("heavy", "a test")
+    queue.note_run(job.id, run.file.id)
+    queue.end(job.id, "interrupted")
+    base.unlink()
+    again = queue.resume(job.id)
+    assert (again.arguments["run"], again.arguments["base"]) == (run.file.id, None)
+    outcome = work.work(copied.root, job.id, channel)
+    assert (outcome["state"], outcome["error"]) == ("finished", "")
+    assert outcome["result"]["steps"] == saved_steps(run)[-1]
+
+
+def test_a_training_says_how_long_its_steps_are(at_work, channel, copied):
+    assert channel.pace == 0.0
+    outcome = at_work("train", run="001", steps=4)
+    assert outcome["state"] == "finished"
+    assert channel.pace == _of(at_work.events, "step")[-1]["seconds_per_step"] > 0
+
+
+def test_the_lock_of_a_run_with_long_steps_is_waited_for_longer(copied, channel):
+    queue = Queue(copied.root)
+    desk = work.Desk(copied.root, NAME, queue.folder(1), channel, lambda *_, **__: None, lambda run: None)
+    log = EventLog(load_run(copied.run).events)
+    log("step", step=3, seconds_per_step=0.5)
+    usual = work_train._patience(TrainArguments(run="001"), desk)
+    log("step", step=3, seconds_per_step=100.0)
+    assert usual == 76.5
+    assert work_train._patience(TrainArguments(base="x"), desk) == work_train.PATIENCE
+    assert work_train._patience(TrainArguments(run="001"), desk) == 375.0
