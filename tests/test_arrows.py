@@ -8,6 +8,7 @@ vanish.
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,30 +17,46 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "lib_lora"
 
-JOBS_ROOMS = {"training", "grid", "likeness", "references", "deploy", "remote", "civitai"}
-FLOOR = {"errors", "files", "private", "settings", "pages", "pictures"}
-BELOW_JOBS = {"lora", "models", "character"}
+FLOOR = {"errors", "files", "file_permissions", "typed_settings", "pages", "pictures"}
+BELOW = {"character", "faces", "clip", "models", "lora"}
+MIDDLE = {"photos", "captions", "training", "grid", "likeness", "deploy", "civitai", "remote"}
+RUNS = {"runs", "workspace"}
 MAY_IMPORT: dict[str, set[str]] = {
-    **dict.fromkeys((*FLOOR, "models", "character", "environment"), FLOOR),
+    **dict.fromkeys((*FLOOR, "character", "faces", "models", "environment", "pipes", "spinner"), FLOOR),
     "bootstrap": FLOOR | {"environment", "spinner"},
-    "spinner": FLOOR,
     "packages": FLOOR | {"environment", "bootstrap"},
-    "pipes": FLOOR,
+    "clip": FLOOR | {"faces", "models"},
     "lora": FLOOR | {"models"},
-    **dict.fromkeys(JOBS_ROOMS, FLOOR | BELOW_JOBS),
-    "hosts": FLOOR | BELOW_JOBS | JOBS_ROOMS | {"environment"},
-    "jobs": FLOOR | BELOW_JOBS | JOBS_ROOMS | {"environment"},
-    "ui": FLOOR | BELOW_JOBS | JOBS_ROOMS | {"jobs", "hosts", "environment", "packages"},
-    "cli": FLOOR | BELOW_JOBS | JOBS_ROOMS | {"jobs", "hosts", "ui"},
+    **dict.fromkeys(MIDDLE, FLOOR | BELOW),
+    "photos": FLOOR | BELOW | {"captions"},
+    "workspace": FLOOR | {"faces"},
+    "runs": FLOOR | BELOW | {"deploy", "training"},
+    "queue": FLOOR | RUNS,
+    "hosts": FLOOR | BELOW | MIDDLE | {"environment", "workspace"},
+    "workflows": FLOOR | BELOW | MIDDLE | RUNS | {"queue", "environment"},
+    "ui": FLOOR | BELOW | MIDDLE | RUNS | {"queue", "workflows", "hosts", "environment", "packages"},
+    "cli": FLOOR | BELOW | MIDDLE | RUNS | {"queue", "workflows", "hosts", "ui"},
     "__main__": FLOOR | {"bootstrap", "environment", "cli", "pipes"},
 }
-LIGHT = ("ui", "hosts", "settings", "pictures", "character", "errors", "files", "environment", "bootstrap", "packages")
-LIGHT += ("__main__", "cli", "jobs.events", "jobs.kinds", "jobs.queue", "jobs.standing", "jobs.supervisor")
-LIGHT += ("jobs.processes", "training.fields", "training.estimate", "training.fitting")
+# Rooms within a room, from the lowest to the highest: each may import those before it. "" = the modules beside them.
+INNER: dict[str, tuple[str, ...]] = {
+    "models": ("reading", "fast", ""),
+    "lora": ("", "file", "adapter"),
+    "photos": ("", "importing", "audit"),
+    "likeness": ("", "measure", "verdict", "report", "comparing"),
+    "training": ("objective", "plan", "data", ""),
+    "workflows": ("", "photos", "judge", "train", "invent", "worker"),
+    "ui": ("", "http", "views", "routes", "page"),
+}
+MOST_MODULES = 16  # in one folder
+LIGHT = ("ui", "hosts", "typed_settings", "pictures", "character", "errors", "files", "environment", "bootstrap")
+LIGHT += ("__main__", "cli", "packages", "queue", "workspace", "runs.events", "training.plan")
 # what a command loads before it has seen that its input is right
-LIGHT += ("spinner", "jobs.main_job", "jobs.finish", "jobs.choose", "jobs.compare", "jobs.scorer", "jobs.invent")
-LIGHT += ("jobs.invent_more", "jobs.demo", "jobs.audit_told", "jobs.fill", "jobs.words", "jobs.intake", "jobs.listing")
-LIGHT += ("lora.describe", "models.family")
+LIGHT += ("spinner", "workflows.train.main_job", "workflows.train.demo", "workflows.judge.test_grid")
+LIGHT += ("workflows.judge.choose", "workflows.judge.compare_grids", "workflows.judge.scorer", "workflows.listing")
+LIGHT += ("workflows.invent.invent", "workflows.invent.invent_more", "workflows.photos.audit_command")
+LIGHT += ("workflows.photos.fill_captions", "workflows.photos.caption_commands", "workflows.photos.import_command")
+LIGHT += ("lora.file.describe", "models.family")
 HEAVY = {"torch", "torchvision", "diffusers", "peft", "transformers", "accelerate", "open_clip", "onnxruntime", "onnx"}
 HOST_MODULES = {"modules", "launch"}
 
@@ -54,7 +71,7 @@ class Import:
 
 
 def module_name(path: Path, package: Path) -> str:
-    """``lib_lora/jobs/__init__.py`` -> ``lib_lora.jobs``"""
+    """``lib_lora/queue/__init__.py`` -> ``lib_lora.queue``"""
     parts = path.relative_to(package.parent).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
@@ -104,9 +121,29 @@ def violations(package: Path) -> list[str]:
                 found.append(f"{where}: only hosts may import {first}")
             elif first == package.name and second in MAY_IMPORT and second not in MAY_IMPORT.get(room, set()) | {room}:
                 found.append(f"{where}: {room or 'the package'} must not import {second}")
+            elif first == package.name and second == room in INNER:
+                found += [f"{where}: {sentence}" for sentence in _inner(room, name, item.target, files)]
         if any(name == f"{package.name}.{light}" or name.startswith(f"{package.name}.{light}.") for light in LIGHT):
             found += [f"{name} loads {' -> '.join(chain)} at import" for chain in heavy_chains(name, imports)]
     return found
+
+
+def _inner(room: str, name: str, target: str, files: dict[str, Path]) -> list[str]:
+    """Why a module of a room must not import another of the same room, if so."""
+
+    def folder(module: str) -> str:
+        parts = module.split(".")[2:]
+        return parts[0] if parts and parts[0] in INNER[room] else ""
+
+    if target not in files:
+        target = target.rpartition(".")[0]  # a name in the module
+    if target not in files or target.count(".") < 2:
+        return []
+    here, there = folder(name), folder(target)
+    if files[target].name == "__init__.py" or here == there:
+        return []
+    order = INNER[room]
+    return [] if order.index(there) < order.index(here) else [f"{room}.{here} must not import {room}.{there}"]
 
 
 def heavy_chains(start: str, imports: dict[str, list[Import]]) -> list[list[str]]:
@@ -135,7 +172,19 @@ def test_the_house_keeps_its_arrows() -> None:
 
 def test_the_whole_house_is_read() -> None:
     rooms = {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in PACKAGE.rglob("*.py")}
-    assert rooms >= {"errors", "files", "settings", "bootstrap", "__main__", "models", "lora", "training", "likeness"}
+    assert rooms >= {"errors", "files", "typed_settings", "bootstrap", "__main__", "models", "lora", "training"}
+    inner = {(path.parts[-3], path.parts[-2]) for path in PACKAGE.rglob("*.py") if path.parent.parent.parent == PACKAGE}
+    assert inner == {(room, folder) for room, folders in INNER.items() for folder in folders if folder}
+
+
+def test_every_folder_is_small_enough_to_look_over() -> None:
+    counts = Counter(path.parent for path in PACKAGE.rglob("*.py") if path.name != "__init__.py")
+    assert {str(folder): count for folder, count in counts.items() if count > MOST_MODULES} == {}
+
+
+def test_no_two_modules_have_one_name() -> None:
+    counts = Counter(path.name for path in PACKAGE.rglob("*.py") if path.name != "__init__.py")
+    assert [name for name, count in counts.items() if count > 1] == []
 
 
 def plant(root: Path, files: dict[str, str]) -> Path:
@@ -143,20 +192,22 @@ def plant(root: Path, files: dict[str, str]) -> Path:
     clean = {
         "__init__.py": '__version__ = "1"',
         "errors.py": "class UserError(Exception): pass",
-        "settings.py": "from lib_lora.errors import UserError",
+        "typed_settings.py": "from lib_lora.errors import UserError",
         "models/__init__.py": "",
         "models/load.py": "import torch\nfrom lib_lora import __version__\nfrom ..errors import UserError",
         "lora/__init__.py": "",
-        "lora/file.py": "from lib_lora.models.load import x\nfrom . import names",
+        "lora/open_file.py": "from lib_lora.models.load import x\nfrom . import key_names",
         "lora/key_names.py": "import re",
         "training/__init__.py": "",
-        "training/loop.py": "import torch\nfrom lib_lora.lora import file\nfrom .settings import S",
+        "training/loop.py": "import torch\nfrom lib_lora.lora import open_file\nfrom .plan.train_settings import S",
         "training/plan/train_settings.py": "from lib_lora.typed_settings import to_dict",
         "character/__init__.py": "",
         "character/photo_files.py": "def f():\n    import torch",
-        "jobs/__init__.py": "",
+        "runs/__init__.py": "",
+        "workflows/worker/__init__.py": "",
+        "workflows/photos/intake.py": "",
         "runs/events.py": "from lib_lora import errors",
-        "workflows/worker/work.py": "from lib_lora.training.loop import train\nfrom lib_lora.character import photo_files as photos",
+        "workflows/worker/work.py": "from lib_lora.training.loop import train\nfrom ..photos import intake",
         "hosts/__init__.py": "",
         "hosts/a1111.py": "def f():\n    from modules import shared\n    import launch",
         "ui/__init__.py": "",
@@ -178,14 +229,22 @@ def test_a_clean_house_is_clean(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "text", "said"),
     [
-        ("models/load.py", "from lib_lora.lora import file", "lib_lora.models.load:1: models must not import lora"),
-        ("lora/file.py", "\nimport lib_lora.training.loop as l", "lib_lora.lora.file:2: lora must not import training"),
+        (
+            "models/load.py",
+            "from lib_lora.lora import open_file",
+            "lib_lora.models.load:1: models must not import lora",
+        ),
+        (
+            "lora/hashes.py",
+            "\nimport lib_lora.training.loop as l",
+            "lib_lora.lora.hashes:2: lora must not import training",
+        ),
         ("training/loop.py", "from lib_lora import grid", "lib_lora.training.loop:1: training must not import grid"),
         ("training/loop.py", "from .. import likeness", "lib_lora.training.loop:1: training must not import likeness"),
         (
             "training/loop.py",
-            "def f():\n    class A:\n        def g(self):\n            from ..jobs.events import x",
-            "lib_lora.training.loop:4: training must not import jobs",
+            "def f():\n    class A:\n        def g(self):\n            from ..runs.events import x",
+            "lib_lora.training.loop:4: training must not import runs",
         ),
         (
             "training/loop.py",
@@ -193,16 +252,16 @@ def test_a_clean_house_is_clean(tmp_path: Path) -> None:
             "lib_lora.training.loop:2: training must not import grid",
         ),
         ("errors.py", "import lib_lora.models", "lib_lora.errors:1: errors must not import models"),
-        ("__init__.py", "from . import settings", "lib_lora:1: the package must not import settings"),
+        ("__init__.py", "from . import typed_settings", "lib_lora:1: the package must not import typed_settings"),
         (
             "workflows/worker/work.py",
             "try:\n    from lib_lora import ui\nexcept ImportError: pass",
-            "jobs must not import ui",
+            "workflows must not import ui",
         ),
         (
             "workflows/worker/work.py",
             "from lib_lora.hosts import a1111",
-            "lib_lora.workflows.worker.work:1: jobs must not import hosts",
+            "lib_lora.workflows.worker.work:1: workflows must not import hosts",
         ),
         ("ui/page/tab.py", "from modules import shared", "lib_lora.ui.page.tab:1: only hosts may import modules"),
         (
@@ -219,8 +278,14 @@ def test_a_clean_house_is_clean(tmp_path: Path) -> None:
             "import onnxruntime",
             "lib_lora.character.photo_files loads onnxruntime at import",
         ),
-        ("jobs/__init__.py", "import torch", "lib_lora.runs.events loads lib_lora.jobs -> torch at import"),
-        ("settings.py", "from torch import nn", "lib_lora.typed_settings loads torch at import"),
+        ("runs/__init__.py", "import torch", "lib_lora.runs.events loads lib_lora.runs -> torch at import"),
+        (
+            "workflows/photos/x.py",
+            "from ..worker import work",
+            "x:1: workflows.photos must not import workflows.worker",
+        ),
+        ("training/plan/y.py", "from ..loop import z", "y:1: training.plan must not import training."),
+        ("typed_settings.py", "from torch import nn", "lib_lora.typed_settings loads torch at import"),
         (
             "ui/page/tab.py",
             "from lib_lora.workflows.worker import work",

@@ -32,7 +32,7 @@ from lib_lora.training.fast_parts import quicken
 from lib_lora.training.forward import Forward
 from lib_lora.training.objective.ema import EMA
 from lib_lora.training.objective.optimizers import make_optimizer
-from lib_lora.training.plan.checks import check_disk, check_memory
+from lib_lora.training.checks import check_disk, check_memory
 from lib_lora.training.plan.run_file import Run
 from lib_lora.training.samples import words_needed
 

@@ -536,7 +536,7 @@ def test_when_memory_has_run_over(monkeypatch, system, held, free, over):
 
 def test_too_little_memory_or_disk_is_said_before_the_start(make_run, events, monkeypatch):
     run = make_run(steps=4)
-    monkeypatch.setattr("lib_lora.training.plan.checks.free_bytes", lambda device: 1000)
+    monkeypatch.setattr("lib_lora.training.checks.free_bytes", lambda device: 1000)
     with pytest.raises(UserError, match=r"Too little memory on cpu: toy-sd1\.safetensors needs"):
         train(run, events)
     monkeypatch.undo()
