@@ -31,7 +31,7 @@ _NAMES = {"sd1": "SD1.5", "sd2": "SD2", "sdxl": "SDXL"}
 
 
 class Webui(ABC):
-    """See `lib_lora.hosts.host_protocol.Host`. `app` is the FastAPI app of the page that is shown now, once there is one."""
+    """See `host_protocol.Host`. `app` is the FastAPI app of the page that is shown now, once there is one."""
 
     name = "webui"
 

@@ -24,6 +24,7 @@ from lib_lora.models.load import load_text_encoders, load_unet, load_vae
 from lib_lora.models.noise_schedule import noise_schedule
 from lib_lora.models.text_conditioning import TextStack
 from lib_lora.training import distributed, precision
+from lib_lora.training.checks import check_disk, check_memory
 from lib_lora.training.data import caption_shuffle
 from lib_lora.training.data.buckets import report
 from lib_lora.training.data.conditions import Conditions, FrozenConditions, LiveConditions
@@ -32,7 +33,6 @@ from lib_lora.training.fast_parts import quicken
 from lib_lora.training.forward import Forward
 from lib_lora.training.objective.ema import EMA
 from lib_lora.training.objective.optimizers import make_optimizer
-from lib_lora.training.checks import check_disk, check_memory
 from lib_lora.training.plan.run_file import Run
 from lib_lora.training.samples import words_needed
 

@@ -123,8 +123,8 @@ def test_the_script_of_the_webui_loads_little():
         "from lib_lora.ui.page import broken; from lib_lora.hosts import detect, webui_page as page;"
         "from lib_lora.ui.page.attach import attach; import lib_lora.ui.page.tab;"
         "new = set(sys.modules) - before; ours = [name for name in new if name.startswith('lib_lora')];"
-        "print(len(ours), sorted(name for name in ('sqlite3', 'numpy', 'lib_lora.ui.routes.route_table', 'lib_lora.training',"
-        " 'lib_lora.references', 'lib_lora.jobs') if name in new))"
+        "print(len(ours), sorted(name for name in ('sqlite3', 'numpy', 'lib_lora.ui.routes.route_table',"
+        " 'lib_lora.training', 'lib_lora.photos', 'lib_lora.workflows', 'lib_lora.queue') if name in new))"
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     count, heavy = said.stdout.split(maxsplit=1)

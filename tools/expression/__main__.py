@@ -11,7 +11,7 @@ are told rightly. With ``--only-judge`` nothing is written.
 The faces are of people who do not exist, made with MobileStyleGAN (see ``tools/cohort.py``): most in one picture, some
 in up to twenty. Every label was given by eye, without seeing what a model says: "smiling" where teeth show in a smile,
 "slight smile" where the lips are closed and the corners clearly up, "serious" where neither. What could not be told was
-left out (one in seven), and so were small children. `tests/likeness/test_expression.py` judges on six further people.
+left out (one in seven), and so were small children. `tests/faces/test_expression.py` judges on six further people.
 """
 
 from __future__ import annotations

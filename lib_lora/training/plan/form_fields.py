@@ -131,7 +131,7 @@ def nested(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def presets_told(family: str | None = None, narrow: bool = False) -> list[dict[str, str]]:
-    """Name and text of the presets; with `family` only those for such a base model (see `training.plan.presets.preset`)."""
+    """Name and text of the presets; with `family` only those for such a base model (see `presets.preset`)."""
     return [
         {"name": name, "text": text}
         for name, (its, its_narrow, text) in TOLD.items()

@@ -235,8 +235,8 @@ def asked_of(cell: Cell) -> Asked:
 def tested(run: Run, ruler: str, but: Path | None = None, base: str | None = None) -> list[Tested]:
     """Retention of every grid of a run that has been judged, the newest of each step and weight; without `but`.
 
-    Only those count that were judged with this `ruler` (`likeness.report.report.Report`), and painted with the checkpoint
-    whose file is named `base`; None = the run's own.
+    Only those count that were judged with this `ruler` (`likeness.report.report.Report`), and painted with the
+    checkpoint whose file is named `base`; None = the run's own.
     """
     base = Path(run.file.base.path).name if base is None else base
     found: dict[tuple[int, float], Tested] = {}

@@ -1,4 +1,4 @@
-"""The painter that a workflow uses when none is given: diffusers with the base model, loaded when it is first needed."""
+"""The painter of a workflow that was given none: diffusers with the base model, loaded when it is first needed."""
 
 from __future__ import annotations
 

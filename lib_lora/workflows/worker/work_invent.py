@@ -39,7 +39,7 @@ def paint_candidates(arguments: InventArguments, desk: Desk) -> dict[str, Any]:
 
 
 def paint_more(arguments: MoreArguments, desk: Desk) -> dict[str, Any]:
-    """See `workflows.invent.invent_more.more`; then the new photos are looked through, so that the next step can begin."""
+    """See `invent_more.more`; then the new photos are looked through, so that the next step can begin."""
     there = _Counted(desk)
 
     def each(one: Painted) -> None:

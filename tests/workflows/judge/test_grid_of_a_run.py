@@ -8,12 +8,14 @@ import pytest
 from PIL import Image
 
 from lib_lora.errors import UserError
+from lib_lora.faces.opencv_engine import SFaceEngine
 from lib_lora.runs.events import read_events
 from lib_lora.training.plan.run_file import load_run, saved_steps
-from lib_lora.workflows.judge import grid_run, scoring
+from lib_lora.workflows.judge import grid_run
 from lib_lora.workflows.judge.grid_report import read_report
 from lib_lora.workflows.judge.grid_run import Studio
 from lib_lora.workflows.judge.test_grid import find_run, finished_grid, paint_and_score
+from lib_lora.workflows.photos import character_template
 
 PERSONAS = Path(__file__).parents[2] / "data" / "personas"
 
@@ -120,7 +122,7 @@ def test_a_grid_of_another_checkpoint_and_weight(run, fake_painter):
 def test_a_report_holds_no_embedding_and_opens_offline(run, fake_painter):
     done = paint_and_score(run, 3, 1.0, 1, _silent)
     written = (done.folder / "report.json").read_text(encoding="utf-8")
-    template = _json(scoring.template_path(run.character_folder, scoring.SFaceEngine()))
+    template = _json(character_template.template_path(run.character_folder, SFaceEngine()))
     for reference in template["references"]:
         assert reference["embedding"][:40] not in written
         assert reference["crop"][:80] not in written
@@ -296,16 +298,16 @@ def test_grids_painted_at_once_get_a_folder_each(run, monkeypatch):
 
 def test_the_template_is_made_anew_when_the_photos_change(copied, monkeypatch):
     run = load_run(copied.run)
-    engine = scoring.SFaceEngine()
-    first = scoring.template_of(run.character_folder, engine)
-    path = scoring.template_path(run.character_folder, engine)
+    engine = SFaceEngine()
+    first = character_template.template_of(run.character_folder, engine)
+    path = character_template.template_path(run.character_folder, engine)
     written = path.stat().st_mtime_ns
-    assert scoring.template_of(run.character_folder, engine) == first
+    assert character_template.template_of(run.character_folder, engine) == first
     assert path.stat().st_mtime_ns == written
     path.write_text("{", encoding="utf-8")
-    assert scoring.template_of(run.character_folder, engine) == first
+    assert character_template.template_of(run.character_folder, engine) == first
     next(run.character_folder.photos.glob("*.jpg")).unlink()
-    assert len(scoring.template_of(run.character_folder, engine).references) == 3
+    assert len(character_template.template_of(run.character_folder, engine).references) == 3
 
 
 def test_events_of_a_grid_go_into_the_runs_file(copied, main, fake_painter):
