@@ -1,6 +1,6 @@
 """Measure the audit of photos: which planted faults it finds, how many clean photos it flags, how long it takes.
 
-    python bench/audit.py --what faults              the planted faults of tests/helpers/planted.py, in six people's sets
+    python bench/audit.py --what faults              the faults of tests/helpers/planted.py, in six people's sets
     python bench/audit.py --what strangers           each person's set with one photo of each other person
     python bench/audit.py --what writing             lines of letters of several sizes and colours, and none
     python bench/audit.py --what time --work DIR     50 photos of 12 megapixels, the first time and again

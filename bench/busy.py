@@ -1,6 +1,7 @@
 """What a training step takes on a processor while other programs compute, and what the way threads wait changes.
 
-    python bench/busy.py --work DIR [--loads 0 1 2 4] [--steps 12] [--rounds 2] [--set resolution=256 ...]
+    python bench/busy.py --work DIR [--loads 0 1 2 4] [--steps 12] [--rounds 2] [--longest 300]
+        [--set resolution=256 ...]
 
 For each load two trainings of the bundled small base run in turn, as the command line starts them: one whose threads
 soon sleep while they wait (`GOMP_SPINCOUNT`, which ``python -m lib_lora`` sets before torch is loaded), and one
@@ -18,6 +19,7 @@ import argparse
 import itertools
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -37,7 +39,6 @@ WAYS = {  # how each training is started
     "library": "import sys, torch; from lib_lora.__main__ import main; sys.exit(main(sys.argv[1:]))",
 }
 WARM_UP = 3  # steps
-LONGEST = 300.0  # seconds that one training may take; what it has done by then counts
 
 
 def main() -> int:
@@ -47,6 +48,7 @@ def main() -> int:
     parser.add_argument("--loads", type=int, nargs="+", default=[0, 1, 2, 4], metavar="N", help="busy processes")
     parser.add_argument("--steps", type=int, default=12, help="of each training")
     parser.add_argument("--rounds", type=int, default=2, help="trainings of each kind at each load")
+    parser.add_argument("--longest", type=float, default=300.0, help="seconds for each training")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the training")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
@@ -59,26 +61,31 @@ def main() -> int:
         for _ in range(options.rounds):
             for way in WAYS:
                 with tempfile.TemporaryDirectory(dir=options.work) as folder:
-                    took, share = steps_of(way, Path(folder), load, options.steps, options.set)
+                    took, share = steps_of(way, Path(folder), load, options)
                 seconds[way] += took
                 others.append(share)
-        here, there = (statistics.median(seconds[way]) for way in WAYS)
         quiet = f"{statistics.median(others):.0f} %" if load == 0 else "-"
-        cells = [str(load), *map(_spread, seconds.values()), f"{there / here:.2f}", quiet]
+        cells = [str(load), *map(_spread, seconds.values()), _ratio(*seconds.values()), quiet]
         print(f"| {' | '.join(cells)} |", flush=True)
     return 0
 
 
+def _ratio(sleep: list[float], library: list[float]) -> str:
+    return f"{statistics.median(library) / statistics.median(sleep):.2f}" if sleep and library else "-"
+
+
 def _spread(seconds: list[float]) -> str:
+    if not seconds:
+        return f"fewer than {WARM_UP + 2} steps"
     return f"{statistics.median(seconds):.2f} ({min(seconds):.2f} to {max(seconds):.2f})"
 
 
-def steps_of(way: str, folder: Path, load: int, steps: int, settings: list[str]) -> tuple[list[float], float]:
+def steps_of(way: str, folder: Path, load: int, options: argparse.Namespace) -> tuple[list[float], float]:
     """Seconds of each counted step of one training beside `load` busy processes; and the others' share in percent."""
     words = ["run", str(DATA / "personas" / "mara"), "--base", str(DATA / "mini-face" / "mini-face.safetensors")]
     words += ["--name", "mara", "--trigger", "mrxa", "--class", "woman", "--consent", "fictional"]
-    words += ["--data", str(folder), "--out", str(folder / "out"), "--steps", str(steps), "--grid-steps", "0"]
-    for setting in [*settings, "samples=0", f"save_every={steps}"]:
+    words += ["--data", str(folder), "--out", str(folder / "out"), "--steps", str(options.steps), "--grid-steps", "0"]
+    for setting in [*options.set, "samples=0", f"save_every={options.steps}"]:
         words += ["--set", setting]
     variables = {key: value for key, value in os.environ.items() if not key.startswith(("OMP_", "GOMP_", "KMP_"))}
     with open(folder / "log.txt", "wb") as log:
@@ -86,25 +93,25 @@ def steps_of(way: str, folder: Path, load: int, steps: int, settings: list[str])
             [sys.executable, "-c", WAYS[way], *words], cwd=ROOT, env=variables, stdout=log, stderr=log
         )
         try:
-            _wait(child, folder, 1)
+            _wait(child, folder, 1, options.longest)
             with busy(load):
                 watch = Watch(psutil.Process(child.pid))
-                times = _wait(child, folder, steps)
+                times = _wait(child, folder, options.steps, options.longest)
                 share = watch.read()["others_percent"]
         finally:
             child.kill()
             child.wait()
     counted = list(itertools.pairwise(times))[WARM_UP:]
-    if not counted:
-        raise SystemExit(f"The training did not get far enough:\n{(folder / 'log.txt').read_text(errors='replace')}")
+    if not counted and child.returncode != -signal.SIGKILL:
+        raise SystemExit(f"The training failed:\n{(folder / 'log.txt').read_text(errors='replace')}")
     return [later - earlier for earlier, later in counted], share
 
 
-def _wait(child: subprocess.Popen[bytes], folder: Path, steps: int) -> list[float]:
+def _wait(child: subprocess.Popen[bytes], folder: Path, steps: int, longest: float) -> list[float]:
     """The times of the steps, once there are so many or the training has ended."""
     from lib_lora.runs.events import read_events
 
-    until = time.monotonic() + LONGEST
+    until = time.monotonic() + longest
     while True:
         ended = child.poll() is not None
         found = [

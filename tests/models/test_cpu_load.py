@@ -35,5 +35,5 @@ def test_a_process_that_has_ended_is_no_error():
     assert 0 <= others.share() <= 1
 
 
-def test_a_step_shares_the_cores():
-    assert [cpu_load.slowed(share) for share in (0.0, 0.5, 1.0)] == [1.0, 1.5, 2.0]
+def test_a_step_waits_for_the_thread_that_shares_its_core():
+    assert [cpu_load.slowed(share) for share in (0.0, 0.25, 0.5, 1.0)] == [1.0, 3.0, 5.0, 5.0]

@@ -50,10 +50,11 @@ def share_now(seconds: float) -> float:
 def slowed(others: float) -> float:
     """How many times as long a step on the processor takes beside programs that take a share of it, 0 to 1.
 
-    Training has a thread for each core, and so have they, as far as they take them: the system gives each thread
-    the same. Against what was measured see docs/performance.md.
+    Threads of a step wait for each other, so one that shares its core slows all. Beside one busy process on two cores
+    (half of the processor) a step took five times as long, beside two three times, beside four thirteen times
+    (docs/performance.md, "Beside other programs"): five times is the most that is foretold.
     """
-    return 1.0 + others
+    return 1.0 + 4.0 * min(1.0, 2.0 * others)
 
 
 def cores() -> int:
