@@ -138,7 +138,7 @@ def test_an_estimate_knows_how_busy_the_machine_is(page, models, monkeypatch, th
     train = plan_routes.settings_of(base_models.look_at(page.root, base), None, {"steps": 600})
     measured = {"seconds_per_step": 0.5, "peak_memory": 1, "load_seconds": 10, "device": "the processor"}
     estimate.remember(page.root, base, train, {**measured, "others": then})
-    monkeypatch.setattr(plan_routes.busy, "share_now", lambda seconds: now)
+    monkeypatch.setattr(plan_routes.cpu_load, "share_now", lambda seconds: now)
     told = page.done("/characters/mara/estimate", {"base": str(base), "settings": {"steps": 600}})
     assert told["measured"]["seconds"] == pytest.approx(seconds)
     assert told["text"].endswith(text)
