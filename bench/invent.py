@@ -29,12 +29,12 @@ from lib_lora.faces.opencv_engine import SFaceEngine  # noqa: E402
 from lib_lora.likeness.measure.image_similarity import background, hamming, phash, variety  # noqa: E402
 from lib_lora.workflows.invent import invent, invent_more  # noqa: E402
 from lib_lora.workflows.invent.coverage_plan import next_wish  # noqa: E402
-from lib_lora.workflows.invent.generation_strategies import Way  # noqa: E402
+from lib_lora.workflows.invent.generation_strategies import Strategy  # noqa: E402
 from lib_lora.workflows.invent.invent_look import Judge, look_at_file  # noqa: E402
-from lib_lora.workflows.invent.invent_paint import Workshop, further_job  # noqa: E402
+from lib_lora.workflows.invent.invent_paint import InventPainter, further_job  # noqa: E402
 from lib_lora.workflows.invent.invent_setting import silent  # noqa: E402
 from lib_lora.workflows.invent.invent_words import line_of  # noqa: E402
-from lib_lora.workflows.invent.invented_folder import Invented, Painted  # noqa: E402
+from lib_lora.workflows.invent.invented_folder import InventedFolder, InventedPicture  # noqa: E402
 from lib_lora.workflows.judge.painters import painter_of  # noqa: E402
 from lib_lora.workflows.train.prepare import plan as plan_of_base  # noqa: E402
 
@@ -42,10 +42,10 @@ DATA = ROOT / "tests" / "data"
 BASE = DATA / "mini-face" / "mini-face.safetensors"
 DESCRIBE = "a woman with short red hair, 30 years old"
 WAYS = (
-    *(Way("img2img", amount) for amount in (0.3, 0.5, 0.8)),
-    *(Way("own", amount) for amount in (0.5, 0.6, 0.7, 0.8)),
-    *(Way("seed", amount) for amount in (0.1, 0.2, 0.3)),
-    Way("text"),
+    *(Strategy("img2img", amount) for amount in (0.3, 0.5, 0.8)),
+    *(Strategy("own", amount) for amount in (0.5, 0.6, 0.7, 0.8)),
+    *(Strategy("seed", amount) for amount in (0.1, 0.2, 0.3)),
+    Strategy("text"),
 )
 
 
@@ -79,15 +79,15 @@ def ways(work: Path, picks: int, wishes: int) -> str:
     Nothing is learned from what is kept: each picture is compared with the picked face alone.
     """
     invent.candidates(work, "ways", DESCRIBE, BASE, invent_more.STRANGERS)
-    invented, engine = Invented(folder_of(work, "ways")), SFaceEngine()
+    invented, engine = InventedFolder(folder_of(work, "ways")), SFaceEngine()
     plan = invented.plan
     if plan is None:
         raise SystemExit("no plan was written")
     found = [one for one in invented.painted() if one.is_candidate]
     info, train = plan_of_base(BASE)
-    shop = Workshop(invented, plan, painter_of(None, info, train), engine, silent)
+    shop = InventPainter(invented, plan, painter_of(None, info, train), engine, silent)
     wanted = _wishes(wishes)
-    rows: dict[str, list[tuple[Painted, int, float]]] = {way.name: [] for way in WAYS}
+    rows: dict[str, list[tuple[InventedPicture, int, float]]] = {way.name: [] for way in WAYS}
     for first in _distinct(invented, found, engine)[:picks]:
         others = [look_at_file(engine, invented.path / one.file) for one in found if one.file != first.file]
         start = phash(open_photo(invented.path / first.file))
@@ -122,7 +122,7 @@ def _wishes(count: int) -> list[dict[str, str]]:
     return [one.asked for one in tried]
 
 
-def _distinct(invented: Invented, found: list[Painted], engine: SFaceEngine) -> list[Painted]:
+def _distinct(invented: InventedFolder, found: list[InventedPicture], engine: SFaceEngine) -> list[InventedPicture]:
     """Candidates with a clear face, the least alike any other one first."""
     alike = invent.alike_others(invented, found, engine)
     return sorted((one for one in found if one.number in alike), key=lambda one: alike[one.number])
@@ -132,7 +132,7 @@ def whole(work: Path, budget: int, pick: int | None) -> str:
     """All steps, as a user goes."""
     start = time.perf_counter()
     invent.candidates(work, "nova", DESCRIBE, BASE)
-    invented = Invented(folder_of(work, "nova"))
+    invented = InventedFolder(folder_of(work, "nova"))
     first = _distinct(invented, invented.painted(), SFaceEngine())[0]
     invent.pick(work, "nova", "nvxa", "woman", pick or first.number, consent="fictional")
     told = invent_more.more(
@@ -144,7 +144,7 @@ def whole(work: Path, budget: int, pick: int | None) -> str:
 def stage(root: Path, name: str) -> str:
     """Painted and kept for each way and stage, and the photos' likeness and variety against the persona sets."""
     folder = folder_of(root, name)
-    done = [one for one in Invented(folder).painted() if not one.is_candidate]
+    done = [one for one in InventedFolder(folder).painted() if not one.is_candidate]
     lines = ["| stage | way | painted | kept |", "|---|---|---|---|"]
     for key in sorted({(one.lora != "", one.way) for one in done}):
         some = [one for one in done if (one.lora != "", one.way) == key]

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from lib_lora.likeness.measure.face_measure import Measured
     from lib_lora.likeness.measure.template import Template
     from lib_lora.training.plan.run_file import Run
-    from lib_lora.workflows.judge.grid_run import Studio
+    from lib_lora.workflows.judge.grid_run import GridRun
 
 DATA = ROOT / "tests" / "data"
 BASE = DATA / "mini-face" / "mini-face.safetensors"
@@ -441,11 +441,11 @@ def measured(job: Job, study: Study, work: Path, yard: Yardstick) -> dict[str, A
     return row
 
 
-def _point(studio: Studio, step: int, sampling: int, yard: Yardstick) -> dict[str, Any]:
+def _point(studio: GridRun, step: int, sampling: int, yard: Yardstick) -> dict[str, Any]:
     """What the test grid of one checkpoint shows, as the report of a grid says it."""
     from lib_lora.likeness.measure.face_measure import Measurer
     from lib_lora.likeness.verdict.metrics import facts_of
-    from lib_lora.likeness.verdict.picture_set import Shown, without_drawn
+    from lib_lora.likeness.verdict.picture_set import PictureSet, without_drawn
     from lib_lora.workflows.judge.grid_report import asked_of
 
     start = time.perf_counter()
@@ -454,7 +454,7 @@ def _point(studio: Studio, step: int, sampling: int, yard: Yardstick) -> dict[st
     painted = time.perf_counter()
     asked = [asked_of(cell) for cell in cells]
     found = without_drawn(Measurer(_engine(), yard.template)(pictures), asked)
-    facts = facts_of(Shown(found, asked, yard.base), yard.template, yard.calibration)
+    facts = facts_of(PictureSet(found, asked, yard.base), yard.template, yard.calibration)
     return {
         "step": step, "retention": facts.retention, "of_base": facts.retention_best, "counted": facts.counted,
         "faces": facts.faces / facts.read, "variety": facts.variety_ratio, "copies": facts.copies,
@@ -479,11 +479,11 @@ def _engine() -> SFaceEngine:
 _painters: list[Painter] = []
 
 
-def _studio(run: Run) -> Studio:
+def _studio(run: Run) -> GridRun:
     """The studio of a run; all of a process paint with the same models, which no setting of a variant changes."""
-    from lib_lora.workflows.judge.grid_run import Studio
+    from lib_lora.workflows.judge.grid_run import GridRun
 
-    studio = Studio(run, lambda *_, **__: None, _painters[0] if _painters else None)
+    studio = GridRun(run, lambda *_, **__: None, _painters[0] if _painters else None)
     if not _painters:
         _painters.append(studio.painter)
     return studio

@@ -107,7 +107,7 @@ class PhotoFacts:
 
 
 @dataclass(frozen=True)
-class Standing:
+class PhotoComparison:
     """How a photo stands to the others of its character.
 
     Attributes:
@@ -139,10 +139,10 @@ class Standing:
 
 
 @dataclass(frozen=True)
-class Photo:
+class AuditedPhoto:
     """One photo of a character, with all that is known of it."""
 
     file: str
     sha256: str
     facts: PhotoFacts
-    standing: Standing = field(default_factory=Standing)
+    standing: PhotoComparison = field(default_factory=PhotoComparison)

@@ -19,7 +19,7 @@ from lib_lora.errors import UserError, command
 
 if TYPE_CHECKING:
     from lib_lora.faces.face import FaceEngine
-    from lib_lora.workflows.command_result import Told
+    from lib_lora.workflows.command_result import CommandResult
 
 NOT_GOOD = 1  # exit status of commands that look at something, where something speaks against it
 DRIFTS, NO_VERDICT = 3, 4  # exit statuses of score, compare, choose and grid
@@ -193,7 +193,7 @@ def status(drift: bool, judged: bool) -> int:
     return DRIFTS if drift else 0 if judged else NO_VERDICT
 
 
-def tell(told: Told) -> Answer:
+def tell(told: CommandResult) -> Answer:
     """What a job answers, as the answer of its command."""
     return Answer(told.text, told.values, 0 if told.good else NOT_GOOD)
 

@@ -135,9 +135,9 @@ def _forget(options: argparse.Namespace) -> Answer:
 @contextmanager
 def taking_in() -> Iterator[Callable[[int, int, str], None]]:
     """Shows which picture of how many is looked at: on a line that is gone at the end, or now and then in a log."""
-    from lib_lora.workflows.train.progress import Paced
+    from lib_lora.workflows.train.progress import ThrottledLines
 
-    line, paced = "", None if sys.stderr.isatty() else Paced(at_once=False)
+    line, paced = "", None if sys.stderr.isatty() else ThrottledLines(at_once=False)
 
     def show(done: int, total: int, name: str) -> None:
         nonlocal line

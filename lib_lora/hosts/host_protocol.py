@@ -45,7 +45,7 @@ class Checkpoint:
 
 
 @dataclass(frozen=True)
-class Shown:
+class CardVisibility:
     """Whether a LoRA's card will be seen in the host.
 
     Attributes:
@@ -134,7 +134,7 @@ class Host(Protocol):
         """Make a LoRA that has just been written known; the page's own list is refreshed by the browser's script."""
         ...
 
-    def shows(self, family: str) -> Shown:
+    def shows(self, family: str) -> CardVisibility:
         """Whether the card of a LoRA for this family ("sd1", "sd2", "sdxl") is seen with the model that is selected."""
         ...
 

@@ -15,7 +15,7 @@ from lib_lora.pictures import Cell
 from lib_lora.workspace import preferences
 
 
-class Ground:
+class ConfiguredHost:
     """What running jobs needs of a host (`queue.parent_pipe.Ground`).
 
     Args:

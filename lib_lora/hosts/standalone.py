@@ -15,7 +15,7 @@ import lib_lora
 from lib_lora import environment
 from lib_lora.errors import UserError
 from lib_lora.files import digest_of
-from lib_lora.hosts.host_protocol import Checkpoint, Each, Roots, Shown
+from lib_lora.hosts.host_protocol import CardVisibility, Checkpoint, Each, Roots
 from lib_lora.hosts.queue_lock import never
 from lib_lora.pictures import Cell
 
@@ -98,9 +98,9 @@ class Alone:
     def refresh_loras(self, stem: str) -> None:
         """See `base.Host`: there is no list."""
 
-    def shows(self, family: str) -> Shown:
+    def shows(self, family: str) -> CardVisibility:
         """See `base.Host`."""
-        return Shown(False, _NO_WEBUI)
+        return CardVisibility(False, _NO_WEBUI)
 
     def remote(self) -> bool:
         """See `base.Host`."""

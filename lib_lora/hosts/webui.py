@@ -19,7 +19,7 @@ from PIL import Image
 from lib_lora import environment
 from lib_lora.errors import StoppedByUser, UserError
 from lib_lora.hosts import auth, webui_options, webui_page, webui_painting
-from lib_lora.hosts.host_protocol import Checkpoint, Each, Roots, Shown
+from lib_lora.hosts.host_protocol import CardVisibility, Checkpoint, Each, Roots
 from lib_lora.hosts.queue_lock import never, take, turn
 from lib_lora.hosts.webui_modules import loras_work, part
 from lib_lora.pictures import Cell
@@ -197,14 +197,14 @@ class Webui(ABC):
                 cards.refresh()
         webui_painting.forget_conditions()
 
-    def shows(self, family: str) -> Shown:
+    def shows(self, family: str) -> CardVisibility:
         """See `base.Host`."""
         model = self.model()
         loaded = next((one for one, flag in _VERSIONS.items() if getattr(model, flag, False)), None)
         if getattr(part("shared").opts, "lora_show_all", False) or loaded is None or loaded == family:
-            return Shown(True)
+            return CardVisibility(True)
         names = _NAMES.get(family, family), _NAMES[loaded]
-        return Shown(
+        return CardVisibility(
             False,
             f"The webui hides the card of a LoRA for {names[0]} while a model of {names[1]} is selected: select one of"
             f" {names[0]}, or turn on 'Always show all networks on the Lora page' in Settings.",

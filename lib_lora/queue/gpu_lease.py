@@ -6,12 +6,12 @@ import logging
 import threading
 
 from lib_lora.errors import StoppedByUser, UserError
-from lib_lora.queue.parent_pipe import Ground
+from lib_lora.queue.parent_pipe import JobHost
 
 _log = logging.getLogger(__name__)
 
 
-class GpuTurn:
+class GpuLease:
     """Takes the GPU in a thread of its own, which also gives it back: who waits for it can still be stopped.
 
     Args:
@@ -24,7 +24,7 @@ class GpuTurn:
         allow_painting: as it was when the GPU was taken.
     """
 
-    def __init__(self, ground: Ground, allow_painting: bool, before: GpuTurn | None) -> None:
+    def __init__(self, ground: JobHost, allow_painting: bool, before: GpuLease | None) -> None:
         self.error = ""
         self._ground, self.allow_painting = ground, allow_painting
         self._before = before

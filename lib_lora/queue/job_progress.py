@@ -29,7 +29,7 @@ _TEXTS = {
 
 
 @dataclass(frozen=True)
-class Standing:
+class JobProgress:
     """What can be shown of a job.
 
     Attributes:
@@ -57,7 +57,7 @@ class Standing:
     since: tuple[float, int] | None = None
 
 
-def fold(standing: Standing, event: dict[str, Any]) -> Standing:
+def fold(standing: JobProgress, event: dict[str, Any]) -> JobProgress:
     """Where the job stands after one more event. An unknown one changes nothing."""
     kind, text = event.get("kind"), event.get("text")
     text = text if isinstance(text, str) else ""
@@ -81,13 +81,13 @@ def fold(standing: Standing, event: dict[str, Any]) -> Standing:
     return standing
 
 
-def _entered(standing: Standing, event: dict[str, Any]) -> Standing:
+def _entered(standing: JobProgress, event: dict[str, Any]) -> JobProgress:
     phase, text = event.get("state"), event.get("text")
     if not isinstance(phase, str):
         return standing
     text = text if isinstance(text, str) and text else _TEXTS.get(phase, standing.text)
     if phase in _FRESH:
-        return Standing(phase=phase, text=text)
+        return JobProgress(phase=phase, text=text)
     step, total = _whole(event.get("step")), _whole(event.get("total"))
     done = standing.done if step is None else step
     if phase == "resumed":
@@ -104,7 +104,7 @@ def _entered(standing: Standing, event: dict[str, Any]) -> Standing:
     )
 
 
-def _stepped(standing: Standing, event: dict[str, Any]) -> Standing:
+def _stepped(standing: JobProgress, event: dict[str, Any]) -> JobProgress:
     done, total = _whole(event.get("step")), _whole(event.get("total"))
     done = standing.done if done is None else done
     total = standing.total if total is None else total
@@ -123,7 +123,7 @@ def _stepped(standing: Standing, event: dict[str, Any]) -> Standing:
     )
 
 
-def _counted(standing: Standing, event: dict[str, Any], phase: str, text: str) -> Standing:
+def _counted(standing: JobProgress, event: dict[str, Any], phase: str, text: str) -> JobProgress:
     """Progress without a pace of its own: the pace is that since this phase was first counted."""
     done, total, at = _whole(event.get("done")), _whole(event.get("total")), _number(event.get("t"))
     done = standing.done if done is None else done
@@ -197,16 +197,16 @@ class Follower:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._offset = 0
-        self._standing = Standing()
+        self._standing = JobProgress()
         self._lock = threading.Lock()
 
-    def read(self) -> Standing:
+    def read(self) -> JobProgress:
         """Where the job stands now."""
         with self._lock:
             while True:
                 events, offset = events_after(self.path, self._offset)
                 if offset < self._offset:  # another file is there now
-                    self._offset, self._standing = 0, Standing()
+                    self._offset, self._standing = 0, JobProgress()
                     continue
                 for event in events:
                     self._standing = fold(self._standing, event)

@@ -20,10 +20,10 @@ from lib_lora.errors import UserError
 from lib_lora.files import explained, read_json
 from lib_lora.queue import worker_processes
 from lib_lora.queue.crash_reasons import ended_from_outside, explain
-from lib_lora.queue.gpu_lease import GpuTurn
+from lib_lora.queue.gpu_lease import GpuLease
 from lib_lora.queue.job_progress import events_after
 from lib_lora.queue.job_types import lane_of
-from lib_lora.queue.parent_pipe import Ground, Pipe, answer
+from lib_lora.queue.parent_pipe import JobHost, ParentPipe, answer
 from lib_lora.queue.queue import RESULT, Job, Queue
 from lib_lora.queue.queue_rows import State
 from lib_lora.queue.worker_pipe import patient
@@ -38,7 +38,7 @@ _REFUSALS: dict[str, dict[str, Any]] = {  # what a host that has given its GPU a
 
 
 @dataclass(frozen=True)
-class Patience:
+class Timeouts:
     """How long is waited, in seconds.
 
     Attributes:
@@ -73,13 +73,13 @@ class Outcome:
 
 
 @dataclass
-class Attempt:
+class JobRunner:
     """One attempt at `job`.
 
     Attributes:
         job: as it was taken from `queue`.
         ground: see `relay.answer`.
-        patience: see `Patience`.
+        patience: see `Timeouts`.
         closing: is set when the host closes.
         take_gpu: gives a turn at the GPU.
         wish: what the worker was asked for by the user; empty = nothing yet.
@@ -87,10 +87,10 @@ class Attempt:
 
     job: Job
     queue: Queue
-    ground: Ground
-    patience: Patience
+    ground: JobHost
+    patience: Timeouts
     closing: threading.Event
-    take_gpu: Callable[[], GpuTurn]
+    take_gpu: Callable[[], GpuLease]
     wish: str = ""
     _told_to_close: bool = False
     _deadline: float | None = None
@@ -140,7 +140,7 @@ class Attempt:
         by_host = self.job.kind in ("test", "choose") and self.job.arguments.get("painter") == "webui"
         return by_host and self.ground.paints()
 
-    def _wait_for(self, turn: GpuTurn) -> Outcome | None:
+    def _wait_for(self, turn: GpuLease) -> Outcome | None:
         while not turn.wait(self.patience.poll):
             self._look()
             if self.closing.is_set():
@@ -153,7 +153,7 @@ class Attempt:
         """Until the worker has ended."""
         with suppress(UserError):  # its number is only needed if this process is killed
             self.queue.started(self.job.id, process.pid)
-        pipe = Pipe(process)
+        pipe = ParentPipe(process)
 
         def look() -> None:
             self._look(pipe)
@@ -180,7 +180,7 @@ class Attempt:
         pipe.close()
         self._read_events()
 
-    def _look(self, pipe: Pipe | None = None) -> None:
+    def _look(self, pipe: ParentPipe | None = None) -> None:
         """See what the user wants of the job by now, and pass it on; not oftener than it makes sense."""
         now = time.monotonic()
         if now - self._looked < self.patience.poll / 2:
@@ -262,7 +262,7 @@ def run_of(events: Iterable[dict[str, Any]]) -> str:
     return str(cleaned([run for run in ("", *runs) if isinstance(run, str)][-1]))
 
 
-def _give_back(turn: GpuTurn, events: EventLog) -> None:
+def _give_back(turn: GpuLease, events: EventLog) -> None:
     before = turn.error
     turn.leave()
     if turn.error and not before:

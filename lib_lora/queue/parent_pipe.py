@@ -24,7 +24,7 @@ from lib_lora.pictures import Cell
 _log = logging.getLogger(__name__)
 
 
-class Ground(Protocol):
+class JobHost(Protocol):
     """What running jobs needs of a host; see `hosts.host_protocol.Host`, which is more than this."""
 
     def worker_command(self) -> list[str]:
@@ -62,7 +62,7 @@ class Ground(Protocol):
         ...
 
 
-class Pipe:
+class ParentPipe:
     """Messages to and from a worker. Two threads read and write, so that a worker that hangs holds up nobody."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
@@ -119,7 +119,7 @@ def _close(stream: Any) -> None:
         stream.close()
 
 
-def answer(ask: dict[str, Any], ground: Ground, say: Callable[..., None], stop: Callable[[], bool]) -> None:
+def answer(ask: dict[str, Any], ground: JobHost, say: Callable[..., None], stop: Callable[[], bool]) -> None:
     """Do what a worker asks of its host, and say how it went.
 
     Args:
@@ -145,7 +145,7 @@ def answer(ask: dict[str, Any], ground: Ground, say: Callable[..., None], stop: 
         say({"id": number, "error": f"The webui could not paint ({reason}); its own log says more."})
 
 
-def _paint(ask: dict[str, Any], ground: Ground, say: Callable[..., None], stop: Callable[[], bool]) -> None:
+def _paint(ask: dict[str, Any], ground: JobHost, say: Callable[..., None], stop: Callable[[], bool]) -> None:
     folder, base = Path(ask["folder"]), ask.get("base")
     cells = [
         Cell(**{**fields, "lora": Path(fields["lora"]) if fields.get("lora") else None}) for fields in ask["pictures"]
@@ -159,7 +159,7 @@ def _paint(ask: dict[str, Any], ground: Ground, say: Callable[..., None], stop: 
     ground.paint(cells, Path(base) if base else None, each, stop)
 
 
-def _reconstruct(ask: dict[str, Any], ground: Ground, stop: Callable[[], bool]) -> str | None:
+def _reconstruct(ask: dict[str, Any], ground: JobHost, stop: Callable[[], bool]) -> str | None:
     source, target = Path(ask["file"]), Path(ask["out"])
     with explained(source, "read"), opened(source) as stream, Image.open(stream) as stored:
         picture = ground.reconstruct(stored.convert("RGB"), stop)

@@ -222,7 +222,7 @@ class QueueFile:
             _write_ahead(db)
 
 
-def _left(saved: queue_mending.Saved) -> str:
+def _left(saved: queue_mending.RecoveredRows) -> str:
     """What became of the jobs, in one sentence or two."""
     said = f"{_count(len(saved.rows))} taken over."
     if saved.lost:

@@ -21,7 +21,7 @@ _MOST = 100_000  # numbers that are looked for one by one
 
 
 @dataclass
-class Saved:
+class RecoveredRows:
     """What is left of a damaged file.
 
     Attributes:
@@ -131,14 +131,14 @@ def _sums(content: bytes, order: str, sums: tuple[int, int]) -> tuple[int, int]:
     return one, two
 
 
-def saved(path: Path, folder: Path) -> Saved:
+def saved(path: Path, folder: Path) -> RecoveredRows:
     """All that can still be read of a damaged file.
 
     Args:
         path: of the file, which is not touched.
         folder: for a copy, meanwhile.
     """
-    found = Saved(cut=log_is_damaged(path))
+    found = RecoveredRows(cut=log_is_damaged(path))
     with tempfile.TemporaryDirectory(dir=folder, ignore_cleanup_errors=True) as here:
         copy = Path(here) / path.name
         for part in PARTS[:2]:
@@ -165,7 +165,7 @@ def _name_tables(db: sqlite3.Connection) -> None:
         )
 
 
-def _read(db: sqlite3.Connection, found: Saved) -> None:
+def _read(db: sqlite3.Connection, found: RecoveredRows) -> None:
     with suppress(sqlite3.Error):
         found.paused = ("paused", "1") in db.execute("SELECT * FROM facts").fetchall()
     with suppress(sqlite3.Error, TypeError):
@@ -192,7 +192,7 @@ def _table(db: sqlite3.Connection) -> str:
     return ""
 
 
-def _rows(db: sqlite3.Connection, table: str, found: Saved) -> Iterator[tuple[Any, ...]]:
+def _rows(db: sqlite3.Connection, table: str, found: RecoveredRows) -> Iterator[tuple[Any, ...]]:
     """Each row that can be read: all at once; where that breaks off, one number after the other."""
     given: set[int] = set()
     try:

@@ -16,18 +16,18 @@ from lib_lora import file_permissions
 from lib_lora.errors import UserError
 from lib_lora.files import explained
 from lib_lora.queue import leftovers, queue_file, worker_processes
-from lib_lora.queue.gpu_lease import GpuTurn
+from lib_lora.queue.gpu_lease import GpuLease
 from lib_lora.queue.job_progress import events_after
-from lib_lora.queue.job_runner import Attempt, Outcome, Patience, cleaned, run_of, told_by_worker
+from lib_lora.queue.job_runner import JobRunner, Outcome, Timeouts, cleaned, run_of, told_by_worker
 from lib_lora.queue.job_types import Lane, lane_of
-from lib_lora.queue.parent_pipe import Ground
+from lib_lora.queue.parent_pipe import JobHost
 from lib_lora.queue.queue import Job, Queue
 from lib_lora.queue.worker_pipe import patient
 from lib_lora.runs import events as event_files
 from lib_lora.runs.events import EventLog, pace_of
 from lib_lora.runs.run_lock import only_process
 
-__all__ = ["Ground", "Patience", "Supervisor"]
+__all__ = ["JobHost", "Supervisor", "Timeouts"]
 
 _OTHERWISE = "it runs the jobs, and this one takes over when that one has ended"
 _NOT_STARTED = "The queue has not been started; restart the webui."
@@ -49,26 +49,26 @@ class Supervisor:
     Args:
         root: the data folder.
         ground: the host.
-        patience: see `Patience`.
+        patience: see `Timeouts`.
 
     Attributes:
         active: whether this process runs the jobs.
         reason: why not; or, while it does, what is in its way or should be known of the queue. Or empty.
     """
 
-    def __init__(self, root: Path, ground: Ground, patience: Patience | None = None) -> None:
+    def __init__(self, root: Path, ground: JobHost, patience: Timeouts | None = None) -> None:
         self.root = root.absolute()  # the workers have another working directory
         self.active = False
         self._why = _NOT_STARTED
         self._troubles: dict[str, str] = {}  # of a lane; "" = of the queue's file
         self._ground = ground
-        self._patience = patience or Patience()
+        self._patience = patience or Timeouts()
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._wakes = {lane: threading.Event() for lane in get_args(Lane)}
         self._watcher: threading.Thread | None = None
         self._owner = ""
-        self._turn: GpuTurn | None = None
+        self._turn: GpuLease | None = None
 
     @property
     def reason(self) -> str:
@@ -183,7 +183,7 @@ class Supervisor:
             self._troubles[""] = queue.notice()
 
     def _run(self, job: Job, queue: Queue, closing: threading.Event) -> None:
-        attempt = Attempt(job, queue, self._ground, self._patience, closing, self._take_gpu)
+        attempt = JobRunner(job, queue, self._ground, self._patience, closing, self._take_gpu)
         with ExitStack() as held:
             try:
                 outcome = attempt.run(held)
@@ -203,8 +203,8 @@ class Supervisor:
         """Whether a job keeps the host from painting now."""
         return self._turn is not None and self._turn.held
 
-    def _take_gpu(self) -> GpuTurn:
-        self._turn = GpuTurn(self._ground, self._ground.allows_painting(), self._turn)
+    def _take_gpu(self) -> GpuLease:
+        self._turn = GpuLease(self._ground, self._ground.allows_painting(), self._turn)
         return self._turn
 
     def _settle(self, job: Job, queue: Queue, closing: threading.Event) -> None:

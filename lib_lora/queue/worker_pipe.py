@@ -38,7 +38,7 @@ def patient(seconds: float, pace: float) -> float:
     return max(seconds, _SAVING + 3 * pace) if pace > 0 else seconds
 
 
-class Channel:
+class WorkerPipe:
     """Listens from `start` on, in a thread of its own.
 
     Args:
@@ -166,7 +166,7 @@ class Channel:
         timer.start()
 
 
-def take_standard_streams() -> Channel:
+def take_standard_streams() -> WorkerPipe:
     """Make a channel of standard input and output, and start it.
 
     Whatever libraries print goes to standard error, the log, from then on, as UTF-8; and nothing that is started from
@@ -181,6 +181,6 @@ def take_standard_streams() -> Channel:
     os.dup2(nothing, 0)
     os.close(nothing)
     os.dup2(2, 1)
-    channel = Channel(incoming, outgoing)
+    channel = WorkerPipe(incoming, outgoing)
     channel.start(os.getppid())
     return channel

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 
-class Rounds:
+class SearchProgress:
     """Takes the events of each grid, which counts its own pictures, and emits them counted over all grids.
 
     Give it to what paints in place of `emit`. All that is not a count is passed on as it is.

@@ -14,7 +14,7 @@ import lib_lora
 from lib_lora import file_permissions
 from lib_lora.character.store import consent_of
 from lib_lora.files import explained
-from lib_lora.lora.file.metadata import Facts, build, network_facts
+from lib_lora.lora.file.metadata import LoraFacts, build, network_facts
 from lib_lora.lora.file.writing import write
 from lib_lora.training.data.batches import batches_per_epoch
 from lib_lora.training.session import Session, class_and_instance_keys
@@ -38,14 +38,14 @@ def write_checkpoint(session: Session, step: int, tensors: dict[str, torch.Tenso
     return path
 
 
-def _facts(session: Session, step: int, stem: str) -> Facts:
+def _facts(session: Session, step: int, stem: str) -> LoraFacts:
     run, info = session.run.file, session.info
     train = run.settings
     own, prior = class_and_instance_keys(session.items)
     each_epoch = batches_per_epoch(own, train.batch_size * session.accelerator.num_processes, prior)
     side = train.resolution or info.resolution
     objective = train.objective
-    return Facts(
+    return LoraFacts(
         family=info.family,
         prediction=info.prediction,
         trigger=run.character.trigger,

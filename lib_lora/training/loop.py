@@ -141,7 +141,7 @@ class _Loop:
 
     def _newest(self) -> states.State | None:
         """The newest state that is whole, which the main process chooses; what it finds damaged is said."""
-        run, found = self.session.run, states.Found()
+        run, found = self.session.run, states.FoundState()
         main = self.session.accelerator.is_main_process
         if main:
             found = states.newest(run.states)

@@ -68,7 +68,7 @@ def _copied(value: Any) -> Any:
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundState:
     """What `newest` gives.
 
     Attributes:
@@ -116,16 +116,16 @@ def _shallow(state: State) -> dict[str, Any]:
     return {name: getattr(state, name) for name in State.__dataclass_fields__}
 
 
-def newest(folder: Path) -> Found:
+def newest(folder: Path) -> FoundState:
     """The newest state that is whole. Tensors come on the CPU; who loads them moves them."""
     damaged, useless = list[tuple[Path, str]](), list[Path]()
     for path in _files(folder):
         try:
-            return Found(load(path), path, tuple(damaged), tuple(useless))
+            return FoundState(load(path), path, tuple(damaged), tuple(useless))
         except DamagedError as error:  # the one before it is as good a place to go on from
             damaged.append((path, str(error)))
             useless += [] if isinstance(error, UnreadableError) else [path]
-    return Found(damaged=tuple(damaged), useless=tuple(useless))
+    return FoundState(damaged=tuple(damaged), useless=tuple(useless))
 
 
 def load(path: Path) -> State:

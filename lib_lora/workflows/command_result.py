@@ -7,7 +7,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Told:
+class CommandResult:
     """An answer.
 
     Attributes:

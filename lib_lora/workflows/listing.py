@@ -15,12 +15,12 @@ from lib_lora.photos.audit.audit_store import photos_to_use
 from lib_lora.runs.events import FILE_NAME, read_events
 from lib_lora.runs.run_names import runs_of
 from lib_lora.training.plan.run_file import Run, load_run, saved_steps
-from lib_lora.workflows.command_result import Told
+from lib_lora.workflows.command_result import CommandResult
 
 _REPORT = "report.json"
 
 
-def list_characters(root: Path) -> Told:
+def list_characters(root: Path) -> CommandResult:
     """Every character of the data folder, by name.
 
     Raises:
@@ -31,13 +31,13 @@ def list_characters(root: Path) -> Told:
     if not found:
         new = typed("new")
         text = f"There is no character in {root} yet; make one with: {new} NAME --trigger WORD --class WORD"
-        return Told(text, {"data": str(root), "characters": []})
+        return CommandResult(text, {"data": str(root), "characters": []})
     rows = [("character", "trigger", "photos", "runs", "newest test")]
     rows += [(one["name"], one["trigger"] or "", _photos(one), str(one["runs"]), _newest(one)) for one in found]
-    return Told(table(rows), {"data": str(root), "characters": found})
+    return CommandResult(table(rows), {"data": str(root), "characters": found})
 
 
-def list_runs(root: Path, name: str) -> Told:
+def list_runs(root: Path, name: str) -> CommandResult:
     """Every run of a character, the oldest first.
 
     Raises:
@@ -49,13 +49,13 @@ def list_runs(root: Path, name: str) -> Told:
     values = {**_character(folder), "runs": found}
     if not found:
         train = typed("train", character.name)
-        return Told(f"{character.name} has no run yet; make one with: {train} --base CHECKPOINT", values)
+        return CommandResult(f"{character.name} has no run yet; make one with: {train} --base CHECKPOINT", values)
     rows = [("run", "begun (UTC)", "base", "preset", "steps", "newest test")]
     for one in found:
         steps = f"{one['steps']:,} of {one['total']:,}" if one["total"] else "?"
         begun = (one["created"] or "")[:16].replace("T", " ")
         rows.append((one["name"], begun, one["base"] or "", one["preset"] or "", steps, one["error"] or _newest(one)))
-    return Told(table(rows), values)
+    return CommandResult(table(rows), values)
 
 
 def table(rows: Sequence[tuple[str, ...]]) -> str:

@@ -13,7 +13,7 @@ import pytest
 from visitor import ROOT, Visitor
 
 from lib_lora.character.store import CharacterFolder
-from lib_lora.workflows.invent.invented_folder import Invented
+from lib_lora.workflows.invent.invented_folder import InventedFolder
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def test_a_face_is_described_painted_and_picked(person: Visitor, data: Path) -> 
     person.click("Take face 1")
     person.page.locator("dialog").get_by_role("button", name="Take this face").click()
     person.sees("The face is chosen.")
-    assert Invented(CharacterFolder(data / "characters" / "nova")).plan.picked == "candidates/0001.png"  # type: ignore[union-attr]
+    assert InventedFolder(CharacterFolder(data / "characters" / "nova")).plan.picked == "candidates/0001.png"  # type: ignore[union-attr]
     person.photograph("3-picked")
     assert person.errors == []
 

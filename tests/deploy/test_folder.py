@@ -10,12 +10,12 @@ from safetensors.torch import save_file
 from lib_lora.character.store import Character, Consent
 from lib_lora.deploy.folder import add_preview, deliver, licence_of
 from lib_lora.errors import UserError
-from lib_lora.lora.file.metadata import Facts, build
+from lib_lora.lora.file.metadata import LoraFacts, build
 from lib_lora.lora.file.reading import read
 from lib_lora.lora.file.writing import write
 from lib_lora.lora.targets import paths
 from lib_lora.runs.origin import origin_of
-from lib_lora.training.plan.run_file import Base, Photo, Run, RunFile
+from lib_lora.training.plan.run_file import Run, RunBase, RunFile, TrainingPhoto
 from lib_lora.training.plan.train_settings import TrainSettings
 
 
@@ -30,8 +30,12 @@ def base(tmp_path):
 @pytest.fixture
 def run(base, tmp_path):
     character = Character("Mara", "mrxa", "woman", Consent("myself", "2026-01-02"))
-    origin = Base(str(base), "0" * 64, "sd1", "epsilon", False)
-    photos = [Photo("a.jpg", "1", ""), Photo("b.jpg", "2", ""), Photo("c.jpg", "3", "", prior=True)]
+    origin = RunBase(str(base), "0" * 64, "sd1", "epsilon", False)
+    photos = [
+        TrainingPhoto("a.jpg", "1", ""),
+        TrainingPhoto("b.jpg", "2", ""),
+        TrainingPhoto("c.jpg", "3", "", prior=True),
+    ]
     file = RunFile("001", "mara-001", "2026-01-01T00:00:00+00:00", character, origin, TrainSettings(), photos, "", {})
     return Run(tmp_path / "run", file)
 
@@ -47,7 +51,7 @@ def lora(tmp_path):
         tensors[f"{name}.alpha"] = torch.tensor(1.0)
         tensors[f"{name}.lora_down.weight"] = torch.randn(2, 4, generator=random)
         tensors[f"{name}.lora_up.weight"] = torch.randn(4, 2, generator=random)
-    write(path, tensors, build(Facts(family="sd1", trigger="mrxa")))
+    write(path, tensors, build(LoraFacts(family="sd1", trigger="mrxa")))
     return path
 
 

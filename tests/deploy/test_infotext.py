@@ -10,7 +10,7 @@ from lib_lora.character.store import Character
 from lib_lora.deploy.infotext import infotext, portrait
 from lib_lora.pictures import Cell
 from lib_lora.runs.origin import planned, portrait_of
-from lib_lora.training.plan.run_file import Base, Run, RunFile
+from lib_lora.training.plan.run_file import Run, RunBase, RunFile
 from lib_lora.training.plan.train_settings import TrainSettings
 from lib_lora.typed_settings import to_dict
 
@@ -18,7 +18,7 @@ from lib_lora.typed_settings import to_dict
 def made(family="sd1", prediction="epsilon", traits=(), **values):
     character = Character("Mara 名前", "mrxa", "woman", traits=list(traits))
     settings = TrainSettings(**values)
-    base = Base("/models/base.safetensors", "0" * 64, family, prediction, False, 7.0)
+    base = RunBase("/models/base.safetensors", "0" * 64, family, prediction, False, 7.0)
     return Run(None, RunFile("001", "mara-001", "2026-01-01T00:00:00+00:00", character, base, settings, [], "", {}))
 
 

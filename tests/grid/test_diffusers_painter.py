@@ -14,7 +14,7 @@ from lib_lora.errors import UserError
 from lib_lora.grid.diffusers_painter import SAMPLERS, DiffusersPainter, at_a_time, make_scheduler
 from lib_lora.lora.adapter.adapter import attach
 from lib_lora.lora.adapter_settings import LoraSettings
-from lib_lora.lora.file.metadata import Facts, build
+from lib_lora.lora.file.metadata import LoraFacts, build
 from lib_lora.lora.file.writing import write
 from lib_lora.models.clip_tokens import tokenizer
 from lib_lora.models.family import identify
@@ -90,7 +90,7 @@ def lora(toy, tmp_path_factory):
     for parameter in adapter.trainable("unet"):
         torch.nn.init.normal_(parameter, std=0.2)
     path = tmp_path_factory.mktemp("lora") / "random.safetensors"
-    write(path, adapter.export(), build(Facts(family="sd1", trigger="mrxa")))
+    write(path, adapter.export(), build(LoraFacts(family="sd1", trigger="mrxa")))
     return path
 
 

@@ -6,7 +6,7 @@ from typing import get_args
 
 from hypothesis import strategies as st
 
-from lib_lora.captions.photo_facts import BINS, Expression, FaceFacts, Photo, PhotoFacts, Standing
+from lib_lora.captions.photo_facts import BINS, AuditedPhoto, Expression, FaceFacts, PhotoComparison, PhotoFacts
 
 GOOD_FACE = FaceFacts(box=(0.3, 0.2, 0.3, 0.3), px=300, score=0.95, sure=0.8, blur=300, yaw=0.0)
 GOOD = PhotoFacts(
@@ -23,7 +23,7 @@ def photo(file="a.jpg", *, standing=None, faces=None, of_face=None, **facts):
     faces = [face(**(of_face or {}))] if faces is None else faces
     facts |= {key: whole(facts[key]) for key in ("backdrop", "clothes") if key in facts}
     digest = hashlib.sha256(file.encode("utf-8", "surrogatepass")).hexdigest()
-    return Photo(file, digest, replace(GOOD, faces=faces, **facts), standing or Standing())
+    return AuditedPhoto(file, digest, replace(GOOD, faces=faces, **facts), standing or PhotoComparison())
 
 
 def whole(shares):
@@ -95,7 +95,7 @@ READABLE = st.builds(
 )
 FACTS = READABLE | st.just(PhotoFacts(0, 0, "a.jpg is damaged (it ends too soon); replace or remove it."))
 STANDINGS = st.builds(
-    Standing,
+    PhotoComparison,
     likeness=st.none() | numbers(-1, 1),
     usual=st.none() | numbers(-1, 1),
     unlike=st.booleans(),
@@ -109,7 +109,7 @@ def sets(facts=FACTS, most=12):
     """Photos of one character, each with another name."""
     return st.lists(st.tuples(facts, STANDINGS), max_size=most).map(
         lambda found: [
-            Photo(f"{number:02}.jpg", f"{number:064x}", facts, standing)
+            AuditedPhoto(f"{number:02}.jpg", f"{number:064x}", facts, standing)
             for number, (facts, standing) in enumerate(found)
         ]
     )

@@ -9,7 +9,7 @@ from webui_replay import as_float
 
 from lib_lora.lora.adapter.adapter import attach
 from lib_lora.lora.adapter_settings import LoraSettings
-from lib_lora.lora.file.metadata import Facts, build
+from lib_lora.lora.file.metadata import LoraFacts, build
 from lib_lora.models.family import identify
 from lib_lora.models.load import load_text_encoders, load_unet
 
@@ -65,7 +65,7 @@ def trained(family, shape, folder, dtype=torch.float32):
 
 def metadata(family, **facts):
     """The metadata of such a file."""
-    return build(Facts(family=family, prediction="v" if family == "sd2" else "epsilon", **facts))
+    return build(LoraFacts(family=family, prediction="v" if family == "sd2" else "epsilon", **facts))
 
 
 @torch.no_grad()

@@ -12,7 +12,7 @@ from lib_lora.files import write_json
 from lib_lora.runs.events import EventLog
 from lib_lora.training.plan.train_settings import TrainSettings
 from lib_lora.typed_settings import to_dict
-from lib_lora.workflows.invent.invented_folder import Invented, InventPlan, Painted
+from lib_lora.workflows.invent.invented_folder import InventedFolder, InventedPicture, InventPlan
 from lib_lora.workflows.photos import audit_cache
 
 PERSONAS = Path(__file__).parents[1] / "data" / "personas"
@@ -136,7 +136,7 @@ def report_of(plan, run, step, weight, action, value):
 def plant_invented(folder, candidates=4, faults=None, picked=0, more=()):
     """Candidates that show photos of the personas, painted from WHO by MINI; with `picked` further pictures, each with
     the reason why it was not kept ("" = kept)."""
-    invented = Invented(folder)
+    invented = InventedFolder(folder)
     invented.prepare()
     digest = hashlib.sha256(MINI.read_bytes()).hexdigest()
 
@@ -145,7 +145,7 @@ def plant_invented(folder, candidates=4, faults=None, picked=0, more=()):
             picture = photo.convert("RGB").resize((400, 400))
         picture.putpixel((0, 0), (len(invented.painted()), 0, 0))  # no two are the same bytes
         picture.save(invented.path / file)
-        one = Painted(file, digest, WHO, f"photo of {WHO}", **values)
+        one = InventedPicture(file, digest, WHO, f"photo of {WHO}", **values)
         if one.kept:
             picture.save(folder.photos / one.photo)
         invented.note(one)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from lib_lora.likeness.measure.calibration import BASE, COHORT, Calibration, Lines, Scores
 from lib_lora.likeness.measure.face_measure import ImageScore
-from lib_lora.likeness.report.report import Photo, Report, Role, Row, Share, Subject, Tested
+from lib_lora.likeness.report.report import ReferencePhoto, Report, Role, Row, Share, Subject, Tested
 from lib_lora.likeness.verdict.facts import Asked, Facts, Status
 from lib_lora.likeness.verdict.verdict import Verdict
 
@@ -77,9 +77,9 @@ def full() -> Report:
         licence="toy licence, commercial use permitted",
         made="2026-11-25T09:00:00+00:00",
         photos=[
-            Photo("beach.jpg", 0.91, True),
-            Photo("odd.jpg", 0.80, True, "two faces"),
-            Photo("aunt.jpg", 0.2, False, "looks unlike the others"),
+            ReferencePhoto("beach.jpg", 0.91, True),
+            ReferencePhoto("odd.jpg", 0.80, True, "two faces"),
+            ReferencePhoto("aunt.jpg", 0.2, False, "looks unlike the others"),
         ],
         pictures=[*WITH, *WITHOUT, *LEAK],
         shares=[Share("clearly this person", 1, 3, 0.06, 0.79)],
@@ -128,7 +128,7 @@ def named(name: str) -> Report:
         engine=name,
         licence=name,
         made=name,
-        photos=[Photo(name, 0.9, True, name), Photo(name, 0.2, False, name)],
+        photos=[ReferencePhoto(name, 0.9, True, name), ReferencePhoto(name, 0.2, False, name)],
         pictures=[renamed(item) for item in report.pictures],
         shares=[replace(report.shares[0], name=name)],
         small_print=[name],

@@ -20,7 +20,7 @@ from lib_lora.likeness.measure.face_measure import ImageScore, Measured
 from lib_lora.likeness.measure.robust_mean import near_copies, robust_mean, unit
 from lib_lora.likeness.measure.template import Reference, Template
 from lib_lora.likeness.verdict.facts import Asked
-from lib_lora.likeness.verdict.picture_set import Shown
+from lib_lora.likeness.verdict.picture_set import PictureSet
 
 FILE = Path(__file__).resolve().parents[1] / "data" / "simulated_people.npz"
 FACE = Quality(px=200.0, score=0.9, blur=300.0, yaw=0.0)
@@ -68,9 +68,9 @@ def picture(embedding: np.ndarray, template: Template, name: str = "picture") ->
 
 def shown(
     embeddings: Sequence[np.ndarray], template: Template, base: Sequence[np.ndarray] | None = None, **more
-) -> Shown:
+) -> PictureSet:
     """A set of pictures of these faces, each of its own prompt; `base` without the LoRA."""
-    return Shown(
+    return PictureSet(
         [picture(one, template) for one in embeddings],
         [Asked(f"prompt {number}") for number in range(len(embeddings))],
         base=None if base is None else [picture(one, template) for one in base],

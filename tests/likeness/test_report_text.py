@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from report_toys import CONTROL, empty, full, named, refused
 
-from lib_lora.likeness.report.report import Photo, Report
+from lib_lora.likeness.report.report import ReferencePhoto, Report
 from lib_lora.likeness.report.report_text import WIDTH, as_text, columns, fitted, wrapped
 from lib_lora.likeness.verdict.facts import Facts
 
@@ -83,7 +83,7 @@ def test_gaps_are_never_filled_in(make: Callable[[], Report]):
 
 
 def test_many_photos_left_out_are_counted():
-    photos = [Photo(f"{number}.jpg", None, False, "no face found") for number in range(15)]
+    photos = [ReferencePhoto(f"{number}.jpg", None, False, "no face found") for number in range(15)]
     text = as_text(replace(full(), photos=photos))
     assert text.count("no face found") == 12
     assert "... and 3 more" in text

@@ -21,7 +21,7 @@ from lib_lora.likeness.measure.face_measure import Measured, Measurer
 from lib_lora.likeness.report.report import Paths, Report, Subject, make
 from lib_lora.likeness.verdict.facts import Asked, Training
 from lib_lora.likeness.verdict.metrics import facts_of
-from lib_lora.likeness.verdict.picture_set import Shown, likenesses
+from lib_lora.likeness.verdict.picture_set import PictureSet, likenesses
 from lib_lora.likeness.verdict.verdict import judge
 
 PEOPLE = ("clara", "ines", "lena", "mara", "tomas", "viktor")
@@ -47,7 +47,7 @@ def report(known, template) -> Callable[..., Report]:
         ours = measure(pictures)
         plain = None if base is None else measure(base)
         lines = calibrate(own.loo, [(BASE, likenesses(plain or ())), (COHORT, against(own, cohort(own.engine)))])
-        shown = Shown(ours, [Asked(str(n)) for n in range(len(ours))], base=plain,
+        shown = PictureSet(ours, [Asked(str(n)) for n in range(len(ours))], base=plain,
                       leak=None if leak is None else measure(leak), training=training or Training())  # fmt: skip
         names = [f"{n:02d}.png" for n in range(len(ours))]
         return make(shown, Paths(names, names if plain is not None else (), names[: len(leak or ())]), own, lines,
@@ -265,7 +265,7 @@ def test_a_turned_head_that_loses_the_face(template):
     own = simulated.template_of(people[2][:24])
     made = simulated.shown([*people[2][24:38], *people[7][:6]], own)
     turned = [_turned(item, 0.5 if number >= 14 else 0.05) for number, item in enumerate(made.pictures)]
-    facts = facts_of(Shown(turned, made.asked), own, simulated.lines_of(own))
+    facts = facts_of(PictureSet(turned, made.asked), own, simulated.lines_of(own))
     assert judge(facts).rule == "angles"
     assert facts.turned_drop > 2
 
@@ -281,6 +281,6 @@ def test_one_attribute_that_loses_the_face():
     own = simulated.template_of(people[2][:24])
     made = simulated.shown([*people[2][24:40], *people[7][:4]], own)
     asked = [Asked(str(n), attributes=("style: painting",) if n >= 16 else ("style: photo",)) for n in range(20)]
-    facts = facts_of(Shown(made.pictures, asked), own, simulated.lines_of(own))
+    facts = facts_of(PictureSet(made.pictures, asked), own, simulated.lines_of(own))
     assert judge(facts).rule == "one attribute"
     assert facts.weak == "style: painting"

@@ -9,7 +9,7 @@ import torch
 
 from lib_lora.errors import UserError
 from lib_lora.lora.file.integrity import HEADER_HASH, check_whole, header_hash, is_whole
-from lib_lora.lora.file.metadata import Facts, build
+from lib_lora.lora.file.metadata import LoraFacts, build
 from lib_lora.lora.file.reading import read
 from lib_lora.lora.file.writing import write
 from lib_lora.lora.targets import paths
@@ -28,7 +28,7 @@ def content(tmp_path_factory):
         tensors[f"{name}.lora_up.weight"] = torch.randn(4, 2, generator=noise)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("lib_lora.lora.file.writing.check", lambda *_: None)  # it has few layers, to be small
-        write(path, tensors, build(Facts(family="sd1", trigger="mrxa 名前", steps=840)))
+        write(path, tensors, build(LoraFacts(family="sd1", trigger="mrxa 名前", steps=840)))
     return path.read_bytes()
 
 

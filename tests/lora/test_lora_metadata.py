@@ -6,12 +6,12 @@ import pytest
 from make_golden import GOLDEN
 
 from lib_lora.lora.adapter_settings import LoraSettings
-from lib_lora.lora.file.metadata import Facts, build, family_of, network_facts, text
+from lib_lora.lora.file.metadata import LoraFacts, build, family_of, network_facts, text
 
 # What kohya's train_network.py writes for SD1, SD2 and SDXL with a folder of photos; from the reference, 2.2.
 KOHYA = (GOLDEN / "ss_keys.txt").read_text(encoding="utf-8").split()
 
-FULL = Facts(
+FULL = LoraFacts(
     family="sdxl",
     trigger="mrxa",
     consent="fictional",
@@ -117,7 +117,7 @@ def test_the_modelspec():
     ],
 )
 def test_the_family_in_each_programs_words(family, prediction, architecture, version, v2):
-    found = build(Facts(family=family, prediction=prediction, clip_skip=2))
+    found = build(LoraFacts(family=family, prediction=prediction, clip_skip=2))
     assert found["modelspec.architecture"] == architecture
     assert found["modelspec.prediction_type"] == prediction
     assert (found["ss_base_model_version"], found["ss_v2"]) == (version, v2)
@@ -127,7 +127,7 @@ def test_the_family_in_each_programs_words(family, prediction, architecture, ver
 
 def test_with_nothing_known_no_key_breaks_a1111s_page():
     """It makes a number of the time and tables of the counts, so these must be right or absent."""
-    found = build(Facts(family="sd1"))
+    found = build(LoraFacts(family="sd1"))
     absent = {"training_started_at", "training_finished_at", "dataset_dirs", "bucket_info", "tag_frequency"}
     assert not {f"ss_{name}" for name in absent} & set(found)
     assert found["ss_clip_skip"] == "None"
@@ -154,7 +154,7 @@ def test_the_facts_of_the_settings():
     settings = LoraSettings(
         rank=8, alpha=4, dropout=0.1, conv_rank=2, conv_alpha=1.5, te_rank=3, use_rslora=True, use_dora=True
     )
-    found = build(Facts(family="sd1", **network_facts(settings)))
+    found = build(LoraFacts(family="sd1", **network_facts(settings)))
     assert (found["ss_network_dim"], found["ss_network_alpha"], found["ss_network_dropout"]) == ("8", "4", "0.1")
     assert json.loads(found["ss_network_args"]) == {
         "conv_dim": "2",
@@ -170,10 +170,10 @@ def test_the_facts_of_the_settings():
 
 def test_what_is_refused():
     with pytest.raises(ValueError, match="no family 'sd3'"):
-        build(Facts(family="sd3"))
+        build(LoraFacts(family="sd3"))
     with pytest.raises(ValueError, match="prediction 'flow'"):
-        build(Facts(family="sd1", prediction="flow"))
+        build(LoraFacts(family="sd1", prediction="flow"))
     with pytest.raises(ValueError, match="not JSON compliant"):
         text({"loss": float("nan")})
     with pytest.raises(TypeError, match="sd_modle_name"):
-        Facts(family="sd1", sd_modle_name="x")
+        LoraFacts(family="sd1", sd_modle_name="x")

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lib_lora.photos.importing import archives, safe_names
-from lib_lora.photos.importing.offers import Offer
+from lib_lora.photos.importing.offers import ImportItem
 
 
 def packed(path, entries, compression=zipfile.ZIP_DEFLATED):
@@ -24,7 +24,7 @@ def read(path):
     """What a zip offers: (name, inner, bytes, caption) of each photo, and the sentences."""
     offers, said = [], []
     for one in archives.members(path):
-        if isinstance(one, Offer):
+        if isinstance(one, ImportItem):
             offers.append((one.name, one.inner, one.stream.read(), one.caption))
         else:
             said.append(one)

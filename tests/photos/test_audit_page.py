@@ -9,7 +9,7 @@ from audit_toys import photo, sets, varied
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib_lora.captions.photo_facts import Photo, PhotoFacts, Standing
+from lib_lora.captions.photo_facts import AuditedPhoto, PhotoComparison, PhotoFacts
 from lib_lora.photos.audit import audit_page
 from lib_lora.photos.audit.audit import audit
 
@@ -73,7 +73,7 @@ HOSTILE = [
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_name_is_only_text(name):
-    for standing in (Standing(), Standing(copy_of=name)):
+    for standing in (PhotoComparison(), PhotoComparison(copy_of=name)):
         html, found = read([photo(name, standing=standing)], name=name, thumbnails={name: JPEG})
         _, plain = read([photo("a.jpg", standing=standing)], name="b", thumbnails={"a.jpg": JPEG})
         assert [tag for tag, _ in found.tags] == [tag for tag, _ in plain.tags]
@@ -86,7 +86,9 @@ def test_a_hostile_name_is_only_text(name):
 @pytest.mark.parametrize("mark", ["\u202e", "\u200f", "\u2066", "\u200b", "\ufeff", "\x00", "\x1b", "\n", "\ud800"])
 def test_marks_that_turn_or_hide_text_are_not_on_the_page(mark):
     name = f"a{mark}gpj.exe"
-    html, found = read([photo(name, standing=Standing(copy_of=name))], name=f"Ma{mark}ra", thumbnails={name: JPEG})
+    html, found = read(
+        [photo(name, standing=PhotoComparison(copy_of=name))], name=f"Ma{mark}ra", thumbnails={name: JPEG}
+    )
     shown = "".join(found.text) + str(found.tags)
     assert "a gpj.exe" in shown
     assert "Ma ra" in shown
@@ -125,8 +127,8 @@ def test_photos_that_need_a_decision_come_first():
         photo("good.jpg"),
         photo("gone.jpg"),
         photo("soft.jpg", of_face={"blur": 40.0}),
-        photo("copy.jpg", standing=Standing(copy_of="x.jpg")),
-        photo("kept.jpg", standing=Standing(copy_of="x.jpg")),
+        photo("copy.jpg", standing=PhotoComparison(copy_of="x.jpg")),
+        photo("kept.jpg", standing=PhotoComparison(copy_of="x.jpg")),
     ]
     _, found = read(photos, {photos[1].sha256: "drop", photos[4].sha256: "keep"})
     assert [(tone, texts[1], texts[2]) for tone, texts in found.cards] == [
@@ -148,7 +150,7 @@ def test_a_card_does_not_begin_its_sentences_with_the_name_again():
     [
         (varied(20), "good"),
         (varied(12), "warn"),
-        ([*varied(20), photo("copy.jpg", standing=Standing(copy_of="x.jpg"))], "warn"),
+        ([*varied(20), photo("copy.jpg", standing=PhotoComparison(copy_of="x.jpg"))], "warn"),
         (varied(5), "bad"),
         ([], "bad"),
     ],
@@ -163,7 +165,7 @@ def test_the_head_has_the_tone_of_the_whole(photos, tone):
 
 
 def test_the_lead_says_what_is_to_be_done():
-    photos = [*varied(15), photo("copy.jpg", standing=Standing(copy_of="x.jpg"))]
+    photos = [*varied(15), photo("copy.jpg", standing=PhotoComparison(copy_of="x.jpg"))]
     _, found = read(photos, {photos[0].sha256: "drop"})
     text = "".join(found.text)
     assert "Mara: 14 of 16 photos good" in text
@@ -189,6 +191,6 @@ def test_any_set_with_any_names_makes_a_whole_page(photos, name, files):
 
 
 def photo_named(file, one):
-    return Photo(
+    return AuditedPhoto(
         file, one.sha256, one.facts if one.facts.width else PhotoFacts(0, 0, f"{file} is damaged."), one.standing
     )

@@ -7,12 +7,12 @@ from audit_toys import photo, sets, varied
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib_lora.captions.photo_facts import Photo, PhotoFacts, Standing
+from lib_lora.captions.photo_facts import AuditedPhoto, PhotoComparison, PhotoFacts
 from lib_lora.photos.audit import audit_words
 from lib_lora.photos.audit.audit import audit
 from lib_lora.workflows.photos import audit_cache
 
-COPY, SOFT = {"standing": Standing(copy_of="x.jpg")}, {"of_face": {"blur": 40.0}}
+COPY, SOFT = {"standing": PhotoComparison(copy_of="x.jpg")}, {"of_face": {"blur": 40.0}}
 DECISIONS = (None, "keep", "drop")
 
 
@@ -158,7 +158,7 @@ def test_the_map_is_a_table():
 
 
 def test_values_are_for_programs():
-    found = audited(photo("a.jpg", **COPY), photo("b.jpg", standing=Standing(0.5, 0.6)), b="drop")
+    found = audited(photo("a.jpg", **COPY), photo("b.jpg", standing=PhotoComparison(0.5, 0.6)), b="drop")
     values = json.loads(json.dumps(audit_words.values(found), allow_nan=False))
     first, second = values["photos"]
     assert (first["file"], first["proposed"], first["decision"]) == ("a.jpg", "drop", None)
@@ -176,7 +176,9 @@ def test_values_are_for_programs():
 
 def test_what_cannot_be_read_is_told_in_its_own_words():
     said = "a.jpg is damaged (bad header); replace or remove it."
-    assert f"  {said}" in audit_words.text(audited(Photo("a.jpg", "0" * 64, PhotoFacts(0, 0, said)))).splitlines()
+    assert (
+        f"  {said}" in audit_words.text(audited(AuditedPhoto("a.jpg", "0" * 64, PhotoFacts(0, 0, said)))).splitlines()
+    )
 
 
 @given(sets(), st.lists(st.sampled_from(DECISIONS), min_size=12, max_size=12))

@@ -15,7 +15,7 @@ from lib_lora.character.store import CharacterFolder
 from lib_lora.errors import UserError
 from lib_lora.files import sha256
 from lib_lora.photos.audit import audit_store
-from lib_lora.photos.audit.audit_store import FILE, Known, Memory
+from lib_lora.photos.audit.audit_store import FILE, AuditStore, HashedFile
 
 
 @pytest.fixture
@@ -45,11 +45,11 @@ def drop(folder, *names):
 DIGEST = st.text("0123456789abcdef", min_size=4, max_size=4)
 NAME = st.text(st.characters(codec="utf-8"), max_size=8)
 MEMORIES = st.builds(
-    Memory,
+    AuditStore,
     measured_by=NAME,
     decisions=st.dictionaries(DIGEST, st.sampled_from(["keep", "drop"]), max_size=4),
     facts=st.dictionaries(DIGEST, FACTS, max_size=3),
-    files=st.dictionaries(NAME, st.builds(Known, *[st.integers(0, 2**62)] * 3, DIGEST), max_size=4),
+    files=st.dictionaries(NAME, st.builds(HashedFile, *[st.integers(0, 2**62)] * 3, DIGEST), max_size=4),
 )
 of_one_folder = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -63,7 +63,7 @@ def test_what_is_saved_is_loaded_again(folder, kept):
 
 
 def test_before_the_first_audit_nothing_is_kept_and_nothing_written(folder):
-    assert audit_store.load(folder) == Memory()
+    assert audit_store.load(folder) == AuditStore()
     assert used(folder) == ["a.jpg", "b.png", "ç.jpg"]
     assert not (folder.path / FILE).exists()
 
@@ -174,7 +174,7 @@ def test_hostile_values_are_read_whole_or_refused_in_a_sentence(folder, values):
     try:
         kept, said = audit_store.load(folder), ""
     except UserError as error:
-        kept, said = Memory(), str(error)
+        kept, said = AuditStore(), str(error)
     assert not said or FILE in said
     assert set(kept.decisions.values()) <= {"keep", "drop"}
     assert all(isinstance(one.width, int) for one in kept.facts.values())
@@ -199,10 +199,10 @@ def reads(monkeypatch):
 
 def test_only_what_has_changed_is_read_again(folder, reads):
     photos = photos_of(folder)
-    first = audit_store.digests(photos, Memory())
+    first = audit_store.digests(photos, AuditStore())
     assert reads == ["a.jpg", "b.png", "ç.jpg"]
     assert {name: one.sha256 for name, one in first.items()} == {path.name: sha256(path) for path in photos}
-    kept = Memory(files=first)
+    kept = AuditStore(files=first)
     assert audit_store.digests(photos, kept) == first
     assert len(reads) == 3
 
@@ -218,7 +218,7 @@ def test_only_what_has_changed_is_read_again(folder, reads):
 
 def test_a_file_of_another_size_is_read_even_if_its_time_is_the_same(folder, reads):
     photos = photos_of(folder)[:1]
-    kept = Memory(files=audit_store.digests(photos, Memory()))
+    kept = AuditStore(files=audit_store.digests(photos, AuditStore()))
     about = photos[0].stat()
     photos[0].write_bytes(photos[0].read_bytes() + b"x")
     os.utime(photos[0], ns=(about.st_atime_ns, about.st_mtime_ns))
@@ -227,7 +227,7 @@ def test_a_file_of_another_size_is_read_even_if_its_time_is_the_same(folder, rea
 
 
 def test_digests_are_only_of_photos_that_are_there(folder):
-    known = audit_store.digests(photos_of(folder), Memory(files={"gone.jpg": Known(1, 1, 1, "00")}))
+    known = audit_store.digests(photos_of(folder), AuditStore(files={"gone.jpg": HashedFile(1, 1, 1, "00")}))
     assert sorted(known) == ["a.jpg", "b.png", "ç.jpg"]
 
 
@@ -247,7 +247,9 @@ def test_a_decision_survives_renaming(folder):
 
 def test_a_photo_that_is_replaced_under_its_name_is_used_again(folder):
     drop(folder, "a.jpg")
-    audit_store.save(folder, replace(audit_store.load(folder), files=audit_store.digests(photos_of(folder), Memory())))
+    audit_store.save(
+        folder, replace(audit_store.load(folder), files=audit_store.digests(photos_of(folder), AuditStore()))
+    )
     assert used(folder) == ["b.png", "ç.jpg"]
     Image.new("RGB", (30, 30), "black").save(folder.photos / "a.jpg")
     assert used(folder) == ["a.jpg", "b.png", "ç.jpg"]
@@ -255,14 +257,16 @@ def test_a_photo_that_is_replaced_under_its_name_is_used_again(folder):
 
 def test_what_is_kept_of_files_spares_reading_them(folder, reads):
     drop(folder, "a.jpg")
-    audit_store.save(folder, replace(audit_store.load(folder), files=audit_store.digests(photos_of(folder), Memory())))
+    audit_store.save(
+        folder, replace(audit_store.load(folder), files=audit_store.digests(photos_of(folder), AuditStore()))
+    )
     reads.clear()
     assert used(folder) == ["b.png", "ç.jpg"]
     assert reads == []
 
 
 def test_decisions_are_taken_replaced_and_taken_back():
-    first = audit_store.decided(Memory(), {"a.jpg": "aa", "b.jpg": "bb"}, "drop")
+    first = audit_store.decided(AuditStore(), {"a.jpg": "aa", "b.jpg": "bb"}, "drop")
     assert first.dropped == {"aa", "bb"}
     second = audit_store.decided(first, {"b.jpg": "bb", "c.jpg": "cc"}, "keep")
     assert second.decisions == {"aa": "drop", "bb": "keep", "cc": "keep"}
@@ -273,7 +277,7 @@ def test_decisions_are_taken_replaced_and_taken_back():
 
 
 def test_a_decision_changes_nothing_else():
-    kept = Memory("engine", facts={"aa": photo().facts}, files={"a.jpg": Known(1, 2, 3, "aa")})
+    kept = AuditStore("engine", facts={"aa": photo().facts}, files={"a.jpg": HashedFile(1, 2, 3, "aa")})
     assert replace(audit_store.decided(kept, {"a.jpg": "aa"}, "drop"), decisions={}) == kept
 
 
@@ -292,8 +296,8 @@ def test_brackets_in_thousands_of_brackets_are_one_sentence(folder):
 def test_a_name_that_is_no_text_is_kept_by_its_content(folder):
     name = os.fsdecode(b"a\xff.jpg")
     (folder.photos / name).write_bytes(b"x")
-    known = audit_store.digests([folder.photos / name], audit_store.Memory())
-    kept = audit_store.Memory(decisions={known[name].sha256: "drop"}, files=known)
+    known = audit_store.digests([folder.photos / name], audit_store.AuditStore())
+    kept = audit_store.AuditStore(decisions={known[name].sha256: "drop"}, files=known)
     audit_store.save(folder, kept)
     assert audit_store.load(folder) == kept
     assert folder.photos / name not in audit_store.photos_to_use(folder)

@@ -5,7 +5,7 @@ from audit_toys import FACTS, STANDINGS, face, photo
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib_lora.captions.photo_facts import Photo, PhotoFacts, Standing
+from lib_lora.captions.photo_facts import AuditedPhoto, PhotoComparison, PhotoFacts
 from lib_lora.photos.audit import findings
 
 
@@ -192,18 +192,18 @@ def test_a_photo_without_a_face_is_proposed_to_go():
 
 def test_of_a_photo_that_cannot_be_read_only_that_is_said():
     said = "a.jpg is damaged (bad header); replace or remove it."
-    standing = Standing(copy_of="b.jpg", unlike=True, likeness=0.0, usual=0.5)
-    (finding,) = found(Photo("a.jpg", "0" * 64, PhotoFacts(0, 0, said), standing), usual=None)
+    standing = PhotoComparison(copy_of="b.jpg", unlike=True, likeness=0.0, usual=0.5)
+    (finding,) = found(AuditedPhoto("a.jpg", "0" * 64, PhotoFacts(0, 0, said), standing), usual=None)
     assert (finding.kind, finding.text, finding.advice) == ("unreadable", said, "drop")
 
 
 @pytest.mark.parametrize(
     ("standing", "kind", "words"),
     [
-        (Standing(copy_of="b.jpg"), "copy", "a.jpg is the same picture as b.jpg"),
-        (Standing(burst_of="b.jpg"), "burst", "a.jpg shows the same moment as b.jpg"),
-        (Standing(copy_of="b.jpg", burst_of="c.jpg"), "copy", "b.jpg"),
-        (Standing(0.123, 0.567, True), "another person", "(likeness 0.12, usual is 0.57)"),
+        (PhotoComparison(copy_of="b.jpg"), "copy", "a.jpg is the same picture as b.jpg"),
+        (PhotoComparison(burst_of="b.jpg"), "burst", "a.jpg shows the same moment as b.jpg"),
+        (PhotoComparison(copy_of="b.jpg", burst_of="c.jpg"), "copy", "b.jpg"),
+        (PhotoComparison(0.123, 0.567, True), "another person", "(likeness 0.12, usual is 0.57)"),
     ],
 )
 def test_how_a_photo_stands_to_the_others_is_told(standing, kind, words):
@@ -212,21 +212,23 @@ def test_how_a_photo_stands_to_the_others_is_told(standing, kind, words):
     assert words in finding.text
 
 
-@pytest.mark.parametrize("standing", [Standing(0.1, 0.6), Standing(None, 0.6, True), Standing(0.1, None, True)])
+@pytest.mark.parametrize(
+    "standing", [PhotoComparison(0.1, 0.6), PhotoComparison(None, 0.6, True), PhotoComparison(0.1, None, True)]
+)
 def test_nobody_is_a_stranger_without_being_said_and_measured(standing):
     assert found(photo(standing=standing)) == []
 
 
 @pytest.mark.parametrize("hidden", [{"light": 20}, {"blur": 5}, {"px": 20}, {"shown": 0.4}, {"score": 0.2}])
 def test_a_face_that_can_hardly_be_seen_is_no_stranger(hidden):
-    standing = Standing(0.1, 0.6, True)
+    standing = PhotoComparison(0.1, 0.6, True)
     assert "another person" not in kinds(photo(of_face=hidden, standing=standing))
     assert "another person" in kinds(photo(width=300, height=300, standing=standing))
 
 
 @given(FACTS, STANDINGS, st.sampled_from([512, 768, 1024]), st.none() | st.floats(0, 20_000))
 def test_whatever_was_measured_makes_whole_sentences(facts, standing, resolution, usual):
-    told = findings.of_photo(Photo("a.jpg", "0" * 64, facts, standing), resolution, usual)
+    told = findings.of_photo(AuditedPhoto("a.jpg", "0" * 64, facts, standing), resolution, usual)
     for finding in told:
         assert finding.text.startswith("a.jpg")
         assert finding.text.endswith(".")
@@ -239,13 +241,13 @@ def test_whatever_was_measured_makes_whole_sentences(facts, standing, resolution
 
 
 def test_likenesses_stand_beside_their_limits():
-    (copy,) = found(photo(standing=Standing(copy_of="b.jpg", alike=0.984)))
+    (copy,) = found(photo(standing=PhotoComparison(copy_of="b.jpg", alike=0.984)))
     assert "which is better (likeness of the faces 0.984, limit 0.97)." in copy.text
     assert (copy.value, copy.limit) == (0.984, 0.97)
-    (burst,) = found(photo(standing=Standing(burst_of="b.jpg", alike=0.961)))
+    (burst,) = found(photo(standing=PhotoComparison(burst_of="b.jpg", alike=0.961)))
     assert "(likeness of the faces 0.961, limit 0.95); one will do." in burst.text
-    (stranger,) = found(photo(standing=Standing(0.12, 0.57, True, reach=0.4)))
+    (stranger,) = found(photo(standing=PhotoComparison(0.12, 0.57, True, reach=0.4)))
     assert "(likeness 0.12, usual is 0.57, and strangers can have 0.40): another person" in stranger.text
     assert (stranger.value, stranger.limit) == (0.12, 0.4)
-    (twin,) = found(photo(standing=Standing(same_as="b.jpg")))
+    (twin,) = found(photo(standing=PhotoComparison(same_as="b.jpg")))
     assert (twin.kind, twin.advice) == ("copy", "look")

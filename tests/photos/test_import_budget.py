@@ -13,7 +13,7 @@ from lib_lora.character.photo_files import read_photo
 from lib_lora.character.store import Character, create
 from lib_lora.errors import UserError
 from lib_lora.photos.importing import photo_import
-from lib_lora.photos.importing.import_budget import Budget, TooDear
+from lib_lora.photos.importing.import_budget import Budget, OverBudget
 from lib_lora.photos.importing.photo_import import see_that_one_opens, take_in
 from lib_lora.workflows.photos.import_command import told
 
@@ -138,10 +138,10 @@ def test_the_time_is_up(tmp_path, folder):
 def test_the_budget():
     one = Budget(free=100, for_a_byte=10, seconds=60.0, clock=iter([0.0, 59.0, 61.0]).__next__)
     one.spend(90, 0)
-    with pytest.raises(TooDear):
+    with pytest.raises(OverBudget):
         one.spend(31, 2)
     one.spend(30, 2)
-    with pytest.raises(TooDear):
+    with pytest.raises(OverBudget):
         one.spend(1, 0)
     assert not one.over()
     assert one.over()

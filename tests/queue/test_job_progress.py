@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib_lora.queue.job_progress import Follower, Standing, events_after, fold
+from lib_lora.queue.job_progress import Follower, JobProgress, events_after, fold
 from lib_lora.runs.events import EventLog, read_events
 
 STEP = {
@@ -17,7 +17,7 @@ STEP = {
 
 
 def folded(*events):
-    standing = Standing()
+    standing = JobProgress()
     for event in events:
         standing = fold(standing, event)
     return standing
@@ -49,7 +49,7 @@ def test_a_new_attempt_begins_afresh():
     before = folded(STEP, {"kind": "warning", "text": "old"}, {"kind": "error", "text": "Out of memory."})
     assert (before.text, before.warnings) == ("Out of memory.", ["old"])
     again = fold(before, {"kind": "state", "state": "starting"})
-    assert again == Standing(phase="starting", text="Starting")
+    assert again == JobProgress(phase="starting", text="Starting")
     resumed = fold(again, {"kind": "state", "state": "resumed", "step": 840})
     assert (resumed.phase, resumed.done, resumed.text) == ("preparing", 840, "Going on after step 840")
 
@@ -76,7 +76,7 @@ def test_warnings_are_kept_once_and_not_without_end():
     texts = [f"w{number}" for number in range(30)]
     standing = folded(*({"kind": "warning", "text": text} for text in [*texts, "w29", "w28"]))
     assert standing.warnings == [*texts[10:28], "w29", "w28"]
-    before = Standing(warnings=["a"])
+    before = JobProgress(warnings=["a"])
     fold(before, {"kind": "warning", "text": "b"})
     assert before.warnings == ["a"]  # pure
 
@@ -165,7 +165,7 @@ def test_a_long_file_comes_in_parts_and_a_long_line_whole(tmp_path):
 def test_a_follower_reads_what_is_new(tmp_path):
     path = tmp_path / "events.jsonl"
     follower = Follower(path)
-    assert follower.read() == Standing()
+    assert follower.read() == JobProgress()
     log = EventLog(path)
     for step in range(1, 4):
         log("step", step=step, total=3, loss_average=0.5)
@@ -174,7 +174,7 @@ def test_a_follower_reads_what_is_new(tmp_path):
     EventLog(path)("painting", done=1, total=2)
     assert (follower.read().phase, follower.read().done) == ("painting", 1)
     path.unlink()
-    assert follower.read() == Standing()
+    assert follower.read() == JobProgress()
 
 
 def test_threads_share_a_follower(tmp_path):

@@ -18,7 +18,7 @@ from lib_lora.errors import StoppedByUser, UserError
 from lib_lora.pictures import Cell
 from lib_lora.queue import worker_processes
 from lib_lora.queue.job_progress import Follower
-from lib_lora.queue.parent_pipe import Pipe
+from lib_lora.queue.parent_pipe import ParentPipe
 from lib_lora.queue.queue import Queue
 from lib_lora.queue.supervisor import Ground, Patience, Supervisor
 from lib_lora.runs.events import read_events
@@ -266,7 +266,7 @@ def house(tmp_path, ground):
 
 
 def test_what_the_tab_gives_is_a_ground():
-    from lib_lora.hosts.job_host import Ground as Given
+    from lib_lora.hosts.job_host import ConfiguredHost as Given
 
     def takes(given: Given) -> Ground:
         return given
@@ -515,8 +515,8 @@ def test_what_goes_wrong_in_painting_is_told_to_the_worker(house, ground, error,
 
 @pytest.mark.parametrize(("wish", "state"), [("stop", "stopped"), ("pause", "paused")])
 def test_stop_during_painting(house, ground, wish, state, monkeypatch):
-    sent, send = [], Pipe.send
-    monkeypatch.setattr(Pipe, "send", lambda pipe, message: (sent.append(message), send(pipe, message)))
+    sent, send = [], ParentPipe.send
+    monkeypatch.setattr(ParentPipe, "send", lambda pipe, message: (sent.append(message), send(pipe, message)))
     ground.painting = True
     ground.brush.clear()
     number = house.add("paints", "choose", painter="webui")
@@ -707,7 +707,7 @@ def test_messages_are_plain_ascii_lines(house, ground):
     """The worker reads bytes; what its parent says must not depend on an encoding."""
     code = "import json, sys; print(json.dumps({'got': sys.stdin.buffer.readline().decode('ascii')}))"
     process = worker_processes.start([sys.executable, "-c", code], dict(os.environ), house.root / "log.txt")
-    pipe = Pipe(process)
+    pipe = ParentPipe(process)
     pipe.send({"file": "名前\n"})
     assert json.loads(pipe.receive(20.0)["got"]) == {"file": "名前\n"}
     assert pipe.receive(20.0) is None

@@ -15,7 +15,7 @@ import pytest
 
 from lib_lora.errors import StoppedByUser, UserError
 from lib_lora.queue import worker_pipe
-from lib_lora.queue.worker_pipe import Channel
+from lib_lora.queue.worker_pipe import WorkerPipe
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,7 +28,7 @@ class Pipe:
         incoming, self.to_worker = os.pipe()
         self.from_worker, outgoing = os.pipe()
         self.open = {incoming, outgoing, self.to_worker, self.from_worker}
-        self.channel = Channel(incoming, outgoing, patience, self.left.append)
+        self.channel = WorkerPipe(incoming, outgoing, patience, self.left.append)
         self.channel.start()
 
     def tell(self, *messages: object) -> None:

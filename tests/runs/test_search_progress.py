@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from lib_lora.queue.job_progress import Standing, fold
+from lib_lora.queue.job_progress import JobProgress, fold
 from lib_lora.runs.events import EventLog
 from lib_lora.runs.interruptions import without_interrupted
-from lib_lora.runs.search_progress import Rounds
-from lib_lora.training.plan.run_file import Base, Run, RunFile
+from lib_lora.runs.search_progress import SearchProgress
+from lib_lora.training.plan.run_file import Run, RunBase, RunFile
 from lib_lora.training.plan.train_settings import TrainSettings
 
 
@@ -18,7 +18,7 @@ class Heard:
     """Events as they come, one each ten seconds, and where the job stands after each."""
 
     def __init__(self):
-        self.standing, self.seen, self.others = Standing(), [], []
+        self.standing, self.seen, self.others = JobProgress(), [], []
 
     def __call__(self, kind, **fields):
         if kind != "painting":
@@ -37,7 +37,7 @@ def paint(rounds, there, total):
 
 def test_all_rounds_are_one_count():
     heard = Heard()
-    rounds = Rounds(heard, [3, 2, 4])
+    rounds = SearchProgress(heard, [3, 2, 4])
     rounds.begin("step 10 at weight 0.6")
     assert (heard.standing.done, heard.standing.total) == (0, 9)
     paint(rounds, 0, 3)
@@ -57,7 +57,7 @@ def test_all_rounds_are_one_count():
 
 def test_a_round_that_needs_no_picture_and_one_that_needs_more_correct_the_whole():
     heard = Heard()
-    rounds = Rounds(heard, [3, 3, 3])
+    rounds = SearchProgress(heard, [3, 3, 3])
     rounds.begin("a")  # judged already: it counts nothing
     rounds.begin("b")
     assert (heard.standing.done, heard.standing.total) == (0, 6)
@@ -67,7 +67,7 @@ def test_a_round_that_needs_no_picture_and_one_that_needs_more_correct_the_whole
 
 def test_what_is_confirmed_is_known_only_after_the_screening():
     heard = Heard()
-    rounds = Rounds(heard, [1, 10, 10, 10])
+    rounds = SearchProgress(heard, [1, 10, 10, 10])
     rounds.begin("a")
     assert heard.standing.text == "Round 1 of 4: a"
     paint(rounds, 0, 1)
@@ -81,7 +81,7 @@ def test_what_is_confirmed_is_known_only_after_the_screening():
 
 def test_where_nothing_is_confirmed_all_is_painted():
     heard = Heard()
-    rounds = Rounds(heard, [2, 10])
+    rounds = SearchProgress(heard, [2, 10])
     rounds.begin("a")
     paint(rounds, 0, 2)
     rounds.replan([])
@@ -93,7 +93,7 @@ def test_where_nothing_is_confirmed_all_is_painted():
 
 @pytest.fixture
 def run(tmp_path):
-    origin = Base("/models/base.safetensors", "0" * 64, "sd1", "epsilon", False)
+    origin = RunBase("/models/base.safetensors", "0" * 64, "sd1", "epsilon", False)
     file = RunFile("001", "mara-001", "", None, origin, TrainSettings(steps=100), [], "", {})
     return Run(tmp_path, file)
 

@@ -13,7 +13,7 @@ from lib_lora.training.forward import Forward
 from lib_lora.training.objective.noise import sample_noise, sample_timestep, training_noise
 from lib_lora.training.objective.objective import ObjectiveSettings, add_noise, training_loss
 from lib_lora.training.objective.randomness import generator
-from lib_lora.training.plan.run_file import Photo
+from lib_lora.training.plan.run_file import TrainingPhoto
 from lib_lora.training.plan.train_settings import TrainSettings
 
 CPU = torch.device("cpu")
@@ -47,7 +47,7 @@ class Words:
 def _item(n, prior=False, weights=None):
     draw = torch.Generator().manual_seed(n)
     mean = torch.randn(4, 4, 6, generator=draw)
-    photo = Photo(f"{n}.jpg", str(n), f"photo of mrxa woman, tag {n}", prior)
+    photo = TrainingPhoto(f"{n}.jpg", str(n), f"photo of mrxa woman, tag {n}", prior)
     encoded = (mean, torch.full_like(mean, 0.1))
     return Item(photo, placement((480, 320), Bucket(48, 32)), weights, lambda: encoded)
 

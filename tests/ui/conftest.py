@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from lib_lora.character.store import Character, CharacterFolder, Consent, create
-from lib_lora.hosts.host_protocol import Checkpoint, Roots, Shown
+from lib_lora.hosts.host_protocol import CardVisibility, Checkpoint, Roots
 from lib_lora.queue.queue import Queue
 from lib_lora.ui.http import codes
 from lib_lora.ui.routes import route_table
@@ -66,8 +66,8 @@ class FakeHost:
     def refresh_loras(self, stem: str) -> None:
         self.refreshed.append(stem)
 
-    def shows(self, family: str) -> Shown:
-        return Shown(False, "Another model is selected.")
+    def shows(self, family: str) -> CardVisibility:
+        return CardVisibility(False, "Another model is selected.")
 
     def remote(self) -> bool:
         return self.is_remote

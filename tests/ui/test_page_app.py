@@ -22,7 +22,7 @@ from lib_lora import environment
 from lib_lora.errors import UserError
 from lib_lora.hosts.standalone import Alone
 from lib_lora.ui.http import route_access
-from lib_lora.ui.http.login_link import Entry, Files
+from lib_lora.ui.http.login_link import Files, LoginSecrets
 from lib_lora.ui.page import page_app
 from lib_lora.ui.page.attach import attach
 from lib_lora.ui.views import caption_checks
@@ -38,7 +38,7 @@ def made(tmp_path_factory):
     def make(listen=False, name="127.0.0.1"):
         host = Alone(tmp_path_factory.mktemp("Daten ü"), listening=listen, token=route_access.TOKEN)
         attached.append(attach(host))
-        entry = Entry()
+        entry = LoginSecrets()
         client = TestClient(page_app.page(host, attached[-1], entry), f"http://{name}:7869")
         client.follow_redirects, client.host, client.entry = False, host, entry
         return client
@@ -178,7 +178,7 @@ def test_a_file_leads_another_browser_to_the_page(stranger, tmp_path):
 
 
 def test_a_virus_scanner_that_holds_the_file_does_not_cost_it(tmp_path, monkeypatch):
-    files, entry = Files(tmp_path, 7869, route_access.TOKEN, lambda secret: f"/?once={secret}"), Entry()
+    files, entry = Files(tmp_path, 7869, route_access.TOKEN, lambda secret: f"/?once={secret}"), LoginSecrets()
     assert files.write(entry)
     before, place, held = files.page.read_text(encoding="utf-8"), Path.replace, [files.page]
 
@@ -202,7 +202,7 @@ def test_no_file_is_left_where_others_could_read_it(tmp_path, monkeypatch):
     made = os.open
     monkeypatch.setattr(os, "open", lambda path, flags, mode=0o777: made(path, flags, 0o644))
     files = Files(tmp_path, 7869, route_access.TOKEN, lambda secret: f"/?once={secret}")
-    assert not files.write(Entry())
+    assert not files.write(LoginSecrets())
     assert list(tmp_path.iterdir()) == []
 
 

@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 
 from lib_lora.errors import UserError
 from lib_lora.ui.http import request_bodies, responses
-from lib_lora.ui.http.request_bodies import Full, Parted, TooLarge, Uploads
+from lib_lora.ui.http.request_bodies import Full, StreamedBody, TooLarge, Uploads
 from lib_lora.ui.http.request_context import MB
 from lib_lora.ui.routes.route_table import all_routes
 
 
 def parted(raw: bytes, size: int = 7, most: int = 1 << 20):
     file = io.BytesIO()
-    one = Parted("data", file, most)
+    one = StreamedBody("data", file, most)
     for at in range(0, len(raw), size):
         one.feed(raw[at : at + size])
     return json.loads(one.rest), file.getvalue()

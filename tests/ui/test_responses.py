@@ -14,7 +14,7 @@ from fastapi.testclient import TestClient
 
 from lib_lora.errors import UserError
 from lib_lora.ui.http import route_access
-from lib_lora.ui.http.request_context import PREFIX, Call, Desk, get
+from lib_lora.ui.http.request_context import PREFIX, Call, RequestContext, get
 from lib_lora.ui.http.responses import Refused, in_json
 from lib_lora.ui.routes import route_table
 from lib_lora.ui.routes.route_table import all_routes
@@ -69,7 +69,7 @@ def test_no_handler_trusts_an_identifier(page, route, evil):
     names = re.findall(r"\{(\w+)\}", route.path)
     page.character()
     (page.root / "character.yaml").write_text("name: x")  # what '..' as a slug would find
-    desk = Desk(page.host, page.queue, page.supervisor, "t")
+    desk = RequestContext(page.host, page.queue, page.supervisor, "t")
     good = {"slug": "mara", "run": "001", "grid": "001", "number": "1", "sha256": "0" * 64, "name": "a.png"}
     good["folder"] = "candidates"
     for name in names:
@@ -127,7 +127,7 @@ def failing(page):
         raise said["error"]
 
     app = FastAPI()
-    endpoint = route_table._endpoint(Desk(page.host, page.queue, page.supervisor, "t"), get("/fails", answer))
+    endpoint = route_table._endpoint(RequestContext(page.host, page.queue, page.supervisor, "t"), get("/fails", answer))
     app.add_api_route("/fails", endpoint, response_model=None)
     client = TestClient(app, "http://127.0.0.1")
 
@@ -233,7 +233,7 @@ def test_what_an_exception_says_is_not_logged_whole_either(page, caplog):
 
     route = get("/fails", answer, "x")
     app = FastAPI()
-    endpoint = route_table._endpoint(Desk(page.host, page.queue, page.supervisor, "t"), route)
+    endpoint = route_table._endpoint(RequestContext(page.host, page.queue, page.supervisor, "t"), route)
     app.add_api_route("/fails", endpoint, response_model=None)
     assert TestClient(app, "http://127.0.0.1").get(f"/fails?x={LONG}").status_code == 500
     assert caplog.text.count("Traceback") == 2

@@ -28,7 +28,7 @@ from lib_lora.faces.opencv_engine import SFaceEngine
 from lib_lora.grid.diffusers_painter import DiffusersPainter
 from lib_lora.lora.adapter.adapter import attach
 from lib_lora.lora.adapter_settings import LoraSettings
-from lib_lora.lora.file.metadata import Facts, build
+from lib_lora.lora.file.metadata import LoraFacts, build
 from lib_lora.lora.file.writing import write
 from lib_lora.models.clip_tokens import tokenizer
 from lib_lora.models.family import identify
@@ -126,7 +126,7 @@ def home(toy, tmp_path_factory):
             torch.nn.init.normal_(layer.up, std=0.3)
             if layer.magnitude is not None:
                 layer.magnitude.data.mul_(1 + 0.1 * torch.randn_like(layer.magnitude))
-        write(loras / f"{name}.safetensors", adapter.export(), build(Facts(family="sd1", trigger="mrxa")))
+        write(loras / f"{name}.safetensors", adapter.export(), build(LoraFacts(family="sd1", trigger="mrxa")))
     _train(checkpoint, home / "data", loras / "trained.safetensors")
     return home
 
@@ -234,7 +234,7 @@ def test_the_small_base_paints_faces_in_it_too(webui, home):
     for layer in adapter.layers:
         torch.nn.init.normal_(layer.up, std=0.2)
     lora = home / "models" / "Lora" / "small.safetensors"
-    write(lora, adapter.export(), build(Facts(family="sd1", trigger="mrxa")))
+    write(lora, adapter.export(), build(LoraFacts(family="sd1", trigger="mrxa")))
     webui.get("/sdapi/v1/refresh-loras", {})
     painter = DiffusersPainter(info, CPU, torch.float32)
     pictures = []

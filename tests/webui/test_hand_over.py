@@ -25,7 +25,7 @@ from safetensors.torch import load_file, save_file
 
 from lib_lora.lora.adapter.adapter import attach
 from lib_lora.lora.adapter_settings import LoraSettings
-from lib_lora.lora.file.metadata import Facts, build
+from lib_lora.lora.file.metadata import LoraFacts, build
 from lib_lora.lora.file.writing import write
 from lib_lora.models.family import identify
 from lib_lora.models.load import load_unet
@@ -95,7 +95,7 @@ def _lora(path, seed):
     )
     for layer in adapter.layers:
         torch.nn.init.normal_(layer.up, std=0.2)
-    write(path, adapter.export(), build(Facts(family="sd1", trigger="mrxa")))
+    write(path, adapter.export(), build(LoraFacts(family="sd1", trigger="mrxa")))
 
 
 @pytest.fixture(scope="module")

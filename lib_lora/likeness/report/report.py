@@ -20,7 +20,7 @@ from lib_lora.likeness.measure.face_measure import ImageScore, Measured
 from lib_lora.likeness.measure.template import Template
 from lib_lora.likeness.verdict.facts import Asked, Facts, Status, status_of
 from lib_lora.likeness.verdict.metrics import facts_of
-from lib_lora.likeness.verdict.picture_set import Shown
+from lib_lora.likeness.verdict.picture_set import PictureSet
 from lib_lora.likeness.verdict.prompt_adherence import Missed, missed
 from lib_lora.likeness.verdict.traits import copy_limits, is_copy
 from lib_lora.likeness.verdict.verdict import Verdict, judge
@@ -54,7 +54,7 @@ class Subject:
 
 
 @dataclass(frozen=True)
-class Photo:
+class ReferencePhoto:
     """One photo of the character: its name, leave-one-out likeness, whether it is in the template, and why not."""
 
     file: str
@@ -133,7 +133,7 @@ class Report:
     engine: str
     licence: str
     made: str
-    photos: list[Photo] = field(default_factory=list)
+    photos: list[ReferencePhoto] = field(default_factory=list)
     pictures: list[Row] = field(default_factory=list)
     shares: list[Share] = field(default_factory=list)
     tested: list[Tested] = field(default_factory=list)
@@ -150,7 +150,7 @@ class Report:
 
 @dataclass(frozen=True)
 class Paths:
-    """Where the pictures of a `Shown` lie, each list in the same order, as they shall be named in the report."""
+    """Where the pictures of a `PictureSet` lie, each list in the same order, as they shall be named in the report."""
 
     pictures: Sequence[str]
     base: Sequence[str] = ()
@@ -158,7 +158,7 @@ class Paths:
 
 
 def make(
-    shown: Shown,
+    shown: PictureSet,
     paths: Paths,
     template: Template,
     calibration: Calibration,
@@ -214,7 +214,7 @@ def make(
         engine=template.engine,
         licence=licence,
         made=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        photos=[Photo(item.file, item.likeness, item.used, item.remark) for item in template.references],
+        photos=[ReferencePhoto(item.file, item.likeness, item.used, item.remark) for item in template.references],
         pictures=[*ours, *base, *rows("leak", paths.leak, leak, [Asked()] * len(leak), [])],
         shares=_shares(facts),
         clip=clip,

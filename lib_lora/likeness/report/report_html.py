@@ -32,7 +32,7 @@ _FILE = Path(__file__).resolve().parent / "templates" / "report.html.jinja"
 
 
 @dataclass(frozen=True)
-class Cell:
+class PictureCell:
     """One picture on the page: its row's words, and its thumbnail as data URI (empty where there is no picture)."""
 
     name: str
@@ -59,7 +59,7 @@ class Pair:
     """The pictures of one prompt, without and with the LoRA, and the photo that the latter is most like."""
 
     prompt: str
-    cells: list[Cell]
+    cells: list[PictureCell]
     photo: PhotoCell | None = None
 
 
@@ -118,10 +118,10 @@ def _photo(row: Row, photos: Pictures) -> PhotoCell | None:
     return PhotoCell(score.nearest, likeness, _data_uri(small), small.width, small.height)
 
 
-def _cell(row: Row, pictures: Pictures) -> Cell:
+def _cell(row: Row, pictures: Pictures) -> PictureCell:
     picture = pictures(row.path)
     small = _small_of(picture)
-    return Cell(
+    return PictureCell(
         name=row.path.rpartition("/")[2],
         mark=report_words.mark_of(row),
         picture=_data_uri(small) if small else "",

@@ -20,7 +20,7 @@ from lib_lora.likeness.measure.calibration import (
     Calibration,
 )
 from lib_lora.likeness.measure.intervals import ROUNDS
-from lib_lora.likeness.report.report import Photo, Report, Row
+from lib_lora.likeness.report.report import ReferencePhoto, Report, Row
 from lib_lora.likeness.verdict import prompt_adherence
 from lib_lora.likeness.verdict.traits import original
 
@@ -235,7 +235,7 @@ def photos_to_see(report: Report) -> list[tuple[str, str]]:
     return [(plain(photo.file), _remark(photo)) for photo in report.photos if photo.used and photo.remark]
 
 
-def _remark(photo: Photo) -> str:
+def _remark(photo: ReferencePhoto) -> str:
     return plain(photo.remark) or "no reason given"
 
 

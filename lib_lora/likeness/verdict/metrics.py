@@ -14,14 +14,14 @@ from lib_lora.likeness.measure.face_measure import Measured
 from lib_lora.likeness.measure.template import Template
 from lib_lora.likeness.verdict import traits
 from lib_lora.likeness.verdict.facts import NO_FACE, Facts, Training, statuses
-from lib_lora.likeness.verdict.picture_set import Shown, likenesses, mean_pair, mutual, pairs, share
+from lib_lora.likeness.verdict.picture_set import PictureSet, likenesses, mean_pair, mutual, pairs, share
 from lib_lora.likeness.verdict.rules import KEPT
 from lib_lora.likeness.verdict.traits import TURNED
 
 LEAST_GAIN = 0.1  # of likeness; a share of less is noise
 
 
-def facts_of(shown: Shown, template: Template, calibration: Calibration) -> Facts:
+def facts_of(shown: PictureSet, template: Template, calibration: Calibration) -> Facts:
     """Everything that the pictures show.
 
     Raises:
@@ -69,7 +69,7 @@ def _photos(template: Template, calibration: Calibration) -> dict[str, Any]:
     }
 
 
-def _seen(shown: Shown, calibration: Calibration) -> dict[str, Any]:
+def _seen(shown: PictureSet, calibration: Calibration) -> dict[str, Any]:
     scores = [item.score for item in shown.pictures]
     named = statuses(scores, calibration)
     faults = [score.face.fault if score.face else "" for score in scores]
@@ -106,7 +106,7 @@ def _without_face(pictures: Sequence[Measured]) -> float | None:
     return share(sum(item.score.reason == NO_FACE for item in pictures), len(pictures))
 
 
-def _identity(shown: Shown, template: Template, calibration: Calibration) -> dict[str, Any]:
+def _identity(shown: PictureSet, template: Template, calibration: Calibration) -> dict[str, Any]:
     values = likenesses(shown.pictures)
     if not len(values):
         return {}
@@ -138,7 +138,7 @@ def _identity(shown: Shown, template: Template, calibration: Calibration) -> dic
     }
 
 
-def _base(shown: Shown, template: Template, calibration: Calibration) -> dict[str, Any]:
+def _base(shown: PictureSet, template: Template, calibration: Calibration) -> dict[str, Any]:
     facts: dict[str, Any] = {}
     if shown.base is not None:
         gains = pairs(shown.pictures, shown.base)
@@ -163,7 +163,7 @@ def _base(shown: Shown, template: Template, calibration: Calibration) -> dict[st
     return facts
 
 
-def _leak_share(shown: Shown) -> float | None:
+def _leak_share(shown: PictureSet) -> float | None:
     """Mean gain over the base model without the trigger, as a share of that with it on the same prompts and seeds.
 
     None where fewer than three prompts have all three pictures, or the LoRA gains next to nothing.

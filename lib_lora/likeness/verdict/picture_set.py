@@ -18,7 +18,7 @@ DRAWN_REASON = "asked for as a painting, which photos cannot be compared with"
 
 
 @dataclass(frozen=True, eq=False)
-class Shown:
+class PictureSet:
     """A set of pictures with what they are compared with.
 
     Attributes:

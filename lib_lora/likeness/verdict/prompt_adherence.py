@@ -44,7 +44,7 @@ class Missed:
 
 
 @dataclass(frozen=True)
-class _Wish:
+class _Request:
     """One thing that can be asked for and measured.
 
     Attributes:
@@ -72,7 +72,7 @@ def _smiles(face: Quality) -> bool | None:
 
 
 _WISHES = (
-    _Wish(
+    _Request(
         "turned head",
         "turn the head",
         "turned",
@@ -80,8 +80,8 @@ _WISHES = (
         lambda asked: asked.angle == "turned",
         lambda face: abs(face.yaw) >= TURNED,
     ),
-    _Wish("serious", "be serious", "serious", "smiles", lambda asked: _any_of(asked, _SERIOUS), _serious),
-    _Wish("smiling", "smile", "smiling", "serious", lambda asked: _SMILING in asked.attributes, _smiles),
+    _Request("serious", "be serious", "serious", "smiles", lambda asked: _any_of(asked, _SERIOUS), _serious),
+    _Request("smiling", "smile", "smiling", "serious", lambda asked: _SMILING in asked.attributes, _smiles),
 )
 
 
@@ -119,13 +119,13 @@ def remarks(asked: Asked, score: ImageScore) -> list[str]:
     ]
 
 
-def _shows(wish: _Wish, score: ImageScore) -> bool | None:
+def _shows(wish: _Request, score: ImageScore) -> bool | None:
     if score.face is None or score.face.fault or not score.counts:
         return None
     return wish.shows(score.face)
 
 
-def _sentence(wish: _Wish, one: Missed) -> str:
+def _sentence(wish: _Request, one: Missed) -> str:
     unclear = one.asked - one.measured
     lacking = one.measured - one.given
     parts = [f"{wish.yes} {_times(one.given)}"] if one.given else []

@@ -20,7 +20,7 @@ from lib_lora.likeness.measure.calibration import LEAST_FACES, Calibration
 from lib_lora.likeness.measure.face_measure import ImageScore, Measured
 from lib_lora.likeness.measure.image_similarity import COPY_BITS, COPY_SSIM, hamming, variety
 from lib_lora.likeness.measure.template import Template
-from lib_lora.likeness.verdict.picture_set import Shown, share
+from lib_lora.likeness.verdict.picture_set import PictureSet, share
 
 TURNED = 0.35  # of `faces.yaw_proxy`; a nose tip that far off the middle is a three-quarter view
 FRONTAL = 0.20
@@ -75,7 +75,7 @@ def is_copy(score: ImageScore, limits: CopyLimits | None) -> bool:
     return score.copy_bits <= (COPY_BITS if same else limits.bits)
 
 
-def copies(shown: Shown, template: Template) -> dict[str, Any]:
+def copies(shown: PictureSet, template: Template) -> dict[str, Any]:
     """Pictures that repeat a photo, and the photo that most pictures lean on."""
     limits = copy_limits(template)
     scores = [item.score for item in shown.pictures if item.hash is not None]
@@ -96,7 +96,7 @@ def original(score: ImageScore) -> str:
     return (score.nearest_copy if whole else score.nearest) or ""
 
 
-def varied(shown: Shown) -> dict[str, Any]:
+def varied(shown: PictureSet) -> dict[str, Any]:
     """How varied the pictures are against those without the LoRA."""
     if shown.diversity is not None and shown.diversity[1] > 0:
         return {"variety_ratio": shown.diversity[0] / shown.diversity[1], "variety_limit": LEAST_DIVERSITY}
@@ -111,7 +111,7 @@ def _variety(pictures: Sequence[Measured]) -> float | None:
     return variety([one for one, _ in known], [other for _, other in known]) if len(known) >= LEAST_FACES else None
 
 
-def angles(shown: Shown, template: Template, calibration: Calibration) -> dict[str, Any]:
+def angles(shown: PictureSet, template: Template, calibration: Calibration) -> dict[str, Any]:
     """Whether the face is lost when the head is turned, beyond what the photos lose."""
     known = [(item.score.face.yaw, item.score.likeness) for item in shown.pictures if item.score.counts
              and item.score.face is not None and item.score.likeness is not None]  # fmt: skip
@@ -136,7 +136,7 @@ def angles(shown: Shown, template: Template, calibration: Calibration) -> dict[s
     }
 
 
-def attributes(shown: Shown, calibration: Calibration) -> dict[str, Any]:
+def attributes(shown: PictureSet, calibration: Calibration) -> dict[str, Any]:
     """The one attribute with which the face is lost while it holds without."""
     known = [(asked.attributes, item.score.likeness) for asked, item in zip(shown.asked, shown.pictures, strict=True)
              if item.score.counts and item.score.likeness is not None]  # fmt: skip
@@ -156,7 +156,7 @@ def attributes(shown: Shown, calibration: Calibration) -> dict[str, Any]:
     return {"weak": attribute, "weak_drop": drop, "rest": rest, "rest_kept": kept}
 
 
-def surface(shown: Shown, template: Template) -> dict[str, Any]:
+def surface(shown: PictureSet, template: Template) -> dict[str, Any]:
     """Skin and eyes against the photos'."""
     ours = [item.score.face for item in shown.pictures if item.score.counts and item.score.face]
     facts: dict[str, Any] = {}

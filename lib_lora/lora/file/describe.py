@@ -18,7 +18,7 @@ from lib_lora.lora.file.metadata import FAMILY_TITLES, family_of
 from lib_lora.lora.file.open_file import open_lora, refuse_broken
 from lib_lora.lora.hashes import FileBytes, sshs_model_hash
 from lib_lora.lora.layers import Shape, keys_by_layer
-from lib_lora.models.reading.header import Entry, read_header
+from lib_lora.models.reading.header import TensorEntry, read_header
 from lib_lora.models.reading.plain_numbers import pieces
 
 _CONTEXT_WIDTHS = {768: "sd1", 1024: "sd2", 2048: "sdxl"}
@@ -99,7 +99,7 @@ def _looked_at(path: Path) -> tuple[dict[str, Layer], dict[str, str]]:
     return {name: _layer(fields, entries, alphas) for name, fields in layers.items()}, metadata
 
 
-def _layer(fields: Mapping[str, str], entries: Mapping[str, Entry], alphas: Mapping[str, float]) -> Layer:
+def _layer(fields: Mapping[str, str], entries: Mapping[str, TensorEntry], alphas: Mapping[str, float]) -> Layer:
     down = entries[fields["down"]]
     return Layer(down.shape, down.dtype, alphas[fields["alpha"]] if "alpha" in fields else None, "dora_scale" in fields)
 

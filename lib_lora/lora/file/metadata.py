@@ -19,7 +19,7 @@ _SAI_CODE = "https://github.com/Stability-AI/generative-models"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Facts:
+class LoraFacts:
     """What is known about a training when its LoRA is written; None = unknown or not used.
 
     Every field of the second part is the kohya key of that name without its ``ss_``. The units are kohya's:
@@ -148,7 +148,7 @@ class Facts:
     random_crop: bool | None = None
 
 
-_NAMES = [field.name for field in fields(Facts)]
+_NAMES = [field.name for field in fields(LoraFacts)]
 _KOHYA = _NAMES[_NAMES.index("session_id") :]
 # A1111 makes numbers and tables of these, so that a "None" in them would break its page; kohya too leaves them out.
 _LEFT_OUT = frozenset(
@@ -161,7 +161,7 @@ _LEFT_OUT = frozenset(
 
 
 def network_facts(settings: LoraSettings) -> dict[str, Any]:
-    """The `Facts` that the adapter's settings give: ``network_dim`` and so on, with the rest as arguments."""
+    """The `LoraFacts` that the adapter's settings give: ``network_dim`` and so on, with the rest as arguments."""
     arguments: dict[str, Any] = {}
     if settings.convolutions:
         arguments |= {"conv_dim": str(settings.conv_rank), "conv_alpha": str(settings.conv_alpha)}
@@ -180,7 +180,7 @@ def network_facts(settings: LoraSettings) -> dict[str, Any]:
     }
 
 
-def build(facts: Facts) -> dict[str, str]:
+def build(facts: LoraFacts) -> dict[str, str]:
     """All metadata of a file but its hashes, which come with the writing.
 
     Raises:
@@ -213,7 +213,7 @@ def text(value: Any) -> str:
     return str(value)
 
 
-def _comment(facts: Facts) -> str | None:
+def _comment(facts: LoraFacts) -> str | None:
     """The comment is the one free text that readers of kohya's keys show: what must not get lost is in it."""
     words = [
         facts.training_comment,
@@ -224,19 +224,19 @@ def _comment(facts: Facts) -> str | None:
     return "; ".join(word for word in words if word) or None
 
 
-def _base_version(facts: Facts) -> str:
+def _base_version(facts: LoraFacts) -> str:
     if facts.family == "sd2":
         return "sd_v2_v" if facts.prediction == "v" else "sd_v2"
     return "sdxl_base_v1-0" if facts.family == "sdxl" else "sd_v1"
 
 
-def _architecture(facts: Facts) -> str:
+def _architecture(facts: LoraFacts) -> str:
     if facts.family == "sd2":
         return f"stable-diffusion-v2-{'768-v' if facts.prediction == 'v' else '512'}/lora"
     return f"stable-diffusion-{'xl-v1-base' if facts.family == 'sdxl' else 'v1'}/lora"
 
 
-def _modelspec(facts: Facts) -> dict[str, str]:
+def _modelspec(facts: LoraFacts) -> dict[str, str]:
     """Stability's ModelSpec 1.0.1; Forge takes a file for SD1 only if its architecture says so."""
     finished = facts.training_finished_at
     resolution = facts.resolution

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from lib_lora.errors import UserError
 from lib_lora.files import explained, opened, opened_raw
 from lib_lora.models.reading.dtypes import SIZES, torch_dtype
-from lib_lora.models.reading.safe_unpickler import InertUnpickler, Stub
+from lib_lora.models.reading.safe_unpickler import SafeUnpickler, Stub
 
 if TYPE_CHECKING:
     import torch
@@ -200,7 +200,7 @@ def _zip(stream: Any, size: int) -> _Content:
                 if info.header_offset + info.file_size > size:
                     raise ValueError(f"{info.filename} is too short")
                 places[name.removeprefix("data/")] = _Place(info.header_offset, info.file_size)
-        tree = InertUnpickler(BytesIO(archive.read(records["data.pkl"]))).load()
+        tree = SafeUnpickler(BytesIO(archive.read(records["data.pkl"]))).load()
     return _Content(tree, _SCRIPT in records, places)
 
 
@@ -216,12 +216,12 @@ def _zip_header(stream: FileIO) -> int:
 def _old(stream: Any, size: int) -> _Content:
     stream.seek(0)
     start = BytesIO(stream.read(LARGEST_PICKLE))
-    if (InertUnpickler(start).load(), InertUnpickler(start).load()) != (_MAGIC, _VERSION):
+    if (SafeUnpickler(start).load(), SafeUnpickler(start).load()) != (_MAGIC, _VERSION):
         raise ValueError("torch did not write it")
-    InertUnpickler(start).load()
-    content = InertUnpickler(start)
+    SafeUnpickler(start).load()
+    content = SafeUnpickler(start)
     tree = content.load()
-    keys = InertUnpickler(start).load()
+    keys = SafeUnpickler(start).load()
     storages = {pid[2]: (_STORAGES[_short(pid[1])], pid[4]) for pid in content.persistent if pid[0] == "storage"}
     places, begin = {}, start.tell()
     for key in keys:

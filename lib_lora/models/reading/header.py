@@ -30,7 +30,7 @@ _DTYPES = {
 }
 
 
-class Entry(NamedTuple):
+class TensorEntry(NamedTuple):
     """One tensor of a safetensors file: its type (one of `dtypes.SIZES`), shape, and first byte and length counted
     from the file's start."""
 
@@ -40,7 +40,7 @@ class Entry(NamedTuple):
     length: int
 
 
-def read_header(path: Path) -> tuple[dict[str, Entry], dict[str, str]]:
+def read_header(path: Path) -> tuple[dict[str, TensorEntry], dict[str, str]]:
     """The table of contents and the metadata of a safetensors file; nothing in it is trusted.
 
     Format: 8 bytes little-endian length n, n bytes of JSON, then the tensors' bytes.
@@ -75,7 +75,7 @@ def read_header(path: Path) -> tuple[dict[str, Entry], dict[str, str]]:
     return entries, texts
 
 
-def _entry(item: dict[str, Any], start: int) -> Entry:
+def _entry(item: dict[str, Any], start: int) -> TensorEntry:
     begin, end = item["data_offsets"]
     shape = tuple(item["shape"])
     if not all(type(number) is int and 0 <= number < 2**48 for number in (begin, end, *shape)):
@@ -83,4 +83,4 @@ def _entry(item: dict[str, Any], start: int) -> Entry:
     dtype = _DTYPES[item["dtype"]]
     if math.prod(shape) * SIZES[dtype] != end - begin:
         raise ValueError("a tensor's size does not fit its shape")
-    return Entry(dtype, shape, start + begin, end - begin)
+    return TensorEntry(dtype, shape, start + begin, end - begin)

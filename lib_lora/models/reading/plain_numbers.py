@@ -9,12 +9,12 @@ import numpy as np
 
 from lib_lora.errors import UserError
 from lib_lora.models.reading.dtypes import SIZES
-from lib_lora.models.reading.header import Entry
+from lib_lora.models.reading.header import TensorEntry
 
 _PIECE = 1 << 18  # numbers at a time
 
 
-def pieces(stream: FileIO, name: str, entry: Entry) -> Iterator[np.ndarray]:
+def pieces(stream: FileIO, name: str, entry: TensorEntry) -> Iterator[np.ndarray]:
     """The numbers of `entry` as float32 (larger ones become infinite), some at a time.
 
     Args:

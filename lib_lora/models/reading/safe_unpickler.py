@@ -49,7 +49,7 @@ class Stub(dict[Any, Any]):
 
 
 # Python's own unpickler, not the one in C: that one fills gigabytes where a pickle numbers an object in the billions.
-class InertUnpickler(pickle._Unpickler):
+class SafeUnpickler(pickle._Unpickler):
     """Each name in the pickle becomes a kind of `Stub`, so there is nothing else that could be called.
 
     Attributes:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Literal
 
-from lib_lora.captions.photo_facts import Photo
+from lib_lora.captions.photo_facts import AuditedPhoto
 from lib_lora.photos.audit import coverage, findings
 from lib_lora.photos.audit.coverage import Coverage
 from lib_lora.photos.audit.findings import Finding
@@ -29,7 +29,7 @@ class Audited:
         decision: the user's; None where there is none yet.
     """
 
-    photo: Photo
+    photo: AuditedPhoto
     findings: list[Finding]
     decision: Decision | None = None
 
@@ -80,7 +80,7 @@ class Audit:
 
 
 def audit(
-    photos: Sequence[Photo],
+    photos: Sequence[AuditedPhoto],
     decisions: Mapping[str, Decision],
     resolution: int,
     people: Sequence[Sequence[str]] = (),

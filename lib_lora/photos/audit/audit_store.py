@@ -23,7 +23,7 @@ VERSION = 1
 
 
 @dataclass(frozen=True)
-class Known:
+class HashedFile:
     """A file as it was when its digest was made; of another size or time, it is read again.
 
     Attributes:
@@ -40,7 +40,7 @@ class Known:
 
 
 @dataclass(frozen=True)
-class Memory:
+class AuditStore:
     """What is kept.
 
     Attributes:
@@ -54,7 +54,7 @@ class Memory:
     measured_by: str = ""
     decisions: dict[str, Decision] = field(default_factory=dict)
     facts: dict[str, PhotoFacts] = field(default_factory=dict)
-    files: dict[str, Known] = field(default_factory=dict)
+    files: dict[str, HashedFile] = field(default_factory=dict)
     version: int = VERSION
 
     @property
@@ -63,7 +63,7 @@ class Memory:
         return {digest for digest, decision in self.decisions.items() if decision == "drop"}
 
 
-def load(folder: CharacterFolder) -> Memory:
+def load(folder: CharacterFolder) -> AuditStore:
     """What is kept of a character's photos; empty where no audit was made yet.
 
     Raises:
@@ -71,12 +71,12 @@ def load(folder: CharacterFolder) -> Memory:
     """
     path = folder.path / FILE
     if not path.exists():
-        return Memory()
+        return AuditStore()
     values = read_json(path)
     if isinstance(values, dict) and values.get("version") != VERSION:
         raise UserError(f"{path} is of another version of SameFace; delete it, and decide on the photos again.")
     try:
-        return typed_settings.from_dict(Memory, _without_teeth(values), str(path))
+        return typed_settings.from_dict(AuditStore, _without_teeth(values), str(path))
     except UserError as error:
         said = str(error).rstrip(".")
         raise UserError(f"{said}; mend it, or delete it and decide on the photos again.") from error
@@ -93,12 +93,12 @@ def _without_teeth(values: Any) -> Any:
     return values
 
 
-def save(folder: CharacterFolder, memory: Memory) -> None:
+def save(folder: CharacterFolder, memory: AuditStore) -> None:
     """Write it, atomically."""
     write_json(folder.path / FILE, typed_settings.to_dict(memory))
 
 
-def digests(photos: list[Path], memory: Memory) -> dict[str, Known]:
+def digests(photos: list[Path], memory: AuditStore) -> dict[str, HashedFile]:
     """By name, the digest of each photo; only what has changed is read.
 
     Raises:
@@ -108,7 +108,7 @@ def digests(photos: list[Path], memory: Memory) -> dict[str, Known]:
     for photo in photos:
         with explained(photo, "read"):
             about = photo.stat()
-        here = Known(about.st_size, about.st_mtime_ns, about.st_ino, "")
+        here = HashedFile(about.st_size, about.st_mtime_ns, about.st_ino, "")
         known = memory.files.get(photo.name)
         if known is None or replace(known, sha256="") != here:
             known = replace(here, sha256=sha256(photo))
@@ -130,7 +130,7 @@ def photos_to_use(folder: CharacterFolder) -> list[Path]:
     return [photo for digest, photo in first.items() if digest not in memory.dropped]
 
 
-def decided(memory: Memory, digests: dict[str, str], decision: Decision | None) -> Memory:
+def decided(memory: AuditStore, digests: dict[str, str], decision: Decision | None) -> AuditStore:
     """`memory` with one decision for these photos (name to SHA-256); None takes theirs back."""
     left = {digest: old for digest, old in memory.decisions.items() if digest not in digests.values()}
     return replace(memory, decisions={**left, **(dict.fromkeys(digests.values(), decision) if decision else {})})

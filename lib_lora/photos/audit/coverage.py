@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import pstdev
 from typing import get_args
 
-from lib_lora.captions.photo_facts import FaceFacts, Photo
+from lib_lora.captions.photo_facts import AuditedPhoto, FaceFacts
 from lib_lora.captions.slots import Angle, Framing, angle, framing
 from lib_lora.photos.audit.findings import Finding
 from lib_lora.photos.audit.histograms import largest_group
@@ -44,7 +44,7 @@ class Coverage:
         return {one: sum(row[one] for row in self.table.values()) for one in get_args(Angle)}
 
 
-def coverage(photos: Sequence[Photo]) -> Coverage:
+def coverage(photos: Sequence[AuditedPhoto]) -> Coverage:
     """The small map of a set: framing against angle. Photos without a face are not on it."""
     table: dict[Framing, dict[Angle, int]] = {row: dict.fromkeys(get_args(Angle), 0) for row in get_args(Framing)}
     for face in _faces(photos):
@@ -55,7 +55,7 @@ def coverage(photos: Sequence[Photo]) -> Coverage:
     return Coverage(table, missing)
 
 
-def of_set(photos: Sequence[Photo]) -> list[Finding]:
+def of_set(photos: Sequence[AuditedPhoto]) -> list[Finding]:
     """What is wrong with a set of photos (those that will be trained on); empty where all is well."""
     found = list(_count(len(photos)))
     if len(photos) >= VARIED_FROM:
@@ -90,15 +90,15 @@ def _count(count: int) -> Iterator[Finding]:
         yield Finding("", "many", text, "look", count, most)
 
 
-def _views(photos: Sequence[Photo]) -> Iterator[Finding]:
+def _views(photos: Sequence[AuditedPhoto]) -> Iterator[Finding]:
     missing = coverage(photos).missing
     if missing:
         text = f"Of {len(photos)} photos there is {', '.join(missing)}; what no photo shows, the LoRA makes up."
         yield Finding("", "views", text, "look", len(missing), 0)
 
 
-def _alike(photos: Sequence[Photo]) -> Iterator[Finding]:
-    kinds: list[tuple[str, str, Callable[[Photo], list[float]], float]] = [
+def _alike(photos: Sequence[AuditedPhoto]) -> Iterator[Finding]:
+    kinds: list[tuple[str, str, Callable[[AuditedPhoto], list[float]], float]] = [
         ("one background", "background", lambda photo: photo.facts.backdrop, SAME_BACKDROP),
         ("one outfit", "clothes", lambda photo: photo.facts.clothes, SAME_CLOTHES),
     ]
@@ -115,7 +115,7 @@ def _alike(photos: Sequence[Photo]) -> Iterator[Finding]:
             yield Finding("", kind, text, "look", share, ALIKE)
 
 
-def _one_light(photos: Sequence[Photo]) -> Iterator[Finding]:
+def _one_light(photos: Sequence[AuditedPhoto]) -> Iterator[Finding]:
     faces = _faces(photos)
     if len(faces) < VARIED_FROM:
         return
@@ -129,5 +129,5 @@ def _one_light(photos: Sequence[Photo]) -> Iterator[Finding]:
         yield Finding("", "one light", text, "look", light, LIGHT_SPREAD)
 
 
-def _faces(photos: Sequence[Photo]) -> list[FaceFacts]:
+def _faces(photos: Sequence[AuditedPhoto]) -> list[FaceFacts]:
     return [photo.facts.face for photo in photos if photo.facts.face is not None]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from lib_lora.captions.photo_facts import FaceFacts, Photo, Standing
+from lib_lora.captions.photo_facts import AuditedPhoto, FaceFacts, PhotoComparison
 from lib_lora.photos.audit.near_duplicates import BURST_COSINE, COPY_COSINE
 
 Advice = Literal["drop", "look"]
@@ -47,7 +47,7 @@ class Finding:
     limit: float | None = None
 
 
-def of_photo(photo: Photo, resolution: int, usual_blur: float | None) -> list[Finding]:
+def of_photo(photo: AuditedPhoto, resolution: int, usual_blur: float | None) -> list[Finding]:
     """Everything that is wrong with a photo; empty where all is well.
 
     Args:
@@ -66,7 +66,7 @@ def of_photo(photo: Photo, resolution: int, usual_blur: float | None) -> list[Fi
     return [*_faces(photo), *_frame(photo, resolution), *of_face, *_standing(photo, clear=not of_face)]
 
 
-def _faces(photo: Photo) -> Iterator[Finding]:
+def _faces(photo: AuditedPhoto) -> Iterator[Finding]:
     name, faces = photo.file, photo.facts.faces
     if not faces:
         yield Finding(
@@ -100,7 +100,7 @@ def _is_sheet(faces: list[FaceFacts]) -> bool:
     return len(quarters) == len(faces)
 
 
-def _frame(photo: Photo, resolution: int) -> Iterator[Finding]:
+def _frame(photo: AuditedPhoto, resolution: int) -> Iterator[Finding]:
     name, facts = photo.file, photo.facts
     larger = resolution / facts.short_side
     if larger > ENLARGED:
@@ -136,7 +136,7 @@ def _frame(photo: Photo, resolution: int) -> Iterator[Finding]:
         )
 
 
-def _standing(photo: Photo, clear: bool) -> Iterator[Finding]:
+def _standing(photo: AuditedPhoto, clear: bool) -> Iterator[Finding]:
     name, standing = photo.file, photo.standing
     if standing.same_as:  # a decision is about the bytes, so it would be about both
         yield Finding(name, "copy", f"{name} holds the same bytes as {standing.same_as} and is used once; delete one.")
@@ -152,7 +152,7 @@ def _standing(photo: Photo, clear: bool) -> Iterator[Finding]:
         yield _unlike(name, standing, standing.likeness, standing.usual, clear)
 
 
-def _unlike(name: str, standing: Standing, likeness: float, usual: float, clear: bool) -> Finding:
+def _unlike(name: str, standing: PhotoComparison, likeness: float, usual: float, clear: bool) -> Finding:
     """Whom the template finds unlike the others is always named, so that nobody is left out of it unsaid."""
     reach = "" if standing.reach is None else f", and strangers can have {standing.reach:.2f}"
     head = f"{name} looks unlike the others (likeness {likeness:.2f}, usual is {usual:.2f}{reach}): "
@@ -165,7 +165,7 @@ def _unlike(name: str, standing: Standing, likeness: float, usual: float, clear:
     return Finding(name, "unlike", f"{head}{why}.{after}", "look", value, standing.reach)
 
 
-def _alike(standing: Standing, limit: float) -> tuple[str, float | None, float | None]:
+def _alike(standing: PhotoComparison, limit: float) -> tuple[str, float | None, float | None]:
     """In words, value and limit; nothing where the photos show no face."""
     if standing.alike is None:
         return "", None, None

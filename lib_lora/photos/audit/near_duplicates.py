@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from lib_lora.captions.photo_facts import Photo
+from lib_lora.captions.photo_facts import AuditedPhoto
 from lib_lora.photos.audit.histograms import apart
 
 COPY_BITS = 5  # of the 64 of two perceptual hashes: one picture, saved again; asked only where there is no face
@@ -34,7 +34,7 @@ class Repeated:
 
 
 def repeated(
-    photos: Sequence[Photo], cosines: npt.NDArray[np.floating], faulty: Collection[str] = ()
+    photos: Sequence[AuditedPhoto], cosines: npt.NDArray[np.floating], faulty: Collection[str] = ()
 ) -> dict[int, Repeated]:
     """By place, the photos that show what a better one shows.
 
@@ -60,14 +60,14 @@ def repeated(
     return found
 
 
-def _worth(photo: Photo) -> tuple[float, float, str]:
+def _worth(photo: AuditedPhoto) -> tuple[float, float, str]:
     """More pixels are better, then more sharpness; copies are told apart by name."""
     face = photo.facts.face
     pixels = photo.facts.width * photo.facts.height
     return (round(np.log2(max(1, pixels)) * 4), face.blur if face else photo.facts.sharp, photo.file)
 
 
-def _again(one: Photo, other: Photo, cosine: float) -> bool | None:
+def _again(one: AuditedPhoto, other: AuditedPhoto, cosine: float) -> bool | None:
     """Whether two photos show one picture (True) or one moment (False); None: neither."""
     bits = (int(one.facts.hash, 16) ^ int(other.facts.hash, 16)).bit_count()
     if cosine > COPY_COSINE and bits <= _FAR_BITS:

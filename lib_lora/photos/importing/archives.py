@@ -22,7 +22,7 @@ from lib_lora.character.photo_files import OTHER_SUFFIXES, SUFFIXES, unsupported
 from lib_lora.errors import UserError
 from lib_lora.files import explained, opened
 from lib_lora.photos.importing import safe_names
-from lib_lora.photos.importing.offers import CAPTIONS, Offer
+from lib_lora.photos.importing.offers import CAPTIONS, ImportItem
 
 MAX_ENTRIES = 2_000
 MAX_MEMBER = 200 << 20  # bytes unpacked
@@ -57,7 +57,7 @@ def count(path: Path) -> int:
         return 0
 
 
-def members(path: Path) -> Iterator[Offer | str]:
+def members(path: Path) -> Iterator[ImportItem | str]:
     """The pictures in a zip, each with its caption, and one sentence for everything that is left out.
 
     A picture's stream is good until the next one is asked for. Hidden files and ``__MACOSX`` are passed over.
@@ -94,7 +94,7 @@ def members(path: Path) -> Iterator[Offer | str]:
                         yield str(error)
                     size = min(info.compress_size, packed)
                     packed -= size
-                    yield Offer(parts[-1], parts[-2] if len(parts) > 1 else "", stream, caption, size)
+                    yield ImportItem(parts[-1], parts[-2] if len(parts) > 1 else "", stream, caption, size)
 
 
 @dataclass

@@ -17,7 +17,7 @@ FOR_A_BYTE = 300  # pixels: photos of 12 megapixels have 142 at WebP's quality 2
 SECONDS = 1800.0  # 2,000 photos of 12 megapixels take 10 minutes on one core
 
 
-class TooDear(UserError):
+class OverBudget(UserError):
     """A picture that costs more than is left."""
 
 
@@ -49,7 +49,7 @@ class Budget:
         """
         left = self._left + size * self.for_a_byte - pixels
         if left < 0:
-            raise TooDear("This picture has far more pixels than its file has bytes for.")
+            raise OverBudget("This picture has far more pixels than its file has bytes for.")
         self._left = left
 
     def over(self) -> bool:

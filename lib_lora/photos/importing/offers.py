@@ -9,7 +9,7 @@ CAPTIONS = (".txt", ".caption")  # the first that is there counts
 
 
 @dataclass(frozen=True)
-class Offer:
+class ImportItem:
     """A picture that may be taken in.
 
     Attributes:

@@ -26,8 +26,8 @@ from lib_lora.character.store import CharacterFolder
 from lib_lora.errors import UserError
 from lib_lora.files import atomic_file, explained, sha256
 from lib_lora.photos.importing import safe_names, sheets
-from lib_lora.photos.importing.import_budget import Budget, TooDear
-from lib_lora.photos.importing.offers import Offer
+from lib_lora.photos.importing.import_budget import Budget, OverBudget
+from lib_lora.photos.importing.offers import ImportItem
 from lib_lora.photos.importing.sources import find
 
 Progress = Callable[[int, int, str], None]
@@ -102,7 +102,7 @@ def take_in(
             done += 1
             try:
                 shelf.take(offer, result, budget)
-            except TooDear:
+            except OverBudget:
                 dear.append(offer.name)
     if dear:
         result.skipped.append(_too_dear(dear))
@@ -141,7 +141,7 @@ def see_that_one_opens(sources: Iterable[Path]) -> None:
             try:
                 read_photo(offer.stream, offer.name, partial(budget.spend, size=offer.size))
                 return
-            except TooDear:
+            except OverBudget:
                 failures.append(_too_dear([offer.name]))
             except UserError as error:
                 failures.append(str(error))
@@ -191,7 +191,7 @@ class _Shelf:
         for digest in [digest for digest, pictures in self.known.items() if pictures == [path]]:
             del self.known[digest]
 
-    def take(self, offer: Offer, result: Imported, budget: Budget) -> None:
+    def take(self, offer: ImportItem, result: Imported, budget: Budget) -> None:
         """Take one picture in, and write down in `result` what came of it.
 
         Raises:
@@ -202,7 +202,7 @@ class _Shelf:
             digest = _sha256(offer.stream)
             image = None if digest in self.known else read_photo(offer.stream, offer.name, pay)
             boxes = sheets.boxes(image) if image else None
-        except TooDear:
+        except OverBudget:
             raise
         except UserError as error:
             result.skipped.append(str(error))
@@ -215,7 +215,7 @@ class _Shelf:
             elif image is not None:
                 self._add(offer, digest, image, boxes, caption, result)
 
-    def _know(self, offer: Offer, digest: str, caption: bytes | None, result: Imported) -> None:
+    def _know(self, offer: ImportItem, digest: str, caption: bytes | None, result: Imported) -> None:
         self._write_caption(self.known[digest], caption, missing=True)
         if digest in self.fresh:
             first = self.known[digest][0].name if self.known[digest] else "another"
@@ -225,7 +225,7 @@ class _Shelf:
 
     def _add(
         self,
-        offer: Offer,
+        offer: ImportItem,
         digest: str,
         image: Image.Image,
         boxes: sheets.Boxes | None,
@@ -241,7 +241,7 @@ class _Shelf:
         self.fresh.add(digest)
         result.added += added
 
-    def _copy(self, offer: Offer, caption: bytes | None) -> Path:
+    def _copy(self, offer: ImportItem, caption: bytes | None) -> Path:
         stem, suffix = safe_names.split(offer.name)
         target = next(
             self.folder.photos / f"{choice}{suffix}"
@@ -253,7 +253,7 @@ class _Shelf:
         self._take_name(target)
         return target
 
-    def _split(self, offer: Offer, image: Image.Image, boxes: sheets.Boxes, caption: bytes | None) -> list[Path]:
+    def _split(self, offer: ImportItem, image: Image.Image, boxes: sheets.Boxes, caption: bytes | None) -> list[Path]:
         stem, suffix = safe_names.split(offer.name)
         pieces = [_png(image.crop(box)) for box in boxes]
         choice = next(
@@ -283,7 +283,7 @@ class _Shelf:
         self.taken.setdefault(safe_names.key(path.stem), set()).add(path)
         self.there[path.parent].add(path.name)
 
-    def _caption(self, offer: Offer, result: Imported) -> bytes | None:
+    def _caption(self, offer: ImportItem, result: Imported) -> bytes | None:
         """The caption's bytes if they are a caption; else a sentence says so and the photo has none."""
         try:
             if offer.caption is not None and caption_files.decode(offer.caption, f"The text beside {offer.name}"):

@@ -15,13 +15,13 @@ from lib_lora.character.photo_files import OTHER_SUFFIXES, SUFFIXES, kinds, unsu
 from lib_lora.errors import UserError
 from lib_lora.files import explained, opened
 from lib_lora.photos.importing import archives
-from lib_lora.photos.importing.offers import CAPTIONS, Offer
+from lib_lora.photos.importing.offers import CAPTIONS, ImportItem
 
 MAX_FILES = 10_000  # pictures in one folder and below: more is a disk, not the photos of a person
 
 
 @dataclass
-class Found:
+class FoundPictures:
     """What there is to look at.
 
     Attributes:
@@ -37,7 +37,7 @@ class Found:
         """How many pictures there are, those in zips too."""
         return sum(archives.count(path) if _is_zip(path) else 1 for path, _ in self.files)
 
-    def offers(self) -> Generator[Offer | str, None, None]:
+    def offers(self) -> Generator[ImportItem | str, None, None]:
         """Every picture, opened until the next one is asked for, and a sentence for each that cannot be."""
         for path, inner in self.files:
             if _is_zip(path):
@@ -55,10 +55,10 @@ class Found:
                 except UserError as error:
                     yield str(error)
                     caption = None
-                yield Offer(path.name, inner, stream, caption, os.fstat(stream.fileno()).st_size)
+                yield ImportItem(path.name, inner, stream, caption, os.fstat(stream.fileno()).st_size)
 
 
-def find(sources: Iterable[Path], own: Path | None = None) -> Found:
+def find(sources: Iterable[Path], own: Path | None = None) -> FoundPictures:
     """The pictures that `sources` name: files and zips as they are, folders with the folders in them.
 
     Hidden files and folders are passed over, and so is what is no picture. A zip inside a folder is not opened. What
@@ -68,7 +68,7 @@ def find(sources: Iterable[Path], own: Path | None = None) -> Found:
         sources: files, folders and zips.
         own: the character's folder: what lies there already is not taken in again.
     """
-    found = Found()
+    found = FoundPictures()
     for source in sources:
         try:
             with explained(source, "read"):
@@ -78,7 +78,7 @@ def find(sources: Iterable[Path], own: Path | None = None) -> Found:
     return found
 
 
-def _add(source: Path, own: Path | None, found: Found) -> None:
+def _add(source: Path, own: Path | None, found: FoundPictures) -> None:
     """Raises: UserError, OSError: it cannot be read, or has too many pictures."""
     if own is not None and any(_same(path, own) for path in (source, *Path(os.path.realpath(source)).parents)):
         found.skipped.append(f"{source} lies in the character's own folder and is not taken in again; leave it out.")
@@ -96,7 +96,7 @@ def _add(source: Path, own: Path | None, found: Found) -> None:
         ]
 
 
-def _in_folder(folder: Path, own: Path | None, found: Found) -> None:
+def _in_folder(folder: Path, own: Path | None, found: FoundPictures) -> None:
     """Raises: UserError: there are too many pictures."""
     pictures: list[tuple[Path, str]] = []
     for path in _files(folder, own, found.skipped):

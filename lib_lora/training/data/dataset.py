@@ -32,7 +32,7 @@ from lib_lora.training.data.buckets import (
     resize_and_crop,
 )
 from lib_lora.training.data.encoding_cache import cached, file_of
-from lib_lora.training.plan.run_file import Photo, Run
+from lib_lora.training.plan.run_file import Run, TrainingPhoto
 from lib_lora.training.plan.train_settings import TrainSettings
 
 
@@ -47,7 +47,7 @@ class Item:
         encode: gives `mean` and `std`; called once.
     """
 
-    photo: Photo
+    photo: TrainingPhoto
     placement: Placement
     weight_map: torch.Tensor | None
     encode: Callable[[], tuple[torch.Tensor, torch.Tensor]]
@@ -75,7 +75,7 @@ def place(size: tuple[int, int], train: TrainSettings, side: int) -> Placement:
 
 
 def load_items(
-    run: Run, photos: Sequence[Photo], side: int, load_vae: Callable[[], AutoencoderKL], ahead: bool = True
+    run: Run, photos: Sequence[TrainingPhoto], side: int, load_vae: Callable[[], AutoencoderKL], ahead: bool = True
 ) -> list[Item]:
     """Prepare every photo of a run.
 
@@ -113,21 +113,21 @@ class _Encoder:
         self.vae: AutoencoderKL | None = None
         self.folder = run.character_folder.cache / "latents"
 
-    def file(self, photo: Photo, placed: Placement) -> Path:
+    def file(self, photo: TrainingPhoto, placed: Placement) -> Path:
         """Where a photo's latents are kept."""
         return file_of(self.folder, self._key(photo, placed))
 
-    def _key(self, photo: Photo, placed: Placement) -> tuple[object, ...]:
+    def _key(self, photo: TrainingPhoto, placed: Placement) -> tuple[object, ...]:
         return ("latent", self.run.file.base.sha256, photo.sha256, placed)
 
-    def __call__(self, photo: Photo, placed: Placement) -> tuple[torch.Tensor, torch.Tensor]:
+    def __call__(self, photo: TrainingPhoto, placed: Placement) -> tuple[torch.Tensor, torch.Tensor]:
         tensors = cached(self.folder, self._key(photo, placed), lambda: self._computed(photo, placed))
         self.waiting -= 1
         if self.waiting == 0:
             self.vae = None
         return tensors["mean"], tensors["std"]
 
-    def _computed(self, photo: Photo, placed: Placement) -> dict[str, torch.Tensor]:
+    def _computed(self, photo: TrainingPhoto, placed: Placement) -> dict[str, torch.Tensor]:
         pixels = to_tensor(resize_and_crop(_opened(photo, self.run.photo_path(photo)), placed))
         give_back()  # the gaps that a step or another photo leaves do not hold the VAE's larger tensors
         self.vae = self.vae or self.load_vae()
@@ -135,7 +135,7 @@ class _Encoder:
         return {"mean": mean[0], "std": std[0]}
 
 
-def _size_of(run: Run, photo: Photo, path: Path) -> tuple[int, int]:
+def _size_of(run: Run, photo: TrainingPhoto, path: Path) -> tuple[int, int]:
     """The photo's upright size; remembered, so that a cached photo is not decoded again."""
     size = cached(
         run.character_folder.cache / "sizes",
@@ -145,7 +145,7 @@ def _size_of(run: Run, photo: Photo, path: Path) -> tuple[int, int]:
     return int(size[0]), int(size[1])
 
 
-def _opened(photo: Photo, path: Path) -> Image.Image:
+def _opened(photo: TrainingPhoto, path: Path) -> Image.Image:
     """The photo's picture.
 
     Raises:
@@ -155,7 +155,7 @@ def _opened(photo: Photo, path: Path) -> Image.Image:
     return open_photo(path)
 
 
-def _check(photo: Photo, path: Path) -> None:
+def _check(photo: TrainingPhoto, path: Path) -> None:
     """See that a photo is still the one that the run was made with.
 
     Raises:

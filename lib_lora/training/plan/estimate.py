@@ -46,7 +46,7 @@ _PICTURE = 1.5  # bytes of a PNG for each pixel
 
 
 @dataclass(frozen=True)
-class Layer:
+class LayerShape:
     """The adapter of one layer.
 
     Attributes:
@@ -135,7 +135,7 @@ def shapes_of(base: Path) -> dict[str, tuple[int, ...]]:
     return {key: file.shape(key) for key in file.keys()}
 
 
-def adapter_layers(family: str, shapes: Shapes, lora: LoraSettings, trains_text: bool) -> list[Layer]:
+def adapter_layers(family: str, shapes: Shapes, lora: LoraSettings, trains_text: bool) -> list[LayerShape]:
     """Every layer that gets an adapter, with its size.
 
     Raises:
@@ -164,7 +164,7 @@ def _unet_shapes(family: str, shapes: Shapes, convolutions: bool) -> dict[str, t
     }
 
 
-def _text_layers(family: str, part: str, shapes: Shapes, lora: LoraSettings) -> list[Layer]:
+def _text_layers(family: str, part: str, shapes: Shapes, lora: LoraSettings) -> list[LayerShape]:
     sizes = {
         int(match[1]): shape
         for key, shape in shapes.items()
@@ -177,21 +177,21 @@ def _text_layers(family: str, part: str, shapes: Shapes, lora: LoraSettings) -> 
     return [_layer(family, part, path, by_leaf.get(path.rpartition(".")[2], square), lora) for path in paths]
 
 
-def _layer(family: str, part: str, path: str, shape: tuple[int, ...], lora: LoraSettings) -> Layer:
+def _layer(family: str, part: str, path: str, shape: tuple[int, ...], lora: LoraSettings) -> LayerShape:
     wide = part == "unet" and _CONVOLUTION.fullmatch(path) is not None
     rank = lora.conv_rank if wide else lora.of_part(part)[0]
     out, inside = shape[0], shape[1]
     numbers = rank * (inside * (9 if wide else 1) + out)
-    return Layer(key_names.kohya_name(family, part, path), numbers, inside if lora.use_dora else 0)
+    return LayerShape(key_names.kohya_name(family, part, path), numbers, inside if lora.use_dora else 0)
 
 
-def _checkpoint_bytes(layers: list[Layer]) -> int:
+def _checkpoint_bytes(layers: list[LayerShape]) -> int:
     tensors = 4 if any(layer.magnitude for layer in layers) else 3
     header = sum(tensors * (len(layer.name) + len(".lora_up.weight") + _TENSOR) for layer in layers)
     return header + _METADATA + sum(2 * layer.numbers + 4 * layer.magnitude + 2 for layer in layers)
 
 
-def _state_bytes(layers: list[Layer], train: TrainSettings) -> int:
+def _state_bytes(layers: list[LayerShape], train: TrainSettings) -> int:
     """Adapter, optimizer and running average in float32 (8-bit AdamW's is smaller where it works)."""
     copies = 1 + _MOMENTS[train.optimizer] + (1 if train.ema else 0)
     entries = 1 + _ENTRIES[train.optimizer] + (1 if train.ema else 0)

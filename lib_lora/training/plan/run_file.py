@@ -31,7 +31,7 @@ _PACKAGES = ("torch", "diffusers", "transformers", "peft", "accelerate", "safete
 
 
 @dataclass(frozen=True)
-class Photo:
+class TrainingPhoto:
     """One picture of the training set.
 
     Attributes:
@@ -50,7 +50,7 @@ class Photo:
 
 
 @dataclass(frozen=True)
-class Base:
+class RunBase:
     """The base checkpoint of a run.
 
     Attributes:
@@ -90,9 +90,9 @@ class RunFile:
     stem: str
     created: str
     character: Character
-    base: Base
+    base: RunBase
     settings: TrainSettings
-    photos: list[Photo]
+    photos: list[TrainingPhoto]
     data_hash: str
     versions: dict[str, str]
     out: str | None = None
@@ -136,7 +136,7 @@ class Run:
         """The file of the LoRA after `step` steps."""
         return self.checkpoints / f"{self.file.stem}-{step:06d}.safetensors"
 
-    def photo_path(self, photo: Photo) -> Path:
+    def photo_path(self, photo: TrainingPhoto) -> Path:
         """Where a photo lies."""
         path = Path(photo.file)
         return path if path.is_absolute() else self.character_folder.path / path
@@ -148,7 +148,7 @@ def create_run(
     info: ModelInfo,
     base_sha256: str,
     train: TrainSettings,
-    photos: list[Photo],
+    photos: list[TrainingPhoto],
     out: Path | None = None,
     grid_steps: int = 0,
 ) -> Run:
@@ -165,7 +165,7 @@ def create_run(
         stem=f"{slug(character.name)}-{identifier}",
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         character=character,
-        base=Base(
+        base=RunBase(
             str(info.path.absolute()),
             base_sha256,
             info.family,

@@ -19,7 +19,7 @@ from starlette.requests import cookie_parser
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from lib_lora.hosts.standalone import Alone
-from lib_lora.ui.http.login_link import ONCE, Entry
+from lib_lora.ui.http.login_link import ONCE, LoginSecrets
 from lib_lora.ui.http.request_context import PREFIX
 from lib_lora.ui.http.responses import in_json
 from lib_lora.ui.http.route_access import PARAMETER, admitted, stranger
@@ -40,7 +40,7 @@ _HTML = "<!doctype html><meta charset=utf-8><meta name=referrer content=no-refer
 _PRIVATE = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
 
 
-class Gate:
+class AccessMiddleware:
     """An ASGI app around the page.
 
     Args:
@@ -51,7 +51,7 @@ class Gate:
         entry: the secrets that open the page once.
     """
 
-    def __init__(self, app: App, host: Alone, token: str, head: str, entry: Entry) -> None:
+    def __init__(self, app: App, host: Alone, token: str, head: str, entry: LoginSecrets) -> None:
         self._app, self._host, self._token, self._head = app, host, token, head.encode("utf-8")
         self._entry = entry
 

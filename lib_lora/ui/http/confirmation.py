@@ -9,14 +9,14 @@ from pathlib import Path
 from lib_lora.errors import UserError
 from lib_lora.files import read_json, write_json
 from lib_lora.ui.http import paths
-from lib_lora.ui.http.request_context import Desk
+from lib_lora.ui.http.request_context import RequestContext
 from lib_lora.ui.http.responses import Refused
 
 FILE = "confirmed.json"
 _MOST = 50  # folders that are remembered
 
 
-def confirm(desk: Desk, about: str, code: str) -> None:
+def confirm(desk: RequestContext, about: str, code: str) -> None:
     """Let a request pass that has the code for what it wants.
 
     Args:
@@ -35,7 +35,7 @@ def confirm(desk: Desk, about: str, code: str) -> None:
     raise Refused(428, f"{why}: type the one that {where} shows.")
 
 
-def confirm_folder(desk: Desk, folder: Path, code: str) -> None:
+def confirm_folder(desk: RequestContext, folder: Path, code: str) -> None:
     """Let a request pass that wants LoRAs in a folder: one of the host's, one that was confirmed before, or it has the
     code, which confirms the folder for all times.
 

@@ -21,7 +21,7 @@ from lib_lora.files import replace
 ONCE = "once"  # the parameter of an address
 
 
-class Entry:
+class LoginSecrets:
     """The secrets that are good for one opening each. For any thread.
 
     Attributes:
@@ -65,7 +65,7 @@ class Files:
         self.page, self.token = folder / f"page-{port}.html", folder / f"page-{port}.token"
         self._token, self._address, self._secret = token, address, ""
 
-    def write(self, entry: Entry) -> bool:
+    def write(self, entry: LoginSecrets) -> bool:
         """Write both; false, and nothing is left, where they would be readable by other accounts."""
         self._secret = entry.fresh()
         try:
@@ -76,7 +76,7 @@ class Files:
             return False
         return True
 
-    def renew(self, entry: Entry, used: str) -> None:
+    def renew(self, entry: LoginSecrets, used: str) -> None:
         """Where the secret in the file was used, write the next one."""
         if used == self._secret:
             self.write(entry)

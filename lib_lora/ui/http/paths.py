@@ -13,7 +13,7 @@ from lib_lora.errors import UserError
 from lib_lora.files import explained
 from lib_lora.files import slug as slug_of
 from lib_lora.hosts.host_protocol import Host
-from lib_lora.ui.http.request_context import Call, Desk
+from lib_lora.ui.http.request_context import Call, RequestContext
 from lib_lora.ui.http.responses import Refused, forbidden, missing
 
 _DIGITS = re.compile(r"[0-9]{1,9}", re.ASCII)
@@ -33,7 +33,7 @@ def names(folder: Path) -> list[str]:
         raise UserError(f"Cannot read {folder}: {error.strerror}.") from error
 
 
-def character(desk: Desk, call: Call) -> CharacterFolder:
+def character(desk: RequestContext, call: Call) -> CharacterFolder:
     """The folder of the character that a request names.
 
     Raises:

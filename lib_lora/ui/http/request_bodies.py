@@ -54,7 +54,7 @@ class Uploads:
                 self._bytes -= size
 
 
-class Parted:
+class StreamedBody:
     """Takes a body bit by bit: the text of one field is decoded into a file, the rest is kept.
 
     Args:

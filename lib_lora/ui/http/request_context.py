@@ -20,7 +20,7 @@ PREFIX = "/sameface/v1"
 
 
 @dataclass(frozen=True)
-class Desk:
+class RequestContext:
     """What the routes work with.
 
     Attributes:
@@ -61,7 +61,7 @@ class Call:
     file: Path | None = None
 
 
-Answer = Callable[[Desk, Call], Any]
+Answer = Callable[[RequestContext, Call], Any]
 
 
 @dataclass(frozen=True)

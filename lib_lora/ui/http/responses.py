@@ -28,8 +28,8 @@ from lib_lora import file_permissions, typed_settings
 from lib_lora.environment import about_missing
 from lib_lora.errors import UserError, brief
 from lib_lora.files import explained
-from lib_lora.ui.http.request_bodies import Full, Parted, TooLarge
-from lib_lora.ui.http.request_context import MB, Call, Desk, Route
+from lib_lora.ui.http.request_bodies import Full, StreamedBody, TooLarge
+from lib_lora.ui.http.request_context import MB, Call, RequestContext, Route
 from lib_lora.ui.http.route_access import admitted, stranger
 
 LOG = logging.getLogger("sameface")
@@ -70,7 +70,7 @@ def about(field: str) -> Iterator[None]:
         raise
 
 
-async def answered(desk: Desk, route: Route, request: Request) -> Response:
+async def answered(desk: RequestContext, route: Route, request: Request) -> Response:
     """The answer to a request; the handler runs in a thread."""
     given: list[Any] = [request.path_params, dict(request.query_params)]
     try:
@@ -94,7 +94,9 @@ async def answered(desk: Desk, route: Route, request: Request) -> Response:
         return refusal(error, route.path, given)
 
 
-def _handled(desk: Desk, route: Route, call: Call, raw: bytes, file: Path | None, given: list[Any]) -> Response:
+def _handled(
+    desk: RequestContext, route: Route, call: Call, raw: bytes, file: Path | None, given: list[Any]
+) -> Response:
     try:
         if route.body:
             given.append(values := values_of(raw))
@@ -140,7 +142,7 @@ async def _streamed(request: Request, route: Route, folder: Path) -> tuple[bytes
     """A body without its file, and the file, which lies in `folder`; None where it came empty, or not at all."""
     path, waiting = folder / "file", bytearray()
     with explained(path), open(path, "wb") as stream:
-        parted = Parted(route.file, stream, route.limit * 3 // 4)
+        parted = StreamedBody(route.file, stream, route.limit * 3 // 4)
         async for part in _parts(request, route):
             waiting += part
             if len(waiting) >= _BLOCK:

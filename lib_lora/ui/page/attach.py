@@ -26,13 +26,15 @@ from lib_lora.ui.http.request_context import PREFIX
 if TYPE_CHECKING:
     import gradio as gr  # type: ignore[import-untyped, import-not-found, unused-ignore]
 
-    from lib_lora.hosts.job_host import Ground
+    from lib_lora.hosts.job_host import ConfiguredHost
     from lib_lora.queue.queue import Queue
     from lib_lora.queue.supervisor import Supervisor
 
 _log = logging.getLogger("sameface")
 _lock = Lock()
-_kept: dict[Path, tuple[Queue, Supervisor, Ground]] = {}  # by data folder; outlives the scripts, not the process
+_kept: dict[
+    Path, tuple[Queue, Supervisor, ConfiguredHost]
+] = {}  # by data folder; outlives the scripts, not the process
 
 
 class Attached:
@@ -74,14 +76,14 @@ class Attached:
         except Exception:  # whoever asks is told
             _log.exception("SameFace could not begin")
 
-    def _parts(self) -> tuple[Queue, Supervisor, Ground]:
-        from lib_lora.hosts.job_host import Ground
+    def _parts(self) -> tuple[Queue, Supervisor, ConfiguredHost]:
+        from lib_lora.hosts.job_host import ConfiguredHost
         from lib_lora.queue.queue import Queue
         from lib_lora.queue.supervisor import Supervisor
 
         with _lock:
             if self._root not in _kept:
-                ground = Ground(self._host, self._root)
+                ground = ConfiguredHost(self._host, self._root)
                 _kept[self._root] = (Queue(self._root), Supervisor(self._root, ground), ground)
             return _kept[self._root]
 

@@ -24,7 +24,7 @@ from lib_lora.environment import bundled
 from lib_lora.errors import UserError
 from lib_lora.hosts.standalone import Alone
 from lib_lora.ui.http import route_access
-from lib_lora.ui.http.login_link import ONCE, Entry, Files
+from lib_lora.ui.http.login_link import ONCE, Files, LoginSecrets
 from lib_lora.ui.http.paths import ensure_folder
 from lib_lora.ui.http.slow_connections import watching
 from lib_lora.workflows.train.screen import at_a_screen, in_browser
@@ -72,7 +72,7 @@ def serve(
 
         attached = attach(host)
         number = own.getsockname()[1]
-        entry = Entry()
+        entry = LoginSecrets()
         doorway = Files(
             _own_folder(host.roots().data), number, route_access.TOKEN, lambda secret: address(number, secret)
         )
@@ -134,7 +134,7 @@ def _own_folder(root: Path) -> Path:
     return ensure_folder((Path(local) if local else Path.home() / "AppData" / "Local") / "sameface")
 
 
-def page(host: Alone, attached: Any, entry: Entry | None = None) -> Any:
+def page(host: Alone, attached: Any, entry: LoginSecrets | None = None) -> Any:
     """The whole app: routes, scripts, gradio's page, and who comes in.
 
     Args:
@@ -145,7 +145,7 @@ def page(host: Alone, attached: Any, entry: Entry | None = None) -> Any:
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     import gradio as gr
 
-    from lib_lora.ui.http.access_middleware import Gate
+    from lib_lora.ui.http.access_middleware import AccessMiddleware
 
     tab = attached.tab()  # made within the page's block, it would be drawn twice
     with gr.Blocks(title="SameFace", theme=gr.themes.Default(**_FONTS), css=_STYLE, analytics_enabled=False) as blocks:
@@ -161,7 +161,9 @@ def page(host: Alone, attached: Any, entry: Entry | None = None) -> Any:
         headers = {"Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"}
         return FileResponse(found, media_type=_TYPES[found.suffix], headers=headers)
 
-    return Gate(gr.mount_gradio_app(app, blocks, path="/"), host, route_access.TOKEN, head(), entry or Entry())
+    return AccessMiddleware(
+        gr.mount_gradio_app(app, blocks, path="/"), host, route_access.TOKEN, head(), entry or LoginSecrets()
+    )
 
 
 def files() -> list[Path]:

@@ -13,7 +13,7 @@ from lib_lora.character.store import CharacterFolder
 from lib_lora.errors import UserError
 from lib_lora.runs.run_lock import only_process
 from lib_lora.ui.http import paths
-from lib_lora.ui.http.request_context import Call, Desk, Route, get, post
+from lib_lora.ui.http.request_context import Call, RequestContext, Route, get, post
 from lib_lora.ui.http.responses import missing
 from lib_lora.ui.routes.character_routes import PATIENCE
 from lib_lora.ui.routes.job_routes import put, told
@@ -45,7 +45,7 @@ class CaptionEdit:
 
 
 @dataclass(frozen=True)
-class FillWish:
+class FillRequest:
     """See `queue.job_types.FillArguments`."""
 
     captioner: str = ""
@@ -60,12 +60,12 @@ def routes() -> list[Route]:
         post("/characters/{slug}/captions", write, Caption),
         post("/characters/{slug}/captions/edit", edit, CaptionEdit),
         post("/characters/{slug}/captions/undo", undo),
-        post("/characters/{slug}/captions/fill", fill, FillWish),
+        post("/characters/{slug}/captions/fill", fill, FillRequest),
         get("/captioners", captioners),
     ]
 
 
-def shown(desk: Desk, call: Call) -> dict[str, Any]:
+def shown(desk: RequestContext, call: Call) -> dict[str, Any]:
     """All captions, their phrases, and what is wrong with them."""
     return _view(paths.character(desk, call))
 
@@ -122,7 +122,7 @@ def _photo(folder: CharacterFolder, files: list[str]) -> None:
             raise missing(f"There is no photo {file} of this character (any more).")
 
 
-def write(desk: Desk, call: Call) -> dict[str, Any]:
+def write(desk: RequestContext, call: Call) -> dict[str, Any]:
     """Write the caption of one photo."""
     folder, body = paths.character(desk, call), call.body
     _photo(folder, [body.file])
@@ -134,7 +134,7 @@ def write(desk: Desk, call: Call) -> dict[str, Any]:
     return _view(folder)
 
 
-def edit(desk: Desk, call: Call) -> dict[str, Any]:
+def edit(desk: RequestContext, call: Call) -> dict[str, Any]:
     """Change a phrase in many captions."""
     from lib_lora.workflows.photos import caption_commands
 
@@ -158,7 +158,7 @@ def edit(desk: Desk, call: Call) -> dict[str, Any]:
     return _view(folder)
 
 
-def undo(desk: Desk, call: Call) -> dict[str, Any]:
+def undo(desk: RequestContext, call: Call) -> dict[str, Any]:
     """Take the newest change of the captions back."""
     folder = paths.character(desk, call)
     with only_process(folder.path, "wait a moment and try again", PATIENCE):
@@ -166,7 +166,7 @@ def undo(desk: Desk, call: Call) -> dict[str, Any]:
     return _view(folder)
 
 
-def fill(desk: Desk, call: Call) -> dict[str, Any]:
+def fill(desk: RequestContext, call: Call) -> dict[str, Any]:
     """Have captions written from what the photos show."""
     folder, body = paths.character(desk, call), call.body
     _photo(folder, body.only)
@@ -174,7 +174,7 @@ def fill(desk: Desk, call: Call) -> dict[str, Any]:
     return told(desk, put(desk, folder, "fill", values))
 
 
-def captioners(desk: Desk, _call: Call) -> list[dict[str, Any]]:
+def captioners(desk: RequestContext, _call: Call) -> list[dict[str, Any]]:
     """Who can look at the photos for captions, and what it would need."""
     from lib_lora.clip.clip_model import find_weights
 

@@ -14,7 +14,7 @@ from lib_lora.errors import Misfit, UserError
 from lib_lora.files import explained
 from lib_lora.runs.run_lock import only_process
 from lib_lora.ui.http import paths
-from lib_lora.ui.http.request_context import Call, Desk, Route, get, post
+from lib_lora.ui.http.request_context import Call, RequestContext, Route, get, post
 from lib_lora.ui.http.responses import Refused
 from lib_lora.ui.routes.overview_routes import of_character
 from lib_lora.workflows.photos import changes
@@ -65,7 +65,7 @@ def routes() -> list[Route]:
     ]
 
 
-def new(desk: Desk, call: Call) -> dict[str, Any]:
+def new(desk: RequestContext, call: Call) -> dict[str, Any]:
     """Make a character; photos come later."""
     body = call.body
     agreed = None if body.consent is None else declare_consent(body.consent)
@@ -100,7 +100,7 @@ def _traits(given: list[str]) -> list[str]:
     return [" ".join(one.replace(",", " ").split()) for one in given if one.replace(",", " ").strip()]
 
 
-def change(desk: Desk, call: Call) -> dict[str, Any]:
+def change(desk: RequestContext, call: Call) -> dict[str, Any]:
     """Change a character; another trigger or class word is changed in its captions too."""
     folder, body = paths.character(desk, call), call.body
     with only_process(folder.path, "wait a moment and try again", PATIENCE):
@@ -126,7 +126,7 @@ def change(desk: Desk, call: Call) -> dict[str, Any]:
     return of_character(folder)
 
 
-def delete(desk: Desk, call: Call) -> dict[str, Any]:
+def delete(desk: RequestContext, call: Call) -> dict[str, Any]:
     """Put a character away: its folder is moved, and can be moved back by hand. What was computed of the face goes."""
     folder = paths.character(desk, call)
     slug = folder.path.name
@@ -153,7 +153,7 @@ def delete(desk: Desk, call: Call) -> dict[str, Any]:
     return {"moved_to": str(target)}
 
 
-def forget_faces(desk: Desk, call: Call) -> dict[str, Any]:
+def forget_faces(desk: RequestContext, call: Call) -> dict[str, Any]:
     """Delete what was computed of a character's faces: embeddings, templates, thumbnails, what the audit measured.
 
     Photos, decisions and the reports of tests stay.
@@ -161,7 +161,7 @@ def forget_faces(desk: Desk, call: Call) -> dict[str, Any]:
     return {"deleted": len(forgetting.forget_faces(paths.character(desk, call)))}
 
 
-def proposed(desk: Desk, call: Call) -> dict[str, Any]:
+def proposed(desk: RequestContext, call: Call) -> dict[str, Any]:
     """Trigger words that sound like a name."""
     from lib_lora.workflows.photos.caption_commands import propose_triggers
 
@@ -171,7 +171,7 @@ def proposed(desk: Desk, call: Call) -> dict[str, Any]:
     return propose_triggers(name, _lora_folders(desk), root=desk.root).values
 
 
-def checked(desk: Desk, call: Call) -> dict[str, Any]:
+def checked(desk: RequestContext, call: Call) -> dict[str, Any]:
     """Whether a trigger word will do."""
     from lib_lora.workflows.photos.caption_commands import check_trigger
 
@@ -181,5 +181,5 @@ def checked(desk: Desk, call: Call) -> dict[str, Any]:
     return check_trigger(word, _lora_folders(desk), desk.root).values
 
 
-def _lora_folders(desk: Desk) -> list[Any]:
+def _lora_folders(desk: RequestContext) -> list[Any]:
     return [folder for folder in desk.host.roots().loras if folder.is_dir()]

@@ -15,8 +15,8 @@ from lib_lora import environment, packages
 from lib_lora.errors import UserError
 from lib_lora.files import size
 from lib_lora.hosts.host_protocol import Host
-from lib_lora.hosts.job_host import Ground
-from lib_lora.ui.http.request_context import Call, Desk, Route, get
+from lib_lora.hosts.job_host import ConfiguredHost
+from lib_lora.ui.http.request_context import Call, RequestContext, Route, get
 from lib_lora.ui.views import machine
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def routes() -> list[Route]:
     return [get("/doctor", doctor)]
 
 
-def doctor(desk: Desk, _call: Call) -> dict[str, Any]:
+def doctor(desk: RequestContext, _call: Call) -> dict[str, Any]:
     """What works here, and where things lie."""
     roots = desk.host.roots()
     loras = str(roots.loras[0]) if roots.loras else ""
@@ -80,7 +80,7 @@ def check(name: str, tone: str, text: str, mend: str = "") -> Check:
 
 
 def _python(host: Host, root: Path) -> Iterator[Check]:
-    ground = Ground(host, root)
+    ground = ConfiguredHost(host, root)
     command, variables = ground.worker_command(), ground.worker_environment()
     own = Path(command[0]) == Path(sys.executable)
     version, absent = machine.lacks(command, variables)

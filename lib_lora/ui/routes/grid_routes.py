@@ -12,7 +12,7 @@ from lib_lora.character.store import CharacterFolder
 from lib_lora.errors import UserError
 from lib_lora.files import read_json
 from lib_lora.ui.http import paths
-from lib_lora.ui.http.request_context import Call, Desk, Route, get
+from lib_lora.ui.http.request_context import Call, RequestContext, Route, get
 from lib_lora.ui.http.responses import file, missing
 from lib_lora.ui.routes.run_routes import address, picture
 from lib_lora.ui.views import run_records
@@ -42,13 +42,13 @@ def _side(planned: Mapping[str, dict[str, Any]]) -> int:
     return min((side for side in sides if isinstance(side, int)), default=0)
 
 
-def _folders(desk: Desk, call: Call) -> tuple[CharacterFolder, Path, Path]:
+def _folders(desk: RequestContext, call: Call) -> tuple[CharacterFolder, Path, Path]:
     folder = paths.character(desk, call)
     run = paths.run(folder, call.path["run"])
     return folder, run, paths.grid(run, call.path["grid"])
 
 
-def shown(desk: Desk, call: Call) -> dict[str, Any]:
+def shown(desk: RequestContext, call: Call) -> dict[str, Any]:
     """A test grid; one that is still being painted has no verdict."""
     folder, run, grid = _folders(desk, call)
     slug = folder.path.name
@@ -178,19 +178,19 @@ def _url(slug: str, run: Path, grid: Path, name: str) -> str:
     return address(slug, "runs", run.name, "grids", grid.name, "pictures", name, of=grid / CELLS / name)
 
 
-def cell(desk: Desk, call: Call) -> Response:
+def cell(desk: RequestContext, call: Call) -> Response:
     """A picture of a test grid."""
     _, _, grid = _folders(desk, call)
     return picture(paths.picture_in(grid / CELLS, call.path["name"]))
 
 
-def page(desk: Desk, call: Call) -> Response:
+def page(desk: RequestContext, call: Call) -> Response:
     """The whole report as one page, which needs no script and may run none."""
     _, _, grid = _folders(desk, call)
     return file(grid / PAGE, "text/html; charset=utf-8", {"Content-Security-Policy": POLICY})
 
 
-def sheet(desk: Desk, call: Call) -> Response:
+def sheet(desk: RequestContext, call: Call) -> Response:
     """All pictures of a test grid on one."""
     _, _, grid = _folders(desk, call)
     return file(grid / SHEET, "image/png")

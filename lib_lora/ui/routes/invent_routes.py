@@ -14,15 +14,15 @@ from lib_lora.errors import UserError
 from lib_lora.files import sha256
 from lib_lora.queue.invent_arguments import LONGEST
 from lib_lora.ui.http import paths
-from lib_lora.ui.http.request_context import MB, Call, Desk, Route, get, post
+from lib_lora.ui.http.request_context import MB, Call, RequestContext, Route, get, post
 from lib_lora.ui.http.responses import FOREVER, Refused, file
 from lib_lora.ui.routes.photo_routes import shrunk
 from lib_lora.ui.routes.run_routes import address
 from lib_lora.ui.views import run_records
-from lib_lora.ui.views.character_snapshot import Looked, look
+from lib_lora.ui.views.character_snapshot import CharacterSnapshot, look
 from lib_lora.ui.views.file_cache import kept, mark
 from lib_lora.ui.views.invention import in_use, painted_of, plan_of
-from lib_lora.workflows.invent.invented_folder import CANDIDATES, MORE, SQUARE, Invented, Painted
+from lib_lora.workflows.invent.invented_folder import CANDIDATES, MORE, SQUARE, InventedFolder, InventedPicture
 
 if TYPE_CHECKING:
     from lib_lora.character.store import CharacterFolder
@@ -62,11 +62,11 @@ def routes() -> list[Route]:
     ]
 
 
-def shown(desk: Desk, call: Call) -> dict[str, Any]:
+def shown(desk: RequestContext, call: Call) -> dict[str, Any]:
     """What was painted so far for an invented character: candidates, the picked face, and further pictures, each with
     the reason why it was not kept."""
     looked = look(paths.character(desk, call))
-    invented = Invented(looked.folder)
+    invented = InventedFolder(looked.folder)
     plan, painted = plan_of(invented), painted_of(invented)
     candidates = [one for one in painted if plan and one.is_candidate_of(plan)]
     further = [one for one in painted if not one.is_candidate]
@@ -87,7 +87,7 @@ def shown(desk: Desk, call: Call) -> dict[str, Any]:
     }
 
 
-def _told(invented: Invented, one: Painted, looked: Looked) -> dict[str, Any]:
+def _told(invented: InventedFolder, one: InventedPicture, looked: CharacterSnapshot) -> dict[str, Any]:
     slug = invented.character.path.name
     url = address(slug, "invented", *one.file.split("/"), of=invented.path / one.file)
     return {
@@ -101,7 +101,7 @@ def _told(invented: Invented, one: Painted, looked: Looked) -> dict[str, Any]:
     }
 
 
-def _picked(looked: Looked, painted: Sequence[Painted], picked: str) -> dict[str, Any] | None:
+def _picked(looked: CharacterSnapshot, painted: Sequence[InventedPicture], picked: str) -> dict[str, Any] | None:
     """The picked picture as a photo of the character; as it was painted where that photo is no more there."""
     if not picked:
         return None
@@ -118,7 +118,7 @@ def _picked(looked: Looked, painted: Sequence[Painted], picked: str) -> dict[str
     return {"url": url, "thumbnail": url}
 
 
-def _round(looked: Looked, further: Sequence[Painted], digest: str) -> dict[str, int]:
+def _round(looked: CharacterSnapshot, further: Sequence[InventedPicture], digest: str) -> dict[str, int]:
     mine = [one for one in further if one.lora == digest]
     return {"painted": len(mine), "kept": sum(in_use(looked, one) for one in mine)}
 
@@ -134,24 +134,24 @@ def _newest_lora(folder: CharacterFolder) -> tuple[str, str] | None:
     return lora.stem, kept(("lora", lora), mark(lora), lambda: sha256(lora))
 
 
-def candidate_picture(desk: Desk, call: Call) -> Response:
+def candidate_picture(desk: RequestContext, call: Call) -> Response:
     """A painted candidate; with `small=1` at up to 384 pixels."""
     return _painted_picture(desk, call, CANDIDATES)
 
 
-def further_picture(desk: Desk, call: Call) -> Response:
+def further_picture(desk: RequestContext, call: Call) -> Response:
     """A further picture of the picked face, kept or not; with `small=1` at up to 384 pixels."""
     return _painted_picture(desk, call, MORE)
 
 
-def _painted_picture(desk: Desk, call: Call, folder: str) -> Response:
-    path = paths.picture_in(Invented(paths.character(desk, call)).path / folder, call.path["name"])
+def _painted_picture(desk: RequestContext, call: Call, folder: str) -> Response:
+    path = paths.picture_in(InventedFolder(paths.character(desk, call)).path / folder, call.path["name"])
     if "small" not in call.query:
         return file(path, paths.MEDIA[path.suffix.lower()], FOREVER)
     return shrunk(path, _SMALL)
 
 
-def pick(desk: Desk, call: Call) -> dict[str, Any]:
+def pick(desk: RequestContext, call: Call) -> dict[str, Any]:
     """Take one candidate for the character's face: it becomes the first photo."""
     from lib_lora.workflows.invent.invent import pick as pick_face
 
@@ -162,7 +162,7 @@ def pick(desk: Desk, call: Call) -> dict[str, Any]:
     return shown(desk, call)
 
 
-def own_picture(desk: Desk, call: Call) -> dict[str, Any]:
+def own_picture(desk: RequestContext, call: Call) -> dict[str, Any]:
     """Take one picture of the user's own for the character's face: it becomes the first photo."""
     from lib_lora.ui.routes.job_routes import base_of
     from lib_lora.ui.routes.photo_routes import sent
@@ -180,17 +180,17 @@ def own_picture(desk: Desk, call: Call) -> dict[str, Any]:
     return shown(desk, call)
 
 
-def _see_nobody_paints(desk: Desk, folder: CharacterFolder) -> None:
+def _see_nobody_paints(desk: RequestContext, folder: CharacterFolder) -> None:
     if open_job(desk, folder):
         raise Refused(409, "Faces are being painted for this character; stop that, or wait for its end.")
 
 
-def open_job(desk: Desk, folder: CharacterFolder) -> Job | None:
+def open_job(desk: RequestContext, folder: CharacterFolder) -> Job | None:
     """The job that paints for an invented character, or waits to."""
     return next((job for job in desk.queue.open() if job.kind in JOBS and job.slug == folder.path.name), None)
 
 
-def see_that_it_can_be(desk: Desk, folder: CharacterFolder, kind: str, arguments: Mapping[str, Any]) -> None:
+def see_that_it_can_be(desk: RequestContext, folder: CharacterFolder, kind: str, arguments: Mapping[str, Any]) -> None:
     """Refuse a job of these kinds at once where its worker would only refuse it later.
 
     Raises:
@@ -198,7 +198,7 @@ def see_that_it_can_be(desk: Desk, folder: CharacterFolder, kind: str, arguments
     """
     _see_nobody_paints(desk, folder)
     looked = look(folder)
-    plan, name = plan_of(Invented(folder)), looked.character.name
+    plan, name = plan_of(InventedFolder(folder)), looked.character.name
     picked = bool(plan and plan.picked)
     if kind == "invent" and picked:
         raise Refused(409, f"{name} has its face already; make another character for another face.")

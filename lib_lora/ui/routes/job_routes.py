@@ -14,7 +14,7 @@ from lib_lora.errors import UserError
 from lib_lora.queue.job_progress import Follower, events_after
 from lib_lora.queue.job_types import KINDS
 from lib_lora.ui.http import paths
-from lib_lora.ui.http.request_context import Call, Desk, Route, get, post
+from lib_lora.ui.http.request_context import Call, RequestContext, Route, get, post
 from lib_lora.ui.http.responses import Refused, about, forbidden, missing
 from lib_lora.ui.views import run_records
 from lib_lora.ui.views.file_cache import kept
@@ -54,7 +54,7 @@ class Move:
 
 
 @dataclass(frozen=True)
-class QueueWish:
+class QueueRequest:
     """Whether heavy jobs shall be kept from starting."""
 
     paused: bool
@@ -73,22 +73,22 @@ def routes() -> list[Route]:
         post("/jobs/{number}/resume", resume),
         post("/jobs/{number}/forget", forget),
         post("/jobs/{number}/move", move, Move),
-        post("/queue", pause_queue, QueueWish),
+        post("/queue", pause_queue, QueueRequest),
     ]
 
 
-def listed(desk: Desk, _call: Call) -> list[dict[str, Any]]:
+def listed(desk: RequestContext, _call: Call) -> list[dict[str, Any]]:
     """All jobs: those that wait, that run, and the last ones that have ended."""
     return [told(desk, job) for job in desk.queue.jobs()]
 
 
-def add(desk: Desk, call: Call) -> dict[str, Any]:
+def add(desk: RequestContext, call: Call) -> dict[str, Any]:
     """Put a job in line."""
     folder = paths.named_character(desk.root, call.body.character)
     return told(desk, put(desk, folder, call.body.kind, call.body.arguments))
 
 
-def put(desk: Desk, folder: CharacterFolder, kind: str, arguments: Mapping[str, Any]) -> Job:
+def put(desk: RequestContext, folder: CharacterFolder, kind: str, arguments: Mapping[str, Any]) -> Job:
     """Put a job for a character in line, after a look at what it names.
 
     Raises:
@@ -118,7 +118,7 @@ def put(desk: Desk, folder: CharacterFolder, kind: str, arguments: Mapping[str, 
     return job
 
 
-def _see_paths(desk: Desk, arguments: Mapping[str, Any]) -> None:
+def _see_paths(desk: RequestContext, arguments: Mapping[str, Any]) -> None:
     """No file but a base model that the host offers may be named by somebody on another machine."""
     if base := arguments.get("base"):
         with about("base"):
@@ -133,7 +133,7 @@ def _see_paths(desk: Desk, arguments: Mapping[str, Any]) -> None:
         raise forbidden("This webui is open to other machines, so a captioner's files cannot be named here.")
 
 
-def base_of(desk: Desk, text: str) -> Path:
+def base_of(desk: RequestContext, text: str) -> Path:
     """The base model that a request names: one that the host offers, or any file where only its user can ask.
 
     Raises:
@@ -149,7 +149,7 @@ def base_of(desk: Desk, text: str) -> Path:
     return path
 
 
-def told(desk: Desk, job: Job) -> dict[str, Any]:
+def told(desk: RequestContext, job: Job) -> dict[str, Any]:
     """A job as the page shows it."""
     return {
         "id": job.id,
@@ -171,7 +171,7 @@ def told(desk: Desk, job: Job) -> dict[str, Any]:
     }
 
 
-def _base_gone(desk: Desk, job: Job) -> str:
+def _base_gone(desk: RequestContext, job: Job) -> str:
     """The base model without which a job that has not come to its end cannot go on; empty where it is there."""
     if job.state not in ("failed", "interrupted", "stopped"):
         return ""
@@ -203,19 +203,19 @@ def _follower(path: Path) -> Follower:
     return Follower(path)
 
 
-def one(desk: Desk, call: Call) -> dict[str, Any]:
+def one(desk: RequestContext, call: Call) -> dict[str, Any]:
     """One job."""
     return told(desk, _job(desk, call))
 
 
-def _job(desk: Desk, call: Call) -> Job:
+def _job(desk: RequestContext, call: Call) -> Job:
     try:
         return desk.queue.get(paths.number(call.path["number"], "job"))
     except UserError as error:
         raise missing(str(error)) from error
 
 
-def events(desk: Desk, call: Call) -> dict[str, Any]:
+def events(desk: RequestContext, call: Call) -> dict[str, Any]:
     """The events of a job from a place in its file on."""
     after = call.query.get("after", "0")
     if not (after.isascii() and after.isdecimal() and len(after) <= 15):
@@ -225,7 +225,7 @@ def events(desk: Desk, call: Call) -> dict[str, Any]:
     return {"events": found, "next": offset}
 
 
-def log(desk: Desk, call: Call) -> dict[str, Any]:
+def log(desk: RequestContext, call: Call) -> dict[str, Any]:
     """The last lines that a job's process has printed."""
     path = desk.queue.folder(_job(desk, call).id) / _LOG
     try:
@@ -239,46 +239,46 @@ def log(desk: Desk, call: Call) -> dict[str, Any]:
     return {"lines": [line for line in lines if line.strip()][-_LINES:]}
 
 
-def _acted(desk: Desk, job: Job) -> dict[str, Any]:
+def _acted(desk: RequestContext, job: Job) -> dict[str, Any]:
     desk.supervisor.wake()
     return told(desk, desk.queue.get(job.id))
 
 
-def stop(desk: Desk, call: Call) -> dict[str, Any]:
+def stop(desk: RequestContext, call: Call) -> dict[str, Any]:
     """Stop a job; what it has done so far is kept."""
     job = _job(desk, call)
     desk.queue.wish(job.id, "stop")
     return _acted(desk, job)
 
 
-def pause(desk: Desk, call: Call) -> dict[str, Any]:
+def pause(desk: RequestContext, call: Call) -> dict[str, Any]:
     """Pause a job that runs, and all heavy ones behind it."""
     job = _job(desk, call)
     desk.queue.wish(job.id, "pause")
     return _acted(desk, job)
 
 
-def resume(desk: Desk, call: Call) -> dict[str, Any]:
+def resume(desk: RequestContext, call: Call) -> dict[str, Any]:
     """Put a job that did not come to its end back in line."""
     job = _job(desk, call)
     desk.queue.resume(job.id)
     return _acted(desk, job)
 
 
-def forget(desk: Desk, call: Call) -> dict[str, Any]:
+def forget(desk: RequestContext, call: Call) -> dict[str, Any]:
     """Take a job that has ended off the list."""
     job = _job(desk, call)
     desk.queue.forget(job.id)
     return {"forgotten": job.id}
 
 
-def move(desk: Desk, call: Call) -> list[dict[str, Any]]:
+def move(desk: RequestContext, call: Call) -> list[dict[str, Any]]:
     """Give a job that waits another place in line."""
     desk.queue.move(_job(desk, call).id, call.body.before)
     return listed(desk, call)
 
 
-def pause_queue(desk: Desk, call: Call) -> dict[str, Any]:
+def pause_queue(desk: RequestContext, call: Call) -> dict[str, Any]:
     """Keep heavy jobs from starting, or let them start again."""
     desk.queue.pause_all(call.body.paused)
     desk.supervisor.wake()

@@ -11,7 +11,7 @@ from fastapi.responses import Response
 
 from lib_lora.errors import UserError
 from lib_lora.ui.http import paths
-from lib_lora.ui.http.request_context import Call, Desk, Route, get
+from lib_lora.ui.http.request_context import Call, RequestContext, Route, get
 from lib_lora.ui.http.responses import file, missing
 from lib_lora.ui.routes.run_routes import address
 from lib_lora.ui.routes.use_routes import framing_of, painted, text_of
@@ -28,7 +28,7 @@ def routes() -> list[Route]:
     ]
 
 
-def _checkpoint(desk: Desk, call: Call) -> tuple[RunRecord, int, Path]:
+def _checkpoint(desk: RequestContext, call: Call) -> tuple[RunRecord, int, Path]:
     record = run_records.run(paths.run(paths.character(desk, call), call.path["run"]))
     step = paths.number(call.path["step"], "step")
     path = run_records.checkpoint(record, step)
@@ -37,7 +37,7 @@ def _checkpoint(desk: Desk, call: Call) -> tuple[RunRecord, int, Path]:
     return record, step, path
 
 
-def shown(desk: Desk, call: Call) -> dict[str, Any]:
+def shown(desk: RequestContext, call: Call) -> dict[str, Any]:
     """The LoRA of a saved step: its path, its size, the address of its bytes, and the prompt that calls it."""
     record, step, path = _checkpoint(desk, call)
     try:
@@ -58,7 +58,7 @@ def shown(desk: Desk, call: Call) -> dict[str, Any]:
     }
 
 
-def download(desk: Desk, call: Call) -> Response:
+def download(desk: RequestContext, call: Call) -> Response:
     """The LoRA of a saved step, to be kept."""
     _, _, path = _checkpoint(desk, call)
     kept = {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(path.name)}"}

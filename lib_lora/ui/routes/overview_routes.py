@@ -15,11 +15,11 @@ from lib_lora.files import digest_of
 from lib_lora.photos.audit.coverage import LEAST
 from lib_lora.queue.job_types import lane_of
 from lib_lora.ui.http.paths import names
-from lib_lora.ui.http.request_context import Call, Desk, Route, get
+from lib_lora.ui.http.request_context import Call, RequestContext, Route, get
 from lib_lora.ui.http.responses import LOG
 from lib_lora.ui.routes import job_routes
 from lib_lora.ui.views import caption_checks, invention, machine, run_records
-from lib_lora.ui.views.character_snapshot import Looked, look
+from lib_lora.ui.views.character_snapshot import CharacterSnapshot, look
 from lib_lora.ui.views.file_cache import kept, mark
 from lib_lora.ui.views.run_history import story_of
 from lib_lora.ui.views.run_records import RunRecord
@@ -37,7 +37,7 @@ def routes() -> list[Route]:
     return [get("/state", state), get("/waits", waits)]
 
 
-def state(desk: Desk, _call: Call) -> dict[str, Any]:
+def state(desk: RequestContext, _call: Call) -> dict[str, Any]:
     """Everything that is shown whatever step one is at: host, characters, queue."""
     caption_checks.begin()  # somebody looks; what the first trigger word or caption needs is loaded meanwhile
     open_jobs = desk.queue.open()
@@ -85,14 +85,14 @@ def _short(told: dict[str, Any]) -> dict[str, Any]:
     return {**told, "arguments": {key: one for key, one in told["arguments"].items() if len(str(one)) <= _SHORT}}
 
 
-def waits(desk: Desk, _call: Call) -> dict[str, Any]:
+def waits(desk: RequestContext, _call: Call) -> dict[str, Any]:
     """The job for which the webui's pictures wait; none, where they are painted."""
     open_jobs = desk.queue.open()
     number = _holds(desk, open_jobs)
     return {"job": next((job_routes.told(desk, job) for job in open_jobs if job.id == number), None)}
 
 
-def _holds(desk: Desk, open_jobs: Sequence[Job]) -> int:
+def _holds(desk: RequestContext, open_jobs: Sequence[Job]) -> int:
     """The job that keeps the webui from painting; 0 = none does."""
     heavy = (job.id for job in open_jobs if job.state == "running" and lane_of(job.kind) == "heavy")
     return next(heavy, 0) if desk.supervisor.holds else 0
@@ -181,7 +181,7 @@ def _damaged(slug: str, why: str) -> dict[str, Any]:
     }
 
 
-def _photos(looked: Looked) -> dict[str, Any]:
+def _photos(looked: CharacterSnapshot) -> dict[str, Any]:
     count, told = len(looked.digests), looked.told
     proposed = sum(one["proposed"] for one in told["photos"]) if told else 0
     if looked.trouble:
@@ -196,7 +196,7 @@ def _photos(looked: Looked) -> dict[str, Any]:
     return {"count": count, "used": used, "proposed": proposed, "audited": audited, "tone": tone, "text": text}
 
 
-def _captions(looked: Looked) -> dict[str, Any]:
+def _captions(looked: CharacterSnapshot) -> dict[str, Any]:
     of, written = len(looked.used), sum(bool(text) for text in looked.used_texts.values())
     found = (caption_checks.problems(looked) or []) if of else []
     wrong = len({photo for photo, _ in found} | {*looked.unreadable})
@@ -251,7 +251,7 @@ def _use(folder: CharacterFolder) -> dict[str, Any]:
 
 
 def _next(
-    looked: Looked, captions: dict[str, Any], run: RunRecord | None, test: dict[str, Any], is_invented: bool
+    looked: CharacterSnapshot, captions: dict[str, Any], run: RunRecord | None, test: dict[str, Any], is_invented: bool
 ) -> str:
     if run is not None and run.saved:
         return "use" if test["grid"] and test["tone"] != "none" else "test"
@@ -262,7 +262,7 @@ def _next(
     return "captions" if captions["written"] < captions["of"] else "train"
 
 
-def _cover(looked: Looked) -> str:
+def _cover(looked: CharacterSnapshot) -> str:
     """The first photo that is good, else the first in use."""
     good = {one["file"] for one in looked.told["photos"] if one["tone"] == "good"} if looked.told else set()
     for file in [*(one for one in looked.used if one in good), *looked.used]:

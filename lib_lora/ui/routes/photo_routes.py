@@ -14,11 +14,11 @@ from fastapi.responses import Response
 from lib_lora.character.photo_files import open_photo
 from lib_lora.errors import UserError, brief
 from lib_lora.ui.http import paths
-from lib_lora.ui.http.request_context import MB, Call, Desk, Route, get, post
+from lib_lora.ui.http.request_context import MB, Call, RequestContext, Route, get, post
 from lib_lora.ui.http.responses import missing, picture
 from lib_lora.ui.routes.job_routes import put, told
 from lib_lora.ui.views import imports
-from lib_lora.ui.views.character_snapshot import Looked, look
+from lib_lora.ui.views.character_snapshot import CharacterSnapshot, look
 from lib_lora.workflows.photos.import_command import import_into
 
 MOST = 256 * MB
@@ -43,7 +43,7 @@ class FromPath:
 
 
 @dataclass(frozen=True)
-class AuditWish:
+class AuditRequest:
     """See `queue.job_types.AuditArguments`."""
 
     keep: list[str] = field(default_factory=list)
@@ -61,11 +61,11 @@ def routes() -> list[Route]:
         post("/characters/{slug}/photos/from_path", add_from_path, FromPath),
         get("/characters/{slug}/photos/{sha256}/thumbnail", thumbnail),
         get("/characters/{slug}/photos/{sha256}/picture", large),
-        post("/characters/{slug}/audit", audit, AuditWish),
+        post("/characters/{slug}/audit", audit, AuditRequest),
     ]
 
 
-def shown(desk: Desk, call: Call) -> dict[str, Any]:
+def shown(desk: RequestContext, call: Call) -> dict[str, Any]:
     """All photos with what the last audit said of them."""
     looked = look(paths.character(desk, call))
     busy = any(job.slug == looked.folder.path.name and job.kind == "audit" for job in desk.queue.open())
@@ -91,7 +91,7 @@ def shown(desk: Desk, call: Call) -> dict[str, Any]:
     }
 
 
-def _unknown(looked: Looked, file: str) -> dict[str, Any]:
+def _unknown(looked: CharacterSnapshot, file: str) -> dict[str, Any]:
     dropped = looked.digests[file] in looked.dropped
     return {
         "file": file,
@@ -108,7 +108,7 @@ def _unknown(looked: Looked, file: str) -> dict[str, Any]:
     }
 
 
-def add(desk: Desk, call: Call) -> dict[str, Any]:
+def add(desk: RequestContext, call: Call) -> dict[str, Any]:
     """Take in a picture, or a zip of pictures."""
     looked = look(paths.character(desk, call))
     return _taken_in(desk, looked, sent(call))
@@ -125,7 +125,7 @@ def sent(call: Call) -> Path:
     return call.file.replace(call.file.with_name(plain_name(call.body.name)))
 
 
-def _taken_in(desk: Desk, looked: Looked, source: Path) -> dict[str, Any]:
+def _taken_in(desk: RequestContext, looked: CharacterSnapshot, source: Path) -> dict[str, Any]:
     with imports.under_way(looked.folder.path, source.name) as one:
         values = import_into(
             desk.root, looked.character.name, [source], one.seen, patience=PATIENCE, stop=one.stop.is_set
@@ -149,14 +149,14 @@ def plain_name(name: str) -> str:
     return f"{stem or 'photo'}{dot}{suffix}"
 
 
-def add_from_path(desk: Desk, call: Call) -> dict[str, Any]:
+def add_from_path(desk: RequestContext, call: Call) -> dict[str, Any]:
     """Take in the pictures of a file, folder or zip on the webui's own machine."""
     looked = look(paths.character(desk, call))
     source = paths.free_path(desk.host, call.body.path, "a folder of photos")
     return _taken_in(desk, looked, source)
 
 
-def _photo(desk: Desk, call: Call) -> tuple[Looked, Path, str]:
+def _photo(desk: RequestContext, call: Call) -> tuple[CharacterSnapshot, Path, str]:
     digest = paths.digest(call.path["sha256"])
     looked = look(paths.character(desk, call))
     path = looked.file_of(digest)
@@ -165,7 +165,7 @@ def _photo(desk: Desk, call: Call) -> tuple[Looked, Path, str]:
     return looked, path, digest
 
 
-def thumbnail(desk: Desk, call: Call) -> Response:
+def thumbnail(desk: RequestContext, call: Call) -> Response:
     """A photo, small."""
     from lib_lora.workflows.photos import thumbnails
 
@@ -177,7 +177,7 @@ def thumbnail(desk: Desk, call: Call) -> Response:
     return picture(found)
 
 
-def large(desk: Desk, call: Call) -> Response:
+def large(desk: RequestContext, call: Call) -> Response:
     """A photo at up to 1600 pixels, upright, without EXIF."""
     _, path, _ = _photo(desk, call)
     return shrunk(path, LARGE)
@@ -197,7 +197,7 @@ def shrunk(path: Path, side: int) -> Response:
     return picture(stream.getvalue())
 
 
-def audit(desk: Desk, call: Call) -> dict[str, Any]:
+def audit(desk: RequestContext, call: Call) -> dict[str, Any]:
     """Look through the photos, and decide on some."""
     folder = paths.character(desk, call)
     body = call.body

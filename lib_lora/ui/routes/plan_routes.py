@@ -17,12 +17,12 @@ from lib_lora.photos.audit.coverage import LEAST
 from lib_lora.training.plan import estimate, form_fields, memory_fitting, presets
 from lib_lora.training.plan.train_settings import TrainSettings
 from lib_lora.ui.http import paths
-from lib_lora.ui.http.request_context import Call, Desk, Route, get, post
+from lib_lora.ui.http.request_context import Call, RequestContext, Route, get, post
 from lib_lora.ui.http.responses import LOG, about, forbidden
 from lib_lora.ui.routes.job_routes import base_of
 from lib_lora.ui.routes.overview_routes import plural
 from lib_lora.ui.views import base_models
-from lib_lora.ui.views.base_models import Base
+from lib_lora.ui.views.base_models import BaseRecord
 from lib_lora.ui.views.character_snapshot import look
 from lib_lora.ui.views.file_cache import kept, mark
 
@@ -31,7 +31,7 @@ _NOTICED = 0.15  # the share from which on it is worth a word
 
 
 @dataclass(frozen=True)
-class EstimateWish:
+class EstimateRequest:
     """The base model's path, the preset (null = its own) and settings laid over it (nested, or by dotted keys)."""
 
     base: str
@@ -44,16 +44,16 @@ def routes() -> list[Route]:
     return [
         get("/bases", listed),
         get("/plan", plan, "base", "preset", "character"),
-        post("/characters/{slug}/estimate", reckon, EstimateWish),
+        post("/characters/{slug}/estimate", reckon, EstimateRequest),
     ]
 
 
-def listed(desk: Desk, _call: Call) -> list[dict[str, Any]]:
+def listed(desk: RequestContext, _call: Call) -> list[dict[str, Any]]:
     """The base models that the host knows, and whether they can be trained on."""
     return base_models.listed(desk)
 
 
-def plan(desk: Desk, call: Call) -> dict[str, Any]:
+def plan(desk: RequestContext, call: Call) -> dict[str, Any]:
     """The settings with which a base model is trained, and all fields of their form."""
     if not call.query.get("base"):
         raise UserError("Choose a base model first.", "base")
@@ -76,7 +76,7 @@ def plan(desk: Desk, call: Call) -> dict[str, Any]:
     }
 
 
-def settings_of(base: Base, preset: str | None, over: Mapping[str, Any]) -> TrainSettings:
+def settings_of(base: BaseRecord, preset: str | None, over: Mapping[str, Any]) -> TrainSettings:
     """The settings of a run.
 
     Raises:
@@ -88,7 +88,7 @@ def settings_of(base: Base, preset: str | None, over: Mapping[str, Any]) -> Trai
     return train
 
 
-def _fitted(base: Base, train: TrainSettings) -> tuple[dict[str, Any], str]:
+def _fitted(base: BaseRecord, train: TrainSettings) -> tuple[dict[str, Any], str]:
     """What the memory of this machine's GPU makes of a preset, see `training.plan.memory_fitting.fitted`."""
     memory = None if base.narrow else gpu_memory()  # torch takes seconds to load
     if memory is None:
@@ -113,7 +113,7 @@ def gpu_memory() -> int | None:
     return None
 
 
-def reckon(desk: Desk, call: Call) -> dict[str, Any]:
+def reckon(desk: RequestContext, call: Call) -> dict[str, Any]:
     """What a training would take: steps, disk, and time and memory where they were measured."""
     looked, body = look(paths.character(desk, call)), call.body
     with about("base"):
@@ -138,7 +138,7 @@ def reckon(desk: Desk, call: Call) -> dict[str, Any]:
     }
 
 
-def _class_photos(desk: Desk, train: TrainSettings) -> int:
+def _class_photos(desk: RequestContext, train: TrainSettings) -> int:
     if not train.class_photos:
         return 0
     if desk.host.remote():
@@ -146,7 +146,7 @@ def _class_photos(desk: Desk, train: TrainSettings) -> int:
     return len(list_photos(Path(train.class_photos).expanduser()))
 
 
-def _measured(desk: Desk, base: Path, train: TrainSettings, steps: int) -> dict[str, Any] | None:
+def _measured(desk: RequestContext, base: Path, train: TrainSettings, steps: int) -> dict[str, Any] | None:
     found = estimate.remembered(desk.root, base, train)
     try:
         if found is not None:

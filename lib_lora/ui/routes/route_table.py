@@ -10,7 +10,7 @@ from fastapi.responses import Response
 
 from lib_lora.hosts.host_protocol import Host
 from lib_lora.ui.http import route_access
-from lib_lora.ui.http.request_context import PREFIX, Call, Desk, Route, get
+from lib_lora.ui.http.request_context import PREFIX, Call, RequestContext, Route, get
 from lib_lora.ui.http.responses import answered, missing, sweep
 from lib_lora.ui.routes import (
     caption_routes,
@@ -55,12 +55,12 @@ def all_routes() -> list[Route]:
     return [*(route for room in _ROOMS for route in room.routes()), get("/schema", _schema)]
 
 
-def _schema(_desk: Desk, _call: Call) -> list[dict[str, Any]]:
+def _schema(_desk: RequestContext, _call: Call) -> list[dict[str, Any]]:
     """This list."""
     return schema.described(all_routes())
 
 
-def _nothing(_desk: Desk, _call: Call) -> Any:
+def _nothing(_desk: RequestContext, _call: Call) -> Any:
     """What is not there."""
     raise missing("There is no such address.")
 
@@ -73,7 +73,7 @@ def router(host: Host, queue: Queue, supervisor: Supervisor, token: str = route_
         queue: of jobs; `supervisor` runs them.
         token: of the page.
     """
-    desk = Desk(host, queue, supervisor, token)
+    desk = RequestContext(host, queue, supervisor, token)
     sweep(desk.root)
     made = APIRouter(prefix=PREFIX)
     for route in all_routes():
@@ -85,7 +85,7 @@ def router(host: Host, queue: Queue, supervisor: Supervisor, token: str = route_
     return made
 
 
-def _endpoint(desk: Desk, route: Route) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+def _endpoint(desk: RequestContext, route: Route) -> Callable[[Request], Coroutine[Any, Any, Response]]:
     async def endpoint(request: Request) -> Response:
         return await answered(desk, route, request)
 

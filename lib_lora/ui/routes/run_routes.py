@@ -13,7 +13,7 @@ from fastapi.responses import Response
 
 from lib_lora.typed_settings import to_dict
 from lib_lora.ui.http import paths
-from lib_lora.ui.http.request_context import Call, Desk, Route, get
+from lib_lora.ui.http.request_context import Call, RequestContext, Route, get
 from lib_lora.ui.http.responses import FOREVER, file
 from lib_lora.ui.routes.overview_routes import progress
 from lib_lora.ui.views import run_records
@@ -36,7 +36,7 @@ def routes() -> list[Route]:
     ]
 
 
-def listed(desk: Desk, call: Call) -> list[dict[str, Any]]:
+def listed(desk: RequestContext, call: Call) -> list[dict[str, Any]]:
     """All runs of a character, the newest first."""
     folder = paths.character(desk, call)
     open_jobs = desk.queue.open()
@@ -78,7 +78,7 @@ def seconds(iso: str) -> float | None:
         return None
 
 
-def shown(desk: Desk, call: Call) -> dict[str, Any]:
+def shown(desk: RequestContext, call: Call) -> dict[str, Any]:
     """A run with its course: loss, samples, warnings, and test grids that are still being painted."""
     folder = paths.character(desk, call)
     record = run_records.run(paths.run(folder, call.path["run"]))
@@ -121,7 +121,7 @@ def address(slug: str, *parts: str, of: Path | None = None) -> str:
     return "/".join(["/characters", quote(slug), *map(quote, parts)]) + (f"?v={found[0]}" if found else "")
 
 
-def sample(desk: Desk, call: Call) -> Response:
+def sample(desk: RequestContext, call: Call) -> Response:
     """A sample picture of a run."""
     run = paths.run(paths.character(desk, call), call.path["run"])
     return picture(paths.picture_in(run / SAMPLES, call.path["name"]))

@@ -13,7 +13,7 @@ from lib_lora.errors import UserError
 from lib_lora.files import write_json
 from lib_lora.ui.http import paths
 from lib_lora.ui.http.confirmation import confirm
-from lib_lora.ui.http.request_context import Call, Desk, Route, get, post
+from lib_lora.ui.http.request_context import Call, RequestContext, Route, get, post
 from lib_lora.ui.http.responses import about, forbidden
 from lib_lora.workspace.preferences import FILE, load
 
@@ -38,12 +38,12 @@ def routes() -> list[Route]:
     return [get("/settings", shown), post("/settings", change, SettingsChange)]
 
 
-def shown(desk: Desk, _call: Call) -> dict[str, Any]:
+def shown(desk: RequestContext, _call: Call) -> dict[str, Any]:
     """All settings."""
     return typed_settings.to_dict(load(desk.root))
 
 
-def change(desk: Desk, call: Call) -> dict[str, Any]:
+def change(desk: RequestContext, call: Call) -> dict[str, Any]:
     """Change some settings."""
     before = load(desk.root)
     given = {key: value for key, value in typed_settings.to_dict(call.body).items() if value is not None}

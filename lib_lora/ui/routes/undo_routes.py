@@ -12,7 +12,7 @@ from lib_lora.errors import UserError
 from lib_lora.files import explained, slug
 from lib_lora.runs.run_lock import only_process
 from lib_lora.ui.http import paths
-from lib_lora.ui.http.request_context import Call, Desk, Route, get, post
+from lib_lora.ui.http.request_context import Call, RequestContext, Route, get, post
 from lib_lora.ui.http.responses import Refused, missing
 from lib_lora.ui.routes import job_routes
 from lib_lora.ui.routes.character_routes import PATIENCE
@@ -54,7 +54,7 @@ def routes() -> list[Route]:
     ]
 
 
-def undo(desk: Desk, call: Call) -> dict[str, Any]:
+def undo(desk: RequestContext, call: Call) -> dict[str, Any]:
     """Take the newest change of a character back: decisions on photos, removed photos, its words, consent."""
     folder = paths.character(desk, call)
     with only_process(folder.path, _AGAIN, PATIENCE):
@@ -64,7 +64,7 @@ def undo(desk: Desk, call: Call) -> dict[str, Any]:
     return {"undone": change.what, "kind": change.kind, "character": of_character(folder, desk.queue.open())}
 
 
-def remove(desk: Desk, call: Call) -> dict[str, Any]:
+def remove(desk: RequestContext, call: Call) -> dict[str, Any]:
     """Move photos out of the folder of photos, into `removed` beside it; this can be undone."""
     folder = paths.character(desk, call)
     known = look(folder).digests
@@ -79,13 +79,13 @@ def remove(desk: Desk, call: Call) -> dict[str, Any]:
     return of_character(folder, desk.queue.open())
 
 
-def _look_again(desk: Desk, folder: CharacterFolder) -> None:
+def _look_again(desk: RequestContext, folder: CharacterFolder) -> None:
     """What was said of the set no longer holds."""
     if look(folder).digests:
         job_routes.put(desk, folder, "audit", {})
 
 
-def deleted(desk: Desk, _call: Call) -> list[dict[str, Any]]:
+def deleted(desk: RequestContext, _call: Call) -> list[dict[str, Any]]:
     """Characters that were put away, the newest first."""
     found = []
     home = desk.root / "deleted"
@@ -97,7 +97,7 @@ def deleted(desk: Desk, _call: Call) -> list[dict[str, Any]]:
     return sorted(found, key=lambda one: one["when"], reverse=True)
 
 
-def bring_back(desk: Desk, call: Call) -> dict[str, Any]:
+def bring_back(desk: RequestContext, call: Call) -> dict[str, Any]:
     """Bring a character back that was put away."""
     home = desk.root / "deleted"
     if call.body.folder not in paths.names(home):

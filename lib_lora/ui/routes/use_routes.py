@@ -15,11 +15,11 @@ from lib_lora.files import slug, write_json
 from lib_lora.queue import leftovers
 from lib_lora.ui.http import paths
 from lib_lora.ui.http.confirmation import confirm_folder
-from lib_lora.ui.http.request_context import Call, Desk, Route, post
+from lib_lora.ui.http.request_context import Call, RequestContext, Route, post
 from lib_lora.ui.http.responses import Refused, missing
 from lib_lora.ui.routes.grid_routes import CELLS, cells, report_of
 from lib_lora.ui.views import run_records
-from lib_lora.ui.views.character_snapshot import Looked, look
+from lib_lora.ui.views.character_snapshot import CharacterSnapshot, look
 from lib_lora.ui.views.run_records import RunRecord
 from lib_lora.workspace import preferences
 
@@ -47,7 +47,7 @@ def routes() -> list[Route]:
     return [post("/characters/{slug}/use", use, Use)]
 
 
-def use(desk: Desk, call: Call) -> dict[str, Any]:
+def use(desk: RequestContext, call: Call) -> dict[str, Any]:
     """Put a LoRA where it is used, with its preview and notes beside it."""
     body, folder = call.body, paths.character(desk, call)
     record = run_records.run(paths.run(folder, body.run))
@@ -87,7 +87,7 @@ def use(desk: Desk, call: Call) -> dict[str, Any]:
     }
 
 
-def _target(desk: Desk, body: Use) -> Path:
+def _target(desk: RequestContext, body: Use) -> Path:
     match body.to:
         case "webui":
             loras = desk.host.roots().loras
@@ -108,7 +108,7 @@ def _target(desk: Desk, body: Use) -> Path:
     raise UserError(f"A LoRA cannot go to {body.to!r}; it goes to webui, comfyui or folder.")
 
 
-def text_of(record: RunRecord, pictures: list[Painted], framing: str, stem: str, weight: float) -> str:
+def text_of(record: RunRecord, pictures: list[PromptSource], framing: str, stem: str, weight: float) -> str:
     """The prompt that calls a LoRA, with its values below it: of a test's picture, or of a plain portrait.
 
     Args:
@@ -129,7 +129,7 @@ def text_of(record: RunRecord, pictures: list[Painted], framing: str, stem: str,
 
 
 @dataclass(frozen=True)
-class Painted:
+class PromptSource:
     """A picture of a test, painted with the LoRA.
 
     Attributes:
@@ -156,11 +156,11 @@ class Painted:
         return bool(self.cell) and self.rank[0] and plain and shown and self.cell.get("angle") != "turned"
 
 
-def painted(record: RunRecord, step: int, weight: float) -> list[Painted]:
+def painted(record: RunRecord, step: int, weight: float) -> list[PromptSource]:
     """The pictures of the tests of a step, at the tested weight that is the nearest; the best first."""
     grids = [one for one in run_records.grids(record.folder) if one.step == step]
     for distance in sorted({abs(one.weight - weight) for one in grids}):
-        found: list[Painted] = []
+        found: list[PromptSource] = []
         for one in grids:
             if abs(one.weight - weight) == distance:
                 with suppress(UserError, KeyError, TypeError, AttributeError):  # a damaged report has no pictures
@@ -170,14 +170,14 @@ def painted(record: RunRecord, step: int, weight: float) -> list[Painted]:
     return []
 
 
-def _in_grid(grid: Path) -> Iterator[Painted]:
+def _in_grid(grid: Path) -> Iterator[PromptSource]:
     for row in report_of(grid)["pictures"]:
         name = str(row["path"]).rpartition("/")[2]
         if row["role"] == "lora" and paths.PICTURE.fullmatch(name) and (grid / CELLS / name).is_file():
-            yield Painted(grid / CELLS / name, cells(grid).get(name, {}), row)
+            yield PromptSource(grid / CELLS / name, cells(grid).get(name, {}), row)
 
 
-def framing_of(looked: Looked) -> str:
+def framing_of(looked: CharacterSnapshot) -> str:
     """What most photos show, as a test's prompts call it; by the audit, else by the captions; empty = neither tells."""
     table = (looked.told or {}).get("coverage") or {}
     counts = {

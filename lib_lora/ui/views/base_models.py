@@ -12,7 +12,7 @@ from typing import Any
 from lib_lora import typed_settings
 from lib_lora.errors import UserError
 from lib_lora.files import write_json
-from lib_lora.ui.http.request_context import Desk
+from lib_lora.ui.http.request_context import RequestContext
 from lib_lora.ui.views.file_cache import mark
 
 FILE = "bases.json"
@@ -22,7 +22,7 @@ _lock = Lock()
 
 
 @dataclass(frozen=True)
-class Base:
+class BaseRecord:
     """What a checkpoint file is.
 
     Attributes:
@@ -42,7 +42,7 @@ class Base:
     why: str = ""
 
 
-def listed(desk: Desk) -> list[dict[str, Any]]:
+def listed(desk: RequestContext) -> list[dict[str, Any]]:
     """All checkpoints that the host knows."""
     until, current = time.monotonic() + PATIENCE, desk.host.current_checkpoint()
     found = []
@@ -50,7 +50,7 @@ def listed(desk: Desk) -> list[dict[str, Any]]:
         base = known(desk.root, checkpoint.path)
         if base is None and time.monotonic() < until:
             base = look_at(desk.root, checkpoint.path)
-        told = base or Base(why="is being looked at")
+        told = base or BaseRecord(why="is being looked at")
         found.append(
             {
                 "title": checkpoint.title,
@@ -66,16 +66,16 @@ def listed(desk: Desk) -> list[dict[str, Any]]:
     return found
 
 
-def known(root: Path, path: Path) -> Base | None:
+def known(root: Path, path: Path) -> BaseRecord | None:
     """What is remembered of a file; None where it is another one now, or was never looked at."""
     found = _all(root).get(_key(path))
     try:
-        return typed_settings.from_dict(Base, found, FILE) if found is not None else None
+        return typed_settings.from_dict(BaseRecord, found, FILE) if found is not None else None
     except UserError:
         return None
 
 
-def look_at(root: Path, path: Path, whole: bool = False) -> Base:
+def look_at(root: Path, path: Path, whole: bool = False) -> BaseRecord:
     """Look at a file, and remember what it is.
 
     Args:
@@ -90,18 +90,18 @@ def look_at(root: Path, path: Path, whole: bool = False) -> Base:
         if not whole and info.family != "sd2":  # of sd2 alone it may take the weights to tell the prediction
             info = identify(path)
     except UserError as error:
-        base = Base(why=str(error))
+        base = BaseRecord(why=str(error))
     else:
         sure = whole or info.family != "sd2"
         prediction, side = (info.prediction, info.resolution) if sure else ("", info.small_side or 0)
-        base = Base(info.family, prediction, side, info.narrow, info.guidance)
+        base = BaseRecord(info.family, prediction, side, info.narrow, info.guidance)
     with _lock:
         there = {key: value for key, value in _all(root).items() if not key.startswith(f"{path}|")}
         write_json(root / FILE, {**there, _key(path): asdict(base)})
     return base
 
 
-def of(desk: Desk, path: Path) -> Base:
+def of(desk: RequestContext, path: Path) -> BaseRecord:
     """What a checkpoint is, in full.
 
     Raises:

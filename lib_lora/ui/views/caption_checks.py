@@ -13,7 +13,7 @@ from threading import Lock, Thread
 from typing import Any
 
 from lib_lora.character.store import Character
-from lib_lora.ui.views.character_snapshot import Looked
+from lib_lora.ui.views.character_snapshot import CharacterSnapshot
 from lib_lora.ui.views.file_cache import kept
 
 LOG = logging.getLogger("sameface")
@@ -45,7 +45,7 @@ def _load() -> None:
         _failed = f"Captions cannot be checked here ({' '.join(str(error).split())[:200].rstrip('.')})."
 
 
-def problems(looked: Looked, wait: bool = False) -> list[tuple[str, str]] | None:
+def problems(looked: CharacterSnapshot, wait: bool = False) -> list[tuple[str, str]] | None:
     """What is wrong with the captions of the photos in use, as (file name, or empty for the whole set; sentence).
 
     Args:

@@ -16,13 +16,13 @@ from lib_lora.character.store import Character, CharacterFolder, load
 from lib_lora.errors import UserError
 from lib_lora.files import sha256
 from lib_lora.photos.audit import audit_store
-from lib_lora.photos.audit.audit_store import Memory
+from lib_lora.photos.audit.audit_store import AuditStore
 from lib_lora.ui.views.file_cache import Mark, kept, mark, marks_in
 from lib_lora.workflows.photos import audit_cache
 
 
 @dataclass(frozen=True)
-class Looked:
+class CharacterSnapshot:
     """What there is of a character.
 
     Attributes:
@@ -58,7 +58,7 @@ class Looked:
         return None
 
 
-def look(folder: CharacterFolder) -> Looked:
+def look(folder: CharacterFolder) -> CharacterSnapshot:
     """A character as it is now.
 
     Raises:
@@ -75,11 +75,11 @@ def look(folder: CharacterFolder) -> Looked:
     return kept(("looked", folder.path), state, lambda: _looked(folder, files))
 
 
-def _looked(folder: CharacterFolder, files: Mapping[str, Mark]) -> Looked:
+def _looked(folder: CharacterFolder, files: Mapping[str, Mark]) -> CharacterSnapshot:
     character = kept(("character", folder.path), mark(folder.file), lambda: load(folder))
     names = [name for name in files if Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")]
     names.sort(key=str.casefold)
-    trouble, known = "", Memory()
+    trouble, known = "", AuditStore()
     try:
         known = kept(("memory", folder.path), mark(folder.path / audit_store.FILE), lambda: audit_store.load(folder))
     except UserError as error:
@@ -95,7 +95,7 @@ def _looked(folder: CharacterFolder, files: Mapping[str, Mark]) -> Looked:
         first.setdefault(digest, name)
     texts, unreadable = _captions(folder, names, files)
     told = audit_cache.kept(folder)
-    return Looked(
+    return CharacterSnapshot(
         folder,
         character,
         digests,
@@ -108,7 +108,7 @@ def _looked(folder: CharacterFolder, files: Mapping[str, Mark]) -> Looked:
     )
 
 
-def _digest(path: Path, its: Mark, known: Memory) -> str:
+def _digest(path: Path, its: Mark, known: AuditStore) -> str:
     """From the audit's memory where the file is the same, else from its bytes."""
     changed, size, place = its
     there = known.files.get(path.name)

@@ -11,7 +11,7 @@ from typing import Any
 
 from lib_lora.errors import brief
 from lib_lora.ui.http import paths
-from lib_lora.ui.http.request_context import Call, Desk, Route, get, post
+from lib_lora.ui.http.request_context import Call, RequestContext, Route, get, post
 
 
 @dataclass(eq=False)
@@ -63,7 +63,7 @@ def under_way(character: Path, source: str) -> Iterator[Running]:
             _running.remove(one)
 
 
-def _of(desk: Desk, call: Call) -> list[Running]:
+def _of(desk: RequestContext, call: Call) -> list[Running]:
     character = paths.character(desk, call).path
     with _lock:
         return [one for one in _running if one.character == character]
@@ -76,12 +76,12 @@ def _told(found: list[Running]) -> list[dict[str, Any]]:
     ]
 
 
-def shown(desk: Desk, call: Call) -> list[dict[str, Any]]:
+def shown(desk: RequestContext, call: Call) -> list[dict[str, Any]]:
     """The imports of a character that are under way, and how far each is."""
     return _told(_of(desk, call))
 
 
-def stop(desk: Desk, call: Call) -> list[dict[str, Any]]:
+def stop(desk: RequestContext, call: Call) -> list[dict[str, Any]]:
     """Stop the imports of a character; what they have taken in stays. The answer tells which."""
     found = _of(desk, call)
     for one in found:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from lib_lora.errors import UserError
-from lib_lora.ui.views.character_snapshot import Looked
+from lib_lora.ui.views.character_snapshot import CharacterSnapshot
 from lib_lora.ui.views.file_cache import kept, mark
-from lib_lora.workflows.invent.invented_folder import CANDIDATES, Invented, InventPlan, Painted
+from lib_lora.workflows.invent.invented_folder import CANDIDATES, InventedFolder, InventedPicture, InventPlan
 
 
-def in_short(looked: Looked) -> dict[str, Any] | None:
+def in_short(looked: CharacterSnapshot) -> dict[str, Any] | None:
     """What the state says of it; None where the character was not begun by inventing, or its files are damaged."""
-    invented = Invented(looked.folder)
+    invented = InventedFolder(looked.folder)
     try:
         plan, painted = plan_of(invented), painted_of(invented)
     except UserError:  # it is said where it is asked for
@@ -28,7 +28,7 @@ def in_short(looked: Looked) -> dict[str, Any] | None:
     }
 
 
-def plan_of(invented: Invented) -> InventPlan | None:
+def plan_of(invented: InventedFolder) -> InventPlan | None:
     """What was decided; None where nothing was.
 
     Raises:
@@ -38,7 +38,7 @@ def plan_of(invented: Invented) -> InventPlan | None:
     return kept(("invent plan", invented.path), mark(path), lambda: invented.plan) if path.is_file() else None
 
 
-def painted_of(invented: Invented) -> list[Painted]:
+def painted_of(invented: InventedFolder) -> list[InventedPicture]:
     """Every picture that was painted; read once, until the file is another.
 
     Raises:
@@ -48,6 +48,6 @@ def painted_of(invented: Invented) -> list[Painted]:
     return kept(("invented", invented.path), mark(path), invented.painted) if path.is_file() else []
 
 
-def in_use(looked: Looked, one: Painted) -> bool:
+def in_use(looked: CharacterSnapshot, one: InventedPicture) -> bool:
     """Whether a picture was kept and is still one of the photos in use."""
     return one.kept and looked.digests.get(one.photo, "") not in ("", *looked.dropped)

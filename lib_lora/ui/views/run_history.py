@@ -17,7 +17,7 @@ _lock = Lock()
 
 
 @dataclass
-class Story:
+class RunHistory:
     """The course of a run so far.
 
     Attributes:
@@ -86,9 +86,9 @@ def thinned(points: list[tuple[int, float]], most: int) -> list[tuple[int, float
     return [points[round(place * (len(points) - 1) / (most - 1))] for place in range(most)]
 
 
-def story_of(events: Path) -> Story:
+def story_of(events: Path) -> RunHistory:
     """The course of the run whose events lie in a file."""
-    story: Story = kept(("story", events), None, Story)
+    story: RunHistory = kept(("story", events), None, RunHistory)
     with _lock:
         now = mark(events)
         if now is None or now[1] < story.offset:  # another file lies there
@@ -98,7 +98,7 @@ def story_of(events: Path) -> Story:
         return story
 
 
-def _read_on(story: Story, events: Path, now: Mark) -> None:
+def _read_on(story: RunHistory, events: Path, now: Mark) -> None:
     from lib_lora.queue.job_progress import events_after
 
     while story.offset < now[1]:

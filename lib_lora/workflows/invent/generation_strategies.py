@@ -15,7 +15,7 @@ Kind = Literal["seed", "own", "img2img", "text"]
 
 
 @dataclass(frozen=True)
-class Way:
+class Strategy:
     """A way to a further picture of a face.
 
     Attributes:
@@ -45,13 +45,13 @@ class Way:
 
 
 # Measured with bench/invent.py on the small base model (docs/inventing.md).
-WAYS = (Way("own", 0.6), Way("own", 0.7), Way("own", 0.8), Way("seed", 0.1), Way("text"))
+WAYS = (Strategy("own", 0.6), Strategy("own", 0.7), Strategy("own", 0.8), Strategy("seed", 0.1), Strategy("text"))
 # A picture that was not painted here has no noise of its own.
-FOREIGN_WAYS = (Way("img2img", 0.2), Way("img2img", 0.3), Way("img2img", 0.4), Way("text"))
+FOREIGN_WAYS = (Strategy("img2img", 0.2), Strategy("img2img", 0.3), Strategy("img2img", 0.4), Strategy("text"))
 _UNFIT = 0.6  # what a picture that looks elsewhere is worth as a start, against one that looks where the wish wants it
 
 
-def next_way(tried: Sequence[tuple[str, bool]], ways: Sequence[Way]) -> Way:
+def next_way(tried: Sequence[tuple[str, bool]], ways: Sequence[Strategy]) -> Strategy:
     """The way that lags most behind its share.
 
     The share of a way goes with the square of what a picture by it is expected to bring (how often such pictures were

@@ -24,13 +24,20 @@ from lib_lora.files import atomic_file, sha256, slug
 from lib_lora.grid.cells import Painter
 from lib_lora.models.family import Prediction, identify
 from lib_lora.queue.invent_arguments import CANDIDATES
-from lib_lora.workflows.command_result import Told
+from lib_lora.workflows.command_result import CommandResult
 from lib_lora.workflows.invent import invent_words
-from lib_lora.workflows.invent.invent_look import Seen, look, look_at_file
-from lib_lora.workflows.invent.invent_paint import Each, Workshop
+from lib_lora.workflows.invent.invent_look import VisibleFace, look, look_at_file
+from lib_lora.workflows.invent.invent_paint import Each, InventPainter
 from lib_lora.workflows.invent.invent_photos import become_photo, copy, free_file, square_part
 from lib_lora.workflows.invent.invent_setting import FIRST_SEED, STEPS, alone, begin_command, plan_for, silent
-from lib_lora.workflows.invent.invented_folder import FROM, SQUARE, Invented, InventPlan, Painted, with_face
+from lib_lora.workflows.invent.invented_folder import (
+    FROM,
+    SQUARE,
+    InventedFolder,
+    InventedPicture,
+    InventPlan,
+    with_face,
+)
 from lib_lora.workflows.judge.painters import painter_of
 from lib_lora.workflows.photos.caption_commands import taken_words
 from lib_lora.workflows.photos.new_character import declared
@@ -50,7 +57,7 @@ def candidates(
     painter: Painter | None = None,
     engine: FaceEngine | None = None,
     each: Each | None = None,
-) -> Told:
+) -> CommandResult:
     """Paint candidates for a face from a description; what was painted before is not painted again.
 
     Args:
@@ -70,7 +77,7 @@ def candidates(
         UserError: the character has its face already, the base is no model, or a file cannot be written.
         StoppedByUser: stopped; the same command goes on.
     """
-    invented = Invented(folder_of(root, name))
+    invented = InventedFolder(folder_of(root, name))
     if not describe.strip():
         raise UserError('Say who shall be seen, for example --describe "a woman with short red hair, 30 years old".')
     info, train = plan_of_base(base, prediction=prediction)
@@ -87,7 +94,7 @@ def candidates(
         plan = plan_for(root, base, info, describe.strip(), seed, steps)
         invented.decide(plan)
         eye = engine or SFaceEngine()
-        shop = Workshop(invented, plan, painter_of(painter, info, train), eye, each or silent)
+        shop = InventPainter(invented, plan, painter_of(painter, info, train), eye, each or silent)
         found = shop.candidates(count)
         alike = alike_others(invented, found, eye)
         sheet = invent_words.candidates_sheet(invented, found, f"Candidates for {name}")
@@ -101,7 +108,7 @@ def candidates(
             for one in found
         ],
     }  # fmt: skip
-    return Told(text, values, any(not one.why for one in found))
+    return CommandResult(text, values, any(not one.why for one in found))
 
 
 def pick(
@@ -116,7 +123,7 @@ def pick(
     base: Path | None = None,
     prediction: Prediction | None = None,
     engine: FaceEngine | None = None,
-) -> Told:
+) -> CommandResult:
     """Take one candidate, or a picture of the user's, for the face; the character is made.
 
     Args:
@@ -134,7 +141,7 @@ def pick(
         UserError: no such candidate, no clear face in it, another one was picked before, the character exists with
             other words or another consent, or another process is at work on its photos.
     """
-    invented, eye = Invented(folder_of(root, name)), engine or SFaceEngine()
+    invented, eye = InventedFolder(folder_of(root, name)), engine or SFaceEngine()
     character = _character(name, trigger, class_word, consent)
     if picture is not None:
         if base is None:
@@ -173,10 +180,10 @@ def pick(
     values = {"step": "picked", "photo": str(photo), "folder": str(folder.path)}
     taken = taken_words([], root, but=folder)
     problems = trigger_words.check(character.trigger, taken).problems
-    return Told(invent_words.of_picked(character, photo, problems), {**values, "trigger_problems": problems})
+    return CommandResult(invent_words.of_picked(character, photo, problems), {**values, "trigger_problems": problems})
 
 
-def alike_others(invented: Invented, found: Sequence[Painted], engine: FaceEngine) -> dict[int, float]:
+def alike_others(invented: InventedFolder, found: Sequence[InventedPicture], engine: FaceEngine) -> dict[int, float]:
     """For each candidate with a clear face the cosine to the most alike other one."""
     good = [one for one in found if not one.why]
     looks = [look_at_file(engine, invented.path / one.file).looks for one in good]
@@ -206,7 +213,7 @@ def see_that_it_is_nobody_yet(folder: CharacterFolder, name: str, picture: Path 
         )
 
 
-def _candidate(invented: Invented, plan: InventPlan, number: int) -> Painted:
+def _candidate(invented: InventedFolder, plan: InventPlan, number: int) -> InventedPicture:
     """The candidate of that number, if it was painted from the plan's description by its base model."""
     painted = {one.number: one for one in invented.painted() if one.is_candidate}
     there = {one.number: one for one in painted.values() if one.is_candidate_of(plan)}
@@ -235,7 +242,7 @@ def _square_of(engine: FaceEngine, picture: Path) -> Image.Image | None:
     return square
 
 
-def _box_of_face(seen: Seen, name: str) -> Box:
+def _box_of_face(seen: VisibleFace, name: str) -> Box:
     if seen.why or seen.box is None:
         raise UserError(f"{name} cannot be the picture to go out from ({seen.why}); use one that shows one clear face.")
     return seen.box

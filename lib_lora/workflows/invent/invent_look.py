@@ -30,7 +30,7 @@ _FAULTS = {"small": "face too small", "blurred": "blurred", "cut": "face cut off
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
+class VisibleFace:
     """What is to be seen in a picture.
 
     Attributes:
@@ -48,19 +48,21 @@ class Seen:
     box: Box | None = None
 
 
-def look(engine: FaceEngine, image: Image.Image) -> Seen:
+def look(engine: FaceEngine, image: Image.Image) -> VisibleFace:
     """Look at one upright RGB picture."""
     faces = sorted(engine.faces(image), key=_area, reverse=True)
     if not faces:
-        return Seen("no face")
+        return VisibleFace("no face")
     if sum(_area(face) >= SECOND_FACE * _area(faces[0]) for face in faces) > 1:
-        return Seen("several faces")
+        return VisibleFace("several faces")
     face = faces[0]
     looks = Looks(face.embedding, phash(image), _grey(face))
-    return Seen(_FAULTS.get(Quality.of(face).fault, ""), looks, weight(face), shows(facts(image, faces)), face.box)
+    return VisibleFace(
+        _FAULTS.get(Quality.of(face).fault, ""), looks, weight(face), shows(facts(image, faces)), face.box
+    )
 
 
-def look_at_file(engine: FaceEngine, path: Path) -> Seen:
+def look_at_file(engine: FaceEngine, path: Path) -> VisibleFace:
     """Look at a picture file.
 
     Raises:
@@ -100,7 +102,7 @@ class Judge:
         UserError: the picked picture shows no face that can be measured, or there are too few strangers.
     """
 
-    def __init__(self, engine: FaceEngine, picked: Path, strangers: Sequence[Seen]) -> None:
+    def __init__(self, engine: FaceEngine, picked: Path, strangers: Sequence[VisibleFace]) -> None:
         self.engine = engine
         self.first = look_at_file(engine, picked)
         if self.first.looks is None:
@@ -110,7 +112,7 @@ class Judge:
             (BASE, np.stack(found) if found else None),
             (COHORT, cohort(engine.id)),
         ]
-        self._kept: list[tuple[str, Seen]] = []  # by name; only such as show one face
+        self._kept: list[tuple[str, VisibleFace]] = []  # by name; only such as show one face
         self.face = self._drawn(self.first.looks)
 
     def _drawn(self, first: Looks) -> OneFace:
@@ -126,13 +128,13 @@ class Judge:
                 "description that give a clear face."
             ) from error
 
-    def keep(self, seen: Sequence[tuple[str, Seen]]) -> None:
+    def keep(self, seen: Sequence[tuple[str, VisibleFace]]) -> None:
         """Let these pictures (name, and what is to be seen) be part of the face; the lines are drawn anew."""
         self._kept += [(name, one) for name, one in seen if one.looks is not None]
         if self.first.looks is not None:
             self.face = self._drawn(self.first.looks)
 
-    def __call__(self, seen: Seen, related: bool = True) -> Judged:
+    def __call__(self, seen: VisibleFace, related: bool = True) -> Judged:
         """Judge one picture; `related`: it goes out from the picked one, or from one that does."""
         if seen.looks is None or seen.why:
             return Judged(seen.why)

@@ -17,14 +17,14 @@ from lib_lora.lora.file.integrity import check_whole
 from lib_lora.models.family import Prediction
 from lib_lora.photos.audit.audit_store import photos_to_use
 from lib_lora.queue.invent_arguments import BUDGET, COUNT
-from lib_lora.workflows.command_result import Told
+from lib_lora.workflows.command_result import CommandResult
 from lib_lora.workflows.invent import invent_words
 from lib_lora.workflows.invent.coverage_plan import Tried, Wish, coverage, is_good, next_wish
-from lib_lora.workflows.invent.generation_strategies import FOREIGN_WAYS, WAYS, Way, next_start, next_way
+from lib_lora.workflows.invent.generation_strategies import FOREIGN_WAYS, WAYS, Strategy, next_start, next_way
 from lib_lora.workflows.invent.invent_look import Judge, look, look_at_file
-from lib_lora.workflows.invent.invent_paint import Each, Job, Workshop, further_job
+from lib_lora.workflows.invent.invent_paint import Each, InventPainter, PictureTask, further_job
 from lib_lora.workflows.invent.invent_setting import alone, begin_command, plan_for, silent
-from lib_lora.workflows.invent.invented_folder import FROM, Invented, InventPlan, Painted, decided
+from lib_lora.workflows.invent.invented_folder import FROM, InventedFolder, InventedPicture, InventPlan, decided
 from lib_lora.workflows.judge.painters import painter_of
 from lib_lora.workflows.judge.test_grid import find_run
 from lib_lora.workflows.train.prepare import plan as plan_of_base
@@ -32,7 +32,7 @@ from lib_lora.workflows.train.prepare import plan as plan_of_base
 STRANGERS = 20
 NEWEST = "newest"
 SHOWN = ".shown.png"  # what the picture ends in that says what a base shows of one from elsewhere
-WITH_LORA = (Way("text"),)
+WITH_LORA = (Strategy("text"),)
 _MOST = 4 / 3  # of the wanted count: so many are kept at most while views are still missing
 _TOGETHER = 4  # pictures painted in one go with a LoRA, which is merged for each go
 
@@ -44,11 +44,11 @@ def more(
     budget: int = BUDGET,
     lora: str | Path | None = None,
     strangers: int = STRANGERS,
-    ways: Sequence[Way] | None = None,
+    ways: Sequence[Strategy] | None = None,
     painter: Painter | None = None,
     engine: FaceEngine | None = None,
     each: Each | None = None,
-) -> Told:
+) -> CommandResult:
     """Paint further pictures of the picked face until enough are kept or the budget is spent.
 
     Pictures are kept where they show the picked face by the stranger line and repeat no other. `count` and `budget`
@@ -71,7 +71,7 @@ def more(
         StoppedByUser: stopped; the same command goes on.
     """
     folder = folder_of(root, name)
-    invented = Invented(folder)
+    invented = InventedFolder(folder)
     plan = decided(invented, name, begin_command(name))
     character = load(folder)
     again = ["--lora", str(lora)] if lora else []
@@ -80,7 +80,7 @@ def more(
     with alone(invented, typed("invent", name, "--more", *again)):
         same = plan_for(root, base, info, plan.describe, plan.seed, plan.steps)
         eye = engine or SFaceEngine()
-        shop = Workshop(invented, same, painter_of(painter, info, train), eye, each or silent)
+        shop = InventPainter(invented, same, painter_of(painter, info, train), eye, each or silent)
         others = [one for one in shop.candidates(max(strangers, 0)) if one.file != plan.picked and invented.has(one)]
         judge = Judge(eye, _anchor(shop, plan), [look_at_file(eye, invented.path / one.file) for one in others])
         before = invented.kept(shop.painted)
@@ -110,10 +110,10 @@ def more(
         "lines": {"picked": judge.face.line.at, "mean": judge.face.mean_line.at, "drawn_by": judge.face.line.source},
         "sheet": str(sheet),
     }
-    return Told(text, values, ours >= count)
+    return CommandResult(text, values, ours >= count)
 
 
-def _anchor(shop: Workshop, plan: InventPlan) -> Path:
+def _anchor(shop: InventPainter, plan: InventPlan) -> Path:
     """What further pictures are compared with: the picked picture, or of one from elsewhere what the base shows of it.
 
     A small base's VAE keeps a likeness of 0.64 of a photo; compared with the photo, no picture of its own would pass.
@@ -132,7 +132,7 @@ def _anchor(shop: Workshop, plan: InventPlan) -> Path:
 
 
 def _until_enough(
-    shop: Workshop,
+    shop: InventPainter,
     plan: InventPlan,
     judge: Judge,
     character: Character,
@@ -140,7 +140,7 @@ def _until_enough(
     budget: int,
     lora: Path | None,
     digest: str,
-    ways: Sequence[Way] | None,
+    ways: Sequence[Strategy] | None,
 ) -> None:
     invented = shop.invented
     who = f"{character.trigger} {character.class_word}" if lora else plan.describe
@@ -151,7 +151,7 @@ def _until_enough(
         enough = len(kept) >= count and (is_good(coverage(tried, count)) or len(kept) >= _MOST * count)
         if enough or len(done) >= budget:
             return
-        jobs: list[Job] = []
+        jobs: list[PictureTask] = []
         for number in range(min(_TOGETHER if lora else 1, budget - len(done))):
             wish = next_wish(tried, count)
             tried.append(Tried(wish, wish))  # as if it succeeded, so that those of one go differ
@@ -167,26 +167,28 @@ def _until_enough(
         shop.further(jobs, judge, character, lora, digest)
 
 
-def _roots(invented: Invented, plan: InventPlan, painted: Sequence[Painted], digest: str) -> list[Painted]:
+def _roots(
+    invented: InventedFolder, plan: InventPlan, painted: Sequence[InventedPicture], digest: str
+) -> list[InventedPicture]:
     """Pictures that a way may go out from: the picked one, then those kept in this stage."""
-    foreign = Painted(plan.picked, "", "", "", plan.seed)
+    foreign = InventedPicture(plan.picked, "", "", "", plan.seed)
     first = next((one for one in painted if one.file == plan.picked), foreign)
     kept = invented.kept(list(painted))
     return [first, *(one for one in kept if one.lora == digest and invented.has(one))]
 
 
-def _start(roots: Sequence[Painted], wish: Wish, done: Sequence[Painted]) -> Painted:
+def _start(roots: Sequence[InventedPicture], wish: Wish, done: Sequence[InventedPicture]) -> InventedPicture:
     """The root to go out from."""
     there = {one.file: one for one in roots}
     fits = {file: one.shown.get("angle") == wish.get("angle") for file, one in there.items()}
     return there[next_start([(one.start, one.kept) for one in done], fits)]
 
 
-def _stage(painted: Sequence[Painted], digest: str) -> list[Painted]:
+def _stage(painted: Sequence[InventedPicture], digest: str) -> list[InventedPicture]:
     return [one for one in painted if not one.is_candidate and one.lora == digest]
 
 
-def _tried(invented: Invented, done: Sequence[Painted]) -> list[Tried]:
+def _tried(invented: InventedFolder, done: Sequence[InventedPicture]) -> list[Tried]:
     there = {one.file for one in invented.kept(list(done))}
     return [Tried(one.asked, one.shown if one.file in there else None) for one in done]
 

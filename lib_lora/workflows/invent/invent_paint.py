@@ -19,13 +19,13 @@ from lib_lora.faces.face import FaceEngine
 from lib_lora.grid.cells import Painter
 from lib_lora.pictures import NEGATIVE, Cell, save_picture
 from lib_lora.workflows.invent.coverage_plan import Wish, phrases_of, prompt_of
-from lib_lora.workflows.invent.generation_strategies import Way
-from lib_lora.workflows.invent.invent_look import Judge, Judged, Seen, look
+from lib_lora.workflows.invent.generation_strategies import Strategy
+from lib_lora.workflows.invent.invent_look import Judge, Judged, VisibleFace, look
 from lib_lora.workflows.invent.invent_photos import become_photo
-from lib_lora.workflows.invent.invented_folder import CANDIDATES, MORE, Invented, InventPlan, Painted
+from lib_lora.workflows.invent.invented_folder import CANDIDATES, MORE, InventedFolder, InventedPicture, InventPlan
 from lib_lora.workflows.invent.visible_traits import MEASURED, contradicts, finer
 
-Each = Callable[[Painted], None]
+Each = Callable[[InventedPicture], None]
 REPAINTED = 0.6  # denoising strength from which a picture follows its prompt also where that cannot be measured
 PATIENCE = 600.0  # seconds that another command (a captioner, say) may hold the photos in the midst of painting
 _VARIED = 0.1  # noise of "own" is turned so far, or the same wish would give the same picture again
@@ -34,7 +34,7 @@ _FRAMINGS = {"close": "close-up portrait", "half": "upper body", "full": "full b
 
 
 @dataclass(frozen=True)
-class Job:
+class PictureTask:
     """One picture to paint.
 
     Attributes:
@@ -45,20 +45,20 @@ class Job:
     """
 
     cell: Cell
-    way: Way | None = None
+    way: Strategy | None = None
     asked: Wish | None = None
     start: str = ""
 
 
-def candidate_jobs(plan: InventPlan, numbers: Sequence[int]) -> list[Job]:
+def candidate_jobs(plan: InventPlan, numbers: Sequence[int]) -> list[PictureTask]:
     """Pictures of the description alone; `numbers` count from 0."""
     cell = _cell(plan, f"photo of {plan.describe}", plan.seed)
-    return [Job(replace(cell, seed=(plan.seed + number) % 2**32)) for number in numbers]
+    return [PictureTask(replace(cell, seed=(plan.seed + number) % 2**32)) for number in numbers]
 
 
 def further_job(
-    plan: InventPlan, number: int, wish: Wish, way: Way, start: Painted | None, folder: Path, who: str
-) -> Job:
+    plan: InventPlan, number: int, wish: Wish, way: Strategy, start: InventedPicture | None, folder: Path, who: str
+) -> PictureTask:
     """A further picture of the face.
 
     Args:
@@ -72,13 +72,13 @@ def further_job(
     fresh = (plan.seed + _FURTHER + number) % 2**32
     cell = _cell(plan, prompt_of(wish, who), fresh)
     if way.kind == "text" or start is None:
-        return Job(cell, way, wish)
+        return PictureTask(cell, way, wish)
     if way.kind != "img2img":
         turned = way.amount if way.kind == "seed" else _VARIED
         cell = replace(cell, seed=start.seed, variation=turned, variation_seed=fresh)
     if way.over:
         cell = replace(cell, start=folder / start.file, strength=way.amount)
-    return Job(cell, way, wish, start.file)
+    return PictureTask(cell, way, wish, start.file)
 
 
 def _cell(plan: InventPlan, prompt: str, seed: int) -> Cell:
@@ -93,7 +93,7 @@ def _cell(plan: InventPlan, prompt: str, seed: int) -> Cell:
     )
 
 
-class Workshop:
+class InventPainter:
     """Paints jobs and writes down what came of them.
 
     Args:
@@ -105,7 +105,7 @@ class Workshop:
     """
 
     def __init__(
-        self, invented: Invented, plan: InventPlan, painter: Callable[[], Painter], engine: FaceEngine, each: Each
+        self, invented: InventedFolder, plan: InventPlan, painter: Callable[[], Painter], engine: FaceEngine, each: Each
     ) -> None:
         self.invented, self.plan = invented, plan
         self._make_painter, self._painter = painter, None
@@ -124,7 +124,7 @@ class Workshop:
             self._painter = self._make_painter()
         return self._painter
 
-    def candidates(self, count: int) -> list[Painted]:
+    def candidates(self, count: int) -> list[InventedPicture]:
         """The pictures of the description; what of the first `count` is missing is painted."""
         there = {one.seed: one for one in self.painted if one.is_candidate_of(self.plan)}
         jobs = [job for job in candidate_jobs(self.plan, range(count)) if job.cell.seed not in there]
@@ -133,10 +133,12 @@ class Workshop:
         there = {one.seed: one for one in self.painted if one.is_candidate_of(self.plan)}
         return [there[seed] for seed in wanted]
 
-    def _candidate(self, file: str, job: Job, seen: Seen) -> Painted:
+    def _candidate(self, file: str, job: PictureTask, seen: VisibleFace) -> InventedPicture:
         return replace(self._noted(file, job), why=seen.why, shown=seen.shown or {})
 
-    def further(self, jobs: Sequence[Job], judge: Judge, character: Character, lora: Path | None, digest: str) -> None:
+    def further(
+        self, jobs: Sequence[PictureTask], judge: Judge, character: Character, lora: Path | None, digest: str
+    ) -> None:
         """Paint further pictures; those that show the picked face become photos.
 
         Args:
@@ -146,7 +148,7 @@ class Workshop:
             lora: the file to paint with; None = none. `digest` its SHA-256.
         """
 
-        def decide(file: str, job: Job, seen: Seen) -> Painted:
+        def decide(file: str, job: PictureTask, seen: VisibleFace) -> InventedPicture:
             result: Judged = judge(seen, related=bool(job.start))
             noted = replace(
                 self._noted(file, job),
@@ -167,15 +169,20 @@ class Workshop:
 
         self._paint(MORE, [replace(job, cell=replace(job.cell, lora=lora)) for job in jobs], decide)
 
-    def _paint(self, folder: str, jobs: Sequence[Job], decide: Callable[[str, Job, Seen], Painted]) -> None:
+    def _paint(
+        self,
+        folder: str,
+        jobs: Sequence[PictureTask],
+        decide: Callable[[str, PictureTask, VisibleFace], InventedPicture],
+    ) -> None:
         taken = {one.file for one in self.painted}
-        missing: list[tuple[str, Job]] = []
+        missing: list[tuple[str, PictureTask]] = []
         for job in jobs:
             file = self.invented.next_file(folder, job.cell, taken)
             taken.add(file)
             missing.append((file, job))
 
-        def done(file: str, job: Job) -> None:
+        def done(file: str, job: PictureTask) -> None:
             one = decide(file, job, look(self.engine, open_photo(self.invented.path / file)))
             self.invented.note(one)
             self.painted.append(one)
@@ -195,9 +202,9 @@ class Workshop:
 
         self._there().paint([job.cell for _, job in blank], each)
 
-    def _noted(self, file: str, job: Job) -> Painted:
+    def _noted(self, file: str, job: PictureTask) -> InventedPicture:
         cell, plan = job.cell, self.plan
-        return Painted(
+        return InventedPicture(
             file=file,
             base_sha256=plan.base_sha256,
             describe=plan.describe,
@@ -212,7 +219,7 @@ class Workshop:
         )
 
 
-def shown_by(job: Job, measured: dict[str, str]) -> dict[str, str]:
+def shown_by(job: PictureTask, measured: dict[str, str]) -> dict[str, str]:
     """What a picture shows, by kind: what was measured, else what was asked for, where nothing speaks against it.
 
     What cannot be measured is believed only of a picture that was painted anew enough to follow its prompt.

@@ -10,7 +10,7 @@ from lib_lora.errors import StoppedByUser, typed
 from lib_lora.models.family import ModelInfo
 from lib_lora.models.reading.file_hashes import remembered_sha256
 from lib_lora.runs.run_lock import only_process
-from lib_lora.workflows.invent.invented_folder import Invented, InventPlan, Painted
+from lib_lora.workflows.invent.invented_folder import InventedFolder, InventedPicture, InventPlan
 
 FIRST_SEED, STEPS = 1, 20
 _WAIT = "wait for it, or stop it with Ctrl-C"
@@ -25,7 +25,7 @@ def plan_for(root: Path, base: Path, info: ModelInfo, describe: str, seed: int, 
 
 
 @contextmanager
-def alone(invented: Invented, command: str) -> Iterator[None]:
+def alone(invented: InventedFolder, command: str) -> Iterator[None]:
     """One process at a time on the folder; a stop by the user says how to go on, with `command`.
 
     Raises:
@@ -44,5 +44,5 @@ def begin_command(name: str) -> str:
     return typed("invent", name, "--describe", "WHO", "--base", "CHECKPOINT")
 
 
-def silent(one: Painted) -> None:
+def silent(one: InventedPicture) -> None:
     """Is told of a picture and says nothing."""

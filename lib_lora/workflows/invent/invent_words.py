@@ -14,12 +14,12 @@ from lib_lora.files import atomic_file
 from lib_lora.grid.sheet import SheetCell, SheetRow, status_sheet
 from lib_lora.likeness.measure.calibration import LEAST_PHOTOS
 from lib_lora.workflows.invent.coverage_plan import COUNTED, Covered
-from lib_lora.workflows.invent.invented_folder import Invented, Painted
+from lib_lora.workflows.invent.invented_folder import InventedFolder, InventedPicture
 
 GOOD_SET = 15  # photos with which a face is usually learned well
 
 
-def candidates_sheet(invented: Invented, found: Sequence[Painted], title: str) -> Path:
+def candidates_sheet(invented: InventedFolder, found: Sequence[InventedPicture], title: str) -> Path:
     """One picture of all candidates with their numbers; returns its file."""
     cells = [
         _cell(invented, one, f"{one.number}" + (f": {one.why}" if one.why else ""), "warn" if one.why else "none")
@@ -28,14 +28,14 @@ def candidates_sheet(invented: Invented, found: Sequence[Painted], title: str) -
     return _written(invented.path / "candidates.png", [SheetRow("pick one by its number", cells)], title)
 
 
-def kept_sheet(invented: Invented, kept: Sequence[Painted], title: str) -> Path:
+def kept_sheet(invented: InventedFolder, kept: Sequence[InventedPicture], title: str) -> Path:
     """One picture of all that was kept; returns its file."""
     cells = [_cell(invented, one, f"{one.number}: {one.likeness or 0:.2f}", "none") for one in kept]
     row = SheetRow("likeness to what was kept before", cells or [SheetCell(None, "none kept")])
     return _written(invented.path / "kept.png", [row], title)
 
 
-def _cell(invented: Invented, one: Painted, caption: str, tone: Any) -> SheetCell:
+def _cell(invented: InventedFolder, one: InventedPicture, caption: str, tone: Any) -> SheetCell:
     try:
         picture = open_photo(invented.path / one.file)
     except UserError:  # thrown out by the user: the sheet says "no picture"
@@ -49,7 +49,7 @@ def _written(path: Path, rows: Sequence[SheetRow], title: str) -> Path:
     return path
 
 
-def of_candidates(name: str, found: Sequence[Painted], alike: dict[int, float], sheet: Path) -> str:
+def of_candidates(name: str, found: Sequence[InventedPicture], alike: dict[int, float], sheet: Path) -> str:
     """What to do with the candidates.
 
     Args:
@@ -83,12 +83,12 @@ def of_picked(character: Character, photo: Path, problems: Sequence[str]) -> str
     return "\n".join(lines)
 
 
-def reasons(painted: Sequence[Painted]) -> dict[str, int]:
+def reasons(painted: Sequence[InventedPicture]) -> dict[str, int]:
     """How often each reason kept a picture out."""
     return dict(Counter(one.why for one in painted if one.why).most_common())
 
 
-def by_way(painted: Sequence[Painted]) -> dict[str, dict[str, int]]:
+def by_way(painted: Sequence[InventedPicture]) -> dict[str, dict[str, int]]:
     """Painted and kept for each way."""
     names = sorted({one.way for one in painted})
     return {
@@ -102,7 +102,7 @@ def by_way(painted: Sequence[Painted]) -> dict[str, dict[str, int]]:
 
 def of_more(
     character: Character,
-    painted: Sequence[Painted],
+    painted: Sequence[InventedPicture],
     kept: int,
     photos: int,
     covered: Sequence[Covered],
@@ -159,7 +159,7 @@ def of_more(
     return "\n".join(lines)
 
 
-def line_of(one: Painted, further: bool = False) -> str:
+def line_of(one: InventedPicture, further: bool = False) -> str:
     """One line about a picture, for a terminal; `further`: further pictures of a picked face are being painted."""
     if further and one.is_candidate:
         return f"{one.file}: a stranger, to tell the picked face from"

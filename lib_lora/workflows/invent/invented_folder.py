@@ -56,7 +56,7 @@ class InventPlan:
 
 
 @dataclass(frozen=True)
-class Painted:
+class InventedPicture:
     """One picture.
 
     Attributes:
@@ -110,7 +110,7 @@ class Painted:
         return self.is_candidate and (self.base_sha256, self.describe) == (plan.base_sha256, plan.describe)
 
 
-class Invented:
+class InventedFolder:
     """The folder of one character.
 
     Args:
@@ -120,7 +120,7 @@ class Invented:
     def __init__(self, character: CharacterFolder) -> None:
         self.character = character
         self.path = character.path / "invented"
-        self._digests: dict[str, audit_store.Known] = {}  # of photos, so that none is read twice
+        self._digests: dict[str, audit_store.HashedFile] = {}  # of photos, so that none is read twice
 
     def prepare(self) -> None:
         """Make the folders.
@@ -146,23 +146,25 @@ class Invented:
         """Write the plan."""
         write_json(self.path / "plan.json", typed_settings.to_dict(plan))
 
-    def painted(self) -> list[Painted]:
+    def painted(self) -> list[InventedPicture]:
         """Every picture that was painted and judged, in order."""
         return list(self._lines())
 
-    def _lines(self) -> Iterator[Painted]:
+    def _lines(self) -> Iterator[InventedPicture]:
         path = self.path / "painted.jsonl"
         for event in read_events(path):
             if event["kind"] == KIND:
                 yield typed_settings.from_dict(
-                    Painted, {name: value for name, value in event.items() if name not in ("t", "kind")}, str(path)
+                    InventedPicture,
+                    {name: value for name, value in event.items() if name not in ("t", "kind")},
+                    str(path),
                 )
 
-    def note(self, one: Painted) -> None:
+    def note(self, one: InventedPicture) -> None:
         """Write down a picture."""
         EventLog(self.path / "painted.jsonl")(KIND, **typed_settings.to_dict(one))
 
-    def kept(self, painted: list[Painted]) -> list[Painted]:
+    def kept(self, painted: list[InventedPicture]) -> list[InventedPicture]:
         """Those of the kept that are still among the photos in use; the user may have thrown or left some out.
 
         Raises:
@@ -176,7 +178,7 @@ class Invented:
         self._digests |= audit_store.digests([self.character.photos / one.photo for one in there], known)
         return [one for one in there if self._digests[one.photo].sha256 not in audit.dropped]
 
-    def has(self, one: Painted) -> bool:
+    def has(self, one: InventedPicture) -> bool:
         """Whether its picture is still there."""
         return (self.path / one.file).is_file()
 
@@ -192,7 +194,7 @@ class Invented:
             number += 1
 
 
-def decided(invented: Invented, name: str, what_to_type: str) -> InventPlan:
+def decided(invented: InventedFolder, name: str, what_to_type: str) -> InventPlan:
     """The plan with a picked face.
 
     Raises:
@@ -207,7 +209,7 @@ def decided(invented: Invented, name: str, what_to_type: str) -> InventPlan:
 def side_of(folder: CharacterFolder) -> int:
     """Pixels of a side of the pictures that a character was invented in; 0 where it was not."""
     with suppress(UserError):
-        plan = Invented(folder).plan
+        plan = InventedFolder(folder).plan
         return plan.side if plan and plan.picked else 0
     return 0
 

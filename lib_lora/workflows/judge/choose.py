@@ -18,10 +18,10 @@ from lib_lora.grid.prompts import PROMPTS, QUICK
 from lib_lora.likeness.comparing.choice import Candidate, candidate, choose, surely_worse, to_confirm, with_front
 from lib_lora.likeness.report.report import Report
 from lib_lora.runs.interruptions import without_interrupted
-from lib_lora.runs.search_progress import Rounds
+from lib_lora.runs.search_progress import SearchProgress
 from lib_lora.training.plan.run_file import Run, saved_steps
 from lib_lora.workflows.judge.grid_report import GridReport
-from lib_lora.workflows.judge.grid_run import FIRST_SEED, GridPlan, Studio
+from lib_lora.workflows.judge.grid_run import FIRST_SEED, GridPlan, GridRun
 from lib_lora.workflows.judge.scoring import Scored
 from lib_lora.workflows.judge.test_grid import paint_and_score
 
@@ -83,7 +83,7 @@ def choose_cell(
         grid_steps: sampling steps.
         count: prompts of the screening.
         engine: None = the default one.
-        painter, painter_id: see `Studio`.
+        painter, painter_id: see `GridRun`.
 
     Raises:
         UserError: no checkpoint, the base model is gone or another, or memory or disk do not suffice.
@@ -97,7 +97,7 @@ def choose_cell(
         raise UserError(
             f"{run.folder} has no checkpoint of step {missing[0]}; there are: {', '.join(map(str, saved))}."
         )
-    studio, engine = Studio(run, emit, painter, painter_id), engine or SFaceEngine()
+    studio, engine = GridRun(run, emit, painter, painter_id), engine or SFaceEngine()
     cells = [(step, weight) for step in chosen_steps for weight in sorted(set(weights))]
 
     def plan(step: int, weight: float, prompts: int, seed: int) -> GridPlan:
@@ -106,7 +106,9 @@ def choose_cell(
     screening = studio.to_paint([plan(*cell, count, FIRST_SEED) for cell in cells])
     final = plan(*cells[-1], len(PROMPTS), FRESH_SEED)  # which cells are confirmed is not known yet
     fresh = [*studio.to_paint([replace(final, lora=[], leak=[])]), *[0] * CONFIRMED][:CONFIRMED]
-    rounds = studio.emit = Rounds(emit, [*screening, *(len(final.lora) + len(final.leak) + base for base in fresh)])
+    rounds = studio.emit = SearchProgress(
+        emit, [*screening, *(len(final.lora) + len(final.leak) + base for base in fresh)]
+    )
 
     def grid(step: int, weight: float, prompts: int, seed: int) -> GridReport:
         rounds.begin(f"step {step:,} at weight {weight:g}")

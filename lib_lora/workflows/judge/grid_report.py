@@ -22,7 +22,7 @@ from lib_lora.likeness.report import report_html
 from lib_lora.likeness.report.report import REPORT_FILE, Paths, Report, Row, Subject, Tested
 from lib_lora.likeness.report.report_text import as_text
 from lib_lora.likeness.verdict.facts import Asked, Training
-from lib_lora.likeness.verdict.picture_set import Shown, without_drawn
+from lib_lora.likeness.verdict.picture_set import PictureSet, without_drawn
 from lib_lora.pictures import Cell
 from lib_lora.training.plan.run_file import Run
 from lib_lora.workflows.judge.grid_picture import sheet_of
@@ -129,7 +129,7 @@ def judge_grid(
         top = _ceiling(engine, template, run, measured, reconstruct)
         clip = measured_by_clip(files, plan, emit)
         report = reports.make(
-            Shown(
+            PictureSet(
                 pictures=measured["lora"],
                 asked=asked,
                 base=measured["base"],

@@ -48,7 +48,7 @@ class GridPlan:
         lora: with the LoRA.
         base: the same without it.
         leak: a few with the LoRA but without the trigger.
-        by: `Studio.by`, who paints them.
+        by: `GridRun.by`, who paints them.
     """
 
     lora: list[Cell]
@@ -70,7 +70,7 @@ class GridPlan:
         return {**{role: [_plain(cell) for cell in getattr(self, role)] for role in ROLES}, **by}
 
 
-class Studio:
+class GridRun:
     """Paints for one run; the models are loaded at the first picture.
 
     Args:

@@ -20,7 +20,7 @@ from lib_lora.likeness.measure.face_measure import Measurer
 from lib_lora.likeness.report import report as reports
 from lib_lora.likeness.report.report import Subject
 from lib_lora.likeness.verdict.facts import Asked, status_of
-from lib_lora.likeness.verdict.picture_set import Shown
+from lib_lora.likeness.verdict.picture_set import PictureSet
 from lib_lora.workflows.judge.scoring import lines_for
 from lib_lora.workflows.photos.character_template import ruler_of, template_of
 
@@ -64,7 +64,7 @@ class Scorer:
 
     def _many(self, images: list[str]) -> dict[str, Any]:
         measured = self.measure([Path(image) for image in images])
-        shown = Shown(measured, [Asked()] * len(images))
+        shown = PictureSet(measured, [Asked()] * len(images))
         report = reports.make(
             shown, reports.Paths(images), self.template, self.lines, self.subject, self.licence, ruler=self.ruler
         )

@@ -21,7 +21,7 @@ from lib_lora.likeness.report import report as reports
 from lib_lora.likeness.report.report import Report, Subject
 from lib_lora.likeness.report.report_text import as_text
 from lib_lora.likeness.verdict.facts import Asked
-from lib_lora.likeness.verdict.picture_set import Shown, likenesses
+from lib_lora.likeness.verdict.picture_set import PictureSet, likenesses
 from lib_lora.workflows.judge.grid_folder import judged_of_grid, told_of_grids
 from lib_lora.workflows.photos.character_template import ruler_of, template_of
 
@@ -118,7 +118,7 @@ def judge_files(
     measure = Measurer(engine, template)
     lines = lines_for(template, given=measure(strangers))
     pictures = measure(files)
-    return reports.make(Shown(pictures, asked), paths, template, lines, Subject(name), engine.licence, ruler=ruler)
+    return reports.make(PictureSet(pictures, asked), paths, template, lines, Subject(name), engine.licence, ruler=ruler)
 
 
 def pictures_in(path: Path) -> list[Path]:

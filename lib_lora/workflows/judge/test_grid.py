@@ -15,7 +15,7 @@ from lib_lora.models.fast.memory import is_out_of_memory
 from lib_lora.runs.run_names import checkpoint_named, newest
 from lib_lora.training.plan.run_file import Run, saved_steps
 from lib_lora.workflows.judge.grid_report import GridReport, judge_grid, read_report
-from lib_lora.workflows.judge.grid_run import FIRST_SEED, GridPlan, Studio, painted
+from lib_lora.workflows.judge.grid_run import FIRST_SEED, GridPlan, GridRun, painted
 from lib_lora.workflows.photos.character_template import ruler_of
 
 Emit = Callable[..., None]
@@ -46,7 +46,7 @@ def paint_and_score(
     again: bool = True,
     count: int = len(PROMPTS),
     first_seed: int = FIRST_SEED,
-    studio: Studio | None = None,
+    studio: GridRun | None = None,
     engine: FaceEngine | None = None,
     sampler: str = "Euler",
     cfg: float | None = None,
@@ -65,14 +65,14 @@ def paint_and_score(
         first_seed: of the first one.
         studio: who paints, on which base; None = diffusers on the run's own.
         engine: None = the default one.
-        sampler, cfg, side: see `Studio.plan`.
+        sampler, cfg, side: see `GridRun.plan`.
 
     Raises:
         UserError: the base model is gone or another, the checkpoint is gone, or memory or disk do not suffice.
         StoppedByUser: by whoever paints, or by `emit`; the pictures that are there are kept.
     """
     try:
-        studio, engine = studio or Studio(run, emit), engine or SFaceEngine()
+        studio, engine = studio or GridRun(run, emit), engine or SFaceEngine()
         plan = studio.plan(step, weight, steps, count, first_seed, sampler, cfg, side)
         if not again and (done := finished_grid(run, plan, ruler_of(run.character_folder, engine))):
             return done

@@ -18,7 +18,7 @@ from lib_lora.grid.sheet import SheetCell, SheetRow, status_sheet
 from lib_lora.photos.audit import audit_page, audit_words
 from lib_lora.photos.audit.audit import Audit
 from lib_lora.runs.run_lock import only_process
-from lib_lora.workflows.command_result import Told
+from lib_lora.workflows.command_result import CommandResult
 from lib_lora.workflows.photos import audit_cache, thumbnails
 from lib_lora.workflows.photos.audit_photos import PATIENCE, RESOLUTION, Choices, audit_photos
 
@@ -33,7 +33,7 @@ def tell_audit(
     choices: Choices | None = None,
     engine: FaceEngine | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> Told:
+) -> CommandResult:
     """Audit a character's photos; see `audit_photos` for the arguments.
 
     Raises:
@@ -51,7 +51,7 @@ def tell_audit(
         first = audit.proposed[0].photo.file
         lines.append(f"To leave the proposed ones out: {typed('audit', name, '--accept')}")
         lines.append(f"To keep one all the same:       {typed('audit', name, '--keep', first)}")
-    return Told("\n".join(lines), values, good=not audit.stopped)
+    return CommandResult("\n".join(lines), values, good=not audit.stopped)
 
 
 def _draw(folder: CharacterFolder, audit: Audit, name: str) -> None:

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from lib_lora.captions.photo_facts import Photo, Standing
+from lib_lora.captions.photo_facts import AuditedPhoto, PhotoComparison
 from lib_lora.character.photo_files import list_photos
 from lib_lora.character.store import CharacterFolder, folder_of, load
 from lib_lora.errors import UserError, typed
@@ -27,14 +27,14 @@ from lib_lora.likeness.measure.cohort import cohort
 from lib_lora.likeness.measure.template import Reference, Template
 from lib_lora.photos.audit import audit_store
 from lib_lora.photos.audit.audit import Audit, audit
-from lib_lora.photos.audit.audit_store import Memory
+from lib_lora.photos.audit.audit_store import AuditStore
 from lib_lora.photos.audit.findings import of_photo
 from lib_lora.photos.audit.identity_clusters import groups, people
 from lib_lora.photos.audit.near_duplicates import repeated
 from lib_lora.runs.run_lock import only_process
 from lib_lora.workflows.photos import audit_cache, changes, thumbnails
 from lib_lora.workflows.photos.character_template import kept_template, template_path
-from lib_lora.workflows.photos.measure_photos import Seen, look
+from lib_lora.workflows.photos.measure_photos import PhotoMeasurement, look
 
 FACTS = 2  # raise it whenever the same photo may give other facts
 PATIENCE = 5.0  # seconds that another process is waited for: an import takes the photos for a moment at each picture
@@ -110,7 +110,7 @@ def _measured_by(engine: FaceEngine) -> str:
     return f"{FACTS}/{engine.id}"
 
 
-def _decide(memory: Memory, choices: Choices) -> Memory:
+def _decide(memory: AuditStore, choices: Choices) -> AuditStore:
     twice = {*choices.keep} & {*choices.drop} | {*choices.keep, *choices.drop} & {*choices.undecided}
     if twice:
         raise UserError(f"{sorted(twice)[0]} is named twice with different decisions; name it once.")
@@ -123,7 +123,7 @@ def _decide(memory: Memory, choices: Choices) -> Memory:
     return memory
 
 
-def _digests(memory: Memory, files: Sequence[str]) -> dict[str, str]:
+def _digests(memory: AuditStore, files: Sequence[str]) -> dict[str, str]:
     for file in files:
         if file not in memory.files:
             raise UserError(f"There is no photo {file} of this character; names are as in its photos folder.")
@@ -134,9 +134,9 @@ def _measured(
     folder: CharacterFolder,
     engine: FaceEngine,
     photos: Sequence[Path],
-    memory: Memory,
+    memory: AuditStore,
     progress: Callable[[int, int], None] | None,
-) -> dict[str, Seen]:
+) -> dict[str, PhotoMeasurement]:
     """By file name. A photo is measured anew where its facts, or its face in the template, are not at hand."""
     old = kept_template(folder, engine)
     references: dict[str, Reference] = {}
@@ -149,7 +149,7 @@ def _measured(
         digest = memory.files[photo.name].sha256
         if digest in facts and digest in references and not facts[digest].unreadable:  # what reads it may be there now
             again = replace(templates.alone(references[digest]), file=photo.name)
-            found[photo.name] = Seen(facts[digest], again)
+            found[photo.name] = PhotoMeasurement(facts[digest], again)
         else:
             new.append(photo)
     digests = {photo.name: memory.files[photo.name].sha256 for photo in new}
@@ -175,12 +175,12 @@ def _one_thread_each() -> Iterator[None]:
 
 
 def _judged(
-    folder: CharacterFolder, engine: FaceEngine, seen: dict[str, Seen], memory: Memory, resolution: int
+    folder: CharacterFolder, engine: FaceEngine, seen: dict[str, PhotoMeasurement], memory: AuditStore, resolution: int
 ) -> Audit:
     """Compare the photos with each other, and keep the template of those that are used."""
     references = {file: seen[file].reference for file in sorted(seen, key=str.casefold)}
     template = _template(folder, engine, list(references.values()), memory.dropped)
-    photos = [Photo(file, memory.files[file].sha256, seen[file].facts) for file in references]
+    photos = [AuditedPhoto(file, memory.files[file].sha256, seen[file].facts) for file in references]
     cosines = _cosines([references[photo.file] for photo in photos])
     standings = _standings(photos, template, cosines, memory.dropped, resolution)
     shown = [[photos[place].file for place in group] for group in people(groups(cosines))]
@@ -202,20 +202,20 @@ def _template(
 
 
 def _standings(
-    photos: Sequence[Photo],
+    photos: Sequence[AuditedPhoto],
     template: Template | None,
     cosines: npt.NDArray[np.float64],
     dropped: set[str],
     resolution: int,
-) -> dict[str, Standing]:
+) -> dict[str, PhotoComparison]:
     usual = float(np.median(template.loo)) if template is not None and template.loo.size else None
     stranger = reach(against(template, cohort(template.engine))) if template is not None else None
     compared = {item.file: item for item in template.references} if template else {}
-    found: dict[str, Standing] = {}
+    found: dict[str, PhotoComparison] = {}
     first: dict[str, str] = {}
     for photo in photos:
         item = compared.get(photo.file)
-        found[photo.file] = Standing(
+        found[photo.file] = PhotoComparison(
             likeness=item.likeness if item else None,
             usual=usual,
             reach=stranger,

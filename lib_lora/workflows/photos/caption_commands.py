@@ -19,7 +19,7 @@ from lib_lora.lora.file.trigger_notes import answers_to
 from lib_lora.photos.audit.audit_store import photos_to_use
 from lib_lora.photos.audit.merged_sentences import folded
 from lib_lora.runs.run_lock import only_process
-from lib_lora.workflows.command_result import Told
+from lib_lora.workflows.command_result import CommandResult
 
 WEBUI_FILES = frozenset({".safetensors", ".pt", ".ckpt", ".bin", ".png", ".webp"})  # embeddings are pictures too
 _SHOWN = 20  # phrases in the text
@@ -54,7 +54,9 @@ def moving(phrase: str, place: int) -> Edit:
     return Edit(f"move {phrase!r} to {place}", partial(phrases.move, phrase=_phrase(phrase), place=place))
 
 
-def caption(root: Path, name: str, edit: Edit | None = None, only: Sequence[str] = (), undo: bool = False) -> Told:
+def caption(
+    root: Path, name: str, edit: Edit | None = None, only: Sequence[str] = (), undo: bool = False
+) -> CommandResult:
     """Edit the captions of a character's photos, take the last edit back, or only look; then say how they are.
 
     Args:
@@ -88,7 +90,7 @@ def captions_told(
     lines: list[str],
     changed: Changed | None,
     only: Sequence[str] = (),
-) -> Told:
+) -> CommandResult:
     """How the captions of a character's photos are now.
 
     Args:
@@ -125,7 +127,7 @@ def captions_told(
         "problems": [asdict(problem) for problem in wrong],
         "changed": None if changed is None else asdict(changed),
     }
-    return Told("\n".join(lines), values)
+    return CommandResult("\n".join(lines), values)
 
 
 def _said(changed: Changed, undone: bool) -> str:
@@ -143,7 +145,7 @@ def _phrase(text: str) -> str:
     return text
 
 
-def check_trigger(word: str, folders: Sequence[Path] = (), root: Path | None = None) -> Told:
+def check_trigger(word: str, folders: Sequence[Path] = (), root: Path | None = None) -> CommandResult:
     """Whether a trigger word will do.
 
     Args:
@@ -163,10 +165,12 @@ def check_trigger(word: str, folders: Sequence[Path] = (), root: Path | None = N
         lines.append(f"These will do: {', '.join(one.word for one in others)}.")
     else:
         lines.append("Nothing speaks against it.")
-    return Told("\n".join(lines), _values(found), not found.problems)
+    return CommandResult("\n".join(lines), _values(found), not found.problems)
 
 
-def propose_triggers(name: str, folders: Sequence[Path] = (), count: int = 5, root: Path | None = None) -> Told:
+def propose_triggers(
+    name: str, folders: Sequence[Path] = (), count: int = 5, root: Path | None = None
+) -> CommandResult:
     """Trigger words for a character called `name`; see `check_trigger`.
 
     Raises:
@@ -174,7 +178,7 @@ def propose_triggers(name: str, folders: Sequence[Path] = (), count: int = 5, ro
     """
     found = trigger_words.propose(name, taken_words(folders, root), count)
     text = "\n".join(f"{one.word}  ({' + '.join(one.tokens)})" for one in found)
-    return Told(text, {"triggers": [_values(one) for one in found]})
+    return CommandResult(text, {"triggers": [_values(one) for one in found]})
 
 
 def _values(found: Trigger) -> dict[str, Any]:

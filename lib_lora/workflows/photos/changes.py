@@ -26,7 +26,7 @@ from lib_lora.character.store import Character, CharacterFolder, load, save
 from lib_lora.errors import UserError
 from lib_lora.files import explained, write_text
 from lib_lora.photos.audit import audit_store
-from lib_lora.photos.audit.audit_store import Memory
+from lib_lora.photos.audit.audit_store import AuditStore
 
 FILE, REMOVED = "changes.jsonl", "removed"
 Kind = Literal["decisions", "removed", "character"]
@@ -91,7 +91,7 @@ def _photos(number: int) -> str:
 # Noting
 
 
-def note_decisions(folder: CharacterFolder, before: Memory, after: Memory) -> None:
+def note_decisions(folder: CharacterFolder, before: AuditStore, after: AuditStore) -> None:
     """Note which decisions on photos are about to become others; none, where none does."""
     old, new = before.decisions, after.decisions
     other = [digest for digest in dict.fromkeys((*old, *new)) if old.get(digest) != new.get(digest)]

@@ -15,7 +15,7 @@ from lib_lora.character.store import Character, folder_of, load
 from lib_lora.errors import UserError
 from lib_lora.faces.face import FaceEngine
 from lib_lora.runs.run_lock import only_process
-from lib_lora.workflows.command_result import Told
+from lib_lora.workflows.command_result import CommandResult
 from lib_lora.workflows.photos.audit_photos import PATIENCE, audit_photos
 from lib_lora.workflows.photos.caption_commands import captions_told
 
@@ -35,7 +35,7 @@ def fill(
     only: Sequence[str] = (),
     engine: FaceEngine | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> Told:
+) -> CommandResult:
     """Write the captions of photos that have none, or only the plain one that was written for want of a better.
 
     The way back is the same as for every other edit of captions.

@@ -11,7 +11,7 @@ from lib_lora.errors import UserError, typed
 from lib_lora.photos.audit.merged_sentences import folded
 from lib_lora.photos.importing.photo_import import Imported, Progress, take_in
 from lib_lora.runs.run_lock import only_process
-from lib_lora.workflows.command_result import Told
+from lib_lora.workflows.command_result import CommandResult
 
 AGAIN = "wait a moment and try again"
 
@@ -23,7 +23,7 @@ def import_into(
     progress: Progress | None = None,
     patience: float = 0.0,
     stop: Callable[[], bool] = lambda: False,
-) -> Told:
+) -> CommandResult:
     """Take photos into the folder of a character that is there; see `take_in`.
 
     Captions that are missing are not written: the next run knows what to say of a photo without one. Ctrl+C ends it
@@ -51,7 +51,7 @@ def import_into(
         if not imported.added:
             raise
         raise UserError(f"{error} Before that, {_photos(len(imported.added))} had been added.") from error
-    return Told(told(imported), _values(imported), bool(imported.added or imported.known))
+    return CommandResult(told(imported), _values(imported), bool(imported.added or imported.known))
 
 
 def make(
@@ -63,7 +63,7 @@ def make(
     sources: Sequence[Path],
     traits: Sequence[str] = (),
     progress: Progress | None = None,
-) -> Told:
+) -> CommandResult:
     """Make a character, with photos if there are any; see `new_character` for the arguments.
 
     Raises:
@@ -92,7 +92,7 @@ def make(
     if character.consent is None:
         lines.append(f"Before training, declare why the face may be used: {typed('consent', character.name)} KIND")
     values = {"folder": str(folder.path), "was_there": already, "trigger_problems": found.problems, **_values(imported)}
-    return Told("\n".join(lines), values, not sources or bool(imported.added or imported.known))
+    return CommandResult("\n".join(lines), values, not sources or bool(imported.added or imported.known))
 
 
 def told(imported: Imported) -> str:

@@ -26,7 +26,7 @@ _SIDE = 512  # pixels: the longer side at which a whole photo's sharpness and co
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
+class PhotoMeasurement:
     """One photo.
 
     Attributes:
@@ -40,15 +40,15 @@ class Seen:
     thumbnail: bytes | None = None
 
 
-def look(engine: FaceEngine, photo: Path, sha256: str) -> Seen:
+def look(engine: FaceEngine, photo: Path, sha256: str) -> PhotoMeasurement:
     """Open a photo and measure it; one that cannot be read says so in its facts."""
     try:
         image = open_photo(photo)
     except UserError as error:
         said = str(error)
-        return Seen(PhotoFacts(0, 0, said), Reference(photo.name, sha256, False, said))
+        return PhotoMeasurement(PhotoFacts(0, 0, said), Reference(photo.name, sha256, False, said))
     faces = engine.faces(image)
-    return Seen(facts(image, faces), reference(photo.name, sha256, image, faces), thumbnail_of(image))
+    return PhotoMeasurement(facts(image, faces), reference(photo.name, sha256, image, faces), thumbnail_of(image))
 
 
 def thumbnail_of(image: Image.Image) -> bytes:

@@ -18,7 +18,7 @@ from lib_lora.faces.opencv_engine import SFaceEngine
 from lib_lora.grid.cells import Painter
 from lib_lora.likeness.measure.calibration import LEAST_FACES
 from lib_lora.pictures import NEGATIVE, Cell
-from lib_lora.workflows.command_result import Told
+from lib_lora.workflows.command_result import CommandResult
 
 PICTURES = 8  # of each kind
 CLOSER = 0.1  # mean cosine by which the faces of a known word are more alike than those of the class word alone
@@ -27,7 +27,7 @@ _SHUFFLES = 2000
 
 
 @dataclass(frozen=True)
-class Known:
+class TriggerMeaning:
     """What the base makes of a word.
 
     Attributes:
@@ -66,7 +66,7 @@ def face_for(
     engine: FaceEngine | None = None,
     count: int = PICTURES,
     progress: Callable[[int], None] | None = None,
-) -> Known | None:
+) -> TriggerMeaning | None:
     """Paint and compare; None where too few faces can be compared.
 
     Args:
@@ -94,7 +94,7 @@ def face_for(
     return compare(vectors, len(with_word))
 
 
-def compare(vectors: Numbers, first: int) -> Known:
+def compare(vectors: Numbers, first: int) -> TriggerMeaning:
     """How much more alike the first faces are than the others, and how often that happens by chance.
 
     Args:
@@ -106,7 +106,7 @@ def compare(vectors: Numbers, first: int) -> Known:
     for _ in range(_SHUFFLES):
         order = random.permutation(len(vectors))
         more += _mean(cosines, order[:first]) - _mean(cosines, order[first:]) >= alike - usual
-    return Known(alike, usual, more / _SHUFFLES, (first, len(vectors) - first))
+    return TriggerMeaning(alike, usual, more / _SHUFFLES, (first, len(vectors) - first))
 
 
 def _mean(cosines: Numbers, places: npt.NDArray[np.intp]) -> float:
@@ -118,7 +118,7 @@ def _mean(cosines: Numbers, places: npt.NDArray[np.intp]) -> float:
 
 def face_in_base(
     base: Path, word: str, class_word: str, steps: int = 20, progress: Callable[[int], None] | None = None
-) -> Known | None:
+) -> TriggerMeaning | None:
     """`face_for` with a checkpoint file, painted by diffusers.
 
     Raises:
@@ -133,8 +133,8 @@ def face_in_base(
     return face_for(painter, word, class_word, side, info.guidance, steps, progress=progress)
 
 
-def with_face(told: Told, found: Known | None) -> Told:
+def with_face(told: CommandResult, found: TriggerMeaning | None) -> CommandResult:
     """An answer about a trigger word, and what the base model makes of it."""
     said = found.said if found else "Too few faces came out to tell whether the base model knows one for it."
     values = {**told.values, "base": None if found is None else {**asdict(found), "known": found.known}}
-    return Told(f"{told.text}\n{said}", values, told.good and not (found and found.known))
+    return CommandResult(f"{told.text}\n{said}", values, told.good and not (found and found.known))

@@ -24,7 +24,7 @@ from lib_lora.photos.audit.coverage import LEAST
 from lib_lora.runs.reopen import check_out
 from lib_lora.training.plan.memory_fitting import AS_IT_IS, fitted, names
 from lib_lora.training.plan.presets import merged, preset
-from lib_lora.training.plan.run_file import Photo, Run, create_run
+from lib_lora.training.plan.run_file import Run, TrainingPhoto, create_run
 from lib_lora.training.plan.train_settings import TrainSettings
 
 
@@ -162,7 +162,7 @@ def weight_is_asked(info: ModelInfo, preset_name: str | None, overrides: dict[st
 
 def own_photos(
     folder: CharacterFolder, character: Character, train: TrainSettings, few: bool, weight_asked: bool
-) -> list[Photo]:
+) -> list[TrainingPhoto]:
     """The photos of the character that a run with these settings trains on.
 
     Args:
@@ -183,7 +183,7 @@ def own_photos(
             "leave face_weight out, or use photos that show the face."
         )
     return [
-        Photo(
+        TrainingPhoto(
             file=path.relative_to(folder.path).as_posix(),
             sha256=sha256(path),
             caption=caption_files.read(path) or default,
@@ -218,7 +218,7 @@ def photos_of(folder: CharacterFolder, character: Character, few: bool) -> list[
     return files
 
 
-def class_photos(character: Character, train: TrainSettings) -> list[Photo]:
+def class_photos(character: Character, train: TrainSettings) -> list[TrainingPhoto]:
     """The pictures of the class for prior preservation; none where the settings name no folder.
 
     Raises:
@@ -226,7 +226,7 @@ def class_photos(character: Character, train: TrainSettings) -> list[Photo]:
     """
     default = train.class_caption or f"photo of {character.class_word}"
     return [
-        Photo(file=str(path), sha256=sha256(path), caption=caption_files.read(path) or default, prior=True)
+        TrainingPhoto(file=str(path), sha256=sha256(path), caption=caption_files.read(path) or default, prior=True)
         for path in _class_files(train)
     ]
 

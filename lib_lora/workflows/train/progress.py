@@ -19,7 +19,7 @@ _FORMAT = "{l_bar}{bar}| {n_fmt}/{total_fmt} {unit}{postfix}"
 PAUSE = 10.0  # seconds between two lines where no bar can be drawn
 
 
-class Paced:
+class ThrottledLines:
     """Lines on standard error, at most one in `PAUSE` seconds, and the last.
 
     Args:
@@ -46,7 +46,7 @@ class Terminal:
         """`out`: where lines go; None = standard output. The bar is on standard error, or the lines in its place."""
         self.out = out
         self.bar: tqdm[Any] | None = None
-        self.lines = None if sys.stderr.isatty() else Paced()
+        self.lines = None if sys.stderr.isatty() else ThrottledLines()
 
     def __call__(self, kind: str, **fields: Any) -> None:
         """Show one event."""
@@ -114,7 +114,7 @@ class Terminal:
 def counted(what: str) -> Callable[[int, int], None]:
     """A line on the terminal that counts up, and is gone at the end; elsewhere a line now and then."""
     if not sys.stderr.isatty():
-        paced = Paced(at_once=False)
+        paced = ThrottledLines(at_once=False)
         return lambda done, total: paced(done, total, f"{what}: {done} of {total}")
 
     def count(done: int, total: int) -> None:

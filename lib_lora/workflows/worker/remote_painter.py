@@ -17,7 +17,7 @@ from lib_lora.character.photo_files import open_photo
 from lib_lora.errors import UserError
 from lib_lora.files import atomic_file, explained
 from lib_lora.pictures import Cell
-from lib_lora.queue.worker_pipe import Channel
+from lib_lora.queue.worker_pipe import WorkerPipe
 
 PAINTER_ID = "webui"
 _LONGEST = 20_000  # characters of an infotext that are kept
@@ -33,7 +33,7 @@ class RemotePainter:
         base: the checkpoint to paint with.
     """
 
-    def __init__(self, channel: Channel, folder: Path, base: Path) -> None:
+    def __init__(self, channel: WorkerPipe, folder: Path, base: Path) -> None:
         self.channel = channel
         self.folder = folder
         self.base = base
@@ -45,7 +45,7 @@ class RemotePainter:
 
         Raises:
             UserError: the parent cannot paint, a picture cannot be read, or there are fewer than were asked for.
-            StoppedByUser: see `Channel.ask`.
+            StoppedByUser: see `WorkerPipe.ask`.
         """
         self._make_folder()
         pictures: dict[int, Image.Image] = {}

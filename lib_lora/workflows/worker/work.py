@@ -29,14 +29,14 @@ from lib_lora.queue.job_types import (
     arguments_of,
 )
 from lib_lora.queue.queue import RESULT, Queue
-from lib_lora.queue.worker_pipe import Channel
+from lib_lora.queue.worker_pipe import WorkerPipe
 from lib_lora.runs.events import FILE_NAME as EVENTS_FILE
 from lib_lora.runs.events import EventLog
 from lib_lora.runs.uses import renew_previews
 from lib_lora.training.plan.run_file import Run
 from lib_lora.workflows.invent.invented_folder import side_of
 from lib_lora.workflows.judge.choose import choose_cell
-from lib_lora.workflows.judge.grid_run import Studio
+from lib_lora.workflows.judge.grid_run import GridRun
 from lib_lora.workflows.judge.test_grid import find_run, paint_and_score
 from lib_lora.workflows.photos.audit_command import tell_audit
 from lib_lora.workflows.photos.audit_photos import RESOLUTION, Choices
@@ -50,7 +50,7 @@ Result = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Desk:
+class JobContext:
     """What a job is done with.
 
     Attributes:
@@ -65,12 +65,12 @@ class Desk:
     root: Path
     character: str
     folder: Path
-    channel: Channel
+    channel: WorkerPipe
     emit: Callable[..., None]
     note_run: Callable[[str], None]
 
 
-def work(root: Path, number: int, channel: Channel) -> Result:
+def work(root: Path, number: int, channel: WorkerPipe) -> Result:
     """Do job `number` of the queue; what came of it stands in ``result.json`` of its folder, which is written last.
 
     Raises:
@@ -88,14 +88,14 @@ def work(root: Path, number: int, channel: Channel) -> Result:
         if kind in ("progress", "painting", "data") or fields.get("state") == "preparing":
             channel.check()  # here nothing is lost; a training saves before it ends (`finish_run`)
 
-    desk = Desk(root, job.character, folder, channel, emit, lambda run: queue.note_run(number, run))
+    desk = JobContext(root, job.character, folder, channel, emit, lambda run: queue.note_run(number, run))
     outcome = came_of(lambda: do(arguments_of(job.kind, job.arguments), desk), channel)
     log("state", state=outcome["state"], text=outcome["error"])
     write_json(folder / RESULT, outcome)
     return outcome
 
 
-def came_of(job: Callable[[], Result], channel: Channel) -> Result:
+def came_of(job: Callable[[], Result], channel: WorkerPipe) -> Result:
     """How a job ended: its state, one sentence if it failed, and its result."""
     state, error, result = "finished", "", {}
     try:
@@ -118,7 +118,7 @@ def _sentence(failure: Exception) -> str:
     return f"It failed with {type(failure).__name__}{f' ({what})' if what else ''}; the job's log says where."
 
 
-def do(arguments: Arguments, desk: Desk) -> Result:
+def do(arguments: Arguments, desk: JobContext) -> Result:
     """Do what a job asks for; its result.
 
     Raises:
@@ -144,7 +144,7 @@ def do(arguments: Arguments, desk: Desk) -> Result:
             return train(arguments, desk)
 
 
-def audit(arguments: AuditArguments, desk: Desk) -> Result:
+def audit(arguments: AuditArguments, desk: JobContext) -> Result:
     """See `workflows.photos.audit_command.tell_audit`."""
     choices = Choices(arguments.keep, arguments.drop, arguments.undecided, arguments.accept)
     count = _counting(desk, "Looking at the photos")
@@ -154,7 +154,7 @@ def audit(arguments: AuditArguments, desk: Desk) -> Result:
     return {"good": told.good, "headline": told.text.partition("\n")[0]}
 
 
-def fill_captions(arguments: FillArguments, desk: Desk) -> Result:
+def fill_captions(arguments: FillArguments, desk: JobContext) -> Result:
     """See `workflows.photos.fill_captions.fill`."""
     captioner = None
     count = _counting(desk, "Writing captions")
@@ -167,7 +167,7 @@ def fill_captions(arguments: FillArguments, desk: Desk) -> Result:
     return {"written": len(told.values["changed"]["files"])}
 
 
-def _counting(desk: Desk, text: str) -> Callable[[int, int], None]:
+def _counting(desk: JobContext, text: str) -> Callable[[int, int], None]:
     def count(done: int, total: int) -> None:
         desk.emit("progress", done=done, total=total, text=text)
 
@@ -175,7 +175,7 @@ def _counting(desk: Desk, text: str) -> Callable[[int, int], None]:
     return count
 
 
-def probe(arguments: ProbeArguments, desk: Desk) -> Result:
+def probe(arguments: ProbeArguments, desk: JobContext) -> Result:
     """See `workflows.train.speed_probe.probe`."""
     from lib_lora.workflows.train.speed_probe import probe as measure
 
@@ -183,7 +183,7 @@ def probe(arguments: ProbeArguments, desk: Desk) -> Result:
     return measure(desk.root, desk.character, base, arguments.preset, arguments.settings, desk.emit)
 
 
-def test(arguments: TestArguments, desk: Desk) -> Result:
+def test(arguments: TestArguments, desk: JobContext) -> Result:
     """See `workflows.judge.test_grid.paint_and_score`."""
     run, step = find_run(desk.root, desk.character, arguments.run, arguments.step)
     desk.note_run(run.file.id)
@@ -200,7 +200,7 @@ def test(arguments: TestArguments, desk: Desk) -> Result:
         arguments.again,
         QUICK if arguments.quick else len(PROMPTS),
         arguments.first_seed,
-        Studio(run, desk.emit, painter, painter_id, base),
+        GridRun(run, desk.emit, painter, painter_id, base),
         chosen_engine(desk.root),
         sampler=arguments.sampler,
         cfg=arguments.cfg,
@@ -221,7 +221,7 @@ def test(arguments: TestArguments, desk: Desk) -> Result:
     }
 
 
-def choose(arguments: ChooseArguments, desk: Desk) -> Result:
+def choose(arguments: ChooseArguments, desk: JobContext) -> Result:
     """See `workflows.judge.choose.choose_cell`."""
     run, _ = find_run(desk.root, desk.character, arguments.run, None)
     desk.note_run(run.file.id)
@@ -240,7 +240,7 @@ def choose(arguments: ChooseArguments, desk: Desk) -> Result:
     return {"run": run.file.id, **chosen, "grid": Path(told.values["report"]).parent.name}
 
 
-def _painter(who: str, run: Run, base: Path | None, desk: Desk) -> tuple[Painter | None, str]:
+def _painter(who: str, run: Run, base: Path | None, desk: JobContext) -> tuple[Painter | None, str]:
     """Who paints, and by which name; None = this process."""
     if who != "webui":
         return None, ""

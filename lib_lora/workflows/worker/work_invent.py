@@ -11,16 +11,16 @@ from lib_lora.errors import UserError
 from lib_lora.queue.invent_arguments import InventArguments, MoreArguments
 from lib_lora.workflows.invent.invent import candidates
 from lib_lora.workflows.invent.invent_more import NEWEST, STRANGERS, more
-from lib_lora.workflows.invent.invented_folder import Invented, Painted, side_of
+from lib_lora.workflows.invent.invented_folder import InventedFolder, InventedPicture, side_of
 from lib_lora.workflows.photos.audit_command import tell_audit
 from lib_lora.workflows.photos.audit_photos import RESOLUTION
 from lib_lora.workspace.preferences import chosen_engine
 
 if TYPE_CHECKING:
-    from lib_lora.workflows.worker.work import Desk
+    from lib_lora.workflows.worker.work import JobContext
 
 
-def paint_candidates(arguments: InventArguments, desk: Desk) -> dict[str, Any]:
+def paint_candidates(arguments: InventArguments, desk: JobContext) -> dict[str, Any]:
     """See `workflows.invent.invent.candidates`."""
     there = _Counted(desk)
     desk.emit("progress", done=0, total=0, text="Reading the base model")
@@ -38,11 +38,11 @@ def paint_candidates(arguments: InventArguments, desk: Desk) -> dict[str, Any]:
     return {"painted": len(found), "good": sum(not one["why_not"] for one in found), "alike": alike}
 
 
-def paint_more(arguments: MoreArguments, desk: Desk) -> dict[str, Any]:
+def paint_more(arguments: MoreArguments, desk: JobContext) -> dict[str, Any]:
     """See `invent_more.more`; then the new photos are looked through, so that the next step can begin."""
     there = _Counted(desk)
 
-    def each(one: Painted) -> None:
+    def each(one: InventedPicture) -> None:
         done = there.with_(one)
         if one.is_candidate:
             text = "Painting other faces, to tell this one from them"
@@ -63,10 +63,10 @@ def paint_more(arguments: MoreArguments, desk: Desk) -> dict[str, Any]:
 class _Counted:
     """The pictures that count together with the one just painted, those of earlier jobs too."""
 
-    def __init__(self, desk: Desk) -> None:
-        self._before = Invented(folder_of(desk.root, desk.character)).painted()
+    def __init__(self, desk: JobContext) -> None:
+        self._before = InventedFolder(folder_of(desk.root, desk.character)).painted()
 
-    def with_(self, one: Painted) -> list[Painted]:
+    def with_(self, one: InventedPicture) -> list[InventedPicture]:
         """Those painted like `one`, and it."""
         self._before.append(one)
         alike = [other for other in self._before if (other.is_candidate, other.lora) == (one.is_candidate, one.lora)]

@@ -24,12 +24,12 @@ from lib_lora.workflows.train.main_job import finish_run
 from lib_lora.workflows.train.prepare import start_run
 
 if TYPE_CHECKING:
-    from lib_lora.workflows.worker.work import Desk
+    from lib_lora.workflows.worker.work import JobContext
 
 PATIENCE = 75.0  # seconds: a worker whose parent has gone saves what it trained, and has the run until then
 
 
-def train(arguments: TrainArguments, desk: Desk) -> dict[str, Any]:
+def train(arguments: TrainArguments, desk: JobContext) -> dict[str, Any]:
     """Train a run to its end.
 
     Where memory runs out before anything was saved, it begins once more with single photos and recomputed activations.
@@ -67,7 +67,7 @@ def train(arguments: TrainArguments, desk: Desk) -> dict[str, Any]:
     return _result(smaller)
 
 
-def _patience(arguments: TrainArguments, desk: Desk) -> float:
+def _patience(arguments: TrainArguments, desk: JobContext) -> float:
     """For the lock of the run: as long as a worker whose parent has gone may still save."""
     if not arguments.run:
         return PATIENCE
@@ -76,7 +76,7 @@ def _patience(arguments: TrainArguments, desk: Desk) -> float:
     return PATIENCE + patient(worker_pipe.PATIENCE, pace) - worker_pipe.PATIENCE
 
 
-def _new(arguments: TrainArguments, desk: Desk) -> Run:
+def _new(arguments: TrainArguments, desk: JobContext) -> Run:
     if not arguments.base:
         raise UserError("Choose the base model that the LoRA shall be trained on.")
     if arguments.prediction not in (None, *get_args(Prediction)):
@@ -92,7 +92,7 @@ def _new(arguments: TrainArguments, desk: Desk) -> Run:
     )
 
 
-def _reopened(arguments: TrainArguments, desk: Desk) -> Run:
+def _reopened(arguments: TrainArguments, desk: JobContext) -> Run:
     folder = folder_of(desk.root, desk.character)
     load(folder)
     wanted = str(arguments.run)
@@ -117,7 +117,7 @@ def _smaller(run: Run) -> Run | None:
     return Run(run.folder, replace(run.file, settings=train))
 
 
-def _begin_again(run: Run, desk: Desk) -> None:
+def _begin_again(run: Run, desk: JobContext) -> None:
     save_run(run)
     train = run.file.settings
     text = (

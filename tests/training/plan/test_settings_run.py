@@ -100,7 +100,7 @@ def test_states_are_kept_and_damaged_ones_passed_over(tmp_path):
     def at(step):
         return states.State(step, {"a": torch.tensor([1.0, step])}, {"state": {}}, None, None, 0.5)
 
-    assert states.newest(tmp_path / "none") == states.Found()
+    assert states.newest(tmp_path / "none") == states.FoundState()
     for step in (2, 4, 6):
         states.save(tmp_path, at(step), keep=2)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["000004.pt", "000006.pt"]

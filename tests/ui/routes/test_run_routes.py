@@ -9,7 +9,7 @@ from planting import plant_grid, plant_run
 from lib_lora.runs.events import EventLog
 from lib_lora.ui.routes.grid_routes import POLICY
 from lib_lora.ui.views.advice_buttons import buttons
-from lib_lora.ui.views.run_history import Story, story_of, thinned
+from lib_lora.ui.views.run_history import RunHistory, story_of, thinned
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_the_course_of_a_run_is_told(page, run):
 
 
 def test_a_long_curve_is_thinned(tmp_path):
-    story = Story()
+    story = RunHistory()
     for step in range(1, 20_001):
         story.take({"kind": "step", "step": step, "total": 20_000, "loss_average": 1.0})
     curve = story.curve()
@@ -85,7 +85,7 @@ def test_a_long_curve_is_thinned(tmp_path):
 
 
 def test_a_run_that_goes_on_from_a_state_goes_back(tmp_path):
-    story = Story()
+    story = RunHistory()
     for step in (1, 2, 3, 2, 3, 4):
         story.take({"kind": "step", "step": step, "total": 9, "loss_average": float(step)})
     assert story.loss == [(1, 1.0), (2, 2.0), (3, 3.0), (4, 4.0)]

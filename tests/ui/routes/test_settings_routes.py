@@ -6,7 +6,7 @@ import pytest
 
 from lib_lora.errors import UserError
 from lib_lora.files import write_json
-from lib_lora.hosts.job_host import Ground
+from lib_lora.hosts.job_host import ConfiguredHost
 from lib_lora.hosts.standalone import Alone
 
 
@@ -37,7 +37,7 @@ def test_a_damaged_file_is_one_sentence(page):
 
 
 def test_they_lie_over_the_host_s_own(page, tmp_path):
-    ground = Ground(page.host, page.root)
+    ground = ConfiguredHost(page.host, page.root)
     assert ground.worker_command() == ["python"]
     assert ground.allows_painting() is False
     page.done("/settings", {"allow_painting": True})
@@ -74,7 +74,7 @@ def test_another_python_gets_none_of_this_one_s_packages(tmp_path, monkeypatch, 
     python = tmp_path / "python ü"
     python.write_text("")
     write_json(tmp_path / "settings.json", {"worker_python": str(python) if chosen else ""})
-    ground = Ground(Alone(tmp_path), tmp_path)
+    ground = ConfiguredHost(Alone(tmp_path), tmp_path)
     assert ground.worker_command() == [str(python) if chosen else sys.executable]
     assert ("/mine" in ground.worker_environment()["PYTHONPATH"]) == (not chosen)
     assert not (chosen and "PYTHONHOME" in ground.worker_environment())
@@ -84,4 +84,4 @@ def test_another_python_gets_none_of_this_one_s_packages(tmp_path, monkeypatch, 
 def test_damaged_settings_start_no_worker(tmp_path, text):
     (tmp_path / "settings.json").write_text(text, encoding="utf-8")
     with pytest.raises(UserError, match=r"settings\.json"):
-        Ground(Alone(tmp_path), tmp_path).worker_command()
+        ConfiguredHost(Alone(tmp_path), tmp_path).worker_command()

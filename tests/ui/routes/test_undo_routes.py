@@ -38,9 +38,9 @@ def test_a_changed_character_is_changed_back(page):
 
 def test_a_decision_is_taken_back_and_the_photos_looked_through_again(page):
     folder = page.character(photos=3)
-    known = audit_store.digests(list_photos(folder.photos), audit_store.Memory())
-    after = audit_store.decided(audit_store.Memory(), {"00.jpg": known["00.jpg"].sha256}, "drop")
-    changes.note_decisions(folder, audit_store.Memory(), after)
+    known = audit_store.digests(list_photos(folder.photos), audit_store.AuditStore())
+    after = audit_store.decided(audit_store.AuditStore(), {"00.jpg": known["00.jpg"].sha256}, "drop")
+    changes.note_decisions(folder, audit_store.AuditStore(), after)
     audit_store.save(folder, after)
     assert page.got("/state")["characters"][0]["photos"]["used"] == 2
     told = page.done("/characters/mara/undo", {"t": last(page)["t"]})

@@ -19,7 +19,7 @@ from lib_lora.workflows.invent.coverage_plan import (
     phrases_of,
     prompt_of,
 )
-from lib_lora.workflows.invent.generation_strategies import FOREIGN_WAYS, WAYS, Way, next_start, next_way
+from lib_lora.workflows.invent.generation_strategies import FOREIGN_WAYS, WAYS, Strategy, next_start, next_way
 
 WHO = "a woman with short red hair, 30 years old"
 wishes = st.fixed_dictionaries({kind: st.sampled_from([one.name for one in values]) for kind, values in KINDS.items()})
@@ -107,7 +107,7 @@ def test_there_is_always_a_way(tried):
 
 def test_the_way_that_brings_most_is_taken_most_and_the_others_are_still_tried():
     chance = {"good": 2, "poor": 10}  # one of so many is kept
-    ways = (Way("seed", 0.1), Way("own", 0.9))
+    ways = (Strategy("seed", 0.1), Strategy("own", 0.9))
     names = dict(zip((way.name for way in ways), chance))
     tried: list[tuple[str, bool]] = []
     for number in range(100):
@@ -118,7 +118,11 @@ def test_the_way_that_brings_most_is_taken_most_and_the_others_are_still_tried()
 
 
 def test_a_way_has_a_name_for_people():
-    assert [way.name for way in (Way("text"), Way("own", 0.65), Way("seed", 0.1))] == ["text", "own 0.65", "seed 0.1"]
+    assert [way.name for way in (Strategy("text"), Strategy("own", 0.65), Strategy("seed", 0.1))] == [
+        "text",
+        "own 0.65",
+        "seed 0.1",
+    ]
 
 
 def test_the_start_that_succeeds_is_taken_and_left_once_it_only_fails():

@@ -16,13 +16,13 @@ from lib_lora.character.photo_files import list_photos
 from lib_lora.character.store import folder_of, load
 from lib_lora.errors import StoppedByUser, UserError
 from lib_lora.files import sha256, write_json
-from lib_lora.photos.audit.audit_store import Memory
+from lib_lora.photos.audit.audit_store import AuditStore
 from lib_lora.runs.run_lock import only_process
 from lib_lora.workflows.invent import invent, invent_more, invent_paint
-from lib_lora.workflows.invent.generation_strategies import Way
-from lib_lora.workflows.invent.invent_look import Judge, Seen, look_at_file
+from lib_lora.workflows.invent.generation_strategies import Strategy
+from lib_lora.workflows.invent.invent_look import Judge, VisibleFace, look_at_file
 from lib_lora.workflows.invent.invent_photos import become_photo, square_part
-from lib_lora.workflows.invent.invented_folder import Invented
+from lib_lora.workflows.invent.invented_folder import InventedFolder
 
 DATA = Path(__file__).parents[2] / "data"
 MINI = DATA / "mini-face" / "mini-face.safetensors"
@@ -142,7 +142,7 @@ def test_the_same_person_is_kept_and_everything_else_is_not(begun, eye):
     painter.script = ("mara", "ines", "none", "two", "blur", "copy", "mara")
     told = _more(root, painter, eye, count=3, budget=30)
     folder = folder_of(root, NAME)
-    done = [one for one in Invented(folder).painted() if not one.is_candidate]
+    done = [one for one in InventedFolder(folder).painted() if not one.is_candidate]
     whys = [one.why for one in done[:6]]
     assert whys == ["", "other face", "no face", "several faces", "blurred", "near copy"]
     assert told.good
@@ -183,7 +183,7 @@ def test_after_a_stop_nothing_is_lost_and_nothing_painted_twice(begun, eye):
     with pytest.raises(StoppedByUser, match="sameface invent 'Nova ü' --more"):
         _more(root, painter, eye)
     painter.broken_at = -1
-    invented = Invented(folder_of(root, NAME))
+    invented = InventedFolder(folder_of(root, NAME))
     lines = (invented.path / "painted.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
     (invented.path / "painted.jsonl").write_text("".join(lines[:-1]) + lines[-1][:30], encoding="utf-8")  # cut off
     before = len(painter.cells)
@@ -199,7 +199,7 @@ def test_a_photo_that_the_user_throws_out_does_not_come_back(begun, eye):
     painter.script = ("mara",)
     _more(root, painter, eye, count=2, budget=4)
     folder = folder_of(root, NAME)
-    invented = Invented(folder)
+    invented = InventedFolder(folder)
     gone = next(one for one in invented.painted() if one.kept)
     (folder.photos / gone.photo).unlink()
     told = _more(root, painter, eye, count=2, budget=8)
@@ -220,7 +220,7 @@ def test_from_a_picture_of_the_users_own(tmp_path, eye):
     invent.pick(tmp_path, NAME, "nvxa", "woman", picture=picture, base=MINI, describe=WHO, consent="myself", engine=eye)
     painter = Pasting(("mara",))
     painter.shift = 1  # mara is none of the strangers
-    ways = (Way("img2img", 0.3), Way("own", 0.5))
+    ways = (Strategy("img2img", 0.3), Strategy("own", 0.5))
     told = invent_more.more(tmp_path, NAME, 2, 3, strangers=5, ways=ways, painter=painter, engine=eye)
     assert [cell.prompt for cell in painter.cells[:5]] == [f"photo of {WHO}"] * 5  # strangers, to draw the line
     assert painter.cells[5].start.is_file()
@@ -249,7 +249,7 @@ def test_another_picture_of_the_same_name_does_not_take_the_place_of_the_picked_
     for folder, who in (("a", "mara"), ("b", "ines")):
         (tmp_path / folder).mkdir()
         photo(who, 0).save(tmp_path / folder / "photo.jpg")
-    invented, words = Invented(folder_of(tmp_path, NAME)), (tmp_path, NAME, "nvxa", "woman")
+    invented, words = InventedFolder(folder_of(tmp_path, NAME)), (tmp_path, NAME, "nvxa", "woman")
     for _ in range(2):
         invent.pick(*words, picture=tmp_path / "a" / "photo.jpg", base=MINI, engine=eye)
     before = {path: path.read_bytes() for path in invented.path.rglob("*") if path.is_file()}
@@ -267,7 +267,7 @@ def test_photos_and_captions_of_the_user_are_never_written_over(begun, eye):
     caption_files.path_of(theirs).write_text("mine", encoding="utf-8")
     painter.script = ("mara",)
     _more(root, painter, eye, count=1, budget=1)
-    (one,) = [one for one in Invented(folder).painted() if not one.is_candidate]
+    (one,) = [one for one in InventedFolder(folder).painted() if not one.is_candidate]
     assert one.photo == "invented-0001-2.png"
     assert caption_files.read(theirs) == "mine"
     assert (caption_files.read(folder.photos / one.photo) or "").startswith("photo of nvxa woman, ")
@@ -303,7 +303,7 @@ def test_whatever_ends_the_process_leaves_whole_files_and_no_second_photo(begun,
         if broken == "photo":
             patch.setattr("lib_lora.workflows.invent.invent_photos.copy", stop)
         else:
-            patch.setattr(Invented, "note", stop)
+            patch.setattr(InventedFolder, "note", stop)
         with pytest.raises(StoppedByUser):
             _more(root, painter, eye, count=1, budget=1)
     assert not list(folder.path.rglob("*.tmp"))
@@ -319,7 +319,7 @@ def test_a_picture_that_is_no_square_is_cut_around_the_face_and_not_stretched(tm
     wide.save(picture)
     for _ in range(2):
         told = invent.pick(tmp_path, NAME, "nvxa", "woman", picture=picture, base=MINI, describe=WHO, engine=eye)
-    invented = Invented(folder_of(tmp_path, NAME))
+    invented = InventedFolder(folder_of(tmp_path, NAME))
     assert invented.plan.picked == "from/wide.square.png"
     assert (invented.path / "from" / "wide.png").read_bytes() == picture.read_bytes()
     assert Path(told.values["photo"]).read_bytes() == picture.read_bytes()
@@ -328,7 +328,7 @@ def test_a_picture_that_is_no_square_is_cut_around_the_face_and_not_stretched(tm
         assert square.getpixel((200, 200)) != (128, 128, 128)
     painter = Pasting(("mara",))
     painter.shift = 1
-    invent_more.more(tmp_path, NAME, 1, 1, strangers=5, ways=[Way("img2img", 0.3)], painter=painter, engine=eye)
+    invent_more.more(tmp_path, NAME, 1, 1, strangers=5, ways=[Strategy("img2img", 0.3)], painter=painter, engine=eye)
     assert painter.cells[-1].start == invented.path / "from" / "wide.square.png"
 
 
@@ -346,14 +346,14 @@ def test_the_square_lies_within_the_picture_around_the_face(size, box, left, top
 
 def test_the_photos_that_look_like_another_face_are_named_also_behind_one_without_a_face(begun, eye, tmp_path):
     root, _ = begun
-    invented = Invented(folder_of(root, NAME))
+    invented = InventedFolder(folder_of(root, NAME))
     strangers = [look_at_file(eye, invented.path / f"candidates/{number:04d}.png") for number in range(2, 7)]
     judge = Judge(eye, invented.path / "candidates/0001.png", strangers)
     for number in range(1, 5):
         photo("mara", number).save(tmp_path / f"{number}.png")
     photo("viktor", 2).save(tmp_path / "viktor.png")
     names = [f"{number}.png" for number in range(1, 5)]
-    judge.keep([("none.png", Seen("no face"))])
+    judge.keep([("none.png", VisibleFace("no face"))])
     judge.keep([(name, look_at_file(eye, tmp_path / name)) for name in ("viktor.png", *names)])
     assert judge.fallen == ["viktor.png"]
 
@@ -363,9 +363,9 @@ def test_what_the_user_leaves_out_is_not_kept_not_gone_out_from_and_not_counted(
     painter.script = ("mara",)
     _more(root, painter, eye, count=2, budget=4)
     folder = folder_of(root, NAME)
-    invented = Invented(folder)
+    invented = InventedFolder(folder)
     gone, *left = invented.kept(invented.painted())
-    memory = Memory(decisions={sha256(folder.photos / gone.photo): "drop"})
+    memory = AuditStore(decisions={sha256(folder.photos / gone.photo): "drop"})
     write_json(folder.path / "audit.json", typed_settings.to_dict(memory))
     assert invented.kept(invented.painted()) == left
     assert gone not in invent_more._roots(invented, invented.plan, invented.painted(), "")
@@ -416,20 +416,22 @@ def test_a_lock_is_waited_for_with_patience(tmp_path):
 def test_a_measured_smile_is_said_and_a_laugh_is_believed_only_of_a_picture_painted_anew():
     cell = invent_paint.Cell("", "", 1, 128, 128, 1, 1.0)
     asked = {"expression": "laughing", "outfit": "coat"}
-    anew, over = (invent_paint.Job(cell, Way("own", amount), asked) for amount in (0.7, 0.4))
+    anew, over = (invent_paint.PictureTask(cell, Strategy("own", amount), asked) for amount in (0.7, 0.4))
     smiling = {"expression": "smiling"}
     assert invent_paint.shown_by(anew, smiling) == asked
     assert invent_paint.shown_by(over, smiling) == smiling
     assert invent_paint.shown_by(anew, {}) == asked
-    assert invent_paint.shown_by(invent_paint.Job(cell, None, {"expression": "serious"}), smiling) == smiling
+    assert invent_paint.shown_by(invent_paint.PictureTask(cell, None, {"expression": "serious"}), smiling) == smiling
 
 
 def test_the_small_base_model_does_all_of_it(tmp_path, eye):
     told = invent.candidates(tmp_path, "nova", WHO, MINI, 2, steps=6, engine=eye)
     numbers = [one["number"] for one in told.values["candidates"] if not one["why_not"]]
     invent.pick(tmp_path, "nova", "nvxa", "woman", numbers[0], engine=eye)
-    told = invent_more.more(tmp_path, "nova", 1, 2, strangers=2, ways=(Way("own", 0.4), Way("seed", 0.1)), engine=eye)
-    done = [one for one in Invented(folder_of(tmp_path, "nova")).painted() if not one.is_candidate]
+    told = invent_more.more(
+        tmp_path, "nova", 1, 2, strangers=2, ways=(Strategy("own", 0.4), Strategy("seed", 0.1)), engine=eye
+    )
+    done = [one for one in InventedFolder(folder_of(tmp_path, "nova")).painted() if not one.is_candidate]
     assert 1 <= len(done) == told.values["painted"] <= 2
     assert all(one.why or one.to_picked >= one.picked_line for one in done)
     assert told.values["lines"]["drawn_by"] == "cohort"  # two candidates are too few to draw a line
@@ -488,10 +490,10 @@ def test_a_picture_from_elsewhere_is_compared_as_the_base_shows_it(tmp_path, eye
     painter.shift = 1
     pictures = {"viktor": photo("viktor", 0), "grey": Image.new("RGB", (128, 128), "grey"), None: None}
     painter.reconstruct = lambda image: pictures[shown]
-    ways = [Way("img2img", 0.3)]
+    ways = [Strategy("img2img", 0.3)]
     told = invent_more.more(tmp_path, NAME, 1, 2, strangers=5, ways=ways, painter=painter, engine=eye)
     assert bool(told.values["kept"]) == kept
-    invented = Invented(folder_of(tmp_path, NAME))
+    invented = InventedFolder(folder_of(tmp_path, NAME))
     assert (invented.path / "from" / "a.shown.png").is_file() == (shown == "viktor")
 
 

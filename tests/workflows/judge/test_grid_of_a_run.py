@@ -13,7 +13,7 @@ from lib_lora.runs.events import read_events
 from lib_lora.training.plan.run_file import load_run, saved_steps
 from lib_lora.workflows.judge import grid_run
 from lib_lora.workflows.judge.grid_report import read_report
-from lib_lora.workflows.judge.grid_run import Studio
+from lib_lora.workflows.judge.grid_run import GridRun
 from lib_lora.workflows.judge.test_grid import find_run, finished_grid, paint_and_score
 from lib_lora.workflows.photos import character_template
 
@@ -245,7 +245,7 @@ def test_an_older_grid_of_the_run_tells_the_trend(run, fake_painter, monkeypatch
 @pytest.mark.parametrize("damage", ["", "{", "[]", '{"version": 1}', '{"version": 99}'])
 def test_a_damaged_report_is_no_report(run, fake_painter, damage):
     done = paint_and_score(run, 3, 1.0, 1, _silent)
-    plan, ruler = Studio(run, _silent).plan(3, 1.0, 1), done.report.ruler
+    plan, ruler = GridRun(run, _silent).plan(3, 1.0, 1), done.report.ruler
     assert finished_grid(run, plan, ruler) == read_report(done.folder)
     assert finished_grid(run, plan, "another engine's, or of other photos") is None
     (done.folder / "report.json").write_text(damage, encoding="utf-8")

@@ -13,7 +13,7 @@ from lib_lora.errors import UserError
 from lib_lora.grid.prompts import PROMPTS
 from lib_lora.training.plan.run_file import Run, load_run
 from lib_lora.workflows.judge import grid_run
-from lib_lora.workflows.judge.grid_run import Studio, new_folder, painted, pictures_of, save_picture, unfinished
+from lib_lora.workflows.judge.grid_run import GridRun, new_folder, painted, pictures_of, save_picture, unfinished
 
 
 def _silent(kind, **fields):
@@ -26,8 +26,8 @@ def run(copied) -> Run:
 
 
 @pytest.fixture
-def room(run, fake_painter) -> Studio:
-    return Studio(run, _silent)
+def room(run, fake_painter) -> GridRun:
+    return GridRun(run, _silent)
 
 
 def test_a_plan_is_the_prompts_with_and_without_the_lora_and_a_few_without_the_trigger(run, room):
@@ -111,9 +111,9 @@ def test_folders_are_numbered_on_whatever_else_lies_there(run):
 
 def test_what_is_all_there_needs_no_painter(run, fake_painter, monkeypatch):
     heard = []
-    Studio(run, _silent).paint(Studio(run, _silent).plan(3, 1.0, 1, 5))
+    GridRun(run, _silent).paint(GridRun(run, _silent).plan(3, 1.0, 1, 5))
     monkeypatch.setattr(grid_run, "DiffusersPainter", None)  # must not be called
-    later = Studio(run, lambda kind, **fields: heard.append((kind, fields)))
+    later = GridRun(run, lambda kind, **fields: heard.append((kind, fields)))
     folder = later.paint(later.plan(3, 1.0, 1, 5))
     assert heard == [("painting", {"done": 14, "total": 14, "folder": str(folder)})]
 
@@ -124,14 +124,14 @@ def test_a_model_that_cannot_be_loaded_is_said_before_the_first_bar(run, monkeyp
 
     monkeypatch.setattr(grid_run, "DiffusersPainter", broken)
     heard = []
-    room = Studio(run, lambda kind, **fields: heard.append(kind))
+    room = GridRun(run, lambda kind, **fields: heard.append(kind))
     with pytest.raises(UserError, match="no such model"):
         room.paint(room.plan(3, 1.0, 1, 5))
     assert heard == []
 
 
 def test_pictures_without_the_lora_serve_every_run_of_the_character(run, fake_painter, monkeypatch):
-    Studio(run, _silent).paint(Studio(run, _silent).plan(3, 1.0, 1, 5))
+    GridRun(run, _silent).paint(GridRun(run, _silent).plan(3, 1.0, 1, 5))
     shutil.copytree(run.folder, run.folder.with_name("002"))
     other = load_run(run.folder.with_name("002"))
     shutil.rmtree(other.grids)
@@ -143,7 +143,7 @@ def test_pictures_without_the_lora_serve_every_run_of_the_character(run, fake_pa
             return super().paint(cells, each)
 
     monkeypatch.setattr(grid_run, "DiffusersPainter", Listening)
-    room = Studio(other, _silent)
+    room = GridRun(other, _silent)
     room.paint(room.plan(3, 0.7, 1, 5))
     assert len(asked) == 5 + 4
     assert all(cell.lora is not None for cell in asked)

@@ -12,7 +12,7 @@ from lib_lora.character import caption_files
 from lib_lora.character.store import Character, create, load, save
 from lib_lora.errors import UserError
 from lib_lora.photos.audit import audit_store
-from lib_lora.photos.audit.audit_store import Memory
+from lib_lora.photos.audit.audit_store import AuditStore
 from lib_lora.workflows.photos import changes
 
 ONE, TWO, THREE = ("1" * 64, "2" * 64, "3" * 64)
@@ -70,7 +70,9 @@ def test_decisions_are_taken_back_one_after_the_other(folder):
 
 def test_what_was_decided_anew_elsewhere_stays(folder):
     decide(folder, one="drop", two="drop")
-    audit_store.save(folder, Memory(decisions={ONE: "keep", TWO: "drop"}))  # by an older SameFace, which notes nothing
+    audit_store.save(
+        folder, AuditStore(decisions={ONE: "keep", TWO: "drop"})
+    )  # by an older SameFace, which notes nothing
     changes.undo(folder)
     assert audit_store.load(folder).decisions == {ONE: "keep"}
 

@@ -7,7 +7,7 @@ import numpy as np
 import planted
 import pytest
 
-from lib_lora.workflows.command_result import Told
+from lib_lora.workflows.command_result import CommandResult
 from lib_lora.workflows.train.known_trigger import compare, face_for, face_in_base, with_face
 
 BASE = Path(__file__).parents[2] / "data" / "mini-face" / "mini-face.safetensors"
@@ -43,9 +43,9 @@ def test_one_face_for_a_word_is_known_and_strangers_are_not(eye):
     unknown = face_for(Paints("sks"), "mrxa", "woman", 640, engine=eye)
     assert not unknown.known
     assert "no certain face" in unknown.said
-    told = with_face(Told("mrxa: mr + xa", {"trigger": "mrxa"}), known)
+    told = with_face(CommandResult("mrxa: mr + xa", {"trigger": "mrxa"}), known)
     assert (told.good, told.values["base"]["known"]) == (False, True)
-    assert with_face(Told("", {}), unknown).good
+    assert with_face(CommandResult("", {}), unknown).good
 
 
 def test_too_few_faces_are_no_answer(eye):
@@ -55,7 +55,7 @@ def test_too_few_faces_are_no_answer(eye):
 
     found = face_for(Walls("x"), "sks", "woman", 640, engine=eye)
     assert found is None
-    told = with_face(Told("t", {}), found)
+    told = with_face(CommandResult("t", {}), found)
     assert (told.good, told.values["base"]) == (True, None)
     assert "Too few faces" in told.text
 

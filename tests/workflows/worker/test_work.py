@@ -17,11 +17,11 @@ from lib_lora.errors import StoppedByUser, UserError
 from lib_lora.files import read_json
 from lib_lora.queue.job_types import TrainArguments
 from lib_lora.queue.queue import Queue
-from lib_lora.queue.worker_pipe import Channel
+from lib_lora.queue.worker_pipe import WorkerPipe
 from lib_lora.runs.events import EventLog, read_events
 from lib_lora.training.plan.run_file import Run, load_run, saved_steps
 from lib_lora.workflows.judge import grid_run
-from lib_lora.workflows.judge.grid_run import Studio
+from lib_lora.workflows.judge.grid_run import GridRun
 from lib_lora.workflows.train import main_job
 from lib_lora.workflows.worker import work, work_train
 
@@ -35,7 +35,7 @@ SMALL |= {"save_every": 100, "batch_size": 1, "gradient_checkpointing": False}  
 def channel():
     """Nobody is at its other end."""
     reading, writing = os.pipe()
-    yield Channel(reading, writing)
+    yield WorkerPipe(reading, writing)
     os.close(reading)
     os.close(writing)
 
@@ -445,7 +445,7 @@ def test_a_picture_of_the_webui_is_never_taken_for_one_of_diffusers(judgeable, f
 
     painter = Counting(None, None, None)
     studios = [
-        Studio(judgeable, lambda *_, **__: None, painter, by, base)
+        GridRun(judgeable, lambda *_, **__: None, painter, by, base)
         for by, base in (("", None), ("webui", None), ("webui", other))
     ]
     folders = [room.paint(room.plan(3, 1.0, 1, 5)) for room in studios]
@@ -458,12 +458,12 @@ def test_a_picture_of_the_webui_is_never_taken_for_one_of_diffusers(judgeable, f
 
 def test_the_runs_own_base_is_no_other_one(judgeable):
     own = Path(judgeable.file.base.path)
-    assert Studio(judgeable, lambda *_, **__: None, base=own).by == ""
+    assert GridRun(judgeable, lambda *_, **__: None, base=own).by == ""
 
 
 def test_another_family_is_refused(judgeable, toy):
     with pytest.raises(UserError, match=r"of the family sd2, but .* was trained on sd1"):
-        Studio(judgeable, lambda *_, **__: None, base=toy("sd2v"))
+        GridRun(judgeable, lambda *_, **__: None, base=toy("sd2v"))
 
 
 def test_grids_on_another_base_tell_no_trend(judgeable, fake_painter, eye, monkeypatch):
@@ -478,10 +478,10 @@ def test_grids_on_another_base_tell_no_trend(judgeable, fake_painter, eye, monke
     shutil.copy(judgeable.file.base.path, other)
     silent = lambda *_, **__: None  # noqa: E731
     painter = Everywhere(None, None, None)
-    elsewhere = Studio(judgeable, silent, painter, "webui", other)
+    elsewhere = GridRun(judgeable, silent, painter, "webui", other)
     there = paint_and_score(judgeable, 2, 1.0, 1, silent, count=8, studio=elsewhere, engine=eye).report
     assert there.facts.retention is not None
-    own = Studio(judgeable, silent, painter, "webui")
+    own = GridRun(judgeable, silent, painter, "webui")
     report = paint_and_score(judgeable, 3, 1.0, 1, silent, count=8, studio=own, engine=eye).report
     assert [(one.step, one.weight) for one in report.tested] == [(3, 1.0)]
 
@@ -515,7 +515,7 @@ def test_a_training_says_how_long_its_steps_are(at_work, channel, copied):
 
 def test_the_lock_of_a_run_with_long_steps_is_waited_for_longer(copied, channel):
     queue = Queue(copied.root)
-    desk = work.Desk(copied.root, NAME, queue.folder(1), channel, lambda *_, **__: None, lambda run: None)
+    desk = work.JobContext(copied.root, NAME, queue.folder(1), channel, lambda *_, **__: None, lambda run: None)
     log = EventLog(load_run(copied.run).events)
     log("step", step=3, seconds_per_step=0.5)
     usual = work_train._patience(TrainArguments(run="001"), desk)

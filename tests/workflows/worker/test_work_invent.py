@@ -13,10 +13,10 @@ from lib_lora.queue.job_progress import Follower
 from lib_lora.queue.job_types import arguments_of
 from lib_lora.runs.events import EventLog
 from lib_lora.workflows.invent import invent, invent_more
-from lib_lora.workflows.invent.invented_folder import Invented
+from lib_lora.workflows.invent.invented_folder import InventedFolder
 from lib_lora.workflows.photos import audit_cache
 from lib_lora.workflows.worker import work_invent
-from lib_lora.workflows.worker.work import Desk, do
+from lib_lora.workflows.worker.work import JobContext, do
 
 NAME = "Nova ü"
 
@@ -48,7 +48,7 @@ def way(tmp_path, eye, monkeypatch):
     monkeypatch.setattr(work_invent, "more", partial(invent_more.more, strangers=6, **painting))
     folder = create(tmp_path, Character(NAME, "nvxa", "woman", declare_consent("fictional")))
     emit = Ends(tmp_path / "jobs" / "1" / "events.jsonl")
-    desk = Desk(tmp_path, NAME, emit.path.parent, None, emit, lambda run: None)
+    desk = JobContext(tmp_path, NAME, emit.path.parent, None, emit, lambda run: None)
     return lambda kind, **values: do(arguments_of(kind, values), desk), emit, folder, painter
 
 
@@ -58,7 +58,7 @@ def test_faces_are_painted_stopped_and_gone_on_with(way):
     with pytest.raises(StoppedByUser):
         run("invent", describe=WHO, base=str(MINI), candidates=6)
     assert emit.standing.text == "Painted 2 of 6 pictures"
-    assert [one.number for one in Invented(folder).painted()] == [1, 2]
+    assert [one.number for one in InventedFolder(folder).painted()] == [1, 2]
     emit.left = None
     found = run("invent", describe=WHO, base=str(MINI), candidates=6)
     assert (found["painted"], found["good"], len(found["alike"])) == (6, 6, 6)
@@ -85,13 +85,13 @@ def test_more_pictures_are_counted_over_a_stop_and_looked_through(way, tmp_path,
 
 
 def test_a_wrong_use_is_one_sentence(way, tmp_path):
-    from lib_lora.queue.worker_pipe import Channel
+    from lib_lora.queue.worker_pipe import WorkerPipe
     from lib_lora.workflows.worker.work import came_of
 
     run, *_ = way
     broken = tmp_path / "broken.safetensors"
     broken.write_bytes(b"no model")
-    channel = Channel(0, 1)
+    channel = WorkerPipe(0, 1)
     for kind, values in (("more", {}), ("invent", {"describe": "x", "base": str(broken)})):
         told = came_of(lambda kind=kind, values=values: run(kind, **values), channel)
         assert told["state"] == "failed"
