@@ -256,7 +256,17 @@ class Checkout:
         self.root, self.wheels = root, root.parent / "wheels"
         package = root / "lib_lora"
         package.mkdir(parents=True)
-        names = ("__init__", "__main__", "bootstrap", "environment", "errors", "files", "pipes", "private", "spinner")
+        names = (
+            "__init__",
+            "__main__",
+            "bootstrap",
+            "environment",
+            "errors",
+            "files",
+            "pipes",
+            "file_permissions",
+            "spinner",
+        )
         for name in names:
             shutil.copy(environment.ROOT / "lib_lora" / f"{name}.py", package)
         (root / "pyproject.toml").touch()  # by which a source folder is known

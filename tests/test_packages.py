@@ -94,7 +94,7 @@ class Extension:
             "errors",
             "files",
             "packages",
-            "private",
+            "file_permissions",
             "spinner",
         ):
             shutil.copy(environment.ROOT / "lib_lora" / f"{name}.py", self.root / "lib_lora")

@@ -6,7 +6,7 @@ import io
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,7 @@ from PIL import Image
 from remembering import Remembering
 
 from lib_lora.faces.opencv_engine import SFaceEngine
-from lib_lora.training.plan.run_file import Run, load_run
+from lib_lora.training.plan.run_file import Run, load_run, save_run
 
 PERSONAS = Path(__file__).parents[1] / "data" / "personas"
 NAME = "Mara Müller 名前"
@@ -131,10 +131,12 @@ def finished(toy, tmp_path_factory: pytest.TempPathFactory, some_photos) -> Fini
 
 @pytest.fixture
 def copied(finished: Finished, tmp_path: Path) -> Finished:
-    """The finished job with its data folder copied to another place, and an empty --out."""
-    root = tmp_path / "umgezogen 名前"
-    shutil.copytree(finished.root, root)
-    return Finished(root, finished.photos, tmp_path / "out ü", finished.base, finished.said, finished.command)
+    """The finished job with its data folder copied to another place, and an --out of its own that is not there yet."""
+    copy = replace(finished, root=tmp_path / "umgezogen 名前", out=tmp_path / "out ü")
+    shutil.copytree(finished.root, copy.root)
+    run = load_run(copy.run)
+    save_run(Run(run.folder, replace(run.file, out=str(copy.out))))
+    return copy
 
 
 @pytest.fixture(scope="session")

@@ -118,7 +118,7 @@ def test_presets_are_told():
 
 
 def test_nothing_of_it_loads_torch():
-    modules = ("fields", "estimate", "fitting", "presets", "settings")
-    code = "; ".join(f"import lib_lora.training.{name}" for name in modules)
+    modules = ("form_fields", "estimate", "memory_fitting", "presets", "train_settings", "run_file")
+    code = "; ".join(f"import lib_lora.training.plan.{name}" for name in modules)
     code += "; import sys; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[3], check=False).returncode == 0

@@ -127,8 +127,8 @@ def test_what_was_measured_is_told(page, models):
     ("then", "now", "seconds", "text"),
     [
         (0.0, 0.0, 310, "about 5 min on the processor."),
-        (0.0, 1.0, 610, "about 10 min on the processor, of which other programs take 100 % now."),
-        (1.0, 0.0, 160, "about 3 min on the processor."),
+        (0.0, 1.0, 1510, "about 25 min on the processor, of which other programs take 100 % now."),
+        (1.0, 0.0, 70, "about 70 s on the processor."),
         (0.5, 0.5, 310, "about 5 min on the processor, of which other programs take 50 % now."),
     ],
 )
