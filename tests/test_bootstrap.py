@@ -256,7 +256,8 @@ class Checkout:
         self.root, self.wheels = root, root.parent / "wheels"
         package = root / "lib_lora"
         package.mkdir(parents=True)
-        names = (
+        names = ("__init__", "__main__", "bootstrap", "environment", "errors", "files", "file_permissions", "pipes")
+        names += ("spinner",)
             "__init__",
             "__main__",
             "bootstrap",
