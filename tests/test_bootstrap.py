@@ -256,8 +256,7 @@ class Checkout:
         self.root, self.wheels = root, root.parent / "wheels"
         package = root / "lib_lora"
         package.mkdir(parents=True)
-        names = ("__init__", "__main__", "bootstrap", "environment", "errors", "files", "file_permissions", "pipes")
-        names += ("spinner",)
+        names = (
             "__init__",
             "__main__",
             "bootstrap",

@@ -16,7 +16,7 @@ from lib_lora.workspace import preferences
 
 
 class ConfiguredHost:
-    """What running jobs needs of a host (`queue.parent_pipe.Ground`).
+    """What running jobs needs of a host (`queue.parent_pipe.JobHost`).
 
     Args:
         host: may be replaced while jobs run.

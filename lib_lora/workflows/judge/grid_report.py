@@ -199,7 +199,7 @@ def _write(report: Report, folder: Path, photos: Path, emit: Callable[..., None]
 
 @dataclass(frozen=True)
 class ByClip:
-    """What CLIP says of a grid, each with and without the LoRA (`likeness.verdict.picture_set.Shown`)."""
+    """What CLIP says of a grid, each with and without the LoRA (`likeness.verdict.picture_set.PictureSet`)."""
 
     model: str
     adherence: tuple[list[float], list[float]]

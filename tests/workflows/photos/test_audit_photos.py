@@ -296,7 +296,9 @@ def test_a_photo_that_could_not_be_read_is_tried_again(few, eye, monkeypatch):
     def blind(engine, photo, digest):
         if photo.name != "04.jpg":
             return look(engine, photo, digest)
-        return audits.PhotoMeasurement(PhotoFacts(0, 0, "04.jpg needs pillow-heif."), Reference(photo.name, digest, False, "x"))
+        return audits.PhotoMeasurement(
+            PhotoFacts(0, 0, "04.jpg needs pillow-heif."), Reference(photo.name, digest, False, "x")
+        )
 
     look = audits.look
     monkeypatch.setattr(audits, "look", blind)
