@@ -14,9 +14,9 @@ from lib_lora.errors import UserError
 from lib_lora.queue import worker_pipe
 from lib_lora.queue.job_runner import cleaned, run_of, told_by_worker
 from lib_lora.queue.queue import Queue
-from lib_lora.queue.supervisor import Patience
+from lib_lora.queue.supervisor import Timeouts
 
-HASTY = Patience(stop=0.3, pause=0.3, close=0.3, leave=0.3, poll=0.05, again=0.05)
+HASTY = Timeouts(stop=0.3, pause=0.3, close=0.3, leave=0.3, poll=0.05, again=0.05)
 
 
 @pytest.fixture
@@ -142,7 +142,7 @@ def test_on_a_full_disk_the_queue_can_still_be_read(opened, kept):
 
 @pytest.mark.parametrize(("does", "wish", "state"), [("stays", "", "finished"), ("stays-stopped", "stop", "stopped")])
 def test_a_worker_that_has_said_its_end_must_go(opened, ground, does, wish, state):
-    house = opened(Patience(stop=20, pause=20, close=20, leave=0.3, poll=0.05, again=0.05))
+    house = opened(Timeouts(stop=20, pause=20, close=20, leave=0.3, poll=0.05, again=0.05))
     number, following = house.add(does), house.add("finishes")
     child = house.queue.folder(number) / "child"
     eventually(lambda: child.exists() and child.read_text())
@@ -187,7 +187,7 @@ def test_patience_grows_with_the_steps():
 
 @pytest.mark.parametrize("way", ["stop", "close"])
 def test_stop_and_close_are_heard_while_the_host_is_busy_with_a_picture(opened, ground, way):
-    house = opened(Patience(stop=20, pause=20, close=20, poll=0.05, again=0.05))
+    house = opened(Timeouts(stop=20, pause=20, close=20, poll=0.05, again=0.05))
     ground.painting = True
     ground.brush.clear()
     Image.new("RGB", (8, 8), "red").save(house.root / "in.png")

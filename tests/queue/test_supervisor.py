@@ -20,11 +20,11 @@ from lib_lora.queue import worker_processes
 from lib_lora.queue.job_progress import Follower
 from lib_lora.queue.parent_pipe import ParentPipe
 from lib_lora.queue.queue import Queue
-from lib_lora.queue.supervisor import Ground, Patience, Supervisor
+from lib_lora.queue.supervisor import JobHost, Supervisor, Timeouts
 from lib_lora.runs.events import read_events
 
 PACKAGE = Path(__file__).parents[2]
-PATIENCE = Patience(stop=20, pause=20, close=20, poll=0.05, again=0.05)
+PATIENCE = Timeouts(stop=20, pause=20, close=20, poll=0.05, again=0.05)
 WORKER = """
 import json, os, signal, sqlite3, subprocess, sys, time
 from pathlib import Path
@@ -268,10 +268,10 @@ def house(tmp_path, ground):
 def test_what_the_tab_gives_is_a_ground():
     from lib_lora.hosts.job_host import ConfiguredHost as Given
 
-    def takes(given: Given) -> Ground:
+    def takes(given: Given) -> JobHost:
         return given
 
-    names = {name for name in vars(Ground) if not name.startswith("_")}
+    names = {name for name in vars(JobHost) if not name.startswith("_")}
     assert names <= set(vars(Given))
     assert "allows_painting" in names
 
@@ -341,7 +341,7 @@ def test_stop_is_honoured(house, ground):
 
 @pytest.mark.parametrize(("wish", "state"), [("stop", "stopped"), ("pause", "paused")])
 def test_who_does_not_stop_is_killed_with_all_it_started(tmp_path, ground, wish, state):
-    house = House(tmp_path / "data", ground, Patience(stop=0.3, pause=0.3, close=0.3, poll=0.05, again=0.05))
+    house = House(tmp_path / "data", ground, Timeouts(stop=0.3, pause=0.3, close=0.3, poll=0.05, again=0.05))
     house.supervisor.start()
     number = house.add("ignores")
     child = house.queue.folder(number) / "child"
@@ -663,7 +663,7 @@ time.sleep(600)
 def test_jobs_of_a_supervisor_that_was_killed(tmp_path, ground, does, state):
     root = tmp_path / "data"
     root.mkdir()
-    patience = Patience(close=1.0 if does == "ignores" else 20.0, poll=0.05, again=0.05)
+    patience = Timeouts(close=1.0 if does == "ignores" else 20.0, poll=0.05, again=0.05)
     house = House(root, ground, patience)
     number = house.add(does, then_test=True)
     with subprocess.Popen([sys.executable, "-c", HOST, str(root)], cwd=PACKAGE) as host:
