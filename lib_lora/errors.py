@@ -25,7 +25,7 @@ class UserError(Exception):
 
 
 class Misfit(ValueError):
-    """A value that a dataclass refuses, as what `settings.from_dict` makes a `UserError` of.
+    """A value that a dataclass refuses, as what `typed_settings.from_dict` makes a `UserError` of.
 
     Attributes:
         field: whose value it is.

@@ -51,40 +51,40 @@ class Alone:
         self.cookie = f"sameface-{digest_of(self._token)[:8]}"
 
     def roots(self) -> Roots:
-        """See `base.Host`."""
+        """See `host_protocol.Host`."""
         there = [path for path in (*self._models, _BUNDLED) if path.exists()]
         folders = dict.fromkeys(path if path.is_dir() else path.parent for path in there)
         return Roots(self._data, [self._data / "loras"], [*folders])
 
     def checkpoints(self) -> list[Checkpoint]:
-        """See `base.Host`. The bundled small one comes last."""
+        """See `host_protocol.Host`. The bundled small one comes last."""
         found = {path: Checkpoint(_title(path, top), path) for top in (*self._models, _BUNDLED) for path in _below(top)}
         return list(found.values())
 
     def current_checkpoint(self) -> Path | None:
-        """See `base.Host`: the first one."""
+        """See `host_protocol.Host`: the first one."""
         return next((checkpoint.path for checkpoint in self.checkpoints()), None)
 
     def samplers(self) -> list[str]:
-        """See `base.Host`: those of the worker's painter (`grid.diffusers_painter`)."""
+        """See `host_protocol.Host`: those of the worker's painter (`grid.diffusers_painter`)."""
         return ["Euler", "Euler a", "DPM++ 2M", "DDIM"]
 
     def busy(self) -> bool:
-        """See `base.Host`."""
+        """See `host_protocol.Host`."""
         return False
 
     def gpu_session(
         self, allow_painting: bool = False, give_up: Callable[[], bool] = never
     ) -> AbstractContextManager[None]:
-        """See `base.Host`: nobody else is on the GPU."""
+        """See `host_protocol.Host`: nobody else is on the GPU."""
         return nullcontext()
 
     def paints(self) -> bool:
-        """See `base.Host`: the worker does, with diffusers."""
+        """See `host_protocol.Host`: the worker does, with diffusers."""
         return False
 
     def paint(self, pictures: Sequence[Cell], base: Path | None, each: Each, stop: Callable[[], bool]) -> None:
-        """See `base.Host`.
+        """See `host_protocol.Host`.
 
         Raises:
             UserError: always.
@@ -92,30 +92,30 @@ class Alone:
         raise UserError("There is no webui here that could paint; let the worker paint.")
 
     def reconstruct(self, image: Image.Image, stop: Callable[[], bool] = never) -> Image.Image | None:
-        """See `base.Host`."""
+        """See `host_protocol.Host`."""
         return None
 
     def refresh_loras(self, stem: str) -> None:
-        """See `base.Host`: there is no list."""
+        """See `host_protocol.Host`: there is no list."""
 
     def shows(self, family: str) -> CardVisibility:
-        """See `base.Host`."""
+        """See `host_protocol.Host`."""
         return CardVisibility(False, _NO_WEBUI)
 
     def remote(self) -> bool:
-        """See `base.Host`."""
+        """See `host_protocol.Host`."""
         return self._listening
 
     def admits(self, headers: Mapping[str, str], cookies: Mapping[str, str]) -> bool:
-        """See `base.Host`: who has the token, from whatever machine: a machine may have many accounts."""
+        """See `host_protocol.Host`: who has the token, from whatever machine: a machine may have many accounts."""
         return secrets.compare_digest(cookies.get(self.cookie, "").encode("utf-8", "replace"), self._token.encode())
 
     def worker_command(self) -> list[str]:
-        """See `base.Host`: this Python."""
+        """See `host_protocol.Host`: this Python."""
         return [sys.executable]
 
     def worker_environment(self) -> dict[str, str]:
-        """See `base.Host`."""
+        """See `host_protocol.Host`."""
         variables = {name: value for name, value in os.environ.items() if name not in _LEFT_OUT}
         inherited = variables.get("PYTHONPATH", "")
         variables["PYTHONPATH"] = os.pathsep.join(filter(None, [str(environment.ROOT), inherited]))

@@ -1,6 +1,6 @@
 """What A1111 and its forks share as hosts: folders, models by name, settings, who may come in, and the worker's ground.
 
-How each takes its models off the GPU is in `a1111` and `forge`; how all of them paint is in `painting`.
+How each takes its models off the GPU is in `a1111` and `forge`; how all of them paint is in `webui_painting`.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Webui(ABC):
     # Where things are
 
     def roots(self) -> Roots:
-        """See `base.Host`."""
+        """See `host_protocol.Host`."""
         flags, paths = part("shared").cmd_opts, part("paths_internal")
         data = Path(os.path.abspath(paths.data_path))  # noqa: PTH100 - as the webui: links stay
         loras = [Path(folder) for folder in self._lora_folders(flags)] if loras_work() else []
@@ -56,12 +56,12 @@ class Webui(ABC):
         return [flags.lora_dir]
 
     def checkpoints(self) -> list[Checkpoint]:
-        """See `base.Host`."""
+        """See `host_protocol.Host`."""
         known = list(part("sd_models").checkpoints_list.values())
         return [Checkpoint(info.title, Path(info.filename), info.sha256 or "") for info in known]
 
     def current_checkpoint(self) -> Path | None:
-        """See `base.Host`. Not ``select_checkpoint``, which complains on the console each time that it is asked."""
+        """See `host_protocol.Host`. Not ``select_checkpoint``, which complains on the console each time it is asked."""
         models = part("sd_models")
         info = models.checkpoint_aliases.get(getattr(part("shared").opts, "sd_model_checkpoint", None))
         info = info or getattr(self.model(), "sd_checkpoint_info", None)
@@ -73,14 +73,14 @@ class Webui(ABC):
         return part("sd_models").model_data.sd_model
 
     def samplers(self) -> list[str]:
-        """See `base.Host`. Euler comes first: it is what the tests are measured with."""
+        """See `host_protocol.Host`. Euler comes first: it is what the tests are measured with."""
         names = list(part("sd_samplers").visible_sampler_names())
         return sorted(names, key=lambda name: name != "Euler")
 
     # The GPU
 
     def busy(self) -> bool:
-        """See `base.Host`."""
+        """See `host_protocol.Host`."""
         lock = part("call_queue").queue_lock
         if self._holds:
             return False
@@ -91,7 +91,7 @@ class Webui(ABC):
 
     @contextmanager
     def gpu_session(self, allow_painting: bool = False, give_up: Callable[[], bool] = never) -> Iterator[None]:
-        """See `base.Host`.
+        """See `host_protocol.Host`.
 
         Args:
             allow_painting: others may paint in the block; the model then comes back with their first picture.
@@ -138,11 +138,11 @@ class Webui(ABC):
     # Painting
 
     def paints(self) -> bool:
-        """See `base.Host`."""
+        """See `host_protocol.Host`."""
         return loras_work() and bool(part("sd_models").checkpoints_list)
 
     def paint(self, pictures: Sequence[Cell], base: Path | None, each: Each, stop: Callable[[], bool]) -> None:
-        """See `base.Host`.
+        """See `host_protocol.Host`.
 
         Raises:
             UserError: it cannot be painted, or somebody pressed Interrupt.
@@ -172,7 +172,7 @@ class Webui(ABC):
         """After pictures of another checkpoint: the selected one is loaded again; the queue is held."""
 
     def reconstruct(self, image: Image.Image, stop: Callable[[], bool] = never) -> Image.Image | None:
-        """See `base.Host`."""
+        """See `host_protocol.Host`."""
         if self._holds:
             return None
         try:
@@ -191,14 +191,14 @@ class Webui(ABC):
         return part("sd_models").reload_model_weights()
 
     def refresh_loras(self, stem: str) -> None:
-        """See `base.Host`."""
+        """See `host_protocol.Host`."""
         for cards in part("ui_extra_networks").extra_pages:
             if cards.name == "lora":
                 cards.refresh()
         webui_painting.forget_conditions()
 
     def shows(self, family: str) -> CardVisibility:
-        """See `base.Host`."""
+        """See `host_protocol.Host`."""
         model = self.model()
         loaded = next((one for one, flag in _VERSIONS.items() if getattr(model, flag, False)), None)
         if getattr(part("shared").opts, "lora_show_all", False) or loaded is None or loaded == family:
@@ -217,7 +217,7 @@ class Webui(ABC):
     # Who may do what
 
     def remote(self) -> bool:
-        """See `base.Host`."""
+        """See `host_protocol.Host`."""
         flags = part("shared").cmd_opts
         return any(
             getattr(flags, name, None)
@@ -225,7 +225,7 @@ class Webui(ABC):
         )
 
     def admits(self, headers: Mapping[str, str], cookies: Mapping[str, str]) -> bool:
-        """See `base.Host`."""
+        """See `host_protocol.Host`."""
         flags = part("shared").cmd_opts
         login = any(getattr(flags, name, None) for name in ("gradio_auth", "gradio_auth_path"))
         return auth.admits(headers, cookies, getattr(flags, "api_auth", None), self.app, login)
@@ -233,11 +233,11 @@ class Webui(ABC):
     # The worker
 
     def worker_command(self) -> list[str]:
-        """See `base.Host`: the webui's own Python."""
+        """See `host_protocol.Host`: the webui's own Python."""
         return [sys.executable]
 
     def worker_environment(self) -> dict[str, str]:
-        """See `base.Host`."""
+        """See `host_protocol.Host`."""
         flags = part("shared").cmd_opts
         variables = {name: value for name, value in os.environ.items() if name not in _DROPPED}
         packages = environment.worker_packages()

@@ -39,7 +39,7 @@ _CACHES = {
 
 
 def paint(host: Webui, pictures: Sequence[Cell], base: Path | None, each: Each, stop: Callable[[], bool]) -> None:
-    """See `base.Host`."""
+    """See `host_protocol.Host`."""
     if not pictures:
         return
     samplers = part("sd_samplers").all_samplers_map
@@ -170,7 +170,7 @@ def _painted(
     """Pictures of one group and their infotexts; fewer where `stop` said so. The queue is held.
 
     Raises:
-        UserError: see `base.Host`.
+        UserError: see `host_protocol.Host`.
     """
     shared, progress = part("shared"), part("progress")
     one, task = pictures[0], part("progress").create_task_id("sameface")

@@ -78,7 +78,7 @@ class JobRunner:
 
     Attributes:
         job: as it was taken from `queue`.
-        ground: see `relay.answer`.
+        ground: see `parent_pipe.answer`.
         patience: see `Timeouts`.
         closing: is set when the host closes.
         take_gpu: gives a turn at the GPU.

@@ -12,7 +12,7 @@ from visitor import Visitor
 
 from lib_lora.workspace.preferences import load
 
-QUIET = "from lib_lora.ui.views import caption_checks as checking\nchecking._load = lambda: None\n"
+QUIET = "from lib_lora.ui.views import caption_checks\ncaption_checks._load = lambda: None\n"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="reads the terminal of a process that is killed")

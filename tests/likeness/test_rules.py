@@ -7,10 +7,12 @@ from dataclasses import fields, replace
 
 import pytest
 
-from lib_lora.likeness.verdict import rules
+from lib_lora.likeness.verdict import rule_language
 from lib_lora.likeness.verdict.facts import Facts
 from lib_lora.likeness.verdict.metrics import share_to_train, steps_of
-from lib_lora.likeness.verdict.rules import NOTES, RULES, holds, matching
+from lib_lora.likeness.verdict.notes import NOTES
+from lib_lora.likeness.verdict.rule_language import holds, matching
+from lib_lora.likeness.verdict.rules import RULES
 from lib_lora.likeness.verdict.verdict import HEADLINES, judge
 
 # Twenty pictures of a good LoRA with everything measured.
@@ -185,7 +187,7 @@ def test_conditions_and_words_name_facts(part):
     for name, how, limit in part.when:
         assert name in known
         assert how not in ("under", "over") or limit in known
-    texts = (part.because, part.advice) if isinstance(part, rules.Rule) else (part.text,)
+    texts = (part.because, part.advice) if isinstance(part, rule_language.Rule) else (part.text,)
     said = {name for text in texts for _, name, _, _ in string.Formatter().parse(text) if name}
     assert said <= known | {"kept_in_words", "lost_in_words", "it", "fallen_points", "younger"}
 
@@ -200,7 +202,8 @@ def test_a_fact_that_was_not_measured_makes_no_rule_fire(missing):
 
 def test_every_kind_is_either_drift_or_no_verdict_or_good():
     for kind in HEADLINES:
-        assert (kind in rules.DRIFT) + (kind in rules.NO_VERDICT) + (kind in ("consistent", "overtrained")) == 1
+        good = kind in ("consistent", "overtrained")
+        assert (kind in rule_language.DRIFT) + (kind in rule_language.NO_VERDICT) + good == 1
 
 
 def test_the_last_rule_always_holds():

@@ -193,7 +193,7 @@ def test_every_photo_is_counted_once_and_each_finding_told(photos, chosen):
     text = audit_words.text(found)
     for item in found.photos:
         if item.decision is None:
-            # of many photos with the same fault only the first is told in full (`alike.folded`)
+            # of many photos with the same fault only the first is told in full (`merged_sentences.folded`)
             assert all(finding.text in text or " more: " in text for finding in item.findings)
         elif item.findings:
             assert f"{item.photo.file} ({', '.join(finding.kind for finding in item.findings)})" in text

@@ -265,14 +265,14 @@ def house(tmp_path, ground):
     eventually(lambda: ground.held >= 0 and not [one for one in threading.enumerate() if one.name == "sameface-gpu"])
 
 
-def test_what_the_tab_gives_is_a_ground():
-    from lib_lora.hosts.job_host import ConfiguredHost as Given
+def test_what_the_tab_gives_is_a_job_host():
+    from lib_lora.hosts.configured_host import ConfiguredHost
 
-    def takes(given: Given) -> JobHost:
+    def takes(given: ConfiguredHost) -> JobHost:
         return given
 
     names = {name for name in vars(JobHost) if not name.startswith("_")}
-    assert names <= set(vars(Given))
+    assert names <= set(vars(ConfiguredHost))
     assert "allows_painting" in names
 
 

@@ -28,7 +28,7 @@ class Heard:
 
 
 def paint(rounds, there, total):
-    """The events of a grid, as `finish.paint_and_score` emits them."""
+    """The events of a grid, as `test_grid.paint_and_score` emits them."""
     for done in range(there, total + 1):
         rounds("painting", done=done, total=total)
     rounds("progress", done=0, total=1, text="Measuring the faces")

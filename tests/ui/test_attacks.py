@@ -30,9 +30,9 @@ from lib_lora.ui.routes.route_table import all_routes
 MARA = Path(__file__).parents[1] / "data" / "personas" / "mara"
 HEADERS, BODY = 2, 4  # seconds
 LIMITS = f"""
-from lib_lora.ui.views import caption_checks as checking; from lib_lora.ui.http import slow_connections as slow
-slow.HEADERS, slow.BODY = {HEADERS}, {BODY}
-checking._load = lambda: None
+from lib_lora.ui.views import caption_checks; from lib_lora.ui.http import slow_connections
+slow_connections.HEADERS, slow_connections.BODY = {HEADERS}, {BODY}
+caption_checks._load = lambda: None
 """
 MB = 1 << 20
 two_accounts = pytest.mark.skipif(

@@ -302,14 +302,14 @@ def test_it_says_its_address_shows_the_page_and_ends_well(tmp_path, how):
 
 
 BUSY = """
-from lib_lora.ui.views import caption_checks as checking
+from lib_lora.ui.views import caption_checks
 def busy():
     import cv2, numpy
     picture = numpy.zeros((1000, 1000, 3), numpy.uint8)
     print("OpenCV works.")
     while True:
         cv2.GaussianBlur(picture, (15, 15), 3)
-checking._load = busy
+caption_checks._load = busy
 """
 
 

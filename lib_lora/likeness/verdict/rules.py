@@ -1,53 +1,13 @@
 """What follows from the facts, as data: the first rule whose conditions all hold is the verdict and its one advice.
 
 The rules are ordered: first what makes any verdict impossible, then what the pictures themselves lack, then the face.
-A condition on a fact that was not measured does not hold. Limits are proposals from measurements on faces of people
-who do not exist (docs/likeness.md has the tables); they all stand here.
+Limits are proposals from measurements on faces of people who do not exist (docs/likeness.md has the tables).
 """
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
-
 from lib_lora.likeness.measure.calibration import LEAST_FACES, LEAST_PHOTOS, LEAST_SEPARATION
-from lib_lora.likeness.verdict.facts import Facts
-
-Kind = Literal[
-    "consistent",
-    "slightly undertrained",
-    "undertrained",
-    "overtrained",
-    "over-baked",
-    "drift",
-    "another face",
-    "not this person",
-    "no face",
-    "several people",
-    "too small",
-    "blurred",
-    "base too coarse",
-    "not measurable",
-]
-# The face does not hold; scripts see it by the exit status.
-DRIFT: frozenset[Kind] = frozenset(
-    ("slightly undertrained", "undertrained", "over-baked", "drift", "another face", "not this person", "no face")
-)
-# Nothing can be said about the face.
-NO_VERDICT: frozenset[Kind] = frozenset(("several people", "too small", "blurred", "base too coarse", "not measurable"))
-
-Operator = Literal["<", "<=", ">=", ">", "is", "under", "over"]
-_COMPARE: dict[str, Callable[[Any, Any], bool]] = {
-    "<": operator.lt,
-    "<=": operator.le,
-    ">=": operator.ge,
-    ">": operator.gt,
-    "under": operator.lt,  # another fact
-    "over": operator.ge,
-}
-Condition = tuple[str, Operator, Any]
+from lib_lora.likeness.verdict.rule_language import Condition, Rule
 
 # Limits that several rules share.
 KEPT = 0.85  # of the identity: the face is learned
@@ -60,47 +20,6 @@ BURNT = 1.35  # times the contrast, and the colour
 EFFECT = 0.05  # cosine; a smaller gain is no gain
 RISING = 0.03  # of the identity, since the tested checkpoint before; less is no longer rising
 LOW_WEIGHT = 0.75  # under it the weight is the first thing to change; 0.8 is where other advice sends a burnt LoRA
-
-
-@dataclass(frozen=True)
-class Rule:
-    """One pattern.
-
-    Attributes:
-        name: unique.
-        kind: the verdict.
-        when: conditions (fact, operator, limit) that must all hold; "is" compares with None or "" ("is", True =
-            is there), "under" and "over" compare with another fact.
-        because: what was seen, with facts in braces.
-        advice: the one thing to do next, with facts in braces.
-        action: the same for a program; "none" where only the user can do it.
-        value: the fact that is the action's value, or the value itself; empty = none.
-    """
-
-    name: str
-    kind: Kind
-    when: tuple[Condition, ...]
-    because: str
-    advice: str
-    action: str = "none"
-    value: str | float = ""
-
-
-def holds(condition: Condition, facts: Facts) -> bool:
-    """Whether one condition holds."""
-    name, how, limit = condition
-    value = getattr(facts, name)
-    if how == "is":
-        return (value not in (None, "", 0)) is bool(limit)
-    if how in ("under", "over"):
-        limit = getattr(facts, limit)
-    return value is not None and limit is not None and _COMPARE[how](value, limit)
-
-
-def matching(facts: Facts, rules: Sequence[Rule]) -> list[Rule]:
-    """The rules all of whose conditions hold, in order."""
-    return [rule for rule in rules if all(holds(condition, facts) for condition in rule.when)]
-
 
 _LATER: Condition = ("later", "is", True)
 _EARLIER: Condition = ("earlier", "is", True)
@@ -527,77 +446,5 @@ RULES: tuple[Rule, ...] = (
         (),
         _SAID + ".",
         "Use a later checkpoint of this LoRA, or train it longer.",
-    ),
-)
-
-
-@dataclass(frozen=True)
-class Note:
-    """Something worth knowing beside the verdict; it changes nothing by itself."""
-
-    name: str
-    when: tuple[Condition, ...]
-    text: str
-
-
-NOTES: tuple[Note, ...] = (
-    Note(
-        "mixed photos",
-        (("photos_outliers", ">=", 2),),
-        "{photos_outliers} photos look unlike the others: see whether they show another person.",
-    ),
-    Note(
-        "strangers among them",
-        (("lost", ">=", 1), ("retention_best", ">=", HALF)),
-        "{lost} of {counted} faces are no more like the photos than a stranger's; they are marked.",
-    ),
-    Note(
-        "small faces",
-        (("small", ">=", 1), ("small_share", "<", MANY)),
-        "{small} pictures have a face under 40 pixels and are not judged; that is resolution, not drift (hires fix "
-        "or a larger picture helps).",
-    ),
-    Note(
-        "several faces",
-        (("several", ">=", 2), ("several_share", "<", MANY)),
-        "{several} pictures show several faces; the most similar one counts.",
-    ),
-    Note(
-        "leak",
-        (("leak", ">=", 2),),
-        "{leak} of {leak_cells} pictures without the trigger show this person too: the LoRA has changed the class "
-        "word as well.",
-    ),
-    Note(
-        "trigger without effect",
-        (("leak_share", ">=", 0.8), ("leak", "<", 2)),
-        "Without the trigger the pictures gain nearly as much ({leak_share:.0%}): so far the LoRA changes the class "
-        "word more than it learns the trigger.",
-    ),
-    Note(
-        "low ceiling",
-        (("ceiling_retention", "<", 0.8),),
-        "The base model's VAE lets only {ceiling_retention:.0%} of the identity through at this face size; larger "
-        "faces keep more.",
-    ),
-    Note(
-        "eyes",
-        (("eye_change", ">", 15.0), ("retention_best", ">=", HALF)),
-        "The eyes have another colour than in the photos (difference {eye_change:.0f}; 10 is obvious).",
-    ),
-    Note(
-        "age",
-        (("age_change", ">", 5.0),),
-        "The person looks {age_change:.0f} years older than in the photos: is an age word in every caption?",
-    ),
-    Note(
-        "age, younger",
-        (("age_change", "<", -5.0),),
-        "The person looks {younger} years younger than in the photos: is an age word in every caption?",
-    ),
-    Note(
-        "sex",
-        (("sex_changes", ">", 0.2),),
-        "In {sex_changes:.0%} of the pictures the engine takes the person for another sex than in the photos.",
     ),
 )

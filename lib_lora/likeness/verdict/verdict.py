@@ -8,18 +8,9 @@ from typing import Any
 
 from lib_lora import typed_settings
 from lib_lora.likeness.verdict.facts import Facts
-from lib_lora.likeness.verdict.rules import (
-    DRIFT,
-    KEPT,
-    NO_VERDICT,
-    NOTES,
-    RULES,
-    Kind,
-    Note,
-    Rule,
-    holds,
-    matching,
-)
+from lib_lora.likeness.verdict.notes import NOTES
+from lib_lora.likeness.verdict.rule_language import DRIFT, NO_VERDICT, Kind, Note, Rule, holds, matching
+from lib_lora.likeness.verdict.rules import KEPT, RULES
 
 HEADLINES: dict[Kind, str] = {
     "consistent": "The face holds",

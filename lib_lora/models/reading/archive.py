@@ -1,8 +1,8 @@
 """Files that ``torch.save`` and ``torch.jit.save`` wrote, as data: nothing that is in them is executed.
 
 Torch itself is not asked: before 2.6, ``torch.load(weights_only=True)`` hands a zip with TorchScript over to
-``torch.jit.load``, which runs the code in it (CVE-2025-32434). Here the pickle is read by `inert`, the code beside it
-is not looked at, and the numbers are read from where they lie.
+``torch.jit.load``, which runs the code in it (CVE-2025-32434). Here the pickle is read by `safe_unpickler`, the code
+beside it is not looked at, and the numbers are read from where they lie.
 
 There are two containers. A zip has the pickle in NAME/data.pkl and the numbers in NAME/data/0, 1, ... (uncompressed).
 Before torch 1.6 five pickles (a magic number, the version, the system, the content, the storages' names) came first,

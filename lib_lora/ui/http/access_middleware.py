@@ -1,8 +1,9 @@
 """In front of the page without a webui: who comes in, and what gradio's page gets into its head.
 
 A machine may have many accounts, and a page is for the one that started it: each request needs the token, which a
-browser has as a cookie once it was led here by an address with a secret (`entry`), or, from other machines, with the
-token itself. Where those are not let in, a request under another name is another site's that had its name point here.
+browser has as a cookie once it was led here by an address with a secret (`login_link`), or, from other machines, with
+the token itself. Where those are not let in, a request under another name is another site's that had its name point
+here.
 """
 
 from __future__ import annotations

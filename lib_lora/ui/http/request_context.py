@@ -26,7 +26,7 @@ class RequestContext:
     Attributes:
         host: the program around SameFace.
         queue: of jobs; `supervisor` runs them.
-        token: of this process's page; see `guard`.
+        token: of this process's page; see `route_access`.
         codes: that confirm what a request alone may not do.
         uploads: those that are on their way.
     """

@@ -26,7 +26,7 @@ from lib_lora.ui.http.request_context import PREFIX
 if TYPE_CHECKING:
     import gradio as gr  # type: ignore[import-untyped, import-not-found, unused-ignore]
 
-    from lib_lora.hosts.job_host import ConfiguredHost
+    from lib_lora.hosts.configured_host import ConfiguredHost
     from lib_lora.queue.queue import Queue
     from lib_lora.queue.supervisor import Supervisor
 
@@ -77,7 +77,7 @@ class Attached:
             _log.exception("SameFace could not begin")
 
     def _parts(self) -> tuple[Queue, Supervisor, ConfiguredHost]:
-        from lib_lora.hosts.job_host import ConfiguredHost
+        from lib_lora.hosts.configured_host import ConfiguredHost
         from lib_lora.queue.queue import Queue
         from lib_lora.queue.supervisor import Supervisor
 

@@ -18,7 +18,7 @@ from lib_lora.ui.http.request_context import Call, RequestContext, Route, get, p
 from lib_lora.ui.http.responses import Refused
 from lib_lora.ui.routes.overview_routes import of_character
 from lib_lora.workflows.photos import changes
-from lib_lora.workflows.photos import forget_faces as forgetting
+from lib_lora.workflows.photos.forget_faces import forget_faces
 
 PATIENCE = 5.0  # seconds that another process at work on the character is waited for
 _LONGEST = 2000  # letters of a text
@@ -59,7 +59,7 @@ def routes() -> list[Route]:
         post("/characters", new, NewCharacter),
         post("/characters/{slug}", change, CharacterChange),
         post("/characters/{slug}/delete", delete, Deletion),
-        post("/characters/{slug}/forget_faces", forget_faces),
+        post("/characters/{slug}/forget_faces", forget),
         get("/triggers", proposed, "name"),
         get("/triggers/check", checked, "word"),
     ]
@@ -141,7 +141,7 @@ def delete(desk: RequestContext, call: Call) -> dict[str, Any]:
     with only_process(folder.path, "wait a moment and try again", PATIENCE):
         pass
     with suppress(UserError):  # what is damaged may be moved all the same
-        forgetting.forget_faces(folder)
+        forget_faces(folder)
     home = paths.ensure_folder(desk.root / "deleted")
     target = home / f"{slug}-{time.strftime('%Y%m%d-%H%M%S')}"
     number = 1
@@ -153,12 +153,12 @@ def delete(desk: RequestContext, call: Call) -> dict[str, Any]:
     return {"moved_to": str(target)}
 
 
-def forget_faces(desk: RequestContext, call: Call) -> dict[str, Any]:
+def forget(desk: RequestContext, call: Call) -> dict[str, Any]:
     """Delete what was computed of a character's faces: embeddings, templates, thumbnails, what the audit measured.
 
     Photos, decisions and the reports of tests stay.
     """
-    return {"deleted": len(forgetting.forget_faces(paths.character(desk, call)))}
+    return {"deleted": len(forget_faces(paths.character(desk, call)))}
 
 
 def proposed(desk: RequestContext, call: Call) -> dict[str, Any]:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from lib_lora import environment, packages
 from lib_lora.errors import UserError
 from lib_lora.files import size
+from lib_lora.hosts.configured_host import ConfiguredHost
 from lib_lora.hosts.host_protocol import Host
-from lib_lora.hosts.job_host import ConfiguredHost
 from lib_lora.ui.http.request_context import Call, RequestContext, Route, get
 from lib_lora.ui.views import machine
 

@@ -81,7 +81,7 @@ def _grey(face: Face) -> Pixels | None:
 
 @dataclass(frozen=True)
 class Judged:
-    """What became of a picture; the numbers as in `Painted`."""
+    """What became of a picture; the numbers as in `InventedPicture`."""
 
     why: str
     likeness: float | None = None

@@ -1,8 +1,8 @@
-"""What a picture of one face visibly shows, in the words of `wanted`, as far as it can be measured.
+"""What a picture of one face visibly shows, in the words of `coverage_plan`, as far as it can be measured.
 
-The words of captions (`slots`), said as `wanted` asks for them: framing, angle, background, and whether somebody smiles
-or is serious. Light and outfit cannot be measured here; nothing is said of them, and what lies between two words (a
-slight smile) gets neither. Pure functions.
+The words of captions (`slots`), said as `coverage_plan` asks for them: framing, angle, background, and whether somebody
+smiles or is serious. Light and outfit cannot be measured here; nothing is said of them, and what lies between two words
+(a slight smile) gets neither. Pure functions.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def contradicts(shown: dict[str, str], kind: str, value: str) -> bool:
 
     Args:
         shown: by `shows`.
-        kind, value: what was asked for, in the words of `wanted`.
+        kind, value: what was asked for, in the words of `coverage_plan`.
     """
     if kind == "background" and value not in _GROUNDS:
         return False

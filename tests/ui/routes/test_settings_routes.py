@@ -6,7 +6,7 @@ import pytest
 
 from lib_lora.errors import UserError
 from lib_lora.files import write_json
-from lib_lora.hosts.job_host import ConfiguredHost
+from lib_lora.hosts.configured_host import ConfiguredHost
 from lib_lora.hosts.standalone import Alone
 
 
