@@ -245,7 +245,7 @@
     const job = await sameface.api.post('/jobs', { kind, character: sameface.slug, arguments: values });
     await sameface.refresh();
     const later = sameface.begins(job);
-    sameface.toast(later ? `${sameface.t('Added to the queue.')} ${later}` : sameface.t(words || 'It begins.'), 'good');
+    sameface.toast(later ? `${sameface.t('Added to the queue.')} ${later}` : sameface.t(words || 'Started.'), 'good');
     return job;
   };
 

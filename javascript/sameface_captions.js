@@ -11,7 +11,7 @@
     const seek = el('input', { class: 'sf-input', type: 'search', aria: { label: t('Show captions with') } });
     seek.placeholder = t('Show captions with …');
     const only = el('input', { type: 'checkbox' });
-    const label = el('label', { class: 'sf-choice' }, only, el('span', { text: t('Only those to look at') }));
+    const label = el('label', { class: 'sf-choice' }, only, el('span', { text: t('Only captions with problems') }));
     parts = {
       lead: sameface.lead(),
       check: el('div', { class: 'sf-stack' }),
@@ -124,7 +124,7 @@
     }
     lines.push(...answers.view.problems.map((text) => ({ tone: 'warn', text })));
     const make = ({ tone, text, fix }) =>
-      sameface.notice(tone, el('p', { text: t(text) }), fix ? sameface.button('Put it in front', fix, { small: true }) : null);
+      sameface.notice(tone, el('p', { text: t(text) }), fix ? sameface.button('Prepend trigger', fix, { small: true }) : null);
     sameface.keyed(parts.check, lines, (one) => `${one.tone} ${one.text}`, make);
   }
 

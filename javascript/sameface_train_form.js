@@ -280,7 +280,7 @@
     const { estimate } = form;
     const measured = estimate && estimate.measured;
     const number = sameface.format.number;
-    sameface.setText(cost.text, estimate ? estimate.text || '' : sameface.t('Reckoning …'));
+    sameface.setText(cost.text, estimate ? estimate.text || '' : sameface.t('Estimating …'));
     cost.facts.set(
       estimate && !estimate.wrong
         ? [

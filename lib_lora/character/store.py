@@ -153,7 +153,7 @@ def consent_of(character: Character) -> Consent:
     """
     if character.consent is None:
         raise UserError(
-            f"It is not declared yet why the face of {character.name!r} may be trained on; say it with: "
+            f"Record consent for {character.name!r} first: "
             f"{typed('consent', character.name, 'fictional')} (or myself; or consented: an adult who agreed)"
         )
     return character.consent

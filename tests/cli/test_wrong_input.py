@@ -61,7 +61,7 @@ WRONG = [
     ("train mara --base {base} --out {tmp}/text.safetensors", 2, "is a file, not a folder"),
     ("train mara --base {base}", 2, "'mara' has 2 photos in use, and 8 are the least"),
     ("train bare --base {base} --few", 2, "There is no photo in "),
-    ("train shy --base {base}", 2, "It is not declared yet why the face of 'shy' may be trained on"),
+    ("train shy --base {base}", 2, "Record consent for 'shy' first"),
     (f"run {{tmp}}/empty --name a {WHO} --base {{base}}", 2, "There is no photo in "),
     (f"run {{tmp}}/gone --name a {WHO} --base {{base}}", 2, "There is no file or folder "),
     (f"run {{photos}} --name a {WHO} --base {{tmp}}/nope", 2, "nope"),

@@ -105,7 +105,7 @@ def put(desk: RequestContext, folder: CharacterFolder, kind: str, arguments: Map
             raise UserError("The run is named by its identifier, such as '001'.")
         paths.run(folder, run)
     if kind == "train" and run is None and character.consent is None:
-        raise Refused(409, f"Say first why the face of {character.name} may be trained on.")
+        raise Refused(409, f"Record consent for {character.name} first.")
     if kind in ("train", "probe", "invent") and run is None and not arguments.get("base"):
         raise UserError("Choose a base model first.", "base")
     _see_paths(desk, arguments)

@@ -184,7 +184,7 @@ def in_words(seconds: float) -> str:
 def _problems(character: Character, photos: int, need: int, free: int) -> list[str]:
     found = []
     if character.consent is None:
-        found.append(f"It is not declared yet why the face of {character.name} may be trained on; say it first.")
+        found.append(f"Record consent for {character.name} first.")
     if photos < LEAST:
         found.append(f"{plural(photos, 'photo')} in use; {LEAST} are the least that teach a face.")
     if need > free:

@@ -150,7 +150,7 @@ def of_more(
         )
     else:
         if character.consent is None:
-            lines.append("Say why this face may be trained on with: " + typed("consent", name, "fictional"))
+            lines.append("Record consent for this face with: " + typed("consent", name, "fictional"))
         lines.append(
             ("Train a LoRA with: " if photos >= GOOD_SET else "Or train a first LoRA of these few with: ")
             + typed("train", name, "--base", base)

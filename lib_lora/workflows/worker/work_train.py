@@ -80,7 +80,7 @@ def _new(arguments: TrainArguments, desk: JobContext) -> Run:
     if not arguments.base:
         raise UserError("Choose the base model that the LoRA shall be trained on.")
     if arguments.prediction not in (None, *get_args(Prediction)):
-        raise UserError(f"The prediction {arguments.prediction!r} is none; it is epsilon or v, or left out.")
+        raise UserError(f"Unknown prediction type {arguments.prediction!r}; use epsilon or v, or leave it out.")
     return start_run(
         desk.root,
         desk.character,

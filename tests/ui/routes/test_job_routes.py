@@ -111,7 +111,7 @@ def test_what_cannot_be_asked_for_is_said(page, kind, arguments, status, sentenc
 def test_nothing_is_trained_without_consent(page, base):
     page.character(consent=False)
     body = {"kind": "train", "character": "mara", "arguments": {"base": str(base)}}
-    assert "may be trained on" in page.refused("/jobs", body, 409)
+    assert "Record consent" in page.refused("/jobs", body, 409)
 
 
 def test_from_another_machine_only_the_host_s_models_may_be_named(page, base):

@@ -148,7 +148,7 @@ def test_what_is_in_the_way_is_said(page, models, monkeypatch):
     page.character(photos=2, consent=False)
     monkeypatch.setattr(plan_routes.shutil, "disk_usage", lambda path: type("", (), {"free": 10}))
     problems = page.done("/characters/mara/estimate", {"base": str(models[0].path)})["problems"]
-    assert [words in problem for words, problem in zip(("may be trained on", "2 photos", "GB"), problems, strict=True)]
+    assert [words in problem for words, problem in zip(("Record consent", "2 photos", "GB"), problems, strict=True)]
     page.host.is_remote = True
     body = {"base": str(models[0].path), "settings": {"class_photos": "/home"}}
     assert "class photos" in page.refused("/characters/mara/estimate", body, 403)

@@ -78,7 +78,7 @@ def test_from_a_heap_to_a_run(main, quick, heap, tmp_path, toy):
     training = ("train", NAME, "--base", toy("sd1"), "--steps", "1", *quick)
     said = command(*training)
     assert said.status == 2
-    assert "It is not declared yet why the face of 'Märá 名前' may be trained on" in said.err
+    assert "Record consent for 'Märá 名前' first" in said.err
     assert command("consent", NAME, "perhaps").status == 2
     assert command("consent", NAME, "myself").status == 0
     assert load(folder_of(root, NAME)).consent.kind == "myself"

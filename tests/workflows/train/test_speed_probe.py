@@ -146,7 +146,7 @@ def test_what_would_stop_the_run_stops_the_probe(data, toy, tmp_path):
     with pytest.raises(UserError, match="is not there"):
         probe(data, "Mara", tmp_path / "gone.safetensors", None, {}, Said())
     new_character(data, "New", "nxwa", "woman", None, sorted(PHOTOS.iterdir())[:1])
-    with pytest.raises(UserError, match="not declared yet"):
+    with pytest.raises(UserError, match="Record consent for"):
         probe(data, "New", toy("sd1"), None, SETTINGS, Said())
 
 

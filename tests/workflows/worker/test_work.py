@@ -157,7 +157,7 @@ def test_a_run_goes_on_and_a_job_that_asks_for_the_same_steps_again_does_too(at_
         ({"run": "../001"}, "has no run ../001"),
         ({"base": "/nowhere/x.safetensors"}, "x.safetensors"),
         ({"base": "{base}", "settings": {"stepz": 3}}, "did you mean 'steps'?"),
-        ({"base": "{base}", "prediction": "w", "few": True}, "The prediction 'w' is none"),
+        ({"base": "{base}", "prediction": "w", "few": True}, "Unknown prediction type 'w'"),
     ],
 )
 def test_what_cannot_be_trained_is_one_sentence(at_work, copied, arguments, said):
