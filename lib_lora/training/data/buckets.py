@@ -195,8 +195,9 @@ def place_without_upscaling(
     if not across or not down:
         raise _too_narrow(photo_size, step)
     if across * down > side * side:
-        # Rounding up half a pixel met a whole step; the area is what fills memory, so it is held.
-        across, down = (across - step, down) if across > down else (across, down - step)
+        # Rounding up half a pixel met a whole step; the area is what fills memory, so the longer side gives way.
+        longer = side * side // min(across, down) // step * step
+        across, down = (longer, down) if across > down else (across, longer)
     return _cropped(photo_size, Bucket(across, down), resized, at)
 
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -225,6 +225,7 @@ def test_without_upscaling_it_is_kohyas_rule(photo: tuple[int, int]) -> None:
 
 @settings(deadline=None)
 @given(SIZES, TABLES, SHARES)
+@example((180, 4002), (640, 8), (0.0, 0.0))  # one step less is still more than the area
 def test_without_upscaling_nothing_is_enlarged_and_the_area_holds(
     photo: tuple[int, int], table: tuple[int, int], at: tuple[float, float]
 ) -> None:
