@@ -71,7 +71,9 @@ def webui_captioner(name: str, download: bool = False, keep_hair: bool = False) 
     if name == TAGS:
         return WebuiTags(download, keep_hair)
     choices = ", ".join(f"{choice} ({what})" for choice, what in NAMES.items())
-    raise UserError(f"The webui has no captioner {name!r}; use one of {choices}.")
+    raise UserError(
+        f"The webui has no captioner {name!r}; use one of {choices}.", code="captioner-unknown", captioner=name
+    )
 
 
 class WebuiBlip:
@@ -83,7 +85,7 @@ class WebuiBlip:
         self._download, self._keep_hair = download, keep_hair
         self._interrogator: Any = getattr(_module("shared", BLIP), "interrogator", None)
         if not _has(self._interrogator, ("load_blip_model", "generate_caption", "send_blip_to_ram")):
-            raise UserError(_absent(BLIP))
+            raise UserError(_absent(BLIP), code="webui-captioner-missing", captioner=BLIP)
         self._allowed()
 
     def sentence(self, image: Image.Image) -> str:
@@ -130,7 +132,7 @@ class WebuiTags:
         self._download, self._keep_hair = download, keep_hair
         self._tagger: Any = getattr(_module("deepbooru", TAGS), "model", None)
         if not _has(self._tagger, ("start", "tag_multi", "stop")):
-            raise UserError(_absent(TAGS))
+            raise UserError(_absent(TAGS), code="webui-captioner-missing", captioner=TAGS)
         self._allowed()
 
     def phrases(self, image: Image.Image) -> list[str]:
@@ -171,7 +173,7 @@ def _load_on_forge(interrogator: Any) -> None:
     module = _module("interrogate", BLIP)
     manager = getattr(module, "memory_management", None) or getattr(module, "model_management", None)
     if manager is None or not hasattr(module, "ModelPatcher"):
-        raise UserError(_absent(BLIP))
+        raise UserError(_absent(BLIP), code="webui-captioner-missing", captioner=BLIP)
     if interrogator.blip_model is None:
         model = interrogator.load_blip_model()
         interrogator.blip_model = model.to(device=interrogator.offload_device, dtype=interrogator.dtype)
@@ -190,7 +192,7 @@ def _module(name: str, captioner_name: str) -> Any:
     try:
         return importlib.import_module(f"modules.{name}")
     except ImportError as error:
-        raise UserError(_absent(captioner_name)) from error
+        raise UserError(_absent(captioner_name), code="webui-captioner-missing", captioner=captioner_name) from error
 
 
 def _has(thing: Any, names: Iterable[str]) -> bool:
@@ -221,7 +223,11 @@ def _refuse(name: str, missing: list[Fetched]) -> None:
     """Raises: UserError: something is missing."""
     if missing:
         what = " and ".join(f"{one.name} (about {one.size}) from {one.address}" for one in missing)
-        raise UserError(f"For {name} the webui would fetch {what}; allow the download, or use another captioner.")
+        raise UserError(
+            f"For {name} the webui would fetch {what}; allow the download, or use another captioner.",
+            code="captioner-download-needed",
+            captioner=name,
+        )
 
 
 def _asked(name: str, ask: Callable[[], _Answer]) -> _Answer:
@@ -237,5 +243,7 @@ def _asked(name: str, ask: Callable[[], _Answer]) -> _Answer:
     except Exception as error:  # another program's, which extensions patch
         why = f"{type(error).__name__}: {error}"[:300]
         raise UserError(
-            f"The webui could not use {name} ({why}); see its console, or use another captioner."
+            f"The webui could not use {name} ({why}); see its console, or use another captioner.",
+            code="webui-captioner-failed",
+            captioner=name,
         ) from error

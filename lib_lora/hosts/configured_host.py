@@ -37,7 +37,11 @@ class ConfiguredHost:
         if not chosen:
             return self.host.worker_command()
         if not Path(chosen).is_file():
-            raise UserError(f"The Python that trains, {chosen}, is not there; correct it in the settings.")
+            raise UserError(
+                f"The Python that trains, {chosen}, is not there; correct it in the settings.",
+                code="worker-python-missing",
+                program=chosen,
+            )
         return [chosen]
 
     def worker_environment(self) -> dict[str, str]:

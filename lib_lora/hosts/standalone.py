@@ -89,7 +89,7 @@ class Alone:
         Raises:
             UserError: always.
         """
-        raise UserError("There is no webui here that could paint; let the worker paint.")
+        raise UserError("There is no webui here that could paint; let the worker paint.", code="webui-missing")
 
     def reconstruct(self, image: Image.Image, stop: Callable[[], bool] = never) -> Image.Image | None:
         """See `host_protocol.Host`."""

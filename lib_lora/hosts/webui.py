@@ -148,7 +148,10 @@ class Webui(ABC):
             UserError: it cannot be painted, or somebody pressed Interrupt.
         """
         if self._holds:
-            raise UserError("The webui cannot paint while a LoRA is trained; wait until the training is done.")
+            raise UserError(
+                "The webui cannot paint while a LoRA is trained; wait until the training is done.",
+                code="webui-busy-training",
+            )
         try:
             webui_painting.paint(self, pictures, base, each, stop)
         finally:

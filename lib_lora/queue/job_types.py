@@ -193,7 +193,7 @@ def arguments_of(kind: str, values: Any) -> Arguments:
         UserError: no such kind, an unknown argument (the nearest known one is named), or a value of the wrong type.
     """
     if kind not in KINDS:
-        raise UserError(f"There is no job {kind!r}; there are {', '.join(KINDS)}.")
+        raise UserError(f"There is no job {kind!r}; there are {', '.join(KINDS)}.", code="job-type-unknown", type=kind)
     found: Arguments = typed_settings.from_dict(KINDS[kind], values, f"job {kind}")
     return found
 

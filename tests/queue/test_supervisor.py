@@ -445,7 +445,9 @@ def test_pausing_while_the_gpu_is_waited_for(house, ground):
     assert house.ended(number).state == "paused"
 
 
-@pytest.mark.parametrize("error", [UserError("The model is being loaded; try again."), ValueError("odd")])
+@pytest.mark.parametrize(
+    "error", [UserError("The model is being loaded; try again.", code="some-fault"), ValueError("odd")]
+)
 def test_a_gpu_that_cannot_be_had_fails_the_job_and_not_the_queue(house, ground, error):
     ground.refuses = error
     number = house.add("finishes")
@@ -503,7 +505,10 @@ def test_the_webui_paints_and_keeps_its_gpu(house, ground):
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (UserError("The sampler x is not known; choose another."), "The sampler x is not known; choose another."),
+        (
+            UserError("The sampler x is not known; choose another.", code="some-fault"),
+            "The sampler x is not known; choose another.",
+        ),
         (RuntimeError("NaN in latents"), "The webui could not paint (NaN in latents); its own log says more."),
     ],
 )

@@ -137,7 +137,7 @@ class Page:
         """The sentence of a POST that must be refused."""
         answer = self.post(path, body)
         assert answer.status_code == status, answer.text
-        assert answer.json().keys() - {"field"} == {"error"}
+        assert answer.json().keys() - {"field"} == {"error", "code"}
         return answer.json()["error"]
 
     def faulted(self, path: str, body: Any = None, status: int = 400) -> str:

@@ -56,7 +56,7 @@ def test_no_identifier_leads_out_of_the_data_folder(page, route, evil):
         answer = page.client.request(route.method, PREFIX + path, json={} if route.method == "POST" else None)
         assert answer.status_code in (400, 404), (path, answer.text)
         if answer.request.url.path.startswith(f"{PREFIX}/"):  # else it is none of ours
-            assert answer.json().keys() - {"field"} == {"error"}
+            assert answer.json().keys() - {"field"} == {"error", "code"}
         assert "Traceback" not in answer.text
         assert b"secret" not in answer.content
 
@@ -87,7 +87,7 @@ def test_a_body_must_be_json_and_whole(page, route):
     for content in (b"{", b"[]", b'"x"', b"[" * 100_000, b"\xff\xfe", b'{"nonsense": 1}'):
         answer = page.client.post(path, content=content, headers={"Content-Type": "application/json"})
         assert answer.status_code == 400, answer.text
-        assert answer.json().keys() - {"field"} == {"error"}
+        assert answer.json().keys() - {"field"} == {"error", "code"}
 
 
 @pytest.mark.parametrize("route", POSTS)
@@ -141,7 +141,7 @@ def failing(page):
 @pytest.mark.parametrize(
     ("error", "status", "sentence"),
     [
-        (UserError("Do this."), 400, "Do this."),
+        (UserError("Do this.", code="some-fault"), 400, "Do this."),
         (ZeroDivisionError("secret"), 500, "This failed inside SameFace; the webui's log has the details."),
         (ImportError("libcuda.so.1: cannot open"), 500, "A package cannot be loaded (libcuda.so.1: cannot open); the"),
         (OSError(28, "No space left"), 500, "A file cannot be used"),

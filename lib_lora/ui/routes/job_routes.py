@@ -97,17 +97,17 @@ def put(desk: RequestContext, folder: CharacterFolder, kind: str, arguments: Map
         UserError: an unknown kind or argument, or a wrong value.
     """
     if kind not in KINDS:
-        raise UserError(f"There is no job {kind!r}; there are {', '.join(KINDS)}.")
+        raise UserError(f"There is no job {kind!r}; there are {', '.join(KINDS)}.", code="job-type-unknown", type=kind)
     character = load(folder)
     run = arguments.get("run")
     if run is not None:
         if not isinstance(run, str):
-            raise UserError("The run is named by its identifier, such as '001'.")
+            raise UserError("The run is named by its identifier, such as '001'.", code="run-identifier-invalid")
         paths.run(folder, run)
     if kind == "train" and run is None and character.consent is None:
-        raise Refused(409, f"Record consent for {character.name} first.")
+        raise Refused(409, f"Record consent for {character.name} first.", code="consent-missing")
     if kind in ("train", "probe", "invent") and run is None and not arguments.get("base"):
-        raise UserError("Choose a base model first.", "base")
+        raise UserError("Choose a base model first.", "base", code="base-model-not-chosen")
     _see_paths(desk, arguments)
     if kind in ("invent", "more"):
         from lib_lora.ui.routes.invent_routes import see_that_it_can_be
@@ -145,7 +145,7 @@ def base_of(desk: RequestContext, text: str) -> Path:
             return checkpoint.path
     path = paths.free_path(desk.host, text, "a base model outside the webui's own folders")
     if not path.is_file():
-        raise UserError(f"There is no file {path}; choose another base model.")
+        raise UserError(f"There is no file {path}; choose another base model.", code="base-model-missing", file=path)
     return path
 
 
@@ -219,7 +219,7 @@ def events(desk: RequestContext, call: Call) -> dict[str, Any]:
     """The events of a job from a place in its file on."""
     after = call.query.get("after", "0")
     if not (after.isascii() and after.isdecimal() and len(after) <= 15):
-        raise UserError("'after' is a number of bytes: the 'next' of the answer before.")
+        raise UserError("'after' is a number of bytes: the 'next' of the answer before.", code="offset-invalid")
     path = desk.queue.folder(_job(desk, call).id) / "events.jsonl"
     found, offset = events_after(path, int(after), _MOST_EVENTS)
     return {"events": found, "next": offset}

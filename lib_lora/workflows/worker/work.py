@@ -189,7 +189,10 @@ def test(arguments: TestArguments, desk: JobContext) -> Result:
     desk.note_run(run.file.id)
     base = Path(arguments.base) if arguments.base else None
     if base and arguments.painter != "webui":
-        raise UserError("Only the webui paints with another base model than the run's own; leave the base out.")
+        raise UserError(
+            "Only the webui paints with another base model than the run's own; leave the base out.",
+            code="base-model-needs-webui",
+        )
     painter, painter_id = _painter(arguments.painter, run, base, desk)
     done = paint_and_score(
         run,

@@ -200,7 +200,7 @@ def _lacking(run: Run, emit) -> Path:
     try:
         raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
     except RuntimeError as error:
-        raise UserError("Out of memory at step 0; use less.") from error
+        raise UserError("Out of memory at step 0; use less.", code="some-fault") from error
 
 
 @pytest.fixture
@@ -384,7 +384,7 @@ def _raising(error):
         (StoppedByUser("x"), "pause", ("paused", "")),
         (StoppedByUser("x"), "", ("stopped", "")),
         (KeyboardInterrupt(), "stop", ("stopped", "")),
-        (UserError("Do this."), "", ("failed", "Do this.")),
+        (UserError("Do this.", code="some-fault"), "", ("failed", "Do this.")),
         (
             ZeroDivisionError("by\nzero"),
             "",
