@@ -150,7 +150,7 @@ def overrides(options: argparse.Namespace) -> dict[str, Any]:
         path = [word.strip() for word in key.split(".")]
         if not equals or not all(path):
             raise UserError(
-                f"--set {item}: write KEY=VALUE, e.g. --set lora.rank=16", code="set-without-value", option=item
+                f"--set {item}: write KEY=VALUE, for example --set lora.rank=16.", code="set-without-value", option=item
             )
         table = values
         for word in path[:-1]:
