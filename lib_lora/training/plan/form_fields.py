@@ -1,5 +1,5 @@
-"""The settings of a training as the fields of a form and as a page of the documents. The dataclasses and the metadata of
-their fields are the only source. Imports no torch.
+"""The settings of a training as the fields of a form and as a page of the documents. The dataclasses and the metadata
+of their fields are the only source. Imports no torch.
 
     python -m lib_lora.training.plan.form_fields > docs/settings.md
 """
@@ -108,8 +108,8 @@ def document() -> str:
         "# Settings of a training",
         "",
         "Made by `python -m lib_lora.training.plan.form_fields`. `--set NAME=VALUE` sets one on the command line; the",
-        "tab shows the same ones by their titles. A preset overrides these defaults; `python -m lib_lora settings --preset",
-        "NAME` shows its own.",
+        "tab shows the same ones by their titles. A preset overrides these defaults;",
+        "`python -m lib_lora settings --preset NAME` shows its own.",
     ]
     group = ""
     for field in fields():
