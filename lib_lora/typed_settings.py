@@ -20,6 +20,30 @@ T = TypeVar("T")
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
 
 
+def described(label: str, meaning: str, *, least: float | None = None, **more: Any) -> dict[str, Any]:
+    """The metadata of a setting, for ``dataclasses.field(metadata=...)``; forms, command line and documents read it.
+
+    Args:
+        label: its title in a form.
+        meaning: one line, with a capital at its start and a full stop at its end.
+        least: the smallest value allowed; `check_least` holds it.
+        more: what one kind of settings says beyond that, e.g. ``group`` or ``path``.
+    """
+    return {"label": label, "meaning": meaning, **({} if least is None else {"least": least}), **more}
+
+
+def check_least(settings: Any) -> None:
+    """For ``__post_init__``: no field is below the ``least`` of its metadata. None is no value, and passes.
+
+    Raises:
+        ValueError: one is.
+    """
+    for field in dataclasses.fields(settings):
+        value, least = getattr(settings, field.name), field.metadata.get("least")
+        if least is not None and value is not None and value < least:
+            raise ValueError(f"{field.name} is {value}; it must be at least {least}.")
+
+
 def to_dict(settings: Any) -> dict[str, Any]:
     """A dataclass (nested ones too) as plain values for YAML or JSON."""
     return typing.cast("dict[str, Any]", _plain(dataclasses.asdict(settings)))

@@ -61,29 +61,24 @@ def _settings(options: argparse.Namespace) -> Answer:
 
 
 def _lines(preset: str, presets: list[str], found: list[dict[str, Any]]) -> list[str]:
+    from lib_lora.training.plan.form_fields import as_written
+
     others = ", ".join(one for one in presets if one != preset)
     lines = [f"For --set NAME=VALUE; the defaults are those of the preset {preset} (others: {others})."]
     width = max(len(field["key"]) for field in found)
-    shown = max(len(_value(field)) for field in found)
+    shown = max(len(as_written(field["default"])) for field in found)
     group = ""
     for field in found:
         if field["group"] != group:
             group = field["group"]
             lines += ["", f"{group}:"]
         choices = f" One of {', '.join(field['choices'])}." if field["choices"] else ""
-        head = f"  {field['key'].ljust(width)}  {_value(field).ljust(shown)}  "
-        meaning = field["text"] if field["text"].endswith((".", ")")) else f"{field['text']}."
+        head = f"  {field['key'].ljust(width)}  {as_written(field['default']).ljust(shown)}  "
         lines += textwrap.wrap(
-            meaning + choices, _WIDTH, initial_indent=head, subsequent_indent=" " * len(head), break_on_hyphens=False
+            field["text"] + choices,
+            _WIDTH,
+            initial_indent=head,
+            subsequent_indent=" " * len(head),
+            break_on_hyphens=False,
         )
     return lines
-
-
-def _value(field: dict[str, Any]) -> str:
-    """A default as ``--set`` takes it."""
-    value = field["default"]
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -16,7 +16,7 @@ from lib_lora.workspace import preferences
 
 
 class ConfiguredHost:
-    """What running jobs needs of a host (`queue.parent_pipe.JobHost`).
+    """What running jobs needs of a host (`queue.parent_pipe.JobHost`), and which Python runs workers.
 
     Args:
         host: may be replaced while jobs run.

@@ -27,14 +27,6 @@ _log = logging.getLogger(__name__)
 class JobHost(Protocol):
     """What running jobs needs of a host; see `hosts.host_protocol.Host`, which is more than this."""
 
-    def worker_command(self) -> list[str]:
-        """The Python, and its options, that runs ``-m lib_lora``."""
-        ...
-
-    def worker_environment(self) -> dict[str, str]:
-        """The environment of the worker process."""
-        ...
-
     def gpu_session(self, allow_painting: bool, give_up: Callable[[], bool]) -> AbstractContextManager[None]:
         """The host's models leave the GPU while the block runs; `StoppedByUser` where it was given up before."""
         ...

@@ -20,6 +20,7 @@ from lib_lora.queue import worker_processes
 from lib_lora.queue.job_progress import Follower
 from lib_lora.queue.parent_pipe import ParentPipe
 from lib_lora.queue.queue import Queue
+from lib_lora.queue.runners.local_runner import LocalRunner
 from lib_lora.queue.supervisor import JobHost, Supervisor, Timeouts
 from lib_lora.runs.events import read_events
 
@@ -217,7 +218,7 @@ class House:
     def __init__(self, root, ground, patience=PATIENCE):
         self.root, self.ground = root, ground
         self.queue = Queue(root)
-        self.supervisor = Supervisor(root, ground, patience=patience)
+        self.supervisor = Supervisor(root, ground, LocalRunner(root, ground), patience=patience)
 
     def add(self, does, kind="train", **arguments):
         fitting = {"train": {"base": "x", "then_test": False}, "probe": {"base": "x"}}.get(kind, {})

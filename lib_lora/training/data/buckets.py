@@ -8,11 +8,12 @@ All sizes are (width, height) in pixels.
 from __future__ import annotations
 
 import math
-import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
+
+from wcwidth import wcswidth
 
 from lib_lora.errors import UserError
 
@@ -277,9 +278,8 @@ def _folded(names: list[str]) -> list[str]:
 
 
 def _columns(text: str) -> int:
-    """How wide a terminal shows it: East Asian characters take two columns, combining marks none."""
-    wide = sum(unicodedata.east_asian_width(letter) in "WF" for letter in text)
-    return len(text) + wide - sum(bool(unicodedata.combining(letter)) for letter in text)
+    """How many columns of a terminal it takes: none where it holds control characters, whose effect nobody knows."""
+    return max(0, wcswidth(text))
 
 
 def _padded(text: str, width: int) -> str:

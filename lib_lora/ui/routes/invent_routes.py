@@ -12,7 +12,7 @@ from fastapi.responses import Response
 
 from lib_lora.errors import UserError
 from lib_lora.files import sha256
-from lib_lora.queue.invent_arguments import LONGEST
+from lib_lora.queue.job_types import LONGEST
 from lib_lora.ui.http import paths
 from lib_lora.ui.http.request_context import MB, Call, RequestContext, Route, get, post
 from lib_lora.ui.http.responses import FOREVER, Refused, file

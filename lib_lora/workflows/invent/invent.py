@@ -23,7 +23,7 @@ from lib_lora.faces.opencv_engine import SFaceEngine
 from lib_lora.files import atomic_file, sha256, slug
 from lib_lora.grid.cells import Painter
 from lib_lora.models.family import Prediction, identify
-from lib_lora.queue.invent_arguments import CANDIDATES
+from lib_lora.queue.job_types import CANDIDATES
 from lib_lora.workflows.command_result import CommandResult
 from lib_lora.workflows.invent import invent_words
 from lib_lora.workflows.invent.invent_look import VisibleFace, look, look_at_file

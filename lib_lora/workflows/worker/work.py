@@ -18,12 +18,13 @@ from lib_lora.files import explained, write_json
 from lib_lora.grid.cells import Painter
 from lib_lora.grid.prompts import PROMPTS, QUICK
 from lib_lora.models.fast.memory import is_out_of_memory
-from lib_lora.queue.invent_arguments import InventArguments, MoreArguments
 from lib_lora.queue.job_types import (
     Arguments,
     AuditArguments,
     ChooseArguments,
     FillArguments,
+    InventArguments,
+    MoreArguments,
     ProbeArguments,
     TestArguments,
     arguments_of,
