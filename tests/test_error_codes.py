@@ -134,7 +134,7 @@ def test_sentences_are_whole() -> None:
     assert [where.partition(":")[0] for where in notice] == [str(Path("faces", "engine_names.py"))]  # of a licence
     end = re.compile(rf"[.)]$|{_VALUE}$|: [^.]*$")  # a stop, or a value or a command to be copied
     assert [f"{where} {text}" for where, text in faults.items() if not end.search(text)] == []
-    strange = re.compile(r"^\s|\s$|  |\.\.[^.]|\s[.,;:](?!\w)")
+    strange = re.compile(r"^\s|\s$|  |(?<!\.)\.\.(?!\.)|\s[.,;:](?!\w)")
     assert [f"{where} {text}" for where, text in faults.items() if strange.search(text)] == []
 
 

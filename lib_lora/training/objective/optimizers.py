@@ -74,7 +74,7 @@ def make_optimizer(
         raise UserError(f"The learning rate must be above 0, not {min([lr, *rates])}.", code="learning-rate-invalid")
     if weight_decay < 0 or not all(0 <= beta < 1 for beta in betas):
         raise UserError(
-            f"Weight decay must be 0 or more and betas in 0..1, not {weight_decay} and {tuple(betas)}.",
+            f"Weight decay must be 0 or more and betas between 0 and 1, not {weight_decay} and {tuple(betas)}.",
             code="optimizer-setting-invalid",
         )
     if name == "adamw8bit":
