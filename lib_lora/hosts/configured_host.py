@@ -74,6 +74,10 @@ class ConfiguredHost:
         """The host's."""
         return self.host.reconstruct(image, stop)
 
+    def caption(self, captioner: str, image: Image.Image, stop: Callable[[], bool]) -> list[str]:
+        """The host's."""
+        return self.host.caption(captioner, image, stop)
+
     def allows_painting(self) -> bool:
         """Whether others may paint while something trains, by the tab's settings."""
         return preferences.load(self._root).allow_painting

@@ -39,7 +39,7 @@ class FillArguments:
     """Write captions (`workflows.photos.fill_captions.fill`).
 
     Attributes:
-        captioner: its name (`workflows.photos.captioners`); empty = only what was measured.
+        captioner: its name (`workflows.photos.captioners`, or one of the host's); empty = only what was measured.
         rewrite: also captions that somebody has written.
         only: file names of photos; none = all.
     """

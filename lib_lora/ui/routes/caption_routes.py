@@ -189,6 +189,9 @@ def captioners(desk: RequestContext, _call: Call) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = [
         {"name": "", "text": "Framing, direction, expression and background, as measured", "ready": True, "why": ""}
     ]
+    found += [
+        {"name": one.name, "text": one.text, "ready": not one.why, "why": one.why} for one in desk.host.captioners()
+    ]
     home = Path.home() / ".cache" / "clip"
     why = (
         f"Put OpenAI's file ViT-L-14.pt (0.9 GB) into {home}: in A1111, one click on Interrogate CLIP in img2img does "

@@ -34,7 +34,7 @@ _TEXTS = {
 }
 _LOG, _LINES, _TAIL = "log.txt", 40, 1 << 16
 _MOST_EVENTS = 1 << 20  # bytes of events in one answer
-_NAMING_NO_FILE = ("", "clip", "blip:blip")  # captioners that anybody may ask for
+_NAMING_NO_FILE = ("", "clip", "blip:blip")  # captioners that anybody may ask for, beside the host's own
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ def _see_paths(desk: RequestContext, arguments: Mapping[str, Any]) -> None:
     if isinstance(settings, Mapping) and settings.get("class_photos"):
         raise forbidden("This webui is open to other machines, so a folder of class photos cannot be named here.")
     captioner = arguments.get("captioner", "")
-    if captioner not in _NAMING_NO_FILE:
+    if captioner not in (*_NAMING_NO_FILE, *(one.name for one in desk.host.captioners())):
         raise forbidden("This webui is open to other machines, so a captioner's files cannot be named here.")
 
 

@@ -100,6 +100,21 @@ def test_captions_are_counted(at_work, copied):
     assert at_work("fill", captioner="nobody")["error"].startswith("There is no captioner 'nobody'")
 
 
+def test_the_webuis_captioner_is_asked_through_the_pipe(at_work, copied, channel, monkeypatch):
+    asked = []
+
+    def ask(what, **fields):
+        asked.append((what, fields["captioner"]))
+        yield {"done": True, "phrases": ["red coat"]}
+
+    monkeypatch.setattr(channel, "ask", ask)
+    (copied.character / "photos" / "Bild ü 00.txt").unlink(missing_ok=True)
+    outcome = at_work("fill", only=["Bild ü 00.jpg"], captioner="webui-tags")
+    assert outcome == {"state": "finished", "error": "", "result": {"written": 1}}
+    assert "red coat" in (copied.character / "photos" / "Bild ü 00.txt").read_text(encoding="utf-8")
+    assert asked == [("caption", "webui-tags")]
+
+
 # -- probing
 
 
