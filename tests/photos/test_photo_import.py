@@ -7,13 +7,13 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from faults import raises
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 from lib_lora.character.photo_files import list_photos
 from lib_lora.character.store import Character, create, declare_consent
-from lib_lora.errors import UserError
 from lib_lora.photos.importing import photo_import, safe_names
 from lib_lora.photos.importing.photo_import import take_in
 from lib_lora.workflows.photos.import_command import import_into
@@ -295,7 +295,7 @@ def test_the_command_tells_what_came_of_it(source, folder, tmp_path):
     assert told.text.splitlines()[2].startswith("Left out: bad.png is not a picture")
     assert told.values["added"][0] == "a.png"
     assert (told.values["known"], told.values["split"], told.good) == (0, ["grid.jpg"], True)
-    with pytest.raises(UserError, match="There is no character"):
+    with raises("character-not-found"):
         import_into(tmp_path / "data", "nobody", [source])
     assert not import_into(tmp_path / "data", "Märá", [source / "bad.png"]).good
 

@@ -4,9 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
+from faults import raises
 
-from lib_lora.errors import UserError
 from lib_lora.runs import run_lock
 
 HOLD = """
@@ -22,7 +21,7 @@ with only_process(Path(sys.argv[1])):
 def test_the_second_is_refused_until_the_first_has_ended(tmp_path):
     with (
         run_lock.only_process(tmp_path),
-        pytest.raises(UserError, match="Another process is at work on "),
+        raises("folder-locked"),
         run_lock.only_process(tmp_path),
     ):
         pass
@@ -35,7 +34,7 @@ def test_a_killed_process_holds_nothing(tmp_path):
     command = [sys.executable, "-c", HOLD, str(tmp_path)]
     with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout.readline() == "held\n"
-        with pytest.raises(UserError, match="Another process"), run_lock.only_process(tmp_path):
+        with raises("folder-locked"), run_lock.only_process(tmp_path):
             pass
         holder.kill()
         holder.wait()
@@ -56,7 +55,7 @@ def test_a_file_system_without_locks_is_no_obstacle(tmp_path, monkeypatch):
 
 def test_a_vanished_folder_is_one_sentence(tmp_path):
     with (
-        pytest.raises(UserError, match=r"Cannot write .*lock: it is not there"),
+        raises("file-missing"),
         run_lock.only_process(tmp_path / "gone"),
     ):
         pass
