@@ -16,7 +16,7 @@ from lib_lora.captions.photo_facts import PhotoFacts
 from lib_lora.character.store import Character, create, declare_consent, folder_of
 from lib_lora.errors import typed
 from lib_lora.likeness.measure.template import Reference
-from lib_lora.photos.audit import audit_store
+from lib_lora.photos.audit import audit_store, finding_words
 from lib_lora.runs.run_lock import only_process
 from lib_lora.workflows.photos import audit_photos as audits
 from lib_lora.workflows.photos.audit_command import tell_audit
@@ -53,7 +53,7 @@ def copied_set(spoilt, tmp_path):
 
 
 def kinds_of(audit):
-    return {item.photo.file: {finding.kind for finding in item.findings} for item in audit.photos}
+    return {item.photo.file: {finding_words.kind(finding.code) for finding in item.findings} for item in audit.photos}
 
 
 def test_every_planted_fault_is_found_and_no_clean_photo_is_flagged(spoilt, eye):
@@ -185,14 +185,15 @@ def test_the_audit_names_whom_likeness_is_measured_without(tmp_path, eye, added)
         item.photo.file: finding
         for item in audit.photos
         for finding in item.findings
-        if finding.kind in ("unlike", "another person")
+        if finding.code in ("unusual-view", "unclear-face", "another-person")
     }
     left_out = {item.file for item in template_of(folder, eye).references if item.outlier and not item.used}
     assert set(unlike) == left_out == ({"added.jpg"} if kind else set())
     if kind:
         finding = unlike["added.jpg"]
-        assert (finding.kind, finding.advice) == (kind, "look" if kind == "unlike" else "drop")
-        assert finding.text.endswith("Likeness is measured without it, also if you keep it for the training.")
+        assert finding_words.kind(finding.code) == kind
+        assert finding.advice == ("look" if kind == "unlike" else "drop")
+        assert finding.details["left_out"]
         _, audit = audit_photos(tmp_path, NAME, choices=Choices(keep=["added.jpg"]), engine=eye)
         assert next(item for item in audit.photos if item.photo.file == "added.jpg").used
         (item,) = [one for one in template_of(folder, eye).references if one.file == "added.jpg"]

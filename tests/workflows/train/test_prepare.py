@@ -103,7 +103,7 @@ def test_one_good_photo_is_enough_and_the_others_are_named(root, photos):
     (photos / "Bild ü 00.jpg").write_bytes(b"no picture")
     folder, imported = _new(root, photos)
     assert [path.name for path in imported.added] == ["Bild ü 01.jpg"]
-    assert [sentence[:13] for sentence in imported.skipped] == ["Bild ü 00.jpg"]
+    assert [str(one)[:13] for one in imported.skipped] == ["Bild ü 00.jpg"]
     assert folder.file.is_file()
 
 
