@@ -6,7 +6,7 @@ import toys
 from safetensors.torch import save_file
 
 from lib_lora.errors import UserError
-from lib_lora.models.family import identify
+from lib_lora.models.families.identify import identify
 
 UNET = "model.diffusion_model."
 
