@@ -81,12 +81,17 @@ class Attached:
     def _parts(self) -> tuple[Queue, Supervisor, ConfiguredHost]:
         from lib_lora.hosts.configured_host import ConfiguredHost
         from lib_lora.queue.queue import Queue
+        from lib_lora.queue.runners.local_runner import LocalRunner
         from lib_lora.queue.supervisor import Supervisor
 
         with _lock:
             if self._root not in _kept:
                 ground = ConfiguredHost(self._host, self._root)
-                _kept[self._root] = (Queue(self._root), Supervisor(self._root, ground), ground)
+                _kept[self._root] = (
+                    Queue(self._root),
+                    Supervisor(self._root, ground, LocalRunner(self._root, ground)),
+                    ground,
+                )
             return _kept[self._root]
 
     def _routes(self) -> APIRouter:

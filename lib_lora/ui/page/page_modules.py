@@ -38,7 +38,11 @@ def contents() -> dict[str, bytes]:
     folder = bundled(_FOLDER)
     found = {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*.js"))}
     if "main.js" not in found:
-        raise UserError(f"The page's scripts are missing from {folder}; install SameFace again.")
+        raise UserError(
+            f"The page's scripts are missing from {folder}; install SameFace again.",
+            code="page-files-missing",
+            folder=folder,
+        )
     return found
 
 
