@@ -28,14 +28,20 @@ export function failedJob(kind, slug = app.slug) {
   return newest && ['failed', 'interrupted'].includes(newest.state) ? newest : null;
 }
 
+let early = null; // where to turn once the first state is there
+
 /** Turn to another character, another step, or both. */
 export function goTo(to) {
+  if (!app.state) {
+    early = { ...early, ...to };
+    return;
+  }
   const slug = 'slug' in to ? to.slug : app.slug;
   const step = to.step || app.step;
   app.slug = slug;
   app.step = step;
   keep();
-  if (redraw) redraw();
+  redraw();
 }
 
 function places() {
@@ -69,6 +75,8 @@ export function recall() {
   app.slug = found ? found.slug : '';
   const known = found && found.slug === kept.slug && places().includes(kept.step);
   app.step = known ? kept.step : (found && found.next) || 'photos';
+  if (early) Object.assign(app, early); // somebody was quicker than the first answer
+  early = null;
 }
 
 /** The character that was worked on last; null where there is none. */
