@@ -46,6 +46,7 @@ INNER: dict[str, tuple[str, ...]] = {
     "likeness": ("", "measure", "verdict", "report", "comparing"),
     "training": ("objective", "plan", "data", ""),
     "workflows": ("", "photos", "judge", "train", "invent", "worker"),
+    "queue": ("", "runners"),
     "ui": ("", "http", "views", "routes", "page"),
 }
 MOST_MODULES = 16  # in one folder

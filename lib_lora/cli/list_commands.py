@@ -42,7 +42,7 @@ def _settings(options: argparse.Namespace) -> Answer:
     if options.preset not in known:
         near = nearest(options.preset, known)
         hint = f"did you mean {near}?" if near else f"there are {', '.join(known)}."
-        raise UserError(f"There is no preset {options.preset!r}; {hint}")
+        raise UserError(f"There is no preset {options.preset!r}; {hint}", code="preset-unknown", preset=options.preset)
     family, one = known[options.preset]
     defaults = flat(preset(options.preset, family.name, narrow=one.narrow))
     found = [{**field, "default": defaults[field["key"]]} for field in fields()]
@@ -50,7 +50,11 @@ def _settings(options: argparse.Namespace) -> Answer:
         keys = [field["key"] for field in found]
         if not any(word.lower() in key for key in keys):
             near = nearest_setting(word, keys)
-            raise UserError(f"No setting has {word!r} in its name{f'; did you mean {near}?' if near else '.'}")
+            raise UserError(
+                f"No setting has {word!r} in its name{f'; did you mean {near}?' if near else '.'}",
+                code="setting-unknown",
+                setting=word,
+            )
     if options.words:
         found = [field for field in found if any(word.lower() in field["key"] for word in options.words)]
     values = {"preset": options.preset, "presets": presets_told(), "settings": found}
@@ -58,29 +62,24 @@ def _settings(options: argparse.Namespace) -> Answer:
 
 
 def _lines(preset: str, presets: list[str], found: list[dict[str, Any]]) -> list[str]:
+    from lib_lora.training.plan.form_fields import as_written
+
     others = ", ".join(one for one in presets if one != preset)
     lines = [f"For --set NAME=VALUE; the defaults are those of the preset {preset} (others: {others})."]
     width = max(len(field["key"]) for field in found)
-    shown = max(len(_value(field)) for field in found)
+    shown = max(len(as_written(field["default"])) for field in found)
     group = ""
     for field in found:
         if field["group"] != group:
             group = field["group"]
             lines += ["", f"{group}:"]
         choices = f" One of {', '.join(field['choices'])}." if field["choices"] else ""
-        head = f"  {field['key'].ljust(width)}  {_value(field).ljust(shown)}  "
-        meaning = field["text"] if field["text"].endswith((".", ")")) else f"{field['text']}."
+        head = f"  {field['key'].ljust(width)}  {as_written(field['default']).ljust(shown)}  "
         lines += textwrap.wrap(
-            meaning + choices, _WIDTH, initial_indent=head, subsequent_indent=" " * len(head), break_on_hyphens=False
+            field["text"] + choices,
+            _WIDTH,
+            initial_indent=head,
+            subsequent_indent=" " * len(head),
+            break_on_hyphens=False,
         )
     return lines
-
-
-def _value(field: dict[str, Any]) -> str:
-    """A default as ``--set`` takes it."""
-    value = field["default"]
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from lib_lora.typed_settings import check_least, described
 
 
 @dataclass(frozen=True)
@@ -12,39 +14,65 @@ class LoraSettings:
 
     The change of a weight is ``alpha / rank * up @ down``.
 
-    Attributes:
-        rank: how much can be learned: of linear layers and 1x1 convolutions; the file grows with it.
-        alpha: how strongly it acts, as alpha/rank; half the rank trains calmly.
-        dropout: share of the adapter's inputs set to zero in training, 0..1.
-        conv_rank: rank in the 3x3 convolutions; 0 = the UNet's residual blocks and samplers get no adapter at all.
-        conv_alpha: alpha in the 3x3 convolutions.
-        te: adapt the text encoders too.
-        te_rank, te_alpha, te_dropout: the same in the text encoders; empty (None) = as in the UNet.
-        use_rslora: divide alpha by the root of the rank (Kalajdzievski, arXiv 2312.03732).
-        use_dora: learn the length of each input column apart from its direction (Liu et al., arXiv 2402.09353),
-            on the input axis, which is the one that A1111 computes.
+    The metadata of each field says what it means and names its title in forms.
 
     Raises:
         ValueError: a value outside its range.
     """
 
-    rank: int = 32
-    alpha: float = 16.0
-    dropout: float = 0.0
-    conv_rank: int = 0
-    conv_alpha: float = 1.0
-    te: bool = True
-    te_rank: int | None = None
-    te_alpha: float | None = None
-    te_dropout: float | None = None
-    use_rslora: bool = False
-    use_dora: bool = False
+    rank: int = field(
+        default=32,
+        metadata=described(
+            "Rank",
+            "How much can be learned: of linear layers and 1x1 convolutions; the file grows with it.",
+            least=1,
+        ),
+    )
+    alpha: float = field(
+        default=16.0,
+        metadata=described("Alpha", "How strongly it acts, as alpha/rank; half the rank trains calmly."),
+    )
+    dropout: float = field(
+        default=0.0,
+        metadata=described("Dropout", "Share of the adapter's inputs set to zero in training, 0..1."),
+    )
+    conv_rank: int = field(
+        default=0,
+        metadata=described(
+            "Convolution rank",
+            "Rank in the 3x3 convolutions; 0 = the UNet's residual blocks and samplers get no adapter at all.",
+            least=0,
+        ),
+    )
+    conv_alpha: float = field(default=1.0, metadata=described("Convolution alpha", "Alpha in the 3x3 convolutions."))
+    te: bool = field(default=True, metadata=described("Train the text encoders", "Adapt the text encoders too."))
+    te_rank: int | None = field(
+        default=None,
+        metadata=described("Text encoder rank", "Rank in the text encoders; empty (null) = as in the UNet.", least=1),
+    )
+    te_alpha: float | None = field(
+        default=None,
+        metadata=described("Text encoder alpha", "Alpha in the text encoders; empty (null) = as in the UNet."),
+    )
+    te_dropout: float | None = field(
+        default=None,
+        metadata=described("Text encoder dropout", "Dropout in the text encoders; empty (null) = as in the UNet."),
+    )
+    use_rslora: bool = field(
+        default=False,
+        metadata=described("rsLoRA", "Divide alpha by the root of the rank (Kalajdzievski, arXiv 2312.03732)."),
+    )
+    use_dora: bool = field(
+        default=False,
+        metadata=described(
+            "DoRA",
+            "Learn the length of each input column apart from its direction (Liu et al., arXiv 2402.09353), on the"
+            " input axis, which is the one that A1111 computes.",
+        ),
+    )
 
     def __post_init__(self) -> None:
-        for name, least in (("rank", 1), ("te_rank", 1), ("conv_rank", 0)):
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise ValueError(f"{name} is {value}; it must be at least {least}.")
+        check_least(self)
         for name in ("alpha", "te_alpha", "conv_alpha"):
             value = getattr(self, name)
             if value is not None and not (value > 0 and math.isfinite(value)):

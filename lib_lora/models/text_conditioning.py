@@ -101,7 +101,12 @@ def _run(
     if kind.output == "skip":
         if clip_skip >= len(out.hidden_states):
             layers = len(out.hidden_states) - 1
-            raise UserError(f"clip_skip is {clip_skip}, but the text encoder has {layers} layers.")
+            raise UserError(
+                f"clip_skip is {clip_skip}, but the text encoder has {layers} layers.",
+                code="clip-skip-too-large",
+                clip_skip=clip_skip,
+                layers=layers,
+            )
         return parts.text_model.final_layer_norm(out.hidden_states[-clip_skip]), None
     if not kind.pooled:
         return out.hidden_states[-2], None

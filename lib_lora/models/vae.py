@@ -39,7 +39,10 @@ def encode(vae: AutoencoderKL, pixels: torch.Tensor) -> tuple[torch.Tensor, torc
     scale, shift = vae.config.scaling_factor, _shift(vae)
     mean, std = (distribution.mean.float().cpu() - shift) * scale, distribution.std.float().cpu() * scale
     if not bool(torch.isfinite(mean).all() and torch.isfinite(std).all()):
-        raise UserError("The VAE of this checkpoint gives broken numbers (NaN) for a photo; use another checkpoint.")
+        raise UserError(
+            "The VAE of this checkpoint gives broken numbers (NaN) for a photo; use another checkpoint.",
+            code="vae-not-finite",
+        )
     return mean, std
 
 

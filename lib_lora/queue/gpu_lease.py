@@ -7,6 +7,7 @@ import threading
 
 from lib_lora.errors import StoppedByUser, UserError
 from lib_lora.queue.parent_pipe import JobHost
+from lib_lora.queue.timing import Clock
 
 _log = logging.getLogger(__name__)
 
@@ -33,9 +34,9 @@ class GpuLease:
         self._thread = threading.Thread(target=self._hold, name="sameface-gpu", daemon=True)
         self._thread.start()
 
-    def wait(self, timeout: float) -> bool:
+    def wait(self, timeout: float, clock: Clock) -> bool:
         """Wait until the GPU is held, or cannot be had (`error`); False where neither came within `timeout` seconds."""
-        return self._answered.wait(timeout)
+        return clock.wait(self._answered, timeout)
 
     @property
     def held(self) -> bool:

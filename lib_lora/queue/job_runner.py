@@ -6,9 +6,7 @@ Imports nothing heavy: what is heavy happens in the worker.
 from __future__ import annotations
 
 import math
-import subprocess
 import threading
-import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
@@ -18,14 +16,15 @@ from typing import Any
 from lib_lora import file_permissions
 from lib_lora.errors import UserError
 from lib_lora.files import explained, read_json
-from lib_lora.queue import worker_processes
 from lib_lora.queue.crash_reasons import ended_from_outside, explain
 from lib_lora.queue.gpu_lease import GpuLease
 from lib_lora.queue.job_progress import events_after
 from lib_lora.queue.job_types import lane_of
-from lib_lora.queue.parent_pipe import JobHost, ParentPipe, answer
+from lib_lora.queue.parent_pipe import JobHost, answer
 from lib_lora.queue.queue import RESULT, Job, Queue
 from lib_lora.queue.queue_rows import State
+from lib_lora.queue.runner_protocol import Runner, WorkerHandle
+from lib_lora.queue.timing import Clock, Timeouts
 from lib_lora.queue.worker_pipe import patient
 from lib_lora.runs import events as event_files
 from lib_lora.runs.events import EventLog, pace_of
@@ -35,26 +34,6 @@ _REFUSALS: dict[str, dict[str, Any]] = {  # what a host that has given its GPU a
     "paint": {"error": "The webui gave its GPU away for this job, so it cannot paint; choose the worker as painter."},
     "reconstruct": {"done": True, "file": None},
 }
-
-
-@dataclass(frozen=True)
-class Timeouts:
-    """How long is waited, in seconds.
-
-    Attributes:
-        stop, pause: for a worker that was asked to, before it is killed; longer where its steps are (`patient`).
-        close: the same where the host closes.
-        leave: for one that has said how it ended, and only has to go.
-        poll: between two looks at the queue.
-        again: between two looks where nothing is to do, and two tries of what did not work.
-    """
-
-    stop: float = 90.0
-    pause: float = 120.0
-    close: float = 60.0
-    leave: float = 30.0
-    poll: float = 0.5
-    again: float = 2.0
 
 
 @dataclass(frozen=True)
@@ -79,7 +58,8 @@ class JobRunner:
     Attributes:
         job: as it was taken from `queue`.
         ground: see `parent_pipe.answer`.
-        patience: see `Timeouts`.
+        runner: starts the worker.
+        patience: see `Timeouts`; by `clock`.
         closing: is set when the host closes.
         take_gpu: gives a turn at the GPU.
         wish: what the worker was asked for by the user; empty = nothing yet.
@@ -88,7 +68,9 @@ class JobRunner:
     job: Job
     queue: Queue
     ground: JobHost
+    runner: Runner
     patience: Timeouts
+    clock: Clock
     closing: threading.Event
     take_gpu: Callable[[], GpuLease]
     wish: str = ""
@@ -96,7 +78,7 @@ class JobRunner:
     _deadline: float | None = None
     _leave_by: float | None = None
     _killed: bool = False
-    _looked: float = 0.0
+    _looked: float | None = None
     _offset: int = 0
     _pace: float = 0.0
 
@@ -124,16 +106,17 @@ class JobRunner:
             if early:
                 return early
         events("state", state="starting")
-        command = [*self.ground.worker_command(), *worker_processes.worker_arguments(self.job.id, self.queue.root)]
-        process = worker_processes.start(command, self.ground.worker_environment(), folder / worker_processes.LOG)
+        worker = self.runner.start(self.job)
         try:
-            self._follow(process, paints)
+            self._follow(worker, paints)
         finally:
-            if process.poll() is None:
-                worker_processes.kill_tree(process.pid)
-        code = process.wait()
-        worker_processes.kill_group(process.pid)
-        return self._outcome(code, folder)
+            if worker.poll() is None:
+                worker.kill()
+            code = worker.wait()
+            worker.close()
+        worker.fetch_results()
+        self._read_events()
+        return self._outcome(code, folder, worker)
 
     def _host_paints(self) -> bool:
         """Whether the host's own pipeline paints for this job; then it must keep its GPU."""
@@ -141,7 +124,7 @@ class JobRunner:
         return by_host and self.ground.paints()
 
     def _wait_for(self, turn: GpuLease) -> Outcome | None:
-        while not turn.wait(self.patience.poll):
+        while not turn.wait(self.patience.poll, self.clock):
             self._look()
             if self.closing.is_set():
                 return Outcome("interrupted", CLOSED)
@@ -149,43 +132,42 @@ class JobRunner:
                 return Outcome("paused" if self.wish == "pause" else "stopped")
         return Outcome("failed", turn.error) if turn.error else None
 
-    def _follow(self, process: subprocess.Popen[str], paints: bool) -> None:
+    def _follow(self, worker: WorkerHandle, paints: bool) -> None:
         """Until the worker has ended."""
         with suppress(UserError):  # its number is only needed if this process is killed
-            self.queue.started(self.job.id, process.pid)
-        pipe = ParentPipe(process)
+            self.queue.started(self.job.id, worker.pid)
 
         def look() -> None:
-            self._look(pipe)
+            self._look(worker)
             until = min(one for one in (self._deadline, self._leave_by, math.inf) if one is not None)
-            if time.monotonic() > until and not self._killed:
+            if self.clock.now() > until and not self._killed:
                 self._killed = True
-                worker_processes.kill_tree(process.pid)
+                worker.kill()
 
         def stop() -> bool:
             look()
-            return bool(self.wish) or self._told_to_close or process.poll() is not None
+            return bool(self.wish) or self._told_to_close or worker.poll() is not None
 
         def say(message: dict[str, Any]) -> None:
             if not (self.wish or self._told_to_close):  # who shall stop must not take the rest for a failure
-                pipe.send(message)
+                worker.send(message)
 
-        while process.poll() is None:
-            ask = pipe.receive(self.patience.poll)
+        while worker.poll() is None:
+            ask = worker.receive(self.patience.poll)
             if ask and not paints and ask.get("ask") in _REFUSALS:
-                pipe.send({"id": ask.get("id"), **_REFUSALS[ask["ask"]]})
+                worker.send({"id": ask.get("id"), **_REFUSALS[ask["ask"]]})
             elif ask and "ask" in ask:
                 answer(ask, self.ground, say, stop)
             look()
-        pipe.close()
-        self._read_events()
 
-    def _look(self, pipe: ParentPipe | None = None) -> None:
+    def _look(self, worker: WorkerHandle | None = None) -> None:
         """See what the user wants of the job by now, and pass it on; not oftener than it makes sense."""
-        now = time.monotonic()
-        if now - self._looked < self.patience.poll / 2:
+        now = self.clock.now()
+        if self._looked is not None and now - self._looked < self.patience.poll / 2:
             return
         self._looked = now
+        if worker:
+            worker.fetch_events()
         self._read_events()
         with suppress(UserError):  # a queue that cannot be read for a while is no reason to give a training up
             wish = self.queue.get(self.job.id).wish
@@ -193,16 +175,16 @@ class JobRunner:
                 self.wish = wish
                 patience = self.patience.pause if wish == "pause" else self.patience.stop
                 self._deadline = now + patient(patience, self._pace)
-                if pipe:
-                    pipe.send({"wish": wish})
+                if worker:
+                    worker.stop(wish)
         if self.closing.is_set() and not self._told_to_close:
             self._told_to_close = True
             until = now + patient(self.patience.close, self._pace)
             self._deadline = min(self._deadline or until, until)
-            if pipe and not self.wish:
-                pipe.send({"wish": "stop"})
+            if worker and not self.wish:
+                worker.stop("stop")
         folder = self.queue.folder(self.job.id)
-        if pipe and self._leave_by is None and (folder / RESULT).exists() and told_by_worker(folder):
+        if worker and self._leave_by is None and (folder / RESULT).exists() and told_by_worker(folder):
             self._leave_by = now + self.patience.leave
 
     def _read_events(self) -> None:
@@ -212,7 +194,7 @@ class JobRunner:
             with suppress(UserError):
                 self.queue.note_run(self.job.id, run)
 
-    def _outcome(self, code: int, folder: Path) -> Outcome:
+    def _outcome(self, code: int, folder: Path, worker: WorkerHandle) -> Outcome:
         wished: State = "paused" if self.wish == "pause" else "stopped"
         told = told_by_worker(folder)
         if told is not None and told.state not in ("paused", "stopped"):
@@ -227,7 +209,7 @@ class JobRunner:
                 return Outcome("interrupted", CLOSED, told.result if told else {})
         if told is not None:
             return told
-        error = explain(worker_processes.tail(folder / worker_processes.LOG), code)
+        error = explain(worker.log_tail(), code)
         return Outcome("interrupted" if ended_from_outside(code) else "failed", error)
 
 

@@ -10,10 +10,12 @@ from typing import Any, Literal
 
 from lib_lora import typed_settings
 from lib_lora.errors import Misfit, UserError
-from lib_lora.queue.invent_arguments import InventArguments, MoreArguments
 
 Kind = Literal["audit", "fill", "probe", "train", "test", "choose", "invent", "more"]
 Lane = Literal["light", "heavy"]
+CANDIDATES, COUNT, BUDGET = 8, 30, 200
+LONGEST = 400  # letters of a description
+_MOST_CANDIDATES, _MOST_KEPT, _MOST_PAINTED = 64, 500, 5000
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class FillArguments:
     """Write captions (`workflows.photos.fill_captions.fill`).
 
     Attributes:
-        captioner: its name (`workflows.photos.captioners`); empty = only what was measured.
+        captioner: its name (`workflows.photos.captioners`, or one of the host's); empty = only what was measured.
         rewrite: also captions that somebody has written.
         only: file names of photos; none = all.
     """
@@ -162,6 +164,54 @@ def _check_painting(steps: int, weights: Sequence[float]) -> None:
             raise Misfit(f"the weight is {weight:g}; it must be between -2 and 2.", "weight")
 
 
+@dataclass(frozen=True)
+class InventArguments:
+    """Paint candidates for a face (`workflows.invent.invent.candidates`).
+
+    Attributes:
+        describe: who is to be seen, as it stands after "photo of".
+        base: path of the checkpoint.
+        candidates: how many there shall be; those that are there are not painted again.
+        seed: of the first one.
+    """
+
+    describe: str
+    base: str
+    candidates: int = CANDIDATES
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        if not self.describe.strip():
+            raise ValueError("the description is empty; say who shall be seen, such as a woman with short red hair.")
+        if len(self.describe) > LONGEST or not self.describe.isprintable():
+            raise ValueError(f"the description is no plain line of text; write at most {LONGEST} letters in one line.")
+        if not 1 <= self.candidates <= _MOST_CANDIDATES:
+            raise ValueError(f"{self.candidates} candidates cannot be painted; give 1 to {_MOST_CANDIDATES}.")
+        if not 0 <= self.seed < 2**32:
+            raise ValueError(f"the seed is {self.seed}; it must be between 0 and {2**32 - 1}.")
+
+
+@dataclass(frozen=True)
+class MoreArguments:
+    """Paint further pictures of the picked face (`workflows.invent.invent_more.more`).
+
+    Attributes:
+        count: how many shall be kept, of all that were painted without a LoRA, or with this one.
+        budget: how many of these may be painted, also by earlier jobs.
+        with_lora: paint with the LoRA of the character's newest run.
+    """
+
+    count: int = COUNT
+    budget: int = BUDGET
+    with_lora: bool = False
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.count <= _MOST_KEPT:
+            raise ValueError(f"{self.count} pictures cannot be kept; give 1 to {_MOST_KEPT}.")
+        if not 1 <= self.budget <= _MOST_PAINTED:
+            raise ValueError(f"{self.budget} pictures cannot be painted; give 1 to {_MOST_PAINTED}.")
+
+
 Arguments = (
     AuditArguments
     | FillArguments
@@ -193,7 +243,7 @@ def arguments_of(kind: str, values: Any) -> Arguments:
         UserError: no such kind, an unknown argument (the nearest known one is named), or a value of the wrong type.
     """
     if kind not in KINDS:
-        raise UserError(f"There is no job {kind!r}; there are {', '.join(KINDS)}.")
+        raise UserError(f"There is no job {kind!r}; there are {', '.join(KINDS)}.", code="job-type-unknown", type=kind)
     found: Arguments = typed_settings.from_dict(KINDS[kind], values, f"job {kind}")
     return found
 

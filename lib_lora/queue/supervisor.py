@@ -18,10 +18,12 @@ from lib_lora.files import explained
 from lib_lora.queue import leftovers, queue_file, worker_processes
 from lib_lora.queue.gpu_lease import GpuLease
 from lib_lora.queue.job_progress import events_after
-from lib_lora.queue.job_runner import JobRunner, Outcome, Timeouts, cleaned, run_of, told_by_worker
+from lib_lora.queue.job_runner import JobRunner, Outcome, cleaned, run_of, told_by_worker
 from lib_lora.queue.job_types import Lane, lane_of
 from lib_lora.queue.parent_pipe import JobHost
 from lib_lora.queue.queue import Job, Queue
+from lib_lora.queue.runner_protocol import Runner
+from lib_lora.queue.timing import Clock, SystemClock, Timeouts
 from lib_lora.queue.worker_pipe import patient
 from lib_lora.runs import events as event_files
 from lib_lora.runs.events import EventLog, pace_of
@@ -49,20 +51,31 @@ class Supervisor:
     Args:
         root: the data folder.
         ground: the host.
-        patience: see `Timeouts`.
+        runner: starts the workers.
+        patience: see `Timeouts`; None = as they stand there.
+        clock: by which is waited; None = the machine's.
 
     Attributes:
         active: whether this process runs the jobs.
         reason: why not; or, while it does, what is in its way or should be known of the queue. Or empty.
     """
 
-    def __init__(self, root: Path, ground: JobHost, patience: Timeouts | None = None) -> None:
-        self.root = root.absolute()  # the workers have another working directory
+    def __init__(
+        self,
+        root: Path,
+        ground: JobHost,
+        runner: Runner,
+        patience: Timeouts | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.root = root.absolute()
         self.active = False
         self._why = _NOT_STARTED
         self._troubles: dict[str, str] = {}  # of a lane; "" = of the queue's file
         self._ground = ground
+        self._runner = runner
         self._patience = patience or Timeouts()
+        self._clock = clock or SystemClock()
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._wakes = {lane: threading.Event() for lane in get_args(Lane)}
@@ -117,7 +130,7 @@ class Supervisor:
             except Exception as error:
                 _log.exception("SameFace: the queue cannot be run")
                 self._why = f"The queue cannot be run ({error}); the log says more."
-            closing.wait(self._patience.again)
+            self._clock.wait(closing, self._patience.again)
         self._why = _NOT_STARTED
 
     def _run_lanes(self, closing: threading.Event) -> None:
@@ -168,10 +181,10 @@ class Supervisor:
                     for job in gone:
                         self._settle(job, queue, closing)
                 else:
-                    self._wakes[lane].wait(self._patience.again)
+                    self._clock.wait(self._wakes[lane], self._patience.again)
             except Exception as error:
                 self._trouble(lane, queue, error)
-                closing.wait(self._patience.again)
+                self._clock.wait(closing, self._patience.again)
 
     def _trouble(self, lane: str, queue: Queue, error: Exception) -> None:
         if isinstance(error, UserError):
@@ -183,7 +196,9 @@ class Supervisor:
             self._troubles[""] = queue.notice()
 
     def _run(self, job: Job, queue: Queue, closing: threading.Event) -> None:
-        attempt = JobRunner(job, queue, self._ground, self._patience, closing, self._take_gpu)
+        attempt = JobRunner(
+            job, queue, self._ground, self._runner, self._patience, self._clock, closing, self._take_gpu
+        )
         with ExitStack() as held:
             try:
                 outcome = attempt.run(held)
@@ -195,7 +210,7 @@ class Supervisor:
                 outcome = Outcome("failed", cleaned(said))
             self._say_end(job, outcome, queue)
             ended = self._ended(job, outcome, queue)
-        while not ended and not closing.wait(self._patience.again):  # without the GPU: it may take long
+        while not ended and not self._clock.wait(closing, self._patience.again):  # without the GPU: it may take long
             ended = self._ended(job, outcome, queue)
 
     @property
@@ -211,13 +226,13 @@ class Supervisor:
         """See to the end of a worker that a dead supervisor has left: two must not work on one run."""
         events = queue.folder(job.id) / event_files.FILE_NAME
         patience = patient(self._patience.close, pace_of(events_after(events)[0]))
-        worker_processes.end_worker(job.pid, job.id, self.root, patience, closing.is_set)
+        self._runner.end_left_behind(job, patience, closing.is_set)
         run = run_of(events_after(events)[0])
         if run and not job.run:
             queue.note_run(job.id, run)
         told = told_by_worker(queue.folder(job.id))
         if told and told.state in ("finished", "failed"):
-            while not self._ended(job, told, queue) and not closing.wait(self._patience.again):
+            while not self._ended(job, told, queue) and not self._clock.wait(closing, self._patience.again):
                 pass
 
     def _say_end(self, job: Job, outcome: Outcome, queue: Queue) -> None:

@@ -65,7 +65,9 @@ def _family(file: TensorFile) -> ModelFamily:
     for family in families():
         if family.recognises(file):
             return family
-    raise UserError(problem(file) or f"{file.path.name} is not a checkpoint of a known family.")
+    raise problem(file) or UserError(
+        f"{file.path.name} is not a checkpoint of a known family.", code="model-of-other-kind", file=file.path.name
+    )
 
 
 def _prediction(file: TensorFile, family: ModelFamily) -> tuple[str | None, str]:
@@ -102,4 +104,8 @@ def _yaml_beside(file: TensorFile) -> dict[str, Any]:
         return dict(params)
     # beside its own errors, PyYAML lets through those of values that only look right: !!timestamp x, !!int ""
     except (OSError, ValueError, yaml.YAMLError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise UserError(f"{path.name} beside the checkpoint cannot be read as a model config: {error}.") from error
+        raise UserError(
+            f"{path.name} beside the checkpoint cannot be read as a model config: {error}.",
+            code="model-config-unreadable",
+            file=path.name,
+        ) from error

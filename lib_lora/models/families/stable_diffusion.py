@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from lib_lora.errors import UserError
 from lib_lora.models.families.model_family import ModelFamily, ModelInfo, Shapes
 from lib_lora.models.families.unet_layers import (
     CONVOLUTION_ENDS,
@@ -260,42 +261,72 @@ def _unet_paths(depths: tuple[int, ...], middle_depth: int, convolutions: bool) 
     return unet_paths(depths, middle_depth, convolutions)
 
 
-def problem(file: TensorFile) -> str | None:
-    """Why a file is no whole Stable Diffusion checkpoint that can be trained on, one sentence; None where it is one."""
+def problem(file: TensorFile) -> UserError | None:
+    """Why a file is no whole Stable Diffusion checkpoint that can be trained on; None where it is one."""
     keys, name = file.keys(), file.path.name
     for what, test in _OTHER_KINDS:
         if any(test(key) for key in keys):
-            return f"{name} is {what}, not a Stable Diffusion 1, 2 or XL checkpoint."
+            return UserError(
+                f"{name} is {what}, not a Stable Diffusion 1, 2 or XL checkpoint.",
+                code="model-of-other-kind",
+                file=name,
+            )
     if f"{UNET}input_blocks.0.0.weight" not in keys:
-        return f"{name} is {_without_unet(keys)}, not a Stable Diffusion checkpoint."
+        return UserError(
+            f"{name} is {_without_unet(keys)}, not a Stable Diffusion checkpoint.", code="model-without-unet", file=name
+        )
     channels = file.shape(f"{UNET}input_blocks.0.0.weight")[1]
     if channels != _LATENT_CHANNELS:
         special = {9: "an inpainting model", 8: "an instruct-pix2pix model", 5: "a depth model"}
         what = special.get(channels, f"a model with {channels} input channels")
-        return f"{name} is {what}; train on its ordinary text-to-image version."
+        return UserError(
+            f"{name} is {what}; train on its ordinary text-to-image version.", code="model-not-text-to-image", file=name
+        )
     if not any(key.endswith("attn2.to_k.weight") for key in keys if key.startswith(UNET)):
-        return f"{name} has a UNet that does not listen to text, so no LoRA of a character can be trained."
-    wrong = _wrong_text_encoder(name, keys)
+        return UserError(
+            f"{name} has a UNet that does not listen to text, so no LoRA of a character can be trained.",
+            code="model-not-conditioned",
+            file=name,
+        )
+    wrong = _text_encoder_problem(name, keys)
     if wrong is None and not any(key.startswith(f"{VAE}decoder.") for key in keys):
-        return f"{name} has no VAE inside; use the version of this model with the VAE baked in."
+        return UserError(
+            f"{name} has no VAE inside; use the version of this model with the VAE baked in.",
+            code="vae-missing",
+            file=name,
+        )
     return wrong
 
 
-def _wrong_text_encoder(name: str, keys: set[str]) -> str | None:
+def _text_encoder_problem(name: str, keys: set[str]) -> UserError | None:
     def there(prefix: str) -> bool:
         return any(key.startswith(prefix) for key in keys)
 
     if there("conditioner.embedders.1.model."):
         if there("conditioner.embedders.0.transformer."):
             return None
-        return f"{name} has lost its first text encoder; use the complete checkpoint."
+        return UserError(
+            f"{name} has lost its first text encoder; use the complete checkpoint.",
+            code="text-encoder-incomplete",
+            file=name,
+        )
     if there("conditioner.embedders.0.model."):
-        return f"{name} is the SDXL refiner; train on the SDXL base model instead."
+        return UserError(
+            f"{name} is the SDXL refiner; train on the SDXL base model instead.", code="model-is-refiner", file=name
+        )
     if f"{UNET}label_emb.0.0.weight" in keys:
-        return f"{name} is an SDXL UNet (or unCLIP model) without both text encoders; use a full checkpoint."
+        return UserError(
+            f"{name} is an SDXL UNet (or unCLIP model) without both text encoders; use a full checkpoint.",
+            code="text-encoder-incomplete",
+            file=name,
+        )
     if there("cond_stage_model.transformer.") or there("cond_stage_model.model."):
         return None
-    return f"{name} has no text encoder inside; use the complete checkpoint of this model."
+    return UserError(
+        f"{name} has no text encoder inside; use the complete checkpoint of this model.",
+        code="text-encoder-missing",
+        file=name,
+    )
 
 
 def _starts(*prefixes: str) -> Callable[[str], bool]:

@@ -10,10 +10,11 @@ len(alphas_cumprod).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Literal, get_args, get_type_hints
 
 from lib_lora.errors import UserError
+from lib_lora.typed_settings import check_least, described
 
 if TYPE_CHECKING:
     import torch
@@ -32,57 +33,95 @@ TIMESTEPS = 1000
 class ObjectiveSettings:
     """The objective's knobs, named as in the field. The defaults are plain mean squared error.
 
-    Attributes:
-        noise_offset: a constant per channel added to the noise, times this; lets a LoRA learn dark and bright. 0 = off.
-        adaptive_noise_scale: this times the latent's own |mean| per channel is added to `noise_offset`. 0 = off.
-        multires_iterations: how many coarser layers of noise are added (pyramid noise). 0 = off; usual 6-10.
-        multires_discount: how much weaker each coarser layer is, above 0, at most 1.
-        ip_noise_gamma: extra noise on the input that is not part of the target, times this. 0 = off; usual 0.1.
-        min_snr_gamma: limit of the SNR weight (Hang et al., arXiv 2303.09556). 0 = off; usual 5.
-        debiased: weight by 1/sqrt(SNR) (Yu et al., arXiv 2310.08442).
-        loss_type: what is done with the differences.
-        huber_c: where huber and smooth_l1 turn from square to straight; above 0, at most 1.
-        huber_schedule: how that place moves with the timestep.
-        prior_loss_weight: what a class picture counts against a photo's 1.
-        scale_v_pred_loss: weight a v-prediction model's loss like a noise prediction's, by SNR/(SNR + 1).
-        min_timestep, max_timestep: timesteps are drawn from min_timestep .. max_timestep - 1.
+    The metadata of each field says what it means and names its title in forms.
 
     Raises:
         ValueError: a value out of its range.
     """
 
-    noise_offset: float = 0.0
-    adaptive_noise_scale: float = 0.0
-    multires_iterations: int = 0
-    multires_discount: float = 0.3
-    ip_noise_gamma: float = 0.0
-    min_snr_gamma: float = 0.0
-    debiased: bool = False
-    loss_type: LossType = "l2"
-    huber_c: float = 0.1
-    huber_schedule: HuberSchedule = "snr"
-    prior_loss_weight: float = 1.0
-    scale_v_pred_loss: bool = False
-    min_timestep: int = 0
-    max_timestep: int = TIMESTEPS
+    noise_offset: float = field(
+        default=0.0,
+        metadata=described(
+            "Noise offset",
+            "A constant for each channel added to the noise, times this; lets a LoRA learn dark and bright. 0 = off.",
+            least=0,
+        ),
+    )
+    adaptive_noise_scale: float = field(
+        default=0.0,
+        metadata=described(
+            "Adaptive noise scale",
+            "Added to noise_offset, multiplied by |mean| of the latent's channel. 0 = off.",
+        ),
+    )
+    multires_iterations: int = field(
+        default=0,
+        metadata=described(
+            "Multi-resolution noise",
+            "How many coarser layers of noise are added (pyramid noise). 0 = off; usual 6-10.",
+            least=0,
+        ),
+    )
+    multires_discount: float = field(
+        default=0.3,
+        metadata=described("Multi-resolution discount", "How much weaker each coarser layer is, above 0, at most 1."),
+    )
+    ip_noise_gamma: float = field(
+        default=0.0,
+        metadata=described(
+            "Input noise (ip-noise)",
+            "Extra noise on the input that is not part of the target, times this. 0 = off; usual 0.1.",
+            least=0,
+        ),
+    )
+    min_snr_gamma: float = field(
+        default=0.0,
+        metadata=described(
+            "Min-SNR gamma", "Limit of the SNR weight (Hang et al., arXiv 2303.09556). 0 = off; usual 5.", least=0
+        ),
+    )
+    debiased: bool = field(
+        default=False,
+        metadata=described("Debiased estimation", "Weight by 1/sqrt(SNR) (Yu et al., arXiv 2310.08442)."),
+    )
+    loss_type: LossType = field(default="l2", metadata=described("Loss", "How differences become a loss."))
+    huber_c: float = field(
+        default=0.1,
+        metadata=described(
+            "Huber threshold", "Where huber and smooth_l1 turn from square to straight; above 0, at most 1."
+        ),
+    )
+    huber_schedule: HuberSchedule = field(
+        default="snr", metadata=described("Huber schedule", "How the Huber threshold changes with the timestep.")
+    )
+    prior_loss_weight: float = field(
+        default=1.0,
+        metadata=described("Weight of class pictures", "What a class picture counts against a photo's 1.", least=0),
+    )
+    scale_v_pred_loss: bool = field(
+        default=False,
+        metadata=described(
+            "Scale v-prediction loss",
+            "Weight a v-prediction model's loss like a noise prediction's, by SNR/(SNR + 1).",
+        ),
+    )
+    min_timestep: int = field(
+        default=0, metadata=described("Lowest timestep", "Timesteps are drawn from min_timestep .. max_timestep - 1.")
+    )
+    max_timestep: int = field(
+        default=TIMESTEPS,
+        metadata=described("Highest timestep", "Timesteps are drawn from min_timestep .. max_timestep - 1."),
+    )
 
     def __post_init__(self) -> None:
         hints = get_type_hints(ObjectiveSettings)
-        for field in fields(self):
-            value, choices = getattr(self, field.name), get_args(hints[field.name])
+        for one in fields(self):
+            value, choices = getattr(self, one.name), get_args(hints[one.name])
             if choices and value not in choices:
-                raise ValueError(f"{field.name} is {value!r}, it must be one of {', '.join(choices)}")
-            if hints[field.name] is float and not math.isfinite(value):
-                raise ValueError(f"{field.name} is {value}, it must be a finite number")
-        for name in (
-            "noise_offset",
-            "multires_iterations",
-            "ip_noise_gamma",
-            "min_snr_gamma",
-            "prior_loss_weight",
-        ):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} is {getattr(self, name)}, it must be 0 or more")
+                raise ValueError(f"{one.name} is {value!r}, it must be one of {', '.join(choices)}")
+            if hints[one.name] is float and not math.isfinite(value):
+                raise ValueError(f"{one.name} is {value}, it must be a finite number")
+        check_least(self)
         for name in ("multires_discount", "huber_c"):
             if not 0 < getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, it must be above 0 and at most 1")
@@ -100,7 +139,8 @@ class ObjectiveSettings:
         """
         if self.scale_v_pred_loss and prediction != "v":
             raise UserError(
-                "scale_v_pred_loss is for v-prediction models, and this base model predicts noise; turn it off."
+                "scale_v_pred_loss is for v-prediction models, and this base model predicts noise; turn it off.",
+                code="v-prediction-needed",
             )
 
 

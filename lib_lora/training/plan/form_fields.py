@@ -1,12 +1,12 @@
-"""The settings of a training as the fields of a form, made from the dataclasses and their docstrings: name, kind,
-choices, default and one line of text have no other source. Only the titles are written here. Imports no torch.
+"""The settings of a training as the fields of a form and as a page of the documents. The dataclasses and the metadata
+of their fields are the only source. Imports no torch.
+
+    python -m lib_lora.training.plan.form_fields > docs/settings.md
 """
 
 from __future__ import annotations
 
 import dataclasses
-import inspect
-import re
 import types
 import typing
 from typing import Any
@@ -17,80 +17,9 @@ from lib_lora.training.plan.presets import presets
 from lib_lora.training.plan.train_settings import TrainSettings
 
 NO_FIELDS = ("preset", "version")
-PATHS = ("class_photos",)
 
-_PHOTOS = (
-    "resolution",
-    "bucket_step",
-    "upscale",
-    "caption_dropout",
-    "tag_dropout",
-    "shuffle_tags",
-    "keep_tokens",
-    "class_photos",
-    "class_caption",
-    "face_weight",
-)
+_GROUPS = {"lora": "LoRA", "objective": "Objective"}  # by the table of a dotted key
 _KINDS = {int: "int", float: "float", bool: "bool", str: "text", list[str]: "lines"}
-
-_LABELS = {
-    "steps": "Steps",
-    "passes": "Views of each photo",
-    "batch_size": "Batch size",
-    "accumulation": "Gradient accumulation",
-    "resolution": "Resolution",
-    "bucket_step": "Bucket step",
-    "upscale": "Enlarge small photos",
-    "seed": "Seed",
-    "precision": "Precision",
-    "optimizer": "Optimizer",
-    "unet_lr": "UNet learning rate",
-    "te_lr": "Text encoder learning rate",
-    "weight_decay": "Weight decay",
-    "max_grad_norm": "Gradient clipping",
-    "lr_schedule": "Learning rate schedule",
-    "warmup": "Warm-up",
-    "gradient_checkpointing": "Gradient checkpointing",
-    "ema": "Running average (EMA)",
-    "save_every": "Save every N steps",
-    "keep_states": "States kept for resuming",
-    "samples": "Sample pictures",
-    "sample_prompts": "Prompts of sample pictures",
-    "sample_steps": "Sampling steps of samples",
-    "clip_skip": "Clip skip",
-    "caption_dropout": "Caption dropout",
-    "tag_dropout": "Phrase dropout",
-    "shuffle_tags": "Shuffle phrases",
-    "keep_tokens": "Phrases kept at the start",
-    "class_photos": "Folder of class pictures",
-    "class_caption": "Caption of class pictures",
-    "face_weight": "Weight of the face",
-    "lora.rank": "Rank",
-    "lora.alpha": "Alpha",
-    "lora.dropout": "Dropout",
-    "lora.conv_rank": "Convolution rank",
-    "lora.conv_alpha": "Convolution alpha",
-    "lora.te": "Train the text encoders",
-    "lora.te_rank": "Text encoder rank",
-    "lora.te_alpha": "Text encoder alpha",
-    "lora.te_dropout": "Text encoder dropout",
-    "lora.use_rslora": "rsLoRA",
-    "lora.use_dora": "DoRA",
-    "objective.noise_offset": "Noise offset",
-    "objective.adaptive_noise_scale": "Adaptive noise scale",
-    "objective.multires_iterations": "Multi-resolution noise",
-    "objective.multires_discount": "Multi-resolution discount",
-    "objective.ip_noise_gamma": "Input noise (ip-noise)",
-    "objective.min_snr_gamma": "Min-SNR gamma",
-    "objective.debiased": "Debiased estimation",
-    "objective.loss_type": "Loss",
-    "objective.huber_c": "Huber threshold",
-    "objective.huber_schedule": "Huber schedule",
-    "objective.prior_loss_weight": "Weight of class pictures",
-    "objective.scale_v_pred_loss": "Scale v-prediction loss",
-    "objective.min_timestep": "Lowest timestep",
-    "objective.max_timestep": "Highest timestep",
-}
 
 
 def fields() -> list[dict[str, Any]]:
@@ -140,7 +69,7 @@ def presets_told(family: str | None = None, narrow: bool = False) -> list[dict[s
 
 
 def _of(kind: type[Any], table: str) -> list[dict[str, Any]]:
-    hints, texts = typing.get_type_hints(kind), _texts(kind)
+    hints = typing.get_type_hints(kind)
     found = []
     for field in dataclasses.fields(kind):
         if dataclasses.is_dataclass(hints[field.name]) or (not table and field.name in NO_FIELDS):
@@ -152,23 +81,17 @@ def _of(kind: type[Any], table: str) -> list[dict[str, Any]]:
         found.append(
             {
                 "key": key,
-                "label": _LABELS[key],
-                "text": texts[field.name],
+                "label": field.metadata["label"],
+                "text": field.metadata["meaning"],
                 "kind": "choice" if choices else _KINDS[hint],
                 "choices": choices,
                 "default": field.default if make is dataclasses.MISSING else make(),
-                "group": _group(table, field.name),
+                "group": _GROUPS.get(table) or field.metadata.get("group", "Training"),
                 "optional": optional,
-                "path": field.name in PATHS,
+                "path": field.metadata.get("path", False),
             }
         )
     return found
-
-
-def _group(table: str, name: str) -> str:
-    if table:
-        return {"lora": "LoRA", "objective": "Objective"}[table]
-    return "Photos" if name in _PHOTOS else "Training"
 
 
 def _plain(hint: Any) -> tuple[Any, bool]:
@@ -179,16 +102,39 @@ def _plain(hint: Any) -> tuple[Any, bool]:
     return rest[0], True
 
 
-def _texts(kind: type[Any]) -> dict[str, str]:
-    """What the docstring's section "Attributes" says of each, as one line: a sentence with a capital at its start."""
-    section = inspect.cleandoc(kind.__doc__ or "").partition("Attributes:\n")[2].partition("\nRaises:")[0]
-    found: dict[str, str] = {}
-    names: list[str] = []
-    for line in section.splitlines():
-        begun = re.match(r" {4}(\w+(?:, \w+)*): (.*)", line)
-        if begun:
-            names = begun[1].split(", ")
-        text = begun[2] if begun else line.strip()
-        for name in names:
-            found[name] = f"{found.get(name, '')} {text}".strip()
-    return {name: (text[:1].upper() + text[1:]).replace("`", "") for name, text in found.items()}
+def document() -> str:
+    """The page ``docs/settings.md``: a table of settings for each group."""
+    lines = [
+        "# Settings of a training",
+        "",
+        "Made by `python -m lib_lora.training.plan.form_fields`. `--set NAME=VALUE` sets one on the command line; the",
+        "tab shows the same ones by their titles. A preset overrides these defaults;",
+        "`python -m lib_lora settings --preset NAME` shows its own.",
+    ]
+    group = ""
+    for field in fields():
+        if field["group"] != group:
+            group = field["group"]
+            lines += ["", f"## {group}", "", "| name | title | default | meaning |", "|---|---|---|---|"]
+        choices = f" One of {', '.join(field['choices'])}." if field["choices"] else ""
+        meaning = f"{field['text']}{choices}".replace("|", "\\|")
+        lines.append(
+            f"| `{field['key']}` | {field['label']} | {as_written(field['default']) or '(empty)'} | {meaning} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def as_written(value: Any) -> str:
+    """A value as ``--set`` takes it."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+if __name__ == "__main__":
+    import sys
+
+    sys.stdout.reconfigure(encoding="utf-8", newline="\n")  # type: ignore[union-attr]
+    sys.stdout.write(document())

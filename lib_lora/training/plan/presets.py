@@ -51,9 +51,16 @@ def preset(
     own = next((key for key in usual if known[key][1].narrow), usual[0])
     name = name or own
     if name not in known:
-        raise UserError(f"There is no preset {name!r}; there are {', '.join(known)}.")
+        raise UserError(
+            f"There is no preset {name!r}; there are {', '.join(known)}.", code="preset-unknown", preset=name
+        )
     if name not in usual:
-        raise UserError(f"The preset {name!r} is for another kind of base model; use {own!r}.")
+        raise UserError(
+            f"The preset {name!r} is for another kind of base model; use {own!r}.",
+            code="preset-of-other-family",
+            preset=name,
+            suggestion=own,
+        )
     values = merged({**_COMMON, **known[name][1].settings, "preset": name}, overrides or {})
     return typed_settings.from_dict(TrainSettings, values, f"preset {name}")
 

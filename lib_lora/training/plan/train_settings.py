@@ -10,6 +10,7 @@ from lib_lora.lora.adapter_settings import LoraSettings
 from lib_lora.training.objective.lr import Schedule
 from lib_lora.training.objective.objective import ObjectiveSettings
 from lib_lora.training.objective.optimizers import OptimizerName
+from lib_lora.typed_settings import check_least, described
 
 Precision = Literal["auto", "fp32", "fp16", "bf16"]
 FILE_VERSION = 1
@@ -18,105 +19,190 @@ MOST_SAMPLE_PROMPTS, LONGEST_SAMPLE_PROMPT = 8, 400  # of the user's own; letter
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """What a run does.
+    """What a run does. The metadata of each field says what it means and names its title in forms.
 
-    Attributes:
-        preset: the preset these settings began as.
-        steps: of the optimizer; 0 = as many as the number of photos and `passes` give.
-        passes: how often each photo is seen, where `steps` is 0.
-        batch_size: photos a forward pass, on each device.
-        accumulation: forward passes an optimizer step.
-        resolution: side in pixels of the square whose area all buckets have; 0 = the base model's own.
-        bucket_step: sides of buckets are multiples of this, in pixels.
-        upscale: enlarge photos that are smaller than their bucket (else they get a smaller bucket).
-        seed: of all randomness; the same seed and photos give the same LoRA.
-        precision: of the frozen base and the arithmetic; the adapters are always float32.
-            auto = bf16 where the device computes it natively, else fp16 on a GPU and fp32 on a CPU.
-        optimizer: how weights follow gradients; adamw8bit needs a quarter of adamw's memory, prodigy finds the rates
-            itself (set both to 1).
-        unet_lr: learning rate of the UNet.
-        te_lr: learning rate of the text encoders; 0 = not trained.
-        weight_decay: decoupled weight decay of the optimizer.
-        max_grad_norm: gradients are clipped to this norm; 0 = not clipped.
-        lr_schedule: how the learning rate falls after the warm-up.
-        warmup: share of the steps in which the learning rate rises from zero, 0..1.
-        gradient_checkpointing: recompute instead of keeping activations: a third slower, far less memory.
-        ema: decay of the running average of the adapter that is saved in its place; 0 = none.
-        save_every: steps between checkpoints; 0 = a tenth of the run.
-        keep_states: how many full states (for resuming) are kept; at least 1.
-        samples: pictures painted at each checkpoint, to watch the training; 0 = none.
-        sample_prompts: prompts of your own for these pictures, up to 8 and one picture each, in place of the usual two;
-            {trigger} stands for the trigger word, and a prompt without it is painted as it is.
-        sample_steps: sampling steps of each of them.
-        clip_skip: SD1 only; 1 = the last layer.
-        caption_dropout: share of samples that are trained with an empty caption, 0..1.
-        tag_dropout: share of comma-separated phrases left out of a caption, 0..1.
-        shuffle_tags: shuffle the phrases of a caption, after the first `keep_tokens`.
-        keep_tokens: phrases at the start that are neither moved nor left out.
-        class_photos: folder of pictures of the class (without the character) for prior preservation, or none.
-        class_caption: their caption where they have none of their own.
-        face_weight: how much more the loss counts inside regions of faces; 1 = the same.
-        lora: the adapter.
-        objective: the loss.
-        version: of the file's layout.
+    Raises:
+        ValueError: a value outside its range.
     """
 
-    preset: str = ""
-    steps: int = 0
-    passes: int = 100
-    batch_size: int = 1
-    accumulation: int = 1
-    resolution: int = 0
-    bucket_step: int = 64
-    upscale: bool = True
-    seed: int = 42
-    precision: Precision = "auto"
-    optimizer: OptimizerName = "adamw"
-    unet_lr: float = 1e-4
-    te_lr: float = 5e-5
-    weight_decay: float = 0.01
-    max_grad_norm: float = 1.0
-    lr_schedule: Schedule = "cosine"
-    warmup: float = 0.05
-    gradient_checkpointing: bool = False
-    ema: float = 0.0
-    save_every: int = 0
-    keep_states: int = 2
-    samples: int = 2
-    sample_prompts: list[str] = field(default_factory=list)
-    sample_steps: int = 8
-    clip_skip: int = 1
-    caption_dropout: float = 0.0
-    tag_dropout: float = 0.0
-    shuffle_tags: bool = False
-    keep_tokens: int = 1
-    class_photos: str | None = None
-    class_caption: str = ""
-    face_weight: float = 1.0
+    preset: str = ""  # the preset that these settings began as
+    steps: int = field(
+        default=0,
+        metadata=described(
+            "Steps", "Steps of the optimizer; 0 = as many as the number of photos and passes give.", least=0
+        ),
+    )
+    passes: int = field(
+        default=100,
+        metadata=described("Views of each photo", "How often each photo is seen, where steps is 0.", least=1),
+    )
+    batch_size: int = field(
+        default=1, metadata=described("Batch size", "Photos in each forward pass, on each device.", least=1)
+    )
+    accumulation: int = field(
+        default=1, metadata=described("Gradient accumulation", "Forward passes for each optimizer step.", least=1)
+    )
+    resolution: int = field(
+        default=0,
+        metadata=described(
+            "Resolution",
+            "Side in pixels of the square whose area all buckets have; 0 = the base model's own.",
+            least=0,
+            group="Photos",
+        ),
+    )
+    bucket_step: int = field(
+        default=64,
+        metadata=described("Bucket step", "Sides of buckets are multiples of this, in pixels.", group="Photos"),
+    )
+    upscale: bool = field(
+        default=True,
+        metadata=described(
+            "Enlarge small photos",
+            "Enlarge photos that are smaller than their bucket (else they get a smaller bucket).",
+            group="Photos",
+        ),
+    )
+    seed: int = field(
+        default=42, metadata=described("Seed", "Seed of all randomness; the same seed and photos give the same LoRA.")
+    )
+    precision: Precision = field(
+        default="auto",
+        metadata=described(
+            "Precision",
+            "Precision of the frozen base and the arithmetic; the adapters are always float32. auto = bf16 where the"
+            " device computes it natively, else fp16 on a GPU and fp32 on a CPU.",
+        ),
+    )
+    optimizer: OptimizerName = field(
+        default="adamw",
+        metadata=described(
+            "Optimizer",
+            "How weights follow gradients; adamw8bit needs a quarter of adamw's memory, prodigy finds the rates itself"
+            " (set both to 1).",
+        ),
+    )
+    unet_lr: float = field(default=1e-4, metadata=described("UNet learning rate", "Learning rate of the UNet."))
+    te_lr: float = field(
+        default=5e-5,
+        metadata=described("Text encoder learning rate", "Learning rate of the text encoders; 0 = not trained."),
+    )
+    weight_decay: float = field(
+        default=0.01, metadata=described("Weight decay", "Decoupled weight decay of the optimizer.", least=0)
+    )
+    max_grad_norm: float = field(
+        default=1.0,
+        metadata=described("Gradient clipping", "Gradients are clipped to this norm; 0 = not clipped.", least=0),
+    )
+    lr_schedule: Schedule = field(
+        default="cosine",
+        metadata=described("Learning rate schedule", "How the learning rate falls after the warm-up."),
+    )
+    warmup: float = field(
+        default=0.05,
+        metadata=described("Warm-up", "Share of the steps in which the learning rate rises from zero, 0..1."),
+    )
+    gradient_checkpointing: bool = field(
+        default=False,
+        metadata=described(
+            "Gradient checkpointing",
+            "Recompute instead of keeping activations: a third slower, far less memory.",
+        ),
+    )
+    ema: float = field(
+        default=0.0,
+        metadata=described(
+            "Running average (EMA)", "Decay of the running average of the adapter that is saved in its place; 0 = none."
+        ),
+    )
+    save_every: int = field(
+        default=0,
+        metadata=described("Save every N steps", "Steps between checkpoints; 0 = a tenth of the run.", least=0),
+    )
+    keep_states: int = field(
+        default=2,
+        metadata=described(
+            "States kept for resuming", "How many full states (for resuming) are kept; at least 1.", least=1
+        ),
+    )
+    samples: int = field(
+        default=2,
+        metadata=described(
+            "Sample pictures", "Pictures painted at each checkpoint, to watch the training; 0 = none.", least=0
+        ),
+    )
+    sample_prompts: list[str] = field(
+        default_factory=list,
+        metadata=described(
+            "Prompts of sample pictures",
+            "Prompts of your own for these pictures, up to 8 and one picture each, in place of the usual two;"
+            " {trigger} stands for the trigger word, and a prompt without it is painted as it is.",
+        ),
+    )
+    sample_steps: int = field(
+        default=8,
+        metadata=described("Sampling steps of samples", "Sampling steps of each sample picture.", least=1),
+    )
+    clip_skip: int = field(default=1, metadata=described("Clip skip", "SD1 only; 1 = the last layer.", least=1))
+    caption_dropout: float = field(
+        default=0.0,
+        metadata=described(
+            "Caption dropout", "Share of samples that are trained with an empty caption, 0..1.", group="Photos"
+        ),
+    )
+    tag_dropout: float = field(
+        default=0.0,
+        metadata=described(
+            "Phrase dropout", "Share of comma-separated phrases left out of a caption, 0..1.", group="Photos"
+        ),
+    )
+    shuffle_tags: bool = field(
+        default=False,
+        metadata=described(
+            "Shuffle phrases", "Shuffle the phrases of a caption, after the first keep_tokens.", group="Photos"
+        ),
+    )
+    keep_tokens: int = field(
+        default=1,
+        metadata=described(
+            "Phrases kept at the start",
+            "Phrases at the start that are neither moved nor left out.",
+            least=0,
+            group="Photos",
+        ),
+    )
+    class_photos: str | None = field(
+        default=None,
+        metadata=described(
+            "Folder of class pictures",
+            "Folder of pictures of the class (without the character) for prior preservation, or none.",
+            group="Photos",
+            path=True,
+        ),
+    )
+    class_caption: str = field(
+        default="",
+        metadata=described(
+            "Caption of class pictures",
+            "Caption of class pictures that have none of their own.",
+            group="Photos",
+        ),
+    )
+    face_weight: float = field(
+        default=1.0,
+        metadata=described(
+            "Weight of the face",
+            "How much more the loss counts inside regions of faces; 1 = the same.",
+            least=1,
+            group="Photos",
+        ),
+    )
     lora: LoraSettings = field(default_factory=LoraSettings)
     objective: ObjectiveSettings = field(default_factory=ObjectiveSettings)
-    version: int = FILE_VERSION
+    version: int = FILE_VERSION  # of the file's layout
 
     def __post_init__(self) -> None:
-        at_least = {
-            "steps": 0,
-            "passes": 1,
-            "batch_size": 1,
-            "accumulation": 1,
-            "resolution": 0,
-            "save_every": 0,
-            "keep_states": 1,
-            "samples": 0,
-            "sample_steps": 1,
-            "clip_skip": 1,
-            "keep_tokens": 0,
-            "max_grad_norm": 0,
-            "weight_decay": 0,
-            "face_weight": 1,
-        }
-        for name, least in at_least.items():
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least {least}.")
+        check_least(self)
         if self.clip_skip > 12:
             raise ValueError(f"clip_skip is {self.clip_skip}; the text encoder has 12 layers.")
         for name in ("warmup", "ema", "caption_dropout", "tag_dropout"):

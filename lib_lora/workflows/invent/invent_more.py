@@ -16,7 +16,7 @@ from lib_lora.grid.cells import Painter
 from lib_lora.lora.file.integrity import check_whole
 from lib_lora.models.families.model_family import Prediction
 from lib_lora.photos.audit.audit_store import photos_to_use
-from lib_lora.queue.invent_arguments import BUDGET, COUNT
+from lib_lora.queue.job_types import BUDGET, COUNT
 from lib_lora.workflows.command_result import CommandResult
 from lib_lora.workflows.invent import invent_words
 from lib_lora.workflows.invent.coverage_plan import Tried, Wish, coverage, is_good, next_wish
@@ -203,5 +203,5 @@ def _lora(root: Path, name: str, lora: str | Path | None, plan: InventPlan) -> t
         check_whole(run.checkpoint(step))
         return run.checkpoint(step), Path(run.file.base.path), cast(Prediction, run.file.base.prediction)
     if not Path(lora).is_file():
-        raise UserError(f"There is no LoRA file {lora}.")
+        raise UserError(f"There is no LoRA file {lora}.", code="lora-missing", file=lora)
     return Path(lora), *ours

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lib_lora.character.store import folder_of
 from lib_lora.errors import UserError
-from lib_lora.queue.invent_arguments import InventArguments, MoreArguments
+from lib_lora.queue.job_types import InventArguments, MoreArguments
 from lib_lora.workflows.invent.invent import candidates
 from lib_lora.workflows.invent.invent_more import NEWEST, STRANGERS, more
 from lib_lora.workflows.invent.invented_folder import InventedFolder, InventedPicture, side_of

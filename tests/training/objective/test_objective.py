@@ -259,7 +259,7 @@ def test_a_picture_counts_the_same_alone_and_in_a_batch() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"noise_offset": -0.1}, "noise_offset is -0.1, it must be 0 or more"),
+        ({"noise_offset": -0.1}, "noise_offset is -0.1; it must be at least 0"),
         ({"min_snr_gamma": float("nan")}, "min_snr_gamma is nan, it must be a finite number"),
         ({"adaptive_noise_scale": float("inf")}, "adaptive_noise_scale is inf"),
         ({"multires_iterations": -1}, "multires_iterations is -1"),

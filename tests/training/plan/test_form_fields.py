@@ -2,9 +2,8 @@
 
 import subprocess
 import sys
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
-from typing import Literal
 
 import pytest
 
@@ -16,6 +15,7 @@ from lib_lora.training.plan.presets import preset, presets
 from lib_lora.training.plan.train_settings import TrainSettings
 
 ALL = form_fields.fields()
+DOCUMENT = Path(__file__).parents[3] / "docs" / "settings.md"
 
 
 def test_every_setting_is_a_field():
@@ -87,25 +87,32 @@ def test_some_fields_as_they_are():
     assert by_key["precision"]["text"].endswith("fp16 on a GPU and fp32 on a CPU.")
 
 
-def test_a_docstring_is_read_to_its_end_and_no_further():
-    @dataclass
-    class Some:
-        """One.
+def test_the_document_is_the_settings_of_this_version():
+    written = DOCUMENT.read_text(encoding="utf-8")
+    made = form_fields.document()
+    assert written == made, "run: python -m lib_lora.training.plan.form_fields > docs/settings.md"
 
-        Attributes:
-            a, b: of `both`,
-                and more: here.
-            c: last.
 
-        Raises:
-            ValueError: d: no.
-        """
+def test_each_setting_has_a_row_in_the_document():
+    rows = [line for line in form_fields.document().splitlines() if line.startswith("| `")]
+    assert [row.split("`")[1] for row in rows] == [field["key"] for field in ALL]
+    assert "| `lora.te_rank` | Text encoder rank | null |" in form_fields.document()
+    assert "multiplied by \\|mean\\|" in form_fields.document()  # a bar would end the cell
 
-        a: int = 0
-        b: int = 0
-        c: Literal["x"] = "x"
 
-    assert form_fields._texts(Some) == {"a": "Of both, and more: here.", "b": "Of both, and more: here.", "c": "Last."}
+@pytest.mark.parametrize(
+    ("kind", "name", "least"),
+    [
+        (kind, field.name, field.metadata["least"])
+        for kind in (TrainSettings, LoraSettings, ObjectiveSettings)
+        for field in fields(kind)
+        if "least" in field.metadata
+    ],
+)
+def test_the_least_value_of_the_metadata_is_held(kind, name, least):
+    assert getattr(kind(**{name: least}), name) == least
+    with pytest.raises(ValueError, match=f"{name} is {least - 1}; it must be at least {least}"):
+        kind(**{name: least - 1})
 
 
 def test_presets_are_told():

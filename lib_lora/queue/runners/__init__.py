@@ -1,0 +1,1 @@
+"""Runners: who starts a worker, and where."""

@@ -1,0 +1,115 @@
+"""Workers as processes of this machine, on the same data folder: no file has to be brought anywhere."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, Protocol
+
+from lib_lora.queue import worker_processes
+from lib_lora.queue.parent_pipe import ParentPipe
+from lib_lora.queue.queue import Job
+from lib_lora.queue.queue_file import FOLDER
+
+
+class WorkerPython(Protocol):
+    """Which Python runs workers; a part of `hosts.host_protocol.Host`."""
+
+    def worker_command(self) -> list[str]:
+        """The Python, and its options, that runs ``-m lib_lora``."""
+        ...
+
+    def worker_environment(self) -> dict[str, str]:
+        """The environment of the worker process."""
+        ...
+
+
+class LocalRunner:
+    """See `queue.runner_protocol.Runner`.
+
+    Args:
+        root: the data folder.
+        python: which Python runs the workers.
+    """
+
+    def __init__(self, root: Path, python: WorkerPython) -> None:
+        self.root = root.absolute()  # the workers have another working directory
+        self._python = python
+
+    def start(self, job: Job) -> LocalWorker:
+        """A process of its own for the job.
+
+        Raises:
+            UserError: the program is not there, or the log cannot be written.
+        """
+        command = [*self._python.worker_command(), *worker_processes.worker_arguments(job.id, self.root)]
+        log = self.root / FOLDER / str(job.id) / worker_processes.LOG
+        return LocalWorker(worker_processes.start(command, self._python.worker_environment(), log), log)
+
+    def end_left_behind(self, job: Job, patience: float, giving_up: Callable[[], bool]) -> None:
+        """See `queue.runner_protocol.Runner.end_left_behind`."""
+        worker_processes.end_worker(job.pid, job.id, self.root, patience, giving_up)
+
+
+class LocalWorker:
+    """See `queue.runner_protocol.WorkerHandle`.
+
+    Args:
+        process: of the worker, with pipes for its standard input and output.
+        log: where its error output goes.
+    """
+
+    def __init__(self, process: subprocess.Popen[str], log: Path) -> None:
+        self._process, self._log = process, log
+        self._pipe = ParentPipe(process)
+
+    @property
+    def pid(self) -> int:
+        """Of the process."""
+        return self._process.pid
+
+    def poll(self) -> int | None:
+        """See `WorkerHandle`."""
+        return self._process.poll()
+
+    def wait(self) -> int:
+        """See `WorkerHandle`."""
+        return self._process.wait()
+
+    def send(self, message: dict[str, Any]) -> None:
+        """See `WorkerHandle`."""
+        self._pipe.send(message)
+
+    def receive(self, timeout: float) -> dict[str, Any] | None:
+        """See `WorkerHandle`."""
+        return self._pipe.receive(timeout)
+
+    def stop(self, wish: str) -> None:
+        """See `WorkerHandle`."""
+        self._pipe.send({"wish": wish})
+
+    def kill(self) -> None:
+        """See `WorkerHandle`."""
+        worker_processes.kill_tree(self._process.pid)
+
+    def close(self) -> None:
+        """See `WorkerHandle`."""
+        self._pipe.close()
+        worker_processes.kill_group(self._process.pid)
+
+    def fetch_events(self) -> None:
+        """The worker writes into this very data folder."""
+
+    def fetch(self, names: Iterable[str]) -> None:
+        """As `fetch_events`."""
+
+    def push(self, names: Iterable[str]) -> None:
+        """As `fetch_events`."""
+
+    def fetch_results(self) -> None:
+        """As `fetch_events`."""
+
+    def log_tail(self) -> list[str]:
+        """See `WorkerHandle`."""
+        return worker_processes.tail(self._log)
