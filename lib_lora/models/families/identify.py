@@ -65,9 +65,9 @@ def _family(file: TensorFile) -> ModelFamily:
     for family in families():
         if family.recognises(file):
             return family
-    raise problem(file) or UserError(
-        f"{file.path.name} is not a checkpoint of a known family.", code="model-of-other-kind", file=file.path.name
-    )
+    why = problem(file)
+    assert why is not None, "a whole Stable Diffusion checkpoint is of one of its families"
+    raise why
 
 
 def _prediction(file: TensorFile, family: ModelFamily) -> tuple[str | None, str]:
