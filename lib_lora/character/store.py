@@ -79,7 +79,12 @@ def declare_consent(kind: str) -> Consent:
         UserError: `kind` is none of the three.
     """
     if kind not in get_args(ConsentKind):
-        raise UserError(f"{kind!r} is no kind of consent; say one of {', '.join(get_args(ConsentKind))}.", "consent")
+        raise UserError(
+            f"{kind!r} is no kind of consent; say one of {', '.join(get_args(ConsentKind))}.",
+            "consent",
+            code="consent-unknown",
+            consent=kind,
+        )
     return Consent(cast(ConsentKind, kind), date.today().isoformat())
 
 
@@ -91,7 +96,7 @@ def see_adult(class_word: str) -> None:
     """
     if found := _CHILD.search(class_word):
         sentence = f"Only adults can be trained, so {found[0]!r} cannot be the class word; use woman, man or person."
-        raise UserError(sentence, "class_word")
+        raise UserError(sentence, "class_word", code="class-word-is-trait")
 
 
 def consent_of(character: Character) -> Consent:
@@ -103,7 +108,9 @@ def consent_of(character: Character) -> Consent:
     if character.consent is None:
         raise UserError(
             f"Record consent for {character.name!r} first: "
-            f"{typed('consent', character.name, 'fictional')} (or myself; or consented: an adult who agreed)"
+            f"{typed('consent', character.name, 'fictional')} (or myself; or consented: an adult who agreed)",
+            code="consent-missing",
+            character=character.name,
         )
     return character.consent
 
@@ -127,11 +134,16 @@ def create(root: Path, character: Character) -> CharacterFolder:
         if (there.trigger, there.class_word) != (character.trigger, character.class_word):
             raise UserError(
                 f"{folder.file}: {there.name!r} exists with the trigger {there.trigger!r} and the class "
-                f"{there.class_word!r}; choose another name, or use these words."
+                f"{there.class_word!r}; choose another name, or use these words.",
+                code="character-exists",
+                character=there.name,
             )
         return folder
     if set(character.name) & set("/\\"):
-        raise UserError(f"A name has no slash, for NAME/001 is a run; write {folder.path.name} or another name.")
+        raise UserError(
+            f"A name has no slash, for NAME/001 is a run; write {folder.path.name} or another name.",
+            code="character-name-has-slash",
+        )
     see_adult(character.class_word)
     with explained(folder.path):
         for path in (folder.photos, folder.cache, folder.runs):
@@ -149,7 +161,9 @@ def load(folder: CharacterFolder) -> Character:
     if not folder.file.exists():
         raise UserError(
             f"There is no character in {folder.path}; make it with: {command()} new NAME --trigger WORD --class WORD "
-            "--photos PHOTOS"
+            "--photos PHOTOS",
+            code="character-not-found",
+            folder=folder.path,
         )
     return typed_settings.from_dict(Character, read_yaml(folder.file), str(folder.file))
 
@@ -164,4 +178,6 @@ def read_yaml(path: Path) -> Any:
         try:
             return yaml.safe_load(content(path).decode("utf-8"))
         except (yaml.YAMLError, ValueError, RecursionError) as error:
-            raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from error
+            raise UserError(
+                f"{path} is not valid YAML: {' '.join(str(error).split())}.", code="yaml-invalid", file=path
+            ) from error

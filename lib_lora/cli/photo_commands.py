@@ -94,7 +94,10 @@ def _take_back(options: argparse.Namespace) -> None:
     from lib_lora.workflows.photos import changes
 
     if options.keep or options.drop or options.undecided or options.accept:
-        raise UserError("--undo takes the newest decision back; leave --keep, --drop, --undecided and --accept out.")
+        raise UserError(
+            "--undo takes the newest decision back; leave --keep, --drop, --undecided and --accept out.",
+            code="undo-with-other-options",
+        )
     folder = Workspace(data_root(options.data)).character(options.name)
     load(folder)
     with only_process(folder.path, "wait a moment and try again"):

@@ -83,9 +83,11 @@ class QueueFile:
         except sqlite3.Error as error:
             if _says_damaged(error) or self._damaged():
                 self._move_aside()
-                raise UserError(self.notice() or _BEGUN_ANEW) from error
+                raise UserError(self.notice() or _BEGUN_ANEW, code="queue-begun-anew", file=self.path) from error
             raise UserError(
-                f"Cannot use {self.path} ({error}); see that its disk is not full and its folder can be written."
+                f"Cannot use {self.path} ({error}); see that its disk is not full and its folder can be written.",
+                code="queue-unusable",
+                file=self.path,
             ) from error
 
     @contextmanager
@@ -139,7 +141,11 @@ class QueueFile:
         """Make the tables of a new file."""
         version = _version(db)
         if version > FILE_VERSION:
-            raise UserError(f"{self.path} was written by a newer SameFace; update this one.")
+            raise UserError(
+                f"{self.path} was written by a newer SameFace; update this one.",
+                code="queue-of-newer-version",
+                file=self.path,
+            )
         if version == 0:
             _write_ahead(db)
             db.execute("BEGIN IMMEDIATE")
@@ -192,7 +198,9 @@ class QueueFile:
                     except sqlite3.Error as error:
                         raise UserError(
                             f"{self.path} is damaged and cannot be mended ({error}); see that its disk is not full, "
-                            "and try again."
+                            "and try again.",
+                            code="queue-damaged",
+                            file=self.path,
                         ) from error
                 for part in queue_mending.PARTS:  # a log of changes beside the new file would be taken for its own
                     if (old := self.path.with_name(self.path.name + part)).exists():

@@ -46,7 +46,9 @@ def reopen(
     if not run.character_folder.file.is_file():
         raise UserError(
             f"{run.folder} was taken out of its character's folder, where its photos are; put it back, "
-            "into characters/NAME/runs of the data folder."
+            "into characters/NAME/runs of the data folder.",
+            code="run-folder-moved",
+            folder=run.folder,
         )
     file = run.file
     if base:
@@ -57,7 +59,12 @@ def reopen(
     if steps is not None:
         done = max(saved_steps(run), default=0)
         if steps <= done:
-            raise UserError(f"{run.folder} has {done} steps already; to train on, give more than that to --steps.")
+            raise UserError(
+                f"{run.folder} has {done} steps already; to train on, give more than that to --steps.",
+                code="run-has-more-steps",
+                folder=run.folder,
+                steps=done,
+            )
         file = replace(file, settings=replace(file.settings, steps=steps))
     moved = replace(run, file=file)
     if base:
@@ -79,12 +86,16 @@ def check_base(run: Run) -> None:
     if not path.is_file():
         raise UserError(
             f"The base model {path} is not there (any more); put it back, or say where it is now: "
-            f"{command()} resume RUN_FOLDER --base CHECKPOINT, with {run.folder} as RUN_FOLDER."
+            f"{command()} resume RUN_FOLDER --base CHECKPOINT, with {run.folder} as RUN_FOLDER.",
+            code="base-model-missing",
+            file=path,
         )
     if remembered_sha256(path, run.workspace.hashes) != run.file.base.sha256:
         raise UserError(
             f"{path} is not the base model that the run {run.folder} began with (its SHA-256 differs), and a LoRA "
-            "fits its own base only; put the old file back, say where it is with resume --base, or start a new run."
+            "fits its own base only; put the old file back, say where it is with resume --base, or start a new run.",
+            code="base-model-changed",
+            file=path,
         )
 
 
@@ -109,7 +120,11 @@ def check_out(out: Path) -> None:
         UserError: it cannot.
     """
     if out.exists() and not out.is_dir():
-        raise UserError(f"{out} is a file, not a folder; name the folder that the LoRA shall go into.")
+        raise UserError(
+            f"{out} is a file, not a folder; name the folder that the LoRA shall go into.",
+            code="out-is-a-file",
+            file=out,
+        )
     with explained(out):
         file_permissions.make_folder(out)  # it may be the first thing in the data folder
         with tempfile.TemporaryFile(dir=out):

@@ -123,7 +123,9 @@ class Workspace:
         if Path(name).is_absolute():
             return Path(name)
         if ".." in PurePosixPath(name.replace("\\", "/")).parts:
-            raise UserError(f"{name!r} is no file of the data folder {self.root}.")
+            raise UserError(
+                f"{name!r} is no file of the data folder {self.root}.", code="name-outside-data-folder", name=name
+            )
         return self.root / name
 
 

@@ -42,6 +42,34 @@ def test_photos_without_a_face_are_in_no_group():
     assert groups(np.zeros((0, 0))) == []
 
 
+# By seed, as SameFace's own clustering gave them until scipy's took its place.
+GOLDEN = {
+    11: [[2, 3, 4, 5], [0], [1]],
+    14: [[0, 3], [1], [2], [4], [5]],
+    21: [[0, 7, 8], [1, 2, 4], [3, 5, 10], [9, 11], [6]],
+    24: [[3, 4, 7, 14], [2, 5, 13], [9, 11, 12], [0, 6], [8], [10]],
+    36: [[0, 3, 5, 7, 9, 11, 13], [6, 8, 10, 12], [2, 4, 14]],
+    37: [[1, 3, 6], [0, 2], [4], [5]],
+}
+
+
+@pytest.mark.parametrize("seed", GOLDEN)
+def test_sets_keep_their_groups(seed):
+    random = np.random.default_rng(seed)
+    count, sides = int(random.integers(1, 40)), int(random.integers(2, 6))
+    vectors = random.normal(size=(count, sides))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    cosines = vectors @ vectors.T
+    if seed % 4 == 0:
+        cosines[1, :] = cosines[:, 1] = np.nan
+    assert groups(cosines) == GOLDEN[seed]
+
+
+def test_exactly_alike_enough_is_one_person():
+    assert groups(np.array([[1.0, 0.5], [0.5, 1.0]])) == [[0, 1]]
+    assert groups(np.array([[1.0, 0.49], [0.49, 1.0]])) == [[0], [1]]
+
+
 @given(st.integers(1, 12), st.integers(0, 5))
 def test_every_face_is_in_one_group(count, seed):
     random = np.random.default_rng(seed)

@@ -4,9 +4,9 @@ import re
 from pathlib import Path
 
 import pytest
+from faults import raises
 
 from lib_lora import file_permissions
-from lib_lora.errors import UserError
 from lib_lora.workspace.workspace import RunFolder, Workspace
 
 PACKAGE = Path(__file__).parents[2] / "lib_lora"
@@ -48,7 +48,7 @@ def test_a_file_elsewhere_keeps_its_path(tmp_path):
 
 @pytest.mark.parametrize("name", ["../secret", "characters/../../secret", "jobs\\..\\..\\secret"])
 def test_a_name_does_not_lead_out(tmp_path, name):
-    with pytest.raises(UserError):
+    with raises("name-outside-data-folder"):
         Workspace(tmp_path).path_of(name)
 
 

@@ -34,11 +34,10 @@ def wilson(hits: int, count: int) -> Interval:
     """
     if not 0 <= hits <= count or not count:
         raise ValueError(f"{hits} of {count} is no share")
-    z = 1.959963984540054
-    share = hits / count
-    middle = (share + z * z / (2 * count)) / (1 + z * z / count)
-    half = z / (1 + z * z / count) * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-    return Interval(share, max(0.0, middle - half), min(1.0, middle + half))
+    from scipy.stats import binomtest
+
+    ends = binomtest(hits, count).proportion_ci(CONFIDENCE, method="wilson")
+    return Interval(hits / count, float(ends.low), float(ends.high))
 
 
 def bootstrap(

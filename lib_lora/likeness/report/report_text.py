@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable
 from itertools import zip_longest
+
+from wcwidth import wcswidth
 
 from lib_lora.likeness.report import report_words
 from lib_lora.likeness.report.report import Report, Row
@@ -89,10 +90,8 @@ def _name(row: Row) -> str:
 
 
 def columns(text: str) -> int:
-    """How many columns of a terminal `text` takes: Chinese, Japanese and Korean characters two, accents none."""
-    return sum(
-        0 if unicodedata.combining(one) else 2 if unicodedata.east_asian_width(one) in "WF" else 1 for one in text
-    )
+    """How many columns of a terminal `text` takes; it holds no control characters (`report_words.plain`)."""
+    return max(0, wcswidth(text))
 
 
 def fitted(text: str, width: int) -> str:

@@ -23,20 +23,14 @@ def groups(cosines: npt.NDArray[np.floating]) -> list[list[int]]:
     Args:
         cosines: n x n, of the faces; a place whose row is NaN has none, and is in no group.
     """
-    alike = np.array(cosines, np.float64)
-    np.fill_diagonal(alike, -np.inf)
-    members: list[list[int]] = [[place] for place in range(len(alike))]
-    without = np.isnan(cosines).all(1) if len(alike) else np.zeros(0, np.bool_)
-    alike[without, :] = alike[:, without] = -np.inf
-    while len(alike) and alike.max() >= ALIKE:
-        one, other = sorted(int(place) for place in np.unravel_index(int(alike.argmax()), alike.shape))
-        sizes = len(members[one]), len(members[other])
-        joined = (alike[one] * sizes[0] + alike[other] * sizes[1]) / sum(sizes)
-        alike[one, :] = alike[:, one] = joined
-        alike[one, one] = -np.inf
-        alike[other, :] = alike[:, other] = -np.inf
-        members[one], members[other] = members[one] + members[other], []
-    found = [sorted(group) for place, group in enumerate(members) if group and not without[place]]
+    faces = np.flatnonzero(~np.isnan(cosines).all(1)) if len(cosines) else np.zeros(0, np.intp)
+    if len(faces) < 2:
+        return [[int(place)] for place in faces]
+    from scipy.cluster.hierarchy import fcluster, linkage  # here, since it takes a quarter of a second to import
+
+    apart = 1 - np.asarray(cosines, np.float64)[np.ix_(faces, faces)]
+    joined = fcluster(linkage(apart[np.triu_indices(len(faces), 1)], "average"), 1 - ALIKE, "distance")
+    found = [faces[joined == number].tolist() for number in np.unique(joined)]
     return sorted(found, key=lambda group: (-len(group), group))
 
 

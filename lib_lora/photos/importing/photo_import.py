@@ -152,7 +152,9 @@ def see_that_one_opens(sources: Iterable[Path]) -> None:
         f"None of the {len(failures)} photos in {where} can be read:" if failures else f"There is no photo in {where}"
     )
     none = "" if failures else f" ({', '.join(kinds())})."
-    raise UserError(f"{whole}{none} {' '.join(reasons[:3])}".rstrip() + more)
+    raise UserError(
+        f"{whole}{none} {' '.join(reasons[:3])}".rstrip() + more, code="no-photo-readable", failures=len(failures)
+    )
 
 
 class _Shelf:

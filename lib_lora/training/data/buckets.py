@@ -8,11 +8,12 @@ All sizes are (width, height) in pixels.
 from __future__ import annotations
 
 import math
-import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
+
+from wcwidth import wcswidth
 
 from lib_lora.errors import UserError
 
@@ -106,10 +107,17 @@ def make_buckets(side: int, minimum: int | None = None, maximum: int | None = No
         UserError: numbers that leave no bucket.
     """
     if step < LATENT_PIXELS or step % LATENT_PIXELS:
-        raise UserError(f"The bucket step must be a multiple of {LATENT_PIXELS} pixels, not {step}.")
+        raise UserError(
+            f"The bucket step must be a multiple of {LATENT_PIXELS} pixels, not {step}.",
+            code="bucket-step-invalid",
+            step=step,
+        )
     if side < step:
         raise UserError(
-            f"The training size {side} is smaller than the bucket step {step}; raise the one or lower the other."
+            f"The training size {side} is smaller than the bucket step {step}; raise the one or lower the other.",
+            code="bucket-step-above-size",
+            step=step,
+            size=side,
         )
     square = side // step * step
     if minimum is None:
@@ -120,7 +128,8 @@ def make_buckets(side: int, minimum: int | None = None, maximum: int | None = No
     high = maximum // step * step
     if minimum < 1 or not low <= square <= high:
         raise UserError(
-            f"The bucket limits {minimum} to {maximum} must enclose the training size {side} in steps of {step} pixels."
+            f"The bucket limits {minimum} to {maximum} must enclose the size {side} in steps of {step} pixels.",
+            code="bucket-limits-invalid",
         )
     found = {Bucket(square, square)}
     for width in range(low, high + 1, step):
@@ -269,9 +278,8 @@ def _folded(names: list[str]) -> list[str]:
 
 
 def _columns(text: str) -> int:
-    """How wide a terminal shows it: East Asian characters take two columns, combining marks none."""
-    wide = sum(unicodedata.east_asian_width(letter) in "WF" for letter in text)
-    return len(text) + wide - sum(bool(unicodedata.combining(letter)) for letter in text)
+    """How many columns of a terminal it takes: none where it holds control characters, whose effect nobody knows."""
+    return max(0, wcswidth(text))
 
 
 def _padded(text: str, width: int) -> str:
@@ -295,7 +303,9 @@ def _whole_steps(length: float, step: int) -> int:
 def _too_narrow(size: tuple[int, int], step: int) -> UserError:
     return UserError(
         f"A photo of {size[0]} x {size[1]} pixels is narrower than one bucket step of {step} pixels "
-        "when nothing may be enlarged; leave it out, or allow enlarging."
+        "when nothing may be enlarged; leave it out, or allow enlarging.",
+        code="photo-too-narrow",
+        size=size,
     )
 
 

@@ -31,7 +31,7 @@ def names(folder: Path) -> list[str]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise UserError(f"Cannot read {folder}: {error.strerror}.") from error
+        raise UserError(f"Cannot read {folder}: {error.strerror}.", code="folder-unreadable", folder=folder) from error
 
 
 def character(desk: RequestContext, call: Call) -> CharacterFolder:
@@ -168,10 +168,14 @@ def free_path(host: Host, text: str, what: str) -> Path:
             f"This webui is open to other machines, so {what} cannot be named here; do it on its own machine."
         )
     if "\0" in text or not text.strip():
-        raise UserError(f"Give the whole path of {what}.")
+        raise UserError(f"Give the whole path of {what}.", code="path-missing")
     path = Path(text.strip().strip('"')).expanduser()
     if not path.is_absolute():
-        raise UserError(f"{text!r} is not a whole path; give one that begins at the root, such as {Path.home()}.")
+        raise UserError(
+            f"{text!r} is not a whole path; give one that begins at the root, such as {Path.home()}.",
+            code="path-not-absolute",
+            path=text,
+        )
     return path
 
 

@@ -128,7 +128,11 @@ def write(desk: RequestContext, call: Call) -> dict[str, Any]:
     _photo(folder, [body.file])
     text = " ".join(body.text.split())
     if len(text) > _LONGEST or "\0" in text or "\ufffd" in text:
-        raise UserError(f"The caption of {body.file} is too long, or no text; up to {_LONGEST:,} letters are kept.")
+        raise UserError(
+            f"The caption of {body.file} is too long, or no text; up to {_LONGEST:,} letters are kept.",
+            code="caption-invalid",
+            file=body.file,
+        )
     with only_process(folder.path, "wait a moment and try again", PATIENCE):
         editing.edit(folder, f"write the caption of {body.file}", lambda _: text, {body.file})
     return _view(folder)
@@ -141,7 +145,7 @@ def edit(desk: RequestContext, call: Call) -> dict[str, Any]:
     folder, body = paths.character(desk, call), call.body
     _photo(folder, body.only)
     if max(len(body.phrase), len(body.by or "")) > _LONGEST:
-        raise UserError(f"The phrase is too long; up to {_LONGEST:,} letters are kept.")
+        raise UserError(f"The phrase is too long; up to {_LONGEST:,} letters are kept.", code="phrase-too-long")
     match body.do:
         case "add":
             wanted = caption_commands.adding(body.phrase, body.place)
@@ -152,7 +156,11 @@ def edit(desk: RequestContext, call: Call) -> dict[str, Any]:
         case "move":
             wanted = caption_commands.moving(body.phrase, body.place or 0)
         case _:
-            raise UserError(f"Captions cannot be edited by {body.do!r}; use add, remove, replace or move.")
+            raise UserError(
+                f"Captions cannot be edited by {body.do!r}; use add, remove, replace or move.",
+                code="caption-edit-unknown",
+                edit=body.do,
+            )
     with only_process(folder.path, "wait a moment and try again", PATIENCE):
         editing.edit(folder, wanted.what, wanted.change, set(body.only) or None)
     return _view(folder)
@@ -180,6 +188,9 @@ def captioners(desk: RequestContext, _call: Call) -> list[dict[str, Any]]:
 
     found: list[dict[str, Any]] = [
         {"name": "", "text": "Framing, direction, expression and background, as measured", "ready": True, "why": ""}
+    ]
+    found += [
+        {"name": one.name, "text": one.text, "ready": not one.why, "why": one.why} for one in desk.host.captioners()
     ]
     home = Path.home() / ".cache" / "clip"
     why = (

@@ -85,15 +85,19 @@ def _made(make: Callable[[], Character]) -> Character:
         character = make()
     except Misfit as error:
         said = str(error)
-        raise UserError(said[0].upper() + said[1:], error.field) from error
+        raise UserError(said[0].upper() + said[1:], error.field, code="character-invalid") from error
     except UserError as error:  # of the name, which is to be a folder's
-        raise UserError(str(error), "name") from error
+        raise UserError(str(error), "name", code=error.code) from error
     texts = [(name, getattr(character, name)) for name in ("name", "trigger", "class_word", "notes")]
     for field_name, text in (*texts, *(("traits", one) for one in character.traits)):
         if any(unicodedata.category(one) in ("Cc", "Cs") and one not in "\n\t" for one in text):
-            raise UserError(f"{text[:40]!r} holds signs that are no letters; write it anew.", field_name)
+            raise UserError(
+                f"{text[:40]!r} holds signs that are no letters; write it anew.", field_name, code="text-not-printable"
+            )
         if len(text) > _LONGEST:
-            raise UserError(f"{text[:40]!r}... is too long; up to {_LONGEST} letters are kept.", field_name)
+            raise UserError(
+                f"{text[:40]!r}... is too long; up to {_LONGEST} letters are kept.", field_name, code="text-too-long"
+            )
     return character
 
 
@@ -168,7 +172,7 @@ def proposed(desk: RequestContext, call: Call) -> dict[str, Any]:
 
     name = call.query.get("name", "").strip()[:100]
     if not name:
-        raise UserError("Give a name that the trigger word shall sound like.")
+        raise UserError("Give a name that the trigger word shall sound like.", code="name-missing")
     return propose_triggers(name, _lora_folders(desk), root=desk.root).values
 
 

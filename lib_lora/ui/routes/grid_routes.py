@@ -82,7 +82,11 @@ def shown(desk: RequestContext, call: Call) -> dict[str, Any]:
             "small_print": report["small_print"],
         }
     except (KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{grid / run_records.REPORT} is damaged ({error}); test the LoRA again.") from error
+        raise UserError(
+            f"{grid / run_records.REPORT} is damaged ({error}); test the LoRA again.",
+            code="report-damaged",
+            file=grid / run_records.REPORT,
+        ) from error
 
 
 def report_of(grid: Path) -> dict[str, Any]:
@@ -94,7 +98,11 @@ def report_of(grid: Path) -> dict[str, Any]:
     path = grid / run_records.REPORT
     found = kept(("report", grid), mark(path), lambda: read_json(path))
     if not isinstance(found, dict) or found.get("version") != VERSION:
-        raise UserError(f"{path} is no report of this version of SameFace; test the LoRA again.")
+        raise UserError(
+            f"{path} is no report of this version of SameFace; test the LoRA again.",
+            code="report-of-other-version",
+            file=path,
+        )
     return found
 
 

@@ -172,7 +172,10 @@ def own_picture(desk: RequestContext, call: Call) -> dict[str, Any]:
     _see_nobody_paints(desk, looked.folder)
     describe = " ".join(body.describe.split())
     if len(describe) > LONGEST or not describe.isprintable():
-        raise UserError(f"The description is no plain line of text; write at most {LONGEST} letters in one line.")
+        raise UserError(
+            f"The description is no plain line of text; write at most {LONGEST} letters in one line.",
+            code="description-invalid",
+        )
     base = base_of(desk, body.base)
     who = looked.character
     words = (desk.root, who.name, who.trigger, who.class_word)

@@ -35,7 +35,7 @@ _TEXTS = {
 }
 _LINES, _TAIL = 40, 1 << 16
 _MOST_EVENTS = 1 << 20  # bytes of events in one answer
-_NAMING_NO_FILE = ("", "clip", "blip:blip")  # captioners that anybody may ask for
+_NAMING_NO_FILE = ("", "clip", "blip:blip")  # captioners that anybody may ask for, beside the host's own
 
 
 @dataclass(frozen=True)
@@ -98,17 +98,17 @@ def put(desk: RequestContext, folder: CharacterFolder, kind: str, arguments: Map
         UserError: an unknown kind or argument, or a wrong value.
     """
     if kind not in KINDS:
-        raise UserError(f"There is no job {kind!r}; there are {', '.join(KINDS)}.")
+        raise UserError(f"There is no job {kind!r}; there are {', '.join(KINDS)}.", code="job-type-unknown", type=kind)
     character = load(folder)
     run = arguments.get("run")
     if run is not None:
         if not isinstance(run, str):
-            raise UserError("The run is named by its identifier, such as '001'.")
+            raise UserError("The run is named by its identifier, such as '001'.", code="run-identifier-invalid")
         paths.run(folder, run)
     if kind == "train" and run is None and character.consent is None:
-        raise Refused(409, f"Record consent for {character.name} first.")
+        raise Refused(409, f"Record consent for {character.name} first.", code="consent-missing")
     if kind in ("train", "probe", "invent") and run is None and not arguments.get("base"):
-        raise UserError("Choose a base model first.", "base")
+        raise UserError("Choose a base model first.", "base", code="base-model-not-chosen")
     _see_paths(desk, arguments)
     if kind in ("invent", "more"):
         from lib_lora.ui.routes.invent_routes import see_that_it_can_be
@@ -130,7 +130,7 @@ def _see_paths(desk: RequestContext, arguments: Mapping[str, Any]) -> None:
     if isinstance(settings, Mapping) and settings.get("class_photos"):
         raise forbidden("This webui is open to other machines, so a folder of class photos cannot be named here.")
     captioner = arguments.get("captioner", "")
-    if captioner not in _NAMING_NO_FILE:
+    if captioner not in (*_NAMING_NO_FILE, *(one.name for one in desk.host.captioners())):
         raise forbidden("This webui is open to other machines, so a captioner's files cannot be named here.")
 
 
@@ -146,7 +146,7 @@ def base_of(desk: RequestContext, text: str) -> Path:
             return checkpoint.path
     path = paths.free_path(desk.host, text, "a base model outside the webui's own folders")
     if not path.is_file():
-        raise UserError(f"There is no file {path}; choose another base model.")
+        raise UserError(f"There is no file {path}; choose another base model.", code="base-model-missing", file=path)
     return path
 
 
@@ -220,7 +220,7 @@ def events(desk: RequestContext, call: Call) -> dict[str, Any]:
     """The events of a job from a place in its file on."""
     after = call.query.get("after", "0")
     if not (after.isascii() and after.isdecimal() and len(after) <= 15):
-        raise UserError("'after' is a number of bytes: the 'next' of the answer before.")
+        raise UserError("'after' is a number of bytes: the 'next' of the answer before.", code="offset-invalid")
     path = Workspace(desk.root).job(_job(desk, call).id).events
     found, offset = events_after(path, int(after), _MOST_EVENTS)
     return {"events": found, "next": offset}

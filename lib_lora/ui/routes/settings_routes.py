@@ -64,7 +64,11 @@ def change(desk: RequestContext, call: Call) -> dict[str, Any]:
         with about("worker_python"):
             program = paths.free_path(desk.host, changed["worker_python"], "a Python")
             if not program.is_file():
-                raise UserError(f"There is no file {program}; name the program of a Python.")
+                raise UserError(
+                    f"There is no file {program}; name the program of a Python.",
+                    code="worker-python-missing",
+                    program=program,
+                )
         changed["worker_python"] = str(program)
         asked.append(f"run the program {program}, which shall be the Python that trains")
     if asked:
@@ -94,8 +98,21 @@ def _see_python(program: Path) -> None:
         major, minor, *lacking = done.stdout.split()
         old = (int(major), int(minor)) < (3, 10)
     except (OSError, ValueError, subprocess.SubprocessError) as error:
-        raise UserError(f"{program} does not answer as a Python does; name the program of a Python.") from error
+        raise UserError(
+            f"{program} does not answer as a Python does; name the program of a Python.",
+            code="worker-python-not-python",
+            program=program,
+        ) from error
     if old:
-        raise UserError(f"{program} is Python {major}.{minor}; the worker needs 3.10 or newer.")
+        raise UserError(
+            f"{program} is Python {major}.{minor}; the worker needs 3.10 or newer.",
+            code="worker-python-outdated",
+            program=program,
+        )
     if lacking:
-        raise UserError(f"{program} lacks {', '.join(lacking)}; install them there, or name another Python.")
+        raise UserError(
+            f"{program} lacks {', '.join(lacking)}; install them there, or name another Python.",
+            code="worker-python-incomplete",
+            program=program,
+            packages=lacking,
+        )

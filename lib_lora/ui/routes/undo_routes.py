@@ -73,7 +73,7 @@ def remove(desk: RequestContext, call: Call) -> dict[str, Any]:
         if file not in known:
             raise missing(f"There is no photo {file} of this character (any more).")
     if not call.body.files:
-        raise UserError("Say which photos shall be removed.")
+        raise UserError("Say which photos shall be removed.", code="no-photo-named")
     with only_process(folder.path, _AGAIN, PATIENCE):
         changes.remove(folder, list(dict.fromkeys(call.body.files)))
     _look_again(desk, folder)

@@ -111,7 +111,7 @@ def of(desk: RequestContext, path: Path) -> BaseRecord:
     if found is None or (not found.why and not found.prediction):
         found = look_at(desk.root, path, whole=True)
     if found.why:
-        raise UserError(found.why)
+        raise UserError(found.why, code="base-model-unusable", file=path)
     return found
 
 

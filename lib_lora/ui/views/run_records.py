@@ -111,7 +111,7 @@ def values(folder: Path) -> dict[str, Any]:
     """
     found = kept(("run.yaml", folder), mark(folder / RUN), lambda: read_yaml(folder / RUN))
     if not isinstance(found, dict):
-        raise UserError(f"{folder / RUN} is damaged: it is no table.")
+        raise UserError(f"{folder / RUN} is damaged: it is no table.", code="run-file-damaged", file=folder / RUN)
     return found
 
 
@@ -133,7 +133,7 @@ def _run(folder: Path) -> RunRecord:
             saved_steps(folder / "checkpoints", str(found["stem"])),
         )
     except (KeyError, TypeError) as error:
-        raise UserError(f"{folder / RUN} is damaged: {error}.") from error
+        raise UserError(f"{folder / RUN} is damaged: {error}.", code="run-file-damaged", file=folder / RUN) from error
 
 
 def saved_steps(checkpoints: Path, stem: str) -> list[int]:

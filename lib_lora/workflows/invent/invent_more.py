@@ -204,5 +204,5 @@ def _lora(root: Path, name: str, lora: str | Path | None, plan: InventPlan) -> t
         check_whole(run.checkpoint(step))
         return run.checkpoint(step), Path(run.file.base.path), cast(Prediction, run.file.base.prediction)
     if not Path(lora).is_file():
-        raise UserError(f"There is no LoRA file {lora}.")
+        raise UserError(f"There is no LoRA file {lora}.", code="lora-missing", file=lora)
     return Path(lora), *ours

@@ -202,7 +202,9 @@ def decided(invented: InventedFolder, name: str, what_to_type: str) -> InventPla
     """
     plan = invented.plan
     if plan is None or not plan.picked:
-        raise UserError(f"No face was picked for {name!r} yet; begin with: {what_to_type}")
+        raise UserError(
+            f"No face was picked for {name!r} yet; begin with: {what_to_type}", code="face-not-picked", character=name
+        )
     return plan
 
 

@@ -37,7 +37,11 @@ def judged_of_grid(path: Path) -> list[Path] | None:
     wanted = (folder / CELLS / f"{number:02d}-{_OURS}.png" for number in range(1, len(plan[_OURS]) + 1))
     found = [picture for picture in wanted if picture.is_file()]
     if not found:
-        raise UserError(f"The test grid {folder} has no picture with the LoRA yet; paint it to its end.")
+        raise UserError(
+            f"The test grid {folder} has no picture with the LoRA yet; paint it to its end.",
+            code="grid-incomplete",
+            folder=folder,
+        )
     return found
 
 

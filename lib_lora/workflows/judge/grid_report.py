@@ -263,7 +263,9 @@ def read_report(folder: Path) -> GridReport:
     report = reports.load(folder / REPORT_FILE)
     ours = report.of("lora")
     if not ours:
-        raise UserError(f"{folder / REPORT_FILE} names no picture; test the LoRA again.")
+        raise UserError(
+            f"{folder / REPORT_FILE} names no picture; test the LoRA again.", code="grid-report-without-pictures"
+        )
     return GridReport(folder, folder / _most_alike(ours).path, report)
 
 

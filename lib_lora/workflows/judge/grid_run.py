@@ -107,7 +107,9 @@ class GridRun:
         if self.info.family != own.family:
             raise UserError(
                 f"{self.base.name} is of the family {self.info.family}, but {run.folder} was trained on {own.family}; "
-                "choose a checkpoint of that family."
+                "choose a checkpoint of that family.",
+                code="base-model-of-other-family",
+                base=self.base.name,
             )
         self.by = f"{painter_id} on {_sha256(self.base, run)}" if other else painter_id
         self._painter = painter

@@ -130,5 +130,9 @@ def pictures_in(path: Path) -> list[Path]:
     """
     found = list_photos(path) if path.is_dir() else [path] if path.is_file() else []
     if not found:
-        raise UserError(f"There is no picture in {path}." if path.is_dir() else f"There is no picture {path}.")
+        raise UserError(
+            f"There is no picture in {path}." if path.is_dir() else f"There is no picture {path}.",
+            code="picture-missing",
+            path=path,
+        )
     return found

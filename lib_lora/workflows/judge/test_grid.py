@@ -88,7 +88,7 @@ def paint_and_score(
         text = "Out of memory while painting; close other programs (or the webui's model)." if lacking else str(error)
         emit("error", text=text)
         if lacking:
-            raise UserError(text) from error
+            raise UserError(text, code="out-of-memory") from error
         raise
 
 

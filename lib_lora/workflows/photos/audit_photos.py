@@ -85,7 +85,9 @@ def audit_photos(
     load(folder)
     photos = list_photos(folder.photos)
     if not photos:
-        raise UserError(f"There is no photo in {folder.photos}; add some with: {typed('import', name)} PHOTOS")
+        raise UserError(
+            f"There is no photo in {folder.photos}; add some with: {typed('import', name)} PHOTOS", code="no-photo"
+        )
     engine = engine or SFaceEngine()
     with only_process(folder.path, "wait a moment and try again", PATIENCE):
         memory = audit_store.load(folder)
@@ -114,11 +116,18 @@ def _measured_by(engine: FaceEngine) -> str:
 def _decide(memory: AuditStore, choices: Choices) -> AuditStore:
     twice = {*choices.keep} & {*choices.drop} | {*choices.keep, *choices.drop} & {*choices.undecided}
     if twice:
-        raise UserError(f"{sorted(twice)[0]} is named twice with different decisions; name it once.")
+        raise UserError(
+            f"{sorted(twice)[0]} is named twice with different decisions; name it once.",
+            code="photo-decided-twice",
+            photo=sorted(twice)[0],
+        )
     both = {*_digests(memory, choices.keep).values()} & {*_digests(memory, choices.drop).values()}
     if both:
         names = ", ".join(sorted(name for name, known in memory.files.items() if known.sha256 in both))
-        raise UserError(f"{names} hold the same bytes, so they are kept or left out together; delete one of the files.")
+        raise UserError(
+            f"{names} hold the same bytes, so they are kept or left out together; delete one of the files.",
+            code="photos-identical",
+        )
     for files, decision in ((choices.keep, "keep"), (choices.drop, "drop"), (choices.undecided, None)):
         memory = audit_store.decided(memory, _digests(memory, files), decision)  # type: ignore[arg-type]
     return memory
@@ -127,7 +136,11 @@ def _decide(memory: AuditStore, choices: Choices) -> AuditStore:
 def _digests(memory: AuditStore, files: Sequence[str]) -> dict[str, str]:
     for file in files:
         if file not in memory.files:
-            raise UserError(f"There is no photo {file} of this character; names are as in its photos folder.")
+            raise UserError(
+                f"There is no photo {file} of this character; names are as in its photos folder.",
+                code="photo-not-found",
+                photo=file,
+            )
     return {file: memory.files[file].sha256 for file in files}
 
 

@@ -106,7 +106,7 @@ def captions_told(
     there, used = editing.captions_of(folder), {photo.name for photo in photos_to_use(folder)}
     for file in only:
         if file not in {*there.texts, *there.unreadable}:
-            raise UserError(f"There is no photo {file} in {folder.photos}.")
+            raise UserError(f"There is no photo {file} in {folder.photos}.", code="photo-not-found", photo=file)
     captions = {photo: text for photo, text in there.texts.items() if photo in (only or used)}
     counts = phrases.frequency(captions)
     wrong = [Problem(photo, text) for photo, text in there.unreadable.items() if not only or photo in only]
@@ -142,7 +142,7 @@ def _said(changed: Changed, undone: bool) -> str:
 def _phrase(text: str) -> str:
     """Raises: UserError: `text` is no phrase."""
     if not phrases.split(text):
-        raise UserError("The phrase is empty; give the words between two commas of a caption.")
+        raise UserError("The phrase is empty; give the words between two commas of a caption.", code="phrase-empty")
     return text
 
 
@@ -198,7 +198,7 @@ def taken_words(
     found: dict[str, str] = {}
     for folder in folders:
         if not folder.is_dir():
-            raise UserError(f"{folder} is not a folder.")
+            raise UserError(f"{folder} is not a folder.", code="photo-folder-missing", folder=folder)
         with explained(folder, "read"):
             files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in WEBUI_FILES)
         for path in files:

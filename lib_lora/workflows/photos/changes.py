@@ -146,7 +146,11 @@ def _inside(folder: CharacterFolder, place: Any) -> Path:
     parts = str(place).split("/")
     path = folder.path.joinpath(*parts)
     if parts[0] not in ("photos", REMOVED) or ".." in parts or path.name != parts[-1]:
-        raise UserError(f"{folder.path / FILE} is damaged; delete it: only what could be taken back is lost.")
+        raise UserError(
+            f"{folder.path / FILE} is damaged; delete it: only what could be taken back is lost.",
+            code="history-damaged",
+            file=folder.path / FILE,
+        )
     return path
 
 
@@ -167,9 +171,11 @@ def undo(folder: CharacterFolder, kinds: Collection[Kind] = (), at: float | None
     known = changes(folder)
     last = next((one for one in reversed(known) if not kinds or one.kind in kinds), None)
     if last is None:
-        raise UserError("There is no change that could be taken back.")
+        raise UserError("There is no change that could be taken back.", code="nothing-to-undo")
     if at is not None and last.t != at:
-        raise UserError("Something else was changed meanwhile; look at it, and take that back first.")
+        raise UserError(
+            "Something else was changed meanwhile; look at it, and take that back first.", code="changed-meanwhile"
+        )
     match last.kind:
         case "decisions":
             _decide_back(folder, last)

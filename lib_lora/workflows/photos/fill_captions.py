@@ -60,7 +60,7 @@ def fill(
     facts = {item.photo.file: item.photo.facts for item in audit.photos if item.used or item.photo.file in only}
     for file in only:
         if file not in facts:
-            raise UserError(f"There is no photo {file} in {folder.photos}.")
+            raise UserError(f"There is no photo {file} in {folder.photos}.", code="photo-not-found", photo=file)
     with only_process(folder.path, "wait a moment and try again", PATIENCE):
         there = editing.captions_of(folder).texts
         plain = caption_files.template(character)
@@ -148,7 +148,9 @@ def _seen(
             found[photo.name] = captioner.phrases(image)
         except RuntimeError as error:  # torch's, of memory above all
             raise UserError(
-                f"The captioner failed on {photo.name} ({error}); close what uses memory, or go without --captioner."
+                f"The captioner failed on {photo.name} ({error}); close what uses memory, or go without --captioner.",
+                code="captioner-failed",
+                photo=photo.name,
             ) from error
         if progress:
             progress(number, len(photos))

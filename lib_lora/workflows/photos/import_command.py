@@ -51,7 +51,9 @@ def import_into(
     except UserError as error:
         if not imported.added:
             raise
-        raise UserError(f"{error} Before that, {_photos(len(imported.added))} had been added.") from error
+        raise UserError(
+            f"{error} Before that, {_photos(len(imported.added))} had been added.", code=error.code
+        ) from error
     return CommandResult(told(imported), _values(imported), bool(imported.added or imported.known))
 
 

@@ -48,7 +48,7 @@ def new_character(
     try:
         character = Character(name.strip(), trigger.strip(), class_word.strip(), agreed, named)
     except ValueError as error:
-        raise UserError(str(error)) from error
+        raise UserError(str(error), code="character-invalid") from error
     sources = [photos] if isinstance(photos, Path) else list(photos)
     if sources:
         see_that_one_opens(sources)
@@ -76,7 +76,9 @@ def declared(folder: CharacterFolder, character: Character, consent: Consent | N
         raise UserError(
             f"{folder.file}: consent for {character.name!r} was declared as {character.consent.kind!r} on "
             f"{character.consent.date}, not as {consent.kind!r}; use that word, or change it with: "
-            f"{typed('consent', character.name, consent.kind)}"
+            f"{typed('consent', character.name, consent.kind)}",
+            code="consent-declared-differently",
+            character=character.name,
         )
     character = replace(character, consent=consent)
     save(folder, character)

@@ -30,7 +30,11 @@ def try_it(root: Path | None, steps: int | None = None) -> Path | None:
     base = environment.bundled("tests/data/mini-face") / "mini-face.safetensors"
     for path in (photos, base):
         if not path.exists():
-            raise UserError(f"`try` needs {path}, which comes with SameFace and is not there; install SameFace again.")
+            raise UserError(
+                f"`try` needs {path}, which comes with SameFace and is not there; install SameFace again.",
+                code="demo-file-missing",
+                file=path,
+            )
     home = home_of(root)
     file_permissions.keep(home)
     print(

@@ -175,7 +175,8 @@ def own_photos(
     if weight_asked and regions and not any(regions.values()):
         raise UserError(
             f"face_weight is {train.face_weight:g}, but no face is found on any photo in {folder.photos}; "
-            "leave face_weight out, or use photos that show the face."
+            "leave face_weight out, or use photos that show the face.",
+            code="face-weight-without-face",
         )
     return [
         TrainingPhoto(
@@ -198,17 +199,23 @@ def photos_of(folder: CharacterFolder, character: Character, few: bool) -> list[
     if not files and list_photos(folder.photos):
         raise UserError(
             f"All photos of {character.name!r} are left out; take some back with: "
-            f"{typed('audit', character.name, '--undecided')} PHOTO"
+            f"{typed('audit', character.name, '--undecided')} PHOTO",
+            code="all-photos-left-out",
+            character=character.name,
         )
     if not files:
         raise UserError(
-            f"There is no photo in {folder.photos}; add some with: {typed('import', character.name)} PHOTOS"
+            f"There is no photo in {folder.photos}; add some with: {typed('import', character.name)} PHOTOS",
+            code="no-photo",
         )
     if len(files) < LEAST and not few:
         raise UserError(
             f"{character.name!r} has {len(files)} photo{'' if len(files) == 1 else 's'} in use, and {LEAST} are the "
             f"least that teach a face; add some with: {typed('import', character.name)} PHOTOS (or train all the same "
-            "with --few)"
+            "with --few)",
+            code="too-few-photos",
+            photos=len(files),
+            needed=LEAST,
         )
     return files
 
@@ -232,7 +239,11 @@ def _class_files(train: TrainSettings) -> list[Path]:
     folder = Path(train.class_photos).expanduser().absolute()
     files = list_photos(folder)
     if not files:
-        raise UserError(f"There is no picture of the class in {folder}; add some, or leave class_photos out.")
+        raise UserError(
+            f"There is no picture of the class in {folder}; add some, or leave class_photos out.",
+            code="class-photos-missing",
+            folder=folder,
+        )
     return files
 
 

@@ -88,7 +88,8 @@ def probe(
                 raise
             raise UserError(
                 f"There is too little memory on {device_name()} to train {base.name} with these settings; "
-                f"use {lower(train)}."
+                f"use {lower(train)}.",
+                code="memory-too-small",
             ) from error
         finally:
             _let_go()

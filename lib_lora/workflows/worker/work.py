@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lib_lora.captions.captioner import Captioner
 from lib_lora.errors import StoppedByUser, UserError
 from lib_lora.files import explained, write_json
 from lib_lora.grid.cells import Painter
@@ -40,6 +41,7 @@ from lib_lora.workflows.judge.test_grid import find_run, paint_and_score
 from lib_lora.workflows.photos.audit_command import tell_audit
 from lib_lora.workflows.photos.audit_photos import RESOLUTION, Choices
 from lib_lora.workflows.photos.fill_captions import fill
+from lib_lora.workflows.worker.remote_captioner import PREFIX, RemoteCaptioner
 from lib_lora.workflows.worker.remote_painter import PAINTER_ID, RemotePainter
 from lib_lora.workflows.worker.work_invent import paint_candidates, paint_more
 from lib_lora.workflows.worker.work_train import train
@@ -156,9 +158,11 @@ def audit(arguments: AuditArguments, desk: JobContext) -> Result:
 
 def fill_captions(arguments: FillArguments, desk: JobContext) -> Result:
     """See `workflows.photos.fill_captions.fill`."""
-    captioner = None
+    captioner: Captioner | None = None
     count = _counting(desk, "Writing captions")
-    if arguments.captioner:
+    if arguments.captioner.startswith(PREFIX):
+        captioner = RemoteCaptioner(desk.channel, desk.folder / "photos", arguments.captioner)
+    elif arguments.captioner:
         from lib_lora.workflows.photos.captioners import captioner_of
 
         captioner = captioner_of(arguments.captioner, desk.root)
@@ -189,7 +193,10 @@ def test(arguments: TestArguments, desk: JobContext) -> Result:
     desk.note_run(run.file.id)
     base = Path(arguments.base) if arguments.base else None
     if base and arguments.painter != "webui":
-        raise UserError("Only the webui paints with another base model than the run's own; leave the base out.")
+        raise UserError(
+            "Only the webui paints with another base model than the run's own; leave the base out.",
+            code="base-model-needs-webui",
+        )
     painter, painter_id = _painter(arguments.painter, run, base, desk)
     done = paint_and_score(
         run,

@@ -78,9 +78,13 @@ def _patience(arguments: TrainArguments, desk: JobContext) -> float:
 
 def _new(arguments: TrainArguments, desk: JobContext) -> Run:
     if not arguments.base:
-        raise UserError("Choose the base model that the LoRA shall be trained on.")
+        raise UserError("Choose the base model that the LoRA shall be trained on.", code="base-model-not-chosen")
     if arguments.prediction not in (None, *get_args(Prediction)):
-        raise UserError(f"Unknown prediction type {arguments.prediction!r}; use epsilon or v, or leave it out.")
+        raise UserError(
+            f"Unknown prediction type {arguments.prediction!r}; use epsilon or v, or leave it out.",
+            code="prediction-unknown",
+            prediction=arguments.prediction,
+        )
     return start_run(
         desk.root,
         desk.character,
@@ -98,7 +102,12 @@ def _reopened(arguments: TrainArguments, desk: JobContext) -> Run:
     wanted = str(arguments.run)
     there = {path.parent.name for path in folder.runs.glob("*/run.yaml")}
     if wanted not in there:
-        raise UserError(f"{desk.character} has no run {wanted}; there are: {', '.join(sorted(there)) or 'none'}.")
+        raise UserError(
+            f"{desk.character} has no run {wanted}; there are: {', '.join(sorted(there)) or 'none'}.",
+            code="run-not-found",
+            character=desk.character,
+            run=wanted,
+        )
     run = load_run(folder.runs / wanted)
     # a job that asked for more steps and was stopped asks for the same again
     steps = None if arguments.steps == run.file.settings.steps else arguments.steps

@@ -20,7 +20,7 @@ import transformers.utils
 from PIL import Image
 
 from lib_lora.errors import UserError
-from lib_lora.hosts.a1111_captioner import BLIP, TAGS, webui_captioner
+from lib_lora.hosts.webui_captioners import BLIP, NAMES, TAGS, offered, webui_captioner
 
 BLIP_FILE, TAGS_FILE = "BLIP/some.pth", "torch_deepdanbooru/some.pt"
 
@@ -187,7 +187,8 @@ def test_blip_is_loaded_asked_and_sent_away_as_the_webui_does(webui: Webui) -> N
 def test_blip_is_as_precise_as_the_webui_wants(no_half: bool, on_cpu: bool, webui: Webui) -> None:
     sys.modules["modules.shared"].cmd_opts.no_half = no_half  # type: ignore[attr-defined]
     webui.interrogator.running_on_cpu = on_cpu
-    webui_captioner(BLIP, download=True).phrases(picture())
+    webui.put(BLIP_FILE)
+    webui_captioner(BLIP).phrases(picture())
     assert "say on cuda in float32" in webui.events
 
 
@@ -199,20 +200,26 @@ def test_the_tagger_is_sent_away_after_each_picture(webui: Webui) -> None:
     assert webui.events == ["tagger to cuda", "tagger to cpu"]
 
 
-def test_nothing_is_fetched_without_a_yes(webui: Webui, vocabulary: SimpleNamespace) -> None:
-    with pytest.raises(
-        UserError, match=r"would fetch model_base_caption_capfilt_large\.pth \(about 0\.9 GB\) from https://storage\S+;"
-    ):
-        webui_captioner(BLIP)
-    with pytest.raises(
-        UserError, match=r"would fetch model-resnet_custom_v3\.pt \(about 0\.6 GB\) from https://github\S+;"
-    ):
-        webui_captioner(TAGS)
+def test_nothing_is_ever_fetched(webui: Webui, vocabulary: SimpleNamespace) -> None:
+    with pytest.raises(UserError, match=r"model_base_caption_capfilt_large\.pth \(0\.9 GB\) yet; .*Interrogate CLIP"):
+        webui_captioner(BLIP).phrases(picture())
+    with pytest.raises(UserError, match=r"model-resnet_custom_v3\.pt \(0\.6 GB\) yet; .*Interrogate DeepBooru"):
+        webui_captioner(TAGS).phrases(picture())
     webui.put(BLIP_FILE)
     vocabulary.there = False
-    with pytest.raises(UserError, match=r"would fetch the vocabulary bert-base-uncased \(about 0\.3 MB\) from https"):
-        webui_captioner(BLIP)
+    with pytest.raises(UserError, match=r"not fetched the vocabulary bert-base-uncased \(0\.3 MB\) yet"):
+        webui_captioner(BLIP).phrases(picture())
     assert webui.events == []
+
+
+def test_what_is_offered_says_what_is_missing(webui: Webui, vocabulary: SimpleNamespace) -> None:
+    tags, blip = offered()
+    assert ([tags.name, blip.name], [tags.text, blip.text]) == (list(NAMES), list(NAMES.values()))
+    assert "model-resnet_custom_v3.pt" in tags.why
+    assert "model_base_caption_capfilt_large.pth" in blip.why
+    webui.put(BLIP_FILE, TAGS_FILE)
+    assert [one.why for one in offered()] == ["", ""]
+    assert webui.events == []  # nothing was loaded for that
 
 
 def test_a_file_that_has_gone_since_is_not_fetched_either(webui: Webui) -> None:
@@ -221,19 +228,24 @@ def test_a_file_that_has_gone_since_is_not_fetched_either(webui: Webui) -> None:
     for name in (BLIP_FILE, TAGS_FILE):
         (webui.models / name).unlink()
     for captioner in made:
-        with pytest.raises(UserError, match="would fetch"):
+        with pytest.raises(UserError, match="has not fetched"):
             captioner.phrases(picture())
 
 
-def test_with_a_yes_or_a_loaded_model_nothing_is_looked_for(webui: Webui) -> None:
-    assert webui_captioner(BLIP, download=True).phrases(picture())
-    assert webui_captioner(TAGS, download=True).phrases(picture())
-    assert webui_captioner(BLIP).phrases(picture())
-    assert webui_captioner(TAGS).phrases(picture())
+def test_once_a_model_is_loaded_its_file_is_not_looked_for(webui: Webui) -> None:
+    webui.put(BLIP_FILE, TAGS_FILE)
+    for name in (BLIP, TAGS):
+        assert webui_captioner(name).phrases(picture())
+    for name in (BLIP_FILE, TAGS_FILE):
+        (webui.models / name).unlink()
+    for name in (BLIP, TAGS):
+        assert webui_captioner(name).phrases(picture())
+    assert [one.why for one in offered()] == ["", ""]
 
 
 def test_an_error_in_the_webui_is_a_sentence_and_the_model_is_sent_away(webui: Webui) -> None:
-    blip, tags = webui_captioner(BLIP, download=True), webui_captioner(TAGS, download=True)
+    webui.put(BLIP_FILE, TAGS_FILE)
+    blip, tags = webui_captioner(BLIP), webui_captioner(TAGS)
     webui.interrogator.said = webui.tagger.said = RuntimeError("CUDA out of memory")
     for captioner in (blip, tags):
         with pytest.raises(UserError, match=r"could not use webui-\S+ .RuntimeError: CUDA out of memory"):
@@ -260,7 +272,8 @@ def test_forge_moves_the_model_itself(manager: str, webui: Webui) -> None:
     )
     setattr(module, manager, SimpleNamespace(load_models_gpu=load_models_gpu))
     del sys.modules["modules.lowvram"]
-    blip = webui_captioner(BLIP, download=True)
+    webui.put(BLIP_FILE)
+    blip = webui_captioner(BLIP)
     assert blip.phrases(picture()) == blip.phrases(picture()) == ["wearing a red coat"]
     once = ["blip to cuda", "say on cuda in float16"]
     assert events == ["load blip", "blip to cpu", *once, *once]
@@ -286,7 +299,8 @@ def _without(name: str) -> Callable[[Webui], None]:
 def test_a_webui_that_lacks_it_is_said(change: Callable[[Webui], None], name: str, webui: Webui) -> None:
     change(webui)
     with pytest.raises(UserError, match=f"no webui that has {name}"):
-        webui_captioner(name, download=True)
+        webui_captioner(name)
+    assert [one.name for one in offered()] == [other for other in NAMES if other != name]
 
 
 def test_outside_a_webui_there_are_none_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -294,7 +308,8 @@ def test_outside_a_webui_there_are_none_of_them(monkeypatch: pytest.MonkeyPatch)
     for name in (BLIP, TAGS):
         with pytest.raises(UserError, match="no webui that has"):
             webui_captioner(name)
-    with pytest.raises(UserError, match=r"no captioner 'blip'; use one of webui-blip .*, webui-tags "):
+    assert offered() == []
+    with pytest.raises(UserError, match=r"no captioner 'blip'; use one of webui-tags, webui-blip\."):
         webui_captioner("blip")
 
 

@@ -1,8 +1,9 @@
 """The webui's own BLIP and its booru tagger as captioners (A1111 1.10, Forge, reForge).
 
 The webui fetches their files from the internet when they are first used. Here each file is looked for first, where the
-webui itself will look, and nothing is fetched without a yes. The interrogator's CLIP is not loaded: a sentence needs
-only BLIP. To be called by one thread at a time that holds the webui's ``queue_lock``, as all work on its models is.
+webui itself will look, and nothing is fetched: a captioner whose files are missing says which button of the webui
+fetches them. The interrogator's CLIP is not loaded: a sentence needs only BLIP. To be called by one thread at a time
+that holds the webui's ``queue_lock``, as all work on its models is.
 
 Knows the webui's modules by their names and imports them only when a captioner is made or asked.
 """
@@ -12,66 +13,65 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from PIL import Image
 
 from lib_lora.captions import captioner
 from lib_lora.captions.captioner import Captioner
 from lib_lora.errors import UserError
+from lib_lora.hosts.host_protocol import OfferedCaptioner
 
 BLIP, TAGS = "webui-blip", "webui-tags"
-NAMES = {BLIP: "the webui's BLIP, which writes a sentence", TAGS: "the webui's deepbooru, which writes tags"}
+NAMES = {  # the plainest first
+    TAGS: "The webui's DeepBooru adds tags",
+    BLIP: "The webui's BLIP adds a sentence of its own",
+}
 _Answer = TypeVar("_Answer")
 
-
-@dataclass(frozen=True)
-class Fetched:
-    """Something that the webui fetches when it needs it.
-
-    Attributes:
-        name: of the file.
-        address: where it comes from.
-        size: for people, about.
-    """
-
-    name: str
-    address: str
-    size: str
+# Names as in modules/interrogate.py and modules/deepbooru.py; sizes as users report them.
+_BLIP_FILE = "model_base_caption_capfilt_large.pth (0.9 GB)"
+_BLIP_WORDS = "the vocabulary bert-base-uncased (0.3 MB)"
+_TAGS_FILE = "model-resnet_custom_v3.pt (0.6 GB)"
+_BUTTONS = {BLIP: "Interrogate CLIP", TAGS: "Interrogate DeepBooru"}
 
 
-# Addresses as in modules/interrogate.py, modules/deepbooru.py and BLIP's models/blip.py; sizes as users report them.
-_BLIP_FILE = Fetched(
-    "model_base_caption_capfilt_large.pth",
-    "https://storage.googleapis.com/sfr-vision-language-research/BLIP/models/model_base_caption_capfilt_large.pth",
-    "0.9 GB",
-)
-_BLIP_WORDS = Fetched("the vocabulary bert-base-uncased", "https://huggingface.co/bert-base-uncased", "0.3 MB")
-_TAGS_FILE = Fetched(
-    "model-resnet_custom_v3.pt",
-    "https://github.com/AUTOMATIC1111/TorchDeepDanbooru/releases/download/v1/model-resnet_custom_v3.pt",
-    "0.6 GB",
-)
+class WebuiCaptioner(Captioner, Protocol):
+    """A captioner that knows which of its files are missing."""
+
+    def missing(self) -> list[str]:
+        """The files, in words, that the webui would fetch if it was asked now."""
+        ...
 
 
-def webui_captioner(name: str, download: bool = False, keep_hair: bool = False) -> Captioner:
+def offered() -> list[OfferedCaptioner]:
+    """The captioners that this webui has; the plainest first."""
+    found = []
+    for name, text in NAMES.items():
+        try:
+            made = webui_captioner(name)
+        except UserError:  # this webui lacks it
+            continue
+        found.append(OfferedCaptioner(name, text, _fetch_it(name, made.missing())))
+    return found
+
+
+def webui_captioner(name: str) -> WebuiCaptioner:
     """One of the webui's captioners; the model itself is loaded with the first picture.
 
     Args:
         name: one of `NAMES`.
-        download: the webui may fetch what is not on the disk.
-        keep_hair: colour, length and kind of hair are wanted.
 
     Raises:
-        UserError: no such captioner, the webui lacks it, or a file would have to be fetched and `download` is False.
+        UserError: no such captioner, or the webui lacks it.
     """
     if name == BLIP:
-        return WebuiBlip(download, keep_hair)
+        return WebuiBlip()
     if name == TAGS:
-        return WebuiTags(download, keep_hair)
-    choices = ", ".join(f"{choice} ({what})" for choice, what in NAMES.items())
-    raise UserError(f"The webui has no captioner {name!r}; use one of {choices}.")
+        return WebuiTags()
+    raise UserError(
+        f"The webui has no captioner {name!r}; use one of {', '.join(NAMES)}.", code="captioner-unknown", captioner=name
+    )
 
 
 class WebuiBlip:
@@ -79,31 +79,30 @@ class WebuiBlip:
 
     id = BLIP
 
-    def __init__(self, download: bool = False, keep_hair: bool = False) -> None:
-        self._download, self._keep_hair = download, keep_hair
+    def __init__(self) -> None:
         self._interrogator: Any = getattr(_module("shared", BLIP), "interrogator", None)
         if not _has(self._interrogator, ("load_blip_model", "generate_caption", "send_blip_to_ram")):
-            raise UserError(_absent(BLIP))
-        self._allowed()
+            raise UserError(_absent(BLIP), code="webui-captioner-missing", captioner=BLIP)
+
+    def missing(self) -> list[str]:
+        """See `WebuiCaptioner`; none once the model is loaded."""
+        if self._interrogator.blip_model is not None:
+            return []
+        files = [] if _there("BLIP", ".pth") else [_BLIP_FILE]
+        return files if _words_there() else [*files, _BLIP_WORDS]
 
     def sentence(self, image: Image.Image) -> str:
         """What the webui's BLIP says of a picture, as it says it."""
-        self._allowed()
+        _refuse(BLIP, self.missing())
         return str(_asked(BLIP, lambda: self._said(image.convert("RGB"))))
 
     def phrases(self, image: Image.Image) -> list[str]:
         """See `captioner.Captioner`.
 
         Raises:
-            UserError: a file would have to be fetched, or the webui cannot load or use its model.
+            UserError: a file is missing, or the webui cannot load or use its model.
         """
-        return captioner.of_sentence(self.sentence(image), self._keep_hair)
-
-    def _allowed(self) -> None:
-        if self._download or self._interrogator.blip_model is not None:
-            return
-        missing = [] if _there("BLIP", ".pth") else [_BLIP_FILE]
-        _refuse(BLIP, missing if _words_there() else [*missing, _BLIP_WORDS])
+        return captioner.of_sentence(self.sentence(image))
 
     def _said(self, image: Image.Image) -> str:
         """As ``InterrogateModels.interrogate`` does it, without its CLIP."""
@@ -126,25 +125,24 @@ class WebuiTags:
 
     id = TAGS
 
-    def __init__(self, download: bool = False, keep_hair: bool = False) -> None:
-        self._download, self._keep_hair = download, keep_hair
+    def __init__(self) -> None:
         self._tagger: Any = getattr(_module("deepbooru", TAGS), "model", None)
         if not _has(self._tagger, ("start", "tag_multi", "stop")):
-            raise UserError(_absent(TAGS))
-        self._allowed()
+            raise UserError(_absent(TAGS), code="webui-captioner-missing", captioner=TAGS)
+
+    def missing(self) -> list[str]:
+        """See `WebuiCaptioner`; none once the model is loaded."""
+        there = self._tagger.model is not None or _there("torch_deepdanbooru", ".pt")
+        return [] if there else [_TAGS_FILE]
 
     def phrases(self, image: Image.Image) -> list[str]:
         """See `captioner.Captioner`.
 
         Raises:
-            UserError: a file would have to be fetched, or the webui cannot load or use its model.
+            UserError: a file is missing, or the webui cannot load or use its model.
         """
-        self._allowed()
-        return captioner.of_tags(str(_asked(TAGS, lambda: self._tags(image.convert("RGB")))), self._keep_hair)
-
-    def _allowed(self) -> None:
-        if not self._download and self._tagger.model is None:
-            _refuse(TAGS, [] if _there("torch_deepdanbooru", ".pt") else [_TAGS_FILE])
+        _refuse(TAGS, self.missing())
+        return captioner.of_tags(str(_asked(TAGS, lambda: self._tags(image.convert("RGB")))))
 
     def _tags(self, image: Image.Image) -> str:
         """As ``DeepDanbooru.tag`` does it, but sent away after an error too, and without scores between the tags."""
@@ -171,7 +169,7 @@ def _load_on_forge(interrogator: Any) -> None:
     module = _module("interrogate", BLIP)
     manager = getattr(module, "memory_management", None) or getattr(module, "model_management", None)
     if manager is None or not hasattr(module, "ModelPatcher"):
-        raise UserError(_absent(BLIP))
+        raise UserError(_absent(BLIP), code="webui-captioner-missing", captioner=BLIP)
     if interrogator.blip_model is None:
         model = interrogator.load_blip_model()
         interrogator.blip_model = model.to(device=interrogator.offload_device, dtype=interrogator.dtype)
@@ -190,7 +188,7 @@ def _module(name: str, captioner_name: str) -> Any:
     try:
         return importlib.import_module(f"modules.{name}")
     except ImportError as error:
-        raise UserError(_absent(captioner_name)) from error
+        raise UserError(_absent(captioner_name), code="webui-captioner-missing", captioner=captioner_name) from error
 
 
 def _has(thing: Any, names: Iterable[str]) -> bool:
@@ -198,7 +196,7 @@ def _has(thing: Any, names: Iterable[str]) -> bool:
 
 
 def _absent(name: str) -> str:
-    return f"This is no webui that has {name}; use another captioner, like blip:FOLDER or clip:FILE."
+    return f"This is no webui that has {name}; use another captioner."
 
 
 def _there(folder: str, suffix: str) -> bool:
@@ -217,11 +215,17 @@ def _words_there() -> bool:
         return False
 
 
-def _refuse(name: str, missing: list[Fetched]) -> None:
+def _fetch_it(name: str, missing: list[str]) -> str:
+    """What to do about files that are missing; empty where none is."""
+    if not missing:
+        return ""
+    return f"The webui has not fetched {' and '.join(missing)} yet; one click on {_BUTTONS[name]} in img2img does it."
+
+
+def _refuse(name: str, missing: list[str]) -> None:
     """Raises: UserError: something is missing."""
     if missing:
-        what = " and ".join(f"{one.name} (about {one.size}) from {one.address}" for one in missing)
-        raise UserError(f"For {name} the webui would fetch {what}; allow the download, or use another captioner.")
+        raise UserError(_fetch_it(name, missing), code="captioner-download-needed", captioner=name)
 
 
 def _asked(name: str, ask: Callable[[], _Answer]) -> _Answer:
@@ -237,5 +241,7 @@ def _asked(name: str, ask: Callable[[], _Answer]) -> _Answer:
     except Exception as error:  # another program's, which extensions patch
         why = f"{type(error).__name__}: {error}"[:300]
         raise UserError(
-            f"The webui could not use {name} ({why}); see its console, or use another captioner."
+            f"The webui could not use {name} ({why}); see its console, or use another captioner.",
+            code="webui-captioner-failed",
+            captioner=name,
         ) from error
