@@ -18,8 +18,7 @@ from lib_lora.lora.adapter_settings import LoraSettings
 from lib_lora.models.families.model_family import ModelFamily, Shapes
 from lib_lora.models.families.registry import family_named
 from lib_lora.training.plan.train_settings import TrainSettings
-
-PROBES = "probes.json"
+from lib_lora.workspace.workspace import Workspace
 
 # float32 copies of the adapter that an optimizer keeps in a saved state: Adafactor's are sums of rows and columns, and
 # one of Prodigy's four is of those weights only that were not zero at the start
@@ -213,7 +212,7 @@ def remember(root: Path, base: Path, train: TrainSettings, measured: dict[str, A
     known = _probes(root)
     key = cost_key(base, train)
     known[key] = {**_table(known.get(key)), str(measured["device"]): {**measured, "measured": round(time.time())}}
-    write_json(root / PROBES, known)
+    write_json(Workspace(root).probes, known)
 
 
 def remembered(root: Path, base: Path, train: TrainSettings, device: str | None = None) -> dict[str, Any] | None:
@@ -232,7 +231,7 @@ def remembered(root: Path, base: Path, train: TrainSettings, device: str | None 
 
 def _probes(root: Path) -> dict[str, Any]:
     try:
-        return _table(json.loads((root / PROBES).read_text(encoding="utf-8")))
+        return _table(json.loads((Workspace(root).probes).read_text(encoding="utf-8")))
     except (OSError, ValueError, RecursionError):
         return {}  # a damaged one is measured again
 
