@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import errno
-import sys
-import time
+import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lib_lora import file_permissions
 from lib_lora.errors import UserError
 from lib_lora.files import explained
 
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
 FILE_NAME = "lock"
 STOP_IT = "wait for it, or make a file named 'stop' there to end it"
 _AGAIN = 0.2  # seconds between two tries
-_BUSY = {errno.EACCES, errno.EAGAIN, errno.EDEADLK, errno.EWOULDBLOCK}  # each system has its own
 
 
 @contextmanager
@@ -34,37 +36,32 @@ def only_process(folder: Path, otherwise: str = STOP_IT, patience: float = 0.0) 
     Raises:
         UserError: another process holds it, or the folder cannot be written.
     """
+    from filelock import Timeout  # here: it takes a tenth of a second, and most commands lock nothing
+
     path = folder / FILE_NAME
-    with explained(path):
-        stream = open(path, "ab", opener=file_permissions.opener)  # noqa: SIM115 - closed by the with below, after the block
-    with stream:
-        until = time.monotonic() + patience
-        while (busy := _taken(stream.fileno())) and time.monotonic() < until:
-            time.sleep(_AGAIN)
-        if busy:
-            raise UserError(
-                f"Another process is at work on {folder}; {otherwise}.", code="folder-locked", folder=folder
-            ) from busy
-        yield  # closing the file gives the lock back
-
-
-def _taken(handle: int) -> OSError | None:
-    """Lock a file; what the system says where another process holds it."""
+    with explained(path), open(path, "ab", opener=file_permissions.opener) as stream:
+        mode = stat.S_IMODE(os.fstat(stream.fileno()).st_mode)  # or some releases of filelock would set their own
+    lock = _lock(path, mode)
     try:
-        _lock(handle)
-    except OSError as error:
-        return error if error.errno in _BUSY else None
-    return None
+        lock.acquire(timeout=patience, poll_interval=_AGAIN)
+    except Timeout as busy:
+        raise UserError(
+            f"Another process is at work on {folder}; {otherwise}.", code="folder-locked", folder=folder
+        ) from busy
+    except (OSError, NotImplementedError):
+        pass  # so a file system without locks says it
+    try:
+        yield
+    finally:
+        lock.release()
 
 
-if sys.platform == "win32":
-    import msvcrt
+def _lock(path: Path, mode: int) -> BaseFileLock:
+    """The system's lock on a file; a lock of earlier releases of SameFace excludes it, and the other way round."""
+    from filelock import FileLock
 
-    def _lock(handle: int) -> None:
-        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
-
-else:
-    import fcntl
-
-    def _lock(handle: int) -> None:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    try:
+        # instead of the system's lock, a "soft" one would be a file that outlives a killed process
+        return FileLock(path, mode=mode, thread_local=False, fallback_to_soft=False)
+    except TypeError:  # an older release, which has none
+        return FileLock(path, mode=mode, thread_local=False)
