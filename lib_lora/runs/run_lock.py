@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import os
 import stat
+import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from lib_lora import file_permissions
 from lib_lora.errors import UserError
 from lib_lora.files import explained
-
-if TYPE_CHECKING:
-    from filelock import BaseFileLock
 
 FILE_NAME = "lock"
 STOP_IT = "wait for it, or make a file named 'stop' there to end it"
@@ -36,18 +33,19 @@ def only_process(folder: Path, otherwise: str = STOP_IT, patience: float = 0.0) 
     Raises:
         UserError: another process holds it, or the folder cannot be written.
     """
-    from filelock import Timeout  # here: it takes a tenth of a second, and most commands lock nothing
+    from filelock import FileLock, Timeout  # here: it takes a tenth of a second, and most commands lock nothing
 
     path = folder / FILE_NAME
     with explained(path), open(path, "ab", opener=file_permissions.opener) as stream:
         mode = stat.S_IMODE(os.fstat(stream.fileno()).st_mode)  # or some releases of filelock would set their own
-    lock = _lock(path, mode)
+    lock = FileLock(path, mode=mode, thread_local=False)
     try:
         lock.acquire(timeout=patience, poll_interval=_AGAIN)
     except Timeout as busy:
-        raise UserError(
-            f"Another process is at work on {folder}; {otherwise}.", code="folder-locked", folder=folder
-        ) from busy
+        if _knows_locks(folder):
+            raise UserError(
+                f"Another process is at work on {folder}; {otherwise}.", code="folder-locked", folder=folder
+            ) from busy
     except (OSError, NotImplementedError):
         pass  # so a file system without locks says it
     try:
@@ -56,12 +54,20 @@ def only_process(folder: Path, otherwise: str = STOP_IT, patience: float = 0.0) 
         lock.release()
 
 
-def _lock(path: Path, mode: int) -> BaseFileLock:
-    """The system's lock on a file; a lock of earlier releases of SameFace excludes it, and the other way round."""
+def _knows_locks(folder: Path) -> bool:
+    """Whether the folder's file system has locks, by one that nobody else can hold.
+
+    filelock before 3.24 takes a file system without locks for one whose file is held, and from then on may put a
+    "soft" lock in place, a file that says who holds it, which would meet the lock file that is always there.
+    """
     from filelock import FileLock
 
+    probe = folder / f"{FILE_NAME}-{uuid.uuid4().hex}.tmp"
     try:
-        # instead of the system's lock, a "soft" one would be a file that outlives a killed process
-        return FileLock(path, mode=mode, thread_local=False, fallback_to_soft=False)
-    except TypeError:  # an older release, which has none
-        return FileLock(path, mode=mode, thread_local=False)
+        with FileLock(probe).acquire(timeout=0):
+            return probe.stat().st_size == 0  # a soft one says its holder
+    except (OSError, NotImplementedError):
+        return False
+    finally:
+        with suppress(OSError):
+            probe.unlink()
