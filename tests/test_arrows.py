@@ -23,9 +23,9 @@ BELOW = {"workspace", "character", "faces", "clip", "models", "lora"}  # workspa
 MIDDLE = {"photos", "captions", "training", "grid", "likeness", "deploy", "civitai", "remote"}
 RUNS = {"runs"}
 MAY_IMPORT: dict[str, set[str]] = {
-    **dict.fromkeys((*FLOOR, "faces", "models", "environment", "pipes", "spinner"), FLOOR),
-    "bootstrap": FLOOR | {"environment", "spinner"},
-    "packages": FLOOR | {"environment", "bootstrap"},
+    **dict.fromkeys((*FLOOR, "faces", "models", "environment", "pipes", "spinner", "package_installer"), FLOOR),
+    "bootstrap": FLOOR | {"environment", "package_installer", "spinner"},
+    "packages": FLOOR | {"environment", "package_installer", "bootstrap"},
     "character": FLOOR | {"workspace"},
     "clip": FLOOR | {"faces", "models"},
     "lora": FLOOR | {"models"},
@@ -53,7 +53,7 @@ INNER: dict[str, tuple[str, ...]] = {
 }
 MOST_MODULES = 16  # in one folder
 LIGHT = ("ui", "hosts", "typed_settings", "pictures", "character", "errors", "files", "environment", "bootstrap")
-LIGHT += ("__main__", "cli", "packages", "queue", "workspace", "runs.events", "training.plan")
+LIGHT += ("__main__", "cli", "packages", "package_installer", "queue", "workspace", "runs.events", "training.plan")
 # what a command loads before it has seen that its input is right
 LIGHT += ("spinner", "workflows.train.main_job", "workflows.train.demo", "workflows.judge.test_grid")
 LIGHT += ("workflows.judge.choose", "workflows.judge.compare_grids", "workflows.judge.scorer", "workflows.listing")
