@@ -85,7 +85,10 @@ def test_a_webui_s_start_waits_for_no_route_and_no_queue(host):
     attached = attach(host, later=True)
     attached.started(None, app)
     attached.started(None, app)
-    assert [route.path for route in app.router.routes if "sameface" in route.path] == ["/sameface/v1/{rest:path}"]
+    assert [route.path for route in app.router.routes if "sameface" in route.path] == [
+        "/sameface/v1/static/{version}/{path:path}",
+        "/sameface/v1/{rest:path}",
+    ]
     client = TestClient(app, "http://127.0.0.1")
     assert client.get("/sameface/v1/state").json()["host"]["name"] == "alone"
     assert client.get("/sameface/v1/characters/nobody/runs").json() == {
