@@ -83,7 +83,7 @@ def _run(argv: "list[str]") -> int:
 
 
 def _test(chosen: "list[str]", pins: bool) -> int:
-    """ruff, mypy and pytest, in this order and all three; with A1111's pins only pytest.
+    """ruff, its formatter, mypy and pytest, in this order and all of them; with A1111's pins only pytest.
 
     `chosen` goes to pytest. Without it the whole suite runs, one worker a core, and a file's tests in
     one worker and in order: of a browser's, one goes on where the one before has ended.
@@ -92,6 +92,7 @@ def _test(chosen: "list[str]", pins: bool) -> int:
 
     steps = {
         "ruff": ["ruff", "check", "."],
+        "ruff format": ["ruff", "format", "--check", "."],
         "mypy": ["mypy"],
         "pytest": ["pytest", *(chosen or ["-n", "auto", "--dist", "loadfile"])],
     }

@@ -57,12 +57,11 @@ def test_they_lie_over_the_host_s_own(page, tmp_path):
 
 
 def test_the_doctor_says_where_things_lie(page, monkeypatch):
-    asked = []
-    monkeypatch.setattr(
-        "lib_lora.ui.routes.doctor_routes.checks", lambda *given: asked.append(given) or [{"name": "GPU"}]
-    )
+    asked, found = [], [{"name": "GPU", "tone": "good", "text": "Fast.", "mend": ""}]
+    monkeypatch.setattr("lib_lora.ui.routes.doctor_routes.checks", lambda *given: asked.append(given) or found)
     said = page.got("/doctor")
-    assert said["checks"] == [{"name": "GPU"}]
+    assert said["checks"] == found
+    assert said["text"].endswith("[fine] GPU: Fast.")
     assert said["folders"] == {"data": str(page.root), "loras": "", "log": str(page.root / "jobs")}
     assert asked == [(page.host, page.root, page.supervisor)]
 
