@@ -24,6 +24,7 @@ RUNS = {"runs", "workspace"}
 MAY_IMPORT: dict[str, set[str]] = {
     **dict.fromkeys((*FLOOR, "character", "faces", "models", "environment", "pipes", "spinner"), FLOOR),
     "bootstrap": FLOOR | {"environment", "spinner"},
+    "page_checks": {"environment"},
     "packages": FLOOR | {"environment", "bootstrap"},
     "clip": FLOOR | {"faces", "models"},
     "lora": FLOOR | {"models"},
@@ -36,7 +37,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "workflows": FLOOR | BELOW | MIDDLE | RUNS | {"queue", "environment"},
     "ui": FLOOR | BELOW | MIDDLE | RUNS | {"queue", "workflows", "hosts", "environment", "packages"},
     "cli": FLOOR | BELOW | MIDDLE | RUNS | {"queue", "workflows", "hosts", "ui"},
-    "__main__": FLOOR | {"bootstrap", "environment", "cli", "pipes"},
+    "__main__": FLOOR | {"bootstrap", "environment", "page_checks", "cli", "pipes"},
 }
 # Rooms within a room, from the lowest to the highest: each may import those before it. "" = the modules beside them.
 INNER: dict[str, tuple[str, ...]] = {
