@@ -6,10 +6,10 @@ import argparse
 import textwrap
 from typing import Any
 
-from lib_lora.character.store import data_root
 from lib_lora.cli.arguments import Answer, Commands, tell
 from lib_lora.cli.suggest import nearest, nearest_setting
 from lib_lora.errors import UserError
+from lib_lora.workspace.workspace import data_root
 
 _USUAL = "sd15-face"
 _WIDTH = 110

@@ -18,8 +18,9 @@ from planted_page import Planted, planted_page
 from planting import plan_audit, plant_grid, plant_run
 from visitor import ROOT
 
-from lib_lora.character.store import Character, CharacterFolder, Consent, save
+from lib_lora.character.store import Character, Consent, save
 from lib_lora.ui.views import caption_checks, machine
+from lib_lora.workspace.workspace import CharacterFolder
 
 MARA = sorted((ROOT / "tests" / "data" / "personas" / "mara").glob("*.jpg"))
 BASE = ROOT / "tests" / "data" / "mini-face" / "mini-face.safetensors"

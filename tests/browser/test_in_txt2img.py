@@ -17,10 +17,10 @@ from planting import plant_grid, plant_run
 from visitor import ROOT, Visitor
 
 from hosts.standin.stage import Page, running_page
-from lib_lora.character.store import CharacterFolder
 from lib_lora.lora import key_names, targets
 from lib_lora.lora.file.writing import write
 from lib_lora.ui.views import run_records
+from lib_lora.workspace.workspace import CharacterFolder
 
 MINE = "a castle by the sea, my own words"
 

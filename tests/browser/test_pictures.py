@@ -19,7 +19,8 @@ from planting import plan_audit, plant_grid, plant_run
 from visitor import ROOT, Visitor
 
 from hosts.standin.stage import Page, running_page
-from lib_lora.character.store import Character, CharacterFolder, Consent, create
+from lib_lora.character.store import Character, Consent, create
+from lib_lora.workspace.workspace import CharacterFolder
 
 PHOTOS = sorted((ROOT / "tests" / "data" / "personas" / "mara").glob("*.jpg"))
 LORA = "mara-001-000400.safetensors"

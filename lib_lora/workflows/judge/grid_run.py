@@ -225,7 +225,7 @@ class GridRun:
 
 
 def _sha256(base: Path, run: Run) -> str:
-    return remembered_sha256(base, run.character_folder.path.parent.parent / "hashes.json")
+    return remembered_sha256(base, run.workspace.hashes)
 
 
 def unfinished(run: Run, plan: GridPlan) -> Path | None:

@@ -100,7 +100,7 @@ def finish_run(
 
         def opened() -> Run:
             run = make()
-            leftovers.sweep(run.character_folder.path.parent.parent)
+            leftovers.sweep(run.workspace.root)
             held.enter_context(only_process(run.folder, patience=patience))
             if not trained_lora(run):
                 check_base(run)
