@@ -43,7 +43,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 # Rooms within a room, from the lowest to the highest: each may import those before it. "" = the modules beside them.
 INNER: dict[str, tuple[str, ...]] = {
-    "models": ("reading", "fast", ""),
+    "models": ("reading", "fast", "", "families"),
     "lora": ("", "file", "adapter"),
     "photos": ("", "importing", "audit"),
     "likeness": ("", "measure", "verdict", "report", "comparing"),
@@ -60,7 +60,7 @@ LIGHT += ("spinner", "workflows.train.main_job", "workflows.train.demo", "workfl
 LIGHT += ("workflows.judge.choose", "workflows.judge.compare_grids", "workflows.judge.scorer", "workflows.listing")
 LIGHT += ("workflows.invent.invent", "workflows.invent.invent_more", "workflows.photos.audit_command")
 LIGHT += ("workflows.photos.fill_captions", "workflows.photos.caption_commands", "workflows.photos.import_command")
-LIGHT += ("lora.file.describe", "models.family")
+LIGHT += ("lora.file.describe", "models.families.identify")
 HEAVY = {"torch", "torchvision", "diffusers", "peft", "transformers", "accelerate", "open_clip", "onnxruntime", "onnx"}
 HOST_MODULES = {"modules", "launch"}
 
