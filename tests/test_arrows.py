@@ -25,6 +25,7 @@ RUNS = {"runs"}
 MAY_IMPORT: dict[str, set[str]] = {
     **dict.fromkeys((*FLOOR, "faces", "models", "environment", "pipes", "spinner", "package_installer"), FLOOR),
     "bootstrap": FLOOR | {"environment", "package_installer", "spinner"},
+    "page_checks": {"environment"},
     "packages": FLOOR | {"environment", "package_installer", "bootstrap"},
     "character": FLOOR | {"workspace"},
     "clip": FLOOR | {"faces", "models"},
@@ -38,11 +39,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "workflows": FLOOR | BELOW | MIDDLE | RUNS | {"queue", "environment"},
     "ui": FLOOR | BELOW | MIDDLE | RUNS | {"queue", "workflows", "hosts", "environment", "packages"},
     "cli": FLOOR | BELOW | MIDDLE | RUNS | {"queue", "workflows", "hosts", "ui"},
-    "__main__": FLOOR | {"bootstrap", "environment", "cli", "pipes"},
+    "__main__": FLOOR | {"bootstrap", "environment", "page_checks", "cli", "pipes"},
 }
 # Rooms within a room, from the lowest to the highest: each may import those before it. "" = the modules beside them.
 INNER: dict[str, tuple[str, ...]] = {
-    "models": ("reading", "fast", ""),
+    "models": ("reading", "fast", "", "families"),
     "lora": ("", "file", "adapter"),
     "photos": ("", "importing", "audit"),
     "likeness": ("", "measure", "verdict", "report", "comparing"),
@@ -59,7 +60,7 @@ LIGHT += ("spinner", "workflows.train.main_job", "workflows.train.demo", "workfl
 LIGHT += ("workflows.judge.choose", "workflows.judge.compare_grids", "workflows.judge.scorer", "workflows.listing")
 LIGHT += ("workflows.invent.invent", "workflows.invent.invent_more", "workflows.photos.audit_command")
 LIGHT += ("workflows.photos.fill_captions", "workflows.photos.caption_commands", "workflows.photos.import_command")
-LIGHT += ("lora.file.describe", "models.family")
+LIGHT += ("lora.file.describe", "models.families.identify")
 HEAVY = {"torch", "torchvision", "diffusers", "peft", "transformers", "accelerate", "open_clip", "onnxruntime", "onnx"}
 HOST_MODULES = {"modules", "launch"}
 
