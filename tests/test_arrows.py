@@ -25,6 +25,7 @@ RUNS = {"runs"}
 MAY_IMPORT: dict[str, set[str]] = {
     **dict.fromkeys((*FLOOR, "faces", "models", "environment", "pipes", "spinner", "package_installer"), FLOOR),
     "bootstrap": FLOOR | {"environment", "package_installer", "spinner"},
+    "page_checks": {"environment"},
     "packages": FLOOR | {"environment", "package_installer", "bootstrap"},
     "character": FLOOR | {"workspace"},
     "clip": FLOOR | {"faces", "models"},
@@ -38,7 +39,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "workflows": FLOOR | BELOW | MIDDLE | RUNS | {"queue", "environment"},
     "ui": FLOOR | BELOW | MIDDLE | RUNS | {"queue", "workflows", "hosts", "environment", "packages"},
     "cli": FLOOR | BELOW | MIDDLE | RUNS | {"queue", "workflows", "hosts", "ui"},
-    "__main__": FLOOR | {"bootstrap", "environment", "cli", "pipes"},
+    "__main__": FLOOR | {"bootstrap", "environment", "page_checks", "cli", "pipes"},
 }
 # Rooms within a room, from the lowest to the highest: each may import those before it. "" = the modules beside them.
 INNER: dict[str, tuple[str, ...]] = {

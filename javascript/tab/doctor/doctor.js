@@ -231,6 +231,7 @@ function settingsForm() {
     node.inert = false;
     const mine = Object.keys(kept).length ? differing() : {};
     kept = Object.fromEntries(Object.entries(settings).map(([key, value]) => [key, value === null ? '' : value]));
+    /** @type {any} */
     const now = {
       ...kept,
       ...Object.fromEntries(Object.entries(mine).filter(([key, value]) => kept[key] !== value)),
