@@ -18,7 +18,7 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "lib_lora"
 
-FLOOR = {"errors", "files", "file_permissions", "typed_settings", "pages", "pictures"}
+FLOOR = {"errors", "files", "file_permissions", "typed_settings", "pages", "pictures", "job_host"}
 BELOW = {"workspace", "character", "faces", "clip", "models", "lora"}  # workspace: names of files, so that all agree
 MIDDLE = {"photos", "captions", "training", "grid", "likeness", "deploy", "civitai", "remote"}
 RUNS = {"runs"}
@@ -34,7 +34,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "photos": FLOOR | BELOW | {"captions"},
     "workspace": FLOOR | {"faces"},
     "runs": FLOOR | BELOW | {"deploy", "training"},
-    "queue": FLOOR | RUNS | {"workspace"},
+    "queue": FLOOR | RUNS | {"workspace", "environment"},
     "hosts": FLOOR | BELOW | MIDDLE | {"environment"},
     "workflows": FLOOR | BELOW | MIDDLE | RUNS | {"queue", "environment"},
     "ui": FLOOR | BELOW | MIDDLE | RUNS | {"queue", "workflows", "hosts", "environment", "packages"},
