@@ -18,13 +18,14 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "lib_lora"
 
-FLOOR = {"errors", "files", "file_permissions", "typed_settings", "pages", "pictures"}
+FLOOR = {"errors", "files", "file_permissions", "typed_settings", "pages", "pictures", "job_host"}
 BELOW = {"workspace", "character", "faces", "clip", "models", "lora"}  # workspace: names of files, so that all agree
 MIDDLE = {"photos", "captions", "training", "grid", "likeness", "deploy", "civitai", "remote"}
 RUNS = {"runs"}
 MAY_IMPORT: dict[str, set[str]] = {
     **dict.fromkeys((*FLOOR, "faces", "models", "environment", "pipes", "spinner", "package_installer"), FLOOR),
     "bootstrap": FLOOR | {"environment", "package_installer", "spinner"},
+    "page_checks": {"environment"},
     "packages": FLOOR | {"environment", "package_installer", "bootstrap"},
     "character": FLOOR | {"workspace"},
     "clip": FLOOR | {"faces", "models"},
@@ -33,12 +34,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "photos": FLOOR | BELOW | {"captions"},
     "workspace": FLOOR | {"faces"},
     "runs": FLOOR | BELOW | {"deploy", "training"},
-    "queue": FLOOR | RUNS | {"workspace"},
+    "queue": FLOOR | RUNS | {"workspace", "environment"},
     "hosts": FLOOR | BELOW | MIDDLE | {"environment"},
     "workflows": FLOOR | BELOW | MIDDLE | RUNS | {"queue", "environment"},
     "ui": FLOOR | BELOW | MIDDLE | RUNS | {"queue", "workflows", "hosts", "environment", "packages"},
     "cli": FLOOR | BELOW | MIDDLE | RUNS | {"queue", "workflows", "hosts", "ui"},
-    "__main__": FLOOR | {"bootstrap", "environment", "cli", "pipes"},
+    "__main__": FLOOR | {"bootstrap", "environment", "page_checks", "cli", "pipes"},
 }
 # Rooms within a room, from the lowest to the highest: each may import those before it. "" = the modules beside them.
 INNER: dict[str, tuple[str, ...]] = {

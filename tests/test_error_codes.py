@@ -39,6 +39,7 @@ SHARED = {
     "nothing-to-undo",
     "open-clip-missing",
     "out-of-memory",
+    "page-files-missing",
     "photo-not-found",
     "photo-too-large",
     "picture-without-clear-face",
