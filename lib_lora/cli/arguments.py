@@ -157,7 +157,7 @@ def overrides(options: argparse.Namespace) -> dict[str, Any]:
             table = table.setdefault(word, {})
             if not isinstance(table, dict):
                 raise UserError(
-                    f"--set {item}: {word} was given a value of its own before.",
+                    f"--set {item}: {word} already has a value of its own.",
                     code="set-conflicts-with-group",
                     option=item,
                 )

@@ -74,7 +74,7 @@ def _candidates(options: argparse.Namespace) -> Answer:
 
     if options.describe is None or options.base is None:
         raise UserError(
-            "Say who shall be seen with --describe, and what paints with --base (see invent --help).",
+            "Describe the person with --describe and name the checkpoint that paints with --base (see invent --help).",
             code="invent-incomplete",
         )
     more = _given(count=options.candidates, seed=options.seed)
@@ -89,7 +89,7 @@ def _pick(options: argparse.Namespace) -> Answer:
 
     if options.trigger is None or options.class_word is None:
         raise UserError(
-            "Say with --trigger and --class what stands for this character, e.g. --trigger mrxa --class woman.",
+            "Give the words for this character with --trigger and --class, e.g. --trigger mrxa --class woman.",
             code="trigger-and-class-missing",
         )
     told = pick(

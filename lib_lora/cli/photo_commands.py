@@ -95,7 +95,7 @@ def _take_back(options: argparse.Namespace) -> None:
 
     if options.keep or options.drop or options.undecided or options.accept:
         raise UserError(
-            "--undo takes the newest decision back; leave --keep, --drop, --undecided and --accept out.",
+            "--undo reverts the newest decision; leave --keep, --drop, --undecided and --accept out.",
             code="undo-with-other-options",
         )
     folder = Workspace(data_root(options.data)).character(options.name)

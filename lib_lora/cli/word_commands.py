@@ -71,7 +71,7 @@ def _caption(options: argparse.Namespace) -> Answer:
 
 def _check(options: argparse.Namespace) -> None:
     if options.undo and options.only:
-        raise UserError("--undo takes the whole newest edit back; leave --only out.", code="undo-with-other-options")
+        raise UserError("--undo reverts the whole newest edit; leave --only out.", code="undo-with-other-options")
     if options.place is not None and options.add is None:
         raise UserError(
             "--place says where --add puts a phrase; to move one, use --move PHRASE PLACE.", code="place-without-add"

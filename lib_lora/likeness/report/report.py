@@ -250,7 +250,7 @@ def load(path: Path) -> Report:
     values = files.read_json(path)
     if not isinstance(values, dict) or values.get("version") != VERSION:
         raise UserError(
-            f"{path} is no report of this version of SameFace; test the LoRA again.",
+            f"{path} is not a report of this version of SameFace; test the LoRA again.",
             code="report-of-other-version",
             file=path,
         )

@@ -168,11 +168,11 @@ def free_path(host: Host, text: str, what: str) -> Path:
             f"This webui is open to other machines, so {what} cannot be named here; do it on its own machine."
         )
     if "\0" in text or not text.strip():
-        raise UserError(f"Give the whole path of {what}.", code="path-missing")
+        raise UserError(f"Give the full path of {what}.", code="path-missing")
     path = Path(text.strip().strip('"')).expanduser()
     if not path.is_absolute():
         raise UserError(
-            f"{text!r} is not a whole path; give one that begins at the root, such as {Path.home()}.",
+            f"{text!r} is not an absolute path; give one that starts at the root, such as {Path.home()}.",
             code="path-not-absolute",
             path=text,
         )

@@ -178,7 +178,7 @@ def _place(root: Path, size: int) -> Iterator[Path]:
     with explained(home):
         file_permissions.make_folder(home)
         if shutil.disk_usage(home).free < size + _SPARE:
-            raise Refused(507, f"There is no room for this where {root} is; free some space on that disk.")
+            raise Refused(507, f"There is not enough room for this on the disk of {root}; free some space.")
         folder = Path(tempfile.mkdtemp(dir=home))
     try:
         yield folder
@@ -195,7 +195,7 @@ def sweep(root: Path) -> None:
 
 
 def _too_much(route: Route) -> Refused:
-    return Refused(413, f"This is more than the {route.limit // MB} MB that can be taken at once.")
+    return Refused(413, f"This is more than the limit of {route.limit // MB} MB at once.")
 
 
 def values_of(raw: bytes) -> Any:
@@ -207,7 +207,7 @@ def values_of(raw: bytes) -> Any:
     try:
         return json.loads(raw or b"{}")
     except (ValueError, RecursionError):  # the latter by brackets in thousands of brackets
-        raise Refused(400, "The body is no JSON.") from None
+        raise Refused(400, "The body is not valid JSON.") from None
 
 
 def refusal(error: Exception, where: str, given: Any = None) -> Response:
@@ -219,7 +219,7 @@ def refusal(error: Exception, where: str, given: Any = None) -> Response:
         given: plain values of the request, which no sentence shall repeat at length.
     """
     if isinstance(error, Full):
-        error = Refused(429, "Other photos are on their way; send this again in a moment.")
+        error = Refused(429, "Other photos are being uploaded; send this again in a moment.")
     if isinstance(error, (Refused, UserError)):
         status = error.status if isinstance(error, Refused) else 413 if isinstance(error, TooLarge) else 400
         texts = [*_texts(given)]

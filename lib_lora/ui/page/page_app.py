@@ -66,7 +66,7 @@ def serve(
     for path in models:
         if not path.expanduser().exists():
             raise UserError(
-                f"There is no {path}; give a folder of base models, or one file.",
+                f"{path} does not exist; give a folder of base models, or one file.",
                 code="models-folder-missing",
                 folder=path,
             )

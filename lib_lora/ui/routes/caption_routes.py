@@ -129,7 +129,7 @@ def write(desk: RequestContext, call: Call) -> dict[str, Any]:
     text = " ".join(body.text.split())
     if len(text) > _LONGEST or "\0" in text or "\ufffd" in text:
         raise UserError(
-            f"The caption of {body.file} is too long, or no text; up to {_LONGEST:,} letters are kept.",
+            f"The caption of {body.file} is too long or not text; up to {_LONGEST:,} characters are allowed.",
             code="caption-invalid",
             file=body.file,
         )
@@ -145,7 +145,7 @@ def edit(desk: RequestContext, call: Call) -> dict[str, Any]:
     folder, body = paths.character(desk, call), call.body
     _photo(folder, body.only)
     if max(len(body.phrase), len(body.by or "")) > _LONGEST:
-        raise UserError(f"The phrase is too long; up to {_LONGEST:,} letters are kept.", code="phrase-too-long")
+        raise UserError(f"The phrase is too long; up to {_LONGEST:,} characters are allowed.", code="phrase-too-long")
     match body.do:
         case "add":
             wanted = caption_commands.adding(body.phrase, body.place)
@@ -157,7 +157,7 @@ def edit(desk: RequestContext, call: Call) -> dict[str, Any]:
             wanted = caption_commands.moving(body.phrase, body.place or 0)
         case _:
             raise UserError(
-                f"Captions cannot be edited by {body.do!r}; use add, remove, replace or move.",
+                f"Captions cannot be edited with {body.do!r}; use add, remove, replace or move.",
                 code="caption-edit-unknown",
                 edit=body.do,
             )

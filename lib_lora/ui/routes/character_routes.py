@@ -74,7 +74,7 @@ def new(desk: RequestContext, call: Call) -> dict[str, Any]:
     character = _made(lambda: Character(name, trigger, class_word, agreed, _traits(body.traits)))
     folder = Workspace(desk.root).character(name)
     if folder.file.exists():
-        sentence = f"There is a character {load(folder).name} already; give this one another name."
+        sentence = f"There is already a character {load(folder).name}; give this one another name."
         raise Refused(409, sentence, "name")
     create(desk.root, character)
     return of_character(folder)
@@ -92,11 +92,13 @@ def _made(make: Callable[[], Character]) -> Character:
     for field_name, text in (*texts, *(("traits", one) for one in character.traits)):
         if any(unicodedata.category(one) in ("Cc", "Cs") and one not in "\n\t" for one in text):
             raise UserError(
-                f"{text[:40]!r} holds signs that are no letters; write it anew.", field_name, code="text-not-printable"
+                f"{text[:40]!r} contains control characters; write it again.", field_name, code="text-not-printable"
             )
         if len(text) > _LONGEST:
             raise UserError(
-                f"{text[:40]!r}... is too long; up to {_LONGEST} letters are kept.", field_name, code="text-too-long"
+                f"{text[:40]!r}... is too long; up to {_LONGEST} characters are allowed.",
+                field_name,
+                code="text-too-long",
             )
     return character
 
@@ -172,7 +174,7 @@ def proposed(desk: RequestContext, call: Call) -> dict[str, Any]:
 
     name = call.query.get("name", "").strip()[:100]
     if not name:
-        raise UserError("Give a name that the trigger word shall sound like.", code="name-missing")
+        raise UserError("Give a name for the trigger word to resemble.", code="name-missing")
     return propose_triggers(name, _lora_folders(desk), root=desk.root).values
 
 

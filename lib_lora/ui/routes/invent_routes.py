@@ -173,7 +173,7 @@ def own_picture(desk: RequestContext, call: Call) -> dict[str, Any]:
     describe = " ".join(body.describe.split())
     if len(describe) > LONGEST or not describe.isprintable():
         raise UserError(
-            f"The description is no plain line of text; write at most {LONGEST} letters in one line.",
+            f"The description must be one line of plain text with at most {LONGEST} characters.",
             code="description-invalid",
         )
     base = base_of(desk, body.base)
@@ -185,7 +185,7 @@ def own_picture(desk: RequestContext, call: Call) -> dict[str, Any]:
 
 def _see_nobody_paints(desk: RequestContext, folder: CharacterFolder) -> None:
     if open_job(desk, folder):
-        raise Refused(409, "Faces are being painted for this character; stop that, or wait for its end.")
+        raise Refused(409, "Faces are being painted for this character; stop that, or wait until it has finished.")
 
 
 def open_job(desk: RequestContext, folder: CharacterFolder) -> Job | None:
@@ -204,9 +204,9 @@ def see_that_it_can_be(desk: RequestContext, folder: CharacterFolder, kind: str,
     plan, name = plan_of(InventedFolder(folder)), looked.character.name
     picked = bool(plan and plan.picked)
     if kind == "invent" and picked:
-        raise Refused(409, f"{name} has its face already; make another character for another face.")
+        raise Refused(409, f"{name} already has its face; make another character for another face.")
     if kind == "invent" and looked.digests:
-        raise Refused(409, f"{name} has photos already, and an invented face would be another person among them.")
+        raise Refused(409, f"{name} already has photos, and an invented face would be another person among them.")
     if kind == "more" and not picked:
         raise Refused(409, f"{name} has no face yet; pick one of the candidates first.")
     if kind == "more" and arguments.get("with_lora") and _newest_lora(folder) is None:

@@ -103,7 +103,7 @@ def put(desk: RequestContext, folder: CharacterFolder, kind: str, arguments: Map
     run = arguments.get("run")
     if run is not None:
         if not isinstance(run, str):
-            raise UserError("The run is named by its identifier, such as '001'.", code="run-identifier-invalid")
+            raise UserError("Name the run by its identifier, such as '001'.", code="run-identifier-invalid")
         paths.run(folder, run)
     if kind == "train" and run is None and character.consent is None:
         raise Refused(409, f"Record consent for {character.name} first.", code="consent-missing")
@@ -220,7 +220,7 @@ def events(desk: RequestContext, call: Call) -> dict[str, Any]:
     """The events of a job from a place in its file on."""
     after = call.query.get("after", "0")
     if not (after.isascii() and after.isdecimal() and len(after) <= 15):
-        raise UserError("'after' is a number of bytes: the 'next' of the answer before.", code="offset-invalid")
+        raise UserError("'after' must be a number of bytes: the 'next' of the previous answer.", code="offset-invalid")
     path = Workspace(desk.root).job(_job(desk, call).id).events
     found, offset = events_after(path, int(after), _MOST_EVENTS)
     return {"events": found, "next": offset}

@@ -65,7 +65,7 @@ def change(desk: RequestContext, call: Call) -> dict[str, Any]:
             program = paths.free_path(desk.host, changed["worker_python"], "a Python")
             if not program.is_file():
                 raise UserError(
-                    f"There is no file {program}; name the program of a Python.",
+                    f"{program} does not exist; name a Python executable.",
                     code="worker-python-missing",
                     program=program,
                 )
@@ -99,7 +99,7 @@ def _see_python(program: Path) -> None:
         old = (int(major), int(minor)) < (3, 10)
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         raise UserError(
-            f"{program} does not answer as a Python does; name the program of a Python.",
+            f"{program} does not answer as a Python does; name a Python executable.",
             code="worker-python-not-python",
             program=program,
         ) from error

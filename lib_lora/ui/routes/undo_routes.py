@@ -73,7 +73,7 @@ def remove(desk: RequestContext, call: Call) -> dict[str, Any]:
         if file not in known:
             raise missing(f"There is no photo {file} of this character (any more).")
     if not call.body.files:
-        raise UserError("Say which photos shall be removed.", code="no-photo-named")
+        raise UserError("Say which photos to remove.", code="no-photo-named")
     with only_process(folder.path, _AGAIN, PATIENCE):
         changes.remove(folder, list(dict.fromkeys(call.body.files)))
     _look_again(desk, folder)
@@ -107,7 +107,7 @@ def bring_back(desk: RequestContext, call: Call) -> dict[str, Any]:
     name = load(CharacterFolder(source)).name
     target = Workspace(desk.root).character(name)
     if target.path.exists():
-        raise Refused(409, f"There is a character {name} already; delete or rename that one first.")
+        raise Refused(409, f"There is already a character {name}; delete or rename that one first.")
     with explained(target.path, "move"):
         source.rename(target.path)
     return of_character(target)

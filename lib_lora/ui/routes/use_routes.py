@@ -104,7 +104,7 @@ def _target(desk: RequestContext, body: Use) -> Path:
             folder = paths.free_path(desk.host, body.folder, "a folder")
             if not folder.is_dir():
                 raise UserError(
-                    f"There is no folder {folder}; make it first, or name another one.",
+                    f"The folder {folder} does not exist; create it first, or name another one.",
                     code="folder-missing",
                     folder=folder,
                 )

@@ -136,7 +136,7 @@ def _caption(photo: Path) -> str:
     text = caption_files.read(photo) or ""
     if "\ufffd" in text:
         raise UserError(
-            f"{caption_files.path_of(photo)} is no text that can be read; save it as UTF-8.",
+            f"{caption_files.path_of(photo)} is not readable text; save it as UTF-8.",
             code="caption-unreadable",
             file=caption_files.path_of(photo),
         )

@@ -111,7 +111,7 @@ def values(folder: Path) -> dict[str, Any]:
     """
     found = kept(("run.yaml", folder), mark(folder / RUN), lambda: read_yaml(folder / RUN))
     if not isinstance(found, dict):
-        raise UserError(f"{folder / RUN} is damaged: it is no table.", code="run-file-damaged", file=folder / RUN)
+        raise UserError(f"{folder / RUN} is damaged: it is not a table.", code="run-file-damaged", file=folder / RUN)
     return found
 
 

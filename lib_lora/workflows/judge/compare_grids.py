@@ -62,7 +62,7 @@ def _report(root: Path, path: Path, name: str | None, engine: FaceEngine | None)
         return report.load(path / REPORT_FILE)
     if not path.is_dir():
         raise UserError(
-            f"There is no grid's folder and no folder of pictures {path}.", code="compare-set-missing", folder=path
+            f"{path} is neither a grid's folder nor a folder of pictures.", code="compare-set-missing", folder=path
         )
     if name is None:
         raise UserError(

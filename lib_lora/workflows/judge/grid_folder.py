@@ -38,7 +38,7 @@ def judged_of_grid(path: Path) -> list[Path] | None:
     found = [picture for picture in wanted if picture.is_file()]
     if not found:
         raise UserError(
-            f"The test grid {folder} has no picture with the LoRA yet; paint it to its end.",
+            f"The test grid {folder} has no picture with the LoRA yet; finish painting it.",
             code="grid-incomplete",
             folder=folder,
         )

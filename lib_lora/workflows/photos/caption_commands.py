@@ -149,7 +149,7 @@ def _said(changed: Changed, undone: bool) -> str:
 def _phrase(text: str) -> str:
     """Raises: UserError: `text` is no phrase."""
     if not phrases.split(text):
-        raise UserError("The phrase is empty; give the words between two commas of a caption.", code="phrase-empty")
+        raise UserError("The phrase is empty; give the words between two commas in a caption.", code="phrase-empty")
     return text
 
 

@@ -148,7 +148,7 @@ def _seen(
             found[photo.name] = captioner.phrases(image)
         except RuntimeError as error:  # torch's, of memory above all
             raise UserError(
-                f"The captioner failed on {photo.name} ({error}); close what uses memory, or go without --captioner.",
+                f"The captioner failed on {photo.name} ({error}); close what uses memory, or leave --captioner out.",
                 code="captioner-failed",
                 photo=photo.name,
             ) from error

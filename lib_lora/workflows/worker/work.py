@@ -194,7 +194,7 @@ def test(arguments: TestArguments, desk: JobContext) -> Result:
     base = Path(arguments.base) if arguments.base else None
     if base and arguments.painter != "webui":
         raise UserError(
-            "Only the webui paints with another base model than the run's own; leave the base out.",
+            "Only the webui can paint with a base model other than the run's own; leave the base out.",
             code="base-model-needs-webui",
         )
     painter, painter_id = _painter(arguments.painter, run, base, desk)

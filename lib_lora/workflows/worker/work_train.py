@@ -78,7 +78,7 @@ def _patience(arguments: TrainArguments, desk: JobContext) -> float:
 
 def _new(arguments: TrainArguments, desk: JobContext) -> Run:
     if not arguments.base:
-        raise UserError("Choose the base model that the LoRA shall be trained on.", code="base-model-not-chosen")
+        raise UserError("Choose the base model to train the LoRA on.", code="base-model-not-chosen")
     if arguments.prediction not in (None, *get_args(Prediction)):
         raise UserError(
             f"Unknown prediction type {arguments.prediction!r}; use epsilon or v, or leave it out.",

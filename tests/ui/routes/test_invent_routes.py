@@ -63,8 +63,8 @@ def test_candidates_can_be_seen_and_one_is_picked(page, base):
     assert taken["stage"] == "picked"
     assert page.get(taken["picked"]["thumbnail"]).status_code == 200
     assert [path.name for path in list_photos(folder.photos)] == ["picked-0003.png"]
-    assert "has its face already" in page.refused("/characters/mara/invented/pick", {"number": 1})
-    assert "has its face already" in job(page, "invent", 409, describe=WHO, base=base)
+    assert "already has its face" in page.refused("/characters/mara/invented/pick", {"number": 1})
+    assert "already has its face" in job(page, "invent", 409, describe=WHO, base=base)
 
 
 @pytest.mark.parametrize("path", ["plan.json", "..%2Fcharacter.yaml", "../character.yaml", "0009.png", "%2e%2e"])
@@ -140,10 +140,10 @@ def picture(*personas):
 def test_a_picture_of_ones_own_begins_a_face(page, base):
     folder = page.character()
     two = {"name": "../ü?.png", "data": picture("mara", "ines"), "base": base}
-    assert "cannot be the picture to go out from (several faces)" in page.refused(OWN, two)
+    assert "cannot be the starting picture (several faces)" in page.refused(OWN, two)
     none = base64.b64encode(b"no picture").decode()
     assert "is not a picture that can be read" in page.refused(OWN, {**two, "data": none})
-    assert "no base64" in page.refused(OWN, {**two, "data": "*"})
+    assert "not valid base64" in page.refused(OWN, {**two, "data": "*"})
     assert entry(page)["invented"] is None  # nothing of these was kept
     taken = page.done(OWN, {**two, "data": picture("mara"), "describe": " a  woman "})
     assert (taken["stage"], taken["describe"], taken["candidates"]) == ("picked", "a woman", [])

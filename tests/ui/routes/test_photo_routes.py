@@ -76,7 +76,7 @@ def test_an_evil_name_is_taken_in_under_a_good_one(page):
 
 def test_what_is_no_photo_is_said(page):
     page.character()
-    assert page.refused("/characters/mara/photos", {"name": "a.jpg", "data": "%%%"}) == "The data is no base64."
+    assert page.refused("/characters/mara/photos", {"name": "a.jpg", "data": "%%%"}) == "The data is not valid base64."
     assert "empty" in page.refused("/characters/mara/photos", {"name": "a.jpg", "data": ""})
     assert page.done("/characters/mara/photos", sent(data=b"no picture", name="a.jpg"))["added"] == []
 

@@ -69,7 +69,7 @@ def test_a_deleted_character_is_brought_back(page):
     for name in ("none", "rubbish/..", "..", ""):
         page.refused("/deleted/bring_back", {"folder": name}, 404)
     page.character()
-    assert "There is a character Mara already" in page.refused("/deleted/bring_back", {"folder": gone["folder"]}, 409)
+    assert "There is already a character Mara" in page.refused("/deleted/bring_back", {"folder": gone["folder"]}, 409)
     page.done("/characters/mara/delete", {"name": "Mara"})
     assert page.done("/deleted/bring_back", {"folder": gone["folder"]})["photos"]["count"] == 1
     assert (folder.photos / "00.jpg").is_file()

@@ -162,7 +162,7 @@ def test_photos_without_a_face_do_not_cost_the_pictures(run, fake_painter):
         Image.new("RGB", (64, 64), "grey").save(path)
     done = paint_and_score(run, 3, 1.0, 1, _silent)
     assert done.report.verdict.kind == "not measurable"
-    assert done.report.verdict.because.startswith("In none of the 4 photos a face can be measured")
+    assert done.report.verdict.because.startswith("No face can be measured in any of the 4 photos")
     assert done.preview.name == "01-lora.png"
     assert len(list((done.folder / "cells").iterdir())) == CELLS
     assert {row.status for row in done.report.pictures} == {"unjudged"}

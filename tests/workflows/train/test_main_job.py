@@ -389,7 +389,7 @@ def test_two_processes_do_not_share_a_run(copied, main, no_training):
     with only_process(copied.run):
         said = main("resume", copied.run)
     assert said.status == 2
-    assert said.err.startswith(f"sameface: Another process is at work on {copied.run}; ")
+    assert said.err.startswith(f"sameface: Another process is using {copied.run}; ")
     assert main("resume", copied.run, "--out", copied.out).status == 0
 
 

@@ -87,7 +87,7 @@ def test_an_audit_says_how_it_goes_and_what_was_found(at_work, copied):
     assert at_work("audit", drop=["Bild ü 03.jpg"])["state"] == "finished"
     assert at_work("audit", drop=["none.jpg"]) == {
         "state": "failed",
-        "error": "There is no photo none.jpg of this character; names are as in its photos folder.",
+        "error": "This character has no photo none.jpg; use the names in its photos folder.",
         "result": {},
     }
 
