@@ -60,7 +60,8 @@ def _run(argv: "list[str]") -> int:
     command = argv[0] if argv else ""
     if command == "test" and not (environment.SOURCE and (environment.ROOT / "tests").is_dir()):
         raise UserError(
-            "The tests come with SameFace's source folder, not with the installed package; run this in that folder."
+            "The tests come with SameFace's source folder, not with the installed package; run this in that folder.",
+            code="tests-not-installed",
         )
     if command == "test":
         pins = "--pins" in argv
@@ -78,7 +79,7 @@ def _run(argv: "list[str]") -> int:
         sentence = environment.about_missing(error)
         if sentence is None:
             raise
-        raise UserError(sentence) from error
+        raise UserError(sentence, code="package-missing") from error
 
 
 def _test(chosen: "list[str]", pins: bool) -> int:

@@ -129,7 +129,9 @@ def find_python(version: tuple[int, int]) -> str:
                 return answer.split(" ", 1)[1].strip()
     raise UserError(
         f"This needs Python {spelled}, and neither PATH nor pyenv has one"
-        f" (tried {', '.join(' '.join(command) for command in candidates)}); install it and run the same command again."
+        f" (tried {', '.join(' '.join(command) for command in candidates)}); install it and run this again.",
+        code="python-not-found",
+        version=spelled,
     )
 
 
@@ -199,13 +201,17 @@ def _make(env: Path, base: str) -> None:
         return
     own = not os.environ.get("SAMEFACE_ENV")
     if not own and env.is_dir() and any(env.iterdir()) and not alive(env):
-        raise UserError(f"SAMEFACE_ENV names {env}, which is no working Python environment; empty it or name another.")
+        raise UserError(
+            f"SAMEFACE_ENV names {env}, which is no working Python environment; empty it or name another.",
+            code="environment-broken",
+            folder=env,
+        )
     # Only a folder of our own is ever cleared; somebody else's environment is completed.
     trouble = _quiet([base, "-m", "venv", *(["--clear"] if own else []), str(env)])
     if trouble is None:
         trouble = _quiet([python, "-m", "pip", "--version"])
     if trouble is not None:
-        raise UserError(explain(trouble, env, base))
+        raise UserError(explain(trouble, env, base), code="environment-not-made", folder=env)
 
 
 def _quiet(command: list[str]) -> str | None:
@@ -227,7 +233,7 @@ def _pip(env: Path, lines: Sequence[str]) -> None:
     code = _watched(command)
     if code != 0 or missing(lines, site_packages(env)):
         said = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
-        raise UserError(explain(said or f"ERROR: pip ended with code {code}", env, python))
+        raise UserError(explain(said or f"ERROR: pip ended with code {code}", env, python), code="pip-failed")
 
 
 def _watched(command: list[str]) -> int:

@@ -6,6 +6,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 
@@ -16,12 +17,18 @@ class UserError(Exception):
     and what to do. The command line prints it without a stack trace.
 
     Attributes:
+        code: what kind of fault it is, such as ``photo-too-large``; stays the same when the sentence is reworded.
         field: of a form, a request or a file of settings, that is wrong (dotted); empty where it is none in particular.
+        parameters: what the sentence names, by name, e.g. ``photo``.
     """
 
-    def __init__(self, sentence: str = "", field: str = "") -> None:
+    def __init__(self, sentence: str, field: str = "", *, code: str, **parameters: object) -> None:
         super().__init__(sentence)
-        self.field = field
+        self.code, self.field, self.parameters = code, field, parameters
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Makes copies and pickles, which know only of `args`, keep the code."""
+        return partial(type(self), code=self.code), self.args, self.__dict__
 
 
 class Misfit(ValueError):

@@ -40,14 +40,14 @@ def explained(path: Path, doing: str = "write") -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            why = "the disk is full; free some space and run the same command again"
+            code, why = "disk-full", "the disk is full; free some space and run the same command again"
         elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            why = "permission is denied; choose another folder or change its rights"
+            code, why = "permission-denied", "permission is denied; choose another folder or change its permissions"
         elif error.errno == errno.ENOENT:
-            why = "it is not there (any more)"
+            code, why = "file-missing", "it is not there (any more)"
         else:
-            why = error.strerror or str(error)
-        raise UserError(f"Cannot {doing} {path}: {why}.") from error
+            code, why = "file-inaccessible", error.strerror or str(error)
+        raise UserError(f"Cannot {doing} {path}: {why}.", code=code, file=path) from error
 
 
 def opened(path: Path) -> IO[bytes]:
@@ -163,7 +163,7 @@ def read_json(path: Path) -> Any:
         try:
             return json.loads(content(path).decode("utf-8"))
         except (ValueError, RecursionError) as error:  # the latter by brackets in thousands of brackets
-            raise UserError(f"{path} is not valid JSON ({error}).") from error
+            raise UserError(f"{path} is not valid JSON ({error}).", code="json-invalid", file=path) from error
 
 
 def sha256(path: Path, progress: Callable[[int], None] | None = None) -> str:
@@ -210,5 +210,9 @@ def slug(name: str) -> str:
     text = unicodedata.normalize("NFC", name).casefold()
     text = re.sub(r"[^\w]+", "-", text).strip("-_")[:60].strip("-_")
     if not text or text in _WINDOWS_DEVICES:
-        raise UserError(f"{name!r} cannot be used as a name; give one with letters or digits, such as 'mara'.")
+        raise UserError(
+            f"{name!r} cannot be used as a name; give one with letters or digits, such as 'mara'.",
+            code="name-unusable",
+            name=name,
+        )
     return text

@@ -197,7 +197,10 @@ def _fill(folder: Path, lines: list[str], progress: Progress) -> None:
         with suppress(UserError):
             write_text(log, said)
         if code != 0 or environment.missing(lines, [fresh]):
-            raise UserError(explain(said or f"ERROR: pip ended with code {code}", folder, sys.executable, log, _WORDS))
+            raise UserError(
+                explain(said or f"ERROR: pip ended with code {code}", folder, sys.executable, log, _WORDS),
+                code="pip-failed",
+            )
         write_text(fresh / MARKER, "".join(f"{line}\n" for line in lines))
         with explained(folder):
             _put_in_place(fresh, folder)

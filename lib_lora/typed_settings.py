@@ -68,14 +68,16 @@ def from_dict(kind: type[T], values: Any, where: str = "settings") -> T:
             `field` is the dotted key.
     """
     if not isinstance(values, dict):
-        raise UserError(f"{where}: expected a table of settings, found {type(values).__name__}.")
+        raise UserError(
+            f"{where}: expected a table of settings, found {type(values).__name__}.", code="settings-not-a-table"
+        )
     hints = typing.get_type_hints(kind)
     known = {field.name for field in dataclasses.fields(kind) if field.init}  # type: ignore[arg-type]
     for key in values:
         if key not in known:
             near = difflib.get_close_matches(str(key), known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(sorted(known))}."
-            raise UserError(f"{where}: unknown setting {key!r}; {hint}", str(key))
+            raise UserError(f"{where}: unknown setting {key!r}; {hint}", str(key), code="setting-unknown", setting=key)
     built = {}
     for key, value in values.items():
         try:
@@ -85,13 +87,13 @@ def from_dict(kind: type[T], values: Any, where: str = "settings") -> T:
             raise
     if lacking := [*_lacking(kind, built)]:
         names, verb = ", ".join(map(repr, lacking)), "is" if len(lacking) == 1 else "are"
-        raise UserError(f"{where}: {names} {verb} missing.", lacking[0])
+        raise UserError(f"{where}: {names} {verb} missing.", lacking[0], code="setting-missing", settings=lacking)
     try:
         return kind(**built)
     except TypeError as error:
-        raise UserError(f"{where}: {error}.") from error
+        raise UserError(f"{where}: {error}.", code="setting-invalid") from error
     except ValueError as error:
-        raise UserError(f"{where}: {error}", _named(error, known)) from error
+        raise UserError(f"{where}: {error}", _named(error, known), code="setting-invalid") from error
 
 
 def _lacking(kind: type[Any], built: dict[str, Any]) -> Iterator[str]:
@@ -127,23 +129,35 @@ def coerce(hint: Any, value: Any, where: str) -> Any:
     if origin is typing.Literal:
         if value in arguments:
             return value
-        raise UserError(f"{where}: {reprlib.repr(value)} is none of {', '.join(map(str, arguments))}.")
+        raise UserError(
+            f"{where}: {reprlib.repr(value)} is none of {', '.join(map(str, arguments))}.",
+            code="setting-not-a-choice",
+            value=value,
+        )
     if dataclasses.is_dataclass(hint):
         return from_dict(typing.cast("type[Any]", hint), value, where)
     if origin in (list, tuple):
         if not isinstance(value, (list, tuple)):
-            raise UserError(f"{where}: expected a list, found {reprlib.repr(value)}.")
+            raise UserError(
+                f"{where}: expected a list, found {reprlib.repr(value)}.", code="setting-wrong-type", value=value
+            )
         items = [coerce(arguments[0], item, where) for item in value]
         return tuple(items) if origin is tuple else items
     if origin is dict:
         if not isinstance(value, dict):
-            raise UserError(f"{where}: expected a table, found {reprlib.repr(value)}.")
+            raise UserError(
+                f"{where}: expected a table, found {reprlib.repr(value)}.", code="setting-wrong-type", value=value
+            )
         return {key: coerce(arguments[1], item, where) for key, item in value.items()}
     return _scalar(hint, value, where)
 
 
 def _scalar(hint: Any, value: Any, where: str) -> Any:
-    wrong = UserError(f"{where}: expected {_WORDS.get(hint, hint)}, found {reprlib.repr(value)}.")
+    wrong = UserError(
+        f"{where}: expected {_WORDS.get(hint, hint)}, found {reprlib.repr(value)}.",
+        code="setting-wrong-type",
+        value=value,
+    )
     if hint is bool:
         words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
         if isinstance(value, str) and value.lower() in words:

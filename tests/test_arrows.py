@@ -1,8 +1,9 @@
 """Who may import whom (docs/architecture.md), held by reading every import statement; nothing is executed.
 
-Rooms stand on floors. An import goes down, never up and never sideways; webui modules are the business of `hosts`;
-and what the tab touches loads no torch, not even through a third module, so that a broken torch cannot make the tab
-vanish.
+Rooms stand on floors. An import goes down, never up and never sideways. `workspace`, which says where everything lies
+in a data folder, is among the lowest, since all rooms that touch the disk must agree on that. Webui modules are the
+business of `hosts`; and what the tab touches loads no torch, not even through a third module, so that a broken torch
+cannot make the tab vanish.
 """
 
 from __future__ import annotations
@@ -16,21 +17,22 @@ from import_graph import Import, imports_of, module_name
 PACKAGE = Path(__file__).resolve().parent.parent / "lib_lora"
 
 FLOOR = {"errors", "files", "file_permissions", "typed_settings", "pages", "pictures"}
-BELOW = {"character", "faces", "clip", "models", "lora"}
+BELOW = {"workspace", "character", "faces", "clip", "models", "lora"}  # workspace: names of files, so that all agree
 MIDDLE = {"photos", "captions", "training", "grid", "likeness", "deploy", "civitai", "remote"}
-RUNS = {"runs", "workspace"}
+RUNS = {"runs"}
 MAY_IMPORT: dict[str, set[str]] = {
-    **dict.fromkeys((*FLOOR, "character", "faces", "models", "environment", "pipes", "spinner"), FLOOR),
+    **dict.fromkeys((*FLOOR, "faces", "models", "environment", "pipes", "spinner"), FLOOR),
     "bootstrap": FLOOR | {"environment", "spinner"},
     "packages": FLOOR | {"environment", "bootstrap"},
+    "character": FLOOR | {"workspace"},
     "clip": FLOOR | {"faces", "models"},
     "lora": FLOOR | {"models"},
     **dict.fromkeys(MIDDLE, FLOOR | BELOW),
     "photos": FLOOR | BELOW | {"captions"},
     "workspace": FLOOR | {"faces"},
     "runs": FLOOR | BELOW | {"deploy", "training"},
-    "queue": FLOOR | RUNS,
-    "hosts": FLOOR | BELOW | MIDDLE | {"environment", "workspace"},
+    "queue": FLOOR | RUNS | {"workspace"},
+    "hosts": FLOOR | BELOW | MIDDLE | {"environment"},
     "workflows": FLOOR | BELOW | MIDDLE | RUNS | {"queue", "environment"},
     "ui": FLOOR | BELOW | MIDDLE | RUNS | {"queue", "workflows", "hosts", "environment", "packages"},
     "cli": FLOOR | BELOW | MIDDLE | RUNS | {"queue", "workflows", "hosts", "ui"},

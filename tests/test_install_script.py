@@ -80,7 +80,11 @@ def test_again_after_reload_ui(webui, attached):
 @pytest.mark.parametrize(
     ("error", "wrong", "mend"),
     [
-        (UserError("Cannot write /x <y>: the disk is full."), "/x &lt;y&gt;: the disk is full.", "Reload UI"),
+        (
+            UserError("Cannot write /x <y>: the disk is full.", code="some-fault"),
+            "/x &lt;y&gt;: the disk is full.",
+            "Reload UI",
+        ),
         (ModuleNotFoundError("x", name="scipy.stats"), "package scipy is missing", "scipy&gt;=1.10"),
         (ModuleNotFoundError("no lib_lora.x", name="lib_lora.x"), "does not go with this webui", "Update SameFace"),
         (ImportError("cannot import name 'y'"), "ImportError: cannot import name", "Update SameFace"),

@@ -74,25 +74,38 @@ class Blip:
 def _checked(folder: Path) -> Path:
     """The file of weights of a folder that has all that is needed."""
     if not folder.is_dir():
-        raise UserError(f"{folder} is not a folder; give the folder of a BLIP model, with its config.json.")
+        raise UserError(
+            f"{folder} is not a folder; give the folder of a BLIP model, with its config.json.",
+            code="blip-folder-missing",
+            folder=folder,
+        )
     config = _json(folder / "config.json", folder)
     kind = config.get("model_type")
     if kind != "blip":
-        raise UserError(f"{folder} holds a model of the kind {kind!r}, not BLIP; give the folder of a BLIP model.")
+        raise UserError(
+            f"{folder} holds a model of the kind {kind!r}, not BLIP; give the folder of a BLIP model.",
+            code="blip-wrong-model",
+            folder=folder,
+            kind=kind,
+        )
     made = config.get("architectures") or [_CAPTIONER]
     if _CAPTIONER not in made:
-        raise UserError(f"{folder} holds a BLIP model that writes no captions ({made}); use a captioning one.")
+        raise UserError(
+            f"{folder} holds a BLIP model that writes no captions ({made}); use a captioning one.",
+            code="blip-no-captioner",
+            folder=folder,
+        )
     weights = [folder / name for name in WEIGHTS if (folder / name).is_file()]
     if not weights:
-        raise UserError(_lacks(folder, " or ".join(WEIGHTS)))
+        raise UserError(_lacks(folder, " or ".join(WEIGHTS)), code="blip-file-missing", folder=folder)
     if not any((folder / name).is_file() for name in TOKENIZER):
-        raise UserError(_lacks(folder, " or ".join(TOKENIZER)))
+        raise UserError(_lacks(folder, " or ".join(TOKENIZER)), code="blip-file-missing", folder=folder)
     return weights[0]
 
 
 def _json(path: Path, folder: Path) -> dict[str, Any]:
     if not path.is_file():
-        raise UserError(_lacks(folder, path.name))
+        raise UserError(_lacks(folder, path.name), code="blip-file-missing", folder=folder)
     with explained(path, "read"):
         try:
             value = json.loads(path.read_text(encoding="utf-8"))
@@ -108,7 +121,11 @@ def _lacks(folder: Path, name: str) -> str:
 
 
 def _damaged(path: Path, why: object) -> UserError:
-    return UserError(f"{path} is damaged ({str(why)[:200]}); put that file of the BLIP model there again.")
+    return UserError(
+        f"{path} is damaged ({str(why)[:200]}); put that file of the BLIP model there again.",
+        code="blip-file-damaged",
+        file=path,
+    )
 
 
 def _model(folder: Path, weights: Path) -> tuple[Any, int]:
@@ -133,11 +150,17 @@ def _model(folder: Path, weights: Path) -> tuple[Any, int]:
                 if name.endswith(_COUNTERS):
                     continue
                 raise UserError(
-                    f"{weights} lacks the tensor {name} and so is no BLIP captioner; put the right one there."
+                    f"{weights} lacks the tensor {name} and so is no BLIP captioner; put the right one there.",
+                    code="blip-tensor-missing",
+                    file=weights,
+                    tensor=name,
                 )
             if file.shape(source) != tuple(tensor.shape):
                 raise UserError(
-                    f"{weights} does not fit config.json beside it ({name}); put both of the same BLIP model there."
+                    f"{weights} does not fit config.json beside it ({name}); put both of the same BLIP model there.",
+                    code="blip-config-mismatch",
+                    file=weights,
+                    tensor=name,
                 )
             tensor.copy_(file.read(source))
     return model.float(), int(config.vision_config.image_size)

@@ -18,9 +18,9 @@ from lib_lora import file_permissions
 from lib_lora.captions import phrases
 from lib_lora.character import caption_files
 from lib_lora.character.photo_files import list_photos
-from lib_lora.character.store import CharacterFolder
 from lib_lora.errors import UserError
 from lib_lora.files import atomic_file, explained, write_text
+from lib_lora.workspace.workspace import CharacterFolder
 
 HISTORY = "captions.jsonl"
 _NO_LETTER = "\ufffd"  # what stands where bytes are no text
@@ -86,7 +86,11 @@ def edit(folder: CharacterFolder, what: str, change: Callable[[str], str], only:
     """
     there = captions_of(folder)
     for name in sorted((only or set()) - there.texts.keys()):
-        raise UserError(there.unreadable.get(name, f"There is no photo {name} in {folder.photos}."))
+        raise UserError(
+            there.unreadable.get(name, f"There is no photo {name} in {folder.photos}."),
+            code="photo-not-found",
+            photo=name,
+        )
     chosen = {name: text for name, text in there.texts.items() if only is None or name in only}
     return rewrite(folder, what, phrases.change(chosen, change))
 
@@ -118,7 +122,11 @@ def undo(folder: CharacterFolder) -> Changed:
     """
     lines = _history(folder)
     if not lines:
-        raise UserError(f"No change of the captions in {folder.photos} is left that could be taken back.")
+        raise UserError(
+            f"No change of the captions in {folder.photos} is left that could be taken back.",
+            code="nothing-to-undo",
+            folder=folder.photos,
+        )
     last, there = lines[-1], captions_of(folder).texts
     before: Mapping[str, str | None] = last["before"]
     back = sorted(name for name in before if name in there and there[name] == last["after"][name])

@@ -54,7 +54,11 @@ def decode(raw: bytes, name: str) -> str | None:
     """
     text = raw[:MAX_BYTES].decode(_encoding(raw[:MAX_BYTES]), errors="replace")
     if len(raw) > MAX_BYTES or "\0" in text:
-        raise UserError(f"{name} is not a caption (too long, or not text); replace or remove it.")
+        raise UserError(
+            f"{name} is not a caption (too long, or not text); replace or remove it.",
+            code="caption-unreadable",
+            file=name,
+        )
     return " ".join(text.split()) or None
 
 

@@ -65,7 +65,7 @@ def list_photos(folder: Path) -> list[Path]:
         UserError: it is no folder.
     """
     if not folder.is_dir():
-        raise UserError(f"{folder} is not a folder of photos.")
+        raise UserError(f"{folder} is not a folder of photos.", code="photo-folder-missing", folder=folder)
     with explained(folder, "read"):
         files = [path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file()]
     return sorted((path for path in files if not path.name.startswith(".")), key=lambda path: path.name.casefold())
@@ -105,7 +105,11 @@ def read_photo(stream: IO[bytes], name: str, pay: Callable[[int], None] | None =
         with image:
             if image.width * image.height > MAX_PIXELS:
                 raise UserError(
-                    f"{name} has {image.width} x {image.height} pixels; the limit is 100 million, so save it smaller."
+                    f"{name} has {image.width} x {image.height} pixels; the limit is 100 million, so save it smaller.",
+                    code="photo-too-large",
+                    photo=name,
+                    width=image.width,
+                    height=image.height,
                 )
             if pay:
                 pay(image.width * image.height)
@@ -114,12 +118,20 @@ def read_photo(stream: IO[bytes], name: str, pay: Callable[[int], None] | None =
     except UserError:
         raise
     except Image.DecompressionBombError as error:
-        raise UserError(f"{name} has far more than 100 million pixels, which is the limit; save it smaller.") from error
+        raise UserError(
+            f"{name} has far more than 100 million pixels, which is the limit; save it smaller.",
+            code="photo-too-large",
+            photo=name,
+        ) from error
     except UnidentifiedImageError as error:
-        raise UserError(f"{name} is not a picture that can be read; replace or remove it.") from error
+        raise UserError(
+            f"{name} is not a picture that can be read; replace or remove it.", code="photo-unreadable", photo=name
+        ) from error
     except Exception as error:  # Pillow's decoders raise anything on a damaged file
         why = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(f"{name} is damaged ({why}); replace or remove it.") from error
+        raise UserError(
+            f"{name} is damaged ({why}); replace or remove it.", code="photo-damaged", photo=name
+        ) from error
 
 
 def _formats(stream: IO[bytes], name: str) -> list[str]:
@@ -139,12 +151,16 @@ def _formats(stream: IO[bytes], name: str) -> list[str]:
     if kind in _HEIC and not _heic_is_read():
         raise UserError(
             f"{name} is a HEIC file, which is not read here: save the photo as JPEG (an iPhone does so with Settings, "
-            "Camera, Formats, Most Compatible), or install the package pillow-heif."
+            "Camera, Formats, Most Compatible), or install the package pillow-heif.",
+            code="heif-support-missing",
+            photo=name,
         )
     if kind in _AVIF and not _avif_is_read():
         raise UserError(
             f"{name} is an AVIF file, which needs Pillow 11.3 or newer, or the package "
-            "pillow-avif-plugin; install one, or save the photo as JPEG."
+            "pillow-avif-plugin; install one, or save the photo as JPEG.",
+            code="avif-support-missing",
+            photo=name,
         )
     return [kind for kind in ("HEIF", "AVIF") if kind in Image.OPEN]
 

@@ -1,15 +1,11 @@
-"""A character and its folder on disk.
+"""A character: who it is, why it may be trained on, and the file ``character.yaml`` in its folder.
 
-    <data>/characters/<slug>/character.yaml, photos/, sheets/, cache/, runs/<id>/
-
-Knows where things lie; knows nothing of models or training.
+Knows nothing of models or training.
 """
 
 from __future__ import annotations
 
-import os
 import re
-import sys
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -20,6 +16,7 @@ import yaml
 from lib_lora import file_permissions, typed_settings
 from lib_lora.errors import Misfit, UserError, command, typed
 from lib_lora.files import content, explained, slug, write_text
+from lib_lora.workspace.workspace import CharacterFolder, Workspace
 
 ConsentKind = Literal["fictional", "myself", "consented"]
 FILE_VERSION = 1
@@ -75,54 +72,6 @@ class Character:
             raise Misfit(sentence, "trigger")
 
 
-@dataclass(frozen=True)
-class CharacterFolder:
-    """Where one character's things lie."""
-
-    path: Path
-
-    @property
-    def photos(self) -> Path:
-        """The originals, with their captions beside them."""
-        return self.path / "photos"
-
-    @property
-    def sheets(self) -> Path:
-        """The originals of sheets of four, whose pieces lie in `photos`."""
-        return self.path / "sheets"
-
-    @property
-    def cache(self) -> Path:
-        """What can be computed again; deletable at any time."""
-        return self.path / "cache"
-
-    @property
-    def runs(self) -> Path:
-        """One folder a training run."""
-        return self.path / "runs"
-
-    @property
-    def file(self) -> Path:
-        """``character.yaml``."""
-        return self.path / "character.yaml"
-
-
-def data_root(chosen: str | Path | None = None) -> Path:
-    """The data folder: the one given, else ``SAMEFACE_DATA``, else the system's place for such files."""
-    if chosen:
-        return Path(chosen).expanduser().absolute()
-    if os.environ.get("SAMEFACE_DATA"):
-        return Path(os.environ["SAMEFACE_DATA"]).expanduser().absolute()
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "sameface"
-    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "sameface"
-
-
-def folder_of(root: Path, name: str) -> CharacterFolder:
-    """The folder of the character called `name`, whether it exists or not."""
-    return CharacterFolder(root / "characters" / slug(name))
-
-
 def declare_consent(kind: str) -> Consent:
     """A declaration made today.
 
@@ -130,7 +79,12 @@ def declare_consent(kind: str) -> Consent:
         UserError: `kind` is none of the three.
     """
     if kind not in get_args(ConsentKind):
-        raise UserError(f"{kind!r} is no kind of consent; say one of {', '.join(get_args(ConsentKind))}.", "consent")
+        raise UserError(
+            f"{kind!r} is no kind of consent; say one of {', '.join(get_args(ConsentKind))}.",
+            "consent",
+            code="consent-unknown",
+            consent=kind,
+        )
     return Consent(cast(ConsentKind, kind), date.today().isoformat())
 
 
@@ -142,7 +96,7 @@ def see_adult(class_word: str) -> None:
     """
     if found := _CHILD.search(class_word):
         sentence = f"Only adults can be trained, so {found[0]!r} cannot be the class word; use woman, man or person."
-        raise UserError(sentence, "class_word")
+        raise UserError(sentence, "class_word", code="class-word-is-trait")
 
 
 def consent_of(character: Character) -> Consent:
@@ -154,7 +108,9 @@ def consent_of(character: Character) -> Consent:
     if character.consent is None:
         raise UserError(
             f"Record consent for {character.name!r} first: "
-            f"{typed('consent', character.name, 'fictional')} (or myself; or consented: an adult who agreed)"
+            f"{typed('consent', character.name, 'fictional')} (or myself; or consented: an adult who agreed)",
+            code="consent-missing",
+            character=character.name,
         )
     return character.consent
 
@@ -172,17 +128,22 @@ def create(root: Path, character: Character) -> CharacterFolder:
         UserError: a character of that name exists with other facts, the name has a slash, the class word is a
             child's, or the folder cannot be written.
     """
-    folder = folder_of(root, character.name)
+    folder = Workspace(root).character(character.name)
     if folder.file.exists():
         there = load(folder)
         if (there.trigger, there.class_word) != (character.trigger, character.class_word):
             raise UserError(
                 f"{folder.file}: {there.name!r} exists with the trigger {there.trigger!r} and the class "
-                f"{there.class_word!r}; choose another name, or use these words."
+                f"{there.class_word!r}; choose another name, or use these words.",
+                code="character-exists",
+                character=there.name,
             )
         return folder
     if set(character.name) & set("/\\"):
-        raise UserError(f"A name has no slash, for NAME/001 is a run; write {folder.path.name} or another name.")
+        raise UserError(
+            f"A name has no slash, for NAME/001 is a run; write {folder.path.name} or another name.",
+            code="character-name-has-slash",
+        )
     see_adult(character.class_word)
     with explained(folder.path):
         for path in (folder.photos, folder.cache, folder.runs):
@@ -200,7 +161,9 @@ def load(folder: CharacterFolder) -> Character:
     if not folder.file.exists():
         raise UserError(
             f"There is no character in {folder.path}; make it with: {command()} new NAME --trigger WORD --class WORD "
-            "--photos PHOTOS"
+            "--photos PHOTOS",
+            code="character-not-found",
+            folder=folder.path,
         )
     return typed_settings.from_dict(Character, read_yaml(folder.file), str(folder.file))
 
@@ -215,4 +178,6 @@ def read_yaml(path: Path) -> Any:
         try:
             return yaml.safe_load(content(path).decode("utf-8"))
         except (yaml.YAMLError, ValueError, RecursionError) as error:
-            raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from error
+            raise UserError(
+                f"{path} is not valid YAML: {' '.join(str(error).split())}.", code="yaml-invalid", file=path
+            ) from error

@@ -11,7 +11,6 @@ from typing import Any
 
 import lib_lora
 from lib_lora import file_permissions
-from lib_lora.character.store import data_root
 from lib_lora.cli import (
     invent_commands,
     judge_commands,
@@ -25,6 +24,7 @@ from lib_lora.cli import (
 )
 from lib_lora.cli.arguments import DRIFTS, NO_VERDICT, NOT_GOOD, STOPPED, Answer, as_json
 from lib_lora.errors import StoppedByUser
+from lib_lora.workspace.workspace import data_root
 
 __all__ = ["DRIFTS", "NOT_GOOD", "NO_VERDICT", "STOPPED", "main"]
 

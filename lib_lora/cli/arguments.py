@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import yaml
 
-from lib_lora.character.store import data_root
 from lib_lora.cli import suggest
 from lib_lora.errors import UserError, command
+from lib_lora.workspace.workspace import data_root
 
 if TYPE_CHECKING:
     from lib_lora.faces.face import FaceEngine
@@ -133,7 +133,7 @@ def settings_given(options: argparse.Namespace) -> dict[str, Any]:
     values = overrides(options)
     complaint = suggest.about_settings(values, [*(field["key"] for field in fields()), *NO_FIELDS])
     if complaint:
-        raise UserError(f"--set: {complaint} All of them: {command()} settings")
+        raise UserError(f"--set: {complaint} All of them: {command()} settings", code="setting-unknown")
     return values
 
 
@@ -149,12 +149,18 @@ def overrides(options: argparse.Namespace) -> dict[str, Any]:
         key, equals, text = item.partition("=")
         path = [word.strip() for word in key.split(".")]
         if not equals or not all(path):
-            raise UserError(f"--set {item}: write KEY=VALUE, e.g. --set lora.rank=16")
+            raise UserError(
+                f"--set {item}: write KEY=VALUE, for example --set lora.rank=16.", code="set-without-value", option=item
+            )
         table = values
         for word in path[:-1]:
             table = table.setdefault(word, {})
             if not isinstance(table, dict):
-                raise UserError(f"--set {item}: {word} was given a value of its own before.")
+                raise UserError(
+                    f"--set {item}: {word} was given a value of its own before.",
+                    code="set-conflicts-with-group",
+                    option=item,
+                )
         table[path[-1]] = _value(text.strip(), item)
     if options.steps is not None:
         values["steps"] = options.steps
@@ -172,7 +178,9 @@ def _value(text: str, item: str) -> Any:
     except (yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError) as error:
         # beside its own errors, PyYAML lets through those of values that only look right: 2024-02-30, !!bool x
         if structured:
-            raise UserError(f"--set {item[:80]}: the value cannot be read.") from error
+            raise UserError(
+                f"--set {item[:80]}: the value cannot be read.", code="set-unreadable", option=item
+            ) from error
         return text
     return value if structured or value is None or isinstance(value, (bool, int, float)) else text
 

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lib_lora.character.store import data_root
 from lib_lora.cli.arguments import Answer, Commands, at_least, tell
 from lib_lora.errors import UserError
+from lib_lora.workspace.workspace import data_root
 
 
 def add(command: Commands) -> None:
@@ -59,7 +59,11 @@ def _invent(options: argparse.Namespace) -> Answer:
     }
     for flag, (value, fits) in steps.items():
         if value is not None and not fits:
-            raise UserError(f"{flag} does not belong to this step of invent; leave it out (see invent --help).")
+            raise UserError(
+                f"{flag} does not belong to this step of invent; leave it out (see invent --help).",
+                code="option-of-another-step",
+                option=flag,
+            )
     if options.more:
         return _more(options)
     return _pick(options) if picking else _candidates(options)
@@ -69,7 +73,10 @@ def _candidates(options: argparse.Namespace) -> Answer:
     from lib_lora.workflows.invent.invent import candidates
 
     if options.describe is None or options.base is None:
-        raise UserError("Say who shall be seen with --describe, and what paints with --base (see invent --help).")
+        raise UserError(
+            "Say who shall be seen with --describe, and what paints with --base (see invent --help).",
+            code="invent-incomplete",
+        )
     more = _given(count=options.candidates, seed=options.seed)
     told = candidates(
         data_root(options.data), options.name, options.describe, options.base, each=_watch(options), **more
@@ -82,7 +89,8 @@ def _pick(options: argparse.Namespace) -> Answer:
 
     if options.trigger is None or options.class_word is None:
         raise UserError(
-            "Say with --trigger and --class what stands for this character, e.g. --trigger mrxa --class woman."
+            "Say with --trigger and --class what stands for this character, e.g. --trigger mrxa --class woman.",
+            code="trigger-and-class-missing",
         )
     told = pick(
         data_root(options.data),

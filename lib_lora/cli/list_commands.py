@@ -6,10 +6,10 @@ import argparse
 import textwrap
 from typing import Any
 
-from lib_lora.character.store import data_root
 from lib_lora.cli.arguments import Answer, Commands, tell
 from lib_lora.cli.suggest import nearest, nearest_setting
 from lib_lora.errors import UserError
+from lib_lora.workspace.workspace import data_root
 
 _USUAL = "sd15-face"
 _WIDTH = 110
@@ -41,7 +41,7 @@ def _settings(options: argparse.Namespace) -> Answer:
     if options.preset not in PRESETS:
         near = nearest(options.preset, PRESETS)
         hint = f"did you mean {near}?" if near else f"there are {', '.join(PRESETS)}."
-        raise UserError(f"There is no preset {options.preset!r}; {hint}")
+        raise UserError(f"There is no preset {options.preset!r}; {hint}", code="preset-unknown", preset=options.preset)
     family, narrow, _ = TOLD[options.preset]
     defaults = flat(preset(options.preset, family, narrow=narrow))
     found = [{**field, "default": defaults[field["key"]]} for field in fields()]
@@ -49,7 +49,11 @@ def _settings(options: argparse.Namespace) -> Answer:
         keys = [field["key"] for field in found]
         if not any(word.lower() in key for key in keys):
             near = nearest_setting(word, keys)
-            raise UserError(f"No setting has {word!r} in its name{f'; did you mean {near}?' if near else '.'}")
+            raise UserError(
+                f"No setting has {word!r} in its name{f'; did you mean {near}?' if near else '.'}",
+                code="setting-unknown",
+                setting=word,
+            )
     if options.words:
         found = [field for field in found if any(word.lower() in field["key"] for word in options.words)]
     values = {"preset": options.preset, "presets": presets_told(), "settings": found}

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from lib_lora.character.store import data_root
 from lib_lora.cli.arguments import Answer, Commands, tell
 from lib_lora.errors import UserError
+from lib_lora.workspace.workspace import data_root
 
 
 def add(command: Commands) -> None:
@@ -60,18 +60,26 @@ def _caption(options: argparse.Namespace) -> Answer:
     elif options.move:
         phrase, place = options.move
         if not place.lstrip("-").isdecimal():
-            raise UserError(f"--move {phrase!r} {place!r}: the place is a whole number, 0 for the first phrase.")
+            raise UserError(
+                f"--move {phrase!r} {place!r}: the place is a whole number, 0 for the first phrase.",
+                code="place-not-a-number",
+                place=place,
+            )
         edit = caption_commands.moving(phrase, int(place))
     return tell(caption_commands.caption(root, options.name, edit, options.only, options.undo))
 
 
 def _check(options: argparse.Namespace) -> None:
     if options.undo and options.only:
-        raise UserError("--undo takes the whole newest edit back; leave --only out.")
+        raise UserError("--undo takes the whole newest edit back; leave --only out.", code="undo-with-other-options")
     if options.place is not None and options.add is None:
-        raise UserError("--place says where --add puts a phrase; to move one, use --move PHRASE PLACE.")
+        raise UserError(
+            "--place says where --add puts a phrase; to move one, use --move PHRASE PLACE.", code="place-without-add"
+        )
     if (options.captioner or options.rewrite) and not options.fill:
-        raise UserError("--captioner and --rewrite belong to --fill, which writes captions; add it.")
+        raise UserError(
+            "--captioner and --rewrite belong to --fill, which writes captions; add it.", code="captioner-without-fill"
+        )
 
 
 def _fill(options: argparse.Namespace) -> Answer:

@@ -99,7 +99,9 @@ def find_weights(folders: Sequence[Path] | None = None) -> ClipWeights | None:
 
 def _chosen(path: Path, model: str) -> ClipWeights:
     if not path.is_file():
-        raise UserError(f"{FILE} names {path}, but there is no such file; correct or unset it.")
+        raise UserError(
+            f"{FILE} names {path}, but there is no such file; correct or unset it.", code="clip-file-missing", file=path
+        )
     if model in _KNOWN:
         return ClipWeights(path, model, *_KNOWN[model])
     architecture = model.replace("/", "-").removesuffix(_QUICK)
@@ -135,7 +137,9 @@ class Clip:
         try:
             import open_clip
         except ImportError as error:
-            raise UserError("The package open_clip_torch is missing; run: pip install open_clip_torch") from error
+            raise UserError(
+                "The package open_clip_torch is missing; run: pip install open_clip_torch", code="open-clip-missing"
+            ) from error
         digest = sha256(weights.path)
         with opened(weights.path) as tensors:
             architecture = weights.architecture or _guess(tensors, weights.path)
@@ -227,12 +231,21 @@ def _build(path: Path, tensors: Tensors, architecture: str, quick: bool) -> tupl
 
     config = open_clip.get_model_config(architecture)
     if config is None or not _supported(config):
-        raise UserError(f"The CLIP model {architecture!r} is not supported; set {MODEL} to another one, like ViT-L-14.")
+        raise UserError(
+            f"The CLIP model {architecture!r} is not supported; set {MODEL} to another one, like ViT-L-14.",
+            code="clip-architecture-unsupported",
+            architecture=architecture,
+        )
     model = open_clip.CLIP(**{key: config[key] for key in ("embed_dim", "vision_cfg", "text_cfg")}, quick_gelu=quick)
     wanted = model.state_dict()
     shapes = {name: shape for name, shape in tensors.shapes.items() if name not in _NOT_WEIGHTS}
     if shapes != {name: tuple(tensor.shape) for name, tensor in wanted.items()}:
-        raise UserError(f"{path} does not hold the CLIP model {architecture}; set {MODEL} to what it is.")
+        raise UserError(
+            f"{path} does not hold the CLIP model {architecture}; set {MODEL} to what it is.",
+            code="clip-architecture-mismatch",
+            file=path,
+            architecture=architecture,
+        )
     with torch.no_grad():
         for name, tensor in wanted.items():
             tensor.copy_(tensors.read(name))
@@ -271,4 +284,8 @@ def _guess(tensors: Tensors, path: Path) -> str:
         shapes = [(width, 3, side, side), (patches, width), (width, size), (text["width"], size)]
         if ours == [*shapes, (vision["layers"],), (text["layers"],)]:
             return str(name)
-    raise UserError(f"{path} is none of the CLIP models that open_clip knows; set {MODEL} or unset {FILE}.")
+    raise UserError(
+        f"{path} is none of the CLIP models that open_clip knows; set {MODEL} or unset {FILE}.",
+        code="clip-file-unknown",
+        file=path,
+    )

@@ -37,7 +37,9 @@ def folder(path: Path) -> Path:
                 return found
     raise UserError(
         f"{path} is no ComfyUI folder: there is no models/loras in it; give the folder that ComfyUI's main.py or its "
-        "models folder lies in."
+        "models folder lies in.",
+        code="comfyui-folder-invalid",
+        folder=path,
     )
 
 

@@ -30,11 +30,18 @@ def engine_of(name: str, root: Path, accept_licence: bool = False) -> FaceEngine
     if name == DEFAULT:
         return SFaceEngine()
     if kind != INSIGHTFACE or not folder:
-        raise UserError(f"There is no face engine {name!r}; known are {' and '.join(KNOWN)}.")
+        raise UserError(
+            f"There is no face engine {name!r}; known are {' and '.join(KNOWN)}.",
+            code="face-engine-unknown",
+            engine=name,
+        )
     engine = InsightFaceEngine(Path(folder).expanduser())
     if not licences.is_confirmed(root, engine.id):
         if not accept_licence:
-            raise UserError(f"{licences.NOTICE}\nIf you agree, give the same command with --accept-licence once.")
+            raise UserError(
+                f"{licences.NOTICE}\nIf you agree, give the same command with --accept-licence once.",
+                code="licence-not-accepted",
+            )
         licences.confirm(root, engine.id)
     engine.load()
     return engine

@@ -97,4 +97,6 @@ def _load(path: Path) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
             with np.load(stream, allow_pickle=False) as archive:
                 return archive["weights"].astype(np.float32), archive["offsets"].astype(np.float32)
         except (ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            raise UserError(f"{path.name} is damaged; install SameFace again ({path}).") from error
+            raise UserError(
+                f"{path.name} is damaged; install SameFace again ({path}).", code="face-model-damaged", file=path
+            ) from error

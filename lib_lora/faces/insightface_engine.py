@@ -158,7 +158,11 @@ def pack_folder(folder: Path) -> Path:
         UserError: there is none, or there are several.
     """
     if not folder.is_dir():
-        raise UserError(f"There is no folder {folder}; give the folder of an InsightFace model pack that you have.")
+        raise UserError(
+            f"There is no folder {folder}; give the folder of an InsightFace model pack that you have.",
+            code="face-pack-folder-missing",
+            folder=folder,
+        )
     if _files(folder):
         return folder
     nested = [inner for inner in sorted(folder.iterdir()) if inner.is_dir() and _files(inner)]
@@ -166,10 +170,16 @@ def pack_folder(folder: Path) -> Path:
         return nested[0]
     if nested:
         names = ", ".join(inner.name for inner in nested)
-        raise UserError(f"{folder} holds several model packs ({names}); give the folder of one of them.")
+        raise UserError(
+            f"{folder} holds several model packs ({names}); give the folder of one of them.",
+            code="face-pack-ambiguous",
+            folder=folder,
+        )
     raise UserError(
         f"{folder} holds no .onnx files; give the folder of an InsightFace model pack that you have "
-        "(SameFace downloads none)."
+        "(SameFace downloads none).",
+        code="face-pack-empty",
+        folder=folder,
     )
 
 
@@ -188,9 +198,17 @@ def _digest(folder: Path) -> str:
 def _load(folder: Path, providers: list[str]) -> _Models:
     app, face_class, version = _package()
     if glob.escape(str(folder)) != str(folder):
-        raise UserError(f"insightface cannot read a folder with *, ? or [ in its path; rename {folder}.")
+        raise UserError(
+            f"insightface cannot read a folder with *, ? or [ in its path; rename {folder}.",
+            code="face-pack-path-unusable",
+            folder=folder,
+        )
     if _has_manifest(folder) and int(version.split(".")[0]) < 2:
-        raise UserError(f"The model pack in {folder} needs insightface 2 or newer; here is {version}. Update it.")
+        raise UserError(
+            f"The model pack in {folder} needs insightface 2 or newer; here is {version}. Update it.",
+            code="insightface-outdated",
+            version=version,
+        )
     try:
         # 0.7.3 and 1.0 print what they load, and would be read as part of a command's answer
         with contextlib.redirect_stdout(sys.stderr):
@@ -210,9 +228,17 @@ def _load(folder: Path, providers: list[str]) -> _Models:
     except UserError:
         raise
     except AssertionError as error:  # how insightface says that it found no detector
-        raise UserError(f"insightface {version} finds no face detector in {folder}; give another pack.") from error
+        raise UserError(
+            f"insightface {version} finds no face detector in {folder}; give another pack.",
+            code="face-detector-missing",
+            folder=folder,
+        ) from error
     except Exception as error:  # onnxruntime's errors have no common class
-        raise UserError(f"insightface {version} cannot run the models in {folder} ({error}).") from error
+        raise UserError(
+            f"insightface {version} cannot run the models in {folder} ({error}).",
+            code="face-pack-not-runnable",
+            folder=folder,
+        ) from error
     return loaded
 
 
@@ -227,12 +253,15 @@ def _package() -> tuple[Any, Any, str]:
         raise UserError(
             f"The Python package {error.name} is missing; run `python -m pip install insightface onnxruntime` in an "
             "environment of its own in which SameFace is installed, not in the webui's: it brings packages that the "
-            "webui's protobuf is too old for, so SameFace never installs it by itself."
+            "webui's protobuf is too old for, so SameFace never installs it by itself.",
+            code="insightface-missing",
+            package=error.name,
         ) from error
     except Exception as error:  # packages that do not fit each other fail in many ways at import
         raise UserError(
             f"insightface is installed but cannot be imported ({error}); install it with onnxruntime anew, in an "
-            "environment of its own."
+            "environment of its own.",
+            code="insightface-broken",
         ) from error
     return app, face_class, str(package.__version__)
 
@@ -246,12 +275,25 @@ def _has_manifest(folder: Path) -> bool:
 
 def _check(models: dict[str, Any], folder: Path) -> None:
     if "recognition" not in models:
-        raise UserError(f"insightface finds no recognition model in {folder}; give another pack.")
+        raise UserError(
+            f"insightface finds no recognition model in {folder}; give another pack.",
+            code="face-recognition-missing",
+            folder=folder,
+        )
     if not models["detection"].use_kps:
-        raise UserError(f"The detector in {folder} gives no five points; give a pack whose detector does.")
+        raise UserError(
+            f"The detector in {folder} gives no five points; give a pack whose detector does.",
+            code="face-landmarks-missing",
+            folder=folder,
+        )
     size = tuple(models["recognition"].input_size)
     if size != (align.SIZE, align.SIZE):
-        raise UserError(f"The recognition model in {folder} wants faces of {size} pixels; only 112 x 112 can be used.")
+        raise UserError(
+            f"The recognition model in {folder} wants faces of {size} pixels; only 112 x 112 can be used.",
+            code="face-size-unsupported",
+            folder=folder,
+            size=size,
+        )
 
 
 def _embed(recogniser: Any, aligned: Pixels) -> Array:

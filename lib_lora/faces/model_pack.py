@@ -110,4 +110,6 @@ def _read(path: Path, names: tuple[str, ...]) -> dict[str, npt.NDArray[Any]]:
 
 
 def _damaged(path: Path) -> UserError:
-    return UserError(f"The face model {path.name} is damaged; install SameFace again ({path}).")
+    return UserError(
+        f"The face model {path.name} is damaged; install SameFace again ({path}).", code="face-model-damaged", file=path
+    )

@@ -50,11 +50,17 @@ def make_scheduler(name: str, info: ModelInfo) -> Any:
         UserError: an unknown sampler, or one that cannot paint with a zero-terminal-SNR model.
     """
     if name not in SAMPLERS:
-        raise UserError(f"There is no sampler {name!r}; there are {', '.join(SAMPLERS)}.")
+        raise UserError(
+            f"There is no sampler {name!r}; there are {', '.join(SAMPLERS)}.", code="sampler-unknown", sampler=name
+        )
     kind, options = SAMPLERS[name]
     if info.zero_terminal_snr:
         if name not in _ZERO_SNR_SAMPLERS:
-            raise UserError(f"{info.path.name} has a zero-terminal-SNR schedule; paint it with the sampler 'Euler'.")
+            raise UserError(
+                f"{info.path.name} has a zero-terminal-SNR schedule; paint it with the sampler 'Euler'.",
+                code="sampler-unsuitable",
+                sampler=name,
+            )
         options = {**options, "rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
     return kind(
         num_train_timesteps=1000,

@@ -37,7 +37,11 @@ class ConfiguredHost:
         if not chosen:
             return self.host.worker_command()
         if not Path(chosen).is_file():
-            raise UserError(f"The Python that trains, {chosen}, is not there; correct it in the settings.")
+            raise UserError(
+                f"The Python that trains, {chosen}, is not there; correct it in the settings.",
+                code="worker-python-missing",
+                program=chosen,
+            )
         return [chosen]
 
     def worker_environment(self) -> dict[str, str]:
@@ -69,6 +73,10 @@ class ConfiguredHost:
     def reconstruct(self, image: Image.Image, stop: Callable[[], bool]) -> Image.Image | None:
         """The host's."""
         return self.host.reconstruct(image, stop)
+
+    def caption(self, captioner: str, image: Image.Image, stop: Callable[[], bool]) -> list[str]:
+        """The host's."""
+        return self.host.caption(captioner, image, stop)
 
     def allows_painting(self) -> bool:
         """Whether others may paint while something trains, by the tab's settings."""

@@ -57,6 +57,21 @@ class CardVisibility:
     why: str = ""
 
 
+@dataclass(frozen=True)
+class OfferedCaptioner:
+    """A captioner that the host has.
+
+    Attributes:
+        name: by which it is asked for; it begins with "webui-".
+        text: what it does, for people.
+        why: empty where it is ready, else one sentence with what to do.
+    """
+
+    name: str
+    text: str
+    why: str = ""
+
+
 Each = Callable[[int, Image.Image, str], None]  # number of the picture, the picture, its infotext
 
 
@@ -127,6 +142,24 @@ class Host(Protocol):
         Args:
             image: the picture.
             stop: asked while it waits for its turn; true = it is not wanted any more.
+        """
+        ...
+
+    def captioners(self) -> list[OfferedCaptioner]:
+        """The captioners that it has, ready or not; the plainest first."""
+        ...
+
+    def caption(self, captioner: str, image: Image.Image, stop: Callable[[], bool] = never) -> list[str]:
+        """What one of its captioners says of a picture, as phrases for a caption.
+
+        Args:
+            captioner: its name.
+            image: an upright picture.
+            stop: asked while it waits for its turn.
+
+        Raises:
+            UserError: it has no such captioner, or that cannot be used now.
+            StoppedByUser: it was stopped while it waited.
         """
         ...
 

@@ -15,7 +15,7 @@ import lib_lora
 from lib_lora import environment
 from lib_lora.errors import UserError
 from lib_lora.files import digest_of
-from lib_lora.hosts.host_protocol import CardVisibility, Checkpoint, Each, Roots
+from lib_lora.hosts.host_protocol import CardVisibility, Checkpoint, Each, OfferedCaptioner, Roots
 from lib_lora.hosts.queue_lock import never
 from lib_lora.pictures import Cell
 
@@ -89,11 +89,23 @@ class Alone:
         Raises:
             UserError: always.
         """
-        raise UserError("There is no webui here that could paint; let the worker paint.")
+        raise UserError("There is no webui here that could paint; let the worker paint.", code="webui-missing")
 
     def reconstruct(self, image: Image.Image, stop: Callable[[], bool] = never) -> Image.Image | None:
         """See `host_protocol.Host`."""
         return None
+
+    def captioners(self) -> list[OfferedCaptioner]:
+        """See `host_protocol.Host`: the worker has those that work without a webui."""
+        return []
+
+    def caption(self, captioner: str, image: Image.Image, stop: Callable[[], bool] = never) -> list[str]:
+        """See `host_protocol.Host`.
+
+        Raises:
+            UserError: always.
+        """
+        raise UserError(f"There is no webui here that has {captioner}; use another captioner.", code="webui-missing")
 
     def refresh_loras(self, stem: str) -> None:
         """See `host_protocol.Host`: there is no list."""

@@ -18,8 +18,8 @@ from PIL import Image
 
 from lib_lora import environment
 from lib_lora.errors import StoppedByUser, UserError
-from lib_lora.hosts import auth, webui_options, webui_page, webui_painting
-from lib_lora.hosts.host_protocol import CardVisibility, Checkpoint, Each, Roots
+from lib_lora.hosts import auth, webui_captioners, webui_options, webui_page, webui_painting
+from lib_lora.hosts.host_protocol import CardVisibility, Checkpoint, Each, OfferedCaptioner, Roots
 from lib_lora.hosts.queue_lock import never, take, turn
 from lib_lora.hosts.webui_modules import loras_work, part
 from lib_lora.pictures import Cell
@@ -148,7 +148,10 @@ class Webui(ABC):
             UserError: it cannot be painted, or somebody pressed Interrupt.
         """
         if self._holds:
-            raise UserError("The webui cannot paint while a LoRA is trained; wait until the training is done.")
+            raise UserError(
+                "The webui cannot paint while a LoRA is trained; wait until the training is done.",
+                code="webui-busy-training",
+            )
         try:
             webui_painting.paint(self, pictures, base, each, stop)
         finally:
@@ -185,6 +188,29 @@ class Webui(ABC):
             return None
         finally:
             _give_back()
+
+    # Captions
+
+    def captioners(self) -> list[OfferedCaptioner]:
+        """See `host_protocol.Host`."""
+        return webui_captioners.offered()
+
+    def caption(self, captioner: str, image: Image.Image, stop: Callable[[], bool] = never) -> list[str]:
+        """See `host_protocol.Host`."""
+        if self._holds:
+            raise UserError(
+                f"{captioner} cannot look at photos while a LoRA is trained; wait until that is done, or use another"
+                " captioner.",
+                code="webui-busy-training",
+            )
+        asked = webui_captioners.webui_captioner(captioner)
+        try:
+            with turn(part("call_queue").queue_lock, stop):
+                return self.on_its_thread(lambda: asked.phrases(image))  # type: ignore[no-any-return]
+        finally:
+            _give_back()
+
+    # The model
 
     def ready_model(self) -> Any:
         """The selected model, on the GPU; None where there is none. The queue is held."""

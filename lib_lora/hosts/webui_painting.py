@@ -45,9 +45,16 @@ def paint(host: Webui, pictures: Sequence[Cell], base: Path | None, each: Each, 
     samplers = part("sd_samplers").all_samplers_map
     unknown = sorted({picture.sampler for picture in pictures if picture.sampler not in samplers})
     if unknown:
-        raise UserError(f"The webui has no sampler {unknown[0]!r}; choose one of {', '.join(host.samplers()[:8])}.")
+        raise UserError(
+            f"The webui has no sampler {unknown[0]!r}; choose one of {', '.join(host.samplers()[:8])}.",
+            code="sampler-unknown",
+            sampler=unknown[0],
+        )
     if any(picture.lora for picture in pictures) and not host.paints():
-        raise UserError("This webui cannot use LoRAs: turn its built-in extension Lora on in the tab Extensions.")
+        raise UserError(
+            "This webui cannot use LoRAs: turn its built-in extension Lora on in the tab Extensions.",
+            code="webui-lora-extension-off",
+        )
     lock = part("call_queue").queue_lock
     # whoever is stopped while waiting for the queue has painted what it has painted
     with suppress(StoppedByUser):
@@ -93,7 +100,10 @@ def _override(host: Webui, base: Path | None, lock: Any, stop: Callable[[], bool
     """
     selected = host.current_checkpoint()
     if selected is None:
-        raise UserError("The webui has no checkpoint to paint with; put one into its folder models/Stable-diffusion.")
+        raise UserError(
+            "The webui has no checkpoint to paint with; put one into its folder models/Stable-diffusion.",
+            code="webui-without-checkpoint",
+        )
     if base is None or _same(base, selected):
         return ""
     for attempt in range(2):
@@ -103,7 +113,11 @@ def _override(host: Webui, base: Path | None, lock: Any, stop: Callable[[], bool
         if attempt == 0:
             with turn(lock, stop):
                 part("sd_models").list_models()
-    raise UserError(f"The webui does not know {base.name}; put it into its checkpoint folder, or choose another base.")
+    raise UserError(
+        f"The webui does not know {base.name}; put it into its checkpoint folder, or choose another base.",
+        code="webui-checkpoint-unknown",
+        base=base.name,
+    )
 
 
 def _same(one: Path, other: Path) -> bool:
@@ -188,9 +202,11 @@ def _painted(
                 p.scripts, p.script_args = runner, ()
                 processed = part("processing").process_images(p)
         except Exception as error:
-            raise UserError(_why(error)) from error
+            raise UserError(_why(error), code="webui-painting-failed") from error
         if runner.skipped or (not runner.stopped and (shared.state.interrupted or shared.state.stopping_generation)):
-            raise UserError("Somebody pressed Interrupt or Skip in the webui; start the test again.")
+            raise UserError(
+                "Somebody pressed Interrupt or Skip in the webui; start the test again.", code="webui-interrupted"
+            )
         if stem and one.weight and processed.images:
             _check_loaded(stem, one.lora)
     finally:
@@ -261,7 +277,11 @@ def _check_loaded(stem: str, file: Path | None) -> None:
     loaded = [network.name for network in networks().loaded_networks]
     if stem not in loaded:
         name = file.name if file else stem
-        raise UserError(f"The webui could not load the LoRA {name} on this checkpoint; see its console for the reason.")
+        raise UserError(
+            f"The webui could not load the LoRA {name} on this checkpoint; see its console for the reason.",
+            code="webui-lora-not-loaded",
+            lora=name,
+        )
 
 
 def _why(error: Exception) -> str:

@@ -36,14 +36,26 @@ def keys_by_layer(shapes: Mapping[str, Shape], where: str) -> dict[str, dict[str
     for key in shapes:
         name, what = key_names.split_key(key)
         if what not in _FIELDS:
-            raise UserError(f"{where}: the tensor {key!r} is none of those of a LoRA; nothing was read from it.")
+            raise UserError(
+                f"{where}: the tensor {key!r} is none of those of a LoRA; nothing was read from it.",
+                code="lora-tensor-unknown",
+                tensor=key,
+            )
         collected.setdefault(name, {})[_FIELDS[what]] = key
     for name, fields in collected.items():
         for half in ("down", "up"):
             if half not in fields:
-                raise UserError(f"{where} is damaged: {name!r} has no lora_{half}; A1111 would refuse the whole file.")
+                raise UserError(
+                    f"{where} is damaged: {name!r} has no lora_{half}; A1111 would refuse the whole file.",
+                    code="lora-half-missing",
+                    layer=name,
+                )
         if not _shapes_fit(**{field: shapes[key] for field, key in fields.items()}):
-            raise UserError(f"{where} is damaged: the shapes of {name!r} do not fit each other.")
+            raise UserError(
+                f"{where} is damaged: the shapes of {name!r} do not fit each other.",
+                code="lora-shapes-mismatch",
+                layer=name,
+            )
     return collected
 
 

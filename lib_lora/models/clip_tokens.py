@@ -39,7 +39,10 @@ def _merges() -> list[str]:
     """
     spec = importlib.util.find_spec("open_clip")
     if spec is None or spec.origin is None:
-        raise UserError("The package open_clip_torch is missing; install it with: pip install open_clip_torch")
+        raise UserError(
+            "The package open_clip_torch is missing; install it with: pip install open_clip_torch",
+            code="open-clip-missing",
+        )
     with gzip.open(Path(spec.origin).with_name("bpe_simple_vocab_16e6.txt.gz"), "rt", encoding="utf-8") as stream:
         return [line.rstrip("\n") for line in islice(stream, 1, _MERGES + 1)]
 

@@ -131,36 +131,66 @@ def _family(file: TensorFile) -> Family:
     name = file.path.name
     for what, test in _OTHER_KINDS:
         if any(test(key) for key in keys):
-            raise UserError(f"{name} is {what}, not a Stable Diffusion 1, 2 or XL checkpoint.")
+            raise UserError(
+                f"{name} is {what}, not a Stable Diffusion 1, 2 or XL checkpoint.",
+                code="model-of-other-kind",
+                file=name,
+            )
     if f"{UNET}input_blocks.0.0.weight" not in keys:
-        raise UserError(f"{name} is {_without_unet(keys)}, not a Stable Diffusion checkpoint.")
+        raise UserError(
+            f"{name} is {_without_unet(keys)}, not a Stable Diffusion checkpoint.", code="model-without-unet", file=name
+        )
     channels = file.shape(f"{UNET}input_blocks.0.0.weight")[1]
     if channels != 4:
         special = {9: "an inpainting model", 8: "an instruct-pix2pix model", 5: "a depth model"}
         what = special.get(channels, f"a model with {channels} input channels")
-        raise UserError(f"{name} is {what}; train on its ordinary text-to-image version.")
+        raise UserError(
+            f"{name} is {what}; train on its ordinary text-to-image version.", code="model-not-text-to-image", file=name
+        )
     if not any(key.endswith("attn2.to_k.weight") for key in keys if key.startswith(UNET)):
-        raise UserError(f"{name} has a UNet that does not listen to text, so no LoRA of a character can be trained.")
+        raise UserError(
+            f"{name} has a UNet that does not listen to text, so no LoRA of a character can be trained.",
+            code="model-not-conditioned",
+            file=name,
+        )
     family = _by_text_encoder(name, keys)
     if not any(key.startswith(f"{VAE}decoder.") for key in keys):
-        raise UserError(f"{name} has no VAE inside; use the version of this model with the VAE baked in.")
+        raise UserError(
+            f"{name} has no VAE inside; use the version of this model with the VAE baked in.",
+            code="vae-missing",
+            file=name,
+        )
     return family
 
 
 def _by_text_encoder(name: str, keys: set[str]) -> Family:
     if any(key.startswith("conditioner.embedders.1.model.") for key in keys):
         if not any(key.startswith("conditioner.embedders.0.transformer.") for key in keys):
-            raise UserError(f"{name} has lost its first text encoder; use the complete checkpoint.")
+            raise UserError(
+                f"{name} has lost its first text encoder; use the complete checkpoint.",
+                code="text-encoder-incomplete",
+                file=name,
+            )
         return "sdxl"
     if any(key.startswith("conditioner.embedders.0.model.") for key in keys):
-        raise UserError(f"{name} is the SDXL refiner; train on the SDXL base model instead.")
+        raise UserError(
+            f"{name} is the SDXL refiner; train on the SDXL base model instead.", code="model-is-refiner", file=name
+        )
     if f"{UNET}label_emb.0.0.weight" in keys:
-        raise UserError(f"{name} is an SDXL UNet (or unCLIP model) without both text encoders; use a full checkpoint.")
+        raise UserError(
+            f"{name} is an SDXL UNet (or unCLIP model) without both text encoders; use a full checkpoint.",
+            code="text-encoder-incomplete",
+            file=name,
+        )
     if any(key.startswith("cond_stage_model.transformer.") for key in keys):
         return "sd1"
     if any(key.startswith("cond_stage_model.model.") for key in keys):
         return "sd2"
-    raise UserError(f"{name} has no text encoder inside; use the complete checkpoint of this model.")
+    raise UserError(
+        f"{name} has no text encoder inside; use the complete checkpoint of this model.",
+        code="text-encoder-missing",
+        file=name,
+    )
 
 
 def _starts(*prefixes: str) -> Callable[[str], bool]:
@@ -220,4 +250,8 @@ def _yaml_beside(file: TensorFile) -> dict[str, Any]:
         return dict(params)
     # beside its own errors, PyYAML lets through those of values that only look right: !!timestamp x, !!int ""
     except (OSError, ValueError, yaml.YAMLError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise UserError(f"{path.name} beside the checkpoint cannot be read as a model config: {error}.") from error
+        raise UserError(
+            f"{path.name} beside the checkpoint cannot be read as a model config: {error}.",
+            code="model-config-unreadable",
+            file=path.name,
+        ) from error

@@ -54,7 +54,11 @@ def _complete(file: TensorFile) -> Iterator[None]:
     try:
         yield
     except (KeyError, IndexError) as error:
-        raise UserError(f"{file.path.name} is incomplete: it lacks {error}; download it again.") from error
+        raise UserError(
+            f"{file.path.name} is incomplete: it lacks {error}; download it again.",
+            code="model-tensor-missing",
+            file=file.path.name,
+        ) from error
 
 
 def unet_config(file: TensorFile, info: ModelInfo) -> dict[str, Any]:
@@ -111,7 +115,9 @@ def _depth(keys: set[str], prefix: str) -> int:
 def _pruned(info: ModelInfo) -> UserError:
     return UserError(
         f"{info.path.name} has a UNet with missing blocks (a distilled model such as SSD-1B, or a damaged file); "
-        "train on the full model."
+        "train on the full model.",
+        code="model-distilled",
+        file=info.path.name,
     )
 
 
@@ -200,7 +206,11 @@ def _open_clip(
     blocks = [key for key in file.keys() if key.startswith(f"{prefix}transformer.resblocks.")]
     layers = 1 + max((int(key.removeprefix(prefix).split(".")[2]) for key in blocks), default=-1)
     if layers < 1 + skip:
-        raise UserError(f"{file.path.name} has an incomplete text encoder; use the complete checkpoint.")
+        raise UserError(
+            f"{file.path.name} has an incomplete text encoder; use the complete checkpoint.",
+            code="text-encoder-incomplete",
+            file=file.path.name,
+        )
     vocabulary, width = file.shape(f"{prefix}token_embedding.weight")
     config = _text_config(
         layers=layers - skip,
@@ -256,7 +266,10 @@ def _fill(module: nn.Module, file: TensorFile, read: Read, dtype: torch.dtype, d
         if tensor.shape != empty.shape:
             raise UserError(
                 f"{file.path.name}: {key} has the shape {tuple(tensor.shape)} where {tuple(empty.shape)} belongs; "
-                "this is no ordinary Stable Diffusion model."
+                "this is no ordinary Stable Diffusion model.",
+                code="model-tensor-mismatch",
+                file=file.path.name,
+                tensor=key,
             )
         tensors[key] = tensor.to(device)
     module.load_state_dict(tensors, assign=True)

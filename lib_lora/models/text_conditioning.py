@@ -106,7 +106,12 @@ class TextStack:
         if self.family == "sd1":
             if clip_skip >= len(out.hidden_states):
                 layers = len(out.hidden_states) - 1
-                raise UserError(f"clip_skip is {clip_skip}, but the text encoder has {layers} layers.")
+                raise UserError(
+                    f"clip_skip is {clip_skip}, but the text encoder has {layers} layers.",
+                    code="clip-skip-too-large",
+                    clip_skip=clip_skip,
+                    layers=layers,
+                )
             return parts.text_model.final_layer_norm(out.hidden_states[-clip_skip]), None
         if index == 0:
             return out.hidden_states[-2], None

@@ -44,7 +44,10 @@ def encode(vae: AutoencoderKL, pixels: torch.Tensor) -> tuple[torch.Tensor, torc
     scale = vae.config.scaling_factor
     mean, std = distribution.mean.float().cpu() * scale, distribution.std.float().cpu() * scale
     if not bool(torch.isfinite(mean).all() and torch.isfinite(std).all()):
-        raise UserError("The VAE of this checkpoint gives broken numbers (NaN) for a photo; use another checkpoint.")
+        raise UserError(
+            "The VAE of this checkpoint gives broken numbers (NaN) for a photo; use another checkpoint.",
+            code="vae-not-finite",
+        )
     return mean, std
 
 

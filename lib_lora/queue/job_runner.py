@@ -26,8 +26,8 @@ from lib_lora.queue.queue_rows import State
 from lib_lora.queue.runner_protocol import Runner, WorkerHandle
 from lib_lora.queue.timing import Clock, Timeouts
 from lib_lora.queue.worker_pipe import patient
-from lib_lora.runs import events as event_files
 from lib_lora.runs.events import EventLog, pace_of
+from lib_lora.workspace.workspace import Workspace
 
 CLOSED = "SameFace was closed while this job ran; resume it to go on from what was saved."
 _REFUSALS: dict[str, dict[str, Any]] = {  # what a host that has given its GPU away answers
@@ -95,7 +95,7 @@ class JobRunner:
         with explained(folder):
             file_permissions.make_folder(folder)
             (folder / RESULT).unlink(missing_ok=True)
-        events = EventLog(folder / event_files.FILE_NAME)
+        events = EventLog(Workspace(self.queue.root).job(self.job.id).events)
         self._offset = events.path.stat().st_size if events.path.exists() else 0
         paints = self._host_paints()
         if lane_of(self.job.kind) == "heavy" and not paints:
@@ -188,7 +188,7 @@ class JobRunner:
             self._leave_by = now + self.patience.leave
 
     def _read_events(self) -> None:
-        new, self._offset = events_after(self.queue.folder(self.job.id) / event_files.FILE_NAME, self._offset)
+        new, self._offset = events_after(Workspace(self.queue.root).job(self.job.id).events, self._offset)
         self._pace = pace_of(new, self._pace)
         if run := run_of(new):
             with suppress(UserError):

@@ -39,7 +39,7 @@ class FillArguments:
     """Write captions (`workflows.photos.fill_captions.fill`).
 
     Attributes:
-        captioner: its name (`workflows.photos.captioners`); empty = only what was measured.
+        captioner: its name (`workflows.photos.captioners`, or one of the host's); empty = only what was measured.
         rewrite: also captions that somebody has written.
         only: file names of photos; none = all.
     """
@@ -243,7 +243,7 @@ def arguments_of(kind: str, values: Any) -> Arguments:
         UserError: no such kind, an unknown argument (the nearest known one is named), or a value of the wrong type.
     """
     if kind not in KINDS:
-        raise UserError(f"There is no job {kind!r}; there are {', '.join(KINDS)}.")
+        raise UserError(f"There is no job {kind!r}; there are {', '.join(KINDS)}.", code="job-type-unknown", type=kind)
     found: Arguments = typed_settings.from_dict(KINDS[kind], values, f"job {kind}")
     return found
 

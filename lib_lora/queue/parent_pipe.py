@@ -1,4 +1,4 @@
-"""The parent's end of the pipe to a worker, and what is done when the worker asks its host to paint.
+"""The parent's end of the pipe to a worker, and what is done when it asks its host to paint or to caption.
 
 What goes over the pipe is said in `queue.worker_pipe`, its other end. Imports nothing heavy.
 """
@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from PIL import Image
 
-from lib_lora.errors import UserError
+from lib_lora.errors import StoppedByUser, UserError
 from lib_lora.files import atomic_file, explained, opened
 from lib_lora.pictures import Cell
 
@@ -47,6 +47,10 @@ class JobHost(Protocol):
 
     def reconstruct(self, image: Image.Image, stop: Callable[[], bool]) -> Image.Image | None:
         """A picture through the VAE of the selected model and back."""
+        ...
+
+    def caption(self, captioner: str, image: Image.Image, stop: Callable[[], bool]) -> list[str]:
+        """What one of the host's captioners says of a picture, as phrases."""
         ...
 
     def allows_painting(self) -> bool:
@@ -127,6 +131,8 @@ def answer(ask: dict[str, Any], ground: JobHost, say: Callable[..., None], stop:
             say({"id": number, "done": True})
         elif what == "reconstruct":
             say({"id": number, "done": True, "file": _reconstruct(ask, ground, stop)})
+        elif what == "caption":
+            say({"id": number, "done": True, "phrases": _caption(ask, ground, stop)})
         else:
             say({"id": number, "error": f"The webui's part of SameFace does not know {what!r}; restart the webui."})
     except UserError as error:
@@ -134,7 +140,7 @@ def answer(ask: dict[str, Any], ground: JobHost, say: Callable[..., None], stop:
     except Exception as error:  # whatever goes wrong inside a webui is the end of this picture, not of the queue
         _log.exception("SameFace: the webui could not %s", what)
         reason = " ".join(str(error).split())[:300] or type(error).__name__
-        say({"id": number, "error": f"The webui could not paint ({reason}); its own log says more."})
+        say({"id": number, "error": f"The webui could not {what} ({reason}); its own log says more."})
 
 
 def _paint(ask: dict[str, Any], ground: JobHost, say: Callable[..., None], stop: Callable[[], bool]) -> None:
@@ -149,6 +155,15 @@ def _paint(ask: dict[str, Any], ground: JobHost, say: Callable[..., None], stop:
         say({"id": ask["id"], "number": place, "file": str(file), "infotext": infotext})
 
     ground.paint(cells, Path(base) if base else None, each, stop)
+
+
+def _caption(ask: dict[str, Any], ground: JobHost, stop: Callable[[], bool]) -> list[str]:
+    source = Path(ask["file"])
+    with explained(source, "read"), opened(source) as stream, Image.open(stream) as stored:
+        picture = stored.convert("RGB")
+    with suppress(StoppedByUser):  # the worker has been told as well
+        return ground.caption(str(ask["captioner"]), picture, stop)
+    return []
 
 
 def _reconstruct(ask: dict[str, Any], ground: JobHost, stop: Callable[[], bool]) -> str | None:

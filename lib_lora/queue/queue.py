@@ -22,6 +22,7 @@ from lib_lora.queue import queue_file, queue_rows
 from lib_lora.queue.job_types import Lane, arguments_of, lane_of
 from lib_lora.queue.queue_file import fact, note
 from lib_lora.queue.queue_rows import State, Wish
+from lib_lora.workspace.workspace import Workspace
 
 MOST_WAITING = 1000
 OPEN = ("waiting", "running", "paused")
@@ -94,7 +95,9 @@ class Queue:
         """
         text = _json(typed_settings.to_dict(arguments_of(kind, arguments)))
         if any("\ud800" <= one <= "\udfff" for one in character + text):
-            raise UserError("A name in this job holds letters that are none in UTF-8; rename that file first.")
+            raise UserError(
+                "A name in this job holds letters that are none in UTF-8; rename that file first.", code="job-not-utf8"
+            )
         lane, name = lane_of(kind), slug(character)
         with self._file.open(write=True) as db:
             alike = "state = 'waiting' AND kind = ? AND slug = ? ORDER BY place, id"
@@ -108,7 +111,9 @@ class Queue:
             if waiting >= MOST_WAITING and not first:
                 raise UserError(
                     f"{MOST_WAITING:,} jobs wait already, and more are not taken; remove some, or wait until they are "
-                    "done."
+                    "done.",
+                    code="queue-full",
+                    waiting=MOST_WAITING,
                 )
             added = db.execute(
                 "INSERT INTO jobs (lane, kind, character, slug, state, arguments, created, place)"
@@ -144,7 +149,7 @@ class Queue:
 
     def folder(self, number: int) -> Path:
         """Where the events, the log and the result of a job lie; it may not be there yet."""
-        return self.root / queue_file.FOLDER / str(int(number))
+        return Workspace(self.root).job(number).path
 
     def take(self, lane: Lane, owner: str) -> Job | None:
         """The next job of a lane, now running; None while another of the lane runs, or a heavy one may not start."""
@@ -200,11 +205,13 @@ class Queue:
             UserError: it has ended, or is not running and shall pause.
         """
         if wish not in get_args(Wish):
-            raise UserError(f"A job cannot be asked to {wish!r}; say stop or pause.")
+            raise UserError(
+                f"A job cannot be asked to {wish!r}; say stop or pause.", code="job-request-unknown", request=wish
+            )
         with self._file.open(write=True) as db:
             job = _get(db, number)
             if job.state not in OPEN:
-                raise UserError(f"Job {number} has ended already ({job.state}).")
+                raise UserError(f"Job {number} has ended already ({job.state}).", code="job-ended", job=number)
             if job.state == "running":
                 db.execute("UPDATE jobs SET wish = ? WHERE id = ?", (wish, number))
                 if wish == "pause" and lane_of(job.kind) == "heavy":
@@ -212,7 +219,9 @@ class Queue:
             elif wish == "stop":
                 db.execute("UPDATE jobs SET state = 'stopped', ended = ? WHERE id = ?", (time.time(), number))
             elif wish == "pause" and job.state == "waiting":
-                raise UserError(f"Job {number} does not run yet; stop it, or pause the queue.")
+                raise UserError(
+                    f"Job {number} does not run yet; stop it, or pause the queue.", code="job-not-running", job=number
+                )
 
     def resume(self, number: int) -> Job:
         """Put a job that was paused, stopped, interrupted or failed back in line, as the first.
@@ -225,7 +234,12 @@ class Queue:
         with self._file.open(write=True) as db:
             job = _get(db, number)
             if job.state in ("waiting", "running", "finished"):
-                raise UserError(f"Job {number} is {job.state}; only one that was paused, stopped or failed goes on.")
+                raise UserError(
+                    f"Job {number} is {job.state}; only one that was paused, stopped or failed goes on.",
+                    code="job-not-resumable",
+                    job=number,
+                    state=job.state,
+                )
             _back_in_line(db, job, _first(db))
             with explained(self.folder(number) / RESULT):
                 (self.folder(number) / RESULT).unlink(missing_ok=True)  # of the attempt before
@@ -245,7 +259,11 @@ class Queue:
             line = [job.id for job in _open_ones(db) if job.state == "waiting"]
             for one in (number, before):
                 if one is not None and one not in line:
-                    raise UserError(f"Job {one} does not wait (any more), so it has no place in line.")
+                    raise UserError(
+                        f"Job {one} does not wait (any more), so it has no place in line.",
+                        code="job-not-waiting",
+                        job=one,
+                    )
             if number == before:
                 return
             line.remove(number)
@@ -261,7 +279,9 @@ class Queue:
         with self._file.open(write=True) as db:
             job = _get(db, number)
             if job.state in OPEN:
-                raise UserError(f"Job {number} is {job.state}; stop it first.")
+                raise UserError(
+                    f"Job {number} is {job.state}; stop it first.", code="job-active", job=number, state=job.state
+                )
             folder = self.folder(number)
             if folder.exists():
                 with explained(folder, "delete"):
@@ -318,7 +338,7 @@ def _get(db: sqlite3.Connection, number: int) -> Job:
     known = 0 < number < 1 << 63  # what SQLite takes as a number
     row = db.execute("SELECT * FROM jobs WHERE id = ?", (number,)).fetchone() if known else None
     if row is None:
-        raise UserError(f"There is no job {number} (any more).")
+        raise UserError(f"There is no job {number} (any more).", code="job-not-found", job=number)
     return _job(row)
 
 

@@ -15,7 +15,7 @@ from typing import get_args
 from lib_lora import file_permissions
 from lib_lora.errors import UserError
 from lib_lora.files import explained
-from lib_lora.queue import leftovers, queue_file, worker_processes
+from lib_lora.queue import leftovers, worker_processes
 from lib_lora.queue.gpu_lease import GpuLease
 from lib_lora.queue.job_progress import events_after
 from lib_lora.queue.job_runner import JobRunner, Outcome, cleaned, run_of, told_by_worker
@@ -25,9 +25,9 @@ from lib_lora.queue.queue import Job, Queue
 from lib_lora.queue.runner_protocol import Runner
 from lib_lora.queue.timing import Clock, SystemClock, Timeouts
 from lib_lora.queue.worker_pipe import patient
-from lib_lora.runs import events as event_files
 from lib_lora.runs.events import EventLog, pace_of
 from lib_lora.runs.run_lock import only_process
+from lib_lora.workspace.workspace import Workspace
 
 __all__ = ["JobHost", "Supervisor", "Timeouts"]
 
@@ -118,7 +118,7 @@ class Supervisor:
 
     def _watch(self, closing: threading.Event) -> None:
         """Become the one that runs the jobs, as soon as no other process does."""
-        folder = self.root / queue_file.FOLDER
+        folder = Workspace(self.root).jobs
         while not closing.is_set():
             try:
                 with explained(folder):
@@ -224,7 +224,7 @@ class Supervisor:
 
     def _settle(self, job: Job, queue: Queue, closing: threading.Event) -> None:
         """See to the end of a worker that a dead supervisor has left: two must not work on one run."""
-        events = queue.folder(job.id) / event_files.FILE_NAME
+        events = Workspace(self.root).job(job.id).events
         patience = patient(self._patience.close, pace_of(events_after(events)[0]))
         self._runner.end_left_behind(job, patience, closing.is_set)
         run = run_of(events_after(events)[0])
@@ -240,7 +240,7 @@ class Supervisor:
         if outcome.told:
             return
         with suppress(UserError):  # the disk may be full
-            emit = EventLog(queue.folder(job.id) / event_files.FILE_NAME)
+            emit = EventLog(Workspace(self.root).job(job.id).events)
             if outcome.error:
                 emit("error", text=outcome.error)
             emit("state", state=outcome.state)

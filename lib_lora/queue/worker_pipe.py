@@ -101,7 +101,7 @@ class WorkerPipe:
             if answer.get("id") != self._asked:
                 continue  # of a question that was given up
             if answer.get("error"):
-                raise UserError(str(answer["error"]))
+                raise UserError(str(answer["error"]), code="parent-refused")
             yield answer
             if answer.get("done"):
                 return

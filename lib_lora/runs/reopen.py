@@ -13,6 +13,7 @@ from lib_lora.lora.file.integrity import is_whole
 from lib_lora.models.reading.file_hashes import remembered_sha256
 from lib_lora.runs.events import read_events
 from lib_lora.training.plan.run_file import Run, load_run, save_run, saved_steps
+from lib_lora.workspace.workspace import RunFolder
 
 
 def reopen(
@@ -39,13 +40,15 @@ def reopen(
         UserError: no run lies there, it has more steps than `steps` already, or `base` is another model than the run
             began with.
     """
-    if root and not (folder / "run.yaml").is_file() and (root / folder / "run.yaml").is_file():
+    if root and not RunFolder(folder).file.is_file() and RunFolder(root / folder).file.is_file():
         folder = root / folder
     run = load_run(folder)
     if not run.character_folder.file.is_file():
         raise UserError(
             f"{run.folder} was taken out of its character's folder, where its photos are; put it back, "
-            "into characters/NAME/runs of the data folder."
+            "into characters/NAME/runs of the data folder.",
+            code="run-folder-moved",
+            folder=run.folder,
         )
     file = run.file
     if base:
@@ -56,9 +59,14 @@ def reopen(
     if steps is not None:
         done = max(saved_steps(run), default=0)
         if steps <= done:
-            raise UserError(f"{run.folder} has {done} steps already; to train on, give more than that to --steps.")
+            raise UserError(
+                f"{run.folder} has {done} steps already; to train on, give more than that to --steps.",
+                code="run-has-more-steps",
+                folder=run.folder,
+                steps=done,
+            )
         file = replace(file, settings=replace(file.settings, steps=steps))
-    moved = Run(run.folder, file)
+    moved = replace(run, file=file)
     if base:
         check_base(moved)
     if file != run.file:
@@ -78,13 +86,16 @@ def check_base(run: Run) -> None:
     if not path.is_file():
         raise UserError(
             f"The base model {path} is not there (any more); put it back, or say where it is now: "
-            f"{command()} resume RUN_FOLDER --base CHECKPOINT, with {run.folder} as RUN_FOLDER."
+            f"{command()} resume RUN_FOLDER --base CHECKPOINT, with {run.folder} as RUN_FOLDER.",
+            code="base-model-missing",
+            file=path,
         )
-    memory = run.character_folder.path.parent.parent / "hashes.json"
-    if remembered_sha256(path, memory) != run.file.base.sha256:
+    if remembered_sha256(path, run.workspace.hashes) != run.file.base.sha256:
         raise UserError(
             f"{path} is not the base model that the run {run.folder} began with (its SHA-256 differs), and a LoRA "
-            "fits its own base only; put the old file back, say where it is with resume --base, or start a new run."
+            "fits its own base only; put the old file back, say where it is with resume --base, or start a new run.",
+            code="base-model-changed",
+            file=path,
         )
 
 
@@ -109,7 +120,11 @@ def check_out(out: Path) -> None:
         UserError: it cannot.
     """
     if out.exists() and not out.is_dir():
-        raise UserError(f"{out} is a file, not a folder; name the folder that the LoRA shall go into.")
+        raise UserError(
+            f"{out} is a file, not a folder; name the folder that the LoRA shall go into.",
+            code="out-is-a-file",
+            file=out,
+        )
     with explained(out):
         file_permissions.make_folder(out)  # it may be the first thing in the data folder
         with tempfile.TemporaryFile(dir=out):

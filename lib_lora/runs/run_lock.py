@@ -42,7 +42,9 @@ def only_process(folder: Path, otherwise: str = STOP_IT, patience: float = 0.0) 
         while (busy := _taken(stream.fileno())) and time.monotonic() < until:
             time.sleep(_AGAIN)
         if busy:
-            raise UserError(f"Another process is at work on {folder}; {otherwise}.") from busy
+            raise UserError(
+                f"Another process is at work on {folder}; {otherwise}.", code="folder-locked", folder=folder
+            ) from busy
         yield  # closing the file gives the lock back
 
 

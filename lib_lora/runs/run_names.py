@@ -6,9 +6,10 @@ import os
 import re
 from pathlib import Path
 
-from lib_lora.character.store import CharacterFolder, folder_of, load
+from lib_lora.character.store import load
 from lib_lora.errors import UserError, command
 from lib_lora.training.plan.run_file import Run, load_run, saved_steps
+from lib_lora.workspace.workspace import CharacterFolder, Workspace
 
 HOW = "the character's name (for its newest run), NAME/001, or the run's folder"
 
@@ -32,13 +33,17 @@ def run_named(root: Path, which: str | Path, identifier: str | None = None, trai
             return _of_id(load_run(path), identifier)
     name, number = _split(root, text)
     if number and identifier and not _same(number, identifier):
-        raise UserError(f"{text} and --run {identifier} name two runs; leave one of them out.")
+        raise UserError(f"{text} and --run {identifier} name two runs; leave one of them out.", code="run-ambiguous")
     if not _is_character(root, name):
         if text and os.path.isdir(text):  # noqa: PTH112
             return load_run(Path(text))  # which says what it lacks
         if re.search(r"[/\\]", text):
-            raise UserError(f"{text} is neither a run's folder nor a character in {root}, nor a run of one (NAME/001).")
-    return newest(folder_of(root, name), name, number or identifier, trained)
+            raise UserError(
+                f"{text} is neither a run's folder nor a character in {root}, nor a run of one (NAME/001).",
+                code="run-name-unknown",
+                name=text,
+            )
+    return newest(Workspace(root).character(name), name, number or identifier, trained)
 
 
 def checkpoint_named(run: Run, step: int | None) -> int:
@@ -49,9 +54,16 @@ def checkpoint_named(run: Run, step: int | None) -> int:
     """
     steps = saved_steps(run)
     if not steps:
-        raise UserError(f"{run.folder} has no checkpoint yet; train it first.")
+        raise UserError(
+            f"{run.folder} has no checkpoint yet; train it first.", code="checkpoint-none-yet", folder=run.folder
+        )
     if step is not None and step not in steps:
-        raise UserError(f"{run.folder} has no checkpoint of step {step}; there are: {', '.join(map(str, steps))}.")
+        raise UserError(
+            f"{run.folder} has no checkpoint of step {step}; there are: {', '.join(map(str, steps))}.",
+            code="checkpoint-not-found",
+            folder=run.folder,
+            step=step,
+        )
     return steps[-1] if step is None else step
 
 
@@ -69,7 +81,11 @@ def grid_named(root: Path, which: Path) -> Path:
         return which
     found = sorted(run.grids.glob("*/report.json"), key=lambda one: (len(one.parent.name), one))
     if not found:
-        raise UserError(f"{run.folder} has no test grid yet; paint one with: {command()} grid {run.folder}")
+        raise UserError(
+            f"{run.folder} has no test grid yet; paint one with: {command()} grid {run.folder}",
+            code="grid-none-yet",
+            folder=run.folder,
+        )
     return found[-1].parent
 
 
@@ -85,13 +101,13 @@ def _split(root: Path, text: str) -> tuple[str, str | None]:
     if parts is None or not _is_character(root, parts[1]):
         return text, None
     name, number = parts[1], parts[2]
-    known = any(_same(one, number) for one in runs_of(folder_of(root, name)))
+    known = any(_same(one, number) for one in runs_of(Workspace(root).character(name)))
     return (text, None) if not known and _is_character(root, text) else (name, number)
 
 
 def _is_character(root: Path, name: str) -> bool:
     try:
-        return folder_of(root, name).file.is_file()
+        return Workspace(root).character(name).file.is_file()
     except UserError:  # it cannot be a name
         return False
 
@@ -106,9 +122,18 @@ def newest(folder: CharacterFolder, name: str, identifier: str | None = None, tr
     there = runs_of(folder)
     wanted = [one for one in there if identifier is None or _same(one, identifier)]
     if not there:
-        raise UserError(f"{name} has no run yet; make one with: {command()} train {name} --base CHECKPOINT")
+        raise UserError(
+            f"{name} has no run yet; make one with: {command()} train {name} --base CHECKPOINT",
+            code="run-none-yet",
+            character=name,
+        )
     if not wanted:
-        raise UserError(f"{name} has no run {identifier}; there are: {', '.join(there)}.")
+        raise UserError(
+            f"{name} has no run {identifier}; there are: {', '.join(there)}.",
+            code="run-not-found",
+            character=name,
+            run=identifier,
+        )
     if not trained:
         return load_run(folder.runs / wanted[-1])
     runs = [load_run(folder.runs / one) for one in wanted]
@@ -117,7 +142,9 @@ def newest(folder: CharacterFolder, name: str, identifier: str | None = None, tr
 
 def _of_id(run: Run, identifier: str | None) -> Run:
     if identifier and not _same(run.folder.name, identifier):
-        raise UserError(f"{run.folder} and --run {identifier} name two runs; leave one of them out.")
+        raise UserError(
+            f"{run.folder} and --run {identifier} name two runs; leave one of them out.", code="run-ambiguous"
+        )
     return run
 
 

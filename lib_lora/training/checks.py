@@ -29,7 +29,10 @@ def check_memory(info: ModelInfo, dtype: torch.dtype, device: torch.device) -> N
     if needed > free:
         raise UserError(
             f"Too little memory on {device}: {info.path.name} needs at least {size(needed)}, "
-            f"{size(free)} are free; close other programs (or the webui's model), or use precision bf16."
+            f"{size(free)} are free; close other programs (or the webui's model), or use precision bf16.",
+            code="memory-too-small",
+            needed=needed,
+            free=free,
         )
 
 
@@ -51,5 +54,8 @@ def check_disk(run: Run, parameters: int, checkpoints: int) -> None:
     if needed > free:
         raise UserError(
             f"Too little disk space for {run.folder}: {checkpoints} checkpoints and the states need "
-            f"{size(needed)}, {size(free)} are free; free some, or raise save_every."
+            f"{size(needed)}, {size(free)} are free; free some, or raise save_every.",
+            code="disk-space-too-small",
+            needed=needed,
+            free=free,
         )

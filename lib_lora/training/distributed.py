@@ -61,25 +61,25 @@ def main_first(make: Callable[[], T]) -> T:
     Raises:
         UserError: in every process, if the main one raised it, so that none waits for the others.
     """
-    result = error = None
+    result, error = None, None
     if is_main():
         try:
             result = make()
         except UserError as caught:
-            error = str(caught)
-    error = said_by_main(error)
+            error = caught
+    error = from_main(error)
     if error:
-        raise UserError(error)
+        raise error
     return result if result is not None else make()
 
 
-def said_by_main(text: str | None) -> str | None:
-    """The main process's text, in every process."""
+def from_main(value: T) -> T:
+    """The main process's value, in every process; it is pickled."""
     if alone():
-        return text
+        return value
     from accelerate.utils import broadcast_object_list
 
-    box = [text]
+    box = [value]
     if state().num_processes > 1:
         broadcast_object_list(box)
     return box[0]

@@ -69,7 +69,7 @@ def train(run: Run, emit: Emit) -> Path:
             "Use batch_size 1, gradient_checkpointing true or a smaller resolution, and start again."
         )
         emit("error", text=text, step=at.step)
-        raise UserError(text) from error
+        raise UserError(text, code="out-of-memory", step=at.step) from error
 
 
 def rehearse(session: Session, steps: int, each: Callable[[int], None]) -> list[float]:
@@ -147,18 +147,19 @@ class _Loop:
             found = states.newest(run.states)
             self.saver.useless = list(found.useless)
         held = [f"{path} {why}" for path, why in found.damaged if path not in found.useless]
-        stuck = distributed.said_by_main(held[0] if held and found.state is None else None)
+        stuck = distributed.from_main(held[0] if held and found.state is None else None)
         if stuck:  # it may be whole: to begin again at the first step would throw its steps away
             raise UserError(
                 f"{stuck}, and no other state is left: close what holds it, or update SameFace, and resume again; or "
-                "delete it to begin again at the first step."
+                "delete it to begin again at the first step.",
+                code="state-unusable",
             )
-        chosen = distributed.said_by_main(found.path.name if found.path else None)
+        chosen = distributed.from_main(found.path.name if found.path else None)
         if chosen and not main:
             try:
                 return states.load(run.states / chosen)
             except states.DamagedError as error:
-                raise UserError(f"{run.states / chosen} {error}; start again.") from error
+                raise UserError(f"{run.states / chosen} {error}; start again.", code="state-unreadable") from error
         why = "; ".join(f"{path} {reason}" for path, reason in found.damaged)
         if main and found.state is None and (why or saved_steps(run)):
             self.emit(
@@ -315,7 +316,9 @@ class _Loop:
         kept = f"the last good checkpoint is {saved[-1]}" if saved else "nothing had been saved yet"
         return UserError(
             f"Step {step + 1}: {what} is no longer a number, so training stopped; {kept}. "
-            f"Halve the learning rates, or use precision bf16 or fp32, and start again.{lost}"
+            f"Halve the learning rates, or use precision bf16 or fp32, and start again.{lost}",
+            code="training-diverged",
+            step=step + 1,
         )
 
     def _anyone(self, *here: bool) -> list[bool]:
@@ -365,7 +368,7 @@ class _Loop:
             try:
                 work()
             except UserError as caught:
-                error = str(caught)
-        error = distributed.said_by_main(error)
+                error = caught
+        error = distributed.from_main(error)
         if error:
-            raise UserError(error)
+            raise error

@@ -23,7 +23,7 @@ def resolve(wanted: Precision, device: torch.device) -> Precision:
         UserError: fp16 without a GPU.
     """
     if wanted == "fp16" and device.type == "cpu":
-        raise UserError("precision fp16 needs a GPU; use bf16, fp32 or auto on the CPU.")
+        raise UserError("precision fp16 needs a GPU; use bf16, fp32 or auto on the CPU.", code="precision-needs-gpu")
     if wanted != "auto":
         return wanted
     if device.type == "cuda":

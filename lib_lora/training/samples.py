@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -29,7 +28,6 @@ from lib_lora.training.plan.train_settings import TrainSettings
 if TYPE_CHECKING:
     from lib_lora.training.session import Session
 
-FOLDER = "samples"
 PROMPTS = (
     "close-up portrait photo of {who}, looking at the camera, neutral expression, soft daylight",
     "upper body photo of {who} in a black coat, autumn park",
@@ -199,13 +197,8 @@ class Samples:
             steps=self.train.sample_steps,
             cfg=run.file.base.guidance,
         )
-        save_picture(folder_of(run.folder) / name, picture, cell)
-        self.emit("sample", step=step, number=number, file=f"{FOLDER}/{name}", prompt=prompt)
-
-
-def folder_of(run: Path) -> Path:
-    """Where a run's sample pictures lie."""
-    return run / FOLDER
+        save_picture(run.place.samples / name, picture, cell)
+        self.emit("sample", step=step, number=number, file=f"{run.place.samples.name}/{name}", prompt=prompt)
 
 
 def _why(error: Exception) -> str:

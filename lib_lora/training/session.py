@@ -245,5 +245,5 @@ def class_and_instance_keys(
         width, height = item.placement.bucket
         (prior if item.photo.prior else own).setdefault((width, height), []).append(index)
     if not own:
-        raise UserError("There is no photo of the character to train on.")
+        raise UserError("There is no photo of the character to train on.", code="no-photo")
     return own, prior

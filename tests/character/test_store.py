@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 from lib_lora.character import caption_files
-from lib_lora.character.store import Character, Consent, create, data_root, declare_consent, folder_of, load, read_yaml
+from lib_lora.character.store import Character, Consent, create, declare_consent, load, read_yaml
 from lib_lora.errors import UserError
+from lib_lora.workspace.workspace import Workspace, data_root
 
 MARA = Character("Mara Ü", "mrxa", "woman", Consent("fictional", "2026-11-25"), traits=["brown eyes"])
 
@@ -46,7 +47,7 @@ def test_consent_and_missing_characters(tmp_path):
     with pytest.raises(UserError, match="fictional, myself, consented"):
         declare_consent("yes")
     with pytest.raises(UserError, match="no character"):
-        load(folder_of(tmp_path, "nobody"))
+        load(Workspace(tmp_path).character("nobody"))
 
 
 def test_data_root(monkeypatch, tmp_path):

@@ -19,20 +19,15 @@ initialize.imports()
 
 import torch  # noqa: E402
 import transformers  # noqa: E402
-from modules import deepbooru, deepbooru_model, shared  # noqa: E402
+from modules import deepbooru, deepbooru_model, paths, shared  # noqa: E402
 
-from lib_lora.errors import UserError  # noqa: E402
-from lib_lora.hosts.a1111_captioner import webui_captioner  # noqa: E402
+from lib_lora.hosts import webui_captioners  # noqa: E402
+from lib_lora.hosts.webui_captioners import BLIP, TAGS, webui_captioner  # noqa: E402
 
 shared.interrogator.create_fake_fairscale()
 import models.blip  # noqa: E402
 
-said = {}
-for name in ("webui-blip", "webui-tags"):
-    try:
-        webui_captioner(name)
-    except UserError as error:
-        said[name] = str(error)
+said = {one.name: one.why for one in webui_captioners.offered()}
 
 words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "picture", "of", "woman", "wearing", "red", "coat", "hat"]
 (scratch / "vocab.txt").write_text("\n".join(words), encoding="utf-8")
@@ -65,7 +60,12 @@ shared.interrogator.load_blip_model = load_blip_model
 deepbooru.model.load = load_tagger
 shared.opts.data["interrogate_deepbooru_score_threshold"] = 0.0
 image = Image.linear_gradient("L").resize((200, 300)).convert("RGB")
-blip, tags = webui_captioner("webui-blip", download=True), webui_captioner("webui-tags", download=True)
+paths.models_path = str(scratch)  # nothing is read from there: what reads the files is replaced
+for place in ("BLIP/some.pth", "torch_deepdanbooru/some.pt"):
+    (scratch / place).parent.mkdir(parents=True, exist_ok=True)
+    (scratch / place).write_bytes(b"weights")
+webui_captioners._words_there = lambda: True
+blip, tags = webui_captioner(BLIP), webui_captioner(TAGS)
 said["sentence"], said["again"] = blip.sentence(image), blip.sentence(image)
 said["phrases"] = blip.phrases(image)
 said["tags"] = tags.phrases(image)

@@ -14,7 +14,7 @@ from PIL import Image, ImageChops
 
 from hosts.standin.stage import stand_in
 from lib_lora.errors import UserError
-from lib_lora.hosts import detect
+from lib_lora.hosts import detect, webui_captioners
 from lib_lora.pictures import Cell
 
 PICTURE = Cell("photo of mara", "", 3, width=64, height=64, steps=2)
@@ -127,4 +127,17 @@ def test_another_checkpoint_paints_and_the_option_stays(webui: SimpleNamespace) 
 
 def test_a_picture_through_a_vae_that_cannot_be_asked_is_none(webui: SimpleNamespace) -> None:
     assert in_a_thread(lambda: webui.host.reconstruct(Image.new("RGB", (64, 64)))) is None
+    assert not webui.host.busy()
+
+
+def test_a_caption_is_asked_for_on_the_main_thread(webui: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+
+    def phrases(image: Image.Image) -> list[str]:
+        seen.extend(webui.events[-1:])
+        return ["red coat"]
+
+    monkeypatch.setattr(webui_captioners, "webui_captioner", lambda name: SimpleNamespace(phrases=phrases))
+    assert in_a_thread(lambda: webui.host.caption("webui-tags", Image.new("RGB", (8, 8)))) == ["red coat"]
+    assert seen == ["on the main thread"]
     assert not webui.host.busy()

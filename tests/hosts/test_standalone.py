@@ -100,6 +100,9 @@ def test_it_paints_nothing_and_shows_nothing(tmp_path):
     with pytest.raises(UserError, match="no webui here"):
         host.paint([], None, lambda *_: None, lambda: False)
     assert host.reconstruct(None) is None
+    assert host.captioners() == []
+    with pytest.raises(UserError, match="no webui here that has webui-blip"):
+        host.caption("webui-blip", None)
     assert not host.shows("sd1").shown
     assert "models/Lora" in host.shows("sd1").why
     with host.gpu_session():

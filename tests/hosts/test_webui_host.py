@@ -18,7 +18,7 @@ from PIL import Image, ImageChops
 from hosts.standin.stage import stand_in
 from lib_lora import environment
 from lib_lora.errors import StoppedByUser, UserError
-from lib_lora.hosts import detect, webui_page
+from lib_lora.hosts import detect, webui_captioners, webui_page
 from lib_lora.hosts.queue_lock import take
 from lib_lora.hosts.webui_painting import TOGETHER
 from lib_lora.pictures import Cell
@@ -215,6 +215,8 @@ def test_others_wait_until_it_is_over(webui: SimpleNamespace) -> None:
         with pytest.raises(UserError, match="cannot paint while a LoRA is trained"):
             painted(webui, [PICTURE])
         assert webui.host.reconstruct(Image.new("RGB", (8, 8))) is None
+        with pytest.raises(UserError, match="webui-tags cannot look at photos while a LoRA is trained"):
+            webui.host.caption("webui-tags", Image.new("RGB", (8, 8)))
     thread.join(10)
     assert len(pictures) == 1
 
@@ -521,6 +523,35 @@ def test_a_picture_that_waits_for_its_way_through_the_vae_can_be_given_up(
     taken()
     until = time.monotonic() + 0.3
     assert webui.host.reconstruct(Image.new("RGB", (64, 64)), lambda: time.monotonic() > until) is None
+
+
+def test_a_caption_holds_the_queue_and_gives_it_back(webui: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    held: list[bool] = []
+
+    def phrases(image: Image.Image) -> list[str]:
+        held.append(webui.call_queue.queue_lock.acquire(blocking=False))
+        return ["red coat"]
+
+    monkeypatch.setattr(webui_captioners, "webui_captioner", lambda name: SimpleNamespace(phrases=phrases))
+    assert webui.host.caption("webui-tags", Image.new("RGB", (8, 8))) == ["red coat"]
+    assert held == [False]
+    free_again(webui)
+
+
+def test_a_caption_that_waits_can_be_given_up(
+    webui: SimpleNamespace, taken: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webui_captioners, "webui_captioner", lambda name: SimpleNamespace(phrases=lambda image: 1 / 0))
+    taken()
+    until = time.monotonic() + 0.3
+    with pytest.raises(StoppedByUser):
+        webui.host.caption("webui-tags", Image.new("RGB", (8, 8)), lambda: time.monotonic() > until)
+
+
+def test_a_captioner_that_this_webui_lacks_is_said(webui: SimpleNamespace) -> None:
+    with pytest.raises(UserError, match="no webui that has webui-blip"):
+        webui.host.caption("webui-blip", Image.new("RGB", (8, 8)))
+    assert "webui-blip" not in [one.name for one in webui.host.captioners()]
 
 
 def test_it_stops_while_the_list_of_checkpoints_waits_for_others(

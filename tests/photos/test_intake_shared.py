@@ -87,7 +87,7 @@ def test_an_error_in_the_middle_says_what_was_added(heap, folder, tmp_path, monk
     def full(target, stream):
         written.append(target)
         if len(written) > 4:
-            raise UserError("Cannot write it: the disk is full.")
+            raise UserError("Cannot write it: the disk is full.", code="some-fault")
         real(target, stream)
 
     monkeypatch.setattr(photo_import, "_write", full)

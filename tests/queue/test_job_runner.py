@@ -94,7 +94,7 @@ def test_the_gpu_is_given_back_although_the_end_cannot_be_written(opened, ground
 
     def picky(*arguments):
         if full.is_set():
-            raise UserError("Cannot use jobs.sqlite (database or disk is full).")
+            raise UserError("Cannot use jobs.sqlite (database or disk is full).", code="some-fault")
         end(*arguments)
 
     monkeypatch.setattr(Queue, "end", picky)

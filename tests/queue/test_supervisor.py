@@ -120,6 +120,9 @@ elif does == "rebuilds":
     say(ask="reconstruct", id=1, file=str(root / "in.png"), out=str(root / "out.png"))
     answer = hear()
     end("finished", answer=answer)
+elif does == "captions":
+    say(ask="caption", id=1, captioner="webui-blip", file=str(root / "in.png"))
+    end("finished", answer=hear())
 elif does == "asks-nonsense":
     say(ask="dance", id=1)
     end("finished", answer=hear())
@@ -156,6 +159,7 @@ class FakeGround:
         self.brush = threading.Event()  # whether the next picture gets done
         self.brush.set()
         self.rebuilt = Image.new("RGB", (8, 8), "blue")
+        self.says = ["red coat"]  # of a photo; or an exception
 
     def worker_command(self):
         return [sys.executable, "-S", str(self.script)]
@@ -200,6 +204,11 @@ class FakeGround:
             if stop():
                 return None
         return self.rebuilt
+
+    def caption(self, captioner, image, stop):
+        if isinstance(self.says, Exception):
+            raise self.says
+        return [captioner, *self.says, str(image.getpixel((0, 0)))]
 
     def allows_painting(self):
         return self.allow
@@ -446,7 +455,9 @@ def test_pausing_while_the_gpu_is_waited_for(house, ground):
     assert house.ended(number).state == "paused"
 
 
-@pytest.mark.parametrize("error", [UserError("The model is being loaded; try again."), ValueError("odd")])
+@pytest.mark.parametrize(
+    "error", [UserError("The model is being loaded; try again.", code="some-fault"), ValueError("odd")]
+)
 def test_a_gpu_that_cannot_be_had_fails_the_job_and_not_the_queue(house, ground, error):
     ground.refuses = error
     number = house.add("finishes")
@@ -504,7 +515,10 @@ def test_the_webui_paints_and_keeps_its_gpu(house, ground):
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (UserError("The sampler x is not known; choose another."), "The sampler x is not known; choose another."),
+        (
+            UserError("The sampler x is not known; choose another.", code="some-fault"),
+            "The sampler x is not known; choose another.",
+        ),
         (RuntimeError("NaN in latents"), "The webui could not paint (NaN in latents); its own log says more."),
     ],
 )
@@ -564,6 +578,22 @@ def test_a_picture_goes_through_the_vae(house, ground):
     (house.root / "in.png").unlink()
     job = house.ended(house.add("rebuilds", "test", painter="webui"))
     assert "it is not there" in job.result["answer"]["error"]
+
+
+def test_a_photo_is_looked_at_by_the_hosts_captioner(house, ground):
+    house.root.mkdir(exist_ok=True)
+    Image.new("RGB", (8, 8), "red").save(house.root / "in.png")
+    job = house.ended(house.add("captions", "fill"))
+    assert job.result["answer"] == {"id": 1, "done": True, "phrases": ["webui-blip", "red coat", "(255, 0, 0)"]}
+    for error, said in (
+        (UserError("No file.", code="some-fault"), "No file."),
+        (RuntimeError("out of paper"), "The webui could not caption (out of paper); its own log says more."),
+    ):
+        ground.says = error
+        assert house.ended(house.add("captions", "fill")).result["answer"] == {"id": 1, "error": said}
+    ground.says = StoppedByUser("Stopped.")
+    assert house.ended(house.add("captions", "fill")).result["answer"] == {"id": 1, "done": True, "phrases": []}
+    assert ground.held == 0
 
 
 def test_an_unknown_question_is_answered(house):

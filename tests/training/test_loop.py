@@ -432,7 +432,7 @@ def fails_once(monkeypatch):
     def save(*arguments):
         if not failed.is_set():
             failed.set()
-            raise UserError("The disk was full.")
+            raise UserError("The disk was full.", code="some-fault")
         return real(*arguments)
 
     monkeypatch.setattr(saving.states, "save", save)
@@ -470,7 +470,7 @@ def test_what_ends_a_training_does_not_hide_what_became_of_the_last_save(make_ru
     def slow(*arguments):
         go_on.wait(60)
         if fails:
-            raise UserError("The disk was full.")
+            raise UserError("The disk was full.", code="some-fault")
         return real(*arguments)
 
     def full(self, micro):

@@ -184,7 +184,7 @@ def test_prompts_change_no_key_of_the_cache(make_run, events):
     [
         (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), "memory is too small for it"),
         (torch.cuda.OutOfMemoryError("x"), "memory is too small for it"),
-        (UserError("Cannot write x: the disk is full."), "Cannot write x: the disk is full"),
+        (UserError("Cannot write x: the disk is full.", code="some-fault"), "Cannot write x: the disk is full"),
         (ValueError("odd"), "ValueError: odd"),
     ],
     ids=str,

@@ -12,12 +12,13 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from lib_lora.character.store import Character, CharacterFolder, Consent, create
-from lib_lora.hosts.host_protocol import CardVisibility, Checkpoint, Roots
+from lib_lora.character.store import Character, Consent, create
+from lib_lora.hosts.host_protocol import CardVisibility, Checkpoint, OfferedCaptioner, Roots
 from lib_lora.queue.queue import Queue
 from lib_lora.ui.http import codes
 from lib_lora.ui.routes import route_table
 from lib_lora.ui.views import file_cache
+from lib_lora.workspace.workspace import CharacterFolder
 
 MARA = Path(__file__).parents[1] / "data" / "personas" / "mara"
 TOKEN = "a page's token"
@@ -34,6 +35,7 @@ class FakeHost:
         self.current: Path | None = None
         self.is_remote, self.lets_in = False, True
         self.refreshed: list[str] = []
+        self.offers: list[OfferedCaptioner] = []
 
     def roots(self) -> Roots:
         return Roots(self.root, self.loras, [])
@@ -62,6 +64,12 @@ class FakeHost:
 
     def reconstruct(self, image, stop=None):
         return None
+
+    def captioners(self) -> list[OfferedCaptioner]:
+        return self.offers
+
+    def caption(self, captioner, image, stop=None):
+        raise AssertionError
 
     def refresh_loras(self, stem: str) -> None:
         self.refreshed.append(stem)
@@ -137,7 +145,7 @@ class Page:
         """The sentence of a POST that must be refused."""
         answer = self.post(path, body)
         assert answer.status_code == status, answer.text
-        assert answer.json().keys() - {"field"} == {"error"}
+        assert answer.json().keys() - {"field"} == {"error", "code"}
         return answer.json()["error"]
 
     def faulted(self, path: str, body: Any = None, status: int = 400) -> str:

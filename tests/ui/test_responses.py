@@ -32,7 +32,7 @@ def test_nobody_is_let_in_without_a_token_where_the_host_says_no(page, route):
     path = filled(route.path, "001")
     answer = page.client.request(route.method, PREFIX + path, json={} if route.method == "POST" else None)
     assert answer.status_code == 401
-    assert list(answer.json()) == ["error"]
+    assert list(answer.json()) == ["error", "code"]
     assert page.client.request(route.method, PREFIX + path, headers={"X-SameFace": "wrong"}).status_code == 401
 
 
@@ -56,7 +56,7 @@ def test_no_identifier_leads_out_of_the_data_folder(page, route, evil):
         answer = page.client.request(route.method, PREFIX + path, json={} if route.method == "POST" else None)
         assert answer.status_code in (400, 404), (path, answer.text)
         if answer.request.url.path.startswith(f"{PREFIX}/"):  # else it is none of ours
-            assert answer.json().keys() - {"field"} == {"error"}
+            assert answer.json().keys() - {"field"} == {"error", "code"}
         assert "Traceback" not in answer.text
         assert b"secret" not in answer.content
 
@@ -87,7 +87,7 @@ def test_a_body_must_be_json_and_whole(page, route):
     for content in (b"{", b"[]", b'"x"', b"[" * 100_000, b"\xff\xfe", b'{"nonsense": 1}'):
         answer = page.client.post(path, content=content, headers={"Content-Type": "application/json"})
         assert answer.status_code == 400, answer.text
-        assert answer.json().keys() - {"field"} == {"error"}
+        assert answer.json().keys() - {"field"} == {"error", "code"}
 
 
 @pytest.mark.parametrize("route", POSTS)
@@ -115,7 +115,7 @@ def test_an_unknown_field_names_the_nearest(page):
 def test_what_is_not_there_is_said_in_our_words(page):
     for answer in (page.get("/nothing"), page.post("/state"), page.get("/queue"), page.post("/a/b/c/d")):
         assert answer.status_code == 404
-        assert answer.json() == {"error": "There is no such address."}
+        assert answer.json() == {"error": "There is no such address.", "code": "not-found"}
 
 
 @pytest.fixture
@@ -139,18 +139,24 @@ def failing(page):
 
 
 @pytest.mark.parametrize(
-    ("error", "status", "sentence"),
+    ("error", "status", "sentence", "code"),
     [
-        (UserError("Do this."), 400, "Do this."),
-        (ZeroDivisionError("secret"), 500, "This failed inside SameFace; the webui's log has the details."),
-        (ImportError("libcuda.so.1: cannot open"), 500, "A package cannot be loaded (libcuda.so.1: cannot open); the"),
-        (OSError(28, "No space left"), 500, "A file cannot be used"),
+        (UserError("Do this.", code="some-fault"), 400, "Do this.", "some-fault"),
+        (ZeroDivisionError("secret"), 500, "This failed inside SameFace; the webui's log", "internal-error"),
+        (
+            ImportError("libcuda.so.1: cannot open"),
+            500,
+            "A package cannot be loaded (libcuda.so.1: cannot open); the",
+            "package-unusable",
+        ),
+        (OSError(28, "No space left"), 500, "A file cannot be used", "file-inaccessible"),
     ],
 )
-def test_what_fails_is_one_sentence_and_the_log_has_the_rest(failing, caplog, error, status, sentence):
+def test_what_fails_is_one_sentence_and_the_log_has_the_rest(failing, caplog, error, status, sentence, code):
     answer = failing(error)
     assert answer.status_code == status
     assert answer.json()["error"].startswith(sentence)
+    assert answer.json()["code"] == code
     assert ("Traceback" in caplog.text) == (status == 500)
 
 

@@ -23,7 +23,8 @@ def test_another_sites_page_is_refused_whatever_it_proves(page, origin, token):
     headers = {"origin": origin, **({"x-sameface": TOKEN} if token else {})}
     assert page.client.get(STATE, headers=headers).status_code == 403
     answer = page.client.post(SETTINGS, json={"then_test": False}, headers=headers)
-    assert (answer.status_code, answer.json()) == (403, {"error": "This was sent by another site's page."})
+    assert answer.status_code == 403
+    assert answer.json() == {"error": "This was sent by another site's page.", "code": "forbidden"}
     assert page.client.get(SETTINGS).json()["then_test"] is True
 
 

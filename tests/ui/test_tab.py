@@ -85,14 +85,18 @@ def test_a_webui_s_start_waits_for_no_route_and_no_queue(host):
     attached = attach(host, later=True)
     attached.started(None, app)
     attached.started(None, app)
-    assert [route.path for route in app.router.routes if "sameface" in route.path] == ["/sameface/v1/{rest:path}"]
+    assert [route.path for route in app.router.routes if "sameface" in route.path] == [
+        "/sameface/v1/static/{version}/{path:path}",
+        "/sameface/v1/{rest:path}",
+    ]
     client = TestClient(app, "http://127.0.0.1")
     assert client.get("/sameface/v1/state").json()["host"]["name"] == "alone"
     assert client.get("/sameface/v1/characters/nobody/runs").json() == {
-        "error": "There is no such character (any more); choose another one."
+        "error": "There is no such character (any more); choose another one.",
+        "code": "not-found",
     }
     answer = client.get("/sameface/v1/nothing")
-    assert (answer.status_code, answer.json()) == (404, {"error": "There is no such address."})
+    assert (answer.status_code, answer.json()) == (404, {"error": "There is no such address.", "code": "not-found"})
     assert client.post("/sameface/v1/jobs", content="x").status_code == 415
     assert client.get("/sameface/v1/jobs/none/stop").status_code == 404  # only POST knows it
     assert client.put("/sameface/v1/state").status_code == 405

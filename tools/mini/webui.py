@@ -31,7 +31,9 @@ def put(model: Path, folder: Path) -> Path:
         UserError: `model` is no Stable Diffusion checkpoint, or lies in `folder`.
     """
     if model.parent.resolve() == folder.resolve():
-        raise UserError(f"{folder} is where the model comes from; name a webui's models/Stable-diffusion.")
+        raise UserError(
+            f"{folder} is where the model comes from; name a webui's models/Stable-diffusion.", code="folder-is-source"
+        )
     clip = folder.absolute() / f"{model.stem}-clip"
     write_clip(load_text_encoders(identify(model), torch.float32, torch.device("cpu"))[0].config, clip)
     config = yaml.safe_load(model.with_suffix(".yaml").read_text(encoding="utf-8"))

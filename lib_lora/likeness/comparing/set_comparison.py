@@ -68,14 +68,21 @@ def compare(a: Report, b: Report, names: tuple[str, str]) -> Comparison:
         UserError: the reports are not of one character, engine and set of photos, or too few faces were measured.
     """
     if a.engine != b.engine:
-        raise UserError(f"{names[0]} and {names[1]} were measured by different face engines; test both again.")
+        raise UserError(
+            f"{names[0]} and {names[1]} were measured by different face engines; test both again.",
+            code="compare-other-engines",
+        )
     if a.subject.character != b.subject.character:
         raise UserError(
             f"{names[0]} shows {a.subject.character} and {names[1]} shows {b.subject.character}; only pictures of one "
-            "character can be compared."
+            "character can be compared.",
+            code="compare-other-characters",
         )
     if a.ruler != b.ruler:
-        raise UserError(f"The photos were changed between the tests of {names[0]} and {names[1]}; test both again.")
+        raise UserError(
+            f"The photos were changed between the tests of {names[0]} and {names[1]}; test both again.",
+            code="compare-other-photos",
+        )
     pairs = _pairs(a, b)
     paired = len(pairs) >= LEAST_PAIRS
     if paired:
@@ -88,7 +95,10 @@ def compare(a: Report, b: Report, names: tuple[str, str]) -> Comparison:
         if min(len(one), len(two)) < LEAST_FACES:
             raise UserError(
                 f"Too few faces can be measured to compare {names[0]} and {names[1]} ({len(one)} and {len(two)}; "
-                f"{LEAST_FACES} are needed in each)."
+                f"{LEAST_FACES} are needed in each).",
+                code="compare-too-few-faces",
+                faces=(len(one), len(two)),
+                needed=LEAST_FACES,
             )
         n, difference, p = min(len(one), len(two)), float(two.mean() - one.mean()), intervals.unpaired_p(one, two)
         low, high = intervals.two_heaps(one, two)

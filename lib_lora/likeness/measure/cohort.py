@@ -62,4 +62,8 @@ def _is_unit(rows: Numbers) -> bool:
 
 
 def _damaged(path: Path) -> UserError:
-    return UserError(f"The cohort of faces {path.name} is damaged; install SameFace again ({path}).")
+    return UserError(
+        f"The cohort of faces {path.name} is damaged; install SameFace again ({path}).",
+        code="cohort-damaged",
+        file=path,
+    )

@@ -97,7 +97,9 @@ class Measurer:
         if template.engine != engine.id:
             raise UserError(
                 f"The face template was made by another face engine ({template.engine}, not {engine.id}); "
-                "make it again."
+                "make it again.",
+                code="template-of-other-engine",
+                engine=template.engine,
             )
         self._engine = engine
         self._vector = template.array

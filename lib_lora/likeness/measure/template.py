@@ -184,7 +184,9 @@ def assemble(engine: str, references: Sequence[Reference], dropped: Collection[s
         reasons = "; ".join(f"{item.file}: {item.remark}" for item in items[:3])
         raise UserError(
             f"In none of the {len(items)} photos a face can be measured"
-            f"{f' ({reasons})' if reasons else ''}; add photos that show the character's face clearly."
+            f"{f' ({reasons})' if reasons else ''}; add photos that show the character's face clearly.",
+            code="no-measurable-face",
+            photos=len(items),
         )
     vector = _settle(items, embeddings)
     return Template(engine, cv2.__version__, packed(vector), items)
@@ -227,7 +229,11 @@ def load(path: Path) -> Template:
     """
     values = files.read_json(path)
     if not isinstance(values, dict) or values.get("version") != VERSION:
-        raise UserError(f"{path} is no face template of this version of SameFace; delete it and it is made again.")
+        raise UserError(
+            f"{path} is no face template of this version of SameFace; delete it and it is made again.",
+            code="template-of-other-version",
+            file=path,
+        )
     template = typed_settings.from_dict(Template, values, str(path))
     try:
         lengths = {unpacked(text).size for text in (template.vector, *_embeddings(template))}
@@ -236,9 +242,15 @@ def load(path: Path) -> Template:
             if item.crop is not None:
                 unpacked_crop(item.crop)
     except ValueError as error:
-        raise UserError(f"{path} is damaged ({error}); delete it and it is made again.") from error
+        raise UserError(
+            f"{path} is damaged ({error}); delete it and it is made again.", code="template-damaged", file=path
+        ) from error
     if len(lengths) != 1:
-        raise UserError(f"{path} is damaged (vectors of several lengths); delete it and it is made again.")
+        raise UserError(
+            f"{path} is damaged (vectors of several lengths); delete it and it is made again.",
+            code="template-damaged",
+            file=path,
+        )
     return template
 
 

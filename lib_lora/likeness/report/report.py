@@ -249,7 +249,11 @@ def load(path: Path) -> Report:
     """
     values = files.read_json(path)
     if not isinstance(values, dict) or values.get("version") != VERSION:
-        raise UserError(f"{path} is no report of this version of SameFace; test the LoRA again.")
+        raise UserError(
+            f"{path} is no report of this version of SameFace; test the LoRA again.",
+            code="report-of-other-version",
+            file=path,
+        )
     return typed_settings.from_dict(Report, values, str(path))
 
 

@@ -82,7 +82,8 @@ class Adapter:
         fits = state.keys() == named.keys() and all(state[key].shape == item.shape for key, item in named.items())
         if not fits:
             raise UserError(
-                "The saved state belongs to an adapter of other size or targets; resume with the run's own settings."
+                "The saved state belongs to an adapter of other size or targets; resume with the run's own settings.",
+                code="state-of-other-adapter",
             )
         with torch.no_grad():
             for key, item in named.items():
@@ -164,7 +165,9 @@ def _refuse_other_layers(part: str, module: nn.Module, convolutions: bool, expec
     if odd:
         raise UserError(
             f"The model's {part} has {len(found)} of the {len(expected)} layers that its family has "
-            f"({odd[0]} differs); train on an unpruned model."
+            f"({odd[0]} differs); train on an unpruned model.",
+            code="model-pruned",
+            part=part,
         )
 
 

@@ -90,7 +90,9 @@ def _plan(parts: Mapping[str, nn.Module], family: str, lora: LoraFile) -> tuple[
     if not plan:
         raise UserError(
             f"{lora.path.name} has no layer of this {family} model; it is for another kind of model, "
-            "and a webui would paint as if it were not there."
+            "and a webui would paint as if it were not there.",
+            code="lora-of-other-family",
+            file=lora.path.name,
         )
     return plan, Merge(applied, tuple(name for name in lora.layers if name not in plan))
 
@@ -102,14 +104,17 @@ def _changed(weight: torch.Tensor, tensors: LayerTensors, multiplier: float, whe
     try:
         delta = tensors.delta(original.shape, original.device)
     except ValueError as error:
-        raise UserError(f"{where} does not fit the model ({error}); it was trained on another one.") from error
+        raise UserError(
+            f"{where} does not fit the model ({error}); it was trained on another one.", code="lora-layer-mismatch"
+        ) from error
     if tensors.dora_scale is not None:
         whole = original + delta
         norm = input_norm(whole)
         if tensors.dora_scale.numel() != norm.numel() or tensors.dora_scale.shape[0] != 1:
             raise UserError(
                 f"{where} has a DoRA on the output axis, which A1111 computes wrongly; retrain it here, "
-                "or as a plain LoRA."
+                "or as a plain LoRA.",
+                code="dora-on-output-axis",
             )
         scale = tensors.dora_scale.float().to(original.device).reshape(norm.shape)
         delta = whole * (scale / norm) - original

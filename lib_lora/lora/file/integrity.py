@@ -58,7 +58,9 @@ def check_whole(path: Path) -> None:
         why = str(error).rstrip(".")
     raise UserError(
         f"{path} is damaged ({why}); use another checkpoint, or resume its run, which writes the last one anew "
-        "from the saved state."
+        "from the saved state.",
+        code="checkpoint-damaged",
+        file=path,
     )
 
 

@@ -25,12 +25,21 @@ def open_lora(path: Path) -> tuple[TensorFile, list[str]]:
         UserError: one sentence that says what the file is instead.
     """
     if path.suffix.lower() != ".safetensors":
-        raise UserError(f"{path.name} is not a .safetensors file; other kinds of LoRA files are not opened.")
+        raise UserError(
+            f"{path.name} is not a .safetensors file; other kinds of LoRA files are not opened.",
+            code="lora-wrong-suffix",
+            file=path.name,
+        )
     _refuse_strange_start(path)
     file = open_tensors(path)
     keys = sorted(file.keys())
     if len(keys) > MAX_TENSORS:
-        raise UserError(f"{path.name} has {len(keys):,} tensors, far more than any LoRA; it is not opened.")
+        raise UserError(
+            f"{path.name} has {len(keys):,} tensors, far more than any LoRA; it is not opened.",
+            code="lora-too-many-tensors",
+            file=path.name,
+            tensors=len(keys),
+        )
     _refuse_other_kinds(path.name, keys)
     return file, keys
 
@@ -45,7 +54,10 @@ def refuse_broken(name: str, keys: list[str], layers: int) -> None:
     if broken:
         raise UserError(
             f"{name} holds values that are not numbers in {len(broken)} of {layers} layers; it would "
-            "paint black pictures: take an earlier checkpoint of that training."
+            "paint black pictures: take an earlier checkpoint of that training.",
+            code="lora-not-finite",
+            file=name,
+            layers=len(broken),
         )
 
 
@@ -55,9 +67,17 @@ def _refuse_strange_start(path: Path) -> None:
     with explained(path, "read"), opened(path) as stream:
         head = stream.read(8)
     if head.startswith(b"PK\x03\x04"):
-        raise UserError(f"{path.name} is a zip archive (a .pt file, perhaps) with another suffix; it is not opened.")
+        raise UserError(
+            f"{path.name} is a zip archive (a .pt file, perhaps) with another suffix; it is not opened.",
+            code="lora-is-zip",
+            file=path.name,
+        )
     if len(head) == 8 and MAX_HEADER < struct.unpack("<Q", head)[0] <= path.stat().st_size:
-        raise UserError(f"{path.name} has a header of {struct.unpack('<Q', head)[0]:,} bytes; no LoRA's is so large.")
+        raise UserError(
+            f"{path.name} has a header of {struct.unpack('<Q', head)[0]:,} bytes; no LoRA's is so large.",
+            code="lora-header-too-large",
+            file=path.name,
+        )
 
 
 _OTHER_KINDS = (
@@ -77,14 +97,20 @@ _PEFT = re.compile(
 
 def _refuse_other_kinds(name: str, keys: list[str]) -> None:
     if not keys:
-        raise UserError(f"{name} is not a LoRA: it holds no tensors.")
+        raise UserError(f"{name} is not a LoRA: it holds no tensors.", code="lora-empty", file=name)
     if any(_PEFT.search(key) and not key_names.part_of(key) for key in keys):
         raise UserError(
             f"{name} is a LoRA with diffusers' (PEFT's) names, which A1111 ignores without a word; "
-            "use the version of it for the webui (with kohya's names)."
+            "use the version of it for the webui (with kohya's names).",
+            code="lora-with-peft-names",
+            file=name,
         )
     for pattern, what in _OTHER_KINDS:
         if any(re.search(pattern, key) for key in keys):
-            raise UserError(f"{name} is {what}; expected a LoRA with kohya's names (lora_unet_…, lora_te_…).")
+            raise UserError(
+                f"{name} is {what}; expected a LoRA with kohya's names (lora_unet_…, lora_te_…).",
+                code="not-a-lora",
+                file=name,
+            )
     if not any(key_names.part_of(key) and key.endswith("lora_down.weight") for key in keys):
-        raise UserError(f"{name} is not a LoRA: its first tensor is called {keys[0]!r}.")
+        raise UserError(f"{name} is not a LoRA: its first tensor is called {keys[0]!r}.", code="not-a-lora", file=name)

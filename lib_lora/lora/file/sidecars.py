@@ -83,9 +83,17 @@ def _existing(path: Path) -> dict[str, Any]:
     try:
         values = json.loads(raw.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} is not valid JSON ({error}); mend it or delete it, then try again.") from error
+        raise UserError(
+            f"{path} is not valid JSON ({error}); mend it or delete it, then try again.",
+            code="notes-invalid-json",
+            file=path,
+        ) from error
     if not isinstance(values, dict):
-        raise UserError(f"{path} is not a webui's notes on a LoRA; rename it or delete it, then try again.")
+        raise UserError(
+            f"{path} is not a webui's notes on a LoRA; rename it or delete it, then try again.",
+            code="notes-not-a-table",
+            file=path,
+        )
     return values
 
 
@@ -116,7 +124,9 @@ def _png(source: Path) -> bytes:
         with explained(source, "read"), opened(source) as file, Image.open(file) as image:
             plain = image.convert("RGB")
     except (ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UserError(f"{source} cannot be read as a picture; choose another preview.") from error
+        raise UserError(
+            f"{source} cannot be read as a picture; choose another preview.", code="preview-unreadable", file=source
+        ) from error
     clean = Image.new("RGB", plain.size)
     clean.paste(plain)
     stream = io.BytesIO()

@@ -91,23 +91,34 @@ def check(tensors: Mapping[str, torch.Tensor], family: str) -> dict[str, int]:
     where = "The LoRA was not written"
     layers = group(tensors, where)
     if not layers:
-        raise UserError(f"{where}: it is empty.")
+        raise UserError(f"{where}: it is empty.", code="tensors-empty")
     broken = [key for key, tensor in tensors.items() if not torch.isfinite(tensor).all()]
     if broken:
         raise UserError(
             f"{where}: {broken[0]} holds values that are not numbers (NaN or infinite), as do {len(broken) - 1} more "
-            "tensors; the training has diverged: start again from an earlier checkpoint, with a lower learning rate."
+            "tensors; the training has diverged: start again from an earlier checkpoint, with a lower learning rate.",
+            code="tensors-not-finite",
+            tensor=broken[0],
         )
     present: dict[str, set[str]] = {}
     for name in layers:
         place = key_names.locate(family, name)
         if place is None or key_names.kohya_name(family, *place) != name:
-            raise UserError(f"{where}: {name} is no layer of an {family} model, so A1111 would not find it.")
+            raise UserError(
+                f"{where}: {name} is no layer of an {family} model, so A1111 would not find it.",
+                code="tensor-of-no-layer",
+                tensor=name,
+                family=family,
+            )
         present.setdefault(place[0], set()).add(place[1])
     for part, paths in present.items():
         _refuse_partial(family, part, paths, where)
         if not any(_does_something(layers[key_names.kohya_name(family, part, path)]) for path in paths):
-            raise NothingLearnedError(f"{where}: its {part} is all zero, so it would change nothing; train more steps.")
+            raise NothingLearnedError(
+                f"{where}: its {part} is all zero, so it would change nothing; train more steps.",
+                code="nothing-learned",
+                part=part,
+            )
     return {part: len(paths) for part, paths in present.items()}
 
 
@@ -128,7 +139,11 @@ def incomplete_attention(paths: set[str]) -> dict[str, set[str]]:
 def _refuse_partial(family: str, part: str, paths: set[str], where: str) -> None:
     if part != "unet":
         for missing in incomplete_attention(paths).values():
-            raise UserError(f"{where}: {part} has an attention without {sorted(missing)[0]}; A1111 would ignore it.")
+            raise UserError(
+                f"{where}: {part} has an attention without {sorted(missing)[0]}; A1111 would ignore it.",
+                code="attention-incomplete",
+                part=part,
+            )
         # a small model's encoder has fewer layers than its family's, but the first ones, and all of each
         complete = [set(targets.text_paths(1 + max(int(path.split(".")[3]) for path in paths)))] * 2
     else:
@@ -136,5 +151,8 @@ def _refuse_partial(family: str, part: str, paths: set[str], where: str) -> None
     if paths not in complete:
         whole = complete[any(path in complete[1] - complete[0] for path in paths)]
         raise UserError(
-            f"{where}: its {part} has {len(paths)} of {len(whole)} layers, without {sorted(whole - paths)[0]}."
+            f"{where}: its {part} has {len(paths)} of {len(whole)} layers, without {sorted(whole - paths)[0]}.",
+            code="layers-missing",
+            part=part,
+            layers=len(paths),
         )

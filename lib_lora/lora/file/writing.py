@@ -72,6 +72,8 @@ def _stored(key: str, tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     if dtype == torch.float16 and torch.isfinite(exact).all() and not torch.isfinite(cast).all():
         raise UserError(
             f"The LoRA was not written: {key} holds {float(exact.abs().max()):.3g}, more than half precision can "
-            f"({_HALF_LIMIT}); the training has nearly diverged: use an earlier checkpoint, or a lower learning rate."
+            f"({_HALF_LIMIT}); the training has nearly diverged: use an earlier checkpoint, or a lower learning rate.",
+            code="weights-beyond-half-precision",
+            tensor=key,
         )
     return cast

@@ -177,7 +177,11 @@ class Archive:
         return entry
 
     def _damaged(self, error: Exception) -> UserError:
-        return UserError(f"{self._path} is damaged or cut off ({str(error)[:200]}); download it again.")
+        return UserError(
+            f"{self._path} is damaged or cut off ({str(error)[:200]}); download it again.",
+            code="checkpoint-archive-damaged",
+            file=self._path,
+        )
 
 
 def _zip(stream: Any, size: int) -> _Content:

@@ -54,24 +54,44 @@ def read_header(path: Path) -> tuple[dict[str, TensorEntry], dict[str, str]]:
             prefix = stream.read(8)
             length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else 0
             if not 2 <= length <= MAX_HEADER:
-                raise UserError(f"{path.name} is not a safetensors file (its header makes no sense).")
+                raise UserError(
+                    f"{path.name} is not a safetensors file (its header makes no sense).",
+                    code="safetensors-invalid",
+                    file=path.name,
+                )
             raw = stream.read(length)
     if len(raw) < length:
-        raise UserError(f"{path.name} is cut off in its header; download it again.")
+        raise UserError(
+            f"{path.name} is cut off in its header; download it again.", code="safetensors-truncated", file=path.name
+        )
     try:
         table = json.loads(raw.decode("utf-8"))
         metadata = table.pop("__metadata__", None) or {}
         entries = {str(name): _entry(item, 8 + length) for name, item in table.items()}
         texts = {str(key): str(value) for key, value in metadata.items()}
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as error:
-        raise UserError(f"{path.name} is not a safetensors file (its header cannot be read: {error}).") from error
+        raise UserError(
+            f"{path.name} is not a safetensors file (its header cannot be read: {error}).",
+            code="safetensors-invalid",
+            file=path.name,
+        ) from error
     end = 8 + length
     for entry in sorted(entries.values(), key=lambda one: (one.offset, one.length)):
         if entry.offset != end:  # tensors that overlap would fill far more memory than the file has bytes
-            raise UserError(f"{path.name} is not a safetensors file (its tensors overlap or have gaps).")
+            raise UserError(
+                f"{path.name} is not a safetensors file (its tensors overlap or have gaps).",
+                code="safetensors-invalid",
+                file=path.name,
+            )
         end += entry.length
     if end > size:
-        raise UserError(f"{path.name} is cut off: {size:,} of {end:,} bytes are there; download it again.")
+        raise UserError(
+            f"{path.name} is cut off: {size:,} of {end:,} bytes are there; download it again.",
+            code="safetensors-truncated",
+            file=path.name,
+            size=size,
+            expected=end,
+        )
     return entries, texts
 
 

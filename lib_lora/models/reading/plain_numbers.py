@@ -40,7 +40,9 @@ def _exactly(stream: FileIO, length: int, name: str) -> bytes:
     while len(found) < length:
         part = stream.read(length - len(found))
         if not part:
-            raise UserError(f"{name} became shorter while it was read; download it again.")
+            raise UserError(
+                f"{name} became shorter while it was read; download it again.", code="file-shortened", file=name
+            )
         found += part
     return bytes(found)
 

@@ -54,5 +54,7 @@ def _fill(stream: FileIO, name: str, raw: torch.Tensor) -> None:
     while len(view):
         got = stream.readinto(view)
         if not got:
-            raise UserError(f"{name} became shorter while it was read; download it again.")
+            raise UserError(
+                f"{name} became shorter while it was read; download it again.", code="file-shortened", file=name
+            )
         view = view[got:]

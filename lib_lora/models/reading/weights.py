@@ -86,20 +86,32 @@ def open_tensors(path: Path) -> TensorFile:
             without a table of tensors (whatever is in one is never executed).
     """
     if path.is_dir():
-        raise UserError(_folder(path))
+        raise UserError(_folder(path), code="checkpoint-is-folder", folder=path)
     with explained(path, "read"), opened(path) as stream:
         start = stream.read(256)
     if not start:
-        raise UserError(f"{path.name} is an empty file; download it again.")
+        raise UserError(f"{path.name} is an empty file; download it again.", code="file-empty", file=path.name)
     if start.startswith(b"version https://git-lfs"):
-        raise UserError(f"{path.name} is a Git LFS pointer, not the model itself; download the real file.")
+        raise UserError(
+            f"{path.name} is a Git LFS pointer, not the model itself; download the real file.",
+            code="file-is-lfs-pointer",
+            file=path.name,
+        )
     if start.lstrip()[:1] == b"<":
-        raise UserError(f"{path.name} is a web page that was saved instead of a model; download the file again.")
+        raise UserError(
+            f"{path.name} is a web page that was saved instead of a model; download the file again.",
+            code="file-is-web-page",
+            file=path.name,
+        )
     if path.suffix.lower() == ".safetensors":
         return _SafeTensors(path)
     if path.suffix.lower() in (".ckpt", ".pt", ".pth", ".bin"):
         return _Pickle(path)
-    raise UserError(f"{path.name} is not a checkpoint: expected .safetensors, .ckpt or .pt.")
+    raise UserError(
+        f"{path.name} is not a checkpoint: expected .safetensors, .ckpt or .pt.",
+        code="checkpoint-wrong-format",
+        file=path.name,
+    )
 
 
 def _table(path: Path, archive: Archive) -> dict[str, Stored]:
@@ -108,13 +120,19 @@ def _table(path: Path, archive: Archive) -> dict[str, Stored]:
     if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
         content = content["state_dict"]
     if not isinstance(content, dict) or archive.entry(content):
-        raise UserError(f"{path.name} holds no table of tensors, so it is not a checkpoint.")
+        raise UserError(
+            f"{path.name} holds no table of tensors, so it is not a checkpoint.",
+            code="checkpoint-without-tensors",
+            file=path.name,
+        )
     found = {name: archive.entry(value) for name, value in content.items() if isinstance(name, str)}
     entries = {name: entry for name, entry in found.items() if entry}
     if not entries and any(_foreign(value) for value in (content, *content.values())):
         raise UserError(
             f"{path.name} holds more than tensors (it could run code when opened), so it is not opened; "
-            "use the .safetensors version of this model."
+            "use the .safetensors version of this model.",
+            code="checkpoint-unsafe",
+            file=path.name,
         )
     return entries
 

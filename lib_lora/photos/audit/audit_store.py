@@ -13,10 +13,10 @@ from typing import Any
 from lib_lora import typed_settings
 from lib_lora.captions.photo_facts import PhotoFacts
 from lib_lora.character.photo_files import list_photos
-from lib_lora.character.store import CharacterFolder
 from lib_lora.errors import UserError
 from lib_lora.files import explained, read_json, sha256, write_json
 from lib_lora.photos.audit.audit import Decision
+from lib_lora.workspace.workspace import CharacterFolder
 
 FILE = "audit.json"
 VERSION = 1
@@ -74,12 +74,18 @@ def load(folder: CharacterFolder) -> AuditStore:
         return AuditStore()
     values = read_json(path)
     if isinstance(values, dict) and values.get("version") != VERSION:
-        raise UserError(f"{path} is of another version of SameFace; delete it, and decide on the photos again.")
+        raise UserError(
+            f"{path} is of another version of SameFace; delete it, and decide on the photos again.",
+            code="audit-of-other-version",
+            file=path,
+        )
     try:
         return typed_settings.from_dict(AuditStore, _without_teeth(values), str(path))
     except UserError as error:
         said = str(error).rstrip(".")
-        raise UserError(f"{said}; mend it, or delete it and decide on the photos again.") from error
+        raise UserError(
+            f"{said}; mend it, or delete it and decide on the photos again.", code="audit-damaged", file=path
+        ) from error
 
 
 def _without_teeth(values: Any) -> Any:

@@ -129,14 +129,18 @@ def _opened(path: Path) -> zipfile.ZipFile:
     with explained(path, "read"):
         size = _table_size(path)
     if size > _MAX_TABLE:
-        raise UserError(_too_many(path))
+        raise UserError(_too_many(path), code="zip-too-many-files", file=path.name)
     try:
         archive = zipfile.ZipFile(path)
     except _BROKEN as error:
-        raise UserError(f"{path.name} is no zip file that can be read ({_why(error)}); pack it anew.") from error
+        raise UserError(
+            f"{path.name} is no zip file that can be read ({_why(error)}); pack it anew.",
+            code="zip-unreadable",
+            file=path.name,
+        ) from error
     if len(archive.infolist()) > MAX_ENTRIES:
         archive.close()
-        raise UserError(_too_many(path))
+        raise UserError(_too_many(path), code="zip-too-many-files", file=path.name)
     return archive
 
 
@@ -226,21 +230,35 @@ def _unpack(archive: zipfile.ZipFile, info: zipfile.ZipInfo, to: IO[bytes], budg
                 budget.left -= len(chunk)
                 if budget.left < 0:
                     raise UserError(
-                        f"{path.name} unpacks to more than {MAX_TOTAL >> 30} GB; {name} and what follows is left out."
+                        f"{path.name} unpacks to more than {MAX_TOTAL >> 30} GB; {name} and what follows is left out.",
+                        code="zip-too-large",
+                        file=path.name,
+                        member=name,
                     )
                 if done > MAX_MEMBER:
                     raise UserError(
-                        f"{name} in {path.name} unpacks to more than {MAX_MEMBER >> 20} MB; save it smaller."
+                        f"{name} in {path.name} unpacks to more than {MAX_MEMBER >> 20} MB; save it smaller.",
+                        code="zip-member-too-large",
+                        file=path.name,
+                        member=name,
                     )
                 if done > RATIO_FROM and done > MAX_RATIO * packed:
                     raise UserError(
                         f"{name} in {path.name} unpacks to far more than it takes there, so it is left out; "
-                        "if you trust it, unpack the zip and import the folder."
+                        "if you trust it, unpack the zip and import the folder.",
+                        code="zip-bomb",
+                        file=path.name,
+                        member=name,
                     )
                 with explained(Path(tempfile.gettempdir())):
                     to.write(chunk)
     except _BROKEN as error:
-        raise UserError(f"{name} in {path.name} is damaged ({_why(error)}); pack it anew.") from error
+        raise UserError(
+            f"{name} in {path.name} is damaged ({_why(error)}); pack it anew.",
+            code="zip-member-damaged",
+            file=path.name,
+            member=name,
+        ) from error
     to.seek(0)
 
 
@@ -253,7 +271,12 @@ def _caption(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> byt
         with archive.open(info) as stream:
             content = stream.read(MAX_CAPTION + 1)
     except _BROKEN as error:
-        raise UserError(f"{name} in {path.name} is damaged ({_why(error)}); its photo has no caption.") from error
+        raise UserError(
+            f"{name} in {path.name} is damaged ({_why(error)}); its photo has no caption.",
+            code="zip-member-damaged",
+            file=path.name,
+            member=name,
+        ) from error
     return content
 
 

@@ -49,7 +49,7 @@ class Budget:
         """
         left = self._left + size * self.for_a_byte - pixels
         if left < 0:
-            raise OverBudget("This picture has far more pixels than its file has bytes for.")
+            raise OverBudget("This picture has far more pixels than its file has bytes for.", code="photo-over-budget")
         self._left = left
 
     def over(self) -> bool:

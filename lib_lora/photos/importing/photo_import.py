@@ -22,13 +22,13 @@ from PIL import Image
 
 from lib_lora.character import caption_files
 from lib_lora.character.photo_files import kinds, list_photos, read_photo
-from lib_lora.character.store import CharacterFolder
 from lib_lora.errors import UserError
 from lib_lora.files import atomic_file, explained, sha256
 from lib_lora.photos.importing import safe_names, sheets
 from lib_lora.photos.importing.import_budget import Budget, OverBudget
 from lib_lora.photos.importing.offers import ImportItem
 from lib_lora.photos.importing.sources import find
+from lib_lora.workspace.workspace import CharacterFolder
 
 Progress = Callable[[int, int, str], None]
 _CHUNK = 1 << 20
@@ -152,7 +152,9 @@ def see_that_one_opens(sources: Iterable[Path]) -> None:
         f"None of the {len(failures)} photos in {where} can be read:" if failures else f"There is no photo in {where}"
     )
     none = "" if failures else f" ({', '.join(kinds())})."
-    raise UserError(f"{whole}{none} {' '.join(reasons[:3])}".rstrip() + more)
+    raise UserError(
+        f"{whole}{none} {' '.join(reasons[:3])}".rstrip() + more, code="no-photo-readable", failures=len(failures)
+    )
 
 
 class _Shelf:

@@ -110,7 +110,11 @@ def _in_folder(folder: Path, own: Path | None, found: FoundPictures) -> None:
         elif suffix in SUFFIXES:
             pictures.append((path, "" if path.parent == folder else path.parent.name))
         if len(pictures) > MAX_FILES:
-            raise UserError(f"{folder} has more than {MAX_FILES:,} pictures; name the folder of this person's photos.")
+            raise UserError(
+                f"{folder} has more than {MAX_FILES:,} pictures; name the folder of this person's photos.",
+                code="folder-too-many-photos",
+                folder=folder,
+            )
     found.files.extend(pictures)
 
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from lib_lora.queue import worker_processes
 from lib_lora.queue.parent_pipe import ParentPipe
 from lib_lora.queue.queue import Job
-from lib_lora.queue.queue_file import FOLDER
+from lib_lora.workspace.workspace import Workspace
 
 
 class WorkerPython(Protocol):
@@ -44,7 +44,7 @@ class LocalRunner:
             UserError: the program is not there, or the log cannot be written.
         """
         command = [*self._python.worker_command(), *worker_processes.worker_arguments(job.id, self.root)]
-        log = self.root / FOLDER / str(job.id) / worker_processes.LOG
+        log = Workspace(self.root).job(job.id).log
         return LocalWorker(worker_processes.start(command, self._python.worker_environment(), log), log)
 
     def end_left_behind(self, job: Job, patience: float, giving_up: Callable[[], bool]) -> None:

@@ -107,10 +107,17 @@ def make_buckets(side: int, minimum: int | None = None, maximum: int | None = No
         UserError: numbers that leave no bucket.
     """
     if step < LATENT_PIXELS or step % LATENT_PIXELS:
-        raise UserError(f"The bucket step must be a multiple of {LATENT_PIXELS} pixels, not {step}.")
+        raise UserError(
+            f"The bucket step must be a multiple of {LATENT_PIXELS} pixels, not {step}.",
+            code="bucket-step-invalid",
+            step=step,
+        )
     if side < step:
         raise UserError(
-            f"The training size {side} is smaller than the bucket step {step}; raise the one or lower the other."
+            f"The training size {side} is smaller than the bucket step {step}; raise the one or lower the other.",
+            code="bucket-step-above-size",
+            step=step,
+            size=side,
         )
     square = side // step * step
     if minimum is None:
@@ -121,7 +128,8 @@ def make_buckets(side: int, minimum: int | None = None, maximum: int | None = No
     high = maximum // step * step
     if minimum < 1 or not low <= square <= high:
         raise UserError(
-            f"The bucket limits {minimum} to {maximum} must enclose the training size {side} in steps of {step} pixels."
+            f"The bucket limits {minimum} to {maximum} must enclose the size {side} in steps of {step} pixels.",
+            code="bucket-limits-invalid",
         )
     found = {Bucket(square, square)}
     for width in range(low, high + 1, step):
@@ -295,7 +303,9 @@ def _whole_steps(length: float, step: int) -> int:
 def _too_narrow(size: tuple[int, int], step: int) -> UserError:
     return UserError(
         f"A photo of {size[0]} x {size[1]} pixels is narrower than one bucket step of {step} pixels "
-        "when nothing may be enlarged; leave it out, or allow enlarging."
+        "when nothing may be enlarged; leave it out, or allow enlarging.",
+        code="photo-too-narrow",
+        size=size,
     )
 
 

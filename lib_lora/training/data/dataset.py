@@ -162,7 +162,11 @@ def _check(photo: TrainingPhoto, path: Path) -> None:
         UserError: it is gone, or has changed, so that it would be cached as what it is not.
     """
     if sha256(path) != photo.sha256:
-        raise UserError(f"{path.name} has changed since this run was made; put it back, or start a new run.")
+        raise UserError(
+            f"{path.name} has changed since this run was made; put it back, or start a new run.",
+            code="photo-changed",
+            photo=path.name,
+        )
 
 
 def weight_map(regions: Sequence[Sequence[float]], placed: Placement, weight: float) -> torch.Tensor | None:

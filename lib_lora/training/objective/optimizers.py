@@ -62,15 +62,21 @@ def make_optimizer(
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1)
         raise UserError(
-            f"Unknown optimizer {name!r}; " + (f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}.")
+            f"Unknown optimizer {name!r}; "
+            + (f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}."),
+            code="optimizer-unknown",
+            optimizer=name,
         )
     betas = DEFAULT_BETAS[name] if betas is None else betas
     groups = [{**group, "params": list(group["params"])} for group in groups]
     rates = [float(group.get("lr", lr)) for group in groups]
     if not all(0 < rate < float("inf") for rate in [lr, *rates]):
-        raise UserError(f"The learning rate must be above 0, not {min([lr, *rates])}.")
+        raise UserError(f"The learning rate must be above 0, not {min([lr, *rates])}.", code="learning-rate-invalid")
     if weight_decay < 0 or not all(0 <= beta < 1 for beta in betas):
-        raise UserError(f"Weight decay must be 0 or more and betas in 0..1, not {weight_decay} and {tuple(betas)}.")
+        raise UserError(
+            f"Weight decay must be 0 or more and betas between 0 and 1, not {weight_decay} and {tuple(betas)}.",
+            code="optimizer-setting-invalid",
+        )
     if name == "adamw8bit":
         return _adamw_8bit(groups, lr, weight_decay, betas, eps)
     if name == "adafactor":
@@ -157,7 +163,8 @@ def _prodigy(
     if len(set(rates)) > 1:
         raise UserError(
             "Prodigy finds one learning rate for all parts, so the UNet and the text encoders must have "
-            f"the same factor (1 is usual), not {', '.join(f'{rate:g}' for rate in rates)}."
+            f"the same factor (1 is usual), not {', '.join(f'{rate:g}' for rate in rates)}.",
+            code="prodigy-unequal-rates",
         )
     with contextlib.redirect_stdout(io.StringIO()):  # it prints a line when weights decay
         made: torch.optim.Optimizer = library.Prodigy(
@@ -181,7 +188,10 @@ def _library(module: str, package: str, optimizer: str) -> Any:
     except ImportError as error:
         raise UserError(
             f"The optimizer {optimizer} needs the package {package}: install it with `pip install {package}`, "
-            "or choose adamw."
+            "or choose adamw.",
+            code="optimizer-package-missing",
+            optimizer=optimizer,
+            package=package,
         ) from error
 
 

@@ -17,10 +17,10 @@ from lib_lora.files import digest_of, explained, write_json
 from lib_lora.lora import key_names, targets
 from lib_lora.lora.adapter_settings import LoraSettings
 from lib_lora.training.plan.train_settings import TrainSettings
+from lib_lora.workspace.workspace import Workspace
 
 Shapes = Mapping[str, tuple[int, ...]]
 
-PROBES = "probes.json"
 _UNET = "model.diffusion_model."
 # Where each text encoder's layers stand in a checkpoint; the first number in a name is the layer's.
 _TEXT = {
@@ -258,7 +258,7 @@ def remember(root: Path, base: Path, train: TrainSettings, measured: dict[str, A
     known = _probes(root)
     key = cost_key(base, train)
     known[key] = {**_table(known.get(key)), str(measured["device"]): {**measured, "measured": round(time.time())}}
-    write_json(root / PROBES, known)
+    write_json(Workspace(root).probes, known)
 
 
 def remembered(root: Path, base: Path, train: TrainSettings, device: str | None = None) -> dict[str, Any] | None:
@@ -277,7 +277,7 @@ def remembered(root: Path, base: Path, train: TrainSettings, device: str | None 
 
 def _probes(root: Path) -> dict[str, Any]:
     try:
-        return _table(json.loads((root / PROBES).read_text(encoding="utf-8")))
+        return _table(json.loads((Workspace(root).probes).read_text(encoding="utf-8")))
     except (OSError, ValueError, RecursionError):
         return {}  # a damaged one is measured again
 

@@ -98,9 +98,16 @@ def preset(
     own = NARROW if narrow else next(one for one, its in TOLD.items() if its[0] == family)
     name = name or own
     if name not in PRESETS:
-        raise UserError(f"There is no preset {name!r}; there are {', '.join(PRESETS)}.")
+        raise UserError(
+            f"There is no preset {name!r}; there are {', '.join(PRESETS)}.", code="preset-unknown", preset=name
+        )
     if TOLD[name][0] != family or (TOLD[name][1] and not narrow):
-        raise UserError(f"The preset {name!r} is for another kind of base model; use {own!r}.")
+        raise UserError(
+            f"The preset {name!r} is for another kind of base model; use {own!r}.",
+            code="preset-of-other-family",
+            preset=name,
+            suggestion=own,
+        )
     values = merged({**PRESETS[name], "preset": name}, overrides or {})
     return typed_settings.from_dict(TrainSettings, values, f"preset {name}")
 

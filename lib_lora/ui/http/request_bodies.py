@@ -85,7 +85,7 @@ class StreamedBody:
         while at < len(block):
             at = self._text(block, at) if self._inside else self._plain(block, at)
         if len(self.rest) > _REST:
-            raise UserError("This is no request with a file: all but its file is too long.")
+            raise UserError("This is no request with a file: all but its file is too long.", code="request-too-long")
 
     def _plain(self, block: bytes, at: int) -> int:
         """Up to the beginning of the file's text, or the end of the block."""
@@ -160,9 +160,12 @@ class StreamedBody:
             raise _no_base64() from None
         self._padded = text.endswith(b"=")
         if self._file.tell() + len(data) > self._most:
-            raise TooLarge(f"This is more than the {self._most >> 20} MB that a file may have; send it in parts.")
+            raise TooLarge(
+                f"This is more than the {self._most >> 20} MB that a file may have; send it in parts.",
+                code="upload-too-large",
+            )
         self._file.write(data)
 
 
 def _no_base64() -> UserError:
-    return UserError("The data is no base64.")
+    return UserError("The data is no base64.", code="base64-invalid")

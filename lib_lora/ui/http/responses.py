@@ -31,23 +31,42 @@ from lib_lora.files import explained
 from lib_lora.ui.http.request_bodies import Full, StreamedBody, TooLarge
 from lib_lora.ui.http.request_context import MB, Call, RequestContext, Route
 from lib_lora.ui.http.route_access import admitted, stranger
+from lib_lora.workspace.workspace import Workspace
 
 LOG = logging.getLogger("sameface")
 SAFE = {"X-Content-Type-Options": "nosniff"}
 FOREVER = {**SAFE, "Cache-Control": "private, max-age=31536000, immutable"}
 FRESH = {**SAFE, "Cache-Control": "no-store"}
-UPLOADS = "uploads"  # in the data folder: the system's own place for such files may be memory
 _SPARE = 64 * MB  # of the disk that an upload leaves free
 _BLOCK = 1 << 18  # bytes that are handled at once
 _OLD = 24 * 3600.0  # seconds; another page on the same data folder may still be at a younger one
 
 
-class Refused(Exception):
-    """A request that is answered with a status of its own, and one sentence."""
+_CODES = {
+    400: "request-invalid",
+    401: "login-required",
+    403: "forbidden",
+    404: "not-found",
+    409: "conflict",
+    413: "request-too-large",
+    415: "not-json",
+    428: "confirmation-required",
+    429: "busy",
+    507: "disk-full",
+}
 
-    def __init__(self, status: int, sentence: str, field: str = "") -> None:
+
+class Refused(Exception):
+    """A request that is answered with a status of its own, and one sentence.
+
+    Attributes:
+        code: what kind of fault it is, as `UserError.code`; that of the status where none is given.
+        field: of the request that is wrong; empty where it is none in particular.
+    """
+
+    def __init__(self, status: int, sentence: str, field: str = "", code: str = "") -> None:
         super().__init__(sentence)
-        self.status, self.field = status, field
+        self.status, self.field, self.code = status, field, code or _CODES[status]
 
 
 def missing(sentence: str) -> Refused:
@@ -155,7 +174,7 @@ async def _streamed(request: Request, route: Route, folder: Path) -> tuple[bytes
 @contextmanager
 def _place(root: Path, size: int) -> Iterator[Path]:
     """A folder for an upload of `size` bytes, while the block runs."""
-    home = root / UPLOADS
+    home = Workspace(root).uploads  # the system's own place for such files may be memory
     with explained(home):
         file_permissions.make_folder(home)
         if shutil.disk_usage(home).free < size + _SPARE:
@@ -170,7 +189,7 @@ def _place(root: Path, size: int) -> Iterator[Path]:
 def sweep(root: Path) -> None:
     """Delete the uploads that a process has left which was killed."""
     with suppress(OSError):
-        for folder in (root / UPLOADS).iterdir():
+        for folder in (Workspace(root).uploads).iterdir():
             if time.time() - folder.stat().st_mtime > _OLD:
                 shutil.rmtree(folder, ignore_errors=True)
 
@@ -205,10 +224,10 @@ def refusal(error: Exception, where: str, given: Any = None) -> Response:
         status = error.status if isinstance(error, Refused) else 413 if isinstance(error, TooLarge) else 400
         texts = [*_texts(given)]
         about_field = {"field": brief(error.field, texts)} if error.field else {}
-        return in_json({"error": brief(str(error), texts), **about_field}, status)
+        return in_json({"error": brief(str(error), texts), "code": error.code, **about_field}, status)
     if isinstance(error, ClientDisconnect):  # by the browser, or because it was too slow
         LOG.warning("%s: the connection ended, or was too slow, before all was sent.", where)
-        ended = in_json({"error": "The connection was too slow."}, 408)
+        ended = in_json({"error": "The connection was too slow.", "code": "connection-slow"}, 408)
         ended.headers["Connection"] = "close"
         return ended
     LOG.error("%s failed\n%s", where, _traced(error, [*_texts(given)]))
@@ -217,7 +236,10 @@ def refusal(error: Exception, where: str, given: Any = None) -> Response:
         why = brief(" ".join(str(error).split())[:300].rstrip("."), _texts(given))
         what = "A package cannot be loaded" if isinstance(error, ImportError) else "A file cannot be used"
         said = f"{what} ({why}); the Doctor says more."
-    return in_json({"error": said or "This failed inside SameFace; the webui's log has the details."}, 500)
+    code = "package-unusable" if isinstance(error, ImportError) else "file-inaccessible" if said else "internal-error"
+    return in_json(
+        {"error": said or "This failed inside SameFace; the webui's log has the details.", "code": code}, 500
+    )
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -22,6 +22,7 @@ from lib_lora.hosts.host_protocol import Host
 from lib_lora.ui.http import route_access
 from lib_lora.ui.http.paths import ensure_folder
 from lib_lora.ui.http.request_context import PREFIX
+from lib_lora.ui.page import page_modules
 
 if TYPE_CHECKING:
     import gradio as gr  # type: ignore[import-untyped, import-not-found, unused-ignore]
@@ -53,6 +54,7 @@ class Attached:
     def started(self, demo: Any, app: FastAPI) -> None:
         """Put the routes into an app, once, and start the supervisor; for a webui's `on_app_started`."""
         if not _included(app):
+            app.include_router(page_modules.router())
             app.include_router(_late(self._routes) if self._later else self._routes())
         if self._later:
             Thread(target=self._begin, name="sameface-begin", daemon=True).start()

@@ -65,7 +65,11 @@ def serve(
     """
     for path in models:
         if not path.expanduser().exists():
-            raise UserError(f"There is no {path}; give a folder of base models, or one file.")
+            raise UserError(
+                f"There is no {path}; give a folder of base models, or one file.",
+                code="models-folder-missing",
+                folder=path,
+            )
     with _socket(port, listen) as own:
         host = Alone(root, models, listen, route_access.TOKEN)
         from lib_lora.ui.page.attach import attach  # gradio and its neighbours take a second or two
@@ -167,14 +171,18 @@ def page(host: Alone, attached: Any, entry: LoginSecrets | None = None) -> Any:
 
 
 def files() -> list[Path]:
-    """Our scripts, in the order in which a webui loads them, and our style.
+    """The script that a webui loads too, and our style; the modules come from `page_modules`.
 
     Raises:
         UserError: they are not there.
     """
     scripts, style = sorted(bundled("javascript").glob("*.js")), bundled("style.css")
     if not scripts or not style.is_file():
-        raise UserError(f"The page's scripts or style are missing from {style.parent}; install SameFace again.")
+        raise UserError(
+            f"The page's script or style is missing from {style.parent}; install SameFace again.",
+            code="page-files-missing",
+            folder=style.parent,
+        )
     return [*scripts, style]
 
 
@@ -204,8 +212,14 @@ def _socket(port: int | None, listen: bool) -> socket.socket:
         except (OSError, OverflowError) as error:
             own.close()
             if port is not None:
-                raise UserError(f"Port {port} cannot be used ({error}); choose another one with --port.") from error
-    raise UserError(f"The ports {PORT} to {PORT + _TRIES - 1} are all taken; choose another one with --port.")
+                raise UserError(
+                    f"Port {port} cannot be used ({error}); choose another one with --port.",
+                    code="port-unusable",
+                    port=port,
+                ) from error
+    raise UserError(
+        f"The ports {PORT} to {PORT + _TRIES - 1} are all taken; choose another one with --port.", code="ports-taken"
+    )
 
 
 def _leave() -> None:

@@ -9,7 +9,6 @@ from typing import Any
 
 from lib_lora.captions import editing, phrases
 from lib_lora.character.caption_files import template
-from lib_lora.character.store import CharacterFolder
 from lib_lora.errors import UserError
 from lib_lora.runs.run_lock import only_process
 from lib_lora.ui.http import paths
@@ -20,6 +19,7 @@ from lib_lora.ui.routes.job_routes import put, told
 from lib_lora.ui.views import caption_checks
 from lib_lora.ui.views.character_snapshot import look
 from lib_lora.ui.views.file_cache import kept, mark
+from lib_lora.workspace.workspace import CharacterFolder, Workspace
 
 _LONGEST = 10_000  # letters
 _SHOWN = 200  # phrases
@@ -128,7 +128,11 @@ def write(desk: RequestContext, call: Call) -> dict[str, Any]:
     _photo(folder, [body.file])
     text = " ".join(body.text.split())
     if len(text) > _LONGEST or "\0" in text or "\ufffd" in text:
-        raise UserError(f"The caption of {body.file} is too long, or no text; up to {_LONGEST:,} letters are kept.")
+        raise UserError(
+            f"The caption of {body.file} is too long, or no text; up to {_LONGEST:,} letters are kept.",
+            code="caption-invalid",
+            file=body.file,
+        )
     with only_process(folder.path, "wait a moment and try again", PATIENCE):
         editing.edit(folder, f"write the caption of {body.file}", lambda _: text, {body.file})
     return _view(folder)
@@ -141,7 +145,7 @@ def edit(desk: RequestContext, call: Call) -> dict[str, Any]:
     folder, body = paths.character(desk, call), call.body
     _photo(folder, body.only)
     if max(len(body.phrase), len(body.by or "")) > _LONGEST:
-        raise UserError(f"The phrase is too long; up to {_LONGEST:,} letters are kept.")
+        raise UserError(f"The phrase is too long; up to {_LONGEST:,} letters are kept.", code="phrase-too-long")
     match body.do:
         case "add":
             wanted = caption_commands.adding(body.phrase, body.place)
@@ -152,7 +156,11 @@ def edit(desk: RequestContext, call: Call) -> dict[str, Any]:
         case "move":
             wanted = caption_commands.moving(body.phrase, body.place or 0)
         case _:
-            raise UserError(f"Captions cannot be edited by {body.do!r}; use add, remove, replace or move.")
+            raise UserError(
+                f"Captions cannot be edited by {body.do!r}; use add, remove, replace or move.",
+                code="caption-edit-unknown",
+                edit=body.do,
+            )
     with only_process(folder.path, "wait a moment and try again", PATIENCE):
         editing.edit(folder, wanted.what, wanted.change, set(body.only) or None)
     return _view(folder)
@@ -181,6 +189,9 @@ def captioners(desk: RequestContext, _call: Call) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = [
         {"name": "", "text": "Framing, direction, expression and background, as measured", "ready": True, "why": ""}
     ]
+    found += [
+        {"name": one.name, "text": one.text, "ready": not one.why, "why": one.why} for one in desk.host.captioners()
+    ]
     home = Path.home() / ".cache" / "clip"
     why = (
         f"Put OpenAI's file ViT-L-14.pt (0.9 GB) into {home}: in A1111, one click on Interrogate CLIP in img2img does "
@@ -192,7 +203,7 @@ def captioners(desk: RequestContext, _call: Call) -> list[dict[str, Any]]:
         ready, why = False, str(error)
     why = "" if ready else why
     found.append({"name": "clip", "text": "CLIP adds clothes, place and light", "ready": ready, "why": why})
-    blip = desk.root / "blip"
+    blip = Workspace(desk.root).blip
     ready = (blip / "config.json").is_file()
     why = (
         ""

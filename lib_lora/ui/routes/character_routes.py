@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from lib_lora.character.store import Character, create, declare_consent, folder_of, load, save, see_adult
+from lib_lora.character.store import Character, create, declare_consent, load, save, see_adult
 from lib_lora.errors import Misfit, UserError
 from lib_lora.files import explained
 from lib_lora.runs.run_lock import only_process
@@ -19,6 +19,7 @@ from lib_lora.ui.http.responses import Refused
 from lib_lora.ui.routes.overview_routes import of_character
 from lib_lora.workflows.photos import changes
 from lib_lora.workflows.photos.forget_faces import forget_faces
+from lib_lora.workspace.workspace import Workspace
 
 PATIENCE = 5.0  # seconds that another process at work on the character is waited for
 _LONGEST = 2000  # letters of a text
@@ -71,7 +72,7 @@ def new(desk: RequestContext, call: Call) -> dict[str, Any]:
     agreed = None if body.consent is None else declare_consent(body.consent)
     name, trigger, class_word = (" ".join(text.split()) for text in (body.name, body.trigger, body.class_word))
     character = _made(lambda: Character(name, trigger, class_word, agreed, _traits(body.traits)))
-    folder = folder_of(desk.root, name)
+    folder = Workspace(desk.root).character(name)
     if folder.file.exists():
         sentence = f"There is a character {load(folder).name} already; give this one another name."
         raise Refused(409, sentence, "name")
@@ -84,15 +85,19 @@ def _made(make: Callable[[], Character]) -> Character:
         character = make()
     except Misfit as error:
         said = str(error)
-        raise UserError(said[0].upper() + said[1:], error.field) from error
+        raise UserError(said[0].upper() + said[1:], error.field, code="character-invalid") from error
     except UserError as error:  # of the name, which is to be a folder's
-        raise UserError(str(error), "name") from error
+        raise UserError(str(error), "name", code=error.code) from error
     texts = [(name, getattr(character, name)) for name in ("name", "trigger", "class_word", "notes")]
     for field_name, text in (*texts, *(("traits", one) for one in character.traits)):
         if any(unicodedata.category(one) in ("Cc", "Cs") and one not in "\n\t" for one in text):
-            raise UserError(f"{text[:40]!r} holds signs that are no letters; write it anew.", field_name)
+            raise UserError(
+                f"{text[:40]!r} holds signs that are no letters; write it anew.", field_name, code="text-not-printable"
+            )
         if len(text) > _LONGEST:
-            raise UserError(f"{text[:40]!r}... is too long; up to {_LONGEST} letters are kept.", field_name)
+            raise UserError(
+                f"{text[:40]!r}... is too long; up to {_LONGEST} letters are kept.", field_name, code="text-too-long"
+            )
     return character
 
 
@@ -142,7 +147,7 @@ def delete(desk: RequestContext, call: Call) -> dict[str, Any]:
         pass
     with suppress(UserError):  # what is damaged may be moved all the same
         forget_faces(folder)
-    home = paths.ensure_folder(desk.root / "deleted")
+    home = paths.ensure_folder(Workspace(desk.root).deleted)
     target = home / f"{slug}-{time.strftime('%Y%m%d-%H%M%S')}"
     number = 1
     while target.exists():
@@ -167,7 +172,7 @@ def proposed(desk: RequestContext, call: Call) -> dict[str, Any]:
 
     name = call.query.get("name", "").strip()[:100]
     if not name:
-        raise UserError("Give a name that the trigger word shall sound like.")
+        raise UserError("Give a name that the trigger word shall sound like.", code="name-missing")
     return propose_triggers(name, _lora_folders(desk), root=desk.root).values
 
 

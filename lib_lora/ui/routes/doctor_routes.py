@@ -18,6 +18,7 @@ from lib_lora.hosts.configured_host import ConfiguredHost
 from lib_lora.hosts.host_protocol import Host
 from lib_lora.ui.http.request_context import Call, RequestContext, Route, get
 from lib_lora.ui.views import machine
+from lib_lora.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
     from lib_lora.queue.supervisor import Supervisor
@@ -41,7 +42,7 @@ def doctor(desk: RequestContext, _call: Call) -> dict[str, Any]:
     loras = str(roots.loras[0]) if roots.loras else ""
     return {
         "checks": checks(desk.host, desk.root, desk.supervisor),
-        "folders": {"data": str(desk.root), "loras": loras, "log": str(desk.root / "jobs")},
+        "folders": {"data": str(desk.root), "loras": loras, "log": str(Workspace(desk.root).jobs)},
     }
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 from fastapi.responses import Response
 
-from lib_lora.character.store import CharacterFolder
 from lib_lora.errors import UserError
 from lib_lora.files import read_json
 from lib_lora.ui.http import paths
@@ -19,6 +18,7 @@ from lib_lora.ui.views import run_records
 from lib_lora.ui.views.advice_buttons import buttons
 from lib_lora.ui.views.character_snapshot import look
 from lib_lora.ui.views.file_cache import kept, mark
+from lib_lora.workspace.workspace import CharacterFolder
 
 PLAN, CELLS, SHEET, PAGE = "plan.json", "cells", "sheet.png", "report.html"
 VERSION = 1  # of likeness.report, whose values are read here as they lie in the file
@@ -82,7 +82,11 @@ def shown(desk: RequestContext, call: Call) -> dict[str, Any]:
             "small_print": report["small_print"],
         }
     except (KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{grid / run_records.REPORT} is damaged ({error}); test the LoRA again.") from error
+        raise UserError(
+            f"{grid / run_records.REPORT} is damaged ({error}); test the LoRA again.",
+            code="report-damaged",
+            file=grid / run_records.REPORT,
+        ) from error
 
 
 def report_of(grid: Path) -> dict[str, Any]:
@@ -94,7 +98,11 @@ def report_of(grid: Path) -> dict[str, Any]:
     path = grid / run_records.REPORT
     found = kept(("report", grid), mark(path), lambda: read_json(path))
     if not isinstance(found, dict) or found.get("version") != VERSION:
-        raise UserError(f"{path} is no report of this version of SameFace; test the LoRA again.")
+        raise UserError(
+            f"{path} is no report of this version of SameFace; test the LoRA again.",
+            code="report-of-other-version",
+            file=path,
+        )
     return found
 
 

@@ -25,8 +25,8 @@ from lib_lora.ui.views.invention import in_use, painted_of, plan_of
 from lib_lora.workflows.invent.invented_folder import CANDIDATES, MORE, SQUARE, InventedFolder, InventedPicture
 
 if TYPE_CHECKING:
-    from lib_lora.character.store import CharacterFolder
     from lib_lora.queue.queue import Job
+    from lib_lora.workspace.workspace import CharacterFolder
 
 JOBS = ("invent", "more")
 MOST = 64 * MB
@@ -172,7 +172,10 @@ def own_picture(desk: RequestContext, call: Call) -> dict[str, Any]:
     _see_nobody_paints(desk, looked.folder)
     describe = " ".join(body.describe.split())
     if len(describe) > LONGEST or not describe.isprintable():
-        raise UserError(f"The description is no plain line of text; write at most {LONGEST} letters in one line.")
+        raise UserError(
+            f"The description is no plain line of text; write at most {LONGEST} letters in one line.",
+            code="description-invalid",
+        )
     base = base_of(desk, body.base)
     who = looked.character
     words = (desk.root, who.name, who.trigger, who.class_word)

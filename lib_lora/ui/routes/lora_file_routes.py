@@ -45,7 +45,7 @@ def shown(desk: RequestContext, call: Call) -> dict[str, Any]:
     except ValueError:
         weight = math.nan
     if not -10 <= weight <= 10:
-        raise UserError("The weight must be a number between -10 and 10.")
+        raise UserError("The weight must be a number between -10 and 10.", code="weight-out-of-range")
     framing = framing_of(look(paths.character(desk, call)))
     text = text_of(record, painted(record, step, weight), framing, path.stem, weight)
     return {

@@ -121,7 +121,7 @@ def sent(call: Call) -> Path:
         UserError: it is empty.
     """
     if call.file is None:
-        raise UserError(f"{call.body.name} is empty.")
+        raise UserError(f"{call.body.name} is empty.", code="file-empty", file=call.body.name)
     return call.file.replace(call.file.with_name(plain_name(call.body.name)))
 
 

@@ -56,7 +56,7 @@ def listed(desk: RequestContext, _call: Call) -> list[dict[str, Any]]:
 def plan(desk: RequestContext, call: Call) -> dict[str, Any]:
     """The settings with which a base model is trained, and all fields of their form."""
     if not call.query.get("base"):
-        raise UserError("Choose a base model first.", "base")
+        raise UserError("Choose a base model first.", "base", code="base-model-not-chosen")
     with about("base"):
         base = base_models.of(desk, base_of(desk, call.query["base"]))
     wanted = call.query.get("preset") or None

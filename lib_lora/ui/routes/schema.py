@@ -18,8 +18,9 @@ All routes are below `{PREFIX}`. This page is made from the routes themselves: `
 Answers are JSON. A request that changes something is a POST with the Content-Type `application/json`. What goes wrong
 is answered with a status (400 wrong, 401 not logged in, 403 not from here, 404 not there, 408 too slow, 409 not now,
 413 too large, 415 no JSON, 428 needs a code, 429 too many uploads, 500 failed, 507 no room on the disk) and
-`{{"error": "one sentence"}}`, which repeats no more than 200 letters of what was sent; where one field is wrong,
-`"field"` names it (dotted where it lies in another).
+`{{"error": "one sentence", "code": "kind-of-fault"}}`; the sentence repeats no more than 200 characters of the request,
+and the code stays the same when the sentence is reworded. Where one field is wrong, `"field"` names it (dotted where it
+lies in another).
 
 Whoever may use the webui may use the routes: with its login (`--gradio-auth` cookie, `--api-auth` credentials), or with
 the page's token (header `X-SameFace`, or `?token=`). The page alone always needs its token; while it runs, it is in the

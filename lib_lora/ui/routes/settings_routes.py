@@ -15,7 +15,8 @@ from lib_lora.ui.http import paths
 from lib_lora.ui.http.confirmation import confirm
 from lib_lora.ui.http.request_context import Call, RequestContext, Route, get, post
 from lib_lora.ui.http.responses import about, forbidden
-from lib_lora.workspace.preferences import FILE, load
+from lib_lora.workspace.preferences import load
+from lib_lora.workspace.workspace import Workspace
 
 PATHS = ("comfyui", "worker_python")
 _LONGEST = 60.0  # seconds that a Python may take to answer
@@ -63,7 +64,11 @@ def change(desk: RequestContext, call: Call) -> dict[str, Any]:
         with about("worker_python"):
             program = paths.free_path(desk.host, changed["worker_python"], "a Python")
             if not program.is_file():
-                raise UserError(f"There is no file {program}; name the program of a Python.")
+                raise UserError(
+                    f"There is no file {program}; name the program of a Python.",
+                    code="worker-python-missing",
+                    program=program,
+                )
         changed["worker_python"] = str(program)
         asked.append(f"run the program {program}, which shall be the Python that trains")
     if asked:
@@ -74,7 +79,7 @@ def change(desk: RequestContext, call: Call) -> dict[str, Any]:
     after = replace(before, **changed)
     if after != before:
         paths.ensure_folder(desk.root)
-        write_json(desk.root / FILE, typed_settings.to_dict(after))
+        write_json(Workspace(desk.root).settings, typed_settings.to_dict(after))
     return typed_settings.to_dict(after)
 
 
@@ -93,8 +98,21 @@ def _see_python(program: Path) -> None:
         major, minor, *lacking = done.stdout.split()
         old = (int(major), int(minor)) < (3, 10)
     except (OSError, ValueError, subprocess.SubprocessError) as error:
-        raise UserError(f"{program} does not answer as a Python does; name the program of a Python.") from error
+        raise UserError(
+            f"{program} does not answer as a Python does; name the program of a Python.",
+            code="worker-python-not-python",
+            program=program,
+        ) from error
     if old:
-        raise UserError(f"{program} is Python {major}.{minor}; the worker needs 3.10 or newer.")
+        raise UserError(
+            f"{program} is Python {major}.{minor}; the worker needs 3.10 or newer.",
+            code="worker-python-outdated",
+            program=program,
+        )
     if lacking:
-        raise UserError(f"{program} lacks {', '.join(lacking)}; install them there, or name another Python.")
+        raise UserError(
+            f"{program} lacks {', '.join(lacking)}; install them there, or name another Python.",
+            code="worker-python-incomplete",
+            program=program,
+            packages=lacking,
+        )

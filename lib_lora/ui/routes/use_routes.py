@@ -54,7 +54,7 @@ def use(desk: RequestContext, call: Call) -> dict[str, Any]:
     if body.step not in record.saved:
         raise missing(f"Run {record.id} has no checkpoint of step {body.step} (any more).")
     if not -10 <= body.weight <= 10:
-        raise UserError(f"The weight is {body.weight:g}; it must be between -10 and 10.")
+        raise UserError(f"The weight is {body.weight:g}; it must be between -10 and 10.", code="weight-out-of-range")
     target = _target(desk, body)
 
     from lib_lora.deploy.folder import deliver
@@ -102,10 +102,18 @@ def _target(desk: RequestContext, body: Use) -> Path:
         case "folder":
             folder = paths.free_path(desk.host, body.folder, "a folder")
             if not folder.is_dir():
-                raise UserError(f"There is no folder {folder}; make it first, or name another one.")
+                raise UserError(
+                    f"There is no folder {folder}; make it first, or name another one.",
+                    code="folder-missing",
+                    folder=folder,
+                )
             confirm_folder(desk, folder, body.code)
             return folder
-    raise UserError(f"A LoRA cannot go to {body.to!r}; it goes to webui, comfyui or folder.")
+    raise UserError(
+        f"A LoRA cannot go to {body.to!r}; it goes to webui, comfyui or folder.",
+        code="delivery-target-unknown",
+        target=body.to,
+    )
 
 
 def text_of(record: RunRecord, pictures: list[PromptSource], framing: str, stem: str, weight: float) -> str:

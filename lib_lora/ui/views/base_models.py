@@ -14,8 +14,8 @@ from lib_lora.errors import UserError
 from lib_lora.files import write_json
 from lib_lora.ui.http.request_context import RequestContext
 from lib_lora.ui.views.file_cache import mark
+from lib_lora.workspace.workspace import Workspace
 
-FILE = "bases.json"
 VERSION = 1  # raise it whenever the same file may be told otherwise
 PATIENCE = 3.0  # seconds that a list of checkpoints may take; what is left is looked at the next time
 _lock = Lock()
@@ -70,7 +70,7 @@ def known(root: Path, path: Path) -> BaseRecord | None:
     """What is remembered of a file; None where it is another one now, or was never looked at."""
     found = _all(root).get(_key(path))
     try:
-        return typed_settings.from_dict(BaseRecord, found, FILE) if found is not None else None
+        return typed_settings.from_dict(BaseRecord, found, "bases.json") if found is not None else None
     except UserError:
         return None
 
@@ -97,7 +97,7 @@ def look_at(root: Path, path: Path, whole: bool = False) -> BaseRecord:
         base = BaseRecord(info.family, prediction, side, info.narrow, info.guidance)
     with _lock:
         there = {key: value for key, value in _all(root).items() if not key.startswith(f"{path}|")}
-        write_json(root / FILE, {**there, _key(path): asdict(base)})
+        write_json(Workspace(root).bases, {**there, _key(path): asdict(base)})
     return base
 
 
@@ -111,7 +111,7 @@ def of(desk: RequestContext, path: Path) -> BaseRecord:
     if found is None or (not found.why and not found.prediction):
         found = look_at(desk.root, path, whole=True)
     if found.why:
-        raise UserError(found.why)
+        raise UserError(found.why, code="base-model-unusable", file=path)
     return found
 
 
@@ -123,7 +123,7 @@ def _key(path: Path) -> str:
 
 def _all(root: Path) -> dict[str, Any]:
     try:
-        found = json.loads((root / FILE).read_text(encoding="utf-8"))
+        found = json.loads((Workspace(root).bases).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return {}  # a damaged one is made anew
     return found if isinstance(found, dict) else {}

@@ -102,7 +102,9 @@ def _lacks(command: tuple[str, ...], variables: tuple[tuple[str, str], ...], _: 
     try:
         version, absent = json.loads(said)
     except ValueError as error:
-        raise UserError(f"{command[0]} does not run as a Python from 3.10 on.") from error
+        raise UserError(
+            f"{command[0]} does not run as a Python from 3.10 on.", code="worker-python-outdated", program=command[0]
+        ) from error
     return ".".join(map(str, version)), absent
 
 

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from lib_lora import typed_settings
-from lib_lora.character.store import CharacterFolder, read_yaml
+from lib_lora.character.store import read_yaml
 from lib_lora.errors import UserError
 from lib_lora.files import read_json
 from lib_lora.training.plan.train_settings import TrainSettings
 from lib_lora.ui.http.paths import names
 from lib_lora.ui.views.file_cache import kept, mark
+from lib_lora.workspace.workspace import CharacterFolder
 
 RUN, REPORT, USES = "run.yaml", "report.json", "uses.json"
 
@@ -110,7 +111,7 @@ def values(folder: Path) -> dict[str, Any]:
     """
     found = kept(("run.yaml", folder), mark(folder / RUN), lambda: read_yaml(folder / RUN))
     if not isinstance(found, dict):
-        raise UserError(f"{folder / RUN} is damaged: it is no table.")
+        raise UserError(f"{folder / RUN} is damaged: it is no table.", code="run-file-damaged", file=folder / RUN)
     return found
 
 
@@ -132,7 +133,7 @@ def _run(folder: Path) -> RunRecord:
             saved_steps(folder / "checkpoints", str(found["stem"])),
         )
     except (KeyError, TypeError) as error:
-        raise UserError(f"{folder / RUN} is damaged: {error}.") from error
+        raise UserError(f"{folder / RUN} is damaged: {error}.", code="run-file-damaged", file=folder / RUN) from error
 
 
 def saved_steps(checkpoints: Path, stem: str) -> list[int]:

@@ -15,7 +15,7 @@ from PIL import Image
 from lib_lora.captions import trigger_words
 from lib_lora.character import caption_files
 from lib_lora.character.photo_files import list_photos, open_photo
-from lib_lora.character.store import Character, CharacterFolder, create, declare_consent, folder_of, load
+from lib_lora.character.store import Character, create, declare_consent, load
 from lib_lora.errors import UserError, typed
 from lib_lora.faces.array_types import Box
 from lib_lora.faces.face import FaceEngine
@@ -43,6 +43,7 @@ from lib_lora.workflows.photos.caption_commands import taken_words
 from lib_lora.workflows.photos.new_character import declared
 from lib_lora.workflows.train.prepare import asked_for
 from lib_lora.workflows.train.prepare import plan as plan_of_base
+from lib_lora.workspace.workspace import CharacterFolder, Workspace
 
 
 def candidates(
@@ -77,9 +78,12 @@ def candidates(
         UserError: the character has its face already, the base is no model, or a file cannot be written.
         StoppedByUser: stopped; the same command goes on.
     """
-    invented = InventedFolder(folder_of(root, name))
+    invented = InventedFolder(Workspace(root).character(name))
     if not describe.strip():
-        raise UserError('Say who shall be seen, for example --describe "a woman with short red hair, 30 years old".')
+        raise UserError(
+            'Say who shall be seen, for example --describe "a woman with short red hair, 30 years old".',
+            code="description-missing",
+        )
     info, train = plan_of_base(base, prediction=prediction)
     invented.prepare()
     again = ["--describe", describe, "--base", str(base), "--candidates", str(count), "--seed", str(seed)]
@@ -88,7 +92,9 @@ def candidates(
         if there and there.picked:
             raise UserError(
                 f"{name!r} has its face already; paint more of it with: {typed('invent', name, '--more')}, or choose "
-                "another name."
+                "another name.",
+                code="character-has-face",
+                character=name,
             )
         see_that_it_is_nobody_yet(invented.character, name)
         plan = plan_for(root, base, info, describe.strip(), seed, steps)
@@ -141,19 +147,23 @@ def pick(
         UserError: no such candidate, no clear face in it, another one was picked before, the character exists with
             other words or another consent, or another process is at work on its photos.
     """
-    invented, eye = InventedFolder(folder_of(root, name)), engine or SFaceEngine()
+    invented, eye = InventedFolder(Workspace(root).character(name)), engine or SFaceEngine()
     character = _character(name, trigger, class_word, consent)
     if picture is not None:
         if base is None:
-            raise UserError("Say with --base which checkpoint shall paint further pictures.")
+            raise UserError(
+                "Say with --base which checkpoint shall paint further pictures.", code="base-model-not-chosen"
+            )
         asked_for(base, prediction=prediction)
         info = identify(base, prediction)  # not planned: that loads torch, into the page's process too
         square = _square_of(eye, picture)
         invented.prepare()
     elif number is None:
-        raise UserError("Say with --pick which candidate it shall be, or with --from which picture.")
+        raise UserError(
+            "Say with --pick which candidate it shall be, or with --from which picture.", code="candidate-not-chosen"
+        )
     if not invented.path.is_dir():
-        raise UserError(_no_candidates(name))
+        raise UserError(_no_candidates(name), code="candidates-missing", character=name)
     with alone(invented, typed("invent", name, "--more")):
         there = invented.plan
         if picture is not None:
@@ -162,15 +172,19 @@ def pick(
             file = original if square is None else original.with_suffix(SQUARE)
         else:
             if there is None:
-                raise UserError(_no_candidates(name))
+                raise UserError(_no_candidates(name), code="candidates-missing", character=name)
             plan = there
             original = file = invented.path / _candidate(invented, plan, cast(int, number)).file
         picked = file.relative_to(invented.path).as_posix()
         # a picture that is not square was once picked as it is
         if not (there and there.picked):  # after a stop in the midst of this, the photo may be there already
-            see_that_it_is_nobody_yet(folder_of(root, name), name, picture or original)
+            see_that_it_is_nobody_yet(Workspace(root).character(name), name, picture or original)
         if there and there.picked not in ("", picked, original.relative_to(invented.path).as_posix()):
-            raise UserError(f"{name!r} has its face already ({invented.path / there.picked}); choose another name.")
+            raise UserError(
+                f"{name!r} has its face already ({invented.path / there.picked}); choose another name.",
+                code="character-has-face",
+                character=name,
+            )
         folder = create(root, character)
         character = declared(folder, load(folder), character.consent)
         if picture is not None:
@@ -200,7 +214,7 @@ def _character(name: str, trigger: str, class_word: str, consent: str | None) ->
     try:
         return Character(name.strip(), trigger.strip(), class_word.strip(), declaration)
     except ValueError as error:
-        raise UserError(str(error)) from error
+        raise UserError(str(error), code="character-invalid") from error
 
 
 def see_that_it_is_nobody_yet(folder: CharacterFolder, name: str, picture: Path | None = None) -> None:
@@ -209,7 +223,9 @@ def see_that_it_is_nobody_yet(folder: CharacterFolder, name: str, picture: Path 
     if photos and (picture is None or sha256(picture) not in {sha256(photo) for photo in photos}):
         raise UserError(
             f"{name!r} has {len(photos)} photo{'' if len(photos) == 1 else 's'} already, and a face from elsewhere "
-            "would be another person among them; choose another name, or go out from one of them with --from."
+            "would be another person among them; choose another name, or go out from one of them with --from.",
+            code="character-has-photos",
+            character=name,
         )
 
 
@@ -220,10 +236,18 @@ def _candidate(invented: InventedFolder, plan: InventPlan, number: int) -> Inven
     if number not in there:
         known = f"there is {', '.join(str(one) for one in there)}" if there else "none is painted yet"
         if number in painted:
-            raise UserError(f"Candidate {number} was painted from another description or base model; {known}.")
-        raise UserError(f"There is no candidate {number}; {known}.")
+            raise UserError(
+                f"Candidate {number} was painted from another description or base model; {known}.",
+                code="candidate-outdated",
+                candidate=number,
+            )
+        raise UserError(f"There is no candidate {number}; {known}.", code="candidate-not-found", candidate=number)
     if there[number].why:
-        raise UserError(f"Candidate {number} cannot be picked ({there[number].why}); pick another one.")
+        raise UserError(
+            f"Candidate {number} cannot be picked ({there[number].why}); pick another one.",
+            code="candidate-unusable",
+            candidate=number,
+        )
     return there[number]
 
 
@@ -244,7 +268,11 @@ def _square_of(engine: FaceEngine, picture: Path) -> Image.Image | None:
 
 def _box_of_face(seen: VisibleFace, name: str) -> Box:
     if seen.why or seen.box is None:
-        raise UserError(f"{name} cannot be the picture to go out from ({seen.why}); use one that shows one clear face.")
+        raise UserError(
+            f"{name} cannot be the picture to go out from ({seen.why}); use one that shows one clear face.",
+            code="picture-without-clear-face",
+            file=name,
+        )
     return seen.box
 
 

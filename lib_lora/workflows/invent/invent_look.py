@@ -106,7 +106,10 @@ class Judge:
         self.engine = engine
         self.first = look_at_file(engine, picked)
         if self.first.looks is None:
-            raise UserError(f"{picked} shows no face that can be measured ({self.first.why}); pick another picture.")
+            raise UserError(
+                f"{picked} shows no face that can be measured ({self.first.why}); pick another picture.",
+                code="picture-without-clear-face",
+            )
         found = [one.looks.embedding for one in strangers if one.looks is not None and not one.why]
         self._strangers = [
             (BASE, np.stack(found) if found else None),
@@ -125,7 +128,8 @@ class Judge:
         except ValueError as error:
             raise UserError(
                 "Too few faces of strangers can be measured to tell the picked face from them; use a base model and a "
-                "description that give a clear face."
+                "description that give a clear face.",
+                code="too-few-strangers",
             ) from error
 
     def keep(self, seen: Sequence[tuple[str, VisibleFace]]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import cast
 
 from lib_lora import typed_settings
-from lib_lora.character.store import Character, folder_of, load
+from lib_lora.character.store import Character, load
 from lib_lora.errors import UserError, typed
 from lib_lora.faces.face import FaceEngine
 from lib_lora.faces.opencv_engine import SFaceEngine
@@ -28,6 +28,7 @@ from lib_lora.workflows.invent.invented_folder import FROM, InventedFolder, Inve
 from lib_lora.workflows.judge.painters import painter_of
 from lib_lora.workflows.judge.test_grid import find_run
 from lib_lora.workflows.train.prepare import plan as plan_of_base
+from lib_lora.workspace.workspace import Workspace
 
 STRANGERS = 20
 NEWEST = "newest"
@@ -70,7 +71,7 @@ def more(
         UserError: no face was picked, the base model or the LoRA is not there, or a file cannot be written.
         StoppedByUser: stopped; the same command goes on.
     """
-    folder = folder_of(root, name)
+    folder = Workspace(root).character(name)
     invented = InventedFolder(folder)
     plan = decided(invented, name, begin_command(name))
     character = load(folder)
@@ -203,5 +204,5 @@ def _lora(root: Path, name: str, lora: str | Path | None, plan: InventPlan) -> t
         check_whole(run.checkpoint(step))
         return run.checkpoint(step), Path(run.file.base.path), cast(Prediction, run.file.base.prediction)
     if not Path(lora).is_file():
-        raise UserError(f"There is no LoRA file {lora}.")
+        raise UserError(f"There is no LoRA file {lora}.", code="lora-missing", file=lora)
     return Path(lora), *ours

@@ -90,12 +90,17 @@ def choose_cell(
     """
     saved = saved_steps(run)
     if not saved:
-        raise UserError(f"{run.folder} has no checkpoint yet; train it first.")
+        raise UserError(
+            f"{run.folder} has no checkpoint yet; train it first.", code="checkpoint-none-yet", folder=run.folder
+        )
     planned = without_interrupted(run, saved)
     chosen_steps = spread_over(planned, CHECKPOINTS) if steps is None else sorted(set(steps))
     if missing := [step for step in chosen_steps if step not in saved]:
         raise UserError(
-            f"{run.folder} has no checkpoint of step {missing[0]}; there are: {', '.join(map(str, saved))}."
+            f"{run.folder} has no checkpoint of step {missing[0]}; there are: {', '.join(map(str, saved))}.",
+            code="checkpoint-not-found",
+            folder=run.folder,
+            step=missing[0],
         )
     studio, engine = GridRun(run, emit, painter, painter_id), engine or SFaceEngine()
     cells = [(step, weight) for step in chosen_steps for weight in sorted(set(weights))]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lib_lora import typed_settings
 from lib_lora.character.photo_files import list_photos
-from lib_lora.character.store import folder_of, load
+from lib_lora.character.store import load
 from lib_lora.errors import UserError
 from lib_lora.faces.face import FaceEngine
 from lib_lora.faces.opencv_engine import SFaceEngine
@@ -16,6 +16,7 @@ from lib_lora.likeness.report import report
 from lib_lora.likeness.report.report import REPORT_FILE, Report
 from lib_lora.workflows.judge.scoring import Scored, judge_files
 from lib_lora.workflows.photos.character_template import template_of
+from lib_lora.workspace.workspace import Workspace
 
 
 def compare_sets(root: Path, a: Path, b: Path, name: str | None = None, engine: FaceEngine | None = None) -> Scored:
@@ -51,7 +52,7 @@ def _names(a: Path, b: Path) -> tuple[str, str]:
         one, other = (Path(*path.parts[-count:]).as_posix() for path in (a, b))
         if one != other:
             return one, other
-    raise UserError(f"{a} and {b} are the same; name two different sets.")
+    raise UserError(f"{a} and {b} are the same; name two different sets.", code="compare-same-set")
 
 
 def _report(root: Path, path: Path, name: str | None, engine: FaceEngine | None) -> Report:
@@ -60,17 +61,21 @@ def _report(root: Path, path: Path, name: str | None, engine: FaceEngine | None)
     if (path / REPORT_FILE).is_file():
         return report.load(path / REPORT_FILE)
     if not path.is_dir():
-        raise UserError(f"There is no grid's folder and no folder of pictures {path}.")
+        raise UserError(
+            f"There is no grid's folder and no folder of pictures {path}.", code="compare-set-missing", folder=path
+        )
     if name is None:
         raise UserError(
             f"{path} holds no {REPORT_FILE}; give the folder of a grid, or name the character with --character to "
-            "compare folders of pictures."
+            "compare folders of pictures.",
+            code="grid-report-missing",
+            folder=path,
         )
-    folder = folder_of(root, name)
+    folder = Workspace(root).character(name)
     load(folder)
     files = list_photos(path)
     if not files:
-        raise UserError(f"There is no picture in {path}.")
+        raise UserError(f"There is no picture in {path}.", code="folder-without-pictures", folder=path)
     engine = engine or SFaceEngine()
     template_of(folder, engine)  # photos without a face are said here, not as too few faces in the pictures
     return judge_files(engine, folder, name, files, named=True)

@@ -107,7 +107,9 @@ class GridRun:
         if self.info.family != own.family:
             raise UserError(
                 f"{self.base.name} is of the family {self.info.family}, but {run.folder} was trained on {own.family}; "
-                "choose a checkpoint of that family."
+                "choose a checkpoint of that family.",
+                code="base-model-of-other-family",
+                base=self.base.name,
             )
         self.by = f"{painter_id} on {_sha256(self.base, run)}" if other else painter_id
         self._painter = painter
@@ -223,7 +225,7 @@ class GridRun:
 
 
 def _sha256(base: Path, run: Run) -> str:
-    return remembered_sha256(base, run.character_folder.path.parent.parent / "hashes.json")
+    return remembered_sha256(base, run.workspace.hashes)
 
 
 def unfinished(run: Run, plan: GridPlan) -> Path | None:

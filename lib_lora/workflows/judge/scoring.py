@@ -9,7 +9,7 @@ from typing import Any
 
 from lib_lora import typed_settings
 from lib_lora.character.photo_files import list_photos
-from lib_lora.character.store import CharacterFolder, folder_of, load
+from lib_lora.character.store import load
 from lib_lora.errors import UserError
 from lib_lora.faces.face import FaceEngine
 from lib_lora.faces.opencv_engine import SFaceEngine
@@ -24,6 +24,7 @@ from lib_lora.likeness.verdict.facts import Asked
 from lib_lora.likeness.verdict.picture_set import PictureSet, likenesses
 from lib_lora.workflows.judge.grid_folder import judged_of_grid, told_of_grids
 from lib_lora.workflows.photos.character_template import ruler_of, template_of
+from lib_lora.workspace.workspace import CharacterFolder, Workspace
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def score_pictures(
     Raises:
         UserError: no such character or picture.
     """
-    folder = folder_of(root, name)
+    folder = Workspace(root).character(name)
     load(folder)
     files = [picture for path in images for picture in judged_of_grid(path) or pictures_in(path)]
     strangers = [picture for path in impostors for picture in pictures_in(path)]
@@ -129,5 +130,9 @@ def pictures_in(path: Path) -> list[Path]:
     """
     found = list_photos(path) if path.is_dir() else [path] if path.is_file() else []
     if not found:
-        raise UserError(f"There is no picture in {path}." if path.is_dir() else f"There is no picture {path}.")
+        raise UserError(
+            f"There is no picture in {path}." if path.is_dir() else f"There is no picture {path}.",
+            code="picture-missing",
+            path=path,
+        )
     return found

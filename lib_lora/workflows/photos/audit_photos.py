@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from lib_lora.captions.photo_facts import AuditedPhoto, PhotoComparison
 from lib_lora.character.photo_files import list_photos
-from lib_lora.character.store import CharacterFolder, folder_of, load
+from lib_lora.character.store import load
 from lib_lora.errors import UserError, typed
 from lib_lora.faces.array_text import unpacked
 from lib_lora.faces.face import FaceEngine
@@ -35,6 +35,7 @@ from lib_lora.runs.run_lock import only_process
 from lib_lora.workflows.photos import audit_cache, changes, thumbnails
 from lib_lora.workflows.photos.character_template import kept_template, template_path
 from lib_lora.workflows.photos.measure_photos import PhotoMeasurement, look
+from lib_lora.workspace.workspace import CharacterFolder, Workspace
 
 FACTS = 2  # raise it whenever the same photo may give other facts
 PATIENCE = 5.0  # seconds that another process is waited for: an import takes the photos for a moment at each picture
@@ -80,11 +81,13 @@ def audit_photos(
     Raises:
         UserError: no such character or photo, or a file cannot be written.
     """
-    folder = folder_of(root, name)
+    folder = Workspace(root).character(name)
     load(folder)
     photos = list_photos(folder.photos)
     if not photos:
-        raise UserError(f"There is no photo in {folder.photos}; add some with: {typed('import', name)} PHOTOS")
+        raise UserError(
+            f"There is no photo in {folder.photos}; add some with: {typed('import', name)} PHOTOS", code="no-photo"
+        )
     engine = engine or SFaceEngine()
     with only_process(folder.path, "wait a moment and try again", PATIENCE):
         memory = audit_store.load(folder)
@@ -113,11 +116,18 @@ def _measured_by(engine: FaceEngine) -> str:
 def _decide(memory: AuditStore, choices: Choices) -> AuditStore:
     twice = {*choices.keep} & {*choices.drop} | {*choices.keep, *choices.drop} & {*choices.undecided}
     if twice:
-        raise UserError(f"{sorted(twice)[0]} is named twice with different decisions; name it once.")
+        raise UserError(
+            f"{sorted(twice)[0]} is named twice with different decisions; name it once.",
+            code="photo-decided-twice",
+            photo=sorted(twice)[0],
+        )
     both = {*_digests(memory, choices.keep).values()} & {*_digests(memory, choices.drop).values()}
     if both:
         names = ", ".join(sorted(name for name, known in memory.files.items() if known.sha256 in both))
-        raise UserError(f"{names} hold the same bytes, so they are kept or left out together; delete one of the files.")
+        raise UserError(
+            f"{names} hold the same bytes, so they are kept or left out together; delete one of the files.",
+            code="photos-identical",
+        )
     for files, decision in ((choices.keep, "keep"), (choices.drop, "drop"), (choices.undecided, None)):
         memory = audit_store.decided(memory, _digests(memory, files), decision)  # type: ignore[arg-type]
     return memory
@@ -126,7 +136,11 @@ def _decide(memory: AuditStore, choices: Choices) -> AuditStore:
 def _digests(memory: AuditStore, files: Sequence[str]) -> dict[str, str]:
     for file in files:
         if file not in memory.files:
-            raise UserError(f"There is no photo {file} of this character; names are as in its photos folder.")
+            raise UserError(
+                f"There is no photo {file} of this character; names are as in its photos folder.",
+                code="photo-not-found",
+                photo=file,
+            )
     return {file: memory.files[file].sha256 for file in files}
 
 

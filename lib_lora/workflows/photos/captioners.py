@@ -62,10 +62,13 @@ def captioner_of(name: str, root: Path, device: str = "cpu", keep_hair: bool = F
     if kind == "clip" and not colon:
         weights = find_weights()
         if weights is None:
-            raise UserError(f"No CLIP model is on this machine; name its file with clip:FILE or in {FILE}.")
+            raise UserError(
+                f"No CLIP model is on this machine; name its file with clip:FILE or in {FILE}.",
+                code="clip-model-missing",
+            )
         return ClipCaptioner(Clip(weights, device))
     choices = ", ".join(f"{choice} ({what})" for choice, what in NAMES.items())
-    raise UserError(f"There is no captioner {name!r}; use one of {choices}.")
+    raise UserError(f"There is no captioner {name!r}; use one of {choices}.", code="captioner-unknown", captioner=name)
 
 
 def _place(text: str, root: Path) -> Path:
@@ -77,6 +80,10 @@ def _place(text: str, root: Path) -> Path:
 def _weights(path: Path) -> ClipWeights:
     """What is known about a file of weights: much, if it is the one that would be found anyway."""
     if not path.is_file():
-        raise UserError(f"There is no file {path}; clip: names the file of a CLIP model's weights.")
+        raise UserError(
+            f"There is no file {path}; clip: names the file of a CLIP model's weights.",
+            code="clip-file-missing",
+            file=path,
+        )
     known = find_weights()
     return known if known is not None and known.path.resolve() == path.resolve() else ClipWeights(path, path.name)

@@ -22,11 +22,12 @@ from lib_lora import file_permissions, typed_settings
 from lib_lora.captions import editing
 from lib_lora.character import caption_files
 from lib_lora.character.caption_files import template
-from lib_lora.character.store import Character, CharacterFolder, load, save
+from lib_lora.character.store import Character, load, save
 from lib_lora.errors import UserError
 from lib_lora.files import explained, write_text
 from lib_lora.photos.audit import audit_store
 from lib_lora.photos.audit.audit_store import AuditStore
+from lib_lora.workspace.workspace import CharacterFolder
 
 FILE, REMOVED = "changes.jsonl", "removed"
 Kind = Literal["decisions", "removed", "character"]
@@ -145,7 +146,11 @@ def _inside(folder: CharacterFolder, place: Any) -> Path:
     parts = str(place).split("/")
     path = folder.path.joinpath(*parts)
     if parts[0] not in ("photos", REMOVED) or ".." in parts or path.name != parts[-1]:
-        raise UserError(f"{folder.path / FILE} is damaged; delete it: only what could be taken back is lost.")
+        raise UserError(
+            f"{folder.path / FILE} is damaged; delete it: only what could be taken back is lost.",
+            code="history-damaged",
+            file=folder.path / FILE,
+        )
     return path
 
 
@@ -166,9 +171,11 @@ def undo(folder: CharacterFolder, kinds: Collection[Kind] = (), at: float | None
     known = changes(folder)
     last = next((one for one in reversed(known) if not kinds or one.kind in kinds), None)
     if last is None:
-        raise UserError("There is no change that could be taken back.")
+        raise UserError("There is no change that could be taken back.", code="nothing-to-undo")
     if at is not None and last.t != at:
-        raise UserError("Something else was changed meanwhile; look at it, and take that back first.")
+        raise UserError(
+            "Something else was changed meanwhile; look at it, and take that back first.", code="changed-meanwhile"
+        )
     match last.kind:
         case "decisions":
             _decide_back(folder, last)

@@ -9,19 +9,11 @@ from pathlib import Path
 
 from lib_lora.character import caption_files
 from lib_lora.character.photo_files import list_photos
-from lib_lora.character.store import (
-    Character,
-    CharacterFolder,
-    Consent,
-    create,
-    declare_consent,
-    folder_of,
-    load,
-    save,
-)
+from lib_lora.character.store import Character, Consent, create, declare_consent, load, save
 from lib_lora.errors import UserError, typed
 from lib_lora.photos.importing.photo_import import Imported, Progress, see_that_one_opens, take_in
 from lib_lora.runs.run_lock import only_process
+from lib_lora.workspace.workspace import CharacterFolder, Workspace
 
 _PATIENCE = 20.0  # seconds that another process at work on the photos is waited for
 
@@ -56,7 +48,7 @@ def new_character(
     try:
         character = Character(name.strip(), trigger.strip(), class_word.strip(), agreed, named)
     except ValueError as error:
-        raise UserError(str(error)) from error
+        raise UserError(str(error), code="character-invalid") from error
     sources = [photos] if isinstance(photos, Path) else list(photos)
     if sources:
         see_that_one_opens(sources)
@@ -84,7 +76,9 @@ def declared(folder: CharacterFolder, character: Character, consent: Consent | N
         raise UserError(
             f"{folder.file}: consent for {character.name!r} was declared as {character.consent.kind!r} on "
             f"{character.consent.date}, not as {consent.kind!r}; use that word, or change it with: "
-            f"{typed('consent', character.name, consent.kind)}"
+            f"{typed('consent', character.name, consent.kind)}",
+            code="consent-declared-differently",
+            character=character.name,
         )
     character = replace(character, consent=consent)
     save(folder, character)
@@ -100,7 +94,7 @@ def declare(root: Path, name: str, kind: str) -> tuple[Character, Consent | None
     Raises:
         UserError: no such character or kind.
     """
-    folder = folder_of(root, name)
+    folder = Workspace(root).character(name)
     before = load(folder)
     character = replace(before, consent=declare_consent(kind))
     save(folder, character)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from lib_lora import environment, file_permissions
-from lib_lora.character.store import data_root
 from lib_lora.errors import UserError, command, typed
 from lib_lora.workflows.train.main_job import run_main_job
+from lib_lora.workspace.workspace import data_root
 
 
 def home_of(root: Path | None) -> Path:
@@ -30,7 +30,11 @@ def try_it(root: Path | None, steps: int | None = None) -> Path | None:
     base = environment.bundled("tests/data/mini-face") / "mini-face.safetensors"
     for path in (photos, base):
         if not path.exists():
-            raise UserError(f"`try` needs {path}, which comes with SameFace and is not there; install SameFace again.")
+            raise UserError(
+                f"`try` needs {path}, which comes with SameFace and is not there; install SameFace again.",
+                code="demo-file-missing",
+                file=path,
+            )
     home = home_of(root)
     file_permissions.keep(home)
     print(

@@ -100,7 +100,7 @@ def finish_run(
 
         def opened() -> Run:
             run = make()
-            leftovers.sweep(run.character_folder.path.parent.parent)
+            leftovers.sweep(run.workspace.root)
             held.enter_context(only_process(run.folder, patience=patience))
             if not trained_lora(run):
                 check_base(run)
@@ -135,7 +135,7 @@ def _finish(run: Run, emit: Sink, only_train: bool) -> Path | None:
             if delivered:
                 add_preview(origin_of(run), delivered, report.preview)
         except UserError as error:
-            raise UserError(f"{error} The LoRA is finished: {delivered or lora}") from error
+            raise UserError(f"{error} The LoRA is finished: {delivered or lora}", code=error.code) from error
         print(report.text)
     emit("state", state="finished")
     return delivered
@@ -149,7 +149,8 @@ def _delivered(run: Run, lora: Path, emit: Sink) -> Path:
     except UserError as error:
         emit("error", text=str(error))
         raise UserError(
-            f"{error} The LoRA is finished: {lora}; to put it elsewhere: {resume_command(run)} --out FOLDER"
+            f"{error} The LoRA is finished: {lora}; to put it elsewhere: {resume_command(run)} --out FOLDER",
+            code=error.code,
         ) from error
     emit("delivered", file=str(delivered))
     print(f"LoRA: {delivered}")
@@ -162,15 +163,17 @@ def by_main_process(make: Callable[[], Run]) -> Run:
     Raises:
         UserError: in every process, if `make` raised one.
     """
-    folder = error = None
+    folder, error = None, None
     if distributed.is_main():
         try:
             folder = str(make().folder)
         except UserError as caught:
-            error = str(caught)
-    error, folder = distributed.said_by_main(error), distributed.said_by_main(folder)
-    if error or not folder:
-        raise UserError(error or "the main process made no run.")
+            error = caught
+    error, folder = distributed.from_main(error), distributed.from_main(folder)
+    if error:
+        raise error
+    if not folder:
+        raise UserError("The main process made no run.", code="main-process-failed")
     return load_run(Path(folder))
 
 

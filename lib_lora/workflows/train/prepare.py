@@ -8,13 +8,7 @@ from typing import Any
 
 from lib_lora.character import caption_files
 from lib_lora.character.photo_files import list_photos, open_photo
-from lib_lora.character.store import (
-    Character,
-    CharacterFolder,
-    consent_of,
-    folder_of,
-    load,
-)
+from lib_lora.character.store import Character, consent_of, load
 from lib_lora.errors import UserError, typed
 from lib_lora.files import sha256
 from lib_lora.models.family import ModelInfo, Prediction, identify, look
@@ -26,6 +20,7 @@ from lib_lora.training.plan.memory_fitting import AS_IT_IS, fitted, names
 from lib_lora.training.plan.presets import merged, preset
 from lib_lora.training.plan.run_file import Run, TrainingPhoto, create_run
 from lib_lora.training.plan.train_settings import TrainSettings
+from lib_lora.workspace.workspace import CharacterFolder, Workspace
 
 
 def start_run(
@@ -57,7 +52,7 @@ def start_run(
     Raises:
         UserError: anything missing or unfit, before time is spent.
     """
-    folder = folder_of(root, name)
+    folder = Workspace(root).character(name)
     character = load(folder)
     consent_of(character)
     if out:
@@ -70,10 +65,10 @@ def start_run(
     given = overrides or {}
     if fit and (changed := _for_this_gpu(info, train, given)) != given:
         info, train = plan(base, preset_name, changed, prediction)
-    base_sha256 = remembered_sha256(base, root / "hashes.json")
+    base_sha256 = remembered_sha256(base, Workspace(root).hashes)
     own = own_photos(folder, character, train, few, weight_is_asked(info, preset_name, given))
     photos = [*own, *class_photos(character, train)]
-    return create_run(folder, character, info, base_sha256, train, photos, out, grid_steps)
+    return create_run(folder.runs, character, info, base_sha256, train, photos, out, grid_steps)
 
 
 def _for_this_gpu(info: ModelInfo, train: TrainSettings, overrides: dict[str, Any]) -> dict[str, Any]:
@@ -180,7 +175,8 @@ def own_photos(
     if weight_asked and regions and not any(regions.values()):
         raise UserError(
             f"face_weight is {train.face_weight:g}, but no face is found on any photo in {folder.photos}; "
-            "leave face_weight out, or use photos that show the face."
+            "leave face_weight out, or use photos that show the face.",
+            code="face-weight-without-face",
         )
     return [
         TrainingPhoto(
@@ -203,17 +199,23 @@ def photos_of(folder: CharacterFolder, character: Character, few: bool) -> list[
     if not files and list_photos(folder.photos):
         raise UserError(
             f"All photos of {character.name!r} are left out; take some back with: "
-            f"{typed('audit', character.name, '--undecided')} PHOTO"
+            f"{typed('audit', character.name, '--undecided')} PHOTO",
+            code="all-photos-left-out",
+            character=character.name,
         )
     if not files:
         raise UserError(
-            f"There is no photo in {folder.photos}; add some with: {typed('import', character.name)} PHOTOS"
+            f"There is no photo in {folder.photos}; add some with: {typed('import', character.name)} PHOTOS",
+            code="no-photo",
         )
     if len(files) < LEAST and not few:
         raise UserError(
             f"{character.name!r} has {len(files)} photo{'' if len(files) == 1 else 's'} in use, and {LEAST} are the "
             f"least that teach a face; add some with: {typed('import', character.name)} PHOTOS (or train all the same "
-            "with --few)"
+            "with --few)",
+            code="too-few-photos",
+            photos=len(files),
+            needed=LEAST,
         )
     return files
 
@@ -237,7 +239,11 @@ def _class_files(train: TrainSettings) -> list[Path]:
     folder = Path(train.class_photos).expanduser().absolute()
     files = list_photos(folder)
     if not files:
-        raise UserError(f"There is no picture of the class in {folder}; add some, or leave class_photos out.")
+        raise UserError(
+            f"There is no picture of the class in {folder}; add some, or leave class_photos out.",
+            code="class-photos-missing",
+            folder=folder,
+        )
     return files
 
 

@@ -61,7 +61,8 @@ class RemotePainter:
         if len(pictures) < len(cells):
             raise UserError(
                 f"The webui painted {len(pictures)} of {len(cells)} pictures and said no word; look at its console, "
-                "and start the test again: it goes on with those that are missing."
+                "and start the test again: it goes on with those that are missing.",
+                code="webui-painted-too-few",
             )
         return [pictures[number] for number in range(len(cells))]
 
@@ -86,7 +87,9 @@ class RemotePainter:
         """Open a picture and delete its file, which must lie in the folder."""
         path = Path(str(file))
         if path.absolute().parent != self.folder.absolute() or path.is_symlink():
-            raise UserError(f"The webui put a picture elsewhere than it was asked to: {path}.")
+            raise UserError(
+                f"The webui put a picture elsewhere than it was asked to: {path}.", code="webui-wrong-path", path=path
+            )
         try:
             return open_photo(path)
         finally:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from lib_lora.hosts.host_protocol import OfferedCaptioner
 from lib_lora.ui.views import caption_checks
 
 TEXTS = {
@@ -105,6 +106,17 @@ def test_captioners_say_what_they_need(page, folder):
     assert (clip["name"], blip["name"]) == ("clip", "blip:blip")
     assert not blip["ready"]
     assert str(page.root / "blip") in blip["why"]
+
+
+def test_the_webuis_own_captioners_are_offered_and_anybody_may_ask_for_them(page, folder):
+    page.host.offers = [OfferedCaptioner("webui-tags", "Tags", "Click."), OfferedCaptioner("webui-blip", "A sentence")]
+    _, tags, blip, *others = page.got("/captioners")
+    assert [one["name"] for one in others] == ["clip", "blip:blip"]
+    assert tags == {"name": "webui-tags", "text": "Tags", "ready": False, "why": "Click."}
+    assert blip == {"name": "webui-blip", "text": "A sentence", "ready": True, "why": ""}
+    page.host.is_remote = True
+    assert page.done("/characters/mara/captions/fill", {"captioner": "webui-blip"})["kind"] == "fill"
+    assert "other machines" in page.refused("/characters/mara/captions/fill", {"captioner": "webui-x"}, 403)
 
 
 def test_a_caption_that_is_no_text_is_said_and_left_alone(page, folder):

@@ -120,7 +120,7 @@ def test_what_is_all_there_needs_no_painter(run, fake_painter, monkeypatch):
 
 def test_a_model_that_cannot_be_loaded_is_said_before_the_first_bar(run, monkeypatch):
     def broken(*arguments):
-        raise UserError("no such model")
+        raise UserError("no such model", code="some-fault")
 
     monkeypatch.setattr(grid_run, "DiffusersPainter", broken)
     heard = []

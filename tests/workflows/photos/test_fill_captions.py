@@ -123,7 +123,7 @@ def test_a_captioner_that_fails_writes_nothing(root, eye):
             raise self.error
 
     before = editing.captions_of(create(root, MARA)).texts
-    for error in (UserError("The webui's BLIP is not there."), RuntimeError("CUDA out of memory")):
+    for error in (UserError("The webui's BLIP is not there.", code="some-fault"), RuntimeError("CUDA out of memory")):
         with pytest.raises(UserError, match=r"BLIP is not there|failed on .* \(CUDA out of memory\)"):
             fill(root, NAME, Fails(error), engine=eye)
     assert editing.captions_of(create(root, MARA)).texts == before

@@ -294,7 +294,7 @@ def unpainted(copied, no_training):
     ("error", "said"),
     [
         (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), "Out of memory while painting"),
-        (UserError("There is no sampler 'X'."), "There is no sampler 'X'."),
+        (UserError("There is no sampler 'X'.", code="some-fault"), "There is no sampler 'X'."),
     ],
 )
 def test_a_grid_that_fails_loses_nothing(unpainted, main, fake_painter, monkeypatch, error, said):
@@ -419,7 +419,7 @@ def test_the_training_has_left_the_memory_before_painting(
 
 def test_where_no_run_can_be_made_the_reason_is_raised():
     def make():
-        raise UserError("There is no photo.")
+        raise UserError("There is no photo.", code="some-fault")
 
     with pytest.raises(UserError, match=r"There is no photo\."):
         main_job.by_main_process(make)

@@ -32,7 +32,7 @@ class Parent:
         self.asked.append({"ask": what, **fields})
         for message in self.answer(fields):
             if "error" in message:
-                raise UserError(message["error"])
+                raise UserError(message["error"], code="some-fault")
             yield message
 
 

@@ -100,6 +100,21 @@ def test_captions_are_counted(at_work, copied):
     assert at_work("fill", captioner="nobody")["error"].startswith("There is no captioner 'nobody'")
 
 
+def test_the_webuis_captioner_is_asked_through_the_pipe(at_work, copied, channel, monkeypatch):
+    asked = []
+
+    def ask(what, **fields):
+        asked.append((what, fields["captioner"]))
+        yield {"done": True, "phrases": ["red coat"]}
+
+    monkeypatch.setattr(channel, "ask", ask)
+    (copied.character / "photos" / "Bild ü 00.txt").unlink(missing_ok=True)
+    outcome = at_work("fill", only=["Bild ü 00.jpg"], captioner="webui-tags")
+    assert outcome == {"state": "finished", "error": "", "result": {"written": 1}}
+    assert "red coat" in (copied.character / "photos" / "Bild ü 00.txt").read_text(encoding="utf-8")
+    assert asked == [("caption", "webui-tags")]
+
+
 # -- probing
 
 
@@ -200,7 +215,7 @@ def _lacking(run: Run, emit) -> Path:
     try:
         raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
     except RuntimeError as error:
-        raise UserError("Out of memory at step 0; use less.") from error
+        raise UserError("Out of memory at step 0; use less.", code="some-fault") from error
 
 
 @pytest.fixture
@@ -384,7 +399,7 @@ def _raising(error):
         (StoppedByUser("x"), "pause", ("paused", "")),
         (StoppedByUser("x"), "", ("stopped", "")),
         (KeyboardInterrupt(), "stop", ("stopped", "")),
-        (UserError("Do this."), "", ("failed", "Do this.")),
+        (UserError("Do this.", code="some-fault"), "", ("failed", "Do this.")),
         (
             ZeroDivisionError("by\nzero"),
             "",
