@@ -9,7 +9,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-pytest_plugins = ["browser_fixtures", "face_fixtures", "faces_once", "job_fixtures", "pins", "shared", "toy_fixtures"]
+pytest_plugins = ["shared", "browser_fixtures", "face_fixtures", "faces_once", "job_fixtures", "pins", "toy_fixtures"]
 
 hypothesis.settings.register_profile("sameface", deadline=None)  # a busy machine is no failure
 hypothesis.settings.load_profile("sameface")

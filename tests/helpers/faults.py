@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -33,7 +33,7 @@ def raises(
         assert value in str(error), f"{value!r} is not in: {error}"
     for name, expected in parameters.items():
         found: Any = error.parameters[name]
-        right = expected(found) if isinstance(expected, Callable) else found == expected
+        right = expected(found) if callable(expected) else found == expected
         assert right, f"{name} is {found!r}: {error}"
 
 
