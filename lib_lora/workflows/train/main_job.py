@@ -10,7 +10,7 @@ from typing import Any, TextIO
 from lib_lora.deploy.folder import add_preview, deliver
 from lib_lora.errors import StoppedByUser, UserError, typed
 from lib_lora.files import slug
-from lib_lora.models.family import Prediction
+from lib_lora.models.families.model_family import Prediction
 from lib_lora.photos.audit.merged_sentences import folded
 from lib_lora.queue import leftovers
 from lib_lora.runs.events import EventLog

@@ -17,7 +17,7 @@ import torch
 from lib_lora.character.store import consent_of, load
 from lib_lora.errors import UserError
 from lib_lora.files import explained
-from lib_lora.models.family import Prediction
+from lib_lora.models.families.model_family import Prediction
 from lib_lora.models.fast.cpu_load import Others
 from lib_lora.models.fast.memory import is_out_of_memory, peak_bytes
 from lib_lora.models.reading.file_hashes import remembered_sha256
