@@ -201,9 +201,9 @@ def status(drift: bool, judged: bool) -> int:
     return DRIFTS if drift else 0 if judged else NO_VERDICT
 
 
-def tell(told: CommandResult) -> Answer:
+def as_answer(result: CommandResult) -> Answer:
     """What a job answers, as the answer of its command."""
-    return Answer(told.text, told.values, 0 if told.good else NOT_GOOD)
+    return Answer(result.text, result.values, 0 if result.good else NOT_GOOD)
 
 
 def as_json(values: Any) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lib_lora.cli.arguments import Answer, Commands, at_least, tell
+from lib_lora.cli.arguments import Answer, Commands, as_answer, at_least
 from lib_lora.errors import UserError
 from lib_lora.workspace.workspace import data_root
 
@@ -78,10 +78,10 @@ def _candidates(options: argparse.Namespace) -> Answer:
             code="invent-incomplete",
         )
     more = _given(count=options.candidates, seed=options.seed)
-    told = candidates(
+    result = candidates(
         data_root(options.data), options.name, options.describe, options.base, each=_watch(options), **more
     )
-    return tell(told)
+    return as_answer(result)
 
 
 def _pick(options: argparse.Namespace) -> Answer:
@@ -92,7 +92,7 @@ def _pick(options: argparse.Namespace) -> Answer:
             "Give the words for this character with --trigger and --class, e.g. --trigger mrxa --class woman.",
             code="trigger-and-class-missing",
         )
-    told = pick(
+    result = pick(
         data_root(options.data),
         options.name,
         options.trigger,
@@ -103,14 +103,14 @@ def _pick(options: argparse.Namespace) -> Answer:
         describe=options.describe,
         base=options.base,
     )
-    return tell(told)
+    return as_answer(result)
 
 
 def _more(options: argparse.Namespace) -> Answer:
     from lib_lora.workflows.invent.invent_more import more
 
     given = _given(count=options.count, budget=options.budget, lora=options.lora)
-    return tell(more(data_root(options.data), options.name, each=_watch(options), **given))
+    return as_answer(more(data_root(options.data), options.name, each=_watch(options), **given))
 
 
 def _given(**values: Any) -> dict[str, Any]:

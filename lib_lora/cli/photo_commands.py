@@ -10,7 +10,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from lib_lora.character.store import consent_of, load
-from lib_lora.cli.arguments import STOPPED, Answer, Commands, at_least, tell, who
+from lib_lora.cli.arguments import STOPPED, Answer, Commands, as_answer, at_least, who
 from lib_lora.errors import UserError
 from lib_lora.files import printable
 from lib_lora.workspace.workspace import Workspace, data_root
@@ -53,7 +53,7 @@ def _new(options: argparse.Namespace) -> Answer:
     from lib_lora.workflows.photos.import_command import make
 
     with taking_in() as progress:
-        told = make(
+        result = make(
             data_root(options.data),
             options.name,
             options.trigger,
@@ -63,30 +63,30 @@ def _new(options: argparse.Namespace) -> Answer:
             options.traits.split(","),
             progress,
         )
-    return tell(told)
+    return as_answer(result)
 
 
 def _import(options: argparse.Namespace) -> Answer:
     from lib_lora.workflows.photos.import_command import import_into
 
     with taking_in() as progress:
-        told = import_into(data_root(options.data), options.name, options.sources, progress)
-    answer = tell(told)
-    return replace(answer, status=STOPPED) if told.values["stopped"] else answer
+        result = import_into(data_root(options.data), options.name, options.sources, progress)
+    answer = as_answer(result)
+    return replace(answer, status=STOPPED) if result.values["stopped"] else answer
 
 
 def _audit(options: argparse.Namespace) -> Answer:
-    from lib_lora.workflows.photos.audit_command import tell_audit
+    from lib_lora.workflows.photos.audit_command import run_audit
     from lib_lora.workflows.photos.audit_photos import Choices
     from lib_lora.workflows.train.progress import counted
 
     if options.undo:
         _take_back(options)
     choices = Choices(options.keep, options.drop, options.undecided, options.accept)
-    told = tell_audit(
+    result = run_audit(
         data_root(options.data), options.name, options.resolution, choices, progress=counted("photo measured")
     )
-    return tell(told)
+    return as_answer(result)
 
 
 def _take_back(options: argparse.Namespace) -> None:

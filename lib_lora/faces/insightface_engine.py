@@ -88,7 +88,7 @@ class InsightFaceEngine:
         found = find(cast(YuNet, models.detector), pixels)  # it has the one method that `find` calls
         faces = [replace(face, sure=SURE) for row in found if (face := describe(pixels, row, self.embed)) is not None]
         if models.attributes is not None:
-            faces = [models.attributes.told(face, pixels) for face in faces]
+            faces = [models.attributes.with_attributes(face, pixels) for face in faces]
         return sorted(faces, key=lambda face: -face.box[2] * face.box[3])
 
     def embed(self, aligned: Pixels) -> Array:
@@ -136,7 +136,7 @@ class Attributes:
     model: Any
     face_class: Any
 
-    def told(self, face: Face, pixels: Pixels) -> Face:
+    def with_attributes(self, face: Face, pixels: Pixels) -> Face:
         """`face` with its age and sex. A large face is shrunk by averages first: the package picks single pixels."""
         small, box = _shrunk(pixels, face.box)
         corners = np.array([box[0], box[1], box[0] + box[2], box[1] + box[3]], np.float32)

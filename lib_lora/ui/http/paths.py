@@ -34,13 +34,13 @@ def names(folder: Path) -> list[str]:
         raise UserError(f"Cannot read {folder}: {error.strerror}.", code="folder-unreadable", folder=folder) from error
 
 
-def character(desk: RequestContext, call: Call) -> CharacterFolder:
+def character(context: RequestContext, call: Call) -> CharacterFolder:
     """The folder of the character that a request names.
 
     Raises:
         Refused: there is none.
     """
-    return named_character(desk.root, call.path["slug"])
+    return named_character(context.root, call.path["slug"])
 
 
 def named_character(root: Path, slug: str) -> CharacterFolder:

@@ -18,7 +18,7 @@ from lib_lora.ui.http.responses import FOREVER, file
 from lib_lora.ui.routes.overview_routes import progress
 from lib_lora.ui.views import run_records
 from lib_lora.ui.views.file_cache import mark
-from lib_lora.ui.views.run_history import story_of
+from lib_lora.ui.views.run_history import history_of
 from lib_lora.ui.views.run_records import GridRecord, RunRecord
 
 if TYPE_CHECKING:
@@ -36,14 +36,14 @@ def routes() -> list[Route]:
     ]
 
 
-def listed(desk: RequestContext, call: Call) -> list[dict[str, Any]]:
+def listed(context: RequestContext, call: Call) -> list[dict[str, Any]]:
     """All runs of a character, the newest first."""
-    folder = paths.character(desk, call)
-    open_jobs = desk.queue.open()
-    return [_told(record, folder.path.name, open_jobs) for record in run_records.runs(folder)]
+    folder = paths.character(context, call)
+    open_jobs = context.queue.open()
+    return [_run_values(record, folder.path.name, open_jobs) for record in run_records.runs(folder)]
 
 
-def _told(record: RunRecord, slug: str, open_jobs: Sequence[Job]) -> dict[str, Any]:
+def _run_values(record: RunRecord, slug: str, open_jobs: Sequence[Job]) -> dict[str, Any]:
     done, total, _ = progress(record)
     working = [job for job in open_jobs if job.slug == slug and job.run == record.id]
     base = Path(record.base)
@@ -78,26 +78,26 @@ def seconds(iso: str) -> float | None:
         return None
 
 
-def shown(desk: RequestContext, call: Call) -> dict[str, Any]:
+def shown(context: RequestContext, call: Call) -> dict[str, Any]:
     """A run with its course: loss, samples, warnings, and test grids that are still being painted."""
-    folder = paths.character(desk, call)
+    folder = paths.character(context, call)
     record = run_records.run(paths.run(folder, call.path["run"]))
-    story = story_of(record.folder / "events.jsonl")
+    history = history_of(record.folder / "events.jsonl")
     slug = folder.path.name
-    told = _told(record, slug, desk.queue.open())
+    values = _run_values(record, slug, context.queue.open())
     begun = [
         {"id": name, "step": None, "weight": 1.0, "kind": "", "headline": "", "drift": False, "judged": False}
         | {"retention": None, "made": None}
         for name in run_records.identifiers(record.folder / "grids", "plan.json")
-        if name not in {grid["id"] for grid in told["grids"]}
+        if name not in {grid["id"] for grid in values["grids"]}
     ]
     return {
-        **told,
-        "grids": sorted([*told["grids"], *begun], key=lambda grid: int(grid["id"]), reverse=True),
-        "loss": story.curve(),
-        "probe": story.probe,
-        "samples": [one for event in story.samples if (one := _sample(record, slug, event))],
-        "warnings": story.warnings,
+        **values,
+        "grids": sorted([*values["grids"], *begun], key=lambda grid: int(grid["id"]), reverse=True),
+        "loss": history.curve(),
+        "probe": history.probe,
+        "samples": [one for event in history.samples if (one := _sample(record, slug, event))],
+        "warnings": history.warnings,
         "settings": flat(to_dict(record.settings)),
     }
 
@@ -121,9 +121,9 @@ def address(slug: str, *parts: str, of: Path | None = None) -> str:
     return "/".join(["/characters", quote(slug), *map(quote, parts)]) + (f"?v={found[0]}" if found else "")
 
 
-def sample(desk: RequestContext, call: Call) -> Response:
+def sample(context: RequestContext, call: Call) -> Response:
     """A sample picture of a run."""
-    run = paths.run(paths.character(desk, call), call.path["run"])
+    run = paths.run(paths.character(context, call), call.path["run"])
     return picture(paths.picture_in(run / SAMPLES, call.path["name"]))
 
 

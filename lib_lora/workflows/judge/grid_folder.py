@@ -45,7 +45,7 @@ def judged_of_grid(path: Path) -> list[Path] | None:
     return found
 
 
-def told_of_grids(paths: Sequence[Path]) -> list[str]:
+def notes_of_grids(paths: Sequence[Path]) -> list[str]:
     """For each of `paths` that is a grid's folder, what is judged of it, and what its own report says."""
     lines = []
     for path in paths:

@@ -22,7 +22,7 @@ from lib_lora.likeness.report.report import Report, Subject
 from lib_lora.likeness.report.report_text import as_text
 from lib_lora.likeness.verdict.facts import Asked
 from lib_lora.likeness.verdict.picture_set import PictureSet, likenesses
-from lib_lora.workflows.judge.grid_folder import judged_of_grid, told_of_grids
+from lib_lora.workflows.judge.grid_folder import judged_of_grid, notes_of_grids
 from lib_lora.workflows.photos.character_template import ruler_of, template_of
 from lib_lora.workspace.workspace import CharacterFolder, Workspace
 
@@ -91,7 +91,7 @@ def score_pictures(
     files = [picture for path in images for picture in judged_of_grid(path) or pictures_in(path)]
     strangers = [picture for path in impostors for picture in pictures_in(path)]
     report = judge_files(engine or SFaceEngine(), folder, name, files, strangers)
-    said = told_of_grids(images)
+    said = notes_of_grids(images)
     text = "\n".join([*said, as_text(report)])
     values = {**typed_settings.to_dict(report), "notes": said}
     return Scored(text, values, report.verdict.drift, report.verdict.judged)

@@ -80,12 +80,12 @@ def caption(
                 changed = editing.undo(folder)
             elif edit:
                 changed = editing.edit(folder, edit.what, edit.change, set(only) or None)
-    return captions_told(
+    return captions_result(
         folder, character, [] if changed is None else [_said(changed, undo)], changed, () if changed else only
     )
 
 
-def captions_told(
+def captions_result(
     folder: CharacterFolder,
     character: Character,
     lines: list[str],

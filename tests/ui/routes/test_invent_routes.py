@@ -18,7 +18,7 @@ OWN = "/characters/mara/invented/own"
 
 @pytest.fixture(autouse=True)
 def _no_tokenizer(monkeypatch):
-    monkeypatch.setattr(caption_checks, "problems", lambda looked, wait=False: [])
+    monkeypatch.setattr(caption_checks, "problems", lambda snapshot, wait=False: [])
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ def test_what_cannot_be_painted_is_said_at_once(page, base, tmp_path):
 
 def test_photos_of_somebody_are_not_mixed_with_an_invented_face(page, base):
     page.character(photos=2)
-    assert "has photos already" in job(page, "invent", 409, describe=WHO, base=base)
+    assert "already has photos" in job(page, "invent", 409, describe=WHO, base=base)
 
 
 def test_other_machines_name_no_base(page, base, tmp_path):
@@ -142,7 +142,7 @@ def test_a_picture_of_ones_own_begins_a_face(page, base):
     two = {"name": "../ü?.png", "data": picture("mara", "ines"), "base": base}
     assert "cannot be the starting picture (several faces)" in page.refused(OWN, two)
     none = base64.b64encode(b"no picture").decode()
-    assert "is not a picture that can be read" in page.refused(OWN, {**two, "data": none})
+    assert page.code_of(OWN, {**two, "data": none}) == "photo-unreadable"
     assert "not valid base64" in page.refused(OWN, {**two, "data": "*"})
     assert entry(page)["invented"] is None  # nothing of these was kept
     taken = page.done(OWN, {**two, "data": picture("mara"), "describe": " a  woman "})

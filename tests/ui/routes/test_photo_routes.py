@@ -84,8 +84,8 @@ def test_what_is_no_photo_is_said(page):
 def test_a_folder_is_taken_in_only_by_this_machine_s_user(page):
     page.character()
     assert len(page.done("/characters/mara/photos/from_path", {"path": str(MARA)})["added"]) == 24
-    assert "whole path" in page.refused("/characters/mara/photos/from_path", {"path": "mara"})
-    assert "whole path" in page.refused("/characters/mara/photos/from_path", {"path": "  "})
+    assert page.code_of("/characters/mara/photos/from_path", {"path": "mara"}) == "path-not-absolute"
+    assert page.code_of("/characters/mara/photos/from_path", {"path": "  "}) == "path-missing"
     page.host.is_remote = True
     assert "other machines" in page.refused("/characters/mara/photos/from_path", {"path": str(MARA)}, 403)
 

@@ -9,7 +9,7 @@ from planting import plant_grid, plant_run
 from lib_lora.runs.events import EventLog
 from lib_lora.ui.routes.grid_routes import POLICY
 from lib_lora.ui.views.advice_buttons import buttons
-from lib_lora.ui.views.run_history import RunHistory, story_of, thinned
+from lib_lora.ui.views.run_history import RunHistory, history_of, thinned
 
 
 @pytest.fixture
@@ -98,10 +98,10 @@ def test_a_story_begins_again_where_the_file_is_another(tmp_path):
     emit = EventLog(path)
     for step in range(1, 9):
         emit("step", step=step, total=9, loss_average=1.0)
-    assert story_of(path).step == 8
+    assert history_of(path).step == 8
     path.write_text("")
     EventLog(path)("step", step=1, total=5, loss_average=1.0)
-    assert (story_of(path).step, story_of(path).total) == (1, 5)
+    assert (history_of(path).step, history_of(path).total) == (1, 5)
 
 
 def test_a_judged_grid_is_told_whole(page, run):

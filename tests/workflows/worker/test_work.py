@@ -531,11 +531,11 @@ def test_a_training_says_how_long_its_steps_are(at_work, channel, copied):
 
 def test_the_lock_of_a_run_with_long_steps_is_waited_for_longer(copied, channel):
     queue = Queue(copied.root)
-    desk = work.JobContext(copied.root, NAME, queue.folder(1), channel, lambda *_, **__: None, lambda run: None)
+    context = work.JobContext(copied.root, NAME, queue.folder(1), channel, lambda *_, **__: None, lambda run: None)
     log = EventLog(load_run(copied.run).events)
     log("step", step=3, seconds_per_step=0.5)
-    usual = work_train._patience(TrainArguments(run="001"), desk)
+    usual = work_train._patience(TrainArguments(run="001"), context)
     log("step", step=3, seconds_per_step=100.0)
     assert usual == 76.5
-    assert work_train._patience(TrainArguments(base="x"), desk) == work_train.PATIENCE
-    assert work_train._patience(TrainArguments(run="001"), desk) == 375.0
+    assert work_train._patience(TrainArguments(base="x"), context) == work_train.PATIENCE
+    assert work_train._patience(TrainArguments(run="001"), context) == 375.0

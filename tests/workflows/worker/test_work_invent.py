@@ -48,8 +48,8 @@ def way(tmp_path, eye, monkeypatch):
     monkeypatch.setattr(work_invent, "more", partial(invent_more.more, strangers=6, **painting))
     folder = create(tmp_path, Character(NAME, "nvxa", "woman", declare_consent("fictional")))
     emit = Ends(tmp_path / "jobs" / "1" / "events.jsonl")
-    desk = JobContext(tmp_path, NAME, emit.path.parent, None, emit, lambda run: None)
-    return lambda kind, **values: do(arguments_of(kind, values), desk), emit, folder, painter
+    context = JobContext(tmp_path, NAME, emit.path.parent, None, emit, lambda run: None)
+    return lambda kind, **values: do(arguments_of(kind, values), context), emit, folder, painter
 
 
 def test_faces_are_painted_stopped_and_gone_on_with(way):
