@@ -221,7 +221,7 @@ def measured_by_clip(files: dict[str, list[Path]], plan: GridPlan, emit: Callabl
         with_lora, without = (clip.adherence(part, prompts) for part in pictures)
         varied = [diversity(clip.features(part), prompts) for part in pictures]
     except UserError as error:
-        emit("warning", text=f"Prompt adherence is not measured: {error}")
+        emit("warning", code=error.code, text=f"Prompt adherence is not measured: {error}")
         return None
     both = None if varied[0] is None or varied[1] is None else (varied[0], varied[1])
     return ByClip(f"{clip.name} ({clip.id})", (with_lora, without), both)

@@ -86,7 +86,8 @@ def paint_and_score(
     except Exception as error:
         lacking = is_out_of_memory(error)
         text = "Out of memory while painting; close other programs (or the webui's model)." if lacking else str(error)
-        emit("error", text=text)
+        code = error.code if isinstance(error, UserError) else "out-of-memory" if lacking else "internal-error"
+        emit("error", code=code, text=text)
         if lacking:
             raise UserError(text, code="out-of-memory") from error
         raise

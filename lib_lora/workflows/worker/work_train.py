@@ -132,11 +132,11 @@ def _begin_again(run: Run, context: JobContext) -> None:
     save_run(run)
     train = run.file.settings
     text = (
-        "Out of memory, so the training begins again with gradient_checkpointing true, batch_size 1 and accumulation "
+        "Out of memory, so the training starts again with gradient_checkpointing true, batch_size 1 and accumulation "
         f"{train.accumulation}: the same steps, about a third slower."
     )
-    EventLog(run.events)("warning", text=text)
-    context.emit("warning", text=text)
+    EventLog(run.events)("warning", code="out-of-memory", text=text)
+    context.emit("warning", code="out-of-memory", text=text)
 
 
 def _free_memory() -> None:
