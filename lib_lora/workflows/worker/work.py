@@ -225,7 +225,7 @@ def test(arguments: TestArguments, desk: JobContext) -> Result:
         "headline": verdict.headline,
         "drift": verdict.drift,
         "judged": verdict.judged,
-        "retention": done.report.facts.retention,
+        "retention": done.report.facts.identity.retention,
     }
 
 

@@ -104,12 +104,12 @@ def test_a_set_is_a_whole_report(scorer, tmp_path):
     report = from_dict(Report, found, "answer")
     assert [row.path for row in report.pictures] == images
     assert [row.status for row in report.pictures] == ["ok"] * 6 + ["unreadable"]
-    assert (report.facts.pictures, report.facts.read, report.facts.counted) == (7, 6, 6)
+    assert (report.facts.pictures.count, report.facts.pictures.read, report.facts.pictures.counted) == (7, 6, 6)
     assert report.subject.character == "Mara ü"
     assert report.verdict.kind == "consistent"
     assert report.verdict.judged
-    assert report.facts.retention == pytest.approx(1, abs=0.15)
-    assert report.facts.retention_low < report.facts.retention < report.facts.retention_high
+    assert report.facts.identity.retention == pytest.approx(1, abs=0.15)
+    assert report.facts.identity.retention_low < report.facts.identity.retention < report.facts.identity.retention_high
 
 
 def test_another_person_is_drift(scorer):
