@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from lib_lora.character.photo_files import list_photos, open_photo  # noqa: E402
-from lib_lora.character.store import Character, folder_of  # noqa: E402
+from lib_lora.character.store import Character  # noqa: E402
 from lib_lora.faces.opencv_engine import SFaceEngine  # noqa: E402
 from lib_lora.likeness.measure.image_similarity import background, hamming, phash, variety  # noqa: E402
 from lib_lora.workflows.invent import invent, invent_more  # noqa: E402
@@ -37,6 +37,7 @@ from lib_lora.workflows.invent.invent_words import line_of  # noqa: E402
 from lib_lora.workflows.invent.invented_folder import InventedFolder, InventedPicture  # noqa: E402
 from lib_lora.workflows.judge.painters import painter_of  # noqa: E402
 from lib_lora.workflows.train.prepare import plan as plan_of_base  # noqa: E402
+from lib_lora.workspace.workspace import Workspace  # noqa: E402
 
 DATA = ROOT / "tests" / "data"
 BASE = DATA / "mini-face" / "mini-face.safetensors"
@@ -79,7 +80,7 @@ def ways(work: Path, picks: int, wishes: int) -> str:
     Nothing is learned from what is kept: each picture is compared with the picked face alone.
     """
     invent.candidates(work, "ways", DESCRIBE, BASE, invent_more.STRANGERS)
-    invented, engine = InventedFolder(folder_of(work, "ways")), SFaceEngine()
+    invented, engine = InventedFolder(Workspace(work).character("ways")), SFaceEngine()
     plan = invented.plan
     if plan is None:
         raise SystemExit("no plan was written")
@@ -132,7 +133,7 @@ def whole(work: Path, budget: int, pick: int | None) -> str:
     """All steps, as a user goes."""
     start = time.perf_counter()
     invent.candidates(work, "nova", DESCRIBE, BASE)
-    invented = InventedFolder(folder_of(work, "nova"))
+    invented = InventedFolder(Workspace(work).character("nova"))
     first = _distinct(invented, invented.painted(), SFaceEngine())[0]
     invent.pick(work, "nova", "nvxa", "woman", pick or first.number, consent="fictional")
     told = invent_more.more(
@@ -143,7 +144,7 @@ def whole(work: Path, budget: int, pick: int | None) -> str:
 
 def stage(root: Path, name: str) -> str:
     """Painted and kept for each way and stage, and the photos' likeness and variety against the persona sets."""
-    folder = folder_of(root, name)
+    folder = Workspace(root).character(name)
     done = [one for one in InventedFolder(folder).painted() if not one.is_candidate]
     lines = ["| stage | way | painted | kept |", "|---|---|---|---|"]
     for key in sorted({(one.lora != "", one.way) for one in done}):

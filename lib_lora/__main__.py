@@ -83,27 +83,33 @@ def _run(argv: "list[str]") -> int:
 
 
 def _test(chosen: "list[str]", pins: bool) -> int:
-    """ruff, mypy and pytest, in this order and all three; with A1111's pins only pytest.
+    """ruff and its formatter, mypy, the checks of the page's scripts and pytest, in this order and all of them; with
+    A1111's pins only pytest.
 
-    `chosen` goes to pytest. Without it the whole suite runs, one worker a core, and a file's tests in
-    one worker and in order: of a browser's, one goes on where the one before has ended.
+    `chosen` goes to pytest, and the page's scripts are not checked then. Without it the whole suite runs, one worker a
+    core, and a file's tests in one worker and in order: of a browser's, one goes on where the one before has ended.
+    "--page" alone checks the page's scripts and nothing else.
     """
+    from lib_lora import page_checks
     from lib_lora.environment import ROOT
 
-    steps = {
-        "ruff": ["ruff", "check", "."],
-        "mypy": ["mypy"],
-        "pytest": ["pytest", *(chosen or ["-n", "auto", "--dist", "loadfile"])],
-    }
-    if pins:
-        steps = {"pytest": steps["pytest"]}
+    python = [sys.executable, "-m"]
+    pytest = {"pytest": [*python, "pytest", *(chosen or ["-n", "auto", "--dist", "loadfile"])]}
+    of_the_page, skipped = page_checks.checks() if not pins and chosen in ([], ["--page"]) else ({}, [])
+    if chosen == ["--page"]:
+        steps = of_the_page
+    elif pins:
+        steps = pytest
+    else:
+        ruff = {"ruff": [*python, "ruff", "check", "."], "ruff format": [*python, "ruff", "format", "--check", "."]}
+        steps = {**ruff, "mypy": [*python, "mypy"], **of_the_page, **pytest}
     codes = {}
     for name, command in steps.items():
-        sys.stderr.write(f"== {name} (Python {sys.version_info[0]}.{sys.version_info[1]})\n")
+        by = "Node" if name in of_the_page else f"Python {sys.version_info[0]}.{sys.version_info[1]}"
+        sys.stderr.write(f"== {name} ({by})\n")
         sys.stderr.flush()
-        full = [sys.executable, "-m", *command]
-        codes[name] = subprocess.run(full, cwd=ROOT, env={**os.environ, "PYTHONUTF8": "1"}, check=False).returncode
-    verdict = ", ".join(f"{name} {'passed' if code == 0 else 'FAILED'}" for name, code in codes.items())
+        codes[name] = subprocess.run(command, cwd=ROOT, env={**os.environ, "PYTHONUTF8": "1"}, check=False).returncode
+    verdict = ", ".join([*(f"{name} {'passed' if code == 0 else 'FAILED'}" for name, code in codes.items()), *skipped])
     sys.stderr.write(f"== {verdict}\n")
     return 1 if any(codes.values()) else 0
 

@@ -1,8 +1,9 @@
 """Who may import whom (docs/architecture.md), held by reading every import statement; nothing is executed.
 
-Rooms stand on floors. An import goes down, never up and never sideways; webui modules are the business of `hosts`;
-and what the tab touches loads no torch, not even through a third module, so that a broken torch cannot make the tab
-vanish.
+Rooms stand on floors. An import goes down, never up and never sideways. `workspace`, which says where everything lies
+in a data folder, is among the lowest, since all rooms that touch the disk must agree on that. Webui modules are the
+business of `hosts`; and what the tab touches loads no torch, not even through a third module, so that a broken torch
+cannot make the tab vanish.
 """
 
 from __future__ import annotations
@@ -17,30 +18,32 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "lib_lora"
 
-FLOOR = {"errors", "files", "file_permissions", "typed_settings", "pages", "pictures"}
-BELOW = {"character", "faces", "clip", "models", "lora"}
+FLOOR = {"errors", "files", "file_permissions", "typed_settings", "pages", "pictures", "job_host"}
+BELOW = {"workspace", "character", "faces", "clip", "models", "lora"}  # workspace: names of files, so that all agree
 MIDDLE = {"photos", "captions", "training", "grid", "likeness", "deploy", "civitai", "remote"}
-RUNS = {"runs", "workspace"}
+RUNS = {"runs"}
 MAY_IMPORT: dict[str, set[str]] = {
-    **dict.fromkeys((*FLOOR, "character", "faces", "models", "environment", "pipes", "spinner"), FLOOR),
-    "bootstrap": FLOOR | {"environment", "spinner"},
-    "packages": FLOOR | {"environment", "bootstrap"},
+    **dict.fromkeys((*FLOOR, "faces", "models", "environment", "pipes", "spinner", "package_installer"), FLOOR),
+    "bootstrap": FLOOR | {"environment", "package_installer", "spinner"},
+    "page_checks": {"environment"},
+    "packages": FLOOR | {"environment", "package_installer", "bootstrap"},
+    "character": FLOOR | {"workspace"},
     "clip": FLOOR | {"faces", "models"},
     "lora": FLOOR | {"models"},
     **dict.fromkeys(MIDDLE, FLOOR | BELOW),
     "photos": FLOOR | BELOW | {"captions"},
     "workspace": FLOOR | {"faces"},
     "runs": FLOOR | BELOW | {"deploy", "training"},
-    "queue": FLOOR | RUNS,
-    "hosts": FLOOR | BELOW | MIDDLE | {"environment", "workspace"},
+    "queue": FLOOR | RUNS | {"workspace", "environment"},
+    "hosts": FLOOR | BELOW | MIDDLE | {"environment"},
     "workflows": FLOOR | BELOW | MIDDLE | RUNS | {"queue", "environment"},
     "ui": FLOOR | BELOW | MIDDLE | RUNS | {"queue", "workflows", "hosts", "environment", "packages"},
     "cli": FLOOR | BELOW | MIDDLE | RUNS | {"queue", "workflows", "hosts", "ui"},
-    "__main__": FLOOR | {"bootstrap", "environment", "cli", "pipes"},
+    "__main__": FLOOR | {"bootstrap", "environment", "page_checks", "cli", "pipes"},
 }
 # Rooms within a room, from the lowest to the highest: each may import those before it. "" = the modules beside them.
 INNER: dict[str, tuple[str, ...]] = {
-    "models": ("reading", "fast", ""),
+    "models": ("reading", "fast", "", "families"),
     "lora": ("", "file", "adapter"),
     "photos": ("", "importing", "audit"),
     "likeness": ("", "measure", "verdict", "report", "comparing"),
@@ -51,13 +54,13 @@ INNER: dict[str, tuple[str, ...]] = {
 }
 MOST_MODULES = 16  # in one folder
 LIGHT = ("ui", "hosts", "typed_settings", "pictures", "character", "errors", "files", "environment", "bootstrap")
-LIGHT += ("__main__", "cli", "packages", "queue", "workspace", "runs.events", "training.plan")
+LIGHT += ("__main__", "cli", "packages", "package_installer", "queue", "workspace", "runs.events", "training.plan")
 # what a command loads before it has seen that its input is right
 LIGHT += ("spinner", "workflows.train.main_job", "workflows.train.demo", "workflows.judge.test_grid")
 LIGHT += ("workflows.judge.choose", "workflows.judge.compare_grids", "workflows.judge.scorer", "workflows.listing")
 LIGHT += ("workflows.invent.invent", "workflows.invent.invent_more", "workflows.photos.audit_command")
 LIGHT += ("workflows.photos.fill_captions", "workflows.photos.caption_commands", "workflows.photos.import_command")
-LIGHT += ("lora.file.describe", "models.family")
+LIGHT += ("lora.file.describe", "models.families.identify")
 HEAVY = {"torch", "torchvision", "diffusers", "peft", "transformers", "accelerate", "open_clip", "onnxruntime", "onnx"}
 HOST_MODULES = {"modules", "launch"}
 

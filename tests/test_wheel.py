@@ -47,7 +47,11 @@ def test_it_carries_what_a_webui_finds_beside_the_code(built: Path) -> None:
     with zipfile.ZipFile(built) as archive:
         names = archive.namelist()
     bundled = {name.removeprefix("lib_lora/bundled/") for name in names if name.startswith("lib_lora/bundled/")}
-    wanted = [*(ROOT / "javascript").iterdir(), *(ROOT / "tests/data/mini-face").iterdir(), ROOT / "style.css"]
+    wanted = [
+        *(path for path in (ROOT / "javascript").rglob("*") if path.is_file()),
+        *(ROOT / "tests/data/mini-face").iterdir(),
+        ROOT / "style.css",
+    ]
     wanted += [*(ROOT / "tests/data/personas/mara").iterdir()]
     assert bundled == {path.relative_to(ROOT).as_posix() for path in wanted}
     assert not [name for name in names if name.startswith(("tests/", "javascript/", "requirements/"))]

@@ -13,10 +13,10 @@ _SENTENCES: Mapping[Code, str] = {
     "caption-unreadable": "{reason}",
     "caption-missing": "{photo} has no caption.",
     "trigger-missing": "The caption of {photo} lacks the trigger {trigger!r}.",
-    "too-many-tokens": "The caption of {photo} has {tokens} tokens; what is beyond {limit} is learned apart.",
+    "too-many-tokens": "The caption of {photo} has {tokens} tokens; those beyond {limit} are encoded separately.",
     "captions-identical": "All {captions} captions are the same.",
-    "constant-phrase": "{phrase!r} is in {count} of {captions} captions: what never changes belongs to the trigger; "
-    "take it out, or add photos without it.",
+    "constant-phrase": "{phrase!r} is in {count} of {captions} captions: what never changes is learned with the "
+    "trigger; remove it, or add photos without it.",
 }
 _COMMANDS: Mapping[Code, str] = {
     "trigger-missing": "To add it to all captions without it",

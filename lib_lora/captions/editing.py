@@ -18,9 +18,9 @@ from lib_lora import file_permissions
 from lib_lora.captions import phrases
 from lib_lora.character import caption_files
 from lib_lora.character.photo_files import list_photos
-from lib_lora.character.store import CharacterFolder
 from lib_lora.errors import UserError
 from lib_lora.files import atomic_file, explained, write_text
+from lib_lora.workspace.workspace import CharacterFolder
 
 HISTORY = "captions.jsonl"
 _NO_LETTER = "\ufffd"  # what stands where bytes are no text

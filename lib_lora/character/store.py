@@ -1,15 +1,11 @@
-"""A character and its folder on disk.
+"""A character: who it is, why it may be trained on, and the file ``character.yaml`` in its folder.
 
-    <data>/characters/<slug>/character.yaml, photos/, sheets/, cache/, runs/<id>/
-
-Knows where things lie; knows nothing of models or training.
+Knows nothing of models or training.
 """
 
 from __future__ import annotations
 
-import os
 import re
-import sys
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -20,6 +16,7 @@ import yaml
 from lib_lora import file_permissions, typed_settings
 from lib_lora.errors import Misfit, UserError, command, typed
 from lib_lora.files import content, explained, slug, write_text
+from lib_lora.workspace.workspace import CharacterFolder, Workspace
 
 ConsentKind = Literal["fictional", "myself", "consented"]
 FILE_VERSION = 1
@@ -73,54 +70,6 @@ class Character:
         if self.trigger.strip().casefold() == self.class_word.strip().casefold():
             sentence = f"the trigger word {self.trigger!r} must be an invented word, not the class word itself."
             raise Misfit(sentence, "trigger")
-
-
-@dataclass(frozen=True)
-class CharacterFolder:
-    """Where one character's things lie."""
-
-    path: Path
-
-    @property
-    def photos(self) -> Path:
-        """The originals, with their captions beside them."""
-        return self.path / "photos"
-
-    @property
-    def sheets(self) -> Path:
-        """The originals of sheets of four, whose pieces lie in `photos`."""
-        return self.path / "sheets"
-
-    @property
-    def cache(self) -> Path:
-        """What can be computed again; deletable at any time."""
-        return self.path / "cache"
-
-    @property
-    def runs(self) -> Path:
-        """One folder a training run."""
-        return self.path / "runs"
-
-    @property
-    def file(self) -> Path:
-        """``character.yaml``."""
-        return self.path / "character.yaml"
-
-
-def data_root(chosen: str | Path | None = None) -> Path:
-    """The data folder: the one given, else ``SAMEFACE_DATA``, else the system's place for such files."""
-    if chosen:
-        return Path(chosen).expanduser().absolute()
-    if os.environ.get("SAMEFACE_DATA"):
-        return Path(os.environ["SAMEFACE_DATA"]).expanduser().absolute()
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "sameface"
-    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "sameface"
-
-
-def folder_of(root: Path, name: str) -> CharacterFolder:
-    """The folder of the character called `name`, whether it exists or not."""
-    return CharacterFolder(root / "characters" / slug(name))
 
 
 def declare_consent(kind: str) -> Consent:
@@ -179,7 +128,7 @@ def create(root: Path, character: Character) -> CharacterFolder:
         UserError: a character of that name exists with other facts, the name has a slash, the class word is a
             child's, or the folder cannot be written.
     """
-    folder = folder_of(root, character.name)
+    folder = Workspace(root).character(character.name)
     if folder.file.exists():
         there = load(folder)
         if (there.trigger, there.class_word) != (character.trigger, character.class_word):

@@ -11,7 +11,6 @@ from typing import Any
 
 import lib_lora
 from lib_lora import file_permissions
-from lib_lora.character.store import data_root
 from lib_lora.cli import (
     invent_commands,
     judge_commands,
@@ -25,6 +24,7 @@ from lib_lora.cli import (
 )
 from lib_lora.cli.arguments import DRIFTS, NO_VERDICT, NOT_GOOD, STOPPED, Answer, as_json
 from lib_lora.errors import StoppedByUser
+from lib_lora.workspace.workspace import data_root
 
 __all__ = ["DRIFTS", "NOT_GOOD", "NO_VERDICT", "STOPPED", "main"]
 
@@ -36,8 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status.
 
     0: done, and the face holds. 1: of trigger, the word will not do; of audit, there are too few photos or several
-    people in them; of import and new, nothing was taken in. 3: of score, compare, choose and grid: the face drifts.
-    4: of the same: there can be no verdict, and the text says why. 130: stopped by the user, and resumable.
+    people in them; of import and new, nothing was taken in; of doctor, something does not work. 3: of score, compare,
+    choose and grid: the face drifts. 4: of the same: there can be no verdict, and the text says why. 130: stopped by
+    the user, and resumable.
 
     With ``--json`` standard output holds the answer alone; what is said on the way goes to standard error.
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import yaml
 
-from lib_lora.character.store import data_root
 from lib_lora.cli import suggest
 from lib_lora.errors import UserError, command
+from lib_lora.workspace.workspace import data_root
 
 if TYPE_CHECKING:
     from lib_lora.faces.face import FaceEngine

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lib_lora.character.store import data_root
 from lib_lora.cli.arguments import Answer, Commands, at_least, tell
 from lib_lora.errors import UserError
+from lib_lora.workspace.workspace import data_root
 
 
 def add(command: Commands) -> None:

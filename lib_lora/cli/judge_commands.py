@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lib_lora.character.store import data_root
 from lib_lora.cli.arguments import Answer, Commands, at_least, engine, engine_of, finite, painting, status
 from lib_lora.runs.run_names import HOW, checkpoint_named, grid_named, run_named
 from lib_lora.typed_settings import to_dict
+from lib_lora.workspace.workspace import data_root
 
 if TYPE_CHECKING:
     from lib_lora.workflows.judge.scoring import Scored

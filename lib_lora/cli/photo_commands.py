@@ -9,10 +9,11 @@ from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from lib_lora.character.store import consent_of, data_root, folder_of, load
+from lib_lora.character.store import consent_of, load
 from lib_lora.cli.arguments import STOPPED, Answer, Commands, at_least, tell, who
 from lib_lora.errors import UserError
 from lib_lora.files import printable
+from lib_lora.workspace.workspace import Workspace, data_root
 
 
 def add(command: Commands) -> None:
@@ -97,7 +98,7 @@ def _take_back(options: argparse.Namespace) -> None:
             "--undo takes the newest decision back; leave --keep, --drop, --undecided and --accept out.",
             code="undo-with-other-options",
         )
-    folder = folder_of(data_root(options.data), options.name)
+    folder = Workspace(data_root(options.data)).character(options.name)
     load(folder)
     with only_process(folder.path, "wait a moment and try again"):
         change = changes.undo(folder, changes.PHOTOS)
@@ -121,7 +122,7 @@ def _consent(options: argparse.Namespace) -> Answer:
 def _forget(options: argparse.Namespace) -> Answer:
     from lib_lora.workflows.photos.forget_faces import forget_faces
 
-    folder = folder_of(data_root(options.data), options.name)
+    folder = Workspace(data_root(options.data)).character(options.name)
     load(folder)
     gone = forget_faces(folder)
     values = {"character": options.name, "deleted": [str(path) for path in gone]}

@@ -6,10 +6,10 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from lib_lora.character.store import data_root
 from lib_lora.cli.arguments import Answer, Commands, at_least, painting, settings_given, training, who
 from lib_lora.runs.run_names import HOW, run_named
 from lib_lora.training.plan.run_file import Run
+from lib_lora.workspace.workspace import data_root
 
 
 def add(command: Commands) -> None:

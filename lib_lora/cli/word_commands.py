@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from lib_lora.character.store import data_root
 from lib_lora.cli.arguments import Answer, Commands, tell
 from lib_lora.errors import UserError
+from lib_lora.workspace.workspace import data_root
 
 
 def add(command: Commands) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 
-from lib_lora.character.store import data_root
 from lib_lora.cli.arguments import Commands, at_least
+from lib_lora.workspace.workspace import data_root
 
 
 def add(command: Commands) -> None:

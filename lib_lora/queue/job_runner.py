@@ -16,18 +16,19 @@ from typing import Any
 from lib_lora import file_permissions
 from lib_lora.errors import UserError
 from lib_lora.files import explained, read_json
+from lib_lora.job_host import JobHost
 from lib_lora.queue.crash_reasons import ended_from_outside, explain
 from lib_lora.queue.gpu_lease import GpuLease
 from lib_lora.queue.job_progress import events_after
 from lib_lora.queue.job_types import lane_of
-from lib_lora.queue.parent_pipe import JobHost, answer
+from lib_lora.queue.parent_pipe import answer
 from lib_lora.queue.queue import RESULT, Job, Queue
 from lib_lora.queue.queue_rows import State
 from lib_lora.queue.runner_protocol import Runner, WorkerHandle
 from lib_lora.queue.timing import Clock, Timeouts
 from lib_lora.queue.worker_pipe import patient
-from lib_lora.runs import events as event_files
 from lib_lora.runs.events import EventLog, pace_of
+from lib_lora.workspace.workspace import Workspace
 
 CLOSED = "SameFace was closed while this job ran; resume it to go on from what was saved."
 _REFUSALS: dict[str, dict[str, Any]] = {  # what a host that has given its GPU away answers
@@ -57,7 +58,7 @@ class JobRunner:
 
     Attributes:
         job: as it was taken from `queue`.
-        ground: see `parent_pipe.answer`.
+        host: gives the program around SameFace as it is now.
         runner: starts the worker.
         patience: see `Timeouts`; by `clock`.
         closing: is set when the host closes.
@@ -67,7 +68,7 @@ class JobRunner:
 
     job: Job
     queue: Queue
-    ground: JobHost
+    host: Callable[[], JobHost]
     runner: Runner
     patience: Timeouts
     clock: Clock
@@ -95,7 +96,7 @@ class JobRunner:
         with explained(folder):
             file_permissions.make_folder(folder)
             (folder / RESULT).unlink(missing_ok=True)
-        events = EventLog(folder / event_files.FILE_NAME)
+        events = EventLog(Workspace(self.queue.root).job(self.job.id).events)
         self._offset = events.path.stat().st_size if events.path.exists() else 0
         paints = self._host_paints()
         if lane_of(self.job.kind) == "heavy" and not paints:
@@ -121,7 +122,7 @@ class JobRunner:
     def _host_paints(self) -> bool:
         """Whether the host's own pipeline paints for this job; then it must keep its GPU."""
         by_host = self.job.kind in ("test", "choose") and self.job.arguments.get("painter") == "webui"
-        return by_host and self.ground.paints()
+        return by_host and self.host().paints()
 
     def _wait_for(self, turn: GpuLease) -> Outcome | None:
         while not turn.wait(self.patience.poll, self.clock):
@@ -157,7 +158,7 @@ class JobRunner:
             if ask and not paints and ask.get("ask") in _REFUSALS:
                 worker.send({"id": ask.get("id"), **_REFUSALS[ask["ask"]]})
             elif ask and "ask" in ask:
-                answer(ask, self.ground, say, stop)
+                answer(ask, self.host(), say, stop)
             look()
 
     def _look(self, worker: WorkerHandle | None = None) -> None:
@@ -188,7 +189,7 @@ class JobRunner:
             self._leave_by = now + self.patience.leave
 
     def _read_events(self) -> None:
-        new, self._offset = events_after(self.queue.folder(self.job.id) / event_files.FILE_NAME, self._offset)
+        new, self._offset = events_after(Workspace(self.queue.root).job(self.job.id).events, self._offset)
         self._pace = pace_of(new, self._pace)
         if run := run_of(new):
             with suppress(UserError):

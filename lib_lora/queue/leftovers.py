@@ -14,11 +14,11 @@ import psutil
 
 from lib_lora import file_permissions
 from lib_lora.queue import queue_file
+from lib_lora.workspace.workspace import Workspace
 
 _OURS = re.compile(r".+\.([0-9]{1,10})\.tmp")  # the number is that of the process that writes it
 _QUIET = 10.0  # seconds in which who still writes, perhaps on another machine, would have changed it
 _DAY = 86_400.0  # so long nobody writes a file, even where its process's number belongs to another one by now
-_FOLDERS = ("characters", queue_file.FOLDER)  # of the data folder; the others are not written this way
 
 
 def sweep(root: Path) -> list[Path]:
@@ -33,9 +33,10 @@ def sweep(root: Path) -> list[Path]:
     if not file_permissions.is_data_folder(root):
         return []
     found = [path for path in _files(root, deep=False) if file_permissions.is_ours(path.name.rsplit(".", 2)[0])]
-    for name in _FOLDERS:
-        found += _files(root / name, deep=True)
-    mending = root / queue_file.FOLDER / queue_file.MENDING
+    workspace = Workspace(root)
+    for folder in (workspace.characters, workspace.jobs):  # the others are not written this way
+        found += _files(folder, deep=True)
+    mending = workspace.jobs / queue_file.MENDING
     with suppress(OSError):
         for copy in mending.glob("tmp*"):
             if time.time() - copy.stat().st_mtime > _QUIET:

@@ -22,6 +22,7 @@ from lib_lora.queue import queue_file, queue_rows
 from lib_lora.queue.job_types import Lane, arguments_of, lane_of
 from lib_lora.queue.queue_file import fact, note
 from lib_lora.queue.queue_rows import State, Wish
+from lib_lora.workspace.workspace import Workspace
 
 MOST_WAITING = 1000
 OPEN = ("waiting", "running", "paused")
@@ -148,7 +149,7 @@ class Queue:
 
     def folder(self, number: int) -> Path:
         """Where the events, the log and the result of a job lie; it may not be there yet."""
-        return self.root / queue_file.FOLDER / str(int(number))
+        return Workspace(self.root).job(number).path
 
     def take(self, lane: Lane, owner: str) -> Job | None:
         """The next job of a lane, now running; None while another of the lane runs, or a heavy one may not start."""

@@ -19,10 +19,9 @@ from lib_lora.files import explained
 from lib_lora.queue import queue_mending, queue_rows
 from lib_lora.queue.queue_rows import COLUMNS, SEAL_COLUMN
 from lib_lora.runs.run_lock import only_process
+from lib_lora.workspace.workspace import Workspace
 
-FILE_NAME = "jobs.sqlite"
-FOLDER = "jobs"  # of the jobs' own folders
-MENDING = "mending"  # in it
+MENDING = "mending"  # in the folder of the jobs
 FILE_VERSION = 2  # 1: rows without a seal
 _PATIENCE = 30.0  # seconds that one process waits for the transaction of another
 _NAMED = 10  # numbers of lost jobs that are named
@@ -44,11 +43,11 @@ class QueueFile:
     """
 
     def __init__(self, root: Path) -> None:
-        self.path = root / FILE_NAME
-        self.folder = root / FOLDER
+        workspace = Workspace(root)
+        self.path, self.folder = workspace.queue_file, workspace.jobs
         self._begun = self.folder / "begun"  # there has been a file
         self._mending = self.folder / MENDING
-        self._new = self._mending / FILE_NAME  # the mended one, until it is in its place
+        self._new = self._mending / self.path.name  # the mended one, until it is in its place
         self._lock = threading.Lock()
         self._keeps = False
         self._kept: sqlite3.Connection | None = None
@@ -187,7 +186,7 @@ class QueueFile:
             if self.path.exists() and not self._damaged():
                 return  # another process was quicker
             self._let_go()  # Windows moves no file that is open
-            name, number = f"{FILE_NAME}.damaged-{time.strftime('%Y%m%d-%H%M%S')}", 1
+            name, number = f"{self.path.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}", 1
             target = self.path.with_name(name)
             while target.exists():  # of the same second
                 number += 1
@@ -204,7 +203,7 @@ class QueueFile:
                             file=self.path,
                         ) from error
                 for part in queue_mending.PARTS:  # a log of changes beside the new file would be taken for its own
-                    if (old := self.path.with_name(FILE_NAME + part)).exists():
+                    if (old := self.path.with_name(self.path.name + part)).exists():
                         old.replace(target.with_name(target.name + part))
                 if self._new.exists():
                     self._new.replace(self.path)
@@ -213,7 +212,7 @@ class QueueFile:
         """Write the new file, which says that the old one is at `target`."""
         saved = queue_mending.saved(self.path, self._mending)
         for part in queue_mending.PARTS:
-            self._new.with_name(FILE_NAME + part).unlink(missing_ok=True)  # of a process that was killed
+            self._new.with_name(self.path.name + part).unlink(missing_ok=True)  # of a process that was killed
         open(self._new, "ab", opener=file_permissions.opener).close()
         with closing(sqlite3.connect(self._new, isolation_level=None)) as db:
             db.execute("BEGIN IMMEDIATE")

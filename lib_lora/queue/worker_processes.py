@@ -20,7 +20,6 @@ import lib_lora
 from lib_lora import file_permissions
 from lib_lora.files import explained
 
-LOG = "log.txt"  # in a job's folder: what the worker and its libraries print
 _PACKAGE = Path(lib_lora.__file__).resolve().parent.parent
 _GONE = 10.0  # seconds in which a killed process goes
 _TAIL = 1 << 16  # bytes of a log that are read

@@ -17,7 +17,6 @@ from lib_lora import file_permissions
 from lib_lora.errors import UserError
 from lib_lora.files import explained
 
-FILE_NAME = "events.jsonl"
 _SPARED = ("step", "probe", "sample", "checkpoint", "warning")  # while these are said, nothing is saved yet
 _TRIES = 10  # Windows lets nobody write while a virus scanner holds the file
 _AGAIN = 0.05  # seconds between two of them

@@ -13,6 +13,7 @@ from lib_lora.lora.file.integrity import is_whole
 from lib_lora.models.reading.file_hashes import remembered_sha256
 from lib_lora.runs.events import read_events
 from lib_lora.training.plan.run_file import Run, load_run, save_run, saved_steps
+from lib_lora.workspace.workspace import RunFolder
 
 
 def reopen(
@@ -39,7 +40,7 @@ def reopen(
         UserError: no run lies there, it has more steps than `steps` already, or `base` is another model than the run
             began with.
     """
-    if root and not (folder / "run.yaml").is_file() and (root / folder / "run.yaml").is_file():
+    if root and not RunFolder(folder).file.is_file() and RunFolder(root / folder).file.is_file():
         folder = root / folder
     run = load_run(folder)
     if not run.character_folder.file.is_file():
@@ -65,7 +66,7 @@ def reopen(
                 steps=done,
             )
         file = replace(file, settings=replace(file.settings, steps=steps))
-    moved = Run(run.folder, file)
+    moved = replace(run, file=file)
     if base:
         check_base(moved)
     if file != run.file:
@@ -89,8 +90,7 @@ def check_base(run: Run) -> None:
             code="base-model-missing",
             file=path,
         )
-    memory = run.character_folder.path.parent.parent / "hashes.json"
-    if remembered_sha256(path, memory) != run.file.base.sha256:
+    if remembered_sha256(path, run.workspace.hashes) != run.file.base.sha256:
         raise UserError(
             f"{path} is not the base model that the run {run.folder} began with (its SHA-256 differs), and a LoRA "
             "fits its own base only; put the old file back, say where it is with resume --base, or start a new run.",

@@ -6,9 +6,10 @@ import os
 import re
 from pathlib import Path
 
-from lib_lora.character.store import CharacterFolder, folder_of, load
+from lib_lora.character.store import load
 from lib_lora.errors import UserError, command
 from lib_lora.training.plan.run_file import Run, load_run, saved_steps
+from lib_lora.workspace.workspace import CharacterFolder, Workspace
 
 HOW = "the character's name (for its newest run), NAME/001, or the run's folder"
 
@@ -42,7 +43,7 @@ def run_named(root: Path, which: str | Path, identifier: str | None = None, trai
                 code="run-name-unknown",
                 name=text,
             )
-    return newest(folder_of(root, name), name, number or identifier, trained)
+    return newest(Workspace(root).character(name), name, number or identifier, trained)
 
 
 def checkpoint_named(run: Run, step: int | None) -> int:
@@ -100,13 +101,13 @@ def _split(root: Path, text: str) -> tuple[str, str | None]:
     if parts is None or not _is_character(root, parts[1]):
         return text, None
     name, number = parts[1], parts[2]
-    known = any(_same(one, number) for one in runs_of(folder_of(root, name)))
+    known = any(_same(one, number) for one in runs_of(Workspace(root).character(name)))
     return (text, None) if not known and _is_character(root, text) else (name, number)
 
 
 def _is_character(root: Path, name: str) -> bool:
     try:
-        return folder_of(root, name).file.is_file()
+        return Workspace(root).character(name).file.is_file()
     except UserError:  # it cannot be a name
         return False
 

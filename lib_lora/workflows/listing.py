@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from lib_lora.character.photo_files import list_photos
-from lib_lora.character.store import CharacterFolder, folder_of, load
+from lib_lora.character.store import load
 from lib_lora.errors import UserError, typed
 from lib_lora.files import printable, read_json
 from lib_lora.photos.audit.audit_store import photos_to_use
-from lib_lora.runs.events import FILE_NAME, read_events
+from lib_lora.runs.events import read_events
 from lib_lora.runs.run_names import runs_of
 from lib_lora.training.plan.run_file import Run, load_run, saved_steps
 from lib_lora.workflows.command_result import CommandResult
+from lib_lora.workspace.workspace import CharacterFolder, Workspace
 
 _REPORT = "report.json"
 
@@ -26,7 +27,7 @@ def list_characters(root: Path) -> CommandResult:
     Raises:
         UserError: the folder cannot be read.
     """
-    folders = [CharacterFolder(path.parent) for path in sorted((root / "characters").glob("*/character.yaml"))]
+    folders = Workspace(root).character_folders()
     found = [_character(folder) for folder in folders]
     if not found:
         new = typed("new")
@@ -43,7 +44,7 @@ def list_runs(root: Path, name: str) -> CommandResult:
     Raises:
         UserError: no such character.
     """
-    folder = folder_of(root, name)
+    folder = Workspace(root).character(name)
     character = load(folder)
     found = [_run(folder, character.name, identifier) for identifier in runs_of(folder)]
     values = {**_character(folder), "runs": found}
@@ -146,7 +147,7 @@ def _run(folder: CharacterFolder, name: str, identifier: str) -> dict[str, Any]:
 
 def steps_of(run: Run) -> int:
     """How many steps a run shall have: as its events say, which know of several processes, or else its settings."""
-    totals = [event.get("total") for event in read_events(run.folder / FILE_NAME) if event["kind"] == "step"]
+    totals = [event.get("total") for event in read_events(run.events) if event["kind"] == "step"]
     said = [total for total in totals[-1:] if isinstance(total, int)]
     return said[0] if said else run.file.settings.total_steps(max(len(run.file.photos), 1))
 

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 
 from lib_lora import typed_settings
 from lib_lora.files import read_json
+from lib_lora.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
     from lib_lora.faces.face import FaceEngine
-
-FILE = "settings.json"
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ def load(root: Path) -> Settings:
     Raises:
         UserError: the file is damaged.
     """
-    path = root / FILE
+    path = Workspace(root).settings
     if not path.is_file():
         return Settings()
     return typed_settings.from_dict(Settings, read_json(path), str(path))

@@ -13,16 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from in_page import go, in_page, refresh, until
 from planted_page import Planted, planted_page
 from planting import plan_audit, plant_grid, plant_run
 from visitor import ROOT
 
-from lib_lora.character.store import Character, CharacterFolder, Consent, save
+from lib_lora.character.store import Character, Consent, save
 from lib_lora.ui.views import caption_checks, machine
+from lib_lora.workspace.workspace import CharacterFolder
 
 MARA = sorted((ROOT / "tests" / "data" / "personas" / "mara").glob("*.jpg"))
 BASE = ROOT / "tests" / "data" / "mini-face" / "mini-face.safetensors"
-GONE = """name => !sameface.state.queue.jobs.some(
+GONE = """name => !shared.app.state.queue.jobs.some(
     job => job.character === name && ['waiting', 'running', 'stopped'].includes(job.state))"""
 STEPS = ("photos", "captions", "train", "test", "use")
 # counts what asks for leave, and keeps what is told, in place of the browser's own
@@ -70,22 +72,23 @@ class Tab:
 
     def open(self) -> None:
         self.page.goto(self.planted.address)
-        self.page.wait_for_function("window.sameface && sameface.state && document.querySelector('#sameface .sf-tabs')")
+        until(self.page, "() => shared.app.state && document.querySelector('#sameface .sf-tabs')")
 
     def turn(self, step: str, slug: str = "") -> None:
         """Turn to a step, and wait until all that it asks for is there."""
-        self.page.evaluate("sameface.refresh()")
-        self.page.evaluate("([slug, step]) => sameface.go(slug ? {slug, step} : {step})", [slug, step])
+        refresh(self.page)
+        go(self.page, step, slug)
         self.settle()
 
     def settle(self) -> None:
         """See the newest state, and that nothing is on its way."""
-        self.page.evaluate(
+        in_page(
+            self.page,
             """async () => {
-                await sameface.refresh();
+                await polling.refresh();
                 for (let calm = 0; calm < 3; calm = flying ? 0 : calm + 1)
                     await new Promise((later) => setTimeout(later, 40));
-            }"""
+            }""",
         )
 
     def coloured(self) -> list[str]:
@@ -188,12 +191,12 @@ def test_a_character_with_a_word_that_is_no_choice_any_more_still_opens(tab: Tab
 def test_the_character_used_last_is_opened(chromium: Any, tab: Tab, planted: Planted) -> None:
     photographed(planted, "Zoe")
     tab.open()  # this browser remembers nothing yet, and something of Zoe's was changed last
-    assert tab.page.evaluate("sameface.slug") == "zoe"
+    assert in_page(tab.page, "() => shared.app.slug") == "zoe"
     tab.turn("doctor", "nova")
     tab.open()
-    assert tab.page.evaluate("[sameface.slug, sameface.step]") == ["nova", "photos"]
-    tab.page.evaluate("sameface.state.folder = 'another'; sameface.recall()")  # at the same address
-    assert tab.page.evaluate("sameface.slug") == "zoe"
+    assert in_page(tab.page, "() => [shared.app.slug, shared.app.step]") == ["nova", "photos"]
+    in_page(tab.page, "() => { shared.app.state.folder = 'another'; choice.recall(); }")  # at the same address
+    assert in_page(tab.page, "() => shared.app.slug") == "zoe"
 
 
 def test_one_button_a_step_is_coloured_and_nothing_scrolls_sideways(tab: Tab, planted: Planted) -> None:
@@ -282,7 +285,7 @@ def test_a_page_that_is_not_seen_goes_on_telling(tab: Tab, planted: Planted) -> 
     job = planted.running("train", "Mara", {"run": "002"}, run="002")
     tab.settle()
     tab.page.evaluate("document.querySelector('#sameface').style.display = 'none'")  # another tab of the webui
-    assert not tab.page.evaluate("sameface.visible()")
+    assert not in_page(tab.page, "() => shared.visible()")
     planted.tells(job, "state", state="training", step=0, total=200)
     planted.tells(job, "step", step=100, total=200, seconds_left=9.0, seconds_per_step=1.0)
     tab.page.wait_for_function("document.title.startsWith('50 %')")
@@ -328,7 +331,7 @@ def test_what_waits_is_removed_and_moved(tab: Tab, planted: Planted) -> None:
     becomes(["Zoe", "Mara", "Empty", "Nova"])
     for name in ("Mara", "Nova", "Empty"):
         tab.page.get_by_role("button", name=f"Remove: Train {name}").click()
-        tab.page.wait_for_function(GONE, arg=name)
+        until(tab.page, GONE, name)
     assert order() == ["Zoe"]
     planted.queue.wish(jobs[1], "stop")
 

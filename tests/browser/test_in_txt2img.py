@@ -12,14 +12,16 @@ from typing import Any
 
 import pytest
 import torch
+from in_page import in_page, refresh
 from planting import plant_grid, plant_run
 from visitor import ROOT, Visitor
 
 from hosts.standin.stage import Page, running_page
-from lib_lora.character.store import CharacterFolder
-from lib_lora.lora import key_names, targets
+from lib_lora.lora import key_names
 from lib_lora.lora.file.writing import write
+from lib_lora.models.families.registry import family_named
 from lib_lora.ui.views import run_records
+from lib_lora.workspace.workspace import CharacterFolder
 
 MINE = "a castle by the sea, my own words"
 
@@ -38,7 +40,7 @@ def webui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
 
 def _write_lora(path: Path) -> None:
     tensors = {}
-    for layer in targets.paths("sd1", "unet", False):
+    for layer in family_named("sd1").adapter_paths("unet", False):
         name = key_names.kohya_name("sd1", "unet", layer)
         tensors |= {f"{name}.lora_down.weight": torch.ones(1, 2), f"{name}.lora_up.weight": torch.ones(2, 1)}
         tensors[f"{name}.alpha"] = torch.tensor(1.0)
@@ -130,35 +132,37 @@ def test_a_webui_that_is_not_there_is_hardly_asked(person: Visitor) -> None:
     """A request that reaches A1111 just as it starts can end it."""
     asked: list[str] = []
     person.come()
-    person.page.evaluate("""() => {
+    asking = """() => {
         window.had = 0;
-        sameface.rhythm(async () => { await sameface.api.get('/jobs'); window.had += 1; }, 300).set(true);
-    }""")
+        parts.repeatWhileSeen(async () => { await api.get('/jobs'); window.had += 1; }, 300).set(true);
+    }"""
+    in_page(person.page, asking)
     person.waits_for(lambda: person.page.evaluate("window.had"), 20, "an answer")
     person.page.route("**/sameface/v1/**", lambda route: route.abort())
-    person.waits_for(lambda: person.page.evaluate("sameface.lost"), 20, "the loss being noticed")
+    person.waits_for(lambda: in_page(person.page, "() => shared.app.lost"), 20, "the loss being noticed")
     person.page.on("request", lambda request: asked.append(request.url))
     person.page.wait_for_timeout(7000)
     assert len(asked) <= 2, asked
     had = person.page.evaluate("window.had")
     person.page.unroute("**/sameface/v1/**")
-    person.page.evaluate("sameface.refresh()")
+    refresh(person.page)
     person.waits_for(lambda: person.page.evaluate("window.had") > had, 20, "the requests going on")
 
 
 def test_pictures_still_to_be_painted_are_not_gone(person: Visitor) -> None:
     """As `ui.routes.grid_routes` tells a grid that is being painted, and one whose file somebody has deleted."""
     person.come()
-    texts = person.page.evaluate("""() => {
+    shown = """() => {
         const none = { prompt: 'p', status: null, likeness: null, url: '' };
         const row = (role, more) => ({ role, name: 'beach', seed: 1, ...none, ...more });
         const shown = (verdict, more) => {
-            const node = sameface.gridPictures();
+            const node = pictures.gridPictures();
             node.set({ run: '001', id: '001', verdict, rows: ['lora', 'base', 'leak'].map((role) => row(role, more)) });
             return [...node.querySelectorAll('figcaption')].map((one) => one.textContent).filter(Boolean);
         };
         return [shown(null, {}), shown({ kind: 'consistent' }, { status: 'ok', likeness: 0.8 })];
-    }""")
+    }"""
+    texts = in_page(person.page, shown)
     assert texts[0] == ["Still to be painted."] * 3
     assert len(texts[1]) == 3
     assert all("The picture is no longer there." in one for one in texts[1])

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from visitor import ROOT, Visitor
 
-from lib_lora.character.store import CharacterFolder
 from lib_lora.workflows.invent.invented_folder import InventedFolder
+from lib_lora.workspace.workspace import CharacterFolder
 
 
 @pytest.fixture(scope="module")

@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from in_page import go, until
 from PIL import Image
 from planting import plan_audit, plant_grid, plant_run
 from visitor import ROOT, Visitor
 
 from hosts.standin.stage import Page, running_page
-from lib_lora.character.store import Character, CharacterFolder, Consent, create
+from lib_lora.character.store import Character, Consent, create
+from lib_lora.workspace.workspace import CharacterFolder
 
 PHOTOS = sorted((ROOT / "tests" / "data" / "personas" / "mara").glob("*.jpg"))
 LORA = "mara-001-000400.safetensors"
@@ -60,8 +62,8 @@ def person(chromium: object, webui: Page) -> Iterator[Visitor]:
 def to(person: Visitor, step: str, slug: str = "mara") -> Any:
     """Come to a step of a character's; its panel."""
     person.come()
-    person.page.wait_for_function("sameface.character()")  # the page has chosen one by itself
-    person.page.evaluate("to => sameface.go(to)", {"slug": slug, "step": step})
+    until(person.page, "() => choice.chosenCharacter()")  # the page has chosen one by itself
+    go(person.page, step, slug)
     panel = person.page.locator(f"#sf-panel-{step}")
     panel.wait_for(state="visible")
     return panel
@@ -206,7 +208,7 @@ def test_an_import_tells_how_far_it_is_and_is_cancelled(person: Visitor, tmp_pat
     told.get_by_text(re.compile(r"^Stopped: \d+ photos? added$")).wait_for()
     added = int(re.findall(r"\d+", told.inner_text())[0])
     assert 0 < added < 60
-    person.page.wait_for_function("n => sameface.character().photos.count === n", arg=added)
+    until(person.page, "n => choice.chosenCharacter().photos.count === n", added)
 
 
 def test_only_what_can_be_read_is_promised(person: Visitor) -> None:

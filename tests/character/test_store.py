@@ -6,7 +6,8 @@ import pytest
 from faults import raises
 
 from lib_lora.character import caption_files
-from lib_lora.character.store import Character, Consent, create, data_root, declare_consent, folder_of, load, read_yaml
+from lib_lora.character.store import Character, Consent, create, declare_consent, load, read_yaml
+from lib_lora.workspace.workspace import Workspace, data_root
 
 MARA = Character("Mara Ü", "mrxa", "woman", Consent("fictional", "2026-11-25"), traits=["brown eyes"])
 
@@ -46,7 +47,7 @@ def test_consent_and_missing_characters(tmp_path):
     with raises("consent-unknown"):
         declare_consent("yes")
     with raises("character-not-found"):
-        load(folder_of(tmp_path, "nobody"))
+        load(Workspace(tmp_path).character("nobody"))
 
 
 def test_data_root(monkeypatch, tmp_path):

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from lib_lora.character.store import folder_of, load
-from lib_lora.models.family import identify
+from lib_lora.character.store import load
+from lib_lora.models.families.identify import identify
 from lib_lora.training.plan.run_file import create_run
 from lib_lora.training.plan.train_settings import TrainSettings
 from lib_lora.workflows.photos.new_character import new_character
+from lib_lora.workspace.workspace import Workspace
 
 DATA = Path(__file__).parents[1] / "data"
 BASE = DATA / "mini-face" / "mini-face.safetensors"
@@ -127,7 +128,7 @@ def place(tmp_path_factory):
     folder, _ = new_character(root, "mara", "mrxa", "woman", "fictional", photos)
     new_character(root, "bare", "brxa", "woman", "fictional")
     new_character(root, "shy", "shxa", "woman", None, photos)
-    create_run(folder, load(folder), identify(BASE), "0" * 64, TrainSettings(), [])
+    create_run(folder.runs, load(folder), identify(BASE), "0" * 64, TrainSettings(), [])
     return tmp
 
 
@@ -194,6 +195,6 @@ def test_a_torch_that_fails_is_never_met(place):
 
 def test_the_characters_are_as_they_were(refused, place):
     """What was refused has left no run, and no photo out."""
-    assert [path.name for path in folder_of(place / "data", "mara").runs.iterdir()] == ["001"]
-    assert len(list(folder_of(place / "data", "mara").photos.glob("*.jpg"))) == 2
-    assert not folder_of(place / "data", "a").file.exists()
+    assert [path.name for path in Workspace(place / "data").character("mara").runs.iterdir()] == ["001"]
+    assert len(list(Workspace(place / "data").character("mara").photos.glob("*.jpg"))) == 2
+    assert not Workspace(place / "data").character("a").file.exists()

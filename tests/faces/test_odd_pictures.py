@@ -11,10 +11,11 @@ import pytest
 from faults import raises
 from PIL import Image, ImageDraw, ImageFilter
 
-from lib_lora.character.store import Character, CharacterFolder, create, declare_consent
+from lib_lora.character.store import Character, create, declare_consent
 from lib_lora.likeness.measure import template
 from lib_lora.likeness.report.report import Report
 from lib_lora.workflows.judge.scoring import score_pictures
+from lib_lora.workspace.workspace import CharacterFolder
 
 
 def _drawing(number: int) -> Image.Image:

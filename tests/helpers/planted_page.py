@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lib_lora.character.store import Character, CharacterFolder, Consent, create
+from lib_lora.character.store import Character, Consent, create
 from lib_lora.hosts.standalone import Alone
 from lib_lora.queue.queue import Job, Queue
 from lib_lora.runs.events import EventLog
 from lib_lora.ui.http import route_access
-from lib_lora.ui.page import page_app
+from lib_lora.ui.page import page_app, page_modules
 from lib_lora.ui.routes.route_table import router
+from lib_lora.workspace.workspace import CharacterFolder
 
 OWNER = "somebody"
 
@@ -87,6 +88,7 @@ def planted_page(root: Path) -> Iterator[Planted]:
 
         def started(self, _demo: Any, app: Any) -> None:
             """Put the routes into the app."""
+            app.include_router(page_modules.router())
             app.include_router(router(host, queue, Nobody()))  # type: ignore[arg-type]
 
     with socket.socket() as own:

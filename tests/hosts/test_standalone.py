@@ -28,7 +28,7 @@ def _no_models(monkeypatch, tmp_path):
 
 def test_it_is_a_host(tmp_path):
     host: Host = Alone(tmp_path)
-    public = [name for name in vars(Host) if not name.startswith("_") and callable(getattr(Host, name))]
+    public = [name for name in dir(Host) if not name.startswith("_") and callable(getattr(Host, name))]
     assert len(public) > 10
     assert [name for name in public if not callable(getattr(host, name, None))] == []
     assert (host.name, host.busy(), host.paints()) == ("alone", False, False)

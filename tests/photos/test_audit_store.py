@@ -12,11 +12,11 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from lib_lora.character.store import CharacterFolder
 from lib_lora.errors import UserError
 from lib_lora.files import sha256
 from lib_lora.photos.audit import audit_store
 from lib_lora.photos.audit.audit_store import FILE, AuditStore, HashedFile
+from lib_lora.workspace.workspace import CharacterFolder
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from PIL import Image
 
 from lib_lora.character.store import load
 from lib_lora.files import write_json
-from lib_lora.models.family import identify
+from lib_lora.models.families.identify import identify
 from lib_lora.runs.run_names import checkpoint_named, grid_named, run_named
 from lib_lora.training.plan.run_file import create_run
 from lib_lora.training.plan.train_settings import TrainSettings
@@ -35,7 +35,7 @@ def root(tmp_path):
     shutil.copy(DATA / "personas" / "mara" / "00.jpg", photos)
     folder, _ = new_character(root, NAME, "mrxa", "woman", "fictional", photos)
     info = identify(DATA / "mini-face" / "mini-face.safetensors")
-    runs = [create_run(folder, load(folder), info, "0" * 64, TrainSettings(steps=3), []) for _ in range(3)]
+    runs = [create_run(folder.runs, load(folder), info, "0" * 64, TrainSettings(steps=3), []) for _ in range(3)]
     for step in (2, 3):
         runs[1].checkpoint(step).parent.mkdir(exist_ok=True)
         runs[1].checkpoint(step).touch()
@@ -84,7 +84,7 @@ def test_a_name_with_a_slash_is_no_run_of_another(root):
         run_named(root, "Ada/001")
     info = identify(DATA / "mini-face" / "mini-face.safetensors")
     folder, _ = new_character(root, "Ada", "adxx", "woman", "fictional")
-    create_run(folder, load(folder), info, "0" * 64, TrainSettings(), [])
+    create_run(folder.runs, load(folder), info, "0" * 64, TrainSettings(), [])
     assert run_named(root, "Ada/001").character_folder.path.name == "ada"
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from in_page import go
 from PIL import Image
 from running import PREFIX, PROMPT
 
@@ -119,7 +120,7 @@ def test_a_click_puts_it_into_the_open_page(webui, trained, character, window, s
     page = window.page
     before = {tab: _cards(page, tab) for tab in ("txt2img", "img2img")}
     window.turn_to_us()
-    page.evaluate("slug => sameface.go({slug, step: 'use'})", character)
+    go(page, "use", character)
     put = page.locator("#sf-panel-use").get_by_role("button", name="Put into txt2img")
     put.wait_for(state="visible")
     window.photograph(f"{webui.api('/state')['host']['name']}-use")

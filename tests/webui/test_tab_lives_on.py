@@ -5,6 +5,7 @@ import time
 import numpy as np
 import psutil
 import pytest
+from in_page import go
 
 pytestmark = pytest.mark.webui(running=True)
 RELOAD = "() => document.querySelector('#settings_restart_gradio').click()"
@@ -70,7 +71,7 @@ def test_reload_ui_twice_and_the_run_goes_on(webui, long, folders, window, chara
     assert [event["state"] for event in webui.events(light)].count("finished") == 1
     assert _worker(webui, folders) == worker
     window.turn_to_us()
-    window.page.evaluate("slug => sameface.go({slug, step: 'train'})", character)
+    go(window.page, "train", character)
     window.page.wait_for_timeout(3000)
     window.photograph("train-after-reload")
 

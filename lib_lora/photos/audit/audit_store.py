@@ -13,10 +13,10 @@ from typing import Any
 from lib_lora import typed_settings
 from lib_lora.captions.photo_facts import PhotoFacts
 from lib_lora.character.photo_files import list_photos
-from lib_lora.character.store import CharacterFolder
 from lib_lora.errors import UserError
 from lib_lora.files import explained, read_json, sha256, write_json
 from lib_lora.photos.audit.audit import Decision
+from lib_lora.workspace.workspace import CharacterFolder
 
 FILE = "audit.json"
 VERSION = 1

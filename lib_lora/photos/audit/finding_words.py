@@ -36,11 +36,11 @@ _UNLIKE = "{{it}} looks unlike the others (likeness {{likeness:.2f}}, usual is {
 
 _WORDS: Mapping[Code, _Words] = {
     "photo-unreadable": _Words("unreadable", "{reason}"),
-    "no-face": _Words("no face", "no face is found; a photo from behind, or of something else, teaches none."),
+    "no-face": _Words("no face", "no face was found; a photo from behind, or of something else, teaches no face."),
     "sheet-of-four": _Words("sheet", "{it} is a sheet of four pictures; cut it apart and import the pieces."),
     "several-faces": _Words(
         "several people",
-        "{it} shows {faces} faces of similar size (the second has {value:.1%} of the first one's area, the limit is "
+        "{it} shows {faces} faces of similar size (the second has {value:.1%} of the first one's area, limit "
         "{limit:.0%}); crop it to one person.",
     ),
     "low-resolution": _Words(
@@ -54,12 +54,12 @@ _WORDS: Mapping[Code, _Words] = {
     ),
     "writing": _Words(
         "writing",
-        "{it} seems to have writing on it ({value} letters in a row, {limit} are enough to say so); a watermark is "
-        "learned with the face, so crop it off.",
+        "{it} seems to have writing on it ({value} letters in a row, limit {limit}); a watermark is learned with the "
+        "face, so crop it off.",
     ),
     "same-bytes": _Words("copy", "{it} holds the same bytes as {other} and is used once; delete one."),
     "same-picture": _Words("copy", "{it} is the same picture as {other}, which is better{alike}."),
-    "same-moment": _Words("burst", "{it} shows the same moment as {other}, which is better{alike}; one will do."),
+    "same-moment": _Words("burst", "{it} shows the same moment as {other}, which is better{alike}; one is enough."),
     "another-person": _Words("another person", _UNLIKE.format("another person, or a view that hides the face")),
     "unusual-view": _Words("unlike", _UNLIKE.format("most likely this person in an unusual view")),
     "unclear-face": _Words("unlike", _UNLIKE.format("a face that can hardly be seen looks like nobody")),
@@ -71,7 +71,7 @@ _WORDS: Mapping[Code, _Words] = {
     "cut-off-face": _Words("cut off", "the edge cuts the face off ({value:.1%} is shown, limit {limit:.0%})."),
     "tilted-head": _Words(
         "tilted",
-        "the head lies on its side ({value:.0f} degrees, limit {limit:g}); turn the photo if it is not meant to.",
+        "the head lies on its side ({value:.0f} degrees, limit {limit:g}); rotate the photo if it should be upright.",
     ),
     "dark-face": _Words("dark", "the face is dark (grey level {value:.0f}, limit {limit:g})."),
     "bright-face": _Words("bright", "the face is too bright (grey level {value:.0f}, limit {limit:g})."),
@@ -81,21 +81,21 @@ _WORDS: Mapping[Code, _Words] = {
     "black-areas": _Words(
         "dark", "{value:.0%} of the face is fully black (limit {limit:.0%}), and what was there is lost."
     ),
-    "unsure-face": _Words("unsure", "it is not sure that this is a face ({value:.3f}, limit {limit:g})."),
+    "unsure-face": _Words("unsure", "this may not be a face (confidence {value:.3f}, limit {limit:g})."),
     "several-people": _Words(
         "several people", "The photos seem to show {value} people ({each}); leave out all but one of them."
     ),
     "too-few-photos": _Words(
         "too few",
-        f"{{photos}} cannot teach a face that holds; {LEAST} are the least, {_FEW_TO_MOST} are right.",
+        f"{{photos}} cannot teach a stable face; use at least {LEAST}, {_FEW_TO_MOST} are best.",
     ),
     "few-photos": _Words(
-        "few", f"{{photos}} are few, and the face will be stiff; {_FEW_TO_MOST} are right (limit {FEW})."
+        "few", f"{{photos}} are few, so the face will look stiff; {_FEW_TO_MOST} are best (limit {FEW})."
     ),
     "many-photos": _Words(
-        "many", f"{{photos}} are more than the {{limit}} that help; the most varied {_FEW_TO_MOST} will do."
+        "many", f"{{photos}} are more than the {{limit}} that help; the {_FEW_TO_MOST} most varied ones are enough."
     ),
-    "missing-views": _Words("views", "Of {photos} photos there is {missing}; what no photo shows, the LoRA makes up."),
+    "missing-views": _Words("views", "The {photos} photos include {missing}; the LoRA invents what no photo shows."),
     "one-background": _Words("one background", _ALIKE.replace("{what}", "background")),
     "one-outfit": _Words("one outfit", _ALIKE.replace("{what}", "clothes")),
     "one-light": _Words(
@@ -140,7 +140,7 @@ def _phrases(finding: Finding) -> dict[str, str]:
     phrases = {
         "alike": f" (likeness of the faces {finding.value:.3f}, limit {finding.limit:g})" if _measured(finding) else "",
         "reach": f", and strangers can have {finding.limit:.2f}" if _measured(finding) else "",
-        "left_out": " Likeness is measured without it, also if you keep it for the training."
+        "left_out": " Likeness is measured without it, even if you keep it for training."
         if details.get("left_out")
         else "",
         "each": ", ".join(f"{one['photos']} like {one['like']}" for one in details.get("people", ())),

@@ -22,13 +22,13 @@ from PIL import Image
 
 from lib_lora.character import caption_files
 from lib_lora.character.photo_files import kinds, list_photos, read_photo
-from lib_lora.character.store import CharacterFolder
 from lib_lora.errors import UserError
 from lib_lora.files import atomic_file, explained, sha256
 from lib_lora.photos.importing import safe_names, sheets
 from lib_lora.photos.importing.import_budget import Budget, OverBudget
 from lib_lora.photos.importing.offers import ImportItem
 from lib_lora.photos.importing.sources import find
+from lib_lora.workspace.workspace import CharacterFolder
 
 Progress = Callable[[int, int, str], None]
 _CHUNK = 1 << 20

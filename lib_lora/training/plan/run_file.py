@@ -1,6 +1,6 @@
-"""A run's folder: every setting, the versions, the base model's hash and the photos' hashes.
+"""A run's file: every setting, the versions, the base model's hash and the photos' hashes.
 
-runs/<id>/run.yaml  events.jsonl  checkpoints/<stem>-<step>.safetensors  state/  grids/
+Where the run's other things lie is known by `workspace.workspace.RunFolder`.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ import yaml
 
 import lib_lora
 from lib_lora import file_permissions, typed_settings
-from lib_lora.character.store import Character, CharacterFolder, read_yaml
+from lib_lora.character.store import Character, read_yaml
 from lib_lora.errors import UserError
 from lib_lora.files import digest_of, explained, slug, write_text
-from lib_lora.models.family import ModelInfo
+from lib_lora.models.families.model_family import ModelInfo
 from lib_lora.training.plan.train_settings import TrainSettings
+from lib_lora.workspace.workspace import CharacterFolder, RunFolder, Workspace
 
-FILE_NAME = "run.yaml"
 FILE_VERSION = 1
 _DIGEST = "# SHA-256 of what follows: "
 _CHANGED = "changed since"  # instead of a digest
@@ -55,7 +55,7 @@ class RunBase:
 
     Attributes:
         path, sha256: of the file.
-        family, prediction, zero_terminal_snr: see `models.family.ModelInfo`.
+        family, prediction, zero_terminal_snr: see `ModelInfo`.
         guidance: the scale at which test grids are painted.
     """
 
@@ -108,33 +108,43 @@ class Run:
     file: RunFile
 
     @property
+    def place(self) -> RunFolder:
+        """Where its things lie."""
+        return RunFolder(self.folder)
+
+    @property
+    def workspace(self) -> Workspace:
+        """The data folder that it lies in."""
+        return self.place.workspace
+
+    @property
     def character_folder(self) -> CharacterFolder:
-        """The character's folder that the run lies in."""
-        return CharacterFolder(self.folder.parent.parent)
+        """The character's folder that it lies in."""
+        return self.place.character
 
     @property
     def checkpoints(self) -> Path:
         """Where the LoRA of each saved step lies."""
-        return self.folder / "checkpoints"
+        return self.place.checkpoints
 
     @property
     def states(self) -> Path:
         """Where full states lie."""
-        return self.folder / "state"
+        return self.place.states
 
     @property
     def events(self) -> Path:
         """The run's events."""
-        return self.folder / "events.jsonl"
+        return self.place.events
 
     @property
     def grids(self) -> Path:
         """Painted test grids."""
-        return self.folder / "grids"
+        return self.place.grids
 
     def checkpoint(self, step: int) -> Path:
         """The file of the LoRA after `step` steps."""
-        return self.checkpoints / f"{self.file.stem}-{step:06d}.safetensors"
+        return self.place.checkpoint(self.file.stem, step)
 
     def photo_path(self, photo: TrainingPhoto) -> Path:
         """Where a photo lies."""
@@ -143,7 +153,7 @@ class Run:
 
 
 def create_run(
-    folder: CharacterFolder,
+    runs: Path,
     character: Character,
     info: ModelInfo,
     base_sha256: str,
@@ -157,9 +167,9 @@ def create_run(
     Raises:
         UserError: the folder cannot be written.
     """
-    with explained(folder.runs):
-        file_permissions.make_folder(folder.runs)
-        identifier = _next_folder(folder.runs)
+    with explained(runs):
+        file_permissions.make_folder(runs)
+        identifier = _next_folder(runs)
     run_file = RunFile(
         id=identifier,
         stem=f"{slug(character.name)}-{identifier}",
@@ -180,7 +190,7 @@ def create_run(
         out=str(out.absolute()) if out else None,
         grid_steps=grid_steps,
     )
-    run = Run(folder.runs / identifier, run_file)
+    run = Run(runs / identifier, run_file)
     save_run(run)
     return run
 
@@ -201,7 +211,7 @@ def save_run(run: Run) -> None:
     """Write ``run.yaml``. Its first line says the SHA-256 of the others; over a file that is `altered`, that it was."""
     text = yaml.safe_dump(typed_settings.to_dict(run.file), sort_keys=False, allow_unicode=True)
     digest = _CHANGED if altered(run.folder) else _digest(text)
-    write_text(run.folder / FILE_NAME, f"{_DIGEST}{digest}\n{text}")
+    write_text(run.place.file, f"{_DIGEST}{digest}\n{text}")
 
 
 def altered(folder: Path) -> bool:
@@ -211,7 +221,7 @@ def altered(folder: Path) -> bool:
     Raises:
         UserError: it cannot be read.
     """
-    path = folder / FILE_NAME
+    path = RunFolder(folder).file
     if not path.is_file():
         return False
     with explained(path, "read"):
@@ -229,7 +239,7 @@ def load_run(folder: Path) -> Run:
     Raises:
         UserError: there is no run, or its file cannot be read.
     """
-    path = folder / "run.yaml"
+    path = RunFolder(folder).file
     if not path.is_file():
         raise UserError(
             f"{folder} is not a run's folder: there is no run.yaml in it.", code="not-a-run-folder", folder=folder

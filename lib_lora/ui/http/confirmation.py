@@ -11,8 +11,8 @@ from lib_lora.files import read_json, write_json
 from lib_lora.ui.http import paths
 from lib_lora.ui.http.request_context import RequestContext
 from lib_lora.ui.http.responses import Refused
+from lib_lora.workspace.workspace import Workspace
 
-FILE = "confirmed.json"
 _MOST = 50  # folders that are remembered
 
 
@@ -46,13 +46,13 @@ def confirm_folder(desk: RequestContext, folder: Path, code: str) -> None:
     if paths.inside(folder, [*desk.host.roots().loras, *known]):
         return
     confirm(desk, f"copy LoRAs into {folder}", code)
-    write_json(desk.root / FILE, {"folders": [str(folder), *map(str, known)][:_MOST]})
+    write_json(Workspace(desk.root).confirmed, {"folders": [str(folder), *map(str, known)][:_MOST]})
 
 
 def folders(root: Path) -> list[Path]:
     """Folders that were confirmed; where the file is damaged, none was."""
     try:
-        found = read_json(root / FILE)["folders"] if (root / FILE).is_file() else []
+        found = read_json(file)["folders"] if (file := Workspace(root).confirmed).is_file() else []
         return [Path(one) for one in found if isinstance(one, str)]
     except (UserError, KeyError, TypeError):
         return []

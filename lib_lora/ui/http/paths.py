@@ -8,13 +8,14 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from lib_lora import file_permissions
-from lib_lora.character.store import CharacterFolder, load
+from lib_lora.character.store import load
 from lib_lora.errors import UserError
 from lib_lora.files import explained
 from lib_lora.files import slug as slug_of
 from lib_lora.hosts.host_protocol import Host
 from lib_lora.ui.http.request_context import Call, RequestContext
 from lib_lora.ui.http.responses import Refused, forbidden, missing
+from lib_lora.workspace.workspace import CharacterFolder, RunFolder, Workspace
 
 _DIGITS = re.compile(r"[0-9]{1,9}", re.ASCII)
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
@@ -48,8 +49,9 @@ def named_character(root: Path, slug: str) -> CharacterFolder:
     Raises:
         Refused: there is none.
     """
-    if slug in names(root / "characters"):
-        folder = CharacterFolder(root / "characters" / slug)
+    workspace = Workspace(root)
+    if slug in names(workspace.characters):
+        folder = workspace.character_at(slug)
         if folder.file.is_file():
             _own_name(folder)
             return folder
@@ -108,7 +110,7 @@ def run(folder: CharacterFolder, text: str) -> Path:
         Refused: there is none.
     """
     found = folder.runs / identifier(text, "run")
-    if not (found / "run.yaml").is_file():
+    if not RunFolder(found).file.is_file():
         raise missing("There is no such run (any more).")
     return found
 
@@ -119,7 +121,7 @@ def grid(run_folder: Path, text: str) -> Path:
     Raises:
         Refused: there is none.
     """
-    found = run_folder / "grids" / identifier(text, "grid")
+    found = RunFolder(run_folder).grids / identifier(text, "grid")
     if not found.is_dir():
         raise missing("There is no such test grid (any more).")
     return found

@@ -31,12 +31,12 @@ from lib_lora.files import explained
 from lib_lora.ui.http.request_bodies import Full, StreamedBody, TooLarge
 from lib_lora.ui.http.request_context import MB, Call, RequestContext, Route
 from lib_lora.ui.http.route_access import admitted, stranger
+from lib_lora.workspace.workspace import Workspace
 
 LOG = logging.getLogger("sameface")
 SAFE = {"X-Content-Type-Options": "nosniff"}
 FOREVER = {**SAFE, "Cache-Control": "private, max-age=31536000, immutable"}
 FRESH = {**SAFE, "Cache-Control": "no-store"}
-UPLOADS = "uploads"  # in the data folder: the system's own place for such files may be memory
 _SPARE = 64 * MB  # of the disk that an upload leaves free
 _BLOCK = 1 << 18  # bytes that are handled at once
 _OLD = 24 * 3600.0  # seconds; another page on the same data folder may still be at a younger one
@@ -174,7 +174,7 @@ async def _streamed(request: Request, route: Route, folder: Path) -> tuple[bytes
 @contextmanager
 def _place(root: Path, size: int) -> Iterator[Path]:
     """A folder for an upload of `size` bytes, while the block runs."""
-    home = root / UPLOADS
+    home = Workspace(root).uploads  # the system's own place for such files may be memory
     with explained(home):
         file_permissions.make_folder(home)
         if shutil.disk_usage(home).free < size + _SPARE:
@@ -189,7 +189,7 @@ def _place(root: Path, size: int) -> Iterator[Path]:
 def sweep(root: Path) -> None:
     """Delete the uploads that a process has left which was killed."""
     with suppress(OSError):
-        for folder in (root / UPLOADS).iterdir():
+        for folder in (Workspace(root).uploads).iterdir():
             if time.time() - folder.stat().st_mtime > _OLD:
                 shutil.rmtree(folder, ignore_errors=True)
 

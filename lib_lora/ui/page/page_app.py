@@ -171,7 +171,7 @@ def page(host: Alone, attached: Any, entry: LoginSecrets | None = None) -> Any:
 
 
 def files() -> list[Path]:
-    """Our scripts, in the order in which a webui loads them, and our style.
+    """The script that a webui loads too, and our style; the modules come from `page_modules`.
 
     Raises:
         UserError: they are not there.
@@ -179,7 +179,7 @@ def files() -> list[Path]:
     scripts, style = sorted(bundled("javascript").glob("*.js")), bundled("style.css")
     if not scripts or not style.is_file():
         raise UserError(
-            f"The page's scripts or style are missing from {style.parent}; install SameFace again.",
+            f"The page's script or style is missing from {style.parent}; install SameFace again.",
             code="page-files-missing",
             folder=style.parent,
         )

@@ -1,4 +1,4 @@
-"""The tab as gradio sees it: a place that our own scripts draw in, and a hidden button that fills in a prompt.
+"""The tab as gradio sees it: a place that our own modules draw in, and a hidden button that fills in a prompt.
 
 Works in gradio 3 and 4. Imports gradio alone.
 """
@@ -13,6 +13,7 @@ import gradio as gr  # type: ignore[import-untyped, import-not-found, unused-ign
 
 from lib_lora.hosts.host_protocol import Host
 from lib_lora.hosts.webui_page import ELEMENT, paste_button
+from lib_lora.ui.page import page_modules
 
 _LOADING = "Loading ... If this stays, reload the page; the browser's console says what is wrong."
 
@@ -35,13 +36,13 @@ def tab(host: Host, token: str) -> gr.Blocks:
 
 
 def mount(token: str, base: str = "") -> str:
-    """The element that the scripts look for.
+    """The element that the scripts look for, with what they need to begin.
 
     Args:
         token: of the page.
         base: of the addresses, where the webui is below another path; empty = the page's own root.
     """
-    values = {"token": token, "base": base}
+    values = {"token": token, "base": base, "modules": page_modules.address()}
     data = " ".join(f'data-{name}="{html.escape(value, quote=True)}"' for name, value in values.items())
     said = f"<noscript>This tab needs JavaScript.</noscript><p>{html.escape(_LOADING)}</p>"
     return f'<div id="{ELEMENT}" {data}>{said}</div>'

@@ -9,7 +9,6 @@ from typing import Any
 
 from lib_lora.captions import editing, phrases
 from lib_lora.character.caption_files import template
-from lib_lora.character.store import CharacterFolder
 from lib_lora.errors import UserError
 from lib_lora.runs.run_lock import only_process
 from lib_lora.ui.http import paths
@@ -20,6 +19,7 @@ from lib_lora.ui.routes.job_routes import put, told
 from lib_lora.ui.views import caption_checks
 from lib_lora.ui.views.character_snapshot import look
 from lib_lora.ui.views.file_cache import kept, mark
+from lib_lora.workspace.workspace import CharacterFolder, Workspace
 
 _LONGEST = 10_000  # letters
 _SHOWN = 200  # phrases
@@ -203,7 +203,7 @@ def captioners(desk: RequestContext, _call: Call) -> list[dict[str, Any]]:
         ready, why = False, str(error)
     why = "" if ready else why
     found.append({"name": "clip", "text": "CLIP adds clothes, place and light", "ready": ready, "why": why})
-    blip = desk.root / "blip"
+    blip = Workspace(desk.root).blip
     ready = (blip / "config.json").is_file()
     why = (
         ""

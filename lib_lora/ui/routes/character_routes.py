@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from lib_lora.character.store import Character, create, declare_consent, folder_of, load, save, see_adult
+from lib_lora.character.store import Character, create, declare_consent, load, save, see_adult
 from lib_lora.errors import Misfit, UserError
 from lib_lora.files import explained
 from lib_lora.runs.run_lock import only_process
@@ -19,6 +19,7 @@ from lib_lora.ui.http.responses import Refused
 from lib_lora.ui.routes.overview_routes import of_character
 from lib_lora.workflows.photos import changes
 from lib_lora.workflows.photos.forget_faces import forget_faces
+from lib_lora.workspace.workspace import Workspace
 
 PATIENCE = 5.0  # seconds that another process at work on the character is waited for
 _LONGEST = 2000  # letters of a text
@@ -71,7 +72,7 @@ def new(desk: RequestContext, call: Call) -> dict[str, Any]:
     agreed = None if body.consent is None else declare_consent(body.consent)
     name, trigger, class_word = (" ".join(text.split()) for text in (body.name, body.trigger, body.class_word))
     character = _made(lambda: Character(name, trigger, class_word, agreed, _traits(body.traits)))
-    folder = folder_of(desk.root, name)
+    folder = Workspace(desk.root).character(name)
     if folder.file.exists():
         sentence = f"There is a character {load(folder).name} already; give this one another name."
         raise Refused(409, sentence, "name")
@@ -146,7 +147,7 @@ def delete(desk: RequestContext, call: Call) -> dict[str, Any]:
         pass
     with suppress(UserError):  # what is damaged may be moved all the same
         forget_faces(folder)
-    home = paths.ensure_folder(desk.root / "deleted")
+    home = paths.ensure_folder(Workspace(desk.root).deleted)
     target = home / f"{slug}-{time.strftime('%Y%m%d-%H%M%S')}"
     number = 1
     while target.exists():

@@ -8,7 +8,6 @@ from typing import Any
 
 from fastapi.responses import Response
 
-from lib_lora.character.store import CharacterFolder
 from lib_lora.errors import UserError
 from lib_lora.files import read_json
 from lib_lora.ui.http import paths
@@ -19,6 +18,7 @@ from lib_lora.ui.views import run_records
 from lib_lora.ui.views.advice_buttons import buttons
 from lib_lora.ui.views.character_snapshot import look
 from lib_lora.ui.views.file_cache import kept, mark
+from lib_lora.workspace.workspace import CharacterFolder
 
 PLAN, CELLS, SHEET, PAGE = "plan.json", "cells", "sheet.png", "report.html"
 VERSION = 1  # of likeness.report, whose values are read here as they lie in the file

@@ -25,8 +25,8 @@ from lib_lora.ui.views.invention import in_use, painted_of, plan_of
 from lib_lora.workflows.invent.invented_folder import CANDIDATES, MORE, SQUARE, InventedFolder, InventedPicture
 
 if TYPE_CHECKING:
-    from lib_lora.character.store import CharacterFolder
     from lib_lora.queue.queue import Job
+    from lib_lora.workspace.workspace import CharacterFolder
 
 JOBS = ("invent", "more")
 MOST = 64 * MB

@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lib_lora.character.store import CharacterFolder, load
+from lib_lora.character.store import load
 from lib_lora.errors import UserError
 from lib_lora.queue.job_progress import Follower, events_after
 from lib_lora.queue.job_types import KINDS
@@ -18,6 +18,7 @@ from lib_lora.ui.http.request_context import Call, RequestContext, Route, get, p
 from lib_lora.ui.http.responses import Refused, about, forbidden, missing
 from lib_lora.ui.views import run_records
 from lib_lora.ui.views.file_cache import kept
+from lib_lora.workspace.workspace import CharacterFolder, JobFolder, Workspace
 
 if TYPE_CHECKING:
     from lib_lora.queue.queue import Job
@@ -32,7 +33,7 @@ _TEXTS = {
     "invent": "Paint faces for {name}",
     "more": "Paint more pictures of {name}",
 }
-_LOG, _LINES, _TAIL = "log.txt", 40, 1 << 16
+_LINES, _TAIL = 40, 1 << 16
 _MOST_EVENTS = 1 << 20  # bytes of events in one answer
 _NAMING_NO_FILE = ("", "clip", "blip:blip")  # captioners that anybody may ask for, beside the host's own
 
@@ -179,7 +180,7 @@ def _base_gone(desk: RequestContext, job: Job) -> str:
     run = job.run or job.arguments.get("run")
     if not named and isinstance(run, str) and run:
         with suppress(UserError, Refused):
-            folder = CharacterFolder(desk.root / "characters" / job.slug)
+            folder = Workspace(desk.root).character_at(job.slug)
             named = run_records.run(paths.run(folder, run)).base  # remembered: this is asked each second
     return named if isinstance(named, str) and named and not Path(named).is_file() else ""
 
@@ -193,7 +194,7 @@ def _standing(folder: Path, job: Job) -> dict[str, Any]:
 
 
 def _read(folder: Path) -> dict[str, Any]:
-    values = asdict(_follower(folder / "events.jsonl").read())
+    values = asdict(_follower(JobFolder(folder).events).read())
     values.pop("since", None)
     return values
 
@@ -220,14 +221,14 @@ def events(desk: RequestContext, call: Call) -> dict[str, Any]:
     after = call.query.get("after", "0")
     if not (after.isascii() and after.isdecimal() and len(after) <= 15):
         raise UserError("'after' is a number of bytes: the 'next' of the answer before.", code="offset-invalid")
-    path = desk.queue.folder(_job(desk, call).id) / "events.jsonl"
+    path = Workspace(desk.root).job(_job(desk, call).id).events
     found, offset = events_after(path, int(after), _MOST_EVENTS)
     return {"events": found, "next": offset}
 
 
 def log(desk: RequestContext, call: Call) -> dict[str, Any]:
     """The last lines that a job's process has printed."""
-    path = desk.queue.folder(_job(desk, call).id) / _LOG
+    path = Workspace(desk.root).job(_job(desk, call).id).log
     try:
         with open(path, "rb") as stream:
             stream.seek(max(0, stream.seek(0, 2) - _TAIL))

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import lib_lora
 from lib_lora.character.photo_files import kinds
-from lib_lora.character.store import CharacterFolder
 from lib_lora.errors import UserError
 from lib_lora.files import digest_of
 from lib_lora.photos.audit.coverage import LEAST
@@ -24,6 +23,7 @@ from lib_lora.ui.views.file_cache import kept, mark
 from lib_lora.ui.views.run_history import story_of
 from lib_lora.ui.views.run_records import RunRecord
 from lib_lora.workflows.photos import changes
+from lib_lora.workspace.workspace import CharacterFolder, Workspace
 
 if TYPE_CHECKING:
     from lib_lora.queue.queue import Job
@@ -100,7 +100,8 @@ def _holds(desk: RequestContext, open_jobs: Sequence[Job]) -> int:
 
 def folders(root: Path) -> list[CharacterFolder]:
     """The folders of all characters, by name."""
-    there = [CharacterFolder(root / "characters" / name) for name in names(root / "characters")]
+    workspace = Workspace(root)
+    there = [workspace.character_at(name) for name in names(workspace.characters)]
     return [folder for folder in there if folder.file.is_file()]
 
 

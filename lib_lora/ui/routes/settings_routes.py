@@ -15,7 +15,8 @@ from lib_lora.ui.http import paths
 from lib_lora.ui.http.confirmation import confirm
 from lib_lora.ui.http.request_context import Call, RequestContext, Route, get, post
 from lib_lora.ui.http.responses import about, forbidden
-from lib_lora.workspace.preferences import FILE, load
+from lib_lora.workspace.preferences import load
+from lib_lora.workspace.workspace import Workspace
 
 PATHS = ("comfyui", "worker_python")
 _LONGEST = 60.0  # seconds that a Python may take to answer
@@ -78,7 +79,7 @@ def change(desk: RequestContext, call: Call) -> dict[str, Any]:
     after = replace(before, **changed)
     if after != before:
         paths.ensure_folder(desk.root)
-        write_json(desk.root / FILE, typed_settings.to_dict(after))
+        write_json(Workspace(desk.root).settings, typed_settings.to_dict(after))
     return typed_settings.to_dict(after)
 
 

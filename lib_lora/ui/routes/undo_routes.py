@@ -7,9 +7,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from lib_lora.character.store import CharacterFolder, load
+from lib_lora.character.store import load
 from lib_lora.errors import UserError
-from lib_lora.files import explained, slug
+from lib_lora.files import explained
 from lib_lora.runs.run_lock import only_process
 from lib_lora.ui.http import paths
 from lib_lora.ui.http.request_context import Call, RequestContext, Route, get, post
@@ -19,6 +19,7 @@ from lib_lora.ui.routes.character_routes import PATIENCE
 from lib_lora.ui.routes.overview_routes import of_character
 from lib_lora.ui.views.character_snapshot import look
 from lib_lora.workflows.photos import changes
+from lib_lora.workspace.workspace import CharacterFolder, Workspace
 
 _AGAIN = "wait a moment and try again"
 
@@ -88,7 +89,7 @@ def _look_again(desk: RequestContext, folder: CharacterFolder) -> None:
 def deleted(desk: RequestContext, _call: Call) -> list[dict[str, Any]]:
     """Characters that were put away, the newest first."""
     found = []
-    home = desk.root / "deleted"
+    home = Workspace(desk.root).deleted
     for name in paths.names(home):
         with suppress(UserError):  # what is no character, or damaged, is brought back by hand
             character = load(CharacterFolder(home / name))
@@ -99,12 +100,12 @@ def deleted(desk: RequestContext, _call: Call) -> list[dict[str, Any]]:
 
 def bring_back(desk: RequestContext, call: Call) -> dict[str, Any]:
     """Bring a character back that was put away."""
-    home = desk.root / "deleted"
+    home = Workspace(desk.root).deleted
     if call.body.folder not in paths.names(home):
         raise missing("There is no such deleted character (any more).")
     source = home / call.body.folder
     name = load(CharacterFolder(source)).name
-    target = CharacterFolder(desk.root / "characters" / slug(name))
+    target = Workspace(desk.root).character(name)
     if target.path.exists():
         raise Refused(409, f"There is a character {name} already; delete or rename that one first.")
     with explained(target.path, "move"):

@@ -14,8 +14,8 @@ from lib_lora.errors import UserError
 from lib_lora.files import write_json
 from lib_lora.ui.http.request_context import RequestContext
 from lib_lora.ui.views.file_cache import mark
+from lib_lora.workspace.workspace import Workspace
 
-FILE = "bases.json"
 VERSION = 1  # raise it whenever the same file may be told otherwise
 PATIENCE = 3.0  # seconds that a list of checkpoints may take; what is left is looked at the next time
 _lock = Lock()
@@ -26,10 +26,10 @@ class BaseRecord:
     """What a checkpoint file is.
 
     Attributes:
-        family: "sd1", "sd2" or "sdxl"; empty where it cannot be trained on.
-        prediction: "epsilon" or "v"; empty where that takes a look at the weights, which a list does not wait for.
+        family: name of its family; empty where it cannot be trained on.
+        prediction: what it predicts; empty where that takes a look at the weights, which a list does not wait for.
         side: in pixels, of the pictures it knows; 0 where that depends on the prediction.
-        narrow: see `models.family.ModelInfo`.
+        narrow: see `ModelInfo`.
         guidance: the scale at which it is tested.
         why: it cannot be trained on, one sentence; empty where it can.
     """
@@ -70,7 +70,7 @@ def known(root: Path, path: Path) -> BaseRecord | None:
     """What is remembered of a file; None where it is another one now, or was never looked at."""
     found = _all(root).get(_key(path))
     try:
-        return typed_settings.from_dict(BaseRecord, found, FILE) if found is not None else None
+        return typed_settings.from_dict(BaseRecord, found, "bases.json") if found is not None else None
     except UserError:
         return None
 
@@ -83,21 +83,21 @@ def look_at(root: Path, path: Path, whole: bool = False) -> BaseRecord:
         path: of the checkpoint.
         whole: also where its weights must be looked at, which can take a minute.
     """
-    from lib_lora.models.family import identify
+    from lib_lora.models.families.identify import identify
 
     try:
         info = identify(path, None if whole else "epsilon")
-        if not whole and info.family != "sd2":  # of sd2 alone it may take the weights to tell the prediction
+        if not whole and not info.model_family.prediction_in_weights:
             info = identify(path)
     except UserError as error:
         base = BaseRecord(why=str(error))
     else:
-        sure = whole or info.family != "sd2"
+        sure = whole or not info.model_family.prediction_in_weights
         prediction, side = (info.prediction, info.resolution) if sure else ("", info.small_side or 0)
         base = BaseRecord(info.family, prediction, side, info.narrow, info.guidance)
     with _lock:
         there = {key: value for key, value in _all(root).items() if not key.startswith(f"{path}|")}
-        write_json(root / FILE, {**there, _key(path): asdict(base)})
+        write_json(Workspace(root).bases, {**there, _key(path): asdict(base)})
     return base
 
 
@@ -123,7 +123,7 @@ def _key(path: Path) -> str:
 
 def _all(root: Path) -> dict[str, Any]:
     try:
-        found = json.loads((root / FILE).read_text(encoding="utf-8"))
+        found = json.loads((Workspace(root).bases).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return {}  # a damaged one is made anew
     return found if isinstance(found, dict) else {}

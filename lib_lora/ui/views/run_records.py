@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from lib_lora import typed_settings
-from lib_lora.character.store import CharacterFolder, read_yaml
+from lib_lora.character.store import read_yaml
 from lib_lora.errors import UserError
 from lib_lora.files import read_json
 from lib_lora.training.plan.train_settings import TrainSettings
 from lib_lora.ui.http.paths import names
 from lib_lora.ui.views.file_cache import kept, mark
+from lib_lora.workspace.workspace import CharacterFolder
 
 RUN, REPORT, USES = "run.yaml", "report.json", "uses.json"
 

@@ -15,14 +15,15 @@ from PIL import Image
 from lib_lora.captions import trigger_words
 from lib_lora.character import caption_files
 from lib_lora.character.photo_files import list_photos, open_photo
-from lib_lora.character.store import Character, CharacterFolder, create, declare_consent, folder_of, load
+from lib_lora.character.store import Character, create, declare_consent, load
 from lib_lora.errors import UserError, typed
 from lib_lora.faces.array_types import Box
 from lib_lora.faces.face import FaceEngine
 from lib_lora.faces.opencv_engine import SFaceEngine
 from lib_lora.files import atomic_file, sha256, slug
 from lib_lora.grid.cells import Painter
-from lib_lora.models.family import Prediction, identify
+from lib_lora.models.families.identify import identify
+from lib_lora.models.families.model_family import Prediction
 from lib_lora.queue.job_types import CANDIDATES
 from lib_lora.workflows.command_result import CommandResult
 from lib_lora.workflows.invent import invent_words
@@ -43,6 +44,7 @@ from lib_lora.workflows.photos.caption_commands import taken_words
 from lib_lora.workflows.photos.new_character import declared
 from lib_lora.workflows.train.prepare import asked_for
 from lib_lora.workflows.train.prepare import plan as plan_of_base
+from lib_lora.workspace.workspace import CharacterFolder, Workspace
 
 
 def candidates(
@@ -77,7 +79,7 @@ def candidates(
         UserError: the character has its face already, the base is no model, or a file cannot be written.
         StoppedByUser: stopped; the same command goes on.
     """
-    invented = InventedFolder(folder_of(root, name))
+    invented = InventedFolder(Workspace(root).character(name))
     if not describe.strip():
         raise UserError(
             'Say who shall be seen, for example --describe "a woman with short red hair, 30 years old".',
@@ -146,7 +148,7 @@ def pick(
         UserError: no such candidate, no clear face in it, another one was picked before, the character exists with
             other words or another consent, or another process is at work on its photos.
     """
-    invented, eye = InventedFolder(folder_of(root, name)), engine or SFaceEngine()
+    invented, eye = InventedFolder(Workspace(root).character(name)), engine or SFaceEngine()
     character = _character(name, trigger, class_word, consent)
     if picture is not None:
         if base is None:
@@ -177,7 +179,7 @@ def pick(
         picked = file.relative_to(invented.path).as_posix()
         # a picture that is not square was once picked as it is
         if not (there and there.picked):  # after a stop in the midst of this, the photo may be there already
-            see_that_it_is_nobody_yet(folder_of(root, name), name, picture or original)
+            see_that_it_is_nobody_yet(Workspace(root).character(name), name, picture or original)
         if there and there.picked not in ("", picked, original.relative_to(invented.path).as_posix()):
             raise UserError(
                 f"{name!r} has its face already ({invented.path / there.picked}); choose another name.",

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import cast
 
 from lib_lora import typed_settings
-from lib_lora.character.store import Character, folder_of, load
+from lib_lora.character.store import Character, load
 from lib_lora.errors import UserError, typed
 from lib_lora.faces.face import FaceEngine
 from lib_lora.faces.opencv_engine import SFaceEngine
 from lib_lora.files import atomic_file, sha256
 from lib_lora.grid.cells import Painter
 from lib_lora.lora.file.integrity import check_whole
-from lib_lora.models.family import Prediction
+from lib_lora.models.families.model_family import Prediction
 from lib_lora.photos.audit.audit_store import photos_to_use
 from lib_lora.queue.job_types import BUDGET, COUNT
 from lib_lora.workflows.command_result import CommandResult
@@ -28,6 +28,7 @@ from lib_lora.workflows.invent.invented_folder import FROM, InventedFolder, Inve
 from lib_lora.workflows.judge.painters import painter_of
 from lib_lora.workflows.judge.test_grid import find_run
 from lib_lora.workflows.train.prepare import plan as plan_of_base
+from lib_lora.workspace.workspace import Workspace
 
 STRANGERS = 20
 NEWEST = "newest"
@@ -70,7 +71,7 @@ def more(
         UserError: no face was picked, the base model or the LoRA is not there, or a file cannot be written.
         StoppedByUser: stopped; the same command goes on.
     """
-    folder = folder_of(root, name)
+    folder = Workspace(root).character(name)
     invented = InventedFolder(folder)
     plan = decided(invented, name, begin_command(name))
     character = load(folder)

@@ -11,12 +11,12 @@ from pathlib import Path
 from PIL import Image
 
 from lib_lora.character import caption_files
-from lib_lora.character.store import CharacterFolder
 from lib_lora.errors import UserError
 from lib_lora.faces.array_types import Box
 from lib_lora.files import atomic_file, explained
 from lib_lora.photos.importing import safe_names
 from lib_lora.runs.run_lock import only_process
+from lib_lora.workspace.workspace import CharacterFolder
 
 
 def become_photo(folder: CharacterFolder, source: Path, wanted: str, caption: str, patience: float = 0.0) -> Path:

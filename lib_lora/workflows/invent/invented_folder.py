@@ -16,12 +16,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from lib_lora import file_permissions, typed_settings
-from lib_lora.character.store import CharacterFolder
 from lib_lora.errors import UserError
 from lib_lora.files import explained, read_json, write_json
 from lib_lora.photos.audit import audit_store
 from lib_lora.pictures import Cell, parameters, parameters_of
 from lib_lora.runs.events import EventLog, read_events
+from lib_lora.workspace.workspace import CharacterFolder
 
 CANDIDATES, MORE = "candidates", "more"
 FROM = "from"  # folder of the picture that a face comes from, where it was not painted here
@@ -119,7 +119,7 @@ class InventedFolder:
 
     def __init__(self, character: CharacterFolder) -> None:
         self.character = character
-        self.path = character.path / "invented"
+        self.path = character.invented
         self._digests: dict[str, audit_store.HashedFile] = {}  # of photos, so that none is read twice
 
     def prepare(self) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lib_lora import typed_settings
 from lib_lora.character.photo_files import list_photos
-from lib_lora.character.store import folder_of, load
+from lib_lora.character.store import load
 from lib_lora.errors import UserError
 from lib_lora.faces.face import FaceEngine
 from lib_lora.faces.opencv_engine import SFaceEngine
@@ -16,6 +16,7 @@ from lib_lora.likeness.report import report
 from lib_lora.likeness.report.report import REPORT_FILE, Report
 from lib_lora.workflows.judge.scoring import Scored, judge_files
 from lib_lora.workflows.photos.character_template import template_of
+from lib_lora.workspace.workspace import Workspace
 
 
 def compare_sets(root: Path, a: Path, b: Path, name: str | None = None, engine: FaceEngine | None = None) -> Scored:
@@ -70,7 +71,7 @@ def _report(root: Path, path: Path, name: str | None, engine: FaceEngine | None)
             code="grid-report-missing",
             folder=path,
         )
-    folder = folder_of(root, name)
+    folder = Workspace(root).character(name)
     load(folder)
     files = list_photos(path)
     if not files:

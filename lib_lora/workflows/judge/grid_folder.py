@@ -27,7 +27,7 @@ def judged_of_grid(path: Path) -> list[Path] | None:
     Raises:
         UserError: none of them is there yet.
     """
-    folder = path.parent if path.name == CELLS else path
+    folder = _grid_of(path)
     try:
         plan = read_json(folder / PLAN_FILE)
     except UserError:
@@ -57,12 +57,17 @@ def told_of_grids(paths: Sequence[Path]) -> list[str]:
             f"{path} is a test grid: its {len(judged)} pictures with the LoRA are judged; the {rest} without the "
             "LoRA or the trigger word are left out."
         )
-        if own := _own_verdict(judged[0].parent.parent):
+        if own := _own_verdict(_grid_of(path)):
             lines.append(
                 f"The grid's own report says: {own}. It also measures what the base model can show of this face, "
                 "which is not known of single pictures; so the two can differ."
             )
     return lines
+
+
+def _grid_of(path: Path) -> Path:
+    """The grid's folder; `path` is it, or the folder of its pictures."""
+    return path.parent if path.name == CELLS else path
 
 
 def _own_verdict(folder: Path) -> str:

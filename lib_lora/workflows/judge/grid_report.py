@@ -9,7 +9,6 @@ from pathlib import Path
 from PIL import Image
 
 from lib_lora.character.photo_files import list_photos, open_photo
-from lib_lora.character.store import data_root
 from lib_lora.clip.clip_model import Clip, diversity, find_weights
 from lib_lora.errors import UserError, typed
 from lib_lora.faces.face import FaceEngine
@@ -29,6 +28,7 @@ from lib_lora.workflows.judge.grid_picture import sheet_of
 from lib_lora.workflows.judge.grid_run import CELLS, GridPlan, pictures_of
 from lib_lora.workflows.judge.scoring import lines_for
 from lib_lora.workflows.photos.character_template import ruler_of, template_of
+from lib_lora.workspace.workspace import RunFolder, data_root
 
 SHEET = "sheet.png"  # all of them on one picture
 Reconstruct = Callable[[Image.Image], "Image.Image | None"]
@@ -56,22 +56,22 @@ class GridReport:
             f"The whole report: {self.folder / report_html.FILE_NAME}",
             f"All on one picture: {self.folder / SHEET}",
         ]
-        step = next_command(self.folder.parent.parent, self.report)
+        step = next_command(RunFolder.of_grid(self.folder), self.report)
         return "\n".join([*lines, *([f"To do that: {step}"] if step else [])])
 
 
-def next_command(run: Path, report: Report) -> str:
-    """What to type to follow the advice of a grid of the run in folder `run`; empty where no command does it."""
+def next_command(run: RunFolder, report: Report) -> str:
+    """What to type to follow the advice of a grid of a run; empty where no command does it."""
     value, trained = report.verdict.value, report.facts.training.step
     if value is None or trained is None:
         return ""
     match report.verdict.action:
         case "train_more":
-            return typed("resume", str(run), "--steps", str(trained + int(value)))
+            return typed("resume", str(run.path), "--steps", str(trained + int(value)))
         case "test_step" | "set_weight":
             tested = report.verdict.action == "test_step"
             step, weight = (int(value), report.facts.training.weight) if tested else (trained, value)
-            root = run.parents[3]  # characters/NAME/runs/ID lie in it
+            root = run.workspace.root
             where = () if root == data_root() else ("--data", str(root))
             which = ("--run", report.subject.run, "--step", str(step), "--weight", f"{weight:g}")
             return typed("grid", report.subject.character, *which, *where)

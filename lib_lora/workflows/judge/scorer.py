@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from lib_lora import typed_settings
-from lib_lora.character.store import folder_of, load
+from lib_lora.character.store import load
 from lib_lora.faces.face import FaceEngine
 from lib_lora.likeness.measure.face_measure import Measurer
 from lib_lora.likeness.report import report as reports
@@ -23,6 +23,7 @@ from lib_lora.likeness.verdict.facts import Asked, status_of
 from lib_lora.likeness.verdict.picture_set import PictureSet
 from lib_lora.workflows.judge.scoring import lines_for
 from lib_lora.workflows.photos.character_template import ruler_of, template_of
+from lib_lora.workspace.workspace import Workspace
 
 LONGEST = 1 << 20  # characters of a line
 
@@ -35,7 +36,7 @@ class Scorer:
     """
 
     def __init__(self, root: Path, name: str, engine: FaceEngine) -> None:
-        folder = folder_of(root, name)
+        folder = Workspace(root).character(name)
         load(folder)
         self.subject, self.licence = Subject(name), engine.licence
         self.template, self.ruler = template_of(folder, engine), ruler_of(folder, engine)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lib_lora.character.photo_files import list_photos
-from lib_lora.character.store import CharacterFolder, folder_of, load
+from lib_lora.character.store import load
 from lib_lora.errors import UserError
 from lib_lora.faces.face import FaceEngine
 from lib_lora.faces.opencv_engine import SFaceEngine
@@ -23,6 +23,7 @@ from lib_lora.likeness.verdict.facts import Asked
 from lib_lora.likeness.verdict.picture_set import PictureSet, likenesses
 from lib_lora.workflows.judge.grid_folder import judged_of_grid, told_of_grids
 from lib_lora.workflows.photos.character_template import ruler_of, template_of
+from lib_lora.workspace.workspace import CharacterFolder, Workspace
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def score_pictures(
     Raises:
         UserError: no such character or picture.
     """
-    folder = folder_of(root, name)
+    folder = Workspace(root).character(name)
     load(folder)
     files = [picture for path in images for picture in judged_of_grid(path) or pictures_in(path)]
     strangers = [picture for path in impostors for picture in pictures_in(path)]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from lib_lora.character.store import folder_of
 from lib_lora.errors import StoppedByUser, UserError
 from lib_lora.faces.face import FaceEngine
 from lib_lora.faces.opencv_engine import SFaceEngine
@@ -17,6 +16,7 @@ from lib_lora.training.plan.run_file import Run, saved_steps
 from lib_lora.workflows.judge.grid_report import GridReport, judge_grid, read_report
 from lib_lora.workflows.judge.grid_run import FIRST_SEED, GridPlan, GridRun, painted
 from lib_lora.workflows.photos.character_template import ruler_of
+from lib_lora.workspace.workspace import Workspace
 
 Emit = Callable[..., None]
 
@@ -33,7 +33,7 @@ def find_run(root: Path, name: str, identifier: str | None, step: int | None) ->
     Raises:
         UserError: there is no such run or checkpoint.
     """
-    run = newest(folder_of(root, name), name, identifier, trained=True)
+    run = newest(Workspace(root).character(name), name, identifier, trained=True)
     return run, checkpoint_named(run, step)
 
 

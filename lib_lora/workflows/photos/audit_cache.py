@@ -9,9 +9,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lib_lora.character.store import CharacterFolder
 from lib_lora.errors import UserError
 from lib_lora.files import read_json, write_json
+from lib_lora.workspace.workspace import CharacterFolder
 
 if TYPE_CHECKING:
     from lib_lora.photos.audit.audit import Audit, Audited

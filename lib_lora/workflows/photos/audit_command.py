@@ -10,7 +10,6 @@ from pathlib import Path
 from PIL import Image
 
 import lib_lora
-from lib_lora.character.store import CharacterFolder
 from lib_lora.errors import typed
 from lib_lora.faces.face import FaceEngine
 from lib_lora.files import atomic_file, digest_of, write_text
@@ -22,6 +21,7 @@ from lib_lora.runs.run_lock import only_process
 from lib_lora.workflows.command_result import CommandResult
 from lib_lora.workflows.photos import audit_cache, thumbnails
 from lib_lora.workflows.photos.audit_photos import PATIENCE, RESOLUTION, Choices, audit_photos
+from lib_lora.workspace.workspace import CharacterFolder
 
 PAGE, SHEET = "audit.html", "audit.png"
 _MARK = "audit-sheet.txt"  # in the cache: of what the sheet was made last

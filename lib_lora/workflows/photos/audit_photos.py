@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from lib_lora.captions.photo_facts import AuditedPhoto, PhotoComparison
 from lib_lora.character.photo_files import list_photos
-from lib_lora.character.store import CharacterFolder, folder_of, load
+from lib_lora.character.store import load
 from lib_lora.errors import UserError, typed
 from lib_lora.faces.array_text import unpacked
 from lib_lora.faces.face import FaceEngine
@@ -35,6 +35,7 @@ from lib_lora.runs.run_lock import only_process
 from lib_lora.workflows.photos import audit_cache, changes, thumbnails
 from lib_lora.workflows.photos.character_template import kept_template, template_path
 from lib_lora.workflows.photos.measure_photos import PhotoMeasurement, look
+from lib_lora.workspace.workspace import CharacterFolder, Workspace
 
 FACTS = 2  # raise it whenever the same photo may give other facts
 PATIENCE = 5.0  # seconds that another process is waited for: an import takes the photos for a moment at each picture
@@ -80,7 +81,7 @@ def audit_photos(
     Raises:
         UserError: no such character or photo, or a file cannot be written.
     """
-    folder = folder_of(root, name)
+    folder = Workspace(root).character(name)
     load(folder)
     photos = list_photos(folder.photos)
     if not photos:

@@ -12,7 +12,7 @@ from lib_lora.captions import caption_words, editing, phrases, trigger_words
 from lib_lora.captions.caption_check import Problem, problems
 from lib_lora.captions.editing import Changed
 from lib_lora.captions.trigger_words import Trigger
-from lib_lora.character.store import Character, CharacterFolder, folder_of, load
+from lib_lora.character.store import Character, load
 from lib_lora.errors import UserError
 from lib_lora.files import explained
 from lib_lora.lora.file.trigger_notes import answers_to
@@ -20,6 +20,7 @@ from lib_lora.photos.audit.audit_store import photos_to_use
 from lib_lora.photos.audit.merged_sentences import Sentence, merged
 from lib_lora.runs.run_lock import only_process
 from lib_lora.workflows.command_result import CommandResult
+from lib_lora.workspace.workspace import CharacterFolder, Workspace
 
 WEBUI_FILES = frozenset({".safetensors", ".pt", ".ckpt", ".bin", ".png", ".webp"})  # embeddings are pictures too
 _SHOWN = 20  # phrases in the text
@@ -70,7 +71,7 @@ def caption(
         UserError: no such character or photo, nothing to take back, another process is editing, or a file cannot be
             written.
     """
-    folder = folder_of(root, name)
+    folder = Workspace(root).character(name)
     character = load(folder)
     changed = None
     if undo or edit:
@@ -211,11 +212,11 @@ def taken_words(
             found.setdefault(path.stem.casefold(), f"the name of {path.name}")
             for word in answers_to(path):
                 found.setdefault(word.casefold(), f"what {path.name} answers to")
-    for path in sorted((root / "characters").glob("*/character.yaml")) if root else ():
-        if but is not None and path.parent == but.path:
+    for one in Workspace(root).character_folders() if root else ():
+        if one == but:
             continue
         try:
-            other = load(CharacterFolder(path.parent))
+            other = load(one)
         except UserError:
             continue  # another character's damaged file is said where that character is used
         found.setdefault(other.trigger.casefold(), f"the trigger of {other.name}")

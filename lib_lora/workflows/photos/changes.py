@@ -22,11 +22,12 @@ from lib_lora import file_permissions, typed_settings
 from lib_lora.captions import editing
 from lib_lora.character import caption_files
 from lib_lora.character.caption_files import template
-from lib_lora.character.store import Character, CharacterFolder, load, save
+from lib_lora.character.store import Character, load, save
 from lib_lora.errors import UserError
 from lib_lora.files import explained, write_text
 from lib_lora.photos.audit import audit_store
 from lib_lora.photos.audit.audit_store import AuditStore
+from lib_lora.workspace.workspace import CharacterFolder
 
 FILE, REMOVED = "changes.jsonl", "removed"
 Kind = Literal["decisions", "removed", "character"]

@@ -7,13 +7,13 @@ from functools import lru_cache
 from pathlib import Path
 
 from lib_lora.character.photo_files import list_photos
-from lib_lora.character.store import CharacterFolder
 from lib_lora.errors import UserError
 from lib_lora.faces.face import FaceEngine
 from lib_lora.files import digest_of, sha256
 from lib_lora.likeness.measure import template as templates
 from lib_lora.likeness.measure.template import Template
 from lib_lora.photos.audit import audit_store
+from lib_lora.workspace.workspace import CharacterFolder
 
 
 def template_of(folder: CharacterFolder, engine: FaceEngine) -> Template:

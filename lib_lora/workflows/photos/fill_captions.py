@@ -11,13 +11,14 @@ from lib_lora.captions.captioner import Captioner
 from lib_lora.captions.photo_facts import PhotoFacts
 from lib_lora.character import caption_files
 from lib_lora.character.photo_files import open_photo
-from lib_lora.character.store import Character, folder_of, load
+from lib_lora.character.store import Character, load
 from lib_lora.errors import UserError
 from lib_lora.faces.face import FaceEngine
 from lib_lora.runs.run_lock import only_process
 from lib_lora.workflows.command_result import CommandResult
 from lib_lora.workflows.photos.audit_photos import PATIENCE, audit_photos
 from lib_lora.workflows.photos.caption_commands import captions_told
+from lib_lora.workspace.workspace import Workspace
 
 # What a face does in nearly all photos cannot be told from what it is: what photos show, and which are missing.
 _FACES = {
@@ -53,7 +54,7 @@ def fill(
         UserError: no such character or photo, another process is at work on it, the captioner fails (nothing is
             written then), or a file cannot be written.
     """
-    folder = folder_of(root, name)
+    folder = Workspace(root).character(name)
     character = load(folder)
     _, audit = audit_photos(root, name, engine=engine)
     facts = {item.photo.file: item.photo.facts for item in audit.photos if item.used or item.photo.file in only}

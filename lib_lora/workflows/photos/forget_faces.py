@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from lib_lora.character.store import CharacterFolder
 from lib_lora.files import explained, write_text
 from lib_lora.photos.audit import audit_store
 from lib_lora.runs.run_lock import only_process
 from lib_lora.workflows.photos import audit_cache
+from lib_lora.workspace.workspace import CharacterFolder
 
 PATIENCE = 5.0  # seconds that another process at work on the character is waited for
 # With a star at the end, also what a killed process left half written.

@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from lib_lora.character.store import folder_of, load
+from lib_lora.character.store import load
 from lib_lora.errors import UserError, typed
 from lib_lora.photos.audit.merged_sentences import Sentence, merged, of_error
 from lib_lora.photos.importing.photo_import import Imported, Progress, take_in
 from lib_lora.runs.run_lock import only_process
 from lib_lora.workflows.command_result import CommandResult
+from lib_lora.workspace.workspace import Workspace
 
 AGAIN = "wait a moment and try again"
 
@@ -40,7 +41,7 @@ def import_into(
     Raises:
         UserError: no such character, another process is at work on its photos, or its folder cannot be written.
     """
-    folder = folder_of(root, name)
+    folder = Workspace(root).character(name)
     load(folder)
     imported = Imported()
     try:
@@ -75,7 +76,7 @@ def make(
     from lib_lora.workflows.photos.caption_commands import taken_words
     from lib_lora.workflows.photos.new_character import new_character  # not needed where photos are only taken in
 
-    already = folder_of(root, name).file.exists()
+    already = Workspace(root).character(name).file.exists()
     folder, imported = new_character(root, name, trigger, class_word, consent, sources, traits, progress)
     character = load(folder)
     taken = taken_words([], root, but=folder)

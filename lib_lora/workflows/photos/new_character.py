@@ -9,19 +9,11 @@ from pathlib import Path
 
 from lib_lora.character import caption_files
 from lib_lora.character.photo_files import list_photos
-from lib_lora.character.store import (
-    Character,
-    CharacterFolder,
-    Consent,
-    create,
-    declare_consent,
-    folder_of,
-    load,
-    save,
-)
+from lib_lora.character.store import Character, Consent, create, declare_consent, load, save
 from lib_lora.errors import UserError, typed
 from lib_lora.photos.importing.photo_import import Imported, Progress, see_that_one_opens, take_in
 from lib_lora.runs.run_lock import only_process
+from lib_lora.workspace.workspace import CharacterFolder, Workspace
 
 _PATIENCE = 20.0  # seconds that another process at work on the photos is waited for
 
@@ -102,7 +94,7 @@ def declare(root: Path, name: str, kind: str) -> tuple[Character, Consent | None
     Raises:
         UserError: no such character or kind.
     """
-    folder = folder_of(root, name)
+    folder = Workspace(root).character(name)
     before = load(folder)
     character = replace(before, consent=declare_consent(kind))
     save(folder, character)

@@ -7,10 +7,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from lib_lora.character.photo_files import open_photo
-from lib_lora.character.store import CharacterFolder
 from lib_lora.errors import UserError
 from lib_lora.files import atomic_file
 from lib_lora.workflows.photos.measure_photos import thumbnail_of
+from lib_lora.workspace.workspace import CharacterFolder
 
 
 def keep(folder: CharacterFolder, pictures: Mapping[str, bytes | None]) -> None:

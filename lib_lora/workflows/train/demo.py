@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from lib_lora import environment, file_permissions
-from lib_lora.character.store import data_root
 from lib_lora.errors import UserError, command, typed
 from lib_lora.workflows.train.main_job import run_main_job
+from lib_lora.workspace.workspace import data_root
 
 
 def home_of(root: Path | None) -> Path:

@@ -10,7 +10,7 @@ from typing import Any, TextIO
 from lib_lora.deploy.folder import add_preview, deliver
 from lib_lora.errors import StoppedByUser, UserError, typed
 from lib_lora.files import slug
-from lib_lora.models.family import Prediction
+from lib_lora.models.families.model_family import Prediction
 from lib_lora.photos.audit.merged_sentences import merged, of_error
 from lib_lora.queue import leftovers
 from lib_lora.runs.events import EventLog
@@ -100,7 +100,7 @@ def finish_run(
 
         def opened() -> Run:
             run = make()
-            leftovers.sweep(run.character_folder.path.parent.parent)
+            leftovers.sweep(run.workspace.root)
             held.enter_context(only_process(run.folder, patience=patience))
             if not trained_lora(run):
                 check_base(run)

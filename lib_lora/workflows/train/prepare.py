@@ -8,16 +8,11 @@ from typing import Any
 
 from lib_lora.character import caption_files
 from lib_lora.character.photo_files import list_photos, open_photo
-from lib_lora.character.store import (
-    Character,
-    CharacterFolder,
-    consent_of,
-    folder_of,
-    load,
-)
+from lib_lora.character.store import Character, consent_of, load
 from lib_lora.errors import UserError, typed
 from lib_lora.files import sha256
-from lib_lora.models.family import ModelInfo, Prediction, identify, look
+from lib_lora.models.families.identify import identify, look
+from lib_lora.models.families.model_family import ModelInfo, Prediction
 from lib_lora.models.reading.file_hashes import remembered_sha256
 from lib_lora.photos.audit.audit_store import photos_to_use
 from lib_lora.photos.audit.coverage import LEAST
@@ -26,6 +21,7 @@ from lib_lora.training.plan.memory_fitting import AS_IT_IS, fitted, names
 from lib_lora.training.plan.presets import merged, preset
 from lib_lora.training.plan.run_file import Run, TrainingPhoto, create_run
 from lib_lora.training.plan.train_settings import TrainSettings
+from lib_lora.workspace.workspace import CharacterFolder, Workspace
 
 
 def start_run(
@@ -57,7 +53,7 @@ def start_run(
     Raises:
         UserError: anything missing or unfit, before time is spent.
     """
-    folder = folder_of(root, name)
+    folder = Workspace(root).character(name)
     character = load(folder)
     consent_of(character)
     if out:
@@ -70,10 +66,10 @@ def start_run(
     given = overrides or {}
     if fit and (changed := _for_this_gpu(info, train, given)) != given:
         info, train = plan(base, preset_name, changed, prediction)
-    base_sha256 = remembered_sha256(base, root / "hashes.json")
+    base_sha256 = remembered_sha256(base, Workspace(root).hashes)
     own = own_photos(folder, character, train, few, weight_is_asked(info, preset_name, given))
     photos = [*own, *class_photos(character, train)]
-    return create_run(folder, character, info, base_sha256, train, photos, out, grid_steps)
+    return create_run(folder.runs, character, info, base_sha256, train, photos, out, grid_steps)
 
 
 def _for_this_gpu(info: ModelInfo, train: TrainSettings, overrides: dict[str, Any]) -> dict[str, Any]:

@@ -9,16 +9,15 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from lib_lora.character.store import CharacterFolder, consent_of, folder_of, load
+from lib_lora.character.store import consent_of, load
 from lib_lora.errors import UserError
 from lib_lora.files import explained
-from lib_lora.models.family import Prediction
+from lib_lora.models.families.model_family import Prediction
 from lib_lora.models.fast.cpu_load import Others
 from lib_lora.models.fast.memory import is_out_of_memory, peak_bytes
 from lib_lora.models.reading.file_hashes import remembered_sha256
@@ -30,6 +29,7 @@ from lib_lora.training.plan.presets import preset as settings_of
 from lib_lora.training.plan.run_file import Run, create_run
 from lib_lora.training.session import open_session
 from lib_lora.workflows.train.prepare import class_photos, own_photos, plan, weight_is_asked
+from lib_lora.workspace.workspace import CharacterFolder, Workspace
 
 Emit = Callable[..., None]
 
@@ -71,15 +71,15 @@ def probe(
     Raises:
         UserError: what would stop the run too; or memory does not suffice, with what to make smaller.
     """
-    folder = folder_of(root, name)
+    folder = Workspace(root).character(name)
     character = load(folder)
     consent_of(character)
     info, train = plan(base, preset, settings, prediction)
     own = own_photos(folder, character, train, few=True, weight_asked=weight_is_asked(info, preset, settings))
     photos = [*own, *class_photos(character, train)]
-    digest = remembered_sha256(base, root / "hashes.json")
+    digest = remembered_sha256(base, Workspace(root).hashes)
     with _thrown_away(folder) as place:
-        run = create_run(_Aside(folder.path, place), character, info, digest, train, photos)
+        run = create_run(place, character, info, digest, train, photos)
         emit("progress", done=0, total=steps + 1, text="Loading the model and encoding the photos")
         try:
             measured = _measured(run, steps, emit)
@@ -128,17 +128,6 @@ def device_name() -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return "the processor" if device.type == "cpu" else device.type.upper()
-
-
-@dataclass(frozen=True)
-class _Aside(CharacterFolder):
-    """A character's folder whose new runs lie in another place; as deep in it as its own, so that photos are found."""
-
-    aside: Path
-
-    @property
-    def runs(self) -> Path:
-        return self.aside
 
 
 @contextmanager

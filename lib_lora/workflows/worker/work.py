@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from lib_lora.captions.captioner import Captioner
-from lib_lora.character.store import folder_of
 from lib_lora.errors import StoppedByUser, UserError
 from lib_lora.files import explained, write_json
 from lib_lora.grid.cells import Painter
@@ -32,7 +31,6 @@ from lib_lora.queue.job_types import (
 )
 from lib_lora.queue.queue import RESULT, Queue
 from lib_lora.queue.worker_pipe import WorkerPipe
-from lib_lora.runs.events import FILE_NAME as EVENTS_FILE
 from lib_lora.runs.events import EventLog
 from lib_lora.runs.uses import renew_previews
 from lib_lora.training.plan.run_file import Run
@@ -48,6 +46,7 @@ from lib_lora.workflows.worker.remote_painter import PAINTER_ID, RemotePainter
 from lib_lora.workflows.worker.work_invent import paint_candidates, paint_more
 from lib_lora.workflows.worker.work_train import train
 from lib_lora.workspace.preferences import chosen_engine
+from lib_lora.workspace.workspace import JobFolder, Workspace
 
 Result = dict[str, Any]
 
@@ -81,7 +80,7 @@ def work(root: Path, number: int, channel: WorkerPipe) -> Result:
     """
     queue = Queue(root)
     job, folder = queue.get(number), queue.folder(number)
-    log = EventLog(folder / EVENTS_FILE)
+    log = EventLog(Workspace(root).job(number).events)
     log("state", state="starting")
     with explained(folder / RESULT):
         (folder / RESULT).unlink(missing_ok=True)  # of an earlier start of the same job
@@ -152,7 +151,7 @@ def audit(arguments: AuditArguments, desk: JobContext) -> Result:
     choices = Choices(arguments.keep, arguments.drop, arguments.undecided, arguments.accept)
     count = _counting(desk, "Looking at the photos")
     engine = chosen_engine(desk.root)
-    resolution = arguments.resolution or side_of(folder_of(desk.root, desk.character)) or RESOLUTION
+    resolution = arguments.resolution or side_of(Workspace(desk.root).character(desk.character)) or RESOLUTION
     told = tell_audit(desk.root, desk.character, resolution, choices, engine, count)
     return {"good": told.good, "headline": told.text.partition("\n")[0]}
 
@@ -252,4 +251,4 @@ def _painter(who: str, run: Run, base: Path | None, desk: JobContext) -> tuple[P
     """Who paints, and by which name; None = this process."""
     if who != "webui":
         return None, ""
-    return RemotePainter(desk.channel, desk.folder / "pictures", base or Path(run.file.base.path)), PAINTER_ID
+    return RemotePainter(desk.channel, JobFolder(desk.folder).pictures, base or Path(run.file.base.path)), PAINTER_ID

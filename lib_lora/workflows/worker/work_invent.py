@@ -6,7 +6,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lib_lora.character.store import folder_of
 from lib_lora.errors import UserError
 from lib_lora.queue.job_types import InventArguments, MoreArguments
 from lib_lora.workflows.invent.invent import candidates
@@ -15,6 +14,7 @@ from lib_lora.workflows.invent.invented_folder import InventedFolder, InventedPi
 from lib_lora.workflows.photos.audit_command import tell_audit
 from lib_lora.workflows.photos.audit_photos import RESOLUTION
 from lib_lora.workspace.preferences import chosen_engine
+from lib_lora.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
     from lib_lora.workflows.worker.work import JobContext
@@ -55,7 +55,7 @@ def paint_more(arguments: MoreArguments, desk: JobContext) -> dict[str, Any]:
     lora = NEWEST if arguments.with_lora else None
     told = more(desk.root, desk.character, arguments.count, arguments.budget, lora, each=each)
     with suppress(UserError):  # then the step Photos asks for it
-        side = side_of(folder_of(desk.root, desk.character)) or RESOLUTION
+        side = side_of(Workspace(desk.root).character(desk.character)) or RESOLUTION
         tell_audit(desk.root, desk.character, side, engine=chosen_engine(desk.root))
     return {name: told.values[name] for name in ("painted", "kept", "photos", "not_kept", "budget_spent", "flagged")}
 
@@ -64,7 +64,7 @@ class _Counted:
     """The pictures that count together with the one just painted, those of earlier jobs too."""
 
     def __init__(self, desk: JobContext) -> None:
-        self._before = InventedFolder(folder_of(desk.root, desk.character)).painted()
+        self._before = InventedFolder(Workspace(desk.root).character(desk.character)).painted()
 
     def with_(self, one: InventedPicture) -> list[InventedPicture]:
         """Those painted like `one`, and it."""

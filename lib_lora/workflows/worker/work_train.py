@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 
 import torch
 
-from lib_lora.character.store import folder_of, load
+from lib_lora.character.store import load
 from lib_lora.errors import UserError
-from lib_lora.models.family import Prediction
+from lib_lora.models.families.model_family import Prediction
 from lib_lora.models.fast.memory import is_out_of_memory
 from lib_lora.queue import worker_pipe
 from lib_lora.queue.job_types import TrainArguments
 from lib_lora.queue.worker_pipe import patient
-from lib_lora.runs.events import FILE_NAME as EVENTS_FILE
 from lib_lora.runs.events import EventLog, pace_of, read_events
 from lib_lora.runs.reopen import reopen
 from lib_lora.training.plan.run_file import Run, load_run, save_run, saved_steps
 from lib_lora.workflows.train.main_job import finish_run
 from lib_lora.workflows.train.prepare import start_run
+from lib_lora.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
     from lib_lora.workflows.worker.work import JobContext
@@ -71,7 +71,7 @@ def _patience(arguments: TrainArguments, desk: JobContext) -> float:
     """For the lock of the run: as long as a worker whose parent has gone may still save."""
     if not arguments.run:
         return PATIENCE
-    events = folder_of(desk.root, desk.character).runs / arguments.run / EVENTS_FILE
+    events = Workspace(desk.root).character(desk.character).run(arguments.run).events
     pace = pace_of(read_events(events))
     return PATIENCE + patient(worker_pipe.PATIENCE, pace) - worker_pipe.PATIENCE
 
@@ -97,7 +97,7 @@ def _new(arguments: TrainArguments, desk: JobContext) -> Run:
 
 
 def _reopened(arguments: TrainArguments, desk: JobContext) -> Run:
-    folder = folder_of(desk.root, desk.character)
+    folder = Workspace(desk.root).character(desk.character)
     load(folder)
     wanted = str(arguments.run)
     there = {path.parent.name for path in folder.runs.glob("*/run.yaml")}
@@ -123,7 +123,7 @@ def _smaller(run: Run) -> Run | None:
     train = replace(
         train, batch_size=1, accumulation=train.accumulation * train.batch_size, gradient_checkpointing=True
     )
-    return Run(run.folder, replace(run.file, settings=train))
+    return replace(run, file=replace(run.file, settings=train))
 
 
 def _begin_again(run: Run, desk: JobContext) -> None:

@@ -14,6 +14,7 @@ from lib_lora.training.plan.estimate import adapter_layers, estimate, remember, 
 from lib_lora.training.plan.presets import preset
 from lib_lora.training.plan.train_settings import TrainSettings
 from lib_lora.training.session import open_session
+from lib_lora.workspace.workspace import Workspace
 
 
 def _near(said, found):
@@ -123,7 +124,7 @@ def test_what_was_measured_is_remembered(tmp_path):
 def test_a_damaged_memory_is_none(tmp_path, damaged):
     base = tmp_path / "base.safetensors"
     base.write_bytes(b"x")
-    (tmp_path / estimates.PROBES).write_bytes(damaged)
+    Workspace(tmp_path).probes.write_bytes(damaged)
     assert remembered(tmp_path, base, TrainSettings()) is None
     remember(tmp_path, base, TrainSettings(), {"device": "A"})
     assert remembered(tmp_path, base, TrainSettings())["device"] == "A"

@@ -14,7 +14,7 @@ from PIL import Image, ImageFilter
 from lib_lora import typed_settings
 from lib_lora.character import caption_files
 from lib_lora.character.photo_files import list_photos
-from lib_lora.character.store import folder_of, load
+from lib_lora.character.store import load
 from lib_lora.errors import StoppedByUser
 from lib_lora.files import sha256, write_json
 from lib_lora.photos.audit.audit_store import AuditStore
@@ -24,6 +24,7 @@ from lib_lora.workflows.invent.generation_strategies import Strategy
 from lib_lora.workflows.invent.invent_look import Judge, VisibleFace, look_at_file
 from lib_lora.workflows.invent.invent_photos import become_photo, square_part
 from lib_lora.workflows.invent.invented_folder import InventedFolder
+from lib_lora.workspace.workspace import Workspace
 
 DATA = Path(__file__).parents[2] / "data"
 MINI = DATA / "mini-face" / "mini-face.safetensors"
@@ -128,7 +129,7 @@ def test_a_picked_face_makes_a_character_whose_consent_may_wait(tmp_path, eye):
         invent.pick(tmp_path, NAME, "n,v", "woman", 1, engine=eye)
     told = invent.pick(tmp_path, NAME, "nvxa", "woman", 1, engine=eye)
     assert told.text.endswith("sameface invent 'Nova ü' --more")
-    folder = folder_of(tmp_path, NAME)
+    folder = Workspace(tmp_path).character(NAME)
     assert load(folder).consent is None
     assert caption_files.read(Path(told.values["photo"])) == "photo of nvxa woman"
     assert invent.pick(tmp_path, NAME, "nvxa", "woman", 1, engine=eye).values == told.values
@@ -142,7 +143,7 @@ def test_the_same_person_is_kept_and_everything_else_is_not(begun, eye):
     root, painter = begun
     painter.script = ("mara", "ines", "none", "two", "blur", "copy", "mara")
     told = _more(root, painter, eye, count=3, budget=30)
-    folder = folder_of(root, NAME)
+    folder = Workspace(root).character(NAME)
     done = [one for one in InventedFolder(folder).painted() if not one.is_candidate]
     whys = [one.why for one in done[:6]]
     assert whys == ["", "other face", "no face", "several faces", "blurred", "near copy"]
@@ -184,7 +185,7 @@ def test_after_a_stop_nothing_is_lost_and_nothing_painted_twice(begun, eye):
     with pytest.raises(StoppedByUser, match="sameface invent 'Nova ü' --more"):
         _more(root, painter, eye)
     painter.broken_at = -1
-    invented = InventedFolder(folder_of(root, NAME))
+    invented = InventedFolder(Workspace(root).character(NAME))
     lines = (invented.path / "painted.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
     (invented.path / "painted.jsonl").write_text("".join(lines[:-1]) + lines[-1][:30], encoding="utf-8")  # cut off
     before = len(painter.cells)
@@ -199,7 +200,7 @@ def test_a_photo_that_the_user_throws_out_does_not_come_back(begun, eye):
     root, painter = begun
     painter.script = ("mara",)
     _more(root, painter, eye, count=2, budget=4)
-    folder = folder_of(root, NAME)
+    folder = Workspace(root).character(NAME)
     invented = InventedFolder(folder)
     gone = next(one for one in invented.painted() if one.kept)
     (folder.photos / gone.photo).unlink()
@@ -226,7 +227,7 @@ def test_from_a_picture_of_the_users_own(tmp_path, eye):
     assert [cell.prompt for cell in painter.cells[:5]] == [f"photo of {WHO}"] * 5  # strangers, to draw the line
     assert painter.cells[5].start.is_file()
     assert told.values["kept"] >= 2
-    assert {path.name for path in list_photos(folder_of(tmp_path, NAME).photos)} >= {"picked-mein-bild.jpg"}
+    assert {path.name for path in list_photos(Workspace(tmp_path).character(NAME).photos)} >= {"picked-mein-bild.jpg"}
 
 
 def test_with_a_lora_it_is_asked_for_by_its_trigger_and_the_stage_counts_anew(begun, eye, tmp_path):
@@ -250,7 +251,7 @@ def test_another_picture_of_the_same_name_does_not_take_the_place_of_the_picked_
     for folder, who in (("a", "mara"), ("b", "ines")):
         (tmp_path / folder).mkdir()
         photo(who, 0).save(tmp_path / folder / "photo.jpg")
-    invented, words = InventedFolder(folder_of(tmp_path, NAME)), (tmp_path, NAME, "nvxa", "woman")
+    invented, words = InventedFolder(Workspace(tmp_path).character(NAME)), (tmp_path, NAME, "nvxa", "woman")
     for _ in range(2):
         invent.pick(*words, picture=tmp_path / "a" / "photo.jpg", base=MINI, engine=eye)
     before = {path: path.read_bytes() for path in invented.path.rglob("*") if path.is_file()}
@@ -262,7 +263,7 @@ def test_another_picture_of_the_same_name_does_not_take_the_place_of_the_picked_
 
 def test_photos_and_captions_of_the_user_are_never_written_over(begun, eye):
     root, painter = begun
-    folder = folder_of(root, NAME)
+    folder = Workspace(root).character(NAME)
     theirs = folder.photos / "invented-0001.jpg"
     photo("ines", 5).save(theirs)
     caption_files.path_of(theirs).write_text("mine", encoding="utf-8")
@@ -276,7 +277,7 @@ def test_photos_and_captions_of_the_user_are_never_written_over(begun, eye):
 
 def test_a_photo_is_known_by_its_bytes_and_a_caption_that_was_left_alone_is_its_own(begun, tmp_path):
     root, _ = begun
-    folder = folder_of(root, NAME)
+    folder = Workspace(root).character(NAME)
     source, other = tmp_path / "one.png", tmp_path / "other.png"
     photo("mara", 7).save(source)
     photo("mara", 8).save(other)
@@ -295,7 +296,7 @@ def test_a_photo_is_known_by_its_bytes_and_a_caption_that_was_left_alone_is_its_
 def test_whatever_ends_the_process_leaves_whole_files_and_no_second_photo(begun, eye, monkeypatch, broken):
     root, painter = begun
     painter.script = ("mara",)
-    folder = folder_of(root, NAME)
+    folder = Workspace(root).character(NAME)
 
     def stop(*_, **__):
         raise KeyboardInterrupt
@@ -320,7 +321,7 @@ def test_a_picture_that_is_no_square_is_cut_around_the_face_and_not_stretched(tm
     wide.save(picture)
     for _ in range(2):
         told = invent.pick(tmp_path, NAME, "nvxa", "woman", picture=picture, base=MINI, describe=WHO, engine=eye)
-    invented = InventedFolder(folder_of(tmp_path, NAME))
+    invented = InventedFolder(Workspace(tmp_path).character(NAME))
     assert invented.plan.picked == "from/wide.square.png"
     assert (invented.path / "from" / "wide.png").read_bytes() == picture.read_bytes()
     assert Path(told.values["photo"]).read_bytes() == picture.read_bytes()
@@ -347,7 +348,7 @@ def test_the_square_lies_within_the_picture_around_the_face(size, box, left, top
 
 def test_the_photos_that_look_like_another_face_are_named_also_behind_one_without_a_face(begun, eye, tmp_path):
     root, _ = begun
-    invented = InventedFolder(folder_of(root, NAME))
+    invented = InventedFolder(Workspace(root).character(NAME))
     strangers = [look_at_file(eye, invented.path / f"candidates/{number:04d}.png") for number in range(2, 7)]
     judge = Judge(eye, invented.path / "candidates/0001.png", strangers)
     for number in range(1, 5):
@@ -363,7 +364,7 @@ def test_what_the_user_leaves_out_is_not_kept_not_gone_out_from_and_not_counted(
     root, painter = begun
     painter.script = ("mara",)
     _more(root, painter, eye, count=2, budget=4)
-    folder = folder_of(root, NAME)
+    folder = Workspace(root).character(NAME)
     invented = InventedFolder(folder)
     gone, *left = invented.kept(invented.painted())
     memory = AuditStore(decisions={sha256(folder.photos / gone.photo): "drop"})
@@ -385,7 +386,7 @@ def test_a_consent_that_is_declared_with_a_face_is_written_down_also_where_the_c
     invent.candidates(tmp_path, NAME, WHO, MINI, 1, painter=Pasting(), engine=eye)
     invent.pick(tmp_path, NAME, "nvxa", "woman", 1, engine=eye)
     invent.pick(tmp_path, NAME, "nvxa", "woman", 1, consent="fictional", engine=eye)
-    assert load(folder_of(tmp_path, NAME)).consent.kind == "fictional"
+    assert load(Workspace(tmp_path).character(NAME)).consent.kind == "fictional"
     with raises("consent-declared-differently", has="'fictional'"):
         invent.pick(tmp_path, NAME, "nvxa", "woman", 1, consent="myself", engine=eye)
 
@@ -394,7 +395,7 @@ def test_nothing_is_put_among_the_photos_while_another_command_is_at_work_on_the
     root, painter = begun
     painter.script = ("mara",)
     monkeypatch.setattr(invent_paint, "PATIENCE", 0.3)
-    folder = folder_of(root, NAME)
+    folder = Workspace(root).character(NAME)
     before = sorted(folder.photos.iterdir())
     with only_process(folder.path):
         with raises("folder-locked"):
@@ -432,7 +433,7 @@ def test_the_small_base_model_does_all_of_it(tmp_path, eye):
     told = invent_more.more(
         tmp_path, "nova", 1, 2, strangers=2, ways=(Strategy("own", 0.4), Strategy("seed", 0.1)), engine=eye
     )
-    done = [one for one in InventedFolder(folder_of(tmp_path, "nova")).painted() if not one.is_candidate]
+    done = [one for one in InventedFolder(Workspace(tmp_path).character("nova")).painted() if not one.is_candidate]
     assert 1 <= len(done) == told.values["painted"] <= 2
     assert all(one.why or one.to_picked >= one.picked_line for one in done)
     assert told.values["lines"]["drawn_by"] == "cohort"  # two candidates are too few to draw a line
@@ -447,7 +448,7 @@ def test_an_invented_face_does_not_join_somebody_elses_photos(tmp_path, main):
         said = main("invent", "mara", *words, "--data", root)
         assert said.status == 2
         assert "'mara' has 1 photo already, and a face from elsewhere would be another person among them" in said.err
-    assert [path.name for path in folder_of(root, "mara").photos.glob("*.*g")] == ["00.jpg"]
+    assert [path.name for path in Workspace(root).character("mara").photos.glob("*.*g")] == ["00.jpg"]
     said = main("invent", "mara", "--from", photos, *who, "--data", root)  # one of its own
     assert said.status == 0, said.err
     assert "Before training, declare why the face may be used: " in said.out
@@ -494,7 +495,7 @@ def test_a_picture_from_elsewhere_is_compared_as_the_base_shows_it(tmp_path, eye
     ways = [Strategy("img2img", 0.3)]
     told = invent_more.more(tmp_path, NAME, 1, 2, strangers=5, ways=ways, painter=painter, engine=eye)
     assert bool(told.values["kept"]) == kept
-    invented = InventedFolder(folder_of(tmp_path, NAME))
+    invented = InventedFolder(Workspace(tmp_path).character(NAME))
     assert (invented.path / "from" / "a.shown.png").is_file() == (shown == "viktor")
 
 
@@ -515,4 +516,4 @@ def test_a_picture_is_taken_without_torch(tmp_path):
         check=False,
     )
     assert done.stdout == "False\n", done.stderr
-    assert len(list_photos(folder_of(tmp_path, "Nova").photos)) == 1
+    assert len(list_photos(Workspace(tmp_path).character("Nova").photos)) == 1

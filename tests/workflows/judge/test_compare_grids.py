@@ -12,13 +12,13 @@ from faults import raises
 from PIL import Image, ImageFilter
 from remembering import Remembering
 
-from lib_lora.character.store import folder_of
 from lib_lora.cli import DRIFTS, NO_VERDICT
 from lib_lora.faces.opencv_engine import SFaceEngine
 from lib_lora.likeness.report import report as reports
 from lib_lora.likeness.report.report import Report
 from lib_lora.workflows.judge.compare_grids import compare_sets
 from lib_lora.workflows.judge.scoring import judge_files
+from lib_lora.workspace.workspace import Workspace
 
 PERSONAS = Path(__file__).parents[2] / "data" / "personas"
 SHOWN = range(12, 19)
@@ -136,7 +136,7 @@ def test_folders_of_one_name_are_told_apart_by_their_parents(root, sets, eye, tm
 @pytest.fixture(scope="module")
 def judged(root, sets, eye) -> dict[str, Report]:
     """The same pictures as reports, as a grid has them."""
-    folder = folder_of(root, "Mara ü")
+    folder = Workspace(root).character("Mara ü")
     return {
         name: judge_files(eye, folder, "Mara ü", sorted(sets[name].iterdir()), named=True) for name in ("sharp", "soft")
     }
@@ -242,7 +242,7 @@ def test_the_command_prints_json_alone_and_tells_scripts(main, root, sets, eye, 
 
 def test_where_neither_side_has_a_verdict_scripts_see_that(main, root, sets, eye, monkeypatch, tmp_path):
     monkeypatch.setattr("lib_lora.cli.judge_commands.engine_of", lambda options: eye)
-    folder = folder_of(root, "Mara ü")
+    folder = Workspace(root).character("Mara ü")
     report = judge_files(eye, folder, "Mara ü", sorted(sets["sharp"].iterdir()), named=True)
     refused = replace(report, verdict=replace(report.verdict, kind="not measurable", drift=False, judged=False))
     for name in ("eins", "zwei"):

@@ -17,12 +17,13 @@ from hypothesis import strategies as st
 from PIL import Image
 from remembering import Remembering
 
-from lib_lora.character.store import Character, CharacterFolder, Consent, create
+from lib_lora.character.store import Character, Consent, create
 from lib_lora.faces.opencv_engine import SFaceEngine
 from lib_lora.likeness.report.report import Report
 from lib_lora.typed_settings import from_dict
 from lib_lora.workflows.judge import scorer as scorers
 from lib_lora.workflows.judge.scorer import Scorer, serve
+from lib_lora.workspace.workspace import CharacterFolder
 
 PERSONAS = Path(__file__).parents[2] / "data" / "personas"
 NO_JSON = {"error": 'This line is no JSON; send {"image": "PATH"}.'}

@@ -13,7 +13,7 @@ from faults import raises
 from PIL import Image, ImageDraw, ImageFilter
 
 from lib_lora.captions.photo_facts import PhotoFacts
-from lib_lora.character.store import Character, create, declare_consent, folder_of
+from lib_lora.character.store import Character, create, declare_consent
 from lib_lora.errors import typed
 from lib_lora.likeness.measure.template import Reference
 from lib_lora.photos.audit import audit_store, finding_words
@@ -24,6 +24,7 @@ from lib_lora.workflows.photos.audit_photos import Choices, audit_photos
 from lib_lora.workflows.photos.character_template import template_of
 from lib_lora.workflows.photos.forget_faces import forget_faces
 from lib_lora.workflows.train.prepare import start_run
+from lib_lora.workspace.workspace import Workspace
 
 NAME = "名前 ü"
 
@@ -100,14 +101,14 @@ def test_findings_are_sentences_that_name_the_photo_and_the_limit(spoilt, eye):
     assert sum(sum(row.values()) for row in again["coverage"].values()) > 10
     with Image.open(again["sheet"]) as sheet:
         assert sheet.width > 800
-    page = folder_of(spoilt[0], NAME).path / "audit.html"
+    page = Workspace(spoilt[0]).character(NAME).path / "audit.html"
     assert page.read_text(encoding="utf-8").count("data:image/jpeg;base64,") > 30
 
 
 def test_the_second_audit_opens_no_photo_and_says_the_same(copied_set, eye, monkeypatch):
     root, _ = copied_set
     first = tell_audit(root, NAME, engine=eye)
-    page = folder_of(root, NAME).path / "audit.html"
+    page = Workspace(root).character(NAME).path / "audit.html"
     written = page.stat().st_mtime_ns
     look = audits.look
 
@@ -119,14 +120,14 @@ def test_the_second_audit_opens_no_photo_and_says_the_same(copied_set, eye, monk
     second = tell_audit(root, NAME, engine=eye)
     assert second == first
     assert page.stat().st_mtime_ns == written
-    for photo in folder_of(root, NAME).photos.iterdir():
+    for photo in Workspace(root).character(NAME).photos.iterdir():
         os.utime(photo)  # copied again: the bytes are the same
     assert tell_audit(root, NAME, engine=eye) == first
 
 
 def test_decisions_hold_by_content_and_reach_training_and_the_template(copied_set, eye, toy):
     root, faults = copied_set
-    folder = folder_of(root, NAME)
+    folder = Workspace(root).character(NAME)
     _, audit = audit_photos(root, NAME, choices=Choices(keep=["text.jpg"], accept=True), engine=eye)
     assert audit.proposed == []
     dropped = {item.photo.file for item in audit.dropped}
@@ -209,7 +210,7 @@ def test_a_photo_that_is_not_there_cannot_be_decided_on(copied_set, eye):
 def test_forgetting_deletes_every_embedding_and_the_audit_measures_anew(copied_set, eye):
     root, _ = copied_set
     before = tell_audit(root, NAME, choices=Choices(drop=["03.jpg"]), engine=eye)
-    folder = folder_of(root, NAME)
+    folder = Workspace(root).character(NAME)
     assert forget_faces(folder)
     for path in folder.path.rglob("*.json"):
         assert "embedding" not in path.read_text(encoding="utf-8"), path
@@ -228,7 +229,7 @@ def test_few_photos_are_warned_of_and_fewer_stop(tmp_path, eye):
     told = tell_audit(tmp_path, "Few", engine=eye)
     assert not told.good
     assert told.values["stopped"]
-    assert "7 photos cannot teach a face that holds; 8 are the least" in told.text
+    assert "7 photos cannot teach a stable face; use at least 8" in told.text
 
 
 def test_without_photos_there_is_one_sentence(tmp_path, eye):
@@ -243,7 +244,7 @@ def test_a_set_without_any_face_is_audited_too(tmp_path, eye):
     for number in range(3):
         Image.fromarray(random.integers(0, 255, (300, 300, 3), np.uint8)).save(folder.photos / f"{number}.png")
     told = tell_audit(tmp_path, "Walls", engine=eye)
-    assert told.text.count("no face is found") == 3
+    assert told.text.count("no face was found") == 3
     assert not told.good
     assert tell_audit(tmp_path, "Walls", engine=eye) == told
 
@@ -258,7 +259,7 @@ def test_the_commands_audit_and_decide(main, copied_set):
     assert (values["00.jpg"]["decision"], values["dark.jpg"]["decision"]) == ("drop", "keep")
     assert values["dark.jpg"]["proposed"] == "keep"
     assert main("audit", NAME, "--drop", "gone.jpg", "--data", root).status == 2
-    assert replace(audit_store.load(folder_of(root, NAME)), files={}).dropped
+    assert replace(audit_store.load(Workspace(root).character(NAME)), files={}).dropped
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import torch
 from PIL import Image, UnidentifiedImageError
 from safetensors.torch import save_file
 
-from lib_lora.character.store import Character, create, declare_consent, folder_of
+from lib_lora.character.store import Character, create, declare_consent
 from lib_lora.likeness.report import report_html
 from lib_lora.photos.audit import audit_store
 from lib_lora.training.data.encoding_cache import cached
@@ -22,6 +22,7 @@ from lib_lora.workflows.photos.audit_command import tell_audit
 from lib_lora.workflows.photos.audit_photos import Choices
 from lib_lora.workflows.photos.character_template import template_of
 from lib_lora.workflows.photos.forget_faces import forget_faces
+from lib_lora.workspace.workspace import Workspace
 
 NAME = "Lena ü"
 USERS = ("photos", "sheets", "invented", "runs")  # folders of what the user brought or made
@@ -157,6 +158,6 @@ def test_the_command_and_the_route_are_one(main, tmp_path, eye):
     said = main("forget", NAME, "--data", tmp_path)
     assert said.status == 0, said.err
     assert "files with what was computed of the face" in said.out
-    assert found_in(folder_of(tmp_path, NAME).path) == set()
+    assert found_in(Workspace(tmp_path).character(NAME).path) == set()
     assert "is stored" in main("forget", NAME, "--data", tmp_path).out
     assert "There is no character" in main("forget", "nobody", "--data", tmp_path).err

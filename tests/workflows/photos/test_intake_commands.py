@@ -11,8 +11,9 @@ import planted
 import pytest
 from PIL import Image
 
-from lib_lora.character.store import folder_of, load
+from lib_lora.character.store import load
 from lib_lora.training.plan.run_file import load_run
+from lib_lora.workspace.workspace import Workspace
 
 NAME = "Märá 名前"
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -81,10 +82,10 @@ def test_from_a_heap_to_a_run(main, quick, heap, tmp_path, toy):
     assert "Record consent for 'Märá 名前' first" in said.err
     assert command("consent", NAME, "perhaps").status == 2
     assert command("consent", NAME, "myself").status == 0
-    assert load(folder_of(root, NAME)).consent.kind == "myself"
+    assert load(Workspace(root).character(NAME)).consent.kind == "myself"
     said = command(*training)
     assert said.status == 0, said.err
-    run = load_run(folder_of(root, NAME).runs / "001")
+    run = load_run(Workspace(root).character(NAME).runs / "001")
     assert run.file.character.consent.kind == "myself"
     assert sum("café" in photo.caption for photo in run.file.photos) == 3
 
@@ -105,7 +106,7 @@ def test_photos_are_free_of_places_and_makers_in_all_that_is_derived(main, tmp_p
     planted.save(planted.opened(planted.portraits("mara")[0]), photo, turned=True)
     main("new", "A", "--trigger", "mrxa", "--class", "woman", "--photos", photo, "--data", root)
     assert main("audit", "A", "--data", root).status == 1  # one photo is too few
-    folder = folder_of(root, "A")
+    folder = Workspace(root).character("A")
     kept = next(folder.photos.glob("*.jpg"))
     assert kept.read_bytes() == photo.read_bytes()
     for path in [*folder.cache.rglob("*.jpg"), folder.path / "audit.png"]:
@@ -131,5 +132,5 @@ def test_a_reader_that_goes_away_ends_nothing(main, some_photos, tmp_path):
     process.stdout.close()
     said = process.stderr.read().decode()
     assert (process.wait(), said) == (0, "")
-    texts = [path.read_text(encoding="utf-8") for path in folder_of(root, "A").photos.glob("*.txt")]
+    texts = [path.read_text(encoding="utf-8") for path in Workspace(root).character("A").photos.glob("*.txt")]
     assert all("close-up" in text for text in texts)

@@ -11,12 +11,13 @@ import yaml
 from faults import raises
 from PIL import Image
 
-from lib_lora.character.store import folder_of, load
+from lib_lora.character.store import load
 from lib_lora.models.fast import memory
 from lib_lora.runs.reopen import check_out
 from lib_lora.training.plan.run_file import load_run
 from lib_lora.workflows.photos.new_character import new_character
 from lib_lora.workflows.train.prepare import for_gpu, plan, start_run
+from lib_lora.workspace.workspace import Workspace
 
 MINI = Path(__file__).parents[2] / "data" / "mini-face" / "mini-face.safetensors"
 QUICK = {"precision": "fp32", "resolution": 128, "steps": 1}
@@ -225,7 +226,7 @@ def test_faces_are_looked_for_only_where_they_count(start):
 
 
 def test_a_face_weight_without_faces_is_refused(start, root):
-    folder = folder_of(root, "Mara Ü")
+    folder = Workspace(root).character("Mara Ü")
     for path in folder.photos.glob("*.jpg"):
         Image.new("RGB", (64, 64), "grey").save(path)
     with raises("face-weight-without-face", has=("face_weight", "2")):
@@ -245,7 +246,7 @@ def test_a_face_weight_of_the_preset_means_nothing_without_faces(root, photos):
 
 
 def test_a_character_that_lost_its_photos_is_one_sentence(start, root):
-    shutil.rmtree(folder_of(root, "Mara Ü").photos)
+    shutil.rmtree(Workspace(root).character("Mara Ü").photos)
     with raises("photo-folder-missing"):
         start()
 

@@ -15,15 +15,16 @@ from pathlib import Path
 
 import pytest
 
-from lib_lora.character.store import Character, create, folder_of, load
+from lib_lora.character.store import Character, create, load
 from lib_lora.queue import leftovers
 from lib_lora.queue.queue import Queue
+from lib_lora.workspace.workspace import Workspace
 
 ROOT = Path(__file__).parents[3]
 STEPS = """
 import sys
 from pathlib import Path
-from lib_lora.character.store import Character, create, folder_of, load
+from lib_lora.character.store import Character, create, load
 from lib_lora.files import write_json
 from lib_lora.runs.events import EventLog
 from lib_lora.queue.queue import Queue
@@ -110,7 +111,7 @@ def test_at_every_fsync_and_rename_nothing_is_lost_or_half_written(strace, prist
         added = {job.arguments["base"] for job in queue.jobs() if job.kind == "train"}
         assert added >= {str(one) for one in done}
         for one in done:
-            load(folder_of(root, f"Mara {one}"))
+            load(Workspace(root).character(f"Mara {one}"))
         for path in root.rglob("*.json"):
             json.loads(path.read_text(encoding="utf-8"))
         for path in root.rglob("*.tmp"):

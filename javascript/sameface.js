@@ -1,0 +1,39 @@
+/**
+ * What a webui loads: it waits for the tab's element, and loads the tab's modules from the address that the element
+ * names. The address has a digest of all modules in it, so a browser never mixes those of two versions.
+ *
+ * A plain script, since webuis load each file of this folder as one; they do not look into its sub-folders.
+ */
+(function () {
+  'use strict';
+
+  const LOOK = 200; // milliseconds between two looks for the element
+  const AGAIN = 3000; // after the modules could not be had; a webui draws its page before our routes are there
+
+  function place() {
+    const found = document.querySelector('#sameface');
+    if (found) return found;
+    try {
+      return typeof window.gradioApp === 'function' ? window.gradioApp().querySelector('#sameface') : null;
+    } catch {
+      return null; // the host is not there yet
+    }
+  }
+
+  async function look() {
+    const found = place();
+    if (!found) return setTimeout(look, LOOK);
+    const base = (found.dataset.base || window.location.pathname).replace(/\/+$/, ''); // it may be below another path
+    const main = `${base}${found.dataset.modules}main.js`;
+    try {
+      const answer = await fetch(main, { credentials: 'same-origin' }); // a failed `import` may be remembered
+      if (!answer.ok) throw new Error(`${main}: ${answer.status}`);
+      return await import(main);
+    } catch (error) {
+      console.warn('SameFace:', error);
+      return setTimeout(look, AGAIN);
+    }
+  }
+
+  look();
+})();

@@ -1,0 +1,92 @@
+/** Requests to the routes. */
+
+import { app } from './app.js';
+import { t } from './texts.js';
+
+const PREFIX = '/sameface/v1';
+const PATIENT = ['/state', '/waits']; // they are asked seldom once nobody answers
+
+let posted = () => {};
+
+function base() {
+  const given = app.mount && app.mount.dataset.base;
+  return (given || window.location.pathname).replace(/\/+$/, ''); // a webui may be below another path (--subpath)
+}
+
+function token() {
+  return (app.mount && app.mount.dataset.token) || '';
+}
+
+/** Absolute address of a path below the routes, with the token: for pictures and links. */
+export function url(path) {
+  const start = path.startsWith(`${base()}${PREFIX}/`) ? '' : path.startsWith(`${PREFIX}/`) ? base() : base() + PREFIX;
+  const joint = path.includes('?') ? '&' : '?';
+  return token() ? `${start}${path}${joint}token=${encodeURIComponent(token())}` : start + path;
+}
+
+async function request(path, options) {
+  let answer;
+  try {
+    answer = await fetch(base() + PREFIX + path, {
+      credentials: 'same-origin',
+      cache: 'no-store',
+      ...options,
+      headers: { 'X-SameFace': token(), ...(options && options.headers) },
+    });
+  } catch (error) {
+    throw failure(unconnected(), 0);
+  }
+  const told = await answer.json().catch(() => null);
+  if (answer.ok && told !== null) return told;
+  throw failure(sentence(answer.status, told), answer.status, (told && told.field) || '');
+}
+
+function unconnected() {
+  return t('No connection to the webui; is it still running?');
+}
+
+function sentence(status, told) {
+  if (told && typeof told.error === 'string' && told.error) return told.error;
+  if (status === 401) return t('The webui was started anew; reload this page.');
+  if (status === 413) return t('This is too large to be sent.');
+  return t('The webui answered with the error {status}; see its console.', { status });
+}
+
+function failure(message, status, field = '') {
+  return Object.assign(new Error(message), { status, field });
+}
+
+/**
+ * Promise of the JSON at a path below the routes; rejects with an Error whose message is one sentence.
+ *
+ * While the webui is not there nothing but `/state` looks for it, and seldom: a request that reaches A1111 just as it
+ * starts can end it ("Cannot add middleware after an application has started").
+ * @param {GetPath} path
+ * @returns {Promise<any>}
+ */
+export async function get(path) {
+  if (app.lost && !PATIENT.includes(path)) throw failure(unconnected(), 0);
+  return request(path);
+}
+
+/**
+ * As `get`; `/state` is asked soon afterwards.
+ * @template {PostPath} P
+ * @param {P} path
+ * @param {BodyOf<P>} [body]
+ * @param {RequestInit} [options]
+ * @returns {Promise<any>}
+ */
+export async function post(path, body, options) {
+  try {
+    const headers = { 'Content-Type': 'application/json' };
+    return await request(path, { method: 'POST', headers, body: JSON.stringify(body || {}), ...options });
+  } finally {
+    posted();
+  }
+}
+
+/** Say what is done after each `post`. */
+export function afterPost(run) {
+  posted = run;
+}

@@ -1,0 +1,86 @@
+/** Which character and which step are shown, and the jobs of that character. */
+
+import { STEPS, app } from './app.js';
+import { redraw } from './redraw.js';
+
+const KEPT = 'sameface-chosen'; // in localStorage
+
+/** The chosen character's entry of the state, or null. */
+export function chosenCharacter() {
+  const all = app.state ? app.state.characters : [];
+  return all.find((one) => one.slug === app.slug) || null;
+}
+
+const OPEN = ['running', 'paused', 'waiting'];
+
+/** The open job of a kind (or of any of several kinds) of a character; a running one before waiting ones; or null. */
+export function openJob(kind, slug = app.slug) {
+  const kinds = [kind].flat();
+  const jobs = app.state ? app.state.queue.jobs : [];
+  const mine = jobs.filter((job) => kinds.includes(job.kind) && job.slug === slug && OPEN.includes(job.state));
+  return mine.sort((a, b) => OPEN.indexOf(a.state) - OPEN.indexOf(b.state))[0] || null;
+}
+
+/** The newest job of a kind of a character, where it did not come to its end by itself; or null. */
+export function failedJob(kind, slug = app.slug) {
+  const jobs = app.state ? app.state.queue.jobs : []; // open ones, then those that have ended, the newest first
+  const newest = jobs.find((job) => job.kind === kind && job.slug === slug);
+  return newest && ['failed', 'interrupted'].includes(newest.state) ? newest : null;
+}
+
+let early = null; // where to turn once the first state is there
+
+/** Turn to another character, another step, or both. */
+export function goTo(to) {
+  if (!app.state) {
+    early = { ...early, ...to };
+    return;
+  }
+  const slug = 'slug' in to ? to.slug : app.slug;
+  const step = to.step || app.step;
+  app.slug = slug;
+  app.step = step;
+  keep();
+  redraw();
+}
+
+function places() {
+  return [...STEPS, 'invent'];
+}
+
+/** Where it is kept: another data folder at the same address has other characters. */
+function place() {
+  return `${KEPT}-${(app.state && app.state.folder) || ''}`;
+}
+
+function keep() {
+  const step = places().includes(app.step) ? app.step : ''; // a form is not come back to
+  try {
+    localStorage.setItem(place(), JSON.stringify({ slug: app.slug, step }));
+  } catch (error) {
+    // a browser may forbid storage: then the choice lasts as long as the page
+  }
+}
+
+/** Take up what was chosen when the page was left; in a browser that does not know, the character used last. */
+export function recall() {
+  const all = app.state.characters;
+  let kept = {};
+  try {
+    kept = JSON.parse(localStorage.getItem(place())) || {};
+  } catch (error) {
+    // as if nothing was kept
+  }
+  const found = all.find((one) => one.slug === kept.slug) || usedLast();
+  app.slug = found ? found.slug : '';
+  const known = found && found.slug === kept.slug && places().includes(kept.step);
+  app.step = known ? kept.step : (found && found.next) || 'photos';
+  if (early) Object.assign(app, early); // somebody was quicker than the first answer
+  early = null;
+}
+
+/** The character that was worked on last; null where there is none. */
+export function usedLast() {
+  const all = [...app.state.characters];
+  return all.sort((a, b) => (b.touched || 0) - (a.touched || 0))[0] || null;
+}

@@ -1,0 +1,48 @@
+/** Numbers in words. */
+
+import { plural, t } from './texts.js';
+
+const SIZES = ['B', 'KB', 'MB', 'GB', 'TB'];
+
+export function duration(seconds) {
+  if (seconds === null || seconds === undefined || !Number.isFinite(seconds)) return '';
+  const whole = Math.max(0, Math.round(seconds));
+  if (whole < 60) return t('{n} s', { n: whole });
+  const minutes = Math.round(whole / 60);
+  if (minutes < 60) return t('{n} min', { n: minutes });
+  const hours = Math.floor(minutes / 60);
+  return t('{h} h {m} min', { h: hours, m: minutes % 60 });
+}
+
+export function bytes(count) {
+  if (count === null || count === undefined || !Number.isFinite(count)) return '';
+  let place = 0;
+  let rest = count;
+  while (rest >= 1000 && place < SIZES.length - 1) {
+    rest /= 1000;
+    place += 1;
+  }
+  const digits = place === 0 || rest >= 100 ? 0 : 1;
+  return `${rest.toLocaleString(undefined, { maximumFractionDigits: digits })} ${SIZES[place]}`;
+}
+
+export function percent(share) {
+  if (share === null || share === undefined || !Number.isFinite(share)) return '';
+  return `${Math.round(share * 100)} %`;
+}
+
+export function ago(time) {
+  const seconds = Date.now() / 1000 - time;
+  if (!Number.isFinite(seconds)) return '';
+  if (seconds < 60) return t('just now');
+  if (seconds < 3600) return plural(Math.floor(seconds / 60), '{n} minute ago', '{n} minutes ago');
+  if (seconds < 86400) return plural(Math.floor(seconds / 3600), '{n} hour ago', '{n} hours ago');
+  if (seconds < 7 * 86400) return plural(Math.floor(seconds / 86400), '{n} day ago', '{n} days ago');
+  return new Date(time * 1000).toLocaleDateString();
+}
+
+/** Whole and broken numbers as the browser's language writes them, with `digits` at most after the point. */
+export function number(value, digits = 0) {
+  if (value === null || value === undefined || !Number.isFinite(value)) return '';
+  return value.toLocaleString(undefined, { maximumFractionDigits: digits });
+}

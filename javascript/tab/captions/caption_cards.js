@@ -1,0 +1,164 @@
+/** One caption: typed beside its photo, saved when it is left, and never lost on the way. */
+
+import * as api from '../base/api.js';
+import { url } from '../base/api.js';
+import { app } from '../base/app.js';
+import { el, fillWith } from '../base/dom.js';
+import { t } from '../base/texts.js';
+import { actionButton, openDialog, toneBadge } from '../widgets/widgets.js';
+
+const WORDS = { dirty: 'not saved yet', saving: 'saving …', saved: 'saved' };
+const drafts = new Map(); // by "slug/file": {slug, file, text, state, error}; what the server does not have yet
+
+const keyOf = (slug, file) => `${slug}/${file}`;
+
+/** How many captions are typed and not saved. */
+export const unsavedCaptions = () => [...drafts.values()].filter((one) => one.state !== 'saved').length;
+
+/** Save what is typed and not saved; on the way out of the page, too. */
+export function saveCaptions(options) {
+  const open = [...drafts.values()].filter((one) => one.state === 'dirty' || one.state === 'failed');
+  return Promise.all(open.map((one) => save(one, options)));
+}
+
+/** @type {Run} takes the view that comes back. */
+let took = () => null;
+export const onCaptionSaved = (run) => (took = run);
+
+async function save(draft, options) {
+  if (draft.state === 'saving' || draft.state === 'saved') return;
+  const text = draft.text;
+  draft.state = 'saving';
+  show(draft);
+  try {
+    const view = await api.post(`/characters/${draft.slug}/captions`, { file: draft.file, text }, options);
+    draft.state = draft.text === text ? 'saved' : 'dirty'; // typed on meanwhile
+    took(draft.slug, view);
+  } catch (error) {
+    draft.state = 'failed';
+    draft.error = error.message;
+  }
+  show(draft);
+}
+
+function show(draft) {
+  if (draft.card && draft.card.isConnected) state(draft.card, draft);
+}
+
+export function captionCard(item) {
+  const slug = app.slug;
+  const src = url(`/characters/${slug}/photos/${item.sha256}/thumbnail`);
+  const image = el('img', { alt: '', loading: 'lazy', src });
+  const thumb = el(
+    'button',
+    { class: 'sf-thumb', aria: { label: t('Show {file} large', { file: item.file }) } },
+    image,
+  );
+  const input = el('textarea', {
+    class: 'sf-input',
+    rows: 3,
+    aria: { label: t('Caption of {file}', { file: item.file }) },
+  });
+  const told = el('p', { class: 'sf-caption-state', role: 'status' });
+  const problems = el('div', { class: 'sf-problems' });
+  const words = el('div', { class: 'sf-stack' }, input, told, problems);
+  const card = el('div', { class: 'sf-caption' }, thumb, words);
+  card.parts = { slug, item, input, told, problems };
+  thumb.addEventListener('click', () => large(card.parts.item, src));
+  input.addEventListener('input', () => typed(card));
+  input.addEventListener('blur', () => leave(card));
+  input.addEventListener('keydown', (event) => {
+    event.stopPropagation(); // the host has keys of its own in text fields
+    if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) {
+      event.preventDefault();
+      leave(card);
+    } else if (event.key === 'Escape') {
+      back(card);
+    }
+  });
+  return card;
+}
+
+function typed(card) {
+  const { slug, item, input } = card.parts;
+  const draft = { slug, file: item.file, text: input.value, state: 'dirty', card };
+  const before = drafts.get(keyOf(slug, item.file));
+  if (before && before.state === 'saving') Object.assign(before, { text: input.value, card });
+  else drafts.set(keyOf(slug, item.file), draft);
+  state(card, drafts.get(keyOf(slug, item.file)));
+}
+
+function leave(card) {
+  const { slug, item } = card.parts;
+  const draft = drafts.get(keyOf(slug, item.file));
+  if (draft && draft.state !== 'saved') save(draft);
+}
+
+function back(card) {
+  const { slug, item, input } = card.parts;
+  const draft = drafts.get(keyOf(slug, item.file));
+  if (!draft || draft.state === 'saving') return;
+  drafts.delete(keyOf(slug, item.file));
+  input.value = item.text;
+  state(card, null);
+}
+
+function state(card, draft) {
+  const { told } = card.parts;
+  const now = draft ? draft.state : '';
+  const mark = `${now} ${draft && draft.error}`;
+  if (told.dataset.mark === mark) return;
+  told.dataset.mark = mark;
+  if (now === 'failed') {
+    const again = actionButton('Save again', () => save(draft), { small: true });
+    fillWith(told, toneBadge('bad', t('Not saved: {error}', { error: draft.error })), ' ', again);
+  } else if (now === 'saved') fillWith(told, toneBadge('good', t('saved')));
+  else fillWith(told, now ? el('span', { text: t(WORDS[now]) }) : null);
+}
+
+export function updateCaptionCard(card, item) {
+  const { slug, input, problems } = card.parts;
+  card.parts.item = item;
+  const draft = drafts.get(keyOf(slug, item.file));
+  if (draft) draft.card = card;
+  if (draft && draft.state === 'saved' && item.text !== normal(draft.text)) drafts.delete(keyOf(slug, item.file)); // changed since
+  const open = draft && draft.state !== 'saved';
+  const writing = input === input.getRootNode().activeElement && draft && normal(input.value) === item.text;
+  if (open) {
+    if (input.value !== draft.text) input.value = draft.text;
+  } else if (!writing && input.value !== item.text) input.value = item.text;
+  state(card, drafts.get(keyOf(slug, item.file)));
+  card.classList.toggle('sf-out', !item.used);
+  const told = item.used ? item.problems : [t('Left out: this photo is not trained on.')];
+  if (problems.dataset.text !== told.join('\n'))
+    fillWith(
+      problems,
+      told.map((text) => el('p', { text: t(text) })),
+    );
+  problems.dataset.text = told.join('\n');
+  problems.classList.toggle('sf-calm', !item.used);
+}
+
+/** As the server keeps a caption. */
+function normal(text) {
+  return text.split(/\s+/).filter(Boolean).join(' ');
+}
+
+function large(item, small) {
+  const src = small.replace('/thumbnail', '/picture');
+  const body = el(
+    'div',
+    { class: 'sf-dialog-body' },
+    el('img', { class: 'sf-large', src, alt: item.file }),
+    el('p', { text: item.text }),
+  );
+  openDialog(item.file, body, { wide: true });
+}
+
+const away = () => document.hidden && saveCaptions({ keepalive: true });
+document.addEventListener('visibilitychange', away);
+window.addEventListener('beforeunload', (event) => {
+  if (!unsavedCaptions()) return;
+  saveCaptions({ keepalive: true });
+  event.preventDefault();
+});

@@ -1,0 +1,182 @@
+/** Many captions at once: written by a captioner, a phrase added, removed, replaced or moved, the last change undone. */
+
+import * as api from '../base/api.js';
+import { app } from '../base/app.js';
+import { el, fillWith, setText } from '../base/dom.js';
+import { plural, t } from '../base/texts.js';
+import { saveCaptions } from './caption_cards.js';
+import { refresh } from '../page/polling.js';
+import { refuseForm, showFault } from '../widgets/faults.js';
+import { actionButton, askConfirm, foldSection, formField, keyedList, selectBox, toast } from '../widgets/widgets.js';
+
+const DOINGS = { add: 'Add a phrase', remove: 'Remove a phrase', replace: 'Replace a phrase', move: 'Move a phrase' };
+const PLACES = { 1: 'right after the trigger word', '-1': 'at the end', 0: 'at the very beginning' };
+const FREQUENT = 24; // phrases that are offered
+
+/** The best captioner that is ready: the last one, for they are told from the plainest on. */
+export async function bestCaptioner() {
+  const all = await api.get('/captioners');
+  const ready = all.filter((one) => one.ready);
+  return ready.length ? ready[ready.length - 1].name : '';
+}
+
+/** Have captions written. */
+export async function fillCaptions(captioner, rewrite, only) {
+  await saveCaptions();
+  await api.post(`/characters/${app.slug}/captions/fill`, { captioner, rewrite, only: only || [] });
+  await refresh();
+}
+
+/** The card that fills captions. */
+export function fillCard() {
+  const lacking = el('ul', { class: 'sf-lines' });
+  const ways = foldSection('How to make the others ready', lacking);
+  const choice = selectBox([], '', () => tell());
+  let all = [];
+  const tell = () => {
+    const one = all.find((other) => other.name === choice.value);
+    showFault(choice, one && !one.ready ? `${t('Not ready yet.')} ${t(one.why)}` : '');
+    run.disabled = !one || !one.ready;
+  };
+  const rewrite = el('input', { type: 'checkbox' });
+  const run = actionButton('Write captions', async () => {
+    const text = 'Also the captions that were written by hand are written anew. This can be undone.';
+    if (rewrite.checked && !(await askConfirm(text, 'Write all anew'))) return;
+    await fillCaptions(choice.value, rewrite.checked);
+  });
+  const box = el(
+    'label',
+    { class: 'sf-choice' },
+    rewrite,
+    el('span', { text: t('Also those that somebody has written') }),
+  );
+  const card = el(
+    'div',
+    { class: 'sf-card' },
+    el('h3', { text: t('Have captions written') }),
+    formField('Who looks at the photos', choice),
+    box,
+    el('div', { class: 'sf-row' }, run),
+    ways,
+  );
+  card.ask = async () => {
+    all = await api.get('/captioners');
+    const best = all.filter((one) => one.ready).pop();
+    const chosen = choice.value || (best ? best.name : '');
+    choice.setChoices(
+      all.map((one) => ({ value: one.name, text: t(one.text) + (one.ready ? '' : ` (${t('not ready')})`) })),
+      chosen,
+    );
+    const others = all.filter((one) => !one.ready);
+    ways.hidden = !others.length;
+    fillWith(
+      lacking,
+      others.map((one) => el('li', { text: `${t(one.text)}: ${t(one.why)}` })),
+    );
+    tell();
+  };
+  return card;
+}
+
+/**
+ * The card that edits many.
+ * @param {() => string[]} shownFiles the files that the filter shows; empty = all are shown.
+ * @param {(a: string, b: any) => void} took takes a character's slug and the view that comes back.
+ */
+export function editCard(shownFiles, took) {
+  const phrase = text('Phrase');
+  const by = text('By');
+  const doing = selectBox(options(DOINGS), 'add', () => turn());
+  const place = selectBox(
+    ['1', '-1', '0'].map((value) => ({ value, text: t(PLACES[value]) })),
+    '1',
+  );
+  const fields = { by: formField('By', by), place: formField('Where', place) };
+  const scope = el('p', { class: 'sf-quiet', role: 'status' });
+  const offers = el('div', {
+    class: 'sf-phrases',
+    role: 'group',
+    aria: { label: t('Phrases, the most frequent first') },
+  });
+  const run = actionButton('Change captions', change);
+  const undo = actionButton('Undo', takeBack);
+  const turn = () => {
+    fields.by.hidden = doing.value !== 'replace';
+    fields.place.hidden = !['add', 'move'].includes(doing.value);
+  };
+  turn();
+  for (const input of [phrase, by]) input.addEventListener('keydown', (event) => event.key === 'Enter' && run.click());
+
+  async function change() {
+    const body = { do: doing.value, phrase: phrase.value.trim() };
+    refuseForm(body.phrase ? [] : [{ target: phrase, text: 'Write the phrase, or choose one below.' }]);
+    if (body.do === 'replace') body.by = by.value.trim();
+    if (['add', 'move'].includes(body.do)) body.place = Number(place.value);
+    const only = shownFiles();
+    if (only.length) body.only = only;
+    const { slug } = app; // another may be chosen before the answer is there
+    await saveCaptions();
+    took(slug, await api.post(`/characters/${slug}/captions/edit`, body));
+    toast('Changed', 'good');
+  }
+
+  async function takeBack() {
+    const { slug } = app;
+    await saveCaptions();
+    took(slug, await api.post(`/characters/${slug}/captions/undo`));
+    toast('Undone', 'good');
+  }
+
+  const card = el(
+    'div',
+    { class: 'sf-card sf-later' },
+    el('h3', { text: t('Change many') }),
+    formField('What', doing),
+    formField('Phrase', phrase, 'What stands between two commas of a caption'),
+    fields.by,
+    fields.place,
+    scope,
+    el('div', { class: 'sf-row' }, run, undo),
+    el('p', { class: 'sf-quiet', text: t('Most frequent phrases') }),
+    offers,
+  );
+  card.set = (view) => {
+    undo.disabled = !view.can_undo;
+    undo.title = view.undo_text ? t('Takes back: {what}', { what: view.undo_text }) : '';
+    const only = shownFiles().length;
+    setText(scope, only ? plural(only, 'In the {n} shown caption', 'In the {n} shown captions') : t('In all captions'));
+    const choose = (one) => () => {
+      phrase.value = one.phrase;
+      showFault(phrase, '');
+      if (doing.value === 'add') {
+        doing.value = 'remove';
+        turn();
+      }
+      phrase.focus();
+    };
+    const make = (one) =>
+      el(
+        'button',
+        { class: 'sf-phrase', on: { click: choose(one) } },
+        el('span', { text: one.phrase }),
+        ' ',
+        el('span', { class: 'sf-number' }),
+      );
+    keyedList(
+      offers,
+      view.phrases.slice(0, FREQUENT),
+      (one) => one.phrase,
+      make,
+      (node, one) => setText(node.lastChild, `× ${one.captions}`),
+    );
+  };
+  return card;
+}
+
+function options(names) {
+  return Object.entries(names).map(([value, name]) => ({ value, text: t(name) }));
+}
+
+function text(label) {
+  return el('input', { class: 'sf-input', type: 'text', autocomplete: 'off', aria: { label: t(label) } });
+}

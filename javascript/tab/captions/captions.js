@@ -1,0 +1,176 @@
+/** Step 2: what the captions say, what is missing in them, and many changed at once. */
+
+import * as api from '../base/api.js';
+import { chosenCharacter, failedJob, goTo, openJob } from '../base/choice.js';
+import { el, setText } from '../base/dom.js';
+import { plural, t } from '../base/texts.js';
+import { captionCard, onCaptionSaved, saveCaptions, updateCaptionCard } from './caption_cards.js';
+import { bestCaptioner, editCard, fillCaptions, fillCard } from './caption_tools.js';
+import { controlJob } from '../jobs/jobs.js';
+import { followedView } from '../page/followed_view.js';
+import { actionButton, keyedList, leadLine, notice, toast } from '../widgets/widgets.js';
+
+let parts = null;
+const answers = followedView('captions', () => draw());
+
+function mount(root) {
+  const seek = el('input', { class: 'sf-input', type: 'search', aria: { label: t('Show captions with') } });
+  seek.placeholder = t('Show captions with …');
+  const only = el('input', { type: 'checkbox' });
+  const label = el('label', { class: 'sf-choice' }, only, el('span', { text: t('Only captions with problems') }));
+  parts = {
+    lead: leadLine(),
+    check: el('div', { class: 'sf-stack' }),
+    list: el('div', { class: 'sf-captions' }),
+    count: el('p', { class: 'sf-quiet', role: 'status' }),
+    fill: fillCard(),
+    edit: editCard(shownFiles, answers.take),
+    seek,
+    only,
+  };
+  answers.slug = '';
+  onCaptionSaved(answers.take);
+  seek.addEventListener('input', draw);
+  only.addEventListener('change', draw);
+  const tools = el('aside', {}, parts.check, parts.fill, parts.edit);
+  const help = el('p', {
+    class: 'sf-quiet',
+    text: t('Saved when you leave a caption, or with Ctrl+Enter. Escape takes back what you typed.'),
+  });
+  const filter = el('div', { class: 'sf-row' }, el('div', { class: 'sf-grow' }, seek), label);
+  root.append(
+    parts.lead,
+    el('div', { class: 'sf-side' }, tools, el('div', { class: 'sf-stack' }, filter, parts.count, help, parts.list)),
+  );
+}
+
+// Data
+
+function update() {
+  const character = chosenCharacter();
+  if (!character) return;
+  const job = openJob('fill');
+  const done = job && job.standing && job.standing.done;
+  const mark = [character.captions, character.photos.used, character.trigger, done, job && job.id];
+  if (answers.follow(character.slug, `/characters/${character.slug}/captions`, mark)) {
+    parts.seek.value = '';
+    parts.only.checked = false;
+  }
+  draw();
+}
+
+// Drawing
+
+function shown() {
+  if (!answers.view) return [];
+  const words = parts.seek.value.trim().toLowerCase();
+  return answers.view.captions.filter((item) => {
+    if (parts.only.checked && !(item.used && item.problems.length)) return false;
+    return !words || item.text.toLowerCase().includes(words) || item.file.toLowerCase().includes(words);
+  });
+}
+
+/** Of the filter; none where all are shown. */
+function shownFiles() {
+  const some = shown();
+  return answers.view && some.length < answers.view.captions.length ? some.map((item) => item.file) : [];
+}
+
+function draw() {
+  const character = chosenCharacter();
+  if (!parts || !character) return;
+  drawLead(character);
+  if (!answers.view) return;
+  const some = shown();
+  keyedList(parts.list, some, (item) => `${answers.slug}/${item.sha256}/${item.file}`, captionCard, updateCaptionCard);
+  const all = answers.view.captions.length;
+  setText(parts.count, some.length < all ? t('{n} of {all} captions shown', { n: some.length, all }) : '');
+  parts.count.hidden = some.length === all;
+  parts.edit.set(answers.view);
+  drawCheck();
+}
+
+function drawLead(character) {
+  const { captions, photos } = character;
+  const job = openJob('fill');
+  const failed = failedJob('fill');
+  const go = { label: 'Continue to training', do: () => goTo({ step: 'train' }) };
+  const write = { label: 'Write the missing captions', do: writeMissing };
+  const back = { label: 'Go to the photos', main: true, do: () => goTo({ step: 'photos' }) };
+  if (!photos.used) {
+    parts.lead.set({
+      tone: 'none',
+      text: captions.text || 'No photos yet',
+      detail: 'Captions belong to photos.',
+      buttons: [back],
+    });
+  } else if (job) {
+    parts.lead.set({ tone: 'busy', text: writing(job), buttons: [go] });
+  } else if (failed) {
+    const again = { label: 'Try again', main: true, do: () => controlJob(failed, 'resume') };
+    const buttons = [again, captions.written < captions.of && write, go];
+    parts.lead.set({
+      tone: 'bad',
+      text: t('The captions were not written: {error}', failed),
+      detail: captions.text,
+      buttons,
+    });
+  } else if (captions.written < captions.of) {
+    const detail = 'A caption names what changes from photo to photo, so that it is not learned with the face.';
+    parts.lead.set({ tone: captions.tone, text: captions.text, detail, buttons: [{ ...write, main: true }, go] });
+  } else {
+    parts.lead.set({ tone: captions.tone, text: captions.text, buttons: [{ ...go, main: true }] });
+  }
+}
+
+function writing(job) {
+  const told = job.standing;
+  if (job.state === 'waiting') return t('Captions will be written in a moment');
+  return told && told.total
+    ? t('Captions are being written: {done} of {total}', told)
+    : t('Captions are being written');
+}
+
+async function writeMissing() {
+  await fillCaptions(await bestCaptioner(), false);
+}
+
+/** Does each caption say the trigger word; and what is wrong with the whole set. */
+function drawCheck() {
+  const { trigger } = chosenCharacter();
+  const used = answers.view.captions.filter((item) => item.used && item.text.trim());
+  const lack = used.filter((item) => !item.text.toLowerCase().includes(trigger.toLowerCase())).length;
+  const lines = [];
+  if (used.length && !lack)
+    lines.push({ tone: 'good', text: t('The trigger word {trigger} is in every caption', { trigger }) });
+  if (lack) {
+    const text = plural(lack, '{n} caption lacks the trigger word', '{n} captions lack the trigger word');
+    lines.push({ tone: 'bad', text: text, fix: addTrigger });
+  }
+  lines.push(...answers.view.problems.map((text) => ({ tone: 'warn', text })));
+  const make = ({ tone, text, fix }) =>
+    notice(tone, el('p', { text: t(text) }), fix ? actionButton('Prepend trigger', fix, { small: true }) : null);
+  keyedList(parts.check, lines, (one) => `${one.tone} ${one.text}`, make);
+}
+
+async function addTrigger() {
+  await saveCaptions();
+  const { trigger } = chosenCharacter();
+  const lack = answers.view.captions.filter(
+    (item) => item.text.trim() && !item.text.toLowerCase().includes(trigger.toLowerCase()),
+  );
+  const body = { do: 'add', phrase: answers.view.plain || trigger, place: 0, only: lack.map((item) => item.file) };
+  answers.take(answers.slug, await api.post(`/characters/${answers.slug}/captions/edit`, body));
+}
+
+function opened() {
+  answers.forget(); // another program may have changed the files meanwhile
+  parts.fill.ask().catch((error) => toast(error.message, 'bad'));
+}
+
+function hidden() {
+  answers.away();
+  saveCaptions();
+}
+
+export const panel = { mount, update, shown: opened, hidden };

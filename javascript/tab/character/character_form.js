@@ -1,0 +1,288 @@
+/** The fields that say who a character is; the same for a new one and for one that is changed. */
+
+import * as api from '../base/api.js';
+import { el, fillWith, setText } from '../base/dom.js';
+import { t } from '../base/texts.js';
+import { clearFaults, refuseForm, sendForm, showFault } from '../widgets/faults.js';
+import { formField, toneSign } from '../widgets/widgets.js';
+
+const PATIENCE = 350; // milliseconds after the last key before the server is asked
+const CLASSES = ['woman', 'man', 'person'];
+const CONSENT = {
+  fictional: ['Nobody real', 'A drawn, rendered or invented character that shows no living person.'],
+  myself: ['Myself', 'These are photos of me.'],
+  consented: ['Somebody who agreed', 'An adult who has given me documented consent to train on these photos.'],
+};
+let groups = 0;
+
+/**
+ * A set of fields.
+ * @param {boolean} isNew whether the name is asked for and trigger words are proposed.
+ * @returns {{node: Element, fill: (a: any) => void, faults: () => any[],
+ *   values: () => any, send: Run, focus: Run}} `faults()` is what is missing (see `refuseForm`);
+ *   `values()` is what the routes take; where something is missing, all of it is said below its fields, and it throws.
+ *   `send(run)` does the same for what a route refuses.
+ */
+export function characterForm(isNew) {
+  groups += 1;
+  const name = isNew ? nameField() : null;
+  const trigger = triggerField();
+  const kind = classField();
+  const consent = consentField();
+  const traits = traitsField();
+  const fields = [name, trigger, kind, consent, traits].filter(Boolean);
+  const node = el(
+    'div',
+    { class: 'sf-form' },
+    fields.map((one) => one.node),
+  );
+  const targets = Object.fromEntries(fields.map((one) => [one.key, one.target]));
+  const faults = () => fields.flatMap((one) => (one.faults ? one.faults() : []));
+  if (name) name.listen((text) => trigger.propose(text));
+  return {
+    node,
+    fill: (character) => {
+      clearFaults(Object.values(targets));
+      fields.forEach((one) => one.set(character));
+    },
+    faults,
+    values: () => {
+      refuseForm(faults());
+      return Object.assign({}, ...fields.map((one) => one.get()));
+    },
+    send: (run) => sendForm(targets, run),
+    focus: () => node.querySelector('input').focus(),
+  };
+}
+
+function nameField() {
+  const input = el('input', { class: 'sf-input', type: 'text', maxLength: 80, autocomplete: 'off' });
+  const help = 'As you call the character; it names the folder and the LoRA file.';
+  const node = formField('Name', input, help);
+  return {
+    key: 'name',
+    target: input,
+    node,
+    listen: (run) =>
+      input.addEventListener(
+        'input',
+        later(() => run(input.value.trim())),
+      ),
+    set: (character) => (input.value = character.name || ''),
+    faults: () => needed(input, 'Give the character a name.'),
+    get: () => ({ name: input.value.trim() }),
+  };
+}
+
+function later(run) {
+  let timer = 0;
+  return () => {
+    clearTimeout(timer);
+    timer = setTimeout(run, PATIENCE);
+  };
+}
+
+function needed(input, text) {
+  return input.value.trim() ? [] : [{ target: input, text }];
+}
+
+// The trigger word
+
+function triggerField() {
+  const input = el('input', { class: 'sf-input', type: 'text', maxLength: 60, autocomplete: 'off', spellcheck: false });
+  const help = 'An invented word that stands for this face in prompts. Real words and names already mean something.';
+  const offers = el('div', { class: 'sf-phrases', role: 'group', aria: { label: t('Proposed trigger words') } });
+  const problems = el('div', { class: 'sf-problems', role: 'status' });
+  const node = formField('Trigger word', input, help);
+  node.append(offers, problems);
+  let typed = false;
+  const check = later(() => checked(input.value.trim(), problems, () => input.value.trim()));
+  const choose = (word) => {
+    input.value = word;
+    showFault(input, '');
+    mark();
+    check();
+  };
+  const mark = () => {
+    for (const one of offers.children)
+      one.setAttribute('aria-pressed', String(one.dataset.word === input.value.trim()));
+  };
+  input.addEventListener('input', () => {
+    typed = Boolean(input.value.trim());
+    mark();
+    check();
+  });
+  const show = (found) => {
+    fillWith(
+      offers,
+      found.map((one) => offer(one, () => ((typed = true), choose(one.trigger)))),
+    );
+    if (!typed && found.length) choose(found[0].trigger);
+    mark();
+  };
+  return {
+    key: 'trigger',
+    target: input,
+    node,
+    propose: async (name) => {
+      if (!name) return show([]);
+      const asked = /** @type {const} */ (`/triggers?name=${encodeURIComponent(name)}`);
+      const answer = await api.get(asked).catch(() => ({ triggers: [] })); // it can be typed all the same
+      return show(answer.triggers);
+    },
+    set: (character) => {
+      input.value = character.trigger || '';
+      typed = Boolean(character.trigger);
+      fillWith(problems);
+      fillWith(offers);
+    },
+    faults: () => needed(input, 'Choose a trigger word.'),
+    get: () => ({ trigger: input.value.trim() }),
+  };
+}
+
+function offer(one, choose) {
+  const node = el('button', {
+    class: 'sf-phrase',
+    data: { word: one.trigger },
+    text: one.trigger,
+    on: { click: choose },
+  });
+  node.title = (one.problems || []).join(' ') || t('{n} tokens', { n: one.tokens });
+  return node;
+}
+
+async function checked(word, problems, now) {
+  if (!word) return fillWith(problems);
+  const answer = await api.get(`/triggers/check?word=${encodeURIComponent(word)}`).catch(() => null);
+  if (!answer || now() !== word) return null; // another one was typed meanwhile
+  return fillWith(
+    problems,
+    answer.problems.map((text) => el('p', {}, toneSign('warn'), el('span', { text: t(text) }))),
+  );
+}
+
+// What the character is
+
+function classField() {
+  const group = `sf-class-${groups}`;
+  const other = el('input', {
+    class: 'sf-input sf-short',
+    type: 'text',
+    maxLength: 40,
+    aria: { label: t('Another class word') },
+  });
+  other.placeholder = t('e.g. elf');
+  const choices = [...CLASSES, 'other'].map((word) => choice(group, word, t(word)));
+  const node = el(
+    'fieldset',
+    { class: 'sf-field' },
+    el('legend', { text: t('What is it?') }),
+    el('p', {
+      class: 'sf-help',
+      text: t('The plain word for what the model already knows; the face is learned on top of it.'),
+    }),
+    el(
+      'div',
+      { class: 'sf-choices sf-flow' },
+      choices.map((one) => one.node),
+      other,
+    ),
+  );
+  const chosen = () => choices.map((one) => one.input).find((input) => input.checked);
+  const show = () => {
+    other.hidden = !chosen() || chosen().value !== 'other';
+    if (other.hidden) showFault(other, '');
+  };
+  node.addEventListener('change', () => (show(), !other.hidden && other.focus()));
+  return {
+    key: 'class_word',
+    target: node,
+    node,
+    set: (character) => {
+      const word = character.class_word || '';
+      const known = CLASSES.includes(word) ? word : word ? 'other' : '';
+      choices.forEach((one) => (one.input.checked = one.input.value === known));
+      other.value = known === 'other' ? word : '';
+      show();
+    },
+    faults: () => {
+      if (!chosen()) return [{ target: node, text: 'Say what the character is: woman, man, …' }];
+      return other.hidden || other.value.trim() ? [] : [{ target: other, text: 'Write the class word.' }];
+    },
+    get: () => ({ class_word: other.hidden ? chosen().value : other.value.trim() }),
+  };
+}
+
+function choice(group, value, text, more) {
+  const input = el('input', { type: 'radio', name: group, value });
+  const words = el(
+    'span',
+    {},
+    more ? el('strong', { text }) : el('span', { text }),
+    more ? el('span', { text: more }) : null,
+  );
+  return { input, node: el('label', { class: 'sf-choice' }, input, words) };
+}
+
+// Why this face may be trained on
+
+function consentField() {
+  const group = `sf-consent-${groups}`;
+  const choices = Object.entries(CONSENT).map(([kind, [text, more]]) => choice(group, kind, t(text), t(more)));
+  const told = el('p', { class: 'sf-help' });
+  const node = el(
+    'fieldset',
+    { class: 'sf-field' },
+    el('legend', { text: t('Whose face is it?') }),
+    el(
+      'div',
+      { class: 'sf-choices' },
+      choices.map((one) => one.node),
+    ),
+    told,
+  );
+  let before = null;
+  const chosen = () => choices.map((one) => one.input).find((input) => input.checked);
+  const show = () => {
+    const same = before && chosen() && chosen().value === before.kind;
+    const date = same ? before.date : new Date().toISOString().slice(0, 10);
+    const words = same
+      ? 'You declared this on {date}.'
+      : 'This is kept with the date, {date}. Nothing is trained without it.';
+    setText(told, t(words, { date }));
+  };
+  node.addEventListener('change', show);
+  return {
+    key: 'consent',
+    target: node,
+    node,
+    set: (character) => {
+      before = character.consent || null;
+      choices.forEach((one) => (one.input.checked = Boolean(before) && one.input.value === before.kind));
+      show();
+    },
+    faults: () => (chosen() ? [] : [{ target: node, text: 'Say whose face it is.' }]),
+    get: () => (before && before.kind === chosen().value ? {} : { consent: chosen().value }),
+  };
+}
+
+function traitsField() {
+  const input = el('input', { class: 'sf-input', type: 'text', autocomplete: 'off' });
+  input.placeholder = t('e.g. red hair, freckles');
+  const help =
+    'Optional. Leave it empty and the trigger word learns everything that never changes. Traits named here, with ' +
+    'commas between them, are written in captions and prompts, and can be changed there later.';
+  return {
+    key: 'traits',
+    target: input,
+    node: formField('Traits to name', input, help),
+    set: (character) => (input.value = (character.traits || []).join(', ')),
+    get: () => ({
+      traits: input.value
+        .split(',')
+        .map((one) => one.trim())
+        .filter(Boolean),
+    }),
+  };
+}

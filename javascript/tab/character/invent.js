@@ -1,0 +1,413 @@
+/** Inventing a character: faces to choose from, the picked one, and more pictures of it. */
+
+import * as api from '../base/api.js';
+import { url } from '../base/api.js';
+import { chosenCharacter, goTo, openJob } from '../base/choice.js';
+import { el, fillWith, setText } from '../base/dom.js';
+import { plural, t } from '../base/texts.js';
+import { inventForm, inventMoreForm } from './invent_form.js';
+import { beginsWhen, controlJob, lastJob, logFold, resumeJob } from '../jobs/jobs.js';
+import { followedView } from '../page/followed_view.js';
+import { refresh } from '../page/polling.js';
+import { timeLeft } from '../train/train_live.js';
+import { actionButton, keyedList, leadLine, openDialog, toneBadge } from '../widgets/widgets.js';
+
+const LEAST = 8; // photos, as the trainer has it
+const WHY = {
+  'other face': 'another face',
+  'near copy': 'nearly a picture that is kept',
+  'no face': 'no face',
+  'several faces': 'several faces',
+  'face too small': 'the face is too small',
+  blurred: 'blurred',
+  'face cut off': 'the face is cut off',
+  'hardly a face': 'hardly a face',
+  'left out by you': 'left out by you',
+};
+const FILTERS = { all: 'All', kept: 'Kept', out: 'Left out' };
+
+let parts = null;
+let filter = 'all';
+let anew = false; // the user describes another face, although there are candidates
+let filled = ''; // whose description stands in the form
+const answers = followedView('invent', () => draw());
+
+function mount(root) {
+  const form = inventForm(() => draw());
+  const more = inventMoreForm();
+  const paint = actionButton('Paint faces', () => begin(form), { main: true });
+  const start = actionButton('Paint more pictures', () => more.start(answers.slug));
+  const back = actionButton('Back to the faces', () => ((anew = false), draw()));
+  parts = {
+    lead: leadLine(),
+    form,
+    more,
+    paint,
+    start,
+    back,
+    begins: el(
+      'div',
+      { class: 'sf-card' },
+      el('h3', { text: t('The face') }),
+      form.node,
+      el('div', { class: 'sf-row' }, paint, back),
+    ),
+    goes: el(
+      'div',
+      { class: 'sf-card' },
+      el('h3', { text: t('More pictures of this face') }),
+      more.node,
+      el('div', { class: 'sf-row' }, start),
+    ),
+    face: el('div', { class: 'sf-card' }),
+    reasons: el('div', { class: 'sf-card' }),
+    filters: el('div', { class: 'sf-row', role: 'group', aria: { label: t('Show') } }),
+    faces: el('div', { class: 'sf-photos' }),
+    pictures: el('div', { class: 'sf-photos' }),
+    empty: el('p', { class: 'sf-quiet' }),
+    log: logFold(),
+  };
+  answers.slug = '';
+  const aside = el('aside', {}, parts.face, parts.begins, parts.goes, parts.reasons);
+  const main = el('div', { class: 'sf-stack' }, parts.filters, parts.empty, parts.faces, parts.pictures, parts.log);
+  parts.aside = aside;
+  root.append(parts.lead, el('div', { class: 'sf-side' }, aside, main));
+}
+
+const job = () => openJob(['invent', 'more']);
+
+function update() {
+  const character = chosenCharacter();
+  if (!character) return;
+  const open = job();
+  const mark = [
+    character.invented,
+    character.photos.used,
+    open && open.id,
+    open && open.state,
+    open && open.standing && open.standing.done,
+  ];
+  if (answers.follow(character.slug, `/characters/${character.slug}/invention`, mark)) {
+    filter = 'all';
+    anew = false;
+  }
+  draw();
+}
+
+// Drawing
+
+function draw() {
+  const character = chosenCharacter();
+  if (!parts || !character) return;
+  const view = answers.view;
+  const open = job();
+  parts.lead.set(words(character, view, open));
+  const last = lastJob('invent', 'more');
+  parts.log.set(open ? open.id : last && last.state === 'failed' ? last.id : null);
+  const stage = view ? view.stage : '';
+  const describing = Boolean(view) && !open && (stage === 'none' || (stage === 'candidates' && anew));
+  parts.begins.hidden = !describing;
+  parts.back.hidden = stage === 'none';
+  setText(parts.paint.firstElementChild, t(parts.form.way() === 'words' ? 'Paint faces' : 'Take this picture'));
+  parts.goes.hidden = stage !== 'picked' || Boolean(open);
+  if (view) drawView(view, open, describing);
+  else parts.face.hidden = parts.reasons.hidden = true;
+  parts.aside.hidden = [...parts.aside.children].every((one) => one.hidden);
+}
+
+function drawView(view, open, describing) {
+  if (describing && filled !== answers.slug) {
+    filled = answers.slug;
+    parts.form.set(view);
+  }
+  parts.more.set(view);
+  drawFace(view);
+  drawReasons(view);
+  const picked = view.stage === 'picked';
+  const faces = picked || describing ? [] : view.candidates;
+  keyedList(
+    parts.faces,
+    faces,
+    (one) => one.url,
+    (one) => card(one, false),
+    (node, one) => updateFace(node, one, open),
+  );
+  const newest = picked ? [...view.more].reverse() : [];
+  drawFilters(newest);
+  const shown = newest.filter((one) => filter === 'all' || (filter === 'kept') === one.kept);
+  keyedList(
+    parts.pictures,
+    shown,
+    (one) => one.url,
+    (one) => card(one, true),
+    updatePicture,
+  );
+  const nothing = picked ? !newest.length : !faces.length && !describing;
+  parts.empty.hidden = !nothing;
+  setText(
+    parts.empty,
+    t(
+      open
+        ? 'The first picture comes soon.'
+        : picked
+          ? 'No further picture was painted yet.'
+          : 'No face was painted yet.',
+    ),
+  );
+}
+
+function card(one, further) {
+  const image = el('img', {
+    alt: '',
+    loading: 'lazy',
+    src: url(`${one.url}${one.url.includes('?') ? '&' : '?'}small=1`),
+  });
+  const label = t(further ? 'Show picture {number} large' : 'Face {number}', one);
+  const open = el('button', { class: 'sf-thumb', aria: { label } }, image);
+  const word = el('span', {});
+  const why = el('p', { class: 'sf-quiet' });
+  const row = el('div', { class: 'sf-row' });
+  const node = el('div', { class: 'sf-photo' }, open, word, why, row);
+  node.parts = { word, why, row, one };
+  open.addEventListener('click', () => large(node.parts.one, further));
+  if (!further)
+    row.append(
+      actionButton('Take this face', () => large(node.parts.one, false), {
+        small: true,
+        label: t('Take face {number}', one),
+      }),
+    );
+  else row.hidden = true;
+  return node;
+}
+
+function badge(node, tone, text) {
+  if (node.dataset.mark !== `${tone} ${text}`) fillWith(node, toneBadge(tone, text));
+  node.dataset.mark = `${tone} ${text}`;
+}
+
+function updateFace(node, one, open) {
+  node.parts.one = one;
+  const last = lastJob('invent');
+  const alike = (last && last.result && last.result.alike) || {};
+  const least = Math.min(...Object.values(alike));
+  const distinct = !open && alike[one.number] === least && Object.keys(alike).length > 2;
+  node.classList.toggle('sf-out', Boolean(one.why));
+  if (one.why) badge(node.parts.word, 'warn', t('Face {number}: cannot be used', one));
+  else if (!node.parts.word.firstChild) node.parts.word.append(el('strong', { text: t('Face {number}', one) }));
+  const said = one.why ? t(WHY[one.why] || one.why) : distinct ? t('least like the others: easiest to hold') : '';
+  setText(node.parts.why, said);
+  node.parts.why.hidden = !said;
+  node.parts.row.hidden = Boolean(one.why);
+}
+
+function updatePicture(node, one) {
+  node.parts.one = one;
+  node.classList.toggle('sf-out', !one.kept);
+  badge(node.parts.word, one.kept ? 'good' : 'none', t(one.kept ? 'kept' : 'left out'));
+  setText(node.parts.why, one.kept ? '' : t(WHY[one.why] || one.why));
+  node.parts.why.hidden = one.kept;
+}
+
+function drawFilters(all) {
+  parts.filters.hidden = !all.length;
+  const kept = all.filter((one) => one.kept).length;
+  const counted = { all: all.length, kept, out: all.length - kept };
+  const make = (name) => actionButton(FILTERS[name], () => ((filter = name), draw()), { small: true });
+  keyedList(
+    parts.filters,
+    Object.keys(FILTERS),
+    (name) => name,
+    make,
+    (node, name) => {
+      node.setAttribute('aria-pressed', String(filter === name));
+      setText(node.firstElementChild, `${t(FILTERS[name])} (${counted[name]})`);
+    },
+  );
+}
+
+function drawFace(view) {
+  const { picked } = view;
+  parts.face.hidden = !picked;
+  const mark = JSON.stringify([picked, view.describe]);
+  if (!picked || parts.face.dataset.mark === mark) return;
+  parts.face.dataset.mark = mark;
+  const image = el('img', { class: 'sf-invent-own', alt: t('The picked face'), src: url(picked.url) });
+  fillWith(parts.face, el('h3', { text: t('The face') }), image, el('p', { class: 'sf-quiet', text: view.describe }));
+}
+
+function drawReasons(view) {
+  const all = Object.entries(view.reasons);
+  parts.reasons.hidden = view.stage !== 'picked' || !all.length;
+  const mark = JSON.stringify(all);
+  if (parts.reasons.dataset.mark === mark) return;
+  parts.reasons.dataset.mark = mark;
+  const items = all.map(([why, number]) => el('li', { text: `${number} × ${t(WHY[why] || why)}` }));
+  fillWith(
+    parts.reasons,
+    el('h3', { text: t('Why pictures were left out') }),
+    el('ul', { class: 'sf-bullets' }, items),
+  );
+}
+
+/** A picture in full size; a candidate can be taken from there. */
+function large(one, further) {
+  const said = one.kept ? t('kept') : t(WHY[one.why] || one.why || '');
+  const buttons = el('div', { class: 'sf-row sf-end' });
+  const takes = !further && !one.why;
+  if (takes) buttons.append(actionButton('Take this face', () => take(one).then(() => shown.close()), { main: true }));
+  const body = el(
+    'div',
+    { class: 'sf-dialog-body' },
+    el('img', { class: 'sf-large sf-invent-large', src: url(one.url), alt: said }),
+    said ? el('p', { text: said }) : null,
+    el('p', { class: 'sf-quiet', text: takes ? t('All further pictures go out from this face.') : one.prompt }),
+    buttons,
+  );
+  const shown = openDialog(t(further ? 'Picture {number}' : 'Face {number}', one), body, { wide: true });
+}
+
+// The first line
+
+function words(character, view, open) {
+  if (!view && !open) return { tone: 'none', text: 'Loading …' };
+  if (open) return jobWords(open, view);
+  const last = lastJob('invent', 'more');
+  if (last && ['failed', 'interrupted', 'stopped'].includes(last.state) && fits(last, view))
+    return endedWords(last, view);
+  if (view.stage === 'none') {
+    const text = 'No photos are needed: describe a face, or give one picture of it.';
+    return { tone: 'none', text, buttons: [photos()] };
+  }
+  if (view.stage === 'candidates') return chooseWords(view);
+  return pickedWords(character, view);
+}
+
+/** Whether what a job was for is still to be done. */
+function fits(last, view) {
+  return (last.kind === 'invent') === (view.stage !== 'picked');
+}
+
+const photos = () => ({ label: 'I have photos after all', do: () => goTo({ step: 'photos' }) });
+
+function jobWords(open, view) {
+  const stop = { label: 'Take out of the queue', do: () => controlJob(open, 'stop') }; // one that runs is stopped in the head
+  if (open.state === 'paused')
+    return {
+      tone: 'warn',
+      text: 'The painting is paused.',
+      buttons: [{ label: 'Resume', main: true, do: () => resumeJob(open) }, stop],
+    };
+  if (open.state === 'waiting')
+    return { tone: 'none', text: 'The painting waits.', detail: beginsWhen(open), buttons: [stop] };
+  const { standing } = open;
+  const counted = standing && standing.phase === 'painting';
+  if (open.wish) return { tone: 'busy', text: 'Stopping; what was painted is kept' };
+  if (!counted) return { tone: 'busy', text: (standing && standing.text) || 'Starting' };
+  const text =
+    open.kind === 'invent'
+      ? t('Painting faces: {done} of {total}', standing)
+      : t('{kept} kept of {painted} painted', running(view, standing));
+  const pick = open.kind === 'invent' ? t('You can take one at any time.') : t('Up to {total} are painted.', standing);
+  return { tone: 'busy', text, detail: [pick, timeLeft(standing)].filter(Boolean).join(' ') };
+}
+
+/** Of all rounds, as the pictures below show it. */
+function running(view, standing) {
+  return view ? { kept: view.kept, painted: view.painted } : { kept: 0, painted: standing.done };
+}
+
+function endedWords(last, view) {
+  const again = {
+    label: last.state === 'failed' ? 'Try again' : 'Go on',
+    main: true,
+    do: () => controlJob(last, 'resume'),
+  };
+  const aside = { label: 'Put this aside', do: () => controlJob(last, 'forget') };
+  const painted = last.kind === 'invent' ? view.candidates.length : view.painted;
+  const left = painted ? plural(painted, '{n} picture is kept.', '{n} pictures are there.') : '';
+  if (last.state === 'failed')
+    return { tone: 'bad', text: last.error || 'The painting failed.', detail: left, buttons: [again, aside] };
+  const text = last.state === 'stopped' ? 'The painting was stopped.' : 'The painting was interrupted.';
+  return { tone: 'warn', text, detail: left, buttons: [again, aside] };
+}
+
+function chooseWords(view) {
+  const good = view.candidates.filter((one) => !one.why).length;
+  const more = { label: 'Paint 8 more', do: () => sayAgain(view, view.candidates.length + 8) };
+  const other = { label: 'Describe another face', do: () => ((anew = true), (filled = ''), draw()) };
+  if (anew) return { tone: 'none', text: 'Describe the face anew.' };
+  if (!good)
+    return {
+      tone: 'warn',
+      text: 'None of these shows one clear face.',
+      detail: 'Describe it in other words, or use another base model.',
+      buttons: [{ ...more, main: true }, other],
+    };
+  return {
+    tone: 'none',
+    text: 'Which face shall it be?',
+    detail: `${view.describe}. ${t('Click a picture to see it large.')}`,
+    buttons: [more, other],
+  };
+}
+
+function pickedWords(character, view) {
+  const enough = character.photos.used >= LEAST;
+  const go = { label: 'Continue to the photos', main: enough, do: () => goTo({ step: 'photos' }) };
+  const more = { label: 'Paint more pictures', main: !enough, do: () => parts.more.start(answers.slug) };
+  if (!view.painted)
+    return {
+      tone: 'none',
+      text: 'The face is chosen. Now more pictures of it are painted, and those that show the same face become its photos.',
+      buttons: [more, go],
+    };
+  const text = t('{kept} kept of {painted} painted', view);
+  const detail = enough
+    ? t('{n} photos are there to train on.', { n: character.photos.used })
+    : t('{n} photos are there; {least} are the least to train on.', { n: character.photos.used, least: LEAST });
+  return { tone: enough ? 'good' : 'warn', text, detail, buttons: enough ? [go, more] : [more, go] };
+}
+
+// What is done
+
+async function begin(form) {
+  form.check();
+  await form.begin(answers.slug);
+  anew = false;
+  answers.forget();
+  await refresh();
+  update();
+}
+
+async function sayAgain(view, candidates) {
+  const values = { describe: view.describe, base: view.base, seed: view.seed, candidates };
+  await api.post('/jobs', { kind: 'invent', character: answers.slug, arguments: values });
+  await refresh();
+}
+
+async function take(one) {
+  const { slug } = answers;
+  const open = job();
+  if (open) await stopped(open);
+  answers.take(slug, await api.post(`/characters/${slug}/invented/pick`, { number: one.number }));
+  await refresh();
+}
+
+/** Stop what paints, and wait until it has. */
+async function stopped(open) {
+  await api.post(`/jobs/${open.id}/stop`);
+  for (let tries = 0; tries < 120; tries += 1) {
+    await refresh();
+    if (!job()) return;
+    await new Promise((resolve) => setTimeout(resolve, 500));
+  }
+  throw new Error(t('The painting does not stop; wait for it, and take the face then.'));
+}
+
+function shown() {
+  answers.forget();
+  parts.form.shown();
+}
+
+export const panel = { mount, update, shown, hidden: () => answers.away() };

@@ -1,0 +1,234 @@
+/** What inventing needs to be told: whom to paint with which base model, or one picture; and how many more to paint. */
+
+import * as api from '../base/api.js';
+import { el, setText } from '../base/dom.js';
+import { t } from '../base/texts.js';
+import { refresh } from '../page/polling.js';
+import { refuseForm } from '../widgets/faults.js';
+import { checkbox, radioGroup } from '../widgets/form_parts.js';
+import { formField, selectBox, toast } from '../widgets/widgets.js';
+
+const AGAIN = 1500; // milliseconds between two looks at base models that are still being looked at
+const LARGEST = 64 * 1024 * 1024; // bytes that the route takes
+const WAYS = [
+  { value: 'words', text: 'Describe a face', help: 'Your base model paints faces to choose from.' },
+  { value: 'picture', text: 'One picture of the face', help: 'Further pictures are painted from it.' },
+];
+
+/** The choice of a base model, from the same list as for training. `made.shown()` asks for it; `made.get()`. */
+function baseField() {
+  const choice = selectBox([], '');
+  const none = el('p', { class: 'sf-help sf-bad', hidden: true });
+  const node = formField('Base model', choice, 'It paints, and the LoRA is trained on it later.');
+  node.append(none);
+  let timer = 0;
+  const ask = async () => {
+    clearTimeout(timer);
+    if (!choice.options.length) setText(none, t('The base models are being looked at …'));
+    none.hidden = choice.options.length > 0;
+    const bases = await api.get('/bases');
+    const usable = bases.filter((one) => one.usable);
+    const pending = bases.some((one) => one.pending);
+    const best = usable.find((one) => one.path === choice.value) || usable.find((one) => one.current) || usable[0];
+    choice.setChoices(
+      usable.map((one) => ({ value: one.path, text: one.title })),
+      best ? best.path : undefined,
+    );
+    none.hidden = usable.length > 0;
+    setText(none, pending ? t('The base models are being looked at …') : noneText(bases));
+    if (pending && node.isConnected) timer = setTimeout(() => ask().catch(() => null), AGAIN);
+  };
+  return {
+    node,
+    shown: () => ask().catch((error) => toast(error.message, 'bad')),
+    set: (path) => path && [...choice.options].some((one) => one.value === path) && (choice.value = path),
+    faults: () => (choice.value ? [] : [{ target: choice, text: 'Choose a base model first.' }]),
+    get: () => choice.value,
+  };
+}
+
+function noneText(bases) {
+  const why = bases.length && bases[0].why ? ` (${bases[0].title}: ${bases[0].why})` : '';
+  return (
+    t('There is no base model that can be used here; put a Stable Diffusion checkpoint into the models folder.') + why
+  );
+}
+
+/** A whole number from 1 to `most`. */
+function countField(label, value, most, help) {
+  const input = el('input', { class: 'sf-input sf-short', type: 'number', min: 1, max: most, step: 1, value });
+  return {
+    node: formField(label, input, help),
+    input,
+    faults: () => {
+      const number = Number(input.value);
+      const good = Number.isInteger(number) && number >= 1 && number <= most;
+      return good ? [] : [{ target: input, text: t('Give a whole number from 1 to {most}.', { most }) }];
+    },
+    get: () => Number(input.value),
+  };
+}
+
+/**
+ * How a face begins.
+ * @param {Run} [turned] is called when the user turns to the other way.
+ * @returns {{node, way: () => string, faults: () => any[], check: Run, begin: (a: string) => void, set, shown}}
+ *   `faults()` is what is missing (see `refuseForm`), `check()` says it and throws; `begin(slug)` starts: paints candidates, or takes the picture.
+ */
+export function inventForm(turned) {
+  const way = radioGroup('How shall the face begin?', WAYS, 'words', () => {
+    show();
+    if (turned) turned();
+  });
+  const words = el('textarea', { class: 'sf-input', rows: 2, maxLength: 400 });
+  words.placeholder = t('a woman with short red hair, 30 years old');
+  const help = 'What never changes: age, hair, skin, face. Clothes and places come later by themselves.';
+  const described = formField('Who shall be seen', words, help);
+  const picture = pictureField();
+  const base = baseField();
+  const count = countField('Faces to choose from', 8, 64);
+  const node = el('div', { class: 'sf-form' }, way, picture.node, described, base.node, count.node);
+  const show = () => {
+    const own = way.chosen === 'picture';
+    picture.node.hidden = !own;
+    count.node.hidden = own;
+  };
+  const line = () => words.value.split(/\s+/).filter(Boolean).join(' ');
+  const faults = () => {
+    if (way.chosen === 'picture') return [...picture.faults(), ...base.faults()];
+    const unsaid = line() ? [] : [{ target: words, text: 'Say who shall be seen.' }];
+    return [...unsaid, ...base.faults(), ...count.faults()];
+  };
+  show();
+  return {
+    node,
+    way: () => way.chosen,
+    shown: base.shown,
+    set: ({ describe, base: path }) => {
+      words.value = describe || '';
+      base.set(path);
+    },
+    faults,
+    check: () => refuseForm(faults()),
+    begin: async (slug) => {
+      if (way.chosen === 'words') {
+        const values = { describe: line(), base: base.get(), candidates: count.get() };
+        return api.post('/jobs', { kind: 'invent', character: slug, arguments: values });
+      }
+      const file = picture.get();
+      const body = { name: file.name, data: await asBase64(file), base: base.get(), describe: line() };
+      return api.post(`/characters/${slug}/invented/own`, body);
+    },
+  };
+}
+
+/**
+ * The two ways to a character, for the page of a new one.
+ * @param {Run} turned is called when the other one is chosen.
+ * @returns {{node: Element, chosen: () => string}} "photos" or "invent".
+ */
+export function photoOrInvent(turned) {
+  const ways = {
+    photos: ['I have photos', '20 to 50 of one face. Each is looked at, and you are told which to leave out.'],
+    invent: ['I have no photos: invent a face', 'Describe it, or give one picture; your base model paints the rest.'],
+  };
+  let chosen = 'photos';
+  const buttons = Object.entries(ways).map(([name, [title, text]]) =>
+    el(
+      'button',
+      { class: 'sf-way-choice', data: { way: name }, on: { click: () => turn(name) } },
+      el('strong', { text: t(title) }),
+      el('span', { class: 'sf-quiet', text: t(text) }),
+    ),
+  );
+  const mark = () => buttons.forEach((one) => one.setAttribute('aria-pressed', String(one.dataset.way === chosen)));
+  const turn = (name) => {
+    chosen = name;
+    mark();
+    turned();
+  };
+  mark();
+  return {
+    node: el('div', { class: 'sf-ways', role: 'group', aria: { label: t('How it begins') } }, buttons),
+    chosen: () => chosen,
+  };
+}
+
+function pictureField() {
+  const input = el('input', { class: 'sf-input', type: 'file', accept: 'image/*,.heic,.heif,.avif' });
+  const seen = el('img', { class: 'sf-invent-own', alt: '', hidden: true });
+  const help = 'One clear face, sharp and well lit. The picture stays as it is.';
+  const node = formField('The picture', input, help);
+  node.append(seen);
+  input.addEventListener('change', () => {
+    if (seen.src) URL.revokeObjectURL(seen.src);
+    seen.hidden = !input.files.length;
+    if (input.files.length) seen.src = URL.createObjectURL(input.files[0]);
+    seen.onerror = () => (seen.hidden = true); // a browser does not show every kind
+  });
+  return {
+    node,
+    faults: () => {
+      const [file] = input.files;
+      if (file && file.size <= LARGEST) return [];
+      return [
+        {
+          target: input,
+          text: file ? 'The picture is too large; make it smaller than 64 MB.' : 'Choose the picture first.',
+        },
+      ];
+    },
+    get: () => input.files[0],
+  };
+}
+
+function asBase64(file) {
+  return new Promise((resolve, reject) => {
+    const reader = new FileReader();
+    reader.onload = () => resolve(String(reader.result).split(',', 2)[1]);
+    reader.onerror = () => reject(new Error(t('{file} cannot be read.', { file: file.name })));
+    reader.readAsDataURL(file);
+  });
+}
+
+/**
+ * How many further pictures are wanted.
+ * @returns {{node: Element, set: (a: any) => void, start: (a: string) => void}} `set(view)`: the answer of the route.
+ */
+export function inventMoreForm() {
+  let view = null;
+  const count = countField('Stop when so many are kept', 30, 500, '20 to 30 train a face well.');
+  const budget = countField(
+    'Paint at most so many now',
+    100,
+    2000,
+    'Most are not kept: they show another face, or nearly the same picture again.',
+  );
+  const lora = checkbox(
+    'Paint with the trained LoRA',
+    false,
+    null,
+    'It knows the face, so more of the pictures are kept.',
+  );
+  const node = el('div', { class: 'sf-form' }, count.node, budget.node, lora);
+  return {
+    node,
+    set: (found) => {
+      view = found;
+      lora.hidden = !found.lora;
+      if (!found.lora) lora.input.checked = false;
+    },
+    start: async (slug) => {
+      refuseForm([...count.faults(), ...budget.faults()]);
+      const withLora = lora.input.checked;
+      const round = (view && (withLora ? view.rounds.with : view.rounds.without)) || { painted: 0, kept: 0 };
+      // the trainer counts all that were painted this way; here it is what comes now
+      const values = { count: count.get(), budget: round.painted + budget.get(), with_lora: withLora };
+      const enough = round.kept >= values.count;
+      const said = t('{n} are kept already; give a larger number to go on.', { n: round.kept });
+      refuseForm(enough ? [{ target: count.input, text: said }] : []);
+      await api.post('/jobs', { kind: 'more', character: slug, arguments: values });
+      await refresh();
+    },
+  };
+}

@@ -1,0 +1,260 @@
+/** The panel "Doctor": whether everything works here, where things lie, and the settings. */
+
+import * as api from '../base/api.js';
+import { app } from '../base/app.js';
+import { appendTo, el, setText } from '../base/dom.js';
+import { plural, t } from '../base/texts.js';
+import { postWithCode } from '../widgets/confirmation_code.js';
+import { clearFaults, refuseForm, sendForm } from '../widgets/faults.js';
+import { checkbox, copyBox, copyText, radioGroup } from '../widgets/form_parts.js';
+import { actionButton, formField, keyedList, leadLine, notice, toast, toneBadge } from '../widgets/widgets.js';
+
+const PACK = 'insightface:';
+
+let view = null;
+
+export const panel = {
+  mount: (root) => (view = make(root)),
+  shown: () => load(view),
+};
+
+function make(root) {
+  const made = { remote: false };
+  made.lead = leadLine();
+  made.checks = el('ul', { class: 'sf-checks' });
+  made.folders = el('div', { class: 'sf-folders' });
+  made.settings = settingsForm();
+  const left = el('div', { class: 'sf-stack' }, el('h3', { text: t('Checks') }), made.checks);
+  const right = el('div', { class: 'sf-stack' }, el('h3', { text: t('Folders') }), made.folders);
+  const heading = el('h3', { text: t('Settings') });
+  appendTo(root, [made.lead, el('div', { class: 'sf-halves' }, left, right), heading, made.settings.node]);
+  made.lead.set({ tone: 'busy', text: 'Looking …' });
+  return made;
+}
+
+async function load(made) {
+  const again = { label: 'Look again', do: () => load(made) };
+  try {
+    const [doctor, settings] = await Promise.all([api.get('/doctor'), api.get('/settings')]);
+    const copy = { label: 'Copy for a report', do: () => copyText(doctor.text) };
+    made.lead.set({ ...summary(doctor.checks), buttons: [again, copy] });
+    showChecks(made, doctor.checks);
+    showFolders(made, doctor.folders);
+    made.settings.take(settings);
+  } catch (error) {
+    made.lead.set({ tone: 'bad', text: error.message, buttons: [again] });
+  }
+}
+
+function summary(checks) {
+  const wrong = checks.filter((one) => one.tone === 'bad').length;
+  const odd = checks.filter((one) => one.tone === 'warn').length;
+  const { supervisor, host } = app.state;
+  const values = { version: app.state.version, host: host.name, its: host.version || '' };
+  const words = host.name === 'alone' ? 'SameFace {version}, without a webui' : 'SameFace {version} in {host} {its}';
+  const detail = t(words, values).trim();
+  if (!supervisor.active) return { tone: 'bad', text: supervisor.reason, detail };
+  if (wrong)
+    return {
+      tone: 'bad',
+      text: plural(wrong, '{n} thing does not work.', '{n} things do not work.'),
+      detail,
+    };
+  if (odd)
+    return {
+      tone: 'warn',
+      text: plural(odd, 'All works; one thing is worth knowing.', 'All works; {n} things are worth knowing.'),
+      detail,
+    };
+  return { tone: 'good', text: 'All is well.', detail };
+}
+
+const ORDER = ['bad', 'warn', 'none', 'good'];
+const WORDS = { good: 'fine', warn: 'note', bad: 'does not work', none: 'not there' };
+
+function showChecks(made, checks) {
+  const sorted = [...checks].sort((a, b) => ORDER.indexOf(a.tone) - ORDER.indexOf(b.tone));
+  const entry = (one) =>
+    el(
+      'li',
+      { class: `sf-check sf-${one.tone}` },
+      el(
+        'div',
+        { class: 'sf-check-head' },
+        el('b', { text: t(one.name) }),
+        toneBadge(one.tone, t(WORDS[one.tone] || one.tone)),
+      ),
+      el('p', { text: one.text }),
+      one.mend ? el('p', { class: 'sf-mend' }, el('b', { text: t('What to do:') }), ' ', one.mend) : null,
+    );
+  keyedList(made.checks, sorted, (one) => JSON.stringify(one), entry);
+}
+
+const FOLDERS = { data: 'Characters, runs and settings', loras: 'LoRAs', log: 'Jobs and their logs' };
+
+function showFolders(made, folders) {
+  const entries = Object.entries(folders).flatMap(([name, path]) =>
+    [path]
+      .flat()
+      .filter(Boolean)
+      .map((one) => [name, one]),
+  );
+  keyedList(
+    made.folders,
+    entries,
+    ([name, path]) => `${name}|${path}`,
+    ([name, path]) => {
+      const box = copyBox(FOLDERS[name] || name);
+      box.set(String(path));
+      return box;
+    },
+  );
+}
+
+// Settings
+
+function settingsForm() {
+  let kept = {};
+  const changed = () => show();
+  const painting = radioGroup(
+    'While a LoRA is being trained',
+    [
+      {
+        value: 'no',
+        text: 'Whoever wants to paint waits',
+        help: 'Training has the whole machine; pictures wait until it has ended or pauses.',
+      },
+      {
+        value: 'yes',
+        text: 'Painting is allowed',
+        help: 'Needs memory for both; training becomes slower, and may run out of memory.',
+      },
+    ],
+    'no',
+    changed,
+  );
+  const then = checkbox('Paint and judge the test grid after each training', true, changed);
+  const comfyui = text('ComfyUI folder', 'For “Copy to ComfyUI”.');
+  const python = text(
+    'Python that trains',
+    'A program; empty = the Python in which SameFace runs. For an environment of its own with torch and diffusers.',
+  );
+  const engine = radioGroup(
+    'Faces are compared with',
+    [
+      { value: 'own', text: 'SFace and YuNet', help: 'Come with SameFace; free for commercial use, too.' },
+      {
+        value: 'pack',
+        text: 'InsightFace',
+        help: 'A model pack that you have, with the package insightface that you install.',
+      },
+    ],
+    'own',
+    changed,
+  );
+  const pack = text('Folder of the model pack', 'For example …/models/buffalo_l.');
+  const licence = checkbox(
+    'I use these models for non-commercial research only, or hold a licence from InsightFace',
+    false,
+    changed,
+    'Their models may not be used for anything else. Characters are measured anew, and old verdicts are not ' +
+      'compared with new ones.',
+  );
+  const packs = el('div', { class: 'sf-pack' }, pack.node, licence);
+  const save = actionButton('Save the settings', () => store(), { main: true });
+  const said = el('span', { class: 'sf-quiet', role: 'status' });
+  const remote = notice('none', 'Folders and programs can only be set on the computer where the webui runs.');
+  const left = el('div', { class: 'sf-stack' }, painting, then, engine, packs);
+  const right = el('div', { class: 'sf-stack' }, comfyui.node, python.node, remote);
+  const node = el(
+    'div',
+    { class: 'sf-card' },
+    el('div', { class: 'sf-halves' }, left, right),
+    el('div', { class: 'sf-row' }, save, said),
+  );
+  node.inert = true; // until it is known what is set: what is chosen sooner would be lost
+
+  function text(label, help) {
+    const input = el('input', {
+      class: 'sf-input',
+      type: 'text',
+      spellcheck: false,
+      autocomplete: 'off',
+      on: { input: changed },
+    });
+    return { input, node: formField(label, input, help) };
+  }
+
+  function chosen() {
+    return {
+      allow_painting: painting.chosen === 'yes',
+      then_test: then.input.checked,
+      comfyui: comfyui.input.value.trim(),
+      worker_python: python.input.value.trim(),
+      engine: engine.chosen === 'pack' ? PACK + pack.input.value.trim() : '',
+    };
+  }
+
+  function differing() {
+    return Object.fromEntries(
+      Object.entries(chosen()).filter(
+        ([key, value]) => value !== (kept[key] ?? (typeof value === 'string' ? '' : value)),
+      ),
+    );
+  }
+
+  function show() {
+    packs.hidden = engine.chosen !== 'pack';
+    if (packs.hidden) clearFaults([pack.input, licence.input]);
+    const dirty = Object.keys(differing()).length > 0;
+    save.disabled = !dirty;
+    setText(said, dirty ? t('Not saved yet.') : '');
+  }
+
+  async function store() {
+    const values = differing();
+    const packed = 'engine' in values && values.engine;
+    refuseForm([
+      packed === PACK && { target: pack.input, text: 'In which folder is the model pack?' },
+      packed &&
+        !licence.input.checked && {
+          target: licence.input,
+          text: 'Please read and tick the licence of the models first.',
+        },
+    ]);
+    const targets = { comfyui: comfyui.input, worker_python: python.input, engine: pack.input };
+    take(await sendForm(targets, () => postWithCode('/settings', values)));
+    toast('The settings are saved.', 'good');
+  }
+
+  /** Take what the routes say; what has been typed and not saved stays. */
+  function take(settings) {
+    node.inert = false;
+    const mine = Object.keys(kept).length ? differing() : {};
+    kept = Object.fromEntries(Object.entries(settings).map(([key, value]) => [key, value === null ? '' : value]));
+    /** @type {any} */
+    const now = {
+      ...kept,
+      ...Object.fromEntries(Object.entries(mine).filter(([key, value]) => kept[key] !== value)),
+    };
+    painting.chosen = now.allow_painting ? 'yes' : 'no';
+    then.input.checked = now.then_test !== false;
+    app.usualTest = settings.then_test !== false;
+    write(comfyui.input, now.comfyui);
+    write(python.input, now.worker_python);
+    const own = !String(now.engine || '').startsWith(PACK);
+    engine.chosen = own ? 'own' : 'pack';
+    if (!own) write(pack.input, now.engine.slice(PACK.length));
+    if (!own && kept.engine === now.engine) licence.input.checked = true;
+    const far = app.state.host.remote;
+    remote.hidden = !far;
+    for (const field of [comfyui.input, python.input, pack.input]) field.disabled = far;
+    show();
+  }
+
+  function write(input, value) {
+    if (document.activeElement !== input) input.value = value || '';
+  }
+
+  return { node, take };
+}

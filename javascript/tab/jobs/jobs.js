@@ -1,0 +1,91 @@
+/** What is done with jobs, and what is said of those that wait. */
+
+import * as api from '../base/api.js';
+import { app } from '../base/app.js';
+import { el, setText } from '../base/dom.js';
+import { t } from '../base/texts.js';
+import { refresh } from '../page/polling.js';
+import { repeatWhileSeen } from '../widgets/form_parts.js';
+import { foldSection, toast } from '../widgets/widgets.js';
+
+const LIGHT = ['audit', 'fill']; // kinds of jobs that run beside a training
+
+/** The jobs that must end before a new one for the GPU begins, in order. */
+export function jobsAhead(job) {
+  const all = app.state ? app.state.queue.jobs.filter((one) => !LIGHT.includes(one.kind)) : [];
+  const running = all.filter((one) => one.state === 'running');
+  const waiting = all.filter((one) => one.state === 'waiting');
+  const place = job ? waiting.findIndex((one) => one.id === job.id) : -1;
+  return [...running, ...(place < 0 ? waiting : waiting.slice(0, place))].filter((one) => !job || one.id !== job.id);
+}
+
+/** When a job that waits will begin, in one sentence; empty where it can begin now. */
+export function beginsWhen(job) {
+  const { supervisor, queue } = app.state;
+  if (!supervisor.active) return t('It waits: {why}', { why: supervisor.reason });
+  if (queue.paused) return t('It starts when the pause is ended.');
+  const before = jobsAhead(job);
+  if (!before.length) return '';
+  const what = before[before.length - 1].text;
+  if (queue.more) return t('It starts after {n} other jobs or more.', { n: before.length });
+  return before.length === 1
+    ? t('It starts after “{what}”.', { what })
+    : t('It starts after {n} other jobs, the last of them “{what}”.', { n: before.length, what });
+}
+
+/** Queue a job for the chosen character, and say when it begins. */
+export async function startJob(kind, values, words) {
+  const job = await api.post('/jobs', { kind, character: app.slug, arguments: values });
+  await refresh();
+  const later = beginsWhen(job);
+  toast(later ? `${t('Added to the queue.')} ${later}` : t(words || 'Started.'), 'good');
+  return job;
+}
+
+/**
+ * Stop or go on with a job.
+ * @param {{id: number}} job
+ * @param {'stop' | 'pause' | 'resume' | 'forget'} what
+ */
+export async function controlJob(job, what) {
+  await api.post(`/jobs/${job.id}/${what}`);
+  await refresh();
+}
+
+/** End the pause of the queue, so that a paused job goes on. */
+export async function resumeJob(job) {
+  if (app.state.queue.paused) await api.post('/queue', { paused: false });
+  else await api.post(`/jobs/${job.id}/resume`, {});
+  await refresh();
+}
+
+/** The newest job of some kinds of the chosen character, ended or not; or null. */
+export function lastJob(...kinds) {
+  const jobs = app.state ? app.state.queue.jobs : [];
+  const mine = jobs.filter((job) => kinds.includes(job.kind) && job.slug === app.slug);
+  return mine.sort((a, b) => b.id - a.id)[0] || null;
+}
+
+/** The last lines of a job's log, asked for when the fold is opened. */
+export function logFold() {
+  const text = el('pre', { class: 'sf-log', tabIndex: 0, aria: { label: t('Log') } });
+  const fold = foldSection('The last lines of the log', text);
+  let job = null;
+  const load = async () => {
+    if (!fold.isConnected) return beat.set(false); // the page was drawn anew
+    if (!fold.open || !job || !text.getClientRects().length) return;
+    const { lines } = await api.get(`/jobs/${job}/log`);
+    setText(text, lines.join('\n') || t('It is empty.'));
+  };
+  const beat = repeatWhileSeen(load, 5000);
+  fold.addEventListener('toggle', () => beat.set(fold.open));
+  fold.set = (id) => {
+    fold.hidden = !id;
+    if (id === job) return;
+    job = id;
+    setText(text, '');
+    if (fold.open) beat.now();
+  };
+  fold.set(null);
+  return fold;
+}

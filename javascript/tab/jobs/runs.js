@@ -1,0 +1,216 @@
+/** The runs of the chosen character, kept for the panels that show them, and what can be said about a run. */
+
+import * as api from '../base/api.js';
+import { app } from '../base/app.js';
+import { chosenCharacter } from '../base/choice.js';
+import { el } from '../base/dom.js';
+import * as format from '../base/format.js';
+import { redraw } from '../base/redraw.js';
+import { t } from '../base/texts.js';
+import { formField, selectBox } from '../widgets/widgets.js';
+
+const store = { slug: '', mark: '', told: '', runs: null, error: '' };
+
+/** What must have changed before runs are asked for again. */
+function markOf(character) {
+  const jobs = app.state.queue.jobs.filter((job) => job.slug === character.slug && job.kind !== 'audit');
+  const told = jobs.map((job) => [job.id, job.state, job.run]);
+  return JSON.stringify([character.slug, character.train.run, character.test.run, character.test.grid, told]);
+}
+
+/** The runs of the chosen character, the newest first; null until they are known. Asks anew after a change. */
+export function knownRuns() {
+  const character = chosenCharacter();
+  if (!character) return null;
+  if (store.slug !== character.slug) Object.assign(store, { slug: character.slug, told: '', runs: null, error: '' });
+  const mark = markOf(character);
+  if (store.mark !== mark) {
+    store.mark = mark;
+    load(character.slug);
+  }
+  return store.runs;
+}
+
+/** Why the runs are not known; empty where they are, or are on their way. */
+export const runsError = () => store.error;
+
+/** Whether the runs are those of the newest state, and not from before the last change. */
+export const runsAreNew = () => Boolean(store.runs) && store.told === store.mark;
+
+/** The last step of a run that is saved, and can be used and trained on; 0 = none. A run may have been further. */
+export const savedStep = (run) => Math.max(0, ...((run && run.checkpoints) || []));
+
+/** That a run's base model is gone, in one sentence: it can neither be trained on nor tested. Empty where it is there. */
+export function baseGone(run) {
+  if (!run || run.base_there !== false) return '';
+  const values = { run: run.id, file: run.base_path || run.base };
+  return t('The base model of run {run} is gone: {file}. Put it back there to train it on or to test it.', values);
+}
+
+/** That the base model which a job needs is gone, in one sentence; empty where it is there, or none is needed. */
+export function jobsBaseGone(job) {
+  if (!job || !job.base_gone) return '';
+  return t('The base model is gone: {file}. Put it back there, or choose another one.', { file: job.base_gone });
+}
+
+/** The setting whether a training is followed by a test; asked for where it is not known yet. */
+export async function thenTest() {
+  if (app.usualTest === undefined) app.usualTest = (await api.get('/settings')).then_test !== false;
+  return app.usualTest;
+}
+
+/** Ask for the runs anew, whatever has changed. */
+export function reloadRuns() {
+  store.mark = '';
+  return knownRuns();
+}
+
+async function load(slug) {
+  const mark = store.mark;
+  try {
+    const runs = await api.get(`/characters/${slug}/runs`);
+    if (slug !== store.slug || mark !== store.mark) return;
+    Object.assign(store, { runs, told: mark, error: '' });
+  } catch (error) {
+    if (slug !== store.slug || mark !== store.mark) return;
+    store.error = error.message;
+    setTimeout(() => store.mark === mark && reloadRuns(), 5000);
+  }
+  redraw();
+}
+
+/** What a verdict sounds like: good, warn, bad, or none where nothing could be judged. */
+export function verdictTone(verdict) {
+  if (!verdict.judged) return 'none';
+  if (verdict.kind === 'consistent') return 'good';
+  return ['slightly undertrained', 'overtrained'].includes(verdict.kind) ? 'warn' : 'bad'; // as the state has it
+}
+
+/** "Run 003, step 2,000, weight 0.8". */
+export function cellName(run, step, weight) {
+  const words = weight === undefined ? 'Run {run}, step {step}' : 'Run {run}, step {step}, weight {weight}';
+  return t(words, { run, step: format.number(step), weight: format.number(weight, 2) });
+}
+
+/** Every judged grid of some runs: [{run, grid}], the newest first. */
+export function gridsOf(runs) {
+  const all = (runs || []).flatMap((run) => run.grids.map((grid) => ({ run, grid })));
+  return all.sort((a, b) => (b.grid.made || 0) - (a.grid.made || 0));
+}
+
+/**
+ * The step and weight that the tests speak for: of the runs that hold, the newest, and in it the most alike one;
+ * else the most alike of all; null where nothing is judged.
+ */
+export function bestGrid(runs) {
+  const judged = gridsOf(runs).filter(({ grid }) => grid.judged && grid.retention !== null);
+  const holds = judged.filter(({ grid }) => grid.kind === 'consistent');
+  const newest = holds.length ? holds.map(({ run }) => run).sort((a, b) => runs.indexOf(a) - runs.indexOf(b))[0] : null;
+  const among = newest ? holds.filter(({ run }) => run === newest) : judged;
+  return among.sort((a, b) => b.grid.retention - a.grid.retention)[0] || null;
+}
+
+/**
+ * The choice of run, step and weight, as three fields in a row. What the user has not picked is the suggestion's, else
+ * the last step of the newest run.
+ * @param {Run} changed is called when the user has chosen.
+ * @returns {{node: Element, value: {run, step, weight}, weight: Element, setRuns: (a: any[], b: any?) => void,
+ *   choose: (a: any) => void, reset: Run}} `weight`: its field; `setRuns(runs, best)`: best is a cell to suggest, or null; `choose(cell)` counts as picked;
+ *   `reset()` forgets what was picked.
+ */
+export function cellChoice(changed) {
+  let runs = [];
+  let best = null;
+  const value = { run: '', step: 0, weight: 1 };
+  const picked = { run: false, step: false, weight: false };
+  const run = selectBox([], '', (to) => pick({ run: to }));
+  const step = selectBox([], '', (to) => pick({ step: Number(to) }));
+  const weight = el('input', { class: 'sf-input', type: 'number', min: 0, max: 2, step: 'any', value: 1 });
+  weight.addEventListener(
+    'input',
+    () => weight.value !== '' && weight.validity.valid && pick({ weight: Number(weight.value) }),
+  );
+
+  function pick(to) {
+    choose(to);
+    changed();
+  }
+
+  function choose(to) {
+    if ('run' in to) Object.assign(picked, { run: true, step: false });
+    if ('step' in to) Object.assign(picked, { run: true, step: true });
+    if ('weight' in to) picked.weight = true;
+    Object.assign(value, to);
+    settle();
+  }
+
+  const find = (id) => runs.find((one) => one.id === id);
+
+  /** The run, and the step and weight where none are picked; step 0 is the last one. */
+  function wanted() {
+    const mine = picked.run && find(value.run);
+    if (mine) return { known: mine, step: picked.step ? value.step : 0, weight: value.weight };
+    if (runs.length) Object.assign(picked, { run: false, step: false });
+    if (best && find(best.run)) return { ...best, known: find(best.run) };
+    return { known: runs[0], step: 0, weight: 1 };
+  }
+
+  function settle() {
+    const to = wanted();
+    if (!to.known) return show([]);
+    const steps = [...to.known.checkpoints].sort((a, b) => b - a);
+    value.run = to.known.id;
+    value.step = steps.includes(to.step) ? to.step : steps[0] || 0;
+    if (!picked.weight) value.weight = to.weight;
+    show(steps.map((one) => ({ value: one, text: stepText(to.known, one) })));
+  }
+
+  function show(steps) {
+    run.setChoices(
+      runs.map((one) => ({ value: one.id, text: runText(one) })),
+      value.run,
+    );
+    step.setChoices(steps, value.step);
+    if (document.activeElement !== weight) weight.value = String(value.weight);
+  }
+
+  return {
+    node: el('div', { class: 'sf-three' }, formField('Run', run), formField('Step', step), formField('Weight', weight)),
+    value,
+    weight,
+    setRuns: (all, suggested = null) => {
+      runs = all.filter((one) => one.checkpoints.length);
+      best = suggested;
+      settle();
+    },
+    choose,
+    reset: () => {
+      Object.assign(picked, { run: false, step: false, weight: false });
+      Object.assign(value, { run: '', step: 0, weight: 1 });
+      runs = [];
+      best = null;
+      settle();
+    },
+  };
+}
+
+function runText(run) {
+  return t('{id}: {steps} steps, {base}', {
+    id: run.id,
+    steps: format.number(savedStep(run)),
+    base: run.base,
+  });
+}
+
+/** A checkpoint's step, with what is known of it. */
+function stepText(run, step) {
+  const judged = run.grids.filter((grid) => grid.step === step && grid.judged && grid.retention !== null);
+  const best = judged.sort((a, b) => b.retention - a.retention)[0];
+  const words = best ? 'step {step} ({kept} kept at weight {weight})' : 'step {step}';
+  const values = {
+    step: format.number(step),
+    kept: best && format.percent(best.retention),
+    weight: best && best.weight,
+  };
+  return t(words, values);
+}

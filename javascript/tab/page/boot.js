@@ -1,0 +1,140 @@
+/**
+ * The tab's life: waits for the element `#sameface`, draws the head and the shown panel, and asks for the state while
+ * somebody looks.
+ */
+
+import { STEPS, app } from '../base/app.js';
+import { usedLast } from '../base/choice.js';
+import { el, setText } from '../base/dom.js';
+import { drawWith, redraw } from '../base/redraw.js';
+import { t } from '../base/texts.js';
+import { toast } from '../widgets/widgets.js';
+import * as head from './head.js';
+import * as polling from './polling.js';
+import { awaited } from './title_signal.js';
+
+const LOOK = 500; // milliseconds between two looks for the element
+
+let drawn = null; // {root, stage, line, sections: {step: section}, shown: step}
+let observer = null;
+
+/**
+ * Begin; to be called once.
+ * @param {Object<string, {mount: (a: Element) => void, update?: Run, shown?: Run, hidden?: Run}>} panels by
+ *   step. `mount(root)` is called again with a new root when the host draws its page anew.
+ */
+export function begin(panels) {
+  app.panels = panels;
+  drawWith(draw);
+  polling.begin({ offline, awaited });
+  look();
+  setInterval(look, LOOK); // the host draws late, and anew after "Reload UI"
+}
+
+// The element
+
+function place() {
+  const found = document.querySelector('#sameface');
+  if (found) return found;
+  try {
+    const host = typeof window.gradioApp === 'function' ? window.gradioApp() : null;
+    return host ? host.querySelector('#sameface') : null;
+  } catch {
+    return null; // the host is not there yet
+  }
+}
+
+function look() {
+  const found = place();
+  if (drawn && !drawn.root.isConnected) leave();
+  if (found && (!drawn || found !== drawn.root || !found.contains(drawn.stage))) start(found);
+}
+
+function start(root) {
+  if (drawn) leave();
+  app.mount = root;
+  app.drawn = true;
+  const line = el('div', { class: 'sf-offline', role: 'alert', hidden: true });
+  const above = el('div', { class: 'sf-head' });
+  const stage = el('div', { class: 'sf-stage' });
+  stage.append(el('p', { class: 'sf-quiet', text: t('Loading …') }));
+  root.replaceChildren(line, above, stage);
+  root.classList.add('sf');
+  drawn = { root, stage, line, sections: {}, shown: '' };
+  observer = new IntersectionObserver(() => polling.wake());
+  observer.observe(root);
+  head.mount(above);
+  if (app.state) redraw();
+  polling.refresh().catch(() => null);
+}
+
+function leave() {
+  const panel = app.panels[drawn.shown];
+  if (panel && panel.hidden) guarded(() => panel.hidden());
+  observer.disconnect();
+  polling.pause();
+  drawn = null;
+  app.drawn = false;
+}
+
+function offline(why) {
+  if (!drawn) return;
+  drawn.line.hidden = !why;
+  if (why) setText(drawn.line, why);
+}
+
+// Drawing
+
+/** An error in one panel must not make the others vanish. */
+function guarded(run) {
+  try {
+    run();
+  } catch (error) {
+    console.error('SameFace:', error);
+    toast(String(error.message || error), 'bad');
+  }
+}
+
+function rightChoice() {
+  const { characters } = app.state;
+  const there = characters.some((one) => one.slug === app.slug);
+  if (!there) {
+    const left = app.slug;
+    app.slug = characters.length ? usedLast().slug : '';
+    if (left && characters.length) app.step = STEPS.includes(app.step) ? 'photos' : app.step;
+  }
+  if (!characters.length && app.step !== 'doctor') app.step = 'new';
+  if (characters.length && app.step === 'new' && drawn.shown === '') app.step = 'photos';
+}
+
+function draw() {
+  if (!drawn || !app.state) return;
+  guarded(rightChoice);
+  guarded(() => head.update());
+  const step = app.step;
+  const panel = app.panels[step];
+  if (!panel) return;
+  turn(step, panel);
+  if (panel.update) guarded(() => panel.update());
+}
+
+function turn(step, panel) {
+  if (drawn.shown === step) return;
+  const before = app.panels[drawn.shown];
+  if (before && before.hidden) guarded(() => before.hidden());
+  if (!drawn.shown) drawn.stage.replaceChildren();
+  for (const section of Object.values(drawn.sections)) section.hidden = true;
+  drawn.shown = step;
+  document.querySelectorAll('#sameface .sf-toast.sf-bad').forEach((one) => one.remove()); // of what was left behind
+  if (!drawn.sections[step]) {
+    const section = el('section', { class: `sf-panel sf-panel-${step}`, id: `sf-panel-${step}` });
+    const tab = [...STEPS, 'doctor'].includes(step);
+    section.setAttribute('role', tab ? 'tabpanel' : 'region');
+    section.setAttribute(tab ? 'aria-labelledby' : 'aria-label', tab ? `sf-tab-${step}` : t('Character'));
+    drawn.sections[step] = section;
+    drawn.stage.append(section);
+    guarded(() => panel.mount(section));
+  }
+  drawn.sections[step].hidden = false;
+  if (panel.shown) guarded(() => panel.shown());
+}

@@ -1,0 +1,244 @@
+/** The head, visible whatever the step: who, what runs, where I am. */
+
+import * as api from '../base/api.js';
+import { url } from '../base/api.js';
+import { STEPS, app } from '../base/app.js';
+import { chosenCharacter, goTo, openJob } from '../base/choice.js';
+import { el, fillWith, setText } from '../base/dom.js';
+import { controlJob } from '../jobs/jobs.js';
+import { jobSentence, progressShare } from '../jobs/job_text.js';
+import { t } from '../base/texts.js';
+import { refresh } from './polling.js';
+import * as queueDialog from './queue_dialog.js';
+import * as titleSignal from './title_signal.js';
+import { undoButton } from './undo.js';
+import { actionButton, keyedList, progressBar, selectBox, toast, toneSign } from '../widgets/widgets.js';
+
+const NAMES = { photos: 'Photos', captions: 'Captions', train: 'Train', test: 'Test', use: 'Use', doctor: 'Doctor' };
+const TONES = { good: 'done', warn: 'to look at', bad: 'not yet right', none: 'not done' };
+let parts = null;
+
+export function mount(root) {
+  parts = { who: whoRow(), now: nowRow(), tabs: tabRow() };
+  parts.status = el('div', { class: 'sf-silent', role: 'status', aria: { live: 'polite' } });
+  const first = el('div', { class: 'sf-who' }, parts.who.nodes, parts.now.node);
+  root.replaceChildren(first, parts.tabs.node, parts.status);
+}
+
+function whoRow() {
+  const face = el('img', { class: 'sf-face', alt: '', hidden: true, width: 36, height: 36 });
+  const choice = selectBox([], '', (slug) => goTo({ slug, step: stepOf(slug) }));
+  choice.setAttribute('aria-label', t('Character'));
+  const add = actionButton('+ New', () => goTo({ step: 'new' }), { title: 'Make a new character' });
+  const edit = actionButton('Edit', () => goTo({ step: 'edit' }), {
+    title: 'Trigger word, consent, traits; delete',
+  });
+  const undo = undoButton();
+  const queue = actionButton('Queue', () => queueDialog.open());
+  return { face, choice, add, edit, undo, queue, nodes: [face, choice, edit, add, queue, undo.node] };
+}
+
+/** Where a character is to go on. */
+function stepOf(slug) {
+  const found = app.state.characters.find((one) => one.slug === slug);
+  if (app.step === 'doctor') return 'doctor';
+  return (found && found.next) || 'photos';
+}
+
+function nowRow() {
+  const sign = el('span', { class: 'sf-now-sign' });
+  const text = el('span', {});
+  const words = el('p', { class: 'sf-now-text sf-number' }, sign, ' ', text);
+  const buttons = el('div', { class: 'sf-row' });
+  const bar = progressBar(null);
+  return { node: el('div', { class: 'sf-now', hidden: true }, words, buttons, bar), sign, text, buttons, bar };
+}
+
+function tabRow() {
+  const node = el('div', { class: 'sf-tabs', role: 'tablist', aria: { label: t('Steps') } });
+  const tabs = {};
+  [...STEPS, 'doctor'].forEach((step, place) => {
+    tabs[step] = tab(step, place);
+    node.append(tabs[step].node);
+  });
+  node.addEventListener('keydown', turnByKey);
+  return { node, tabs };
+}
+
+function tab(step, place) {
+  const sign = el('span', { class: 'sf-tab-sign' });
+  const word = el('span', { class: 'sf-silent' });
+  const number = step === 'doctor' ? null : el('span', { class: 'sf-tab-number', text: String(place + 1) });
+  const count = el('span', { class: 'sf-number' });
+  const node = el(
+    'button',
+    { class: `sf-tab sf-tab-${step}`, role: 'tab', id: `sf-tab-${step}`, on: { click: () => goTo({ step }) } },
+    number,
+    el('span', { text: t(NAMES[step]) }),
+    count,
+    sign,
+    word,
+  );
+  return { node, sign, word, count };
+}
+
+function turnByKey(event) {
+  const steps = [...STEPS, 'doctor'].filter((step) => !parts.tabs.tabs[step].node.disabled);
+  const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+  const ends = { Home: steps[0], End: steps[steps.length - 1] }[event.key];
+  if (!by && !ends) return;
+  event.preventDefault();
+  const at = Math.max(0, steps.indexOf(app.step));
+  const step = ends || steps[(at + by + steps.length) % steps.length];
+  goTo({ step });
+  parts.tabs.tabs[step].node.focus();
+}
+
+// From the newest state
+
+export function update() {
+  if (!parts) return;
+  const character = chosenCharacter();
+  updateWho(character);
+  updateTabs(character);
+  updateNow();
+  titleSignal.update();
+}
+
+function updateWho(character) {
+  const { face, choice, add, edit, queue } = parts.who;
+  const all = app.state.characters.map((one) => ({ value: one.slug, text: one.name }));
+  choice.setChoices(all, app.slug);
+  choice.hidden = add.hidden = !all.length;
+  edit.hidden = !character;
+  parts.who.undo.update(character);
+  queue.hidden = !all.length && !app.state.queue.jobs.length;
+  const cover = character && character.cover ? url(thumbnail(character)) : '';
+  face.hidden = !cover;
+  if (cover && face.getAttribute('src') !== cover) face.src = cover;
+  const { jobs, more, paused: held } = app.state.queue;
+  const open = jobs.filter((job) => ['waiting', 'paused', 'running'].includes(job.state)).length + (more || 0);
+  const label = held ? t('Queue (paused, {n})', { n: open }) : open ? t('Queue ({n})', { n: open }) : t('Queue');
+  setText(queue.firstElementChild, label);
+}
+
+function thumbnail(character) {
+  return `/characters/${character.slug}/photos/${character.cover}/thumbnail`;
+}
+
+function updateTabs(character) {
+  for (const [step, one] of Object.entries(parts.tabs.tabs)) {
+    const chosen = app.step === step || (app.step === 'invent' && step === 'photos');
+    const running = Boolean(character && runs(step, character.slug));
+    const told = character && character[step];
+    const tone = running ? 'busy' : told ? told.tone : '';
+    one.node.setAttribute('aria-selected', String(chosen));
+    one.node.tabIndex = chosen || (app.step === 'new' && step === 'doctor') ? 0 : -1;
+    if (app.step === 'edit' && step === 'photos') one.node.tabIndex = 0;
+    if (chosen) one.node.setAttribute('aria-controls', `sf-panel-${app.step}`);
+    else one.node.removeAttribute('aria-controls');
+    one.node.disabled = step !== 'doctor' && !character;
+    if (one.sign.dataset.tone !== tone) {
+      one.sign.dataset.tone = tone;
+      fillWith(one.sign, tone && tone !== 'none' ? toneSign(tone) : null);
+      fillWith(one.word, tone ? t(tone === 'busy' ? 'running' : TONES[tone]) : '');
+    }
+    setText(one.count, step === 'photos' && character && character.photos.count ? String(character.photos.used) : '');
+    one.node.title = told && told.text ? told.text : '';
+  }
+}
+
+const KINDS = {
+  photos: ['audit', 'invent', 'more'],
+  captions: ['fill'],
+  train: ['train', 'probe'],
+  test: ['test', 'choose'],
+};
+
+function runs(step, slug) {
+  const job = KINDS[step] && openJob(KINDS[step], slug);
+  return job && job.state === 'running';
+}
+
+/** The job to speak of: a heavy one before a light one, a running one before one that waits. */
+function spoken() {
+  const jobs = app.state.queue.jobs;
+  const heavy = (job) => !['audit', 'fill'].includes(job.kind);
+  const running = jobs.filter((job) => job.state === 'running');
+  return running.find(heavy) || jobs.find((job) => job.state === 'paused') || running[0] || null;
+}
+
+function updateNow() {
+  const { node, sign, text, buttons, bar } = parts.now;
+  const job = spoken();
+  const waits = app.state.queue.paused || !app.state.supervisor.active;
+  const stuck = !job && waits && app.state.queue.jobs.find((one) => one.state === 'waiting');
+  node.hidden = (!job && !stuck) || shownBelow(job);
+  const words = job ? jobSentence(job) : stuck ? whyStuck() : '';
+  setText(text, words);
+  const tone = job && job.state === 'running' ? 'busy' : 'warn';
+  if (sign.dataset.tone !== tone) fillWith(sign, toneSign(tone));
+  sign.dataset.tone = tone;
+  bar.hidden = !job;
+  if (job) bar.set(progressShare(job), job.text);
+  const key = (one) => `${one.label} ${one.id}`;
+  keyedList(buttons, controls(job), key, (one) => actionButton(one.label, one.run, { small: true, title: one.title }));
+  announce(job);
+}
+
+/** Whether the shown step says all of this, with the same buttons: they are on the page once. */
+function shownBelow(job) {
+  const steps = { train: 'train', test: 'test', choose: 'test' };
+  return Boolean(job) && steps[job.kind] === app.step && job.slug === app.slug && openJob(job.kind) === job;
+}
+
+function whyStuck() {
+  const { supervisor } = app.state;
+  if (!supervisor.active) return supervisor.reason || t('Another webui works on these characters.');
+  return t('The queue is paused.');
+}
+
+function controls(job) {
+  const id = job ? job.id : 0;
+  /** @param {'stop' | 'pause'} what */
+  const act = (what) => () => controlJob(job, what);
+  const go = { id, label: 'Resume', run: () => api.post('/queue', { paused: false }).then(() => refresh()) };
+  if (!job) return app.state.queue.paused ? [go] : [];
+  const stop = { id, label: 'Stop', run: act('stop'), title: 'Saves what there is, and ends' };
+  if (job.state === 'paused') return [go, stop];
+  if (job.wish === 'stop') return [];
+  const heavy = !['audit', 'fill'].includes(job.kind);
+  const pause = { id, label: 'Pause', run: act('pause'), title: 'Saves, and goes on later' };
+  return heavy && !job.wish ? [pause, stop] : [stop];
+}
+
+const OPEN = ['running', 'waiting', 'paused'];
+let last = 0; // id of the job that was spoken of
+let known = null; // the jobs of the state before, by id; null before the first one
+let youngest = 0; // the highest id so far
+
+/** Tell a screen reader, and everybody, when a job has ended. */
+function announce(job) {
+  const { jobs } = app.state.queue;
+  if (known) jobs.filter(hasEnded).reverse().forEach(told);
+  known = new Map(jobs.map((one) => [one.id, one]));
+  youngest = Math.max(youngest, ...known.keys());
+  if (job && job.id !== last) setText(parts.status, t('{job} runs', { job: job.text }));
+  last = job ? job.id : 0;
+}
+
+/** Since the state before: open then, or come and gone in between; an old one that moves up in the list is no news. */
+function hasEnded(job) {
+  if (OPEN.includes(job.state)) return false;
+  const before = known.get(job.id);
+  return before ? OPEN.includes(before.state) || before.ended !== job.ended : job.id > youngest;
+}
+
+function told(job) {
+  titleSignal.over(job);
+  if (['audit', 'fill'].includes(job.kind) && job.state === 'finished') return; // seen in the panel
+  if (job.state === 'finished') toast(t('{job}: finished', { job: job.text }), 'good');
+  if (job.state === 'interrupted') toast(t('{job}: {error}', { job: job.text, error: job.error }), 'warn');
+  if (job.state === 'failed') toast(t('{job}: {error}', { job: job.text, error: job.error }), 'bad');
+  if (job.state === 'stopped') toast(t('{job}: stopped', { job: job.text }), 'none');
+}

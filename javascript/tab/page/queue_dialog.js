@@ -1,0 +1,211 @@
+/** The queue: what runs, what waits, and what has ended, with everything that can be done with it. */
+
+import * as api from '../base/api.js';
+import { app } from '../base/app.js';
+import { el, fillWith, setText } from '../base/dom.js';
+import * as format from '../base/format.js';
+import { plural, t } from '../base/texts.js';
+import { controlJob } from '../jobs/jobs.js';
+import { jobSentence, progressShare } from '../jobs/job_text.js';
+import { refresh } from './polling.js';
+import { draggedJobs } from './queue_drag.js';
+import * as titleSignal from './title_signal.js';
+import { actionButton, keyedList, notice, openDialog, progressBar, toast, toneBadge } from '../widgets/widgets.js';
+
+const OPEN = ['running', 'paused', 'waiting'];
+const WORDS = {
+  waiting: 'waits',
+  running: 'runs',
+  paused: 'paused',
+  stopped: 'stopped',
+  interrupted: 'interrupted',
+  failed: 'failed',
+  finished: 'finished',
+};
+const TONES = {
+  running: 'busy',
+  paused: 'warn',
+  stopped: 'none',
+  interrupted: 'warn',
+  failed: 'bad',
+  finished: 'good',
+};
+const FREQUENT = 1000; // milliseconds between two drawings while it is open
+
+export function open() {
+  const list = el('div', { class: 'sf-jobs' });
+  const none = notice('none', 'Nothing waits and nothing has run yet.');
+  const hold = actionButton('Pause the queue', turnQueue, { small: true });
+  const rest = el('p', { class: 'sf-quiet' });
+  const order = el('p', { class: 'sf-quiet', text: t('Drag a waiting job to another place, or use its buttons.') });
+  const told = el('p', { class: 'sf-silent', role: 'status', aria: { live: 'polite' } });
+  const notify = titleSignal.tick();
+  const body = el(
+    'div',
+    { class: 'sf-dialog-body' },
+    el('div', { class: 'sf-row' }, hold),
+    none,
+    order,
+    list,
+    rest,
+    notify,
+    told,
+  );
+  const say = (text) => setText(told, text);
+  draggedJobs(list, (id, before) => moved(id, before, say));
+  const draw = () => {
+    if (timer && !body.isConnected) clearInterval(timer); // the host has drawn its page anew
+    if (list.querySelector('.sf-dragged')) return; // what is held must not move by itself
+    const { jobs, paused, more } = app.state.queue;
+    rest.hidden = !more;
+    setText(rest, more ? plural(more, '{n} more job waits.', '{n} more jobs wait.') : '');
+    order.hidden = queued().length < 2;
+    notify.update();
+    none.hidden = jobs.length > 0;
+    hold.hidden = !paused && !jobs.some((job) => OPEN.includes(job.state));
+    setText(hold.firstElementChild, t(paused ? 'Go on with the queue' : 'Pause the queue'));
+    keyedList(
+      list,
+      sorted(jobs),
+      (job) => job.id,
+      make,
+      (node, job) => update(node, job, say),
+    );
+  };
+  let timer = 0;
+  draw();
+  timer = setInterval(draw, FREQUENT);
+  openDialog('Queue', body, { closed: () => clearInterval(timer) });
+}
+
+async function turnQueue() {
+  await api.post('/queue', { paused: !app.state.queue.paused });
+  await refresh();
+}
+
+/** A paused job goes on together with the queue. */
+async function goOn() {
+  await api.post('/queue', { paused: false });
+  await refresh();
+}
+
+/** Running ones, paused ones, waiting ones in their order, then what has ended, the newest first. */
+function sorted(jobs) {
+  const rank = (job) => (OPEN.includes(job.state) ? OPEN.indexOf(job.state) : OPEN.length);
+  const places = new Map(jobs.map((job, place) => [job.id, place])); // the server's order is that of the queue
+  return [...jobs].sort((a, b) => rank(a) - rank(b) || places.get(a.id) - places.get(b.id));
+}
+
+function make(job) {
+  const badge = el('span', {});
+  const line = el('p', { class: 'sf-quiet sf-number' });
+  const error = el('div', {});
+  const bar = progressBar(null);
+  const row = el('div', { class: 'sf-row' });
+  const node = el(
+    'div',
+    { class: 'sf-job', data: { job: job.id } },
+    el('p', {}, el('strong', { text: job.text })),
+    badge,
+    line,
+    bar,
+    error,
+    row,
+  );
+  node.parts = { badge, line, error, bar, row };
+  return node;
+}
+
+function update(node, job, say) {
+  node.draggable = job.state === 'waiting' && queued().length > 1;
+  const { badge, line, error, bar, row } = node.parts;
+  const key = `${job.state} ${job.wish}`;
+  if (node.dataset.state !== key) fillWith(badge, toneBadge(TONES[job.state] || 'none', t(WORDS[job.state])));
+  node.dataset.state = key;
+  setText(line, about(job));
+  line.hidden = !line.textContent;
+  bar.hidden = job.state !== 'running';
+  bar.set(progressShare(job), job.text);
+  if (error.dataset.text !== job.error) fillWith(error, job.error ? notice('bad', job.error) : null);
+  error.dataset.text = job.error;
+  error.hidden = !job.error;
+  const labelled = (one) => ({ small: true, label: `${t(one.label)}: ${job.text}` });
+  const button = (one) =>
+    actionButton(one.label, () => row.sfActions.find((other) => other.label === one.label).run(), labelled(one));
+  row.sfActions = actions(job, say);
+  keyedList(row, row.sfActions, (one) => one.label, button);
+}
+
+function about(job) {
+  if (job.state === 'running') return jobSentence(job);
+  if (job.state === 'waiting')
+    return [wanted(job), t('since {time}', { time: format.ago(job.created) })].filter(Boolean).join(' · ');
+  const took = job.started && job.ended ? format.duration(job.ended - job.started) : '';
+  const ended = job.ended ? format.ago(job.ended) : '';
+  return [ended, took && t('took {time}', { time: took })].filter(Boolean).join(' · ');
+}
+
+/** What tells a waiting training from another one of the same character. */
+function wanted(job) {
+  const { run, steps, settings } = job.arguments || {};
+  const number = steps || (settings || {}).steps;
+  const said = number ? plural(number, '{n} step', '{n} steps') : '';
+  return [run && t('run {run}', { run }), said].filter(Boolean).join(', ');
+}
+
+function actions(job, say) {
+  /** @param {'stop' | 'pause' | 'resume' | 'forget'} what */
+  const act = (what) => () => controlJob(job, what);
+  const found = [];
+  if (job.state === 'waiting') {
+    const ids = queued().map((one) => one.id);
+    const at = ids.indexOf(job.id);
+    if (at > 0) found.push({ label: 'Move up', run: () => moved(job.id, ids[at - 1], say) });
+    if (at < ids.length - 1) found.push({ label: 'Move down', run: () => moved(job.id, ids[at + 2] ?? null, say) });
+    found.push({ label: 'Remove', run: () => remove(job) });
+  } else if (OPEN.includes(job.state) && job.wish !== 'stop') {
+    found.push({ label: 'Stop', run: act('stop') });
+  }
+  if (job.state === 'paused') found.push({ label: 'Resume', run: goOn });
+  const ended = ['stopped', 'interrupted', 'failed'].includes(job.state);
+  if (ended && !job.base_gone) found.push({ label: 'Resume', run: act('resume') }); // it would fail again at once
+  if (job.state !== 'waiting') found.push({ label: 'Log', run: () => log(job) });
+  if (!OPEN.includes(job.state)) found.push({ label: 'Remove from this list', run: act('forget') });
+  return found;
+}
+
+/** The jobs that wait, in their order. */
+function queued() {
+  return app.state.queue.jobs.filter((one) => one.state === 'waiting');
+}
+
+/** Give a waiting job another place: before the job `before`, or at the end where that is null. */
+async function moved(id, before, say) {
+  const waiting = queued().map((one) => one.id);
+  const at = waiting.indexOf(id);
+  if (id === before || at < 0 || waiting[at + 1] === (before ?? undefined)) return; // it is there already
+  await api.post(`/jobs/${id}/move`, { before });
+  await refresh();
+  const now = queued();
+  const place = now.findIndex((one) => one.id === id);
+  if (place >= 0) say(t('{job}: place {n} of {of}', { job: now[place].text, n: place + 1, of: now.length }));
+}
+
+/** Take a waiting job out. One that has a run is kept in the list, for it can go on. */
+async function remove(job) {
+  const stopped = await api.post(`/jobs/${job.id}/stop`, {});
+  if (stopped.state === 'stopped' && !stopped.run) await api.post(`/jobs/${job.id}/forget`, {});
+  await refresh();
+}
+
+/** The end of a job's log, in a dialog. */
+export async function log(job) {
+  const { lines } = await api.get(`/jobs/${job.id}/log`);
+  const text = lines.length ? lines.join('\n') : t('The log is empty.');
+  const shown = el('pre', { class: 'sf-log', tabindex: '0', text });
+  const copy = actionButton('Copy', () => navigator.clipboard.writeText(text).then(() => toast('Copied', 'good')));
+  const body = el('div', { class: 'sf-dialog-body' }, job.error ? notice('bad', job.error) : null, shown);
+  if (navigator.clipboard) body.append(el('div', { class: 'sf-row' }, copy));
+  openDialog('Log', body, { wide: true });
+  shown.scrollTop = shown.scrollHeight;
+}

@@ -1,0 +1,292 @@
+/** Step 1: which photos are used, what is said of them, and what is missing. */
+
+import * as api from '../base/api.js';
+import { chosenCharacter, failedJob, goTo, openJob } from '../base/choice.js';
+import { el, fillWith, setText } from '../base/dom.js';
+import { t } from '../base/texts.js';
+import { controlJob } from '../jobs/jobs.js';
+import { followedView } from '../page/followed_view.js';
+import { refresh } from '../page/polling.js';
+import { photoCard, photoGroup, settlePhotos, updatePhotoCard } from './photo_cards.js';
+import { drawUploads, dropZone, pastePhotos, uploadProgress } from './upload.js';
+import { actionButton, keyedList, leadLine, notice, toneSign } from '../widgets/widgets.js';
+
+const FILTERS = { all: 'All', good: 'Good', look: 'Look at', out: 'Left out' };
+const ANGLES = {
+  'profile from the left': 'profile left',
+  'from the left': 'left',
+  ahead: 'ahead',
+  'from the right': 'right',
+  'profile from the right': 'profile right',
+};
+const WANTED = [
+  '20 to 50 photos of this one face, alone in the picture',
+  'sharp, well lit, the face at least 100 pixels high',
+  'from the front, from both sides, and in profile',
+  'close-ups, some of the upper body, a few of the whole body',
+  'different clothes, places, light and expressions: what is always the same is learned with the face',
+];
+
+let parts = null;
+let filter = 'all';
+const answers = followedView('photos', () => {
+  settlePhotos();
+  draw();
+});
+
+function mount(root) {
+  const drop = dropZone();
+  parts = {
+    drop,
+    lead: leadLine(),
+    filters: el('div', { class: 'sf-row', role: 'group', aria: { label: t('Show') } }),
+    remove: actionButton('Remove these photos from the folder', remove, {
+      title: 'They are moved, not deleted; Undo brings them back',
+    }),
+    grid: el('div', { class: 'sf-photos' }),
+    empty: wanted(),
+    invented: actionButton('Go on inventing the face', () => goTo({ step: 'invent' })),
+    map: el('div', { class: 'sf-card' }),
+    findings: el('div', { class: 'sf-stack' }),
+    people: el('div', { class: 'sf-stack' }),
+  };
+  answers.slug = '';
+  const aside = el('aside', {}, drop.node, parts.invented, parts.map, parts.findings, parts.people);
+  const main = el(
+    'div',
+    { class: 'sf-stack' },
+    parts.filters,
+    el('div', { class: 'sf-row' }, parts.remove),
+    parts.empty,
+    parts.grid,
+  );
+  root.append(parts.lead, el('div', { class: 'sf-side' }, aside, main));
+}
+
+function wanted() {
+  const items = WANTED.map((text) => el('li', { text: t(text) }));
+  const heading = el('h3', { text: t('Which photos are wanted') });
+  const invent = actionButton('Invent the face instead', () => goTo({ step: 'invent' }));
+  const none = el('p', { class: 'sf-quiet', text: t('No photos? A face can be invented: your base model paints it.') });
+  return el(
+    'div',
+    { class: 'sf-card' },
+    heading,
+    el('ul', { class: 'sf-bullets' }, items),
+    none,
+    el('div', { class: 'sf-row' }, invent),
+  );
+}
+
+// Data
+
+function update() {
+  const character = chosenCharacter();
+  if (!character) return;
+  const audit = openJob('audit');
+  const mark = [character.photos, audit && audit.id, audit && audit.state];
+  if (answers.follow(character.slug, `/characters/${character.slug}/photos`, mark)) filter = 'all';
+  draw();
+}
+
+// Drawing
+
+function draw() {
+  const character = chosenCharacter();
+  if (!parts || !character) return;
+  drawUploads();
+  drawLead(character);
+  const photos = answers.view ? answers.view.photos : [];
+  parts.empty.hidden = !answers.view || photos.length > 0;
+  parts.invented.hidden = !character.invented;
+  const picked = character.invented && character.invented.stage === 'picked';
+  setText(
+    parts.invented.firstElementChild,
+    t(picked ? 'More pictures of this invented face' : 'Go on inventing the face'),
+  );
+  drawFilters(photos);
+  const shown = photos.filter((photo) => filter === 'all' || photoGroup(photo) === filter);
+  parts.remove.hidden = filter !== 'out' || !shown.length || Boolean(openJob('audit'));
+  keyedList(
+    parts.grid,
+    shown,
+    (photo) => photo.sha256 + photo.file,
+    (photo) => photoCard(photo, draw),
+    updatePhotoCard,
+  );
+  drawMap();
+  drawFindings();
+}
+
+function drawLead(character) {
+  const { photos } = character;
+  const audit = openJob('audit');
+  const failed = failedJob('audit');
+  const sending = uploadProgress();
+  const go = { label: 'Continue to captions', do: () => goTo({ step: 'captions' }) };
+  const add = { label: 'Add photos', do: () => parts.drop.choose() };
+  const look = { label: 'Look through the photos', do: () => ask({}) };
+  if (sending.busy && sending.slug === answers.slug) {
+    parts.lead.set({ tone: 'busy', text: sending.text, buttons: [] });
+  } else if (!photos.count) {
+    parts.lead.set({ tone: 'none', text: photos.text || 'No photo yet', buttons: [{ ...add, main: true }] });
+  } else if (audit) {
+    parts.lead.set({ tone: 'busy', text: looking(audit), detail: photos.text, buttons: [go] });
+  } else if (failed) {
+    const again = { label: 'Try again', main: true, do: () => controlJob(failed, 'resume') };
+    const text = t('The photos were not looked through: {error}', failed);
+    parts.lead.set({ tone: 'bad', text, detail: photos.text, buttons: [again, go] });
+  } else if (!photos.audited) {
+    parts.lead.set({ tone: 'warn', text: photos.text, buttons: [{ ...look, main: true }, go] });
+  } else if (photos.proposed) {
+    const label = photos.proposed === 1 ? 'Accept the proposal' : 'Accept all proposals';
+    const title = 'Leaves out the photos that are marked so; each can be taken back';
+    const accept = { label, title, main: true, do: () => ask({ accept: true }) };
+    parts.lead.set({ tone: photos.tone, text: photos.text, detail: counts(), buttons: [accept, go] });
+  } else if (photos.tone === 'bad') {
+    parts.lead.set({ tone: 'bad', text: photos.text, detail: counts(), buttons: [{ ...add, main: true }, go] });
+  } else {
+    parts.lead.set({ tone: photos.tone, text: photos.text, detail: counts(), buttons: [{ ...go, main: true }, add] });
+  }
+}
+
+/** The counts in words, where the state's text does not say the same. */
+function counts() {
+  const told = answers.view ? answers.view.counts : '';
+  return typeof told === 'string' && !chosenCharacter().photos.text.includes(told) ? told : '';
+}
+
+function looking(audit) {
+  const told = audit.standing;
+  if (audit.state === 'waiting') return t('The photos will be looked through in a moment');
+  if (!told || !told.total) return t('The photos are being looked through');
+  return t('The photos are being looked through: {done} of {total}', told);
+}
+
+async function ask(body) {
+  await api.post(`/characters/${answers.slug}/audit`, body);
+  await refresh();
+}
+
+/** Move the photos that are left out away. */
+async function remove() {
+  const files = answers.view.photos.filter((photo) => photoGroup(photo) === 'out').map((photo) => photo.file);
+  filter = 'all';
+  await api.post(`/characters/${answers.slug}/photos/remove`, { files });
+  answers.forget();
+  await refresh();
+  update();
+}
+
+function drawFilters(photos) {
+  const counted = { all: photos.length, good: 0, look: 0, out: 0, new: 0 };
+  for (const photo of photos) counted[photoGroup(photo)] += 1;
+  parts.filters.hidden = !photos.length;
+  const make = (name) =>
+    actionButton(
+      FILTERS[name],
+      () => {
+        filter = name;
+        draw();
+      },
+      { small: true },
+    );
+  keyedList(
+    parts.filters,
+    Object.keys(FILTERS),
+    (name) => name,
+    make,
+    (node, name) => {
+      node.setAttribute('aria-pressed', String(filter === name));
+      setText(node.firstElementChild, `${t(FILTERS[name])} (${counted[name]})`);
+    },
+  );
+}
+
+/** The small table: framing against angle. */
+function drawMap() {
+  const table = (answers.view && answers.view.coverage) || {};
+  const rows = Object.entries(table);
+  const text = JSON.stringify([table, answers.view && answers.view.missing]);
+  parts.map.hidden = !rows.length || !answers.view.photos.length;
+  if (parts.map.dataset.text === text || !rows.length) return;
+  parts.map.dataset.text = text;
+  const angles = Object.keys(rows[0][1]);
+  const head = el(
+    'tr',
+    {},
+    el('td', {}),
+    angles.map((one) => el('th', { scope: 'col', text: t(ANGLES[one] || one) })),
+  );
+  const body = rows.map(([framing, row]) =>
+    el(
+      'tr',
+      {},
+      el('th', { scope: 'row', text: t(framing) }),
+      angles.map((one) => cell(row[one])),
+    ),
+  );
+  const missing = (answers.view.missing || []).map((sentence) =>
+    el('li', {}, toneSign('warn'), el('span', { text: t(sentence) })),
+  );
+  fillWith(
+    parts.map,
+    el('h3', { text: t('What the photos show') }),
+    el(
+      'div',
+      { class: 'sf-scroll' },
+      el('table', { class: 'sf-table sf-map' }, el('thead', {}, head), el('tbody', {}, body)),
+    ),
+    missing.length ? el('p', { text: t('What no photo shows, the LoRA makes up:') }) : null,
+    missing.length
+      ? el('ul', { class: 'sf-problems' }, missing)
+      : el('p', {}, toneSign('good'), el('span', { text: t('All angles and framings are there') })),
+  );
+}
+
+function cell(count) {
+  return count
+    ? el('td', { text: String(count) })
+    : el('td', { class: 'sf-empty', text: '–', aria: { label: t('none') } });
+}
+
+function drawFindings() {
+  const missing = answers.view ? answers.view.missing.join(', ') : '';
+  const said = (one) => missing && one.text.includes(missing); // the map says it already
+  const findings = answers.view && answers.view.photos.length ? answers.view.findings.filter((one) => !said(one)) : [];
+  keyedList(
+    parts.findings,
+    findings,
+    (one) => one.text,
+    (one) => notice(one.tone || 'warn', one.text),
+  );
+  const others =
+    answers.view && answers.view.people && answers.view.people.length > 1 ? answers.view.people.slice(1) : [];
+  keyedList(
+    parts.people,
+    others,
+    (files) => files.join('/'),
+    (files) => {
+      const words = el('p', { text: t('Another person: {n} photos like {file}', { n: files.length, file: files[0] }) });
+      return notice(
+        'warn',
+        words,
+        actionButton('Leave all of these out', () => ask({ drop: files }), { small: true }),
+      );
+    },
+  );
+}
+
+// While it is shown
+
+function shown() {
+  answers.forget(); // another program may have changed the folder meanwhile
+  document.addEventListener('paste', pastePhotos);
+}
+
+function hidden() {
+  answers.away();
+  document.removeEventListener('paste', pastePhotos);
+}
+
+export const panel = { mount, update, shown, hidden };

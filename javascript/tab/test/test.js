@@ -1,0 +1,335 @@
+/** The panel "Test": paint the test pictures, and what they say of the face. */
+
+import * as api from '../base/api.js';
+import { url } from '../base/api.js';
+import { app, visible } from '../base/app.js';
+import { chosenCharacter, goTo, openJob } from '../base/choice.js';
+import { appendTo, el, fillWith } from '../base/dom.js';
+import { t } from '../base/texts.js';
+import { beginsWhen, controlJob, lastJob, logFold, resumeJob, startJob } from '../jobs/jobs.js';
+import {
+  baseGone,
+  cellName,
+  gridsOf,
+  jobsBaseGone,
+  knownRuns,
+  reloadRuns,
+  runsError,
+  thenTest,
+  verdictTone,
+} from '../jobs/runs.js';
+import { earlierGrids } from './earlier_grids.js';
+import { gridPictures, photoStrip } from './grid_pictures.js';
+import { testForm } from './test_form.js';
+import { gridFacts, keptChart, verdictCard } from './verdict_card.js';
+import { countedText, phaseName, timeLeft } from '../train/train_live.js';
+import { repeatWhileSeen } from '../widgets/form_parts.js';
+import { foldSection, leadLine, notice, progressBar } from '../widgets/widgets.js';
+
+const OFTEN = 3000; // milliseconds between two looks for new pictures
+const AGAIN = 3000; // milliseconds after a failure
+
+let view = null;
+
+export const panel = {
+  mount: (root) => (view = make(root)),
+  update: () => update(view),
+  shown: () => {
+    reloadRuns();
+    view.beat.set(true);
+  },
+  hidden: () => view.beat.set(false),
+};
+
+function make(root) {
+  const made = { slug: '', shown: null, grid: null, done: '', wanted: null };
+  made.lead = leadLine();
+  made.bar = progressBar(null, t('Painting'));
+  made.said = el('div', {});
+  made.verdict = verdictCard((button) => act(button));
+  made.pictures = gridPictures();
+  made.strip = photoStrip();
+  made.chart = keptChart();
+  made.facts = gridFacts();
+  made.links = el('p', { class: 'sf-row' });
+  made.log = logFold();
+  made.form = testForm(() => update(made));
+  made.another = foldSection('Test another step or weight', made.form.node);
+  made.earlier = earlierGrids((which) => show(made, which, true));
+  made.result = el('div', { class: 'sf-result', hidden: true });
+  appendTo(made.result, [made.verdict, made.pictures, made.strip, made.chart, made.facts, made.links]);
+  appendTo(root, [made.lead, made.bar, made.said, made.log, made.another, made.result, made.earlier.node]);
+  made.beat = repeatWhileSeen(() => look(made), OFTEN);
+  return made;
+}
+
+// What is there
+
+function update(made) {
+  const character = chosenCharacter();
+  if (!character) return;
+  if (made.slug !== character.slug) {
+    Object.assign(made, { slug: character.slug, shown: null, grid: null, done: '', live: null, opened: '' });
+    fillWith(made.said);
+  }
+  const runs = knownRuns();
+  const job = openJob(['test', 'choose']);
+  const last = lastJob('test', 'choose');
+  const grids = gridsOf(runs);
+  choose(made, runs, grids, job, last);
+  made.form.update(runs || []);
+  const lead = words(made, character, runs, job, last);
+  made.lead.set(lead);
+  made.coloured = (lead.buttons || []).some((one) => one && one.main);
+  showJob(made, job, last);
+  made.another.hidden = !runs || !runs.some((run) => run.checkpoints.length);
+  unfold(made, grids, runs, job);
+  made.earlier.set(grids, made.shown);
+  showGrid(made);
+}
+
+/** The form is open where nothing has been tested, and otherwise as the user has left it. */
+function unfold(made, grids, runs, job) {
+  const mark = `${made.slug}|${!grids.length && !job}`;
+  if (!runs || mark === made.opened) return;
+  made.opened = mark;
+  made.another.open = !grids.length && !job;
+}
+
+/** Which grid is shown: the user's choice, else the one of the last job, else the newest. */
+function choose(made, runs, grids, job, last) {
+  if (!runs) return;
+  const done = last && last.state === 'finished' && last.result && last.result.grid ? last : null;
+  const mark = done ? String(done.id) : '';
+  if (done && mark !== made.done) {
+    made.done = mark;
+    show(made, { run: done.result.run, id: done.result.grid });
+  }
+  const wanted = app.wantedGrid;
+  if (wanted && wanted.slug === made.slug) {
+    app.wantedGrid = null;
+    show(made, { run: wanted.run, id: wanted.id });
+  }
+  if (!made.shown && !job && grids.length) show(made, { run: grids[0].run.id, id: grids[0].grid.id });
+}
+
+async function show(made, which, byHand) {
+  const { slug } = made;
+  if (made.shown && made.shown.run === which.run && made.shown.id === which.id && made.grid && !byHand) return;
+  made.shown = which;
+  try {
+    const grid = await api.get(`/characters/${slug}/runs/${which.run}/grids/${which.id}`);
+    if (made.slug !== slug || made.shown !== which) return;
+    made.grid = { ...grid, run: which.run };
+    update(made);
+    if (byHand) made.result.scrollIntoView({ block: 'start', behavior: 'smooth' });
+  } catch (error) {
+    if (made.shown !== which) return;
+    made.grid = null;
+    fillWith(made.said, notice('bad', error.message));
+    if (error.status !== 404) setTimeout(() => showAgain(made, which), AGAIN);
+  }
+}
+
+/** Ask again for a grid that could not be had, as long as it is the one to be shown. */
+function showAgain(made, which) {
+  if (made.shown !== which || made.grid || !made.result.isConnected) return;
+  if (visible() && app.step === 'test') show(made, which);
+  else setTimeout(() => showAgain(made, which), AGAIN);
+}
+
+/** While pictures are painted, look for those that are there; the grid may not be known yet. */
+async function look(made) {
+  const job = openJob(['test', 'choose']);
+  const of = job && (job.run || job.arguments.run || newestOf(knownRuns()));
+  if (!job || job.state !== 'running' || !of) return;
+  const { slug } = app;
+  const run = await api.get(`/characters/${slug}/runs/${of}`);
+  const open = run.grids.filter((grid) => !grid.kind).sort((a, b) => Number(b.id) - Number(a.id))[0];
+  if (!open || app.slug !== slug) return;
+  const grid = await api.get(`/characters/${slug}/runs/${of}/grids/${open.id}`);
+  if (app.slug !== slug) return;
+  made.live = { ...grid, run: of };
+  showGrid(made);
+}
+
+/** The run that is tested where none is named. */
+function newestOf(runs) {
+  const found = (runs || []).find((run) => run.checkpoints.length);
+  return found ? found.id : '';
+}
+
+function showGrid(made) {
+  const job = openJob(['test', 'choose']);
+  const painting = job && job.state === 'running' && made.live && made.live.rows.some((row) => row.url);
+  if (!job) made.live = null;
+  const grid = painting ? made.live : made.grid;
+  made.result.hidden = !grid;
+  if (!grid) return;
+  const judged = Boolean(grid.verdict);
+  for (const part of [made.verdict, made.strip, made.facts, made.links]) part.hidden = !judged;
+  if (judged) {
+    made.verdict.set(grid, made.coloured);
+    made.strip.set(made.slug, grid.photos);
+    made.facts.set(grid);
+    showLinks(made, grid);
+  }
+  made.chart.set(judged ? grid.tested : []);
+  made.pictures.set(grid);
+}
+
+function showLinks(made, grid) {
+  const folder = `/characters/${made.slug}/runs/${grid.run}/grids/${grid.id}`;
+  const link = (label, path) => el('a', { href: url(path), target: '_blank', rel: 'noopener', text: t(label) });
+  const key = `${folder}|${grid.html}`;
+  if (made.links.dataset.of === key) return;
+  made.links.dataset.of = key;
+  fillWith(
+    made.links,
+    link('The whole report', grid.html || `${folder}/report.html`),
+    link('All on one picture', `${folder}/sheet.png`),
+  );
+}
+
+// The first line
+
+function words(made, character, runs, job, last) {
+  if (!runs) return { tone: 'none', text: runsError() || 'Loading …' };
+  if (job) return jobWords(job);
+  if (last && ['failed', 'interrupted'].includes(last.state)) return failed(last);
+  if (!runs.some((run) => run.checkpoints.length)) return untrained();
+  const judged = made.grid && made.grid.verdict;
+  const text = judged ? character.test.text || judged.headline : 'Test pictures show whether the face holds.';
+  const searched = last && last.kind === 'choose' && last.state === 'finished' && !trainedSince(last, runs);
+  if (searched && last.result.step) return chosen(last.result);
+  const gone = made.form.gone();
+  if (searched) return foundNothing(made, last.result, gone);
+  const tone = judged ? toneOf(character, judged) : 'none';
+  if (gone) return { tone, text, detail: gone };
+  const find = {
+    label: 'Find the best step and weight',
+    title: 'Paints eight prompts for up to six saved steps at three weights, and the best again.',
+    do: () => view.form.choose(),
+  };
+  const about = judged ? '' : 'Twenty pictures with the LoRA and the same without it, measured against the photos.';
+  const advised = judged && character.test.grid && made.grid.buttons.some((one) => one.main);
+  return { tone, text, detail: paints(made, about), buttons: [paintsAll(!advised), find] };
+}
+
+function foundNothing(made, { sentence }, gone) {
+  const buttons = gone ? [] : [paintsAll(true)];
+  return { tone: 'warn', text: sentence, detail: gone || paints(made, ''), buttons };
+}
+
+function paintsAll(main) {
+  return { label: 'Paint 20 test pictures and judge', main, do: () => view.form.paint(false) };
+}
+
+/** What the button of the first line will paint, after a sentence about it. */
+function paints(made, about) {
+  const cell = made.form.cell();
+  const what = cell && cellName(cell.run, cell.step, cell.weight);
+  const said = what && t('To be painted: {cell}.', { cell: what });
+  return [about && t(about), said].filter(Boolean).join(' ');
+}
+
+/** The tone of the first line: the state's where its words are the state's. */
+function toneOf(character, judged) {
+  return character.test.text ? character.test.tone : verdictTone(judged);
+}
+
+/** Whether a training has ended since a search did: then its result is not the newest news. */
+function trainedSince(search, runs) {
+  const then = search.ended || search.created;
+  const trainings = app.state.queue.jobs.filter((job) => job.kind === 'train' && job.slug === search.slug);
+  const newer = trainings.some((job) => job.state === 'finished' && (job.ended || job.created) > then);
+  return newer || runs.some((run) => run.created > then && run.checkpoints.length);
+}
+
+function untrained() {
+  return {
+    tone: 'none',
+    text: 'Nothing is trained yet.',
+    detail: 'A test needs a trained LoRA.',
+    buttons: [{ label: 'To the training', main: true, do: () => goTo({ step: 'train' }) }],
+  };
+}
+
+function jobWords(job) {
+  const stop = {
+    label: job.state === 'running' ? 'Stop' : 'Take out of the queue',
+    disabled: Boolean(job.wish),
+    do: () => controlJob(job, 'stop'),
+  };
+  if (job.state === 'paused')
+    return {
+      tone: 'warn',
+      text: 'The test is paused.',
+      buttons: [{ label: 'Resume', main: true, do: () => resumeJob(job) }, stop],
+    };
+  if (job.state === 'waiting')
+    return { tone: 'none', text: 'The test waits.', detail: beginsWhen(job), buttons: [stop] };
+  const counted =
+    job.standing && job.standing.phase === 'painting' ? countedText(job.standing, 'picture {done} of {total}') : '';
+  const round = job.kind === 'choose' && counted && !job.wish ? job.standing.text : ''; // of all that are tried
+  return {
+    tone: 'busy',
+    text: round || [phaseName(job), counted].filter(Boolean).join(': '),
+    detail: [round && counted, timeLeft(job.standing)].filter(Boolean).join(' · '),
+    buttons: [stop],
+  };
+}
+
+function failed(job) {
+  const again = { label: 'Try again', main: true, do: () => controlJob(job, 'resume') };
+  const aside = { label: 'Put this aside', do: () => controlJob(job, 'forget') };
+  const text =
+    job.state === 'failed'
+      ? job.error || 'The test failed.'
+      : 'The test was interrupted; the pictures painted so far are kept.';
+  const gone = jobsBaseGone(job);
+  const train = { label: 'To the training', main: true, do: () => goTo({ step: 'train' }) };
+  const tone = job.state === 'failed' ? 'bad' : 'warn';
+  return { tone, text, detail: gone, buttons: [gone ? train : again, aside] };
+}
+
+function chosen({ run, step, weight, sentence }) {
+  const use = { label: 'Use this LoRA', main: true, do: () => act({ do: 'use', arguments: { run, step, weight } }) };
+  return { tone: 'good', text: sentence, detail: cellName(run, step, weight), buttons: [use] };
+}
+
+function showJob(made, job, last) {
+  const standing = job && job.state === 'running' && job.standing;
+  made.bar.hidden = !standing;
+  if (standing) made.bar.set(standing.total ? standing.done / standing.total : null, t('Painting'));
+  if (made.grid || job) fillWith(made.said);
+  const ended = last && ['failed', 'interrupted'].includes(last.state) ? last : null;
+  made.log.set(job ? job.id : ended ? ended.id : null);
+}
+
+// What the advice's buttons do
+
+async function act(button) {
+  const values = button.arguments || {};
+  if (button.do === 'add_photos') return goTo({ step: 'photos' });
+  if (button.do === 'use') {
+    app.wantedCell = { slug: app.slug, ...values };
+    return goTo({ step: 'use' });
+  }
+  if (button.do === 'train_more') {
+    possible(values.run);
+    const usual = { then_test: await thenTest() };
+    await startJob('train', { ...usual, ...values }, 'The training goes on.');
+    return goTo({ step: 'train' });
+  }
+  possible(values.run);
+  if (button.do === 'choose') return startJob('choose', { painter: view.form.painter(), ...values });
+  if (button.do === 'test') return startJob('test', { ...view.form.common(), ...values });
+  throw new Error(t('This page is older than the webui; reload it.'));
+}
+
+/** Refuse what needs a base model that is gone. */
+function possible(id) {
+  const gone = baseGone((knownRuns() || []).find((run) => run.id === id));
+  if (gone) throw new Error(gone);
+}

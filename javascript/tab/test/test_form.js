@@ -1,0 +1,171 @@
+/** What is painted for a test, and by whom. */
+
+import * as api from '../base/api.js';
+import { app } from '../base/app.js';
+import { el, setText } from '../base/dom.js';
+import { t } from '../base/texts.js';
+import { beginsWhen, startJob } from '../jobs/jobs.js';
+import { baseGone, cellChoice } from '../jobs/runs.js';
+import { numberFault, refuseForm, sendForm } from '../widgets/faults.js';
+import { radioGroup } from '../widgets/form_parts.js';
+import { actionButton, foldSection, formField, selectBox } from '../widgets/widgets.js';
+
+/**
+ * @param {Run} changed is called when the user has chosen another run, step or weight.
+ * @returns {{node, update(runs), paint(quick), choose(), common(), painter(), cell(), gone()}} `cell()`: the chosen
+ *   run, step and weight, or null; `gone()`: that the run's base model is gone, or an empty text.
+ */
+export function testForm(changed) {
+  const form = { slug: '', runs: [] };
+  form.cell = cellChoice(() => {
+    showGone();
+    changed();
+  });
+  const sampler = selectBox([]);
+  const steps = number(20, 1, 150, 1);
+  const cfg = number('', 1, 30, 0.5);
+  const seed = number(1000, 0, 4294967295, 1);
+  cfg.placeholder = t('as usual');
+  const side = number('', 64, 2048, 8);
+  side.placeholder = t('as trained');
+  const many = radioGroup(
+    'Pictures',
+    [
+      { value: 'all', text: 'All 20', help: 'A sure verdict.' },
+      { value: 'quick', text: 'Quick: 8', help: 'A first look; small changes are not seen.' },
+    ],
+    'all',
+  );
+  const painter = radioGroup('Painted by', [], '', (to) => (form.picked = to));
+  const paint = actionButton('Paint 20 test pictures and judge', () => actions.paint());
+  const find = actionButton('Find the best step and weight', () => actions.choose());
+  many.addEventListener('change', () => label());
+  const base = selectBox([{ value: '', text: t('The one it was trained on') }], '');
+  const baseField = formField('Base model', base, 'Another one of the same kind shows how the face holds there.');
+  const later = el('p', { class: 'sf-help' });
+  const fine = foldSection(
+    'How they are painted',
+    el(
+      'div',
+      { class: 'sf-three' },
+      baseField,
+      formField('Sampler', sampler),
+      formField('Sampling steps', steps),
+      formField('Guidance (CFG)', cfg),
+      formField('Width and height (pixels)', side),
+      formField('First seed', seed, 'The same seeds make tests comparable.'),
+    ),
+  );
+  fine.addEventListener('toggle', () => fine.open && loadBases());
+  const sides = el('div', { class: 'sf-halves' }, many, painter);
+  const row = el('div', { class: 'sf-row' }, paint, find);
+  const node = el('div', { class: 'sf-test-form' }, form.cell.node, sides, fine, later, row);
+
+  function label() {
+    const words = many.chosen === 'quick' ? 'Paint 8 test pictures and judge' : 'Paint 20 test pictures and judge';
+    setText(paint.firstChild, t(words));
+  }
+
+  async function loadBases() {
+    form.bases = await api.get('/bases').catch(() => form.bases);
+    showBases();
+  }
+
+  /** Those that this LoRA can be painted with: another family has other layers. */
+  function showBases() {
+    const run = (form.runs || []).find((one) => one.id === form.cell.value.run);
+    const fit = (form.bases || []).filter((one) => run && one.family === run.family && one.path !== run.base_path);
+    const kept = fit.some((one) => one.path === base.value) ? base.value : '';
+    const own = { value: '', text: t('The one it was trained on') };
+    base.setChoices([own, ...fit.map((one) => ({ value: one.path, text: one.title }))], kept);
+    baseField.hidden = painter.chosen !== 'webui'; // SameFace itself paints with the run's own only
+  }
+
+  function showGone() {
+    const gone = goneOf(form);
+    paint.disabled = find.disabled = Boolean(gone);
+    setText(later, gone || beginsWhen(null));
+    later.hidden = !later.textContent;
+  }
+
+  /** What is no number, or none that can be painted with, is said below its field. */
+  function check() {
+    refuseForm([form.cell.weight, steps, cfg, side, seed].map((input) => numberFault(input)));
+  }
+
+  const painted = (quick) => startJob('test', { ...cellOf(form), ...actions.common(), quick }, 'The test begins.');
+
+  const searched = () => {
+    const values = { run: cellOf(form).run, grid_steps: whole(steps, 20), painter: painter.chosen };
+    return startJob('choose', values, 'The search begins.');
+  };
+
+  const actions = {
+    node,
+    cell: () => (form.cell.value.step ? form.cell.value : null),
+    gone: () => goneOf(form),
+    painter: () => painter.chosen,
+    common: () => ({
+      painter: painter.chosen,
+      base: (painter.chosen === 'webui' && base.value) || null,
+      sampler: sampler.value || undefined,
+      grid_steps: whole(steps, 20),
+      cfg: cfg.value === '' ? null : Number(cfg.value),
+      side: whole(side, null),
+      first_seed: whole(seed, 1000),
+    }),
+    paint: async (quick = many.chosen === 'quick') => {
+      check();
+      const targets = { sampler, side, cfg, grid_steps: steps, first_seed: seed, weight: form.cell.weight, base };
+      await sendForm(targets, () => painted(quick));
+    },
+    choose: async () => {
+      refuseForm([numberFault(steps)]);
+      await sendForm({ grid_steps: steps }, searched);
+    },
+    update: (runs) => {
+      if (form.slug !== app.slug) {
+        form.slug = app.slug;
+        form.cell.reset();
+      }
+      form.runs = runs;
+      form.cell.setRuns(runs);
+      const { host } = app.state;
+      const samplers = host.samplers || ['Euler'];
+      sampler.setChoices(samplers.map((name) => ({ value: name, text: name })));
+      painter.setChoices([
+        {
+          value: 'webui',
+          text: 'This webui',
+          help: 'As you will see the character in txt2img.',
+          disabled: !host.paints,
+        },
+        { value: 'worker', text: 'SameFace itself', help: 'With diffusers; the webui stays free of it.' },
+      ]);
+      if (!host.paints || !form.picked) painter.chosen = host.paints ? 'webui' : 'worker';
+      painter.hidden = !host.paints;
+      showBases();
+      showGone();
+    },
+  };
+  return actions;
+}
+
+function cellOf(form) {
+  const { run, step, weight } = form.cell.value;
+  if (!run || !step) throw new Error(t('Choose a run and a step.'));
+  return { run, step, weight };
+}
+
+function goneOf(form) {
+  return baseGone(form.runs.find((run) => run.id === form.cell.value.run));
+}
+
+function number(value, min, max, step) {
+  return el('input', { class: 'sf-input', type: 'number', min, max, step, value });
+}
+
+function whole(input, otherwise) {
+  const value = Math.round(Number(input.value));
+  return input.value === '' || !Number.isFinite(value) ? otherwise : value;
+}

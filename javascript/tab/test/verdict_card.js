@@ -1,0 +1,174 @@
+/** A judged grid in words: the verdict, what to do next, and the numbers behind it. */
+
+import { appendTo, el, fillWith, setText } from '../base/dom.js';
+import * as format from '../base/format.js';
+import { t } from '../base/texts.js';
+import { cellName, verdictTone } from '../jobs/runs.js';
+import { factList, likeness, lineList } from '../widgets/form_parts.js';
+import { lineChart } from '../widgets/line_chart.js';
+import { actionButton, foldSection, keyedList, toneSign } from '../widgets/widgets.js';
+
+const ALL = 20; // test pictures of a whole grid
+
+/**
+ * The verdict as a card: headline, why, the advice and its buttons, notes.
+ * @param {(a: {do: string, arguments: any}) => void} act does what a button says.
+ * @returns {HTMLElement} with `set(grid, plain)`: the answer of runs/R/grids/G; whether the button that comes next is
+ *   elsewhere.
+ */
+export function verdictCard(act) {
+  const sign = el('span', {});
+  const headline = el('span', {});
+  const of = el('p', { class: 'sf-help' });
+  const kept = el('p', { class: 'sf-verdict-kept' });
+  const because = el('p', {});
+  const advice = el('p', { class: 'sf-verdict-advice' });
+  const row = el('div', { class: 'sf-row' });
+  const notes = lineList('sf-verdict-notes');
+  const missed = lineList('sf-verdict-notes');
+  const missing = el('div', { hidden: true });
+  appendTo(missing, [el('b', { text: t('Asked and not given:') }), missed]);
+  const heading = el('h3', { class: 'sf-verdict-headline', tabIndex: -1 }, sign, headline);
+  const node = el('div', { class: 'sf-verdict', role: 'group', aria: { label: t('Verdict') } });
+  appendTo(node, [of, heading, kept, because, advice, row, notes, missing]);
+  node.set = (grid, plain) => {
+    const { verdict } = grid;
+    const tone = verdictTone(verdict);
+    node.className = `sf-verdict sf-${tone}`;
+    fillWith(sign, toneSign(tone));
+    setText(of, ofWhat(grid));
+    setText(headline, t(verdict.headline));
+    setText(kept, keptText(grid.facts));
+    kept.hidden = !kept.textContent;
+    setText(because, t(verdict.because));
+    fillWith(advice, el('b', { text: t('Do next:') }), ' ', t(verdict.advice));
+    keyedList(
+      row,
+      grid.buttons,
+      (one) => JSON.stringify(one),
+      (one) => actionButton(one.label, () => act(one), { main: one.main }),
+      (button, one) => button.setMain(one.main && !plain),
+    );
+    row.hidden = !grid.buttons.length;
+    notes.set(verdict.notes || []);
+    missed.set(grid.missed || []);
+    missing.hidden = !(grid.missed || []).length;
+  };
+  return node;
+}
+
+/** Which LoRA was tested, and on how many pictures: a few make a first look, no sure verdict. */
+function ofWhat(grid) {
+  const cell = cellName(grid.run, grid.step, grid.weight);
+  const n = grid.rows.filter((row) => row.role === 'lora').length;
+  return n < ALL ? t('{cell} · {n} pictures, a first look', { cell, n }) : t('{cell} · {n} pictures', { cell, n });
+}
+
+/** "64 % of the identity is kept (most likely 37 % to 71 %)", and what that is of what the base model can show. */
+function keptText(facts) {
+  const percent = format.percent;
+  if (!Number.isFinite(facts.retention)) return '';
+  const range = Number.isFinite(facts.retention_low)
+    ? t(' (most likely {low} to {high})', {
+        low: percent(facts.retention_low),
+        high: percent(facts.retention_high),
+      })
+    : '';
+  const photos = t('{kept} of the identity in the photos is kept{range}.', {
+    kept: percent(facts.retention),
+    range,
+  });
+  if (!Number.isFinite(facts.ceiling_retention)) return photos;
+  const best = t('Of what this base model can show: {kept}.', { kept: percent(facts.retention_best) });
+  return `${photos} ${best}`;
+}
+
+/** The curve of what is kept, by step, one line for each weight; hidden with fewer than two points. */
+export function keptChart() {
+  const options = (tested) => {
+    const weights = [...new Set(tested.map((one) => one.weight))].sort((a, b) => b - a);
+    const points = (weight) =>
+      tested
+        .filter((one) => one.weight === weight)
+        .map((one) => [one.step, one.retention])
+        .sort((a, b) => a[0] - b[0]);
+    return {
+      title: 'Identity kept, by step and weight',
+      xLabel: 'step',
+      yMin: Math.min(0, ...tested.map((one) => one.retention)),
+      yMax: Math.max(1, ...tested.map((one) => one.retention)),
+      yFormat: format.percent,
+      series: weights.map((weight, place) => ({
+        name: t('weight {weight}', { weight }),
+        points: points(weight),
+        tone: String((place % 4) + 1),
+        dots: true,
+      })),
+    };
+  };
+  const chart = lineChart(options([]));
+  chart.set = (tested) => {
+    chart.hidden = !tested || tested.length < 2;
+    if (!chart.hidden) chart.update(options(tested));
+  };
+  return chart;
+}
+
+/** The numbers of a grid, each with its words; only those that were measured. */
+export function gridFacts() {
+  const list = factList();
+  const small = lineList();
+  const node = foldSection('The numbers', list, small);
+  node.set = (grid) => {
+    const { facts } = grid;
+    list.set([...shares(grid.shares), ...numbers(facts)]);
+    small.set([
+      t(
+        'A likeness is a cosine between faces: 1 is the same picture, the photos of one person lie near 0.9 to ' +
+          'their mean, strangers near 0.3. One picture scatters by about 0.05, so only the set is judged.',
+      ),
+    ]);
+  };
+  return node;
+}
+
+function shares(all) {
+  const percent = format.percent;
+  return (all || []).map((one) => ({
+    name: one.name[0].toUpperCase() + one.name.slice(1),
+    text: t('{hits} of {of} (most likely {low} to {high})', {
+      hits: one.hits,
+      of: one.of,
+      low: percent(one.low),
+      high: percent(one.high),
+    }),
+  }));
+}
+
+const LIKENESSES = [
+  ['likeness', 'Mean likeness'],
+  ['lowest', 'Lowest likeness'],
+  ['keep', 'Keep line: from here clearly this person'],
+  ['same', 'Stranger line: below it no more alike than a stranger'],
+  ['mutual', 'How alike the pictures are to each other'],
+  ['mutual_photos', 'How alike the photos are to each other'],
+  ['uplift', 'Gain over the same pictures without the LoRA'],
+  ['frontal', 'Mean likeness from the front'],
+  ['turned', 'Mean likeness of turned heads'],
+];
+const SHARES = [
+  ['variety_ratio', 'Variety, of that without the LoRA'],
+  ['detail_ratio', 'Detail of the skin, of that in the photos'],
+  ['contrast_ratio', 'Contrast, of that in the photos'],
+];
+
+function numbers(facts) {
+  const leak =
+    facts.leak === null || facts.leak === undefined ? '' : t('{n} of {of}', { n: facts.leak, of: facts.leak_cells });
+  return [
+    ...LIKENESSES.map(([key, name]) => ({ name, text: likeness(facts[key]) })),
+    ...SHARES.map(([key, name]) => ({ name, text: format.percent(facts[key]) })),
+    { name: 'Change in how well prompts are followed (CLIP)', text: format.number(facts.adherence, 3) },
+    { name: 'Pictures without the trigger that show the person', text: leak },
+  ];
+}

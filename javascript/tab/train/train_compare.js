@@ -1,0 +1,165 @@
+/** Two runs of a character laid over each other: their losses, how much of the identity each kept, and what differs. */
+
+import * as api from '../base/api.js';
+import { app } from '../base/app.js';
+import { el, fillWith, setText } from '../base/dom.js';
+import * as format from '../base/format.js';
+import { t } from '../base/texts.js';
+import { lineChart } from '../widgets/line_chart.js';
+import { foldSection, formField, selectBox, toast } from '../widgets/widgets.js';
+
+const AGAIN = 3000; // milliseconds after a failure
+
+/**
+ * A fold that compares two runs.
+ * @returns {{node: Element, set: (a: any[]) => void, show: (a: string, b: string) => void}} `set(runs)`, the newest first;
+ *   `show(first, second)` opens it with these two.
+ */
+export function compareRuns() {
+  const made = { slug: '', runs: [], details: new Map(), asked: new Set(), picked: false };
+  const select = () => selectBox([], '', () => ((made.picked = true), draw(made)));
+  made.selects = [select(), select()];
+  made.charts = { loss: chart('Average loss'), probe: chart('Check loss'), kept: chart('Identity kept') };
+  made.differs = el('div', { class: 'sf-scroll' });
+  made.said = el('p', { class: 'sf-help' });
+  const choice = el(
+    'div',
+    { class: 'sf-three' },
+    formField('Run', made.selects[0]),
+    formField('Compared with', made.selects[1]),
+  );
+  const fold = foldSection('Compare two trainings', choice, made.said, ...Object.values(made.charts), made.differs);
+  fold.addEventListener('toggle', () => draw(made));
+  made.node = fold;
+  return {
+    node: fold,
+    set: (runs) => set(made, runs),
+    show: (first, second) => {
+      made.picked = true;
+      [first, second].forEach((id, place) => (made.selects[place].value = id));
+      fold.open = true;
+      draw(made);
+      fold.scrollIntoView({ block: 'nearest' });
+    },
+  };
+}
+
+function chart(title) {
+  return lineChart({ title, xLabel: 'step', series: [], empty: 'Loading …' });
+}
+
+function set(made, runs) {
+  if (made.slug !== app.slug)
+    Object.assign(made, { slug: app.slug, details: new Map(), asked: new Set(), picked: false });
+  made.runs = runs.filter((run) => run.steps > 0);
+  made.node.hidden = made.runs.length < 2;
+  if (made.node.hidden) return;
+  const choices = made.runs.map((run) => ({ value: run.id, text: nameOf(run) }));
+  const ids = made.runs.map((run) => run.id);
+  made.selects.forEach((one, place) => {
+    const kept = made.picked && ids.includes(one.value);
+    one.setChoices(choices, kept ? one.value : ids[place]);
+  });
+  draw(made);
+}
+
+/** "Run 002: 2,000 steps, sd15-face". */
+function nameOf(run) {
+  const values = { run: run.id, steps: format.number(run.steps), preset: run.preset };
+  return t(run.preset ? 'Run {run}: {steps} steps, {preset}' : 'Run {run}: {steps} steps', values);
+}
+
+function draw(made) {
+  if (!made.node.open || made.node.hidden) return;
+  const two = made.selects.map((one) => made.runs.find((run) => run.id === one.value)).filter(Boolean);
+  const same = two.length < 2 || two[0] === two[1];
+  setText(made.said, same ? t('Choose two different runs.') : '');
+  made.said.hidden = !same;
+  for (const one of [...Object.values(made.charts), made.differs]) one.hidden = same;
+  if (same) return;
+  two.forEach((run) => load(made, run));
+  const known = two.map((run) => made.details.get(run.id));
+  const empty = known.every(Boolean) ? 'Neither of the two has this.' : 'Loading …';
+  const xMax = Math.max(...two.map((run) => run.steps));
+  const series = (points) =>
+    two.map((run, place) => ({
+      name: nameOf(run),
+      points: points(run, known[place]),
+      tone: String(place + 1),
+      dots: true,
+    }));
+  const curve = (key) => series((_, details) => (details ? details[key] : []));
+  const usual = { xMin: 0, xMax, near: true, empty };
+  made.charts.loss.update({ ...usual, series: curve('loss').map((one) => ({ ...one, dots: false })) });
+  made.charts.probe.update({ ...usual, series: curve('probe') });
+  const kept = series(keptOf);
+  const shares = kept.flatMap((one) => one.points.map(([, share]) => share));
+  const range = { yMin: Math.min(0, ...shares), yMax: Math.max(1, ...shares), yFormat: format.percent };
+  made.charts.kept.update({ ...usual, ...range, empty: 'Neither of the two was tested.', series: kept });
+  showDiffering(made, two, known);
+}
+
+/** Of each tested step the most that was kept, whatever the weight. */
+function keptOf(run) {
+  const best = new Map();
+  for (const { step, retention, judged } of run.grids)
+    if (judged && Number.isFinite(retention)) best.set(step, Math.max(best.get(step) ?? -Infinity, retention));
+  return [...best].sort((a, b) => a[0] - b[0]);
+}
+
+/** Ask once for a run; again where it has gone on since. */
+async function load(made, run) {
+  const { slug } = made;
+  const mark = `${run.id}|${run.steps}|${run.grids.length}`;
+  if (made.asked.has(mark)) return;
+  made.asked.add(mark);
+  try {
+    const details = await api.get(`/characters/${slug}/runs/${run.id}`);
+    if (slug !== made.slug) return;
+    made.details.set(run.id, details);
+    draw(made);
+  } catch (error) {
+    toast(error.message, 'bad');
+    setTimeout(() => made.asked.delete(mark), AGAIN);
+  }
+}
+
+/** A table of the settings, and of what else was trained on, in which the two are not the same. */
+function showDiffering(made, two, known) {
+  if (known.some((one) => !one)) return;
+  const values = known.map((one) => ({
+    'base model': one.base,
+    photos: one.photos,
+    'steps done': one.steps,
+    ...one.settings,
+  }));
+  const keys = [...new Set(values.flatMap(Object.keys))];
+  const differ = keys.filter((key) => JSON.stringify(values[0][key]) !== JSON.stringify(values[1][key]));
+  const mark = JSON.stringify([two.map((run) => run.id), differ.map((key) => values.map((one) => one[key]))]);
+  if (made.differs.dataset.mark === mark) return;
+  made.differs.dataset.mark = mark;
+
+  const head = ['What differs', ...two.map((run) => run.id)].map((text) => el('th', { scope: 'col', text: t(text) }));
+  const row = (key) =>
+    el(
+      'tr',
+      {},
+      el('th', { scope: 'row', text: key }),
+      values.map((one) => el('td', { text: worded(one[key]) })),
+    );
+  const table = el(
+    'table',
+    { class: 'sf-table' },
+    el('thead', {}, el('tr', {}, head)),
+    el('tbody', {}, differ.map(row)),
+  );
+  fillWith(
+    made.differs,
+    differ.length ? table : el('p', { class: 'sf-quiet', text: t('Both were trained with the same settings.') }),
+  );
+}
+
+function worded(value) {
+  if (value === null || value === undefined || value === '') return '–';
+  return typeof value === 'number' ? String(value) : t(String(value));
+}

@@ -1,0 +1,343 @@
+/** What a new training needs: base model, preset, what it will cost, all settings, and the button. */
+
+import * as api from '../base/api.js';
+import { app, visible } from '../base/app.js';
+import { chosenCharacter, openJob } from '../base/choice.js';
+import { el, setText } from '../base/dom.js';
+import * as format from '../base/format.js';
+import { readStored, writeStored } from '../base/stored.js';
+import { t } from '../base/texts.js';
+import { beginsWhen, lastJob, startJob } from '../jobs/jobs.js';
+import { refuseForm, sendForm } from '../widgets/faults.js';
+import { checkbox, factList, radioGroup } from '../widgets/form_parts.js';
+import { flattened, nested } from '../widgets/setting_values.js';
+import { settingsForm } from '../widgets/settings_form.js';
+import { actionButton, foldSection, formField, keyedList, notice, progressBar, selectBox } from '../widgets/widgets.js';
+
+const ENOUGH = 8; // photos; with fewer the trainer asks whether that is meant
+const AGAIN = 5000; // milliseconds after a failure
+const LOOKS = 1000; // milliseconds between two questions while base models are looked at
+const PATIENCE = 350; // milliseconds after the last key until the estimate is asked for
+
+/**
+ * @returns {{node, update, shown, hidden, setMain, focus}} `update()` after each new state,
+ *   `shown()` when it is turned to: base models may have come meanwhile; `hidden()` when it is left; `setMain(yes)`:
+ *   whether its button is the one that comes next.
+ */
+export function trainForm() {
+  const form = { slug: '', bases: null, plan: null, planOf: '', estimate: null, wanted: {} };
+  Object.assign(form, { asked: 0, probe: null, error: '', on: false });
+  form.view = draw(form);
+  return {
+    node: form.view.node,
+    update: () => update(form),
+    shown: () => turned(form, true),
+    hidden: () => turned(form, false),
+    setMain: (yes) => form.view.start.setMain(yes),
+    focus: () => form.view.base.focus(),
+  };
+}
+
+function turned(form, on) {
+  form.on = on;
+  clearTimeout(form.later);
+  if (on && form.slug) loadBases(form, true);
+}
+
+function draw(form) {
+  const base = selectBox([], '', (path) => choose(form, { base: path, preset: null, settings: {} }));
+  const preset = radioGroup('Preset', [], '', (name) => choose(form, { preset: name, settings: {} }));
+  const fitted = el('p', { class: 'sf-help' });
+  const unusable = el('p', { class: 'sf-help' });
+  const then = checkbox('Paint and judge the test grid afterwards', true, (yes) =>
+    choose(form, { then_test: yes }, true),
+  );
+  const few = checkbox(
+    'Train although there are few photos',
+    false,
+    null,
+    'The face will hardly hold; good for a first try.',
+  );
+  const settings = settingsForm((changes) => choose(form, { settings: changes }));
+  const fold = foldSection('All settings', settings);
+  const cost = drawCost(form);
+  const start = actionButton('Start training', () => begin(form), { main: true });
+  start.classList.add('sf-big');
+  const later = el('p', { class: 'sf-help' });
+  const left = el('div', { class: 'sf-stack' }, formField('Base model', base), unusable, fitted, preset, then);
+  const right = el('div', { class: 'sf-stack' }, cost.node, few, start, later);
+  const node = el('div', { class: 'sf-train-form' }, el('div', { class: 'sf-halves' }, left, right), fold);
+  return { node, base, preset, fitted, unusable, then, few, settings, fold, cost, start, later };
+}
+
+function drawCost(form) {
+  const text = el('p', { class: 'sf-cost-text' });
+  const facts = factList();
+  const problems = el('div', { class: 'sf-stack' });
+  const bar = progressBar(null, t('Measuring'));
+  const measuring = el('p', { class: 'sf-help' });
+  const measure = actionButton('Measure (a few steps)', () => probe(form), {
+    title: 'Does a few steps and forgets them, to know the time and the memory.',
+  });
+  const heading = el('h3', { text: t('What it will cost') });
+  const node = el('div', { class: 'sf-card' }, heading, text, facts, problems, measuring, bar, measure);
+  return { node, text, facts, problems, bar, measuring, measure };
+}
+
+// What is chosen
+
+function choose(form, to, quiet) {
+  Object.assign(form.wanted, to);
+  writeStored(`train-${form.slug}`, form.wanted);
+  if (quiet) return;
+  clearTimeout(form.timer);
+  if ('base' in to || 'preset' in to) loadPlan(form);
+  else form.timer = setTimeout(() => loadEstimate(form), PATIENCE);
+}
+
+function take(form, slug) {
+  form.slug = slug;
+  form.wanted = { base: '', preset: null, settings: {}, ...readStored(`train-${slug}`, {}) };
+  Object.assign(form, { plan: null, planOf: '', estimate: null, error: '' });
+  form.asked += 1; // an estimate on its way is another character's
+  clearTimeout(form.timer);
+  form.view.few.input.checked = false;
+  if (form.bases) settle(form, true);
+  else loadBases(form, true);
+}
+
+/** What a plan is for. */
+function keyOf(form) {
+  return JSON.stringify([form.slug, form.wanted.base, form.wanted.preset]);
+}
+
+/** Whether the plan is that of what is chosen; until then nothing is started. */
+function planned(form) {
+  return Boolean(form.plan) && form.planOf === keyOf(form);
+}
+
+async function loadBases(form, anew) {
+  clearTimeout(form.later);
+  try {
+    const [bases, settings] = await Promise.all([api.get('/bases'), api.get('/settings')]);
+    form.bases = bases;
+    app.usualTest = settings.then_test !== false;
+    form.error = '';
+    settle(form, anew);
+    askAgain(form, LOOKS);
+  } catch (error) {
+    form.error = error.message;
+    show(form);
+    askAgain(form, AGAIN);
+  }
+}
+
+/** While the list of base models is not whole and somebody looks, ask for it again. */
+function askAgain(form, pause) {
+  clearTimeout(form.later);
+  if (!form.on || (form.bases && !form.bases.some((one) => one.pending))) return;
+  form.later = setTimeout(() => (visible() ? loadBases(form, false) : askAgain(form, pause)), pause);
+}
+
+/** Choose a base that can be trained on: the last choice, else the webui's current one, else the first. */
+function settle(form, anew) {
+  if (undecided(form)) return show(form);
+  const usable = form.bases.filter((one) => one.usable);
+  const chosen = usable.find((one) => one.path === form.wanted.base) || usable.find((one) => one.current) || usable[0];
+  if (chosen && chosen.path !== form.wanted.base)
+    Object.assign(form.wanted, { base: chosen.path, preset: null, settings: {} });
+  show(form);
+  if (chosen && (anew || form.asking !== keyOf(form))) loadPlan(form);
+}
+
+/** Whether the base that would be chosen is still being looked at: then it keeps its place, and its settings. */
+function undecided(form) {
+  const { base } = form.wanted;
+  const wanted = form.bases.find((one) => (base ? one.path === base : one.current));
+  return Boolean(wanted && wanted.pending);
+}
+
+async function loadPlan(form) {
+  const { slug } = form;
+  const { base, preset } = form.wanted;
+  const key = (form.asking = keyOf(form));
+  form.asked += 1; // an estimate on its way is of what was chosen before
+  if (!planned(form)) {
+    form.estimate = null;
+    show(form);
+  }
+  const query = new URLSearchParams({ base, character: slug, ...(preset ? { preset } : {}) });
+  try {
+    const plan = await api.get(`/plan?${query}`);
+    if (key !== keyOf(form)) return;
+    Object.assign(form, { plan, planOf: key, planBase: base, error: '' });
+  } catch (error) {
+    if (key !== keyOf(form)) return;
+    Object.assign(form, { plan: null, planOf: '', error: error.message });
+  }
+  show(form);
+  loadEstimate(form);
+}
+
+/** The arguments that the estimate, a measurement and the training have in common. */
+function common(form) {
+  const { base, preset, settings } = form.wanted;
+  const fitted = flattened((form.plan && form.plan.fitted_settings) || {}); // what makes it fit this GPU
+  return { base, preset, settings: nested({ ...fitted, ...settings }) };
+}
+
+async function loadEstimate(form) {
+  if (!planned(form)) return;
+  const asked = (form.asked += 1);
+  try {
+    const estimate = await api.post(`/characters/${form.slug}/estimate`, common(form));
+    if (asked !== form.asked) return;
+    form.estimate = estimate;
+  } catch (error) {
+    if (asked !== form.asked) return;
+    form.estimate = { wrong: error.message, problems: [error.message], field: error.field };
+  }
+  show(form);
+}
+
+// Doing
+
+async function probe(form) {
+  await startJob('probe', common(form), 'Measuring; this takes about a minute.');
+}
+
+async function begin(form) {
+  const { base, few: box } = form.view;
+  const few = box.input.checked;
+  refuseForm(box.hidden || few ? [] : [{ target: box.input, text: 'Tick this, or add photos first.' }]);
+  const values = { ...common(form), few, then_test: form.view.then.input.checked };
+  await sendForm({ base }, () => startJob('train', values, 'The training begins.'));
+  app.mount.querySelector('.sf-panel-train').scrollIntoView({ block: 'nearest' });
+}
+
+// Showing
+
+function update(form) {
+  const character = chosenCharacter();
+  if (!character) return;
+  const marked = JSON.stringify([character.photos.used, character.photos.count]);
+  if (form.slug !== character.slug) {
+    form.marked = marked;
+    take(form, character.slug);
+  } else if (form.marked !== marked) {
+    form.marked = marked;
+    loadEstimate(form);
+  }
+  const now = openJob('probe');
+  if (form.probe && !now) loadEstimate(form); // it has been measured
+  form.probe = now;
+  show(form);
+}
+
+function show(form) {
+  const { view, wanted, plan } = form;
+  const ready = planned(form);
+  showBases(form);
+  view.then.input.checked = wanted.then_test ?? app.usualTest ?? true;
+  const presets = plan ? plan.presets.map((one) => ({ value: one.name, text: one.name, help: one.text })) : [];
+  view.preset.setChoices(presets);
+  view.preset.hidden = presets.length < 2;
+  view.preset.disabled = Boolean(plan) && form.planBase !== wanted.base; // they are another base model's
+  if (plan) view.preset.chosen = wanted.preset || plan.preset;
+  setText(view.fitted, plan ? plan.fitted : '');
+  view.fold.hidden = !plan;
+  view.settings.inert = !ready; // until then they are those of another base model or preset
+  if (ready) view.settings.refused(form.estimate && form.estimate.field, form.estimate && form.estimate.wrong);
+  if (ready) view.settings.set({ fields: plan.fields, settings: plan.settings, changes: wanted.settings });
+  showCost(form);
+  showStart(form);
+}
+
+function showBases(form) {
+  const { view, bases, wanted } = form;
+  const now = (one) => (one.current && app.state.host.name !== 'alone' ? ` (${t('selected in the webui')})` : '');
+  const text = (one) => (one.usable ? one.title + now(one) : `${one.title}: ${one.why}`);
+  const choices = (bases || []).map((one) => ({ value: one.path, text: text(one) }));
+  view.base.setChoices(choices, wanted.base);
+  [...view.base.options].forEach((option, place) => (option.disabled = !bases[place].usable));
+  const looking = !bases || undecided(form);
+  const none = bases && !bases.some((one) => one.usable || one.pending);
+  const said = none
+    ? t('No checkpoint here can be trained on: put one of Stable Diffusion 1.x, 2.x or XL into the models folder.')
+    : '';
+  setText(view.unusable, form.error || said || (looking ? t('Looking for base models …') : ''));
+  view.unusable.hidden = !view.unusable.textContent;
+}
+
+function showCost(form) {
+  const { cost } = form.view;
+  const { estimate } = form;
+  const measured = estimate && estimate.measured;
+  const number = format.number;
+  setText(cost.text, estimate ? estimate.text || '' : t('Estimating …'));
+  cost.facts.set(
+    estimate && !estimate.wrong
+      ? [
+          { name: 'Photos', text: number(estimate.photos) },
+          { name: 'Steps', text: number(estimate.steps) },
+          {
+            name: 'Time',
+            text: measured ? format.duration(measured.seconds) : t('not measured yet'),
+          },
+          {
+            name: 'Memory',
+            text: measured
+              ? t('{size} on {device}', {
+                  size: format.bytes(measured.peak_memory),
+                  device: measured.device,
+                })
+              : '',
+          },
+          { name: 'Saved steps', text: number(estimate.checkpoints) },
+          {
+            name: 'Disk',
+            text: t('{size} of {free} free', {
+              size: format.bytes(estimate.disk_bytes),
+              free: format.bytes(estimate.free_bytes),
+            }),
+          },
+        ]
+      : [],
+  );
+  keyedList(
+    cost.problems,
+    (estimate && estimate.problems) || [],
+    (one) => one,
+    (one) => notice('warn', one),
+  );
+  showProbe(form, measured);
+}
+
+function showProbe(form, measured) {
+  const { cost } = form.view;
+  const job = form.probe;
+  const standing = job && job.standing;
+  cost.bar.hidden = !job || job.state !== 'running';
+  cost.measure.hidden = Boolean(job) || !planned(form) || !form.estimate || Boolean(form.estimate.wrong);
+  setText(cost.measure.firstChild, t(measured ? 'Measure again' : 'Measure (a few steps)'));
+  const last = lastJob('probe');
+  const failed =
+    !job && last && last.state === 'failed' ? t('It could not be measured: {why}', { why: last.error }) : '';
+  const running = standing && standing.text ? standing.text : t('Measuring …');
+  const said = !job ? failed : job.state === 'running' ? running : beginsWhen(job);
+  setText(cost.measuring, said);
+  cost.measuring.hidden = !said;
+  if (job) cost.bar.set(standing && standing.total ? standing.done / standing.total : null, t('Measuring'));
+}
+
+function showStart(form) {
+  const { view, wanted, estimate } = form;
+  const character = chosenCharacter();
+  const later = beginsWhen(null);
+  const sum = estimate && !estimate.wrong ? estimate.photos : character.photos.used;
+  view.few.hidden = sum >= ENOUGH || !sum;
+  view.start.disabled = !wanted.base || !planned(form) || Boolean(estimate && estimate.wrong) || !sum;
+  setText(view.start.firstChild, t(later ? 'Add to the queue' : 'Start training'));
+  setText(view.later, sum ? later : t('There are no photos yet.'));
+  view.later.hidden = !view.later.textContent;
+}

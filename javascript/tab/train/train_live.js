@@ -1,0 +1,229 @@
+/** A training as it goes, or one that has ended: how far, how fast, the loss, sample pictures, warnings, the log. */
+
+import { url } from '../base/api.js';
+import { app } from '../base/app.js';
+import { el, setText } from '../base/dom.js';
+import * as format from '../base/format.js';
+import { readStored, writeStored } from '../base/stored.js';
+import { t } from '../base/texts.js';
+import { logFold } from '../jobs/jobs.js';
+import * as titleSignal from '../page/title_signal.js';
+import { clockTime, enlargePictures, factList } from '../widgets/form_parts.js';
+import { lineChart } from '../widgets/line_chart.js';
+import { keyedList, notice, progressBar } from '../widgets/widgets.js';
+
+const SLOW = 5; // times its best pace: then something is wrong
+const SLOWER =
+  'It has become much slower than it was at the start. Another program may use the GPU, or its memory is full ' +
+  'and the driver uses the slow memory of the computer: close other programs, or pause and choose less memory.';
+const SLOWER_ALONE =
+  'It has become much slower than it was at the start. Another program may use the processor, or the memory is full: ' +
+  'close other programs.';
+const RATES = 'rates'; // the best pace of the last jobs, kept over a reload
+const PHASES = {
+  'waiting for the GPU': 'Waiting until the webui has painted its picture',
+  starting: 'Starting',
+  preparing: 'Loading the base model and the photos',
+  training: 'Training',
+  painting: 'Painting',
+  working: 'Working',
+  trained: 'Training is done',
+  stopped: 'Stopping; everything is saved',
+  paused: 'Pausing; everything is saved',
+  finished: 'Finished',
+};
+
+/** Whether there is a GPU, or may be one: what is said of it holds nothing where the Doctor knows that there is none. */
+export const hasGpu = () => !app.state || app.state.host.gpu !== false;
+
+/** What a job does now, in a few words. */
+export function phaseName(job) {
+  const { phase, text } = job.standing || {};
+  if (job.wish === 'stop') return t('Stopping: the step is saved first');
+  if (job.wish === 'pause') return t('Pausing: the step is saved first');
+  return t((phase === 'working' && text) || PHASES[phase] || text || 'Starting');
+}
+
+/** "Step 840 of 2,000", "Picture 3 of 44"; empty where nothing is counted yet. */
+export function countedText(standing, words) {
+  if (!standing || !standing.total) return '';
+  const number = format.number;
+  return t(words, { done: number(standing.done), total: number(standing.total) });
+}
+
+/** "12 min left, done at 14:32"; empty where it is not known. */
+export function timeLeft(standing) {
+  if (!standing || !Number.isFinite(standing.seconds_left)) return '';
+  const left = format.duration(standing.seconds_left);
+  return t('{left} left, done at {clock}', { left, clock: clockTime(standing.seconds_left) });
+}
+
+/** How many times slower a job is than it once was; 1 where that is not known. */
+function slowdown(job) {
+  const { rate, phase } = job.standing || {};
+  if (phase !== 'training' || !(rate > 0)) return 1;
+  const kept = readStored(RATES, {});
+  const best = Math.min(kept[job.id] || Infinity, rate);
+  if (kept[job.id] !== best) {
+    const newest = Object.entries({ ...kept, [job.id]: best }).slice(-5);
+    writeStored(RATES, Object.fromEntries(newest));
+  }
+  return rate / best;
+}
+
+/**
+ * @returns {HTMLElement} with `set({job, details})`: the open job or null, and the answer of runs/R or null.
+ */
+export function trainingView() {
+  const bar = progressBar(null, t('Training'));
+  const facts = factList();
+  const slowWords = el('span', {});
+  const slow = notice('warn', slowWords);
+  const warnings = el('div', { class: 'sf-stack' });
+  const chart = lineChart(lossChart(null));
+  const about = el('p', {
+    class: 'sf-help',
+    text: t(
+      'The check uses the same pictures and noise each time, so it shows learning better than the average. ' +
+        'Whether the face is right only the test says.',
+    ),
+  });
+  const samples = samplesView();
+  const notify = titleSignal.tick();
+  const log = logFold();
+  const node = el(
+    'div',
+    { class: 'sf-live' },
+    bar,
+    facts,
+    notify,
+    slow,
+    warnings,
+    el('div', {}, chart, about),
+    samples,
+    log,
+  );
+  node.set = ({ job, details }) => {
+    const standing = job && job.standing;
+    bar.hidden = !job || job.state !== 'running';
+    if (standing)
+      bar.set(
+        standing.total ? standing.done / standing.total : null,
+        countedText(standing, 'Step {done} of {total}') || phaseName(job),
+      );
+    facts.set(standing ? numbers(standing) : []);
+    slow.hidden = !job || job.state !== 'running' || slowdown(job) < SLOW;
+    setText(slowWords, t(hasGpu() ? SLOWER : SLOWER_ALONE));
+    notify.update();
+    notify.hidden = notify.hidden || !job || !['running', 'waiting'].includes(job.state);
+    const said = standing && standing.warnings.length ? standing.warnings : (details && details.warnings) || [];
+    keyedList(
+      warnings,
+      said.slice(-5),
+      (one) => wordsOf(one),
+      (one) => notice('warn', wordsOf(one)),
+    );
+    const points = details && (details.loss.length > 1 || details.probe.length > 1);
+    chart.hidden = about.hidden = !points;
+    if (points) chart.update(lossChart(details));
+    samples.set((details && details.samples) || []);
+    log.set(job ? job.id : null);
+  };
+  return node;
+}
+
+function wordsOf(warning) {
+  return typeof warning === 'string' ? warning : warning.text;
+}
+
+function numbers(standing) {
+  const number = format.number;
+  const { rate } = standing;
+  return [
+    {
+      name: 'Step',
+      text: standing.total
+        ? t('{done} of {total}', { done: number(standing.done), total: number(standing.total) })
+        : '',
+    },
+    { name: 'Left', text: format.duration(standing.seconds_left) },
+    { name: 'Done at', text: Number.isFinite(standing.seconds_left) ? clockTime(standing.seconds_left) : '' },
+    { name: 'Pace', text: rate ? t('{n} s a step', { n: number(rate, rate < 1 ? 2 : 1) }) : '' },
+    { name: 'Loss', text: number(standing.loss, 4) },
+    { name: 'Memory', text: standing.memory ? format.bytes(standing.memory) : '' },
+  ];
+}
+
+function lossChart(details) {
+  return {
+    title: 'Loss',
+    xLabel: 'step',
+    xMin: 0,
+    xMax: details ? details.total : undefined, // so that one sees how much is still to come
+    series: [
+      { name: 'average', points: details ? details.loss : [], tone: '1' },
+      { name: 'check', points: details ? details.probe : [], tone: '2', dots: true },
+    ].filter((one) => one.points.length || !details),
+  };
+}
+
+/** Sample pictures: a row for each prompt, a column for each step. */
+function samplesView() {
+  const head = el('tr', {});
+  const body = el('tbody', {});
+  const table = el('table', { class: 'sf-samples' }, el('thead', {}, head), body);
+  const heading = el('h3', { text: t('Sample pictures') });
+  const node = el(
+    'div',
+    {},
+    heading,
+    el('div', { class: 'sf-scroll', tabIndex: 0, role: 'region', aria: { label: t('Sample pictures') } }, table),
+  );
+  node.set = (samples) => {
+    node.hidden = !samples.length;
+    const steps = [...new Set(samples.map((one) => one.step))].sort((a, b) => a - b);
+    const prompts = [...new Map(samples.map((one) => [one.number, one.prompt])).entries()];
+    const columns = [null, ...steps];
+    keyedList(
+      head,
+      columns,
+      (step) => `c${step}`,
+      (step) =>
+        el('th', {
+          scope: 'col',
+          text: step === null ? t('Prompt') : t('Step {n}', { n: format.number(step) }),
+        }),
+    );
+    keyedList(
+      body,
+      prompts,
+      ([number]) => number,
+      () => el('tr', {}),
+      (row, [number, prompt]) =>
+        keyedList(
+          row,
+          columns,
+          (step) => cellKey(samples, number, step),
+          (step) => cell(samples, number, step, prompt),
+        ),
+    );
+  };
+  return node;
+}
+
+const find = (samples, number, step) => samples.find((one) => one.number === number && one.step === step);
+
+function cellKey(samples, number, step) {
+  const one = step === null ? null : find(samples, number, step);
+  return `${step}|${one ? one.url : ''}`;
+}
+
+function cell(samples, number, step, prompt) {
+  if (step === null) return el('th', { scope: 'row', text: prompt });
+  const one = find(samples, number, step);
+  if (!one) return el('td', { text: '–' });
+  const words = t('Step {n}: {prompt}', { n: format.number(step), prompt });
+  const large = () => enlargePictures(words, [{ url: one.url, alt: words }], prompt);
+  const picture = el('img', { src: url(one.url), alt: words, loading: 'lazy' });
+  return el('td', {}, el('button', { class: 'sf-picture-button', on: { click: large } }, picture));
+}

@@ -1,0 +1,129 @@
+/** What can be done with runs that are there: train one on, and look at earlier ones. */
+
+import * as api from '../base/api.js';
+import { app } from '../base/app.js';
+import { el, setText } from '../base/dom.js';
+import * as format from '../base/format.js';
+import { t } from '../base/texts.js';
+import { startJob } from '../jobs/jobs.js';
+import { baseGone, savedStep } from '../jobs/runs.js';
+import { trainingView } from './train_live.js';
+import { refuseForm } from '../widgets/faults.js';
+import { checkbox, factList } from '../widgets/form_parts.js';
+import { actionButton, foldSection, formField, keyedList, toast } from '../widgets/widgets.js';
+
+/** A fold that trains a finished run on: {node, set(situation)}. */
+export function moreSteps() {
+  const steps = el('input', { class: 'sf-input', type: 'number', min: 1, step: 10, value: 100 });
+  const after = checkbox('Paint and judge the test grid afterwards', true);
+  let run = null;
+  let typed = false;
+  let ticked = false;
+  let shown = '';
+  after.input.addEventListener('change', () => (ticked = true));
+  steps.addEventListener('input', () => (typed = true));
+  const train = async () => {
+    const few = !(Number(steps.value) >= 1); // a step between two tens is as good
+    refuseForm(few ? [{ target: steps, text: 'How many more steps?' }] : []);
+    const gone = baseGone(run);
+    if (gone) throw new Error(gone);
+    const total = savedStep(run) + Math.round(Number(steps.value));
+    await startJob('train', { run: run.id, steps: total, then_test: after.input.checked }, 'It goes on.');
+    typed = ticked = false;
+  };
+  const button = actionButton('Train more steps', train);
+  const help = el('p', { class: 'sf-help' });
+  const row = el('div', { class: 'sf-row' }, formField('More steps', steps), button);
+  const node = foldSection('Train more steps', row, after, help);
+  const set = (now) => {
+    const which = now.run ? `${app.slug}|${now.run.id}` : '';
+    const other = which !== shown;
+    shown = which;
+    run = now.kind === 'trained' ? now.run : null;
+    node.hidden = !run;
+    if (!run) return;
+    if (other) typed = ticked = false;
+    if (!ticked) after.input.checked = app.usualTest !== false;
+    const gone = baseGone(run);
+    button.disabled = Boolean(gone);
+    if (!typed && document.activeElement !== steps) steps.value = String(Math.max(10, Math.round(run.total / 40) * 10));
+    setText(
+      help,
+      gone ||
+        t('Run {run} goes on after step {step}; its steps so far stay.', {
+          run: run.id,
+          step: format.number(savedStep(run)),
+        }),
+    );
+  };
+  return { node, set };
+}
+
+/**
+ * The other runs, each in a fold with its numbers and its loss: {node, set(runs, shown)}.
+ * @param {(a: string, b: string) => void} compare lays two runs over each other.
+ */
+export function earlierRuns(compare) {
+  const list = el('div', { class: 'sf-runs' });
+  const node = foldSection('Earlier trainings', list);
+  const set = (runs, shown) => {
+    const others = runs.filter((run) => run.id !== shown);
+    node.hidden = !others.length;
+    keyedList(
+      list,
+      others,
+      (run) => `${app.slug}|${run.id}`, // every character has a run 001
+      () => runFold(compare),
+      (made, run) => made.set(run, shown),
+    );
+  };
+  return { node, set };
+}
+
+function runFold(compare) {
+  const line = el('span', {});
+  const chart = trainingView();
+  const facts = factList();
+  const over = actionButton('', () => compare(other, run.id), { small: true });
+  const fold = foldSection('', facts, el('div', { class: 'sf-row' }, over), chart);
+  fold.querySelector('summary').replaceChildren(line);
+  const slug = app.slug;
+  let run = null;
+  let other = '';
+  let asked = false;
+  fold.addEventListener('toggle', async () => {
+    if (!fold.open || asked) return;
+    asked = true;
+    try {
+      chart.set({ job: null, details: await api.get(`/characters/${slug}/runs/${run.id}`) });
+    } catch (error) {
+      asked = false;
+      toast(error.message, 'bad');
+    }
+  });
+  fold.set = (to, shown) => {
+    run = to;
+    other = shown;
+    over.hidden = !other || !run.steps;
+    setText(over.firstChild, t('Compare with run {run}', { run: other }));
+    setText(
+      line,
+      t('Run {run}: {steps} steps, {ago}', {
+        run: to.id,
+        steps: format.number(savedStep(to)),
+        ago: format.ago(to.created),
+      }),
+    );
+    const judged = to.grids.filter((grid) => grid.kind);
+    facts.set([
+      { name: 'Base model', text: to.base },
+      { name: 'Preset', text: to.preset },
+      { name: 'Saved steps', text: to.checkpoints.map((step) => format.number(step)).join(', ') },
+      {
+        name: 'Tests',
+        text: judged.map((grid) => `${format.number(grid.step)}: ${grid.headline}`).join('; '),
+      },
+    ]);
+  };
+  return fold;
+}

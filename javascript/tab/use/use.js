@@ -1,0 +1,319 @@
+/** The panel "Use": put a LoRA where it can be painted with, and its prompt into txt2img. */
+
+import * as api from '../base/api.js';
+import { app } from '../base/app.js';
+import { chosenCharacter, goTo } from '../base/choice.js';
+import { appendTo, el, fillWith } from '../base/dom.js';
+import * as format from '../base/format.js';
+import { readStored, writeStored } from '../base/stored.js';
+import { t } from '../base/texts.js';
+import { loraFile } from '../jobs/lora_file.js';
+import {
+  bestGrid,
+  cellChoice,
+  cellName,
+  gridsOf,
+  knownRuns,
+  reloadRuns,
+  runsError,
+  verdictTone,
+} from '../jobs/runs.js';
+import { postWithCode } from '../widgets/confirmation_code.js';
+import { refuseForm, sendForm } from '../widgets/faults.js';
+import { copyBox, copyText } from '../widgets/form_parts.js';
+import { actionButton, foldSection, formField, leadLine, notice, openDialog, toast } from '../widgets/widgets.js';
+
+const CARDS = ['txt2img_lora_extra_refresh_internal', 'img2img_lora_extra_refresh_internal'];
+
+const BOXES = ['txt2img_prompt', 'txt2img_neg_prompt'];
+const SENT = 'sent-prompts'; // what was put there last
+
+let view = null;
+
+export const panel = {
+  mount: (root) => (view = make(root)),
+  update: () => update(view),
+  shown: () => {
+    reloadRuns();
+    loadSettings(view);
+  },
+};
+
+function make(root) {
+  const made = { slug: '', settings: null };
+  made.lead = leadLine();
+  made.cell = cellChoice(() => {
+    made.result.hidden = true;
+    update(made);
+  });
+  made.known = el('div', {});
+  made.file = loraFile();
+  made.comfy = folderRow('ComfyUI folder', 'Where ComfyUI is installed; the LoRA goes to models/loras in it.');
+  made.folder = folderRow('Folder', 'Any folder; the LoRA and its preview are copied there.');
+  made.folder.input.value = readStored('folder', '');
+  const comfyButton = actionButton('Copy to ComfyUI', () => toComfy(made));
+  const folderButton = actionButton('Copy to this folder', () => toFolder(made));
+  made.comfy.row = el('div', { class: 'sf-copy' }, made.comfy.node, comfyButton);
+  made.folder.row = el('div', { class: 'sf-copy' }, made.folder.node, folderButton);
+  made.elsewhere = foldSection('Use it elsewhere', made.comfy.row, made.folder.row);
+  made.result = results();
+  made.choice = el('div', { class: 'sf-card' }, made.cell.node, made.known, made.file);
+  appendTo(root, [made.lead, made.choice, made.result, made.elsewhere]);
+  return made;
+}
+
+function folderRow(label, help) {
+  const input = el('input', { class: 'sf-input', type: 'text', spellcheck: false, autocomplete: 'off' });
+  return { input, node: formField(label, input, help) };
+}
+
+function results() {
+  const said = el('div', { class: 'sf-stack' });
+  const prompt = copyBox('Prompt');
+  const infotext = copyBox('Whole generation text');
+  const file = copyBox('File');
+  const more = foldSection('With sampler, seed and size', infotext);
+  const node = el('div', { class: 'sf-card', hidden: true, aria: { live: 'polite' } }, said, prompt, file, more);
+  node.set = (used, text) => {
+    node.hidden = false;
+    fillWith(
+      said,
+      notice('good', text || used.text),
+      used.shown === false && used.why ? notice('warn', used.why) : null,
+    );
+    prompt.set(used.prompt);
+    infotext.set(used.infotext);
+    more.hidden = !used.infotext;
+    file.set(used.file);
+  };
+  return node;
+}
+
+async function loadSettings(made) {
+  try {
+    made.settings = await api.get('/settings');
+    if (!made.comfy.input.value) made.comfy.input.value = made.settings.comfyui || '';
+  } catch {
+    made.settings = {}; // the folder is then asked for again
+  }
+}
+
+// What is there
+
+function update(made) {
+  const character = chosenCharacter();
+  if (!character) return;
+  const runs = knownRuns();
+  if (made.slug !== character.slug) {
+    made.slug = character.slug;
+    made.cell.reset();
+    made.result.hidden = true;
+  }
+  if (runs) preselect(made, runs);
+  const trained = Boolean(runs && runs.some((run) => run.checkpoints.length));
+  const far = app.state.host.remote; // then no folder may be named
+  made.comfy.input.disabled = far;
+  made.folder.row.hidden = far;
+  made.choice.hidden = made.elsewhere.hidden = !trained;
+  made.lead.set(words(made, runs, trained));
+  if (trained) showKnown(made, runs);
+  if (trained) made.file.set(made.slug, made.cell.value);
+}
+
+/** What the test panel asked for, else the best of what was judged, else the last step of the newest run. */
+function preselect(made, runs) {
+  const before = JSON.stringify(made.cell.value);
+  const best = bestGrid(runs);
+  made.cell.setRuns(runs, best && { run: best.run.id, step: best.grid.step, weight: best.grid.weight });
+  const wanted = app.wantedCell;
+  if (wanted && wanted.slug === made.slug) {
+    app.wantedCell = null;
+    made.cell.choose({ run: wanted.run, step: wanted.step, weight: wanted.weight });
+  }
+  if (JSON.stringify(made.cell.value) !== before) made.result.hidden = true; // it was another LoRA's
+}
+
+/** The judged grid of the chosen step and weight; null where it was not tested. */
+function testOf(made, runs) {
+  const { run, step, weight } = made.cell.value;
+  const mine = gridsOf(runs.filter((one) => one.id === run));
+  const same = mine.filter(({ grid }) => grid.kind && grid.step === step && Math.abs(grid.weight - weight) < 1e-6);
+  return same.length ? same[0].grid : null;
+}
+
+function words(made, runs, trained) {
+  if (!runs) return { tone: 'none', text: runsError() || 'Loading …' };
+  if (!trained) {
+    const train = { label: 'To the training', main: true, do: () => goTo({ step: 'train' }) };
+    return { tone: 'none', text: 'There is no LoRA yet.', buttons: [train] };
+  }
+  const { run, step, weight } = made.cell.value;
+  const text = cellName(run, step, weight);
+  const found = testOf(made, runs);
+  const detail = found ? t(found.headline) : t('This step and weight was not tested.');
+  const tone = found ? verdictTone(found) : 'none';
+  return { tone, text, detail, buttons: [alone() ? keepFile(made) : toWebui(made), copyPrompt(made)] };
+}
+
+function alone() {
+  return app.state.host.name === 'alone';
+}
+
+function showKnown(made, runs) {
+  const found = testOf(made, runs);
+  const mark = JSON.stringify([made.cell.value, found]);
+  if (made.known.dataset.of === mark) return;
+  made.known.dataset.of = mark;
+  if (!found) {
+    const go = actionButton('Test it first', () => goTo({ step: 'test' }), { small: true });
+    return fillWith(made.known, notice('none', 'Nothing is known of this step and weight: it was not tested.', go));
+  }
+  const kept = Number.isFinite(found.retention)
+    ? t('{kept} of the identity is kept.', { kept: format.percent(found.retention) })
+    : '';
+  const tone = verdictTone(found);
+  const { run } = made.cell.value;
+  const see = () => {
+    app.wantedGrid = { slug: made.slug, run, id: found.id };
+    goTo({ step: 'test' });
+  };
+  const report = actionButton('See the test', see, { small: true });
+  return fillWith(made.known, notice(tone, `${t(found.headline)}. ${kept}`, report));
+}
+
+// Doing
+
+async function use(made, to, folder) {
+  const { run, step, weight } = made.cell.value;
+  const body = { run, step, weight, to, ...(folder === undefined ? {} : { folder }) };
+  return postWithCode(`/characters/${made.slug}/use`, body);
+}
+
+function toWebui(made) {
+  const put = async () => {
+    const how = await wanted();
+    if (!how) return;
+    const used = await use(made, 'webui');
+    refreshCards();
+    const sent = how === 'add' ? addTo(used) : send(used.infotext);
+    const said = how === 'add' ? 'The LoRA is in your prompt in txt2img' : 'The prompt is in txt2img';
+    const text = sent ? `${t(said)}; ${t('press “Generate” there.')}` : used.text;
+    made.result.set(used, text);
+    if (!sent) return;
+    if (how !== 'add') writeStored(SENT, [used.prompt, negativeOf(used.infotext)]);
+    toast(text, 'good');
+  };
+  return { label: 'Put into txt2img', main: true, do: put };
+}
+
+function keepFile(made) {
+  return { label: 'Download the LoRA', main: true, do: () => made.file.download() };
+}
+
+/** What is to become of a prompt that the user has written: 'replace', 'add', or '' = leave it all. */
+async function wanted() {
+  const there = BOXES.map((id) => (hosts(`#${id} textarea`) || { value: '' }).value.trim());
+  const ours = readStored(SENT, []);
+  if (there.every((text, place) => !text || plain(text) === plain(ours[place] || ''))) return 'replace';
+  return new Promise((resolve) => {
+    let answer = '';
+    const choose = (how, label, main) => actionButton(label, () => ((answer = how), shown.close()), { main });
+    const body = el(
+      'div',
+      { class: 'sf-dialog-body' },
+      el('p', { text: t('There is a prompt of yours in txt2img:') }),
+      there.filter(Boolean).map((text) => el('p', { class: 'sf-quiet', text: short(text) })),
+      el(
+        'div',
+        { class: 'sf-row sf-end' },
+        actionButton('Cancel', () => shown.close()),
+        choose('replace', 'Replace it', false),
+        choose('add', 'Keep it and add the LoRA', true),
+      ),
+    );
+    const shown = openDialog('Put into txt2img', body, { closed: () => resolve(answer) });
+  });
+}
+
+function plain(text) {
+  return text.replace(/\s+/g, ' ').trim();
+}
+
+function short(text) {
+  return text.length > 200 ? `${text.slice(0, 200)} …` : text;
+}
+
+function negativeOf(infotext) {
+  const line = infotext.split('\n').find((one) => one.startsWith('Negative prompt: '));
+  return line ? line.slice('Negative prompt: '.length) : '';
+}
+
+/** Trigger and LoRA behind the user's own prompt; the same LoRA at another weight is taken out. */
+function addTo(used) {
+  const box = hosts(`#${BOXES[0]} textarea`);
+  const [tag] = used.prompt.match(/<lora:[^<>]*>$/) || [];
+  if (!box || !tag) return false;
+  const same = tag.slice(0, tag.lastIndexOf(':') + 1);
+  const own = box.value.replace(/ ?<lora:[^<>]*>/g, (found) => (found.trim().startsWith(same) ? '' : found)).trimEnd();
+  const trigger = used.trigger && !own.includes(used.trigger) ? used.trigger : '';
+  fillIn(box, [[own, trigger].filter(Boolean).join(', '), tag].join(' ').trim());
+  if (typeof window.switch_to_txt2img === 'function') window.switch_to_txt2img();
+  return true;
+}
+
+function copyPrompt(made) {
+  const copy = async () => {
+    const used = await use(made, 'webui');
+    refreshCards();
+    made.result.set(used);
+    await copyText(used.prompt);
+  };
+  return { label: 'Copy the prompt', do: copy };
+}
+
+async function toComfy(made) {
+  const folder = made.comfy.input.value.trim();
+  refuseForm(folder ? [] : [{ target: made.comfy.input, text: 'Where is ComfyUI? Type its folder.' }]);
+  if (!made.settings || folder !== made.settings.comfyui) {
+    const keep = () => postWithCode('/settings', { comfyui: folder });
+    made.settings = await sendForm({ comfyui: made.comfy.input }, keep);
+  }
+  made.result.set(await use(made, 'comfyui'));
+}
+
+async function toFolder(made) {
+  const folder = made.folder.input.value.trim();
+  refuseForm(folder ? [] : [{ target: made.folder.input, text: 'Into which folder? Type its path.' }]);
+  const used = await use(made, 'folder', folder);
+  writeStored('folder', folder);
+  made.result.set(used);
+}
+
+/** An element of the host's page; null where this host has none. */
+function hosts(selector) {
+  const found = document.querySelector(selector);
+  if (found || typeof window.gradioApp !== 'function') return found;
+  return window.gradioApp().querySelector(selector);
+}
+
+/** Let the host draw the card of a new LoRA: it keeps its list of cards until one of these buttons is pressed. */
+function refreshCards() {
+  CARDS.map((id) => hosts(`#${id}`)).forEach((button) => button && button.click());
+}
+
+function fillIn(box, text) {
+  box.value = text;
+  if (typeof window.updateInput === 'function') window.updateInput(box);
+  else box.dispatchEvent(new Event('input', { bubbles: true }));
+}
+
+/** Give the text to the host's own "send to txt2img"; false where it has none. */
+function send(infotext) {
+  const box = hosts('#sameface_infotext textarea');
+  const found = hosts('#sameface_send');
+  const button = found && found.tagName !== 'BUTTON' ? found.querySelector('button') || found : found;
+  if (!box || !button || !infotext) return false;
+  fillIn(box, infotext);
+  setTimeout(() => button.click(), 150); // gradio takes the value over after the event
+  return true;
+}

@@ -1,0 +1,195 @@
+/** What the panels for training, testing and use share: choices, lists of facts, jobs, pictures, timers. */
+
+import { url } from '../base/api.js';
+import { app, visible } from '../base/app.js';
+import { el, fillWith, setText } from '../base/dom.js';
+import { t } from '../base/texts.js';
+import { actionButton, keyedList, openDialog, toast } from './widgets.js';
+
+let groups = 0;
+
+/**
+ * One of a few, with a line below each.
+ * @param {string} legend
+ * @param {Array<{value: string, text: string, help?: string, disabled?: boolean}>} choices texts are translated.
+ * @param {string} value
+ * @param {(a: string) => void} [onchange]
+ * @returns {HTMLFieldSetElement} with a property `chosen`, and `setChoices(choices)`.
+ */
+export function radioGroup(legend, choices, value, onchange) {
+  const name = `sf-radio-${(groups += 1)}`;
+  const list = el('div', { class: 'sf-choices' });
+  const heading = el('legend', { class: 'sf-label', text: t(legend) });
+  const made = el('fieldset', { class: 'sf-field sf-one-of' }, heading, list);
+  let chosen = value;
+  let told = '';
+  const inputs = () => [...list.querySelectorAll('input')];
+  const entry = (one) => {
+    const changed = () => {
+      chosen = one.value;
+      if (onchange) onchange(chosen);
+    };
+    const input = el('input', { type: 'radio', name, value: one.value, on: { change: changed } });
+    input.disabled = Boolean(one.disabled);
+    input.checked = one.value === chosen;
+    const help = one.help ? el('span', { class: 'sf-help', text: t(one.help) }) : null;
+    return el('label', { class: 'sf-choice' }, input, el('span', {}, t(one.text), help));
+  };
+  made.setChoices = (all) => {
+    if (told === JSON.stringify(all)) return;
+    told = JSON.stringify(all);
+    fillWith(list, all.map(entry));
+  };
+  Object.defineProperty(made, 'chosen', {
+    get: () => chosen,
+    set: (to) => {
+      chosen = to;
+      inputs().forEach((input) => (input.checked = input.value === to));
+    },
+  });
+  made.setChoices(choices);
+  return made;
+}
+
+/** A box to tick, with its words beside it; `made.input` is the box. */
+export function checkbox(label, checked, onchange, help) {
+  const input = el('input', { type: 'checkbox', checked: Boolean(checked) });
+  if (onchange) input.addEventListener('change', () => onchange(input.checked));
+  const below = help ? el('span', { class: 'sf-help', text: t(help) }) : null;
+  const made = el('label', { class: 'sf-choice' }, input, el('span', {}, t(label), below));
+  made.input = input;
+  return made;
+}
+
+/** A list of names and values; `list.set([{name, text, tone?}])` changes what differs, and leaves out empty ones. */
+export function factList() {
+  const list = el('dl', { class: 'sf-facts' });
+  const make = (one) => {
+    const value = el('dd', {});
+    return el('div', {}, el('dt', { text: t(one.name) }), value);
+  };
+  list.set = (all) => {
+    const there = all.filter((one) => one.text !== '' && one.text !== null && one.text !== undefined);
+    keyedList(
+      list,
+      there,
+      (one) => one.name,
+      make,
+      (node, one) => {
+        setText(node.lastChild, String(one.text));
+        node.className = one.tone ? `sf-${one.tone}` : '';
+      },
+    );
+    list.hidden = !there.length;
+  };
+  return list;
+}
+
+/** Lines of text, each kept as long as it is said; `list.set([text])`. */
+export function lineList(name) {
+  const list = el('ul', { class: `sf-lines ${name || ''}` });
+  list.set = (all) => {
+    keyedList(
+      list,
+      all,
+      (one) => one,
+      (one) => el('li', { text: t(one) }),
+    );
+    list.hidden = !all.length;
+  };
+  return list;
+}
+
+/** A likeness with two digits: one picture scatters by 0.05, so more say nothing. Empty where there is none. */
+export function likeness(value) {
+  const digits = { minimumFractionDigits: 2, maximumFractionDigits: 2 };
+  return Number.isFinite(value) ? value.toLocaleString(undefined, digits) : '';
+}
+
+/** When something will be done, as a clock says it; with the day where that is another one. */
+export function clockTime(seconds) {
+  const then = new Date(Date.now() + seconds * 1000);
+  const today = then.toDateString() === new Date().toDateString();
+  /** @type {Intl.DateTimeFormatOptions} */
+  const time = { hour: '2-digit', minute: '2-digit' };
+  return today ? then.toLocaleTimeString([], time) : then.toLocaleString([], { weekday: 'short', ...time });
+}
+
+/** Put a text into the clipboard. Where the page may not (no https), the text is selected for the user. */
+export async function copyText(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    if (!copiedByHand(text))
+      throw new Error(t('The browser does not let this page copy; mark the text and press Ctrl+C.'));
+  }
+  toast('Copied.', 'good');
+}
+
+function copiedByHand(text) {
+  const before = document.activeElement;
+  const area = el('textarea', { class: 'sf-out-of-sight', value: text, aria: { hidden: 'true' } });
+  app.mount.append(area);
+  area.select();
+  const done = document.execCommand('copy');
+  area.remove();
+  if (before) before.focus();
+  return done;
+}
+
+/** A text in a box, with a button that copies it; `made.set(text)`. */
+export function copyBox(label) {
+  const text = el('output', { class: 'sf-copy-text', aria: { label: t(label) } });
+  const button = actionButton('Copy', () => copyText(text.textContent), {
+    small: true,
+    label: `${t('Copy')}: ${t(label)}`,
+  });
+  const heading = el('span', { class: 'sf-label', text: t(label) });
+  const made = el('div', { class: 'sf-field' }, heading, el('div', { class: 'sf-copy' }, text, button));
+  made.set = (words) => {
+    setText(text, words || '');
+    made.hidden = !words;
+  };
+  made.set('');
+  return made;
+}
+
+/** Show pictures large: [{url, alt, caption}]. */
+export function enlargePictures(title, pictures, words) {
+  const figure = (one) =>
+    el(
+      'figure',
+      {},
+      el('img', { src: url(one.url), alt: one.alt || '' }),
+      one.caption ? el('figcaption', { text: one.caption }) : null,
+    );
+  const below = words ? el('p', { class: 'sf-help', text: words }) : null;
+  const body = el(
+    'div',
+    { class: 'sf-dialog-body' },
+    el('div', { class: 'sf-large-row' }, pictures.map(figure)),
+    below,
+  );
+  openDialog(title, body, { wide: true });
+}
+
+/** Run something again and again while somebody looks; the next time only after the last one has ended. */
+export function repeatWhileSeen(run, pause) {
+  let timer = 0;
+  let on = false;
+  const beat = async () => {
+    clearTimeout(timer);
+    if (visible()) await Promise.resolve(run()).catch(() => null); // `/state` shows a lost connection
+    clearTimeout(timer);
+    if (on) timer = setTimeout(beat, pause);
+  };
+  return {
+    set: (wanted) => {
+      if (wanted === on) return;
+      on = wanted;
+      if (on) beat();
+      else clearTimeout(timer);
+    },
+    now: beat,
+  };
+}

@@ -1,0 +1,172 @@
+/** A painted picture large: a photo beside it, and a slider between without and with the LoRA. */
+
+import * as api from '../base/api.js';
+import { url } from '../base/api.js';
+import { el, setText } from '../base/dom.js';
+import { t } from '../base/texts.js';
+import { actionButton, openDialog } from './widgets.js';
+
+/**
+ * Open pictures large, one pair at a time; the arrow keys go to the next pair, Escape closes.
+ * @param {string} slug of the character.
+ * @param {Array<{name, words, nearest, base: any, lora: any}>} items base and lora are null or {url, alt, label, caption}; `nearest`
+ *   is the file name of the photo that is shown first.
+ * @param {number} at which item is shown first.
+ * @param {Array<{file, sha256}>} photos of the person; none = those in use are asked for.
+ */
+export function lightbox(slug, items, at, photos) {
+  const photo = photoSide(slug);
+  const compare = comparison();
+  const words = el('p', { class: 'sf-help' });
+  const place = el('span', { class: 'sf-number', role: 'status' });
+  const several = items.length > 1;
+  const before = actionButton('‹ Previous', () => go(-1), { small: true });
+  const after = actionButton('Next ›', () => go(1), { small: true });
+  const row = el('div', { class: 'sf-row sf-between' }, before, place, after);
+  row.hidden = !several;
+  const two = el('div', { class: 'sf-lightbox' }, photo.node, compare.node);
+  const shown = openDialog('', el('div', { class: 'sf-dialog-body' }, row, two, words), { wide: true });
+  const title = shown.node.querySelector('.sf-dialog-title');
+  let now = at;
+
+  function draw() {
+    const item = items[now];
+    setText(title, item.name);
+    shown.node.setAttribute('aria-label', item.name);
+    setText(place, t('{n} of {all}', { n: now + 1, all: items.length }));
+    setText(words, item.words);
+    words.hidden = !item.words;
+    compare.set(item);
+    photo.nearest(item.nearest);
+  }
+
+  function go(by) {
+    now = (now + by + items.length) % items.length;
+    draw();
+  }
+
+  const keys = { ArrowLeft: -1, ArrowRight: 1 };
+  shown.node.addEventListener('keydown', (event) => {
+    if (!several || !(event.key in keys) || event.altKey || event.ctrlKey || event.metaKey) return;
+    event.preventDefault(); // the slider goes by the keys up and down
+    go(keys[event.key]);
+  });
+  draw();
+  if (photos.some((one) => one.sha256)) photo.set(photos);
+  else inUse(slug).then(photo.set, () => photo.set([]));
+}
+
+async function inUse(slug) {
+  const answer = await api.get(`/characters/${slug}/photos`);
+  return answer.photos.filter((one) => one.used);
+}
+
+/** A photo of the person, with buttons to the others. */
+function photoSide(slug) {
+  const image = el('img', { class: 'sf-lightbox-image', alt: '' });
+  const label = el('figcaption', { class: 'sf-side-label' });
+  const name = el('span', { class: 'sf-photo-name' });
+  const step = (text, by, label) =>
+    actionButton(text, () => show(at + by), { small: true, label: t(label), title: label });
+  const turn = el('div', { class: 'sf-row' }, step('‹', -1, 'Previous photo'), name, step('›', 1, 'Next photo'));
+  const node = el('figure', { class: 'sf-lightbox-side' }, label, image, turn);
+  let photos = [];
+  let wanted = '';
+  let at = 0;
+
+  function show(place) {
+    if (!photos.length) return;
+    at = (place + photos.length) % photos.length;
+    const one = photos[at];
+    const src = url(`/characters/${slug}/photos/${one.sha256}/picture`);
+    if (image.getAttribute('src') !== src) image.src = src;
+    image.alt = t('Photo {file}', { file: one.file });
+    setText(label, t(one.file === wanted ? 'Photo: the one most alike' : 'Photo'));
+    setText(name, one.file);
+    name.title = one.file;
+    turn.hidden = photos.length < 2;
+  }
+
+  node.hidden = true;
+  return {
+    node,
+    set: (all) => {
+      photos = all.filter((one) => one.sha256);
+      node.hidden = !photos.length;
+      show(
+        Math.max(
+          0,
+          photos.findIndex((one) => one.file === wanted),
+        ),
+      );
+    },
+    nearest: (file) => {
+      wanted = file || '';
+      const place = photos.findIndex((one) => one.file === wanted);
+      show(place < 0 ? at : place);
+    },
+  };
+}
+
+/** The two pictures over each other: left of the line without, right of it with the LoRA. */
+function comparison() {
+  const theirs = el('img', { class: 'sf-compare-base', alt: '', draggable: false });
+  const ours = el('img', { class: 'sf-compare-lora', alt: '', draggable: false });
+  const line = el('span', { class: 'sf-compare-line', aria: { hidden: 'true' } });
+  const box = el('div', { class: 'sf-compare' }, theirs, ours, line);
+  const labels = [el('strong', { class: 'sf-side-label' }), el('strong', { class: 'sf-side-label' })];
+  const captions = [el('span', {}), el('span', {})];
+  const slider = el('input', { class: 'sf-compare-slider', type: 'range', min: 0, max: 100, step: 1, value: 50 });
+  slider.setAttribute('aria-label', t('How much is shown without the LoRA'));
+  const above = el('div', { class: 'sf-compare-words' }, labels);
+  const below = el('div', { class: 'sf-compare-words' }, captions);
+  const node = el('div', { class: 'sf-lightbox-side' }, above, box, slider, below);
+
+  const slide = () => {
+    box.style.setProperty('--sf-at', `${slider.value}%`);
+    slider.setAttribute('aria-valuetext', `${slider.value} %`);
+  };
+  slider.addEventListener('input', slide);
+  const drag = (event) => {
+    const { left: start, width } = box.getBoundingClientRect();
+    slider.value = String(Math.round(((event.clientX - start) / width) * 100));
+    slide();
+  };
+  box.addEventListener('pointerdown', (event) => {
+    if (slider.hidden || event.button) return;
+    box.setPointerCapture(event.pointerId);
+    drag(event);
+  });
+  box.addEventListener('pointermove', (event) => box.hasPointerCapture(event.pointerId) && drag(event));
+
+  const fit = (event) => {
+    const { naturalWidth: width, naturalHeight: height } = event.target;
+    if (!width || !height) return;
+    box.style.aspectRatio = `${width} / ${height}`;
+    box.style.width = `min(100%, calc(62vh * ${width / height}))`;
+  };
+  for (const image of [theirs, ours]) image.addEventListener('load', fit);
+
+  const put = (image, side) => {
+    image.hidden = !side;
+    if (!side) return;
+    const src = url(side.url);
+    if (image.getAttribute('src') !== src) image.src = src;
+    image.alt = side.alt;
+  };
+  const said = (place, side) => {
+    setText(labels[place], side ? side.label : '');
+    setText(captions[place], side ? side.caption : '');
+  };
+  const set = ({ base, lora }) => {
+    const both = Boolean(base && lora);
+    put(theirs, base);
+    put(ours, lora);
+    said(0, base);
+    said(1, lora);
+    slider.hidden = line.hidden = !both;
+    box.classList.toggle('sf-both', both);
+    slide();
+  };
+  return { node, set };
+}

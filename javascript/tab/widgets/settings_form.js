@@ -1,0 +1,216 @@
+/** The form of all settings, made from the fields that the routes describe: nothing is written out here. */
+
+import { el, fillWith, setText } from '../base/dom.js';
+import { plural, t } from '../base/texts.js';
+import { about, inWords, numberIn, textIn } from './setting_values.js';
+import { showFault } from './faults.js';
+import { copyText } from './form_parts.js';
+import { actionButton, formField, selectBox } from './widgets.js';
+
+/**
+ * @param {(a: any) => void} changed gets the settings that differ from the preset, by dotted key.
+ * @returns {HTMLElement} with `set({fields, settings, changes})`: the FIELDs, the preset's values, and what is laid
+ *   over them, both by dotted key.
+ */
+export function settingsForm(changed) {
+  const search = el('input', {
+    class: 'sf-input',
+    type: 'search',
+    placeholder: t('Find a setting'),
+  });
+  search.setAttribute('aria-label', t('Find a setting'));
+  const count = el('span', { class: 'sf-quiet' });
+  const reset = actionButton('Reset all', () => apply({}), { small: true });
+  const groups = el('div', { class: 'sf-settings-groups' });
+  const form = el('div', { class: 'sf-settings' }, el('div', { class: 'sf-row' }, search, count, reset), groups);
+  const rows = new Map(); // by key
+  let base = {};
+  let changes = {};
+  let told = '';
+
+  search.addEventListener('input', () => filter(search.value));
+
+  function apply(next) {
+    changes = next;
+    rows.forEach((row) => row.forget());
+    show();
+    changed({ ...changes });
+  }
+
+  function one(key, value) {
+    const next = { ...changes };
+    if (same(value, base[key])) delete next[key];
+    else next[key] = value;
+    changes = next;
+    mark(key);
+    summary();
+    changed({ ...changes });
+  }
+
+  function summary() {
+    const n = Object.keys(changes).length;
+    const wrong = [...rows.values()].some((row) => row.wrong());
+    setText(count, n ? plural(n, '{n} setting changed', '{n} settings changed') : t('as the preset has them'));
+    reset.hidden = !n && !wrong;
+  }
+
+  function mark(key) {
+    const row = rows.get(key);
+    if (!row) return;
+    const differs = key in changes;
+    row.node.classList.toggle('sf-changed', differs);
+    row.was.hidden = !differs && !row.wrong();
+    const words = differs ? 'changed; the preset has {value}' : 'the preset has {value}';
+    setText(row.said, t(words, { value: inWords(base[key]) }));
+  }
+
+  function show() {
+    for (const [key, row] of rows) {
+      const value = key in changes ? changes[key] : base[key];
+      if (document.activeElement !== row.input && !row.wrong()) row.write(value);
+      mark(key);
+    }
+    summary();
+  }
+
+  function filter(words) {
+    const wanted = words.trim().toLowerCase();
+    for (const [key, row] of rows) row.node.hidden = !`${key} ${row.node.textContent}`.toLowerCase().includes(wanted);
+    for (const group of groups.children)
+      group.hidden = ![...group.querySelectorAll('.sf-setting')].some((row) => !row.hidden);
+  }
+
+  function undo(key) {
+    const row = rows.get(key);
+    row.forget();
+    row.write(base[key]);
+    one(key, base[key]);
+  }
+
+  function build(fields) {
+    rows.clear();
+    const names = [...new Set(fields.map((field) => field.group))];
+    const nodes = names.map((name) => {
+      const mine = fields.filter((field) => field.group === name);
+      const made = mine.map((field) => {
+        const row = rowOf(
+          field,
+          (value) => one(field.key, value),
+          () => undo(field.key),
+          () => {
+            mark(field.key);
+            summary();
+          },
+        );
+        rows.set(field.key, row);
+        return row.node;
+      });
+      const heading = el('h4', { text: t(name) });
+      return el('section', { class: 'sf-settings-group' }, heading, el('div', { class: 'sf-settings-list' }, made));
+    });
+    fillWith(groups, nodes);
+    if (search.value) filter(search.value);
+  }
+
+  /** What the routes have refused, said below its field; none: nothing is refused (any more). */
+  form.refused = (key, text) => {
+    for (const [name, row] of rows) row.refuse(name === key ? about(key, text) : '');
+  };
+
+  form.set = ({ fields, settings, changes: laid }) => {
+    if (told !== JSON.stringify(fields)) {
+      told = JSON.stringify(fields);
+      build(fields);
+    }
+    if (!same(base, settings)) rows.forEach((row) => row.forget()); // what was typed was meant for another preset
+    base = settings;
+    changes = { ...laid };
+    show();
+  };
+  return form;
+}
+
+/**
+ * One setting: {node, input, write(value), was, said, wrong(), forget(), refuse(text)}; `forget` takes the complaint
+ * about what was typed away, `refuse` is what a route says of it.
+ */
+function rowOf(field, changed, undo, complained) {
+  const { input, write, read } = control(field);
+  let complaint = '';
+  let refused = '';
+  const say = () => showFault(input, complaint || refused);
+  input.addEventListener(field.kind === 'bool' || field.kind === 'choice' ? 'change' : 'input', () => {
+    const { value, wrong } = read();
+    [complaint, refused] = [wrong || '', ''];
+    say();
+    if (wrong) complained();
+    else changed(value);
+  });
+  const said = el('span', {});
+  const back = actionButton('Reset', undo, {
+    small: true,
+    label: `${t('Reset')}: ${t(field.label)}`,
+  });
+  const was = el('p', { class: 'sf-was', hidden: true }, said, back);
+  const node = formField(field.label, input, field.text);
+  node.classList.add('sf-setting');
+  node.append(nameOf(field.key), was);
+  const refuse = (text) => {
+    if (text === refused) return;
+    refused = text;
+    say();
+  };
+  const forget = () => {
+    complaint = '';
+    say();
+  };
+  return { node, input, write, was, said, wrong: () => Boolean(complaint), forget, refuse };
+}
+
+/** The name that `--set` on the command line takes; a click copies it. */
+function nameOf(key) {
+  const label = t('Copy the name for --set: {key}', { key });
+  const copy = () => copyText(key);
+  return el('button', { class: 'sf-key', text: key, title: label, aria: { label }, on: { click: copy } });
+}
+
+/** The control for a kind of value: {input, write(value), read() -> {value} or {wrong}}. */
+function control(field) {
+  if (field.kind === 'bool') {
+    const input = el('input', { type: 'checkbox' });
+    return { input, write: (value) => (input.checked = Boolean(value)), read: () => ({ value: input.checked }) };
+  }
+  if (field.kind === 'choice') {
+    const input = selectBox(field.choices.map((value) => ({ value: String(value), text: t(String(value)) })));
+    const value = () => field.choices.find((choice) => String(choice) === input.value);
+    return { input, write: (to) => (input.value = String(to)), read: () => ({ value: value() }) };
+  }
+  if (field.kind === 'lines') return linesControl();
+  const number = field.kind === 'int' || field.kind === 'float';
+  const input = el('input', { class: 'sf-input', type: 'text', spellcheck: false, autocomplete: 'off' });
+  if (number) input.inputMode = field.kind === 'int' ? 'numeric' : 'decimal';
+  if (number && field.default === null) input.placeholder = t('as above');
+  const write = (value) => (input.value = value === null || value === undefined ? '' : String(value));
+  return {
+    input,
+    write,
+    read: () => (number ? numberIn(input.value, field) : { value: textIn(input.value, field) }),
+  };
+}
+
+/** A list of texts, one a line. */
+function linesControl() {
+  const input = el('textarea', { class: 'sf-input', rows: 3, spellcheck: false });
+  input.placeholder = t('one a line, such as: photo of {trigger} woman at the beach');
+  const read = () => ({
+    value: input.value
+      .split('\n')
+      .map((line) => line.trim())
+      .filter(Boolean),
+  });
+  return { input, write: (value) => (input.value = (value || []).join('\n')), read };
+}
+
+function same(a, b) {
+  return JSON.stringify(a) === JSON.stringify(b);
+}

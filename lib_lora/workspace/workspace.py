@@ -1,0 +1,278 @@
+"""Where everything lies in a data folder. Pure: nothing is read or made; knows names, not what is in a file.
+
+<data>/characters/<slug>/character.yaml, photos/, sheets/, cache/, invented/, audit.json
+                        /runs/<id>/run.yaml, events.jsonl, checkpoints/, state/, samples/, grids/<id>/
+       jobs.sqlite, jobs/<number>/events.jsonl, log.txt, result.json
+       deleted/, uploads/, blip/, and the files of `Workspace`
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from lib_lora.errors import UserError
+from lib_lora.files import slug
+
+EVENTS_FILE = "events.jsonl"  # of a run and of a job
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A data folder.
+
+    Attributes:
+        root: its path.
+    """
+
+    root: Path
+
+    @property
+    def characters(self) -> Path:
+        """One folder a character."""
+        return self.root / "characters"
+
+    def character(self, name: str) -> CharacterFolder:
+        """The folder of the character called `name`, whether it exists or not.
+
+        Raises:
+            UserError: it cannot be a name.
+        """
+        return self.character_at(slug(name))
+
+    def character_at(self, folder_name: str) -> CharacterFolder:
+        """The folder of a character by the name of that folder, its slug."""
+        return CharacterFolder(self.characters / folder_name)
+
+    def character_folders(self) -> list[CharacterFolder]:
+        """Those that hold a character's file, by name. Reads the folder."""
+        return [CharacterFolder(path.parent) for path in sorted(self.characters.glob(f"*/{CharacterFolder.FILE}"))]
+
+    @property
+    def deleted(self) -> Path:
+        """Characters that were put away."""
+        return self.root / "deleted"
+
+    @property
+    def uploads(self) -> Path:
+        """What comes in over the network, while it does."""
+        return self.root / "uploads"
+
+    @property
+    def blip(self) -> Path:
+        """The captioner BLIP, where the user has put it here."""
+        return self.root / "blip"
+
+    @property
+    def queue_file(self) -> Path:
+        """The queue of jobs."""
+        return self.root / "jobs.sqlite"
+
+    @property
+    def jobs(self) -> Path:
+        """One folder a job."""
+        return self.root / "jobs"
+
+    def job(self, number: int) -> JobFolder:
+        """The folder of a job; it may not be there yet."""
+        return JobFolder(self.jobs / str(int(number)))
+
+    @property
+    def settings(self) -> Path:
+        """What is set for all characters (`workspace.preferences`)."""
+        return self.root / "settings.json"
+
+    @property
+    def hashes(self) -> Path:
+        """SHA-256 of large files, by path, size and time of change."""
+        return self.root / "hashes.json"
+
+    @property
+    def bases(self) -> Path:
+        """What each checkpoint file is."""
+        return self.root / "bases.json"
+
+    @property
+    def probes(self) -> Path:
+        """What trainings were measured to cost."""
+        return self.root / "probes.json"
+
+    @property
+    def confirmed(self) -> Path:
+        """Folders that LoRAs may be copied into."""
+        return self.root / "confirmed.json"
+
+    def name_of(self, path: Path) -> str:
+        """What a file is called on any machine that has this data folder: its path in it, with slashes.
+
+        One that lies elsewhere has no such name; its absolute path is given.
+        """
+        try:
+            return path.absolute().relative_to(self.root.absolute()).as_posix()
+        except ValueError:
+            return str(path.absolute())
+
+    def path_of(self, name: str) -> Path:
+        """The file of a name that `name_of` gave; an absolute path stays as it is.
+
+        Raises:
+            UserError: the name leads out of the data folder.
+        """
+        if Path(name).is_absolute():
+            return Path(name)
+        if ".." in PurePosixPath(name.replace("\\", "/")).parts:
+            raise UserError(
+                f"{name!r} is no file of the data folder {self.root}.", code="name-outside-data-folder", name=name
+            )
+        return self.root / name
+
+
+@dataclass(frozen=True)
+class CharacterFolder:
+    """Where one character's things lie."""
+
+    FILE = "character.yaml"
+
+    path: Path
+
+    @property
+    def workspace(self) -> Workspace:
+        """The data folder that it lies in."""
+        return Workspace(self.path.parent.parent)
+
+    @property
+    def file(self) -> Path:
+        """``character.yaml``."""
+        return self.path / self.FILE
+
+    @property
+    def photos(self) -> Path:
+        """The originals, with their captions beside them."""
+        return self.path / "photos"
+
+    @property
+    def sheets(self) -> Path:
+        """The originals of sheets of four, whose pieces lie in `photos`."""
+        return self.path / "sheets"
+
+    @property
+    def cache(self) -> Path:
+        """What can be computed again; deletable at any time."""
+        return self.path / "cache"
+
+    @property
+    def invented(self) -> Path:
+        """What was painted to invent the character."""
+        return self.path / "invented"
+
+    @property
+    def runs(self) -> Path:
+        """One folder a training run."""
+        return self.path / "runs"
+
+    def run(self, identifier: str) -> RunFolder:
+        """The folder of a run; it may not be there."""
+        return RunFolder(self.runs / identifier)
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Where the things of one run lie."""
+
+    FILE = "run.yaml"
+
+    path: Path
+
+    @staticmethod
+    def of_grid(grid: Path) -> RunFolder:
+        """The run that a test grid's folder lies in."""
+        return RunFolder(grid.parent.parent)
+
+    @property
+    def character(self) -> CharacterFolder:
+        """The character's folder that it lies in; a run that is only tried out lies beside ``runs``, as deep."""
+        return CharacterFolder(self.path.parent.parent)
+
+    @property
+    def workspace(self) -> Workspace:
+        """The data folder that it lies in."""
+        return self.character.workspace
+
+    @property
+    def file(self) -> Path:
+        """``run.yaml``."""
+        return self.path / self.FILE
+
+    @property
+    def checkpoints(self) -> Path:
+        """The LoRA of each saved step."""
+        return self.path / "checkpoints"
+
+    def checkpoint(self, stem: str, step: int) -> Path:
+        """The file of the LoRA after `step` steps; `stem` begins the names of all LoRAs of the run."""
+        return self.checkpoints / f"{stem}-{step:06d}.safetensors"
+
+    @property
+    def states(self) -> Path:
+        """Full states, to resume from."""
+        return self.path / "state"
+
+    @property
+    def samples(self) -> Path:
+        """Pictures that were painted while it trained."""
+        return self.path / "samples"
+
+    @property
+    def events(self) -> Path:
+        """Its events."""
+        return self.path / EVENTS_FILE
+
+    @property
+    def grids(self) -> Path:
+        """One folder a test grid."""
+        return self.path / "grids"
+
+    @property
+    def uses(self) -> Path:
+        """Where its LoRAs were put."""
+        return self.path / "uses.json"
+
+
+@dataclass(frozen=True)
+class JobFolder:
+    """Where the things of one job lie."""
+
+    path: Path
+
+    @property
+    def events(self) -> Path:
+        """Its events."""
+        return self.path / EVENTS_FILE
+
+    @property
+    def log(self) -> Path:
+        """What its worker and the libraries there print."""
+        return self.path / "log.txt"
+
+    @property
+    def result(self) -> Path:
+        """The last thing that its worker writes."""
+        return self.path / "result.json"
+
+    @property
+    def pictures(self) -> Path:
+        """Pictures on their way between the worker and a host that paints for it."""
+        return self.path / "pictures"
+
+
+def data_root(chosen: str | Path | None = None) -> Path:
+    """The data folder: the one given, else ``SAMEFACE_DATA``, else the system's place for such files."""
+    if chosen:
+        return Path(chosen).expanduser().absolute()
+    if os.environ.get("SAMEFACE_DATA"):
+        return Path(os.environ["SAMEFACE_DATA"]).expanduser().absolute()
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "sameface"
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "sameface"

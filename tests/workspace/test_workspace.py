@@ -1,0 +1,72 @@
+"""Where things lie in a data folder: one place that says so, and no other."""
+
+import re
+from pathlib import Path
+
+import pytest
+from faults import raises
+
+from lib_lora import file_permissions
+from lib_lora.workspace.workspace import RunFolder, Workspace
+
+PACKAGE = Path(__file__).parents[2] / "lib_lora"
+
+
+def test_a_run_knows_its_character_and_its_data_folder(tmp_path):
+    workspace = Workspace(tmp_path / "Daten ü")
+    run = workspace.character("Mara Müller 名前").run("001")
+    assert run.path == tmp_path / "Daten ü" / "characters" / "mara-müller-名前" / "runs" / "001"
+    assert run.character == workspace.character_at("mara-müller-名前")
+    assert run.workspace == workspace
+    assert RunFolder.of_grid(run.grids / "003") == run
+    assert run.checkpoint("mara-001", 480).name == "mara-001-000480.safetensors"
+
+
+def test_only_characters_with_a_file_are_listed(tmp_path):
+    workspace = Workspace(tmp_path)
+    assert workspace.character_folders() == []
+    for name in ("b", "a", "c"):
+        workspace.character(name).path.mkdir(parents=True)
+    for name in ("b", "a"):
+        workspace.character(name).file.touch()
+    assert workspace.character_folders() == [workspace.character("a"), workspace.character("b")]
+
+
+@pytest.mark.parametrize("inside", ["characters/mara/photos/名 前.jpg", "jobs/7/pictures/0001.png", "settings.json"])
+def test_names_hold_on_every_machine(tmp_path, inside):
+    here, there = Workspace(tmp_path / "here"), Workspace(tmp_path / "there")
+    name = here.name_of(here.root / inside)
+    assert name == inside
+    assert there.path_of(name) == there.root / inside
+
+
+def test_a_file_elsewhere_keeps_its_path(tmp_path):
+    workspace, elsewhere = Workspace(tmp_path / "data"), tmp_path / "models" / "base.safetensors"
+    assert workspace.name_of(elsewhere) == str(elsewhere)
+    assert workspace.path_of(str(elsewhere)) == elsewhere
+
+
+@pytest.mark.parametrize("name", ["../secret", "characters/../../secret", "jobs\\..\\..\\secret"])
+def test_a_name_does_not_lead_out(tmp_path, name):
+    with raises("name-outside-data-folder"):
+        Workspace(tmp_path).path_of(name)
+
+
+def test_what_is_private_lies_where_the_workspace_says():
+    workspace = Workspace(Path("data"))
+    folders = (workspace.characters, workspace.jobs, workspace.deleted, workspace.uploads)
+    assert {folder.name for folder in folders} == set(file_permissions.FOLDERS)
+    files = (workspace.queue_file, workspace.settings, workspace.hashes, workspace.bases, workspace.probes)
+    assert all(file_permissions.is_ours(file.name) for file in (*files, workspace.confirmed))
+
+
+def test_nobody_else_counts_folders():
+    """`parents[3]` and the like are guesses about where something lies; these count within the code itself."""
+    counted = re.compile(r"\.parents\[|\.parent\.parent\b")
+    own_code = {"environment.py", "bootstrap.py", "queue/worker_processes.py"}
+    found = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in PACKAGE.rglob("*.py")
+        if counted.search(path.read_text(encoding="utf-8"))
+    }
+    assert found - own_code == {"workspace/workspace.py"}
