@@ -6,6 +6,7 @@ import string
 from typing import Any
 
 import pytest
+from faults import raises
 from report_toys import facts_by_name
 
 from lib_lora.likeness.verdict import rule_language
@@ -260,3 +261,21 @@ def test_a_lower_weight_is_lower_than_the_tested_one():
     made = judge(changed(CLEAN, weight=0.8, lower=0.64, contrast_ratio=1.6, colour_ratio=1.5))
     assert (made.action, made.value) == ("set_weight", 0.64)
     assert "weight 0.64" in made.advice
+
+
+def test_a_report_keeps_each_fact_by_one_name():
+    names = [*flat(CLEAN)]
+    assert len({*names}) == len(names)
+    assert {
+        "refusal",
+        "photos",
+        "ceiling_retention",
+        "pictures",
+        "retention_best",
+        "mutual_base",
+        "copies",
+        "step",
+    } <= {*names}
+    assert from_flat(flat(CLEAN)) == CLEAN
+    with raises("setting-unknown", has="retentoin"):
+        from_flat({"retentoin": 0.5})

@@ -18,7 +18,7 @@ from lib_lora.likeness.measure import intervals
 from lib_lora.likeness.measure.calibration import Calibration
 from lib_lora.likeness.measure.face_measure import ImageScore, Measured
 from lib_lora.likeness.measure.template import Template
-from lib_lora.likeness.verdict.facts import Asked, Facts, PictureFacts, Status, flat, from_flat, status_of
+from lib_lora.likeness.verdict.facts import Asked, Facts, PictureFacts, Status, flat, nested, status_of
 from lib_lora.likeness.verdict.metrics import facts_of
 from lib_lora.likeness.verdict.picture_set import PictureSet
 from lib_lora.likeness.verdict.prompt_adherence import Missed, missed
@@ -261,9 +261,18 @@ def load(path: Path) -> Report:
             code="report-of-other-version",
             file=path,
         )
-    kept = values.get("facts")
-    facts = from_flat(kept, f"{path}: facts") if isinstance(kept, dict) else kept
-    return typed_settings.from_dict(Report, {**values, "facts": facts}, str(path))
+    return from_values(values, str(path))
+
+
+def from_values(values: dict[str, Any], where: str = "the report") -> Report:
+    """A report from what `values_of` gave.
+
+    Raises:
+        UserError: a value is unknown, missing or of the wrong type.
+    """
+    facts = values.get("facts")
+    parts = nested(facts) if isinstance(facts, dict) else facts
+    return typed_settings.from_dict(Report, {**values, "facts": parts}, where)
 
 
 def refused(

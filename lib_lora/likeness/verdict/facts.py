@@ -357,12 +357,17 @@ def from_flat(values: Mapping[str, Any], where: str = "facts") -> Facts:
     Raises:
         UserError: an unknown name, or a value of the wrong type.
     """
+    return from_dict(Facts, nested(values), where)
+
+
+def nested(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What `flat` gave, each value in its part of `Facts`; unknown names stay outside."""
     known = {key: (part.name, name) for part in fields(Facts) for key, name in _keys(part)}
-    nested: dict[str, Any] = {}
+    parts: dict[str, Any] = {}
     for key, value in values.items():
         part, name = known.get(key, ("", key))
-        (nested.setdefault(part, {}) if part else nested)[name] = value
-    return from_dict(Facts, nested, where)
+        (parts.setdefault(part, {}) if part else parts)[name] = value
+    return parts
 
 
 def _keys(part: Field[Any]) -> Iterator[tuple[str, str]]:
