@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -54,8 +55,10 @@ def test_every_family_trains_and_says_so(make_run, events, kind):
     assert [event["step"] for event in events.of("checkpoint")] == [2]
 
 
-def test_a_toy_learns_its_photos(make_run, events):
+def test_a_toy_learns_its_photos(make_run, events, monkeypatch):
     """On fixed noise and timesteps the loss falls below half of the start."""
+    monkeypatch.setattr(loop, "PROBE_ITEMS", 4)
+    monkeypatch.setattr(loop, "PROBE_TIMESTEPS", (200, 600))
     lora = {"rank": 32, "alpha": 32, "conv_rank": 16, "conv_alpha": 16, "te": False}
     plain = {"min_snr_gamma": 0, "noise_offset": 0}
     run = make_run(photos=8, steps=200, unet_lr=5e-3, warmup=0.05, save_every=200, lora=lora, objective=plain)
@@ -72,15 +75,28 @@ def aside(request, monkeypatch):
     return request.param
 
 
+def _killed_at(monkeypatch, run, events, step):
+    """Train a run until it is to do `step`, and no further."""
+    real = loop._Loop.step
+
+    def killed(self):
+        if self.at.step == step - 1:
+            raise SystemExit
+        real(self)
+
+    monkeypatch.setattr(loop._Loop, "step", killed)
+    with pytest.raises(SystemExit):
+        train(run, events)
+    monkeypatch.setattr(loop._Loop, "step", real)
+
+
 @pytest.mark.parametrize(
     "settings",
     [
         {"optimizer": "adafactor"},
         {"optimizer": "prodigy", "unet_lr": 1.0, "te_lr": 1.0},
         {"optimizer": "lion"},
-        {"optimizer": "adamw8bit"},
         {"gradient_checkpointing": True, "accumulation": 2},
-        {"ema": 0.9},
         {"caption_dropout": 0.5, "shuffle_tags": True, "tag_dropout": 0.3, "lora": {"te": False}},
         {"lora": {"use_dora": True, "dropout": 0.2}},
         {"lora": {"use_rslora": True, "conv_rank": 2}},
@@ -89,24 +105,32 @@ def aside(request, monkeypatch):
     ],
     ids=str,
 )
-def test_kinds_of_training_resume_to_the_same_file(make_run, events, settings, monkeypatch, aside):
-    """Stopped after step 2 and resumed, every kind ends with the tensors of an uninterrupted run."""
+def test_kinds_of_training_resume_to_the_same_file(make_run, events, settings, monkeypatch, tmp_path):
+    """Every kind, gone on with from what lies on the disk as step 4 begins, ends with the tensors of the whole run."""
     whole = make_run(**settings)
-    expected = _tensors(train(whole, events))
-    assert all(torch.isfinite(tensor.float()).all() for tensor in expected.values())
+    real, copy = loop._Loop.step, whole.folder.with_name("copy")
 
-    broken = make_run(**settings)
-    real = loop._Loop.step
-
-    def killed(self):
+    def copied(self):
         if self.at.step == 3:
-            raise SystemExit
+            shutil.copytree(whole.folder, copy)
         real(self)
 
-    monkeypatch.setattr(loop._Loop, "step", killed)
-    with pytest.raises(SystemExit):
-        train(broken, events)
+    monkeypatch.setattr(loop._Loop, "step", copied)
+    expected = _tensors(train(whole, events))
     monkeypatch.setattr(loop._Loop, "step", real)
+    assert all(torch.isfinite(tensor.float()).all() for tensor in expected.values())
+    resumed = train(load_run(copy), events)
+    assert resumed.is_relative_to(copy)
+    assert ("state", {"state": "resumed", "step": 2}) in events
+    assert _same(_tensors(resumed), expected)
+
+
+@pytest.mark.parametrize("settings", [{"optimizer": "adamw8bit"}, {"ema": 0.9}], ids=str)
+def test_it_resumes_to_the_same_file_however_it_saves(make_run, events, settings, monkeypatch, aside):
+    """Killed in step 4 and gone on with, a run ends with the tensors of a whole one."""
+    expected = _tensors(train(make_run(**settings), events))
+    broken = make_run(**settings)
+    _killed_at(monkeypatch, broken, events, 4)
     resumed = train(load_run(broken.folder), events)
     assert ("state", {"state": "resumed", "step": 2}) in events
     assert _same(_tensors(resumed), expected)
@@ -592,8 +616,6 @@ def test_a_weight_that_finds_no_face_is_said(make_run, events):
 
 
 def test_prior_pictures_and_face_weights_take_part(make_run, events, tmp_path):
-    import shutil
-
     classes = tmp_path / "classes"
     classes.mkdir()
     for photo in sorted((Path(__file__).parents[1] / "data" / "personas" / "mara").iterdir())[5:7]:
