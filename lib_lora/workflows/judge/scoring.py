@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lib_lora import typed_settings
 from lib_lora.character.photo_files import list_photos
 from lib_lora.character.store import load
 from lib_lora.errors import UserError
@@ -93,7 +92,7 @@ def score_pictures(
     report = judge_files(engine or SFaceEngine(), folder, name, files, strangers)
     said = notes_of_grids(images)
     text = "\n".join([*said, as_text(report)])
-    values = {**typed_settings.to_dict(report), "notes": said}
+    values = {**reports.values_of(report), "notes": said}
     return Scored(text, values, report.verdict.drift, report.verdict.judged)
 
 

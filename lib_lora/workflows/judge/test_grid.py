@@ -101,7 +101,7 @@ def finished_grid(run: Run, plan: GridPlan, ruler: str) -> GridReport | None:
             report = read_report(folder)
         except UserError:
             continue  # damaged or of another version: it is judged again
-        facts = report.report.facts
+        facts = report.report.facts.training
         there = Training(facts.step, saved=tuple(saved_steps(run))).neighbours  # the advice names them
         if report.report.ruler == ruler and there == (facts.earlier, facts.later) and report.preview.is_file():
             return report

@@ -224,7 +224,7 @@ def test(arguments: TestArguments, context: JobContext) -> Result:
         "headline": verdict.headline,
         "drift": verdict.drift,
         "judged": verdict.judged,
-        "retention": done.report.facts.retention,
+        "retention": done.report.facts.identity.retention,
     }
 
 

@@ -496,7 +496,7 @@ def test_grids_on_another_base_tell_no_trend(judgeable, fake_painter, eye, monke
     painter = Everywhere(None, None, None)
     elsewhere = GridRun(judgeable, silent, painter, "webui", other)
     there = paint_and_score(judgeable, 2, 1.0, 1, silent, count=8, studio=elsewhere, engine=eye).report
-    assert there.facts.retention is not None
+    assert there.facts.identity.retention is not None
     own = GridRun(judgeable, silent, painter, "webui")
     report = paint_and_score(judgeable, 3, 1.0, 1, silent, count=8, studio=own, engine=eye).report
     assert [(one.step, one.weight) for one in report.tested] == [(3, 1.0)]
