@@ -34,11 +34,23 @@ _SHORT = 300  # letters of an argument
 
 def routes() -> list[Route]:
     """What a page asks again and again."""
-    return [get("/state", state), get("/waits", waits)]
+    return [get("/state", told, "since"), get("/waits", waits)]
 
 
-def state(desk: RequestContext, _call: Call) -> dict[str, Any]:
-    """Everything that is shown whatever step one is at: host, characters, queue."""
+def told(desk: RequestContext, call: Call) -> dict[str, Any]:
+    """Everything that is shown whatever step one is at: host, characters, queue. With `since` (the `mark` of the answer
+    before, empty at first) only what has changed: parts by name in `changed`, and of the `lists` of characters and jobs
+    the `keys` in their order and the entries that have `changed`; where nothing has, the `mark` alone."""
+    whole = state(desk)
+    if "since" not in call.query:
+        return whole
+    queue = {**whole.pop("queue")}
+    lists = {"characters": ("slug", whole.pop("characters")), "jobs": ("id", queue.pop("jobs"))}
+    return desk.changes.since(call.query["since"], {**whole, "queue": queue}, lists)
+
+
+def state(desk: RequestContext) -> dict[str, Any]:
+    """The whole of it."""
     caption_checks.begin()  # somebody looks; what the first trigger word or caption needs is loaded meanwhile
     open_jobs = desk.queue.open()
     shown, more = _shown(desk.queue.jobs())
