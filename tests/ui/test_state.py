@@ -7,7 +7,9 @@ import time
 import pytest
 from planting import plan_audit, plant_grid, plant_run
 
-from lib_lora.character.photo_files import kinds
+from lib_lora.character.photo_files import SUFFIXES, kinds
+from lib_lora.grid.prompts import PROMPTS
+from lib_lora.photos.audit.coverage import LEAST
 from lib_lora.ui.http.state_changes import StateChanges
 from lib_lora.ui.views import caption_checks
 from lib_lora.workflows.photos import audit_cache
@@ -30,6 +32,18 @@ def test_nothing_is_there_yet(page):
     assert state["host"] == {"name": "alone", "version": "1", "remote": False, "paints": False, "busy": False,
                              "samplers": ["Euler"], "photos": kinds()}  # fmt: skip
     assert state["supervisor"] == {"active": True, "reason": ""}
+    assert state["limits"] == {"photos": LEAST, "photo_bytes": 256 << 20, "face_bytes": 64 << 20, "photos_at_once": 2,
+                               "suffixes": sorted(SUFFIXES), "test_pictures": len(PROMPTS)}  # fmt: skip
+
+
+def test_a_job_says_in_which_lane_it_waits(page):
+    page.character("Mara")
+    for kind in ("train", "audit"):
+        page.queue.add(kind, "Mara", {})
+    assert {job["kind"]: job["lane"] for job in page.got("/state")["queue"]["jobs"]} == {
+        "train": "heavy",
+        "audit": "light",
+    }
 
 
 def test_what_was_changed_last_is_known_and_the_data_folder_has_a_sign_of_its_own(page):

@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import lib_lora
-from lib_lora.character.photo_files import kinds
+from lib_lora.character.photo_files import SUFFIXES, kinds
 from lib_lora.errors import UserError
 from lib_lora.files import digest_of
+from lib_lora.grid.prompts import PROMPTS
+from lib_lora.likeness.verdict.verdict_tone import verdict_tone
 from lib_lora.photos.audit.coverage import LEAST
 from lib_lora.queue.job_types import lane_of
+from lib_lora.ui.http import limits
 from lib_lora.ui.http.paths import names
 from lib_lora.ui.http.request_context import Call, RequestContext, Route, get
 from lib_lora.ui.http.responses import LOG
@@ -66,6 +69,14 @@ def state(desk: RequestContext) -> dict[str, Any]:
             "samplers": desk.host.samplers(),
             "gpu": machine.has_gpu(),
             "photos": kinds(),
+        },
+        "limits": {
+            "photos": LEAST,
+            "photo_bytes": limits.PHOTO_FILE,
+            "face_bytes": limits.FACE_FILE,
+            "photos_at_once": limits.PHOTOS_AT_ONCE,
+            "suffixes": sorted(SUFFIXES),
+            "test_pictures": len(PROMPTS),
         },
         "supervisor": {"active": desk.supervisor.active, "reason": desk.supervisor.reason},
         "characters": [of_character(folder, open_jobs) for folder in folders(desk.root)],
@@ -251,7 +262,7 @@ def _test(run: RunRecord | None) -> dict[str, Any]:
         return {"tone": "none", "text": text, "run": run.id if run else "", "grid": "", "headline": ""}
     grid = found[0]
     where = "" if grid.step is None else f" (step {grid.step:,}, weight {grid.weight:g})"
-    tone, text = run_records.tone_of(grid), f"{grid.headline}{where}"
+    tone, text = verdict_tone(grid.kind, grid.judged), f"{grid.headline}{where}"
     return {"tone": tone, "text": text, "run": run.id, "grid": grid.id, "headline": grid.headline}
 
 
