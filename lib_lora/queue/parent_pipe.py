@@ -10,52 +10,19 @@ import logging
 import queue
 import subprocess
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from PIL import Image
 
 from lib_lora.errors import StoppedByUser, UserError
 from lib_lora.files import atomic_file, explained, opened
+from lib_lora.job_host import JobHost
 from lib_lora.pictures import Cell
 
 _log = logging.getLogger(__name__)
-
-
-class JobHost(Protocol):
-    """What running jobs needs of a host; see `hosts.host_protocol.Host`, which is more than this."""
-
-    def gpu_session(self, allow_painting: bool, give_up: Callable[[], bool]) -> AbstractContextManager[None]:
-        """The host's models leave the GPU while the block runs; `StoppedByUser` where it was given up before."""
-        ...
-
-    def paints(self) -> bool:
-        """Whether `paint` works here."""
-        ...
-
-    def paint(
-        self,
-        pictures: Sequence[Cell],
-        base: Path | None,
-        each: Callable[[int, Image.Image, str], None],
-        stop: Callable[[], bool],
-    ) -> None:
-        """Paint through the host's own pipeline."""
-        ...
-
-    def reconstruct(self, image: Image.Image, stop: Callable[[], bool]) -> Image.Image | None:
-        """A picture through the VAE of the selected model and back."""
-        ...
-
-    def caption(self, captioner: str, image: Image.Image, stop: Callable[[], bool]) -> list[str]:
-        """What one of the host's captioners says of a picture, as phrases."""
-        ...
-
-    def allows_painting(self) -> bool:
-        """Whether others may paint while something trains."""
-        ...
 
 
 class ParentPipe:
@@ -115,24 +82,24 @@ def _close(stream: Any) -> None:
         stream.close()
 
 
-def answer(ask: dict[str, Any], ground: JobHost, say: Callable[..., None], stop: Callable[[], bool]) -> None:
+def answer(ask: dict[str, Any], host: JobHost, say: Callable[..., None], stop: Callable[[], bool]) -> None:
     """Do what a worker asks of its host, and say how it went.
 
     Args:
         ask: the worker's message.
-        ground: the host.
+        host: paints and captions.
         say: tells the worker; called with a message.
         stop: true = paint no more, and wait no longer for the host's queue.
     """
     what, number = ask.get("ask"), ask.get("id")
     try:
         if what == "paint":
-            _paint(ask, ground, say, stop)
+            _paint(ask, host, say, stop)
             say({"id": number, "done": True})
         elif what == "reconstruct":
-            say({"id": number, "done": True, "file": _reconstruct(ask, ground, stop)})
+            say({"id": number, "done": True, "file": _reconstruct(ask, host, stop)})
         elif what == "caption":
-            say({"id": number, "done": True, "phrases": _caption(ask, ground, stop)})
+            say({"id": number, "done": True, "phrases": _caption(ask, host, stop)})
         else:
             say({"id": number, "error": f"The webui's part of SameFace does not know {what!r}; restart the webui."})
     except UserError as error:
@@ -143,7 +110,7 @@ def answer(ask: dict[str, Any], ground: JobHost, say: Callable[..., None], stop:
         say({"id": number, "error": f"The webui could not {what} ({reason}); its own log says more."})
 
 
-def _paint(ask: dict[str, Any], ground: JobHost, say: Callable[..., None], stop: Callable[[], bool]) -> None:
+def _paint(ask: dict[str, Any], host: JobHost, say: Callable[..., None], stop: Callable[[], bool]) -> None:
     folder, base = Path(ask["folder"]), ask.get("base")
     cells = [
         Cell(**{**fields, "lora": Path(fields["lora"]) if fields.get("lora") else None}) for fields in ask["pictures"]
@@ -154,22 +121,22 @@ def _paint(ask: dict[str, Any], ground: JobHost, say: Callable[..., None], stop:
         _save(picture, file)
         say({"id": ask["id"], "number": place, "file": str(file), "infotext": infotext})
 
-    ground.paint(cells, Path(base) if base else None, each, stop)
+    host.paint(cells, Path(base) if base else None, each, stop)
 
 
-def _caption(ask: dict[str, Any], ground: JobHost, stop: Callable[[], bool]) -> list[str]:
+def _caption(ask: dict[str, Any], host: JobHost, stop: Callable[[], bool]) -> list[str]:
     source = Path(ask["file"])
     with explained(source, "read"), opened(source) as stream, Image.open(stream) as stored:
         picture = stored.convert("RGB")
     with suppress(StoppedByUser):  # the worker has been told as well
-        return ground.caption(str(ask["captioner"]), picture, stop)
+        return host.caption(str(ask["captioner"]), picture, stop)
     return []
 
 
-def _reconstruct(ask: dict[str, Any], ground: JobHost, stop: Callable[[], bool]) -> str | None:
+def _reconstruct(ask: dict[str, Any], host: JobHost, stop: Callable[[], bool]) -> str | None:
     source, target = Path(ask["file"]), Path(ask["out"])
     with explained(source, "read"), opened(source) as stream, Image.open(stream) as stored:
-        picture = ground.reconstruct(stored.convert("RGB"), stop)
+        picture = host.reconstruct(stored.convert("RGB"), stop)
     if picture is None:
         return None
     _save(picture, target)
