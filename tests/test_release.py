@@ -76,6 +76,7 @@ def test_the_workflow_runs_the_readmes_commands_on_both_systems() -> None:
     for job, command in (("test", "python -m lib_lora test"), ("pins", "python -m lib_lora test --pins")):
         assert steps(jobs[job]) == [command]
         assert command in readme
+    assert "--cov " in jobs["test"]["env"]["PYTEST_ADDOPTS"]
     assert any("setup-node" in step.get("uses", "") for step in jobs["test"]["steps"])  # for the page's scripts
 
 

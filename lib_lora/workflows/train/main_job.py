@@ -11,7 +11,7 @@ from lib_lora.deploy.folder import add_preview, deliver
 from lib_lora.errors import StoppedByUser, UserError, typed
 from lib_lora.files import slug
 from lib_lora.models.families.model_family import Prediction
-from lib_lora.photos.audit.merged_sentences import folded
+from lib_lora.photos.audit.merged_sentences import merged, of_error
 from lib_lora.queue import leftovers
 from lib_lora.runs.events import EventLog
 from lib_lora.runs.origin import origin_of
@@ -63,7 +63,7 @@ def run_main_job(
         check_out(out)
         asked_for(base, preset, overrides, prediction)  # what is wrong with these is said before photos are copied
         folder, imported = new_character(root, name, trigger, class_word, consent, photos)
-        for sentence in folded(imported.skipped):
+        for sentence in merged(map(of_error, imported.skipped)):
             print(f"Left out: {sentence}")
         print(f"Character {name}: {len(imported.added)} photos added, {imported.known} were there, in {folder.path}")
         return start_run(root, name, base, preset, overrides, prediction, out, grid_steps, few, fit=True)

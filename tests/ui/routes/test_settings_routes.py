@@ -3,8 +3,8 @@
 import sys
 
 import pytest
+from faults import raises
 
-from lib_lora.errors import UserError
 from lib_lora.files import write_json
 from lib_lora.hosts.standalone import Alone
 from lib_lora.queue.runners.local_runner import worker_command, worker_environment
@@ -52,7 +52,7 @@ def test_they_lie_over_the_host_s_own(page, tmp_path):
     page.confirmed("/settings", {"worker_python": sys.executable})
     assert worker_command(page.host, page.root) == [sys.executable]
     write_json(page.root / "settings.json", {"worker_python": str(tmp_path / "gone")})
-    with pytest.raises(UserError, match="is not there"):
+    with raises("worker-python-missing"):
         worker_command(page.host, page.root)
 
 
@@ -82,5 +82,5 @@ def test_another_python_gets_none_of_this_one_s_packages(tmp_path, monkeypatch, 
 @pytest.mark.parametrize("text", ["[1", '{"worker_python": 3}', '{"worker_python": null}'])
 def test_damaged_settings_start_no_worker(tmp_path, text):
     (tmp_path / "settings.json").write_text(text, encoding="utf-8")
-    with pytest.raises(UserError, match=r"settings\.json"):
+    with raises(("json-invalid", "setting-wrong-type"), has="settings.json"):
         worker_command(Alone(tmp_path), tmp_path)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from faults import raises
 from PIL import Image
 
 from lib_lora.errors import StoppedByUser, UserError
@@ -434,7 +435,7 @@ def test_the_result_of_an_earlier_start_does_not_outlive_the_next(copied, channe
 
 
 def test_a_job_that_is_not_there_is_one_sentence(tmp_path, channel):
-    with pytest.raises(UserError):
+    with raises("job-not-found"):
         work.work(tmp_path, 3, channel)
 
 
@@ -477,7 +478,7 @@ def test_the_runs_own_base_is_no_other_one(judgeable):
 
 
 def test_another_family_is_refused(judgeable, toy):
-    with pytest.raises(UserError, match=r"of the family sd2, but .* was trained on sd1"):
+    with raises("base-model-of-other-family", has=("sd2", "sd1")):
         GridRun(judgeable, lambda *_, **__: None, base=toy("sd2v"))
 
 
