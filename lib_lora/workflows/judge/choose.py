@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from lib_lora.faces.face import FaceEngine
 from lib_lora.faces.opencv_engine import SFaceEngine
 from lib_lora.files import write_json
 from lib_lora.grid.cells import Painter
+from lib_lora.grid.paint_plan import PaintPlan
 from lib_lora.grid.prompts import PROMPTS, QUICK
 from lib_lora.likeness.comparing.choice import Candidate, candidate, choose, surely_worse, to_confirm, with_front
 from lib_lora.likeness.report.report import Report
@@ -21,7 +22,7 @@ from lib_lora.runs.interruptions import without_interrupted
 from lib_lora.runs.search_progress import SearchProgress
 from lib_lora.training.plan.run_file import Run, saved_steps
 from lib_lora.workflows.judge.grid_report import GridReport
-from lib_lora.workflows.judge.grid_run import FIRST_SEED, GridPlan, GridRun
+from lib_lora.workflows.judge.grid_run import FIRST_SEED, GridRun
 from lib_lora.workflows.judge.scoring import Scored
 from lib_lora.workflows.judge.test_grid import paint_and_score
 
@@ -105,14 +106,14 @@ def choose_cell(
     studio, engine = GridRun(run, emit, painter, painter_id), engine or SFaceEngine()
     cells = [(step, weight) for step in chosen_steps for weight in sorted(set(weights))]
 
-    def plan(step: int, weight: float, prompts: int, seed: int) -> GridPlan:
+    def plan(step: int, weight: float, prompts: int, seed: int) -> PaintPlan:
         return studio.plan(step, weight, grid_steps, prompts, seed)
 
     screening = studio.to_paint([plan(*cell, count, FIRST_SEED) for cell in cells])
     final = plan(*cells[-1], len(PROMPTS), FRESH_SEED)  # which cells are confirmed is not known yet
-    fresh = [*studio.to_paint([replace(final, lora=[], leak=[])]), *[0] * CONFIRMED][:CONFIRMED]
+    fresh = [*studio.to_paint([PaintPlan({"base": final["base"]}, final.by)]), *[0] * CONFIRMED][:CONFIRMED]
     rounds = studio.emit = SearchProgress(
-        emit, [*screening, *(len(final.lora) + len(final.leak) + base for base in fresh)]
+        emit, [*screening, *(len(final["lora"]) + len(final["leak"]) + base for base in fresh)]
     )
 
     def grid(step: int, weight: float, prompts: int, seed: int) -> GridReport:
