@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -19,7 +18,7 @@ from lib_lora.errors import UserError
 from lib_lora.lora.adapter.adapter import Adapter, attach
 from lib_lora.lora.hashes import legacy_file_hash
 from lib_lora.models.clip_tokens import prompt_chunks
-from lib_lora.models.family import ModelInfo, Prediction, identify
+from lib_lora.models.family import ModelInfo
 from lib_lora.models.load import load_text_encoders, load_unet, load_vae
 from lib_lora.models.noise_schedule import noise_schedule
 from lib_lora.models.text_conditioning import TextStack
@@ -128,7 +127,7 @@ def open_session(run: Run, emit: Emit, quick: bool = True) -> Session:
         raise ValueError("the run's precision must be resolved before it is trained")
     precision.resolve(train.precision, device)
     dtype = precision.dtype_of(train.precision)
-    info = identify(Path(run.file.base.path), prediction=cast(Prediction, run.file.base.prediction))
+    info = run.model()
     train.objective.check(info.prediction)
     check_memory(info, dtype, device)
     emit("state", state="preparing", device=str(device), precision=train.precision, family=info.family)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 from lib_lora.grid.cells import Painter
-from lib_lora.models.family import ModelInfo, Prediction, identify
+from lib_lora.models.family import ModelInfo
 from lib_lora.training.plan.train_settings import Precision, TrainSettings
 
 
@@ -15,13 +14,12 @@ def painter_of(painter: Painter | None, info: ModelInfo, train: TrainSettings) -
     """Gives `painter`, or diffusers' with the base model, which is loaded when it is first asked for."""
     if painter is not None:
         return lambda: painter
-    return partial(_diffusers, info.path, info.prediction, train.precision, train.clip_skip)
+    return partial(_diffusers, info, train.precision, train.clip_skip)
 
 
-def _diffusers(base: Path, prediction: Prediction, precision: Precision, clip_skip: int) -> Painter:
+def _diffusers(info: ModelInfo, precision: Precision, clip_skip: int) -> Painter:
     from lib_lora.grid.diffusers_painter import DiffusersPainter
     from lib_lora.training import distributed
     from lib_lora.training.precision import dtype_of
 
-    info = identify(base, prediction=prediction)
     return DiffusersPainter(info, distributed.device(), dtype_of(precision), clip_skip)

@@ -21,7 +21,7 @@ from lib_lora.queue.worker_pipe import WorkerPipe
 from lib_lora.runs.events import EventLog, read_events
 from lib_lora.training.plan.run_file import Run, load_run, saved_steps
 from lib_lora.workflows.judge import grid_run
-from lib_lora.workflows.judge.grid_run import GridRun
+from lib_lora.workflows.judge.grid_run import GridRequest, GridRun
 from lib_lora.workflows.train import main_job
 from lib_lora.workflows.worker import work, work_train
 
@@ -463,11 +463,11 @@ def test_a_picture_of_the_webui_is_never_taken_for_one_of_diffusers(judgeable, f
         GridRun(judgeable, lambda *_, **__: None, painter, by, base)
         for by, base in (("", None), ("webui", None), ("webui", other))
     ]
-    folders = [room.paint(room.plan(3, 1.0, 1, 5)) for room in studios]
+    folders = [room.paint(room.plan(GridRequest(3, 1.0, 1, 5))) for room in studios]
     assert len(set(folders)) == 3
     assert painted == [5, 5, 5]
-    assert [room.paint(room.plan(3, 1.0, 1, 5)) for room in studios] == folders
-    assert [room.paint(room.plan(3, 0.9, 1, 5)) not in folders for room in studios] == [True] * 3
+    assert [room.paint(room.plan(GridRequest(3, 1.0, 1, 5))) for room in studios] == folders
+    assert [room.paint(room.plan(GridRequest(3, 0.9, 1, 5))) not in folders for room in studios] == [True] * 3
     assert painted == [5, 5, 5, 0, 0, 0]
 
 
@@ -494,10 +494,10 @@ def test_grids_on_another_base_tell_no_trend(judgeable, fake_painter, eye, monke
     silent = lambda *_, **__: None  # noqa: E731
     painter = Everywhere(None, None, None)
     elsewhere = GridRun(judgeable, silent, painter, "webui", other)
-    there = paint_and_score(judgeable, 2, 1.0, 1, silent, count=8, studio=elsewhere, engine=eye).report
+    there = paint_and_score(judgeable, GridRequest(2, 1.0, 1, count=8), silent, grid_run=elsewhere, engine=eye).report
     assert there.facts.retention is not None
     own = GridRun(judgeable, silent, painter, "webui")
-    report = paint_and_score(judgeable, 3, 1.0, 1, silent, count=8, studio=own, engine=eye).report
+    report = paint_and_score(judgeable, GridRequest(3, 1.0, 1, count=8), silent, grid_run=own, engine=eye).report
     assert [(one.step, one.weight) for one in report.tested] == [(3, 1.0)]
 
 
