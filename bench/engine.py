@@ -164,9 +164,8 @@ def measure_load(base: Path, precision: str) -> dict[str, float]:
     """
     import torch
 
-    from lib_lora.models.family import identify
+    from lib_lora.models.families.identify import identify
     from lib_lora.models.fast.memory import peak_bytes
-    from lib_lora.models.load import load_text_encoders, load_unet, load_vae
     from lib_lora.training.precision import dtype_of
 
     cpu, dtype, process = torch.device("cpu"), dtype_of(precision), psutil.Process()
@@ -181,9 +180,9 @@ def measure_load(base: Path, precision: str) -> dict[str, float]:
 
     info = timed("identify", lambda: identify(base))
     modules = [
-        timed("vae", lambda: load_vae(info, dtype, cpu)),
-        *timed("text", lambda: load_text_encoders(info, dtype, cpu)),
-        timed("unet", lambda: load_unet(info, dtype, cpu)),
+        timed("vae", lambda: info.load_vae(dtype, cpu)),
+        *timed("text", lambda: info.load_text(dtype, cpu).encoders),
+        timed("unet", lambda: info.load_denoiser(dtype, cpu)),
     ]
     used = watch.read()
     tensors = sum(tensor.nbytes for module in modules for tensor in [*module.parameters(), *module.buffers()])

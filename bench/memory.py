@@ -42,8 +42,8 @@ from engine import full_size_base  # noqa: E402
 
 from lib_lora.lora.adapter.adapter import attach  # noqa: E402
 from lib_lora.lora.adapter_settings import LoraSettings  # noqa: E402
-from lib_lora.models.family import ModelInfo, identify  # noqa: E402
-from lib_lora.models.load import load_text_encoders, load_vae, unet_config  # noqa: E402
+from lib_lora.models.families.identify import identify  # noqa: E402
+from lib_lora.models.families.model_family import ModelInfo  # noqa: E402
 from lib_lora.models.reading.weights import open_tensors  # noqa: E402
 from lib_lora.models.text_conditioning import TextStack  # noqa: E402
 from lib_lora.training.fast_parts import quicken  # noqa: E402
@@ -138,15 +138,15 @@ class Case:
 def step_bytes(info: ModelInfo, case: Case) -> dict[str, int]:
     """Bytes of a training step: "frozen", "numbers" (how many the adapter has), "step"."""
     with META:
-        unet = UNet2DConditionModel(**unet_config(open_tensors(info.path), info)).to(torch.bfloat16)
-    stack = TextStack(info.family, load_text_encoders(info, torch.bfloat16, META)) if case.text else None
+        unet = UNet2DConditionModel(**info.model_family.unet_config(open_tensors(info.path), info)).to(torch.bfloat16)
+    stack = info.load_text(torch.bfloat16, META) if case.text else None
     parts: dict[str, nn.Module] = {"unet": unet, **(stack.parts() if stack else {})}
     with META:
         attach(parts, info.family, LoraSettings(rank=case.rank, alpha=case.rank / 2, te=case.text))
-    if not quicken(parts, torch.device("cuda")):
+    if not quicken(info.model_family, parts, torch.device("cuda")):
         raise RuntimeError("the adapter's layers were not fused")
     if case.recomputed:
-        recompute_activations(parts)
+        recompute_activations(info.model_family, parts)
     for module in parts.values():
         module.train()
     every = [one for module in parts.values() for one in module.parameters()]
@@ -184,7 +184,7 @@ def _step(info: ModelInfo, case: Case, unet: UNet2DConditionModel, stack: TextSt
 
 def vae_bytes(info: ModelInfo, side: int) -> dict[str, int]:
     """Bytes that encoding and decoding a square picture take beyond the VAE's own: "encode", "decode"."""
-    vae = load_vae(info, torch.float32, META)
+    vae = info.load_vae(torch.float32, META)
     found = {}
     with torch.no_grad(), flash_attention():
         pixels, latent = (

@@ -21,7 +21,7 @@ sys.path.insert(0, str(ROOT))
 
 from lib_lora.grid import diffusers_painter  # noqa: E402
 from lib_lora.grid.diffusers_painter import DiffusersPainter  # noqa: E402
-from lib_lora.models.family import identify  # noqa: E402
+from lib_lora.models.families.identify import identify  # noqa: E402
 from lib_lora.pictures import NEGATIVE, Cell  # noqa: E402
 from lib_lora.training import distributed  # noqa: E402
 from lib_lora.training.precision import dtype_of  # noqa: E402

@@ -28,10 +28,10 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.flop_counter import FlopCounterMode
 
-from lib_lora.lora import targets
 from lib_lora.models.clip_tokens import EOS, padded, prompt_chunks
-from lib_lora.models.family import ModelInfo, identify
-from lib_lora.models.load import load_text_encoders, load_unet, load_vae, unet_config
+from lib_lora.models.families.identify import identify
+from lib_lora.models.families.model_family import ModelInfo
+from lib_lora.models.families.unet_layers import text_pattern, unet_pattern
 from lib_lora.models.reading.weights import open_tensors
 from lib_lora.models.vae import encode as encode_pixels
 from lib_lora.models.vae import to_tensor
@@ -91,7 +91,7 @@ class PlainLoop:
         info, dtype = identify(Path(recipe.base)), dtype_of(recipe.precision)
         self.scheduler = scheduler_of(info)
         photos = encode_photos(info, recipe, device)
-        encoders = load_text_encoders(info, dtype, device)
+        encoders = info.load_text(dtype, device).encoders
         words: Batch = token_ids(info)
         if not recipe.text:
             with torch.no_grad():
@@ -99,7 +99,7 @@ class PlainLoop:
                 words = {name: tensor[0].cpu() for name, tensor in encode_words(encoders, on_device).items()}
             encoders = []
             gc.collect()  # modules lie in reference cycles; a user who caches the encodings does so to have this memory
-        self.unet, self.encoders = load_unet(info, dtype, device), encoders
+        self.unet, self.encoders = info.load_denoiser(dtype, device), encoders
         self.parameters, self.optimizer = prepare(recipe, self.unet, self.encoders)
         data = Cached([{**photo, **words} for photo in photos], least=recipe.batch)
         self.loader = DataLoader(data, batch_size=recipe.batch, shuffle=True, drop_last=True, num_workers=0)
@@ -154,7 +154,7 @@ def scheduler_of(info: ModelInfo) -> DDPMScheduler:
 
 def encode_photos(info: ModelInfo, recipe: Recipe, device: torch.device) -> list[Batch]:
     """Each photo's "mean" and "std", [4, h, w] float32; for SDXL also its "time_ids", [6]. The VAE leaves memory."""
-    vae = load_vae(info, torch.float32, device)
+    vae = info.load_vae(torch.float32, device)
     side, found = recipe.resolution, []
     for path in recipe.photos:
         image = Image.open(path).convert("RGB")
@@ -241,7 +241,9 @@ def prepare(
 
 def add_adapter(module: nn.Module, part: str, recipe: Recipe) -> list[nn.Parameter]:
     """Put peft's LoRA into a frozen part; gives its parameters, float32."""
-    config = LoraConfig(r=recipe.rank, lora_alpha=recipe.alpha, target_modules=targets.pattern(part, False))
+    config = LoraConfig(
+        r=recipe.rank, lora_alpha=recipe.alpha, target_modules=unet_pattern(False) if part == "unet" else text_pattern()
+    )
     inject_adapter_in_model(config, module)
     trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
     for parameter in trained:
@@ -290,9 +292,11 @@ def flops_of(compute: Any) -> int:
 def _empty_parts(info: ModelInfo, recipe: Recipe) -> tuple[UNet2DConditionModel, list[nn.Module]]:
     """The parts with their adapters, on the meta device."""
     meta = torch.device("meta")
-    encoders = load_text_encoders(info, torch.float32, meta) if recipe.text else []
+    encoders = info.load_text(torch.float32, meta).encoders if recipe.text else []
     with meta:
-        unet = UNet2DConditionModel(**unet_config(open_tensors(info.path), info)).requires_grad_(False)
+        unet = UNet2DConditionModel(**info.model_family.unet_config(open_tensors(info.path), info)).requires_grad_(
+            False
+        )
         add_adapter(unet, "unet", recipe)
         for n, encoder in enumerate(encoders):
             add_adapter(encoder, f"te{n + 1}", recipe)

@@ -128,7 +128,7 @@ def parse(text: str, batches: Sequence[int] | None, parser: argparse.ArgumentPar
 
 def base_of(case: Case, options: argparse.Namespace, parser: argparse.ArgumentParser) -> Path:
     """The checkpoint of a case, which is of its family."""
-    from lib_lora.models.family import identify
+    from lib_lora.models.families.identify import identify
 
     if options.base is None:
         return full_size_base(options.work, case.family)
@@ -346,7 +346,7 @@ def race(case: Case, base: Path, precision: str, options: argparse.Namespace) ->
     """One case in one precision: what both racers needed, and what it should have taken."""
     from plain import Recipe, count_flops
 
-    from lib_lora.models.family import identify
+    from lib_lora.models.families.identify import identify
 
     photos = sorted(PHOTOS.glob("*.jpg"))[: options.photos]
     recipe = Recipe(

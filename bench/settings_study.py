@@ -403,14 +403,13 @@ def _fill_cache(run: Run) -> None:
     """Encode the photos, so that no run's seconds hold what all of them share."""
     import torch
 
-    from lib_lora.models.family import identify
-    from lib_lora.models.load import load_vae
+    from lib_lora.models.families.identify import identify
     from lib_lora.training import distributed
     from lib_lora.training.data.dataset import load_items
 
     info = identify(BASE)
     side = run.file.settings.resolution or info.resolution
-    load_items(run, run.file.photos, side, lambda: load_vae(info, torch.float32, distributed.device()))
+    load_items(run, run.file.photos, side, lambda: info.load_vae(torch.float32, distributed.device()))
 
 
 def measured(job: Job, study: Study, work: Path, yard: Yardstick) -> dict[str, Any]:

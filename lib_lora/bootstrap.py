@@ -1,6 +1,6 @@
 """A private environment on first use, so that a bare Python is all a person needs.
 
-Knows how to make a virtual environment, fill it with pip, mend it when that was interrupted, and go on inside it;
+Knows how to make a virtual environment, fill it, mend it when that was interrupted, and go on inside it;
 `lib_lora.environment` says what is missing. Knows nothing of what SameFace does with the packages, and imports the
 standard library alone.
 """
@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import csv
 import os
-import re
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -31,30 +30,9 @@ from lib_lora.environment import (
     site_packages,
 )
 from lib_lora.errors import UserError
+from lib_lora.package_installer import explain, install_packages, plain_environment
 
 PIP_LOG = "sameface-pip.log"
-_REASONS = (  # the first whose pattern is in pip's log; the words in brackets are the place's
-    (
-        r"No space left on device|Errno 28|WinError 112|Disk quota exceeded",
-        "The disk of {env} is full ({room}); free some space{other_disk}",
-    ),
-    (
-        r"ensurepip is not|No module named '?(?:venv|ensurepip|pip)\b",
-        "{python} cannot install packages, because its venv or pip module is missing; install it (on Debian and Ubuntu"
-        " the package python3-venv) or take a Python from python.org",
-    ),
-    (r"Long Path support", "A path in {env} is longer than Windows allows; {short}"),
-    (r"Permission denied|Errno 13|WinError 5\b|Read-only file system", "{env} cannot be written; {writable}"),
-    (
-        r"CERTIFICATE_VERIFY_FAILED",
-        "pip does not trust the certificate of its package index, as behind a proxy that opens connections; let"
-        " PIP_CERT name the proxy's certificate file",
-    ),
-    (
-        r"connection broken|ConnectionError|getaddrinfo|name resolution|timed out|ProxyError|IncompleteRead",
-        "pip could not reach its package index (what was downloaded is kept); check the network or the proxy",
-    ),
-)
 _ENVIRONMENT = {  # the words for a whole environment
     "room": "2 GB are needed, 8 GB where torch brings CUDA",
     "other_disk": ", or let SAMEFACE_ENV name a folder on another disk",
@@ -157,13 +135,16 @@ def prepare(env: Path, lines: Sequence[str], base: str) -> None:
             (env / MARKER).unlink(missing_ok=True)
         for name in forget_damaged(env):
             _say(f"{name} was not installed to the end; doing it again.")
-        _pip(env, lines)
+        _fill(env, lines)
         write_text(env / MARKER, "".join(f"{line}\n" for line in lines))
 
 
 @contextmanager
 def alone_with(env: Path) -> Iterator[None]:
-    """One set-up at a time: a second terminal waits. The lock goes with its process, however that ends."""
+    """One set-up at a time: a second terminal waits. The lock goes with its process, however that ends.
+
+    The system's own lock, since `filelock` may be among what is to be installed.
+    """
     from lib_lora.files import explained
 
     path = env.with_name(env.name + ".lock")
@@ -211,7 +192,8 @@ def _make(env: Path, base: str) -> None:
     if trouble is None:
         trouble = _quiet([python, "-m", "pip", "--version"])
     if trouble is not None:
-        raise UserError(explain(trouble, env, base), code="environment-not-made", folder=env)
+        said = explain(trouble, env, base, env / PIP_LOG, _ENVIRONMENT)
+        raise UserError(said, code="environment-not-made", folder=env)
 
 
 def _quiet(command: list[str]) -> str | None:
@@ -225,47 +207,24 @@ def _quiet(command: list[str]) -> str | None:
     return None if done.returncode == 0 else done.stdout + done.stderr
 
 
-def _pip(env: Path, lines: Sequence[str]) -> None:
+def _fill(env: Path, lines: Sequence[str]) -> None:
+    """Install `lines` into the environment; a spinner says what is done, and the log has all of it.
+
+    Raises:
+        UserError: that failed.
+    """
+    from lib_lora.spinner import Spinner, of_installer
+
     log, python = env / PIP_LOG, str(python_of(env))
-    log.unlink(missing_ok=True)
-    command = [python, "-m", "pip", "install", "--no-input", "--disable-pip-version-check", "--prefer-binary"]
-    command += ["--no-warn-script-location", "--progress-bar", "off", "--log", str(log), *lines]
-    code = _watched(command)
+    with Spinner("looking what there is") as spinner:
+
+        def each(line: str) -> None:
+            spinner.what = of_installer(line) or spinner.what
+
+        code, said = install_packages(python, lines, log, each)
     if code != 0 or missing(lines, site_packages(env)):
-        said = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
-        raise UserError(explain(said or f"ERROR: pip ended with code {code}", env, python), code="pip-failed")
-
-
-def _watched(command: list[str]) -> int:
-    """Run pip, and say what it does in one line; its log has all of it. Returns its exit code."""
-    from lib_lora.spinner import Spinner, of_pip
-
-    variables = {**plain_environment(), "PYTHONIOENCODING": "utf-8"}
-    with (
-        Spinner("looking what there is") as spinner,
-        subprocess.Popen(
-            command,
-            env=variables,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            encoding="utf-8",
-            errors="replace",
-        ) as pip,
-    ):
-        try:
-            for line in pip.stdout or ():
-                spinner.what = of_pip(line) or spinner.what
-        except BaseException:  # Ctrl+C: pip may not have got it
-            pip.kill()
-            raise
-    return pip.returncode
-
-
-def plain_environment() -> dict[str, str]:
-    """The environment less what would send pip's packages, or its view of what is installed, elsewhere."""
-    elsewhere = ("PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PYTHONHOME", "PYTHONPATH")
-    return {key: value for key, value in os.environ.items() if key.upper() not in elsewhere}
+        said = said or f"ERROR: pip ended with code {code}"
+        raise UserError(explain(said, env, python, log, _ENVIRONMENT), code="pip-failed")
 
 
 def forget_damaged(env: Path) -> list[str]:
@@ -286,25 +245,6 @@ def forget_damaged(env: Path) -> list[str]:
                 shutil.rmtree(metadata)
                 damaged.append(metadata.name.split("-")[0])
     return damaged
-
-
-def explain(said: str, env: Path, python: str, log: Path | None = None, words: Mapping[str, str] | None = None) -> str:
-    """One sentence for what pip or venv `said` when it failed: what is wrong and what to do.
-
-    Args:
-        said: its log.
-        env: the folder that was to be filled.
-        python: the interpreter.
-        log: where all of it can be read; None = pip's log in `env`.
-        words: for the sentences' other brackets; None = those for a whole environment.
-    """
-    full = env.parent.is_dir() and shutil.disk_usage(env.parent).free < 50e6  # pip's own log may be cut off then
-    for pattern, sentence in _REASONS:
-        if re.search(pattern, said) or full:  # the full disk is the first of the reasons
-            words = words or _ENVIRONMENT
-            return f"{sentence.format(env=env, python=python, **words)}, and {words['again']}."
-    errors = re.findall(r"ERROR: (.+)", said) or said.strip().splitlines() or ["pip said nothing"]
-    return f"The packages could not be installed: {errors[-1].strip().rstrip('.')} (all of it: {log or env / PIP_LOG})."
 
 
 def _say(text: str) -> None:

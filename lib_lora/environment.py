@@ -1,11 +1,13 @@
 """Which packages SameFace needs, which of them are there, and where its private environment is and whether it is whole.
 
-Looks and says; changes nothing. Imports the standard library alone. The lists of packages are the files in
-``requirements/``.
+Looks and says; changes nothing. Runs before anything is installed, so it imports the standard library alone, and
+`packaging` where that is there: a Python without it lacks what SameFace needs anyway, and is asked for names only. The
+lists of packages are the files in ``requirements/``.
 """
 
 from __future__ import annotations
 
+import operator
 import os
 import re
 import sys
@@ -29,7 +31,7 @@ ALTERNATIVES = {  # four packages with the same module cv2: any of them will do
 _PACKAGE_OF = {"cv2": "opencv-python-headless", "PIL": "Pillow", "yaml": "PyYAML"}
 _PAGE = ("gradio", "fastapi", "starlette", "uvicorn", "pydantic")  # modules that the page needs and the rest does not
 _REQUIREMENT = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)((?:(?:==|>=|<)[0-9.]+,?)*)")
-_MARKED = re.compile(r"""(.+?)\s*;\s*python_version\s*(>=|<|==)\s*["']([0-9.]+)["']""")
+_SIGNS = {">=": operator.ge, "<": operator.lt, "==": operator.eq}
 _METADATA = re.compile(r"(.+?)-([0-9][^-]*)(?:-py[0-9.]+)?\.(?:dist-info|egg-info)")
 
 
@@ -50,10 +52,12 @@ def requirements(purpose: str, root: Path = ROOT) -> list[str]:
 
 def _for_python(line: str, python: str) -> str:
     """A line without its ``; python_version >= "3.13"``; empty where that does not hold for this Python."""
-    marked = _MARKED.fullmatch(line)
-    if not marked:
-        return line
-    return marked[1] if holds(python, marked[2], marked[3]) else ""
+    plain, _, marker = (part.strip() for part in line.partition(";"))
+    if not marker:
+        return plain
+    _, sign, bound = marker.split()
+    this, other = ([int(number) for number in text.strip("\"'").split(".")] for text in (python, bound))
+    return plain if _SIGNS[sign](this, other) else ""
 
 
 def bundled(name: str, source: bool = SOURCE) -> Path:
@@ -92,13 +96,13 @@ def missing(lines: Iterable[str], folders: Iterable[str | Path] | None = None) -
         name, wanted = parse(line)
         others = any(_normal(other) in there for other in ALTERNATIVES.get(name, ()))
         version = there.get(_normal(name))
-        if not others and (version is None or not all(holds(version, sign, bound) for sign, bound in wanted)):
+        if not others and (version is None or not admits(wanted, version)):
             lacking.append(name)
     return lacking
 
 
-def parse(line: str) -> tuple[str, list[tuple[str, str]]]:
-    """``name>=1,<2`` -> ("name", [(">=", "1"), ("<", "2")]).
+def parse(line: str) -> tuple[str, str]:
+    """``name>=1,<2`` -> ("name", ">=1,<2").
 
     Raises:
         ValueError: anything else; the files in ``requirements/`` hold nothing fancier.
@@ -106,22 +110,24 @@ def parse(line: str) -> tuple[str, list[tuple[str, str]]]:
     match = _REQUIREMENT.fullmatch(line.replace(" ", ""))
     if not match:
         raise ValueError(f"not a plain requirement: {line!r}")
-    return match[1], re.findall(r"(==|>=|<)([0-9.]+)", match[2])
+    return match[1], match[2]
 
 
-def holds(version: str, sign: str, bound: str) -> bool:
-    """Whether a version is in a range: ``holds("2.1.0+cu121", ">=", "2.1")``."""
-    have, want = _release(version), _release(bound)
-    return have == want if sign == "==" else have >= want if sign == ">=" else have < want
+def admits(wanted: str, version: str) -> bool:
+    """Whether a version is in a range: ``admits(">=2.1", "2.1.0+cu121")``. Pre-releases count as their release.
 
-
-def _release(version: str) -> tuple[int, ...]:
-    """2.1.0+cu121 -> (2, 1): without the local part and the zeros at the end, since 2.1 and 2.1.0 are the same."""
-    match = re.match(r"[0-9]+(\.[0-9]+)*", version)
-    numbers = [int(part) for part in match[0].split(".")] if match else [0]
-    while numbers and numbers[-1] == 0:
-        numbers.pop()
-    return tuple(numbers)
+    Any version is where `packaging` is missing: what is in `lines` has it among its needs, so it is complained of
+    itself; and in the private environment, where the same is asked again, it is there.
+    """
+    try:
+        from packaging.specifiers import SpecifierSet
+        from packaging.version import InvalidVersion, Version
+    except ImportError:
+        return True
+    try:
+        return SpecifierSet(wanted).contains(Version(version).base_version)
+    except InvalidVersion:  # of a package that somebody has built by hand
+        return False
 
 
 def _normal(name: str) -> str:

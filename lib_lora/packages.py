@@ -10,7 +10,6 @@ import json
 import os
 import shlex
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -19,9 +18,10 @@ from itertools import pairwise
 from pathlib import Path
 
 from lib_lora import environment
-from lib_lora.bootstrap import alone_with, explain, plain_environment
+from lib_lora.bootstrap import alone_with
 from lib_lora.environment import MARKER, ROOT
 from lib_lora.errors import UserError
+from lib_lora.package_installer import explain, install_packages
 
 # From this one on, any release in the ranges of requirements/base.txt will do; beside an older one only the exact
 # versions of requirements/worker.txt were seen to import.
@@ -52,7 +52,7 @@ def lacking(root: Path = ROOT, folders: Iterable[str | Path] | None = None) -> l
         name, exact = environment.parse(line)
         version = there.get(name.lower())
         wanted = ranges.get(name, exact) if modern else exact
-        if version is None or not all(environment.holds(version, sign, bound) for sign, bound in wanted):
+        if version is None or not environment.admits(wanted, version):
             found.append(line)
     return found
 
@@ -193,9 +193,8 @@ def _fill(folder: Path, lines: list[str], progress: Progress) -> None:
     fresh = folder.with_name(f"{folder.name}.{os.getpid()}.tmp")
     log = folder.with_name(f"{folder.name}.log")
     try:
-        code, said = _pip(fresh, lines, progress)
-        with suppress(UserError):
-            write_text(log, said)
+        index = os.environ.get("INDEX_URL", "")  # the webui's own variable for people behind a mirror
+        code, said = install_packages(sys.executable, lines, log, progress, fresh, index)
         if code != 0 or environment.missing(lines, [fresh]):
             raise UserError(
                 explain(said or f"ERROR: pip ended with code {code}", folder, sys.executable, log, _WORDS),
@@ -206,32 +205,6 @@ def _fill(folder: Path, lines: list[str], progress: Progress) -> None:
             _put_in_place(fresh, folder)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
-
-
-def _pip(target: Path, lines: list[str], progress: Progress) -> tuple[int, str]:
-    """Run pip, and pass on what it says; returns its exit code and all it said."""
-    command = [sys.executable, "-m", "pip", "install", "--no-deps", "--target", str(target), "--only-binary=:all:"]
-    command += ["--no-input", "--disable-pip-version-check", "--no-warn-script-location", "--no-compile"]
-    variables = {**plain_environment(), "PYTHONIOENCODING": "utf-8"}
-    if os.environ.get("INDEX_URL"):  # the webui's own variable for people behind a mirror
-        command += ["--index-url", os.environ["INDEX_URL"]]
-    said = []
-    try:
-        with subprocess.Popen(
-            [*command, *lines],
-            env=variables,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            encoding="utf-8",
-            errors="replace",
-        ) as pip:
-            for line in pip.stdout or ():
-                said.append(line)
-                progress(line.rstrip())
-    except OSError as error:
-        return 1, f"ERROR: {error}"
-    return pip.returncode, "".join(said)
 
 
 def _put_in_place(fresh: Path, folder: Path) -> None:

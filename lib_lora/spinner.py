@@ -18,13 +18,14 @@ from typing import TextIO
 PAUSE = 10.0  # seconds between two lines where nothing can be redrawn
 _TURN = 0.2  # seconds between two pictures of the spinner
 _FRAMES = "|/-\\"
-_PIP = (  # what pip says, and what that is for a person
+_SAID = (  # what pip and uv say, and what that is for a person
     (r"Collecting (\S+)", r"looking for \1"),
     (r"Downloading (\S+?)(?:-py\S*|-cp\S*)?\.whl\S*(?: \((.+)\))?", r"downloading \1 (\2)"),
     (r"Downloading (\S+)(?: \((.+)\))?", r"downloading \1 (\2)"),
     (r"Using cached (\S+?)(?:-py\S*|-cp\S*)?\.whl.*", r"taking \1 from pip's cache"),
     (r"Building wheels? for collected packages: (.+)", r"building \1"),
-    (r"Installing collected packages: .*", "putting the packages in place"),
+    (r"Installing collected packages: .*|Prepared \d+ packages? in .*", "putting the packages in place"),
+    (r"Resolved (\d+) packages? in .*", r"getting \1 packages"),
 )
 
 
@@ -70,9 +71,9 @@ class Spinner:
             self._out.flush()
 
 
-def of_pip(line: str) -> str | None:
-    """What pip is doing by a line that it printed; None where the line does not say."""
-    for pattern, said in _PIP:
+def of_installer(line: str) -> str | None:
+    """What pip or uv is doing by a line that it printed; None where the line does not say."""
+    for pattern, said in _SAID:
         found = re.fullmatch(pattern, line.strip())
         if found:
             return found.expand(said).replace(" ()", "")

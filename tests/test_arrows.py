@@ -23,9 +23,9 @@ BELOW = {"workspace", "character", "faces", "clip", "models", "lora"}  # workspa
 MIDDLE = {"photos", "captions", "training", "grid", "likeness", "deploy", "civitai", "remote"}
 RUNS = {"runs"}
 MAY_IMPORT: dict[str, set[str]] = {
-    **dict.fromkeys((*FLOOR, "faces", "models", "environment", "pipes", "spinner"), FLOOR),
-    "bootstrap": FLOOR | {"environment", "spinner"},
-    "packages": FLOOR | {"environment", "bootstrap"},
+    **dict.fromkeys((*FLOOR, "faces", "models", "environment", "pipes", "spinner", "package_installer"), FLOOR),
+    "bootstrap": FLOOR | {"environment", "package_installer", "spinner"},
+    "packages": FLOOR | {"environment", "package_installer", "bootstrap"},
     "character": FLOOR | {"workspace"},
     "clip": FLOOR | {"faces", "models"},
     "lora": FLOOR | {"models"},
@@ -42,7 +42,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 # Rooms within a room, from the lowest to the highest: each may import those before it. "" = the modules beside them.
 INNER: dict[str, tuple[str, ...]] = {
-    "models": ("reading", "fast", ""),
+    "models": ("reading", "fast", "", "families"),
     "lora": ("", "file", "adapter"),
     "photos": ("", "importing", "audit"),
     "likeness": ("", "measure", "verdict", "report", "comparing"),
@@ -53,13 +53,13 @@ INNER: dict[str, tuple[str, ...]] = {
 }
 MOST_MODULES = 16  # in one folder
 LIGHT = ("ui", "hosts", "typed_settings", "pictures", "character", "errors", "files", "environment", "bootstrap")
-LIGHT += ("__main__", "cli", "packages", "queue", "workspace", "runs.events", "training.plan")
+LIGHT += ("__main__", "cli", "packages", "package_installer", "queue", "workspace", "runs.events", "training.plan")
 # what a command loads before it has seen that its input is right
 LIGHT += ("spinner", "workflows.train.main_job", "workflows.train.demo", "workflows.judge.test_grid")
 LIGHT += ("workflows.judge.choose", "workflows.judge.compare_grids", "workflows.judge.scorer", "workflows.listing")
 LIGHT += ("workflows.invent.invent", "workflows.invent.invent_more", "workflows.photos.audit_command")
 LIGHT += ("workflows.photos.fill_captions", "workflows.photos.caption_commands", "workflows.photos.import_command")
-LIGHT += ("lora.file.describe", "models.family")
+LIGHT += ("lora.file.describe", "models.families.identify")
 HEAVY = {"torch", "torchvision", "diffusers", "peft", "transformers", "accelerate", "open_clip", "onnxruntime", "onnx"}
 HOST_MODULES = {"modules", "launch"}
 

@@ -10,7 +10,7 @@ import torch
 import toys
 
 from lib_lora.lora.adapter.fused import FusedLayer
-from lib_lora.models.family import identify
+from lib_lora.models.families.identify import identify
 
 pytest.importorskip("torch.nn.attention", reason="older torch tells nobody when a tensor without numbers is gone")
 

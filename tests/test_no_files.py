@@ -16,7 +16,7 @@ from lib_lora.errors import UserError
 from lib_lora.files import content, opened, read_json, sha256
 from lib_lora.lora import hashes
 from lib_lora.lora.file import reading, sidecars, trigger_notes
-from lib_lora.models.family import identify
+from lib_lora.models.families.identify import identify
 from lib_lora.models.reading.archive import Archive
 from lib_lora.models.reading.weights import open_tensors, read_header
 from lib_lora.photos.importing.photo_import import see_that_one_opens, take_in

@@ -36,14 +36,15 @@ def _list(options: argparse.Namespace) -> Answer:
 
 def _settings(options: argparse.Namespace) -> Answer:
     from lib_lora.training.plan.form_fields import fields, flat, presets_told
-    from lib_lora.training.plan.presets import PRESETS, TOLD, preset
+    from lib_lora.training.plan.presets import preset, presets
 
-    if options.preset not in PRESETS:
-        near = nearest(options.preset, PRESETS)
-        hint = f"did you mean {near}?" if near else f"there are {', '.join(PRESETS)}."
+    known = presets()
+    if options.preset not in known:
+        near = nearest(options.preset, known)
+        hint = f"did you mean {near}?" if near else f"there are {', '.join(known)}."
         raise UserError(f"There is no preset {options.preset!r}; {hint}", code="preset-unknown", preset=options.preset)
-    family, narrow, _ = TOLD[options.preset]
-    defaults = flat(preset(options.preset, family, narrow=narrow))
+    family, one = known[options.preset]
+    defaults = flat(preset(options.preset, family.name, narrow=one.narrow))
     found = [{**field, "default": defaults[field["key"]]} for field in fields()]
     for word in options.words:
         keys = [field["key"] for field in found]
@@ -57,7 +58,7 @@ def _settings(options: argparse.Namespace) -> Answer:
     if options.words:
         found = [field for field in found if any(word.lower() in field["key"] for word in options.words)]
     values = {"preset": options.preset, "presets": presets_told(), "settings": found}
-    return Answer("\n".join(_lines(options.preset, list(PRESETS), found)), values)
+    return Answer("\n".join(_lines(options.preset, list(known), found)), values)
 
 
 def _lines(preset: str, presets: list[str], found: list[dict[str, Any]]) -> list[str]:

@@ -32,7 +32,7 @@ class Origin:
         run: identifier of its run.
         character: whose face it is.
         photos: how many of the character it was trained on.
-        base, family: path of the base model, and "sd1", "sd2" or "sdxl".
+        base, family: path of the base model, and the name of its family.
     """
 
     run: str

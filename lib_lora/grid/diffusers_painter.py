@@ -21,12 +21,10 @@ from lib_lora.character.photo_files import open_photo
 from lib_lora.errors import UserError
 from lib_lora.lora.adapter.merge import merged
 from lib_lora.lora.file.reading import read
-from lib_lora.models.family import ModelInfo
-from lib_lora.models.fast.fast_ops import quicken_unet
+from lib_lora.models.families.model_family import ModelInfo
 from lib_lora.models.fast.memory import is_out_of_memory, spilled
-from lib_lora.models.load import load_text_encoders, load_unet, load_vae
-from lib_lora.models.text_conditioning import Conditioning, TextStack, join
-from lib_lora.models.vae import decode, encode, reconstruct, to_tensor, vae_dtype
+from lib_lora.models.text_conditioning import Conditioning, join
+from lib_lora.models.vae import decode, encode, reconstruct, to_tensor
 from lib_lora.pictures import Cell
 
 SAMPLERS: dict[str, tuple[type, dict[str, Any]]] = {
@@ -100,10 +98,11 @@ class DiffusersPainter:
         self.device = device
         self.dtype = dtype
         self.clip_skip = clip_skip
-        self.text = TextStack(info.family, load_text_encoders(info, dtype, device))
-        self.unet = load_unet(info, dtype, device)
-        quicken_unet(self.unet, device)
-        self.vae = load_vae(info, vae_dtype(info.family, device, dtype), device)
+        self.family = info.model_family
+        self.text = info.load_text(dtype, device)
+        self.unet = info.load_denoiser(dtype, device)
+        self.family.quicken(self.unet, device)
+        self.vae = info.load_vae(self.family.vae_dtype(device, dtype), device)
         self._alone = False  # once memory did not hold several pictures
 
     @torch.no_grad()
@@ -129,7 +128,7 @@ class DiffusersPainter:
         return reconstruct(self.vae, image)
 
     def _painted(self, cells: Iterable[Cell]) -> Iterator[torch.Tensor]:
-        """The denoised latents of each cell, [1, 4, h, w], float32."""
+        """The denoised latents of each cell, [1, C, h, w], float32."""
         words = lru_cache(_REMEMBERED)(lambda text: self.text.encode([text], self.clip_skip))
 
         def kind(cell: Cell) -> tuple[Any, ...]:
@@ -160,13 +159,14 @@ class DiffusersPainter:
             yield self._latents([cell], words)
 
     def _latents(self, cells: Sequence[Cell], words: Callable[[str], Conditioning]) -> torch.Tensor:
-        """Denoised latents [B, 4, h, w] float32 of cells that differ only by prompt, seed, variation and start."""
+        """Denoised latents [B, C, h, w] float32 of cells that differ only by prompt, seed, variation and start."""
         like = cells[0]
         scheduler = make_scheduler(like.sampler, self.info)
         scheduler.set_timesteps(like.steps, device=self.device)
         first = like.steps - steps_over(like.steps, like.strength) if like.start else 0
         draws = [torch.Generator().manual_seed(cell.seed) for cell in cells]  # on the CPU: the same on every device
-        noise = (_noise(cell, draw).to(self.device) for cell, draw in zip(cells, draws, strict=True))
+        channels = self.family.latent_channels
+        noise = (_noise(cell, draw, channels).to(self.device) for cell, draw in zip(cells, draws, strict=True))
         begun = [self._begun(cell, scheduler, first, one) for cell, one in zip(cells, noise, strict=True)]
         latents = torch.cat(begun)
         positive, negative = [words(cell.prompt) for cell in cells], [words(cell.negative) for cell in cells]
@@ -179,7 +179,7 @@ class DiffusersPainter:
         return latents
 
     def _begun(self, cell: Cell, scheduler: Any, first: int, noise: torch.Tensor) -> torch.Tensor:
-        """Latents [1, 4, h, w] float32 before step `first` of the schedule (0 = its beginning).
+        """Latents [1, C, h, w] float32 before step `first` of the schedule (0 = its beginning).
 
         Of a start picture the mean of the VAE's distribution is taken (A1111 draws from it), with the noise that
         belongs to that step. A1111's DDIM noises one step more than it takes away; that is not repeated.
@@ -202,7 +202,7 @@ class DiffusersPainter:
         positive: Sequence[Conditioning],
         negative: Sequence[Conditioning],
     ) -> torch.Tensor:
-        """The guided prediction, [B, 4, h, w] float32; prompts of one length share a pass, as in A1111."""
+        """The guided prediction, [B, C, h, w] float32; prompts of one length share a pass, as in A1111."""
         if like.cfg == 1:
             return self._pass(latents, time, like, positive)
         if positive[0].context.shape == negative[0].context.shape:
@@ -214,26 +214,16 @@ class DiffusersPainter:
     def _pass(
         self, latents: torch.Tensor, time: torch.Tensor, like: Cell, words: Sequence[Conditioning]
     ) -> torch.Tensor:
-        """What the UNet predicts, [len(words), 4, h, w] float32: `latents` over and over, with each of the `words`."""
+        """What the UNet predicts, [len(words), C, h, w] float32: `latents` over and over, with each of the `words`."""
         together, count = join(words, words[0]), len(words)
-        extra: dict[str, Any] = {}
-        if together.pooled is not None:
-            sizes = [(like.height, like.width, 0, 0, like.height, like.width)] * count
-            extra = {
-                "added_cond_kwargs": {
-                    "text_embeds": together.pooled,
-                    "time_ids": torch.tensor(sizes, device=self.device),
-                }
-            }
+        sizes = [(like.height, like.width, 0, 0, like.height, like.width)] * count
         batch = latents.repeat(count // len(latents), 1, 1, 1)
-        return cast(
-            torch.Tensor, self.unet(batch, time, encoder_hidden_states=together.context, **extra).sample.float()
-        )
+        return self.family.denoise(self.unet, batch, time, together, sizes).float()
 
 
-def _noise(cell: Cell, generator: torch.Generator) -> torch.Tensor:
-    """The initial noise of a cell, [1, 4, h, w], as A1111 draws it."""
-    noise = torch.randn((1, 4, cell.height // 8, cell.width // 8), generator=generator)
+def _noise(cell: Cell, generator: torch.Generator, channels: int) -> torch.Tensor:
+    """The initial noise of a cell, [1, C, h, w], as A1111 draws it."""
+    noise = torch.randn((1, channels, cell.height // 8, cell.width // 8), generator=generator)
     if not cell.variation:
         return noise
     other = torch.randn(noise.shape, generator=torch.Generator().manual_seed(cell.variation_seed))
@@ -241,7 +231,7 @@ def _noise(cell: Cell, generator: torch.Generator) -> torch.Tensor:
 
 
 def _turned(noise: torch.Tensor, other: torch.Tensor, share: float) -> torch.Tensor:
-    """`noise` [4, h, w] turned towards `other` by A1111's slerp, which turns each column on its own."""
+    """`noise` [C, h, w] turned towards `other` by A1111's slerp, which turns each column on its own."""
     cosine = (noise / noise.norm(dim=1, keepdim=True) * (other / other.norm(dim=1, keepdim=True))).sum(1, keepdim=True)
     angle = torch.acos(cosine.clamp(-0.9999, 0.9999))  # where both are one (A1111 then mixes) nothing divides by zero
     return (torch.sin((1 - share) * angle) * noise + torch.sin(share * angle) * other) / torch.sin(angle)

@@ -168,7 +168,7 @@ class Host(Protocol):
         ...
 
     def shows(self, family: str) -> CardVisibility:
-        """Whether the card of a LoRA for this family ("sd1", "sd2", "sdxl") is seen with the model that is selected."""
+        """Whether the card of a LoRA for this family (`models.families`) is seen with the model that is selected."""
         ...
 
     def remote(self) -> bool:

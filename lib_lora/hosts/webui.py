@@ -22,12 +22,11 @@ from lib_lora.hosts import auth, webui_captioners, webui_options, webui_page, we
 from lib_lora.hosts.host_protocol import CardVisibility, Checkpoint, Each, OfferedCaptioner, Roots
 from lib_lora.hosts.queue_lock import never, take, turn
 from lib_lora.hosts.webui_modules import loras_work, part
+from lib_lora.models.families.registry import families
 from lib_lora.pictures import Cell
 
 _DROPPED = ("PYTHONPATH", "COMMANDLINE_ARGS", "PYTORCH_CUDA_ALLOC_CONF")
 _SAYS = "SameFace is training a LoRA; pictures wait until it is done."
-_VERSIONS = {"sd1": "is_sd1", "sd2": "is_sd2", "sdxl": "is_sdxl"}
-_NAMES = {"sd1": "SD1.5", "sd2": "SD2", "sdxl": "SDXL"}
 
 
 class Webui(ABC):
@@ -226,10 +225,10 @@ class Webui(ABC):
     def shows(self, family: str) -> CardVisibility:
         """See `host_protocol.Host`."""
         model = self.model()
-        loaded = next((one for one, flag in _VERSIONS.items() if getattr(model, flag, False)), None)
-        if getattr(part("shared").opts, "lora_show_all", False) or loaded is None or loaded == family:
+        loaded = next((one for one in families() if getattr(model, one.webui_flag, False)), None)
+        if getattr(part("shared").opts, "lora_show_all", False) or loaded is None or loaded.name == family:
             return CardVisibility(True)
-        names = _NAMES.get(family, family), _NAMES[loaded]
+        names = next((one.label for one in families() if one.name == family), family), loaded.label
         return CardVisibility(
             False,
             f"The webui hides the card of a LoRA for {names[0]} while a model of {names[1]} is selected: select one of"

@@ -8,17 +8,10 @@ path with every dot replaced by ``_``; readers split it at the FIRST dot. SDXL's
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import cache
+from functools import lru_cache
 
-from lib_lora.lora import targets
-from lib_lora.models.unet_names import original_path
-
-PREFIXES: dict[str, dict[str, str]] = {
-    "sd1": {"unet": "lora_unet_", "te1": "lora_te_"},
-    "sd2": {"unet": "lora_unet_", "te1": "lora_te_"},
-    "sdxl": {"unet": "lora_unet_", "te1": "lora_te1_", "te2": "lora_te2_"},
-}
-_UP_HAS_ATTENTION = {"sd1": (False, True, True, True), "sd2": (False, True, True, True), "sdxl": (True, True, False)}
+from lib_lora.models.families.model_family import ModelFamily
+from lib_lora.models.families.registry import family_named
 
 
 def kohya_name(family: str, part: str, path: str) -> str:
@@ -30,16 +23,15 @@ def kohya_name(family: str, part: str, path: str) -> str:
     'lora_unet_middle_block_1_proj_in'
 
     Args:
-        family: "sd1", "sd2" or "sdxl".
-        part: "unet", "te1" or (SDXL) "te2".
+        family: name of the model family.
+        part: "unet", "te1" or "te2".
         path: the layer's dotted path in diffusers' or transformers' module.
 
     Raises:
         KeyError: no such family or part, or a path that no such UNet has.
     """
-    prefix = PREFIXES[family][part]
-    inner = original_path(path, _UP_HAS_ATTENTION[family]) if (family, part) == ("sdxl", "unet") else path
-    return prefix + inner.replace(".", "_")
+    model = family_named(family)
+    return model.prefixes[part] + model.key_path(part, path).replace(".", "_")
 
 
 def spellings(family: str, part: str, path: str) -> tuple[str, ...]:
@@ -51,16 +43,7 @@ def spellings(family: str, part: str, path: str) -> tuple[str, ...]:
     Raises:
         KeyError: as `kohya_name`.
     """
-    name = kohya_name(family, part, path)
-    if part == "unet":
-        if family == "sdxl":
-            if path.startswith("add_embedding") or path == "up_blocks.0.upsamplers.0.conv":
-                return (name,)
-            return name, "lora_unet_" + path.replace(".", "_")
-        return name, "lora_unet_" + original_path(path, _UP_HAS_ATTENTION[family]).replace(".", "_")
-    if family == "sd1":
-        return name, "lora_te1_" + path.replace(".", "_")
-    return (name,)
+    return kohya_name(family, part, path), *family_named(family).other_spellings(part, path)
 
 
 def paths_by_name(family: str, part: str, paths: Iterable[str]) -> dict[str, str]:
@@ -72,12 +55,12 @@ def paths_by_name(family: str, part: str, paths: Iterable[str]) -> dict[str, str
     return found
 
 
-@cache
-def _known(family: str) -> dict[str, tuple[str, str]]:
+@lru_cache(maxsize=8)
+def _known(family: ModelFamily) -> dict[str, tuple[str, str]]:
     return {
         name: (part, path)
-        for part in targets.PARTS[family]
-        for name, path in paths_by_name(family, part, targets.paths(family, part, True)).items()
+        for part in family.parts
+        for name, path in paths_by_name(family.name, part, family.adapter_paths(part, True)).items()
     }
 
 
@@ -87,7 +70,7 @@ def locate(family: str, name: str) -> tuple[str, str] | None:
     >>> locate("sdxl", "lora_unet_middle_block_1_proj_in")
     ('unet', 'mid_block.attentions.0.proj_in')
     """
-    return _known(family).get(name)
+    return _known(family_named(family)).get(name)
 
 
 def part_of(name: str) -> str | None:

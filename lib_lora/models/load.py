@@ -18,25 +18,27 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProject
 
 from lib_lora.errors import UserError
 from lib_lora.models import text_names, vae_names
-from lib_lora.models.family import UNET, VAE, ModelInfo
-from lib_lora.models.reading.weights import TensorFile, open_tensors
-from lib_lora.models.unet_names import original_path
+from lib_lora.models.reading.weights import TensorFile
+from lib_lora.models.text_encoder import TextEncoder
+from lib_lora.models.unet_names import UNET, original_path
 
+VAE = "first_stage_model."  # what the names of its tensors begin with
 HEAD_WIDTH = 64  # channels a head, everywhere but in SD1's UNet
-SD1_HEADS = 8
 
 Read = Callable[[str, torch.dtype | None], torch.Tensor]
 
 
-def load_unet(info: ModelInfo, dtype: torch.dtype, device: torch.device) -> UNet2DConditionModel:
+def load_unet(file: TensorFile, config: dict[str, Any], dtype: torch.dtype, device: torch.device) -> nn.Module:
     """The UNet, frozen, in evaluation mode.
+
+    Args:
+        file: the checkpoint.
+        config: as `unet_config` gives it.
+        dtype, device: of its tensors.
 
     Raises:
         UserError: tensors are missing or do not fit the architecture (a pruned or damaged model).
     """
-    file = open_tensors(info.path)
-    with _complete(file):
-        config = unet_config(file, info)
     with torch.device("meta"):
         unet = UNet2DConditionModel(**config)
     attention = ["CrossAttn" in kind for kind in config["up_block_types"]]
@@ -45,7 +47,7 @@ def load_unet(info: ModelInfo, dtype: torch.dtype, device: torch.device) -> UNet
         path, leaf = key.rsplit(".", 1)
         return f"{UNET}{original_path(path, attention)}.{leaf}"
 
-    return cast(UNet2DConditionModel, _fill(unet, file, lambda key, as_: file.read(source(key), as_), dtype, device))
+    return _fill(unet, file, lambda key, as_: file.read(source(key), as_), dtype, device)
 
 
 @contextmanager
@@ -61,12 +63,28 @@ def _complete(file: TensorFile) -> Iterator[None]:
         ) from error
 
 
-def unet_config(file: TensorFile, info: ModelInfo) -> dict[str, Any]:
+def unet_config(
+    file: TensorFile, sample_size: int, context_dim: int, heads: int = 0, size_conditioning: bool = False
+) -> dict[str, Any]:
     """The arguments of ``UNet2DConditionModel`` that give this file's UNet.
 
+    Args:
+        file: the checkpoint.
+        sample_size: the side of its pictures in latent cells.
+        context_dim: width of the text conditioning.
+        heads: attention heads of every level; 0 = as many as the width has 64 channels.
+        size_conditioning: the UNet is told the picture's size and the pooled text, as SDXL's is.
+
     Raises:
-        UserError: the layout is none that diffusers' UNet has.
+        UserError: the layout is none that diffusers' UNet has, or tensors are missing.
     """
+    with _complete(file):
+        return _unet_config(file, sample_size, context_dim, heads, size_conditioning)
+
+
+def _unet_config(
+    file: TensorFile, sample_size: int, context_dim: int, heads: int, size_conditioning: bool
+) -> dict[str, Any]:
     keys = file.keys()
     widths: list[int] = []
     depths: list[int] = []
@@ -75,30 +93,30 @@ def unet_config(file: TensorFile, info: ModelInfo) -> dict[str, Any]:
         width = file.shape(f"{UNET}input_blocks.{index}.0.out_layers.3.weight")[0]
         pair = {_depth(keys, f"input_blocks.{index + j}.1.") for j in range(2)}
         if len(pair) > 1:
-            raise _pruned(info)
+            raise _pruned(file)
         widths.append(width)
         depths.append(pair.pop())
         index += 3
     if not widths or _depth(keys, "middle_block.1.") != max(depths[-1], 1):
-        raise _pruned(info)
+        raise _pruned(file)
     cross = [depth > 0 for depth in depths]
     linear = len(file.shape(next(key for key in keys if key.startswith(UNET) and key.endswith("proj_in.weight")))) == 2
-    heads = SD1_HEADS if info.family == "sd1" else tuple(max(1, width // HEAD_WIDTH) for width in widths)
     extra: dict[str, Any] = {}
-    if info.family == "sdxl":
+    if size_conditioning:
         extra = {
             "addition_embed_type": "text_time",
             "addition_time_embed_dim": 256,
             "projection_class_embeddings_input_dim": file.shape(f"{UNET}label_emb.0.0.weight")[1],
         }
     return {
-        "sample_size": info.resolution // 8,
+        "sample_size": sample_size,
         "block_out_channels": tuple(widths),
         "down_block_types": tuple("CrossAttnDownBlock2D" if on else "DownBlock2D" for on in cross),
         "up_block_types": tuple("CrossAttnUpBlock2D" if on else "UpBlock2D" for on in reversed(cross)),
         "transformer_layers_per_block": tuple(max(depth, 1) for depth in depths),
-        "cross_attention_dim": info.context_dim,
-        "attention_head_dim": heads,  # diffusers' name for the NUMBER of heads in these models
+        "cross_attention_dim": context_dim,
+        # diffusers' name for the NUMBER of heads in these models
+        "attention_head_dim": heads or tuple(max(1, width // HEAD_WIDTH) for width in widths),
         "use_linear_projection": linear,
         **extra,
     }
@@ -112,25 +130,34 @@ def _depth(keys: set[str], prefix: str) -> int:
     return depth
 
 
-def _pruned(info: ModelInfo) -> UserError:
+def _pruned(file: TensorFile) -> UserError:
     return UserError(
-        f"{info.path.name} has a UNet with missing blocks (a distilled model such as SSD-1B, or a damaged file); "
+        f"{file.path.name} has a UNet with missing blocks (a distilled model such as SSD-1B, or a damaged file); "
         "train on the full model.",
         code="model-distilled",
-        file=info.path.name,
+        file=file.path.name,
     )
 
 
-def load_vae(info: ModelInfo, dtype: torch.dtype, device: torch.device) -> AutoencoderKL:
-    """The VAE, frozen. SDXL's overflows in half precision, so there float32 is used whatever is asked."""
-    if info.family == "sdxl" and dtype == torch.float16:
-        dtype = torch.float32
-    file = open_tensors(info.path)
+def load_vae(
+    file: TensorFile, scale: float, force_upcast: bool, dtype: torch.dtype, device: torch.device
+) -> AutoencoderKL:
+    """The VAE, frozen.
+
+    Args:
+        file: the checkpoint.
+        scale: what latents are multiplied with.
+        force_upcast: it overflows in half precision.
+        dtype, device: of its tensors.
+
+    Raises:
+        UserError: tensors are missing.
+    """
     with _complete(file):
-        return _vae(file, info, dtype, device)
+        return _vae(file, scale, force_upcast, dtype, device)
 
 
-def _vae(file: TensorFile, info: ModelInfo, dtype: torch.dtype, device: torch.device) -> AutoencoderKL:
+def _vae(file: TensorFile, scale: float, force_upcast: bool, dtype: torch.dtype, device: torch.device) -> AutoencoderKL:
     keys = file.keys()
     widths: list[int] = []
     while f"{VAE}encoder.down.{len(widths)}.block.0.conv1.weight" in keys:
@@ -145,8 +172,8 @@ def _vae(file: TensorFile, info: ModelInfo, dtype: torch.dtype, device: torch.de
             block_out_channels=tuple(widths),
             layers_per_block=layers,
             latent_channels=file.shape(f"{VAE}post_quant_conv.weight")[0],
-            scaling_factor=0.13025 if info.family == "sdxl" else 0.18215,
-            force_upcast=info.family == "sdxl",
+            scaling_factor=scale,
+            force_upcast=force_upcast,
         )
 
     def read(key: str, as_: torch.dtype | None) -> torch.Tensor:
@@ -155,25 +182,16 @@ def _vae(file: TensorFile, info: ModelInfo, dtype: torch.dtype, device: torch.de
     return cast(AutoencoderKL, _fill(vae, file, read, dtype, device))
 
 
-def load_text_encoders(info: ModelInfo, dtype: torch.dtype, device: torch.device) -> list[nn.Module]:
-    """The text encoders, frozen: one ``CLIPTextModel``; for SDXL a ``CLIPTextModelWithProjection`` after it.
+def load_text_encoder(file: TensorFile, encoder: TextEncoder, dtype: torch.dtype, device: torch.device) -> nn.Module:
+    """A text encoder, frozen: a ``CLIPTextModel``, or a ``CLIPTextModelWithProjection`` where it is pooled.
 
-    SD2's has one layer less than the file: the family uses the last but one, so the last is never read.
+    Raises:
+        UserError: tensors are missing.
     """
-    file = open_tensors(info.path)
     with _complete(file):
-        return _text_encoders(file, info, dtype, device)
-
-
-def _text_encoders(file: TensorFile, info: ModelInfo, dtype: torch.dtype, device: torch.device) -> list[nn.Module]:
-    if info.family == "sd1":
-        return [_clip(file, "cond_stage_model.transformer.", dtype, device)]
-    if info.family == "sd2":
-        return [_open_clip(file, "cond_stage_model.model.", 1, False, dtype, device)]
-    return [
-        _clip(file, "conditioner.embedders.0.transformer.", dtype, device),
-        _open_clip(file, "conditioner.embedders.1.model.", 0, True, dtype, device),
-    ]
+        if encoder.layout == "clip":
+            return _clip(file, encoder.prefix, dtype, device)
+        return _open_clip(file, encoder.prefix, encoder.unread, encoder.pooled, dtype, device)
 
 
 def _clip(file: TensorFile, prefix: str, dtype: torch.dtype, device: torch.device) -> nn.Module:

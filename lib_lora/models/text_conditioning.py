@@ -10,11 +10,8 @@ import torch
 from torch import nn
 
 from lib_lora.errors import UserError
-from lib_lora.models.clip_tokens import EOS, padded, prompt_chunks
-from lib_lora.models.family import Family
-
-# What stands after EOS: SD1 and SDXL's first encoder repeat EOS, the OpenCLIP ones use 0.
-_PADS = {"sd1": (EOS,), "sd2": (0,), "sdxl": (EOS, 0)}
+from lib_lora.models.clip_tokens import padded, prompt_chunks
+from lib_lora.models.text_encoder import TextEncoder
 
 
 @dataclass(frozen=True)
@@ -55,12 +52,12 @@ class TextStack:
     """The text encoders of one base model.
 
     Args:
-        family: sd1, sd2 or sdxl.
-        encoders: what `lib_lora.models.load.load_text_encoders` gives.
+        kinds: of the encoders, in their order.
+        encoders: a module for each, as `lib_lora.models.load.load_text_encoder` gives it.
     """
 
-    def __init__(self, family: Family, encoders: Sequence[nn.Module]) -> None:
-        self.family = family
+    def __init__(self, kinds: Sequence[TextEncoder], encoders: Sequence[nn.Module]) -> None:
+        self.kinds = tuple(kinds)
         self.encoders = list(encoders)
 
     def parts(self) -> dict[str, nn.Module]:
@@ -83,38 +80,36 @@ class TextStack:
         count = max(chunks, *(len(one) for one in per_prompt))
         rows = [tokens for one in per_prompt for tokens in [*one, *[[]] * (count - len(one))]]
         outputs = [
-            self._run(encoder, rows, pad, n, clip_skip)
-            for n, (encoder, pad) in enumerate(zip(self.encoders, _PADS[self.family], strict=True))
+            _run(encoder, rows, kind, clip_skip) for encoder, kind in zip(self.encoders, self.kinds, strict=True)
         ]
         context = torch.cat([states for states, _ in outputs], dim=-1)
         context = context.reshape(len(prompts), count * context.shape[1], context.shape[2])
         pooled = outputs[-1][1]
         return Conditioning(context, None if pooled is None else pooled[::count])
 
-    def _run(
-        self, encoder: nn.Module, rows: Sequence[Sequence[int]], pad: int, index: int, clip_skip: int
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """One encoder over chunks: states [R, 77, D], and for SDXL's second the pooled vector [R, P]."""
-        device = next(encoder.parameters()).device
-        parts = cast(Any, encoder)  # transformers' attributes, which torch's types do not know
-        ids = torch.tensor([padded(row, pad) for row in rows], device=device)
-        if self.family == "sd2":  # the last of the file's layers is not loaded, so this is the last but one
-            return encoder(input_ids=ids).last_hidden_state, None
-        if self.family == "sd1" and clip_skip == 1:
-            return encoder(input_ids=ids).last_hidden_state, None
-        out = encoder(input_ids=ids, output_hidden_states=True)
-        if self.family == "sd1":
-            if clip_skip >= len(out.hidden_states):
-                layers = len(out.hidden_states) - 1
-                raise UserError(
-                    f"clip_skip is {clip_skip}, but the text encoder has {layers} layers.",
-                    code="clip-skip-too-large",
-                    clip_skip=clip_skip,
-                    layers=layers,
-                )
-            return parts.text_model.final_layer_norm(out.hidden_states[-clip_skip]), None
-        if index == 0:
-            return out.hidden_states[-2], None
-        ends = torch.tensor([len(row) + 1 for row in rows], device=device)  # the first EOS of each row
-        last = out.last_hidden_state[torch.arange(len(rows), device=device), ends]
-        return out.hidden_states[-2], parts.text_projection(last)
+
+def _run(
+    encoder: nn.Module, rows: Sequence[Sequence[int]], kind: TextEncoder, clip_skip: int
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """One encoder over chunks: states [R, 77, D], and where it is pooled the vectors [R, P]."""
+    device = next(encoder.parameters()).device
+    parts = cast(Any, encoder)  # transformers' attributes, which torch's types do not know
+    ids = torch.tensor([padded(row, kind.pad) for row in rows], device=device)
+    if kind.output == "last" or (kind.output == "skip" and clip_skip == 1):
+        return encoder(input_ids=ids).last_hidden_state, None
+    out = encoder(input_ids=ids, output_hidden_states=True)
+    if kind.output == "skip":
+        if clip_skip >= len(out.hidden_states):
+            layers = len(out.hidden_states) - 1
+            raise UserError(
+                f"clip_skip is {clip_skip}, but the text encoder has {layers} layers.",
+                code="clip-skip-too-large",
+                clip_skip=clip_skip,
+                layers=layers,
+            )
+        return parts.text_model.final_layer_norm(out.hidden_states[-clip_skip]), None
+    if not kind.pooled:
+        return out.hidden_states[-2], None
+    ends = torch.tensor([len(row) + 1 for row in rows], device=device)  # the first EOS of each row
+    last = out.last_hidden_state[torch.arange(len(rows), device=device), ends]
+    return out.hidden_states[-2], parts.text_projection(last)

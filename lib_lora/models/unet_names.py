@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+UNET = "model.diffusion_model."  # what the names of its tensors begin with in a checkpoint
 _HEADS = {
     "conv_in": "input_blocks.0.0",
     "time_embedding.linear_1": "time_embed.0",

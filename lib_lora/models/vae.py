@@ -10,11 +10,6 @@ from PIL import Image
 from lib_lora.errors import UserError
 
 
-def vae_dtype(family: str, device: torch.device, wanted: torch.dtype) -> torch.dtype:
-    """The dtype the VAE runs in: float32 for SDXL (it overflows in half precision) and on the CPU."""
-    return torch.float32 if family == "sdxl" or device.type == "cpu" else wanted
-
-
 def to_tensor(image: Image.Image) -> torch.Tensor:
     """An RGB picture as [1, 3, H, W] float32 in -1..1."""
     return torch.from_numpy(np.asarray(image.convert("RGB"), dtype=np.float32) / 127.5 - 1).permute(2, 0, 1)[None]
@@ -34,15 +29,15 @@ def encode(vae: AutoencoderKL, pixels: torch.Tensor) -> tuple[torch.Tensor, torc
         pixels: [B, 3, H, W] in -1..1; H and W multiples of 8.
 
     Returns:
-        Mean and standard deviation, each [B, 4, H/8, W/8] float32 on the CPU.
+        Mean and standard deviation, each [B, C, H/8, W/8] float32 on the CPU; C is 4, or 16 in newer families.
 
     Raises:
         UserError: the VAE gave a number that is not finite.
     """
     weight = next(vae.parameters())
     distribution = vae.encode(pixels.to(weight.device, weight.dtype)).latent_dist
-    scale = vae.config.scaling_factor
-    mean, std = distribution.mean.float().cpu() * scale, distribution.std.float().cpu() * scale
+    scale, shift = vae.config.scaling_factor, _shift(vae)
+    mean, std = (distribution.mean.float().cpu() - shift) * scale, distribution.std.float().cpu() * scale
     if not bool(torch.isfinite(mean).all() and torch.isfinite(std).all()):
         raise UserError(
             "The VAE of this checkpoint gives broken numbers (NaN) for a photo; use another checkpoint.",
@@ -53,9 +48,9 @@ def encode(vae: AutoencoderKL, pixels: torch.Tensor) -> tuple[torch.Tensor, torc
 
 @torch.no_grad()
 def decode(vae: AutoencoderKL, latents: torch.Tensor) -> list[Image.Image]:
-    """Latents [B, 4, h, w] as pictures of 8h x 8w pixels, one at a time to spare memory."""
+    """Latents [B, C, h, w] as pictures of 8h x 8w pixels, one at a time to spare memory."""
     weight = next(vae.parameters())
-    scaled = (latents / vae.config.scaling_factor).to(weight.device)
+    scaled = (latents / vae.config.scaling_factor + _shift(vae)).to(weight.device)
     pictures = []
     for one in scaled:
         pixels = vae.decode(one[None].to(next(vae.parameters()).dtype)).sample[0]
@@ -64,6 +59,11 @@ def decode(vae: AutoencoderKL, latents: torch.Tensor) -> list[Image.Image]:
             pixels = vae.decode(one[None].float()).sample[0]
         pictures.append(to_image(pixels))
     return pictures
+
+
+def _shift(vae: AutoencoderKL) -> float:
+    """What is taken from latents before they are scaled; only VAEs of 16 channels have it."""
+    return getattr(vae.config, "shift_factor", None) or 0.0
 
 
 def reconstruct(vae: AutoencoderKL, image: Image.Image) -> Image.Image:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from lib_lora.deploy.infotext import portrait
-from lib_lora.models.family import Family, Prediction, usual_side
+from lib_lora.models.families.registry import family_named
 from lib_lora.pictures import Cell
 from lib_lora.training.plan.run_file import Run
 
@@ -27,9 +27,7 @@ def origin_of(run: Run) -> Origin:
 def portrait_of(run: Run, framing: str = "") -> Cell:
     """A plain portrait at the size of the training, or as `deploy.infotext.portrait` paints a framing."""
     file = run.file
-    side = file.settings.resolution or usual_side(
-        cast(Family, file.base.family), cast(Prediction, file.base.prediction)
-    )
+    side = file.settings.resolution or family_named(file.base.family).side(file.base.prediction)
     return portrait(file.character, side, file.base.guidance, framing)
 
 

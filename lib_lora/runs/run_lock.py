@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import errno
-import sys
-import time
+import os
+import stat
+import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lib_lora import file_permissions
@@ -16,7 +16,6 @@ from lib_lora.files import explained
 FILE_NAME = "lock"
 STOP_IT = "wait for it, or make a file named 'stop' there to end it"
 _AGAIN = 0.2  # seconds between two tries
-_BUSY = {errno.EACCES, errno.EAGAIN, errno.EDEADLK, errno.EWOULDBLOCK}  # each system has its own
 
 
 @contextmanager
@@ -34,37 +33,41 @@ def only_process(folder: Path, otherwise: str = STOP_IT, patience: float = 0.0) 
     Raises:
         UserError: another process holds it, or the folder cannot be written.
     """
+    from filelock import FileLock, Timeout  # here: it takes a tenth of a second, and most commands lock nothing
+
     path = folder / FILE_NAME
-    with explained(path):
-        stream = open(path, "ab", opener=file_permissions.opener)  # noqa: SIM115 - closed by the with below, after the block
-    with stream:
-        until = time.monotonic() + patience
-        while (busy := _taken(stream.fileno())) and time.monotonic() < until:
-            time.sleep(_AGAIN)
-        if busy:
+    with explained(path), open(path, "ab", opener=file_permissions.opener) as stream:
+        mode = stat.S_IMODE(os.fstat(stream.fileno()).st_mode)  # or some releases of filelock would set their own
+    lock = FileLock(path, mode=mode, thread_local=False)
+    try:
+        lock.acquire(timeout=patience, poll_interval=_AGAIN)
+    except Timeout as busy:
+        if _knows_locks(folder):
             raise UserError(
                 f"Another process is at work on {folder}; {otherwise}.", code="folder-locked", folder=folder
             ) from busy
-        yield  # closing the file gives the lock back
-
-
-def _taken(handle: int) -> OSError | None:
-    """Lock a file; what the system says where another process holds it."""
+    except (OSError, NotImplementedError):
+        pass  # so a file system without locks says it
     try:
-        _lock(handle)
-    except OSError as error:
-        return error if error.errno in _BUSY else None
-    return None
+        yield
+    finally:
+        lock.release()
 
 
-if sys.platform == "win32":
-    import msvcrt
+def _knows_locks(folder: Path) -> bool:
+    """Whether the folder's file system has locks, by one that nobody else can hold.
 
-    def _lock(handle: int) -> None:
-        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+    filelock before 3.24 takes a file system without locks for one whose file is held, and from then on may put a
+    "soft" lock in place, a file that says who holds it, which would meet the lock file that is always there.
+    """
+    from filelock import FileLock
 
-else:
-    import fcntl
-
-    def _lock(handle: int) -> None:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    probe = folder / f"{FILE_NAME}-{uuid.uuid4().hex}.tmp"
+    try:
+        with FileLock(probe).acquire(timeout=0):
+            return probe.stat().st_size == 0  # a soft one says its holder
+    except (OSError, NotImplementedError):
+        return False
+    finally:
+        with suppress(OSError):
+            probe.unlink()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 
 import torch
 
 from lib_lora.errors import UserError
 from lib_lora.files import explained, size
-from lib_lora.models.family import UNET, ModelInfo
+from lib_lora.models.families.model_family import ModelInfo
 from lib_lora.models.fast.memory import free_bytes
 from lib_lora.models.reading.weights import open_tensors
 from lib_lora.training.plan.run_file import Run
@@ -18,13 +17,12 @@ _OVERHEAD = 1.2  # activations of a small batch with checkpointing, buffers; a f
 
 
 def check_memory(info: ModelInfo, dtype: torch.dtype, device: torch.device) -> None:
-    """See that the UNet alone can be loaded.
+    """See that the denoiser alone can be loaded.
 
     Raises:
         UserError: it cannot.
     """
-    file = open_tensors(info.path)
-    numbers = sum(math.prod(file.shape(key)) for key in file.keys() if key.startswith(UNET))
+    numbers = info.model_family.denoiser_numbers(open_tensors(info.path))
     needed, free = numbers * dtype.itemsize * _OVERHEAD, free_bytes(device)
     if needed > free:
         raise UserError(

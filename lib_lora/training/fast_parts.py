@@ -12,19 +12,20 @@ import torch
 from torch import nn
 
 from lib_lora.lora.adapter.fused import fuse
-from lib_lora.models.fast.fast_ops import quicken_unet
+from lib_lora.models.families.model_family import ModelFamily
 
 
-def quicken(parts: Mapping[str, nn.Module], device: torch.device) -> bool:
+def quicken(family: ModelFamily, parts: Mapping[str, nn.Module], device: torch.device) -> bool:
     """Put the quicker operations into a run's parts, in place.
 
     Args:
+        family: of the base model.
         parts: with their adapters attached and frozen bases: "unet", "te1", "te2".
         device: where they are.
 
     Returns:
         Whether all arithmetic is in the parts' own number formats, so that no autocast is needed.
     """
-    quicken_unet(parts["unet"], device)
+    family.quicken(parts["unet"], device)
     fused = [fuse(part) for part in parts.values()]
     return all(fused)

@@ -9,12 +9,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from lib_lora.models.family import Prediction
+from lib_lora.models.families.model_family import ModelFamily
+from lib_lora.models.text_conditioning import Conditioning
 from lib_lora.training.data.caption_shuffle import words_for
 from lib_lora.training.data.conditions import Conditions
 from lib_lora.training.data.dataset import Item
-from lib_lora.training.objective.noise import sample_noise, sample_timestep, training_noise
-from lib_lora.training.objective.objective import add_noise, training_loss
+from lib_lora.training.objective.noise import sample_noise
+from lib_lora.training.objective.objectives import Objective
 from lib_lora.training.objective.randomness import generator, python_random
 from lib_lora.training.plan.train_settings import TrainSettings
 
@@ -23,30 +24,29 @@ class Forward:
     """The objective on one base model.
 
     Args:
-        unet: with its adapters.
+        denoiser: with its adapters.
         conditions: gives the text's side.
-        alphas_cumprod: the noise schedule, [1000].
-        prediction: of the base model.
+        objective: noise, target and loss.
+        family: of the base model; it knows how the denoiser is called.
         train: the settings.
-        device: where the UNet is.
+        device: where the denoiser is.
         autocast: the dtype of the arithmetic, or None for float32.
     """
 
     def __init__(
         self,
-        unet: nn.Module,
+        denoiser: nn.Module,
         conditions: Conditions,
-        alphas_cumprod: torch.Tensor,
-        prediction: Prediction,
+        objective: Objective,
+        family: ModelFamily,
         train: TrainSettings,
         device: torch.device,
         autocast: torch.dtype | None,
     ) -> None:
-        self.unet, self.conditions = unet, conditions
-        self.alphas = alphas_cumprod.to(device)
-        self.prediction: Prediction = prediction
+        self.denoiser, self.conditions = denoiser, conditions
+        self.objective, self.family = objective, family
         self.train, self.device, self.autocast = train, device, autocast
-        self.dtype = next(unet.parameters()).dtype
+        self.dtype = next(denoiser.parameters()).dtype
 
     def training(self, items: Sequence[Item], micro_step: int, first_slot: int = 0) -> torch.Tensor:
         """The loss of each item, [B].
@@ -57,15 +57,15 @@ class Forward:
             first_slot: place of the first item in the whole batch of all processes, so that each item
                 draws the same numbers however many processes share the batch.
         """
-        rows, timesteps, captions = [], [], []
+        rows, times, captions = [], [], []
         for slot, item in enumerate(items, first_slot):
             draw = generator(self.train.seed, "sample", micro_step, slot)
             latent = item.mean + item.std * sample_noise(item.mean.shape, draw)
-            timesteps.append(sample_timestep(self.train.objective, draw))
-            rows.append((latent, *training_noise(latent, self.train.objective, draw)))
+            times.append(self.objective.draw_time(draw))
+            rows.append((latent, *self.objective.draw_noise(latent, draw)))
             random = python_random(self.train.seed, "caption", micro_step, slot)
             captions.append(words_for(item.photo.caption, self.train, random))
-        return self._loss(items, rows, timesteps, captions)
+        return self._loss(items, rows, times, captions)
 
     @torch.no_grad()
     def probe(self, items: Sequence[Item], timesteps: Sequence[int]) -> float:
@@ -83,36 +83,30 @@ class Forward:
         self,
         items: Sequence[Item],
         rows: Sequence[tuple[torch.Tensor, torch.Tensor, torch.Tensor]],
-        timesteps: Sequence[int],
+        times_drawn: Sequence[float],
         captions: Sequence[str],
     ) -> torch.Tensor:
         latents, target, noise = (torch.stack(column).to(self.device) for column in zip(*rows, strict=True))
-        times = torch.tensor(timesteps, device=self.device)
-        noisy = add_noise(latents, noise, times, self.alphas).to(self.dtype)
+        times = torch.tensor(times_drawn, device=self.device)
+        noisy = self.objective.noisy(latents, noise, times)
         with self._arithmetic():
             words = self.conditions(captions)
-            extra: dict[str, Any] = {}
-            if words.pooled is not None:
-                sizes = torch.tensor([item.placement.size_ids for item in items], device=self.device)
-                extra = {"added_cond_kwargs": {"text_embeds": words.pooled.to(self.dtype), "time_ids": sizes}}
-            predicted = self.unet(noisy, times, encoder_hidden_states=words.context.to(self.dtype), **extra).sample
+            sizes = [item.placement.size_ids for item in items]
+            predicted = self.denoised(noisy, times, words, sizes)
         maps = [item.weight_map for item in items]
         weight_map = None
         if any(one is not None for one in maps):
             ones = torch.ones(1, *latents.shape[2:])
             weight_map = torch.stack([ones if one is None else one for one in maps]).to(self.device)
         prior = [item.photo.prior for item in items]
-        return training_loss(
-            predicted,
-            latents,
-            target,
-            times,
-            self.alphas,
-            self.prediction,
-            self.train.objective,
-            weight_map=weight_map,
-            is_class=torch.tensor(prior, device=self.device) if any(prior) else None,
-        )
+        is_class = torch.tensor(prior, device=self.device) if any(prior) else None
+        return self.objective.loss(predicted, latents, target, times, weight_map, is_class)
+
+    def denoised(
+        self, latents: torch.Tensor, times: torch.Tensor, words: Conditioning, sizes: Sequence[Sequence[int]]
+    ) -> torch.Tensor:
+        """What the denoiser predicts for noisy latents; see `ModelFamily.denoise`."""
+        return self.family.denoise(self.denoiser, latents.to(self.dtype), times, words, sizes)
 
     def _arithmetic(self) -> AbstractContextManager[Any]:
         if self.autocast is None:

@@ -7,7 +7,6 @@ is given up with a warning, while the training goes on.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
@@ -18,10 +17,8 @@ from PIL import Image
 
 from lib_lora.character.store import Character
 from lib_lora.errors import UserError
-from lib_lora.models.family import Prediction
 from lib_lora.models.fast.memory import free_bytes, is_out_of_memory
-from lib_lora.models.load import load_vae
-from lib_lora.models.vae import decode, vae_dtype
+from lib_lora.models.vae import decode
 from lib_lora.pictures import NEGATIVE, Cell, save_picture
 from lib_lora.training.plan.train_settings import TrainSettings
 
@@ -39,8 +36,6 @@ _WHOLE = 64  # sides of a picture are multiples of this: a latent's side is halv
 _SMALL_VAE = 64 << 20  # bytes; one that is smaller stays in memory between checkpoints
 _DECODING = 4096  # bytes that decoding takes for each pixel of a picture, in float32
 _TILE = 64  # latent cells of the side of a piece, where the whole does not fit
-
-Predict = Callable[[torch.Tensor, int], torch.Tensor]
 
 
 class Stopped(Exception):
@@ -65,35 +60,6 @@ def prompts_of(character: Character, train: TrainSettings) -> list[str]:
 def words_needed(character: Character, train: TrainSettings) -> list[str]:
     """All texts that painting will ask the text encoders for."""
     return [*dict.fromkeys(prompts_of(character, train)), NEGATIVE] if train.samples else []
-
-
-def euler(
-    predict: Predict, noise: torch.Tensor, alphas_cumprod: torch.Tensor, prediction: Prediction, steps: int
-) -> torch.Tensor:
-    """From noise to a latent by Euler's method, as webuis do it.
-
-    Written as DDIM without noise, which is the same (Song et al., arXiv 2010.02502, section 4.3) and holds for a
-    schedule that ends in pure noise too.
-
-    Args:
-        predict: (latents, timestep) to the model's guided prediction of the same shape.
-        noise: [B, 4, h, w] float32.
-        alphas_cumprod: the schedule, [1000].
-        prediction: what `predict` predicts.
-        steps: at least 1.
-    """
-    times = torch.linspace(len(alphas_cumprod) - 1, 0, steps).round().long().tolist()
-    left = [max(float(alphas_cumprod[time]), 1e-8 if prediction == "epsilon" else 0.0) for time in times]
-    latents = noise * math.sqrt(1 - left[0])
-    for time, here, there in zip(times, left, [*left[1:], 1.0], strict=True):
-        picture, rest = math.sqrt(here), math.sqrt(1 - here)
-        said = predict(latents, time)
-        if prediction == "v":
-            clean, wrong = picture * latents - rest * said, picture * said + rest * latents
-        else:
-            clean, wrong = (latents - rest * said) / picture, said
-        latents = math.sqrt(there) * clean + math.sqrt(1 - there) * wrong
-    return latents
 
 
 class Samples:
@@ -142,30 +108,26 @@ class Samples:
         return [range(first, min(first + size, count)) for first in range(0, count, size)]
 
     def _latents(self, numbers: range, stop: Callable[[], bool]) -> tuple[torch.Tensor, ...]:
-        """The latents of some pictures, each [1, 4, h, w] float32."""
-        forward, cells = self.session.forward, self.side // 8
+        """The latents of some pictures, each [1, C, h, w] float32."""
+        forward, info, cells = self.session.forward, self.session.info, self.side // 8
         draws = [torch.Generator().manual_seed(FIRST_SEED + number) for number in numbers]
-        noise = torch.cat([torch.randn((1, 4, cells, cells), generator=draw) for draw in draws]).to(forward.device)
+        shape = (1, info.model_family.latent_channels, cells, cells)
+        noise = torch.cat([torch.randn(shape, generator=draw) for draw in draws]).to(forward.device)
         prompts = self.prompts[numbers.start : numbers.stop]
         words = forward.conditions([*[NEGATIVE] * len(prompts), *prompts])
-        context, count = words.context.to(forward.dtype), 2 * len(prompts)
-        extra: dict[str, Any] = {}
-        if words.pooled is not None:
-            sizes = torch.tensor([(self.side, self.side, 0, 0, self.side, self.side)] * count, device=forward.device)
-            extra = {"added_cond_kwargs": {"text_embeds": words.pooled.to(forward.dtype), "time_ids": sizes}}
+        sizes = [(self.side, self.side, 0, 0, self.side, self.side)] * 2 * len(prompts)
         guidance = self.session.run.file.base.guidance
 
-        def predict(latents: torch.Tensor, time: int) -> torch.Tensor:
+        def predict(latents: torch.Tensor, time: float) -> torch.Tensor:
             if stop():
                 raise Stopped
-            times = torch.full((count,), time, device=forward.device)
-            both = latents.to(forward.dtype).repeat(2, 1, 1, 1)
-            said: torch.Tensor = forward.unet(both, times, encoder_hidden_states=context, **extra).sample
+            times = torch.full((len(sizes),), time, device=forward.device)
+            said = forward.denoised(latents.repeat(2, 1, 1, 1), times, words, sizes)
             without, with_ = said.float().chunk(2)
             guided: torch.Tensor = without + guidance * (with_ - without)
             return guided
 
-        painted = euler(predict, noise, forward.alphas.cpu(), forward.prediction, self.train.sample_steps)
+        painted = forward.objective.paint(predict, noise, self.train.sample_steps)
         return torch.split(painted, 1)
 
     def _arithmetic(self) -> AbstractContextManager[Any]:
@@ -176,7 +138,8 @@ class Samples:
     def _decoded(self, latents: list[torch.Tensor]) -> list[Image.Image]:
         info, device = self.session.info, self.session.device
         _give_back(device)
-        vae = self._vae or load_vae(info, vae_dtype(info.family, device, self.session.forward.dtype), device)
+        wanted = info.model_family.vae_dtype(device, self.session.forward.dtype)
+        vae = self._vae or info.load_vae(wanted, device)
         numbers = next(vae.parameters()).element_size() * sum(tensor.numel() for tensor in vae.parameters())
         self._vae = vae if numbers <= _SMALL_VAE else None
         if device.type != "cpu" and free_bytes(device) < self.side**2 * _DECODING:

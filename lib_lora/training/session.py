@@ -18,9 +18,7 @@ from lib_lora.errors import UserError
 from lib_lora.lora.adapter.adapter import Adapter, attach
 from lib_lora.lora.hashes import legacy_file_hash
 from lib_lora.models.clip_tokens import prompt_chunks
-from lib_lora.models.family import ModelInfo
-from lib_lora.models.load import load_text_encoders, load_unet, load_vae
-from lib_lora.models.noise_schedule import noise_schedule
+from lib_lora.models.families.model_family import ModelFamily, ModelInfo
 from lib_lora.models.text_conditioning import TextStack
 from lib_lora.training import distributed, precision
 from lib_lora.training.checks import check_disk, check_memory
@@ -31,6 +29,7 @@ from lib_lora.training.data.dataset import Item, load_items
 from lib_lora.training.fast_parts import quicken
 from lib_lora.training.forward import Forward
 from lib_lora.training.objective.ema import EMA
+from lib_lora.training.objective.objectives import make_objective
 from lib_lora.training.objective.optimizers import make_optimizer
 from lib_lora.training.plan.run_file import Run
 from lib_lora.training.samples import words_needed
@@ -128,7 +127,7 @@ def open_session(run: Run, emit: Emit, quick: bool = True) -> Session:
     precision.resolve(train.precision, device)
     dtype = precision.dtype_of(train.precision)
     info = run.model()
-    train.objective.check(info.prediction)
+    objective = make_objective(info, train.objective, device)
     check_memory(info, dtype, device)
     emit("state", state="preparing", device=str(device), precision=train.precision, family=info.family)
 
@@ -137,7 +136,7 @@ def open_session(run: Run, emit: Emit, quick: bool = True) -> Session:
     ahead = device.type != "cpu" or accelerator.num_processes > 1 or train.gradient_checkpointing
     # float32 always: half precision overflows in some VAEs, and cached latents must not depend on the run's precision
     items = distributed.main_first(
-        lambda: load_items(run, run.file.photos, side, lambda: load_vae(info, torch.float32, device), ahead)
+        lambda: load_items(run, run.file.photos, side, lambda: info.load_vae(torch.float32, device), ahead)
     )
     conditions, stack = distributed.main_first(lambda: _conditions(run, info, device, dtype))
     rows = [(item.photo.file, item.placement) for item in items]
@@ -145,15 +144,15 @@ def open_session(run: Run, emit: Emit, quick: bool = True) -> Session:
     if train.face_weight > 1 and not any(item.photo.regions for item in items):
         emit("warning", text="No face is found on any photo, so no part of them counts more than the rest.")
 
-    unet = load_unet(info, dtype, device)
-    parts: dict[str, torch.nn.Module] = {"unet": unet}
+    denoiser = info.load_denoiser(dtype, device)
+    parts: dict[str, torch.nn.Module] = {"unet": denoiser}
     if train.trains_text and stack:
         parts |= stack.parts()
     torch.manual_seed(train.seed)  # the adapter's first numbers
     adapter = attach(parts, info.family, train.lora)
-    own_formats = quicken(parts, device) if quick else False
+    own_formats = quicken(info.model_family, parts, device) if quick else False
     if train.gradient_checkpointing:
-        recompute_activations(parts)
+        recompute_activations(info.model_family, parts)
     for module in parts.values():
         module.train()  # for the adapter's dropout and for recomputing; the base has no dropout of its own
     groups = [
@@ -171,10 +170,10 @@ def open_session(run: Run, emit: Emit, quick: bool = True) -> Session:
         every = train.checkpoint_interval(total)
         check_disk(run, sum(parameter.numel() for parameter in parameters), -(-total // every))
     forward = Forward(
-        unet,
+        denoiser,
         conditions,
-        noise_schedule(info.zero_terminal_snr),
-        info.prediction,
+        objective,
+        info.model_family,
         train,
         device,
         None if own_formats and train.precision == "bf16" else precision.autocast_of(train.precision),
@@ -209,7 +208,7 @@ def _conditions(
     train = run.file.settings
 
     def load() -> TextStack:
-        return TextStack(info.family, load_text_encoders(info, dtype, device))
+        return info.load_text(dtype, device)
 
     chunks = max(len(prompt_chunks(photo.caption)) for photo in run.file.photos)
     if train.trains_text:
@@ -223,15 +222,10 @@ def _conditions(
     return frozen, None
 
 
-def recompute_activations(parts: dict[str, torch.nn.Module]) -> None:
+def recompute_activations(family: ModelFamily, parts: dict[str, torch.nn.Module]) -> None:
     """Gradient checkpointing in every part."""
-    for name, module in parts.items():
-        if name == "unet":
-            cast(Any, module).enable_gradient_checkpointing()
-        else:
-            cast(Any, module).gradient_checkpointing_enable()
-            # transformers' older checkpointing passes gradients only where an input asks for them
-            cast(Any, module).enable_input_require_grads()
+    for part, module in parts.items():
+        family.recompute_activations(part, module)
 
 
 def class_and_instance_keys(

@@ -17,8 +17,9 @@ from planting import plant_grid, plant_run
 from visitor import ROOT, Visitor
 
 from hosts.standin.stage import Page, running_page
-from lib_lora.lora import key_names, targets
+from lib_lora.lora import key_names
 from lib_lora.lora.file.writing import write
+from lib_lora.models.families.registry import family_named
 from lib_lora.ui.views import run_records
 from lib_lora.workspace.workspace import CharacterFolder
 
@@ -39,7 +40,7 @@ def webui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
 
 def _write_lora(path: Path) -> None:
     tensors = {}
-    for layer in targets.paths("sd1", "unet", False):
+    for layer in family_named("sd1").adapter_paths("unet", False):
         name = key_names.kohya_name("sd1", "unet", layer)
         tensors |= {f"{name}.lora_down.weight": torch.ones(1, 2), f"{name}.lora_up.weight": torch.ones(2, 1)}
         tensors[f"{name}.alpha"] = torch.tensor(1.0)

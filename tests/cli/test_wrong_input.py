@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from lib_lora.character.store import load
-from lib_lora.models.family import identify
+from lib_lora.models.families.identify import identify
 from lib_lora.training.plan.run_file import IdentifiedBase, create_run
 from lib_lora.training.plan.train_settings import TrainSettings
 from lib_lora.workflows.photos.new_character import NewCharacter, new_character

@@ -13,7 +13,7 @@ from lib_lora.errors import UserError
 from lib_lora.lora.file.metadata import LoraFacts, build
 from lib_lora.lora.file.reading import read
 from lib_lora.lora.file.writing import write
-from lib_lora.lora.targets import paths
+from lib_lora.models.families.registry import family_named
 from lib_lora.runs.origin import origin_of
 from lib_lora.training.plan.run_file import Run, RunBase, RunFile, TrainingPhoto
 from lib_lora.training.plan.train_settings import TrainSettings
@@ -46,7 +46,7 @@ def lora(tmp_path):
     random = torch.Generator().manual_seed(1)
     path = tmp_path / "checkpoints" / "mara-001-000840.safetensors"
     tensors = {}
-    for layer in paths("sd1", "unet", False):
+    for layer in family_named("sd1").adapter_paths("unet", False):
         name = f"lora_unet_{layer.replace('.', '_')}"
         tensors[f"{name}.alpha"] = torch.tensor(1.0)
         tensors[f"{name}.lora_down.weight"] = torch.randn(2, 4, generator=random)

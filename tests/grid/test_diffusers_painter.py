@@ -17,8 +17,7 @@ from lib_lora.lora.adapter_settings import LoraSettings
 from lib_lora.lora.file.metadata import LoraFacts, build
 from lib_lora.lora.file.writing import write
 from lib_lora.models.clip_tokens import tokenizer
-from lib_lora.models.family import identify
-from lib_lora.models.load import load_unet
+from lib_lora.models.families.identify import identify
 from lib_lora.pictures import Cell
 
 CPU = torch.device("cpu")
@@ -36,7 +35,7 @@ def _pixels(image):
 def _theirs(painter, cell):
     """The same picture from diffusers' pipeline; it rounds levels, so compare with a tolerance of 1."""
     scheduler = make_scheduler(cell.sampler, painter.info)
-    unet = load_unet(painter.info, torch.float32, CPU)  # the painter's own is quickened
+    unet = painter.info.load_denoiser(torch.float32, CPU)  # the painter's own is quickened
     parts = {"vae": painter.vae, "unet": unet, "scheduler": scheduler, "tokenizer": _tokenizer()}
     noise = torch.randn((1, 4, cell.height // 8, cell.width // 8), generator=torch.Generator().manual_seed(cell.seed))
     if painter.info.family == "sdxl":
@@ -85,7 +84,7 @@ def test_agrees_with_diffusers_pipelines(toy, kind, sampler):
 def lora(toy, tmp_path_factory):
     """A LoRA with random numbers on the SD1 toy."""
     torch.manual_seed(3)
-    unet = load_unet(identify(toy("sd1")), torch.float32, CPU)
+    unet = identify(toy("sd1")).load_denoiser(torch.float32, CPU)
     adapter = attach({"unet": unet}, "sd1", LoraSettings(rank=4, alpha=4))
     for parameter in adapter.trainable("unet"):
         torch.nn.init.normal_(parameter, std=0.2)

@@ -9,7 +9,7 @@ import torch
 
 from lib_lora.faces.opencv_engine import SFaceEngine
 from lib_lora.grid.diffusers_painter import DiffusersPainter
-from lib_lora.models.family import identify
+from lib_lora.models.families.identify import identify
 from lib_lora.pictures import Cell
 
 MINI = Path(__file__).parents[1] / "data" / "mini-face" / "mini-face.safetensors"

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from lib_lora.grid.diffusers_painter import SAMPLERS, DiffusersPainter, _turned, steps_over
-from lib_lora.models.family import identify
+from lib_lora.models.families.identify import identify
 from lib_lora.pictures import Cell, parameters, parameters_of, save_picture
 
 

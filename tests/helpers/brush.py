@@ -18,7 +18,7 @@ def _painter():
     import torch
 
     from lib_lora.grid.diffusers_painter import DiffusersPainter
-    from lib_lora.models.family import identify
+    from lib_lora.models.families.identify import identify
 
     base = Path(os.environ["SAMEFACE_TEST_BASE"])
     return DiffusersPainter(identify(base), torch.device("cpu"), torch.float32, 1)

@@ -10,8 +10,7 @@ from webui_replay import as_float
 from lib_lora.lora.adapter.adapter import attach
 from lib_lora.lora.adapter_settings import LoraSettings
 from lib_lora.lora.file.metadata import LoraFacts, build
-from lib_lora.models.family import identify
-from lib_lora.models.load import load_text_encoders, load_unet
+from lib_lora.models.families.identify import identify
 
 CPU = torch.device("cpu")
 KINDS = {"sd1": "sd1", "sd2": "sd2v", "sdxl": "sdxl"}
@@ -35,9 +34,9 @@ def parts_of(tensors, folder, dtype=torch.float32):
     path = folder / f"{len(list(folder.iterdir()))}.safetensors"
     save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, str(path))
     info = identify(path)
-    encoders = load_text_encoders(info, dtype, CPU)
+    encoders = info.load_text(dtype, CPU).encoders
     named = {f"te{n}": encoder for n, encoder in enumerate(encoders, 1)}
-    return {"unet": load_unet(info, dtype, CPU), **named}
+    return {"unet": info.load_denoiser(dtype, CPU), **named}
 
 
 def as_if_trained(adapter, seed=1):

@@ -270,6 +270,13 @@ def toy_tensors(kind: str, seed: int = 0) -> dict[str, torch.Tensor]:
     return writer.tensors
 
 
+def clip_tensors(root: str, width: int, layers: int, seed: int = 0) -> dict[str, torch.Tensor]:
+    """The tensors of a toy CLIP-L alone."""
+    writer = _Writer(seed)
+    _clip(writer, root, width, layers)
+    return writer.tensors
+
+
 def write_toy(kind: str, path: Path, seed: int = 0, dtype: torch.dtype = torch.float16) -> Path:
     """Write a toy checkpoint (SD1: 13 MB in half precision) and return its path."""
     tensors = {

@@ -12,7 +12,7 @@ from lib_lora.lora.file.integrity import HEADER_HASH, check_whole, header_hash, 
 from lib_lora.lora.file.metadata import LoraFacts, build
 from lib_lora.lora.file.reading import read
 from lib_lora.lora.file.writing import write
-from lib_lora.lora.targets import paths
+from lib_lora.models.families.registry import family_named
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,7 @@ def content(tmp_path_factory):
     noise = torch.Generator().manual_seed(1)
     path = tmp_path_factory.mktemp("whole") / "mara-001-000840.safetensors"
     tensors = {}
-    for layer in paths("sd1", "unet", False)[:40]:
+    for layer in family_named("sd1").adapter_paths("unet", False)[:40]:
         name = f"lora_unet_{layer.replace('.', '_')}"
         tensors[f"{name}.alpha"] = torch.tensor(1.0)
         tensors[f"{name}.lora_down.weight"] = torch.randn(2, 4, generator=noise)

@@ -8,12 +8,12 @@ from lora_makers import flat_tensors
 from torch import nn
 
 from lib_lora.errors import UserError
-from lib_lora.lora import targets
 from lib_lora.lora.adapter.merge import merged
 from lib_lora.lora.file.reading import LoraFile
 from lib_lora.lora.key_names import kohya_name
+from lib_lora.models.families.registry import family_named
 
-TEXT = targets.paths("sd1", "te1")
+TEXT = family_named("sd1").adapter_paths("te1")
 
 
 def _nest(paths, make):
@@ -178,7 +178,7 @@ def test_sd1s_text_encoder_by_sdxls_name():
 
 @pytest.mark.parametrize(("family", "part", "used"), [("sd1", "te1", 3), ("sd2", "te1", 0), ("sdxl", "te2", 0)])
 def test_a_partial_attention_is_ignored_where_a1111_ignores_it(family, part, used):
-    paths = targets.paths(family, part)[:6]
+    paths = family_named(family).adapter_paths(part)[:6]
     tensors = flat_tensors([kohya_name(family, part, path) for path in paths if "k_proj" not in path])
     with merged({part: _text_encoder(paths=paths)}, family, _lora(tensors)) as merge:
         assert merge.applied == {part: used + 2}  # fc1 and fc2 are modules of their own

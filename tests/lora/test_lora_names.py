@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 from make_golden import LISTS, full_size, golden, golden_names, keys_of
 from webui_replay import webui_find, webui_modules
 
-from lib_lora.lora import key_names, targets
+from lib_lora.lora import key_names
 from lib_lora.lora.adapter.adapter import attach
 from lib_lora.lora.adapter_settings import LoraSettings
+from lib_lora.models.families.registry import families, family_named, family_names
 
-PARTS = [(family, part) for family, parts in targets.PARTS.items() for part in parts]
+PARTS = [(family, part) for family in family_names() for part in family_named(family).parts]
 
 
 @pytest.fixture(scope="module")
@@ -32,14 +33,14 @@ def test_golden_lists_are_what_their_maker_says(kind):
 
 @pytest.mark.parametrize(("family", "part"), PARTS)
 def test_names_of_the_architecture_are_the_golden_ones(family, part):
-    paths = targets.paths(family, part)
+    paths = family_named(family).adapter_paths(part)
     assert len(paths) == LISTS[f"{family}-{part}"]
     assert keys_of(key_names.kohya_name(family, part, path) for path in paths) == golden(f"{family}-{part}")
 
 
 @pytest.mark.parametrize("family", ["sd1", "sd2", "sdxl"])
 def test_convolutions_add_the_golden_ones(family):
-    added = set(targets.paths(family, "unet", True)) - set(targets.paths(family, "unet"))
+    added = set(family_named(family).adapter_paths("unet", True)) - set(family_named(family).adapter_paths("unet"))
     assert keys_of(key_names.kohya_name(family, "unet", path) for path in added) == golden(f"{family}-unet-conv")
 
 
@@ -55,9 +56,7 @@ def test_attaching_to_the_full_size_models_gives_the_golden_keys(family, part, c
 
 
 def test_the_totals_of_whole_files():
-    totals = {
-        family: sum(len(targets.paths(family, part)) for part in parts) for family, parts in targets.PARTS.items()
-    }
+    totals = {one.name: sum(len(one.adapter_paths(part)) for part in one.parts) for one in families()}
     assert totals == {"sd1": 264, "sd2": 330, "sdxl": 986}
 
 
@@ -80,8 +79,8 @@ def test_a1111_finds_every_layer_and_each_only_once(originals, family):
 def test_a1111_finds_every_other_spelling_in_the_same_place(originals, family):
     modules = originals[family]
     checked = 0
-    for part in targets.PARTS[family]:
-        for path in targets.paths(family, part, True):
+    for part in family_named(family).parts:
+        for path in family_named(family).adapter_paths(part, True):
             name, *others = key_names.spellings(family, part, path)
             for other in others:
                 assert webui_find(other, modules, family) == webui_find(name, modules, family), other
@@ -98,7 +97,7 @@ def test_the_exception_of_sdxl_is_one_indeed(originals):
 @given(st.sampled_from(PARTS), st.data())
 def test_there_and_back(place, data):
     family, part = place
-    path = data.draw(st.sampled_from(targets.paths(family, part, True)))
+    path = data.draw(st.sampled_from(family_named(family).adapter_paths(part, True)))
     name = key_names.kohya_name(family, part, path)
     assert "." not in name
     assert key_names.split_key(f"{name}.lora_down.weight") == (name, "lora_down.weight")
@@ -121,7 +120,7 @@ def test_what_is_no_part_is_said():
     with pytest.raises(KeyError):
         key_names.kohya_name("sdxl", "unet", "down_blocks.0.resnets.0.gamma")
     with pytest.raises(ValueError, match="sd1 has no part 'te2'; it has unet, te1"):
-        targets.paths("sd1", "te2")
+        family_named("sd1").adapter_paths("te2")
     assert key_names.part_of("lora_prior_x") is None
 
 
@@ -129,5 +128,7 @@ def test_what_is_no_part_is_said():
 def test_the_pattern_takes_the_layers_and_nothing_else(family, part):
     paths = [key.rpartition(".")[0] for key in full_size(f"{family}-{part}").state_dict()]
     for convolutions in (False, True):
-        wanted = re.compile(targets.pattern(part, convolutions))
-        assert {path for path in paths if wanted.fullmatch(path)} == set(targets.paths(family, part, convolutions))
+        wanted = re.compile(family_named(family).adapter_pattern(part, convolutions))
+        assert {path for path in paths if wanted.fullmatch(path)} == set(
+            family_named(family).adapter_paths(part, convolutions)
+        )

@@ -6,7 +6,7 @@ import toys
 from safetensors.torch import save_file
 
 from lib_lora.errors import UserError
-from lib_lora.models.family import identify
+from lib_lora.models.families.identify import identify
 
 UNET = "model.diffusion_model."
 
@@ -21,7 +21,12 @@ UNET = "model.diffusion_model."
 )
 def test_the_three_families(toy, kind, family, prediction, version, side):
     info = identify(toy(kind))
-    assert (info.family, info.prediction, info.base_version, info.resolution) == (family, prediction, version, side)
+    assert (info.family, info.prediction, info.model_family.base_version(info.prediction), info.resolution) == (
+        family,
+        prediction,
+        version,
+        side,
+    )
     assert not info.zero_terminal_snr
 
 

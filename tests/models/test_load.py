@@ -10,8 +10,7 @@ from safetensors.torch import save_file
 from torch.nn import functional as F
 
 from lib_lora.errors import UserError
-from lib_lora.models.family import identify
-from lib_lora.models.load import load_text_encoders, load_unet, load_vae
+from lib_lora.models.families.identify import identify
 
 CPU = torch.device("cpu")
 
@@ -22,7 +21,7 @@ def _as_stored(kind):
 
 @pytest.mark.parametrize("kind", ["sd1", "sd2v", "sdxl"])
 def test_unet_agrees_with_diffusers_own_conversion(toy, kind):
-    unet = load_unet(identify(toy(kind)), torch.float32, CPU)
+    unet = identify(toy(kind)).load_denoiser(torch.float32, CPU)
     theirs = convert_ldm_unet_checkpoint(_as_stored(kind), dict(unet.config))
     ours = unet.state_dict()
     assert set(ours) == set(theirs)
@@ -31,7 +30,7 @@ def test_unet_agrees_with_diffusers_own_conversion(toy, kind):
 
 @pytest.mark.parametrize("kind", ["sd1", "sd2v", "sdxl"])
 def test_vae_agrees_with_diffusers_own_conversion(toy, kind):
-    vae = load_vae(identify(toy(kind)), torch.float32, CPU)
+    vae = identify(toy(kind)).load_vae(torch.float32, CPU)
     theirs = convert_ldm_vae_checkpoint(_as_stored(kind), dict(vae.config))
     ours = vae.state_dict()
     assert set(ours) == set(theirs)
@@ -40,7 +39,7 @@ def test_vae_agrees_with_diffusers_own_conversion(toy, kind):
 
 @pytest.mark.parametrize(("kind", "heads"), [("sd1", {8}), ("sd2v", {1, 2}), ("sdxl", {1, 2})])
 def test_heads_follow_the_family_rule(toy, kind, heads):
-    unet = load_unet(identify(toy(kind)), torch.float32, CPU)
+    unet = identify(toy(kind)).load_denoiser(torch.float32, CPU)
     found = {module.heads for module in unet.modules() if hasattr(module, "to_q")}
     assert found == heads
 
@@ -73,7 +72,7 @@ def _open_clip_states(tensors, root, ids, act):
 
 def test_sd2_text_is_the_last_but_one_layer(toy):
     tensors = _as_stored("sd2v")
-    (encoder,) = load_text_encoders(identify(toy("sd2v")), torch.float32, CPU)
+    (encoder,) = identify(toy("sd2v")).load_text(torch.float32, CPU).encoders
     ids = torch.tensor([[49406, 320, 1125, 49407, *[0] * 73]])
     states, final = _open_clip_states(tensors, "cond_stage_model.model.", ids, F.gelu)
     ours = encoder(input_ids=ids).last_hidden_state
@@ -83,7 +82,7 @@ def test_sd2_text_is_the_last_but_one_layer(toy):
 
 def test_sdxl_second_encoder_states_and_projection(toy):
     tensors = _as_stored("sdxl")
-    _, encoder = load_text_encoders(identify(toy("sdxl")), torch.float32, CPU)
+    _, encoder = identify(toy("sdxl")).load_text(torch.float32, CPU).encoders
     ids = torch.tensor([[49406, 320, 1125, 49407, *[0] * 73]])
     root = "conditioner.embedders.1.model."
     states, final = _open_clip_states(tensors, root, ids, F.gelu)
@@ -95,7 +94,7 @@ def test_sdxl_second_encoder_states_and_projection(toy):
 
 def test_clip_text_matches_its_stored_tensors(toy):
     tensors = _as_stored("sd1")
-    (encoder,) = load_text_encoders(identify(toy("sd1")), torch.float32, CPU)
+    (encoder,) = identify(toy("sd1")).load_text(torch.float32, CPU).encoders
     root = "cond_stage_model.transformer."
     for key, tensor in encoder.state_dict().items():
         if not key.endswith("position_ids"):
@@ -110,23 +109,23 @@ def test_merges_without_text_model_in_their_names(toy, tmp_path):
         for key, tensor in toys.toy_tensors("sd1").items()
     }
     save_file(tensors, str(tmp_path / "m.safetensors"))
-    (odd,) = load_text_encoders(identify(tmp_path / "m.safetensors"), torch.float16, CPU)
-    (usual,) = load_text_encoders(identify(toy("sd1")), torch.float16, CPU)
+    (odd,) = identify(tmp_path / "m.safetensors").load_text(torch.float16, CPU).encoders
+    (usual,) = identify(toy("sd1")).load_text(torch.float16, CPU).encoders
     assert all(torch.equal(a, b) for a, b in zip(odd.state_dict().values(), usual.state_dict().values()))
 
 
 def test_dtype_and_ckpt(toy, tmp_path):
     info = identify(toy("sd1"))
-    assert {p.dtype for p in load_unet(info, torch.bfloat16, CPU).parameters()} == {torch.bfloat16}
-    assert not any(p.requires_grad for p in load_unet(info, torch.float32, CPU).parameters())
+    assert {p.dtype for p in info.load_denoiser(torch.bfloat16, CPU).parameters()} == {torch.bfloat16}
+    assert not any(p.requires_grad for p in info.load_denoiser(torch.float32, CPU).parameters())
     torch.save({"state_dict": {k: v.half() for k, v in toys.toy_tensors("sd1").items()}}, tmp_path / "m.ckpt")
-    ours = load_unet(identify(tmp_path / "m.ckpt"), torch.float32, CPU).state_dict()
-    theirs = load_unet(info, torch.float32, CPU).state_dict()
+    ours = identify(tmp_path / "m.ckpt").load_denoiser(torch.float32, CPU).state_dict()
+    theirs = info.load_denoiser(torch.float32, CPU).state_dict()
     assert all(torch.equal(ours[key], theirs[key]) for key in ours)
 
 
 def test_sdxl_vae_is_never_half(toy):
-    vae = load_vae(identify(toy("sdxl")), torch.float16, CPU)
+    vae = identify(toy("sdxl")).load_vae(torch.float16, CPU)
     assert {p.dtype for p in vae.parameters()} == {torch.float32}
     assert vae.config.scaling_factor == 0.13025
 
@@ -138,14 +137,14 @@ def test_damaged_models_are_refused(tmp_path):
     del cut["model.diffusion_model.middle_block.0.in_layers.2.weight"]
     save_file(cut, str(path))
     with pytest.raises(UserError, match=r"incomplete: it lacks .*middle_block\.0\.in_layers\.2\.weight"):
-        load_unet(identify(path), torch.float32, CPU)
+        identify(path).load_denoiser(torch.float32, CPU)
     save_file({**tensors, "model.diffusion_model.time_embed.0.weight": torch.zeros(3, 3)}, str(path))
     with pytest.raises(UserError, match="shape"):
-        load_unet(identify(path), torch.float32, CPU)
+        identify(path).load_denoiser(torch.float32, CPU)
     pruned = {k: v for k, v in toys.toy_tensors("sdxl").items() if ".middle_block.1.transformer_blocks.9" not in k}
     save_file(pruned, str(path))
     with pytest.raises(UserError, match="missing blocks"):
-        load_unet(identify(path), torch.float32, CPU)
+        identify(path).load_denoiser(torch.float32, CPU)
 
 
 _UNET, _TEXT = "model.diffusion_model.", "cond_stage_model.transformer.text_model."
@@ -154,11 +153,11 @@ _UNET, _TEXT = "model.diffusion_model.", "cond_stage_model.transformer.text_mode
 @pytest.mark.parametrize(
     ("load", "key"),
     [
-        (load_unet, f"{_UNET}input_blocks.1.0.out_layers.3.weight"),
-        (load_vae, "first_stage_model.post_quant_conv.weight"),
-        (load_vae, "first_stage_model.encoder.down.0.block.0.conv1.weight"),
-        (load_text_encoders, f"{_TEXT}embeddings.token_embedding.weight"),
-        (load_text_encoders, f"{_TEXT}encoder.layers.0.mlp.fc1.weight"),
+        ("load_denoiser", f"{_UNET}input_blocks.1.0.out_layers.3.weight"),
+        ("load_vae", "first_stage_model.post_quant_conv.weight"),
+        ("load_vae", "first_stage_model.encoder.down.0.block.0.conv1.weight"),
+        ("load_text", f"{_TEXT}embeddings.token_embedding.weight"),
+        ("load_text", f"{_TEXT}encoder.layers.0.mlp.fc1.weight"),
     ],
 )
 def test_a_missing_tensor_is_one_sentence(tmp_path, load, key):
@@ -166,4 +165,4 @@ def test_a_missing_tensor_is_one_sentence(tmp_path, load, key):
     del tensors[key]
     save_file(tensors, str(tmp_path / "m.safetensors"))
     with pytest.raises(UserError, match=r"m\.safetensors is incomplete"):
-        load(identify(tmp_path / "m.safetensors"), torch.float32, CPU)
+        getattr(identify(tmp_path / "m.safetensors"), load)(torch.float32, CPU)

@@ -6,9 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lib_lora.models.clip_tokens import BOS, EOS, chunk, padded, prompt_chunks, token_ids, tokenizer
-from lib_lora.models.family import identify
-from lib_lora.models.load import load_text_encoders
-from lib_lora.models.text_conditioning import TextStack, join
+from lib_lora.models.families.identify import identify
+from lib_lora.models.text_conditioning import join
 
 COMMA = 267
 
@@ -50,7 +49,7 @@ def test_padding():
 
 def _stack(toy, kind):
     info = identify(toy(kind))
-    return TextStack(info.family, load_text_encoders(info, torch.float32, torch.device("cpu")))
+    return info.load_text(torch.float32, torch.device("cpu"))
 
 
 LONG = "photo of mrxa woman, " * 20

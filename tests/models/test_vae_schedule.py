@@ -7,10 +7,11 @@ from diffusers import DDPMScheduler
 from PIL import Image
 
 from lib_lora.errors import UserError
-from lib_lora.models.family import identify
-from lib_lora.models.load import load_vae
+from lib_lora.models.families.identify import identify
+from lib_lora.models.families.sd1 import SD1
+from lib_lora.models.families.sdxl import SDXL
 from lib_lora.models.noise_schedule import noise_schedule
-from lib_lora.models.vae import decode, encode, to_image, to_tensor, vae_dtype
+from lib_lora.models.vae import decode, encode, to_image, to_tensor
 
 CPU = torch.device("cpu")
 
@@ -43,7 +44,7 @@ def test_pictures_survive_the_tensor_form():
 
 @pytest.mark.parametrize(("kind", "scale"), [("sd1", 0.18215), ("sdxl", 0.13025)])
 def test_encode_gives_scaled_moments(toy, kind, scale):
-    vae = load_vae(identify(toy(kind)), torch.float32, CPU)
+    vae = identify(toy(kind)).load_vae(torch.float32, CPU)
     pixels = torch.rand(2, 3, 32, 48) * 2 - 1
     mean, std = encode(vae, pixels)
     raw = vae.encode(pixels).latent_dist
@@ -55,7 +56,7 @@ def test_encode_gives_scaled_moments(toy, kind, scale):
 
 
 def test_a_broken_vae_is_named(toy):
-    vae = load_vae(identify(toy("sd1")), torch.float32, CPU)
+    vae = identify(toy("sd1")).load_vae(torch.float32, CPU)
     vae.encoder.conv_in.bias.data.fill_(float("nan"))
     with pytest.raises(UserError, match="VAE"):
         encode(vae, torch.zeros(1, 3, 16, 16))
@@ -63,13 +64,13 @@ def test_a_broken_vae_is_named(toy):
 
 def test_vae_dtype():
     cuda = torch.device("cuda")
-    assert vae_dtype("sdxl", cuda, torch.float16) == torch.float32
-    assert vae_dtype("sd1", cuda, torch.float16) == torch.float16
-    assert vae_dtype("sd1", CPU, torch.bfloat16) == torch.float32
+    assert SDXL.vae_dtype(cuda, torch.float16) == torch.float32
+    assert SD1.vae_dtype(cuda, torch.float16) == torch.float16
+    assert SD1.vae_dtype(CPU, torch.bfloat16) == torch.float32
 
 
 def test_a_picture_too_large_for_half_precision_is_decoded_again_in_full(toy):
-    vae = load_vae(identify(toy("sd1")), torch.bfloat16, CPU)
+    vae = identify(toy("sd1")).load_vae(torch.bfloat16, CPU)
     real, dtypes = vae.decode, []
 
     def decode_(latents):

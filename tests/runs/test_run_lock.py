@@ -1,7 +1,12 @@
 """One process at a time on a run."""
 
+import errno
+import os
+import stat
 import subprocess
 import sys
+import threading
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -43,15 +48,71 @@ def test_a_killed_process_holds_nothing(tmp_path):
         pass
 
 
-def test_a_file_system_without_locks_is_no_obstacle(tmp_path, monkeypatch):
-    def unsupported(handle):
-        raise OSError(run_lock.errno.EOPNOTSUPP, "Operation not supported")
+@pytest.mark.skipif(os.name == "nt", reason="the system's lock of POSIX")
+@pytest.mark.parametrize("code", [errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOLCK])
+def test_a_file_system_without_locks_is_no_obstacle(tmp_path, monkeypatch, code):
+    import fcntl
 
-    monkeypatch.setattr(run_lock, "_lock", unsupported)
+    def unsupported(*_):
+        raise OSError(code, "Operation not supported")
+
+    monkeypatch.setattr(fcntl, "flock", unsupported)
+    (tmp_path / "lock").touch()
     entered = False
     with run_lock.only_process(tmp_path):
         entered = True
     assert entered
+    assert {path.name for path in tmp_path.iterdir()} <= {"lock"}
+
+
+OLDER = """
+import fcntl, sys, time
+stream = open(sys.argv[1], "ab")
+fcntl.flock(stream.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the system's lock of POSIX")
+def test_a_process_of_an_earlier_release_is_seen_and_sees(tmp_path):
+    command = [sys.executable, "-c", OLDER, str(tmp_path / "lock")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(UserError, match="Another process"), run_lock.only_process(tmp_path):
+            pass
+        holder.kill()
+    with run_lock.only_process(tmp_path):
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert "BlockingIOError" in done.stderr
+
+
+def test_it_is_waited_for_as_long_as_was_said(tmp_path):
+    command = [sys.executable, "-c", HOLD, str(tmp_path)]
+    with subprocess.Popen(command, cwd=Path(__file__).parents[2], stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout.readline() == "held\n"
+        threading.Timer(0.5, holder.kill).start()
+        with run_lock.only_process(tmp_path, patience=30):
+            assert holder.poll() is not None or holder.wait(5) is not None
+
+
+def test_it_may_be_given_back_by_another_thread(tmp_path):
+    stack = ExitStack()
+    stack.enter_context(run_lock.only_process(tmp_path))
+    thread = threading.Thread(target=stack.close)
+    thread.start()
+    thread.join()
+    with run_lock.only_process(tmp_path):
+        pass
+
+
+@pytest.mark.skipif(os.name == "nt", reason="file modes of POSIX")
+def test_the_files_rights_stay_as_they_are(tmp_path):
+    for mode in (0o600, 0o640):
+        (tmp_path / "lock").touch()
+        (tmp_path / "lock").chmod(mode)
+        with run_lock.only_process(tmp_path):
+            assert stat.S_IMODE((tmp_path / "lock").stat().st_mode) == mode
 
 
 def test_a_vanished_folder_is_one_sentence(tmp_path):

@@ -11,7 +11,7 @@ from PIL import Image
 from lib_lora.character.store import load
 from lib_lora.errors import UserError
 from lib_lora.files import write_json
-from lib_lora.models.family import identify
+from lib_lora.models.families.identify import identify
 from lib_lora.runs.run_names import checkpoint_named, grid_named, run_named
 from lib_lora.training.plan.run_file import IdentifiedBase, create_run
 from lib_lora.training.plan.train_settings import TrainSettings

@@ -11,8 +11,7 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors.torch import save_file
 
 from lib_lora.faces.align import PLACES, SIZE
-from lib_lora.models.family import identify
-from lib_lora.models.load import load_text_encoders, load_unet, load_vae
+from lib_lora.models.families.identify import identify
 from tools.mini import data, export, quick, running, sface, unet
 
 CPU = torch.device("cpu")
@@ -128,10 +127,10 @@ def test_the_exported_file_is_read_as_the_same_model(tmp_path):
     assert (info.family, info.prediction) == ("sd1", "epsilon")
     ids = torch.randint(0, 49000, (2, 77))
     given, times = torch.randn(2, 4, 16, 16), torch.tensor([10, 900])
-    text = load_text_encoders(info, torch.float32, CPU)[0](input_ids=ids).last_hidden_state
-    read = load_unet(info, torch.float32, CPU)(given, times, encoder_hidden_states=text).sample
+    text = info.load_text(torch.float32, CPU).encoders[0](input_ids=ids).last_hidden_state
+    read = info.load_denoiser(torch.float32, CPU)(given, times, encoder_hidden_states=text).sample
     assert torch.allclose(read, pair(given, times, ids), atol=0.02)
-    again = load_vae(info, torch.float32, CPU)
+    again = info.load_vae(torch.float32, CPU)
     assert torch.allclose(again.decode(given).sample, vae.decode(given).sample, atol=0.02)
     assert path.with_suffix(".yaml").is_file()
 

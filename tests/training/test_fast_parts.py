@@ -114,7 +114,7 @@ def test_what_is_put_where(make_run, monkeypatch, amd):
 
 def test_elsewhere_the_layout_stays_torch_s_own(make_run):
     session = open_session(make_run(), lambda *_, **__: None, quick=False)
-    fast_parts.quicken({"unet": session.modules[0]}, torch.device("mps"))
+    fast_parts.quicken(session.info.model_family, {"unet": session.modules[0]}, torch.device("mps"))
     assert not any(isinstance(module, QuickResnet) for module in session.modules[0].modules())
     assert session.modules[0].conv_in.weight.is_contiguous()
 

@@ -5,11 +5,13 @@ from types import SimpleNamespace
 import torch
 from torch import nn
 
+from lib_lora.models.families.sdxl import SDXL
 from lib_lora.models.noise_schedule import noise_schedule
 from lib_lora.models.text_conditioning import Conditioning
 from lib_lora.training.data.buckets import Bucket, placement
 from lib_lora.training.data.dataset import Item
 from lib_lora.training.forward import Forward
+from lib_lora.training.objective.diffusion import DiffusionObjective
 from lib_lora.training.objective.noise import sample_noise, sample_timestep, training_noise
 from lib_lora.training.objective.objective import ObjectiveSettings, add_noise, training_loss
 from lib_lora.training.objective.randomness import generator
@@ -55,7 +57,8 @@ def _item(n, prior=False, weights=None):
 def _forward(pooled=False, prediction="epsilon", **settings):
     unet, words = Recorder(), Words(pooled)
     train = TrainSettings(seed=5, **settings)
-    return Forward(unet, words, noise_schedule(), prediction, train, CPU, None), unet, words
+    objective = DiffusionObjective(noise_schedule(), prediction, train.objective)
+    return Forward(unet, words, objective, SDXL, train, CPU, None), unet, words
 
 
 def test_a_sample_is_what_the_pure_functions_say():

@@ -31,8 +31,7 @@ from lib_lora.lora.adapter_settings import LoraSettings
 from lib_lora.lora.file.metadata import LoraFacts, build
 from lib_lora.lora.file.writing import write
 from lib_lora.models.clip_tokens import tokenizer
-from lib_lora.models.family import identify
-from lib_lora.models.load import load_text_encoders, load_unet
+from lib_lora.models.families.identify import identify
 from lib_lora.pictures import Cell
 from lib_lora.runs.events import EventLog
 from lib_lora.training.loop import train
@@ -121,7 +120,7 @@ def home(toy, tmp_path_factory):
     info = identify(checkpoint)
     for name, kind in KINDS.items():
         torch.manual_seed(3)
-        parts = {"unet": load_unet(info, torch.float32, CPU), "te1": load_text_encoders(info, torch.float32, CPU)[0]}
+        parts = {"unet": info.load_denoiser(torch.float32, CPU), "te1": info.load_text(torch.float32, CPU).encoders[0]}
         adapter = attach(parts, "sd1", LoraSettings(rank=4, alpha=2, **kind))
         for layer in adapter.layers:
             torch.nn.init.normal_(layer.up, std=0.3)
@@ -235,7 +234,7 @@ def test_the_small_base_paints_faces_in_it_too(webui, home):
     """After the others: changing the model takes a while."""
     info = identify(MINI)
     torch.manual_seed(4)
-    adapter = attach({"unet": load_unet(info, torch.float32, CPU)}, "sd1", LoraSettings(rank=4, alpha=2))
+    adapter = attach({"unet": info.load_denoiser(torch.float32, CPU)}, "sd1", LoraSettings(rank=4, alpha=2))
     for layer in adapter.layers:
         torch.nn.init.normal_(layer.up, std=0.2)
     lora = home / "models" / "Lora" / "small.safetensors"

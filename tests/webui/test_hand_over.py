@@ -27,8 +27,7 @@ from lib_lora.lora.adapter.adapter import attach
 from lib_lora.lora.adapter_settings import LoraSettings
 from lib_lora.lora.file.metadata import LoraFacts, build
 from lib_lora.lora.file.writing import write
-from lib_lora.models.family import identify
-from lib_lora.models.load import load_unet
+from lib_lora.models.families.identify import identify
 from tools.mini.webui import put
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -91,7 +90,7 @@ class Webui:
 def _lora(path, seed):
     torch.manual_seed(seed)
     adapter = attach(
-        {"unet": load_unet(identify(MINI), torch.float32, torch.device("cpu"))}, "sd1", LoraSettings(rank=4, alpha=2)
+        {"unet": identify(MINI).load_denoiser(torch.float32, torch.device("cpu"))}, "sd1", LoraSettings(rank=4, alpha=2)
     )
     for layer in adapter.layers:
         torch.nn.init.normal_(layer.up, std=0.2)

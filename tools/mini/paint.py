@@ -9,9 +9,7 @@ import torch
 from PIL import Image
 
 from lib_lora.grid.diffusers_painter import make_scheduler
-from lib_lora.models.family import identify
-from lib_lora.models.load import load_text_encoders, load_unet, load_vae
-from lib_lora.models.text_conditioning import TextStack
+from lib_lora.models.families.identify import identify
 from lib_lora.models.vae import decode
 from tools.mini import quick
 
@@ -23,9 +21,9 @@ class Painter:
 
     def __init__(self, model: Path, side: int = 128) -> None:
         self.info = identify(model)
-        self.unet = load_unet(self.info, torch.float32, CPU)
-        self.vae = load_vae(self.info, torch.float32, CPU)
-        self.text = TextStack(self.info.family, load_text_encoders(self.info, torch.float32, CPU))
+        self.unet = self.info.load_denoiser(torch.float32, CPU)
+        self.vae = self.info.load_vae(torch.float32, CPU)
+        self.text = self.info.load_text(torch.float32, CPU)
         self.side = side
         quick.quicken(self.unet)
 

@@ -18,8 +18,7 @@ from transformers import CLIPTextConfig
 from lib_lora.errors import UserError
 from lib_lora.files import atomic_file, write_json
 from lib_lora.models.clip_tokens import tokenizer
-from lib_lora.models.family import identify
-from lib_lora.models.load import load_text_encoders
+from lib_lora.models.families.identify import identify
 
 MODEL = Path(__file__).resolve().parents[2] / "tests" / "data" / "mini-face" / "mini-face.safetensors"
 
@@ -35,7 +34,7 @@ def put(model: Path, folder: Path) -> Path:
             f"{folder} is where the model comes from; name a webui's models/Stable-diffusion.", code="folder-is-source"
         )
     clip = folder.absolute() / f"{model.stem}-clip"
-    write_clip(load_text_encoders(identify(model), torch.float32, torch.device("cpu"))[0].config, clip)
+    write_clip(identify(model).load_text(torch.float32, torch.device("cpu")).encoders[0].config, clip)
     config = yaml.safe_load(model.with_suffix(".yaml").read_text(encoding="utf-8"))
     # a whole path: the webui would look for a relative one where it was started
     config["model"]["params"]["cond_stage_config"]["params"]["version"] = str(clip)

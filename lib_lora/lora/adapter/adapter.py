@@ -17,11 +17,12 @@ from peft.tuners.lora import LoraLayer
 from torch import nn
 
 from lib_lora.errors import UserError
-from lib_lora.lora import targets
 from lib_lora.lora.adapter.fused import FusedLayer
 from lib_lora.lora.adapter_settings import LoraSettings
 from lib_lora.lora.dora import DoraLayer
 from lib_lora.lora.key_names import kohya_name
+from lib_lora.models.families.model_family import ModelFamily
+from lib_lora.models.families.registry import family_named
 
 _PEFT_NAME = "default"
 
@@ -124,7 +125,7 @@ def attach(parts: Mapping[str, nn.Module], family: str, settings: LoraSettings) 
     Args:
         parts: "unet", "te1", "te2" with diffusers' and transformers' modules. Text encoders are frozen but
             get no adapter where ``settings.te`` is off.
-        family: "sd1", "sd2" or "sdxl".
+        family: name of the model family.
         settings: sizes and kinds.
 
     Raises:
@@ -132,25 +133,24 @@ def attach(parts: Mapping[str, nn.Module], family: str, settings: LoraSettings) 
         ValueError: a part that the family does not have, or one that has an adapter already.
     """
     layers: list[AdaptedLayer] = []
+    model = family_named(family)
     for part, module in parts.items():
         if any(isinstance(inner, (LoraLayer, DoraLayer, FusedLayer)) for inner in module.modules()):
             raise ValueError(f"{part} has an adapter already.")
-        expected = targets.paths(family, part, settings.convolutions)
-        if part != "unet":  # a small model's encoder may have fewer layers
-            expected = expected[: len(targets.TEXT) * len(module.get_submodule("text_model.encoder.layers")._modules)]
+        expected = model.expected_paths(part, module, settings.convolutions)
         module.requires_grad_(False)
         if part == "unet" or settings.te:
-            _refuse_other_layers(part, module, settings.convolutions, expected)
-            layers += (_attach_dora if settings.use_dora else _attach_peft)(part, module, settings)
+            _refuse_other_layers(model, part, module, settings.convolutions, expected)
+            layers += (_attach_dora if settings.use_dora else _attach_peft)(model, part, module, settings)
             module.train(module.training)  # new layers begin in training mode, whatever the model is in
     if not layers:
         raise ValueError("there is nothing to train: no UNet was given, and the text encoders are switched off.")
     return Adapter(family, settings, layers)
 
 
-def _layers(part: str, module: nn.Module, convolutions: bool) -> dict[str, nn.Linear | nn.Conv2d]:
+def _layers(model: ModelFamily, part: str, module: nn.Module, convolutions: bool) -> dict[str, nn.Linear | nn.Conv2d]:
     """The layers to adapt, by path, in the order of the model."""
-    wanted = re.compile(targets.pattern(part, convolutions))
+    wanted = re.compile(model.adapter_pattern(part, convolutions))
     return {
         path: layer
         for path, layer in module.named_modules()
@@ -158,9 +158,11 @@ def _layers(part: str, module: nn.Module, convolutions: bool) -> dict[str, nn.Li
     }
 
 
-def _refuse_other_layers(part: str, module: nn.Module, convolutions: bool, expected: tuple[str, ...]) -> None:
+def _refuse_other_layers(
+    model: ModelFamily, part: str, module: nn.Module, convolutions: bool, expected: tuple[str, ...]
+) -> None:
     """Found early: after hours of training the file could not be written."""
-    found = _layers(part, module, convolutions).keys()
+    found = _layers(model, part, module, convolutions).keys()
     odd = sorted(found ^ set(expected))
     if odd:
         raise UserError(
@@ -171,14 +173,14 @@ def _refuse_other_layers(part: str, module: nn.Module, convolutions: bool, expec
         )
 
 
-def _attach_peft(part: str, module: nn.Module, settings: LoraSettings) -> list[AdaptedLayer]:
+def _attach_peft(model: ModelFamily, part: str, module: nn.Module, settings: LoraSettings) -> list[AdaptedLayer]:
     rank, alpha, dropout = settings.of_part(part)
-    convolutions = targets.CONVOLUTION_ENDS if settings.convolutions else ()
+    convolutions = model.convolution_ends if settings.convolutions else ()
     config = LoraConfig(
         r=rank,
         lora_alpha=alpha,
         lora_dropout=dropout,
-        target_modules=targets.pattern(part, settings.convolutions),
+        target_modules=model.adapter_pattern(part, settings.convolutions),
         rank_pattern=dict.fromkeys(convolutions, settings.conv_rank),
         alpha_pattern=dict.fromkeys(convolutions, settings.conv_alpha),
         use_rslora=settings.use_rslora,
@@ -193,9 +195,9 @@ def _attach_peft(part: str, module: nn.Module, settings: LoraSettings) -> list[A
     return found
 
 
-def _attach_dora(part: str, module: nn.Module, settings: LoraSettings) -> list[AdaptedLayer]:
+def _attach_dora(model: ModelFamily, part: str, module: nn.Module, settings: LoraSettings) -> list[AdaptedLayer]:
     found = []
-    for path, base in _layers(part, module, settings.convolutions).items():
+    for path, base in _layers(model, part, module, settings.convolutions).items():
         rank, alpha, dropout = settings.of_part(part)
         if isinstance(base, nn.Conv2d) and base.kernel_size != (1, 1):
             rank, alpha = settings.conv_rank, settings.conv_alpha

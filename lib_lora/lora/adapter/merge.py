@@ -19,6 +19,7 @@ from lib_lora.lora import key_names
 from lib_lora.lora.dora import input_norm
 from lib_lora.lora.file.reading import LoraFile
 from lib_lora.lora.file.tensors import LayerTensors, incomplete_attention
+from lib_lora.models.families.registry import family_named
 
 Layer = nn.Linear | nn.Conv2d
 
@@ -46,7 +47,7 @@ def merged(parts: Mapping[str, nn.Module], family: str, lora: LoraFile, weight: 
 
     Args:
         parts: "unet", "te1", "te2"; a part of the file that is not given is left out.
-        family: "sd1", "sd2" or "sdxl".
+        family: name of the model family.
         lora: as `read` gives it.
         weight: 1 = as trained; any finite number.
 
@@ -78,7 +79,7 @@ def _plan(parts: Mapping[str, nn.Module], family: str, lora: LoraFile) -> tuple[
         layers = {path: layer for path, layer in module.named_modules() if isinstance(layer, Layer)}
         by_name = key_names.paths_by_name(family, part, layers)
         used = {name: by_name[name] for name in lora.layers if name in by_name}
-        if family == "sd2" or part == "te2":  # A1111 has q, k, v and out of these as one module
+        if part in family_named(family).joint_attention:  # A1111 has q, k, v and out of these as one module
             lost = incomplete_attention({path for path in used.values() if ".self_attn." in path})
             used = {
                 name: path

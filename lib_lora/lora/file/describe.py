@@ -14,14 +14,13 @@ import numpy as np
 
 from lib_lora.files import explained, opened_raw
 from lib_lora.lora import key_names
-from lib_lora.lora.file.metadata import FAMILY_TITLES, family_of
+from lib_lora.lora.file.metadata import family_of
 from lib_lora.lora.file.open_file import open_lora, refuse_broken
 from lib_lora.lora.hashes import FileBytes, sshs_model_hash
 from lib_lora.lora.layers import Shape, keys_by_layer
+from lib_lora.models.families.registry import families, family_named
 from lib_lora.models.reading.header import TensorEntry, read_header
 from lib_lora.models.reading.plain_numbers import pieces
-
-_CONTEXT_WIDTHS = {768: "sd1", 1024: "sd2", 2048: "sdxl"}
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ def describe(path: Path) -> dict[str, Any]:
 
     Returns:
         Plain values, ready for JSON: ``file``, ``size`` (bytes), ``kind`` (LoRA, LoCon, DoRA, DoRA + LoCon),
-        ``family`` (sd1, sd2, sdxl, or None: for another model; read from names and shapes), ``webui_version``
+        ``family`` (its name, or None: for another model; read from names and shapes), ``webui_version``
         (under which A1111 lists it, read from the metadata as it does: SD1, SD2, SDXL, Unknown), ``parts``
         (layers of each), ``modules``, ``ranks``, ``alphas`` (None: not in the file, the scale is 1), ``dtype``,
         ``trigger``, ``base_model``, ``base_model_sha256``, ``steps``, ``consent``, ``hash`` (of the tensors, as
@@ -65,7 +64,7 @@ def describe(path: Path) -> dict[str, Any]:
         "size": path.stat().st_size,
         "kind": _kind(layers),
         "family": family(layers, metadata),
-        "webui_version": FAMILY_TITLES[claimed] if claimed else "Unknown",
+        "webui_version": family_named(claimed).title if claimed else "Unknown",
         "parts": dict(sorted(parts.items(), key=lambda item: "unet te1 te2 other".index(item[0]))),
         "modules": len(layers),
         "ranks": sorted({layer.down[0] for layer in layers.values()}),
@@ -106,20 +105,18 @@ def _layer(fields: Mapping[str, str], entries: Mapping[str, TensorEntry], alphas
 
 def family(layers: Mapping[str, Layer], metadata: Mapping[str, str]) -> str | None:
     """The family of model that the layers fit, or None."""
-    fitting = [kind for kind in ("sdxl", "sd1", "sd2") if all(key_names.locate(kind, name) for name in layers)]
+    fitting = [one for one in families() if all(key_names.locate(one.name, name) for name in layers)]
     if len(fitting) < 2:
-        return fitting[0] if fitting else None
+        return fitting[0].name if fitting else None
     # SD1's and SD2's names are the same: the width of the text conditioning decides; where it is unusual (a toy)
     # or there is none, the metadata do, and at last SD1's projections, which are 1x1 convolutions.
     of_unet = {name: layer for name, layer in layers.items() if key_names.part_of(name) == "unet"}
     widths = {prod(layer.down[1:]) for name, layer in of_unet.items() if name.endswith("attn2_to_k")}
-    by_width = {_CONTEXT_WIDTHS.get(width) for width in widths}
-    claimed = family_of(metadata)
+    by_width = [one for one in fitting if widths & set(one.context_widths)]
+    claimed = [one for one in fitting if one.name == family_of(metadata)]
     linear = any(len(layer.down) == 2 for name, layer in of_unet.items() if name.endswith("proj_in"))
-    for guess in (*by_width, claimed, "sd2" if linear else "sd1"):
-        if guess in fitting:
-            return guess
-    return fitting[0]
+    by_projections = [one for one in fitting if one.linear_projections == linear]
+    return (*by_width, *claimed, *by_projections, *fitting)[0].name
 
 
 def _kind(layers: Mapping[str, Layer]) -> str:

@@ -13,9 +13,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from lib_lora.lora.adapter_settings import LoraSettings
-
-FAMILY_TITLES = {"sd1": "SD1", "sd2": "SD2", "sdxl": "SDXL"}  # A1111's words
-_SAI_CODE = "https://github.com/Stability-AI/generative-models"
+from lib_lora.models.families.registry import families, family_named, family_names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,8 +27,8 @@ class LoraFacts:
     ``{"mara": {"n_repeats": 10, "img_count": 20}}`` and ``{"mara": {"mrxa woman": 20}}``.
 
     Attributes:
-        family: "sd1", "sd2" or "sdxl".
-        prediction: "epsilon" or "v".
+        family: name of the model family.
+        prediction: what the base model predicts: "epsilon", "v" ...
         trigger: the trigger word.
         consent: how the person shown agreed: "fictional", "myself" or "consented".
         dataset_hash: SHA-256 over the photos and captions.
@@ -186,13 +184,14 @@ def build(facts: LoraFacts) -> dict[str, str]:
     Raises:
         ValueError: an unknown family or prediction, or a number that JSON does not have.
     """
-    if facts.family not in FAMILY_TITLES or facts.prediction not in ("epsilon", "v"):
+    if facts.family not in family_names() or facts.prediction not in family_named(facts.family).predictions:
         raise ValueError(f"there is no family {facts.family!r} with the prediction {facts.prediction!r}.")
     values = {name: getattr(facts, name) for name in _KOHYA}
     values["training_comment"] = _comment(facts)
+    family = family_named(facts.family)
     found = {f"ss_{name}": text(value) for name, value in values.items() if value is not None or name not in _LEFT_OUT}
-    found["ss_base_model_version"] = _base_version(facts)
-    found["ss_v2"] = text(facts.family == "sd2")
+    found["ss_base_model_version"] = family.base_version(facts.prediction)
+    found["ss_v2"] = text(family.is_v2)
     own = {
         "sameface.version": facts.program_version,
         "sameface.consent": facts.consent,
@@ -224,26 +223,14 @@ def _comment(facts: LoraFacts) -> str | None:
     return "; ".join(word for word in words if word) or None
 
 
-def _base_version(facts: LoraFacts) -> str:
-    if facts.family == "sd2":
-        return "sd_v2_v" if facts.prediction == "v" else "sd_v2"
-    return "sdxl_base_v1-0" if facts.family == "sdxl" else "sd_v1"
-
-
-def _architecture(facts: LoraFacts) -> str:
-    if facts.family == "sd2":
-        return f"stable-diffusion-v2-{'768-v' if facts.prediction == 'v' else '512'}/lora"
-    return f"stable-diffusion-{'xl-v1-base' if facts.family == 'sdxl' else 'v1'}/lora"
-
-
 def _modelspec(facts: LoraFacts) -> dict[str, str]:
     """Stability's ModelSpec 1.0.1; Forge takes a file for SD1 only if its architecture says so."""
-    finished = facts.training_finished_at
+    family, finished = family_named(facts.family), facts.training_finished_at
     resolution = facts.resolution
     values: dict[str, str | None] = {
         "sai_model_spec": "1.0.1",
-        "architecture": _architecture(facts),
-        "implementation": _SAI_CODE if facts.family == "sdxl" else "diffusers",
+        "architecture": family.architecture(facts.prediction),
+        "implementation": family.implementation,
         "title": facts.output_name or facts.trigger or "LoRA",
         "resolution": f"{resolution[0]}x{resolution[1]}" if resolution else None,
         "description": facts.description,
@@ -256,7 +243,7 @@ def _modelspec(facts: LoraFacts) -> dict[str, str]:
         "trigger_phrase": facts.trigger,
         "prediction_type": facts.prediction,
         "timestep_range": "0,1000",
-        "encoder_layer": str(facts.clip_skip) if facts.clip_skip and facts.family == "sd1" else None,
+        "encoder_layer": str(facts.clip_skip) if facts.clip_skip and family.has_clip_skip else None,
         "unet_dtype": facts.unet_dtype,
         "vae_dtype": facts.vae_dtype,
     }
@@ -266,10 +253,10 @@ def _modelspec(facts: LoraFacts) -> dict[str, str]:
 def family_of(metadata: Mapping[str, str]) -> str | None:
     """The family that a file's metadata claim, by A1111's rule; None where it has no metadata at all.
 
-    (SDXL by the base version, SD2 by ``ss_v2``, anything else is SD1, even what is for another model.)
+    (SDXL by the base version, SD2 by ``ss_v2``, anything else that no other family claims is SD1, even what is for
+    another model.)
     """
-    if metadata.get("ss_base_model_version", "").startswith("sdxl_"):
-        return "sdxl"
-    if metadata.get("ss_v2") == "True":
-        return "sd2"
-    return "sd1" if metadata else None
+    for family in families():
+        if family.claimed_by(metadata):
+            return family.name
+    return next(family.name for family in families() if family.webui_fallback) if metadata else None

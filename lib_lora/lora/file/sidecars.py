@@ -16,7 +16,7 @@ from PIL import Image
 
 from lib_lora.errors import UserError
 from lib_lora.files import atomic_file, content, explained, opened, write_json
-from lib_lora.lora.file.metadata import FAMILY_TITLES
+from lib_lora.models.families.registry import family_named
 
 _OWN = "sameface"
 _PREVIEW_ENDS = [f"{middle}.{end}" for end in ("png", "jpg", "jpeg", "webp", "gif") for middle in ("", ".preview")]
@@ -39,7 +39,7 @@ def write(
         lora_path: the LoRA file; the others get its name with another suffix.
         trigger: becomes the "activation text", which a click on the card puts into the prompt.
         weight: "preferred weight", 0..2; 0 = the webui's own default.
-        family: "sd1", "sd2" or "sdxl".
+        family: name of the model family.
         notes, description: free texts; the description stands on the card.
         preview: a picture, copied without its EXIF and other texts; None = the picture is left as it is.
         negative: what a click puts into the negative prompt.
@@ -54,7 +54,7 @@ def write(
     last: dict[str, Any] = dict(remembered) if isinstance(remembered, dict) else {}
     fresh = {
         "description": description,
-        "sd version": FAMILY_TITLES[family],
+        "sd version": family_named(family).title,
         "activation text": trigger,
         "preferred weight": weight,
         "negative text": negative,

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 import torch
 
 from lib_lora.errors import UserError
-from lib_lora.lora import key_names, targets
+from lib_lora.lora import key_names
 from lib_lora.lora.dora import low_rank
 from lib_lora.lora.layers import keys_by_layer
+from lib_lora.models.families.registry import family_named
+from lib_lora.models.families.unet_layers import TEXT_ATTENTION
 
 
 class NothingLearnedError(UserError):
@@ -78,7 +80,7 @@ def check(tensors: Mapping[str, torch.Tensor], family: str) -> dict[str, int]:
 
     Args:
         tensors: kohya-named, as they will be written.
-        family: "sd1", "sd2" or "sdxl".
+        family: name of the model family.
 
     Returns:
         The number of layers of each part: UNet 192 or, with convolutions, 278 (SDXL 722, 788); text encoders
@@ -132,7 +134,7 @@ def incomplete_attention(paths: set[str]) -> dict[str, set[str]]:
     A1111 has them as one module in SD2's and SDXL's OpenCLIP encoders, and applies nothing unless all are there.
     """
     owners = {path.rpartition(".self_attn.")[0] for path in paths if ".self_attn." in path}
-    wanted = {owner: {f"{owner}.{leaf}" for leaf in targets.TEXT_ATTENTION} for owner in owners}
+    wanted = {owner: {f"{owner}.{leaf}" for leaf in TEXT_ATTENTION} for owner in owners}
     return {owner: whole - paths for owner, whole in wanted.items() if whole - paths}
 
 
@@ -144,12 +146,9 @@ def _refuse_partial(family: str, part: str, paths: set[str], where: str) -> None
                 code="attention-incomplete",
                 part=part,
             )
-        # a small model's encoder has fewer layers than its family's, but the first ones, and all of each
-        complete = [set(targets.text_paths(1 + max(int(path.split(".")[3]) for path in paths)))] * 2
-    else:
-        complete = [set(targets.paths(family, part, convolutions)) for convolutions in (False, True)]
+    complete = family_named(family).complete_sets(part, paths)
     if paths not in complete:
-        whole = complete[any(path in complete[1] - complete[0] for path in paths)]
+        whole = complete[-1] if paths & (complete[-1] - complete[0]) else complete[0]
         raise UserError(
             f"{where}: its {part} has {len(paths)} of {len(whole)} layers, without {sorted(whole - paths)[0]}.",
             code="layers-missing",

@@ -19,7 +19,6 @@ from lib_lora.typed_settings import check_least, described
 if TYPE_CHECKING:
     import torch
 
-Prediction = Literal["epsilon", "v"]
 LossType = Literal["l2", "l1", "huber", "smooth_l1"]
 HuberSchedule = Literal["snr", "exponential", "constant"]
 
@@ -132,7 +131,7 @@ class ObjectiveSettings:
                 f"they must satisfy 0 <= min < max <= {TIMESTEPS}"
             )
 
-    def check(self, prediction: Prediction) -> None:
+    def check(self, prediction: str) -> None:
         """Whether these settings fit the base model.
 
         Raises:
@@ -220,7 +219,7 @@ def elementwise_loss(
 
 
 def timestep_weights(
-    timesteps: torch.Tensor, alphas_cumprod: torch.Tensor, prediction: Prediction, settings: ObjectiveSettings
+    timesteps: torch.Tensor, alphas_cumprod: torch.Tensor, prediction: str, settings: ObjectiveSettings
 ) -> torch.Tensor:
     """What each timestep counts, [B] float32, finite and 0 or more at every timestep.
 
@@ -253,7 +252,7 @@ def training_loss(
     noise: torch.Tensor,
     timesteps: torch.Tensor,
     alphas_cumprod: torch.Tensor,
-    prediction: Prediction,
+    prediction: str,
     settings: ObjectiveSettings,
     weight_map: torch.Tensor | None = None,
     is_class: torch.Tensor | None = None,

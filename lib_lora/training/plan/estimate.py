@@ -8,32 +8,17 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lib_lora.files import digest_of, explained, write_json
-from lib_lora.lora import key_names, targets
+from lib_lora.lora import key_names
 from lib_lora.lora.adapter_settings import LoraSettings
+from lib_lora.models.families.model_family import ModelFamily, Shapes
+from lib_lora.models.families.registry import family_named
 from lib_lora.training.plan.train_settings import TrainSettings
 from lib_lora.workspace.workspace import Workspace
-
-Shapes = Mapping[str, tuple[int, ...]]
-
-_UNET = "model.diffusion_model."
-# Where each text encoder's layers stand in a checkpoint; the first number in a name is the layer's.
-_TEXT = {
-    ("sd1", "te1"): r"cond_stage_model\.transformer\.(?:text_model\.)?encoder\.layers\.(\d+)\.mlp\.fc1\.weight",
-    ("sd2", "te1"): r"cond_stage_model\.model\.transformer\.resblocks\.(\d+)\.mlp\.c_fc\.weight",
-    (
-        "sdxl",
-        "te1",
-    ): r"conditioner\.embedders\.0\.transformer\.(?:text_model\.)?encoder\.layers\.(\d+)\.mlp\.fc1\.weight",
-    ("sdxl", "te2"): r"conditioner\.embedders\.1\.model\.transformer\.resblocks\.(\d+)\.mlp\.c_fc\.weight",
-}
-_NEVER_READ = {("sd2", "te1"): 1}  # layers at the end that the family does not use
-_CONVOLUTION = re.compile("|".join(rf"(?:.*\.{end})" for end in targets.CONVOLUTION_ENDS))
 
 # float32 copies of the adapter that an optimizer keeps in a saved state: Adafactor's are sums of rows and columns, and
 # one of Prodigy's four is of those weights only that were not zero at the start
@@ -98,7 +83,7 @@ def estimate(
     """What a run with these settings needs, on one device.
 
     Args:
-        family: of the base model: sd1, sd2 or sdxl.
+        family: name of the base model's family.
         shapes: of the base model's tensors (`shapes_of`).
         train: the settings.
         side: in pixels, that is trained where the settings name none.
@@ -109,7 +94,10 @@ def estimate(
     steps = train.total_steps(photos * (2 if class_photos else 1))  # as many class pictures as photos, an epoch
     checkpoints = -(-steps // train.checkpoint_interval(steps))
     layers = adapter_layers(family, shapes, train.lora, train.trains_text)
-    latents = (photos + class_photos) * (side * side // 2 + 300)  # mean and deviation of 4 channels in float32
+    model = family_named(family)
+    cells = (side // 8) ** 2
+    latents = (photos + class_photos) * (2 * 4 * model.latent_channels * cells + 300)  # mean and deviation in float32
+    texts = 0 if train.trains_text else (photos + class_photos + 1) * model.conditioning_bytes(shapes)
     return Estimate(
         steps=steps,
         photos=photos,
@@ -119,7 +107,7 @@ def estimate(
         state_bytes=_state_bytes(layers, train),
         states=min(train.keep_states, checkpoints),
         sample_bytes=round(checkpoints * train.sample_count * side * side * _PICTURE),
-        cache_bytes=latents + (0 if train.trains_text else (photos + class_photos + 1) * _text_bytes(family, shapes)),
+        cache_bytes=latents + texts,
     )
 
 
@@ -141,48 +129,21 @@ def adapter_layers(family: str, shapes: Shapes, lora: LoraSettings, trains_text:
     Raises:
         KeyError: a layer of the family is not in `shapes`: an incomplete model.
     """
-    found = [
-        _layer(family, "unet", path, shape, lora)
-        for path, shape in _unet_shapes(family, shapes, lora.convolutions).items()
+    model = family_named(family)
+    parts = model.parts if trains_text else model.parts[:1]
+    return [
+        _layer(model, part, path, shape, lora)
+        for part in parts
+        for path, shape in model.adapter_shapes(shapes, part, lora.convolutions).items()
     ]
-    if trains_text:
-        for part in targets.PARTS[family][1:]:
-            found += _text_layers(family, part, shapes, lora)
-    return found
 
 
-def _unet_shapes(family: str, shapes: Shapes, convolutions: bool) -> dict[str, tuple[int, ...]]:
-    ends = len(".weight")
-    known = {
-        f"lora_unet_{key[len(_UNET) : -ends].replace('.', '_')}": shape
-        for key, shape in shapes.items()
-        if key.startswith(_UNET) and key.endswith(".weight")
-    }
-    return {  # one of the spellings is the original name, which is the file's
-        path: next(known[name] for name in reversed(key_names.spellings(family, "unet", path)) if name in known)
-        for path in targets.paths(family, "unet", convolutions)
-    }
-
-
-def _text_layers(family: str, part: str, shapes: Shapes, lora: LoraSettings) -> list[LayerShape]:
-    sizes = {
-        int(match[1]): shape
-        for key, shape in shapes.items()
-        if (match := re.fullmatch(_TEXT[family, part], key)) is not None
-    }
-    inner, width = sizes[0]
-    square = (width, width)
-    by_leaf = {"fc1": (inner, width), "fc2": (width, inner)}
-    paths = targets.text_paths(len(sizes) - _NEVER_READ.get((family, part), 0))
-    return [_layer(family, part, path, by_leaf.get(path.rpartition(".")[2], square), lora) for path in paths]
-
-
-def _layer(family: str, part: str, path: str, shape: tuple[int, ...], lora: LoraSettings) -> LayerShape:
-    wide = part == "unet" and _CONVOLUTION.fullmatch(path) is not None
+def _layer(model: ModelFamily, part: str, path: str, shape: tuple[int, ...], lora: LoraSettings) -> LayerShape:
+    wide = part == "unet" and any(re.fullmatch(rf"(?:.*\.)?{end}", path) for end in model.convolution_ends)
     rank = lora.conv_rank if wide else lora.of_part(part)[0]
     out, inside = shape[0], shape[1]
     numbers = rank * (inside * (9 if wide else 1) + out)
-    return LayerShape(key_names.kohya_name(family, part, path), numbers, inside if lora.use_dora else 0)
+    return LayerShape(key_names.kohya_name(model.name, part, path), numbers, inside if lora.use_dora else 0)
 
 
 def _checkpoint_bytes(layers: list[LayerShape]) -> int:
@@ -197,13 +158,6 @@ def _state_bytes(layers: list[LayerShape], train: TrainSettings) -> int:
     entries = 1 + _ENTRIES[train.optimizer] + (1 if train.ema else 0)
     tensors = sum(3 if layer.magnitude else 2 for layer in layers)
     return round(4 * copies * sum(layer.numbers + layer.magnitude for layer in layers)) + tensors * entries * _ENTRY
-
-
-def _text_bytes(family: str, shapes: Shapes) -> int:
-    width = next(
-        shape[1] for key, shape in shapes.items() if key.startswith(_UNET) and key.endswith("attn2.to_k.weight")
-    )
-    return 4 * 77 * width + (4 * width if family == "sdxl" else 0) + 300
 
 
 def cost_key(base: Path, train: TrainSettings) -> str:

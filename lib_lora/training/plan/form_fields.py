@@ -13,7 +13,7 @@ from typing import Any
 
 from lib_lora.lora.adapter_settings import LoraSettings
 from lib_lora.training.objective.objective import ObjectiveSettings
-from lib_lora.training.plan.presets import PRESETS, TOLD
+from lib_lora.training.plan.presets import presets
 from lib_lora.training.plan.train_settings import TrainSettings
 
 NO_FIELDS = ("preset", "version")
@@ -62,9 +62,9 @@ def nested(values: dict[str, Any]) -> dict[str, Any]:
 def presets_told(family: str | None = None, narrow: bool = False) -> list[dict[str, str]]:
     """Name and text of the presets; with `family` only those for such a base model (see `presets.preset`)."""
     return [
-        {"name": name, "text": text}
-        for name, (its, its_narrow, text) in TOLD.items()
-        if name in PRESETS and (family is None or (its == family and (narrow or not its_narrow)))
+        {"name": name, "text": one.description}
+        for name, (its, one) in presets().items()
+        if family is None or (its.name == family and (narrow or not one.narrow))
     ]
 
 

@@ -13,21 +13,12 @@ from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
+from lib_lora.models.families.registry import family_named
 from lib_lora.training.plan.train_settings import TrainSettings
 
 GB = 1 << 30
 _ALWAYS = 0.8  # GB: CUDA itself, and a desktop
 _RESERVE = 1.0  # GB that must be left by these rough figures: Windows spills over silently, and is then 10 times slower
-_UNET = {"sd1": 0.86, "sd2": 0.87, "sdxl": 2.57}  # thousand millions of numbers
-_TEXT = {"sd1": 0.12, "sd2": 0.35, "sdxl": 0.82}
-_UNET_RANK = {"sd1": 0.42, "sd2": 0.43, "sdxl": 2.66}  # millions of an adapter's numbers for each rank
-_TEXT_RANK = {"sd1": 0.17, "sd2": 0.42, "sdxl": 0.90}
-_CONV_RANK = {"sd1": 0.63, "sd2": 0.63, "sdxl": 0.41}
-# GB for a picture of the family's own size in half precision: with activations kept, and computed again when needed
-_KEPT = {"sd1": 1.15, "sd2": 1.15, "sdxl": 8.2}
-_AGAIN = {"sd1": 0.28, "sd2": 0.28, "sdxl": 0.8}
-_SIDE = {"sd1": 512, "sd2": 512, "sdxl": 1024}
-_LARGEST_SIDE = {"sd1": 512, "sd2": 768, "sdxl": 1024}  # what resolution 0 may mean
 _STATE = {"adamw": 16, "adamw8bit": 10, "adafactor": 9, "prodigy": 24, "lion": 12}  # bytes with weight and gradient
 _SMALL_RANK = 16
 _AUTOCAST = 1.35  # fp16 is autocast, which keeps float32 copies around every norm; reckoned on small models
@@ -49,7 +40,7 @@ def fitted(
     those that cost something of the result.
 
     Args:
-        family: sd1, sd2 or sdxl.
+        family: name of the base model's family.
         memory_bytes: of the whole GPU; None = there is none, or it is unknown.
         settings: e.g. a preset's.
         fixed: names of settings that are not to be changed, those of a table with a dot: "lora.rank".
@@ -77,9 +68,7 @@ def fitted(
             said.append(words(changed))
             train = changed
     if not _fits(family, size, train):
-        smaller = (
-            "a Stable Diffusion 1.5 checkpoint needs less" if family == "sdxl" else "a smaller resolution may help"
-        )
+        smaller = family_named(family).memory.hint
         needed = math.ceil(memory_needed(family, train) / GB + _RESERVE)
         said.append(f"and still it may fail, as about {needed} GB are needed; {smaller}")
     return _differences(settings, train), here + (", ".join(said) if said else AS_IT_IS) + "."
@@ -92,16 +81,18 @@ def _fits(family: str, size: int, train: TrainSettings) -> bool:
 def memory_needed(family: str, train: TrainSettings) -> int:
     """About how many bytes of a GPU a run needs, good to a gigabyte."""
     number = 4 if train.precision == "fp32" else 2
-    lora = train.lora
-    adapter = _UNET_RANK[family] * lora.rank + _CONV_RANK[family] * lora.conv_rank
-    frozen = _UNET[family] * number
+    lora, model = train.lora, family_named(family)
+    figures = model.memory
+    adapter = figures.denoiser_rank * lora.rank + figures.convolution_rank * lora.conv_rank
+    frozen = figures.denoiser * number
     if train.trains_text:
-        frozen += _TEXT[family] * number
-        adapter += _TEXT_RANK[family] * lora.of_part("te1")[0]
+        frozen += figures.text * number
+        adapter += figures.text_rank * lora.of_part("te1")[0]
     state = adapter / 1000 * (_STATE[train.optimizer] + (4 if train.ema else 0))
-    pictures = train.batch_size * ((train.resolution or _LARGEST_SIDE[family]) / _SIDE[family]) ** 2
+    pictures = train.batch_size * ((train.resolution or model.largest_side) / figures.side) ** 2
     pictures *= _AUTOCAST if train.precision == "fp16" else 1
-    activations = pictures * (_AGAIN if train.gradient_checkpointing else _KEPT)[family] * number / 2
+    each = figures.recomputed if train.gradient_checkpointing else figures.activations
+    activations = pictures * each * number / 2
     return round((_ALWAYS + activations) * GB + (frozen + state) * 1e9)
 
 
@@ -150,7 +141,7 @@ def _savings(family: str) -> list[tuple[Any, Any]]:
         (_one_by_one, lambda train: f"batches of 1 with {train.accumulation} a step"),
         (_in_8_bit, lambda train: "8-bit AdamW"),  # noqa: ARG005
     ]
-    if family == "sdxl":
+    if family_named(family).memory.text_last:
         found.append((_without_text, lambda train: "the UNet alone"))  # noqa: ARG005
     return [*found, (_lower_rank, lambda train: f"rank {train.lora.rank}")]
 

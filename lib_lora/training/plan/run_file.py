@@ -21,7 +21,8 @@ from lib_lora import file_permissions, typed_settings
 from lib_lora.character.store import Character, read_yaml
 from lib_lora.errors import UserError
 from lib_lora.files import digest_of, explained, slug, write_text
-from lib_lora.models.family import ModelInfo, Prediction, identify
+from lib_lora.models.families.identify import identify
+from lib_lora.models.families.model_family import ModelInfo, Prediction
 from lib_lora.training.plan.train_settings import TrainSettings
 from lib_lora.workspace.workspace import CharacterFolder, RunFolder, Workspace
 
@@ -56,7 +57,7 @@ class RunBase:
 
     Attributes:
         path, sha256: of the file.
-        family, prediction, zero_terminal_snr: see `models.family.ModelInfo`.
+        family, prediction, zero_terminal_snr: see `ModelInfo`.
         guidance: the scale at which test grids are painted.
     """
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lib_lora.models.family import Prediction
+from lib_lora.models.families.model_family import Prediction
 
 
 @dataclass(frozen=True)

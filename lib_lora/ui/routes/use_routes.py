@@ -12,6 +12,7 @@ from typing import Any
 from lib_lora.deploy import comfyui
 from lib_lora.errors import UserError
 from lib_lora.files import slug, write_json
+from lib_lora.models.families.registry import family_named
 from lib_lora.queue import leftovers
 from lib_lora.ui.http import paths
 from lib_lora.ui.http.confirmation import confirm_folder
@@ -133,7 +134,7 @@ def text_of(record: RunRecord, pictures: list[PromptSource], framing: str, stem:
     run = load_run(record.folder)
     found = next((one for one in pictures if one.fits(framing)), None)
     cell = planned(found.cell) if found else portrait_of(run, framing)
-    return infotext(cell, stem, weight, run.file.settings.clip_skip if record.family == "sd1" else 1)
+    return infotext(cell, stem, weight, run.file.settings.clip_skip if family_named(record.family).has_clip_skip else 1)
 
 
 @dataclass(frozen=True)

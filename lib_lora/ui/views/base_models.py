@@ -26,10 +26,10 @@ class BaseRecord:
     """What a checkpoint file is.
 
     Attributes:
-        family: "sd1", "sd2" or "sdxl"; empty where it cannot be trained on.
-        prediction: "epsilon" or "v"; empty where that takes a look at the weights, which a list does not wait for.
+        family: name of its family; empty where it cannot be trained on.
+        prediction: what it predicts; empty where that takes a look at the weights, which a list does not wait for.
         side: in pixels, of the pictures it knows; 0 where that depends on the prediction.
-        narrow: see `models.family.ModelInfo`.
+        narrow: see `ModelInfo`.
         guidance: the scale at which it is tested.
         why: it cannot be trained on, one sentence; empty where it can.
     """
@@ -83,16 +83,16 @@ def look_at(root: Path, path: Path, whole: bool = False) -> BaseRecord:
         path: of the checkpoint.
         whole: also where its weights must be looked at, which can take a minute.
     """
-    from lib_lora.models.family import identify
+    from lib_lora.models.families.identify import identify
 
     try:
         info = identify(path, None if whole else "epsilon")
-        if not whole and info.family != "sd2":  # of sd2 alone it may take the weights to tell the prediction
+        if not whole and not info.model_family.prediction_in_weights:
             info = identify(path)
     except UserError as error:
         base = BaseRecord(why=str(error))
     else:
-        sure = whole or info.family != "sd2"
+        sure = whole or not info.model_family.prediction_in_weights
         prediction, side = (info.prediction, info.resolution) if sure else ("", info.small_side or 0)
         base = BaseRecord(info.family, prediction, side, info.narrow, info.guidance)
     with _lock:

@@ -23,7 +23,8 @@ from lib_lora.faces.face import FaceEngine
 from lib_lora.faces.opencv_engine import SFaceEngine
 from lib_lora.files import atomic_file, sha256, slug
 from lib_lora.grid.cells import Painter
-from lib_lora.models.family import Prediction, identify
+from lib_lora.models.families.identify import identify
+from lib_lora.models.families.model_family import Prediction
 from lib_lora.queue.job_types import CANDIDATES
 from lib_lora.training.plan.training_request import TrainingRequest
 from lib_lora.workflows.command_result import CommandResult

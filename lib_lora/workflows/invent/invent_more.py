@@ -15,7 +15,7 @@ from lib_lora.faces.opencv_engine import SFaceEngine
 from lib_lora.files import atomic_file, sha256
 from lib_lora.grid.cells import Painter
 from lib_lora.lora.file.integrity import check_whole
-from lib_lora.models.family import Prediction
+from lib_lora.models.families.model_family import Prediction
 from lib_lora.photos.audit.audit_store import photos_to_use
 from lib_lora.queue.job_types import BUDGET, COUNT
 from lib_lora.training.plan.training_request import TrainingRequest

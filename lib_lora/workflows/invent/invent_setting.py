@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lib_lora.errors import StoppedByUser, typed
-from lib_lora.models.family import ModelInfo
+from lib_lora.models.families.model_family import ModelInfo
 from lib_lora.models.reading.file_hashes import remembered_sha256
 from lib_lora.runs.run_lock import only_process
 from lib_lora.workflows.invent.invented_folder import InventedFolder, InventedPicture, InventPlan

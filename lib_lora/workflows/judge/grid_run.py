@@ -19,7 +19,8 @@ from lib_lora.files import atomic_file, digest_of, explained, read_json, write_j
 from lib_lora.grid.cells import Painter, base_cells, leak_cells, test_cells, with_lora
 from lib_lora.grid.prompts import PROMPTS
 from lib_lora.lora.file.integrity import check_whole
-from lib_lora.models.family import ModelInfo, Prediction, identify
+from lib_lora.models.families.identify import identify
+from lib_lora.models.families.model_family import ModelInfo, Prediction
 from lib_lora.models.reading.file_hashes import remembered_sha256
 from lib_lora.pictures import Cell, save_picture
 from lib_lora.runs.reopen import check_base

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from lib_lora.grid.cells import Painter
-from lib_lora.models.family import ModelInfo
+from lib_lora.models.families.model_family import ModelInfo
 from lib_lora.training.plan.train_settings import Precision, TrainSettings
 
 

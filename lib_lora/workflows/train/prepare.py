@@ -11,7 +11,8 @@ from lib_lora.character.photo_files import list_photos, open_photo
 from lib_lora.character.store import Character, consent_of, load
 from lib_lora.errors import UserError, typed
 from lib_lora.files import sha256
-from lib_lora.models.family import ModelInfo, identify, look
+from lib_lora.models.families.identify import identify, look
+from lib_lora.models.families.model_family import ModelInfo
 from lib_lora.models.reading.file_hashes import remembered_sha256
 from lib_lora.photos.audit.audit_store import photos_to_use
 from lib_lora.photos.audit.coverage import LEAST

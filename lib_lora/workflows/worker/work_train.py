@@ -11,7 +11,7 @@ import torch
 
 from lib_lora.character.store import load
 from lib_lora.errors import UserError
-from lib_lora.models.family import Prediction
+from lib_lora.models.families.model_family import Prediction
 from lib_lora.models.fast.memory import is_out_of_memory
 from lib_lora.queue import worker_pipe
 from lib_lora.queue.job_types import TrainArguments

@@ -6,9 +6,7 @@ import pytest
 import torch
 
 from lib_lora.models.clip_tokens import prompt_chunks
-from lib_lora.models.family import identify
-from lib_lora.models.load import load_text_encoders
-from lib_lora.models.text_conditioning import TextStack
+from lib_lora.models.families.identify import identify
 from lib_lora.training.data.caption_shuffle import varies, words_for
 from lib_lora.training.data.conditions import FrozenConditions, LiveConditions
 from lib_lora.training.plan.train_settings import TrainSettings
@@ -47,7 +45,7 @@ def test_frozen_encodings_are_the_encoders_and_are_remembered(toy, tmp_path, kin
 
     def load():
         loads.append(1)
-        return TextStack(info.family, load_text_encoders(info, torch.float32, CPU))
+        return info.load_text(torch.float32, CPU)
 
     key = ("base", info.family, "float32")
     frozen = FrozenConditions(tmp_path, key, load, 1, 1, CPU, torch.float32)
@@ -70,7 +68,7 @@ def test_frozen_encodings_are_the_encoders_and_are_remembered(toy, tmp_path, kin
 
 def test_long_and_short_captions_share_a_batch(toy, tmp_path):
     info = identify(toy("sd1"))
-    stack = TextStack(info.family, load_text_encoders(info, torch.float32, CPU))
+    stack = info.load_text(torch.float32, CPU)
     long = "photo of mrxa woman, " * 30
     chunks = len(prompt_chunks(long))
     frozen = FrozenConditions(tmp_path, ("x",), lambda: stack, 1, chunks, CPU, torch.float32)

@@ -8,8 +8,7 @@ import torch
 from PIL import Image
 
 from lib_lora.errors import UserError
-from lib_lora.models.family import identify
-from lib_lora.models.load import load_vae
+from lib_lora.models.families.identify import identify
 from lib_lora.models.vae import encode, to_tensor
 from lib_lora.training.data.buckets import Bucket, placement
 from lib_lora.training.data.dataset import load_items, place, weight_map
@@ -19,7 +18,7 @@ CPU = torch.device("cpu")
 
 
 def _load(run):
-    return lambda: load_vae(identify(Path(run.file.base.path)), torch.float32, CPU)
+    return lambda: identify(Path(run.file.base.path)).load_vae(torch.float32, CPU)
 
 
 def test_latents_are_the_vaes_and_cached(make_run):

@@ -11,7 +11,7 @@ from lib_lora import typed_settings
 from lib_lora.lora.adapter_settings import LoraSettings
 from lib_lora.training.objective.objective import ObjectiveSettings
 from lib_lora.training.plan import form_fields
-from lib_lora.training.plan.presets import PRESETS, preset
+from lib_lora.training.plan.presets import preset, presets
 from lib_lora.training.plan.train_settings import TrainSettings
 
 ALL = form_fields.fields()
@@ -53,13 +53,12 @@ def test_defaults_round_trip():
     assert form_fields.flat(TrainSettings()) == values
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", presets())
 def test_presets_round_trip(name):
-    train = preset(name, form_fields.TOLD[name][0], narrow=form_fields.TOLD[name][1])
+    family, one = presets()[name]
+    train = preset(name, family.name, narrow=one.narrow)
     values = form_fields.flat(train)
-    assert (
-        preset(name, form_fields.TOLD[name][0], form_fields.nested(values), narrow=form_fields.TOLD[name][1]) == train
-    )
+    assert preset(name, family.name, form_fields.nested(values), narrow=one.narrow) == train
 
 
 def test_dotted_and_nested_ones_mix():
@@ -117,7 +116,7 @@ def test_the_least_value_of_the_metadata_is_held(kind, name, least):
 
 
 def test_presets_are_told():
-    assert [one["name"] for one in form_fields.presets_told()] == list(PRESETS)
+    assert [one["name"] for one in form_fields.presets_told()] == list(presets())
     assert all(20 < len(one["text"]) < 200 for one in form_fields.presets_told())
     assert [one["name"] for one in form_fields.presets_told("sd1")] == ["sd15-face"]
     assert [one["name"] for one in form_fields.presets_told("sd1", narrow=True)] == ["sd15-face", "mini-face"]

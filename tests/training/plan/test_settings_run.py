@@ -10,18 +10,18 @@ import torch
 
 from lib_lora import typed_settings
 from lib_lora.errors import UserError
-from lib_lora.models.family import identify
+from lib_lora.models.families.identify import identify
 from lib_lora.models.fast import memory
 from lib_lora.training import precision
 from lib_lora.training import state as states
-from lib_lora.training.plan.presets import PRESETS, preset
+from lib_lora.training.plan.presets import preset, presets
 from lib_lora.training.plan.run_file import load_run
 from lib_lora.training.plan.train_settings import TrainSettings
 
 FAMILIES = {"sd15-face": "sd1", "sd2-face": "sd2", "sdxl-face": "sdxl", "mini-face": "sd1"}
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", presets())
 def test_presets_are_settings_and_survive_the_file(name):
     narrow = name == "mini-face"
     train = preset(name, FAMILIES[name], narrow=narrow)

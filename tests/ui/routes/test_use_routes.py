@@ -9,8 +9,9 @@ import pytest
 import torch
 from planting import plan_audit, plant_grid, plant_run
 
-from lib_lora.lora import key_names, targets
+from lib_lora.lora import key_names
 from lib_lora.lora.file.writing import write
+from lib_lora.models.families.registry import family_named
 from lib_lora.ui.routes.use_routes import painted
 from lib_lora.ui.views import run_records
 from lib_lora.ui.views.run_records import run as record_of
@@ -28,7 +29,7 @@ def run(page):
 def _trained(folder):
     run = plant_run(folder, steps=100, saved=[50, 100])
     tensors = {}
-    for path in targets.paths("sd1", "unet", False):
+    for path in family_named("sd1").adapter_paths("unet", False):
         name = key_names.kohya_name("sd1", "unet", path)
         tensors |= {f"{name}.lora_down.weight": torch.ones(1, 2), f"{name}.lora_up.weight": torch.ones(2, 1)}
         tensors[f"{name}.alpha"] = torch.tensor(1.0)

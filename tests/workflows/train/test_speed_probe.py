@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from lib_lora.errors import UserError
+from lib_lora.models.families.model_family import ModelInfo
 from lib_lora.training import loop
 from lib_lora.training.plan.estimate import remembered
 from lib_lora.training.plan.presets import preset
@@ -103,8 +104,8 @@ def test_the_run_itself_profits_from_it(data, toy, monkeypatch, tmp_path):
     probe(data, "Mara", TrainingRequest(toy("sd1"), None, wanted), Said(), steps=2)
     run = start_run(data, "Mara", TrainingRequest(toy("sd1"), None, wanted, few=True))
     assert run.file.id == "001"
-    for name in ("load_vae", "load_text_encoders"):
-        monkeypatch.setattr(f"lib_lora.training.session.{name}", lambda *_: pytest.fail("loaded again"))
+    for name in ("load_vae", "load_text"):
+        monkeypatch.setattr(ModelInfo, name, lambda *_: pytest.fail("loaded again"))
     open_session(run, Said())
 
 

@@ -1,0 +1,100 @@
+"""Stable Diffusion 1: 512 pixels, CLIP-L, noise prediction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lib_lora.models.clip_tokens import EOS
+from lib_lora.models.families.model_family import FamilyPreset, MemoryFigures
+from lib_lora.models.families.stable_diffusion import StableDiffusion
+from lib_lora.models.text_encoder import TextEncoder
+
+NARROW = "mini-face"  # the preset for small models
+_SIDE = 512
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class StableDiffusion1(StableDiffusion):
+    """Stable Diffusion 1.1 to 1.5 and everything that was trained on them."""
+
+    @property
+    def largest_side(self) -> int:
+        """See `ModelFamily`."""
+        return _SIDE
+
+    def side(self, prediction: str) -> int:
+        """See `ModelFamily`."""
+        return _SIDE
+
+    def base_version(self, prediction: str) -> str:
+        """See `ModelFamily`."""
+        return "sd_v1"
+
+    def architecture(self, prediction: str) -> str:
+        """See `ModelFamily`; Forge takes a file for SD1 only if it says so."""
+        return "stable-diffusion-v1/lora"
+
+
+SD1 = StableDiffusion1(
+    name="sd1",
+    title="SD1",
+    label="SD1.5",
+    webui_flag="is_sd1",
+    parts=("unet", "te1"),
+    prefixes={"unet": "lora_unet_", "te1": "lora_te_"},
+    depths=(1, 1, 1, 0),
+    middle_depth=1,
+    heads=8,
+    marker="cond_stage_model.transformer.",
+    text_encoders=(
+        # a webui finds its layers under the name of SDXL's first encoder too
+        TextEncoder("clip", "cond_stage_model.transformer.", 12, pad=EOS, output="skip", other_prefixes=("lora_te1_",)),
+    ),
+    has_clip_skip=True,
+    webui_fallback=True,
+    context_widths=(768,),
+    linear_projections=False,
+    narrow_below=768,
+    memory=MemoryFigures(
+        denoiser=0.86,
+        text=0.12,
+        denoiser_rank=0.42,
+        text_rank=0.17,
+        convolution_rank=0.63,
+        activations=1.15,
+        recomputed=0.28,
+        side=_SIDE,
+    ),
+    presets={
+        "sd15-face": FamilyPreset(
+            "A face on Stable Diffusion 1.5: UNet and text encoder, 512 pixels, fits 8 GB.",
+            {
+                "batch_size": 2,  # smoother than 1, fits 8 GB
+                "unet_lr": 1e-4,  # the common ground of all sources
+                "te_lr": 5e-5,  # half the UNet's: the trigger word is learned without forgetting the others
+                # a face needs more than style; alpha half for stability
+                "lora": {"rank": 32, "alpha": 16, "te": True},
+                # noise offset: dark and bright portraits; min-SNR 5: equal progress at all noise levels (2303.09556)
+                "objective": {"noise_offset": 0.05, "min_snr_gamma": 5.0},
+            },
+        ),
+        # on a CPU (docs/mini-face.md has the measurements)
+        NARROW: FamilyPreset(
+            "A face on a small model of small pictures, minutes on a processor: for trying things out.",
+            {
+                "passes": 56,  # 336 steps with 24 photos
+                "batch_size": 4,  # a small step costs little more for four than for one
+                "precision": "fp32",  # its products are so small that bf16 takes longer, even where a processor has it
+                "optimizer": "adamw",
+                # narrow layers need larger changes: half of these keep less of the face, twice make pictures alike
+                "unet_lr": 4e-3,
+                "te_lr": 2e-3,
+                "face_weight": 2.0,  # keeps a little more of the face in the same steps, and the pictures as varied
+                "sample_steps": 5,  # its pictures look the same after 5 as after 20; two of them are 4 % of the time
+                "lora": {"rank": 32, "alpha": 16, "te": True},
+                "objective": {"noise_offset": 0.05, "min_snr_gamma": 5.0},
+            },
+            narrow=True,
+        ),
+    },
+)

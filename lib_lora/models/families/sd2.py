@@ -1,0 +1,78 @@
+"""Stable Diffusion 2: 512 or 768 pixels, OpenCLIP-H, noise or velocity prediction, which the file does not say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from lib_lora.models.families.model_family import FamilyPreset, MemoryFigures
+from lib_lora.models.families.stable_diffusion import StableDiffusion
+from lib_lora.models.text_encoder import TextEncoder
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class StableDiffusion2(StableDiffusion):
+    """Stable Diffusion 2.0 and 2.1."""
+
+    @property
+    def largest_side(self) -> int:
+        """See `ModelFamily`."""
+        return 768
+
+    def side(self, prediction: str) -> int:
+        """See `ModelFamily`."""
+        return 768 if prediction == "v" else 512
+
+    def base_version(self, prediction: str) -> str:
+        """See `ModelFamily`."""
+        return "sd_v2_v" if prediction == "v" else "sd_v2"
+
+    def claimed_by(self, metadata: Mapping[str, str]) -> bool:
+        """See `ModelFamily`."""
+        return metadata.get("ss_v2") == "True"
+
+    def architecture(self, prediction: str) -> str:
+        """See `ModelFamily`."""
+        return f"stable-diffusion-v2-{'768-v' if prediction == 'v' else '512'}/lora"
+
+
+SD2 = StableDiffusion2(
+    name="sd2",
+    title="SD2",
+    label="SD2",
+    webui_flag="is_sd2",
+    parts=("unet", "te1"),
+    prefixes={"unet": "lora_unet_", "te1": "lora_te_"},
+    depths=(1, 1, 1, 0),
+    middle_depth=1,
+    marker="cond_stage_model.model.",
+    # The encoder has 24 layers; the family reads the last but one, so the 24th is never built.
+    text_encoders=(TextEncoder("open_clip", "cond_stage_model.model.", 23, pad=0, output="last", unread=1),),
+    prediction_in_weights=True,
+    is_v2=True,
+    joint_attention=("te1",),
+    context_widths=(1024,),
+    # activations are taken for as large as Stable Diffusion 1.5's
+    memory=MemoryFigures(
+        denoiser=0.87,
+        text=0.35,
+        denoiser_rank=0.43,
+        text_rank=0.42,
+        convolution_rank=0.63,
+        activations=1.15,
+        recomputed=0.28,
+        side=512,
+    ),
+    presets={
+        "sd2-face": FamilyPreset(
+            "A face on Stable Diffusion 2: UNet and text encoder, the encoder at a lower rate.",
+            {
+                "batch_size": 2,
+                "unet_lr": 1e-4,
+                "te_lr": 2.5e-5,  # OpenCLIP-H is larger and forgets sooner
+                "lora": {"rank": 32, "alpha": 16, "te": True},
+                "objective": {"min_snr_gamma": 5.0},  # no offset: the v objective already learns brightness
+            },
+        )
+    },
+)

@@ -1,0 +1,89 @@
+"""Stable Diffusion XL: 1024 pixels, two text encoders, and a UNet that is told the picture's size."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from lib_lora.models.clip_tokens import EOS
+from lib_lora.models.families.model_family import FamilyPreset, MemoryFigures
+from lib_lora.models.families.stable_diffusion import StableDiffusion
+from lib_lora.models.text_encoder import TextEncoder
+
+_SIDE = 1024
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class StableDiffusionXL(StableDiffusion):
+    """Stable Diffusion XL and everything that was trained on it."""
+
+    @property
+    def largest_side(self) -> int:
+        """See `ModelFamily`."""
+        return _SIDE
+
+    def side(self, prediction: str) -> int:
+        """See `ModelFamily`."""
+        return _SIDE
+
+    def base_version(self, prediction: str) -> str:
+        """See `ModelFamily`."""
+        return "sdxl_base_v1-0"
+
+    def claimed_by(self, metadata: Mapping[str, str]) -> bool:
+        """See `ModelFamily`."""
+        return metadata.get("ss_base_model_version", "").startswith("sdxl_")
+
+    def architecture(self, prediction: str) -> str:
+        """See `ModelFamily`."""
+        return "stable-diffusion-xl-v1-base/lora"
+
+
+SDXL = StableDiffusionXL(
+    name="sdxl",
+    title="SDXL",
+    label="SDXL",
+    webui_flag="is_sdxl",
+    parts=("unet", "te1", "te2"),
+    prefixes={"unet": "lora_unet_", "te1": "lora_te1_", "te2": "lora_te2_"},
+    depths=(0, 2, 10),
+    middle_depth=10,
+    marker="conditioner.embedders.1.model.",
+    text_encoders=(
+        TextEncoder("clip", "conditioner.embedders.0.transformer.", 12, pad=EOS, output="second"),
+        TextEncoder("open_clip", "conditioner.embedders.1.model.", 32, pad=0, output="second", pooled=True),
+    ),
+    vae_scale=0.13025,
+    vae_in_float32=True,
+    original_keys=True,
+    size_conditioning=True,
+    implementation="https://github.com/Stability-AI/generative-models",
+    joint_attention=("te2",),
+    context_widths=(2048,),
+    memory=MemoryFigures(
+        denoiser=2.57,
+        text=0.82,
+        denoiser_rank=2.66,
+        text_rank=0.90,
+        convolution_rank=0.41,
+        activations=8.2,
+        recomputed=0.8,
+        side=_SIDE,
+        text_last=True,
+        hint="a Stable Diffusion 1.5 checkpoint needs less",
+    ),
+    presets={
+        "sdxl-face": FamilyPreset(
+            "A face on Stable Diffusion XL: the UNet alone, 1024 pixels, from 10 GB.",
+            {
+                "batch_size": 1,  # 1024 pixels; more only with much memory
+                "unet_lr": 1e-4,
+                "te_lr": 0.0,  # kohya's docs "highly recommend" the UNet alone; saves both encoders' memory
+                "gradient_checkpointing": True,  # without it 1024 pixels need more than 16 GB
+                "lora": {"rank": 32, "alpha": 16, "te": False},
+                # offset .0357: the value SDXL itself was trained with
+                "objective": {"noise_offset": 0.0357, "min_snr_gamma": 5.0},
+            },
+        )
+    },
+)

@@ -1,0 +1,163 @@
+"""Installs packages with uv or pip, passes on what they say, and says in one sentence why they failed.
+
+Imports the standard library alone, since it is needed before there are packages.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+_REASONS = (  # the first whose pattern is in what pip said; the words in brackets are the place's
+    (
+        r"No space left on device|Errno 28|WinError 112|Disk quota exceeded",
+        "The disk of {env} is full ({room}); free some space{other_disk}",
+    ),
+    (
+        r"ensurepip is not|No module named '?(?:venv|ensurepip|pip)\b",
+        "{python} cannot install packages, because its venv or pip module is missing; install it (on Debian and Ubuntu"
+        " the package python3-venv) or take a Python from python.org",
+    ),
+    (r"Long Path support", "A path in {env} is longer than Windows allows; {short}"),
+    (r"Permission denied|Errno 13|WinError 5\b|Read-only file system", "{env} cannot be written; {writable}"),
+    (
+        r"CERTIFICATE_VERIFY_FAILED",
+        "pip does not trust the certificate of its package index, as behind a proxy that opens connections; let"
+        " PIP_CERT name the proxy's certificate file",
+    ),
+    (
+        r"connection broken|ConnectionError|getaddrinfo|name resolution|timed out|ProxyError|IncompleteRead",
+        "pip could not reach its package index (what was downloaded is kept); check the network or the proxy",
+    ),
+)
+_SOURCES = {  # what pip is told about where packages come from
+    "index-url",
+    "extra-index-url",
+    "no-index",
+    "find-links",
+    "trusted-host",
+    "cert",
+    "client-cert",
+    "proxy",
+    "constraint",
+}
+
+
+def install_packages(
+    python: str,
+    lines: Sequence[str],
+    log: Path,
+    each: Callable[[str], None],
+    target: Path | None = None,
+    index: str = "",
+) -> tuple[int, str]:
+    """Install requirement lines for the interpreter `python`.
+
+    uv does it in a fraction of the time, where it is there; it does not know pip's configuration, so it is not asked
+    where there is one. Where it fails, pip does it, and says why it cannot.
+
+    Args:
+        python: the interpreter.
+        lines: the requirements.
+        log: a file that gets all that was said.
+        each: gets what is said, line by line.
+        target: a folder for exactly these packages, without what they need, and as wheels only; None = the
+            interpreter's own, with what they need.
+        index: address of the package index; empty = the usual one.
+
+    Returns:
+        Exit code, 0 = done, and what was said by who did it last.
+    """
+    where = ["--no-deps", "--target", str(target), "--only-binary=:all:"] if target else []
+    where += ["--index-url", index] if index else []
+    log.unlink(missing_ok=True)
+    uv = _uv()
+    if uv and not _is_configured(python):
+        code, said = _watched([*uv, "pip", "install", "--python", python, *where, *lines], each)
+        if code == 0:
+            with suppress(OSError):
+                log.write_text(said, encoding="utf-8")
+            return code, said
+        each("uv could not do it; trying pip.")
+        if target:
+            shutil.rmtree(target, ignore_errors=True)
+    command = [python, "-m", "pip", "install", *where, *([] if target else ["--prefer-binary"])]
+    command += ["--no-input", "--disable-pip-version-check", "--no-warn-script-location", "--progress-bar", "off"]
+    return _watched([*command, "--log", str(log), *lines], each)
+
+
+def _uv() -> list[str]:
+    """The command of uv, on the path or as a module of this interpreter; empty where there is none."""
+    found = shutil.which("uv")
+    if found:
+        return [found]
+    return [sys.executable, "-m", "uv"] if importlib.util.find_spec("uv") else []
+
+
+def _is_configured(python: str) -> bool:
+    """Whether somebody has told pip, by file or variable, where packages come from or how to get there."""
+    asked = [python, "-m", "pip", "config", "list"]  # lines like global.index-url='https://...'
+    try:
+        done = subprocess.run(
+            asked, env=plain_environment(), capture_output=True, encoding="utf-8", errors="replace", check=False
+        )
+    except OSError:
+        return False
+    keys = {line.partition("=")[0].rpartition(".")[2] for line in done.stdout.splitlines()}
+    return done.returncode == 0 and not keys.isdisjoint(_SOURCES)
+
+
+def _watched(command: list[str], each: Callable[[str], None]) -> tuple[int, str]:
+    """Run a command, and pass on what it says; its exit code, and all it said."""
+    said = []
+    try:
+        with subprocess.Popen(
+            command,
+            env={**plain_environment(), "PYTHONIOENCODING": "utf-8"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="replace",
+        ) as process:
+            try:
+                for line in process.stdout or ():
+                    said.append(line)
+                    each(line.rstrip())
+            except BaseException:  # Ctrl+C: it may not have got it
+                process.kill()
+                raise
+    except OSError as error:
+        return 1, f"ERROR: {error}"
+    return process.returncode, "".join(said)
+
+
+def plain_environment() -> dict[str, str]:
+    """The environment less what would send pip's packages, or its view of what is installed, elsewhere."""
+    elsewhere = ("PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PYTHONHOME", "PYTHONPATH")
+    return {key: value for key, value in os.environ.items() if key.upper() not in elsewhere}
+
+
+def explain(said: str, place: Path, python: str, log: Path, words: Mapping[str, str]) -> str:
+    """One sentence for what pip or venv `said` when it failed: what is wrong and what to do.
+
+    Args:
+        said: what it printed.
+        place: the folder that was to be filled.
+        python: the interpreter.
+        log: where all of it can be read.
+        words: for the sentences' brackets: "room", "other_disk", "short", "writable" and "again".
+    """
+    full = place.parent.is_dir() and shutil.disk_usage(place.parent).free < 50e6  # the output may be cut off then
+    for pattern, sentence in _REASONS:
+        if re.search(pattern, said) or full:  # the full disk is the first of the reasons
+            return f"{sentence.format(env=place, python=python, **words)}, and {words['again']}."
+    errors = re.findall(r"ERROR: (.+)", said) or said.strip().splitlines() or ["pip said nothing"]
+    return f"The packages could not be installed: {errors[-1].strip().rstrip('.')} (all of it: {log})."

@@ -1,0 +1,112 @@
+"""The objective of Stable Diffusion 1, 2 and XL: a fixed noise schedule, noise or velocity prediction."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from lib_lora.models.families.model_family import ModelInfo
+from lib_lora.models.noise_schedule import noise_schedule
+from lib_lora.training.objective.noise import sample_timestep, training_noise
+from lib_lora.training.objective.objective import ObjectiveSettings, add_noise, training_loss
+
+
+@dataclass(frozen=True)
+class DiffusionObjective:
+    """See `objectives.Objective`; times are whole numbers.
+
+    Attributes:
+        alphas_cumprod: the noise schedule, [1000].
+        prediction: what the denoiser predicts, "epsilon" or "v".
+        settings: the knobs.
+    """
+
+    alphas_cumprod: torch.Tensor
+    prediction: str
+    settings: ObjectiveSettings
+
+    @classmethod
+    def of_model(cls, info: ModelInfo, settings: ObjectiveSettings, device: torch.device) -> DiffusionObjective:
+        """The objective of a base model.
+
+        Raises:
+            UserError: the settings do not fit its prediction.
+        """
+        settings.check(info.prediction)
+        return cls(noise_schedule(info.zero_terminal_snr).to(device), info.prediction, settings)
+
+    def draw_time(self, draw: torch.Generator) -> float:
+        """See `Objective`."""
+        return sample_timestep(self.settings, draw)
+
+    def draw_noise(self, latent: torch.Tensor, draw: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        """See `Objective`."""
+        return training_noise(latent, self.settings, draw)
+
+    def noisy(self, latents: torch.Tensor, noise: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
+        """See `Objective`."""
+        return add_noise(latents, noise, times, self.alphas_cumprod)
+
+    def loss(
+        self,
+        predicted: torch.Tensor,
+        latents: torch.Tensor,
+        noise: torch.Tensor,
+        times: torch.Tensor,
+        weight_map: torch.Tensor | None = None,
+        is_class: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """See `Objective`."""
+        return training_loss(
+            predicted,
+            latents,
+            noise,
+            times,
+            self.alphas_cumprod,
+            self.prediction,
+            self.settings,
+            weight_map=weight_map,
+            is_class=is_class,
+        )
+
+    def paint(
+        self, predict: Callable[[torch.Tensor, float], torch.Tensor], noise: torch.Tensor, steps: int
+    ) -> torch.Tensor:
+        """See `Objective`."""
+        return euler(predict, noise, self.alphas_cumprod.cpu(), self.prediction, steps)
+
+
+def euler(
+    predict: Callable[[torch.Tensor, int], torch.Tensor],
+    noise: torch.Tensor,
+    alphas_cumprod: torch.Tensor,
+    prediction: str,
+    steps: int,
+) -> torch.Tensor:
+    """From noise to a latent by Euler's method, as webuis do it.
+
+    Written as DDIM without noise, which is the same (Song et al., arXiv 2010.02502, section 4.3) and holds for a
+    schedule that ends in pure noise too.
+
+    Args:
+        predict: (latents, timestep) to the model's guided prediction of the same shape.
+        noise: [B, C, h, w] float32.
+        alphas_cumprod: the schedule, [1000].
+        prediction: what `predict` predicts.
+        steps: at least 1.
+    """
+    times = torch.linspace(len(alphas_cumprod) - 1, 0, steps).round().long().tolist()
+    left = [max(float(alphas_cumprod[time]), 1e-8 if prediction == "epsilon" else 0.0) for time in times]
+    latents = noise * math.sqrt(1 - left[0])
+    for time, here, there in zip(times, left, [*left[1:], 1.0], strict=True):
+        picture, rest = math.sqrt(here), math.sqrt(1 - here)
+        said = predict(latents, time)
+        if prediction == "v":
+            clean, wrong = picture * latents - rest * said, picture * said + rest * latents
+        else:
+            clean, wrong = (latents - rest * said) / picture, said
+        latents = math.sqrt(there) * clean + math.sqrt(1 - there) * wrong
+    return latents
