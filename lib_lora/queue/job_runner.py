@@ -157,7 +157,7 @@ class JobRunner:
             if ask and not paints and ask.get("ask") in _REFUSALS:
                 worker.send({"id": ask.get("id"), **_REFUSALS[ask["ask"]]})
             elif ask and "ask" in ask:
-                answer(ask, self.ground, say, stop)
+                answer(ask, self.ground, worker, say, stop)
             look()
 
     def _look(self, worker: WorkerHandle | None = None) -> None:

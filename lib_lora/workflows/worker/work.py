@@ -79,7 +79,7 @@ def work(root: Path, number: int, channel: WorkerPipe) -> Result:
     Raises:
         UserError: there is no such job, or its folder cannot be written.
     """
-    queue = Queue(root)
+    queue, channel.workspace = Queue(root), Workspace(root)
     job, folder = queue.get(number), queue.folder(number)
     log = EventLog(Workspace(root).job(number).events)
     log("state", state="starting")

@@ -20,6 +20,7 @@ from lib_lora.queue.queue import Queue
 from lib_lora.queue.worker_pipe import WorkerPipe
 from lib_lora.runs.events import EventLog, read_events
 from lib_lora.training.plan.run_file import Run, load_run, saved_steps
+from lib_lora.training.plan.training_request import TrainingRequest
 from lib_lora.workflows.judge import grid_run
 from lib_lora.workflows.judge.grid_run import GridRequest, GridRun
 from lib_lora.workflows.train import main_job
@@ -129,7 +130,7 @@ def test_a_probe_is_left_to_who_knows_how(at_work, copied, monkeypatch):
     monkeypatch.setitem(sys.modules, "lib_lora.workflows.train.speed_probe", types.SimpleNamespace(probe=probe))
     outcome = at_work("probe", base=str(copied.base), preset="sd15-face", settings={"batch_size": 2})
     assert outcome["result"] == {"seconds_per_step": 0.5, "steps": 5}
-    assert asked[0][:-1] == (copied.root, NAME, copied.base, "sd15-face", {"batch_size": 2})
+    assert asked[0][:-1] == (copied.root, NAME, TrainingRequest(copied.base, "sd15-face", {"batch_size": 2}))
     assert _of(at_work.events, "progress")[0]["text"] == "Measuring"
 
 
