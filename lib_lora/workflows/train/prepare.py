@@ -10,7 +10,7 @@ from lib_lora.character import caption_files
 from lib_lora.character.photo_files import list_photos, open_photo
 from lib_lora.character.store import Character, consent_of, load
 from lib_lora.errors import UserError, typed
-from lib_lora.files import sha256
+from lib_lora.files import known_sha256
 from lib_lora.models.families.identify import identify, look
 from lib_lora.models.families.model_family import ModelInfo
 from lib_lora.models.reading.file_hashes import remembered_sha256
@@ -177,7 +177,7 @@ def own_photos(
     return [
         TrainingPhoto(
             file=path.relative_to(folder.path).as_posix(),
-            sha256=sha256(path),
+            sha256=known_sha256(path),
             caption=caption_files.read(path) or default,
             regions=regions.get(path, []),
         )
@@ -224,7 +224,9 @@ def class_photos(character: Character, train: TrainSettings) -> list[TrainingPho
     """
     default = train.class_caption or f"photo of {character.class_word}"
     return [
-        TrainingPhoto(file=str(path), sha256=sha256(path), caption=caption_files.read(path) or default, prior=True)
+        TrainingPhoto(
+            file=str(path), sha256=known_sha256(path), caption=caption_files.read(path) or default, prior=True
+        )
         for path in _class_files(train)
     ]
 
