@@ -66,7 +66,7 @@ def _run(argv: "list[str]") -> int:
     if command == "test":
         pins = "--pins" in argv
         left = bootstrap.enter("a1111" if pins else "test", argv)
-        return _test([word for word in argv[1:] if word != "--pins"], pins) if left is None else left
+        return _test(argv[1:], pins) if left is None else left
     page = command in ("try", "ui")  # these two make the environment, and need the page's packages in it
     left = bootstrap.enter("try" if page else "run", argv, make=page)
     if left is not None:
@@ -82,28 +82,41 @@ def _run(argv: "list[str]") -> int:
         raise UserError(sentence, code="package-missing") from error
 
 
-def _test(chosen: "list[str]", pins: bool) -> int:
-    """ruff, mypy and pytest, in this order and all three; with A1111's pins only pytest.
+def _test(words: "list[str]", pins: bool) -> int:
+    """ruff and its formatter, mypy, the checks of the page's scripts and pytest, in this order and all of them; with
+    A1111's pins only pytest.
 
-    `chosen` goes to pytest. Without it the whole suite runs, one worker a core, and a file's tests in
-    one worker and in order: of a browser's, one goes on where the one before has ended.
+    Other `words` than ``--pins`` and ``--coverage`` go to pytest, and the page's scripts are not checked then. Without
+    any, all tests run, with ``--pins`` those that the pinned versions can change (tests/helpers/pins.py): one worker a
+    core, and a file's tests in one worker and in order, since of a browser's, one goes on where the one before has
+    ended. "--page" alone checks the page's scripts and nothing else.
     """
+    from lib_lora import page_checks
     from lib_lora.environment import ROOT
 
-    steps = {
-        "ruff": ["ruff", "check", "."],
-        "mypy": ["mypy"],
-        "pytest": ["pytest", *(chosen or ["-n", "auto", "--dist", "loadfile"])],
-    }
-    if pins:
-        steps = {"pytest": steps["pytest"]}
+    chosen = [word for word in words if word not in ("--pins", "--coverage")]
+    everything = ["-n", "auto", "--dist", "loadfile", *(["--pins"] if pins else [])]
+    covered = ["--cov", "--cov-report=term:skip-covered"] if "--coverage" in words else []
+    python = [sys.executable, "-m"]
+    pytest = {"pytest": [*python, "pytest", "--durations=50", *covered, *(chosen or everything)]}
+    of_the_page, skipped = page_checks.checks() if not pins and chosen in ([], ["--page"]) else ({}, [])
+    if chosen == ["--page"]:
+        steps = of_the_page
+    elif pins:
+        steps = pytest
+    else:
+        ruff = {"ruff": [*python, "ruff", "check", "."], "ruff format": [*python, "ruff", "format", "--check", "."]}
+        steps = {**ruff, "mypy": [*python, "mypy"], **of_the_page, **pytest}
+    variables = {**os.environ, "PYTHONUTF8": "1"}
+    if sys.version_info >= (3, 12):
+        variables.setdefault("COVERAGE_CORE", "sysmon")  # costs next to nothing; a tracer costs about a quarter
     codes = {}
     for name, command in steps.items():
-        sys.stderr.write(f"== {name} (Python {sys.version_info[0]}.{sys.version_info[1]})\n")
+        by = "Node" if name in of_the_page else f"Python {sys.version_info[0]}.{sys.version_info[1]}"
+        sys.stderr.write(f"== {name} ({by})\n")
         sys.stderr.flush()
-        full = [sys.executable, "-m", *command]
-        codes[name] = subprocess.run(full, cwd=ROOT, env={**os.environ, "PYTHONUTF8": "1"}, check=False).returncode
-    verdict = ", ".join(f"{name} {'passed' if code == 0 else 'FAILED'}" for name, code in codes.items())
+        codes[name] = subprocess.run(command, cwd=ROOT, env=variables, check=False).returncode
+    verdict = ", ".join([*(f"{name} {'passed' if code == 0 else 'FAILED'}" for name, code in codes.items()), *skipped])
     sys.stderr.write(f"== {verdict}\n")
     return 1 if any(codes.values()) else 0
 

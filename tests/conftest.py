@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
 
-pytest_plugins = ["face_fixtures", "job_fixtures"]
+pytest_plugins = ["shared", "browser_fixtures", "face_fixtures", "faces_once", "job_fixtures", "pins", "toy_fixtures"]
 
 hypothesis.settings.register_profile("sameface", deadline=None)  # a busy machine is no failure
 hypothesis.settings.load_profile("sameface")
@@ -64,34 +62,3 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
         connect(self, address)  # type: ignore[arg-type]
 
     monkeypatch.setattr(socket.socket, "connect", only_here)
-
-
-@pytest.fixture(scope="session")
-def toy(tmp_path_factory: pytest.TempPathFactory):
-    """A function that gives the path of a toy checkpoint: toy("sd1"), toy("sd2v"), toy("sdxl")."""
-    import toys
-
-    made: dict[str, Path] = {}
-
-    def get(kind: str) -> Path:
-        if kind not in made:
-            made[kind] = toys.write_toy(kind, tmp_path_factory.mktemp("toys") / f"toy-{kind}.safetensors")
-        return made[kind]
-
-    return get
-
-
-_BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-
-
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[object]:
-    """A headless browser, Debian's chromium or another that is there, through Playwright."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs the Python package playwright")
-    path = next((found for name in _BROWSERS if (found := shutil.which(name))), None)
-    if path is None:
-        pytest.skip(f"needs a browser; none of {', '.join(_BROWSERS)} is on this machine")
-    with playwright.sync_playwright() as player:
-        browser = player.chromium.launch(executable_path=path, args=["--no-sandbox", "--no-proxy-server"])
-        yield browser
-        browser.close()

@@ -8,23 +8,22 @@ cannot make the tab vanish.
 
 from __future__ import annotations
 
-import ast
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from import_graph import Import, imports_of, module_name
 
 PACKAGE = Path(__file__).resolve().parent.parent / "lib_lora"
 
-FLOOR = {"errors", "files", "file_permissions", "typed_settings", "pages", "pictures"}
+FLOOR = {"errors", "files", "file_permissions", "typed_settings", "pages", "pictures", "job_host"}
 BELOW = {"workspace", "character", "faces", "clip", "models", "lora"}  # workspace: names of files, so that all agree
 MIDDLE = {"photos", "captions", "training", "grid", "likeness", "deploy", "civitai", "remote"}
 RUNS = {"runs"}
 MAY_IMPORT: dict[str, set[str]] = {
     **dict.fromkeys((*FLOOR, "faces", "models", "environment", "pipes", "spinner", "package_installer"), FLOOR),
     "bootstrap": FLOOR | {"environment", "package_installer", "spinner"},
+    "page_checks": {"environment"},
     "packages": FLOOR | {"environment", "package_installer", "bootstrap"},
     "character": FLOOR | {"workspace"},
     "clip": FLOOR | {"faces", "models"},
@@ -33,12 +32,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "photos": FLOOR | BELOW | {"captions"},
     "workspace": FLOOR | {"faces"},
     "runs": FLOOR | BELOW | {"deploy", "training"},
-    "queue": FLOOR | RUNS | {"workspace"},
+    "queue": FLOOR | RUNS | {"workspace", "environment"},
     "hosts": FLOOR | BELOW | MIDDLE | {"environment"},
     "workflows": FLOOR | BELOW | MIDDLE | RUNS | {"queue", "environment"},
     "ui": FLOOR | BELOW | MIDDLE | RUNS | {"queue", "workflows", "hosts", "environment", "packages"},
     "cli": FLOOR | BELOW | MIDDLE | RUNS | {"queue", "workflows", "hosts", "ui"},
-    "__main__": FLOOR | {"bootstrap", "environment", "cli", "pipes"},
+    "__main__": FLOOR | {"bootstrap", "environment", "page_checks", "cli", "pipes"},
 }
 # Rooms within a room, from the lowest to the highest: each may import those before it. "" = the modules beside them.
 INNER: dict[str, tuple[str, ...]] = {
@@ -62,48 +61,6 @@ LIGHT += ("workflows.photos.fill_captions", "workflows.photos.caption_commands",
 LIGHT += ("lora.file.describe", "models.families.identify")
 HEAVY = {"torch", "torchvision", "diffusers", "peft", "transformers", "accelerate", "open_clip", "onnxruntime", "onnx"}
 HOST_MODULES = {"modules", "launch"}
-
-
-@dataclass(frozen=True)
-class Import:
-    """One imported module, as an absolute dotted name; `early` if merely importing the file runs it."""
-
-    target: str
-    line: int
-    early: bool
-
-
-def module_name(path: Path, package: Path) -> str:
-    """``lib_lora/queue/__init__.py`` -> ``lib_lora.queue``"""
-    parts = path.relative_to(package.parent).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-
-
-def imports_of(path: Path, package: Path) -> Iterator[Import]:
-    """Every import in a file: statements at any depth, and ``import_module("literal")``."""
-    name = module_name(path, package)
-    here = name if path.name == "__init__.py" else name.rpartition(".")[0]
-
-    def visit(node: ast.AST, early: bool) -> Iterator[Import]:
-        for child in ast.iter_child_nodes(node):
-            if isinstance(child, ast.Import):
-                yield from (Import(alias.name, child.lineno, early) for alias in child.names)
-            elif isinstance(child, ast.ImportFrom):
-                up = here.split(".")[: len(here.split(".")) - child.level + 1] if child.level else []
-                base = ".".join([*up, *([child.module] if child.module else [])])
-                # `from a import b` may mean the module a.b; both names are judged
-                yield from (Import(f"{base}.{alias.name}", child.lineno, early) for alias in child.names)
-            elif isinstance(child, ast.Call) and ast.unparse(child.func).endswith(("import_module", "__import__")):
-                literal = [argument.value for argument in child.args[:1] if isinstance(argument, ast.Constant)]
-                yield from (Import(str(value), child.lineno, early) for value in literal)
-            inside = isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
-            if isinstance(child, ast.If) and ast.unparse(child.test).endswith("TYPE_CHECKING"):
-                yield from visit(ast.Module(child.body, []), False)
-                yield from visit(ast.Module(child.orelse, []), early)
-            else:
-                yield from visit(child, early and not inside)
-
-    yield from visit(ast.parse(path.read_text(encoding="utf-8"), str(path)), True)
 
 
 def violations(package: Path) -> list[str]:

@@ -17,11 +17,11 @@ from pathlib import Path
 
 import pytest
 import wheels
+from faults import raises
 from packaging.specifiers import SpecifierSet
 
 from lib_lora import __main__ as entry
 from lib_lora import bootstrap, environment
-from lib_lora.errors import UserError
 from lib_lora.package_installer import explain
 
 posix = pytest.mark.skipif(os.name == "nt", reason="uses shell scripts and signals of POSIX")
@@ -185,7 +185,7 @@ def test_a_python_is_found_past_pyenvs_dead_command(tmp_path: Path, monkeypatch:
     monkeypatch.setenv("PATH", str(tmp_path / "shims"))
     monkeypatch.setenv("PYENV_ROOT", str(tmp_path / "pyenv"))
     script(tmp_path / "shims" / "python3.8", "echo 'pyenv: python3.8: command not found' >&2; exit 127")
-    with pytest.raises(UserError, match=r"needs Python 3\.8, and neither .* \(tried python3\.8\)"):
+    with raises("python-not-found", has=("3.8", "python3.8")):
         bootstrap.find_python((3, 8))
     found = tmp_path / "pyenv" / "versions" / "3.8.18" / "bin" / "python"
     script(found, f"echo 3.8 {found}")

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 import wheels
+from faults import raises
 
 from lib_lora import environment, packages
-from lib_lora.errors import UserError
 
 A1111 = ("transformers-4.30.2", "torch-2.1.2")
 FORGE = ("transformers-4.46.1", "diffusers-0.31.0", "peft-0.13.2")
@@ -284,7 +284,7 @@ def test_a_folder_that_cannot_be_put_in_place_leaves_the_old_one(
 
     monkeypatch.setattr(Path, "rename", refused)
     monkeypatch.setattr(packages.time, "sleep", lambda _: None)
-    with pytest.raises(UserError, match="permission is denied"):
+    with raises("permission-denied"):
         packages.install(print, bare.root)
     assert environment.missing(["diffusers==0.31.0"], [bare.folder]) == []
     assert bare.rests() == []

@@ -1,18 +1,28 @@
-"""What is wrong with a set of captions, in sentences. Pure but for CLIP's tokenizer."""
+"""What is wrong with a set of captions; `caption_words` says it in sentences. Pure but for CLIP's tokenizer."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from lib_lora.captions import phrases
 from lib_lora.captions.phrases import Captions
 from lib_lora.character.store import Character
-from lib_lora.errors import typed
 from lib_lora.models.clip_tokens import CHUNK, token_ids
 
 EVERYWHERE = 0.9  # share of the captions; a phrase in as many says nothing that the trigger does not say
 LEAST = 8  # captions from which that can be told
+
+
+Code = Literal[
+    "caption-unreadable",
+    "caption-missing",
+    "trigger-missing",
+    "too-many-tokens",
+    "captions-identical",
+    "constant-phrase",
+]
 
 
 @dataclass(frozen=True)
@@ -21,11 +31,15 @@ class Problem:
 
     Attributes:
         photo: whose caption it is; empty = the whole set's.
-        text: a sentence.
+        code: what kind of problem it is.
+        details: what its sentence names.
+        command: that would mend it, as arguments of the command line; empty where the user has to decide.
     """
 
     photo: str
-    text: str
+    code: Code
+    details: Mapping[str, Any] = field(default_factory=dict)
+    command: tuple[str, ...] = ()
 
 
 def problems(captions: Captions, character: Character) -> list[Problem]:
@@ -38,19 +52,15 @@ def _of_each(captions: Captions, character: Character) -> list[Problem]:
     for photo, caption in captions.items():
         words = caption.casefold().split()
         if not words:
-            found.append(Problem(photo, f"{photo} has no caption."))
+            found.append(Problem(photo, "caption-missing"))
             continue
         if character.trigger.casefold() not in " ".join(words):
-            how = typed(
-                "caption", character.name, "--add", f"{character.trigger} {character.class_word}", "--place", "0"
-            )
-            text = f"The caption of {photo} lacks the trigger {character.trigger!r}; to put it into all that do: {how}"
-            found.append(Problem(photo, text))
+            phrase = f"{character.trigger} {character.class_word}"
+            command = ("caption", character.name, "--add", phrase, "--place", "0")
+            found.append(Problem(photo, "trigger-missing", {"trigger": character.trigger}, command))
         count = len(token_ids(caption))
         if count > CHUNK:
-            found.append(
-                Problem(photo, f"The caption of {photo} has {count} tokens; what is beyond {CHUNK} is learned apart.")
-            )
+            found.append(Problem(photo, "too-many-tokens", {"tokens": count, "limit": CHUNK}))
     return found
 
 
@@ -59,14 +69,9 @@ def _of_all(captions: Captions, character: Character) -> list[Problem]:
     if len(written) < LEAST:
         return []
     if len({phrases.key(caption) for caption in written.values()}) == 1:
-        how = typed("caption", character.name, "--fill")
-        return [Problem("", f"All {len(written)} captions are the same; have what differs written with: {how}")]
+        return [Problem("", "captions-identical", {"captions": len(written)}, ("caption", character.name, "--fill"))]
     return [
-        Problem(
-            "",
-            f"{phrase!r} is in {count} of {len(written)} captions: what never changes belongs to the trigger; take it "
-            "out, or add photos without it.",
-        )
+        Problem("", "constant-phrase", {"phrase": phrase, "count": count, "captions": len(written)})
         for phrase, count in phrases.frequency(written)
         if count >= EVERYWHERE * len(written) and not _of_the_character(phrase, character.trigger, character.traits)
     ]

@@ -194,10 +194,14 @@ def _registered(kind: str, opener: str) -> bool:
     return register is not None
 
 
-def unsupported(paths: list[Path]) -> list[str]:
-    """A sentence for each of these files that is a picture of a kind that is not read."""
+def unsupported(paths: list[Path]) -> list[UserError]:
+    """What to say of each of these files that is a picture of a kind that is not read."""
     return [
-        f"{path.name} is a {path.suffix[1:].upper()} file, which is not read; save it as JPEG or PNG."
+        UserError(
+            f"{path.name} is a {path.suffix[1:].upper()} file, which is not read; save it as JPEG or PNG.",
+            code="photo-format-unsupported",
+            photo=path.name,
+        )
         for path in paths
         if path.suffix.lower() in OTHER_SUFFIXES
     ]

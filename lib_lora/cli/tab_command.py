@@ -1,16 +1,16 @@
-"""The command that shows the tab as a page of its own."""
+"""The commands that show the tab as a page of its own, and what its Doctor finds."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-from lib_lora.cli.arguments import Commands, at_least
+from lib_lora.cli.arguments import NOT_GOOD, Answer, Commands, at_least
 from lib_lora.workspace.workspace import data_root
 
 
 def add(command: Commands) -> None:
-    """Add this command."""
+    """Add these commands."""
     tab = command("ui", _ui, "Show the Train LoRA tab as a page in the browser, without a webui.", answers=False)
     tab.add_argument(
         "--models",
@@ -25,9 +25,25 @@ def add(command: Commands) -> None:
     tab.add_argument("--listen", action="store_true", help="let other machines in; the address then has a token")
     tab.add_argument("--no-open", action="store_true", help="do not open the page in a browser")
 
+    doctor = command("doctor", _doctor, "Say what works on this machine and what does not; for reports of faults, too.")
+    doctor.add_argument(
+        "--models", type=Path, nargs="+", action="extend", default=[], metavar="DIR", help="folders of base models"
+    )
+
 
 def _ui(options: argparse.Namespace) -> int:
     from lib_lora.ui.page.page_app import serve
 
     serve(data_root(options.data), options.port, options.listen, not options.no_open, options.models)
     return 0
+
+
+def _doctor(options: argparse.Namespace) -> Answer:
+    from lib_lora.hosts.standalone import Alone
+    from lib_lora.ui.routes.doctor_routes import as_text, checks
+
+    root = data_root(options.data)
+    host = Alone(root, options.models)
+    found = checks(host, root)
+    bad = any(one["tone"] == "bad" for one in found)
+    return Answer(as_text(host, found), {"checks": found}, NOT_GOOD if bad else 0)

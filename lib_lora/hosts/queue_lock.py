@@ -12,13 +12,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from lib_lora.errors import StoppedByUser
+from lib_lora.job_host import never
 
 LOOK = 0.2  # seconds between two looks at whether it is still wanted
-
-
-def never() -> bool:
-    """Nobody gives up."""
-    return False
 
 
 def take(lock: Any, give_up: Callable[[], bool] = never) -> None:

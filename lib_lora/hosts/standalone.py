@@ -15,8 +15,8 @@ import lib_lora
 from lib_lora import environment
 from lib_lora.errors import UserError
 from lib_lora.files import digest_of
-from lib_lora.hosts.host_protocol import CardVisibility, Checkpoint, Each, OfferedCaptioner, Roots
-from lib_lora.hosts.queue_lock import never
+from lib_lora.hosts.host_protocol import CardVisibility, Checkpoint, Host, OfferedCaptioner, Roots
+from lib_lora.job_host import Each, never
 from lib_lora.pictures import Cell
 
 _BUNDLED = environment.bundled("tests/data/mini-face")
@@ -29,8 +29,8 @@ _NO_WEBUI = (
 )
 
 
-class Alone:
-    """See `lib_lora.hosts.host_protocol.Host`.
+class Alone(Host):
+    """A host of its own.
 
     Args:
         data: the data folder.
@@ -51,40 +51,38 @@ class Alone:
         self.cookie = f"sameface-{digest_of(self._token)[:8]}"
 
     def roots(self) -> Roots:
-        """See `host_protocol.Host`."""
         there = [path for path in (*self._models, _BUNDLED) if path.exists()]
         folders = dict.fromkeys(path if path.is_dir() else path.parent for path in there)
         return Roots(self._data, [self._data / "loras"], [*folders])
 
     def checkpoints(self) -> list[Checkpoint]:
-        """See `host_protocol.Host`. The bundled small one comes last."""
+        """The bundled small one comes last."""
         found = {path: Checkpoint(_title(path, top), path) for top in (*self._models, _BUNDLED) for path in _below(top)}
         return list(found.values())
 
     def current_checkpoint(self) -> Path | None:
-        """See `host_protocol.Host`: the first one."""
+        """The first one."""
         return next((checkpoint.path for checkpoint in self.checkpoints()), None)
 
     def samplers(self) -> list[str]:
-        """See `host_protocol.Host`: those of the worker's painter (`grid.diffusers_painter`)."""
+        """Those of the worker's painter (`grid.diffusers_painter`)."""
         return ["Euler", "Euler a", "DPM++ 2M", "DDIM"]
 
     def busy(self) -> bool:
-        """See `host_protocol.Host`."""
         return False
 
     def gpu_session(
         self, allow_painting: bool = False, give_up: Callable[[], bool] = never
     ) -> AbstractContextManager[None]:
-        """See `host_protocol.Host`: nobody else is on the GPU."""
+        """Nobody else is on the GPU."""
         return nullcontext()
 
     def paints(self) -> bool:
-        """See `host_protocol.Host`: the worker does, with diffusers."""
+        """The worker does, with diffusers."""
         return False
 
     def paint(self, pictures: Sequence[Cell], base: Path | None, each: Each, stop: Callable[[], bool]) -> None:
-        """See `host_protocol.Host`.
+        """Nothing here can.
 
         Raises:
             UserError: always.
@@ -92,15 +90,14 @@ class Alone:
         raise UserError("There is no webui here that could paint; let the worker paint.", code="webui-missing")
 
     def reconstruct(self, image: Image.Image, stop: Callable[[], bool] = never) -> Image.Image | None:
-        """See `host_protocol.Host`."""
         return None
 
     def captioners(self) -> list[OfferedCaptioner]:
-        """See `host_protocol.Host`: the worker has those that work without a webui."""
+        """The worker has those that work without a webui."""
         return []
 
     def caption(self, captioner: str, image: Image.Image, stop: Callable[[], bool] = never) -> list[str]:
-        """See `host_protocol.Host`.
+        """Nothing here can.
 
         Raises:
             UserError: always.
@@ -108,26 +105,23 @@ class Alone:
         raise UserError(f"There is no webui here that has {captioner}; use another captioner.", code="webui-missing")
 
     def refresh_loras(self, stem: str) -> None:
-        """See `host_protocol.Host`: there is no list."""
+        """There is no list."""
 
     def shows(self, family: str) -> CardVisibility:
-        """See `host_protocol.Host`."""
         return CardVisibility(False, _NO_WEBUI)
 
     def remote(self) -> bool:
-        """See `host_protocol.Host`."""
         return self._listening
 
     def admits(self, headers: Mapping[str, str], cookies: Mapping[str, str]) -> bool:
-        """See `host_protocol.Host`: who has the token, from whatever machine: a machine may have many accounts."""
+        """Who has the token, from whatever machine: a machine may have many accounts."""
         return secrets.compare_digest(cookies.get(self.cookie, "").encode("utf-8", "replace"), self._token.encode())
 
     def worker_command(self) -> list[str]:
-        """See `host_protocol.Host`: this Python."""
+        """This Python."""
         return [sys.executable]
 
     def worker_environment(self) -> dict[str, str]:
-        """See `host_protocol.Host`."""
         variables = {name: value for name, value in os.environ.items() if name not in _LEFT_OUT}
         inherited = variables.get("PYTHONPATH", "")
         variables["PYTHONPATH"] = os.pathsep.join(filter(None, [str(environment.ROOT), inherited]))

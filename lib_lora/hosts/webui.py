@@ -8,7 +8,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,9 +19,10 @@ from PIL import Image
 from lib_lora import environment
 from lib_lora.errors import StoppedByUser, UserError
 from lib_lora.hosts import auth, webui_captioners, webui_options, webui_page, webui_painting
-from lib_lora.hosts.host_protocol import CardVisibility, Checkpoint, Each, OfferedCaptioner, Roots
-from lib_lora.hosts.queue_lock import never, take, turn
+from lib_lora.hosts.host_protocol import CardVisibility, Checkpoint, Host, OfferedCaptioner, Roots
+from lib_lora.hosts.queue_lock import take, turn
 from lib_lora.hosts.webui_modules import loras_work, part
+from lib_lora.job_host import Each, never
 from lib_lora.models.families.registry import families
 from lib_lora.pictures import Cell
 
@@ -29,8 +30,8 @@ _DROPPED = ("PYTHONPATH", "COMMANDLINE_ARGS", "PYTORCH_CUDA_ALLOC_CONF")
 _SAYS = "SameFace is training a LoRA; pictures wait until it is done."
 
 
-class Webui(ABC):
-    """See `host_protocol.Host`. `app` is the FastAPI app of the page that is shown now, once there is one."""
+class Webui(Host):
+    """A webui. `app` is the FastAPI app of the page that is shown now, once there is one."""
 
     name = "webui"
 
@@ -42,7 +43,6 @@ class Webui(ABC):
     # Where things are
 
     def roots(self) -> Roots:
-        """See `host_protocol.Host`."""
         flags, paths = part("shared").cmd_opts, part("paths_internal")
         data = Path(os.path.abspath(paths.data_path))  # noqa: PTH100 - as the webui: links stay
         loras = [Path(folder) for folder in self._lora_folders(flags)] if loras_work() else []
@@ -55,12 +55,11 @@ class Webui(ABC):
         return [flags.lora_dir]
 
     def checkpoints(self) -> list[Checkpoint]:
-        """See `host_protocol.Host`."""
         known = list(part("sd_models").checkpoints_list.values())
         return [Checkpoint(info.title, Path(info.filename), info.sha256 or "") for info in known]
 
     def current_checkpoint(self) -> Path | None:
-        """See `host_protocol.Host`. Not ``select_checkpoint``, which complains on the console each time it is asked."""
+        """Not ``select_checkpoint``, which complains on the console each time it is asked."""
         models = part("sd_models")
         info = models.checkpoint_aliases.get(getattr(part("shared").opts, "sd_model_checkpoint", None))
         info = info or getattr(self.model(), "sd_checkpoint_info", None)
@@ -72,14 +71,13 @@ class Webui(ABC):
         return part("sd_models").model_data.sd_model
 
     def samplers(self) -> list[str]:
-        """See `host_protocol.Host`. Euler comes first: it is what the tests are measured with."""
+        """Euler comes first: it is what the tests are measured with."""
         names = list(part("sd_samplers").visible_sampler_names())
         return sorted(names, key=lambda name: name != "Euler")
 
     # The GPU
 
     def busy(self) -> bool:
-        """See `host_protocol.Host`."""
         lock = part("call_queue").queue_lock
         if self._holds:
             return False
@@ -137,11 +135,10 @@ class Webui(ABC):
     # Painting
 
     def paints(self) -> bool:
-        """See `host_protocol.Host`."""
         return loras_work() and bool(part("sd_models").checkpoints_list)
 
     def paint(self, pictures: Sequence[Cell], base: Path | None, each: Each, stop: Callable[[], bool]) -> None:
-        """See `host_protocol.Host`.
+        """The same, which may fail.
 
         Raises:
             UserError: it cannot be painted, or somebody pressed Interrupt.
@@ -174,7 +171,6 @@ class Webui(ABC):
         """After pictures of another checkpoint: the selected one is loaded again; the queue is held."""
 
     def reconstruct(self, image: Image.Image, stop: Callable[[], bool] = never) -> Image.Image | None:
-        """See `host_protocol.Host`."""
         if self._holds:
             return None
         try:
@@ -191,11 +187,9 @@ class Webui(ABC):
     # Captions
 
     def captioners(self) -> list[OfferedCaptioner]:
-        """See `host_protocol.Host`."""
         return webui_captioners.offered()
 
     def caption(self, captioner: str, image: Image.Image, stop: Callable[[], bool] = never) -> list[str]:
-        """See `host_protocol.Host`."""
         if self._holds:
             raise UserError(
                 f"{captioner} cannot look at photos while a LoRA is trained; wait until that is done, or use another"
@@ -216,14 +210,12 @@ class Webui(ABC):
         return part("sd_models").reload_model_weights()
 
     def refresh_loras(self, stem: str) -> None:
-        """See `host_protocol.Host`."""
         for cards in part("ui_extra_networks").extra_pages:
             if cards.name == "lora":
                 cards.refresh()
         webui_painting.forget_conditions()
 
     def shows(self, family: str) -> CardVisibility:
-        """See `host_protocol.Host`."""
         model = self.model()
         loaded = next((one for one in families() if getattr(model, one.webui_flag, False)), None)
         if getattr(part("shared").opts, "lora_show_all", False) or loaded is None or loaded.name == family:
@@ -242,7 +234,6 @@ class Webui(ABC):
     # Who may do what
 
     def remote(self) -> bool:
-        """See `host_protocol.Host`."""
         flags = part("shared").cmd_opts
         return any(
             getattr(flags, name, None)
@@ -250,7 +241,6 @@ class Webui(ABC):
         )
 
     def admits(self, headers: Mapping[str, str], cookies: Mapping[str, str]) -> bool:
-        """See `host_protocol.Host`."""
         flags = part("shared").cmd_opts
         login = any(getattr(flags, name, None) for name in ("gradio_auth", "gradio_auth_path"))
         return auth.admits(headers, cookies, getattr(flags, "api_auth", None), self.app, login)
@@ -258,11 +248,10 @@ class Webui(ABC):
     # The worker
 
     def worker_command(self) -> list[str]:
-        """See `host_protocol.Host`: the webui's own Python."""
+        """The webui's own Python."""
         return [sys.executable]
 
     def worker_environment(self) -> dict[str, str]:
-        """See `host_protocol.Host`."""
         flags = part("shared").cmd_opts
         variables = {name: value for name, value in os.environ.items() if name not in _DROPPED}
         packages = environment.worker_packages()

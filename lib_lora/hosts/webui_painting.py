@@ -20,9 +20,9 @@ from PIL import Image
 
 from lib_lora.errors import StoppedByUser, UserError
 from lib_lora.files import explained, printable
-from lib_lora.hosts.host_protocol import Each
 from lib_lora.hosts.queue_lock import turn
 from lib_lora.hosts.webui_modules import networks, part
+from lib_lora.job_host import Each
 from lib_lora.pictures import Cell
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import logging
 import threading
 
 from lib_lora.errors import StoppedByUser, UserError
-from lib_lora.queue.parent_pipe import JobHost
+from lib_lora.job_host import JobHost
 from lib_lora.queue.timing import Clock
 
 _log = logging.getLogger(__name__)
@@ -16,8 +16,8 @@ class GpuLease:
     """Takes the GPU in a thread of its own, which also gives it back: who waits for it can still be stopped.
 
     Args:
-        ground: the host.
-        allow_painting: see `hosts.host_protocol.Host.gpu_session`.
+        host: whose GPU it is.
+        allow_painting: see `JobHost.gpu_session`.
         before: an earlier turn, which may still be waiting in vain; this one comes after it.
 
     Attributes:
@@ -25,9 +25,9 @@ class GpuLease:
         allow_painting: as it was when the GPU was taken.
     """
 
-    def __init__(self, ground: JobHost, allow_painting: bool, before: GpuLease | None) -> None:
+    def __init__(self, host: JobHost, allow_painting: bool, before: GpuLease | None) -> None:
         self.error = ""
-        self._ground, self.allow_painting = ground, allow_painting
+        self._host, self.allow_painting = host, allow_painting
         self._before = before
         self._answered = threading.Event()  # it is held, or cannot be had
         self._over = threading.Event()
@@ -56,7 +56,7 @@ class GpuLease:
         if self._over.is_set():
             return
         try:
-            with self._ground.gpu_session(self.allow_painting, self._over.is_set):
+            with self._host.gpu_session(self.allow_painting, self._over.is_set):
                 self._answered.set()
                 self._over.wait()
         except StoppedByUser:

@@ -16,11 +16,12 @@ from typing import Any
 from lib_lora import file_permissions
 from lib_lora.errors import UserError
 from lib_lora.files import explained, read_json
+from lib_lora.job_host import JobHost
 from lib_lora.queue.crash_reasons import ended_from_outside, explain
 from lib_lora.queue.gpu_lease import GpuLease
 from lib_lora.queue.job_progress import events_after
 from lib_lora.queue.job_types import lane_of
-from lib_lora.queue.parent_pipe import JobHost, answer
+from lib_lora.queue.parent_pipe import answer
 from lib_lora.queue.queue import RESULT, Job, Queue
 from lib_lora.queue.queue_rows import State
 from lib_lora.queue.runner_protocol import Runner, WorkerHandle
@@ -57,7 +58,7 @@ class JobRunner:
 
     Attributes:
         job: as it was taken from `queue`.
-        ground: see `parent_pipe.answer`.
+        host: gives the program around SameFace as it is now.
         runner: starts the worker.
         patience: see `Timeouts`; by `clock`.
         closing: is set when the host closes.
@@ -67,7 +68,7 @@ class JobRunner:
 
     job: Job
     queue: Queue
-    ground: JobHost
+    host: Callable[[], JobHost]
     runner: Runner
     patience: Timeouts
     clock: Clock
@@ -121,7 +122,7 @@ class JobRunner:
     def _host_paints(self) -> bool:
         """Whether the host's own pipeline paints for this job; then it must keep its GPU."""
         by_host = self.job.kind in ("test", "choose") and self.job.arguments.get("painter") == "webui"
-        return by_host and self.ground.paints()
+        return by_host and self.host().paints()
 
     def _wait_for(self, turn: GpuLease) -> Outcome | None:
         while not turn.wait(self.patience.poll, self.clock):
@@ -157,7 +158,7 @@ class JobRunner:
             if ask and not paints and ask.get("ask") in _REFUSALS:
                 worker.send({"id": ask.get("id"), **_REFUSALS[ask["ask"]]})
             elif ask and "ask" in ask:
-                answer(ask, self.ground, worker, say, stop)
+                answer(ask, self.host(), worker, say, stop)
             look()
 
     def _look(self, worker: WorkerHandle | None = None) -> None:

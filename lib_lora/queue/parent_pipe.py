@@ -10,53 +10,20 @@ import logging
 import queue
 import subprocess
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from PIL import Image
 
 from lib_lora.errors import StoppedByUser, UserError
 from lib_lora.files import atomic_file, explained, opened
+from lib_lora.job_host import JobHost
 from lib_lora.pictures import Cell
 from lib_lora.queue.runner_protocol import WorkerFiles
 
 _log = logging.getLogger(__name__)
-
-
-class JobHost(Protocol):
-    """What running jobs needs of a host; see `hosts.host_protocol.Host`, which is more than this."""
-
-    def gpu_session(self, allow_painting: bool, give_up: Callable[[], bool]) -> AbstractContextManager[None]:
-        """The host's models leave the GPU while the block runs; `StoppedByUser` where it was given up before."""
-        ...
-
-    def paints(self) -> bool:
-        """Whether `paint` works here."""
-        ...
-
-    def paint(
-        self,
-        pictures: Sequence[Cell],
-        base: Path | None,
-        each: Callable[[int, Image.Image, str], None],
-        stop: Callable[[], bool],
-    ) -> None:
-        """Paint through the host's own pipeline."""
-        ...
-
-    def reconstruct(self, image: Image.Image, stop: Callable[[], bool]) -> Image.Image | None:
-        """A picture through the VAE of the selected model and back."""
-        ...
-
-    def caption(self, captioner: str, image: Image.Image, stop: Callable[[], bool]) -> list[str]:
-        """What one of the host's captioners says of a picture, as phrases."""
-        ...
-
-    def allows_painting(self) -> bool:
-        """Whether others may paint while something trains."""
-        ...
 
 
 class ParentPipe:
@@ -117,13 +84,13 @@ def _close(stream: Any) -> None:
 
 
 def answer(
-    ask: dict[str, Any], ground: JobHost, files: WorkerFiles, say: Callable[..., None], stop: Callable[[], bool]
+    ask: dict[str, Any], host: JobHost, files: WorkerFiles, say: Callable[..., None], stop: Callable[[], bool]
 ) -> None:
     """Do what a worker asks of its host, and say how it went.
 
     Args:
         ask: the worker's message.
-        ground: the host.
+        host: the host.
         files: of the worker.
         say: tells the worker; called with a message.
         stop: true = paint no more, and wait no longer for the host's queue.
@@ -131,12 +98,12 @@ def answer(
     what, number = ask.get("ask"), ask.get("id")
     try:
         if what == "paint":
-            _paint(ask, ground, files, say, stop)
+            _paint(ask, host, files, say, stop)
             say({"id": number, "done": True})
         elif what == "reconstruct":
-            say({"id": number, "done": True, "file": _reconstruct(ask, ground, files, stop)})
+            say({"id": number, "done": True, "file": _reconstruct(ask, host, files, stop)})
         elif what == "caption":
-            say({"id": number, "done": True, "phrases": _caption(ask, ground, files, stop)})
+            say({"id": number, "done": True, "phrases": _caption(ask, host, files, stop)})
         else:
             say({"id": number, "error": f"The webui's part of SameFace does not know {what!r}; restart the webui."})
     except UserError as error:
@@ -148,7 +115,7 @@ def answer(
 
 
 def _paint(
-    ask: dict[str, Any], ground: JobHost, files: WorkerFiles, say: Callable[..., None], stop: Callable[[], bool]
+    ask: dict[str, Any], host: JobHost, files: WorkerFiles, say: Callable[..., None], stop: Callable[[], bool]
 ) -> None:
     folder, base = str(ask["folder"]), ask.get("base")
     files.fetch(sorted({one["lora"] for one in ask["pictures"] if one.get("lora")}))
@@ -163,19 +130,19 @@ def _paint(
         files.push([name])
         say({"id": ask["id"], "number": place, "file": name, "infotext": infotext})
 
-    ground.paint(cells, files.path_here(base) if base else None, each, stop)
+    host.paint(cells, files.path_here(base) if base else None, each, stop)
 
 
-def _caption(ask: dict[str, Any], ground: JobHost, files: WorkerFiles, stop: Callable[[], bool]) -> list[str]:
+def _caption(ask: dict[str, Any], host: JobHost, files: WorkerFiles, stop: Callable[[], bool]) -> list[str]:
     picture = _sent(ask["file"], files)
     with suppress(StoppedByUser):  # the worker has been told as well
-        return ground.caption(str(ask["captioner"]), picture, stop)
+        return host.caption(str(ask["captioner"]), picture, stop)
     return []
 
 
-def _reconstruct(ask: dict[str, Any], ground: JobHost, files: WorkerFiles, stop: Callable[[], bool]) -> str | None:
+def _reconstruct(ask: dict[str, Any], host: JobHost, files: WorkerFiles, stop: Callable[[], bool]) -> str | None:
     name = str(ask["out"])
-    picture = ground.reconstruct(_sent(ask["file"], files), stop)
+    picture = host.reconstruct(_sent(ask["file"], files), stop)
     if picture is None:
         return None
     _save(picture, files.path_here(name))

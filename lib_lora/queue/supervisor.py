@@ -15,21 +15,22 @@ from typing import get_args
 from lib_lora import file_permissions
 from lib_lora.errors import UserError
 from lib_lora.files import explained
+from lib_lora.job_host import JobHost
 from lib_lora.queue import leftovers, worker_processes
 from lib_lora.queue.gpu_lease import GpuLease
 from lib_lora.queue.job_progress import events_after
 from lib_lora.queue.job_runner import JobRunner, Outcome, cleaned, run_of, told_by_worker
 from lib_lora.queue.job_types import Lane, lane_of
-from lib_lora.queue.parent_pipe import JobHost
 from lib_lora.queue.queue import Job, Queue
 from lib_lora.queue.runner_protocol import Runner
 from lib_lora.queue.timing import Clock, SystemClock, Timeouts
 from lib_lora.queue.worker_pipe import patient
 from lib_lora.runs.events import EventLog, pace_of
 from lib_lora.runs.run_lock import only_process
+from lib_lora.workspace import preferences
 from lib_lora.workspace.workspace import Workspace
 
-__all__ = ["JobHost", "Supervisor", "Timeouts"]
+__all__ = ["Supervisor", "Timeouts"]
 
 _OTHERWISE = "it runs the jobs, and this one takes over when that one has ended"
 _NOT_STARTED = "The queue has not been started; restart the webui."
@@ -50,12 +51,13 @@ class Supervisor:
 
     Args:
         root: the data folder.
-        ground: the host.
+        host: the program around SameFace; may be replaced while jobs run.
         runner: starts the workers.
         patience: see `Timeouts`; None = as they stand there.
         clock: by which is waited; None = the machine's.
 
     Attributes:
+        host: see there.
         active: whether this process runs the jobs.
         reason: why not; or, while it does, what is in its way or should be known of the queue. Or empty.
     """
@@ -63,7 +65,7 @@ class Supervisor:
     def __init__(
         self,
         root: Path,
-        ground: JobHost,
+        host: JobHost,
         runner: Runner,
         patience: Timeouts | None = None,
         clock: Clock | None = None,
@@ -72,7 +74,7 @@ class Supervisor:
         self.active = False
         self._why = _NOT_STARTED
         self._troubles: dict[str, str] = {}  # of a lane; "" = of the queue's file
-        self._ground = ground
+        self.host = host
         self._runner = runner
         self._patience = patience or Timeouts()
         self._clock = clock or SystemClock()
@@ -197,7 +199,7 @@ class Supervisor:
 
     def _run(self, job: Job, queue: Queue, closing: threading.Event) -> None:
         attempt = JobRunner(
-            job, queue, self._ground, self._runner, self._patience, self._clock, closing, self._take_gpu
+            job, queue, lambda: self.host, self._runner, self._patience, self._clock, closing, self._take_gpu
         )
         with ExitStack() as held:
             try:
@@ -219,7 +221,7 @@ class Supervisor:
         return self._turn is not None and self._turn.held
 
     def _take_gpu(self) -> GpuLease:
-        self._turn = GpuLease(self._ground, self._ground.allows_painting(), self._turn)
+        self._turn = GpuLease(self.host, preferences.load(self.root).allow_painting, self._turn)
         return self._turn
 
     def _settle(self, job: Job, queue: Queue, closing: threading.Event) -> None:
@@ -279,7 +281,7 @@ class Supervisor:
 
     def _paints(self) -> bool:
         try:
-            return self._ground.paints()
+            return self.host.paints()
         except Exception:  # a webui in disorder; the worker paints
             _log.exception("SameFace: the webui does not say whether it paints")
             return False

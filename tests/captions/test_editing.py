@@ -3,11 +3,11 @@
 import json
 
 import pytest
+from faults import raises
 from PIL import Image
 
 from lib_lora.captions import editing, phrases
 from lib_lora.character.store import Character, create, declare_consent
-from lib_lora.errors import UserError
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def test_an_edit_changes_the_files_it_must_and_can_be_taken_back(folder):
     assert editing.undo(folder) == editing.Changed("add 'red coat'", ["b.png"], [])
     assert editing.undo(folder).files == ["a.jpg", "b.png", "c.jpg"]
     assert contents(folder) == files
-    with pytest.raises(UserError, match="is left that could be taken back"):
+    with raises("nothing-to-undo"):
         editing.undo(folder)
 
 
@@ -90,7 +90,7 @@ def test_what_is_no_text_is_told_and_left_alone(folder, raw):
     assert "a.txt" in found.unreadable["a.jpg"]
     assert add(folder, "indoors").files == ["b.png", "c.jpg"]
     assert (folder.photos / "a.txt").read_bytes() == raw
-    with pytest.raises(UserError, match=r"a\.txt"):
+    with raises("photo-not-found", has="a.txt"):
         add(folder, "indoors", {"a.jpg"})
 
 
@@ -124,5 +124,5 @@ def test_the_history_is_one_json_line_a_change(folder):
 
 
 def test_a_photo_that_is_not_there_is_named(folder):
-    with pytest.raises(UserError, match=r"There is no photo d\.jpg"):
+    with raises("photo-not-found", has="d.jpg"):
         add(folder, "indoors", {"d.jpg"})

@@ -1,9 +1,9 @@
 """ComfyUI's folder for LoRAs: found where people point at, and never made up."""
 
 import pytest
+from faults import raises
 
 from lib_lora.deploy.comfyui import folder
-from lib_lora.errors import UserError
 
 
 @pytest.fixture
@@ -42,8 +42,8 @@ def test_a_base_path_may_be_relative_or_missing(comfy):
 def test_anything_else_is_one_sentence(tmp_path, text):
     if text is not None:
         (tmp_path / "extra_model_paths.yaml").write_text(text, encoding="utf-8", errors="surrogatepass")
-    with pytest.raises(UserError, match=r"is no ComfyUI folder: there is no models/loras in it"):
+    with raises("comfyui-folder-invalid"):
         folder(tmp_path)
     assert not (tmp_path / "models").exists()
-    with pytest.raises(UserError, match="is no ComfyUI folder"):
+    with raises("comfyui-folder-invalid"):
         folder(tmp_path / "nowhere")

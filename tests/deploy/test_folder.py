@@ -4,12 +4,12 @@ import json
 
 import pytest
 import torch
+from faults import raises
 from PIL import Image
 from safetensors.torch import save_file
 
 from lib_lora.character.store import Character, Consent
 from lib_lora.deploy.folder import add_preview, deliver, licence_of
-from lib_lora.errors import UserError
 from lib_lora.lora.file.metadata import LoraFacts, build
 from lib_lora.lora.file.reading import read
 from lib_lora.lora.file.writing import write
@@ -116,7 +116,7 @@ def test_a_damaged_checkpoint_is_not_delivered(run, lora, tmp_path):
     content = bytearray(lora.read_bytes())
     content[-3] ^= 1
     lora.write_bytes(content)
-    with pytest.raises(UserError, match=r"000840\.safetensors is damaged"):
+    with raises("checkpoint-damaged", has="000840.safetensors"):
         deliver(origin_of(run), lora, tmp_path / "Lora")
     assert not list((tmp_path / "Lora").iterdir())
 

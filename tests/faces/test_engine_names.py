@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
+from faults import raises
 from insight_toys import fake_pack, install_fake
 from PIL import Image
 
-from lib_lora.errors import UserError
 from lib_lora.faces import licences
 from lib_lora.faces.engine_names import engine_of
 from lib_lora.faces.face import FaceEngine
@@ -28,7 +27,7 @@ def test_the_default(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["", "SFACE", "arcface", "insightface", "insightface:", "sface:x"])
 def test_an_unknown_name(name: str, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=f"{re.escape(repr(name))}; known are sface and insightface:FOLDER"):
+    with raises("face-engine-unknown", has=(repr(name), "sface and insightface:FOLDER")):
         engine_of(name, tmp_path)
 
 
@@ -36,7 +35,7 @@ def test_an_unknown_name(name: str, tmp_path: Path) -> None:
 def test_the_licence_comes_before_the_models(version: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     calls = install_fake(monkeypatch, version)
     root, name = tmp_path / "data", f"insightface:{fake_pack(tmp_path / 'pack')}"
-    with pytest.raises(UserError) as refused:
+    with raises("licence-not-accepted") as refused:
         engine_of(name, root)
     assert licences.NOTICE in str(refused.value)
     assert "--accept-licence" in str(refused.value)
@@ -58,14 +57,14 @@ def test_another_pack_has_its_own_confirmation(monkeypatch: pytest.MonkeyPatch, 
     install_fake(monkeypatch, "2.1")
     one, two = (f"insightface:{fake_pack(tmp_path / name, extra=name.encode())}" for name in ("one", "two"))
     engine_of(one, tmp_path, accept_licence=True)
-    with pytest.raises(UserError, match="--accept-licence"):
+    with raises("licence-not-accepted", has="--accept-licence"):
         engine_of(two, tmp_path)
     engine_of(two, tmp_path, accept_licence=True)
     engine_of(one, tmp_path)
 
 
 def test_a_folder_that_is_absent_is_said_before_the_licence(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="There is no folder"):
+    with raises("face-pack-folder-missing"):
         engine_of(f"insightface:{tmp_path / 'absent'}", tmp_path)
 
 

@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 import planted
 import pytest
+from faults import raises
 from PIL import Image
 
-from lib_lora.errors import UserError
 from lib_lora.faces import expression as expressions
 from lib_lora.faces.expression import KINDS, expression, features, probabilities
 from lib_lora.faces.opencv_engine import SFaceEngine
@@ -101,5 +101,5 @@ def test_a_damaged_model_is_one_sentence(tmp_path, monkeypatch):
     path = tmp_path / "expression.npz"
     path.write_bytes(b"PK\3\4 no archive")
     monkeypatch.setattr(expressions, "FILE", path)
-    with pytest.raises(UserError, match=r"expression\.npz is damaged; install SameFace again"):
+    with raises("face-model-damaged", has="expression.npz"):
         probabilities(np.zeros((112, 112, 3), np.uint8))

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from faults import raises
 from insight_toys import FakeDetector, close_up, cosine, fake_pack, install_fake
 from PIL import Image
 
-from lib_lora.errors import UserError
 from lib_lora.faces import insightface_engine
 from lib_lora.faces.face import Quality
 from lib_lora.faces.insightface_engine import InsightFaceEngine, pack_folder
@@ -142,17 +142,17 @@ def test_the_id_is_the_packs_content_wherever_it_lies(tmp_path: Path) -> None:
 
 def test_the_folder_is_checked_before_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "insightface", None)
-    with pytest.raises(UserError, match="There is no folder"):
+    with raises("face-pack-folder-missing"):
         InsightFaceEngine(tmp_path / "absent")
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty" / "._det.onnx").write_bytes(b"what macOS leaves beside a file")
     (tmp_path / "empty" / "notes.txt").write_bytes(b"")
-    with pytest.raises(UserError, match=r"holds no \.onnx files"):
+    with raises("face-pack-empty"):
         InsightFaceEngine(tmp_path / "empty")
     engine = InsightFaceEngine(fake_pack(tmp_path / "pack"))
-    with pytest.raises(UserError, match=r"python -m pip install insightface onnxruntime.*not in the webui's"):
+    with raises("insightface-missing"):
         engine.load()
-    with pytest.raises(UserError, match="package insightface is missing"):
+    with raises("insightface-missing"):
         engine.faces(Image.new("RGB", (64, 64)))
 
 
@@ -160,38 +160,38 @@ def test_a_nested_folder_is_accepted_and_several_are_not(tmp_path: Path) -> None
     nested = fake_pack(tmp_path / "antelopev2" / "antelopev2")
     assert pack_folder(tmp_path / "antelopev2") == nested
     fake_pack(tmp_path / "antelopev2" / "buffalo_l")
-    with pytest.raises(UserError, match=r"several model packs \(antelopev2, buffalo_l\)"):
+    with raises("face-pack-ambiguous", has=("antelopev2", "buffalo_l")):
         pack_folder(tmp_path / "antelopev2")
 
 
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ({"a": b"recogniser|"}, "finds no face detector"),
-        ({"a": b"detector|"}, "finds no recognition model"),
-        ({"a": b"detector|", "b": b"half a file"}, "cannot run the models in .*INVALID_PROTOBUF"),
+        ({"a": b"recogniser|"}, ("face-detector-missing",)),
+        ({"a": b"detector|"}, ("face-recognition-missing",)),
+        ({"a": b"detector|", "b": b"half a file"}, ("face-pack-not-runnable", "INVALID_PROTOBUF")),
     ],
 )
 def test_a_pack_that_cannot_be_used(content: dict[str, bytes], said: str, calls, tmp_path: Path) -> None:
     for name, data in content.items():
         (tmp_path / f"{name}.onnx").write_bytes(data)
-    with pytest.raises(UserError, match=said):
+    with raises(said[0], has=said[1:]):
         InsightFaceEngine(tmp_path).load()
 
 
 def test_models_of_another_shape_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     install_fake(monkeypatch, "2.1", side=128)
-    with pytest.raises(UserError, match="only 112 x 112"):
+    with raises("face-size-unsupported", has="112"):
         InsightFaceEngine(fake_pack(tmp_path / "a")).load()
     pointless = FakeDetector()
     pointless.use_kps = False
     install_fake(monkeypatch, "2.1", detector=pointless)
-    with pytest.raises(UserError, match="no five points"):
+    with raises("face-landmarks-missing"):
         InsightFaceEngine(fake_pack(tmp_path / "a")).load()
 
 
 def test_a_path_that_the_package_reads_as_a_pattern(calls, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="rename"):
+    with raises("face-pack-path-unusable"):
         InsightFaceEngine(fake_pack(tmp_path / "packs [old]")).load()
     assert calls == []
 
@@ -205,7 +205,7 @@ def test_a_manifest_needs_version_2(version: str, refused: bool, monkeypatch, tm
     engine = InsightFaceEngine(folder)
     assert engine.id != plain  # the manifest says how pictures are prepared
     if refused:
-        with pytest.raises(UserError, match="needs insightface 2"):
+        with raises("insightface-outdated", has="2"):
             engine.load()
     else:
         engine.load()
@@ -216,7 +216,7 @@ def test_a_package_that_cannot_be_imported(monkeypatch: pytest.MonkeyPatch, tmp_
     (tmp_path / "insightface.py").write_text('raise TypeError("Descriptors cannot be created directly")')
     monkeypatch.delitem(sys.modules, "insightface", raising=False)
     monkeypatch.syspath_prepend(str(tmp_path))
-    with pytest.raises(UserError, match=r"cannot be imported \(Descriptors"):
+    with raises("insightface-broken", has="cannot be imported (Descriptors"):
         InsightFaceEngine(fake_pack(tmp_path / "pack")).load()
 
 

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from faults import raises
 from insight_toys import build_pack, close_up, cosine
 from PIL import Image
 
-from lib_lora.errors import UserError
 from lib_lora.faces.insightface_engine import InsightFaceEngine
 
 
@@ -88,10 +88,10 @@ def test_the_real_package_refuses_in_one_sentence(real_pack, tmp_path: Path) -> 
     for name in ("det", "rec"):
         (tmp_path / name).mkdir()
         shutil.copy(complete / f"{name}.onnx", tmp_path / name)
-    with pytest.raises(UserError, match="finds no recognition model"):
+    with raises("face-recognition-missing"):
         InsightFaceEngine(tmp_path / "det").load()
-    with pytest.raises(UserError, match="finds no face detector"):
+    with raises("face-detector-missing"):
         InsightFaceEngine(tmp_path / "rec").load()
     (tmp_path / "det" / "rec.onnx").write_bytes((complete / "rec.onnx").read_bytes()[:1000])
-    with pytest.raises(UserError, match="cannot run the models"):
+    with raises("face-pack-not-runnable"):
         InsightFaceEngine(tmp_path / "det").load()

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from faults import raises
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib_lora.errors import UserError
 from lib_lora.faces import model_pack
 from lib_lora.faces.opencv_engine import MODELS, SFaceEngine
 
@@ -104,12 +104,12 @@ def test_a_damaged_pack_is_refused_in_one_sentence(harm, tmp_path: Path) -> None
     path = tmp_path / "yunet_2023mar.npz"
     shutil.copyfile(MODELS / path.name, path)
     harm(path)
-    with pytest.raises(UserError, match=r"face model yunet_2023mar.npz is damaged; install SameFace again"):
+    with raises("face-model-damaged", has="yunet_2023mar.npz"):
         model_pack.rebuild(path)
 
 
 def test_a_missing_pack_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"Cannot read .*yunet_2023mar.npz: it is not there"):
+    with raises("file-missing", has="yunet_2023mar.npz"):
         SFaceEngine(tmp_path)
 
 

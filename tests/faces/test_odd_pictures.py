@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from faults import raises
 from PIL import Image, ImageDraw, ImageFilter
 
 from lib_lora.character.store import Character, create, declare_consent
-from lib_lora.errors import UserError
 from lib_lora.likeness.measure import template
 from lib_lora.likeness.report.report import Report
 from lib_lora.workflows.judge.scoring import score_pictures
@@ -140,7 +140,7 @@ def _png_bomb() -> bytes:
 
 def test_an_empty_folder_is_one_sentence(tmp_path, mara):
     (tmp_path / "leer").mkdir()
-    with pytest.raises(UserError, match=r"There is no picture in .*leer\."):
+    with raises("picture-missing", has="leer"):
         score_pictures(tmp_path, "Mara", [tmp_path / "leer"])
 
 

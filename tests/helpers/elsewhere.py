@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from lib_lora.errors import UserError
 from lib_lora.queue import worker_processes
@@ -47,7 +49,7 @@ class ElsewhereRunner:
         homes = {str(self.models / path.name): path for path in (*files.values(), *([base] if base else []))}
         return ElsewhereWorker(self, job, inner, homes)
 
-    def end_left_behind(self, job, patience, giving_up) -> None:
+    def end_left_behind(self, job: Job, patience: float, giving_up: Callable[[], bool]) -> None:
         raise AssertionError("nobody was left behind")
 
     def _brought(self, model: Path) -> Path:
@@ -93,11 +95,11 @@ class ElsewhereWorker:
             stream.write(whole[known:])
         self.known = len(whole)
 
-    def fetch(self, names) -> None:
+    def fetch(self, names: Iterable[str]) -> None:
         for name in names:
             self.runner.copy(self.runner.there, self.runner.home, name)
 
-    def push(self, names) -> None:
+    def push(self, names: Iterable[str]) -> None:
         for name in names:
             self.runner.copy(self.runner.home, self.runner.there, name)
 
@@ -112,7 +114,7 @@ class ElsewhereWorker:
                 reopen(folder, base=base)
 
 
-def _texts(value):
+def _texts(value: Any) -> Iterator[str]:
     if isinstance(value, dict):
         for one in value.values():
             yield from _texts(one)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import pytest
 
@@ -15,26 +14,24 @@ _WITH_LINES = {"licence-not-accepted"}  # repeats the notice of a licence, which
 
 @contextmanager
 def raises(
-    code: str | tuple[str, ...], has: str | tuple[str, ...] = (), **parameters: object
+    code: str | tuple[str, ...], has: object = (), **parameters: object
 ) -> Iterator[pytest.ExceptionInfo[UserError]]:
     """Check that the block raises a `UserError` of this kind.
 
     Args:
         code: of the error; where several are given, it is one of them.
-        has: values (file names, numbers, commands) that its sentence must name.
-        parameters: that it must carry; where a function is given, it is asked whether the value is right.
+        has: a value (file name, number, command) that its sentence must name, or a tuple of them.
+        parameters: that it must carry.
     """
     with pytest.raises(UserError) as caught:
         yield caught
     error = caught.value
     assert error.code in ((code,) if isinstance(code, str) else code), f"{error.code}: {error}"
     check_sentence(str(error), error.code)
-    for value in (has,) if isinstance(has, str) else has:
-        assert value in str(error), f"{value!r} is not in: {error}"
+    for value in has if isinstance(has, tuple) else (has,):
+        assert str(value) in str(error), f"{value!r} is not in: {error}"
     for name, expected in parameters.items():
-        found: Any = error.parameters[name]
-        right = expected(found) if isinstance(expected, Callable) else found == expected
-        assert right, f"{name} is {found!r}: {error}"
+        assert error.parameters[name] == expected, f"{name} is {error.parameters[name]!r}: {error}"
 
 
 def check_sentence(sentence: str, code: str = "") -> None:

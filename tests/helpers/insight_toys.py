@@ -108,7 +108,7 @@ class FakeAttribute:
         return face["gender"], face["age"]
 
 
-class FakeFace(dict):
+class FakeFace(dict[str, Any]):
     def __init__(self, bbox: np.ndarray) -> None:
         self.bbox = bbox
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import pickle
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr, redirect_stdout
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from remembering import Remembering
+from shared import Shared
 
 from lib_lora.faces.opencv_engine import SFaceEngine
 from lib_lora.training.plan.run_file import Run, load_run, save_run
@@ -101,32 +103,37 @@ def some_photos(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]
 
 
 @pytest.fixture(scope="session")
-def finished(toy, tmp_path_factory: pytest.TempPathFactory, some_photos) -> Finished:
-    """The main job with every argument, done once. Do not change its folders; copy them (see `copied`)."""
-    home = tmp_path_factory.mktemp("main job ü 名前")
-    photos = some_photos("mara", 4)
-    (photos / "broken.jpg").write_bytes((photos / "Bild ü 00.jpg").read_bytes()[:2000])
-    (photos / "Bild ü 01.txt").write_text("photo of mrxa woman, laughing", encoding="utf-8")
-    classes = some_photos("ines", 2, home / "class #1 ü")
-    base = shutil.copy(toy("sd1"), home / "Basis 名前.safetensors")
-    root, out = home / "Daten 名前", home / "Ergebnis ü" / "Lora"
-    options = {
-        "--base": base,
-        "--name": NAME,
-        "--trigger": TRIGGER,
-        "--class": "woman",
-        "--consent": "fictional",
-        "--preset": "sd15-face",
-        "--steps": 3,
-        "--out": out,
-        "--data": root,
-        "--grid-steps": 2,
-    }
-    command = ["run", str(photos), *(str(word) for pair in options.items() for word in pair), *QUICK]
-    command += ["--set", "save_every=2", "--set", "face_weight=3", "--set", f"class_photos={classes}"]
-    said = _main(*command)
-    assert said.status == 0, said.err
-    return Finished(root, photos, out, Path(base), said, command)
+def finished(toy, shared: Shared, some_photos) -> Finished:
+    """The main job with every argument, done once a run. Do not change its folders; copy them (see `copied`)."""
+
+    def make(home: Path) -> None:
+        photos = some_photos("mara", 4, home / "Fotos von mara ü")
+        (photos / "broken.jpg").write_bytes((photos / "Bild ü 00.jpg").read_bytes()[:2000])
+        (photos / "Bild ü 01.txt").write_text("photo of mrxa woman, laughing", encoding="utf-8")
+        classes = some_photos("ines", 2, home / "class #1 ü")
+        base = shutil.copy(toy("sd1"), home / "Basis 名前.safetensors")
+        root, out = home / "Daten 名前", home / "Ergebnis ü" / "Lora"
+        options = {
+            "--base": base,
+            "--name": NAME,
+            "--trigger": TRIGGER,
+            "--class": "woman",
+            "--consent": "fictional",
+            "--preset": "sd15-face",
+            "--steps": 3,
+            "--out": out,
+            "--data": root,
+            "--grid-steps": 2,
+        }
+        command = ["run", str(photos), *(str(word) for pair in options.items() for word in pair), *QUICK]
+        command += ["--set", "save_every=2", "--set", "face_weight=3", "--set", f"class_photos={classes}"]
+        said = _main(*command)
+        assert said.status == 0, said.err
+        job = Finished(root, photos, out, Path(base), said, command)
+        (home / "finished.pickle").write_bytes(pickle.dumps(job))
+
+    made: Finished = pickle.loads((shared.made("main job ü 名前", make) / "finished.pickle").read_bytes())
+    return made
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from PIL import Image, ImageDraw, ImageFilter, ImageFont, ImageOps
 
@@ -86,7 +87,8 @@ def lettered(
     try:
         font = ImageFont.load_default(size)
     except TypeError:  # Pillow before 10.1 has one small font, which is enlarged
-        mask = Image.new("L", ImageFont.load_default().getbbox(text)[2:])
+        _, _, right, bottom = ImageFont.load_default().getbbox(text)
+        mask = Image.new("L", (int(right), int(bottom)))
         ImageDraw.Draw(mask).text((0, 0), text, 255, font=ImageFont.load_default())
         mask = mask.resize((mask.width * size // 11, mask.height * size // 11), Image.Resampling.BICUBIC)
         image.paste(Image.new("RGB", mask.size, colour), place, mask)
@@ -114,11 +116,13 @@ def save(image: Image.Image, path: Path, quality: int = 92, turned: bool = False
     if not turned:
         image.save(path, "JPEG", quality=quality)
         return path
-    exif = Image.Exif()
+    exif: Any = Image.new("RGB", (1, 1)).getexif()
     exif[0x0112] = _TURNED_RIGHT
     exif.get_ifd(0x8825).update({1: "N", 2: (48.0, 8.0, 0.0)})
     image.transpose(Image.Transpose.ROTATE_90).save(path, "JPEG", quality=quality, exif=exif)
-    assert ImageOps.exif_transpose(Image.open(path)).size == image.size
+    upright = ImageOps.exif_transpose(Image.open(path))
+    assert upright is not None
+    assert upright.size == image.size
     return path
 
 

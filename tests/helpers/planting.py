@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import yaml
 from PIL import Image
@@ -121,7 +122,7 @@ def report_of(plan, run, step, weight, action, value):
         for role, cells in plan.items()
         for place, cell in enumerate(cells, 1)
     ]
-    verdict = {"kind": "consistent", "rule": "keep", "headline": "The face holds", "because": "Seen."}
+    verdict: dict[str, Any] = {"kind": "consistent", "rule": "keep", "headline": "The face holds", "because": "Seen."}
     verdict |= {"advice": "Keep it.", "action": action, "value": value, "drift": False, "judged": True, "notes": []}
     facts = to_dict(Facts(step=step, weight=weight, retention=0.9))
     return json.loads(json.dumps({

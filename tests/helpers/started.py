@@ -21,7 +21,9 @@ class Started:
     """The command in a process of its own, and what it says, line by line."""
 
     def __init__(self, root: Path, *arguments: str, start: str = START) -> None:
-        flags = subprocess.CREATE_NEW_PROCESS_GROUP if sys.platform == "win32" else 0
+        flags = 0
+        if sys.platform == "win32":
+            flags = subprocess.CREATE_NEW_PROCESS_GROUP
         self.process = subprocess.Popen(
             [sys.executable, "-c", start, "ui", "--data", str(root), *arguments],
             cwd=environment.ROOT,

@@ -67,7 +67,7 @@ class _StreamWriter(_Writer):
         raw = (tensor.half() if tensor.is_floating_point() else tensor).contiguous().numpy()
         kind = {"float16": "F16", "int64": "I64"}[raw.dtype.name]
         self.table[key] = {"dtype": kind, "shape": raw.shape, "data_offsets": [self.at, self.at + raw.nbytes]}
-        self.stream.write(memoryview(raw).cast("B"))
+        self.stream.write(raw.data.cast("B"))
         self.at += raw.nbytes
 
     def finish(self) -> None:

@@ -5,6 +5,7 @@ weight of the module that A1111 calls ``diffusion_model_out_2``.
 """
 
 import re
+from typing import Any
 
 _RESNET = {
     "conv1": "in_layers_2",
@@ -67,7 +68,7 @@ def webui_find(name, modules, kind):
 
 def webui_modules(tensors):
     """A1111's module names for an original checkpoint: name -> (key, third of the tensor or None)."""
-    modules = {}
+    modules: dict[str, tuple[str, int | None]] = {}
     for key, tensor in tensors.items():
         root = next((root for root in _ROOTS if key.startswith(root)), None)
         if root is None or tensor.ndim < 2:
@@ -83,7 +84,7 @@ def webui_modules(tensors):
 
 def webui_merge(checkpoint, lora, kind, multiplier=1.0):
     """A copy of `checkpoint` (original layout, float32) with the tensors of a LoRA file in it."""
-    layers = {}
+    layers: dict[str, dict[str, Any]] = {}
     for key, tensor in lora.items():
         name, _, what = key.partition(".")
         layers.setdefault(name, {})[what] = tensor.float()

@@ -10,10 +10,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from faults import raises
 from PIL import Image, ImageChops
 
 from hosts.standin.stage import stand_in
-from lib_lora.errors import UserError
 from lib_lora.hosts import detect, webui_captioners
 from lib_lora.pictures import Cell
 
@@ -109,7 +109,7 @@ def test_an_error_on_the_main_thread_is_told_and_not_only_printed(webui: SimpleN
         raise RuntimeError("CUDA out of memory")
 
     webui.processing.painter = painter
-    with pytest.raises(UserError, match="out of GPU memory"):
+    with raises("webui-painting-failed", has="out of GPU memory"):
         in_a_thread(lambda: painted(webui, [PICTURE]))
     assert not webui.host.busy()
 

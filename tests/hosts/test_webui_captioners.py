@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 import transformers.utils
+from faults import raises
 from PIL import Image
 
-from lib_lora.errors import UserError
 from lib_lora.hosts.webui_captioners import BLIP, NAMES, TAGS, offered, webui_captioner
 
 BLIP_FILE, TAGS_FILE = "BLIP/some.pth", "torch_deepdanbooru/some.pt"
@@ -201,13 +201,15 @@ def test_the_tagger_is_sent_away_after_each_picture(webui: Webui) -> None:
 
 
 def test_nothing_is_ever_fetched(webui: Webui, vocabulary: SimpleNamespace) -> None:
-    with pytest.raises(UserError, match=r"model_base_caption_capfilt_large\.pth \(0\.9 GB\) yet; .*Interrogate CLIP"):
+    with raises(
+        "captioner-download-needed", has=("model_base_caption_capfilt_large.pth (0.9 GB) yet", "Interrogate CLIP")
+    ):
         webui_captioner(BLIP).phrases(picture())
-    with pytest.raises(UserError, match=r"model-resnet_custom_v3\.pt \(0\.6 GB\) yet; .*Interrogate DeepBooru"):
+    with raises("captioner-download-needed", has=("model-resnet_custom_v3.pt (0.6 GB) yet", "Interrogate DeepBooru")):
         webui_captioner(TAGS).phrases(picture())
     webui.put(BLIP_FILE)
     vocabulary.there = False
-    with pytest.raises(UserError, match=r"not fetched the vocabulary bert-base-uncased \(0\.3 MB\) yet"):
+    with raises("captioner-download-needed", has="not fetched the vocabulary bert-base-uncased (0.3 MB) yet"):
         webui_captioner(BLIP).phrases(picture())
     assert webui.events == []
 
@@ -228,7 +230,7 @@ def test_a_file_that_has_gone_since_is_not_fetched_either(webui: Webui) -> None:
     for name in (BLIP_FILE, TAGS_FILE):
         (webui.models / name).unlink()
     for captioner in made:
-        with pytest.raises(UserError, match="has not fetched"):
+        with raises("captioner-download-needed", has="has not fetched"):
             captioner.phrases(picture())
 
 
@@ -248,11 +250,11 @@ def test_an_error_in_the_webui_is_a_sentence_and_the_model_is_sent_away(webui: W
     blip, tags = webui_captioner(BLIP), webui_captioner(TAGS)
     webui.interrogator.said = webui.tagger.said = RuntimeError("CUDA out of memory")
     for captioner in (blip, tags):
-        with pytest.raises(UserError, match=r"could not use webui-\S+ .RuntimeError: CUDA out of memory"):
+        with raises("webui-captioner-failed", has=("could not use webui-", "RuntimeError: CUDA out of memory")):
             captioner.phrases(picture())
     assert webui.interrogator.blip_model.device == webui.tagger.model.device == "cpu"
     webui.tagger.model, webui.tagger.said = None, IndexError("list index out of range")
-    with pytest.raises(UserError, match="IndexError"):
+    with raises("webui-captioner-failed", has="IndexError"):
         tags.phrases(picture())
 
 
@@ -298,7 +300,7 @@ def _without(name: str) -> Callable[[Webui], None]:
 )
 def test_a_webui_that_lacks_it_is_said(change: Callable[[Webui], None], name: str, webui: Webui) -> None:
     change(webui)
-    with pytest.raises(UserError, match=f"no webui that has {name}"):
+    with raises("webui-captioner-missing", has=name):
         webui_captioner(name)
     assert [one.name for one in offered()] == [other for other in NAMES if other != name]
 
@@ -306,10 +308,10 @@ def test_a_webui_that_lacks_it_is_said(change: Callable[[Webui], None], name: st
 def test_outside_a_webui_there_are_none_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "modules", None)
     for name in (BLIP, TAGS):
-        with pytest.raises(UserError, match="no webui that has"):
+        with raises("webui-captioner-missing"):
             webui_captioner(name)
     assert offered() == []
-    with pytest.raises(UserError, match=r"no captioner 'blip'; use one of webui-tags, webui-blip\."):
+    with raises("captioner-unknown", has="'blip'"):
         webui_captioner("blip")
 
 

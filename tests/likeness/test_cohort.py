@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+from faults import raises
 
-from lib_lora.errors import UserError
 from lib_lora.likeness.measure import cohort as cohorts
 from lib_lora.likeness.measure.cohort import cohort
 
@@ -73,7 +72,7 @@ def test_a_file_with_other_content_is_damaged(
     changes: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cohorts, "FILE", packed(tmp_path / "c.npz", **changes))
-    with pytest.raises(UserError, match=r"^The cohort of faces c\.npz is damaged; install SameFace again"):
+    with raises("cohort-damaged", has="c.npz"):
         cohort("toy")
 
 
@@ -83,7 +82,7 @@ def test_a_file_cut_short_is_damaged(share: float, tmp_path: Path, monkeypatch: 
     path = tmp_path / "c.npz"
     path.write_bytes(whole[: int(len(whole) * share)])
     monkeypatch.setattr(cohorts, "FILE", path)
-    with pytest.raises(UserError, match="is damaged"):
+    with raises("cohort-damaged"):
         cohort("toy")
 
 
@@ -93,12 +92,12 @@ def test_a_flipped_bit_is_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     path = tmp_path / "c.npz"
     path.write_bytes(changed)
     monkeypatch.setattr(cohorts, "FILE", path)
-    with pytest.raises(UserError, match="is damaged"):
+    with raises("cohort-damaged"):
         cohort("toy")
 
 
 def test_a_missing_file_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "c.npz"
     monkeypatch.setattr(cohorts, "FILE", path)
-    with pytest.raises(UserError, match=f"^Cannot read {re.escape(str(path))}: it is not there"):
+    with raises("file-missing", has=str(path)):
         cohort("toy")

@@ -7,11 +7,11 @@ import shutil
 
 import numpy as np
 import pytest
+from faults import raises
 from PIL import Image, ImageFilter
 from remembering import Remembering
 
 from lib_lora import typed_settings
-from lib_lora.errors import UserError
 from lib_lora.faces.array_text import unpacked
 from lib_lora.faces.face import Face
 from lib_lora.likeness.measure import template as templates
@@ -242,5 +242,5 @@ def test_the_eyes_are_compared_with_the_photos_where_three_show_them(tmp_path, c
 
 
 def test_a_template_of_another_engine_is_refused(eye, template):
-    with pytest.raises(UserError, match=r"was made by another face engine \(.+, not other\); make it again\."):
+    with raises("template-of-other-engine"):
         Measurer(Remembering(eye, "other"), template)

@@ -4,8 +4,8 @@ import subprocess
 import sys
 
 import pytest
+from faults import raises
 
-from lib_lora.errors import UserError
 from lib_lora.lora.adapter_settings import LoraSettings
 from lib_lora.typed_settings import from_dict, to_dict
 
@@ -28,12 +28,12 @@ from lib_lora.typed_settings import from_dict, to_dict
 def test_values_out_of_range(values, words):
     with pytest.raises(ValueError, match=words):
         LoraSettings(**values)
-    with pytest.raises(UserError, match=words):
+    with raises(("setting-invalid", "setting-wrong-type"), has=next(iter(values))):
         from_dict(LoraSettings, values)
 
 
 def test_a_typo_names_the_right_word():
-    with pytest.raises(UserError, match="did you mean 'use_dora'"):
+    with raises("setting-unknown", has="did you mean 'use_dora'"):
         from_dict(LoraSettings, {"use_dorra": True})
 
 

@@ -3,9 +3,9 @@
 import pytest
 import torch
 import toys
+from faults import raises
 from safetensors.torch import save_file
 
-from lib_lora.errors import UserError
 from lib_lora.models.families.identify import identify
 
 UNET = "model.diffusion_model."
@@ -60,7 +60,7 @@ def test_prediction_markers_metadata_and_yaml(tmp_path):
     info = identify(_saved(tmp_path, _with()))
     assert (info.prediction, info.prediction_from) == ("v", "yaml")
     (tmp_path / "model.yaml").write_text("model: [")
-    with pytest.raises(UserError, match=r"model\.yaml"):
+    with raises("model-config-unreadable", has="model.yaml"):
         identify(_saved(tmp_path, _with()))
 
 
@@ -89,7 +89,7 @@ def test_only_a_narrow_model_is_tested_as_a_small_one(tmp_path):
 def test_a_yaml_that_cannot_be_read_matters_only_where_it_is_needed(tmp_path, text):
     (tmp_path / "model.yaml").write_text(text)
     plain, marked = _saved(tmp_path, _with()), {"modelspec.prediction_type": "epsilon"}
-    with pytest.raises(UserError, match=r"model\.yaml"):
+    with raises("model-config-unreadable", has="model.yaml"):
         identify(plain)
     assert identify(plain, "epsilon").resolution == 512
     assert identify(_saved(tmp_path, _with(), marked)).resolution == 512
@@ -136,10 +136,33 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("said", REFUSED)
-def test_other_models_are_named(tmp_path, said):
-    with pytest.raises(UserError, match=said) as caught:
-        identify(_saved(tmp_path, REFUSED[said]()))
+REFUSED_AS = {
+    "a LoRA file": "model-of-other-kind",
+    "a Flux model": "model-of-other-kind",
+    "a Stable Diffusion 3 model": "model-of-other-kind",
+    "a ControlNet": "model-of-other-kind",
+    "a textual inversion embedding": "model-of-other-kind",
+    "a UNet in diffusers' layout": "model-of-other-kind",
+    "the SDXL refiner": "model-is-refiner",
+    "a VAE": "model-without-unet",
+    "a text encoder": "model-without-unet",
+    "some other model": "model-without-unet",
+    "a file without tensors": "model-without-unet",
+    "an inpainting model": "model-not-text-to-image",
+    "an instruct-pix2pix model": "model-not-text-to-image",
+    "a depth model": "model-not-text-to-image",
+    "no VAE inside": "vae-missing",
+    "no text encoder inside": "text-encoder-missing",
+    "without both text encoders": "text-encoder-incomplete",
+    "lost its first text encoder": "text-encoder-incomplete",
+    "does not listen to text": "model-not-conditioned",
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_other_models_are_named(tmp_path, what):
+    with raises(REFUSED_AS[what], has=what if " a" in f" {what}" else ()) as caught:
+        identify(_saved(tmp_path, REFUSED[what]()))
     sentence = str(caught.value)
     assert sentence.startswith("model.safetensors ")
     assert "\n" not in sentence

@@ -6,10 +6,10 @@ import pytest
 import torch
 import toys
 from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint, convert_ldm_vae_checkpoint
+from faults import raises
 from safetensors.torch import save_file
 from torch.nn import functional as F
 
-from lib_lora.errors import UserError
 from lib_lora.models.families.identify import identify
 
 CPU = torch.device("cpu")
@@ -136,14 +136,14 @@ def test_damaged_models_are_refused(tmp_path):
     cut = copy.copy(tensors)
     del cut["model.diffusion_model.middle_block.0.in_layers.2.weight"]
     save_file(cut, str(path))
-    with pytest.raises(UserError, match=r"incomplete: it lacks .*middle_block\.0\.in_layers\.2\.weight"):
+    with raises("model-tensor-missing", has="middle_block.0.in_layers.2.weight"):
         identify(path).load_denoiser(torch.float32, CPU)
     save_file({**tensors, "model.diffusion_model.time_embed.0.weight": torch.zeros(3, 3)}, str(path))
-    with pytest.raises(UserError, match="shape"):
+    with raises("model-tensor-mismatch", has="shape"):
         identify(path).load_denoiser(torch.float32, CPU)
     pruned = {k: v for k, v in toys.toy_tensors("sdxl").items() if ".middle_block.1.transformer_blocks.9" not in k}
     save_file(pruned, str(path))
-    with pytest.raises(UserError, match="missing blocks"):
+    with raises("model-distilled"):
         identify(path).load_denoiser(torch.float32, CPU)
 
 
@@ -164,5 +164,5 @@ def test_a_missing_tensor_is_one_sentence(tmp_path, load, key):
     tensors = toys.toy_tensors("sd1")
     del tensors[key]
     save_file(tensors, str(tmp_path / "m.safetensors"))
-    with pytest.raises(UserError, match=r"m\.safetensors is incomplete"):
+    with raises("model-tensor-missing", has="m.safetensors"):
         getattr(identify(tmp_path / "m.safetensors"), load)(torch.float32, CPU)

@@ -5,9 +5,9 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from faults import raises
 from safetensors.torch import save_file
 
-from lib_lora.errors import UserError
 from lib_lora.lora.file.describe import describe
 from lib_lora.models.reading import plain_numbers
 from lib_lora.models.reading.dtypes import SIZES, torch_dtype
@@ -53,7 +53,7 @@ def test_a_file_that_became_shorter_is_said(tmp_path):
     save_file({"x": torch.zeros(100)}, path)
     entry = read_header(path)[0]["x"]
     path.write_bytes(path.read_bytes()[:-4])
-    with open(path, "rb", buffering=0) as stream, pytest.raises(UserError, match="became shorter while it was read"):
+    with open(path, "rb", buffering=0) as stream, raises("file-shortened"):
         list(pieces(stream, "x", entry))
 
 
@@ -71,7 +71,7 @@ def test_a_lora_is_told_as_it_is_or_refused(tmp_path, name, wrong):
     tensors[f"{layer}.alpha"] = torch.tensor(2.5, dtype=torch_dtype(name))
     save_file(tensors, tmp_path / "x.safetensors")
     if wrong is not None:
-        with pytest.raises(UserError, match="holds values that are not numbers in 1 of 1 layers"):
+        with raises("lora-not-finite", has="1"):
             describe(tmp_path / "x.safetensors")
         return
     said = describe(tmp_path / "x.safetensors")

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 from diffusers import DDPMScheduler
+from faults import raises
 from PIL import Image
 
-from lib_lora.errors import UserError
 from lib_lora.models.families.identify import identify
 from lib_lora.models.families.sd1 import SD1
 from lib_lora.models.families.sdxl import SDXL
@@ -58,7 +58,7 @@ def test_encode_gives_scaled_moments(toy, kind, scale):
 def test_a_broken_vae_is_named(toy):
     vae = identify(toy("sd1")).load_vae(torch.float32, CPU)
     vae.encoder.conv_in.bias.data.fill_(float("nan"))
-    with pytest.raises(UserError, match="VAE"):
+    with raises("vae-not-finite"):
         encode(vae, torch.zeros(1, 3, 16, 16))
 
 

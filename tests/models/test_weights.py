@@ -7,6 +7,7 @@ import struct
 
 import pytest
 import torch
+from faults import raises
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
@@ -52,10 +53,10 @@ def test_a_pickle_with_code_is_refused_and_not_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "evil.ckpt"
     torch.save({"state_dict": _Evil()}, path)
-    with pytest.raises(UserError, match=r"evil.ckpt holds more than tensors"):
+    with raises("checkpoint-unsafe", has="evil.ckpt"):
         open_tensors(path)
     (tmp_path / "raw.pt").write_bytes(pickle.dumps(_Evil()))
-    with pytest.raises(UserError, match=r"raw.pt"):
+    with raises("checkpoint-archive-damaged", has="raw.pt"):
         open_tensors(tmp_path / "raw.pt")
     assert not (tmp_path / "this-file-must-not-appear").exists()
 
@@ -64,40 +65,40 @@ def test_truncated_files(tmp_path):
     save_file({"w": torch.zeros(1000)}, str(tmp_path / "x.safetensors"))
     whole = (tmp_path / "x.safetensors").read_bytes()
     (tmp_path / "x.safetensors").write_bytes(whole[:-100])
-    with pytest.raises(UserError, match="cut off: "):
+    with raises("safetensors-truncated"):
         open_tensors(tmp_path / "x.safetensors")
     (tmp_path / "x.safetensors").write_bytes(whole[:40])
-    with pytest.raises(UserError, match="cut off in its header"):
+    with raises("safetensors-truncated"):
         open_tensors(tmp_path / "x.safetensors")
     torch.save({"w": torch.zeros(1000)}, tmp_path / "x.ckpt")
     (tmp_path / "x.ckpt").write_bytes((tmp_path / "x.ckpt").read_bytes()[:-500])
-    with pytest.raises(UserError, match="damaged or cut off"):
+    with raises("checkpoint-archive-damaged", has="damaged or cut off"):
         open_tensors(tmp_path / "x.ckpt")
 
 
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("x.safetensors", b"", "empty file"),
-        ("x.safetensors", b"version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer"),
-        ("x.safetensors", b"<!DOCTYPE html><html>", "web page"),
-        ("x.safetensors", b"\xff" * 64, "header makes no sense"),
-        ("x.txt", b"hello", "expected .safetensors"),
+        ("x.safetensors", b"", ("file-empty",)),
+        ("x.safetensors", b"version https://git-lfs.github.com/spec/v1\n", ("file-is-lfs-pointer", "LFS")),
+        ("x.safetensors", b"<!DOCTYPE html><html>", ("file-is-web-page",)),
+        ("x.safetensors", b"\xff" * 64, ("safetensors-invalid", "header makes no sense")),
+        ("x.txt", b"hello", ("checkpoint-wrong-format",)),
     ],
 )
 def test_other_files(tmp_path, name, content, said):
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(UserError, match=said):
+    with raises(said[0], has=said[1:]):
         open_tensors(tmp_path / name)
 
 
 def test_folders_and_missing_files(tmp_path):
-    with pytest.raises(UserError, match="not there"):
+    with raises("file-missing"):
         open_tensors(tmp_path / "none.safetensors")
-    with pytest.raises(UserError, match="is a folder"):
+    with raises("checkpoint-is-folder", has="is a folder"):
         open_tensors(tmp_path)
     (tmp_path / "model_index.json").write_text("{}")
-    with pytest.raises(UserError, match="diffusers folder without weights"):
+    with raises("checkpoint-is-folder", has="diffusers folder without weights"):
         open_tensors(tmp_path)
 
 
@@ -126,7 +127,7 @@ def _file_with_header(path, table):
     ],
 )
 def test_hostile_headers(tmp_path, table):
-    with pytest.raises(UserError, match="not a safetensors file"):
+    with raises("safetensors-invalid", has="not a safetensors file"):
         read_header(_file_with_header(tmp_path / "x.safetensors", table))
 
 

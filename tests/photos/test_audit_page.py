@@ -142,7 +142,7 @@ def test_photos_that_need_a_decision_come_first():
 
 def test_a_card_does_not_begin_its_sentences_with_the_name_again():
     _, found = read([photo("a.jpg", of_face={"blur": 40.0})])
-    assert found.cards[0][1][3:] == ["the face is blurred (40, limit 50)."]
+    assert found.cards[0][1][3:] == ["The face is blurred (40, limit 50)."]
 
 
 @pytest.mark.parametrize(

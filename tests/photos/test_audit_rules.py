@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lib_lora.captions.photo_facts import AuditedPhoto, PhotoComparison, PhotoFacts
-from lib_lora.photos.audit import audit_words
+from lib_lora.photos.audit import audit_words, finding_words
 from lib_lora.photos.audit.audit import audit
+from lib_lora.photos.audit.finding_words import sentence
 from lib_lora.workflows.photos import audit_cache
 
 COPY, SOFT = {"standing": PhotoComparison(copy_of="x.jpg")}, {"of_face": {"blur": 40.0}}
@@ -56,11 +57,11 @@ def test_nothing_is_left_out_by_itself():
 def test_the_set_is_judged_as_if_every_proposal_were_accepted():
     good = varied(9)
     assert not audited(*good).stopped
-    assert audited(*good, photo("copy.jpg", **COPY)).findings[0].text.startswith("9 photos")
+    assert audited(*good, photo("copy.jpg", **COPY)).findings[0].value == 9
     two_less = audited(*good, photo("copy.jpg", **COPY), **{"00": "drop", "01": "drop"})
     assert two_less.stopped
-    assert two_less.findings[0].text.startswith("7 photos")
-    assert audited(*good, photo("copy.jpg", **COPY), copy="keep").findings[0].text.startswith("10 photos")
+    assert two_less.findings[0].value == 7
+    assert audited(*good, photo("copy.jpg", **COPY), copy="keep").findings[0].value == 10
 
 
 def test_the_map_shows_what_would_be_trained_on():
@@ -71,13 +72,12 @@ def test_the_map_shows_what_would_be_trained_on():
 def test_a_soft_face_is_judged_by_the_median_of_all_faces():
     photos = [photo(f"{number}.jpg", of_face={"blur": 1000.0}) for number in range(3)]
     *_, last = audited(*photos, photo("a.jpg", of_face={"blur": 99.0}), photo("b.jpg", faces=[])).photos[:4]
-    assert [one.kind for one in last.findings] == ["blurred"]
-    assert "a tenth of the median is 100" in last.findings[0].text
+    assert [(one.code, one.limit) for one in last.findings] == [("soft-face", 100)]
 
 
 def test_the_resolution_reaches_the_rules():
     assert (
-        audited(photo("a.jpg", width=600, height=600), resolution=1024).photos[0].findings[0].kind == "low resolution"
+        audited(photo("a.jpg", width=600, height=600), resolution=1024).photos[0].findings[0].code == "low-resolution"
     )
     assert audited(photo("a.jpg", width=600, height=600), resolution=512).photos[0].findings == []
     assert audited(resolution=768).resolution == 768
@@ -162,14 +162,14 @@ def test_values_are_for_programs():
     values = json.loads(json.dumps(audit_words.values(found), allow_nan=False))
     first, second = values["photos"]
     assert (first["file"], first["proposed"], first["decision"]) == ("a.jpg", "drop", None)
-    assert first["findings"][0]["kind"] == "copy"
+    assert first["findings"][0]["code"] == "same-picture"
     assert (second["proposed"], second["decision"], second["likeness"]) == ("keep", "drop", 0.5)
     assert second["sha256"] == photo("b.jpg").sha256
     assert (first["facts"]["width"], first["facts"]["faces"][0]["px"]) == (1024, 300)
     assert not {"backdrop", "clothes"} & set(first["facts"])
     assert values["stopped"] is True
     assert values["resolution"] == 512
-    assert values["findings"][0]["kind"] == "too few"
+    assert values["findings"][0]["code"] == "too-few-photos"
     assert values["coverage"]["upper body"]["ahead"] == 0
     assert "no full body" in values["missing"]
 
@@ -193,11 +193,12 @@ def test_every_photo_is_counted_once_and_each_finding_told(photos, chosen):
     text = audit_words.text(found)
     for item in found.photos:
         if item.decision is None:
-            # of many photos with the same fault only the first is told in full (`merged_sentences.folded`)
-            assert all(finding.text in text or " more: " in text for finding in item.findings)
+            # of many photos with the same fault only the first is told in full (`merged_sentences.merged`)
+            assert all(sentence(finding) in text or " more: " in text for finding in item.findings)
         elif item.findings:
-            assert f"{item.photo.file} ({', '.join(finding.kind for finding in item.findings)})" in text
-    assert all(finding.text in text for finding in found.findings)
+            kinds = ", ".join(finding_words.kind(finding.code) for finding in item.findings)
+            assert f"{item.photo.file} ({kinds})" in text
+    assert all(sentence(finding) in text for finding in found.findings)
     faces = [item for item in found.photos if item.used and not item.proposed and item.photo.facts.face]
     assert sum(found.coverage.angles.values()) == len(faces)
     json.dumps(audit_words.values(found), allow_nan=False)

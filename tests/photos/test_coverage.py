@@ -7,17 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lib_lora.photos.audit import coverage
+from lib_lora.photos.audit.finding_words import sentence
 from lib_lora.photos.audit.histograms import apart, largest_group
 
 
-def kinds(photos):
-    return [finding.kind for finding in coverage.of_set(photos)]
+def codes(photos):
+    return [finding.code for finding in coverage.of_set(photos)]
 
 
-def only(photos, kind):
-    (finding,) = [one for one in coverage.of_set(photos) if one.kind == kind]
+def only(photos, code):
+    (finding,) = [one for one in coverage.of_set(photos) if one.code == code]
     assert finding.photo == ""
-    assert finding.text.endswith(".")
+    assert sentence(finding).endswith(".")
     return finding
 
 
@@ -27,33 +28,35 @@ def test_a_varied_set_is_left_in_peace():
 
 
 @pytest.mark.parametrize(
-    ("count", "kind", "advice", "limit"),
+    ("count", "code", "advice", "limit"),
     [
-        (0, "too few", "drop", 8),
-        (1, "too few", "drop", 8),
-        (7, "too few", "drop", 8),
-        (8, "few", "look", 15),
-        (14, "few", "look", 15),
+        (0, "too-few-photos", "drop", 8),
+        (1, "too-few-photos", "drop", 8),
+        (7, "too-few-photos", "drop", 8),
+        (8, "few-photos", "look", 15),
+        (14, "few-photos", "look", 15),
         (15, None, None, None),
         (50, None, None, None),
-        (51, "many", "look", 50),
+        (51, "many-photos", "look", 50),
     ],
 )
-def test_the_number_of_photos_is_told_just_beyond_each_limit(count, kind, advice, limit):
+def test_the_number_of_photos_is_told_just_beyond_each_limit(count, code, advice, limit):
     photos = varied(count)
-    if kind is None:
-        assert not {"too few", "few", "many"} & set(kinds(photos))
+    if code is None:
+        assert not {"too-few-photos", "few-photos", "many-photos"} & set(codes(photos))
         return
-    finding = only(photos, kind)
+    finding = only(photos, code)
     assert (finding.advice, finding.value, finding.limit) == (advice, count, limit)
-    assert finding.text.startswith(f"{count} photo{'' if count == 1 else 's'} ")
-    assert f" {limit} " in finding.text.replace(")", " ")
-    assert "20 to 50" in finding.text
+    assert sentence(finding).startswith(f"{count} photo{'' if count == 1 else 's'} ")
+    assert f" {limit} " in sentence(finding).translate({ord(","): " ", ord(")"): " "})
+    assert "20 to 50" in sentence(finding)
 
 
 def test_of_too_few_photos_nothing_else_is_said():
-    assert kinds([photo(f"{number}.jpg") for number in range(7)]) == ["too few"]
-    assert {"views", "one background", "one light"} <= set(kinds([photo(f"{number}.jpg") for number in range(8)]))
+    assert codes([photo(f"{number}.jpg") for number in range(7)]) == ["too-few-photos"]
+    assert {"missing-views", "one-background", "one-light"} <= set(
+        codes([photo(f"{number}.jpg") for number in range(8)])
+    )
 
 
 @pytest.mark.parametrize(
@@ -90,19 +93,18 @@ def test_the_map_counts_each_face_once_and_names_what_is_missing(photos):
 @given(sets(most=20))
 def test_whatever_was_measured_makes_whole_sentences(photos):
     told = coverage.of_set(photos)
-    assert all(one.photo == "" and one.text.endswith(".") and "{" not in one.text for one in told)
-    assert len({one.kind for one in told}) == len(told)
-    assert ("too few" in {one.kind for one in told}) == (len(photos) < coverage.LEAST)
+    assert all(one.photo == "" and sentence(one).endswith(".") and "{" not in sentence(one) for one in told)
+    assert len({one.code for one in told}) == len(told)
+    assert ("too-few-photos" in {one.code for one in told}) == (len(photos) < coverage.LEAST)
 
 
 def test_missing_views_are_named():
     photos = [photo(f"{number}.jpg", of_face={"yaw": 0.0, "box": (0, 0, 0.5, 0.5)}) for number in range(16)]
-    finding = only(photos, "views")
-    assert finding.text.startswith(
-        "Of 16 photos there is no profile from the left, no three-quarter view from the left"
-    )
-    assert "no full body" in finding.text
-    assert "no close-up" not in finding.text
+    finding = only(photos, "missing-views")
+    assert finding.details["photos"] == 16
+    missing = finding.details["missing"]
+    assert missing[:2] == ["no profile from the left", "no three-quarter view from the left"]
+    assert ("no full body" in missing, "no close-up" in missing) == (True, False)
     assert (finding.advice, finding.value, finding.limit) == ("look", 6, 0)
 
 
@@ -111,38 +113,38 @@ def grouped(same, count=20, bins=24):
     return [np.eye(bins)[0 if number < same else number].tolist() for number in range(count)]
 
 
-@pytest.mark.parametrize(("what", "kind"), [("backdrop", "one background"), ("clothes", "one outfit")])
-def test_a_set_may_have_two_fifths_alike_and_no_more(what, kind):
+@pytest.mark.parametrize(("what", "code"), [("backdrop", "one-background"), ("clothes", "one-outfit")])
+def test_a_set_may_have_two_fifths_alike_and_no_more(what, code):
     def photos(same):
         return [photo(f"{n}.jpg", **{what: shares}) for n, shares in enumerate(grouped(same))]
 
-    # the one other than `what` is as photo() gives it, so only `kind` is looked at
-    assert kind not in kinds(photos(8))
-    finding = only(photos(9), kind)
+    # the one other than `what` is as photo() gives it, so only `code` is looked at
+    assert code not in codes(photos(8))
+    finding = only(photos(9), code)
     assert (finding.advice, finding.value, finding.limit) == ("look", 0.45, 0.4)
-    assert finding.text.startswith("45% of the photos")
-    assert "limit 40%" in finding.text
+    assert sentence(finding).startswith("45% of the photos")
+    assert "limit 40%" in sentence(finding)
 
 
 def test_clothes_that_are_not_shown_are_not_counted():
     shown = varied(20)
     same = [photo(f"{number}.jpg", clothes=[1.0] if number < 7 else []) for number in range(20)]
-    assert "one outfit" not in kinds(same)
+    assert "one-outfit" not in codes(same)
     same[10] = photo("10.jpg", clothes=[1.0])
-    assert only(same, "one outfit").value == 1.0
-    assert "one outfit" not in kinds(shown)
+    assert only(same, "one-outfit").value == 1.0
+    assert "one-outfit" not in codes(shown)
 
 
 @pytest.mark.parametrize(
-    ("what", "kind", "limit"), [("backdrop", "one background", 0.35), ("clothes", "one outfit", 0.3)]
+    ("what", "code", "limit"), [("backdrop", "one-background", 0.35), ("clothes", "one-outfit", 0.3)]
 )
-def test_how_near_two_histograms_count_as_one(what, kind, limit):
+def test_how_near_two_histograms_count_as_one(what, code, limit):
     def photos(distance):
         share = (1 - distance**2) ** 2
         return [photo(f"{n}.jpg", **{what: [1.0, 0.0] if n % 3 == 0 else [share, 1 - share]}) for n in range(15)]
 
-    assert only(photos(limit - 0.01), kind).value == 1
-    assert only(photos(limit + 0.01), kind).value == pytest.approx(10 / 15)
+    assert only(photos(limit - 0.01), code).value == 1
+    assert only(photos(limit + 0.01), code).value == pytest.approx(10 / 15)
 
 
 @pytest.mark.parametrize(
@@ -152,19 +154,19 @@ def test_light_counts_as_one_where_it_varies_in_nothing(measure, spread, limit):
     def photos(by):
         return varied(20, lambda n: {"light": 120.0, measure: (120.0 if measure == "light" else 0) + (by, -by)[n % 2]})
 
-    finding = only(photos(spread * 0.99), "one light")
-    assert f"limit {limit})" in finding.text
-    assert f"spread by {12 if measure == 'light' else 0}," in finding.text
+    finding = only(photos(spread * 0.99), "one-light")
+    assert f"limit {limit})" in sentence(finding)
+    assert f"spread by {12 if measure == 'light' else 0}," in sentence(finding)
     assert finding.value == pytest.approx(spread * 0.99 if measure == "light" else 0)
-    assert "one light" not in kinds(photos(spread * 1.01))
+    assert "one-light" not in codes(photos(spread * 1.01))
 
 
 def test_light_is_not_told_of_few_faces():
     def photos(faces):
         return [photo(f"{n}.jpg", faces=[face()] if n < faces else []) for n in range(20)]
 
-    assert "one light" not in kinds(photos(7))
-    assert "one light" in kinds(photos(8))
+    assert "one-light" not in codes(photos(7))
+    assert "one-light" in codes(photos(8))
 
 
 @given(st.lists(histograms(), min_size=1, max_size=12))

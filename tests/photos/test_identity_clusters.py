@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lib_lora.photos.audit import coverage
+from lib_lora.photos.audit.finding_words import sentence
 from lib_lora.photos.audit.identity_clusters import groups, people
 
 
@@ -83,7 +84,7 @@ def test_every_face_is_in_one_group(count, seed):
 def test_several_people_are_one_sentence_about_the_set():
     assert coverage.of_people([["a.jpg", "b.jpg", "c.jpg"]]) == []
     (finding,) = coverage.of_people([["a.jpg"] * 12, ["x.jpg"] * 11])
-    assert finding.text == (
+    assert sentence(finding) == (
         "The photos seem to show 2 people (12 like a.jpg, 11 like x.jpg); leave out all but one of them."
     )
-    assert (finding.kind, finding.advice, finding.value, finding.limit) == ("several people", "drop", 2, 1)
+    assert (finding.code, finding.advice, finding.value, finding.limit) == ("several-people", "drop", 2, 1)

@@ -7,13 +7,13 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from faults import raises
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 from lib_lora.character.photo_files import list_photos
 from lib_lora.character.store import Character, create, declare_consent
-from lib_lora.errors import UserError
 from lib_lora.photos.importing import photo_import, safe_names
 from lib_lora.photos.importing.photo_import import take_in
 from lib_lora.workflows.photos.import_command import import_into
@@ -72,8 +72,8 @@ def test_bytes_and_captions_are_copied_and_the_rest_is_said(source, folder):
     assert [path.name for path in result.added][:1] == ["A.jpg"]
     assert [path.name for path in result.added][-1] == "c.png"
     assert (len(result.added), result.known, len(result.twice), result.split) == (3, 0, 1, [])
-    assert "holds the same bytes as" in result.twice[0]
-    assert sorted(sentence.split(" ")[0] for sentence in result.skipped) == ["bad.jpg", "raw.cr2"]
+    assert [one.code for one in result.twice] == ["photo-twice"]
+    assert sorted(one.parameters["photo"] for one in result.skipped) == ["bad.jpg", "raw.cr2"]
     assert digest(folder.photos / "A.jpg") == digest(source / "A.JPG")
     assert (folder.photos / "A.txt").read_bytes() == (source / "A.txt").read_bytes()
     assert (folder.photos / "c.txt").read_bytes() == (source / "c.caption").read_bytes()
@@ -110,9 +110,8 @@ def test_a_zip_inside_a_folder_and_what_is_missing_are_said(source, folder):
     (source / "more.zip").write_bytes(b"")
     (source / "note.txt").write_bytes(b"")
     result = take_in([source, source / "gone.jpg", source / "note.txt"], folder)
-    assert "more.zip in" in result.skipped[0]
-    assert "There is no file or folder" in result.skipped[1]
-    assert "note.txt is no photo" in result.skipped[2]
+    assert [one.code for one in result.skipped] == ["archive-in-folder", "source-missing", "source-not-a-photo"]
+    assert "more.zip in" in str(result.skipped[0])
 
 
 def test_a_sheet_is_split_and_known_again(source, folder):
@@ -183,7 +182,7 @@ def test_a_text_that_is_no_caption_is_said_and_the_photo_comes(source, folder):
     picture(source / "b.png", "blue").with_suffix(".txt").write_bytes(b"x" * 200_000)
     result = take_in([source], folder)
     assert there(folder) == ["a.png", "b.png"]
-    assert [sentence[:22] for sentence in result.skipped] == ["The text beside a.png ", "The text beside b.png "]
+    assert [str(one)[:22] for one in result.skipped] == ["The text beside a.png ", "The text beside b.png "]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows makes no such names")
@@ -242,17 +241,16 @@ def test_a_folder_inside_that_cannot_be_read_is_said_and_the_rest_comes(source, 
         rights.setattr(Path, "is_file", listed)
         result = take_in([source], folder)
     assert [path.name for path in result.added] == ["a.png", "e.png"]
-    assert [sentence.startswith("Cannot read ") for sentence in result.skipped] == [True, True]
-    assert "closed: permission is denied" in result.skipped[0]
-    assert "c.png: permission is denied" in result.skipped[1]
+    assert [one.code for one in result.skipped] == ["permission-denied"] * 2
+    assert [one.parameters["file"].name for one in result.skipped] == ["closed", "c.png"]
 
 
 def test_a_name_that_the_system_refuses_is_one_sentence(source, folder):
     picture(source / "a.png", "red")
     result = take_in([source / ("x" * 5000), source / "a.png"], folder)
     assert len(result.added) == 1
-    (sentence,) = result.skipped
-    assert sentence.startswith(("Cannot read ", "There is no file"))
+    (error,) = result.skipped
+    assert error.code in ("file-inaccessible", "source-missing")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows makes no such names")
@@ -270,7 +268,7 @@ def test_the_characters_own_folder_is_no_source(source, folder, inside):
     picture(source / "b.png", "green")
     result = take_in([folder.path / inside, source], folder)
     assert [path.name for path in result.added] == ["b.png"]
-    assert [sentence.endswith("is not taken in again; leave it out.") for sentence in result.skipped] == [True]
+    assert [one.code for one in result.skipped] == ["source-in-own-folder"]
 
 
 def test_progress_counts_the_pictures_in_zips_too(source, folder, tmp_path):
@@ -295,7 +293,7 @@ def test_the_command_tells_what_came_of_it(source, folder, tmp_path):
     assert told.text.splitlines()[2].startswith("Left out: bad.png is not a picture")
     assert told.values["added"][0] == "a.png"
     assert (told.values["known"], told.values["split"], told.good) == (0, ["grid.jpg"], True)
-    with pytest.raises(UserError, match="There is no character"):
+    with raises("character-not-found"):
         import_into(tmp_path / "data", "nobody", [source])
     assert not import_into(tmp_path / "data", "Märá", [source / "bad.png"]).good
 

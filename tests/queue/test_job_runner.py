@@ -7,6 +7,7 @@ import threading
 import time
 
 import pytest
+from faults import raises
 from PIL import Image
 from test_supervisor import PATIENCE, FakeGround, House, alive, eventually
 
@@ -125,10 +126,10 @@ def test_on_a_full_disk_the_queue_can_still_be_read(opened, kept):
     try:
         if kept:
             assert (other.get(number).id, other.paused()) == (number, False)
-            with pytest.raises(UserError, match="its disk is not full"):
+            with raises("queue-unusable"):
                 other.pause_all(True)
         else:
-            with pytest.raises(UserError, match="its disk is not full"):
+            with raises("queue-unusable"):
                 other.get(number)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

@@ -11,8 +11,8 @@ import threading
 from pathlib import Path
 
 import pytest
+from faults import raises
 
-from lib_lora.errors import UserError
 from lib_lora.queue import queue as queue_module
 from lib_lora.queue.queue import Queue
 
@@ -50,11 +50,11 @@ def test_a_job_keeps_what_it_was_given(queue):
 
 
 def test_what_cannot_be_done_is_refused_when_it_is_added(queue):
-    with pytest.raises(UserError, match="did you mean 'base'"):
+    with raises("setting-unknown", has="did you mean 'base'"):
         queue.add("train", NAME, {"bse": "x"})
-    with pytest.raises(UserError, match="There is no job 'dance'"):
+    with raises("job-type-unknown", has="'dance'"):
         queue.add("dance", NAME, {})
-    with pytest.raises(UserError, match="cannot be used as a name"):
+    with raises("name-unusable"):
         queue.add("audit", "...", {})
     assert queue.jobs() == []
 
@@ -62,7 +62,7 @@ def test_what_cannot_be_done_is_refused_when_it_is_added(queue):
 @pytest.mark.parametrize("number", [7, 0, -1, 1 << 80])
 def test_a_job_that_is_not_there_is_one_sentence(queue, number):
     for call in (queue.get, queue.resume, queue.forget):
-        with pytest.raises(UserError, match="There is no job"):
+        with raises("job-not-found"):
             call(number)
 
 
@@ -99,7 +99,7 @@ def test_a_thousand_jobs_wait_and_no_more(queue, monkeypatch):
     monkeypatch.setattr(queue_module, "MOST_WAITING", 3)
     for _ in range(3):
         first = train(queue)
-    with pytest.raises(UserError, match=r"3 jobs wait already.*remove some"):
+    with raises("queue-full", has="3"):
         train(queue)
     assert queue.add("train", NAME, first.arguments).id == first.id
     queue.take("heavy", "me")
@@ -143,7 +143,7 @@ def test_jobs_change_places(queue):
     assert ids(queue.open()) == [d, b, a, c, e]
     queue.take("heavy", "me")
     for number, before in ((d, a), (a, d)):
-        with pytest.raises(UserError, match=f"Job {d} does not wait"):
+        with raises("job-not-waiting", has=d):
             queue.move(number, before)
 
 
@@ -155,13 +155,13 @@ def test_stop(queue):
     assert (queue.get(running.id).state, queue.get(running.id).wish) == ("running", "stop")
     queue.wish(running.id, "")
     assert queue.get(running.id).wish == ""
-    with pytest.raises(UserError, match="does not run yet"):
+    with raises("job-not-running"):
         queue.wish(waiting.id, "pause")
     queue.wish(waiting.id, "stop")
     assert queue.get(waiting.id).state == "stopped"
-    with pytest.raises(UserError, match="has ended already"):
+    with raises("job-ended"):
         queue.wish(waiting.id, "stop")
-    with pytest.raises(UserError, match="cannot be asked to 'dance'"):
+    with raises("job-request-unknown", has="'dance'"):
         queue.wish(running.id, "dance")
 
 
@@ -184,9 +184,9 @@ def test_pause_holds_back_what_is_heavy_until_it_is_over(queue):
 
 @pytest.mark.parametrize("values", [{"base": "M\udcfcller"}, {"settings": {"x": ["\ud800"]}}])
 def test_what_cannot_be_written_is_refused(queue, values):
-    with pytest.raises(UserError, match="none in UTF-8"):
+    with raises("job-not-utf8"):
         queue.add("train", NAME, {"base": "x", **values})
-    with pytest.raises(UserError, match="none in UTF-8"):
+    with raises("job-not-utf8"):
         queue.add("audit", "x\udcfc", {})
     assert queue.jobs() == []
 
@@ -222,7 +222,7 @@ def test_a_training_that_is_resumed_goes_on_with_its_run(queue):
     assert queue.get(job.id).pid == 4711
     queue.folder(job.id).mkdir(parents=True)
     (queue.folder(job.id) / "result.json").write_text('{"state": "stopped"}', encoding="utf-8")
-    with pytest.raises(UserError, match="is running"):
+    with raises("job-not-resumable"):
         queue.resume(job.id)
     queue.end(job.id, "failed", "Out of memory.", {"x": 1})
     again = queue.resume(job.id)
@@ -241,7 +241,7 @@ def test_what_is_finished_is_neither_resumed_nor_ended_again(queue):
     queue.end(job.id, "finished")
     queue.end(job.id, "failed", "late")
     assert (queue.get(job.id).state, queue.get(job.id).error) == ("finished", "")
-    with pytest.raises(UserError, match="is finished"):
+    with raises("job-not-resumable"):
         queue.resume(job.id)
 
 
@@ -250,7 +250,7 @@ def test_forgetting_takes_the_folder_too_and_a_number_is_never_given_again(queue
     folder = queue.folder(job.id)
     folder.mkdir(parents=True)
     (folder / "log.txt").write_text("x", encoding="utf-8")
-    with pytest.raises(UserError, match="stop it first"):
+    with raises("job-active"):
         queue.forget(job.id)
     queue.wish(job.id, "stop")
     queue.forget(job.id)
@@ -367,7 +367,7 @@ def test_damage_that_shows_later_is_said_once_and_then_all_works(queue):
     damage(queue.path, b"x" * 5000)
     for ending in ("-wal", "-shm"):
         queue.path.with_name(queue.path.name + ending).unlink(missing_ok=True)
-    with pytest.raises(UserError, match=r"was damaged and is now .*damaged-.*a new one was begun"):
+    with raises("queue-begun-anew"):
         queue.get(job.id)
     assert queue.open() == []
     assert train(queue).state == "waiting"
@@ -406,14 +406,14 @@ def test_a_file_of_a_newer_version_is_left_alone(queue):
     db = sqlite3.connect(queue.path)
     db.execute("PRAGMA user_version = 99")
     db.close()
-    with pytest.raises(UserError, match="newer SameFace"):
+    with raises("queue-of-newer-version"):
         Queue(queue.root).open()
     assert not list(queue.root.glob("*damaged*"))
 
 
 def test_a_folder_that_is_a_file_is_one_sentence(tmp_path):
     (tmp_path / "data").write_text("", encoding="utf-8")
-    with pytest.raises(UserError, match="Cannot write"):
+    with raises("file-inaccessible", has="Cannot write"):
         Queue(tmp_path / "data").open()
 
 

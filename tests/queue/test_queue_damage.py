@@ -5,6 +5,7 @@ import shutil
 import sqlite3
 
 import pytest
+from faults import raises
 
 from lib_lora.errors import UserError
 from lib_lora.queue import queue_file, queue_mending, queue_rows
@@ -125,7 +126,7 @@ def test_damage_that_comes_while_it_is_used_is_one_sentence(copy, call):
     if call == "end":
         change(copy, "UPDATE jobs SET state = 'running' WHERE id = 3")
     arguments = {"jobs": (), "open": (), "take": ("heavy", "me"), "wish": (3, "stop"), "end": (3, "failed")}
-    with pytest.raises(UserError, match=r"was damaged and is now .*number 3"):
+    with raises("queue-begun-anew", has="3"):
         getattr(queue, call)(*arguments.get(call, (3,)))
     assert 3 not in [job.id for job in queue.jobs(1000)]
 
@@ -133,7 +134,7 @@ def test_damage_that_comes_while_it_is_used_is_one_sentence(copy, call):
 def test_a_renamed_column_while_it_is_used_is_one_sentence(copy, sound):
     queue = Queue(copy)
     change(copy, "ALTER TABLE jobs RENAME COLUMN place TO plbce")
-    with pytest.raises(UserError, match="45 jobs were taken over"):
+    with raises("queue-begun-anew", has="45"):
         queue.open()
     assert queue.jobs(1000) == Queue(sound).jobs(1000)
 
@@ -241,7 +242,7 @@ def test_a_locked_or_full_file_is_not_called_damaged(copy, monkeypatch):
     monkeypatch.setattr(queue_file, "_PATIENCE", 0.1)
     other = sqlite3.connect(copy / "jobs.sqlite", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    with pytest.raises(UserError, match=r"Cannot use .*locked"):
+    with raises("queue-unusable"):
         Queue(copy).add("train", "x", {"base": "x"})
     other.close()
     assert not list(copy.glob("*damaged*"))

@@ -15,13 +15,14 @@ import pytest
 from PIL import Image
 
 from lib_lora.errors import StoppedByUser, UserError
+from lib_lora.job_host import JobHost
 from lib_lora.pictures import Cell
 from lib_lora.queue import worker_processes
 from lib_lora.queue.job_progress import Follower
 from lib_lora.queue.parent_pipe import ParentPipe
 from lib_lora.queue.queue import Queue
 from lib_lora.queue.runners.local_runner import LocalRunner
-from lib_lora.queue.supervisor import JobHost, Supervisor, Timeouts
+from lib_lora.queue.supervisor import Supervisor, Timeouts
 from lib_lora.runs.events import read_events
 
 PACKAGE = Path(__file__).parents[2]
@@ -142,14 +143,13 @@ elif does == "paints":
 """
 
 
-class FakeGround:
+class FakeGround(JobHost):
     """A host whose GPU and brush are only pretended."""
 
     def __init__(self, folder):
         self.script = folder / "worker.py"
         self.script.write_text(WORKER, encoding="utf-8")
         self.painting = False  # whether `paint` works
-        self.allow = False
         self.said = []  # what happened to the GPU: "in" and "out", each with its thread
         self.free = threading.Event()  # whether the GPU can be had
         self.free.set()
@@ -210,9 +210,6 @@ class FakeGround:
             raise self.says
         return [captioner, *self.says, str(image.getpixel((0, 0)))]
 
-    def allows_painting(self):
-        return self.allow
-
     @property
     def held(self):
         """How often the GPU was taken; it must have been given back by the same thread each time."""
@@ -227,7 +224,7 @@ class House:
     def __init__(self, root, ground, patience=PATIENCE):
         self.root, self.ground = root, ground
         self.queue = Queue(root)
-        self.supervisor = Supervisor(root, ground, LocalRunner(root, ground), patience=patience)
+        self.supervisor = Supervisor(root, ground, LocalRunner(root, lambda: ground), patience=patience)
 
     def add(self, does, kind="train", **arguments):
         fitting = {"train": {"base": "x", "then_test": False}, "probe": {"base": "x"}}.get(kind, {})
@@ -275,17 +272,6 @@ def house(tmp_path, ground):
     eventually(lambda: ground.held >= 0 and not [one for one in threading.enumerate() if one.name == "sameface-gpu"])
 
 
-def test_what_the_tab_gives_is_a_job_host():
-    from lib_lora.hosts.configured_host import ConfiguredHost
-
-    def takes(given: ConfiguredHost) -> JobHost:
-        return given
-
-    names = {name for name in vars(JobHost) if not name.startswith("_")}
-    assert names <= set(vars(ConfiguredHost))
-    assert "allows_painting" in names
-
-
 def test_a_job_that_finishes(house, ground):
     number = house.add("finishes")
     job = house.ended(number)
@@ -301,7 +287,7 @@ def test_a_job_that_finishes(house, ground):
 
 
 def test_who_allows_painting_meanwhile_says_so_to_the_host(house, ground):
-    ground.allow = True
+    (house.root / "settings.json").write_text('{"allow_painting": true}')
     house.ended(house.add("finishes"))
     assert ground.said[0][2] is True
 

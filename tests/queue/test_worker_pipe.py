@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from faults import raises
 
-from lib_lora.errors import StoppedByUser, UserError
+from lib_lora.errors import StoppedByUser
 from lib_lora.queue import worker_pipe
 from lib_lora.queue.worker_pipe import WorkerPipe
 
@@ -82,7 +83,7 @@ def test_answers_to_another_question_are_not_for_this_one(pipe):
 
 def test_an_error_of_the_parent_is_said_as_it_is(pipe):
     pipe.tell({"id": 1, "error": "The webui has no model loaded."})
-    with pytest.raises(UserError, match=r"^The webui has no model loaded\.$"):
+    with raises("parent-refused", has="The webui has no model loaded"):
         list(pipe.channel.ask("paint"))
 
 

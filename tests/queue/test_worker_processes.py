@@ -8,8 +8,8 @@ from pathlib import Path
 
 import psutil
 import pytest
+from faults import raises
 
-from lib_lora.errors import UserError
 from lib_lora.queue import worker_processes
 
 ECHO = "import sys; print(sys.stdin.readline().strip()[::-1], flush=True); print('Fehler ü 名前', file=sys.stderr)"
@@ -57,7 +57,7 @@ def test_the_worker_finds_the_package_and_gets_just_its_environment(tmp_path, mo
 
 
 def test_a_python_that_is_not_there_is_one_sentence(tmp_path):
-    with pytest.raises(UserError, match=r"Cannot start .*no python: it is not there"):
+    with raises("file-missing"):
         worker_processes.start([str(tmp_path / "no python")], UTF8, tmp_path / "log.txt")
 
 

@@ -4,8 +4,8 @@ import errno
 import json
 
 import pytest
+from faults import raises
 
-from lib_lora.errors import UserError
 from lib_lora.runs import events
 from lib_lora.runs.events import EventLog, pace_of, read_events
 
@@ -55,7 +55,7 @@ def test_a_line_that_cannot_be_written_does_not_end_a_training(refusing, error, 
     for kind in ("step", "probe", "sample", "checkpoint", "warning"):
         log(kind, step=1)
     assert len(opened) < 20  # nobody waits for each line anew
-    with pytest.raises(UserError, match="Cannot write"):
+    with raises(("disk-full", "permission-denied")):
         log("state", state="trained")  # what others rely on
 
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from faults import raises
 
-from lib_lora.errors import UserError
 from lib_lora.runs.events import EventLog, read_events
 from lib_lora.runs.reopen import check_base, reopen, trained_lora
 from lib_lora.training.plan.run_file import Run, load_run, saved_steps
@@ -17,7 +17,7 @@ def test_a_run_is_found_by_its_folder_or_inside_the_data_folder(copied):
     file = load_run(copied.run).file
     assert reopen(copied.run) == Run(copied.run, file)
     assert reopen(copied.run.relative_to(copied.root), copied.root) == Run(copied.run, file)
-    with pytest.raises(UserError, match=r"is not a run's folder: there is no run\.yaml"):
+    with raises("not-a-run-folder", has="run.yaml"):
         reopen(Path("characters/nobody/runs/001"), copied.root)
 
 
@@ -40,16 +40,16 @@ def test_another_model_is_not_taken_as_base(copied, tmp_path):
     other = tmp_path / "other.safetensors"
     other.write_bytes(copied.base.read_bytes() + b"x")
     before = (copied.run / "run.yaml").read_bytes()
-    with pytest.raises(UserError, match="SHA-256 differs"):
+    with raises("base-model-changed", has="SHA-256"):
         reopen(copied.run, base=other)
-    with pytest.raises(UserError, match=r"gone\.safetensors is not there"):
+    with raises("base-model-missing", has="gone.safetensors"):
         reopen(copied.run, base=tmp_path / "gone.safetensors")
     assert (copied.run / "run.yaml").read_bytes() == before
 
 
 def test_a_run_without_its_character_is_refused(copied, tmp_path):
     shutil.copytree(copied.run, tmp_path / "alone")
-    with pytest.raises(UserError, match="taken out of its character's folder"):
+    with raises("run-folder-moved"):
         reopen(tmp_path / "alone")
 
 
@@ -104,6 +104,6 @@ def test_a_finished_run_is_trained_longer(copied, main, fake_painter):
 @pytest.mark.parametrize("steps", [1, 3])
 def test_fewer_steps_than_there_are_is_a_mistake(copied, steps):
     before = (copied.run / "run.yaml").read_bytes()
-    with pytest.raises(UserError, match="has 3 steps already; to train on, give more than that to --steps"):
+    with raises("run-has-more-steps", has=("3", "--steps")):
         reopen(copied.run, steps=steps)
     assert (copied.run / "run.yaml").read_bytes() == before

@@ -10,8 +10,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from faults import raises
 
-from lib_lora.errors import UserError
 from lib_lora.runs import run_lock
 
 HOLD = """
@@ -27,7 +27,7 @@ with only_process(Path(sys.argv[1])):
 def test_the_second_is_refused_until_the_first_has_ended(tmp_path):
     with (
         run_lock.only_process(tmp_path),
-        pytest.raises(UserError, match="Another process is at work on "),
+        raises("folder-locked"),
         run_lock.only_process(tmp_path),
     ):
         pass
@@ -40,7 +40,7 @@ def test_a_killed_process_holds_nothing(tmp_path):
     command = [sys.executable, "-c", HOLD, str(tmp_path)]
     with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout.readline() == "held\n"
-        with pytest.raises(UserError, match="Another process"), run_lock.only_process(tmp_path):
+        with raises("folder-locked"), run_lock.only_process(tmp_path):
             pass
         holder.kill()
         holder.wait()
@@ -79,7 +79,7 @@ def test_a_process_of_an_earlier_release_is_seen_and_sees(tmp_path):
     command = [sys.executable, "-c", OLDER, str(tmp_path / "lock")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout.readline() == "held\n"
-        with pytest.raises(UserError, match="Another process"), run_lock.only_process(tmp_path):
+        with raises("folder-locked"), run_lock.only_process(tmp_path):
             pass
         holder.kill()
     with run_lock.only_process(tmp_path):
@@ -117,7 +117,7 @@ def test_the_files_rights_stay_as_they_are(tmp_path):
 
 def test_a_vanished_folder_is_one_sentence(tmp_path):
     with (
-        pytest.raises(UserError, match=r"Cannot write .*lock: it is not there"),
+        raises("file-missing"),
         run_lock.only_process(tmp_path / "gone"),
     ):
         pass

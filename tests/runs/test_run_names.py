@@ -6,10 +6,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+from faults import raises
 from PIL import Image
 
 from lib_lora.character.store import load
-from lib_lora.errors import UserError
 from lib_lora.files import write_json
 from lib_lora.models.families.identify import identify
 from lib_lora.runs.run_names import checkpoint_named, grid_named, run_named
@@ -83,7 +83,7 @@ def test_a_name_with_a_slash_is_no_run_of_another(root):
     """A character's folder is called "ada-001" for "Ada 001" and for "Ada/001"."""
     new_character(root, NewCharacter("Ada 001", "adax", "woman", "fictional"))
     new_character(root, NewCharacter("Ada", "adxx", "woman", "fictional"))
-    with pytest.raises(UserError, match=r"Ada/001 has no run yet"):
+    with raises("run-none-yet", has="Ada/001"):
         run_named(root, "Ada/001")
     info = identify(DATA / "mini-face" / "mini-face.safetensors")
     folder, _ = new_character(root, NewCharacter("Ada", "adxx", "woman", "fictional"))
@@ -94,37 +94,37 @@ def test_a_name_with_a_slash_is_no_run_of_another(root):
 @pytest.mark.parametrize(
     ("which", "options", "said"),
     [
-        ("nobody", {}, "There is no character in "),
-        (f"{NAME}/7", {}, "has no run 7; there are: 001, 002, 003."),
-        (NAME, {"identifier": "x"}, "has no run x; there are: "),
-        (f"{NAME}/1", {"identifier": "2"}, "name two runs; leave one of them out."),
-        ("nobody/001", {}, "is neither a run's folder nor a character in "),
-        ("/gone/folder", {}, "is neither a run's folder nor a character in "),
-        ("a\0b/1", {}, "is neither a run's folder"),
-        ("x" * 5000, {}, "There is no character in "),
-        ("", {}, "cannot be used as a name"),
+        ("nobody", {}, ("character-not-found",)),
+        (f"{NAME}/7", {}, ("run-not-found", "7", "001", "002", "003")),
+        (NAME, {"identifier": "x"}, ("run-not-found",)),
+        (f"{NAME}/1", {"identifier": "2"}, ("run-ambiguous",)),
+        ("nobody/001", {}, ("run-name-unknown",)),
+        ("/gone/folder", {}, ("run-name-unknown",)),
+        ("a\0b/1", {}, ("run-name-unknown",)),
+        ("x" * 5000, {}, ("character-not-found",)),
+        ("", {}, ("name-unusable",)),
     ],
 )
 def test_what_names_no_run_is_said(root, which, options, said):
-    with pytest.raises(UserError, match=re.escape(said)):
+    with raises(said[0], has=said[1:]):
         run_named(root, which, **options)
 
 
 def test_a_folder_without_a_run_says_so(root, tmp_path):
-    with pytest.raises(UserError, match=r"is not a run's folder: there is no run\.yaml in it"):
+    with raises("not-a-run-folder", has="run.yaml"):
         run_named(root, tmp_path)
 
 
 def test_checkpoints_and_grids_are_named_too(root):
     run = run_named(root, f"{NAME}/2")
     assert (checkpoint_named(run, None), checkpoint_named(run, 2)) == (3, 2)
-    with pytest.raises(UserError, match="has no checkpoint of step 9; there are: 2, 3"):
+    with raises("checkpoint-not-found", has=("9", "2", "3")):
         checkpoint_named(run, 9)
     assert grid_named(root, Path(f"{NAME}/2")) == run.grids / "002"
     assert grid_named(root, run.folder) == run.grids / "002"
     assert grid_named(root, run.grids / "001") == run.grids / "001"
     assert grid_named(root, Path("gone")) == Path("gone")
-    with pytest.raises(UserError, match="has no test grid yet; paint one with: "):
+    with raises("grid-none-yet"):
         grid_named(root, Path(f"{NAME}/1"))
 
 
@@ -210,7 +210,7 @@ def test_of_a_grid_only_what_the_lora_painted_is_judged(grid):
     assert own.startswith("The grid's own report says: The face holds.")  # its ruler is another one than `score`'s
     for path in ours:
         path.unlink()
-    with pytest.raises(UserError, match="has no picture with the LoRA yet"):
+    with raises("grid-incomplete"):
         judged_of_grid(grid)
 
 

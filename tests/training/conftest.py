@@ -26,10 +26,17 @@ QUICK = {
 
 
 @pytest.fixture
-def make_run(toy, tmp_path):
-    """make_run(kind, photos=3, **settings): a run that can be trained."""
+def make_run(toy, tmp_path, monkeypatch):
+    """make_run(kind, photos=3, **settings): a run that can be trained.
+
+    Its check loss is of one photo at one timestep: of four at two, as always, it takes longer than the training.
+    """
+    from lib_lora.training import loop
     from lib_lora.workflows.photos.new_character import new_character
     from lib_lora.workflows.train.prepare import start_run
+
+    monkeypatch.setattr(loop, "PROBE_ITEMS", 1)
+    monkeypatch.setattr(loop, "PROBE_TIMESTEPS", loop.PROBE_TIMESTEPS[:1])
 
     def make(kind="sd1", photos=3, **settings):
         source = tmp_path / "source"

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from faults import raises
 from safetensors.torch import load
 
-from lib_lora.errors import UserError
 from lib_lora.lora.file.integrity import check_whole
 from lib_lora.runs.reopen import reopen, trained_lora
 from lib_lora.training import loop
@@ -241,7 +241,7 @@ def test_a_damaged_state_is_named_and_the_one_before_it_is_used(run, events):
     step, (warning,) = again(lambda: shutil.rmtree(run.states))
     assert step == 0
     assert warning.startswith("There is no saved state")
-    with pytest.raises(UserError, match=r"000002\.pt is of another version of SameFace, and no other state is left"):
+    with raises("state-unusable", has="000002.pt is of another version of SameFace, and no other state is left"):
         again(lambda: (flip(first), of_another_version(second)))  # it may be whole, so its steps are not thrown away
     assert second.exists()
     assert again(lambda: of_another_version(second))[0] == 1
@@ -280,7 +280,7 @@ def test_a_run_file_that_is_not_as_it_was_written_is_said(run, events):
 def test_settings_that_no_longer_fit_the_state_are_one_sentence(run, events):
     lora = replace(run.file.settings.lora, rank=8)
     other = replace(run, file=replace(run.file, settings=replace(run.file.settings, lora=lora)))
-    with pytest.raises(UserError, match="adapter of other size"):
+    with raises("state-of-other-adapter"):
         train(other, events)
 
 
@@ -291,7 +291,7 @@ def test_the_last_checkpoint_is_written_anew_where_it_is_damaged(run, events):
     assert trained_lora(run) == path
     flip(path)
     assert trained_lora(run) is None
-    with pytest.raises(UserError, match=r"000002\.safetensors is damaged .*resume its run"):
+    with raises("checkpoint-damaged", has="000002.safetensors"):
         check_whole(path)
     assert train(run, events) == path
     check_whole(path)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from faults import raises
 from PIL import Image
 
 from lib_lora import typed_settings
@@ -117,17 +118,17 @@ def test_prompts_of_the_users_own_are_painted_in_place_of_the_two(make_run, even
 @pytest.mark.parametrize(
     ("own", "said"),
     [
-        (["a"] * 9, "has 9 prompts; at most 8 can be painted"),
-        (["a", "  "], "prompt 2 is empty"),
-        (["a" * 401], "prompt 1 has 401 letters; 400 are the most"),
-        (["a\nb"], "prompt 1 holds a line break"),
-        ("a photo", "expected a list, found 'a photo'"),
-        ([3], "expected text, found 3"),
+        (["a"] * 9, ("setting-invalid", "has 9 prompts; at most 8 can be painted")),
+        (["a", "  "], ("setting-invalid", "prompt 2 is empty")),
+        (["a" * 401], ("setting-invalid", "prompt 1 has 401 letters; 400 are the most")),
+        (["a\nb"], ("setting-invalid", "prompt 1 holds a line break")),
+        ("a photo", ("setting-wrong-type", "'a photo'")),
+        ([3], ("setting-wrong-type", "3")),
     ],
     ids=lambda value: str(value)[:20],
 )
 def test_prompts_are_bounded(own, said):
-    with pytest.raises(UserError, match=said):
+    with raises(said[0], has=said[1:]):
         typed_settings.from_dict(TrainSettings, {"sample_prompts": own})
 
 

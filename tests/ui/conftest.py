@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from lib_lora.character.store import Character, Consent, create
-from lib_lora.hosts.host_protocol import CardVisibility, Checkpoint, OfferedCaptioner, Roots
+from lib_lora.hosts.host_protocol import CardVisibility, Checkpoint, Host, OfferedCaptioner, Roots
 from lib_lora.queue.queue import Queue
 from lib_lora.ui.http import codes
 from lib_lora.ui.routes import route_table
@@ -24,8 +24,8 @@ MARA = Path(__file__).parents[1] / "data" / "personas" / "mara"
 TOKEN = "a page's token"
 
 
-class FakeHost:
-    """As `hosts.host_protocol.Host`; what it says can be set."""
+class FakeHost(Host):
+    """What it says can be set."""
 
     def __init__(self, root: Path) -> None:
         self.name, self.version = "alone", "1"

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
+from faults import raises
 from starlette.websockets import WebSocketDisconnect
 from started import START, Started, browser, free
 
 from lib_lora import environment
-from lib_lora.errors import UserError
 from lib_lora.hosts.standalone import Alone
 from lib_lora.ui.http import route_access
 from lib_lora.ui.http.login_link import Files, LoginSecrets
@@ -253,17 +253,17 @@ def test_the_next_free_port_is_taken_and_a_chosen_one_is_not_changed(monkeypatch
         monkeypatch.setattr(page_app, "PORT", taken)
         with page_app._socket(None, False) as found:
             assert taken < found.getsockname()[1] < taken + page_app._TRIES
-        with pytest.raises(UserError, match=f"Port {taken} cannot be used .*--port"):
+        with raises("port-unusable", has=(taken, "--port")):
             page_app._socket(taken, False)
-        with pytest.raises(UserError, match="Port 70000 cannot be used"):
+        with raises("port-unusable", has="70000"):
             page_app._socket(70000, False)
         monkeypatch.setattr(page_app, "_TRIES", 1)
-        with pytest.raises(UserError, match="all taken"):
+        with raises("ports-taken"):
             page_app._socket(None, False)
 
 
 def test_a_folder_of_models_that_is_not_there_is_said_before_anything_is_loaded(tmp_path):
-    with pytest.raises(UserError, match=r"There is no .*nowhere"):
+    with raises("models-folder-missing", has="nowhere"):
         page_app.serve(tmp_path, models=[tmp_path / "nowhere"])
 
 

@@ -9,10 +9,10 @@ import os
 import time
 
 import pytest
+from faults import raises
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from lib_lora.errors import UserError
 from lib_lora.ui.http import request_bodies, responses
 from lib_lora.ui.http.request_bodies import Full, StreamedBody, TooLarge, Uploads
 from lib_lora.ui.http.request_context import MB
@@ -54,7 +54,7 @@ def test_it_is_what_json_says(data, others, size, place, indented):
 )
 @pytest.mark.parametrize("size", [1, 3, 1000])
 def test_what_is_no_base64_is_refused(text, size):
-    with pytest.raises(UserError, match="no base64"):
+    with raises("base64-invalid", has="base64"):
         parted(f'{{"data": "{text}"}}'.encode(), size)
 
 
@@ -70,7 +70,7 @@ def test_the_last_one_counts():
 def test_its_sizes_have_an_end(tmp_path):
     with pytest.raises(TooLarge, match="send it in parts"):
         parted(b'{"data": "' + b"QUJD" * 400_000, 1 << 16, most=1 << 20)
-    with pytest.raises(UserError, match="too long"):
+    with raises("request-too-long"):
         parted(b'{"name": "' + b"x" * (1 << 17), 1 << 15)
 
 

@@ -17,7 +17,7 @@ from lib_lora.ui.page import attach as attaching
 from lib_lora.ui.page.attach import attach
 from lib_lora.ui.page.tab import mount, tab
 from lib_lora.ui.routes.route_table import all_routes
-from lib_lora.ui.routes.schema import as_markdown, described
+from lib_lora.ui.routes.schema import as_markdown, as_types, described
 from lib_lora.ui.views import caption_checks
 
 ROUTES = Path(__file__).resolve().parents[2] / "docs" / "routes.md"
@@ -133,7 +133,7 @@ def test_the_script_of_the_webui_loads_little():
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     count, heavy = said.stdout.split(maxsplit=1)
     assert heavy.strip() == "[]"
-    assert int(count) < 40
+    assert int(count) < 45
 
 
 def test_what_a_webui_is_given(host, monkeypatch):
@@ -174,3 +174,9 @@ def test_the_page_of_routes_is_up_to_date():
     written = ROUTES.read_text(encoding="utf-8")
     made = as_markdown(all_routes())
     assert written == made, "run: python -m lib_lora.ui.routes.schema > docs/routes.md"
+
+
+def test_the_types_of_the_page_s_scripts_are_up_to_date():
+    written = (ROUTES.parents[1] / "javascript" / "types" / "routes.d.ts").read_text(encoding="utf-8")
+    made = as_types(all_routes())
+    assert written == made, "run: python -m lib_lora.ui.routes.schema --types > javascript/types/routes.d.ts"

@@ -61,13 +61,22 @@ function failure(message, status, field = '') {
  *
  * While the webui is not there nothing but `/state` looks for it, and seldom: a request that reaches A1111 just as it
  * starts can end it ("Cannot add middleware after an application has started").
+ * @param {GetPath} path
+ * @returns {Promise<any>}
  */
 export async function get(path) {
   if (app.lost && !PATIENT.includes(path)) throw failure(unconnected(), 0);
   return request(path);
 }
 
-/** As `get`; `/state` is asked soon afterwards. */
+/**
+ * As `get`; `/state` is asked soon afterwards.
+ * @template {PostPath} P
+ * @param {P} path
+ * @param {BodyOf<P>} [body]
+ * @param {RequestInit} [options]
+ * @returns {Promise<any>}
+ */
 export async function post(path, body, options) {
   try {
     const headers = { 'Content-Type': 'application/json' };

@@ -4,13 +4,16 @@ const SVG = 'http://www.w3.org/2000/svg';
 
 /**
  * Make an element.
- * @param {string} tag its name; "svg:line" makes one of a drawing.
- * @param {Object} [props] `class`, `text`, `aria: {label}`, `data: {key}`, `on: {click}`; other names are set as
+ * @template {string} T
+ * @param {T} tag its name; "svg:line" makes one of a drawing.
+ * @param {any} [props] `class`, `text`, `aria: {label}`, `data: {key}`, `on: {click}`; other names are set as
  *   property where the element has it (value, checked, disabled), else as attribute; null and false leave it out.
- * @param {...(Node|string|Array|null|false)} children strings become text nodes of their own.
+ * @param {...(Node|string|any[]|null|false)} children strings become text nodes of their own.
+ * @returns {ElementOf<T>}
  */
 export function el(tag, props, ...children) {
   const drawn = tag.startsWith('svg:');
+  /** @type {any} */
   const made = drawn ? document.createElementNS(SVG, tag.slice(4)) : document.createElement(tag);
   if (tag === 'button') made.type = 'button';
   for (const [key, value] of Object.entries(props || {})) setProp(made, key, value, drawn);

@@ -3,10 +3,10 @@
 /**
  * Translate a text, and fill in its values.
  * @param {string} text English, as in the localization file; `{name}` stands for a value.
- * @param {Object<string, *>} [values]
+ * @param {Object<string, any>} [values]
  */
 export function t(text, values) {
-  const words = window.localization || {};
+  const words = globalThis.localization || {};
   const found = Object.prototype.hasOwnProperty.call(words, text) && words[text] ? words[text] : text;
   if (!values) return String(found);
   return String(found).replace(/\{(\w+)\}/g, (whole, name) => (name in values ? String(values[name]) : whole));

@@ -21,7 +21,8 @@ export function saveCaptions(options) {
   return Promise.all(open.map((one) => save(one, options)));
 }
 
-let took = () => null; // takes the view that comes back
+/** @type {Run} takes the view that comes back. */
+let took = () => null;
 export const onCaptionSaved = (run) => (took = run);
 
 async function save(draft, options) {

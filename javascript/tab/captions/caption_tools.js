@@ -80,8 +80,8 @@ export function fillCard() {
 
 /**
  * The card that edits many.
- * @param {function(): string[]} shownFiles the files that the filter shows; empty = all are shown.
- * @param {function(string, object)} took takes a character's slug and the view that comes back.
+ * @param {() => string[]} shownFiles the files that the filter shows; empty = all are shown.
+ * @param {(a: string, b: any) => void} took takes a character's slug and the view that comes back.
  */
 export function editCard(shownFiles, took) {
   const phrase = text('Phrase');

@@ -18,8 +18,8 @@ let groups = 0;
 /**
  * A set of fields.
  * @param {boolean} isNew whether the name is asked for and trigger words are proposed.
- * @returns {{node: Element, fill: function(object), faults: function(): Array,
- *   values: function(): object, send: function, focus: function}} `faults()` is what is missing (see `refuseForm`);
+ * @returns {{node: Element, fill: (a: any) => void, faults: () => any[],
+ *   values: () => any, send: Run, focus: Run}} `faults()` is what is missing (see `refuseForm`);
  *   `values()` is what the routes take; where something is missing, all of it is said below its fields, and it throws.
  *   `send(run)` does the same for what a route refuses.
  */
@@ -126,7 +126,7 @@ function triggerField() {
     node,
     propose: async (name) => {
       if (!name) return show([]);
-      const asked = `/triggers?name=${encodeURIComponent(name)}`;
+      const asked = /** @type {const} */ (`/triggers?name=${encodeURIComponent(name)}`);
       const answer = await api.get(asked).catch(() => ({ triggers: [] })); // it can be typed all the same
       return show(answer.triggers);
     },

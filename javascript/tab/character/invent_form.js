@@ -71,8 +71,8 @@ function countField(label, value, most, help) {
 
 /**
  * How a face begins.
- * @param {function} [turned] is called when the user turns to the other way.
- * @returns {{node, way: function(): string, faults: function(): Array, check: function, begin: function(string), set, shown}}
+ * @param {Run} [turned] is called when the user turns to the other way.
+ * @returns {{node, way: () => string, faults: () => any[], check: Run, begin: (a: string) => void, set, shown}}
  *   `faults()` is what is missing (see `refuseForm`), `check()` says it and throws; `begin(slug)` starts: paints candidates, or takes the picture.
  */
 export function inventForm(turned) {
@@ -124,8 +124,8 @@ export function inventForm(turned) {
 
 /**
  * The two ways to a character, for the page of a new one.
- * @param {function} turned is called when the other one is chosen.
- * @returns {{node: Element, chosen: function(): string}} "photos" or "invent".
+ * @param {Run} turned is called when the other one is chosen.
+ * @returns {{node: Element, chosen: () => string}} "photos" or "invent".
  */
 export function photoOrInvent(turned) {
   const ways = {
@@ -185,7 +185,7 @@ function pictureField() {
 function asBase64(file) {
   return new Promise((resolve, reject) => {
     const reader = new FileReader();
-    reader.onload = () => resolve(reader.result.slice(reader.result.indexOf(',') + 1));
+    reader.onload = () => resolve(String(reader.result).split(',', 2)[1]);
     reader.onerror = () => reject(new Error(t('{file} cannot be read.', { file: file.name })));
     reader.readAsDataURL(file);
   });
@@ -193,7 +193,7 @@ function asBase64(file) {
 
 /**
  * How many further pictures are wanted.
- * @returns {{node: Element, set: function(object), start: function(string)}} `set(view)`: the answer of the route.
+ * @returns {{node: Element, set: (a: any) => void, start: (a: string) => void}} `set(view)`: the answer of the route.
  */
 export function inventMoreForm() {
   let view = null;

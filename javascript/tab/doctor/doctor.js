@@ -6,7 +6,7 @@ import { appendTo, el, setText } from '../base/dom.js';
 import { plural, t } from '../base/texts.js';
 import { postWithCode } from '../widgets/confirmation_code.js';
 import { clearFaults, refuseForm, sendForm } from '../widgets/faults.js';
-import { checkbox, copyBox, radioGroup } from '../widgets/form_parts.js';
+import { checkbox, copyBox, copyText, radioGroup } from '../widgets/form_parts.js';
 import { actionButton, formField, keyedList, leadLine, notice, toast, toneBadge } from '../widgets/widgets.js';
 
 const PACK = 'insightface:';
@@ -36,7 +36,8 @@ async function load(made) {
   const again = { label: 'Look again', do: () => load(made) };
   try {
     const [doctor, settings] = await Promise.all([api.get('/doctor'), api.get('/settings')]);
-    made.lead.set({ ...summary(doctor.checks), buttons: [again] });
+    const copy = { label: 'Copy for a report', do: () => copyText(doctor.text) };
+    made.lead.set({ ...summary(doctor.checks), buttons: [again, copy] });
     showChecks(made, doctor.checks);
     showFolders(made, doctor.folders);
     made.settings.take(settings);
@@ -231,6 +232,7 @@ function settingsForm() {
     node.inert = false;
     const mine = Object.keys(kept).length ? differing() : {};
     kept = Object.fromEntries(Object.entries(settings).map(([key, value]) => [key, value === null ? '' : value]));
+    /** @type {any} */
     const now = {
       ...kept,
       ...Object.fromEntries(Object.entries(mine).filter(([key, value]) => kept[key] !== value)),

@@ -42,9 +42,13 @@ export async function startJob(kind, values, words) {
   return job;
 }
 
-/** Stop or go on with a job. */
+/**
+ * Stop or go on with a job.
+ * @param {{id: number}} job
+ * @param {'stop' | 'pause' | 'resume' | 'forget'} what
+ */
 export async function controlJob(job, what) {
-  await api.post(`/jobs/${job.id}/${what}`, {});
+  await api.post(`/jobs/${job.id}/${what}`);
   await refresh();
 }
 

@@ -113,9 +113,9 @@ export function bestGrid(runs) {
 /**
  * The choice of run, step and weight, as three fields in a row. What the user has not picked is the suggestion's, else
  * the last step of the newest run.
- * @param {function} changed is called when the user has chosen.
- * @returns {{node: Element, value: {run, step, weight}, weight: Element, setRuns: function(Array, Object?),
- *   choose: function(Object), reset: function}} `weight`: its field; `setRuns(runs, best)`: best is a cell to suggest, or null; `choose(cell)` counts as picked;
+ * @param {Run} changed is called when the user has chosen.
+ * @returns {{node: Element, value: {run, step, weight}, weight: Element, setRuns: (a: any[], b: any?) => void,
+ *   choose: (a: any) => void, reset: Run}} `weight`: its field; `setRuns(runs, best)`: best is a cell to suggest, or null; `choose(cell)` counts as picked;
  *   `reset()` forgets what was picked.
  */
 export function cellChoice(changed) {

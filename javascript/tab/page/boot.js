@@ -20,7 +20,7 @@ let observer = null;
 
 /**
  * Begin; to be called once.
- * @param {Object<string, {mount: function(Element), update?: function, shown?: function, hidden?: function}>} panels by
+ * @param {Object<string, {mount: (a: Element) => void, update?: Run, shown?: Run, hidden?: Run}>} panels by
  *   step. `mount(root)` is called again with a new root when the host draws its page anew.
  */
 export function begin(panels) {

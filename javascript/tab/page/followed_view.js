@@ -11,14 +11,16 @@ const AGAIN = 3000; // milliseconds after a request has failed
  * as the panel is shown, for the state may stay the same. What comes late for another character is dropped, and one
  * error is told once.
  * @param {string} step
- * @param {function} got draws a new view.
- * @returns {{view: ?Object, slug: string, follow: function, take: function, forget: function, away: function}}
+ * @param {Run} got draws a new view.
+ * @returns {{view: any | null, slug: string, follow: Run, take: Run, forget: Run, away: Run}}
  *   `follow(slug, path, mark)` is true where the character is another; `take(slug, view)` brings a view from elsewhere;
  *   `forget`: it may have changed without a mark; `away`: the panel is shown no more.
  */
 export function followedView(step, got) {
+  /** @type {any} */
   const own = { view: null, slug: '' };
-  let path = '';
+  /** @type {GetPath} */
+  let path = '/state';
   let mark = '';
   let next = 0;
   let said = '';

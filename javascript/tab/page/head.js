@@ -5,6 +5,7 @@ import { url } from '../base/api.js';
 import { STEPS, app } from '../base/app.js';
 import { chosenCharacter, goTo, openJob } from '../base/choice.js';
 import { el, fillWith, setText } from '../base/dom.js';
+import { controlJob } from '../jobs/jobs.js';
 import { jobSentence, progressShare } from '../jobs/job_text.js';
 import { t } from '../base/texts.js';
 import { refresh } from './polling.js';
@@ -199,7 +200,8 @@ function whyStuck() {
 
 function controls(job) {
   const id = job ? job.id : 0;
-  const act = (what) => () => api.post(`/jobs/${id}/${what}`).then(() => refresh());
+  /** @param {'stop' | 'pause'} what */
+  const act = (what) => () => controlJob(job, what);
   const go = { id, label: 'Resume', run: () => api.post('/queue', { paused: false }).then(() => refresh()) };
   if (!job) return app.state.queue.paused ? [go] : [];
   const stop = { id, label: 'Stop', run: act('stop'), title: 'Saves what there is, and ends' };

@@ -19,6 +19,7 @@ let asking = null; // the question that is on its way
 let again = null; // the one after it
 let failures = 0;
 let newest = ''; // the state as text
+/** @type {(why: string) => void} */
 let offline = () => {};
 let awaited = () => false;
 
@@ -26,7 +27,7 @@ api.afterPost(soon);
 
 /**
  * Begin to ask.
- * @param {{offline: function(string), awaited: function(): boolean}} hooks `offline` gets why nobody answers, empty where
+ * @param {{offline: (a: string) => void, awaited: () => boolean}} hooks `offline` gets why nobody answers, empty where
  *   somebody does; `awaited`: whether to ask although nobody looks.
  */
 export function begin(hooks) {

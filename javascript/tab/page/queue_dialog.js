@@ -5,6 +5,7 @@ import { app } from '../base/app.js';
 import { el, fillWith, setText } from '../base/dom.js';
 import * as format from '../base/format.js';
 import { plural, t } from '../base/texts.js';
+import { controlJob } from '../jobs/jobs.js';
 import { jobSentence, progressShare } from '../jobs/job_text.js';
 import { refresh } from './polling.js';
 import { draggedJobs } from './queue_drag.js';
@@ -153,7 +154,8 @@ function wanted(job) {
 }
 
 function actions(job, say) {
-  const act = (what) => () => api.post(`/jobs/${job.id}/${what}`).then(() => refresh());
+  /** @param {'stop' | 'pause' | 'resume' | 'forget'} what */
+  const act = (what) => () => controlJob(job, what);
   const found = [];
   if (job.state === 'waiting') {
     const ids = queued().map((one) => one.id);

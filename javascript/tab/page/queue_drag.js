@@ -4,8 +4,8 @@ import { toast } from '../widgets/widgets.js';
 
 /**
  * Let the draggable children of a list be dragged; each has its job's number in `data-job`.
- * @param {Element} list
- * @param {function(number, ?number): Promise} moved gets the job, and the one that it was put before; null: the end.
+ * @param {HTMLElement} list
+ * @param {(a: number, b: number | null) => Promise<any>} moved gets the job, and the one that it was put before; null: the end.
  */
 export function draggedJobs(list, moved) {
   let held = null;

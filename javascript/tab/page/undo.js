@@ -22,7 +22,7 @@ export function toastWith(text, label, run) {
   shown.insertBefore(actionButton(label, press, { small: true }), shown.lastChild);
 }
 
-/** @returns {{node: Element, update: function(?object)}} the button in the head; `update(character)` with each state. */
+/** @returns {{node: Element, update: (a: any | null) => void}} the button in the head; `update(character)` with each state. */
 export function undoButton() {
   const node = actionButton('Undo', () => takeBack());
   node.hidden = true;

@@ -68,7 +68,7 @@ async function ask() {
 
 /** Send no more, and have the server stop; what it has taken in stays. */
 async function cancel() {
-  const path = `/characters/${now.slug}/imports/stop`;
+  const path = /** @type {const} */ (`/characters/${now.slug}/imports/stop`);
   Object.assign(now, { stopped: true, waiting: [] });
   changed();
   const stopped = await api.post(path);
@@ -202,7 +202,7 @@ async function keepCaption(slug, file, caption) {
 function asBase64(file) {
   return new Promise((resolve, reject) => {
     const reader = new FileReader();
-    reader.onload = () => resolve(reader.result.slice(reader.result.indexOf(',') + 1));
+    reader.onload = () => resolve(String(reader.result).split(',', 2)[1]);
     reader.onerror = () => reject(new Error(t('cannot be read; is it still there?')));
     reader.readAsDataURL(file);
   });

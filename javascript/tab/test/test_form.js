@@ -11,7 +11,7 @@ import { radioGroup } from '../widgets/form_parts.js';
 import { actionButton, foldSection, formField, selectBox } from '../widgets/widgets.js';
 
 /**
- * @param {function} changed is called when the user has chosen another run, step or weight.
+ * @param {Run} changed is called when the user has chosen another run, step or weight.
  * @returns {{node, update(runs), paint(quick), choose(), common(), painter(), cell(), gone()}} `cell()`: the chosen
  *   run, step and weight, or null; `gone()`: that the run's base model is gone, or an empty text.
  */

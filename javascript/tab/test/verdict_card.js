@@ -12,7 +12,7 @@ const ALL = 20; // test pictures of a whole grid
 
 /**
  * The verdict as a card: headline, why, the advice and its buttons, notes.
- * @param {function({do: string, arguments: Object})} act does what a button says.
+ * @param {(a: {do: string, arguments: any}) => void} act does what a button says.
  * @returns {HTMLElement} with `set(grid, plain)`: the answer of runs/R/grids/G; whether the button that comes next is
  *   elsewhere.
  */

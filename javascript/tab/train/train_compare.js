@@ -12,7 +12,7 @@ const AGAIN = 3000; // milliseconds after a failure
 
 /**
  * A fold that compares two runs.
- * @returns {{node: Element, set: function(Array), show: function(string, string)}} `set(runs)`, the newest first;
+ * @returns {{node: Element, set: (a: any[]) => void, show: (a: string, b: string) => void}} `set(runs)`, the newest first;
  *   `show(first, second)` opens it with these two.
  */
 export function compareRuns() {

@@ -10,7 +10,8 @@ import { t } from '../base/texts.js';
 import { beginsWhen, lastJob, startJob } from '../jobs/jobs.js';
 import { refuseForm, sendForm } from '../widgets/faults.js';
 import { checkbox, factList, radioGroup } from '../widgets/form_parts.js';
-import { flattened, nested, settingsForm } from '../widgets/settings_form.js';
+import { flattened, nested } from '../widgets/setting_values.js';
+import { settingsForm } from '../widgets/settings_form.js';
 import { actionButton, foldSection, formField, keyedList, notice, progressBar, selectBox } from '../widgets/widgets.js';
 
 const ENOUGH = 8; // photos; with fewer the trainer asks whether that is meant

@@ -61,7 +61,7 @@ export function moreSteps() {
 
 /**
  * The other runs, each in a fold with its numbers and its loss: {node, set(runs, shown)}.
- * @param {function(string, string)} compare lays two runs over each other.
+ * @param {(a: string, b: string) => void} compare lays two runs over each other.
  */
 export function earlierRuns(compare) {
   const list = el('div', { class: 'sf-runs' });

@@ -67,7 +67,7 @@ function reach(target) {
 /**
  * Send a form; where a route refuses a field of it, that is said below the field.
  * @param {Object<string, Element>} targets the fields by the names that the routes give them.
- * @param {function(): Promise} send
+ * @param {() => Promise<any>} send
  */
 export async function sendForm(targets, send) {
   clearFaults(Object.values(targets));

@@ -13,7 +13,7 @@ let groups = 0;
  * @param {string} legend
  * @param {Array<{value: string, text: string, help?: string, disabled?: boolean}>} choices texts are translated.
  * @param {string} value
- * @param {function(string)} [onchange]
+ * @param {(a: string) => void} [onchange]
  * @returns {HTMLFieldSetElement} with a property `chosen`, and `setChoices(choices)`.
  */
 export function radioGroup(legend, choices, value, onchange) {
@@ -110,6 +110,7 @@ export function likeness(value) {
 export function clockTime(seconds) {
   const then = new Date(Date.now() + seconds * 1000);
   const today = then.toDateString() === new Date().toDateString();
+  /** @type {Intl.DateTimeFormatOptions} */
   const time = { hour: '2-digit', minute: '2-digit' };
   return today ? then.toLocaleTimeString([], time) : then.toLocaleString([], { weekday: 'short', ...time });
 }

@@ -9,7 +9,7 @@ import { actionButton, openDialog } from './widgets.js';
 /**
  * Open pictures large, one pair at a time; the arrow keys go to the next pair, Escape closes.
  * @param {string} slug of the character.
- * @param {Array<{name, words, nearest, base: ?Side, lora: ?Side}>} items a Side is {url, alt, label, caption}; `nearest`
+ * @param {Array<{name, words, nearest, base: any, lora: any}>} items base and lora are null or {url, alt, label, caption}; `nearest`
  *   is the file name of the photo that is shown first.
  * @param {number} at which item is shown first.
  * @param {Array<{file, sha256}>} photos of the person; none = those in use are asked for.
@@ -129,7 +129,7 @@ function comparison() {
   slider.addEventListener('input', slide);
   const drag = (event) => {
     const { left: start, width } = box.getBoundingClientRect();
-    slider.value = Math.round(((event.clientX - start) / width) * 100);
+    slider.value = String(Math.round(((event.clientX - start) / width) * 100));
     slide();
   };
   box.addEventListener('pointerdown', (event) => {

@@ -1,17 +1,15 @@
 /** A line chart as a drawing: axes, lines, the value under the pointer or the arrow keys, and the same as a table. */
 
 import { el, fillWith, setText } from '../base/dom.js';
-import * as format from '../base/format.js';
 import { t } from '../base/texts.js';
+import { EDGE, HEIGHT, nearest, pointAt, scales } from './chart_scale.js';
 import { foldSection } from './widgets.js';
 
-const HEIGHT = 220;
-const EDGE = { left: 52, right: 12, top: 12, bottom: 34 };
 const ROWS = 12; // of the table that stands for the drawing
 
 /**
  * @param {{title: string, series: Array<{name: string, points: number[][], tone?: string, dots?: boolean}>,
- *   xLabel?: string, yLabel?: string, xFormat?: function(number): string, yFormat?: function(number): string,
+ *   xLabel?: string, yLabel?: string, xFormat?: (a: number) => string, yFormat?: (a: number) => string,
  *   xMin?: number, xMax?: number, yMin?: number, yMax?: number, near?: boolean, empty?: string}} options
  *   `xMax`: the axis reaches as far at least; `near`: lines that have no value at a place say their nearest one;
  *   `tone`: "1" to "4", "good", "warn", "bad" or "none"; `dots`: the points are drawn, too.
@@ -65,42 +63,6 @@ function draw(figure, options, width) {
 
 function toneOf(one, place) {
   return one.tone || String((place % 4) + 1);
-}
-
-function scales(points, options, width) {
-  const xs = points.map(([x]) => x);
-  const ys = points.map(([, y]) => y);
-  const ends = [options.xMin, options.xMax].filter(Number.isFinite);
-  const [x0, x1] = room(Math.min(...xs, ...ends), Math.max(...xs, ...ends), 0);
-  let [y0, y1] = room(options.yMin ?? Math.min(...ys), options.yMax ?? Math.max(...ys), 0.06);
-  if (options.yMin !== undefined) y0 = options.yMin;
-  if (options.yMax !== undefined) y1 = options.yMax;
-  const inner = { w: width - EDGE.left - EDGE.right, h: HEIGHT - EDGE.top - EDGE.bottom };
-  return {
-    x: (value) => EDGE.left + ((value - x0) / (x1 - x0)) * inner.w,
-    y: (value) => EDGE.top + (1 - (value - y0) / (y1 - y0)) * inner.h,
-    xTicks: ticks(x0, x1, Math.max(2, Math.floor(inner.w / 90)), 1),
-    yTicks: ticks(y0, y1, 4, 0),
-    xText: options.xFormat || ((value) => format.number(value)),
-    yText: options.yFormat || ((value) => format.number(value, 4)),
-  };
-}
-
-/** A range that is not empty, with some air around it. */
-function room(low, high, air) {
-  if (low === high) return [low - (Math.abs(low) * 0.1 || 1), high + (Math.abs(high) * 0.1 || 1)];
-  return [low - (high - low) * air, high + (high - low) * air];
-}
-
-/** Round places on an axis, `least` apart or more. */
-function ticks(low, high, most, least) {
-  const rough = (high - low) / most;
-  const power = 10 ** Math.floor(Math.log10(rough));
-  const step = Math.max(least, [1, 2, 5, 10].map((one) => one * power).find((one) => one >= rough) || 10 * power);
-  const found = [];
-  for (let at = Math.ceil(low / step) * step; at <= high + step * 1e-6; at += step)
-    found.push(Number(at.toPrecision(10)));
-  return found;
 }
 
 function axes(picture, scale, options, width) {
@@ -182,18 +144,6 @@ function pointer(picture, series, scale, value, near) {
   for (const away of ['pointerleave', 'blur']) {
     picture.addEventListener(away, () => mark.setAttribute('visibility', 'hidden'));
   }
-}
-
-function nearest(places, x, scale) {
-  const far = places.map((one) => Math.abs(scale.x(one) - x));
-  return far.indexOf(Math.min(...far));
-}
-
-/** The point of a line at a place; with `near` the nearest one, where the line reaches as far. */
-function pointAt(points, x, near) {
-  const there = points.find(([place]) => place === x);
-  if (there || !near || !points.length || x < points[0][0] || x > points[points.length - 1][0]) return there;
-  return points.reduce((best, one) => (Math.abs(one[0] - x) < Math.abs(best[0] - x) ? one : best));
 }
 
 function at(series, x, scale, near) {

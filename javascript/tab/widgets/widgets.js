@@ -20,7 +20,7 @@ export function toneBadge(tone, text) {
 /**
  * A button. While its function's promise is open it is disabled and busy; a rejection becomes a toast.
  * @param {string} label English; is translated here.
- * @param {function(Event): (Promise|void)} onclick
+ * @param {((a: Event) => (Promise<any>|void))} onclick
  * @param {{main?: boolean, danger?: boolean, small?: boolean, quiet?: boolean, title?: string, disabled?: boolean,
  *   label?: string}} [options] `main`: the next thing to do; `label`: what a screen reader says instead.
  */
@@ -96,8 +96,8 @@ function toasts() {
  * Open a dialog. The browser keeps the focus in it, and gives it back afterwards; Escape closes it.
  * @param {string} title
  * @param {Node} node what it holds.
- * @param {{wide?: boolean, closed?: function}} [options]
- * @returns {{close: function, node: HTMLDialogElement}}
+ * @param {{wide?: boolean, closed?: Run}} [options]
+ * @returns {{close: Run, node: HTMLDialogElement}}
  */
 export function openDialog(title, node, options = {}) {
   const before = document.activeElement;
@@ -141,10 +141,10 @@ export function askConfirm(text, yesLabel, options = {}) {
 /**
  * Make a container's children those of a list, keeping each item's node, so that focus, typing and scrolling survive.
  * @param {Element} container holds nothing else.
- * @param {Array} items
- * @param {function(*): string} keyOf
- * @param {function(*): Element} make
- * @param {function(Element, *)} [update] is called for new nodes, too.
+ * @param {any[]} items
+ * @param {(a: any) => string} keyOf
+ * @param {(a: any) => Element} make
+ * @param {(a: Element, b: any) => void} [update] is called for new nodes, too.
  */
 export function keyedList(container, items, keyOf, make, update) {
   const before = container.sfNodes || new Map();

@@ -104,8 +104,9 @@ def _yaml_beside(file: TensorFile) -> dict[str, Any]:
         return dict(params)
     # beside its own errors, PyYAML lets through those of values that only look right: !!timestamp x, !!int ""
     except (OSError, ValueError, yaml.YAMLError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        why = " ".join(str(error).split())  # YAML's errors have several lines
         raise UserError(
-            f"{path.name} beside the checkpoint cannot be read as a model config: {error}.",
+            f"{path.name} beside the checkpoint cannot be read as a model config: {why}.",
             code="model-config-unreadable",
             file=path.name,
         ) from error

@@ -19,19 +19,16 @@ class StableDiffusion1(StableDiffusion):
 
     @property
     def largest_side(self) -> int:
-        """See `ModelFamily`."""
         return _SIDE
 
     def side(self, prediction: str) -> int:
-        """See `ModelFamily`."""
         return _SIDE
 
     def base_version(self, prediction: str) -> str:
-        """See `ModelFamily`."""
         return "sd_v1"
 
     def architecture(self, prediction: str) -> str:
-        """See `ModelFamily`; Forge takes a file for SD1 only if it says so."""
+        """Forge takes a file for SD1 only if it says so."""
         return "stable-diffusion-v1/lora"
 
 

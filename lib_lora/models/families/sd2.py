@@ -16,23 +16,18 @@ class StableDiffusion2(StableDiffusion):
 
     @property
     def largest_side(self) -> int:
-        """See `ModelFamily`."""
         return 768
 
     def side(self, prediction: str) -> int:
-        """See `ModelFamily`."""
         return 768 if prediction == "v" else 512
 
     def base_version(self, prediction: str) -> str:
-        """See `ModelFamily`."""
         return "sd_v2_v" if prediction == "v" else "sd_v2"
 
     def claimed_by(self, metadata: Mapping[str, str]) -> bool:
-        """See `ModelFamily`."""
         return metadata.get("ss_v2") == "True"
 
     def architecture(self, prediction: str) -> str:
-        """See `ModelFamily`."""
         return f"stable-diffusion-v2-{'768-v' if prediction == 'v' else '512'}/lora"
 
 

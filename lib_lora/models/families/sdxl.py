@@ -19,23 +19,18 @@ class StableDiffusionXL(StableDiffusion):
 
     @property
     def largest_side(self) -> int:
-        """See `ModelFamily`."""
         return _SIDE
 
     def side(self, prediction: str) -> int:
-        """See `ModelFamily`."""
         return _SIDE
 
     def base_version(self, prediction: str) -> str:
-        """See `ModelFamily`."""
         return "sdxl_base_v1-0"
 
     def claimed_by(self, metadata: Mapping[str, str]) -> bool:
-        """See `ModelFamily`."""
         return metadata.get("ss_base_model_version", "").startswith("sdxl_")
 
     def architecture(self, prediction: str) -> str:
-        """See `ModelFamily`."""
         return "stable-diffusion-xl-v1-base/lora"
 
 

@@ -67,29 +67,23 @@ class StableDiffusion(ModelFamily):
     # What a checkpoint file is
 
     def recognises(self, file: TensorFile) -> bool:
-        """See `ModelFamily`."""
         return any(key.startswith(self.marker) for key in file.keys()) and problem(file) is None
 
     def context_dim(self, file: TensorFile) -> int:
-        """See `ModelFamily`."""
         return min(
             file.shape(key)[1] for key in file.keys() if key.startswith(UNET) and key.endswith("attn2.to_k.weight")
         )
 
     def denoiser_numbers(self, file: TensorFile) -> int:
-        """See `ModelFamily`."""
         return sum(math.prod(file.shape(key)) for key in file.keys() if key.startswith(UNET))
 
     def is_narrow(self, context_dim: int) -> bool:
-        """See `ModelFamily`."""
         return context_dim < self.narrow_below
 
     # Its adapter
 
     def adapter_paths(self, part: str, convolutions: bool = False) -> tuple[str, ...]:
-        """See `ModelFamily`.
-
-        The numbers of them: SD1 and SD2 UNets 192 (278 with convolutions), SDXL's 722 (788); text encoders SD1 72,
+        """The numbers of them: SD1 and SD2 UNets 192 (278 with convolutions), SDXL's 722 (788); text encoders SD1 72,
         SD2 138, SDXL 72 and 192.
         """
         if part not in self.parts:
@@ -99,11 +93,9 @@ class StableDiffusion(ModelFamily):
         return _unet_paths(self.depths, self.middle_depth, convolutions)
 
     def adapter_pattern(self, part: str, convolutions: bool) -> str:
-        """See `ModelFamily`."""
         return unet_pattern(convolutions) if part == "unet" else text_pattern()
 
     def adapter_shapes(self, shapes: Shapes, part: str, convolutions: bool) -> dict[str, tuple[int, ...]]:
-        """See `ModelFamily`."""
         if part != "unet":
             return self._text_shapes(shapes, self._encoder(part))
         attention = self.up_attention
@@ -126,13 +118,11 @@ class StableDiffusion(ModelFamily):
         }
 
     def complete_sets(self, part: str, paths: Collection[str]) -> list[set[str]]:
-        """See `ModelFamily`."""
         if part != "unet":
             return [set(text_paths(1 + max(int(path.split(".")[3]) for path in paths)))]
         return [set(self.adapter_paths(part, convolutions)) for convolutions in (False, True)]
 
     def expected_paths(self, part: str, module: nn.Module, convolutions: bool) -> tuple[str, ...]:
-        """See `ModelFamily`."""
         paths = self.adapter_paths(part, convolutions)
         if part == "unet":
             return paths
@@ -144,11 +134,10 @@ class StableDiffusion(ModelFamily):
         return tuple(depth > 0 for depth in reversed(self.depths))
 
     def key_path(self, part: str, path: str) -> str:
-        """See `ModelFamily`."""
         return original_path(path, self.up_attention) if part == "unet" and self.original_keys else path
 
     def other_spellings(self, part: str, path: str) -> tuple[str, ...]:
-        """See `ModelFamily`; two of SDXL's layers A1111 looks for in the wrong place under diffusers' names."""
+        """Two of SDXL's layers A1111 looks for in the wrong place under diffusers' names."""
         if part != "unet":
             return tuple(prefix + path.replace(".", "_") for prefix in self._encoder(part).other_prefixes)
         if not self.original_keys:
@@ -159,7 +148,6 @@ class StableDiffusion(ModelFamily):
     # Its parts in memory
 
     def load_denoiser(self, info: ModelInfo, dtype: torch.dtype, device: torch.device) -> nn.Module:
-        """See `ModelFamily`."""
         from lib_lora.models.load import load_unet
         from lib_lora.models.reading.weights import open_tensors
 
@@ -177,7 +165,7 @@ class StableDiffusion(ModelFamily):
         return unet_config(file, info.resolution // 8, info.context_dim, self.heads, self.size_conditioning)
 
     def load_vae(self, info: ModelInfo, dtype: torch.dtype, device: torch.device) -> AutoencoderKL:
-        """See `ModelFamily`. SDXL's overflows in half precision, so there float32 is used whatever is asked."""
+        """SDXL's overflows in half precision, so there float32 is used whatever is asked."""
         import torch
 
         from lib_lora.models.load import load_vae
@@ -188,13 +176,12 @@ class StableDiffusion(ModelFamily):
         return load_vae(open_tensors(info.path), self.vae_scale, self.vae_in_float32, dtype, device)
 
     def vae_dtype(self, device: torch.device, wanted: torch.dtype) -> torch.dtype:
-        """See `ModelFamily`."""
         import torch
 
         return torch.float32 if self.vae_in_float32 else super().vae_dtype(device, wanted)
 
     def load_text(self, info: ModelInfo, dtype: torch.dtype, device: torch.device) -> TextStack:
-        """See `ModelFamily`. An encoder's last layers that the family does not use are never read."""
+        """An encoder's last layers that the family does not use are never read."""
         from lib_lora.models.load import load_text_encoder
         from lib_lora.models.reading.weights import open_tensors
         from lib_lora.models.text_conditioning import TextStack
@@ -211,7 +198,6 @@ class StableDiffusion(ModelFamily):
         words: Conditioning,
         sizes: Sequence[Sequence[int]],
     ) -> torch.Tensor:
-        """See `ModelFamily`."""
         import torch
 
         extra: dict[str, Any] = {}
@@ -224,22 +210,18 @@ class StableDiffusion(ModelFamily):
         return sample
 
     def quicken(self, denoiser: nn.Module, device: torch.device) -> None:
-        """See `ModelFamily`."""
         from lib_lora.models.fast.fast_ops import quicken_unet
 
         quicken_unet(denoiser, device)
 
     def conditioning_bytes(self, shapes: Shapes) -> int:
-        """See `ModelFamily`."""
         width = next(
             shape[1] for key, shape in shapes.items() if key.startswith(UNET) and key.endswith("attn2.to_k.weight")
         )
         return 4 * _TOKENS * width + (4 * width if self.size_conditioning else 0) + 300
 
     def probe_prediction(self, info: ModelInfo) -> str:
-        """See `ModelFamily`.
-
-        At the last timestep an epsilon model returns about its input (nearly all of it is noise), while a velocity
+        """At the last timestep an epsilon model returns about its input (nearly all of it is noise), while a velocity
         model returns the opposite of the clean picture; on a constant input of 0.5 the mean of output minus input is
         then far below zero (A1111's ``is_using_v_parameterization_for_sd2``).
         """

@@ -178,7 +178,7 @@ class Archive:
 
     def _damaged(self, error: Exception) -> UserError:
         return UserError(
-            f"{self._path} is damaged or cut off ({str(error)[:200]}); download it again.",
+            f"{self._path} is damaged or cut off ({str(error)[:200] or type(error).__name__}); download it again.",
             code="checkpoint-archive-damaged",
             file=self._path,
         )

@@ -14,6 +14,7 @@ from lib_lora.files import printable
 from lib_lora.pages import template
 from lib_lora.photos.audit import audit_words
 from lib_lora.photos.audit.audit import Audit
+from lib_lora.photos.audit.finding_words import beside_photo, sentence
 
 _FILE = Path(__file__).resolve().parent / "templates" / "audit.html.jinja"
 
@@ -41,7 +42,7 @@ def render(audit: Audit, name: str, thumbnails: Mapping[str, bytes]) -> str:
             item.photo.file,
             audit_words.tone(item),
             audit_words.word(item),
-            [finding.text.removeprefix(f"{item.photo.file}: ") for finding in item.findings],
+            [beside_photo(finding) for finding in item.findings],
             _data_uri(thumbnails.get(item.photo.file)),
         )
         for item in sorted(audit.photos, key=lambda item: order[audit_words.tone(item)])
@@ -50,7 +51,13 @@ def render(audit: Audit, name: str, thumbnails: Mapping[str, bytes]) -> str:
     lead = f"{rest[0].upper()}{rest[1:]}. " if (rest := audit_words.counts(audit)) else ""
     lead += "Nothing is left out unless you say so."
     return _template().render(
-        audit=audit, name=name, headline=f"{name}: {audit_words.headline(audit)}", lead=lead, tone=tone, cards=cards
+        audit=audit,
+        name=name,
+        headline=f"{name}: {audit_words.headline(audit)}",
+        lead=lead,
+        tone=tone,
+        cards=cards,
+        findings=[("bad" if finding.advice == "drop" else "warn", sentence(finding)) for finding in audit.findings],
     )
 
 

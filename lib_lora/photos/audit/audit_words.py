@@ -7,18 +7,21 @@ from dataclasses import asdict
 from typing import Any, Literal
 
 from lib_lora.files import printable
+from lib_lora.photos.audit import finding_words
 from lib_lora.photos.audit.audit import Audit, Audited
-from lib_lora.photos.audit.merged_sentences import folded
+from lib_lora.photos.audit.finding_words import sentence
+from lib_lora.photos.audit.findings import Code, Finding
+from lib_lora.photos.audit.merged_sentences import Sentence, merged
 
 _FIRST = 2  # findings about the set that the first line names
-_SETS = {
-    "several people": "of several people",
-    "too few": "too few",
-    "few": "few",
-    "many": "more than help",
-    "one background": "before one background",
-    "one outfit": "in one outfit",
-    "one light": "in one light",
+_SETS: dict[Code, str] = {
+    "several-people": "of several people",
+    "too-few-photos": "too few",
+    "few-photos": "few",
+    "many-photos": "more than help",
+    "one-background": "before one background",
+    "one-outfit": "in one outfit",
+    "one-light": "in one light",
 }
 MANY = 8  # photos with one fault, of which each would be a line
 Tone = Literal["good", "warn", "bad", "none"]
@@ -28,14 +31,14 @@ def headline(audit: Audit) -> str:
     """How many photos there are, how many of them are good, and what is wrong with them as a set."""
     count, good = len(audit.photos), sum(tone(item) == "good" for item in audit.photos)
     said = f"{good} of {count} photo{'' if count == 1 else 's'} good"
-    but = [words for finding in audit.findings if (words := _but(finding.kind, audit))] if good else []
+    but = [words for finding in audit.findings if (words := _but(finding.code, audit))] if good else []
     return f"{said}, but {' and '.join(but[:_FIRST])}" if but else said
 
 
-def _but(kind: str, audit: Audit) -> str:
+def _but(code: Code, audit: Audit) -> str:
     """A finding about the set in a few words."""
-    if kind != "views":
-        return _SETS.get(kind, "")
+    if code != "missing-views":
+        return _SETS.get(code, "")
     shown = [angle for angle, photos in audit.coverage.angles.items() if photos]
     if shown == ["ahead"]:
         return "only from the front"
@@ -83,22 +86,28 @@ def _lines(audit: Audit) -> Iterator[str]:
     yield f"{headline(audit)}{f'; {rest}' if rest else ''}."
     often = _often(audit)
     for heading, which in (("Leave out?", "bad"), ("Look at:", "warn")):
-        texts = [
-            finding.text
+        texts = merged(
+            _as_sentence(finding)
             for item in audit.photos
             if tone(item) == which
             for finding in item.findings
-            if finding.kind not in often or which == "bad"
-        ]
-        texts += [often[kind] for kind in often] if which == "warn" else []
-        yield from [heading, *(f"  {one}" for one in folded(texts))] if texts else []
+            if finding_words.kind(finding.code) not in often or which == "bad"
+        )
+        texts += often.values() if which == "warn" else []
+        yield from [heading, *(f"  {one}" for one in texts)] if texts else []
     for heading, decision in (("Left out by you:", "drop"), ("Kept by you:", "keep")):
         decided = [item for item in audit.photos if item.decision == decision and (item.findings or not item.used)]
         yield from [heading, *(f"  {_decided(item)}" for item in decided)] if decided else []
     if audit.findings:
-        yield from ["The set:", *(f"  {finding.text}" for finding in audit.findings)]
+        yield from ["The set:", *(f"  {sentence(finding)}" for finding in audit.findings)]
     yield ""
     yield from map_lines(audit)
+
+
+def _as_sentence(finding: Finding) -> Sentence:
+    """Findings of one code say the same, unless they name another file or another reason."""
+    named = finding.details.get("other", finding.details.get("reason", "").replace(finding.photo, ""))
+    return Sentence(finding.photo, (finding.code, named), sentence(finding))
 
 
 def _often(audit: Audit) -> dict[str, str]:
@@ -107,7 +116,7 @@ def _often(audit: Audit) -> dict[str, str]:
     for item in audit.photos:
         if tone(item) == "warn":
             for finding in item.findings:
-                found.setdefault(finding.kind, []).append(item.photo.file)
+                found.setdefault(finding_words.kind(finding.code), []).append(item.photo.file)
     return {
         kind: f"{len(files)} photos: {kind} ({', '.join(files[:3])} and others; the contact sheet says more)."
         for kind, files in found.items()
@@ -116,7 +125,7 @@ def _often(audit: Audit) -> dict[str, str]:
 
 
 def _decided(item: Audited) -> str:
-    kinds = ", ".join(finding.kind for finding in item.findings)
+    kinds = ", ".join(finding_words.kind(finding.code) for finding in item.findings)
     return f"{item.photo.file}{f' ({kinds})' if kinds else ''}"
 
 
@@ -137,7 +146,7 @@ def values(audit: Audit) -> dict[str, Any]:
             {
                 "file": item.photo.file,
                 "sha256": item.photo.sha256,
-                "findings": [asdict(finding) for finding in item.findings],
+                "findings": [finding_words.values(finding) for finding in item.findings],
                 "proposed": "drop" if item.proposed else "keep",
                 "decision": item.decision,
                 "facts": {
@@ -149,7 +158,7 @@ def values(audit: Audit) -> dict[str, Any]:
             }
             for item in audit.photos
         ],
-        "findings": [asdict(finding) for finding in audit.findings],
+        "findings": [finding_words.values(finding) for finding in audit.findings],
         "coverage": audit.coverage.table,
         "missing": audit.coverage.missing,
         "resolution": audit.resolution,

@@ -9,7 +9,7 @@ from typing import get_args
 
 from lib_lora.captions.photo_facts import AuditedPhoto, FaceFacts
 from lib_lora.captions.slots import Angle, Framing, angle, framing
-from lib_lora.photos.audit.findings import Finding
+from lib_lora.photos.audit.findings import Code, Finding
 from lib_lora.photos.audit.histograms import largest_group
 
 RIGHT, FEW, LEAST = (20, 50), 15, 8  # photos
@@ -71,48 +71,37 @@ def of_people(people: Sequence[Sequence[str]]) -> list[Finding]:
     """
     if len(people) < 2:
         return []
-    each = ", ".join(f"{len(files)} like {files[0]}" for files in people)
-    text = f"The photos seem to show {len(people)} people ({each}); leave out all but one of them."
-    return [Finding("", "several people", text, "drop", len(people), 1)]
+    each = [{"photos": len(files), "like": files[0]} for files in people]
+    return [Finding("", "several-people", "drop", len(people), 1, {"people": each})]
 
 
 def _count(count: int) -> Iterator[Finding]:
-    few, most = RIGHT
-    photos = f"{count} photo{'' if count == 1 else 's'}"
     if count < LEAST:
-        text = f"{photos} cannot teach a face that holds; {LEAST} are the least, {few} to {most} are right."
-        yield Finding("", "too few", text, "drop", count, LEAST)
+        yield Finding("", "too-few-photos", "drop", count, LEAST)
     elif count < FEW:
-        text = f"{photos} are few, and the face will be stiff; {few} to {most} are right (limit {FEW})."
-        yield Finding("", "few", text, "look", count, FEW)
-    elif count > most:
-        text = f"{photos} are more than the {most} that help; the most varied {few} to {most} will do."
-        yield Finding("", "many", text, "look", count, most)
+        yield Finding("", "few-photos", "look", count, FEW)
+    elif count > RIGHT[1]:
+        yield Finding("", "many-photos", "look", count, RIGHT[1])
 
 
 def _views(photos: Sequence[AuditedPhoto]) -> Iterator[Finding]:
     missing = coverage(photos).missing
     if missing:
-        text = f"Of {len(photos)} photos there is {', '.join(missing)}; what no photo shows, the LoRA makes up."
-        yield Finding("", "views", text, "look", len(missing), 0)
+        yield Finding("", "missing-views", "look", len(missing), 0, {"photos": len(photos), "missing": missing})
 
 
 def _alike(photos: Sequence[AuditedPhoto]) -> Iterator[Finding]:
-    kinds: list[tuple[str, str, Callable[[AuditedPhoto], list[float]], float]] = [
-        ("one background", "background", lambda photo: photo.facts.backdrop, SAME_BACKDROP),
-        ("one outfit", "clothes", lambda photo: photo.facts.clothes, SAME_CLOTHES),
+    kinds: list[tuple[Code, Callable[[AuditedPhoto], list[float]], float]] = [
+        ("one-background", lambda photo: photo.facts.backdrop, SAME_BACKDROP),
+        ("one-outfit", lambda photo: photo.facts.clothes, SAME_CLOTHES),
     ]
-    for kind, what, histogram, limit in kinds:
+    for code, histogram, limit in kinds:
         shown = [histogram(photo) for photo in photos if histogram(photo)]
         if len(shown) < VARIED_FROM:
             continue
         share = largest_group(shown, limit) / len(shown)
         if share > ALIKE:
-            text = (
-                f"{share:.0%} of the photos have nearly the same {what} (limit {ALIKE:.0%}), which will be learned "
-                f"with the face; add others, or name the {what} in those captions."
-            )
-            yield Finding("", kind, text, "look", share, ALIKE)
+            yield Finding("", code, "look", share, ALIKE)
 
 
 def _one_light(photos: Sequence[AuditedPhoto]) -> Iterator[Finding]:
@@ -122,11 +111,7 @@ def _one_light(photos: Sequence[AuditedPhoto]) -> Iterator[Finding]:
     light = pstdev(face.light for face in faces)
     warmth, side = pstdev(face.warmth for face in faces), pstdev(face.side for face in faces)
     if light < LIGHT_SPREAD and warmth < WARMTH_SPREAD and side < SIDE_SPREAD:
-        text = (
-            f"The light is nearly the same in all photos (the faces' grey levels spread by {light:.0f}, limit "
-            f"{LIGHT_SPREAD:g}); add some by day, by lamp, from the side."
-        )
-        yield Finding("", "one light", text, "look", light, LIGHT_SPREAD)
+        yield Finding("", "one-light", "look", light, LIGHT_SPREAD)
 
 
 def _faces(photos: Sequence[AuditedPhoto]) -> list[FaceFacts]:

@@ -2,42 +2,58 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from lib_lora.errors import UserError
 
 FEW = 3  # so many that say the same stand each for itself
 _SHOWN = 3  # names in a sentence about many
-_LEADS = ("The text beside ", "The caption of ")
-_SUBJECT = re.compile(r"(.*?\.[A-Za-z0-9]{2,5})(?=[\s,:;'\"])")
 
 
-def folded(sentences: Iterable[str], few: int = FEW) -> list[str]:
-    """`sentences`, where those that differ in their photo and in numbers alone are one, in the place of the first.
+@dataclass(frozen=True)
+class Sentence:
+    """One sentence.
+
+    Attributes:
+        photo: that it is about; empty = none.
+        key: the same for all sentences that say the same of different photos.
+        text: the sentence.
+    """
+
+    photo: str
+    key: Hashable
+    text: str
+
+
+def of_error(error: UserError) -> Sentence:
+    """The sentence of an error about a photo, which says the same as others of its code."""
+    names = {key: str(value) for key, value in error.parameters.items() if isinstance(value, (str, Path))}
+    photo = next((names.pop(key) for key in ("photo", "member", "file") if key in names), "")
+    return Sentence(photo, (error.code, *names.values()), str(error))
+
+
+def merged(sentences: Iterable[Sentence], few: int = FEW) -> list[str]:
+    """The texts of `sentences`, where those that say the same are one, in the place of the first.
 
     Args:
-        sentences: each begins with what it is about, down to a file's name, or is about none.
+        sentences: in the order in which they are shown.
         few: up to so many that say the same stay as they are.
     """
-    groups: dict[str, list[str]] = {}
+    groups: dict[Hashable, list[Sentence]] = {}
     for sentence in sentences:
-        subject = _subject(sentence)
-        groups.setdefault(re.sub(r"\d[\d.,]*", "0", sentence[len(subject) :]), []).append(sentence)
-    return [line for group in groups.values() for line in (group if len(group) <= few else [_as_one(group)])]
+        groups.setdefault(sentence.key, []).append(sentence)
+    return [
+        line
+        for group in groups.values()
+        for line in ([one.text for one in group] if len(group) <= few else [_as_one(group)])
+    ]
 
 
-def _subject(sentence: str) -> str:
-    found = _SUBJECT.match(sentence)
-    return found[1] if found else ""
-
-
-def _as_one(group: list[str]) -> str:
-    names = [_name(sentence) for sentence in group[1:]]
+def _as_one(group: list[Sentence]) -> str:
+    names = [sentence.photo for sentence in group[1:]]
     if not all(names):
-        return f"{group[0]} ({len(group)} times)"
+        return f"{group[0].text} ({len(group)} times)"
     others = " and others" if len(names) > _SHOWN else ""
-    return f"{group[0]} So with {len(names)} more: {', '.join(names[:_SHOWN])}{others}."
-
-
-def _name(sentence: str) -> str:
-    subject = _subject(sentence)
-    return next((subject.removeprefix(lead) for lead in _LEADS if subject.startswith(lead)), subject)
+    return f"{group[0].text} So with {len(names)} more: {', '.join(names[:_SHOWN])}{others}."

@@ -57,15 +57,15 @@ def count(path: Path) -> int:
         return 0
 
 
-def members(path: Path) -> Iterator[ImportItem | str]:
-    """The pictures in a zip, each with its caption, and one sentence for everything that is left out.
+def members(path: Path) -> Iterator[ImportItem | UserError]:
+    """The pictures in a zip, each with its caption, and an error for everything that is left out.
 
     A picture's stream is good until the next one is asked for. Hidden files and ``__MACOSX`` are passed over.
     """
     try:
         archive = _opened(path)
     except UserError as error:
-        yield str(error)
+        yield error
         return
     with archive:
         entries = _entries(archive)
@@ -82,7 +82,7 @@ def members(path: Path) -> Iterator[ImportItem | str]:
                     try:
                         _unpack(archive, info, stream, budget, path)
                     except UserError as error:
-                        yield str(error)
+                        yield error
                         if budget.left < 0:
                             return
                         continue
@@ -91,7 +91,7 @@ def members(path: Path) -> Iterator[ImportItem | str]:
                     try:
                         caption = _caption(archive, text, path) if text else None
                     except UserError as error:
-                        yield str(error)
+                        yield error
                     size = min(info.compress_size, packed)
                     packed -= size
                     yield ImportItem(parts[-1], parts[-2] if len(parts) > 1 else "", stream, caption, size)
@@ -194,25 +194,50 @@ def _caption_places(parts: list[str]) -> list[tuple[str, ...]]:
     return [(*_place(parts)[:-1], suffix) for suffix in CAPTIONS]
 
 
-def _refusal(info: zipfile.ZipInfo, parts: list[str], archive: str) -> str:
-    """Why an entry is not even opened; empty = it may be, or is of no interest."""
+def _refusal(info: zipfile.ZipInfo, parts: list[str], archive: str) -> UserError | None:
+    """Why an entry is not even opened; None = it may be, or is of no interest."""
     suffix, name = _suffix(parts), parts[-1]
     if suffix in NESTED:
-        return f"{name} in {archive} is packed itself and is not opened; unpack it first."
+        return UserError(
+            f"{name} in {archive} is packed itself and is not opened; unpack it first.",
+            code="zip-member-is-archive",
+            file=archive,
+            member=name,
+        )
     if suffix in OTHER_SUFFIXES:
         return unsupported([Path(name)])[0]
     if suffix not in SUFFIXES:
-        return ""
+        return None
     kind = (info.external_attr >> 16) & _KINDS
     if kind == _LINK:
-        return f"{name} in {archive} is a link to another file, which is not followed; pack the photo itself."
+        return UserError(
+            f"{name} in {archive} is a link to another file, which is not followed; pack the photo itself.",
+            code="zip-member-is-link",
+            file=archive,
+            member=name,
+        )
     if kind not in (0, _FILE):  # 0: made on a system that does not say
-        return f"{name} in {archive} is a pipe, a device or a folder, not a file; pack the photo itself."
+        return UserError(
+            f"{name} in {archive} is a pipe, a device or a folder, not a file; pack the photo itself.",
+            code="zip-member-not-a-file",
+            file=archive,
+            member=name,
+        )
     if info.flag_bits & 1:
-        return f"{name} in {archive} is encrypted; unpack the zip with its password and import the folder."
+        return UserError(
+            f"{name} in {archive} is encrypted; unpack the zip with its password and import the folder.",
+            code="zip-member-encrypted",
+            file=archive,
+            member=name,
+        )
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        return f"{name} in {archive} is packed in a way that is not read here; unpack the zip and import the folder."
-    return ""
+        return UserError(
+            f"{name} in {archive} is packed in a way that is not read here; unpack the zip and import the folder.",
+            code="zip-member-unreadable",
+            file=archive,
+            member=name,
+        )
+    return None
 
 
 def _unpack(archive: zipfile.ZipFile, info: zipfile.ZipInfo, to: IO[bytes], budget: _Budget, path: Path) -> None:

@@ -41,16 +41,16 @@ class Imported:
     Attributes:
         added: the new pictures in the character's folder.
         known: how many were there already (same bytes).
-        twice: one sentence for each whose bytes came earlier in the same import.
-        skipped: one sentence for each that was left out, and for each caption that was.
+        twice: what to say of each whose bytes came earlier in the same import.
+        skipped: what to say of each that was left out, and of each caption that was.
         split: names of the files that were sheets of four; their pieces are in `added`.
         stopped: it was ended before everything was looked at, because the user wished so.
     """
 
     added: list[Path] = field(default_factory=list)
     known: int = 0
-    twice: list[str] = field(default_factory=list)
-    skipped: list[str] = field(default_factory=list)
+    twice: list[UserError] = field(default_factory=list)
+    skipped: list[UserError] = field(default_factory=list)
     split: list[str] = field(default_factory=list)
     stopped: bool = False
 
@@ -94,7 +94,7 @@ def take_in(
             if budget.over():
                 result.skipped.append(_too_long(budget, done, total))
                 break
-            if isinstance(offer, str):
+            if isinstance(offer, UserError):
                 result.skipped.append(offer)
                 continue
             if progress:
@@ -109,20 +109,23 @@ def take_in(
     return result
 
 
-def _too_dear(files: list[str]) -> str:
+def _too_dear(files: list[str]) -> UserError:
     first = ", ".join(files[:3]) + (f" and {len(files) - 3} more" if len(files) > 3 else "")
     one = len(files) == 1
-    return (
+    return UserError(
         f"{'1 picture was' if one else f'{len(files):,} pictures were'} left out: {first} "
         f"{'has' if one else 'have'} far more pixels than such small files hold of a photo; if you trust "
-        f"{'it, save it as JPEG and import it' if one else 'them, save them as JPEG and import those'}."
+        f"{'it, save it as JPEG and import it' if one else 'them, save them as JPEG and import those'}.",
+        code="photos-over-budget",
+        files=files,
     )
 
 
-def _too_long(budget: Budget, done: int, total: int) -> str:
+def _too_long(budget: Budget, done: int, total: int) -> UserError:
     left = f"{total - done:,} pictures were" if total > done else "The rest was"
     limit = f"{budget.seconds / 60:g} minutes" if budget.seconds >= 60 else f"{budget.seconds:g} seconds"
-    return f"{left} left out: the import took longer than {limit}; import the same again to go on."
+    sentence = f"{left} left out: the import took longer than {limit}; import the same again to go on."
+    return UserError(sentence, code="import-too-long", done=done, total=total)
 
 
 def see_that_one_opens(sources: Iterable[Path]) -> None:
@@ -132,10 +135,10 @@ def see_that_one_opens(sources: Iterable[Path]) -> None:
         UserError: there is none; the first three are named.
     """
     sources, budget = list(sources), Budget()
-    found, failures = find(sources), list[str]()
+    found, failures = find(sources), list[UserError]()
     with closing(found.offers()) as offers:
         for offer in offers:
-            if isinstance(offer, str):
+            if isinstance(offer, UserError):
                 failures.append(offer)
                 continue
             try:
@@ -144,7 +147,7 @@ def see_that_one_opens(sources: Iterable[Path]) -> None:
             except OverBudget:
                 failures.append(_too_dear([offer.name]))
             except UserError as error:
-                failures.append(str(error))
+                failures.append(error)
     where = " and ".join([str(source) for source in sources[:3]] + ["others"] * (len(sources) > 3))
     reasons = [*failures, *found.skipped]
     more = f" (and {len(reasons) - 3} more)" if len(reasons) > 3 else ""
@@ -153,7 +156,9 @@ def see_that_one_opens(sources: Iterable[Path]) -> None:
     )
     none = "" if failures else f" ({', '.join(kinds())})."
     raise UserError(
-        f"{whole}{none} {' '.join(reasons[:3])}".rstrip() + more, code="no-photo-readable", failures=len(failures)
+        f"{whole}{none} {' '.join(map(str, reasons[:3]))}".rstrip() + more,
+        code="no-photo-readable",
+        failures=len(failures),
     )
 
 
@@ -207,7 +212,7 @@ class _Shelf:
         except OverBudget:
             raise
         except UserError as error:
-            result.skipped.append(str(error))
+            result.skipped.append(error)
             return
         caption = self._caption(offer, result)
         with self.alone():
@@ -221,7 +226,8 @@ class _Shelf:
         self._write_caption(self.known[digest], caption, missing=True)
         if digest in self.fresh:
             first = self.known[digest][0].name if self.known[digest] else "another"
-            result.twice.append(f"{offer.name} holds the same bytes as {first} and is taken once.")
+            sentence = f"{offer.name} holds the same bytes as {first} and is taken once."
+            result.twice.append(UserError(sentence, code="photo-twice", photo=offer.name, other=first))
         else:
             result.known += 1
 
@@ -294,7 +300,7 @@ class _Shelf:
             if offer.caption is not None and caption_files.decode(offer.caption, f"The text beside {offer.name}"):
                 return offer.caption
         except UserError as error:
-            result.skipped.append(str(error))
+            result.skipped.append(error)
         return None
 
     def _write_caption(self, photos: list[Path], caption: bytes | None, missing: bool = False) -> None:

@@ -27,18 +27,18 @@ class FoundPictures:
     Attributes:
         files: pictures, and zips that the user named, in the order to look at them; with each the folder it lies in
             within what was named (empty = directly there).
-        skipped: one sentence for everything that is left out already.
+        skipped: an error for everything that is left out already.
     """
 
     files: list[tuple[Path, str]] = field(default_factory=list)
-    skipped: list[str] = field(default_factory=list)
+    skipped: list[UserError] = field(default_factory=list)
 
     def count(self) -> int:
         """How many pictures there are, those in zips too."""
         return sum(archives.count(path) if _is_zip(path) else 1 for path, _ in self.files)
 
-    def offers(self) -> Generator[ImportItem | str, None, None]:
-        """Every picture, opened until the next one is asked for, and a sentence for each that cannot be."""
+    def offers(self) -> Generator[ImportItem | UserError, None, None]:
+        """Every picture, opened until the next one is asked for, and an error for each that cannot be."""
         for path, inner in self.files:
             if _is_zip(path):
                 yield from archives.members(path)
@@ -47,13 +47,13 @@ class FoundPictures:
                 with explained(path, "read"):
                     stream = opened(path)
             except UserError as error:
-                yield str(error)
+                yield error
                 continue
             with stream:
                 try:
                     caption = _caption(path)
                 except UserError as error:
-                    yield str(error)
+                    yield error
                     caption = None
                 yield ImportItem(path.name, inner, stream, caption, os.fstat(stream.fileno()).st_size)
 
@@ -74,26 +74,28 @@ def find(sources: Iterable[Path], own: Path | None = None) -> FoundPictures:
             with explained(source, "read"):
                 _add(source, own, found)
         except UserError as error:
-            found.skipped.append(str(error))
+            found.skipped.append(error)
     return found
 
 
 def _add(source: Path, own: Path | None, found: FoundPictures) -> None:
     """Raises: UserError, OSError: it cannot be read, or has too many pictures."""
     if own is not None and any(_same(path, own) for path in (source, *Path(os.path.realpath(source)).parents)):
-        found.skipped.append(f"{source} lies in the character's own folder and is not taken in again; leave it out.")
+        sentence = f"{source} lies in the character's own folder and is not taken in again; leave it out."
+        found.skipped.append(UserError(sentence, code="source-in-own-folder", file=source))
     elif source.is_dir():
         _in_folder(source, own, found)
     elif not source.exists():
-        found.skipped.append(f"There is no file or folder {source}; check the name.")
+        sentence = f"There is no file or folder {source}; check the name."
+        found.skipped.append(UserError(sentence, code="source-missing", file=source))
     elif _is_zip(source) or source.suffix.lower() in SUFFIXES:
         found.files.append((source, ""))
     elif source.suffix.lower() in archives.NESTED:
-        found.skipped.append(f"{source.name} is packed in a way that is not read; unpack it and import the folder.")
+        sentence = f"{source.name} is packed in a way that is not read; unpack it and import the folder."
+        found.skipped.append(UserError(sentence, code="archive-unsupported", file=source.name))
     else:
-        found.skipped += unsupported([source]) or [
-            f"{source.name} is no photo ({', '.join(kinds())}) and no zip; leave it out."
-        ]
+        sentence = f"{source.name} is no photo ({', '.join(kinds())}) and no zip; leave it out."
+        found.skipped += unsupported([source]) or [UserError(sentence, code="source-not-a-photo", file=source.name)]
 
 
 def _in_folder(folder: Path, own: Path | None, found: FoundPictures) -> None:
@@ -104,9 +106,8 @@ def _in_folder(folder: Path, own: Path | None, found: FoundPictures) -> None:
         if suffix in OTHER_SUFFIXES:
             found.skipped += unsupported([path])
         elif suffix in archives.NESTED:
-            found.skipped.append(
-                f"{path.name} in {path.parent} is not opened; name it itself to take in what it holds."
-            )
+            sentence = f"{path.name} in {path.parent} is not opened; name it itself to take in what it holds."
+            found.skipped.append(UserError(sentence, code="archive-in-folder", file=path.name))
         elif suffix in SUFFIXES:
             pictures.append((path, "" if path.parent == folder else path.parent.name))
         if len(pictures) > MAX_FILES:
@@ -118,19 +119,19 @@ def _in_folder(folder: Path, own: Path | None, found: FoundPictures) -> None:
     found.files.extend(pictures)
 
 
-def _files(folder: Path, own: Path | None, skipped: list[str]) -> Iterator[Path]:
+def _files(folder: Path, own: Path | None, skipped: list[UserError]) -> Iterator[Path]:
     """The files in a folder, then those of each folder in it, by name. Links to folders are not followed.
 
-    A folder that cannot be read, in whole or in part, is one sentence in `skipped`.
+    A folder that cannot be read, in whole or in part, is one error in `skipped`.
     """
-    for here, folders, files in os.walk(folder, onerror=lambda error: skipped.append(_sentence(error))):
+    for here, folders, files in os.walk(folder, onerror=lambda error: skipped.append(_explained(error))):
         keep = [name for name in folders if not name.startswith(".") and name != "__MACOSX"]
         folders[:] = sorted((name for name in keep if not _same(Path(here, name), own)), key=str.casefold)
         unread = list[OSError]()
         for name in sorted(files, key=lambda name: (name.casefold(), name)):
             if not name.startswith(".") and _is_readable(Path(here, name), unread):
                 yield Path(here, name)
-        skipped.extend(_sentence(error) for error in unread[:1])
+        skipped.extend(_explained(error) for error in unread[:1])
 
 
 def _is_readable(path: Path, unread: list[OSError]) -> bool:
@@ -141,12 +142,12 @@ def _is_readable(path: Path, unread: list[OSError]) -> bool:
         return False
 
 
-def _sentence(error: OSError) -> str:
+def _explained(error: OSError) -> UserError:
     try:
         with explained(Path(error.filename or "the folder"), "read"):
             raise error
     except UserError as said:
-        return str(said)
+        return said
 
 
 def _same(path: Path, other: Path | None) -> bool:

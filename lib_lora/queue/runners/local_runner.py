@@ -5,24 +5,43 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
+from lib_lora import environment
+from lib_lora.errors import UserError
+from lib_lora.job_host import JobHost
 from lib_lora.queue import worker_processes
 from lib_lora.queue.parent_pipe import ParentPipe
 from lib_lora.queue.queue import Job
+from lib_lora.workspace import preferences
 from lib_lora.workspace.workspace import Workspace
 
 
-class WorkerPython(Protocol):
-    """Which Python runs workers; a part of `hosts.host_protocol.Host`."""
+def worker_command(host: JobHost, root: Path) -> list[str]:
+    """The Python that the tab's settings name, else the host's, and its options.
 
-    def worker_command(self) -> list[str]:
-        """The Python, and its options, that runs ``-m lib_lora``."""
-        ...
+    Raises:
+        UserError: it is not there.
+    """
+    chosen = preferences.load(root).worker_python
+    if not chosen:
+        return host.worker_command()
+    if not Path(chosen).is_file():
+        raise UserError(
+            f"The Python that trains, {chosen}, is not there; correct it in the settings.",
+            code="worker-python-missing",
+            program=chosen,
+        )
+    return [chosen]
 
-    def worker_environment(self) -> dict[str, str]:
-        """The environment of the worker process."""
-        ...
+
+def worker_environment(host: JobHost, root: Path) -> dict[str, str]:
+    """The host's environment for workers; another Python's own packages are not hidden by those for this one."""
+    variables = host.worker_environment()
+    if preferences.load(root).worker_python:
+        variables = {**variables, "PYTHONPATH": str(environment.ROOT)}
+        variables.pop("PYTHONHOME", None)  # it is that of the host's Python
+    return variables
 
 
 class LocalRunner:
@@ -30,12 +49,12 @@ class LocalRunner:
 
     Args:
         root: the data folder.
-        python: which Python runs the workers.
+        host: gives the program around SameFace, whose Python runs the workers unless the settings name another.
     """
 
-    def __init__(self, root: Path, python: WorkerPython) -> None:
+    def __init__(self, root: Path, host: Callable[[], JobHost]) -> None:
         self.root = root.absolute()  # the workers have another working directory
-        self._python = python
+        self._host = host
 
     def start(self, job: Job) -> LocalWorker:
         """A process of its own for the job.
@@ -43,10 +62,11 @@ class LocalRunner:
         Raises:
             UserError: the program is not there, or the log cannot be written.
         """
-        command = [*self._python.worker_command(), *worker_processes.worker_arguments(job.id, self.root)]
+        host = self._host()
+        command = [*worker_command(host, self.root), *worker_processes.worker_arguments(job.id, self.root)]
         workspace = Workspace(self.root)
         log = workspace.job(job.id).log
-        process = worker_processes.start(command, self._python.worker_environment(), log)
+        process = worker_processes.start(command, worker_environment(host, self.root), log)
         return LocalWorker(process, workspace, log)
 
     def end_left_behind(self, job: Job, patience: float, giving_up: Callable[[], bool]) -> None:

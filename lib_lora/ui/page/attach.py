@@ -27,15 +27,12 @@ from lib_lora.ui.page import page_modules
 if TYPE_CHECKING:
     import gradio as gr  # type: ignore[import-untyped, import-not-found, unused-ignore]
 
-    from lib_lora.hosts.configured_host import ConfiguredHost
     from lib_lora.queue.queue import Queue
     from lib_lora.queue.supervisor import Supervisor
 
 _log = logging.getLogger("sameface")
 _lock = Lock()
-_kept: dict[
-    Path, tuple[Queue, Supervisor, ConfiguredHost]
-] = {}  # by data folder; outlives the scripts, not the process
+_kept: dict[Path, tuple[Queue, Supervisor]] = {}  # by data folder; outlives the scripts, not the process
 
 
 class Attached:
@@ -78,20 +75,15 @@ class Attached:
         except Exception:  # whoever asks is told
             _log.exception("SameFace could not begin")
 
-    def _parts(self) -> tuple[Queue, Supervisor, ConfiguredHost]:
-        from lib_lora.hosts.configured_host import ConfiguredHost
+    def _parts(self) -> tuple[Queue, Supervisor]:
         from lib_lora.queue.queue import Queue
         from lib_lora.queue.runners.local_runner import LocalRunner
         from lib_lora.queue.supervisor import Supervisor
 
         with _lock:
             if self._root not in _kept:
-                ground = ConfiguredHost(self._host, self._root)
-                _kept[self._root] = (
-                    Queue(self._root),
-                    Supervisor(self._root, ground, LocalRunner(self._root, ground)),
-                    ground,
-                )
+                runner = LocalRunner(self._root, lambda: _kept[self._root][1].host)
+                _kept[self._root] = Queue(self._root), Supervisor(self._root, self._host, runner)
             return _kept[self._root]
 
     def _routes(self) -> APIRouter:
@@ -117,7 +109,7 @@ def attach(host: Host, later: bool = False) -> Attached:
     ensure_folder(root)
     with _lock:
         if root in _kept:
-            _kept[root][2].host = host  # a reloaded script brings a new one
+            _kept[root][1].host = host  # a reloaded script brings a new one
     return Attached(host, root, later)
 
 

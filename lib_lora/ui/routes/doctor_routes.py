@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -11,19 +12,21 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import lib_lora
 from lib_lora import environment, packages
 from lib_lora.errors import UserError
 from lib_lora.files import size
-from lib_lora.hosts.configured_host import ConfiguredHost
 from lib_lora.hosts.host_protocol import Host
 from lib_lora.ui.http.request_context import Call, RequestContext, Route, get
 from lib_lora.ui.views import machine
 from lib_lora.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
-    from lib_lora.queue.supervisor import Supervisor
+    from lib_lora.queue.runners.local_runner import worker_command, worker_environment
+from lib_lora.queue.supervisor import Supervisor
 
 Check = dict[str, str]  # name, tone ("good", "warn", "bad", "none"), text, mend
+_WORDS = {"good": "fine", "warn": "note", "bad": "does not work", "none": "not there"}  # by tone
 _GB = 1 << 30
 _ROOM, _NEEDED = 10 * _GB, 2 * _GB  # of disk: a training with its states and caches, and what it cannot do without
 _MEMORY = 6 * _GB  # of the GPU, for the smallest model at its usual size
@@ -40,8 +43,10 @@ def doctor(desk: RequestContext, _call: Call) -> dict[str, Any]:
     """What works here, and where things lie."""
     roots = desk.host.roots()
     loras = str(roots.loras[0]) if roots.loras else ""
+    found = checks(desk.host, desk.root, desk.supervisor)
     return {
-        "checks": checks(desk.host, desk.root, desk.supervisor),
+        "checks": found,
+        "text": as_text(desk.host, found),
         "folders": {"data": str(desk.root), "loras": loras, "log": str(Workspace(desk.root).jobs)},
     }
 
@@ -75,14 +80,28 @@ def checks(host: Host, root: Path, supervisor: Supervisor | None = None) -> list
     return found
 
 
+def as_text(host: Host, found: list[Check]) -> str:
+    """The checks as plain text, with what they were made on: for a terminal, and for a report of a fault."""
+    where = "without a webui" if host.name == "alone" else f"in {host.name} {host.version}".rstrip()
+    lines = [
+        f"SameFace {lib_lora.__version__}, {where}",
+        f"{platform.platform()}, Python {platform.python_version()}",
+        "",
+    ]
+    for one in found:
+        lines.append(f"[{_WORDS[one['tone']]}] {one['name']}: {one['text']}")
+        if one["mend"]:
+            lines.append(f"    What to do: {one['mend']}")
+    return "\n".join(lines)
+
+
 def check(name: str, tone: str, text: str, mend: str = "") -> Check:
     """One of the `checks`."""
     return {"name": name, "tone": tone, "text": text, "mend": mend}
 
 
 def _python(host: Host, root: Path) -> Iterator[Check]:
-    ground = ConfiguredHost(host, root)
-    command, variables = ground.worker_command(), ground.worker_environment()
+    command, variables = worker_command(host, root), worker_environment(host, root)
     own = Path(command[0]) == Path(sys.executable)
     version, absent = machine.lacks(command, variables)
     yield check("Python that trains", "good", f"Python {version}: {command[0]}")

@@ -1,11 +1,14 @@
-"""The list of all routes, made from the routes themselves: for programs as JSON, for people as a page."""
+"""The list of all routes, made from the routes themselves: for programs as JSON, for people as a page, and as types for
+the page's scripts."""
 
 from __future__ import annotations
 
 import dataclasses
 import inspect
+import re
+import types
 import typing
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lib_lora.ui.http.request_context import MB, PREFIX, Nothing, Route
@@ -85,10 +88,71 @@ def _section(route: Route) -> str:
     return "\n".join(lines)
 
 
+_TYPES_HEAD = """\
+/** The paths and bodies of the routes. Made from them: `python -m lib_lora.ui.routes.schema --types`. */
+
+/** What a GET may ask for. */
+type GetPath =
+{gets};
+
+/** What is posted where. */
+interface Posts {{
+{posts}
+}}
+
+type PostPath = Posts[keyof Posts]['path'];
+
+/** The body that a path takes. */
+type BodyOf<P extends PostPath> = {{
+  [K in keyof Posts]: [P, Posts[K]['path']] extends [Posts[K]['path'], P] ? Posts[K]['body'] : never;
+}}[keyof Posts];
+"""
+_PLAIN = {str: "string", int: "number", float: "number", bool: "boolean", type(None): "null", Any: "any"}
+
+
+def as_types(routes: Sequence[Route]) -> str:
+    """The same for the type checker of the page's scripts, as a TypeScript declaration."""
+    gets = [route for route in routes if route.method == "GET"]
+    asked = [_pattern(route.path) + ("" if not route.query else "${string}") for route in gets]
+    posts = [
+        f"  /** {says(route)} */\n  '{route.path}': {{ path: `{_pattern(route.path)}`; body: {_typed(route.body)} }};"
+        for route in routes
+        if route.method == "POST"
+    ]
+    return _TYPES_HEAD.format(gets="\n".join(f"  | `{path}`" for path in asked), posts="\n".join(posts))
+
+
+def _pattern(path: str) -> str:
+    return re.sub(r"\{[^}]*\}", "${string}", path)
+
+
+def _typed(hint: Any) -> str:
+    """A type hint in TypeScript."""
+    if hint in _PLAIN:
+        return _PLAIN[hint]
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is typing.Literal:
+        return " | ".join(f"'{one}'" for one in arguments)
+    if origin in (typing.Union, types.UnionType):
+        return " | ".join(map(_typed, arguments))
+    if origin in (list, tuple, Sequence):
+        return f"({_typed(arguments[0])})[]"
+    if origin in (dict, Mapping):
+        return f"Record<string, {_typed(arguments[1])}>"
+    if not dataclasses.is_dataclass(hint):
+        raise TypeError(f"{hint} has no counterpart in TypeScript yet")
+    hints = typing.get_type_hints(hint)
+    fields = [
+        f"{field.name}{'' if _field(field, str)['required'] else '?'}: {_typed(hints[field.name])}"
+        for field in dataclasses.fields(hint)
+    ]
+    return f"{{ {'; '.join(fields)} }}" if fields else "{}"
+
+
 if __name__ == "__main__":
     import sys
 
     from lib_lora.ui.routes.route_table import all_routes
 
     sys.stdout.reconfigure(encoding="utf-8", newline="\n")  # type: ignore[union-attr]
-    sys.stdout.write(as_markdown(all_routes()))
+    sys.stdout.write((as_types if "--types" in sys.argv else as_markdown)(all_routes()))

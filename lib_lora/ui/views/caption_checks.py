@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib
 import logging
-import re
 from collections.abc import Mapping
 from threading import Lock, Thread
 from typing import Any
@@ -17,8 +16,7 @@ from lib_lora.ui.views.character_snapshot import CharacterSnapshot
 from lib_lora.ui.views.file_cache import kept
 
 LOG = logging.getLogger("sameface")
-_MODULE = "lib_lora.captions.caption_check"
-_COMMANDS = re.compile(r"[;:,] (?:to put it into all that do|have what differs written with): .*$", re.DOTALL)
+_MODULE, _WORDS = "lib_lora.captions.caption_check", "lib_lora.captions.caption_words"
 _lock = Lock()
 _loading: Thread | None = None
 _failed = ""
@@ -68,9 +66,5 @@ def problems(looked: CharacterSnapshot, wait: bool = False) -> list[tuple[str, s
 
 
 def _found(texts: Mapping[str, str], character: Character) -> list[tuple[str, str]]:
-    return [(one.photo, _without_command(one.text)) for one in _module.problems(texts, character)]
-
-
-def _without_command(text: str) -> str:
-    """A page has buttons where a terminal needs a command."""
-    return _COMMANDS.sub(".", text)
+    words = importlib.import_module(_WORDS)
+    return [(one.photo, words.sentence(one)) for one in _module.problems(texts, character)]

@@ -47,7 +47,7 @@ def kept(folder: CharacterFolder) -> dict[str, Any] | None:
 
 def values(audit: Audit) -> dict[str, Any]:
     """An audit as a page shows it: tones, words and sentences ready to be read."""
-    from lib_lora.photos.audit import audit_words
+    from lib_lora.photos.audit import audit_words, finding_words
 
     tone = "bad" if audit.stopped else "warn" if audit.proposed or audit.findings else "good"
     return {
@@ -58,7 +58,13 @@ def values(audit: Audit) -> dict[str, Any]:
         "tone": tone,
         "stopped": audit.stopped,
         "findings": [
-            {"text": finding.text, "tone": "bad" if finding.advice == "drop" else "warn"} for finding in audit.findings
+            {
+                "code": finding.code,
+                "details": dict(finding.details),
+                "text": finding_words.sentence(finding),
+                "tone": "bad" if finding.advice == "drop" else "warn",
+            }
+            for finding in audit.findings
         ],
         "missing": audit.coverage.missing,
         "coverage": audit.coverage.table,
@@ -69,9 +75,9 @@ def values(audit: Audit) -> dict[str, Any]:
 
 def _photo(item: Audited) -> dict[str, Any]:
     from lib_lora.captions import slots
-    from lib_lora.photos.audit import audit_words
+    from lib_lora.photos.audit import audit_words, finding_words
 
-    texts = [_without_name(finding.text, item.photo.file) for finding in item.findings]
+    texts = [finding_words.beside_photo(finding) for finding in item.findings]
     shown = ", ".join(slots.words(item.photo.facts))
     return {
         "file": item.photo.file,
@@ -80,15 +86,10 @@ def _photo(item: Audited) -> dict[str, Any]:
         "word": audit_words.word(item),
         "sentence": texts[0] if texts else f"{shown[:1].upper()}{shown[1:]}.".lstrip("."),
         "findings": texts,
+        "codes": [finding.code for finding in item.findings],
         "decision": item.decision,
         "proposed": item.proposed,
         "used": item.used,
         "width": item.photo.facts.width,
         "height": item.photo.facts.height,
     }
-
-
-def _without_name(text: str, file: str) -> str:
-    """A finding's sentence beside its picture, where the name is said already."""
-    short = text.removeprefix(f"{file}:").removeprefix(f"{file} ").strip()
-    return short[:1].upper() + short[1:]

@@ -16,6 +16,7 @@ from lib_lora.files import atomic_file, digest_of, write_text
 from lib_lora.grid.sheet import SheetCell, SheetRow, status_sheet
 from lib_lora.photos.audit import audit_page, audit_words
 from lib_lora.photos.audit.audit import Audit
+from lib_lora.photos.audit.finding_words import sentence
 from lib_lora.runs.run_lock import only_process
 from lib_lora.workflows.command_result import CommandResult
 from lib_lora.workflows.photos import audit_cache, thumbnails
@@ -84,7 +85,7 @@ def _sheet(audit: Audit, name: str, pictures: dict[str, bytes | None]) -> Image.
         )
         for item in audit.photos
     ]
-    notes = " ".join(finding.text for finding in audit.findings)
+    notes = " ".join(sentence(finding) for finding in audit.findings)
     tone: audit_words.Tone = "bad" if audit.stopped else "warn" if audit.proposed or audit.findings else "good"
     return status_sheet(
         [SheetRow("", cells)], f"{name}: {audit_words.headline(audit)}", notes, tone, columns=6, foot="Photos as given"

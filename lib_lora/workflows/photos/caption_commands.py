@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lib_lora.captions import editing, phrases, trigger_words
+from lib_lora.captions import caption_words, editing, phrases, trigger_words
 from lib_lora.captions.caption_check import Problem, problems
 from lib_lora.captions.editing import Changed
 from lib_lora.captions.trigger_words import Trigger
@@ -17,7 +17,7 @@ from lib_lora.errors import UserError
 from lib_lora.files import explained
 from lib_lora.lora.file.trigger_notes import answers_to
 from lib_lora.photos.audit.audit_store import photos_to_use
-from lib_lora.photos.audit.merged_sentences import folded
+from lib_lora.photos.audit.merged_sentences import Sentence, merged
 from lib_lora.runs.run_lock import only_process
 from lib_lora.workflows.command_result import CommandResult
 from lib_lora.workspace.workspace import CharacterFolder, Workspace
@@ -109,7 +109,11 @@ def captions_told(
             raise UserError(f"There is no photo {file} in {folder.photos}.", code="photo-not-found", photo=file)
     captions = {photo: text for photo, text in there.texts.items() if photo in (only or used)}
     counts = phrases.frequency(captions)
-    wrong = [Problem(photo, text) for photo, text in there.unreadable.items() if not only or photo in only]
+    wrong = [
+        Problem(photo, "caption-unreadable", {"reason": text})
+        for photo, text in there.unreadable.items()
+        if not only or photo in only
+    ]
     wrong += problems(captions, character)
     lines = list(lines)
     written = sum(bool(text) for text in captions.values())
@@ -121,11 +125,14 @@ def captions_told(
     lines += [f"  {count:{width}}  {phrase}" for phrase, count in counts[:_SHOWN]]
     if len(counts) > _SHOWN:
         lines.append(f"  and {len(counts) - _SHOWN} rarer phrases")
-    lines += folded(problem.text for problem in wrong)
+    lines += merged(
+        Sentence(one.photo, (one.code, one.details.get("phrase")), caption_words.sentence(one)) for one in wrong
+    )
+    lines += dict.fromkeys(command for one in wrong if (command := caption_words.command(one)))
     values = {
         "captions": captions,
         "phrases": [{"phrase": phrase, "captions": count} for phrase, count in counts],
-        "problems": [asdict(problem) for problem in wrong],
+        "problems": [caption_words.values(problem) for problem in wrong],
         "changed": None if changed is None else asdict(changed),
     }
     return CommandResult("\n".join(lines), values)
@@ -198,7 +205,7 @@ def taken_words(
     found: dict[str, str] = {}
     for folder in folders:
         if not folder.is_dir():
-            raise UserError(f"{folder} is not a folder.", code="photo-folder-missing", folder=folder)
+            raise UserError(f"{folder} is not a folder.", code="folder-missing", folder=folder)
         with explained(folder, "read"):
             files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in WEBUI_FILES)
         for path in files:

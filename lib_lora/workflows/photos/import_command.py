@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lib_lora.character.store import load
 from lib_lora.errors import UserError, typed
-from lib_lora.photos.audit.merged_sentences import folded
+from lib_lora.photos.audit.merged_sentences import Sentence, merged, of_error
 from lib_lora.photos.importing.photo_import import Imported, Progress, take_in
 from lib_lora.runs.run_lock import only_process
 from lib_lora.workflows.command_result import CommandResult
@@ -97,9 +97,12 @@ def told(imported: Imported) -> str:
     lines = [
         f"{_photos(len(imported.added))} added, {imported.known} {'was' if imported.known == 1 else 'were'} there."
     ]
-    lines += folded(f"{name} is a sheet of four; its pictures are taken in apart." for name in imported.split)
-    lines += folded(imported.twice)
-    lines += [f"Left out: {sentence}" for sentence in folded(imported.skipped)]
+    lines += merged(
+        Sentence(name, "split", f"{name} is a sheet of four; its pictures are taken in apart.")
+        for name in imported.split
+    )
+    lines += merged(map(of_error, imported.twice))
+    lines += [f"Left out: {sentence}" for sentence in merged(map(of_error, imported.skipped))]
     lines += ["Stopped before the rest was looked at; import the same again to go on."] * imported.stopped
     return "\n".join(lines)
 
@@ -109,8 +112,9 @@ def _values(imported: Imported) -> dict[str, Any]:
         "added": [path.name for path in imported.added],
         "known": imported.known,
         "split": imported.split,
-        "twice": imported.twice,
-        "skipped": imported.skipped,
+        "twice": [*map(str, imported.twice)],
+        "skipped": [*map(str, imported.skipped)],
+        "skipped_codes": [error.code for error in imported.skipped],
         "stopped": imported.stopped,
     }
 

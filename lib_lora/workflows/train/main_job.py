@@ -11,7 +11,7 @@ from typing import TextIO
 from lib_lora.deploy.folder import add_preview, deliver
 from lib_lora.errors import StoppedByUser, UserError, typed
 from lib_lora.files import slug
-from lib_lora.photos.audit.merged_sentences import folded
+from lib_lora.photos.audit.merged_sentences import merged, of_error
 from lib_lora.queue import leftovers
 from lib_lora.runs.events import EventLog
 from lib_lora.runs.origin import origin_of
@@ -53,7 +53,7 @@ def run_main_job(root: Path, who: NewCharacter, photos: Path | Sequence[Path], r
             check_out(request.out)
         seen = asked_for(request)  # what is wrong with the base model is said before photos are copied
         folder, imported = new_character(root, who, photos)
-        for sentence in folded(imported.skipped):
+        for sentence in merged(map(of_error, imported.skipped)):
             print(f"Left out: {sentence}")
         print(
             f"Character {who.name}: {len(imported.added)} photos added, {imported.known} were there, in {folder.path}"

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from faults import raises
 from PIL import Image
 
-from lib_lora.errors import UserError
 from lib_lora.models.families.identify import identify
 from lib_lora.models.vae import encode, to_tensor
 from lib_lora.training.data.buckets import Bucket, placement
@@ -68,7 +68,7 @@ def test_a_photo_that_cannot_be_encoded_later_is_named_now(make_run):
     photo = run.photo_path(run.file.photos[2])
     load_items(run, run.file.photos, 128, _load(run), ahead=False)  # its size is known from now on
     photo.write_bytes(photo.read_bytes() + b" ")
-    with pytest.raises(UserError, match=photo.name):
+    with raises("photo-changed", has=photo.name):
         load_items(run, run.file.photos, 128, _load(run), ahead=False)
 
 

@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from faults import raises
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib_lora.errors import UserError
 from lib_lora.models.noise_schedule import noise_schedule
 from lib_lora.training.objective.objective import (
     LossType,
@@ -282,16 +282,16 @@ def test_settings_out_of_range_are_refused(values: dict[str, Any], message: str)
 def test_settings_come_from_a_file_and_a_typo_is_an_error() -> None:
     read = from_dict(ObjectiveSettings, {"loss_type": "huber", "min_snr_gamma": 5, "debiased": False})
     assert read == ObjectiveSettings(loss_type="huber", min_snr_gamma=5.0)
-    with pytest.raises(UserError, match="did you mean 'min_snr_gamma'"):
+    with raises("setting-unknown", has="did you mean 'min_snr_gamma'"):
         from_dict(ObjectiveSettings, {"min_snr_gama": 5})
-    with pytest.raises(UserError, match="noise_offset is -1"):
+    with raises("setting-invalid", has="noise_offset is -1"):
         from_dict(ObjectiveSettings, {"noise_offset": -1})
 
 
 def test_a_v_setting_on_a_noise_model_is_refused() -> None:
     knobs = ObjectiveSettings(scale_v_pred_loss=True)
     knobs.check("v")
-    with pytest.raises(UserError, match="v-prediction"):
+    with raises("v-prediction-needed"):
         knobs.check("epsilon")
-    with pytest.raises(UserError, match="v-prediction"):
+    with raises("v-prediction-needed"):
         timestep_weights(ALL, SCHEDULES[False], "epsilon", knobs)

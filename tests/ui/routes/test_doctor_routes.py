@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -9,12 +10,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from lib_lora import environment, packages
+import lib_lora
+from lib_lora import cli, environment, packages
 from lib_lora.files import write_json
 from lib_lora.hosts.host_protocol import Checkpoint, Roots
 from lib_lora.hosts.standalone import Alone
 from lib_lora.ui.routes import doctor_routes
-from lib_lora.ui.routes.doctor_routes import checks
+from lib_lora.ui.routes.doctor_routes import as_text, check, checks
 from lib_lora.ui.views import machine
 
 NAMES = ["Python that trains", "Packages", "GPU", "Disk", "Data folder", "LoRA folder", "Face models", "Base models"]
@@ -220,6 +222,28 @@ def test_one_look_that_fails_hides_no_other(tmp_path, absent, monkeypatch):
     found = by_name(checks(Alone(tmp_path), tmp_path))
     assert list(found) == NAMES
     assert found["GPU"]["text"] == "This could not be looked at (RuntimeError: of its own)."
+
+
+def test_a_report_of_a_fault_has_versions_and_what_to_do(tmp_path, absent):
+    found = [check("GPU", "good", "Fast."), check("Disk", "bad", "It is full.", "Free some space.")]
+    assert as_text(Alone(tmp_path), found).splitlines() == [
+        f"SameFace {lib_lora.__version__}, without a webui",
+        f"{platform.platform()}, Python {platform.python_version()}",
+        "",
+        "[fine] GPU: Fast.",
+        "[does not work] Disk: It is full.",
+        "    What to do: Free some space.",
+    ]
+    assert as_text(Webui(tmp_path), found).startswith(f"SameFace {lib_lora.__version__}, in ")
+    assert len(as_text(Alone(tmp_path), checks(Alone(tmp_path), tmp_path)).splitlines()) >= 3 + len(NAMES)
+
+
+def test_the_command_says_the_same(tmp_path, absent, capsys):
+    status = cli.main(["doctor", "--data", str(tmp_path), "--models", str(tmp_path)])
+    said = capsys.readouterr().out
+    assert f"SameFace {lib_lora.__version__}, without a webui" in said
+    assert status == int("[does not work]" in said)
+    assert [name for name in NAMES if f"] {name}: " not in said] == []
 
 
 def test_it_loads_no_torch(tmp_path):

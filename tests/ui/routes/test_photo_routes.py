@@ -27,7 +27,8 @@ def sent(path=None, data=None, name=None):
 def test_a_photo_is_taken_in_once(page):
     page.character()
     assert page.done("/characters/mara/photos", sent(PHOTOS[0])) == {
-        "added": ["00.jpg"], "known": 0, "split": [], "twice": [], "skipped": [], "stopped": False
+        "added": ["00.jpg"], "known": 0, "split": [], "twice": [], "skipped": [], "skipped_codes": [],
+        "stopped": False,
     }  # fmt: skip
     assert page.done("/characters/mara/photos", sent(PHOTOS[0], name="again.jpg"))["known"] == 1
     assert [one["file"] for one in page.got("/characters/mara/photos")["photos"]] == ["00.jpg"]

@@ -3,11 +3,12 @@
 import sys
 
 import pytest
+from faults import raises
 
-from lib_lora.errors import UserError
 from lib_lora.files import write_json
-from lib_lora.hosts.configured_host import ConfiguredHost
 from lib_lora.hosts.standalone import Alone
+from lib_lora.queue.runners.local_runner import worker_command, worker_environment
+from lib_lora.workspace import preferences
 
 
 def test_settings_are_kept(page):
@@ -37,32 +38,30 @@ def test_a_damaged_file_is_one_sentence(page):
 
 
 def test_they_lie_over_the_host_s_own(page, tmp_path):
-    ground = ConfiguredHost(page.host, page.root)
-    assert ground.worker_command() == ["python"]
-    assert ground.allows_painting() is False
+    assert worker_command(page.host, page.root) == ["python"]
+    assert preferences.load(page.root).allow_painting is False
     page.done("/settings", {"allow_painting": True})
-    assert ground.allows_painting() is True
+    assert preferences.load(page.root).allow_painting is True
     page.done("/settings", {"allow_painting": False})
-    assert ground.allows_painting() is False
+    assert preferences.load(page.root).allow_painting is False
     python = tmp_path / "python"
     python.write_text("")
     page.post("/settings", {"worker_python": str(python)})
     answer = page.post("/settings", {"worker_python": str(python), "code": page.shown[-1].split()[-1]})
     assert "does not answer as a Python" in answer.json()["error"]
     page.confirmed("/settings", {"worker_python": sys.executable})
-    assert ground.worker_command() == [sys.executable]
+    assert worker_command(page.host, page.root) == [sys.executable]
     write_json(page.root / "settings.json", {"worker_python": str(tmp_path / "gone")})
-    with pytest.raises(UserError, match="is not there"):
-        ground.worker_command()
+    with raises("worker-python-missing"):
+        worker_command(page.host, page.root)
 
 
 def test_the_doctor_says_where_things_lie(page, monkeypatch):
-    asked = []
-    monkeypatch.setattr(
-        "lib_lora.ui.routes.doctor_routes.checks", lambda *given: asked.append(given) or [{"name": "GPU"}]
-    )
+    asked, found = [], [{"name": "GPU", "tone": "good", "text": "Fast.", "mend": ""}]
+    monkeypatch.setattr("lib_lora.ui.routes.doctor_routes.checks", lambda *given: asked.append(given) or found)
     said = page.got("/doctor")
-    assert said["checks"] == [{"name": "GPU"}]
+    assert said["checks"] == found
+    assert said["text"].endswith("[fine] GPU: Fast.")
     assert said["folders"] == {"data": str(page.root), "loras": "", "log": str(page.root / "jobs")}
     assert asked == [(page.host, page.root, page.supervisor)]
 
@@ -74,14 +73,14 @@ def test_another_python_gets_none_of_this_one_s_packages(tmp_path, monkeypatch, 
     python = tmp_path / "python ü"
     python.write_text("")
     write_json(tmp_path / "settings.json", {"worker_python": str(python) if chosen else ""})
-    ground = ConfiguredHost(Alone(tmp_path), tmp_path)
-    assert ground.worker_command() == [str(python) if chosen else sys.executable]
-    assert ("/mine" in ground.worker_environment()["PYTHONPATH"]) == (not chosen)
-    assert not (chosen and "PYTHONHOME" in ground.worker_environment())
+    host = Alone(tmp_path)
+    assert worker_command(host, tmp_path) == [str(python) if chosen else sys.executable]
+    assert ("/mine" in worker_environment(host, tmp_path)["PYTHONPATH"]) == (not chosen)
+    assert not (chosen and "PYTHONHOME" in worker_environment(host, tmp_path))
 
 
 @pytest.mark.parametrize("text", ["[1", '{"worker_python": 3}', '{"worker_python": null}'])
 def test_damaged_settings_start_no_worker(tmp_path, text):
     (tmp_path / "settings.json").write_text(text, encoding="utf-8")
-    with pytest.raises(UserError, match=r"settings\.json"):
-        ConfiguredHost(Alone(tmp_path), tmp_path).worker_command()
+    with raises(("json-invalid", "setting-wrong-type"), has="settings.json"):
+        worker_command(Alone(tmp_path), tmp_path)

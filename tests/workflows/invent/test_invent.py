@@ -8,13 +8,14 @@ import threading
 from pathlib import Path
 
 import pytest
+from faults import raises
 from PIL import Image, ImageFilter
 
 from lib_lora import typed_settings
 from lib_lora.character import caption_files
 from lib_lora.character.photo_files import list_photos
 from lib_lora.character.store import load
-from lib_lora.errors import StoppedByUser, UserError
+from lib_lora.errors import StoppedByUser
 from lib_lora.files import sha256, write_json
 from lib_lora.photos.audit.audit_store import AuditStore
 from lib_lora.runs.run_lock import only_process
@@ -113,23 +114,23 @@ def test_candidates_are_painted_shown_and_numbered_and_nothing_is_painted_twice(
     assert [one["number"] for one in other.values["candidates"]] == [6]  # the first five are still there
     assert not other.good
     assert "6: no face" in other.text
-    with pytest.raises(UserError, match=r"Candidate 6 cannot be picked \(no face\)"):
+    with raises("candidate-unusable", has="6"):
         invent.pick(tmp_path, NewCharacter(NAME, "nvxa", "woman"), 6, engine=eye)
-    with pytest.raises(UserError, match="no candidate 7; there is 6"):
+    with raises("candidate-not-found", has=("7", "6")):
         invent.pick(tmp_path, NewCharacter(NAME, "nvxa", "woman"), 7, engine=eye)
-    with pytest.raises(UserError, match="Candidate 1 was painted from another description or base model; there is 6"):
+    with raises("candidate-outdated", has=("1", "6")):
         invent.pick(tmp_path, NewCharacter(NAME, "nvxa", "woman"), 1, engine=eye)
 
 
 def test_a_picked_face_makes_a_character_whose_consent_may_wait(tmp_path, eye):
-    with pytest.raises(UserError, match="There are no candidates"):
+    with raises("candidates-missing"):
         invent.pick(tmp_path, NewCharacter(NAME, "nvxa", "woman"), 1, engine=eye)
     invent.candidates(tmp_path, NAME, invent.CandidatesRequest(WHO, MINI, 2), painter=Pasting(), engine=eye)
-    with pytest.raises(UserError, match="No face was picked for"):
+    with raises("face-not-picked"):
         _more(tmp_path, Pasting(), eye)
-    with pytest.raises(UserError, match="Say with --pick"):
+    with raises("candidate-not-chosen", has="--pick"):
         invent.pick(tmp_path, NewCharacter(NAME, "nvxa", "woman"), engine=eye)
-    with pytest.raises(UserError, match="must be plain words"):
+    with raises("character-invalid", has="must be plain words"):
         invent.pick(tmp_path, NewCharacter(NAME, "n,v", "woman"), 1, engine=eye)
     told = invent.pick(tmp_path, NewCharacter(NAME, "nvxa", "woman"), 1, engine=eye)
     assert told.text.endswith("sameface invent 'Nova ü' --more")
@@ -137,9 +138,9 @@ def test_a_picked_face_makes_a_character_whose_consent_may_wait(tmp_path, eye):
     assert load(folder).consent is None
     assert caption_files.read(Path(told.values["photo"])) == "photo of nvxa woman"
     assert invent.pick(tmp_path, NewCharacter(NAME, "nvxa", "woman"), 1, engine=eye).values == told.values
-    with pytest.raises(UserError, match="has its face already"):
+    with raises("character-has-face"):
         invent.pick(tmp_path, NewCharacter(NAME, "nvxa", "woman"), 2, engine=eye)
-    with pytest.raises(UserError, match="has its face already"):
+    with raises("character-has-face"):
         invent.candidates(tmp_path, NAME, invent.CandidatesRequest(WHO, MINI, 2), painter=Pasting(), engine=eye)
 
 
@@ -217,11 +218,11 @@ def test_a_photo_that_the_user_throws_out_does_not_come_back(begun, eye):
 def test_from_a_picture_of_the_users_own(tmp_path, eye):
     picture = tmp_path / "Mein Bild.jpg"
     photo("mara", 0).save(picture)
-    with pytest.raises(UserError, match="--base"):
+    with raises("base-model-not-chosen", has="--base"):
         invent.pick(tmp_path, NewCharacter(NAME, "nvxa", "woman"), own=invent.OwnPicture(picture, None), engine=eye)
     empty = tmp_path / "leer.png"
     Image.new("RGB", (99, 99)).save(empty)
-    with pytest.raises(UserError, match=r"leer.png cannot be the picture to go out from \(no face\)"):
+    with raises("picture-without-clear-face", has="leer.png"):
         invent.pick(tmp_path, NewCharacter(NAME, "nvxa", "woman"), own=invent.OwnPicture(empty, MINI), engine=eye)
     invent.pick(
         tmp_path, NewCharacter(NAME, "nvxa", "woman", "myself"), own=invent.OwnPicture(picture, MINI, WHO), engine=eye
@@ -242,9 +243,9 @@ def test_with_a_lora_it_is_asked_for_by_its_trigger_and_the_stage_counts_anew(be
     root, painter = begun
     painter.script = ("mara", "ines")
     _more(root, painter, eye, count=1, budget=2)
-    with pytest.raises(UserError, match="There is no LoRA file"):
+    with raises("lora-missing"):
         _more(root, painter, eye, lora=tmp_path / "none.safetensors")
-    with pytest.raises(UserError, match="has no run yet"):
+    with raises("run-none-yet"):
         _more(root, painter, eye, lora="newest")
     lora = tmp_path / "nova.safetensors"
     lora.write_bytes(b"painted by nobody")
@@ -266,7 +267,7 @@ def test_another_picture_of_the_same_name_does_not_take_the_place_of_the_picked_
     for _ in range(2):
         invent.pick(*words, own=invent.OwnPicture(tmp_path / "a" / "photo.jpg", MINI), engine=eye)
     before = {path: path.read_bytes() for path in invented.path.rglob("*") if path.is_file()}
-    with pytest.raises(UserError, match="has its face already"):
+    with raises("character-has-face"):
         invent.pick(*words, own=invent.OwnPicture(tmp_path / "b" / "photo.jpg", MINI), engine=eye)
     assert before == {path: path.read_bytes() for path in invented.path.rglob("*") if path.is_file()}
     assert [path.name for path in list_photos(invented.character.photos)] == ["picked-photo.jpg"]
@@ -406,7 +407,7 @@ def test_a_consent_that_is_declared_with_a_face_is_written_down_also_where_the_c
     invent.pick(tmp_path, NewCharacter(NAME, "nvxa", "woman"), 1, engine=eye)
     invent.pick(tmp_path, NewCharacter(NAME, "nvxa", "woman", "fictional"), 1, engine=eye)
     assert load(Workspace(tmp_path).character(NAME)).consent.kind == "fictional"
-    with pytest.raises(UserError, match="was declared as 'fictional'"):
+    with raises("consent-declared-differently", has="'fictional'"):
         invent.pick(tmp_path, NewCharacter(NAME, "nvxa", "woman", "myself"), 1, engine=eye)
 
 
@@ -417,9 +418,9 @@ def test_nothing_is_put_among_the_photos_while_another_command_is_at_work_on_the
     folder = Workspace(root).character(NAME)
     before = sorted(folder.photos.iterdir())
     with only_process(folder.path):
-        with pytest.raises(UserError, match="Another process is at work on"):
+        with raises("folder-locked"):
             _more(root, painter, eye, count=1, budget=1)
-        with pytest.raises(UserError, match="Another process is at work on"):
+        with raises("folder-locked"):
             invent.pick(root, NewCharacter(NAME, "nvxa", "woman"), 1, engine=eye)
     assert sorted(folder.photos.iterdir()) == before
     assert _more(root, painter, eye, count=1, budget=1).values["kept"] == 1

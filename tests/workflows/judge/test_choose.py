@@ -11,11 +11,11 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from faults import raises
 from PIL import Image
 from remembering import Remembering
 
 from lib_lora.cli import DRIFTS, NO_VERDICT
-from lib_lora.errors import UserError
 from lib_lora.files import read_json
 from lib_lora.runs.events import EventLog, read_events
 from lib_lora.training.plan.run_file import Run, load_run
@@ -320,17 +320,17 @@ def test_steps_are_spread_evenly_and_hold_the_last(count):
 
 def test_a_step_that_was_not_saved_is_named_before_anything_is_painted(run, eye, monkeypatch):
     monkeypatch.setattr(grid_run, "DiffusersPainter", None)
-    with pytest.raises(UserError, match=r"has no checkpoint of step 7; there are: 2, 3\.$"):
+    with raises("checkpoint-not-found", has=("7", "2", "3")):
         _choose(run, eye, steps=[3, 7])
     for path in run.checkpoints.glob("*.safetensors"):
         path.unlink()
-    with pytest.raises(UserError, match=r"has no checkpoint yet; train it first\.$"):
+    with raises("checkpoint-none-yet"):
         _choose(run, eye)
 
 
 def test_a_base_model_that_is_gone_is_said_with_what_to_do(run, eye):
     gone = Run(run.folder, replace(run.file, base=replace(run.file.base, path=str(run.folder / "gone.safetensors"))))
-    with pytest.raises(UserError, match=r"gone\.safetensors is not there .* resume RUN_FOLDER --base CHECKPOINT"):
+    with raises("base-model-missing", has=("gone.safetensors", "RUN_FOLDER", "--base", "CHECKPOINT")):
         _choose(gone, eye)
 
 

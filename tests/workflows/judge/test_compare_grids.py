@@ -8,11 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from faults import raises
 from PIL import Image, ImageFilter
 from remembering import Remembering
 
 from lib_lora.cli import DRIFTS, NO_VERDICT
-from lib_lora.errors import UserError
 from lib_lora.faces.opencv_engine import SFaceEngine
 from lib_lora.likeness.report import report as reports
 from lib_lora.likeness.report.report import Report
@@ -151,7 +151,7 @@ def test_grids_are_compared_by_their_reports_without_an_engine(root, judged, tmp
     by_file = compare_sets(root, tmp_path / "sharp" / "report.json", tmp_path / "soft", engine=_NoEngine())
     assert by_file.values["p"] == by_folder.values["p"]
     assert (by_file.values["a"], by_file.values["b"]) == ("sharp", "soft")
-    with pytest.raises(UserError, match="are the same; name two different sets"):
+    with raises("compare-same-set"):
         compare_sets(root, tmp_path / "sharp" / "report.json", tmp_path / "sharp")
 
 
@@ -170,20 +170,19 @@ def test_a_report_and_a_folder_of_the_same_pictures(root, judged, sets, eye, tmp
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "code", "named"),
     [
-        ({"engine": "another"}, "were measured by different face engines; test both again"),
-        ({"ruler": "of other photos"}, "The photos were changed between the tests of one.json and two.json; test both"),
-        ({"subject": reports.Subject("Ines")}, "shows Ines; only pictures of one character can be compared"),
-        ({"pictures": []}, "Too few faces can be measured to compare one.json and two.json (7 and 0; 5 are needed"),
+        ({"engine": "another"}, "compare-other-engines", "one.json and two.json"),
+        ({"ruler": "of other photos"}, "compare-other-photos", "one.json and two.json"),
+        ({"subject": reports.Subject("Ines")}, "compare-other-characters", "Ines"),
+        ({"pictures": []}, "compare-too-few-faces", "(7 and 0; 5 are needed"),
     ],
 )
-def test_what_cannot_be_compared_is_said(root, judged, tmp_path, change, said):
+def test_what_cannot_be_compared_is_said(root, judged, tmp_path, change, code, named):
     reports.save(judged["sharp"], tmp_path / "one.json")
     reports.save(replace(judged["soft"], **change), tmp_path / "two.json")
-    with pytest.raises(UserError) as caught:
+    with raises(code, has=named):
         compare_sets(root, tmp_path / "one.json", tmp_path / "two.json")
-    assert said in str(caught.value)
 
 
 # -- mistakes
@@ -194,18 +193,17 @@ def test_mistakes_are_one_sentence(root, sets, eye, tmp_path):
     (tmp_path / "damaged.json").write_text("{", encoding="utf-8")
     (tmp_path / "text.txt").write_text("a text", encoding="utf-8")
     sharp = sets["sharp"]
-    for a, b, name, said in (
-        (sharp, sharp, "Mara ü", "are the same; name two different sets"),
-        (sharp, tmp_path / "gone", "Mara ü", "There is no grid's folder and no folder of pictures"),
-        (sharp, tmp_path / "text.txt", "Mara ü", "There is no grid's folder and no folder of pictures"),
-        (sharp, tmp_path / "leer", "Mara ü", "There is no picture in"),
-        (sharp, tmp_path / "leer", None, "holds no report.json; give the folder of a grid, or name the character"),
-        (sharp, tmp_path / "leer", "nobody", "There is no character in"),
-        (tmp_path / "damaged.json", sharp, "Mara ü", "damaged.json"),
+    for a, b, name, code in (
+        (sharp, sharp, "Mara ü", "compare-same-set"),
+        (sharp, tmp_path / "gone", "Mara ü", "compare-set-missing"),
+        (sharp, tmp_path / "text.txt", "Mara ü", "compare-set-missing"),
+        (sharp, tmp_path / "leer", "Mara ü", "folder-without-pictures"),
+        (sharp, tmp_path / "leer", None, "grid-report-missing"),
+        (sharp, tmp_path / "leer", "nobody", "character-not-found"),
+        (tmp_path / "damaged.json", sharp, "Mara ü", "json-invalid"),
     ):
-        with pytest.raises(UserError) as caught:
+        with raises(code):
             _compare(root, a, b, eye, name)
-        assert said in str(caught.value)
 
 
 def test_relative_paths_are_named_as_they_are(root, sets, eye, monkeypatch):
@@ -215,7 +213,7 @@ def test_relative_paths_are_named_as_they_are(root, sets, eye, monkeypatch):
 
 
 def test_one_folder_written_in_two_ways_is_one_set(root, sets, eye):
-    with pytest.raises(UserError, match="are the same; name two different sets"):
+    with raises("compare-same-set"):
         _compare(root, sets["sharp"], sets["soft"] / ".." / sets["sharp"].name, eye)
 
 
@@ -224,7 +222,7 @@ def test_photos_without_a_face_are_named_as_the_cause(sets, eye, tmp_path):
 
     folder = create(tmp_path, Character("grey", "grxa", "woman", Consent("fictional", "2026-11-25")))
     Image.new("RGB", (200, 200), "grey").save(folder.photos / "grey.png")
-    with pytest.raises(UserError, match="In none of the 1 photos a face can be measured"):
+    with raises("no-measurable-face", has="In none of the 1 photos a face can be measured"):
         compare_sets(tmp_path, sets["sharp"], sets["soft"], "grey", eye)
 
 

@@ -5,9 +5,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+from faults import raises
 from PIL import Image
 
-from lib_lora.errors import UserError
 from lib_lora.faces.opencv_engine import SFaceEngine
 from lib_lora.runs.events import read_events
 from lib_lora.training.plan.run_file import load_run, saved_steps
@@ -49,26 +49,26 @@ def test_the_newest_run_with_a_checkpoint_is_found(copied):
     assert (run.folder.name, step) == ("009", 3)
     assert find_run(root, name, "001", 2)[0].folder == copied.run
     assert find_run(root, name, "1", None) == (load_run(copied.run), 3)
-    with pytest.raises(UserError, match="1000 has no checkpoint yet"):
+    with raises("checkpoint-none-yet", has="1000"):
         find_run(root, name, "1000", None)
-    with pytest.raises(UserError, match="has no run 7; there are: 001, 009, 010, 1000"):
+    with raises("run-not-found", has=("7", "001", "009", "010", "1000")):
         find_run(root, name, "7", None)
 
 
 @pytest.mark.parametrize("step", [0, 1, 4, -3])
 def test_a_step_that_was_not_saved_is_named(copied, step):
-    with pytest.raises(UserError, match=rf"has no checkpoint of step {step}; there are: 2, 3\."):
+    with raises("checkpoint-not-found", has=(step, "2", "3")):
         find_run(copied.root, "Mara Müller 名前", None, step)
 
 
 def test_a_character_without_runs_or_without_a_folder_for_them(copied):
     shutil.rmtree(copied.run)
-    with pytest.raises(UserError, match="has no run yet; make one with: "):
+    with raises("run-none-yet"):
         find_run(copied.root, "Mara Müller 名前", None, None)
     shutil.rmtree(copied.run.parent)
-    with pytest.raises(UserError, match="has no run yet; make one with: "):
+    with raises("run-none-yet"):
         find_run(copied.root, "Mara Müller 名前", None, None)
-    with pytest.raises(UserError, match="There is no character in"):
+    with raises("character-not-found"):
         find_run(copied.root, "nobody", None, None)
 
 
@@ -250,7 +250,7 @@ def test_a_damaged_report_is_no_report(run, fake_painter, damage):
     assert finished_grid(run, plan, "another engine's, or of other photos") is None
     (done.folder / "report.json").write_text(damage, encoding="utf-8")
     assert finished_grid(run, plan, ruler) is None
-    with pytest.raises(UserError, match=r"report\.json"):
+    with raises(("json-invalid", "report-of-other-version", "setting-missing"), has="report.json"):
         read_report(done.folder)
     assert paint_and_score(run, GridRequest(3, 1.0, 1), _silent, again=False).report.facts == done.report.facts
 
@@ -269,10 +269,10 @@ def test_a_failure_is_said_in_the_events_whatever_it_is(run, monkeypatch):
 
 def test_a_vanished_or_damaged_checkpoint_is_one_sentence(run):
     run.checkpoint(3).write_bytes(run.checkpoint(3).read_bytes()[:5000])
-    with pytest.raises(UserError, match=run.checkpoint(3).name):
+    with raises("checkpoint-damaged", has=run.checkpoint(3).name):
         paint_and_score(run, GridRequest(3, 1.0, 1), _silent)
     run.checkpoint(3).unlink()
-    with pytest.raises(UserError, match=run.checkpoint(3).name):
+    with raises("file-missing", has=run.checkpoint(3).name):
         paint_and_score(run, GridRequest(3, 1.0, 1), _silent)
 
 

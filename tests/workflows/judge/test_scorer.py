@@ -11,13 +11,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from faults import raises
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from remembering import Remembering
 
 from lib_lora.character.store import Character, Consent, create
-from lib_lora.errors import UserError
 from lib_lora.faces.opencv_engine import SFaceEngine
 from lib_lora.likeness.report.report import Report
 from lib_lora.typed_settings import from_dict
@@ -249,10 +249,10 @@ def test_few_photos_give_likeness_without_a_status(root, eye):
 
 
 def test_no_character_and_no_photo_are_one_sentence(root, eye):
-    with pytest.raises(UserError, match="There is no character in"):
+    with raises("character-not-found"):
         Scorer(root, "nobody", eye)
     _character(root, "bare", 0)
-    with pytest.raises(UserError, match="photo"):
+    with raises("no-measurable-face", has="photo"):
         Scorer(root, "bare", eye)
 
 
@@ -288,5 +288,5 @@ def test_bytes_that_are_no_text_cost_one_line_only(root):
 def test_the_command_names_a_missing_character(root):
     from lib_lora import cli
 
-    with pytest.raises(UserError, match="There is no character in"):
+    with raises("character-not-found"):
         cli.main(["scorer", "nobody", "--data", str(root)])

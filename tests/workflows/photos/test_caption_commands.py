@@ -31,9 +31,10 @@ def test_captions_are_shown_edited_and_taken_back(main, copied):
 def test_what_is_wrong_with_captions_is_said(main, copied):
     (copied.character / "photos" / "Bild ü 01.txt").write_text("a woman", encoding="utf-8")
     said = main("caption", NAME, "--data", copied.root)
-    assert "The caption of Bild ü 01.jpg lacks the trigger 'mrxa'; to put it into all that do: " in said.out
+    assert "The caption of Bild ü 01.jpg lacks the trigger 'mrxa'.\n" in said.out
+    assert said.out.splitlines()[-1].endswith("--add 'mrxa woman' --place 0")
     values = json.loads(main("caption", NAME, "--json", "--data", copied.root).out)
-    assert [item["photo"] for item in values["problems"]] == ["Bild ü 01.jpg"]
+    assert [(item["photo"], item["code"]) for item in values["problems"]] == [("Bild ü 01.jpg", "trigger-missing")]
 
 
 @pytest.mark.parametrize(

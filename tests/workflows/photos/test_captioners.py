@@ -11,6 +11,7 @@ import numpy as np
 import open_clip
 import pytest
 import torch
+from faults import raises
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -20,7 +21,6 @@ from lib_lora.captions import phrases
 from lib_lora.captions.captioner import of_sentence
 from lib_lora.captions.vocabulary import NEUTRAL, OVER_NEUTRAL, OVER_NEXT, SLOTS, UNSAID, clear
 from lib_lora.clip.clip_model import Clip, ClipWeights
-from lib_lora.errors import UserError
 from lib_lora.models.clip_tokens import CHUNK, token_ids
 from lib_lora.workflows.photos.captioners import ClipCaptioner, captioner_of
 
@@ -156,16 +156,16 @@ def test_the_model_that_is_found_is_known_by_its_file_too(
 
 @pytest.mark.parametrize("name", ["", "blip", "blip:", "clip:", "webui-blip", "http://somewhere/model", "CLIP"])
 def test_an_unknown_name_is_told_what_there_is(name: str, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"There is no captioner .*blip:FOLDER .*clip:FILE .*clip "):
+    with raises("captioner-unknown", has=("FOLDER", "FILE")):
         captioner_of(name, tmp_path)
 
 
 def test_what_is_not_on_the_disk_is_said(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="No CLIP model is on this machine"):
+    with raises("clip-model-missing"):
         captioner_of("clip", tmp_path)
-    with pytest.raises(UserError, match=r"There is no file .*none"):
+    with raises("clip-file-missing"):
         captioner_of(f"clip:{tmp_path / 'none'}", tmp_path)
-    with pytest.raises(UserError, match="none is not a folder"):
+    with raises("blip-folder-missing"):
         captioner_of(f"blip:{tmp_path / 'none'}", tmp_path)
-    with pytest.raises(UserError, match=r"lacks config\.json"):
+    with raises("blip-file-missing", has="lacks config.json"):
         captioner_of(f"blip:{tmp_path}", tmp_path)

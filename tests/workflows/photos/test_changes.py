@@ -6,11 +6,11 @@ import json
 from dataclasses import replace
 
 import pytest
+from faults import raises
 
 from lib_lora.captions import editing
 from lib_lora.character import caption_files
 from lib_lora.character.store import Character, create, load, save
-from lib_lora.errors import UserError
 from lib_lora.photos.audit import audit_store
 from lib_lora.photos.audit.audit_store import AuditStore
 from lib_lora.workflows.photos import changes
@@ -64,7 +64,7 @@ def test_decisions_are_taken_back_one_after_the_other(folder):
         changes.undo(folder)
         seen.append(audit_store.load(folder).decisions)
     assert seen == [{ONE: "keep", TWO: "keep"}, {ONE: "drop"}, {}]
-    with pytest.raises(UserError, match="no change that could be taken back"):
+    with raises("nothing-to-undo"):
         changes.undo(folder)
 
 
@@ -142,7 +142,7 @@ def test_only_the_kinds_that_are_asked_for_and_the_one_that_is_meant(folder):
     decide(folder, one="drop")
     change(folder, trigger="qzva")
     first, second = changes.changes(folder)
-    with pytest.raises(UserError, match="Something else was changed meanwhile"):
+    with raises("changed-meanwhile"):
         changes.undo(folder, at=first.t)
     assert changes.undo(folder, changes.PHOTOS) == first
     assert audit_store.load(folder).decisions == {}
@@ -166,7 +166,7 @@ def test_a_history_that_was_tampered_with_moves_no_other_file(folder, place):
     before = whole(folder)
     line = {"t": 1, "what": "x", "kind": "removed", "before": {"x": place}, "after": {"x": "photos/0.jpg"}}
     (folder.path / changes.FILE).write_text(json.dumps(line))
-    with pytest.raises(UserError, match="is damaged"):
+    with raises("history-damaged"):
         changes.undo(folder)
     assert whole(folder) == before
 

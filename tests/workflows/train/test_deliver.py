@@ -5,10 +5,10 @@ import shutil
 
 import pytest
 import torch
+from faults import raises
 from PIL import Image
 
 from lib_lora.deploy.folder import add_preview, deliver
-from lib_lora.errors import UserError
 from lib_lora.lora.file.reading import read
 from lib_lora.lora.file.writing import write
 from lib_lora.runs.origin import origin_of
@@ -156,15 +156,15 @@ def test_the_users_own_preview_is_kept(run, lora, tmp_path):
 
 def test_a_folder_that_cannot_be_is_one_sentence(run, lora, tmp_path):
     (tmp_path / "file").write_text("", encoding="utf-8")
-    with pytest.raises(UserError, match="Cannot write"):
+    with raises("file-inaccessible", has="Cannot write"):
         deliver(origin_of(run), lora, tmp_path / "file" / "Lora")
 
 
 def test_a_checkpoint_that_is_gone_or_cut_is_one_sentence(run, lora, tmp_path):
-    with pytest.raises(UserError, match=r"gone\.safetensors"):
+    with raises("file-missing", has="gone.safetensors"):
         deliver(origin_of(run), lora.with_name("gone.safetensors"), tmp_path)
     cut = tmp_path / "cut.safetensors"
     cut.write_bytes(lora.read_bytes()[:-100])
-    with pytest.raises(UserError, match=r"cut\.safetensors"):
+    with raises("checkpoint-damaged", has="cut.safetensors"):
         deliver(origin_of(run), cut, tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []

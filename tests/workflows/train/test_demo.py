@@ -5,9 +5,9 @@ import sys
 import webbrowser
 
 import pytest
+from faults import raises
 
 from lib_lora import environment
-from lib_lora.errors import UserError
 from lib_lora.training.plan.run_file import load_run
 from lib_lora.ui.page import page_app
 from lib_lora.workflows.train import demo
@@ -56,7 +56,7 @@ def test_try_ends_in_the_tab_at_a_screen_only(main, fake_painter, tmp_path, monk
 def test_what_does_not_lie_beside_the_code_is_named(tmp_path, monkeypatch, missing):
     there = environment.bundled
     monkeypatch.setattr(environment, "bundled", lambda name: tmp_path / "none" if missing in name else there(name))
-    with pytest.raises(UserError, match=r"`try` needs .*none.*install SameFace again"):
+    with raises("demo-file-missing"):
         demo.try_it(tmp_path / "data", 1)
     assert not (tmp_path / "data").exists()
 

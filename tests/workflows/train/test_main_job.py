@@ -14,6 +14,7 @@ import pytest
 import torch
 import yaml
 from diffusers import UNet2DConditionModel
+from faults import raises
 from PIL import Image
 
 from lib_lora import errors
@@ -421,7 +422,7 @@ def test_where_no_run_can_be_made_the_reason_is_raised():
     def make():
         raise UserError("There is no photo.", code="some-fault")
 
-    with pytest.raises(UserError, match=r"There is no photo\."):
+    with raises("some-fault", has="There is no photo"):
         main_job.by_main_process(make)
 
 

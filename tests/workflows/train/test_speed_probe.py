@@ -5,9 +5,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+from faults import raises
 from PIL import Image
 
-from lib_lora.errors import UserError
 from lib_lora.models.families.model_family import ModelInfo
 from lib_lora.training import loop
 from lib_lora.training.plan.estimate import remembered
@@ -57,7 +57,7 @@ def test_the_small_models_own_weight_of_the_face_needs_no_face(data):
     found = probe(data, "Mara", TrainingRequest(MINI, None, {"precision": "fp32"}), said, steps=2)
     assert found["seconds_per_step"] > 0
     assert ["No face is found" in one["text"] for one in said if one["kind"] == "warning"] == [True]
-    with pytest.raises(UserError, match="face_weight is 3, but no face is found on any photo"):
+    with raises("face-weight-without-face", has=("face_weight", "3")):
         probe(data, "Mara", TrainingRequest(MINI, None, {"face_weight": 3}), said, steps=2)
 
 
@@ -120,7 +120,7 @@ def test_too_little_memory_says_what_to_lower(data, toy, monkeypatch):
 
     monkeypatch.setattr(loop._Loop, "step", full)
     before = _files(data)
-    with pytest.raises(UserError) as caught:
+    with raises("memory-too-small") as caught:
         probe(data, "Mara", TrainingRequest(toy("sd1"), None, SETTINGS), Said())
     assert str(caught.value) == (
         f"There is too little memory on the processor to train {toy('sd1').name} with these settings; use "
@@ -141,14 +141,14 @@ def test_other_errors_are_not_hidden(data, toy, monkeypatch):
 
 
 def test_what_would_stop_the_run_stops_the_probe(data, toy, tmp_path):
-    with pytest.raises(UserError, match="unknown setting 'rnk'"):
+    with raises("setting-unknown", has="unknown setting 'rnk'"):
         probe(data, "Mara", TrainingRequest(toy("sd1"), None, {"lora": {"rnk": 1}}), Said())
-    with pytest.raises(UserError, match="no character"):
+    with raises("character-not-found"):
         probe(data, "Nobody", TrainingRequest(toy("sd1"), None, {}), Said())
-    with pytest.raises(UserError, match="is not there"):
+    with raises("file-missing"):
         probe(data, "Mara", TrainingRequest(tmp_path / "gone.safetensors", None, {}), Said())
     new_character(data, NewCharacter("New", "nxwa", "woman", None), sorted(PHOTOS.iterdir())[:1])
-    with pytest.raises(UserError, match="Record consent for"):
+    with raises("consent-missing"):
         probe(data, "New", TrainingRequest(toy("sd1"), None, SETTINGS), Said())
 
 

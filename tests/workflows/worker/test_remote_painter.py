@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from faults import raises
 from PIL import Image
 
 from lib_lora.errors import UserError
@@ -112,13 +113,13 @@ def test_an_infotext_of_the_webui_is_kept_in_the_picture(folder, tmp_path):
 
 def test_too_few_pictures_are_said_and_those_that_came_are_not_lost(folder):
     seen = []
-    with pytest.raises(UserError, match="painted 2 of 3 pictures"):
+    with raises("webui-painted-too-few", has=("2", "3")):
         _painter(_painting(0, 2), folder).paint(CELLS, lambda number, picture: seen.append(number))
     assert seen == [0, 2]
 
 
 def test_an_error_of_the_webui_is_said_as_it_is(folder):
-    with pytest.raises(UserError, match="no model is loaded"):
+    with raises("some-fault", has="no model is loaded"):
         _painter(lambda fields: iter([{"error": "no model is loaded"}]), folder).paint(CELLS)
 
 
@@ -129,7 +130,7 @@ def test_only_files_of_its_folder_are_opened_and_deleted(folder, name):
     for path in (outside, folder / "sub" / "in.png"):
         Image.new("RGB", (8, 8)).save(path)
     path = folder / name if name else None
-    with pytest.raises(UserError, match="elsewhere"):
+    with raises("webui-wrong-path", has="elsewhere"):
         _painter(lambda fields: iter([{"number": 0, "file": str(path)}]), folder).paint(CELLS)
     assert outside.exists()
     assert (folder / "sub" / "in.png").exists()
@@ -143,7 +144,7 @@ def test_a_link_is_not_followed(folder, tmp_path):
         (folder / "0.png").symlink_to(secret)
     except OSError:
         pytest.skip("this system makes no links")
-    with pytest.raises(UserError, match="elsewhere"):
+    with raises("webui-wrong-path", has="elsewhere"):
         _painter(lambda fields: iter([{"number": 0, "file": str(folder / "0.png")}]), folder).paint(CELLS)
 
 
@@ -153,7 +154,7 @@ def test_a_damaged_picture_is_one_sentence(folder, content):
         (folder / "0.png").write_bytes(content)
         yield {"number": 0, "file": str(folder / "0.png")}
 
-    with pytest.raises(UserError, match=r"0\.png"):
+    with raises("photo-unreadable", has="0.png"):
         _painter(answer, folder).paint(CELLS)
     assert list(folder.iterdir()) == []
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from faults import raises
 from PIL import Image
 
 from lib_lora.errors import StoppedByUser, UserError
@@ -22,6 +23,7 @@ from lib_lora.runs.events import EventLog, read_events
 from lib_lora.training.plan.run_file import Run, load_run, saved_steps
 from lib_lora.training.plan.training_request import TrainingRequest
 from lib_lora.workflows.judge import grid_run
+from lib_lora.workflows.judge.choose import ChoiceRequest
 from lib_lora.workflows.judge.grid_run import GridRequest, GridRun
 from lib_lora.workflows.train import main_job
 from lib_lora.workflows.worker import work, work_train
@@ -352,8 +354,8 @@ def test_a_grid_that_cannot_be_painted_is_one_sentence(at_work, copied, kind):
 def test_a_step_is_chosen(at_work, copied, channel, monkeypatch):
     asked = []
 
-    def choose_cell(run, emit, steps, weights, grid_steps, engine, painter, painter_id):
-        asked.append((run.file.id, steps, weights, grid_steps, type(painter).__name__, painter_id))
+    def choose_cell(run, emit, request, engine, painter, painter_id):
+        asked.append((run.file.id, request, type(painter).__name__, painter_id))
         emit("progress", done=0, total=9, text="Step 2 at weight 0.7")
         values = {"step": 2, "weight": 0.7, "sentence": "Keep it.", "report": str(run.grids / "004" / "report.json")}
         return types.SimpleNamespace(values={**values, "screened": []})
@@ -361,7 +363,7 @@ def test_a_step_is_chosen(at_work, copied, channel, monkeypatch):
     monkeypatch.setattr(work, "choose_cell", choose_cell)
     outcome = at_work("choose", steps=[2], weights=[0.7], painter="webui")
     assert outcome["result"] == {"run": "001", "step": 2, "weight": 0.7, "sentence": "Keep it.", "grid": "004"}
-    assert asked == [("001", [2], [0.7], 20, "RemotePainter", "webui")]
+    assert asked == [("001", ChoiceRequest([2], [0.7], 20), "RemotePainter", "webui")]
     at_work("choose")
     assert asked[-1][-2:] == ("NoneType", "")
 
@@ -435,7 +437,7 @@ def test_the_result_of_an_earlier_start_does_not_outlive_the_next(copied, channe
 
 
 def test_a_job_that_is_not_there_is_one_sentence(tmp_path, channel):
-    with pytest.raises(UserError):
+    with raises("job-not-found"):
         work.work(tmp_path, 3, channel)
 
 
@@ -478,7 +480,7 @@ def test_the_runs_own_base_is_no_other_one(judgeable):
 
 
 def test_another_family_is_refused(judgeable, toy):
-    with pytest.raises(UserError, match=r"of the family sd2, but .* was trained on sd1"):
+    with raises("base-model-of-other-family", has=("sd2", "sd1")):
         GridRun(judgeable, lambda *_, **__: None, base=toy("sd2v"))
 
 

@@ -1,0 +1,57 @@
+/** The values of settings: as they are typed, as they are said, and as a run's file has them. */
+
+import { t } from '../base/texts.js';
+
+const THOUSANDS = /^[-+]?\d{1,3}([.,'’\s]\d{3})+$/; // 1,000 and 1.000: neither is meant as 1
+
+/** A text as it is typed; null where an empty one stands for the default. */
+export function textIn(text, field) {
+  return text.trim() === '' && field.default === null ? null : text;
+}
+
+/** A number as people write it: 0,0001 and 1e-4, too. */
+export function numberIn(text, field) {
+  if (field.kind === 'int' && THOUSANDS.test(text.trim()))
+    return { wrong: t('Write a whole number without a sign between the thousands: 1000, not 1,000.') };
+  const plain = text.trim().replace(',', '.');
+  if (plain === '') return field.default === null ? { value: null } : { wrong: t('A number is missing here.') };
+  const value = Number(plain);
+  if (!Number.isFinite(value)) return { wrong: t('“{text}” is no number.', { text }) };
+  if (field.kind === 'int' && !Number.isInteger(value)) return { wrong: t('This must be a whole number.') };
+  return { value };
+}
+
+/** "preset sd15-face: lora: rank is 0; it must be …" without what the field says already. */
+export function about(key, text) {
+  const at = text.indexOf(`${key.split('.').pop()} `);
+  return at > 0 ? text.slice(at) : text;
+}
+
+/** A value for a person. */
+export function inWords(value) {
+  if (Array.isArray(value)) return value.length ? value.join(' · ') : t('none');
+  if (value === null || value === undefined || value === '') return t('none');
+  if (value === true) return t('on');
+  return value === false ? t('off') : String(value);
+}
+
+/** {lora: {rank: 8}} -> {"lora.rank": 8}. */
+export function flattened(whole, before = '') {
+  const each = ([name, value]) => {
+    const table = value !== null && typeof value === 'object' && !Array.isArray(value);
+    return table ? Object.entries(flattened(value, `${before}${name}.`)) : [[before + name, value]];
+  };
+  return Object.fromEntries(Object.entries(whole).flatMap(each));
+}
+
+/** {"lora.rank": 8} -> {lora: {rank: 8}}: settings as a run's file has them. */
+export function nested(flat) {
+  const whole = {};
+  for (const [key, value] of Object.entries(flat)) {
+    const names = key.split('.');
+    const last = names.pop();
+    const place = names.reduce((at, name) => (at[name] = at[name] || {}), whole);
+    place[last] = value;
+  }
+  return whole;
+}

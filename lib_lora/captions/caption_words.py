@@ -1,0 +1,39 @@
+"""Problems of captions in sentences: with the command that mends them for a terminal; the page has buttons."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from lib_lora.captions.caption_check import Code, Problem
+from lib_lora.errors import typed
+
+_SENTENCES: Mapping[Code, str] = {
+    "caption-unreadable": "{reason}",
+    "caption-missing": "{photo} has no caption.",
+    "trigger-missing": "The caption of {photo} lacks the trigger {trigger!r}.",
+    "too-many-tokens": "The caption of {photo} has {tokens} tokens; those beyond {limit} are encoded separately.",
+    "captions-identical": "All {captions} captions are the same.",
+    "constant-phrase": "{phrase!r} is in {count} of {captions} captions: what never changes is learned with the "
+    "trigger; remove it, or add photos without it.",
+}
+_COMMANDS: Mapping[Code, str] = {
+    "trigger-missing": "To add it to all captions without it",
+    "captions-identical": "To describe what differs",
+}
+
+
+def sentence(problem: Problem) -> str:
+    """A problem without a command, for the page."""
+    return _SENTENCES[problem.code].format(**{"photo": problem.photo, **problem.details})
+
+
+def command(problem: Problem) -> str:
+    """What to type against a problem, with what it does; empty where no command helps."""
+    return f"{_COMMANDS[problem.code]}: {typed(*problem.command)}" if problem.command else ""
+
+
+def values(problem: Problem) -> dict[str, Any]:
+    """A problem for programs."""
+    return {**asdict(problem), "text": " ".join(filter(None, (sentence(problem), command(problem))))}
