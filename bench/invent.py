@@ -23,6 +23,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from bench import results_file  # noqa: E402
 from lib_lora.character.photo_files import list_photos, open_photo  # noqa: E402
 from lib_lora.character.store import Character  # noqa: E402
 from lib_lora.faces.opencv_engine import SFaceEngine  # noqa: E402
@@ -54,11 +55,14 @@ WAYS = (
 def main() -> int:
     options = _options()
     if options.what == "ways":
-        print(ways(options.work, options.picks, options.wishes))
+        text = ways(options.work, options.picks, options.wishes)
     elif options.what == "whole":
-        print(whole(options.work, options.budget, options.pick))
+        text = whole(options.work, options.budget, options.pick)
     else:
-        print(stage(options.root, options.name))
+        text = stage(options.root, options.name)
+    print(text)
+    figures = {"what": options.what, "rows": results_file.rows(text), "text": text.splitlines()}
+    results_file.save("invent", figures, options.results)
     return 0
 
 
@@ -72,6 +76,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--budget", type=int, default=invent_more.BUDGET)
     parser.add_argument("--root", type=Path, help="data folder of a finished run")
     parser.add_argument("--name", default="nova")
+    results_file.add_option(parser)
     return parser.parse_args()
 
 

@@ -40,6 +40,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # a forked child must not wait fo
 import toys  # noqa: E402
 from PIL import Image  # noqa: E402
 
+from bench import results_file  # noqa: E402
 from lib_lora.errors import UserError  # noqa: E402
 from lib_lora.lora.file.integrity import check_whole  # noqa: E402
 from lib_lora.lora.hashes import FileBytes, sshs_model_hash  # noqa: E402
@@ -326,6 +327,7 @@ def main() -> int:
     options.add_argument("--calls", nargs="*", default=list(CALLS), choices=list(CALLS))
     options.add_argument("--only", nargs="*", default=[], metavar="CALL:N", help="these alone; N: also a kind")
     options.add_argument("--fills", type=int, default=1, metavar="K", help="fill the disk after each K-th event")
+    results_file.add_option(options)
     chosen = options.parse_args()
     work: Path = chosen.work.absolute()
     shutil.rmtree(work, ignore_errors=True)
@@ -355,8 +357,8 @@ def main() -> int:
     finally:
         if mounted:
             subprocess.run(["umount", str(place.home)], check=False)
-    (work / "rows.json").write_text(json.dumps(rows, indent=1), encoding="utf-8")
     print(table(rows))
+    results_file.save("kills", rows, chosen.results)
     return any("WRONG" in str(row) for row in rows)
 
 

@@ -53,6 +53,7 @@ sys.path.append(str(ROOT / "bench"))  # for a test, which finds this file by ano
 from engine import PHOTOS, full_size_base, say  # noqa: E402
 from machine import Watch, describe  # noqa: E402
 
+from bench import results_file  # noqa: E402
 from lib_lora.training.plan.training_request import TrainingRequest  # noqa: E402
 from lib_lora.workflows.photos.new_character import NewCharacter  # noqa: E402
 
@@ -80,6 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             result["races"].append(race(case, base, precision, options))
     result["device"] = _device_name()
     print(json.dumps(result, indent=2) if options.json else table(result))
+    results_file.save("race", result, options.results)
     return 0 if all("seconds" in row[who] for row in result["races"] for who in RACERS) else 1
 
 
@@ -100,6 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--base", type=Path, help="train on this checkpoint instead of random numbers")
     parser.add_argument("--json", action="store_true", help="machine-readable")
     parser.add_argument("--child", choices=RACERS, help=argparse.SUPPRESS)
+    results_file.add_option(parser)
     return parser
 
 

@@ -13,7 +13,7 @@ from fastapi.responses import Response
 from lib_lora.errors import UserError
 from lib_lora.files import sha256
 from lib_lora.queue.job_types import LONGEST
-from lib_lora.ui.http import paths
+from lib_lora.ui.http import limits, paths
 from lib_lora.ui.http.request_context import MB, Call, RequestContext, Route, get, post
 from lib_lora.ui.http.responses import FOREVER, Refused, file
 from lib_lora.ui.routes.photo_routes import shrunk
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from lib_lora.workspace.workspace import CharacterFolder
 
 JOBS = ("invent", "more")
-MOST = 64 * MB
 _SMALL = 384  # pixels of the longer side
 
 
@@ -58,7 +57,14 @@ def routes() -> list[Route]:
         get("/characters/{slug}/invented/candidates/{name}", candidate_picture, "small"),
         get("/characters/{slug}/invented/more/{name}", further_picture, "small"),
         post("/characters/{slug}/invented/pick", pick, Pick),
-        post("/characters/{slug}/invented/own", own_picture, OwnPicture, MOST * 4 // 3 + MB, "data", paths.character),
+        post(
+            "/characters/{slug}/invented/own",
+            own_picture,
+            OwnPicture,
+            limits.FACE_FILE * 4 // 3 + MB,
+            "data",
+            paths.character,
+        ),
     ]
 
 
