@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from lib_lora.faces.face import FaceEngine
 from lib_lora.faces.opencv_engine import SFaceEngine
 from lib_lora.files import write_json
 from lib_lora.grid.cells import Painter
+from lib_lora.grid.paint_plan import PaintPlan
 from lib_lora.grid.prompts import PROMPTS, QUICK
 from lib_lora.likeness.comparing.choice import Candidate, candidate, choose, surely_worse, to_confirm, with_front
 from lib_lora.likeness.report.report import Report
@@ -121,9 +122,9 @@ def choose_cell(
 
     screening = grid_run.to_paint([grid_run.plan(asked(*cell, request.count, FIRST_SEED)) for cell in cells])
     final = grid_run.plan(asked(*cells[-1], len(PROMPTS), FRESH_SEED))  # which cells are confirmed is not known yet
-    fresh = [*grid_run.to_paint([replace(final, lora=[], leak=[])]), *[0] * CONFIRMED][:CONFIRMED]
+    fresh = [*grid_run.to_paint([PaintPlan({"base": final["base"]}, final.by)]), *[0] * CONFIRMED][:CONFIRMED]
     rounds = grid_run.emit = SearchProgress(
-        emit, [*screening, *(len(final.lora) + len(final.leak) + base for base in fresh)]
+        emit, [*screening, *(len(final["lora"]) + len(final["leak"]) + base for base in fresh)]
     )
 
     def grid(step: int, weight: float, prompts: int, seed: int) -> GridReport:

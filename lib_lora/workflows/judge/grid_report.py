@@ -13,6 +13,7 @@ from lib_lora.clip.clip_model import Clip, diversity, find_weights
 from lib_lora.errors import UserError, typed
 from lib_lora.faces.face import FaceEngine
 from lib_lora.files import atomic_file, write_text
+from lib_lora.grid.paint_plan import CELLS, PaintPlan
 from lib_lora.likeness.measure.face_measure import Measured, Measurer
 from lib_lora.likeness.measure.template import Template
 from lib_lora.likeness.measure.vae_ceiling import Ceiling, ceiling_of, scores_of
@@ -25,7 +26,6 @@ from lib_lora.likeness.verdict.picture_set import PictureSet, without_drawn
 from lib_lora.pictures import Cell
 from lib_lora.training.plan.run_file import Run, saved_steps
 from lib_lora.workflows.judge.grid_picture import sheet_of
-from lib_lora.workflows.judge.grid_run import CELLS, GridPlan, pictures_of
 from lib_lora.workflows.judge.scoring import lines_for
 from lib_lora.workflows.photos.character_template import ruler_of, template_of
 from lib_lora.workspace.workspace import RunFolder, data_root
@@ -90,7 +90,7 @@ class PaintedGrid:
     """
 
     folder: Path
-    plan: GridPlan
+    plan: PaintPlan
     step: int
     weight: float
     base: Path
@@ -115,12 +115,11 @@ def judge_grid(
         UserError: the folder cannot be written.
     """
     plan, folder, step, weight = grid.plan, grid.folder, grid.step, grid.weight
-    roles = {"lora": plan.lora, "base": plan.base, "leak": plan.leak}
-    files = {role: pictures_of(folder, role, cells) for role, cells in roles.items()}
+    files = plan.files(folder)
     shown = {role: [f"{CELLS}/{path.name}" for path in paths] for role, paths in files.items()}
     paths = Paths(shown["lora"], shown["base"], shown["leak"])
-    names = [cell.name for cell in plan.lora]
-    asked = [asked_of(cell) for cell in plan.lora]
+    names = [cell.name for cell in plan["lora"]]
+    asked = [asked_of(cell) for cell in plan["lora"]]
     painted_with = grid.base.name
     subject = Subject(run.file.character.name, run.checkpoint(step).name, painted_with, run.file.id)
     ruler = ruler_of(run.character_folder, engine)
@@ -141,7 +140,7 @@ def judge_grid(
                 asked=asked,
                 base=measured["base"],
                 leak=measured["leak"],
-                leak_of=[names.index(cell.name) for cell in plan.leak],
+                leak_of=[names.index(cell.name) for cell in plan["leak"]],
                 adherence=clip.adherence if clip else None,
                 diversity=clip.diversity if clip else None,
                 ceiling=[item.face for item in top if item.face is not None],
@@ -213,12 +212,12 @@ class ByClip:
     diversity: tuple[float, float] | None
 
 
-def measured_by_clip(files: dict[str, list[Path]], plan: GridPlan, emit: Callable[..., None]) -> ByClip | None:
+def measured_by_clip(files: dict[str, list[Path]], plan: PaintPlan, emit: Callable[..., None]) -> ByClip | None:
     """Adherence and diversity; None where no CLIP model is on the machine, or it cannot be used (which is said).
 
     The prompts without the trigger are those of the pictures without the LoRA; CLIP knows no trigger either.
     """
-    prompts = [cell.prompt for cell in plan.base]
+    prompts = [cell.prompt for cell in plan["base"]]
     try:
         weights = find_weights()
         if weights is None:

@@ -8,12 +8,13 @@ from pathlib import Path
 from lib_lora.errors import StoppedByUser, UserError
 from lib_lora.faces.face import FaceEngine
 from lib_lora.faces.opencv_engine import SFaceEngine
+from lib_lora.grid.paint_plan import PaintPlan
 from lib_lora.likeness.verdict.facts import Training
 from lib_lora.models.fast.memory import is_out_of_memory
 from lib_lora.runs.run_names import checkpoint_named, newest
 from lib_lora.training.plan.run_file import Run, saved_steps
 from lib_lora.workflows.judge.grid_report import GridReport, PaintedGrid, judge_grid, read_report
-from lib_lora.workflows.judge.grid_run import GridPlan, GridRequest, GridRun, painted
+from lib_lora.workflows.judge.grid_run import GridRequest, GridRun, painted
 from lib_lora.workflows.photos.character_template import ruler_of
 from lib_lora.workspace.workspace import Workspace
 
@@ -77,7 +78,7 @@ def paint_and_score(
         raise
 
 
-def finished_grid(run: Run, plan: GridPlan, ruler: str) -> GridReport | None:
+def finished_grid(run: Run, plan: PaintPlan, ruler: str) -> GridReport | None:
     """The report of the newest grid that was painted by this very plan and judged with this `ruler`
     (`likeness.report.report.Report`); None where there is none."""
     for folder in painted(run, plan):
