@@ -37,6 +37,7 @@ from lib_lora.workflows.invent.invent_setting import silent  # noqa: E402
 from lib_lora.workflows.invent.invent_words import line_of  # noqa: E402
 from lib_lora.workflows.invent.invented_folder import InventedFolder, InventedPicture  # noqa: E402
 from lib_lora.workflows.judge.painters import painter_of  # noqa: E402
+from lib_lora.workflows.photos.new_character import NewCharacter  # noqa: E402
 from lib_lora.workflows.train.prepare import plan as plan_of_base  # noqa: E402
 from lib_lora.workspace.workspace import Workspace  # noqa: E402
 
@@ -84,7 +85,7 @@ def ways(work: Path, picks: int, wishes: int) -> str:
 
     Nothing is learned from what is kept: each picture is compared with the picked face alone.
     """
-    invent.candidates(work, "ways", DESCRIBE, BASE, invent_more.STRANGERS)
+    invent.candidates(work, "ways", invent.CandidatesRequest(DESCRIBE, BASE, invent_more.STRANGERS))
     invented, engine = InventedFolder(Workspace(work).character("ways")), SFaceEngine()
     plan = invented.plan
     if plan is None:
@@ -137,12 +138,15 @@ def _distinct(invented: InventedFolder, found: list[InventedPicture], engine: SF
 def whole(work: Path, budget: int, pick: int | None) -> str:
     """All steps, as a user goes."""
     start = time.perf_counter()
-    invent.candidates(work, "nova", DESCRIBE, BASE)
+    invent.candidates(work, "nova", invent.CandidatesRequest(DESCRIBE, BASE))
     invented = InventedFolder(Workspace(work).character("nova"))
     first = _distinct(invented, invented.painted(), SFaceEngine())[0]
-    invent.pick(work, "nova", "nvxa", "woman", pick or first.number, consent="fictional")
+    invent.pick(work, NewCharacter("nova", "nvxa", "woman", "fictional"), pick or first.number)
     told = invent_more.more(
-        work, "nova", budget=budget, each=lambda one: print(line_of(one), file=sys.stderr, flush=True)
+        work,
+        "nova",
+        invent_more.MoreRequest(budget=budget),
+        each=lambda one: print(line_of(one), file=sys.stderr, flush=True),
     )
     return f"{told.text}\n{time.perf_counter() - start:.0f} seconds\n{stage(work, 'nova')}"
 

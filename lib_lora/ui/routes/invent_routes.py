@@ -163,11 +163,12 @@ def _painted_picture(context: RequestContext, call: Call, folder: str) -> Respon
 def pick(context: RequestContext, call: Call) -> dict[str, Any]:
     """Take one candidate for the character's face: it becomes the first photo."""
     from lib_lora.workflows.invent.invent import pick as pick_face
+    from lib_lora.workflows.photos.new_character import NewCharacter
 
     snapshot = look(paths.character(context, call))
     _see_nobody_paints(context, snapshot.folder)
     who = snapshot.character
-    pick_face(context.root, who.name, who.trigger, who.class_word, number=call.body.number)
+    pick_face(context.root, NewCharacter(who.name, who.trigger, who.class_word), call.body.number)
     return shown(context, call)
 
 
@@ -175,7 +176,9 @@ def own_picture(context: RequestContext, call: Call) -> dict[str, Any]:
     """Take one picture of the user's own for the character's face: it becomes the first photo."""
     from lib_lora.ui.routes.job_routes import base_of
     from lib_lora.ui.routes.photo_routes import sent
+    from lib_lora.workflows.invent.invent import OwnPicture
     from lib_lora.workflows.invent.invent import pick as pick_face
+    from lib_lora.workflows.photos.new_character import NewCharacter
 
     snapshot, body = look(paths.character(context, call)), call.body
     _see_nobody_paints(context, snapshot.folder)
@@ -187,8 +190,8 @@ def own_picture(context: RequestContext, call: Call) -> dict[str, Any]:
         )
     base = base_of(context, body.base)
     who = snapshot.character
-    words = (context.root, who.name, who.trigger, who.class_word)
-    pick_face(*words, picture=sent(call), describe=describe or None, base=base)
+    own = OwnPicture(sent(call), base, describe or None)
+    pick_face(context.root, NewCharacter(who.name, who.trigger, who.class_word), own=own)
     return shown(context, call)
 
 

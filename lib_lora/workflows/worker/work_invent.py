@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from lib_lora.errors import UserError
 from lib_lora.queue.job_types import InventArguments, MoreArguments
-from lib_lora.workflows.invent.invent import candidates
-from lib_lora.workflows.invent.invent_more import NEWEST, STRANGERS, more
+from lib_lora.workflows.invent.invent import CandidatesRequest, candidates
+from lib_lora.workflows.invent.invent_more import NEWEST, STRANGERS, MoreRequest, more
 from lib_lora.workflows.invent.invented_folder import InventedFolder, InventedPicture, side_of
 from lib_lora.workflows.photos.audit_command import run_audit
 from lib_lora.workflows.photos.audit_photos import RESOLUTION
@@ -27,10 +27,7 @@ def paint_candidates(arguments: InventArguments, context: JobContext) -> dict[st
     result = candidates(
         context.root,
         context.character,
-        arguments.describe,
-        Path(arguments.base),
-        arguments.candidates,
-        arguments.seed,
+        CandidatesRequest(arguments.describe, Path(arguments.base), arguments.candidates, arguments.seed),
         each=lambda one: context.emit("painting", done=len(there.with_(one)), total=arguments.candidates),
     )
     found = result.values["candidates"]
@@ -53,7 +50,7 @@ def paint_more(arguments: MoreArguments, context: JobContext) -> dict[str, Any]:
 
     context.emit("progress", done=0, total=0, text="Reading the base model and the pictures")
     lora = NEWEST if arguments.with_lora else None
-    result = more(context.root, context.character, arguments.count, arguments.budget, lora, each=each)
+    result = more(context.root, context.character, MoreRequest(arguments.count, arguments.budget, lora), each=each)
     with suppress(UserError):  # then the step Photos asks for it
         side = side_of(Workspace(context.root).character(context.character)) or RESOLUTION
         run_audit(context.root, context.character, side, engine=chosen_engine(context.root))
