@@ -2,7 +2,7 @@
 
 /** What a GET may ask for. */
 type GetPath =
-  | `/state`
+  | `/state${string}`
   | `/waits`
   | `/triggers${string}`
   | `/triggers/check${string}`

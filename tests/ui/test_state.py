@@ -7,7 +7,10 @@ import time
 import pytest
 from planting import plan_audit, plant_grid, plant_run
 
-from lib_lora.character.photo_files import kinds
+from lib_lora.character.photo_files import SUFFIXES, kinds
+from lib_lora.grid.prompts import PROMPTS
+from lib_lora.photos.audit.coverage import LEAST
+from lib_lora.ui.http.state_changes import StateChanges
 from lib_lora.ui.views import caption_checks
 from lib_lora.workflows.photos import audit_cache
 
@@ -29,6 +32,18 @@ def test_nothing_is_there_yet(page):
     assert state["host"] == {"name": "alone", "version": "1", "remote": False, "paints": False, "busy": False,
                              "samplers": ["Euler"], "photos": kinds()}  # fmt: skip
     assert state["supervisor"] == {"active": True, "reason": ""}
+    assert state["limits"] == {"photos": LEAST, "photo_bytes": 256 << 20, "face_bytes": 64 << 20, "photos_at_once": 2,
+                               "suffixes": sorted(SUFFIXES), "test_pictures": len(PROMPTS)}  # fmt: skip
+
+
+def test_a_job_says_in_which_lane_it_waits(page):
+    page.character("Mara")
+    for kind in ("train", "audit"):
+        page.queue.add(kind, "Mara", {})
+    assert {job["kind"]: job["lane"] for job in page.got("/state")["queue"]["jobs"]} == {
+        "train": "heavy",
+        "audit": "light",
+    }
 
 
 def test_what_was_changed_last_is_known_and_the_data_folder_has_a_sign_of_its_own(page):
@@ -167,3 +182,86 @@ def test_it_stays_small_with_many_characters_and_a_long_line(page):
     assert queue["jobs"][0]["arguments"]["base"] == "/models/Stable-diffusion/base.safetensors"
     assert len(page.got("/jobs")) == 501
     assert page.got("/jobs/501")["arguments"]["drop"]
+
+
+# ---------------------------------------------------------------------------------- what has changed since
+
+
+def merged(before, answer):
+    """As `base/state_changes.js` puts them together."""
+    if "changed" not in answer:
+        return before
+    state = {**(before or {}), **answer["changed"]}
+    old = {"characters": (before or {}).get("characters", []), "jobs": (before or {}).get("queue", {}).get("jobs", [])}
+    for name, key in (("characters", "slug"), ("jobs", "id")):
+        known = {one[key]: one for one in [*old[name], *answer["lists"][name]["changed"]]}
+        old[name] = [known[one] for one in answer["lists"][name]["keys"]]
+    return {**state, "characters": old["characters"], "queue": {**state["queue"], "jobs": old["jobs"]}}
+
+
+def test_a_page_that_has_nothing_gets_the_whole_state_and_then_only_what_has_changed(page):
+    page.character("Mara"), page.character("Nova")
+    job = page.queue.add("train", "Mara", {"base": "x"})
+    whole = page.got("/state")
+    first = page.got("/state?since=")
+    assert merged(None, first) == whole
+    assert page.got(f"/state?since={first['mark']}") == {"mark": first["mark"]}
+
+    other = page.queue.add("audit", "Nova", {})
+    second = page.got(f"/state?since={first['mark']}")
+    assert second["changed"] == {}
+    assert second["lists"]["characters"] == {"keys": ["mara", "nova"], "changed": []}
+    assert [one["id"] for one in second["lists"]["jobs"]["changed"]] == [other.id]
+    assert set(second["lists"]["jobs"]["keys"]) == {job.id, other.id}
+
+    page.character("Zoe")
+    page.queue.pause_all(True)
+    third = page.got(f"/state?since={second['mark']}")
+    assert set(third["changed"]) == {"queue"}
+    assert third["lists"]["characters"]["keys"] == ["mara", "nova", "zoe"]
+    assert [one["slug"] for one in third["lists"]["characters"]["changed"]] == ["zoe"]
+    assert merged(merged(merged(None, first), second), third) == page.got("/state")
+
+
+def test_another_page_with_an_older_state_gets_all_that_it_lacks(page):
+    page.character("Mara")
+    old = page.got("/state?since=")
+    page.character("Nova")
+    page.got("/state?since=")  # of another page
+    page.character("Zoe")
+    answer = page.got(f"/state?since={old['mark']}")
+    assert [one["slug"] for one in answer["lists"]["characters"]["changed"]] == ["nova", "zoe"]
+
+
+def test_a_character_that_is_gone_and_comes_back_is_told_anew(page):
+    folder = page.character("Mara")
+    first = page.got("/state?since=")
+    away = folder.path.with_name("away")
+    folder.path.rename(away.parent.parent / "away")
+    second = page.got(f"/state?since={first['mark']}")
+    assert second["lists"]["characters"] == {"keys": [], "changed": []}
+    (away.parent.parent / "away").rename(folder.path)
+    third = page.got(f"/state?since={second['mark']}")
+    assert [one["slug"] for one in third["lists"]["characters"]["changed"]] == ["mara"]
+    assert merged(merged(merged(None, first), second), third) == page.got("/state")
+
+
+@pytest.mark.parametrize("mark", ["x", "0" * 32, "%00", "a" * 5000])
+def test_a_mark_that_nobody_has_given_stands_for_nothing(page, mark):
+    page.character("Mara")
+    answer = page.got(f"/state?since={mark}")
+    assert merged(None, answer) == page.got("/state")
+
+
+def test_states_that_were_told_long_ago_are_forgotten():
+    changes = StateChanges()
+    first = changes.since("", {"n": -1}, {})["mark"]
+    for n in range(100):
+        changes.since("", {"n": n}, {})
+    assert changes.since(first, {"n": -1}, {})["mark"] == first  # what is the same still is
+    changes = StateChanges()
+    first = changes.since("", {"n": -1, "same": 1}, {})["mark"]
+    for n in range(100):
+        newest = changes.since("", {"n": n, "same": 1}, {})["mark"]
+    assert changes.since(first, {"n": 5, "same": 1}, {})["changed"] == {"n": 5, "same": 1}
+    assert changes.since(newest, {"n": 5, "same": 1}, {})["changed"] == {"n": 5}

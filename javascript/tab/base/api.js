@@ -65,7 +65,7 @@ function failure(message, status, field = '') {
  * @returns {Promise<any>}
  */
 export async function get(path) {
-  if (app.lost && !PATIENT.includes(path)) throw failure(unconnected(), 0);
+  if (app.lost && !PATIENT.includes(path.split('?')[0])) throw failure(unconnected(), 0);
   return request(path);
 }
 

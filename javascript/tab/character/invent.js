@@ -3,6 +3,7 @@
 import * as api from '../base/api.js';
 import { url } from '../base/api.js';
 import { chosenCharacter, goTo, openJob } from '../base/choice.js';
+import { app } from '../base/app.js';
 import { el, fillWith, setText } from '../base/dom.js';
 import { plural, t } from '../base/texts.js';
 import { inventForm, inventMoreForm } from './invent_form.js';
@@ -12,7 +13,6 @@ import { refresh } from '../page/polling.js';
 import { timeLeft } from '../train/train_live.js';
 import { actionButton, keyedList, leadLine, openDialog, toneBadge } from '../widgets/widgets.js';
 
-const LEAST = 8; // photos, as the trainer has it
 const WHY = {
   'other face': 'another face',
   'near copy': 'nearly a picture that is kept',
@@ -353,7 +353,7 @@ function chooseWords(view) {
 }
 
 function pickedWords(character, view) {
-  const enough = character.photos.used >= LEAST;
+  const enough = character.photos.used >= app.state.limits.photos;
   const go = { label: 'Continue to the photos', main: enough, do: () => goTo({ step: 'photos' }) };
   const more = { label: 'Paint more pictures', main: !enough, do: () => parts.more.start(answers.slug) };
   if (!view.painted)
@@ -365,7 +365,10 @@ function pickedWords(character, view) {
   const text = t('{kept} kept of {painted} painted', view);
   const detail = enough
     ? t('{n} photos are there to train on.', { n: character.photos.used })
-    : t('{n} photos are there; {least} are the least to train on.', { n: character.photos.used, least: LEAST });
+    : t('{n} photos are there; {least} are the least to train on.', {
+        n: character.photos.used,
+        least: app.state.limits.photos,
+      });
   return { tone: enough ? 'good' : 'warn', text, detail, buttons: enough ? [go, more] : [more, go] };
 }
 

@@ -1,6 +1,8 @@
 /** What inventing needs to be told: whom to paint with which base model, or one picture; and how many more to paint. */
 
 import * as api from '../base/api.js';
+import { app } from '../base/app.js';
+import * as format from '../base/format.js';
 import { el, setText } from '../base/dom.js';
 import { t } from '../base/texts.js';
 import { refresh } from '../page/polling.js';
@@ -9,7 +11,6 @@ import { checkbox, radioGroup } from '../widgets/form_parts.js';
 import { formField, selectBox, toast } from '../widgets/widgets.js';
 
 const AGAIN = 1500; // milliseconds between two looks at base models that are still being looked at
-const LARGEST = 64 * 1024 * 1024; // bytes that the route takes
 const WAYS = [
   { value: 'words', text: 'Describe a face', help: 'Your base model paints faces to choose from.' },
   { value: 'picture', text: 'One picture of the face', help: 'Further pictures are painted from it.' },
@@ -170,11 +171,14 @@ function pictureField() {
     node,
     faults: () => {
       const [file] = input.files;
-      if (file && file.size <= LARGEST) return [];
+      const most = app.state.limits.face_bytes;
+      if (file && file.size <= most) return [];
       return [
         {
           target: input,
-          text: file ? 'The picture is too large; make it smaller than 64 MB.' : 'Choose the picture first.',
+          text: file
+            ? t('The picture is too large; make it smaller than {size}.', { size: format.bytes(most) })
+            : 'Choose the picture first.',
         },
       ];
     },

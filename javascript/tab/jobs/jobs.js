@@ -8,11 +8,9 @@ import { refresh } from '../page/polling.js';
 import { repeatWhileSeen } from '../widgets/form_parts.js';
 import { foldSection, toast } from '../widgets/widgets.js';
 
-const LIGHT = ['audit', 'fill']; // kinds of jobs that run beside a training
-
 /** The jobs that must end before a new one for the GPU begins, in order. */
 export function jobsAhead(job) {
-  const all = app.state ? app.state.queue.jobs.filter((one) => !LIGHT.includes(one.kind)) : [];
+  const all = app.state ? app.state.queue.jobs.filter((one) => one.lane === 'heavy') : [];
   const running = all.filter((one) => one.state === 'running');
   const waiting = all.filter((one) => one.state === 'waiting');
   const place = job ? waiting.findIndex((one) => one.id === job.id) : -1;

@@ -37,9 +37,6 @@ export const runsError = () => store.error;
 /** Whether the runs are those of the newest state, and not from before the last change. */
 export const runsAreNew = () => Boolean(store.runs) && store.told === store.mark;
 
-/** The last step of a run that is saved, and can be used and trained on; 0 = none. A run may have been further. */
-export const savedStep = (run) => Math.max(0, ...((run && run.checkpoints) || []));
-
 /** That a run's base model is gone, in one sentence: it can neither be trained on nor tested. Empty where it is there. */
 export function baseGone(run) {
   if (!run || run.base_there !== false) return '';
@@ -79,13 +76,6 @@ async function load(slug) {
   redraw();
 }
 
-/** What a verdict sounds like: good, warn, bad, or none where nothing could be judged. */
-export function verdictTone(verdict) {
-  if (!verdict.judged) return 'none';
-  if (verdict.kind === 'consistent') return 'good';
-  return ['slightly undertrained', 'overtrained'].includes(verdict.kind) ? 'warn' : 'bad'; // as the state has it
-}
-
 /** "Run 003, step 2,000, weight 0.8". */
 export function cellName(run, step, weight) {
   const words = weight === undefined ? 'Run {run}, step {step}' : 'Run {run}, step {step}, weight {weight}';
@@ -98,16 +88,10 @@ export function gridsOf(runs) {
   return all.sort((a, b) => (b.grid.made || 0) - (a.grid.made || 0));
 }
 
-/**
- * The step and weight that the tests speak for: of the runs that hold, the newest, and in it the most alike one;
- * else the most alike of all; null where nothing is judged.
- */
+/** The step and weight that the tests speak for, as {run, grid}; null where nothing is judged. */
 export function bestGrid(runs) {
-  const judged = gridsOf(runs).filter(({ grid }) => grid.judged && grid.retention !== null);
-  const holds = judged.filter(({ grid }) => grid.kind === 'consistent');
-  const newest = holds.length ? holds.map(({ run }) => run).sort((a, b) => runs.indexOf(a) - runs.indexOf(b))[0] : null;
-  const among = newest ? holds.filter(({ run }) => run === newest) : judged;
-  return among.sort((a, b) => b.grid.retention - a.grid.retention)[0] || null;
+  const run = runs.find((one) => one.best);
+  return run ? { run, grid: run.grids.find((one) => one.id === run.best) } : null;
 }
 
 /**
@@ -197,7 +181,7 @@ export function cellChoice(changed) {
 function runText(run) {
   return t('{id}: {steps} steps, {base}', {
     id: run.id,
-    steps: format.number(savedStep(run)),
+    steps: format.number(run.saved),
     base: run.base,
   });
 }

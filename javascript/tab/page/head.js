@@ -163,7 +163,7 @@ function runs(step, slug) {
 /** The job to speak of: a heavy one before a light one, a running one before one that waits. */
 function spoken() {
   const jobs = app.state.queue.jobs;
-  const heavy = (job) => !['audit', 'fill'].includes(job.kind);
+  const heavy = (job) => job.lane === 'heavy';
   const running = jobs.filter((job) => job.state === 'running');
   return running.find(heavy) || jobs.find((job) => job.state === 'paused') || running[0] || null;
 }
@@ -207,7 +207,7 @@ function controls(job) {
   const stop = { id, label: 'Stop', run: act('stop'), title: 'Saves what there is, and ends' };
   if (job.state === 'paused') return [go, stop];
   if (job.wish === 'stop') return [];
-  const heavy = !['audit', 'fill'].includes(job.kind);
+  const heavy = job.lane === 'heavy';
   const pause = { id, label: 'Pause', run: act('pause'), title: 'Saves, and goes on later' };
   return heavy && !job.wish ? [pause, stop] : [stop];
 }
@@ -236,7 +236,7 @@ function hasEnded(job) {
 
 function told(job) {
   titleSignal.over(job);
-  if (['audit', 'fill'].includes(job.kind) && job.state === 'finished') return; // seen in the panel
+  if (job.lane === 'light' && job.state === 'finished') return; // seen in the panel
   if (job.state === 'finished') toast(t('{job}: finished', { job: job.text }), 'good');
   if (job.state === 'interrupted') toast(t('{job}: {error}', { job: job.text, error: job.error }), 'warn');
   if (job.state === 'failed') toast(t('{job}: {error}', { job: job.text, error: job.error }), 'bad');

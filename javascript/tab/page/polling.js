@@ -4,6 +4,7 @@ import * as api from '../base/api.js';
 import { app, visible } from '../base/app.js';
 import { recall } from '../base/choice.js';
 import { redraw } from '../base/redraw.js';
+import { merged } from '../base/state_changes.js';
 import { t } from '../base/texts.js';
 
 const BUSY = 1000; // milliseconds between two questions while something runs
@@ -18,7 +19,7 @@ let debt = 0;
 let asking = null; // the question that is on its way
 let again = null; // the one after it
 let failures = 0;
-let newest = ''; // the state as text
+let mark = ''; // of the state that is drawn
 /** @type {(why: string) => void} */
 let offline = () => {};
 let awaited = () => false;
@@ -61,19 +62,18 @@ export function pause() {
 async function ask() {
   clearTimeout(timer);
   try {
-    const state = await api.get('/state');
+    const answer = await api.get(`/state?since=${mark}`);
     failures = 0;
     app.lost = false;
     offline('');
-    const text = JSON.stringify(state);
-    if (text !== newest) {
-      newest = text;
+    if (answer.mark !== mark) {
+      mark = answer.mark;
       const first = !app.state;
-      app.state = state;
+      app.state = merged(app.state, answer);
       if (first) recall();
       redraw();
     }
-    return state;
+    return app.state;
   } catch (error) {
     failures += 1;
     app.lost = [0, 404].includes(error.status);

@@ -11,13 +11,10 @@ import { refresh } from '../page/polling.js';
 import { repeatWhileSeen } from '../widgets/form_parts.js';
 import { actionButton, foldSection, formField, keyedList, progressBar, toast, toneSign } from '../widgets/widgets.js';
 
-const AT_ONCE = 2;
 const BUSY = 429; // the answer where too much is on its way
 const AGAIN = 3000; // milliseconds
 const TRIES = 100;
 const PAUSE = 1000; // milliseconds
-const LARGEST = 256 * 1024 * 1024; // bytes that the route takes
-const PICTURE = /\.(jpe?g|png|webp|avif|heic|heif|hif|bmp|tiff?|gif|jfif)$/i;
 const ACCEPTED = 'image/*,.jfif,.zip';
 const MORE = { AVIF: '.avif', HEIC: '.heic,.heif,.hif' }; // where the server reads them; an iPhone then sends JPEG instead
 
@@ -137,14 +134,18 @@ function send(items, character = chosenCharacter()) {
     now.waiting.push({ file: one.file, caption: captions.get(path(one).replace(/\.[^.]*$/, '')) });
   now.total += wanted.length;
   if (!wanted.length) now.sentences.push(t('There is no picture among these files.'));
-  while (now.open < AT_ONCE && now.waiting.length) work();
+  while (now.open < app.state.limits.photos_at_once && now.waiting.length) work();
   if (now.open) follow();
   changed();
 }
 
 function isWanted({ file, chosen }) {
   if (/\.txt$/i.test(file.name)) return false;
-  return chosen || PICTURE.test(file.name) || file.type.startsWith('image/');
+  return (
+    chosen ||
+    app.state.limits.suffixes.some((suffix) => file.name.toLowerCase().endsWith(suffix)) ||
+    file.type.startsWith('image/')
+  );
 }
 
 async function work() {
@@ -165,8 +166,8 @@ async function done() {
 }
 
 async function sendOne({ file, caption }) {
-  if (file.size > LARGEST)
-    throw new Error(t('is larger than {size}; make it smaller.', { size: format.bytes(LARGEST) }));
+  const most = app.state.limits.photo_bytes;
+  if (file.size > most) throw new Error(t('is larger than {size}; make it smaller.', { size: format.bytes(most) }));
   const { slug } = now;
   const body = { name: file.name || t('pasted.png'), data: await asBase64(file) };
   const ending = new AbortController();

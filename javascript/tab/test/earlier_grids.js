@@ -4,7 +4,7 @@ import { app } from '../base/app.js';
 import { el } from '../base/dom.js';
 import * as format from '../base/format.js';
 import { t } from '../base/texts.js';
-import { cellName, verdictTone } from '../jobs/runs.js';
+import { cellName } from '../jobs/runs.js';
 import { foldSection, keyedList, toneBadge } from '../widgets/widgets.js';
 
 /** The judged grids, each a button that opens it: {node, set(grids, shown)}. */
@@ -36,7 +36,7 @@ function entry({ run, grid }, open) {
   return el(
     'button',
     { class: 'sf-grid-entry', on: { click: () => open({ run: run.id, id: grid.id }) } },
-    toneBadge(verdictTone(grid), t(grid.headline)),
+    toneBadge(grid.tone, t(grid.headline)),
     el('span', { class: 'sf-quiet', text: said.filter(Boolean).join(' · ') }),
   );
 }

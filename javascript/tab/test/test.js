@@ -7,17 +7,7 @@ import { chosenCharacter, goTo, openJob } from '../base/choice.js';
 import { appendTo, el, fillWith } from '../base/dom.js';
 import { t } from '../base/texts.js';
 import { beginsWhen, controlJob, lastJob, logFold, resumeJob, startJob } from '../jobs/jobs.js';
-import {
-  baseGone,
-  cellName,
-  gridsOf,
-  jobsBaseGone,
-  knownRuns,
-  reloadRuns,
-  runsError,
-  thenTest,
-  verdictTone,
-} from '../jobs/runs.js';
+import { baseGone, cellName, gridsOf, jobsBaseGone, knownRuns, reloadRuns, runsError, thenTest } from '../jobs/runs.js';
 import { earlierGrids } from './earlier_grids.js';
 import { gridPictures, photoStrip } from './grid_pictures.js';
 import { testForm } from './test_form.js';
@@ -235,7 +225,7 @@ function paints(made, about) {
 
 /** The tone of the first line: the state's where its words are the state's. */
 function toneOf(character, judged) {
-  return character.test.text ? character.test.tone : verdictTone(judged);
+  return character.test.text ? character.test.tone : judged.tone;
 }
 
 /** Whether a training has ended since a search did: then its result is not the newest news. */

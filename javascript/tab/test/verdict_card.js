@@ -1,14 +1,13 @@
 /** A judged grid in words: the verdict, what to do next, and the numbers behind it. */
 
+import { app } from '../base/app.js';
 import { appendTo, el, fillWith, setText } from '../base/dom.js';
 import * as format from '../base/format.js';
 import { t } from '../base/texts.js';
-import { cellName, verdictTone } from '../jobs/runs.js';
+import { cellName } from '../jobs/runs.js';
 import { factList, likeness, lineList } from '../widgets/form_parts.js';
 import { lineChart } from '../widgets/line_chart.js';
 import { actionButton, foldSection, keyedList, toneSign } from '../widgets/widgets.js';
-
-const ALL = 20; // test pictures of a whole grid
 
 /**
  * The verdict as a card: headline, why, the advice and its buttons, notes.
@@ -33,7 +32,7 @@ export function verdictCard(act) {
   appendTo(node, [of, heading, kept, because, advice, row, notes, missing]);
   node.set = (grid, plain) => {
     const { verdict } = grid;
-    const tone = verdictTone(verdict);
+    const tone = verdict.tone;
     node.className = `sf-verdict sf-${tone}`;
     fillWith(sign, toneSign(tone));
     setText(of, ofWhat(grid));
@@ -61,7 +60,9 @@ export function verdictCard(act) {
 function ofWhat(grid) {
   const cell = cellName(grid.run, grid.step, grid.weight);
   const n = grid.rows.filter((row) => row.role === 'lora').length;
-  return n < ALL ? t('{cell} · {n} pictures, a first look', { cell, n }) : t('{cell} · {n} pictures', { cell, n });
+  return n < app.state.limits.test_pictures
+    ? t('{cell} · {n} pictures, a first look', { cell, n })
+    : t('{cell} · {n} pictures', { cell, n });
 }
 
 /** "64 % of the identity is kept (most likely 37 % to 71 %)", and what that is of what the base model can show. */

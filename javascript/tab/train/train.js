@@ -7,16 +7,7 @@ import { appendTo } from '../base/dom.js';
 import * as format from '../base/format.js';
 import { t } from '../base/texts.js';
 import { beginsWhen, controlJob, lastJob, resumeJob, startJob } from '../jobs/jobs.js';
-import {
-  baseGone,
-  jobsBaseGone,
-  knownRuns,
-  reloadRuns,
-  runsAreNew,
-  runsError,
-  savedStep,
-  thenTest,
-} from '../jobs/runs.js';
+import { baseGone, jobsBaseGone, knownRuns, reloadRuns, runsAreNew, runsError, thenTest } from '../jobs/runs.js';
 import { compareRuns } from './train_compare.js';
 import { trainForm } from './train_form.js';
 import { countedText, hasGpu, phaseName, timeLeft, trainingView } from './train_live.js';
@@ -130,18 +121,18 @@ function situation(job, last, runs) {
   if (!runs) return { kind: 'unknown' };
   const newest = runs[0];
   const of = last && last.run ? find(runs, last.run) : null;
-  const over = of && savedStep(of) >= of.total && last.state !== 'failed';
+  const over = of && of.saved >= of.total && last.state !== 'failed';
   const newer = newest && of !== newest && newest.created > (last ? last.created : 0);
   const useful = last && !over && !newer && ['failed', 'interrupted', 'stopped', 'paused'].includes(last.state);
   if (useful && (last.state !== 'stopped' || of)) return { kind: last.state, job: last, run: of };
-  const run = runs.find((one) => savedStep(one) || one.resumable); // others left nothing
+  const run = runs.find((one) => one.saved || one.resumable); // others left nothing
   if (!run) return { kind: 'nothing' };
   return { kind: unfinished(run) ? 'stopped' : 'trained', job: null, run };
 }
 
 /** Whether a run has not been saved at its last step, and can go on. */
 function unfinished(run) {
-  return savedStep(run) < run.total && run.resumable;
+  return run.saved < run.total && run.resumable;
 }
 
 function find(runs, id) {
@@ -246,7 +237,7 @@ function failed(job, run, gone) {
 
 function failedWhere(run) {
   if (!runsAreNew()) return '';
-  const step = savedStep(run);
+  const step = run ? run.saved : 0;
   if (!step) return 'It failed before anything was saved; “Try again” begins anew.';
   const values = { step: format.number(step) };
   return t('The steps up to {step} are saved; “Try again” goes on after step {step}.', values);
@@ -255,7 +246,7 @@ function failedWhere(run) {
 function trained(run, character) {
   const text = t('Run {run} is trained: {steps} steps.', {
     run: run.id,
-    steps: format.number(savedStep(run)),
+    steps: format.number(run.saved),
   });
   const judged = run.grids.some((grid) => grid.kind);
   const detail = judged ? character.test.text : t('Now see whether the face holds.');
@@ -272,7 +263,7 @@ function toTest(run) {
 /** "; it goes on after step 800 of 2,000": what is saved counts. Empty until that is known. */
 function place(run) {
   if (!runsAreNew()) return '';
-  const step = savedStep(run);
+  const step = run ? run.saved : 0;
   if (!step) return t(' before anything was saved; it begins anew');
   return t('; it goes on after step {step} of {total}', {
     step: format.number(step),

@@ -14,7 +14,6 @@ import { flattened, nested } from '../widgets/setting_values.js';
 import { settingsForm } from '../widgets/settings_form.js';
 import { actionButton, foldSection, formField, keyedList, notice, progressBar, selectBox } from '../widgets/widgets.js';
 
-const ENOUGH = 8; // photos; with fewer the trainer asks whether that is meant
 const AGAIN = 5000; // milliseconds after a failure
 const LOOKS = 1000; // milliseconds between two questions while base models are looked at
 const PATIENCE = 350; // milliseconds after the last key until the estimate is asked for
@@ -335,7 +334,7 @@ function showStart(form) {
   const character = chosenCharacter();
   const later = beginsWhen(null);
   const sum = estimate && !estimate.wrong ? estimate.photos : character.photos.used;
-  view.few.hidden = sum >= ENOUGH || !sum;
+  view.few.hidden = sum >= app.state.limits.photos || !sum;
   view.start.disabled = !wanted.base || !planned(form) || Boolean(estimate && estimate.wrong) || !sum;
   setText(view.start.firstChild, t(later ? 'Add to the queue' : 'Start training'));
   setText(view.later, sum ? later : t('There are no photos yet.'));

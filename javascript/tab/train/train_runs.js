@@ -6,7 +6,7 @@ import { el, setText } from '../base/dom.js';
 import * as format from '../base/format.js';
 import { t } from '../base/texts.js';
 import { startJob } from '../jobs/jobs.js';
-import { baseGone, savedStep } from '../jobs/runs.js';
+import { baseGone } from '../jobs/runs.js';
 import { trainingView } from './train_live.js';
 import { refuseForm } from '../widgets/faults.js';
 import { checkbox, factList } from '../widgets/form_parts.js';
@@ -27,7 +27,7 @@ export function moreSteps() {
     refuseForm(few ? [{ target: steps, text: 'How many more steps?' }] : []);
     const gone = baseGone(run);
     if (gone) throw new Error(gone);
-    const total = savedStep(run) + Math.round(Number(steps.value));
+    const total = run.saved + Math.round(Number(steps.value));
     await startJob('train', { run: run.id, steps: total, then_test: after.input.checked }, 'It goes on.');
     typed = ticked = false;
   };
@@ -52,7 +52,7 @@ export function moreSteps() {
       gone ||
         t('Run {run} goes on after step {step}; its steps so far stay.', {
           run: run.id,
-          step: format.number(savedStep(run)),
+          step: format.number(run.saved),
         }),
     );
   };
@@ -110,7 +110,7 @@ function runFold(compare) {
       line,
       t('Run {run}: {steps} steps, {ago}', {
         run: to.id,
-        steps: format.number(savedStep(to)),
+        steps: format.number(to.saved),
         ago: format.ago(to.created),
       }),
     );

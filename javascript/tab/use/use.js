@@ -8,16 +8,7 @@ import * as format from '../base/format.js';
 import { readStored, writeStored } from '../base/stored.js';
 import { t } from '../base/texts.js';
 import { loraFile } from '../jobs/lora_file.js';
-import {
-  bestGrid,
-  cellChoice,
-  cellName,
-  gridsOf,
-  knownRuns,
-  reloadRuns,
-  runsError,
-  verdictTone,
-} from '../jobs/runs.js';
+import { bestGrid, cellChoice, cellName, gridsOf, knownRuns, reloadRuns, runsError } from '../jobs/runs.js';
 import { postWithCode } from '../widgets/confirmation_code.js';
 import { refuseForm, sendForm } from '../widgets/faults.js';
 import { copyBox, copyText } from '../widgets/form_parts.js';
@@ -151,7 +142,7 @@ function words(made, runs, trained) {
   const text = cellName(run, step, weight);
   const found = testOf(made, runs);
   const detail = found ? t(found.headline) : t('This step and weight was not tested.');
-  const tone = found ? verdictTone(found) : 'none';
+  const tone = found ? found.tone : 'none';
   return { tone, text, detail, buttons: [alone() ? keepFile(made) : toWebui(made), copyPrompt(made)] };
 }
 
@@ -171,7 +162,7 @@ function showKnown(made, runs) {
   const kept = Number.isFinite(found.retention)
     ? t('{kept} of the identity is kept.', { kept: format.percent(found.retention) })
     : '';
-  const tone = verdictTone(found);
+  const tone = found.tone;
   const { run } = made.cell.value;
   const see = () => {
     app.wantedGrid = { slug: made.slug, run, id: found.id };

@@ -9,11 +9,12 @@ from wcwidth import wcswidth
 
 from lib_lora.likeness.report import report_words
 from lib_lora.likeness.report.report import Report, Row
+from lib_lora.likeness.verdict.verdict_tone import Tone
 
 WIDTH = 100  # columns
 _MOST = 12  # lines of photos that are left out; the rest is counted
 _LONGEST = 28  # columns of a file name in the table
-_SIGNS: dict[report_words.Tone, str] = {"good": "[OK]", "warn": "[!]", "bad": "[X]", "none": "[?]"}
+_SIGNS: dict[Tone, str] = {"good": "[OK]", "warn": "[!]", "bad": "[X]", "none": "[?]"}
 
 
 def as_text(report: Report) -> str:

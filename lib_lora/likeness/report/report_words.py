@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
-from typing import Literal
 
 from lib_lora.likeness.measure.calibration import (
     BASE,
@@ -23,8 +22,8 @@ from lib_lora.likeness.measure.intervals import ROUNDS
 from lib_lora.likeness.report.report import ReferencePhoto, Report, Row
 from lib_lora.likeness.verdict import prompt_adherence
 from lib_lora.likeness.verdict.traits import original
+from lib_lora.likeness.verdict.verdict_tone import Tone, verdict_tone
 
-Tone = Literal["good", "warn", "bad", "none"]
 AI_MADE = "AI-generated pictures"
 _MEANINGS: tuple[tuple[str, Tone, str], ...] = (
     ("ok", "good", "clearly this person: likeness at or above the keep line"),
@@ -70,11 +69,7 @@ def number(likeness: float) -> str:
 
 def tone_of(report: Report) -> Tone:
     """How the verdict sounds."""
-    if not report.verdict.judged:
-        return "none"
-    if report.verdict.kind == "consistent":
-        return "good"
-    return "warn" if report.verdict.kind in ("slightly undertrained", "overtrained") else "bad"
+    return verdict_tone(report.verdict.kind, report.verdict.judged)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lib_lora.hosts.host_protocol import Host
 from lib_lora.ui.http.codes import Codes
 from lib_lora.ui.http.request_bodies import Uploads
+from lib_lora.ui.http.state_changes import StateChanges
 
 if TYPE_CHECKING:
     from lib_lora.queue.queue import Queue
@@ -29,6 +30,7 @@ class RequestContext:
         token: of this process's page; see `route_access`.
         codes: that confirm what a request alone may not do.
         uploads: those that are on their way.
+        changes: of the state since it was told last.
     """
 
     host: Host
@@ -37,6 +39,7 @@ class RequestContext:
     token: str
     codes: Codes = field(default_factory=Codes)
     uploads: Uploads = field(default_factory=Uploads)
+    changes: StateChanges = field(default_factory=StateChanges)
 
     @property
     def root(self) -> Path:

@@ -10,6 +10,7 @@ from fastapi.responses import Response
 
 from lib_lora.errors import UserError
 from lib_lora.files import read_json
+from lib_lora.likeness.verdict.verdict_tone import verdict_tone
 from lib_lora.ui.http import paths
 from lib_lora.ui.http.request_context import Call, RequestContext, Route, get
 from lib_lora.ui.http.responses import file, missing
@@ -65,7 +66,8 @@ def shown(desk: RequestContext, call: Call) -> dict[str, Any]:
             "step": facts["step"],
             "weight": facts["weight"],
             "made": report["made"],
-            "verdict": {key: value for key, value in verdict.items() if key != "rule"},
+            "verdict": {key: value for key, value in verdict.items() if key != "rule"}
+            | {"tone": verdict_tone(verdict["kind"], verdict["judged"])},
             "facts": facts,
             "rows": [_row(slug, run, grid, one, planned) for one in report["pictures"]],
             "photos": [

@@ -13,7 +13,7 @@ from fastapi.responses import Response
 from lib_lora.errors import UserError
 from lib_lora.files import sha256
 from lib_lora.queue.job_types import LONGEST
-from lib_lora.ui.http import paths
+from lib_lora.ui.http import limits, paths
 from lib_lora.ui.http.request_context import MB, Call, RequestContext, Route, get, post
 from lib_lora.ui.http.responses import FOREVER, Refused, file
 from lib_lora.ui.routes.photo_routes import shrunk
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from lib_lora.workspace.workspace import CharacterFolder
 
 JOBS = ("invent", "more")
-MOST = 64 * MB
 _SMALL = 384  # pixels of the longer side
 
 
@@ -58,7 +57,14 @@ def routes() -> list[Route]:
         get("/characters/{slug}/invented/candidates/{name}", candidate_picture, "small"),
         get("/characters/{slug}/invented/more/{name}", further_picture, "small"),
         post("/characters/{slug}/invented/pick", pick, Pick),
-        post("/characters/{slug}/invented/own", own_picture, OwnPicture, MOST * 4 // 3 + MB, "data", paths.character),
+        post(
+            "/characters/{slug}/invented/own",
+            own_picture,
+            OwnPicture,
+            limits.FACE_FILE * 4 // 3 + MB,
+            "data",
+            paths.character,
+        ),
     ]
 
 
@@ -154,11 +160,12 @@ def _painted_picture(desk: RequestContext, call: Call, folder: str) -> Response:
 def pick(desk: RequestContext, call: Call) -> dict[str, Any]:
     """Take one candidate for the character's face: it becomes the first photo."""
     from lib_lora.workflows.invent.invent import pick as pick_face
+    from lib_lora.workflows.photos.new_character import NewCharacter
 
     looked = look(paths.character(desk, call))
     _see_nobody_paints(desk, looked.folder)
     who = looked.character
-    pick_face(desk.root, who.name, who.trigger, who.class_word, number=call.body.number)
+    pick_face(desk.root, NewCharacter(who.name, who.trigger, who.class_word), call.body.number)
     return shown(desk, call)
 
 
@@ -166,7 +173,9 @@ def own_picture(desk: RequestContext, call: Call) -> dict[str, Any]:
     """Take one picture of the user's own for the character's face: it becomes the first photo."""
     from lib_lora.ui.routes.job_routes import base_of
     from lib_lora.ui.routes.photo_routes import sent
+    from lib_lora.workflows.invent.invent import OwnPicture
     from lib_lora.workflows.invent.invent import pick as pick_face
+    from lib_lora.workflows.photos.new_character import NewCharacter
 
     looked, body = look(paths.character(desk, call)), call.body
     _see_nobody_paints(desk, looked.folder)
@@ -178,8 +187,8 @@ def own_picture(desk: RequestContext, call: Call) -> dict[str, Any]:
         )
     base = base_of(desk, body.base)
     who = looked.character
-    words = (desk.root, who.name, who.trigger, who.class_word)
-    pick_face(*words, picture=sent(call), describe=describe or None, base=base)
+    own = OwnPicture(sent(call), base, describe or None)
+    pick_face(desk.root, NewCharacter(who.name, who.trigger, who.class_word), own=own)
     return shown(desk, call)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from lib_lora.character.store import load
 from lib_lora.errors import UserError
 from lib_lora.queue.job_progress import Follower, events_after
-from lib_lora.queue.job_types import KINDS
+from lib_lora.queue.job_types import KINDS, lane_of
 from lib_lora.ui.http import paths
 from lib_lora.ui.http.request_context import Call, RequestContext, Route, get, post
 from lib_lora.ui.http.responses import Refused, about, forbidden, missing
@@ -155,6 +155,7 @@ def told(desk: RequestContext, job: Job) -> dict[str, Any]:
     return {
         "id": job.id,
         "kind": job.kind,
+        "lane": lane_of(job.kind),
         "character": job.character,
         "slug": job.slug,
         "state": job.state,

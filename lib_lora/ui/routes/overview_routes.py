@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import lib_lora
-from lib_lora.character.photo_files import kinds
+from lib_lora.character.photo_files import SUFFIXES, kinds
 from lib_lora.errors import UserError
 from lib_lora.files import digest_of
+from lib_lora.grid.prompts import PROMPTS
+from lib_lora.likeness.verdict.verdict_tone import verdict_tone
 from lib_lora.photos.audit.coverage import LEAST
 from lib_lora.queue.job_types import lane_of
+from lib_lora.ui.http import limits
 from lib_lora.ui.http.paths import names
 from lib_lora.ui.http.request_context import Call, RequestContext, Route, get
 from lib_lora.ui.http.responses import LOG
@@ -34,11 +37,23 @@ _SHORT = 300  # letters of an argument
 
 def routes() -> list[Route]:
     """What a page asks again and again."""
-    return [get("/state", state), get("/waits", waits)]
+    return [get("/state", told, "since"), get("/waits", waits)]
 
 
-def state(desk: RequestContext, _call: Call) -> dict[str, Any]:
-    """Everything that is shown whatever step one is at: host, characters, queue."""
+def told(desk: RequestContext, call: Call) -> dict[str, Any]:
+    """Everything that is shown whatever step one is at: host, characters, queue. With `since` (the `mark` of the answer
+    before, empty at first) only what has changed: parts by name in `changed`, and of the `lists` of characters and jobs
+    the `keys` in their order and the entries that have `changed`; where nothing has, the `mark` alone."""
+    whole = state(desk)
+    if "since" not in call.query:
+        return whole
+    queue = {**whole.pop("queue")}
+    lists = {"characters": ("slug", whole.pop("characters")), "jobs": ("id", queue.pop("jobs"))}
+    return desk.changes.since(call.query["since"], {**whole, "queue": queue}, lists)
+
+
+def state(desk: RequestContext) -> dict[str, Any]:
+    """The whole of it."""
     caption_checks.begin()  # somebody looks; what the first trigger word or caption needs is loaded meanwhile
     open_jobs = desk.queue.open()
     shown, more = _shown(desk.queue.jobs())
@@ -54,6 +69,14 @@ def state(desk: RequestContext, _call: Call) -> dict[str, Any]:
             "samplers": desk.host.samplers(),
             "gpu": machine.has_gpu(),
             "photos": kinds(),
+        },
+        "limits": {
+            "photos": LEAST,
+            "photo_bytes": limits.PHOTO_FILE,
+            "face_bytes": limits.FACE_FILE,
+            "photos_at_once": limits.PHOTOS_AT_ONCE,
+            "suffixes": sorted(SUFFIXES),
+            "test_pictures": len(PROMPTS),
         },
         "supervisor": {"active": desk.supervisor.active, "reason": desk.supervisor.reason},
         "characters": [of_character(folder, open_jobs) for folder in folders(desk.root)],
@@ -239,7 +262,7 @@ def _test(run: RunRecord | None) -> dict[str, Any]:
         return {"tone": "none", "text": text, "run": run.id if run else "", "grid": "", "headline": ""}
     grid = found[0]
     where = "" if grid.step is None else f" (step {grid.step:,}, weight {grid.weight:g})"
-    tone, text = run_records.tone_of(grid), f"{grid.headline}{where}"
+    tone, text = verdict_tone(grid.kind, grid.judged), f"{grid.headline}{where}"
     return {"tone": tone, "text": text, "run": run.id, "grid": grid.id, "headline": grid.headline}
 
 

@@ -13,7 +13,7 @@ from fastapi.responses import Response
 
 from lib_lora.character.photo_files import open_photo
 from lib_lora.errors import UserError, brief
-from lib_lora.ui.http import paths
+from lib_lora.ui.http import limits, paths
 from lib_lora.ui.http.request_context import MB, Call, RequestContext, Route, get, post
 from lib_lora.ui.http.responses import missing, picture
 from lib_lora.ui.routes.job_routes import put, told
@@ -21,10 +21,9 @@ from lib_lora.ui.views import imports
 from lib_lora.ui.views.character_snapshot import CharacterSnapshot, look
 from lib_lora.workflows.photos.import_command import import_into
 
-MOST = 256 * MB
 LARGE = 1600  # pixels of the longer side
 PATIENCE = 20.0  # seconds that an audit of the same photos is waited for
-_opening = BoundedSemaphore(2)  # a photo of 100 megapixels takes 300 MB while it is open
+_opening = BoundedSemaphore(limits.PHOTOS_AT_ONCE)
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ def routes() -> list[Route]:
     """All about photos."""
     return [
         get("/characters/{slug}/photos", shown),
-        post("/characters/{slug}/photos", add, NewPhoto, MOST * 4 // 3 + MB, "data", paths.character),
+        post("/characters/{slug}/photos", add, NewPhoto, limits.PHOTO_FILE * 4 // 3 + MB, "data", paths.character),
         post("/characters/{slug}/photos/from_path", add_from_path, FromPath),
         get("/characters/{slug}/photos/{sha256}/thumbnail", thumbnail),
         get("/characters/{slug}/photos/{sha256}/picture", large),

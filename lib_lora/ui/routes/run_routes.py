@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from fastapi.responses import Response
 
+from lib_lora.likeness.verdict.verdict_tone import verdict_tone
 from lib_lora.typed_settings import to_dict
 from lib_lora.ui.http import paths
 from lib_lora.ui.http.request_context import Call, RequestContext, Route, get
@@ -37,10 +38,15 @@ def routes() -> list[Route]:
 
 
 def listed(desk: RequestContext, call: Call) -> list[dict[str, Any]]:
-    """All runs of a character, the newest first."""
+    """All runs of a character, the newest first; `best` is the test that all of them speak for, in its run."""
     folder = paths.character(desk, call)
     open_jobs = desk.queue.open()
-    return [_told(record, folder.path.name, open_jobs) for record in run_records.runs(folder)]
+    found = [(record, run_records.grids(record.folder)) for record in run_records.runs(folder)]
+    best = run_records.best(found)
+    told = [_told(record, folder.path.name, open_jobs) for record, _ in found]
+    for one, (_, grids) in zip(told, found, strict=True):
+        one["best"] = next((grid.id for grid in grids if grid is best), "")
+    return told
 
 
 def _told(record: RunRecord, slug: str, open_jobs: Sequence[Job]) -> dict[str, Any]:
@@ -60,6 +66,7 @@ def _told(record: RunRecord, slug: str, open_jobs: Sequence[Job]) -> dict[str, A
         "total": total,
         "trained": done,
         "checkpoints": record.saved,
+        "saved": max(record.saved, default=0),
         "grids": [_grid(one) for one in run_records.grids(record.folder)],
         "resumable": max(record.saved, default=0) < total and (record.folder / "state").is_dir(),
         "job": working[0].id if working else None,
@@ -67,7 +74,7 @@ def _told(record: RunRecord, slug: str, open_jobs: Sequence[Job]) -> dict[str, A
 
 
 def _grid(record: GridRecord) -> dict[str, Any]:
-    return {**asdict(record), "made": seconds(record.made)}
+    return {**asdict(record), "tone": verdict_tone(record.kind, record.judged), "made": seconds(record.made)}
 
 
 def seconds(iso: str) -> float | None:
@@ -86,7 +93,16 @@ def shown(desk: RequestContext, call: Call) -> dict[str, Any]:
     slug = folder.path.name
     told = _told(record, slug, desk.queue.open())
     begun = [
-        {"id": name, "step": None, "weight": 1.0, "kind": "", "headline": "", "drift": False, "judged": False}
+        {
+            "id": name,
+            "step": None,
+            "weight": 1.0,
+            "kind": "",
+            "headline": "",
+            "drift": False,
+            "judged": False,
+            "tone": "none",
+        }
         | {"retention": None, "made": None}
         for name in run_records.identifiers(record.folder / "grids", "plan.json")
         if name not in {grid["id"] for grid in told["grids"]}

@@ -7,8 +7,10 @@ OpenCV, which a list on a page must not wait for.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -188,15 +190,19 @@ def _grid(path: Path) -> GridRecord | None:
         return None
 
 
-def tone_of(record: GridRecord) -> str:
-    """What a verdict sounds like: "good", "warn", "bad", or "none" where nothing could be judged."""
-    if not record.judged:
-        return "none"
-    if record.kind == "consistent":
-        return "good"
-    return (
-        "warn" if record.kind in ("slightly undertrained", "overtrained") else "bad"
-    )  # as `likeness.report.report_words.tone_of`
+def best(found: Sequence[tuple[RunRecord, Sequence[GridRecord]]]) -> GridRecord | None:
+    """The test whose step and weight the tests of a character speak for; None where nothing is judged.
+
+    Of the runs that hold, it is the newest one's, and in it the test that keeps most of the face; where no run holds,
+    the test of any run that keeps most; of equal ones the newest.
+
+    Args:
+        found: the runs, the newest first, each with its judged tests, the newest first.
+    """
+    judged = [[one for one in tests if one.judged and one.retention is not None] for _, tests in found]
+    holding = [[one for one in tests if one.kind == "consistent"] for tests in judged]
+    among = next(filter(None, holding), None) or sorted(chain(*judged), key=lambda one: one.made, reverse=True)
+    return max(among, key=lambda one: one.retention or 0.0, default=None)
 
 
 def uses(run_folder: Path) -> list[dict[str, Any]]:

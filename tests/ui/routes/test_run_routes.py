@@ -6,10 +6,13 @@ import pytest
 from PIL import Image
 from planting import plant_grid, plant_run
 
+from lib_lora.likeness.verdict.verdict_tone import verdict_tone
 from lib_lora.runs.events import EventLog
 from lib_lora.ui.routes.grid_routes import POLICY
+from lib_lora.ui.views import run_records
 from lib_lora.ui.views.advice_buttons import buttons
 from lib_lora.ui.views.run_history import RunHistory, story_of, thinned
+from lib_lora.ui.views.run_records import GridRecord
 
 
 @pytest.fixture
@@ -38,6 +41,55 @@ def test_runs_are_listed_the_newest_first(page, run):
     assert (oldest["created"], oldest["preset"], oldest["job"]) == (1714979289.0, "sd15-face", None)
     assert page.get(f"{RUNS}/011").status_code == 400
     assert page.get(f"{RUNS}/012").status_code == 404
+
+
+def test_the_last_saved_step_is_told(page, run):
+    plant_run(page.character("Mara 名前"), number=2, saved=[])
+    assert [one["saved"] for one in page.got(RUNS)] == [0, 100]
+
+
+def judged(number, kind="consistent", retention=0.9, made="2024-05-06", real=True):
+    return GridRecord(f"{number:03d}", 100, 1.0, kind, "", False, real, retention, made)
+
+
+@pytest.mark.parametrize(
+    ("runs", "wanted"),
+    [
+        ([], None),
+        ([[]], None),
+        ([[judged(1, real=False)], [judged(2, retention=None)]], None),  # nothing could be judged
+        ([[judged(1, retention=0.5), judged(2, retention=0.8)]], "002"),
+        ([[judged(1, retention=0.5)], [judged(2, retention=0.8)]], "001"),  # both hold: the newer run's
+        ([[judged(1, "undertrained", 0.9)], [judged(2, retention=0.5)]], "002"),  # the one that holds
+        ([[judged(1, "undertrained", 0.3)], [judged(2, "overtrained", 0.5)]], "002"),  # none holds: the most alike
+        ([[judged(2, retention=0.8), judged(1, retention=0.8)]], "002"),  # the newest of equal ones
+        ([[judged(1, "drift", 0.4, "2024-05-06")], [judged(2, "drift", 0.4, "2024-05-07")]], "002"),
+    ],
+)
+def test_the_test_that_all_runs_speak_for(runs, wanted):
+    best = run_records.best([(None, grids) for grids in runs])
+    assert (best.id if best else None) == wanted
+
+
+def test_the_best_test_is_named_in_its_run_alone(page, run):
+    plant_grid(plant_run(page.character("Mara 名前"), number=2, saved=[100]))
+    plant_grid(run)
+    assert [one["best"] for one in page.got(RUNS)] == ["001", ""]
+
+
+@pytest.mark.parametrize(
+    ("kind", "real", "tone"),
+    [
+        ("consistent", True, "good"),
+        ("slightly undertrained", True, "warn"),
+        ("overtrained", True, "warn"),
+        ("undertrained", True, "bad"),
+        ("not this person", True, "bad"),
+        ("consistent", False, "none"),
+    ],
+)
+def test_how_a_verdict_sounds(kind, real, tone):
+    assert verdict_tone(kind, real) == tone
 
 
 def test_a_run_that_is_worked_on_names_its_job(page, run):
@@ -109,13 +161,14 @@ def test_a_judged_grid_is_told_whole(page, run):
     [grid] = page.got(RUNS)[0]["grids"]
     assert grid == {
         "id": "001", "step": 100, "weight": 1.0, "kind": "consistent", "headline": "The face holds", "drift": False,
-        "judged": True, "retention": 0.9, "made": 1714982400.0,
+        "judged": True, "tone": "good", "retention": 0.9, "made": 1714982400.0,
     }  # fmt: skip
     told = page.got(f"{RUNS}/001/grids/001")
     assert (told["step"], told["weight"], told["verdict"]["kind"]) == (100, 1.0, "consistent")
     assert set(told["verdict"]) == {
-        "kind", "headline", "because", "advice", "action", "value", "drift", "judged", "notes"
+        "kind", "headline", "because", "advice", "action", "value", "drift", "judged", "notes", "tone"
     }  # fmt: skip
+    assert told["verdict"]["tone"] == "good"
     assert [row["role"] for row in told["rows"]] == ["lora", "lora", "base", "base", "leak"]
     assert (told["rows"][0]["prompt"], told["rows"][0]["seed"]) == ("photo 0 of mrxa woman", 1000)
     assert told["rows"][2]["name"] == told["rows"][0]["name"] == "prompt 0"
