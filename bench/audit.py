@@ -29,6 +29,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "helpers")]
 
 import planted  # noqa: E402
 
+from bench import results_file  # noqa: E402
 from lib_lora.character.store import Character, create, declare_consent  # noqa: E402
 from lib_lora.faces.opencv_engine import SFaceEngine  # noqa: E402
 from lib_lora.likeness.measure import template as templates  # noqa: E402
@@ -46,9 +47,12 @@ ENGINE = SFaceEngine()
 def main() -> int:
     options = _options()
     if options.what == "time":
-        print(timed(options.work, options.runs))
+        text = timed(options.work, options.runs)
     else:
-        print({"faults": faults, "strangers": strangers, "writing": writing}[options.what]())
+        text = {"faults": faults, "strangers": strangers, "writing": writing}[options.what]()
+    print(text)
+    figures = {"what": options.what, "rows": results_file.rows(text), "text": text.splitlines()}
+    results_file.save("audit", figures, options.results)
     return 0
 
 
@@ -57,6 +61,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--what", choices=("faults", "strangers", "writing", "time"), required=True)
     parser.add_argument("--work", type=Path, help="of time: folder for the photos (200 MB)")
     parser.add_argument("--runs", type=int, default=3, help="of time: how often each is repeated (default: 3)")
+    results_file.add_option(parser)
     options = parser.parse_args()
     if options.what == "time" and options.work is None:
         parser.error("--what time needs --work DIR")

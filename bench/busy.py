@@ -33,6 +33,10 @@ import psutil
 from machine import Watch, describe
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.append(str(ROOT))
+
+from bench import results_file  # noqa: E402
+
 DATA = ROOT / "tests" / "data"
 WAYS = {  # how each training is started
     "sleep": "import sys; from lib_lora.__main__ import main; sys.exit(main(sys.argv[1:]))",
@@ -50,11 +54,13 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=2, help="trainings of each kind at each load")
     parser.add_argument("--longest", type=float, default=300.0, help="seconds for each training")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the training")
+    results_file.add_option(parser)
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
     print(json.dumps(describe()), flush=True)
     print("| busy processes | threads sleep, s/step | library's own way, s/step | ratio | others |")
     print("|---|---|---|---|---|", flush=True)
+    figures = []
     for load in options.loads:
         seconds: dict[str, list[float]] = {way: [] for way in WAYS}
         others: list[float] = []
@@ -67,6 +73,8 @@ def main() -> int:
         quiet = f"{statistics.median(others):.0f} %" if load == 0 else "-"
         cells = [str(load), *map(_spread, seconds.values()), _ratio(*seconds.values()), quiet]
         print(f"| {' | '.join(cells)} |", flush=True)
+        figures.append({"busy processes": load, "seconds a step": seconds, "others, percent": others})
+    results_file.save("busy", figures, options.results)
     return 0
 
 

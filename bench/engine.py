@@ -52,6 +52,8 @@ from machine import Watch, describe, disk_bytes, drop_file_cache
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "helpers")]
 
+from bench import results_file  # noqa: E402
+
 PHOTOS = ROOT / "tests" / "data" / "personas" / "mara"
 PRESET_OF = {"sd15": "sd15-face", "sdxl": "sdxl-face"}
 PHASES = {  # what is done until an event; the event that ends it
@@ -88,6 +90,7 @@ def main() -> int:
     if "whole" in options.only:
         result["whole"] = [whole(order, work, options.images) for order in orders]
     print(json.dumps(result, indent=2) if options.json else table(result))
+    results_file.save("engine", result, options.results)
     return 0
 
 
@@ -108,6 +111,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--images", type=int, default=2000, help="pictures seen by a whole training")
     parser.add_argument("--json", action="store_true", help="machine-readable")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
+    results_file.add_option(parser)
     options = parser.parse_args()
     if "whole" in options.only and options.images <= options.batch:
         parser.error("--images must be more than --batch: a pace is what lies between two steps")

@@ -23,6 +23,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from bench import results_file  # noqa: E402
 from lib_lora.character.photo_files import list_photos, open_photo  # noqa: E402
 from lib_lora.character.store import Character  # noqa: E402
 from lib_lora.faces.opencv_engine import SFaceEngine  # noqa: E402
@@ -36,6 +37,7 @@ from lib_lora.workflows.invent.invent_setting import silent  # noqa: E402
 from lib_lora.workflows.invent.invent_words import line_of  # noqa: E402
 from lib_lora.workflows.invent.invented_folder import InventedFolder, InventedPicture  # noqa: E402
 from lib_lora.workflows.judge.painters import painter_of  # noqa: E402
+from lib_lora.workflows.photos.new_character import NewCharacter  # noqa: E402
 from lib_lora.workflows.train.prepare import plan as plan_of_base  # noqa: E402
 from lib_lora.workspace.workspace import Workspace  # noqa: E402
 
@@ -53,11 +55,14 @@ WAYS = (
 def main() -> int:
     options = _options()
     if options.what == "ways":
-        print(ways(options.work, options.picks, options.wishes))
+        text = ways(options.work, options.picks, options.wishes)
     elif options.what == "whole":
-        print(whole(options.work, options.budget, options.pick))
+        text = whole(options.work, options.budget, options.pick)
     else:
-        print(stage(options.root, options.name))
+        text = stage(options.root, options.name)
+    print(text)
+    figures = {"what": options.what, "rows": results_file.rows(text), "text": text.splitlines()}
+    results_file.save("invent", figures, options.results)
     return 0
 
 
@@ -71,6 +76,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--budget", type=int, default=invent_more.BUDGET)
     parser.add_argument("--root", type=Path, help="data folder of a finished run")
     parser.add_argument("--name", default="nova")
+    results_file.add_option(parser)
     return parser.parse_args()
 
 
@@ -79,7 +85,7 @@ def ways(work: Path, picks: int, wishes: int) -> str:
 
     Nothing is learned from what is kept: each picture is compared with the picked face alone.
     """
-    invent.candidates(work, "ways", DESCRIBE, BASE, invent_more.STRANGERS)
+    invent.candidates(work, "ways", invent.CandidatesRequest(DESCRIBE, BASE, invent_more.STRANGERS))
     invented, engine = InventedFolder(Workspace(work).character("ways")), SFaceEngine()
     plan = invented.plan
     if plan is None:
@@ -132,12 +138,15 @@ def _distinct(invented: InventedFolder, found: list[InventedPicture], engine: SF
 def whole(work: Path, budget: int, pick: int | None) -> str:
     """All steps, as a user goes."""
     start = time.perf_counter()
-    invent.candidates(work, "nova", DESCRIBE, BASE)
+    invent.candidates(work, "nova", invent.CandidatesRequest(DESCRIBE, BASE))
     invented = InventedFolder(Workspace(work).character("nova"))
     first = _distinct(invented, invented.painted(), SFaceEngine())[0]
-    invent.pick(work, "nova", "nvxa", "woman", pick or first.number, consent="fictional")
+    invent.pick(work, NewCharacter("nova", "nvxa", "woman", "fictional"), pick or first.number)
     told = invent_more.more(
-        work, "nova", budget=budget, each=lambda one: print(line_of(one), file=sys.stderr, flush=True)
+        work,
+        "nova",
+        invent_more.MoreRequest(budget=budget),
+        each=lambda one: print(line_of(one), file=sys.stderr, flush=True),
     )
     return f"{told.text}\n{time.perf_counter() - start:.0f} seconds\n{stage(work, 'nova')}"
 

@@ -40,12 +40,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # a forked child must not wait fo
 import toys  # noqa: E402
 from PIL import Image  # noqa: E402
 
+from bench import results_file  # noqa: E402
 from lib_lora.errors import UserError  # noqa: E402
 from lib_lora.lora.file.integrity import check_whole  # noqa: E402
 from lib_lora.lora.hashes import FileBytes, sshs_model_hash  # noqa: E402
 from lib_lora.training.plan.run_file import load_run  # noqa: E402
+from lib_lora.training.plan.training_request import TrainingRequest  # noqa: E402
 from lib_lora.workflows.judge import grid_run  # noqa: E402
-from lib_lora.workflows.photos.new_character import new_character  # noqa: E402
+from lib_lora.workflows.photos.new_character import NewCharacter, new_character  # noqa: E402
 from lib_lora.workflows.train import main_job  # noqa: E402
 from lib_lora.workflows.train.prepare import start_run  # noqa: E402
 
@@ -115,8 +117,8 @@ def prepare(place: Place, base: Path) -> None:
     source.mkdir(parents=True)
     for photo in sorted(PHOTOS.iterdir())[:2]:
         shutil.copy(photo, source)
-    new_character(place.data, "Mara", "mrxa", "woman", "fictional", source)
-    start_run(place.data, "Mara", base, None, SETTINGS, out=place.out, grid_steps=1, few=True)
+    new_character(place.data, NewCharacter("Mara", "mrxa", "woman", "fictional"), source)
+    start_run(place.data, "Mara", TrainingRequest(base, None, SETTINGS, out=place.out, grid_steps=1, few=True))
 
 
 def finish(place: Place, fill_after: int = 0) -> None:
@@ -325,6 +327,7 @@ def main() -> int:
     options.add_argument("--calls", nargs="*", default=list(CALLS), choices=list(CALLS))
     options.add_argument("--only", nargs="*", default=[], metavar="CALL:N", help="these alone; N: also a kind")
     options.add_argument("--fills", type=int, default=1, metavar="K", help="fill the disk after each K-th event")
+    results_file.add_option(options)
     chosen = options.parse_args()
     work: Path = chosen.work.absolute()
     shutil.rmtree(work, ignore_errors=True)
@@ -354,8 +357,8 @@ def main() -> int:
     finally:
         if mounted:
             subprocess.run(["umount", str(place.home)], check=False)
-    (work / "rows.json").write_text(json.dumps(rows, indent=1), encoding="utf-8")
     print(table(rows))
+    results_file.save("kills", rows, chosen.results)
     return any("WRONG" in str(row) for row in rows)
 
 

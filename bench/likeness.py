@@ -27,6 +27,8 @@ import psutil
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from bench import results_file  # noqa: E402
+
 FIXED = 0.363  # SFace's published threshold for pairs
 PICTURES, PHOTOS = 20, 24
 
@@ -103,7 +105,7 @@ def show(rows: list[dict[str, float]]) -> None:
         print("| " + " | ".join(cells) + " |")
 
 
-def timings() -> None:
+def timings() -> dict[str, Any]:
     """Ask the scorer as a webui would: its own process, one JSON line a picture."""
     import cv2
     from PIL import Image
@@ -140,6 +142,8 @@ def timings() -> None:
     print(f"one picture: median {statistics.median(each) * 1000:.0f} ms, slowest {max(each) * 1000:.0f} of {len(each)}")
     print(f"twenty pictures and their report: median {statistics.median(twenty):.2f} s of {len(twenty)}")
     print(f"memory of the process: {memory:.0f} MB")
+    seconds = {"loading": loaded, "start": started, "one picture": each, "twenty pictures": twenty}
+    return {"OpenCV": cv2.__version__, "seconds": seconds, "memory, MB": memory}
 
 
 class _Scorer:
@@ -188,11 +192,16 @@ def main() -> None:
     parser.add_argument("--time", action="store_true")
     parser.add_argument("--draws", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=1)
+    results_file.add_option(parser)
     options = parser.parse_args()
+    figures: dict[str, Any] = {}
     if options.simulate:
-        show(simulate(options.draws, options.seed))
+        figures["simulate"] = simulate(options.draws, options.seed)
+        show(figures["simulate"])
     if options.time:
-        timings()
+        figures["time"] = timings()
+    if figures:
+        results_file.save("likeness", figures, options.results)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from bench import results_file  # noqa: E402
 from lib_lora.likeness.report import report as reports  # noqa: E402
 from lib_lora.likeness.report.report import Report  # noqa: E402
 
@@ -46,6 +47,7 @@ def main() -> int:
         rows += measured(name, options.work / options.what / name, options.what, options.more)
         print(table(rows[-1:]).splitlines()[-1], file=sys.stderr, flush=True)
     print(json.dumps(rows, indent=2) if options.json else table(rows))
+    results_file.save("loop", {"what": options.what, "rows": rows}, options.results)
     return 0
 
 
@@ -56,6 +58,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--people", nargs="+", choices=PEOPLE, default=list(PEOPLE))
     parser.add_argument("--more", type=shlex.split, default=[], help="further arguments of the command, as one text")
     parser.add_argument("--json", action="store_true", help="machine-readable")
+    results_file.add_option(parser)
     return parser.parse_args()
 
 

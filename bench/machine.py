@@ -24,12 +24,24 @@ def describe() -> dict[str, Any]:
 
     return {
         "system": f"{platform.system()} {platform.machine()}",
+        "processor": _processor(),
         "cores": os.cpu_count(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "",
         "torch_threads": torch.get_num_threads(),
         "load_average": round(float(psutil.getloadavg()[0]), 2),
         "python": platform.python_version(),
         **{name: importlib.metadata.version(name) for name in ("torch", "diffusers", "transformers", "peft")},
     }
+
+
+def _processor() -> str:
+    """Its name, as far as the system tells."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
 
 
 @dataclass

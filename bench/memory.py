@@ -40,6 +40,7 @@ sys.path.append(str(ROOT / "bench"))  # for a test, which finds this file by ano
 from diffusers import UNet2DConditionModel  # noqa: E402
 from engine import full_size_base  # noqa: E402
 
+from bench import results_file  # noqa: E402
 from lib_lora.lora.adapter.adapter import attach  # noqa: E402
 from lib_lora.lora.adapter_settings import LoraSettings  # noqa: E402
 from lib_lora.models.families.identify import identify  # noqa: E402
@@ -208,6 +209,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--families", nargs="+", choices=SIDES, default=list(SIDES))
     parser.add_argument("--batch", nargs="+", type=int, default=[1, 4])
     parser.add_argument("--rank", type=int, default=32)
+    results_file.add_option(parser)
     options = parser.parse_args(arguments)
     options.work.mkdir(parents=True, exist_ok=True)
     lines = ["| case | checkpointing | frozen | adapter, AdamW | 8-bit | step | sum |", "|---|---|---|---|---|---|---|"]
@@ -222,6 +224,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     case = Case(batch, side, options.rank, text, recomputed)
                     lines.append(_line(f"{family}-{batch}" + "-text" * text, recomputed, step_bytes(info, case)))
     print(f"Side {SIDES}, rank {options.rank}, GB = 10^9 bytes.\n", *lines, "", *pictures, sep="\n")
+    figures = {"rank": options.rank, "sides": SIDES, "rows, GB": results_file.rows("\n".join([*lines, "", *pictures]))}
+    results_file.save("memory", figures, options.results)
     return 0
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from bench import results_file  # noqa: E402
 from lib_lora.grid import diffusers_painter  # noqa: E402
 from lib_lora.grid.diffusers_painter import DiffusersPainter  # noqa: E402
 from lib_lora.models.families.identify import identify  # noqa: E402
@@ -41,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--precision", choices=("fp32", "bf16", "fp16"), default="fp32")
     parser.add_argument("--together", type=int, help="pictures at a time, in place of what the painter likes here")
     parser.add_argument("--repeat", type=int, default=3, help="rounds")
+    results_file.add_option(parser)
     options = parser.parse_args(arguments)
     if options.together:
         diffusers_painter.at_a_time = lambda *_: options.together
@@ -59,6 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             seconds[name].append(time.perf_counter() - began)
     for name, taken in seconds.items():
         print(f"{name}: median {statistics.median(taken):.1f} s ({min(taken):.1f} to {max(taken):.1f})")
+    results_file.save("painting", {"pictures": options.pictures, "seconds": seconds}, options.results)
     return 0
 
 

@@ -53,6 +53,10 @@ sys.path.append(str(ROOT / "bench"))  # for a test, which finds this file by ano
 from engine import PHOTOS, full_size_base, say  # noqa: E402
 from machine import Watch, describe  # noqa: E402
 
+from bench import results_file  # noqa: E402
+from lib_lora.training.plan.training_request import TrainingRequest  # noqa: E402
+from lib_lora.workflows.photos.new_character import NewCharacter  # noqa: E402
+
 RACERS = ("engine", "plain")
 FAMILIES = {"sd15": "sd1", "sdxl": "sdxl"}
 WARM_UP = 2  # steps that are not counted: the allocator and oneDNN's caches settle
@@ -77,6 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             result["races"].append(race(case, base, precision, options))
     result["device"] = _device_name()
     print(json.dumps(result, indent=2) if options.json else table(result))
+    results_file.save("race", result, options.results)
     return 0 if all("seconds" in row[who] for row in result["races"] for who in RACERS) else 1
 
 
@@ -97,6 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--base", type=Path, help="train on this checkpoint instead of random numbers")
     parser.add_argument("--json", action="store_true", help="machine-readable")
     parser.add_argument("--child", choices=RACERS, help=argparse.SUPPRESS)
+    results_file.add_option(parser)
     return parser
 
 
@@ -160,8 +166,8 @@ class EngineLoop:
         from lib_lora.workflows.train.prepare import start_run
 
         photos = [Path(photo) for photo in recipe.photos]
-        new_character(folder, "mara", TRIGGER, CLASS, "fictional", photos)
-        run = start_run(folder, "mara", Path(recipe.base), None, engine_settings(recipe), few=True)
+        new_character(folder, NewCharacter("mara", TRIGGER, CLASS, "fictional"), photos)
+        run = start_run(folder, "mara", TrainingRequest(Path(recipe.base), None, engine_settings(recipe), few=True))
         self.loss = float("nan")
         self.loop = _Loop(open_session(run, self._hear), self._hear, _Position())
 

@@ -36,9 +36,13 @@ from typing import TYPE_CHECKING, Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from bench import results_file  # noqa: E402
 from lib_lora.errors import UserError  # noqa: E402
 from lib_lora.likeness.measure.intervals import Interval, student  # noqa: E402
-from lib_lora.training.plan.presets import NARROW, merged  # noqa: E402
+from lib_lora.models.families.sd1 import NARROW  # noqa: E402
+from lib_lora.training.plan.presets import merged  # noqa: E402
+from lib_lora.training.plan.training_request import TrainingRequest  # noqa: E402
+from lib_lora.workflows.photos.new_character import NewCharacter  # noqa: E402
 
 if TYPE_CHECKING:
     from lib_lora.faces.opencv_engine import SFaceEngine
@@ -163,7 +167,9 @@ def main() -> int:
         failed = measure(options)
     pace = options.work / PACE_FILE
     known = json.loads(pace.read_text(encoding="utf-8")) if pace.exists() else {}
-    print(table(read_rows(options.work / RESULTS), known))
+    rows = read_rows(options.work / RESULTS)
+    print(table(rows, known))
+    results_file.save("settings_study", {"rows": rows, "pace": known}, options.results)
     return 1 if failed else 0
 
 
@@ -180,6 +186,7 @@ def _options(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=2, help="runs side by side")
     parser.add_argument("--pace", action="store_true", help="measure what the steps cost")
     parser.add_argument("--table", action="store_true", help="train nothing, print what is there")
+    results_file.add_option(parser)
     options = parser.parse_args(words)
     options.at = sorted({*options.at})
     if not 1 <= options.at[0] <= options.at[-1] <= options.steps:
@@ -394,7 +401,7 @@ def _take_in(person: str, work: Path) -> None:
     from lib_lora.workflows.photos.new_character import new_character
 
     trigger = f"{person[:2]}x{person[2]}"
-    new_character(work / "data", person, trigger, PEOPLE[person], "fictional", DATA / "personas" / person)
+    new_character(work / "data", NewCharacter(person, trigger, PEOPLE[person], "fictional"), DATA / "personas" / person)
 
 
 def _fill_cache(run: Run) -> None:
@@ -465,7 +472,7 @@ def _point(studio: GridRun, step: int, sampling: int, yard: Yardstick) -> dict[s
 def _new_run(job: Job, study: Study, work: Path) -> Run:
     from lib_lora.workflows.train.prepare import start_run
 
-    return start_run(work / "data", job.person, BASE, NARROW, all_overrides(job, study))
+    return start_run(work / "data", job.person, TrainingRequest(BASE, NARROW, all_overrides(job, study)))
 
 
 @lru_cache(maxsize=1)

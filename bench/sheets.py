@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -21,6 +22,7 @@ from PIL import Image, ImageDraw
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from bench import results_file  # noqa: E402
 from lib_lora.photos.importing.sheets import boxes  # noqa: E402
 
 CODECS = [("PNG", 0), ("JPEG", 75), ("JPEG", 85), ("JPEG", 95), ("WEBP", 75), ("WEBP", 90)]
@@ -65,8 +67,8 @@ def exact(found: tuple[tuple[int, int, int, int], ...], size: tuple[int, int], g
     )
 
 
-def measure_sheets(everyone: list[list[Image.Image]], number: int, draw: random.Random) -> None:
-    """Print how many of each kind are recognised."""
+def measure_sheets(everyone: list[list[Image.Image]], number: int, draw: random.Random) -> dict[str, Any]:
+    """Print how many of each kind are recognised; and give it."""
     counts: dict[str, list[int]] = {}
     seconds = 0.0
     for one in range(number):
@@ -90,6 +92,8 @@ def measure_sheets(everyone: list[list[Image.Image]], number: int, draw: random.
     for group, (total, hits, well) in sorted(counts.items()):
         print(f"{group:22} {total:6} {hits / total:6.1%} {well / max(hits, 1):8.1%}")
     print(f"{1000 * seconds / number:.1f} ms each")
+    of_kinds = {group: {"number": one[0], "found": one[1], "cut well": one[2]} for group, one in sorted(counts.items())}
+    return {"sheets": of_kinds, "seconds each": seconds / number}
 
 
 def singles(everyone: list[list[Image.Image]], draw: random.Random) -> Iterator[tuple[str, Image.Image]]:
@@ -132,8 +136,8 @@ def singles(everyone: list[list[Image.Image]], draw: random.Random) -> Iterator[
         yield "three by three", nine
 
 
-def measure_singles(everyone: list[list[Image.Image]], draw: random.Random) -> None:
-    """Print how many of each kind are taken for a sheet."""
+def measure_singles(everyone: list[list[Image.Image]], draw: random.Random) -> dict[str, Any]:
+    """Print how many of each kind are taken for a sheet; and give it."""
     counts: dict[str, list[int]] = {}
     for kind, image in singles(everyone, draw):
         count = counts.setdefault(kind, [0, 0])
@@ -142,6 +146,7 @@ def measure_singles(everyone: list[list[Image.Image]], draw: random.Random) -> N
     print(f"\n{'no sheets':22} number  taken for one")
     for kind, (total, wrong) in counts.items():
         print(f"{kind:22} {total:6} {wrong:6}")
+    return {"no sheets": {kind: {"number": one[0], "taken for one": one[1]} for kind, one in counts.items()}}
 
 
 def main() -> None:
@@ -149,11 +154,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sheets", type=int, default=1500)
     parser.add_argument("--seed", type=int, default=0)
+    results_file.add_option(parser)
     options = parser.parse_args()
     draw = random.Random(options.seed)
     everyone = people()
-    measure_sheets(everyone, options.sheets, draw)
-    measure_singles(everyone, draw)
+    figures = {**measure_sheets(everyone, options.sheets, draw), **measure_singles(everyone, draw)}
+    results_file.save("sheets", figures, options.results)
 
 
 if __name__ == "__main__":

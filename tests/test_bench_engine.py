@@ -29,9 +29,10 @@ def test_a_whole_training_of_a_toy(tmp_path: Path) -> None:
     base = toys.write_toy("sd1", tmp_path / "toy.safetensors")
     command = [sys.executable, str(BENCH), "--only", "whole", "--base", str(base), "--work", str(tmp_path / "work")]
     command += ["--precision", "fp32", "--images", "7", "--batch", "2", "--json"]
-    command += ["--set", "resolution=128", "samples=0", "save_every=3"]
+    command += ["--set", "resolution=128", "samples=0", "save_every=3", "--results", str(tmp_path / "results.json")]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     (found,) = json.loads(done.stdout)["whole"]
+    assert json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))["figures"]["whole"] == [found]
     assert (found["steps"], found["checkpoints"]) == (4, 2)  # after the third step and the last
     assert 0 < found["first step"] < found["last step"] < found["end"]
     assert 3 * found["seconds"] == pytest.approx(found["last step"] - found["first step"], rel=0.9)

@@ -21,7 +21,8 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_race_gives_both_rows(base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["--cases", "sd15-1-text", "--precision", "fp32", "--steps", "1", "--resolution", "128", "--rank", "4"]
-    assert race.main([*words, "--base", str(base), "--work", str(tmp_path), "--photos", "2", "--json"]) == 0
+    words += ["--base", str(base), "--work", str(tmp_path), "--photos", "2", "--json"]
+    assert race.main([*words, "--results", str(tmp_path / "results.json")]) == 0
     result = json.loads(capsys.readouterr().out)
     (row,) = result["races"]
     for who in race.RACERS:

@@ -6,7 +6,8 @@ import math
 import pytest
 
 from bench import settings_study as study
-from lib_lora.training.plan.presets import NARROW, preset
+from lib_lora.models.families.sd1 import NARROW
+from lib_lora.training.plan.presets import preset
 
 STUDY = study.Study(250, [60, 120, 250], 8, "fp32", study.START)
 

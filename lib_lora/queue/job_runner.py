@@ -158,7 +158,7 @@ class JobRunner:
             if ask and not paints and ask.get("ask") in _REFUSALS:
                 worker.send({"id": ask.get("id"), **_REFUSALS[ask["ask"]]})
             elif ask and "ask" in ask:
-                answer(ask, self.host(), say, stop)
+                answer(ask, self.host(), worker, say, stop)
             look()
 
     def _look(self, worker: WorkerHandle | None = None) -> None:

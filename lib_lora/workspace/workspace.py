@@ -104,6 +104,11 @@ class Workspace:
         """Folders that LoRAs may be copied into."""
         return self.root / "confirmed.json"
 
+    @property
+    def licences(self) -> Path:
+        """Licences of face engines that the user has agreed to (`faces.licences`)."""
+        return self.root / "licences.json"
+
     def name_of(self, path: Path) -> str:
         """What a file is called on any machine that has this data folder: its path in it, with slashes.
 

@@ -419,6 +419,12 @@ def test_two_runs_are_laid_over_each_other(tab: Tab) -> None:
     assert page.get_by_text("Choose two different runs.").is_visible()
 
 
+def test_what_the_doctor_says_can_be_copied_for_a_report(tab: Tab) -> None:
+    tab.turn("doctor")
+    tab.press("Copy for a report")
+    tab.page.get_by_text("Copied.", exact=True).wait_for()
+
+
 def test_the_settings_say_what_is_missing_or_refused_below_its_field(tab: Tab, tmp_path: Path) -> None:
     tab.turn("doctor")
     page = tab.page

@@ -265,7 +265,7 @@ def _area(face: Face) -> float:
 def _look_at(engine: FaceEngine, photo: Path) -> Reference:
     digest = ""
     try:
-        digest = files.sha256(photo)
+        digest = files.known_sha256(photo)
         image = open_photo(photo)
         return reference(photo.name, digest, image, engine.faces(image))
     except UserError as error:

@@ -160,11 +160,12 @@ def _painted_picture(desk: RequestContext, call: Call, folder: str) -> Response:
 def pick(desk: RequestContext, call: Call) -> dict[str, Any]:
     """Take one candidate for the character's face: it becomes the first photo."""
     from lib_lora.workflows.invent.invent import pick as pick_face
+    from lib_lora.workflows.photos.new_character import NewCharacter
 
     looked = look(paths.character(desk, call))
     _see_nobody_paints(desk, looked.folder)
     who = looked.character
-    pick_face(desk.root, who.name, who.trigger, who.class_word, number=call.body.number)
+    pick_face(desk.root, NewCharacter(who.name, who.trigger, who.class_word), call.body.number)
     return shown(desk, call)
 
 
@@ -172,7 +173,9 @@ def own_picture(desk: RequestContext, call: Call) -> dict[str, Any]:
     """Take one picture of the user's own for the character's face: it becomes the first photo."""
     from lib_lora.ui.routes.job_routes import base_of
     from lib_lora.ui.routes.photo_routes import sent
+    from lib_lora.workflows.invent.invent import OwnPicture
     from lib_lora.workflows.invent.invent import pick as pick_face
+    from lib_lora.workflows.photos.new_character import NewCharacter
 
     looked, body = look(paths.character(desk, call)), call.body
     _see_nobody_paints(desk, looked.folder)
@@ -184,8 +187,8 @@ def own_picture(desk: RequestContext, call: Call) -> dict[str, Any]:
         )
     base = base_of(desk, body.base)
     who = looked.character
-    words = (desk.root, who.name, who.trigger, who.class_word)
-    pick_face(*words, picture=sent(call), describe=describe or None, base=base)
+    own = OwnPicture(sent(call), base, describe or None)
+    pick_face(desk.root, NewCharacter(who.name, who.trigger, who.class_word), own=own)
     return shown(desk, call)
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from lib_lora.character.photo_files import list_photos
 from lib_lora.errors import UserError
 from lib_lora.files import printable, read_json
+from lib_lora.grid.paint_plan import CELLS, PLAN_FILE, file_name
 from lib_lora.likeness.report.report import REPORT_FILE
-from lib_lora.workflows.judge.grid_run import CELLS, PLAN_FILE
 
 _MOST_LETTERS = 100  # of a headline
 _OURS = "lora"  # the role of the pictures with the LoRA and the trigger word
@@ -34,7 +34,7 @@ def judged_of_grid(path: Path) -> list[Path] | None:
         return None
     if not isinstance(plan, dict) or not isinstance(plan.get(_OURS), list) or not (folder / CELLS).is_dir():
         return None
-    wanted = (folder / CELLS / f"{number:02d}-{_OURS}.png" for number in range(1, len(plan[_OURS]) + 1))
+    wanted = (folder / CELLS / file_name(_OURS, number) for number in range(1, len(plan[_OURS]) + 1))
     found = [picture for picture in wanted if picture.is_file()]
     if not found:
         raise UserError(

@@ -13,6 +13,7 @@ from lib_lora.clip.clip_model import Clip, diversity, find_weights
 from lib_lora.errors import UserError, typed
 from lib_lora.faces.face import FaceEngine
 from lib_lora.files import atomic_file, write_text
+from lib_lora.grid.paint_plan import CELLS, PaintPlan
 from lib_lora.likeness.measure.face_measure import Measured, Measurer
 from lib_lora.likeness.measure.template import Template
 from lib_lora.likeness.measure.vae_ceiling import Ceiling, ceiling_of, scores_of
@@ -23,9 +24,8 @@ from lib_lora.likeness.report.report_text import as_text
 from lib_lora.likeness.verdict.facts import Asked, Training
 from lib_lora.likeness.verdict.picture_set import PictureSet, without_drawn
 from lib_lora.pictures import Cell
-from lib_lora.training.plan.run_file import Run
+from lib_lora.training.plan.run_file import Run, saved_steps
 from lib_lora.workflows.judge.grid_picture import sheet_of
-from lib_lora.workflows.judge.grid_run import CELLS, GridPlan, pictures_of
 from lib_lora.workflows.judge.scoring import lines_for
 from lib_lora.workflows.photos.character_template import ruler_of, template_of
 from lib_lora.workspace.workspace import RunFolder, data_root
@@ -78,17 +78,26 @@ def next_command(run: RunFolder, report: Report) -> str:
     return ""
 
 
+@dataclass(frozen=True)
+class PaintedGrid:
+    """A grid whose cells are painted, to be judged.
+
+    Attributes:
+        folder: its folder.
+        plan: its cells.
+        step: of the checkpoint; `weight` of the LoRA.
+        base: the checkpoint that was painted with.
+    """
+
+    folder: Path
+    plan: PaintPlan
+    step: int
+    weight: float
+    base: Path
+
+
 def judge_grid(
-    run: Run,
-    folder: Path,
-    plan: GridPlan,
-    step: int,
-    weight: float,
-    saved: list[int],
-    engine: FaceEngine,
-    reconstruct: Reconstruct | None,
-    emit: Callable[..., None],
-    base: Path | None = None,
+    run: Run, grid: PaintedGrid, engine: FaceEngine, reconstruct: Reconstruct | None, emit: Callable[..., None]
 ) -> GridReport:
     """Judge painted cells against the photos, and write the report.
 
@@ -97,24 +106,21 @@ def judge_grid(
 
     Args:
         run: whose character it is.
-        folder: of the grid.
-        plan: its cells.
-        step: of the checkpoint; `weight` of the LoRA; `saved` the steps of all checkpoints.
+        grid: what was painted.
         engine: that finds and describes faces.
         reconstruct: the base model's VAE, there and back; None where it is not at hand.
         emit: for events.
-        base: the checkpoint that was painted with; None = the run's own.
 
     Raises:
         UserError: the folder cannot be written.
     """
-    roles = {"lora": plan.lora, "base": plan.base, "leak": plan.leak}
-    files = {role: pictures_of(folder, role, cells) for role, cells in roles.items()}
+    plan, folder, step, weight = grid.plan, grid.folder, grid.step, grid.weight
+    files = plan.files(folder)
     shown = {role: [f"{CELLS}/{path.name}" for path in paths] for role, paths in files.items()}
     paths = Paths(shown["lora"], shown["base"], shown["leak"])
-    names = [cell.name for cell in plan.lora]
-    asked = [asked_of(cell) for cell in plan.lora]
-    painted_with = (base or Path(run.file.base.path)).name
+    names = [cell.name for cell in plan["lora"]]
+    asked = [asked_of(cell) for cell in plan["lora"]]
+    painted_with = grid.base.name
     subject = Subject(run.file.character.name, run.checkpoint(step).name, painted_with, run.file.id)
     ruler = ruler_of(run.character_folder, engine)
     earlier = tested(run, ruler, folder, painted_with)
@@ -134,7 +140,7 @@ def judge_grid(
                 asked=asked,
                 base=measured["base"],
                 leak=measured["leak"],
-                leak_of=[names.index(cell.name) for cell in plan.leak],
+                leak_of=[names.index(cell.name) for cell in plan["leak"]],
                 adherence=clip.adherence if clip else None,
                 diversity=clip.diversity if clip else None,
                 ceiling=[item.face for item in top if item.face is not None],
@@ -142,7 +148,7 @@ def judge_grid(
                 training=Training(
                     step,
                     weight,
-                    tuple(saved),
+                    tuple(saved_steps(run)),
                     tuple((one.step, one.retention) for one in earlier if one.weight == weight),
                 ),
             ),
@@ -206,12 +212,12 @@ class ByClip:
     diversity: tuple[float, float] | None
 
 
-def measured_by_clip(files: dict[str, list[Path]], plan: GridPlan, emit: Callable[..., None]) -> ByClip | None:
+def measured_by_clip(files: dict[str, list[Path]], plan: PaintPlan, emit: Callable[..., None]) -> ByClip | None:
     """Adherence and diversity; None where no CLIP model is on the machine, or it cannot be used (which is said).
 
     The prompts without the trigger are those of the pictures without the LoRA; CLIP knows no trigger either.
     """
-    prompts = [cell.prompt for cell in plan.base]
+    prompts = [cell.prompt for cell in plan["base"]]
     try:
         weights = find_weights()
         if weights is None:

@@ -11,27 +11,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from PIL import Image
-
-from lib_lora import file_permissions, typed_settings
+from lib_lora import file_permissions
 from lib_lora.errors import UserError
-from lib_lora.files import atomic_file, digest_of, explained, read_json, write_json
+from lib_lora.files import digest_of, explained
 from lib_lora.grid.cells import Painter, base_cells, leak_cells, test_cells, with_lora
+from lib_lora.grid.paint_plan import CELLS, PaintPlan, paint_missing, planned_folders
 from lib_lora.grid.prompts import PROMPTS
-from lib_lora.lora.file.integrity import check_whole
 from lib_lora.models.families.identify import identify
 from lib_lora.models.families.model_family import ModelInfo, Prediction
 from lib_lora.models.reading.file_hashes import remembered_sha256
-from lib_lora.pictures import Cell, save_picture
+from lib_lora.pictures import Cell
 from lib_lora.runs.reopen import check_base
 from lib_lora.training import distributed
 from lib_lora.training.plan.run_file import Run
 from lib_lora.training.precision import dtype_of
 
-CELLS = "cells"
-PLAN_FILE = "plan.json"
 FIRST_SEED = 1000
-ROLES = ("base", "leak", "lora")  # in the order in which they are painted
 
 
 def DiffusersPainter(info: ModelInfo, *how: Any) -> Painter:  # noqa: N802 - stands for the class
@@ -42,33 +37,28 @@ def DiffusersPainter(info: ModelInfo, *how: Any) -> Painter:  # noqa: N802 - sta
 
 
 @dataclass(frozen=True)
-class GridPlan:
-    """All cells of one test grid.
+class GridRequest:
+    """Which checkpoint is tested, and how its pictures are painted.
 
     Attributes:
-        lora: with the LoRA.
-        base: the same without it.
-        leak: a few with the LoRA but without the trigger.
-        by: `GridRun.by`, who paints them.
+        step: of the checkpoint.
+        weight: of the LoRA.
+        steps: sampling steps, at least 1.
+        count: of prompts.
+        first_seed: of the first cell.
+        sampler: a name that the painter knows.
+        cfg: guidance scale; None = the one at which the run's base model is tested.
+        side: pixels of a square picture; None = the side that the run was trained at.
     """
 
-    lora: list[Cell]
-    base: list[Cell]
-    leak: list[Cell]
-    by: str = ""
-
-    def items(self) -> list[tuple[str, Cell]]:
-        """File name and cell of each picture, in the order in which they are painted."""
-        return [
-            (f"{number:02d}-{role}.png", cell)
-            for role in ROLES
-            for number, cell in enumerate(cast("list[Cell]", getattr(self, role)), 1)
-        ]
-
-    def values(self) -> dict[str, Any]:
-        """What ``plan.json`` holds; the LoRA by its file name, so that a moved run knows its grids."""
-        by = {"by": self.by} if self.by else {}  # older plans have none, and know their grids
-        return {**{role: [_plain(cell) for cell in getattr(self, role)] for role in ROLES}, **by}
+    step: int
+    weight: float = 1.0
+    steps: int = 20
+    count: int = len(PROMPTS)
+    first_seed: int = FIRST_SEED
+    sampler: str = "Euler"
+    cfg: float | None = None
+    side: int | None = None
 
 
 class GridRun:
@@ -104,7 +94,7 @@ class GridRun:
         self.base = other or Path(own.path)
         if other is None:
             check_base(run)
-        self.info: ModelInfo = identify(self.base, prediction=cast(Prediction, own.prediction))
+        self.info = identify(other, prediction=cast(Prediction, own.prediction)) if other else run.model()
         if self.info.family != own.family:
             raise UserError(
                 f"{self.base.name} is of the family {self.info.family}, but {run.folder} was trained on {own.family}; "
@@ -125,37 +115,18 @@ class GridRun:
             )
         return self._painter
 
-    def plan(
-        self,
-        step: int,
-        weight: float,
-        steps: int,
-        count: int = len(PROMPTS),
-        first_seed: int = FIRST_SEED,
-        sampler: str = "Euler",
-        cfg: float | None = None,
-        side: int | None = None,
-    ) -> GridPlan:
-        """The cells that test one checkpoint at one weight.
-
-        Args:
-            step: of the checkpoint.
-            weight: of the LoRA.
-            steps: sampling steps.
-            count: of prompts.
-            first_seed: of the first cell.
-            sampler: a name that the painter knows.
-            cfg: guidance scale; None = the one at which the run's base model is tested.
-            side: pixels of a square picture; None = the side that the run was trained at.
-        """
+    def plan(self, request: GridRequest) -> PaintPlan:
+        """The cells that test one checkpoint at one weight."""
         character, train = self.run.file.character, self.run.file.settings
-        side = side or train.resolution or self.info.resolution
-        scale = self.run.file.base.guidance if cfg is None else cfg
-        cells = test_cells(character, side, steps, first_seed, sampler, count, scale)
-        ours = with_lora(cells, self.run.checkpoint(step), weight)
-        return GridPlan(ours, base_cells(ours, character), leak_cells(ours, character), self.by)
+        side = request.side or train.resolution or self.info.resolution
+        scale = self.run.file.base.guidance if request.cfg is None else request.cfg
+        cells = test_cells(character, side, request.steps, request.first_seed, request.sampler, request.count, scale)
+        ours = with_lora(cells, self.run.checkpoint(request.step), request.weight)
+        return PaintPlan(
+            {"base": base_cells(ours, character), "leak": leak_cells(ours, character), "lora": ours}, self.by
+        )
 
-    def paint(self, plan: GridPlan, again: bool = False) -> Path:
+    def paint(self, plan: PaintPlan, again: bool = False) -> Path:
         """Paint what is not there yet; returns the grid's folder with ``plan.json`` and ``cells/``.
 
         Args:
@@ -170,31 +141,10 @@ class GridRun:
             or (None if again else next(painted(self.run, plan), None))
             or new_folder(self.run)
         )
-        write_json(folder / PLAN_FILE, plan.values())
-        items = plan.items()
-        missing = [(name, cell) for name, cell in items if not self._is_there(folder / CELLS / name, cell)]
-        for lora in {cell.lora for _, cell in missing if cell.lora is not None}:
-            check_whole(lora)
-        done, total = len(items) - len(missing), len(items)
-        painter = self.painter if missing else None  # whatever is wrong with the models is said before the first bar
-        self.emit("painting", done=done, total=total, folder=str(folder))
-        if painter is None:
-            return folder
-
-        def each(number: int, picture: Image.Image) -> None:
-            nonlocal done
-            name, cell = missing[number]
-            infotext = str(picture.info.get("parameters", ""))  # where the painter has words of its own
-            save_picture(folder / CELLS / name, picture, cell, infotext)
-            if cell.lora is None:
-                save_picture(self._kept(cell), picture, cell, infotext)
-            done += 1
-            self.emit("painting", done=done, total=total)
-
-        painter.paint([cell for _, cell in missing], each)
+        paint_missing(plan, folder, lambda: self.painter, self._kept, self.emit)
         return folder
 
-    def to_paint(self, plans: Sequence[GridPlan]) -> list[int]:
+    def to_paint(self, plans: Sequence[PaintPlan]) -> list[int]:
         """How many pictures `paint` will have to paint for each of several plans, one after the other."""
         counts, shared = [], set()
         for plan in plans:
@@ -203,7 +153,7 @@ class GridRun:
             for name, cell in plan.items():
                 if folder and (folder / CELLS / name).exists():
                     continue
-                kept = self._kept(cell) if cell.lora is None else None
+                kept = self._kept(cell)
                 if kept is None or not (kept in shared or kept.exists()):
                     missing += 1
                 if kept:
@@ -211,14 +161,10 @@ class GridRun:
             counts.append(missing)
         return counts
 
-    def _is_there(self, path: Path, cell: Cell) -> bool:
-        if not path.exists() and cell.lora is None and self._kept(cell).exists():
-            with explained(path), atomic_file(path) as stream:
-                stream.write(self._kept(cell).read_bytes())
-        return path.exists()
-
-    def _kept(self, cell: Cell) -> Path:
-        """Where the picture of a cell without LoRA is kept for the next grid."""
+    def _kept(self, cell: Cell) -> Path | None:
+        """Where the picture of a cell without LoRA is kept for the next grid; None for one with a LoRA."""
+        if cell.lora is not None:
+            return None
         train, base = self.run.file.settings, self.run.file.base
         by = [self.by] if self.by else []
         key = digest_of(base.sha256, base.prediction, train.precision, train.clip_skip, distributed.device(), cell, *by)
@@ -229,24 +175,14 @@ def _sha256(base: Path, run: Run) -> str:
     return remembered_sha256(base, run.workspace.hashes)
 
 
-def unfinished(run: Run, plan: GridPlan) -> Path | None:
+def unfinished(run: Run, plan: PaintPlan) -> Path | None:
     """The newest grid of this very plan some of whose pictures are missing (the painting was stopped)."""
-    names = [name for name, _ in plan.items()]
-    for folder in painted(run, plan):
-        if not all((folder / CELLS / name).exists() for name in names):
-            return folder
-    return None
+    return next((folder for folder in painted(run, plan) if not plan.is_done(folder)), None)
 
 
-def painted(run: Run, plan: GridPlan) -> Iterator[Path]:
+def painted(run: Run, plan: PaintPlan) -> Iterator[Path]:
     """The folders of grids that were painted, or begun, by this very plan; the newest first."""
-    wanted = plan.values()
-    for path in sorted(run.grids.glob(f"*/{PLAN_FILE}"), key=lambda one: (len(one.parent.name), one), reverse=True):
-        try:
-            if read_json(path) == wanted:
-                yield path.parent
-        except UserError:
-            continue  # damaged: it is painted again
+    return planned_folders(run.grids, plan)
 
 
 def new_folder(run: Run) -> Path:
@@ -263,15 +199,3 @@ def new_folder(run: Run) -> Path:
                 continue
             file_permissions.make_folder(folder / CELLS)
             return folder
-
-
-def _plain(cell: Cell) -> dict[str, Any]:
-    values = {**typed_settings.to_dict(cell), "lora": cell.lora.name if cell.lora else None}
-    for name in ("start", "strength", "variation", "variation_seed"):  # a grid's cells have none; older plans neither
-        del values[name]
-    return values
-
-
-def pictures_of(folder: Path, role: str, cells: Sequence[Cell]) -> list[Path]:
-    """Where the pictures of one role lie."""
-    return [folder / CELLS / f"{number:02d}-{role}.png" for number in range(1, len(cells) + 1)]
