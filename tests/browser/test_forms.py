@@ -22,6 +22,8 @@ from lib_lora.character.store import Character, Consent, save
 from lib_lora.ui.views import caption_checks, machine
 from lib_lora.workspace.workspace import CharacterFolder
 
+pytestmark = pytest.mark.once("the page's scripts; test_whole_way.py opens the page of A1111's gradio")
+
 MARA = sorted((ROOT / "tests" / "data" / "personas" / "mara").glob("*.jpg"))
 BASE = ROOT / "tests" / "data" / "mini-face" / "mini-face.safetensors"
 GONE = """name => !shared.app.state.queue.jobs.some(
