@@ -93,7 +93,11 @@ WRONG = [
     ("caption mara --only gone.jpg", 2, "There is no photo gone.jpg in "),
     ("caption mara --fill --captioner blip:{tmp}/gone", 2, "gone"),
     ("invent a --describe woman --base {tmp}/nope", 2, "nope"),
-    ("invent a --describe woman", 2, "Say who shall be seen with --describe, and what paints with --base"),
+    (
+        "invent a --describe woman",
+        2,
+        "Describe the person with --describe and name the checkpoint",
+    ),
     ("invent nobody --more", 2, "nobody"),
     ("audit nobody", 2, "There is no character in "),
     ("audit mara --drop gone.jpg", 2, "gone.jpg"),

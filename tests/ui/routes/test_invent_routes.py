@@ -104,7 +104,7 @@ def test_what_cannot_be_painted_is_said_at_once(page, base, tmp_path):
     assert "Choose a base model first" in job(page, "invent", 400, describe=WHO)
     assert "There is no file" in job(page, "invent", 400, describe=WHO, base=str(tmp_path / "none.safetensors"))
     assert "the description is empty" in job(page, "invent", 400, describe=" ", base=base)
-    assert "no plain line" in job(page, "invent", 400, describe="a\nb", base=base)
+    assert "one line of plain text" in job(page, "invent", 400, describe="a\nb", base=base)
     assert "65 candidates" in job(page, "invent", 400, describe=WHO, base=base, candidates=65)
     assert "has no face yet" in job(page, "more", 409)
     assert job(page, "invent", describe=WHO, base=base) == ""

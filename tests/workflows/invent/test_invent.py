@@ -27,6 +27,8 @@ from lib_lora.workflows.invent.invented_folder import InventedFolder
 from lib_lora.workflows.photos.new_character import NewCharacter
 from lib_lora.workspace.workspace import Workspace
 
+pytestmark = pytest.mark.once("rules of choosing; what paints and looks is repeated in grid and faces")
+
 DATA = Path(__file__).parents[2] / "data"
 MINI = DATA / "mini-face" / "mini-face.safetensors"
 NAME = "Nova ü"
@@ -490,8 +492,8 @@ def test_a_poor_trigger_is_said_of_an_invented_face_too(tmp_path, main):
         (["--more", "--pick", "1"], None),
         (["--more", "--describe", "x"], "--describe does not belong to this step"),
         (["--pick", "1", "--budget", "3"], "--budget does not belong to this step"),
-        (["--pick", "1"], "Say with --trigger and --class"),
-        ([], "Say who shall be seen with --describe"),
+        (["--pick", "1"], "with --trigger and --class"),
+        ([], "Describe the person with --describe"),
         (["--count", "3", "--describe", "x"], "--count does not belong to this step"),
     ],
 )

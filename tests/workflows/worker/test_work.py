@@ -309,7 +309,7 @@ def test_another_base_model_is_named_in_the_report(at_work, copied, channel, mon
     report = read_json(copied.run / "grids" / outcome["result"]["grid"] / "report.json")
     assert report["subject"]["base"] == other.name
     error = at_work("test", painter="worker", base=str(other))["error"]
-    assert error.startswith("Only the webui paints with another base model")
+    assert error.startswith("Only the webui can paint with a base model")
 
 
 def test_a_wish_ends_the_painting_and_keeps_what_is_there(at_work, copied, channel, monkeypatch):
