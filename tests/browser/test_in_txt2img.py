@@ -23,6 +23,8 @@ from lib_lora.models.families.registry import family_named
 from lib_lora.runs import run_records
 from lib_lora.workspace.workspace import CharacterFolder
 
+pytestmark = pytest.mark.once("the page's scripts; test_whole_way.py opens the page of A1111's gradio")
+
 MINE = "a castle by the sea, my own words"
 
 

@@ -64,3 +64,12 @@ class Events(list):
 @pytest.fixture
 def events():
     return Events()
+
+
+@pytest.fixture(params=[False, True], ids=["at once", "aside"])
+def aside(request, monkeypatch):
+    """Both ways to save: as on a CPU, and as on a GPU."""
+    from lib_lora.training import saving
+
+    monkeypatch.setattr(saving, "worth_a_thread", lambda device: request.param)
+    return request.param

@@ -27,6 +27,8 @@ from lib_lora.workflows.invent.invented_folder import InventedFolder
 from lib_lora.workflows.photos.new_character import NewCharacter
 from lib_lora.workspace.workspace import Workspace
 
+pytestmark = pytest.mark.once("rules of choosing; what paints and looks is repeated in grid and faces")
+
 DATA = Path(__file__).parents[2] / "data"
 MINI = DATA / "mini-face" / "mini-face.safetensors"
 NAME = "Nova ü"

@@ -23,6 +23,8 @@ from lib_lora.workflows.judge import choose, grid_run
 from lib_lora.workflows.judge.choose import ChoiceRequest, choose_cell, spread_over
 from lib_lora.workflows.judge.grid_report import read_report
 
+pytestmark = pytest.mark.once("rules of choosing; what measures is repeated in likeness")
+
 PERSONAS = Path(__file__).parents[2] / "data" / "personas"
 NAME, TRIGGER = "Mara Müller 名前", "mrxa"
 OTHERS = ("clara", "lena", "viktor", "tomas")
