@@ -482,3 +482,16 @@ def test_a_page_is_told_only_what_has_changed(tab: Tab, planted: Planted) -> Non
     assert [one["slug"] for one in told()["lists"]["characters"]["changed"]] == ["yara"]
     tab.settle()
     assert in_page(tab.page, "() => shared.app.state.characters.length") == before + 1
+
+
+def test_an_older_sameface_that_still_runs_is_said(chromium: Any, planted: Planted) -> None:
+    """After an update and "Reload UI" the new script meets the element of the old program."""
+    context = chromium.new_context()
+    page = context.new_page()
+    page.route("**/sameface.js*", lambda route: route.abort())
+    page.goto(planted.address)
+    page.wait_for_selector("#sameface")
+    page.evaluate("delete document.querySelector('#sameface').dataset.modules")
+    page.add_script_tag(path=str(ROOT / "javascript" / "sameface.js"))
+    page.get_by_text("SameFace was updated; close the webui and start it again.").wait_for()
+    context.close()
