@@ -18,7 +18,7 @@ from lib_lora.pictures import GENERATED, NEGATIVE, Cell, parameters_of
 from lib_lora.training import samples
 from lib_lora.training import state as states
 from lib_lora.training.loop import train
-from lib_lora.training.objective import diffusion
+from lib_lora.training.objective import diffusion_objective
 from lib_lora.training.plan.run_file import RunFile, load_run
 from lib_lora.training.plan.train_settings import TrainSettings
 from lib_lora.training.session import open_session
@@ -271,7 +271,7 @@ def test_euler_finds_the_picture_that_a_perfect_model_knows(prediction, zero, st
         return noise if prediction == "epsilon" else left.sqrt() * noise - (1 - left).sqrt() * clean
 
     noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(3))
-    found = diffusion.euler(perfect, noise, alphas, prediction, steps)
+    found = diffusion_objective.euler(perfect, noise, alphas, prediction, steps)
     assert torch.allclose(found, clean, atol=2e-3)
 
 

@@ -71,7 +71,7 @@ class Measured:
         score: the numbers that may be kept.
         embedding: 128, of the face that was scored; None where there is none. Biometric data.
         hash: perceptual hash of the whole picture; None where it could not be read.
-        background: colour histogram of what surrounds the face (`pictures.background`).
+        background: colour histogram of what surrounds the face (`image_similarity.background`).
         size: width and height in pixels.
     """
 
