@@ -37,6 +37,7 @@ from lib_lora.workflows.invent.invent_setting import silent  # noqa: E402
 from lib_lora.workflows.invent.invent_words import line_of  # noqa: E402
 from lib_lora.workflows.invent.invented_folder import InventedFolder, InventedPicture  # noqa: E402
 from lib_lora.workflows.judge.painters import painter_of  # noqa: E402
+from lib_lora.workflows.photos.new_character import NewCharacter  # noqa: E402
 from lib_lora.workflows.train.prepare import plan as plan_of_base  # noqa: E402
 from lib_lora.workspace.workspace import Workspace  # noqa: E402
 
@@ -84,7 +85,7 @@ def ways(work: Path, picks: int, wishes: int) -> str:
 
     Nothing is learned from what is kept: each picture is compared with the picked face alone.
     """
-    invent.candidates(work, "ways", DESCRIBE, BASE, invent_more.STRANGERS)
+    invent.candidates(work, "ways", invent.CandidatesRequest(DESCRIBE, BASE, invent_more.STRANGERS))
     invented, engine = InventedFolder(Workspace(work).character("ways")), SFaceEngine()
     plan = invented.plan
     if plan is None:
@@ -106,7 +107,7 @@ def ways(work: Path, picks: int, wishes: int) -> str:
             faces = engine.faces(picture)
             rows[way.name].append((one, hamming(start, phash(picture)), faces[0].yaw if faces else 0.0))
         print(f"{first.file}: line {shop.painted[-1].picked_line}", file=sys.stderr, flush=True)
-    lines = ["| way | painted | kept | near copies | likeness, median | bits of 64 changed, median | largest yaw |",
+    lines = ["| strategy | painted | kept | near copies | median likeness | median bits of 64 changed | largest yaw |",
              "|---|---|---|---|---|---|---|"]  # fmt: skip
     for name, done in rows.items():
         likeness = [one.to_picked for one, _, _ in done if one.to_picked is not None]
@@ -137,12 +138,15 @@ def _distinct(invented: InventedFolder, found: list[InventedPicture], engine: SF
 def whole(work: Path, budget: int, pick: int | None) -> str:
     """All steps, as a user goes."""
     start = time.perf_counter()
-    invent.candidates(work, "nova", DESCRIBE, BASE)
+    invent.candidates(work, "nova", invent.CandidatesRequest(DESCRIBE, BASE))
     invented = InventedFolder(Workspace(work).character("nova"))
     first = _distinct(invented, invented.painted(), SFaceEngine())[0]
-    invent.pick(work, "nova", "nvxa", "woman", pick or first.number, consent="fictional")
+    invent.pick(work, NewCharacter("nova", "nvxa", "woman", "fictional"), pick or first.number)
     told = invent_more.more(
-        work, "nova", budget=budget, each=lambda one: print(line_of(one), file=sys.stderr, flush=True)
+        work,
+        "nova",
+        invent_more.MoreRequest(budget=budget),
+        each=lambda one: print(line_of(one), file=sys.stderr, flush=True),
     )
     return f"{told.text}\n{time.perf_counter() - start:.0f} seconds\n{stage(work, 'nova')}"
 
@@ -151,13 +155,13 @@ def stage(root: Path, name: str) -> str:
     """Painted and kept for each way and stage, and the photos' likeness and variety against the persona sets."""
     folder = Workspace(root).character(name)
     done = [one for one in InventedFolder(folder).painted() if not one.is_candidate]
-    lines = ["| stage | way | painted | kept |", "|---|---|---|---|"]
+    lines = ["| stage | strategy | painted | kept |", "|---|---|---|---|"]
     for key in sorted({(one.lora != "", one.way) for one in done}):
         some = [one for one in done if (one.lora != "", one.way) == key]
         lines.append(
             f"| {'with a LoRA' if key[0] else 'without'} | {key[1]} | {len(some)} | {sum(one.kept for one in some)} |"
         )
-    lines += ["", "| pictures | n | likeness of pairs, mean (lowest) | variety |", "|---|---|---|---|"]
+    lines += ["", "| pictures | n | mean likeness of pairs (lowest) | variety |", "|---|---|---|---|"]
     sets = [(name, list_photos(folder.photos))]
     sets += [(path.name, list_photos(path)) for path in sorted((DATA / "personas").iterdir()) if path.is_dir()]
     engine = SFaceEngine()

@@ -45,8 +45,9 @@ from lib_lora.errors import UserError  # noqa: E402
 from lib_lora.lora.file.integrity import check_whole  # noqa: E402
 from lib_lora.lora.hashes import FileBytes, sshs_model_hash  # noqa: E402
 from lib_lora.training.plan.run_file import load_run  # noqa: E402
+from lib_lora.training.plan.training_request import TrainingRequest  # noqa: E402
 from lib_lora.workflows.judge import grid_run  # noqa: E402
-from lib_lora.workflows.photos.new_character import new_character  # noqa: E402
+from lib_lora.workflows.photos.new_character import NewCharacter, new_character  # noqa: E402
 from lib_lora.workflows.train import main_job  # noqa: E402
 from lib_lora.workflows.train.prepare import start_run  # noqa: E402
 
@@ -116,8 +117,8 @@ def prepare(place: Place, base: Path) -> None:
     source.mkdir(parents=True)
     for photo in sorted(PHOTOS.iterdir())[:2]:
         shutil.copy(photo, source)
-    new_character(place.data, "Mara", "mrxa", "woman", "fictional", source)
-    start_run(place.data, "Mara", base, None, SETTINGS, out=place.out, grid_steps=1, few=True)
+    new_character(place.data, NewCharacter("Mara", "mrxa", "woman", "fictional"), source)
+    start_run(place.data, "Mara", TrainingRequest(base, None, SETTINGS, out=place.out, grid_steps=1, few=True))
 
 
 def finish(place: Place, fill_after: int = 0) -> None:
@@ -303,9 +304,9 @@ def fills(place: Place, kept: Path, expected: dict[str, Any], events: int, every
 
 
 def table(rows: list[Any]) -> str:
-    """The rows counted, as it stands in docs/performance.md."""
+    """The rows counted, in the columns of docs/faults.md."""
     lines = [
-        "| struck at | of | times | then bit-equal | a sentence | wrong | left temporary files |",
+        "| killed at | of | times | bit-identical after resuming | a message | wrong | left temporary files |",
         "|---" * 7 + "|",
     ]
     kinds = Counter((row[0], "any event" if row[0] == "full disk" else row[2]) for row in rows)

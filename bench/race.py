@@ -54,6 +54,8 @@ from engine import PHOTOS, full_size_base, say  # noqa: E402
 from machine import Watch, describe  # noqa: E402
 
 from bench import results_file  # noqa: E402
+from lib_lora.training.plan.training_request import TrainingRequest  # noqa: E402
+from lib_lora.workflows.photos.new_character import NewCharacter  # noqa: E402
 
 RACERS = ("engine", "plain")
 FAMILIES = {"sd15": "sd1", "sdxl": "sdxl"}
@@ -164,8 +166,8 @@ class EngineLoop:
         from lib_lora.workflows.train.prepare import start_run
 
         photos = [Path(photo) for photo in recipe.photos]
-        new_character(folder, "mara", TRIGGER, CLASS, "fictional", photos)
-        run = start_run(folder, "mara", Path(recipe.base), None, engine_settings(recipe), few=True)
+        new_character(folder, NewCharacter("mara", TRIGGER, CLASS, "fictional"), photos)
+        run = start_run(folder, "mara", TrainingRequest(Path(recipe.base), None, engine_settings(recipe), few=True))
         self.loss = float("nan")
         self.loop = _Loop(open_session(run, self._hear), self._hear, _Position())
 

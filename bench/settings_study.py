@@ -41,6 +41,8 @@ from lib_lora.errors import UserError  # noqa: E402
 from lib_lora.likeness.measure.intervals import Interval, student  # noqa: E402
 from lib_lora.models.families.sd1 import NARROW  # noqa: E402
 from lib_lora.training.plan.presets import merged  # noqa: E402
+from lib_lora.training.plan.training_request import TrainingRequest  # noqa: E402
+from lib_lora.workflows.photos.new_character import NewCharacter  # noqa: E402
 
 if TYPE_CHECKING:
     from lib_lora.faces.opencv_engine import SFaceEngine
@@ -399,7 +401,7 @@ def _take_in(person: str, work: Path) -> None:
     from lib_lora.workflows.photos.new_character import new_character
 
     trigger = f"{person[:2]}x{person[2]}"
-    new_character(work / "data", person, trigger, PEOPLE[person], "fictional", DATA / "personas" / person)
+    new_character(work / "data", NewCharacter(person, trigger, PEOPLE[person], "fictional"), DATA / "personas" / person)
 
 
 def _fill_cache(run: Run) -> None:
@@ -470,7 +472,7 @@ def _point(studio: GridRun, step: int, sampling: int, yard: Yardstick) -> dict[s
 def _new_run(job: Job, study: Study, work: Path) -> Run:
     from lib_lora.workflows.train.prepare import start_run
 
-    return start_run(work / "data", job.person, BASE, NARROW, all_overrides(job, study))
+    return start_run(work / "data", job.person, TrainingRequest(BASE, NARROW, all_overrides(job, study)))
 
 
 @lru_cache(maxsize=1)

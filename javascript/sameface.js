@@ -23,6 +23,10 @@
   async function look() {
     const found = place();
     if (!found) return setTimeout(look, LOOK);
+    if (!found.dataset.modules) {
+      found.textContent = 'SameFace was updated; close the webui and start it again.'; // what runs is the older one
+      return undefined;
+    }
     const base = (found.dataset.base || window.location.pathname).replace(/\/+$/, ''); // it may be below another path
     const main = `${base}${found.dataset.modules}main.js`;
     try {

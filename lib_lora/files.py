@@ -177,6 +177,53 @@ def sha256(path: Path, progress: Callable[[int], None] | None = None) -> str:
     return digest.hexdigest()
 
 
+def names(folder: Path) -> list[str]:
+    """What lies in a folder; nothing where there is none."""
+    try:
+        with os.scandir(folder) as found:
+            return sorted(entry.name for entry in found)
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise UserError(f"Cannot read {folder}: {error.strerror}.", code="folder-unreadable", folder=folder) from error
+
+
+_Mark = tuple[int, int, int, int]  # of a file: size, inode, times of change of its bytes and of the file itself
+_known: dict[str, tuple[_Mark, str]] = {}
+_KNOWN = 10_000  # files of which the digest is kept
+_SETTLED = 0.05  # seconds after a change in which another one might bear the same time
+
+
+def known_sha256(path: Path) -> str:
+    """As `sha256`; a file that this process has read already, and that has not changed since, is not read again."""
+    with explained(path, "read"):
+        before = _mark(path)
+    found = _known.get(str(path.absolute()))
+    if found and found[0] == before:
+        return found[1]
+    digest = sha256(path)
+    if time.time_ns() - max(before[2:]) > _SETTLED * 1e9:
+        _keep(path, before, digest)
+    return digest
+
+
+def note_sha256(path: Path, digest: str) -> None:
+    """Say which digest a file has that was just written, so that `known_sha256` need not read it."""
+    with suppress(OSError):
+        _keep(path, _mark(path), digest)
+
+
+def _mark(path: Path) -> _Mark:
+    status = path.stat()
+    return status.st_size, status.st_ino, status.st_mtime_ns, status.st_ctime_ns
+
+
+def _keep(path: Path, mark: _Mark, digest: str) -> None:
+    if len(_known) >= _KNOWN:
+        _known.clear()
+    _known[str(path.absolute())] = (mark, digest)
+
+
 def digest_of(*parts: object) -> str:
     """A short, stable key (32 hex digits) of values that print the same on every machine."""
     return hashlib.sha256("\x1f".join(str(part) for part in parts).encode("utf-8")).hexdigest()[:32]

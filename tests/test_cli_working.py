@@ -14,7 +14,7 @@ import pytest
 from lib_lora.queue.queue import Queue
 from lib_lora.runs.events import read_events
 from lib_lora.training.plan.run_file import load_run, saved_steps
-from lib_lora.workflows.photos.new_character import new_character
+from lib_lora.workflows.photos.new_character import NewCharacter, new_character
 
 ROOT = Path(__file__).parents[1]
 PERSONAS = ROOT / "tests" / "data" / "personas"
@@ -39,7 +39,9 @@ def test_people_are_not_shown_it(capsys):
 def root(tmp_path) -> Path:
     """A data folder with one character of two photos."""
     made = tmp_path / "Daten ü 名前"
-    new_character(made, "Mara ü", "mrxa", "woman", "fictional", [PERSONAS / "mara" / f"{n:02d}.jpg" for n in (0, 1)])
+    new_character(
+        made, NewCharacter("Mara ü", "mrxa", "woman", "fictional"), [PERSONAS / "mara" / f"{n:02d}.jpg" for n in (0, 1)]
+    )
     return made
 
 

@@ -19,6 +19,7 @@ from lib_lora.workspace.workspace import data_root
 
 if TYPE_CHECKING:
     from lib_lora.faces.face import FaceEngine
+    from lib_lora.training.plan.training_request import TrainingRequest
     from lib_lora.workflows.command_result import CommandResult
 
 NOT_GOOD = 1  # exit status of commands that look at something, where something speaks against it
@@ -120,6 +121,25 @@ def finite(text: str) -> float:
     if not math.isfinite(number):
         raise argparse.ArgumentTypeError(f"{text!r} is no number")
     return number
+
+
+def request_of(options: argparse.Namespace) -> TrainingRequest:
+    """What the options that `training` has added ask for; what they leave open is made to fit the memory.
+
+    Raises:
+        UserError: as `settings_given`.
+    """
+    from lib_lora.training.plan.training_request import TrainingRequest
+
+    return TrainingRequest(
+        options.base,
+        options.preset,
+        settings_given(options),
+        options.prediction,
+        options.out,
+        few=options.few,
+        fit=True,
+    )
 
 
 def settings_given(options: argparse.Namespace) -> dict[str, Any]:

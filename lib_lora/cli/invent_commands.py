@@ -70,47 +70,38 @@ def _invent(options: argparse.Namespace) -> Answer:
 
 
 def _candidates(options: argparse.Namespace) -> Answer:
-    from lib_lora.workflows.invent.invent import candidates
+    from lib_lora.workflows.invent.invent import CandidatesRequest, candidates
 
     if options.describe is None or options.base is None:
         raise UserError(
             "Say who shall be seen with --describe, and what paints with --base (see invent --help).",
             code="invent-incomplete",
         )
-    more = _given(count=options.candidates, seed=options.seed)
-    told = candidates(
-        data_root(options.data), options.name, options.describe, options.base, each=_watch(options), **more
-    )
+    request = CandidatesRequest(options.describe, options.base, **_given(count=options.candidates, seed=options.seed))
+    told = candidates(data_root(options.data), options.name, request, each=_watch(options))
     return tell(told)
 
 
 def _pick(options: argparse.Namespace) -> Answer:
-    from lib_lora.workflows.invent.invent import pick
+    from lib_lora.workflows.invent.invent import OwnPicture, pick
+    from lib_lora.workflows.photos.new_character import NewCharacter
 
     if options.trigger is None or options.class_word is None:
         raise UserError(
             "Say with --trigger and --class what stands for this character, e.g. --trigger mrxa --class woman.",
             code="trigger-and-class-missing",
         )
-    told = pick(
-        data_root(options.data),
-        options.name,
-        options.trigger,
-        options.class_word,
-        number=options.pick,
-        picture=options.picture,
-        consent=options.consent,
-        describe=options.describe,
-        base=options.base,
-    )
+    who = NewCharacter(options.name, options.trigger, options.class_word, options.consent)
+    own = None if options.picture is None else OwnPicture(options.picture, options.base, options.describe)
+    told = pick(data_root(options.data), who, options.pick, own)
     return tell(told)
 
 
 def _more(options: argparse.Namespace) -> Answer:
-    from lib_lora.workflows.invent.invent_more import more
+    from lib_lora.workflows.invent.invent_more import MoreRequest, more
 
     given = _given(count=options.count, budget=options.budget, lora=options.lora)
-    return tell(more(data_root(options.data), options.name, each=_watch(options), **given))
+    return tell(more(data_root(options.data), options.name, MoreRequest(**given), each=_watch(options)))
 
 
 def _given(**values: Any) -> dict[str, Any]:

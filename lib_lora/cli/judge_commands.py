@@ -70,21 +70,15 @@ def add(command: Commands) -> None:
 
 def _grid(options: argparse.Namespace) -> Answer:
     from lib_lora.grid.prompts import PROMPTS, QUICK
+    from lib_lora.workflows.judge.grid_run import GridRequest
     from lib_lora.workflows.judge.test_grid import paint_and_score
     from lib_lora.workflows.train.main_job import sink
 
     run = run_named(data_root(options.data), options.run, options.number, trained=True)
     step, measured_with = checkpoint_named(run, options.step), engine_of(options)
-    done = paint_and_score(
-        run,
-        step,
-        options.weight,
-        options.grid_steps,
-        sink(run),
-        count=QUICK if options.quick else len(PROMPTS),
-        first_seed=options.first_seed,
-        engine=measured_with,
-    )
+    count = QUICK if options.quick else len(PROMPTS)
+    request = GridRequest(step, options.weight, options.grid_steps, count, options.first_seed)
+    done = paint_and_score(run, request, sink(run), engine=measured_with)
     verdict = done.report.verdict
     return Answer(
         done.text, {"folder": str(done.folder), **to_dict(done.report)}, status(verdict.drift, verdict.judged)
@@ -112,14 +106,12 @@ def _compare(options: argparse.Namespace) -> Answer:
 
 
 def _choose(options: argparse.Namespace) -> Answer:
-    from lib_lora.workflows.judge.choose import choose_cell
+    from lib_lora.workflows.judge.choose import ChoiceRequest, choose_cell
     from lib_lora.workflows.train.main_job import sink
 
     run = run_named(data_root(options.data), options.run, trained=True)
-    engine = engine_of(options)
-    return _answer(
-        choose_cell(run, sink(run), options.steps, options.weights, options.grid_steps, options.cells, engine)
-    )
+    request = ChoiceRequest(options.steps, options.weights, options.grid_steps, options.cells)
+    return _answer(choose_cell(run, sink(run), request, engine_of(options)))
 
 
 def _scorer(options: argparse.Namespace) -> int:

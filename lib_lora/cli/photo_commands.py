@@ -51,18 +51,13 @@ def add(command: Commands) -> None:
 
 def _new(options: argparse.Namespace) -> Answer:
     from lib_lora.workflows.photos.import_command import make
+    from lib_lora.workflows.photos.new_character import NewCharacter
 
     with taking_in() as progress:
-        told = make(
-            data_root(options.data),
-            options.name,
-            options.trigger,
-            options.class_word,
-            options.consent,
-            options.photos,
-            options.traits.split(","),
-            progress,
+        who = NewCharacter(
+            options.name, options.trigger, options.class_word, options.consent, options.traits.split(",")
         )
+        told = make(data_root(options.data), who, options.photos, progress)
     return tell(told)
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
-from lib_lora.cli.arguments import Answer, Commands, at_least, painting, settings_given, training, who
+from lib_lora.cli.arguments import Answer, Commands, at_least, painting, request_of, training, who
 from lib_lora.runs.run_names import HOW, run_named
 from lib_lora.training.plan.run_file import Run
 from lib_lora.workspace.workspace import data_root
@@ -40,24 +41,13 @@ def add(command: Commands) -> None:
 
 
 def _run(options: argparse.Namespace) -> Answer:
+    from lib_lora.workflows.photos.new_character import NewCharacter
     from lib_lora.workflows.train.main_job import run_main_job
 
-    root, given = data_root(options.data), settings_given(options)
-    delivered = run_main_job(
-        root,
-        photos=options.photos,
-        name=options.name,
-        trigger=options.trigger,
-        class_word=options.class_word,
-        consent=options.consent,
-        base=options.base,
-        preset=options.preset,
-        overrides=given,
-        prediction=options.prediction,
-        out=options.out or Path.cwd(),
-        grid_steps=options.grid_steps,
-        few=options.few,
-    )
+    root, request = data_root(options.data), request_of(options)
+    request = replace(request, out=request.out or Path.cwd(), grid_steps=options.grid_steps)
+    who = NewCharacter(options.name, options.trigger, options.class_word, options.consent)
+    delivered = run_main_job(root, who, options.photos, request)
     return _trained(lambda: run_named(root, options.name), delivered)
 
 
@@ -65,20 +55,10 @@ def _train(options: argparse.Namespace) -> Answer:
     from lib_lora.workflows.train.main_job import finish_run
     from lib_lora.workflows.train.prepare import start_run
 
-    given, made = settings_given(options), list[Run]()
+    request, made = request_of(options), list[Run]()
 
     def make() -> Run:
-        run = start_run(
-            data_root(options.data),
-            options.name,
-            options.base,
-            options.preset,
-            given,
-            options.prediction,
-            out=options.out,
-            few=options.few,
-            fit=True,
-        )
+        run = start_run(data_root(options.data), options.name, request)
         made.append(run)
         return run
 

@@ -45,8 +45,16 @@ def make_scheduler(name: str, info: ModelInfo) -> Any:
     """diffusers' scheduler for one of A1111's sampler names.
 
     Raises:
-        UserError: an unknown sampler, or one that cannot paint with a zero-terminal-SNR model.
+        UserError: an unknown sampler, one that cannot paint with a zero-terminal-SNR model, or a model of another
+            objective than Stable Diffusion's.
     """
+    if info.model_family.objective != "diffusion":  # these schedulers would paint noise, and nobody would be told
+        raise UserError(
+            f"{info.path.name} is {info.model_family.label}, which can be tested in a webui only; choose the webui as "
+            "the painter.",
+            code="painter-without-samplers",
+            family=info.family,
+        )
     if name not in SAMPLERS:
         raise UserError(
             f"There is no sampler {name!r}; there are {', '.join(SAMPLERS)}.", code="sampler-unknown", sampler=name

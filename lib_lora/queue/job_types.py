@@ -4,7 +4,7 @@ and the routes alike. Imports nothing heavy.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -246,6 +246,25 @@ def arguments_of(kind: str, values: Any) -> Arguments:
         raise UserError(f"There is no job {kind!r}; there are {', '.join(KINDS)}.", code="job-type-unknown", type=kind)
     found: Arguments = typed_settings.from_dict(KINDS[kind], values, f"job {kind}")
     return found
+
+
+def with_files(arguments: Mapping[str, Any], other: Callable[[str], str]) -> dict[str, Any]:
+    """Arguments with something else in place of each file that they name.
+
+    Args:
+        arguments: of a job, plain.
+        other: gives it for what stands there.
+    """
+    changed = dict(arguments)
+    if isinstance(base := arguments.get("base"), str) and base:
+        changed["base"] = other(base)
+    settings = arguments.get("settings")
+    if isinstance(settings, Mapping) and isinstance(classes := settings.get("class_photos"), str) and classes:
+        changed["settings"] = {**settings, "class_photos": other(classes)}
+    kind, colon, file = str(arguments.get("captioner") or "").partition(":")
+    if colon and file:
+        changed["captioner"] = f"{kind}:{other(file)}"
+    return changed
 
 
 def lane_of(kind: str) -> Lane:

@@ -21,6 +21,7 @@ from lib_lora.errors import StoppedByUser, UserError
 from lib_lora.files import atomic_file, explained, opened
 from lib_lora.job_host import JobHost
 from lib_lora.pictures import Cell
+from lib_lora.queue.runner_protocol import WorkerFiles
 
 _log = logging.getLogger(__name__)
 
@@ -82,24 +83,27 @@ def _close(stream: Any) -> None:
         stream.close()
 
 
-def answer(ask: dict[str, Any], host: JobHost, say: Callable[..., None], stop: Callable[[], bool]) -> None:
+def answer(
+    ask: dict[str, Any], host: JobHost, files: WorkerFiles, say: Callable[..., None], stop: Callable[[], bool]
+) -> None:
     """Do what a worker asks of its host, and say how it went.
 
     Args:
         ask: the worker's message.
-        host: paints and captions.
+        host: the host.
+        files: of the worker.
         say: tells the worker; called with a message.
         stop: true = paint no more, and wait no longer for the host's queue.
     """
     what, number = ask.get("ask"), ask.get("id")
     try:
         if what == "paint":
-            _paint(ask, host, say, stop)
+            _paint(ask, host, files, say, stop)
             say({"id": number, "done": True})
         elif what == "reconstruct":
-            say({"id": number, "done": True, "file": _reconstruct(ask, host, stop)})
+            say({"id": number, "done": True, "file": _reconstruct(ask, host, files, stop)})
         elif what == "caption":
-            say({"id": number, "done": True, "phrases": _caption(ask, host, stop)})
+            say({"id": number, "done": True, "phrases": _caption(ask, host, files, stop)})
         else:
             say({"id": number, "error": f"The webui's part of SameFace does not know {what!r}; restart the webui."})
     except UserError as error:
@@ -110,37 +114,49 @@ def answer(ask: dict[str, Any], host: JobHost, say: Callable[..., None], stop: C
         say({"id": number, "error": f"The webui could not {what} ({reason}); its own log says more."})
 
 
-def _paint(ask: dict[str, Any], host: JobHost, say: Callable[..., None], stop: Callable[[], bool]) -> None:
-    folder, base = Path(ask["folder"]), ask.get("base")
+def _paint(
+    ask: dict[str, Any], host: JobHost, files: WorkerFiles, say: Callable[..., None], stop: Callable[[], bool]
+) -> None:
+    folder, base = str(ask["folder"]), ask.get("base")
+    files.fetch(sorted({one["lora"] for one in ask["pictures"] if one.get("lora")}))
     cells = [
-        Cell(**{**fields, "lora": Path(fields["lora"]) if fields.get("lora") else None}) for fields in ask["pictures"]
+        Cell(**{**fields, "lora": files.path_here(fields["lora"]) if fields.get("lora") else None})
+        for fields in ask["pictures"]
     ]
 
     def each(place: int, picture: Image.Image, infotext: str) -> None:
-        file = folder / f"{place:04d}.png"
-        _save(picture, file)
-        say({"id": ask["id"], "number": place, "file": str(file), "infotext": infotext})
+        name = f"{folder}/{place:04d}.png"
+        _save(picture, files.path_here(name))
+        files.push([name])
+        say({"id": ask["id"], "number": place, "file": name, "infotext": infotext})
 
-    host.paint(cells, Path(base) if base else None, each, stop)
+    host.paint(cells, files.path_here(base) if base else None, each, stop)
 
 
-def _caption(ask: dict[str, Any], host: JobHost, stop: Callable[[], bool]) -> list[str]:
-    source = Path(ask["file"])
-    with explained(source, "read"), opened(source) as stream, Image.open(stream) as stored:
-        picture = stored.convert("RGB")
+def _caption(ask: dict[str, Any], host: JobHost, files: WorkerFiles, stop: Callable[[], bool]) -> list[str]:
+    picture = _sent(ask["file"], files)
     with suppress(StoppedByUser):  # the worker has been told as well
         return host.caption(str(ask["captioner"]), picture, stop)
     return []
 
 
-def _reconstruct(ask: dict[str, Any], host: JobHost, stop: Callable[[], bool]) -> str | None:
-    source, target = Path(ask["file"]), Path(ask["out"])
-    with explained(source, "read"), opened(source) as stream, Image.open(stream) as stored:
-        picture = host.reconstruct(stored.convert("RGB"), stop)
+def _reconstruct(ask: dict[str, Any], host: JobHost, files: WorkerFiles, stop: Callable[[], bool]) -> str | None:
+    name = str(ask["out"])
+    picture = host.reconstruct(_sent(ask["file"], files), stop)
     if picture is None:
         return None
-    _save(picture, target)
-    return str(target)
+    _save(picture, files.path_here(name))
+    files.push([name])
+    return name
+
+
+def _sent(name: str, files: WorkerFiles) -> Image.Image:
+    """A picture that the worker sends."""
+    files.fetch([name])
+    path = files.path_here(name)
+    with explained(path, "read"), opened(path) as stream, Image.open(stream) as stored:
+        picture: Image.Image = stored.convert("RGB")
+    return picture
 
 
 def _save(picture: Image.Image, file: Path) -> None:

@@ -19,13 +19,14 @@ from lib_lora import typed_settings
 from lib_lora.errors import UserError
 from lib_lora.files import explained, slug
 from lib_lora.queue import queue_file, queue_rows
-from lib_lora.queue.job_types import Lane, arguments_of, lane_of
+from lib_lora.queue.job_types import Lane, arguments_of, lane_of, with_files
 from lib_lora.queue.queue_file import fact, note
 from lib_lora.queue.queue_rows import State, Wish
 from lib_lora.workspace.workspace import Workspace
 
 MOST_WAITING = 1000
 OPEN = ("waiting", "running", "paused")
+_FILES = "files"  # beside the stored arguments: where the files lie here that they name
 RESULT = "result.json"  # in a job's folder, the last thing its worker writes
 
 
@@ -93,20 +94,21 @@ class Queue:
         Raises:
             UserError: an unknown kind or argument, a wrong value, a text that cannot be written, or a full line.
         """
-        text = _json(typed_settings.to_dict(arguments_of(kind, arguments)))
-        if any("\ud800" <= one <= "\udfff" for one in character + text):
+        checked = typed_settings.to_dict(arguments_of(kind, arguments))
+        if any("\ud800" <= one <= "\udfff" for one in character + _json(checked)):
             raise UserError(
                 "A name in this job holds letters that are none in UTF-8; rename that file first.", code="job-not-utf8"
             )
         lane, name = lane_of(kind), slug(character)
         with self._file.open(write=True) as db:
+            text = self._text(checked)
             alike = "state = 'waiting' AND kind = ? AND slug = ? ORDER BY place, id"
             line = db.execute(f"SELECT id, arguments FROM jobs WHERE {alike}", (kind, name)).fetchall()
             twin = next((row for row in line[-1 if lane == "light" else 0 :] if row["arguments"] == text), None)
             if twin:
                 if first:
                     db.execute("UPDATE jobs SET place = ? WHERE id = ?", (_first(db), twin["id"]))
-                return _get(db, twin["id"])
+                return self._get(db, twin["id"])
             waiting = db.execute("SELECT COUNT(*) FROM jobs WHERE state = 'waiting'").fetchone()[0]
             if waiting >= MOST_WAITING and not first:
                 raise UserError(
@@ -120,7 +122,7 @@ class Queue:
                 " VALUES (?, ?, ?, ?, 'waiting', ?, ?, ?)",
                 (lane, kind, character, name, text, time.time(), _first(db) if first else _last(db)),
             )
-            return _get(db, added.lastrowid or 0)
+            return self._get(db, added.lastrowid or 0)
 
     def get(self, number: int) -> Job:
         """The job of that number.
@@ -129,23 +131,23 @@ class Queue:
             UserError: there is none.
         """
         with self._file.open() as db:
-            return _get(db, number)
+            return self._get(db, number)
 
     def jobs(self, limit: int = 50) -> list[Job]:
         """Those that wait, in line; those that run or are paused; then the newest that have ended, `limit` in all.
         None that is open is left out."""
         with self._file.open() as db:
-            found = _open_ones(db)
+            found = self._open_ones(db)
             ended = db.execute(
                 "SELECT * FROM jobs WHERE state NOT IN (?, ?, ?) ORDER BY ended DESC, id DESC LIMIT ?",
                 (*OPEN, max(limit - len(found), 0)),
             )
-            return found + [_job(row) for row in ended]
+            return found + [self._job(row) for row in ended]
 
     def open(self) -> list[Job]:
         """Those that wait, in line, and those that run or are paused."""
         with self._file.open() as db:
-            return _open_ones(db)
+            return self._open_ones(db)
 
     def folder(self, number: int) -> Path:
         """Where the events, the log and the result of a job lie; it may not be there yet."""
@@ -167,7 +169,7 @@ class Queue:
                 " WHERE id = ?",
                 (time.time(), owner, row["id"]),
             )
-            return _get(db, row["id"])
+            return self._get(db, row["id"])
 
     def started(self, number: int, pid: int) -> None:
         """Note which process works on a job."""
@@ -191,9 +193,9 @@ class Queue:
                 (state, time.time(), error, _json(result or {}), number),
             )
             if state == "paused" and fact(db, "paused") != "1":
-                job = _get(db, number)
+                job = self._get(db, number)
                 if job.state == "paused" and lane_of(job.kind) == "heavy":
-                    _back_in_line(db, job, _first(db))
+                    self._back_in_line(db, job, _first(db))
 
     def wish(self, number: int, wish: Wish) -> None:
         """Ask a job to stop or to pause; "" takes it back as long as nobody has acted on it.
@@ -209,7 +211,7 @@ class Queue:
                 f"A job cannot be asked to {wish!r}; say stop or pause.", code="job-request-unknown", request=wish
             )
         with self._file.open(write=True) as db:
-            job = _get(db, number)
+            job = self._get(db, number)
             if job.state not in OPEN:
                 raise UserError(f"Job {number} has ended already ({job.state}).", code="job-ended", job=number)
             if job.state == "running":
@@ -232,7 +234,7 @@ class Queue:
             UserError: it waits, runs or is finished.
         """
         with self._file.open(write=True) as db:
-            job = _get(db, number)
+            job = self._get(db, number)
             if job.state in ("waiting", "running", "finished"):
                 raise UserError(
                     f"Job {number} is {job.state}; only one that was paused, stopped or failed goes on.",
@@ -240,10 +242,10 @@ class Queue:
                     job=number,
                     state=job.state,
                 )
-            _back_in_line(db, job, _first(db))
+            self._back_in_line(db, job, _first(db))
             with explained(self.folder(number) / RESULT):
                 (self.folder(number) / RESULT).unlink(missing_ok=True)  # of the attempt before
-            return _get(db, number)
+            return self._get(db, number)
 
     def move(self, number: int, before: int | None) -> None:
         """Give a job that waits another place in line.
@@ -256,7 +258,7 @@ class Queue:
             UserError: one of them does not wait.
         """
         with self._file.open(write=True) as db:
-            line = [job.id for job in _open_ones(db) if job.state == "waiting"]
+            line = [job.id for job in self._open_ones(db) if job.state == "waiting"]
             for one in (number, before):
                 if one is not None and one not in line:
                     raise UserError(
@@ -277,7 +279,7 @@ class Queue:
             UserError: it has not ended, or the folder cannot be deleted.
         """
         with self._file.open(write=True) as db:
-            job = _get(db, number)
+            job = self._get(db, number)
             if job.state in OPEN:
                 raise UserError(
                     f"Job {number} is {job.state}; stop it first.", code="job-active", job=number, state=job.state
@@ -295,7 +297,7 @@ class Queue:
             if not paused:
                 rows = db.execute("SELECT * FROM jobs WHERE state = 'paused' ORDER BY started DESC").fetchall()
                 for row in rows:
-                    _back_in_line(db, _job(row), _first(db))
+                    self._back_in_line(db, self._job(row), _first(db))
 
     def paused(self) -> bool:
         """Whether heavy jobs are kept from starting."""
@@ -317,7 +319,95 @@ class Queue:
                 "UPDATE jobs SET state = 'interrupted', ended = ?, error = ?, wish = '', owner = '' WHERE id = ?",
                 [(time.time(), error, number) for number in gone],
             )
-            return [_get(db, number) for number in gone]
+            return [self._get(db, number) for number in gone]
+
+    def named(self, number: int) -> tuple[dict[str, Any], dict[str, Path]]:
+        """A job's arguments as any machine understands them, and where the files lie here that they name and that are
+        not in the data folder.
+
+        Raises:
+            UserError: there is no such job.
+        """
+        with self._file.open() as db:
+            arguments, files = _parted(self._row(db, number))
+            return arguments, {name: Path(path) for name, path in files.items()}
+
+    def accept(self, job: Job, arguments: dict[str, Any], files: dict[str, Path]) -> None:
+        """Put in a job of another data folder, which runs, under its number; for a runner on another machine.
+
+        Args:
+            job: as it was taken there.
+            arguments: as `named` gave them there.
+            files: where those lie here that they name.
+        """
+        text = _stored(arguments, {name: str(path) for name, path in files.items()})
+        row = (job.id, lane_of(job.kind), job.kind, job.character, job.slug, "running", text, job.created, job.run)
+        with self._file.open(write=True) as db:
+            db.execute("DELETE FROM jobs WHERE id = ?", (job.id,))
+            db.execute(
+                "INSERT INTO jobs (id, lane, kind, character, slug, state, arguments, created, place, run)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0.0, ?)",
+                row,
+            )
+
+    def _row(self, db: sqlite3.Connection, number: int) -> sqlite3.Row:
+        known = 0 < number < 1 << 63  # what SQLite takes as a number
+        row = db.execute("SELECT * FROM jobs WHERE id = ?", (number,)).fetchone() if known else None
+        if row is None:
+            raise UserError(f"There is no job {number} (any more).", code="job-not-found", job=number)
+        queue_rows.check(tuple(row))
+        return row  # type: ignore[no-any-return]
+
+    def _get(self, db: sqlite3.Connection, number: int) -> Job:
+        return self._job(self._row(db, number))
+
+    def _job(self, row: sqlite3.Row) -> Job:
+        queue_rows.check(tuple(row))
+        values = {key: row[key] for key in queue_rows.COLUMNS if key != "lane"}
+        arguments, files = _parted(row)
+        paths = with_files(arguments, lambda name: files.get(name) or self._path_of(name))
+        return Job(**{**values, "arguments": paths, "result": json.loads(row["result"])})
+
+    def _open_ones(self, db: sqlite3.Connection) -> list[Job]:
+        order = "CASE state WHEN 'waiting' THEN 0 WHEN 'running' THEN 1 ELSE 2 END, place, id"
+        found = db.execute(f"SELECT * FROM jobs WHERE state IN (?, ?, ?) ORDER BY {order}", OPEN)
+        return [self._job(row) for row in found.fetchall()]
+
+    def _back_in_line(self, db: sqlite3.Connection, job: Job, place: float) -> None:
+        arguments = job.arguments
+        if job.kind == "train" and job.run:  # which knows its base model, wherever that is by now
+            arguments = {**arguments, "run": job.run, "base": None}
+        db.execute(
+            "UPDATE jobs SET state = 'waiting', place = ?, arguments = ?, started = NULL, ended = NULL, error = '',"
+            " result = '{}', wish = '', owner = '', pid = 0 WHERE id = ?",
+            (place, self._text(arguments), job.id),
+        )
+
+    def _text(self, arguments: dict[str, Any]) -> str:
+        """Arguments as they are stored: files by names that hold on any machine, and apart from them where those lie
+        here that are not in the data folder. A path that is not complete stays as it is."""
+        files: dict[str, str] = {}
+
+        def name_of(path: str) -> str:
+            if not Path(path).is_absolute():
+                return path
+            name = Workspace(self.root).name_of(Path(path))
+            if not Path(name).is_absolute():
+                return name
+            file, number = Path(path), 1
+            name = file.name
+            while files.get(name, path) != path:
+                number += 1
+                name = f"{file.stem}-{number}{file.suffix}"
+            files[name] = path
+            return name
+
+        return _stored(with_files(arguments, name_of), files)
+
+    def _path_of(self, name: str) -> str:
+        """The path of what lies in the data folder; what is no name of a file there, as older rows have it, stays."""
+        here = self.root / name
+        return str(here) if "/" in name and not Path(name).is_absolute() and here.exists() else name
 
     def kept_open(self) -> AbstractContextManager[None]:
         """While the block runs, the file stays readable although the disk gets full."""
@@ -328,23 +418,15 @@ class Queue:
         return self._file.notice()
 
 
-def _job(row: sqlite3.Row) -> Job:
-    queue_rows.check(tuple(row))
-    values = {key: row[key] for key in queue_rows.COLUMNS if key != "lane"}
-    return Job(**{**values, "arguments": json.loads(row["arguments"]), "result": json.loads(row["result"])})
+def _parted(row: sqlite3.Row) -> tuple[dict[str, Any], dict[str, str]]:
+    """The stored arguments, and where the files lie here that they name."""
+    stored = json.loads(row["arguments"])
+    files = stored.pop(_FILES, {})
+    return stored, files if isinstance(files, dict) else {}
 
 
-def _get(db: sqlite3.Connection, number: int) -> Job:
-    known = 0 < number < 1 << 63  # what SQLite takes as a number
-    row = db.execute("SELECT * FROM jobs WHERE id = ?", (number,)).fetchone() if known else None
-    if row is None:
-        raise UserError(f"There is no job {number} (any more).", code="job-not-found", job=number)
-    return _job(row)
-
-
-def _open_ones(db: sqlite3.Connection) -> list[Job]:
-    order = "CASE state WHEN 'waiting' THEN 0 WHEN 'running' THEN 1 ELSE 2 END, place, id"
-    return [_job(row) for row in db.execute(f"SELECT * FROM jobs WHERE state IN (?, ?, ?) ORDER BY {order}", OPEN)]
+def _stored(arguments: dict[str, Any], files: dict[str, str]) -> str:
+    return _json({**arguments, _FILES: files} if files else arguments)
 
 
 def _first(db: sqlite3.Connection) -> float:
@@ -353,17 +435,6 @@ def _first(db: sqlite3.Connection) -> float:
 
 def _last(db: sqlite3.Connection) -> float:
     return float(db.execute("SELECT COALESCE(MAX(place), -1) FROM jobs WHERE state = 'waiting'").fetchone()[0]) + 1
-
-
-def _back_in_line(db: sqlite3.Connection, job: Job, place: float) -> None:
-    arguments = job.arguments
-    if job.kind == "train" and job.run:  # which knows its base model, wherever that is by now
-        arguments = {**arguments, "run": job.run, "base": None}
-    db.execute(
-        "UPDATE jobs SET state = 'waiting', place = ?, arguments = ?, started = NULL, ended = NULL, error = '',"
-        " result = '{}', wish = '', owner = '', pid = 0 WHERE id = ?",
-        (place, _json(arguments), job.id),
-    )
 
 
 def _json(value: Any) -> str:

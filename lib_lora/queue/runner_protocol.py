@@ -7,13 +7,42 @@ relative to the data folder, with slashes: the worker may have another one, on a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from lib_lora.queue.queue import Job
 
 
-class WorkerHandle(Protocol):
+class WorkerFiles(Protocol):
+    """The files of a worker's data folder, and those of this one."""
+
+    def path_here(self, name: str) -> Path:
+        """Where a file is, or shall be, here that the worker calls so: by its name in the data folder, or its path.
+
+        Raises:
+            UserError: the worker may not name it.
+        """
+        ...
+
+    def fetch(self, names: Iterable[str]) -> None:
+        """See that these files of the worker's data folder are in this one.
+
+        Raises:
+            UserError: one is not there, or cannot be brought.
+        """
+        ...
+
+    def push(self, names: Iterable[str]) -> None:
+        """See that these files of this data folder are in the worker's.
+
+        Raises:
+            UserError: one is not there, or cannot be brought.
+        """
+        ...
+
+
+class WorkerHandle(WorkerFiles, Protocol):
     """One worker at work. None of these waits for the worker but `receive` and `wait`."""
 
     @property
@@ -51,22 +80,6 @@ class WorkerHandle(Protocol):
 
     def fetch_events(self) -> None:
         """See that what it has written so far of its events, its log and its result is in the job's folder."""
-        ...
-
-    def fetch(self, names: Iterable[str]) -> None:
-        """See that these files of the worker's data folder are in this one.
-
-        Raises:
-            UserError: one is not there, or cannot be brought.
-        """
-        ...
-
-    def push(self, names: Iterable[str]) -> None:
-        """See that these files of this data folder are in the worker's.
-
-        Raises:
-            UserError: one is not there, or cannot be brought.
-        """
         ...
 
     def fetch_results(self) -> None:

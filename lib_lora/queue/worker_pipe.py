@@ -15,14 +15,17 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import psutil
 
 from lib_lora.errors import StoppedByUser, UserError
+from lib_lora.workspace.workspace import Workspace
 
 WISHES = ("stop", "pause")
 PATIENCE = 60.0  # seconds in which the work is saved once the parent is gone; then this process ends as it is
+_FILES = ("file", "folder", "out", "base")  # what a question names
 _LOOK = 2.0  # seconds between two looks at the parent
 _WAIT = 0.25  # seconds between two looks at the wish while an answer is waited for
 _SAVING = 60.0  # seconds in which a worker saves once the step is done
@@ -50,6 +53,8 @@ class WorkerPipe:
         wish: "", "stop" or "pause": the newest one of the parent.
         gone: the parent has ended, or does not listen any more.
         pace: seconds for a step of the work, by which the patience grows (`patient`); who works sets it.
+        workspace: the data folder, once it is known: files in it then go over the pipe by their names there
+            (`Workspace.name_of`), which hold on the other side too, wherever that is.
     """
 
     def __init__(
@@ -58,6 +63,7 @@ class WorkerPipe:
         self.wish = ""
         self.gone = False
         self.pace = 0.0
+        self.workspace: Workspace | None = None
         self._incoming, self._outgoing = incoming, outgoing
         self._patience, self._leave = patience, leave
         self._answers: queue.Queue[dict[str, Any]] = queue.Queue()
@@ -91,7 +97,7 @@ class WorkerPipe:
         """
         self._asked += 1
         self.check()
-        self._say({"ask": what, "id": self._asked, **fields})
+        self._say({"ask": what, "id": self._asked, **self._named(fields)})
         while True:
             self.check()
             try:
@@ -102,9 +108,27 @@ class WorkerPipe:
                 continue  # of a question that was given up
             if answer.get("error"):
                 raise UserError(str(answer["error"]), code="parent-refused")
-            yield answer
+            yield self._found(answer)
             if answer.get("done"):
                 return
+
+    def _named(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """A question with the names of files in place of their paths here."""
+        workspace = self.workspace
+        if workspace is None:
+            return fields
+        named: dict[str, Any] = {key: workspace.name_of(Path(fields[key])) for key in _FILES if fields.get(key)}
+        if "pictures" in fields:
+            loras = [one.get("lora") and workspace.name_of(Path(one["lora"])) for one in fields["pictures"]]
+            pairs = zip(fields["pictures"], loras, strict=True)
+            named["pictures"] = [{**one, "lora": lora} for one, lora in pairs]
+        return {**fields, **named}
+
+    def _found(self, answer: dict[str, Any]) -> dict[str, Any]:
+        """An answer with the path here of the file that it names."""
+        if self.workspace is None or not isinstance(answer.get("file"), str):
+            return answer
+        return {**answer, "file": str(self.workspace.path_of(answer["file"]))}
 
     def _say(self, message: dict[str, Any]) -> None:
         line = (json.dumps(message) + "\n").encode("ascii")

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -19,8 +18,7 @@ from lib_lora.errors import UserError
 from lib_lora.lora.adapter.adapter import Adapter, attach
 from lib_lora.lora.hashes import legacy_file_hash
 from lib_lora.models.clip_tokens import prompt_chunks
-from lib_lora.models.families.identify import identify
-from lib_lora.models.families.model_family import ModelFamily, ModelInfo, Prediction
+from lib_lora.models.families.model_family import ModelFamily, ModelInfo
 from lib_lora.models.text_conditioning import TextStack
 from lib_lora.training import distributed, precision
 from lib_lora.training.checks import check_disk, check_memory
@@ -128,7 +126,7 @@ def open_session(run: Run, emit: Emit, quick: bool = True) -> Session:
         raise ValueError("the run's precision must be resolved before it is trained")
     precision.resolve(train.precision, device)
     dtype = precision.dtype_of(train.precision)
-    info = identify(Path(run.file.base.path), prediction=cast(Prediction, run.file.base.prediction))
+    info = run.model()
     objective = make_objective(info, train.objective, device)
     check_memory(info, dtype, device)
     emit("state", state="preparing", device=str(device), precision=train.precision, family=info.family)

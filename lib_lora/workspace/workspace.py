@@ -104,6 +104,11 @@ class Workspace:
         """Folders that LoRAs may be copied into."""
         return self.root / "confirmed.json"
 
+    @property
+    def licences(self) -> Path:
+        """Licences of face engines that the user has agreed to (`faces.licences`)."""
+        return self.root / "licences.json"
+
     def name_of(self, path: Path) -> str:
         """What a file is called on any machine that has this data folder: its path in it, with slashes.
 
@@ -182,6 +187,7 @@ class RunFolder:
     """Where the things of one run lie."""
 
     FILE = "run.yaml"
+    USES = "uses.json"
 
     path: Path
 
@@ -237,7 +243,7 @@ class RunFolder:
     @property
     def uses(self) -> Path:
         """Where its LoRAs were put."""
-        return self.path / "uses.json"
+        return self.path / self.USES
 
 
 @dataclass(frozen=True)

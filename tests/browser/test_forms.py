@@ -22,6 +22,8 @@ from lib_lora.character.store import Character, Consent, save
 from lib_lora.ui.views import caption_checks, machine
 from lib_lora.workspace.workspace import CharacterFolder
 
+pytestmark = pytest.mark.once("the page's scripts; test_whole_way.py opens the page of A1111's gradio")
+
 MARA = sorted((ROOT / "tests" / "data" / "personas" / "mara").glob("*.jpg"))
 BASE = ROOT / "tests" / "data" / "mini-face" / "mini-face.safetensors"
 GONE = """name => !shared.app.state.queue.jobs.some(
@@ -439,3 +441,57 @@ def test_the_settings_say_what_is_missing_or_refused_below_its_field(tab: Tab, t
     tab.press("Save the settings")
     page.wait_for_function("document.querySelector('.sf-fault')?.innerText.includes('nowhere')")
     assert page.get_by_label("ComfyUI folder").locator("visible=true").get_attribute("aria-invalid") == "true"
+
+
+def test_the_modules_come_from_one_versioned_address_and_are_waited_for(chromium: Any, planted: Planted) -> None:
+    """A webui draws its page before our routes are there; a browser may remember that an import has failed."""
+    context = chromium.new_context()
+    page = context.new_page()
+    asked: list[str] = []
+    refused: list[str] = []
+
+    def answer(route: Any) -> None:
+        if len(refused) < 2:
+            refused.append(route.request.url)
+            route.fulfill(status=404, body="")
+        else:
+            route.continue_()
+
+    page.route("**/main.js", answer)
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(planted.address)
+    page.wait_for_selector("#sameface .sf-tabs", timeout=30_000)
+    context.close()
+    modules = [url for url in asked if url.endswith(".js") and "/sameface/v1/static/" in url]
+    assert len(refused) == 2
+    assert len({url.split("/static/")[1].split("/")[0] for url in modules}) == 1
+    others = [url for url in modules if not url.endswith("main.js")]
+    assert len(others) == len(set(others)) > 30  # each once
+
+
+def test_a_page_is_told_only_what_has_changed(tab: Tab, planted: Planted) -> None:
+    def told() -> Any:
+        with tab.page.expect_response("**/state?since=*") as answer:
+            refresh(tab.page)
+        return answer.value.json()
+
+    tab.settle()
+    before = in_page(tab.page, "() => shared.app.state.characters.length")
+    assert set(told()) == {"mark"}
+    planted.character("Yara")
+    assert [one["slug"] for one in told()["lists"]["characters"]["changed"]] == ["yara"]
+    tab.settle()
+    assert in_page(tab.page, "() => shared.app.state.characters.length") == before + 1
+
+
+def test_an_older_sameface_that_still_runs_is_said(chromium: Any, planted: Planted) -> None:
+    """After an update and "Reload UI" the new script meets the element of the old program."""
+    context = chromium.new_context()
+    page = context.new_page()
+    page.route("**/sameface.js*", lambda route: route.abort())
+    page.goto(planted.address)
+    page.wait_for_selector("#sameface")
+    page.evaluate("delete document.querySelector('#sameface').dataset.modules")
+    page.add_script_tag(path=str(ROOT / "javascript" / "sameface.js"))
+    page.get_by_text("SameFace was updated; close the webui and start it again.").wait_for()
+    context.close()

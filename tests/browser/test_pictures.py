@@ -24,7 +24,7 @@ from lib_lora.workspace.workspace import CharacterFolder
 
 PHOTOS = sorted((ROOT / "tests" / "data" / "personas" / "mara").glob("*.jpg"))
 LORA = "mara-001-000400.safetensors"
-STATE = "**/sameface/v1/state"
+STATE = "**/sameface/v1/state?since=*"
 
 
 def planted(folder: CharacterFolder) -> None:
@@ -180,7 +180,8 @@ def test_alone_the_main_button_keeps_the_file(person: Visitor) -> None:
     def alone(route: Any) -> None:
         answer = route.fetch()
         said = answer.json()
-        said["host"]["name"] = "alone"
+        if "host" in said.get("changed", {}):
+            said["changed"]["host"]["name"] = "alone"
         route.fulfill(response=answer, json=said)
 
     person.page.route(STATE, alone)
@@ -215,7 +216,8 @@ def test_only_what_can_be_read_is_promised(person: Visitor) -> None:
     def without(route: Any) -> None:
         answer = route.fetch()
         said = answer.json()
-        said["host"]["photos"] = ["JPEG", "PNG", "WebP", "GIF", "BMP", "TIFF"]
+        if "host" in said.get("changed", {}):
+            said["changed"]["host"]["photos"] = ["JPEG", "PNG", "WebP", "GIF", "BMP", "TIFF"]
         route.fulfill(response=answer, json=said)
 
     person.page.route(STATE, without)

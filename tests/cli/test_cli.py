@@ -19,6 +19,8 @@ from lib_lora.cli import DRIFTS, NO_VERDICT, arguments
 from lib_lora.errors import UserError
 from lib_lora.training.plan.run_file import load_run
 
+pytestmark = pytest.mark.once("words to workflows, which have their own tests; test_main_job.py repeats a whole job")
+
 NAME = "Mara Müller 名前"
 PERSONAS = Path(__file__).parents[1] / "data" / "personas"
 

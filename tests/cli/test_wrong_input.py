@@ -13,9 +13,9 @@ import pytest
 
 from lib_lora.character.store import load
 from lib_lora.models.families.identify import identify
-from lib_lora.training.plan.run_file import create_run
+from lib_lora.training.plan.run_file import IdentifiedBase, create_run
 from lib_lora.training.plan.train_settings import TrainSettings
-from lib_lora.workflows.photos.new_character import new_character
+from lib_lora.workflows.photos.new_character import NewCharacter, new_character
 from lib_lora.workspace.workspace import Workspace
 
 DATA = Path(__file__).parents[1] / "data"
@@ -125,10 +125,10 @@ def place(tmp_path_factory):
     (tmp / "empty").mkdir()
     (tmp / "empty.ckpt").touch()
     (tmp / "text.safetensors").write_text("a text that is no model", encoding="utf-8")
-    folder, _ = new_character(root, "mara", "mrxa", "woman", "fictional", photos)
-    new_character(root, "bare", "brxa", "woman", "fictional")
-    new_character(root, "shy", "shxa", "woman", None, photos)
-    create_run(folder.runs, load(folder), identify(BASE), "0" * 64, TrainSettings(), [])
+    folder, _ = new_character(root, NewCharacter("mara", "mrxa", "woman", "fictional"), photos)
+    new_character(root, NewCharacter("bare", "brxa", "woman", "fictional"))
+    new_character(root, NewCharacter("shy", "shxa", "woman", None), photos)
+    create_run(folder.runs, load(folder), IdentifiedBase(identify(BASE), "0" * 64), TrainSettings(), [])
     return tmp
 
 

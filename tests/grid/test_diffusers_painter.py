@@ -135,6 +135,7 @@ def test_small_pictures_are_painted_together_and_are_what_each_is_alone(toy, mon
     assert len({image.tobytes() for image in together}) == len(cells)
 
 
+@pytest.mark.once("which go together is ours to say")
 def test_only_pictures_of_one_kind_are_painted_together(toy, tmp_path):
     painter = DiffusersPainter(identify(toy("sd1")), CPU, torch.float32)
     starts = [tmp_path / f"start{seed}.png" for seed in (7, 8)]
@@ -167,6 +168,7 @@ def test_in_half_precision_together_is_as_near_as_alone(toy):
     assert far < 1.2 * near + 0.1
 
 
+@pytest.mark.once("which go together is ours to say")
 @pytest.mark.parametrize(
     "error",
     [
@@ -196,6 +198,7 @@ def test_where_memory_does_not_hold_them_together_they_are_painted_one_by_one(to
         painter.paint(cells)
 
 
+@pytest.mark.once("which go together is ours to say")
 def test_where_windows_puts_them_into_the_machines_memory_the_next_are_painted_one_by_one(toy, monkeypatch):
     painter = DiffusersPainter(identify(toy("sd1")), CPU, torch.float32)
     forward, tried = painter.unet.forward, []

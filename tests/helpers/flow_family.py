@@ -28,7 +28,7 @@ from lib_lora.models.text_conditioning import Conditioning, TextStack
 from lib_lora.models.text_encoder import TextEncoder
 from lib_lora.training.objective import objectives
 from lib_lora.training.objective.noise import sample_noise
-from lib_lora.training.objective.objective import ObjectiveSettings
+from lib_lora.training.objective.objective_settings import ObjectiveSettings
 
 CHANNELS, WIDTH, BLOCKS, TEXT_LAYERS = 16, 32, 2, 2
 Part = TypeVar("Part", bound=nn.Module)

@@ -24,6 +24,8 @@ from lib_lora.likeness.verdict.metrics import facts_of
 from lib_lora.likeness.verdict.picture_set import PictureSet, likenesses
 from lib_lora.likeness.verdict.verdict import judge
 
+pytestmark = pytest.mark.once("what is measured is repeated where it is measured; the verdict is arithmetic")
+
 PEOPLE = ("clara", "ines", "lena", "mara", "tomas", "viktor")
 PHOTOS = 14  # of 24; the other ten are held out
 

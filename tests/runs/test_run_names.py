@@ -13,10 +13,10 @@ from lib_lora.character.store import load
 from lib_lora.files import write_json
 from lib_lora.models.families.identify import identify
 from lib_lora.runs.run_names import checkpoint_named, grid_named, run_named
-from lib_lora.training.plan.run_file import create_run
+from lib_lora.training.plan.run_file import IdentifiedBase, create_run
 from lib_lora.training.plan.train_settings import TrainSettings
 from lib_lora.workflows.judge.grid_folder import judged_of_grid, told_of_grids
-from lib_lora.workflows.photos.new_character import new_character
+from lib_lora.workflows.photos.new_character import NewCharacter, new_character
 from lib_lora.workflows.train.training_result import values_of
 
 DATA = Path(__file__).parents[1] / "data"
@@ -33,9 +33,12 @@ def root(tmp_path):
     root, photos = tmp_path / "data", tmp_path / "photos"
     photos.mkdir()
     shutil.copy(DATA / "personas" / "mara" / "00.jpg", photos)
-    folder, _ = new_character(root, NAME, "mrxa", "woman", "fictional", photos)
+    folder, _ = new_character(root, NewCharacter(NAME, "mrxa", "woman", "fictional"), photos)
     info = identify(DATA / "mini-face" / "mini-face.safetensors")
-    runs = [create_run(folder.runs, load(folder), info, "0" * 64, TrainSettings(steps=3), []) for _ in range(3)]
+    runs = [
+        create_run(folder.runs, load(folder), IdentifiedBase(info, "0" * 64), TrainSettings(steps=3), [])
+        for _ in range(3)
+    ]
     for step in (2, 3):
         runs[1].checkpoint(step).parent.mkdir(exist_ok=True)
         runs[1].checkpoint(step).touch()
@@ -78,13 +81,13 @@ def test_a_run_by_its_folder_from_anywhere(root, monkeypatch, tmp_path):
 
 def test_a_name_with_a_slash_is_no_run_of_another(root):
     """A character's folder is called "ada-001" for "Ada 001" and for "Ada/001"."""
-    new_character(root, "Ada 001", "adax", "woman", "fictional")
-    new_character(root, "Ada", "adxx", "woman", "fictional")
+    new_character(root, NewCharacter("Ada 001", "adax", "woman", "fictional"))
+    new_character(root, NewCharacter("Ada", "adxx", "woman", "fictional"))
     with raises("run-none-yet", has="Ada/001"):
         run_named(root, "Ada/001")
     info = identify(DATA / "mini-face" / "mini-face.safetensors")
-    folder, _ = new_character(root, "Ada", "adxx", "woman", "fictional")
-    create_run(folder.runs, load(folder), info, "0" * 64, TrainSettings(), [])
+    folder, _ = new_character(root, NewCharacter("Ada", "adxx", "woman", "fictional"))
+    create_run(folder.runs, load(folder), IdentifiedBase(info, "0" * 64), TrainSettings(), [])
     assert run_named(root, "Ada/001").character_folder.path.name == "ada"
 
 
@@ -163,7 +166,7 @@ def test_nothing_is_listed_where_nothing_is(main, tmp_path):
     said = main("list", "--data", tmp_path / "none")
     assert (said.status, said.out.startswith("There is no character in ")) == (0, True)
     assert json.loads(main("list", "--json", "--data", tmp_path).out)["characters"] == []
-    new_character(tmp_path, "Ada", "adax", "woman", "fictional")
+    new_character(tmp_path, NewCharacter("Ada", "adax", "woman", "fictional"))
     assert "Ada has no run yet; make one with: sameface train Ada" in main("list", "Ada", "--data", tmp_path).out
 
 

@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from lib_lora.training.plan.training_request import TrainingRequest
+from lib_lora.workflows.photos.new_character import NewCharacter
+
 PHOTOS = Path(__file__).parents[1] / "data" / "personas" / "mara"
 QUICK = {
     "samples": 0,
@@ -41,9 +44,9 @@ def make_run(toy, tmp_path, monkeypatch):
         for path in sorted(PHOTOS.iterdir())[:photos]:
             shutil.copy(path, source)
         data = tmp_path / "data ü 名前"
-        new_character(data, "Mara", "mrxa", "woman", "fictional", source)
+        new_character(data, NewCharacter("Mara", "mrxa", "woman", "fictional"), source)
         lora = {**QUICK["lora"], **settings.pop("lora", {})}
-        return start_run(data, "Mara", toy(kind), None, {**QUICK, **settings, "lora": lora}, few=True)
+        return start_run(data, "Mara", TrainingRequest(toy(kind), None, {**QUICK, **settings, "lora": lora}, few=True))
 
     return make
 
@@ -61,3 +64,12 @@ class Events(list):
 @pytest.fixture
 def events():
     return Events()
+
+
+@pytest.fixture(params=[False, True], ids=["at once", "aside"])
+def aside(request, monkeypatch):
+    """Both ways to save: as on a CPU, and as on a GPU."""
+    from lib_lora.training import saving
+
+    monkeypatch.setattr(saving, "worth_a_thread", lambda device: request.param)
+    return request.param

@@ -19,8 +19,9 @@ from lib_lora.training import state as states
 from lib_lora.training.data.encoding_cache import cached
 from lib_lora.training.loop import train
 from lib_lora.training.plan.run_file import altered, load_run
+from lib_lora.training.plan.training_request import TrainingRequest
 from lib_lora.training.session import open_session
-from lib_lora.workflows.photos.new_character import new_character
+from lib_lora.workflows.photos.new_character import NewCharacter, new_character
 from lib_lora.workflows.train.prepare import start_run
 
 PHOTO = Path(__file__).parents[1] / "data" / "personas" / "mara" / "00.jpg"
@@ -187,8 +188,8 @@ def once(toy, tmp_path_factory):
     home = tmp_path_factory.mktemp("once ü")
     (home / "source").mkdir()
     shutil.copy(PHOTO, home / "source")
-    new_character(home / "data", "Mara", "mrxa", "woman", "fictional", home / "source")
-    train(start_run(home / "data", "Mara", toy("sd1"), None, QUICK, few=True), lambda *_, **__: None)
+    new_character(home / "data", NewCharacter("Mara", "mrxa", "woman", "fictional"), home / "source")
+    train(start_run(home / "data", "Mara", TrainingRequest(toy("sd1"), None, QUICK, few=True)), lambda *_, **__: None)
     return home / "data"
 
 

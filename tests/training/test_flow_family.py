@@ -3,8 +3,10 @@
 import flow_family
 import pytest
 import torch
+from faults import raises
 
 from lib_lora.errors import StoppedByUser
+from lib_lora.grid.diffusers_painter import make_scheduler
 from lib_lora.lora.file.describe import describe
 from lib_lora.lora.file.metadata import family_of
 from lib_lora.lora.file.reading import read
@@ -90,3 +92,8 @@ def test_its_costs_are_estimated(make_run, toy, events):
     written = train(run, events).stat().st_size
     assert need.checkpoint_bytes == pytest.approx(written, rel=0.25)
     assert 0.8e9 < memory_needed("toy-flow", settings) < 2e9
+
+
+def test_a_painter_that_has_no_samplers_for_it_says_so(toy):
+    with raises("painter-without-samplers", family="toy-flow"):
+        make_scheduler("Euler", identify(toy("flow")))

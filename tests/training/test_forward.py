@@ -11,9 +11,10 @@ from lib_lora.models.text_conditioning import Conditioning
 from lib_lora.training.data.buckets import Bucket, placement
 from lib_lora.training.data.dataset import Item
 from lib_lora.training.forward import Forward
-from lib_lora.training.objective.diffusion import DiffusionObjective
+from lib_lora.training.objective.diffusion_loss import add_noise, training_loss
+from lib_lora.training.objective.diffusion_objective import DiffusionObjective
 from lib_lora.training.objective.noise import sample_noise, sample_timestep, training_noise
-from lib_lora.training.objective.objective import ObjectiveSettings, add_noise, training_loss
+from lib_lora.training.objective.objective_settings import ObjectiveSettings
 from lib_lora.training.objective.randomness import generator
 from lib_lora.training.plan.run_file import TrainingPhoto
 from lib_lora.training.plan.train_settings import TrainSettings

@@ -18,7 +18,7 @@ from lib_lora.pictures import GENERATED, NEGATIVE, Cell, parameters_of
 from lib_lora.training import samples
 from lib_lora.training import state as states
 from lib_lora.training.loop import train
-from lib_lora.training.objective import diffusion
+from lib_lora.training.objective import diffusion_objective
 from lib_lora.training.plan.run_file import RunFile, load_run
 from lib_lora.training.plan.train_settings import TrainSettings
 from lib_lora.training.session import open_session
@@ -36,7 +36,7 @@ def _pixels(path):
 @pytest.mark.parametrize(("kind", "te"), [("sd1", False), ("sd1", True), ("sd2v", True), ("sdxl", False)])
 def test_every_family_paints_what_the_finished_lora_paints(make_run, events, toy, kind, te):
     """At every checkpoint; the last ones are pixel for pixel (but for the file's half precision) the painter's."""
-    run = make_run(kind, photos=1, steps=2, save_every=1, samples=3, sample_steps=4, lora={"te": te})
+    run = make_run(kind, photos=1, steps=2, save_every=1, samples=3, sample_steps=3, lora={"te": te})
     path = train(run, events)
     said = events.of("sample")
     assert [(one["step"], one["number"]) for one in said] == [(step, n) for step in (1, 2) for n in range(3)]
@@ -48,7 +48,7 @@ def test_every_family_paints_what_the_finished_lora_paints(make_run, events, toy
     assert not np.array_equal(shown[0], shown[2])  # another seed
     painter = DiffusersPainter(identify(toy(kind)), torch.device("cpu"), torch.float32)
     cells = [
-        Cell(one["prompt"], NEGATIVE, 1000 + one["number"], path, width=128, height=128, steps=4) for one in said[3:]
+        Cell(one["prompt"], NEGATIVE, 1000 + one["number"], path, width=128, height=128, steps=3) for one in said[3:]
     ]
     for ours, theirs in zip(shown, painter.paint(cells)):
         off = np.abs(ours - np.asarray(theirs, dtype=np.float32))
@@ -85,12 +85,12 @@ def test_the_training_does_not_notice(make_run, events, kind_of):
     """With and without pictures: the same checkpoints and the same states, bit for bit."""
     ends = []
     for count in (0, 2):
-        run = make_run(photos=2, samples=count, sample_steps=2, **kind_of)
+        run = make_run(photos=2, steps=2, save_every=1, samples=count, sample_steps=2, **kind_of)
         train(run, events)
         assert (run.folder / "samples").exists() == bool(count)
         ends.append(
             (
-                [read(run.checkpoint(step)).tensors for step in (2, 4)],
+                [read(run.checkpoint(step)).tensors for step in (1, 2)],
                 states.newest(run.states).state,
                 run.character_folder,
             )
@@ -192,7 +192,7 @@ def test_prompts_change_no_key_of_the_cache(make_run, events):
     ids=str,
 )
 def test_what_goes_wrong_is_a_warning_and_the_training_goes_on(make_run, events, monkeypatch, error, said):
-    run = make_run(photos=1, samples=2, sample_steps=2)
+    run = make_run(photos=1, steps=2, save_every=1, samples=2, sample_steps=2)
     tries = []
 
     def broken(*_):
@@ -200,11 +200,11 @@ def test_what_goes_wrong_is_a_warning_and_the_training_goes_on(make_run, events,
         raise error
 
     monkeypatch.setattr(samples, "decode", broken)
-    assert train(run, events) == run.checkpoint(4)
+    assert train(run, events) == run.checkpoint(2)
     assert [one["text"] for one in events.of("warning")] == [
         f"No more sample pictures in this run: {said}. The training goes on."
     ]
-    assert len(tries) == 1  # at step 2, and not again at step 4
+    assert len(tries) == 1  # at step 1, and not again at step 2
     assert events.of("sample") == []
 
 
@@ -271,7 +271,7 @@ def test_euler_finds_the_picture_that_a_perfect_model_knows(prediction, zero, st
         return noise if prediction == "epsilon" else left.sqrt() * noise - (1 - left).sqrt() * clean
 
     noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(3))
-    found = diffusion.euler(perfect, noise, alphas, prediction, steps)
+    found = diffusion_objective.euler(perfect, noise, alphas, prediction, steps)
     assert torch.allclose(found, clean, atol=2e-3)
 
 

@@ -14,6 +14,7 @@ from lib_lora.hosts import webui_page
 from lib_lora.queue.supervisor import Supervisor
 from lib_lora.ui.http import route_access
 from lib_lora.ui.page import attach as attaching
+from lib_lora.ui.page import page_modules
 from lib_lora.ui.page.attach import attach
 from lib_lora.ui.page.tab import mount, tab
 from lib_lora.ui.routes.route_table import all_routes
@@ -113,8 +114,11 @@ def test_what_cannot_be_loaded_is_said_to_whoever_asks(host, monkeypatch):
 
     monkeypatch.setattr("lib_lora.ui.routes.route_table.router", broken)
     app = FastAPI()
+    host.lets_in = False
     attach(host, later=True).started(None, app)
-    answer = TestClient(app, "http://127.0.0.1").get("/sameface/v1/state")
+    client = TestClient(app, "http://127.0.0.1")
+    assert client.get(page_modules.address() + "main.js").status_code == 200  # so that the page can say it
+    answer = client.get("/sameface/v1/state")
     assert answer.status_code == 500
     assert "yaml" in answer.json()["error"]
     monkeypatch.undo()

@@ -35,7 +35,8 @@ from lib_lora.models.families.identify import identify
 from lib_lora.pictures import Cell
 from lib_lora.runs.events import EventLog
 from lib_lora.training.loop import train
-from lib_lora.workflows.photos.new_character import new_character
+from lib_lora.training.plan.training_request import TrainingRequest
+from lib_lora.workflows.photos.new_character import NewCharacter, new_character
 from lib_lora.workflows.train.prepare import start_run
 from tools.mini.webui import put
 
@@ -133,11 +134,15 @@ def home(toy, tmp_path_factory):
 def _train(checkpoint, data, target):
     """A LoRA that is trained on the toy, by the main job's own steps."""
     photos = Path(__file__).parents[1] / "data" / "personas" / "mara"
-    new_character(data, "mara", "mrxa", "woman", "fictional", photos)
+    new_character(data, NewCharacter("mara", "mrxa", "woman", "fictional"), photos)
     settings = {"steps": 40, "resolution": 128, "precision": "fp32", "optimizer": "adamw", "batch_size": 1}
     settings |= {"unet_lr": 5e-3, "te_lr": 5e-3, "save_every": 40}
     run = start_run(
-        data, "mara", checkpoint, None, {**settings, "lora": {"rank": 16, "conv_rank": 8, "conv_alpha": 8}}, few=True
+        data,
+        "mara",
+        TrainingRequest(
+            checkpoint, None, {**settings, "lora": {"rank": 16, "conv_rank": 8, "conv_alpha": 8}}, few=True
+        ),
     )
     shutil.copy(train(run, EventLog(run.events)), target)
 

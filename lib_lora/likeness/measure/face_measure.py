@@ -71,7 +71,7 @@ class Measured:
         score: the numbers that may be kept.
         embedding: 128, of the face that was scored; None where there is none. Biometric data.
         hash: perceptual hash of the whole picture; None where it could not be read.
-        background: colour histogram of what surrounds the face (`pictures.background`).
+        background: colour histogram of what surrounds the face (`image_similarity.background`).
         size: width and height in pixels.
     """
 
@@ -137,7 +137,7 @@ class Measurer:
         likenesses = [float(face.embedding @ self._vector) for face in faces]
         best = int(np.argmax(likenesses))
         face = faces[best]
-        quality = Quality.of(face)
+        quality = face.quality
         cosines = self._embeddings @ face.embedding
         near = int(np.argmax(cosines))
         copy, bits = self._copied(digest)

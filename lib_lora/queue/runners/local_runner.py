@@ -64,8 +64,10 @@ class LocalRunner:
         """
         host = self._host()
         command = [*worker_command(host, self.root), *worker_processes.worker_arguments(job.id, self.root)]
-        log = Workspace(self.root).job(job.id).log
-        return LocalWorker(worker_processes.start(command, worker_environment(host, self.root), log), log)
+        workspace = Workspace(self.root)
+        log = workspace.job(job.id).log
+        process = worker_processes.start(command, worker_environment(host, self.root), log)
+        return LocalWorker(process, workspace, log)
 
     def end_left_behind(self, job: Job, patience: float, giving_up: Callable[[], bool]) -> None:
         """See `queue.runner_protocol.Runner.end_left_behind`."""
@@ -77,11 +79,12 @@ class LocalWorker:
 
     Args:
         process: of the worker, with pipes for its standard input and output.
+        workspace: the data folder.
         log: where its error output goes.
     """
 
-    def __init__(self, process: subprocess.Popen[str], log: Path) -> None:
-        self._process, self._log = process, log
+    def __init__(self, process: subprocess.Popen[str], workspace: Workspace, log: Path) -> None:
+        self._process, self._workspace, self._log = process, workspace, log
         self._pipe = ParentPipe(process)
 
     @property
@@ -117,6 +120,10 @@ class LocalWorker:
         """See `WorkerHandle`."""
         self._pipe.close()
         worker_processes.kill_group(self._process.pid)
+
+    def path_here(self, name: str) -> Path:
+        """See `WorkerFiles`. Messages of an older worker name absolute paths, which are those of this machine."""
+        return self._workspace.path_of(name)
 
     def fetch_events(self) -> None:
         """The worker writes into this very data folder."""

@@ -14,7 +14,7 @@ import torch
 from torch.nn import functional
 
 if TYPE_CHECKING:
-    from lib_lora.training.objective.objective import ObjectiveSettings
+    from lib_lora.training.objective.objective_settings import ObjectiveSettings
 
 
 def sample_noise(shape: Sequence[int], generator: torch.Generator) -> torch.Tensor:

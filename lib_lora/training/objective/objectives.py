@@ -13,8 +13,8 @@ from typing import Protocol
 import torch
 
 from lib_lora.models.families.model_family import ModelInfo
-from lib_lora.training.objective.diffusion import DiffusionObjective
-from lib_lora.training.objective.objective import ObjectiveSettings
+from lib_lora.training.objective.diffusion_objective import DiffusionObjective
+from lib_lora.training.objective.objective_settings import ObjectiveSettings
 
 Predict = Callable[[torch.Tensor, float], torch.Tensor]
 

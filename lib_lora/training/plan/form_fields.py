@@ -12,7 +12,7 @@ import typing
 from typing import Any
 
 from lib_lora.lora.adapter_settings import LoraSettings
-from lib_lora.training.objective.objective import ObjectiveSettings
+from lib_lora.training.objective.objective_settings import ObjectiveSettings
 from lib_lora.training.plan.presets import presets
 from lib_lora.training.plan.train_settings import TrainSettings
 

@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import cast
 
 import yaml
 
@@ -20,7 +21,8 @@ from lib_lora import file_permissions, typed_settings
 from lib_lora.character.store import Character, read_yaml
 from lib_lora.errors import UserError
 from lib_lora.files import digest_of, explained, slug, write_text
-from lib_lora.models.families.model_family import ModelInfo
+from lib_lora.models.families.identify import identify
+from lib_lora.models.families.model_family import ModelInfo, Prediction
 from lib_lora.training.plan.train_settings import TrainSettings
 from lib_lora.workspace.workspace import CharacterFolder, RunFolder, Workspace
 
@@ -101,11 +103,41 @@ class RunFile:
 
 
 @dataclass(frozen=True)
+class IdentifiedBase:
+    """A checkpoint of which is known what it is.
+
+    Attributes:
+        info: what it is.
+        sha256: of the file.
+    """
+
+    info: ModelInfo
+    sha256: str
+
+
+@dataclass(frozen=True)
 class Run:
-    """A run: its folder and its file."""
+    """A run: its folder and its file.
+
+    Attributes:
+        known: what its checkpoint is, where that was found out in this process already (`model`).
+    """
 
     folder: Path
     file: RunFile
+    known: ModelInfo | None = field(default=None, compare=False, repr=False)
+
+    def model(self) -> ModelInfo:
+        """What its checkpoint is; looked at only where this is not `known`.
+
+        Raises:
+            UserError: the file is gone, or no model.
+        """
+        path = Path(self.file.base.path)
+        prediction = cast(Prediction, self.file.base.prediction)
+        if self.known and (self.known.path.absolute(), self.known.prediction) == (path.absolute(), prediction):
+            return self.known
+        return identify(path, prediction)
 
     @property
     def place(self) -> RunFolder:
@@ -155,8 +187,7 @@ class Run:
 def create_run(
     runs: Path,
     character: Character,
-    info: ModelInfo,
-    base_sha256: str,
+    base: IdentifiedBase,
     train: TrainSettings,
     photos: list[TrainingPhoto],
     out: Path | None = None,
@@ -176,12 +207,12 @@ def create_run(
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         character=character,
         base=RunBase(
-            str(info.path.absolute()),
-            base_sha256,
-            info.family,
-            info.prediction,
-            info.zero_terminal_snr,
-            info.guidance,
+            str(base.info.path.absolute()),
+            base.sha256,
+            base.info.family,
+            base.info.prediction,
+            base.info.zero_terminal_snr,
+            base.info.guidance,
         ),
         settings=train,
         photos=photos,
@@ -190,7 +221,7 @@ def create_run(
         out=str(out.absolute()) if out else None,
         grid_steps=grid_steps,
     )
-    run = Run(runs / identifier, run_file)
+    run = Run(runs / identifier, run_file, base.info)
     save_run(run)
     return run
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 from lib_lora.lora.adapter_settings import LoraSettings
 from lib_lora.training.objective.lr import Schedule
-from lib_lora.training.objective.objective import ObjectiveSettings
+from lib_lora.training.objective.objective_settings import ObjectiveSettings
 from lib_lora.training.objective.optimizers import OptimizerName
 from lib_lora.typed_settings import check_least, described
 

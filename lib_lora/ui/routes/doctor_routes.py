@@ -17,13 +17,13 @@ from lib_lora import environment, packages
 from lib_lora.errors import UserError
 from lib_lora.files import size
 from lib_lora.hosts.host_protocol import Host
+from lib_lora.queue.runners.local_runner import worker_command, worker_environment
 from lib_lora.ui.http.request_context import Call, RequestContext, Route, get
 from lib_lora.ui.views import machine
 from lib_lora.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
-    from lib_lora.queue.runners.local_runner import worker_command, worker_environment
-from lib_lora.queue.supervisor import Supervisor
+    from lib_lora.queue.supervisor import Supervisor
 
 Check = dict[str, str]  # name, tone ("good", "warn", "bad", "none"), text, mend
 _WORDS = {"good": "fine", "warn": "note", "bad": "does not work", "none": "not there"}  # by tone

@@ -13,16 +13,16 @@ from fastapi.responses import Response
 from lib_lora.errors import UserError
 from lib_lora.files import sha256
 from lib_lora.queue.job_types import LONGEST
+from lib_lora.runs import run_records
 from lib_lora.ui.http import limits, paths
 from lib_lora.ui.http.request_context import MB, Call, RequestContext, Route, get, post
 from lib_lora.ui.http.responses import FOREVER, Refused, file
 from lib_lora.ui.routes.photo_routes import shrunk
 from lib_lora.ui.routes.run_routes import address
-from lib_lora.ui.views import run_records
 from lib_lora.ui.views.character_snapshot import CharacterSnapshot, look
-from lib_lora.ui.views.file_cache import kept, mark
 from lib_lora.ui.views.invention import in_use, painted_of, plan_of
 from lib_lora.workflows.invent.invented_folder import CANDIDATES, MORE, SQUARE, InventedFolder, InventedPicture
+from lib_lora.workspace.file_cache import kept, mark
 
 if TYPE_CHECKING:
     from lib_lora.queue.queue import Job
@@ -160,11 +160,12 @@ def _painted_picture(desk: RequestContext, call: Call, folder: str) -> Response:
 def pick(desk: RequestContext, call: Call) -> dict[str, Any]:
     """Take one candidate for the character's face: it becomes the first photo."""
     from lib_lora.workflows.invent.invent import pick as pick_face
+    from lib_lora.workflows.photos.new_character import NewCharacter
 
     looked = look(paths.character(desk, call))
     _see_nobody_paints(desk, looked.folder)
     who = looked.character
-    pick_face(desk.root, who.name, who.trigger, who.class_word, number=call.body.number)
+    pick_face(desk.root, NewCharacter(who.name, who.trigger, who.class_word), call.body.number)
     return shown(desk, call)
 
 
@@ -172,7 +173,9 @@ def own_picture(desk: RequestContext, call: Call) -> dict[str, Any]:
     """Take one picture of the user's own for the character's face: it becomes the first photo."""
     from lib_lora.ui.routes.job_routes import base_of
     from lib_lora.ui.routes.photo_routes import sent
+    from lib_lora.workflows.invent.invent import OwnPicture
     from lib_lora.workflows.invent.invent import pick as pick_face
+    from lib_lora.workflows.photos.new_character import NewCharacter
 
     looked, body = look(paths.character(desk, call)), call.body
     _see_nobody_paints(desk, looked.folder)
@@ -184,8 +187,8 @@ def own_picture(desk: RequestContext, call: Call) -> dict[str, Any]:
         )
     base = base_of(desk, body.base)
     who = looked.character
-    words = (desk.root, who.name, who.trigger, who.class_word)
-    pick_face(*words, picture=sent(call), describe=describe or None, base=base)
+    own = OwnPicture(sent(call), base, describe or None)
+    pick_face(desk.root, NewCharacter(who.name, who.trigger, who.class_word), own=own)
     return shown(desk, call)
 
 

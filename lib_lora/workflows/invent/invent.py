@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -15,7 +16,7 @@ from PIL import Image
 from lib_lora.captions import trigger_words
 from lib_lora.character import caption_files
 from lib_lora.character.photo_files import list_photos, open_photo
-from lib_lora.character.store import Character, create, declare_consent, load
+from lib_lora.character.store import create, load
 from lib_lora.errors import UserError, typed
 from lib_lora.faces.array_types import Box
 from lib_lora.faces.face import FaceEngine
@@ -25,6 +26,7 @@ from lib_lora.grid.cells import Painter
 from lib_lora.models.families.identify import identify
 from lib_lora.models.families.model_family import Prediction
 from lib_lora.queue.job_types import CANDIDATES
+from lib_lora.training.plan.training_request import TrainingRequest
 from lib_lora.workflows.command_result import CommandResult
 from lib_lora.workflows.invent import invent_words
 from lib_lora.workflows.invent.invent_look import VisibleFace, look, look_at_file
@@ -41,21 +43,54 @@ from lib_lora.workflows.invent.invented_folder import (
 )
 from lib_lora.workflows.judge.painters import painter_of
 from lib_lora.workflows.photos.caption_commands import taken_words
-from lib_lora.workflows.photos.new_character import declared
+from lib_lora.workflows.photos.new_character import NewCharacter, declared
 from lib_lora.workflows.train.prepare import asked_for
 from lib_lora.workflows.train.prepare import plan as plan_of_base
 from lib_lora.workspace.workspace import CharacterFolder, Workspace
 
 
+@dataclass(frozen=True)
+class CandidatesRequest:
+    """Which candidates shall be painted.
+
+    Attributes:
+        describe: who is to be seen ("a woman with short red hair, 30 years old").
+        base: the checkpoint.
+        count: of candidates; with more than before only the further ones are painted.
+        seed: of the first candidate.
+        steps: of sampling.
+        prediction: overrides what the checkpoint says of itself.
+    """
+
+    describe: str
+    base: Path
+    count: int = CANDIDATES
+    seed: int = FIRST_SEED
+    steps: int = STEPS
+    prediction: Prediction | None = None
+
+
+@dataclass(frozen=True)
+class OwnPicture:
+    """A picture of the user's that a face is taken from, in place of a candidate.
+
+    Attributes:
+        file: the picture.
+        base: the checkpoint to paint with; None is refused.
+        describe: who is to be seen; None = "a" and the class word.
+        prediction: overrides what the checkpoint says of itself.
+    """
+
+    file: Path
+    base: Path | None
+    describe: str | None = None
+    prediction: Prediction | None = None
+
+
 def candidates(
     root: Path,
     name: str,
-    describe: str,
-    base: Path,
-    count: int = CANDIDATES,
-    seed: int = FIRST_SEED,
-    steps: int = STEPS,
-    prediction: Prediction | None = None,
+    request: CandidatesRequest,
     painter: Painter | None = None,
     engine: FaceEngine | None = None,
     each: Each | None = None,
@@ -65,12 +100,7 @@ def candidates(
     Args:
         root: the data folder.
         name: of the character that there shall be.
-        describe: who is to be seen ("a woman with short red hair, 30 years old").
-        base: the checkpoint.
-        count: of candidates; with more than before only the further ones are painted.
-        seed: of the first candidate.
-        steps: of sampling.
-        prediction: overrides what the checkpoint says of itself.
+        request: who shall be seen, and what paints.
         painter: who paints; None = diffusers.
         engine: who looks at faces; None = the default one.
         each: is told of every picture.
@@ -80,14 +110,15 @@ def candidates(
         StoppedByUser: stopped; the same command goes on.
     """
     invented = InventedFolder(Workspace(root).character(name))
+    describe, base, count = request.describe, request.base, request.count
     if not describe.strip():
         raise UserError(
             'Say who shall be seen, for example --describe "a woman with short red hair, 30 years old".',
             code="description-missing",
         )
-    info, train = plan_of_base(base, prediction=prediction)
+    info, train = plan_of_base(TrainingRequest(base, prediction=request.prediction))
     invented.prepare()
-    again = ["--describe", describe, "--base", str(base), "--candidates", str(count), "--seed", str(seed)]
+    again = ["--describe", describe, "--base", str(base), "--candidates", str(count), "--seed", str(request.seed)]
     with alone(invented, typed("invent", name, *again)):
         there = invented.plan
         if there and there.picked:
@@ -98,7 +129,7 @@ def candidates(
                 character=name,
             )
         see_that_it_is_nobody_yet(invented.character, name)
-        plan = plan_for(root, base, info, describe.strip(), seed, steps)
+        plan = plan_for(root, base, info, describe.strip(), request.seed, request.steps)
         invented.decide(plan)
         eye = engine or SFaceEngine()
         shop = InventPainter(invented, plan, painter_of(painter, info, train), eye, each or silent)
@@ -120,43 +151,38 @@ def candidates(
 
 def pick(
     root: Path,
-    name: str,
-    trigger: str,
-    class_word: str,
+    who: NewCharacter,
     number: int | None = None,
-    picture: Path | None = None,
-    consent: str | None = None,
-    describe: str | None = None,
-    base: Path | None = None,
-    prediction: Prediction | None = None,
+    own: OwnPicture | None = None,
     engine: FaceEngine | None = None,
 ) -> CommandResult:
     """Take one candidate, or a picture of the user's, for the face; the character is made.
 
     Args:
         root: the data folder.
-        name, trigger, class_word: of the character.
+        who: the character that is made.
         number: of the candidate.
-        picture: instead of a candidate.
-        consent: what the user declares (fictional, myself, consented); None = nothing yet.
-        describe: with `picture`, who is to be seen; None = "a" and the class word.
-        base: with `picture`, the checkpoint to paint with.
-        prediction: overrides what that checkpoint says of itself.
+        own: a picture instead of a candidate.
         engine: who looks at faces; None = the default one.
 
     Raises:
         UserError: no such candidate, no clear face in it, another one was picked before, the character exists with
             other words or another consent, or another process is at work on its photos.
     """
-    invented, eye = InventedFolder(Workspace(root).character(name)), engine or SFaceEngine()
-    character = _character(name, trigger, class_word, consent)
-    if picture is not None:
+    name, place = who.name, Workspace(root).character(who.name)
+    invented, eye = InventedFolder(place), engine or SFaceEngine()
+    character = who.checked()
+    picture = own.file if own else None
+    if own is not None and picture is not None:
+        base = own.base
         if base is None:
             raise UserError(
                 "Say with --base which checkpoint shall paint further pictures.", code="base-model-not-chosen"
             )
-        asked_for(base, prediction=prediction)
-        info = identify(base, prediction)  # not planned: that loads torch, into the page's process too
+        seen, certain = asked_for(TrainingRequest(base, prediction=own.prediction))
+        info = (
+            seen if certain else identify(base, own.prediction)
+        )  # not planned: that loads torch, into the page's process too
         square = _square_of(eye, picture)
         invented.prepare()
     elif number is None:
@@ -167,8 +193,9 @@ def pick(
         raise UserError(_no_candidates(name), code="candidates-missing", character=name)
     with alone(invented, typed("invent", name, "--more")):
         there = invented.plan
-        if picture is not None:
-            plan = plan_for(root, cast(Path, base), info, describe or f"a {class_word.strip()}", FIRST_SEED, STEPS)
+        if own is not None and picture is not None:
+            describe = own.describe or f"a {who.class_word.strip()}"
+            plan = plan_for(root, cast(Path, own.base), info, describe, FIRST_SEED, STEPS)
             original = free_file(invented.path / FROM, picture, slug(picture.stem))
             file = original if square is None else original.with_suffix(SQUARE)
         else:
@@ -179,7 +206,7 @@ def pick(
         picked = file.relative_to(invented.path).as_posix()
         # a picture that is not square was once picked as it is
         if not (there and there.picked):  # after a stop in the midst of this, the photo may be there already
-            see_that_it_is_nobody_yet(Workspace(root).character(name), name, picture or original)
+            see_that_it_is_nobody_yet(place, name, picture or original)
         if there and there.picked not in ("", picked, original.relative_to(invented.path).as_posix()):
             raise UserError(
                 f"{name!r} has its face already ({invented.path / there.picked}); choose another name.",
@@ -208,14 +235,6 @@ def alike_others(invented: InventedFolder, found: Sequence[InventedPicture], eng
     cosines = np.stack(vectors) @ np.stack(vectors).T
     np.fill_diagonal(cosines, -1)
     return {one.number: round(float(row.max()), 4) for one, row in zip(good, cosines, strict=True)}
-
-
-def _character(name: str, trigger: str, class_word: str, consent: str | None) -> Character:
-    declaration = declare_consent(consent) if consent else None
-    try:
-        return Character(name.strip(), trigger.strip(), class_word.strip(), declaration)
-    except ValueError as error:
-        raise UserError(str(error), code="character-invalid") from error
 
 
 def see_that_it_is_nobody_yet(folder: CharacterFolder, name: str, picture: Path | None = None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -17,6 +18,7 @@ from lib_lora.lora.file.integrity import check_whole
 from lib_lora.models.families.model_family import Prediction
 from lib_lora.photos.audit.audit_store import photos_to_use
 from lib_lora.queue.job_types import BUDGET, COUNT
+from lib_lora.training.plan.training_request import TrainingRequest
 from lib_lora.workflows.command_result import CommandResult
 from lib_lora.workflows.invent import invent_words
 from lib_lora.workflows.invent.coverage_plan import Tried, Wish, coverage, is_good, next_wish
@@ -38,31 +40,50 @@ _MOST = 4 / 3  # of the wanted count: so many are kept at most while views are s
 _TOGETHER = 4  # pictures painted in one go with a LoRA, which is merged for each go
 
 
+@dataclass(frozen=True)
+class MoreRequest:
+    """Which further pictures shall be painted.
+
+    Attributes:
+        count: how many shall be kept.
+        budget: how many may be painted.
+        lora: paint with this file, or with "newest": that of the character's newest run. None = without.
+        strangers: how many pictures of the description alone the line is drawn from; candidates count.
+        ways: to paint by; None = those that were measured to be the best.
+    """
+
+    count: int = COUNT
+    budget: int = BUDGET
+    lora: str | Path | None = None
+    strangers: int = STRANGERS
+    ways: Sequence[Strategy] | None = None
+
+
+@dataclass(frozen=True)
+class _Lora:
+    """The LoRA that paints: its file, None where none does, and the SHA-256 of it."""
+
+    file: Path | None
+    digest: str
+
+
 def more(
     root: Path,
     name: str,
-    count: int = COUNT,
-    budget: int = BUDGET,
-    lora: str | Path | None = None,
-    strangers: int = STRANGERS,
-    ways: Sequence[Strategy] | None = None,
+    request: MoreRequest = MoreRequest(),
     painter: Painter | None = None,
     engine: FaceEngine | None = None,
     each: Each | None = None,
 ) -> CommandResult:
     """Paint further pictures of the picked face until enough are kept or the budget is spent.
 
-    Pictures are kept where they show the picked face by the stranger line and repeat no other. `count` and `budget`
-    are those of a stage: what was painted without a LoRA, or with one LoRA file, also by earlier commands.
+    Pictures are kept where they show the picked face by the stranger line and repeat no other. Count and budget are
+    those of a stage: what was painted without a LoRA, or with one LoRA file, also by earlier commands.
 
     Args:
         root: the data folder.
         name: of the character.
-        count: how many shall be kept.
-        budget: how many may be painted.
-        lora: paint with this file, or with "newest": that of the character's newest run. None = without.
-        strangers: how many pictures of the description alone the line is drawn from; candidates count.
-        ways: to paint by; None = those that were measured to be the best.
+        request: how many, and what paints.
         painter: who paints; None = diffusers.
         engine: who looks at faces; None = the default one.
         each: is told of every picture.
@@ -75,28 +96,30 @@ def more(
     invented = InventedFolder(folder)
     plan = decided(invented, name, begin_command(name))
     character = load(folder)
+    count, budget, lora = request.count, request.budget, request.lora
     again = ["--lora", str(lora)] if lora else []
     file, base, prediction = _lora(root, name, lora, plan)
-    info, train = plan_of_base(base, prediction=prediction)
+    info, train = plan_of_base(TrainingRequest(base, prediction=prediction))
     with alone(invented, typed("invent", name, "--more", *again)):
         same = plan_for(root, base, info, plan.describe, plan.seed, plan.steps)
         eye = engine or SFaceEngine()
         shop = InventPainter(invented, same, painter_of(painter, info, train), eye, each or silent)
-        others = [one for one in shop.candidates(max(strangers, 0)) if one.file != plan.picked and invented.has(one)]
+        others = [
+            one for one in shop.candidates(max(request.strangers, 0)) if one.file != plan.picked and invented.has(one)
+        ]
         judge = Judge(eye, _anchor(shop, plan), [look_at_file(eye, invented.path / one.file) for one in others])
         before = invented.kept(shop.painted)
         judge.keep([(one.photo, look_at_file(eye, folder.photos / one.photo)) for one in before])
         digest = sha256(file) if file else ""
-        _until_enough(shop, plan, judge, character, count, budget, file, digest, ways)
+        _until_enough(shop, plan, judge, character, request, _Lora(file, digest))
         done = _stage(shop.painted, digest)
         kept = invented.kept(shop.painted)
         flagged = judge.fallen
         sheet = invent_words.kept_sheet(invented, [one for one in kept if one.lora == digest], f"Kept of {name}")
     covered = coverage(_tried(invented, done), count)
     ours, photos = len(invented.kept(done)), len(photos_to_use(folder))
-    text = invent_words.of_more(
-        character, done, ours, photos, covered, flagged, count, budget, str(base), file is not None, sheet
-    )
+    outcome = invent_words.MoreOutcome(done, ours, photos, covered, flagged, sheet)
+    text = invent_words.of_more(character, outcome, count, budget, str(base), file is not None)
     values = {
         "step": "more",
         "painted": len(done),
@@ -137,14 +160,11 @@ def _until_enough(
     plan: InventPlan,
     judge: Judge,
     character: Character,
-    count: int,
-    budget: int,
-    lora: Path | None,
-    digest: str,
-    ways: Sequence[Strategy] | None,
+    request: MoreRequest,
+    lora: _Lora,
 ) -> None:
-    invented = shop.invented
-    who = f"{character.trigger} {character.class_word}" if lora else plan.describe
+    invented, digest, count, budget = shop.invented, lora.digest, request.count, request.budget
+    who = f"{character.trigger} {character.class_word}" if lora.file else plan.describe
     while True:
         done = _stage(shop.painted, digest)
         kept = invented.kept(done)
@@ -153,19 +173,21 @@ def _until_enough(
         if enough or len(done) >= budget:
             return
         jobs: list[PictureTask] = []
-        for number in range(min(_TOGETHER if lora else 1, budget - len(done))):
+        for number in range(min(_TOGETHER if lora.file else 1, budget - len(done))):
             wish = next_wish(tried, count)
             tried.append(Tried(wish, wish))  # as if it succeeded, so that those of one go differ
             roots = _roots(invented, plan, shop.painted, digest)
             noises = [one for one in roots if one.prompt]  # whose noise is known
-            there = WITH_LORA if lora else ways or (WAYS if roots[0].prompt else (*FOREIGN_WAYS, *WAYS[:-1]))
+            there = (
+                WITH_LORA if lora.file else request.ways or (WAYS if roots[0].prompt else (*FOREIGN_WAYS, *WAYS[:-1]))
+            )
             there = [way for way in there if noises or way.kind not in ("seed", "own")]
             way = next_way([(one.way, one.kept) for one in done], there)
             able = roots if way.kind == "img2img" else noises
             start = None if way.kind == "text" else _start(able, wish, done)
             place = sum(not one.is_candidate for one in shop.painted) + number
             jobs.append(further_job(shop.plan, place, wish, way, start, invented.path, who))
-        shop.further(jobs, judge, character, lora, digest)
+        shop.further(jobs, judge, character, lora.file, digest)
 
 
 def _roots(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -100,32 +101,38 @@ def by_way(painted: Sequence[InventedPicture]) -> dict[str, dict[str, int]]:
     }
 
 
-def of_more(
-    character: Character,
-    painted: Sequence[InventedPicture],
-    kept: int,
-    photos: int,
-    covered: Sequence[Covered],
-    flagged: Sequence[str],
-    count: int,
-    budget: int,
-    base: str,
-    lora: bool,
-    sheet: Path,
-) -> str:
-    """What was painted and kept, and what is next.
+@dataclass(frozen=True)
+class MoreOutcome:
+    """What came of painting further pictures.
 
-    Args:
-        character: whose.
+    Attributes:
         painted: further pictures of this stage.
         kept: how many of them are photos now; `photos` how many photos are in use in all.
         covered: what is covered.
         flagged: photos that fall below the lines as they are now.
+        sheet: picture of what was kept.
+    """
+
+    painted: Sequence[InventedPicture]
+    kept: int
+    photos: int
+    covered: Sequence[Covered]
+    flagged: Sequence[str]
+    sheet: Path
+
+
+def of_more(character: Character, outcome: MoreOutcome, count: int, budget: int, base: str, lora: bool) -> str:
+    """What was painted and kept, and what is next.
+
+    Args:
+        character: whose.
+        outcome: what came of it.
         count, budget: what was wanted.
         base: path of the checkpoint.
         lora: whether a LoRA painted.
-        sheet: picture of what was kept.
     """
+    painted, kept, photos = outcome.painted, outcome.kept, outcome.photos
+    covered, flagged, sheet = outcome.covered, outcome.flagged, outcome.sheet
     out = ", ".join(f"{number} {why}" for why, number in reasons(painted).items())
     lines = [f"{len(painted)} painted, {kept} kept{f'; not kept: {out}' if out else ''}.", f"To look at: {sheet}"]
     for kind in COUNTED:

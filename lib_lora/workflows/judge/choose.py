@@ -22,7 +22,7 @@ from lib_lora.runs.interruptions import without_interrupted
 from lib_lora.runs.search_progress import SearchProgress
 from lib_lora.training.plan.run_file import Run, saved_steps
 from lib_lora.workflows.judge.grid_report import GridReport
-from lib_lora.workflows.judge.grid_run import FIRST_SEED, GridRun
+from lib_lora.workflows.judge.grid_run import FIRST_SEED, GridRequest, GridRun
 from lib_lora.workflows.judge.scoring import Scored
 from lib_lora.workflows.judge.test_grid import paint_and_score
 
@@ -62,13 +62,28 @@ class Choice:
     kind: str = ""
 
 
+@dataclass(frozen=True)
+class ChoiceRequest:
+    """Among which cells is chosen.
+
+    Attributes:
+        steps: checkpoints to try; None = up to six of the saved ones, evenly spread, the last among them, without
+            those that only an interruption made (see `interruptions`).
+        weights: of the LoRA.
+        grid_steps: sampling steps.
+        count: prompts of the screening.
+    """
+
+    steps: Sequence[int] | None = None
+    weights: Sequence[float] = WEIGHTS
+    grid_steps: int = 20
+    count: int = QUICK
+
+
 def choose_cell(
     run: Run,
     emit: Callable[..., None],
-    steps: Sequence[int] | None = None,
-    weights: Sequence[float] = WEIGHTS,
-    grid_steps: int = 20,
-    count: int = QUICK,
+    request: ChoiceRequest = ChoiceRequest(),
     engine: FaceEngine | None = None,
     painter: Painter | None = None,
     painter_id: str = "",
@@ -78,11 +93,7 @@ def choose_cell(
     Args:
         run: a trained run.
         emit: for events.
-        steps: checkpoints to try; None = up to six of the saved ones, evenly spread, the last among them, without
-            those that only an interruption made (see `interruptions`).
-        weights: of the LoRA.
-        grid_steps: sampling steps.
-        count: prompts of the screening.
+        request: what to try.
         engine: None = the default one.
         painter, painter_id: see `GridRun`.
 
@@ -95,7 +106,7 @@ def choose_cell(
             f"{run.folder} has no checkpoint yet; train it first.", code="checkpoint-none-yet", folder=run.folder
         )
     planned = without_interrupted(run, saved)
-    chosen_steps = spread_over(planned, CHECKPOINTS) if steps is None else sorted(set(steps))
+    chosen_steps = spread_over(planned, CHECKPOINTS) if request.steps is None else sorted(set(request.steps))
     if missing := [step for step in chosen_steps if step not in saved]:
         raise UserError(
             f"{run.folder} has no checkpoint of step {missing[0]}; there are: {', '.join(map(str, saved))}.",
@@ -103,26 +114,26 @@ def choose_cell(
             folder=run.folder,
             step=missing[0],
         )
-    studio, engine = GridRun(run, emit, painter, painter_id), engine or SFaceEngine()
-    cells = [(step, weight) for step in chosen_steps for weight in sorted(set(weights))]
+    grid_run, engine = GridRun(run, emit, painter, painter_id), engine or SFaceEngine()
+    cells = [(step, weight) for step in chosen_steps for weight in sorted(set(request.weights))]
 
-    def plan(step: int, weight: float, prompts: int, seed: int) -> PaintPlan:
-        return studio.plan(step, weight, grid_steps, prompts, seed)
+    def asked(step: int, weight: float, prompts: int, seed: int) -> GridRequest:
+        return GridRequest(step, weight, request.grid_steps, prompts, seed)
 
-    screening = studio.to_paint([plan(*cell, count, FIRST_SEED) for cell in cells])
-    final = plan(*cells[-1], len(PROMPTS), FRESH_SEED)  # which cells are confirmed is not known yet
-    fresh = [*studio.to_paint([PaintPlan({"base": final["base"]}, final.by)]), *[0] * CONFIRMED][:CONFIRMED]
-    rounds = studio.emit = SearchProgress(
+    screening = grid_run.to_paint([grid_run.plan(asked(*cell, request.count, FIRST_SEED)) for cell in cells])
+    final = grid_run.plan(asked(*cells[-1], len(PROMPTS), FRESH_SEED))  # which cells are confirmed is not known yet
+    fresh = [*grid_run.to_paint([PaintPlan({"base": final["base"]}, final.by)]), *[0] * CONFIRMED][:CONFIRMED]
+    rounds = grid_run.emit = SearchProgress(
         emit, [*screening, *(len(final["lora"]) + len(final["leak"]) + base for base in fresh)]
     )
 
     def grid(step: int, weight: float, prompts: int, seed: int) -> GridReport:
         rounds.begin(f"step {step:,} at weight {weight:g}")
-        return paint_and_score(run, step, weight, grid_steps, rounds, False, prompts, seed, studio, engine)
+        return paint_and_score(run, asked(step, weight, prompts, seed), rounds, False, grid_run, engine)
 
-    screened = with_front([candidate(grid(*cell, count, FIRST_SEED).report) for cell in cells])
+    screened = with_front([candidate(grid(*cell, request.count, FIRST_SEED).report) for cell in cells])
     tries = [(one.step, one.weight, len(PROMPTS), FRESH_SEED) for one in to_confirm(screened, CONFIRMED)]
-    rounds.replan(studio.to_paint([plan(*one) for one in tries]))
+    rounds.replan(grid_run.to_paint([grid_run.plan(asked(*one)) for one in tries]))
     finals = [grid(*one) for one in tries]
     choice, winner = _decided(screened, finals)
     write_json(run.grids / CHOICE_FILE, typed_settings.to_dict(choice))

@@ -24,7 +24,7 @@ from lib_lora.likeness.report.report_text import as_text
 from lib_lora.likeness.verdict.facts import Asked, Training
 from lib_lora.likeness.verdict.picture_set import PictureSet, without_drawn
 from lib_lora.pictures import Cell
-from lib_lora.training.plan.run_file import Run
+from lib_lora.training.plan.run_file import Run, saved_steps
 from lib_lora.workflows.judge.grid_picture import sheet_of
 from lib_lora.workflows.judge.scoring import lines_for
 from lib_lora.workflows.photos.character_template import ruler_of, template_of
@@ -78,17 +78,26 @@ def next_command(run: RunFolder, report: Report) -> str:
     return ""
 
 
+@dataclass(frozen=True)
+class PaintedGrid:
+    """A grid whose cells are painted, to be judged.
+
+    Attributes:
+        folder: its folder.
+        plan: its cells.
+        step: of the checkpoint; `weight` of the LoRA.
+        base: the checkpoint that was painted with.
+    """
+
+    folder: Path
+    plan: PaintPlan
+    step: int
+    weight: float
+    base: Path
+
+
 def judge_grid(
-    run: Run,
-    folder: Path,
-    plan: PaintPlan,
-    step: int,
-    weight: float,
-    saved: list[int],
-    engine: FaceEngine,
-    reconstruct: Reconstruct | None,
-    emit: Callable[..., None],
-    base: Path | None = None,
+    run: Run, grid: PaintedGrid, engine: FaceEngine, reconstruct: Reconstruct | None, emit: Callable[..., None]
 ) -> GridReport:
     """Judge painted cells against the photos, and write the report.
 
@@ -97,23 +106,21 @@ def judge_grid(
 
     Args:
         run: whose character it is.
-        folder: of the grid.
-        plan: its cells.
-        step: of the checkpoint; `weight` of the LoRA; `saved` the steps of all checkpoints.
+        grid: what was painted.
         engine: that finds and describes faces.
         reconstruct: the base model's VAE, there and back; None where it is not at hand.
         emit: for events.
-        base: the checkpoint that was painted with; None = the run's own.
 
     Raises:
         UserError: the folder cannot be written.
     """
+    plan, folder, step, weight = grid.plan, grid.folder, grid.step, grid.weight
     files = plan.files(folder)
     shown = {role: [f"{CELLS}/{path.name}" for path in paths] for role, paths in files.items()}
     paths = Paths(shown["lora"], shown["base"], shown["leak"])
     names = [cell.name for cell in plan["lora"]]
     asked = [asked_of(cell) for cell in plan["lora"]]
-    painted_with = (base or Path(run.file.base.path)).name
+    painted_with = grid.base.name
     subject = Subject(run.file.character.name, run.checkpoint(step).name, painted_with, run.file.id)
     ruler = ruler_of(run.character_folder, engine)
     earlier = tested(run, ruler, folder, painted_with)
@@ -141,7 +148,7 @@ def judge_grid(
                 training=Training(
                     step,
                     weight,
-                    tuple(saved),
+                    tuple(saved_steps(run)),
                     tuple((one.step, one.retention) for one in earlier if one.weight == weight),
                 ),
             ),

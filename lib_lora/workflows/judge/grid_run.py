@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -33,6 +34,31 @@ def DiffusersPainter(info: ModelInfo, *how: Any) -> Painter:  # noqa: N802 - sta
     from lib_lora.grid import diffusers_painter
 
     return diffusers_painter.DiffusersPainter(info, *how)
+
+
+@dataclass(frozen=True)
+class GridRequest:
+    """Which checkpoint is tested, and how its pictures are painted.
+
+    Attributes:
+        step: of the checkpoint.
+        weight: of the LoRA.
+        steps: sampling steps, at least 1.
+        count: of prompts.
+        first_seed: of the first cell.
+        sampler: a name that the painter knows.
+        cfg: guidance scale; None = the one at which the run's base model is tested.
+        side: pixels of a square picture; None = the side that the run was trained at.
+    """
+
+    step: int
+    weight: float = 1.0
+    steps: int = 20
+    count: int = len(PROMPTS)
+    first_seed: int = FIRST_SEED
+    sampler: str = "Euler"
+    cfg: float | None = None
+    side: int | None = None
 
 
 class GridRun:
@@ -68,7 +94,7 @@ class GridRun:
         self.base = other or Path(own.path)
         if other is None:
             check_base(run)
-        self.info: ModelInfo = identify(self.base, prediction=cast(Prediction, own.prediction))
+        self.info = identify(other, prediction=cast(Prediction, own.prediction)) if other else run.model()
         if self.info.family != own.family:
             raise UserError(
                 f"{self.base.name} is of the family {self.info.family}, but {run.folder} was trained on {own.family}; "
@@ -89,34 +115,13 @@ class GridRun:
             )
         return self._painter
 
-    def plan(
-        self,
-        step: int,
-        weight: float,
-        steps: int,
-        count: int = len(PROMPTS),
-        first_seed: int = FIRST_SEED,
-        sampler: str = "Euler",
-        cfg: float | None = None,
-        side: int | None = None,
-    ) -> PaintPlan:
-        """The cells that test one checkpoint at one weight.
-
-        Args:
-            step: of the checkpoint.
-            weight: of the LoRA.
-            steps: sampling steps.
-            count: of prompts.
-            first_seed: of the first cell.
-            sampler: a name that the painter knows.
-            cfg: guidance scale; None = the one at which the run's base model is tested.
-            side: pixels of a square picture; None = the side that the run was trained at.
-        """
+    def plan(self, request: GridRequest) -> PaintPlan:
+        """The cells that test one checkpoint at one weight."""
         character, train = self.run.file.character, self.run.file.settings
-        side = side or train.resolution or self.info.resolution
-        scale = self.run.file.base.guidance if cfg is None else cfg
-        cells = test_cells(character, side, steps, first_seed, sampler, count, scale)
-        ours = with_lora(cells, self.run.checkpoint(step), weight)
+        side = request.side or train.resolution or self.info.resolution
+        scale = self.run.file.base.guidance if request.cfg is None else request.cfg
+        cells = test_cells(character, side, request.steps, request.first_seed, request.sampler, request.count, scale)
+        ours = with_lora(cells, self.run.checkpoint(request.step), request.weight)
         return PaintPlan(
             {"base": base_cells(ours, character), "leak": leak_cells(ours, character), "lora": ours}, self.by
         )

@@ -9,13 +9,12 @@ from lib_lora.errors import StoppedByUser, UserError
 from lib_lora.faces.face import FaceEngine
 from lib_lora.faces.opencv_engine import SFaceEngine
 from lib_lora.grid.paint_plan import PaintPlan
-from lib_lora.grid.prompts import PROMPTS
 from lib_lora.likeness.verdict.facts import Training
 from lib_lora.models.fast.memory import is_out_of_memory
 from lib_lora.runs.run_names import checkpoint_named, newest
 from lib_lora.training.plan.run_file import Run, saved_steps
-from lib_lora.workflows.judge.grid_report import GridReport, judge_grid, read_report
-from lib_lora.workflows.judge.grid_run import FIRST_SEED, GridRun, painted
+from lib_lora.workflows.judge.grid_report import GridReport, PaintedGrid, judge_grid, read_report
+from lib_lora.workflows.judge.grid_run import GridRequest, GridRun, painted
 from lib_lora.workflows.photos.character_template import ruler_of
 from lib_lora.workspace.workspace import Workspace
 
@@ -40,48 +39,34 @@ def find_run(root: Path, name: str, identifier: str | None, step: int | None) ->
 
 def paint_and_score(
     run: Run,
-    step: int,
-    weight: float,
-    steps: int,
+    request: GridRequest,
     emit: Emit,
     again: bool = True,
-    count: int = len(PROMPTS),
-    first_seed: int = FIRST_SEED,
-    studio: GridRun | None = None,
+    grid_run: GridRun | None = None,
     engine: FaceEngine | None = None,
-    sampler: str = "Euler",
-    cfg: float | None = None,
-    side: int | None = None,
 ) -> GridReport:
     """Paint the test grid with and without the LoRA, and judge it against the photos.
 
     Args:
         run: a trained run.
-        step: of the checkpoint.
-        weight: of the LoRA.
-        steps: sampling steps, at least 1.
+        request: which checkpoint, and how it is painted.
         emit: for events.
         again: paint also what has been painted and judged before.
-        count: of prompts.
-        first_seed: of the first one.
-        studio: who paints, on which base; None = diffusers on the run's own.
+        grid_run: who paints, on which base; None = diffusers on the run's own.
         engine: None = the default one.
-        sampler, cfg, side: see `GridRun.plan`.
 
     Raises:
         UserError: the base model is gone or another, the checkpoint is gone, or memory or disk do not suffice.
         StoppedByUser: by whoever paints, or by `emit`; the pictures that are there are kept.
     """
     try:
-        studio, engine = studio or GridRun(run, emit), engine or SFaceEngine()
-        plan = studio.plan(step, weight, steps, count, first_seed, sampler, cfg, side)
+        grid_run, engine = grid_run or GridRun(run, emit), engine or SFaceEngine()
+        plan = grid_run.plan(request)
         if not again and (done := finished_grid(run, plan, ruler_of(run.character_folder, engine))):
             return done
-        folder = studio.paint(plan, again)
+        painted_grid = PaintedGrid(grid_run.paint(plan, again), plan, request.step, request.weight, grid_run.base)
         emit("progress", done=0, total=0, text="Measuring the faces")
-        return judge_grid(
-            run, folder, plan, step, weight, saved_steps(run), engine, studio.painter.reconstruct, emit, studio.base
-        )
+        return judge_grid(run, painted_grid, engine, grid_run.painter.reconstruct, emit)
     except StoppedByUser:
         raise
     except Exception as error:

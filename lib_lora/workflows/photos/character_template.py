@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 
 from lib_lora.character.photo_files import list_photos
 from lib_lora.errors import UserError
 from lib_lora.faces.face import FaceEngine
-from lib_lora.files import digest_of, sha256
+from lib_lora.files import digest_of, known_sha256
 from lib_lora.likeness.measure import template as templates
 from lib_lora.likeness.measure.template import Template
 from lib_lora.photos.audit import audit_store
@@ -53,10 +52,4 @@ def template_path(folder: CharacterFolder, engine: FaceEngine) -> Path:
 
 def _hashes(photos: Sequence[Path]) -> list[tuple[str, str]]:
     """Name and SHA-256 of each photo."""
-    found = [(photo, photo.stat()) for photo in photos]
-    return [(photo.name, _hash(photo, about.st_size, about.st_mtime_ns)) for photo, about in found]
-
-
-@lru_cache(maxsize=4096)
-def _hash(photo: Path, size: int, changed: int) -> str:  # noqa: ARG001 - a file of another size or time is read anew
-    return sha256(photo)
+    return [(photo.name, known_sha256(photo)) for photo in photos]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lib_lora.character.store import load
 from lib_lora.errors import UserError, typed
@@ -13,6 +13,9 @@ from lib_lora.photos.importing.photo_import import Imported, Progress, take_in
 from lib_lora.runs.run_lock import only_process
 from lib_lora.workflows.command_result import CommandResult
 from lib_lora.workspace.workspace import Workspace
+
+if TYPE_CHECKING:
+    from lib_lora.workflows.photos.new_character import NewCharacter
 
 AGAIN = "wait a moment and try again"
 
@@ -57,16 +60,7 @@ def import_into(
     return CommandResult(told(imported), _values(imported), bool(imported.added or imported.known))
 
 
-def make(
-    root: Path,
-    name: str,
-    trigger: str,
-    class_word: str,
-    consent: str | None,
-    sources: Sequence[Path],
-    traits: Sequence[str] = (),
-    progress: Progress | None = None,
-) -> CommandResult:
+def make(root: Path, who: NewCharacter, sources: Sequence[Path], progress: Progress | None = None) -> CommandResult:
     """Make a character, with photos if there are any; see `new_character` for the arguments.
 
     Raises:
@@ -76,8 +70,8 @@ def make(
     from lib_lora.workflows.photos.caption_commands import taken_words
     from lib_lora.workflows.photos.new_character import new_character  # not needed where photos are only taken in
 
-    already = Workspace(root).character(name).file.exists()
-    folder, imported = new_character(root, name, trigger, class_word, consent, sources, traits, progress)
+    already = Workspace(root).character(who.name).file.exists()
+    folder, imported = new_character(root, who, sources, progress)
     character = load(folder)
     taken = taken_words([], root, but=folder)
     found = check(character.trigger, taken)
@@ -86,7 +80,7 @@ def make(
     lines.append(there if already else f"{character.name} is in {folder.path}")
     lines += [f"The trigger word: {problem}" for problem in found.problems]
     if found.problems:
-        others = ", ".join(one.word for one in propose(name, taken, 3))
+        others = ", ".join(one.word for one in propose(who.name, taken, 3))
         lines.append(f"These will do: {others}. To change it, change 'trigger' in {folder.file}, and the captions.")
     if not sources:
         lines.append(f"Add photos with: {typed('import', character.name)} PHOTOS")

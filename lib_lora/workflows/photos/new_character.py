@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lib_lora.character import caption_files
@@ -18,14 +18,40 @@ from lib_lora.workspace.workspace import CharacterFolder, Workspace
 _PATIENCE = 20.0  # seconds that another process at work on the photos is waited for
 
 
+@dataclass(frozen=True)
+class NewCharacter:
+    """Who a character shall be, as a command or a page says it.
+
+    Attributes:
+        name, trigger, class_word: see `Character`.
+        consent: the kind that is declared now; None = not yet, and nothing can be trained until it is.
+        traits: permanent features that captions and prompts shall name.
+    """
+
+    name: str
+    trigger: str
+    class_word: str
+    consent: str | None = None
+    traits: Sequence[str] = ()
+
+    def checked(self) -> Character:
+        """The character.
+
+        Raises:
+            UserError: a word cannot be what it is given for, or the consent is of no known kind.
+        """
+        agreed = None if self.consent is None else declare_consent(self.consent)
+        named = [one.strip() for one in self.traits if one.strip()]
+        try:
+            return Character(self.name.strip(), self.trigger.strip(), self.class_word.strip(), agreed, named)
+        except ValueError as error:
+            raise UserError(str(error), code="character-invalid") from error
+
+
 def new_character(
     root: Path,
-    name: str,
-    trigger: str,
-    class_word: str,
-    consent: str | None,
+    who: NewCharacter,
     photos: Path | Sequence[Path] = (),
-    traits: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> tuple[CharacterFolder, Imported]:
     """Make a character (or add photos to one that is there) and caption what has no caption.
@@ -34,21 +60,15 @@ def new_character(
 
     Args:
         root: the data folder.
-        name, trigger, class_word: see `Character`.
-        consent: the kind that is declared now; None = not yet, and nothing can be trained until it is.
+        who: who it shall be.
         photos: files, folders and zips, or one of these; see `take_in`. None: the character has no photos yet.
-        traits: permanent features that captions and prompts shall name.
         progress: see `take_in`.
 
     Raises:
         UserError: no photo can be read, or the character exists with other words or another consent.
     """
-    agreed = None if consent is None else declare_consent(consent)
-    named = [one.strip() for one in traits if one.strip()]
-    try:
-        character = Character(name.strip(), trigger.strip(), class_word.strip(), agreed, named)
-    except ValueError as error:
-        raise UserError(str(error), code="character-invalid") from error
+    character = who.checked()
+    agreed, named = character.consent, character.traits
     sources = [photos] if isinstance(photos, Path) else list(photos)
     if sources:
         see_that_one_opens(sources)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from lib_lora import environment, file_permissions
 from lib_lora.errors import UserError, command, typed
+from lib_lora.training.plan.training_request import TrainingRequest
+from lib_lora.workflows.photos.new_character import NewCharacter
 from lib_lora.workflows.train.main_job import run_main_job
 from lib_lora.workspace.workspace import data_root
 
@@ -42,17 +45,9 @@ def try_it(root: Path | None, steps: int | None = None) -> Path | None:
         "it, and says whether the face holds. The base model is a small one that paints faces of 128 x 128 pixels and "
         "nothing else (docs/mini-face.md), so that it takes 2 to 10 minutes on two CPU cores.\n"
     )
-    lora = run_main_job(
-        home,
-        photos=photos,
-        name="mara",
-        trigger="mrxa",
-        class_word="woman",
-        consent="fictional",
-        base=base,
-        out=home / "out",
-        overrides={} if steps is None else {"steps": steps},
-    )
+    overrides: dict[str, Any] = {} if steps is None else {"steps": steps}
+    request = TrainingRequest(base, overrides=overrides, out=home / "out", grid_steps=20, fit=True)
+    lora = run_main_job(home, NewCharacter("mara", "mrxa", "woman", "fictional"), photos, request)
     print(
         f"\nThe LoRA: {lora}\nWith your own photos and checkpoint: {command()} run PHOTOS --base CHECKPOINT "
         "--name NAME --trigger WORD --class woman --consent fictional"

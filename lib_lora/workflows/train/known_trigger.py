@@ -56,13 +56,25 @@ class TriggerMeaning:
         return f"The base model paints no certain face for it {compared}."
 
 
+@dataclass(frozen=True)
+class PaintSize:
+    """How pictures are painted.
+
+    Attributes:
+        side: of the square pictures, in pixels.
+        cfg, steps: of sampling.
+    """
+
+    side: int
+    cfg: float = 7.0
+    steps: int = 20
+
+
 def face_for(
     painter: Painter,
     word: str,
     class_word: str,
-    side: int,
-    cfg: float = 7.0,
-    steps: int = 20,
+    size: PaintSize,
     engine: FaceEngine | None = None,
     count: int = PICTURES,
     progress: Callable[[int], None] | None = None,
@@ -72,15 +84,16 @@ def face_for(
     Args:
         painter: of the base model.
         word, class_word: the trigger, and what the character is.
-        side: of the square pictures, in pixels.
-        cfg, steps: of sampling.
+        size: how the pictures are painted.
         engine: None = the default one.
         count: of pictures, with the word and without.
         progress: is called with the number of a picture when it is painted.
     """
     texts = [f"portrait photo of {word} {class_word}"] * count + [f"portrait photo of {class_word}"] * count
     cells = [
-        Cell(text, NEGATIVE, seed=7000 + place % count, width=side, height=side, steps=steps, cfg=cfg)
+        Cell(
+            text, NEGATIVE, seed=7000 + place % count, width=size.side, height=size.side, steps=size.steps, cfg=size.cfg
+        )
         for place, text in enumerate(texts)
     ]
     pictures = painter.paint(cells, (lambda number, _: progress(number)) if progress else None)
@@ -124,13 +137,14 @@ def face_in_base(
     Raises:
         UserError: the file is no model that can be painted with.
     """
+    from lib_lora.training.plan.training_request import TrainingRequest
     from lib_lora.workflows.judge.painters import painter_of
     from lib_lora.workflows.train.prepare import plan
 
-    info, train = plan(base)
+    info, train = plan(TrainingRequest(base))
     painter = painter_of(None, info, train)()
-    side = info.small_side or info.resolution
-    return face_for(painter, word, class_word, side, info.guidance, steps, progress=progress)
+    size = PaintSize(info.small_side or info.resolution, info.guidance, steps)
+    return face_for(painter, word, class_word, size, progress=progress)
 
 
 def with_face(told: CommandResult, found: TriggerMeaning | None) -> CommandResult:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 from lib_lora.deploy.folder import add_preview, deliver
 from lib_lora.errors import StoppedByUser, UserError, typed
 from lib_lora.files import slug
-from lib_lora.models.families.model_family import Prediction
 from lib_lora.photos.audit.merged_sentences import merged, of_error
 from lib_lora.queue import leftovers
 from lib_lora.runs.events import EventLog
@@ -19,9 +19,11 @@ from lib_lora.runs.reopen import check_base, check_out, trained_lora
 from lib_lora.runs.run_lock import only_process
 from lib_lora.training import distributed
 from lib_lora.training.plan.run_file import Run, load_run, saved_steps
+from lib_lora.training.plan.training_request import TrainingRequest
 from lib_lora.training.stopping import also_when
+from lib_lora.workflows.judge.grid_run import GridRequest
 from lib_lora.workflows.judge.test_grid import paint_and_score
-from lib_lora.workflows.photos.new_character import new_character
+from lib_lora.workflows.photos.new_character import NewCharacter, new_character
 from lib_lora.workflows.train.prepare import asked_for, start_run
 from lib_lora.workflows.train.progress import Terminal, both
 
@@ -35,24 +37,11 @@ def train(run: Run, emit: Sink) -> Path:
     return loop.train(run, emit)
 
 
-def run_main_job(
-    root: Path,
-    photos: Path | Sequence[Path],
-    name: str,
-    trigger: str,
-    class_word: str,
-    consent: str,
-    base: Path,
-    out: Path,
-    preset: str | None = None,
-    overrides: dict[str, Any] | None = None,
-    prediction: Prediction | None = None,
-    grid_steps: int = 20,
-    few: bool = False,
-) -> Path | None:
-    """From a folder of photos to a LoRA in `out`; returns the file there (None in all processes but the main one).
+def run_main_job(root: Path, who: NewCharacter, photos: Path | Sequence[Path], request: TrainingRequest) -> Path | None:
+    """From a folder of photos to a LoRA in `request.out`; returns the file there (None in all processes but the main
+    one).
 
-    See `new_character`, `start_run` and `finish_run` for the arguments.
+    See `new_character`, `start_run` and `finish_run`.
 
     Raises:
         UserError: one sentence.
@@ -60,13 +49,16 @@ def run_main_job(
     """
 
     def prepared() -> Run:
-        check_out(out)
-        asked_for(base, preset, overrides, prediction)  # what is wrong with these is said before photos are copied
-        folder, imported = new_character(root, name, trigger, class_word, consent, photos)
+        if request.out:
+            check_out(request.out)
+        seen = asked_for(request)  # what is wrong with the base model is said before photos are copied
+        folder, imported = new_character(root, who, photos)
         for sentence in merged(map(of_error, imported.skipped)):
             print(f"Left out: {sentence}")
-        print(f"Character {name}: {len(imported.added)} photos added, {imported.known} were there, in {folder.path}")
-        return start_run(root, name, base, preset, overrides, prediction, out, grid_steps, few, fit=True)
+        print(
+            f"Character {who.name}: {len(imported.added)} photos added, {imported.known} were there, in {folder.path}"
+        )
+        return start_run(root, who.name, request, seen)
 
     return finish_run(prepared)
 
@@ -131,7 +123,8 @@ def _finish(run: Run, emit: Sink, only_train: bool) -> Path | None:
     delivered = _delivered(run, lora, emit) if run.file.out and not only_train else None
     if run.file.grid_steps and not only_train:
         try:
-            report = paint_and_score(run, saved_steps(run)[-1], 1.0, run.file.grid_steps, emit, again=False)
+            request = GridRequest(saved_steps(run)[-1], 1.0, run.file.grid_steps)
+            report = paint_and_score(run, request, emit, again=False)
             if delivered:
                 add_preview(origin_of(run), delivered, report.preview)
         except UserError as error:
@@ -163,10 +156,11 @@ def by_main_process(make: Callable[[], Run]) -> Run:
     Raises:
         UserError: in every process, if `make` raised one.
     """
-    folder, error = None, None
+    folder, error, made = None, None, None
     if distributed.is_main():
         try:
-            folder = str(make().folder)
+            made = make()
+            folder = str(made.folder)
         except UserError as caught:
             error = caught
     error, folder = distributed.from_main(error), distributed.from_main(folder)
@@ -174,7 +168,7 @@ def by_main_process(make: Callable[[], Run]) -> Run:
         raise error
     if not folder:
         raise UserError("The main process made no run.", code="main-process-failed")
-    return load_run(Path(folder))
+    return replace(load_run(Path(folder)), known=made.known if made else None)
 
 
 def sink(run: Run, out: TextIO | None = None) -> Sink:

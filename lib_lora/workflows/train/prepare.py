@@ -10,45 +10,34 @@ from lib_lora.character import caption_files
 from lib_lora.character.photo_files import list_photos, open_photo
 from lib_lora.character.store import Character, consent_of, load
 from lib_lora.errors import UserError, typed
-from lib_lora.files import sha256
+from lib_lora.files import known_sha256
 from lib_lora.models.families.identify import identify, look
-from lib_lora.models.families.model_family import ModelInfo, Prediction
+from lib_lora.models.families.model_family import ModelInfo
 from lib_lora.models.reading.file_hashes import remembered_sha256
 from lib_lora.photos.audit.audit_store import photos_to_use
 from lib_lora.photos.audit.coverage import LEAST
 from lib_lora.runs.reopen import check_out
 from lib_lora.training.plan.memory_fitting import AS_IT_IS, fitted, names
 from lib_lora.training.plan.presets import merged, preset
-from lib_lora.training.plan.run_file import Run, TrainingPhoto, create_run
+from lib_lora.training.plan.run_file import IdentifiedBase, Run, TrainingPhoto, create_run
 from lib_lora.training.plan.train_settings import TrainSettings
+from lib_lora.training.plan.training_request import TrainingRequest
 from lib_lora.workspace.workspace import CharacterFolder, Workspace
 
 
 def start_run(
     root: Path,
     name: str,
-    base: Path,
-    preset_name: str | None = None,
-    overrides: dict[str, Any] | None = None,
-    prediction: Prediction | None = None,
-    out: Path | None = None,
-    grid_steps: int = 0,
-    few: bool = False,
-    fit: bool = False,
+    request: TrainingRequest,
+    seen: tuple[ModelInfo, bool] | None = None,
 ) -> Run:
     """Make the folder of a new run; nothing is trained yet.
 
     Args:
         root: the data folder.
         name: of the character.
-        base: the checkpoint file.
-        preset_name: None = the one for this base model.
-        overrides: settings laid over the preset.
-        prediction: overrides what the checkpoint says of itself.
-        out: where the finished LoRA shall go.
-        grid_steps: sampling steps of the test grid at the end; 0 = none.
-        few: train although there are fewer photos than can teach a face that holds.
-        fit: change what `overrides` leaves open so that a GPU's memory suffices, and print it.
+        request: the base model, the settings, and what shall follow.
+        seen: what `asked_for` said of the request, where it was asked already.
 
     Raises:
         UserError: anything missing or unfit, before time is spent.
@@ -56,20 +45,19 @@ def start_run(
     folder = Workspace(root).character(name)
     character = load(folder)
     consent_of(character)
-    if out:
-        check_out(out)
-    asked_for(base, preset_name, overrides, prediction)
-    photos_of(folder, character, few)
+    if request.out:
+        check_out(request.out)
+    seen = seen or asked_for(request)
+    photos_of(folder, character, request.few)
     from lib_lora.training import loop  # noqa: F401 - loads torch and all: what fails there leaves no run behind
 
-    info, train = plan(base, preset_name, overrides, prediction)
-    given = overrides or {}
-    if fit and (changed := _for_this_gpu(info, train, given)) != given:
-        info, train = plan(base, preset_name, changed, prediction)
-    base_sha256 = remembered_sha256(base, Workspace(root).hashes)
-    own = own_photos(folder, character, train, few, weight_is_asked(info, preset_name, given))
-    photos = [*own, *class_photos(character, train)]
-    return create_run(folder.runs, character, info, base_sha256, train, photos, out, grid_steps)
+    info, train = plan(request, seen)
+    if request.fit and (changed := _for_this_gpu(info, train, request.overrides)) != request.overrides:
+        train = settings_for(info, request.preset, changed)
+    base = IdentifiedBase(info, remembered_sha256(request.base, Workspace(root).hashes))
+    asked = weight_is_asked(info, request.preset, request.overrides)
+    photos = [*own_photos(folder, character, train, request.few, asked), *class_photos(character, train)]
+    return create_run(folder.runs, character, base, train, photos, request.out, request.grid_steps)
 
 
 def _for_this_gpu(info: ModelInfo, train: TrainSettings, overrides: dict[str, Any]) -> dict[str, Any]:
@@ -87,44 +75,51 @@ def _for_this_gpu(info: ModelInfo, train: TrainSettings, overrides: dict[str, An
     return changed
 
 
-def plan(
-    base: Path,
-    preset_name: str | None = None,
-    overrides: dict[str, Any] | None = None,
-    prediction: Prediction | None = None,
-) -> tuple[ModelInfo, TrainSettings]:
-    """The base model and the settings that these arguments give.
+def plan(request: TrainingRequest, seen: tuple[ModelInfo, bool] | None = None) -> tuple[ModelInfo, TrainSettings]:
+    """The base model and the settings that a request asks for.
+
+    Args:
+        request: what is asked for.
+        seen: see `start_run`.
 
     Raises:
         UserError: the base is no model that can be trained on, or a setting does not fit it.
     """
+    info = seen[0] if seen and seen[1] else identify(request.base, request.prediction)
+    return info, settings_for(info, request.preset, request.overrides)
+
+
+def settings_for(info: ModelInfo, preset_name: str | None, overrides: dict[str, Any]) -> TrainSettings:
+    """The settings of a run on a base model, on this device.
+
+    Raises:
+        UserError: a setting does not fit the base model.
+    """
     from lib_lora.training import distributed
     from lib_lora.training.precision import resolve
 
-    info = identify(base, prediction)
     train = preset(preset_name, info.family, overrides, narrow=info.narrow)
     if info.small_side and not train.resolution:
         train = replace(train, resolution=info.small_side)  # the run shall not depend on the .yaml later
     train.objective.check(info.prediction)
-    return info, replace(train, precision=resolve(train.precision, distributed.device()))
+    return replace(train, precision=resolve(train.precision, distributed.device()))
 
 
-def asked_for(
-    base: Path,
-    preset_name: str | None = None,
-    overrides: dict[str, Any] | None = None,
-    prediction: Prediction | None = None,
-) -> None:
+def asked_for(request: TrainingRequest) -> tuple[ModelInfo, bool]:
     """See that there is a base model that these settings fit. Loads no torch, so what is wrong is said at once.
+
+    Returns:
+        As `models.family.look`.
 
     Raises:
         UserError: as `plan`, less what only the weights and the device can tell.
     """
-    info, certain = look(base, prediction)
-    train = preset(preset_name, info.family, overrides, narrow=info.narrow)
+    info, certain = look(request.base, request.prediction)
+    train = preset(request.preset, info.family, request.overrides, narrow=info.narrow)
     if certain:
         train.objective.check(info.prediction)
     _class_files(train)
+    return info, certain
 
 
 def for_gpu(
@@ -182,7 +177,7 @@ def own_photos(
     return [
         TrainingPhoto(
             file=path.relative_to(folder.path).as_posix(),
-            sha256=sha256(path),
+            sha256=known_sha256(path),
             caption=caption_files.read(path) or default,
             regions=regions.get(path, []),
         )
@@ -229,7 +224,9 @@ def class_photos(character: Character, train: TrainSettings) -> list[TrainingPho
     """
     default = train.class_caption or f"photo of {character.class_word}"
     return [
-        TrainingPhoto(file=str(path), sha256=sha256(path), caption=caption_files.read(path) or default, prior=True)
+        TrainingPhoto(
+            file=str(path), sha256=known_sha256(path), caption=caption_files.read(path) or default, prior=True
+        )
         for path in _class_files(train)
     ]
 

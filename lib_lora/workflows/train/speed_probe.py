@@ -17,7 +17,6 @@ import torch
 from lib_lora.character.store import consent_of, load
 from lib_lora.errors import UserError
 from lib_lora.files import explained
-from lib_lora.models.families.model_family import Prediction
 from lib_lora.models.fast.cpu_load import Others
 from lib_lora.models.fast.memory import is_out_of_memory, peak_bytes
 from lib_lora.models.reading.file_hashes import remembered_sha256
@@ -26,7 +25,8 @@ from lib_lora.training.loop import rehearse
 from lib_lora.training.plan.estimate import remember
 from lib_lora.training.plan.memory_fitting import lower
 from lib_lora.training.plan.presets import preset as settings_of
-from lib_lora.training.plan.run_file import Run, create_run
+from lib_lora.training.plan.run_file import IdentifiedBase, Run, create_run
+from lib_lora.training.plan.training_request import TrainingRequest
 from lib_lora.training.session import open_session
 from lib_lora.workflows.train.prepare import class_photos, own_photos, plan, weight_is_asked
 from lib_lora.workspace.workspace import CharacterFolder, Workspace
@@ -42,11 +42,8 @@ _OLD = 86_400  # seconds after which the folder of a probe that was killed is ta
 def probe(
     root: Path,
     name: str,
-    base: Path,
-    preset: str | None,
-    settings: dict[str, Any],
+    request: TrainingRequest,
     emit: Emit,
-    prediction: Prediction | None = None,
     steps: int = STEPS,
 ) -> dict[str, Any]:
     """Prepare a run of a character, do its first steps, and throw it away.
@@ -57,11 +54,8 @@ def probe(
     Args:
         root: the data folder.
         name: of the character.
-        base: the checkpoint file.
-        preset: None = the one for this base model.
-        settings: laid over the preset.
+        request: the base model and the settings; nothing follows.
         emit: gets ``progress`` events.
-        prediction: overrides what the checkpoint says of itself.
         steps: how many, at least 2; the first is not counted.
 
     Returns:
@@ -74,12 +68,14 @@ def probe(
     folder = Workspace(root).character(name)
     character = load(folder)
     consent_of(character)
-    info, train = plan(base, preset, settings, prediction)
-    own = own_photos(folder, character, train, few=True, weight_asked=weight_is_asked(info, preset, settings))
+    info, train = plan(request)
+    own = own_photos(
+        folder, character, train, few=True, weight_asked=weight_is_asked(info, request.preset, request.overrides)
+    )
     photos = [*own, *class_photos(character, train)]
-    digest = remembered_sha256(base, Workspace(root).hashes)
+    base = IdentifiedBase(info, remembered_sha256(request.base, Workspace(root).hashes))
     with _thrown_away(folder) as place:
-        run = create_run(place, character, info, digest, train, photos)
+        run = create_run(place, character, base, train, photos)
         emit("progress", done=0, total=steps + 1, text="Loading the model and encoding the photos")
         try:
             measured = _measured(run, steps, emit)
@@ -87,13 +83,14 @@ def probe(
             if not is_out_of_memory(error):
                 raise
             raise UserError(
-                f"There is too little memory on {device_name()} to train {base.name} with these settings; "
+                f"There is too little memory on {device_name()} to train {info.path.name} with these settings; "
                 f"use {lower(train)}.",
                 code="memory-too-small",
             ) from error
         finally:
             _let_go()
-    remember(root, base, settings_of(preset, info.family, settings, narrow=info.narrow), measured)
+    wanted = settings_of(request.preset, info.family, request.overrides, narrow=info.narrow)
+    remember(root, request.base, wanted, measured)
     return measured
 
 

@@ -34,9 +34,10 @@ from lib_lora.queue.worker_pipe import WorkerPipe
 from lib_lora.runs.events import EventLog
 from lib_lora.runs.uses import renew_previews
 from lib_lora.training.plan.run_file import Run
+from lib_lora.training.plan.training_request import TrainingRequest
 from lib_lora.workflows.invent.invented_folder import side_of
-from lib_lora.workflows.judge.choose import choose_cell
-from lib_lora.workflows.judge.grid_run import GridRun
+from lib_lora.workflows.judge.choose import ChoiceRequest, choose_cell
+from lib_lora.workflows.judge.grid_run import GridRequest, GridRun
 from lib_lora.workflows.judge.test_grid import find_run, paint_and_score
 from lib_lora.workflows.photos.audit_command import tell_audit
 from lib_lora.workflows.photos.audit_photos import RESOLUTION, Choices
@@ -78,7 +79,7 @@ def work(root: Path, number: int, channel: WorkerPipe) -> Result:
     Raises:
         UserError: there is no such job, or its folder cannot be written.
     """
-    queue = Queue(root)
+    queue, channel.workspace = Queue(root), Workspace(root)
     job, folder = queue.get(number), queue.folder(number)
     log = EventLog(Workspace(root).job(number).events)
     log("state", state="starting")
@@ -183,8 +184,8 @@ def probe(arguments: ProbeArguments, desk: JobContext) -> Result:
     """See `workflows.train.speed_probe.probe`."""
     from lib_lora.workflows.train.speed_probe import probe as measure
 
-    base = Path(arguments.base)
-    return measure(desk.root, desk.character, base, arguments.preset, arguments.settings, desk.emit)
+    request = TrainingRequest(Path(arguments.base), arguments.preset, arguments.settings)
+    return measure(desk.root, desk.character, request, desk.emit)
 
 
 def test(arguments: TestArguments, desk: JobContext) -> Result:
@@ -198,21 +199,18 @@ def test(arguments: TestArguments, desk: JobContext) -> Result:
             code="base-model-needs-webui",
         )
     painter, painter_id = _painter(arguments.painter, run, base, desk)
-    done = paint_and_score(
-        run,
+    request = GridRequest(
         step,
         arguments.weight,
         arguments.grid_steps,
-        desk.emit,
-        arguments.again,
         QUICK if arguments.quick else len(PROMPTS),
         arguments.first_seed,
-        GridRun(run, desk.emit, painter, painter_id, base),
-        chosen_engine(desk.root),
-        sampler=arguments.sampler,
-        cfg=arguments.cfg,
-        side=arguments.side,
+        arguments.sampler,
+        arguments.cfg,
+        arguments.side,
     )
+    grid_run, engine = GridRun(run, desk.emit, painter, painter_id, base), chosen_engine(desk.root)
+    done = paint_and_score(run, request, desk.emit, arguments.again, grid_run, engine)
     renew_previews(run, step, arguments.weight, done.preview)
     verdict = done.report.verdict
     return {
@@ -233,16 +231,8 @@ def choose(arguments: ChooseArguments, desk: JobContext) -> Result:
     run, _ = find_run(desk.root, desk.character, arguments.run, None)
     desk.note_run(run.file.id)
     painter, painter_id = _painter(arguments.painter, run, None, desk)
-    told = choose_cell(
-        run,
-        desk.emit,
-        arguments.steps,
-        arguments.weights,
-        arguments.grid_steps,
-        engine=chosen_engine(desk.root),
-        painter=painter,
-        painter_id=painter_id,
-    )
+    request = ChoiceRequest(arguments.steps, arguments.weights, arguments.grid_steps)
+    told = choose_cell(run, desk.emit, request, chosen_engine(desk.root), painter, painter_id)
     chosen = {name: told.values[name] for name in ("step", "weight", "sentence")}
     return {"run": run.file.id, **chosen, "grid": Path(told.values["report"]).parent.name}
 

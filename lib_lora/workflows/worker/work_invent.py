@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from lib_lora.errors import UserError
 from lib_lora.queue.job_types import InventArguments, MoreArguments
-from lib_lora.workflows.invent.invent import candidates
-from lib_lora.workflows.invent.invent_more import NEWEST, STRANGERS, more
+from lib_lora.workflows.invent.invent import CandidatesRequest, candidates
+from lib_lora.workflows.invent.invent_more import NEWEST, STRANGERS, MoreRequest, more
 from lib_lora.workflows.invent.invented_folder import InventedFolder, InventedPicture, side_of
 from lib_lora.workflows.photos.audit_command import tell_audit
 from lib_lora.workflows.photos.audit_photos import RESOLUTION
@@ -27,10 +27,7 @@ def paint_candidates(arguments: InventArguments, desk: JobContext) -> dict[str, 
     told = candidates(
         desk.root,
         desk.character,
-        arguments.describe,
-        Path(arguments.base),
-        arguments.candidates,
-        arguments.seed,
+        CandidatesRequest(arguments.describe, Path(arguments.base), arguments.candidates, arguments.seed),
         each=lambda one: desk.emit("painting", done=len(there.with_(one)), total=arguments.candidates),
     )
     found = told.values["candidates"]
@@ -53,7 +50,7 @@ def paint_more(arguments: MoreArguments, desk: JobContext) -> dict[str, Any]:
 
     desk.emit("progress", done=0, total=0, text="Reading the base model and the pictures")
     lora = NEWEST if arguments.with_lora else None
-    told = more(desk.root, desk.character, arguments.count, arguments.budget, lora, each=each)
+    told = more(desk.root, desk.character, MoreRequest(arguments.count, arguments.budget, lora), each=each)
     with suppress(UserError):  # then the step Photos asks for it
         side = side_of(Workspace(desk.root).character(desk.character)) or RESOLUTION
         tell_audit(desk.root, desk.character, side, engine=chosen_engine(desk.root))

@@ -19,6 +19,7 @@ from lib_lora.queue.worker_pipe import patient
 from lib_lora.runs.events import EventLog, pace_of, read_events
 from lib_lora.runs.reopen import reopen
 from lib_lora.training.plan.run_file import Run, load_run, save_run, saved_steps
+from lib_lora.training.plan.training_request import TrainingRequest
 from lib_lora.workflows.train.main_job import finish_run
 from lib_lora.workflows.train.prepare import start_run
 from lib_lora.workspace.workspace import Workspace
@@ -85,15 +86,14 @@ def _new(arguments: TrainArguments, desk: JobContext) -> Run:
             code="prediction-unknown",
             prediction=arguments.prediction,
         )
-    return start_run(
-        desk.root,
-        desk.character,
+    request = TrainingRequest(
         Path(arguments.base),
         arguments.preset,
         arguments.settings,
         cast("Prediction | None", arguments.prediction),
         few=arguments.few,
     )
+    return start_run(desk.root, desk.character, request)
 
 
 def _reopened(arguments: TrainArguments, desk: JobContext) -> Run:

@@ -16,7 +16,7 @@ from lib_lora.training.objective.noise import (
     sample_timestep,
     training_noise,
 )
-from lib_lora.training.objective.objective import ObjectiveSettings
+from lib_lora.training.objective.objective_settings import ObjectiveSettings
 from lib_lora.training.objective.randomness import generator
 
 SHAPE = (4, 24, 16)

@@ -80,7 +80,7 @@ def test_a_whole_number_of_another_type_is_the_same_key() -> None:
 
 def test_what_the_settings_and_the_tab_import_needs_no_torch() -> None:
     modules = ["objective.randomness", "data.buckets", "data.batches", "objective.lr"]
-    modules += ["objective.objective", "objective.optimizers"]
+    modules += ["objective.objective_settings", "objective.optimizers"]
     code = "import sys; " + "; ".join(f"import lib_lora.training.{name}" for name in modules)
     code += "; sys.exit(' '.join(m for m in ('torch', 'cv2', 'transformers', 'bitsandbytes') if m in sys.modules) or 0)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

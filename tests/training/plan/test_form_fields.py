@@ -9,7 +9,7 @@ import pytest
 
 from lib_lora import typed_settings
 from lib_lora.lora.adapter_settings import LoraSettings
-from lib_lora.training.objective.objective import ObjectiveSettings
+from lib_lora.training.objective.objective_settings import ObjectiveSettings
 from lib_lora.training.plan import form_fields
 from lib_lora.training.plan.presets import preset, presets
 from lib_lora.training.plan.train_settings import TrainSettings

@@ -24,7 +24,10 @@ from lib_lora.workflows.invent.generation_strategies import Strategy
 from lib_lora.workflows.invent.invent_look import Judge, VisibleFace, look_at_file
 from lib_lora.workflows.invent.invent_photos import become_photo, square_part
 from lib_lora.workflows.invent.invented_folder import InventedFolder
+from lib_lora.workflows.photos.new_character import NewCharacter
 from lib_lora.workspace.workspace import Workspace
+
+pytestmark = pytest.mark.once("rules of choosing; what paints and looks is repeated in grid and faces")
 
 DATA = Path(__file__).parents[2] / "data"
 MINI = DATA / "mini-face" / "mini-face.safetensors"
@@ -84,59 +87,63 @@ class Pasting:
 def begun(tmp_path, eye):
     """A data folder with mara picked of six candidates, and the painter."""
     painter = Pasting()
-    invent.candidates(tmp_path, NAME, WHO, MINI, 6, painter=painter, engine=eye)
-    invent.pick(tmp_path, NAME, "nvxa", "woman", 1, consent="fictional", engine=eye)
+    invent.candidates(tmp_path, NAME, invent.CandidatesRequest(WHO, MINI, 6), painter=painter, engine=eye)
+    invent.pick(tmp_path, NewCharacter(NAME, "nvxa", "woman", "fictional"), 1, engine=eye)
     return tmp_path, painter
 
 
 def _more(root, painter, eye, **changes):
-    values = {"count": 4, "budget": 12, "strangers": 6, "painter": painter, "engine": eye}
-    return invent_more.more(root, NAME, **{**values, **changes})
+    who = {"painter": painter, "engine": eye}
+    who |= {name: changes.pop(name) for name in ("painter", "engine", "each") if name in changes}
+    request = invent_more.MoreRequest(**{"count": 4, "budget": 12, "strangers": 6, **changes})
+    return invent_more.more(root, NAME, request, **who)
 
 
 def test_candidates_are_painted_shown_and_numbered_and_nothing_is_painted_twice(tmp_path, eye):
     painter = Pasting()
-    told = invent.candidates(tmp_path, NAME, WHO, MINI, 3, painter=painter, engine=eye)
+    told = invent.candidates(tmp_path, NAME, invent.CandidatesRequest(WHO, MINI, 3), painter=painter, engine=eye)
     assert [one["number"] for one in told.values["candidates"]] == [1, 2, 3]
     assert all(one["why_not"] == "" and one["alike"] < 0.6 for one in told.values["candidates"])
     assert Path(told.values["sheet"]).is_file()
     assert told.text.splitlines()[-1].startswith("Pick one with: sameface invent 'Nova ü' --pick NUMBER --trigger WORD")
-    more = invent.candidates(tmp_path, NAME, WHO, MINI, 5, painter=painter, engine=eye)
+    more = invent.candidates(tmp_path, NAME, invent.CandidatesRequest(WHO, MINI, 5), painter=painter, engine=eye)
     assert [one["number"] for one in more.values["candidates"]] == [1, 2, 3, 4, 5]
     assert [cell.seed for cell in painter.cells] == [1, 2, 3, 4, 5]
     assert {(cell.width, cell.height, cell.cfg) for cell in painter.cells} == {(128, 128, 3.0)}
-    other = invent.candidates(tmp_path, NAME, "an old man", MINI, 1, painter=Pasting(["none"]), engine=eye)
+    other = invent.candidates(
+        tmp_path, NAME, invent.CandidatesRequest("an old man", MINI, 1), painter=Pasting(["none"]), engine=eye
+    )
     assert [one["number"] for one in other.values["candidates"]] == [6]  # the first five are still there
     assert not other.good
     assert "6: no face" in other.text
     with raises("candidate-unusable", has="6"):
-        invent.pick(tmp_path, NAME, "nvxa", "woman", 6, engine=eye)
+        invent.pick(tmp_path, NewCharacter(NAME, "nvxa", "woman"), 6, engine=eye)
     with raises("candidate-not-found", has=("7", "6")):
-        invent.pick(tmp_path, NAME, "nvxa", "woman", 7, engine=eye)
+        invent.pick(tmp_path, NewCharacter(NAME, "nvxa", "woman"), 7, engine=eye)
     with raises("candidate-outdated", has=("1", "6")):
-        invent.pick(tmp_path, NAME, "nvxa", "woman", 1, engine=eye)
+        invent.pick(tmp_path, NewCharacter(NAME, "nvxa", "woman"), 1, engine=eye)
 
 
 def test_a_picked_face_makes_a_character_whose_consent_may_wait(tmp_path, eye):
     with raises("candidates-missing"):
-        invent.pick(tmp_path, NAME, "nvxa", "woman", 1, engine=eye)
-    invent.candidates(tmp_path, NAME, WHO, MINI, 2, painter=Pasting(), engine=eye)
+        invent.pick(tmp_path, NewCharacter(NAME, "nvxa", "woman"), 1, engine=eye)
+    invent.candidates(tmp_path, NAME, invent.CandidatesRequest(WHO, MINI, 2), painter=Pasting(), engine=eye)
     with raises("face-not-picked"):
         _more(tmp_path, Pasting(), eye)
     with raises("candidate-not-chosen", has="--pick"):
-        invent.pick(tmp_path, NAME, "nvxa", "woman", engine=eye)
+        invent.pick(tmp_path, NewCharacter(NAME, "nvxa", "woman"), engine=eye)
     with raises("character-invalid", has="must be plain words"):
-        invent.pick(tmp_path, NAME, "n,v", "woman", 1, engine=eye)
-    told = invent.pick(tmp_path, NAME, "nvxa", "woman", 1, engine=eye)
+        invent.pick(tmp_path, NewCharacter(NAME, "n,v", "woman"), 1, engine=eye)
+    told = invent.pick(tmp_path, NewCharacter(NAME, "nvxa", "woman"), 1, engine=eye)
     assert told.text.endswith("sameface invent 'Nova ü' --more")
     folder = Workspace(tmp_path).character(NAME)
     assert load(folder).consent is None
     assert caption_files.read(Path(told.values["photo"])) == "photo of nvxa woman"
-    assert invent.pick(tmp_path, NAME, "nvxa", "woman", 1, engine=eye).values == told.values
+    assert invent.pick(tmp_path, NewCharacter(NAME, "nvxa", "woman"), 1, engine=eye).values == told.values
     with raises("character-has-face"):
-        invent.pick(tmp_path, NAME, "nvxa", "woman", 2, engine=eye)
+        invent.pick(tmp_path, NewCharacter(NAME, "nvxa", "woman"), 2, engine=eye)
     with raises("character-has-face"):
-        invent.candidates(tmp_path, NAME, WHO, MINI, 2, painter=Pasting(), engine=eye)
+        invent.candidates(tmp_path, NAME, invent.CandidatesRequest(WHO, MINI, 2), painter=Pasting(), engine=eye)
 
 
 def test_the_same_person_is_kept_and_everything_else_is_not(begun, eye):
@@ -214,16 +221,20 @@ def test_from_a_picture_of_the_users_own(tmp_path, eye):
     picture = tmp_path / "Mein Bild.jpg"
     photo("mara", 0).save(picture)
     with raises("base-model-not-chosen", has="--base"):
-        invent.pick(tmp_path, NAME, "nvxa", "woman", picture=picture, engine=eye)
+        invent.pick(tmp_path, NewCharacter(NAME, "nvxa", "woman"), own=invent.OwnPicture(picture, None), engine=eye)
     empty = tmp_path / "leer.png"
     Image.new("RGB", (99, 99)).save(empty)
     with raises("picture-without-clear-face", has="leer.png"):
-        invent.pick(tmp_path, NAME, "nvxa", "woman", picture=empty, base=MINI, engine=eye)
-    invent.pick(tmp_path, NAME, "nvxa", "woman", picture=picture, base=MINI, describe=WHO, consent="myself", engine=eye)
+        invent.pick(tmp_path, NewCharacter(NAME, "nvxa", "woman"), own=invent.OwnPicture(empty, MINI), engine=eye)
+    invent.pick(
+        tmp_path, NewCharacter(NAME, "nvxa", "woman", "myself"), own=invent.OwnPicture(picture, MINI, WHO), engine=eye
+    )
     painter = Pasting(("mara",))
     painter.shift = 1  # mara is none of the strangers
     ways = (Strategy("img2img", 0.3), Strategy("own", 0.5))
-    told = invent_more.more(tmp_path, NAME, 2, 3, strangers=5, ways=ways, painter=painter, engine=eye)
+    told = invent_more.more(
+        tmp_path, NAME, invent_more.MoreRequest(2, 3, strangers=5, ways=ways), painter=painter, engine=eye
+    )
     assert [cell.prompt for cell in painter.cells[:5]] == [f"photo of {WHO}"] * 5  # strangers, to draw the line
     assert painter.cells[5].start.is_file()
     assert told.values["kept"] >= 2
@@ -251,12 +262,15 @@ def test_another_picture_of_the_same_name_does_not_take_the_place_of_the_picked_
     for folder, who in (("a", "mara"), ("b", "ines")):
         (tmp_path / folder).mkdir()
         photo(who, 0).save(tmp_path / folder / "photo.jpg")
-    invented, words = InventedFolder(Workspace(tmp_path).character(NAME)), (tmp_path, NAME, "nvxa", "woman")
+    invented, words = (
+        InventedFolder(Workspace(tmp_path).character(NAME)),
+        (tmp_path, NewCharacter(NAME, "nvxa", "woman")),
+    )
     for _ in range(2):
-        invent.pick(*words, picture=tmp_path / "a" / "photo.jpg", base=MINI, engine=eye)
+        invent.pick(*words, own=invent.OwnPicture(tmp_path / "a" / "photo.jpg", MINI), engine=eye)
     before = {path: path.read_bytes() for path in invented.path.rglob("*") if path.is_file()}
     with raises("character-has-face"):
-        invent.pick(*words, picture=tmp_path / "b" / "photo.jpg", base=MINI, engine=eye)
+        invent.pick(*words, own=invent.OwnPicture(tmp_path / "b" / "photo.jpg", MINI), engine=eye)
     assert before == {path: path.read_bytes() for path in invented.path.rglob("*") if path.is_file()}
     assert [path.name for path in list_photos(invented.character.photos)] == ["picked-photo.jpg"]
 
@@ -320,7 +334,9 @@ def test_a_picture_that_is_no_square_is_cut_around_the_face_and_not_stretched(tm
     picture = tmp_path / "wide.png"
     wide.save(picture)
     for _ in range(2):
-        told = invent.pick(tmp_path, NAME, "nvxa", "woman", picture=picture, base=MINI, describe=WHO, engine=eye)
+        told = invent.pick(
+            tmp_path, NewCharacter(NAME, "nvxa", "woman"), own=invent.OwnPicture(picture, MINI, WHO), engine=eye
+        )
     invented = InventedFolder(Workspace(tmp_path).character(NAME))
     assert invented.plan.picked == "from/wide.square.png"
     assert (invented.path / "from" / "wide.png").read_bytes() == picture.read_bytes()
@@ -330,7 +346,13 @@ def test_a_picture_that_is_no_square_is_cut_around_the_face_and_not_stretched(tm
         assert square.getpixel((200, 200)) != (128, 128, 128)
     painter = Pasting(("mara",))
     painter.shift = 1
-    invent_more.more(tmp_path, NAME, 1, 1, strangers=5, ways=[Strategy("img2img", 0.3)], painter=painter, engine=eye)
+    invent_more.more(
+        tmp_path,
+        NAME,
+        invent_more.MoreRequest(1, 1, strangers=5, ways=[Strategy("img2img", 0.3)]),
+        painter=painter,
+        engine=eye,
+    )
     assert painter.cells[-1].start == invented.path / "from" / "wide.square.png"
 
 
@@ -383,12 +405,12 @@ def test_what_the_user_leaves_out_is_not_kept_not_gone_out_from_and_not_counted(
 
 
 def test_a_consent_that_is_declared_with_a_face_is_written_down_also_where_the_character_is_there(tmp_path, eye):
-    invent.candidates(tmp_path, NAME, WHO, MINI, 1, painter=Pasting(), engine=eye)
-    invent.pick(tmp_path, NAME, "nvxa", "woman", 1, engine=eye)
-    invent.pick(tmp_path, NAME, "nvxa", "woman", 1, consent="fictional", engine=eye)
+    invent.candidates(tmp_path, NAME, invent.CandidatesRequest(WHO, MINI, 1), painter=Pasting(), engine=eye)
+    invent.pick(tmp_path, NewCharacter(NAME, "nvxa", "woman"), 1, engine=eye)
+    invent.pick(tmp_path, NewCharacter(NAME, "nvxa", "woman", "fictional"), 1, engine=eye)
     assert load(Workspace(tmp_path).character(NAME)).consent.kind == "fictional"
     with raises("consent-declared-differently", has="'fictional'"):
-        invent.pick(tmp_path, NAME, "nvxa", "woman", 1, consent="myself", engine=eye)
+        invent.pick(tmp_path, NewCharacter(NAME, "nvxa", "woman", "myself"), 1, engine=eye)
 
 
 def test_nothing_is_put_among_the_photos_while_another_command_is_at_work_on_them(begun, eye, monkeypatch):
@@ -401,7 +423,7 @@ def test_nothing_is_put_among_the_photos_while_another_command_is_at_work_on_the
         with raises("folder-locked"):
             _more(root, painter, eye, count=1, budget=1)
         with raises("folder-locked"):
-            invent.pick(root, NAME, "nvxa", "woman", 1, engine=eye)
+            invent.pick(root, NewCharacter(NAME, "nvxa", "woman"), 1, engine=eye)
     assert sorted(folder.photos.iterdir()) == before
     assert _more(root, painter, eye, count=1, budget=1).values["kept"] == 1
 
@@ -427,11 +449,14 @@ def test_a_measured_smile_is_said_and_a_laugh_is_believed_only_of_a_picture_pain
 
 
 def test_the_small_base_model_does_all_of_it(tmp_path, eye):
-    told = invent.candidates(tmp_path, "nova", WHO, MINI, 2, steps=6, engine=eye)
+    told = invent.candidates(tmp_path, "nova", invent.CandidatesRequest(WHO, MINI, 2, steps=6), engine=eye)
     numbers = [one["number"] for one in told.values["candidates"] if not one["why_not"]]
-    invent.pick(tmp_path, "nova", "nvxa", "woman", numbers[0], engine=eye)
+    invent.pick(tmp_path, NewCharacter("nova", "nvxa", "woman"), numbers[0], engine=eye)
     told = invent_more.more(
-        tmp_path, "nova", 1, 2, strangers=2, ways=(Strategy("own", 0.4), Strategy("seed", 0.1)), engine=eye
+        tmp_path,
+        "nova",
+        invent_more.MoreRequest(1, 2, strangers=2, ways=(Strategy("own", 0.4), Strategy("seed", 0.1))),
+        engine=eye,
     )
     done = [one for one in InventedFolder(Workspace(tmp_path).character("nova")).painted() if not one.is_candidate]
     assert 1 <= len(done) == told.values["painted"] <= 2
@@ -487,13 +512,15 @@ def test_a_picture_from_elsewhere_is_compared_as_the_base_shows_it(tmp_path, eye
     """A base that makes viktor of mara paints no mara that would be kept; one that shows no face is not asked."""
     picture = tmp_path / "a.png"
     photo("mara", 0).save(picture)
-    invent.pick(tmp_path, NAME, "nvxa", "woman", picture=picture, base=MINI, describe=WHO, engine=eye)
+    invent.pick(tmp_path, NewCharacter(NAME, "nvxa", "woman"), own=invent.OwnPicture(picture, MINI, WHO), engine=eye)
     painter = Pasting(("mara",))
     painter.shift = 1
     pictures = {"viktor": photo("viktor", 0), "grey": Image.new("RGB", (128, 128), "grey"), None: None}
     painter.reconstruct = lambda image: pictures[shown]
     ways = [Strategy("img2img", 0.3)]
-    told = invent_more.more(tmp_path, NAME, 1, 2, strangers=5, ways=ways, painter=painter, engine=eye)
+    told = invent_more.more(
+        tmp_path, NAME, invent_more.MoreRequest(1, 2, strangers=5, ways=ways), painter=painter, engine=eye
+    )
     assert bool(told.values["kept"]) == kept
     invented = InventedFolder(Workspace(tmp_path).character(NAME))
     assert (invented.path / "from" / "a.shown.png").is_file() == (shown == "viktor")
@@ -502,9 +529,10 @@ def test_a_picture_from_elsewhere_is_compared_as_the_base_shows_it(tmp_path, eye
 def test_a_picture_is_taken_without_torch(tmp_path):
     """The page does so in its own process, where torch would stay, with what it takes of the GPU."""
     told = (
-        "import sys; from pathlib import Path; from lib_lora.workflows.invent.invent import pick\n"
+        "import sys; from pathlib import Path; from lib_lora.workflows.invent.invent import OwnPicture, pick\n"
+        "from lib_lora.workflows.photos.new_character import NewCharacter\n"
         "root, picture, base = map(Path, sys.argv[1:])\n"
-        "pick(root, 'Nova', 'nvxa', 'woman', picture=picture, base=base)\n"
+        "pick(root, NewCharacter('Nova', 'nvxa', 'woman'), own=OwnPicture(picture, base))\n"
         "print('torch' in sys.modules)"
     )
     picture = DATA / "personas" / "mara" / "00.jpg"

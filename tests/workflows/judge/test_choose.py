@@ -20,8 +20,10 @@ from lib_lora.files import read_json
 from lib_lora.runs.events import EventLog, read_events
 from lib_lora.training.plan.run_file import Run, load_run
 from lib_lora.workflows.judge import choose, grid_run
-from lib_lora.workflows.judge.choose import choose_cell, spread_over
+from lib_lora.workflows.judge.choose import ChoiceRequest, choose_cell, spread_over
 from lib_lora.workflows.judge.grid_report import read_report
+
+pytestmark = pytest.mark.once("rules of choosing; what measures is repeated in likeness")
 
 PERSONAS = Path(__file__).parents[2] / "data" / "personas"
 NAME, TRIGGER = "Mara Müller 名前", "mrxa"
@@ -82,7 +84,8 @@ def _picture(persona: str, number: int) -> Image.Image:
 
 def _choose(run, eye, **options):
     options = {"weights": (0.6, 1.0), "grid_steps": 1, "count": 5, "engine": eye, "emit": _silent, **options}
-    return choose_cell(run, **options)
+    asked = {name: options.pop(name) for name in ("steps", "weights", "grid_steps", "count") if name in options}
+    return choose_cell(run, request=ChoiceRequest(**asked), **options)
 
 
 # -- what is chosen

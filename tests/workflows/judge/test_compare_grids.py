@@ -20,6 +20,8 @@ from lib_lora.workflows.judge.compare_grids import compare_sets
 from lib_lora.workflows.judge.scoring import judge_files
 from lib_lora.workspace.workspace import Workspace
 
+pytestmark = pytest.mark.once("which picture pairs with which; what measures is repeated in likeness")
+
 PERSONAS = Path(__file__).parents[2] / "data" / "personas"
 SHOWN = range(12, 19)
 

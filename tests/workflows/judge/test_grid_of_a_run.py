@@ -13,7 +13,7 @@ from lib_lora.runs.events import read_events
 from lib_lora.training.plan.run_file import load_run, saved_steps
 from lib_lora.workflows.judge import grid_run
 from lib_lora.workflows.judge.grid_report import read_report
-from lib_lora.workflows.judge.grid_run import GridRun
+from lib_lora.workflows.judge.grid_run import GridRequest, GridRun
 from lib_lora.workflows.judge.test_grid import find_run, finished_grid, paint_and_score
 from lib_lora.workflows.photos import character_template
 
@@ -88,7 +88,7 @@ def test_foreign_files_are_no_checkpoints(run):
 def test_a_grid_of_another_checkpoint_and_weight(run, fake_painter):
     """Cell 3 shows the character: it is measured, becomes the preview, and the events say so."""
     heard = []
-    done = paint_and_score(run, 2, 0.5, 7, lambda kind, **fields: heard.append((kind, fields)))
+    done = paint_and_score(run, GridRequest(2, 0.5, 7), lambda kind, **fields: heard.append((kind, fields)))
     assert done.folder == run.grids / "002"
     assert done.preview == run.grids / "002" / "cells" / "03-lora.png"
     plan = _json(done.folder / "plan.json")
@@ -120,7 +120,7 @@ def test_a_grid_of_another_checkpoint_and_weight(run, fake_painter):
 
 
 def test_a_report_holds_no_embedding_and_opens_offline(run, fake_painter):
-    done = paint_and_score(run, 3, 1.0, 1, _silent)
+    done = paint_and_score(run, GridRequest(3, 1.0, 1), _silent)
     written = (done.folder / "report.json").read_text(encoding="utf-8")
     template = _json(character_template.template_path(run.character_folder, SFaceEngine()))
     for reference in template["references"]:
@@ -147,7 +147,7 @@ def test_the_most_alike_picture_that_counts_is_the_preview(run, fake_painter, mo
             return self.photo("viktor" if cell.name == "beach" else "ines")
 
     monkeypatch.setattr(grid_run, "DiffusersPainter", Several)
-    done = paint_and_score(run, 3, 1.0, 1, _silent)
+    done = paint_and_score(run, GridRequest(3, 1.0, 1), _silent)
     scores = {row.path: row.score for row in done.report.of("lora")}
     small, one, other = (scores[f"cells/{n:02d}-lora.png"] for n in (2, 5, 6))
     assert small.reason.startswith("the face is only ")
@@ -160,7 +160,7 @@ def test_photos_without_a_face_do_not_cost_the_pictures(run, fake_painter):
     """A drawn character, say: the grid is there to be looked at, and the report says why it has no numbers."""
     for path in run.character_folder.photos.glob("*.jpg"):
         Image.new("RGB", (64, 64), "grey").save(path)
-    done = paint_and_score(run, 3, 1.0, 1, _silent)
+    done = paint_and_score(run, GridRequest(3, 1.0, 1), _silent)
     assert done.report.verdict.kind == "not measurable"
     assert done.report.verdict.because.startswith("In none of the 4 photos a face can be measured")
     assert done.preview.name == "01-lora.png"
@@ -170,14 +170,14 @@ def test_photos_without_a_face_do_not_cost_the_pictures(run, fake_painter):
 
 
 def test_a_grid_that_is_there_is_painted_again_only_if_asked(run, fake_painter, monkeypatch):
-    first = paint_and_score(run, 3, 1.0, 5, _silent)
-    assert paint_and_score(run, 3, 1.0, 5, _silent, again=True).folder.name == "003"
+    first = paint_and_score(run, GridRequest(3, 1.0, 5), _silent)
+    assert paint_and_score(run, GridRequest(3, 1.0, 5), _silent, again=True).folder.name == "003"
     monkeypatch.setattr(grid_run, "DiffusersPainter", None)  # must not be called
-    known = paint_and_score(run, 3, 1.0, 5, _silent, again=False)
+    known = paint_and_score(run, GridRequest(3, 1.0, 5), _silent, again=False)
     assert known.folder.name == "003"
     assert known.report.facts == first.report.facts
     with pytest.raises(TypeError):
-        paint_and_score(run, 3, 1.0, 6, _silent, again=False)
+        paint_and_score(run, GridRequest(3, 1.0, 6), _silent, again=False)
 
 
 def test_pictures_without_the_lora_are_painted_once_for_all_checkpoints(run, fake_painter, monkeypatch):
@@ -189,11 +189,11 @@ def test_pictures_without_the_lora_are_painted_once_for_all_checkpoints(run, fak
             return super().paint(cells, each)
 
     monkeypatch.setattr(grid_run, "DiffusersPainter", Listening)
-    paint_and_score(run, 2, 1.0, 5, _silent)
-    done = paint_and_score(run, 3, 0.8, 5, _silent)
+    paint_and_score(run, GridRequest(2, 1.0, 5), _silent)
+    done = paint_and_score(run, GridRequest(3, 0.8, 5), _silent)
     assert [cells.count(None) for cells in asked] == [20, 0]
     assert len(done.report.of("base")) == 20
-    paint_and_score(run, 3, 0.8, 6, _silent)
+    paint_and_score(run, GridRequest(3, 0.8, 6), _silent)
     assert asked[2].count(None) == 20
 
 
@@ -209,11 +209,11 @@ def test_a_stopped_painting_goes_on_where_it_was(run, fake_painter, monkeypatch)
 
     monkeypatch.setattr(grid_run, "DiffusersPainter", Stopped)
     with pytest.raises(KeyboardInterrupt):
-        paint_and_score(run, 3, 1.0, 5, _silent)
+        paint_and_score(run, GridRequest(3, 1.0, 5), _silent)
     assert len(list((run.grids / "002" / "cells").iterdir())) == 30
     monkeypatch.setattr(grid_run, "DiffusersPainter", fake_painter)
     heard = []
-    done = paint_and_score(run, 3, 1.0, 5, lambda kind, **fields: heard.append((kind, fields)))
+    done = paint_and_score(run, GridRequest(3, 1.0, 5), lambda kind, **fields: heard.append((kind, fields)))
     assert done.folder.name == "002"
     assert [fields["done"] for kind, fields in heard if kind == "painting"] == list(range(30, CELLS + 1))
 
@@ -230,8 +230,8 @@ def test_an_older_grid_of_the_run_tells_the_trend(run, fake_painter, monkeypatch
             return Image.open(PERSONAS / "mara" / f"{cell.seed % 8:02d}.jpg").convert("RGB")
 
     monkeypatch.setattr(grid_run, "DiffusersPainter", Everywhere)
-    first = paint_and_score(run, 2, 1.0, 1, _silent)
-    second = paint_and_score(run, 3, 1.0, 1, _silent)
+    first = paint_and_score(run, GridRequest(2, 1.0, 1), _silent)
+    second = paint_and_score(run, GridRequest(3, 1.0, 1), _silent)
     assert first.report.facts.retention == pytest.approx(1, abs=0.2)
     assert [(one.step, one.weight) for one in second.report.tested] == [(2, 1.0), (3, 1.0)]
     assert second.report.facts.fallen == pytest.approx(0, abs=1e-6)
@@ -244,15 +244,15 @@ def test_an_older_grid_of_the_run_tells_the_trend(run, fake_painter, monkeypatch
 
 @pytest.mark.parametrize("damage", ["", "{", "[]", '{"version": 1}', '{"version": 99}'])
 def test_a_damaged_report_is_no_report(run, fake_painter, damage):
-    done = paint_and_score(run, 3, 1.0, 1, _silent)
-    plan, ruler = GridRun(run, _silent).plan(3, 1.0, 1), done.report.ruler
+    done = paint_and_score(run, GridRequest(3, 1.0, 1), _silent)
+    plan, ruler = GridRun(run, _silent).plan(GridRequest(3, 1.0, 1)), done.report.ruler
     assert finished_grid(run, plan, ruler) == read_report(done.folder)
     assert finished_grid(run, plan, "another engine's, or of other photos") is None
     (done.folder / "report.json").write_text(damage, encoding="utf-8")
     assert finished_grid(run, plan, ruler) is None
     with raises(("json-invalid", "report-of-other-version", "setting-missing"), has="report.json"):
         read_report(done.folder)
-    assert paint_and_score(run, 3, 1.0, 1, _silent, again=False).report.facts == done.report.facts
+    assert paint_and_score(run, GridRequest(3, 1.0, 1), _silent, again=False).report.facts == done.report.facts
 
 
 def test_a_failure_is_said_in_the_events_whatever_it_is(run, monkeypatch):
@@ -263,17 +263,17 @@ def test_a_failure_is_said_in_the_events_whatever_it_is(run, monkeypatch):
     monkeypatch.setattr(grid_run, "DiffusersPainter", Broken)
     heard = []
     with pytest.raises(ZeroDivisionError):
-        paint_and_score(run, 3, 1.0, 1, lambda kind, **fields: heard.append((kind, fields)))
+        paint_and_score(run, GridRequest(3, 1.0, 1), lambda kind, **fields: heard.append((kind, fields)))
     assert heard[-1] == ("error", {"text": "a mistake of ours"})
 
 
 def test_a_vanished_or_damaged_checkpoint_is_one_sentence(run):
     run.checkpoint(3).write_bytes(run.checkpoint(3).read_bytes()[:5000])
     with raises("checkpoint-damaged", has=run.checkpoint(3).name):
-        paint_and_score(run, 3, 1.0, 1, _silent)
+        paint_and_score(run, GridRequest(3, 1.0, 1), _silent)
     run.checkpoint(3).unlink()
     with raises("file-missing", has=run.checkpoint(3).name):
-        paint_and_score(run, 3, 1.0, 1, _silent)
+        paint_and_score(run, GridRequest(3, 1.0, 1), _silent)
 
 
 def test_grids_painted_at_once_get_a_folder_each(run, monkeypatch):

@@ -10,6 +10,7 @@ from PIL import Image
 
 from lib_lora.training.plan.run_file import Run
 from lib_lora.workflows.judge import grid_run
+from lib_lora.workflows.judge.grid_run import GridRequest
 from lib_lora.workflows.judge.test_grid import paint_and_score
 from lib_lora.workflows.photos.forget_faces import without_photos
 
@@ -45,7 +46,7 @@ def paint(monkeypatch, fake_painter):
 
 
 def _judged(run, eye, step=3):
-    return paint_and_score(run, step, 1.0, 1, lambda kind, **fields: None, engine=eye)
+    return paint_and_score(run, GridRequest(step, 1.0, 1), lambda kind, **fields: None, engine=eye)
 
 
 def test_a_picture_asked_for_as_a_painting_does_not_count(run, eye, paint):

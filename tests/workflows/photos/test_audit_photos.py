@@ -18,6 +18,7 @@ from lib_lora.errors import typed
 from lib_lora.likeness.measure.template import Reference
 from lib_lora.photos.audit import audit_store, finding_words
 from lib_lora.runs.run_lock import only_process
+from lib_lora.training.plan.training_request import TrainingRequest
 from lib_lora.workflows.photos import audit_photos as audits
 from lib_lora.workflows.photos.audit_command import tell_audit
 from lib_lora.workflows.photos.audit_photos import Choices, audit_photos
@@ -141,7 +142,9 @@ def test_decisions_hold_by_content_and_reach_training_and_the_template(copied_se
     assert "renamed.jpg" not in used
     template = template_of(folder, eye)
     assert not any(item.used for item in template.references if item.file == "renamed.jpg")
-    run = start_run(root, NAME, toy("sd1"), overrides={"precision": "fp32", "resolution": 128, "steps": 1})
+    run = start_run(
+        root, NAME, TrainingRequest(toy("sd1"), overrides={"precision": "fp32", "resolution": 128, "steps": 1})
+    )
     assert {photo.file for photo in run.file.photos} == {f"photos/{name}" for name in used}
     _, audit = audit_photos(root, NAME, choices=Choices(undecided=["renamed.jpg"]), engine=eye)
     assert next(item for item in audit.photos if item.photo.file == "renamed.jpg").proposed
@@ -324,7 +327,7 @@ def test_no_embedding_stays_when_no_photo_is_left(few, eye, toy):
     assert len(list((folder.cache / "thumbnails").iterdir())) == 8
     audit_photos(root, "Ines", choices=Choices(drop=names[:3]), engine=eye)
     with raises("all-photos-left-out", has="'Ines'"):
-        start_run(root, "Ines", toy("sd1"))
+        start_run(root, "Ines", TrainingRequest(toy("sd1")))
 
 
 def test_a_damaged_cache_is_made_again(few, eye):

@@ -8,7 +8,7 @@ import planted
 import pytest
 
 from lib_lora.workflows.command_result import CommandResult
-from lib_lora.workflows.train.known_trigger import compare, face_for, face_in_base, with_face
+from lib_lora.workflows.train.known_trigger import PaintSize, compare, face_for, face_in_base, with_face
 
 BASE = Path(__file__).parents[2] / "data" / "mini-face" / "mini-face.safetensors"
 STRANGERS = ("ines", "clara", "lena", "tomas", "viktor", "mara")
@@ -35,12 +35,12 @@ class Paints:
 
 def test_one_face_for_a_word_is_known_and_strangers_are_not(eye):
     seen = []
-    known = face_for(Paints("sks"), "sks", "woman", 640, engine=eye, progress=seen.append)
+    known = face_for(Paints("sks"), "sks", "woman", PaintSize(640), engine=eye, progress=seen.append)
     assert known.known
     assert known.alike > 0.7 > known.usual
     assert "choose another word" in known.said
     assert seen == list(range(16))
-    unknown = face_for(Paints("sks"), "mrxa", "woman", 640, engine=eye)
+    unknown = face_for(Paints("sks"), "mrxa", "woman", PaintSize(640), engine=eye)
     assert not unknown.known
     assert "no certain face" in unknown.said
     told = with_face(CommandResult("mrxa: mr + xa", {"trigger": "mrxa"}), known)
@@ -53,7 +53,7 @@ def test_too_few_faces_are_no_answer(eye):
         def paint(self, cells, each=None):
             return [planted.landscape(planted.opened(planted.portraits("mara")[0])) for _ in cells]
 
-    found = face_for(Walls("x"), "sks", "woman", 640, engine=eye)
+    found = face_for(Walls("x"), "sks", "woman", PaintSize(640), engine=eye)
     assert found is None
     told = with_face(CommandResult("t", {}), found)
     assert (told.good, told.values["base"]) == (True, None)

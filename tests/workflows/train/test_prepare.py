@@ -15,7 +15,8 @@ from lib_lora.character.store import load
 from lib_lora.models.fast import memory
 from lib_lora.runs.reopen import check_out
 from lib_lora.training.plan.run_file import load_run
-from lib_lora.workflows.photos.new_character import new_character
+from lib_lora.training.plan.training_request import TrainingRequest
+from lib_lora.workflows.photos.new_character import NewCharacter, new_character
 from lib_lora.workflows.train.prepare import for_gpu, plan, start_run
 from lib_lora.workspace.workspace import Workspace
 
@@ -25,7 +26,7 @@ QUICK = {"precision": "fp32", "resolution": 128, "steps": 1}
 
 def _new(root, photos, **changes):
     words = {"name": "Mara Ü", "trigger": "mrxa", "class_word": "woman", "consent": "fictional", **changes}
-    return new_character(root, photos=photos, **words)
+    return new_character(root, NewCharacter(**words), photos)
 
 
 @pytest.fixture
@@ -151,7 +152,8 @@ def start(root, photos, toy):
     def start(**options):
         name, base = options.pop("name", "Mara Ü"), options.pop("base", toy("sd1"))
         options = {"few": True, "overrides": {}, **options}
-        return start_run(root, name, base, **{**options, "overrides": {**QUICK, **options["overrides"]}})
+        request = TrainingRequest(base, **{**options, "overrides": {**QUICK, **options["overrides"]}})
+        return start_run(root, name, request)
 
     return start
 
@@ -175,8 +177,8 @@ def test_the_precision_is_resolved_when_the_run_is_made(start):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"preset_name": "sdxl-face"}, ("preset-of-other-family", "'sdxl-face'", "'sd15-face'")),
-        ({"preset_name": "sd15"}, ("preset-unknown", "'sd15'", "sd15-face")),
+        ({"preset": "sdxl-face"}, ("preset-of-other-family", "'sdxl-face'", "'sd15-face'")),
+        ({"preset": "sd15"}, ("preset-unknown", "'sd15'", "sd15-face")),
         ({"overrides": {"lora": {"rnak": 4}}}, ("setting-unknown", "unknown setting 'rnak'; did you mean 'rank'")),
         ({"overrides": {"unet_rl": 1}}, ("setting-unknown", "unknown setting 'unet_rl'; did you mean 'unet_lr'")),
         ({"overrides": {"lora": {"rank": 0}}}, ("setting-invalid", "rank is 0; it must be at least 1")),
@@ -238,11 +240,11 @@ def test_a_face_weight_of_the_preset_means_nothing_without_faces(root, photos):
     for path in folder.photos.glob("*.jpg"):
         Image.new("RGB", (64, 64), "grey").save(path)
     for given in ({}, {"face_weight": 2.0}):  # as the tab sends it, which is the preset's own
-        run = start_run(root, "Mara Ü", MINI, None, {**QUICK, **given}, few=True)
+        run = start_run(root, "Mara Ü", TrainingRequest(MINI, None, {**QUICK, **given}, few=True))
         assert run.file.settings.face_weight == 2
         assert not any(photo.regions for photo in run.file.photos)
     with raises("face-weight-without-face", has=("face_weight", "3")):
-        start_run(root, "Mara Ü", MINI, None, {**QUICK, "face_weight": 3}, few=True)
+        start_run(root, "Mara Ü", TrainingRequest(MINI, None, {**QUICK, "face_weight": 3}, few=True))
 
 
 def test_a_character_that_lost_its_photos_is_one_sentence(start, root):
@@ -289,7 +291,7 @@ def test_an_out_without_rights_is_said(tmp_path):
     ],
 )
 def test_settings_are_made_to_fit_a_gpu_unless_they_were_given(tmp_path, size, free, given, changes, said):
-    info, train = plan(toys.write_toy("sdxl", tmp_path / "xl.safetensors"), None, given)
+    info, train = plan(TrainingRequest(toys.write_toy("sdxl", tmp_path / "xl.safetensors"), None, given))
     whole, left = (None if value is None else value << 30 for value in (size, free))
     found, sentence = for_gpu(info, train, given, whole, left)
     expected = {**given, **changes}
@@ -309,5 +311,5 @@ def test_a_run_is_fitted_where_that_is_asked(start, tmp_path, monkeypatch, capsy
 
 def test_a_small_base_model_fits_everywhere():
     given = {"seed": 1, "precision": "fp32"}
-    info, train = plan(MINI, None, given)
+    info, train = plan(TrainingRequest(MINI, None, given))
     assert for_gpu(info, train, given, 1 << 30, None) == (given, "")

@@ -12,8 +12,9 @@ from lib_lora.models.families.model_family import ModelInfo
 from lib_lora.training import loop
 from lib_lora.training.plan.estimate import remembered
 from lib_lora.training.plan.presets import preset
+from lib_lora.training.plan.training_request import TrainingRequest
 from lib_lora.training.session import open_session
-from lib_lora.workflows.photos.new_character import new_character
+from lib_lora.workflows.photos.new_character import NewCharacter, new_character
 from lib_lora.workflows.train import speed_probe
 from lib_lora.workflows.train.prepare import start_run
 from lib_lora.workflows.train.speed_probe import probe
@@ -31,7 +32,7 @@ def data(tmp_path):
     for path in sorted(PHOTOS.iterdir())[:3]:
         shutil.copy(path, source)
     root = tmp_path / "data ü 名前"
-    new_character(root, "Mara", "mrxa", "woman", "fictional", source)
+    new_character(root, NewCharacter("Mara", "mrxa", "woman", "fictional"), source)
     return root
 
 
@@ -53,16 +54,16 @@ def test_the_small_models_own_weight_of_the_face_needs_no_face(data):
     for path in (data / "characters").rglob("*.jpg"):
         Image.new("RGB", (64, 64), "grey").save(path)
     said = Said()
-    found = probe(data, "Mara", MINI, None, {"precision": "fp32"}, said, steps=2)
+    found = probe(data, "Mara", TrainingRequest(MINI, None, {"precision": "fp32"}), said, steps=2)
     assert found["seconds_per_step"] > 0
     assert ["No face is found" in one["text"] for one in said if one["kind"] == "warning"] == [True]
     with raises("face-weight-without-face", has=("face_weight", "3")):
-        probe(data, "Mara", MINI, None, {"face_weight": 3}, said, steps=2)
+        probe(data, "Mara", TrainingRequest(MINI, None, {"face_weight": 3}), said, steps=2)
 
 
 def test_it_measures_and_leaves_nothing_behind(data, toy):
     before, said = _files(data), Said()
-    found = probe(data, "Mara", toy("sd1"), None, SETTINGS, said, steps=3)
+    found = probe(data, "Mara", TrainingRequest(toy("sd1"), None, SETTINGS), said, steps=3)
     numbers = {"seconds_per_step", "peak_memory", "load_seconds", "others"}
     assert set(found) == numbers | {"steps", "device", "precision"}
     assert 0 <= found["others"] <= 1
@@ -83,7 +84,7 @@ def test_it_measures_and_leaves_nothing_behind(data, toy):
 def test_the_page_finds_it_again(data, toy):
     asked = preset(None, "sd1", SETTINGS)
     assert remembered(data, toy("sd1"), asked) is None
-    found = probe(data, "Mara", toy("sd1"), None, SETTINGS, Said(), steps=2)
+    found = probe(data, "Mara", TrainingRequest(toy("sd1"), None, SETTINGS), Said(), steps=2)
     kept = remembered(data, toy("sd1"), asked)
     assert {name: kept[name] for name in found} == found
     assert remembered(data, toy("sd1"), preset(None, "sd1", {**SETTINGS, "batch_size": 1})) is None
@@ -92,7 +93,7 @@ def test_the_page_finds_it_again(data, toy):
 def test_auto_is_found_again_as_auto(data, toy):
     """The precision is chosen for the device, but who asks later has the settings as they were."""
     wanted = {**SETTINGS, "precision": "auto"}
-    found = probe(data, "Mara", toy("sd1"), None, wanted, Said(), steps=2)
+    found = probe(data, "Mara", TrainingRequest(toy("sd1"), None, wanted), Said(), steps=2)
     assert found["precision"] in ("fp32", "bf16")
     assert remembered(data, toy("sd1"), preset(None, "sd1", wanted))["precision"] == found["precision"]
 
@@ -100,8 +101,8 @@ def test_auto_is_found_again_as_auto(data, toy):
 def test_the_run_itself_profits_from_it(data, toy, monkeypatch, tmp_path):
     """Its photos and captions are encoded already: neither the VAE nor the text encoders are loaded for them."""
     wanted = {**SETTINGS, "te_lr": 0.0, "lora": {"rank": 4, "te": False}}
-    probe(data, "Mara", toy("sd1"), None, wanted, Said(), steps=2)
-    run = start_run(data, "Mara", toy("sd1"), None, wanted, few=True)
+    probe(data, "Mara", TrainingRequest(toy("sd1"), None, wanted), Said(), steps=2)
+    run = start_run(data, "Mara", TrainingRequest(toy("sd1"), None, wanted, few=True))
     assert run.file.id == "001"
     for name in ("load_vae", "load_text"):
         monkeypatch.setattr(ModelInfo, name, lambda *_: pytest.fail("loaded again"))
@@ -110,7 +111,7 @@ def test_the_run_itself_profits_from_it(data, toy, monkeypatch, tmp_path):
 
 def test_the_first_step_does_not_count(data, toy, monkeypatch):
     monkeypatch.setattr(speed_probe, "rehearse", lambda session, steps, each: [100.0, 1.0, 3.0, 2.0])
-    assert probe(data, "Mara", toy("sd1"), None, SETTINGS, Said())["seconds_per_step"] == 2.0
+    assert probe(data, "Mara", TrainingRequest(toy("sd1"), None, SETTINGS), Said())["seconds_per_step"] == 2.0
 
 
 def test_too_little_memory_says_what_to_lower(data, toy, monkeypatch):
@@ -120,7 +121,7 @@ def test_too_little_memory_says_what_to_lower(data, toy, monkeypatch):
     monkeypatch.setattr(loop._Loop, "step", full)
     before = _files(data)
     with raises("memory-too-small") as caught:
-        probe(data, "Mara", toy("sd1"), None, SETTINGS, Said())
+        probe(data, "Mara", TrainingRequest(toy("sd1"), None, SETTINGS), Said())
     assert str(caught.value) == (
         f"There is too little memory on the processor to train {toy('sd1').name} with these settings; use "
         "batch_size 1, gradient_checkpointing true, te_lr 0 or a smaller resolution."
@@ -135,20 +136,20 @@ def test_other_errors_are_not_hidden(data, toy, monkeypatch):
 
     monkeypatch.setattr(loop._Loop, "step", odd)
     with pytest.raises(RuntimeError, match="shape mismatch"):
-        probe(data, "Mara", toy("sd1"), None, SETTINGS, Said())
+        probe(data, "Mara", TrainingRequest(toy("sd1"), None, SETTINGS), Said())
     assert not list((data / "characters" / "mara").glob(".probe*"))
 
 
 def test_what_would_stop_the_run_stops_the_probe(data, toy, tmp_path):
     with raises("setting-unknown", has="unknown setting 'rnk'"):
-        probe(data, "Mara", toy("sd1"), None, {"lora": {"rnk": 1}}, Said())
+        probe(data, "Mara", TrainingRequest(toy("sd1"), None, {"lora": {"rnk": 1}}), Said())
     with raises("character-not-found"):
-        probe(data, "Nobody", toy("sd1"), None, {}, Said())
+        probe(data, "Nobody", TrainingRequest(toy("sd1"), None, {}), Said())
     with raises("file-missing"):
-        probe(data, "Mara", tmp_path / "gone.safetensors", None, {}, Said())
-    new_character(data, "New", "nxwa", "woman", None, sorted(PHOTOS.iterdir())[:1])
+        probe(data, "Mara", TrainingRequest(tmp_path / "gone.safetensors", None, {}), Said())
+    new_character(data, NewCharacter("New", "nxwa", "woman", None), sorted(PHOTOS.iterdir())[:1])
     with raises("consent-missing"):
-        probe(data, "New", toy("sd1"), None, SETTINGS, Said())
+        probe(data, "New", TrainingRequest(toy("sd1"), None, SETTINGS), Said())
 
 
 def test_the_folder_of_a_killed_one_goes_with_the_next_day(data, toy):
@@ -157,14 +158,19 @@ def test_the_folder_of_a_killed_one_goes_with_the_next_day(data, toy):
     for path in (old, new):
         (path / "001").mkdir(parents=True)
     os.utime(old, (1, 1))
-    probe(data, "Mara", toy("sd1"), None, SETTINGS, Said(), steps=2)
+    probe(data, "Mara", TrainingRequest(toy("sd1"), None, SETTINGS), Said(), steps=2)
     assert not old.exists()
     assert new.exists()  # somebody's who may still be at work
 
 
 def test_a_note_of_the_optimizer_is_passed_on(data, toy):
     said = Said()
-    probe(data, "Mara", toy("sd1"), None, {**SETTINGS, "optimizer": "prodigy", "unet_lr": 1e-4, "te_lr": 1e-4}, said)
+    probe(
+        data,
+        "Mara",
+        TrainingRequest(toy("sd1"), None, {**SETTINGS, "optimizer": "prodigy", "unet_lr": 1e-4, "te_lr": 1e-4}),
+        said,
+    )
     assert ["prodigy finds the learning rate itself" in one["text"] for one in said if one["kind"] == "warning"] == [
         True
     ]

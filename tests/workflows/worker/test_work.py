@@ -21,8 +21,10 @@ from lib_lora.queue.queue import Queue
 from lib_lora.queue.worker_pipe import WorkerPipe
 from lib_lora.runs.events import EventLog, read_events
 from lib_lora.training.plan.run_file import Run, load_run, saved_steps
+from lib_lora.training.plan.training_request import TrainingRequest
 from lib_lora.workflows.judge import grid_run
-from lib_lora.workflows.judge.grid_run import GridRun
+from lib_lora.workflows.judge.choose import ChoiceRequest
+from lib_lora.workflows.judge.grid_run import GridRequest, GridRun
 from lib_lora.workflows.train import main_job
 from lib_lora.workflows.worker import work, work_train
 
@@ -130,7 +132,7 @@ def test_a_probe_is_left_to_who_knows_how(at_work, copied, monkeypatch):
     monkeypatch.setitem(sys.modules, "lib_lora.workflows.train.speed_probe", types.SimpleNamespace(probe=probe))
     outcome = at_work("probe", base=str(copied.base), preset="sd15-face", settings={"batch_size": 2})
     assert outcome["result"] == {"seconds_per_step": 0.5, "steps": 5}
-    assert asked[0][:-1] == (copied.root, NAME, copied.base, "sd15-face", {"batch_size": 2})
+    assert asked[0][:-1] == (copied.root, NAME, TrainingRequest(copied.base, "sd15-face", {"batch_size": 2}))
     assert _of(at_work.events, "progress")[0]["text"] == "Measuring"
 
 
@@ -352,8 +354,8 @@ def test_a_grid_that_cannot_be_painted_is_one_sentence(at_work, copied, kind):
 def test_a_step_is_chosen(at_work, copied, channel, monkeypatch):
     asked = []
 
-    def choose_cell(run, emit, steps, weights, grid_steps, engine, painter, painter_id):
-        asked.append((run.file.id, steps, weights, grid_steps, type(painter).__name__, painter_id))
+    def choose_cell(run, emit, request, engine, painter, painter_id):
+        asked.append((run.file.id, request, type(painter).__name__, painter_id))
         emit("progress", done=0, total=9, text="Step 2 at weight 0.7")
         values = {"step": 2, "weight": 0.7, "sentence": "Keep it.", "report": str(run.grids / "004" / "report.json")}
         return types.SimpleNamespace(values={**values, "screened": []})
@@ -361,7 +363,7 @@ def test_a_step_is_chosen(at_work, copied, channel, monkeypatch):
     monkeypatch.setattr(work, "choose_cell", choose_cell)
     outcome = at_work("choose", steps=[2], weights=[0.7], painter="webui")
     assert outcome["result"] == {"run": "001", "step": 2, "weight": 0.7, "sentence": "Keep it.", "grid": "004"}
-    assert asked == [("001", [2], [0.7], 20, "RemotePainter", "webui")]
+    assert asked == [("001", ChoiceRequest([2], [0.7], 20), "RemotePainter", "webui")]
     at_work("choose")
     assert asked[-1][-2:] == ("NoneType", "")
 
@@ -464,11 +466,11 @@ def test_a_picture_of_the_webui_is_never_taken_for_one_of_diffusers(judgeable, f
         GridRun(judgeable, lambda *_, **__: None, painter, by, base)
         for by, base in (("", None), ("webui", None), ("webui", other))
     ]
-    folders = [room.paint(room.plan(3, 1.0, 1, 5)) for room in studios]
+    folders = [room.paint(room.plan(GridRequest(3, 1.0, 1, 5))) for room in studios]
     assert len(set(folders)) == 3
     assert painted == [5, 5, 5]
-    assert [room.paint(room.plan(3, 1.0, 1, 5)) for room in studios] == folders
-    assert [room.paint(room.plan(3, 0.9, 1, 5)) not in folders for room in studios] == [True] * 3
+    assert [room.paint(room.plan(GridRequest(3, 1.0, 1, 5))) for room in studios] == folders
+    assert [room.paint(room.plan(GridRequest(3, 0.9, 1, 5))) not in folders for room in studios] == [True] * 3
     assert painted == [5, 5, 5, 0, 0, 0]
 
 
@@ -495,10 +497,10 @@ def test_grids_on_another_base_tell_no_trend(judgeable, fake_painter, eye, monke
     silent = lambda *_, **__: None  # noqa: E731
     painter = Everywhere(None, None, None)
     elsewhere = GridRun(judgeable, silent, painter, "webui", other)
-    there = paint_and_score(judgeable, 2, 1.0, 1, silent, count=8, studio=elsewhere, engine=eye).report
+    there = paint_and_score(judgeable, GridRequest(2, 1.0, 1, count=8), silent, grid_run=elsewhere, engine=eye).report
     assert there.facts.retention is not None
     own = GridRun(judgeable, silent, painter, "webui")
-    report = paint_and_score(judgeable, 3, 1.0, 1, silent, count=8, studio=own, engine=eye).report
+    report = paint_and_score(judgeable, GridRequest(3, 1.0, 1, count=8), silent, grid_run=own, engine=eye).report
     assert [(one.step, one.weight) for one in report.tested] == [(3, 1.0)]
 
 

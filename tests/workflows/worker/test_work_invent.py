@@ -15,6 +15,7 @@ from lib_lora.runs.events import EventLog
 from lib_lora.workflows.invent import invent, invent_more
 from lib_lora.workflows.invent.invented_folder import InventedFolder
 from lib_lora.workflows.photos import audit_cache
+from lib_lora.workflows.photos.new_character import NewCharacter
 from lib_lora.workflows.worker import work_invent
 from lib_lora.workflows.worker.work import JobContext, do
 
@@ -69,7 +70,7 @@ def test_faces_are_painted_stopped_and_gone_on_with(way):
 def test_more_pictures_are_counted_over_a_stop_and_looked_through(way, tmp_path, eye):
     run, emit, folder, painter = way
     run("invent", describe=WHO, base=str(MINI), candidates=6)
-    invent.pick(tmp_path, NAME, "nvxa", "woman", 1, engine=eye)
+    invent.pick(tmp_path, NewCharacter(NAME, "nvxa", "woman"), 1, engine=eye)
     emit.left = 3
     with pytest.raises(StoppedByUser):
         run("more", count=20, budget=5)

@@ -15,9 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lib_lora.models.noise_schedule import noise_schedule
-from lib_lora.training.objective.objective import (
-    LossType,
-    ObjectiveSettings,
+from lib_lora.training.objective.diffusion_loss import (
     add_noise,
     elementwise_loss,
     huber_threshold,
@@ -26,6 +24,7 @@ from lib_lora.training.objective.objective import (
     training_loss,
     velocity,
 )
+from lib_lora.training.objective.objective_settings import LossType, ObjectiveSettings
 from lib_lora.typed_settings import from_dict
 
 Array = npt.NDArray[np.float64]

@@ -10,8 +10,9 @@ import torch
 
 from lib_lora.models.families.model_family import ModelInfo
 from lib_lora.models.noise_schedule import noise_schedule
+from lib_lora.training.objective.diffusion_loss import add_noise, training_loss
 from lib_lora.training.objective.noise import sample_timestep, training_noise
-from lib_lora.training.objective.objective import ObjectiveSettings, add_noise, training_loss
+from lib_lora.training.objective.objective_settings import ObjectiveSettings
 
 
 @dataclass(frozen=True)
