@@ -107,7 +107,7 @@ def ways(work: Path, picks: int, wishes: int) -> str:
             faces = engine.faces(picture)
             rows[way.name].append((one, hamming(start, phash(picture)), faces[0].yaw if faces else 0.0))
         print(f"{first.file}: line {shop.painted[-1].picked_line}", file=sys.stderr, flush=True)
-    lines = ["| way | painted | kept | near copies | likeness, median | bits of 64 changed, median | largest yaw |",
+    lines = ["| strategy | painted | kept | near copies | median likeness | median bits of 64 changed | largest yaw |",
              "|---|---|---|---|---|---|---|"]  # fmt: skip
     for name, done in rows.items():
         likeness = [one.to_picked for one, _, _ in done if one.to_picked is not None]
@@ -155,13 +155,13 @@ def stage(root: Path, name: str) -> str:
     """Painted and kept for each way and stage, and the photos' likeness and variety against the persona sets."""
     folder = Workspace(root).character(name)
     done = [one for one in InventedFolder(folder).painted() if not one.is_candidate]
-    lines = ["| stage | way | painted | kept |", "|---|---|---|---|"]
+    lines = ["| stage | strategy | painted | kept |", "|---|---|---|---|"]
     for key in sorted({(one.lora != "", one.way) for one in done}):
         some = [one for one in done if (one.lora != "", one.way) == key]
         lines.append(
             f"| {'with a LoRA' if key[0] else 'without'} | {key[1]} | {len(some)} | {sum(one.kept for one in some)} |"
         )
-    lines += ["", "| pictures | n | likeness of pairs, mean (lowest) | variety |", "|---|---|---|---|"]
+    lines += ["", "| pictures | n | mean likeness of pairs (lowest) | variety |", "|---|---|---|---|"]
     sets = [(name, list_photos(folder.photos))]
     sets += [(path.name, list_photos(path)) for path in sorted((DATA / "personas").iterdir()) if path.is_dir()]
     engine = SFaceEngine()

@@ -304,9 +304,9 @@ def fills(place: Place, kept: Path, expected: dict[str, Any], events: int, every
 
 
 def table(rows: list[Any]) -> str:
-    """The rows counted, as it stands in docs/performance.md."""
+    """The rows counted, in the columns of docs/faults.md."""
     lines = [
-        "| struck at | of | times | then bit-equal | a sentence | wrong | left temporary files |",
+        "| killed at | of | times | bit-identical after resuming | a message | wrong | left temporary files |",
         "|---" * 7 + "|",
     ]
     kinds = Counter((row[0], "any event" if row[0] == "full disk" else row[2]) for row in rows)
