@@ -89,7 +89,7 @@ def test_score_takes_pictures_and_folders(main, copied, some_photos, tmp_path):
     assert likeness[3:] == [None, None]
     assert [row["status"] for row in rows] == ["unjudged", "unjudged", "unjudged", "no face", "unreadable"]
     assert rows[3]["score"]["reason"] == "no face found"
-    assert rows[4]["score"]["reason"].startswith("kaputt.jpg is not a picture")
+    assert rows[4]["score"]["reason"].startswith("kaputt.jpg is not a readable picture")
     assert values["verdict"]["because"].startswith("Only 4 photos show a face")
 
     plain = main("score", NAME, same, blank, "--data", copied.root)
@@ -189,7 +189,7 @@ WHO = "--trigger x1 --class woman --consent fictional"
         (f"new A {WHO} --photos {{tmp}}/gone", "There is no file or folder {tmp}/gone; check the name."),
         (f"new A {WHO} --photos {{tmp}}/empty", "There is no photo in "),
         (f"new A {WHO} --photos {{tmp}}/corrupt", "None of the 1 photos in "),
-        (f"run {{tmp}}/corrupt --name A {WHO} --base {{base}}", "a.jpg is not a picture that can be read"),
+        (f"run {{tmp}}/corrupt --name A {WHO} --base {{base}}", "a.jpg is not a readable picture"),
         ("new {name} --trigger other --class woman --consent fictional --photos {photos}", "exists with the trigger"),
         ("train nobody --base {base}", "There is no character in "),
         ("train {name} --base {tmp}/gone.safetensors", "gone.safetensors"),
@@ -198,7 +198,7 @@ WHO = "--trigger x1 --class woman --consent fictional"
         ("train {name} --base {base} --preset sd15_face", "There is no preset 'sd15_face'; there are sd15-face, "),
         ("train {name} --base {base} --set lora.rnk=4", "there is no setting 'lora.rnk'; did you mean lora.rank?"),
         ("train {name} --base {base} --set learning_rate_unet=1", "there is no setting 'learning_rate_unet'"),
-        ("train {name} --base {base} --set rank", "--set rank: write KEY=VALUE, e.g. --set lora.rank=16"),
+        ("train {name} --base {base} --set rank", "--set rank: write KEY=VALUE, for example --set lora.rank=16."),
         ("train {name} --base {base} --set lora.rank=x", "lora: rank: expected a whole number, found 'x'."),
         ("train {name} --base {base} --set lora=[1", "--set lora=[1: the value cannot be read."),
         ("train {name} --base {base} --set steps=-1", "steps is -1; it must be at least 0."),

@@ -346,4 +346,4 @@ def test_a_weight_that_finds_no_face_is_said(make_run, events):
     bare = replace(run.file, photos=[replace(photo, regions=[]) for photo in run.file.photos])
     open_session(Run(run.folder, bare), events)
     (warning,) = events.of("warning")
-    assert warning["text"].startswith("No face is found on any photo")
+    assert warning["code"] == "face-weight-without-face"
