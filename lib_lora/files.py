@@ -177,6 +177,17 @@ def sha256(path: Path, progress: Callable[[int], None] | None = None) -> str:
     return digest.hexdigest()
 
 
+def names(folder: Path) -> list[str]:
+    """What lies in a folder; nothing where there is none."""
+    try:
+        with os.scandir(folder) as found:
+            return sorted(entry.name for entry in found)
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise UserError(f"Cannot read {folder}: {error.strerror}.", code="folder-unreadable", folder=folder) from error
+
+
 _Mark = tuple[int, int, int, int]  # of a file: size, inode, times of change of its bytes and of the file itself
 _known: dict[str, tuple[_Mark, str]] = {}
 _KNOWN = 10_000  # files of which the digest is kept

@@ -54,7 +54,15 @@ MOST_MODULES = 16  # in one folder
 LIGHT = ("ui", "hosts", "typed_settings", "pictures", "character", "errors", "files", "environment", "bootstrap")
 LIGHT += ("__main__", "cli", "packages", "package_installer", "queue", "workspace", "runs.events", "training.plan")
 # what a command loads before it has seen that its input is right
-LIGHT += ("spinner", "workflows.train.main_job", "workflows.train.demo", "workflows.judge.test_grid")
+LIGHT += (
+    "runs.run_records",
+    "runs.run_history",
+    "runs.grid_records",
+    "spinner",
+    "workflows.train.main_job",
+    "workflows.train.demo",
+    "workflows.judge.test_grid",
+)
 LIGHT += ("workflows.judge.choose", "workflows.judge.compare_grids", "workflows.judge.scorer", "workflows.listing")
 LIGHT += ("workflows.invent.invent", "workflows.invent.invent_more", "workflows.photos.audit_command")
 LIGHT += ("workflows.photos.fill_captions", "workflows.photos.caption_commands", "workflows.photos.import_command")

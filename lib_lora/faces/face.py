@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, Protocol
 
 import numpy as np
@@ -70,6 +71,11 @@ class Face:
     def expression(self) -> Expression:
         """What its mouth clearly does; empty where that is not clear, or an engine gives no crop."""
         return "" if self.crop is None else expression(self.crop, self.px, self.yaw, self.shown)
+
+    @cached_property
+    def quality(self) -> Quality:
+        """How well it can be measured; found out once, for the audit and the template alike."""
+        return Quality.of(self)
 
 
 @dataclass(frozen=True)

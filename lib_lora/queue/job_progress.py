@@ -5,14 +5,14 @@ Imports nothing heavy.
 
 from __future__ import annotations
 
-import json
 import math
 import threading
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-_MOST = 1 << 22  # bytes of a file that are read at once
+from lib_lora.runs.events import events_after
+
 _MOST_WARNINGS = 20
 _FRESH = ("starting", "waiting for the GPU")  # an attempt begins; what the one before said no longer holds
 _TEXTS = {
@@ -156,39 +156,6 @@ def _number(value: Any) -> float | None:
 def _whole(value: Any) -> int | None:
     number = _number(value)
     return None if number is None else max(int(number), 0)
-
-
-def events_after(path: Path, offset: int = 0, most: int = _MOST) -> tuple[list[dict[str, Any]], int]:
-    """The events from a place in the file on, and the place to go on from.
-
-    A line that is still being written is left for the next call; one that is no event is passed over; a file that is
-    not there has no events.
-
-    Args:
-        path: of the events.
-        offset: in bytes; one past the end of the file, as of another file, means its beginning.
-        most: about so many bytes are read at once. More is there while the place goes on.
-    """
-    try:
-        with open(path, "rb") as stream:
-            size = stream.seek(0, 2)
-            start = stream.seek(offset if 0 <= offset <= size else 0)
-            data = stream.read(most)
-            if not data.endswith(b"\n"):
-                data += stream.readline()  # a line is read whole, however long
-    except OSError:
-        return [], max(offset, 0) if path.exists() else 0
-    data = data[: data.rfind(b"\n") + 1]
-    events = [event for line in data.split(b"\n") if (event := _event(line)) is not None]
-    return events, start + len(data)
-
-
-def _event(line: bytes) -> dict[str, Any] | None:
-    try:
-        event = json.loads(line.decode("utf-8", "replace"))
-    except (ValueError, RecursionError):
-        return None
-    return event if isinstance(event, dict) and isinstance(event.get("kind"), str) else None
 
 
 class Follower:

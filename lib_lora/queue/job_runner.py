@@ -19,7 +19,6 @@ from lib_lora.files import explained, read_json
 from lib_lora.job_host import JobHost
 from lib_lora.queue.crash_reasons import ended_from_outside, explain
 from lib_lora.queue.gpu_lease import GpuLease
-from lib_lora.queue.job_progress import events_after
 from lib_lora.queue.job_types import lane_of
 from lib_lora.queue.parent_pipe import answer
 from lib_lora.queue.queue import RESULT, Job, Queue
@@ -27,7 +26,7 @@ from lib_lora.queue.queue_rows import State
 from lib_lora.queue.runner_protocol import Runner, WorkerHandle
 from lib_lora.queue.timing import Clock, Timeouts
 from lib_lora.queue.worker_pipe import patient
-from lib_lora.runs.events import EventLog, pace_of
+from lib_lora.runs.events import EventLog, events_after, pace_of
 from lib_lora.workspace.workspace import Workspace
 
 CLOSED = "SameFace was closed while this job ran; resume it to go on from what was saved."

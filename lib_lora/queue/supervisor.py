@@ -18,14 +18,13 @@ from lib_lora.files import explained
 from lib_lora.job_host import JobHost
 from lib_lora.queue import leftovers, worker_processes
 from lib_lora.queue.gpu_lease import GpuLease
-from lib_lora.queue.job_progress import events_after
 from lib_lora.queue.job_runner import JobRunner, Outcome, cleaned, run_of, told_by_worker
 from lib_lora.queue.job_types import Lane, lane_of
 from lib_lora.queue.queue import Job, Queue
 from lib_lora.queue.runner_protocol import Runner
 from lib_lora.queue.timing import Clock, SystemClock, Timeouts
 from lib_lora.queue.worker_pipe import patient
-from lib_lora.runs.events import EventLog, pace_of
+from lib_lora.runs.events import EventLog, events_after, pace_of
 from lib_lora.runs.run_lock import only_process
 from lib_lora.workspace import preferences
 from lib_lora.workspace.workspace import Workspace

@@ -21,6 +21,7 @@ _SPARED = ("step", "probe", "sample", "checkpoint", "warning")  # while these ar
 _TRIES = 10  # Windows lets nobody write while a virus scanner holds the file
 _AGAIN = 0.05  # seconds between two of them
 _DAY = 86_400.0
+_MOST = 1 << 22  # bytes of a file that are read at once
 
 
 class EventLog:
@@ -105,3 +106,36 @@ def read_events(path: Path) -> Iterator[dict[str, Any]]:
                 continue
             if isinstance(event, dict) and "kind" in event:
                 yield event
+
+
+def events_after(path: Path, offset: int = 0, most: int = _MOST) -> tuple[list[dict[str, Any]], int]:
+    """The events from a place in the file on, and the place to go on from.
+
+    A line that is still being written is left for the next call; one that is no event is passed over; a file that is
+    not there has no events.
+
+    Args:
+        path: of the events.
+        offset: in bytes; one past the end of the file, as of another file, means its beginning.
+        most: about so many bytes are read at once. More is there while the place goes on.
+    """
+    try:
+        with open(path, "rb") as stream:
+            size = stream.seek(0, 2)
+            start = stream.seek(offset if 0 <= offset <= size else 0)
+            data = stream.read(most)
+            if not data.endswith(b"\n"):
+                data += stream.readline()  # a line is read whole, however long
+    except OSError:
+        return [], max(offset, 0) if path.exists() else 0
+    data = data[: data.rfind(b"\n") + 1]
+    events = [event for line in data.split(b"\n") if (event := _event(line)) is not None]
+    return events, start + len(data)
+
+
+def _event(line: bytes) -> dict[str, Any] | None:
+    try:
+        event = json.loads(line.decode("utf-8", "replace"))
+    except (ValueError, RecursionError):
+        return None
+    return event if isinstance(event, dict) and isinstance(event.get("kind"), str) else None

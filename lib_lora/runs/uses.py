@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from lib_lora.deploy.folder import add_preview
 from lib_lora.errors import UserError
-from lib_lora.files import read_json
+from lib_lora.runs import run_records
 from lib_lora.runs.origin import origin_of
 from lib_lora.training.plan.run_file import Run
-
-FILE = "uses.json"
 
 
 def renew_previews(run: Run, step: int, weight: float, picture: Path) -> None:
@@ -19,7 +16,7 @@ def renew_previews(run: Run, step: int, weight: float, picture: Path) -> None:
 
     A picture of the user's own stays. What cannot be renewed keeps the picture that it has: the test counts.
     """
-    for one in _uses(run):
+    for one in run_records.uses(run.folder):
         file = Path(str(one.get("file")))
         if (one.get("step"), one.get("weight")) != (step, weight) or not file.is_file():
             continue
@@ -27,11 +24,3 @@ def renew_previews(run: Run, step: int, weight: float, picture: Path) -> None:
             add_preview(origin_of(run), file, picture)
         except UserError:
             continue
-
-
-def _uses(run: Run) -> list[dict[str, Any]]:
-    try:
-        found = read_json(run.folder / FILE)
-    except UserError:
-        return []
-    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []

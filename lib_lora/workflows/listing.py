@@ -10,15 +10,14 @@ from typing import Any
 from lib_lora.character.photo_files import list_photos
 from lib_lora.character.store import load
 from lib_lora.errors import UserError, typed
-from lib_lora.files import printable, read_json
+from lib_lora.files import printable
 from lib_lora.photos.audit.audit_store import photos_to_use
+from lib_lora.runs import run_records
 from lib_lora.runs.events import read_events
 from lib_lora.runs.run_names import runs_of
 from lib_lora.training.plan.run_file import Run, load_run, saved_steps
 from lib_lora.workflows.command_result import CommandResult
-from lib_lora.workspace.workspace import CharacterFolder, Workspace
-
-_REPORT = "report.json"
+from lib_lora.workspace.workspace import CharacterFolder, RunFolder, Workspace
 
 
 def list_characters(root: Path) -> CommandResult:
@@ -69,27 +68,19 @@ def table(rows: Sequence[tuple[str, ...]]) -> str:
 def newest_test(runs: Path, identifiers: Sequence[str]) -> dict[str, Any] | None:
     """The newest judged grid of the newest of these runs that has one: its run, grid, step, weight and verdict."""
     for identifier in reversed(identifiers):
-        reports = sorted(
-            (runs / identifier / "grids").glob(f"*/{_REPORT}"), key=lambda one: (len(one.parent.name), one)
-        )
-        for report in reversed(reports):
-            try:
-                said = read_json(report)
-                verdict, facts = said["verdict"], said["facts"]
-                return {
-                    "run": identifier,
-                    "grid": report.parent.name,
-                    "step": facts["step"],
-                    "weight": facts["weight"],
-                    "verdict": str(verdict["kind"]),
-                    "headline": str(verdict["headline"]),
-                    "drift": bool(verdict["drift"]),
-                    "judged": bool(verdict["judged"]),
-                    "retention": facts["retention"],
-                    "report": str(report),
-                }
-            except (UserError, KeyError, TypeError):
-                continue  # damaged or of another version: the one before it still says something
+        for grid in run_records.grids(runs / identifier):
+            return {
+                "run": identifier,
+                "grid": grid.id,
+                "step": grid.step,
+                "weight": grid.weight,
+                "verdict": grid.kind,
+                "headline": grid.headline,
+                "drift": grid.drift,
+                "judged": grid.judged,
+                "retention": grid.retention,
+                "report": str(RunFolder(runs / identifier).grids / grid.id / run_records.REPORT),
+            }
     return None
 
 

@@ -187,6 +187,7 @@ class RunFolder:
     """Where the things of one run lie."""
 
     FILE = "run.yaml"
+    USES = "uses.json"
 
     path: Path
 
@@ -242,7 +243,7 @@ class RunFolder:
     @property
     def uses(self) -> Path:
         """Where its LoRAs were put."""
-        return self.path / "uses.json"
+        return self.path / self.USES
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ from audit_toys import face, histograms, photo, sets, varied
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lib_lora.faces.colour_histograms import hellinger, largest_group
 from lib_lora.photos.audit import coverage
 from lib_lora.photos.audit.finding_words import sentence
-from lib_lora.photos.audit.histograms import apart, largest_group
 
 
 def codes(photos):
@@ -174,20 +174,20 @@ def test_a_group_is_at_least_one_and_at_most_all(shares):
     found = largest_group(shares, 0.3)
     assert 1 <= found <= len(shares)
     assert largest_group([*shares, shares[0]], 0.3) >= found
-    near = [sum(apart(one, other) < 0.3 for other in shares) for one in shares]
+    near = [sum(hellinger(one, other) < 0.3 for other in shares) for one in shares]
     assert found == max(near)
 
 
 @given(histograms(), histograms())
 def test_distance_is_a_distance(one, other):
-    found = apart(one, other)
+    found = hellinger(one, other)
     assert 0 <= found <= 1
-    assert found == apart(other, one)
-    assert apart(one, one) < 1e-6
+    assert found == hellinger(other, one)
+    assert hellinger(one, one) < 1e-6
 
 
 @pytest.mark.parametrize(
     ("one", "other", "expected"), [([1, 0], [0, 1], 1), ([1, 0], [1, 0], 0), ([0.25, 0.75], [1, 0], 0.5**0.5)]
 )
 def test_distances_that_can_be_reckoned_by_hand(one, other, expected):
-    assert apart(one, other) == pytest.approx(expected)
+    assert hellinger(one, other) == pytest.approx(expected)

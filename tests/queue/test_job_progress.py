@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib_lora.queue.job_progress import Follower, JobProgress, events_after, fold
-from lib_lora.runs.events import EventLog, read_events
+from lib_lora.queue.job_progress import Follower, JobProgress, fold
+from lib_lora.runs.events import EventLog, events_after, read_events
 
 STEP = {
     "kind": "step", "step": 840, "total": 2000, "loss": 0.2, "loss_average": 0.125, "seconds_per_step": 0.5,

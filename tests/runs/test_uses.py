@@ -6,9 +6,8 @@ from PIL import Image
 from lib_lora.deploy.folder import add_preview, deliver
 from lib_lora.files import write_json
 from lib_lora.runs.origin import origin_of
-from lib_lora.runs.uses import FILE, renew_previews
+from lib_lora.runs.uses import renew_previews
 from lib_lora.training.plan.run_file import load_run
-from lib_lora.ui.views import run_records
 
 
 def picture(folder, colour):
@@ -29,7 +28,6 @@ def run(copied):
 
 
 def test_each_copy_used_at_this_step_and_weight_gets_it(run, tmp_path):
-    assert run_records.USES == FILE
     origin, lora = origin_of(run), run.checkpoint(3)
     places = [deliver(origin, lora, tmp_path / name) for name in ("webui", "comfy", "own", "other", "gone")]
     webui, comfy, own, other, gone = places
@@ -37,7 +35,7 @@ def test_each_copy_used_at_this_step_and_weight_gets_it(run, tmp_path):
     Image.new("RGB", (8, 8), "lime").save(own.with_suffix(".png"))  # the user's
     gone.unlink()
     uses = [{"file": str(path), "step": 3, "weight": 0.6 if path == other else 0.8} for path in places]
-    write_json(run.folder / FILE, [*uses, "not one"])
+    write_json(run.place.uses, [*uses, "not one"])
     renew_previews(run, 3, 0.8, picture(tmp_path, "blue"))
     assert shown(webui) == shown(comfy) == (0, 0, 255)
     assert shown(own) == (0, 255, 0)
@@ -52,5 +50,5 @@ def test_each_copy_used_at_this_step_and_weight_gets_it(run, tmp_path):
 @pytest.mark.parametrize("content", [None, "{", '{"file": "x"}'])
 def test_where_nothing_is_known_nothing_is_done(run, tmp_path, content):
     if content is not None:
-        (run.folder / FILE).write_text(content, encoding="utf-8")
+        run.place.uses.write_text(content, encoding="utf-8")
     renew_previews(run, 3, 1.0, picture(tmp_path, "blue"))

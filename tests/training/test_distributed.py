@@ -10,6 +10,8 @@ import pytest
 
 from lib_lora.lora.file.reading import read
 from lib_lora.runs.events import read_events
+from lib_lora.training.loop import train
+from lib_lora.workflows.train.main_job import sink
 
 CHILD = """
 import sys
@@ -45,7 +47,7 @@ def test_two_cpu_processes_give_the_loss_and_the_file_of_one(make_run, tmp_path)
     environment |= {"ACCELERATE_USE_CPU": "true"}
     launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--nnodes", "1"]
     launch += ["--master_addr", "127.0.0.1", "--master_port", str(_free_port())]
-    subprocess.run([sys.executable, str(script), str(one.folder)], env=environment, check=True, timeout=300)
+    train(one, sink(one))
     subprocess.run([*launch, str(script), str(two.folder)], env=environment, check=True, timeout=300)
 
     losses = [[event["loss"] for event in read_events(run.events) if event["kind"] == "step"] for run in (one, two)]

@@ -17,7 +17,7 @@ from lib_lora.hosts.host_protocol import CardVisibility, Checkpoint, Host, Offer
 from lib_lora.queue.queue import Queue
 from lib_lora.ui.http import codes
 from lib_lora.ui.routes import route_table
-from lib_lora.ui.views import file_cache
+from lib_lora.workspace import file_cache
 from lib_lora.workspace.workspace import CharacterFolder
 
 MARA = Path(__file__).parents[1] / "data" / "personas" / "mara"

@@ -137,7 +137,7 @@ class Measurer:
         likenesses = [float(face.embedding @ self._vector) for face in faces]
         best = int(np.argmax(likenesses))
         face = faces[best]
-        quality = Quality.of(face)
+        quality = face.quality
         cosines = self._embeddings @ face.embedding
         near = int(np.argmax(cosines))
         copy, bits = self._copied(digest)

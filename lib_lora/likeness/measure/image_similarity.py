@@ -10,11 +10,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from lib_lora.faces.array_types import Array, Box, Mask, Pixels
+from lib_lora.faces.array_types import Array, Box, Pixels
+from lib_lora.faces.colour_histograms import colours, hellinger
+from lib_lora.faces.picture_regions import around_face
 
 COPY_BITS = 8  # of 64: pictures whose perceptual hashes differ in fewer are copies of each other
 COPY_SSIM = 0.85  # of two aligned faces; different portraits of one person reach 0.88, but then not in the hash
-_BINS = (8, 4, 4)  # hue, saturation, value
 
 
 def phash(image: Image.Image) -> int:
@@ -57,38 +58,21 @@ def background(image: Image.Image, box: Box | None) -> Array:
     """
     small = image.convert("RGB")
     small.thumbnail((128, 128))
-    mask = np.ones((small.height, small.width), np.bool_)
-    if box is not None:
-        left, top, width, height = (value * small.width / image.width for value in box)
-        rows = slice(max(0, round(top - height / 2)), max(0, round(top + height * 1.5)))
-        mask[rows, max(0, round(left - width / 2)) : max(0, round(left + width * 1.5))] = False
-    if not mask.any():
-        mask[:] = True
-    return colours(small, mask)
-
-
-def colours(image: Image.Image, mask: Mask) -> Array:
-    """Colour histogram (hue, saturation, value) of the pixels in `mask`: 128 shares that add up to 1, or all 0."""
-    hsv = cv2.cvtColor(np.asarray(image.convert("RGB"), np.uint8), cv2.COLOR_RGB2HSV)
-    histogram = cv2.calcHist([hsv], [0, 1, 2], mask.astype(np.uint8), list(_BINS), [0, 180, 0, 256, 0, 256]).ravel()
-    return np.asarray(histogram / max(1.0, float(histogram.sum())), np.float32)
-
-
-def difference(one: Array, other: Array) -> float:
-    """Hellinger distance of two histograms, 0 (equal) .. 1 (nothing in common)."""
-    return float(np.sqrt(max(0.0, 1 - float(np.sqrt(one * other).sum()))))
+    scaled = None if box is None else [value * small.width / image.width for value in box]
+    return colours(small, around_face(small.width, small.height, scaled))
 
 
 def variety(hashes: Sequence[int], backgrounds: Sequence[Array]) -> float | None:
     """How varied a set of pictures is, 0 (all alike) .. 1; None for fewer than two.
 
-    The mean over all pairs of half the background's `difference` and half the hashes' distance of 32 bits (at most 1).
+    The mean over all pairs of half the backgrounds' distance (`hellinger`) and half the hashes' distance of 32 bits (at
+    most 1).
     """
     pairs = list(combinations(range(len(hashes)), 2))
     if not pairs:
         return None
     apart = [
-        difference(backgrounds[a], backgrounds[b]) / 2 + min(1.0, hamming(hashes[a], hashes[b]) / 32) / 2
+        hellinger(backgrounds[a], backgrounds[b]) / 2 + min(1.0, hamming(hashes[a], hashes[b]) / 32) / 2
         for a, b in pairs
     ]
     return float(np.mean(apart))

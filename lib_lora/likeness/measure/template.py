@@ -141,7 +141,7 @@ def reference(file: str, sha256: str, image: Image.Image, faces: Sequence[Face])
     face, why = choose_face(faces)
     if face is None:
         return Reference(file, sha256, False, why)
-    quality = Quality.of(face)
+    quality = face.quality
     return Reference(
         file=file,
         sha256=sha256,
@@ -200,7 +200,7 @@ def choose_face(faces: Sequence[Face]) -> tuple[Face | None, str]:
     rivals = sum(_area(face) >= SECOND_FACE * _area(ordered[0]) for face in ordered)
     if rivals > 1:
         return None, f"shows {rivals} faces of similar size; crop it to one person"
-    quality = Quality.of(ordered[0])
+    quality = ordered[0].quality
     if quality.px < 32:
         return None, f"the face is only {quality.px:.0f} pixels, too small to measure"
     if quality.blur < LEAST_BLUR:

@@ -97,7 +97,7 @@ def _compared(engine: FaceEngine, name: str, rebuilt: Image.Image, others: Numbe
         return Ceiling(name, None, None)
     likenesses = [float(others @ one.embedding) for one in found]
     best = int(np.argmax(likenesses))
-    quality = Quality.of(found[best])
+    quality = found[best].quality
     return Ceiling(name, None if quality.doubt else likenesses[best], quality)
 
 

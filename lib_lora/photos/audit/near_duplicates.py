@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lib_lora.captions.photo_facts import AuditedPhoto
-from lib_lora.photos.audit.histograms import apart
+from lib_lora.faces.colour_histograms import hellinger
 
 COPY_BITS = 5  # of the 64 of two perceptual hashes: one picture, saved again; asked only where there is no face
 COPY_COSINE = 0.97  # of two faces: one picture, cropped or saved again (`likeness.measure.robust_mean.NEAR_COPY`)
@@ -77,4 +77,4 @@ def _again(one: AuditedPhoto, other: AuditedPhoto, cosine: float) -> bool | None
     alike = bits <= BURST_BITS and cosine > BURST_COSINE
     if not alike or not (one.facts.backdrop and other.facts.backdrop):
         return None
-    return False if apart(one.facts.backdrop, other.facts.backdrop) < BURST_BACKDROP else None
+    return False if hellinger(one.facts.backdrop, other.facts.backdrop) < BURST_BACKDROP else None

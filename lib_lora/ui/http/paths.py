@@ -10,28 +10,17 @@ from pathlib import Path
 from lib_lora import file_permissions
 from lib_lora.character.store import load
 from lib_lora.errors import UserError
-from lib_lora.files import explained
+from lib_lora.files import explained, names
 from lib_lora.files import slug as slug_of
 from lib_lora.hosts.host_protocol import Host
+from lib_lora.runs.grid_records import PICTURE
 from lib_lora.ui.http.request_context import Call, RequestContext
 from lib_lora.ui.http.responses import Refused, forbidden, missing
 from lib_lora.workspace.workspace import CharacterFolder, RunFolder, Workspace
 
 _DIGITS = re.compile(r"[0-9]{1,9}", re.ASCII)
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
-PICTURE = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]{0,99}\.(png|jpg|jpeg|webp)", re.ASCII)
 MEDIA = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp"}
-
-
-def names(folder: Path) -> list[str]:
-    """What lies in a folder; nothing where there is none."""
-    try:
-        with os.scandir(folder) as found:
-            return sorted(entry.name for entry in found)
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise UserError(f"Cannot read {folder}: {error.strerror}.", code="folder-unreadable", folder=folder) from error
 
 
 def character(desk: RequestContext, call: Call) -> CharacterFolder:

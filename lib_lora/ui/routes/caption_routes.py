@@ -18,7 +18,7 @@ from lib_lora.ui.routes.character_routes import PATIENCE
 from lib_lora.ui.routes.job_routes import put, told
 from lib_lora.ui.views import caption_checks
 from lib_lora.ui.views.character_snapshot import look
-from lib_lora.ui.views.file_cache import kept, mark
+from lib_lora.workspace.file_cache import kept, mark
 from lib_lora.workspace.workspace import CharacterFolder, Workspace
 
 _LONGEST = 10_000  # letters

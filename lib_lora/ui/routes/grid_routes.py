@@ -9,21 +9,19 @@ from typing import Any
 from fastapi.responses import Response
 
 from lib_lora.errors import UserError
-from lib_lora.files import read_json
+from lib_lora.files import names
 from lib_lora.likeness.verdict.verdict_tone import verdict_tone
+from lib_lora.runs import run_records
+from lib_lora.runs.grid_records import CELLS, PICTURE, cells, report_of
 from lib_lora.ui.http import paths
 from lib_lora.ui.http.request_context import Call, RequestContext, Route, get
 from lib_lora.ui.http.responses import file, missing
 from lib_lora.ui.routes.run_routes import address, picture
-from lib_lora.ui.views import run_records
 from lib_lora.ui.views.advice_buttons import buttons
 from lib_lora.ui.views.character_snapshot import look
-from lib_lora.ui.views.file_cache import kept, mark
 from lib_lora.workspace.workspace import CharacterFolder
 
-PLAN, CELLS, SHEET, PAGE = "plan.json", "cells", "sheet.png", "report.html"
-VERSION = 1  # of likeness.report, whose values are read here as they lie in the file
-ROLES = ("lora", "base", "leak")
+SHEET, PAGE = "sheet.png", "report.html"
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
 
@@ -91,45 +89,10 @@ def shown(desk: RequestContext, call: Call) -> dict[str, Any]:
         ) from error
 
 
-def report_of(grid: Path) -> dict[str, Any]:
-    """A grid's report as plain values.
-
-    Raises:
-        UserError: it is damaged, or of another version.
-    """
-    path = grid / run_records.REPORT
-    found = kept(("report", grid), mark(path), lambda: read_json(path))
-    if not isinstance(found, dict) or found.get("version") != VERSION:
-        raise UserError(
-            f"{path} is no report of this version of SameFace; test the LoRA again.",
-            code="report-of-other-version",
-            file=path,
-        )
-    return found
-
-
-def cells(grid: Path) -> dict[str, dict[str, Any]]:
-    """What each picture of a grid was asked to be, by its file name; nothing where the plan cannot be read."""
-    path = grid / PLAN
-
-    def read() -> dict[str, dict[str, Any]]:
-        try:
-            plan = read_json(path)
-            return {
-                f"{number:02d}-{role}.png": {**cell, "role": role}
-                for role in ROLES
-                for number, cell in enumerate(plan.get(role, []), 1)
-            }
-        except (UserError, TypeError, AttributeError):
-            return {}
-
-    return kept(("plan", grid), mark(path), read) if path.is_file() else {}
-
-
 def _begun(slug: str, run: Path, grid: Path, planned: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
     if not planned:
         raise missing("This test grid has no plan (any more); paint a new one.")
-    there = set(paths.names(grid / CELLS))
+    there = set(names(grid / CELLS))
     rows = [
         {
             "role": cell["role"],
@@ -169,7 +132,7 @@ def _row(
 ) -> dict[str, Any]:
     name = str(one["path"]).rpartition("/")[2]
     cell, asked, score = planned.get(name, {}), one["asked"], one["score"]
-    url = _url(slug, run, grid, name) if paths.PICTURE.fullmatch(name) and (grid / CELLS / name).is_file() else ""
+    url = _url(slug, run, grid, name) if PICTURE.fullmatch(name) and (grid / CELLS / name).is_file() else ""
     return {
         "role": one["role"],
         "name": cell.get("name") or asked["prompt"],

@@ -13,16 +13,16 @@ from fastapi.responses import Response
 from lib_lora.errors import UserError
 from lib_lora.files import sha256
 from lib_lora.queue.job_types import LONGEST
+from lib_lora.runs import run_records
 from lib_lora.ui.http import limits, paths
 from lib_lora.ui.http.request_context import MB, Call, RequestContext, Route, get, post
 from lib_lora.ui.http.responses import FOREVER, Refused, file
 from lib_lora.ui.routes.photo_routes import shrunk
 from lib_lora.ui.routes.run_routes import address
-from lib_lora.ui.views import run_records
 from lib_lora.ui.views.character_snapshot import CharacterSnapshot, look
-from lib_lora.ui.views.file_cache import kept, mark
 from lib_lora.ui.views.invention import in_use, painted_of, plan_of
 from lib_lora.workflows.invent.invented_folder import CANDIDATES, MORE, SQUARE, InventedFolder, InventedPicture
+from lib_lora.workspace.file_cache import kept, mark
 
 if TYPE_CHECKING:
     from lib_lora.queue.queue import Job

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from lib_lora.character.store import load
 from lib_lora.errors import UserError
-from lib_lora.queue.job_progress import Follower, events_after
+from lib_lora.queue.job_progress import Follower
 from lib_lora.queue.job_types import KINDS, lane_of
+from lib_lora.runs import run_records
+from lib_lora.runs.events import events_after
 from lib_lora.ui.http import paths
 from lib_lora.ui.http.request_context import Call, RequestContext, Route, get, post
 from lib_lora.ui.http.responses import Refused, about, forbidden, missing
-from lib_lora.ui.views import run_records
-from lib_lora.ui.views.file_cache import kept
+from lib_lora.workspace.file_cache import kept
 from lib_lora.workspace.workspace import CharacterFolder, JobFolder, Workspace
 
 if TYPE_CHECKING:

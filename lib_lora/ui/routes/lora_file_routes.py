@@ -10,14 +10,15 @@ from urllib.parse import quote
 from fastapi.responses import Response
 
 from lib_lora.errors import UserError
+from lib_lora.runs import run_records
+from lib_lora.runs.grid_records import painted
+from lib_lora.runs.run_records import RunRecord
 from lib_lora.ui.http import paths
 from lib_lora.ui.http.request_context import Call, RequestContext, Route, get
 from lib_lora.ui.http.responses import file, missing
 from lib_lora.ui.routes.run_routes import address
-from lib_lora.ui.routes.use_routes import framing_of, painted, text_of
-from lib_lora.ui.views import run_records
+from lib_lora.ui.routes.use_routes import framing_of, text_of
 from lib_lora.ui.views.character_snapshot import look
-from lib_lora.ui.views.run_records import RunRecord
 
 
 def routes() -> list[Route]:

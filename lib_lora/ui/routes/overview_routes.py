@@ -10,23 +10,23 @@ from typing import TYPE_CHECKING, Any
 import lib_lora
 from lib_lora.character.photo_files import SUFFIXES, kinds
 from lib_lora.errors import UserError
-from lib_lora.files import digest_of
+from lib_lora.files import digest_of, names
 from lib_lora.grid.prompts import PROMPTS
 from lib_lora.likeness.verdict.verdict_tone import verdict_tone
 from lib_lora.photos.audit.coverage import LEAST
 from lib_lora.queue.job_types import lane_of
+from lib_lora.runs import run_records
+from lib_lora.runs.run_history import story_of
+from lib_lora.runs.run_records import RunRecord
 from lib_lora.ui.http import limits
-from lib_lora.ui.http.paths import names
 from lib_lora.ui.http.request_context import Call, RequestContext, Route, get
 from lib_lora.ui.http.responses import LOG
 from lib_lora.ui.routes import job_routes
-from lib_lora.ui.views import caption_checks, invention, machine, run_records
+from lib_lora.ui.views import caption_checks, invention, machine
 from lib_lora.ui.views.character_snapshot import CharacterSnapshot, look
-from lib_lora.ui.views.file_cache import kept, mark
-from lib_lora.ui.views.run_history import story_of
-from lib_lora.ui.views.run_records import RunRecord
 from lib_lora.workflows.photos import changes
-from lib_lora.workspace.workspace import CharacterFolder, Workspace
+from lib_lora.workspace.file_cache import kept, mark
+from lib_lora.workspace.workspace import CharacterFolder, RunFolder, Workspace
 
 if TYPE_CHECKING:
     from lib_lora.queue.queue import Job
@@ -248,7 +248,7 @@ def _train(run: RunRecord | None, slug: str, open_jobs: Sequence[Job]) -> dict[s
 
 def progress(run: RunRecord) -> tuple[int, int, bool]:
     """Steps done and in all, and whether that is the end."""
-    story = story_of(run.folder / "events.jsonl")
+    story = story_of(RunFolder(run.folder).events)
     done = max(story.step, run.saved[-1] if run.saved else 0)
     total = max(run.total, done)
     return done, total, bool(run.saved) and run.saved[-1] >= total
@@ -267,7 +267,7 @@ def _test(run: RunRecord | None) -> dict[str, Any]:
 
 
 def _use(folder: CharacterFolder) -> dict[str, Any]:
-    for name in run_records.identifiers(folder.runs, run_records.USES):
+    for name in run_records.identifiers(folder.runs, RunFolder.USES):
         for use in run_records.uses(folder.runs / name):
             if Path(str(use["file"])).is_file():
                 return {"tone": "good", "text": f"{Path(str(use['file'])).stem} is in {use.get('to', 'a folder')}"}

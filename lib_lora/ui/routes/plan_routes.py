@@ -24,7 +24,7 @@ from lib_lora.ui.routes.overview_routes import plural
 from lib_lora.ui.views import base_models
 from lib_lora.ui.views.base_models import BaseRecord
 from lib_lora.ui.views.character_snapshot import look
-from lib_lora.ui.views.file_cache import kept, mark
+from lib_lora.workspace.file_cache import kept, mark
 
 _LOOKED = 0.2  # seconds in which is seen what other programs take of the processor
 _NOTICED = 0.15  # the share from which on it is worth a word

@@ -12,15 +12,17 @@ from urllib.parse import quote
 from fastapi.responses import Response
 
 from lib_lora.likeness.verdict.verdict_tone import verdict_tone
+from lib_lora.runs import run_records
+from lib_lora.runs.grid_records import PICTURE
+from lib_lora.runs.run_history import story_of
+from lib_lora.runs.run_records import GridRecord, RunRecord
 from lib_lora.typed_settings import to_dict
 from lib_lora.ui.http import paths
 from lib_lora.ui.http.request_context import Call, RequestContext, Route, get
 from lib_lora.ui.http.responses import FOREVER, file
 from lib_lora.ui.routes.overview_routes import progress
-from lib_lora.ui.views import run_records
-from lib_lora.ui.views.file_cache import mark
-from lib_lora.ui.views.run_history import story_of
-from lib_lora.ui.views.run_records import GridRecord, RunRecord
+from lib_lora.workspace.file_cache import mark
+from lib_lora.workspace.workspace import RunFolder
 
 if TYPE_CHECKING:
     from lib_lora.queue.queue import Job
@@ -68,7 +70,7 @@ def _told(record: RunRecord, slug: str, open_jobs: Sequence[Job]) -> dict[str, A
         "checkpoints": record.saved,
         "saved": max(record.saved, default=0),
         "grids": [_grid(one) for one in run_records.grids(record.folder)],
-        "resumable": max(record.saved, default=0) < total and (record.folder / "state").is_dir(),
+        "resumable": max(record.saved, default=0) < total and RunFolder(record.folder).states.is_dir(),
         "job": working[0].id if working else None,
     }
 
@@ -89,7 +91,7 @@ def shown(desk: RequestContext, call: Call) -> dict[str, Any]:
     """A run with its course: loss, samples, warnings, and test grids that are still being painted."""
     folder = paths.character(desk, call)
     record = run_records.run(paths.run(folder, call.path["run"]))
-    story = story_of(record.folder / "events.jsonl")
+    story = story_of(RunFolder(record.folder).events)
     slug = folder.path.name
     told = _told(record, slug, desk.queue.open())
     begun = [
@@ -104,7 +106,7 @@ def shown(desk: RequestContext, call: Call) -> dict[str, Any]:
             "tone": "none",
         }
         | {"retention": None, "made": None}
-        for name in run_records.identifiers(record.folder / "grids", "plan.json")
+        for name in run_records.identifiers(RunFolder(record.folder).grids, "plan.json")
         if name not in {grid["id"] for grid in told["grids"]}
     ]
     return {
@@ -120,8 +122,8 @@ def shown(desk: RequestContext, call: Call) -> dict[str, Any]:
 
 def _sample(record: RunRecord, slug: str, event: dict[str, Any]) -> dict[str, Any] | None:
     name = str(event["file"]).replace("\\", "/").rsplit("/", 1)[-1]
-    path = record.folder / SAMPLES / name
-    if not paths.PICTURE.fullmatch(name) or not path.is_file():
+    path = RunFolder(record.folder).samples / name
+    if not PICTURE.fullmatch(name) or not path.is_file():
         return None
     return {
         "step": event["step"],
@@ -140,7 +142,7 @@ def address(slug: str, *parts: str, of: Path | None = None) -> str:
 def sample(desk: RequestContext, call: Call) -> Response:
     """A sample picture of a run."""
     run = paths.run(paths.character(desk, call), call.path["run"])
-    return picture(paths.picture_in(run / SAMPLES, call.path["name"]))
+    return picture(paths.picture_in(RunFolder(run).samples, call.path["name"]))
 
 
 def picture(path: Path) -> Response:

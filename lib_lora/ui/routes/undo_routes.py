@@ -9,7 +9,7 @@ from typing import Any
 
 from lib_lora.character.store import load
 from lib_lora.errors import UserError
-from lib_lora.files import explained
+from lib_lora.files import explained, names
 from lib_lora.runs.run_lock import only_process
 from lib_lora.ui.http import paths
 from lib_lora.ui.http.request_context import Call, RequestContext, Route, get, post
@@ -90,7 +90,7 @@ def deleted(desk: RequestContext, _call: Call) -> list[dict[str, Any]]:
     """Characters that were put away, the newest first."""
     found = []
     home = Workspace(desk.root).deleted
-    for name in paths.names(home):
+    for name in names(home):
         with suppress(UserError):  # what is no character, or damaged, is brought back by hand
             character = load(CharacterFolder(home / name))
             when = re.search(r"([0-9]{8})-([0-9]{6})(?:-[0-9]+)?$", name)
@@ -101,7 +101,7 @@ def deleted(desk: RequestContext, _call: Call) -> list[dict[str, Any]]:
 def bring_back(desk: RequestContext, call: Call) -> dict[str, Any]:
     """Bring a character back that was put away."""
     home = Workspace(desk.root).deleted
-    if call.body.folder not in paths.names(home):
+    if call.body.folder not in names(home):
         raise missing("There is no such deleted character (any more).")
     source = home / call.body.folder
     name = load(CharacterFolder(source)).name

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,19 +12,19 @@ from lib_lora.errors import UserError
 from lib_lora.files import slug, write_json
 from lib_lora.models.families.registry import family_named
 from lib_lora.queue import leftovers
+from lib_lora.runs import run_records
+from lib_lora.runs.grid_records import PromptSource, painted
+from lib_lora.runs.run_records import RunRecord
 from lib_lora.ui.http import paths
 from lib_lora.ui.http.confirmation import confirm_folder
 from lib_lora.ui.http.request_context import Call, RequestContext, Route, post
 from lib_lora.ui.http.responses import Refused, missing
-from lib_lora.ui.routes.grid_routes import CELLS, cells, report_of
-from lib_lora.ui.views import run_records
 from lib_lora.ui.views.character_snapshot import CharacterSnapshot, look
-from lib_lora.ui.views.run_records import RunRecord
 from lib_lora.workspace import preferences
+from lib_lora.workspace.workspace import RunFolder
 
 _USES = 50  # that are remembered of a run
 _FRAMINGS = {"close-up": "close", "upper body": "half", "full body": "full"}  # of photos, and of prompts
-_SPECIAL = ("style:", "expression: surprised")  # no prompt to begin with
 _PLACES = {"webui": "the webui", "comfyui": "ComfyUI", "folder": "a folder"}
 
 
@@ -137,55 +135,6 @@ def text_of(record: RunRecord, pictures: list[PromptSource], framing: str, stem:
     return infotext(cell, stem, weight, run.file.settings.clip_skip if family_named(record.family).has_clip_skip else 1)
 
 
-@dataclass(frozen=True)
-class PromptSource:
-    """A picture of a test, painted with the LoRA.
-
-    Attributes:
-        path: of the picture.
-        cell: what it was asked to be, as in ``plan.json``.
-        row: what was measured of it, as in ``report.json``.
-    """
-
-    path: Path
-    cell: dict[str, Any]
-    row: dict[str, Any]
-
-    @property
-    def rank(self) -> tuple[bool, bool, float]:
-        """Those that are well first, then those that count, then the most alike one."""
-        likeness, reason = self.row["score"]["likeness"], self.row["score"]["reason"]
-        well = self.row["status"] == "ok" and not self.row["copy"]
-        return well, likeness is not None and not reason, -2.0 if likeness is None else likeness
-
-    def fits(self, framing: str) -> bool:
-        """Whether its prompt is one to begin with: well painted, plain, and showing as much as the photos do."""
-        plain = not any(str(one).startswith(_SPECIAL) for one in self.cell.get("attributes", ()))
-        shown = self.cell.get("framing") == framing if framing else plain
-        return bool(self.cell) and self.rank[0] and plain and shown and self.cell.get("angle") != "turned"
-
-
-def painted(record: RunRecord, step: int, weight: float) -> list[PromptSource]:
-    """The pictures of the tests of a step, at the tested weight that is the nearest; the best first."""
-    grids = [one for one in run_records.grids(record.folder) if one.step == step]
-    for distance in sorted({abs(one.weight - weight) for one in grids}):
-        found: list[PromptSource] = []
-        for one in grids:
-            if abs(one.weight - weight) == distance:
-                with suppress(UserError, KeyError, TypeError, AttributeError):  # a damaged report has no pictures
-                    found += sorted(_in_grid(record.folder / "grids" / one.id), key=lambda picture: picture.rank)
-        if found:
-            return sorted(found, key=lambda picture: picture.rank, reverse=True)
-    return []
-
-
-def _in_grid(grid: Path) -> Iterator[PromptSource]:
-    for row in report_of(grid)["pictures"]:
-        name = str(row["path"]).rpartition("/")[2]
-        if row["role"] == "lora" and paths.PICTURE.fullmatch(name) and (grid / CELLS / name).is_file():
-            yield PromptSource(grid / CELLS / name, cells(grid).get(name, {}), row)
-
-
 def framing_of(looked: CharacterSnapshot) -> str:
     """What most photos show, as a test's prompts call it; by the audit, else by the captions; empty = neither tells."""
     table = (looked.told or {}).get("coverage") or {}
@@ -202,4 +151,4 @@ def framing_of(looked: CharacterSnapshot) -> str:
 def _remember(record: RunRecord, file: Path, body: Use) -> None:
     here = {"file": str(file), "to": _PLACES[body.to], "step": body.step, "weight": body.weight, "t": time.time()}
     before = [one for one in run_records.uses(record.folder) if one["file"] != str(file)]
-    write_json(record.folder / run_records.USES, [here, *before][:_USES])
+    write_json(RunFolder(record.folder).uses, [here, *before][:_USES])

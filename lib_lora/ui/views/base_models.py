@@ -13,7 +13,7 @@ from lib_lora import typed_settings
 from lib_lora.errors import UserError
 from lib_lora.files import write_json
 from lib_lora.ui.http.request_context import RequestContext
-from lib_lora.ui.views.file_cache import mark
+from lib_lora.workspace.file_cache import mark
 from lib_lora.workspace.workspace import Workspace
 
 VERSION = 1  # raise it whenever the same file may be told otherwise

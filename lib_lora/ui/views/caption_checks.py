@@ -13,7 +13,7 @@ from typing import Any
 
 from lib_lora.character.store import Character
 from lib_lora.ui.views.character_snapshot import CharacterSnapshot
-from lib_lora.ui.views.file_cache import kept
+from lib_lora.workspace.file_cache import kept
 
 LOG = logging.getLogger("sameface")
 _MODULE, _WORDS = "lib_lora.captions.caption_check", "lib_lora.captions.caption_words"

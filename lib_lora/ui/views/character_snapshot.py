@@ -17,8 +17,8 @@ from lib_lora.errors import UserError
 from lib_lora.files import sha256
 from lib_lora.photos.audit import audit_store
 from lib_lora.photos.audit.audit_store import AuditStore
-from lib_lora.ui.views.file_cache import Mark, kept, mark, marks_in
 from lib_lora.workflows.photos import audit_cache
+from lib_lora.workspace.file_cache import Mark, kept, mark, marks_in
 from lib_lora.workspace.workspace import CharacterFolder
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from lib_lora.errors import UserError
 from lib_lora.ui.views.character_snapshot import CharacterSnapshot
-from lib_lora.ui.views.file_cache import kept, mark
 from lib_lora.workflows.invent.invented_folder import CANDIDATES, InventedFolder, InventedPicture, InventPlan
+from lib_lora.workspace.file_cache import kept, mark
 
 
 def in_short(looked: CharacterSnapshot) -> dict[str, Any] | None:

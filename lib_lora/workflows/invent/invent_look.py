@@ -16,7 +16,7 @@ from PIL import Image
 from lib_lora.character.photo_files import open_photo
 from lib_lora.errors import UserError
 from lib_lora.faces.array_types import Box, Pixels
-from lib_lora.faces.face import Face, FaceEngine, Quality
+from lib_lora.faces.face import Face, FaceEngine
 from lib_lora.likeness.measure.calibration import BASE, COHORT
 from lib_lora.likeness.measure.cohort import cohort
 from lib_lora.likeness.measure.image_similarity import phash
@@ -57,9 +57,7 @@ def look(engine: FaceEngine, image: Image.Image) -> VisibleFace:
         return VisibleFace("several faces")
     face = faces[0]
     looks = Looks(face.embedding, phash(image), _grey(face))
-    return VisibleFace(
-        _FAULTS.get(Quality.of(face).fault, ""), looks, weight(face), shows(facts(image, faces)), face.box
-    )
+    return VisibleFace(_FAULTS.get(face.quality.fault, ""), looks, weight(face), shows(facts(image, faces)), face.box)
 
 
 def look_at_file(engine: FaceEngine, path: Path) -> VisibleFace:

@@ -13,11 +13,12 @@ from PIL import Image
 from lib_lora.captions.photo_facts import FaceFacts, PhotoFacts
 from lib_lora.character.photo_files import open_photo
 from lib_lora.errors import UserError
+from lib_lora.faces import picture_regions
 from lib_lora.faces.array_types import Array
+from lib_lora.faces.colour_histograms import colours
 from lib_lora.faces.face import Face, FaceEngine
-from lib_lora.likeness.measure.image_similarity import colours, phash
+from lib_lora.likeness.measure.image_similarity import phash
 from lib_lora.likeness.measure.template import Reference, reference
-from lib_lora.photos.audit import regions
 from lib_lora.photos.audit.overlay import letters_in_a_row
 
 THUMBNAIL = 320  # pixels: the longer side
@@ -66,8 +67,8 @@ def facts(image: Image.Image, faces: list[Face]) -> PhotoFacts:
     small.thumbnail((_SIDE, _SIDE))
     shown = [face_facts(face, image.width, image.height) for face in faces]
     box = shown[0].box if shown else None
-    around = regions.background(small.width, small.height, box)
-    beneath = regions.clothes(small.width, small.height, box)
+    around = picture_regions.background(small.width, small.height, box)
+    beneath = picture_regions.clothes(small.width, small.height, box)
     grey = cv2.cvtColor(np.asarray(small, np.uint8), cv2.COLOR_RGB2GRAY)
     return PhotoFacts(
         width=image.width,
@@ -85,16 +86,17 @@ def facts(image: Image.Image, faces: list[Face]) -> PhotoFacts:
 def face_facts(face: Face, width: int, height: int) -> FaceFacts:
     """The numbers of a face in a picture of width x height that are no biometric data."""
     left, top, across, down = face.box
+    quality = face.quality
     return FaceFacts(
         box=(left / width, top / height, across / width, down / height),
-        px=round(face.px, 1),
-        score=round(face.score, 3),
-        sure=face.sure,
-        blur=round(face.blur, 1),
-        yaw=round(face.yaw, 3),
-        roll=round(face.roll, 1),
-        shown=round(face.shown, 3),
-        expression=face.expression,
+        px=quality.px,
+        score=quality.score,
+        sure=quality.sure,
+        blur=quality.blur,
+        yaw=quality.yaw,
+        roll=quality.roll,
+        shown=quality.shown,
+        expression=quality.expression,
         **_light(face),
     )
 

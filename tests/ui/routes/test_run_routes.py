@@ -7,12 +7,12 @@ from PIL import Image
 from planting import plant_grid, plant_run
 
 from lib_lora.likeness.verdict.verdict_tone import verdict_tone
+from lib_lora.runs import run_records
 from lib_lora.runs.events import EventLog
+from lib_lora.runs.run_history import RunHistory, story_of, thinned
+from lib_lora.runs.run_records import GridRecord
 from lib_lora.ui.routes.grid_routes import POLICY
-from lib_lora.ui.views import run_records
 from lib_lora.ui.views.advice_buttons import buttons
-from lib_lora.ui.views.run_history import RunHistory, story_of, thinned
-from lib_lora.ui.views.run_records import GridRecord
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ from planting import plan_audit, plant_grid, plant_run
 from lib_lora.lora import key_names
 from lib_lora.lora.file.writing import write
 from lib_lora.models.families.registry import family_named
-from lib_lora.ui.routes.use_routes import painted
-from lib_lora.ui.views import run_records
-from lib_lora.ui.views.run_records import run as record_of
+from lib_lora.runs import run_records
+from lib_lora.runs.grid_records import painted
+from lib_lora.runs.run_records import run as record_of
 from lib_lora.workflows.photos import audit_cache
 
 LORA = "/characters/mara/runs/001/lora"

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib_lora.photos.audit import regions
+from lib_lora.faces import picture_regions as regions
 
 SIDE = st.integers(1, 60)
 SHARE = st.floats(-3, 3)

@@ -17,13 +17,12 @@ from typing import Any
 from lib_lora import typed_settings
 from lib_lora.character.store import read_yaml
 from lib_lora.errors import UserError
-from lib_lora.files import read_json
+from lib_lora.files import names, read_json
 from lib_lora.training.plan.train_settings import TrainSettings
-from lib_lora.ui.http.paths import names
-from lib_lora.ui.views.file_cache import kept, mark
-from lib_lora.workspace.workspace import CharacterFolder
+from lib_lora.workspace.file_cache import kept, mark
+from lib_lora.workspace.workspace import CharacterFolder, RunFolder
 
-RUN, REPORT, USES = "run.yaml", "report.json", "uses.json"
+REPORT = "report.json"  # of a grid
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,7 @@ def identifiers(folder: Path, file: str) -> list[str]:
 def runs(folder: CharacterFolder) -> list[RunRecord]:
     """The runs of a character, the newest first; one whose file is damaged is left out."""
     found = []
-    for name in identifiers(folder.runs, RUN):
+    for name in identifiers(folder.runs, RunFolder.FILE):
         try:
             found.append(run(folder.runs / name))
         except UserError:
@@ -87,7 +86,7 @@ def runs(folder: CharacterFolder) -> list[RunRecord]:
 
 def newest(folder: CharacterFolder) -> RunRecord | None:
     """The newest run of a character that can be read."""
-    for name in identifiers(folder.runs, RUN):
+    for name in identifiers(folder.runs, RunFolder.FILE):
         try:
             return run(folder.runs / name)
         except UserError:
@@ -101,7 +100,7 @@ def run(folder: Path) -> RunRecord:
     Raises:
         UserError: its file is damaged.
     """
-    state = (mark(folder / RUN), mark(folder / "checkpoints"))
+    state = (mark(RunFolder(folder).file), mark(RunFolder(folder).checkpoints))
     return kept(("run", folder), state, lambda: _run(folder))
 
 
@@ -111,16 +110,20 @@ def values(folder: Path) -> dict[str, Any]:
     Raises:
         UserError: it is damaged.
     """
-    found = kept(("run.yaml", folder), mark(folder / RUN), lambda: read_yaml(folder / RUN))
+    found = kept(("run.yaml", folder), mark(RunFolder(folder).file), lambda: read_yaml(RunFolder(folder).file))
     if not isinstance(found, dict):
-        raise UserError(f"{folder / RUN} is damaged: it is no table.", code="run-file-damaged", file=folder / RUN)
+        raise UserError(
+            f"{RunFolder(folder).file} is damaged: it is no table.",
+            code="run-file-damaged",
+            file=RunFolder(folder).file,
+        )
     return found
 
 
 def _run(folder: Path) -> RunRecord:
     found = values(folder)
     try:
-        train = typed_settings.from_dict(TrainSettings, found["settings"], str(folder / RUN))
+        train = typed_settings.from_dict(TrainSettings, found["settings"], str(RunFolder(folder).file))
         count = len(found["photos"])
         return RunRecord(
             folder,
@@ -132,10 +135,12 @@ def _run(folder: Path) -> RunRecord:
             train,
             train.total_steps(max(count, 1)),
             count,
-            saved_steps(folder / "checkpoints", str(found["stem"])),
+            saved_steps(RunFolder(folder).checkpoints, str(found["stem"])),
         )
     except (KeyError, TypeError) as error:
-        raise UserError(f"{folder / RUN} is damaged: {error}.", code="run-file-damaged", file=folder / RUN) from error
+        raise UserError(
+            f"{RunFolder(folder).file} is damaged: {error}.", code="run-file-damaged", file=RunFolder(folder).file
+        ) from error
 
 
 def saved_steps(checkpoints: Path, stem: str) -> list[int]:
@@ -153,12 +158,13 @@ def _seconds(iso: str) -> float:
 
 def checkpoint(record: RunRecord, step: int) -> Path:
     """The file of the LoRA after `step` steps, as `training.plan.run_file.Run.checkpoint`."""
-    return record.folder / "checkpoints" / f"{record.stem}-{step:06d}.safetensors"
+    return RunFolder(record.folder).checkpoint(record.stem, step)
 
 
 def grids(run_folder: Path) -> list[GridRecord]:
     """The judged test grids of a run, the newest first; one that is damaged is left out."""
-    found = (grid(run_folder / "grids" / name) for name in identifiers(run_folder / "grids", REPORT))
+    folder = RunFolder(run_folder).grids
+    found = (grid(folder / name) for name in identifiers(folder, REPORT))
     return [one for one in found if one]
 
 
@@ -207,14 +213,13 @@ def best(found: Sequence[tuple[RunRecord, Sequence[GridRecord]]]) -> GridRecord 
 
 def uses(run_folder: Path) -> list[dict[str, Any]]:
     """Where the LoRAs of a run have been put, the newest first: {"file", "to", "step", "weight", "t"}."""
-    path = run_folder / USES
+    path = RunFolder(run_folder).uses
 
     def read() -> list[dict[str, Any]]:
         try:
             found = read_json(path)
         except UserError:
             return []
-        good = isinstance(found, list) and all(isinstance(one, dict) and "file" in one for one in found)
-        return found if good else []
+        return [one for one in found if isinstance(one, dict) and "file" in one] if isinstance(found, list) else []
 
     return kept(("uses", run_folder), mark(path), read) if path.is_file() else []

@@ -1,6 +1,8 @@
-"""Which pixels of a photo show the background, and which the clothes, told from where the face is. Pure functions."""
+"""Which pixels of a picture surround the face, and which show background or clothes, told from where the face is."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -9,6 +11,24 @@ Mask = npt.NDArray[np.bool_]
 Share = tuple[float, float, float, float]
 _ENOUGH = 0.08  # share of the photo that must be left beside the person; else the upper corners are looked at
 _CORNER = (0.35, 0.14)  # height and width of an upper corner, as shares of the photo
+
+
+def around_face(width: int, height: int, box: Sequence[float] | None) -> Mask:
+    """All but the face and half its size around it (hair, neck), height x width; all of it where there is no face, or
+    nothing else.
+
+    What test pictures are compared by: they show all of a scene's colours, the clothes' too.
+
+    Args:
+        width, height: of the picture in pixels.
+        box: left, top, width and height of the face in these.
+    """
+    mask = np.ones((height, width), np.bool_)
+    if box is not None:
+        left, top, across, down = box
+        rows = slice(max(0, round(top - down / 2)), max(0, round(top + down * 1.5)))
+        mask[rows, max(0, round(left - across / 2)) : max(0, round(left + across * 1.5))] = False
+    return mask if mask.any() else np.ones((height, width), np.bool_)
 
 
 def background(width: int, height: int, face: Share | None) -> Mask:

@@ -8,7 +8,8 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from lib_lora.ui.views.file_cache import Mark, kept, mark
+from lib_lora.runs.events import events_after
+from lib_lora.workspace.file_cache import Mark, kept, mark
 
 _POINTS = 400  # of a curve
 _KEPT = 4000  # of which those are taken; then every second one goes
@@ -99,8 +100,6 @@ def story_of(events: Path) -> RunHistory:
 
 
 def _read_on(story: RunHistory, events: Path, now: Mark) -> None:
-    from lib_lora.queue.job_progress import events_after
-
     while story.offset < now[1]:
         found, offset = events_after(events, story.offset)
         for event in found:
