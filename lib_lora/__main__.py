@@ -109,7 +109,7 @@ def _test(words: "list[str]", pins: bool) -> int:
         steps = {**ruff, "mypy": [*python, "mypy"], **of_the_page, **pytest}
     variables = {**os.environ, "PYTHONUTF8": "1"}
     if sys.version_info >= (3, 12):
-        variables.setdefault("COVERAGE_CORE", "sysmon")  # costs next to nothing; a tracer costs about a quarter
+        variables.setdefault("COVERAGE_CORE", "sysmon")  # before, a tracer makes tests much slower
     codes = {}
     for name, command in steps.items():
         by = "Node" if name in of_the_page else f"Python {sys.version_info[0]}.{sys.version_info[1]}"

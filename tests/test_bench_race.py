@@ -21,9 +21,11 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_race_gives_both_rows(base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["--cases", "sd15-1-text", "--precision", "fp32", "--steps", "1", "--resolution", "128", "--rank", "4"]
-    words += ["--base", str(base), "--work", str(tmp_path), "--photos", "2", "--json"]
-    assert race.main([*words, "--results", str(tmp_path / "results.json")]) == 0
+    work, file = tmp_path / "work", tmp_path / "results.json"
+    words += ["--base", str(base), "--work", str(work), "--photos", "2", "--json", "--results", str(file)]
+    assert race.main(words) == 0
     result = json.loads(capsys.readouterr().out)
+    assert json.loads(file.read_text(encoding="utf-8"))["figures"] == result
     (row,) = result["races"]
     for who in race.RACERS:
         numbers = {key: value for key, value in row[who].items() if key != "others_percent"}
@@ -31,7 +33,7 @@ def test_race_gives_both_rows(base: Path, tmp_path: Path, capsys: pytest.Capture
         assert row[who]["steps"] == 1
     assert row["seconds_ratio"] == pytest.approx(row["plain"]["seconds"] / row["engine"]["seconds"])
     assert 1 / 3 < row["plain"]["loss"] / row["engine"]["loss"] < 3  # other noise, the same task
-    assert not list(tmp_path.iterdir()), "a racer's folder was left"
+    assert not list(work.iterdir()), "a racer's folder was left"
     text = race.table(result)
     assert text.count("| sd15-1-text |") == 3
 

@@ -17,6 +17,10 @@ from lib_lora.workflows.judge.grid_run import GridRequest, GridRun
 from lib_lora.workflows.judge.test_grid import find_run, finished_grid, paint_and_score
 from lib_lora.workflows.photos import character_template
 
+pytestmark = pytest.mark.once(
+    "what is kept and told of a grid; painting and measuring are repeated where they are done"
+)
+
 PERSONAS = Path(__file__).parents[2] / "data" / "personas"
 
 

@@ -14,6 +14,8 @@ from lib_lora.workflows.judge.grid_run import GridRequest
 from lib_lora.workflows.judge.test_grid import paint_and_score
 from lib_lora.workflows.photos.forget_faces import without_photos
 
+pytestmark = pytest.mark.once("what is told of a grid; painting and measuring are repeated where they are done")
+
 PERSONAS = Path(__file__).parents[2] / "data" / "personas"
 OTHERS = ("clara", "lena", "viktor", "tomas")
 

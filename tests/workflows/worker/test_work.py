@@ -28,6 +28,8 @@ from lib_lora.workflows.judge.grid_run import GridRequest, GridRun
 from lib_lora.workflows.train import main_job
 from lib_lora.workflows.worker import work, work_train
 
+pytestmark = pytest.mark.once("jobs to workflows, which have their own tests; test_main_job.py repeats a whole job")
+
 NAME = "Mara Müller 名前"
 PERSONAS = Path(__file__).parents[2] / "data" / "personas"
 SMALL = {"resolution": 128, "precision": "fp32", "optimizer": "adamw", "lora": {"rank": 2, "te": False}, "samples": 0}
