@@ -120,12 +120,14 @@ def _newest(folder: Path) -> Report:
 def _row(name: str, seconds: float, report: Report) -> dict[str, Any]:
     facts, verdict = report.facts, report.verdict
     return {
-        "person": name, "steps": facts.step, "seconds": round(seconds), "verdict": verdict.kind, "rule": verdict.rule,
-        "advice": verdict.advice, "retention": facts.retention, "low": facts.retention_low,
-        "high": facts.retention_high, "of_base": facts.retention_best, "ok": facts.ok, "counted": facts.counted,
-        "vae": facts.ceiling_retention, "leak": facts.leak, "copies": facts.copies,
-        "variety": facts.variety_ratio, "contrast": facts.contrast_ratio, "colour": facts.colour_ratio,
-        "detail": facts.detail_ratio,
+        "person": name, "steps": facts.training.step, "seconds": round(seconds), "verdict": verdict.kind,
+        "rule": verdict.rule,
+        "advice": verdict.advice, "retention": facts.identity.retention, "low": facts.identity.retention_low,
+        "high": facts.identity.retention_high, "of_base": facts.identity.retention_best, "ok": facts.pictures.ok,
+        "counted": facts.pictures.counted,
+        "vae": facts.ceiling.retention, "leak": facts.base.leak, "copies": facts.copies.count,
+        "variety": facts.variety.ratio, "contrast": facts.surface.contrast_ratio, "colour": facts.surface.colour_ratio,
+        "detail": facts.surface.detail_ratio,
     }  # fmt: skip
 
 
@@ -143,7 +145,7 @@ def without_lora(folder: Path, report: Report) -> float | None:
     run = load_run(next(folder.glob("data/characters/*/runs/001")))
     engine = SFaceEngine()
     studio = GridRun(run, lambda *_, **__: None)
-    cells = studio.plan(report.facts.step or 0, 1.0, 20, first_seed=OTHER_SEED).base
+    cells = studio.plan(report.facts.training.step or 0, 1.0, 20, first_seed=OTHER_SEED).base
     measured = Measurer(engine, template_of(run.character_folder, engine))(studio.painter.paint(cells))
     values = likenesses(without_drawn(measured, [asked_of(cell) for cell in cells]))
     return report.calibration.retention(float(values.mean())) if len(values) and report.calibration.lines else None

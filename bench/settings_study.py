@@ -462,9 +462,11 @@ def _point(studio: GridRun, step: int, sampling: int, yard: Yardstick) -> dict[s
     found = without_drawn(Measurer(_engine(), yard.template)(pictures), asked)
     facts = facts_of(PictureSet(found, asked, yard.base), yard.template, yard.calibration)
     return {
-        "step": step, "retention": facts.retention, "of_base": facts.retention_best, "counted": facts.counted,
-        "faces": facts.faces / facts.read, "variety": facts.variety_ratio, "copies": facts.copies,
-        "mutual": facts.mutual, "under_keep": facts.under_keep,
+        "step": step, "retention": facts.identity.retention, "of_base": facts.identity.retention_best,
+        "counted": facts.pictures.counted,
+        "faces": facts.pictures.faces / facts.pictures.read, "variety": facts.variety.ratio,
+        "copies": facts.copies.count,
+        "mutual": facts.identity.mutual, "under_keep": facts.identity.under_keep,
         "painting": round(painted - start, 2), "scoring": round(time.perf_counter() - painted, 2),
     }  # fmt: skip
 

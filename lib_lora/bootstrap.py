@@ -183,7 +183,7 @@ def _make(env: Path, base: str) -> None:
     own = not os.environ.get("SAMEFACE_ENV")
     if not own and env.is_dir() and any(env.iterdir()) and not alive(env):
         raise UserError(
-            f"SAMEFACE_ENV names {env}, which is no working Python environment; empty it or name another.",
+            f"SAMEFACE_ENV names {env}, which is not a working Python environment; empty it or name another one.",
             code="environment-broken",
             folder=env,
         )

@@ -130,7 +130,7 @@ def coerce(hint: Any, value: Any, where: str) -> Any:
         if value in arguments:
             return value
         raise UserError(
-            f"{where}: {reprlib.repr(value)} is none of {', '.join(map(str, arguments))}.",
+            f"{where}: {reprlib.repr(value)} is not one of {', '.join(map(str, arguments))}.",
             code="setting-not-a-choice",
             value=value,
         )

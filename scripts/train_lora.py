@@ -2,7 +2,7 @@
 
 from lib_lora.ui.page import broken
 
-with broken.told_in_a_tab():
+with broken.shown_in_tab():
     from lib_lora.hosts import detect, webui_page
     from lib_lora.ui.page.attach import attach
 

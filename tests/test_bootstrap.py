@@ -419,7 +419,7 @@ def test_somebody_elses_folder_is_never_cleared(tmp_path: Path) -> None:
     (mine / "a.jpg").write_bytes(b"x")
     code, _, err = checkout.run("try", SAMEFACE_ENV=str(mine))
     assert code == 2
-    assert "no working Python environment; empty it or name another" in err
+    assert "not a working Python environment; empty it or name another" in err
     assert [path.name for path in mine.iterdir()] == ["a.jpg"]
 
 

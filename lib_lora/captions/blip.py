@@ -83,7 +83,7 @@ def _checked(folder: Path) -> Path:
     kind = config.get("model_type")
     if kind != "blip":
         raise UserError(
-            f"{folder} holds a model of the kind {kind!r}, not BLIP; give the folder of a BLIP model.",
+            f"{folder} holds a {kind!r} model, not BLIP; give the folder of a BLIP model.",
             code="blip-wrong-model",
             folder=folder,
             kind=kind,
@@ -91,7 +91,7 @@ def _checked(folder: Path) -> Path:
     made = config.get("architectures") or [_CAPTIONER]
     if _CAPTIONER not in made:
         raise UserError(
-            f"{folder} holds a BLIP model that writes no captions ({made}); use a captioning one.",
+            f"{folder} holds a BLIP model that does not write captions ({made}); use one for captioning.",
             code="blip-no-captioner",
             folder=folder,
         )
@@ -122,7 +122,7 @@ def _lacks(folder: Path, name: str) -> str:
 
 def _damaged(path: Path, why: object) -> UserError:
     return UserError(
-        f"{path} is damaged ({str(why)[:200]}); put that file of the BLIP model there again.",
+        f"{path} is damaged ({str(why)[:200]}); replace it with that file of the BLIP model.",
         code="blip-file-damaged",
         file=path,
     )
@@ -150,14 +150,14 @@ def _model(folder: Path, weights: Path) -> tuple[Any, int]:
                 if name.endswith(_COUNTERS):
                     continue
                 raise UserError(
-                    f"{weights} lacks the tensor {name} and so is no BLIP captioner; put the right one there.",
+                    f"{weights} lacks the tensor {name}, so it is not a BLIP captioner; use the right file.",
                     code="blip-tensor-missing",
                     file=weights,
                     tensor=name,
                 )
             if file.shape(source) != tuple(tensor.shape):
                 raise UserError(
-                    f"{weights} does not fit config.json beside it ({name}); put both of the same BLIP model there.",
+                    f"{weights} does not match config.json beside it ({name}); use both files of the same BLIP model.",
                     code="blip-config-mismatch",
                     file=weights,
                     tensor=name,

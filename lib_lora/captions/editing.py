@@ -64,9 +64,7 @@ def captions_of(folder: CharacterFolder) -> Captions:
             found.unreadable[photo.name] = str(error)
             continue
         if _NO_LETTER in text:
-            found.unreadable[photo.name] = (
-                f"{caption_files.path_of(photo)} is no text that can be read; save it as UTF-8."
-            )
+            found.unreadable[photo.name] = f"{caption_files.path_of(photo)} is not readable text; save it as UTF-8."
         else:
             found.texts[photo.name] = text
     return found
@@ -123,7 +121,7 @@ def undo(folder: CharacterFolder) -> Changed:
     lines = _history(folder)
     if not lines:
         raise UserError(
-            f"No change of the captions in {folder.photos} is left that could be taken back.",
+            f"There is no change to the captions in {folder.photos} left to undo.",
             code="nothing-to-undo",
             folder=folder.photos,
         )

@@ -119,13 +119,13 @@ def read_photo(stream: IO[bytes], name: str, pay: Callable[[int], None] | None =
         raise
     except Image.DecompressionBombError as error:
         raise UserError(
-            f"{name} has far more than 100 million pixels, which is the limit; save it smaller.",
+            f"{name} has far more than the limit of 100 million pixels; save it smaller.",
             code="photo-too-large",
             photo=name,
         ) from error
     except UnidentifiedImageError as error:
         raise UserError(
-            f"{name} is not a picture that can be read; replace or remove it.", code="photo-unreadable", photo=name
+            f"{name} is not a readable picture; replace or remove it.", code="photo-unreadable", photo=name
         ) from error
     except Exception as error:  # Pillow's decoders raise anything on a damaged file
         why = " ".join(str(error).split()) or type(error).__name__
@@ -150,7 +150,7 @@ def _formats(stream: IO[bytes], name: str) -> list[str]:
         kind = _AVIF[0] if _AVIF[0] in head[12:] else _HEIC[0]
     if kind in _HEIC and not _heic_is_read():
         raise UserError(
-            f"{name} is a HEIC file, which is not read here: save the photo as JPEG (an iPhone does so with Settings, "
+            f"{name} is a HEIC file, which cannot be read here: save the photo as JPEG (on an iPhone: Settings, "
             "Camera, Formats, Most Compatible), or install the package pillow-heif.",
             code="heif-support-missing",
             photo=name,

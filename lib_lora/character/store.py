@@ -80,7 +80,7 @@ def declare_consent(kind: str) -> Consent:
     """
     if kind not in get_args(ConsentKind):
         raise UserError(
-            f"{kind!r} is no kind of consent; say one of {', '.join(get_args(ConsentKind))}.",
+            f"{kind!r} is not a kind of consent; use one of {', '.join(get_args(ConsentKind))}.",
             "consent",
             code="consent-unknown",
             consent=kind,
@@ -133,7 +133,7 @@ def create(root: Path, character: Character) -> CharacterFolder:
         there = load(folder)
         if (there.trigger, there.class_word) != (character.trigger, character.class_word):
             raise UserError(
-                f"{folder.file}: {there.name!r} exists with the trigger {there.trigger!r} and the class "
+                f"{folder.file}: {there.name!r} already exists with the trigger {there.trigger!r} and the class "
                 f"{there.class_word!r}; choose another name, or use these words.",
                 code="character-exists",
                 character=there.name,
@@ -141,7 +141,7 @@ def create(root: Path, character: Character) -> CharacterFolder:
         return folder
     if set(character.name) & set("/\\"):
         raise UserError(
-            f"A name has no slash, for NAME/001 is a run; write {folder.path.name} or another name.",
+            f"A name cannot contain a slash, because NAME/001 names a run; use {folder.path.name} or another name.",
             code="character-name-has-slash",
         )
     see_adult(character.class_word)

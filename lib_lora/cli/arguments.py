@@ -177,7 +177,7 @@ def overrides(options: argparse.Namespace) -> dict[str, Any]:
             table = table.setdefault(word, {})
             if not isinstance(table, dict):
                 raise UserError(
-                    f"--set {item}: {word} was given a value of its own before.",
+                    f"--set {item}: {word} already has a value of its own.",
                     code="set-conflicts-with-group",
                     option=item,
                 )
@@ -221,9 +221,9 @@ def status(drift: bool, judged: bool) -> int:
     return DRIFTS if drift else 0 if judged else NO_VERDICT
 
 
-def tell(told: CommandResult) -> Answer:
+def as_answer(result: CommandResult) -> Answer:
     """What a job answers, as the answer of its command."""
-    return Answer(told.text, told.values, 0 if told.good else NOT_GOOD)
+    return Answer(result.text, result.values, 0 if result.good else NOT_GOOD)
 
 
 def as_json(values: Any) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lib_lora.cli.arguments import Answer, Commands, at_least, tell
+from lib_lora.cli.arguments import Answer, Commands, as_answer, at_least
 from lib_lora.errors import UserError
 from lib_lora.workspace.workspace import data_root
 
@@ -74,12 +74,12 @@ def _candidates(options: argparse.Namespace) -> Answer:
 
     if options.describe is None or options.base is None:
         raise UserError(
-            "Say who shall be seen with --describe, and what paints with --base (see invent --help).",
+            "Describe the person with --describe and name the checkpoint that paints with --base (see invent --help).",
             code="invent-incomplete",
         )
     request = CandidatesRequest(options.describe, options.base, **_given(count=options.candidates, seed=options.seed))
-    told = candidates(data_root(options.data), options.name, request, each=_watch(options))
-    return tell(told)
+    result = candidates(data_root(options.data), options.name, request, each=_watch(options))
+    return as_answer(result)
 
 
 def _pick(options: argparse.Namespace) -> Answer:
@@ -88,20 +88,20 @@ def _pick(options: argparse.Namespace) -> Answer:
 
     if options.trigger is None or options.class_word is None:
         raise UserError(
-            "Say with --trigger and --class what stands for this character, e.g. --trigger mrxa --class woman.",
+            "Give the words for this character with --trigger and --class, e.g. --trigger mrxa --class woman.",
             code="trigger-and-class-missing",
         )
     who = NewCharacter(options.name, options.trigger, options.class_word, options.consent)
     own = None if options.picture is None else OwnPicture(options.picture, options.base, options.describe)
-    told = pick(data_root(options.data), who, options.pick, own)
-    return tell(told)
+    result = pick(data_root(options.data), who, options.pick, own)
+    return as_answer(result)
 
 
 def _more(options: argparse.Namespace) -> Answer:
     from lib_lora.workflows.invent.invent_more import MoreRequest, more
 
     given = _given(count=options.count, budget=options.budget, lora=options.lora)
-    return tell(more(data_root(options.data), options.name, MoreRequest(**given), each=_watch(options)))
+    return as_answer(more(data_root(options.data), options.name, MoreRequest(**given), each=_watch(options)))
 
 
 def _given(**values: Any) -> dict[str, Any]:

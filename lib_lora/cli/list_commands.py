@@ -6,7 +6,7 @@ import argparse
 import textwrap
 from typing import Any
 
-from lib_lora.cli.arguments import Answer, Commands, tell
+from lib_lora.cli.arguments import Answer, Commands, as_answer
 from lib_lora.cli.suggest import nearest, nearest_setting
 from lib_lora.errors import UserError
 from lib_lora.workspace.workspace import data_root
@@ -31,11 +31,11 @@ def _list(options: argparse.Namespace) -> Answer:
     from lib_lora.workflows.listing import list_characters, list_runs
 
     root = data_root(options.data)
-    return tell(list_runs(root, options.name) if options.name else list_characters(root))
+    return as_answer(list_runs(root, options.name) if options.name else list_characters(root))
 
 
 def _settings(options: argparse.Namespace) -> Answer:
-    from lib_lora.training.plan.form_fields import fields, flat, presets_told
+    from lib_lora.training.plan.form_fields import fields, flat, preset_entries
     from lib_lora.training.plan.presets import preset, presets
 
     known = presets()
@@ -57,7 +57,7 @@ def _settings(options: argparse.Namespace) -> Answer:
             )
     if options.words:
         found = [field for field in found if any(word.lower() in field["key"] for word in options.words)]
-    values = {"preset": options.preset, "presets": presets_told(), "settings": found}
+    values = {"preset": options.preset, "presets": preset_entries(), "settings": found}
     return Answer("\n".join(_lines(options.preset, list(known), found)), values)
 
 

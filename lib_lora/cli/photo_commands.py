@@ -10,7 +10,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from lib_lora.character.store import consent_of, load
-from lib_lora.cli.arguments import STOPPED, Answer, Commands, at_least, tell, who
+from lib_lora.cli.arguments import STOPPED, Answer, Commands, as_answer, at_least, who
 from lib_lora.errors import UserError
 from lib_lora.files import printable
 from lib_lora.workspace.workspace import Workspace, data_root
@@ -57,31 +57,31 @@ def _new(options: argparse.Namespace) -> Answer:
         who = NewCharacter(
             options.name, options.trigger, options.class_word, options.consent, options.traits.split(",")
         )
-        told = make(data_root(options.data), who, options.photos, progress)
-    return tell(told)
+        result = make(data_root(options.data), who, options.photos, progress)
+    return as_answer(result)
 
 
 def _import(options: argparse.Namespace) -> Answer:
     from lib_lora.workflows.photos.import_command import import_into
 
     with taking_in() as progress:
-        told = import_into(data_root(options.data), options.name, options.sources, progress)
-    answer = tell(told)
-    return replace(answer, status=STOPPED) if told.values["stopped"] else answer
+        result = import_into(data_root(options.data), options.name, options.sources, progress)
+    answer = as_answer(result)
+    return replace(answer, status=STOPPED) if result.values["stopped"] else answer
 
 
 def _audit(options: argparse.Namespace) -> Answer:
-    from lib_lora.workflows.photos.audit_command import tell_audit
+    from lib_lora.workflows.photos.audit_command import run_audit
     from lib_lora.workflows.photos.audit_photos import Choices
     from lib_lora.workflows.train.progress import counted
 
     if options.undo:
         _take_back(options)
     choices = Choices(options.keep, options.drop, options.undecided, options.accept)
-    told = tell_audit(
+    result = run_audit(
         data_root(options.data), options.name, options.resolution, choices, progress=counted("photo measured")
     )
-    return tell(told)
+    return as_answer(result)
 
 
 def _take_back(options: argparse.Namespace) -> None:
@@ -90,7 +90,7 @@ def _take_back(options: argparse.Namespace) -> None:
 
     if options.keep or options.drop or options.undecided or options.accept:
         raise UserError(
-            "--undo takes the newest decision back; leave --keep, --drop, --undecided and --accept out.",
+            "--undo reverts the newest decision; leave --keep, --drop, --undecided and --accept out.",
             code="undo-with-other-options",
         )
     folder = Workspace(data_root(options.data)).character(options.name)

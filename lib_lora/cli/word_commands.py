@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from lib_lora.cli.arguments import Answer, Commands, tell
+from lib_lora.cli.arguments import Answer, Commands, as_answer
 from lib_lora.errors import UserError
 from lib_lora.workspace.workspace import data_root
 
@@ -66,12 +66,12 @@ def _caption(options: argparse.Namespace) -> Answer:
                 place=place,
             )
         edit = caption_commands.moving(phrase, int(place))
-    return tell(caption_commands.caption(root, options.name, edit, options.only, options.undo))
+    return as_answer(caption_commands.caption(root, options.name, edit, options.only, options.undo))
 
 
 def _check(options: argparse.Namespace) -> None:
     if options.undo and options.only:
-        raise UserError("--undo takes the whole newest edit back; leave --only out.", code="undo-with-other-options")
+        raise UserError("--undo reverts the whole newest edit; leave --only out.", code="undo-with-other-options")
     if options.place is not None and options.add is None:
         raise UserError(
             "--place says where --add puts a phrase; to move one, use --move PHRASE PLACE.", code="place-without-add"
@@ -91,8 +91,8 @@ def _fill(options: argparse.Namespace) -> Answer:
         from lib_lora.workflows.photos.captioners import captioner_of
 
         captioner = captioner_of(options.captioner, root)
-    told = fill(root, options.name, captioner, options.rewrite, options.only, progress=counted("captioned"))
-    return tell(told)
+    result = fill(root, options.name, captioner, options.rewrite, options.only, progress=counted("captioned"))
+    return as_answer(result)
 
 
 def _trigger(options: argparse.Namespace) -> Answer:
@@ -100,15 +100,15 @@ def _trigger(options: argparse.Namespace) -> Answer:
 
     root = data_root(options.data)
     if options.name is not None:
-        return tell(caption_commands.propose_triggers(options.name, options.taken, root=root))
-    told = caption_commands.check_trigger(options.word, options.taken, root)
+        return as_answer(caption_commands.propose_triggers(options.name, options.taken, root=root))
+    result = caption_commands.check_trigger(options.word, options.taken, root)
     if options.base:
         from lib_lora.workflows.train.known_trigger import PICTURES, face_in_base, with_face
         from lib_lora.workflows.train.progress import counted
 
         count = counted("painted")
-        told = with_face(
-            told,
+        result = with_face(
+            result,
             face_in_base(
                 options.base,
                 options.word,
@@ -116,4 +116,4 @@ def _trigger(options: argparse.Namespace) -> Answer:
                 progress=lambda number: count(number + 1, 2 * PICTURES),
             ),
         )
-    return tell(told)
+    return as_answer(result)

@@ -66,7 +66,9 @@ class _Saved:
         try:
             self._entries = dict(_named(self._archive, self._archive.tree, "", set()))
         except RecursionError as error:
-            raise UserError(f"{path} is damaged or no model ({error}).", code="clip-file-damaged", file=path) from error
+            raise UserError(
+                f"{path} is damaged or not a model ({error}).", code="clip-file-damaged", file=path
+            ) from error
         self.shapes = {name: entry.shape for name, entry in self._entries.items()}
 
     def read(self, name: str) -> torch.Tensor:

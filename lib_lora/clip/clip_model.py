@@ -100,7 +100,9 @@ def find_weights(folders: Sequence[Path] | None = None) -> ClipWeights | None:
 def _chosen(path: Path, model: str) -> ClipWeights:
     if not path.is_file():
         raise UserError(
-            f"{FILE} names {path}, but there is no such file; correct or unset it.", code="clip-file-missing", file=path
+            f"{FILE} names {path}, but that file does not exist; correct or unset it.",
+            code="clip-file-missing",
+            file=path,
         )
     if model in _KNOWN:
         return ClipWeights(path, model, *_KNOWN[model])
@@ -241,7 +243,7 @@ def _build(path: Path, tensors: Tensors, architecture: str, quick: bool) -> tupl
     shapes = {name: shape for name, shape in tensors.shapes.items() if name not in _NOT_WEIGHTS}
     if shapes != {name: tuple(tensor.shape) for name, tensor in wanted.items()}:
         raise UserError(
-            f"{path} does not hold the CLIP model {architecture}; set {MODEL} to what it is.",
+            f"{path} does not contain the CLIP model {architecture}; set {MODEL} to the model that it contains.",
             code="clip-architecture-mismatch",
             file=path,
             architecture=architecture,
@@ -285,7 +287,7 @@ def _guess(tensors: Tensors, path: Path) -> str:
         if ours == [*shapes, (vision["layers"],), (text["layers"],)]:
             return str(name)
     raise UserError(
-        f"{path} is none of the CLIP models that open_clip knows; set {MODEL} or unset {FILE}.",
+        f"{path} is not a CLIP model that open_clip knows; set {MODEL} or unset {FILE}.",
         code="clip-file-unknown",
         file=path,
     )

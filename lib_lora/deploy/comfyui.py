@@ -36,8 +36,8 @@ def folder(path: Path) -> Path:
             if found.is_dir():
                 return found
     raise UserError(
-        f"{path} is no ComfyUI folder: there is no models/loras in it; give the folder that ComfyUI's main.py or its "
-        "models folder lies in.",
+        f"{path} is not a ComfyUI folder: it has no models/loras; give the folder that ComfyUI's main.py or its "
+        "models folder is in.",
         code="comfyui-folder-invalid",
         folder=path,
     )

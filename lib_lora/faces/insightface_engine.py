@@ -88,7 +88,7 @@ class InsightFaceEngine:
         found = find(cast(YuNet, models.detector), pixels)  # it has the one method that `find` calls
         faces = [replace(face, sure=SURE) for row in found if (face := describe(pixels, row, self.embed)) is not None]
         if models.attributes is not None:
-            faces = [models.attributes.told(face, pixels) for face in faces]
+            faces = [models.attributes.with_attributes(face, pixels) for face in faces]
         return sorted(faces, key=lambda face: -face.box[2] * face.box[3])
 
     def embed(self, aligned: Pixels) -> Array:
@@ -136,7 +136,7 @@ class Attributes:
     model: Any
     face_class: Any
 
-    def told(self, face: Face, pixels: Pixels) -> Face:
+    def with_attributes(self, face: Face, pixels: Pixels) -> Face:
         """`face` with its age and sex. A large face is shrunk by averages first: the package picks single pixels."""
         small, box = _shrunk(pixels, face.box)
         corners = np.array([box[0], box[1], box[0] + box[2], box[1] + box[3]], np.float32)
@@ -171,12 +171,12 @@ def pack_folder(folder: Path) -> Path:
     if nested:
         names = ", ".join(inner.name for inner in nested)
         raise UserError(
-            f"{folder} holds several model packs ({names}); give the folder of one of them.",
+            f"{folder} contains several model packs ({names}); give the folder of one of them.",
             code="face-pack-ambiguous",
             folder=folder,
         )
     raise UserError(
-        f"{folder} holds no .onnx files; give the folder of an InsightFace model pack that you have "
+        f"{folder} contains no .onnx files; give the folder of an InsightFace model pack that you have "
         "(SameFace downloads none).",
         code="face-pack-empty",
         folder=folder,
@@ -205,7 +205,7 @@ def _load(folder: Path, providers: list[str]) -> _Models:
         )
     if _has_manifest(folder) and int(version.split(".")[0]) < 2:
         raise UserError(
-            f"The model pack in {folder} needs insightface 2 or newer; here is {version}. Update it.",
+            f"The model pack in {folder} needs insightface 2 or newer, but {version} is installed; update it.",
             code="insightface-outdated",
             version=version,
         )
@@ -253,13 +253,13 @@ def _package() -> tuple[Any, Any, str]:
         raise UserError(
             f"The Python package {error.name} is missing; run `python -m pip install insightface onnxruntime` in an "
             "environment of its own in which SameFace is installed, not in the webui's: it brings packages that the "
-            "webui's protobuf is too old for, so SameFace never installs it by itself.",
+            "webui's protobuf is too old for, so SameFace never installs it itself.",
             code="insightface-missing",
             package=error.name,
         ) from error
-    except Exception as error:  # packages that do not fit each other fail in many ways at import
+    except Exception as error:  # packages that do not match fail in many ways at import
         raise UserError(
-            f"insightface is installed but cannot be imported ({error}); install it with onnxruntime anew, in an "
+            f"insightface is installed but cannot be imported ({error}); reinstall it with onnxruntime, in an "
             "environment of its own.",
             code="insightface-broken",
         ) from error
@@ -282,14 +282,14 @@ def _check(models: dict[str, Any], folder: Path) -> None:
         )
     if not models["detection"].use_kps:
         raise UserError(
-            f"The detector in {folder} gives no five points; give a pack whose detector does.",
+            f"The detector in {folder} does not give five landmarks; give a pack whose detector does.",
             code="face-landmarks-missing",
             folder=folder,
         )
     size = tuple(models["recognition"].input_size)
     if size != (align.SIZE, align.SIZE):
         raise UserError(
-            f"The recognition model in {folder} wants faces of {size} pixels; only 112 x 112 can be used.",
+            f"The recognition model in {folder} expects faces of {size} pixels; only 112 x 112 is supported.",
             code="face-size-unsupported",
             folder=folder,
             size=size,

@@ -87,7 +87,7 @@ class Alone(Host):
         Raises:
             UserError: always.
         """
-        raise UserError("There is no webui here that could paint; let the worker paint.", code="webui-missing")
+        raise UserError("There is no webui here to paint with; let the worker paint.", code="webui-missing")
 
     def reconstruct(self, image: Image.Image, stop: Callable[[], bool] = never) -> Image.Image | None:
         return None

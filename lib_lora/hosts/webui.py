@@ -145,7 +145,7 @@ class Webui(Host):
         """
         if self._holds:
             raise UserError(
-                "The webui cannot paint while a LoRA is trained; wait until the training is done.",
+                "The webui cannot paint while a LoRA is being trained; wait until training has finished.",
                 code="webui-busy-training",
             )
         try:

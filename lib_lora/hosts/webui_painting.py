@@ -52,7 +52,7 @@ def paint(host: Webui, pictures: Sequence[Cell], base: Path | None, each: Each, 
         )
     if any(picture.lora for picture in pictures) and not host.paints():
         raise UserError(
-            "This webui cannot use LoRAs: turn its built-in extension Lora on in the tab Extensions.",
+            "This webui cannot use LoRAs: enable its built-in extension Lora in the Extensions tab.",
             code="webui-lora-extension-off",
         )
     lock = part("call_queue").queue_lock
@@ -101,7 +101,7 @@ def _override(host: Webui, base: Path | None, lock: Any, stop: Callable[[], bool
     selected = host.current_checkpoint()
     if selected is None:
         raise UserError(
-            "The webui has no checkpoint to paint with; put one into its folder models/Stable-diffusion.",
+            "The webui has no checkpoint to paint with; put one into its models/Stable-diffusion folder.",
             code="webui-without-checkpoint",
         )
     if base is None or _same(base, selected):
@@ -114,7 +114,7 @@ def _override(host: Webui, base: Path | None, lock: Any, stop: Callable[[], bool
             with turn(lock, stop):
                 part("sd_models").list_models()
     raise UserError(
-        f"The webui does not know {base.name}; put it into its checkpoint folder, or choose another base.",
+        f"The webui does not know {base.name}; put it into its checkpoint folder, or choose another base model.",
         code="webui-checkpoint-unknown",
         base=base.name,
     )
@@ -205,7 +205,7 @@ def _painted(
             raise UserError(_why(error), code="webui-painting-failed") from error
         if runner.skipped or (not runner.stopped and (shared.state.interrupted or shared.state.stopping_generation)):
             raise UserError(
-                "Somebody pressed Interrupt or Skip in the webui; start the test again.", code="webui-interrupted"
+                "Interrupt or Skip was pressed in the webui; start the test again.", code="webui-interrupted"
             )
         if stem and one.weight and processed.images:
             _check_loaded(stem, one.lora)

@@ -37,7 +37,7 @@ def keys_by_layer(shapes: Mapping[str, Shape], where: str) -> dict[str, dict[str
         name, what = key_names.split_key(key)
         if what not in _FIELDS:
             raise UserError(
-                f"{where}: the tensor {key!r} is none of those of a LoRA; nothing was read from it.",
+                f"{where}: the tensor {key!r} is not one of a LoRA's; nothing was read.",
                 code="lora-tensor-unknown",
                 tensor=key,
             )
@@ -52,7 +52,7 @@ def keys_by_layer(shapes: Mapping[str, Shape], where: str) -> dict[str, dict[str
                 )
         if not _shapes_fit(**{field: shapes[key] for field, key in fields.items()}):
             raise UserError(
-                f"{where} is damaged: the shapes of {name!r} do not fit each other.",
+                f"{where} is damaged: the shapes of {name!r} do not match.",
                 code="lora-shapes-mismatch",
                 layer=name,
             )

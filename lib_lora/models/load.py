@@ -283,8 +283,8 @@ def _fill(module: nn.Module, file: TensorFile, read: Read, dtype: torch.dtype, d
             tensor = tensor.reshape(empty.shape)  # 1x1 convolution stored for a linear layer, or the reverse
         if tensor.shape != empty.shape:
             raise UserError(
-                f"{file.path.name}: {key} has the shape {tuple(tensor.shape)} where {tuple(empty.shape)} belongs; "
-                "this is no ordinary Stable Diffusion model.",
+                f"{file.path.name}: {key} has the shape {tuple(tensor.shape)} instead of {tuple(empty.shape)}; "
+                "this is not an ordinary Stable Diffusion model.",
                 code="model-tensor-mismatch",
                 file=file.path.name,
                 tensor=key,

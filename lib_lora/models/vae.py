@@ -40,7 +40,7 @@ def encode(vae: AutoencoderKL, pixels: torch.Tensor) -> tuple[torch.Tensor, torc
     mean, std = (distribution.mean.float().cpu() - shift) * scale, distribution.std.float().cpu() * scale
     if not bool(torch.isfinite(mean).all() and torch.isfinite(std).all()):
         raise UserError(
-            "The VAE of this checkpoint gives broken numbers (NaN) for a photo; use another checkpoint.",
+            "The VAE of this checkpoint gives invalid numbers (NaN) for a photo; use another checkpoint.",
             code="vae-not-finite",
         )
     return mean, std

@@ -48,7 +48,7 @@ class Outcome:
     state: State
     error: str = ""
     result: dict[str, Any] = field(default_factory=dict)
-    told: bool = False
+    reported: bool = False
 
 
 @dataclass
@@ -184,7 +184,7 @@ class JobRunner:
             if worker and not self.wish:
                 worker.stop("stop")
         folder = self.queue.folder(self.job.id)
-        if worker and self._leave_by is None and (folder / RESULT).exists() and told_by_worker(folder):
+        if worker and self._leave_by is None and (folder / RESULT).exists() and outcome_of_worker(folder):
             self._leave_by = now + self.patience.leave
 
     def _read_events(self) -> None:
@@ -196,24 +196,24 @@ class JobRunner:
 
     def _outcome(self, code: int, folder: Path, worker: WorkerHandle) -> Outcome:
         wished: State = "paused" if self.wish == "pause" else "stopped"
-        told = told_by_worker(folder)
-        if told is not None and told.state not in ("paused", "stopped"):
-            return told
-        if told is not None or self._killed or ended_from_outside(code):
-            error = told.error if told else ""
-            if self._killed and told is None:
+        reported = outcome_of_worker(folder)
+        if reported is not None and reported.state not in ("paused", "stopped"):
+            return reported
+        if reported is not None or self._killed or ended_from_outside(code):
+            error = reported.error if reported else ""
+            if self._killed and reported is None:
                 error = "It did not end in time and was killed; what was saved before is kept."
             if self.wish:
-                return Outcome(wished, error, told.result if told else {}, told is not None)
+                return Outcome(wished, error, reported.result if reported else {}, reported is not None)
             if self._told_to_close:
-                return Outcome("interrupted", CLOSED, told.result if told else {})
-        if told is not None:
-            return told
+                return Outcome("interrupted", CLOSED, reported.result if reported else {})
+        if reported is not None:
+            return reported
         error = explain(worker.log_tail(), code)
         return Outcome("interrupted" if ended_from_outside(code) else "failed", error)
 
 
-def told_by_worker(folder: Path) -> Outcome | None:
+def outcome_of_worker(folder: Path) -> Outcome | None:
     """What a worker has written as its result; None where it came to none."""
     try:
         values = read_json(folder / RESULT)

@@ -184,7 +184,7 @@ class InventArguments:
         if not self.describe.strip():
             raise ValueError("the description is empty; say who shall be seen, such as a woman with short red hair.")
         if len(self.describe) > LONGEST or not self.describe.isprintable():
-            raise ValueError(f"the description is no plain line of text; write at most {LONGEST} letters in one line.")
+            raise ValueError(f"the description must be one line of plain text with at most {LONGEST} characters.")
         if not 1 <= self.candidates <= _MOST_CANDIDATES:
             raise ValueError(f"{self.candidates} candidates cannot be painted; give 1 to {_MOST_CANDIDATES}.")
         if not 0 <= self.seed < 2**32:

@@ -97,7 +97,8 @@ class Queue:
         checked = typed_settings.to_dict(arguments_of(kind, arguments))
         if any("\ud800" <= one <= "\udfff" for one in character + _json(checked)):
             raise UserError(
-                "A name in this job holds letters that are none in UTF-8; rename that file first.", code="job-not-utf8"
+                "A name in this job contains characters that are not valid UTF-8; rename that file first.",
+                code="job-not-utf8",
             )
         lane, name = lane_of(kind), slug(character)
         with self._file.open(write=True) as db:
@@ -112,8 +113,7 @@ class Queue:
             waiting = db.execute("SELECT COUNT(*) FROM jobs WHERE state = 'waiting'").fetchone()[0]
             if waiting >= MOST_WAITING and not first:
                 raise UserError(
-                    f"{MOST_WAITING:,} jobs wait already, and more are not taken; remove some, or wait until they are "
-                    "done.",
+                    f"{MOST_WAITING:,} jobs are waiting, which is the limit; remove some, or wait until they are done.",
                     code="queue-full",
                     waiting=MOST_WAITING,
                 )
@@ -213,7 +213,7 @@ class Queue:
         with self._file.open(write=True) as db:
             job = self._get(db, number)
             if job.state not in OPEN:
-                raise UserError(f"Job {number} has ended already ({job.state}).", code="job-ended", job=number)
+                raise UserError(f"Job {number} has already ended ({job.state}).", code="job-ended", job=number)
             if job.state == "running":
                 db.execute("UPDATE jobs SET wish = ? WHERE id = ?", (wish, number))
                 if wish == "pause" and lane_of(job.kind) == "heavy":
@@ -222,7 +222,7 @@ class Queue:
                 db.execute("UPDATE jobs SET state = 'stopped', ended = ? WHERE id = ?", (time.time(), number))
             elif wish == "pause" and job.state == "waiting":
                 raise UserError(
-                    f"Job {number} does not run yet; stop it, or pause the queue.", code="job-not-running", job=number
+                    f"Job {number} is not running yet; stop it, or pause the queue.", code="job-not-running", job=number
                 )
 
     def resume(self, number: int) -> Job:
@@ -237,7 +237,7 @@ class Queue:
             job = self._get(db, number)
             if job.state in ("waiting", "running", "finished"):
                 raise UserError(
-                    f"Job {number} is {job.state}; only one that was paused, stopped or failed goes on.",
+                    f"Job {number} is {job.state}; only a paused, stopped or failed job can be resumed.",
                     code="job-not-resumable",
                     job=number,
                     state=job.state,
@@ -262,7 +262,7 @@ class Queue:
             for one in (number, before):
                 if one is not None and one not in line:
                     raise UserError(
-                        f"Job {one} does not wait (any more), so it has no place in line.",
+                        f"Job {one} is not waiting (any more), so it has no place in the queue.",
                         code="job-not-waiting",
                         job=one,
                     )
@@ -354,7 +354,7 @@ class Queue:
         known = 0 < number < 1 << 63  # what SQLite takes as a number
         row = db.execute("SELECT * FROM jobs WHERE id = ?", (number,)).fetchone() if known else None
         if row is None:
-            raise UserError(f"There is no job {number} (any more).", code="job-not-found", job=number)
+            raise UserError(f"Job {number} does not exist (any more).", code="job-not-found", job=number)
         queue_rows.check(tuple(row))
         return row  # type: ignore[no-any-return]
 

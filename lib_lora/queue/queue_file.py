@@ -85,7 +85,7 @@ class QueueFile:
                 self._move_aside()
                 raise UserError(self.notice() or _BEGUN_ANEW, code="queue-begun-anew", file=self.path) from error
             raise UserError(
-                f"Cannot use {self.path} ({error}); see that its disk is not full and its folder can be written.",
+                f"Cannot use {self.path} ({error}); make sure that its disk is not full and its folder is writable.",
                 code="queue-unusable",
                 file=self.path,
             ) from error
@@ -197,7 +197,7 @@ class QueueFile:
                         self._mend(target)
                     except sqlite3.Error as error:
                         raise UserError(
-                            f"{self.path} is damaged and cannot be mended ({error}); see that its disk is not full, "
+                            f"{self.path} is damaged and cannot be repaired ({error}); see that its disk is not full, "
                             "and try again.",
                             code="queue-damaged",
                             file=self.path,

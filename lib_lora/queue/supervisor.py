@@ -18,7 +18,7 @@ from lib_lora.files import explained
 from lib_lora.job_host import JobHost
 from lib_lora.queue import leftovers, worker_processes
 from lib_lora.queue.gpu_lease import GpuLease
-from lib_lora.queue.job_runner import JobRunner, Outcome, cleaned, run_of, told_by_worker
+from lib_lora.queue.job_runner import JobRunner, Outcome, cleaned, outcome_of_worker, run_of
 from lib_lora.queue.job_types import Lane, lane_of
 from lib_lora.queue.queue import Job, Queue
 from lib_lora.queue.runner_protocol import Runner
@@ -231,14 +231,14 @@ class Supervisor:
         run = run_of(events_after(events)[0])
         if run and not job.run:
             queue.note_run(job.id, run)
-        told = told_by_worker(queue.folder(job.id))
-        if told and told.state in ("finished", "failed"):
-            while not self._ended(job, told, queue) and not self._clock.wait(closing, self._patience.again):
+        reported = outcome_of_worker(queue.folder(job.id))
+        if reported and reported.state in ("finished", "failed"):
+            while not self._ended(job, reported, queue) and not self._clock.wait(closing, self._patience.again):
                 pass
 
     def _say_end(self, job: Job, outcome: Outcome, queue: Queue) -> None:
         """In the job's events, where its worker has not."""
-        if outcome.told:
+        if outcome.reported:
             return
         with suppress(UserError):  # the disk may be full
             emit = EventLog(Workspace(self.root).job(job.id).events)

@@ -34,7 +34,7 @@ def report_of(grid: Path) -> dict[str, Any]:
     found = kept(("report", grid), mark(path), lambda: read_json(path))
     if not isinstance(found, dict) or found.get("version") != VERSION:
         raise UserError(
-            f"{path} is no report of this version of SameFace; test the LoRA again.",
+            f"{path} is not a report of this version of SameFace; test the LoRA again.",
             code="report-of-other-version",
             file=path,
         )

@@ -45,7 +45,7 @@ def reopen(
     run = load_run(folder)
     if not run.character_folder.file.is_file():
         raise UserError(
-            f"{run.folder} was taken out of its character's folder, where its photos are; put it back, "
+            f"{run.folder} was moved out of its character's folder, where its photos are; put it back, "
             "into characters/NAME/runs of the data folder.",
             code="run-folder-moved",
             folder=run.folder,
@@ -60,7 +60,7 @@ def reopen(
         done = max(saved_steps(run), default=0)
         if steps <= done:
             raise UserError(
-                f"{run.folder} has {done} steps already; to train on, give more than that to --steps.",
+                f"{run.folder} already has {done} steps; to continue, give --steps a larger number.",
                 code="run-has-more-steps",
                 folder=run.folder,
                 steps=done,
@@ -85,7 +85,7 @@ def check_base(run: Run) -> None:
     path = Path(run.file.base.path)
     if not path.is_file():
         raise UserError(
-            f"The base model {path} is not there (any more); put it back, or say where it is now: "
+            f"The base model {path} is missing; put it back, or say where it is now: "
             f"{command()} resume RUN_FOLDER --base CHECKPOINT, with {run.folder} as RUN_FOLDER.",
             code="base-model-missing",
             file=path,
@@ -121,7 +121,7 @@ def check_out(out: Path) -> None:
     """
     if out.exists() and not out.is_dir():
         raise UserError(
-            f"{out} is a file, not a folder; name the folder that the LoRA shall go into.",
+            f"{out} is a file, not a folder; name the folder for the LoRA.",
             code="out-is-a-file",
             file=out,
         )

@@ -87,23 +87,23 @@ def thinned(points: list[tuple[int, float]], most: int) -> list[tuple[int, float
     return [points[round(place * (len(points) - 1) / (most - 1))] for place in range(most)]
 
 
-def story_of(events: Path) -> RunHistory:
+def history_of(events: Path) -> RunHistory:
     """The course of the run whose events lie in a file."""
-    story: RunHistory = kept(("story", events), None, RunHistory)
+    history: RunHistory = kept(("story", events), None, RunHistory)
     with _lock:
         now = mark(events)
-        if now is None or now[1] < story.offset:  # another file lies there
-            story.__init__()  # type: ignore[misc]
-        if now is not None and now[1] > story.offset:
-            _read_on(story, events, now)
-        return story
+        if now is None or now[1] < history.offset:  # another file lies there
+            history.__init__()  # type: ignore[misc]
+        if now is not None and now[1] > history.offset:
+            _read_on(history, events, now)
+        return history
 
 
-def _read_on(story: RunHistory, events: Path, now: Mark) -> None:
-    while story.offset < now[1]:
-        found, offset = events_after(events, story.offset)
+def _read_on(history: RunHistory, events: Path, now: Mark) -> None:
+    while history.offset < now[1]:
+        found, offset = events_after(events, history.offset)
         for event in found:
-            story.take(event)
-        if offset <= story.offset:
+            history.take(event)
+        if offset <= history.offset:
             return  # a line that is being written
-        story.offset = offset
+        history.offset = offset

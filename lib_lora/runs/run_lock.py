@@ -44,7 +44,7 @@ def only_process(folder: Path, otherwise: str = STOP_IT, patience: float = 0.0) 
     except Timeout as busy:
         if _knows_locks(folder):
             raise UserError(
-                f"Another process is at work on {folder}; {otherwise}.", code="folder-locked", folder=folder
+                f"Another process is using {folder}; {otherwise}.", code="folder-locked", folder=folder
             ) from busy
     except (OSError, NotImplementedError):
         pass  # so a file system without locks says it

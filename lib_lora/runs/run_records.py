@@ -113,7 +113,7 @@ def values(folder: Path) -> dict[str, Any]:
     found = kept(("run.yaml", folder), mark(RunFolder(folder).file), lambda: read_yaml(RunFolder(folder).file))
     if not isinstance(found, dict):
         raise UserError(
-            f"{RunFolder(folder).file} is damaged: it is no table.",
+            f"{RunFolder(folder).file} is damaged: it is not a table.",
             code="run-file-damaged",
             file=RunFolder(folder).file,
         )

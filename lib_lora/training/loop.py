@@ -59,7 +59,7 @@ def train(run: Run, emit: Emit) -> Path:
             with loop.saver:
                 return loop.run(stop)
     except UserError as error:
-        emit("error", text=str(error), step=at.step)
+        emit("error", code=error.code, text=str(error), step=at.step)
         raise
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
@@ -68,7 +68,7 @@ def train(run: Run, emit: Emit) -> Path:
             f"Out of memory at step {at.step}; what was saved is kept in {run.checkpoints}. "
             "Use batch_size 1, gradient_checkpointing true or a smaller resolution, and start again."
         )
-        emit("error", text=text, step=at.step)
+        emit("error", code="out-of-memory", text=text, step=at.step)
         raise UserError(text, code="out-of-memory", step=at.step) from error
 
 
@@ -164,11 +164,13 @@ class _Loop:
         if main and found.state is None and (why or saved_steps(run)):
             self.emit(
                 "warning",
+                code="state-lost",
                 text=f"{why or f'There is no saved state in {run.states}'}; no other state is left, so the training "
-                "begins again at its first step. Saved checkpoints stay until they are written anew.",
+                "starts again at the first step. Saved checkpoints stay until they are written again.",
             )
         elif why and found.path:
-            self.emit("warning", text=f"{why}; training goes on from the state before it, {found.path.name}.")
+            text = f"{why}; training continues from the state before it, {found.path.name}."
+            self.emit("warning", code="state-damaged", text=text)
         return found.state
 
     def run(self, stop: StopRequest) -> Path:
@@ -177,6 +179,7 @@ class _Loop:
         if session.accelerator.is_main_process and altered(session.run.folder):
             self.emit(
                 "warning",
+                code="run-file-changed",
                 text=f"{session.run.folder / 'run.yaml'} is not as SameFace wrote it (changed by hand, or damaged on "
                 "the disk). The training follows it as it is now; see that its settings are those you want.",
             )
@@ -210,7 +213,8 @@ class _Loop:
         path = session.run.checkpoint(self.at.step)
         if not self._anyone(session.accelerator.is_main_process and is_whole(path))[0]:
             if path.exists():  # all steps were done before
-                self.emit("warning", text=f"{path} was damaged; it is written anew from the saved state.")
+                text = f"{path} was damaged; it is written again from the saved state."
+                self.emit("warning", code="checkpoint-rewritten", text=text)
             self._save()
             self._by_main(self.saver.settle)
         self.emit("state", state="trained", step=self.at.step, file=path.name)
@@ -258,6 +262,7 @@ class _Loop:
             self.spilled = True
             self.emit(
                 "warning",
+                code="gpu-memory-full",
                 text="The GPU's memory is full, and Windows puts the rest into the machine's, which makes training "
                 f"about ten times slower: stop, and use {lower(self.train)}.",
             )

@@ -97,7 +97,8 @@ class Samples:
             pass
         except Exception as error:  # a picture is never worth a training, whatever is wrong with it
             self.prompts, self._vae = [], None
-            self.emit("warning", text=f"No more sample pictures in this run: {_why(error)}. The training goes on.")
+            text = f"No more sample pictures in this run: {_why(error)}. The training continues."
+            self.emit("warning", code="samples-ended", text=text)
         finally:
             _give_back(self.session.device)
 

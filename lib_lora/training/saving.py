@@ -57,7 +57,7 @@ class Saver:
         except Exception as lost:
             if error is None:
                 raise
-            self.emit("warning", text=str(lost))  # beside what ends the training
+            self.emit("warning", code="save-failed", text=str(lost))  # beside what ends the training
 
     def take(self, step: int, loss_average: float | None) -> None:
         """Save the checkpoint and the state as they are now, after `step` steps.
@@ -77,7 +77,7 @@ class Saver:
         self._write_lora(step, self.session.exported(), lambda event: self.emit(**event))
         self._write_state(self._state(step, loss_average))
         if lost is not None:
-            self.emit("warning", text=f"{lost} Step {step} was saved.")
+            self.emit("warning", code="save-failed", text=f"{lost} Step {step} was saved.")
 
     def failed(self) -> bool:
         """Whether the last save has failed by now; if it has ended well, its events are emitted."""
@@ -137,7 +137,7 @@ class Saver:
         except NothingLearnedError as error:
             if step == self.session.total:
                 raise
-            tell({"kind": "warning", "text": f"Step {step}: no checkpoint yet. {error}"})
+            tell({"kind": "warning", "code": error.code, "text": f"Step {step}: no checkpoint yet. {error}"})
 
     def _write_state(self, state: states.State) -> None:
         states.save(self.session.run.states, state, self.session.run.file.settings.keep_states, self.useless)

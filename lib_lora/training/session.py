@@ -142,7 +142,8 @@ def open_session(run: Run, emit: Emit, quick: bool = True) -> Session:
     rows = [(item.photo.file, item.placement) for item in items]
     emit("data", photos=len(items), side=side, report=report(rows))
     if train.face_weight > 1 and not any(item.photo.regions for item in items):
-        emit("warning", text="No face is found on any photo, so no part of them counts more than the rest.")
+        text = "No face was found in any photo, so no part of them counts more than the rest."
+        emit("warning", code="face-weight-without-face", text=text)
 
     denoiser = info.load_denoiser(dtype, device)
     parts: dict[str, torch.nn.Module] = {"unet": denoiser}
@@ -160,7 +161,7 @@ def open_session(run: Run, emit: Emit, quick: bool = True) -> Session:
     ]
     optimizer, note = make_optimizer(train.optimizer, groups, lr=train.unet_lr, weight_decay=train.weight_decay)
     if note:
-        emit("warning", text=note)
+        emit("warning", code="optimizer-note", text=note)
     rates = [float(group["lr"]) for group in optimizer.param_groups]
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     own, prior = class_and_instance_keys(items)
@@ -238,5 +239,5 @@ def class_and_instance_keys(
         width, height = item.placement.bucket
         (prior if item.photo.prior else own).setdefault((width, height), []).append(index)
     if not own:
-        raise UserError("There is no photo of the character to train on.", code="no-photo")
+        raise UserError("There are no photos of the character to train on.", code="no-photo")
     return own, prior

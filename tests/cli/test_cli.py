@@ -40,7 +40,7 @@ def test_new_train_info_do_their_parts_in_the_data_folder(main, toy, quick, some
     character = root / "characters" / "viktor"
     assert said.out == (
         "2 photos added, 0 were there.\n"
-        "Left out: cut.png is not a picture that can be read; replace or remove it.\n"
+        "Left out: cut.png is not a readable picture; replace or remove it.\n"
         f"Viktor is in {character}\n"
         "See what is wrong with the photos: sameface audit Viktor\n"
     )
@@ -185,7 +185,7 @@ WHO = "--trigger x1 --class woman --consent fictional"
 @pytest.mark.parametrize(
     ("command", "said"),
     [
-        (f"new A {WHO}x --photos {{photos}}", "'fictionalx' is no kind of consent; say one of fictional, myself, "),
+        (f"new A {WHO}x --photos {{photos}}", "'fictionalx' is not a kind of consent; use one of fictional, myself, "),
         (f"new A {WHO} --photos {{tmp}}/gone", "There is no file or folder {tmp}/gone; check the name."),
         (f"new A {WHO} --photos {{tmp}}/empty", "There is no photo in "),
         (f"new A {WHO} --photos {{tmp}}/corrupt", "None of the 1 photos in "),
@@ -194,7 +194,7 @@ WHO = "--trigger x1 --class woman --consent fictional"
         ("train nobody --base {base}", "There is no character in "),
         ("train {name} --base {tmp}/gone.safetensors", "gone.safetensors"),
         ("train {name} --base {tmp}/file", "file"),
-        ("train {name} --base {base} --preset sdxl-face", "is for another kind of base model; use 'sd15-face'."),
+        ("train {name} --base {base} --preset sdxl-face", "is for another family of base models; use 'sd15-face'."),
         ("train {name} --base {base} --preset sd15_face", "There is no preset 'sd15_face'; there are sd15-face, "),
         ("train {name} --base {base} --set lora.rnk=4", "there is no setting 'lora.rnk'; did you mean lora.rank?"),
         ("train {name} --base {base} --set learning_rate_unet=1", "there is no setting 'learning_rate_unet'"),
@@ -212,7 +212,7 @@ WHO = "--trigger x1 --class woman --consent fictional"
         ("info {tmp}/gone.safetensors", "gone.safetensors"),
         ("info {base}", "is a checkpoint; expected a LoRA"),
         ("info {tmp}/file", "file is not a .safetensors file"),
-        ("resume {tmp}/empty", "empty is not a run's folder: there is no run.yaml in it."),
+        ("resume {tmp}/empty", "empty is not a run folder: it contains no run.yaml."),
         ("resume {run} --base {tmp}/file", "file is not the base model that the run "),
         ("resume {run} --out {tmp}/file", "file is a file, not a folder"),
     ],

@@ -107,7 +107,7 @@ def plant_grid(run, number=1, step=100, weight=1.0, report=True, action="keep", 
 
 def report_of(plan, run, step, weight, action, value):
     """Plain values as `likeness.report.report` writes them."""
-    from lib_lora.likeness.verdict.facts import Facts
+    from lib_lora.likeness.verdict.facts import flat, from_flat
 
     rows = [
         {
@@ -124,7 +124,7 @@ def report_of(plan, run, step, weight, action, value):
     ]
     verdict: dict[str, Any] = {"kind": "consistent", "rule": "keep", "headline": "The face holds", "because": "Seen."}
     verdict |= {"advice": "Keep it.", "action": action, "value": value, "drift": False, "judged": True, "notes": []}
-    facts = to_dict(Facts(step=step, weight=weight, retention=0.9))
+    facts = flat(from_flat({"step": step, "weight": weight, "retention": 0.9}))
     return json.loads(json.dumps({
         "version": 1, "verdict": verdict, "facts": facts, "calibration": {}, "engine": "e", "licence": "l", "clip": "",
         "subject": {"character": "Mara", "lora": "", "base": "", "run": run.name}, "made": "2024-05-06T08:00:00+00:00",

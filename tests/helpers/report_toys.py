@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from lib_lora.likeness.measure.calibration import BASE, COHORT, Calibration, Lines, Scores
 from lib_lora.likeness.measure.face_measure import ImageScore
 from lib_lora.likeness.report.report import ReferencePhoto, Report, Role, Row, Share, Subject, Tested
-from lib_lora.likeness.verdict.facts import Asked, Facts, Status
+from lib_lora.likeness.verdict.facts import Asked, Facts, Status, from_flat
 from lib_lora.likeness.verdict.verdict import Verdict
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>{{ 7*7 }}</style></title>-->"
@@ -34,7 +35,14 @@ CALIBRATION = Calibration(
     ],
     lines=Lines(0.40, BASE, 0.76, 0.64),
 )
-FACTS = Facts(
+
+
+def facts_by_name(**values: Any) -> Facts:
+    """Facts by the names that a report keeps them by; all others as they are where nothing was measured."""
+    return from_flat(values)
+
+
+FACTS = facts_by_name(
     keep=0.76, same=0.64, photos=12, pictures=6, read=5, faces=4, counted=3, no_face=1, retention=0.8,
     retention_low=0.7, retention_high=0.9, retention_best=0.95, ceiling_retention=0.84, ok=1, drifting=1, lost=1,
     copies=1, leak=1, leak_cells=2, step=800, uplift_pairs=3,
@@ -96,7 +104,7 @@ def refused() -> Report:
     )  # fmt: skip
     return Report(
         verdict=verdict,
-        facts=Facts(refusal=reason, pictures=1, read=1),
+        facts=from_flat({"refusal": reason, "pictures": 1, "read": 1}),
         calibration=Calibration(None, None, [], None, reason),
         subject=Subject("Mara"),
         engine="toy",

@@ -22,7 +22,7 @@ from lib_lora.likeness.comparing.choice import (
     with_front,
 )
 from lib_lora.likeness.report.report import Report
-from lib_lora.likeness.verdict.facts import Asked, Facts
+from lib_lora.likeness.verdict.facts import Asked, from_flat
 
 
 def report(**facts) -> Report:
@@ -31,7 +31,7 @@ def report(**facts) -> Report:
         "step": 800, "weight": 1.0, "pictures": 20, "read": 20, "counted": 20, "retention": 0.9, "retention_best": 0.9,
         "retention_low": 0.85, "retention_high": 0.95, "variety_ratio": 0.8,
     }  # fmt: skip
-    return replace(full(), facts=Facts(**{**usual, **facts}))
+    return replace(full(), facts=from_flat({**usual, **facts}))
 
 
 def cell(step: int, weight: float, retention: float | None, error: float = 0.02, **more) -> Candidate:

@@ -15,7 +15,7 @@ from report_toys import CONTROL, HOSTILE, empty, full, named, refused
 
 from lib_lora.likeness.report.report import Report
 from lib_lora.likeness.report.report_html import SIDE, render, without_photos
-from lib_lora.likeness.verdict.facts import Facts
+from lib_lora.likeness.verdict.facts import from_flat
 from lib_lora.likeness.verdict.prompt_adherence import Missed
 
 VOID = {"meta", "img", "br"}
@@ -207,7 +207,11 @@ def test_a_refused_verdict_says_why(make: Callable[[], Report]):
 @pytest.mark.parametrize("make", [full, refused, empty])
 def test_gaps_are_never_filled_in(make: Callable[[], Report]):
     report = make()
-    for one in (report, replace(report, facts=Facts(step=report.facts.step)), replace(report, tested=[], shares=[])):
+    for one in (
+        report,
+        replace(report, facts=from_flat({"step": report.facts.training.step})),
+        replace(report, tested=[], shares=[]),
+    ):
         html = render(one, no_picture)
         assert not re.search(r"\b(None|nan|Undefined)\b", html)
         assert "<img" not in html
@@ -215,7 +219,7 @@ def test_gaps_are_never_filled_in(make: Callable[[], Report]):
 
 
 def test_too_few_faces_are_the_reason_where_there_is_no_other():
-    report = replace(full(), facts=Facts(pictures=3, read=3, counted=2))
+    report = replace(full(), facts=from_flat({"pictures": 3, "read": 3, "counted": 2}))
     assert "only 2 pictures show a face that can be measured; 5 are needed" in page(report).text
 
 

@@ -63,8 +63,8 @@ def test_held_out_pictures_of_the_person_are_consistent(name, report, photos):
     made = report(name, photos(name)[PHOTOS:])
     assert made.verdict.kind == "consistent", made.verdict
     assert not made.verdict.drift
-    assert made.facts.retention == pytest.approx(1, abs=0.1)
-    assert made.facts.retention_low < 1.02
+    assert made.facts.identity.retention == pytest.approx(1, abs=0.1)
+    assert made.facts.identity.retention_low < 1.02
     assert [row.status for row in made.pictures].count("lost") == 0
 
 
@@ -73,7 +73,7 @@ def test_another_person_is_not_this_person(name, other, report, photos):
     made = report(name, photos(other)[PHOTOS:])
     assert made.verdict.kind == "not this person", made.verdict
     assert made.verdict.drift
-    assert made.facts.retention < 0.45
+    assert made.facts.identity.retention < 0.45
 
 
 @pytest.mark.parametrize(("name", "other"), [("mara", "ines"), ("clara", "lena"), ("tomas", "viktor")])
@@ -102,7 +102,7 @@ def test_retention_falls_along_the_way_between_two_embeddings():
     for share in (0.0, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0):
         faces = [simulated.blend(people[0][n], people[9][n], share) for n in range(24, 44)]
         made = facts_of(simulated.shown(faces, own), own, lines)
-        kept.append(made.retention)
+        kept.append(made.identity.retention)
     assert kept == sorted(kept, reverse=True)
     assert judge(made).kind == "not this person"
 
@@ -156,9 +156,9 @@ def test_the_clean_set_with_everything_around_it(report, photos, strangers):
     made = report("mara", photos("mara")[PHOTOS:], strangers, strangers[:4], Training(900, 1.0, (600, 900, 1200)))
     assert made.verdict.rule == "consistent", made.verdict
     assert made.verdict.notes == []
-    assert made.facts.uplift > 0.4
-    assert made.facts.uplift_p < 0.01
-    assert made.facts.leak == 0
+    assert made.facts.base.uplift > 0.4
+    assert made.facts.base.uplift_p < 0.01
+    assert made.facts.base.leak == 0
     assert made.calibration.lines.zero_of == BASE
 
 
@@ -169,7 +169,7 @@ def test_copies_of_one_photo(report, photos, strangers):
     made = report("mara", copies, strangers, training=Training(900, 1.0, (600, 900)))
     assert made.verdict.rule == "copies, earlier step"
     assert made.verdict.value == 600
-    assert made.facts.copied == "03.jpg"
+    assert made.facts.copies.copied == "03.jpg"
     assert all(row.copy for row in made.of("lora"))
     assert not any(row.copy for row in made.of("base"))
 
@@ -183,7 +183,7 @@ def test_weak_training(report, photos, strangers, portrait):
     made = report("mara", weak, strangers, training=Training(400, 1.0, (200, 400)))
     assert made.verdict.kind == "undertrained", made.verdict
     assert made.verdict.action == "train_more"
-    assert 0.2 < made.facts.retention_best < 0.3  # of 0.85, so that many steps are missing
+    assert 0.2 < made.facts.identity.retention_best < 0.3  # of 0.85, so that many steps are missing
     assert 700 <= made.verdict.value <= 1200
     late = report("mara", weak, strangers, training=Training(400, 1.0, (200, 400, 600)))
     assert late.verdict.action == "test_step"
@@ -212,7 +212,7 @@ def test_two_faces(report, portrait):
         both.append(picture)
     made = report("mara", both)
     assert made.verdict.kind == "several people", made.verdict
-    assert made.facts.several == 10
+    assert made.facts.pictures.several == 10
 
 
 def test_tiny_faces(report, portrait):
@@ -238,7 +238,7 @@ def test_plastic_and_burnt_skin(report, portrait):
         for number in range(PHOTOS, 24)
     ]
     made = report("mara", smooth)
-    assert made.verdict.rule == "plastic skin", (made.verdict, made.facts.detail_ratio)
+    assert made.verdict.rule == "plastic skin", (made.verdict, made.facts.surface.detail_ratio)
     burnt = []
     for number in range(PHOTOS, 24):
         values = np.asarray(portrait("mara", number), np.float32)
@@ -257,7 +257,7 @@ def test_four_strangers_among_sixteen_are_marked(report, photos):
 
 def test_a_leak_shows_without_the_trigger(report, photos, strangers):
     made = report("mara", photos("mara")[PHOTOS:], strangers, photos("mara")[PHOTOS : PHOTOS + 4])
-    assert made.facts.leak == 4
+    assert made.facts.base.leak == 4
     assert made.verdict.rule == "leak"
 
 
@@ -269,7 +269,7 @@ def test_a_turned_head_that_loses_the_face(template):
     turned = [_turned(item, 0.5 if number >= 14 else 0.05) for number, item in enumerate(made.pictures)]
     facts = facts_of(PictureSet(turned, made.asked), own, simulated.lines_of(own))
     assert judge(facts).rule == "angles"
-    assert facts.turned_drop > 2
+    assert facts.angles.turned_drop > 2
 
 
 def _turned(item: Measured, yaw: float) -> Measured:
@@ -285,4 +285,4 @@ def test_one_attribute_that_loses_the_face():
     asked = [Asked(str(n), attributes=("style: painting",) if n >= 16 else ("style: photo",)) for n in range(20)]
     facts = facts_of(PictureSet(made.pictures, asked), own, simulated.lines_of(own))
     assert judge(facts).rule == "one attribute"
-    assert facts.weak == "style: painting"
+    assert facts.attribute.weak == "style: painting"

@@ -126,11 +126,11 @@ REFUSED = {
         **_with("sdxl", drop=["conditioner."]),
         "conditioner.embedders.0.model.ln_final.weight": torch.zeros(1),
     },
-    "no VAE inside": lambda: _with(drop=["first_stage_model."]),
-    "no text encoder inside": lambda: _with(drop=["cond_stage_model."]),
+    "contains no VAE": lambda: _with(drop=["first_stage_model."]),
+    "contains no text encoder": lambda: _with(drop=["cond_stage_model."]),
     "without both text encoders": lambda: _with("sdxl", drop=["conditioner."]),
-    "lost its first text encoder": lambda: _with("sdxl", drop=["conditioner.embedders.0."]),
-    "does not listen to text": lambda: {
+    "lacks its first text encoder": lambda: _with("sdxl", drop=["conditioner.embedders.0."]),
+    "without text conditioning": lambda: {
         key: tensor for key, tensor in _with().items() if "attn2" not in key or not key.startswith(UNET)
     },
 }
@@ -151,11 +151,11 @@ REFUSED_AS = {
     "an inpainting model": "model-not-text-to-image",
     "an instruct-pix2pix model": "model-not-text-to-image",
     "a depth model": "model-not-text-to-image",
-    "no VAE inside": "vae-missing",
-    "no text encoder inside": "text-encoder-missing",
+    "contains no VAE": "vae-missing",
+    "contains no text encoder": "text-encoder-missing",
     "without both text encoders": "text-encoder-incomplete",
-    "lost its first text encoder": "text-encoder-incomplete",
-    "does not listen to text": "model-not-conditioned",
+    "lacks its first text encoder": "text-encoder-incomplete",
+    "without text conditioning": "model-not-conditioned",
 }
 
 

@@ -82,7 +82,7 @@ def test_truncated_files(tmp_path):
         ("x.safetensors", b"", ("file-empty",)),
         ("x.safetensors", b"version https://git-lfs.github.com/spec/v1\n", ("file-is-lfs-pointer", "LFS")),
         ("x.safetensors", b"<!DOCTYPE html><html>", ("file-is-web-page",)),
-        ("x.safetensors", b"\xff" * 64, ("safetensors-invalid", "header makes no sense")),
+        ("x.safetensors", b"\xff" * 64, ("safetensors-invalid", "its header is invalid")),
         ("x.txt", b"hello", ("checkpoint-wrong-format",)),
     ],
 )

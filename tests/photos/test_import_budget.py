@@ -15,7 +15,7 @@ from lib_lora.character.store import Character, create
 from lib_lora.photos.importing import photo_import
 from lib_lora.photos.importing.import_budget import Budget, OverBudget
 from lib_lora.photos.importing.photo_import import see_that_one_opens, take_in
-from lib_lora.workflows.photos.import_command import told
+from lib_lora.workflows.photos.import_command import import_text
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_a_zip_of_black_pictures_ends_in_seconds(tmp_path, folder, black, count,
     assert len(result.skipped) == 1
     assert result.skipped[0].code == "photos-over-budget"
     assert str(result.skipped[0]).startswith(f"{count:,} pictures were left out: 0000.png, 0001.png, 0002.png and ")
-    assert str(result.skipped[0]) in told(result)
+    assert str(result.skipped[0]) in import_text(result)
 
 
 def test_looking_for_one_that_opens_has_a_budget_too(tmp_path, black, monkeypatch):

@@ -12,8 +12,8 @@ def _names(count):
 
 
 def test_thirty_of_a_kind_are_one_line():
-    assert merged(_each("unreadable", "{} is not a picture that can be read; replace or remove it.", _names(30))) == [
-        "IMG 0000.jpg is not a picture that can be read; replace or remove it. So with 29 more: IMG 0001.jpg, "
+    assert merged(_each("unreadable", "{} is not a readable picture; replace or remove it.", _names(30))) == [
+        "IMG 0000.jpg is not a readable picture; replace or remove it. So with 29 more: IMG 0001.jpg, "
         "IMG 0002.jpg, IMG 0003.jpg and others."
     ]
 

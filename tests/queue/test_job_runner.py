@@ -13,7 +13,7 @@ from test_supervisor import PATIENCE, FakeGround, House, alive, eventually
 
 from lib_lora.errors import UserError
 from lib_lora.queue import worker_pipe
-from lib_lora.queue.job_runner import cleaned, run_of, told_by_worker
+from lib_lora.queue.job_runner import cleaned, outcome_of_worker, run_of
 from lib_lora.queue.queue import Queue
 from lib_lora.queue.supervisor import Timeouts
 
@@ -67,7 +67,7 @@ def test_what_a_worker_has_said_is_cleaned_to_the_last_corner(tmp_path):
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(400)
     try:
-        assert told_by_worker(tmp_path) is None
+        assert outcome_of_worker(tmp_path) is None
     finally:
         sys.setrecursionlimit(limit)
 

@@ -647,7 +647,7 @@ def test_the_second_supervisor_waits_for_the_first_to_go(house, ground):
     eventually(lambda: house.supervisor.active)
     other = House(house.root, ground)
     other.supervisor.start()
-    eventually(lambda: "Another process is at work" in other.supervisor.reason)
+    eventually(lambda: "Another process is using" in other.supervisor.reason)
     assert not other.supervisor.active
     number = house.add("obeys")
     house.at_work(number)

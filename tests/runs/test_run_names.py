@@ -15,7 +15,7 @@ from lib_lora.models.families.identify import identify
 from lib_lora.runs.run_names import checkpoint_named, grid_named, run_named
 from lib_lora.training.plan.run_file import IdentifiedBase, create_run
 from lib_lora.training.plan.train_settings import TrainSettings
-from lib_lora.workflows.judge.grid_folder import judged_of_grid, told_of_grids
+from lib_lora.workflows.judge.grid_folder import judged_of_grid, notes_of_grids
 from lib_lora.workflows.photos.new_character import NewCharacter, new_character
 from lib_lora.workflows.train.training_result import values_of
 
@@ -201,12 +201,12 @@ def grid(tmp_path):
 def test_of_a_grid_only_what_the_lora_painted_is_judged(grid):
     ours = [grid / "cells" / f"0{number}-lora.png" for number in (1, 2, 3)]
     assert judged_of_grid(grid) == judged_of_grid(grid / "cells") == ours
-    assert told_of_grids([grid, grid.parent]) == [
+    assert notes_of_grids([grid, grid.parent]) == [
         f"{grid} is a test grid: its 3 pictures with the LoRA are judged; the 4 without the LoRA or the trigger word "
         "are left out."
     ]
     write_json(grid / "report.json", {"verdict": {"headline": "The face holds"}})
-    [_, own] = told_of_grids([grid / "cells"])
+    [_, own] = notes_of_grids([grid / "cells"])
     assert own.startswith("The grid's own report says: The face holds.")  # its ruler is another one than `score`'s
     for path in ours:
         path.unlink()
@@ -220,7 +220,7 @@ def test_another_folder_is_no_grid(grid, plan):
     if plan is not None:
         (grid / "plan.json").write_text(plan, encoding="utf-8")
     assert judged_of_grid(grid) is None
-    assert told_of_grids([grid]) == []
+    assert notes_of_grids([grid]) == []
 
 
 def test_score_knows_its_own_grids(main, root, grid):
@@ -228,9 +228,9 @@ def test_score_knows_its_own_grids(main, root, grid):
     values = json.loads(said.out)
     judged = [Path(row["path"]).name for row in values["pictures"]]
     assert judged == ["01-lora.png", "02-lora.png", "03-lora.png", "01-base.png"]  # what is named by itself is judged
-    assert values["notes"] == told_of_grids([grid])
+    assert values["notes"] == notes_of_grids([grid])
     plain = main("score", NAME, grid / "cells", "--data", root)
-    assert plain.out.splitlines()[0] == told_of_grids([grid / "cells"])[0]
+    assert plain.out.splitlines()[0] == notes_of_grids([grid / "cells"])[0]
 
 
 def test_score_takes_the_name_of_a_run(main, root, grid):

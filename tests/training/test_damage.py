@@ -225,21 +225,20 @@ def test_a_damaged_state_is_named_and_the_one_before_it_is_used(run, events):
         events.clear()
         at = loop._Position()
         loop._Loop(session, events, at).restore()
-        return at.step, [event["text"] for event in events.of("warning")]
+        return at.step, [(event["code"], event["text"]) for event in events.of("warning")]
 
     assert again() == (2, [])
     for damage in (flip, zeros):
-        step, (warning,) = again(lambda: damage(second))  # noqa: B023 - called at once
-        assert step == 1
+        step, ((code, warning),) = again(lambda: damage(second))  # noqa: B023 - called at once
+        assert (step, code) == (1, "state-damaged")
         assert warning.startswith(f"{second} is damaged: its SHA-256")
-        assert warning.endswith("goes on from the state before it, 000001.pt.")
-    step, (warning,) = again(lambda: (flip(second), zeros(first)))
-    assert step == 0
+        assert warning.endswith("from the state before it, 000001.pt.")
+    step, ((code, warning),) = again(lambda: (flip(second), zeros(first)))
+    assert (step, code) == (0, "state-lost")
     assert str(second) in warning
     assert str(first) in warning
-    assert "begins again at its first step" in warning
-    step, (warning,) = again(lambda: shutil.rmtree(run.states))
-    assert step == 0
+    step, ((code, warning),) = again(lambda: shutil.rmtree(run.states))
+    assert (step, code) == (0, "state-lost")
     assert warning.startswith("There is no saved state")
     with raises("state-unusable", has="000002.pt is of another version of SameFace, and no other state is left"):
         again(lambda: (flip(first), of_another_version(second)))  # it may be whole, so its steps are not thrown away
@@ -271,7 +270,7 @@ def test_a_run_file_that_is_not_as_it_was_written_is_said(run, events):
     assert whole != file.read_text(encoding="utf-8")
     train(load_run(run.folder), events)
     (warning,) = events.of("warning")
-    assert warning["text"].startswith(f"{file} is not as SameFace wrote it")
+    assert (warning["code"], str(file) in warning["text"]) == ("run-file-changed", True)
     more = reopen(run.folder, steps=3)  # which writes the file
     assert altered(run.folder)
     assert more.file.settings.unet_lr == 0.003
@@ -296,9 +295,8 @@ def test_the_last_checkpoint_is_written_anew_where_it_is_damaged(run, events):
     assert train(run, events) == path
     check_whole(path)
     assert same_numbers(path, expected)
-    assert [event["text"] for event in events.of("warning")] == [
-        f"{path} was damaged; it is written anew from the saved state."
-    ]
+    (warning,) = events.of("warning")
+    assert (warning["code"], str(path) in warning["text"]) == ("checkpoint-rewritten", True)
     assert not events.of("step")
 
 

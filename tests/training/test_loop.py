@@ -235,7 +235,7 @@ def test_stopped_before_anything_was_learned_it_can_still_be_resumed(make_run, e
 
     with pytest.raises(StoppedByUser):
         train(run, stop_at_once)
-    assert "all zero" in events.of("warning")[0]["text"]
+    assert events.of("warning")[0]["code"] == "nothing-learned"
     assert [path.name for path in run.states.iterdir()] == ["000001.pt"]
     assert not run.checkpoint(1).exists()
 

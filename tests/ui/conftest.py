@@ -148,6 +148,11 @@ class Page:
         assert answer.json().keys() - {"field"} == {"error", "code"}
         return answer.json()["error"]
 
+    def code_of(self, path: str, body: Any = None, status: int = 400) -> str:
+        """The code of the fault for which a POST must be refused."""
+        assert self.refused(path, body, status)
+        return self.post(path, body).json()["code"]
+
     def faulted(self, path: str, body: Any = None, status: int = 400) -> str:
         """The field that a refused POST names; empty where it names none."""
         assert self.refused(path, body, status)

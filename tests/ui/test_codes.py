@@ -119,8 +119,8 @@ def test_a_folder_is_confirmed_once_and_one_of_the_hosts_needs_nothing(page, tmp
     page.host.loras = [tmp_path / "Lora"]
     targets = []
 
-    def found(desk, body):
-        targets.append(target(desk, body))
+    def found(context, body):
+        targets.append(target(context, body))
         raise ValueError
 
     target = use_routes._target

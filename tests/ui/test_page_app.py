@@ -269,13 +269,13 @@ def test_a_folder_of_models_that_is_not_there_is_said_before_anything_is_loaded(
 
 @pytest.mark.parametrize("listen", [False, True])
 def test_what_is_said_holds_the_token_only_where_it_is_needed(listen):
-    lines = page_app.told(7869, "secret", listen, Path("/data/page-7869.html"))
+    lines = page_app.startup_lines(7869, "secret", listen, Path("/data/page-7869.html"))
     assert lines[0] == "SameFace: http://127.0.0.1:7869/?once=secret"
     assert lines[1].endswith(str(Path("/data/page-7869.html")))
     assert (route_access.TOKEN in " ".join(lines)) == listen
     assert ("not encrypted" in " ".join(lines)) == listen
     assert lines[-1] == "Ctrl+C ends it."
-    assert "another browser" not in " ".join(page_app.told(7869, "secret", listen, None))
+    assert "another browser" not in " ".join(page_app.startup_lines(7869, "secret", listen, None))
 
 
 @pytest.mark.parametrize("how", ["SIGINT", "SIGTERM"])

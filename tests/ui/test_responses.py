@@ -66,13 +66,13 @@ def test_no_handler_trusts_an_identifier(page, route):
     names = re.findall(r"\{(\w+)\}", route.path)
     page.character()
     (page.root / "character.yaml").write_text("name: x")  # what '..' as a slug would find
-    desk = RequestContext(page.host, page.queue, page.supervisor, "t")
+    context = RequestContext(page.host, page.queue, page.supervisor, "t")
     good = {"slug": "mara", "run": "001", "grid": "001", "number": "1", "sha256": "0" * 64, "name": "a.png"}
     good["folder"] = "candidates"
     answers = {}
     for evil, name in product(RAW, names):
         try:
-            answers[name, evil] = route.answer(desk, Call({**good, name: evil}))
+            answers[name, evil] = route.answer(context, Call({**good, name: evil}))
         except Refused as refused:
             answers[name, evil] = refused.status
     assert answers == dict.fromkeys(answers, 404)
@@ -123,7 +123,7 @@ def failing(page):
     """A client of one route that raises what it is told."""
     said = {}
 
-    def answer(desk, call):
+    def answer(context, call):
         raise said["error"]
 
     app = FastAPI()
@@ -231,7 +231,7 @@ def test_no_message_repeats_much_of_what_was_sent(page, caplog, route):
 
 
 def test_what_an_exception_says_is_not_logged_whole_either(page, caplog):
-    def answer(desk, call):
+    def answer(context, call):
         try:
             raise KeyError(call.query["x"])
         except KeyError as error:

@@ -17,7 +17,7 @@ from lib_lora.workflows.photos import audit_cache
 
 @pytest.fixture(autouse=True)
 def _no_tokenizer(monkeypatch):
-    monkeypatch.setattr(caption_checks, "problems", lambda looked, wait=False: [])
+    monkeypatch.setattr(caption_checks, "problems", lambda snapshot, wait=False: [])
 
 
 def entry(page):

@@ -63,36 +63,36 @@ def candidate(report: Report) -> Candidate:
         ValueError: the report is of no run.
     """
     facts = report.facts
-    if facts.step is None:
+    if facts.training.step is None:
         raise ValueError("a report without a step is of no run")
     broken = [
         name
         for name, hits, of, limit in (
-            ("no face", facts.no_face, facts.read, NO_FACE_LIMIT),
-            ("copies", facts.copies, facts.read, COPY_LIMIT),
-            ("lost", facts.lost, facts.counted, LOST_LIMIT),
+            ("no face", facts.pictures.no_face, facts.pictures.read, NO_FACE_LIMIT),
+            ("copies", facts.copies.count, facts.pictures.read, COPY_LIMIT),
+            ("lost", facts.pictures.lost, facts.pictures.counted, LOST_LIMIT),
         )
         if of and hits > max(1, limit * of)  # one picture is luck
     ]
-    if facts.retention_best is None:
+    if facts.identity.retention_best is None:
         broken.append("not measurable")
-    identity = float(np.clip(facts.retention_best or 0.0, 0.0, 1.0))
+    identity = float(np.clip(facts.identity.retention_best or 0.0, 0.0, 1.0))
     parts = {"identity": identity}
-    if facts.adherence is not None:
-        parts["adherence"] = float(np.clip(1 + facts.adherence / ADHERENCE_RANGE, 0.0, 1.0))
-    if facts.variety_ratio is not None:
-        parts["variety"] = float(np.clip(facts.variety_ratio, 0.0, 1.0))
+    if facts.base.adherence is not None:
+        parts["adherence"] = float(np.clip(1 + facts.base.adherence / ADHERENCE_RANGE, 0.0, 1.0))
+    if facts.variety.ratio is not None:
+        parts["variety"] = float(np.clip(facts.variety.ratio, 0.0, 1.0))
     return Candidate(
-        step=facts.step,
-        weight=facts.weight,
-        retention=facts.retention_best,
+        step=facts.training.step,
+        weight=facts.training.weight,
+        retention=facts.identity.retention_best,
         error=_error(report),
-        adherence=facts.adherence,
-        variety=facts.variety_ratio,
-        no_face=facts.no_face,
-        copies=facts.copies,
-        lost=facts.lost,
-        pictures=facts.pictures,
+        adherence=facts.base.adherence,
+        variety=facts.variety.ratio,
+        no_face=facts.pictures.no_face,
+        copies=facts.copies.count,
+        lost=facts.pictures.lost,
+        pictures=facts.pictures.count,
         utility=geometric(parts),
         feasible=not broken,
         broken=broken,
@@ -107,11 +107,11 @@ def geometric(parts: dict[str, float]) -> float:
 
 def _error(report: Report) -> float:
     """Standard error of the retention, from its bootstrap interval."""
-    facts = report.facts
-    if facts.retention_low is None or facts.retention_high is None:
+    kept, counted = report.facts.identity, report.facts.pictures.counted
+    if kept.retention_low is None or kept.retention_high is None:
         return 0.0
-    scale = facts.retention_best / facts.retention if facts.retention_best and facts.retention else 1.0
-    return abs(scale) * (facts.retention_high - facts.retention_low) / 2 / intervals.student(facts.counted)
+    scale = kept.retention_best / kept.retention if kept.retention_best and kept.retention else 1.0
+    return abs(scale) * (kept.retention_high - kept.retention_low) / 2 / intervals.student(counted)
 
 
 def with_front(candidates: Sequence[Candidate]) -> list[Candidate]:

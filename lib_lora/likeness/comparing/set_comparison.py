@@ -106,8 +106,9 @@ def compare(a: Report, b: Report, names: tuple[str, str]) -> Comparison:
     better: Literal["a", "b", ""] = "" if p >= SURE else "b" if difference > 0 else "a"
     return Comparison(
         a=names[0], b=names[1], paired=paired, n=n, difference=difference, low=low, high=high, p=p, b_better=better_b,
-        better=better, retention_a=a.facts.retention, retention_b=b.facts.retention, kind_a=a.verdict.kind,
-        kind_b=b.verdict.kind, sentence=_sentence(names, better, difference, p, _what(a, b, n, paired)),
+        better=better, retention_a=a.facts.identity.retention, retention_b=b.facts.identity.retention,
+        kind_a=a.verdict.kind, kind_b=b.verdict.kind,
+        sentence=_sentence(names, better, difference, p, _what(a, b, n, paired)),
     )  # fmt: skip
 
 

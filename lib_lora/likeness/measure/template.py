@@ -183,7 +183,7 @@ def assemble(engine: str, references: Sequence[Reference], dropped: Collection[s
     if not embeddings:
         reasons = "; ".join(f"{item.file}: {item.remark}" for item in items[:3])
         raise UserError(
-            f"In none of the {len(items)} photos a face can be measured"
+            f"No face can be measured in any of the {len(items)} photos"
             f"{f' ({reasons})' if reasons else ''}; add photos that show the character's face clearly.",
             code="no-measurable-face",
             photos=len(items),
@@ -230,7 +230,7 @@ def load(path: Path) -> Template:
     values = files.read_json(path)
     if not isinstance(values, dict) or values.get("version") != VERSION:
         raise UserError(
-            f"{path} is no face template of this version of SameFace; delete it and it is made again.",
+            f"{path} is not a face template of this version of SameFace; delete it and it will be made again.",
             code="template-of-other-version",
             file=path,
         )
@@ -243,11 +243,11 @@ def load(path: Path) -> Template:
                 unpacked_crop(item.crop)
     except ValueError as error:
         raise UserError(
-            f"{path} is damaged ({error}); delete it and it is made again.", code="template-damaged", file=path
+            f"{path} is damaged ({error}); delete it and it will be made again.", code="template-damaged", file=path
         ) from error
     if len(lengths) != 1:
         raise UserError(
-            f"{path} is damaged (vectors of several lengths); delete it and it is made again.",
+            f"{path} is damaged (vectors of several lengths); delete it and it will be made again.",
             code="template-damaged",
             file=path,
         )

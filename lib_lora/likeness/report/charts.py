@@ -206,7 +206,7 @@ def curve(report: Report) -> Curve | None:
     steps = sorted({one.step for one in report.tested})
     if len(steps) < 2:
         return None
-    top = report.facts.ceiling_retention
+    top = report.facts.ceiling.retention
     levels = [0.0, 0.5, 1.0]
     values = [one.retention for one in report.tested] + levels
     low, high = min(values), max(values)

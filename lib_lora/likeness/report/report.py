@@ -9,7 +9,7 @@ import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from lib_lora import files, typed_settings
 from lib_lora.errors import UserError
@@ -18,7 +18,7 @@ from lib_lora.likeness.measure import intervals
 from lib_lora.likeness.measure.calibration import Calibration
 from lib_lora.likeness.measure.face_measure import ImageScore, Measured
 from lib_lora.likeness.measure.template import Template
-from lib_lora.likeness.verdict.facts import Asked, Facts, Status, status_of
+from lib_lora.likeness.verdict.facts import Asked, Facts, PictureFacts, Status, flat, nested, status_of
 from lib_lora.likeness.verdict.metrics import facts_of
 from lib_lora.likeness.verdict.picture_set import PictureSet
 from lib_lora.likeness.verdict.prompt_adherence import Missed, missed
@@ -203,9 +203,9 @@ def make(
     leak = shown.leak or []
     ours = rows("lora", paths.pictures, shown.pictures, shown.asked, with_clip)
     base = rows("base", paths.base, shown.base, shown.asked, without_clip) if shown.base is not None else []
-    if facts.retention is not None and facts.step is not None:
-        here = (facts.step, facts.weight)
-        tested = [one for one in tested if (one.step, one.weight) != here] + [Tested(*here, facts.retention)]
+    if facts.identity.retention is not None and facts.training.step is not None:
+        here = (facts.training.step, facts.training.weight)
+        tested = [one for one in tested if (one.step, one.weight) != here] + [Tested(*here, facts.identity.retention)]
     return Report(
         verdict=judge(facts),
         facts=facts,
@@ -225,12 +225,14 @@ def make(
 
 
 def _shares(facts: Facts) -> list[Share]:
+    pictures = facts.pictures
+    judged = pictures.counted if facts.lines.keep is not None else 0
     counts = [
-        ("clearly this person", facts.ok, facts.counted if facts.keep is not None else 0),
-        ("drifting", facts.drifting, facts.counted if facts.keep is not None else 0),
-        ("no more like the photos than a stranger", facts.lost, facts.counted if facts.keep is not None else 0),
-        ("without a face", facts.no_face, facts.read),
-        ("repeating a photo", facts.copies, facts.read),
+        ("clearly this person", pictures.ok, judged),
+        ("drifting", pictures.drifting, judged),
+        ("no more like the photos than a stranger", pictures.lost, judged),
+        ("without a face", pictures.no_face, pictures.read),
+        ("repeating a photo", facts.copies.count, pictures.read),
     ]
     found = [(name, hits, of, intervals.wilson(hits, of)) for name, hits, of in counts if of]
     return [Share(name, hits, of, share.low, share.high) for name, hits, of, share in found]
@@ -238,7 +240,12 @@ def _shares(facts: Facts) -> list[Share]:
 
 def save(report: Report, path: Path) -> None:
     """Write the report as JSON, atomically."""
-    files.write_json(path, typed_settings.to_dict(report))
+    files.write_json(path, values_of(report))
+
+
+def values_of(report: Report) -> dict[str, Any]:
+    """A report as plain values, with all facts side by side."""
+    return {**typed_settings.to_dict(report), "facts": flat(report.facts)}
 
 
 def load(path: Path) -> Report:
@@ -250,11 +257,22 @@ def load(path: Path) -> Report:
     values = files.read_json(path)
     if not isinstance(values, dict) or values.get("version") != VERSION:
         raise UserError(
-            f"{path} is no report of this version of SameFace; test the LoRA again.",
+            f"{path} is not a report of this version of SameFace; test the LoRA again.",
             code="report-of-other-version",
             file=path,
         )
-    return typed_settings.from_dict(Report, values, str(path))
+    return from_values(values, str(path))
+
+
+def from_values(values: dict[str, Any], where: str = "the report") -> Report:
+    """A report from what `values_of` gave.
+
+    Raises:
+        UserError: a value is unknown, missing or of the wrong type.
+    """
+    facts = values.get("facts")
+    parts = nested(facts) if isinstance(facts, dict) else facts
+    return typed_settings.from_dict(Report, {**values, "facts": parts}, where)
 
 
 def refused(
@@ -269,7 +287,7 @@ def refused(
         engine: that looked at the photos.
         ruler: see `Report`.
     """
-    facts = Facts(refusal=reason.rstrip("."), pictures=len(paths.pictures))
+    facts = Facts(refusal=reason.rstrip("."), pictures=PictureFacts(count=len(paths.pictures)))
 
     def rows(role: Role, names: Sequence[str]) -> list[Row]:
         return [

@@ -157,7 +157,7 @@ class Kept:
 
 def kept(report: Report) -> list[Kept]:
     """Retention against the photos, and against what the base model can show where that was measured."""
-    facts, lines = report.facts, report.calibration
+    facts, lines = report.facts.identity, report.calibration
     if facts.retention is None:
         return []
     found = [
@@ -182,20 +182,22 @@ def why_not_kept(report: Report) -> str:
     """Why there is no retention."""
     if report.facts.refusal:
         return report.facts.refusal
-    return f"only {report.facts.counted} pictures show a face that can be measured; {LEAST_FACES} are needed"
+    return f"only {report.facts.pictures.counted} pictures show a face that can be measured; {LEAST_FACES} are needed"
 
 
 def counts(report: Report) -> str:
     """How many pictures there are, and what became of them."""
-    facts = report.facts
-    parts = [f"{facts.ok} ok", f"{facts.drifting} drift", f"{facts.lost} lost"] if report.calibration.lines else []
-    if facts.no_face:
-        parts.append(f"{facts.no_face} without a face")
+    pictures, copies = report.facts.pictures, report.facts.copies.count
+    judged = [f"{pictures.ok} ok", f"{pictures.drifting} drift", f"{pictures.lost} lost"]
+    parts = judged if report.calibration.lines else []
+    if pictures.no_face:
+        parts.append(f"{pictures.no_face} without a face")
     suspect = sum(row.status == "suspect" for row in report.of("lora"))
     unread = sum(row.status == "unreadable" for row in report.of("lora"))
     parts += [f"{suspect} suspect"] * bool(suspect) + [f"{unread} unreadable"] * bool(unread)
-    parts += [f"{facts.copies} repeating a photo"] * bool(facts.copies)
-    return f"{several(facts.pictures, 'picture')}, {facts.counted} counted" + (f": {', '.join(parts)}" if parts else "")
+    parts += [f"{copies} repeating a photo"] * bool(copies)
+    shown = f"{several(pictures.count, 'picture')}, {pictures.counted} counted"
+    return shown + (f": {', '.join(parts)}" if parts else "")
 
 
 def ours(report: Report) -> str:
@@ -212,10 +214,10 @@ def about(report: Report) -> list[tuple[str, str]]:
         ("Base model", subject.base),
         ("Run", subject.run),
     ]
-    if facts.step is not None:
-        known.append(("Step", f"{facts.step:,}"))
+    if facts.training.step is not None:
+        known.append(("Step", f"{facts.training.step:,}"))
     if subject.lora:
-        known.append(("Weight", f"{facts.weight:g}"))
+        known.append(("Weight", f"{facts.training.weight:g}"))
     made = report.made.replace("T", " ").replace("+00:00", " UTC")
     return [(name, plain(value)) for name, value in [*known, ("Made", made)] if value]
 
@@ -237,10 +239,10 @@ def _remark(photo: ReferencePhoto) -> str:
 def small_print(report: Report) -> list[str]:
     """What the numbers come from, and what they are not."""
     facts, used = report.facts, sum(photo.used for photo in report.photos)
-    excluded = facts.pictures - facts.counted
+    excluded = facts.pictures.count - facts.pictures.counted
     return [
         f"Face engine: {plain(report.engine)}. Licence of its models: {plain(report.licence)}",
-        f"Measured: {several(facts.pictures, 'picture')}, {facts.counted} counted; {used} of "
+        f"Measured: {several(facts.pictures.count, 'picture')}, {facts.pictures.counted} counted; {used} of "
         f"{several(len(report.photos), 'photo')} used. Likeness is the cosine between a face and the character's "
         "template; 1 is the same picture.",
         f"Left out of every summary, and shown with the reason: {several(excluded, 'picture')} and "

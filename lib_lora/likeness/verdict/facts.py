@@ -5,12 +5,13 @@ A fact that could not be measured is None; a rule that needs it then stays silen
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import Field, dataclass, field, fields, is_dataclass
+from typing import Any, Literal
 
 from lib_lora.likeness.measure.calibration import LEAST_FACES, Calibration
 from lib_lora.likeness.measure.face_measure import ImageScore
+from lib_lora.typed_settings import from_dict
 
 Status = Literal["ok", "drift", "lost", "no face", "suspect", "unreadable", "unjudged"]
 
@@ -67,72 +68,76 @@ class Training:
         return earlier, min((step for step in self.saved if step > self.step), default=None)
 
 
+def _kept_as(key: str, default: Any) -> Any:
+    """A field that a report keeps by another name, since there all facts lie side by side."""
+    return field(default=default, metadata={"key": key})
+
+
 @dataclass(frozen=True)
-class Facts:
-    """Everything the rules may ask. Counts are numbers of pictures, shares 0..1, likenesses cosines.
+class LineFacts:
+    """The lines that likeness is judged by; both None where none could be drawn.
 
     Attributes:
-        refusal: why no line could be drawn; empty where there are lines.
-        least: how many pictures a verdict needs.
-        keep: the keep line; `same` the line below which a face is a stranger's.
-        photos: how many are in the template; `photos_outliers` look like another person; `photos_left`,
-            `photos_right` show the head turned to that side of the picture.
-        separation: the smallest d' to strangers.
-        ceiling_retention: how much of the identity the base model's VAE lets through at the painted face size.
-        ceiling_separation: d' of the photos after the VAE to strangers.
-        ceiling_lost: share of the photos whose face is lost, or cannot be judged, after the VAE.
-        pictures: that were asked to show a face; `read` could be read; `faces` show one; `counted` can be measured.
-        no_face, small, blurred, unsure: pictures without a face, or with one that cannot be judged; `_share` is
-            of the pictures read. no_face_more: that share beyond the base model's, where its pictures are there.
-        small_full: pictures asked to show the whole body whose face is too small.
-        several: pictures with more than one face.
-        retention: against the photos, with `retention_low` and `retention_high`; `retention_best`: against the
-            ceiling where there is one.
-        likeness: mean; `likeness_p10`: interpolated 10th percentile; `lowest`.
-        ok, drifting, lost: counted pictures above both lines, between them, under both; `lost_share` of counted.
-        alarm_at: from how many pictures under the keep line drift is certain enough; `under_keep` how many there are.
-        lower_p: one-sided p that the pictures are as alike as the photos.
-        mutual: mean cosine between the pictures; `mutual_photos` between the photos; `mutual_base` without the LoRA;
-            from `mutual_like` on the pictures show one face.
-        uplift: mean gain over the same prompt and seed without the LoRA, `uplift_p` its p, `uplift_pairs` how many.
-        base_no_face_share: of the pictures without the LoRA.
-        copies: pictures that repeat a photo; `copied` names one.
-        hole: the photo that is nearest to most pictures, `hole_share` of counted.
-        variety_ratio: variety as a share of that without the LoRA: of CLIP's features where a model is on the machine,
-            else of hashes and backgrounds; under `variety_limit` they are all alike.
-        yaw_spread, yaw_spread_photos: standard deviation of `faces.yaw_proxy`.
-        frontal, turned: mean likeness of faces from the front and of turned ones; `turned_drop` their difference in
-            spreads of the photos beyond what the photos themselves lose; `frontal_kept` like `retention_best` of those
-            from the front alone.
-        weak: the one attribute whose pictures lose the face, `weak_drop` by how many spreads at least, and `rest` the
-            mean likeness without it; `rest_kept` like `retention_best` of those alone.
-        leak, leak_cells: pictures without the trigger that show the character anyway; `leak_share` how much of the
-            LoRA's gain they have although the trigger is missing.
-        detail_ratio, contrast_ratio, colour_ratio: of the skin against `texture_of`; `clipped_more` in shares.
-        eye_change: median difference of the eyes' colour (CIE76).
-        adherence: mean change of CLIP's text-image cosine by the LoRA, paired.
-        age_change: years, and `sex_changes` a share; only where the engine tells.
-        step, weight, later, earlier, midway: see `Training`; `later` and `earlier` are the neighbouring checkpoints.
-        best_step, fallen: the best tested checkpoint, and how much retention was lost since.
-        risen: retention gained since the tested checkpoint before this one.
-        lower, much_lower: 0.8 and 0.6 times the weight.
-        more, half: how many steps to train on, in tens: by what the steps so far brought (`metrics.share_to_train`);
-            half of them.
+        keep: from here on a face is clearly this person.
+        same: below it a face is a stranger's.
     """
 
-    refusal: str = ""
-    least: int = LEAST_FACES
     keep: float | None = None
     same: float | None = None
-    photos: int = 0
-    photos_outliers: int = 0
-    photos_left: int = 0
-    photos_right: int = 0
+
+
+@dataclass(frozen=True)
+class ReferenceFacts:
+    """The character's photos in the template.
+
+    Attributes:
+        count: how many are in the template.
+        outliers: those that look like another person.
+        left, right: those that show the head turned to that side of the picture.
+        separation: the smallest d' to strangers.
+        mutual: mean cosine between the photos.
+        yaw_spread: standard deviation of `faces.yaw_proxy`.
+    """
+
+    count: int = _kept_as("photos", 0)
+    outliers: int = _kept_as("photos_outliers", 0)
+    left: int = _kept_as("photos_left", 0)
+    right: int = _kept_as("photos_right", 0)
     separation: float | None = None
-    ceiling_retention: float | None = None
-    ceiling_separation: float | None = None
-    ceiling_lost: float | None = None
-    pictures: int = 0
+    mutual: float | None = _kept_as("mutual_photos", None)
+    yaw_spread: float | None = _kept_as("yaw_spread_photos", None)
+
+
+@dataclass(frozen=True)
+class CeilingFacts:
+    """What the base model's VAE lets through at the painted face size.
+
+    Attributes:
+        retention: how much of the identity the VAE lets through.
+        separation: d' of the photos after the VAE to strangers.
+        lost: share of the photos whose face is lost, or cannot be judged, after the VAE.
+    """
+
+    retention: float | None = _kept_as("ceiling_retention", None)
+    separation: float | None = _kept_as("ceiling_separation", None)
+    lost: float | None = _kept_as("ceiling_lost", None)
+
+
+@dataclass(frozen=True)
+class PictureFacts:
+    """What became of the pictures.
+
+    Attributes:
+        count: that were asked to show a face.
+        read: could be read; `faces` show one; `counted` can be measured.
+        no_face, small, blurred, unsure: pictures without a face, or with one that cannot be judged; `_share` is of the
+            pictures read. no_face_more: that share beyond the base model's, where its pictures are there.
+        small_full: pictures asked to show the whole body whose face is too small.
+        several: pictures with more than one face.
+        ok, drifting, lost: counted pictures above both lines, between them, under both.
+    """
+
+    count: int = _kept_as("pictures", 0)
     read: int = 0
     faces: int = 0
     counted: int = 0
@@ -148,6 +153,25 @@ class Facts:
     unsure_share: float | None = None
     several: int = 0
     several_share: float | None = None
+    ok: int = 0
+    drifting: int = 0
+    lost: int = 0
+
+
+@dataclass(frozen=True)
+class IdentityFacts:
+    """How much of the identity the pictures keep.
+
+    Attributes:
+        retention: against the photos, with `retention_low` and `retention_high`; `retention_best`: against the ceiling
+            where there is one.
+        likeness: mean; `likeness_p10`: interpolated 10th percentile; `lowest`.
+        lost_share: of the counted pictures, those under both lines.
+        alarm_at: from how many pictures under the keep line drift is certain enough; `under_keep` how many there are.
+        lower_p: one-sided p that the pictures are as alike as the photos.
+        mutual: mean cosine between the pictures.
+    """
+
     retention: float | None = None
     retention_low: float | None = None
     retention_high: float | None = None
@@ -155,50 +179,134 @@ class Facts:
     likeness: float | None = None
     likeness_p10: float | None = None
     lowest: float | None = None
-    ok: int = 0
-    drifting: int = 0
-    lost: int = 0
     lost_share: float | None = None
     under_keep: int = 0
     alarm_at: int | None = None
     lower_p: float | None = None
     mutual: float | None = None
-    mutual_photos: float | None = None
-    mutual_base: float | None = None
+
+
+@dataclass(frozen=True)
+class BaseComparison:
+    """The pictures against those without the LoRA, and those without the trigger.
+
+    Attributes:
+        no_face_share: of the pictures without the LoRA.
+        mutual: mean cosine between them; from `mutual_like` on the pictures with the LoRA show one face.
+        uplift: mean gain over the same prompt and seed without the LoRA, `uplift_p` its p, `uplift_pairs` how many.
+        leak, leak_cells: pictures without the trigger that show the character anyway; `leak_share` how much of the
+            LoRA's gain they have although the trigger is missing.
+        adherence: mean change of CLIP's text-image cosine by the LoRA, paired.
+    """
+
+    no_face_share: float | None = _kept_as("base_no_face_share", None)
+    mutual: float | None = _kept_as("mutual_base", None)
     mutual_like: float | None = None
     uplift: float | None = None
     uplift_p: float | None = None
     uplift_pairs: int = 0
-    base_no_face_share: float | None = None
-    copies: int = 0
-    copies_share: float | None = None
+    leak: int | None = None
+    leak_cells: int = 0
+    leak_share: float | None = None
+    adherence: float | None = None
+
+
+@dataclass(frozen=True)
+class CopyFacts:
+    """Pictures that repeat a photo.
+
+    Attributes:
+        count: pictures that repeat a photo, `share` of those read; `copied` names one.
+        hole: the photo that is nearest to most pictures, `hole_share` of counted.
+    """
+
+    count: int = _kept_as("copies", 0)
+    share: float | None = _kept_as("copies_share", None)
     copied: str | None = None
     hole: str | None = None
     hole_share: float | None = None
-    variety_ratio: float | None = None
-    variety_limit: float | None = None
+
+
+@dataclass(frozen=True)
+class VarietyFacts:
+    """How varied the pictures are.
+
+    Attributes:
+        ratio: variety as a share of that without the LoRA: of CLIP's features where a model is on the machine, else of
+            hashes and backgrounds.
+        limit: under it they are all alike.
+    """
+
+    ratio: float | None = _kept_as("variety_ratio", None)
+    limit: float | None = _kept_as("variety_limit", None)
+
+
+@dataclass(frozen=True)
+class AngleFacts:
+    """What turning the head does.
+
+    Attributes:
+        yaw_spread: standard deviation of `faces.yaw_proxy`.
+        frontal, turned: mean likeness of faces from the front and of turned ones.
+        turned_drop: their difference in spreads of the photos beyond what the photos themselves lose.
+        frontal_kept: like `IdentityFacts.retention_best` of those from the front alone.
+    """
+
     yaw_spread: float | None = None
-    yaw_spread_photos: float | None = None
     frontal: float | None = None
     frontal_kept: float | None = None
     turned: float | None = None
     turned_drop: float | None = None
+
+
+@dataclass(frozen=True)
+class AttributeFacts:
+    """The one attribute with which the face is lost.
+
+    Attributes:
+        weak: the attribute; `weak_drop` by how many spreads the face is lost at least.
+        rest: the mean likeness without it; `rest_kept` like `IdentityFacts.retention_best` of those alone.
+    """
+
     weak: str | None = None
     weak_drop: float | None = None
     rest: float | None = None
     rest_kept: float | None = None
-    leak: int | None = None
-    leak_cells: int = 0
-    leak_share: float | None = None
+
+
+@dataclass(frozen=True)
+class SurfaceFacts:
+    """Skin, eyes, age.
+
+    Attributes:
+        detail_ratio, contrast_ratio, colour_ratio: of the skin against `texture_of`; `clipped_more` in shares.
+        eye_change: median difference of the eyes' colour (CIE76).
+        age_change: years, and `sex_changes` a share; only where the engine tells.
+    """
+
     texture_of: str | None = None
     detail_ratio: float | None = None
     contrast_ratio: float | None = None
     colour_ratio: float | None = None
     clipped_more: float | None = None
     eye_change: float | None = None
-    adherence: float | None = None
     age_change: float | None = None
     sex_changes: float | None = None
+
+
+@dataclass(frozen=True)
+class TrainingFacts:
+    """Where in a run the pictures come from, and what could be done next.
+
+    Attributes:
+        step, weight, later, earlier, midway: see `Training`; `later` and `earlier` are the neighbouring checkpoints.
+        lower, much_lower: 0.8 and 0.6 times the weight.
+        best_step, fallen: the best tested checkpoint, and how much retention was lost since.
+        risen: retention gained since the tested checkpoint before this one.
+        more, half: how many steps to train on, in tens: by what the steps so far brought (`metrics.share_to_train`);
+            half of them.
+    """
+
     step: int | None = None
     weight: float = 1.0
     lower: float = 0.8
@@ -211,6 +319,70 @@ class Facts:
     risen: float | None = None
     more: int | None = None
     half: int | None = None
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Everything the rules may ask. Counts are numbers of pictures, shares 0..1, likenesses cosines.
+
+    Attributes:
+        refusal: why no line could be drawn; empty where there are lines.
+        least: how many pictures a verdict needs.
+    """
+
+    refusal: str = ""
+    least: int = LEAST_FACES
+    lines: LineFacts = field(default_factory=LineFacts)
+    photos: ReferenceFacts = field(default_factory=ReferenceFacts)
+    ceiling: CeilingFacts = field(default_factory=CeilingFacts)
+    pictures: PictureFacts = field(default_factory=PictureFacts)
+    identity: IdentityFacts = field(default_factory=IdentityFacts)
+    base: BaseComparison = field(default_factory=BaseComparison)
+    copies: CopyFacts = field(default_factory=CopyFacts)
+    variety: VarietyFacts = field(default_factory=VarietyFacts)
+    angles: AngleFacts = field(default_factory=AngleFacts)
+    attribute: AttributeFacts = field(default_factory=AttributeFacts)
+    surface: SurfaceFacts = field(default_factory=SurfaceFacts)
+    training: TrainingFacts = field(default_factory=TrainingFacts)
+
+
+def flat(facts: Facts) -> dict[str, Any]:
+    """Facts by one name each, as reports keep them and sentences name them."""
+    return {key: getattr(group, name) for key, group, name in _places(facts)}
+
+
+def from_flat(values: Mapping[str, Any], where: str = "facts") -> Facts:
+    """Facts from what `flat` gave.
+
+    Raises:
+        UserError: an unknown name, or a value of the wrong type.
+    """
+    return from_dict(Facts, nested(values), where)
+
+
+def nested(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What `flat` gave, each value in its part of `Facts`; unknown names stay outside."""
+    known = {key: (part.name, name) for part in fields(Facts) for key, name in _keys(part)}
+    parts: dict[str, Any] = {}
+    for key, value in values.items():
+        part, name = known.get(key, ("", key))
+        (parts.setdefault(part, {}) if part else parts)[name] = value
+    return parts
+
+
+def _keys(part: Field[Any]) -> Iterator[tuple[str, str]]:
+    """Of each fact in a part of `Facts`: the name that it is kept by, and that in its part."""
+    if is_dataclass(part.default_factory):
+        for one in fields(part.default_factory):
+            yield one.metadata.get("key", one.name), one.name
+
+
+def _places(facts: Facts) -> Iterator[tuple[str, object, str]]:
+    for part in fields(Facts):
+        keys = [*_keys(part)]
+        yield from ((key, getattr(facts, part.name), name) for key, name in keys)
+        if not keys:
+            yield part.name, facts, part.name
 
 
 def status_of(score: ImageScore, calibration: Calibration) -> Status:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 
@@ -13,7 +13,19 @@ from lib_lora.likeness.measure.calibration import LEAST_FACES, Calibration, dist
 from lib_lora.likeness.measure.face_measure import Measured
 from lib_lora.likeness.measure.template import Template
 from lib_lora.likeness.verdict import traits
-from lib_lora.likeness.verdict.facts import NO_FACE, Facts, Training, statuses
+from lib_lora.likeness.verdict.facts import (
+    NO_FACE,
+    BaseComparison,
+    CeilingFacts,
+    Facts,
+    IdentityFacts,
+    LineFacts,
+    PictureFacts,
+    ReferenceFacts,
+    Training,
+    TrainingFacts,
+    statuses,
+)
 from lib_lora.likeness.verdict.picture_set import PictureSet, likenesses, mean_pair, mutual, pairs, share
 from lib_lora.likeness.verdict.rules import KEPT
 from lib_lora.likeness.verdict.traits import TURNED
@@ -30,46 +42,50 @@ def facts_of(shown: PictureSet, template: Template, calibration: Calibration) ->
     if len(shown.asked) != len(shown.pictures) or (shown.base is not None and len(shown.base) != len(shown.pictures)):
         raise ValueError("pictures, what they were asked to show and those without the LoRA are not equally many")
     identity = _identity(shown, template, calibration)
+    lines = calibration.lines
     return Facts(
         refusal=calibration.refusal,
-        ceiling_lost=shown.ceiling_lost,
-        keep=calibration.lines.keep if calibration.lines else None,
-        same=calibration.lines.same if calibration.lines else None,
-        **_photos(template, calibration),
-        **_seen(shown, calibration),
-        **identity,
-        **_base(shown, template, calibration),
-        **traits.copies(shown, template),
-        **traits.varied(shown),
-        **traits.angles(shown, template, calibration),
-        **traits.attributes(shown, calibration),
-        **traits.surface(shown, template),
-        **_training(shown.training, identity.get("retention"), identity.get("retention_best")),
+        lines=LineFacts(lines.keep, lines.same) if lines else LineFacts(),
+        photos=_photos(template, calibration),
+        ceiling=_ceiling(calibration, shown.ceiling_lost),
+        pictures=_seen(shown, calibration),
+        identity=identity,
+        base=_base(shown, template, calibration),
+        copies=traits.copies(shown, template),
+        variety=traits.varied(shown),
+        angles=traits.angles(shown, template, calibration),
+        attribute=traits.attributes(shown, calibration),
+        surface=traits.surface(shown, template),
+        training=_training(shown.training, identity.retention, identity.retention_best),
     )
 
 
-def _photos(template: Template, calibration: Calibration) -> dict[str, Any]:
+def _photos(template: Template, calibration: Calibration) -> ReferenceFacts:
     used = [item for item in template.used if item.face is not None]
     yaws = [item.face.yaw for item in used if item.face is not None]
     separations = [item.separation for item in calibration.impostors if item.separation is not None]
     vectors = [unpacked(item.embedding) for item in used if item.embedding]
+    return ReferenceFacts(
+        count=len(used),
+        outliers=sum(item.outlier for item in template.references),
+        left=sum(yaw < -TURNED for yaw in yaws),
+        right=sum(yaw > TURNED for yaw in yaws),
+        separation=min(separations, default=None),
+        mutual=mean_pair(vectors),
+        yaw_spread=float(np.std(yaws)) if len(yaws) >= LEAST_FACES else None,
+    )
+
+
+def _ceiling(calibration: Calibration, lost: float | None) -> CeilingFacts:
     top = calibration.ceiling
-    return {
-        "photos": len(used),
-        "photos_outliers": sum(item.outlier for item in template.references),
-        "photos_left": sum(yaw < -TURNED for yaw in yaws),
-        "photos_right": sum(yaw > TURNED for yaw in yaws),
-        "separation": min(separations, default=None),
-        "ceiling_retention": calibration.retention(top.median) if top and calibration.lines else None,
-        "ceiling_separation": min((distance(top, item) for item in calibration.impostors), default=None)
-        if top
-        else None,
-        "mutual_photos": mean_pair(vectors),
-        "yaw_spread_photos": float(np.std(yaws)) if len(yaws) >= LEAST_FACES else None,
-    }
+    return CeilingFacts(
+        retention=calibration.retention(top.median) if top and calibration.lines else None,
+        separation=min((distance(top, item) for item in calibration.impostors), default=None) if top else None,
+        lost=lost,
+    )
 
 
-def _seen(shown: PictureSet, calibration: Calibration) -> dict[str, Any]:
+def _seen(shown: PictureSet, calibration: Calibration) -> PictureFacts:
     scores = [item.score for item in shown.pictures]
     named = statuses(scores, calibration)
     faults = [score.face.fault if score.face else "" for score in scores]
@@ -78,27 +94,27 @@ def _seen(shown: PictureSet, calibration: Calibration) -> dict[str, Any]:
     unsure = faults.count("unsure") + faults.count("cut")
     several = sum(score.faces > 1 for score in scores)
     full = [asked.framing == "full" for asked in shown.asked]
-    return {
-        "pictures": len(scores),
-        "read": read,
-        "faces": sum(score.faces > 0 for score in scores),
-        "counted": sum(score.counts for score in scores),
-        "no_face": named.count("no face"),
-        "no_face_share": share(named.count("no face"), read),
-        "no_face_more": named.count("no face") / read - (_without_face(shown.base or ()) or 0.0) if read else None,
-        "small": small,
-        "small_share": share(small, read),
-        "small_full": sum(fault == "small" and whole for fault, whole in zip(faults, full, strict=True)),
-        "blurred": blurred,
-        "blurred_share": share(blurred, read),
-        "unsure": unsure,
-        "unsure_share": share(unsure, read),
-        "several": several,
-        "several_share": share(several, read),
-        "ok": named.count("ok"),
-        "drifting": named.count("drift"),
-        "lost": named.count("lost"),
-    }
+    return PictureFacts(
+        count=len(scores),
+        read=read,
+        faces=sum(score.faces > 0 for score in scores),
+        counted=sum(score.counts for score in scores),
+        no_face=named.count("no face"),
+        no_face_share=share(named.count("no face"), read),
+        no_face_more=named.count("no face") / read - (_without_face(shown.base or ()) or 0.0) if read else None,
+        small=small,
+        small_share=share(small, read),
+        small_full=sum(fault == "small" and whole for fault, whole in zip(faults, full, strict=True)),
+        blurred=blurred,
+        blurred_share=share(blurred, read),
+        unsure=unsure,
+        unsure_share=share(unsure, read),
+        several=several,
+        several_share=share(several, read),
+        ok=named.count("ok"),
+        drifting=named.count("drift"),
+        lost=named.count("lost"),
+    )
 
 
 def _without_face(pictures: Sequence[Measured]) -> float | None:
@@ -106,15 +122,15 @@ def _without_face(pictures: Sequence[Measured]) -> float | None:
     return share(sum(item.score.reason == NO_FACE for item in pictures), len(pictures))
 
 
-def _identity(shown: PictureSet, template: Template, calibration: Calibration) -> dict[str, Any]:
+def _identity(shown: PictureSet, template: Template, calibration: Calibration) -> IdentityFacts:
     values = likenesses(shown.pictures)
     if not len(values):
-        return {}
-    facts: dict[str, Any] = {
-        "likeness": float(values.mean()),
-        "likeness_p10": float(np.percentile(values, 10)),
-        "lowest": float(values.min()),
-    }
+        return IdentityFacts()
+    facts = IdentityFacts(
+        likeness=float(values.mean()),
+        likeness_p10=float(np.percentile(values, 10)),
+        lowest=float(values.min()),
+    )
     if len(values) < LEAST_FACES or calibration.lines is None:
         return facts
     prompts = [
@@ -124,42 +140,41 @@ def _identity(shown: PictureSet, template: Template, calibration: Calibration) -
     ]
     low, high = intervals.bootstrap(lambda rows: values[rows].mean(1), len(values), prompts)
     mean = float(values.mean())
-    return {
-        **facts,
-        "retention": calibration.retention(mean),
-        "retention_low": calibration.retention(low),
-        "retention_high": calibration.retention(high),
-        "retention_best": calibration.retention_of_best(mean),
-        "lost_share": float((values < calibration.lines.same).mean()),
-        "under_keep": int((values < calibration.lines.keep).sum()),
-        "alarm_at": intervals.alarm_count(len(values), calibration.lines.below),
-        "lower_p": intervals.lower_p(values, template.loo),
-        "mutual": mutual(shown.pictures),
-    }
+    return replace(
+        facts,
+        retention=calibration.retention(mean),
+        retention_low=calibration.retention(low),
+        retention_high=calibration.retention(high),
+        retention_best=calibration.retention_of_best(mean),
+        lost_share=float((values < calibration.lines.same).mean()),
+        under_keep=int((values < calibration.lines.keep).sum()),
+        alarm_at=intervals.alarm_count(len(values), calibration.lines.below),
+        lower_p=intervals.lower_p(values, template.loo),
+        mutual=mutual(shown.pictures),
+    )
 
 
-def _base(shown: PictureSet, template: Template, calibration: Calibration) -> dict[str, Any]:
-    facts: dict[str, Any] = {}
+def _base(shown: PictureSet, template: Template, calibration: Calibration) -> BaseComparison:
+    facts = BaseComparison()
     if shown.base is not None:
         gains = pairs(shown.pictures, shown.base)
         between = mutual(shown.base)
         photos = mean_pair([unpacked(item.embedding) for item in template.used if item.embedding])
-        facts["mutual_base"] = between
-        if between is not None and photos is not None:
-            facts["mutual_like"] = max(between + 0.2, 0.75 * photos)
-        facts["base_no_face_share"] = _without_face(shown.base)
-        facts["uplift_pairs"] = len(gains)
-        if len(gains) >= LEAST_FACES:
-            facts["uplift"] = float(gains.mean())
-            facts["uplift_p"] = intervals.paired_p(gains)
+        facts = BaseComparison(
+            mutual=between,
+            mutual_like=max(between + 0.2, 0.75 * photos) if between is not None and photos is not None else None,
+            no_face_share=_without_face(shown.base),
+            uplift_pairs=len(gains),
+            uplift=float(gains.mean()) if len(gains) >= LEAST_FACES else None,
+            uplift_p=intervals.paired_p(gains) if len(gains) >= LEAST_FACES else None,
+        )
     if shown.leak is not None and calibration.lines:
         found = [item.score.likeness for item in shown.leak if item.score.likeness is not None and item.score.counts]
-        facts["leak"] = sum(value >= calibration.lines.same for value in found)
-        facts["leak_cells"] = len(shown.leak)
-        facts["leak_share"] = _leak_share(shown)
+        leak = sum(value >= calibration.lines.same for value in found)
+        facts = replace(facts, leak=leak, leak_cells=len(shown.leak), leak_share=_leak_share(shown))
     if shown.adherence is not None and len(shown.adherence[0]):
         with_lora, without = (np.asarray(side, np.float64) for side in shown.adherence)
-        facts["adherence"] = float((with_lora - without).mean())
+        facts = replace(facts, adherence=float((with_lora - without).mean()))
     return facts
 
 
@@ -181,23 +196,21 @@ def _leak_share(shown: PictureSet) -> float | None:
     return float((without - base) / (with_it - base)) if with_it - base >= LEAST_GAIN else None
 
 
-def _training(run: Training, now: float | None, best: float | None) -> dict[str, Any]:
+def _training(run: Training, now: float | None, best: float | None) -> TrainingFacts:
     """Of retention against the photos (`now`) and against the ceiling."""
     lower, much_lower = (round(run.weight * factor, 2) for factor in (0.8, 0.6))
-    facts: dict[str, Any] = {"step": run.step, "weight": run.weight, "lower": lower, "much_lower": much_lower}
+    facts = TrainingFacts(step=run.step, weight=run.weight, lower=lower, much_lower=much_lower)
     if run.step is None:
         return facts
-    facts["half"] = steps_of(run.step, 0.5)
-    facts["earlier"], facts["later"] = run.neighbours
-    facts["midway"] = run.midway
+    earlier, later = run.neighbours
+    facts = replace(facts, half=steps_of(run.step, 0.5), earlier=earlier, later=later, midway=run.midway)
     if now is None or best is None:
         return facts
-    facts["more"] = steps_of(run.step, share_to_train(best))
+    facts = replace(facts, more=steps_of(run.step, share_to_train(best)))
     before = [(step, kept) for step, kept in run.tested if step < run.step]
     if before:
         best_kept, best_step = max((kept, -step) for step, kept in before)
-        facts["best_step"], facts["fallen"] = -best_step, best_kept - now
-        facts["risen"] = now - max(before)[1]
+        facts = replace(facts, best_step=-best_step, fallen=best_kept - now, risen=now - max(before)[1])
     return facts
 
 

@@ -2,67 +2,70 @@
 
 from __future__ import annotations
 
-from lib_lora.likeness.verdict.rule_language import Note
+from lib_lora.likeness.verdict.rule_language import Note, above, at_least, below
 from lib_lora.likeness.verdict.rules import HALF, MANY
 
 NOTES: tuple[Note, ...] = (
     Note(
         "mixed photos",
-        (("photos_outliers", ">=", 2),),
+        (at_least(lambda f: f.photos.outliers, 2),),
         "{photos_outliers} photos look unlike the others: see whether they show another person.",
     ),
     Note(
         "strangers among them",
-        (("lost", ">=", 1), ("retention_best", ">=", HALF)),
+        (at_least(lambda f: f.pictures.lost, 1), at_least(lambda f: f.identity.retention_best, HALF)),
         "{lost} of {counted} faces are no more like the photos than a stranger's; they are marked.",
     ),
     Note(
         "small faces",
-        (("small", ">=", 1), ("small_share", "<", MANY)),
+        (at_least(lambda f: f.pictures.small, 1), below(lambda f: f.pictures.small_share, MANY)),
         "{small} pictures have a face under 40 pixels and are not judged; that is resolution, not drift (hires fix "
         "or a larger picture helps).",
     ),
     Note(
         "several faces",
-        (("several", ">=", 2), ("several_share", "<", MANY)),
+        (at_least(lambda f: f.pictures.several, 2), below(lambda f: f.pictures.several_share, MANY)),
         "{several} pictures show several faces; the most similar one counts.",
     ),
     Note(
         "leak",
-        (("leak", ">=", 2),),
+        (at_least(lambda f: f.base.leak, 2),),
         "{leak} of {leak_cells} pictures without the trigger show this person too: the LoRA has changed the class "
         "word as well.",
     ),
     Note(
         "trigger without effect",
-        (("leak_share", ">=", 0.8), ("leak", "<", 2)),
+        (at_least(lambda f: f.base.leak_share, 0.8), below(lambda f: f.base.leak, 2)),
         "Without the trigger the pictures gain nearly as much ({leak_share:.0%}): so far the LoRA changes the class "
         "word more than it learns the trigger.",
     ),
     Note(
         "low ceiling",
-        (("ceiling_retention", "<", 0.8),),
+        (below(lambda f: f.ceiling.retention, 0.8),),
         "The base model's VAE lets only {ceiling_retention:.0%} of the identity through at this face size; larger "
         "faces keep more.",
     ),
     Note(
         "eyes",
-        (("eye_change", ">", 15.0), ("retention_best", ">=", HALF)),
+        (
+            above(lambda f: f.surface.eye_change, 15.0),
+            at_least(lambda f: f.identity.retention_best, HALF),
+        ),
         "The eyes have another colour than in the photos (difference {eye_change:.0f}; 10 is obvious).",
     ),
     Note(
         "age",
-        (("age_change", ">", 5.0),),
+        (above(lambda f: f.surface.age_change, 5.0),),
         "The person looks {age_change:.0f} years older than in the photos: is an age word in every caption?",
     ),
     Note(
         "age, younger",
-        (("age_change", "<", -5.0),),
+        (below(lambda f: f.surface.age_change, -5.0),),
         "The person looks {younger} years younger than in the photos: is an age word in every caption?",
     ),
     Note(
         "sex",
-        (("sex_changes", ">", 0.2),),
+        (above(lambda f: f.surface.sex_changes, 0.2),),
         "In {sex_changes:.0%} of the pictures the engine takes the person for another sex than in the photos.",
     ),
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from lib_lora.likeness.verdict.facts import Facts
 
@@ -35,16 +35,48 @@ DRIFT: frozenset[Kind] = frozenset(
 # Nothing can be said about the face.
 NO_VERDICT: frozenset[Kind] = frozenset(("several people", "too small", "blurred", "base too coarse", "not measurable"))
 
-Operator = Literal["<", "<=", ">=", ">", "is", "under", "over"]
-_COMPARE: dict[str, Callable[[Any, Any], bool]] = {
-    "<": operator.lt,
-    "<=": operator.le,
-    ">=": operator.ge,
-    ">": operator.gt,
-    "under": operator.lt,  # another fact
-    "over": operator.ge,
-}
-Condition = tuple[str, Operator, Any]
+Fact = Callable[[Facts], "float | None"]
+Limit = float | Fact
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What must hold of the facts; it does not where what it needs was not measured."""
+
+    holds: Callable[[Facts], bool]
+
+
+def below(fact: Fact, limit: Limit) -> Condition:
+    """`fact` < `limit`, a number or another fact."""
+    return _compared(fact, operator.lt, limit)
+
+
+def at_most(fact: Fact, limit: Limit) -> Condition:
+    """`fact` <= `limit`."""
+    return _compared(fact, operator.le, limit)
+
+
+def at_least(fact: Fact, limit: Limit) -> Condition:
+    """`fact` >= `limit`."""
+    return _compared(fact, operator.ge, limit)
+
+
+def above(fact: Fact, limit: Limit) -> Condition:
+    """`fact` > `limit`."""
+    return _compared(fact, operator.gt, limit)
+
+
+def there(fact: Callable[[Facts], float | str | None]) -> Condition:
+    """`fact` is known, and neither empty nor 0."""
+    return Condition(lambda facts: bool(fact(facts)))
+
+
+def _compared(fact: Fact, compare: Callable[[float, float], bool], limit: Limit) -> Condition:
+    def holds(facts: Facts) -> bool:
+        value, edge = fact(facts), limit(facts) if callable(limit) else limit
+        return value is not None and edge is not None and compare(value, edge)
+
+    return Condition(holds)
 
 
 @dataclass(frozen=True)
@@ -54,12 +86,11 @@ class Rule:
     Attributes:
         name: unique.
         kind: the verdict.
-        when: conditions (fact, operator, limit) that must all hold; "is" compares with None or "" ("is", True =
-            is there), "under" and "over" compare with another fact.
+        when: conditions that must all hold.
         because: what was seen, with facts in braces.
         advice: the one thing to do next, with facts in braces.
         action: the same for a program; "none" where only the user can do it.
-        value: the fact that is the action's value, or the value itself; empty = none.
+        value: the fact that is the action's value, or the value itself; None = none.
     """
 
     name: str
@@ -68,7 +99,7 @@ class Rule:
     because: str
     advice: str
     action: str = "none"
-    value: str | float = ""
+    value: Limit | None = None
 
 
 @dataclass(frozen=True)
@@ -80,17 +111,6 @@ class Note:
     text: str
 
 
-def holds(condition: Condition, facts: Facts) -> bool:
-    """Whether one condition holds."""
-    name, how, limit = condition
-    value = getattr(facts, name)
-    if how == "is":
-        return (value not in (None, "", 0)) is bool(limit)
-    if how in ("under", "over"):
-        limit = getattr(facts, limit)
-    return value is not None and limit is not None and _COMPARE[how](value, limit)
-
-
 def matching(facts: Facts, rules: Sequence[Rule]) -> list[Rule]:
     """The rules all of whose conditions hold, in order."""
-    return [rule for rule in rules if all(holds(condition, facts) for condition in rule.when)]
+    return [rule for rule in rules if all(condition.holds(facts) for condition in rule.when)]

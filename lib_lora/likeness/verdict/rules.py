@@ -7,7 +7,7 @@ Limits are proposals from measurements on faces of people who do not exist (docs
 from __future__ import annotations
 
 from lib_lora.likeness.measure.calibration import LEAST_FACES, LEAST_PHOTOS, LEAST_SEPARATION
-from lib_lora.likeness.verdict.rule_language import Condition, Rule
+from lib_lora.likeness.verdict.rule_language import Condition, Rule, above, at_least, at_most, below, there
 
 # Limits that several rules share.
 KEPT = 0.85  # of the identity: the face is learned
@@ -21,33 +21,44 @@ EFFECT = 0.05  # cosine; a smaller gain is no gain
 RISING = 0.03  # of the identity, since the tested checkpoint before; less is no longer rising
 LOW_WEIGHT = 0.75  # under it the weight is the first thing to change; 0.8 is where other advice sends a burnt LoRA
 
-_LATER: Condition = ("later", "is", True)
-_EARLIER: Condition = ("earlier", "is", True)
-_RUN: Condition = ("step", "is", True)
-_WEAK: tuple[Condition, ...] = (("retention_best", "<", HALF),)
-_LEARNED: tuple[Condition, ...] = (("retention_best", ">=", KEPT),)
-_UNDER: tuple[Condition, ...] = (("retention_best", "<", KEPT), ("retention_best", ">=", HALF))
-_SHARPLY: tuple[Condition, ...] = (("under_keep", "over", "alarm_at"),)
+_LATER: Condition = there(lambda f: f.training.later)
+_EARLIER: Condition = there(lambda f: f.training.earlier)
+_RUN: Condition = there(lambda f: f.training.step)
+_WEAK: tuple[Condition, ...] = (below(lambda f: f.identity.retention_best, HALF),)
+_LEARNED: tuple[Condition, ...] = (at_least(lambda f: f.identity.retention_best, KEPT),)
+_UNDER: tuple[Condition, ...] = (
+    below(lambda f: f.identity.retention_best, KEPT),
+    at_least(lambda f: f.identity.retention_best, HALF),
+)
+_SHARPLY: tuple[Condition, ...] = (at_least(lambda f: f.identity.under_keep, lambda f: f.identity.alarm_at),)
 _COLLAPSED: tuple[Condition, ...] = (
-    ("retention_best", "<", KEPT),
-    ("uplift", ">=", EFFECT),
-    ("mutual", "over", "likeness"),
-    ("yaw_spread", "under", "yaw_spread_photos"),
+    below(lambda f: f.identity.retention_best, KEPT),
+    at_least(lambda f: f.base.uplift, EFFECT),
+    at_least(lambda f: f.identity.mutual, lambda f: f.identity.likeness),
+    below(lambda f: f.angles.yaw_spread, lambda f: f.photos.yaw_spread),
     _RUN,
 )
 _ONE_FACE = (
     "The pictures show one face in one pose, whatever is asked for, and it is no longer quite this one: they are more "
     "alike to each other ({mutual:.2f}) than to the photos ({likeness:.2f})."
 )
-_PARTLY: tuple[Condition, ...] = (*_SHARPLY, ("retention_best", ">=", HALF))
-_TURNED: tuple[Condition, ...] = (*_PARTLY, ("turned_drop", ">", 2.0), ("frontal", "over", "keep"))
+_PARTLY: tuple[Condition, ...] = (*_SHARPLY, at_least(lambda f: f.identity.retention_best, HALF))
+_TURNED: tuple[Condition, ...] = (
+    *_PARTLY,
+    above(lambda f: f.angles.turned_drop, 2.0),
+    at_least(lambda f: f.angles.frontal, lambda f: f.lines.keep),
+)
 _ADD_TURNED = (
     "The face holds from the front ({frontal:.2f}) and is lost when the head turns ({turned:.2f}).",
     "Add 4 three-quarter and 2 profile photos of each side (there are {photos_left} turned to the left and "
     "{photos_right} to the right of the picture), and train again.",
     "add_photos",
 )
-_WEAK_SPOT: tuple[Condition, ...] = (*_PARTLY, ("weak_drop", ">", 3.0), ("rest", "over", "keep"))
+_WEAK_SPOT: tuple[Condition, ...] = (
+    *_PARTLY,
+    above(lambda f: f.attribute.weak_drop, 3.0),
+    at_least(lambda f: f.attribute.rest, lambda f: f.lines.keep),
+)
 _NAME_IT = (
     "The face is lost with one thing in the prompt: {weak}.",
     "Name it in the captions of the photos where it can be seen, or leave it out of the prompt.",
@@ -59,7 +70,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "few photos",
         "not measurable",
-        (("refusal", "is", True), ("photos", "<", LEAST_PHOTOS)),
+        (there(lambda f: f.refusal), below(lambda f: f.photos.count, LEAST_PHOTOS)),
         "{refusal}.",
         "Add photos until at least 15 show the face clearly (20 to 50 are best), then test again.",
         "add_photos",
@@ -67,7 +78,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "not separable",
         "not measurable",
-        (("refusal", "is", True), ("separation", "<", LEAST_SEPARATION)),
+        (there(lambda f: f.refusal), below(lambda f: f.photos.separation, LEAST_SEPARATION)),
         "{refusal}.",
         "Judge this character by eye on the contact sheet; for a photo-like one look through the photos for other "
         "people and take them out.",
@@ -75,14 +86,14 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "no lines",
         "not measurable",
-        (("refusal", "is", True),),
+        (there(lambda f: f.refusal),),
         "{refusal}.",
         "Paint the test grid with and without the LoRA, so that there is something to compare with.",
     ),
     Rule(
         "nothing readable",
         "not measurable",
-        (("read", "<=", 0),),
+        (at_most(lambda f: f.pictures.read, 0),),
         "Not one of the {pictures} pictures could be read.",
         "Check the files named below; pictures are PNG, JPEG or WebP.",
     ),
@@ -90,39 +101,44 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "base paints no face",
         "no face",
-        (("no_face_share", ">", MANY), ("base_no_face_share", ">", MANY)),
+        (above(lambda f: f.pictures.no_face_share, MANY), above(lambda f: f.base.no_face_share, MANY)),
         "{no_face} of {read} pictures show no face, and without the LoRA most show none either.",
         "Choose a base model that paints people.",
     ),
     Rule(
         "faces break, earlier step",
         "over-baked",
-        (("no_face_more", ">", NO_FACES), ("no_face", ">=", 3), ("base_no_face_share", "<=", NO_FACES), _EARLIER),
+        (
+            above(lambda f: f.pictures.no_face_more, NO_FACES),
+            at_least(lambda f: f.pictures.no_face, 3),
+            at_most(lambda f: f.base.no_face_share, NO_FACES),
+            _EARLIER,
+        ),
         "{no_face} of {read} pictures show no face, while the base model paints one: the LoRA breaks the picture.",
         "Test the earlier checkpoint, step {earlier}; if it breaks too, train again with half the learning rate.",
         "test_step",
-        "earlier",
+        lambda f: f.training.earlier,
     ),
     Rule(
         "no face",
         "no face",
-        (("no_face_more", ">", NO_FACES), ("no_face", ">=", 3)),
+        (above(lambda f: f.pictures.no_face_more, NO_FACES), at_least(lambda f: f.pictures.no_face, 3)),
         "{no_face} of {read} pictures show no face that the detector finds.",
         "Test with prompts that show the face (portrait, upper body), or lower the LoRA's weight to {lower:g}.",
         "set_weight",
-        "lower",
+        lambda f: f.training.lower,
     ),
     Rule(
         "no face in a few pictures",
         "no face",
-        (("no_face_share", ">", MANY),),
+        (above(lambda f: f.pictures.no_face_share, MANY),),
         "{no_face} of {read} pictures show no face that the detector finds.",
         "Give pictures in which the face can be seen.",
     ),
     Rule(
         "tiny faces",
         "too small",
-        (("small_share", ">=", MANY),),
+        (at_least(lambda f: f.pictures.small_share, MANY),),
         "In {small} of {read} pictures the face is smaller than 40 pixels, which no engine can judge.",
         "Paint larger pictures or closer framing, or switch on hires fix, and test again; do not retrain for this.",
         "paint_larger",
@@ -130,7 +146,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "blurred faces",
         "blurred",
-        (("blurred_share", ">=", MANY),),
+        (at_least(lambda f: f.pictures.blurred_share, MANY),),
         "In {blurred} of {read} pictures the face is too blurred to judge.",
         "Paint with more sampling steps and without blur in the prompt; if only the LoRA blurs, use an earlier "
         "checkpoint.",
@@ -138,21 +154,21 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "unsure faces",
         "not measurable",
-        (("unsure_share", ">=", MANY),),
+        (at_least(lambda f: f.pictures.unsure_share, MANY),),
         "In {unsure} of {read} pictures the face is cut off by the edge, or is hardly a face.",
         "Test with prompts that show the whole face, and look at the pictures.",
     ),
     Rule(
         "two faces",
         "several people",
-        (("several_share", ">=", MANY),),
+        (at_least(lambda f: f.pictures.several_share, MANY),),
         "{several} of {read} pictures show several faces, so that it is open which one is meant.",
         "Put 'solo' into the prompt and 'two people, crowd' into the negative prompt, and test again.",
     ),
     Rule(
         "too few faces",
         "not measurable",
-        (("counted", "<", LEAST_FACES),),
+        (below(lambda f: f.pictures.counted, LEAST_FACES),),
         "Only {counted} of {pictures} pictures show a face that can be measured; {least} are needed.",
         "Give more pictures that show the face.",
     ),
@@ -160,7 +176,10 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "base too coarse",
         "base too coarse",
-        (("ceiling_separation", "<", LEAST_SEPARATION), ("retention_best", "<", KEPT)),
+        (
+            below(lambda f: f.ceiling.separation, LEAST_SEPARATION),
+            below(lambda f: f.identity.retention_best, KEPT),
+        ),
         "At this picture size the base model's VAE alone blurs the identity so far (d' {ceiling_separation:.1f}) that "
         "the person and strangers cannot be told apart.",
         "Paint larger faces: a larger picture, closer framing, or hires fix; then test again.",
@@ -169,7 +188,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "base loses faces",
         "base too coarse",
-        (("ceiling_lost", ">", MANY), ("retention_best", "<", KEPT)),
+        (above(lambda f: f.ceiling.lost, MANY), below(lambda f: f.identity.retention_best, KEPT)),
         "At this picture size the base model's VAE alone loses the face in {ceiling_lost:.0%} of the photos.",
         "Paint larger faces: a larger picture, closer framing, or hires fix; then test again.",
         "paint_larger",
@@ -178,23 +197,23 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "over-baked",
         "over-baked",
-        (("fallen", ">=", 0.15), ("retention_best", "<", KEPT)),
+        (at_least(lambda f: f.training.fallen, 0.15), below(lambda f: f.identity.retention_best, KEPT)),
         "At step {best_step} {fallen_points} percentage points more of the identity were kept: trained past the best "
         "point.",
         "Keep step {best_step}; for a new run halve the learning rate.",
         "test_step",
-        "best_step",
+        lambda f: f.training.best_step,
     ),
     # Trained to pieces, by too many steps or too high a rate: it may keep less of the identity than a LoRA that was
     # hardly trained, and more steps would be the worst advice.
     Rule(
         "collapsed, earlier step",
         "overtrained",
-        (*_COLLAPSED, ("midway", "is", True)),
+        (*_COLLAPSED, there(lambda f: f.training.midway)),
         _ONE_FACE,
         "Test an earlier checkpoint, step {midway}; if it is no better, train again with a third of the learning rate.",
         "test_step",
-        "midway",
+        lambda f: f.training.midway,
     ),
     Rule(
         "collapsed",
@@ -206,14 +225,19 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "another face",
         "another face",
-        (*_WEAK, ("lost_share", ">=", MANY), ("uplift", "is", True), ("mutual", "over", "mutual_like")),
+        (
+            *_WEAK,
+            at_least(lambda f: f.identity.lost_share, MANY),
+            there(lambda f: f.base.uplift),
+            at_least(lambda f: f.identity.mutual, lambda f: f.base.mutual_like),
+        ),
         "The pictures show one face again and again (mutual likeness {mutual:.2f}), but it is not this one.",
         "Look through the photos for another person, and check that LoRA and character belong together.",
     ),
     Rule(
         "weak at a low weight",
         "undertrained",
-        (*_WEAK, ("weight", "<", LOW_WEIGHT)),
+        (*_WEAK, below(lambda f: f.training.weight, LOW_WEIGHT)),
         _SAID + " at weight {weight:g}{lost_in_words}.",
         "Test it at weight 1.",
         "set_weight",
@@ -222,57 +246,57 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "no effect, later step",
         "undertrained",
-        (*_WEAK, ("uplift", "<", EFFECT), _LATER),
+        (*_WEAK, below(lambda f: f.base.uplift, EFFECT), _LATER),
         "With the LoRA the face is hardly more like the photos than without it ({uplift:+.2f}).",
         "Test the later checkpoint, step {later}.",
         "test_step",
-        "later",
+        lambda f: f.training.later,
     ),
     Rule(
         "no effect",
         "undertrained",
-        (*_WEAK, ("uplift", "<", EFFECT), _RUN),
+        (*_WEAK, below(lambda f: f.base.uplift, EFFECT), _RUN),
         "With the LoRA the face is hardly more like the photos than without it ({uplift:+.2f}).",
         "Train {half} more steps; if nothing changes, check that the trigger is in the captions and in the prompt.",
         "train_more",
-        "half",
+        lambda f: f.training.half,
     ),
     Rule(
         "no effect, outside a run",
         "undertrained",
-        (*_WEAK, ("uplift", "<", EFFECT)),
+        (*_WEAK, below(lambda f: f.base.uplift, EFFECT)),
         "With the LoRA the face is hardly more like the photos than without it ({uplift:+.2f}).",
         "Check that the prompt holds the trigger and the LoRA at weight 1.",
     ),
     Rule(
         "undertrained, later step",
         "undertrained",
-        (*_WEAK, ("uplift", "is", True), _LATER),
+        (*_WEAK, there(lambda f: f.base.uplift), _LATER),
         _SAID + "{lost_in_words}.",
         "Test the later checkpoint, step {later}.",
         "test_step",
-        "later",
+        lambda f: f.training.later,
     ),
     Rule(
         "undertrained",
         "undertrained",
-        (*_WEAK, ("uplift", "is", True), _RUN),
+        (*_WEAK, there(lambda f: f.base.uplift), _RUN),
         _SAID + "{lost_in_words}.",
         "Train {more} more steps.",
         "train_more",
-        "more",
+        lambda f: f.training.more,
     ),
     Rule(
         "undertrained, outside a run",
         "undertrained",
-        (*_WEAK, ("uplift", "is", True)),
+        (*_WEAK, there(lambda f: f.base.uplift)),
         _SAID + "{lost_in_words}.",
         "Use a later checkpoint of this LoRA, or train it longer.",
     ),
     Rule(
         "not this person",
         "not this person",
-        (*_WEAK, ("lost_share", ">=", MANY)),
+        (*_WEAK, at_least(lambda f: f.identity.lost_share, MANY)),
         "{lost} of {counted} faces are no more like the photos than a stranger's.",
         "Check that these pictures and the character belong together.",
     ),
@@ -280,85 +304,112 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "copies, earlier step",
         "overtrained",
-        (("retention_best", ">=", HALF), ("copies_share", ">", COPIED), ("copies", ">=", 2), _EARLIER),
+        (
+            at_least(lambda f: f.identity.retention_best, HALF),
+            above(lambda f: f.copies.share, COPIED),
+            at_least(lambda f: f.copies.count, 2),
+            _EARLIER,
+        ),
         "{copies} of {read} pictures repeat a photo (most often {copied}).",
         "Test the earlier checkpoint, step {earlier}.",
         "test_step",
-        "earlier",
+        lambda f: f.training.earlier,
     ),
     Rule(
         "copies",
         "overtrained",
-        (("copies_share", ">", COPIED), ("copies", ">=", 2)),
+        (above(lambda f: f.copies.share, COPIED), at_least(lambda f: f.copies.count, 2)),
         "{copies} of {read} pictures repeat a photo (most often {copied}).",
         "Use the LoRA at weight {much_lower:g}, or train again with a third fewer steps and more varied photos.",
         "set_weight",
-        "much_lower",
+        lambda f: f.training.much_lower,
     ),
     Rule(
         "burnt",
         "overtrained",
-        (("contrast_ratio", ">", BURNT), ("colour_ratio", ">", BURNT)),
+        (
+            above(lambda f: f.surface.contrast_ratio, BURNT),
+            above(lambda f: f.surface.colour_ratio, BURNT),
+        ),
         "The faces are burnt: {contrast_ratio:.1f} times the contrast and {colour_ratio:.1f} times the colour of "
         "{texture_of}.",
         "Use the LoRA at weight {lower:g}; if it stays, use an earlier checkpoint.",
         "set_weight",
-        "lower",
+        lambda f: f.training.lower,
     ),
     Rule(
         "plastic skin",
         "overtrained",
-        (("retention_best", ">=", HALF), ("detail_ratio", "<", SMOOTH)),
+        (
+            at_least(lambda f: f.identity.retention_best, HALF),
+            below(lambda f: f.surface.detail_ratio, SMOOTH),
+        ),
         "The skin looks like plastic: {detail_ratio:.0%} of the fine detail of {texture_of}.",
         "Use the LoRA at weight {lower:g}; if it stays, use an earlier checkpoint.",
         "set_weight",
-        "lower",
+        lambda f: f.training.lower,
     ),
     Rule(
         "overpowering",
         "overtrained",
-        (*_LEARNED, ("adherence", "<", -0.03)),
+        (*_LEARNED, below(lambda f: f.base.adherence, -0.03)),
         "The pictures follow the prompt less than without the LoRA (CLIP {adherence:+.3f}).",
         "Use the LoRA at weight {lower:g}; if it stays, use an earlier checkpoint.",
         "set_weight",
-        "lower",
+        lambda f: f.training.lower,
     ),
     Rule(
         "all alike, earlier step",
         "overtrained",
-        (("retention_best", ">=", HALF), ("variety_ratio", "under", "variety_limit"), _EARLIER),
+        (
+            at_least(lambda f: f.identity.retention_best, HALF),
+            below(lambda f: f.variety.ratio, lambda f: f.variety.limit),
+            _EARLIER,
+        ),
         "The pictures vary only {variety_ratio:.0%} as much as without the LoRA.",
         "Test the earlier checkpoint, step {earlier}.",
         "test_step",
-        "earlier",
+        lambda f: f.training.earlier,
     ),
     Rule(
         "all alike",
         "overtrained",
-        (("retention_best", ">=", HALF), ("variety_ratio", "under", "variety_limit")),
+        (
+            at_least(lambda f: f.identity.retention_best, HALF),
+            below(lambda f: f.variety.ratio, lambda f: f.variety.limit),
+        ),
         "The pictures vary only {variety_ratio:.0%} as much as without the LoRA.",
         "Use the LoRA at weight {lower:g}; for a new run vary background and clothes in the photos, or caption them.",
         "set_weight",
-        "lower",
+        lambda f: f.training.lower,
     ),
     Rule(
         "one photo everywhere",
         "overtrained",
-        (("retention_best", ">=", HALF), ("hole_share", ">", MANY), ("copies", ">=", 1)),
+        (
+            at_least(lambda f: f.identity.retention_best, HALF),
+            above(lambda f: f.copies.hole_share, MANY),
+            at_least(lambda f: f.copies.count, 1),
+        ),
         "{hole_share:.0%} of the pictures lean on one photo, {hole}.",
         "Take {hole} out of the photos, or caption what is special in it, and train again.",
     ),
     # -- the face is there, but not everywhere
     # A face that is not yet learned is lost first where the head turns or the prompt is strong: train on, while that
     # helps.
-    Rule("angles", "drift", (*_TURNED, ("frontal_kept", ">=", KEPT)), *_ADD_TURNED),
-    Rule("angles, no longer rising", "drift", (*_TURNED, ("risen", "<", RISING)), *_ADD_TURNED),
-    Rule("one attribute", "drift", (*_WEAK_SPOT, ("rest_kept", ">=", KEPT)), *_NAME_IT),
-    Rule("one attribute, no longer rising", "drift", (*_WEAK_SPOT, ("risen", "<", RISING)), *_NAME_IT),
+    Rule("angles", "drift", (*_TURNED, at_least(lambda f: f.angles.frontal_kept, KEPT)), *_ADD_TURNED),
+    Rule("angles, no longer rising", "drift", (*_TURNED, below(lambda f: f.training.risen, RISING)), *_ADD_TURNED),
+    Rule("one attribute", "drift", (*_WEAK_SPOT, at_least(lambda f: f.attribute.rest_kept, KEPT)), *_NAME_IT),
+    Rule(
+        "one attribute, no longer rising",
+        "drift",
+        (*_WEAK_SPOT, below(lambda f: f.training.risen, RISING)),
+        *_NAME_IT,
+    ),
     Rule(
         "slightly under, low weight",
         "slightly undertrained",
-        (*_UNDER, ("weight", "<", LOW_WEIGHT)),
+        (*_UNDER, below(lambda f: f.training.weight, LOW_WEIGHT)),
         _SAID + " at weight {weight:g}.",
         "Test it at weight 1.",
         "set_weight",
@@ -367,34 +418,34 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "slightly under, no longer rising",
         "slightly undertrained",
-        (*_UNDER, ("fallen", ">=", 0.05)),
+        (*_UNDER, at_least(lambda f: f.training.fallen, 0.05)),
         _SAID + ", {fallen_points} percentage points less than at step {best_step}.",
         "Use step {best_step}; training on does not help.",
         "test_step",
-        "best_step",
+        lambda f: f.training.best_step,
     ),
     Rule(
         "slightly under, later step",
         "slightly undertrained",
-        (*_UNDER, ("uplift", ">=", EFFECT), _LATER),
+        (*_UNDER, at_least(lambda f: f.base.uplift, EFFECT), _LATER),
         _SAID + ".",
         "Test the later checkpoint, step {later}.",
         "test_step",
-        "later",
+        lambda f: f.training.later,
     ),
     Rule(
         "slightly under",
         "slightly undertrained",
-        (*_UNDER, ("uplift", ">=", EFFECT), _RUN),
+        (*_UNDER, at_least(lambda f: f.base.uplift, EFFECT), _RUN),
         _SAID + ".",
         "Train {more} more steps.",
         "train_more",
-        "more",
+        lambda f: f.training.more,
     ),
     Rule(
         "drift, lower weight seen",
         "drift",
-        (*_SHARPLY, ("weight", "<", LOW_WEIGHT)),
+        (*_SHARPLY, below(lambda f: f.training.weight, LOW_WEIGHT)),
         "{under_keep} of {counted} faces lie below what the character's own photos allow.",
         "Use the LoRA at weight 1.",
         "set_weight",
@@ -419,7 +470,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "leak",
         "consistent",
-        (*_LEARNED, ("leak", ">=", 2)),
+        (*_LEARNED, at_least(lambda f: f.base.leak, 2)),
         _SAID + "; but {leak} of {leak_cells} pictures without the trigger show this person too.",
         "Keep {it}; if other people shall appear beside this one, train again with pictures of others (class_photos).",
         "keep",
@@ -427,7 +478,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "consistent within the base",
         "consistent",
-        (*_LEARNED, ("ceiling_retention", "<", 0.8)),
+        (*_LEARNED, below(lambda f: f.ceiling.retention, 0.8)),
         _SAID + ", whose VAE alone lets {ceiling_retention:.0%} of the photos' through at this face size.",
         "Keep {it}; for more likeness paint larger faces or use hires fix.",
         "keep",

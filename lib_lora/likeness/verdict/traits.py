@@ -1,15 +1,14 @@
 """What the pictures of a set show besides the identity: copies, variety, angles, attributes, skin. Pure functions.
 
-Each function gives some of `facts.Facts`; what cannot be measured stays out.
+Each function gives a part of `facts.Facts`; what cannot be measured stays out.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 
@@ -20,6 +19,7 @@ from lib_lora.likeness.measure.calibration import LEAST_FACES, Calibration
 from lib_lora.likeness.measure.face_measure import ImageScore, Measured
 from lib_lora.likeness.measure.image_similarity import COPY_BITS, COPY_SSIM, hamming, variety
 from lib_lora.likeness.measure.template import Template
+from lib_lora.likeness.verdict.facts import AngleFacts, AttributeFacts, CopyFacts, SurfaceFacts, VarietyFacts
 from lib_lora.likeness.verdict.picture_set import PictureSet, share
 
 TURNED = 0.35  # of `faces.yaw_proxy`; a nose tip that far off the middle is a three-quarter view
@@ -75,19 +75,18 @@ def is_copy(score: ImageScore, limits: CopyLimits | None) -> bool:
     return score.copy_bits <= (COPY_BITS if same else limits.bits)
 
 
-def copies(shown: PictureSet, template: Template) -> dict[str, Any]:
+def copies(shown: PictureSet, template: Template) -> CopyFacts:
     """Pictures that repeat a photo, and the photo that most pictures lean on."""
     limits = copy_limits(template)
     scores = [item.score for item in shown.pictures if item.hash is not None]
     repeated = [score for score in scores if is_copy(score, limits)]
-    facts: dict[str, Any] = {"copies": len(repeated), "copies_share": share(len(repeated), len(scores))}
-    if repeated:
-        facts["copied"] = Counter(original(score) for score in repeated).most_common(1)[0][0]
+    copied = Counter(original(score) for score in repeated).most_common(1)
+    facts = CopyFacts(len(repeated), share(len(repeated), len(scores)), copied[0][0] if copied else None)
     nearest = Counter(score.nearest for score in scores if score.counts and score.nearest)
-    if nearest.total() >= LEAST_FACES:
-        facts["hole"], most = nearest.most_common(1)[0]
-        facts["hole_share"] = most / nearest.total()
-    return facts
+    if nearest.total() < LEAST_FACES:
+        return facts
+    hole, most = nearest.most_common(1)[0]
+    return replace(facts, hole=hole, hole_share=most / nearest.total())
 
 
 def original(score: ImageScore) -> str:
@@ -96,14 +95,14 @@ def original(score: ImageScore) -> str:
     return (score.nearest_copy if whole else score.nearest) or ""
 
 
-def varied(shown: PictureSet) -> dict[str, Any]:
+def varied(shown: PictureSet) -> VarietyFacts:
     """How varied the pictures are against those without the LoRA."""
     if shown.diversity is not None and shown.diversity[1] > 0:
-        return {"variety_ratio": shown.diversity[0] / shown.diversity[1], "variety_limit": LEAST_DIVERSITY}
+        return VarietyFacts(shown.diversity[0] / shown.diversity[1], LEAST_DIVERSITY)
     if shown.base is None:
-        return {}
+        return VarietyFacts()
     ours, plain = _variety(shown.pictures), _variety(shown.base)
-    return {"variety_ratio": ours / plain, "variety_limit": LEAST_VARIETY} if ours is not None and plain else {}
+    return VarietyFacts(ours / plain, LEAST_VARIETY) if ours is not None and plain else VarietyFacts()
 
 
 def _variety(pictures: Sequence[Measured]) -> float | None:
@@ -111,13 +110,13 @@ def _variety(pictures: Sequence[Measured]) -> float | None:
     return variety([one for one, _ in known], [other for _, other in known]) if len(known) >= LEAST_FACES else None
 
 
-def angles(shown: PictureSet, template: Template, calibration: Calibration) -> dict[str, Any]:
+def angles(shown: PictureSet, template: Template, calibration: Calibration) -> AngleFacts:
     """Whether the face is lost when the head is turned, beyond what the photos lose."""
     known = [(item.score.face.yaw, item.score.likeness) for item in shown.pictures if item.score.counts
              and item.score.face is not None and item.score.likeness is not None]  # fmt: skip
     if len(known) < LEAST_FACES or calibration.photos is None:
-        return {}
-    facts: dict[str, Any] = {"yaw_spread": float(np.std([yaw for yaw, _ in known]))}
+        return AngleFacts()
+    facts = AngleFacts(yaw_spread=float(np.std([yaw for yaw, _ in known])))
     frontal = [value for yaw, value in known if abs(yaw) < FRONTAL]
     turned = [value for yaw, value in known if abs(yaw) > TURNED]
     if len(frontal) < 3 or len(turned) < 3:
@@ -127,21 +126,21 @@ def angles(shown: PictureSet, template: Template, calibration: Calibration) -> d
     own_turned = [value for yaw, value in photos if abs(yaw) > TURNED]
     own = float(np.mean(own_frontal) - np.mean(own_turned)) if own_frontal and own_turned else 0.0
     drop = float(np.mean(frontal) - np.mean(turned)) - max(0.0, own)
-    return {
-        **facts,
-        "frontal": float(np.mean(frontal)),
-        "frontal_kept": calibration.retention_of_best(float(np.mean(frontal))) if calibration.lines else None,
-        "turned": float(np.mean(turned)),
-        "turned_drop": drop / calibration.photos.spread,
-    }
+    return replace(
+        facts,
+        frontal=float(np.mean(frontal)),
+        frontal_kept=calibration.retention_of_best(float(np.mean(frontal))) if calibration.lines else None,
+        turned=float(np.mean(turned)),
+        turned_drop=drop / calibration.photos.spread,
+    )
 
 
-def attributes(shown: PictureSet, calibration: Calibration) -> dict[str, Any]:
+def attributes(shown: PictureSet, calibration: Calibration) -> AttributeFacts:
     """The one attribute with which the face is lost while it holds without."""
     known = [(asked.attributes, item.score.likeness) for asked, item in zip(shown.asked, shown.pictures, strict=True)
              if item.score.counts and item.score.likeness is not None]  # fmt: skip
     if calibration.photos is None:
-        return {}
+        return AttributeFacts()
     drops = []
     for attribute in sorted({name for names, _ in known for name in names}):
         with_it = [value for names, value in known if attribute in names]
@@ -150,21 +149,22 @@ def attributes(shown: PictureSet, calibration: Calibration) -> dict[str, Any]:
             rest = float(np.mean(without))
             drops.append(((rest - max(with_it)) / calibration.photos.spread, attribute, rest))
     if not drops:
-        return {}
+        return AttributeFacts()
     drop, attribute, rest = max(drops)
     kept = calibration.retention_of_best(rest) if calibration.lines else None
-    return {"weak": attribute, "weak_drop": drop, "rest": rest, "rest_kept": kept}
+    return AttributeFacts(weak=attribute, weak_drop=drop, rest=rest, rest_kept=kept)
 
 
-def surface(shown: PictureSet, template: Template) -> dict[str, Any]:
+def surface(shown: PictureSet, template: Template) -> SurfaceFacts:
     """Skin and eyes against the photos'."""
     ours = [item.score.face for item in shown.pictures if item.score.counts and item.score.face]
-    facts: dict[str, Any] = {}
     changes = [item.score.eye_change for item in shown.pictures if item.score.counts and item.score.eye_change]
-    if len(changes) >= LEAST_FACES:
-        facts["eye_change"] = float(np.median(changes))
     photos = [item.face for item in template.used if item.face]
-    facts.update(_age_and_sex(ours, photos))
+    facts = SurfaceFacts(
+        eye_change=float(np.median(changes)) if len(changes) >= LEAST_FACES else None,
+        age_change=_age_change(ours, photos),
+        sex_changes=_sex_changes(ours, photos),
+    )
     others = list(shown.ceiling)
     name = "the photos after the VAE"
     if len(others) < LEAST_FACES:
@@ -173,27 +173,29 @@ def surface(shown: PictureSet, template: Template) -> dict[str, Any]:
     if len(ours) < LEAST_FACES or len(others) < LEAST_FACES:
         return facts
     a, b = _texture(ours), _texture(others)
-    return {
-        **facts,
-        "texture_of": name,
-        "detail_ratio": a[0] / max(b[0], 1e-6),
-        "contrast_ratio": a[1] / max(b[1], 1e-6),
-        "colour_ratio": a[2] / max(b[2], 1e-6),
-        "clipped_more": a[3] - b[3],
-    }
+    return replace(
+        facts,
+        texture_of=name,
+        detail_ratio=a[0] / max(b[0], 1e-6),
+        contrast_ratio=a[1] / max(b[1], 1e-6),
+        colour_ratio=a[2] / max(b[2], 1e-6),
+        clipped_more=a[3] - b[3],
+    )
 
 
-def _age_and_sex(ours: Sequence[Quality], photos: Sequence[Quality]) -> dict[str, Any]:
-    """Only some engines guess them."""
-    facts: dict[str, Any] = {}
+def _age_change(ours: Sequence[Quality], photos: Sequence[Quality]) -> float | None:
+    """Years; only some engines guess ages."""
     ages = [[face.age for face in faces if face.age is not None] for faces in (ours, photos)]
-    if min(map(len, ages)) >= LEAST_FACES:
-        facts["age_change"] = float(np.median(ages[0]) - np.median(ages[1]))
+    return float(np.median(ages[0]) - np.median(ages[1])) if min(map(len, ages)) >= LEAST_FACES else None
+
+
+def _sex_changes(ours: Sequence[Quality], photos: Sequence[Quality]) -> float | None:
+    """The share of faces that are taken for another sex than most photos; only some engines guess it."""
     sexes = [[face.sex for face in faces if face.sex is not None] for faces in (ours, photos)]
-    if min(map(len, sexes)) >= LEAST_FACES:
-        usual = Counter(sexes[1]).most_common(1)[0][0]
-        facts["sex_changes"] = sum(sex != usual for sex in sexes[0]) / len(sexes[0])
-    return facts
+    if min(map(len, sexes)) < LEAST_FACES:
+        return None
+    usual = Counter(sexes[1]).most_common(1)[0][0]
+    return sum(sex != usual for sex in sexes[0]) / len(sexes[0])
 
 
 def _large(faces: Sequence[Quality]) -> list[Quality]:

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from lib_lora import typed_settings
-from lib_lora.likeness.verdict.facts import Facts
+from lib_lora.likeness.verdict.facts import Facts, flat
 from lib_lora.likeness.verdict.notes import NOTES
-from lib_lora.likeness.verdict.rule_language import DRIFT, NO_VERDICT, Kind, Note, Rule, holds, matching
+from lib_lora.likeness.verdict.rule_language import DRIFT, NO_VERDICT, Kind, Note, Rule, matching
 from lib_lora.likeness.verdict.rules import KEPT, RULES
 
 HEADLINES: dict[Kind, str] = {
@@ -63,8 +62,8 @@ class Verdict:
 def judge(facts: Facts, rules: Sequence[Rule] = RULES, notes: Sequence[Note] = NOTES) -> Verdict:
     """The first rule that holds; the last one in `rules` must hold always."""
     rule = matching(facts, rules)[0]
-    values = {**typed_settings.to_dict(facts), **_in_words(facts)}
-    value = values.get(rule.value) if isinstance(rule.value, str) else rule.value
+    values = {**flat(facts), **_in_words(facts)}
+    value = rule.value(facts) if callable(rule.value) else rule.value
     return Verdict(
         kind=rule.kind,
         rule=rule.name,
@@ -78,29 +77,30 @@ def judge(facts: Facts, rules: Sequence[Rule] = RULES, notes: Sequence[Note] = N
         notes=[
             _sentence(note.text, values)
             for note in notes
-            if note.name != rule.name and all(holds(condition, facts) for condition in note.when)
+            if note.name != rule.name and all(condition.holds(facts) for condition in note.when)
         ],
     )
 
 
 def _lost(facts: Facts) -> bool:
     """The face does not hold, whatever else the verdict is about (an overtrained LoRA can drift too)."""
-    alarm = facts.alarm_at is not None and facts.under_keep >= facts.alarm_at
-    return alarm or (facts.retention_best is not None and facts.retention_best < KEPT)
+    kept = facts.identity
+    alarm = kept.alarm_at is not None and kept.under_keep >= kept.alarm_at
+    return alarm or (kept.retention_best is not None and kept.retention_best < KEPT)
 
 
 def _in_words(facts: Facts) -> dict[str, Any]:
     """What rules say about numbers that would read oddly as they are."""
-    kept = "" if facts.retention_best is None else f"{min(1.0, max(0.0, facts.retention_best)):.0%} of the identity"
-    shown = " that the base model can show" if facts.ceiling_retention is not None else ""
+    best, pictures, training = facts.identity.retention_best, facts.pictures, facts.training
+    kept = "" if best is None else f"{min(1.0, max(0.0, best)):.0%} of the identity"
+    shown = " that the base model can show" if facts.ceiling.retention is not None else ""
+    lost = f", and {pictures.lost} of {pictures.counted} faces are no more like the photos than a stranger's"
     return {
         "kept_in_words": f"{kept}{shown} is kept",
-        "lost_in_words": f", and {facts.lost} of {facts.counted} faces are no more like the photos than a stranger's"
-        if facts.lost
-        else "",
-        "it": "it" if facts.step is None else f"step {facts.step} at weight {facts.weight:g}",
-        "fallen_points": round(100 * (facts.fallen or 0.0)),
-        "younger": abs(round(facts.age_change or 0.0)),
+        "lost_in_words": lost if pictures.lost else "",
+        "it": "it" if training.step is None else f"step {training.step} at weight {training.weight:g}",
+        "fallen_points": round(100 * (training.fallen or 0.0)),
+        "younger": abs(round(facts.surface.age_change or 0.0)),
     }
 
 

@@ -83,7 +83,7 @@ class Adapter:
         fits = state.keys() == named.keys() and all(state[key].shape == item.shape for key, item in named.items())
         if not fits:
             raise UserError(
-                "The saved state belongs to an adapter of other size or targets; resume with the run's own settings.",
+                "The saved state belongs to an adapter of another size or with other targets; keep the run's settings.",
                 code="state-of-other-adapter",
             )
         with torch.no_grad():

@@ -90,7 +90,7 @@ def _plan(parts: Mapping[str, nn.Module], family: str, lora: LoraFile) -> tuple[
         applied[part] = len(used)
     if not plan:
         raise UserError(
-            f"{lora.path.name} has no layer of this {family} model; it is for another kind of model, "
+            f"{lora.path.name} has no layer of this {family} model; it is for a different kind of model, "
             "and a webui would paint as if it were not there.",
             code="lora-of-other-family",
             file=lora.path.name,
@@ -106,7 +106,7 @@ def _changed(weight: torch.Tensor, tensors: LayerTensors, multiplier: float, whe
         delta = tensors.delta(original.shape, original.device)
     except ValueError as error:
         raise UserError(
-            f"{where} does not fit the model ({error}); it was trained on another one.", code="lora-layer-mismatch"
+            f"{where} does not fit the model ({error}); it was trained on a different one.", code="lora-layer-mismatch"
         ) from error
     if tensors.dora_scale is not None:
         whole = original + delta

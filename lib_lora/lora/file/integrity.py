@@ -57,7 +57,7 @@ def check_whole(path: Path) -> None:
             raise
         why = str(error).rstrip(".")
     raise UserError(
-        f"{path} is damaged ({why}); use another checkpoint, or resume its run, which writes the last one anew "
+        f"{path} is damaged ({why}); use another checkpoint, or resume its run, which writes the last one again "
         "from the saved state.",
         code="checkpoint-damaged",
         file=path,

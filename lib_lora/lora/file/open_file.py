@@ -26,7 +26,7 @@ def open_lora(path: Path) -> tuple[TensorFile, list[str]]:
     """
     if path.suffix.lower() != ".safetensors":
         raise UserError(
-            f"{path.name} is not a .safetensors file; other kinds of LoRA files are not opened.",
+            f"{path.name} is not a .safetensors file; other kinds of LoRA files are not supported.",
             code="lora-wrong-suffix",
             file=path.name,
         )
@@ -68,13 +68,13 @@ def _refuse_strange_start(path: Path) -> None:
         head = stream.read(8)
     if head.startswith(b"PK\x03\x04"):
         raise UserError(
-            f"{path.name} is a zip archive (a .pt file, perhaps) with another suffix; it is not opened.",
+            f"{path.name} is a zip archive (perhaps a .pt file) with another suffix, so it is not opened.",
             code="lora-is-zip",
             file=path.name,
         )
     if len(head) == 8 and MAX_HEADER < struct.unpack("<Q", head)[0] <= path.stat().st_size:
         raise UserError(
-            f"{path.name} has a header of {struct.unpack('<Q', head)[0]:,} bytes; no LoRA's is so large.",
+            f"{path.name} has a header of {struct.unpack('<Q', head)[0]:,} bytes, too large for a LoRA.",
             code="lora-header-too-large",
             file=path.name,
         )
@@ -100,7 +100,7 @@ def _refuse_other_kinds(name: str, keys: list[str]) -> None:
         raise UserError(f"{name} is not a LoRA: it holds no tensors.", code="lora-empty", file=name)
     if any(_PEFT.search(key) and not key_names.part_of(key) for key in keys):
         raise UserError(
-            f"{name} is a LoRA with diffusers' (PEFT's) names, which A1111 ignores without a word; "
+            f"{name} is a LoRA with diffusers' (PEFT's) names, which A1111 silently ignores; "
             "use the version of it for the webui (with kohya's names).",
             code="lora-with-peft-names",
             file=name,

@@ -84,7 +84,7 @@ def _existing(path: Path) -> dict[str, Any]:
         values = json.loads(raw.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise UserError(
-            f"{path} is not valid JSON ({error}); mend it or delete it, then try again.",
+            f"{path} is not valid JSON ({error}); fix it or delete it, then try again.",
             code="notes-invalid-json",
             file=path,
         ) from error

@@ -107,7 +107,7 @@ def check(tensors: Mapping[str, torch.Tensor], family: str) -> dict[str, int]:
         place = key_names.locate(family, name)
         if place is None or key_names.kohya_name(family, *place) != name:
             raise UserError(
-                f"{where}: {name} is no layer of an {family} model, so A1111 would not find it.",
+                f"{where}: {name} is not a layer of a {family} model, so A1111 would not find it.",
                 code="tensor-of-no-layer",
                 tensor=name,
                 family=family,
@@ -117,7 +117,7 @@ def check(tensors: Mapping[str, torch.Tensor], family: str) -> dict[str, int]:
         _refuse_partial(family, part, paths, where)
         if not any(_does_something(layers[key_names.kohya_name(family, part, path)]) for path in paths):
             raise NothingLearnedError(
-                f"{where}: its {part} is all zero, so it would change nothing; train more steps.",
+                f"{where}: its {part} is all zero, so it would change nothing; train for more steps.",
                 code="nothing-learned",
                 part=part,
             )

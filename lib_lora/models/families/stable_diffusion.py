@@ -266,14 +266,14 @@ def problem(file: TensorFile) -> UserError | None:
         )
     if not any(key.endswith("attn2.to_k.weight") for key in keys if key.startswith(UNET)):
         return UserError(
-            f"{name} has a UNet that does not listen to text, so no LoRA of a character can be trained.",
+            f"{name} has a UNet without text conditioning, so a character LoRA cannot be trained on it.",
             code="model-not-conditioned",
             file=name,
         )
     wrong = _text_encoder_problem(name, keys)
     if wrong is None and not any(key.startswith(f"{VAE}decoder.") for key in keys):
         return UserError(
-            f"{name} has no VAE inside; use the version of this model with the VAE baked in.",
+            f"{name} contains no VAE; use the version of this model with the VAE baked in.",
             code="vae-missing",
             file=name,
         )
@@ -288,7 +288,7 @@ def _text_encoder_problem(name: str, keys: set[str]) -> UserError | None:
         if there("conditioner.embedders.0.transformer."):
             return None
         return UserError(
-            f"{name} has lost its first text encoder; use the complete checkpoint.",
+            f"{name} lacks its first text encoder; use the complete checkpoint.",
             code="text-encoder-incomplete",
             file=name,
         )
@@ -305,7 +305,7 @@ def _text_encoder_problem(name: str, keys: set[str]) -> UserError | None:
     if there("cond_stage_model.transformer.") or there("cond_stage_model.model."):
         return None
     return UserError(
-        f"{name} has no text encoder inside; use the complete checkpoint of this model.",
+        f"{name} contains no text encoder; use the complete checkpoint of this model.",
         code="text-encoder-missing",
         file=name,
     )

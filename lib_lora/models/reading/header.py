@@ -55,7 +55,7 @@ def read_header(path: Path) -> tuple[dict[str, TensorEntry], dict[str, str]]:
             length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else 0
             if not 2 <= length <= MAX_HEADER:
                 raise UserError(
-                    f"{path.name} is not a safetensors file (its header makes no sense).",
+                    f"{path.name} is not a safetensors file (its header is invalid).",
                     code="safetensors-invalid",
                     file=path.name,
                 )

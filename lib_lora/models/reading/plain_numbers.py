@@ -41,7 +41,7 @@ def _exactly(stream: FileIO, length: int, name: str) -> bytes:
         part = stream.read(length - len(found))
         if not part:
             raise UserError(
-                f"{name} became shorter while it was read; download it again.", code="file-shortened", file=name
+                f"{name} became shorter while it was being read; download it again.", code="file-shortened", file=name
             )
         found += part
     return bytes(found)

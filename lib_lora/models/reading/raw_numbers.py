@@ -55,6 +55,6 @@ def _fill(stream: FileIO, name: str, raw: torch.Tensor) -> None:
         got = stream.readinto(view)
         if not got:
             raise UserError(
-                f"{name} became shorter while it was read; download it again.", code="file-shortened", file=name
+                f"{name} became shorter while it was being read; download it again.", code="file-shortened", file=name
             )
         view = view[got:]

@@ -121,7 +121,7 @@ def _table(path: Path, archive: Archive) -> dict[str, Stored]:
         content = content["state_dict"]
     if not isinstance(content, dict) or archive.entry(content):
         raise UserError(
-            f"{path.name} holds no table of tensors, so it is not a checkpoint.",
+            f"{path.name} contains no table of tensors, so it is not a checkpoint.",
             code="checkpoint-without-tensors",
             file=path.name,
         )
@@ -129,7 +129,7 @@ def _table(path: Path, archive: Archive) -> dict[str, Stored]:
     entries = {name: entry for name, entry in found.items() if entry}
     if not entries and any(_foreign(value) for value in (content, *content.values())):
         raise UserError(
-            f"{path.name} holds more than tensors (it could run code when opened), so it is not opened; "
+            f"{path.name} contains more than tensors (it could run code when opened), so it is not opened; "
             "use the .safetensors version of this model.",
             code="checkpoint-unsafe",
             file=path.name,

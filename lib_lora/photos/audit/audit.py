@@ -95,12 +95,12 @@ def audit(
     """
     blurs = [photo.facts.face.blur for photo in photos if photo.facts.face is not None]
     usual = median(blurs) if blurs else None
-    looked = [
+    audited = [
         Audited(photo, findings.of_photo(photo, resolution, usual), decisions.get(photo.sha256)) for photo in photos
     ]
-    left = [item.photo for item in looked if item.used and not item.proposed and not item.photo.standing.same_as]
+    left = [item.photo for item in audited if item.used and not item.proposed and not item.photo.standing.same_as]
     names = {photo.file for photo in left}
     shown = [there for group in people if len(there := [file for file in group if file in names]) >= LEAST]
     return Audit(
-        looked, [*coverage.of_people(shown), *coverage.of_set(left)], coverage.coverage(left), resolution, shown
+        audited, [*coverage.of_people(shown), *coverage.of_set(left)], coverage.coverage(left), resolution, shown
     )

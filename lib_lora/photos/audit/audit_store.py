@@ -75,7 +75,7 @@ def load(folder: CharacterFolder) -> AuditStore:
     values = read_json(path)
     if isinstance(values, dict) and values.get("version") != VERSION:
         raise UserError(
-            f"{path} is of another version of SameFace; delete it, and decide on the photos again.",
+            f"{path} was written by another version of SameFace; delete it, and decide on the photos again.",
             code="audit-of-other-version",
             file=path,
         )
@@ -84,7 +84,7 @@ def load(folder: CharacterFolder) -> AuditStore:
     except UserError as error:
         said = str(error).rstrip(".")
         raise UserError(
-            f"{said}; mend it, or delete it and decide on the photos again.", code="audit-damaged", file=path
+            f"{said}; fix it, or delete it and decide on the photos again.", code="audit-damaged", file=path
         ) from error
 
 

@@ -51,10 +51,10 @@ def _but(code: Code, audit: Audit) -> str:
 def counts(audit: Audit) -> str:
     """One sentence about the rest; empty where there is none."""
     proposed, dropped = len(audit.proposed), len(audit.dropped)
-    looked = sum(tone(item) == "warn" for item in audit.photos)
+    to_look_at = sum(tone(item) == "warn" for item in audit.photos)
     parts = [
         f"{proposed} proposed to be left out" if proposed else "",
-        f"{looked} to look at" if looked else "",
+        f"{to_look_at} to look at" if to_look_at else "",
         f"{dropped} left out by you" if dropped else "",
     ]
     return ", ".join(part for part in parts if part)

@@ -134,7 +134,7 @@ def _opened(path: Path) -> zipfile.ZipFile:
         archive = zipfile.ZipFile(path)
     except _BROKEN as error:
         raise UserError(
-            f"{path.name} is no zip file that can be read ({_why(error)}); pack it anew.",
+            f"{path.name} is not a readable zip file ({_why(error)}); create it again.",
             code="zip-unreadable",
             file=path.name,
         ) from error
@@ -255,7 +255,7 @@ def _unpack(archive: zipfile.ZipFile, info: zipfile.ZipInfo, to: IO[bytes], budg
                 budget.left -= len(chunk)
                 if budget.left < 0:
                     raise UserError(
-                        f"{path.name} unpacks to more than {MAX_TOTAL >> 30} GB; {name} and what follows is left out.",
+                        f"{path.name} unpacks to more than {MAX_TOTAL >> 30} GB; {name} and what follows are left out.",
                         code="zip-too-large",
                         file=path.name,
                         member=name,
@@ -279,7 +279,7 @@ def _unpack(archive: zipfile.ZipFile, info: zipfile.ZipInfo, to: IO[bytes], budg
                     to.write(chunk)
     except _BROKEN as error:
         raise UserError(
-            f"{name} in {path.name} is damaged ({_why(error)}); pack it anew.",
+            f"{name} in {path.name} is damaged ({_why(error)}); create the zip again.",
             code="zip-member-damaged",
             file=path.name,
             member=name,

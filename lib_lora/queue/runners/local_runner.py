@@ -28,7 +28,7 @@ def worker_command(host: JobHost, root: Path) -> list[str]:
         return host.worker_command()
     if not Path(chosen).is_file():
         raise UserError(
-            f"The Python that trains, {chosen}, is not there; correct it in the settings.",
+            f"The Python that trains, {chosen}, does not exist; correct it in the settings.",
             code="worker-python-missing",
             program=chosen,
         )

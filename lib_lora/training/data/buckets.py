@@ -114,7 +114,7 @@ def make_buckets(side: int, minimum: int | None = None, maximum: int | None = No
         )
     if side < step:
         raise UserError(
-            f"The training size {side} is smaller than the bucket step {step}; raise the one or lower the other.",
+            f"The training size {side} is smaller than the bucket step {step}; raise the size or lower the step.",
             code="bucket-step-above-size",
             step=step,
             size=side,
@@ -303,7 +303,7 @@ def _whole_steps(length: float, step: int) -> int:
 def _too_narrow(size: tuple[int, int], step: int) -> UserError:
     return UserError(
         f"A photo of {size[0]} x {size[1]} pixels is narrower than one bucket step of {step} pixels "
-        "when nothing may be enlarged; leave it out, or allow enlarging.",
+        "when upscaling is off; leave it out, or allow upscaling.",
         code="photo-too-narrow",
         size=size,
     )

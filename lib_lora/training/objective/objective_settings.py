@@ -125,6 +125,6 @@ class ObjectiveSettings:
         """
         if self.scale_v_pred_loss and prediction != "v":
             raise UserError(
-                "scale_v_pred_loss is for v-prediction models, and this base model predicts noise; turn it off.",
+                "scale_v_pred_loss is for v-prediction models, but this base model predicts noise; turn it off.",
                 code="v-prediction-needed",
             )

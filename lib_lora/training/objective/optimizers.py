@@ -71,7 +71,9 @@ def make_optimizer(
     groups = [{**group, "params": list(group["params"])} for group in groups]
     rates = [float(group.get("lr", lr)) for group in groups]
     if not all(0 < rate < float("inf") for rate in [lr, *rates]):
-        raise UserError(f"The learning rate must be above 0, not {min([lr, *rates])}.", code="learning-rate-invalid")
+        raise UserError(
+            f"The learning rate must be greater than 0, not {min([lr, *rates])}.", code="learning-rate-invalid"
+        )
     if weight_decay < 0 or not all(0 <= beta < 1 for beta in betas):
         raise UserError(
             f"Weight decay must be 0 or more and betas between 0 and 1, not {weight_decay} and {tuple(betas)}.",

@@ -59,7 +59,7 @@ def nested(values: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def presets_told(family: str | None = None, narrow: bool = False) -> list[dict[str, str]]:
+def preset_entries(family: str | None = None, narrow: bool = False) -> list[dict[str, str]]:
     """Name and text of the presets; with `family` only those for such a base model (see `presets.preset`)."""
     return [
         {"name": name, "text": one.description}

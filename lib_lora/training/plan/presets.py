@@ -56,7 +56,7 @@ def preset(
         )
     if name not in usual:
         raise UserError(
-            f"The preset {name!r} is for another kind of base model; use {own!r}.",
+            f"The preset {name!r} is for another family of base models; use {own!r}.",
             code="preset-of-other-family",
             preset=name,
             suggestion=own,

@@ -273,7 +273,7 @@ def load_run(folder: Path) -> Run:
     path = RunFolder(folder).file
     if not path.is_file():
         raise UserError(
-            f"{folder} is not a run's folder: there is no run.yaml in it.", code="not-a-run-folder", folder=folder
+            f"{folder} is not a run folder: it contains no run.yaml.", code="not-a-run-folder", folder=folder
         )
     return Run(folder.absolute(), typed_settings.from_dict(RunFile, read_yaml(path), str(path)))
 

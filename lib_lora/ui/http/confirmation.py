@@ -16,37 +16,37 @@ from lib_lora.workspace.workspace import Workspace
 _MOST = 50  # folders that are remembered
 
 
-def confirm(desk: RequestContext, about: str, code: str) -> None:
+def confirm(context: RequestContext, about: str, code: str) -> None:
     """Let a request pass that has the code for what it wants.
 
     Args:
-        desk: holds the codes.
+        context: holds the codes.
         about: what it wants, as the words after "SameFace is asked to".
         code: that it has; empty = none yet.
 
     Raises:
         Refused: it has not; a code is shown where SameFace runs.
     """
-    if code and desk.codes.confirms(about, code):
+    if code and context.codes.confirms(about, code):
         return
-    desk.codes.ask(about)
-    where = "the terminal where SameFace runs" if desk.host.name == "alone" else "the webui's console"
+    context.codes.ask(about)
+    where = "the terminal where SameFace runs" if context.host.name == "alone" else "the webui's console"
     why = "This was not the code" if code else "This needs a code, so that nobody else can do it"
     raise Refused(428, f"{why}: type the one that {where} shows.")
 
 
-def confirm_folder(desk: RequestContext, folder: Path, code: str) -> None:
+def confirm_folder(context: RequestContext, folder: Path, code: str) -> None:
     """Let a request pass that wants LoRAs in a folder: one of the host's, one that was confirmed before, or it has the
     code, which confirms the folder for all times.
 
     Raises:
         Refused: it has not, as in `confirm`.
     """
-    known = folders(desk.root)
-    if paths.inside(folder, [*desk.host.roots().loras, *known]):
+    known = folders(context.root)
+    if paths.inside(folder, [*context.host.roots().loras, *known]):
         return
-    confirm(desk, f"copy LoRAs into {folder}", code)
-    write_json(Workspace(desk.root).confirmed, {"folders": [str(folder), *map(str, known)][:_MOST]})
+    confirm(context, f"copy LoRAs into {folder}", code)
+    write_json(Workspace(context.root).confirmed, {"folders": [str(folder), *map(str, known)][:_MOST]})
 
 
 def folders(root: Path) -> list[Path]:

@@ -23,13 +23,13 @@ _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 MEDIA = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp"}
 
 
-def character(desk: RequestContext, call: Call) -> CharacterFolder:
+def character(context: RequestContext, call: Call) -> CharacterFolder:
     """The folder of the character that a request names.
 
     Raises:
         Refused: there is none.
     """
-    return named_character(desk.root, call.path["slug"])
+    return named_character(context.root, call.path["slug"])
 
 
 def named_character(root: Path, slug: str) -> CharacterFolder:
@@ -157,11 +157,11 @@ def free_path(host: Host, text: str, what: str) -> Path:
             f"This webui is open to other machines, so {what} cannot be named here; do it on its own machine."
         )
     if "\0" in text or not text.strip():
-        raise UserError(f"Give the whole path of {what}.", code="path-missing")
+        raise UserError(f"Give the full path of {what}.", code="path-missing")
     path = Path(text.strip().strip('"')).expanduser()
     if not path.is_absolute():
         raise UserError(
-            f"{text!r} is not a whole path; give one that begins at the root, such as {Path.home()}.",
+            f"{text!r} is not an absolute path; give one that starts at the root, such as {Path.home()}.",
             code="path-not-absolute",
             path=text,
         )

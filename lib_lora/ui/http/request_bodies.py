@@ -85,7 +85,9 @@ class StreamedBody:
         while at < len(block):
             at = self._text(block, at) if self._inside else self._plain(block, at)
         if len(self.rest) > _REST:
-            raise UserError("This is no request with a file: all but its file is too long.", code="request-too-long")
+            raise UserError(
+                "This is not a request with a file: the part besides the file is too long.", code="request-too-long"
+            )
 
     def _plain(self, block: bytes, at: int) -> int:
         """Up to the beginning of the file's text, or the end of the block."""
@@ -168,4 +170,4 @@ class StreamedBody:
 
 
 def _no_base64() -> UserError:
-    return UserError("The data is no base64.", code="base64-invalid")
+    return UserError("The data is not valid base64.", code="base64-invalid")

@@ -89,38 +89,38 @@ def about(field: str) -> Iterator[None]:
         raise
 
 
-async def answered(desk: RequestContext, route: Route, request: Request) -> Response:
+async def answered(context: RequestContext, route: Route, request: Request) -> Response:
     """The answer to a request; the handler runs in a thread."""
     given: list[Any] = [request.path_params, dict(request.query_params)]
     try:
-        if strange := stranger(request.headers, desk.host.remote()):
+        if strange := stranger(request.headers, context.host.remote()):
             raise Refused(403, strange)
-        if not admitted(desk.host, desk.token, request.headers, request.cookies, request.query_params):
+        if not admitted(context.host, context.token, request.headers, request.cookies, request.query_params):
             raise Refused(401, "Log in to the webui first, or load its page again.")
         query = {name: request.query_params[name] for name in route.query if name in request.query_params}
         call = Call(dict(request.path_params), query)
         length = _announced(request, route) if route.body else 0
         if route.first:
-            await run_in_threadpool(route.first, desk, call)
+            await run_in_threadpool(route.first, context, call)
         with ExitStack() as held:
             if route.file:
-                held.enter_context(desk.uploads.place(length))
-                raw, file = await _streamed(request, route, held.enter_context(_place(desk.root, length)))
+                held.enter_context(context.uploads.place(length))
+                raw, file = await _streamed(request, route, held.enter_context(_place(context.root, length)))
             else:
                 raw, file = (await _raw(request, route) if route.body else b""), None
-            return await run_in_threadpool(_handled, desk, route, call, raw, file, given)
+            return await run_in_threadpool(_handled, context, route, call, raw, file, given)
     except Exception as error:
         return refusal(error, route.path, given)
 
 
 def _handled(
-    desk: RequestContext, route: Route, call: Call, raw: bytes, file: Path | None, given: list[Any]
+    context: RequestContext, route: Route, call: Call, raw: bytes, file: Path | None, given: list[Any]
 ) -> Response:
     try:
         if route.body:
             given.append(values := values_of(raw))
             call = replace(call, body=typed_settings.from_dict(route.body, values, "the request"), file=file)
-        found = route.answer(desk, call)
+        found = route.answer(context, call)
         return found if isinstance(found, Response) else in_json(found)
     except Exception as error:
         return refusal(error, route.path, given)
@@ -178,7 +178,7 @@ def _place(root: Path, size: int) -> Iterator[Path]:
     with explained(home):
         file_permissions.make_folder(home)
         if shutil.disk_usage(home).free < size + _SPARE:
-            raise Refused(507, f"There is no room for this where {root} is; free some space on that disk.")
+            raise Refused(507, f"There is not enough room for this on the disk of {root}; free some space.")
         folder = Path(tempfile.mkdtemp(dir=home))
     try:
         yield folder
@@ -195,7 +195,7 @@ def sweep(root: Path) -> None:
 
 
 def _too_much(route: Route) -> Refused:
-    return Refused(413, f"This is more than the {route.limit // MB} MB that can be taken at once.")
+    return Refused(413, f"This is more than the limit of {route.limit // MB} MB at once.")
 
 
 def values_of(raw: bytes) -> Any:
@@ -207,7 +207,7 @@ def values_of(raw: bytes) -> Any:
     try:
         return json.loads(raw or b"{}")
     except (ValueError, RecursionError):  # the latter by brackets in thousands of brackets
-        raise Refused(400, "The body is no JSON.") from None
+        raise Refused(400, "The body is not valid JSON.") from None
 
 
 def refusal(error: Exception, where: str, given: Any = None) -> Response:
@@ -219,7 +219,7 @@ def refusal(error: Exception, where: str, given: Any = None) -> Response:
         given: plain values of the request, which no sentence shall repeat at length.
     """
     if isinstance(error, Full):
-        error = Refused(429, "Other photos are on their way; send this again in a moment.")
+        error = Refused(429, "Other photos are being uploaded; send this again in a moment.")
     if isinstance(error, (Refused, UserError)):
         status = error.status if isinstance(error, Refused) else 413 if isinstance(error, TooLarge) else 400
         texts = [*_texts(given)]

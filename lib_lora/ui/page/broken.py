@@ -21,7 +21,7 @@ _OLDEST = (3, 10)
 
 
 @contextmanager
-def told_in_a_tab() -> Iterator[None]:
+def shown_in_tab() -> Iterator[None]:
     """Whatever fails in the block becomes the tab's words; the stack trace goes to the console."""
     try:
         yield

@@ -66,7 +66,7 @@ def serve(
     for path in models:
         if not path.expanduser().exists():
             raise UserError(
-                f"There is no {path}; give a folder of base models, or one file.",
+                f"{path} does not exist; give a folder of base models, or one file.",
                 code="models-folder-missing",
                 folder=path,
             )
@@ -84,7 +84,7 @@ def serve(
         def begun() -> None:
             kept = doorway.write(entry)
             entry.used = lambda used: doorway.renew(entry, used) if kept else say(again(address(number, entry.fresh())))
-            for line in told(number, entry.fresh(), listen, doorway.page if kept else None):
+            for line in startup_lines(number, entry.fresh(), listen, doorway.page if kept else None):
                 say(line)
             if opening and at_a_screen():
                 in_browser(doorway.page.as_uri() if kept else address(number, entry.fresh()))
@@ -108,7 +108,7 @@ def elsewhere(port: int) -> str:
     return f"http://{socket.gethostname()}:{port}/?{route_access.PARAMETER}={route_access.TOKEN}"
 
 
-def told(port: int, secret: str, listen: bool, file: Path | None) -> list[str]:
+def startup_lines(port: int, secret: str, listen: bool, file: Path | None) -> list[str]:
     """What a person at the terminal has to know.
 
     Args:

@@ -15,7 +15,7 @@ from lib_lora.ui.http import paths
 from lib_lora.ui.http.request_context import Call, RequestContext, Route, get, post
 from lib_lora.ui.http.responses import missing
 from lib_lora.ui.routes.character_routes import PATIENCE
-from lib_lora.ui.routes.job_routes import put, told
+from lib_lora.ui.routes.job_routes import job_values, put
 from lib_lora.ui.views import caption_checks
 from lib_lora.ui.views.character_snapshot import look
 from lib_lora.workspace.file_cache import kept, mark
@@ -65,34 +65,34 @@ def routes() -> list[Route]:
     ]
 
 
-def shown(desk: RequestContext, call: Call) -> dict[str, Any]:
+def shown(context: RequestContext, call: Call) -> dict[str, Any]:
     """All captions, their phrases, and what is wrong with them."""
-    return _view(paths.character(desk, call))
+    return _view(paths.character(context, call))
 
 
 def _view(folder: CharacterFolder) -> dict[str, Any]:
-    looked = look(folder)
-    found = caption_checks.problems(looked, wait=True) or []
-    by_file: dict[str, list[str]] = {file: [text] for file, text in looked.unreadable.items()}
+    snapshot = look(folder)
+    found = caption_checks.problems(snapshot, wait=True) or []
+    by_file: dict[str, list[str]] = {file: [text] for file, text in snapshot.unreadable.items()}
     for file, text in found:
         if file:
             by_file.setdefault(file, []).append(text)
-    counts = phrases.frequency(looked.used_texts)
+    counts = phrases.frequency(snapshot.used_texts)
     last = _last_change(folder)
     return {
         "captions": [
             {
                 "file": file,
                 "sha256": digest,
-                "text": looked.texts.get(file, ""),
-                "used": file in looked.used,
+                "text": snapshot.texts.get(file, ""),
+                "used": file in snapshot.used,
                 "problems": by_file.get(file, []),
             }
-            for file, digest in looked.digests.items()
+            for file, digest in snapshot.digests.items()
         ],
         "phrases": [{"phrase": phrase, "captions": count} for phrase, count in counts[:_SHOWN]],
         "problems": [text for file, text in found if not file],
-        "plain": template(looked.character),
+        "plain": template(snapshot.character),
         "can_undo": bool(last),
         "undo_text": last,
     }
@@ -122,14 +122,14 @@ def _photo(folder: CharacterFolder, files: list[str]) -> None:
             raise missing(f"There is no photo {file} of this character (any more).")
 
 
-def write(desk: RequestContext, call: Call) -> dict[str, Any]:
+def write(context: RequestContext, call: Call) -> dict[str, Any]:
     """Write the caption of one photo."""
-    folder, body = paths.character(desk, call), call.body
+    folder, body = paths.character(context, call), call.body
     _photo(folder, [body.file])
     text = " ".join(body.text.split())
     if len(text) > _LONGEST or "\0" in text or "\ufffd" in text:
         raise UserError(
-            f"The caption of {body.file} is too long, or no text; up to {_LONGEST:,} letters are kept.",
+            f"The caption of {body.file} is too long or not text; up to {_LONGEST:,} characters are allowed.",
             code="caption-invalid",
             file=body.file,
         )
@@ -138,14 +138,14 @@ def write(desk: RequestContext, call: Call) -> dict[str, Any]:
     return _view(folder)
 
 
-def edit(desk: RequestContext, call: Call) -> dict[str, Any]:
+def edit(context: RequestContext, call: Call) -> dict[str, Any]:
     """Edit a phrase in many captions."""
     from lib_lora.workflows.photos import caption_commands
 
-    folder, body = paths.character(desk, call), call.body
+    folder, body = paths.character(context, call), call.body
     _photo(folder, body.only)
     if max(len(body.phrase), len(body.by or "")) > _LONGEST:
-        raise UserError(f"The phrase is too long; up to {_LONGEST:,} letters are kept.", code="phrase-too-long")
+        raise UserError(f"The phrase is too long; up to {_LONGEST:,} characters are allowed.", code="phrase-too-long")
     match body.do:
         case "add":
             wanted = caption_commands.adding(body.phrase, body.place)
@@ -157,7 +157,7 @@ def edit(desk: RequestContext, call: Call) -> dict[str, Any]:
             wanted = caption_commands.moving(body.phrase, body.place or 0)
         case _:
             raise UserError(
-                f"Captions cannot be edited by {body.do!r}; use add, remove, replace or move.",
+                f"Captions cannot be edited with {body.do!r}; use add, remove, replace or move.",
                 code="caption-edit-unknown",
                 edit=body.do,
             )
@@ -166,23 +166,23 @@ def edit(desk: RequestContext, call: Call) -> dict[str, Any]:
     return _view(folder)
 
 
-def undo(desk: RequestContext, call: Call) -> dict[str, Any]:
+def undo(context: RequestContext, call: Call) -> dict[str, Any]:
     """Undo the newest change of the captions."""
-    folder = paths.character(desk, call)
+    folder = paths.character(context, call)
     with only_process(folder.path, "wait a moment and try again", PATIENCE):
         editing.undo(folder)
     return _view(folder)
 
 
-def fill(desk: RequestContext, call: Call) -> dict[str, Any]:
+def fill(context: RequestContext, call: Call) -> dict[str, Any]:
     """Write captions from what the photos show, as a job."""
-    folder, body = paths.character(desk, call), call.body
+    folder, body = paths.character(context, call), call.body
     _photo(folder, body.only)
     values = {"captioner": body.captioner, "rewrite": body.rewrite, "only": body.only}
-    return told(desk, put(desk, folder, "fill", values))
+    return job_values(context, put(context, folder, "fill", values))
 
 
-def captioners(desk: RequestContext, _call: Call) -> list[dict[str, Any]]:
+def captioners(context: RequestContext, _call: Call) -> list[dict[str, Any]]:
     """The available captioners, and what each of them requires."""
     from lib_lora.clip.clip_model import find_weights
 
@@ -190,7 +190,7 @@ def captioners(desk: RequestContext, _call: Call) -> list[dict[str, Any]]:
         {"name": "", "text": "Framing, direction, expression and background, as measured", "ready": True, "why": ""}
     ]
     found += [
-        {"name": one.name, "text": one.text, "ready": not one.why, "why": one.why} for one in desk.host.captioners()
+        {"name": one.name, "text": one.text, "ready": not one.why, "why": one.why} for one in context.host.captioners()
     ]
     home = Path.home() / ".cache" / "clip"
     why = (
@@ -203,7 +203,7 @@ def captioners(desk: RequestContext, _call: Call) -> list[dict[str, Any]]:
         ready, why = False, str(error)
     why = "" if ready else why
     found.append({"name": "clip", "text": "CLIP adds clothes, place and light", "ready": ready, "why": why})
-    blip = Workspace(desk.root).blip
+    blip = Workspace(context.root).blip
     ready = (blip / "config.json").is_file()
     why = (
         ""

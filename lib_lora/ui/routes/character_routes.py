@@ -66,17 +66,17 @@ def routes() -> list[Route]:
     ]
 
 
-def new(desk: RequestContext, call: Call) -> dict[str, Any]:
+def new(context: RequestContext, call: Call) -> dict[str, Any]:
     """Create a character; photos are added later."""
     body = call.body
     agreed = None if body.consent is None else declare_consent(body.consent)
     name, trigger, class_word = (" ".join(text.split()) for text in (body.name, body.trigger, body.class_word))
     character = _made(lambda: Character(name, trigger, class_word, agreed, _traits(body.traits)))
-    folder = Workspace(desk.root).character(name)
+    folder = Workspace(context.root).character(name)
     if folder.file.exists():
-        sentence = f"There is a character {load(folder).name} already; give this one another name."
+        sentence = f"There is already a character {load(folder).name}; give this one another name."
         raise Refused(409, sentence, "name")
-    create(desk.root, character)
+    create(context.root, character)
     return of_character(folder)
 
 
@@ -92,11 +92,13 @@ def _made(make: Callable[[], Character]) -> Character:
     for field_name, text in (*texts, *(("traits", one) for one in character.traits)):
         if any(unicodedata.category(one) in ("Cc", "Cs") and one not in "\n\t" for one in text):
             raise UserError(
-                f"{text[:40]!r} holds signs that are no letters; write it anew.", field_name, code="text-not-printable"
+                f"{text[:40]!r} contains control characters; write it again.", field_name, code="text-not-printable"
             )
         if len(text) > _LONGEST:
             raise UserError(
-                f"{text[:40]!r}... is too long; up to {_LONGEST} letters are kept.", field_name, code="text-too-long"
+                f"{text[:40]!r}... is too long; up to {_LONGEST} characters are allowed.",
+                field_name,
+                code="text-too-long",
             )
     return character
 
@@ -105,9 +107,9 @@ def _traits(given: list[str]) -> list[str]:
     return [" ".join(one.replace(",", " ").split()) for one in given if one.replace(",", " ").strip()]
 
 
-def change(desk: RequestContext, call: Call) -> dict[str, Any]:
+def change(context: RequestContext, call: Call) -> dict[str, Any]:
     """Change a character; a changed trigger or class word is also changed in its captions."""
-    folder, body = paths.character(desk, call), call.body
+    folder, body = paths.character(context, call), call.body
     with only_process(folder.path, "wait a moment and try again", PATIENCE):
         before = load(folder)
         after = before
@@ -131,23 +133,23 @@ def change(desk: RequestContext, call: Call) -> dict[str, Any]:
     return of_character(folder)
 
 
-def delete(desk: RequestContext, call: Call) -> dict[str, Any]:
+def delete(context: RequestContext, call: Call) -> dict[str, Any]:
     """Delete a character: its folder moves to `deleted` and can be restored; data computed from the face is erased."""
-    folder = paths.character(desk, call)
+    folder = paths.character(context, call)
     slug = folder.path.name
     name = slug
     with suppress(UserError):  # one whose file is damaged is named by its folder
         name = load(folder).name
     if call.body.name.strip() not in (name, slug):
         raise Refused(400, f"Type the name {name} to delete this character.")
-    busy = [job for job in desk.queue.open() if job.slug == slug]
+    busy = [job for job in context.queue.open() if job.slug == slug]
     if busy:
         raise Refused(409, "A job of this character waits, runs or is paused; stop it first.")
     with only_process(folder.path, "wait a moment and try again", PATIENCE):
         pass
     with suppress(UserError):  # what is damaged may be moved all the same
         forget_faces(folder)
-    home = paths.ensure_folder(Workspace(desk.root).deleted)
+    home = paths.ensure_folder(Workspace(context.root).deleted)
     target = home / f"{slug}-{time.strftime('%Y%m%d-%H%M%S')}"
     number = 1
     while target.exists():
@@ -158,33 +160,33 @@ def delete(desk: RequestContext, call: Call) -> dict[str, Any]:
     return {"moved_to": str(target)}
 
 
-def forget(desk: RequestContext, call: Call) -> dict[str, Any]:
+def forget(context: RequestContext, call: Call) -> dict[str, Any]:
     """Delete everything computed from a character's face: embeddings, templates, thumbnails, the audit's measurements.
 
     Photos, decisions and the reports of tests stay.
     """
-    return {"deleted": len(forget_faces(paths.character(desk, call)))}
+    return {"deleted": len(forget_faces(paths.character(context, call)))}
 
 
-def proposed(desk: RequestContext, call: Call) -> dict[str, Any]:
+def proposed(context: RequestContext, call: Call) -> dict[str, Any]:
     """Suggested trigger words that sound like a name."""
     from lib_lora.workflows.photos.caption_commands import propose_triggers
 
     name = call.query.get("name", "").strip()[:100]
     if not name:
-        raise UserError("Give a name that the trigger word shall sound like.", code="name-missing")
-    return propose_triggers(name, _lora_folders(desk), root=desk.root).values
+        raise UserError("Give a name for the trigger word to resemble.", code="name-missing")
+    return propose_triggers(name, _lora_folders(context), root=context.root).values
 
 
-def checked(desk: RequestContext, call: Call) -> dict[str, Any]:
+def checked(context: RequestContext, call: Call) -> dict[str, Any]:
     """Whether a trigger word is suitable."""
     from lib_lora.workflows.photos.caption_commands import check_trigger
 
     word = call.query.get("word", "").strip()[:100]
     if not word:
         return {"trigger": "", "tokens": [], "problems": ["Give a trigger word."]}
-    return check_trigger(word, _lora_folders(desk), desk.root).values
+    return check_trigger(word, _lora_folders(context), context.root).values
 
 
-def _lora_folders(desk: RequestContext) -> list[Any]:
-    return [folder for folder in desk.host.roots().loras if folder.is_dir()]
+def _lora_folders(context: RequestContext) -> list[Any]:
+    return [folder for folder in context.host.roots().loras if folder.is_dir()]

@@ -39,15 +39,15 @@ def routes() -> list[Route]:
     return [get("/doctor", doctor)]
 
 
-def doctor(desk: RequestContext, _call: Call) -> dict[str, Any]:
+def doctor(context: RequestContext, _call: Call) -> dict[str, Any]:
     """What works here, and where things are stored."""
-    roots = desk.host.roots()
+    roots = context.host.roots()
     loras = str(roots.loras[0]) if roots.loras else ""
-    found = checks(desk.host, desk.root, desk.supervisor)
+    found = checks(context.host, context.root, context.supervisor)
     return {
         "checks": found,
-        "text": as_text(desk.host, found),
-        "folders": {"data": str(desk.root), "loras": loras, "log": str(Workspace(desk.root).jobs)},
+        "text": as_text(context.host, found),
+        "folders": {"data": str(context.root), "loras": loras, "log": str(Workspace(context.root).jobs)},
     }
 
 

@@ -41,15 +41,15 @@ def _side(planned: Mapping[str, dict[str, Any]]) -> int:
     return min((side for side in sides if isinstance(side, int)), default=0)
 
 
-def _folders(desk: RequestContext, call: Call) -> tuple[CharacterFolder, Path, Path]:
-    folder = paths.character(desk, call)
+def _folders(context: RequestContext, call: Call) -> tuple[CharacterFolder, Path, Path]:
+    folder = paths.character(context, call)
     run = paths.run(folder, call.path["run"])
     return folder, run, paths.grid(run, call.path["grid"])
 
 
-def shown(desk: RequestContext, call: Call) -> dict[str, Any]:
+def shown(context: RequestContext, call: Call) -> dict[str, Any]:
     """A test grid; one that is still being painted has no verdict."""
-    folder, run, grid = _folders(desk, call)
+    folder, run, grid = _folders(context, call)
     slug = folder.path.name
     planned = cells(grid)
     report = report_of(grid) if (grid / run_records.REPORT).is_file() else None
@@ -151,19 +151,19 @@ def _url(slug: str, run: Path, grid: Path, name: str) -> str:
     return address(slug, "runs", run.name, "grids", grid.name, "pictures", name, of=grid / CELLS / name)
 
 
-def cell(desk: RequestContext, call: Call) -> Response:
+def cell(context: RequestContext, call: Call) -> Response:
     """A picture of a test grid."""
-    _, _, grid = _folders(desk, call)
+    _, _, grid = _folders(context, call)
     return picture(paths.picture_in(grid / CELLS, call.path["name"]))
 
 
-def page(desk: RequestContext, call: Call) -> Response:
+def page(context: RequestContext, call: Call) -> Response:
     """The whole report as one page, which needs no scripts and is not allowed to run any."""
-    _, _, grid = _folders(desk, call)
+    _, _, grid = _folders(context, call)
     return file(grid / PAGE, "text/html; charset=utf-8", {"Content-Security-Policy": POLICY})
 
 
-def sheet(desk: RequestContext, call: Call) -> Response:
+def sheet(context: RequestContext, call: Call) -> Response:
     """The contact sheet: all pictures of a test grid in one image."""
-    _, _, grid = _folders(desk, call)
+    _, _, grid = _folders(context, call)
     return file(grid / SHEET, "image/png")

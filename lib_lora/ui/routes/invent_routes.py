@@ -68,52 +68,55 @@ def routes() -> list[Route]:
     ]
 
 
-def shown(desk: RequestContext, call: Call) -> dict[str, Any]:
+def shown(context: RequestContext, call: Call) -> dict[str, Any]:
     """What has been painted for an invented character: candidates, the picked face, and further pictures, with the
     reason for each that was not kept."""
-    looked = look(paths.character(desk, call))
-    invented = InventedFolder(looked.folder)
+    snapshot = look(paths.character(context, call))
+    invented = InventedFolder(snapshot.folder)
     plan, painted = plan_of(invented), painted_of(invented)
     candidates = [one for one in painted if plan and one.is_candidate_of(plan)]
     further = [one for one in painted if not one.is_candidate]
-    lora = _newest_lora(looked.folder)
+    lora = _newest_lora(snapshot.folder)
     return {
         "stage": "none" if plan is None else "picked" if plan.picked else CANDIDATES,
         "describe": plan.describe if plan else "",
         "base": plan.base if plan else "",
         "seed": plan.seed if plan else 1,
-        "picked": _picked(looked, painted, plan.picked if plan else ""),
-        "candidates": [_told(invented, one, looked) for one in candidates],
-        "more": [_told(invented, one, looked) for one in further],
+        "picked": _picked(snapshot, painted, plan.picked if plan else ""),
+        "candidates": [_picture_values(invented, one, snapshot) for one in candidates],
+        "more": [_picture_values(invented, one, snapshot) for one in further],
         "painted": len(further),
-        "kept": sum(in_use(looked, one) for one in further),
+        "kept": sum(in_use(snapshot, one) for one in further),
         "reasons": dict(Counter(one.why for one in further if one.why).most_common()),
-        "rounds": {"without": _round(looked, further, ""), "with": _round(looked, further, lora[1]) if lora else None},
+        "rounds": {
+            "without": _round(snapshot, further, ""),
+            "with": _round(snapshot, further, lora[1]) if lora else None,
+        },
         "lora": lora[0] if lora else "",
     }
 
 
-def _told(invented: InventedFolder, one: InventedPicture, looked: CharacterSnapshot) -> dict[str, Any]:
+def _picture_values(invented: InventedFolder, one: InventedPicture, snapshot: CharacterSnapshot) -> dict[str, Any]:
     slug = invented.character.path.name
     url = address(slug, "invented", *one.file.split("/"), of=invented.path / one.file)
     return {
         "number": one.number,
         "url": url,
-        "kept": in_use(looked, one),
-        "why": one.why or ("left out by you" if one.kept and not in_use(looked, one) else ""),
+        "kept": in_use(snapshot, one),
+        "why": one.why or ("left out by you" if one.kept and not in_use(snapshot, one) else ""),
         "likeness": one.likeness,
         "prompt": one.prompt,
         "with_lora": bool(one.lora),
     }
 
 
-def _picked(looked: CharacterSnapshot, painted: Sequence[InventedPicture], picked: str) -> dict[str, Any] | None:
+def _picked(snapshot: CharacterSnapshot, painted: Sequence[InventedPicture], picked: str) -> dict[str, Any] | None:
     """The picked picture as a photo of the character; as it was painted if that photo no longer exists."""
     if not picked:
         return None
-    slug = looked.folder.path.name
+    slug = snapshot.folder.path.name
     stem = f"picked-{Path(picked.removesuffix(SQUARE)).stem}"
-    for photo, digest in looked.digests.items():
+    for photo, digest in snapshot.digests.items():
         if photo.startswith(stem):
             where = [address(slug, "photos", digest, kind) for kind in ("picture", "thumbnail")]
             return dict(zip(("url", "thumbnail"), where, strict=True))
@@ -124,9 +127,9 @@ def _picked(looked: CharacterSnapshot, painted: Sequence[InventedPicture], picke
     return {"url": url, "thumbnail": url}
 
 
-def _round(looked: CharacterSnapshot, further: Sequence[InventedPicture], digest: str) -> dict[str, int]:
+def _round(snapshot: CharacterSnapshot, further: Sequence[InventedPicture], digest: str) -> dict[str, int]:
     mine = [one for one in further if one.lora == digest]
-    return {"painted": len(mine), "kept": sum(in_use(looked, one) for one in mine)}
+    return {"painted": len(mine), "kept": sum(in_use(snapshot, one) for one in mine)}
 
 
 def _newest_lora(folder: CharacterFolder) -> tuple[str, str] | None:
@@ -140,36 +143,36 @@ def _newest_lora(folder: CharacterFolder) -> tuple[str, str] | None:
     return lora.stem, kept(("lora", lora), mark(lora), lambda: sha256(lora))
 
 
-def candidate_picture(desk: RequestContext, call: Call) -> Response:
+def candidate_picture(context: RequestContext, call: Call) -> Response:
     """A painted candidate; with `small=1`, at up to 384 pixels."""
-    return _painted_picture(desk, call, CANDIDATES)
+    return _painted_picture(context, call, CANDIDATES)
 
 
-def further_picture(desk: RequestContext, call: Call) -> Response:
+def further_picture(context: RequestContext, call: Call) -> Response:
     """A further picture of the picked face, kept or not; with `small=1`, at up to 384 pixels."""
-    return _painted_picture(desk, call, MORE)
+    return _painted_picture(context, call, MORE)
 
 
-def _painted_picture(desk: RequestContext, call: Call, folder: str) -> Response:
-    path = paths.picture_in(InventedFolder(paths.character(desk, call)).path / folder, call.path["name"])
+def _painted_picture(context: RequestContext, call: Call, folder: str) -> Response:
+    path = paths.picture_in(InventedFolder(paths.character(context, call)).path / folder, call.path["name"])
     if "small" not in call.query:
         return file(path, paths.MEDIA[path.suffix.lower()], FOREVER)
     return shrunk(path, _SMALL)
 
 
-def pick(desk: RequestContext, call: Call) -> dict[str, Any]:
+def pick(context: RequestContext, call: Call) -> dict[str, Any]:
     """Choose one candidate as the character's face: it becomes the first photo."""
     from lib_lora.workflows.invent.invent import pick as pick_face
     from lib_lora.workflows.photos.new_character import NewCharacter
 
-    looked = look(paths.character(desk, call))
-    _see_nobody_paints(desk, looked.folder)
-    who = looked.character
-    pick_face(desk.root, NewCharacter(who.name, who.trigger, who.class_word), call.body.number)
-    return shown(desk, call)
+    snapshot = look(paths.character(context, call))
+    _see_nobody_paints(context, snapshot.folder)
+    who = snapshot.character
+    pick_face(context.root, NewCharacter(who.name, who.trigger, who.class_word), call.body.number)
+    return shown(context, call)
 
 
-def own_picture(desk: RequestContext, call: Call) -> dict[str, Any]:
+def own_picture(context: RequestContext, call: Call) -> dict[str, Any]:
     """Use one of the user's own pictures as the character's face: it becomes the first photo."""
     from lib_lora.ui.routes.job_routes import base_of
     from lib_lora.ui.routes.photo_routes import sent
@@ -177,45 +180,47 @@ def own_picture(desk: RequestContext, call: Call) -> dict[str, Any]:
     from lib_lora.workflows.invent.invent import pick as pick_face
     from lib_lora.workflows.photos.new_character import NewCharacter
 
-    looked, body = look(paths.character(desk, call)), call.body
-    _see_nobody_paints(desk, looked.folder)
+    snapshot, body = look(paths.character(context, call)), call.body
+    _see_nobody_paints(context, snapshot.folder)
     describe = " ".join(body.describe.split())
     if len(describe) > LONGEST or not describe.isprintable():
         raise UserError(
-            f"The description is no plain line of text; write at most {LONGEST} letters in one line.",
+            f"The description must be one line of plain text with at most {LONGEST} characters.",
             code="description-invalid",
         )
-    base = base_of(desk, body.base)
-    who = looked.character
+    base = base_of(context, body.base)
+    who = snapshot.character
     own = OwnPicture(sent(call), base, describe or None)
-    pick_face(desk.root, NewCharacter(who.name, who.trigger, who.class_word), own=own)
-    return shown(desk, call)
+    pick_face(context.root, NewCharacter(who.name, who.trigger, who.class_word), own=own)
+    return shown(context, call)
 
 
-def _see_nobody_paints(desk: RequestContext, folder: CharacterFolder) -> None:
-    if open_job(desk, folder):
-        raise Refused(409, "Faces are being painted for this character; stop that, or wait for its end.")
+def _see_nobody_paints(context: RequestContext, folder: CharacterFolder) -> None:
+    if open_job(context, folder):
+        raise Refused(409, "Faces are being painted for this character; stop that, or wait until it has finished.")
 
 
-def open_job(desk: RequestContext, folder: CharacterFolder) -> Job | None:
+def open_job(context: RequestContext, folder: CharacterFolder) -> Job | None:
     """The job that paints, or waits to paint, for an invented character."""
-    return next((job for job in desk.queue.open() if job.kind in JOBS and job.slug == folder.path.name), None)
+    return next((job for job in context.queue.open() if job.kind in JOBS and job.slug == folder.path.name), None)
 
 
-def see_that_it_can_be(desk: RequestContext, folder: CharacterFolder, kind: str, arguments: Mapping[str, Any]) -> None:
+def see_that_it_can_be(
+    context: RequestContext, folder: CharacterFolder, kind: str, arguments: Mapping[str, Any]
+) -> None:
     """Refuse a job of these kinds at once if its worker would refuse it later anyway.
 
     Raises:
         Refused: it is painted for already, has its face or has none yet, or there is no LoRA to paint with.
     """
-    _see_nobody_paints(desk, folder)
-    looked = look(folder)
-    plan, name = plan_of(InventedFolder(folder)), looked.character.name
+    _see_nobody_paints(context, folder)
+    snapshot = look(folder)
+    plan, name = plan_of(InventedFolder(folder)), snapshot.character.name
     picked = bool(plan and plan.picked)
     if kind == "invent" and picked:
-        raise Refused(409, f"{name} has its face already; make another character for another face.")
-    if kind == "invent" and looked.digests:
-        raise Refused(409, f"{name} has photos already, and an invented face would be another person among them.")
+        raise Refused(409, f"{name} already has its face; make another character for another face.")
+    if kind == "invent" and snapshot.digests:
+        raise Refused(409, f"{name} already has photos, and an invented face would be another person among them.")
     if kind == "more" and not picked:
         raise Refused(409, f"{name} has no face yet; pick one of the candidates first.")
     if kind == "more" and arguments.get("with_lora") and _newest_lora(folder) is None:

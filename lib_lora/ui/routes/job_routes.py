@@ -79,18 +79,18 @@ def routes() -> list[Route]:
     ]
 
 
-def listed(desk: RequestContext, _call: Call) -> list[dict[str, Any]]:
+def listed(context: RequestContext, _call: Call) -> list[dict[str, Any]]:
     """All jobs: waiting, running, and those that ended last."""
-    return [told(desk, job) for job in desk.queue.jobs()]
+    return [job_values(context, job) for job in context.queue.jobs()]
 
 
-def add(desk: RequestContext, call: Call) -> dict[str, Any]:
+def add(context: RequestContext, call: Call) -> dict[str, Any]:
     """Add a job to the queue."""
-    folder = paths.named_character(desk.root, call.body.character)
-    return told(desk, put(desk, folder, call.body.kind, call.body.arguments))
+    folder = paths.named_character(context.root, call.body.character)
+    return job_values(context, put(context, folder, call.body.kind, call.body.arguments))
 
 
-def put(desk: RequestContext, folder: CharacterFolder, kind: str, arguments: Mapping[str, Any]) -> Job:
+def put(context: RequestContext, folder: CharacterFolder, kind: str, arguments: Mapping[str, Any]) -> Job:
     """Add a job for a character to the queue, after checking what its arguments name.
 
     Raises:
@@ -104,54 +104,54 @@ def put(desk: RequestContext, folder: CharacterFolder, kind: str, arguments: Map
     run = arguments.get("run")
     if run is not None:
         if not isinstance(run, str):
-            raise UserError("The run is named by its identifier, such as '001'.", code="run-identifier-invalid")
+            raise UserError("Name the run by its identifier, such as '001'.", code="run-identifier-invalid")
         paths.run(folder, run)
     if kind == "train" and run is None and character.consent is None:
         raise Refused(409, f"Record consent for {character.name} first.", code="consent-missing")
     if kind in ("train", "probe", "invent") and run is None and not arguments.get("base"):
         raise UserError("Choose a base model first.", "base", code="base-model-not-chosen")
-    _see_paths(desk, arguments)
+    _see_paths(context, arguments)
     if kind in ("invent", "more"):
         from lib_lora.ui.routes.invent_routes import see_that_it_can_be
 
-        see_that_it_can_be(desk, folder, kind, arguments)
-    job = desk.queue.add(kind, character.name, dict(arguments))
-    desk.supervisor.wake()
+        see_that_it_can_be(context, folder, kind, arguments)
+    job = context.queue.add(kind, character.name, dict(arguments))
+    context.supervisor.wake()
     return job
 
 
-def _see_paths(desk: RequestContext, arguments: Mapping[str, Any]) -> None:
+def _see_paths(context: RequestContext, arguments: Mapping[str, Any]) -> None:
     """Somebody on another machine may name no file except a base model that the host offers."""
     if base := arguments.get("base"):
         with about("base"):
-            base_of(desk, str(base))
-    if not desk.host.remote():
+            base_of(context, str(base))
+    if not context.host.remote():
         return
     settings = arguments.get("settings")
     if isinstance(settings, Mapping) and settings.get("class_photos"):
         raise forbidden("This webui is open to other machines, so a folder of class photos cannot be named here.")
     captioner = arguments.get("captioner", "")
-    if captioner not in (*_NAMING_NO_FILE, *(one.name for one in desk.host.captioners())):
+    if captioner not in (*_NAMING_NO_FILE, *(one.name for one in context.host.captioners())):
         raise forbidden("This webui is open to other machines, so a captioner's files cannot be named here.")
 
 
-def base_of(desk: RequestContext, text: str) -> Path:
+def base_of(context: RequestContext, text: str) -> Path:
     """The base model that a request names: one that the host offers, or any file if only this machine's user can ask.
 
     Raises:
         Refused: the host does not offer it, and is open to others.
         UserError: there is no such file.
     """
-    for checkpoint in desk.host.checkpoints():
+    for checkpoint in context.host.checkpoints():
         if text == str(checkpoint.path):
             return checkpoint.path
-    path = paths.free_path(desk.host, text, "a base model outside the webui's own folders")
+    path = paths.free_path(context.host, text, "a base model outside the webui's own folders")
     if not path.is_file():
         raise UserError(f"There is no file {path}; choose another base model.", code="base-model-missing", file=path)
     return path
 
 
-def told(desk: RequestContext, job: Job) -> dict[str, Any]:
+def job_values(context: RequestContext, job: Job) -> dict[str, Any]:
     """A job as the page shows it."""
     return {
         "id": job.id,
@@ -169,12 +169,12 @@ def told(desk: RequestContext, job: Job) -> dict[str, Any]:
         "wish": job.wish,
         "arguments": job.arguments,
         "text": _TEXTS.get(job.kind, job.kind).format(name=job.character),
-        "base_gone": _base_gone(desk, job),
-        "standing": None if job.state == "waiting" else _standing(desk.queue.folder(job.id), job),
+        "base_gone": _base_gone(context, job),
+        "standing": None if job.state == "waiting" else _standing(context.queue.folder(job.id), job),
     }
 
 
-def _base_gone(desk: RequestContext, job: Job) -> str:
+def _base_gone(context: RequestContext, job: Job) -> str:
     """The missing base model that an unfinished job needs to continue; empty if it is there."""
     if job.state not in ("failed", "interrupted", "stopped"):
         return ""
@@ -182,7 +182,7 @@ def _base_gone(desk: RequestContext, job: Job) -> str:
     run = job.run or job.arguments.get("run")
     if not named and isinstance(run, str) and run:
         with suppress(UserError, Refused):
-            folder = Workspace(desk.root).character_at(job.slug)
+            folder = Workspace(context.root).character_at(job.slug)
             named = run_records.run(paths.run(folder, run)).base  # remembered: this is asked each second
     return named if isinstance(named, str) and named and not Path(named).is_file() else ""
 
@@ -206,31 +206,31 @@ def _follower(path: Path) -> Follower:
     return Follower(path)
 
 
-def one(desk: RequestContext, call: Call) -> dict[str, Any]:
+def one(context: RequestContext, call: Call) -> dict[str, Any]:
     """One job."""
-    return told(desk, _job(desk, call))
+    return job_values(context, _job(context, call))
 
 
-def _job(desk: RequestContext, call: Call) -> Job:
+def _job(context: RequestContext, call: Call) -> Job:
     try:
-        return desk.queue.get(paths.number(call.path["number"], "job"))
+        return context.queue.get(paths.number(call.path["number"], "job"))
     except UserError as error:
         raise missing(str(error)) from error
 
 
-def events(desk: RequestContext, call: Call) -> dict[str, Any]:
+def events(context: RequestContext, call: Call) -> dict[str, Any]:
     """The events of a job, starting at a position in its file."""
     after = call.query.get("after", "0")
     if not (after.isascii() and after.isdecimal() and len(after) <= 15):
-        raise UserError("'after' is a number of bytes: the 'next' of the answer before.", code="offset-invalid")
-    path = Workspace(desk.root).job(_job(desk, call).id).events
+        raise UserError("'after' must be a number of bytes: the 'next' of the previous answer.", code="offset-invalid")
+    path = Workspace(context.root).job(_job(context, call).id).events
     found, offset = events_after(path, int(after), _MOST_EVENTS)
     return {"events": found, "next": offset}
 
 
-def log(desk: RequestContext, call: Call) -> dict[str, Any]:
+def log(context: RequestContext, call: Call) -> dict[str, Any]:
     """The last lines printed by a job's process."""
-    path = Workspace(desk.root).job(_job(desk, call).id).log
+    path = Workspace(context.root).job(_job(context, call).id).log
     try:
         with open(path, "rb") as stream:
             stream.seek(max(0, stream.seek(0, 2) - _TAIL))
@@ -242,47 +242,47 @@ def log(desk: RequestContext, call: Call) -> dict[str, Any]:
     return {"lines": [line for line in lines if line.strip()][-_LINES:]}
 
 
-def _acted(desk: RequestContext, job: Job) -> dict[str, Any]:
-    desk.supervisor.wake()
-    return told(desk, desk.queue.get(job.id))
+def _acted(context: RequestContext, job: Job) -> dict[str, Any]:
+    context.supervisor.wake()
+    return job_values(context, context.queue.get(job.id))
 
 
-def stop(desk: RequestContext, call: Call) -> dict[str, Any]:
+def stop(context: RequestContext, call: Call) -> dict[str, Any]:
     """Stop a job; what it has done so far is kept."""
-    job = _job(desk, call)
-    desk.queue.wish(job.id, "stop")
-    return _acted(desk, job)
+    job = _job(context, call)
+    context.queue.wish(job.id, "stop")
+    return _acted(context, job)
 
 
-def pause(desk: RequestContext, call: Call) -> dict[str, Any]:
+def pause(context: RequestContext, call: Call) -> dict[str, Any]:
     """Pause a running job, and all heavy jobs behind it."""
-    job = _job(desk, call)
-    desk.queue.wish(job.id, "pause")
-    return _acted(desk, job)
+    job = _job(context, call)
+    context.queue.wish(job.id, "pause")
+    return _acted(context, job)
 
 
-def resume(desk: RequestContext, call: Call) -> dict[str, Any]:
+def resume(context: RequestContext, call: Call) -> dict[str, Any]:
     """Return an unfinished job to the queue."""
-    job = _job(desk, call)
-    desk.queue.resume(job.id)
-    return _acted(desk, job)
+    job = _job(context, call)
+    context.queue.resume(job.id)
+    return _acted(context, job)
 
 
-def forget(desk: RequestContext, call: Call) -> dict[str, Any]:
+def forget(context: RequestContext, call: Call) -> dict[str, Any]:
     """Remove a job that has ended from the list."""
-    job = _job(desk, call)
-    desk.queue.forget(job.id)
+    job = _job(context, call)
+    context.queue.forget(job.id)
     return {"forgotten": job.id}
 
 
-def move(desk: RequestContext, call: Call) -> list[dict[str, Any]]:
+def move(context: RequestContext, call: Call) -> list[dict[str, Any]]:
     """Move a waiting job to another place in the queue."""
-    desk.queue.move(_job(desk, call).id, call.body.before)
-    return listed(desk, call)
+    context.queue.move(_job(context, call).id, call.body.before)
+    return listed(context, call)
 
 
-def pause_queue(desk: RequestContext, call: Call) -> dict[str, Any]:
+def pause_queue(context: RequestContext, call: Call) -> dict[str, Any]:
     """Prevent heavy jobs from starting, or let them start again."""
-    desk.queue.pause_all(call.body.paused)
-    desk.supervisor.wake()
-    return {"paused": desk.queue.paused()}
+    context.queue.pause_all(call.body.paused)
+    context.supervisor.wake()
+    return {"paused": context.queue.paused()}

@@ -29,8 +29,8 @@ def routes() -> list[Route]:
     ]
 
 
-def _checkpoint(desk: RequestContext, call: Call) -> tuple[RunRecord, int, Path]:
-    record = run_records.run(paths.run(paths.character(desk, call), call.path["run"]))
+def _checkpoint(context: RequestContext, call: Call) -> tuple[RunRecord, int, Path]:
+    record = run_records.run(paths.run(paths.character(context, call), call.path["run"]))
     step = paths.number(call.path["step"], "step")
     path = run_records.checkpoint(record, step)
     if step not in record.saved or not path.is_file():
@@ -38,16 +38,16 @@ def _checkpoint(desk: RequestContext, call: Call) -> tuple[RunRecord, int, Path]
     return record, step, path
 
 
-def shown(desk: RequestContext, call: Call) -> dict[str, Any]:
+def shown(context: RequestContext, call: Call) -> dict[str, Any]:
     """The LoRA of a saved step: its path, its size, the address of its bytes, and the prompt that activates it."""
-    record, step, path = _checkpoint(desk, call)
+    record, step, path = _checkpoint(context, call)
     try:
         weight = float(call.query.get("weight", "1"))
     except ValueError:
         weight = math.nan
     if not -10 <= weight <= 10:
         raise UserError("The weight must be a number between -10 and 10.", code="weight-out-of-range")
-    framing = framing_of(look(paths.character(desk, call)))
+    framing = framing_of(look(paths.character(context, call)))
     text = text_of(record, painted(record, step, weight), framing, path.stem, weight)
     return {
         "file": str(path),
@@ -59,8 +59,8 @@ def shown(desk: RequestContext, call: Call) -> dict[str, Any]:
     }
 
 
-def download(desk: RequestContext, call: Call) -> Response:
+def download(context: RequestContext, call: Call) -> Response:
     """The LoRA of a saved step as a download."""
-    _, _, path = _checkpoint(desk, call)
+    _, _, path = _checkpoint(context, call)
     kept = {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(path.name)}"}
     return file(path, "application/octet-stream", kept)

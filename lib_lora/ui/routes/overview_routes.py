@@ -16,7 +16,7 @@ from lib_lora.likeness.verdict.verdict_tone import verdict_tone
 from lib_lora.photos.audit.coverage import LEAST
 from lib_lora.queue.job_types import lane_of
 from lib_lora.runs import run_records
-from lib_lora.runs.run_history import story_of
+from lib_lora.runs.run_history import history_of
 from lib_lora.runs.run_records import RunRecord
 from lib_lora.ui.http import limits
 from lib_lora.ui.http.request_context import Call, RequestContext, Route, get
@@ -37,36 +37,36 @@ _SHORT = 300  # letters of an argument
 
 def routes() -> list[Route]:
     """The routes that a page requests repeatedly."""
-    return [get("/state", told, "since"), get("/waits", waits)]
+    return [get("/state", state_or_changes, "since"), get("/waits", waits)]
 
 
-def told(desk: RequestContext, call: Call) -> dict[str, Any]:
+def state_or_changes(context: RequestContext, call: Call) -> dict[str, Any]:
     """Everything that is shown at every step: host, characters, queue. With `since` (the `mark` of the previous
     response, empty at first), only what has changed: the parts by name in `changed`, and for the `lists` of
     characters and jobs their `keys` in order and the entries that have `changed`; if nothing has, the `mark` alone."""
-    whole = state(desk)
+    whole = state(context)
     if "since" not in call.query:
         return whole
     queue = {**whole.pop("queue")}
     lists = {"characters": ("slug", whole.pop("characters")), "jobs": ("id", queue.pop("jobs"))}
-    return desk.changes.since(call.query["since"], {**whole, "queue": queue}, lists)
+    return context.changes.since(call.query["since"], {**whole, "queue": queue}, lists)
 
 
-def state(desk: RequestContext) -> dict[str, Any]:
+def state(context: RequestContext) -> dict[str, Any]:
     """The complete state."""
     caption_checks.begin()  # somebody looks; what the first trigger word or caption needs is loaded meanwhile
-    open_jobs = desk.queue.open()
-    shown, more = _shown(desk.queue.jobs())
+    open_jobs = context.queue.open()
+    shown, more = _shown(context.queue.jobs())
     return {
         "version": lib_lora.__version__,
-        "folder": digest_of(str(desk.root))[:12],  # a browser remembers for each what was chosen in it
+        "folder": digest_of(str(context.root))[:12],  # a browser remembers for each what was chosen in it
         "host": {
-            "name": desk.host.name,
-            "version": desk.host.version,
-            "remote": desk.host.remote(),
-            "paints": desk.host.paints(),
-            "busy": desk.host.busy(),
-            "samplers": desk.host.samplers(),
+            "name": context.host.name,
+            "version": context.host.version,
+            "remote": context.host.remote(),
+            "paints": context.host.paints(),
+            "busy": context.host.busy(),
+            "samplers": context.host.samplers(),
             "gpu": machine.has_gpu(),
             "photos": kinds(),
         },
@@ -78,13 +78,13 @@ def state(desk: RequestContext) -> dict[str, Any]:
             "suffixes": sorted(SUFFIXES),
             "test_pictures": len(PROMPTS),
         },
-        "supervisor": {"active": desk.supervisor.active, "reason": desk.supervisor.reason},
-        "characters": [of_character(folder, open_jobs) for folder in folders(desk.root)],
+        "supervisor": {"active": context.supervisor.active, "reason": context.supervisor.reason},
+        "characters": [of_character(folder, open_jobs) for folder in folders(context.root)],
         "queue": {
-            "paused": desk.queue.paused(),
-            "notice": desk.queue.notice(),
-            "holds": _holds(desk, open_jobs),
-            "jobs": [_short(job_routes.told(desk, job)) for job in shown],
+            "paused": context.queue.paused(),
+            "notice": context.queue.notice(),
+            "holds": _holds(context, open_jobs),
+            "jobs": [_short(job_routes.job_values(context, job)) for job in shown],
             "more": more,
         },
     }
@@ -103,22 +103,22 @@ def _shown(found: Sequence[Job]) -> tuple[list[Job], int]:
     return shown, len(found) - len(shown)
 
 
-def _short(told: dict[str, Any]) -> dict[str, Any]:
+def _short(job: dict[str, Any]) -> dict[str, Any]:
     """A job with those of its arguments that are short: long lists of photos, and whole settings, are left out."""
-    return {**told, "arguments": {key: one for key, one in told["arguments"].items() if len(str(one)) <= _SHORT}}
+    return {**job, "arguments": {key: one for key, one in job["arguments"].items() if len(str(one)) <= _SHORT}}
 
 
-def waits(desk: RequestContext, _call: Call) -> dict[str, Any]:
+def waits(context: RequestContext, _call: Call) -> dict[str, Any]:
     """The job that the webui's pictures are waiting for; null if they do not wait."""
-    open_jobs = desk.queue.open()
-    number = _holds(desk, open_jobs)
-    return {"job": next((job_routes.told(desk, job) for job in open_jobs if job.id == number), None)}
+    open_jobs = context.queue.open()
+    number = _holds(context, open_jobs)
+    return {"job": next((job_routes.job_values(context, job) for job in open_jobs if job.id == number), None)}
 
 
-def _holds(desk: RequestContext, open_jobs: Sequence[Job]) -> int:
+def _holds(context: RequestContext, open_jobs: Sequence[Job]) -> int:
     """The job that keeps the webui from painting; 0 if there is none."""
     heavy = (job.id for job in open_jobs if job.state == "running" and lane_of(job.kind) == "heavy")
-    return next(heavy, 0) if desk.supervisor.holds else 0
+    return next(heavy, 0) if context.supervisor.holds else 0
 
 
 def folders(root: Path) -> list[CharacterFolder]:
@@ -141,10 +141,10 @@ def of_character(folder: CharacterFolder, open_jobs: Sequence[Job] = ()) -> dict
 
 
 def _whole(folder: CharacterFolder, open_jobs: Sequence[Job]) -> dict[str, Any]:
-    slug, looked = folder.path.name, look(folder)
-    character = looked.character
+    slug, snapshot = folder.path.name, look(folder)
+    character = snapshot.character
     run = run_records.newest(folder)
-    photos, captions = _photos(looked), _captions(looked)
+    photos, captions = _photos(snapshot), _captions(snapshot)
     train, test, use = _train(run, slug, open_jobs), _test(run), _use(folder)
     return {
         "slug": slug,
@@ -160,9 +160,9 @@ def _whole(folder: CharacterFolder, open_jobs: Sequence[Job]) -> dict[str, Any]:
         "test": test,
         "use": use,
         "undo": _undo(folder),
-        "invented": (invented := invention.in_short(looked)),
-        "next": _next(looked, captions, run, test, invented is not None),
-        "cover": _cover(looked),
+        "invented": (invented := invention.in_short(snapshot)),
+        "next": _next(snapshot, captions, run, test, invented is not None),
+        "cover": _cover(snapshot),
         "touched": _touched(folder, run),
     }
 
@@ -205,25 +205,25 @@ def _damaged(slug: str, why: str) -> dict[str, Any]:
     }
 
 
-def _photos(looked: CharacterSnapshot) -> dict[str, Any]:
-    count, told = len(looked.digests), looked.told
-    proposed = sum(one["proposed"] for one in told["photos"]) if told else 0
-    if looked.trouble:
-        tone, text = "bad", looked.trouble
+def _photos(snapshot: CharacterSnapshot) -> dict[str, Any]:
+    count, audit = len(snapshot.digests), snapshot.audit
+    proposed = sum(one["proposed"] for one in audit["photos"]) if audit else 0
+    if snapshot.trouble:
+        tone, text = "bad", snapshot.trouble
     elif not count:
         tone, text = "none", "No photos yet"
-    elif told:
-        tone, text = told["tone"], told["headline"]
+    elif audit:
+        tone, text = audit["tone"], audit["headline"]
     else:
         tone, text = "none", f"{plural(count, 'photo')}, not looked through yet"
-    used, audited = len(looked.used), told is not None
+    used, audited = len(snapshot.used), audit is not None
     return {"count": count, "used": used, "proposed": proposed, "audited": audited, "tone": tone, "text": text}
 
 
-def _captions(looked: CharacterSnapshot) -> dict[str, Any]:
-    of, written = len(looked.used), sum(bool(text) for text in looked.used_texts.values())
-    found = (caption_checks.problems(looked) or []) if of else []
-    wrong = len({photo for photo, _ in found} | {*looked.unreadable})
+def _captions(snapshot: CharacterSnapshot) -> dict[str, Any]:
+    of, written = len(snapshot.used), sum(bool(text) for text in snapshot.used_texts.values())
+    found = (caption_checks.problems(snapshot) or []) if of else []
+    wrong = len({photo for photo, _ in found} | {*snapshot.unreadable})
     if not of:
         tone, text = "none", "No photos yet"
     elif written < of:
@@ -248,8 +248,8 @@ def _train(run: RunRecord | None, slug: str, open_jobs: Sequence[Job]) -> dict[s
 
 def progress(run: RunRecord) -> tuple[int, int, bool]:
     """Steps done and in all, and whether that is the end."""
-    story = story_of(RunFolder(run.folder).events)
-    done = max(story.step, run.saved[-1] if run.saved else 0)
+    history = history_of(RunFolder(run.folder).events)
+    done = max(history.step, run.saved[-1] if run.saved else 0)
     total = max(run.total, done)
     return done, total, bool(run.saved) and run.saved[-1] >= total
 
@@ -275,22 +275,26 @@ def _use(folder: CharacterFolder) -> dict[str, Any]:
 
 
 def _next(
-    looked: CharacterSnapshot, captions: dict[str, Any], run: RunRecord | None, test: dict[str, Any], is_invented: bool
+    snapshot: CharacterSnapshot,
+    captions: dict[str, Any],
+    run: RunRecord | None,
+    test: dict[str, Any],
+    is_invented: bool,
 ) -> str:
     if run is not None and run.saved:
         return "use" if test["grid"] and test["tone"] != "none" else "test"
-    if len(looked.used) < LEAST and is_invented:
+    if len(snapshot.used) < LEAST and is_invented:
         return "invent"
-    if len(looked.used) < LEAST or looked.told is None or looked.told["stopped"]:
+    if len(snapshot.used) < LEAST or snapshot.audit is None or snapshot.audit["stopped"]:
         return "photos"
     return "captions" if captions["written"] < captions["of"] else "train"
 
 
-def _cover(looked: CharacterSnapshot) -> str:
+def _cover(snapshot: CharacterSnapshot) -> str:
     """The first photo that is good, else the first in use."""
-    good = {one["file"] for one in looked.told["photos"] if one["tone"] == "good"} if looked.told else set()
-    for file in [*(one for one in looked.used if one in good), *looked.used]:
-        return looked.digests[file]
+    good = {one["file"] for one in snapshot.audit["photos"] if one["tone"] == "good"} if snapshot.audit else set()
+    for file in [*(one for one in snapshot.used if one in good), *snapshot.used]:
+        return snapshot.digests[file]
     return ""
 
 

@@ -16,7 +16,7 @@ from lib_lora.errors import UserError, brief
 from lib_lora.ui.http import limits, paths
 from lib_lora.ui.http.request_context import MB, Call, RequestContext, Route, get, post
 from lib_lora.ui.http.responses import missing, picture
-from lib_lora.ui.routes.job_routes import put, told
+from lib_lora.ui.routes.job_routes import job_values, put
 from lib_lora.ui.views import imports
 from lib_lora.ui.views.character_snapshot import CharacterSnapshot, look
 from lib_lora.workflows.photos.import_command import import_into
@@ -64,12 +64,12 @@ def routes() -> list[Route]:
     ]
 
 
-def shown(desk: RequestContext, call: Call) -> dict[str, Any]:
+def shown(context: RequestContext, call: Call) -> dict[str, Any]:
     """All photos with the findings of the last audit."""
-    looked = look(paths.character(desk, call))
-    busy = any(job.slug == looked.folder.path.name and job.kind == "audit" for job in desk.queue.open())
-    set_values = looked.told or {
-        "headline": looked.trouble,
+    snapshot = look(paths.character(context, call))
+    busy = any(job.slug == snapshot.folder.path.name and job.kind == "audit" for job in context.queue.open())
+    set_values = snapshot.audit or {
+        "headline": snapshot.trouble,
         "counts": "",
         "tone": "none",
         "findings": [],
@@ -78,39 +78,39 @@ def shown(desk: RequestContext, call: Call) -> dict[str, Any]:
         "people": [],
     }
     wanted = ("headline", "counts", "tone", "findings", "missing", "coverage", "people")
-    known = {one["file"]: one for one in looked.told["photos"]} if looked.told else {}
+    known = {one["file"]: one for one in snapshot.audit["photos"]} if snapshot.audit else {}
     return {
-        "audited": looked.told is not None,
+        "audited": snapshot.audit is not None,
         "busy": busy,
         **{key: set_values[key] for key in wanted},
         "photos": [
-            {**(known.get(file) or _unknown(looked, file)), "caption": looked.texts.get(file, "")}
-            for file in looked.digests
+            {**(known.get(file) or _unknown(snapshot, file)), "caption": snapshot.texts.get(file, "")}
+            for file in snapshot.digests
         ],
     }
 
 
-def _unknown(looked: CharacterSnapshot, file: str) -> dict[str, Any]:
-    dropped = looked.digests[file] in looked.dropped
+def _unknown(snapshot: CharacterSnapshot, file: str) -> dict[str, Any]:
+    dropped = snapshot.digests[file] in snapshot.dropped
     return {
         "file": file,
-        "sha256": looked.digests[file],
+        "sha256": snapshot.digests[file],
         "tone": "none",
         "word": "left out by you" if dropped else "new",
         "sentence": "",
         "findings": [],
         "decision": "drop" if dropped else None,
         "proposed": False,
-        "used": file in looked.used,
+        "used": file in snapshot.used,
         "width": 0,
         "height": 0,
     }
 
 
-def add(desk: RequestContext, call: Call) -> dict[str, Any]:
+def add(context: RequestContext, call: Call) -> dict[str, Any]:
     """Import a picture, or a zip of pictures."""
-    looked = look(paths.character(desk, call))
-    return _taken_in(desk, looked, sent(call))
+    snapshot = look(paths.character(context, call))
+    return _taken_in(context, snapshot, sent(call))
 
 
 def sent(call: Call) -> Path:
@@ -124,16 +124,16 @@ def sent(call: Call) -> Path:
     return call.file.replace(call.file.with_name(plain_name(call.body.name)))
 
 
-def _taken_in(desk: RequestContext, looked: CharacterSnapshot, source: Path) -> dict[str, Any]:
-    with imports.under_way(looked.folder.path, source.name) as one:
+def _taken_in(context: RequestContext, snapshot: CharacterSnapshot, source: Path) -> dict[str, Any]:
+    with imports.under_way(snapshot.folder.path, source.name) as one:
         values = import_into(
-            desk.root, looked.character.name, [source], one.seen, patience=PATIENCE, stop=one.stop.is_set
+            context.root, snapshot.character.name, [source], one.seen, patience=PATIENCE, stop=one.stop.is_set
         ).values
     sentences = ("split", "twice", "skipped")  # with the names of files in a zip, which may be of any length
-    return {key: [*map(_told, value)] if key in sentences else value for key, value in values.items()}
+    return {key: [*map(_shortened, value)] if key in sentences else value for key, value in values.items()}
 
 
-def _told(sentence: str) -> str:
+def _shortened(sentence: str) -> str:
     return brief(re.sub(r"(\S{100})\S+(\S{80})", r"\1 ... \2", sentence), [sentence] if len(sentence) > 500 else [])
 
 
@@ -148,37 +148,37 @@ def plain_name(name: str) -> str:
     return f"{stem or 'photo'}{dot}{suffix}"
 
 
-def add_from_path(desk: RequestContext, call: Call) -> dict[str, Any]:
+def add_from_path(context: RequestContext, call: Call) -> dict[str, Any]:
     """Import the pictures of a file, folder or zip on the webui's own machine."""
-    looked = look(paths.character(desk, call))
-    source = paths.free_path(desk.host, call.body.path, "a folder of photos")
-    return _taken_in(desk, looked, source)
+    snapshot = look(paths.character(context, call))
+    source = paths.free_path(context.host, call.body.path, "a folder of photos")
+    return _taken_in(context, snapshot, source)
 
 
-def _photo(desk: RequestContext, call: Call) -> tuple[CharacterSnapshot, Path, str]:
+def _photo(context: RequestContext, call: Call) -> tuple[CharacterSnapshot, Path, str]:
     digest = paths.digest(call.path["sha256"])
-    looked = look(paths.character(desk, call))
-    path = looked.file_of(digest)
+    snapshot = look(paths.character(context, call))
+    path = snapshot.file_of(digest)
     if path is None:
         raise missing("There is no such photo (any more).")
-    return looked, path, digest
+    return snapshot, path, digest
 
 
-def thumbnail(desk: RequestContext, call: Call) -> Response:
+def thumbnail(context: RequestContext, call: Call) -> Response:
     """A small version of a photo."""
     from lib_lora.workflows.photos import thumbnails
 
-    looked, path, digest = _photo(desk, call)
+    snapshot, path, digest = _photo(context, call)
     with _opening:
-        found = thumbnails.of(looked.folder, path.name, digest)
+        found = thumbnails.of(snapshot.folder, path.name, digest)
     if found is None:
         raise missing(f"{path.name} cannot be read; replace or remove it.")
     return picture(found)
 
 
-def large(desk: RequestContext, call: Call) -> Response:
+def large(context: RequestContext, call: Call) -> Response:
     """A photo at up to 1600 pixels, upright, without EXIF."""
-    _, path, _ = _photo(desk, call)
+    _, path, _ = _photo(context, call)
     return shrunk(path, LARGE)
 
 
@@ -196,14 +196,14 @@ def shrunk(path: Path, side: int) -> Response:
     return picture(stream.getvalue())
 
 
-def audit(desk: RequestContext, call: Call) -> dict[str, Any]:
+def audit(context: RequestContext, call: Call) -> dict[str, Any]:
     """Audit the photos as a job, and record decisions on some of them."""
-    folder = paths.character(desk, call)
+    folder = paths.character(context, call)
     body = call.body
     known = look(folder).digests
     for file in (*body.keep, *body.drop, *body.undecided):
         if file not in known:
             raise missing(f"There is no photo {file} of this character (any more).")
     values = {"keep": body.keep, "drop": body.drop, "undecided": body.undecided}
-    job = put(desk, folder, "audit", {**values, "accept": body.accept, "resolution": body.resolution})
-    return told(desk, job)
+    job = put(context, folder, "audit", {**values, "accept": body.accept, "resolution": body.resolution})
+    return job_values(context, job)

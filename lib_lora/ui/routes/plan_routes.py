@@ -48,17 +48,17 @@ def routes() -> list[Route]:
     ]
 
 
-def listed(desk: RequestContext, _call: Call) -> list[dict[str, Any]]:
+def listed(context: RequestContext, _call: Call) -> list[dict[str, Any]]:
     """The base models that the host knows, and whether they can be trained on."""
-    return base_models.listed(desk)
+    return base_models.listed(context)
 
 
-def plan(desk: RequestContext, call: Call) -> dict[str, Any]:
+def plan(context: RequestContext, call: Call) -> dict[str, Any]:
     """The settings for training on a base model, and all fields of their form."""
     if not call.query.get("base"):
         raise UserError("Choose a base model first.", "base", code="base-model-not-chosen")
     with about("base"):
-        base = base_models.of(desk, base_of(desk, call.query["base"]))
+        base = base_models.of(context, base_of(context, call.query["base"]))
     wanted = call.query.get("preset") or None
     train = settings_of(base, wanted, {})
     changes, said = _fitted(base, train)
@@ -68,7 +68,7 @@ def plan(desk: RequestContext, call: Call) -> dict[str, Any]:
         "preset": train.preset,
         "family": base.family,
         "side": train.resolution or base.side,
-        "presets": form_fields.presets_told(base.family, base.narrow),
+        "presets": form_fields.preset_entries(base.family, base.narrow),
         "fitted": said,
         "fitted_settings": changes,
         "settings": form_fields.flat(train),
@@ -113,19 +113,19 @@ def gpu_memory() -> int | None:
     return None
 
 
-def reckon(desk: RequestContext, call: Call) -> dict[str, Any]:
+def reckon(context: RequestContext, call: Call) -> dict[str, Any]:
     """What a training would take: steps, disk space, and time and memory if they have been measured."""
-    looked, body = look(paths.character(desk, call)), call.body
+    snapshot, body = look(paths.character(context, call)), call.body
     with about("base"):
-        path = base_of(desk, body.base)
-        base = base_models.of(desk, path)
+        path = base_of(context, body.base)
+        base = base_models.of(context, path)
     train = settings_of(base, body.preset, body.settings)
-    others = _class_photos(desk, train)
-    count = len(looked.used)
+    others = _class_photos(context, train)
+    count = len(snapshot.used)
     shapes = kept(("shapes", path), mark(path), lambda: estimate.shapes_of(path))
     need = estimate.estimate(base.family, shapes, train, train.resolution or base.side, max(count, 1), others)
-    free = shutil.disk_usage(desk.root if desk.root.exists() else Path.cwd()).free
-    measured = _measured(desk, path, train, need.steps)
+    free = shutil.disk_usage(context.root if context.root.exists() else Path.cwd()).free
+    measured = _measured(context, path, train, need.steps)
     return {
         "steps": need.steps,
         "photos": count,
@@ -134,20 +134,20 @@ def reckon(desk: RequestContext, call: Call) -> dict[str, Any]:
         "free_bytes": free,
         "measured": measured,
         "text": _text(need.steps, count, measured),
-        "problems": _problems(looked.character, count, need.disk_bytes, free),
+        "problems": _problems(snapshot.character, count, need.disk_bytes, free),
     }
 
 
-def _class_photos(desk: RequestContext, train: TrainSettings) -> int:
+def _class_photos(context: RequestContext, train: TrainSettings) -> int:
     if not train.class_photos:
         return 0
-    if desk.host.remote():
+    if context.host.remote():
         raise forbidden("This webui is open to other machines, so a folder of class photos cannot be named here.")
     return len(list_photos(Path(train.class_photos).expanduser()))
 
 
-def _measured(desk: RequestContext, base: Path, train: TrainSettings, steps: int) -> dict[str, Any] | None:
-    found = estimate.remembered(desk.root, base, train)
+def _measured(context: RequestContext, base: Path, train: TrainSettings, steps: int) -> dict[str, Any] | None:
+    found = estimate.remembered(context.root, base, train)
     try:
         if found is not None:
             pace, others = float(found["seconds_per_step"]), 0.0

@@ -73,20 +73,20 @@ def router(host: Host, queue: Queue, supervisor: Supervisor, token: str = route_
         queue: of jobs; `supervisor` runs them.
         token: of the page.
     """
-    desk = RequestContext(host, queue, supervisor, token)
-    sweep(desk.root)
+    context = RequestContext(host, queue, supervisor, token)
+    sweep(context.root)
     made = APIRouter(prefix=PREFIX)
     for route in all_routes():
         made.add_api_route(
-            route.path, _endpoint(desk, route), methods=[route.method], include_in_schema=False, response_model=None
+            route.path, _endpoint(context, route), methods=[route.method], include_in_schema=False, response_model=None
         )
-    rest = _endpoint(desk, Route("GET", "/{rest:path}", _nothing))  # in our words, not in the host's
+    rest = _endpoint(context, Route("GET", "/{rest:path}", _nothing))  # in our words, not in the host's
     made.add_api_route("/{rest:path}", rest, methods=["GET", "POST"], include_in_schema=False, response_model=None)
     return made
 
 
-def _endpoint(desk: RequestContext, route: Route) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+def _endpoint(context: RequestContext, route: Route) -> Callable[[Request], Coroutine[Any, Any, Response]]:
     async def endpoint(request: Request) -> Response:
-        return await answered(desk, route, request)
+        return await answered(context, route, request)
 
     return endpoint

@@ -14,7 +14,7 @@ from fastapi.responses import Response
 from lib_lora.likeness.verdict.verdict_tone import verdict_tone
 from lib_lora.runs import run_records
 from lib_lora.runs.grid_records import PICTURE
-from lib_lora.runs.run_history import story_of
+from lib_lora.runs.run_history import history_of
 from lib_lora.runs.run_records import GridRecord, RunRecord
 from lib_lora.typed_settings import to_dict
 from lib_lora.ui.http import paths
@@ -39,19 +39,19 @@ def routes() -> list[Route]:
     ]
 
 
-def listed(desk: RequestContext, call: Call) -> list[dict[str, Any]]:
+def listed(context: RequestContext, call: Call) -> list[dict[str, Any]]:
     """All runs of a character, newest first; `best`, in its run, is the test whose step and weight are recommended."""
-    folder = paths.character(desk, call)
-    open_jobs = desk.queue.open()
+    folder = paths.character(context, call)
+    open_jobs = context.queue.open()
     found = [(record, run_records.grids(record.folder)) for record in run_records.runs(folder)]
     best = run_records.best(found)
-    told = [_told(record, folder.path.name, open_jobs) for record, _ in found]
-    for one, (_, grids) in zip(told, found, strict=True):
+    runs = [_run_values(record, folder.path.name, open_jobs) for record, _ in found]
+    for one, (_, grids) in zip(runs, found, strict=True):
         one["best"] = next((grid.id for grid in grids if grid is best), "")
-    return told
+    return runs
 
 
-def _told(record: RunRecord, slug: str, open_jobs: Sequence[Job]) -> dict[str, Any]:
+def _run_values(record: RunRecord, slug: str, open_jobs: Sequence[Job]) -> dict[str, Any]:
     done, total, _ = progress(record)
     working = [job for job in open_jobs if job.slug == slug and job.run == record.id]
     base = Path(record.base)
@@ -87,13 +87,13 @@ def seconds(iso: str) -> float | None:
         return None
 
 
-def shown(desk: RequestContext, call: Call) -> dict[str, Any]:
+def shown(context: RequestContext, call: Call) -> dict[str, Any]:
     """A run with its history: loss, samples, warnings, and test grids that are still being painted."""
-    folder = paths.character(desk, call)
+    folder = paths.character(context, call)
     record = run_records.run(paths.run(folder, call.path["run"]))
-    story = story_of(RunFolder(record.folder).events)
+    history = history_of(RunFolder(record.folder).events)
     slug = folder.path.name
-    told = _told(record, slug, desk.queue.open())
+    values = _run_values(record, slug, context.queue.open())
     begun = [
         {
             "id": name,
@@ -107,15 +107,15 @@ def shown(desk: RequestContext, call: Call) -> dict[str, Any]:
         }
         | {"retention": None, "made": None}
         for name in run_records.identifiers(RunFolder(record.folder).grids, "plan.json")
-        if name not in {grid["id"] for grid in told["grids"]}
+        if name not in {grid["id"] for grid in values["grids"]}
     ]
     return {
-        **told,
-        "grids": sorted([*told["grids"], *begun], key=lambda grid: int(grid["id"]), reverse=True),
-        "loss": story.curve(),
-        "probe": story.probe,
-        "samples": [one for event in story.samples if (one := _sample(record, slug, event))],
-        "warnings": story.warnings,
+        **values,
+        "grids": sorted([*values["grids"], *begun], key=lambda grid: int(grid["id"]), reverse=True),
+        "loss": history.curve(),
+        "probe": history.probe,
+        "samples": [one for event in history.samples if (one := _sample(record, slug, event))],
+        "warnings": history.warnings,
         "settings": flat(to_dict(record.settings)),
     }
 
@@ -139,9 +139,9 @@ def address(slug: str, *parts: str, of: Path | None = None) -> str:
     return "/".join(["/characters", quote(slug), *map(quote, parts)]) + (f"?v={found[0]}" if found else "")
 
 
-def sample(desk: RequestContext, call: Call) -> Response:
+def sample(context: RequestContext, call: Call) -> Response:
     """A sample picture of a run."""
-    run = paths.run(paths.character(desk, call), call.path["run"])
+    run = paths.run(paths.character(context, call), call.path["run"])
     return picture(paths.picture_in(RunFolder(run).samples, call.path["name"]))
 
 

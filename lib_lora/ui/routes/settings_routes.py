@@ -39,47 +39,47 @@ def routes() -> list[Route]:
     return [get("/settings", shown), post("/settings", change, SettingsChange)]
 
 
-def shown(desk: RequestContext, _call: Call) -> dict[str, Any]:
+def shown(context: RequestContext, _call: Call) -> dict[str, Any]:
     """All settings."""
-    return typed_settings.to_dict(load(desk.root))
+    return typed_settings.to_dict(load(context.root))
 
 
-def change(desk: RequestContext, call: Call) -> dict[str, Any]:
+def change(context: RequestContext, call: Call) -> dict[str, Any]:
     """Change some settings."""
-    before = load(desk.root)
+    before = load(context.root)
     given = {key: value for key, value in typed_settings.to_dict(call.body).items() if value is not None}
     code = given.pop("code")
     for key in (*PATHS, "engine"):
         if key in given:
             given[key] = given[key].strip()
     changed = {key: value for key, value in given.items() if value != getattr(before, key)}
-    if desk.host.remote() and (set(changed) & {*PATHS, "engine"}):
+    if context.host.remote() and (set(changed) & {*PATHS, "engine"}):
         raise forbidden("This webui is open to other machines, so no path or program can be set here.")
     asked = []
     if changed.get("comfyui"):
         with about("comfyui"):
-            folder = comfyui.folder(paths.free_path(desk.host, changed["comfyui"], "ComfyUI's folder"))
+            folder = comfyui.folder(paths.free_path(context.host, changed["comfyui"], "ComfyUI's folder"))
         asked.append(f"copy LoRAs into {folder}")
     if changed.get("worker_python"):
         with about("worker_python"):
-            program = paths.free_path(desk.host, changed["worker_python"], "a Python")
+            program = paths.free_path(context.host, changed["worker_python"], "a Python")
             if not program.is_file():
                 raise UserError(
-                    f"There is no file {program}; name the program of a Python.",
+                    f"{program} does not exist; name a Python executable.",
                     code="worker-python-missing",
                     program=program,
                 )
         changed["worker_python"] = str(program)
         asked.append(f"run the program {program}, which shall be the Python that trains")
     if asked:
-        confirm(desk, " and to ".join(asked), code)
+        confirm(context, " and to ".join(asked), code)
     if changed.get("worker_python"):
         with about("worker_python"):
             _see_python(Path(changed["worker_python"]))
     after = replace(before, **changed)
     if after != before:
-        paths.ensure_folder(desk.root)
-        write_json(Workspace(desk.root).settings, typed_settings.to_dict(after))
+        paths.ensure_folder(context.root)
+        write_json(Workspace(context.root).settings, typed_settings.to_dict(after))
     return typed_settings.to_dict(after)
 
 
@@ -99,7 +99,7 @@ def _see_python(program: Path) -> None:
         old = (int(major), int(minor)) < (3, 10)
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         raise UserError(
-            f"{program} does not answer as a Python does; name the program of a Python.",
+            f"{program} does not answer as a Python does; name a Python executable.",
             code="worker-python-not-python",
             program=program,
         ) from error

@@ -55,41 +55,41 @@ def routes() -> list[Route]:
     ]
 
 
-def undo(desk: RequestContext, call: Call) -> dict[str, Any]:
+def undo(context: RequestContext, call: Call) -> dict[str, Any]:
     """Undo the newest change to a character: decisions on photos, removed photos, its words, consent."""
-    folder = paths.character(desk, call)
+    folder = paths.character(context, call)
     with only_process(folder.path, _AGAIN, PATIENCE):
         change = changes.undo(folder, at=call.body.t)
     if change.kind in changes.PHOTOS:
-        _look_again(desk, folder)
-    return {"undone": change.what, "kind": change.kind, "character": of_character(folder, desk.queue.open())}
+        _look_again(context, folder)
+    return {"undone": change.what, "kind": change.kind, "character": of_character(folder, context.queue.open())}
 
 
-def remove(desk: RequestContext, call: Call) -> dict[str, Any]:
+def remove(context: RequestContext, call: Call) -> dict[str, Any]:
     """Move photos out of the folder of photos, into `removed` beside it; this can be undone."""
-    folder = paths.character(desk, call)
+    folder = paths.character(context, call)
     known = look(folder).digests
     for file in call.body.files:
         if file not in known:
             raise missing(f"There is no photo {file} of this character (any more).")
     if not call.body.files:
-        raise UserError("Say which photos shall be removed.", code="no-photo-named")
+        raise UserError("Say which photos to remove.", code="no-photo-named")
     with only_process(folder.path, _AGAIN, PATIENCE):
         changes.remove(folder, list(dict.fromkeys(call.body.files)))
-    _look_again(desk, folder)
-    return of_character(folder, desk.queue.open())
+    _look_again(context, folder)
+    return of_character(folder, context.queue.open())
 
 
-def _look_again(desk: RequestContext, folder: CharacterFolder) -> None:
+def _look_again(context: RequestContext, folder: CharacterFolder) -> None:
     """What was said of the set no longer holds."""
     if look(folder).digests:
-        job_routes.put(desk, folder, "audit", {})
+        job_routes.put(context, folder, "audit", {})
 
 
-def deleted(desk: RequestContext, _call: Call) -> list[dict[str, Any]]:
+def deleted(context: RequestContext, _call: Call) -> list[dict[str, Any]]:
     """Deleted characters, newest first."""
     found = []
-    home = Workspace(desk.root).deleted
+    home = Workspace(context.root).deleted
     for name in names(home):
         with suppress(UserError):  # what is no character, or damaged, is brought back by hand
             character = load(CharacterFolder(home / name))
@@ -98,16 +98,16 @@ def deleted(desk: RequestContext, _call: Call) -> list[dict[str, Any]]:
     return sorted(found, key=lambda one: one["when"], reverse=True)
 
 
-def bring_back(desk: RequestContext, call: Call) -> dict[str, Any]:
+def bring_back(context: RequestContext, call: Call) -> dict[str, Any]:
     """Restore a deleted character."""
-    home = Workspace(desk.root).deleted
+    home = Workspace(context.root).deleted
     if call.body.folder not in names(home):
         raise missing("There is no such deleted character (any more).")
     source = home / call.body.folder
     name = load(CharacterFolder(source)).name
-    target = Workspace(desk.root).character(name)
+    target = Workspace(context.root).character(name)
     if target.path.exists():
-        raise Refused(409, f"There is a character {name} already; delete or rename that one first.")
+        raise Refused(409, f"There is already a character {name}; delete or rename that one first.")
     with explained(target.path, "move"):
         source.rename(target.path)
     return of_character(target)

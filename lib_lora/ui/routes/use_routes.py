@@ -46,15 +46,15 @@ def routes() -> list[Route]:
     return [post("/characters/{slug}/use", use, Use)]
 
 
-def use(desk: RequestContext, call: Call) -> dict[str, Any]:
+def use(context: RequestContext, call: Call) -> dict[str, Any]:
     """Copy a LoRA to where it is used, with its preview and notes beside it."""
-    body, folder = call.body, paths.character(desk, call)
+    body, folder = call.body, paths.character(context, call)
     record = run_records.run(paths.run(folder, body.run))
     if body.step not in record.saved:
         raise missing(f"Run {record.id} has no checkpoint of step {body.step} (any more).")
     if not -10 <= body.weight <= 10:
         raise UserError(f"The weight is {body.weight:g}; it must be between -10 and 10.", code="weight-out-of-range")
-    target = _target(desk, body)
+    target = _target(context, body)
 
     from lib_lora.deploy.folder import deliver
     from lib_lora.runs.origin import origin_of
@@ -63,7 +63,7 @@ def use(desk: RequestContext, call: Call) -> dict[str, Any]:
     run = load_run(record.folder)
     pictures = painted(record, body.step, body.weight)
     best = pictures[0].path if pictures else None
-    searched = desk.host.roots().loras if body.to == "webui" else ()
+    searched = context.host.roots().loras if body.to == "webui" else ()
     checkpoint = run_records.checkpoint(record, body.step)
     leftovers.sweep_beside(slug(run.file.character.name), target)
     file = deliver(origin_of(run), checkpoint, target, body.weight, best, searched)
@@ -71,8 +71,8 @@ def use(desk: RequestContext, call: Call) -> dict[str, Any]:
     _remember(record, file, body)
     shown, why = True, ""
     if body.to == "webui":
-        desk.host.refresh_loras(file.stem)
-        answer = desk.host.shows(record.family)
+        context.host.refresh_loras(file.stem)
+        answer = context.host.shows(record.family)
         shown, why = answer.shown, answer.why
     return {
         "file": str(file),
@@ -86,27 +86,27 @@ def use(desk: RequestContext, call: Call) -> dict[str, Any]:
     }
 
 
-def _target(desk: RequestContext, body: Use) -> Path:
+def _target(context: RequestContext, body: Use) -> Path:
     match body.to:
         case "webui":
-            loras = desk.host.roots().loras
+            loras = context.host.roots().loras
             if not loras:
                 raise Refused(409, "There is no folder of LoRAs here; put it into a folder of your choice.")
             return loras[0]
         case "comfyui":
-            comfy = preferences.load(desk.root).comfyui
+            comfy = preferences.load(context.root).comfyui
             if not comfy:
                 raise Refused(409, "Set ComfyUI's folder first.")
             return comfyui.folder(Path(comfy))
         case "folder":
-            folder = paths.free_path(desk.host, body.folder, "a folder")
+            folder = paths.free_path(context.host, body.folder, "a folder")
             if not folder.is_dir():
                 raise UserError(
-                    f"There is no folder {folder}; make it first, or name another one.",
+                    f"The folder {folder} does not exist; create it first, or name another one.",
                     code="folder-missing",
                     folder=folder,
                 )
-            confirm_folder(desk, folder, body.code)
+            confirm_folder(context, folder, body.code)
             return folder
     raise UserError(
         f"A LoRA cannot go to {body.to!r}; it goes to webui, comfyui or folder.",
@@ -135,15 +135,15 @@ def text_of(record: RunRecord, pictures: list[PromptSource], framing: str, stem:
     return infotext(cell, stem, weight, run.file.settings.clip_skip if family_named(record.family).has_clip_skip else 1)
 
 
-def framing_of(looked: CharacterSnapshot) -> str:
+def framing_of(snapshot: CharacterSnapshot) -> str:
     """What most photos show, as a test's prompts call it; by the audit, else by the captions; empty = neither tells."""
-    table = (looked.told or {}).get("coverage") or {}
+    table = (snapshot.audit or {}).get("coverage") or {}
     counts = {
         word: sum(number for number in (table.get(word) or {}).values() if isinstance(number, int))
         for word in _FRAMINGS
     }
     if not any(counts.values()):
-        counts = {word: sum(word in text for text in looked.used_texts.values()) for word in _FRAMINGS}
+        counts = {word: sum(word in text for text in snapshot.used_texts.values()) for word in _FRAMINGS}
     most = max(counts, key=lambda word: counts[word])
     return _FRAMINGS[most] if counts[most] else ""
 

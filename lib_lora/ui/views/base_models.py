@@ -42,23 +42,23 @@ class BaseRecord:
     why: str = ""
 
 
-def listed(desk: RequestContext) -> list[dict[str, Any]]:
+def listed(context: RequestContext) -> list[dict[str, Any]]:
     """All checkpoints that the host knows."""
-    until, current = time.monotonic() + PATIENCE, desk.host.current_checkpoint()
+    until, current = time.monotonic() + PATIENCE, context.host.current_checkpoint()
     found = []
-    for checkpoint in desk.host.checkpoints():
-        base = known(desk.root, checkpoint.path)
+    for checkpoint in context.host.checkpoints():
+        base = known(context.root, checkpoint.path)
         if base is None and time.monotonic() < until:
-            base = look_at(desk.root, checkpoint.path)
-        told = base or BaseRecord(why="is being looked at")
+            base = look_at(context.root, checkpoint.path)
+        record = base or BaseRecord(why="is being looked at")
         found.append(
             {
                 "title": checkpoint.title,
                 "path": str(checkpoint.path),
-                "family": told.family,
-                "side": told.side,
-                "usable": not told.why,
-                "why": told.why,
+                "family": record.family,
+                "side": record.side,
+                "usable": not record.why,
+                "why": record.why,
                 "pending": base is None,
                 "current": current is not None and checkpoint.path == current,
             }
@@ -101,15 +101,15 @@ def look_at(root: Path, path: Path, whole: bool = False) -> BaseRecord:
     return base
 
 
-def of(desk: RequestContext, path: Path) -> BaseRecord:
+def of(context: RequestContext, path: Path) -> BaseRecord:
     """What a checkpoint is, in full.
 
     Raises:
         UserError: it cannot be trained on.
     """
-    found = known(desk.root, path)
+    found = known(context.root, path)
     if found is None or (not found.why and not found.prediction):
-        found = look_at(desk.root, path, whole=True)
+        found = look_at(context.root, path, whole=True)
     if found.why:
         raise UserError(found.why, code="base-model-unusable", file=path)
     return found

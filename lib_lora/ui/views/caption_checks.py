@@ -43,11 +43,11 @@ def _load() -> None:
         _failed = f"Captions cannot be checked here ({' '.join(str(error).split())[:200].rstrip('.')})."
 
 
-def problems(looked: CharacterSnapshot, wait: bool = False) -> list[tuple[str, str]] | None:
+def problems(snapshot: CharacterSnapshot, wait: bool = False) -> list[tuple[str, str]] | None:
     """What is wrong with the captions of the photos in use, as (file name, or empty for the whole set; sentence).
 
     Args:
-        looked: the character.
+        snapshot: the character.
         wait: until the tokenizer is there.
 
     Returns:
@@ -60,9 +60,9 @@ def problems(looked: CharacterSnapshot, wait: bool = False) -> list[tuple[str, s
         return [("", _failed)]
     if _module is None:
         return None
-    texts, character = looked.used_texts, looked.character
+    texts, character = snapshot.used_texts, snapshot.character
     state = (tuple(texts.items()), character.trigger, character.class_word, tuple(character.traits))
-    return kept(("problems", looked.folder.path), state, lambda: _found(texts, character))
+    return kept(("problems", snapshot.folder.path), state, lambda: _found(texts, character))
 
 
 def _found(texts: Mapping[str, str], character: Character) -> list[tuple[str, str]]:

@@ -32,8 +32,8 @@ class CharacterSnapshot:
         dropped: SHA-256 of those that the user has left out.
         used: file names of those that a training takes, as `photos.audit.audit_store.photos_to_use` gives them.
         texts: captions by file name; empty = there is none. `unreadable`: a sentence for each that cannot be read.
-        told: what the last audit said (`workflows.photos.audit_cache`); None where there is none of these very photos.
-        trouble: why the photos cannot be told; empty where all is well.
+        audit: what the last audit said (`workflows.photos.audit_cache`); None where there is none of these very photos.
+        trouble: why the photos cannot be shown; empty where all is well.
     """
 
     folder: CharacterFolder
@@ -43,7 +43,7 @@ class CharacterSnapshot:
     used: list[str]
     texts: dict[str, str]
     unreadable: dict[str, str] = field(default_factory=dict)
-    told: dict[str, Any] | None = None
+    audit: dict[str, Any] | None = None
     trouble: str = ""
 
     @property
@@ -95,7 +95,7 @@ def _looked(folder: CharacterFolder, files: Mapping[str, Mark]) -> CharacterSnap
     for name, digest in digests.items():
         first.setdefault(digest, name)
     texts, unreadable = _captions(folder, names, files)
-    told = audit_cache.kept(folder)
+    audit = audit_cache.kept(folder)
     return CharacterSnapshot(
         folder,
         character,
@@ -104,7 +104,7 @@ def _looked(folder: CharacterFolder, files: Mapping[str, Mark]) -> CharacterSnap
         [name for digest, name in first.items() if digest not in known.dropped],
         texts,
         unreadable,
-        told if told and {one["file"]: one["sha256"] for one in told["photos"]} == digests else None,
+        audit if audit and {one["file"]: one["sha256"] for one in audit["photos"]} == digests else None,
         trouble,
     )
 
@@ -136,7 +136,7 @@ def _caption(photo: Path) -> str:
     text = caption_files.read(photo) or ""
     if "\ufffd" in text:
         raise UserError(
-            f"{caption_files.path_of(photo)} is no text that can be read; save it as UTF-8.",
+            f"{caption_files.path_of(photo)} is not readable text; save it as UTF-8.",
             code="caption-unreadable",
             file=caption_files.path_of(photo),
         )

@@ -63,27 +63,27 @@ def under_way(character: Path, source: str) -> Iterator[Running]:
             _running.remove(one)
 
 
-def _of(desk: RequestContext, call: Call) -> list[Running]:
-    character = paths.character(desk, call).path
+def _of(context: RequestContext, call: Call) -> list[Running]:
+    character = paths.character(context, call).path
     with _lock:
         return [one for one in _running if one.character == character]
 
 
-def _told(found: list[Running]) -> list[dict[str, Any]]:
+def _values(found: list[Running]) -> list[dict[str, Any]]:
     return [
         {"source": one.source, "done": one.done, "total": one.total, "file": brief(one.file, [one.file])}
         for one in found
     ]
 
 
-def shown(desk: RequestContext, call: Call) -> list[dict[str, Any]]:
+def shown(context: RequestContext, call: Call) -> list[dict[str, Any]]:
     """The imports of a character that are under way, and how far each is."""
-    return _told(_of(desk, call))
+    return _values(_of(context, call))
 
 
-def stop(desk: RequestContext, call: Call) -> list[dict[str, Any]]:
+def stop(context: RequestContext, call: Call) -> list[dict[str, Any]]:
     """Stop the imports of a character; what they have taken in stays. The answer tells which."""
-    found = _of(desk, call)
+    found = _of(context, call)
     for one in found:
         one.stop.set()
-    return _told(found)
+    return _values(found)

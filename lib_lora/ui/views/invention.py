@@ -10,9 +10,9 @@ from lib_lora.workflows.invent.invented_folder import CANDIDATES, InventedFolder
 from lib_lora.workspace.file_cache import kept, mark
 
 
-def in_short(looked: CharacterSnapshot) -> dict[str, Any] | None:
+def in_short(snapshot: CharacterSnapshot) -> dict[str, Any] | None:
     """What the state says of it; None where the character was not begun by inventing, or its files are damaged."""
-    invented = InventedFolder(looked.folder)
+    invented = InventedFolder(snapshot.folder)
     try:
         plan, painted = plan_of(invented), painted_of(invented)
     except UserError:  # it is said where it is asked for
@@ -24,7 +24,7 @@ def in_short(looked: CharacterSnapshot) -> dict[str, Any] | None:
         "stage": "picked" if plan.picked else CANDIDATES,
         "candidates": sum(one.is_candidate_of(plan) for one in painted),
         "painted": len(further),
-        "kept": sum(in_use(looked, one) for one in further),
+        "kept": sum(in_use(snapshot, one) for one in further),
     }
 
 
@@ -48,6 +48,6 @@ def painted_of(invented: InventedFolder) -> list[InventedPicture]:
     return kept(("invented", invented.path), mark(path), invented.painted) if path.is_file() else []
 
 
-def in_use(looked: CharacterSnapshot, one: InventedPicture) -> bool:
+def in_use(snapshot: CharacterSnapshot, one: InventedPicture) -> bool:
     """Whether a picture was kept and is still one of the photos in use."""
-    return one.kept and looked.digests.get(one.photo, "") not in ("", *looked.dropped)
+    return one.kept and snapshot.digests.get(one.photo, "") not in ("", *snapshot.dropped)

@@ -103,7 +103,7 @@ def _lacks(command: tuple[str, ...], variables: tuple[tuple[str, str], ...], _: 
         version, absent = json.loads(said)
     except ValueError as error:
         raise UserError(
-            f"{command[0]} does not run as a Python from 3.10 on.", code="worker-python-outdated", program=command[0]
+            f"{command[0]} does not run as Python 3.10 or newer.", code="worker-python-outdated", program=command[0]
         ) from error
     return ".".join(map(str, version)), absent
 

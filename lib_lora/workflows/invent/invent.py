@@ -113,7 +113,7 @@ def candidates(
     describe, base, count = request.describe, request.base, request.count
     if not describe.strip():
         raise UserError(
-            'Say who shall be seen, for example --describe "a woman with short red hair, 30 years old".',
+            'Describe the person, for example --describe "a woman with short red hair, 30 years old".',
             code="description-missing",
         )
     info, train = plan_of_base(TrainingRequest(base, prediction=request.prediction))
@@ -123,7 +123,7 @@ def candidates(
         there = invented.plan
         if there and there.picked:
             raise UserError(
-                f"{name!r} has its face already; paint more of it with: {typed('invent', name, '--more')}, or choose "
+                f"{name!r} already has its face; paint more of it with: {typed('invent', name, '--more')}, or choose "
                 "another name.",
                 code="character-has-face",
                 character=name,
@@ -177,7 +177,7 @@ def pick(
         base = own.base
         if base is None:
             raise UserError(
-                "Say with --base which checkpoint shall paint further pictures.", code="base-model-not-chosen"
+                "Name the checkpoint that paints further pictures with --base.", code="base-model-not-chosen"
             )
         seen, certain = asked_for(TrainingRequest(base, prediction=own.prediction))
         info = (
@@ -186,9 +186,7 @@ def pick(
         square = _square_of(eye, picture)
         invented.prepare()
     elif number is None:
-        raise UserError(
-            "Say with --pick which candidate it shall be, or with --from which picture.", code="candidate-not-chosen"
-        )
+        raise UserError("Choose a candidate with --pick, or a picture with --from.", code="candidate-not-chosen")
     if not invented.path.is_dir():
         raise UserError(_no_candidates(name), code="candidates-missing", character=name)
     with alone(invented, typed("invent", name, "--more")):
@@ -209,7 +207,7 @@ def pick(
             see_that_it_is_nobody_yet(place, name, picture or original)
         if there and there.picked not in ("", picked, original.relative_to(invented.path).as_posix()):
             raise UserError(
-                f"{name!r} has its face already ({invented.path / there.picked}); choose another name.",
+                f"{name!r} already has its face ({invented.path / there.picked}); choose another name.",
                 code="character-has-face",
                 character=name,
             )
@@ -289,7 +287,7 @@ def _square_of(engine: FaceEngine, picture: Path) -> Image.Image | None:
 def _box_of_face(seen: VisibleFace, name: str) -> Box:
     if seen.why or seen.box is None:
         raise UserError(
-            f"{name} cannot be the picture to go out from ({seen.why}); use one that shows one clear face.",
+            f"{name} cannot be the starting picture ({seen.why}); use one that shows one clear face.",
             code="picture-without-clear-face",
             file=name,
         )

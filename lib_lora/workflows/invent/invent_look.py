@@ -105,7 +105,7 @@ class Judge:
         self.first = look_at_file(engine, picked)
         if self.first.looks is None:
             raise UserError(
-                f"{picked} shows no face that can be measured ({self.first.why}); pick another picture.",
+                f"{picked} shows no measurable face ({self.first.why}); pick another picture.",
                 code="picture-without-clear-face",
             )
         found = [one.looks.embedding for one in strangers if one.looks is not None and not one.why]

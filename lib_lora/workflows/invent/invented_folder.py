@@ -203,7 +203,9 @@ def decided(invented: InventedFolder, name: str, what_to_type: str) -> InventPla
     plan = invented.plan
     if plan is None or not plan.picked:
         raise UserError(
-            f"No face was picked for {name!r} yet; begin with: {what_to_type}", code="face-not-picked", character=name
+            f"No face has been picked for {name!r} yet; start with: {what_to_type}",
+            code="face-not-picked",
+            character=name,
         )
     return plan
 

@@ -36,7 +36,7 @@ def compare_sets(root: Path, a: Path, b: Path, name: str | None = None, engine: 
     one, two = _report(root, a, name, engine), _report(root, b, name, engine)
     result = compare(one, two, names)
     worse = result.better == "a" or two.verdict.drift
-    text = _text(result, [one.facts.step, two.facts.step])
+    text = _text(result, [one.facts.training.step, two.facts.training.step])
     return Scored(text, typed_settings.to_dict(result), worse, one.verdict.judged or two.verdict.judged)
 
 
@@ -62,7 +62,7 @@ def _report(root: Path, path: Path, name: str | None, engine: FaceEngine | None)
         return report.load(path / REPORT_FILE)
     if not path.is_dir():
         raise UserError(
-            f"There is no grid's folder and no folder of pictures {path}.", code="compare-set-missing", folder=path
+            f"{path} is neither a grid's folder nor a folder of pictures.", code="compare-set-missing", folder=path
         )
     if name is None:
         raise UserError(

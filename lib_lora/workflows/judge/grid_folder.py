@@ -38,14 +38,14 @@ def judged_of_grid(path: Path) -> list[Path] | None:
     found = [picture for picture in wanted if picture.is_file()]
     if not found:
         raise UserError(
-            f"The test grid {folder} has no picture with the LoRA yet; paint it to its end.",
+            f"The test grid {folder} has no picture with the LoRA yet; finish painting it.",
             code="grid-incomplete",
             folder=folder,
         )
     return found
 
 
-def told_of_grids(paths: Sequence[Path]) -> list[str]:
+def notes_of_grids(paths: Sequence[Path]) -> list[str]:
     """For each of `paths` that is a grid's folder, what is judged of it, and what its own report says."""
     lines = []
     for path in paths:

@@ -62,7 +62,7 @@ class GridReport:
 
 def next_command(run: RunFolder, report: Report) -> str:
     """What to type to follow the advice of a grid of a run; empty where no command does it."""
-    value, trained = report.verdict.value, report.facts.step
+    value, trained = report.verdict.value, report.facts.training.step
     if value is None or trained is None:
         return ""
     match report.verdict.action:
@@ -70,7 +70,7 @@ def next_command(run: RunFolder, report: Report) -> str:
             return typed("resume", str(run.path), "--steps", str(trained + int(value)))
         case "test_step" | "set_weight":
             tested = report.verdict.action == "test_step"
-            step, weight = (int(value), report.facts.weight) if tested else (trained, value)
+            step, weight = (int(value), report.facts.training.weight) if tested else (trained, value)
             root = run.workspace.root
             where = () if root == data_root() else ("--data", str(root))
             which = ("--run", report.subject.run, "--step", str(step), "--weight", f"{weight:g}")
@@ -195,7 +195,7 @@ def _write(report: Report, folder: Path, photos: Path, emit: Callable[..., None]
     write_text(folder / report_html.FILE_NAME, report_html.render(report, picture, photo))
     with atomic_file(folder / SHEET) as stream:
         sheet_of(report, picture).save(stream, "PNG")
-    facts, verdict = report.facts, report.verdict
+    facts, verdict = report.facts.identity, report.verdict
     emit(
         "grid", folder=str(folder), likeness=facts.likeness, retention=facts.retention, verdict=verdict.kind,
         advice=verdict.advice,
@@ -227,7 +227,7 @@ def measured_by_clip(files: dict[str, list[Path]], plan: PaintPlan, emit: Callab
         with_lora, without = (clip.adherence(part, prompts) for part in pictures)
         varied = [diversity(clip.features(part), prompts) for part in pictures]
     except UserError as error:
-        emit("warning", text=f"Prompt adherence is not measured: {error}")
+        emit("warning", code=error.code, text=f"Prompt adherence is not measured: {error}")
         return None
     both = None if varied[0] is None or varied[1] is None else (varied[0], varied[1])
     return ByClip(f"{clip.name} ({clip.id})", (with_lora, without), both)
@@ -255,8 +255,9 @@ def tested(run: Run, ruler: str, but: Path | None = None, base: str | None = Non
             continue  # damaged or of another version: it says nothing
         facts = report.facts
         comparable = report.ruler == ruler and report.subject.base == base
-        if comparable and facts.step is not None and facts.retention is not None:
-            found[facts.step, facts.weight] = Tested(facts.step, facts.weight, facts.retention)
+        step, weight, kept = facts.training.step, facts.training.weight, facts.identity.retention
+        if comparable and step is not None and kept is not None:
+            found[step, weight] = Tested(step, weight, kept)
     return list(found.values())
 
 

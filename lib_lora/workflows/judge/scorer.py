@@ -69,7 +69,7 @@ class Scorer:
         report = reports.make(
             shown, reports.Paths(images), self.template, self.lines, self.subject, self.licence, ruler=self.ruler
         )
-        return typed_settings.to_dict(report)
+        return reports.values_of(report)
 
 
 def _refused(images: list[str]) -> dict[str, Any] | None:

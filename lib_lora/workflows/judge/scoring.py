@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lib_lora import typed_settings
 from lib_lora.character.photo_files import list_photos
 from lib_lora.character.store import load
 from lib_lora.errors import UserError
@@ -22,7 +21,7 @@ from lib_lora.likeness.report.report import Report, Subject
 from lib_lora.likeness.report.report_text import as_text
 from lib_lora.likeness.verdict.facts import Asked
 from lib_lora.likeness.verdict.picture_set import PictureSet, likenesses
-from lib_lora.workflows.judge.grid_folder import judged_of_grid, told_of_grids
+from lib_lora.workflows.judge.grid_folder import judged_of_grid, notes_of_grids
 from lib_lora.workflows.photos.character_template import ruler_of, template_of
 from lib_lora.workspace.workspace import CharacterFolder, Workspace
 
@@ -91,9 +90,9 @@ def score_pictures(
     files = [picture for path in images for picture in judged_of_grid(path) or pictures_in(path)]
     strangers = [picture for path in impostors for picture in pictures_in(path)]
     report = judge_files(engine or SFaceEngine(), folder, name, files, strangers)
-    said = told_of_grids(images)
+    said = notes_of_grids(images)
     text = "\n".join([*said, as_text(report)])
-    values = {**typed_settings.to_dict(report), "notes": said}
+    values = {**reports.values_of(report), "notes": said}
     return Scored(text, values, report.verdict.drift, report.verdict.judged)
 
 

@@ -72,7 +72,8 @@ def paint_and_score(
     except Exception as error:
         lacking = is_out_of_memory(error)
         text = "Out of memory while painting; close other programs (or the webui's model)." if lacking else str(error)
-        emit("error", text=text)
+        code = error.code if isinstance(error, UserError) else "out-of-memory" if lacking else "internal-error"
+        emit("error", code=code, text=text)
         if lacking:
             raise UserError(text, code="out-of-memory") from error
         raise
@@ -86,7 +87,7 @@ def finished_grid(run: Run, plan: PaintPlan, ruler: str) -> GridReport | None:
             report = read_report(folder)
         except UserError:
             continue  # damaged or of another version: it is judged again
-        facts = report.report.facts
+        facts = report.report.facts.training
         there = Training(facts.step, saved=tuple(saved_steps(run))).neighbours  # the advice names them
         if report.report.ruler == ruler and there == (facts.earlier, facts.later) and report.preview.is_file():
             return report

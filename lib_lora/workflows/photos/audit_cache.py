@@ -31,9 +31,9 @@ def keep(folder: CharacterFolder, audit: Audit) -> None:
     Raises:
         UserError: the file cannot be written.
     """
-    told = values(audit)
-    if kept(folder) != told:
-        write_json(path_of(folder), told)
+    current = values(audit)
+    if kept(folder) != current:
+        write_json(path_of(folder), current)
 
 
 def kept(folder: CharacterFolder) -> dict[str, Any] | None:

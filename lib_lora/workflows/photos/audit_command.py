@@ -27,7 +27,7 @@ PAGE, SHEET = "audit.html", "audit.png"
 _MARK = "audit-sheet.txt"  # in the cache: of what the sheet was made last
 
 
-def tell_audit(
+def run_audit(
     root: Path,
     name: str,
     resolution: int = RESOLUTION,

@@ -117,7 +117,7 @@ def _decide(memory: AuditStore, choices: Choices) -> AuditStore:
     twice = {*choices.keep} & {*choices.drop} | {*choices.keep, *choices.drop} & {*choices.undecided}
     if twice:
         raise UserError(
-            f"{sorted(twice)[0]} is named twice with different decisions; name it once.",
+            f"{sorted(twice)[0]} is given twice with different decisions; give it once.",
             code="photo-decided-twice",
             photo=sorted(twice)[0],
         )
@@ -125,7 +125,7 @@ def _decide(memory: AuditStore, choices: Choices) -> AuditStore:
     if both:
         names = ", ".join(sorted(name for name, known in memory.files.items() if known.sha256 in both))
         raise UserError(
-            f"{names} hold the same bytes, so they are kept or left out together; delete one of the files.",
+            f"{names} are identical, so they are kept or left out together; delete one of the files.",
             code="photos-identical",
         )
     for files, decision in ((choices.keep, "keep"), (choices.drop, "drop"), (choices.undecided, None)):
@@ -137,7 +137,7 @@ def _digests(memory: AuditStore, files: Sequence[str]) -> dict[str, str]:
     for file in files:
         if file not in memory.files:
             raise UserError(
-                f"There is no photo {file} of this character; names are as in its photos folder.",
+                f"This character has no photo {file}; use the names in its photos folder.",
                 code="photo-not-found",
                 photo=file,
             )

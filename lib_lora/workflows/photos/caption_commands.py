@@ -80,12 +80,12 @@ def caption(
                 changed = editing.undo(folder)
             elif edit:
                 changed = editing.edit(folder, edit.what, edit.change, set(only) or None)
-    return captions_told(
+    return captions_result(
         folder, character, [] if changed is None else [_said(changed, undo)], changed, () if changed else only
     )
 
 
-def captions_told(
+def captions_result(
     folder: CharacterFolder,
     character: Character,
     lines: list[str],
@@ -149,7 +149,7 @@ def _said(changed: Changed, undone: bool) -> str:
 def _phrase(text: str) -> str:
     """Raises: UserError: `text` is no phrase."""
     if not phrases.split(text):
-        raise UserError("The phrase is empty; give the words between two commas of a caption.", code="phrase-empty")
+        raise UserError("The phrase is empty; give the words between two commas in a caption.", code="phrase-empty")
     return text
 
 

@@ -81,7 +81,7 @@ def _weights(path: Path) -> ClipWeights:
     """What is known about a file of weights: much, if it is the one that would be found anyway."""
     if not path.is_file():
         raise UserError(
-            f"There is no file {path}; clip: names the file of a CLIP model's weights.",
+            f"There is no file {path}; clip: takes the file of a CLIP model's weights.",
             code="clip-file-missing",
             file=path,
         )

@@ -147,7 +147,7 @@ def _inside(folder: CharacterFolder, place: Any) -> Path:
     path = folder.path.joinpath(*parts)
     if parts[0] not in ("photos", REMOVED) or ".." in parts or path.name != parts[-1]:
         raise UserError(
-            f"{folder.path / FILE} is damaged; delete it: only what could be taken back is lost.",
+            f"{folder.path / FILE} is damaged; delete it: only the undo history is lost.",
             code="history-damaged",
             file=folder.path / FILE,
         )
@@ -171,10 +171,10 @@ def undo(folder: CharacterFolder, kinds: Collection[Kind] = (), at: float | None
     known = changes(folder)
     last = next((one for one in reversed(known) if not kinds or one.kind in kinds), None)
     if last is None:
-        raise UserError("There is no change that could be taken back.", code="nothing-to-undo")
+        raise UserError("There is no change to undo.", code="nothing-to-undo")
     if at is not None and last.t != at:
         raise UserError(
-            "Something else was changed meanwhile; look at it, and take that back first.", code="changed-meanwhile"
+            "Something else was changed in the meantime; look at it, and undo that first.", code="changed-meanwhile"
         )
     match last.kind:
         case "decisions":

@@ -17,7 +17,7 @@ from lib_lora.faces.face import FaceEngine
 from lib_lora.runs.run_lock import only_process
 from lib_lora.workflows.command_result import CommandResult
 from lib_lora.workflows.photos.audit_photos import PATIENCE, audit_photos
-from lib_lora.workflows.photos.caption_commands import captions_told
+from lib_lora.workflows.photos.caption_commands import captions_result
 from lib_lora.workspace.workspace import Workspace
 
 # What a face does in nearly all photos cannot be told from what it is: what photos show, and which are missing.
@@ -82,7 +82,7 @@ def fill(
     lines += left_out(everywhere, [*{**there, **written}.values()])
     if not chosen:
         lines.append("Every photo has a caption of its own; to write them anew, add --rewrite.")
-    return captions_told(folder, character, lines, changed)
+    return captions_result(folder, character, lines, changed)
 
 
 def caption(character: Character, facts: PhotoFacts, seen: Sequence[str] = ()) -> str:
@@ -148,7 +148,7 @@ def _seen(
             found[photo.name] = captioner.phrases(image)
         except RuntimeError as error:  # torch's, of memory above all
             raise UserError(
-                f"The captioner failed on {photo.name} ({error}); close what uses memory, or go without --captioner.",
+                f"The captioner failed on {photo.name} ({error}); close what uses memory, or leave --captioner out.",
                 code="captioner-failed",
                 photo=photo.name,
             ) from error

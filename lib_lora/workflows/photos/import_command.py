@@ -57,7 +57,7 @@ def import_into(
         raise UserError(
             f"{error} Before that, {_photos(len(imported.added))} had been added.", code=error.code
         ) from error
-    return CommandResult(told(imported), _values(imported), bool(imported.added or imported.known))
+    return CommandResult(import_text(imported), _values(imported), bool(imported.added or imported.known))
 
 
 def make(root: Path, who: NewCharacter, sources: Sequence[Path], progress: Progress | None = None) -> CommandResult:
@@ -75,7 +75,7 @@ def make(root: Path, who: NewCharacter, sources: Sequence[Path], progress: Progr
     character = load(folder)
     taken = taken_words([], root, but=folder)
     found = check(character.trigger, taken)
-    lines = [told(imported)] if sources else []
+    lines = [import_text(imported)] if sources else []
     there = f"{character.name} was there already, with this trigger and class; it is in {folder.path}"
     lines.append(there if already else f"{character.name} is in {folder.path}")
     lines += [f"The trigger word: {problem}" for problem in found.problems]
@@ -92,7 +92,7 @@ def make(root: Path, who: NewCharacter, sources: Sequence[Path], progress: Progr
     return CommandResult("\n".join(lines), values, not sources or bool(imported.added or imported.known))
 
 
-def told(imported: Imported) -> str:
+def import_text(imported: Imported) -> str:
     """What came of an import, for people."""
     lines = [
         f"{_photos(len(imported.added))} added, {imported.known} {'was' if imported.known == 1 else 'were'} there."

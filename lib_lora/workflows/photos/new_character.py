@@ -94,7 +94,7 @@ def declared(folder: CharacterFolder, character: Character, consent: Consent | N
         return character
     if character.consent is not None:
         raise UserError(
-            f"{folder.file}: consent for {character.name!r} was declared as {character.consent.kind!r} on "
+            f"{folder.file}: consent for {character.name!r} was recorded as {character.consent.kind!r} on "
             f"{character.consent.date}, not as {consent.kind!r}; use that word, or change it with: "
             f"{typed('consent', character.name, consent.kind)}",
             code="consent-declared-differently",

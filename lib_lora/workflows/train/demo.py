@@ -34,7 +34,7 @@ def try_it(root: Path | None, steps: int | None = None) -> Path | None:
     for path in (photos, base):
         if not path.exists():
             raise UserError(
-                f"`try` needs {path}, which comes with SameFace and is not there; install SameFace again.",
+                f"`try` needs {path}, which is part of SameFace but missing; install SameFace again.",
                 code="demo-file-missing",
                 file=path,
             )

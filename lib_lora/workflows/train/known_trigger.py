@@ -147,8 +147,8 @@ def face_in_base(
     return face_for(painter, word, class_word, size, progress=progress)
 
 
-def with_face(told: CommandResult, found: TriggerMeaning | None) -> CommandResult:
+def with_face(result: CommandResult, found: TriggerMeaning | None) -> CommandResult:
     """An answer about a trigger word, and what the base model makes of it."""
     said = found.said if found else "Too few faces came out to tell whether the base model knows one for it."
-    values = {**told.values, "base": None if found is None else {**asdict(found), "known": found.known}}
-    return CommandResult(f"{told.text}\n{said}", values, told.good and not (found and found.known))
+    values = {**result.values, "base": None if found is None else {**asdict(found), "known": found.known}}
+    return CommandResult(f"{result.text}\n{said}", values, result.good and not (found and found.known))

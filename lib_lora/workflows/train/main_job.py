@@ -140,7 +140,7 @@ def _delivered(run: Run, lora: Path, emit: Sink) -> Path:
         leftovers.sweep_beside(slug(run.file.character.name), out)
         delivered = deliver(origin_of(run), lora, out)
     except UserError as error:
-        emit("error", text=str(error))
+        emit("error", code=error.code, text=str(error))
         raise UserError(
             f"{error} The LoRA is finished: {lora}; to put it elsewhere: {resume_command(run)} --out FOLDER",
             code=error.code,

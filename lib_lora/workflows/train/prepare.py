@@ -194,7 +194,7 @@ def photos_of(folder: CharacterFolder, character: Character, few: bool) -> list[
     files = photos_to_use(folder)
     if not files and list_photos(folder.photos):
         raise UserError(
-            f"All photos of {character.name!r} are left out; take some back with: "
+            f"All photos of {character.name!r} are left out; include some again with: "
             f"{typed('audit', character.name, '--undecided')} PHOTO",
             code="all-photos-left-out",
             character=character.name,

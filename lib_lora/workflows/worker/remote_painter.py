@@ -60,8 +60,8 @@ class RemotePainter:
                 each(number, pictures[number])
         if len(pictures) < len(cells):
             raise UserError(
-                f"The webui painted {len(pictures)} of {len(cells)} pictures and said no word; look at its console, "
-                "and start the test again: it goes on with those that are missing.",
+                f"The webui painted {len(pictures)} of {len(cells)} pictures and gave no reason; look at its console, "
+                "and start the test again: it continues with the missing ones.",
                 code="webui-painted-too-few",
             )
         return [pictures[number] for number in range(len(cells))]
@@ -88,7 +88,7 @@ class RemotePainter:
         path = Path(str(file))
         if path.absolute().parent != self.folder.absolute() or path.is_symlink():
             raise UserError(
-                f"The webui put a picture elsewhere than it was asked to: {path}.", code="webui-wrong-path", path=path
+                f"The webui saved a picture somewhere other than requested: {path}.", code="webui-wrong-path", path=path
             )
         try:
             return open_photo(path)

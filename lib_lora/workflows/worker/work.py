@@ -39,7 +39,7 @@ from lib_lora.workflows.invent.invented_folder import side_of
 from lib_lora.workflows.judge.choose import ChoiceRequest, choose_cell
 from lib_lora.workflows.judge.grid_run import GridRequest, GridRun
 from lib_lora.workflows.judge.test_grid import find_run, paint_and_score
-from lib_lora.workflows.photos.audit_command import tell_audit
+from lib_lora.workflows.photos.audit_command import run_audit
 from lib_lora.workflows.photos.audit_photos import RESOLUTION, Choices
 from lib_lora.workflows.photos.fill_captions import fill
 from lib_lora.workflows.worker.remote_captioner import PREFIX, RemoteCaptioner
@@ -91,8 +91,8 @@ def work(root: Path, number: int, channel: WorkerPipe) -> Result:
         if kind in ("progress", "painting", "data") or fields.get("state") == "preparing":
             channel.check()  # here nothing is lost; a training saves before it ends (`finish_run`)
 
-    desk = JobContext(root, job.character, folder, channel, emit, lambda run: queue.note_run(number, run))
-    outcome = came_of(lambda: do(arguments_of(job.kind, job.arguments), desk), channel)
+    context = JobContext(root, job.character, folder, channel, emit, lambda run: queue.note_run(number, run))
+    outcome = came_of(lambda: do(arguments_of(job.kind, job.arguments), context), channel)
     log("state", state=outcome["state"], text=outcome["error"])
     write_json(folder / RESULT, outcome)
     return outcome
@@ -121,7 +121,7 @@ def _sentence(failure: Exception) -> str:
     return f"It failed with {type(failure).__name__}{f' ({what})' if what else ''}; the job's log says where."
 
 
-def do(arguments: Arguments, desk: JobContext) -> Result:
+def do(arguments: Arguments, context: JobContext) -> Result:
     """Do what a job asks for; its result.
 
     Raises:
@@ -130,75 +130,75 @@ def do(arguments: Arguments, desk: JobContext) -> Result:
     """
     match arguments:
         case AuditArguments():
-            return audit(arguments, desk)
+            return audit(arguments, context)
         case FillArguments():
-            return fill_captions(arguments, desk)
+            return fill_captions(arguments, context)
         case ProbeArguments():
-            return probe(arguments, desk)
+            return probe(arguments, context)
         case TestArguments():
-            return test(arguments, desk)
+            return test(arguments, context)
         case ChooseArguments():
-            return choose(arguments, desk)
+            return choose(arguments, context)
         case InventArguments():
-            return paint_candidates(arguments, desk)
+            return paint_candidates(arguments, context)
         case MoreArguments():
-            return paint_more(arguments, desk)
+            return paint_more(arguments, context)
         case _:
-            return train(arguments, desk)
+            return train(arguments, context)
 
 
-def audit(arguments: AuditArguments, desk: JobContext) -> Result:
-    """See `workflows.photos.audit_command.tell_audit`."""
+def audit(arguments: AuditArguments, context: JobContext) -> Result:
+    """See `workflows.photos.audit_command.run_audit`."""
     choices = Choices(arguments.keep, arguments.drop, arguments.undecided, arguments.accept)
-    count = _counting(desk, "Looking at the photos")
-    engine = chosen_engine(desk.root)
-    resolution = arguments.resolution or side_of(Workspace(desk.root).character(desk.character)) or RESOLUTION
-    told = tell_audit(desk.root, desk.character, resolution, choices, engine, count)
-    return {"good": told.good, "headline": told.text.partition("\n")[0]}
+    count = _counting(context, "Looking at the photos")
+    engine = chosen_engine(context.root)
+    resolution = arguments.resolution or side_of(Workspace(context.root).character(context.character)) or RESOLUTION
+    result = run_audit(context.root, context.character, resolution, choices, engine, count)
+    return {"good": result.good, "headline": result.text.partition("\n")[0]}
 
 
-def fill_captions(arguments: FillArguments, desk: JobContext) -> Result:
+def fill_captions(arguments: FillArguments, context: JobContext) -> Result:
     """See `workflows.photos.fill_captions.fill`."""
     captioner: Captioner | None = None
-    count = _counting(desk, "Writing captions")
+    count = _counting(context, "Writing captions")
     if arguments.captioner.startswith(PREFIX):
-        captioner = RemoteCaptioner(desk.channel, desk.folder / "photos", arguments.captioner)
+        captioner = RemoteCaptioner(context.channel, context.folder / "photos", arguments.captioner)
     elif arguments.captioner:
         from lib_lora.workflows.photos.captioners import captioner_of
 
-        captioner = captioner_of(arguments.captioner, desk.root)
-    engine = chosen_engine(desk.root)
-    told = fill(desk.root, desk.character, captioner, arguments.rewrite, arguments.only, engine, count)
-    return {"written": len(told.values["changed"]["files"])}
+        captioner = captioner_of(arguments.captioner, context.root)
+    engine = chosen_engine(context.root)
+    result = fill(context.root, context.character, captioner, arguments.rewrite, arguments.only, engine, count)
+    return {"written": len(result.values["changed"]["files"])}
 
 
-def _counting(desk: JobContext, text: str) -> Callable[[int, int], None]:
+def _counting(context: JobContext, text: str) -> Callable[[int, int], None]:
     def count(done: int, total: int) -> None:
-        desk.emit("progress", done=done, total=total, text=text)
+        context.emit("progress", done=done, total=total, text=text)
 
     count(0, 0)  # how many there are is not known yet
     return count
 
 
-def probe(arguments: ProbeArguments, desk: JobContext) -> Result:
+def probe(arguments: ProbeArguments, context: JobContext) -> Result:
     """See `workflows.train.speed_probe.probe`."""
     from lib_lora.workflows.train.speed_probe import probe as measure
 
     request = TrainingRequest(Path(arguments.base), arguments.preset, arguments.settings)
-    return measure(desk.root, desk.character, request, desk.emit)
+    return measure(context.root, context.character, request, context.emit)
 
 
-def test(arguments: TestArguments, desk: JobContext) -> Result:
+def test(arguments: TestArguments, context: JobContext) -> Result:
     """See `workflows.judge.test_grid.paint_and_score`."""
-    run, step = find_run(desk.root, desk.character, arguments.run, arguments.step)
-    desk.note_run(run.file.id)
+    run, step = find_run(context.root, context.character, arguments.run, arguments.step)
+    context.note_run(run.file.id)
     base = Path(arguments.base) if arguments.base else None
     if base and arguments.painter != "webui":
         raise UserError(
-            "Only the webui paints with another base model than the run's own; leave the base out.",
+            "Only the webui can paint with a base model other than the run's own; leave the base out.",
             code="base-model-needs-webui",
         )
-    painter, painter_id = _painter(arguments.painter, run, base, desk)
+    painter, painter_id = _painter(arguments.painter, run, base, context)
     request = GridRequest(
         step,
         arguments.weight,
@@ -209,8 +209,8 @@ def test(arguments: TestArguments, desk: JobContext) -> Result:
         arguments.cfg,
         arguments.side,
     )
-    grid_run, engine = GridRun(run, desk.emit, painter, painter_id, base), chosen_engine(desk.root)
-    done = paint_and_score(run, request, desk.emit, arguments.again, grid_run, engine)
+    grid_run, engine = GridRun(run, context.emit, painter, painter_id, base), chosen_engine(context.root)
+    done = paint_and_score(run, request, context.emit, arguments.again, grid_run, engine)
     renew_previews(run, step, arguments.weight, done.preview)
     verdict = done.report.verdict
     return {
@@ -222,23 +222,25 @@ def test(arguments: TestArguments, desk: JobContext) -> Result:
         "headline": verdict.headline,
         "drift": verdict.drift,
         "judged": verdict.judged,
-        "retention": done.report.facts.retention,
+        "retention": done.report.facts.identity.retention,
     }
 
 
-def choose(arguments: ChooseArguments, desk: JobContext) -> Result:
+def choose(arguments: ChooseArguments, context: JobContext) -> Result:
     """See `workflows.judge.choose.choose_cell`."""
-    run, _ = find_run(desk.root, desk.character, arguments.run, None)
-    desk.note_run(run.file.id)
-    painter, painter_id = _painter(arguments.painter, run, None, desk)
+    run, _ = find_run(context.root, context.character, arguments.run, None)
+    context.note_run(run.file.id)
+    painter, painter_id = _painter(arguments.painter, run, None, context)
     request = ChoiceRequest(arguments.steps, arguments.weights, arguments.grid_steps)
-    told = choose_cell(run, desk.emit, request, chosen_engine(desk.root), painter, painter_id)
-    chosen = {name: told.values[name] for name in ("step", "weight", "sentence")}
-    return {"run": run.file.id, **chosen, "grid": Path(told.values["report"]).parent.name}
+    result = choose_cell(run, context.emit, request, chosen_engine(context.root), painter, painter_id)
+    chosen = {name: result.values[name] for name in ("step", "weight", "sentence")}
+    return {"run": run.file.id, **chosen, "grid": Path(result.values["report"]).parent.name}
 
 
-def _painter(who: str, run: Run, base: Path | None, desk: JobContext) -> tuple[Painter | None, str]:
+def _painter(who: str, run: Run, base: Path | None, context: JobContext) -> tuple[Painter | None, str]:
     """Who paints, and by which name; None = this process."""
     if who != "webui":
         return None, ""
-    return RemotePainter(desk.channel, JobFolder(desk.folder).pictures, base or Path(run.file.base.path)), PAINTER_ID
+    return RemotePainter(
+        context.channel, JobFolder(context.folder).pictures, base or Path(run.file.base.path)
+    ), PAINTER_ID

@@ -11,7 +11,7 @@ from lib_lora.queue.job_types import InventArguments, MoreArguments
 from lib_lora.workflows.invent.invent import CandidatesRequest, candidates
 from lib_lora.workflows.invent.invent_more import NEWEST, STRANGERS, MoreRequest, more
 from lib_lora.workflows.invent.invented_folder import InventedFolder, InventedPicture, side_of
-from lib_lora.workflows.photos.audit_command import tell_audit
+from lib_lora.workflows.photos.audit_command import run_audit
 from lib_lora.workflows.photos.audit_photos import RESOLUTION
 from lib_lora.workspace.preferences import chosen_engine
 from lib_lora.workspace.workspace import Workspace
@@ -20,48 +20,48 @@ if TYPE_CHECKING:
     from lib_lora.workflows.worker.work import JobContext
 
 
-def paint_candidates(arguments: InventArguments, desk: JobContext) -> dict[str, Any]:
+def paint_candidates(arguments: InventArguments, context: JobContext) -> dict[str, Any]:
     """See `workflows.invent.invent.candidates`."""
-    there = _Counted(desk)
-    desk.emit("progress", done=0, total=0, text="Reading the base model")
-    told = candidates(
-        desk.root,
-        desk.character,
+    there = _Counted(context)
+    context.emit("progress", done=0, total=0, text="Reading the base model")
+    result = candidates(
+        context.root,
+        context.character,
         CandidatesRequest(arguments.describe, Path(arguments.base), arguments.candidates, arguments.seed),
-        each=lambda one: desk.emit("painting", done=len(there.with_(one)), total=arguments.candidates),
+        each=lambda one: context.emit("painting", done=len(there.with_(one)), total=arguments.candidates),
     )
-    found = told.values["candidates"]
+    found = result.values["candidates"]
     alike = {str(one["number"]): one["alike"] for one in found if one["alike"] is not None}
     return {"painted": len(found), "good": sum(not one["why_not"] for one in found), "alike": alike}
 
 
-def paint_more(arguments: MoreArguments, desk: JobContext) -> dict[str, Any]:
+def paint_more(arguments: MoreArguments, context: JobContext) -> dict[str, Any]:
     """See `invent_more.more`; then the new photos are looked through, so that the next step can begin."""
-    there = _Counted(desk)
+    there = _Counted(context)
 
     def each(one: InventedPicture) -> None:
         done = there.with_(one)
         if one.is_candidate:
             text = "Painting other faces, to tell this one from them"
-            desk.emit("progress", done=len(done), total=max(len(done), STRANGERS), text=text)
+            context.emit("progress", done=len(done), total=max(len(done), STRANGERS), text=text)
         else:
             text = f"{sum(other.kept for other in done)} kept of {len(done)} painted"
-            desk.emit("painting", done=len(done), total=arguments.budget, text=text)
+            context.emit("painting", done=len(done), total=arguments.budget, text=text)
 
-    desk.emit("progress", done=0, total=0, text="Reading the base model and the pictures")
+    context.emit("progress", done=0, total=0, text="Reading the base model and the pictures")
     lora = NEWEST if arguments.with_lora else None
-    told = more(desk.root, desk.character, MoreRequest(arguments.count, arguments.budget, lora), each=each)
+    result = more(context.root, context.character, MoreRequest(arguments.count, arguments.budget, lora), each=each)
     with suppress(UserError):  # then the step Photos asks for it
-        side = side_of(Workspace(desk.root).character(desk.character)) or RESOLUTION
-        tell_audit(desk.root, desk.character, side, engine=chosen_engine(desk.root))
-    return {name: told.values[name] for name in ("painted", "kept", "photos", "not_kept", "budget_spent", "flagged")}
+        side = side_of(Workspace(context.root).character(context.character)) or RESOLUTION
+        run_audit(context.root, context.character, side, engine=chosen_engine(context.root))
+    return {name: result.values[name] for name in ("painted", "kept", "photos", "not_kept", "budget_spent", "flagged")}
 
 
 class _Counted:
     """The pictures that count together with the one just painted, those of earlier jobs too."""
 
-    def __init__(self, desk: JobContext) -> None:
-        self._before = InventedFolder(Workspace(desk.root).character(desk.character)).painted()
+    def __init__(self, context: JobContext) -> None:
+        self._before = InventedFolder(Workspace(context.root).character(context.character)).painted()
 
     def with_(self, one: InventedPicture) -> list[InventedPicture]:
         """Those painted like `one`, and it."""

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 PATIENCE = 75.0  # seconds: a worker whose parent has gone saves what it trained, and has the run until then
 
 
-def train(arguments: TrainArguments, desk: JobContext) -> dict[str, Any]:
+def train(arguments: TrainArguments, context: JobContext) -> dict[str, Any]:
     """Train a run to its end.
 
     Where memory runs out before anything was saved, it begins once more with single photos and recomputed activations.
@@ -42,19 +42,21 @@ def train(arguments: TrainArguments, desk: JobContext) -> dict[str, Any]:
     opened: list[Run] = []
 
     def make() -> Run:
-        desk.emit("progress", done=0, total=0, text="Reading the base model and the photos")
-        run = _reopened(arguments, desk) if arguments.run else _new(arguments, desk)
-        desk.emit("run", run=run.file.id)
-        desk.note_run(run.file.id)
+        context.emit("progress", done=0, total=0, text="Reading the base model and the photos")
+        run = _reopened(arguments, context) if arguments.run else _new(arguments, context)
+        context.emit("run", run=run.file.id)
+        context.note_run(run.file.id)
         opened.append(run)
         return run
 
     def watch(kind: str, **fields: Any) -> None:
-        desk.channel.pace = pace_of([{"kind": kind, **fields}], desk.channel.pace)
-        desk.emit(kind, **fields)
+        context.channel.pace = pace_of([{"kind": kind, **fields}], context.channel.pace)
+        context.emit(kind, **fields)
 
     try:
-        finish_run(make, watch=watch, asked=desk.channel.stopping, patience=_patience(arguments, desk), only_train=True)
+        finish_run(
+            make, watch=watch, asked=context.channel.stopping, patience=_patience(arguments, context), only_train=True
+        )
     except UserError as error:
         lacking = error.__cause__ is not None and is_out_of_memory(error.__cause__)
         smaller = _smaller(opened[0]) if lacking and opened else None
@@ -63,23 +65,23 @@ def train(arguments: TrainArguments, desk: JobContext) -> dict[str, Any]:
     else:
         return _result(opened[0])
     _free_memory()  # out here, since the error holds all that was loaded
-    _begin_again(smaller, desk)
-    finish_run(lambda: smaller, watch=watch, asked=desk.channel.stopping, only_train=True)
+    _begin_again(smaller, context)
+    finish_run(lambda: smaller, watch=watch, asked=context.channel.stopping, only_train=True)
     return _result(smaller)
 
 
-def _patience(arguments: TrainArguments, desk: JobContext) -> float:
+def _patience(arguments: TrainArguments, context: JobContext) -> float:
     """For the lock of the run: as long as a worker whose parent has gone may still save."""
     if not arguments.run:
         return PATIENCE
-    events = Workspace(desk.root).character(desk.character).run(arguments.run).events
+    events = Workspace(context.root).character(context.character).run(arguments.run).events
     pace = pace_of(read_events(events))
     return PATIENCE + patient(worker_pipe.PATIENCE, pace) - worker_pipe.PATIENCE
 
 
-def _new(arguments: TrainArguments, desk: JobContext) -> Run:
+def _new(arguments: TrainArguments, context: JobContext) -> Run:
     if not arguments.base:
-        raise UserError("Choose the base model that the LoRA shall be trained on.", code="base-model-not-chosen")
+        raise UserError("Choose the base model to train the LoRA on.", code="base-model-not-chosen")
     if arguments.prediction not in (None, *get_args(Prediction)):
         raise UserError(
             f"Unknown prediction type {arguments.prediction!r}; use epsilon or v, or leave it out.",
@@ -93,25 +95,25 @@ def _new(arguments: TrainArguments, desk: JobContext) -> Run:
         cast("Prediction | None", arguments.prediction),
         few=arguments.few,
     )
-    return start_run(desk.root, desk.character, request)
+    return start_run(context.root, context.character, request)
 
 
-def _reopened(arguments: TrainArguments, desk: JobContext) -> Run:
-    folder = Workspace(desk.root).character(desk.character)
+def _reopened(arguments: TrainArguments, context: JobContext) -> Run:
+    folder = Workspace(context.root).character(context.character)
     load(folder)
     wanted = str(arguments.run)
     there = {path.parent.name for path in folder.runs.glob("*/run.yaml")}
     if wanted not in there:
         raise UserError(
-            f"{desk.character} has no run {wanted}; there are: {', '.join(sorted(there)) or 'none'}.",
+            f"{context.character} has no run {wanted}; there are: {', '.join(sorted(there)) or 'none'}.",
             code="run-not-found",
-            character=desk.character,
+            character=context.character,
             run=wanted,
         )
     run = load_run(folder.runs / wanted)
     # a job that asked for more steps and was stopped asks for the same again
     steps = None if arguments.steps == run.file.settings.steps else arguments.steps
-    return reopen(run.folder, desk.root, Path(arguments.base) if arguments.base else None, None, steps)
+    return reopen(run.folder, context.root, Path(arguments.base) if arguments.base else None, None, steps)
 
 
 def _smaller(run: Run) -> Run | None:
@@ -126,15 +128,15 @@ def _smaller(run: Run) -> Run | None:
     return replace(run, file=replace(run.file, settings=train))
 
 
-def _begin_again(run: Run, desk: JobContext) -> None:
+def _begin_again(run: Run, context: JobContext) -> None:
     save_run(run)
     train = run.file.settings
     text = (
-        "Out of memory, so the training begins again with gradient_checkpointing true, batch_size 1 and accumulation "
+        "Out of memory, so the training starts again with gradient_checkpointing true, batch_size 1 and accumulation "
         f"{train.accumulation}: the same steps, about a third slower."
     )
-    EventLog(run.events)("warning", text=text)
-    desk.emit("warning", text=text)
+    EventLog(run.events)("warning", code="out-of-memory", text=text)
+    context.emit("warning", code="out-of-memory", text=text)
 
 
 def _free_memory() -> None:

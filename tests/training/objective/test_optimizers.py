@@ -246,8 +246,8 @@ def test_prodigy_wants_one_rate_near_1() -> None:
     [
         ({"name": "adamw8bits"}, ("optimizer-unknown", "adamw8bit")),
         ({"name": "sgd"}, ("optimizer-unknown", "adamw8bit")),
-        ({"lr": 0.0}, ("learning-rate-invalid", "learning rate must be above 0, not 0")),
-        ({"lr": float("nan")}, ("learning-rate-invalid", "learning rate must be above 0")),
+        ({"lr": 0.0}, ("learning-rate-invalid", "learning rate must be greater than 0, not 0")),
+        ({"lr": float("nan")}, ("learning-rate-invalid", "learning rate must be greater than 0")),
         ({"weight_decay": -1.0}, ("optimizer-setting-invalid", "Weight decay must be 0 or more")),
         ({"betas": (0.9, 1.0)}, ("optimizer-setting-invalid", "betas between 0 and 1")),
     ],

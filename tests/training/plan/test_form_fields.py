@@ -116,11 +116,11 @@ def test_the_least_value_of_the_metadata_is_held(kind, name, least):
 
 
 def test_presets_are_told():
-    assert [one["name"] for one in form_fields.presets_told()] == list(presets())
-    assert all(20 < len(one["text"]) < 200 for one in form_fields.presets_told())
-    assert [one["name"] for one in form_fields.presets_told("sd1")] == ["sd15-face"]
-    assert [one["name"] for one in form_fields.presets_told("sd1", narrow=True)] == ["sd15-face", "mini-face"]
-    assert [one["name"] for one in form_fields.presets_told("sdxl")] == ["sdxl-face"]
+    assert [one["name"] for one in form_fields.preset_entries()] == list(presets())
+    assert all(20 < len(one["text"]) < 200 for one in form_fields.preset_entries())
+    assert [one["name"] for one in form_fields.preset_entries("sd1")] == ["sd15-face"]
+    assert [one["name"] for one in form_fields.preset_entries("sd1", narrow=True)] == ["sd15-face", "mini-face"]
+    assert [one["name"] for one in form_fields.preset_entries("sdxl")] == ["sdxl-face"]
 
 
 def test_nothing_of_it_loads_torch():

@@ -28,7 +28,7 @@ def test_a_character_is_made_without_photos(page):
         ({"class_word": "little Girl"}, 400, "Only adults can be trained, so 'Girl' cannot be"),
         ({"name": "///"}, 400, "cannot be used as a name"),
         ({"name": "con"}, 400, "cannot be used as a name"),
-        ({"consent": "yes"}, 400, "is no kind of consent"),
+        ({"consent": "yes"}, 400, "is not a kind of consent"),
         ({"traits": "blue"}, 400, "expected a list"),
         ({"traits": ["x" * 3000]}, 400, "too long"),
     ],

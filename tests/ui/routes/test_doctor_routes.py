@@ -117,10 +117,10 @@ def test_another_python_is_run_and_its_packages_are_named(tmp_path):
     machine._lacks.cache_clear()
     found = by_name(checks(Webui(tmp_path), tmp_path))
     assert found["Python that trains"]["tone"] == "bad"
-    assert "does not run as a Python" in found["Python that trains"]["text"]
+    assert "does not run as Python 3.10 or newer" in found["Python that trains"]["text"]
     python.unlink()
     found = by_name(checks(Webui(tmp_path), tmp_path))
-    assert "is not there" in found["Python that trains"]["text"]
+    assert "does not exist" in found["Python that trains"]["text"]
 
 
 def test_the_python_that_trains_is_really_asked():

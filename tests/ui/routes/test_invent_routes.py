@@ -18,7 +18,7 @@ OWN = "/characters/mara/invented/own"
 
 @pytest.fixture(autouse=True)
 def _no_tokenizer(monkeypatch):
-    monkeypatch.setattr(caption_checks, "problems", lambda looked, wait=False: [])
+    monkeypatch.setattr(caption_checks, "problems", lambda snapshot, wait=False: [])
 
 
 @pytest.fixture
@@ -63,8 +63,8 @@ def test_candidates_can_be_seen_and_one_is_picked(page, base):
     assert taken["stage"] == "picked"
     assert page.get(taken["picked"]["thumbnail"]).status_code == 200
     assert [path.name for path in list_photos(folder.photos)] == ["picked-0003.png"]
-    assert "has its face already" in page.refused("/characters/mara/invented/pick", {"number": 1})
-    assert "has its face already" in job(page, "invent", 409, describe=WHO, base=base)
+    assert "already has its face" in page.refused("/characters/mara/invented/pick", {"number": 1})
+    assert "already has its face" in job(page, "invent", 409, describe=WHO, base=base)
 
 
 @pytest.mark.parametrize("path", ["plan.json", "..%2Fcharacter.yaml", "../character.yaml", "0009.png", "%2e%2e"])
@@ -104,7 +104,7 @@ def test_what_cannot_be_painted_is_said_at_once(page, base, tmp_path):
     assert "Choose a base model first" in job(page, "invent", 400, describe=WHO)
     assert "There is no file" in job(page, "invent", 400, describe=WHO, base=str(tmp_path / "none.safetensors"))
     assert "the description is empty" in job(page, "invent", 400, describe=" ", base=base)
-    assert "no plain line" in job(page, "invent", 400, describe="a\nb", base=base)
+    assert "one line of plain text" in job(page, "invent", 400, describe="a\nb", base=base)
     assert "65 candidates" in job(page, "invent", 400, describe=WHO, base=base, candidates=65)
     assert "has no face yet" in job(page, "more", 409)
     assert job(page, "invent", describe=WHO, base=base) == ""
@@ -114,7 +114,7 @@ def test_what_cannot_be_painted_is_said_at_once(page, base, tmp_path):
 
 def test_photos_of_somebody_are_not_mixed_with_an_invented_face(page, base):
     page.character(photos=2)
-    assert "has photos already" in job(page, "invent", 409, describe=WHO, base=base)
+    assert "already has photos" in job(page, "invent", 409, describe=WHO, base=base)
 
 
 def test_other_machines_name_no_base(page, base, tmp_path):
@@ -140,10 +140,10 @@ def picture(*personas):
 def test_a_picture_of_ones_own_begins_a_face(page, base):
     folder = page.character()
     two = {"name": "../ü?.png", "data": picture("mara", "ines"), "base": base}
-    assert "cannot be the picture to go out from (several faces)" in page.refused(OWN, two)
+    assert "cannot be the starting picture (several faces)" in page.refused(OWN, two)
     none = base64.b64encode(b"no picture").decode()
-    assert "is not a picture that can be read" in page.refused(OWN, {**two, "data": none})
-    assert "no base64" in page.refused(OWN, {**two, "data": "*"})
+    assert page.code_of(OWN, {**two, "data": none}) == "photo-unreadable"
+    assert "not valid base64" in page.refused(OWN, {**two, "data": "*"})
     assert entry(page)["invented"] is None  # nothing of these was kept
     taken = page.done(OWN, {**two, "data": picture("mara"), "describe": " a  woman "})
     assert (taken["stage"], taken["describe"], taken["candidates"]) == ("picked", "a woman", [])

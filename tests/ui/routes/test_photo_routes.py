@@ -76,7 +76,7 @@ def test_an_evil_name_is_taken_in_under_a_good_one(page):
 
 def test_what_is_no_photo_is_said(page):
     page.character()
-    assert page.refused("/characters/mara/photos", {"name": "a.jpg", "data": "%%%"}) == "The data is no base64."
+    assert page.refused("/characters/mara/photos", {"name": "a.jpg", "data": "%%%"}) == "The data is not valid base64."
     assert "empty" in page.refused("/characters/mara/photos", {"name": "a.jpg", "data": ""})
     assert page.done("/characters/mara/photos", sent(data=b"no picture", name="a.jpg"))["added"] == []
 
@@ -84,8 +84,8 @@ def test_what_is_no_photo_is_said(page):
 def test_a_folder_is_taken_in_only_by_this_machine_s_user(page):
     page.character()
     assert len(page.done("/characters/mara/photos/from_path", {"path": str(MARA)})["added"]) == 24
-    assert "whole path" in page.refused("/characters/mara/photos/from_path", {"path": "mara"})
-    assert "whole path" in page.refused("/characters/mara/photos/from_path", {"path": "  "})
+    assert page.code_of("/characters/mara/photos/from_path", {"path": "mara"}) == "path-not-absolute"
+    assert page.code_of("/characters/mara/photos/from_path", {"path": "  "}) == "path-missing"
     page.host.is_remote = True
     assert "other machines" in page.refused("/characters/mara/photos/from_path", {"path": str(MARA)}, 403)
 

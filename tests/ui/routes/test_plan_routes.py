@@ -71,7 +71,7 @@ def test_a_small_gpu_changes_the_plan(page, models, monkeypatch):
         ("", "Choose a base model"),
         ("?base=/none.ckpt", "There is no file"),
         ("?base={toy}&preset=none", "There is no preset"),
-        ("?base={toy}&preset=sdxl-face", "for another kind of base model"),
+        ("?base={toy}&preset=sdxl-face", "for another family of base models"),
         ("?base={junk}", "junk.safetensors"),
     ],
 )

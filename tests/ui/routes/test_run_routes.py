@@ -9,7 +9,7 @@ from planting import plant_grid, plant_run
 from lib_lora.likeness.verdict.verdict_tone import verdict_tone
 from lib_lora.runs import run_records
 from lib_lora.runs.events import EventLog
-from lib_lora.runs.run_history import RunHistory, story_of, thinned
+from lib_lora.runs.run_history import RunHistory, history_of, thinned
 from lib_lora.runs.run_records import GridRecord
 from lib_lora.ui.routes.grid_routes import POLICY
 from lib_lora.ui.views.advice_buttons import buttons
@@ -126,10 +126,10 @@ def test_the_course_of_a_run_is_told(page, run):
 
 
 def test_a_long_curve_is_thinned(tmp_path):
-    story = RunHistory()
+    history = RunHistory()
     for step in range(1, 20_001):
-        story.take({"kind": "step", "step": step, "total": 20_000, "loss_average": 1.0})
-    curve = story.curve()
+        history.take({"kind": "step", "step": step, "total": 20_000, "loss_average": 1.0})
+    curve = history.curve()
     assert len(curve) == 400
     assert curve[0][0] < 10
     assert curve[-1][0] > 19_900
@@ -137,12 +137,12 @@ def test_a_long_curve_is_thinned(tmp_path):
 
 
 def test_a_run_that_goes_on_from_a_state_goes_back(tmp_path):
-    story = RunHistory()
+    history = RunHistory()
     for step in (1, 2, 3, 2, 3, 4):
-        story.take({"kind": "step", "step": step, "total": 9, "loss_average": float(step)})
-    assert story.loss == [(1, 1.0), (2, 2.0), (3, 3.0), (4, 4.0)]
+        history.take({"kind": "step", "step": step, "total": 9, "loss_average": float(step)})
+    assert history.loss == [(1, 1.0), (2, 2.0), (3, 3.0), (4, 4.0)]
     for odd in ({"kind": "step"}, {"kind": "probe", "step": 1, "loss": None}, {"kind": "sample"}, {}):
-        story.take(odd)
+        history.take(odd)
 
 
 def test_a_story_begins_again_where_the_file_is_another(tmp_path):
@@ -150,10 +150,10 @@ def test_a_story_begins_again_where_the_file_is_another(tmp_path):
     emit = EventLog(path)
     for step in range(1, 9):
         emit("step", step=step, total=9, loss_average=1.0)
-    assert story_of(path).step == 8
+    assert history_of(path).step == 8
     path.write_text("")
     EventLog(path)("step", step=1, total=5, loss_average=1.0)
-    assert (story_of(path).step, story_of(path).total) == (1, 5)
+    assert (history_of(path).step, history_of(path).total) == (1, 5)
 
 
 def test_a_judged_grid_is_told_whole(page, run):

@@ -21,9 +21,9 @@ def test_settings_are_kept(page):
 
 
 def test_a_path_must_be_there_and_may_only_be_named_here(page, tmp_path):
-    assert "no ComfyUI folder" in page.refused("/settings", {"comfyui": str(tmp_path)})
-    assert "There is no file" in page.refused("/settings", {"worker_python": str(tmp_path / "python")})
-    assert "whole path" in page.refused("/settings", {"worker_python": "python"})
+    assert page.code_of("/settings", {"comfyui": str(tmp_path)}) == "comfyui-folder-invalid"
+    assert "name a Python executable" in page.refused("/settings", {"worker_python": str(tmp_path / "python")})
+    assert page.code_of("/settings", {"worker_python": "python"}) == "path-not-absolute"
     assert page.faulted("/settings", {"worker_python": "python"}) == "worker_python"
     assert page.faulted("/settings", {"comfyui": str(tmp_path)}) == "comfyui"
     page.confirmed("/settings", {"worker_python": sys.executable})

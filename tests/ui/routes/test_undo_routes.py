@@ -13,7 +13,7 @@ from lib_lora.workflows.photos import changes
 
 @pytest.fixture(autouse=True)
 def _no_tokenizer(monkeypatch):
-    monkeypatch.setattr(caption_checks, "problems", lambda looked, wait=False: [])
+    monkeypatch.setattr(caption_checks, "problems", lambda snapshot, wait=False: [])
 
 
 def last(page):
@@ -26,7 +26,7 @@ def test_a_changed_character_is_changed_back(page):
     assert last(page) is None
     page.done("/characters/mara", {"trigger": "qzva", "consent": "myself"})
     assert last(page)["what"] == "trigger word and declaration changed"
-    assert "meanwhile" in page.refused("/characters/mara/undo", {"t": 1.5})
+    assert page.code_of("/characters/mara/undo", {"t": 1.5}) == "changed-meanwhile"
     told = page.done("/characters/mara/undo", {"t": last(page)["t"]})
     assert (told["undone"], told["kind"]) == ("trigger word and declaration changed", "character")
     assert told["character"]["trigger"] == "mrxa"
@@ -69,7 +69,7 @@ def test_a_deleted_character_is_brought_back(page):
     for name in ("none", "rubbish/..", "..", ""):
         page.refused("/deleted/bring_back", {"folder": name}, 404)
     page.character()
-    assert "There is a character Mara already" in page.refused("/deleted/bring_back", {"folder": gone["folder"]}, 409)
+    assert "There is already a character Mara" in page.refused("/deleted/bring_back", {"folder": gone["folder"]}, 409)
     page.done("/characters/mara/delete", {"name": "Mara"})
     assert page.done("/deleted/bring_back", {"folder": gone["folder"]})["photos"]["count"] == 1
     assert (folder.photos / "00.jpg").is_file()

@@ -65,7 +65,7 @@ def test_it_goes_to_comfyui_and_anywhere(page, run, tmp_path):
     assert page.done("/characters/mara/use", {**USE, "to": "comfyui"})["shown"] is True
     assert (tmp_path / "ComfyUI" / "models" / "loras" / "mara.safetensors").is_file()
     there = {**USE, "to": "folder", "folder": str(tmp_path / "new")}
-    assert "make it first" in page.refused("/characters/mara/use", there)  # a slip of the pen makes no folder
+    assert page.code_of("/characters/mara/use", there) == "folder-missing"  # a slip of the pen makes no folder
     (tmp_path / "new").mkdir()
     said = page.confirmed("/characters/mara/use", there)
     assert said["file"] == str(tmp_path / "new" / "mara.safetensors")
@@ -85,7 +85,7 @@ def test_it_goes_to_comfyui_and_anywhere(page, run, tmp_path):
         ({"step": 70}, 404, "no checkpoint of step 70"),
         ({"weight": 99}, 400, "between -10 and 10"),
         ({"to": "moon"}, 400, "webui, comfyui or folder"),
-        ({"to": "folder"}, 400, "whole path"),
+        ({"to": "folder"}, 400, "full path"),
         ({"to": "webui"}, 409, "no folder of LoRAs"),
     ],
 )

@@ -492,8 +492,8 @@ def test_a_poor_trigger_is_said_of_an_invented_face_too(tmp_path, main):
         (["--more", "--pick", "1"], None),
         (["--more", "--describe", "x"], "--describe does not belong to this step"),
         (["--pick", "1", "--budget", "3"], "--budget does not belong to this step"),
-        (["--pick", "1"], "Say with --trigger and --class"),
-        ([], "Say who shall be seen with --describe"),
+        (["--pick", "1"], "with --trigger and --class"),
+        ([], "Describe the person with --describe"),
         (["--count", "3", "--describe", "x"], "--count does not belong to this step"),
     ],
 )

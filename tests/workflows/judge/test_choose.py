@@ -115,7 +115,7 @@ def test_the_cell_that_shows_the_character_is_chosen(run, eye, paint):
     assert seeds == set(range(1000, 1005)) | set(range(5000, 5020))
     # its report is the confirming one
     report = read_report(Path(values["report"]).parent).report
-    assert (report.facts.step, report.facts.weight, report.facts.pictures) == (3, 1.0, 20)
+    assert (report.facts.training.step, report.facts.training.weight, report.facts.pictures.count) == (3, 1.0, 20)
     assert {row.asked.seed for row in report.of("lora")} == set(range(5000, 5020))
     assert values["kind"] == report.verdict.kind
     assert result.drift is report.verdict.drift
@@ -255,7 +255,7 @@ def test_photos_added_since_are_judged_by(run, eye, paint):
     for number in (22, 23):
         shutil.copy(PERSONAS / "mara" / f"{number}.jpg", run.character_folder.photos / f"new {number}.jpg")
     result = _choose(run, eye, steps=[3], weights=(0.6, 1.0))
-    rulers = {read_report(path.parent).report.facts.photos for path in run.grids.glob("*/report.json")
+    rulers = {read_report(path.parent).report.facts.photos.count for path in run.grids.glob("*/report.json")
               if path.parent.name != "001"}  # fmt: skip
     assert len(rulers) == 1
     assert result.judged

@@ -166,7 +166,7 @@ def test_photos_without_a_face_do_not_cost_the_pictures(run, fake_painter):
         Image.new("RGB", (64, 64), "grey").save(path)
     done = paint_and_score(run, GridRequest(3, 1.0, 1), _silent)
     assert done.report.verdict.kind == "not measurable"
-    assert done.report.verdict.because.startswith("In none of the 4 photos a face can be measured")
+    assert done.report.verdict.because.startswith("No face can be measured in any of the 4 photos")
     assert done.preview.name == "01-lora.png"
     assert len(list((done.folder / "cells").iterdir())) == CELLS
     assert {row.status for row in done.report.pictures} == {"unjudged"}
@@ -236,10 +236,10 @@ def test_an_older_grid_of_the_run_tells_the_trend(run, fake_painter, monkeypatch
     monkeypatch.setattr(grid_run, "DiffusersPainter", Everywhere)
     first = paint_and_score(run, GridRequest(2, 1.0, 1), _silent)
     second = paint_and_score(run, GridRequest(3, 1.0, 1), _silent)
-    assert first.report.facts.retention == pytest.approx(1, abs=0.2)
+    assert first.report.facts.identity.retention == pytest.approx(1, abs=0.2)
     assert [(one.step, one.weight) for one in second.report.tested] == [(2, 1.0), (3, 1.0)]
-    assert second.report.facts.fallen == pytest.approx(0, abs=1e-6)
-    assert (second.report.facts.earlier, second.report.facts.later) == (2, None)
+    assert second.report.facts.training.fallen == pytest.approx(0, abs=1e-6)
+    assert (second.report.facts.training.earlier, second.report.facts.training.later) == (2, None)
     # every picture is a photo: that is what copying looks like
     assert second.report.verdict.kind == "overtrained"
     assert second.report.verdict.action == "test_step"

@@ -58,7 +58,7 @@ def test_a_picture_asked_for_as_a_painting_does_not_count(run, eye, paint):
     assert painting.status == "suspect"
     assert painting.score.likeness is not None
     assert painting.score.reason == "asked for as a painting, which photos cannot be compared with"
-    assert (report.facts.pictures, report.facts.counted) == (20, 19)
+    assert (report.facts.pictures.count, report.facts.pictures.counted) == (20, 19)
     assert report.verdict.kind == "consistent"
 
 

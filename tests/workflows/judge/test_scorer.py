@@ -19,8 +19,7 @@ from remembering import Remembering
 
 from lib_lora.character.store import Character, Consent, create
 from lib_lora.faces.opencv_engine import SFaceEngine
-from lib_lora.likeness.report.report import Report
-from lib_lora.typed_settings import from_dict
+from lib_lora.likeness.report.report import from_values
 from lib_lora.workflows.judge import scorer as scorers
 from lib_lora.workflows.judge.scorer import Scorer, serve
 from lib_lora.workspace.workspace import CharacterFolder
@@ -102,15 +101,15 @@ def test_a_set_is_a_whole_report(scorer, tmp_path):
     (tmp_path / "text.jpg").write_text("no picture", encoding="utf-8")
     images = [*(path("mara", number) for number in range(12, 18)), str(tmp_path / "text.jpg")]
     (found,) = asked(scorer, {"images": images})
-    report = from_dict(Report, found, "answer")
+    report = from_values(found, "answer")
     assert [row.path for row in report.pictures] == images
     assert [row.status for row in report.pictures] == ["ok"] * 6 + ["unreadable"]
-    assert (report.facts.pictures, report.facts.read, report.facts.counted) == (7, 6, 6)
+    assert (report.facts.pictures.count, report.facts.pictures.read, report.facts.pictures.counted) == (7, 6, 6)
     assert report.subject.character == "Mara ü"
     assert report.verdict.kind == "consistent"
     assert report.verdict.judged
-    assert report.facts.retention == pytest.approx(1, abs=0.15)
-    assert report.facts.retention_low < report.facts.retention < report.facts.retention_high
+    assert report.facts.identity.retention == pytest.approx(1, abs=0.15)
+    assert report.facts.identity.retention_low < report.facts.identity.retention < report.facts.identity.retention_high
 
 
 def test_another_person_is_drift(scorer):

@@ -20,7 +20,7 @@ from lib_lora.photos.audit import audit_store, finding_words
 from lib_lora.runs.run_lock import only_process
 from lib_lora.training.plan.training_request import TrainingRequest
 from lib_lora.workflows.photos import audit_photos as audits
-from lib_lora.workflows.photos.audit_command import tell_audit
+from lib_lora.workflows.photos.audit_command import run_audit
 from lib_lora.workflows.photos.audit_photos import Choices, audit_photos
 from lib_lora.workflows.photos.character_template import template_of
 from lib_lora.workflows.photos.forget_faces import forget_faces
@@ -91,7 +91,7 @@ def test_an_import_at_work_for_a_moment_costs_no_decision(tmp_path, eye):
 
 
 def test_findings_are_sentences_that_name_the_photo_and_the_limit(spoilt, eye):
-    told = tell_audit(spoilt[0], NAME, engine=eye)
+    told = run_audit(spoilt[0], NAME, engine=eye)
     assert "blurred.jpg: the face is blurred (" in told.text
     assert "(likeness 0." in told.text
     assert "no profile from the left" in told.text
@@ -108,7 +108,7 @@ def test_findings_are_sentences_that_name_the_photo_and_the_limit(spoilt, eye):
 
 def test_the_second_audit_opens_no_photo_and_says_the_same(copied_set, eye, monkeypatch):
     root, _ = copied_set
-    first = tell_audit(root, NAME, engine=eye)
+    first = run_audit(root, NAME, engine=eye)
     page = Workspace(root).character(NAME).path / "audit.html"
     written = page.stat().st_mtime_ns
     look = audits.look
@@ -118,12 +118,12 @@ def test_the_second_audit_opens_no_photo_and_says_the_same(copied_set, eye, monk
         return look(engine, photo, digest)
 
     monkeypatch.setattr(audits, "look", only_the_wreck)
-    second = tell_audit(root, NAME, engine=eye)
+    second = run_audit(root, NAME, engine=eye)
     assert second == first
     assert page.stat().st_mtime_ns == written
     for photo in Workspace(root).character(NAME).photos.iterdir():
         os.utime(photo)  # copied again: the bytes are the same
-    assert tell_audit(root, NAME, engine=eye) == first
+    assert run_audit(root, NAME, engine=eye) == first
 
 
 def test_decisions_hold_by_content_and_reach_training_and_the_template(copied_set, eye, toy):
@@ -212,24 +212,24 @@ def test_a_photo_that_is_not_there_cannot_be_decided_on(copied_set, eye):
 
 def test_forgetting_deletes_every_embedding_and_the_audit_measures_anew(copied_set, eye):
     root, _ = copied_set
-    before = tell_audit(root, NAME, choices=Choices(drop=["03.jpg"]), engine=eye)
+    before = run_audit(root, NAME, choices=Choices(drop=["03.jpg"]), engine=eye)
     folder = Workspace(root).character(NAME)
     assert forget_faces(folder)
     for path in folder.path.rglob("*.json"):
         assert "embedding" not in path.read_text(encoding="utf-8"), path
-    assert tell_audit(root, NAME, engine=eye) == before
+    assert run_audit(root, NAME, engine=eye) == before
 
 
 def test_few_photos_are_warned_of_and_fewer_stop(tmp_path, eye):
     folder = create(tmp_path, Character("Few", "fewx", "woman", declare_consent("myself")))
     for photo in planted.portraits("ines")[:12]:
         shutil.copy(photo, folder.photos)
-    told = tell_audit(tmp_path, "Few", engine=eye)
+    told = run_audit(tmp_path, "Few", engine=eye)
     assert told.good
     assert "12 photos are few" in told.text
     for photo in sorted(folder.photos.iterdir())[7:]:
         photo.unlink()
-    told = tell_audit(tmp_path, "Few", engine=eye)
+    told = run_audit(tmp_path, "Few", engine=eye)
     assert not told.good
     assert told.values["stopped"]
     assert "7 photos cannot teach a stable face; use at least 8" in told.text
@@ -246,10 +246,10 @@ def test_a_set_without_any_face_is_audited_too(tmp_path, eye):
     random = np.random.default_rng(0)
     for number in range(3):
         Image.fromarray(random.integers(0, 255, (300, 300, 3), np.uint8)).save(folder.photos / f"{number}.png")
-    told = tell_audit(tmp_path, "Walls", engine=eye)
+    told = run_audit(tmp_path, "Walls", engine=eye)
     assert told.text.count("no face was found") == 3
     assert not told.good
-    assert tell_audit(tmp_path, "Walls", engine=eye) == told
+    assert run_audit(tmp_path, "Walls", engine=eye) == told
 
 
 def test_the_commands_audit_and_decide(main, copied_set):
@@ -332,12 +332,12 @@ def test_no_embedding_stays_when_no_photo_is_left(few, eye, toy):
 
 def test_a_damaged_cache_is_made_again(few, eye):
     folder, root = few
-    first = tell_audit(root, "Ines", engine=eye)
+    first = run_audit(root, "Ines", engine=eye)
     for path in (folder.cache / "thumbnails").iterdir():
         path.write_bytes(b"damaged")
     (folder.cache / "audit-sheet.txt").write_bytes(b"\xff\xfe\xfd")
     (folder.path / "audit.html").unlink()
-    assert tell_audit(root, "Ines", engine=eye) == first
+    assert run_audit(root, "Ines", engine=eye) == first
     assert (folder.path / "audit.html").read_text(encoding="utf-8").count("data:image/jpeg") == 9
 
 
@@ -345,13 +345,13 @@ def test_two_people_without_a_majority_are_seen(few, eye):
     folder, root = few
     for photo in planted.portraits("viktor")[:9]:
         shutil.copy(photo, folder.photos / f"v {photo.name}")
-    told = tell_audit(root, "Ines", engine=eye)
+    told = run_audit(root, "Ines", engine=eye)
     assert "The photos seem to show 2 people (9 like 00.jpg, 9 like v 00.jpg)" in told.text
     assert not told.good
     names = [f"v {photo.name}" for photo in planted.portraits("viktor")[:9]]
     assert f"To leave out those like v 00.jpg: {typed('audit', 'Ines', '--drop', *names)}" in told.text
     assert [len(group) for group in told.values["people"]] == [9, 9]
-    told = tell_audit(root, "Ines", choices=Choices(drop=names), engine=eye)
+    told = run_audit(root, "Ines", choices=Choices(drop=names), engine=eye)
     assert "seem to show" not in told.text
     assert told.good
 
@@ -361,7 +361,7 @@ def test_files_of_the_same_bytes_are_not_decided_on_apart(few, eye):
     shutil.copy(folder.photos / "00.jpg", folder.photos / "zz.jpg")
     with raises("photos-identical", has=("00.jpg", "zz.jpg")):
         audit_photos(root, "Ines", choices=Choices(keep=["zz.jpg"], drop=["00.jpg"]), engine=eye)
-    assert "9 photos are few" in tell_audit(root, "Ines", engine=eye).text  # counted once
+    assert "9 photos are few" in run_audit(root, "Ines", engine=eye).text  # counted once
 
 
 def test_one_photo_is_not_decided_on_twice(few, eye):

@@ -18,7 +18,7 @@ from lib_lora.likeness.report import report_html
 from lib_lora.photos.audit import audit_store
 from lib_lora.training.data.encoding_cache import cached
 from lib_lora.workflows.photos import audit_command
-from lib_lora.workflows.photos.audit_command import tell_audit
+from lib_lora.workflows.photos.audit_command import run_audit
 from lib_lora.workflows.photos.audit_photos import Choices
 from lib_lora.workflows.photos.character_template import template_of
 from lib_lora.workflows.photos.forget_faces import forget_faces
@@ -105,7 +105,7 @@ def test_nothing_computed_of_a_face_is_left(tmp_path, eye):
     folder = create(tmp_path, Character(NAME, "lenx", "woman", declare_consent("fictional")))
     for photo in planted.portraits("lena")[:9]:
         shutil.copy(photo, folder.photos)
-    tell_audit(tmp_path, NAME, choices=Choices(drop=["03.jpg"]), engine=eye)
+    run_audit(tmp_path, NAME, choices=Choices(drop=["03.jpg"]), engine=eye)
     template_of(folder, eye)
     cached(folder.cache / "latents", ("x",), lambda: {"mean": torch.ones(4, 16, 16)})
     (folder.cache / "thumbnails" / "abc.jpg.123.tmp").write_bytes(small_picture("JPEG"))  # of a killed process
@@ -146,7 +146,7 @@ def test_what_is_forgotten_while_an_audit_ends_is_not_drawn_again(tmp_path, eye,
         return found
 
     monkeypatch.setattr(audit_command, "audit_photos", then_forgotten)
-    audit_command.tell_audit(tmp_path, NAME, engine=eye)
+    audit_command.run_audit(tmp_path, NAME, engine=eye)
     assert found_in(folder.path) == set()
 
 
@@ -154,7 +154,7 @@ def test_the_command_and_the_route_are_one(main, tmp_path, eye):
     folder = create(tmp_path, Character(NAME, "lenx", "woman", declare_consent("fictional")))
     for photo in planted.portraits("lena")[:9]:
         shutil.copy(photo, folder.photos)
-    tell_audit(tmp_path, NAME, engine=eye)
+    run_audit(tmp_path, NAME, engine=eye)
     said = main("forget", NAME, "--data", tmp_path)
     assert said.status == 0, said.err
     assert "files with what was computed of the face" in said.out

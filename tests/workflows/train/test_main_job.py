@@ -249,7 +249,7 @@ def test_stopped_moved_and_resumed(toy, main, quick, some_photos, tmp_path, stop
     base.rename(kept)
     said = main("resume", run)
     assert said.status == 2
-    assert said.err.startswith(f"sameface: The base model {base} is not there (any more); ")
+    assert said.err.startswith(f"sameface: The base model {base} is missing; ")
     content = bytearray(kept.read_bytes())
     content[-1] ^= 1
     base.write_bytes(content)  # as large as the first, one bit is different
@@ -389,7 +389,7 @@ def test_two_processes_do_not_share_a_run(copied, main, no_training):
     with only_process(copied.run):
         said = main("resume", copied.run)
     assert said.status == 2
-    assert said.err.startswith(f"sameface: Another process is at work on {copied.run}; ")
+    assert said.err.startswith(f"sameface: Another process is using {copied.run}; ")
     assert main("resume", copied.run, "--out", copied.out).status == 0
 
 

@@ -91,7 +91,7 @@ def test_an_audit_says_how_it_goes_and_what_was_found(at_work, copied):
     assert at_work("audit", drop=["Bild ü 03.jpg"])["state"] == "finished"
     assert at_work("audit", drop=["none.jpg"]) == {
         "state": "failed",
-        "error": "There is no photo none.jpg of this character; names are as in its photos folder.",
+        "error": "This character has no photo none.jpg; use the names in its photos folder.",
         "result": {},
     }
 
@@ -311,7 +311,7 @@ def test_another_base_model_is_named_in_the_report(at_work, copied, channel, mon
     report = read_json(copied.run / "grids" / outcome["result"]["grid"] / "report.json")
     assert report["subject"]["base"] == other.name
     error = at_work("test", painter="worker", base=str(other))["error"]
-    assert error.startswith("Only the webui paints with another base model")
+    assert error.startswith("Only the webui can paint with a base model")
 
 
 def test_a_wish_ends_the_painting_and_keeps_what_is_there(at_work, copied, channel, monkeypatch):
@@ -500,7 +500,7 @@ def test_grids_on_another_base_tell_no_trend(judgeable, fake_painter, eye, monke
     painter = Everywhere(None, None, None)
     elsewhere = GridRun(judgeable, silent, painter, "webui", other)
     there = paint_and_score(judgeable, GridRequest(2, 1.0, 1, count=8), silent, grid_run=elsewhere, engine=eye).report
-    assert there.facts.retention is not None
+    assert there.facts.identity.retention is not None
     own = GridRun(judgeable, silent, painter, "webui")
     report = paint_and_score(judgeable, GridRequest(3, 1.0, 1, count=8), silent, grid_run=own, engine=eye).report
     assert [(one.step, one.weight) for one in report.tested] == [(3, 1.0)]
@@ -535,11 +535,11 @@ def test_a_training_says_how_long_its_steps_are(at_work, channel, copied):
 
 def test_the_lock_of_a_run_with_long_steps_is_waited_for_longer(copied, channel):
     queue = Queue(copied.root)
-    desk = work.JobContext(copied.root, NAME, queue.folder(1), channel, lambda *_, **__: None, lambda run: None)
+    context = work.JobContext(copied.root, NAME, queue.folder(1), channel, lambda *_, **__: None, lambda run: None)
     log = EventLog(load_run(copied.run).events)
     log("step", step=3, seconds_per_step=0.5)
-    usual = work_train._patience(TrainArguments(run="001"), desk)
+    usual = work_train._patience(TrainArguments(run="001"), context)
     log("step", step=3, seconds_per_step=100.0)
     assert usual == 76.5
-    assert work_train._patience(TrainArguments(base="x"), desk) == work_train.PATIENCE
-    assert work_train._patience(TrainArguments(run="001"), desk) == 375.0
+    assert work_train._patience(TrainArguments(base="x"), context) == work_train.PATIENCE
+    assert work_train._patience(TrainArguments(run="001"), context) == 375.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -46,11 +47,15 @@ def way(tmp_path, eye, monkeypatch):
     painter = Pasting(("mara", "ines", "none", "mara", "mara"))
     painting = {"painter": painter, "engine": eye}
     monkeypatch.setattr(work_invent, "candidates", partial(invent.candidates, **painting))
-    monkeypatch.setattr(work_invent, "more", partial(invent_more.more, strangers=6, **painting))
+
+    def more(root, name, request, each):
+        return invent_more.more(root, name, replace(request, strangers=6), each=each, **painting)
+
+    monkeypatch.setattr(work_invent, "more", more)
     folder = create(tmp_path, Character(NAME, "nvxa", "woman", declare_consent("fictional")))
     emit = Ends(tmp_path / "jobs" / "1" / "events.jsonl")
-    desk = JobContext(tmp_path, NAME, emit.path.parent, None, emit, lambda run: None)
-    return lambda kind, **values: do(arguments_of(kind, values), desk), emit, folder, painter
+    context = JobContext(tmp_path, NAME, emit.path.parent, None, emit, lambda run: None)
+    return lambda kind, **values: do(arguments_of(kind, values), context), emit, folder, painter
 
 
 def test_faces_are_painted_stopped_and_gone_on_with(way):
