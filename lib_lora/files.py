@@ -23,6 +23,7 @@ from typing import IO, Any
 from lib_lora import file_permissions
 from lib_lora.errors import UserError
 
+PICTURE_NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]{0,99}\.(png|jpg|jpeg|webp)", re.ASCII)
 _CHUNK = 1 << 20
 _WINDOWS_DEVICES = frozenset(
     ["con", "prn", "aux", "nul", *(f"com{n}" for n in range(1, 10)), *(f"lpt{n}" for n in range(1, 10))]

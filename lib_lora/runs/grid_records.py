@@ -3,7 +3,6 @@ that a prompt or a preview can be taken from."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lib_lora.errors import UserError
-from lib_lora.files import read_json
+from lib_lora.files import PICTURE_NAME, read_json
 from lib_lora.runs import run_records
 from lib_lora.runs.run_records import RunRecord
 from lib_lora.workspace.file_cache import kept, mark
@@ -20,7 +19,6 @@ from lib_lora.workspace.workspace import RunFolder
 PLAN, CELLS = "plan.json", "cells"
 VERSION = 1  # of likeness.report, whose values are read here as they lie in the file
 ROLES = ("lora", "base", "leak")
-PICTURE = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]{0,99}\.(png|jpg|jpeg|webp)", re.ASCII)
 _SPECIAL = ("style:", "expression: surprised")  # no prompt to begin with
 
 
@@ -104,5 +102,5 @@ def painted(record: RunRecord, step: int, weight: float) -> list[PromptSource]:
 def _in_grid(grid: Path) -> Iterator[PromptSource]:
     for row in report_of(grid)["pictures"]:
         name = str(row["path"]).rpartition("/")[2]
-        if row["role"] == "lora" and PICTURE.fullmatch(name) and (grid / CELLS / name).is_file():
+        if row["role"] == "lora" and PICTURE_NAME.fullmatch(name) and (grid / CELLS / name).is_file():
             yield PromptSource(grid / CELLS / name, cells(grid).get(name, {}), row)

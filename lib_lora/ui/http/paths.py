@@ -10,10 +10,9 @@ from pathlib import Path
 from lib_lora import file_permissions
 from lib_lora.character.store import load
 from lib_lora.errors import UserError
-from lib_lora.files import explained, names
+from lib_lora.files import PICTURE_NAME, explained, names
 from lib_lora.files import slug as slug_of
 from lib_lora.hosts.host_protocol import Host
-from lib_lora.runs.grid_records import PICTURE
 from lib_lora.ui.http.request_context import Call, RequestContext
 from lib_lora.ui.http.responses import Refused, forbidden, missing
 from lib_lora.workspace.workspace import CharacterFolder, RunFolder, Workspace
@@ -122,7 +121,7 @@ def picture_in(folder: Path, name: str) -> Path:
     Raises:
         Refused: there is none of that name.
     """
-    if not PICTURE.fullmatch(name) or name not in names(folder):
+    if not PICTURE_NAME.fullmatch(name) or name not in names(folder):
         raise missing("There is no such picture (any more).")
     return folder / name
 

@@ -9,10 +9,10 @@ from typing import Any
 from fastapi.responses import Response
 
 from lib_lora.errors import UserError
-from lib_lora.files import names
+from lib_lora.files import PICTURE_NAME, names
 from lib_lora.likeness.verdict.verdict_tone import verdict_tone
 from lib_lora.runs import run_records
-from lib_lora.runs.grid_records import CELLS, PICTURE, cells, report_of
+from lib_lora.runs.grid_records import CELLS, cells, report_of
 from lib_lora.ui.http import paths
 from lib_lora.ui.http.request_context import Call, RequestContext, Route, get
 from lib_lora.ui.http.responses import file, missing
@@ -132,7 +132,7 @@ def _row(
 ) -> dict[str, Any]:
     name = str(one["path"]).rpartition("/")[2]
     cell, asked, score = planned.get(name, {}), one["asked"], one["score"]
-    url = _url(slug, run, grid, name) if PICTURE.fullmatch(name) and (grid / CELLS / name).is_file() else ""
+    url = _url(slug, run, grid, name) if PICTURE_NAME.fullmatch(name) and (grid / CELLS / name).is_file() else ""
     return {
         "role": one["role"],
         "name": cell.get("name") or asked["prompt"],

@@ -11,9 +11,9 @@ from urllib.parse import quote
 
 from fastapi.responses import Response
 
+from lib_lora.files import PICTURE_NAME
 from lib_lora.likeness.verdict.verdict_tone import verdict_tone
 from lib_lora.runs import run_records
-from lib_lora.runs.grid_records import PICTURE
 from lib_lora.runs.run_history import history_of
 from lib_lora.runs.run_records import GridRecord, RunRecord
 from lib_lora.typed_settings import to_dict
@@ -123,7 +123,7 @@ def shown(context: RequestContext, call: Call) -> dict[str, Any]:
 def _sample(record: RunRecord, slug: str, event: dict[str, Any]) -> dict[str, Any] | None:
     name = str(event["file"]).replace("\\", "/").rsplit("/", 1)[-1]
     path = RunFolder(record.folder).samples / name
-    if not PICTURE.fullmatch(name) or not path.is_file():
+    if not PICTURE_NAME.fullmatch(name) or not path.is_file():
         return None
     return {
         "step": event["step"],
