@@ -94,8 +94,8 @@ def simulate(draws: int, seed: int) -> list[dict[str, float]]:
 
 
 def show(rows: list[dict[str, float]]) -> None:
-    print("| strangers of 20 | verdict drift | same rule, 0.363 | own pictures under the line | with 0.363 | "
-          "strangers over the line | with 0.363 |")  # fmt: skip
+    print("| strangers of 20 | verdict drift | same rule, 0.363 | own pictures below the line | with 0.363 | "
+          "strangers above the line | with 0.363 |")  # fmt: skip
     print("|---|---|---|---|---|---|---|")
     for row in rows:
         cells = [
@@ -136,9 +136,7 @@ def timings() -> dict[str, Any]:
             twenty = [ask({"images": pictures[:20]}) for _ in range(3)]
             started, memory = ask.started(), ask.memory()
     print(f"OpenCV {cv2.__version__}, two threads, 512 x 512 PNG")
-    print(
-        f"models loaded and a first picture looked at: {loaded:.2f} s; process start to first answer: {started:.2f} s"
-    )
+    print(f"models loaded and a first picture scored: {loaded:.2f} s; process start to first answer: {started:.2f} s")
     print(f"one picture: median {statistics.median(each) * 1000:.0f} ms, slowest {max(each) * 1000:.0f} of {len(each)}")
     print(f"twenty pictures and their report: median {statistics.median(twenty):.2f} s of {len(twenty)}")
     print(f"memory of the process: {memory:.0f} MB")

@@ -1,6 +1,6 @@
-/** The paths and bodies of the routes. Made from them: `python -m lib_lora.ui.routes.schema --types`. */
+/** The paths and bodies of the routes. Generated from them: `python -m lib_lora.ui.routes.schema --types`. */
 
-/** What a GET may ask for. */
+/** The paths of GET requests. */
 type GetPath =
   | `/state${string}`
   | `/waits`
@@ -35,59 +35,59 @@ type GetPath =
   | `/settings`
   | `/schema`;
 
-/** What is posted where. */
+/** The paths of POST requests, with their bodies. */
 interface Posts {
-  /** Make a character; photos come later. */
+  /** Create a character; photos are added later. */
   '/characters': { path: `/characters`; body: { name: string; trigger: string; class_word: string; consent?: string | null; traits?: (string)[] } };
-  /** Change a character; another trigger or class word is changed in its captions too. */
+  /** Change a character; a changed trigger or class word is also changed in its captions. */
   '/characters/{slug}': { path: `/characters/${string}`; body: { consent?: string | null; trigger?: string | null; class_word?: string | null; traits?: (string)[] | null; notes?: string | null } };
-  /** Put a character away: its folder is moved, and can be moved back by hand. What was computed of the face goes. */
+  /** Delete a character: its folder moves to `deleted` and can be restored; data computed from the face is erased. */
   '/characters/{slug}/delete': { path: `/characters/${string}/delete`; body: { name: string } };
-  /** Delete what was computed of a character's faces: embeddings, templates, thumbnails, what the audit measured. */
+  /** Delete everything computed from a character's face: embeddings, templates, thumbnails, the audit's measurements. */
   '/characters/{slug}/forget_faces': { path: `/characters/${string}/forget_faces`; body: {} };
-  /** Take the newest change of a character back: decisions on photos, removed photos, its words, consent. */
+  /** Undo the newest change to a character: decisions on photos, removed photos, its words, consent. */
   '/characters/{slug}/undo': { path: `/characters/${string}/undo`; body: { t?: number | null } };
   /** Move photos out of the folder of photos, into `removed` beside it; this can be undone. */
   '/characters/{slug}/photos/remove': { path: `/characters/${string}/photos/remove`; body: { files: (string)[] } };
-  /** Bring a character back that was put away. */
+  /** Restore a deleted character. */
   '/deleted/bring_back': { path: `/deleted/bring_back`; body: { folder: string } };
-  /** Take one candidate for the character's face: it becomes the first photo. */
+  /** Choose one candidate as the character's face: it becomes the first photo. */
   '/characters/{slug}/invented/pick': { path: `/characters/${string}/invented/pick`; body: { number: number } };
-  /** Take one picture of the user's own for the character's face: it becomes the first photo. */
+  /** Use one of the user's own pictures as the character's face: it becomes the first photo. */
   '/characters/{slug}/invented/own': { path: `/characters/${string}/invented/own`; body: { name: string; data: string; base: string; describe?: string } };
-  /** Take in a picture, or a zip of pictures. */
+  /** Import a picture, or a zip of pictures. */
   '/characters/{slug}/photos': { path: `/characters/${string}/photos`; body: { name: string; data: string } };
-  /** Take in the pictures of a file, folder or zip on the webui's own machine. */
+  /** Import the pictures of a file, folder or zip on the webui's own machine. */
   '/characters/{slug}/photos/from_path': { path: `/characters/${string}/photos/from_path`; body: { path: string } };
-  /** Look through the photos, and decide on some. */
+  /** Audit the photos as a job, and record decisions on some of them. */
   '/characters/{slug}/audit': { path: `/characters/${string}/audit`; body: { keep?: (string)[]; drop?: (string)[]; undecided?: (string)[]; accept?: boolean; resolution?: number } };
   /** Stop the imports of a character; what they have taken in stays. The answer tells which. */
   '/characters/{slug}/imports/stop': { path: `/characters/${string}/imports/stop`; body: {} };
   /** Write the caption of one photo. */
   '/characters/{slug}/captions': { path: `/characters/${string}/captions`; body: { file: string; text: string } };
-  /** Change a phrase in many captions. */
+  /** Edit a phrase in many captions. */
   '/characters/{slug}/captions/edit': { path: `/characters/${string}/captions/edit`; body: { do: string; phrase: string; by?: string | null; place?: number | null; only?: (string)[] } };
-  /** Take the newest change of the captions back. */
+  /** Undo the newest change of the captions. */
   '/characters/{slug}/captions/undo': { path: `/characters/${string}/captions/undo`; body: {} };
-  /** Have captions written from what the photos show. */
+  /** Write captions from what the photos show, as a job. */
   '/characters/{slug}/captions/fill': { path: `/characters/${string}/captions/fill`; body: { captioner?: string; rewrite?: boolean; only?: (string)[] } };
-  /** What a training would take: steps, disk, and time and memory where they were measured. */
+  /** What a training would take: steps, disk space, and time and memory if they have been measured. */
   '/characters/{slug}/estimate': { path: `/characters/${string}/estimate`; body: { base: string; preset?: string | null; settings?: Record<string, any> } };
-  /** Put a job in line. */
+  /** Add a job to the queue. */
   '/jobs': { path: `/jobs`; body: { kind: string; character: string; arguments?: Record<string, any> } };
   /** Stop a job; what it has done so far is kept. */
   '/jobs/{number}/stop': { path: `/jobs/${string}/stop`; body: {} };
-  /** Pause a job that runs, and all heavy ones behind it. */
+  /** Pause a running job, and all heavy jobs behind it. */
   '/jobs/{number}/pause': { path: `/jobs/${string}/pause`; body: {} };
-  /** Put a job that did not come to its end back in line. */
+  /** Return an unfinished job to the queue. */
   '/jobs/{number}/resume': { path: `/jobs/${string}/resume`; body: {} };
-  /** Take a job that has ended off the list. */
+  /** Remove a job that has ended from the list. */
   '/jobs/{number}/forget': { path: `/jobs/${string}/forget`; body: {} };
-  /** Give a job that waits another place in line. */
+  /** Move a waiting job to another place in the queue. */
   '/jobs/{number}/move': { path: `/jobs/${string}/move`; body: { before?: number | null } };
-  /** Keep heavy jobs from starting, or let them start again. */
+  /** Prevent heavy jobs from starting, or let them start again. */
   '/queue': { path: `/queue`; body: { paused: boolean } };
-  /** Put a LoRA where it is used, with its preview and notes beside it. */
+  /** Copy a LoRA to where it is used, with its preview and notes beside it. */
   '/characters/{slug}/use': { path: `/characters/${string}/use`; body: { run: string; step: number; weight?: number; to?: string; folder?: string; code?: string } };
   /** Change some settings. */
   '/settings': { path: `/settings`; body: { allow_painting?: boolean | null; then_test?: boolean | null; comfyui?: string | null; worker_python?: string | null; engine?: string | null; code?: string } };

@@ -1,4 +1,4 @@
-"""The captions of a character's photos: shown, written, edited many at once, with the way back."""
+"""The captions of a character's photos: shown, written, edited one or many at once, and undone."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Caption:
 
 @dataclass(frozen=True)
 class CaptionEdit:
-    """A change of many captions: add, remove, replace (by another phrase) or move (to a place, from 0) a phrase."""
+    """An edit of many captions: add, remove, replace (`by` another phrase) or move (to `place`, from 0) a phrase."""
 
     do: str
     phrase: str
@@ -54,7 +54,7 @@ class FillRequest:
 
 
 def routes() -> list[Route]:
-    """All about captions."""
+    """The routes for captions."""
     return [
         get("/characters/{slug}/captions", shown),
         post("/characters/{slug}/captions", write, Caption),
@@ -99,7 +99,7 @@ def _view(folder: CharacterFolder) -> dict[str, Any]:
 
 
 def _last_change(folder: CharacterFolder) -> str:
-    """The newest change that can be taken back, in words; empty where there is none."""
+    """The newest change that can be undone, in words; empty if there is none."""
     path = folder.path / editing.HISTORY
     return kept(("history", folder.path), mark(path), lambda: _read_last(path)) if path.is_file() else ""
 
@@ -139,7 +139,7 @@ def write(context: RequestContext, call: Call) -> dict[str, Any]:
 
 
 def edit(context: RequestContext, call: Call) -> dict[str, Any]:
-    """Change a phrase in many captions."""
+    """Edit a phrase in many captions."""
     from lib_lora.workflows.photos import caption_commands
 
     folder, body = paths.character(context, call), call.body
@@ -167,7 +167,7 @@ def edit(context: RequestContext, call: Call) -> dict[str, Any]:
 
 
 def undo(context: RequestContext, call: Call) -> dict[str, Any]:
-    """Take the newest change of the captions back."""
+    """Undo the newest change of the captions."""
     folder = paths.character(context, call)
     with only_process(folder.path, "wait a moment and try again", PATIENCE):
         editing.undo(folder)
@@ -175,7 +175,7 @@ def undo(context: RequestContext, call: Call) -> dict[str, Any]:
 
 
 def fill(context: RequestContext, call: Call) -> dict[str, Any]:
-    """Have captions written from what the photos show."""
+    """Write captions from what the photos show, as a job."""
     folder, body = paths.character(context, call), call.body
     _photo(folder, body.only)
     values = {"captioner": body.captioner, "rewrite": body.rewrite, "only": body.only}
@@ -183,7 +183,7 @@ def fill(context: RequestContext, call: Call) -> dict[str, Any]:
 
 
 def captioners(context: RequestContext, _call: Call) -> list[dict[str, Any]]:
-    """Who can look at the photos for captions, and what it would need."""
+    """The available captioners, and what each of them requires."""
     from lib_lora.clip.clip_model import find_weights
 
     found: list[dict[str, Any]] = [

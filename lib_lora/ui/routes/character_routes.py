@@ -1,4 +1,4 @@
-"""Characters: made, changed, put away, their faces forgotten; and trigger words for them."""
+"""Characters: created, changed, deleted, their face data forgotten; and trigger words for them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _LONGEST = 2000  # letters of a text
 
 @dataclass(frozen=True)
 class NewCharacter:
-    """See `character.store.Character`; consent: "fictional", "myself", "consented", or null = not declared yet."""
+    """The fields of `character.store.Character`; consent: "fictional", "myself", "consented", or null: not declared."""
 
     name: str
     trigger: str
@@ -38,7 +38,7 @@ class NewCharacter:
 
 @dataclass(frozen=True)
 class CharacterChange:
-    """What shall be another; null = as it is."""
+    """The fields to change; null leaves a field as it is."""
 
     consent: str | None = None
     trigger: str | None = None
@@ -49,13 +49,13 @@ class CharacterChange:
 
 @dataclass(frozen=True)
 class Deletion:
-    """The character's name, typed again."""
+    """The character's name, typed again as confirmation."""
 
     name: str
 
 
 def routes() -> list[Route]:
-    """All about characters and trigger words."""
+    """The routes for characters and trigger words."""
     return [
         post("/characters", new, NewCharacter),
         post("/characters/{slug}", change, CharacterChange),
@@ -67,7 +67,7 @@ def routes() -> list[Route]:
 
 
 def new(context: RequestContext, call: Call) -> dict[str, Any]:
-    """Make a character; photos come later."""
+    """Create a character; photos are added later."""
     body = call.body
     agreed = None if body.consent is None else declare_consent(body.consent)
     name, trigger, class_word = (" ".join(text.split()) for text in (body.name, body.trigger, body.class_word))
@@ -108,7 +108,7 @@ def _traits(given: list[str]) -> list[str]:
 
 
 def change(context: RequestContext, call: Call) -> dict[str, Any]:
-    """Change a character; another trigger or class word is changed in its captions too."""
+    """Change a character; a changed trigger or class word is also changed in its captions."""
     folder, body = paths.character(context, call), call.body
     with only_process(folder.path, "wait a moment and try again", PATIENCE):
         before = load(folder)
@@ -134,7 +134,7 @@ def change(context: RequestContext, call: Call) -> dict[str, Any]:
 
 
 def delete(context: RequestContext, call: Call) -> dict[str, Any]:
-    """Put a character away: its folder is moved, and can be moved back by hand. What was computed of the face goes."""
+    """Delete a character: its folder moves to `deleted` and can be restored; data computed from the face is erased."""
     folder = paths.character(context, call)
     slug = folder.path.name
     name = slug
@@ -161,7 +161,7 @@ def delete(context: RequestContext, call: Call) -> dict[str, Any]:
 
 
 def forget(context: RequestContext, call: Call) -> dict[str, Any]:
-    """Delete what was computed of a character's faces: embeddings, templates, thumbnails, what the audit measured.
+    """Delete everything computed from a character's face: embeddings, templates, thumbnails, the audit's measurements.
 
     Photos, decisions and the reports of tests stay.
     """
@@ -169,7 +169,7 @@ def forget(context: RequestContext, call: Call) -> dict[str, Any]:
 
 
 def proposed(context: RequestContext, call: Call) -> dict[str, Any]:
-    """Trigger words that sound like a name."""
+    """Suggested trigger words that sound like a name."""
     from lib_lora.workflows.photos.caption_commands import propose_triggers
 
     name = call.query.get("name", "").strip()[:100]
@@ -179,7 +179,7 @@ def proposed(context: RequestContext, call: Call) -> dict[str, Any]:
 
 
 def checked(context: RequestContext, call: Call) -> dict[str, Any]:
-    """Whether a trigger word will do."""
+    """Whether a trigger word is suitable."""
     from lib_lora.workflows.photos.caption_commands import check_trigger
 
     word = call.query.get("word", "").strip()[:100]

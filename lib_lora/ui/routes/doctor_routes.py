@@ -1,4 +1,4 @@
-"""What works here and what does not, each in one sentence, with what mends it. Loads no torch and changes nothing."""
+"""What works here and what does not, each in one sentence, with how to fix it. Loads no torch and changes nothing."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ _LIKENESS = environment.ROOT / "lib_lora" / "faces" / "models"
 
 
 def routes() -> list[Route]:
-    """The one."""
+    """The route of the doctor."""
     return [get("/doctor", doctor)]
 
 
 def doctor(context: RequestContext, _call: Call) -> dict[str, Any]:
-    """What works here, and where things lie."""
+    """What works here, and where things are stored."""
     roots = context.host.roots()
     loras = str(roots.loras[0]) if roots.loras else ""
     found = checks(context.host, context.root, context.supervisor)
@@ -52,7 +52,7 @@ def doctor(context: RequestContext, _call: Call) -> dict[str, Any]:
 
 
 def checks(host: Host, root: Path, supervisor: Supervisor | None = None) -> list[Check]:
-    """Look at everything once.
+    """Check everything once.
 
     Args:
         host: the program around SameFace.
@@ -81,7 +81,7 @@ def checks(host: Host, root: Path, supervisor: Supervisor | None = None) -> list
 
 
 def as_text(host: Host, found: list[Check]) -> str:
-    """The checks as plain text, with what they were made on: for a terminal, and for a report of a fault."""
+    """The checks as plain text, with the system that they ran on: for a terminal, and for bug reports."""
     where = "without a webui" if host.name == "alone" else f"in {host.name} {host.version}".rstrip()
     lines = [
         f"SameFace {lib_lora.__version__}, {where}",
@@ -135,7 +135,7 @@ def _mend(host: Host, absent: list[str]) -> str:
 
 
 def _lines(names: list[str]) -> list[str]:
-    """The requirement lines of these packages: for a Python of the user's own, the newest that fit."""
+    """The requirement lines of these packages: for the user's own Python, the newest versions that fit."""
     return [line for line in environment.requirements("run") if environment.parse(line)[0] in names]
 
 

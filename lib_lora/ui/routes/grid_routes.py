@@ -26,7 +26,7 @@ POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri
 
 
 def routes() -> list[Route]:
-    """All about test grids."""
+    """The routes for test grids."""
     return [
         get("/characters/{slug}/runs/{run}/grids/{grid}", shown),
         get("/characters/{slug}/runs/{run}/grids/{grid}/pictures/{name}", cell),
@@ -36,7 +36,7 @@ def routes() -> list[Route]:
 
 
 def _side(planned: Mapping[str, dict[str, Any]]) -> int:
-    """Pixels of the narrower side of the pictures; 0 where the plan does not say."""
+    """Pixels of the narrower side of the pictures; 0 if the plan does not say."""
     sides = [one.get("width") for one in planned.values()]
     return min((side for side in sides if isinstance(side, int)), default=0)
 
@@ -158,12 +158,12 @@ def cell(context: RequestContext, call: Call) -> Response:
 
 
 def page(context: RequestContext, call: Call) -> Response:
-    """The whole report as one page, which needs no script and may run none."""
+    """The whole report as one page, which needs no scripts and is not allowed to run any."""
     _, _, grid = _folders(context, call)
     return file(grid / PAGE, "text/html; charset=utf-8", {"Content-Security-Policy": POLICY})
 
 
 def sheet(context: RequestContext, call: Call) -> Response:
-    """All pictures of a test grid on one."""
+    """The contact sheet: all pictures of a test grid in one image."""
     _, _, grid = _folders(context, call)
     return file(grid / SHEET, "image/png")

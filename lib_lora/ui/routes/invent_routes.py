@@ -1,4 +1,4 @@
-"""Inventing a character: what was painted, which face was picked, and what became of each further picture."""
+"""Inventing a character: what was painted, which face was picked, and whether each further picture was kept."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ _SMALL = 384  # pixels of the longer side
 
 @dataclass(frozen=True)
 class Pick:
-    """The number of the candidate whose face it shall be."""
+    """The number of the candidate whose face the character gets."""
 
     number: int
 
 
 @dataclass(frozen=True)
 class OwnPicture:
-    """One picture of the user's own, in base64; who is to be seen in it (empty = the class word); and the base model's
-    path."""
+    """One of the user's own pictures, in base64; a description of the person in it (empty: the class word); and the
+    base model's path."""
 
     name: str
     data: str
@@ -51,7 +51,7 @@ class OwnPicture:
 
 
 def routes() -> list[Route]:
-    """All about inventing. The painting itself is a job: "invent" paints candidates, "more" further pictures."""
+    """The routes for inventing. Painting itself is a job: "invent" paints candidates, "more" further pictures."""
     return [
         get("/characters/{slug}/invention", shown),
         get("/characters/{slug}/invented/candidates/{name}", candidate_picture, "small"),
@@ -69,8 +69,8 @@ def routes() -> list[Route]:
 
 
 def shown(context: RequestContext, call: Call) -> dict[str, Any]:
-    """What was painted so far for an invented character: candidates, the picked face, and further pictures, each with
-    the reason why it was not kept."""
+    """What has been painted for an invented character: candidates, the picked face, and further pictures, with the
+    reason for each that was not kept."""
     snapshot = look(paths.character(context, call))
     invented = InventedFolder(snapshot.folder)
     plan, painted = plan_of(invented), painted_of(invented)
@@ -111,7 +111,7 @@ def _picture_values(invented: InventedFolder, one: InventedPicture, snapshot: Ch
 
 
 def _picked(snapshot: CharacterSnapshot, painted: Sequence[InventedPicture], picked: str) -> dict[str, Any] | None:
-    """The picked picture as a photo of the character; as it was painted where that photo is no more there."""
+    """The picked picture as a photo of the character; as it was painted if that photo no longer exists."""
     if not picked:
         return None
     slug = snapshot.folder.path.name
@@ -144,12 +144,12 @@ def _newest_lora(folder: CharacterFolder) -> tuple[str, str] | None:
 
 
 def candidate_picture(context: RequestContext, call: Call) -> Response:
-    """A painted candidate; with `small=1` at up to 384 pixels."""
+    """A painted candidate; with `small=1`, at up to 384 pixels."""
     return _painted_picture(context, call, CANDIDATES)
 
 
 def further_picture(context: RequestContext, call: Call) -> Response:
-    """A further picture of the picked face, kept or not; with `small=1` at up to 384 pixels."""
+    """A further picture of the picked face, kept or not; with `small=1`, at up to 384 pixels."""
     return _painted_picture(context, call, MORE)
 
 
@@ -161,7 +161,7 @@ def _painted_picture(context: RequestContext, call: Call, folder: str) -> Respon
 
 
 def pick(context: RequestContext, call: Call) -> dict[str, Any]:
-    """Take one candidate for the character's face: it becomes the first photo."""
+    """Choose one candidate as the character's face: it becomes the first photo."""
     from lib_lora.workflows.invent.invent import pick as pick_face
     from lib_lora.workflows.photos.new_character import NewCharacter
 
@@ -173,7 +173,7 @@ def pick(context: RequestContext, call: Call) -> dict[str, Any]:
 
 
 def own_picture(context: RequestContext, call: Call) -> dict[str, Any]:
-    """Take one picture of the user's own for the character's face: it becomes the first photo."""
+    """Use one of the user's own pictures as the character's face: it becomes the first photo."""
     from lib_lora.ui.routes.job_routes import base_of
     from lib_lora.ui.routes.photo_routes import sent
     from lib_lora.workflows.invent.invent import OwnPicture
@@ -201,14 +201,14 @@ def _see_nobody_paints(context: RequestContext, folder: CharacterFolder) -> None
 
 
 def open_job(context: RequestContext, folder: CharacterFolder) -> Job | None:
-    """The job that paints for an invented character, or waits to."""
+    """The job that paints, or waits to paint, for an invented character."""
     return next((job for job in context.queue.open() if job.kind in JOBS and job.slug == folder.path.name), None)
 
 
 def see_that_it_can_be(
     context: RequestContext, folder: CharacterFolder, kind: str, arguments: Mapping[str, Any]
 ) -> None:
-    """Refuse a job of these kinds at once where its worker would only refuse it later.
+    """Refuse a job of these kinds at once if its worker would refuse it later anyway.
 
     Raises:
         Refused: it is painted for already, has its face or has none yet, or there is no LoRA to paint with.

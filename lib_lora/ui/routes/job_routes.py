@@ -1,4 +1,4 @@
-"""Jobs: put in line, watched, stopped, moved."""
+"""Jobs: queued, watched, stopped, moved."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _NAMING_NO_FILE = ("", "clip", "blip:blip")  # captioners that anybody may ask f
 
 @dataclass(frozen=True)
 class NewJob:
-    """What shall be done, for which character (by its slug)."""
+    """What is to be done, and for which character (its slug)."""
 
     kind: str
     character: str
@@ -50,20 +50,20 @@ class NewJob:
 
 @dataclass(frozen=True)
 class Move:
-    """Before which other job that waits; null = at the end."""
+    """The waiting job before which this one is placed; null for the end of the queue."""
 
     before: int | None = None
 
 
 @dataclass(frozen=True)
 class QueueRequest:
-    """Whether heavy jobs shall be kept from starting."""
+    """Whether heavy jobs are prevented from starting."""
 
     paused: bool
 
 
 def routes() -> list[Route]:
-    """All about jobs."""
+    """The routes for jobs."""
     return [
         get("/jobs", listed),
         post("/jobs", add, NewJob),
@@ -80,18 +80,18 @@ def routes() -> list[Route]:
 
 
 def listed(context: RequestContext, _call: Call) -> list[dict[str, Any]]:
-    """All jobs: those that wait, that run, and the last ones that have ended."""
+    """All jobs: waiting, running, and those that ended last."""
     return [job_values(context, job) for job in context.queue.jobs()]
 
 
 def add(context: RequestContext, call: Call) -> dict[str, Any]:
-    """Put a job in line."""
+    """Add a job to the queue."""
     folder = paths.named_character(context.root, call.body.character)
     return job_values(context, put(context, folder, call.body.kind, call.body.arguments))
 
 
 def put(context: RequestContext, folder: CharacterFolder, kind: str, arguments: Mapping[str, Any]) -> Job:
-    """Put a job for a character in line, after a look at what it names.
+    """Add a job for a character to the queue, after checking what its arguments name.
 
     Raises:
         Refused: it names a path, and the webui is open to others; or a run that is not there; or a training without
@@ -121,7 +121,7 @@ def put(context: RequestContext, folder: CharacterFolder, kind: str, arguments: 
 
 
 def _see_paths(context: RequestContext, arguments: Mapping[str, Any]) -> None:
-    """No file but a base model that the host offers may be named by somebody on another machine."""
+    """Somebody on another machine may name no file except a base model that the host offers."""
     if base := arguments.get("base"):
         with about("base"):
             base_of(context, str(base))
@@ -136,7 +136,7 @@ def _see_paths(context: RequestContext, arguments: Mapping[str, Any]) -> None:
 
 
 def base_of(context: RequestContext, text: str) -> Path:
-    """The base model that a request names: one that the host offers, or any file where only its user can ask.
+    """The base model that a request names: one that the host offers, or any file if only this machine's user can ask.
 
     Raises:
         Refused: the host does not offer it, and is open to others.
@@ -175,7 +175,7 @@ def job_values(context: RequestContext, job: Job) -> dict[str, Any]:
 
 
 def _base_gone(context: RequestContext, job: Job) -> str:
-    """The base model without which a job that has not come to its end cannot go on; empty where it is there."""
+    """The missing base model that an unfinished job needs to continue; empty if it is there."""
     if job.state not in ("failed", "interrupted", "stopped"):
         return ""
     named = job.arguments.get("base")
@@ -188,7 +188,7 @@ def _base_gone(context: RequestContext, job: Job) -> str:
 
 
 def _standing(folder: Path, job: Job) -> dict[str, Any]:
-    """Of one that has ended, it is read once."""
+    """Of a job that has ended, it is read only once."""
     ended = None if job.ended is None else (job.ended, job.state)
     if ended is None:
         return _read(folder)
@@ -219,7 +219,7 @@ def _job(context: RequestContext, call: Call) -> Job:
 
 
 def events(context: RequestContext, call: Call) -> dict[str, Any]:
-    """The events of a job from a place in its file on."""
+    """The events of a job, starting at a position in its file."""
     after = call.query.get("after", "0")
     if not (after.isascii() and after.isdecimal() and len(after) <= 15):
         raise UserError("'after' must be a number of bytes: the 'next' of the previous answer.", code="offset-invalid")
@@ -229,7 +229,7 @@ def events(context: RequestContext, call: Call) -> dict[str, Any]:
 
 
 def log(context: RequestContext, call: Call) -> dict[str, Any]:
-    """The last lines that a job's process has printed."""
+    """The last lines printed by a job's process."""
     path = Workspace(context.root).job(_job(context, call).id).log
     try:
         with open(path, "rb") as stream:
@@ -255,34 +255,34 @@ def stop(context: RequestContext, call: Call) -> dict[str, Any]:
 
 
 def pause(context: RequestContext, call: Call) -> dict[str, Any]:
-    """Pause a job that runs, and all heavy ones behind it."""
+    """Pause a running job, and all heavy jobs behind it."""
     job = _job(context, call)
     context.queue.wish(job.id, "pause")
     return _acted(context, job)
 
 
 def resume(context: RequestContext, call: Call) -> dict[str, Any]:
-    """Put a job that did not come to its end back in line."""
+    """Return an unfinished job to the queue."""
     job = _job(context, call)
     context.queue.resume(job.id)
     return _acted(context, job)
 
 
 def forget(context: RequestContext, call: Call) -> dict[str, Any]:
-    """Take a job that has ended off the list."""
+    """Remove a job that has ended from the list."""
     job = _job(context, call)
     context.queue.forget(job.id)
     return {"forgotten": job.id}
 
 
 def move(context: RequestContext, call: Call) -> list[dict[str, Any]]:
-    """Give a job that waits another place in line."""
+    """Move a waiting job to another place in the queue."""
     context.queue.move(_job(context, call).id, call.body.before)
     return listed(context, call)
 
 
 def pause_queue(context: RequestContext, call: Call) -> dict[str, Any]:
-    """Keep heavy jobs from starting, or let them start again."""
+    """Prevent heavy jobs from starting, or let them start again."""
     context.queue.pause_all(call.body.paused)
     context.supervisor.wake()
     return {"paused": context.queue.paused()}

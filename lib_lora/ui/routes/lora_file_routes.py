@@ -1,4 +1,4 @@
-"""The LoRA of a saved step as a file: where it lies, its bytes for a browser, and the prompt that calls it."""
+"""The LoRA of a saved step as a file: where it is, its bytes for a browser, and the prompt that activates it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from lib_lora.ui.views.character_snapshot import look
 
 
 def routes() -> list[Route]:
-    """What is known of it, and its bytes."""
+    """The routes for its details and its bytes."""
     return [
         get("/characters/{slug}/runs/{run}/lora/{step}", shown, "weight"),
         get("/characters/{slug}/runs/{run}/lora/{step}/file", download),
@@ -39,7 +39,7 @@ def _checkpoint(context: RequestContext, call: Call) -> tuple[RunRecord, int, Pa
 
 
 def shown(context: RequestContext, call: Call) -> dict[str, Any]:
-    """The LoRA of a saved step: its path, its size, the address of its bytes, and the prompt that calls it."""
+    """The LoRA of a saved step: its path, its size, the address of its bytes, and the prompt that activates it."""
     record, step, path = _checkpoint(context, call)
     try:
         weight = float(call.query.get("weight", "1"))
@@ -60,7 +60,7 @@ def shown(context: RequestContext, call: Call) -> dict[str, Any]:
 
 
 def download(context: RequestContext, call: Call) -> Response:
-    """The LoRA of a saved step, to be kept."""
+    """The LoRA of a saved step as a download."""
     _, _, path = _checkpoint(context, call)
     kept = {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(path.name)}"}
     return file(path, "application/octet-stream", kept)

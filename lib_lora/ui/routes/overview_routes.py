@@ -1,4 +1,4 @@
-"""Where each character stands, from its photos to its use, and what is to be done next."""
+"""How far each character is, from its photos to its use, and what to do next."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ _SHORT = 300  # letters of an argument
 
 
 def routes() -> list[Route]:
-    """What a page asks again and again."""
+    """The routes that a page requests repeatedly."""
     return [get("/state", state_or_changes, "since"), get("/waits", waits)]
 
 
 def state_or_changes(context: RequestContext, call: Call) -> dict[str, Any]:
-    """Everything that is shown whatever step one is at: host, characters, queue. With `since` (the `mark` of the answer
-    before, empty at first) only what has changed: parts by name in `changed`, and of the `lists` of characters and jobs
-    the `keys` in their order and the entries that have `changed`; where nothing has, the `mark` alone."""
+    """Everything that is shown at every step: host, characters, queue. With `since` (the `mark` of the previous
+    response, empty at first), only what has changed: the parts by name in `changed`, and for the `lists` of
+    characters and jobs their `keys` in order and the entries that have `changed`; if nothing has, the `mark` alone."""
     whole = state(context)
     if "since" not in call.query:
         return whole
@@ -53,7 +53,7 @@ def state_or_changes(context: RequestContext, call: Call) -> dict[str, Any]:
 
 
 def state(context: RequestContext) -> dict[str, Any]:
-    """The whole of it."""
+    """The complete state."""
     caption_checks.begin()  # somebody looks; what the first trigger word or caption needs is loaded meanwhile
     open_jobs = context.queue.open()
     shown, more = _shown(context.queue.jobs())
@@ -109,14 +109,14 @@ def _short(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def waits(context: RequestContext, _call: Call) -> dict[str, Any]:
-    """The job for which the webui's pictures wait; none, where they are painted."""
+    """The job that the webui's pictures are waiting for; null if they do not wait."""
     open_jobs = context.queue.open()
     number = _holds(context, open_jobs)
     return {"job": next((job_routes.job_values(context, job) for job in open_jobs if job.id == number), None)}
 
 
 def _holds(context: RequestContext, open_jobs: Sequence[Job]) -> int:
-    """The job that keeps the webui from painting; 0 = none does."""
+    """The job that keeps the webui from painting; 0 if there is none."""
     heavy = (job.id for job in open_jobs if job.state == "running" and lane_of(job.kind) == "heavy")
     return next(heavy, 0) if context.supervisor.holds else 0
 
@@ -168,7 +168,7 @@ def _whole(folder: CharacterFolder, open_jobs: Sequence[Job]) -> dict[str, Any]:
 
 
 def _undo(folder: CharacterFolder) -> dict[str, Any] | None:
-    """The newest change that can be taken back."""
+    """The newest change that can be undone."""
     path = folder.path / changes.FILE
     if not path.is_file():
         return None
@@ -177,7 +177,7 @@ def _undo(folder: CharacterFolder) -> dict[str, Any] | None:
 
 
 def _touched(folder: CharacterFolder, run: RunRecord | None) -> float:
-    """When something of a character was last made or changed, in unix seconds; 0 = not known."""
+    """When anything of a character was last created or changed, in Unix seconds; 0 if unknown."""
     places = [folder.path, folder.file, folder.photos, folder.runs, *([run.folder] if run else [])]
     return max((place.stat().st_mtime for place in places if place.exists()), default=0.0)
 

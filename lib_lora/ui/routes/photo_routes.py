@@ -1,4 +1,4 @@
-"""A character's photos: shown, taken in, decided on."""
+"""A character's photos: shown, imported, decided on."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class AuditRequest:
 
 
 def routes() -> list[Route]:
-    """All about photos."""
+    """The routes for photos."""
     return [
         get("/characters/{slug}/photos", shown),
         post("/characters/{slug}/photos", add, NewPhoto, limits.PHOTO_FILE * 4 // 3 + MB, "data", paths.character),
@@ -65,7 +65,7 @@ def routes() -> list[Route]:
 
 
 def shown(context: RequestContext, call: Call) -> dict[str, Any]:
-    """All photos with what the last audit said of them."""
+    """All photos with the findings of the last audit."""
     snapshot = look(paths.character(context, call))
     busy = any(job.slug == snapshot.folder.path.name and job.kind == "audit" for job in context.queue.open())
     set_values = snapshot.audit or {
@@ -108,7 +108,7 @@ def _unknown(snapshot: CharacterSnapshot, file: str) -> dict[str, Any]:
 
 
 def add(context: RequestContext, call: Call) -> dict[str, Any]:
-    """Take in a picture, or a zip of pictures."""
+    """Import a picture, or a zip of pictures."""
     snapshot = look(paths.character(context, call))
     return _taken_in(context, snapshot, sent(call))
 
@@ -149,7 +149,7 @@ def plain_name(name: str) -> str:
 
 
 def add_from_path(context: RequestContext, call: Call) -> dict[str, Any]:
-    """Take in the pictures of a file, folder or zip on the webui's own machine."""
+    """Import the pictures of a file, folder or zip on the webui's own machine."""
     snapshot = look(paths.character(context, call))
     source = paths.free_path(context.host, call.body.path, "a folder of photos")
     return _taken_in(context, snapshot, source)
@@ -165,7 +165,7 @@ def _photo(context: RequestContext, call: Call) -> tuple[CharacterSnapshot, Path
 
 
 def thumbnail(context: RequestContext, call: Call) -> Response:
-    """A photo, small."""
+    """A small version of a photo."""
     from lib_lora.workflows.photos import thumbnails
 
     snapshot, path, digest = _photo(context, call)
@@ -197,7 +197,7 @@ def shrunk(path: Path, side: int) -> Response:
 
 
 def audit(context: RequestContext, call: Call) -> dict[str, Any]:
-    """Look through the photos, and decide on some."""
+    """Audit the photos as a job, and record decisions on some of them."""
     folder = paths.character(context, call)
     body = call.body
     known = look(folder).digests

@@ -1,4 +1,4 @@
-"""What a training would be: its base model, preset and settings, and what it will cost."""
+"""A training that is being planned: its base model, preset and settings, and what it will cost."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _NOTICED = 0.15  # the share from which on it is worth a word
 
 @dataclass(frozen=True)
 class EstimateRequest:
-    """The base model's path, the preset (null = its own) and settings laid over it (nested, or by dotted keys)."""
+    """The base model's path, the preset (null = its own) and settings that override it (nested or with dotted keys)."""
 
     base: str
     preset: str | None = None
@@ -40,7 +40,7 @@ class EstimateRequest:
 
 
 def routes() -> list[Route]:
-    """All about what will be trained."""
+    """The routes for planning a training."""
     return [
         get("/bases", listed),
         get("/plan", plan, "base", "preset", "character"),
@@ -54,7 +54,7 @@ def listed(context: RequestContext, _call: Call) -> list[dict[str, Any]]:
 
 
 def plan(context: RequestContext, call: Call) -> dict[str, Any]:
-    """The settings with which a base model is trained, and all fields of their form."""
+    """The settings for training on a base model, and all fields of their form."""
     if not call.query.get("base"):
         raise UserError("Choose a base model first.", "base", code="base-model-not-chosen")
     with about("base"):
@@ -89,7 +89,7 @@ def settings_of(base: BaseRecord, preset: str | None, over: Mapping[str, Any]) -
 
 
 def _fitted(base: BaseRecord, train: TrainSettings) -> tuple[dict[str, Any], str]:
-    """What the memory of this machine's GPU makes of a preset, see `training.plan.memory_fitting.fitted`."""
+    """A preset adjusted to the memory of this machine's GPU, see `training.plan.memory_fitting.fitted`."""
     memory = None if base.narrow else gpu_memory()  # torch takes seconds to load
     if memory is None:
         return {}, ""
@@ -102,7 +102,7 @@ def _fitted(base: BaseRecord, train: TrainSettings) -> tuple[dict[str, Any], str
 
 
 def gpu_memory() -> int | None:
-    """Bytes of the GPU; None where there is none, or torch cannot tell."""
+    """Bytes of the GPU; None if there is none, or torch cannot tell."""
     try:
         import torch
 
@@ -114,7 +114,7 @@ def gpu_memory() -> int | None:
 
 
 def reckon(context: RequestContext, call: Call) -> dict[str, Any]:
-    """What a training would take: steps, disk, and time and memory where they were measured."""
+    """What a training would take: steps, disk space, and time and memory if they have been measured."""
     snapshot, body = look(paths.character(context, call)), call.body
     with about("base"):
         path = base_of(context, body.base)

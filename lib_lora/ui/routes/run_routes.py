@@ -1,4 +1,4 @@
-"""A character's runs: their settings, course, checkpoints, samples and test grids."""
+"""A character's runs: their settings, progress, checkpoints, samples and test grids."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SAMPLES = "samples"
 
 
 def routes() -> list[Route]:
-    """All about runs but their grids."""
+    """The routes for runs, except their grids."""
     return [
         get("/characters/{slug}/runs", listed),
         get("/characters/{slug}/runs/{run}", shown),
@@ -40,7 +40,7 @@ def routes() -> list[Route]:
 
 
 def listed(context: RequestContext, call: Call) -> list[dict[str, Any]]:
-    """All runs of a character, the newest first; `best` is the test that all of them speak for, in its run."""
+    """All runs of a character, newest first; `best`, in its run, is the test whose step and weight are recommended."""
     folder = paths.character(context, call)
     open_jobs = context.queue.open()
     found = [(record, run_records.grids(record.folder)) for record in run_records.runs(folder)]
@@ -80,7 +80,7 @@ def _grid(record: GridRecord) -> dict[str, Any]:
 
 
 def seconds(iso: str) -> float | None:
-    """Unix seconds of an ISO time; None where it is none."""
+    """Unix seconds of an ISO time; None if it is not one."""
     try:
         return datetime.fromisoformat(iso).timestamp()
     except ValueError:
@@ -88,7 +88,7 @@ def seconds(iso: str) -> float | None:
 
 
 def shown(context: RequestContext, call: Call) -> dict[str, Any]:
-    """A run with its course: loss, samples, warnings, and test grids that are still being painted."""
+    """A run with its history: loss, samples, warnings, and test grids that are still being painted."""
     folder = paths.character(context, call)
     record = run_records.run(paths.run(folder, call.path["run"]))
     history = history_of(RunFolder(record.folder).events)

@@ -1,5 +1,5 @@
-"""The list of all routes, made from the routes themselves: for programs as JSON, for people as a page, and as types for
-the page's scripts."""
+"""The list of all routes, generated from the routes themselves: as JSON for programs, as a page for people, and as
+types for the page's scripts."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from lib_lora.ui.http.request_context import MB, PREFIX, Nothing, Route
 _HEAD = f"""\
 # The HTTP routes
 
-All routes are below `{PREFIX}`. This page is made from the routes themselves: `python -m lib_lora.ui.routes.schema`.
+All routes are below `{PREFIX}`. This page is generated from the routes: `python -m lib_lora.ui.routes.schema`.
 
-Answers are JSON. A request that changes something is a POST with the Content-Type `application/json`. What goes wrong
-is answered with a status (400 wrong, 401 not logged in, 403 not from here, 404 not there, 408 too slow, 409 not now,
-413 too large, 415 no JSON, 428 needs a code, 429 too many uploads, 500 failed, 507 no room on the disk) and
-`{{"error": "one sentence", "code": "kind-of-fault"}}`; the sentence repeats no more than 200 characters of the request,
-and the code stays the same when the sentence is reworded. Where one field is wrong, `"field"` names it (dotted where it
-lies in another).
+Responses are JSON. A request that changes something is a POST with the Content-Type `application/json`. Errors return a
+status (400 invalid, 401 not logged in, 403 not allowed from here, 404 not found, 408 too slow, 409 not possible now,
+413 too large, 415 not JSON, 428 code required, 429 too many uploads, 500 failed, 507 disk full) and
+`{{"error": "one sentence", "code": "kind-of-error"}}`. The sentence repeats at most 200 characters of the request; the
+code stays the same when the sentence is reworded. If a single field is wrong, `"field"` names it (dotted if it is
+nested in another).
 
-Whoever may use the webui may use the routes: with its login (`--gradio-auth` cookie, `--api-auth` credentials), or with
-the page's token (header `X-SameFace`, or `?token=`). The page alone always needs its token; while it runs, it is in the
-file `page-PORT.token` in the data folder, which only its owner can read. After 428, send the same again with the `code`
-that is shown where SameFace runs: in its terminal, or the webui's console.
+Anyone who may use the webui may use the routes: with its login (`--gradio-auth` cookie, `--api-auth` credentials), or
+with the page's token (header `X-SameFace`, or `?token=`). The standalone page always requires its token; while it runs,
+the token is in the file `page-PORT.token` in the data folder, which only its owner can read. After a 428, repeat the
+request with the `code` that is shown where SameFace runs: in its terminal, or the webui's console.
 
-Characters are named by their slug, photos by the SHA-256 of their bytes, jobs by number, runs and grids by identifier.
-Times are unix seconds; a tone is "good", "warn", "bad" or "none".
+Characters are identified by their slug, photos by the SHA-256 of their bytes, jobs by number, runs and grids by
+identifier. Times are in Unix seconds; a tone is "good", "warn", "bad" or "none".
 """
 
 
@@ -75,12 +75,12 @@ def as_markdown(routes: Sequence[Route]) -> str:
 def _section(route: Route) -> str:
     lines = [f"## {route.method} {route.path}", "", says(route), ""]
     if route.query:
-        lines += [f"After the question mark: {', '.join(f'`{name}`' for name in route.query)}.", ""]
+        lines += [f"Query parameters: {', '.join(f'`{name}`' for name in route.query)}.", ""]
     if route.body and route.body is not Nothing:
         about = (inspect.getdoc(route.body) or "").split("\n\n")[0].replace("\n", " ")
-        lines += [f"Body: {about}", "", "| field | type | if left out |", "|---|---|---|"]
+        lines += [f"Body: {about}", "", "| field | type | default |", "|---|---|---|"]
         for field in _fields(route.body):
-            default = "needed" if field["required"] else f"`{field['default']!r}`"
+            default = "required" if field["required"] else f"`{field['default']!r}`"
             lines.append(f"| `{field['name']}` | `{field['type']}` | {default} |".replace(" | None`", " \\| None`"))
         lines.append("")
         if route.limit != MB:
@@ -89,13 +89,13 @@ def _section(route: Route) -> str:
 
 
 _TYPES_HEAD = """\
-/** The paths and bodies of the routes. Made from them: `python -m lib_lora.ui.routes.schema --types`. */
+/** The paths and bodies of the routes. Generated from them: `python -m lib_lora.ui.routes.schema --types`. */
 
-/** What a GET may ask for. */
+/** The paths of GET requests. */
 type GetPath =
 {gets};
 
-/** What is posted where. */
+/** The paths of POST requests, with their bodies. */
 interface Posts {{
 {posts}
 }}

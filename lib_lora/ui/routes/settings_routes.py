@@ -1,4 +1,4 @@
-"""What is set for all characters on one data folder: ``settings.json``. Shared by the tab, the routes and the host."""
+"""The settings for all characters of a data folder: ``settings.json``. Shared by the tab, the routes and the host."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LONGEST = 60.0  # seconds that a Python may take to answer
 
 @dataclass(frozen=True)
 class SettingsChange:
-    """What shall be another; null = as it is. A Python and ComfyUI's folder need the code that answers 428 asks for."""
+    """Settings to change; null leaves one as it is. A Python and ComfyUI's folder need the code that 428 requests."""
 
     allow_painting: bool | None = None
     then_test: bool | None = None
@@ -35,7 +35,7 @@ class SettingsChange:
 
 
 def routes() -> list[Route]:
-    """Both."""
+    """The routes that read and change the settings."""
     return [get("/settings", shown), post("/settings", change, SettingsChange)]
 
 
@@ -84,7 +84,7 @@ def change(context: RequestContext, call: Call) -> dict[str, Any]:
 
 
 def _see_python(program: Path) -> None:
-    """Raises: UserError: it is no Python that can run the worker's packages."""
+    """Raises: UserError: it is not a Python that can run the worker's packages."""
     needed = ("torch", "diffusers", "transformers", "peft")
     asked = (
         "import sys, importlib.util as of; "

@@ -1,4 +1,4 @@
-"""Taking changes of a character back, photos moved out of their folder, and characters that were put away."""
+"""Undoing changes to a character, removing photos, and restoring deleted characters."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _AGAIN = "wait a moment and try again"
 
 @dataclass(frozen=True)
 class Undo:
-    """Which change is meant: the `t` of the state's `undo`; null = whichever is the newest."""
+    """The change to undo: the `t` of the state's `undo`; null for whichever is the newest."""
 
     t: float | None = None
 
@@ -40,13 +40,13 @@ class Removal:
 
 @dataclass(frozen=True)
 class Return:
-    """The folder's name, as the list has it."""
+    """The folder's name, as in the list."""
 
     folder: str
 
 
 def routes() -> list[Route]:
-    """All about ways back."""
+    """The routes for undoing and restoring."""
     return [
         post("/characters/{slug}/undo", undo, Undo),
         post("/characters/{slug}/photos/remove", remove, Removal),
@@ -56,7 +56,7 @@ def routes() -> list[Route]:
 
 
 def undo(context: RequestContext, call: Call) -> dict[str, Any]:
-    """Take the newest change of a character back: decisions on photos, removed photos, its words, consent."""
+    """Undo the newest change to a character: decisions on photos, removed photos, its words, consent."""
     folder = paths.character(context, call)
     with only_process(folder.path, _AGAIN, PATIENCE):
         change = changes.undo(folder, at=call.body.t)
@@ -87,7 +87,7 @@ def _look_again(context: RequestContext, folder: CharacterFolder) -> None:
 
 
 def deleted(context: RequestContext, _call: Call) -> list[dict[str, Any]]:
-    """Characters that were put away, the newest first."""
+    """Deleted characters, newest first."""
     found = []
     home = Workspace(context.root).deleted
     for name in names(home):
@@ -99,7 +99,7 @@ def deleted(context: RequestContext, _call: Call) -> list[dict[str, Any]]:
 
 
 def bring_back(context: RequestContext, call: Call) -> dict[str, Any]:
-    """Bring a character back that was put away."""
+    """Restore a deleted character."""
     home = Workspace(context.root).deleted
     if call.body.folder not in names(home):
         raise missing("There is no such deleted character (any more).")

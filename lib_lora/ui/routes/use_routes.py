@@ -1,4 +1,4 @@
-"""A trained LoRA put where it is used: the webui's folder, ComfyUI's, or any other; and the prompt that calls it."""
+"""Copies a trained LoRA to where it is used: the webui's folder, ComfyUI's, or any other; and makes its prompt."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ _PLACES = {"webui": "the webui", "comfyui": "ComfyUI", "folder": "a folder"}
 
 @dataclass(frozen=True)
 class Use:
-    """Which checkpoint, at which weight, goes where: to "webui", "comfyui" or "folder" (then `folder` is its path, and
-    `code` what answer 428 asks for)."""
+    """Which checkpoint, at which weight, is copied where: to "webui", "comfyui" or "folder" (then `folder` is its path,
+    and `code` is the one that 428 requests)."""
 
     run: str
     step: int
@@ -42,12 +42,12 @@ class Use:
 
 
 def routes() -> list[Route]:
-    """The one."""
+    """The route that puts a LoRA to use."""
     return [post("/characters/{slug}/use", use, Use)]
 
 
 def use(context: RequestContext, call: Call) -> dict[str, Any]:
-    """Put a LoRA where it is used, with its preview and notes beside it."""
+    """Copy a LoRA to where it is used, with its preview and notes beside it."""
     body, folder = call.body, paths.character(context, call)
     record = run_records.run(paths.run(folder, body.run))
     if body.step not in record.saved:
@@ -116,7 +116,7 @@ def _target(context: RequestContext, body: Use) -> Path:
 
 
 def text_of(record: RunRecord, pictures: list[PromptSource], framing: str, stem: str, weight: float) -> str:
-    """The prompt that calls a LoRA, with its values below it: of a test's picture, or of a plain portrait.
+    """The prompt that activates a LoRA, with its values below it: of a test's picture, or of a plain portrait.
 
     Args:
         record: of its run.
