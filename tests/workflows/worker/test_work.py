@@ -166,7 +166,7 @@ def test_a_run_goes_on_and_a_job_that_asks_for_the_same_steps_again_does_too(at_
     again = at_work("train", run="001", steps=4)
     assert again["result"] == first["result"]
     assert not _of(at_work.events, "step")
-    assert "has 4 steps already" in at_work("train", run="001", steps=3)["error"]
+    assert "already has 4 steps" in at_work("train", run="001", steps=3)["error"]
 
 
 @pytest.mark.parametrize(
