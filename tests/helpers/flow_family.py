@@ -84,19 +84,6 @@ class FlowTransformer(nn.Module):
 class FlowFamily(ModelFamily):
     """The family's object."""
 
-    @property
-    def largest_side(self) -> int:
-        return 128
-
-    def side(self, prediction: str) -> int:
-        return 128
-
-    def base_version(self, prediction: str) -> str:
-        return "toy_flow"
-
-    def architecture(self, prediction: str) -> str:
-        return "toy-flow/lora"
-
     def recognises(self, file: TensorFile) -> bool:
         return "dit.enter.weight" in file.keys()
 
@@ -186,6 +173,10 @@ FLOW = FlowFamily(
     webui_flag="is_toy",
     parts=("unet", "te1"),
     prefixes={"unet": "lora_unet_", "te1": "lora_te1_"},
+    sides={"flow": 128},
+    base_versions={"flow": "toy_flow"},
+    architectures={"flow": "toy-flow/lora"},
+    version_prefix="toy_flow",
     latent_channels=CHANNELS,
     objective="toy-flow",
     predictions=("flow",),

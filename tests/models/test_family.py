@@ -21,7 +21,7 @@ UNET = "model.diffusion_model."
 )
 def test_the_three_families(toy, kind, family, prediction, version, side):
     info = identify(toy(kind))
-    assert (info.family, info.prediction, info.model_family.base_version(info.prediction), info.resolution) == (
+    assert (info.family, info.prediction, info.model_family.base_versions[info.prediction], info.resolution) == (
         family,
         prediction,
         version,

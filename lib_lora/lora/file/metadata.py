@@ -190,7 +190,7 @@ def build(facts: LoraFacts) -> dict[str, str]:
     values["training_comment"] = _comment(facts)
     family = family_named(facts.family)
     found = {f"ss_{name}": text(value) for name, value in values.items() if value is not None or name not in _LEFT_OUT}
-    found["ss_base_model_version"] = family.base_version(facts.prediction)
+    found["ss_base_model_version"] = family.base_versions[facts.prediction]
     found["ss_v2"] = text(family.is_v2)
     own = {
         "sameface.version": facts.program_version,
@@ -229,7 +229,7 @@ def _modelspec(facts: LoraFacts) -> dict[str, str]:
     resolution = facts.resolution
     values: dict[str, str | None] = {
         "sai_model_spec": "1.0.1",
-        "architecture": family.architecture(facts.prediction),
+        "architecture": family.architectures[facts.prediction],
         "implementation": family.implementation,
         "title": facts.output_name or facts.trigger or "LoRA",
         "resolution": f"{resolution[0]}x{resolution[1]}" if resolution else None,

@@ -76,6 +76,10 @@ class ModelFamily(ABC):
         webui_flag: the attribute of a webui's model that says that it is of this family.
         parts: what may get an adapter: "unet" (the denoiser, whatever it is) and the text encoders "te1", "te2".
         prefixes: kohya's prefix of the layer names of each part.
+        sides: by prediction, the side in pixels of the squares that such models were trained on.
+        base_versions: by prediction, kohya's ``ss_base_model_version``.
+        architectures: by prediction, ModelSpec's ``architecture`` of a LoRA; Forge takes a file for SD1 only by it.
+        version_prefix: with this begins the ``ss_base_model_version`` of every LoRA for it; empty = that says nothing.
         latent_channels: numbers of a latent's cell. A cell is 8 x 8 pixels.
         objective: by this name `training.objective` finds noise, target and loss.
         predictions: what the denoiser may predict; the first is usual.
@@ -101,8 +105,12 @@ class ModelFamily(ABC):
     webui_flag: str
     parts: tuple[str, ...]
     prefixes: Mapping[str, str]
+    sides: Mapping[str, int]
+    base_versions: Mapping[str, str]
+    architectures: Mapping[str, str]
     memory: MemoryFigures
     presets: Mapping[str, FamilyPreset]
+    version_prefix: str = ""
     latent_channels: int = 4
     objective: str = "diffusion"
     predictions: tuple[str, ...] = ("epsilon", "v")
@@ -119,26 +127,21 @@ class ModelFamily(ABC):
 
     # What it is called
 
-    @abstractmethod
     def side(self, prediction: str) -> int:
         """The side in pixels of the squares that models of this family with this prediction were trained on."""
+        return self.sides[prediction]
 
     @property
-    @abstractmethod
     def largest_side(self) -> int:
         """The largest of all `side` may give."""
-
-    @abstractmethod
-    def base_version(self, prediction: str) -> str:
-        """kohya's ``ss_base_model_version``."""
-
-    @abstractmethod
-    def architecture(self, prediction: str) -> str:
-        """ModelSpec's ``architecture`` of a LoRA for it."""
+        return max(self.sides.values())
 
     def claimed_by(self, metadata: Mapping[str, str]) -> bool:
         """Whether a LoRA's metadata say, to a webui, that it is for this family."""
-        return metadata.get("ss_base_model_version", "") in {self.base_version(one) for one in self.predictions}
+        if self.is_v2:
+            return metadata.get("ss_v2") == "True"
+        version = metadata.get("ss_base_model_version", "")
+        return bool(self.version_prefix) and version.startswith(self.version_prefix)
 
     # What a checkpoint file is
 

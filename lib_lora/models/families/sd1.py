@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from lib_lora.models.clip_tokens import EOS
 from lib_lora.models.families.model_family import FamilyPreset, MemoryFigures
 from lib_lora.models.families.stable_diffusion import StableDiffusion
@@ -13,32 +11,16 @@ NARROW = "mini-face"  # the preset for small models
 _SIDE = 512
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class StableDiffusion1(StableDiffusion):
-    """Stable Diffusion 1.1 to 1.5 and everything that was trained on them."""
-
-    @property
-    def largest_side(self) -> int:
-        return _SIDE
-
-    def side(self, prediction: str) -> int:
-        return _SIDE
-
-    def base_version(self, prediction: str) -> str:
-        return "sd_v1"
-
-    def architecture(self, prediction: str) -> str:
-        """Forge takes a file for SD1 only if it says so."""
-        return "stable-diffusion-v1/lora"
-
-
-SD1 = StableDiffusion1(
+SD1 = StableDiffusion(
     name="sd1",
     title="SD1",
     label="SD1.5",
     webui_flag="is_sd1",
     parts=("unet", "te1"),
     prefixes={"unet": "lora_unet_", "te1": "lora_te_"},
+    sides={"epsilon": _SIDE, "v": _SIDE},
+    base_versions={"epsilon": "sd_v1", "v": "sd_v1"},
+    architectures={"epsilon": "stable-diffusion-v1/lora", "v": "stable-diffusion-v1/lora"},
     depths=(1, 1, 1, 0),
     middle_depth=1,
     heads=8,

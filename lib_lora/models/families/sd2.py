@@ -2,42 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-
 from lib_lora.models.families.model_family import FamilyPreset, MemoryFigures
 from lib_lora.models.families.stable_diffusion import StableDiffusion
 from lib_lora.models.text_encoder import TextEncoder
 
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class StableDiffusion2(StableDiffusion):
-    """Stable Diffusion 2.0 and 2.1."""
-
-    @property
-    def largest_side(self) -> int:
-        return 768
-
-    def side(self, prediction: str) -> int:
-        return 768 if prediction == "v" else 512
-
-    def base_version(self, prediction: str) -> str:
-        return "sd_v2_v" if prediction == "v" else "sd_v2"
-
-    def claimed_by(self, metadata: Mapping[str, str]) -> bool:
-        return metadata.get("ss_v2") == "True"
-
-    def architecture(self, prediction: str) -> str:
-        return f"stable-diffusion-v2-{'768-v' if prediction == 'v' else '512'}/lora"
-
-
-SD2 = StableDiffusion2(
+SD2 = StableDiffusion(
     name="sd2",
     title="SD2",
     label="SD2",
     webui_flag="is_sd2",
     parts=("unet", "te1"),
     prefixes={"unet": "lora_unet_", "te1": "lora_te_"},
+    sides={"epsilon": 512, "v": 768},
+    base_versions={"epsilon": "sd_v2", "v": "sd_v2_v"},
+    architectures={"epsilon": "stable-diffusion-v2-512/lora", "v": "stable-diffusion-v2-768-v/lora"},
     depths=(1, 1, 1, 0),
     middle_depth=1,
     marker="cond_stage_model.model.",

@@ -2,45 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-
 from lib_lora.models.clip_tokens import EOS
 from lib_lora.models.families.model_family import FamilyPreset, MemoryFigures
 from lib_lora.models.families.stable_diffusion import StableDiffusion
 from lib_lora.models.text_encoder import TextEncoder
 
 _SIDE = 1024
+_ARCHITECTURE = "stable-diffusion-xl-v1-base/lora"
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class StableDiffusionXL(StableDiffusion):
-    """Stable Diffusion XL and everything that was trained on it."""
-
-    @property
-    def largest_side(self) -> int:
-        return _SIDE
-
-    def side(self, prediction: str) -> int:
-        return _SIDE
-
-    def base_version(self, prediction: str) -> str:
-        return "sdxl_base_v1-0"
-
-    def claimed_by(self, metadata: Mapping[str, str]) -> bool:
-        return metadata.get("ss_base_model_version", "").startswith("sdxl_")
-
-    def architecture(self, prediction: str) -> str:
-        return "stable-diffusion-xl-v1-base/lora"
-
-
-SDXL = StableDiffusionXL(
+SDXL = StableDiffusion(
     name="sdxl",
     title="SDXL",
     label="SDXL",
     webui_flag="is_sdxl",
     parts=("unet", "te1", "te2"),
     prefixes={"unet": "lora_unet_", "te1": "lora_te1_", "te2": "lora_te2_"},
+    sides={"epsilon": _SIDE, "v": _SIDE},
+    base_versions={"epsilon": "sdxl_base_v1-0", "v": "sdxl_base_v1-0"},
+    architectures={"epsilon": _ARCHITECTURE, "v": _ARCHITECTURE},
+    version_prefix="sdxl_",
     depths=(0, 2, 10),
     middle_depth=10,
     marker="conditioner.embedders.1.model.",
