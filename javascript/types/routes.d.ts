@@ -61,7 +61,7 @@ interface Posts {
   '/characters/{slug}/photos/from_path': { path: `/characters/${string}/photos/from_path`; body: { path: string } };
   /** Audit the photos as a job, and record decisions on some of them. */
   '/characters/{slug}/audit': { path: `/characters/${string}/audit`; body: { keep?: (string)[]; drop?: (string)[]; undecided?: (string)[]; accept?: boolean; resolution?: number } };
-  /** Stop the imports of a character; what they have taken in stays. The answer tells which. */
+  /** Stop the imports of a character; what has been imported stays. The response lists the stopped imports. */
   '/characters/{slug}/imports/stop': { path: `/characters/${string}/imports/stop`; body: {} };
   /** Write the caption of one photo. */
   '/characters/{slug}/captions': { path: `/characters/${string}/captions`; body: { file: string; text: string } };

@@ -22,6 +22,8 @@ from lib_lora.workflows.train.training_result import values_of
 DATA = Path(__file__).parents[1] / "data"
 NAME = "Mara Müller 名前"
 REPORT = {
+    "version": 1,
+    "made": "2026-11-27T12:00:00+00:00",
     "verdict": {"kind": "consistent", "headline": "THE FACE HOLDS", "drift": False, "judged": True},
     "facts": {"step": 3, "weight": 1.0, "retention": 0.912},
 }

@@ -24,7 +24,7 @@ _LONGEST = 60.0  # seconds that a Python may take to answer
 
 @dataclass(frozen=True)
 class SettingsChange:
-    """Settings to change; null leaves one as it is. A Python and ComfyUI's folder need the code that 428 requests."""
+    """Settings to change; null leaves one as it is. `worker_python` and `comfyui` need the code that 428 requests."""
 
     allow_painting: bool | None = None
     then_test: bool | None = None

@@ -77,12 +77,12 @@ def _values(found: list[Running]) -> list[dict[str, Any]]:
 
 
 def shown(context: RequestContext, call: Call) -> list[dict[str, Any]]:
-    """The imports of a character that are under way, and how far each is."""
+    """The running imports of a character, with the progress of each."""
     return _values(_of(context, call))
 
 
 def stop(context: RequestContext, call: Call) -> list[dict[str, Any]]:
-    """Stop the imports of a character; what they have taken in stays. The answer tells which."""
+    """Stop the imports of a character; what has been imported stays. The response lists the stopped imports."""
     found = _of(context, call)
     for one in found:
         one.stop.set()
