@@ -97,7 +97,7 @@ def _take_back(options: argparse.Namespace) -> None:
     load(folder)
     with only_process(folder.path, "wait a moment and try again"):
         change = changes.undo(folder, changes.PHOTOS)
-    print(f"Taken back: {change.what}")
+    print(f"Undone: {change.what}")
 
 
 def _consent(options: argparse.Namespace) -> Answer:

@@ -390,7 +390,7 @@ def test_a_captioner_that_is_not_ready_says_how_it_gets_so(
     said = tab.page.locator(".sf-panel-captions .sf-lines").inner_text()
     assert f"ViT-L-14.pt (0.9 GB) into {tmp_path / '.cache' / 'clip'}" in said
     assert str(planted.root / "blip") in said
-    tab.page.get_by_label("Who looks at the photos").select_option("blip:blip")
+    tab.page.get_by_label("Captioner").select_option("blip:blip")
     assert "Not ready yet. Put the model" in tab.faults()[0]
     tab.press("Change captions")
     assert tab.faults()[-1] == "Write the phrase, or choose one below."

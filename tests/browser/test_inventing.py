@@ -41,9 +41,9 @@ def person(chromium: object, data: Path) -> Iterator[Visitor]:
 
 def test_a_face_is_described_painted_and_picked(person: Visitor, data: Path) -> None:
     form = person.page.locator("#sameface")
-    person.sees("Welcome. Who shall be trained?")
+    person.sees("Welcome. Who do you want to train?")
     person.click("I have no photos: invent a face", exact=False)
-    form.get_by_label("Who shall be seen").fill("a woman with short red hair, 30 years old")
+    form.get_by_label("Describe the person").fill("a woman with short red hair, 30 years old")
     form.get_by_role("spinbutton", name="Faces to choose from").fill("2")
     form.get_by_label("Name", exact=True).fill("Nova")
     form.get_by_role("textbox", name="Trigger word").fill("nvxa")
@@ -52,12 +52,12 @@ def test_a_face_is_described_painted_and_picked(person: Visitor, data: Path) -> 
     person.waits_for(lambda: form.get_by_label("Base model", exact=True).input_value(), 60, "the list of base models")
     person.photograph("1-described")
     person.click("Create and paint faces")
-    person.sees("Which face shall it be?", 180)
+    person.sees("Which face do you want?", 180)
     faces = form.locator("#sf-panel-invent .sf-photo:visible")
     drawn = "card => { const img = card.querySelector('img'); return img.complete && img.naturalWidth > 50 }"
     person.waits_for(lambda: faces.count() == 2 and faces.nth(1).evaluate(drawn), 60, "both faces")
     person.page.reload()
-    person.sees("Which face shall it be?")  # and is still there
+    person.sees("Which face do you want?")  # and is still there
     person.photograph("2-faces")
     person.click("Take face 1")
     person.page.locator("dialog").get_by_role("button", name="Take this face").click()
@@ -77,7 +77,7 @@ def test_an_edit_is_undone_from_its_toast(person: Visitor, data: Path) -> None:
     person.page.reload()  # the toast is gone, the way back is not
     person.page.wait_for_selector("#sameface .sf-tabs", state="visible")
     person.page.locator(".sf-who").get_by_role("button", name="Undo").click()
-    person.sees("Taken back: trigger word changed")
+    person.sees("Undone: trigger word changed")
     assert "trigger: nvxa" in folder.file.read_text(encoding="utf-8")
     assert (folder.photos / "picked-0001.txt").read_text(encoding="utf-8").strip() == "photo of nvxa woman"
     assert person.errors == []

@@ -75,7 +75,7 @@ def ended(webui: Page, kind: str, after: int = 0) -> Callable[[], dict[str, Any]
 
 def test_a_person_makes_a_character(person: Visitor, webui: Page) -> None:
     form = person.page.locator("#sameface")
-    person.sees("Welcome. Who shall be trained?")
+    person.sees("Welcome. Who do you want to train?")
     form.get_by_label("Name", exact=True).fill("Mara")
     form.get_by_role("textbox", name="Trigger word").fill("mrxa")
     form.get_by_text("woman", exact=True).click()

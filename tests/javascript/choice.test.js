@@ -68,7 +68,7 @@ test('what must end before a job begins', () => {
   assert.equal(beginsWhen(second), 'It starts after “Job 1”.');
   assert.match(beginsWhen(third), /after 2 other jobs, the last of them “Job 2”/);
   app.state.queue.paused = true;
-  assert.match(beginsWhen(second), /pause is ended/);
+  assert.match(beginsWhen(second), /queue is resumed/);
   app.state.supervisor = { active: false, reason: 'Another webui works.' };
   assert.equal(beginsWhen(second), 'It waits: Another webui works.');
 });

@@ -19,7 +19,7 @@ test('numbers as people write them', () => {
   assert.deepEqual(numberIn('', open), { value: null });
 });
 
-test('what is no number, or not the wanted kind, is said', () => {
+test('what is not a number, or not the wanted kind, is refused', () => {
   for (const [text, field] of [
     ['', real],
     ['abc', real],

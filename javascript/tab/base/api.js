@@ -47,8 +47,8 @@ function unconnected() {
 
 function sentence(status, told) {
   if (told && typeof told.error === 'string' && told.error) return told.error;
-  if (status === 401) return t('The webui was started anew; reload this page.');
-  if (status === 413) return t('This is too large to be sent.');
+  if (status === 401) return t('The webui was restarted; reload this page.');
+  if (status === 413) return t('This is too large to send.');
   return t('The webui answered with the error {status}; see its console.', { status });
 }
 

@@ -19,7 +19,7 @@ export async function defaultCaptioner() {
   return defaultName(await api.get('/captioners'));
 }
 
-/** Have captions written. */
+/** Write captions automatically. */
 export async function fillCaptions(captioner, rewrite, only) {
   await saveCaptions();
   await api.post(`/characters/${app.slug}/captions/fill`, { captioner, rewrite, only: only || [] });
@@ -39,21 +39,21 @@ export function fillCard() {
   };
   const rewrite = el('input', { type: 'checkbox' });
   const run = actionButton('Write captions', async () => {
-    const text = 'Also the captions that were written by hand are written anew. This can be undone.';
-    if (rewrite.checked && !(await askConfirm(text, 'Write all anew'))) return;
+    const text = 'Captions written by hand are replaced too. This can be undone.';
+    if (rewrite.checked && !(await askConfirm(text, 'Rewrite all'))) return;
     await fillCaptions(choice.value, rewrite.checked);
   });
   const box = el(
     'label',
     { class: 'sf-choice' },
     rewrite,
-    el('span', { text: t('Also those that somebody has written') }),
+    el('span', { text: t('Overwrite captions written by hand') }),
   );
   const card = el(
     'div',
     { class: 'sf-card' },
-    el('h3', { text: t('Have captions written') }),
-    formField('Who looks at the photos', choice),
+    el('h3', { text: t('Write captions automatically') }),
+    formField('Captioner', choice),
     box,
     el('div', { class: 'sf-row' }, run),
     ways,
@@ -128,9 +128,9 @@ export function editCard(shownFiles, took) {
   const card = el(
     'div',
     { class: 'sf-card sf-later' },
-    el('h3', { text: t('Change many') }),
+    el('h3', { text: t('Edit several captions') }),
     formField('What', doing),
-    formField('Phrase', phrase, 'What stands between two commas of a caption'),
+    formField('Phrase', phrase, 'The text between two commas'),
     fields.by,
     fields.place,
     scope,
@@ -140,7 +140,7 @@ export function editCard(shownFiles, took) {
   );
   card.set = (view) => {
     undo.disabled = !view.can_undo;
-    undo.title = view.undo_text ? t('Takes back: {what}', { what: view.undo_text }) : '';
+    undo.title = view.undo_text ? t('Undo: {what}', { what: view.undo_text }) : '';
     const only = shownFiles().length;
     setText(scope, only ? plural(only, 'In the {n} shown caption', 'In the {n} shown captions') : t('In all captions'));
     const choose = (one) => () => {

@@ -111,7 +111,7 @@ function turn() {
 
 function updateNew() {
   const first = !app.state.characters.length;
-  const words = first ? 'Welcome. Who shall be trained?' : 'A new character';
+  const words = first ? 'Welcome. Who do you want to train?' : 'A new character';
   setText(fresh.title, t(words));
   fresh.cancel.hidden = first;
 }

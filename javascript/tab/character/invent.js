@@ -291,7 +291,7 @@ function fits(last, view) {
 const photos = () => ({ label: 'I have photos after all', do: () => goTo({ step: 'photos' }) });
 
 function jobWords(open, view) {
-  const stop = { label: 'Take out of the queue', do: () => controlJob(open, 'stop') }; // one that runs is stopped in the head
+  const stop = { label: 'Remove from queue', do: () => controlJob(open, 'stop') }; // one that runs is stopped in the head
   if (open.state === 'paused')
     return {
       tone: 'warn',
@@ -323,7 +323,7 @@ function endedWords(last, view) {
     main: true,
     do: () => controlJob(last, 'resume'),
   };
-  const aside = { label: 'Put this aside', do: () => controlJob(last, 'forget') };
+  const aside = { label: 'Dismiss', do: () => controlJob(last, 'forget') };
   const painted = last.kind === 'invent' ? view.candidates.length : view.painted;
   const left = painted ? plural(painted, '{n} picture is kept.', '{n} pictures are there.') : '';
   if (last.state === 'failed')
@@ -346,7 +346,7 @@ function chooseWords(view) {
     };
   return {
     tone: 'none',
-    text: 'Which face shall it be?',
+    text: 'Which face do you want?',
     detail: `${view.describe}. ${t('Click a picture to see it large.')}`,
     buttons: [more, other],
   };
@@ -365,7 +365,7 @@ function pickedWords(character, view) {
   const text = t('{kept} kept of {painted} painted', view);
   const detail = enough
     ? t('{n} photos are there to train on.', { n: character.photos.used })
-    : t('{n} photos are there; {least} are the least to train on.', {
+    : t('{n} photos so far; training needs at least {least}.', {
         n: character.photos.used,
         least: app.state.limits.photos,
       });

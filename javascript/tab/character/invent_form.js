@@ -84,7 +84,7 @@ export function inventForm(turned) {
   const words = el('textarea', { class: 'sf-input', rows: 2, maxLength: 400 });
   words.placeholder = t('a woman with short red hair, 30 years old');
   const help = 'What never changes: age, hair, skin, face. Clothes and places come later by themselves.';
-  const described = formField('Who shall be seen', words, help);
+  const described = formField('Describe the person', words, help);
   const picture = pictureField();
   const base = baseField();
   const count = countField('Faces to choose from', 8, 64);
@@ -201,9 +201,9 @@ function asBase64(file) {
  */
 export function inventMoreForm() {
   let view = null;
-  const count = countField('Stop when so many are kept', 30, 500, '20 to 30 train a face well.');
+  const count = countField('Stop after keeping', 30, 500, '20 to 30 train a face well.');
   const budget = countField(
-    'Paint at most so many now',
+    'Paint at most',
     100,
     2000,
     'Most are not kept: they show another face, or nearly the same picture again.',

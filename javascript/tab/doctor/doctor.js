@@ -121,7 +121,7 @@ function settingsForm() {
     [
       {
         value: 'no',
-        text: 'Whoever wants to paint waits',
+        text: 'Painting waits',
         help: 'Training has the whole machine; pictures wait until it has ended or pauses.',
       },
       {

@@ -21,7 +21,7 @@ export function jobsAhead(job) {
 export function beginsWhen(job) {
   const { supervisor, queue } = app.state;
   if (!supervisor.active) return t('It waits: {why}', { why: supervisor.reason });
-  if (queue.paused) return t('It starts when the pause is ended.');
+  if (queue.paused) return t('It starts when the queue is resumed.');
   const before = jobsAhead(job);
   if (!before.length) return '';
   const what = before[before.length - 1].text;
@@ -50,7 +50,7 @@ export async function controlJob(job, what) {
   await refresh();
 }
 
-/** End the pause of the queue, so that a paused job goes on. */
+/** Resume the queue, so that a paused job goes on. */
 export async function resumeJob(job) {
   if (app.state.queue.paused) await api.post('/queue', { paused: false });
   else await api.post(`/jobs/${job.id}/resume`, {});

@@ -204,7 +204,7 @@ function controls(job) {
   const act = (what) => () => controlJob(job, what);
   const go = { id, label: 'Resume', run: () => api.post('/queue', { paused: false }).then(() => refresh()) };
   if (!job) return app.state.queue.paused ? [go] : [];
-  const stop = { id, label: 'Stop', run: act('stop'), title: 'Saves what there is, and ends' };
+  const stop = { id, label: 'Stop', run: act('stop'), title: 'Saves the progress and stops' };
   if (job.state === 'paused') return [go, stop];
   if (job.wish === 'stop') return [];
   const heavy = job.lane === 'heavy';

@@ -63,7 +63,7 @@ export function open() {
     notify.update();
     none.hidden = jobs.length > 0;
     hold.hidden = !paused && !jobs.some((job) => OPEN.includes(job.state));
-    setText(hold.firstElementChild, t(paused ? 'Go on with the queue' : 'Pause the queue'));
+    setText(hold.firstElementChild, t(paused ? 'Resume the queue' : 'Pause the queue'));
     keyedList(
       list,
       sorted(jobs),

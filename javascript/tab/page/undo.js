@@ -31,7 +31,7 @@ export function undoButton() {
     update: (character) => {
       const last = character && character.undo;
       node.hidden = !last;
-      node.title = last ? t('Takes back: {what}', last) : '';
+      node.title = last ? t('Undo: {what}', last) : '';
       if (character) offer(character);
     },
   };
@@ -58,7 +58,7 @@ async function takeBack(slug = app.slug, last = null) {
   const panel = app.panels[app.step];
   if (panel.shown) panel.shown(); // what it shows may have changed without a mark
   if (panel.update) panel.update();
-  toast(t('Taken back: {what}', { what: undone }), 'good');
+  toast(t('Undone: {what}', { what: undone }), 'good');
 }
 
 /** Wait until decisions that were just made are in the history. */

@@ -247,7 +247,7 @@ function untrained() {
 
 function jobWords(job) {
   const stop = {
-    label: job.state === 'running' ? 'Stop' : 'Take out of the queue',
+    label: job.state === 'running' ? 'Stop' : 'Remove from queue',
     disabled: Boolean(job.wish),
     do: () => controlJob(job, 'stop'),
   };
@@ -272,7 +272,7 @@ function jobWords(job) {
 
 function failed(job) {
   const again = { label: 'Try again', main: true, do: () => controlJob(job, 'resume') };
-  const aside = { label: 'Put this aside', do: () => controlJob(job, 'forget') };
+  const aside = { label: 'Dismiss', do: () => controlJob(job, 'forget') };
   const text =
     job.state === 'failed'
       ? job.error || 'The test failed.'

@@ -88,7 +88,7 @@ export function testForm(changed) {
     later.hidden = !later.textContent;
   }
 
-  /** What is no number, or none that can be painted with, is said below its field. */
+  /** What is not a number, or cannot be painted with, is said below its field. */
   function check() {
     refuseForm([form.cell.weight, steps, cfg, side, seed].map((input) => numberFault(input)));
   }
@@ -140,7 +140,7 @@ export function testForm(changed) {
           help: 'As you will see the character in txt2img.',
           disabled: !host.paints,
         },
-        { value: 'worker', text: 'SameFace itself', help: 'With diffusers; the webui stays free of it.' },
+        { value: 'worker', text: 'SameFace itself', help: 'With diffusers, outside the webui.' },
       ]);
       if (!host.paints || !form.picked) painter.chosen = host.paints ? 'webui' : 'worker';
       painter.hidden = !host.paints;

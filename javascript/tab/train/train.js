@@ -217,8 +217,8 @@ function waiting(job) {
     text: 'The training waits.',
     detail: beginsWhen(job) || t('It begins in a moment.'),
     buttons: [
-      paused && { label: 'End the pause', main: true, do: () => resumeJob(job) },
-      { label: 'Take out of the queue', do: () => controlJob(job, 'stop') },
+      paused && { label: 'Resume', main: true, do: () => resumeJob(job) },
+      { label: 'Remove from queue', do: () => controlJob(job, 'stop') },
     ],
   };
 }
@@ -230,7 +230,7 @@ function failed(job, run, gone) {
     detail: gone || failedWhere(run),
     buttons: [
       gone ? another : { label: 'Try again', main: true, do: () => controlJob(job, 'resume') },
-      { label: 'Put this aside', do: () => controlJob(job, 'forget').then(reloadRuns) },
+      { label: 'Dismiss', do: () => controlJob(job, 'forget').then(reloadRuns) },
     ],
   };
 }

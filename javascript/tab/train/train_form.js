@@ -51,12 +51,7 @@ function draw(form) {
   const then = checkbox('Paint and judge the test grid afterwards', true, (yes) =>
     choose(form, { then_test: yes }, true),
   );
-  const few = checkbox(
-    'Train although there are few photos',
-    false,
-    null,
-    'The face will hardly hold; good for a first try.',
-  );
+  const few = checkbox('Train with few photos anyway', false, null, 'The face will hardly hold; good for a first try.');
   const settings = settingsForm((changes) => choose(form, { settings: changes }));
   const fold = foldSection('All settings', settings);
   const cost = drawCost(form);
@@ -208,7 +203,7 @@ async function probe(form) {
 async function begin(form) {
   const { base, few: box } = form.view;
   const few = box.input.checked;
-  refuseForm(box.hidden || few ? [] : [{ target: box.input, text: 'Tick this, or add photos first.' }]);
+  refuseForm(box.hidden || few ? [] : [{ target: box.input, text: 'Check this box, or add photos first.' }]);
   const values = { ...common(form), few, then_test: form.view.then.input.checked };
   await sendForm({ base }, () => startJob('train', values, 'The training begins.'));
   app.mount.querySelector('.sf-panel-train').scrollIntoView({ block: 'nearest' });

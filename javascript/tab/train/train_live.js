@@ -85,7 +85,7 @@ export function trainingView() {
     class: 'sf-help',
     text: t(
       'The check uses the same pictures and noise each time, so it shows learning better than the average. ' +
-        'Whether the face is right only the test says.',
+        'Only the test shows whether the face is right.',
     ),
   });
   const samples = samplesView();

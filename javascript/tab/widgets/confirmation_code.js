@@ -6,7 +6,7 @@ import { t } from '../base/texts.js';
 import { actionButton, formField, openDialog } from './widgets.js';
 
 const NEEDED = 428;
-const WHY = 'So that nobody but you can have a program run or a folder written into.';
+const WHY = 'This confirms that it is you who runs a program or writes to a folder.';
 
 /**
  * Post; where the route asks for the code, ask for it in a dialog, and post again with it.

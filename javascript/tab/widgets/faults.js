@@ -84,8 +84,8 @@ export async function sendForm(targets, send) {
 export function numberFault(input, needed) {
   const { validity, min, max } = input;
   const say = (text, values) => ({ target: input, text: t(text, values) });
-  if (validity.badInput) return say('This is no number.');
-  if (needed && input.value === '') return say('A number is missing here.');
+  if (validity.badInput) return say('This is not a number.');
+  if (needed && input.value === '') return say('Enter a number.');
   if (validity.rangeUnderflow || validity.rangeOverflow)
     return say('This must be from {min} to {max}.', { min, max: max || '∞' });
   return null;

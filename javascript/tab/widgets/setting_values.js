@@ -12,11 +12,11 @@ export function textIn(text, field) {
 /** A number as people write it: 0,0001 and 1e-4, too. */
 export function numberIn(text, field) {
   if (field.kind === 'int' && THOUSANDS.test(text.trim()))
-    return { wrong: t('Write a whole number without a sign between the thousands: 1000, not 1,000.') };
+    return { wrong: t('Enter a whole number without separators: 1000, not 1,000.') };
   const plain = text.trim().replace(',', '.');
-  if (plain === '') return field.default === null ? { value: null } : { wrong: t('A number is missing here.') };
+  if (plain === '') return field.default === null ? { value: null } : { wrong: t('Enter a number.') };
   const value = Number(plain);
-  if (!Number.isFinite(value)) return { wrong: t('“{text}” is no number.', { text }) };
+  if (!Number.isFinite(value)) return { wrong: t('“{text}” is not a number.', { text }) };
   if (field.kind === 'int' && !Number.isInteger(value)) return { wrong: t('This must be a whole number.') };
   return { value };
 }

@@ -144,7 +144,7 @@ def _key(problem: Problem, folder: CharacterFolder) -> tuple[object, ...]:
 
 
 def _said(changed: Changed, undone: bool) -> str:
-    done = f"Taken back: {changed.what}" if undone else changed.what[0].upper() + changed.what[1:]
+    done = f"Undone: {changed.what}" if undone else changed.what[0].upper() + changed.what[1:]
     left = f"; left alone, because changed since: {', '.join(changed.left)}" if changed.left else ""
     count = f"{len(changed.files)} caption{'' if len(changed.files) == 1 else 's'}"
     hint = "" if changed.files or undone else " A phrase is what stands between two commas, whole."

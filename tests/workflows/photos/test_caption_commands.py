@@ -26,7 +26,7 @@ def test_captions_are_shown_edited_and_taken_back(main, copied):
     assert {"phrase": "serious", "captions": 1} in values["phrases"]
     assert main("caption", NAME, "--remove", "serious", *root).status == 0
     for what in ("remove 'serious'", "move 'serious' to 0", "replace 'smiling' by 'serious'", "add 'smiling' at 1"):
-        assert main("caption", NAME, "--undo", *root).out.startswith(f"Taken back: {what}: 1 caption changed.")
+        assert main("caption", NAME, "--undo", *root).out.startswith(f"Undone: {what}: 1 caption changed.")
     assert main("caption", NAME, *root).out == shown.out
     assert main("caption", NAME, "--undo", *root).status == 2
 

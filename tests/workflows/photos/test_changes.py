@@ -177,7 +177,7 @@ def test_the_command_takes_a_decision_back(main, tmp_path, some_photos):
     photo = "Bild ü 01.jpg"
     assert "left out" in main("audit", "mara", "--drop", photo, *data).out
     said = main("audit", "mara", "--undo", *data)
-    assert said.out.startswith("Taken back: 1 photo left out\n")
+    assert said.out.startswith("Undone: 1 photo left out\n")
     assert audit_store.load(changes.CharacterFolder(tmp_path / "data" / "characters" / "mara")).dropped == set()
     said = main("audit", "mara", "--undo", *data)
     assert (said.status, "no change to undo" in said.err) == (2, True)
