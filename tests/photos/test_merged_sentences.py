@@ -70,8 +70,8 @@ def test_a_few_and_the_different_stay_in_their_places():
         *_each("dark", "{} is too dark.", _names(2)),
     ]
     assert merged(mixed) == [
-        "The caption of IMG 0000.jpg lacks the trigger. The same applies to 29 more: IMG 0001.jpg, IMG 0002.jpg, IMG 0003.jpg "
-        "and others.",
+        "The caption of IMG 0000.jpg lacks the trigger. The same applies to 29 more: IMG 0001.jpg, IMG 0002.jpg, "
+        "IMG 0003.jpg and others.",
         "Something else.",
         "IMG 0000.jpg is too dark.",
         "IMG 0001.jpg is too dark.",
