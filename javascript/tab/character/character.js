@@ -14,7 +14,7 @@ import { refuseForm } from '../widgets/faults.js';
 import { actionButton, askConfirm, toast } from '../widgets/widgets.js';
 
 const WAY = [
-  ['Photos', 'Give 20 to 50 photos of one face; each one is looked at, and you are told which to leave out.'],
+  ['Photos', 'Give 20 to 50 photos of one face; each one is checked, and you are told which to leave out.'],
   ['Captions', 'Each photo gets a line that says what changes from photo to photo; it can be written for you.'],
   ['Train', 'A small LoRA file is trained on your base model, on this machine.'],
   ['Test', 'Twenty pictures are painted and measured: is it the same face, and in which situations?'],

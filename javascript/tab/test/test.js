@@ -241,7 +241,7 @@ function untrained() {
     tone: 'none',
     text: 'Nothing is trained yet.',
     detail: 'A test needs a trained LoRA.',
-    buttons: [{ label: 'To the training', main: true, do: () => goTo({ step: 'train' }) }],
+    buttons: [{ label: 'Go to training', main: true, do: () => goTo({ step: 'train' }) }],
   };
 }
 
@@ -258,7 +258,7 @@ function jobWords(job) {
       buttons: [{ label: 'Resume', main: true, do: () => resumeJob(job) }, stop],
     };
   if (job.state === 'waiting')
-    return { tone: 'none', text: 'The test waits.', detail: beginsWhen(job), buttons: [stop] };
+    return { tone: 'none', text: 'The test is waiting.', detail: beginsWhen(job), buttons: [stop] };
   const counted =
     job.standing && job.standing.phase === 'painting' ? countedText(job.standing, 'picture {done} of {total}') : '';
   const round = job.kind === 'choose' && counted && !job.wish ? job.standing.text : ''; // of all that are tried
@@ -278,7 +278,7 @@ function failed(job) {
       ? job.error || 'The test failed.'
       : 'The test was interrupted; the pictures painted so far are kept.';
   const gone = jobsBaseGone(job);
-  const train = { label: 'To the training', main: true, do: () => goTo({ step: 'train' }) };
+  const train = { label: 'Go to training', main: true, do: () => goTo({ step: 'train' }) };
   const tone = job.state === 'failed' ? 'bad' : 'warn';
   return { tone, text, detail: gone, buttons: [gone ? train : again, aside] };
 }
@@ -309,7 +309,7 @@ async function act(button) {
   if (button.do === 'train_more') {
     possible(values.run);
     const usual = { then_test: await thenTest() };
-    await startJob('train', { ...usual, ...values }, 'The training goes on.');
+    await startJob('train', { ...usual, ...values }, 'The training continues.');
     return goTo({ step: 'train' });
   }
   possible(values.run);
