@@ -177,7 +177,7 @@ function pictureField() {
         {
           target: input,
           text: file
-            ? t('The picture is too large; make it smaller than {size}.', { size: format.bytes(most) })
+            ? t('The picture is too large; make it smaller than {size}.', { size: format.limit(most) })
             : 'Choose the picture first.',
         },
       ];

@@ -167,7 +167,7 @@ async function done() {
 
 async function sendOne({ file, caption }) {
   const most = app.state.limits.photo_bytes;
-  if (file.size > most) throw new Error(t('is larger than {size}; make it smaller.', { size: format.bytes(most) }));
+  if (file.size > most) throw new Error(t('is larger than {size}; make it smaller.', { size: format.limit(most) }));
   const { slug } = now;
   const body = { name: file.name || t('pasted.png'), data: await asBase64(file) };
   const ending = new AbortController();

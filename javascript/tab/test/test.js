@@ -10,7 +10,7 @@ import { beginsWhen, controlJob, lastJob, logFold, resumeJob, startJob } from '.
 import { baseGone, cellName, gridsOf, jobsBaseGone, knownRuns, reloadRuns, runsError, thenTest } from '../jobs/runs.js';
 import { earlierGrids } from './earlier_grids.js';
 import { gridPictures, photoStrip } from './grid_pictures.js';
-import { testForm } from './test_form.js';
+import { paintLabel, testForm } from './test_form.js';
 import { gridFacts, keptChart, verdictCard } from './verdict_card.js';
 import { countedText, phaseName, timeLeft } from '../train/train_live.js';
 import { repeatWhileSeen } from '../widgets/form_parts.js';
@@ -201,7 +201,10 @@ function words(made, character, runs, job, last) {
     title: 'Paints eight prompts for up to six saved steps at three weights, and the best again.',
     do: () => view.form.choose(),
   };
-  const about = judged ? '' : 'Twenty pictures with the LoRA and the same without it, measured against the photos.';
+  const count = { n: app.state.limits.test_pictures };
+  const about = judged
+    ? ''
+    : t('{n} pictures with the LoRA and the same without it, measured against the photos.', count);
   const advised = judged && character.test.grid && made.grid.buttons.some((one) => one.main);
   return { tone, text, detail: paints(made, about), buttons: [paintsAll(!advised), find] };
 }
@@ -212,7 +215,7 @@ function foundNothing(made, { sentence }, gone) {
 }
 
 function paintsAll(main) {
-  return { label: 'Paint 20 test pictures and judge', main, do: () => view.form.paint(false) };
+  return { label: paintLabel(app.state.limits.test_pictures), main, do: () => view.form.paint(false) };
 }
 
 /** What the button of the first line will paint, after a sentence about it. */
@@ -220,7 +223,7 @@ function paints(made, about) {
   const cell = made.form.cell();
   const what = cell && cellName(cell.run, cell.step, cell.weight);
   const said = what && t('To be painted: {cell}.', { cell: what });
-  return [about && t(about), said].filter(Boolean).join(' ');
+  return [about, said].filter(Boolean).join(' ');
 }
 
 /** The tone of the first line: the state's where its words are the state's. */
