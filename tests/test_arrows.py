@@ -9,6 +9,9 @@ cannot make the tab vanish.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -143,6 +146,43 @@ def test_the_whole_house_is_read() -> None:
     assert rooms >= {"errors", "files", "typed_settings", "bootstrap", "__main__", "models", "lora", "training"}
     inner = {(path.parts[-3], path.parts[-2]) for path in PACKAGE.rglob("*.py") if path.parent.parent.parent == PACKAGE}
     assert inner == {(room, folder) for room, folders in INNER.items() for folder in folders if folder}
+
+
+def circles(package: Path) -> list[list[str]]:
+    """The groups of modules that import each other in a circle; an import anywhere in a file counts."""
+    files = {module_name(path, package): path for path in sorted(package.rglob("*.py")) if path.name != "__init__.py"}
+    arrows = {}
+    for name, path in files.items():
+        targets = {item.target for item in imports_of(path, package)}
+        arrows[name] = sorted({one for one in targets if one in files} - {name})
+        arrows[name] += sorted({one.rpartition(".")[0] for one in targets} & files.keys() - {name})
+    with suppress(CycleError):
+        TopologicalSorter(arrows).prepare()
+        return []
+    reach = {name: _reached(name, arrows) for name in arrows}
+    groups = {tuple(sorted(one for one in reach[name] if name in reach[one])) for name in arrows if name in reach[name]}
+    return [list(group) for group in sorted(groups)]
+
+
+def _reached(start: str, arrows: Mapping[str, Sequence[str]]) -> set[str]:
+    found: set[str] = set()
+    queue = [*arrows[start]]
+    while queue:
+        name = queue.pop()
+        if name not in found:
+            found.add(name)
+            queue += arrows[name]
+    return found
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    assert circles(PACKAGE) == []
+
+
+def test_a_planted_circle_is_found(tmp_path: Path) -> None:
+    files = {"ui/page/a.py": "from .b import c", "ui/page/b.py": "def f():\n    from lib_lora.ui.page.a import g"}
+    assert circles(plant(tmp_path, {})) == []
+    assert circles(plant(tmp_path, files)) == [["lib_lora.ui.page.a", "lib_lora.ui.page.b"]]
 
 
 def test_every_folder_is_small_enough_to_look_over() -> None:

@@ -1,4 +1,4 @@
-/** The paths and bodies of the routes. Generated from them: `python -m lib_lora.ui.routes.schema --types`. */
+/** The paths and bodies of the routes. Generated from them: `python -m lib_lora.ui.routes.route_table --types`. */
 
 /** The paths of GET requests. */
 type GetPath =

@@ -19,9 +19,10 @@ from PIL import Image
 from lib_lora import environment
 from lib_lora.errors import StoppedByUser, UserError
 from lib_lora.hosts import auth, webui_captioners, webui_options, webui_page, webui_painting
-from lib_lora.hosts.host_protocol import CardVisibility, Checkpoint, Host, OfferedCaptioner, Roots
+from lib_lora.hosts.host_protocol import CardVisibility, Checkpoint, OfferedCaptioner, Roots
 from lib_lora.hosts.queue_lock import take, turn
 from lib_lora.hosts.webui_modules import loras_work, part
+from lib_lora.hosts.webui_painting import PaintingWebui
 from lib_lora.job_host import Each, never
 from lib_lora.models.families.registry import families
 from lib_lora.pictures import Cell
@@ -30,7 +31,7 @@ _DROPPED = ("PYTHONPATH", "COMMANDLINE_ARGS", "PYTORCH_CUDA_ALLOC_CONF")
 _SAYS = "SameFace is training a LoRA; pictures wait until it is done."
 
 
-class Webui(Host):
+class Webui(PaintingWebui):
     """A webui. `app` is the FastAPI app of the page that is shown now, once there is one."""
 
     name = "webui"
@@ -165,10 +166,6 @@ class Webui(Host):
             The options that each request must override for that.
         """
         yield {"sd_model_checkpoint": title} if title else {}
-
-    @abstractmethod
-    def settle(self) -> None:
-        """After pictures of another checkpoint: the selected one is loaded again; the queue is held."""
 
     def reconstruct(self, image: Image.Image, stop: Callable[[], bool] = never) -> Image.Image | None:
         if self._holds:

@@ -10,23 +10,22 @@ import os
 import shutil
 import time
 import uuid
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from PIL import Image
 
 from lib_lora.errors import StoppedByUser, UserError
 from lib_lora.files import explained, printable
+from lib_lora.hosts.host_protocol import Host
 from lib_lora.hosts.queue_lock import turn
 from lib_lora.hosts.webui_modules import networks, part
 from lib_lora.job_host import Each
 from lib_lora.pictures import Cell
-
-if TYPE_CHECKING:
-    from lib_lora.hosts.webui import Webui
 
 FOLDER = "sameface-tests"  # within the Lora folder
 TOGETHER = 4  # pictures, before others have their turn
@@ -38,8 +37,30 @@ _CACHES = {
 }
 
 
-def paint(host: Webui, pictures: Sequence[Cell], base: Path | None, each: Each, stop: Callable[[], bool]) -> None:
-    """See `host_protocol.Host`."""
+class PaintingWebui(Host):
+    """What painting needs of a webui beside what every host has."""
+
+    @abstractmethod
+    def on_its_thread(self, work: Callable[[], Any]) -> Any:
+        """Run what touches the models where this webui wants it."""
+
+    @abstractmethod
+    def on_checkpoint(self, title: str) -> AbstractContextManager[dict[str, Any]]:
+        """The override settings that paint with this checkpoint, while the block runs; the queue is held."""
+
+    @abstractmethod
+    def settle(self) -> None:
+        """After pictures of another checkpoint: the selected one is loaded again; the queue is held."""
+
+    @abstractmethod
+    def ready_model(self) -> Any:
+        """The selected model, on the GPU; None where there is none. The queue is held."""
+
+
+def paint(
+    host: PaintingWebui, pictures: Sequence[Cell], base: Path | None, each: Each, stop: Callable[[], bool]
+) -> None:
+    """See `JobHost.paint`."""
     if not pictures:
         return
     samplers = part("sd_samplers").all_samplers_map
@@ -62,7 +83,7 @@ def paint(host: Webui, pictures: Sequence[Cell], base: Path | None, each: Each, 
         _paint(host, pictures, title, each, stop)
 
 
-def _paint(host: Webui, pictures: Sequence[Cell], title: str, each: Each, stop: Callable[[], bool]) -> None:
+def _paint(host: PaintingWebui, pictures: Sequence[Cell], title: str, each: Each, stop: Callable[[], bool]) -> None:
     lock = part("call_queue").queue_lock
     with _lent(host, {picture.lora for picture in pictures if picture.lora}) as stems:
         try:
@@ -91,7 +112,7 @@ def _groups(pictures: Sequence[Cell]) -> Iterable[list[int]]:
     return found.values()
 
 
-def _override(host: Webui, base: Path | None, lock: Any, stop: Callable[[], bool]) -> str:
+def _override(host: PaintingWebui, base: Path | None, lock: Any, stop: Callable[[], bool]) -> str:
     """The title of the checkpoint to change to; empty where it is the selected one.
 
     Raises:
@@ -128,7 +149,7 @@ def _same(one: Path, other: Path) -> bool:
 
 
 @contextmanager
-def _lent(host: Webui, files: set[Path]) -> Iterator[dict[Path, str]]:
+def _lent(host: PaintingWebui, files: set[Path]) -> Iterator[dict[Path, str]]:
     """Each LoRA under a name in the webui's Lora folder that it has never seen, while the block runs.
 
     The webui remembers what it knows of a LoRA under its name, so no name is used twice.
@@ -179,7 +200,7 @@ def _put(file: Path, target: Path) -> None:
 
 
 def _painted(
-    host: Webui, pictures: list[Cell], stems: dict[Path, str], title: str, stop: Callable[[], bool]
+    host: PaintingWebui, pictures: list[Cell], stems: dict[Path, str], title: str, stop: Callable[[], bool]
 ) -> list[tuple[Image.Image, str]]:
     """Pictures of one group and their infotexts; fewer where `stop` said so. The queue is held.
 
@@ -303,7 +324,7 @@ def forget_conditions() -> None:
                 setattr(owner, cache, [None] * len(kept))
 
 
-def reconstructed(host: Webui, image: Image.Image) -> Image.Image | None:
+def reconstructed(host: PaintingWebui, image: Image.Image) -> Image.Image | None:
     """A picture through the VAE and back; None without a model. The queue is held."""
     model = host.ready_model()
     if model is None:

@@ -15,20 +15,15 @@ import torch
 from diffusers import AutoencoderKL
 from PIL import Image
 
-from lib_lora.character.store import Character
 from lib_lora.errors import UserError
 from lib_lora.models.fast.memory import free_bytes, is_out_of_memory
 from lib_lora.models.vae import decode
 from lib_lora.pictures import NEGATIVE, Cell, save_picture
-from lib_lora.training.plan.train_settings import TrainSettings
+from lib_lora.training.plan.sample_prompts import prompts_of
 
 if TYPE_CHECKING:
     from lib_lora.training.session import Session
 
-PROMPTS = (
-    "close-up portrait photo of {who}, looking at the camera, neutral expression, soft daylight",
-    "upper body photo of {who} in a black coat, autumn park",
-)
 FIRST_SEED = 1000  # of the noise, drawn as webuis draw it: the finished LoRA paints the same faces there
 
 _TOGETHER = 512 * 512 * 2  # pixels that are painted at a time; with guidance the batch is twice that
@@ -40,26 +35,6 @@ _TILE = 64  # latent cells of the side of a piece, where the whole does not fit
 
 class Stopped(Exception):
     """Somebody asked for the end of the run while a picture was painted."""
-
-
-TRIGGER = "{trigger}"  # in a prompt of the user's own
-
-
-def prompts_of(character: Character, train: TrainSettings) -> list[str]:
-    """The prompts of all pictures of a checkpoint.
-
-    The user's own where there are some, with the trigger word in place of "{trigger}"; else the two, which begin again
-    (with other seeds) where more are wanted.
-    """
-    if train.samples and train.sample_prompts:
-        return [" ".join(prompt.replace(TRIGGER, character.trigger).split()) for prompt in train.sample_prompts]
-    who = ", ".join([f"{character.trigger} {character.class_word}", *character.traits])
-    return [PROMPTS[number % len(PROMPTS)].format(who=who) for number in range(train.samples)]
-
-
-def words_needed(character: Character, train: TrainSettings) -> list[str]:
-    """All texts that painting will ask the text encoders for."""
-    return [*dict.fromkeys(prompts_of(character, train)), NEGATIVE] if train.samples else []
 
 
 class Samples:

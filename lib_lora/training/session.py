@@ -32,7 +32,7 @@ from lib_lora.training.objective.ema import EMA
 from lib_lora.training.objective.objectives import make_objective
 from lib_lora.training.objective.optimizers import make_optimizer
 from lib_lora.training.plan.run_file import Run
-from lib_lora.training.samples import words_needed
+from lib_lora.training.plan.sample_prompts import words_needed
 
 Emit = Callable[..., None]
 

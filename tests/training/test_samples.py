@@ -19,6 +19,7 @@ from lib_lora.training import samples
 from lib_lora.training import state as states
 from lib_lora.training.loop import train
 from lib_lora.training.objective import diffusion_objective
+from lib_lora.training.plan import sample_prompts
 from lib_lora.training.plan.run_file import RunFile, load_run
 from lib_lora.training.plan.train_settings import TrainSettings
 from lib_lora.training.session import open_session
@@ -277,11 +278,11 @@ def test_euler_finds_the_picture_that_a_perfect_model_knows(prediction, zero, st
 def test_prompts_and_groups(make_run, events):
     run = make_run(photos=1)
     who = replace(run.file.character, traits=["freckles"])
-    prompts = samples.prompts_of(who, TrainSettings(samples=3))
+    prompts = sample_prompts.prompts_of(who, TrainSettings(samples=3))
     assert prompts[0] == prompts[2]
     assert all("mrxa woman, freckles" in prompt for prompt in prompts)
-    assert samples.words_needed(who, TrainSettings(samples=0)) == []
-    assert samples.words_needed(who, TrainSettings(samples=5)) == [*prompts[:2], NEGATIVE]
+    assert sample_prompts.words_needed(who, TrainSettings(samples=0)) == []
+    assert sample_prompts.words_needed(who, TrainSettings(samples=5)) == [*prompts[:2], NEGATIVE]
     for side, sizes in ((128, [5]), (512, [2, 2, 1]), (1024, [1] * 5)):
         painter = samples.Samples.__new__(samples.Samples)
         painter.side, painter.prompts = side, ["x"] * 5

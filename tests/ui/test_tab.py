@@ -177,10 +177,10 @@ def test_the_list_of_routes_is_made_from_them(page):
 def test_the_page_of_routes_is_up_to_date():
     written = ROUTES.read_text(encoding="utf-8")
     made = as_markdown(all_routes())
-    assert written == made, "run: python -m lib_lora.ui.routes.schema > docs/routes.md"
+    assert written == made, "run: python -m lib_lora.ui.routes.route_table > docs/routes.md"
 
 
 def test_the_types_of_the_page_s_scripts_are_up_to_date():
     written = (ROUTES.parents[1] / "javascript" / "types" / "routes.d.ts").read_text(encoding="utf-8")
     made = as_types(all_routes())
-    assert written == made, "run: python -m lib_lora.ui.routes.schema --types > javascript/types/routes.d.ts"
+    assert written == made, "run: python -m lib_lora.ui.routes.route_table --types > javascript/types/routes.d.ts"

@@ -277,7 +277,7 @@ class ModelInfo:
 
     Attributes:
         path: the checkpoint file.
-        family: name of its family.
+        model_family: its family.
         prediction: what the denoiser predicts, one of the family's `predictions`.
         zero_terminal_snr: the noise schedule ends in pure noise (Lin et al., arXiv 2305.08891).
         prediction_from: where `prediction` was read: "user", "marker", "metadata", "yaml", "probe" or "family".
@@ -287,7 +287,7 @@ class ModelInfo:
     """
 
     path: Path
-    family: str
+    model_family: ModelFamily
     prediction: str
     zero_terminal_snr: bool
     prediction_from: str
@@ -295,11 +295,9 @@ class ModelInfo:
     small_side: int | None = None
 
     @property
-    def model_family(self) -> ModelFamily:
-        """The family's object."""
-        from lib_lora.models.families.registry import family_named
-
-        return family_named(self.family)
+    def family(self) -> str:
+        """The name of its family."""
+        return self.model_family.name
 
     @property
     def resolution(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,24 +11,19 @@ from typing import TYPE_CHECKING, Any
 from fastapi.responses import Response
 
 from lib_lora.errors import UserError
-from lib_lora.files import sha256
 from lib_lora.queue.job_types import LONGEST
-from lib_lora.runs import run_records
 from lib_lora.ui.http import limits, paths
 from lib_lora.ui.http.request_context import MB, Call, RequestContext, Route, get, post
-from lib_lora.ui.http.responses import FOREVER, Refused, file
+from lib_lora.ui.http.responses import FOREVER, file
 from lib_lora.ui.routes.photo_routes import shrunk
 from lib_lora.ui.routes.run_routes import address
 from lib_lora.ui.views.character_snapshot import CharacterSnapshot, look
-from lib_lora.ui.views.invention import in_use, painted_of, plan_of
+from lib_lora.ui.views.invention import in_use, newest_lora, painted_of, plan_of, see_nobody_paints
 from lib_lora.workflows.invent.invented_folder import CANDIDATES, MORE, SQUARE, InventedFolder, InventedPicture
-from lib_lora.workspace.file_cache import kept, mark
 
 if TYPE_CHECKING:
-    from lib_lora.queue.queue import Job
-    from lib_lora.workspace.workspace import CharacterFolder
+    pass
 
-JOBS = ("invent", "more")
 _SMALL = 384  # pixels of the longer side
 
 
@@ -76,7 +71,7 @@ def shown(context: RequestContext, call: Call) -> dict[str, Any]:
     plan, painted = plan_of(invented), painted_of(invented)
     candidates = [one for one in painted if plan and one.is_candidate_of(plan)]
     further = [one for one in painted if not one.is_candidate]
-    lora = _newest_lora(snapshot.folder)
+    lora = newest_lora(snapshot.folder)
     return {
         "stage": "none" if plan is None else "picked" if plan.picked else CANDIDATES,
         "describe": plan.describe if plan else "",
@@ -132,17 +127,6 @@ def _round(snapshot: CharacterSnapshot, further: Sequence[InventedPicture], dige
     return {"painted": len(mine), "kept": sum(in_use(snapshot, one) for one in mine)}
 
 
-def _newest_lora(folder: CharacterFolder) -> tuple[str, str] | None:
-    """Name and SHA-256 of the last checkpoint of the newest run that has one."""
-    run = next(
-        (run for run in run_records.runs(folder) if run.saved), None
-    )  # as `workflows.judge.test_grid.find_run` finds it
-    lora = run_records.checkpoint(run, run.saved[-1]) if run else None
-    if lora is None or not lora.is_file():
-        return None
-    return lora.stem, kept(("lora", lora), mark(lora), lambda: sha256(lora))
-
-
 def candidate_picture(context: RequestContext, call: Call) -> Response:
     """A painted candidate; with `small=1`, at up to 384 pixels."""
     return _painted_picture(context, call, CANDIDATES)
@@ -166,7 +150,7 @@ def pick(context: RequestContext, call: Call) -> dict[str, Any]:
     from lib_lora.workflows.photos.new_character import NewCharacter
 
     snapshot = look(paths.character(context, call))
-    _see_nobody_paints(context, snapshot.folder)
+    see_nobody_paints(context, snapshot.folder)
     who = snapshot.character
     pick_face(context.root, NewCharacter(who.name, who.trigger, who.class_word), call.body.number)
     return shown(context, call)
@@ -181,7 +165,7 @@ def own_picture(context: RequestContext, call: Call) -> dict[str, Any]:
     from lib_lora.workflows.photos.new_character import NewCharacter
 
     snapshot, body = look(paths.character(context, call)), call.body
-    _see_nobody_paints(context, snapshot.folder)
+    see_nobody_paints(context, snapshot.folder)
     describe = " ".join(body.describe.split())
     if len(describe) > LONGEST or not describe.isprintable():
         raise UserError(
@@ -193,35 +177,3 @@ def own_picture(context: RequestContext, call: Call) -> dict[str, Any]:
     own = OwnPicture(sent(call), base, describe or None)
     pick_face(context.root, NewCharacter(who.name, who.trigger, who.class_word), own=own)
     return shown(context, call)
-
-
-def _see_nobody_paints(context: RequestContext, folder: CharacterFolder) -> None:
-    if open_job(context, folder):
-        raise Refused(409, "Faces are being painted for this character; stop that, or wait until it has finished.")
-
-
-def open_job(context: RequestContext, folder: CharacterFolder) -> Job | None:
-    """The job that paints, or waits to paint, for an invented character."""
-    return next((job for job in context.queue.open() if job.kind in JOBS and job.slug == folder.path.name), None)
-
-
-def see_that_it_can_be(
-    context: RequestContext, folder: CharacterFolder, kind: str, arguments: Mapping[str, Any]
-) -> None:
-    """Refuse a job of these kinds at once if its worker would refuse it later anyway.
-
-    Raises:
-        Refused: it is painted for already, has its face or has none yet, or there is no LoRA to paint with.
-    """
-    _see_nobody_paints(context, folder)
-    snapshot = look(folder)
-    plan, name = plan_of(InventedFolder(folder)), snapshot.character.name
-    picked = bool(plan and plan.picked)
-    if kind == "invent" and picked:
-        raise Refused(409, f"{name} already has its face; make another character for another face.")
-    if kind == "invent" and snapshot.digests:
-        raise Refused(409, f"{name} already has photos, and an invented face would be another person among them.")
-    if kind == "more" and not picked:
-        raise Refused(409, f"{name} has no face yet; pick one of the candidates first.")
-    if kind == "more" and arguments.get("with_lora") and _newest_lora(folder) is None:
-        raise Refused(409, f"{name} has no trained LoRA yet; paint without one, or train it first.")

@@ -18,6 +18,7 @@ from lib_lora.runs.events import events_after
 from lib_lora.ui.http import paths
 from lib_lora.ui.http.request_context import Call, RequestContext, Route, get, post
 from lib_lora.ui.http.responses import Refused, about, forbidden, missing
+from lib_lora.ui.views.invention import see_that_it_can_be
 from lib_lora.workspace.file_cache import kept
 from lib_lora.workspace.workspace import CharacterFolder, JobFolder, Workspace
 
@@ -112,8 +113,6 @@ def put(context: RequestContext, folder: CharacterFolder, kind: str, arguments: 
         raise UserError("Choose a base model first.", "base", code="base-model-not-chosen")
     _see_paths(context, arguments)
     if kind in ("invent", "more"):
-        from lib_lora.ui.routes.invent_routes import see_that_it_can_be
-
         see_that_it_can_be(context, folder, kind, arguments)
     job = context.queue.add(kind, character.name, dict(arguments))
     context.supervisor.wake()

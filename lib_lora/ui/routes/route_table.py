@@ -1,4 +1,4 @@
-"""All routes put together: one router for any FastAPI app."""
+"""All routes put together: one router for any FastAPI app. Run as a module, it prints their list."""
 
 from __future__ import annotations
 
@@ -90,3 +90,10 @@ def _endpoint(context: RequestContext, route: Route) -> Callable[[Request], Coro
         return await answered(context, route, request)
 
     return endpoint
+
+
+if __name__ == "__main__":
+    import sys
+
+    sys.stdout.reconfigure(encoding="utf-8", newline="\n")  # type: ignore[union-attr]
+    sys.stdout.write((schema.as_types if "--types" in sys.argv else schema.as_markdown)(all_routes()))

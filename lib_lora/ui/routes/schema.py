@@ -16,7 +16,7 @@ from lib_lora.ui.http.request_context import MB, PREFIX, Nothing, Route
 _HEAD = f"""\
 # The HTTP routes
 
-All routes are below `{PREFIX}`. This page is generated from the routes: `python -m lib_lora.ui.routes.schema`.
+All routes are below `{PREFIX}`. This page is generated from the routes: `python -m lib_lora.ui.routes.route_table`.
 
 Responses are JSON. A request that changes something is a POST with the Content-Type `application/json`. Errors return a
 status (400 invalid, 401 not logged in, 403 not allowed from here, 404 not found, 408 too slow, 409 not possible now,
@@ -89,7 +89,7 @@ def _section(route: Route) -> str:
 
 
 _TYPES_HEAD = """\
-/** The paths and bodies of the routes. Generated from them: `python -m lib_lora.ui.routes.schema --types`. */
+/** The paths and bodies of the routes. Generated from them: `python -m lib_lora.ui.routes.route_table --types`. */
 
 /** The paths of GET requests. */
 type GetPath =
@@ -147,12 +147,3 @@ def _typed(hint: Any) -> str:
         for field in dataclasses.fields(hint)
     ]
     return f"{{ {'; '.join(fields)} }}" if fields else "{}"
-
-
-if __name__ == "__main__":
-    import sys
-
-    from lib_lora.ui.routes.route_table import all_routes
-
-    sys.stdout.reconfigure(encoding="utf-8", newline="\n")  # type: ignore[union-attr]
-    sys.stdout.write((as_types if "--types" in sys.argv else as_markdown)(all_routes()))

@@ -1,13 +1,24 @@
-"""How far a character is invented, in short: for the state that a page asks for each second."""
+"""How far a character is invented, and whether more can be painted now."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from lib_lora.errors import UserError
-from lib_lora.ui.views.character_snapshot import CharacterSnapshot
+from lib_lora.files import sha256
+from lib_lora.runs import run_records
+from lib_lora.ui.http.request_context import RequestContext
+from lib_lora.ui.http.responses import Refused
+from lib_lora.ui.views.character_snapshot import CharacterSnapshot, look
 from lib_lora.workflows.invent.invented_folder import CANDIDATES, InventedFolder, InventedPicture, InventPlan
 from lib_lora.workspace.file_cache import kept, mark
+
+if TYPE_CHECKING:
+    from lib_lora.queue.queue import Job
+    from lib_lora.workspace.workspace import CharacterFolder
+
+JOBS = ("invent", "more")
 
 
 def in_short(snapshot: CharacterSnapshot) -> dict[str, Any] | None:
@@ -51,3 +62,50 @@ def painted_of(invented: InventedFolder) -> list[InventedPicture]:
 def in_use(snapshot: CharacterSnapshot, one: InventedPicture) -> bool:
     """Whether a picture was kept and is still one of the photos in use."""
     return one.kept and snapshot.digests.get(one.photo, "") not in ("", *snapshot.dropped)
+
+
+def newest_lora(folder: CharacterFolder) -> tuple[str, str] | None:
+    """Name and SHA-256 of the last checkpoint of the newest run that has one."""
+    # as `workflows.judge.test_grid.find_run` finds it
+    run = next((run for run in run_records.runs(folder) if run.saved), None)
+    lora = run_records.checkpoint(run, run.saved[-1]) if run else None
+    if lora is None or not lora.is_file():
+        return None
+    return lora.stem, kept(("lora", lora), mark(lora), lambda: sha256(lora))
+
+
+def see_nobody_paints(context: RequestContext, folder: CharacterFolder) -> None:
+    """Refuse what cannot be done while faces are painted.
+
+    Raises:
+        Refused: they are.
+    """
+    if open_job(context, folder):
+        raise Refused(409, "Faces are being painted for this character; stop that, or wait until it has finished.")
+
+
+def open_job(context: RequestContext, folder: CharacterFolder) -> Job | None:
+    """The job that paints, or waits to paint, for an invented character."""
+    return next((job for job in context.queue.open() if job.kind in JOBS and job.slug == folder.path.name), None)
+
+
+def see_that_it_can_be(
+    context: RequestContext, folder: CharacterFolder, kind: str, arguments: Mapping[str, Any]
+) -> None:
+    """Refuse a job of these kinds at once if its worker would refuse it later anyway.
+
+    Raises:
+        Refused: it is painted for already, has its face or has none yet, or there is no LoRA to paint with.
+    """
+    see_nobody_paints(context, folder)
+    snapshot = look(folder)
+    plan, name = plan_of(InventedFolder(folder)), snapshot.character.name
+    picked = bool(plan and plan.picked)
+    if kind == "invent" and picked:
+        raise Refused(409, f"{name} already has its face; make another character for another face.")
+    if kind == "invent" and snapshot.digests:
+        raise Refused(409, f"{name} already has photos, and an invented face would be another person among them.")
+    if kind == "more" and not picked:
+        raise Refused(409, f"{name} has no face yet; pick one of the candidates first.")
+    if kind == "more" and arguments.get("with_lora") and newest_lora(folder) is None:
+        raise Refused(409, f"{name} has no trained LoRA yet; paint without one, or train it first.")

@@ -8,7 +8,6 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +41,7 @@ from lib_lora.workflows.judge.test_grid import find_run, paint_and_score
 from lib_lora.workflows.photos.audit_command import run_audit
 from lib_lora.workflows.photos.audit_photos import RESOLUTION, Choices
 from lib_lora.workflows.photos.fill_captions import fill
+from lib_lora.workflows.worker.job_context import JobContext
 from lib_lora.workflows.worker.remote_captioner import PREFIX, RemoteCaptioner
 from lib_lora.workflows.worker.remote_painter import PAINTER_ID, RemotePainter
 from lib_lora.workflows.worker.work_invent import paint_candidates, paint_more
@@ -50,27 +50,6 @@ from lib_lora.workspace.preferences import chosen_engine
 from lib_lora.workspace.workspace import JobFolder, Workspace
 
 Result = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class JobContext:
-    """What a job is done with.
-
-    Attributes:
-        root: the data folder.
-        character: the name of the one whose job it is.
-        folder: of the job.
-        channel: to the parent.
-        emit: for events.
-        note_run: is told the identifier of the run that is trained, once it is known.
-    """
-
-    root: Path
-    character: str
-    folder: Path
-    channel: WorkerPipe
-    emit: Callable[..., None]
-    note_run: Callable[[str], None]
 
 
 def work(root: Path, number: int, channel: WorkerPipe) -> Result:

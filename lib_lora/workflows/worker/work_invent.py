@@ -17,7 +17,7 @@ from lib_lora.workspace.preferences import chosen_engine
 from lib_lora.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
-    from lib_lora.workflows.worker.work import JobContext
+    from lib_lora.workflows.worker.job_context import JobContext
 
 
 def paint_candidates(arguments: InventArguments, context: JobContext) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from lib_lora.workflows.train.prepare import start_run
 from lib_lora.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
-    from lib_lora.workflows.worker.work import JobContext
+    from lib_lora.workflows.worker.job_context import JobContext
 
 PATIENCE = 75.0  # seconds: a worker whose parent has gone saves what it trained, and has the run until then
 
