@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from lib_lora.cli.arguments import Answer, Commands, at_least, engine, engine_of, finite, painting, status
 from lib_lora.runs.run_names import HOW, checkpoint_named, grid_named, run_named
-from lib_lora.typed_settings import to_dict
 from lib_lora.workspace.workspace import data_root
 
 if TYPE_CHECKING:
@@ -70,6 +69,7 @@ def add(command: Commands) -> None:
 
 def _grid(options: argparse.Namespace) -> Answer:
     from lib_lora.grid.prompts import PROMPTS, QUICK
+    from lib_lora.likeness.report.report import values_of
     from lib_lora.workflows.judge.grid_run import GridRequest
     from lib_lora.workflows.judge.test_grid import paint_and_score
     from lib_lora.workflows.train.main_job import sink
@@ -80,9 +80,8 @@ def _grid(options: argparse.Namespace) -> Answer:
     request = GridRequest(step, options.weight, options.grid_steps, count, options.first_seed)
     done = paint_and_score(run, request, sink(run), engine=measured_with)
     verdict = done.report.verdict
-    return Answer(
-        done.text, {"folder": str(done.folder), **to_dict(done.report)}, status(verdict.drift, verdict.judged)
-    )
+    values = {"folder": str(done.folder), **values_of(done.report)}
+    return Answer(done.text, values, status(verdict.drift, verdict.judged))
 
 
 def _answer(result: Scored) -> Answer:
