@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lib_lora.cli.arguments import Answer, Commands, at_least, engine, engine_of, finite, painting, status
+from lib_lora.likeness.report.report import values_of
 from lib_lora.runs.run_names import HOW, checkpoint_named, grid_named, run_named
-from lib_lora.typed_settings import to_dict
 from lib_lora.workspace.workspace import data_root
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def _grid(options: argparse.Namespace) -> Answer:
     done = paint_and_score(run, request, sink(run), engine=measured_with)
     verdict = done.report.verdict
     return Answer(
-        done.text, {"folder": str(done.folder), **to_dict(done.report)}, status(verdict.drift, verdict.judged)
+        done.text, {"folder": str(done.folder), **values_of(done.report)}, status(verdict.drift, verdict.judged)
     )
 
 
