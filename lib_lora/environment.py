@@ -114,7 +114,8 @@ def parse(line: str) -> tuple[str, str]:
 
 
 def admits(wanted: str, version: str) -> bool:
-    """Whether a version is in a range: ``admits(">=2.1", "2.1.0+cu121")``. Pre-releases count as their release.
+    """Whether a version is in a range: ``admits(">=2.1", "2.1.0+cu121")``. Pre-releases count as their release, and a
+    version that does not follow the rules ("0.31.0.custom") as the numbers with which it begins.
 
     Any version is where `packaging` is missing: what is in `lines` has it among its needs, so it is complained of
     itself; and in the private environment, where the same is asked again, it is there.
@@ -125,9 +126,13 @@ def admits(wanted: str, version: str) -> bool:
     except ImportError:
         return True
     try:
-        return SpecifierSet(wanted).contains(Version(version).base_version)
+        plain = Version(version).base_version
     except InvalidVersion:  # of a package that somebody has built by hand
-        return False
+        numbers = re.match(r"[0-9]+(?:\.[0-9]+)*", version)
+        if numbers is None:
+            return False
+        plain = numbers[0]
+    return SpecifierSet(wanted).contains(plain)
 
 
 def _normal(name: str) -> str:

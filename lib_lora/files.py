@@ -48,7 +48,7 @@ def explained(path: Path, doing: str = "write") -> Iterator[None]:
             code, why = "file-missing", "it is not there (any more)"
         else:
             code, why = "file-inaccessible", error.strerror or str(error)
-        raise UserError(f"Cannot {doing} {path}: {why}.", code=code, file=path) from error
+        raise UserError(f"Cannot {doing} {path}: {why}.", code=code, file=path, reason=why) from error
 
 
 def opened(path: Path) -> IO[bytes]:

@@ -66,7 +66,7 @@ def install_packages(
     Args:
         python: the interpreter.
         lines: the requirements.
-        log: a file that gets all that was said.
+        log: a file that gets all that was said; where it cannot be written, nothing is kept.
         each: gets what is said, line by line.
         target: a folder for exactly these packages, without what they need, and as wheels only; None = the
             interpreter's own, with what they need.
@@ -77,7 +77,8 @@ def install_packages(
     """
     where = ["--no-deps", "--target", str(target), "--only-binary=:all:"] if target else []
     where += ["--index-url", index] if index else []
-    log.unlink(missing_ok=True)
+    with suppress(OSError):  # Windows: another program has it open, or it is read-only
+        log.unlink(missing_ok=True)
     uv = _uv()
     if uv and not _is_configured(python):
         code, said = _watched([*uv, "pip", "install", "--python", python, *where, *lines], each)
@@ -90,7 +91,15 @@ def install_packages(
             shutil.rmtree(target, ignore_errors=True)
     command = [python, "-m", "pip", "install", *where, *([] if target else ["--prefer-binary"])]
     command += ["--no-input", "--disable-pip-version-check", "--no-warn-script-location", "--progress-bar", "off"]
-    return _watched([*command, "--log", str(log), *lines], each)
+    return _watched([*command, *(["--log", str(log)] if _is_writable(log) else []), *lines], each)
+
+
+def _is_writable(file: Path) -> bool:
+    try:
+        with open(file, "ab"):
+            return True
+    except OSError:
+        return False
 
 
 def _uv() -> list[str]:

@@ -87,6 +87,9 @@ def test_a_fancier_requirement_is_refused(line: str) -> None:
         (">=2.1", "2.1.0a0+git", True),  # NVIDIA's containers have such a torch
         ("<0.116", "0.116.0rc1", False),
         (">=1", "by hand", False),
+        (">=0.31,<0.36", "0.31.0.custom", True),
+        (">=0.31,<0.36", "0.36.0.custom", False),
+        ("==0.31.0", "0.31.0_mine", True),
         ("", "0.1", True),
     ],
 )

@@ -62,6 +62,22 @@ def test_without_uv_pip_does_it(place: Place) -> None:
     assert "Successfully installed tiny-1.5" in place.log.read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("locked", [False, True])
+def test_a_log_that_cannot_be_written_stops_nothing(
+    place: Place, monkeypatch: pytest.MonkeyPatch, locked: bool
+) -> None:
+    if locked:  # as on Windows, while another program has the file open
+
+        def refuse(path: Path, missing_ok: bool = False) -> None:
+            raise PermissionError(13, "held", str(path))
+
+        monkeypatch.setattr(Path, "unlink", refuse)
+    else:
+        place.log.mkdir()
+    assert place.install("tiny>=1") == 0
+    assert place.installed() == {"tiny": "1.5"}
+
+
 @posix
 def test_uv_is_asked_for_the_same(place: Place) -> None:
     asked = place.uv("exit 0")

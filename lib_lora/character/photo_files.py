@@ -130,7 +130,7 @@ def read_photo(stream: IO[bytes], name: str, pay: Callable[[int], None] | None =
     except Exception as error:  # Pillow's decoders raise anything on a damaged file
         why = " ".join(str(error).split()) or type(error).__name__
         raise UserError(
-            f"{name} is damaged ({why}); replace or remove it.", code="photo-damaged", photo=name
+            f"{name} is damaged ({why}); replace or remove it.", code="photo-damaged", photo=name, reason=why
         ) from error
 
 
@@ -201,6 +201,7 @@ def unsupported(paths: list[Path]) -> list[UserError]:
             f"{path.name} is a {path.suffix[1:].upper()} file, which is not read; save it as JPEG or PNG.",
             code="photo-format-unsupported",
             photo=path.name,
+            format=path.suffix[1:].upper(),
         )
         for path in paths
         if path.suffix.lower() in OTHER_SUFFIXES

@@ -80,9 +80,8 @@ def _grid(options: argparse.Namespace) -> Answer:
     request = GridRequest(step, options.weight, options.grid_steps, count, options.first_seed)
     done = paint_and_score(run, request, sink(run), engine=measured_with)
     verdict = done.report.verdict
-    return Answer(
-        done.text, {"folder": str(done.folder), **values_of(done.report)}, status(verdict.drift, verdict.judged)
-    )
+    values = {"folder": str(done.folder), **values_of(done.report)}
+    return Answer(done.text, values, status(verdict.drift, verdict.judged))
 
 
 def _answer(result: Scored) -> Answer:

@@ -64,7 +64,7 @@ def second_look(detector: YuNet, pixels: Pixels, row: Array) -> Array:
             seen.append(_scaled(found[nearest : nearest + 1], _pair(size / side, size / side))[0, 4:14])
     if not seen:
         return row
-    result = row.copy()
+    result: Array = row.copy()
     result[4:14] = np.mean(seen, 0) + np.tile(_pair(left, top), 5)
     return result
 
@@ -138,7 +138,7 @@ def _fitted(pixels: Pixels, side: int) -> tuple[Pixels, Array]:
 
 def _scaled(rows: Array, factor: Array) -> Array:
     """Rows in a picture that is larger by `factor` (x, y): lengths times it, places by pixel centres."""
-    result = rows.copy()
+    result: Array = rows.copy()
     shift = (factor - 1) / 2
     result[:, :14] *= np.tile(factor, 7)
     result[:, :2] += shift

@@ -11,6 +11,7 @@ Knows the webui's modules by their names and imports them only when a captioner 
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol, TypeVar
@@ -22,6 +23,7 @@ from lib_lora.captions.captioner import Captioner
 from lib_lora.errors import UserError
 from lib_lora.hosts.host_protocol import OfferedCaptioner
 
+LOG = logging.getLogger("sameface")
 BLIP, TAGS = "webui-blip", "webui-tags"
 NAMES = {  # the plainest first
     TAGS: "The webui's DeepBooru adds tags",
@@ -45,14 +47,21 @@ class WebuiCaptioner(Captioner, Protocol):
 
 
 def offered() -> list[OfferedCaptioner]:
-    """The captioners that this webui has; the plainest first."""
+    """The captioners that this webui has; the plainest first.
+
+    One that fails in an unexpected way is offered with the reason why it is not ready, and the others are as usable as
+    before.
+    """
     found = []
     for name, text in NAMES.items():
         try:
-            made = webui_captioner(name)
+            why = _fetch_it(name, webui_captioner(name).missing())
         except UserError:  # this webui lacks it
             continue
-        found.append(OfferedCaptioner(name, text, _fetch_it(name, made.missing())))
+        except Exception as error:  # another program's, which extensions patch
+            LOG.warning("The webui's captioner %s cannot be used.", name, exc_info=error)
+            why = _failed(name, error)
+        found.append(OfferedCaptioner(name, text, why))
     return found
 
 
@@ -196,7 +205,7 @@ def _has(thing: Any, names: Iterable[str]) -> bool:
 
 
 def _absent(name: str) -> str:
-    return f"This is no webui that has {name}; use another captioner."
+    return f"This webui does not have {name}; use another captioner."
 
 
 def _there(folder: str, suffix: str) -> bool:
@@ -239,9 +248,10 @@ def _asked(name: str, ask: Callable[[], _Answer]) -> _Answer:
     except UserError:
         raise
     except Exception as error:  # another program's, which extensions patch
-        why = f"{type(error).__name__}: {error}"[:300]
-        raise UserError(
-            f"The webui could not use {name} ({why}); see its console, or use another captioner.",
-            code="webui-captioner-failed",
-            captioner=name,
-        ) from error
+        raise UserError(_failed(name, error), code="webui-captioner-failed", captioner=name) from error
+
+
+def _failed(name: str, error: Exception) -> str:
+    """The sentence for an error in the webui."""
+    why = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    return f"The webui could not use {name} ({why}); see its console, or use another captioner."

@@ -9,7 +9,7 @@ import json
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,9 @@ from lib_lora.workspace.workspace import Workspace
 
 MOST_WAITING = 1000
 OPEN = ("waiting", "running", "paused")
-_FILES = "files"  # beside the stored arguments: where the files lie here that they name
+# Beside the stored arguments: where each file lies here that they name; null = under that name in the data folder; an
+# incomplete path stands for itself. Rows of older versions have only those that lie elsewhere, or none.
+_FILES = "files"
 RESULT = "result.json"  # in a job's folder, the last thing its worker writes
 
 
@@ -104,12 +106,13 @@ class Queue:
         with self._file.open(write=True) as db:
             text = self._text(checked)
             alike = "state = 'waiting' AND kind = ? AND slug = ? ORDER BY place, id"
-            line = db.execute(f"SELECT id, arguments FROM jobs WHERE {alike}", (kind, name)).fetchall()
-            twin = next((row for row in line[-1 if lane == "light" else 0 :] if row["arguments"] == text), None)
+            rows = db.execute(f"SELECT * FROM jobs WHERE {alike}", (kind, name)).fetchall()
+            line, wanted = [self._job(row) for row in rows], self._arguments(json.loads(text))
+            twin = next((job for job in line[-1 if lane == "light" else 0 :] if job.arguments == wanted), None)
             if twin:
                 if first:
-                    db.execute("UPDATE jobs SET place = ? WHERE id = ?", (_first(db), twin["id"]))
-                return self._get(db, twin["id"])
+                    db.execute("UPDATE jobs SET place = ? WHERE id = ?", (_first(db), twin.id))
+                return self._get(db, twin.id)
             waiting = db.execute("SELECT COUNT(*) FROM jobs WHERE state = 'waiting'").fetchone()[0]
             if waiting >= MOST_WAITING and not first:
                 raise UserError(
@@ -323,14 +326,15 @@ class Queue:
 
     def named(self, number: int) -> tuple[dict[str, Any], dict[str, Path]]:
         """A job's arguments as any machine understands them, and where the files lie here that they name and that are
-        not in the data folder.
+        not in the data folder. The arguments say which of the others are in it; `accept` takes them so.
 
         Raises:
             UserError: there is no such job.
         """
         with self._file.open() as db:
-            arguments, files = _parted(self._row(db, number))
-            return arguments, {name: Path(path) for name, path in files.items()}
+            arguments, files = _parted(json.loads(self._row(db, number)["arguments"]))
+        elsewhere = {name: Path(path) for name, path in files.items() if path not in (None, name)}
+        return _with(arguments, {name: path for name, path in files.items() if name not in elsewhere}), elsewhere
 
     def accept(self, job: Job, arguments: dict[str, Any], files: dict[str, Path]) -> None:
         """Put in a job of another data folder, which runs, under its number; for a runner on another machine.
@@ -340,7 +344,8 @@ class Queue:
             arguments: as `named` gave them there.
             files: where those lie here that they name.
         """
-        text = _stored(arguments, {name: str(path) for name, path in files.items()})
+        plain, inside = _parted(arguments)
+        text = _json(_with(plain, {**inside, **{name: str(path) for name, path in files.items()}}))
         row = (job.id, lane_of(job.kind), job.kind, job.character, job.slug, "running", text, job.created, job.run)
         with self._file.open(write=True) as db:
             db.execute("DELETE FROM jobs WHERE id = ?", (job.id,))
@@ -364,9 +369,8 @@ class Queue:
     def _job(self, row: sqlite3.Row) -> Job:
         queue_rows.check(tuple(row))
         values = {key: row[key] for key in queue_rows.COLUMNS if key != "lane"}
-        arguments, files = _parted(row)
-        paths = with_files(arguments, lambda name: files.get(name) or self._path_of(name))
-        return Job(**{**values, "arguments": paths, "result": json.loads(row["result"])})
+        arguments = self._arguments(json.loads(row["arguments"]))
+        return Job(**{**values, "arguments": arguments, "result": json.loads(row["result"])})
 
     def _open_ones(self, db: sqlite3.Connection) -> list[Job]:
         order = "CASE state WHEN 'waiting' THEN 0 WHEN 'running' THEN 1 ELSE 2 END, place, id"
@@ -384,15 +388,24 @@ class Queue:
         )
 
     def _text(self, arguments: dict[str, Any]) -> str:
-        """Arguments as they are stored: files by names that hold on any machine, and apart from them where those lie
-        here that are not in the data folder. A path that is not complete stays as it is."""
-        files: dict[str, str] = {}
+        """Arguments as they are stored: files by names that hold on any machine, and beside them where each lies.
+
+        A path that is not complete stays as it is, and no name is the same.
+        """
+        workspace = Workspace(self.root.absolute())
+        files: dict[str, str | None] = {}
+
+        def note_incomplete(path: str) -> str:
+            if not Path(path).is_absolute():
+                files[path] = path
+            return path
 
         def name_of(path: str) -> str:
             if not Path(path).is_absolute():
                 return path
-            name = Workspace(self.root).name_of(Path(path))
-            if not Path(name).is_absolute():
+            name = workspace.name_of(Path(path))
+            if not Path(name).is_absolute() and files.get(name) is None:
+                files[name] = None
                 return name
             file, number = Path(path), 1
             name = file.name
@@ -402,11 +415,27 @@ class Queue:
             files[name] = path
             return name
 
-        return _stored(with_files(arguments, name_of), files)
+        with_files(arguments, note_incomplete)  # first: the names must differ from them
+        named = with_files(arguments, name_of)
+        told = {name: path for name, path in files.items() if path != name or "/" in name}  # the rest is plain enough
+        return _json(_with(named, told))
 
-    def _path_of(self, name: str) -> str:
-        """The path of what lies in the data folder; what is no name of a file there, as older rows have it, stays."""
-        here = self.root / name
+    def _arguments(self, stored: dict[str, Any]) -> dict[str, Any]:
+        """Stored arguments with the paths here of the files that they name."""
+        arguments, files = _parted(stored)
+        workspace = Workspace(self.root.absolute())
+
+        def path_of(name: str) -> str:
+            if name not in files:
+                return self._older_path(name)
+            known = files[name]
+            return str(workspace.path_of(name)) if known is None else known
+
+        return with_files(arguments, path_of)
+
+    def _older_path(self, name: str) -> str:
+        """The path of what a row of an older version may name in the data folder; anything else stays."""
+        here = self.root.absolute() / name
         return str(here) if "/" in name and not Path(name).is_absolute() and here.exists() else name
 
     def kept_open(self) -> AbstractContextManager[None]:
@@ -418,15 +447,15 @@ class Queue:
         return self._file.notice()
 
 
-def _parted(row: sqlite3.Row) -> tuple[dict[str, Any], dict[str, str]]:
-    """The stored arguments, and where the files lie here that they name."""
-    stored = json.loads(row["arguments"])
-    files = stored.pop(_FILES, {})
-    return stored, files if isinstance(files, dict) else {}
+def _parted(stored: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str | None]]:
+    """The arguments, and where each file lies here that they name; None = under that name in the data folder."""
+    arguments = {key: value for key, value in stored.items() if key != _FILES}
+    files = stored.get(_FILES)
+    return arguments, files if isinstance(files, dict) else {}
 
 
-def _stored(arguments: dict[str, Any], files: dict[str, str]) -> str:
-    return _json({**arguments, _FILES: files} if files else arguments)
+def _with(arguments: dict[str, Any], files: Mapping[str, str | None]) -> dict[str, Any]:
+    return {**arguments, _FILES: files} if files else arguments
 
 
 def _first(db: sqlite3.Connection) -> float:

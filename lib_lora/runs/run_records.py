@@ -6,6 +6,7 @@ OpenCV, which a list on a page must not wait for.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -178,7 +179,7 @@ def _grid(path: Path) -> GridRecord | None:
     try:
         found = read_json(path)
         verdict, facts = found["verdict"], found["facts"]
-        step = facts["step"]
+        step, retention = facts["step"], facts["retention"]
         if step is not None and not isinstance(step, int):
             return None
         return GridRecord(
@@ -189,11 +190,22 @@ def _grid(path: Path) -> GridRecord | None:
             str(verdict["headline"]),
             bool(verdict["drift"]),
             bool(verdict["judged"]),
-            facts["retention"],
+            None if retention is None else _share(retention),
             str(found["made"]),
         )
     except (UserError, KeyError, TypeError, ValueError, OverflowError):
         return None
+
+
+def _share(value: Any) -> float:
+    """A finite number of JSON as it is.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise ValueError(f"{value!r} is not a number")
+    return value
 
 
 def best(found: Sequence[tuple[RunRecord, Sequence[GridRecord]]]) -> GridRecord | None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from lib_lora.errors import UserError
 from lib_lora.files import slug
@@ -112,12 +112,13 @@ class Workspace:
     def name_of(self, path: Path) -> str:
         """What a file is called on any machine that has this data folder: its path in it, with slashes.
 
-        One that lies elsewhere has no such name; its absolute path is given.
+        One that lies elsewhere, or whose path there is no name on every system, has none; its absolute path is given.
         """
         try:
-            return path.absolute().relative_to(self.root.absolute()).as_posix()
+            name = path.absolute().relative_to(self.root.absolute()).as_posix()
         except ValueError:
             return str(path.absolute())
+        return name if _stays_inside(name) else str(path.absolute())
 
     def path_of(self, name: str) -> Path:
         """The file of a name that `name_of` gave; an absolute path stays as it is.
@@ -127,11 +128,17 @@ class Workspace:
         """
         if Path(name).is_absolute():
             return Path(name)
-        if ".." in PurePosixPath(name.replace("\\", "/")).parts:
+        if not _stays_inside(name):
             raise UserError(
                 f"{name!r} is no file of the data folder {self.root}.", code="name-outside-data-folder", name=name
             )
         return self.root / name
+
+
+def _stays_inside(name: str) -> bool:
+    """Whether a relative name leads out of no folder, on Windows and elsewhere alike."""
+    windows = PureWindowsPath(name)  # takes slashes of both kinds, so its parts are those of either system
+    return not (windows.drive or windows.root or PurePosixPath(name).root or ".." in windows.parts)
 
 
 @dataclass(frozen=True)

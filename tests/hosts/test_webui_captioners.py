@@ -305,6 +305,33 @@ def test_a_webui_that_lacks_it_is_said(change: Callable[[Webui], None], name: st
     assert [one.name for one in offered()] == [other for other in NAMES if other != name]
 
 
+def _deepbooru_that_fails_to_load(webui: Webui) -> None:
+    folder = webui.models.parent / "modules"
+    folder.mkdir()
+    (folder / "deepbooru.py").write_text("raise RuntimeError('no libcuda')", encoding="utf-8")
+    del sys.modules["modules.deepbooru"]
+    sys.modules["modules"].__path__ = [str(folder)]
+
+
+@pytest.mark.parametrize(
+    ("change", "name", "why"),
+    [
+        (lambda webui: delattr(Interrogator, "blip_model"), BLIP, "AttributeError"),
+        (_deepbooru_that_fails_to_load, TAGS, "RuntimeError: no libcuda"),
+    ],
+)
+def test_one_that_fails_unexpectedly_is_offered_with_the_reason(
+    change: Callable[[Webui], None], name: str, why: str, webui: Webui, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Interrogator, "blip_model", None)  # is put back afterwards
+    webui.put(BLIP_FILE, TAGS_FILE)
+    change(webui)
+    found = {one.name: one.why for one in offered()}
+    other = next(one for one in NAMES if one != name)
+    assert (list(found), found[other]) == (list(NAMES), "")
+    assert f"could not use {name} ({why}" in found[name]
+
+
 def test_outside_a_webui_there_are_none_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "modules", None)
     for name in (BLIP, TAGS):

@@ -208,7 +208,7 @@ def test_one_fault_of_many_photos_is_one_line():
     soft = [photo(f"{number}.jpg", **SOFT) for number in range(9)]
     few, many = audit_words.text(audited(*soft[:8])), audit_words.text(audited(*soft))
     assert few.count("the face is blurred") == 1
-    assert "So with 7 more: 1.jpg, 2.jpg, 3.jpg and others." in few
+    assert "The same applies to 7 more: 1.jpg, 2.jpg, 3.jpg and others." in few
     assert audit_words.text(audited(*soft[:3])).count("the face is blurred") == 3
     assert "the face is blurred" not in many
     assert "9 photos: blurred (0.jpg, 1.jpg, 2.jpg and others; the contact sheet says more)." in many

@@ -108,3 +108,54 @@ def test_two_files_of_one_name_are_two(tmp_path):
     named, files = queue.named(job.id)
     assert [named["base"], named["settings"]["class_photos"]] == ["x.safetensors", "x-2.safetensors"]
     assert files == {"x.safetensors": places[0], "x-2.safetensors": places[1]}
+
+
+def _stored(queue, arguments=None):
+    with sqlite3.connect(queue.path) as db:
+        if arguments is not None:
+            db.execute("UPDATE jobs SET arguments = ?, seal = ''", (json.dumps(arguments),))
+        return json.loads(db.execute("SELECT arguments FROM jobs").fetchone()[0])
+
+
+def test_what_lies_directly_in_the_data_folder_is_found_there_also_after_a_move(tmp_path):
+    queue = Queue(tmp_path / "data")
+    places = [queue.root / "base.safetensors", queue.root / "women"]  # neither needs to exist
+    job = queue.add("train", "Mara", {"base": str(places[0]), "settings": {"class_photos": str(places[1])}})
+    assert [job.arguments["base"], job.arguments["settings"]["class_photos"]] == [str(one) for one in places]
+    named, files = queue.named(job.id)
+    assert (named["base"], files) == ("base.safetensors", {})
+    other = Queue(tmp_path / "other")
+    other.accept(job, named, files)
+    assert other.get(job.id).arguments["base"] == str(other.root / "base.safetensors")
+    queue.root.rename(tmp_path / "moved")
+    assert Queue(tmp_path / "moved").get(job.id).arguments["base"] == str(tmp_path / "moved" / "base.safetensors")
+
+
+def test_an_incomplete_path_is_mistaken_for_no_other_file(tmp_path):
+    queue = Queue(tmp_path / "data")
+    (queue.root / "models").mkdir(parents=True)
+    (queue.root / "models" / "x.safetensors").touch()
+    for name, given in (
+        ("one", (str(tmp_path / "x.safetensors"), "x.safetensors")),
+        ("two", ("x.safetensors", str(queue.root / "x.safetensors"))),
+        ("three", (str(queue.root / "x.safetensors"), str(tmp_path / "x.safetensors"))),
+        ("four", ("models/x.safetensors", str(queue.root / "models" / "x.safetensors"))),
+    ):
+        job = queue.add("train", name, {"base": given[0], "settings": {"class_photos": given[1]}})
+        assert (job.arguments["base"], job.arguments["settings"]["class_photos"]) == given, name
+
+
+def test_an_older_row_is_the_same_job(tmp_path):
+    queue = Queue(tmp_path / "data")
+    inside, outside = queue.root / "models" / "x.safetensors", tmp_path / "women"
+    inside.parent.mkdir(parents=True)
+    inside.touch()
+    arguments = {"base": str(inside), "settings": {"class_photos": str(outside)}}
+    job = queue.add("train", "Mara", arguments)
+    plain = {key: value for key, value in _stored(queue).items() if key != "files"}
+    absolute = {**plain, **arguments}
+    names = {**plain, "base": "models/x.safetensors", "files": {"women": str(outside)}}
+    for older in (absolute, names):
+        _stored(queue, older)
+        assert queue.get(job.id).arguments == job.arguments
+        assert queue.add("train", "Mara", arguments).id == job.id

@@ -9,6 +9,7 @@ import threading
 from contextlib import ExitStack
 from pathlib import Path
 
+import filelock
 import pytest
 from faults import raises
 
@@ -63,6 +64,58 @@ def test_a_file_system_without_locks_is_no_obstacle(tmp_path, monkeypatch, code)
         entered = True
     assert entered
     assert {path.name for path in tmp_path.iterdir()} <= {"lock"}
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EMFILE, errno.EACCES])
+def test_a_held_lock_is_held_although_no_other_can_be_tried(tmp_path, monkeypatch, code):
+    def fails(*_, **__):
+        raise OSError(code, os.strerror(code))
+
+    acquire = filelock.FileLock.acquire
+    with run_lock.only_process(tmp_path):
+        monkeypatch.setattr(
+            filelock.FileLock,
+            "acquire",
+            lambda lock, *given, **named: (fails if lock.lock_file.endswith(".tmp") else acquire)(
+                lock, *given, **named
+            ),
+        )
+        with raises("folder-locked"), run_lock.only_process(tmp_path):
+            pass
+
+
+@pytest.mark.parametrize(("code", "said"), [(errno.EMFILE, "file-inaccessible"), (errno.EACCES, "permission-denied")])
+def test_a_lock_that_cannot_be_opened_is_one_sentence(tmp_path, monkeypatch, code, said):
+    def fails(*_, **__):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(filelock.FileLock, "acquire", fails)
+    with raises(said, has="lock"), run_lock.only_process(tmp_path):
+        pass
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a right there")
+def test_a_lock_that_is_a_link_is_not_passed_over(tmp_path):
+    (tmp_path / "elsewhere").touch()
+    (tmp_path / "lock").symlink_to(tmp_path / "elsewhere")
+    with raises("file-inaccessible"), run_lock.only_process(tmp_path):
+        pass
+
+
+def test_where_there_are_no_locks_nothing_is_waited_for(tmp_path, monkeypatch):
+    """As releases of filelock before 4 see such a file system: every lock seems to be held."""
+    waits = []
+
+    def fails(lock, timeout=None, **_):
+        waits.append(timeout)
+        raise filelock.Timeout(lock.lock_file)
+
+    monkeypatch.setattr(filelock.FileLock, "acquire", fails)
+    entered = False
+    with run_lock.only_process(tmp_path, patience=30):
+        entered = True
+    assert entered
+    assert set(waits) == {0}
 
 
 OLDER = """

@@ -140,7 +140,9 @@ def test_on_this_machine_nothing_is_given_without_the_secret_either(stranger, pa
     assert answer.status_code == 401
     assert route_access.TOKEN not in answer.text
     if path == STATE:
-        assert list(answer.json()) == ["error"]
+        assert (list(answer.json()), answer.json()["code"]) == (["error", "code"], "login-required")
+        other = stranger.get(path, headers={"host": "evil.example"})
+        assert (other.status_code, other.json()["code"]) == (403, "forbidden")
 
 
 def test_an_address_opens_the_page_once(stranger):

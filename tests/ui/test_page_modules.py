@@ -88,6 +88,9 @@ def test_a_browser_keeps_them_for_good_and_no_other_site_gets_them(client):
 def test_only_modules_of_this_version_are_given(client, path):
     answer = client.get("/sameface/v1/static/" + path.format(page_modules.digest()))
     assert answer.status_code == 404
+    if ".." not in path:  # else the client asks for another address
+        assert answer.headers["cache-control"] == "no-store"
+        assert answer.json() == {"error": "There is no such script; reload the page.", "code": "not-found"}
 
 
 def test_another_content_has_another_address():

@@ -1,7 +1,8 @@
 """Where things lie in a data folder: one place that says so, and no other."""
 
+import os
 import re
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import pytest
 from faults import raises
@@ -40,16 +41,39 @@ def test_names_hold_on_every_machine(tmp_path, inside):
     assert there.path_of(name) == there.root / inside
 
 
+@pytest.mark.parametrize("inside", ["../models/x.ckpt", "a/../../x", "a/../x"])
+def test_a_path_with_a_way_up_is_no_name(tmp_path, inside):
+    workspace = Workspace(tmp_path / "data")
+    path = workspace.root / inside
+    assert workspace.name_of(path) == str(path)
+    assert workspace.path_of(workspace.name_of(path)) == path
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names that Windows does not allow")
+@pytest.mark.parametrize("inside", ["D:x", "a\\..\\..\\x", "\\x"])
+def test_what_windows_takes_for_a_path_is_no_name(tmp_path, inside):
+    workspace = Workspace(tmp_path)
+    assert workspace.path_of(workspace.name_of(tmp_path / inside)) == tmp_path / inside
+
+
 def test_a_file_elsewhere_keeps_its_path(tmp_path):
     workspace, elsewhere = Workspace(tmp_path / "data"), tmp_path / "models" / "base.safetensors"
     assert workspace.name_of(elsewhere) == str(elsewhere)
     assert workspace.path_of(str(elsewhere)) == elsewhere
 
 
-@pytest.mark.parametrize("name", ["../secret", "characters/../../secret", "jobs\\..\\..\\secret"])
+@pytest.mark.parametrize("name", ["../secret", "characters/../../secret", "jobs\\..\\..\\secret", "C:\\secret", "D:x"])
 def test_a_name_does_not_lead_out(tmp_path, name):
     with raises("name-outside-data-folder"):
         Workspace(tmp_path).path_of(name)
+
+
+@pytest.mark.parametrize("name", ["/etc/x", "\\etc\\x", "D:x", "..\\x"])
+def test_a_name_does_not_lead_out_on_windows(monkeypatch, name):
+    monkeypatch.setattr("lib_lora.workspace.workspace.Path", PureWindowsPath)
+    with raises("name-outside-data-folder"):
+        Workspace(PureWindowsPath("D:\\data")).path_of(name)
+    assert str(Workspace(PureWindowsPath("D:\\data")).path_of("jobs/1")) == "D:\\data\\jobs\\1"
 
 
 def test_what_is_private_lies_where_the_workspace_says():

@@ -5,6 +5,7 @@ import { app } from '../base/app.js';
 import { el, fillWith, setText } from '../base/dom.js';
 import { plural, t } from '../base/texts.js';
 import { saveCaptions } from './caption_cards.js';
+import { defaultName } from './default_captioner.js';
 import { refresh } from '../page/polling.js';
 import { refuseForm, showFault } from '../widgets/faults.js';
 import { actionButton, askConfirm, foldSection, formField, keyedList, selectBox, toast } from '../widgets/widgets.js';
@@ -13,11 +14,9 @@ const DOINGS = { add: 'Add a phrase', remove: 'Remove a phrase', replace: 'Repla
 const PLACES = { 1: 'right after the trigger word', '-1': 'at the end', 0: 'at the very beginning' };
 const FREQUENT = 24; // phrases that are offered
 
-/** The best captioner that is ready: the last one, for they are told from the plainest on. */
-export async function bestCaptioner() {
-  const all = await api.get('/captioners');
-  const ready = all.filter((one) => one.ready);
-  return ready.length ? ready[ready.length - 1].name : '';
+/** The name of the captioner that is used where nobody has chosen one; the server says which it is. */
+export async function defaultCaptioner() {
+  return defaultName(await api.get('/captioners'));
 }
 
 /** Write captions automatically. */
@@ -61,8 +60,7 @@ export function fillCard() {
   );
   card.ask = async () => {
     all = await api.get('/captioners');
-    const best = all.filter((one) => one.ready).pop();
-    const chosen = choice.value || (best ? best.name : '');
+    const chosen = choice.value || defaultName(all);
     choice.setChoices(
       all.map((one) => ({ value: one.name, text: t(one.text) + (one.ready ? '' : ` (${t('not ready')})`) })),
       chosen,

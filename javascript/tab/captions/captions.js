@@ -5,7 +5,7 @@ import { chosenCharacter, failedJob, goTo, openJob } from '../base/choice.js';
 import { el, setText } from '../base/dom.js';
 import { plural, t } from '../base/texts.js';
 import { captionCard, onCaptionSaved, saveCaptions, updateCaptionCard } from './caption_cards.js';
-import { bestCaptioner, editCard, fillCaptions, fillCard } from './caption_tools.js';
+import { defaultCaptioner, editCard, fillCaptions, fillCard } from './caption_tools.js';
 import { controlJob } from '../jobs/jobs.js';
 import { followedView } from '../page/followed_view.js';
 import { actionButton, keyedList, leadLine, notice, toast } from '../widgets/widgets.js';
@@ -35,7 +35,7 @@ function mount(root) {
   const tools = el('aside', {}, parts.check, parts.fill, parts.edit);
   const help = el('p', {
     class: 'sf-quiet',
-    text: t('Saved when you leave a caption, or with Ctrl+Enter. Escape takes back what you typed.'),
+    text: t('Saved when you leave a caption, or with Ctrl+Enter. Escape discards what you typed.'),
   });
   const filter = el('div', { class: 'sf-row' }, el('div', { class: 'sf-grow' }, seek), label);
   root.append(
@@ -132,7 +132,7 @@ function writing(job) {
 }
 
 async function writeMissing() {
-  await fillCaptions(await bestCaptioner(), false);
+  await fillCaptions(await defaultCaptioner(), false);
 }
 
 /** Does each caption say the trigger word; and what is wrong with the whole set. */

@@ -28,7 +28,8 @@ class Sentence:
 
 
 def of_error(error: UserError) -> Sentence:
-    """The sentence of an error about a photo, which says the same as others of its code."""
+    """The sentence of an error about a photo, which says the same as others of its code whose other texts, such as the
+    reason, are equal."""
     names = {key: str(value) for key, value in error.parameters.items() if isinstance(value, (str, Path))}
     photo = next((names.pop(key) for key in ("photo", "member", "file") if key in names), "")
     return Sentence(photo, (error.code, *names.values()), str(error))
@@ -56,4 +57,4 @@ def _as_one(group: list[Sentence]) -> str:
     if not all(names):
         return f"{group[0].text} ({len(group)} times)"
     others = " and others" if len(names) > _SHOWN else ""
-    return f"{group[0].text} So with {len(names)} more: {', '.join(names[:_SHOWN])}{others}."
+    return f"{group[0].text} The same applies to {len(names)} more: {', '.join(names[:_SHOWN])}{others}."

@@ -22,7 +22,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from lib_lora.hosts.standalone import Alone
 from lib_lora.ui.http.login_link import ONCE, LoginSecrets
 from lib_lora.ui.http.request_context import PREFIX
-from lib_lora.ui.http.responses import in_json
+from lib_lora.ui.http.responses import Refused, refusal
 from lib_lora.ui.http.route_access import PARAMETER, admitted, stranger
 from lib_lora.ui.http.slow_connections import hurried
 
@@ -123,7 +123,7 @@ class AccessMiddleware:
 def _said(scope: Scope, sentence: str, status: int) -> Response:
     """A refusal: JSON for who asks a route, else a page."""
     if scope["path"].startswith(f"{PREFIX}/"):
-        return in_json({"error": sentence}, status)
+        return refusal(Refused(status, sentence), scope["path"])
     return HTMLResponse(_HTML.format(html.escape(sentence)), status, _PRIVATE)
 
 

@@ -14,11 +14,12 @@ from collections.abc import Mapping
 from functools import cache
 
 from fastapi import APIRouter
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 
 from lib_lora.environment import bundled
 from lib_lora.errors import UserError
 from lib_lora.ui.http.request_context import PREFIX
+from lib_lora.ui.http.responses import missing, refusal
 
 _FOLDER = "javascript/tab"
 _HEADERS = {
@@ -77,5 +78,5 @@ def router() -> APIRouter:
 def _module(version: str, path: str) -> Response:
     content = contents().get(path) if version == digest() else None
     if content is None:
-        return JSONResponse({"error": "There is no such script; reload the page."}, 404)
+        return refusal(missing("There is no such script; reload the page."), "/static/{version}/{path}")
     return Response(content, media_type="text/javascript", headers=_HEADERS)

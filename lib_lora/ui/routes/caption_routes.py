@@ -183,15 +183,18 @@ def fill(context: RequestContext, call: Call) -> dict[str, Any]:
 
 
 def captioners(context: RequestContext, _call: Call) -> list[dict[str, Any]]:
-    """The available captioners, and what each of them requires."""
+    """The available captioners, what each of them requires, and which one is used by default.
+
+    The default is the last of SameFace's own that is ready; the webui's own are used where they are chosen, since what
+    they write depends on the webui's settings.
+    """
     from lib_lora.clip.clip_model import find_weights
 
     found: list[dict[str, Any]] = [
         {"name": "", "text": "Framing, direction, expression and background, as measured", "ready": True, "why": ""}
     ]
-    found += [
-        {"name": one.name, "text": one.text, "ready": not one.why, "why": one.why} for one in context.host.captioners()
-    ]
+    of_host = context.host.captioners()
+    found += [{"name": one.name, "text": one.text, "ready": not one.why, "why": one.why} for one in of_host]
     home = Path.home() / ".cache" / "clip"
     why = (
         f"Put OpenAI's file ViT-L-14.pt (0.9 GB) into {home}: in A1111, one click on Interrogate CLIP in img2img does "
@@ -212,4 +215,6 @@ def captioners(context: RequestContext, _call: Call) -> list[dict[str, Any]]:
         f"model.safetensors or pytorch_model.bin) into {blip}; nothing is downloaded by itself."
     )
     found.append({"name": "blip:blip", "text": "BLIP adds a sentence of its own", "ready": ready, "why": why})
-    return found
+    others = {one.name for one in of_host}
+    default = [one["name"] for one in found if one["ready"] and one["name"] not in others][-1]
+    return [{**one, "default": one["name"] == default} for one in found]

@@ -38,6 +38,7 @@ _TEXTS = {
 _LINES, _TAIL = 40, 1 << 16
 _MOST_EVENTS = 1 << 20  # bytes of events in one answer
 _NAMING_NO_FILE = ("", "clip", "blip:blip")  # captioners that anybody may ask for, beside the host's own
+_OF_HOST = "webui-"  # how the names of the host's own captioners begin
 
 
 @dataclass(frozen=True)
@@ -130,8 +131,16 @@ def _see_paths(context: RequestContext, arguments: Mapping[str, Any]) -> None:
     if isinstance(settings, Mapping) and settings.get("class_photos"):
         raise forbidden("This webui is open to other machines, so a folder of class photos cannot be named here.")
     captioner = arguments.get("captioner", "")
-    if captioner not in (*_NAMING_NO_FILE, *(one.name for one in context.host.captioners())):
+    if captioner not in _NAMING_NO_FILE and not _is_of_host(context, captioner):
         raise forbidden("This webui is open to other machines, so a captioner's files cannot be named here.")
+
+
+def _is_of_host(context: RequestContext, captioner: object) -> bool:
+    """Whether it is the name of one of the host's captioners. The host looks at its files for that, so it is asked only
+    about a name that can be one."""
+    if not isinstance(captioner, str) or not captioner.startswith(_OF_HOST):
+        return False
+    return captioner in [one.name for one in context.host.captioners()]
 
 
 def base_of(context: RequestContext, text: str) -> Path:

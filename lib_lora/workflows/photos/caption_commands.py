@@ -12,6 +12,7 @@ from lib_lora.captions import caption_words, editing, phrases, trigger_words
 from lib_lora.captions.caption_check import Problem, problems
 from lib_lora.captions.editing import Changed
 from lib_lora.captions.trigger_words import Trigger
+from lib_lora.character import caption_files
 from lib_lora.character.store import Character, load
 from lib_lora.errors import UserError
 from lib_lora.files import explained
@@ -125,9 +126,7 @@ def captions_result(
     lines += [f"  {count:{width}}  {phrase}" for phrase, count in counts[:_SHOWN]]
     if len(counts) > _SHOWN:
         lines.append(f"  and {len(counts) - _SHOWN} rarer phrases")
-    lines += merged(
-        Sentence(one.photo, (one.code, one.details.get("phrase")), caption_words.sentence(one)) for one in wrong
-    )
+    lines += merged(Sentence(one.photo, _key(one, folder), caption_words.sentence(one)) for one in wrong)
     lines += dict.fromkeys(command for one in wrong if (command := caption_words.command(one)))
     values = {
         "captions": captions,
@@ -136,6 +135,12 @@ def captions_result(
         "changed": None if changed is None else asdict(changed),
     }
     return CommandResult("\n".join(lines), values)
+
+
+def _key(problem: Problem, folder: CharacterFolder) -> tuple[object, ...]:
+    """The same for problems of different captions that say the same but for the file's name."""
+    reason = problem.details.get("reason", "").replace(str(caption_files.path_of(folder.photos / problem.photo)), "")
+    return problem.code, problem.details.get("phrase"), reason
 
 
 def _said(changed: Changed, undone: bool) -> str:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from lib_lora.clip import clip_model
 from lib_lora.hosts.host_protocol import OfferedCaptioner
 from lib_lora.ui.views import caption_checks
 
@@ -112,11 +113,32 @@ def test_the_webuis_own_captioners_are_offered_and_anybody_may_ask_for_them(page
     page.host.offers = [OfferedCaptioner("webui-tags", "Tags", "Click."), OfferedCaptioner("webui-blip", "A sentence")]
     _, tags, blip, *others = page.got("/captioners")
     assert [one["name"] for one in others] == ["clip", "blip:blip"]
-    assert tags == {"name": "webui-tags", "text": "Tags", "ready": False, "why": "Click."}
-    assert blip == {"name": "webui-blip", "text": "A sentence", "ready": True, "why": ""}
+    assert tags == {"name": "webui-tags", "text": "Tags", "ready": False, "why": "Click.", "default": False}
+    assert blip == {"name": "webui-blip", "text": "A sentence", "ready": True, "why": "", "default": False}
     page.host.is_remote = True
     assert page.done("/characters/mara/captions/fill", {"captioner": "webui-blip"})["kind"] == "fill"
     assert "other machines" in page.refused("/characters/mara/captions/fill", {"captioner": "webui-x"}, 403)
+
+
+@pytest.mark.parametrize(
+    ("weights", "blip", "default"), [(None, False, ""), ("ViT-L-14.pt", False, "clip"), (None, True, "blip:blip")]
+)
+def test_the_default_is_one_of_samefaces_own(page, folder, monkeypatch, weights, blip, default):
+    monkeypatch.setattr(clip_model, "find_weights", lambda: weights)
+    page.host.offers = [OfferedCaptioner("webui-tags", "Tags"), OfferedCaptioner("webui-blip", "A sentence")]
+    if blip:
+        (page.root / "blip").mkdir()
+        (page.root / "blip" / "config.json").write_text("{}", encoding="utf-8")
+    assert [one["name"] for one in page.got("/captioners") if one["default"]] == [default]
+
+
+def test_the_host_is_asked_only_about_a_name_that_can_be_its_own(page, folder, monkeypatch):
+    """A fault in one of the webui's captioners must not stop jobs that do not use it."""
+    monkeypatch.setattr(page.host, "captioners", lambda: 1 / 0)
+    page.host.is_remote = True
+    assert page.done("/characters/mara/captions/fill", {"captioner": "clip"})["kind"] == "fill"
+    assert page.done("/characters/mara/captions/fill", {})["kind"] == "fill"
+    assert "other machines" in page.refused("/characters/mara/captions/fill", {"captioner": "clip:/etc/passwd"}, 403)
 
 
 def test_a_caption_that_is_no_text_is_said_and_left_alone(page, folder):

@@ -221,6 +221,16 @@ def test_a_damaged_report_is_one_sentence(page, run, text):
     assert page.got(RUNS)[0]["grids"] == []
 
 
+@pytest.mark.parametrize("retention", ["x", [], True, "0.9"])
+def test_a_report_whose_retention_is_not_a_number_is_left_out(page, run, retention):
+    plant_grid(run)
+    grid = plant_grid(run, number=2)
+    report = json.loads((grid / "report.json").read_text(encoding="utf-8"))
+    report["facts"]["retention"] = retention
+    (grid / "report.json").write_text(json.dumps(report), encoding="utf-8")
+    assert [one["id"] for one in page.got(RUNS)[0]["grids"]] == ["001"]
+
+
 @pytest.mark.parametrize("name", ["../plan.json", "plan.json", "01-lora.png.bak", "x.png", ".png", "01-lora.png\0"])
 def test_only_pictures_of_the_grid_are_given(page, run, name):
     grid = plant_grid(run)

@@ -3,8 +3,11 @@
 import json
 
 import pytest
+from PIL import Image
 
+from lib_lora.character.store import Character, create
 from lib_lora.runs.run_lock import only_process
+from lib_lora.workflows.photos import caption_commands
 
 NAME = "Mara Müller 名前"
 
@@ -35,6 +38,17 @@ def test_what_is_wrong_with_captions_is_said(main, copied):
     assert said.out.splitlines()[-1].endswith("--add 'mrxa woman' --place 0")
     values = json.loads(main("caption", NAME, "--json", "--data", copied.root).out)
     assert [(item["photo"], item["code"]) for item in values["problems"]] == [("Bild ü 01.jpg", "trigger-missing")]
+
+
+def test_captions_that_cannot_be_read_for_different_reasons_stay_apart(tmp_path):
+    folder = create(tmp_path, Character("Mara", "mrxa", "woman"))
+    for number in range(5):
+        Image.new("RGB", (8, 8)).save(folder.photos / f"{number}.png")
+        (folder.photos / f"{number}.txt").write_bytes(b"\0" if number < 4 else "\ufffd".encode())
+    lines = caption_commands.caption(tmp_path, "Mara").text.splitlines()
+    [many] = [line for line in lines if "The same applies to 3 more: 1.png, 2.png, 3.png." in line]
+    assert "0.txt is not a caption" in many
+    assert f"{folder.photos / '4.txt'} is not readable text; save it as UTF-8." in lines
 
 
 @pytest.mark.parametrize(
