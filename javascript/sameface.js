@@ -8,7 +8,16 @@
   'use strict';
 
   const LOOK = 200; // milliseconds between two looks for the element
-  const AGAIN = 3000; // after the modules could not be had; a webui draws its page before our routes are there
+  const AGAIN = 2000; // after the first failure; a webui draws its page before our routes are there
+  const LATER = 30000; // after each further one; a request that reaches A1111 just as it starts can end it
+
+  let failures = 0;
+
+  /** A sentence in the user's language, in place of the page. */
+  function say(place, text) {
+    const words = window.localization || {}; // English to the user's language, from the host
+    place.textContent = (Object.prototype.hasOwnProperty.call(words, text) && words[text]) || text;
+  }
 
   function place() {
     const found = document.querySelector('#sameface');
@@ -24,7 +33,7 @@
     const found = place();
     if (!found) return setTimeout(look, LOOK);
     if (!found.dataset.modules) {
-      found.textContent = 'SameFace was updated; close the webui and start it again.'; // what runs is the older one
+      say(found, 'SameFace was updated; close the webui and start it again.'); // what runs is the older one
       return undefined;
     }
     const base = (found.dataset.base || window.location.pathname).replace(/\/+$/, ''); // it may be below another path
@@ -35,7 +44,9 @@
       return await import(main);
     } catch (error) {
       console.warn('SameFace:', error);
-      return setTimeout(look, AGAIN);
+      failures += 1;
+      if (failures > 1) say(found, 'The page could not be loaded; reload it.'); // where a module failed, only that helps
+      return setTimeout(look, failures > 1 ? LATER : AGAIN);
     }
   }
 

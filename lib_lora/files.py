@@ -192,7 +192,7 @@ def names(folder: Path) -> list[str]:
 _Mark = tuple[int, int, int, int]  # of a file: size, inode, times of change of its bytes and of the file itself
 _known: dict[str, tuple[_Mark, str]] = {}
 _KNOWN = 10_000  # files of which the digest is kept
-_SETTLED = 0.05  # seconds after a change in which another one might bear the same time
+_SETTLED = 2.0  # seconds after a change in which another one might bear the same time; those of FAT are that coarse
 
 
 def known_sha256(path: Path) -> str:
@@ -204,25 +204,15 @@ def known_sha256(path: Path) -> str:
         return found[1]
     digest = sha256(path)
     if time.time_ns() - max(before[2:]) > _SETTLED * 1e9:
-        _keep(path, before, digest)
+        if len(_known) >= _KNOWN:
+            _known.clear()
+        _known[str(path.absolute())] = (before, digest)
     return digest
-
-
-def note_sha256(path: Path, digest: str) -> None:
-    """Say which digest a file has that was just written, so that `known_sha256` need not read it."""
-    with suppress(OSError):
-        _keep(path, _mark(path), digest)
 
 
 def _mark(path: Path) -> _Mark:
     status = path.stat()
     return status.st_size, status.st_ino, status.st_mtime_ns, status.st_ctime_ns
-
-
-def _keep(path: Path, mark: _Mark, digest: str) -> None:
-    if len(_known) >= _KNOWN:
-        _known.clear()
-    _known[str(path.absolute())] = (mark, digest)
 
 
 def digest_of(*parts: object) -> str:

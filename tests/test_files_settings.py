@@ -53,6 +53,18 @@ def test_disk_errors_are_sentences(tmp_path, monkeypatch, code, said):
     assert len(list(tmp_path.iterdir())) == 1
 
 
+@pytest.mark.parametrize(("age", "reads"), [(0.1, 2), (1.9, 2), (2.1, 1)])
+def test_a_digest_is_kept_once_another_change_would_bear_another_time(tmp_path, monkeypatch, age, reads):
+    """FAT counts in steps of two seconds: a change of the same size within them shows in nothing."""
+    path, read, digest = tmp_path / "a.bin", [], files.sha256
+    path.write_bytes(b"one")
+    changed = max(path.stat().st_mtime_ns, path.stat().st_ctime_ns)
+    monkeypatch.setattr(files.time, "time_ns", lambda: changed + int(age * 1e9))
+    monkeypatch.setattr(files, "sha256", lambda file: read.append(file) or digest(file))
+    assert files.known_sha256(path) == files.known_sha256(path) == digest(path)
+    assert len(read) == reads
+
+
 @given(st.text(max_size=200))
 def test_slugs_are_one_safe_folder_name(name):
     try:

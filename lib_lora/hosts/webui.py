@@ -187,15 +187,22 @@ class Webui(PaintingWebui):
         return webui_captioners.offered()
 
     def caption(self, captioner: str, image: Image.Image, stop: Callable[[], bool] = never) -> list[str]:
+        training = UserError(
+            f"{captioner} cannot look at photos while a LoRA is trained; wait until that is done, or use another"
+            " captioner.",
+            code="webui-busy-training",
+        )
+
+        def give_up() -> bool:
+            if self._holds:  # a training came first: hours would pass, and the jobs behind this one would wait as well
+                raise training
+            return stop()
+
         if self._holds:
-            raise UserError(
-                f"{captioner} cannot look at photos while a LoRA is trained; wait until that is done, or use another"
-                " captioner.",
-                code="webui-busy-training",
-            )
+            raise training
         asked = webui_captioners.webui_captioner(captioner)
         try:
-            with turn(part("call_queue").queue_lock, stop):
+            with turn(part("call_queue").queue_lock, give_up):
                 return self.on_its_thread(lambda: asked.phrases(image))  # type: ignore[no-any-return]
         finally:
             _give_back()

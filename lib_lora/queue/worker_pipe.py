@@ -23,6 +23,7 @@ import psutil
 from lib_lora.errors import StoppedByUser, UserError
 from lib_lora.workspace.workspace import Workspace
 
+NAMES = "SAMEFACE_FILE_NAMES"  # set in a worker's environment: its parent knows files by `Workspace.name_of`
 WISHES = ("stop", "pause")
 PATIENCE = 60.0  # seconds in which the work is saved once the parent is gone; then this process ends as it is
 _FILES = ("file", "folder", "out", "base")  # what a question names
@@ -54,7 +55,8 @@ class WorkerPipe:
         gone: the parent has ended, or does not listen any more.
         pace: seconds for a step of the work, by which the patience grows (`patient`); who works sets it.
         workspace: the data folder, once it is known: files in it then go over the pipe by their names there
-            (`Workspace.name_of`), which hold on the other side too, wherever that is.
+            (`Workspace.name_of`), which hold on the other side too, wherever that is. Not where the parent does not
+            say that it knows these (`NAMES`): the one of an older version, under which the files were updated.
     """
 
     def __init__(
@@ -115,7 +117,7 @@ class WorkerPipe:
     def _named(self, fields: dict[str, Any]) -> dict[str, Any]:
         """A question with the names of files in place of their paths here."""
         workspace = self.workspace
-        if workspace is None:
+        if workspace is None or not os.environ.get(NAMES):
             return fields
         named: dict[str, Any] = {key: workspace.name_of(Path(fields[key])) for key in _FILES if fields.get(key)}
         if "pictures" in fields:

@@ -19,6 +19,7 @@ import psutil
 import lib_lora
 from lib_lora import file_permissions
 from lib_lora.files import explained
+from lib_lora.queue import worker_pipe
 
 _PACKAGE = Path(lib_lora.__file__).resolve().parent.parent
 _GONE = 10.0  # seconds in which a killed process goes
@@ -52,7 +53,7 @@ def start(command: Sequence[str], environment: Mapping[str, str], log: Path) -> 
             stderr=errors,
             encoding="utf-8",
             errors="replace",
-            env=dict(environment),
+            env={**environment, worker_pipe.NAMES: "1"},
             cwd=_PACKAGE,  # where -m finds the package
             creationflags=flags,
             start_new_session=True,  # ignored on Windows

@@ -145,7 +145,7 @@ def test_all_that_is_missing_is_said_below_its_field(tab: Tab, planted: Planted)
     page.get_by_role("button", name=re.compile("invent a face")).click()
     page.wait_for_function("document.querySelector('.sf-panel-new select').options.length")
     tab.press("Create and paint faces")
-    assert "Say who shall be seen." in tab.faults()
+    assert "Describe the person first." in tab.faults()
     assert len(tab.faults()) == 5  # of both parts of the form
     page.get_by_role("button", name=re.compile("I have photos")).click()
     tab.press("Create the character")
@@ -238,7 +238,7 @@ def test_each_setting_says_its_name_and_what_a_route_refuses_of_it(tab: Tab) -> 
     assert page.evaluate("navigator.clipboard.readText()") == "lora.rank"
     rank = page.get_by_label("Rank", exact=True)
     rank.fill("eight")
-    assert tab.faults() == ["“eight” is no number."]
+    assert tab.faults() == ["“eight” is not a number."]
     rank.fill("0")
     page.wait_for_function("document.querySelector('.sf-fault')?.innerText.includes('at least 1')")
     assert rank.get_attribute("aria-invalid") == "true"
@@ -434,7 +434,7 @@ def test_the_settings_say_what_is_missing_or_refused_below_its_field(tab: Tab, t
     tab.press("Save the settings")
     assert tab.faults() == [
         "In which folder is the model pack?",
-        "Please read and tick the licence of the models first.",
+        "Read the licence of the models and check its box first.",
     ]
     page.get_by_role("radio", name=re.compile("SFace and YuNet")).check()
     page.get_by_label("ComfyUI folder").locator("visible=true").fill(str(tmp_path / "nowhere"))
@@ -459,7 +459,10 @@ def test_the_modules_come_from_one_versioned_address_and_are_waited_for(chromium
 
     page.route("**/main.js", answer)
     page.on("request", lambda request: asked.append(request.url))
+    page.clock.install()  # it runs as usual until it is put forward
     page.goto(planted.address)
+    page.get_by_text("The page could not be loaded; reload it.").wait_for(timeout=30_000)
+    page.clock.fast_forward(30_000)
     page.wait_for_selector("#sameface .sf-tabs", timeout=30_000)
     context.close()
     modules = [url for url in asked if url.endswith(".js") and "/sameface/v1/static/" in url]

@@ -549,6 +549,31 @@ def test_a_caption_that_waits_can_be_given_up(
         webui.host.caption("webui-tags", Image.new("RGB", (8, 8)), lambda: time.monotonic() > until)
 
 
+def test_a_caption_that_waits_is_refused_once_a_training_has_the_queue(
+    webui: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webui_captioners, "webui_captioner", lambda name: SimpleNamespace(phrases=lambda image: 1 / 0))
+    waiting = threading.Event()
+
+    def stop() -> bool:
+        waiting.set()
+        return False
+
+    def train() -> None:  # as `gpu_session` once its turn has come
+        waiting.wait(5)
+        webui.host._holds = True
+
+    with webui.call_queue.queue_lock:
+        thread = threading.Thread(target=train)
+        thread.start()
+        failsafe = time.monotonic() + 5
+        with raises("webui-busy-training"):
+            webui.host.caption("webui-tags", Image.new("RGB", (8, 8)), lambda: stop() or time.monotonic() > failsafe)
+    thread.join()
+    webui.host._holds = False
+    free_again(webui)
+
+
 def test_a_captioner_that_this_webui_lacks_is_said(webui: SimpleNamespace) -> None:
     with raises("webui-captioner-missing"):
         webui.host.caption("webui-blip", Image.new("RGB", (8, 8)))

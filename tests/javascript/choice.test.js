@@ -70,7 +70,7 @@ test('what must end before a job begins', () => {
   app.state.queue.paused = true;
   assert.match(beginsWhen(second), /queue is resumed/);
   app.state.supervisor = { active: false, reason: 'Another webui works.' };
-  assert.equal(beginsWhen(second), 'It waits: Another webui works.');
+  assert.equal(beginsWhen(second), 'Waiting: Another webui works.');
 });
 
 test('what was chosen is taken up again, in its own data folder', () => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 
-import { ago, bytes, duration, number, percent } from '../../javascript/tab/base/format.js';
+import { ago, bytes, duration, limit, number, percent } from '../../javascript/tab/base/format.js';
 
 test('durations are seconds, minutes, or hours with minutes', () => {
   assert.deepEqual([0, 59.4, 59.6, 90, 3599, 3600, 7260].map(duration), [
@@ -36,6 +36,10 @@ test('bytes have as many digits as matter', () => {
     '2.5 GB',
     `${(7000).toLocaleString()} TB`,
   ]);
+});
+
+test('limits are written as the server writes them', () => {
+  assert.deepEqual([64 << 20, 256 << 20].map(limit), ['64 MB', '256 MB']);
 });
 
 test('shares are whole percents', () => {

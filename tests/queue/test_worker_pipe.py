@@ -17,6 +17,7 @@ from faults import raises
 from lib_lora.errors import StoppedByUser
 from lib_lora.queue import worker_pipe
 from lib_lora.queue.worker_pipe import WorkerPipe
+from lib_lora.workspace.workspace import Workspace
 
 ROOT = Path(__file__).parents[2]
 
@@ -79,6 +80,21 @@ def test_answers_to_another_question_are_not_for_this_one(pipe):
     first.close()  # given up
     pipe.tell({"id": 1, "number": 1}, {"id": 1, "done": True}, {"id": 2, "done": True, "file": None})
     assert list(pipe.channel.ask("reconstruct")) == [{"id": 2, "done": True, "file": None}]
+
+
+@pytest.mark.parametrize("knows", [True, False])
+def test_files_go_by_name_to_a_parent_that_knows_names_and_by_path_to_an_older_one(pipe, tmp_path, monkeypatch, knows):
+    monkeypatch.delenv(worker_pipe.NAMES, raising=False)
+    if knows:
+        monkeypatch.setenv(worker_pipe.NAMES, "1")
+    pipe.channel.workspace = Workspace(tmp_path)
+    file, lora = tmp_path / "jobs" / "7" / "a.png", tmp_path / "characters" / "a.safetensors"
+    pipe.tell({"id": 1, "done": True, "file": "jobs/7/a.png" if knows else str(file)})
+    [answer] = pipe.channel.ask("paint", file=str(file), pictures=[{"lora": str(lora)}])
+    assert answer["file"] == str(file)
+    asked = pipe.asked()
+    named = ("jobs/7/a.png", "characters/a.safetensors") if knows else (str(file), str(lora))
+    assert (asked["file"], asked["pictures"][0]["lora"]) == named
 
 
 def test_an_error_of_the_parent_is_said_as_it_is(pipe):

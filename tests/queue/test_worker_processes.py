@@ -47,13 +47,14 @@ def test_input_and_output_are_pipes_and_errors_go_to_the_log(tmp_path):
 def test_the_worker_finds_the_package_and_gets_just_its_environment(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SAMEFACE_SECRET", "1")
-    code = "import os, lib_lora; print(lib_lora.__file__, 'SAMEFACE_SECRET' in os.environ, os.environ['ONLY'])"
+    there = "*('SAMEFACE_' + name in os.environ for name in ('SECRET', 'FILE_NAMES'))"
+    code = f"import os, lib_lora; print(lib_lora.__file__, {there}, os.environ['ONLY'])"
     keep = {key: os.environ[key] for key in ("SYSTEMROOT", "PATH") if key in os.environ}
     with worker_processes.start(
         [sys.executable, "-c", code], {**keep, "ONLY": "this"}, tmp_path / "log.txt"
     ) as process:
         out, _ = process.communicate()
-    assert out.split()[1:] == ["False", "this"]
+    assert out.split()[1:] == ["False", "True", "this"]
 
 
 def test_a_python_that_is_not_there_is_one_sentence(tmp_path):

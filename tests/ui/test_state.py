@@ -8,7 +8,7 @@ import pytest
 from planting import plan_audit, plant_grid, plant_run
 
 from lib_lora.character.photo_files import SUFFIXES, kinds
-from lib_lora.grid.prompts import PROMPTS
+from lib_lora.grid.prompts import PROMPTS, QUICK
 from lib_lora.photos.audit.coverage import LEAST
 from lib_lora.ui.http.state_changes import StateChanges
 from lib_lora.ui.views import caption_checks
@@ -33,7 +33,8 @@ def test_nothing_is_there_yet(page):
                              "samplers": ["Euler"], "photos": kinds()}  # fmt: skip
     assert state["supervisor"] == {"active": True, "reason": ""}
     assert state["limits"] == {"photos": LEAST, "photo_bytes": 256 << 20, "face_bytes": 64 << 20, "photos_at_once": 2,
-                               "suffixes": sorted(SUFFIXES), "test_pictures": len(PROMPTS)}  # fmt: skip
+                               "suffixes": sorted(SUFFIXES), "test_pictures": len(PROMPTS),
+                               "quick_pictures": QUICK}  # fmt: skip
 
 
 def test_a_job_says_in_which_lane_it_waits(page):

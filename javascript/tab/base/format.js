@@ -26,6 +26,11 @@ export function bytes(count) {
   return `${rest.toLocaleString(undefined, { maximumFractionDigits: digits })} ${SIZES[place]}`;
 }
 
+/** What the server takes at most, as the server writes it: its MB is 1024 * 1024 bytes. */
+export function limit(count) {
+  return `${Math.floor(count / (1024 * 1024))} MB`;
+}
+
 export function percent(share) {
   if (share === null || share === undefined || !Number.isFinite(share)) return '';
   return `${Math.round(share * 100)} %`;

@@ -35,7 +35,7 @@ function mount(root) {
   const tools = el('aside', {}, parts.check, parts.fill, parts.edit);
   const help = el('p', {
     class: 'sf-quiet',
-    text: t('Saved when you leave a caption, or with Ctrl+Enter. Escape takes back what you typed.'),
+    text: t('Saved when you leave a caption, or with Ctrl+Enter. Escape discards what you typed.'),
   });
   const filter = el('div', { class: 'sf-row' }, el('div', { class: 'sf-grow' }, seek), label);
   root.append(

@@ -13,11 +13,16 @@ import { bringBack, deletedList, toastWith } from '../page/undo.js';
 import { refuseForm } from '../widgets/faults.js';
 import { actionButton, askConfirm, toast } from '../widgets/widgets.js';
 
-const WAY = [
-  ['Photos', 'Give 20 to 50 photos of one face; each one is looked at, and you are told which to leave out.'],
+const way = () => [
+  ['Photos', 'Give 20 to 50 photos of one face; each one is checked, and you are told which to leave out.'],
   ['Captions', 'Each photo gets a line that says what changes from photo to photo; it can be written for you.'],
   ['Train', 'A small LoRA file is trained on your base model, on this machine.'],
-  ['Test', 'Twenty pictures are painted and measured: is it the same face, and in which situations?'],
+  [
+    'Test',
+    t('{n} pictures are painted and measured: is it the same face, and in which situations?', {
+      n: app.state.limits.test_pictures,
+    }),
+  ],
   ['Use', 'The best step and weight go to your LoRA folder, with a prompt that is ready to use.'],
 ];
 
@@ -85,7 +90,11 @@ function welcome() {
   const promise = t('Photos stay on this machine. Nothing is sent anywhere.');
   const heading = el('h3', { text: t('What comes next') });
   const node = el('aside', { class: 'sf-card' }, heading, next, el('p', { class: 'sf-quiet', text: promise }));
-  return { node, set: (first) => fillWith(next, steps([first || WAY[0], ...WAY.slice(1)])) };
+  const set = (first) => {
+    const [photos, ...rest] = way();
+    fillWith(next, steps([first || photos, ...rest]));
+  };
+  return { node, set };
 }
 
 function steps(all) {

@@ -57,7 +57,7 @@ export function characterForm(isNew) {
 
 function nameField() {
   const input = el('input', { class: 'sf-input', type: 'text', maxLength: 80, autocomplete: 'off' });
-  const help = 'As you call the character; it names the folder and the LoRA file.';
+  const help = 'What you call the character; the folder and the LoRA file are named after it.';
   const node = formField('Name', input, help);
   return {
     key: 'name',

@@ -15,7 +15,7 @@ import { actionButton, keyedList, leadLine, openDialog, toneBadge } from '../wid
 
 const WHY = {
   'other face': 'another face',
-  'near copy': 'nearly a picture that is kept',
+  'near copy': 'almost the same as a kept picture',
   'no face': 'no face',
   'several faces': 'several faces',
   'face too small': 'the face is too small',
@@ -148,10 +148,10 @@ function drawView(view, open, describing) {
     parts.empty,
     t(
       open
-        ? 'The first picture comes soon.'
+        ? 'The first picture will appear soon.'
         : picked
-          ? 'No further picture was painted yet.'
-          : 'No face was painted yet.',
+          ? 'No further picture has been painted yet.'
+          : 'No face has been painted yet.',
     ),
   );
 }
@@ -261,7 +261,7 @@ function large(one, further) {
     { class: 'sf-dialog-body' },
     el('img', { class: 'sf-large sf-invent-large', src: url(one.url), alt: said }),
     said ? el('p', { text: said }) : null,
-    el('p', { class: 'sf-quiet', text: takes ? t('All further pictures go out from this face.') : one.prompt }),
+    el('p', { class: 'sf-quiet', text: takes ? t('All further pictures are painted from this face.') : one.prompt }),
     buttons,
   );
   const shown = openDialog(t(further ? 'Picture {number}' : 'Face {number}', one), body, { wide: true });
@@ -299,7 +299,7 @@ function jobWords(open, view) {
       buttons: [{ label: 'Resume', main: true, do: () => resumeJob(open) }, stop],
     };
   if (open.state === 'waiting')
-    return { tone: 'none', text: 'The painting waits.', detail: beginsWhen(open), buttons: [stop] };
+    return { tone: 'none', text: 'The painting is waiting.', detail: beginsWhen(open), buttons: [stop] };
   const { standing } = open;
   const counted = standing && standing.phase === 'painting';
   if (open.wish) return { tone: 'busy', text: 'Stopping; what was painted is kept' };
@@ -336,7 +336,7 @@ function chooseWords(view) {
   const good = view.candidates.filter((one) => !one.why).length;
   const more = { label: 'Paint 8 more', do: () => sayAgain(view, view.candidates.length + 8) };
   const other = { label: 'Describe another face', do: () => ((anew = true), (filled = ''), draw()) };
-  if (anew) return { tone: 'none', text: 'Describe the face anew.' };
+  if (anew) return { tone: 'none', text: 'Describe the face again.' };
   if (!good)
     return {
       tone: 'warn',
@@ -405,7 +405,7 @@ async function stopped(open) {
     if (!job()) return;
     await new Promise((resolve) => setTimeout(resolve, 500));
   }
-  throw new Error(t('The painting does not stop; wait for it, and take the face then.'));
+  throw new Error(t('The painting has not stopped yet; wait for it, then take the face.'));
 }
 
 function shown() {

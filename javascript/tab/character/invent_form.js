@@ -25,7 +25,7 @@ function baseField() {
   let timer = 0;
   const ask = async () => {
     clearTimeout(timer);
-    if (!choice.options.length) setText(none, t('The base models are being looked at …'));
+    if (!choice.options.length) setText(none, t('Looking for base models …'));
     none.hidden = choice.options.length > 0;
     const bases = await api.get('/bases');
     const usable = bases.filter((one) => one.usable);
@@ -36,7 +36,7 @@ function baseField() {
       best ? best.path : undefined,
     );
     none.hidden = usable.length > 0;
-    setText(none, pending ? t('The base models are being looked at …') : noneText(bases));
+    setText(none, pending ? t('Looking for base models …') : noneText(bases));
     if (pending && node.isConnected) timer = setTimeout(() => ask().catch(() => null), AGAIN);
   };
   return {
@@ -64,7 +64,7 @@ function countField(label, value, most, help) {
     faults: () => {
       const number = Number(input.value);
       const good = Number.isInteger(number) && number >= 1 && number <= most;
-      return good ? [] : [{ target: input, text: t('Give a whole number from 1 to {most}.', { most }) }];
+      return good ? [] : [{ target: input, text: t('Enter a whole number from 1 to {most}.', { most }) }];
     },
     get: () => Number(input.value),
   };
@@ -77,13 +77,13 @@ function countField(label, value, most, help) {
  *   `faults()` is what is missing (see `refuseForm`), `check()` says it and throws; `begin(slug)` starts: paints candidates, or takes the picture.
  */
 export function inventForm(turned) {
-  const way = radioGroup('How shall the face begin?', WAYS, 'words', () => {
+  const way = radioGroup('How do you want to start?', WAYS, 'words', () => {
     show();
     if (turned) turned();
   });
   const words = el('textarea', { class: 'sf-input', rows: 2, maxLength: 400 });
   words.placeholder = t('a woman with short red hair, 30 years old');
-  const help = 'What never changes: age, hair, skin, face. Clothes and places come later by themselves.';
+  const help = 'What never changes: age, hair, skin, face. Clothes and places are added later.';
   const described = formField('Describe the person', words, help);
   const picture = pictureField();
   const base = baseField();
@@ -97,7 +97,7 @@ export function inventForm(turned) {
   const line = () => words.value.split(/\s+/).filter(Boolean).join(' ');
   const faults = () => {
     if (way.chosen === 'picture') return [...picture.faults(), ...base.faults()];
-    const unsaid = line() ? [] : [{ target: words, text: 'Say who shall be seen.' }];
+    const unsaid = line() ? [] : [{ target: words, text: 'Describe the person first.' }];
     return [...unsaid, ...base.faults(), ...count.faults()];
   };
   show();
@@ -130,7 +130,7 @@ export function inventForm(turned) {
  */
 export function photoOrInvent(turned) {
   const ways = {
-    photos: ['I have photos', '20 to 50 of one face. Each is looked at, and you are told which to leave out.'],
+    photos: ['I have photos', '20 to 50 of one face. Each is checked, and you are told which to leave out.'],
     invent: ['I have no photos: invent a face', 'Describe it, or give one picture; your base model paints the rest.'],
   };
   let chosen = 'photos';
@@ -150,7 +150,7 @@ export function photoOrInvent(turned) {
   };
   mark();
   return {
-    node: el('div', { class: 'sf-ways', role: 'group', aria: { label: t('How it begins') } }, buttons),
+    node: el('div', { class: 'sf-ways', role: 'group', aria: { label: t('How to start') } }, buttons),
     chosen: () => chosen,
   };
 }
@@ -177,7 +177,7 @@ function pictureField() {
         {
           target: input,
           text: file
-            ? t('The picture is too large; make it smaller than {size}.', { size: format.bytes(most) })
+            ? t('The picture is too large; make it smaller than {size}.', { size: format.limit(most) })
             : 'Choose the picture first.',
         },
       ];
@@ -229,7 +229,7 @@ export function inventMoreForm() {
       // the trainer counts all that were painted this way; here it is what comes now
       const values = { count: count.get(), budget: round.painted + budget.get(), with_lora: withLora };
       const enough = round.kept >= values.count;
-      const said = t('{n} are kept already; give a larger number to go on.', { n: round.kept });
+      const said = t('{n} are kept already; enter a larger number to continue.', { n: round.kept });
       refuseForm(enough ? [{ target: count.input, text: said }] : []);
       await api.post('/jobs', { kind: 'more', character: slug, arguments: values });
       await refresh();

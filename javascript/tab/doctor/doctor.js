@@ -63,10 +63,14 @@ function summary(checks) {
   if (odd)
     return {
       tone: 'warn',
-      text: plural(odd, 'All works; one thing is worth knowing.', 'All works; {n} things are worth knowing.'),
+      text: plural(
+        odd,
+        'Everything works; one thing is worth knowing.',
+        'Everything works; {n} things are worth knowing.',
+      ),
       detail,
     };
-  return { tone: 'good', text: 'All is well.', detail };
+  return { tone: 'good', text: 'Everything works.', detail };
 }
 
 const ORDER = ['bad', 'warn', 'none', 'good'];
@@ -122,7 +126,7 @@ function settingsForm() {
       {
         value: 'no',
         text: 'Painting waits',
-        help: 'Training has the whole machine; pictures wait until it has ended or pauses.',
+        help: 'Training gets the whole machine; pictures wait until it ends or is paused.',
       },
       {
         value: 'yes',
@@ -137,16 +141,16 @@ function settingsForm() {
   const comfyui = text('ComfyUI folder', 'For “Copy to ComfyUI”.');
   const python = text(
     'Python that trains',
-    'A program; empty = the Python in which SameFace runs. For an environment of its own with torch and diffusers.',
+    'A program; leave it empty for the Python that SameFace runs in. For a separate environment with torch and diffusers.',
   );
   const engine = radioGroup(
     'Faces are compared with',
     [
-      { value: 'own', text: 'SFace and YuNet', help: 'Come with SameFace; free for commercial use, too.' },
+      { value: 'own', text: 'SFace and YuNet', help: 'Included in SameFace; free for commercial use, too.' },
       {
         value: 'pack',
         text: 'InsightFace',
-        help: 'A model pack that you have, with the package insightface that you install.',
+        help: 'A model pack that you already have; needs the package insightface.',
       },
     ],
     'own',
@@ -157,7 +161,7 @@ function settingsForm() {
     'I use these models for non-commercial research only, or hold a licence from InsightFace',
     false,
     changed,
-    'Their models may not be used for anything else. Characters are measured anew, and old verdicts are not ' +
+    'Their models may not be used for anything else. Characters are measured again, and old verdicts are not ' +
       'compared with new ones.',
   );
   const packs = el('div', { class: 'sf-pack' }, pack.node, licence);
@@ -219,7 +223,7 @@ function settingsForm() {
       packed &&
         !licence.input.checked && {
           target: licence.input,
-          text: 'Please read and tick the licence of the models first.',
+          text: 'Read the licence of the models and check its box first.',
         },
     ]);
     const targets = { comfyui: comfyui.input, worker_python: python.input, engine: pack.input };

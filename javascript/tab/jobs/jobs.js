@@ -20,7 +20,7 @@ export function jobsAhead(job) {
 /** When a job that waits will begin, in one sentence; empty where it can begin now. */
 export function beginsWhen(job) {
   const { supervisor, queue } = app.state;
-  if (!supervisor.active) return t('It waits: {why}', { why: supervisor.reason });
+  if (!supervisor.active) return t('Waiting: {why}', { why: supervisor.reason });
   if (queue.paused) return t('It starts when the queue is resumed.');
   const before = jobsAhead(job);
   if (!before.length) return '';

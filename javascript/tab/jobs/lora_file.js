@@ -40,7 +40,7 @@ export function loraFile() {
   }
 
   node.download = () => {
-    if (node.hidden) throw new Error(t('The file is not known yet; try again in a moment.'));
+    if (node.hidden) throw new Error(t('The file is not ready yet; try again in a moment.'));
     link.click();
   };
   return node;

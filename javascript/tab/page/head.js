@@ -194,7 +194,7 @@ function shownBelow(job) {
 
 function whyStuck() {
   const { supervisor } = app.state;
-  if (!supervisor.active) return supervisor.reason || t('Another webui works on these characters.');
+  if (!supervisor.active) return supervisor.reason || t('Another webui is using these characters.');
   return t('The queue is paused.');
 }
 
@@ -208,7 +208,7 @@ function controls(job) {
   if (job.state === 'paused') return [go, stop];
   if (job.wish === 'stop') return [];
   const heavy = job.lane === 'heavy';
-  const pause = { id, label: 'Pause', run: act('pause'), title: 'Saves, and goes on later' };
+  const pause = { id, label: 'Pause', run: act('pause'), title: 'Saves, and continues later' };
   return heavy && !job.wish ? [pause, stop] : [stop];
 }
 
@@ -223,7 +223,7 @@ function announce(job) {
   if (known) jobs.filter(hasEnded).reverse().forEach(told);
   known = new Map(jobs.map((one) => [one.id, one]));
   youngest = Math.max(youngest, ...known.keys());
-  if (job && job.id !== last) setText(parts.status, t('{job} runs', { job: job.text }));
+  if (job && job.id !== last) setText(parts.status, t('{job} is running', { job: job.text }));
   last = job ? job.id : 0;
 }
 

@@ -34,7 +34,7 @@ const FREQUENT = 1000; // milliseconds between two drawings while it is open
 
 export function open() {
   const list = el('div', { class: 'sf-jobs' });
-  const none = notice('none', 'Nothing waits and nothing has run yet.');
+  const none = notice('none', 'The queue is empty, and nothing has run yet.');
   const hold = actionButton('Pause the queue', turnQueue, { small: true });
   const rest = el('p', { class: 'sf-quiet' });
   const order = el('p', { class: 'sf-quiet', text: t('Drag a waiting job to another place, or use its buttons.') });

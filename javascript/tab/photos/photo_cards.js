@@ -100,7 +100,7 @@ export function updatePhotoCard(card, photo) {
   card.className = `sf-photo sf-${tone}${photoGroup(photo) === 'out' ? ' sf-out' : ''}`;
   const word = waits
     ? t({ keep: 'kept by you', drop: 'left out by you', '': 'undecided' }[decided])
-    : t(photo.word || 'not looked at yet');
+    : t(photo.word || 'not checked yet');
   const mark = `${tone} ${word}`;
   if (parts.word.dataset.mark !== mark) fillWith(parts.word, toneBadge(tone, word));
   parts.word.dataset.mark = mark;

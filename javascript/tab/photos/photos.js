@@ -45,7 +45,7 @@ function mount(root) {
     }),
     grid: el('div', { class: 'sf-photos' }),
     empty: wanted(),
-    invented: actionButton('Go on inventing the face', () => goTo({ step: 'invent' })),
+    invented: actionButton('Continue inventing the face', () => goTo({ step: 'invent' })),
     map: el('div', { class: 'sf-card' }),
     findings: el('div', { class: 'sf-stack' }),
     people: el('div', { class: 'sf-stack' }),
@@ -65,7 +65,7 @@ function mount(root) {
 
 function wanted() {
   const items = WANTED.map((text) => el('li', { text: t(text) }));
-  const heading = el('h3', { text: t('Which photos are wanted') });
+  const heading = el('h3', { text: t('Which photos work well') });
   const invent = actionButton('Invent the face instead', () => goTo({ step: 'invent' }));
   const none = el('p', { class: 'sf-quiet', text: t('No photos? A face can be invented: your base model paints it.') });
   return el(
@@ -102,7 +102,7 @@ function draw() {
   const picked = character.invented && character.invented.stage === 'picked';
   setText(
     parts.invented.firstElementChild,
-    t(picked ? 'More pictures of this invented face' : 'Go on inventing the face'),
+    t(picked ? 'More pictures of this invented face' : 'Continue inventing the face'),
   );
   drawFilters(photos);
   const shown = photos.filter((photo) => filter === 'all' || photoGroup(photo) === filter);
@@ -140,7 +140,7 @@ function drawLead(character) {
     parts.lead.set({ tone: 'warn', text: photos.text, buttons: [{ ...look, main: true }, go] });
   } else if (photos.proposed) {
     const label = photos.proposed === 1 ? 'Accept the proposal' : 'Accept all proposals';
-    const title = 'Leaves out the photos that are marked so; each can be taken back';
+    const title = 'Leaves out the photos that are marked so; each can be undone';
     const accept = { label, title, main: true, do: () => ask({ accept: true }) };
     parts.lead.set({ tone: photos.tone, text: photos.text, detail: counts(), buttons: [accept, go] });
   } else if (photos.tone === 'bad') {
@@ -237,7 +237,7 @@ function drawMap() {
       { class: 'sf-scroll' },
       el('table', { class: 'sf-table sf-map' }, el('thead', {}, head), el('tbody', {}, body)),
     ),
-    missing.length ? el('p', { text: t('What no photo shows, the LoRA makes up:') }) : null,
+    missing.length ? el('p', { text: t('The LoRA makes up what no photo shows:') }) : null,
     missing.length
       ? el('ul', { class: 'sf-problems' }, missing)
       : el('p', {}, toneSign('good'), el('span', { text: t('All angles and framings are there') })),

@@ -167,7 +167,7 @@ async function done() {
 
 async function sendOne({ file, caption }) {
   const most = app.state.limits.photo_bytes;
-  if (file.size > most) throw new Error(t('is larger than {size}; make it smaller.', { size: format.bytes(most) }));
+  if (file.size > most) throw new Error(t('is larger than {size}; make it smaller.', { size: format.limit(most) }));
   const { slug } = now;
   const body = { name: file.name || t('pasted.png'), data: await asBase64(file) };
   const ending = new AbortController();
@@ -229,7 +229,7 @@ window.addEventListener('beforeunload', (event) => {
 export function dropZone() {
   const files = picker({ multiple: true, accept: ACCEPTED });
   const folder = picker({ webkitdirectory: true });
-  const stop = actionButton('Cancel', cancel, { small: true, title: 'What is taken in already stays.' });
+  const stop = actionButton('Cancel', cancel, { small: true, title: 'Photos that were added stay.' });
   const line = el('p', { class: 'sf-grow', role: 'status' });
   const parts = { bar: progressBar(0), line, stop, list: el('ul', { class: 'sf-problems' }) };
   const choose = actionButton('Choose photos', () => files.click());
@@ -292,7 +292,7 @@ function listen(zone) {
       const character = chosenCharacter(); // another one may be shown once all is read
       send(await given(event.dataTransfer), character);
     } catch (error) {
-      toast(t('What was dropped cannot be read; use "Choose photos".'), 'bad');
+      toast(t('The dropped files cannot be read; use "Choose photos".'), 'bad');
     }
   });
 }

@@ -10,7 +10,7 @@ import { beginsWhen, controlJob, lastJob, logFold, resumeJob, startJob } from '.
 import { baseGone, cellName, gridsOf, jobsBaseGone, knownRuns, reloadRuns, runsError, thenTest } from '../jobs/runs.js';
 import { earlierGrids } from './earlier_grids.js';
 import { gridPictures, photoStrip } from './grid_pictures.js';
-import { testForm } from './test_form.js';
+import { paintLabel, testForm } from './test_form.js';
 import { gridFacts, keptChart, verdictCard } from './verdict_card.js';
 import { countedText, phaseName, timeLeft } from '../train/train_live.js';
 import { repeatWhileSeen } from '../widgets/form_parts.js';
@@ -201,7 +201,10 @@ function words(made, character, runs, job, last) {
     title: 'Paints eight prompts for up to six saved steps at three weights, and the best again.',
     do: () => view.form.choose(),
   };
-  const about = judged ? '' : 'Twenty pictures with the LoRA and the same without it, measured against the photos.';
+  const count = { n: app.state.limits.test_pictures };
+  const about = judged
+    ? ''
+    : t('{n} pictures with the LoRA and the same without it, measured against the photos.', count);
   const advised = judged && character.test.grid && made.grid.buttons.some((one) => one.main);
   return { tone, text, detail: paints(made, about), buttons: [paintsAll(!advised), find] };
 }
@@ -212,7 +215,7 @@ function foundNothing(made, { sentence }, gone) {
 }
 
 function paintsAll(main) {
-  return { label: 'Paint 20 test pictures and judge', main, do: () => view.form.paint(false) };
+  return { label: paintLabel(app.state.limits.test_pictures), main, do: () => view.form.paint(false) };
 }
 
 /** What the button of the first line will paint, after a sentence about it. */
@@ -220,7 +223,7 @@ function paints(made, about) {
   const cell = made.form.cell();
   const what = cell && cellName(cell.run, cell.step, cell.weight);
   const said = what && t('To be painted: {cell}.', { cell: what });
-  return [about && t(about), said].filter(Boolean).join(' ');
+  return [about, said].filter(Boolean).join(' ');
 }
 
 /** The tone of the first line: the state's where its words are the state's. */
@@ -241,7 +244,7 @@ function untrained() {
     tone: 'none',
     text: 'Nothing is trained yet.',
     detail: 'A test needs a trained LoRA.',
-    buttons: [{ label: 'To the training', main: true, do: () => goTo({ step: 'train' }) }],
+    buttons: [{ label: 'Go to training', main: true, do: () => goTo({ step: 'train' }) }],
   };
 }
 
@@ -258,7 +261,7 @@ function jobWords(job) {
       buttons: [{ label: 'Resume', main: true, do: () => resumeJob(job) }, stop],
     };
   if (job.state === 'waiting')
-    return { tone: 'none', text: 'The test waits.', detail: beginsWhen(job), buttons: [stop] };
+    return { tone: 'none', text: 'The test is waiting.', detail: beginsWhen(job), buttons: [stop] };
   const counted =
     job.standing && job.standing.phase === 'painting' ? countedText(job.standing, 'picture {done} of {total}') : '';
   const round = job.kind === 'choose' && counted && !job.wish ? job.standing.text : ''; // of all that are tried
@@ -278,7 +281,7 @@ function failed(job) {
       ? job.error || 'The test failed.'
       : 'The test was interrupted; the pictures painted so far are kept.';
   const gone = jobsBaseGone(job);
-  const train = { label: 'To the training', main: true, do: () => goTo({ step: 'train' }) };
+  const train = { label: 'Go to training', main: true, do: () => goTo({ step: 'train' }) };
   const tone = job.state === 'failed' ? 'bad' : 'warn';
   return { tone, text, detail: gone, buttons: [gone ? train : again, aside] };
 }
@@ -309,7 +312,7 @@ async function act(button) {
   if (button.do === 'train_more') {
     possible(values.run);
     const usual = { then_test: await thenTest() };
-    await startJob('train', { ...usual, ...values }, 'The training goes on.');
+    await startJob('train', { ...usual, ...values }, 'The training continues.');
     return goTo({ step: 'train' });
   }
   possible(values.run);

@@ -28,16 +28,21 @@ export function testForm(changed) {
   cfg.placeholder = t('as usual');
   const side = number('', 64, 2048, 8);
   side.placeholder = t('as trained');
+  const { limits } = app.state;
   const many = radioGroup(
     'Pictures',
     [
-      { value: 'all', text: 'All 20', help: 'A sure verdict.' },
-      { value: 'quick', text: 'Quick: 8', help: 'A first look; small changes are not seen.' },
+      { value: 'all', text: t('All {n}', { n: limits.test_pictures }), help: 'A sure verdict.' },
+      {
+        value: 'quick',
+        text: t('Quick: {n}', { n: limits.quick_pictures }),
+        help: 'A first look; small changes are not seen.',
+      },
     ],
     'all',
   );
   const painter = radioGroup('Painted by', [], '', (to) => (form.picked = to));
-  const paint = actionButton('Paint 20 test pictures and judge', () => actions.paint());
+  const paint = actionButton(paintLabel(limits.test_pictures), () => actions.paint());
   const find = actionButton('Find the best step and weight', () => actions.choose());
   many.addEventListener('change', () => label());
   const base = selectBox([{ value: '', text: t('The one it was trained on') }], '');
@@ -62,8 +67,7 @@ export function testForm(changed) {
   const node = el('div', { class: 'sf-test-form' }, form.cell.node, sides, fine, later, row);
 
   function label() {
-    const words = many.chosen === 'quick' ? 'Paint 8 test pictures and judge' : 'Paint 20 test pictures and judge';
-    setText(paint.firstChild, t(words));
+    setText(paint.firstChild, paintLabel(many.chosen === 'quick' ? limits.quick_pictures : limits.test_pictures));
   }
 
   async function loadBases() {
@@ -149,6 +153,11 @@ export function testForm(changed) {
     },
   };
   return actions;
+}
+
+/** What the button says that paints `n` pictures. */
+export function paintLabel(n) {
+  return t('Paint {n} test pictures and judge', { n });
 }
 
 function cellOf(form) {

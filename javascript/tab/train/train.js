@@ -174,13 +174,13 @@ function resting(now, gone) {
 
 function missing(character) {
   const step = character.next === 'captions' ? 'captions' : 'photos';
-  const label = step === 'captions' ? 'To the captions' : 'To the photos';
+  const label = step === 'captions' ? 'Go to the captions' : 'Go to the photos';
   const ready = character.next !== 'photos' && character.next !== 'captions';
   if (ready) return { tone: 'none', text: 'Nothing is trained yet.' };
   return {
     tone: 'warn',
     text: character[step].text,
-    detail: 'You can train all the same.',
+    detail: 'You can still train.',
     buttons: [{ label, main: true, do: () => goTo({ step }) }],
   };
 }
@@ -214,7 +214,7 @@ function waiting(job) {
   const paused = app.state.queue.paused;
   return {
     tone: 'none',
-    text: 'The training waits.',
+    text: 'The training is waiting.',
     detail: beginsWhen(job) || t('It begins in a moment.'),
     buttons: [
       paused && { label: 'Resume', main: true, do: () => resumeJob(job) },
@@ -238,9 +238,9 @@ function failed(job, run, gone) {
 function failedWhere(run) {
   if (!runsAreNew()) return '';
   const step = run ? run.saved : 0;
-  if (!step) return 'It failed before anything was saved; “Try again” begins anew.';
+  if (!step) return 'It failed before anything was saved; “Try again” starts over.';
   const values = { step: format.number(step) };
-  return t('The steps up to {step} are saved; “Try again” goes on after step {step}.', values);
+  return t('The steps up to {step} are saved; “Try again” continues after step {step}.', values);
 }
 
 function trained(run, character) {
@@ -256,7 +256,7 @@ function trained(run, character) {
 function toTest(run) {
   if (!run || !run.checkpoints.length) return null;
   const judged = run.grids.some((grid) => grid.kind);
-  const label = judged ? 'See the test' : 'Go on to the test';
+  const label = judged ? 'See the test' : 'Continue to the test';
   return { label, main: !unfinished(run), do: () => goTo({ step: 'test' }) };
 }
 
@@ -264,8 +264,8 @@ function toTest(run) {
 function place(run) {
   if (!runsAreNew()) return '';
   const step = run ? run.saved : 0;
-  if (!step) return t(' before anything was saved; it begins anew');
-  return t('; it goes on after step {step} of {total}', {
+  if (!step) return t(' before anything was saved; it starts over');
+  return t('; it continues after step {step} of {total}', {
     step: format.number(step),
     total: format.number(run.total),
   });
@@ -274,5 +274,5 @@ function place(run) {
 async function goOn({ kind, job, run }) {
   if (kind === 'paused') await resumeJob(job);
   else if (job) await controlJob(job, 'resume');
-  else await startJob('train', { run: run.id, then_test: await thenTest() }, 'It goes on.');
+  else await startJob('train', { run: run.id, then_test: await thenTest() }, 'The training continues.');
 }

@@ -79,7 +79,7 @@ function draw(made) {
   if (same) return;
   two.forEach((run) => load(made, run));
   const known = two.map((run) => made.details.get(run.id));
-  const empty = known.every(Boolean) ? 'Neither of the two has this.' : 'Loading …';
+  const empty = known.every(Boolean) ? 'Neither run has this.' : 'Loading …';
   const xMax = Math.max(...two.map((run) => run.steps));
   const series = (points) =>
     two.map((run, place) => ({
@@ -95,7 +95,7 @@ function draw(made) {
   const kept = series(keptOf);
   const shares = kept.flatMap((one) => one.points.map(([, share]) => share));
   const range = { yMin: Math.min(0, ...shares), yMax: Math.max(1, ...shares), yFormat: format.percent };
-  made.charts.kept.update({ ...usual, ...range, empty: 'Neither of the two was tested.', series: kept });
+  made.charts.kept.update({ ...usual, ...range, empty: 'Neither run was tested.', series: kept });
   showDiffering(made, two, known);
 }
 

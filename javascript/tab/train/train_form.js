@@ -51,7 +51,7 @@ function draw(form) {
   const then = checkbox('Paint and judge the test grid afterwards', true, (yes) =>
     choose(form, { then_test: yes }, true),
   );
-  const few = checkbox('Train with few photos anyway', false, null, 'The face will hardly hold; good for a first try.');
+  const few = checkbox('Train with few photos anyway', false, null, 'The likeness will be weak; good for a first try.');
   const settings = settingsForm((changes) => choose(form, { settings: changes }));
   const fold = foldSection('All settings', settings);
   const cost = drawCost(form);
@@ -71,7 +71,7 @@ function drawCost(form) {
   const bar = progressBar(null, t('Measuring'));
   const measuring = el('p', { class: 'sf-help' });
   const measure = actionButton('Measure (a few steps)', () => probe(form), {
-    title: 'Does a few steps and forgets them, to know the time and the memory.',
+    title: 'Trains a few steps and discards them, to measure time and memory.',
   });
   const heading = el('h3', { text: t('What it will cost') });
   const node = el('div', { class: 'sf-card' }, heading, text, facts, problems, measuring, bar, measure);

@@ -28,7 +28,7 @@ export function moreSteps() {
     const gone = baseGone(run);
     if (gone) throw new Error(gone);
     const total = run.saved + Math.round(Number(steps.value));
-    await startJob('train', { run: run.id, steps: total, then_test: after.input.checked }, 'It goes on.');
+    await startJob('train', { run: run.id, steps: total, then_test: after.input.checked }, 'The training continues.');
     typed = ticked = false;
   };
   const button = actionButton('Train more steps', train);
@@ -50,7 +50,7 @@ export function moreSteps() {
     setText(
       help,
       gone ||
-        t('Run {run} goes on after step {step}; its steps so far stay.', {
+        t('Run {run} continues after step {step}; its steps so far stay.', {
           run: run.id,
           step: format.number(run.saved),
         }),

@@ -135,13 +135,13 @@ function testOf(made, runs) {
 function words(made, runs, trained) {
   if (!runs) return { tone: 'none', text: runsError() || 'Loading …' };
   if (!trained) {
-    const train = { label: 'To the training', main: true, do: () => goTo({ step: 'train' }) };
+    const train = { label: 'Go to training', main: true, do: () => goTo({ step: 'train' }) };
     return { tone: 'none', text: 'There is no LoRA yet.', buttons: [train] };
   }
   const { run, step, weight } = made.cell.value;
   const text = cellName(run, step, weight);
   const found = testOf(made, runs);
-  const detail = found ? t(found.headline) : t('This step and weight was not tested.');
+  const detail = found ? t(found.headline) : t('Not tested yet.');
   const tone = found ? found.tone : 'none';
   return { tone, text, detail, buttons: [alone() ? keepFile(made) : toWebui(made), copyPrompt(made)] };
 }
@@ -157,7 +157,7 @@ function showKnown(made, runs) {
   made.known.dataset.of = mark;
   if (!found) {
     const go = actionButton('Test it first', () => goTo({ step: 'test' }), { small: true });
-    return fillWith(made.known, notice('none', 'Nothing is known of this step and weight: it was not tested.', go));
+    return fillWith(made.known, notice('none', 'This step and weight have not been tested.', go));
   }
   const kept = Number.isFinite(found.retention)
     ? t('{kept} of the identity is kept.', { kept: format.percent(found.retention) })
@@ -212,7 +212,7 @@ async function wanted() {
     const body = el(
       'div',
       { class: 'sf-dialog-body' },
-      el('p', { text: t('There is a prompt of yours in txt2img:') }),
+      el('p', { text: t('txt2img already has a prompt:') }),
       there.filter(Boolean).map((text) => el('p', { class: 'sf-quiet', text: short(text) })),
       el(
         'div',

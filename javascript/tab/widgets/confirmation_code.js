@@ -46,7 +46,7 @@ function typed(path, body, sentence) {
     const field = formField('Code', input, WHY);
     const row = el('div', { class: 'sf-row sf-end' }, buttons);
     const content = el('div', { class: 'sf-dialog-body' }, said, field, row);
-    const shown = openDialog('Is that you?', content, { closed: () => ended() });
+    const shown = openDialog('Is this you?', content, { closed: () => ended() });
     input.focus();
   });
 }

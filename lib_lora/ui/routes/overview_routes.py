@@ -11,7 +11,7 @@ import lib_lora
 from lib_lora.character.photo_files import SUFFIXES, kinds
 from lib_lora.errors import UserError
 from lib_lora.files import digest_of, names
-from lib_lora.grid.prompts import PROMPTS
+from lib_lora.grid.prompts import PROMPTS, QUICK
 from lib_lora.likeness.verdict.verdict_tone import verdict_tone
 from lib_lora.photos.audit.coverage import LEAST
 from lib_lora.queue.job_types import lane_of
@@ -77,6 +77,7 @@ def state(context: RequestContext) -> dict[str, Any]:
             "photos_at_once": limits.PHOTOS_AT_ONCE,
             "suffixes": sorted(SUFFIXES),
             "test_pictures": len(PROMPTS),
+            "quick_pictures": QUICK,
         },
         "supervisor": {"active": context.supervisor.active, "reason": context.supervisor.reason},
         "characters": [of_character(folder, open_jobs) for folder in folders(context.root)],

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from PIL import Image
+
 from lib_lora.captions import editing, phrases, slots
 from lib_lora.captions.caption_check import EVERYWHERE, LEAST
 from lib_lora.captions.captioner import Captioner
@@ -51,8 +53,8 @@ def fill(
         progress: is called with the number of photos done, and of all.
 
     Raises:
-        UserError: no such character or photo, another process is at work on it, the captioner fails (nothing is
-            written then), or a file cannot be written.
+        UserError: no such character or photo, another process is at work on it, the captioner fails (captions of
+            photos that it had seen by then are written), or a file cannot be written.
     """
     folder = Workspace(root).character(name)
     character = load(folder)
@@ -69,15 +71,23 @@ def fill(
             for file, text in there.items()
             if file in facts and (not only or file in only) and (rewrite or text in ("", plain))
         ]
-        seen = _seen([folder.photos / file for file in chosen], captioner, progress)
-        written = {file: caption(character, facts[file], seen[file]) for file in chosen}
-        everywhere = shared([*{**there, **written}.values()], plain)
+        seen, failure = _seen([folder.photos / file for file in chosen], captioner, progress)
+        left = [file for file in chosen if file not in seen]
+        written = {file: caption(character, facts[file], phrases_seen) for file, phrases_seen in seen.items()}
+        everywhere = shared([text for file, text in {**there, **written}.items() if file not in left], plain)
         new = {file: phrases.remove(text, phrases.join(everywhere)) for file, text in written.items()}
         now = editing.captions_of(folder).texts  # a captioner takes its time, and the user may have written meanwhile
         new = {file: text for file, text in new.items() if now.get(file) == there[file] != text}
         what = f"fill with {captioner.id}" if captioner else "fill"
         changed = editing.rewrite(folder, what, new)
     count = len(changed.files)
+    if failure:
+        raise UserError(
+            f"The captioner gave up; captions written: {count}, photos left for the next time: {len(left)}. {failure}",
+            code="captions-left",
+            written=count,
+            left=len(left),
+        ) from failure
     lines = [f"{count} caption{'' if count == 1 else 's'} written."]
     lines += left_out(everywhere, [*{**there, **written}.values()])
     if not chosen:
@@ -134,24 +144,40 @@ def left_out(everywhere: Sequence[str], texts: Sequence[str]) -> list[str]:
 
 def _seen(
     photos: Sequence[Path], captioner: Captioner | None, progress: Callable[[int, int], None] | None
-) -> dict[str, list[str]]:
+) -> tuple[dict[str, list[str]], UserError | None]:
+    """What the captioner sees in each photo, and why it gave up before the last one.
+
+    Raises:
+        UserError: it failed before it had seen any.
+    """
     found: dict[str, list[str]] = {}
+    if captioner is None:
+        return {photo.name: [] for photo in photos}, None
+    asked = False
     for number, photo in enumerate(photos, 1):
-        found[photo.name] = []
-        if captioner is None:
-            continue
         try:
             image = open_photo(photo)
         except UserError:
+            found[photo.name] = []
             continue  # the audit says that the photo cannot be read
         try:
-            found[photo.name] = captioner.phrases(image)
-        except RuntimeError as error:  # torch's, of memory above all
-            raise UserError(
-                f"The captioner failed on {photo.name} ({error}); close what uses memory, or leave --captioner out.",
-                code="captioner-failed",
-                photo=photo.name,
-            ) from error
+            found[photo.name] = _phrases(captioner, photo.name, image)
+        except UserError as failure:
+            if asked:
+                return found, failure
+            raise
+        asked = True
         if progress:
             progress(number, len(photos))
-    return found
+    return found, None
+
+
+def _phrases(captioner: Captioner, file: str, image: Image.Image) -> list[str]:
+    try:
+        return captioner.phrases(image)
+    except RuntimeError as error:  # torch's, of memory above all
+        raise UserError(
+            f"The captioner failed on {file} ({error}); close what uses memory, or leave --captioner out.",
+            code="captioner-failed",
+            photo=file,
+        ) from error

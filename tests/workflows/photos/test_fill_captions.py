@@ -130,6 +130,26 @@ def test_a_captioner_that_fails_writes_nothing(root, eye):
     assert editing.captions_of(create(root, MARA)).texts == before
 
 
+def test_what_was_seen_before_a_captioner_gives_up_is_kept_and_the_rest_is_said(root, eye):
+    class Busy:
+        id = "busy"
+
+        def __init__(self, photos):
+            self.photos = photos
+
+        def phrases(self, image):
+            self.photos -= 1
+            if self.photos < 0:
+                raise UserError("A LoRA is trained; wait until that is done.", code="some-fault")
+            return ["outdoors"]
+
+    with raises("captions-left", has="wait until that is done", written=2, left=3):
+        fill(root, NAME, Busy(2), engine=eye)
+    texts = editing.captions_of(create(root, MARA)).texts
+    assert len([text for text in texts.values() if "outdoors" in text]) == 2
+    assert fill(root, NAME, Busy(3), engine=eye).text.startswith("3 captions written.")
+
+
 def test_what_the_user_writes_meanwhile_stays(root, eye):
     folder = create(root, MARA)
 
