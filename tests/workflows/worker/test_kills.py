@@ -132,6 +132,8 @@ def test_a_run_killed_as_its_state_is_put_in_place_ends_bit_for_bit(strace, tmp_
         "rename",
         "--only",
         "rename:state",
+        "--results",
+        tmp_path / "results.json",
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=900)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
