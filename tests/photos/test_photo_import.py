@@ -290,7 +290,7 @@ def test_the_command_tells_what_came_of_it(source, folder, tmp_path):
         "5 photos added, 0 were there.",
         "grid.jpg is a sheet of four; its pictures are taken in apart.",
     ]
-    assert told.text.splitlines()[2].startswith("Left out: bad.png is not a picture")
+    assert told.text.splitlines()[2].startswith("Left out: bad.png is not a readable picture")
     assert told.values["added"][0] == "a.png"
     assert (told.values["known"], told.values["split"], told.good) == (0, ["grid.jpg"], True)
     with raises("character-not-found"):
