@@ -17,7 +17,6 @@ of what was left, since young temporary files are not swept.
 from __future__ import annotations
 
 import argparse
-import functools
 import json
 import os
 import re
@@ -29,7 +28,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +131,12 @@ def finish(place: Place, fill_after: int = 0) -> None:
             fill(place.home)
 
     grid_run.DiffusersPainter = Painter  # type: ignore[assignment, misc]
-    main_job.paint_and_score = functools.partial(main_job.paint_and_score, count=CELLS)
+    paint_and_score = main_job.paint_and_score
+
+    def with_few_cells(run: Any, request: Any, *rest: Any, **more: Any) -> Any:
+        return paint_and_score(run, replace(request, count=CELLS), *rest, **more)
+
+    main_job.paint_and_score = with_few_cells
     main_job.finish_run(lambda: load_run(place.run), watch=watch)
     print(f"EVENTS {heard}")
 

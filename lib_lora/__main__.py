@@ -95,7 +95,7 @@ def _test(words: "list[str]", pins: bool) -> int:
     from lib_lora.environment import ROOT
 
     chosen = [word for word in words if word not in ("--pins", "--coverage")]
-    everything = ["-n", "auto", "--dist", "loadfile", *(["--pins"] if pins else [])]
+    everything = ["-n", "auto", "--dist", "loadfile", "--no-loadscope-reorder", *(["--pins"] if pins else [])]
     covered = ["--cov", "--cov-report=term:skip-covered"] if "--coverage" in words else []
     python = [sys.executable, "-m"]
     pytest = {"pytest": [*python, "pytest", "--durations=50", *covered, *(chosen or everything)]}

@@ -39,6 +39,11 @@ def _lacks_full_size() -> str | None:
 _NEEDS = {"gpu": _lacks_gpu, "webui": _lacks_webui, "full_size": _lacks_full_size}
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take minutes: a worker that meets one last keeps all others waiting."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip a marked test where what it needs is absent, and say what that is."""
     for name, lacks in _NEEDS.items():

@@ -21,6 +21,8 @@ from visitor import ROOT, Visitor
 
 from hosts.standin.stage import Page, running_page
 
+pytestmark = pytest.mark.long
+
 MINI = ROOT / "tests" / "data" / "mini-face"
 PHOTOS = sorted((ROOT / "tests" / "data" / "personas" / "mara").glob("*.jpg"))[:12]
 STEPS = 48

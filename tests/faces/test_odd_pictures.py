@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from lib_lora.character.store import Character, create, declare_consent
 from lib_lora.likeness.measure import template
-from lib_lora.likeness.report.report import Report
+from lib_lora.likeness.report.report import from_values, values_of
 from lib_lora.workflows.judge.scoring import score_pictures
 from lib_lora.workspace.workspace import CharacterFolder
 
@@ -184,9 +184,7 @@ def test_photos_of_many_people_allow_no_verdict(tmp_path, photos):
 
 
 def test_a_report_comes_back_as_it_was(tmp_path, mara, photos):
-    from lib_lora import typed_settings
-
     result = score_pictures(tmp_path, "Mara", photos("mara")[14:20])
     values = {key: value for key, value in result.values.items() if key != "notes"}  # what the command says beside it
-    assert typed_settings.to_dict(typed_settings.from_dict(Report, values)) == values
+    assert values_of(from_values(values)) == values
     assert template.load(next(mara.cache.glob("template*.json"))).used

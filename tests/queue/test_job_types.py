@@ -32,7 +32,7 @@ def test_all_arguments_but_a_base_can_be_left_out(kind):
         ("choose", {"grid_steps": 0}, ("setting-invalid", "0 sampling steps")),
         ("probe", {}, ("setting-missing",)),
         ("invent", {"describe": "x"}, ("setting-missing",)),
-        ("invent", {"describe": "x" * 401, "base": "b"}, ("setting-invalid", "at most 400 letters")),
+        ("invent", {"describe": "x" * 401, "base": "b"}, ("setting-invalid", "at most 400 characters")),
         ("invent", {"describe": "x", "base": "b", "seed": -1}, ("setting-invalid", "seed is -1")),
         ("more", {"count": 0}, ("setting-invalid", "0 pictures cannot be kept")),
         ("more", {"budget": 5001}, ("setting-invalid", "5001 pictures cannot be painted")),

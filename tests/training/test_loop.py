@@ -17,6 +17,8 @@ from lib_lora.training.loop import train
 from lib_lora.training.plan.run_file import load_run
 from lib_lora.training.session import open_session
 
+pytestmark = pytest.mark.long
+
 
 @pytest.mark.parametrize("kind", ["sd1", "sd2v", "sdxl"])
 def test_every_family_trains_and_says_so(make_run, events, kind):
@@ -203,7 +205,7 @@ def test_the_first_nan_stops_and_keeps_the_last_good_file(make_run, events, monk
     monkeypatch.setattr(loop._Loop, "_accumulate", poisoned)
     with raises("training-diverged", has="-000004") as caught:
         train(run, events)
-    assert events.of("error") == [{"text": str(caught.value), "step": 4}]
+    assert events.of("error") == [{"code": "training-diverged", "text": str(caught.value), "step": 4}]
     assert [path.name.rsplit("-", 1)[1] for path in sorted(run.checkpoints.iterdir())] == [
         "000002.safetensors",
         "000004.safetensors",

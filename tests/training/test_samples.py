@@ -14,6 +14,7 @@ from lib_lora.files import write_text
 from lib_lora.grid.diffusers_painter import DiffusersPainter
 from lib_lora.lora.file.reading import read
 from lib_lora.models.families.identify import identify
+from lib_lora.models.families.model_family import ModelFamily
 from lib_lora.pictures import GENERATED, NEGATIVE, Cell, parameters_of
 from lib_lora.training import samples
 from lib_lora.training import state as states
@@ -245,7 +246,7 @@ def test_a_large_picture_is_decoded_in_pieces_where_memory_is_short(make_run, ev
     monkeypatch.setattr(samples, "_SMALL_VAE", 0)
     monkeypatch.setattr(type(session), "device", property(lambda self: torch.device("meta")))
     monkeypatch.setattr(samples, "free_bytes", lambda device: 1)
-    monkeypatch.setattr(samples, "vae_dtype", lambda *_: torch.float32)
+    monkeypatch.setattr(ModelFamily, "vae_dtype", lambda *_: torch.float32)
     pieces = painter._decoded(latents)[0]
     assert painter._vae is None
     assert pieces.size == whole.size == (576, 576)

@@ -271,8 +271,9 @@ def from_values(values: dict[str, Any], where: str = "the report") -> Report:
         UserError: a value is unknown, missing or of the wrong type.
     """
     facts = values.get("facts")
-    parts = nested(facts) if isinstance(facts, dict) else facts
-    return typed_settings.from_dict(Report, {**values, "facts": parts}, where)
+    if isinstance(facts, dict):
+        values = {**values, "facts": nested(facts)}
+    return typed_settings.from_dict(Report, values, where)
 
 
 def refused(

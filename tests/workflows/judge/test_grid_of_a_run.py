@@ -268,7 +268,7 @@ def test_a_failure_is_said_in_the_events_whatever_it_is(run, monkeypatch):
     heard = []
     with pytest.raises(ZeroDivisionError):
         paint_and_score(run, GridRequest(3, 1.0, 1), lambda kind, **fields: heard.append((kind, fields)))
-    assert heard[-1] == ("error", {"text": "a mistake of ours"})
+    assert heard[-1] == ("error", {"code": "internal-error", "text": "a mistake of ours"})
 
 
 def test_a_vanished_or_damaged_checkpoint_is_one_sentence(run):

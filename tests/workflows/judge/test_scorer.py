@@ -90,7 +90,7 @@ def test_what_is_no_picture_says_why(scorer, tmp_path):
     assert [answer["status"] for answer in found] == ["unreadable", "no face", "unreadable", "unreadable"]
     assert [answer["image"] for answer in found] == names
     assert all(answer["likeness"] is None for answer in found)
-    assert found[0]["reason"].startswith("text.jpg is not a picture")
+    assert found[0]["reason"].startswith("text.jpg is not a readable picture")
     assert "it is not there" in found[2]["reason"]
 
 

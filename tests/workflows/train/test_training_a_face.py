@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.once("how much of a face is learned; that training computes the same is test_loop.py's")
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.once("how much of a face is learned; that training computes the same is test_loop.py's"),
+]
 
 DATA = Path(__file__).parents[2] / "data"
 MINI = DATA / "mini-face" / "mini-face.safetensors"

@@ -130,7 +130,7 @@ def test_only_files_of_its_folder_are_opened_and_deleted(folder, name):
     for path in (outside, folder / "sub" / "in.png"):
         Image.new("RGB", (8, 8)).save(path)
     path = folder / name if name else None
-    with raises("webui-wrong-path", has="somewhere other than requested"):
+    with raises("webui-wrong-path", has="somewhere other"):
         _painter(lambda fields: iter([{"number": 0, "file": str(path)}]), folder).paint(CELLS)
     assert outside.exists()
     assert (folder / "sub" / "in.png").exists()
@@ -144,7 +144,7 @@ def test_a_link_is_not_followed(folder, tmp_path):
         (folder / "0.png").symlink_to(secret)
     except OSError:
         pytest.skip("this system makes no links")
-    with raises("webui-wrong-path", has="somewhere other than requested"):
+    with raises("webui-wrong-path", has="somewhere other"):
         _painter(lambda fields: iter([{"number": 0, "file": str(folder / "0.png")}]), folder).paint(CELLS)
 
 
