@@ -12,6 +12,7 @@ from PIL import Image
 from test_supervisor import FakeGround, eventually
 
 from lib_lora.queue.queue import Queue
+from lib_lora.queue.runners import job_files
 from lib_lora.queue.supervisor import Supervisor, Timeouts
 from lib_lora.runs.events import read_events
 from lib_lora.training.plan.run_file import load_run, saved_steps
@@ -119,11 +120,15 @@ def _stored(queue, arguments=None):
 
 def test_what_lies_directly_in_the_data_folder_is_found_there_also_after_a_move(tmp_path):
     queue = Queue(tmp_path / "data")
-    places = [queue.root / "base.safetensors", queue.root / "women"]  # neither needs to exist
+    places = [queue.root / "base.safetensors", queue.root / "women"]  # neither needs to be there yet
     job = queue.add("train", "Mara", {"base": str(places[0]), "settings": {"class_photos": str(places[1])}})
     assert [job.arguments["base"], job.arguments["settings"]["class_photos"]] == [str(one) for one in places]
     named, files = queue.named(job.id)
     assert (named["base"], files) == ("base.safetensors", {})
+    places[1].mkdir()
+    for path in (places[0], places[1] / "a.png"):
+        path.touch()
+    assert job_files.needed(Workspace(queue.root), job) == ["base.safetensors", "women/a.png"]
     other = Queue(tmp_path / "other")
     other.accept(job, named, files)
     assert other.get(job.id).arguments["base"] == str(other.root / "base.safetensors")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from lib_lora.queue.job_types import with_files
 from lib_lora.queue.queue import Job
 from lib_lora.workspace.workspace import CharacterFolder, RunFolder, Workspace
 
@@ -22,18 +23,21 @@ def run_of(workspace: Workspace, job: Job) -> RunFolder | None:
 
 
 def needed(workspace: Workspace, job: Job) -> list[str]:
-    """Names of the files of the data folder that a worker needs for a job: the settings and the character's folder.
+    """Names of the files of the data folder that a worker needs for a job: the settings, the character's folder, and
+    what the job names there.
 
     Of runs that the job does not work on only ``run.yaml``, so that no number is given twice.
     """
     character, own = workspace.character_at(job.slug), run_of(workspace, job)
     every = own is None and job.kind in ("test", "choose", "more")  # which of them is found out by the worker
     found = [workspace.settings, workspace.licences]
+    for path in _named(workspace, job):
+        found += _files(path) if path.is_dir() else [path]
     for path in _files(character.path):
         run = _run_with(character, path)
         if run is None or every or run == own or path == run.file:
             found.append(path)
-    return [workspace.name_of(path) for path in found if path.is_file()]
+    return [workspace.name_of(path) for path in dict.fromkeys(found) if path.is_file()]
 
 
 def marks(workspace: Workspace, job: Job) -> Marks:
@@ -49,6 +53,19 @@ def marks(workspace: Workspace, job: Job) -> Marks:
 def changed(before: Marks, now: Marks) -> list[str]:
     """Names of the files that were made or changed between two looks (`marks`)."""
     return [name for name, mark in now.items() if before.get(name) != mark]
+
+
+def _named(workspace: Workspace, job: Job) -> list[Path]:
+    """The files and folders of the data folder that a job's arguments name."""
+    paths: list[str] = []
+
+    def note(path: str) -> str:
+        paths.append(path)
+        return path
+
+    with_files(job.arguments, note)
+    complete = [Path(path) for path in paths if Path(path).is_absolute()]
+    return [path for path in complete if not Path(workspace.name_of(path)).is_absolute()]
 
 
 def _files(folder: Path) -> Iterator[Path]:
