@@ -123,7 +123,7 @@ def test_prompts_of_the_users_own_are_painted_in_place_of_the_two(make_run, even
         (["a"] * 9, ("setting-invalid", "has 9 prompts; at most 8 can be painted")),
         (["a", "  "], ("setting-invalid", "prompt 2 is empty")),
         (["a" * 401], ("setting-invalid", "prompt 1 has 401 letters; 400 are the most")),
-        (["a\nb"], ("setting-invalid", "prompt 1 holds a line break")),
+        (["a\nb"], ("setting-invalid", "prompt 1 contains a line break")),
         ("a photo", ("setting-wrong-type", "'a photo'")),
         ([3], ("setting-wrong-type", "3")),
     ],
