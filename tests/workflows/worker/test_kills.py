@@ -132,9 +132,12 @@ def test_a_run_killed_as_its_state_is_put_in_place_ends_bit_for_bit(strace, tmp_
         "rename",
         "--only",
         "rename:state",
+        "--results",
+        tmp_path / "results.json",
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=900)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    ((call, _, kind, left, came),) = json.loads((work / "rows.json").read_text(encoding="utf-8"))
+    written = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
+    ((call, _, kind, left, came),) = written["figures"]
     assert (call, kind, came) == ("rename", "state", "equal")
     assert left == 1
