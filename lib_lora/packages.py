@@ -24,8 +24,9 @@ from lib_lora.errors import UserError
 from lib_lora.package_installer import explain, install_packages
 
 # From this one on, any release in the ranges of requirements/base.txt will do; beside an older one only the exact
-# versions of requirements/worker.txt were seen to import.
+# versions of diffusers and peft in requirements/worker.txt were seen to import.
 _MODERN = "transformers>=4.46"
+_BOUND_TO_TRANSFORMERS = {"diffusers", "peft"}  # of the others any release in the ranges will do beside any
 _WORDS = {
     "room": "30 MB are needed",
     "other_disk": "",
@@ -51,7 +52,7 @@ def lacking(root: Path = ROOT, folders: Iterable[str | Path] | None = None) -> l
     for line in environment.requirements("worker", root):
         name, exact = environment.parse(line)
         version = there.get(name.lower())
-        wanted = ranges.get(name, exact) if modern else exact
+        wanted = ranges.get(name, exact) if modern or name not in _BOUND_TO_TRANSFORMERS else exact
         if version is None or not environment.admits(wanted, version):
             found.append(line)
     return found

@@ -17,9 +17,11 @@ from faults import raises
 
 from lib_lora import environment, packages
 
-A1111 = ("transformers-4.30.2", "torch-2.1.2")
-FORGE = ("transformers-4.46.1", "diffusers-0.31.0", "peft-0.13.2")
-REFORGE = ("transformers-4.48.1", "diffusers-0.32.2")
+PURE = ("filelock-3.13.1", "packaging-23.2", "wcwidth-0.2.6")
+A1111 = ("transformers-4.30.2", "torch-2.1.2", *PURE)
+FORGE = ("transformers-4.46.1", "diffusers-0.31.0", "peft-0.13.2", *PURE)
+REFORGE = ("transformers-4.48.1", "diffusers-0.32.2", *PURE)
+LINES = ["diffusers==0.31.0", "peft==0.13.2", "filelock==3.20.3", "packaging==24.2", "wcwidth==0.2.13"]
 
 
 def site(folder: Path, *names: str) -> list[Path]:
@@ -35,7 +37,9 @@ def site(folder: Path, *names: str) -> list[Path]:
         (FORGE, []),
         (REFORGE, ["peft==0.13.2"]),
         ((*A1111, "diffusers-0.31.0", "peft-0.14.0"), ["peft==0.13.2"]),  # in the ranges, but not beside 4.30.2
-        (("transformers-4.48.1", "diffusers-0.36.0", "peft-0.17.1"), ["diffusers==0.31.0"]),
+        (("transformers-4.48.1", "diffusers-0.36.0", "peft-0.17.1", *PURE), ["diffusers==0.31.0"]),
+        (("transformers-4.30.2", "filelock-3.9.0", "packaging-20.9"), LINES),
+        (("transformers-4.46.1", "diffusers-0.31.0", "peft-0.13.2", "filelock-3.11.0"), LINES[2:]),
     ],
 )
 def test_only_what_does_not_fit_is_lacking(tmp_path: Path, there: tuple[str, ...], lines: list[str]) -> None:
@@ -100,8 +104,8 @@ class Extension:
         ):
             shutil.copy(environment.ROOT / "lib_lora" / f"{name}.py", self.root / "lib_lora")
         shutil.copytree(environment.ROOT / "requirements", self.root / "requirements")
-        wheel(self.wheels, "diffusers", "0.31.0")
-        wheel(self.wheels, "peft", "0.13.2")
+        for line in LINES:
+            wheel(self.wheels, *line.split("=="))
 
     @property
     def folder(self) -> Path:
@@ -128,8 +132,7 @@ class Extension:
         return out
 
     def whole(self) -> bool:
-        lines = ["diffusers==0.31.0", "peft==0.13.2"]
-        return environment.missing(lines, [self.folder]) == [] and (self.folder / environment.MARKER).is_file()
+        return environment.missing(LINES, [self.folder]) == [] and (self.folder / environment.MARKER).is_file()
 
     def rests(self) -> list[str]:
         return [path.name for path in self.folder.parent.iterdir() if path.suffix == ".tmp"]
@@ -144,7 +147,7 @@ def test_two_starts_at_once_install_once_and_later_ones_do_nothing(extension: Ex
     children = [extension.start(), extension.start()]
     said = [child.communicate(timeout=120)[0] for child in children]
     assert [child.returncode for child in children] == [0, 0]
-    assert sum("SameFace: installing diffusers==0.31.0, peft==0.13.2 into" in text for text in said) == 1
+    assert sum(f"SameFace: installing {', '.join(LINES)} into" in text for text in said) == 1
     assert sum("Successfully installed" in text for text in said) == 1  # pip's own words are passed on
     assert extension.whole()
     assert extension.rests() == []

@@ -89,6 +89,7 @@ def test_no_step_needs_a_certain_shell() -> None:
 def test_who_reports_a_fault_is_asked_for_what_the_doctor_says() -> None:
     doctor = next(field for field in read(TEMPLATES / "fault.yml")["body"] if field.get("id") == "doctor")
     assert doctor["validations"]["required"]
+    assert "or copy the message that it prints instead" in " ".join(doctor["attributes"]["description"].split())
     command = re.search(r"`python -m lib_lora (\w+)`", doctor["attributes"]["description"])
     assert command[1] in cli.parsers()[1]
     page = (ROOT / "javascript" / "tab" / "doctor" / "doctor.js").read_text(encoding="utf-8")

@@ -89,7 +89,7 @@ class PhotoFacts:
 
     def __post_init__(self) -> None:
         if self.hash and not re.fullmatch("[0-9a-f]{1,16}", self.hash):
-            raise ValueError(f"{self.hash[:40]!r} is no hash of a picture.")
+            raise ValueError(f"{self.hash[:40]!r} is not a picture hash.")
         if not self.unreadable and min(self.width, self.height) < 1:
             raise ValueError("a photo that can be read has pixels.")
         if {len(self.backdrop), len(self.clothes)} - {0, BINS}:

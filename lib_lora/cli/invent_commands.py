@@ -19,7 +19,7 @@ def add(command: Commands) -> None:
     invent = command("invent", _invent, text)
     invent.add_argument("name", metavar="NAME")
     invent.add_argument(
-        "--describe", metavar="TEXT", help='who shall be seen, "a woman with short red hair, 30 years old"'
+        "--describe", metavar="TEXT", help='the person, such as "a woman with short red hair, 30 years old"'
     )
     invent.add_argument("--base", type=Path, metavar="CHECKPOINT", help="the checkpoint that paints")
     invent.add_argument(

@@ -102,7 +102,10 @@ class Alone(Host):
         Raises:
             UserError: always.
         """
-        raise UserError(f"There is no webui here that has {captioner}; use another captioner.", code="webui-missing")
+        raise UserError(
+            f"SameFace runs without a webui here, so there is no {captioner}; use another captioner.",
+            code="webui-missing",
+        )
 
     def refresh_loras(self, stem: str) -> None:
         """There is no list."""

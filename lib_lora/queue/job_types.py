@@ -182,7 +182,7 @@ class InventArguments:
 
     def __post_init__(self) -> None:
         if not self.describe.strip():
-            raise ValueError("the description is empty; say who shall be seen, such as a woman with short red hair.")
+            raise ValueError("the description is empty; describe the person, such as a woman with short red hair.")
         if len(self.describe) > LONGEST or not self.describe.isprintable():
             raise ValueError(f"the description must be one line of plain text with at most {LONGEST} characters.")
         if not 1 <= self.candidates <= _MOST_CANDIDATES:

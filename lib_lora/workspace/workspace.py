@@ -130,7 +130,7 @@ class Workspace:
             return Path(name)
         if not _stays_inside(name):
             raise UserError(
-                f"{name!r} is no file of the data folder {self.root}.", code="name-outside-data-folder", name=name
+                f"{name!r} is not a file in the data folder {self.root}.", code="name-outside-data-folder", name=name
             )
         return self.root / name
 

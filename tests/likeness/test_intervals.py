@@ -80,7 +80,7 @@ def test_the_complement_is_the_mirror_image(share):
 
 @pytest.mark.parametrize(("hits", "count"), [(0, 0), (1, 0), (-1, 20), (21, 20)])
 def test_what_is_no_share_is_refused(hits, count):
-    with pytest.raises(ValueError, match=f"{hits} of {count} is no share"):
+    with pytest.raises(ValueError, match=f"{hits} of {count} is not a share"):
         wilson(hits, count)
 
 

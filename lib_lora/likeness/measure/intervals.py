@@ -33,7 +33,7 @@ def wilson(hits: int, count: int) -> Interval:
         ValueError: not 0 <= hits <= count, or count is 0.
     """
     if not 0 <= hits <= count or not count:
-        raise ValueError(f"{hits} of {count} is no share")
+        raise ValueError(f"{hits} of {count} is not a share")
     from scipy.stats import binomtest
 
     ends = binomtest(hits, count).proportion_ci(CONFIDENCE, method="wilson")

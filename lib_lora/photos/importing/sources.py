@@ -94,7 +94,7 @@ def _add(source: Path, own: Path | None, found: FoundPictures) -> None:
         sentence = f"{source.name} is packed in a way that is not read; unpack it and import the folder."
         found.skipped.append(UserError(sentence, code="archive-unsupported", file=source.name))
     else:
-        sentence = f"{source.name} is no photo ({', '.join(kinds())}) and no zip; leave it out."
+        sentence = f"{source.name} is not a photo ({', '.join(kinds())}) or a zip; leave it out."
         found.skipped += unsupported([source]) or [UserError(sentence, code="source-not-a-photo", file=source.name)]
 
 

@@ -252,4 +252,4 @@ def _check_prompts(prompts: list[str]) -> None:
                 f"sample_prompts: prompt {number} has {len(prompt)} letters; {LONGEST_SAMPLE_PROMPT} are the most."
             )
         if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in prompt):
-            raise ValueError(f"sample_prompts: prompt {number} holds a line break or another sign that is no letter.")
+            raise ValueError(f"sample_prompts: prompt {number} contains a line break or another control character.")

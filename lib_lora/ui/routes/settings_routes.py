@@ -70,7 +70,7 @@ def change(context: RequestContext, call: Call) -> dict[str, Any]:
                     program=program,
                 )
         changed["worker_python"] = str(program)
-        asked.append(f"run the program {program}, which shall be the Python that trains")
+        asked.append(f"run the program {program} as the Python that trains")
     if asked:
         confirm(context, " and to ".join(asked), code)
     if changed.get("worker_python"):

@@ -50,7 +50,7 @@ class Scorer:
         try:
             asked = json.loads(line)
         except (ValueError, RecursionError):  # the latter by brackets in thousands of brackets
-            return {"error": 'This line is no JSON; send {"image": "PATH"}.'}
+            return {"error": 'This line is not JSON; send {"image": "PATH"}.'}
         match asked:
             case {"image": str() as image}:
                 return _refused([image]) or self._one(image)

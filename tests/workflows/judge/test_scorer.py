@@ -25,7 +25,7 @@ from lib_lora.workflows.judge.scorer import Scorer, serve
 from lib_lora.workspace.workspace import CharacterFolder
 
 PERSONAS = Path(__file__).parents[2] / "data" / "personas"
-NO_JSON = {"error": 'This line is no JSON; send {"image": "PATH"}.'}
+NO_JSON = {"error": 'This line is not JSON; send {"image": "PATH"}.'}
 WRONG = {"error": 'Send {"image": "PATH"} or {"images": ["PATH", ...]}.'}
 PHOTOS = 9
 
