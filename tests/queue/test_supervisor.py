@@ -287,6 +287,7 @@ def test_a_job_that_finishes(house, ground):
 
 
 def test_who_allows_painting_meanwhile_says_so_to_the_host(house, ground):
+    house.root.mkdir(exist_ok=True)  # the supervisor may not have got to it
     (house.root / "settings.json").write_text('{"allow_painting": true}')
     house.ended(house.add("finishes"))
     assert ground.said[0][2] is True
