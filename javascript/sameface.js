@@ -45,7 +45,10 @@
     } catch (error) {
       console.warn('SameFace:', error);
       failures += 1;
-      if (failures > 1) say(found, 'The page could not be loaded; reload it.'); // where a module failed, only that helps
+      // where one of its modules failed to load, only a reload helps
+      if (failures > 1) {
+        say(found, 'SameFace is not ready yet and is tried again every 30 seconds; if this stays, reload the page.');
+      }
       return setTimeout(look, failures > 1 ? LATER : AGAIN);
     }
   }

@@ -461,7 +461,9 @@ def test_the_modules_come_from_one_versioned_address_and_are_waited_for(chromium
     page.on("request", lambda request: asked.append(request.url))
     page.clock.install()  # it runs as usual until it is put forward
     page.goto(planted.address)
-    page.get_by_text("The page could not be loaded; reload it.").wait_for(timeout=30_000)
+    page.get_by_text(
+        "SameFace is not ready yet and is tried again every 30 seconds; if this stays, reload the page."
+    ).wait_for(timeout=30_000)
     page.clock.fast_forward(30_000)
     page.wait_for_selector("#sameface .sf-tabs", timeout=30_000)
     context.close()

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { after, before, beforeEach, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 
-const LOST = 'The page could not be loaded; reload it.';
+const LOST = 'SameFace is not ready yet and is tried again every 30 seconds; if this stays, reload the page.';
 const OLD = 'SameFace was updated; close the webui and start it again.';
 const folder = mkdtempSync(join(tmpdir(), 'sameface-'));
 const kept = { setTimeout: globalThis.setTimeout, fetch: globalThis.fetch, warn: console.warn };
