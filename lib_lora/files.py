@@ -192,7 +192,10 @@ def names(folder: Path) -> list[str]:
 _Mark = tuple[int, int, int, int]  # of a file: size, inode, times of change of its bytes and of the file itself
 _known: dict[str, tuple[_Mark, str]] = {}
 _KNOWN = 10_000  # files of which the digest is kept
-_SETTLED = 2.0  # seconds after a change in which another one might bear the same time; those of FAT are that coarse
+# seconds after a change in which another one might bear the same time: of a file system with times in nanoseconds, and
+# of one, such as FAT, whose times are whole hundredths of a second or coarser
+_FINE, _COARSE = 0.05, 2.0
+_HUNDREDTH = 10_000_000  # nanoseconds
 
 
 def known_sha256(path: Path) -> str:
@@ -203,11 +206,30 @@ def known_sha256(path: Path) -> str:
     if found and found[0] == before:
         return found[1]
     digest = sha256(path)
-    if time.time_ns() - max(before[2:]) > _SETTLED * 1e9:
-        if len(_known) >= _KNOWN:
-            _known.clear()
-        _known[str(path.absolute())] = (before, digest)
+    if time.time_ns() - max(before[2:]) > (_COARSE if _is_coarse(before) else _FINE) * 1e9:
+        _keep(path, before, digest)
     return digest
+
+
+def note_sha256(path: Path, digest: str) -> None:
+    """Say which digest a file has that was just written, so that `known_sha256` need not read it.
+
+    Nothing is kept where the file system's times are too coarse to tell a change right after this one.
+    """
+    with suppress(OSError):
+        mark = _mark(path)
+        if not _is_coarse(mark):
+            _keep(path, mark, digest)
+
+
+def _is_coarse(mark: _Mark) -> bool:
+    return any(one % _HUNDREDTH == 0 for one in mark[2:])
+
+
+def _keep(path: Path, mark: _Mark, digest: str) -> None:
+    if len(_known) >= _KNOWN:
+        _known.clear()
+    _known[str(path.absolute())] = (mark, digest)
 
 
 def _mark(path: Path) -> _Mark:

@@ -53,16 +53,30 @@ def test_disk_errors_are_sentences(tmp_path, monkeypatch, code, said):
     assert len(list(tmp_path.iterdir())) == 1
 
 
-@pytest.mark.parametrize(("age", "reads"), [(0.1, 2), (1.9, 2), (2.1, 1)])
-def test_a_digest_is_kept_once_another_change_would_bear_another_time(tmp_path, monkeypatch, age, reads):
+FINE, COARSE = 1_700_000_000_123_456_789, 1_700_000_000_000_000_000  # times of a file, as NTFS and as FAT give them
+
+
+@pytest.mark.parametrize(
+    ("changed", "age", "reads"), [(COARSE, 0.1, 2), (COARSE, 1.9, 2), (COARSE, 2.1, 1), (FINE, 0.01, 2), (FINE, 0.1, 1)]
+)
+def test_a_digest_is_kept_once_another_change_would_bear_another_time(tmp_path, monkeypatch, changed, age, reads):
     """FAT counts in steps of two seconds: a change of the same size within them shows in nothing."""
     path, read, digest = tmp_path / "a.bin", [], files.sha256
     path.write_bytes(b"one")
-    changed = max(path.stat().st_mtime_ns, path.stat().st_ctime_ns)
+    monkeypatch.setattr(files, "_mark", lambda file: (3, 1, changed, changed))
     monkeypatch.setattr(files.time, "time_ns", lambda: changed + int(age * 1e9))
     monkeypatch.setattr(files, "sha256", lambda file: read.append(file) or digest(file))
     assert files.known_sha256(path) == files.known_sha256(path) == digest(path)
     assert len(read) == reads
+
+
+@pytest.mark.parametrize(("changed", "known"), [(COARSE, False), (FINE, True)])
+def test_what_was_just_written_need_not_be_read_where_times_are_fine(tmp_path, monkeypatch, changed, known):
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"one")
+    monkeypatch.setattr(files, "_mark", lambda file: (3, 1, changed, changed))
+    files.note_sha256(path, "what was written")
+    assert (files.known_sha256(path) == "what was written") == known
 
 
 @given(st.text(max_size=200))

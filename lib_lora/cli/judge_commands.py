@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lib_lora.cli.arguments import Answer, Commands, at_least, engine, engine_of, finite, painting, status
-from lib_lora.likeness.report.report import values_of
 from lib_lora.runs.run_names import HOW, checkpoint_named, grid_named, run_named
 from lib_lora.workspace.workspace import data_root
 
@@ -70,6 +69,7 @@ def add(command: Commands) -> None:
 
 def _grid(options: argparse.Namespace) -> Answer:
     from lib_lora.grid.prompts import PROMPTS, QUICK
+    from lib_lora.likeness.report.report import values_of
     from lib_lora.workflows.judge.grid_run import GridRequest
     from lib_lora.workflows.judge.test_grid import paint_and_score
     from lib_lora.workflows.train.main_job import sink

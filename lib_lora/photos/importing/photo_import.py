@@ -23,7 +23,7 @@ from PIL import Image
 from lib_lora.character import caption_files
 from lib_lora.character.photo_files import kinds, list_photos, read_photo
 from lib_lora.errors import UserError
-from lib_lora.files import atomic_file, explained, known_sha256
+from lib_lora.files import atomic_file, explained, known_sha256, note_sha256
 from lib_lora.photos.importing import safe_names, sheets
 from lib_lora.photos.importing.import_budget import Budget, OverBudget
 from lib_lora.photos.importing.offers import ImportItem
@@ -245,6 +245,7 @@ class _Shelf:
             result.split.append(offer.name)
         else:
             added = [self._copy(offer, caption)]
+            note_sha256(added[0], digest)
         self.known[digest] = added
         self.fresh.add(digest)
         result.added += added
@@ -274,7 +275,9 @@ class _Shelf:
         for target, piece in zip(targets, pieces, strict=True):
             _write(target, io.BytesIO(piece))
             self._take_name(target)
-            self.known[hashlib.sha256(piece).hexdigest()] = [target]
+            digest = hashlib.sha256(piece).hexdigest()
+            self.known[digest] = [target]
+            note_sha256(target, digest)
         _write(self.folder.sheets / f"{choice}{suffix}", offer.stream)  # last: by it the whole sheet is known
         self._take_name(self.folder.sheets / f"{choice}{suffix}")
         return targets
