@@ -126,9 +126,9 @@ class Host(JobHost):
     def shows(self, family: str) -> CardVisibility:
         """Whether the card of a LoRA for this family (`models.families`) is seen with the model that is selected."""
 
-    @abstractmethod
     def lacks(self) -> list[HostLack]:
         """The features that this host should give and cannot."""
+        return []
 
     @abstractmethod
     def remote(self) -> bool:

@@ -15,7 +15,7 @@ import lib_lora
 from lib_lora import environment
 from lib_lora.errors import UserError
 from lib_lora.files import digest_of
-from lib_lora.hosts.host_protocol import CardVisibility, Checkpoint, Host, HostLack, OfferedCaptioner, Roots
+from lib_lora.hosts.host_protocol import CardVisibility, Checkpoint, Host, OfferedCaptioner, Roots
 from lib_lora.job_host import Each, never
 from lib_lora.pictures import Cell
 
@@ -112,9 +112,6 @@ class Alone(Host):
 
     def shows(self, family: str) -> CardVisibility:
         return CardVisibility(False, _NO_WEBUI)
-
-    def lacks(self) -> list[HostLack]:
-        return []
 
     def remote(self) -> bool:
         return self._listening

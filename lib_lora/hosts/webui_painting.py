@@ -245,7 +245,7 @@ def _painted(
                 lora=one.lora.name if one.lora else stem,
             )
         if any(_is_empty(image) for image in processed.images):
-            raise UserError(_NO_NUMBERS, code="webui-painting-failed")
+            raise UserError(_NO_NUMBERS, code="webui-painted-one-color")
     finally:
         ask_or("progress:finish_task", _nothing)(task)
         ask("shared:state.end")()
