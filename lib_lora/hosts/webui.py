@@ -182,6 +182,8 @@ class Webui(PaintingWebui):
                 "The webui cannot paint while a LoRA is being trained; wait until training has finished.",
                 code="webui-busy-training",
             )
+        if (lost := lacking(self.name).get(PAINTING)) is not None:
+            raise AttributeMissing(sentence(PAINTING, lost), code="webui-attribute-missing", attribute=lost[0])
         try:
             webui_painting.paint(self, pictures, base, each, stop)
         finally:

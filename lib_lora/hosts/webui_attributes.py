@@ -106,6 +106,7 @@ ATTRIBUTES: tuple[Attribute, ...] = (
     *_of(None, "paths_internal:extensions_dir paths_internal:extensions_builtin_dir"),
     *_of(None, "modules_forge.forge_version:version", FORGES),
     *_of(None, "modules_forge.forge_version:release", frozenset({NEO})),
+    *_of(None, "backend.loader:possible_models", FORGES),
     # folders and models
     *_of(BASES, "sd_models:model_path sd_models:checkpoints_list sd_models:checkpoint_aliases sd_models:list_models"),
     *_of(BASES, "sd_models:model_data.sd_model"),

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from running import BASE, BUILD, MINI, PATIENCE, SAVE_EVERY, SETTINGS, STEPS, Running, phase
+from running import BASE, BUILD, MINI, PATIENCE, PRESET, SAMPLING, SAVE_EVERY, SETTINGS, STEPS, Running, phase
 
 TESTS = Path(__file__).resolve().parents[1]
 PHOTOS = 12
@@ -132,7 +132,7 @@ def trained(webui: Running, character: str, base: str, folders: dict[str, str], 
     """A short training, and what was seen of the webui while it ran."""
     found: dict[str, Any] = {}
     settings = {"steps": STEPS, "save_every": SAVE_EVERY, **SETTINGS}
-    arguments = {"base": base, "preset": "mini-face", "settings": settings, "then_test": False, "few": True}
+    arguments = {"base": base, "preset": PRESET, "settings": settings, "then_test": False, "few": True}
     job = webui.api("/jobs", {"kind": "train", "character": character, "arguments": arguments})
     webui.until(job["id"], lambda job: phase(job) in ("preparing", "working", "training"), 180)
     [worker] = webui.workers(folders["data"])
@@ -167,7 +167,12 @@ def grid_job(webui: Running, character: str, trained: Any, folders: dict[str, st
         return options, contents, sorted(path.name for path in Path(folders["loras"]).iterdir())
 
     before, begun = of_the_webui(), time.monotonic()
-    arguments = {"run": trained["run"], "quick": True, "grid_steps": 4, "painter": "webui" if paints else "worker"}
+    arguments = {
+        "run": trained["run"],
+        "quick": True,
+        "grid_steps": SAMPLING,
+        "painter": "webui" if paints else "worker",
+    }
     job = webui.api("/jobs", {"kind": "test", "character": character, "arguments": arguments})
     job = webui.ended(job["id"], seconds=1800)
     seen["grid seconds"] = round(time.monotonic() - begun, 1)

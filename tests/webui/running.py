@@ -32,7 +32,9 @@ BASE = os.environ.get("WEBUI_BASE", MINI)
 FULL_SIZE = BASE != MINI
 STEPS, SAVE_EVERY = (6, 3) if FULL_SIZE else (30, 15)
 LONG_SAVE_EVERY = 4 if FULL_SIZE else 20
-SETTINGS = {"resolution": 64} if FULL_SIZE else {}
+PRESET = None if FULL_SIZE else "mini-face"
+SETTINGS = {"resolution": 64, "batch_size": 1, "te_lr": 0.0} if FULL_SIZE else {}
+SAMPLING = 2 if FULL_SIZE else 4  # steps of a picture
 PATIENCE = 6 if FULL_SIZE else 1  # times the usual waits
 BUILD = Path(__file__).resolve().parents[2] / "build"
 ENDED = ("finished", "failed", "interrupted", "stopped", "paused")
@@ -117,7 +119,14 @@ class Running:
 
     def picture(self, prompt: str = PROMPT, seed: int = 7, wait: float = 900) -> np.ndarray:
         """A small picture as the user's own page or program asks for it."""
-        wish = {"prompt": prompt, "negative_prompt": "blurry", "seed": seed, "width": 64, "height": 64, "steps": 4}
+        wish = {
+            "prompt": prompt,
+            "negative_prompt": "blurry",
+            "seed": seed,
+            "width": 64,
+            "height": 64,
+            "steps": SAMPLING,
+        }
         wish |= {"cfg_scale": 3.0, "sampler_name": "Euler", "scheduler": "Automatic"}
         answer = self.ask("/sdapi/v1/txt2img", wish, wait=wait)
         assert answer.status == 200, answer.content[:500]

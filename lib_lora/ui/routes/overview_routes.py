@@ -13,6 +13,7 @@ from lib_lora.errors import UserError
 from lib_lora.files import digest_of, names
 from lib_lora.grid.prompts import PROMPTS, QUICK
 from lib_lora.likeness.verdict.verdict_tone import verdict_tone
+from lib_lora.models.families.registry import families
 from lib_lora.photos.audit.coverage import LEAST
 from lib_lora.queue.job_types import lane_of
 from lib_lora.runs import run_records
@@ -65,6 +66,7 @@ def state(context: RequestContext) -> dict[str, Any]:
             "version": context.host.version,
             "remote": context.host.remote(),
             "paints": context.host.paints(),
+            "refuses": {one.name: why for one in families() if (why := context.host.refuses(one.name))},
             "busy": context.host.busy(),
             "samplers": context.host.samplers(),
             "gpu": machine.has_gpu(),
