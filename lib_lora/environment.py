@@ -40,7 +40,7 @@ def requirements(purpose: str, root: Path = ROOT) -> list[str]:
 
     Empty where there is no ``requirements/`` folder: in an installed package pip has seen to them.
     """
-    python = "{}.{}".format(*(A1111_PYTHON if purpose == "a1111" else sys.version_info))
+    python = "{}.{}".format(*A1111_PYTHON) if purpose == "a1111" else _this_python()
     found = []
     for name in PURPOSES[purpose]:
         path = root / "requirements" / f"{name}.txt"
@@ -144,7 +144,7 @@ def about_missing(error: ModuleNotFoundError) -> str | None:
     if not error.name or error.name.split(".")[0] == "lib_lora":
         return None
     if not SOURCE:
-        lines = _lines_of_page() if error.name.split(".")[0] in _PAGE else []
+        lines = _declared("ui") if error.name.split(".")[0] in _PAGE else []
         wanted = " ".join(f'"{line}"' for line in lines) or _PACKAGE_OF.get(error.name, error.name)
         return f"The Python package {error.name} is missing; install it with: pip install {wanted}"
     lacking = missing(requirements("try" if error.name.split(".")[0] in _PAGE else "run"))
@@ -156,15 +156,36 @@ def about_missing(error: ModuleNotFoundError) -> str | None:
     )
 
 
-def _lines_of_page() -> list[str]:
-    """What the page needs beside the rest, from the installed package's metadata."""
+def needed() -> list[str]:
+    """What training needs: of the source folder's lists, or of what the installed package declares."""
+    return requirements("run") if SOURCE else [*_declared(""), *_declared("opencv")]
+
+
+def _declared(extra: str) -> list[str]:
+    """The lines of the installed package's metadata for one of its extras, or for none, without those for other
+    Pythons; empty where it has no metadata."""
     from importlib import metadata
 
     try:
         lines = metadata.requires("sameface") or []
     except metadata.PackageNotFoundError:
         return []
-    return [line.split(";")[0].strip() for line in lines if re.search(r"""extra *== *["']ui["']""", line)]
+    found = []
+    for line in lines:
+        plain, _, marker = line.partition(";")
+        of = re.search(r"""extra *== *["']([^"']+)["']""", marker)
+        python = re.search(r"""python_version *[<>=]+ *["'][0-9.]+["']""", marker)
+        if (of[1] if of else "") == extra:
+            found.append(_for_python(f"{plain};{_spaced(python[0])}" if python else plain, _this_python()))
+    return [line for line in found if line]
+
+
+def _spaced(marker: str) -> str:
+    return re.sub(r" *([<>=]+) *", r" \1 ", marker)
+
+
+def _this_python() -> str:
+    return "{}.{}".format(*sys.version_info)
 
 
 def environment(purpose: str, root: Path = ROOT) -> Path:
@@ -186,8 +207,14 @@ def worker_packages(root: Path = ROOT, version: tuple[int, int] = sys.version_in
 
 
 def python_of(env: Path) -> Path:
-    """The environment's interpreter."""
-    return env / "Scripts" / "python.exe" if os.name == "nt" else env / "bin" / "python"
+    """The environment's interpreter; conda's is elsewhere on Windows."""
+    if os.name == "nt":
+        return env / "python.exe" if _is_conda(env) else env / "Scripts" / "python.exe"
+    return env / "bin" / "python"
+
+
+def _is_conda(env: Path) -> bool:
+    return (env / "conda-meta").is_dir()
 
 
 def site_packages(env: Path) -> list[Path]:
@@ -196,7 +223,9 @@ def site_packages(env: Path) -> list[Path]:
 
 
 def alive(env: Path) -> bool:
-    """Whether the environment's interpreter is there, and the one it was made from too."""
+    """Whether the environment's interpreter is there, and the one it was made from too (one of conda's is whole)."""
+    if _is_conda(env):
+        return python_of(env).exists()
     try:
         text = (env / "pyvenv.cfg").read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
