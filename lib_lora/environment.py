@@ -7,6 +7,7 @@ lists of packages are the files in ``requirements/``.
 
 from __future__ import annotations
 
+import hashlib
 import operator
 import os
 import re
@@ -189,13 +190,33 @@ def _this_python() -> str:
 
 
 def environment(purpose: str, root: Path = ROOT) -> Path:
-    """The folder of the private environment: in ``.sameface/``, or where the variable SAMEFACE_ENV says."""
+    """The folder of the private environment: in the `private_folder`, or where the variable SAMEFACE_ENV says."""
     chosen = os.environ.get("SAMEFACE_ENV")
     if chosen:
         path = Path(chosen).expanduser().absolute()
         return path.with_name(path.name + "-a1111") if purpose == "a1111" else path
-    kind, version = ("a1111", A1111_PYTHON) if purpose == "a1111" else ("venv", sys.version_info[:2])
-    return root / ".sameface" / f"{kind}-{version[0]}.{version[1]}"
+    name = "a1111-{}.{}".format(*A1111_PYTHON) if purpose == "a1111" else f"venv-{_this_python()}"
+    return private_folder(root, name) / name
+
+
+def private_folder(root: Path = ROOT, name: str = "") -> Path:
+    """Where SameFace keeps packages for itself: the folder ``.sameface`` beside its code.
+
+    Where that cannot be written, and has no whole `name` that others have put there, a folder in the user's cache
+    that belongs to this place alone.
+    """
+    inside = root / ".sameface"
+    nearest = next((place for place in (inside, root) if place.exists()), None)
+    if nearest is None or os.access(nearest, os.W_OK) or (inside / name / MARKER).is_file():
+        return inside
+    if sys.platform == "win32":
+        cache = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
+    elif sys.platform == "darwin":
+        cache = Path.home() / "Library" / "Caches"
+    else:
+        cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    place = hashlib.sha256(os.fsencode(root)).hexdigest()[:12]
+    return Path(cache) / "sameface-packages" / place
 
 
 def worker_packages(root: Path = ROOT, version: tuple[int, int] = sys.version_info[:2]) -> Path:
@@ -203,7 +224,8 @@ def worker_packages(root: Path = ROOT, version: tuple[int, int] = sys.version_in
 
     It need not exist: where nothing is lacking, nothing is made. It belongs to SameFace alone.
     """
-    return root / ".sameface" / f"worker-{version[0]}.{version[1]}"
+    name = f"worker-{version[0]}.{version[1]}"
+    return private_folder(root, name) / name
 
 
 def python_of(env: Path) -> Path:
