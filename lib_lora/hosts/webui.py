@@ -31,6 +31,7 @@ from lib_lora.hosts.webui_attributes import (
     ask_or,
     lacking,
     loras_work,
+    missing,
     put,
     report,
     sentence,
@@ -183,7 +184,7 @@ class Webui(PaintingWebui):
                 code="webui-busy-training",
             )
         if (lost := lacking(self.name).get(PAINTING)) is not None:
-            raise AttributeMissing(sentence(PAINTING, lost), code="webui-attribute-missing", attribute=lost[0])
+            raise missing(PAINTING, lost)
         try:
             webui_painting.paint(self, pictures, base, each, stop)
         finally:
