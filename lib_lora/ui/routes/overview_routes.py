@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,7 +71,7 @@ def state(context: RequestContext) -> dict[str, Any]:
             "busy": context.host.busy(),
             "samplers": context.host.samplers(),
             "gpu": machine.has_gpu(),
-            "photos": kinds(),
+            "photos": _kinds(),
         },
         "limits": {
             "photos": LEAST,
@@ -91,6 +92,12 @@ def state(context: RequestContext) -> dict[str, Any]:
             "more": more,
         },
     }
+
+
+@cache
+def _kinds() -> list[str]:
+    """To look for packages that are not there takes milliseconds each time; what is installed later needs a restart."""
+    return kinds()
 
 
 def _shown(found: Sequence[Job]) -> tuple[list[Job], int]:
