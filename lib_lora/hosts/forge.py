@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -70,18 +71,27 @@ class Forge(Webui):
             return ""
         return f"This webui does not load models of {wanted.label}, so SameFace itself paints the test pictures."
 
-    def applied(self, stem: str) -> bool:
-        """See `Webui`. It lists a LoRA before it looks at what is in it, and goes on without one that does not fit; a
-        model with LoRAs is a copy of the one without."""
-        if not super().applied(stem):
+    def loras_now(self) -> tuple[str, Any]:
+        """See `Webui`: what it was told to apply last, and a weak reference to what came of it."""
+        model = self.model()
+        made = getattr(model, "forge_objects_after_applying_lora", None)
+        return str(getattr(model, "current_lora_hash", "")), (lambda: None) if made is None else weakref.ref(made)
+
+    def applied(self, stem: str, before: tuple[str, Any]) -> bool:
+        """See `Webui`. It lists a LoRA before it looks at what is in it. Where the file cannot be read it paints on
+        with what was applied before; where nothing in it fits, with the model itself and no copy of it."""
+        if not super().applied(stem, before):
             return False
         model = self.model()
-        before, after = (
+        plain, made = (
             getattr(model, name, None) for name in ("forge_objects_original", "forge_objects_after_applying_lora")
         )
-        if before is None or after is None:
+        if plain is None or made is None:
             return True  # this one does not say
-        return any(getattr(before, part, None) is not getattr(after, part, None) for part in ("unet", "clip"))
+        told, previous = before
+        if made is previous() and told != str(getattr(model, "current_lora_hash", "")):
+            return False
+        return any(getattr(plain, part, None) is not getattr(made, part, None) for part in ("unet", "clip"))
 
 
 class Neo(Forge):
