@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from lib_lora.hosts.host_protocol import CardVisibility
@@ -37,6 +38,18 @@ class Forge(Webui):
 
     def settle(self) -> None:
         """See `Webui`."""
+
+    @contextmanager
+    def on_checkpoint(self, title: str) -> Iterator[dict[str, Any]]:
+        """See `Webui`. What the page says of the selected checkpoint below it stays."""
+        data = ask_or("shared:opts.data", {})
+        digest = data.get("sd_checkpoint_hash")
+        try:
+            with super().on_checkpoint(title) as override:
+                yield override
+        finally:
+            if title and "sd_checkpoint_hash" in data:
+                data["sd_checkpoint_hash"] = digest
 
     def on_its_thread(self, work: Callable[[], Any]) -> Any:
         """See `Webui`. An error there would only be printed, so it is carried over."""
