@@ -47,15 +47,13 @@ def lacking(root: Path = ROOT, folders: Iterable[str | Path] | None = None) -> l
         folders: where that Python's packages lie; None = this one's.
     """
     places = _elsewhere(root) if folders is None else list(folders)
-    there = environment.installed(places)
     ranges = dict(environment.parse(line) for line in environment.requirements("run", root))
     modern = not environment.missing([_MODERN], places)
     lines, found = environment.requirements("worker", root), []
     for line in lines:
         name, exact = environment.parse(line)
-        version = there.get(name.lower())
         wanted = ranges.get(name, exact) if modern or name not in _BOUND_TO_TRANSFORMERS else exact
-        if version is None or not environment.admits(wanted, version):
+        if environment.missing([f"{name}{wanted}"], places):
             found.append(line)
     own = next((line.partition("==")[2] for line in found if line.startswith("peft==")), there.get("peft", ""))
     least = _peft_for_diffusers(places)
