@@ -52,6 +52,26 @@ def test_only_what_does_not_fit_is_lacking(tmp_path: Path, there: tuple[str, ...
     assert packages.lacking(folders=site(tmp_path / "site-packages", *there)) == lines
 
 
+@pytest.mark.parametrize(
+    ("asks", "there", "lines"),
+    [
+        ("0.6.0", (), ["peft==0.13.2"]),
+        ("0.17.0", (), LINES[:2]),  # diffusers 0.35 refuses to load beside 0.13.2
+        ("0.17.0", ("peft-0.16.0",), LINES[:2]),
+        ("0.17.0", ("peft-0.17.1",), []),
+        ("", (), ["peft==0.13.2"]),
+    ],
+)
+def test_a_diffusers_that_refuses_our_peft_is_not_used(
+    tmp_path: Path, asks: str, there: tuple[str, ...], lines: list[str]
+) -> None:
+    folder = tmp_path / "site-packages"
+    (folder / "diffusers").mkdir(parents=True)
+    table = f'deps = {{\n    "packaging": "packaging>=20.0",\n    "peft": "peft>={asks}",\n}}\n' if asks else ""
+    (folder / "diffusers" / "dependency_versions_table.py").write_text(table, encoding="utf-8")
+    assert packages.lacking(folders=site(folder, "transformers-4.57.1", "diffusers-0.35.2", *there, *PURE)) == lines
+
+
 def test_every_line_is_an_exact_version_that_the_ranges_admit() -> None:
     ranges = dict(environment.parse(line) for line in environment.requirements("run"))
     lines = environment.requirements("worker")
