@@ -31,7 +31,7 @@ def marking(module: object, name: str, away: bool) -> None:
     def call(*arguments: object, **named: object) -> object:
         answer = own(*arguments, **named)
         of_model = [one for one in arguments if hasattr(one, "sd_checkpoint_info")]
-        for model in of_model or [sd_models.model_data.sd_model]:
+        for model in filter(None, of_model or [sd_models.model_data.sd_model]):  # none while one is being loaded
             model.sameface_away = away  # type: ignore[attr-defined]
         calls.append(name)
         return answer
