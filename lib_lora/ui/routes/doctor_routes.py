@@ -61,7 +61,7 @@ def checks(host: Host, root: Path, supervisor: Supervisor | None = None) -> list
     """
     looks: list[tuple[str, Callable[[], Iterator[Check]]]] = [
         ("Python that trains", lambda: _python(host, root)),
-        ("GPU", _gpu),
+        ("GPU", lambda: _gpu(host, root)),
         ("Disk", lambda: _disk(root)),
         ("Data folder", lambda: _folder("Data folder", root)),
         ("LoRA folder", lambda: _loras(host)),
@@ -146,19 +146,17 @@ def _typed(*words: str) -> str:
     return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
 
 
-def _gpu() -> Iterator[Check]:
-    gpu = machine.gpu()
-    if not gpu.name:
-        text = "There is no GPU: a full-size model would train for days. The small test model takes minutes."
-        yield check("GPU", "warn", text, "Where there is one, its driver may be missing.")
-    elif not gpu.memory:
-        yield check("GPU", "good", f"{gpu.name}.")
+def _gpu(host: Host, root: Path) -> Iterator[Check]:
+    choice = machine.training_device(worker_command(host, root), worker_environment(host, root))
+    gpu = machine.gpu() if choice.kind == "cuda" else machine.Gpu("")
+    if choice.tone == "bad" or not gpu.memory:
+        yield check("GPU", choice.tone, choice.text, choice.mend)
     elif gpu.memory < _MEMORY:
-        text = f"{gpu.name} has {size(gpu.memory)} of memory; 6 GB are needed for Stable Diffusion 1.5."
+        text = f"{choice.text} It has {size(gpu.memory)} of memory; 6 GB are needed for Stable Diffusion 1.5."
         yield check("GPU", "warn", text, "Train with batch size 1, gradient checkpointing and a small resolution.")
     else:
-        free = f", {size(gpu.free)} free now"
-        yield check("GPU", "good", f"{gpu.name}, {gpu.memory / _GB:.0f} GB of memory{free}.")
+        text = f"{choice.text} It has {gpu.memory / _GB:.0f} GB of memory, {size(gpu.free)} free now."
+        yield check("GPU", choice.tone, text, choice.mend)
 
 
 def _disk(root: Path) -> Iterator[Check]:
