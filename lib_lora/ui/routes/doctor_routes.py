@@ -69,8 +69,10 @@ def checks(host: Host, root: Path, supervisor: Supervisor | None = None) -> list
         ("Base models", lambda: _bases(host)),
         ("Queue", lambda: _queue(supervisor)),
     ]
-    found = []
+    found, lacks = _webui(host)
     for name, look in looks:
+        if name in lacks:
+            continue  # said already, and better
         try:
             found += list(look())
         except UserError as error:
@@ -98,6 +100,15 @@ def as_text(host: Host, found: list[Check]) -> str:
 def check(name: str, tone: str, text: str, mend: str = "") -> Check:
     """One of the `checks`."""
     return {"name": name, "tone": tone, "text": text, "mend": mend}
+
+
+def _webui(host: Host) -> tuple[list[Check], set[str]]:
+    """What this webui is, and what it does not have; with the names of the features that this costs."""
+    if host.name == "alone":
+        return [], set()
+    lacks = host.lacks()
+    said = [check("Webui", "good", f"{host.name} {host.version}".rstrip() + ".")]
+    return [*said, *(check(one.name, "warn", one.text, one.mend) for one in lacks)], {one.name for one in lacks}
 
 
 def _python(host: Host, root: Path) -> Iterator[Check]:
