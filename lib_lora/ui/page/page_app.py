@@ -37,6 +37,8 @@ _TYPES = {".js": "text/javascript", ".css": "text/css"}
 # no footer with gradio's own links, and no margins around a page that has only one tab
 _STYLE = (
     "footer { display: none !important; } .gradio-container { max-width: none !important; padding: 8px !important; }"
+    " .gradio-container > .main { max-width: none !important; } .gradio-container :is(.main, .html-container)"
+    " { padding: 0 !important; }"
 )
 _FONTS = {"font": ["system-ui", "sans-serif"], "font_mono": ["ui-monospace", "monospace"]}
 
