@@ -99,6 +99,9 @@ def choose(torch: TorchFacts, machine: MachineFacts) -> DeviceChoice:
         return DeviceChoice("mps", "mps", "good", "Training uses the Apple GPU (Metal).")
     if kind == "xpu":
         return DeviceChoice("xpu", "xpu", "good", "Training uses the Intel GPU (XPU).")
+    if not torch.version:
+        text = "Training cannot start: the Python that trains has no torch that loads."
+        return DeviceChoice("cpu", "torch-missing", "bad", text, "Install what is lacking, or install torch again.")
     code, tone, why, mend = _why_cpu(torch, machine)
     return DeviceChoice("cpu", code, tone, f"Training uses the CPU: {why}.", mend)
 
@@ -142,8 +145,6 @@ def _why_cpu(torch: TorchFacts, machine: MachineFacts) -> tuple[str, Literal["wa
     this = f"this torch ({torch.version})"
     if torch.cpu_asked:
         return "cpu-asked", "warn", "the variable ACCELERATE_USE_CPU asks for it", "Remove the variable to use a GPU."
-    if not torch.version:
-        return "torch-missing", "bad", "the Python that trains has no torch that loads", "See the other lines here."
     built_for_gpu = torch.cuda or torch.rocm
     if built_for_gpu and torch.hidden:
         return "gpus-hidden", "warn", f"the variable {torch.hidden} hides every GPU", f"Remove {torch.hidden}."

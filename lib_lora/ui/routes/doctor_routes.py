@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import platform
 import shutil
@@ -121,8 +122,8 @@ def _python(host: Host, root: Path) -> Iterator[Check]:
     elif own:
         yield check("Packages", "bad", f"Training lacks {', '.join(absent)}.{_why()}", _mend(host, absent))
     else:
-        command_line = _typed(command[0], "-m", "pip", "install", *_lines(absent))
-        yield check("Packages", "bad", f"The Python that trains lacks {', '.join(absent)}.", f"Type: {command_line}")
+        typed = _typed(command[0], "-m", "pip", "install", *_lines(absent))
+        yield check("Packages", "bad", f"The Python that trains lacks {', '.join(absent)}.", f"Type: {typed}")
     if own and not absent and (note := packages.note()):
         yield check("Last installation", "warn", note)
 
@@ -134,7 +135,10 @@ def _why() -> str:
 
 def _mend(host: Host, absent: list[str]) -> str:
     if host.name == "alone":
-        return "Type: python -m lib_lora try" if environment.SOURCE else ""
+        pip = [sys.executable, "-m", "pip", "install"]
+        if importlib.util.find_spec("pip") is None:  # as in what uv makes
+            pip = ["uv", "pip", "install", "--python", sys.executable]
+        return f"Type: {'python -m lib_lora try' if environment.SOURCE else _typed(*pip, *_lines(absent))}"
     install = _typed(sys.executable, str(environment.ROOT / "install.py"))
     names = {environment.parse(line)[0] for line in environment.requirements("worker")}
     if set(absent) <= names:
@@ -147,7 +151,7 @@ def _mend(host: Host, absent: list[str]) -> str:
 
 def _lines(names: list[str]) -> list[str]:
     """The requirement lines of these packages: for the user's own Python, the newest versions that fit."""
-    return [line for line in environment.requirements("run") if environment.parse(line)[0] in names]
+    return [line for line in environment.needed() if environment.parse(line)[0] in names]
 
 
 def _typed(*words: str) -> str:

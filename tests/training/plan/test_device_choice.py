@@ -99,7 +99,8 @@ def test_what_is_used_and_why(torch, machine, kind, code, tone, words) -> None:
     choice = choose(torch, machine)
     assert (choice.kind, choice.code, choice.tone) == (kind, code, tone)
     assert words in choice.text
-    assert choice.text.startswith("Training uses " if code != "architecture-unknown" else "GeForce RTX 5090 cannot")
+    others = {"architecture-unknown": "GeForce RTX 5090 cannot compute", "torch-missing": "Training cannot start"}
+    assert choice.text.startswith(others.get(code, "Training uses "))
     assert choice.text.endswith(".")
     assert "\n" not in choice.text
     assert (choice.mend == "") == (tone == "good")
