@@ -116,9 +116,9 @@ def write_tokenizer(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "vocab.json", json.dumps(vocabulary()))
     write_text(folder / "merges.txt", "\n".join(["#version: 0.2", *_merges(), ""]))
-    special = {"bos_token": "<|startoftext|>", **dict.fromkeys(("eos_token", "unk_token", "pad_token"), "<|endoftext|>")}
-    settings = {"tokenizer_class": "CLIPTokenizer", "model_max_length": CHUNK + 2, **special}
-    write_text(folder / "tokenizer_config.json", json.dumps(settings))
+    marks = dict.fromkeys(("eos_token", "unk_token", "pad_token"), "<|endoftext|>")
+    settings = {"tokenizer_class": "CLIPTokenizer", "model_max_length": CHUNK + 2, "bos_token": "<|startoftext|>"}
+    write_text(folder / "tokenizer_config.json", json.dumps({**settings, **marks}))
 
 
 @lru_cache(maxsize=1)

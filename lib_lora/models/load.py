@@ -76,7 +76,7 @@ def _shape(file: TensorFile, key: str, axes: int) -> tuple[int, ...]:
     if len(shape) < axes:
         raise UserError(
             f"{file.path.name}: {key} has the shape {shape}; this is not an ordinary Stable Diffusion model.",
-            code="model-tensor-mismatch",
+            code="model-tensor-too-few-axes",
             file=file.path.name,
             tensor=key,
         )

@@ -4,8 +4,8 @@ The other side of each comparison is the slow ``CLIPTokenizer`` of transformers 
 and diffusers load it. Made from two files without a folder, it differs in transformers 4.30.2: there "!<|endoftext|>"
 is cut within the mark.
 
-transformers 5 has the fast one alone, which does not mend texts, so there the other side is open_clip's copy of OpenAI's
-tokenizer, with the slow one's way of preparing a text: OpenAI's resolves HTML marks once more.
+transformers 5 has the fast one alone, which does not mend texts, so there the other side is open_clip's copy of
+OpenAI's tokenizer, with the slow one's way of preparing a text: OpenAI's resolves HTML marks once more.
 """
 
 import random

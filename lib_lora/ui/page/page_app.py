@@ -150,7 +150,7 @@ def page(host: Alone, attached: Any, entry: LoginSecrets | None = None) -> Any:
         entry: the secrets that open it once; None = there are none.
     """
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
-    os.environ.setdefault("GRADIO_SSR_MODE", "False")  # else gradio 5 and later start a server of Node where there is one
+    os.environ.setdefault("GRADIO_SSR_MODE", "False")  # else gradio from 5 on starts Node where there is one
     import gradio as gr
 
     from lib_lora.ui.http.access_middleware import AccessMiddleware
