@@ -7,8 +7,9 @@ OpenCV, which a list on a page must not wait for.
 from __future__ import annotations
 
 import math
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
@@ -67,11 +68,14 @@ class GridRecord:
     made: str
 
 
-def identifiers(folder: Path, file: str) -> list[str]:
-    """Names in digits of the folders in `folder` that hold `file`; the newest (highest) first."""
-    found = [name for name in names(folder) if re.fullmatch(r"[0-9]{1,9}", name, re.ASCII)]
+def identifiers(folder: Path, file: str) -> Iterator[str]:
+    """Names in digits of the folders in `folder` that hold `file`; the newest (highest) first.
+
+    Each is looked for only when it is asked for: the newest is most often all that is wanted.
+    """
+    found = [name for name in names(folder) if name.isascii() and name.isdigit() and len(name) < 10]
     found.sort(key=lambda name: (int(name), name), reverse=True)
-    return [name for name in found if (folder / name / file).is_file()]
+    return (name for name in found if os.path.isfile(f"{folder}{os.sep}{name}{os.sep}{file}"))  # noqa: PTH113 - quick
 
 
 def runs(folder: CharacterFolder) -> list[RunRecord]:
