@@ -55,7 +55,8 @@ def lacking(root: Path = ROOT, folders: Iterable[str | Path] | None = None) -> l
         wanted = ranges.get(name, exact) if modern or name not in _BOUND_TO_TRANSFORMERS else exact
         if environment.missing([f"{name}{wanted}"], places):
             found.append(line)
-    own = next((line.partition("==")[2] for line in found if line.startswith("peft==")), there.get("peft", ""))
+    there = environment.installed(places).get("peft", "")
+    own = next((line.partition("==")[2] for line in found if line.startswith("peft==")), there)
     least = _peft_for_diffusers(places)
     if least and own and not environment.admits(f">={least}", own):
         found = [line for line in lines if line in found or environment.parse(line)[0] in _BOUND_TO_TRANSFORMERS]
