@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
@@ -18,9 +18,9 @@ from typing import Any
 from lib_lora import typed_settings
 from lib_lora.character.store import read_yaml
 from lib_lora.errors import UserError
-from lib_lora.files import names, read_json
+from lib_lora.files import read_json
 from lib_lora.training.plan.train_settings import TrainSettings
-from lib_lora.workspace.file_cache import kept, mark
+from lib_lora.workspace.file_cache import kept, mark, names_in
 from lib_lora.workspace.workspace import CharacterFolder, RunFolder
 
 REPORT = "report.json"  # of a grid
@@ -69,9 +69,13 @@ class GridRecord:
 
 def identifiers(folder: Path, file: str) -> list[str]:
     """Names in digits of the folders in `folder` that hold `file`; the newest (highest) first."""
-    found = [name for name in names(folder) if re.fullmatch(r"[0-9]{1,9}", name, re.ASCII)]
+    return list(_holding(folder, file))
+
+
+def _holding(folder: Path, file: str) -> Iterator[str]:
+    found = [name for name in names_in(folder) if re.fullmatch(r"[0-9]{1,9}", name, re.ASCII)]
     found.sort(key=lambda name: (int(name), name), reverse=True)
-    return [name for name in found if (folder / name / file).is_file()]
+    return (name for name in found if mark(folder / name / file) is not None)
 
 
 def runs(folder: CharacterFolder) -> list[RunRecord]:
@@ -87,7 +91,7 @@ def runs(folder: CharacterFolder) -> list[RunRecord]:
 
 def newest(folder: CharacterFolder) -> RunRecord | None:
     """The newest run of a character that can be read."""
-    for name in identifiers(folder.runs, RunFolder.FILE):
+    for name in _holding(folder.runs, RunFolder.FILE):  # mostly the first
         try:
             return run(folder.runs / name)
         except UserError:
@@ -147,7 +151,7 @@ def _run(folder: Path) -> RunRecord:
 def saved_steps(checkpoints: Path, stem: str) -> list[int]:
     """As `training.plan.run_file.saved_steps`."""
     wanted = re.compile(rf"{re.escape(stem)}-([0-9]{{6,}})\.safetensors")
-    return sorted(int(match[1]) for name in names(checkpoints) if (match := wanted.fullmatch(name)))
+    return sorted(int(match[1]) for name in names_in(checkpoints) if (match := wanted.fullmatch(name)))
 
 
 def _seconds(iso: str) -> float:
@@ -234,4 +238,5 @@ def uses(run_folder: Path) -> list[dict[str, Any]]:
             return []
         return [one for one in found if isinstance(one, dict) and "file" in one] if isinstance(found, list) else []
 
-    return kept(("uses", run_folder), mark(path), read) if path.is_file() else []
+    there = mark(path)
+    return [] if there is None else kept(("uses", run_folder), there, read)
