@@ -30,7 +30,7 @@ from lib_lora.environment import (
     site_packages,
 )
 from lib_lora.errors import UserError
-from lib_lora.package_installer import explain, install_packages, plain_environment
+from lib_lora.package_installer import explain, install_packages, pip_command, plain_environment, uv_command
 
 PIP_LOG = "sameface-pip.log"
 _ENVIRONMENT = {  # the words for a whole environment
@@ -61,7 +61,7 @@ def enter(purpose: str, argv: Sequence[str], make: bool = True) -> int | None:
         if not make:
             return None
         prepare(env, lines, find_python(version))
-    if python_of(env).parent.parent.resolve() == Path(sys.prefix).resolve():
+    if env.resolve() == Path(sys.prefix).resolve():
         return None
     return hand_over(python_of(env), argv)
 
@@ -176,9 +176,9 @@ def _locked(descriptor: int) -> bool:
 
 
 def _make(env: Path, base: str) -> None:
-    """A virtual environment with a pip that runs. What is there and works is kept."""
+    """A virtual environment that packages can be put into. What is there and works is kept."""
     python = str(python_of(env))
-    if alive(env) and _quiet([python, "-m", "pip", "--version"]) is None:
+    if alive(env) and _is_fillable(python):
         return
     own = not os.environ.get("SAMEFACE_ENV")
     if not own and env.is_dir() and any(env.iterdir()) and not alive(env):
@@ -189,11 +189,19 @@ def _make(env: Path, base: str) -> None:
         )
     # Only a folder of our own is ever cleared; somebody else's environment is completed.
     trouble = _quiet([base, "-m", "venv", *(["--clear"] if own else []), str(env)])
-    if trouble is None:
+    uv = uv_command()
+    if trouble is not None and uv:  # a Python without ensurepip, as Debian's
+        trouble = _quiet([*uv, "venv", "--allow-existing", "--python", base, str(env)])
+    if trouble is None and not _is_fillable(python):
         trouble = _quiet([python, "-m", "pip", "--version"])
     if trouble is not None:
         said = explain(trouble, env, base, env / PIP_LOG, _ENVIRONMENT)
         raise UserError(said, code="environment-not-made", folder=env)
+
+
+def _is_fillable(python: str) -> bool:
+    """Whether uv or a pip that runs can install packages for an interpreter."""
+    return bool(uv_command()) or _quiet([*pip_command(python), "--version"]) is None
 
 
 def _quiet(command: list[str]) -> str | None:

@@ -7,6 +7,7 @@ lists of packages are the files in ``requirements/``.
 
 from __future__ import annotations
 
+import hashlib
 import operator
 import os
 import re
@@ -40,7 +41,7 @@ def requirements(purpose: str, root: Path = ROOT) -> list[str]:
 
     Empty where there is no ``requirements/`` folder: in an installed package pip has seen to them.
     """
-    python = "{}.{}".format(*(A1111_PYTHON if purpose == "a1111" else sys.version_info))
+    python = "{}.{}".format(*A1111_PYTHON) if purpose == "a1111" else _this_python()
     found = []
     for name in PURPOSES[purpose]:
         path = root / "requirements" / f"{name}.txt"
@@ -144,7 +145,7 @@ def about_missing(error: ModuleNotFoundError) -> str | None:
     if not error.name or error.name.split(".")[0] == "lib_lora":
         return None
     if not SOURCE:
-        lines = _lines_of_page() if error.name.split(".")[0] in _PAGE else []
+        lines = _declared("ui") if error.name.split(".")[0] in _PAGE else []
         wanted = " ".join(f'"{line}"' for line in lines) or _PACKAGE_OF.get(error.name, error.name)
         return f"The Python package {error.name} is missing; install it with: pip install {wanted}"
     lacking = missing(requirements("try" if error.name.split(".")[0] in _PAGE else "run"))
@@ -156,25 +157,66 @@ def about_missing(error: ModuleNotFoundError) -> str | None:
     )
 
 
-def _lines_of_page() -> list[str]:
-    """What the page needs beside the rest, from the installed package's metadata."""
+def needed() -> list[str]:
+    """What training needs: of the source folder's lists, or of what the installed package declares."""
+    return requirements("run") if SOURCE else [*_declared(""), *_declared("opencv")]
+
+
+def _declared(extra: str) -> list[str]:
+    """The lines of the installed package's metadata for one of its extras, or for none, without those for other
+    Pythons; empty where it has no metadata."""
     from importlib import metadata
 
     try:
         lines = metadata.requires("sameface") or []
     except metadata.PackageNotFoundError:
         return []
-    return [line.split(";")[0].strip() for line in lines if re.search(r"""extra *== *["']ui["']""", line)]
+    found = []
+    for line in lines:
+        plain, _, marker = line.partition(";")
+        of = re.search(r"""extra *== *["']([^"']+)["']""", marker)
+        python = re.search(r"""python_version *[<>=]+ *["'][0-9.]+["']""", marker)
+        if (of[1] if of else "") == extra:
+            found.append(_for_python(f"{plain};{_spaced(python[0])}" if python else plain, _this_python()))
+    return [line for line in found if line]
+
+
+def _spaced(marker: str) -> str:
+    return re.sub(r" *([<>=]+) *", r" \1 ", marker)
+
+
+def _this_python() -> str:
+    return "{}.{}".format(*sys.version_info)
 
 
 def environment(purpose: str, root: Path = ROOT) -> Path:
-    """The folder of the private environment: in ``.sameface/``, or where the variable SAMEFACE_ENV says."""
+    """The folder of the private environment: in the `private_folder`, or where the variable SAMEFACE_ENV says."""
     chosen = os.environ.get("SAMEFACE_ENV")
     if chosen:
         path = Path(chosen).expanduser().absolute()
         return path.with_name(path.name + "-a1111") if purpose == "a1111" else path
-    kind, version = ("a1111", A1111_PYTHON) if purpose == "a1111" else ("venv", sys.version_info[:2])
-    return root / ".sameface" / f"{kind}-{version[0]}.{version[1]}"
+    name = "a1111-{}.{}".format(*A1111_PYTHON) if purpose == "a1111" else f"venv-{_this_python()}"
+    return private_folder(root, name) / name
+
+
+def private_folder(root: Path = ROOT, name: str = "") -> Path:
+    """Where SameFace keeps packages for itself: the folder ``.sameface`` beside its code.
+
+    Where that cannot be written, and has no whole `name` that others have put there, a folder in the user's cache
+    that belongs to this place alone.
+    """
+    inside = root / ".sameface"
+    nearest = next((place for place in (inside, root) if place.exists()), None)
+    if nearest is None or os.access(nearest, os.W_OK) or (inside / name / MARKER).is_file():
+        return inside
+    if sys.platform == "win32":
+        cache = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
+    elif sys.platform == "darwin":
+        cache = Path.home() / "Library" / "Caches"
+    else:
+        cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    place = hashlib.sha256(os.fsencode(root)).hexdigest()[:12]
+    return Path(cache) / "sameface-packages" / place
 
 
 def worker_packages(root: Path = ROOT, version: tuple[int, int] = sys.version_info[:2]) -> Path:
@@ -182,12 +224,19 @@ def worker_packages(root: Path = ROOT, version: tuple[int, int] = sys.version_in
 
     It need not exist: where nothing is lacking, nothing is made. It belongs to SameFace alone.
     """
-    return root / ".sameface" / f"worker-{version[0]}.{version[1]}"
+    name = f"worker-{version[0]}.{version[1]}"
+    return private_folder(root, name) / name
 
 
 def python_of(env: Path) -> Path:
-    """The environment's interpreter."""
-    return env / "Scripts" / "python.exe" if os.name == "nt" else env / "bin" / "python"
+    """The environment's interpreter; conda's is elsewhere on Windows."""
+    if os.name == "nt":
+        return env / "python.exe" if _is_conda(env) else env / "Scripts" / "python.exe"
+    return env / "bin" / "python"
+
+
+def _is_conda(env: Path) -> bool:
+    return (env / "conda-meta").is_dir()
 
 
 def site_packages(env: Path) -> list[Path]:
@@ -196,7 +245,9 @@ def site_packages(env: Path) -> list[Path]:
 
 
 def alive(env: Path) -> bool:
-    """Whether the environment's interpreter is there, and the one it was made from too."""
+    """Whether the environment's interpreter is there, and the one it was made from too (one of conda's is whole)."""
+    if _is_conda(env):
+        return python_of(env).exists()
     try:
         text = (env / "pyvenv.cfg").read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -60,6 +61,8 @@ def is_ours(name: str) -> bool:
 
 
 def _close(path: Path) -> None:
+    if sys.platform == "win32":  # no other account reads what is in a user's folder there
+        return
     with suppress(OSError):
         found = path.stat()
         mode = stat.S_IMODE(found.st_mode)

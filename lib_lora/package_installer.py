@@ -61,7 +61,8 @@ def install_packages(
     """Install requirement lines for the interpreter `python`.
 
     uv does it in a fraction of the time, where it is there; it does not know pip's configuration, so it is not asked
-    where there is one. Where it fails, pip does it, and says why it cannot.
+    where there is one. Where it fails, pip does it, and says why it cannot. An interpreter without pip, as uv makes
+    them, is lent the one that comes with Python.
 
     Args:
         python: the interpreter.
@@ -79,8 +80,8 @@ def install_packages(
     where += ["--index-url", index] if index else []
     with suppress(OSError):  # Windows: another program has it open, or it is read-only
         log.unlink(missing_ok=True)
-    uv = _uv()
-    if uv and not _is_configured(python):
+    uv, pip = uv_command(), pip_command(python)
+    if uv and not _is_configured(pip):
         code, said = _watched([*uv, "pip", "install", "--python", python, *where, *lines], each)
         if code == 0:
             with suppress(OSError):
@@ -89,7 +90,7 @@ def install_packages(
         each("uv could not do it; trying pip.")
         if target:
             shutil.rmtree(target, ignore_errors=True)
-    command = [python, "-m", "pip", "install", *where, *([] if target else ["--prefer-binary"])]
+    command = [*pip, "install", *where, *([] if target else ["--prefer-binary"])]
     command += ["--no-input", "--disable-pip-version-check", "--no-warn-script-location", "--progress-bar", "off"]
     return _watched([*command, *(["--log", str(log)] if _is_writable(log) else []), *lines], each)
 
@@ -102,25 +103,48 @@ def _is_writable(file: Path) -> bool:
         return False
 
 
-def _uv() -> list[str]:
-    """The command of uv, on the path or as a module of this interpreter; empty where there is none."""
-    found = shutil.which("uv")
-    if found:
-        return [found]
+def uv_command() -> list[str]:
+    """The command of uv, which may have started this process, be on the path, where its own installer puts it, or a
+    module of this interpreter; empty where there is none."""
+    home = Path.home() / ".local" / "bin" / ("uv.exe" if os.name == "nt" else "uv")
+    for found in (os.environ.get("UV"), shutil.which("uv"), str(home)):
+        if found and Path(found).is_file():
+            return [found]
     return [sys.executable, "-m", "uv"] if importlib.util.find_spec("uv") else []
 
 
-def _is_configured(python: str) -> bool:
-    """Whether somebody has told pip, by file or variable, where packages come from or how to get there."""
-    asked = [python, "-m", "pip", "config", "list"]  # lines like global.index-url='https://...'
+def pip_command(python: str) -> list[str]:
+    """The command of pip for an interpreter: its own, else the one that Python keeps for new environments.
+
+    The latter is run from its file, so that nothing is added to the interpreter's packages.
+    """
+    own = [python, "-m", "pip"]
+    kept = (
+        "import importlib.util, pathlib; pip = importlib.util.find_spec('pip'); "
+        "kept = [] if pip else pathlib.Path(importlib.util.find_spec('ensurepip').origin).parent"
+        ".glob('_bundled/pip-*.whl'); "
+        "print(*kept)"
+    )
+    said = _said([python, "-c", kept])
+    return [python, str(Path(said) / "pip")] if said else own
+
+
+def _said(command: list[str]) -> str:
+    """What a short command prints; empty where it fails."""
     try:
         done = subprocess.run(
-            asked, env=plain_environment(), capture_output=True, encoding="utf-8", errors="replace", check=False
+            command, env=plain_environment(), capture_output=True, encoding="utf-8", errors="replace", check=False
         )
     except OSError:
-        return False
-    keys = {line.partition("=")[0].rpartition(".")[2] for line in done.stdout.splitlines()}
-    return done.returncode == 0 and not keys.isdisjoint(_SOURCES)
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def _is_configured(pip: list[str]) -> bool:
+    """Whether somebody has told pip, by file or variable, where packages come from or how to get there."""
+    said = _said([*pip, "config", "list"])  # lines like global.index-url='https://...'
+    keys = {line.partition("=")[0].rpartition(".")[2] for line in said.splitlines()}
+    return not keys.isdisjoint(_SOURCES)
 
 
 def _watched(command: list[str], each: Callable[[str], None]) -> tuple[int, str]:

@@ -60,7 +60,8 @@ def lacking(root: Path = ROOT, folders: Iterable[str | Path] | None = None) -> l
 
 def absent(root: Path = ROOT) -> list[str]:
     """Names of packages that the worker needs and finds neither in this Python nor in the folder of its own."""
-    return environment.missing(environment.requirements("run", root), [environment.worker_packages(root), *sys.path])
+    lines = environment.needed() if root == ROOT else environment.requirements("run", root)
+    return environment.missing(lines, [environment.worker_packages(root), *sys.path])
 
 
 def ready(root: Path = ROOT) -> bool:

@@ -165,6 +165,27 @@ def test_ready_only_with_marker_packages_and_a_living_python(tmp_path: Path) -> 
     assert not environment.ready(env, lines)  # the Python that it was made from is gone
 
 
+@pytest.mark.parametrize("windows", [False, True])
+def test_an_environment_of_conda_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, windows: bool) -> None:
+    """It has no pyvenv.cfg, and on Windows its Python lies beside its folders."""
+    monkeypatch.setattr(environment.os, "name", "nt" if windows else "posix")
+    python = tmp_path / ("python.exe" if windows else "bin/python")
+    assert environment.python_of(tmp_path) == (tmp_path / "Scripts" / "python.exe" if windows else python)
+    (tmp_path / "conda-meta").mkdir()
+    assert environment.python_of(tmp_path) == python
+    assert not environment.alive(tmp_path)
+    python.parent.mkdir(exist_ok=True)
+    python.touch()
+    assert environment.alive(tmp_path)
+
+
+def test_what_conda_calls_its_packages_is_known(tmp_path: Path) -> None:
+    put(tmp_path, "torch-2.1.0-py3.10.egg-info", "opencv_python-4.10.0.dist-info", "huggingface_hub-0.24.0.dist-info")
+    there = environment.installed([tmp_path])
+    assert there == {"torch": "2.1.0", "opencv-python": "4.10.0", "huggingface-hub": "0.24.0"}
+    assert environment.missing(["torch>=2.1", "opencv-python-headless>=4.8", "huggingface-hub>=0.23"], [tmp_path]) == []
+
+
 def test_a_package_that_was_cut_off_is_forgotten(tmp_path: Path) -> None:
     site = tmp_path / "Lib" / "site-packages" if os.name == "nt" else tmp_path / "lib" / "python3.11" / "site-packages"
     put(site, "whole-1.dist-info", "short-1.dist-info", "gone-1.dist-info", "norecord-1.dist-info")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -30,6 +31,8 @@ class Place:
         self.bin.mkdir()
         wheels.wheel(self.wheels, "tiny", "1.5", "tiny.py", "VALUE = 1\n")
         monkeypatch.setenv("PATH", str(self.bin))
+        monkeypatch.setattr(Path, "home", lambda: home)
+        monkeypatch.delenv("UV", raising=False)
         monkeypatch.setattr(package_installer, "_is_configured", lambda python: False)
         monkeypatch.setattr(package_installer.importlib.util, "find_spec", lambda name: None)
         for name, value in {"NO_INDEX": "1", "FIND_LINKS": self.wheels.as_uri(), "CONFIG_FILE": os.devnull}.items():
@@ -141,8 +144,8 @@ def test_pip_itself_says_whether_it_is_configured(
         monkeypatch.delenv(name)
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)  # pip then reads no file at all
     monkeypatch.setenv(variable, "1")
-    assert package_installer._is_configured(sys.executable) == configured
-    assert not package_installer._is_configured(str(tmp_path / "nowhere"))
+    assert package_installer._is_configured([sys.executable, "-m", "pip"]) == configured
+    assert not package_installer._is_configured([str(tmp_path / "nowhere")])
 
 
 def test_nothing_of_it_reaches_the_screen_by_itself(place: Place, capfd: pytest.CaptureFixture[str]) -> None:
@@ -150,9 +153,50 @@ def test_nothing_of_it_reaches_the_screen_by_itself(place: Place, capfd: pytest.
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_module_does_as_well_as_a_command(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_module_does_as_well_as_a_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("UV", raising=False)
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
     monkeypatch.setattr(package_installer.shutil, "which", lambda name: None)
     monkeypatch.setattr(package_installer.importlib.util, "find_spec", lambda name: object() if name == "uv" else None)
-    assert package_installer._uv() == [sys.executable, "-m", "uv"]
+    assert package_installer.uv_command() == [sys.executable, "-m", "uv"]
     monkeypatch.setattr(package_installer.importlib.util, "find_spec", lambda name: None)
-    assert package_installer._uv() == []
+    assert package_installer.uv_command() == []
+
+
+@pytest.mark.parametrize("where", ["variable", "home"])
+def test_a_uv_that_is_not_on_the_path_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    """`uv run` names itself in a variable; uv's own installer puts it where a service's path may not lead."""
+    uv = tmp_path / ".local" / "bin" / ("uv.exe" if os.name == "nt" else "uv")
+    uv.parent.mkdir(parents=True)
+    uv.touch()
+    monkeypatch.setattr(package_installer.shutil, "which", lambda name: None)
+    monkeypatch.setattr(Path, "home", lambda: tmp_path if where == "home" else tmp_path / "nobody")
+    monkeypatch.setenv("UV", str(uv) if where == "variable" else "")
+    assert package_installer.uv_command() == [str(uv)]
+
+
+@pytest.fixture(scope="module")
+def without_pip(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The Python of an environment such as uv makes."""
+    env = tmp_path_factory.mktemp("uv") / "env 名前"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(env)], check=True)
+    return str(environment.python_of(env))
+
+
+@pytest.mark.parametrize("own", [False, True])  # the one of its own last: it fills the environment
+def test_an_environment_without_pip_is_lent_one(place: Place, without_pip: str, own: bool) -> None:
+    """As one of uv or conda may be; nothing is added to it but what is asked for."""
+    code, said = install_packages(
+        without_pip, ["tiny>=1"], place.log, place.said.append, None if own else place.target, ""
+    )
+    assert code == 0, said
+    there = environment.installed(environment.site_packages(Path(without_pip).parents[1]))
+    assert there == ({"tiny": "1.5"} if own else {})
+    assert own or place.installed() == {"tiny": "1.5"}
+
+
+def test_a_pip_of_its_own_is_preferred(without_pip: str) -> None:
+    assert package_installer.pip_command(sys.executable) == [sys.executable, "-m", "pip"]
+    lent = package_installer.pip_command(without_pip)
+    assert Path(lent[1]).parent.suffix == ".whl"
+    assert package_installer.pip_command("no such python") == ["no such python", "-m", "pip"]

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -271,6 +272,46 @@ def test_a_button_can_do_it_too(bare: Extension) -> None:
     assert packages.ready(bare.root)
     assert not {"diffusers", "peft"} & set(packages.absent(bare.root))
     assert not packages.install(said.append, bare.root)
+
+
+@pytest.fixture
+def read_only(bare: Extension, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Extension]:
+    """As installed by an administrator; also where the tests' user may write anywhere."""
+    access = os.access
+    inside = environment.worker_packages(bare.root).parent
+
+    def refused(path: Path, mode: int) -> bool:
+        return bare.root not in (Path(path), *Path(path).parents) and access(path, mode)
+
+    for name in ("XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.setenv(name, str(tmp_path / "cache"))
+    monkeypatch.setattr(Path, "home", lambda: tmp_path / "home")
+    monkeypatch.setattr(environment.os, "access", refused)
+    bare.root.chmod(0o555)
+    yield bare
+    bare.root.chmod(0o755)
+    assert not inside.exists()
+
+
+def test_a_folder_that_is_read_only_gets_a_place_in_the_users_cache(
+    read_only: Extension, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = environment.worker_packages(read_only.root)
+    assert folder.is_relative_to(tmp_path / ("home" if sys.platform == "darwin" else "cache"))
+    assert folder != environment.worker_packages(tmp_path)  # each installation has its own
+    monkeypatch.setattr(sys, "path", [str(folder)])
+    assert packages.install(print, read_only.root)
+    assert packages.ready(read_only.root)
+    assert environment.missing(LINES, [folder]) == []
+    assert environment.environment("try", read_only.root).parent == folder.parent
+
+
+def test_what_an_administrator_has_put_there_is_used(bare: Extension, monkeypatch: pytest.MonkeyPatch) -> None:
+    packages.install(print, bare.root)
+    folder = bare.folder
+    monkeypatch.setattr(environment.os, "access", lambda *_: False)
+    assert environment.worker_packages(bare.root) == folder
+    assert packages.ready(bare.root)
 
 
 def test_a_folder_that_cannot_be_put_in_place_leaves_the_old_one(

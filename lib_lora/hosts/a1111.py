@@ -13,7 +13,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 from lib_lora.hosts.webui import Webui
-from lib_lora.hosts.webui_modules import networks, part
+from lib_lora.hosts.webui_attributes import ask, ask_or, networks, put, report
 from lib_lora.hosts.webui_painting import forget_conditions
 
 
@@ -24,102 +24,108 @@ class A1111(Webui):
         name: "a1111" or "ux".
     """
 
+    further_lora_flags = ("lyco_dir_backcompat",)
+
     def __init__(self, name: str = "a1111") -> None:
         super().__init__()
         self.name = name
         self._away: list[Any] = []  # models
         self._reload: Callable[..., Any] | None = None  # the webui's own, while ours stands in for it
 
-    def _lora_folders(self, flags: Any) -> list[str]:
-        return [flags.lora_dir, *([flags.lyco_dir_backcompat] if getattr(flags, "lyco_dir_backcompat", None) else [])]
-
     def send_away(self) -> None:
         """See `Webui`. The model stays in the computer's memory: back from there takes a second, from the disk many."""
-        models = part("sd_models")
+        send, _ = (
+            ask("sd_models:send_model_to_cpu"),
+            ask("sd_models:send_model_to_device"),
+        )  # no way out without one back
         # at the webui's start the model is loaded without the queue, but with a lock of its own
-        with getattr(models.model_data, "lock", nullcontext()):
-            loaded = list(models.model_data.loaded_sd_models)
-        current = models.model_data.sd_model
+        with ask_or("sd_models:model_data.lock", nullcontext()):
+            loaded = list(ask("sd_models:model_data.loaded_sd_models"))
+        current = self.model()
         self._away = [one for one in loaded if one is current or _place(one) != "cpu"]
-        self._stand_in(models)
+        self._stand_in()
         for model in loaded:
-            models.send_model_to_cpu(model)
+            send(model)
         for others in (_interrogators, _face_restorers, _controlnet):
             with suppress(Exception):  # guests that may be absent, or of another version
                 others()
         forget_conditions()
         gc.collect()
-        part("devices").torch_gc()
+        ask_or("devices:torch_gc", _nothing)()
 
     def bring_back(self) -> None:
         """See `Webui`. Where it fails it is tried again with the next picture."""
         try:
             self._return()
         except Exception as error:
-            part("errors").report(
+            report(
                 f"SameFace: the model did not come back to the GPU ({type(error).__name__}: {error}); the next picture"
                 " tries it again"
             )
-        part("devices").torch_gc()
+        ask_or("devices:torch_gc", _nothing)()
 
     def _return(self) -> None:
-        models = part("sd_models")
         while self._away:
-            if any(self._away[-1] is one for one in models.model_data.loaded_sd_models):
-                models.send_model_to_device(self._away[-1])
+            if any(self._away[-1] is one for one in ask("sd_models:model_data.loaded_sd_models")):
+                ask("sd_models:send_model_to_device")(self._away[-1])
             self._away.pop()
-        self._stand_down(models)
+        self._stand_down()
 
-    def _stand_in(self, models: Any) -> None:
+    def _stand_in(self) -> None:
         if self._reload is not None:
             return
-        own = self._reload = models.reload_model_weights
+        own = self._reload = ask("sd_models:reload_model_weights")
 
         def reload_model_weights(*arguments: Any, **named: Any) -> Any:
             self._return()
             return own(*arguments, **named)
 
-        models.reload_model_weights = self._ours = reload_model_weights
+        self._ours = reload_model_weights
+        put("sd_models:reload_model_weights", reload_model_weights)
 
-    def _stand_down(self, models: Any) -> None:
-        if self._reload is not None and models.reload_model_weights is self._ours:
-            models.reload_model_weights = self._reload
+    def _stand_down(self) -> None:
+        if self._reload is not None and ask_or("sd_models:reload_model_weights") is self._ours:
+            put("sd_models:reload_model_weights", self._reload)
             self._reload = None  # where another extension has put its own on top, ours stays below it and does nothing
 
     @contextmanager
     def on_checkpoint(self, title: str) -> Iterator[dict[str, Any]]:
         """See `Webui`. The option stays the user's: a page that is opened meanwhile shows it as what is selected, and
         whoever saves a setting meanwhile saves it too."""
-        models, data = part("sd_models"), part("shared").opts.data
-        info = models.checkpoint_aliases.get(title) if title else None
+        data = ask_or("shared:opts.data", {})
+        info = ask("sd_models:checkpoint_aliases").get(title) if title else None
         if info is None:
             with super().on_checkpoint(title) as override:
                 yield override
             return
-        own, digest = models.select_checkpoint, data.get("sd_checkpoint_hash")
-        models.select_checkpoint = lambda: info
+        own, digest = ask("sd_models:select_checkpoint"), data.get("sd_checkpoint_hash")
+        put("sd_models:select_checkpoint", lambda: info)
         try:
-            with models.SkipWritingToConfig():
-                models.reload_model_weights()
+            with ask("sd_models:SkipWritingToConfig")():
+                ask("sd_models:reload_model_weights")()
                 data["sd_checkpoint_hash"] = digest  # what the page says below
                 yield {}
         finally:
-            models.select_checkpoint = own
+            put("sd_models:select_checkpoint", own)
 
     def refresh_loras(self, stem: str) -> None:
         """See `Webui`. Layers go by a LoRA's name: where its file was deleted and another came under that name, they
         would keep the old one's weights."""
         super().refresh_loras(stem)
-        if not stem or (lora := networks()) is None:
+        if not stem or networks() is None:
             return
-        lora.networks_in_memory.pop(stem, None)
+        ask_or("networks:networks_in_memory", {}).pop(stem, None)
         for layer in getattr(self.model(), "network_layer_mapping", {}).values():
             if any(one[0] == stem for one in getattr(layer, "network_current_names", ())):
                 layer.network_current_names = (("", 0.0, 0.0, None),)  # none that is ever wanted
 
     def settle(self) -> None:
         """See `Webui`."""
-        part("sd_models").reload_model_weights()
+        ask("sd_models:reload_model_weights")()
+
+
+def _nothing() -> None:
+    """What a webui without it does."""
 
 
 def _place(model: Any) -> str:
@@ -131,23 +137,23 @@ def _place(model: Any) -> str:
 
 def _interrogators() -> None:
     """They come back by themselves when they are asked."""
-    devices, interrogator = part("devices"), part("shared").interrogator
+    interrogator = ask_or("shared:interrogator")
     with suppress(AttributeError):
         interrogator.send_clip_to_ram()
         interrogator.send_blip_to_ram()
-    tagger = part("deepbooru").model
-    if tagger.model is not None:
-        tagger.model.to(devices.cpu)
+    tagger = ask_or("deepbooru:model")
+    if getattr(tagger, "model", None) is not None:
+        tagger.model.to(ask("devices:cpu"))
 
 
 def _face_restorers() -> None:
     """Only those that are loaded: to touch the others fetches files."""
-    for restorer in part("shared").face_restorers:
+    for restorer in ask_or("shared:face_restorers", ()):
         if getattr(restorer, "net", None) is not None:
-            restorer.send_model_to(part("devices").cpu)
+            restorer.send_model_to(ask("devices:cpu"))
 
 
 def _controlnet() -> None:
-    for script in part("scripts").scripts_txt2img.alwayson_scripts:
+    for script in getattr(ask_or("scripts:scripts_txt2img"), "alwayson_scripts", ()):
         if script.title() == "ControlNet":
             script.clear_control_model_cache()

@@ -8,9 +8,9 @@ import sys
 from typing import Any
 
 from lib_lora.hosts.a1111 import A1111
-from lib_lora.hosts.forge import Forge, ReForge
+from lib_lora.hosts.forge import Forge, Neo, ReForge
 from lib_lora.hosts.webui import Webui
-from lib_lora.hosts.webui_modules import part
+from lib_lora.hosts.webui_attributes import ask_or
 
 _known: dict[str, Any] = {}
 
@@ -30,8 +30,8 @@ def host() -> Webui | None:
 
 
 def _made() -> Webui:
-    if hasattr(part("sd_models"), "forge_model_reload"):
-        return Forge()
+    if ask_or("sd_models:forge_model_reload") or (_there("modules_forge") and _there("backend")):
+        return Neo() if ask_or("modules_forge.forge_version:version") == "neo" else Forge()
     if _there("modules_forge") and _there("ldm_patched"):
         return ReForge()
     return A1111("ux" if _has_extension("sd-webui-ux") else "a1111")
@@ -42,8 +42,9 @@ def _there(package: str) -> bool:
 
 
 def _has_extension(name: str) -> bool:
-    paths = part("paths_internal")
+    folders = (ask_or(f"paths_internal:{one}") for one in ("extensions_dir", "extensions_builtin_dir"))
     return any(
         os.path.isdir(os.path.join(folder, name))  # noqa: PTH112, PTH118 - the webui keeps paths as text
-        for folder in (paths.extensions_dir, paths.extensions_builtin_dir)
+        for folder in folders
+        if folder
     )

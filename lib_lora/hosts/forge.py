@@ -1,31 +1,33 @@
-"""Forge and reForge as hosts: both move models by themselves, and work on the main thread."""
+"""Forge, Forge Neo and reForge as hosts: they move models by themselves, and work on the main thread."""
 
 from __future__ import annotations
 
-import importlib
 import threading
 from collections.abc import Callable
 from typing import Any
 
+from lib_lora.hosts.host_protocol import CardVisibility
 from lib_lora.hosts.webui import Webui
-from lib_lora.hosts.webui_modules import part
+from lib_lora.hosts.webui_attributes import ask, ask_or
 from lib_lora.hosts.webui_painting import forget_conditions
+from lib_lora.models.families.registry import family_named
 
 
 class Forge(Webui):
     """See `Webui`. The model comes back with the next picture."""
 
     name = "forge"
+    all_cards_shown = ("shared:opts.lora_filter_disabled", True)
     _manager = "backend.memory_management"
 
     def send_away(self) -> None:
         """See `Webui`."""
-        manager = importlib.import_module(self._manager)
+        unload_all, empty = ask(f"{self._manager}:unload_all_models"), ask(f"{self._manager}:soft_empty_cache")
 
         def unload() -> None:
-            manager.unload_all_models()
+            unload_all()
             forget_conditions()
-            manager.soft_empty_cache(force=True)
+            empty(force=True)
 
         self.on_its_thread(unload)
 
@@ -48,7 +50,7 @@ class Forge(Webui):
             except BaseException as error:
                 fault.append(error)
 
-        importlib.import_module("modules_forge.main_thread").run_and_wait_result(inner)
+        ask("modules_forge.main_thread:run_and_wait_result")(inner)
         if fault:
             raise fault[0]
         if not answer:
@@ -57,16 +59,52 @@ class Forge(Webui):
 
     def ready_model(self) -> Any:
         """See `Webui`."""
-        part("sd_models").forge_model_reload()
+        ask("sd_models:forge_model_reload")()
         return self.model()
+
+    def applied(self, stem: str) -> bool:
+        """See `Webui`. It lists a LoRA before it looks at what is in it, and goes on without one that does not fit; a
+        model with LoRAs is a copy of the one without."""
+        if not super().applied(stem):
+            return False
+        model = self.model()
+        before, after = (
+            getattr(model, name, None) for name in ("forge_objects_original", "forge_objects_after_applying_lora")
+        )
+        if before is None or after is None:
+            return True  # this one does not say
+        return any(getattr(before, part, None) is not getattr(after, part, None) for part in ("unet", "clip"))
+
+
+class Neo(Forge):
+    """Forge Neo; see `Forge`. It has dropped what came before SDXL but SD1, and all captioners."""
+
+    name = "neo"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.version = str(ask_or("modules_forge.forge_version:release", self.version))
+
+    def _shows(self, family: str) -> CardVisibility:
+        """It hides by its preset, and only cards whose notes name another preset; ours name no preset of its own."""
+        title, preset = family_named(family).title, ask_or("shared:opts.forge_preset", "")
+        filtered = ask_or("shared:opts.lora_preset_filter", False)
+        if not filtered or title not in ask_or("network:SD_VERSION", ()) or title in ("Unknown", preset):
+            return CardVisibility(True)
+        return CardVisibility(
+            False,
+            f"The webui hides the card of a LoRA for {title} while its preset is {preset}: choose another preset, or"
+            " turn off 'Filter Lora based on selected Preset' in Settings.",
+        )
 
 
 class ReForge(Forge):
     """See `Forge`; the older of its ways."""
 
     name = "reforge"
+    all_cards_shown = ("shared:opts.lora_show_all", False)
     _manager = "ldm_patched.modules.model_management"
 
     def ready_model(self) -> Any:
         """See `Webui`."""
-        return part("sd_models").reload_model_weights()
+        return ask("sd_models:reload_model_weights")()

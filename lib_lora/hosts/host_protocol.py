@@ -54,6 +54,21 @@ class CardVisibility:
 
 
 @dataclass(frozen=True)
+class HostLack:
+    """A feature that this host cannot give, since it is another one than SameFace knows.
+
+    Attributes:
+        name: of the feature, as the Doctor says it.
+        text: what is missing and what that costs, one sentence.
+        mend: what to do.
+    """
+
+    name: str
+    text: str
+    mend: str
+
+
+@dataclass(frozen=True)
 class OfferedCaptioner:
     """A captioner that the host has.
 
@@ -72,7 +87,7 @@ class Host(JobHost):
     """The program around SameFace. All methods may be called from any thread.
 
     Attributes:
-        name: "a1111", "ux", "forge", "reforge" or "alone".
+        name: "a1111", "ux", "forge", "neo", "reforge" or "alone".
         version: of the program.
     """
 
@@ -110,6 +125,10 @@ class Host(JobHost):
     @abstractmethod
     def shows(self, family: str) -> CardVisibility:
         """Whether the card of a LoRA for this family (`models.families`) is seen with the model that is selected."""
+
+    def lacks(self) -> list[HostLack]:
+        """The features that this host should give and cannot."""
+        return []
 
     @abstractmethod
     def remote(self) -> bool:

@@ -12,6 +12,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from PIL import Image
@@ -19,9 +20,22 @@ from PIL import Image
 from lib_lora import environment
 from lib_lora.errors import StoppedByUser, UserError
 from lib_lora.hosts import auth, webui_captioners, webui_options, webui_page, webui_painting
-from lib_lora.hosts.host_protocol import CardVisibility, Checkpoint, OfferedCaptioner, Roots
+from lib_lora.hosts.host_protocol import CardVisibility, Checkpoint, HostLack, OfferedCaptioner, Roots
 from lib_lora.hosts.queue_lock import take, turn
-from lib_lora.hosts.webui_modules import loras_work, part
+from lib_lora.hosts.webui_attributes import (
+    CARDS,
+    PAINTING,
+    PROMPT,
+    AttributeMissing,
+    ask,
+    ask_or,
+    lacking,
+    loras_work,
+    put,
+    report,
+    sentence,
+    works,
+)
 from lib_lora.hosts.webui_painting import PaintingWebui
 from lib_lora.job_host import Each, never
 from lib_lora.models.families.registry import families
@@ -40,46 +54,55 @@ class Webui(PaintingWebui):
         self.app: Any = None
         self.version = _version()
         self._holds = False  # the queue, in `gpu_session`
+        self._own_queue = Lock()  # of a webui that has none
 
     # Where things are
 
     def roots(self) -> Roots:
-        flags, paths = part("shared").cmd_opts, part("paths_internal")
-        data = Path(os.path.abspath(paths.data_path))  # noqa: PTH100 - as the webui: links stay
-        loras = [Path(folder) for folder in self._lora_folders(flags)] if loras_work() else []
-        bases = [Path(folder) for folder in (part("sd_models").model_path, flags.ckpt_dir) if folder]
-        here = [loras, bases]
-        loras, bases = ([data / folder if not folder.is_absolute() else folder for folder in some] for some in here)
+        """See `Host`.
+
+        Raises:
+            UserError: this webui does not say where its data is.
+        """
+        given = ask_or("paths_internal:data_path", ask_or("paths:data_path")) or ask("paths_internal:data_path")
+        data = Path(os.path.abspath(given))  # noqa: PTH100 - as the webui: links stay
+        loras = _folders(data, "lora_dir", "lora_dirs", *self.further_lora_flags) if loras_work() else []
+        bases = _folders(data, "ckpt_dir", "ckpt_dirs", first=ask_or("sd_models:model_path"))
         return Roots(data / Path(webui_options.data_folder()).expanduser(), loras, bases)
 
-    def _lora_folders(self, flags: Any) -> list[str]:
-        return [flags.lora_dir]
+    further_lora_flags: tuple[str, ...] = ()
+    all_cards_shown: tuple[str, bool] = ("shared:opts.lora_show_all", False)  # the setting, and what it usually is
 
     def checkpoints(self) -> list[Checkpoint]:
-        known = list(part("sd_models").checkpoints_list.values())
-        return [Checkpoint(info.title, Path(info.filename), info.sha256 or "") for info in known]
+        found = []
+        for info in list(ask_or("sd_models:checkpoints_list", {}).values()):
+            with suppress(AttributeError):  # one that is not like the others
+                path = Path(info.filename)
+                found.append(Checkpoint(getattr(info, "title", path.name), path, getattr(info, "sha256", None) or ""))
+        return found
 
     def current_checkpoint(self) -> Path | None:
         """Not ``select_checkpoint``, which complains on the console each time it is asked."""
-        models = part("sd_models")
-        info = models.checkpoint_aliases.get(getattr(part("shared").opts, "sd_model_checkpoint", None))
+        info = ask_or("sd_models:checkpoint_aliases", {}).get(ask_or("shared:opts.sd_model_checkpoint"))
         info = info or getattr(self.model(), "sd_checkpoint_info", None)
-        info = info or next(iter(models.checkpoints_list.values()), None)
-        return Path(info.filename) if info else None
+        info = info or next(iter(ask_or("sd_models:checkpoints_list", {}).values()), None)
+        file = getattr(info, "filename", None)
+        return Path(file) if file else None
 
     def model(self) -> Any:
         """The model that is loaded; None where none is. ``shared.sd_model`` would load one."""
-        return part("sd_models").model_data.sd_model
+        return ask_or("sd_models:model_data.sd_model")
 
     def samplers(self) -> list[str]:
         """Euler comes first: it is what the tests are measured with."""
-        names = list(part("sd_samplers").visible_sampler_names())
-        return sorted(names, key=lambda name: name != "Euler")
+        visible = ask_or("sd_samplers:visible_sampler_names")
+        names = list(visible()) if visible else list(ask_or("sd_samplers:all_samplers_map", ()))
+        return sorted(names or ["Euler"], key=lambda name: name != "Euler")
 
     # The GPU
 
     def busy(self) -> bool:
-        lock = part("call_queue").queue_lock
+        lock = self._queue()
         if self._holds:
             return False
         if not lock.acquire(blocking=False):
@@ -98,16 +121,16 @@ class Webui(PaintingWebui):
         Raises:
             StoppedByUser: it was given up while it waited.
         """
-        lock, state = part("call_queue").queue_lock, part("shared").state
+        lock = self._queue()
         take(lock, give_up)
         self._holds = True
         try:
-            self.send_away()
+            self._clear_gpu()
             if allow_painting:
                 self._holds = False
                 lock.release()
             else:
-                state.textinfo = _SAYS  # what the API's /progress tells those who wait
+                put("shared:state.textinfo", _SAYS)  # what the API's /progress tells those who wait
             yield
         finally:
             if not self._holds:
@@ -116,10 +139,20 @@ class Webui(PaintingWebui):
             try:
                 self.bring_back()
             finally:
-                if state.textinfo == _SAYS:
-                    state.textinfo = None
+                if ask_or("shared:state.textinfo") == _SAYS:
+                    put("shared:state.textinfo", None)
                 self._holds = False
                 lock.release()
+
+    def _queue(self) -> Any:
+        return ask_or("call_queue:queue_lock", self._own_queue)
+
+    def _clear_gpu(self) -> None:
+        """A webui that has changed keeps its model where it is, and the training goes on beside it."""
+        try:
+            self.send_away()
+        except AttributeMissing as error:
+            report(f"SameFace: {error}")
 
     @abstractmethod
     def send_away(self) -> None:
@@ -136,7 +169,7 @@ class Webui(PaintingWebui):
     # Painting
 
     def paints(self) -> bool:
-        return loras_work() and bool(part("sd_models").checkpoints_list)
+        return loras_work() and bool(ask_or("sd_models:checkpoints_list")) and works(PAINTING, self.name)
 
     def paint(self, pictures: Sequence[Cell], base: Path | None, each: Each, stop: Callable[[], bool]) -> None:
         """The same, which may fail.
@@ -171,12 +204,12 @@ class Webui(PaintingWebui):
         if self._holds:
             return None
         try:
-            with turn(part("call_queue").queue_lock, stop):
+            with turn(self._queue(), stop):
                 return self.on_its_thread(lambda: webui_painting.reconstructed(self, image))  # type: ignore[no-any-return]
         except StoppedByUser:
             return None
         except Exception as error:  # a model that is out of the common way
-            part("errors").report(f"SameFace: the VAE could not be asked ({type(error).__name__}: {error})")
+            report(f"SameFace: the VAE could not be asked ({type(error).__name__}: {error})")
             return None
         finally:
             _give_back()
@@ -202,7 +235,7 @@ class Webui(PaintingWebui):
             raise training
         asked = webui_captioners.webui_captioner(captioner)
         try:
-            with turn(part("call_queue").queue_lock, give_up):
+            with turn(self._queue(), give_up):
                 return self.on_its_thread(lambda: asked.phrases(image))  # type: ignore[no-any-return]
         finally:
             _give_back()
@@ -211,18 +244,23 @@ class Webui(PaintingWebui):
 
     def ready_model(self) -> Any:
         """The selected model, on the GPU; None where there is none. The queue is held."""
-        return part("sd_models").reload_model_weights()
+        return ask("sd_models:reload_model_weights")()
 
     def refresh_loras(self, stem: str) -> None:
-        for cards in part("ui_extra_networks").extra_pages:
+        for cards in ask_or("ui_extra_networks:extra_pages", ()):
             if cards.name == "lora":
                 cards.refresh()
         webui_painting.forget_conditions()
 
     def shows(self, family: str) -> CardVisibility:
+        lost = lacking(self.name)
+        said = [sentence(feature, lost[feature]) for feature in (CARDS, PROMPT) if feature in lost]
+        return CardVisibility(False, " ".join(said)) if said else self._shows(family)
+
+    def _shows(self, family: str) -> CardVisibility:
         model = self.model()
         loaded = next((one for one in families() if getattr(model, one.webui_flag, False)), None)
-        if getattr(part("shared").opts, "lora_show_all", False) or loaded is None or loaded.name == family:
+        if ask_or(*self.all_cards_shown) or loaded is None or loaded.name == family:
             return CardVisibility(True)
         names = next((one.label for one in families() if one.name == family), family), loaded.label
         return CardVisibility(
@@ -235,19 +273,19 @@ class Webui(PaintingWebui):
         """Bind a button of the tab to txt2img; see `page.paste_button`."""
         webui_page.paste_button(button, infotext_box)
 
+    def lacks(self) -> list[HostLack]:
+        found = lacking(self.name)
+        return [HostLack(one.name, sentence(one, names), one.mend) for one, names in found.items()]
+
     # Who may do what
 
     def remote(self) -> bool:
-        flags = part("shared").cmd_opts
-        return any(
-            getattr(flags, name, None)
-            for name in ("webui_is_non_local", "share", "listen", "ngrok", "server_name", "subpath")
-        )
+        flags = ("webui_is_non_local", "share", "listen", "ngrok", "server_name", "subpath")
+        return any(ask_or(f"shared:cmd_opts.{name}") for name in flags)
 
     def admits(self, headers: Mapping[str, str], cookies: Mapping[str, str]) -> bool:
-        flags = part("shared").cmd_opts
-        login = any(getattr(flags, name, None) for name in ("gradio_auth", "gradio_auth_path"))
-        return auth.admits(headers, cookies, getattr(flags, "api_auth", None), self.app, login)
+        login = any(ask_or(f"shared:cmd_opts.{name}") for name in ("gradio_auth", "gradio_auth_path"))
+        return auth.admits(headers, cookies, ask_or("shared:cmd_opts.api_auth"), self.app, login)
 
     # The worker
 
@@ -256,7 +294,6 @@ class Webui(PaintingWebui):
         return [sys.executable]
 
     def worker_environment(self) -> dict[str, str]:
-        flags = part("shared").cmd_opts
         variables = {name: value for name, value in os.environ.items() if name not in _DROPPED}
         packages = environment.worker_packages()
         path = [*([str(packages)] if packages.is_dir() else []), str(environment.ROOT)]
@@ -267,9 +304,19 @@ class Webui(PaintingWebui):
             "HF_HUB_OFFLINE": "1",
             "TRANSFORMERS_OFFLINE": "1",
         }
-        if (device := getattr(flags, "device_id", None)) is not None:
+        if (device := ask_or("shared:cmd_opts.device_id")) is not None:
             variables["CUDA_VISIBLE_DEVICES"] = _device(str(device), os.environ.get("CUDA_VISIBLE_DEVICES"))
         return variables
+
+
+def _folders(data: Path, *flags: str, first: str | None = None) -> list[Path]:
+    """The folders that these flags name, each of which may be one path or many; relative ones are below `data`."""
+    named = [first] if first else []
+    for flag in flags:
+        value = ask_or(f"shared:cmd_opts.{flag}") or ()
+        named += [os.fspath(value)] if isinstance(value, (str, os.PathLike)) else list(value)
+    found = (Path(one) for one in named if one)
+    return list(dict.fromkeys(one if one.is_absolute() else data / one for one in found))
 
 
 def _give_back() -> None:
@@ -289,6 +336,6 @@ def _device(number: str, visible: str | None) -> str:
 def _version() -> str:
     """As the webui says it; git is asked at most once, by the webui itself at its start."""
     with suppress(Exception):
-        said = str(part("launch_utils").git_tag())
+        said = str(ask("launch_utils:git_tag")())
         return "" if said == "<none>" else said.removeprefix("v")
     return ""

@@ -10,7 +10,6 @@ Knows the webui's modules by their names and imports them only when a captioner 
 
 from __future__ import annotations
 
-import importlib
 import logging
 import os
 from collections.abc import Callable, Iterable
@@ -22,6 +21,7 @@ from lib_lora.captions import captioner
 from lib_lora.captions.captioner import Captioner
 from lib_lora.errors import UserError
 from lib_lora.hosts.host_protocol import OfferedCaptioner
+from lib_lora.hosts.webui_attributes import AttributeMissing, ask, ask_or
 
 LOG = logging.getLogger("sameface")
 BLIP, TAGS = "webui-blip", "webui-tags"
@@ -89,7 +89,7 @@ class WebuiBlip:
     id = BLIP
 
     def __init__(self) -> None:
-        self._interrogator: Any = getattr(_module("shared", BLIP), "interrogator", None)
+        self._interrogator: Any = _asked_for("shared:interrogator", BLIP)
         if not _has(self._interrogator, ("load_blip_model", "generate_caption", "send_blip_to_ram")):
             raise UserError(_absent(BLIP), code="webui-captioner-missing", captioner=BLIP)
 
@@ -115,18 +115,18 @@ class WebuiBlip:
 
     def _said(self, image: Image.Image) -> str:
         """As ``InterrogateModels.interrogate`` does it, without its CLIP."""
-        interrogator, devices = self._interrogator, _module("devices", BLIP)
+        interrogator, collect = self._interrogator, _asked_for("devices:torch_gc", BLIP)
         if hasattr(interrogator, "blip_patcher"):
             _load_on_forge(interrogator)
             return str(interrogator.generate_caption(image))  # Forge sends models away by itself
-        _module("lowvram", BLIP).send_everything_to_cpu()
-        devices.torch_gc()
+        _asked_for("lowvram:send_everything_to_cpu", BLIP)()
+        collect()
         try:
-            _load_on_a1111(interrogator, devices)
+            _load_on_a1111(interrogator)
             return str(interrogator.generate_caption(image))
         finally:
             interrogator.send_blip_to_ram()
-            devices.torch_gc()
+            collect()
 
 
 class WebuiTags:
@@ -135,7 +135,7 @@ class WebuiTags:
     id = TAGS
 
     def __init__(self) -> None:
-        self._tagger: Any = getattr(_module("deepbooru", TAGS), "model", None)
+        self._tagger: Any = _asked_for("deepbooru:model", TAGS)
         if not _has(self._tagger, ("start", "tag_multi", "stop")):
             raise UserError(_absent(TAGS), code="webui-captioner-missing", captioner=TAGS)
 
@@ -163,40 +163,38 @@ class WebuiTags:
                 self._tagger.stop()
 
 
-def _load_on_a1111(interrogator: Any, devices: Any) -> None:
+def _load_on_a1111(interrogator: Any) -> None:
     """``InterrogateModels.load`` without CLIP, which `interrogate` needs and this does not."""
     if interrogator.blip_model is None:
         model = interrogator.load_blip_model()
-        half = not _module("shared", BLIP).cmd_opts.no_half and not interrogator.running_on_cpu
+        half = not ask_or("shared:cmd_opts.no_half", False) and not interrogator.running_on_cpu
         interrogator.blip_model = model.half() if half else model
-    interrogator.blip_model = interrogator.blip_model.to(devices.device_interrogate)
+    interrogator.blip_model = interrogator.blip_model.to(_asked_for("devices:device_interrogate", BLIP))
     interrogator.dtype = next(interrogator.blip_model.parameters()).dtype
 
 
 def _load_on_forge(interrogator: Any) -> None:
     """The same on Forge and reForge, whose patchers move the models; both names are in their own module."""
-    module = _module("interrogate", BLIP)
-    manager = getattr(module, "memory_management", None) or getattr(module, "model_management", None)
-    if manager is None or not hasattr(module, "ModelPatcher"):
-        raise UserError(_absent(BLIP), code="webui-captioner-missing", captioner=BLIP)
+    manager = ask_or("interrogate:memory_management") or _asked_for("interrogate:model_management", BLIP)
+    patcher = _asked_for("interrogate:ModelPatcher", BLIP)
     if interrogator.blip_model is None:
         model = interrogator.load_blip_model()
         interrogator.blip_model = model.to(device=interrogator.offload_device, dtype=interrogator.dtype)
-        interrogator.blip_patcher = module.ModelPatcher(
+        interrogator.blip_patcher = patcher(
             interrogator.blip_model, load_device=interrogator.load_device, offload_device=interrogator.offload_device
         )
     manager.load_models_gpu([interrogator.blip_patcher])
 
 
-def _module(name: str, captioner_name: str) -> Any:
-    """``modules.NAME`` of the webui.
+def _asked_for(attribute: str, captioner_name: str) -> Any:
+    """An attribute of the webui, see `webui_attributes.ask`.
 
     Raises:
         UserError: this is no webui, or one without it.
     """
     try:
-        return importlib.import_module(f"modules.{name}")
-    except ImportError as error:
+        return ask(attribute)
+    except AttributeMissing as error:
         raise UserError(_absent(captioner_name), code="webui-captioner-missing", captioner=captioner_name) from error
 
 
@@ -210,8 +208,8 @@ def _absent(name: str) -> str:
 
 def _there(folder: str, suffix: str) -> bool:
     """Whether the webui finds a file, asked the way it looks itself, but without an address to fetch one from."""
-    paths, loader = _module("paths", folder), _module("modelloader", folder)
-    return bool(loader.load_models(model_path=os.path.join(paths.models_path, folder), ext_filter=[suffix]))  # noqa: PTH118
+    models, load = _asked_for("paths:models_path", folder), _asked_for("modelloader:load_models", folder)
+    return bool(load(model_path=os.path.join(models, folder), ext_filter=[suffix]))  # noqa: PTH118
 
 
 def _words_there() -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from lib_lora.hosts.webui_modules import part
+from lib_lora.hosts.webui_attributes import ask, ask_or
 
 SECTION = ("sameface", "SameFace")
 DATA_DIR = "sameface_data_dir"
@@ -23,13 +23,13 @@ def add(remote: bool) -> None:
     """
     gr = importlib.import_module("gradio")
     hidden: dict[str, Any] | None = {"visible": False} if remote else None
-    entry = part("options").OptionInfo(
+    entry = ask("options:OptionInfo")(
         "", "Folder of characters, runs and tests", gr.Textbox, hidden, section=SECTION, restrict_api=True
     )
     entry.info("empty: the folder sameface beside the webui's own data; the rest is set in the tab, under Doctor")
-    part("shared").opts.add_option(DATA_DIR, entry.needs_restart())
+    ask("shared:opts.add_option")(DATA_DIR, entry.needs_restart())
 
 
 def data_folder() -> str:
     """What is set; the folder's usual name where nothing is."""
-    return str(getattr(part("shared").opts, DATA_DIR, None) or "sameface").strip()
+    return str(ask_or(f"shared:opts.{DATA_DIR}") or "sameface").strip()

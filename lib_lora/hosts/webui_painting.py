@@ -23,7 +23,7 @@ from lib_lora.errors import StoppedByUser, UserError
 from lib_lora.files import explained, printable
 from lib_lora.hosts.host_protocol import Host
 from lib_lora.hosts.queue_lock import turn
-from lib_lora.hosts.webui_modules import networks, part
+from lib_lora.hosts.webui_attributes import ask, ask_or, put
 from lib_lora.job_host import Each
 from lib_lora.pictures import Cell
 
@@ -31,6 +31,7 @@ FOLDER = "sameface-tests"  # within the Lora folder
 TOGETHER = 4  # pictures, before others have their turn
 _DAY = 24 * 3600.0
 _left: set[str] = set()  # names of files that Windows would not give up while they were in use
+_NO_NUMBERS = "The webui painted not-a-numbers with this checkpoint; start it with --no-half, or choose another VAE."
 _CACHES = {
     "StableDiffusionProcessing": ("cached_c", "cached_uc"),
     "StableDiffusionProcessingTxt2Img": ("cached_hr_c", "cached_hr_uc"),
@@ -56,6 +57,11 @@ class PaintingWebui(Host):
     def ready_model(self) -> Any:
         """The selected model, on the GPU; None where there is none. The queue is held."""
 
+    def applied(self, stem: str) -> bool:
+        """Whether the last picture was painted with this LoRA. A webui paints on without one that it cannot read, and
+        that would pass for a LoRA without effect."""
+        return any(one.name == stem and getattr(one, "modules", True) for one in ask("networks:loaded_networks"))
+
 
 def paint(
     host: PaintingWebui, pictures: Sequence[Cell], base: Path | None, each: Each, stop: Callable[[], bool]
@@ -63,7 +69,7 @@ def paint(
     """See `JobHost.paint`."""
     if not pictures:
         return
-    samplers = part("sd_samplers").all_samplers_map
+    samplers = ask("sd_samplers:all_samplers_map")
     unknown = sorted({picture.sampler for picture in pictures if picture.sampler not in samplers})
     if unknown:
         raise UserError(
@@ -76,7 +82,7 @@ def paint(
             "This webui cannot use LoRAs: enable its built-in extension Lora in the Extensions tab.",
             code="webui-lora-extension-off",
         )
-    lock = part("call_queue").queue_lock
+    lock = ask("call_queue:queue_lock")
     # whoever is stopped while waiting for the queue has painted what it has painted
     with suppress(StoppedByUser):
         title = _override(host, base, lock, stop)
@@ -84,7 +90,7 @@ def paint(
 
 
 def _paint(host: PaintingWebui, pictures: Sequence[Cell], title: str, each: Each, stop: Callable[[], bool]) -> None:
-    lock = part("call_queue").queue_lock
+    lock = ask("call_queue:queue_lock")
     with _lent(host, {picture.lora for picture in pictures if picture.lora}) as stems:
         try:
             for numbers in _groups(pictures):
@@ -133,7 +139,7 @@ def _override(host: PaintingWebui, base: Path | None, lock: Any, stop: Callable[
                 return known.title
         if attempt == 0:
             with turn(lock, stop):
-                part("sd_models").list_models()
+                ask_or("sd_models:list_models", _nothing)()
     raise UserError(
         f"The webui does not know {base.name}; put it into its checkpoint folder, or choose another base model.",
         code="webui-checkpoint-unknown",
@@ -207,11 +213,11 @@ def _painted(
     Raises:
         UserError: see `host_protocol.Host`.
     """
-    shared, progress = part("shared"), part("progress")
-    one, task = pictures[0], part("progress").create_task_id("sameface")
+    one, state = pictures[0], ask("shared:state")
+    task = ask_or("progress:create_task_id", "task({})".format)("sameface")
     stem = stems[one.lora] if one.lora else ""
-    shared.state.begin(job=task)
-    progress.start_task(task)
+    ask("shared:state.begin")(job=task)
+    ask_or("progress:start_task", _nothing)(task)
     try:
         runner = _runner(stop)
         try:
@@ -221,29 +227,39 @@ def _painted(
                 closing(_request(pictures, stem, override)) as p,
             ):
                 p.scripts, p.script_args = runner, ()
-                processed = part("processing").process_images(p)
+                processed = ask("processing:process_images")(p)
+        except UserError:
+            raise
         except Exception as error:
             raise UserError(_why(error), code="webui-painting-failed") from error
-        if runner.skipped or (not runner.stopped and (shared.state.interrupted or shared.state.stopping_generation)):
+        left = getattr(state, "interrupted", False) or getattr(state, "stopping_generation", False)
+        if runner.skipped or (left and not runner.stopped):
             raise UserError(
                 "Interrupt or Skip was pressed in the webui; start the test again.", code="webui-interrupted"
             )
-        if stem and one.weight and processed.images:
-            _check_loaded(stem, one.lora)
+        if stem and one.weight and processed.images and not host.applied(stem):
+            raise UserError(
+                f"The webui could not load the LoRA {one.lora.name if one.lora else stem} on this checkpoint; see its"
+                " console for the reason.",
+                code="webui-lora-not-loaded",
+                lora=one.lora.name if one.lora else stem,
+            )
+        if any(_is_empty(image) for image in processed.images):
+            raise UserError(_NO_NUMBERS, code="webui-painted-one-color")
     finally:
-        progress.finish_task(task)
-        shared.state.end()
-        shared.total_tqdm.clear()
+        ask_or("progress:finish_task", _nothing)(task)
+        ask("shared:state.end")()
+        getattr(ask_or("shared:total_tqdm"), "clear", _nothing)()
     return list(zip(processed.images, processed.infotexts, strict=False))
 
 
 def _request(pictures: list[Cell], stem: str, override: dict[str, Any]) -> Any:
     """One call for all of them, as the txt2img page would make it, but without the user's extras."""
-    one, options = pictures[0], part("shared").opts
-    if getattr(options, "sd_lora", "None") not in (None, "None", ""):
+    one = pictures[0]
+    if ask_or("shared:opts.sd_lora", "None") not in (None, "None", ""):
         override = {**override, "sd_lora": "None"}  # "Add network to prompt": a picture without LoRA is one without
     extra = f"<lora:{stem}:{one.weight:g}>" if stem else ""
-    p = part("processing").StableDiffusionProcessingTxt2Img(
+    p = ask("processing:StableDiffusionProcessingTxt2Img")(
         prompt=[picture.prompt + extra for picture in pictures],
         negative_prompt=one.negative,
         seed=[picture.seed for picture in pictures],
@@ -268,15 +284,16 @@ def _request(pictures: list[Cell], stem: str, override: dict[str, Any]) -> Any:
 def _runner(stop: Callable[[], bool]) -> Any:
     """A runner of no scripts (reForge needs one), which asks after each picture whether to go on."""
 
-    class Runner(part("scripts").ScriptRunner):  # type: ignore[misc]
+    interrupt = ask("shared:state.interrupt")
+
+    class Runner(ask("scripts:ScriptRunner")):  # type: ignore[misc]
         stopped = skipped = False
 
         def postprocess_image(self, p: Any, pp: Any) -> None:
-            state = part("shared").state
-            self.skipped = self.skipped or state.skipped  # such a picture is half painted
+            self.skipped = self.skipped or ask_or("shared:state.skipped", False)  # such a picture is half painted
             if stop():
-                self.stopped = not state.interrupted
-                state.interrupt()
+                self.stopped = not ask_or("shared:state.interrupted", False)
+                interrupt()
 
     return Runner()
 
@@ -284,25 +301,21 @@ def _runner(stop: Callable[[], bool]) -> Any:
 @contextmanager
 def _no_last_generation() -> Iterator[None]:
     """The user's own last picture stays the last: its text is what one click brings back into the page."""
-    flags = part("shared").cmd_opts
-    before = getattr(flags, "no_prompt_history", None)
-    flags.no_prompt_history = True
+    before = ask_or("shared:cmd_opts.no_prompt_history")
+    put("shared:cmd_opts.no_prompt_history", True)
     try:
         yield
     finally:
-        flags.no_prompt_history = before
+        put("shared:cmd_opts.no_prompt_history", before)
 
 
-def _check_loaded(stem: str, file: Path | None) -> None:
-    """The webui paints on without a LoRA that it cannot read; that would pass for a LoRA without effect."""
-    loaded = [network.name for network in networks().loaded_networks]
-    if stem not in loaded:
-        name = file.name if file else stem
-        raise UserError(
-            f"The webui could not load the LoRA {name} on this checkpoint; see its console for the reason.",
-            code="webui-lora-not-loaded",
-            lora=name,
-        )
+def _is_empty(image: Image.Image) -> bool:
+    """Whether a picture is of one colour: what is left of not-a-numbers in a webui that puts zeros in their place."""
+    return all(low == high for low, high in image.convert("RGB").getextrema())  # type: ignore[misc]
+
+
+def _nothing(*_: Any) -> None:
+    """What a webui without it does."""
 
 
 def _why(error: Exception) -> str:
@@ -310,7 +323,7 @@ def _why(error: Exception) -> str:
     if "OutOfMemory" in kind or "out of memory" in str(error):
         return "The webui ran out of GPU memory while it painted; close what else uses it, or paint smaller pictures."
     if kind == "NansException":
-        return "The webui painted not-a-numbers with this checkpoint; start it with --no-half, or choose another VAE."
+        return _NO_NUMBERS
     said = printable(f"{kind}: {error}")[:200]
     return f"The webui could not paint ({said}); see its console for the reason."
 
@@ -318,7 +331,7 @@ def _why(error: Exception) -> str:
 def forget_conditions() -> None:
     """The webui keeps the last prompt's encoding by its words and LoRA names, not by what was in the files."""
     for name, caches in _CACHES.items():
-        owner = getattr(part("processing"), name)
+        owner = ask_or(f"processing:{name}")
         for cache in caches:
             if isinstance(kept := getattr(owner, cache, None), list):
                 setattr(owner, cache, [None] * len(kept))
@@ -332,13 +345,16 @@ def reconstructed(host: PaintingWebui, image: Image.Image) -> Image.Image | None
     import numpy as np
     import torch
 
-    common, devices = part("sd_samplers_common"), part("devices")
+    encode, decode = (
+        ask(f"sd_samplers_common:{name}") for name in ("images_tensor_to_samples", "samples_to_images_tensor")
+    )
+    autocast, dtype = ask("devices:autocast"), ask("devices:dtype_vae")
     size = image.size
     eights = (max(64, round(size[0] / 8) * 8), max(64, round(size[1] / 8) * 8))
     pixels = np.asarray(image.convert("RGB").resize(eights, Image.Resampling.LANCZOS), dtype=np.float32) / 255
-    with torch.no_grad(), devices.autocast():
-        latent = common.images_tensor_to_samples(torch.from_numpy(pixels).permute(2, 0, 1)[None], 0, model)
-        decoded = common.samples_to_images_tensor(latent.to(devices.dtype_vae), 0, model)[0]
+    with torch.no_grad(), autocast():
+        latent = encode(torch.from_numpy(pixels).permute(2, 0, 1)[None], 0, model)
+        decoded = decode(latent.to(dtype), 0, model)[0]
     back = torch.clamp((decoded.float().cpu() + 1) / 2, 0, 1).permute(1, 2, 0).numpy()
     if not np.isfinite(back).all():
         return None

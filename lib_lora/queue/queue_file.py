@@ -81,7 +81,7 @@ class QueueFile:
                 db.execute("BEGIN IMMEDIATE" if write else "BEGIN")
                 yield db
                 db.execute("COMMIT")
-        except sqlite3.Error as error:
+        except queue_mending.UNREADABLE as error:
             if _says_damaged(error) or self._damaged():
                 self._move_aside()
                 raise UserError(self.notice() or _BEGUN_ANEW, code="queue-begun-anew", file=self.path) from error
@@ -196,7 +196,7 @@ class QueueFile:
                 if self.path.exists():
                     try:
                         self._mend(target)
-                    except sqlite3.Error as error:
+                    except queue_mending.UNREADABLE as error:
                         raise UserError(
                             f"{self.path} is damaged and cannot be repaired ({error}); see that its disk is not full, "
                             "and try again.",
@@ -256,7 +256,7 @@ def note(db: sqlite3.Connection, name: str, value: str) -> None:
     db.execute("INSERT OR REPLACE INTO facts (name, value) VALUES (?, ?)", (name, value))
 
 
-def _says_damaged(error: sqlite3.Error) -> bool:
+def _says_damaged(error: Exception) -> bool:
     return type(error) is sqlite3.DatabaseError  # its subclasses have other causes
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sqlite3
 import struct
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
@@ -18,6 +20,8 @@ from lib_lora.queue.queue_rows import COLUMNS, SEAL
 FACTS = {"name": "TEXT", "value": "TEXT"}
 PARTS = ("", "-wal", "-shm")  # of the file's name
 _MOST = 100_000  # numbers that are looked for one by one
+UNREADABLE = (sqlite3.Error, UnicodeDecodeError)  # the second: SQLite quotes damaged text in what it says
+WRITING = 2.0  # seconds that a process may need between two parts of a change
 
 
 @dataclass
@@ -62,7 +66,7 @@ def damage(path: Path, version: int, patience: float) -> str:
             return _odd_tables(db, found, version) or _odd_rows(db)
     except sqlite3.OperationalError as error:
         return str(error) if _of_the_content(error) else ""
-    except sqlite3.Error as error:
+    except UNREADABLE as error:
         return str(error)
     except OSError:
         return ""
@@ -70,8 +74,10 @@ def damage(path: Path, version: int, patience: float) -> str:
 
 def _of_the_content(error: sqlite3.OperationalError) -> bool:
     """Whether it is the file's content that is wrong; a lock, the disk or a permission has no such words."""
-    words = ("no such", "no column", "malformed", "could not decode", "duplicate column", "already exists", "syntax")
-    return any(one in str(error).lower() for one in words)
+    words = (
+        "no such|no column|malformed|could not decode|duplicate column|already exists|syntax|unsupported file format"
+    )
+    return re.search(words, str(error), re.IGNORECASE) is not None
 
 
 def _odd_tables(db: sqlite3.Connection, found: int, version: int) -> str:
@@ -95,11 +101,17 @@ def _odd_rows(db: sqlite3.Connection) -> str:
 def log_is_damaged(path: Path) -> bool:
     """Whether the log of changes beside the file (``-wal``) is damaged: SQLite passes over the rest of it in silence.
 
-    A change that a killed process left half written ends the log, and is no damage.
+    A change that a killed process left half written ends the log, and is no damage. What another process is writing at
+    this moment looks like damage too (SQLite writes the head of a page before the page), until it has gone on; on a
+    busy machine that can take a while. So what looks damaged is looked at again, for `WRITING` seconds.
     """
     log = path.with_name(path.name + "-wal")
-    # what another process is writing at this moment is whole a moment later
-    return log.is_file() and all(_is_cut(log.read_bytes()) for _ in range(3))
+    until = time.monotonic() + WRITING
+    while log.is_file() and _is_cut(log.read_bytes()):
+        if time.monotonic() > until:
+            return True
+        time.sleep(0.05)
+    return False
 
 
 def _is_cut(log: bytes) -> bool:
@@ -144,10 +156,10 @@ def saved(path: Path, folder: Path) -> RecoveredRows:
         for part in PARTS[:2]:
             if (there := path.with_name(path.name + part)).exists():
                 shutil.copyfile(there, copy.with_name(copy.name + part))
-        with suppress(sqlite3.Error), closing(sqlite3.connect(copy, isolation_level=None)) as db:
+        with suppress(*UNREADABLE), closing(sqlite3.connect(copy, isolation_level=None)) as db:
             if not _table(db):
                 _name_tables(db)
-        with suppress(sqlite3.Error), closing(sqlite3.connect(copy)) as db:
+        with suppress(*UNREADABLE), closing(sqlite3.connect(copy)) as db:
             db.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
             _read(db, found)
     return found
@@ -166,9 +178,9 @@ def _name_tables(db: sqlite3.Connection) -> None:
 
 
 def _read(db: sqlite3.Connection, found: RecoveredRows) -> None:
-    with suppress(sqlite3.Error):
+    with suppress(*UNREADABLE):
         found.paused = ("paused", "1") in db.execute("SELECT * FROM facts").fetchall()
-    with suppress(sqlite3.Error, TypeError):
+    with suppress(*UNREADABLE, TypeError):
         found.highest = int(db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'jobs'").fetchone()[0])
     for row in _rows(db, _table(db) or "jobs", found):
         values = tuple(row[: len(COLUMNS)])
@@ -176,7 +188,7 @@ def _read(db: sqlite3.Connection, found: RecoveredRows) -> None:
         try:
             queue_rows.check(row)
             found.rows.append(values)
-        except sqlite3.Error:
+        except UNREADABLE:
             found.lost.append(number if type(number) is int else 0)
     found.lost = sorted({*found.lost} - {row[0] for row in found.rows})
     found.highest = max([found.highest, *found.lost, *(row[0] for row in found.rows)])
@@ -184,7 +196,7 @@ def _read(db: sqlite3.Connection, found: RecoveredRows) -> None:
 
 def _table(db: sqlite3.Connection) -> str:
     """The table of jobs, which may have lost its name: the one with as many columns; empty where none is."""
-    with suppress(sqlite3.Error):
+    with suppress(*UNREADABLE):
         for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
             quoted = '"' + str(name).replace('"', '""') + '"'
             if len(db.execute(f"PRAGMA table_info({quoted})").fetchall()) in (len(COLUMNS), len(COLUMNS) + 1):
@@ -193,25 +205,33 @@ def _table(db: sqlite3.Connection) -> str:
 
 
 def _rows(db: sqlite3.Connection, table: str, found: RecoveredRows) -> Iterator[tuple[Any, ...]]:
-    """Each row that can be read: all at once; where that breaks off, one number after the other."""
+    """Each row that can be read: all at once; what is missing then, one number after the other."""
     given: set[int] = set()
+    last = 0
     try:
         for row in db.execute(f"SELECT * FROM {table} NOT INDEXED"):
             given.add(row[0])
             yield row
-    except sqlite3.Error:
-        numbers: set[int] = set()
-        for order in ("ASC", "DESC"):
-            with suppress(sqlite3.Error):
-                numbers |= {row[0] for row in db.execute(f"SELECT rowid FROM {table} ORDER BY rowid {order}")}
-        with suppress(sqlite3.Error):  # an index knows the numbers too
-            numbers |= {row[0] for row in db.execute(f"SELECT rowid FROM {table} INDEXED BY jobs_by_state")}
-        last = min(max([found.highest, *numbers, *given]), _MOST)
-        for number in sorted(({*range(1, last + 1)} | numbers) - given):
-            try:
-                row = db.execute(f"SELECT * FROM {table} WHERE rowid = ?", (number,)).fetchone()
-            except sqlite3.Error:
-                found.lost.append(number)
-                continue
-            if row is not None:
-                yield row
+    except UNREADABLE:
+        last = _MOST
+    known = _numbers(db, table)  # a damaged page may hide a row without an error
+    last = min(max([found.highest, *known, *given]), last)
+    for number in sorted(({*range(1, last + 1)} | known) - given):
+        try:
+            row = db.execute(f"SELECT * FROM {table} WHERE rowid = ?", (number,)).fetchone()
+        except UNREADABLE:
+            found.lost.append(number)
+            continue
+        if row is not None:
+            yield row
+        elif number in known:
+            found.lost.append(number)
+
+
+def _numbers(db: sqlite3.Connection, table: str) -> set[int]:
+    """The numbers of jobs that the table, from either end, or its index knows."""
+    numbers: set[int] = set()
+    for order in (f"{table} ORDER BY rowid ASC", f"{table} ORDER BY rowid DESC", f"{table} INDEXED BY jobs_by_state"):
+        with suppress(*UNREADABLE):
+            numbers |= {row[0] for row in db.execute(f"SELECT rowid FROM {order}")}
+    return numbers

@@ -5,11 +5,15 @@ Loads torch and accelerate where their answer is needed: a process that nobody l
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from lib_lora.errors import UserError
+from lib_lora.training.plan.device_choice import MachineFacts, TorchFacts, choose, kind_of
+from lib_lora.training.plan.graphics_cards import machine_facts
 
 if TYPE_CHECKING:
     import torch
@@ -17,6 +21,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _LAUNCHED = ("LOCAL_RANK", "RANK", "WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
+_HIDE = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES")
 _YES = ("1", "true", "yes", "on", "y", "t")
 
 
@@ -27,15 +32,51 @@ def state() -> PartialState:
     """
     from accelerate import PartialState
 
+    return PartialState(cpu=kind_of(torch_facts()) == "cpu")
+
+
+def torch_facts() -> TorchFacts:
+    """What this process's torch can use. It is loaded for this; facts that it cannot give stay empty."""
     asked = os.environ.get("ACCELERATE_USE_CPU", "").lower() in _YES
-    return PartialState(cpu=asked or not _has_accelerator())
-
-
-def _has_accelerator() -> bool:
-    import torch
-
+    hidden = next((name for name in _HIDE if os.environ.get(name, "0").strip() in ("", "-1")), "")
+    try:
+        import torch
+    except Exception:  # not there, or broken in any way
+        return TorchFacts(cpu_asked=asked, hidden=hidden)
+    gpu = architecture = ""
+    architectures: list[str] = []
+    if torch.cuda.is_available():
+        gpu = "a GPU"
+        with suppress(Exception):  # a driver in disorder
+            gpu = torch.cuda.get_device_name() or gpu
+            architectures = torch.cuda.get_arch_list()
+            if torch.version.hip:
+                architecture = torch.cuda.get_device_properties(0).gcnArchName.split(":")[0]
+            else:
+                architecture = "sm_{}{}".format(*torch.cuda.get_device_capability())
     xpu = getattr(torch, "xpu", None)
-    return torch.cuda.is_available() or torch.backends.mps.is_available() or bool(xpu and xpu.is_available())
+    return TorchFacts(
+        version=str(torch.__version__),
+        cuda=torch.version.cuda or "",
+        rocm=torch.version.hip or "",
+        gpu=gpu,
+        architecture=architecture,
+        architectures=tuple(architectures),
+        mps=torch.backends.mps.is_available(),
+        xpu=bool(xpu and xpu.is_available()),
+        directml=importlib.util.find_spec("torch_directml") is not None,
+        cpu_asked=asked,
+        hidden=hidden,
+    )
+
+
+def gpu_left_unused(machine: Callable[[], MachineFacts] = machine_facts) -> str:
+    """Why training uses the CPU although there is a GPU, and what to do; empty where that is not so."""
+    facts = torch_facts()
+    if kind_of(facts) != "cpu":
+        return ""
+    choice = choose(facts, machine())
+    return f"{choice.text} {choice.mend}" if choice.tone == "bad" else ""
 
 
 def device() -> torch.device:

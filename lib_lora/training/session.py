@@ -130,6 +130,8 @@ def open_session(run: Run, emit: Emit, quick: bool = True) -> Session:
     objective = make_objective(info, train.objective, device)
     check_memory(info, dtype, device)
     emit("state", state="preparing", device=str(device), precision=train.precision, family=info.family)
+    if device.type == "cpu" and (why := distributed.gpu_left_unused()):
+        emit("warning", code="gpu-left-unused", text=why)
 
     side = train.resolution or info.resolution
     # all photos now, not in and after the first step, where that is quick or a step takes less memory than the VAE

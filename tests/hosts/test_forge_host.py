@@ -1,4 +1,4 @@
-"""Forge and reForge as hosts, against their stand-ins."""
+"""Forge, Forge Neo and reForge as hosts, against their stand-ins."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PICTURE = Cell("photo of mara", "", 3, width=64, height=64, steps=2)
 BASES = ("mini-face.safetensors", "other.safetensors")
 
 
-@pytest.fixture(params=["forge", "reforge"])
+@pytest.fixture(params=["forge", "neo", "reforge"])
 def webui(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SimpleNamespace]:
     with stand_in(request.param, tmp_path, checkpoints=BASES) as here:
         here.kind, here.host = request.param, detect.host()

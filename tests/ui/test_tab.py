@@ -143,11 +143,11 @@ def test_the_script_of_the_webui_loads_little():
 def test_what_a_webui_is_given(host, monkeypatch):
     said = {}
 
-    class Callbacks:
-        def __getattr__(self, name):
-            return lambda what: said.__setitem__(name, what)
+    def registrar(name, *_):
+        return lambda what: said.__setitem__(name.partition(":")[2], what)
 
-    monkeypatch.setattr(webui_page, "part", lambda name: Callbacks())
+    monkeypatch.setattr(webui_page, "ask", registrar)
+    monkeypatch.setattr(webui_page, "ask_or", registrar)
     attached = attach(host)
     webui_page.register(host, attached.tab, attached.started)
     [(blocks, title, element)] = said["on_ui_tabs"]()

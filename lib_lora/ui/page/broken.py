@@ -86,8 +86,7 @@ def tab(words: tuple[str, str]) -> Any:
 
 
 def _on_tabs(tabs: Callable[[], Any]) -> None:
-    callbacks = import_module("lib_lora.hosts.webui_modules").part("script_callbacks")
-    callbacks.on_ui_tabs(tabs)
+    import_module("lib_lora.hosts.webui_attributes").ask("script_callbacks:on_ui_tabs")(tabs)
 
 
 def _line(error: BaseException) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import platform
 import shutil
@@ -61,7 +62,7 @@ def checks(host: Host, root: Path, supervisor: Supervisor | None = None) -> list
     """
     looks: list[tuple[str, Callable[[], Iterator[Check]]]] = [
         ("Python that trains", lambda: _python(host, root)),
-        ("GPU", _gpu),
+        ("GPU", lambda: _gpu(host, root)),
         ("Disk", lambda: _disk(root)),
         ("Data folder", lambda: _folder("Data folder", root)),
         ("LoRA folder", lambda: _loras(host)),
@@ -69,8 +70,10 @@ def checks(host: Host, root: Path, supervisor: Supervisor | None = None) -> list
         ("Base models", lambda: _bases(host)),
         ("Queue", lambda: _queue(supervisor)),
     ]
-    found = []
+    found, lacks = _webui(host)
     for name, look in looks:
+        if name in lacks:
+            continue  # said already, and better
         try:
             found += list(look())
         except UserError as error:
@@ -100,6 +103,15 @@ def check(name: str, tone: str, text: str, mend: str = "") -> Check:
     return {"name": name, "tone": tone, "text": text, "mend": mend}
 
 
+def _webui(host: Host) -> tuple[list[Check], set[str]]:
+    """What this webui is, and what it does not have; with the names of the features that this costs."""
+    if host.name == "alone":
+        return [], set()
+    lacks = host.lacks()
+    said = [check("Webui", "good", f"{host.name} {host.version}".rstrip() + ".")]
+    return [*said, *(check(one.name, "warn", one.text, one.mend) for one in lacks)], {one.name for one in lacks}
+
+
 def _python(host: Host, root: Path) -> Iterator[Check]:
     command, variables = worker_command(host, root), worker_environment(host, root)
     own = Path(command[0]) == Path(sys.executable)
@@ -110,8 +122,8 @@ def _python(host: Host, root: Path) -> Iterator[Check]:
     elif own:
         yield check("Packages", "bad", f"Training lacks {', '.join(absent)}.{_why()}", _mend(host, absent))
     else:
-        command_line = _typed(command[0], "-m", "pip", "install", *_lines(absent))
-        yield check("Packages", "bad", f"The Python that trains lacks {', '.join(absent)}.", f"Type: {command_line}")
+        typed = _typed(command[0], "-m", "pip", "install", *_lines(absent))
+        yield check("Packages", "bad", f"The Python that trains lacks {', '.join(absent)}.", f"Type: {typed}")
     if own and not absent and (note := packages.note()):
         yield check("Last installation", "warn", note)
 
@@ -123,7 +135,10 @@ def _why() -> str:
 
 def _mend(host: Host, absent: list[str]) -> str:
     if host.name == "alone":
-        return "Type: python -m lib_lora try" if environment.SOURCE else ""
+        pip = [sys.executable, "-m", "pip", "install"]
+        if importlib.util.find_spec("pip") is None:  # as in what uv makes
+            pip = ["uv", "pip", "install", "--python", sys.executable]
+        return f"Type: {'python -m lib_lora try' if environment.SOURCE else _typed(*pip, *_lines(absent))}"
     install = _typed(sys.executable, str(environment.ROOT / "install.py"))
     names = {environment.parse(line)[0] for line in environment.requirements("worker")}
     if set(absent) <= names:
@@ -136,7 +151,7 @@ def _mend(host: Host, absent: list[str]) -> str:
 
 def _lines(names: list[str]) -> list[str]:
     """The requirement lines of these packages: for the user's own Python, the newest versions that fit."""
-    return [line for line in environment.requirements("run") if environment.parse(line)[0] in names]
+    return [line for line in environment.needed() if environment.parse(line)[0] in names]
 
 
 def _typed(*words: str) -> str:
@@ -146,19 +161,17 @@ def _typed(*words: str) -> str:
     return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
 
 
-def _gpu() -> Iterator[Check]:
-    gpu = machine.gpu()
-    if not gpu.name:
-        text = "There is no GPU: a full-size model would train for days. The small test model takes minutes."
-        yield check("GPU", "warn", text, "Where there is one, its driver may be missing.")
-    elif not gpu.memory:
-        yield check("GPU", "good", f"{gpu.name}.")
+def _gpu(host: Host, root: Path) -> Iterator[Check]:
+    choice = machine.training_device(worker_command(host, root), worker_environment(host, root))
+    gpu = machine.gpu() if choice.kind == "cuda" else machine.Gpu("")
+    if choice.tone == "bad" or not gpu.memory:
+        yield check("GPU", choice.tone, choice.text, choice.mend)
     elif gpu.memory < _MEMORY:
-        text = f"{gpu.name} has {size(gpu.memory)} of memory; 6 GB are needed for Stable Diffusion 1.5."
+        text = f"{choice.text} It has {size(gpu.memory)} of memory; 6 GB are needed for Stable Diffusion 1.5."
         yield check("GPU", "warn", text, "Train with batch size 1, gradient checkpointing and a small resolution.")
     else:
-        free = f", {size(gpu.free)} free now"
-        yield check("GPU", "good", f"{gpu.name}, {gpu.memory / _GB:.0f} GB of memory{free}.")
+        text = f"{choice.text} It has {gpu.memory / _GB:.0f} GB of memory, {size(gpu.free)} free now."
+        yield check("GPU", choice.tone, text, choice.mend)
 
 
 def _disk(root: Path) -> Iterator[Check]:

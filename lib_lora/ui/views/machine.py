@@ -6,10 +6,8 @@ Both are asked at most once in a while, since the page asks whenever somebody lo
 from __future__ import annotations
 
 import json
-import os
 import platform
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -20,17 +18,24 @@ from threading import Thread
 
 from lib_lora.environment import ROOT
 from lib_lora.errors import UserError
+from lib_lora.training.plan.device_choice import DeviceChoice, TorchFacts, choose
+from lib_lora.training.plan.graphics_cards import machine_facts, nvidia_card, run
 
 _ASKED = (
     "import json, sys; sys.path.insert(0, sys.argv[1]); from lib_lora import packages; "
     "print(json.dumps([list(sys.version_info[:3]), packages.absent()]))"
 )
+_DEVICES = (
+    "import json, sys; sys.path.insert(0, sys.argv[1]); from dataclasses import asdict; "
+    "from lib_lora.training.distributed import torch_facts; print(json.dumps(asdict(torch_facts())))"
+)
+_PATIENCE = 90.0  # seconds for torch to load, on a slow disk
 _KEPT = 60.0  # seconds
 
 
 @dataclass(frozen=True)
 class Gpu:
-    """What trains.
+    """A graphics card.
 
     Attributes:
         name: as its maker calls it; empty = only the CPU.
@@ -74,10 +79,9 @@ def _gpu(_: int) -> Gpu:
     if torch is not None and hasattr(torch, "cuda") and torch.cuda.is_available():
         free, memory = torch.cuda.mem_get_info()
         return Gpu(torch.cuda.get_device_name(), memory, free)
-    said = run(["nvidia-smi", "--query-gpu=name,memory.total,memory.free", "--format=csv,noheader,nounits"])
-    parts = [part.strip() for part in said.splitlines()[0].split(",")] if said.strip() else []
-    if len(parts) == 3 and parts[1].isdecimal() and parts[2].isdecimal():
-        return Gpu(parts[0], int(parts[1]) << 20, int(parts[2]) << 20)
+    card = nvidia_card()
+    if card:
+        return Gpu(card.name, card.memory, card.free)
     if sys.platform == "darwin" and platform.machine() == "arm64":
         return Gpu("Apple GPU")
     return Gpu("AMD GPU") if shutil.which("rocm-smi") else Gpu("")
@@ -108,23 +112,32 @@ def _lacks(command: tuple[str, ...], variables: tuple[tuple[str, str], ...], _: 
     return ".".join(map(str, version)), absent
 
 
-def run(command: Sequence[str], variables: Mapping[str, str] | None = None) -> str:
-    """What a short command prints; nothing where it fails or is not there."""
-    flags = 0
-    if sys.platform == "win32":
-        flags = subprocess.CREATE_NO_WINDOW
+def training_device(command: Sequence[str], variables: Mapping[str, str]) -> DeviceChoice:
+    """What a training would use, and why: its Python is run and loads torch for this, which takes seconds.
+
+    Args:
+        command: starts the Python that trains.
+        variables: its environment.
+
+    Raises:
+        UserError: it did not answer.
+    """
+    return _training_device(tuple(command), tuple(sorted(variables.items())), int(time.monotonic() // _KEPT))
+
+
+@lru_cache(maxsize=2)
+def _training_device(command: tuple[str, ...], variables: tuple[tuple[str, str], ...], _: int) -> DeviceChoice:
+    return choose(_torch_facts(command, dict(variables)), machine_facts())
+
+
+def _torch_facts(command: Sequence[str], variables: Mapping[str, str]) -> TorchFacts:
+    said = run([*command, "-c", _DEVICES, str(ROOT)], variables, _PATIENCE)
     try:
-        done = subprocess.run(
-            list(command),
-            env=dict(os.environ if variables is None else variables),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=20,
-            check=False,
-            creationflags=flags,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout if done.returncode == 0 else ""
+        values = json.loads(said.splitlines()[-1])  # torch's packages print things as they load
+        return TorchFacts(**{**values, "architectures": tuple(values["architectures"])})
+    except (ValueError, LookupError, TypeError) as error:
+        raise UserError(
+            f"{command[0]} did not say which devices its torch can use; start it by hand and type: import torch",
+            code="devices-unknown",
+            program=command[0],
+        ) from error

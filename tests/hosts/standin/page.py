@@ -199,7 +199,7 @@ def add_routes(app: Any) -> None:
     def shared_models() -> list[Any]:
         from modules import sd_models
 
-        return sd_models.model_data.loaded_sd_models
+        return sd_models.model_data.kept
 
     def set_options(body: dict[str, Any]) -> dict[str, Any]:
         return {key: shared.opts.set(key, value, is_api=True) for key, value in body.items()}
@@ -232,6 +232,9 @@ def let_go(server: Any) -> None:
 
 def main() -> None:
     global turn
+    import networks  # noqa: F401 - the built-in Lora is there before the extensions are
+
+    standin_setup.shape()
     if os.path.isfile(shared.config_filename):
         shared.opts.load(shared.config_filename)
     while True:

@@ -1,7 +1,8 @@
 """Stand-in webuis for tests: in this process for a while (`stand_in`), or with a page of their own (`running_page`).
 
 ``host/`` holds modules with the names, signatures and habits of an A1111 1.10; ``forge/`` and ``reforge/`` what those
-have besides. Nothing in them is a webui's code, and no model is in them: pictures are clouds of colour.
+have besides. Which attributes each webui has says the list in `lib_lora.hosts.webui_attributes`. Nothing in them is a
+webui's code, and no model is in them: pictures are clouds of colour.
 """
 
 from __future__ import annotations
@@ -20,8 +21,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from lib_lora.hosts.webui_attributes import ATTRIBUTES, GONE
+
 HERE = Path(__file__).resolve().parent
-TOP = {"modules", "networks", "launch", "modules_forge", "backend", "ldm_patched"}
+TOP = {"modules", "networks", "network", "launch", "modules_forge", "backend", "ldm_patched"}
 CHECKPOINT = "mini-face.safetensors"
 
 
@@ -36,11 +39,17 @@ def prepare(data: Path, checkpoints: Sequence[str] = (CHECKPOINT,)) -> None:
 
 
 def _setup(kind: str, data: Path, extensions: Sequence[Path], **more: Any) -> str:
-    return json.dumps({"kind": kind, "data": str(data), "extensions": [str(one) for one in extensions], **more})
+    shape = {
+        "present": [one.name for one in ATTRIBUTES if kind in one.hosts],
+        "absent": list(GONE[kind]),
+    }
+    values = {"kind": kind, "data": str(data), "extensions": [str(one) for one in extensions], **shape, **more}
+    return json.dumps(values)
 
 
 def _folders(kind: str) -> list[str]:
-    return [str(HERE / "host"), *([str(HERE / kind)] if kind in ("forge", "reforge") else [])]
+    own = {"forge": "forge", "neo": "forge", "reforge": "reforge"}.get(kind)
+    return [str(HERE / "host"), *([str(HERE / own)] if own else [])]
 
 
 @contextlib.contextmanager
@@ -53,13 +62,13 @@ def stand_in(
     extensions: Sequence[Path] = (),
     checkpoints: Sequence[str] = (CHECKPOINT,),
 ) -> Iterator[SimpleNamespace]:
-    """The modules of a webui of `kind` ("a1111", "ux", "forge", "reforge") are importable while the block runs.
+    """The modules of a webui of `kind` ("a1111", "ux", "forge", "neo", "reforge") are importable while the block runs.
 
     Gives its modules by name (``.shared``, ``.processing``, ``.networks``, ...) and ``.events``, what happened.
     """
     prepare(data, checkpoints)
     before, path = {name: sys.modules.pop(name) for name in list(sys.modules) if name.split(".")[0] in TOP}, sys.path[:]
-    variables = os.environ.get("SAMEFACE_STANDIN")
+    variables, finders = os.environ.get("SAMEFACE_STANDIN"), sys.meta_path[:]
     os.environ["SAMEFACE_STANDIN"] = _setup(kind, data, extensions, flags=flags or {}, options=options or {})
     sys.path[:0] = _folders(kind)
     try:
@@ -69,12 +78,14 @@ def stand_in(
         names += " extra_networks ui_extra_networks infotext_utils sd_samplers errors paths hashes"
         found = {name: importlib.import_module(f"modules.{name}") for name in names.split()}
         networks = importlib.import_module("networks")
+        importlib.import_module("modules.standin_setup").shape()
         yield SimpleNamespace(**found, networks=networks, events=sys.modules["modules.standin_setup"].EVENTS, data=data)
     finally:
         for name in [name for name in sys.modules if name.split(".")[0] in TOP]:
             del sys.modules[name]
         sys.modules.update(before)
         sys.path[:] = path
+        sys.meta_path[:] = finders
         if variables is None:
             os.environ.pop("SAMEFACE_STANDIN", None)
         else:

@@ -9,17 +9,23 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from faults import raises
 
 import lib_lora
 from lib_lora import cli, environment, packages
 from lib_lora.files import write_json
 from lib_lora.hosts.host_protocol import Checkpoint, Roots
 from lib_lora.hosts.standalone import Alone
+from lib_lora.training.plan import graphics_cards
+from lib_lora.training.plan.device_choice import DeviceChoice
+from lib_lora.training.plan.graphics_cards import NvidiaCard
 from lib_lora.ui.routes import doctor_routes
 from lib_lora.ui.routes.doctor_routes import as_text, check, checks
 from lib_lora.ui.views import machine
 
 NAMES = ["Python that trains", "Packages", "GPU", "Disk", "Data folder", "LoRA folder", "Face models", "Base models"]
+CUDA = DeviceChoice("cuda", "cuda", "good", "Training uses the GPU.")
+ASKED = machine.training_device
 posix = pytest.mark.skipif(os.name == "nt", reason="uses shell scripts of POSIX")
 
 
@@ -41,9 +47,17 @@ class Webui(Alone):
 def _looked_at_anew(monkeypatch):
     machine._gpu.cache_clear()
     machine._lacks.cache_clear()
+    machine._training_device.cache_clear()
+    monkeypatch.setattr(machine, "training_device", lambda *_: CUDA)
     monkeypatch.delenv("SAMEFACE_MODELS", raising=False)
     monkeypatch.setattr(machine, "gpu", lambda: machine.Gpu("GeForce", 12 << 30, 8 << 30))
     monkeypatch.setattr(packages, "note", lambda: "")
+
+
+@pytest.fixture
+def undone():
+    """The function that the fixture above replaces in every test."""
+    return ASKED
 
 
 @pytest.fixture
@@ -129,44 +143,50 @@ def test_the_python_that_trains_is_really_asked():
 
 
 @pytest.mark.parametrize(
-    ("gpu", "tone", "word"),
+    ("choice", "gpu", "tone", "word"),
     [
-        (machine.Gpu(""), "warn", "There is no GPU"),
-        (machine.Gpu("Small", 4 << 30, 1 << 30), "warn", "4.0 GB of memory; 6 GB are needed"),
-        (machine.Gpu("H100", 80 << 30, 79 << 30), "good", "H100, 80 GB of memory, 79.0 GB free now."),
-        (machine.Gpu("Apple GPU"), "good", "Apple GPU."),
+        (CUDA, machine.Gpu("Small", 4 << 30, 1 << 30), "warn", "4.0 GB of memory; 6 GB are needed"),
+        (CUDA, machine.Gpu("H100", 80 << 30, 79 << 30), "good", "the GPU. It has 80 GB of memory, 79.0 GB free now."),
+        (CUDA, machine.Gpu(""), "good", "Training uses the GPU."),
+        (DeviceChoice("mps", "mps", "good", "Metal."), machine.Gpu("other", 1, 1), "good", "Metal."),
+        (DeviceChoice("cpu", "x", "bad", "The CPU.", "Mend."), machine.Gpu("idle", 80 << 30, 1), "bad", "The CPU."),
     ],
 )
-def test_the_gpu(tmp_path, absent, monkeypatch, gpu, tone, word):
+def test_the_gpu(tmp_path, absent, monkeypatch, choice, gpu, tone, word):
     monkeypatch.setattr(machine, "gpu", lambda: gpu)
+    monkeypatch.setattr(machine, "training_device", lambda *_: choice)
     found = by_name(checks(Alone(tmp_path), tmp_path))["GPU"]
     assert (found["tone"], word in found["text"]) == (tone, True)
+    assert found["mend"].startswith(choice.mend)
+
+
+def test_the_python_that_trains_is_asked_for_its_devices(undone):
+    variables = {**os.environ, "ACCELERATE_USE_CPU": "1"}
+    choice = undone([sys.executable], variables)
+    assert (choice.kind, choice.code) == ("cpu", "cpu-asked")
+    with raises("devices-unknown", program="no such program"):
+        undone(["no such program"], variables)
 
 
 @pytest.mark.parametrize(
-    ("said", "gpu"),
+    ("card", "gpu"),
     [
-        (
-            "NVIDIA H100 80GB HBM3, 81559, 81000\nSecond, 1, 1\n",
-            machine.Gpu("NVIDIA H100 80GB HBM3", 81559 << 20, 81000 << 20),
-        ),
-        ("", None),
-        ("No devices were found\n", None),
-        ("NVIDIA T4, [N/A], [N/A]\n", None),
+        (NvidiaCard("H100", "550", 80 << 30, 79 << 30), machine.Gpu("H100", 80 << 30, 79 << 30)),
+        (None, machine.Gpu("")),
     ],
 )
-def test_the_drivers_tool_is_read(monkeypatch, said, gpu):
+def test_the_drivers_tool_is_read(monkeypatch, card, gpu):
     monkeypatch.setitem(sys.modules, "torch", SimpleNamespace())
-    monkeypatch.setattr(machine, "run", lambda *_: said)
+    monkeypatch.setattr(machine, "nvidia_card", lambda: card)
     monkeypatch.setattr(machine.shutil, "which", lambda _: None)
     monkeypatch.setattr(sys, "platform", "linux")
-    assert machine._gpu(-1) == (gpu or machine.Gpu(""))
+    assert machine._gpu(-1) == gpu
 
 
 def test_a_command_that_is_not_there_says_nothing():
-    assert machine.run(["no such program at all"]) == ""
-    assert machine.run([sys.executable, "-c", "print(1); raise SystemExit(1)"]) == ""
-    assert machine.run([sys.executable, "-c", "print('ü')"], {**os.environ, "PYTHONUTF8": "1"}) == "ü\n"
+    assert graphics_cards.run(["no such program at all"]) == ""
+    assert graphics_cards.run([sys.executable, "-c", "print(1); raise SystemExit(1)"]) == ""
+    assert graphics_cards.run([sys.executable, "-c", "print('ü')"], {**os.environ, "PYTHONUTF8": "1"}) == "ü\n"
 
 
 @pytest.mark.parametrize(("free", "tone"), [(1, "bad"), (5, "warn"), (50, "good")])

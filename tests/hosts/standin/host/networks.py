@@ -7,9 +7,12 @@ import hashlib
 import json
 import os
 import struct
+from types import SimpleNamespace
 
-from modules import errors, shared
-from modules.standin_setup import note
+from modules import errors, sd_models, shared
+from modules.standin_setup import FORGES, note
+
+OF_NO_MODEL = b"of another family"  # a file with these bytes in it fits nothing
 
 available_networks, available_network_aliases, forbidden_network_aliases = {}, {}, {}
 loaded_networks, networks_in_memory = [], {}
@@ -47,7 +50,8 @@ def list_available_networks():
     for known in (available_networks, available_network_aliases, forbidden_network_aliases):
         known.clear()
     forbidden_network_aliases.update({"none": 1, "addams": 1})
-    for base, _, names in os.walk(shared.cmd_opts.lora_dir, followlinks=True):
+    folders = [shared.cmd_opts.lora_dir, *getattr(shared.cmd_opts, "lora_dirs", [])]
+    for base, _, names in (found for folder in folders for found in os.walk(folder, followlinks=True)):
         for name in sorted(names):
             stem, ending = os.path.splitext(name)
             if ending in (".pt", ".ckpt", ".safetensors"):
@@ -62,6 +66,11 @@ def list_available_networks():
                 available_network_aliases[stem] = available_network_aliases[found.alias] = found
 
 
+def content_of(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+
 def load_networks(names, te_multipliers=None, unet_multipliers=None, dyn_dims=None):
     if any(name not in available_network_aliases for name in names):
         list_available_networks()
@@ -72,12 +81,20 @@ def load_networks(names, te_multipliers=None, unet_multipliers=None, dyn_dims=No
         if network is None or not os.path.exists(network.filename):
             note(f"no lora {name}")
             continue
-        with open(network.filename, "rb") as file:
-            content = hashlib.sha256(file.read()).hexdigest()
-        loaded_networks.append(network)
+        content = hashlib.sha256(content_of(network.filename)).hexdigest()
+        loaded_networks.append(network)  # before anybody looks at what is in it
+        if OF_NO_MODEL in content_of(network.filename):
+            note(f"nothing of {name} fits")
+            network.modules = {}
+            continue
         wanted.append((name, (te_multipliers or [1.0] * len(names))[number], content))
     if [one[:2] for one in wanted] != [one[:2] for one in _applied]:
         _applied[:] = wanted
+    if FORGES:
+        model = sd_models.model_data.sd_model
+        original = model.forge_objects_original
+        changed = SimpleNamespace(unet=object(), clip=original.clip) if wanted else original
+        model.forge_objects_after_applying_lora = changed
 
 
 def applied():

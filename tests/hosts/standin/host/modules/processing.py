@@ -9,9 +9,9 @@ import time
 from PIL import Image
 
 from modules import devices, extra_networks, paths, sd_models, shared
-from modules.standin_setup import KIND, PAINTER, note
+from modules.standin_setup import FORGES, KIND, PAINTER, note
 
-_EMPTY = [None] * (3 if KIND == "forge" else 2)
+_EMPTY = [None] * (3 if FORGES else 2)
 pause = float(os.environ.get("SAMEFACE_STANDIN_PAUSE", "0"))  # seconds a picture takes
 
 
@@ -142,7 +142,7 @@ def process_images(p):
             p.override_settings.pop("sd_model_checkpoint", None)
         for key, value in p.override_settings.items():
             opts.set(key, value, is_api=True, run_callbacks=False)
-        (sd_models.forge_model_reload if KIND == "forge" else sd_models.reload_model_weights)()
+        (sd_models.forge_model_reload if FORGES else sd_models.reload_model_weights)()
         return _inner(p)
     finally:
         if p.override_settings_restore_afterwards:

@@ -67,7 +67,7 @@ def load_scripts():
     """Each with its extension's root on the path for as long as it runs (Forge and reForge: for ever)."""
     global current_basedir
     script_callbacks.clear_callbacks()
-    if KIND in ("forge", "reforge"):
+    if KIND in ("forge", "neo", "reforge"):
         sys.path[:0] = [root for root in EXTENSIONS if root not in sys.path]
     before = sys.path
     for script in list_scripts("scripts", ".py"):

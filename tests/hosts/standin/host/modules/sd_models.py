@@ -2,10 +2,11 @@
 
 import os
 import threading
+from types import SimpleNamespace
 
 from modules import devices, hashes, shared
 from modules.paths_internal import models_path
-from modules.standin_setup import KIND, note
+from modules.standin_setup import FORGES, KIND, note
 
 model_path = os.path.join(models_path, "Stable-diffusion")
 checkpoints_list, checkpoint_aliases, checkpoints_loaded = {}, {}, {}
@@ -40,7 +41,8 @@ class CheckpointInfo:
 def list_models():
     checkpoints_list.clear()
     checkpoint_aliases.clear()
-    for folder in (model_path, shared.cmd_opts.ckpt_dir):
+    more = getattr(shared.cmd_opts, "ckpt_dirs", None) or [getattr(shared.cmd_opts, "ckpt_dir", None)]
+    for folder in (model_path, *more):
         for base, _, names in os.walk(folder or ""):
             for name in sorted(names):
                 if name.endswith((".safetensors", ".ckpt")):
@@ -52,14 +54,14 @@ def get_closet_checkpoint_match(search_string):
 
 
 def checkpoint_tiles(use_short=False):
-    return [info.name if KIND == "forge" else info.title for info in checkpoints_list.values()]
+    return [info.name if FORGES else info.title for info in checkpoints_list.values()]
 
 
 def select_checkpoint():
     found = checkpoint_aliases.get(shared.opts.sd_model_checkpoint)
     if found is None and checkpoints_list:
         found = next(iter(checkpoints_list.values()))
-    if found is None and KIND != "forge":
+    if found is None and not FORGES:
         raise FileNotFoundError("No checkpoints found.")
     return found
 
@@ -74,9 +76,14 @@ class Model:
         self.sd_checkpoint_info, self.device = info, devices.device
         self.sd_model_hash, self.sd_model_checkpoint = "0" * 8, info.filename
         self.is_sdxl = "xl" in name
-        self.is_sd2 = not self.is_sdxl and "v2" in name
-        self.is_sd1, self.is_sd3 = not self.is_sdxl and not self.is_sd2, False
+        is_sd2 = not self.is_sdxl and "v2" in name
+        self.is_sd1 = not self.is_sdxl and not is_sd2
+        if KIND != "neo":
+            self.is_sd2, self.is_sd3 = is_sd2, False
         self.current_lora_hash = str([])
+        if FORGES:  # with LoRAs another one; the same without, and with those that do not fit
+            self.forge_objects_original = SimpleNamespace(unet=object(), clip=object())
+            self.forge_objects_after_applying_lora = self.forge_objects_original
 
     def to(self, device):
         self.device = str(device)
@@ -90,23 +97,23 @@ class FakeInitialModel:
 
 class SdModelData:
     def __init__(self):
-        self.sd_model = FakeInitialModel() if KIND == "forge" else None
-        self.loaded_sd_models = []
+        self.sd_model = FakeInitialModel() if FORGES else None
+        self.kept = self.loaded_sd_models = []
         self.forge_hash = ""
-        self.lock = threading.Lock()
+        self.loading = self.lock = threading.Lock()
 
     def get_sd_model(self):
-        with self.lock:
+        with self.loading:
             if self.sd_model is None and checkpoints_list:
                 load_model()
         return self.sd_model
 
     def set_sd_model(self, model):
         self.sd_model = model
-        if model in self.loaded_sd_models:
-            self.loaded_sd_models.remove(model)
+        if model in self.kept:
+            self.kept.remove(model)
         if model is not None:
-            self.loaded_sd_models.insert(0, model)
+            self.kept.insert(0, model)
 
 
 model_data = SdModelData()
@@ -118,23 +125,26 @@ class SkipWritingToConfig:
     skip = False
 
     def __enter__(self):
-        self.previous, SkipWritingToConfig.skip = SkipWritingToConfig.skip, True
+        self.previous, Skip.skip = Skip.skip, True
 
     def __exit__(self, *_):
-        SkipWritingToConfig.skip = self.previous
+        Skip.skip = self.previous
+
+
+Skip = SkipWritingToConfig  # a webui without it has one all the same, in here
 
 
 def load_model(info=None):
     info = info or select_checkpoint()
     note(f"load {info.name_for_extra}")
     info.calculate_shorthash()
-    for other in list(model_data.loaded_sd_models):
-        send_model_to_cpu(other)
-        model_data.loaded_sd_models.remove(other)  # as with sd_checkpoints_limit 1
+    for other in list(model_data.kept):
+        to_cpu(other)
+        model_data.kept.remove(other)  # as with sd_checkpoints_limit 1
     model_data.set_sd_model(Model(info))
-    if KIND != "forge":
+    if not FORGES:
         shared.opts.data["sd_checkpoint_hash"] = info.sha256
-    if not (SkipWritingToConfig.skip or (KIND == "forge" and shared.opts.data.get("sd_model_checkpoint"))):
+    if not (Skip.skip or (FORGES and shared.opts.data.get("sd_model_checkpoint"))):
         shared.opts.data["sd_model_checkpoint"] = info.title
 
 
@@ -148,12 +158,15 @@ def reload_model_weights(sd_model=None, info=None, forced_reload=False):
 
 
 def unload_model_weights(sd_model=None, info=None):
-    send_model_to_cpu(shared.sd_model)
+    to_cpu(shared.sd_model)
 
 
-def send_model_to_cpu(m):
+def to_cpu(m):
     if m is not None and KIND in ("a1111", "ux"):
         m.to(devices.cpu)
+
+
+send_model_to_cpu = to_cpu
 
 
 def send_model_to_device(m):
@@ -161,7 +174,7 @@ def send_model_to_device(m):
         m.to(devices.device)
 
 
-if KIND == "forge":
+if FORGES:
 
     def forge_model_reload():
         info = select_checkpoint()

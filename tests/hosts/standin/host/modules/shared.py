@@ -22,7 +22,8 @@ state = shared_state.State()
 def _reload():
     from modules import sd_models
 
-    sd_models.reload_model_weights()
+    if hasattr(sd_models, "reload_model_weights"):
+        sd_models.reload_model_weights()
 
 
 opts = options.Options(
@@ -32,6 +33,9 @@ opts = options.Options(
         "CLIP_stop_at_last_layers": OptionInfo(1, "Clip skip"),
         "sd_lora": OptionInfo("None", "Add network to prompt"),
         "lora_show_all": OptionInfo(False, "Always show all networks"),
+        "lora_filter_disabled": OptionInfo(True, "Always show all networks"),
+        "lora_preset_filter": OptionInfo(False, "Filter Lora based on selected Preset"),
+        "forge_preset": OptionInfo("sd", "UI Preset"),
         "lora_hide_unknown_for_versions": OptionInfo([], "Hide networks of unknown versions"),
         "lora_add_hashes_to_infotext": OptionInfo(True, "Add Lora hashes to infotext"),
         "extra_networks_default_multiplier": OptionInfo(1.0, "Default multiplier"),
@@ -116,4 +120,4 @@ class _Shared(sys.modules[__name__].__class__):
 
 
 sys.modules[__name__].__class__ = _Shared
-assert KIND in ("a1111", "ux", "forge", "reforge")
+assert KIND in ("a1111", "ux", "forge", "neo", "reforge")

@@ -4,7 +4,10 @@ import html
 import json
 import os
 
+import network
+
 from modules import shared
+from modules.standin_setup import KIND
 
 extra_pages = []
 
@@ -51,9 +54,15 @@ class ExtraNetworksPageLora(ExtraNetworksPage):
         if os.path.exists(f"{path}.json"):
             with open(f"{path}.json", encoding="utf8") as file:
                 user = json.load(file)
+        if KIND == "neo":  # by what the notes say alone, in the words of its presets
+            chosen = user.get("sd version") if user.get("sd version") in network.SD_VERSION else "Unknown"
+            hidden = enable_filter and shared.opts.lora_preset_filter
+            if hidden and chosen not in ("Unknown", shared.opts.forge_preset):
+                return None
         version = user.get("sd version", found.sd_version)
         model = shared.sd_model
-        if not shared.opts.lora_show_all and enable_filter and hasattr(model, "is_sd1") and version != "Unknown":
+        show_all = getattr(shared.opts, "lora_show_all", True)  # Forge and Neo have none
+        if not show_all and enable_filter and hasattr(model, "is_sd1") and version != "Unknown":
             wanted = "SDXL" if model.is_sdxl else "SD2" if model.is_sd2 else "SD1"
             if version != wanted:
                 return None
