@@ -7,6 +7,7 @@ import os
 import time
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from lib_lora.lora.file.reading import read
 from lib_lora.runs.events import EventLog, read_events
 from lib_lora.training.loop import train
 from lib_lora.training.plan.run_file import Run, load_run
+
 
 def tensors_of(path: Path) -> dict[str, torch.Tensor]:
     """Of a LoRA file."""
@@ -33,10 +35,10 @@ def started(run: Run) -> BaseProcess:
     else, where the system can fork.
     """
     forks = "forkserver" in multiprocessing.get_all_start_methods()
-    context = multiprocessing.get_context("forkserver" if forks else "spawn")
+    context: Any = multiprocessing.get_context("forkserver" if forks else "spawn")
     context.set_forkserver_preload(["lib_lora.training.loop"])
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # before the first one is started, which hands it on
-    child = context.Process(target=_train, args=(run.folder,))
+    child: BaseProcess = context.Process(target=_train, args=(run.folder,))
     child.start()
     return child
 

@@ -62,7 +62,11 @@ def undo(context: RequestContext, call: Call) -> dict[str, Any]:
         change = changes.undo(folder, at=call.body.t)
     if change.kind in changes.PHOTOS:
         _look_again(context, folder)
-    return {"undone": change.what, "kind": change.kind, "character": of_character(folder, is_trained_now(folder, context.queue.open()))}
+    return {
+        "undone": change.what,
+        "kind": change.kind,
+        "character": of_character(folder, is_trained_now(folder, context.queue.open())),
+    }
 
 
 def remove(context: RequestContext, call: Call) -> dict[str, Any]:
