@@ -43,6 +43,11 @@ class JobHost(ABC):
     def paints(self) -> bool:
         """Whether `paint` works here."""
 
+    def refuses(self, family: str) -> str:
+        """Why `paint` does not work with base models of a family (`models.families`), one sentence; empty = it does."""
+        del family
+        return ""
+
     @abstractmethod
     def paint(self, pictures: Sequence[Cell], base: Path | None, each: Each, stop: Callable[[], bool]) -> None:
         """Paint through its own pipeline, one call for each LoRA or none; options and "last generation" are restored.

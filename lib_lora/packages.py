@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -27,6 +28,7 @@ from lib_lora.package_installer import explain, install_packages
 # versions of diffusers and peft in requirements/worker.txt were seen to import.
 _MODERN = "transformers>=4.46"
 _BOUND_TO_TRANSFORMERS = {"diffusers", "peft"}  # of the others any release in the ranges will do beside any
+_PEFT = re.compile(r"""["']peft["']: ["']peft>=([0-9.]+)["']""")
 _WORDS = {
     "room": "30 MB are needed",
     "other_disk": "",
@@ -45,17 +47,36 @@ def lacking(root: Path = ROOT, folders: Iterable[str | Path] | None = None) -> l
         folders: where that Python's packages lie; None = this one's.
     """
     places = _elsewhere(root) if folders is None else list(folders)
-    there = environment.installed(places)
     ranges = dict(environment.parse(line) for line in environment.requirements("run", root))
     modern = not environment.missing([_MODERN], places)
-    found = []
-    for line in environment.requirements("worker", root):
+    lines, found = environment.requirements("worker", root), []
+    for line in lines:
         name, exact = environment.parse(line)
-        version = there.get(name.lower())
         wanted = ranges.get(name, exact) if modern or name not in _BOUND_TO_TRANSFORMERS else exact
-        if version is None or not environment.admits(wanted, version):
+        if environment.missing([f"{name}{wanted}"], places):
             found.append(line)
+    there = environment.installed(places).get("peft", "")
+    own = next((line.partition("==")[2] for line in found if line.startswith("peft==")), there)
+    least = _peft_for_diffusers(places)
+    if least and own and not environment.admits(f">={least}", own):
+        found = [line for line in lines if line in found or environment.parse(line)[0] in _BOUND_TO_TRANSFORMERS]
     return found
+
+
+def _peft_for_diffusers(places: Iterable[str | Path]) -> str:
+    """The oldest peft beside which a Python's own diffusers loads, as it says itself; empty where it does not say.
+
+    diffusers does without peft, but refuses to load where an older one is there. A peft that it loads beside may not
+    load beside the accelerate that is there, so the worker then gets a diffusers and a peft that fit each other.
+    """
+    for place in places:
+        folder = Path(place or ".", "diffusers")
+        if folder.is_dir():
+            with suppress(OSError, UnicodeDecodeError):
+                said = _PEFT.search((folder / "dependency_versions_table.py").read_text(encoding="utf-8"))
+                return said[1] if said else ""
+            return ""
+    return ""
 
 
 def absent(root: Path = ROOT) -> list[str]:

@@ -18,11 +18,15 @@ from faults import raises
 
 from lib_lora import environment, packages
 
-PURE = ("filelock-3.13.1", "packaging-23.2", "wcwidth-0.2.6")
+WHOLE = ("filelock-3.13.1", "packaging-23.2")
+PURE = (*WHOLE, "wcwidth-0.2.6", "accelerate-0.21.0", "ftfy-6.1.3", "open_clip_torch-2.20.0")
 A1111 = ("transformers-4.30.2", "torch-2.1.2", *PURE)
 FORGE = ("transformers-4.46.1", "diffusers-0.31.0", "peft-0.13.2", *PURE)
 REFORGE = ("transformers-4.48.1", "diffusers-0.32.2", *PURE)
-LINES = ["diffusers==0.31.0", "peft==0.13.2", "filelock==3.20.3", "packaging==24.2", "wcwidth==0.2.13"]
+NEO = ("transformers-4.56.2", "diffusers-0.35.2", "peft-0.17.1", "accelerate-1.13.0", *WHOLE)
+LINES = ["diffusers==0.31.0", "peft==0.13.2"]
+LINES += ["accelerate==1.0.1", "ftfy==6.3.1", "open_clip_torch==2.32.0"]
+LINES += ["filelock==3.20.3", "packaging==24.2", "wcwidth==0.2.13"]
 
 
 def site(folder: Path, *names: str) -> list[Path]:
@@ -37,14 +41,36 @@ def site(folder: Path, *names: str) -> list[Path]:
         (A1111, ["diffusers==0.31.0", "peft==0.13.2"]),
         (FORGE, []),
         (REFORGE, ["peft==0.13.2"]),
+        (NEO, ["ftfy==6.3.1", "open_clip_torch==2.32.0", "wcwidth==0.2.13"]),
         ((*A1111, "diffusers-0.31.0", "peft-0.14.0"), ["peft==0.13.2"]),  # in the ranges, but not beside 4.30.2
-        (("transformers-4.48.1", "diffusers-0.36.0", "peft-0.17.1", *PURE), ["diffusers==0.31.0"]),
+        (("transformers-4.48.1", "diffusers-0.36.0", "peft-0.17.1", *PURE), []),
+        (("transformers-4.48.1", "diffusers-0.30.3", "peft-0.17.1", *PURE), ["diffusers==0.31.0"]),
         (("transformers-4.30.2", "filelock-3.9.0", "packaging-20.9"), LINES),
         (("transformers-4.46.1", "diffusers-0.31.0", "peft-0.13.2", "filelock-3.11.0"), LINES[2:]),
     ],
 )
 def test_only_what_does_not_fit_is_lacking(tmp_path: Path, there: tuple[str, ...], lines: list[str]) -> None:
     assert packages.lacking(folders=site(tmp_path / "site-packages", *there)) == lines
+
+
+@pytest.mark.parametrize(
+    ("asks", "there", "lines"),
+    [
+        ("0.6.0", (), ["peft==0.13.2"]),
+        ("0.17.0", (), LINES[:2]),  # diffusers 0.35 refuses to load beside 0.13.2
+        ("0.17.0", ("peft-0.16.0",), LINES[:2]),
+        ("0.17.0", ("peft-0.17.1",), []),
+        ("", (), ["peft==0.13.2"]),
+    ],
+)
+def test_a_diffusers_that_refuses_our_peft_is_not_used(
+    tmp_path: Path, asks: str, there: tuple[str, ...], lines: list[str]
+) -> None:
+    folder = tmp_path / "site-packages"
+    (folder / "diffusers").mkdir(parents=True)
+    table = f'deps = {{\n    "packaging": "packaging>=20.0",\n    "peft": "peft>={asks}",\n}}\n' if asks else ""
+    (folder / "diffusers" / "dependency_versions_table.py").write_text(table, encoding="utf-8")
+    assert packages.lacking(folders=site(folder, "transformers-4.57.1", "diffusers-0.35.2", *there, *PURE)) == lines
 
 
 def test_every_line_is_an_exact_version_that_the_ranges_admit() -> None:

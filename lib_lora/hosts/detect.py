@@ -31,7 +31,8 @@ def host() -> Webui | None:
 
 def _made() -> Webui:
     if ask_or("sd_models:forge_model_reload") or (_there("modules_forge") and _there("backend")):
-        return Neo() if ask_or("modules_forge.forge_version:version") == "neo" else Forge()
+        neo = ask_or("modules_forge.forge_version:version") == "neo" or ask_or("shared:cmd_opts.ckpt_dirs") is not None
+        return Neo() if neo else Forge()
     if _there("modules_forge") and _there("ldm_patched"):
         return ReForge()
     return A1111("ux" if _has_extension("sd-webui-ux") else "a1111")

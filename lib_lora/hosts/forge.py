@@ -62,6 +62,14 @@ class Forge(Webui):
         ask("sd_models:forge_model_reload")()
         return self.model()
 
+    def refuses(self, family: str) -> str:
+        """See `Host`. It lists the kinds of model that it loads."""
+        kinds = [kind for one in ask_or("backend.loader:possible_models", ()) for kind in one.matched_guesses]
+        known, wanted = {kind.__name__ for kind in kinds}, family_named(family)
+        if not kinds or not wanted.forge_name or wanted.forge_name in known:
+            return ""
+        return f"This webui does not load models of {wanted.label}, so SameFace itself paints the test pictures."
+
     def applied(self, stem: str) -> bool:
         """See `Webui`. It lists a LoRA before it looks at what is in it, and goes on without one that does not fit; a
         model with LoRAs is a copy of the one without."""

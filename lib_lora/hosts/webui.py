@@ -31,6 +31,7 @@ from lib_lora.hosts.webui_attributes import (
     ask_or,
     lacking,
     loras_work,
+    missing,
     put,
     report,
     sentence,
@@ -182,6 +183,8 @@ class Webui(PaintingWebui):
                 "The webui cannot paint while a LoRA is being trained; wait until training has finished.",
                 code="webui-busy-training",
             )
+        if (lost := lacking(self.name).get(PAINTING)) is not None:
+            raise missing(PAINTING, lost)
         try:
             webui_painting.paint(self, pictures, base, each, stop)
         finally:

@@ -106,6 +106,7 @@ ATTRIBUTES: tuple[Attribute, ...] = (
     *_of(None, "paths_internal:extensions_dir paths_internal:extensions_builtin_dir"),
     *_of(None, "modules_forge.forge_version:version", FORGES),
     *_of(None, "modules_forge.forge_version:release", frozenset({NEO})),
+    *_of(None, "backend.loader:possible_models", FORGES),
     # folders and models
     *_of(BASES, "sd_models:model_path sd_models:checkpoints_list sd_models:checkpoint_aliases sd_models:list_models"),
     *_of(BASES, "sd_models:model_data.sd_model"),
@@ -206,7 +207,7 @@ def ask(name: str) -> Any:
     found = _value(_KNOWN[name].name)
     if found is _NOTHING:
         feature = _KNOWN[name].feature or START
-        raise AttributeMissing(sentence(feature, [name]), code="webui-attribute-missing", attribute=name)
+        raise missing(feature, [name])
     return found
 
 
@@ -249,6 +250,11 @@ def lacking(kind: str) -> dict[Feature, list[str]]:
 def works(feature: Feature, kind: str) -> bool:
     """Whether a webui has everything that a feature needs."""
     return feature not in lacking(kind)
+
+
+def missing(feature: Feature, names: list[str]) -> AttributeMissing:
+    """The error for a feature that these attributes cost."""
+    return AttributeMissing(sentence(feature, names), code="webui-attribute-missing", attribute=names[0])
 
 
 def sentence(feature: Feature, names: list[str]) -> str:

@@ -26,6 +26,7 @@ def register(
         started: gets the page (None where the webui runs without one) and the FastAPI app, at each start.
         unloaded: called before the scripts are loaded anew. The process goes on, and what runs in it should too.
     """
+    ask("shared:cmd_opts")  # they say who may come in
     on_tabs, on_started = ask("script_callbacks:on_ui_tabs"), ask("script_callbacks:on_app_started")
 
     def app_started(demo: Any, app: Any) -> None:

@@ -24,6 +24,7 @@ from lib_lora.queue.queue import Job, Queue
 from lib_lora.queue.runner_protocol import Runner
 from lib_lora.queue.timing import Clock, SystemClock, Timeouts
 from lib_lora.queue.worker_pipe import patient
+from lib_lora.runs import run_records
 from lib_lora.runs.events import EventLog, events_after, pace_of
 from lib_lora.runs.run_lock import only_process
 from lib_lora.workspace import preferences
@@ -272,15 +273,18 @@ class Supervisor:
         mine = [other for other in queue.open() if (other.kind, other.slug) == ("test", job.slug)]
         if any(other.arguments.get("run") == run for other in mine):
             return
-        painter = "webui" if self._paints() else "worker"
+        painter = "webui" if self._paints(job.slug, str(run)) else "worker"
         ended = (one for one in queue.jobs() if (one.kind, one.slug, one.state) == ("test", job.slug, "finished"))
         last = next(ended, None)  # painted alike, the two tests can be compared
         alike = {name: last.arguments[name] for name in _ALIKE if name in last.arguments} if last else {}
         queue.add("test", job.character, {**alike, "run": run, "painter": painter}, first=True)
 
-    def _paints(self) -> bool:
+    def _paints(self, slug: str, run: str) -> bool:
+        family = ""
+        with suppress(UserError):  # a run that cannot be read; its test says so
+            family = run_records.run(Workspace(self.root).character_at(slug).runs / run).family
         try:
-            return self.host.paints()
+            return self.host.paints() and not (family and self.host.refuses(family))
         except Exception:  # a webui in disorder; the worker paints
             _log.exception("SameFace: the webui does not say whether it paints")
             return False

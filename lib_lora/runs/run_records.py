@@ -7,6 +7,7 @@ OpenCV, which a list on a page must not wait for.
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -67,15 +68,14 @@ class GridRecord:
     made: str
 
 
-def identifiers(folder: Path, file: str) -> list[str]:
-    """Names in digits of the folders in `folder` that hold `file`; the newest (highest) first."""
-    return list(_holding(folder, file))
+def identifiers(folder: Path, file: str) -> Iterator[str]:
+    """Names in digits of the folders in `folder` that hold `file`; the newest (highest) first.
 
-
-def _holding(folder: Path, file: str) -> Iterator[str]:
-    found = [name for name in names_in(folder) if re.fullmatch(r"[0-9]{1,9}", name, re.ASCII)]
+    Each is looked for only when it is asked for: the newest is most often all that is wanted.
+    """
+    found = [name for name in names_in(folder) if name.isascii() and name.isdigit() and len(name) < 10]
     found.sort(key=lambda name: (int(name), name), reverse=True)
-    return (name for name in found if mark(folder / name / file) is not None)
+    return (name for name in found if mark(f"{folder}{os.sep}{name}{os.sep}{file}") is not None)
 
 
 def runs(folder: CharacterFolder) -> list[RunRecord]:
@@ -91,7 +91,7 @@ def runs(folder: CharacterFolder) -> list[RunRecord]:
 
 def newest(folder: CharacterFolder) -> RunRecord | None:
     """The newest run of a character that can be read."""
-    for name in _holding(folder.runs, RunFolder.FILE):  # mostly the first
+    for name in identifiers(folder.runs, RunFolder.FILE):
         try:
             return run(folder.runs / name)
         except UserError:

@@ -141,3 +141,46 @@ def test_a_caption_is_asked_for_on_the_main_thread(webui: SimpleNamespace, monke
     assert in_a_thread(lambda: webui.host.caption("webui-tags", Image.new("RGB", (8, 8)))) == ["red coat"]
     assert seen == ["on the main thread"]
     assert not webui.host.busy()
+
+
+def test_a_lora_of_which_nothing_fits_is_said_although_it_is_listed(webui: SimpleNamespace) -> None:
+    webui.lora.write_bytes(b"a lora of another family")
+    with raises("webui-lora-not-loaded", has="mara.safetensors"):
+        painted(webui, [replace(PICTURE, lora=webui.lora)])
+    assert [one.name for one in webui.networks.loaded_networks]
+    assert painted(webui, [replace(PICTURE, lora=webui.lora, weight=0.0)])
+
+
+@pytest.mark.parametrize("color", ["black", "gray"])
+def test_a_picture_of_one_color_is_an_error(webui: SimpleNamespace, color: str) -> None:
+    webui.processing.painter = lambda *_: Image.new("RGB", (64, 64), color)
+    with raises("webui-painted-one-color", has="--no-half"):
+        painted(webui, [PICTURE])
+    assert not webui.host.busy()
+
+
+def test_families_that_it_does_not_load_are_refused(webui: SimpleNamespace) -> None:
+    refused = {name: webui.host.refuses(name) for name in ("sd1", "sd2", "sdxl")}
+    assert [name for name, why in refused.items() if why] == (["sd2"] if webui.kind == "neo" else [])
+    assert webui.kind != "neo" or "does not load models of" in refused["sd2"]
+
+
+def test_what_neo_dropped_is_not_offered(webui: SimpleNamespace) -> None:
+    assert [one.name for one in webui.host.captioners() if webui.kind == "neo"] == []
+
+
+def test_cards_are_hidden_as_each_webui_hides_them(webui: SimpleNamespace) -> None:
+    painted(webui, [PICTURE])  # a model of SD1 is loaded
+    hidden = "lora_show_all" if webui.kind == "reforge" else "lora_filter_disabled"
+    assert webui.host.shows("sdxl").shown is (webui.kind != "reforge")
+    if webui.kind == "neo":
+        webui.shared.opts.lora_preset_filter = True
+        assert webui.host.shows("sdxl").shown  # its notes name no preset
+        webui.network.SD_VERSION.append("SDXL")
+        assert "preset is sd" in webui.host.shows("sdxl").why
+        return
+    setattr(webui.shared.opts, hidden, False)
+    assert not webui.host.shows("sdxl").shown
+    assert webui.host.shows("sd1").shown
+    setattr(webui.shared.opts, hidden, True)
+    assert webui.host.shows("sdxl").shown

@@ -37,8 +37,8 @@ def test_nothing_is_there_yet(page):
     assert state["characters"] == []
     assert state["queue"] == {"paused": False, "notice": "", "holds": 0, "jobs": [], "more": 0}
     assert state["host"].pop("gpu") in (None, True, False)  # looked for in a thread
-    assert state["host"] == {"name": "alone", "version": "1", "remote": False, "paints": False, "busy": False,
-                             "samplers": ["Euler"], "photos": kinds()}  # fmt: skip
+    assert state["host"] == {"name": "alone", "version": "1", "remote": False, "paints": False, "refuses": {},
+                             "busy": False, "samplers": ["Euler"], "photos": kinds()}  # fmt: skip
     assert state["supervisor"] == {"active": True, "reason": ""}
     assert state["limits"] == {"photos": LEAST, "photo_bytes": 256 << 20, "face_bytes": 64 << 20, "photos_at_once": 2,
                                "suffixes": sorted(SUFFIXES), "test_pictures": len(PROMPTS),

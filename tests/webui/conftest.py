@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from running import BUILD, Running, phase
+from running import BASE, BUILD, MINI, PATIENCE, PRESET, SAMPLING, SAVE_EVERY, SETTINGS, STEPS, Running, phase
 
 TESTS = Path(__file__).resolve().parents[1]
-MINI, PHOTOS = "mini-face.safetensors", 12
+PHOTOS = 12
 
 
 @pytest.fixture(scope="session")
@@ -60,21 +60,21 @@ def folders(webui: Running) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def base(webui: Running) -> str:
-    """The small base: the webui's own copy, or the tests' where it has none."""
-    known = [one["path"] for one in webui.api("/bases") if Path(one["path"]).name == MINI]
+    """The base that is trained on: the webui's own copy, or the tests' small one where it has none."""
+    known = [one["path"] for one in webui.api("/bases") if Path(one["path"]).name == BASE]
     return known[0] if known else str(TESTS / "data" / "mini-face" / MINI)
 
 
 @pytest.fixture(scope="session")
 def plain(webui: Running) -> Any:
-    """A picture of the small base before anything is trained; None where the webui cannot paint with it."""
-    selected = [one for one in webui.api("/bases") if one["current"] and Path(one["path"]).name == MINI]
+    """A picture of the base before anything is trained; None where the webui cannot paint with it."""
+    selected = [one for one in webui.api("/bases") if one["current"] and Path(one["path"]).name == BASE]
     return webui.picture() if selected else None
 
 
 @pytest.fixture(scope="session")
 def paints(plain: Any) -> bool:
-    """Whether the webui can paint with the small base."""
+    """Whether the webui can paint with the base."""
     return plain is not None
 
 
@@ -82,7 +82,7 @@ def paints(plain: Any) -> bool:
 def painting(paints: bool) -> None:
     """Skips where it cannot."""
     if not paints:
-        pytest.skip(f"the webui does not paint with {MINI} (it is not there, not selected, or not supported)")
+        pytest.skip(f"the webui does not paint with {BASE} (it is not there, not selected, or not supported)")
 
 
 @pytest.fixture
@@ -131,8 +131,8 @@ def _put_away(webui: Running, slug: str, name: str, folders: dict[str, str]) -> 
 def trained(webui: Running, character: str, base: str, folders: dict[str, str], paints: bool, seen: Any) -> Any:
     """A short training, and what was seen of the webui while it ran."""
     found: dict[str, Any] = {}
-    settings = {"steps": 30, "save_every": 15}
-    arguments = {"base": base, "preset": "mini-face", "settings": settings, "then_test": False, "few": True}
+    settings = {"steps": STEPS, "save_every": SAVE_EVERY, **SETTINGS}
+    arguments = {"base": base, "preset": PRESET, "settings": settings, "then_test": False, "few": True}
     job = webui.api("/jobs", {"kind": "train", "character": character, "arguments": arguments})
     webui.until(job["id"], lambda job: phase(job) in ("preparing", "working", "training"), 180)
     [worker] = webui.workers(folders["data"])
@@ -147,7 +147,7 @@ def trained(webui: Running, character: str, base: str, folders: dict[str, str], 
     if paints:
         thread.start()
     job = webui.ended(job["id"])
-    thread.join(120) if paints else None
+    thread.join(120 * PATIENCE) if paints else None
     found |= {"job": job, "meanwhile": painted, "asked": asked, "after": webui.picture() if paints else None}
     found |= {"run": job["result"]["run"], "steps": job["result"]["steps"]}
     steps = webui.events(job["id"], "step")
@@ -167,7 +167,12 @@ def grid_job(webui: Running, character: str, trained: Any, folders: dict[str, st
         return options, contents, sorted(path.name for path in Path(folders["loras"]).iterdir())
 
     before, begun = of_the_webui(), time.monotonic()
-    arguments = {"run": trained["run"], "quick": True, "grid_steps": 4, "painter": "webui" if paints else "worker"}
+    arguments = {
+        "run": trained["run"],
+        "quick": True,
+        "grid_steps": SAMPLING,
+        "painter": "webui" if paints else "worker",
+    }
     job = webui.api("/jobs", {"kind": "test", "character": character, "arguments": arguments})
     job = webui.ended(job["id"], seconds=1800)
     seen["grid seconds"] = round(time.monotonic() - begun, 1)

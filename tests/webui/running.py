@@ -1,7 +1,9 @@
 """A webui that runs with SameFace in it: asked over HTTP, looked at as a process, killed and started again.
 
 WEBUI_URL is its address and WEBUI_ROOT its folder. WEBUI_START is a shell command that starts it there and stays;
-``{flags}`` in it is where further flags go.
+``{flags}`` in it is where further flags go. WEBUI_BASE is the file name of the base model that it has selected, where
+that is not the small one: Forge and its descendants know no sizes but the usual ones (`tools.mini.wide` makes such a
+file). The trainings are then shorter and at 64 pixels, since a full-size model takes seconds a step on a processor.
 """
 
 from __future__ import annotations
@@ -25,6 +27,15 @@ import psutil
 from PIL import Image
 
 PREFIX = "/sameface/v1"
+MINI = "mini-face.safetensors"
+BASE = os.environ.get("WEBUI_BASE", MINI)
+FULL_SIZE = BASE != MINI
+STEPS, SAVE_EVERY = (6, 3) if FULL_SIZE else (30, 15)
+LONG_SAVE_EVERY = 4 if FULL_SIZE else 20
+PRESET = None if FULL_SIZE else "mini-face"
+SETTINGS = {"resolution": 64, "batch_size": 1, "te_lr": 0.0} if FULL_SIZE else {}
+SAMPLING = 2 if FULL_SIZE else 4  # steps of a picture
+PATIENCE = 6 if FULL_SIZE else 1  # times the usual waits
 BUILD = Path(__file__).resolve().parents[2] / "build"
 ENDED = ("finished", "failed", "interrupted", "stopped", "paused")
 PROMPT = "photo of a person, smiling"
@@ -108,7 +119,14 @@ class Running:
 
     def picture(self, prompt: str = PROMPT, seed: int = 7, wait: float = 900) -> np.ndarray:
         """A small picture as the user's own page or program asks for it."""
-        wish = {"prompt": prompt, "negative_prompt": "blurry", "seed": seed, "width": 64, "height": 64, "steps": 4}
+        wish = {
+            "prompt": prompt,
+            "negative_prompt": "blurry",
+            "seed": seed,
+            "width": 64,
+            "height": 64,
+            "steps": SAMPLING,
+        }
         wish |= {"cfg_scale": 3.0, "sampler_name": "Euler", "scheduler": "Automatic"}
         answer = self.ask("/sdapi/v1/txt2img", wish, wait=wait)
         assert answer.status == 200, answer.content[:500]
@@ -123,7 +141,7 @@ class Running:
 
     def until(self, number: int, ready: Callable[[dict[str, Any]], Any], seconds: float) -> dict[str, Any]:
         """Wait for something of a job; one that ends before that is a failure."""
-        end = time.monotonic() + seconds
+        end = time.monotonic() + seconds * PATIENCE
         while not ready(job := self.job(number)):
             assert job["state"] not in ENDED, f"{job['state']}: {job['error']} {self.api(f'/jobs/{number}/log')}"
             assert time.monotonic() < end, job

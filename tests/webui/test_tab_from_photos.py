@@ -13,7 +13,7 @@ import psutil
 import pytest
 from in_page import go
 from PIL import Image
-from running import PREFIX, PROMPT
+from running import PREFIX, PROMPT, SAMPLING
 
 pytestmark = pytest.mark.webui(running=True)
 OWN_WORK, SHARE = 0.3, 0.04  # of the webui's start: seconds; or, on a slow or busy machine, this part of it
@@ -109,7 +109,7 @@ def test_the_grid_leaves_no_trace_in_the_webui(webui, grid_job, trained, charact
     cells = Path(folders["data"], "characters", character, "runs", trained["run"], "grids", grid["id"], "cells")
     with Image.open(sorted(cells.glob("*lora*.png"))[0]) as picture:
         said = str(picture.info)
-    assert not paints or "Steps: 4" in said
+    assert not paints or f"Steps: {SAMPLING}" in said
     page = webui.ask(f"{PREFIX}{where}/report.html")
     assert page.status == 200
     assert "default-src 'none'" in page.headers["content-security-policy"]

@@ -6,6 +6,7 @@ import numpy as np
 import psutil
 import pytest
 from in_page import go
+from running import LONG_SAVE_EVERY, PATIENCE, PRESET, SETTINGS
 
 pytestmark = pytest.mark.webui(running=True)
 RELOAD = "() => document.querySelector('#settings_restart_gradio').click()"
@@ -15,8 +16,8 @@ BACK = "() => !window.before && document.querySelector('#sameface.sf')"
 @pytest.fixture(scope="module")
 def long(webui, character, base, paints):
     """A training that would take long; its job's number. Whether the webui paints is known before: it waits for it."""
-    settings = {"steps": 3000, "save_every": 20}
-    arguments = {"base": base, "preset": "mini-face", "settings": settings, "then_test": False, "few": True}
+    settings = {"steps": 3000, "save_every": LONG_SAVE_EVERY, **SETTINGS}
+    arguments = {"base": base, "preset": PRESET, "settings": settings, "then_test": False, "few": True}
     job = webui.api("/jobs", {"kind": "train", "character": character, "arguments": arguments})
     webui.trains(job["id"])
     yield job["id"]
@@ -85,7 +86,8 @@ def _reloaded(webui, before):
 
 
 def test_a_killed_worker_costs_little(webui, long, folders, plain, seen):
-    saved = webui.trains(long, beyond=25)["standing"]["done"] // 20 * 20
+    every = LONG_SAVE_EVERY
+    saved = webui.trains(long, beyond=every + every // 4)["standing"]["done"] // every * every
     worker, begun = _worker(webui, folders), time.monotonic()
     worker.kill()
     job = webui.until(long, lambda job: job["state"] in ("failed", "interrupted"), 60)
@@ -96,7 +98,7 @@ def test_a_killed_worker_costs_little(webui, long, folders, plain, seen):
     assert webui.workers(folders["data"]) == []
     if plain is not None:
         assert np.array_equal(webui.picture(), plain)
-    seen["resumed after the worker's death at"] = _goes_on(webui, long, max(20, saved - 20))
+    seen["resumed after the worker's death at"] = _goes_on(webui, long, max(every, saved - every))
 
 
 @pytest.mark.usefixtures("restartable")
@@ -107,9 +109,9 @@ def test_a_killed_webui_costs_nothing(webui, long, folders, seen):
     webui.kill()
     begun = time.monotonic()
     try:
-        worker.wait(90)
+        worker.wait(90 * PATIENCE)
     except psutil.TimeoutExpired:
-        pytest.fail("the worker still runs 90 s after the webui was killed")
+        pytest.fail(f"the worker still runs {90 * PATIENCE} s after the webui was killed")
     finally:
         seen["worker ended after the webui's death seconds"] = round(time.monotonic() - begun, 1)
         seen["start again seconds"] = round(webui.start(), 1)

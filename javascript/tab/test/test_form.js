@@ -137,16 +137,19 @@ export function testForm(changed) {
       const { host } = app.state;
       const samplers = host.samplers || ['Euler'];
       sampler.setChoices(samplers.map((name) => ({ value: name, text: name })));
+      const run = runs && runs.find((one) => one.id === form.cell.value.run);
+      const refused = (run && (host.refuses || {})[run.family]) || '';
+      const paints = host.paints && !refused;
       painter.setChoices([
         {
           value: 'webui',
           text: 'This webui',
-          help: 'As you will see the character in txt2img.',
-          disabled: !host.paints,
+          help: refused || 'As you will see the character in txt2img.',
+          disabled: !paints,
         },
         { value: 'worker', text: 'SameFace itself', help: 'With diffusers, outside the webui.' },
       ]);
-      if (!host.paints || !form.picked) painter.chosen = host.paints ? 'webui' : 'worker';
+      if (!paints || !form.picked) painter.chosen = paints ? 'webui' : 'worker';
       painter.hidden = !host.paints;
       showBases();
       showGone();

@@ -74,6 +74,7 @@ class ModelFamily(ABC):
         title: as A1111 writes it on a LoRA's card: "SD1".
         label: as people write it: "SD1.5".
         webui_flag: the attribute of a webui's model that says that it is of this family.
+        forge_name: what Forge's loader calls models of this family; empty = it is not asked.
         parts: what may get an adapter: "unet" (the denoiser, whatever it is) and the text encoders "te1", "te2".
         prefixes: kohya's prefix of the layer names of each part.
         sides: by prediction, the side in pixels of the squares that such models were trained on.
@@ -111,6 +112,7 @@ class ModelFamily(ABC):
     memory: MemoryFigures
     presets: Mapping[str, FamilyPreset]
     version_prefix: str = ""
+    forge_name: str = ""
     latent_channels: int = 4
     objective: str = "diffusion"
     predictions: tuple[str, ...] = ("epsilon", "v")

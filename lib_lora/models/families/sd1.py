@@ -16,6 +16,7 @@ SD1 = StableDiffusion(
     title="SD1",
     label="SD1.5",
     webui_flag="is_sd1",
+    forge_name="SD15",
     parts=("unet", "te1"),
     prefixes={"unet": "lora_unet_", "te1": "lora_te_"},
     sides={"epsilon": _SIDE, "v": _SIDE},

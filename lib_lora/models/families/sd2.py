@@ -11,6 +11,7 @@ SD2 = StableDiffusion(
     title="SD2",
     label="SD2",
     webui_flag="is_sd2",
+    forge_name="SD20",
     parts=("unet", "te1"),
     prefixes={"unet": "lora_unet_", "te1": "lora_te_"},
     sides={"epsilon": 512, "v": 768},

@@ -16,6 +16,7 @@ SDXL = StableDiffusion(
     title="SDXL",
     label="SDXL",
     webui_flag="is_sdxl",
+    forge_name="SDXL",
     parts=("unet", "te1", "te2"),
     prefixes={"unet": "lora_unet_", "te1": "lora_te1_", "te2": "lora_te2_"},
     sides={"epsilon": _SIDE, "v": _SIDE},

@@ -51,6 +51,10 @@ def said(error: BaseException) -> tuple[str, str]:
         return f"SameFace needs Python 3.10 or newer, and this webui runs Python {version}.", (
             "Install Python 3.10, delete the webui's folder venv, and start the webui again; it makes a new one."
         )
+    if getattr(error, "code", "") == "webui-attribute-missing":
+        return str(error), (
+            "Update SameFace under Extensions, and restart the webui. If it stays so, the webui is newer than SameFace."
+        )
     if isinstance(error, UserError):
         return str(error), "Mend this, and press Reload UI in Settings."
     if isinstance(error, ModuleNotFoundError) and error.name and error.name.split(".")[0] != "lib_lora":

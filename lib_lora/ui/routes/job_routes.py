@@ -115,9 +115,19 @@ def put(context: RequestContext, folder: CharacterFolder, kind: str, arguments: 
     _see_paths(context, arguments)
     if kind in ("invent", "more"):
         see_that_it_can_be(context, folder, kind, arguments)
-    job = context.queue.add(kind, character.name, dict(arguments))
+    job = context.queue.add(kind, character.name, _painted_by(context, folder, arguments))
     context.supervisor.wake()
     return job
+
+
+def _painted_by(context: RequestContext, folder: CharacterFolder, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments, with the worker in the webui's place where that does not load models of the run's family."""
+    found = dict(arguments)
+    if found.get("painter") == "webui" and found.get("run") is not None:
+        family = run_records.run(paths.run(folder, str(found["run"]))).family
+        if context.host.refuses(family):
+            found["painter"] = "worker"
+    return found
 
 
 def _see_paths(context: RequestContext, arguments: Mapping[str, Any]) -> None:

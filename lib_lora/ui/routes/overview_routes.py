@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from lib_lora.errors import UserError
 from lib_lora.files import digest_of
 from lib_lora.grid.prompts import PROMPTS, QUICK
 from lib_lora.likeness.verdict.verdict_tone import verdict_tone
+from lib_lora.models.families.registry import families
 from lib_lora.photos.audit.coverage import LEAST
 from lib_lora.queue.job_types import lane_of
 from lib_lora.runs import run_records
@@ -64,10 +66,11 @@ def state(context: RequestContext) -> dict[str, Any]:
             "version": context.host.version,
             "remote": context.host.remote(),
             "paints": context.host.paints(),
+            "refuses": {one.name: why for one in families() if (why := context.host.refuses(one.name))},
             "busy": context.host.busy(),
             "samplers": context.host.samplers(),
             "gpu": machine.has_gpu(),
-            "photos": kinds(),
+            "photos": _kinds(),
         },
         "limits": {
             "photos": LEAST,
@@ -125,6 +128,12 @@ def _entry(folder: CharacterFolder, open_jobs: Sequence[Job]) -> dict[str, Any]:
     trains = is_trained_now(folder, open_jobs)
     key = ("entry", folder.path, trains, caption_checks.ready())
     return unless_changed(key, lambda: of_character(folder, trains))
+
+
+@cache
+def _kinds() -> list[str]:
+    """To look for packages that are not there takes milliseconds each time; what is installed later needs a restart."""
+    return kinds()
 
 
 def _shown(found: Sequence[Job]) -> tuple[list[Job], int]:

@@ -77,9 +77,11 @@ def stand_in(
         names = "shared devices options sd_models processing call_queue progress scripts script_callbacks deepbooru"
         names += " extra_networks ui_extra_networks infotext_utils sd_samplers errors paths hashes"
         found = {name: importlib.import_module(f"modules.{name}") for name in names.split()}
-        networks = importlib.import_module("networks")
+        importlib.import_module("networks")
         importlib.import_module("modules.standin_setup").shape()
-        yield SimpleNamespace(**found, networks=networks, events=sys.modules["modules.standin_setup"].EVENTS, data=data)
+        lora = {name: importlib.import_module(name) for name in ("networks", "network")}
+        events = sys.modules["modules.standin_setup"].EVENTS
+        yield SimpleNamespace(**found, **lora, events=events, data=data)
     finally:
         for name in [name for name in sys.modules if name.split(".")[0] in TOP]:
             del sys.modules[name]

@@ -75,6 +75,8 @@ class Options:
             object.__setattr__(self, key, value)
 
     def __getattr__(self, item):
+        if item in ("data", "data_labels"):
+            raise AttributeError(item)
         if item in self.data:
             return self.data[item]
         if item in self.data_labels:

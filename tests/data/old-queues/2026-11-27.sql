@@ -1,0 +1,16 @@
+BEGIN TRANSACTION;
+CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+INSERT INTO "facts" VALUES('paused','1');
+CREATE TABLE jobs (id INTEGER PRIMARY KEY AUTOINCREMENT, lane TEXT NOT NULL, kind TEXT NOT NULL, character TEXT NOT NULL, slug TEXT NOT NULL, state TEXT NOT NULL, arguments TEXT NOT NULL, created REAL NOT NULL, started REAL, ended REAL, place REAL NOT NULL, run TEXT NOT NULL DEFAULT '', error TEXT NOT NULL DEFAULT '', result TEXT NOT NULL DEFAULT '{}', wish TEXT NOT NULL DEFAULT '', owner TEXT NOT NULL DEFAULT '', pid INTEGER NOT NULL DEFAULT 0, seal TEXT NOT NULL DEFAULT '');
+INSERT INTO "jobs" VALUES(1,'light','audit','mara','mara','finished','{"accept": false, "drop": [], "keep": [], "resolution": 128, "undecided": []}',1.7958008262347362e+09,1.79580082700912714e+09,1.79580082712082076e+09,0.0,'','','{"photos": 8}','','',0,'75a1f8b57064657fe6c94fec9b3722c0');
+INSERT INTO "jobs" VALUES(2,'light','fill','mara','mara','running','{"captioner": "", "only": [], "rewrite": false}',1.7958008262771604e+09,1.79580082714190697e+09,NULL,1.0,'','','{}','','one who is gone',999998,'6172b19e9fbb8ae8f3f93717de3f9f46');
+INSERT INTO "jobs" VALUES(3,'heavy','train','mara','mara','waiting','{"base": "/models/mini-face.safetensors", "few": true, "prediction": null, "preset": null, "run": null, "settings": {"learning_rate": 0.0002, "steps": 8}, "steps": null, "then_test": false}',1.7958008263135178e+09,NULL,NULL,3.0,'','','{}','','',0,'d691ffc41a1cc824ee3d780cccb9ae98');
+INSERT INTO "jobs" VALUES(4,'heavy','train','mara','mara','waiting','{"base": null, "few": false, "prediction": null, "preset": null, "run": "001", "settings": {}, "steps": 10, "then_test": false}',1.79580082667591071e+09,NULL,NULL,2.0,'','','{}','','',0,'89e5cd1169715d157a8502acfec30aae');
+INSERT INTO "jobs" VALUES(5,'heavy','test','mara','mara','waiting','{"again": false, "base": null, "cfg": null, "first_seed": 1000, "grid_steps": 20, "painter": "worker", "quick": false, "run": "001", "sampler": "Euler", "side": null, "step": null, "weight": 1.0}',1.79580082675123786e+09,NULL,NULL,4.0,'','','{}','','',0,'fc81034bd3d97c3651c4f0bc4f468ebe');
+INSERT INTO "jobs" VALUES(6,'heavy','probe','mara','mara','waiting','{"base": "/models/mini-face.safetensors", "preset": null, "settings": {}}',1.79580082682007575e+09,NULL,NULL,5.0,'','','{}','','',0,'a20f74cfd87723f2ae89f9011c9786f0');
+INSERT INTO "jobs" VALUES(7,'heavy','choose','mara','mara','waiting','{"grid_steps": 20, "painter": "worker", "run": "001", "steps": null, "weights": [0.6, 0.8, 1.0]}',1.79580082688977503e+09,NULL,NULL,6.0,'','','{}','','',0,'c74db5589f859f1cc6994884b35f3105');
+CREATE INDEX jobs_by_state ON jobs (state, place);
+DELETE FROM "sqlite_sequence";
+INSERT INTO "sqlite_sequence" VALUES('jobs',7);
+COMMIT;
+PRAGMA user_version = 2;

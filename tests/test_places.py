@@ -1,0 +1,140 @@
+"""SameFace works wherever a webui's "Install from URL", an unpacked zip or an administrator has put it, and leaves
+nothing behind but the data folder.
+
+In each place is a copy of what belongs to the repository; the hook runs there, and a stand-in webui loads the tab.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hosts.standin.stage import running_page
+
+ROOT = Path(__file__).resolve().parents[1]
+BESIDE = (".git", ".sameface", "node_modules", "__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache", "build")
+PLACES = ("sameface-main", "same face 名前 ü (1)")  # as of a zip; the latter at the end of 200 characters
+VISIT = """
+import json, runpy, sys
+from pathlib import Path
+from hosts.standin.stage import stand_in
+root, data = map(Path, sys.argv[1:])
+with stand_in("a1111", data, extensions=[root]) as webui:
+    runpy.run_path(str(root / "scripts" / "train_lora.py"))
+    ((blocks, title, _),) = webui.script_callbacks.ui_tabs_callback()
+    import lib_lora
+    html = " ".join(str(block.value) for block in blocks.blocks.values() if type(block).__name__ == "HTML")
+    print(json.dumps([title, 'id="sameface"' in html, str(Path(lib_lora.__file__).parents[1])]))
+"""
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A zip laid out as GitHub's: everything that git knows, in a folder named after the branch."""
+    path = tmp_path_factory.mktemp("zip") / "main.zip"
+    with zipfile.ZipFile(path, "w") as target:
+        for name in known():
+            target.write(ROOT / name, f"sameface-main/{name}")
+    return path
+
+
+def known() -> list[str]:
+    """The files of the repository; where this is a folder without git, all but what is made in use."""
+    if (ROOT / ".git").exists() and shutil.which("git"):
+        # also what is about to be added: a test must not fail because its fix is not committed yet
+        listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+        said = subprocess.run(listed, cwd=ROOT, capture_output=True, check=True).stdout.decode()
+        return [name for name in said.split("\0") if name and (ROOT / name).is_file()]
+    return [
+        path.relative_to(ROOT).as_posix()
+        for path in ROOT.rglob("*")
+        if path.is_file() and not set(path.relative_to(ROOT).parts) & set(BESIDE)
+    ]
+
+
+def deep(folder: Path, name: str) -> Path:
+    """A path of this name in the folder, of 200 characters."""
+    missing = 200 - len(str(folder / name))
+    while missing > 1:
+        part = min(missing - 1, 40)
+        folder, missing = folder / ("d" * part), missing - part - 1
+    return folder / name
+
+
+@pytest.fixture(params=PLACES)
+def extension(request: pytest.FixtureRequest, archive: Path, tmp_path: Path) -> Iterator[Path]:
+    """SameFace unpacked in a webui's folder of extensions, and read-only (which stops everybody but root)."""
+    folder = tmp_path / "extensions"
+    root = folder / request.param if request.param == PLACES[0] else deep(folder, request.param)
+    assert request.param == PLACES[0] or len(str(root)) in (199, 200)
+    with zipfile.ZipFile(archive) as source:
+        source.extractall(tmp_path / "unpacked")
+    root.parent.mkdir(parents=True)
+    (tmp_path / "unpacked" / "sameface-main").rename(root)
+    _allow(root, writing=False)
+    yield root
+    if root.exists():
+        _allow(root, writing=True)
+
+
+def _allow(root: Path, writing: bool) -> None:
+    for path in (root, *root.rglob("*")):
+        mode = path.stat().st_mode
+        path.chmod(mode | stat.S_IWUSR if writing else mode & ~(stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH))
+
+
+def contents(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if "__pycache__" not in path.parts}
+
+
+def variables(home: Path, *path: Path) -> dict[str, str]:
+    """An environment whose home, caches and temporary files are in a folder of the test's own."""
+    home.mkdir(exist_ok=True)
+    left = {key: value for key, value in os.environ.items() if not key.startswith(("SAMEFACE_", "XDG_", "PYTHONPATH"))}
+    places = dict.fromkeys(("HOME", "USERPROFILE", "LOCALAPPDATA", "APPDATA", "TMPDIR", "TEMP", "TMP"), str(home))
+    return {**left, **places, "PYTHONPATH": os.pathsep.join(map(str, path)), "PYTHONUTF8": "1", "OMP_NUM_THREADS": "1"}
+
+
+def test_the_hook_and_the_tab_work_there_and_nothing_is_left_elsewhere(extension: Path, tmp_path: Path) -> None:
+    before, home, data = contents(extension), tmp_path / "home", tmp_path / "webui"
+    assert {"install.py", "style.css", "scripts/train_lora.py", "javascript/sameface.js"} <= before
+
+    def python(*words: object, path: tuple[Path, ...] = ()) -> str:
+        command = [sys.executable, *map(str, words)]
+        done = subprocess.run(
+            command, cwd=tmp_path, env=variables(home, *path), capture_output=True, encoding="utf-8", check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    # what the environment of the tests lacks of the worker's packages is installed elsewhere (tests/test_packages.py)
+    assert "Traceback" not in python(extension / "install.py")
+    helpers = (extension, extension / "tests", extension / "tests" / "helpers")
+    title, drawn, code = json.loads(python("-c", VISIT, extension, data, path=helpers).splitlines()[-1])
+    assert (title, drawn, Path(code)) == ("Train LoRA", True, extension)
+    assert contents(extension) - {name for name in contents(extension) if name.startswith(".sameface")} == before
+
+    _allow(extension, writing=True)
+    shutil.rmtree(extension)
+    assert [path for path in home.rglob("*") if path.is_file()] == []
+    assert [path.name for path in data.rglob("*sameface*")] == ["sameface"]  # the data folder
+
+
+@pytest.mark.once("the page's scripts")
+@pytest.mark.parametrize("extension", PLACES[1:], indirect=True)
+def test_the_page_loads_its_scripts_from_there(extension: Path, tmp_path: Path, chromium) -> None:
+    with running_page("a1111", tmp_path / "webui 名前", [extension]) as webui:
+        page = chromium.new_page()
+        page.goto(webui.address)
+        page.get_by_role("tab", name="Train LoRA").or_(page.get_by_role("button", name="Train LoRA")).first.click()
+        page.wait_for_selector("#sameface .sf-tabs", state="visible", timeout=240_000)
+        page.close()
