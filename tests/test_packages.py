@@ -43,7 +43,8 @@ def site(folder: Path, *names: str) -> list[Path]:
         (REFORGE, ["peft==0.13.2"]),
         (NEO, ["ftfy==6.3.1", "open_clip_torch==2.32.0", "wcwidth==0.2.13"]),
         ((*A1111, "diffusers-0.31.0", "peft-0.14.0"), ["peft==0.13.2"]),  # in the ranges, but not beside 4.30.2
-        (("transformers-4.48.1", "diffusers-0.36.0", "peft-0.17.1", *PURE), ["diffusers==0.31.0"]),
+        (("transformers-4.48.1", "diffusers-0.36.0", "peft-0.17.1", *PURE), []),
+        (("transformers-4.48.1", "diffusers-0.30.3", "peft-0.17.1", *PURE), ["diffusers==0.31.0"]),
         (("transformers-4.30.2", "filelock-3.9.0", "packaging-20.9"), LINES),
         (("transformers-4.46.1", "diffusers-0.31.0", "peft-0.13.2", "filelock-3.11.0"), LINES[2:]),
     ],

@@ -1,7 +1,13 @@
 """Prompts as CLIP tokens, cut into chunks of 75 as A1111 does. Knows no model, and loads no torch.
 
-The tokens are those of transformers' ``CLIPTokenizer`` as A1111 loads it. That class brings torch along, which takes
-seconds; its parts do not: ftfy mends the text, regex cuts it into words, the package ``tokenizers`` words into tokens.
+The tokens are those of the ``CLIPTokenizer`` of transformers up to 4, with which A1111 and the Forges paint. That class
+brings torch along, which takes seconds; its parts do not: ftfy mends the text, regex cuts it into words, the package
+``tokenizers`` words into tokens.
+
+transformers 5 has another ``CLIPTokenizer``, which mends nothing: for it ``Mara’s “smile”``, with curly marks as a word
+processor sets them, is other tokens than ``Mara's "smile"``. OpenAI's own tokenizer, with which CLIP was trained, and
+open_clip's mend as ours does (they resolve HTML marks like ``&amp;`` once more). So ours are right, and stay whatever
+transformers is installed; tests/models/test_clip_tokens.py compares all of them.
 """
 
 from __future__ import annotations
@@ -17,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lib_lora.errors import UserError
+from lib_lora.files import write_text
 
 if TYPE_CHECKING:
     from tokenizers.models import BPE
@@ -104,15 +111,23 @@ def token_ids(text: str) -> list[int]:
     return [token for _, token in _tokens(text)]
 
 
+def write_tokenizer(folder: Path) -> None:
+    """The vocabulary in the files from which every release of transformers, and so every webui, makes the tokenizer."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / "vocab.json", json.dumps(vocabulary()))
+    write_text(folder / "merges.txt", "\n".join(["#version: 0.2", *_merges(), ""]))
+    marks = dict.fromkeys(("eos_token", "unk_token", "pad_token"), "<|endoftext|>")
+    settings = {"tokenizer_class": "CLIPTokenizer", "model_max_length": CHUNK + 2, "bos_token": "<|startoftext|>"}
+    write_text(folder / "tokenizer_config.json", json.dumps({**settings, **marks}))
+
+
 @lru_cache(maxsize=1)
 def tokenizer() -> CLIPTokenizer:
-    """The same as transformers has it, for pipelines and for folders that transformers shall read."""
+    """The installed transformers' own tokenizer, for diffusers' pipelines."""
     from transformers import CLIPTokenizer
 
     with tempfile.TemporaryDirectory() as folder:
-        Path(folder, "vocab.json").write_text(json.dumps(vocabulary()), encoding="utf-8")
-        rules = "\n".join(["#version: 0.2", *_merges(), ""])
-        Path(folder, "merges.txt").write_text(rules, encoding="utf-8")
+        write_tokenizer(Path(folder))
         return CLIPTokenizer.from_pretrained(folder)
 
 

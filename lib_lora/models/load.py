@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import metadata
 from typing import Any, cast
 
 import torch
@@ -18,10 +19,11 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProject
 
 from lib_lora.errors import UserError
 from lib_lora.models import text_names, vae_names
-from lib_lora.models.reading.weights import TensorFile
+from lib_lora.models.reading.weights import TensorFile, TensorMissing
 from lib_lora.models.text_encoder import TextEncoder
 from lib_lora.models.unet_names import UNET, original_path
 
+TEXT_MODEL = "text_model."
 VAE = "first_stage_model."  # what the names of its tensors begin with
 HEAD_WIDTH = 64  # channels a head, everywhere but in SD1's UNet
 
@@ -55,12 +57,30 @@ def _complete(file: TensorFile) -> Iterator[None]:
     """A tensor that is not there is said in one sentence."""
     try:
         yield
-    except (KeyError, IndexError) as error:
+    except TensorMissing as error:
         raise UserError(
             f"{file.path.name} is incomplete: it lacks {error}; download it again.",
             code="model-tensor-missing",
             file=file.path.name,
         ) from error
+
+
+def _shape(file: TensorFile, key: str, axes: int) -> tuple[int, ...]:
+    """The first `axes` numbers of a tensor's shape.
+
+    Raises:
+        TensorMissing: there is no such tensor.
+        UserError: it has fewer axes.
+    """
+    shape = file.shape(key)
+    if len(shape) < axes:
+        raise UserError(
+            f"{file.path.name}: {key} has the shape {shape}; this is not an ordinary Stable Diffusion model.",
+            code="model-tensor-too-few-axes",
+            file=file.path.name,
+            tensor=key,
+        )
+    return shape[:axes]
 
 
 def unet_config(
@@ -90,7 +110,7 @@ def _unet_config(
     depths: list[int] = []
     index = 1
     while f"{UNET}input_blocks.{index}.0.in_layers.0.weight" in keys:
-        width = file.shape(f"{UNET}input_blocks.{index}.0.out_layers.3.weight")[0]
+        width = _shape(file, f"{UNET}input_blocks.{index}.0.out_layers.3.weight", 1)[0]
         pair = {_depth(keys, f"input_blocks.{index + j}.1.") for j in range(2)}
         if len(pair) > 1:
             raise _pruned(file)
@@ -106,7 +126,7 @@ def _unet_config(
         extra = {
             "addition_embed_type": "text_time",
             "addition_time_embed_dim": 256,
-            "projection_class_embeddings_input_dim": file.shape(f"{UNET}label_emb.0.0.weight")[1],
+            "projection_class_embeddings_input_dim": _shape(file, f"{UNET}label_emb.0.0.weight", 2)[1],
         }
     return {
         "sample_size": sample_size,
@@ -159,9 +179,9 @@ def load_vae(
 
 def _vae(file: TensorFile, scale: float, force_upcast: bool, dtype: torch.dtype, device: torch.device) -> AutoencoderKL:
     keys = file.keys()
-    widths: list[int] = []
+    widths = [_shape(file, f"{VAE}encoder.down.0.block.0.conv1.weight", 1)[0]]
     while f"{VAE}encoder.down.{len(widths)}.block.0.conv1.weight" in keys:
-        widths.append(file.shape(f"{VAE}encoder.down.{len(widths)}.block.0.conv1.weight")[0])
+        widths.append(_shape(file, f"{VAE}encoder.down.{len(widths)}.block.0.conv1.weight", 1)[0])
     layers = sum(f"{VAE}encoder.down.0.block.{j}.conv1.weight" in keys for j in range(8))
     with torch.device("meta"):
         vae = AutoencoderKL(
@@ -171,7 +191,7 @@ def _vae(file: TensorFile, scale: float, force_upcast: bool, dtype: torch.dtype,
             up_block_types=("UpDecoderBlock2D",) * len(widths),
             block_out_channels=tuple(widths),
             layers_per_block=layers,
-            latent_channels=file.shape(f"{VAE}post_quant_conv.weight")[0],
+            latent_channels=_shape(file, f"{VAE}post_quant_conv.weight", 1)[0],
             scaling_factor=scale,
             force_upcast=force_upcast,
         )
@@ -196,25 +216,51 @@ def load_text_encoder(file: TensorFile, encoder: TextEncoder, dtype: torch.dtype
 
 def _clip(file: TensorFile, prefix: str, dtype: torch.dtype, device: torch.device) -> nn.Module:
     """OpenAI's CLIP-L, already in transformers' layout; some merges lack the ``text_model.`` in their names."""
-    if not any(key.startswith(f"{prefix}text_model.") for key in file.keys()):
-        names = {key: prefix + key.removeprefix("text_model.") for key in _clip_keys(file, prefix)}
-    else:
-        names = {key: prefix + key for key in _clip_keys(file, f"{prefix}text_model.")}
-    width = file.shape(names["text_model.embeddings.token_embedding.weight"])[1]
+    if any(key.startswith(f"{prefix}text_model.") for key in file.keys()):
+        prefix = f"{prefix}text_model."
+    layer = re.compile(rf"{re.escape(prefix)}encoder\.layers\.(\d+)\.")
+    vocabulary, width = _shape(file, f"{prefix}embeddings.token_embedding.weight", 2)
     config = _text_config(
-        layers=1 + max(int(found[1]) for key in names if (found := re.search(r"layers\.(\d+)\.", key))),
+        layers=1 + max((int(found[1]) for key in file.keys() if (found := layer.match(key))), default=0),
         width=width,
-        inner=file.shape(names["text_model.encoder.layers.0.mlp.fc1.weight"])[0],
-        vocabulary=file.shape(names["text_model.embeddings.token_embedding.weight"])[0],
+        inner=_shape(file, f"{prefix}encoder.layers.0.mlp.fc1.weight", 2)[0],
+        vocabulary=vocabulary,
         act="quick_gelu",
     )
+
+    def read(key: str, as_: torch.dtype | None) -> torch.Tensor:
+        text_names.open_clip_key(key)  # only a tensor that a CLIP has can be missing in the file
+        return file.read(prefix + key.removeprefix(TEXT_MODEL), as_)
+
+    return _fill(_text_model(config), file, read, dtype, device)
+
+
+class _Wrapped(nn.Module):
+    """A text model below the name ``text_model``, as every LoRA file and every state of a training calls it.
+
+    transformers has it so too up to 5.5; since 5.6 its ``CLIPTextModel`` is the inner model alone.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.text_model = model
+
+    def forward(self, **arguments: Any) -> Any:
+        return self.text_model(**arguments)
+
+    def __getattr__(self, name: str) -> Any:
+        """What else a text encoder can do and knows: its ``config``, its ``dtype``, recomputing activations."""
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(super().__getattr__("text_model"), name)
+
+
+def _text_model(config: CLIPTextConfig, projection: bool = False) -> nn.Module:
+    """A CLIP text encoder without numbers; its names are the same with every transformers."""
     with torch.device("meta"):
-        model = CLIPTextModel(config)
-    return _fill(model, file, lambda key, as_: file.read(names[key], as_), dtype, device)
-
-
-def _clip_keys(file: TensorFile, prefix: str) -> list[str]:
-    return [f"text_model.{key.removeprefix(prefix)}" for key in file.keys() if key.startswith(prefix)]
+        model = (CLIPTextModelWithProjection if projection else CLIPTextModel)(config)
+    return model if hasattr(model, "text_model") else _Wrapped(model)
 
 
 def _open_clip(
@@ -229,17 +275,15 @@ def _open_clip(
             code="text-encoder-incomplete",
             file=file.path.name,
         )
-    vocabulary, width = file.shape(f"{prefix}token_embedding.weight")
+    vocabulary, width = _shape(file, f"{prefix}token_embedding.weight", 2)
     config = _text_config(
         layers=layers - skip,
         width=width,
-        inner=file.shape(f"{prefix}transformer.resblocks.0.mlp.c_fc.weight")[0],
+        inner=_shape(file, f"{prefix}transformer.resblocks.0.mlp.c_fc.weight", 2)[0],
         vocabulary=vocabulary,
         act="gelu",
-        projection_dim=file.shape(f"{prefix}text_projection")[1] if projection else width,
+        projection_dim=_shape(file, f"{prefix}text_projection", 2)[1] if projection else width,
     )
-    with torch.device("meta"):
-        model = (CLIPTextModelWithProjection if projection else CLIPTextModel)(config)
 
     def read(key: str, as_: torch.dtype | None) -> torch.Tensor:
         name, part = text_names.open_clip_key(key)
@@ -249,7 +293,7 @@ def _open_clip(
         whole = file.read(prefix + name, as_)  # q, k and v are stored as one matrix
         return whole.chunk(3)[part].clone()
 
-    return _fill(model, file, read, dtype, device)
+    return _fill(_text_model(config, projection), file, read, dtype, device)
 
 
 def _text_config(
@@ -270,6 +314,18 @@ def _text_config(
     )
 
 
+def _unknown_part(module: nn.Module, key: str) -> UserError:
+    """The fault is not the file's: a library builds its models otherwise than any that SameFace knows."""
+    library = "diffusers" if isinstance(module, (UNet2DConditionModel, AutoencoderKL)) else "transformers"
+    return UserError(
+        f"{library} {metadata.version(library)} builds this kind of model with a part that SameFace does not know"
+        f" ({key}); update SameFace, or install an older {library}.",
+        code="model-part-unknown",
+        library=library,
+        part=key,
+    )
+
+
 def _fill(module: nn.Module, file: TensorFile, read: Read, dtype: torch.dtype, device: torch.device) -> nn.Module:
     """Give every tensor of a module on the meta device its values from the file."""
     tensors: dict[str, torch.Tensor] = {}
@@ -277,8 +333,11 @@ def _fill(module: nn.Module, file: TensorFile, read: Read, dtype: torch.dtype, d
         if key.endswith("position_ids"):
             tensors[key] = torch.arange(empty.shape[-1]).unsqueeze(0).to(device)
             continue
-        with _complete(file):
-            tensor = read(key, dtype)
+        try:
+            with _complete(file):
+                tensor = read(key, dtype)
+        except (KeyError, IndexError, ValueError) as error:
+            raise _unknown_part(module, key) from error
         if tensor.shape != empty.shape and tensor.numel() == empty.numel():
             tensor = tensor.reshape(empty.shape)  # 1x1 convolution stored for a linear layer, or the reverse
         if tensor.shape != empty.shape:

@@ -10,6 +10,7 @@ from faults import raises
 from safetensors.torch import save_file
 from torch.nn import functional as F
 
+from lib_lora.models import load
 from lib_lora.models.families.identify import identify
 
 CPU = torch.device("cpu")
@@ -166,3 +167,49 @@ def test_a_missing_tensor_is_one_sentence(tmp_path, load, key):
     save_file(tensors, str(tmp_path / "m.safetensors"))
     with raises("model-tensor-missing", has="m.safetensors"):
         getattr(identify(tmp_path / "m.safetensors"), load)(torch.float32, CPU)
+
+
+@pytest.mark.parametrize(("load", "key"), [("load_text", f"{_TEXT}embeddings.token_embedding.weight")])
+def test_a_tensor_without_axes_is_one_sentence(tmp_path, load, key):
+    save_file({**toys.toy_tensors("sd1"), key: torch.tensor(1.0)}, str(tmp_path / "m.safetensors"))
+    with raises("model-tensor-too-few-axes", has=key):
+        getattr(identify(tmp_path / "m.safetensors"), load)(torch.float32, CPU)
+
+
+class _OtherUNet(load.UNet2DConditionModel):
+    def __init__(self, **config):
+        super().__init__(**config)
+        self.new_gate = torch.nn.Linear(2, 2)
+
+
+class _OtherText(load.CLIPTextModel):
+    def __init__(self, config):
+        super().__init__(config)
+        self.adapter_of_tomorrow = torch.nn.Linear(2, 2)
+
+
+@pytest.mark.parametrize(
+    ("part", "library", "name", "changed"),
+    [
+        ("load_denoiser", "diffusers", "UNet2DConditionModel", _OtherUNet),
+        ("load_text", "transformers", "CLIPTextModel", _OtherText),
+    ],
+)
+def test_a_library_that_builds_a_model_otherwise_is_named_and_not_the_file(
+    toy, monkeypatch, part, library, name, changed
+):
+    monkeypatch.setattr(load, name, changed)
+    with raises("model-part-unknown", library=library, has=library) as caught:
+        getattr(identify(toy("sd1")), part)(torch.float32, CPU)
+    assert "toy" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["sd1", "sd2v", "sdxl"])
+def test_the_parts_of_a_text_encoder_have_the_same_names_with_every_transformers(toy, kind):
+    """LoRA files and the states of a training contain these names."""
+    for encoder in identify(toy(kind)).load_text(torch.float32, CPU).encoders:
+        names = [name for name in encoder.state_dict() if name != "text_projection.weight"]
+        assert all(name.startswith("text_model.") for name in names)
+        assert "text_model.encoder.layers.0.self_attn.q_proj.weight" in names
+        assert encoder.get_submodule("text_model.encoder.layers")[0].training is False
+        assert encoder.config.hidden_size == encoder.text_model.final_layer_norm.weight.shape[0]

@@ -30,7 +30,7 @@ from lib_lora.lora.adapter.adapter import attach
 from lib_lora.lora.adapter_settings import LoraSettings
 from lib_lora.lora.file.metadata import LoraFacts, build
 from lib_lora.lora.file.writing import write
-from lib_lora.models.clip_tokens import tokenizer
+from lib_lora.models.clip_tokens import write_tokenizer
 from lib_lora.models.families.identify import identify
 from lib_lora.pictures import Cell
 from lib_lora.runs.events import EventLog
@@ -104,9 +104,7 @@ def home(toy, tmp_path_factory):
     """A data folder for the webui: the toy, its config, a tokenizer, and a LoRA of each kind."""
     home = tmp_path_factory.mktemp("webui")
     clip = home / "clip"
-    tokenizer().save_pretrained(clip)
-    settings = json.loads((clip / "tokenizer_config.json").read_text(encoding="utf-8"))
-    (clip / "tokenizer_config.json").write_text(json.dumps({**settings, "model_max_length": 77}), encoding="utf-8")
+    write_tokenizer(clip)
     CLIPTextConfig(
         hidden_size=64, intermediate_size=256, num_hidden_layers=12, num_attention_heads=1, vocab_size=49408
     ).save_pretrained(clip)

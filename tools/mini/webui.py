@@ -7,7 +7,6 @@ A1111 reads the shapes of the UNet and the VAE from the ``.yaml``, and the text 
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 from pathlib import Path
 
@@ -16,8 +15,8 @@ import yaml
 from transformers import CLIPTextConfig
 
 from lib_lora.errors import UserError
-from lib_lora.files import atomic_file, write_json
-from lib_lora.models.clip_tokens import tokenizer
+from lib_lora.files import atomic_file
+from lib_lora.models.clip_tokens import write_tokenizer
 from lib_lora.models.families.identify import identify
 
 MODEL = Path(__file__).resolve().parents[2] / "tests" / "data" / "mini-face" / "mini-face.safetensors"
@@ -49,9 +48,7 @@ def put(model: Path, folder: Path) -> Path:
 def write_clip(shape: CLIPTextConfig, folder: Path) -> None:
     """The text encoder's shape and CLIP's tokenizer, as transformers reads them from a folder."""
     shape.save_pretrained(folder)
-    tokenizer().save_pretrained(folder)
-    path = folder / "tokenizer_config.json"
-    write_json(path, {**json.loads(path.read_text(encoding="utf-8")), "model_max_length": 77})
+    write_tokenizer(folder)
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ a file is can be said without.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from lib_lora.errors import UserError
 from lib_lora.files import explained, opened, opened_raw
@@ -19,6 +19,12 @@ from lib_lora.models.reading.safe_unpickler import Stub
 
 if TYPE_CHECKING:
     import torch
+
+_Entry = TypeVar("_Entry")
+
+
+class TensorMissing(KeyError):
+    """The file has no tensor of this name."""
 
 
 class TensorFile:
@@ -32,18 +38,34 @@ class TensorFile:
         raise TypeError("use open_tensors()")
 
     def shape(self, key: str) -> tuple[int, ...]:
-        """The tensor's shape, without reading it."""
+        """The tensor's shape, without reading it.
+
+        Raises:
+            TensorMissing: there is none.
+        """
         raise TypeError("use open_tensors()")
 
     def read(self, key: str, dtype: torch.dtype | None = None) -> torch.Tensor:
-        """The tensor on the CPU as a private copy, as `dtype` (None: as stored)."""
+        """The tensor on the CPU as a private copy, as `dtype` (None: as stored).
+
+        Raises:
+            TensorMissing: there is none.
+        """
         raise TypeError("use open_tensors()")
+
+
+class _Entries(dict[str, _Entry]):
+    """Where each tensor of a file lies."""
+
+    def __missing__(self, key: str) -> NoReturn:
+        raise TensorMissing(key)
 
 
 class _SafeTensors(TensorFile):
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.entries, self.metadata = read_header(path)
+        entries, self.metadata = read_header(path)
+        self.entries = _Entries(entries)
 
     def keys(self) -> set[str]:
         return set(self.entries)
@@ -66,7 +88,7 @@ class _Pickle(TensorFile):
         self.path = path
         self.metadata = {}
         self.archive = Archive(path)
-        self.entries = _table(path, self.archive)
+        self.entries = _Entries(_table(path, self.archive))
 
     def keys(self) -> set[str]:
         return set(self.entries)

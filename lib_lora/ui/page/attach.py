@@ -50,7 +50,8 @@ class Attached:
 
     def started(self, demo: Any, app: FastAPI) -> None:
         """Put the routes into an app, once, and start the supervisor; for a webui's `on_app_started`."""
-        if not _included(app):
+        if not getattr(app.state, "sameface", False):
+            app.state.sameface = True
             app.include_router(page_modules.router())
             app.include_router(_late(self._routes) if self._later else self._routes())
         if self._later:
@@ -111,11 +112,6 @@ def attach(host: Host, later: bool = False) -> Attached:
         if root in _kept:
             _kept[root][1].host = host  # a reloaded script brings a new one
     return Attached(host, root, later)
-
-
-def _included(app: FastAPI) -> bool:
-    """Whether an app has the routes already."""
-    return any(str(getattr(route, "path", "")).startswith(f"{PREFIX}/") for route in app.router.routes)
 
 
 def _late(made: Callable[[], APIRouter]) -> APIRouter:

@@ -14,6 +14,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,8 @@ _TYPES = {".js": "text/javascript", ".css": "text/css"}
 # no footer with gradio's own links, and no margins around a page that has only one tab
 _STYLE = (
     "footer { display: none !important; } .gradio-container { max-width: none !important; padding: 8px !important; }"
+    " .gradio-container > .main { max-width: none !important; } .gradio-container :is(.main, .html-container)"
+    " { padding: 0 !important; }"
 )
 _FONTS = {"font": ["system-ui", "sans-serif"], "font_mono": ["ui-monospace", "monospace"]}
 
@@ -147,12 +150,15 @@ def page(host: Alone, attached: Any, entry: LoginSecrets | None = None) -> Any:
         entry: the secrets that open it once; None = there are none.
     """
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+    os.environ.setdefault("GRADIO_SSR_MODE", "False")  # else gradio from 5 on starts Node where there is one
     import gradio as gr
 
     from lib_lora.ui.http.access_middleware import AccessMiddleware
 
     tab = attached.tab()  # made within the page's block, it would be drawn twice
-    with gr.Blocks(title="SameFace", theme=gr.themes.Default(**_FONTS), css=_STYLE, analytics_enabled=False) as blocks:
+    style = {"theme": gr.themes.Default(**_FONTS), "css": _STYLE}
+    mounted = style if "theme" in signature(gr.mount_gradio_app).parameters else {}  # since gradio 6
+    with gr.Blocks(title="SameFace", analytics_enabled=False, **({} if mounted else style)) as blocks:
         tab.render()
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     attached.started(None, app)  # before gradio's page, which takes every address that is left
@@ -166,7 +172,11 @@ def page(host: Alone, attached: Any, entry: LoginSecrets | None = None) -> Any:
         return FileResponse(found, media_type=_TYPES[found.suffix], headers=headers)
 
     return AccessMiddleware(
-        gr.mount_gradio_app(app, blocks, path="/"), host, route_access.TOKEN, head(), entry or LoginSecrets()
+        gr.mount_gradio_app(app, blocks, path="/", **mounted),
+        host,
+        route_access.TOKEN,
+        head(),
+        entry or LoginSecrets(),
     )
 
 

@@ -1,12 +1,13 @@
 """The tab as gradio sees it: a place that our own modules draw in, and a hidden button that fills in a prompt.
 
-Works in gradio 3 and 4. Imports gradio alone.
+Works in gradio 3 to 6. Imports gradio alone.
 """
 
 from __future__ import annotations
 
 import html
 from collections.abc import Iterable
+from inspect import signature
 from typing import Any
 
 import gradio as gr  # type: ignore[import-untyped, import-not-found, unused-ignore]
@@ -15,6 +16,8 @@ from lib_lora.hosts.host_protocol import Host
 from lib_lora.hosts.webui_page import ELEMENT, paste_button
 from lib_lora.ui.page import page_modules
 
+# Gradio 6 lays a style over HTML, which takes the ring from what has the focus; the page has its own.
+_BARE = {"apply_default_css": False} if "apply_default_css" in signature(gr.HTML).parameters else {}
 _LOADING = "Loading ... If this stays, reload the page; the browser's console says what is wrong."
 
 
@@ -26,7 +29,7 @@ def tab(host: Host, token: str) -> gr.Blocks:
         token: lets the page use the routes.
     """
     with gr.Blocks(analytics_enabled=False) as blocks:
-        place = gr.HTML(mount(token), elem_id=f"{ELEMENT}_mount")
+        place = gr.HTML(mount(token), elem_id=f"{ELEMENT}_mount", **_BARE)
         infotext = gr.Textbox(elem_id=f"{ELEMENT}_infotext", visible=False, show_label=False)
         send = gr.Button("Send", elem_id=f"{ELEMENT}_send", visible=False)
         if host.name != "alone":

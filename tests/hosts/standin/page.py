@@ -34,6 +34,7 @@ from modules import (  # noqa: E402
 
 HOST = os.path.dirname(os.path.dirname(os.path.realpath(processing.__file__)))
 GRADIO4 = not gr.__version__.startswith("3.")
+GRADIO6 = int(gr.__version__.partition(".")[0]) >= 6
 original_template = gr.routes.templates.TemplateResponse
 turn = 0
 
@@ -251,7 +252,7 @@ def main() -> None:
             prevent_thread_lock=True,
             inbrowser=False,
             quiet=True,
-            show_api=False,
+            **({"footer_links": []} if GRADIO6 else {"show_api": False}),
             allowed_paths=[HOST, paths.data_path, *standin_setup.EXTENSIONS],
         )
         app.user_middleware = [one for one in app.user_middleware if one.cls.__name__ != "CORSMiddleware"]
