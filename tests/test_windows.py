@@ -165,7 +165,7 @@ DEVICES |= {f"{name}{digit}" for name in ("com", "lpt") for digit in "123456789Â
 LONGEST = 259  # characters of a path, without its end
 HOMES = (
     r"C:\Users\Somebody\AppData\Local\sameface",
-    r"D:\stable-diffusion-webui-forge\sameface",
+    r"D:\ai\stable-diffusion-webui-forge\sameface",
     r"\\server\share\data",
 )
 
