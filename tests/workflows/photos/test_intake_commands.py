@@ -41,6 +41,7 @@ def heap(tmp_path):
     return folder, packed
 
 
+@pytest.mark.once("what goes into a run; test_main_job.py repeats a whole job")
 def test_from_a_heap_to_a_run(main, quick, heap, tmp_path, toy):
     folder, packed = heap
     before = {path: path.read_bytes() for path in folder.iterdir()}

@@ -2,7 +2,6 @@
 
 import os
 import threading
-from types import SimpleNamespace
 
 from modules import devices, hashes, shared
 from modules.paths_internal import models_path
@@ -66,6 +65,13 @@ def select_checkpoint():
     return found
 
 
+class ForgeObjects:
+    """The parts of a model, with LoRAs or without."""
+
+    def __init__(self, unet, clip):
+        self.unet, self.clip = unet, clip
+
+
 class Model:
     """Of a family that the file's name tells: "xl", "v2", else SD1."""
 
@@ -82,7 +88,7 @@ class Model:
             self.is_sd2, self.is_sd3 = is_sd2, False
         self.current_lora_hash = str([])
         if FORGES:  # with LoRAs another one; the same without, and with those that do not fit
-            self.forge_objects_original = SimpleNamespace(unet=object(), clip=object())
+            self.forge_objects_original = ForgeObjects(object(), object())
             self.forge_objects_after_applying_lora = self.forge_objects_original
 
     def to(self, device):
