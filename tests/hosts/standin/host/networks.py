@@ -9,7 +9,7 @@ import os
 import struct
 
 from modules import errors, sd_models, shared
-from modules.standin_setup import FORGES, note
+from modules.standin_setup import KIND, PATCHES, note
 
 UNREADABLE = b"cannot be read"  # a file with these bytes in it is no LoRA
 OF_NO_MODEL = b"of another family"  # a file with these bytes in it fits nothing
@@ -83,6 +83,8 @@ def load_networks(names, te_multipliers=None, unet_multipliers=None, dyn_dims=No
             continue
         content = hashlib.sha256(content_of(network.filename)).hexdigest()
         loaded_networks.append(network)  # before anybody looks at what is in it
+        if KIND in ("forge", "reforge"):
+            network.modules = {}  # which these never fill
         if OF_NO_MODEL in content_of(network.filename):
             note(f"nothing of {name} fits")
             network.modules = {}
@@ -90,7 +92,7 @@ def load_networks(names, te_multipliers=None, unet_multipliers=None, dyn_dims=No
         wanted.append((name, (te_multipliers or [1.0] * len(names))[number], content))
     if [one[:2] for one in wanted] != [one[:2] for one in _applied]:
         _applied[:] = wanted
-    if FORGES:
+    if PATCHES:
         _load_in_forge([one[0] for one in wanted], str([names, te_multipliers]))
 
 

@@ -5,7 +5,7 @@ import threading
 
 from modules import devices, hashes, shared
 from modules.paths_internal import models_path
-from modules.standin_setup import FORGES, KIND, note
+from modules.standin_setup import FORGES, KIND, PATCHES, note
 
 model_path = os.path.join(models_path, "Stable-diffusion")
 checkpoints_list, checkpoint_aliases, checkpoints_loaded = {}, {}, {}
@@ -87,7 +87,7 @@ class Model:
         if KIND != "neo":
             self.is_sd2, self.is_sd3 = is_sd2, False
         self.current_lora_hash = str([])
-        if FORGES:  # with LoRAs another one; the same without, and with those that do not fit
+        if PATCHES:  # with LoRAs another one; the same without, and with those that do not fit
             self.forge_objects_original = ForgeObjects(object(), object())
             self.forge_objects_after_applying_lora = self.forge_objects_original
 
