@@ -9,6 +9,7 @@ import base64
 import io
 import json
 import os
+import shutil
 import socket
 import subprocess
 import threading
@@ -122,8 +123,8 @@ def home(tmp_path_factory):
     if SMALL:
         _two_small_ones(models)
     else:
-        for name in (kinds.base().name, "other.safetensors"):  # by its name alone it is another one
-            os.link(kinds.base(), models / name)
+        for name in (kinds.base().name, "other.safetensors"):  # the same content; a link would be the same file too
+            shutil.copyfile(kinds.base(), models / name)
     for number in (1, 2):
         _lora(home / f"lora {number} ü.safetensors", number)
     scripts = home / "extensions" / "sameface-trial" / "scripts"
@@ -227,7 +228,7 @@ def test_pictures_are_what_the_users_own_would_be(webui, home):
         assert (painted[2 + number] == own[seed]).all(), "weight 0"
         change = [np.abs(painted[start + number] - own[seed]).mean() for start in (4, 6, 10, 12)]
         assert 0.5 < change[0] < change[1] * 1.5
-        assert change[1] > 2
+        assert change[1] > (2 if SMALL else 1)
         assert np.abs(painted[6 + number] - painted[12 + number]).mean() > 1, "the second LoRA"
     assert "Lora hashes" in answer["infotexts"][6]
     assert "Lora hashes" not in answer["infotexts"][0]
