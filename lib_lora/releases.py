@@ -17,6 +17,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from importlib import metadata
+from itertools import pairwise
 from pathlib import Path
 
 from lib_lora.environment import PURPOSES, ROOT, admits, installed, parse, requirements
@@ -30,7 +31,7 @@ def reasons(root: Path = ROOT, purpose: str = "test") -> dict[str, re.Match[str]
     found = {}
     for name in PURPOSES[purpose]:
         lines = (root / "requirements" / f"{name}.txt").read_text(encoding="utf-8").splitlines()
-        for above, line in zip(lines, lines[1:], strict=False):
+        for above, line in pairwise(lines):
             said = _REASON.fullmatch(above)
             if "<" in line.split("#")[0] and said:
                 found[_normal(parse(line.split(";")[0])[0])] = said
@@ -38,7 +39,7 @@ def reasons(root: Path = ROOT, purpose: str = "test") -> dict[str, re.Match[str]
 
 
 def newer(root: Path = ROOT, there: Mapping[str, str] | None = None) -> list[str]:
-    """What is installed in a later release than the one with which the tests last passed: ["diffusers 0.43.0 (0.42.1)"].
+    """What is installed later than the release with which the tests last passed: ["diffusers 0.43.0 (0.42.1)"].
 
     Args:
         root: the source folder.
