@@ -232,7 +232,7 @@ def test_stopped_moved_and_resumed(toy, main, quick, some_photos, tmp_path, stop
     said = main("new", "Ines", "--trigger", "inxs", "--class", "woman", "--consent", "myself",
                 "--photos", some_photos("ines", 2), "--data", root)  # fmt: skip
     assert said.status == 0, said.err
-    assert "2 photos added, in" in said.out
+    assert "2 photos added." in said.out
     said = main("train", "Ines", "--base", base, "--steps", "2", "--data", root, *quick)
     run = root / "characters" / "ines" / "runs" / "001"
     assert said.status == STOPPED
