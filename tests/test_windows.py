@@ -6,13 +6,24 @@
 from __future__ import annotations
 
 import ast
+import contextlib
+import errno
 import importlib.util
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import pytest
+from faults import raises
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lib_lora.errors import UserError
+from lib_lora.files import explained, slug
+from lib_lora.photos.importing import safe_names
+from lib_lora.workspace import workspace as workspace_module
+from lib_lora.workspace.workspace import Workspace
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = [ROOT / "install.py", *(ROOT / "scripts").glob("*.py"), *(ROOT / "lib_lora").rglob("*.py")]
@@ -145,3 +156,100 @@ def test_types_hold_for_windows(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "mypy", "--platform", "win32", "--cache-dir", str(tmp_path), "lib_lora"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", check=False)
     assert done.returncode == 0, done.stdout
+
+
+# ------------------------------------------------------------------------------------------------------ names and paths
+
+DEVICES = {"con", "prn", "aux", "nul", "conin$", "conout$"}
+DEVICES |= {f"{name}{digit}" for name in ("com", "lpt") for digit in "123456789¹²³"}
+LONGEST = 259  # characters of a path, without its end
+HOMES = (
+    r"C:\Users\Somebody\AppData\Local\sameface",
+    r"D:\ai\stable-diffusion-webui-forge\sameface",
+    r"\\server\share\data",
+)
+
+
+def is_refused(name: str) -> bool:
+    """Whether Windows cannot make a file of this name, or makes another one."""
+    forbidden = set('<>:"|?*/\\') | {chr(code) for code in range(32)}
+    device = name.partition(".")[0].rstrip().lower() in DEVICES
+    return not name or device or name[-1] in " ." or bool(forbidden & set(name)) or len(name) > 255
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "CON",
+        "con.jpg",
+        "Aux .old.jpg",
+        "a.",
+        "b ",
+        "a:b",
+        "x?",
+        "tab\t",
+        "",
+        "COM¹",
+        "com¹.txt",
+        "NUL",
+        "ok\\no",
+        "…",
+        "名前",
+    ],
+)
+@settings(deadline=None, max_examples=60)
+@given(more=st.text(max_size=12))
+def test_names_of_photos_and_characters_are_taken_by_windows(name: str, more: str) -> None:
+    for wished in (name, name + more, more):
+        assert not is_refused(safe_names.safe_stem(wished) + ".jpg")
+        with contextlib.suppress(UserError):  # says that a name cannot be used
+            assert not is_refused(slug(wished))
+
+
+def test_what_windows_refuses_is_known_here() -> None:
+    for name in ("con", "NUL.txt", "aux .jpg", "a.", "a ", "a:b", "lpt9", "com¹", ""):
+        assert is_refused(name)
+    for name in ("console", "a.b", "名前", "com10", "null"):
+        assert not is_refused(name)
+
+
+@pytest.mark.parametrize(("one", "other"), [("Mara", "MARA"), ("straße", "STRASSE"), ("é", "e\u0301")])
+def test_names_that_meet_where_case_does_not_count_are_one(one: str, other: str) -> None:
+    assert slug(one) == slug(other)
+    assert safe_names.key(one) == safe_names.key(other)
+
+
+@pytest.mark.parametrize("home", HOMES)
+def test_the_longest_paths_fit_into_what_windows_takes(home: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the longest name of a character; the photo's own name may be 100 characters long."""
+    monkeypatch.setattr(workspace_module, "Path", PureWindowsPath)
+    name = slug("x" * 300)
+    character = Workspace(PureWindowsPath(home)).character(name)
+    run = character.run("001")
+    temporary = ".12345678.tmp"  # while it is written
+    paths = [
+        run.path / "checkpoints" / f"{name}-001-000480.safetensors{temporary}",
+        run.path / "grids" / "001" / "cells" / f"00-cell-with-a-long-name-0.8.png{temporary}",
+        character.photos / f"{safe_names.safe_stem('y' * 300)}.jpeg{temporary}",
+    ]
+    for path in paths:
+        assert path.is_absolute()
+        assert len(str(path)) <= LONGEST
+
+
+def test_a_share_and_a_drive_are_homes_like_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workspace_module, "Path", PureWindowsPath)
+    for home in HOMES:
+        root = PureWindowsPath(home)
+        inside = Workspace(root).path_of("characters/mara/runs/001")
+        assert inside == root / "characters" / "mara" / "runs" / "001"
+        for outside in ("..\\x", "C:x", "\\x", "//server/other/x"):
+            with contextlib.suppress(UserError):
+                assert not Workspace(root).path_of(outside).is_relative_to(root)
+
+
+def test_a_path_that_is_too_long_is_not_said_to_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lib_lora.files.sys.platform", "win32")
+    for length, code in ((300, "path-too-long"), (100, "file-missing")):
+        with raises(code), explained(Path("x" * length)):
+            raise FileNotFoundError(errno.ENOENT, "The system cannot find the path specified")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from lib_lora.hosts.host_protocol import CardVisibility
@@ -36,6 +38,18 @@ class Forge(Webui):
 
     def settle(self) -> None:
         """See `Webui`."""
+
+    @contextmanager
+    def on_checkpoint(self, title: str) -> Iterator[dict[str, Any]]:
+        """See `Webui`. What the page says of the selected checkpoint below it stays."""
+        data = ask_or("shared:opts.data", {})
+        digest = data.get("sd_checkpoint_hash")
+        try:
+            with super().on_checkpoint(title) as override:
+                yield override
+        finally:
+            if title and "sd_checkpoint_hash" in data:
+                data["sd_checkpoint_hash"] = digest
 
     def on_its_thread(self, work: Callable[[], Any]) -> Any:
         """See `Webui`. An error there would only be printed, so it is carried over."""
@@ -70,18 +84,28 @@ class Forge(Webui):
             return ""
         return f"This webui does not load models of {wanted.label}, so SameFace itself paints the test pictures."
 
-    def applied(self, stem: str) -> bool:
-        """See `Webui`. It lists a LoRA before it looks at what is in it, and goes on without one that does not fit; a
-        model with LoRAs is a copy of the one without."""
-        if not super().applied(stem):
+    def loras_now(self) -> tuple[str, Any]:
+        """See `Webui`: what it was told to apply last, and a weak reference to what came of it."""
+        model = self.model()
+        made = getattr(model, "forge_objects_after_applying_lora", None)
+        return str(getattr(model, "current_lora_hash", "")), (lambda: None) if made is None else weakref.ref(made)
+
+    def applied(self, stem: str, before: tuple[str, Any]) -> bool:
+        """See `Webui`. It lists a LoRA before it looks at what is in it. Where the file cannot be read it paints on
+        with what was applied before; where nothing in it fits, with the model itself and no copy of it. That a LoRA
+        lists no layers means nothing: Forge and its elder descendants never fill that list."""
+        if all(one.name != stem for one in ask("networks:loaded_networks")):
             return False
         model = self.model()
-        before, after = (
+        plain, made = (
             getattr(model, name, None) for name in ("forge_objects_original", "forge_objects_after_applying_lora")
         )
-        if before is None or after is None:
+        if plain is None or made is None:
             return True  # this one does not say
-        return any(getattr(before, part, None) is not getattr(after, part, None) for part in ("unet", "clip"))
+        told, previous = before
+        if made is previous() and told != str(getattr(model, "current_lora_hash", "")):
+            return False
+        return any(getattr(plain, part, None) is not getattr(made, part, None) for part in ("unet", "clip"))
 
 
 class Neo(Forge):

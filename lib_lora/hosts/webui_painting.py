@@ -57,9 +57,19 @@ class PaintingWebui(Host):
     def ready_model(self) -> Any:
         """The selected model, on the GPU; None where there is none. The queue is held."""
 
-    def applied(self, stem: str) -> bool:
+    def loras_now(self) -> Any:
+        """What `applied` wants to know of the time before the picture."""
+        return None
+
+    def applied(self, stem: str, before: Any) -> bool:
         """Whether the last picture was painted with this LoRA. A webui paints on without one that it cannot read, and
-        that would pass for a LoRA without effect."""
+        that would pass for a LoRA without effect.
+
+        Args:
+            stem: its name.
+            before: what `loras_now` said before the picture.
+        """
+        del before
         return any(one.name == stem and getattr(one, "modules", True) for one in ask("networks:loaded_networks"))
 
 
@@ -218,6 +228,7 @@ def _painted(
     stem = stems[one.lora] if one.lora else ""
     ask("shared:state.begin")(job=task)
     ask_or("progress:start_task", _nothing)(task)
+    before = host.loras_now()
     try:
         runner = _runner(stop)
         try:
@@ -237,7 +248,7 @@ def _painted(
             raise UserError(
                 "Interrupt or Skip was pressed in the webui; start the test again.", code="webui-interrupted"
             )
-        if stem and one.weight and processed.images and not host.applied(stem):
+        if stem and one.weight and processed.images and not host.applied(stem, before):
             raise UserError(
                 f"The webui could not load the LoRA {one.lora.name if one.lora else stem} on this checkpoint; see its"
                 " console for the reason.",

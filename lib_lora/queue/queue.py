@@ -22,6 +22,7 @@ from lib_lora.queue import queue_file, queue_rows
 from lib_lora.queue.job_types import Lane, arguments_of, lane_of, with_files
 from lib_lora.queue.queue_file import fact, note
 from lib_lora.queue.queue_rows import State, Wish
+from lib_lora.workspace import file_cache
 from lib_lora.workspace.workspace import Workspace
 
 MOST_WAITING = 1000
@@ -151,6 +152,11 @@ class Queue:
         """Those that wait, in line, and those that run or are paused."""
         with self._file.open() as db:
             return self._open_ones(db)
+
+    def observe(self) -> None:
+        """Let `file_cache.unless_changed` know that what is being made comes from this queue."""
+        for part in ("", "-wal"):  # SQLite's changes that are not in the file yet; empty while somebody reads
+            file_cache.observe_settled(f"{self.path}{part}")
 
     def folder(self, number: int) -> Path:
         """Where the events, the log and the result of a job lie; it may not be there yet."""

@@ -19,6 +19,7 @@ from lib_lora.files import explained
 from lib_lora.queue import queue_mending, queue_rows
 from lib_lora.queue.queue_rows import COLUMNS, SEAL_COLUMN
 from lib_lora.runs.run_lock import only_process
+from lib_lora.workspace.file_cache import mark
 from lib_lora.workspace.workspace import Workspace
 
 MENDING = "mending"  # in the folder of the jobs
@@ -130,7 +131,7 @@ class QueueFile:
         """What the user should know: that a damaged file was moved aside. Empty once that is deleted."""
         with self.open() as db:
             moved, left = fact(db, "moved"), fact(db, "left")
-        if not moved or not Path(moved).exists():
+        if not moved or mark(moved) is None:
             return ""
         return (
             f"The list of jobs was damaged and is now {moved}; a new one was begun. {left}{' ' if left else ''}Photos, "

@@ -19,9 +19,9 @@ from typing import Any
 from lib_lora import typed_settings
 from lib_lora.character.store import read_yaml
 from lib_lora.errors import UserError
-from lib_lora.files import names, read_json
+from lib_lora.files import read_json
 from lib_lora.training.plan.train_settings import TrainSettings
-from lib_lora.workspace.file_cache import kept, mark
+from lib_lora.workspace.file_cache import kept, mark, names_in
 from lib_lora.workspace.workspace import CharacterFolder, RunFolder
 
 REPORT = "report.json"  # of a grid
@@ -73,9 +73,9 @@ def identifiers(folder: Path, file: str) -> Iterator[str]:
 
     Each is looked for only when it is asked for: the newest is most often all that is wanted.
     """
-    found = [name for name in names(folder) if name.isascii() and name.isdigit() and len(name) < 10]
+    found = [name for name in names_in(folder) if name.isascii() and name.isdigit() and len(name) < 10]
     found.sort(key=lambda name: (int(name), name), reverse=True)
-    return (name for name in found if os.path.isfile(f"{folder}{os.sep}{name}{os.sep}{file}"))  # noqa: PTH113 - quick
+    return (name for name in found if mark(f"{folder}{os.sep}{name}{os.sep}{file}") is not None)
 
 
 def runs(folder: CharacterFolder) -> list[RunRecord]:
@@ -151,7 +151,7 @@ def _run(folder: Path) -> RunRecord:
 def saved_steps(checkpoints: Path, stem: str) -> list[int]:
     """As `training.plan.run_file.saved_steps`."""
     wanted = re.compile(rf"{re.escape(stem)}-([0-9]{{6,}})\.safetensors")
-    return sorted(int(match[1]) for name in names(checkpoints) if (match := wanted.fullmatch(name)))
+    return sorted(int(match[1]) for name in names_in(checkpoints) if (match := wanted.fullmatch(name)))
 
 
 def _seconds(iso: str) -> float:
@@ -238,4 +238,5 @@ def uses(run_folder: Path) -> list[dict[str, Any]]:
             return []
         return [one for one in found if isinstance(one, dict) and "file" in one] if isinstance(found, list) else []
 
-    return kept(("uses", run_folder), mark(path), read) if path.is_file() else []
+    there = mark(path)
+    return [] if there is None else kept(("uses", run_folder), there, read)

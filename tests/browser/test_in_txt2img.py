@@ -105,6 +105,17 @@ def test_a_prompt_of_the_users_own_is_not_replaced_unasked(person: Visitor) -> N
     assert prompt(person).input_value() == ours
 
 
+def test_the_ux_extensions_own_list_of_loras_is_refreshed_too(person: Visitor) -> None:
+    person.page.goto(person.address)
+    person.page.wait_for_selector("#sameface", state="attached")
+    person.page.evaluate(
+        "() => { const own = document.createElement('button'); own.id = 'lora_refresh'; window.refreshed = 0;"
+        " own.onclick = () => (window.refreshed += 1); document.body.append(own); }"
+    )
+    put(person)
+    person.page.wait_for_function("() => window.refreshed === 1", timeout=120_000)
+
+
 def test_why_a_picture_waits_is_said_before_anybody_clicks(person: Visitor) -> None:
     held: dict[str, Any] = {"job": None}
     person.page.route("**/sameface/v1/waits*", lambda route: route.fulfill(json=held))

@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
-import subprocess
-import sys
 import time
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from lib_lora.lora.file.reading import read
-from lib_lora.runs.events import read_events
-from lib_lora.training.plan.run_file import Run
-
-CHILD = """
-import sys
-from pathlib import Path
-from lib_lora.runs.events import EventLog
+from lib_lora.runs.events import EventLog, read_events
 from lib_lora.training.loop import train
-from lib_lora.training.plan.run_file import load_run
-from lib_lora.training.session import open_session
-run = load_run(Path(sys.argv[1]))
-train(run, EventLog(run.events))
-"""
+from lib_lora.training.plan.run_file import Run, load_run
 
 
 def tensors_of(path: Path) -> dict[str, torch.Tensor]:
@@ -37,17 +28,30 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
 
 
-def started(run: Run, *prefix: str) -> subprocess.Popen[bytes]:
-    """A process that trains the run."""
-    root = Path(__file__).parents[2]
-    environment = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1", "PYTHONUTF8": "1"}
-    return subprocess.Popen([*(prefix or (sys.executable,)), "-c", CHILD, str(run.folder)], env=environment)
+def started(run: Run) -> BaseProcess:
+    """A process of its own that trains the run.
+
+    It is forked from one that has loaded the libraries (once for all that this process starts) and has done nothing
+    else, where the system can fork.
+    """
+    forks = "forkserver" in multiprocessing.get_all_start_methods()
+    context: Any = multiprocessing.get_context("forkserver" if forks else "spawn")
+    context.set_forkserver_preload(["lib_lora.training.loop"])
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # before the first one is started, which hands it on
+    child: BaseProcess = context.Process(target=_train, args=(run.folder,))
+    child.start()
+    return child
 
 
-def wait_for_step(run: Run, step: int, child: subprocess.Popen[bytes]) -> None:
+def _train(folder: Path) -> None:
+    run = load_run(folder)
+    train(run, EventLog(run.events))
+
+
+def wait_for_step(run: Run, step: int, child: BaseProcess) -> None:
     """Until the process has said that it has done a step."""
     deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and child.poll() is None:
+    while time.monotonic() < deadline and child.is_alive():
         if any(event["kind"] == "step" and event["step"] >= step for event in read_events(run.events)):
             return
         time.sleep(0.02)

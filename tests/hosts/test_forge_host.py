@@ -151,6 +151,18 @@ def test_a_lora_of_which_nothing_fits_is_said_although_it_is_listed(webui: Simpl
     assert painted(webui, [replace(PICTURE, lora=webui.lora, weight=0.0)])
 
 
+def test_a_lora_that_cannot_be_read_is_said_although_the_one_before_still_acts(webui: SimpleNamespace) -> None:
+    if webui.kind == "reforge":
+        return  # it lists what it has read
+    assert painted(webui, [replace(PICTURE, lora=webui.lora)])
+    broken = webui.lora.with_name("broken.safetensors")
+    broken.write_bytes(b"what cannot be read")
+    with raises("webui-lora-not-loaded", has="broken.safetensors"):
+        painted(webui, [replace(PICTURE, lora=broken)])
+    several = [replace(PICTURE, lora=webui.lora, seed=seed) for seed in range(6)]
+    assert len(painted(webui, several)) == 6  # from the second four on nothing is applied anew
+
+
 @pytest.mark.parametrize("color", ["black", "gray"])
 def test_a_picture_of_one_color_is_an_error(webui: SimpleNamespace, color: str) -> None:
     webui.processing.painter = lambda *_: Image.new("RGB", (64, 64), color)

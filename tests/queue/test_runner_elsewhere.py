@@ -60,6 +60,7 @@ def _done(queue, number):
     return queue.get(number)
 
 
+@pytest.mark.once("who runs a worker, and which files it needs, is ours; test_main_job.py repeats a whole job")
 def test_a_training_elsewhere_and_its_test_painted_here(house):
     queue, supervisor, runner, ground, base = house
     job = queue.add("train", "Mara ü", {"base": str(base), "settings": SMALL, "few": True, "then_test": False})

@@ -34,9 +34,10 @@ def test_signals_save_and_end_cleanly(make_run, number):
     run = make_run(steps=500, save_every=500, photos=1)
     child = started(run)
     wait_for_step(run, 2, child)
-    child.send_signal(number)
-    child.send_signal(number)  # as when a launcher passes it on: the echo must not end it at once
-    child.wait(timeout=60)
+    assert child.pid is not None
+    os.kill(child.pid, number)
+    os.kill(child.pid, number)  # as when a launcher passes it on: the echo must not end it at once
+    child.join(60)
     done = [event for event in read_events(run.events) if event["kind"] == "state"][-1]
     assert done["state"] == "stopped"
     assert run.checkpoint(done["step"]).exists()

@@ -3,16 +3,24 @@
 import json
 import os
 import time
+from dataclasses import replace
 
 import pytest
-from planting import plan_audit, plant_grid, plant_run
+from planting import plan_audit, plant_grid, plant_invented, plant_run
 
 from lib_lora.character.photo_files import SUFFIXES, kinds
+from lib_lora.character.store import load
+from lib_lora.errors import UserError
 from lib_lora.grid.prompts import PROMPTS, QUICK
 from lib_lora.photos.audit.coverage import LEAST
+from lib_lora.queue.queue import Queue
+from lib_lora.runs.events import EventLog
 from lib_lora.ui.http.state_changes import StateChanges
+from lib_lora.ui.routes import overview_routes
 from lib_lora.ui.views import caption_checks
-from lib_lora.workflows.photos import audit_cache
+from lib_lora.workflows.photos import audit_cache, changes
+from lib_lora.workspace import file_cache
+from lib_lora.workspace.workspace import RunFolder
 
 
 @pytest.fixture(autouse=True)
@@ -266,3 +274,145 @@ def test_states_that_were_told_long_ago_are_forgotten():
         newest = changes.since("", {"n": n, "same": 1}, {})["mark"]
     assert changes.since(first, {"n": 5, "same": 1}, {})["changed"] == {"n": 5, "same": 1}
     assert changes.since(newest, {"n": 5, "same": 1}, {})["changed"] == {"n": 5}
+
+
+# ------------------------------------------------------------------------- known to be the same without computing it
+
+
+STEP = b'{"t": 1, "kind": "step", "step": 77, "total": 100, "loss": 0.1, "loss_average": 0.1}\n'
+
+
+def old(root, seconds=60):
+    """Nothing in a data folder was changed just now; what was, is looked at each time."""
+    for path in (*root.rglob("*"), root):
+        about = path.stat()
+        os.utime(path, ns=(about.st_atime_ns, about.st_mtime_ns - seconds * 10**9))
+
+
+@pytest.fixture
+def lived_in(page):
+    """Two characters with everything that the state reads, and jobs that wait, run and have ended."""
+    for name in ("Mara", "Nova"):
+        folder = page.character(name, photos=3)
+        for photo in folder.photos.glob("*.jpg"):
+            photo.with_suffix(".txt").write_text("photo of mrxa woman")
+        plan_audit(folder)
+        for number in (1, 2):
+            run = plant_run(folder, number, steps=100, saved=[50, 100])
+            plant_grid(run, step=100, pictures=1)
+            delivered = page.root.parent / f"{name}-{number}.safetensors"
+            delivered.write_bytes(b"LoRA")
+            RunFolder(run).uses.write_text(json.dumps([{"file": str(delivered), "to": "the webui"}]))
+        character = load(folder)
+        changes.note_character(folder, character, replace(character, notes="tall"))
+    plant_invented(page.character("Zoe"), candidates=2)
+    running = page.queue.add("train", "Mara", {"base": str(page.root / "gone.safetensors")})
+    page.queue.take("heavy", "somebody")
+    EventLog(page.queue.folder(running.id) / "events.jsonl")("step", step=1, total=9, loss=0.1, seconds_left=1.0)
+    failed = page.queue.add("audit", "Nova", {})
+    page.queue.take("light", "somebody")
+    page.queue.end(failed.id, "failed", "It was dark.")
+    page.queue.add("test", "Nova", {"base": str(page.root.parent / "Nova-1.safetensors")})
+    old(page.root)
+    page.got("/state")
+    return page
+
+
+def computed(page, monkeypatch):
+    """How often the state and the characters' entries are computed from here on."""
+    seen = []
+    for name in ("_from_disk", "_whole"):
+        real = getattr(overview_routes, name)
+        monkeypatch.setattr(overview_routes, name, lambda *args, real=real, name=name: seen.append(name) or real(*args))
+    return seen
+
+
+def test_where_nothing_has_changed_nothing_is_computed(lived_in, monkeypatch):
+    seen, mark = computed(lived_in, monkeypatch), lived_in.got("/state?since=")["mark"]
+    for _ in range(3):
+        assert lived_in.got(f"/state?since={mark}") == {"mark": mark}
+    assert seen == []
+    (lived_in.root / "characters" / "nova" / "photos" / "new.jpg").write_bytes(b"a photo")
+    answer = lived_in.got(f"/state?since={mark}")
+    assert [one["slug"] for one in answer["lists"]["characters"]["changed"]] == ["nova"]
+    assert seen == ["_from_disk", "_whole"]  # of the one character that has changed
+
+
+def test_whatever_file_is_changed_or_deleted_or_comes_is_seen_at_once(lived_in):
+    """After every change to any file, the state is what one would compute that knows nothing of before."""
+
+    def right(what):
+        soon = lived_in.got("/state")
+        file_cache.forget()
+        assert soon == lived_in.got("/state"), what
+        return soon
+
+    state, told = lived_in.got("/state"), set()
+    inside = lived_in.root.parent
+    files = sorted(path for path in inside.rglob("*") if path.is_file() and not path.name.startswith("jobs.sqlite"))
+    assert len(files) > 60
+    for path in files:
+        before, about = path.read_bytes(), path.stat()
+        changed = before + STEP if path.name == "events.jsonl" else before.replace(b"1", b"2")  # which only grows
+        for what, content in (("changed", changed), ("deleted", None), ("back", before)):
+            if content is None:
+                path.unlink()
+            elif content != before or not path.exists():
+                path.write_bytes(content)
+                os.utime(path, ns=(about.st_atime_ns, about.st_mtime_ns + 1000))
+            now = right((what, path))
+            if now != state:
+                told.add(path.name)
+            state = now
+        (path.parent / "007").mkdir(exist_ok=True)  # as a new run or grid begins
+        right(("a folder", path.parent))
+    assert told >= {"character.yaml", "run.yaml", "report.json", "00.txt", "00.jpg", "events.jsonl", "uses.json"}
+    assert told >= {"Mara-2.safetensors", "plan.json", "audit-told.json"}
+
+
+def test_every_change_to_the_queue_is_seen_at_once_whoever_makes_it(lived_in):
+    """Also several within one tick of the file system's clock, by another connection."""
+    other = Queue(lived_in.root)
+    for number in range(30):
+        job = other.add("test", "Nova", {"first_seed": number})
+        assert job.id in [one["id"] for one in lived_in.got("/state")["queue"]["jobs"]]
+        other.wish(job.id, "stop")
+        [told] = [one for one in lived_in.got("/state")["queue"]["jobs"] if one["id"] == job.id]
+        assert told["state"] == "stopped"
+        other.pause_all(number % 2 == 0)
+        assert lived_in.got("/state")["queue"]["paused"] == (number % 2 == 0)
+
+
+def test_what_no_file_tells_is_seen_at_once(lived_in, monkeypatch):
+    mark = lived_in.got("/state?since=")["mark"]
+    running = next(job for job in lived_in.queue.open() if job.state == "running")
+    for change, part in (
+        (lambda: setattr(lived_in.host, "version", "2"), "host"),
+        (lambda: monkeypatch.setattr(lived_in.host, "busy", lambda: True), "host"),
+        (lambda: monkeypatch.setattr(lived_in.supervisor, "active", False, raising=False), "supervisor"),
+        (lambda: monkeypatch.setattr(lived_in.supervisor, "holds", True, raising=False), "queue"),
+    ):
+        change()
+        answer = lived_in.got(f"/state?since={mark}")
+        assert set(answer["changed"]) == {part}
+        mark = answer["mark"]
+    assert lived_in.got("/waits")["job"]["id"] == running.id
+    monkeypatch.setattr(caption_checks, "problems", lambda snapshot, wait=False: [("00.jpg", "too long")])
+    monkeypatch.setattr(caption_checks, "ready", lambda: (True, "loaded by now"))
+    assert {one["slug"] for one in lived_in.got(f"/state?since={mark}")["lists"]["characters"]["changed"]} >= {"mara"}
+
+
+def test_a_character_that_could_not_be_read_is_read_again(lived_in, monkeypatch):
+    """Another program may hold a file for a moment; its time does not change by that."""
+    real, held = overview_routes._whole, [True]
+
+    def whole(*args):
+        if held:
+            raise UserError("Another program uses it.", code="some-fault")
+        return real(*args)
+
+    monkeypatch.setattr(overview_routes, "_whole", whole)
+    file_cache.forget()
+    assert entry(lived_in)["photos"]["text"] == "Another program uses it."
+    held.clear()
+    assert entry(lived_in)["photos"]["count"] == 3

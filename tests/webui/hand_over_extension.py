@@ -16,7 +16,7 @@ from PIL import Image
 
 sys.path.insert(0, "@ROOT@")
 from lib_lora.errors import UserError
-from lib_lora.hosts import webui_page
+from lib_lora.hosts import webui_attributes, webui_page
 from lib_lora.hosts.detect import host as detected
 from lib_lora.pictures import Cell
 
@@ -25,15 +25,18 @@ calls: list[str] = []
 session: dict[str, threading.Event] = {}
 
 
-def marking(name: str, away: bool) -> None:
-    own = getattr(sd_models, name)
+def marking(module: object, name: str, away: bool) -> None:
+    own = getattr(module, name)
 
-    def call(model: object) -> None:
-        own(model)
-        model.sameface_away = away  # type: ignore[attr-defined]
+    def call(*arguments: object, **named: object) -> object:
+        answer = own(*arguments, **named)
+        of_model = [one for one in arguments if hasattr(one, "sd_checkpoint_info")]
+        for model in filter(None, of_model or [sd_models.model_data.sd_model]):  # none while one is being loaded
+            model.sameface_away = away  # type: ignore[attr-defined]
         calls.append(name)
+        return answer
 
-    setattr(sd_models, name, call)
+    setattr(module, name, call)
 
 
 def refuse_when_away(params: object) -> None:
@@ -41,8 +44,14 @@ def refuse_when_away(params: object) -> None:
         raise RuntimeError("Expected all tensors to be on the same device")
 
 
-marking("send_model_to_cpu", True)
-marking("send_model_to_device", False)
+if host.name in ("forge", "neo"):
+    from backend import memory_management
+
+    marking(memory_management, "unload_all_models", True)
+    marking(memory_management, "load_models_gpu", False)
+else:
+    marking(sd_models, "send_model_to_cpu", True)
+    marking(sd_models, "send_model_to_device", False)
 
 
 def begin(body: dict) -> dict:
@@ -80,8 +89,9 @@ def state() -> dict:
         "busy": host.busy(),
         "textinfo": shared.state.textinfo,
         "checkpoint": str(host.current_checkpoint()),
-        "loaded": model.sd_checkpoint_info.filename if model else "",
+        "loaded": getattr(getattr(model, "sd_checkpoint_info", None), "filename", ""),
         "option": shared.opts.sd_model_checkpoint,
+        "digest": shared.opts.data.get("sd_checkpoint_hash"),
     }
 
 
@@ -126,6 +136,10 @@ def told(body: dict) -> dict:
         "why": host.shows("sdxl").why,
         "remote": host.remote(),
         "paints": host.paints(),
+        "lacks": [one.text for one in host.lacks()],
+        "gone": [one for one in webui_attributes.GONE[host.name] if webui_attributes._there(one)],
+        "refused": [family for family in ("sd1", "sd2", "sdxl") if host.refuses(family)],
+        "captioners": [one.name for one in host.captioners()],
         "command": host.worker_command(),
         "environment": host.worker_environment(),
     }

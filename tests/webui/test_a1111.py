@@ -1,7 +1,8 @@
 """LoRAs of this engine in a real A1111, against the engine's own painting of the same seeds.
 
 Runs where SAMEFACE_WEBUI names the folder of an A1111 1.10 and SAMEFACE_WEBUI_PYTHON its interpreter (default: the
-one in its venv). The webui gets a data folder of its own, so nothing in its own tree changes.
+one in its venv); other webuis know no model as small as these. The webui gets a data folder of its own, so nothing in
+its own tree changes.
 """
 
 import base64
@@ -10,18 +11,15 @@ import json
 import os
 import shutil
 import socket
-import subprocess
-import sys
-import time
 import urllib.request
 from pathlib import Path
 
+import kinds
 import numpy as np
 import pytest
 import torch
 import yaml
 from PIL import Image
-from running import STARTED
 from transformers import CLIPTextConfig
 
 from lib_lora.faces.opencv_engine import SFaceEngine
@@ -102,6 +100,8 @@ def _config(webui, clip):
 @pytest.fixture(scope="module")
 def home(toy, tmp_path_factory):
     """A data folder for the webui: the toy, its config, a tokenizer, and a LoRA of each kind."""
+    if kinds.kind() != "a1111":
+        pytest.skip(f"{kinds.kind()} does not load a model as small as the toy")
     home = tmp_path_factory.mktemp("webui")
     clip = home / "clip"
     write_tokenizer(clip)
@@ -153,39 +153,9 @@ def _free_port():
 
 @pytest.fixture(scope="module")
 def webui(home):
-    folder, port = Path(os.environ["SAMEFACE_WEBUI"]), _free_port()
-    inside = folder / "venv" / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
-    python = os.environ.get("SAMEFACE_WEBUI_PYTHON", str(inside))
-    flags = [
-        *("--skip-prepare-environment", "--skip-python-version-check", "--skip-torch-cuda-test"),
-        "--skip-version-check",
-        *("--no-half", "--precision", "full", "--use-cpu", "all", "--no-download-sd-model", "--do-not-download-clip"),
-        *("--api", "--port", str(port), "--data-dir", str(home)),
-        *("--ckpt", str(home / "models" / "Stable-diffusion" / "toy.safetensors")),
-    ]
-    environment = {
-        **os.environ,
-        "HF_HUB_OFFLINE": "1",
-        "TRANSFORMERS_OFFLINE": "1",
-        "PYTHONUTF8": "1",
-        "PYTHONUNBUFFERED": "1",
-    }
-    environment.pop("PYTHONPATH", None)
-    with (home / "log.txt").open("w") as log:
-        process = subprocess.Popen(
-            [python, "launch.py", *flags], cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT
-        )
-    deadline = time.monotonic() + 300
-    try:
-        # A request while it starts could end it, see docs/webui.md.
-        while STARTED not in (said := (home / "log.txt").read_text(errors="replace")):
-            if process.poll() is not None or time.monotonic() > deadline:
-                pytest.fail("the webui did not start: " + said[-2000:])
-            time.sleep(1)
+    port = _free_port()
+    with kinds.started(home, port, home / "models" / "Stable-diffusion" / "toy.safetensors"):
         yield Webui(port)
-    finally:
-        process.kill()
-        process.wait()
 
 
 @pytest.fixture(scope="module")

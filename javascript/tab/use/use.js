@@ -14,7 +14,8 @@ import { refuseForm, sendForm } from '../widgets/faults.js';
 import { copyBox, copyText } from '../widgets/form_parts.js';
 import { actionButton, foldSection, formField, leadLine, notice, openDialog, toast } from '../widgets/widgets.js';
 
-const CARDS = ['txt2img_lora_extra_refresh_internal', 'img2img_lora_extra_refresh_internal'];
+// the hosts' own refresh buttons; the last is that of the UX extension, whose list of LoRAs is one of its own
+const CARDS = ['txt2img_lora_extra_refresh_internal', 'img2img_lora_extra_refresh_internal', 'lora_refresh'];
 
 const BOXES = ['txt2img_prompt', 'txt2img_neg_prompt'];
 const SENT = 'sent-prompts'; // what was put there last
@@ -40,7 +41,7 @@ function make(root) {
   made.known = el('div', {});
   made.file = loraFile();
   made.comfy = folderRow('ComfyUI folder', 'Where ComfyUI is installed; the LoRA goes to models/loras in it.');
-  made.folder = folderRow('Folder', 'Any folder; the LoRA and its preview are copied there.');
+  made.folder = folderRow('Folder', 'Any folder, such as models/Lora of SD.Next; the LoRA and its preview are copied there.');
   made.folder.input.value = readStored('folder', '');
   const comfyButton = actionButton('Copy to ComfyUI', () => toComfy(made));
   const folderButton = actionButton('Copy to this folder', () => toFolder(made));

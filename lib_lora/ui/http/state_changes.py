@@ -22,6 +22,7 @@ class StateChanges:
     def __init__(self) -> None:
         self._lock = Lock()
         self._told: OrderedDict[str, dict[str, str]] = OrderedDict()
+        self._last: tuple[str, Any] = ("", None)  # the newest state's mark, and the state
 
     def since(
         self, mark: str, parts: Mapping[str, Any], lists: Mapping[str, tuple[str, Sequence[Mapping[str, Any]]]]
@@ -37,6 +38,10 @@ class StateChanges:
             ``mark`` of the state as it is now; where anything has changed, also ``changed`` with the parts that have,
             and ``lists``, each with the ``keys`` of all its entries in order and the entries that have ``changed``.
         """
+        with self._lock:
+            last, state = self._last
+        if mark == last and state == (parts, lists):  # quick where it is the very same, as it is mostly
+            return {"mark": mark}
         now = {name: _digest(value) for name, value in parts.items()}
         for name, (key, entries) in lists.items():
             now |= {f"{name}/{one[key]}": _digest(one) for one in entries}
@@ -45,6 +50,7 @@ class StateChanges:
             before = self._told.get(mark, {})
             self._told[new] = now
             self._told.move_to_end(new)
+            self._last = new, (parts, lists)
             while len(self._told) > _MOST:
                 self._told.popitem(last=False)
         if new == mark:

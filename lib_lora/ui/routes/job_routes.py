@@ -19,7 +19,7 @@ from lib_lora.ui.http import paths
 from lib_lora.ui.http.request_context import Call, RequestContext, Route, get, post
 from lib_lora.ui.http.responses import Refused, about, forbidden, missing
 from lib_lora.ui.views.invention import see_that_it_can_be
-from lib_lora.workspace.file_cache import kept
+from lib_lora.workspace.file_cache import kept, mark
 from lib_lora.workspace.workspace import CharacterFolder, JobFolder, Workspace
 
 if TYPE_CHECKING:
@@ -202,13 +202,14 @@ def _base_gone(context: RequestContext, job: Job) -> str:
         with suppress(UserError, Refused):
             folder = Workspace(context.root).character_at(job.slug)
             named = run_records.run(paths.run(folder, run)).base  # remembered: this is asked each second
-    return named if isinstance(named, str) and named and not Path(named).is_file() else ""
+    return named if isinstance(named, str) and named and mark(named) is None else ""
 
 
 def _standing(folder: Path, job: Job) -> dict[str, Any]:
     """Of a job that has ended, it is read only once."""
     ended = None if job.ended is None else (job.ended, job.state)
     if ended is None:
+        mark(JobFolder(folder).events)
         return _read(folder)
     return kept(("standing", folder), ended, lambda: _read(folder))
 

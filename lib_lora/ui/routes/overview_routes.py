@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import lib_lora
 from lib_lora.character.photo_files import SUFFIXES, kinds
 from lib_lora.errors import UserError
-from lib_lora.files import digest_of, names
+from lib_lora.files import digest_of
 from lib_lora.grid.prompts import PROMPTS, QUICK
 from lib_lora.likeness.verdict.verdict_tone import verdict_tone
 from lib_lora.models.families.registry import families
@@ -27,7 +27,7 @@ from lib_lora.ui.routes import job_routes
 from lib_lora.ui.views import caption_checks, invention, machine
 from lib_lora.ui.views.character_snapshot import CharacterSnapshot, look
 from lib_lora.workflows.photos import changes
-from lib_lora.workspace.file_cache import kept, mark
+from lib_lora.workspace.file_cache import keep_nothing, kept, mark, names_in, unless_changed
 from lib_lora.workspace.workspace import CharacterFolder, RunFolder, Workspace
 
 if TYPE_CHECKING:
@@ -57,8 +57,7 @@ def state_or_changes(context: RequestContext, call: Call) -> dict[str, Any]:
 def state(context: RequestContext) -> dict[str, Any]:
     """The complete state."""
     caption_checks.begin()  # somebody looks; what the first trigger word or caption needs is loaded meanwhile
-    open_jobs = context.queue.open()
-    shown, more = _shown(context.queue.jobs())
+    disk = _on_disk(context)
     return {
         "version": lib_lora.__version__,
         "folder": digest_of(str(context.root))[:12],  # a browser remembers for each what was chosen in it
@@ -83,15 +82,52 @@ def state(context: RequestContext) -> dict[str, Any]:
             "quick_pictures": QUICK,
         },
         "supervisor": {"active": context.supervisor.active, "reason": context.supervisor.reason},
-        "characters": [of_character(folder, open_jobs) for folder in folders(context.root)],
-        "queue": {
+        "characters": disk.characters,
+        "queue": {**disk.queue, "holds": _holds(context, disk.open_jobs)},
+    }
+
+
+@dataclass(frozen=True)
+class _OnDisk:
+    """What of the state is read from files: computed anew when one of them has changed, asked for each second."""
+
+    open_jobs: list[Job]
+    characters: list[dict[str, Any]]
+    queue: dict[str, Any]
+
+
+def _on_disk(context: RequestContext) -> _OnDisk:
+    return unless_changed(("state", context.root, caption_checks.ready()), lambda: _from_disk(context))
+
+
+def _from_disk(context: RequestContext) -> _OnDisk:
+    context.queue.observe()
+    open_jobs = _open_jobs(context)
+    shown, more = _shown(context.queue.jobs())
+    return _OnDisk(
+        open_jobs,
+        [_entry(folder, open_jobs) for folder in folders(context.root)],
+        {
             "paused": context.queue.paused(),
             "notice": context.queue.notice(),
-            "holds": _holds(context, open_jobs),
             "jobs": [_short(job_routes.job_values(context, job)) for job in shown],
             "more": more,
         },
-    }
+    )
+
+
+def _open_jobs(context: RequestContext) -> list[Job]:
+    def read() -> list[Job]:
+        context.queue.observe()
+        return context.queue.open()
+
+    return unless_changed(("open jobs", context.root), read)
+
+
+def _entry(folder: CharacterFolder, open_jobs: Sequence[Job]) -> dict[str, Any]:
+    trains = is_trained_now(folder, open_jobs)
+    key = ("entry", folder.path, trains, caption_checks.ready())
+    return unless_changed(key, lambda: of_character(folder, trains))
 
 
 @cache
@@ -120,7 +156,7 @@ def _short(job: dict[str, Any]) -> dict[str, Any]:
 
 def waits(context: RequestContext, _call: Call) -> dict[str, Any]:
     """The job that the webui's pictures are waiting for; null if they do not wait."""
-    open_jobs = context.queue.open()
+    open_jobs = _open_jobs(context)
     number = _holds(context, open_jobs)
     return {"job": next((job_routes.job_values(context, job) for job in open_jobs if job.id == number), None)}
 
@@ -134,28 +170,35 @@ def _holds(context: RequestContext, open_jobs: Sequence[Job]) -> int:
 def folders(root: Path) -> list[CharacterFolder]:
     """The folders of all characters, by name."""
     workspace = Workspace(root)
-    there = [workspace.character_at(name) for name in names(workspace.characters)]
-    return [folder for folder in there if folder.file.is_file()]
+    there = [workspace.character_at(name) for name in names_in(workspace.characters)]
+    return [folder for folder in there if mark(folder.file) is not None]
 
 
-def of_character(folder: CharacterFolder, open_jobs: Sequence[Job] = ()) -> dict[str, Any]:
-    """One character's entry; one whose file is damaged says so in place of its photos."""
+def of_character(folder: CharacterFolder, trains: bool = False) -> dict[str, Any]:
+    """One character's entry; one whose file is damaged says so in place of its photos. `trains`: it is just trained."""
     slug = folder.path.name
     try:
-        return _whole(folder, open_jobs)
+        return _whole(folder, trains)
     except UserError as error:
+        keep_nothing()  # a file that another program holds may be read in a second
         return _damaged(slug, str(error))
     except Exception:  # one character's odd file shall not take the others from the page
+        keep_nothing()
         LOG.exception("%s cannot be shown", slug)
         return _damaged(slug, f"A file in {folder.path} is damaged; the webui's log says which.")
 
 
-def _whole(folder: CharacterFolder, open_jobs: Sequence[Job]) -> dict[str, Any]:
+def is_trained_now(folder: CharacterFolder, open_jobs: Sequence[Job]) -> bool:
+    """Whether one of the open jobs is training this character."""
+    return any(job.slug == folder.path.name and job.kind == "train" and job.state == "running" for job in open_jobs)
+
+
+def _whole(folder: CharacterFolder, trains: bool) -> dict[str, Any]:
     slug, snapshot = folder.path.name, look(folder)
     character = snapshot.character
     run = run_records.newest(folder)
     photos, captions = _photos(snapshot), _captions(snapshot)
-    train, test, use = _train(run, slug, open_jobs), _test(run), _use(folder)
+    train, test, use = _train(run, trains), _test(run), _use(folder)
     return {
         "slug": slug,
         "name": character.name,
@@ -180,16 +223,17 @@ def _whole(folder: CharacterFolder, open_jobs: Sequence[Job]) -> dict[str, Any]:
 def _undo(folder: CharacterFolder) -> dict[str, Any] | None:
     """The newest change that can be undone."""
     path = folder.path / changes.FILE
-    if not path.is_file():
+    there = mark(path)
+    if there is None:
         return None
-    known = kept(("changes", folder.path), mark(path), lambda: changes.changes(folder))
+    known = kept(("changes", folder.path), there, lambda: changes.changes(folder))
     return {"what": known[-1].what, "t": known[-1].t} if known else None
 
 
 def _touched(folder: CharacterFolder, run: RunRecord | None) -> float:
     """When anything of a character was last created or changed, in Unix seconds; 0 if unknown."""
     places = [folder.path, folder.file, folder.photos, folder.runs, *([run.folder] if run else [])]
-    return max((place.stat().st_mtime for place in places if place.exists()), default=0.0)
+    return max((found[0] / 1e9 for place in places if (found := mark(place)) is not None), default=0.0)
 
 
 def _damaged(slug: str, why: str) -> dict[str, Any]:
@@ -245,8 +289,7 @@ def _captions(snapshot: CharacterSnapshot) -> dict[str, Any]:
     return {"written": written, "of": of, "problems": wrong, "tone": tone, "text": text}
 
 
-def _train(run: RunRecord | None, slug: str, open_jobs: Sequence[Job]) -> dict[str, Any]:
-    working = any(job.slug == slug and job.kind == "train" and job.state == "running" for job in open_jobs)
+def _train(run: RunRecord | None, working: bool) -> dict[str, Any]:
     if run is None:
         text = "Preparing" if working else "Not trained yet"
         return {"tone": "none", "text": text, "run": "", "steps": 0, "total": 0}
@@ -279,7 +322,7 @@ def _test(run: RunRecord | None) -> dict[str, Any]:
 def _use(folder: CharacterFolder) -> dict[str, Any]:
     for name in run_records.identifiers(folder.runs, RunFolder.USES):
         for use in run_records.uses(folder.runs / name):
-            if Path(str(use["file"])).is_file():
+            if mark(str(use["file"])) is not None:
                 return {"tone": "good", "text": f"{Path(str(use['file'])).stem} is in {use.get('to', 'a folder')}"}
     return {"tone": "none", "text": "Not in use yet"}
 

@@ -16,7 +16,7 @@ from lib_lora.ui.http.request_context import Call, RequestContext, Route, get, p
 from lib_lora.ui.http.responses import Refused, missing
 from lib_lora.ui.routes import job_routes
 from lib_lora.ui.routes.character_routes import PATIENCE
-from lib_lora.ui.routes.overview_routes import of_character
+from lib_lora.ui.routes.overview_routes import is_trained_now, of_character
 from lib_lora.ui.views.character_snapshot import look
 from lib_lora.workflows.photos import changes
 from lib_lora.workspace.workspace import CharacterFolder, Workspace
@@ -62,7 +62,11 @@ def undo(context: RequestContext, call: Call) -> dict[str, Any]:
         change = changes.undo(folder, at=call.body.t)
     if change.kind in changes.PHOTOS:
         _look_again(context, folder)
-    return {"undone": change.what, "kind": change.kind, "character": of_character(folder, context.queue.open())}
+    return {
+        "undone": change.what,
+        "kind": change.kind,
+        "character": of_character(folder, is_trained_now(folder, context.queue.open())),
+    }
 
 
 def remove(context: RequestContext, call: Call) -> dict[str, Any]:
@@ -77,7 +81,7 @@ def remove(context: RequestContext, call: Call) -> dict[str, Any]:
     with only_process(folder.path, _AGAIN, PATIENCE):
         changes.remove(folder, list(dict.fromkeys(call.body.files)))
     _look_again(context, folder)
-    return of_character(folder, context.queue.open())
+    return of_character(folder, is_trained_now(folder, context.queue.open()))
 
 
 def _look_again(context: RequestContext, folder: CharacterFolder) -> None:

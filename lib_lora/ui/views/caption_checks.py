@@ -43,6 +43,11 @@ def _load() -> None:
         _failed = f"Captions cannot be checked here ({' '.join(str(error).split())[:200].rstrip('.')})."
 
 
+def ready() -> tuple[bool, str]:
+    """Whether captions are checked by now, and why they cannot be: what `problems` depends on beside the captions."""
+    return _module is not None, _failed
+
+
 def problems(snapshot: CharacterSnapshot, wait: bool = False) -> list[tuple[str, str]] | None:
     """What is wrong with the captions of the photos in use, as (file name, or empty for the whole set; sentence).
 

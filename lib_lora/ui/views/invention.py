@@ -46,7 +46,8 @@ def plan_of(invented: InventedFolder) -> InventPlan | None:
         UserError: the file is damaged.
     """
     path = invented.path / "plan.json"
-    return kept(("invent plan", invented.path), mark(path), lambda: invented.plan) if path.is_file() else None
+    there = mark(path)
+    return None if there is None else kept(("invent plan", invented.path), there, lambda: invented.plan)
 
 
 def painted_of(invented: InventedFolder) -> list[InventedPicture]:
@@ -56,7 +57,8 @@ def painted_of(invented: InventedFolder) -> list[InventedPicture]:
         UserError: the file is damaged.
     """
     path = invented.path / "painted.jsonl"
-    return kept(("invented", invented.path), mark(path), invented.painted) if path.is_file() else []
+    there = mark(path)
+    return [] if there is None else kept(("invented", invented.path), there, invented.painted)
 
 
 def in_use(snapshot: CharacterSnapshot, one: InventedPicture) -> bool:

@@ -25,6 +25,7 @@ def _sizes(folder):
     return [path.stat().st_size for path in folder.iterdir()]
 
 
+@pytest.mark.once("bytes of files, which follow from shapes; the resumes of test_loop.py read them on any version")
 @pytest.mark.parametrize(
     ("kind", "family", "settings"),
     [

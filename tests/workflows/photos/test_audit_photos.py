@@ -106,6 +106,7 @@ def test_findings_are_sentences_that_name_the_photo_and_the_limit(spoilt, eye):
     assert page.read_text(encoding="utf-8").count("data:image/jpeg;base64,") > 30
 
 
+@pytest.mark.once("what is read again; what is measured is repeated above and in faces")
 def test_the_second_audit_opens_no_photo_and_says_the_same(copied_set, eye, monkeypatch):
     root, _ = copied_set
     first = run_audit(root, NAME, engine=eye)
@@ -126,6 +127,7 @@ def test_the_second_audit_opens_no_photo_and_says_the_same(copied_set, eye, monk
     assert run_audit(root, NAME, engine=eye) == first
 
 
+@pytest.mark.once("who is left out by decision; what is measured is repeated above and in faces")
 def test_decisions_hold_by_content_and_reach_training_and_the_template(copied_set, eye, toy):
     root, faults = copied_set
     folder = Workspace(root).character(NAME)
@@ -210,6 +212,7 @@ def test_a_photo_that_is_not_there_cannot_be_decided_on(copied_set, eye):
         audit_photos(copied_set[0], NAME, choices=Choices(drop=["gone.jpg"]), engine=eye)
 
 
+@pytest.mark.once("which files are deleted; what is measured is repeated above and in faces")
 def test_forgetting_deletes_every_embedding_and_the_audit_measures_anew(copied_set, eye):
     root, _ = copied_set
     before = run_audit(root, NAME, choices=Choices(drop=["03.jpg"]), engine=eye)

@@ -42,6 +42,7 @@ def test_try_does_the_whole_job(main, fake_painter, tmp_path, monkeypatch):
     assert str(root) in said.out.splitlines()[-1]
 
 
+@pytest.mark.once("what comes after the job; the job itself is repeated above")
 @pytest.mark.parametrize(("screen", "arguments", "count"), [(True, [], 1), (True, ["--no-open"], 0), (False, [], 0)])
 def test_try_ends_in_the_tab_at_a_screen_only(main, fake_painter, tmp_path, monkeypatch, screen, arguments, count):
     served = []

@@ -70,6 +70,7 @@ def test_random_faces_are_called_known_in_one_set_of_a_hundred_at_most():
     assert alarms <= 2
 
 
+@pytest.mark.once("what this base knows; painting and measuring are repeated where they are done")
 @pytest.mark.parametrize("word", ["mrxa"])
 def test_the_small_base_knows_no_face_for_an_invented_word(word):
     found = face_in_base(BASE, word, "woman", steps=6)

@@ -7,11 +7,11 @@ import hashlib
 import json
 import os
 import struct
-from types import SimpleNamespace
 
 from modules import errors, sd_models, shared
-from modules.standin_setup import FORGES, note
+from modules.standin_setup import KIND, PATCHES, note
 
+UNREADABLE = b"cannot be read"  # a file with these bytes in it is no LoRA
 OF_NO_MODEL = b"of another family"  # a file with these bytes in it fits nothing
 
 available_networks, available_network_aliases, forbidden_network_aliases = {}, {}, {}
@@ -83,6 +83,8 @@ def load_networks(names, te_multipliers=None, unet_multipliers=None, dyn_dims=No
             continue
         content = hashlib.sha256(content_of(network.filename)).hexdigest()
         loaded_networks.append(network)  # before anybody looks at what is in it
+        if KIND in ("forge", "reforge"):
+            network.modules = {}  # which these never fill
         if OF_NO_MODEL in content_of(network.filename):
             note(f"nothing of {name} fits")
             network.modules = {}
@@ -90,11 +92,20 @@ def load_networks(names, te_multipliers=None, unet_multipliers=None, dyn_dims=No
         wanted.append((name, (te_multipliers or [1.0] * len(names))[number], content))
     if [one[:2] for one in wanted] != [one[:2] for one in _applied]:
         _applied[:] = wanted
-    if FORGES:
-        model = sd_models.model_data.sd_model
-        original = model.forge_objects_original
-        changed = SimpleNamespace(unet=object(), clip=original.clip) if wanted else original
-        model.forge_objects_after_applying_lora = changed
+    if PATCHES:
+        _load_in_forge([one[0] for one in wanted], str([names, te_multipliers]))
+
+
+def _load_in_forge(wanted, told):
+    model = sd_models.model_data.sd_model
+    if model.current_lora_hash == told:
+        return
+    model.current_lora_hash = told
+    if any(UNREADABLE in content_of(one.filename) for one in loaded_networks):
+        return  # as its loader raises, which the webui only prints
+    original = model.forge_objects_original
+    unet = object() if wanted else original.unet
+    model.forge_objects_after_applying_lora = sd_models.ForgeObjects(unet, original.clip)
 
 
 def applied():

@@ -2,11 +2,10 @@
 
 import os
 import threading
-from types import SimpleNamespace
 
 from modules import devices, hashes, shared
 from modules.paths_internal import models_path
-from modules.standin_setup import FORGES, KIND, note
+from modules.standin_setup import FORGES, KIND, PATCHES, note
 
 model_path = os.path.join(models_path, "Stable-diffusion")
 checkpoints_list, checkpoint_aliases, checkpoints_loaded = {}, {}, {}
@@ -66,6 +65,13 @@ def select_checkpoint():
     return found
 
 
+class ForgeObjects:
+    """The parts of a model, with LoRAs or without."""
+
+    def __init__(self, unet, clip):
+        self.unet, self.clip = unet, clip
+
+
 class Model:
     """Of a family that the file's name tells: "xl", "v2", else SD1."""
 
@@ -81,8 +87,8 @@ class Model:
         if KIND != "neo":
             self.is_sd2, self.is_sd3 = is_sd2, False
         self.current_lora_hash = str([])
-        if FORGES:  # with LoRAs another one; the same without, and with those that do not fit
-            self.forge_objects_original = SimpleNamespace(unet=object(), clip=object())
+        if PATCHES:  # with LoRAs another one; the same without, and with those that do not fit
+            self.forge_objects_original = ForgeObjects(object(), object())
             self.forge_objects_after_applying_lora = self.forge_objects_original
 
     def to(self, device):

@@ -13,6 +13,7 @@ from typing import Any
 _GIVEN: dict[str, Any] = json.loads(os.environ["SAMEFACE_STANDIN"])
 KIND: str = _GIVEN["kind"]  # "a1111", "ux", "forge", "neo" or "reforge"
 FORGES = KIND in ("forge", "neo")
+PATCHES = FORGES or KIND == "reforge"  # a model with LoRAs is a patched copy of it
 DATA: str = _GIVEN["data"]
 EXTENSIONS: list[str] = _GIVEN.get("extensions", [])  # folders with scripts/, javascript/, style.css
 FLAGS: dict[str, Any] = _GIVEN.get("flags", {})  # of the command line, with underscores
