@@ -27,7 +27,7 @@ from bench import results_file  # noqa: E402
 from lib_lora.character.photo_files import list_photos, open_photo  # noqa: E402
 from lib_lora.character.store import Character  # noqa: E402
 from lib_lora.faces.opencv_engine import SFaceEngine  # noqa: E402
-from lib_lora.likeness.measure.image_similarity import background, hamming, phash, variety  # noqa: E402
+from lib_lora.likeness.measure.image_similarity import hamming, phash, surroundings, variety  # noqa: E402
 from lib_lora.workflows.invent import invent, invent_more  # noqa: E402
 from lib_lora.workflows.invent.coverage_plan import next_wish  # noqa: E402
 from lib_lora.workflows.invent.generation_strategies import Strategy  # noqa: E402
@@ -174,8 +174,8 @@ def _set_row(title: str, photos: list[Path], engine: SFaceEngine) -> str:
     faces = [engine.faces(picture)[0] for picture in pictures]
     vectors = np.stack([face.embedding for face in faces])
     pairs = (vectors @ vectors.T)[np.triu_indices(len(faces), 1)]
-    grounds = [background(picture, face.box) for picture, face in zip(pictures, faces, strict=True)]
-    varied = variety([phash(picture) for picture in pictures], grounds)
+    around = [surroundings(picture, face.box) for picture, face in zip(pictures, faces, strict=True)]
+    varied = variety([phash(picture) for picture in pictures], around)
     return f"| {title} | {len(photos)} | {pairs.mean():.2f} ({pairs.min():.2f}) | {varied:.2f} |"
 
 

@@ -91,7 +91,7 @@ def _test(words: "list[str]", pins: bool) -> int:
     core, and a file's tests in one worker and in order, since of a browser's, one goes on where the one before has
     ended. "--page" alone checks the page's scripts and nothing else.
     """
-    from lib_lora import page_checks
+    from lib_lora import page_checks, releases
     from lib_lora.environment import ROOT
 
     chosen = [word for word in words if word not in ("--pins", "--coverage")]
@@ -116,6 +116,8 @@ def _test(words: "list[str]", pins: bool) -> int:
         sys.stderr.write(f"== {name} ({by})\n")
         sys.stderr.flush()
         codes[name] = subprocess.run(command, cwd=ROOT, env=variables, check=False).returncode
+    if not pins and "pytest" in codes:
+        codes["releases"] = releases.check(not any(codes.values()), look=not chosen)
     verdict = ", ".join([*(f"{name} {'passed' if code == 0 else 'FAILED'}" for name, code in codes.items()), *skipped])
     sys.stderr.write(f"== {verdict}\n")
     return 1 if any(codes.values()) else 0

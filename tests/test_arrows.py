@@ -27,6 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     **dict.fromkeys((*FLOOR, "faces", "models", "environment", "pipes", "spinner", "package_installer"), FLOOR),
     "bootstrap": FLOOR | {"environment", "package_installer", "spinner"},
     "page_checks": {"environment"},
+    "releases": {"environment", "package_installer"},
     "packages": FLOOR | {"environment", "package_installer", "bootstrap"},
     "character": FLOOR | {"workspace"},
     "clip": FLOOR | {"faces", "models"},
@@ -40,7 +41,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "workflows": FLOOR | BELOW | MIDDLE | RUNS | {"queue", "environment"},
     "ui": FLOOR | BELOW | MIDDLE | RUNS | {"queue", "workflows", "hosts", "environment", "packages"},
     "cli": FLOOR | BELOW | MIDDLE | RUNS | {"queue", "workflows", "hosts", "ui"},
-    "__main__": FLOOR | {"bootstrap", "environment", "page_checks", "cli", "pipes"},
+    "__main__": FLOOR | {"bootstrap", "environment", "page_checks", "releases", "cli", "pipes"},
 }
 # Rooms within a room, from the lowest to the highest: each may import those before it. "" = the modules beside them.
 INNER: dict[str, tuple[str, ...]] = {

@@ -1,4 +1,9 @@
-"""Which pixels of a picture surround the face, and which show background or clothes, told from where the face is."""
+"""Which pixels of a picture surround the face, and which show background or clothes, told from where the face is.
+
+Two regions, for two questions. The *surroundings* are all but the face: how varied a set of test pictures is, clothes
+and all. The *background* has the body cut out too: whether photos were taken before the same wall, whatever was worn.
+In a close-up it is a tenth of the picture or less, too little to say that two pictures look alike.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +18,9 @@ _ENOUGH = 0.08  # share of the photo that must be left beside the person; else t
 _CORNER = (0.35, 0.14)  # height and width of an upper corner, as shares of the photo
 
 
-def around_face(width: int, height: int, box: Sequence[float] | None) -> Mask:
+def surroundings(width: int, height: int, box: Sequence[float] | None) -> Mask:
     """All but the face and half its size around it (hair, neck), height x width; all of it where there is no face, or
     nothing else.
-
-    What test pictures are compared by: they show all of a scene's colours, the clothes' too.
 
     Args:
         width, height: of the picture in pixels.

@@ -245,8 +245,8 @@ class _Wrapped(nn.Module):
         super().__init__()
         self.text_model = model
 
-    def forward(self, **arguments: Any) -> Any:
-        return self.text_model(**arguments)
+    def forward(self, *inputs: Any, **named: Any) -> Any:
+        return self.text_model(*inputs, **named)
 
     def __getattr__(self, name: str) -> Any:
         """What else a text encoder can do and knows: its ``config``, its ``dtype``, recomputing activations."""

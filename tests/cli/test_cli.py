@@ -39,7 +39,7 @@ def test_new_train_info_do_their_parts_in_the_data_folder(main, toy, quick, some
     assert said.status == 0, said.err
     character = root / "characters" / "viktor"
     assert said.out == (
-        "2 photos added, 0 were there.\n"
+        "2 photos added.\n"
         "Left out: cut.png is not a readable picture; replace or remove it.\n"
         f"Viktor is in {character}\n"
         "See what is wrong with the photos: sameface audit Viktor\n"

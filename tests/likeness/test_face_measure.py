@@ -60,7 +60,7 @@ def test_another_picture_of_the_person_is_alike_and_a_strangers_is_not(measure, 
         assert score.likeness == pytest.approx(float(measured.embedding @ template.array))
         assert np.linalg.norm(measured.embedding) == pytest.approx(1, abs=1e-5)
         assert measured.size == (640, 640)
-        assert measured.background.sum() == pytest.approx(1, abs=1e-5)
+        assert measured.surroundings.sum() == pytest.approx(1, abs=1e-5)
         assert score.face.px > 100
 
 
@@ -142,7 +142,7 @@ def test_no_face(measure):
     assert found.embedding is None
     assert found.size == (300, 200)
     assert found.hash is not None
-    assert found.background.sum() == pytest.approx(1)
+    assert found.surroundings.sum() == pytest.approx(1)
     assert not found.score.counts
 
 
@@ -177,7 +177,7 @@ def test_broken_files_are_results_with_a_reason_and_cost_nobody_else(measure, ph
     assert seen == [1, 2, 3, 4, 5, 6]
     assert [item.score.image for item in found] == [*names, "08.jpg"]
     for item, name in zip(found, names):
-        assert (item.embedding, item.hash, item.background, item.size) == (None, None, None, (0, 0))
+        assert (item.embedding, item.hash, item.surroundings, item.size) == (None, None, None, (0, 0))
         assert (item.score.likeness, item.score.faces, item.score.counts) == (None, 0, False)
         assert name in item.score.reason
     assert found[-1].score.counts

@@ -41,7 +41,9 @@ def full_size(kind):
         if kind in configs:
             return UNet2DConditionModel(**configs[kind])
         model = CLIPTextModelWithProjection if kind == "sdxl-te2" else CLIPTextModel
-        return model(CLIPTextConfig(**texts[kind]))
+        made = model(CLIPTextConfig(**texts[kind]))
+        # since transformers 5.6 CLIPTextModel is what was its ``text_model``
+        return made if hasattr(made, "text_model") else torch.nn.ModuleDict({"text_model": made})
 
 
 def _weights(model):

@@ -287,7 +287,7 @@ def test_the_command_tells_what_came_of_it(source, folder, tmp_path):
     sheet(source / "grid.jpg")
     told = import_into(tmp_path / "data", "Märá", [source])
     assert told.text.splitlines()[:2] == [
-        "5 photos added, 0 were there.",
+        "5 photos added.",
         "grid.jpg is a sheet of four; its pictures are taken in apart.",
     ]
     assert told.text.splitlines()[2].startswith("Left out: bad.png is not a readable picture")

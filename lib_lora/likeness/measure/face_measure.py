@@ -20,7 +20,7 @@ from lib_lora.faces.array_text import unpacked, unpacked_crop
 from lib_lora.faces.array_types import Array, Pixels
 from lib_lora.faces.eye_colour import delta_e
 from lib_lora.faces.face import Face, FaceEngine, Quality
-from lib_lora.likeness.measure.image_similarity import background, hamming, phash, ssim
+from lib_lora.likeness.measure.image_similarity import hamming, phash, ssim, surroundings
 from lib_lora.likeness.measure.template import Reference, Template
 
 Picture = Image.Image | Path
@@ -71,14 +71,14 @@ class Measured:
         score: the numbers that may be kept.
         embedding: 128, of the face that was scored; None where there is none. Biometric data.
         hash: perceptual hash of the whole picture; None where it could not be read.
-        background: colour histogram of what surrounds the face (`image_similarity.background`).
+        surroundings: colour histogram of all but the face (`image_similarity.surroundings`).
         size: width and height in pixels.
     """
 
     score: ImageScore
     embedding: Array | None = None
     hash: int | None = None
-    background: Array | None = None
+    surroundings: Array | None = None
     size: tuple[int, int] = (0, 0)
 
 
@@ -133,7 +133,7 @@ class Measurer:
         digest = phash(image)
         if not faces:
             score = ImageScore(name, None, "no face found", 0)
-            return Measured(score, None, digest, background(image, None), image.size)
+            return Measured(score, None, digest, surroundings(image, None), image.size)
         likenesses = [float(face.embedding @ self._vector) for face in faces]
         best = int(np.argmax(likenesses))
         face = faces[best]
@@ -155,7 +155,7 @@ class Measurer:
             copy_ssim=_crop_ssim(face, self._photos[near]),
             eye_change=delta_e(face.eyes, self._eyes) if face.eyes and self._eyes else None,
         )
-        return Measured(score, face.embedding, digest, background(image, face.box), image.size)
+        return Measured(score, face.embedding, digest, surroundings(image, face.box), image.size)
 
     def _copied(self, digest: int) -> tuple[str | None, int | None]:
         apart = [(hamming(digest, int(item.hash, 16)), item.file) for item in self._photos if item.hash]

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from lib_lora.faces import picture_regions
 from lib_lora.faces.array_types import Array, Box, Pixels
 from lib_lora.faces.colour_histograms import colours, hellinger
-from lib_lora.faces.picture_regions import around_face
 
 COPY_BITS = 8  # of 64: pictures whose perceptual hashes differ in fewer are copies of each other
 COPY_SSIM = 0.85  # of two aligned faces; different portraits of one person reach 0.88, but then not in the hash
@@ -49,8 +49,8 @@ def ssim(one: Pixels, other: Pixels) -> float:
     return float((top / ((mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2)))[5:-5, 5:-5].mean())
 
 
-def background(image: Image.Image, box: Box | None) -> Array:
-    """Colour histogram of what surrounds the face: 128 shares that add up to 1.
+def surroundings(image: Image.Image, box: Box | None) -> Array:
+    """Colour histogram of all but the face, clothes too: 128 shares that add up to 1.
 
     Args:
         image: RGB.
@@ -59,20 +59,17 @@ def background(image: Image.Image, box: Box | None) -> Array:
     small = image.convert("RGB")
     small.thumbnail((128, 128))
     scaled = None if box is None else [value * small.width / image.width for value in box]
-    return colours(small, around_face(small.width, small.height, scaled))
+    return colours(small, picture_regions.surroundings(small.width, small.height, scaled))
 
 
-def variety(hashes: Sequence[int], backgrounds: Sequence[Array]) -> float | None:
+def variety(hashes: Sequence[int], around: Sequence[Array]) -> float | None:
     """How varied a set of pictures is, 0 (all alike) .. 1; None for fewer than two.
 
-    The mean over all pairs of half the backgrounds' distance (`hellinger`) and half the hashes' distance of 32 bits (at
-    most 1).
+    The mean over all pairs of half the distance of the surroundings (`hellinger`) and half the hashes' distance of 32
+    bits (at most 1).
     """
     pairs = list(combinations(range(len(hashes)), 2))
     if not pairs:
         return None
-    apart = [
-        hellinger(backgrounds[a], backgrounds[b]) / 2 + min(1.0, hamming(hashes[a], hashes[b]) / 32) / 2
-        for a, b in pairs
-    ]
+    apart = [hellinger(around[a], around[b]) / 2 + min(1.0, hamming(hashes[a], hashes[b]) / 32) / 2 for a, b in pairs]
     return float(np.mean(apart))

@@ -233,7 +233,7 @@ class VarietyFacts:
 
     Attributes:
         ratio: variety as a share of that without the LoRA: of CLIP's features where a model is on the machine, else of
-            hashes and backgrounds.
+            hashes and surroundings.
         limit: under it they are all alike.
     """
 

@@ -27,7 +27,7 @@ FRONTAL = 0.20
 COPY_COSINE = 0.96  # different pictures of one person were seen up to 0.957, re-compressed or cropped ones from 0.969
 COPY_MARGIN = 0.01  # over the highest cosine between two photos
 LEAST_DIVERSITY = 0.7  # of the base model's, by CLIP's features
-# By hashes and backgrounds. Twenty varied portraits of one person have 0.6 to 0.76 of the variety of twenty people,
+# By hashes and surroundings. Twenty varied portraits of one person have 0.6 to 0.76 of the variety of twenty people,
 # so only a set that shows one picture again and again lies under this.
 LEAST_VARIETY = 0.45
 _LARGE = 112  # pixels; a smaller face is enlarged for the crop, which hides its fine detail
@@ -106,7 +106,9 @@ def varied(shown: PictureSet) -> VarietyFacts:
 
 
 def _variety(pictures: Sequence[Measured]) -> float | None:
-    known = [(item.hash, item.background) for item in pictures if item.hash is not None and item.background is not None]
+    known = [
+        (item.hash, item.surroundings) for item in pictures if item.hash is not None and item.surroundings is not None
+    ]
     return variety([one for one, _ in known], [other for _, other in known]) if len(known) >= LEAST_FACES else None
 
 

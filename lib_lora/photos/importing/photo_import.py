@@ -54,6 +54,11 @@ class Imported:
     split: list[str] = field(default_factory=list)
     stopped: bool = False
 
+    def counted(self) -> str:
+        """How many are new, and how many are not: "24 photos added, 2 were there already"."""
+        new = f"{len(self.added)} photo{'' if len(self.added) == 1 else 's'} added"
+        return new + (f", {self.known} {'was' if self.known == 1 else 'were'} there already" if self.known else "")
+
 
 def take_in(
     sources: Iterable[Path],

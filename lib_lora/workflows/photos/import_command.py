@@ -94,9 +94,7 @@ def make(root: Path, who: NewCharacter, sources: Sequence[Path], progress: Progr
 
 def import_text(imported: Imported) -> str:
     """What came of an import, for people."""
-    lines = [
-        f"{_photos(len(imported.added))} added, {imported.known} {'was' if imported.known == 1 else 'were'} there."
-    ]
+    lines = [f"{imported.counted()}."]
     lines += merged(
         Sentence(name, "split", f"{name} is a sheet of four; its pictures are taken in apart.")
         for name in imported.split

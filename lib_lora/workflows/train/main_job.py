@@ -55,9 +55,7 @@ def run_main_job(root: Path, who: NewCharacter, photos: Path | Sequence[Path], r
         folder, imported = new_character(root, who, photos)
         for sentence in merged(map(of_error, imported.skipped)):
             print(f"Left out: {sentence}")
-        print(
-            f"Character {who.name}: {len(imported.added)} photos added, {imported.known} were there, in {folder.path}"
-        )
+        print(f"Character {who.name}: {imported.counted()}, in {folder.path}")
         return start_run(root, who.name, request, seen)
 
     return finish_run(prepared)

@@ -32,7 +32,7 @@ def test_ctrl_c_has_a_status_of_its_own(main, heap, tmp_path, monkeypatch):
     monkeypatch.setattr(photo_import, "read_photo", read)
     said = main("import", "Mara", heap, "--data", tmp_path / "data")
     assert said.status == 130
-    assert said.out.startswith("1 photo added, 0 were there.\nStopped before")
+    assert said.out.startswith("1 photo added.\nStopped before")
     said = main("import", "Mara", heap, "--data", tmp_path / "data", "--json")
     values = json.loads(said.out)
     assert (said.status, values["known"], values["added"], values["stopped"]) == (0, 1, ["1.jpg", "2.jpg"], False)

@@ -62,7 +62,7 @@ def test_from_a_heap_to_a_run(main, quick, heap, tmp_path, toy):
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
     assert not list(tmp_path.rglob("außen.jpg"))[1:]  # nothing escapes from the zip
     said = command("import", NAME, folder, packed)
-    assert said.out.startswith("0 photos added, 11 were there.")
+    assert said.out.startswith("0 photos added, 11 were there already.")
 
     said = command("audit", NAME)
     assert said.status == 0, said.err

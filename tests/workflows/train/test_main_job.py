@@ -125,7 +125,7 @@ def test_cells_say_how_they_were_painted(finished):
 def test_the_command_says_what_it_did(finished):
     out = finished.said.out
     assert "Left out: broken.jpg is " in out
-    assert "Character Mara Müller 名前: 4 photos added, 0 were there" in out
+    assert "Character Mara Müller 名前: 4 photos added, in" in out
     assert f"resume '{finished.run}'" in out
     assert f"LoRA: {finished.lora}\n" in out
     assert "Preparing (sd1, fp32 on cpu) ..." in out
@@ -196,7 +196,7 @@ def test_a_second_run_has_its_own_number_and_leaves_the_first_alone(copied, main
     command = [*copied.command, "--data", copied.root, "--out", copied.out, "--grid-steps", "0"]
     said = main(*command, "--steps", "1", "--set", "face_weight=1")
     assert said.status == 0, said.err
-    assert "0 photos added, 4 were there" in said.out
+    assert "0 photos added, 4 were there already" in said.out
     assert sorted(path.name for path in copied.run.parent.iterdir()) == ["001", "002"]
     second = copied.out / f"{DELIVERED}.safetensors"
     assert f"LoRA: {second}" in said.out
@@ -232,7 +232,7 @@ def test_stopped_moved_and_resumed(toy, main, quick, some_photos, tmp_path, stop
     said = main("new", "Ines", "--trigger", "inxs", "--class", "woman", "--consent", "myself",
                 "--photos", some_photos("ines", 2), "--data", root)  # fmt: skip
     assert said.status == 0, said.err
-    assert "2 photos added, 0 were there" in said.out
+    assert "2 photos added." in said.out
     said = main("train", "Ines", "--base", base, "--steps", "2", "--data", root, *quick)
     run = root / "characters" / "ines" / "runs" / "001"
     assert said.status == STOPPED
