@@ -11,6 +11,7 @@ import { beginsWhen, controlJob, lastJob, logFold, resumeJob } from '../jobs/job
 import { followedView } from '../page/followed_view.js';
 import { refresh } from '../page/polling.js';
 import { timeLeft } from '../train/train_live.js';
+import { filterButtons } from '../widgets/filter_buttons.js';
 import { actionButton, keyedList, leadLine, openDialog, toneBadge } from '../widgets/widgets.js';
 
 const WHY = {
@@ -210,20 +211,9 @@ function updatePicture(node, one) {
 }
 
 function drawFilters(all) {
-  parts.filters.hidden = !all.length;
   const kept = all.filter((one) => one.kept).length;
   const counted = { all: all.length, kept, out: all.length - kept };
-  const make = (name) => actionButton(FILTERS[name], () => ((filter = name), draw()), { small: true });
-  keyedList(
-    parts.filters,
-    Object.keys(FILTERS),
-    (name) => name,
-    make,
-    (node, name) => {
-      node.setAttribute('aria-pressed', String(filter === name));
-      setText(node.firstElementChild, `${t(FILTERS[name])} (${counted[name]})`);
-    },
-  );
+  filterButtons(parts.filters, FILTERS, counted, filter, (name) => ((filter = name), draw()));
 }
 
 function drawFace(view) {

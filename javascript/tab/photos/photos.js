@@ -9,6 +9,7 @@ import { followedView } from '../page/followed_view.js';
 import { refresh } from '../page/polling.js';
 import { photoCard, photoGroup, settlePhotos, updatePhotoCard } from './photo_cards.js';
 import { drawUploads, dropZone, pastePhotos, uploadProgress } from './upload.js';
+import { filterButtons } from '../widgets/filter_buttons.js';
 import { actionButton, keyedList, leadLine, notice, toneSign } from '../widgets/widgets.js';
 
 const FILTERS = { all: 'All', good: 'Good', look: 'Look at', out: 'Left out' };
@@ -181,26 +182,7 @@ async function remove() {
 function drawFilters(photos) {
   const counted = { all: photos.length, good: 0, look: 0, out: 0, new: 0 };
   for (const photo of photos) counted[photoGroup(photo)] += 1;
-  parts.filters.hidden = !photos.length;
-  const make = (name) =>
-    actionButton(
-      FILTERS[name],
-      () => {
-        filter = name;
-        draw();
-      },
-      { small: true },
-    );
-  keyedList(
-    parts.filters,
-    Object.keys(FILTERS),
-    (name) => name,
-    make,
-    (node, name) => {
-      node.setAttribute('aria-pressed', String(filter === name));
-      setText(node.firstElementChild, `${t(FILTERS[name])} (${counted[name]})`);
-    },
-  );
+  filterButtons(parts.filters, FILTERS, counted, filter, (name) => ((filter = name), draw()));
 }
 
 /** The small table: framing against angle. */

@@ -41,7 +41,10 @@ function make(root) {
   made.known = el('div', {});
   made.file = loraFile();
   made.comfy = folderRow('ComfyUI folder', 'Where ComfyUI is installed; the LoRA goes to models/loras in it.');
-  made.folder = folderRow('Folder', 'Any folder, such as models/Lora of SD.Next; the LoRA and its preview are copied there.');
+  made.folder = folderRow(
+    'Folder',
+    'Any folder, such as models/Lora of SD.Next; the LoRA and its preview are copied there.',
+  );
   made.folder.input.value = readStored('folder', '');
   const comfyButton = actionButton('Copy to ComfyUI', () => toComfy(made));
   const folderButton = actionButton('Copy to this folder', () => toFolder(made));
