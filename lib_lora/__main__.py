@@ -8,6 +8,13 @@ import os
 import subprocess
 import sys
 
+# Those that meet what differs between the libraries' versions: layers, names, tokens, pipelines, the page.
+FORGE_TESTS = (
+    *("tests/models/test_clip_tokens.py", "tests/models/test_load.py", "tests/models/test_text_conditioning.py"),
+    *("tests/lora/test_lora_adapter.py", "tests/lora/test_lora_oracle.py", "tests/lora/test_lora_names.py"),
+    *("tests/training/test_fast_parts.py", "tests/grid/test_diffusers_painter.py", "tests/ui/test_page_app.py"),
+    "tests/test_pins.py::test_every_module_can_be_imported_with_these_versions",
+)
 SUPPORTED = ((3, 10), (3, 13))  # first and last, both included; pyproject.toml's requires-python says the same
 
 
@@ -66,7 +73,9 @@ def _run(argv: "list[str]") -> int:
     if command == "test":
         pins = "--pins" in argv
         left = bootstrap.enter("a1111" if pins else "test", argv)
-        return _test(argv[1:], pins) if left is None else left
+        if left is not None:
+            return left
+        return _test_forge() if "--forge" in argv else _test(argv[1:], pins)
     page = command in ("try", "ui")  # these two make the environment, and need the page's packages in it
     left = bootstrap.enter("try" if page else "run", argv, make=page)
     if left is not None:
@@ -80,6 +89,17 @@ def _run(argv: "list[str]") -> int:
         if sentence is None:
             raise
         raise UserError(sentence, code="package-missing") from error
+
+
+def _test_forge() -> int:
+    """`FORGE_TESTS` on the versions that Forge and Forge Neo have, laid over the newest environment."""
+    from lib_lora.environment import ROOT
+    from lib_lora.packages import laid_over
+
+    path = os.pathsep.join(filter(None, [str(laid_over("forge")), os.environ.get("PYTHONPATH", "")]))
+    pytest = [sys.executable, "-m", "pytest", "-n", "auto", "--dist", "loadfile", "--durations=10", *FORGE_TESTS]
+    variables = {**os.environ, "PYTHONUTF8": "1", "PYTHONPATH": path}
+    return subprocess.run(pytest, cwd=ROOT, env=variables, check=False).returncode
 
 
 def _test(words: "list[str]", pins: bool) -> int:

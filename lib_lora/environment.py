@@ -23,6 +23,7 @@ PURPOSES = {
     "try": ("base", "opencv", "ui"),
     "test": ("base", "opencv", "ui", "optimizers", "dev"),
     "a1111": ("a1111",),
+    "forge": ("forge",),  # what `test --forge` puts over those of "test"
     "worker": ("worker",),  # what install.py puts beside a webui's own packages
 }
 A1111_PYTHON = (3, 10)
