@@ -18,6 +18,8 @@ from lib_lora.ui.page import page_modules
 
 # Gradio 6 lays a style over HTML, which takes the ring from what has the focus; the page has its own.
 _BARE = {"apply_default_css": False} if "apply_default_css" in signature(gr.HTML).parameters else {}
+# Gradio 6 leaves out of the page what is not visible; a script must be able to press the button.
+HIDDEN: Any = "hidden" if "hidden" in str(signature(gr.Button.__init__).parameters["visible"].annotation) else False
 _LOADING = "Loading ... If this stays, reload the page; the browser's console says what is wrong."
 
 
@@ -30,8 +32,8 @@ def tab(host: Host, token: str) -> gr.Blocks:
     """
     with gr.Blocks(analytics_enabled=False) as blocks:
         place = gr.HTML(mount(token), elem_id=f"{ELEMENT}_mount", **_BARE)
-        infotext = gr.Textbox(elem_id=f"{ELEMENT}_infotext", visible=False, show_label=False)
-        send = gr.Button("Send", elem_id=f"{ELEMENT}_send", visible=False)
+        infotext = gr.Textbox(elem_id=f"{ELEMENT}_infotext", visible=HIDDEN, show_label=False)
+        send = gr.Button("Send", elem_id=f"{ELEMENT}_send", visible=HIDDEN)
         if host.name != "alone":
             paste_button(send, infotext)
     _not_in_config((place, infotext, send))

@@ -32,6 +32,8 @@ from modules import (  # noqa: E402
     ui_extra_networks,
 )
 
+from lib_lora.ui.page.tab import HIDDEN  # noqa: E402
+
 HOST = os.path.dirname(os.path.dirname(os.path.realpath(processing.__file__)))
 GRADIO4 = not gr.__version__.startswith("3.")
 GRADIO6 = int(gr.__version__.partition(".")[0]) >= 6
@@ -92,7 +94,7 @@ def painting_tab(tab: str) -> gr.Blocks:
     with gr.Blocks(analytics_enabled=False) as interface:
         prompt = gr.Textbox(label="Prompt", elem_id=f"{tab}_prompt", lines=3, value="")
         negative = gr.Textbox(label="Negative prompt", elem_id=f"{tab}_neg_prompt", lines=2, value="")
-        task = gr.Textbox(value="task(page)", visible=False, elem_id=f"{tab}_task")
+        task = gr.Textbox(value="task(page)", visible=HIDDEN, elem_id=f"{tab}_task")
         go = gr.Button("Generate", elem_id=f"{tab}_generate", variant="primary")
         with gr.Row():
             gr.Dropdown(sd_samplers.visible_sampler_names(), label="Sampling method", elem_id=f"{tab}_sampling",
@@ -103,7 +105,7 @@ def painting_tab(tab: str) -> gr.Blocks:
             width = gr.Slider(64, 2048, 512, step=8, label="Width", elem_id=f"{tab}_width")
             height = gr.Slider(64, 2048, 512, step=8, label="Height", elem_id=f"{tab}_height")
         gallery = gr.Gallery(label="Output", elem_id=f"{tab}_gallery")
-        infotext = gr.Textbox(visible=False, elem_id=f"generation_info_{tab}")
+        infotext = gr.Textbox(visible=HIDDEN, elem_id=f"generation_info_{tab}")
         cards = [gr.HTML(page.create_html(tab, empty=True), elem_id=f"{tab}_{page.extra_networks_tabname}_cards_html")
                  for page in ui_extra_networks.extra_pages]  # fmt: skip
         kept: list[str] = []  # as in the webui, the page's HTML changes by the button alone
@@ -118,7 +120,7 @@ def painting_tab(tab: str) -> gr.Blocks:
             kept.clear()
             return cards_html()
 
-        gr.Button("Refresh", elem_id=f"{tab}_lora_extra_refresh_internal", visible=False).click(refresh, [], cards)
+        gr.Button("Refresh", elem_id=f"{tab}_lora_extra_refresh_internal", visible=HIDDEN).click(refresh, [], cards)
         interface.load(cards_html, [], cards)
 
         def generate(*values: Any) -> Any:
