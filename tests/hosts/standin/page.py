@@ -32,11 +32,10 @@ from modules import (  # noqa: E402
     ui_extra_networks,
 )
 
-from lib_lora.ui.page.tab import HIDDEN  # noqa: E402
-
 HOST = os.path.dirname(os.path.dirname(os.path.realpath(processing.__file__)))
 GRADIO4 = not gr.__version__.startswith("3.")
 GRADIO6 = int(gr.__version__.partition(".")[0]) >= 6
+HIDDEN: Any = "hidden" if GRADIO6 else False  # gradio 6 leaves out of the page what is not visible
 original_template = gr.routes.templates.TemplateResponse
 turn = 0
 
