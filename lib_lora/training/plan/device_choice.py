@@ -34,7 +34,7 @@ _GENERIC = {
     "gfx11-generic": r"gfx11[05]\d",
     "gfx12-generic": r"gfx120\d",
 }
-_SLOW = "a full-size model would train for days; the small test model takes minutes"
+_SLOW = "A full-size model would train for days; the small test model takes minutes"
 _START = 'the page "Get Started" of pytorch.org gives the command for your system'
 
 
@@ -223,16 +223,16 @@ def _why_cpu(torch: TorchFacts, machine: MachineFacts) -> tuple[str, Literal["wa
             return "mps-unavailable", "bad", why, "Update macOS (12.3 or newer) and torch."
     if "intel" in machine.makers:
         if "xpu" in torch.version:
-            why = f"{this} is built for Intel GPUs (XPU), but finds none that it can use; {_SLOW}"
+            why = f"{this} is built for Intel GPUs (XPU), but finds none that it can use. {_SLOW}"
             return "xpu-no-device", "warn", why, "If this machine has an Intel Arc GPU, install Intel's newest driver."
         # most such machines have only the small GPU of their processor, so nothing is promised
-        why = f"{this} is built without XPU, and the only GPU found is one of Intel's; {_SLOW}"
+        why = f"{this} is built without XPU, and the only GPU found is one of Intel's. {_SLOW}"
         mend = (
             "If it is an Arc GPU, a torch with XPU may be able to use it, which was not tried with SameFace "
             f"({_START}); most GPUs inside a processor are too small to train."
         )
         return "torch-without-xpu", "warn", why, mend
-    why = f"there is no GPU that it could use; {_SLOW}"
+    why = f"there is no GPU that it could use. {_SLOW}"
     return "no-gpu", "warn", why, "Where there is a GPU, its driver may be missing."
 
 
