@@ -317,6 +317,22 @@ def test_a_share_and_a_drive_are_homes_like_any_other(monkeypatch: pytest.Monkey
 
 def test_a_path_that_is_too_long_is_not_said_to_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lib_lora.files.sys.platform", "win32")
-    for length, code in ((300, "path-too-long"), (100, "file-missing")):
-        with raises(code), explained(Path("x" * length)):
-            raise FileNotFoundError(errno.ENOENT, "The system cannot find the path specified")
+
+    def refused(length: int, number: int, temporary: str = "") -> None:
+        path = Path("x" * (length - len(str(Path.cwd())) - 1))
+        with explained(path):
+            error = FileNotFoundError(errno.ENOENT, "refused", f"{path}{temporary}")
+            error.winerror = number  # type: ignore[attr-defined]
+            raise error
+
+    no_such_file, no_such_path, name_too_long = 2, 3, 206
+    for length, number, code in (
+        (300, no_such_path, "path-too-long"),
+        (250, name_too_long, "path-too-long"),  # of a folder
+        (300, no_such_file, "file-missing"),  # where long paths are turned on
+        (255, no_such_path, "file-missing"),
+    ):
+        with raises(code):
+            refused(length, number)
+    with raises("path-too-long"):
+        refused(255, no_such_path, ".12345678.tmp")  # what was being made is longer than what was asked for
