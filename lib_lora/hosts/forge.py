@@ -10,9 +10,11 @@ from typing import Any
 
 from lib_lora.hosts.host_protocol import CardVisibility
 from lib_lora.hosts.webui import Webui
-from lib_lora.hosts.webui_attributes import ask, ask_or
+from lib_lora.hosts.webui_attributes import ask, ask_or, put
 from lib_lora.hosts.webui_painting import forget_conditions
 from lib_lora.models.families.registry import family_named
+
+_PARAMETERS = "sd_models:model_data.forge_loading_parameters"
 
 
 class Forge(Webui):
@@ -40,16 +42,25 @@ class Forge(Webui):
         """See `Webui`."""
 
     @contextmanager
-    def on_checkpoint(self, title: str) -> Iterator[dict[str, Any]]:
-        """See `Webui`. What the page says of the selected checkpoint below it stays."""
-        data = ask_or("shared:opts.data", {})
-        digest = data.get("sd_checkpoint_hash")
+    def on_checkpoint(self, title: str) -> Iterator[None]:
+        """See `Webui`. VAE, text encoders and storage type were chosen for the selected checkpoint, so that another one
+        goes without. What the user selects meanwhile stays selected."""
+        if not title:
+            yield
+            return
+        info, data = self.info(title), ask_or("shared:opts.data", {})
+        own, digest = ask(_PARAMETERS), data.get("sd_checkpoint_hash")
+        ours = {**own, "checkpoint_info": info, "additional_modules": [], "unet_storage_dtype": None}
+        put(_PARAMETERS, ours)
         try:
-            with super().on_checkpoint(title) as override:
-                yield override
+            ask("sd_models:forge_model_reload")()
+            data["sd_checkpoint_hash"] = digest  # what the page says below
+            yield
         finally:
-            if title and "sd_checkpoint_hash" in data:
-                data["sd_checkpoint_hash"] = digest
+            if ask(_PARAMETERS) is ours:
+                put(_PARAMETERS, own)
+            if self.model() is None:  # one that could not be loaded; Forge would take the one before for loaded
+                put("sd_models:model_data.forge_hash", "")
 
     def on_its_thread(self, work: Callable[[], Any]) -> Any:
         """See `Webui`. An error there would only be printed, so it is carried over."""
@@ -136,6 +147,7 @@ class ReForge(Forge):
     name = "reforge"
     all_cards_shown = ("shared:opts.lora_show_all", False)
     _manager = "ldm_patched.modules.model_management"
+    on_checkpoint = Webui.on_checkpoint
 
     def ready_model(self) -> Any:
         """See `Webui`."""

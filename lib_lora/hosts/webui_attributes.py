@@ -148,8 +148,10 @@ ATTRIBUTES: tuple[Attribute, ...] = (
     *_of(PAINTING, "processing:process_images processing:StableDiffusionProcessingTxt2Img scripts:ScriptRunner"),
     *_of(PAINTING, "shared:state.begin shared:state.end shared:state.interrupt call_queue:queue_lock"),
     *_of(PAINTING, "networks:loaded_networks sd_samplers:all_samplers_map"),
-    *_of(PAINTING, "sd_models:select_checkpoint sd_models:SkipWritingToConfig", frozenset({A1111, UX})),
+    *_of(PAINTING, "sd_models:select_checkpoint sd_models:SkipWritingToConfig", frozenset({A1111, UX, REFORGE})),
     *_of(PAINTING, "sd_models:reload_model_weights", frozenset({A1111, UX, REFORGE})),
+    *_of(PAINTING, "sd_models:model_data.forge_loading_parameters sd_models:forge_model_reload", FORGES),
+    *_of(None, "sd_models:model_data.forge_hash", FORGES),
     *_of(PAINTING, "modules_forge.main_thread:run_and_wait_result", FORGES | {REFORGE}),
     *_of(None, "shared:state.interrupted shared:state.stopping_generation shared:state.skipped"),
     *_of(None, "processing:StableDiffusionProcessing shared:total_tqdm shared:opts.sd_lora"),
@@ -171,14 +173,15 @@ ATTRIBUTES: tuple[Attribute, ...] = (
     *_of(None, "devices:cpu"),
 )
 # What a webui does not have, as seen in its code on 27 November 2026: Forge in its last commit, Forge Neo in 2.26.
+_OF_FORGE = ("sd_models:forge_model_reload", "sd_models:model_data.forge_loading_parameters")
 GONE: dict[str, tuple[str, ...]] = {
-    A1111: (f"{_FLAGS}ckpt_dirs", f"{_FLAGS}lora_dirs", "sd_models:forge_model_reload"),
-    UX: (f"{_FLAGS}ckpt_dirs", f"{_FLAGS}lora_dirs", "sd_models:forge_model_reload"),
+    A1111: (f"{_FLAGS}ckpt_dirs", f"{_FLAGS}lora_dirs", *_OF_FORGE),
+    UX: (f"{_FLAGS}ckpt_dirs", f"{_FLAGS}lora_dirs", *_OF_FORGE),
     FORGE: (
         *(f"{_FLAGS}ckpt_dirs", f"{_FLAGS}lora_dirs", f"{_FLAGS}lyco_dir_backcompat", "shared:opts.lora_show_all"),
         *("sd_models:SkipWritingToConfig", "sd_models:model_data.lock", "sd_models:model_data.loaded_sd_models"),
     ),
-    REFORGE: (f"{_FLAGS}ckpt_dirs", f"{_FLAGS}lora_dirs", "sd_models:forge_model_reload"),
+    REFORGE: (f"{_FLAGS}ckpt_dirs", f"{_FLAGS}lora_dirs", *_OF_FORGE),
     NEO: (
         *(f"{_FLAGS}ckpt_dir", f"{_FLAGS}lyco_dir_backcompat", f"{_FLAGS}no_half", "shared:opts.lora_show_all"),
         *("shared:opts.lora_filter_disabled", "networks:networks_in_memory", "lowvram:send_everything_to_cpu"),

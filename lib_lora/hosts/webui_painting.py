@@ -46,8 +46,13 @@ class PaintingWebui(Host):
         """Run what touches the models where this webui wants it."""
 
     @abstractmethod
-    def on_checkpoint(self, title: str) -> AbstractContextManager[dict[str, Any]]:
-        """The override settings that paint with this checkpoint, while the block runs; the queue is held."""
+    def on_checkpoint(self, title: str) -> AbstractContextManager[None]:
+        """In the block pictures are painted with a checkpoint; the queue is held. Options stay the user's: a page that
+        is opened meanwhile shows them, and whoever saves a setting meanwhile saves all of them.
+
+        Args:
+            title: of the checkpoint; empty = the selected one.
+        """
 
     @abstractmethod
     def settle(self) -> None:
@@ -234,8 +239,8 @@ def _painted(
         try:
             with (
                 _no_last_generation(),
-                host.on_checkpoint(title) as override,
-                closing(_request(pictures, stem, override)) as p,
+                host.on_checkpoint(title),
+                closing(_request(pictures, stem)) as p,
             ):
                 p.scripts, p.script_args = runner, ()
                 processed = ask("processing:process_images")(p)
@@ -264,11 +269,11 @@ def _painted(
     return list(zip(processed.images, processed.infotexts, strict=False))
 
 
-def _request(pictures: list[Cell], stem: str, override: dict[str, Any]) -> Any:
+def _request(pictures: list[Cell], stem: str) -> Any:
     """One call for all of them, as the txt2img page would make it, but without the user's extras."""
-    one = pictures[0]
+    one, override = pictures[0], {}
     if ask_or("shared:opts.sd_lora", "None") not in (None, "None", ""):
-        override = {**override, "sd_lora": "None"}  # "Add network to prompt": a picture without LoRA is one without
+        override["sd_lora"] = "None"  # "Add network to prompt": a picture without LoRA is one without
     extra = f"<lora:{stem}:{one.weight:g}>" if stem else ""
     p = ask("processing:StableDiffusionProcessingTxt2Img")(
         prompt=[picture.prompt + extra for picture in pictures],
