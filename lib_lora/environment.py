@@ -1,8 +1,9 @@
 """Which packages SameFace needs, which of them are there, and where its private environment is and whether it is whole.
 
-Looks and says; changes nothing. Runs before anything is installed, so it imports the standard library alone, and
-`packaging` where that is there: a Python without it lacks what SameFace needs anyway, and is asked for names only. The
-lists of packages are the files in ``requirements/``.
+Looks and says; changes nothing (on Windows it makes and removes an empty folder, to see whether it can). Runs before
+anything is installed, so it imports the standard library alone, and `packaging` where that is there: a Python without
+it lacks what SameFace needs anyway, and is asked for names only. The lists of packages are the files in
+``requirements/``.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -207,7 +209,7 @@ def private_folder(root: Path = ROOT, name: str = "") -> Path:
     """
     inside = root / ".sameface"
     nearest = next((place for place in (inside, root) if place.exists()), None)
-    if nearest is None or os.access(nearest, os.W_OK) or (inside / name / MARKER).is_file():
+    if nearest is None or _can_write(nearest) or (inside / name / MARKER).is_file():
         return inside
     if sys.platform == "win32":
         cache = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
@@ -217,6 +219,21 @@ def private_folder(root: Path = ROOT, name: str = "") -> Path:
         cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     place = hashlib.sha256(os.fsencode(root)).hexdigest()[:12]
     return Path(cache) / "sameface-packages" / place
+
+
+def _can_write(folder: Path, system: str = os.name) -> bool:
+    """Whether something can be made in a folder. On Windows only trying tells: `os.access` says yes to every folder."""
+    if system != "nt":
+        return os.access(folder, os.W_OK)
+    tried = folder / f"sameface-{os.getpid()}.tmp"
+    try:
+        with suppress(FileExistsError):  # of another thread
+            tried.mkdir()
+    except OSError:
+        return False
+    with suppress(OSError):
+        tried.rmdir()
+    return True
 
 
 def worker_packages(root: Path = ROOT, version: tuple[int, int] = sys.version_info[:2]) -> Path:

@@ -319,6 +319,21 @@ def read_only(bare: Extension, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert not inside.exists()
 
 
+def test_windows_is_asked_by_trying(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / f"sameface-{os.getpid()}.tmp").mkdir()  # of another thread
+    assert environment._can_write(tmp_path, "nt")
+    assert list(tmp_path.iterdir()) == []
+    assert environment._can_write(tmp_path, "nt")
+    assert list(tmp_path.iterdir()) == []
+
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(Path, "mkdir", refused)
+    assert environment._can_write(tmp_path, "posix")
+    assert not environment._can_write(tmp_path, "nt")
+
+
 def test_a_folder_that_is_read_only_gets_a_place_in_the_users_cache(
     read_only: Extension, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -19,7 +18,7 @@ from lib_lora.ui.http import paths
 from lib_lora.ui.http.request_context import Call, RequestContext, Route, get, post
 from lib_lora.ui.http.responses import Refused, about, forbidden, missing
 from lib_lora.ui.views.invention import see_that_it_can_be
-from lib_lora.workspace.file_cache import kept, mark
+from lib_lora.workspace.file_cache import keep_nothing, kept, mark
 from lib_lora.workspace.workspace import CharacterFolder, JobFolder, Workspace
 
 if TYPE_CHECKING:
@@ -199,9 +198,14 @@ def _base_gone(context: RequestContext, job: Job) -> str:
     named = job.arguments.get("base")
     run = job.run or job.arguments.get("run")
     if not named and isinstance(run, str) and run:
-        with suppress(UserError, Refused):
-            folder = Workspace(context.root).character_at(job.slug)
+        folder = Workspace(context.root).character_at(job.slug)
+        try:
+            mark(folder.run(paths.identifier(run, "run")).file)  # where there is none, one may come back
             named = run_records.run(paths.run(folder, run)).base  # remembered: this is asked each second
+        except UserError:
+            keep_nothing()
+        except Refused:
+            pass
     return named if isinstance(named, str) and named and mark(named) is None else ""
 
 
