@@ -88,6 +88,10 @@ class A1111(Webui):
             put("sd_models:reload_model_weights", self._reload)
             self._reload = None  # where another extension has put its own on top, ours stays below it and does nothing
 
+    def paints_nans(self) -> bool:
+        """See `PaintingWebui`."""
+        return bool(ask_or("shared:cmd_opts.disable_nan_check", False))
+
     def refresh_loras(self, stem: str) -> None:
         """See `Webui`. Layers go by a LoRA's name: where its file was deleted and another came under that name, they
         would keep the old one's weights."""

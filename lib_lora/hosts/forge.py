@@ -21,7 +21,7 @@ class Forge(Webui):
     """See `Webui`. The model comes back with the next picture."""
 
     name = "forge"
-    all_cards_shown = ("shared:opts.lora_filter_disabled", True)
+    full_precision = "--all-in-fp32"
     _manager = "backend.memory_management"
 
     def send_away(self) -> None:
@@ -87,6 +87,15 @@ class Forge(Webui):
         ask("sd_models:forge_model_reload")()
         return self.model()
 
+    def paints_nans(self) -> bool:
+        """See `PaintingWebui`."""
+        return True
+
+    def _shows(self, family: str) -> CardVisibility:
+        """It hides no card by its family: the page's filter breaks off at ``True``, which JavaScript does not know, and
+        Neo's other one knows no such families as our notes name."""
+        return CardVisibility(True)
+
     def refuses(self, family: str) -> str:
         """See `Host`. It lists the kinds of model that it loads."""
         kinds = [kind for one in ask_or("backend.loader:possible_models", ()) for kind in one.matched_guesses]
@@ -123,31 +132,20 @@ class Neo(Forge):
     """Forge Neo; see `Forge`. It has dropped what came before SDXL but SD1, and all captioners."""
 
     name = "neo"
+    full_precision = "--force-fp32"
 
     def __init__(self) -> None:
         super().__init__()
         self.version = str(ask_or("modules_forge.forge_version:release", self.version))
-
-    def _shows(self, family: str) -> CardVisibility:
-        """It hides by its preset, and only cards whose notes name another preset; ours name no preset of its own."""
-        title, preset = family_named(family).title, ask_or("shared:opts.forge_preset", "")
-        filtered = ask_or("shared:opts.lora_preset_filter", False)
-        if not filtered or title not in ask_or("network:SD_VERSION", ()) or title in ("Unknown", preset):
-            return CardVisibility(True)
-        return CardVisibility(
-            False,
-            f"The webui hides the card of a LoRA for {title} while its preset is {preset}: choose another preset, or"
-            " turn off 'Filter Lora based on selected Preset' in Settings.",
-        )
 
 
 class ReForge(Forge):
     """See `Forge`; the older of its ways."""
 
     name = "reforge"
-    all_cards_shown = ("shared:opts.lora_show_all", False)
     _manager = "ldm_patched.modules.model_management"
     on_checkpoint = Webui.on_checkpoint
+    _shows = Webui._shows
 
     def ready_model(self) -> Any:
         """See `Webui`."""

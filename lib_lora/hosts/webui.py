@@ -72,7 +72,6 @@ class Webui(PaintingWebui):
         return Roots(data / Path(webui_options.data_folder()).expanduser(), loras, bases)
 
     further_lora_flags: tuple[str, ...] = ()
-    all_cards_shown: tuple[str, bool] = ("shared:opts.lora_show_all", False)  # the setting, and what it usually is
 
     def checkpoints(self) -> list[Checkpoint]:
         found = []
@@ -284,7 +283,7 @@ class Webui(PaintingWebui):
     def _shows(self, family: str) -> CardVisibility:
         model = self.model()
         loaded = next((one for one in families() if getattr(model, one.webui_flag, False)), None)
-        if ask_or(*self.all_cards_shown) or loaded is None or loaded.name == family:
+        if ask_or("shared:opts.lora_show_all", False) or loaded is None or loaded.name == family:
             return CardVisibility(True)
         names = next((one.label for one in families() if one.name == family), family), loaded.label
         return CardVisibility(

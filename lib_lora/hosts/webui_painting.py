@@ -31,7 +31,6 @@ FOLDER = "sameface-tests"  # within the Lora folder
 TOGETHER = 4  # pictures, before others have their turn
 _DAY = 24 * 3600.0
 _left: set[str] = set()  # names of files that Windows would not give up while they were in use
-_NO_NUMBERS = "The webui painted not-a-numbers with this checkpoint; start it with --no-half, or choose another VAE."
 _CACHES = {
     "StableDiffusionProcessing": ("cached_c", "cached_uc"),
     "StableDiffusionProcessingTxt2Img": ("cached_hr_c", "cached_hr_uc"),
@@ -39,7 +38,17 @@ _CACHES = {
 
 
 class PaintingWebui(Host):
-    """What painting needs of a webui beside what every host has."""
+    """What painting needs of a webui beside what every host has.
+
+    Attributes:
+        full_precision: the flag that starts it with 32 bits throughout.
+    """
+
+    full_precision = "--no-half"
+
+    def paints_nans(self) -> bool:
+        """Whether not-a-numbers become a black picture, and no error."""
+        return False
 
     @abstractmethod
     def on_its_thread(self, work: Callable[[], Any]) -> Any:
@@ -231,9 +240,9 @@ def _painted(
     one, state = pictures[0], ask("shared:state")
     task = ask_or("progress:create_task_id", "task({})".format)("sameface")
     stem = stems[one.lora] if one.lora else ""
+    before = host.loras_now()
     ask("shared:state.begin")(job=task)
     ask_or("progress:start_task", _nothing)(task)
-    before = host.loras_now()
     try:
         runner = _runner(stop)
         try:
@@ -247,7 +256,7 @@ def _painted(
         except UserError:
             raise
         except Exception as error:
-            raise UserError(_why(error), code="webui-painting-failed") from error
+            raise UserError(_why(error, host, one), code="webui-painting-failed") from error
         left = getattr(state, "interrupted", False) or getattr(state, "stopping_generation", False)
         if runner.skipped or (left and not runner.stopped):
             raise UserError(
@@ -260,8 +269,8 @@ def _painted(
                 code="webui-lora-not-loaded",
                 lora=one.lora.name if one.lora else stem,
             )
-        if any(_is_empty(image) for image in processed.images):
-            raise UserError(_NO_NUMBERS, code="webui-painted-one-color")
+        if host.paints_nans() and any(_is_black(image) for image in processed.images):
+            raise UserError(_no_numbers(host, one), code="webui-painted-black")
     finally:
         ask_or("progress:finish_task", _nothing)(task)
         ask("shared:state.end")()
@@ -325,21 +334,34 @@ def _no_last_generation() -> Iterator[None]:
         put("shared:cmd_opts.no_prompt_history", before)
 
 
-def _is_empty(image: Image.Image) -> bool:
-    """Whether a picture is of one colour: what is left of not-a-numbers in a webui that puts zeros in their place."""
-    return all(low == high for low, high in image.convert("RGB").getextrema())  # type: ignore[misc]
+def _is_black(image: Image.Image) -> bool:
+    """Whether nothing but black is in a picture: what not-a-numbers become as whole numbers."""
+    return image.convert("RGB").getbbox() is None
 
 
 def _nothing(*_: Any) -> None:
     """What a webui without it does."""
 
 
-def _why(error: Exception) -> str:
+def _no_numbers(host: PaintingWebui, one: Cell) -> str:
+    """What to do about not-a-numbers: a LoRA makes them by too much weight, a model by too little precision."""
+    if one.lora is None or not one.weight:
+        return (
+            "The webui painted not-a-numbers with this checkpoint; start the webui with"
+            f" {host.full_precision}, or choose another VAE."
+        )
+    return (
+        f"The webui painted not-a-numbers with the LoRA {one.lora.name} at weight {one.weight:g}; choose a lower weight"
+        f" or an earlier step, or start the webui with {host.full_precision}."
+    )
+
+
+def _why(error: Exception, host: PaintingWebui, one: Cell) -> str:
     kind = type(error).__name__
     if "OutOfMemory" in kind or "out of memory" in str(error):
         return "The webui ran out of GPU memory while it painted; close what else uses it, or paint smaller pictures."
     if kind == "NansException":
-        return _NO_NUMBERS
+        return _no_numbers(host, one)
     said = printable(f"{kind}: {error}")[:200]
     return f"The webui could not paint ({said}); see its console for the reason."
 

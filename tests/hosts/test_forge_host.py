@@ -115,6 +115,21 @@ def test_an_error_on_the_main_thread_is_told_and_not_only_printed(webui: SimpleN
     assert not webui.host.busy()
 
 
+def test_a_model_that_cannot_be_asked_leaves_no_job_behind(
+    webui: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails() -> None:
+        raise RuntimeError("another extension's model")
+
+    monkeypatch.setattr(webui.host, "loras_now", fails)
+    webui.events.clear()
+    with pytest.raises(RuntimeError, match="another extension's"):
+        painted(webui, [PICTURE])
+    assert webui.progress.current_task is None
+    assert webui.shared.state.job == ""
+    assert not webui.host.busy()
+
+
 def test_another_checkpoint_paints_and_the_option_stays(webui: SimpleNamespace) -> None:
     own = painted(webui, [PICTURE])[0]
     selected = webui.shared.opts.sd_model_checkpoint
@@ -220,11 +235,20 @@ def test_a_lora_that_cannot_be_read_is_said_although_the_one_before_still_acts(w
     assert len(painted(webui, several)) == 6  # from the second four on nothing is applied anew
 
 
-@pytest.mark.parametrize("color", ["black", "gray"])
-def test_a_picture_of_one_color_is_an_error(webui: SimpleNamespace, color: str) -> None:
+@pytest.mark.parametrize("color", ["black", "gray", "white"])
+def test_a_black_picture_is_not_a_numbers_and_another_of_one_color_is_a_picture(
+    webui: SimpleNamespace, color: str
+) -> None:
     webui.processing.painter = lambda *_: Image.new("RGB", (64, 64), color)
-    with raises("webui-painted-one-color", has="--no-half"):
+    with_lora = replace(PICTURE, lora=webui.lora, weight=1.5)
+    if color != "black":
+        assert len(painted(webui, [PICTURE, with_lora])) == 2
+        return
+    flag = {"neo": "--force-fp32"}.get(webui.kind, "--all-in-fp32")
+    with raises("webui-painted-black", has=("with this checkpoint", flag)):
         painted(webui, [PICTURE])
+    with raises("webui-painted-black", has=("the LoRA mara.safetensors at weight 1.5", "lower weight", flag)):
+        painted(webui, [with_lora])
     assert not webui.host.busy()
 
 
@@ -240,16 +264,7 @@ def test_what_neo_dropped_is_not_offered(webui: SimpleNamespace) -> None:
 
 def test_cards_are_hidden_as_each_webui_hides_them(webui: SimpleNamespace) -> None:
     painted(webui, [PICTURE])  # a model of SD1 is loaded
-    hidden = "lora_show_all" if webui.kind == "reforge" else "lora_filter_disabled"
-    assert webui.host.shows("sdxl").shown is (webui.kind != "reforge")
-    if webui.kind == "neo":
-        webui.shared.opts.lora_preset_filter = True
-        assert webui.host.shows("sdxl").shown  # its notes name no preset
-        webui.network.SD_VERSION.append("SDXL")
-        assert "preset is sd" in webui.host.shows("sdxl").why
-        return
-    setattr(webui.shared.opts, hidden, False)
-    assert not webui.host.shows("sdxl").shown
     assert webui.host.shows("sd1").shown
-    setattr(webui.shared.opts, hidden, True)
+    assert webui.host.shows("sdxl").shown is (webui.kind != "reforge")  # the others hide none
+    webui.shared.opts.lora_show_all = True
     assert webui.host.shows("sdxl").shown
