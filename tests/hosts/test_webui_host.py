@@ -683,7 +683,17 @@ def test_not_a_numbers_are_a_sentence(webui: SimpleNamespace) -> None:
         raise webui.devices.NansException("all NaN")
 
     webui.processing.painter = painter
-    with raises("webui-painting-failed", has="--no-half"):
+    with raises("webui-painting-failed", has=("with this checkpoint", "--no-half")):
+        painted(webui, [PICTURE])
+    with raises("webui-painting-failed", has=("LoRA mara-001.safetensors at weight 1.5", "--no-half")):
+        painted(webui, [replace(PICTURE, lora=webui.lora, weight=1.5)])
+
+
+def test_a_black_picture_is_not_a_numbers_only_where_the_webui_does_not_look_for_them(webui: SimpleNamespace) -> None:
+    webui.processing.painter = lambda *_: Image.new("RGB", (64, 64))
+    assert len(painted(webui, [PICTURE])) == 1
+    webui.shared.cmd_opts.disable_nan_check = True
+    with raises("webui-painted-black", has="with this checkpoint"):
         painted(webui, [PICTURE])
 
 
