@@ -178,8 +178,8 @@ GONE: dict[str, tuple[str, ...]] = {
     A1111: (f"{_FLAGS}ckpt_dirs", f"{_FLAGS}lora_dirs", *_OF_FORGE),
     UX: (f"{_FLAGS}ckpt_dirs", f"{_FLAGS}lora_dirs", *_OF_FORGE),
     FORGE: (
-        *(f"{_FLAGS}ckpt_dirs", f"{_FLAGS}lora_dirs", f"{_FLAGS}lyco_dir_backcompat", "shared:opts.lora_show_all"),
-        *("sd_models:SkipWritingToConfig", "sd_models:model_data.lock", "sd_models:model_data.loaded_sd_models"),
+        *(f"{_FLAGS}ckpt_dirs", f"{_FLAGS}lora_dirs", "shared:opts.lora_show_all"),
+        *("sd_models:model_data.lock", "sd_models:model_data.loaded_sd_models"),
     ),
     REFORGE: (f"{_FLAGS}ckpt_dirs", f"{_FLAGS}lora_dirs", *_OF_FORGE),
     NEO: (

@@ -224,8 +224,6 @@ def test_a_lora_of_which_nothing_fits_is_said_although_it_is_listed(webui: Simpl
 
 
 def test_a_lora_that_cannot_be_read_is_said_although_the_one_before_still_acts(webui: SimpleNamespace) -> None:
-    if webui.kind == "reforge":
-        return  # it lists what it has read
     assert painted(webui, [replace(PICTURE, lora=webui.lora)])
     broken = webui.lora.with_name("broken.safetensors")
     broken.write_bytes(b"what cannot be read")

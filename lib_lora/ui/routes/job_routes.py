@@ -120,12 +120,14 @@ def put(context: RequestContext, folder: CharacterFolder, kind: str, arguments: 
 
 
 def _painted_by(context: RequestContext, folder: CharacterFolder, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments, with the worker in the webui's place where that does not load models of the run's family."""
+    """The arguments, with the worker in the webui's place where that does not load models of the run's family. The
+    worker paints with the run's own base model only."""
     found = dict(arguments)
     if found.get("painter") == "webui" and found.get("run") is not None:
         family = run_records.run(paths.run(folder, str(found["run"]))).family
         if context.host.refuses(family):
             found["painter"] = "worker"
+            found.pop("base", None)
     return found
 
 
