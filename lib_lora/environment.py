@@ -1,8 +1,9 @@
 """Which packages SameFace needs, which of them are there, and where its private environment is and whether it is whole.
 
-Looks and says; changes nothing. Runs before anything is installed, so it imports the standard library alone, and
-`packaging` where that is there: a Python without it lacks what SameFace needs anyway, and is asked for names only. The
-lists of packages are the files in ``requirements/``.
+Looks and says; changes nothing (on Windows it makes and removes an empty folder, to see whether it can). Runs before
+anything is installed, so it imports the standard library alone, and `packaging` where that is there: a Python without
+it lacks what SameFace needs anyway, and is asked for names only. The lists of packages are the files in
+``requirements/``.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import operator
 import os
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -25,6 +27,7 @@ PURPOSES = {
     "a1111": ("a1111",),
     "forge": ("forge",),  # what `test --forge` puts over those of "test"
     "worker": ("worker",),  # what install.py puts beside a webui's own packages
+    "worker-transformers-5": ("worker-transformers-5",),  # instead of the lines above with the same names
 }
 A1111_PYTHON = (3, 10)
 ALTERNATIVES = {  # four packages with the same module cv2: any of them will do
@@ -197,19 +200,24 @@ def environment(purpose: str, root: Path = ROOT) -> Path:
         path = Path(chosen).expanduser().absolute()
         return path.with_name(path.name + "-a1111") if purpose == "a1111" else path
     name = "a1111-{}.{}".format(*A1111_PYTHON) if purpose == "a1111" else f"venv-{_this_python()}"
-    return private_folder(root, name) / name
+    return private_folder(root, name, lambda folder: ready(folder, requirements(purpose, root)))
 
 
-def private_folder(root: Path = ROOT, name: str = "") -> Path:
-    """Where SameFace keeps packages for itself: the folder ``.sameface`` beside its code.
+def private_folder(root: Path, name: str, suffices: Callable[[Path], bool]) -> Path:
+    """A folder `name` for packages of SameFace's own, in ``.sameface`` beside its code.
 
-    Where that cannot be written, and has no whole `name` that others have put there, a folder in the user's cache
-    that belongs to this place alone.
+    Where that cannot be written, and what others have put there is not enough (any more), in a folder of the user's
+    cache that belongs to this place alone.
+
+    Args:
+        root: SameFace's source folder.
+        name: the folder's own name.
+        suffices: whether a folder has all that is needed, to the end.
     """
     inside = root / ".sameface"
     nearest = next((place for place in (inside, root) if place.exists()), None)
-    if nearest is None or os.access(nearest, os.W_OK) or (inside / name / MARKER).is_file():
-        return inside
+    if nearest is None or _can_write(nearest) or suffices(inside / name):
+        return inside / name
     if sys.platform == "win32":
         cache = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
     elif sys.platform == "darwin":
@@ -217,16 +225,22 @@ def private_folder(root: Path = ROOT, name: str = "") -> Path:
     else:
         cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     place = hashlib.sha256(os.fsencode(root)).hexdigest()[:12]
-    return Path(cache) / "sameface-packages" / place
+    return Path(cache) / "sameface-packages" / place / name
 
 
-def worker_packages(root: Path = ROOT, version: tuple[int, int] = sys.version_info[:2]) -> Path:
-    """The folder with what a webui's Python of this version lacks for the worker; first on the worker's path.
-
-    It need not exist: where nothing is lacking, nothing is made. It belongs to SameFace alone.
-    """
-    name = f"worker-{version[0]}.{version[1]}"
-    return private_folder(root, name) / name
+def _can_write(folder: Path, system: str = os.name) -> bool:
+    """Whether something can be made in a folder. On Windows only trying tells: `os.access` says yes to every folder."""
+    if system != "nt":
+        return os.access(folder, os.W_OK)
+    tried = folder / f"sameface-{os.getpid()}.tmp"
+    try:
+        with suppress(FileExistsError):  # of another thread
+            tried.mkdir()
+    except OSError:
+        return False
+    with suppress(OSError):
+        tried.rmdir()
+    return True
 
 
 def python_of(env: Path) -> Path:

@@ -1,6 +1,7 @@
 """What lies in a data folder is for its owner alone: 0700 folders, 0600 files. LoRAs are for other programs, too.
 
-On Windows nothing is changed: there the user's profile keeps other accounts out. Knows nothing of what is in a file.
+On Windows nothing is changed: a folder there inherits who may read it. The user's profile keeps other accounts out; a
+data folder elsewhere is as open as the folder around it. Knows nothing of what is in a file.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def is_ours(name: str) -> bool:
 
 
 def _close(path: Path) -> None:
-    if sys.platform == "win32":  # no other account reads what is in a user's folder there
+    if sys.platform == "win32":  # a folder inherits who may read it, and modes say nothing
         return
     with suppress(OSError):
         found = path.stat()

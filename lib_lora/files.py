@@ -28,7 +28,8 @@ _CHUNK = 1 << 20
 _WINDOWS_DEVICES = frozenset(
     ["con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in "123456789¹²³")]
 )
-_LONGEST_WINDOWS_PATH = 247  # characters; of a folder, a file may have 259
+_LONGEST_WINDOWS_PATH = 259  # characters of a file's, where long paths are not turned on
+_NO_SUCH_PATH, _NAME_TOO_LONG = 3, 206  # error numbers of Windows
 
 
 @contextmanager
@@ -45,13 +46,20 @@ def explained(path: Path, doing: str = "write") -> Iterator[None]:
             code, why = "disk-full", "the disk is full; free some space and run the same command again"
         elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             code, why = "permission-denied", "permission is denied; choose another folder or change its permissions"
-        elif error.errno == errno.ENOENT and sys.platform == "win32" and len(str(path)) > _LONGEST_WINDOWS_PATH:
+        elif sys.platform == "win32" and _is_too_long(error, path):
             code, why = "path-too-long", "the path is longer than Windows allows; move the data folder to a shorter one"
         elif error.errno == errno.ENOENT:
             code, why = "file-missing", "it is not there (any more)"
         else:
             code, why = "file-inaccessible", error.strerror or str(error)
         raise UserError(f"Cannot {doing} {path}: {why}.", code=code, file=path, reason=why) from error
+
+
+def _is_too_long(error: OSError, path: Path) -> bool:
+    """Whether Windows refuses a path for its length; for a long file's it says that there is no such folder."""
+    number = getattr(error, "winerror", None)
+    longest = max(len(os.path.abspath(one)) for one in (path, error.filename or path))  # noqa: PTH100 - links stay
+    return number == _NAME_TOO_LONG or (number == _NO_SUCH_PATH and longest > _LONGEST_WINDOWS_PATH)
 
 
 def opened(path: Path) -> IO[bytes]:

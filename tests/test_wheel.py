@@ -3,7 +3,7 @@
 Of SameFace only what is in the wheel can be seen. In the first environment, the other packages are those of the
 environment that runs the tests. The others are bare, of the oldest and the newest Python: uv installs the wheel with
 all it needs from its cache or the package index, but leaves out what computes (6 GB with CUDA), unless the variable
-SAMEFACE_INSTALL is "all". Where there is no network, or not that Python, they are skipped.
+SAMEFACE_INSTALL is "all". Where there is no network, no uv or not that Python, they are skipped; with "all", they fail.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -40,7 +41,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel."""
     version = importlib.metadata.version("setuptools")
     if int(version.split(".")[0]) < 77:
-        pytest.skip(f"needs setuptools 77 to build a wheel, and this environment has {version}")
+        lacks(f"needs setuptools 77 to build a wheel, and this environment has {version}")
     top = tmp_path_factory.mktemp("build")
     for name in SOURCES:
         shutil.copytree(ROOT / name, top / "source" / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -83,11 +84,11 @@ def bare(request: pytest.FixtureRequest, built: Path, tmp_path_factory: pytest.T
     """The command ``sameface`` of a bare environment that uv has filled."""
     uv = package_installer.uv_command()
     if not uv:
-        pytest.skip("needs uv")
+        lacks("needs uv")
     try:
         python = bootstrap.find_python(tuple(map(int, request.param.split("."))))
     except UserError as error:
-        pytest.skip(str(error))
+        lacks(str(error))
     home = tmp_path_factory.mktemp("bare")
     env, left_out = home / "env 名前", home / "left out.txt"
     subprocess.run([python, "-m", "venv", "--without-pip", str(env)], check=True)
@@ -97,9 +98,16 @@ def bare(request: pytest.FixtureRequest, built: Path, tmp_path_factory: pytest.T
     install = [*uv, "pip", "install", "--python", str(environment.python_of(env)), "--override", str(left_out), wheel]
     done = subprocess.run(install, capture_output=True, text=True, check=False)
     if done.returncode and re.search(UNREACHABLE, done.stderr):
-        pytest.skip("the package index cannot be reached, and uv's cache does not have all packages")
+        lacks("the package index cannot be reached, and uv's cache does not have all packages")
     assert done.returncode == 0, done.stderr
     return command(env)
+
+
+def lacks(what: str) -> NoReturn:
+    """Skips; fails where these tests are what the machine is there for."""
+    if EVERYTHING:
+        pytest.fail(what)
+    pytest.skip(what)
 
 
 def command(env: Path) -> Path:
@@ -139,7 +147,9 @@ def test_the_doctor_says_what_a_bare_environment_lacks(bare: Path, tmp_path: Pat
         return
     assert said.returncode == 1
     assert f"[does not work] Packages: Training lacks {', '.join(COMPUTES)}." in said.stdout
-    assert re.search(r"What to do: Type: uv pip install --python '.+' 'torch\S+ 'diffusers\S+", said.stdout)
+    assert re.search(
+        r"""What to do: Type: uv pip install --python (["']).+\1 (["'])torch\S+\2 (["'])diffusers\S+\3""", said.stdout
+    )
     assert "Training cannot start: the Python that trains has no torch that loads." in said.stdout
 
 

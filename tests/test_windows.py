@@ -9,21 +9,34 @@ import ast
 import contextlib
 import errno
 import importlib.util
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path, PureWindowsPath
 
 import pytest
 from faults import raises
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from planting import PERSONAS, plan_audit, plant_grid, plant_invented, plant_run
 
+from lib_lora.character.store import Character, Consent, create
 from lib_lora.errors import UserError
-from lib_lora.files import explained, slug
+from lib_lora.files import digest_of, explained, slug, write_json, write_text
+from lib_lora.grid import paint_plan
+from lib_lora.photos.audit import audit_store
+from lib_lora.photos.audit.audit_store import AuditStore
 from lib_lora.photos.importing import safe_names
+from lib_lora.queue.queue import Queue
+from lib_lora.runs.events import EventLog
+from lib_lora.training.data import encoding_cache
+from lib_lora.workflows.invent.invent_more import SHOWN
+from lib_lora.workflows.invent.invented_folder import SQUARE, InventedFolder
+from lib_lora.workflows.photos import audit_command, changes
 from lib_lora.workspace import workspace as workspace_module
-from lib_lora.workspace.workspace import Workspace
+from lib_lora.workspace.workspace import JobFolder, RunFolder, Workspace
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = [ROOT / "install.py", *(ROOT / "scripts").glob("*.py"), *(ROOT / "lib_lora").rglob("*.py")]
@@ -163,6 +176,7 @@ def test_types_hold_for_windows(tmp_path: Path) -> None:
 DEVICES = {"con", "prn", "aux", "nul", "conin$", "conout$"}
 DEVICES |= {f"{name}{digit}" for name in ("com", "lpt") for digit in "123456789¹²³"}
 LONGEST = 259  # characters of a path, without its end
+LONGEST_FOLDER = 247  # of a folder
 HOMES = (
     r"C:\Users\Somebody\AppData\Local\sameface",
     r"D:\ai\stable-diffusion-webui-forge\sameface",
@@ -219,22 +233,75 @@ def test_names_that_meet_where_case_does_not_count_are_one(one: str, other: str)
     assert safe_names.key(one) == safe_names.key(other)
 
 
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder with a character, Mara, that has everything: each file that is made for one. Its photos are called
+    portrait."""
+    root = tmp_path_factory.mktemp("finished")
+    folder = create(root, Character("Mara", "mrxa", "woman", Consent("fictional", "2024-05-06")))
+    photos = ["portrait.jpeg", *(f"portrait-{number}.png" for number in range(1, 5))]
+    for number, name in enumerate(photos):
+        shutil.copy(PERSONAS / "mara" / f"{number:02d}.jpg", folder.photos / name)
+        (folder.photos / name).with_suffix(".txt").write_text("photo of mrxa woman")
+    folder.sheets.mkdir()
+    shutil.copy(PERSONAS / "mara" / "00.jpg", folder.sheets / "portrait.jpeg")
+    plan_audit(folder)
+    audit_store.save(folder, AuditStore())
+    for number, run in enumerate((plant_run(folder, 1, 100, [100]), plant_run(folder, 999, 100, [50, 100])), 1):
+        grid = plant_grid(run, 999)
+        write_json(RunFolder(run).uses, [{"file": "x", "to": "the webui"}])
+        for name in ("lora", "base", "leak"):
+            shutil.copy(grid / "sheet.png", grid / "cells" / paint_plan.file_name(name, 100 + number))
+        write_text(RunFolder(run).states / "000100.pt", "a state")
+        write_text(RunFolder(run).samples / f"{100:06d}-{number}.png", "a picture")
+    plant_invented(folder, 2, picked=1, more=["", "no face"])
+    for name in ("candidates/0001" + SQUARE, "candidates/0001" + SHOWN, "candidates.png", "kept.png"):
+        write_text(InventedFolder(folder).path / name, "a picture")
+    key = digest_of("a key")
+    for name in (f"thumbnails/{key}.jpg", f"base/{key}.png", f"template-{key[:12]}.json", "audit-sheet.txt"):
+        write_text(folder.cache / name, "computed")
+    for name in ("latents", "sizes", "text"):
+        write_text(encoding_cache.file_of(folder.cache / name, (name,)), "computed")
+    for name in (audit_command.PAGE, audit_command.SHEET):
+        write_text(folder.path / name, "a page")
+    for name in photos[:1] * 2:  # twice in one second
+        changes.remove(folder, [name])
+        shutil.copy(PERSONAS / "mara" / "00.jpg", folder.photos / name)
+        (folder.photos / name).with_suffix(".txt").write_text("photo of mrxa woman")
+    queue = Queue(root)
+    job = queue.add("train", "Mara", {"base": "/models/base.safetensors"})
+    files = JobFolder(queue.folder(job.id))
+    EventLog(files.events)("state", state="training")
+    for path in (files.log, files.result, files.pictures / "0123456789.png"):
+        write_text(path, "of a worker")
+    workspace = Workspace(root)
+    for path in (workspace.settings, workspace.hashes, workspace.bases, workspace.probes, workspace.confirmed):
+        write_text(path, "{}")
+    return root
+
+
 @pytest.mark.parametrize("home", HOMES)
-def test_the_longest_paths_fit_into_what_windows_takes(home: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the longest name of a character; the photo's own name may be 100 characters long."""
-    monkeypatch.setattr(workspace_module, "Path", PureWindowsPath)
-    name = slug("x" * 300)
-    character = Workspace(PureWindowsPath(home)).character(name)
-    run = character.run("001")
-    temporary = ".12345678.tmp"  # while it is written
-    paths = [
-        run.path / "checkpoints" / f"{name}-001-000480.safetensors{temporary}",
-        run.path / "grids" / "001" / "cells" / f"00-cell-with-a-long-name-0.8.png{temporary}",
-        character.photos / f"{safe_names.safe_stem('y' * 300)}.jpeg{temporary}",
-    ]
-    for path in paths:
-        assert path.is_absolute()
-        assert len(str(path)) <= LONGEST
+def test_the_longest_paths_fit_into_what_windows_takes(home: str, finished: Path) -> None:
+    """Of every file of a finished character, and of the file beside it while it is written; with the longest name in
+    place of the character's, and of each photo's the longest that is not the first of its kind."""
+    character = Workspace(finished).character("Mara")
+    name, stem = slug("x" * 300), next(islice(safe_names.choices("y" * 300), 1, None))
+    assert (len(name), len(stem)) == (60, 102)
+    inside = [path.relative_to(finished) for path in finished.rglob("*")]
+    folders = {path.relative_to(character.path).parts[0] for path in character.path.iterdir() if path.is_dir()}
+    assert folders == {"cache", "invented", "photos", "removed", "runs", "sheets"}
+    assert len(inside) > 100
+    for path in inside:
+        there = PureWindowsPath(home) / str(path).replace("mara", name).replace("portrait", stem)
+        if (finished / path).is_dir():
+            assert len(str(there)) <= LONGEST_FOLDER, there
+            continue
+        assert len(str(there)) <= LONGEST, there
+        if "removed" not in path.parts:  # moved there whole
+            temporary = there.with_name(f"{there.name[:100]}.12345678.tmp")  # as `files.atomic_file` names it
+            assert len(str(temporary)) <= LONGEST, temporary
+    deleted = PureWindowsPath(home) / "deleted" / f"{name}-20240506-070809-10" / character.FILE
+    assert len(str(deleted)) <= LONGEST  # what lies deeper is moved with its folder, and not opened there
 
 
 def test_a_share_and_a_drive_are_homes_like_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -250,6 +317,22 @@ def test_a_share_and_a_drive_are_homes_like_any_other(monkeypatch: pytest.Monkey
 
 def test_a_path_that_is_too_long_is_not_said_to_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lib_lora.files.sys.platform", "win32")
-    for length, code in ((300, "path-too-long"), (100, "file-missing")):
-        with raises(code), explained(Path("x" * length)):
-            raise FileNotFoundError(errno.ENOENT, "The system cannot find the path specified")
+
+    def refused(length: int, number: int, temporary: str = "") -> None:
+        path = Path("x" * (length - len(str(Path.cwd())) - 1))
+        with explained(path):
+            error = FileNotFoundError(errno.ENOENT, "refused", f"{path}{temporary}")
+            error.winerror = number  # type: ignore[attr-defined]
+            raise error
+
+    no_such_file, no_such_path, name_too_long = 2, 3, 206
+    for length, number, code in (
+        (300, no_such_path, "path-too-long"),
+        (250, name_too_long, "path-too-long"),  # of a folder
+        (300, no_such_file, "file-missing"),  # where long paths are turned on
+        (255, no_such_path, "file-missing"),
+    ):
+        with raises(code):
+            refused(length, number)
+    with raises("path-too-long"):
+        refused(255, no_such_path, ".12345678.tmp")  # what was being made is longer than what was asked for

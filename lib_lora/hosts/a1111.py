@@ -8,8 +8,8 @@ failed because the GPU was still full, then ends well.
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Callable
+from contextlib import nullcontext, suppress
 from typing import Any
 
 from lib_lora.hosts.webui import Webui
@@ -88,25 +88,9 @@ class A1111(Webui):
             put("sd_models:reload_model_weights", self._reload)
             self._reload = None  # where another extension has put its own on top, ours stays below it and does nothing
 
-    @contextmanager
-    def on_checkpoint(self, title: str) -> Iterator[dict[str, Any]]:
-        """See `Webui`. The option stays the user's: a page that is opened meanwhile shows it as what is selected, and
-        whoever saves a setting meanwhile saves it too."""
-        data = ask_or("shared:opts.data", {})
-        info = ask("sd_models:checkpoint_aliases").get(title) if title else None
-        if info is None:
-            with super().on_checkpoint(title) as override:
-                yield override
-            return
-        own, digest = ask("sd_models:select_checkpoint"), data.get("sd_checkpoint_hash")
-        put("sd_models:select_checkpoint", lambda: info)
-        try:
-            with ask("sd_models:SkipWritingToConfig")():
-                ask("sd_models:reload_model_weights")()
-                data["sd_checkpoint_hash"] = digest  # what the page says below
-                yield {}
-        finally:
-            put("sd_models:select_checkpoint", own)
+    def paints_nans(self) -> bool:
+        """See `PaintingWebui`."""
+        return bool(ask_or("shared:cmd_opts.disable_nan_check", False))
 
     def refresh_loras(self, stem: str) -> None:
         """See `Webui`. Layers go by a LoRA's name: where its file was deleted and another came under that name, they

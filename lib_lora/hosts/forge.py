@@ -10,16 +10,18 @@ from typing import Any
 
 from lib_lora.hosts.host_protocol import CardVisibility
 from lib_lora.hosts.webui import Webui
-from lib_lora.hosts.webui_attributes import ask, ask_or
+from lib_lora.hosts.webui_attributes import ask, ask_or, put
 from lib_lora.hosts.webui_painting import forget_conditions
 from lib_lora.models.families.registry import family_named
+
+_PARAMETERS = "sd_models:model_data.forge_loading_parameters"
 
 
 class Forge(Webui):
     """See `Webui`. The model comes back with the next picture."""
 
     name = "forge"
-    all_cards_shown = ("shared:opts.lora_filter_disabled", True)
+    full_precision = "--all-in-fp32"
     _manager = "backend.memory_management"
 
     def send_away(self) -> None:
@@ -40,16 +42,25 @@ class Forge(Webui):
         """See `Webui`."""
 
     @contextmanager
-    def on_checkpoint(self, title: str) -> Iterator[dict[str, Any]]:
-        """See `Webui`. What the page says of the selected checkpoint below it stays."""
-        data = ask_or("shared:opts.data", {})
-        digest = data.get("sd_checkpoint_hash")
+    def on_checkpoint(self, title: str) -> Iterator[None]:
+        """See `Webui`. VAE, text encoders and storage type were chosen for the selected checkpoint, so that another one
+        goes without. What the user selects meanwhile stays selected."""
+        if not title:
+            yield
+            return
+        info, data = self.info(title), ask_or("shared:opts.data", {})
+        own, digest = ask(_PARAMETERS), data.get("sd_checkpoint_hash")
+        ours = {**own, "checkpoint_info": info, "additional_modules": [], "unet_storage_dtype": None}
+        put(_PARAMETERS, ours)
         try:
-            with super().on_checkpoint(title) as override:
-                yield override
+            ask("sd_models:forge_model_reload")()
+            data["sd_checkpoint_hash"] = digest  # what the page says below
+            yield
         finally:
-            if title and "sd_checkpoint_hash" in data:
-                data["sd_checkpoint_hash"] = digest
+            if ask(_PARAMETERS) is ours:
+                put(_PARAMETERS, own)
+            if self.model() is None:  # one that could not be loaded; Forge would take the one before for loaded
+                put("sd_models:model_data.forge_hash", "")
 
     def on_its_thread(self, work: Callable[[], Any]) -> Any:
         """See `Webui`. An error there would only be printed, so it is carried over."""
@@ -75,6 +86,15 @@ class Forge(Webui):
         """See `Webui`."""
         ask("sd_models:forge_model_reload")()
         return self.model()
+
+    def paints_nans(self) -> bool:
+        """See `PaintingWebui`."""
+        return True
+
+    def _shows(self, family: str) -> CardVisibility:
+        """It hides no card by its family: the page's filter breaks off at ``True``, which JavaScript does not know, and
+        Neo's other one knows no such families as our notes name."""
+        return CardVisibility(True)
 
     def refuses(self, family: str) -> str:
         """See `Host`. It lists the kinds of model that it loads."""
@@ -112,30 +132,20 @@ class Neo(Forge):
     """Forge Neo; see `Forge`. It has dropped what came before SDXL but SD1, and all captioners."""
 
     name = "neo"
+    full_precision = "--force-fp32"
 
     def __init__(self) -> None:
         super().__init__()
         self.version = str(ask_or("modules_forge.forge_version:release", self.version))
-
-    def _shows(self, family: str) -> CardVisibility:
-        """It hides by its preset, and only cards whose notes name another preset; ours name no preset of its own."""
-        title, preset = family_named(family).title, ask_or("shared:opts.forge_preset", "")
-        filtered = ask_or("shared:opts.lora_preset_filter", False)
-        if not filtered or title not in ask_or("network:SD_VERSION", ()) or title in ("Unknown", preset):
-            return CardVisibility(True)
-        return CardVisibility(
-            False,
-            f"The webui hides the card of a LoRA for {title} while its preset is {preset}: choose another preset, or"
-            " turn off 'Filter Lora based on selected Preset' in Settings.",
-        )
 
 
 class ReForge(Forge):
     """See `Forge`; the older of its ways."""
 
     name = "reforge"
-    all_cards_shown = ("shared:opts.lora_show_all", False)
     _manager = "ldm_patched.modules.model_management"
+    on_checkpoint = Webui.on_checkpoint
+    _shows = Webui._shows
 
     def ready_model(self) -> Any:
         """See `Webui`."""

@@ -17,7 +17,7 @@ from typing import Any
 
 from PIL import Image
 
-from lib_lora import environment
+from lib_lora import environment, packages
 from lib_lora.errors import StoppedByUser, UserError
 from lib_lora.hosts import auth, webui_captioners, webui_options, webui_page, webui_painting
 from lib_lora.hosts.host_protocol import CardVisibility, Checkpoint, HostLack, OfferedCaptioner, Roots
@@ -72,7 +72,6 @@ class Webui(PaintingWebui):
         return Roots(data / Path(webui_options.data_folder()).expanduser(), loras, bases)
 
     further_lora_flags: tuple[str, ...] = ()
-    all_cards_shown: tuple[str, bool] = ("shared:opts.lora_show_all", False)  # the setting, and what it usually is
 
     def checkpoints(self) -> list[Checkpoint]:
         found = []
@@ -192,16 +191,37 @@ class Webui(PaintingWebui):
             _give_back()
 
     @contextmanager
-    def on_checkpoint(self, title: str) -> Iterator[dict[str, Any]]:
-        """In the block pictures are painted with a checkpoint; the queue is held.
+    def on_checkpoint(self, title: str) -> Iterator[None]:
+        """See `PaintingWebui`."""
+        if not title:
+            yield
+            return
+        info, data = self.info(title), ask_or("shared:opts.data", {})
+        own, digest = ask("sd_models:select_checkpoint"), data.get("sd_checkpoint_hash")
+        put("sd_models:select_checkpoint", lambda: info)
+        try:
+            with ask("sd_models:SkipWritingToConfig")():
+                ask("sd_models:reload_model_weights")()
+                data["sd_checkpoint_hash"] = digest  # what the page says below
+                yield
+        finally:
+            put("sd_models:select_checkpoint", own)
 
-        Args:
-            title: of the checkpoint; empty = the selected one.
+    def info(self, title: str) -> Any:
+        """What the webui knows of a checkpoint, by its title.
 
-        Yields:
-            The options that each request must override for that.
+        Raises:
+            UserError: it is no longer listed.
         """
-        yield {"sd_model_checkpoint": title} if title else {}
+        found = ask("sd_models:checkpoint_aliases").get(title)
+        if found is None:
+            raise UserError(
+                f"The webui no longer lists the checkpoint {title}; refresh its list of checkpoints, or choose another"
+                " base model.",
+                code="webui-checkpoint-unknown",
+                base=title,
+            )
+        return found
 
     def reconstruct(self, image: Image.Image, stop: Callable[[], bool] = never) -> Image.Image | None:
         if self._holds:
@@ -263,7 +283,7 @@ class Webui(PaintingWebui):
     def _shows(self, family: str) -> CardVisibility:
         model = self.model()
         loaded = next((one for one in families() if getattr(model, one.webui_flag, False)), None)
-        if ask_or(*self.all_cards_shown) or loaded is None or loaded.name == family:
+        if ask_or("shared:opts.lora_show_all", False) or loaded is None or loaded.name == family:
             return CardVisibility(True)
         names = next((one.label for one in families() if one.name == family), family), loaded.label
         return CardVisibility(
@@ -298,8 +318,8 @@ class Webui(PaintingWebui):
 
     def worker_environment(self) -> dict[str, str]:
         variables = {name: value for name, value in os.environ.items() if name not in _DROPPED}
-        packages = environment.worker_packages()
-        path = [*([str(packages)] if packages.is_dir() else []), str(environment.ROOT)]
+        own = packages.worker_packages()
+        path = [*([str(own)] if own.is_dir() else []), str(environment.ROOT)]
         variables |= {
             "PYTHONPATH": os.pathsep.join(path),
             "PYTHONUNBUFFERED": "1",

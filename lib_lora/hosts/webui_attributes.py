@@ -3,7 +3,8 @@
 Each entry of `ATTRIBUTES` says in which webuis an attribute is asked for, and which feature needs it. One that is
 missing costs that feature alone, with one sentence in the Doctor and where the feature is used. `GONE` says what a
 webui is known not to have. The stand-ins of the tests are cut to both, so that a webui's update is an update here.
-Loads no webui: what it imports, the webui has loaded.
+It starts no webui; a module of the webui that nothing has needed yet, such as ``modules.deepbooru``, is loaded when it
+is asked for.
 
 A name is ``module:attribute``; a module without a dot is one of the webui's package ``modules``.
 """
@@ -101,7 +102,7 @@ _FLAGS = "shared:cmd_opts."
 ATTRIBUTES: tuple[Attribute, ...] = (
     *_of(START, "shared:cmd_opts script_callbacks:on_ui_tabs script_callbacks:on_app_started"),
     *_of(START, "paths_internal:data_path", instead="paths:data_path"),
-    *_of(None, "paths:data_path paths_internal:models_path shared:opts shared:opts.data errors:report"),
+    *_of(None, "paths:data_path shared:opts shared:opts.data errors:report"),
     *_of(None, "script_callbacks:on_script_unloaded launch_utils:git_tag"),
     *_of(None, "paths_internal:extensions_dir paths_internal:extensions_builtin_dir"),
     *_of(None, "modules_forge.forge_version:version", FORGES),
@@ -121,8 +122,6 @@ ATTRIBUTES: tuple[Attribute, ...] = (
     # cards, prompt and settings
     *_of(CARDS, "ui_extra_networks:extra_pages"),
     *_of(None, "shared:opts.lora_show_all", frozenset({A1111, UX, REFORGE})),
-    *_of(None, "shared:opts.lora_filter_disabled", frozenset({FORGE})),
-    *_of(None, "shared:opts.lora_preset_filter shared:opts.forge_preset network:SD_VERSION", frozenset({NEO})),
     *_of(PROMPT, "infotext_utils:register_paste_params_button infotext_utils:ParamBinding"),
     *_of(SETTINGS, "script_callbacks:on_ui_settings options:OptionInfo shared:opts.add_option"),
     *_of(None, "shared:opts.sameface_data_dir", frozenset()),  # our own
@@ -148,13 +147,16 @@ ATTRIBUTES: tuple[Attribute, ...] = (
     *_of(PAINTING, "processing:process_images processing:StableDiffusionProcessingTxt2Img scripts:ScriptRunner"),
     *_of(PAINTING, "shared:state.begin shared:state.end shared:state.interrupt call_queue:queue_lock"),
     *_of(PAINTING, "networks:loaded_networks sd_samplers:all_samplers_map"),
-    *_of(PAINTING, "sd_models:select_checkpoint sd_models:SkipWritingToConfig", frozenset({A1111, UX})),
+    *_of(PAINTING, "sd_models:select_checkpoint sd_models:SkipWritingToConfig", frozenset({A1111, UX, REFORGE})),
     *_of(PAINTING, "sd_models:reload_model_weights", frozenset({A1111, UX, REFORGE})),
+    *_of(PAINTING, "sd_models:model_data.forge_loading_parameters sd_models:forge_model_reload", FORGES),
+    *_of(None, "sd_models:model_data.forge_hash", FORGES),
     *_of(PAINTING, "modules_forge.main_thread:run_and_wait_result", FORGES | {REFORGE}),
     *_of(None, "shared:state.interrupted shared:state.stopping_generation shared:state.skipped"),
     *_of(None, "processing:StableDiffusionProcessing shared:total_tqdm shared:opts.sd_lora"),
     *_of(None, "progress:create_task_id progress:start_task progress:finish_task sd_samplers:visible_sampler_names"),
     *_of(None, f"{_FLAGS}no_prompt_history"),
+    *_of(None, f"{_FLAGS}disable_nan_check", frozenset({A1111, UX})),
     # a photo through the VAE
     *_of(VAE, "sd_samplers_common:images_tensor_to_samples sd_samplers_common:samples_to_images_tensor"),
     *_of(VAE, "devices:autocast devices:dtype_vae call_queue:queue_lock"),
@@ -171,17 +173,18 @@ ATTRIBUTES: tuple[Attribute, ...] = (
     *_of(None, "devices:cpu"),
 )
 # What a webui does not have, as seen in its code on 27 November 2026: Forge in its last commit, Forge Neo in 2.26.
+_OF_FORGE = ("sd_models:forge_model_reload", "sd_models:model_data.forge_loading_parameters")
 GONE: dict[str, tuple[str, ...]] = {
-    A1111: (f"{_FLAGS}ckpt_dirs", f"{_FLAGS}lora_dirs", "sd_models:forge_model_reload"),
-    UX: (f"{_FLAGS}ckpt_dirs", f"{_FLAGS}lora_dirs", "sd_models:forge_model_reload"),
+    A1111: (f"{_FLAGS}ckpt_dirs", f"{_FLAGS}lora_dirs", *_OF_FORGE),
+    UX: (f"{_FLAGS}ckpt_dirs", f"{_FLAGS}lora_dirs", *_OF_FORGE),
     FORGE: (
-        *(f"{_FLAGS}ckpt_dirs", f"{_FLAGS}lora_dirs", f"{_FLAGS}lyco_dir_backcompat", "shared:opts.lora_show_all"),
-        *("sd_models:SkipWritingToConfig", "sd_models:model_data.lock", "sd_models:model_data.loaded_sd_models"),
+        *(f"{_FLAGS}ckpt_dirs", f"{_FLAGS}lora_dirs", "shared:opts.lora_show_all"),
+        *("sd_models:model_data.lock", "sd_models:model_data.loaded_sd_models"),
     ),
-    REFORGE: (f"{_FLAGS}ckpt_dirs", f"{_FLAGS}lora_dirs", "sd_models:forge_model_reload"),
+    REFORGE: (f"{_FLAGS}ckpt_dirs", f"{_FLAGS}lora_dirs", *_OF_FORGE),
     NEO: (
         *(f"{_FLAGS}ckpt_dir", f"{_FLAGS}lyco_dir_backcompat", f"{_FLAGS}no_half", "shared:opts.lora_show_all"),
-        *("shared:opts.lora_filter_disabled", "networks:networks_in_memory", "lowvram:send_everything_to_cpu"),
+        *("networks:networks_in_memory", "lowvram:send_everything_to_cpu"),
         *("shared:interrogator", "deepbooru:model", "interrogate:ModelPatcher", "devices:device_interrogate"),
         *("sd_models:SkipWritingToConfig", "sd_models:model_data.lock", "sd_models:model_data.loaded_sd_models"),
         *("sd_models:send_model_to_cpu", "sd_models:send_model_to_device", "sd_models:reload_model_weights"),
@@ -206,7 +209,10 @@ def ask(name: str) -> Any:
     """
     found = _value(_KNOWN[name].name)
     if found is _NOTHING:
-        feature = _KNOWN[name].feature or START
+        feature = _KNOWN[name].feature
+        if feature is None:
+            text = f"This webui has no {shown(name)}, which SameFace needs here: {_UPDATE[0].lower()}{_UPDATE[1:]}."
+            raise AttributeMissing(text, code="webui-attribute-missing", attribute=name)
         raise missing(feature, [name])
     return found
 
@@ -296,7 +302,7 @@ def _full(module: str) -> str:
     return module if "." in module or module in _LOADED else f"modules.{module}"
 
 
-_LOADED = ("networks", "network")  # the built-in Lora's own, which are never imported from here
+_LOADED = ("networks",)  # the built-in Lora's own, which is never imported from here
 
 
 def _module(name: str) -> Any:

@@ -31,7 +31,6 @@ FOLDER = "sameface-tests"  # within the Lora folder
 TOGETHER = 4  # pictures, before others have their turn
 _DAY = 24 * 3600.0
 _left: set[str] = set()  # names of files that Windows would not give up while they were in use
-_NO_NUMBERS = "The webui painted not-a-numbers with this checkpoint; start it with --no-half, or choose another VAE."
 _CACHES = {
     "StableDiffusionProcessing": ("cached_c", "cached_uc"),
     "StableDiffusionProcessingTxt2Img": ("cached_hr_c", "cached_hr_uc"),
@@ -39,15 +38,30 @@ _CACHES = {
 
 
 class PaintingWebui(Host):
-    """What painting needs of a webui beside what every host has."""
+    """What painting needs of a webui beside what every host has.
+
+    Attributes:
+        full_precision: the flag that starts it with 32 bits throughout.
+    """
+
+    full_precision = "--no-half"
+
+    def paints_nans(self) -> bool:
+        """Whether not-a-numbers become a black picture, and no error."""
+        return False
 
     @abstractmethod
     def on_its_thread(self, work: Callable[[], Any]) -> Any:
         """Run what touches the models where this webui wants it."""
 
     @abstractmethod
-    def on_checkpoint(self, title: str) -> AbstractContextManager[dict[str, Any]]:
-        """The override settings that paint with this checkpoint, while the block runs; the queue is held."""
+    def on_checkpoint(self, title: str) -> AbstractContextManager[None]:
+        """In the block pictures are painted with a checkpoint; the queue is held. Options stay the user's: a page that
+        is opened meanwhile shows them, and whoever saves a setting meanwhile saves all of them.
+
+        Args:
+            title: of the checkpoint; empty = the selected one.
+        """
 
     @abstractmethod
     def settle(self) -> None:
@@ -226,23 +240,23 @@ def _painted(
     one, state = pictures[0], ask("shared:state")
     task = ask_or("progress:create_task_id", "task({})".format)("sameface")
     stem = stems[one.lora] if one.lora else ""
+    before = host.loras_now()
     ask("shared:state.begin")(job=task)
     ask_or("progress:start_task", _nothing)(task)
-    before = host.loras_now()
     try:
         runner = _runner(stop)
         try:
             with (
                 _no_last_generation(),
-                host.on_checkpoint(title) as override,
-                closing(_request(pictures, stem, override)) as p,
+                host.on_checkpoint(title),
+                closing(_request(pictures, stem)) as p,
             ):
                 p.scripts, p.script_args = runner, ()
                 processed = ask("processing:process_images")(p)
         except UserError:
             raise
         except Exception as error:
-            raise UserError(_why(error), code="webui-painting-failed") from error
+            raise UserError(_why(error, host, one), code="webui-painting-failed") from error
         left = getattr(state, "interrupted", False) or getattr(state, "stopping_generation", False)
         if runner.skipped or (left and not runner.stopped):
             raise UserError(
@@ -255,8 +269,8 @@ def _painted(
                 code="webui-lora-not-loaded",
                 lora=one.lora.name if one.lora else stem,
             )
-        if any(_is_empty(image) for image in processed.images):
-            raise UserError(_NO_NUMBERS, code="webui-painted-one-color")
+        if host.paints_nans() and any(_is_black(image) for image in processed.images):
+            raise UserError(_no_numbers(host, one), code="webui-painted-black")
     finally:
         ask_or("progress:finish_task", _nothing)(task)
         ask("shared:state.end")()
@@ -264,11 +278,11 @@ def _painted(
     return list(zip(processed.images, processed.infotexts, strict=False))
 
 
-def _request(pictures: list[Cell], stem: str, override: dict[str, Any]) -> Any:
+def _request(pictures: list[Cell], stem: str) -> Any:
     """One call for all of them, as the txt2img page would make it, but without the user's extras."""
-    one = pictures[0]
+    one, override = pictures[0], {}
     if ask_or("shared:opts.sd_lora", "None") not in (None, "None", ""):
-        override = {**override, "sd_lora": "None"}  # "Add network to prompt": a picture without LoRA is one without
+        override["sd_lora"] = "None"  # "Add network to prompt": a picture without LoRA is one without
     extra = f"<lora:{stem}:{one.weight:g}>" if stem else ""
     p = ask("processing:StableDiffusionProcessingTxt2Img")(
         prompt=[picture.prompt + extra for picture in pictures],
@@ -320,21 +334,34 @@ def _no_last_generation() -> Iterator[None]:
         put("shared:cmd_opts.no_prompt_history", before)
 
 
-def _is_empty(image: Image.Image) -> bool:
-    """Whether a picture is of one colour: what is left of not-a-numbers in a webui that puts zeros in their place."""
-    return all(low == high for low, high in image.convert("RGB").getextrema())  # type: ignore[misc]
+def _is_black(image: Image.Image) -> bool:
+    """Whether nothing but black is in a picture: what not-a-numbers become as whole numbers."""
+    return image.convert("RGB").getbbox() is None
 
 
 def _nothing(*_: Any) -> None:
     """What a webui without it does."""
 
 
-def _why(error: Exception) -> str:
+def _no_numbers(host: PaintingWebui, one: Cell) -> str:
+    """What to do about not-a-numbers: a LoRA makes them by too much weight, a model by too little precision."""
+    if one.lora is None or not one.weight:
+        return (
+            "The webui painted not-a-numbers with this checkpoint; start the webui with"
+            f" {host.full_precision}, or choose another VAE."
+        )
+    return (
+        f"The webui painted not-a-numbers with the LoRA {one.lora.name} at weight {one.weight:g}; choose a lower weight"
+        f" or an earlier step, or start the webui with {host.full_precision}."
+    )
+
+
+def _why(error: Exception, host: PaintingWebui, one: Cell) -> str:
     kind = type(error).__name__
     if "OutOfMemory" in kind or "out of memory" in str(error):
         return "The webui ran out of GPU memory while it painted; close what else uses it, or paint smaller pictures."
     if kind == "NansException":
-        return _NO_NUMBERS
+        return _no_numbers(host, one)
     said = printable(f"{kind}: {error}")[:200]
     return f"The webui could not paint ({said}); see its console for the reason."
 

@@ -85,6 +85,8 @@ class QueueFile:
             if _says_damaged(error) or self._damaged():
                 self._move_aside()
                 raise UserError(self.notice() or _BEGUN_ANEW, code="queue-begun-anew", file=self.path) from error
+            if isinstance(error, UnicodeDecodeError):
+                raise  # of what the block did
             raise UserError(
                 f"Cannot use {self.path} ({error}); make sure that its disk is not full and its folder is writable.",
                 code="queue-unusable",

@@ -22,6 +22,8 @@ PARTS = ("", "-wal", "-shm")  # of the file's name
 _MOST = 100_000  # numbers that are looked for one by one
 UNREADABLE = (sqlite3.Error, UnicodeDecodeError)  # the second: SQLite quotes damaged text in what it says
 WRITING = 2.0  # seconds that a process may need between two parts of a change
+_WRITING_ON = 10.0  # seconds after which a log that was never whole is damaged, although it grows
+_LOOK, _RARELY = 0.05, 0.4  # seconds between two looks at it: at first, and later
 
 
 @dataclass
@@ -103,15 +105,33 @@ def log_is_damaged(path: Path) -> bool:
 
     A change that a killed process left half written ends the log, and is no damage. What another process is writing at
     this moment looks like damage too (SQLite writes the head of a page before the page), until it has gone on; on a
-    busy machine that can take a while. So what looks damaged is looked at again, for `WRITING` seconds.
+    busy machine that can take a while. So what looks damaged is looked at again, until nobody has written to it for
+    `WRITING` seconds.
+
+    Raises:
+        OSError: it cannot be read. One that is deleted meanwhile, since all of it is in the file, is no damage.
     """
     log = path.with_name(path.name + "-wal")
-    until = time.monotonic() + WRITING
-    while log.is_file() and _is_cut(log.read_bytes()):
-        if time.monotonic() > until:
+    began = changed = time.monotonic()
+    pause, before = _LOOK, b""
+    while (found := _content(log)) == before or _is_cut(found):
+        now = time.monotonic()
+        if found != before:
+            before, changed = found, now
+        if not found:
+            return False
+        if now - changed >= WRITING or now - began >= _WRITING_ON:
             return True
-        time.sleep(0.05)
+        time.sleep(pause)
+        pause = min(2 * pause, _RARELY)
     return False
+
+
+def _content(log: Path) -> bytes:
+    try:
+        return log.read_bytes()
+    except FileNotFoundError:
+        return b""
 
 
 def _is_cut(log: bytes) -> bool:
@@ -153,9 +173,10 @@ def saved(path: Path, folder: Path) -> RecoveredRows:
     found = RecoveredRows(cut=log_is_damaged(path))
     with tempfile.TemporaryDirectory(dir=folder, ignore_cleanup_errors=True) as here:
         copy = Path(here) / path.name
-        for part in PARTS[:2]:
-            if (there := path.with_name(path.name + part)).exists():
-                shutil.copyfile(there, copy.with_name(copy.name + part))
+        shutil.copyfile(path, copy)
+        log = path.with_name(path.name + PARTS[1])
+        with suppress(FileNotFoundError):  # there is none, or not any more
+            shutil.copyfile(log, copy.with_name(copy.name + PARTS[1]))
         with suppress(*UNREADABLE), closing(sqlite3.connect(copy, isolation_level=None)) as db:
             if not _table(db):
                 _name_tables(db)

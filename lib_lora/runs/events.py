@@ -16,6 +16,7 @@ from typing import Any
 from lib_lora import file_permissions
 from lib_lora.errors import UserError
 from lib_lora.files import explained
+from lib_lora.workspace.file_cache import keep_nothing
 
 _SPARED = ("step", "probe", "sample", "checkpoint", "warning")  # while these are said, nothing is saved yet
 _TRIES = 10  # Windows lets nobody write while a virus scanner holds the file
@@ -126,8 +127,11 @@ def events_after(path: Path, offset: int = 0, most: int = _MOST) -> tuple[list[d
             data = stream.read(most)
             if not data.endswith(b"\n"):
                 data += stream.readline()  # a line is read whole, however long
-    except OSError:
-        return [], max(offset, 0) if path.exists() else 0
+    except (FileNotFoundError, NotADirectoryError):
+        return [], 0
+    except OSError:  # another program may hold it
+        keep_nothing()
+        return [], max(offset, 0)
     data = data[: data.rfind(b"\n") + 1]
     events = [event for line in data.split(b"\n") if (event := _event(line)) is not None]
     return events, start + len(data)

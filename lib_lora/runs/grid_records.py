@@ -13,7 +13,7 @@ from lib_lora.errors import UserError
 from lib_lora.files import PICTURE_NAME, read_json
 from lib_lora.runs import run_records
 from lib_lora.runs.run_records import RunRecord
-from lib_lora.workspace.file_cache import kept, mark
+from lib_lora.workspace.file_cache import keep_nothing, kept, mark
 from lib_lora.workspace.workspace import RunFolder
 
 PLAN, CELLS = "plan.json", "cells"
@@ -51,7 +51,10 @@ def cells(grid: Path) -> dict[str, dict[str, Any]]:
                 for role in ROLES
                 for number, cell in enumerate(plan.get(role, []), 1)
             }
-        except (UserError, TypeError, AttributeError):
+        except UserError:
+            keep_nothing()
+            return {}
+        except (TypeError, AttributeError):
             return {}
 
     return kept(("plan", grid), mark(path), read) if path.is_file() else {}

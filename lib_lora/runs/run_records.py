@@ -21,7 +21,7 @@ from lib_lora.character.store import read_yaml
 from lib_lora.errors import UserError
 from lib_lora.files import read_json
 from lib_lora.training.plan.train_settings import TrainSettings
-from lib_lora.workspace.file_cache import kept, mark, names_in
+from lib_lora.workspace.file_cache import keep_nothing, kept, mark, names_in
 from lib_lora.workspace.workspace import CharacterFolder, RunFolder
 
 REPORT = "report.json"  # of a grid
@@ -85,7 +85,7 @@ def runs(folder: CharacterFolder) -> list[RunRecord]:
         try:
             found.append(run(folder.runs / name))
         except UserError:
-            continue  # it is said where the run is asked for by itself
+            keep_nothing()  # it is said where the run is asked for by itself
     return found
 
 
@@ -95,7 +95,7 @@ def newest(folder: CharacterFolder) -> RunRecord | None:
         try:
             return run(folder.runs / name)
         except UserError:
-            continue
+            keep_nothing()
     return None
 
 
@@ -197,7 +197,10 @@ def _grid(path: Path) -> GridRecord | None:
             None if retention is None else _share(retention),
             str(found["made"]),
         )
-    except (UserError, KeyError, TypeError, ValueError, OverflowError):
+    except UserError:
+        keep_nothing()
+        return None
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None
 
 
@@ -235,6 +238,7 @@ def uses(run_folder: Path) -> list[dict[str, Any]]:
         try:
             found = read_json(path)
         except UserError:
+            keep_nothing()
             return []
         return [one for one in found if isinstance(one, dict) and "file" in one] if isinstance(found, list) else []
 

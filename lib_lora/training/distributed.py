@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _LAUNCHED = ("LOCAL_RANK", "RANK", "WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
-_HIDE = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES")
+_LIMIT = {  # which GPUs a build may see
+    "cuda": ("CUDA_VISIBLE_DEVICES",),
+    "rocm": ("HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES"),
+}
 _YES = ("1", "true", "yes", "on", "y", "t")
 
 
@@ -35,15 +38,19 @@ def state() -> PartialState:
     return PartialState(cpu=kind_of(torch_facts()) == "cpu")
 
 
-def torch_facts() -> TorchFacts:
-    """What this process's torch can use. It is loaded for this; facts that it cannot give stay empty."""
+def torch_facts(with_memory: bool = False) -> TorchFacts:
+    """What this process's torch can use. It is loaded for this; facts that it cannot give stay empty.
+
+    Args:
+        with_memory: also how much memory the first GPU has; this takes some of it for as long as the process lives.
+    """
     asked = os.environ.get("ACCELERATE_USE_CPU", "").lower() in _YES
-    hidden = next((name for name in _HIDE if os.environ.get(name, "0").strip() in ("", "-1")), "")
     try:
         import torch
     except Exception:  # not there, or broken in any way
-        return TorchFacts(cpu_asked=asked, hidden=hidden)
+        return TorchFacts(cpu_asked=asked)
     gpu = architecture = ""
+    free = memory = 0
     architectures: list[str] = []
     if torch.cuda.is_available():
         gpu = "a GPU"
@@ -54,7 +61,11 @@ def torch_facts() -> TorchFacts:
                 architecture = torch.cuda.get_device_properties(0).gcnArchName.split(":")[0]
             else:
                 architecture = "sm_{}{}".format(*torch.cuda.get_device_capability())
+        if with_memory:
+            with suppress(Exception):  # there may be none left to ask with
+                free, memory = torch.cuda.mem_get_info()
     xpu = getattr(torch, "xpu", None)
+    limits = _LIMIT["rocm" if torch.version.hip else "cuda"]
     return TorchFacts(
         version=str(torch.__version__),
         cuda=torch.version.cuda or "",
@@ -66,17 +77,22 @@ def torch_facts() -> TorchFacts:
         xpu=bool(xpu and xpu.is_available()),
         directml=importlib.util.find_spec("torch_directml") is not None,
         cpu_asked=asked,
-        hidden=hidden,
+        limits=tuple(f"{name}={os.environ[name]}" for name in limits if name in os.environ),
+        memory=memory,
+        free=free,
     )
 
 
 def gpu_left_unused(machine: Callable[[], MachineFacts] = machine_facts) -> str:
-    """Why training uses the CPU although there is a GPU, and what to do; empty where that is not so."""
+    """Why training uses the CPU although there is a GPU, or may be one, and what to do; empty where that is not so.
+
+    The driver's tool, which is asked for this, may take many seconds where the driver is in disorder.
+    """
     facts = torch_facts()
     if kind_of(facts) != "cpu":
         return ""
     choice = choose(facts, machine())
-    return f"{choice.text} {choice.mend}" if choice.tone == "bad" else ""
+    return f"{choice.text} {choice.mend}" if choice.leaves_gpu_unused else ""
 
 
 def device() -> torch.device:

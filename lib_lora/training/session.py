@@ -6,8 +6,10 @@ On a CPU the VAE comes only with the first step, which need not wait for all pho
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Thread
 from typing import Any, cast
 
 import torch
@@ -130,8 +132,7 @@ def open_session(run: Run, emit: Emit, quick: bool = True) -> Session:
     objective = make_objective(info, train.objective, device)
     check_memory(info, dtype, device)
     emit("state", state="preparing", device=str(device), precision=train.precision, family=info.family)
-    if device.type == "cpu" and (why := distributed.gpu_left_unused()):
-        emit("warning", code="gpu-left-unused", text=why)
+    unused = _look_for_unused_gpu() if device.type == "cpu" and accelerator.is_main_process else None
 
     side = train.resolution or info.resolution
     # all photos now, not in and after the first step, where that is quick or a step takes less memory than the VAE
@@ -172,6 +173,8 @@ def open_session(run: Run, emit: Emit, quick: bool = True) -> Session:
     if accelerator.is_main_process:
         every = train.checkpoint_interval(total)
         check_disk(run, sum(parameter.numel() for parameter in parameters), -(-total // every))
+    if unused and (why := unused.result()):
+        emit("warning", code="gpu-left-unused", text=why)
     forward = Forward(
         denoiser,
         conditions,
@@ -196,6 +199,20 @@ def open_session(run: Run, emit: Emit, quick: bool = True) -> Session:
         total=total,
         base_legacy_hash=legacy_file_hash(info.path),
     )
+
+
+def _look_for_unused_gpu() -> Future[str]:
+    """`distributed.gpu_left_unused`, while everything else is loaded."""
+    found: Future[str] = Future()
+
+    def look() -> None:
+        try:
+            found.set_result(distributed.gpu_left_unused())
+        except Exception:  # a warning less must not end a training
+            found.set_result("")
+
+    Thread(target=look, name="sameface-unused-gpu", daemon=True).start()
+    return found
 
 
 @torch.no_grad()

@@ -84,6 +84,8 @@ def _marks_in(folder: str) -> dict[str, Mark]:
 def kept(key: Hashable, state: Any, make: Callable[[], T]) -> T:
     """What `make` gives, made anew only when `state` is another than last time.
 
+    Nothing is kept of a `make` that raises, or in which `keep_nothing` was called.
+
     Args:
         key: of what is kept.
         state: marks of all that it is made from.
@@ -94,7 +96,13 @@ def kept(key: Hashable, state: Any, make: Callable[[], T]) -> T:
         if there is not None and there[0] == state:
             _kept.move_to_end(key)
             return cast(T, there[1])
-    made = make()
+    outer, _noting.lasts = getattr(_noting, "lasts", True), True
+    try:
+        made = make()
+    finally:
+        lasts, _noting.lasts = _noting.lasts, outer and _noting.lasts
+    if not lasts:
+        return made
     with _lock:
         _kept[key] = (state, made)
         _kept.move_to_end(key)
@@ -143,7 +151,12 @@ def observed(look: Callable[..., T], *arguments: Hashable) -> T:
 
 
 def keep_nothing() -> None:
-    """What is being made is to be made anew next time: it depends on what cannot be asked."""
+    """What is being made is to be made anew next time: it depends on what cannot be asked.
+
+    Whoever makes do without a file that could not be read calls this: another program may have held it for a moment,
+    which changes no mark.
+    """
+    _noting.lasts = False
     observed(object)
 
 

@@ -53,7 +53,7 @@ window.fetch = (...all) => {
 def planted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Planted]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(caption_checks, "begin", lambda: None)  # no tokenizer is needed
-        patch.setattr(machine, "gpu", lambda: machine.Gpu(""))  # as on a machine without one
+        patch.setattr(machine, "gpu_name", lambda: "")  # as on a machine without one
         machine._looking.cache_clear()
         with planted_page(tmp_path_factory.mktemp("Daten ü")) as page:
             yield page

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -18,7 +19,7 @@ from lib_lora.hosts import detect, webui_captioners
 from lib_lora.pictures import Cell
 
 PICTURE = Cell("photo of mara", "", 3, width=64, height=64, steps=2)
-BASES = ("mini-face.safetensors", "other.safetensors")
+BASES = ("mini-face.safetensors", "other.safetensors", "third.safetensors")
 
 
 @pytest.fixture(params=["forge", "neo", "reforge"])
@@ -63,7 +64,7 @@ def same(one: Image.Image, other: Image.Image) -> bool:
 def test_they_are_told_apart(webui: SimpleNamespace) -> None:
     assert webui.host.name == webui.kind
     assert webui.host.roots().loras == [webui.data / "models" / "Lora"]
-    assert len(webui.host.checkpoints()) == 2
+    assert len(webui.host.checkpoints()) == 3
 
 
 def test_before_its_first_picture_forge_has_no_model(webui: SimpleNamespace) -> None:
@@ -114,6 +115,21 @@ def test_an_error_on_the_main_thread_is_told_and_not_only_printed(webui: SimpleN
     assert not webui.host.busy()
 
 
+def test_a_model_that_cannot_be_asked_leaves_no_job_behind(
+    webui: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails() -> None:
+        raise RuntimeError("another extension's model")
+
+    monkeypatch.setattr(webui.host, "loras_now", fails)
+    webui.events.clear()
+    with pytest.raises(RuntimeError, match="another extension's"):
+        painted(webui, [PICTURE])
+    assert webui.progress.current_task is None
+    assert webui.shared.state.job == ""
+    assert not webui.host.busy()
+
+
 def test_another_checkpoint_paints_and_the_option_stays(webui: SimpleNamespace) -> None:
     own = painted(webui, [PICTURE])[0]
     selected = webui.shared.opts.sd_model_checkpoint
@@ -123,6 +139,62 @@ def test_another_checkpoint_paints_and_the_option_stays(webui: SimpleNamespace) 
     again = painted(webui, [PICTURE])[0]
     assert "Model: mini-face" in again[1]
     assert same(again[0], own[0])
+
+
+def test_while_another_checkpoint_paints_options_stay_the_users(webui: SimpleNamespace) -> None:
+    """Those that are saved meanwhile, too; and what is selected meanwhile stays selected."""
+    painted(webui, [PICTURE])
+    opts, config, seen = webui.shared.opts, webui.data / "config.json", []
+    before, paint = dict(opts.data), webui.processing.painter
+
+    def painter(*arguments: Any) -> Image.Image:
+        opts.save(config)
+        seen.append((json.loads(config.read_text()), webui.host.current_checkpoint().name))
+        if len(seen) == 2:
+            opts.set("sd_model_checkpoint", "third.safetensors")
+        return paint(*arguments)
+
+    webui.processing.painter = painter
+    found = painted(webui, [PICTURE, replace(PICTURE, seed=4)], webui.data / "models/Stable-diffusion" / BASES[1])
+    webui.processing.painter = paint
+    assert all("Model: other" in text for _, text in found)
+    assert seen == [(before, BASES[0])] * 2
+    assert opts.data == {**before, "sd_model_checkpoint": "third.safetensors"}
+    assert "Model: third" in painted(webui, [PICTURE])[0][1]
+
+
+def test_a_checkpoint_that_is_not_selected_goes_without_what_was_chosen_for_the_selected_one(
+    webui: SimpleNamespace,
+) -> None:
+    if webui.kind == "reforge":
+        assert not hasattr(webui.sd_models.model_data, "forge_loading_parameters")  # it has no such thing
+        return
+    webui.shared.opts.set("forge_additional_modules", ["ae.safetensors", "t5xxl.safetensors"])
+    seen, paint = [], webui.processing.painter
+
+    def painter(*arguments: Any) -> Image.Image:
+        data = webui.sd_models.model_data
+        seen.append((data.sd_model.additional_modules, data.forge_loading_parameters["unet_storage_dtype"]))
+        return paint(*arguments)
+
+    webui.processing.painter = painter
+    painted(webui, [PICTURE], webui.data / "models" / "Stable-diffusion" / BASES[1])
+    painted(webui, [PICTURE])
+    assert seen == [([], None), (["ae.safetensors", "t5xxl.safetensors"], "nf4")]
+
+
+def test_a_checkpoint_that_cannot_be_loaded_leaves_the_users_own(webui: SimpleNamespace) -> None:
+    own, load = painted(webui, [PICTURE])[0], webui.sd_models.load_model
+
+    def fails(info: Any = None, *more: Any) -> None:
+        if (info or webui.sd_models.select_checkpoint()).name == BASES[1]:
+            raise RuntimeError("it is cut off")
+        load(info, *more)
+
+    webui.sd_models.load_model = fails
+    with raises("webui-painting-failed", has="it is cut off"):
+        painted(webui, [PICTURE], webui.data / "models" / "Stable-diffusion" / BASES[1])
+    assert same(painted(webui, [PICTURE])[0][0], own[0])
 
 
 def test_a_picture_through_a_vae_that_cannot_be_asked_is_none(webui: SimpleNamespace) -> None:
@@ -152,8 +224,6 @@ def test_a_lora_of_which_nothing_fits_is_said_although_it_is_listed(webui: Simpl
 
 
 def test_a_lora_that_cannot_be_read_is_said_although_the_one_before_still_acts(webui: SimpleNamespace) -> None:
-    if webui.kind == "reforge":
-        return  # it lists what it has read
     assert painted(webui, [replace(PICTURE, lora=webui.lora)])
     broken = webui.lora.with_name("broken.safetensors")
     broken.write_bytes(b"what cannot be read")
@@ -163,11 +233,20 @@ def test_a_lora_that_cannot_be_read_is_said_although_the_one_before_still_acts(w
     assert len(painted(webui, several)) == 6  # from the second four on nothing is applied anew
 
 
-@pytest.mark.parametrize("color", ["black", "gray"])
-def test_a_picture_of_one_color_is_an_error(webui: SimpleNamespace, color: str) -> None:
+@pytest.mark.parametrize("color", ["black", "gray", "white"])
+def test_a_black_picture_is_not_a_numbers_and_another_of_one_color_is_a_picture(
+    webui: SimpleNamespace, color: str
+) -> None:
     webui.processing.painter = lambda *_: Image.new("RGB", (64, 64), color)
-    with raises("webui-painted-one-color", has="--no-half"):
+    with_lora = replace(PICTURE, lora=webui.lora, weight=1.5)
+    if color != "black":
+        assert len(painted(webui, [PICTURE, with_lora])) == 2
+        return
+    flag = {"neo": "--force-fp32"}.get(webui.kind, "--all-in-fp32")
+    with raises("webui-painted-black", has=("with this checkpoint", flag)):
         painted(webui, [PICTURE])
+    with raises("webui-painted-black", has=("the LoRA mara.safetensors at weight 1.5", "lower weight", flag)):
+        painted(webui, [with_lora])
     assert not webui.host.busy()
 
 
@@ -183,16 +262,7 @@ def test_what_neo_dropped_is_not_offered(webui: SimpleNamespace) -> None:
 
 def test_cards_are_hidden_as_each_webui_hides_them(webui: SimpleNamespace) -> None:
     painted(webui, [PICTURE])  # a model of SD1 is loaded
-    hidden = "lora_show_all" if webui.kind == "reforge" else "lora_filter_disabled"
-    assert webui.host.shows("sdxl").shown is (webui.kind != "reforge")
-    if webui.kind == "neo":
-        webui.shared.opts.lora_preset_filter = True
-        assert webui.host.shows("sdxl").shown  # its notes name no preset
-        webui.network.SD_VERSION.append("SDXL")
-        assert "preset is sd" in webui.host.shows("sdxl").why
-        return
-    setattr(webui.shared.opts, hidden, False)
-    assert not webui.host.shows("sdxl").shown
     assert webui.host.shows("sd1").shown
-    setattr(webui.shared.opts, hidden, True)
+    assert webui.host.shows("sdxl").shown is (webui.kind != "reforge")  # the others hide none
+    webui.shared.opts.lora_show_all = True
     assert webui.host.shows("sdxl").shown

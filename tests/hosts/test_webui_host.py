@@ -17,7 +17,7 @@ from faults import raises
 from PIL import Image, ImageChops
 
 from hosts.standin.stage import stand_in
-from lib_lora import environment
+from lib_lora import environment, packages
 from lib_lora.errors import StoppedByUser
 from lib_lora.hosts import detect, webui_captioners, webui_page
 from lib_lora.hosts.queue_lock import take
@@ -683,7 +683,17 @@ def test_not_a_numbers_are_a_sentence(webui: SimpleNamespace) -> None:
         raise webui.devices.NansException("all NaN")
 
     webui.processing.painter = painter
-    with raises("webui-painting-failed", has="--no-half"):
+    with raises("webui-painting-failed", has=("with this checkpoint", "--no-half")):
+        painted(webui, [PICTURE])
+    with raises("webui-painting-failed", has=("LoRA mara-001.safetensors at weight 1.5", "--no-half")):
+        painted(webui, [replace(PICTURE, lora=webui.lora, weight=1.5)])
+
+
+def test_a_black_picture_is_not_a_numbers_only_where_the_webui_does_not_look_for_them(webui: SimpleNamespace) -> None:
+    webui.processing.painter = lambda *_: Image.new("RGB", (64, 64))
+    assert len(painted(webui, [PICTURE])) == 1
+    webui.shared.cmd_opts.disable_nan_check = True
+    with raises("webui-painted-black", has="with this checkpoint"):
         painted(webui, [PICTURE])
 
 
@@ -776,7 +786,7 @@ def test_the_workers_environment(webui: SimpleNamespace, tmp_path: Path, monkeyp
     for name in ("PYTHONPATH", "COMMANDLINE_ARGS", "PYTORCH_CUDA_ALLOC_CONF"):
         monkeypatch.setenv(name, "the webui's")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    monkeypatch.setattr(environment, "worker_packages", lambda: tmp_path / "packages")
+    monkeypatch.setattr(packages, "worker_packages", lambda: tmp_path / "packages")
     variables = webui.host.worker_environment()
     root = str(Path(environment.__file__).parents[1])
     assert variables["PYTHONPATH"] == root

@@ -18,8 +18,9 @@ from training_runs import same, started, tensors_of, wait_for_step
 from lib_lora.errors import StoppedByUser, UserError
 from lib_lora.models.fast import memory
 from lib_lora.runs.events import read_events
-from lib_lora.training import loop, saving
+from lib_lora.training import distributed, loop, saving
 from lib_lora.training.loop import train
+from lib_lora.training.plan.device_choice import kind_of
 from lib_lora.training.plan.run_file import Run
 from lib_lora.training.session import open_session
 
@@ -348,3 +349,25 @@ def test_a_weight_that_finds_no_face_is_said(make_run, events):
     open_session(Run(run.folder, bare), events)
     (warning,) = events.of("warning")
     assert warning["code"] == "face-weight-without-face"
+
+
+@pytest.mark.skipif(kind_of(distributed.torch_facts()) != "cpu", reason="a training on a CPU says it")
+def test_a_gpu_that_is_left_unused_is_said_and_loading_does_not_wait_for_its_driver(make_run, events, monkeypatch):
+    loading = threading.Event()
+
+    def emit(kind, **fields):
+        events(kind, **fields)
+        if kind == "data":
+            loading.set()
+
+    def look():
+        assert loading.wait(60)
+        return "Training uses the CPU."
+
+    monkeypatch.setattr(distributed, "gpu_left_unused", look)
+    run = make_run(steps=1)
+    open_session(run, emit)
+    assert events.of("warning") == [{"code": "gpu-left-unused", "text": "Training uses the CPU."}]
+    monkeypatch.setattr(distributed, "gpu_left_unused", lambda: 1 / 0)
+    open_session(run, emit)
+    assert len(events.of("warning")) == 1

@@ -1,5 +1,8 @@
 """Where each character stands, and that asking again costs nothing."""
 
+import builtins
+import errno
+import io
 import json
 import os
 import time
@@ -14,10 +17,11 @@ from lib_lora.errors import UserError
 from lib_lora.grid.prompts import PROMPTS, QUICK
 from lib_lora.photos.audit.coverage import LEAST
 from lib_lora.queue.queue import Queue
+from lib_lora.runs import run_records
 from lib_lora.runs.events import EventLog
 from lib_lora.ui.http.state_changes import StateChanges
-from lib_lora.ui.routes import overview_routes
-from lib_lora.ui.views import caption_checks
+from lib_lora.ui.routes import job_routes, overview_routes
+from lib_lora.ui.views import caption_checks, invention
 from lib_lora.workflows.photos import audit_cache, changes
 from lib_lora.workspace import file_cache
 from lib_lora.workspace.workspace import RunFolder
@@ -416,3 +420,73 @@ def test_a_character_that_could_not_be_read_is_read_again(lived_in, monkeypatch)
     assert entry(lived_in)["photos"]["text"] == "Another program uses it."
     held.clear()
     assert entry(lived_in)["photos"]["count"] == 3
+
+
+def test_a_file_that_another_program_held_for_a_moment_is_read_again(lived_in, monkeypatch):
+    """As a virus scanner does on Windows: no mark of the file changes by that."""
+    real, held, refused = open, set(), set()
+
+    def opened(file, *args, **kwargs):
+        if str(file) in held:
+            refused.add(str(file))
+            raise PermissionError(errno.EACCES, "Another program uses it")
+        return real(file, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "open", opened)
+    monkeypatch.setattr(io, "open", opened)  # of pathlib
+    lived_in.queue.note_run(2, "001")  # the base model of that job is known from its run alone
+    old(lived_in.root)
+
+    def fresh():
+        file_cache.forget()
+        job_routes._follower.cache_clear()
+        return lived_in.got("/state")
+
+    right, told = fresh(), set()
+    for path in sorted(path for path in lived_in.root.rglob("*") if path.is_file() and ".sqlite" not in path.name):
+        held.add(str(path))
+        meanwhile = fresh()
+        held.clear()
+        assert lived_in.got("/state") == right, path
+        if meanwhile != right:
+            told.add(path.name)
+    assert told >= {"character.yaml", "run.yaml", "report.json", "uses.json", "00.txt", "00.jpg", "events.jsonl"}
+    assert told >= {"plan.json", "painted.jsonl", "audit-told.json", "changes.jsonl"}
+
+
+def once(monkeypatch, module, name, where, error):
+    """The function fails the first time that it is asked about a path with `where` in it."""
+    real, left = getattr(module, name), [error]
+
+    def function(*args, **kwargs):
+        if left and where in str(getattr(args[0], "path", args[0])):
+            raise left.pop()
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(module, name, function)
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "where"), [(run_records, "read_yaml", "002"), (invention, "plan_of", "zoe")]
+)
+def test_what_failed_once_inside_is_seen_again(lived_in, monkeypatch, module, name, where):
+    right = lived_in.got("/state")
+    file_cache.forget()
+    once(monkeypatch, module, name, where, UserError("Another program uses it.", code="some-fault"))
+    assert lived_in.got("/state") != right
+    assert lived_in.got("/state") == right
+
+
+def test_a_run_that_comes_back_says_again_that_its_base_model_is_gone(lived_in):
+    lived_in.queue.note_run(2, "001")
+    old(lived_in.root)
+
+    def gone():
+        return next(job["base_gone"] for job in lived_in.got("/state")["queue"]["jobs"] if job["id"] == 2)
+
+    assert gone() == "/models/base.safetensors"
+    file = lived_in.root / "characters" / "nova" / "runs" / "001" / "run.yaml"
+    file.rename(file.with_suffix(".away"))
+    assert gone() == ""
+    file.with_suffix(".away").rename(file)
+    assert gone() == "/models/base.safetensors"

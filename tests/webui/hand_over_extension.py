@@ -49,6 +49,11 @@ if host.name in ("forge", "neo"):
 
     marking(memory_management, "unload_all_models", True)
     marking(memory_management, "load_models_gpu", False)
+elif host.name == "reforge":
+    from ldm_patched.modules import model_management
+
+    marking(model_management, "unload_all_models", True)
+    marking(model_management, "load_models_gpu", False)
 else:
     marking(sd_models, "send_model_to_cpu", True)
     marking(sd_models, "send_model_to_device", False)

@@ -149,7 +149,7 @@ export function testForm(changed) {
         },
         { value: 'worker', text: 'SameFace itself', help: 'With diffusers, outside the webui.' },
       ]);
-      if (!paints || !form.picked) painter.chosen = paints ? 'webui' : 'worker';
+      painter.chosen = paints ? form.picked || 'webui' : 'worker'; // what was picked counts again where it can
       painter.hidden = !host.paints;
       showBases();
       showGone();

@@ -11,6 +11,30 @@ from dataclasses import dataclass
 from typing import Literal
 
 Kind = Literal["cuda", "mps", "xpu", "cpu"]
+_UNUSED = frozenset(
+    (
+        "no-visible-gpu",
+        "torch-without-cuda",
+        "driver-missing",
+        "driver-outdated",
+        "torch-without-rocm",
+        "rocm-no-device",
+        "directml",
+        "translated",
+        "mps-unavailable",
+    )
+)
+_HIDING = ("", "-1", "none", "nodevfiles")  # values of the variables that say which GPUs may be seen
+# ROCm's code for several architectures at once
+_GENERIC = {
+    "gfx9-generic": "gfx90[02469c]",
+    "gfx9-4-generic": r"gfx9(4\d|50)",
+    "gfx10-1-generic": r"gfx101\d",
+    "gfx10-3-generic": r"gfx103\d",
+    "gfx11-generic": r"gfx11[05]\d",
+    "gfx12-generic": r"gfx120\d",
+}
+_SLOW = "A full-size model would train for days; the small test model takes minutes"
 _START = 'the page "Get Started" of pytorch.org gives the command for your system'
 
 
@@ -27,7 +51,9 @@ class TorchFacts:
         mps, xpu: whether an Apple or Intel GPU can be used.
         directml: whether torch-directml lies beside it.
         cpu_asked: the variable ACCELERATE_USE_CPU asks for the CPU.
-        hidden: the variable that hides all GPUs from it; empty = none does.
+        limits: the variables that say which GPUs a build of this kind may see, with their values
+            ("CUDA_VISIBLE_DEVICES=1"), as far as they are set.
+        memory, free: of that GPU, in bytes; 0 = unknown.
     """
 
     version: str = ""
@@ -40,7 +66,9 @@ class TorchFacts:
     xpu: bool = False
     directml: bool = False
     cpu_asked: bool = False
-    hidden: str = ""
+    limits: tuple[str, ...] = ()
+    memory: int = 0
+    free: int = 0
 
 
 @dataclass(frozen=True)
@@ -72,6 +100,7 @@ class DeviceChoice:
         tone: "good"; "warn" = as it must be, and slow; "bad" = there is something to mend.
         text: one or two sentences.
         mend: what to do; empty = nothing.
+        memory, free: of the GPU that is used, in bytes; 0 = unknown.
     """
 
     kind: Kind
@@ -79,6 +108,13 @@ class DeviceChoice:
     tone: Literal["good", "warn", "bad"]
     text: str
     mend: str = ""
+    memory: int = 0
+    free: int = 0
+
+    @property
+    def leaves_gpu_unused(self) -> bool:
+        """Whether the CPU is used although there is a GPU, or may be one, which nobody has ruled out on purpose."""
+        return self.code in _UNUSED
 
 
 def kind_of(torch: TorchFacts) -> Kind:
@@ -114,21 +150,24 @@ def _of_cuda(torch: TorchFacts) -> DeviceChoice:
         return DeviceChoice("cuda", "architecture-unknown", "bad", text, newer)
     if "ZLUDA" in torch.gpu:
         text = f"Training uses {torch.gpu}, which passes itself off as CUDA; SameFace was not tried on it."
-        return DeviceChoice("cuda", "zluda", "warn", text, "If it fails or the loss is not a number, use ROCm.")
-    return DeviceChoice("cuda", "rocm" if torch.rocm else "cuda", "good", f"Training uses {torch.gpu} ({through}).")
+        mend = "If it fails or the loss is not a number, use ROCm."
+        return DeviceChoice("cuda", "zluda", "warn", text, mend, torch.memory, torch.free)
+    text = f"Training uses {torch.gpu} ({through})."
+    return DeviceChoice("cuda", "rocm" if torch.rocm else "cuda", "good", text, "", torch.memory, torch.free)
 
 
 def runs(architecture: str, held: Sequence[str]) -> bool:
     """Whether code for the architectures `held` runs on a GPU of this one; yes where either is unknown.
 
     NVIDIA: the same major version and at most the same minor ("sm_80" on "sm_86"), or the intermediate code of any
-    older one ("compute_90"), which the driver translates. AMD: exactly the same.
+    older one ("compute_90"), which the driver translates. AMD: the same, or a generic one that covers it
+    ("gfx12-generic" on "gfx1201"); one of an unknown form may cover it.
     """
     if not architecture or not held:
         return True
     mine = re.fullmatch(r"sm_(\d+)(\d)", architecture)
     if mine is None:
-        return architecture in held
+        return any(_amd_runs(architecture, one.split(":")[0]) for one in held)
     major, minor = int(mine[1]), int(mine[2])
     for one in held:
         found = re.fullmatch(r"(sm|compute)_(\d+)(\d)[af]?", one)
@@ -140,14 +179,30 @@ def runs(architecture: str, held: Sequence[str]) -> bool:
     return False
 
 
+def _amd_runs(architecture: str, held: str) -> bool:
+    if held in _GENERIC:
+        return re.fullmatch(_GENERIC[held], architecture) is not None
+    plain = "gfx[0-9a-f]+"
+    return held == architecture or not (re.fullmatch(plain, held) and re.fullmatch(plain, architecture))
+
+
 def _why_cpu(torch: TorchFacts, machine: MachineFacts) -> tuple[str, Literal["warn", "bad"], str, str]:
     """Code, tone, reason and remedy; the first that holds."""
     this = f"this torch ({torch.version})"
     if torch.cpu_asked:
         return "cpu-asked", "warn", "the variable ACCELERATE_USE_CPU asks for it", "Remove the variable to use a GPU."
-    built_for_gpu = torch.cuda or torch.rocm
-    if built_for_gpu and torch.hidden:
-        return "gpus-hidden", "warn", f"the variable {torch.hidden} hides every GPU", f"Remove {torch.hidden}."
+    if (torch.cuda or torch.rocm) and torch.limits:
+        limits = [(name, value) for name, _, value in (one.partition("=") for one in torch.limits)]
+        hiding = [(name, value) for name, value in limits if value.strip().lower() in _HIDING]
+        name, value = (hiding or limits)[0]
+        if hiding:
+            return "gpus-hidden", "warn", f'the variable {name} is "{value}", which hides every GPU', f"Remove {name}."
+        why = f'the variable {name} is "{value}", and {this} finds no GPU among those that it names'
+        return "no-visible-gpu", "warn", why, f"Remove {name}, or correct it; if that changes nothing, look here again."
+    if torch.rocm and "amd" in machine.makers:
+        why = f"{this} is built for ROCm {torch.rocm}, but finds no GPU that it can use"
+        mend = "Install AMD's driver; on Linux your account must be in the groups render and video."
+        return "rocm-no-device", "bad", why, mend
     if "nvidia" in machine.makers:
         return _why_not_nvidia(torch, machine, this)
     if torch.directml:
@@ -155,21 +210,10 @@ def _why_cpu(torch: TorchFacts, machine: MachineFacts) -> tuple[str, Literal["wa
         mend = f"Install a torch with ROCm, where your card and system have one ({_START}), or train elsewhere."
         return "directml", "bad", why, mend
     if "amd" in machine.makers:
-        if torch.rocm:
-            return (
-                "rocm-no-device",
-                "bad",
-                f"{this} is built for ROCm {torch.rocm}, but finds no GPU that it can use",
-                ("Install AMD's driver; on Linux your account must be in the groups render and video."),
-            )
         # "warn": many processors contain a small AMD GPU that cannot train
         why = f"{this} is built without ROCm, and this machine has an AMD GPU"
-        return (
-            "torch-without-rocm",
-            "warn",
-            why,
-            (f"If ROCm supports that GPU, install a torch with ROCm into the Python that trains; {_START}."),
-        )
+        mend = f"If ROCm supports that GPU, install a torch with ROCm into the Python that trains; {_START}."
+        return "torch-without-rocm", "warn", why, mend
     if machine.system == "darwin":
         if machine.translated:
             why = f"{this} was built for Intel processors, and this Mac has an Apple one"
@@ -177,17 +221,33 @@ def _why_cpu(torch: TorchFacts, machine: MachineFacts) -> tuple[str, Literal["wa
         if "apple" in machine.makers:
             why = f"{this} cannot use the Apple GPU"
             return "mps-unavailable", "bad", why, "Update macOS (12.3 or newer) and torch."
-    slow = (
-        "there is no GPU that it could use. A full-size model would train for days; the small test model takes minutes"
-    )
-    return "no-gpu", "warn", slow, "Where there is a GPU, its driver may be missing."
+    if "intel" in machine.makers:
+        if "xpu" in torch.version:
+            why = f"{this} is built for Intel GPUs (XPU), but finds none that it can use. {_SLOW}"
+            return "xpu-no-device", "warn", why, "If this machine has an Intel Arc GPU, install Intel's newest driver."
+        # most such machines have only the small GPU of their processor, so nothing is promised
+        why = f"{this} is built without XPU, and the only GPU found is one of Intel's. {_SLOW}"
+        mend = (
+            "If it is an Arc GPU, a torch with XPU may be able to use it, which was not tried with SameFace "
+            f"({_START}); most GPUs inside a processor are too small to train."
+        )
+        return "torch-without-xpu", "warn", why, mend
+    why = f"there is no GPU that it could use. {_SLOW}"
+    return "no-gpu", "warn", why, "Where there is a GPU, its driver may be missing."
 
 
-def _why_not_nvidia(torch: TorchFacts, machine: MachineFacts, this: str) -> tuple[str, Literal["bad"], str, str]:
+def _why_not_nvidia(
+    torch: TorchFacts, machine: MachineFacts, this: str
+) -> tuple[str, Literal["warn", "bad"], str, str]:
     card = f"an NVIDIA GPU ({machine.nvidia})" if machine.nvidia else "an NVIDIA GPU"
     if not torch.cuda:
         why = f"{this} is built without CUDA, and this machine has {card}"
-        return "torch-without-cuda", "bad", why, f"Install a torch with CUDA into the Python that trains; {_START}."
+        install = f"a torch with CUDA into the Python that trains; {_START}."
+        if machine.nvidia:
+            return "torch-without-cuda", "bad", why, f"Install {install}"
+        # "warn": without its driver nothing tells how old the card is
+        why += ", whose driver is not there or does not run"
+        return "torch-without-cuda", "warn", why, f"If CUDA still supports that GPU, install its driver and {install}"
     if not machine.nvidia:
         why = f"this machine has {card}, but NVIDIA's driver is not there or does not run"
         return "driver-missing", "bad", why, "Install NVIDIA's driver and restart the machine."

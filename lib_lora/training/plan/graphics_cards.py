@@ -22,12 +22,10 @@ _WINDOWS_CLASS = r"SYSTEM\CurrentControlSet\Control\Class\{4d36e968-e325-11ce-bf
 
 @dataclass(frozen=True)
 class NvidiaCard:
-    """What NVIDIA's driver says of the first card: sizes in bytes, 0 = unknown."""
+    """What NVIDIA's driver says of the first card, which need not be the first that torch uses."""
 
     name: str
     driver: str = ""
-    memory: int = 0
-    free: int = 0
 
 
 def machine_facts() -> MachineFacts:
@@ -43,14 +41,9 @@ def machine_facts() -> MachineFacts:
 
 def nvidia_card() -> NvidiaCard | None:
     """The first NVIDIA card; None where there is none, or no driver."""
-    said = run(
-        ["nvidia-smi", "--query-gpu=name,driver_version,memory.total,memory.free", "--format=csv,noheader,nounits"]
-    )
+    said = run(["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"])
     parts = [part.strip() for part in said.splitlines()[0].split(",")] if said.strip() else []
-    if len(parts) != 4:
-        return None
-    memory, free = (int(part) << 20 if part.isdecimal() else 0 for part in parts[2:])
-    return NvidiaCard(parts[0], parts[1], memory, free)
+    return NvidiaCard(*parts) if len(parts) == 2 else None
 
 
 def _makers() -> Iterator[str]:

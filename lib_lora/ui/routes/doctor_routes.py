@@ -154,23 +154,25 @@ def _lines(names: list[str]) -> list[str]:
     return [line for line in environment.needed() if environment.parse(line)[0] in names]
 
 
-def _typed(*words: str) -> str:
+def _typed(*words: str, system: str = os.name) -> str:
     """A command as this system's shell reads it."""
     import shlex
 
-    return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
+    if system != "nt":
+        return shlex.join(words)
+    # list2cmdline quotes for programs; to the shells of Windows, a bare > in "torch>=2.1" names a file to write
+    return " ".join(f'"{word}"' if set(word) & set("<>|&^") else subprocess.list2cmdline([word]) for word in words)
 
 
 def _gpu(host: Host, root: Path) -> Iterator[Check]:
     choice = machine.training_device(worker_command(host, root), worker_environment(host, root))
-    gpu = machine.gpu() if choice.kind == "cuda" else machine.Gpu("")
-    if choice.tone == "bad" or not gpu.memory:
+    if choice.tone == "bad" or not choice.memory:
         yield check("GPU", choice.tone, choice.text, choice.mend)
-    elif gpu.memory < _MEMORY:
-        text = f"{choice.text} It has {size(gpu.memory)} of memory; 6 GB are needed for Stable Diffusion 1.5."
+    elif choice.memory < _MEMORY:
+        text = f"{choice.text} It has {size(choice.memory)} of memory; 6 GB are needed for Stable Diffusion 1.5."
         yield check("GPU", "warn", text, "Train with batch size 1, gradient checkpointing and a small resolution.")
     else:
-        text = f"{choice.text} It has {gpu.memory / _GB:.0f} GB of memory, {size(gpu.free)} free now."
+        text = f"{choice.text} It has {choice.memory / _GB:.0f} GB of memory, {size(choice.free)} free now."
         yield check("GPU", choice.tone, text, choice.mend)
 
 

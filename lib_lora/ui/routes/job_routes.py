@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -19,7 +18,7 @@ from lib_lora.ui.http import paths
 from lib_lora.ui.http.request_context import Call, RequestContext, Route, get, post
 from lib_lora.ui.http.responses import Refused, about, forbidden, missing
 from lib_lora.ui.views.invention import see_that_it_can_be
-from lib_lora.workspace.file_cache import kept, mark
+from lib_lora.workspace.file_cache import keep_nothing, kept, mark
 from lib_lora.workspace.workspace import CharacterFolder, JobFolder, Workspace
 
 if TYPE_CHECKING:
@@ -121,12 +120,14 @@ def put(context: RequestContext, folder: CharacterFolder, kind: str, arguments: 
 
 
 def _painted_by(context: RequestContext, folder: CharacterFolder, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments, with the worker in the webui's place where that does not load models of the run's family."""
+    """The arguments, with the worker in the webui's place where that does not load models of the run's family. The
+    worker paints with the run's own base model only."""
     found = dict(arguments)
     if found.get("painter") == "webui" and found.get("run") is not None:
         family = run_records.run(paths.run(folder, str(found["run"]))).family
         if context.host.refuses(family):
             found["painter"] = "worker"
+            found.pop("base", None)
     return found
 
 
@@ -199,9 +200,14 @@ def _base_gone(context: RequestContext, job: Job) -> str:
     named = job.arguments.get("base")
     run = job.run or job.arguments.get("run")
     if not named and isinstance(run, str) and run:
-        with suppress(UserError, Refused):
-            folder = Workspace(context.root).character_at(job.slug)
+        folder = Workspace(context.root).character_at(job.slug)
+        try:
+            mark(folder.run(paths.identifier(run, "run")).file)  # where there is none, one may come back
             named = run_records.run(paths.run(folder, run)).base  # remembered: this is asked each second
+        except UserError:
+            keep_nothing()
+        except Refused:
+            pass
     return named if isinstance(named, str) and named and mark(named) is None else ""
 
 

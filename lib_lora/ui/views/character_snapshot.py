@@ -18,7 +18,7 @@ from lib_lora.files import sha256
 from lib_lora.photos.audit import audit_store
 from lib_lora.photos.audit.audit_store import AuditStore
 from lib_lora.workflows.photos import audit_cache
-from lib_lora.workspace.file_cache import Mark, kept, mark, marks_in
+from lib_lora.workspace.file_cache import Mark, keep_nothing, kept, mark, marks_in
 from lib_lora.workspace.workspace import CharacterFolder
 
 
@@ -84,12 +84,14 @@ def _looked(folder: CharacterFolder, files: Mapping[str, Mark]) -> CharacterSnap
     try:
         known = kept(("memory", folder.path), mark(folder.path / audit_store.FILE), lambda: audit_store.load(folder))
     except UserError as error:
+        keep_nothing()
         trouble = str(error)
     digests = {}
     for name in names:
         try:
             digests[name] = _digest(folder.photos / name, files[name], known)
         except UserError as error:
+            keep_nothing()
             trouble = str(error)
     first: dict[str, str] = {}
     for name, digest in digests.items():
@@ -128,6 +130,7 @@ def _captions(
         try:
             texts[name] = kept(("caption", beside), files.get(beside.name), lambda photo=photo: _caption(photo))  # type: ignore[misc]
         except UserError as error:
+            keep_nothing()
             unreadable[name] = str(error)
     return texts, unreadable
 

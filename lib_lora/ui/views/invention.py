@@ -12,7 +12,7 @@ from lib_lora.ui.http.request_context import RequestContext
 from lib_lora.ui.http.responses import Refused
 from lib_lora.ui.views.character_snapshot import CharacterSnapshot, look
 from lib_lora.workflows.invent.invented_folder import CANDIDATES, InventedFolder, InventedPicture, InventPlan
-from lib_lora.workspace.file_cache import kept, mark
+from lib_lora.workspace.file_cache import keep_nothing, kept, mark
 
 if TYPE_CHECKING:
     from lib_lora.queue.queue import Job
@@ -27,6 +27,7 @@ def in_short(snapshot: CharacterSnapshot) -> dict[str, Any] | None:
     try:
         plan, painted = plan_of(invented), painted_of(invented)
     except UserError:  # it is said where it is asked for
+        keep_nothing()
         return None
     if plan is None:
         return None

@@ -10,11 +10,11 @@ import platform
 import shutil
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from functools import lru_cache
-from threading import Thread
+from threading import Lock, Thread
+from typing import Any, Generic, TypeVar
 
 from lib_lora.environment import ROOT
 from lib_lora.errors import UserError
@@ -27,29 +27,53 @@ _ASKED = (
 )
 _DEVICES = (
     "import json, sys; sys.path.insert(0, sys.argv[1]); from dataclasses import asdict; "
-    "from lib_lora.training.distributed import torch_facts; print(json.dumps(asdict(torch_facts())))"
+    "from lib_lora.training.distributed import torch_facts; print(json.dumps(asdict(torch_facts(with_memory=True))))"
 )
 _PATIENCE = 90.0  # seconds for torch to load, on a slow disk
 _KEPT = 60.0  # seconds
+T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class Gpu:
-    """A graphics card.
+class _Kept(Generic[T]):
+    """What a look has found, or how it failed, for a minute from then on. One that is going on is waited for."""
 
-    Attributes:
-        name: as its maker calls it; empty = only the CPU.
-        memory, free: bytes; 0 = unknown.
-    """
+    def __init__(self, look: Callable[..., T]) -> None:
+        self._look = look
+        self._lock = Lock()
+        self._found: dict[tuple[object, ...], tuple[Future[T], list[float]]] = {}  # with when it ended
 
-    name: str
-    memory: int = 0
-    free: int = 0
+    def __call__(self, *asked: object) -> T:
+        with self._lock:
+            now = time.monotonic()
+            self._found = {key: one for key, one in self._found.items() if not one[1] or now - one[1][0] < _KEPT}
+            mine = asked not in self._found
+            future, ended = self._found.setdefault(asked, (Future(), []))
+        if mine:
+            try:
+                future.set_result(self._look(*asked))
+            except BaseException as error:
+                future.set_exception(error)
+            finally:
+                ended.append(time.monotonic())
+        return future.result()
+
+    def clear(self) -> None:
+        """Forget everything."""
+        with self._lock:
+            self._found = {}
 
 
-def gpu() -> Gpu:
-    """The first GPU: of torch, where the webui has loaded it, else as its driver's tool says it."""
-    return _gpu(int(time.monotonic() // _KEPT))
+def gpu_name() -> str:
+    """Of the first GPU: as torch calls it, where the webui has loaded it, else its driver's tool; empty = none."""
+    torch = sys.modules.get("torch")
+    if torch is not None and hasattr(torch, "cuda") and torch.cuda.is_available():
+        return str(torch.cuda.get_device_name())
+    card = nvidia_card()
+    if card:
+        return card.name
+    if sys.platform == "darwin" and platform.machine() == "arm64":
+        return "Apple GPU"
+    return "AMD GPU" if shutil.which("rocm-smi") else ""
 
 
 def has_gpu() -> bool | None:
@@ -65,26 +89,12 @@ def _looking() -> Future[bool | None]:
 
     def look() -> None:
         try:
-            found.set_result(bool(gpu().name))
+            found.set_result(bool(gpu_name()))
         except Exception:  # a broken driver: the doctor says it
             found.set_result(None)
 
     Thread(target=look, name="sameface-gpu-there", daemon=True).start()
     return found
-
-
-@lru_cache(maxsize=1)
-def _gpu(_: int) -> Gpu:
-    torch = sys.modules.get("torch")
-    if torch is not None and hasattr(torch, "cuda") and torch.cuda.is_available():
-        free, memory = torch.cuda.mem_get_info()
-        return Gpu(torch.cuda.get_device_name(), memory, free)
-    card = nvidia_card()
-    if card:
-        return Gpu(card.name, card.memory, card.free)
-    if sys.platform == "darwin" and platform.machine() == "arm64":
-        return Gpu("Apple GPU")
-    return Gpu("AMD GPU") if shutil.which("rocm-smi") else Gpu("")
 
 
 def lacks(command: Sequence[str], variables: Mapping[str, str]) -> tuple[str, list[str]]:
@@ -97,11 +107,11 @@ def lacks(command: Sequence[str], variables: Mapping[str, str]) -> tuple[str, li
     Raises:
         UserError: it does not run.
     """
-    return _lacks(tuple(command), tuple(sorted(variables.items())), int(time.monotonic() // _KEPT))
+    return _lacks(tuple(command), tuple(sorted(variables.items())))
 
 
-@lru_cache(maxsize=2)
-def _lacks(command: tuple[str, ...], variables: tuple[tuple[str, str], ...], _: int) -> tuple[str, list[str]]:
+@_Kept
+def _lacks(command: tuple[str, ...], variables: tuple[tuple[str, str], ...]) -> tuple[str, list[str]]:
     said = run([*command, "-c", _ASKED, str(ROOT)], dict(variables))
     try:
         version, absent = json.loads(said)
@@ -122,20 +132,21 @@ def training_device(command: Sequence[str], variables: Mapping[str, str]) -> Dev
     Raises:
         UserError: it did not answer.
     """
-    return _training_device(tuple(command), tuple(sorted(variables.items())), int(time.monotonic() // _KEPT))
+    return _training_device(tuple(command), tuple(sorted(variables.items())))
 
 
-@lru_cache(maxsize=2)
-def _training_device(command: tuple[str, ...], variables: tuple[tuple[str, str], ...], _: int) -> DeviceChoice:
+@_Kept
+def _training_device(command: tuple[str, ...], variables: tuple[tuple[str, str], ...]) -> DeviceChoice:
     return choose(_torch_facts(command, dict(variables)), machine_facts())
 
 
 def _torch_facts(command: Sequence[str], variables: Mapping[str, str]) -> TorchFacts:
     said = run([*command, "-c", _DEVICES, str(ROOT)], variables, _PATIENCE)
     try:
-        values = json.loads(said.splitlines()[-1])  # torch's packages print things as they load
-        return TorchFacts(**{**values, "architectures": tuple(values["architectures"])})
-    except (ValueError, LookupError, TypeError) as error:
+        said_last = json.loads(said.splitlines()[-1])  # torch's packages print things as they load
+        values: dict[str, Any] = {key: tuple(one) if isinstance(one, list) else one for key, one in said_last.items()}
+        return TorchFacts(**values)
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise UserError(
             f"{command[0]} did not say which devices its torch can use; start it by hand and type: import torch",
             code="devices-unknown",

@@ -5,12 +5,12 @@ Plain words and numbers, no biometric data. Imports nothing heavy, so that a scr
 
 from __future__ import annotations
 
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lib_lora.errors import UserError
 from lib_lora.files import read_json, write_json
+from lib_lora.workspace.file_cache import keep_nothing
 from lib_lora.workspace.workspace import CharacterFolder
 
 if TYPE_CHECKING:
@@ -38,11 +38,12 @@ def keep(folder: CharacterFolder, audit: Audit) -> None:
 
 def kept(folder: CharacterFolder) -> dict[str, Any] | None:
     """What was kept last; None where nothing was, or where it cannot be read: it is only a cache."""
-    with suppress(UserError):
+    try:
         found = read_json(path_of(folder)) if path_of(folder).is_file() else None
-        if isinstance(found, dict) and found.get("version") == VERSION:
-            return found
-    return None
+    except UserError:
+        keep_nothing()
+        return None
+    return found if isinstance(found, dict) and found.get("version") == VERSION else None
 
 
 def values(audit: Audit) -> dict[str, Any]:

@@ -27,8 +27,14 @@ CPU = TorchFacts("2.13.0+cpu")
 RX = TorchFacts(
     "2.7.1+rocm6.3", rocm="6.3", gpu="Radeon RX 7900 XTX", architecture="gfx1100", architectures=("gfx1100",)
 )
+ROCM = TorchFacts("2.7.1+rocm6.3", rocm="6.3")
+OLD_CARD_BESIDE = MachineFacts("linux", frozenset({"nvidia", "amd"}), "GeForce GTX 750", "550.54.14")
 A1111_TORCH = ("sm_50", "sm_60", "sm_70", "sm_75", "sm_80", "sm_86", "sm_90")  # of 2.1.2+cu121, no intermediate code
 BLACKWELL = TorchFacts("2.1.2+cu121", "12.1", "", "GeForce RTX 5090", "sm_120", A1111_TORCH)
+
+
+def limited(*variables: str) -> TorchFacts:
+    return TorchFacts("2.13.0+cu130", cuda="13.0", limits=variables)
 
 
 @pytest.mark.parametrize(
@@ -39,7 +45,16 @@ BLACKWELL = TorchFacts("2.1.2+cu121", "12.1", "", "GeForce RTX 5090", "sm_120", 
         (TorchFacts("2.13.0", mps=True), MAC, "mps", "mps", "good", "Apple GPU"),
         (TorchFacts("2.13.0+xpu", xpu=True), OFFICE, "xpu", "xpu", "good", "Intel GPU"),
         (CPU, NOTHING, "cpu", "no-gpu", "warn", "no GPU"),
-        (CPU, OFFICE, "cpu", "no-gpu", "warn", "no GPU"),  # nearly every Intel processor contains a small one
+        (CPU, OFFICE, "cpu", "torch-without-xpu", "warn", "the only GPU found is one of Intel's"),
+        (BLIND, OFFICE, "cpu", "torch-without-xpu", "warn", "would train for days"),
+        (
+            TorchFacts("2.13.0+xpu"),
+            OFFICE,
+            "cpu",
+            "xpu-no-device",
+            "warn",
+            "built for Intel GPUs (XPU), but finds none",
+        ),
         (BLIND, NOTHING, "cpu", "no-gpu", "warn", "no GPU"),
         (
             CPU,
@@ -49,8 +64,8 @@ BLACKWELL = TorchFacts("2.1.2+cu121", "12.1", "", "GeForce RTX 5090", "sm_120", 
             "bad",
             "(2.13.0+cpu) is built without CUDA, and this machine has an N",
         ),
-        (CPU, NO_DRIVER, "cpu", "torch-without-cuda", "bad", "an NVIDIA GPU."),
-        (TorchFacts("2.7.1+rocm6.3", rocm="6.3"), NVIDIA, "cpu", "torch-without-cuda", "bad", "without CUDA"),
+        (CPU, NO_DRIVER, "cpu", "torch-without-cuda", "warn", "an NVIDIA GPU, whose driver is not there"),
+        (ROCM, NVIDIA, "cpu", "torch-without-cuda", "bad", "without CUDA"),
         (
             BLIND,
             NVIDIA,
@@ -63,7 +78,9 @@ BLACKWELL = TorchFacts("2.1.2+cu121", "12.1", "", "GeForce RTX 5090", "sm_120", 
         (BLACKWELL, NVIDIA, "cuda", "architecture-unknown", "bad", "holds no code for sm_120"),
         (CPU, AMD, "cpu", "torch-without-rocm", "warn", "an AMD GPU"),
         (BLIND, AMD_WINDOWS, "cpu", "torch-without-rocm", "warn", "without ROCm"),
-        (TorchFacts("2.7.1+rocm6.3", rocm="6.3"), AMD, "cpu", "rocm-no-device", "bad", "finds no GPU"),
+        (ROCM, AMD, "cpu", "rocm-no-device", "bad", "finds no GPU"),
+        (ROCM, OLD_CARD_BESIDE, "cpu", "rocm-no-device", "bad", "finds no GPU"),
+        (CPU, OLD_CARD_BESIDE, "cpu", "torch-without-cuda", "bad", "without CUDA"),
         (
             TorchFacts("2.4.1+cpu", directml=True),
             AMD_WINDOWS,
@@ -76,14 +93,13 @@ BLACKWELL = TorchFacts("2.1.2+cu121", "12.1", "", "GeForce RTX 5090", "sm_120", 
         (TorchFacts("2.7.1", "11.8", gpu="AMD Radeon [ZLUDA]"), AMD_WINDOWS, "cuda", "zluda", "warn", "not tried"),
         (CPU, OLD_PYTHON, "cpu", "translated", "bad", "Intel processors"),
         (TorchFacts("2.1.0"), MAC, "cpu", "mps-unavailable", "bad", "cannot use the Apple GPU"),
-        (
-            TorchFacts("2.13.0+cu130", cuda="13.0", hidden="CUDA_VISIBLE_DEVICES"),
-            NVIDIA,
-            "cpu",
-            "gpus-hidden",
-            "warn",
-            "hides",
-        ),
+        (limited("CUDA_VISIBLE_DEVICES=-1"), NVIDIA, "cpu", "gpus-hidden", "warn", 'is "-1", which hides every GPU'),
+        (limited("CUDA_VISIBLE_DEVICES="), NVIDIA, "cpu", "gpus-hidden", "warn", 'CUDA_VISIBLE_DEVICES is ""'),
+        (limited("CUDA_VISIBLE_DEVICES=none"), NVIDIA, "cpu", "gpus-hidden", "warn", 'is "none"'),
+        (limited("CUDA_VISIBLE_DEVICES=NoDevFiles"), NO_DRIVER, "cpu", "gpus-hidden", "warn", 'is "NoDevFiles"'),
+        (limited("CUDA_VISIBLE_DEVICES=1"), NVIDIA, "cpu", "no-visible-gpu", "warn", 'is "1", and this torch (2.13.0'),
+        (limited("HIP_VISIBLE_DEVICES=0", "CUDA_VISIBLE_DEVICES=-1"), NVIDIA, "cpu", "gpus-hidden", "warn", "CUDA_V"),
+        (TorchFacts("2.13.0+cpu", limits=("CUDA_VISIBLE_DEVICES=0",)), NOTHING, "cpu", "no-gpu", "warn", "no GPU"),
         (
             TorchFacts("2.7.1", "12.8", gpu="H100", cpu_asked=True),
             NVIDIA,
@@ -119,6 +135,17 @@ def test_what_is_used_and_why(torch, machine, kind, code, tone, words) -> None:
         ("sm_121", ("sm_100", "sm_120"), True),
         ("gfx1030", ("gfx900", "gfx1030"), True),
         ("gfx1031", ("gfx900", "gfx1030"), False),
+        ("gfx90a", ("gfx90a:xnack+",), True),
+        ("gfx1201", ("gfx1100", "gfx12-generic"), True),
+        ("gfx1250", ("gfx12-generic",), False),
+        ("gfx1151", ("gfx11-generic",), True),
+        ("gfx1201", ("gfx11-generic",), False),
+        ("gfx1031", ("gfx10-3-generic",), True),
+        ("gfx1010", ("gfx10-3-generic",), False),
+        ("gfx942", ("gfx9-4-generic",), True),
+        ("gfx908", ("gfx9-4-generic", "gfx9-generic"), False),
+        ("gfx1300", ("gfx13-generic",), True),  # of an unknown form
+        ("amdgcnspirv", ("gfx1100",), True),
         ("", ("sm_80",), True),
         ("sm_75", (), True),
         ("sm_75", ("odd",), False),
@@ -142,6 +169,7 @@ class FakeTorch:
             get_device_name=lambda: "Some GPU",
             get_arch_list=lambda: ["gfx1100"] if hip else ["sm_90"],
             get_device_capability=lambda: (9, 0),
+            mem_get_info=lambda: (8 << 30, 12 << 30),
             get_device_properties=lambda _: SimpleNamespace(gcnArchName="gfx1100:sramecc-:xnack-"),
         )
         self.backends = SimpleNamespace(mps=SimpleNamespace(is_available=lambda: mps))
@@ -149,7 +177,7 @@ class FakeTorch:
 
 @pytest.fixture
 def facts(monkeypatch: pytest.MonkeyPatch):
-    for name in ("ACCELERATE_USE_CPU", "CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES"):
+    for name in ("ACCELERATE_USE_CPU", "CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES"):
         monkeypatch.delenv(name, raising=False)
 
     def of(torch: object) -> TorchFacts:
@@ -186,9 +214,28 @@ def test_variables_that_keep_torch_from_the_gpu_are_facts(facts, monkeypatch: py
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
     monkeypatch.setenv("ACCELERATE_USE_CPU", "True")
     found = facts(FakeTorch())
-    assert (found.hidden, found.cpu_asked) == ("CUDA_VISIBLE_DEVICES", True)
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
-    assert facts(FakeTorch()).hidden == ""
+    assert (found.limits, found.cpu_asked) == (("CUDA_VISIBLE_DEVICES=-1",), True)
+
+
+def test_variables_of_another_build_are_not_blamed(facts, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HIP_VISIBLE_DEVICES", "-1")
+    monkeypatch.setenv("ROCR_VISIBLE_DEVICES", "0")
+    assert facts(FakeTorch()).limits == ()
+    assert facts(FakeTorch(hip="6.3")).limits == ("HIP_VISIBLE_DEVICES=-1", "ROCR_VISIBLE_DEVICES=0")
+
+
+def test_memory_is_that_of_the_card_that_torch_names(facts) -> None:
+    facts(FakeTorch(available=True))
+    assert distributed.torch_facts().memory == 0  # asking takes memory of the GPU
+    found = distributed.torch_facts(with_memory=True)
+    assert (found.gpu, found.memory, found.free) == ("Some GPU", 12 << 30, 8 << 30)
+    choice = choose(found, NVIDIA)
+    assert (choice.memory, choice.free) == (12 << 30, 8 << 30)
+    full = FakeTorch(available=True)
+    full.cuda.mem_get_info = lambda: 1 / 0
+    facts(full)
+    found = distributed.torch_facts(with_memory=True)
+    assert (found.gpu, found.architecture, found.memory) == ("Some GPU", "sm_90", 0)
 
 
 def test_torch_directml_is_seen_and_not_loaded(facts, tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,7 +250,9 @@ def test_a_training_says_that_a_gpu_is_left_unused(facts) -> None:
     said = distributed.gpu_left_unused(lambda: NVIDIA)
     assert said.startswith("Training uses the CPU: this torch (2.7.1) is built without CUDA")
     assert "Install a torch with CUDA" in said
+    assert "an AMD GPU" in distributed.gpu_left_unused(lambda: AMD)
     assert distributed.gpu_left_unused(lambda: NOTHING) == ""
+    assert distributed.gpu_left_unused(lambda: OFFICE) == ""  # nearly every Intel processor contains a small GPU
     facts(FakeTorch(mps=True))
     assert distributed.gpu_left_unused(lambda: NVIDIA) == ""
 
@@ -228,11 +277,7 @@ def test_cards_of_linux_are_known_without_their_drivers(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("said", "card"),
     [
-        (
-            "NVIDIA T4, 550.54, 15360, 15000\nSecond, 1, 1, 1\n",
-            NvidiaCard("NVIDIA T4", "550.54", 15360 << 20, 15000 << 20),
-        ),
-        ("NVIDIA GB10, 580.1, [N/A], [N/A]\n", NvidiaCard("NVIDIA GB10", "580.1")),
+        ("NVIDIA T4, 550.54\nSecond, 1\n", NvidiaCard("NVIDIA T4", "550.54")),
         ("", None),
         ("No devices were found\n", None),
     ],

@@ -5,7 +5,10 @@ import os
 import platform
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from types import SimpleNamespace
 
 import pytest
@@ -13,6 +16,7 @@ from faults import raises
 
 import lib_lora
 from lib_lora import cli, environment, packages
+from lib_lora.errors import UserError
 from lib_lora.files import write_json
 from lib_lora.hosts.host_protocol import Checkpoint, Roots
 from lib_lora.hosts.standalone import Alone
@@ -24,7 +28,7 @@ from lib_lora.ui.routes.doctor_routes import as_text, check, checks
 from lib_lora.ui.views import machine
 
 NAMES = ["Python that trains", "Packages", "GPU", "Disk", "Data folder", "LoRA folder", "Face models", "Base models"]
-CUDA = DeviceChoice("cuda", "cuda", "good", "Training uses the GPU.")
+CUDA = DeviceChoice("cuda", "cuda", "good", "Training uses the GPU.", "", 12 << 30, 8 << 30)
 ASKED = machine.training_device
 posix = pytest.mark.skipif(os.name == "nt", reason="uses shell scripts of POSIX")
 
@@ -45,12 +49,10 @@ class Webui(Alone):
 
 @pytest.fixture(autouse=True)
 def _looked_at_anew(monkeypatch):
-    machine._gpu.cache_clear()
-    machine._lacks.cache_clear()
-    machine._training_device.cache_clear()
+    machine._lacks.clear()
+    machine._training_device.clear()
     monkeypatch.setattr(machine, "training_device", lambda *_: CUDA)
     monkeypatch.delenv("SAMEFACE_MODELS", raising=False)
-    monkeypatch.setattr(machine, "gpu", lambda: machine.Gpu("GeForce", 12 << 30, 8 << 30))
     monkeypatch.setattr(packages, "note", lambda: "")
 
 
@@ -128,7 +130,7 @@ def test_another_python_is_run_and_its_packages_are_named(tmp_path):
     assert found["Packages"]["text"] == "The Python that trains lacks torch, diffusers."
     assert "-m pip install 'torch>=2.1' 'diffusers>=0.31'" in found["Packages"]["mend"]
     python.write_text("#!/bin/sh\necho I am no Python\n", encoding="utf-8")
-    machine._lacks.cache_clear()
+    machine._lacks.clear()
     found = by_name(checks(Webui(tmp_path), tmp_path))
     assert found["Python that trains"]["tone"] == "bad"
     assert "does not run as Python 3.10 or newer" in found["Python that trains"]["text"]
@@ -143,17 +145,16 @@ def test_the_python_that_trains_is_really_asked():
 
 
 @pytest.mark.parametrize(
-    ("choice", "gpu", "tone", "word"),
+    ("choice", "tone", "word"),
     [
-        (CUDA, machine.Gpu("Small", 4 << 30, 1 << 30), "warn", "4.0 GB of memory; 6 GB are needed"),
-        (CUDA, machine.Gpu("H100", 80 << 30, 79 << 30), "good", "the GPU. It has 80 GB of memory, 79.0 GB free now."),
-        (CUDA, machine.Gpu(""), "good", "Training uses the GPU."),
-        (DeviceChoice("mps", "mps", "good", "Metal."), machine.Gpu("other", 1, 1), "good", "Metal."),
-        (DeviceChoice("cpu", "x", "bad", "The CPU.", "Mend."), machine.Gpu("idle", 80 << 30, 1), "bad", "The CPU."),
+        (replace(CUDA, memory=4 << 30, free=1), "warn", "4.0 GB of memory; 6 GB are needed"),
+        (replace(CUDA, memory=80 << 30, free=79 << 30), "good", "GPU. It has 80 GB of memory, 79.0 GB free now."),
+        (replace(CUDA, memory=0, free=0), "good", "Training uses the GPU."),
+        (DeviceChoice("mps", "mps", "good", "Metal."), "good", "Metal."),
+        (DeviceChoice("cpu", "x", "bad", "The CPU.", "Mend."), "bad", "The CPU."),
     ],
 )
-def test_the_gpu(tmp_path, absent, monkeypatch, choice, gpu, tone, word):
-    monkeypatch.setattr(machine, "gpu", lambda: gpu)
+def test_the_gpu(tmp_path, absent, monkeypatch, choice, tone, word):
     monkeypatch.setattr(machine, "training_device", lambda *_: choice)
     found = by_name(checks(Alone(tmp_path), tmp_path))["GPU"]
     assert (found["tone"], word in found["text"]) == (tone, True)
@@ -169,18 +170,51 @@ def test_the_python_that_trains_is_asked_for_its_devices(undone):
 
 
 @pytest.mark.parametrize(
-    ("card", "gpu"),
-    [
-        (NvidiaCard("H100", "550", 80 << 30, 79 << 30), machine.Gpu("H100", 80 << 30, 79 << 30)),
-        (None, machine.Gpu("")),
-    ],
+    ("card", "name"),
+    [(NvidiaCard("H100", "550"), "H100"), (None, "")],
 )
-def test_the_drivers_tool_is_read(monkeypatch, card, gpu):
+def test_the_drivers_tool_is_read(monkeypatch, card, name):
     monkeypatch.setitem(sys.modules, "torch", SimpleNamespace())
     monkeypatch.setattr(machine, "nvidia_card", lambda: card)
     monkeypatch.setattr(machine.shutil, "which", lambda _: None)
     monkeypatch.setattr(sys, "platform", "linux")
-    assert machine._gpu(-1) == gpu
+    assert machine.gpu_name() == name
+
+
+def test_one_look_at_a_time_and_its_answer_is_kept(monkeypatch):
+    now, looks, go = [0.0], [], Event()
+    monkeypatch.setattr(machine.time, "monotonic", lambda: now[0])
+
+    def look(what):
+        looks.append(what)
+        assert go.wait(60)
+        now[0] += 50  # how long it takes does not count
+        if what == "broken":
+            raise UserError("It did not answer.", code="devices-unknown")
+        return len(looks)
+
+    kept = machine._Kept(look)
+    with ThreadPoolExecutor(4) as pool:
+        asked = [pool.submit(kept, "torch") for _ in range(4)]
+        go.set()
+        assert {one.result() for one in asked} == {1}
+    now[0] += 59
+    assert kept("torch") == 1
+    now[0] += 1
+    assert kept("torch") == 2
+    for _ in range(2):
+        with raises("devices-unknown"):
+            kept("broken")
+    assert looks == ["torch", "torch", "broken"]
+    kept.clear()
+    assert kept("torch") == 4
+
+
+def test_a_command_to_copy_is_quoted_for_its_shell():
+    words = ["C:\\My Pythons\\python.exe", "-m", "pip", "install", "torch>=2.1", "peft"]
+    quoted = '"C:\\My Pythons\\python.exe" -m pip install "torch>=2.1" peft'
+    assert doctor_routes._typed(*words, system="nt") == quoted
+    assert doctor_routes._typed(*words[2:], system="posix") == "pip install 'torch>=2.1' peft"
 
 
 def test_a_command_that_is_not_there_says_nothing():
@@ -235,10 +269,10 @@ def test_the_queue(tmp_path, absent, active, reason, tone):
 
 
 def test_one_look_that_fails_hides_no_other(tmp_path, absent, monkeypatch):
-    def broken():
+    def broken(*_):
         raise RuntimeError("of its own")
 
-    monkeypatch.setattr(machine, "gpu", broken)
+    monkeypatch.setattr(machine, "training_device", broken)
     found = by_name(checks(Alone(tmp_path), tmp_path))
     assert list(found) == NAMES
     assert found["GPU"]["text"] == "This could not be looked at (RuntimeError: of its own)."

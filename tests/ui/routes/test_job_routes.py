@@ -60,6 +60,15 @@ def test_a_job_that_cannot_go_on_without_its_base_says_which(page, base, tmp_pat
     assert page.got(f"/jobs/{job['id']}")["base_gone"] == ""
 
 
+def test_where_the_webui_does_not_load_the_family_the_worker_paints_with_the_runs_own_base(page, base):
+    plant_run(page.character())
+    asked = {"run": "001", "painter": "webui", "base": str(base), "grid_steps": 9}
+    assert put(page, **asked)["arguments"].items() >= asked.items()
+    page.host.refuses = lambda family: "This webui does not load such models."
+    found = put(page, **asked)["arguments"]
+    assert (found["painter"], found.get("base"), found["grid_steps"]) == ("worker", None, 9)
+
+
 def test_a_log_is_told_from_its_end(page):
     plant_run(page.character())
     job = put(page)

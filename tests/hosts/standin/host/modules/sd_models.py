@@ -77,9 +77,10 @@ class Model:
 
     lowvram = False
 
-    def __init__(self, info):
+    def __init__(self, info, modules=()):
         name = info.name_for_extra.lower()
         self.sd_checkpoint_info, self.device = info, devices.device
+        self.additional_modules = list(modules)  # Forge's: VAE and text encoders from other files
         self.sd_model_hash, self.sd_model_checkpoint = "0" * 8, info.filename
         self.is_sdxl = "xl" in name
         is_sd2 = not self.is_sdxl and "v2" in name
@@ -105,7 +106,7 @@ class SdModelData:
     def __init__(self):
         self.sd_model = FakeInitialModel() if FORGES else None
         self.kept = self.loaded_sd_models = []
-        self.forge_hash = ""
+        self.forge_loading_parameters, self.forge_hash = {}, ""
         self.loading = self.lock = threading.Lock()
 
     def get_sd_model(self):
@@ -140,16 +141,15 @@ class SkipWritingToConfig:
 Skip = SkipWritingToConfig  # a webui without it has one all the same, in here
 
 
-def load_model(info=None):
+def load_model(info=None, modules=()):
     info = info or select_checkpoint()
     note(f"load {info.name_for_extra}")
     info.calculate_shorthash()
     for other in list(model_data.kept):
         to_cpu(other)
         model_data.kept.remove(other)  # as with sd_checkpoints_limit 1
-    model_data.set_sd_model(Model(info))
-    if not FORGES:
-        shared.opts.data["sd_checkpoint_hash"] = info.sha256
+    model_data.set_sd_model(Model(info, modules))
+    shared.opts.data["sd_checkpoint_hash"] = info.sha256
     if not (Skip.skip or (FORGES and shared.opts.data.get("sd_model_checkpoint"))):
         shared.opts.data["sd_model_checkpoint"] = info.title
 
@@ -183,11 +183,24 @@ def send_model_to_device(m):
 if FORGES:
 
     def forge_model_reload():
-        info = select_checkpoint()
-        if model_data.forge_hash != info.filename:
-            load_model(info)
-            model_data.forge_hash = info.filename
+        now = str(model_data.forge_loading_parameters)
+        if model_data.forge_hash == now:
+            return model_data.sd_model, False
+        model_data.sd_model = None
+        info = model_data.forge_loading_parameters["checkpoint_info"]
+        load_model(info, model_data.forge_loading_parameters.get("additional_modules", []))
+        model_data.forge_hash = now
         return model_data.sd_model, True
+
+    def refresh_model_loading_parameters():
+        """As its page does it, where checkpoint or modules were chosen."""
+        model_data.forge_loading_parameters = {
+            "checkpoint_info": select_checkpoint(),
+            "additional_modules": shared.opts.forge_additional_modules,
+            "unet_storage_dtype": "nf4",
+        }
 
 
 list_models()
+if FORGES:
+    refresh_model_loading_parameters()

@@ -22,13 +22,16 @@ state = shared_state.State()
 def _reload():
     from modules import sd_models
 
-    if hasattr(sd_models, "reload_model_weights"):
+    if hasattr(sd_models, "refresh_model_loading_parameters"):
+        sd_models.refresh_model_loading_parameters()
+    elif hasattr(sd_models, "reload_model_weights"):
         sd_models.reload_model_weights()
 
 
 opts = options.Options(
     {
         "sd_model_checkpoint": OptionInfo(None, "Stable Diffusion checkpoint", onchange=_reload),
+        "forge_additional_modules": OptionInfo([], "VAE / Text Encoder", onchange=_reload),
         "sd_vae": OptionInfo("Automatic", "SD VAE"),
         "CLIP_stop_at_last_layers": OptionInfo(1, "Clip skip"),
         "sd_lora": OptionInfo("None", "Add network to prompt"),

@@ -18,6 +18,7 @@ _DEFAULTS = {
     "device_id": None,
     "use_cpu": [],
     "no_half": False,
+    "disable_nan_check": False,
     "medvram": False,
     "medvram_sdxl": False,
     "lowvram": False,
