@@ -8,10 +8,12 @@ import os
 import subprocess
 import sys
 
-# Those that meet what differs between the versions of the libraries: modules, layers and their names, the page.
-FORGE_TESTS = (
-    *("tests/models/test_load.py", "tests/models/test_text_conditioning.py", "tests/lora/test_lora_oracle.py"),
-    *("tests/lora/test_lora_names.py", "tests/ui/test_tab.py"),
+# Those that meet what differs between the versions of the libraries: modules, layers and their names, tokens, the page.
+NEWEST_TESTS = (
+    *("tests/models/test_load.py", "tests/models/test_text_conditioning.py", "tests/models/test_clip_tokens.py"),
+    *("tests/lora/test_lora_adapter.py", "tests/lora/test_lora_oracle.py", "tests/lora/test_lora_names.py"),
+    *("tests/training/test_flow_family.py", "tests/grid/test_diffusers_painter.py", "tests/captions/test_blip.py"),
+    *("tests/ui/test_tab.py", "tests/ui/test_page_app.py"),
     "tests/test_pins.py::test_every_module_can_be_imported_with_these_versions",
 )
 SUPPORTED = ((3, 10), (3, 13))  # first and last, both included; pyproject.toml's requires-python says the same
@@ -70,11 +72,12 @@ def _run(argv: "list[str]") -> int:
             code="tests-not-installed",
         )
     if command == "test":
-        pins = "--pins" in argv
-        left = bootstrap.enter("a1111" if pins else "test", argv)
+        purposes = {"--pins": "a1111", "--newest": "newest"}
+        purpose = next((purposes[word] for word in argv if word in purposes), "test")
+        left = bootstrap.enter(purpose, argv)
         if left is not None:
             return left
-        return _test_forge() if "--forge" in argv else _test(argv[1:], pins)
+        return _test_newest(argv[1:]) if purpose == "newest" else _test(argv[1:], purpose == "a1111")
     page = command in ("try", "ui")  # these two make the environment, and need the page's packages in it
     left = bootstrap.enter("try" if page else "run", argv, make=page)
     if left is not None:
@@ -90,15 +93,14 @@ def _run(argv: "list[str]") -> int:
         raise UserError(sentence, code="package-missing") from error
 
 
-def _test_forge() -> int:
-    """`FORGE_TESTS` on the versions that Forge and Forge Neo have, laid over the newest environment."""
+def _test_newest(words: "list[str]") -> int:
+    """`NEWEST_TESTS`, or what else of pytest's the `words` name, on the newest release of every library."""
     from lib_lora.environment import ROOT
-    from lib_lora.packages import laid_over
 
-    path = os.pathsep.join(filter(None, [str(laid_over("forge")), os.environ.get("PYTHONPATH", "")]))
-    pytest = [sys.executable, "-m", "pytest", "-n", "auto", "--dist", "loadfile", "--durations=10", *FORGE_TESTS]
-    variables = {**os.environ, "PYTHONUTF8": "1", "PYTHONPATH": path}
-    return subprocess.run(pytest, cwd=ROOT, env=variables, check=False).returncode
+    chosen = [word for word in words if word != "--newest"]
+    everything = ["-n", "auto", "--dist", "loadfile", "--no-loadscope-reorder", "--durations=10", *NEWEST_TESTS]
+    pytest = [sys.executable, "-m", "pytest", *(chosen or everything)]
+    return subprocess.run(pytest, cwd=ROOT, env={**os.environ, "PYTHONUTF8": "1"}, check=False).returncode
 
 
 def _test(words: "list[str]", pins: bool) -> int:

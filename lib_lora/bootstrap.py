@@ -55,7 +55,8 @@ def enter(purpose: str, argv: Sequence[str], make: bool = True) -> int | None:
     """
     lines = requirements(purpose)
     version = A1111_PYTHON if purpose == "a1111" else sys.version_info[:2]
-    if sys.version_info[:2] == version and not missing(lines):
+    # any environment may have what the bounds admit; the newest of everything has that one alone
+    if purpose != "newest" and sys.version_info[:2] == version and not missing(lines):
         return None
     env = environment(purpose)
     if not ready(env, lines):

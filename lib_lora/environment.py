@@ -23,9 +23,9 @@ MARKER = "sameface-packages.txt"  # in the environment: the requirement lines th
 PURPOSES = {
     "run": ("base", "opencv"),
     "try": ("base", "opencv", "ui"),
-    "test": ("base", "opencv", "ui", "optimizers", "dev"),
+    "test": ("base", "opencv", "ui", "optimizers", "dev", "standin"),
+    "newest": ("base", "opencv", "ui", "optimizers", "dev"),
     "a1111": ("a1111",),
-    "forge": ("forge",),  # what `test --forge` puts over those of "test"
     "worker": ("worker",),  # what install.py puts beside a webui's own packages
     "worker-transformers-5": ("worker-transformers-5",),  # instead of the lines above with the same names
 }
@@ -198,8 +198,10 @@ def environment(purpose: str, root: Path = ROOT) -> Path:
     chosen = os.environ.get("SAMEFACE_ENV")
     if chosen:
         path = Path(chosen).expanduser().absolute()
-        return path.with_name(path.name + "-a1111") if purpose == "a1111" else path
-    name = "a1111-{}.{}".format(*A1111_PYTHON) if purpose == "a1111" else f"venv-{_this_python()}"
+        return path.with_name(f"{path.name}-{purpose}") if purpose in ("a1111", "newest") else path
+    name = {"a1111": "a1111-{}.{}".format(*A1111_PYTHON), "newest": f"newest-{_this_python()}"}.get(
+        purpose, f"venv-{_this_python()}"
+    )
     return private_folder(root, name, lambda folder: ready(folder, requirements(purpose, root)))
 
 

@@ -152,24 +152,6 @@ def install(progress: Progress = print, root: Path = ROOT) -> bool:
     return True
 
 
-def laid_over(purpose: str, root: Path = ROOT, progress: Progress = print) -> Path:
-    """A folder with exactly the packages of a purpose, to be put before an environment's own on the path.
-
-    Raises:
-        UserError: it could not be filled, one sentence.
-    """
-    from lib_lora.files import explained
-
-    folder = environment.private_folder(root) / f"{purpose}-{sys.version_info[0]}.{sys.version_info[1]}"
-    lines = environment.requirements(purpose, root)
-    with explained(folder.parent, "make"):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-    with alone_with(folder):
-        if not _holds(folder, lines):
-            _fill(folder, lines, progress)
-    return folder
-
-
 def main(root: Path = ROOT) -> None:
     """What ``install.py`` does. Never fails, so that the webui starts; what went wrong is said and noted.
 
