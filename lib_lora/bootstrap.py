@@ -33,6 +33,7 @@ from lib_lora.errors import UserError
 from lib_lora.package_installer import explain, install_packages, pip_command, plain_environment, uv_command
 
 PIP_LOG = "sameface-pip.log"
+MADE = "sameface-made.txt"  # in an environment that SAMEFACE_ENV names and that SameFace itself has made
 _ENVIRONMENT = {  # the words for a whole environment
     "room": "2 GB are needed, 8 GB where torch brings CUDA",
     "other_disk": ", or let SAMEFACE_ENV name a folder on another disk",
@@ -133,8 +134,9 @@ def prepare(env: Path, lines: Sequence[str], base: str) -> None:
         _make(env, base)
         with explained(env / MARKER):
             (env / MARKER).unlink(missing_ok=True)
-        for name in forget_damaged(env):
-            _say(f"{name} was not installed to the end; doing it again.")
+        if _is_ours(env):
+            for name in forget_damaged(env):
+                _say(f"{name} was not installed to the end; doing it again.")
         _fill(env, lines)
         write_text(env / MARKER, "".join(f"{line}\n" for line in lines))
 
@@ -177,11 +179,13 @@ def _locked(descriptor: int) -> bool:
 
 def _make(env: Path, base: str) -> None:
     """A virtual environment that packages can be put into. What is there and works is kept."""
+    from lib_lora.files import explained
+
     python = str(python_of(env))
     if alive(env) and _is_fillable(python):
         return
-    own = not os.environ.get("SAMEFACE_ENV")
-    if not own and env.is_dir() and any(env.iterdir()) and not alive(env):
+    own, found = not os.environ.get("SAMEFACE_ENV"), alive(env)
+    if not own and env.is_dir() and any(env.iterdir()) and not found:
         raise UserError(
             f"SAMEFACE_ENV names {env}, which is not a working Python environment; empty it or name another one.",
             code="environment-broken",
@@ -197,6 +201,15 @@ def _make(env: Path, base: str) -> None:
     if trouble is not None:
         said = explain(trouble, env, base, env / PIP_LOG, _ENVIRONMENT)
         raise UserError(said, code="environment-not-made", folder=env)
+    if not own and not found:
+        with explained(env / MADE):
+            (env / MADE).touch()
+
+
+def _is_ours(env: Path) -> bool:
+    """Whether all in the environment is SameFace's. Somebody else's has packages whose files were changed on purpose:
+    conda writes its own paths into programs after it has noted their sizes."""
+    return not os.environ.get("SAMEFACE_ENV") or (env / MADE).is_file()
 
 
 def _is_fillable(python: str) -> bool:

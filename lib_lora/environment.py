@@ -13,7 +13,7 @@ import operator
 import os
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -26,6 +26,7 @@ PURPOSES = {
     "test": ("base", "opencv", "ui", "optimizers", "dev"),
     "a1111": ("a1111",),
     "worker": ("worker",),  # what install.py puts beside a webui's own packages
+    "worker-transformers-5": ("worker-transformers-5",),  # instead of the lines above with the same names
 }
 A1111_PYTHON = (3, 10)
 ALTERNATIVES = {  # four packages with the same module cv2: any of them will do
@@ -198,19 +199,24 @@ def environment(purpose: str, root: Path = ROOT) -> Path:
         path = Path(chosen).expanduser().absolute()
         return path.with_name(path.name + "-a1111") if purpose == "a1111" else path
     name = "a1111-{}.{}".format(*A1111_PYTHON) if purpose == "a1111" else f"venv-{_this_python()}"
-    return private_folder(root, name) / name
+    return private_folder(root, name, lambda folder: ready(folder, requirements(purpose, root)))
 
 
-def private_folder(root: Path = ROOT, name: str = "") -> Path:
-    """Where SameFace keeps packages for itself: the folder ``.sameface`` beside its code.
+def private_folder(root: Path, name: str, suffices: Callable[[Path], bool]) -> Path:
+    """A folder `name` for packages of SameFace's own, in ``.sameface`` beside its code.
 
-    Where that cannot be written, and has no whole `name` that others have put there, a folder in the user's cache
-    that belongs to this place alone.
+    Where that cannot be written, and what others have put there is not enough (any more), in a folder of the user's
+    cache that belongs to this place alone.
+
+    Args:
+        root: SameFace's source folder.
+        name: the folder's own name.
+        suffices: whether a folder has all that is needed, to the end.
     """
     inside = root / ".sameface"
     nearest = next((place for place in (inside, root) if place.exists()), None)
-    if nearest is None or _can_write(nearest) or (inside / name / MARKER).is_file():
-        return inside
+    if nearest is None or _can_write(nearest) or suffices(inside / name):
+        return inside / name
     if sys.platform == "win32":
         cache = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
     elif sys.platform == "darwin":
@@ -218,7 +224,7 @@ def private_folder(root: Path = ROOT, name: str = "") -> Path:
     else:
         cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     place = hashlib.sha256(os.fsencode(root)).hexdigest()[:12]
-    return Path(cache) / "sameface-packages" / place
+    return Path(cache) / "sameface-packages" / place / name
 
 
 def _can_write(folder: Path, system: str = os.name) -> bool:
@@ -234,15 +240,6 @@ def _can_write(folder: Path, system: str = os.name) -> bool:
     with suppress(OSError):
         tried.rmdir()
     return True
-
-
-def worker_packages(root: Path = ROOT, version: tuple[int, int] = sys.version_info[:2]) -> Path:
-    """The folder with what a webui's Python of this version lacks for the worker; first on the worker's path.
-
-    It need not exist: where nothing is lacking, nothing is made. It belongs to SameFace alone.
-    """
-    name = f"worker-{version[0]}.{version[1]}"
-    return private_folder(root, name) / name
 
 
 def python_of(env: Path) -> Path:

@@ -24,9 +24,11 @@ from lib_lora.environment import MARKER, ROOT
 from lib_lora.errors import UserError
 from lib_lora.package_installer import explain, install_packages
 
-# From this one on, any release in the ranges of requirements/base.txt will do; beside an older one only the exact
-# versions of diffusers and peft in requirements/worker.txt were seen to import.
+# Which releases of diffusers and peft import depends on the transformers beside them: before the first of these only
+# the exact ones in requirements/worker.txt, then any in the ranges of base.txt, and from the second on none that is
+# older than those in worker-transformers-5.txt.
 _MODERN = "transformers>=4.46"
+_NEWEST = "transformers>=5"
 _BOUND_TO_TRANSFORMERS = {"diffusers", "peft"}  # of the others any release in the ranges will do beside any
 _PEFT = re.compile(r"""["']peft["']: ["']peft>=([0-9.]+)["']""")
 _WORDS = {
@@ -42,6 +44,8 @@ Progress = Callable[[str], None]
 def lacking(root: Path = ROOT, folders: Iterable[str | Path] | None = None) -> list[str]:
     """The lines of ``requirements/worker.txt`` that a Python does not fulfil by itself.
 
+    Beside transformers 5, those in ``worker-transformers-5.txt`` take the place of the ones with the same names.
+
     Args:
         root: SameFace's source folder.
         folders: where that Python's packages lie; None = this one's.
@@ -50,6 +54,11 @@ def lacking(root: Path = ROOT, folders: Iterable[str | Path] | None = None) -> l
     ranges = dict(environment.parse(line) for line in environment.requirements("run", root))
     modern = not environment.missing([_MODERN], places)
     lines, found = environment.requirements("worker", root), []
+    if not environment.missing([_NEWEST], places):
+        newer = dict(environment.parse(line) for line in environment.requirements("worker-transformers-5", root))
+        parsed = [environment.parse(line) for line in lines]
+        lines = [f"{name}{newer.get(name, exact)}" for name, exact in parsed]
+        ranges |= {name: newer[name].replace("==", ">=") for name in _BOUND_TO_TRANSFORMERS if name in newer}
     for line in lines:
         name, exact = environment.parse(line)
         wanted = ranges.get(name, exact) if modern or name not in _BOUND_TO_TRANSFORMERS else exact
@@ -79,15 +88,24 @@ def _peft_for_diffusers(places: Iterable[str | Path]) -> str:
     return ""
 
 
+def worker_packages(root: Path = ROOT) -> Path:
+    """The folder with what this Python lacks for the worker; first on the worker's path.
+
+    It need not exist: where nothing is lacking, nothing is made. It belongs to SameFace alone.
+    """
+    name = "worker-{}.{}".format(*sys.version_info)
+    return environment.private_folder(root, name, lambda folder: _holds(folder, lacking(root)))
+
+
 def absent(root: Path = ROOT) -> list[str]:
     """Names of packages that the worker needs and finds neither in this Python nor in the folder of its own."""
     lines = environment.needed() if root == ROOT else environment.requirements("run", root)
-    return environment.missing(lines, [environment.worker_packages(root), *sys.path])
+    return environment.missing(lines, [worker_packages(root), *sys.path])
 
 
 def ready(root: Path = ROOT) -> bool:
     """Whether nothing is to do: this Python lacks nothing, or what it lacks is in the folder."""
-    return _holds(environment.worker_packages(root), lacking(root))
+    return _holds(worker_packages(root), lacking(root))
 
 
 def note(root: Path = ROOT) -> str:
@@ -113,7 +131,7 @@ def install(progress: Progress = print, root: Path = ROOT) -> bool:
     """
     from lib_lora.files import explained, write_text
 
-    folder = environment.worker_packages(root)
+    folder = worker_packages(root)
     try:
         if ready(root):
             return False
@@ -181,8 +199,10 @@ def _texts(path: Path) -> dict[str, str]:
 
 def _elsewhere(root: Path) -> list[str]:
     """This Python's own folders of packages; where the worker asks, its own folder is among them."""
-    own = environment.worker_packages(root)
-    return [place for place in sys.path if Path(place or ".") != own]
+    name = "worker-{}.{}".format(*sys.version_info)
+    beside = environment.private_folder(root, name, lambda _: True)
+    elsewhere = environment.private_folder(root, name, lambda _: False)
+    return [place for place in sys.path if Path(place or ".") not in (beside, elsewhere)]
 
 
 def _holds(folder: Path, lines: list[str]) -> bool:
@@ -197,7 +217,7 @@ def _holds(folder: Path, lines: list[str]) -> bool:
 
 
 def _note_file(root: Path) -> Path:
-    folder = environment.worker_packages(root)
+    folder = worker_packages(root)
     return folder.with_name(f"{folder.name}.note.txt")
 
 

@@ -37,7 +37,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "workspace": FLOOR | {"faces"},
     "runs": FLOOR | BELOW | {"deploy", "training"},
     "queue": FLOOR | RUNS | {"workspace", "environment"},
-    "hosts": FLOOR | BELOW | MIDDLE | {"environment"},
+    "hosts": FLOOR | BELOW | MIDDLE | {"environment", "packages"},
     "workflows": FLOOR | BELOW | MIDDLE | RUNS | {"queue", "environment"},
     "ui": FLOOR | BELOW | MIDDLE | RUNS | {"queue", "workflows", "hosts", "environment", "packages"},
     "cli": FLOOR | BELOW | MIDDLE | RUNS | {"queue", "workflows", "hosts", "ui"},

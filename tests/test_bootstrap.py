@@ -12,6 +12,7 @@ import subprocess
 import sys
 import textwrap
 import time
+import venv
 import zipfile
 from pathlib import Path
 
@@ -388,6 +389,43 @@ def test_what_a_kill_left_behind_is_mended(built: tuple[Checkout, list[tuple[int
     (checkout.env / environment.MARKER).unlink()
     code, out, err = checkout.run("try")
     assert (code, json.loads(out)[2]) == (7, "tinypack 1.5"), err
+
+
+@posix
+def test_an_environment_of_conda_keeps_what_conda_knows_of_its_packages(
+    built: tuple[Checkout, list[tuple[int, str, str]]], tmp_path: Path
+) -> None:
+    checkout, _ = built
+    env = tmp_path / "conda env"
+    venv.create(env, with_pip=True)
+    (env / "conda-meta").mkdir()
+    (env / "bin").mkdir(exist_ok=True)
+    (env / "bin" / "tqdm").write_text("a longer path than when it was packed", encoding="utf-8")
+    (site,) = environment.site_packages(env)
+    put(site, "tqdm-4.66.5.dist-info", "brotli-1.1.0.dist-info")
+    for name in ("tqdm-4.66.5", "brotli-1.1.0"):
+        (site / f"{name}.dist-info" / "INSTALLER").write_text("conda\n", encoding="utf-8")
+    rows = "../../../bin/tqdm,sha256=x,12\ntqdm-4.66.5.dist-info/RECORD,,\n"
+    (site / "tqdm-4.66.5.dist-info" / "RECORD").write_text(rows, encoding="utf-8")
+    code, out, err = checkout.run("try", SAMEFACE_ENV=str(env))
+    assert code == 7, err
+    assert json.loads(out)[2] == "tinypack 1.5"
+    assert "not installed to the end" not in err
+    assert {"tqdm": "4.66.5", "brotli": "1.1.0", "tinypack": "1.5"}.items() <= environment.installed([site]).items()
+
+
+def test_an_environment_elsewhere_that_is_ours_is_mended_too(
+    built: tuple[Checkout, list[tuple[int, str, str]]], tmp_path: Path
+) -> None:
+    checkout, _ = built
+    env = tmp_path / "ours"
+    assert checkout.run("try", SAMEFACE_ENV=str(env))[0] == 7
+    (env / environment.MARKER).unlink()
+    (site,) = environment.site_packages(env)
+    (site / "tinypack.py").write_text("VAL", encoding="utf-8")
+    code, out, err = checkout.run("try", SAMEFACE_ENV=str(env))
+    assert (code, json.loads(out)[2]) == (7, "tinypack 1.5"), err
+    assert "tinypack was not installed to the end; doing it again." in err
 
 
 def test_a_package_that_cannot_be_had_is_one_sentence(built: tuple[Checkout, list[tuple[int, str, str]]]) -> None:

@@ -24,6 +24,7 @@ A1111 = ("transformers-4.30.2", "torch-2.1.2", *PURE)
 FORGE = ("transformers-4.46.1", "diffusers-0.31.0", "peft-0.13.2", *PURE)
 REFORGE = ("transformers-4.48.1", "diffusers-0.32.2", *PURE)
 NEO = ("transformers-4.56.2", "diffusers-0.35.2", "peft-0.17.1", "accelerate-1.13.0", *WHOLE)
+NEWEST = ["diffusers==0.36.0", "peft==0.18.0", "accelerate==1.12.0"]  # beside transformers 5
 LINES = ["diffusers==0.31.0", "peft==0.13.2"]
 LINES += ["accelerate==1.0.1", "ftfy==6.3.1", "open_clip_torch==2.32.0"]
 LINES += ["filelock==3.20.3", "packaging==24.2", "wcwidth==0.2.13"]
@@ -42,6 +43,11 @@ def site(folder: Path, *names: str) -> list[Path]:
         (FORGE, []),
         (REFORGE, ["peft==0.13.2"]),
         (NEO, ["ftfy==6.3.1", "open_clip_torch==2.32.0", "wcwidth==0.2.13"]),
+        (("transformers-5.0.0", *PURE), NEWEST[:2]),
+        (("transformers-5.24.0", *WHOLE), [*NEWEST, "ftfy==6.3.1", "open_clip_torch==2.32.0", "wcwidth==0.2.13"]),
+        (("transformers-5.24.0", "diffusers-0.42.1", "peft-0.21.2", *PURE), []),
+        (("transformers-5.24.0", "diffusers-0.31.0", "peft-0.17.1", *PURE), NEWEST[:2]),
+        (("transformers-5.24.0", "diffusers-0.36.0", "peft-0.17.1", *PURE), NEWEST[1:2]),
         ((*A1111, "diffusers-0.31.0", "peft-0.14.0"), ["peft==0.13.2"]),  # in the ranges, but not beside 4.30.2
         (("transformers-4.48.1", "diffusers-0.36.0", "peft-0.17.1", *PURE), []),
         (("transformers-4.48.1", "diffusers-0.30.3", "peft-0.17.1", *PURE), ["diffusers==0.31.0"]),
@@ -75,9 +81,10 @@ def test_a_diffusers_that_refuses_our_peft_is_not_used(
 
 def test_every_line_is_an_exact_version_that_the_ranges_admit() -> None:
     ranges = dict(environment.parse(line) for line in environment.requirements("run"))
-    lines = environment.requirements("worker")
+    lines, newest = environment.requirements("worker"), environment.requirements("worker-transformers-5")
     assert lines
-    for line in lines:
+    assert {environment.parse(line)[0] for line in newest} <= {environment.parse(line)[0] for line in lines}
+    for line in [*lines, *newest]:
         name, wanted = environment.parse(line)
         assert wanted.startswith("==")
         assert environment.admits(ranges[name], wanted.removeprefix("=="))
@@ -136,7 +143,7 @@ class Extension:
 
     @property
     def folder(self) -> Path:
-        return environment.worker_packages(self.root)
+        return packages.worker_packages(self.root)
 
     def start(self, *options: str, **variables: str) -> subprocess.Popen[str]:
         left_out = ("PIP_", "SAMEFACE_", "PYTHON", "COMMANDLINE_ARGS", "INDEX_URL")
@@ -304,7 +311,7 @@ def test_a_button_can_do_it_too(bare: Extension) -> None:
 def read_only(bare: Extension, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Extension]:
     """As installed by an administrator; also where the tests' user may write anywhere."""
     access = os.access
-    inside = environment.worker_packages(bare.root).parent
+    inside = packages.worker_packages(bare.root).parent
 
     def refused(path: Path, mode: int) -> bool:
         return bare.root not in (Path(path), *Path(path).parents) and access(path, mode)
@@ -337,9 +344,9 @@ def test_windows_is_asked_by_trying(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_a_folder_that_is_read_only_gets_a_place_in_the_users_cache(
     read_only: Extension, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = environment.worker_packages(read_only.root)
+    folder = packages.worker_packages(read_only.root)
     assert folder.is_relative_to(tmp_path / ("home" if sys.platform == "darwin" else "cache"))
-    assert folder != environment.worker_packages(tmp_path)  # each installation has its own
+    assert folder != packages.worker_packages(tmp_path)  # each installation has its own
     monkeypatch.setattr(sys, "path", [str(folder)])
     assert packages.install(print, read_only.root)
     assert packages.ready(read_only.root)
@@ -351,8 +358,30 @@ def test_what_an_administrator_has_put_there_is_used(bare: Extension, monkeypatc
     packages.install(print, bare.root)
     folder = bare.folder
     monkeypatch.setattr(environment.os, "access", lambda *_: False)
-    assert environment.worker_packages(bare.root) == folder
+    assert packages.worker_packages(bare.root) == folder
     assert packages.ready(bare.root)
+
+
+def test_what_an_administrator_has_put_there_is_not_used_once_it_is_not_enough(
+    bare: Extension, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packages.install(print, bare.root)
+    old = bare.folder
+    for name in ("XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.setenv(name, str(tmp_path / "cache"))
+    monkeypatch.setattr(Path, "home", lambda: tmp_path / "home")
+    monkeypatch.setattr(environment, "_can_write", lambda _: False)
+    wheel(bare.wheels, "peft", "0.13.3")
+    listed = bare.root / "requirements" / "worker.txt"
+    listed.write_text(listed.read_text(encoding="utf-8").replace("peft==0.13.2", "peft==0.13.3"), encoding="utf-8")
+    folder = packages.worker_packages(bare.root)
+    assert folder.is_relative_to(tmp_path / ("home" if sys.platform == "darwin" else "cache"))
+    assert not packages.ready(bare.root)
+    monkeypatch.setattr(sys, "path", [str(folder), str(old)])
+    assert packages.install(print, bare.root)
+    assert packages.ready(bare.root)
+    assert environment.installed([folder])["peft"] == "0.13.3"
+    assert environment.installed([old])["peft"] == "0.13.2"
 
 
 def test_a_folder_that_cannot_be_put_in_place_leaves_the_old_one(

@@ -17,7 +17,7 @@ from typing import Any
 
 from PIL import Image
 
-from lib_lora import environment
+from lib_lora import environment, packages
 from lib_lora.errors import StoppedByUser, UserError
 from lib_lora.hosts import auth, webui_captioners, webui_options, webui_page, webui_painting
 from lib_lora.hosts.host_protocol import CardVisibility, Checkpoint, HostLack, OfferedCaptioner, Roots
@@ -318,8 +318,8 @@ class Webui(PaintingWebui):
 
     def worker_environment(self) -> dict[str, str]:
         variables = {name: value for name, value in os.environ.items() if name not in _DROPPED}
-        packages = environment.worker_packages()
-        path = [*([str(packages)] if packages.is_dir() else []), str(environment.ROOT)]
+        own = packages.worker_packages()
+        path = [*([str(own)] if own.is_dir() else []), str(environment.ROOT)]
         variables |= {
             "PYTHONPATH": os.pathsep.join(path),
             "PYTHONUNBUFFERED": "1",

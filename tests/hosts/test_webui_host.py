@@ -17,7 +17,7 @@ from faults import raises
 from PIL import Image, ImageChops
 
 from hosts.standin.stage import stand_in
-from lib_lora import environment
+from lib_lora import environment, packages
 from lib_lora.errors import StoppedByUser
 from lib_lora.hosts import detect, webui_captioners, webui_page
 from lib_lora.hosts.queue_lock import take
@@ -786,7 +786,7 @@ def test_the_workers_environment(webui: SimpleNamespace, tmp_path: Path, monkeyp
     for name in ("PYTHONPATH", "COMMANDLINE_ARGS", "PYTORCH_CUDA_ALLOC_CONF"):
         monkeypatch.setenv(name, "the webui's")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    monkeypatch.setattr(environment, "worker_packages", lambda: tmp_path / "packages")
+    monkeypatch.setattr(packages, "worker_packages", lambda: tmp_path / "packages")
     variables = webui.host.worker_environment()
     root = str(Path(environment.__file__).parents[1])
     assert variables["PYTHONPATH"] == root
