@@ -74,6 +74,8 @@ def started(home: Path, port: int, checkpoint: Path, seconds: float = 600) -> It
         (home / "config.json").write_text(json.dumps(settings), encoding="utf-8")
     else:
         flags += ["--ckpt", str(checkpoint)]
+    if kind() == "reforge":  # its usual previews need a model that it would download
+        (home / "config.json").write_text(json.dumps({"show_progress_type": "Approx cheap"}), encoding="utf-8")
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "PYTHONUTF8": "1"}
     environment["PYTHONUNBUFFERED"] = "1"
     environment.pop("PYTHONPATH", None)
