@@ -114,7 +114,7 @@ def check(passed: bool, look: bool) -> int:
         _say(f"newer than what last passed: {', '.join(ahead)}")
     if not look:
         return 0
-    out = latest([parse(line)[0] for line in requirements("test")])
+    out = latest([*dict.fromkeys(parse(line)[0] for line in requirements("test"))])
     if out is None:
         _say("pip could not say which releases are out")
         return 0
@@ -130,7 +130,7 @@ _RECORD = "python -m lib_lora.releases > requirements/tested.txt"
 def recorded() -> str:
     """The text of ``requirements/tested.txt`` for what is installed in this Python."""
     there = installed(sys.path)
-    names = [parse(line)[0] for line in requirements("test")]
+    names = dict.fromkeys(parse(line)[0] for line in requirements("test"))
     lines = [f"{name}=={_public(there[_normal(name)])}" for name in names if _normal(name) in there]
     head = f"# The releases with which all tests last passed. Written by: {_RECORD}"
     return "\n".join([head, *sorted(lines, key=str.lower), ""])

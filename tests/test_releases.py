@@ -10,7 +10,7 @@ import pytest
 
 from lib_lora import environment, releases
 
-LISTS = {"base": "", "opencv": "", "ui": "", "optimizers": "", "dev": ""}
+LISTS = {"base": "", "opencv": "", "ui": "", "optimizers": "", "dev": "", "standin": ""}
 CAPPED = "# some-lib 2.5: it forgets its names\nsome_lib>=1,<2.5\n"
 
 
