@@ -22,7 +22,7 @@ def grids(main, tmp_path_factory):
     trained = main(
         *("run", DATA / "personas" / "lena", "--base", MINI, "--name", "lena", "--trigger", "lxna", "--class", "woman"),
         *("--consent", "fictional", "--data", root / "data", "--out", root / "out", "--grid-steps", "0"),
-        *("--steps", LATE, "--set", f"save_every={EARLY}", "samples=0"),
+        *("--steps", LATE, "--set", f"save_every={EARLY}", "--set", "samples=0"),
     )
     assert trained.status == 0, trained.err
     assert "mini-face" in (root / "data/characters/lena/runs/001/run.yaml").read_text(encoding="utf-8")
