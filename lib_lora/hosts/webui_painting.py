@@ -6,10 +6,6 @@ them. Nothing of it stays: options, "last generation" and the list of LoRAs are 
 
 from __future__ import annotations
 
-import os
-import shutil
-import time
-import uuid
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
@@ -20,17 +16,15 @@ from typing import Any
 from PIL import Image
 
 from lib_lora.errors import StoppedByUser, UserError
-from lib_lora.files import explained, printable
+from lib_lora.files import printable
 from lib_lora.hosts.host_protocol import Host
 from lib_lora.hosts.queue_lock import turn
+from lib_lora.hosts.temporary_loras import temporary_loras
 from lib_lora.hosts.webui_attributes import ask, ask_or, put
 from lib_lora.job_host import Each
 from lib_lora.pictures import Cell
 
-FOLDER = "sameface-tests"  # within the Lora folder
 TOGETHER = 4  # pictures, before others have their turn
-_DAY = 24 * 3600.0
-_left: set[str] = set()  # names of files that Windows would not give up while they were in use
 _CACHES = {
     "StableDiffusionProcessing": ("cached_c", "cached_uc"),
     "StableDiffusionProcessingTxt2Img": ("cached_hr_c", "cached_hr_uc"),
@@ -115,7 +109,7 @@ def paint(
 
 def _paint(host: PaintingWebui, pictures: Sequence[Cell], title: str, each: Each, stop: Callable[[], bool]) -> None:
     lock = ask("call_queue:queue_lock")
-    with _lent(host, {picture.lora for picture in pictures if picture.lora}) as stems:
+    with temporary_loras(host, {picture.lora for picture in pictures if picture.lora}) as stems:
         try:
             for numbers in _groups(pictures):
                 for start in range(0, len(numbers), TOGETHER):
@@ -176,57 +170,6 @@ def _same(one: Path, other: Path) -> bool:
         return one.samefile(other)
     except OSError:
         return False
-
-
-@contextmanager
-def _lent(host: PaintingWebui, files: set[Path]) -> Iterator[dict[Path, str]]:
-    """Each LoRA under a name in the webui's Lora folder that it has never seen, while the block runs.
-
-    The webui remembers what it knows of a LoRA under its name, so no name is used twice.
-    """
-    if not files:
-        yield {}
-        return
-    folder = host.roots().loras[0] / FOLDER
-    stems = {file: f"sameface-test-{int(time.time()):x}-{uuid.uuid4().hex[:8]}" for file in files}
-    with explained(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    try:
-        for file, stem in stems.items():
-            with explained(file, "use"):
-                _put(file, folder / f"{stem}.safetensors")
-        yield stems
-    finally:
-        _left.update(stems.values())
-        _sweep(folder)
-        with suppress(OSError):
-            folder.rmdir()
-        host.refresh_loras("")
-
-
-def _sweep(folder: Path) -> None:
-    """Delete what was lent from here, and what a killed webui left; another one that shares the folder may be painting.
-
-    The file's own times are those of the LoRA that it is a link to, so the time is in its name.
-    """
-    for path in folder.glob("sameface-test-*"):
-        try:
-            age = time.time() - int(path.stem.split("-")[2], 16)
-        except ValueError:
-            age = 2 * _DAY
-        if path.stem in _left or abs(age) > _DAY:
-            with suppress(OSError):
-                path.unlink()
-    _left.intersection_update([path.stem for path in folder.glob("sameface-test-*")])
-
-
-def _put(file: Path, target: Path) -> None:
-    """Link or copy, and never half a file under a name that the webui reads."""
-    try:
-        os.link(file, target)
-    except OSError:  # another disk, or a file system without links
-        shutil.copyfile(file, target.with_suffix(".tmp"))
-        target.with_suffix(".tmp").replace(target)
 
 
 def _painted(
