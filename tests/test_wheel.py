@@ -114,13 +114,17 @@ def command(env: Path) -> Path:
     return environment.python_of(env).with_name("sameface.exe" if os.name == "nt" else "sameface")
 
 
+def _variables() -> dict[str, str]:
+    """Those of a user's terminal: without PYTHONPATH, which would put the source folder before what is installed."""
+    variables = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "SAMEFACE_"))}
+    return variables | {"PYTHONUTF8": "1", "OMP_NUM_THREADS": "1"}
+
+
 @contextmanager
 def _running(program: Path, folder: Path, *words: object) -> Iterator[subprocess.Popen[str]]:
-    variables = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "SAMEFACE_"))}
-    variables |= {"PYTHONUTF8": "1", "OMP_NUM_THREADS": "1"}
     with open(folder / "log.txt", "w", encoding="utf-8") as log:
         command = [str(program), *map(str, words), "--data", str(folder / "data")]
-        child = subprocess.Popen(command, cwd=folder, env=variables, stdout=subprocess.PIPE, stderr=log, text=True)
+        child = subprocess.Popen(command, cwd=folder, env=_variables(), stdout=subprocess.PIPE, stderr=log, text=True)
     try:
         yield child
     finally:
@@ -139,9 +143,8 @@ def test_the_page_opens_in_a_bare_environment(bare: Path, tmp_path: Path, chromi
 
 @pytest.mark.once("the environments are the same whatever runs the tests")
 def test_the_doctor_says_what_a_bare_environment_lacks(bare: Path, tmp_path: Path) -> None:
-    said = subprocess.run(
-        [str(bare), "doctor", "--data", str(tmp_path / "data")], cwd=tmp_path, capture_output=True, encoding="utf-8"
-    )
+    doctor = [str(bare), "doctor", "--data", str(tmp_path / "data")]
+    said = subprocess.run(doctor, cwd=tmp_path, env=_variables(), capture_output=True, encoding="utf-8")
     if EVERYTHING:
         assert "[fine] Packages: " in said.stdout
         return

@@ -6,25 +6,15 @@ import { chosenCharacter, goTo, openJob } from '../base/choice.js';
 import { app } from '../base/app.js';
 import { el, fillWith, setText } from '../base/dom.js';
 import { plural, t } from '../base/texts.js';
+import { inventCard, updateFaceCard, updatePictureCard, WHY } from './invent_cards.js';
 import { inventForm, inventMoreForm } from './invent_form.js';
 import { beginsWhen, controlJob, lastJob, logFold, resumeJob } from '../jobs/jobs.js';
 import { followedView } from '../page/followed_view.js';
 import { refresh } from '../page/polling.js';
 import { timeLeft } from '../train/train_live.js';
 import { filterButtons } from '../widgets/filter_buttons.js';
-import { actionButton, keyedList, leadLine, openDialog, toneBadge } from '../widgets/widgets.js';
+import { actionButton, keyedList, leadLine, openDialog } from '../widgets/widgets.js';
 
-const WHY = {
-  'other face': 'another face',
-  'near copy': 'almost the same as a kept picture',
-  'no face': 'no face',
-  'several faces': 'several faces',
-  'face too small': 'the face is too small',
-  blurred: 'blurred',
-  'face cut off': 'the face is cut off',
-  'hardly a face': 'hardly a face',
-  'left out by you': 'left out by you',
-};
 const FILTERS = { all: 'All', kept: 'Kept', out: 'Left out' };
 
 let parts = null;
@@ -130,8 +120,8 @@ function drawView(view, open, describing) {
     parts.faces,
     faces,
     (one) => one.url,
-    (one) => card(one, false),
-    (node, one) => updateFace(node, one, open),
+    (one) => inventCard(one, false, (shown) => large(shown, false)),
+    (node, one) => updateFaceCard(node, one, open),
   );
   const newest = picked ? [...view.more].reverse() : [];
   drawFilters(newest);
@@ -140,8 +130,8 @@ function drawView(view, open, describing) {
     parts.pictures,
     shown,
     (one) => one.url,
-    (one) => card(one, true),
-    updatePicture,
+    (one) => inventCard(one, true, (shown) => large(shown, true)),
+    updatePictureCard,
   );
   const nothing = picked ? !newest.length : !faces.length && !describing;
   parts.empty.hidden = !nothing;
@@ -155,59 +145,6 @@ function drawView(view, open, describing) {
           : 'No face has been painted yet.',
     ),
   );
-}
-
-function card(one, further) {
-  const image = el('img', {
-    alt: '',
-    loading: 'lazy',
-    src: url(`${one.url}${one.url.includes('?') ? '&' : '?'}small=1`),
-  });
-  const label = t(further ? 'Show picture {number} large' : 'Face {number}', one);
-  const open = el('button', { class: 'sf-thumb', aria: { label } }, image);
-  const word = el('span', {});
-  const why = el('p', { class: 'sf-quiet' });
-  const row = el('div', { class: 'sf-row' });
-  const node = el('div', { class: 'sf-photo' }, open, word, why, row);
-  node.parts = { word, why, row, one };
-  open.addEventListener('click', () => large(node.parts.one, further));
-  if (!further)
-    row.append(
-      actionButton('Take this face', () => large(node.parts.one, false), {
-        small: true,
-        label: t('Take face {number}', one),
-      }),
-    );
-  else row.hidden = true;
-  return node;
-}
-
-function badge(node, tone, text) {
-  if (node.dataset.mark !== `${tone} ${text}`) fillWith(node, toneBadge(tone, text));
-  node.dataset.mark = `${tone} ${text}`;
-}
-
-function updateFace(node, one, open) {
-  node.parts.one = one;
-  const last = lastJob('invent');
-  const alike = (last && last.result && last.result.alike) || {};
-  const least = Math.min(...Object.values(alike));
-  const distinct = !open && alike[one.number] === least && Object.keys(alike).length > 2;
-  node.classList.toggle('sf-out', Boolean(one.why));
-  if (one.why) badge(node.parts.word, 'warn', t('Face {number}: cannot be used', one));
-  else if (!node.parts.word.firstChild) node.parts.word.append(el('strong', { text: t('Face {number}', one) }));
-  const said = one.why ? t(WHY[one.why] || one.why) : distinct ? t('least like the others: easiest to hold') : '';
-  setText(node.parts.why, said);
-  node.parts.why.hidden = !said;
-  node.parts.row.hidden = Boolean(one.why);
-}
-
-function updatePicture(node, one) {
-  node.parts.one = one;
-  node.classList.toggle('sf-out', !one.kept);
-  badge(node.parts.word, one.kept ? 'good' : 'none', t(one.kept ? 'kept' : 'left out'));
-  setText(node.parts.why, one.kept ? '' : t(WHY[one.why] || one.why));
-  node.parts.why.hidden = one.kept;
 }
 
 function drawFilters(all) {

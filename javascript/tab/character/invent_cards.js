@@ -1,0 +1,81 @@
+/** The cards of an invented character: faces to choose from, and further pictures. */
+
+import { url } from '../base/api.js';
+import { el, fillWith, setText } from '../base/dom.js';
+import { t } from '../base/texts.js';
+import { lastJob } from '../jobs/jobs.js';
+import { actionButton, toneBadge } from '../widgets/widgets.js';
+
+export const WHY = {
+  'other face': 'another face',
+  'near copy': 'almost the same as a kept picture',
+  'no face': 'no face',
+  'several faces': 'several faces',
+  'face too small': 'the face is too small',
+  blurred: 'blurred',
+  'face cut off': 'the face is cut off',
+  'hardly a face': 'hardly a face',
+  'left out by you': 'left out by you',
+};
+
+/**
+ * A card of a candidate, or of one of the further pictures.
+ *
+ * @param {any} one the picture, as the view has it
+ * @param {boolean} further it is no candidate
+ * @param {(one: any) => void} open called with a click: show it in full size
+ */
+export function inventCard(one, further, open) {
+  const image = el('img', {
+    alt: '',
+    loading: 'lazy',
+    src: url(`${one.url}${one.url.includes('?') ? '&' : '?'}small=1`),
+  });
+  const label = t(further ? 'Show picture {number} large' : 'Face {number}', one);
+  const thumb = el('button', { class: 'sf-thumb', aria: { label } }, image);
+  const word = el('span', {});
+  const why = el('p', { class: 'sf-quiet' });
+  const row = el('div', { class: 'sf-row' });
+  const node = el('div', { class: 'sf-photo' }, thumb, word, why, row);
+  node.parts = { word, why, row, one };
+  thumb.addEventListener('click', () => open(node.parts.one));
+  if (!further)
+    row.append(
+      actionButton('Take this face', () => open(node.parts.one), {
+        small: true,
+        label: t('Take face {number}', one),
+      }),
+    );
+  else row.hidden = true;
+  return node;
+}
+
+function badge(node, tone, text) {
+  if (node.dataset.mark !== `${tone} ${text}`) fillWith(node, toneBadge(tone, text));
+  node.dataset.mark = `${tone} ${text}`;
+}
+
+/** Bring the card of a candidate up to date; `open`: the job that paints, if one does. */
+export function updateFaceCard(node, one, open) {
+  node.parts.one = one;
+  const last = lastJob('invent');
+  const alike = (last && last.result && last.result.alike) || {};
+  const least = Math.min(...Object.values(alike));
+  const distinct = !open && alike[one.number] === least && Object.keys(alike).length > 2;
+  node.classList.toggle('sf-out', Boolean(one.why));
+  if (one.why) badge(node.parts.word, 'warn', t('Face {number}: cannot be used', one));
+  else if (!node.parts.word.firstChild) node.parts.word.append(el('strong', { text: t('Face {number}', one) }));
+  const said = one.why ? t(WHY[one.why] || one.why) : distinct ? t('least like the others: easiest to hold') : '';
+  setText(node.parts.why, said);
+  node.parts.why.hidden = !said;
+  node.parts.row.hidden = Boolean(one.why);
+}
+
+/** Bring the card of a further picture up to date. */
+export function updatePictureCard(node, one) {
+  node.parts.one = one;
+  node.classList.toggle('sf-out', !one.kept);
+  badge(node.parts.word, one.kept ? 'good' : 'none', t(one.kept ? 'kept' : 'left out'));
+  setText(node.parts.why, one.kept ? '' : t(WHY[one.why] || one.why));
+  node.parts.why.hidden = one.kept;
+}
