@@ -57,7 +57,7 @@ def add(command: Commands) -> None:
         "--weights", type=finite, nargs="+", default=[0.6, 0.8, 1.0], metavar="W", help="(default: 0.6 0.8 1)"
     )
     choose.add_argument(
-        "--cells", type=at_least(5), default=8, metavar="N", help="prompts of the screening (default: 8)"
+        "--cells", type=at_least(5), default=12, metavar="N", help="prompts of the screening (default: 12)"
     )
     painting(choose, least=1)
     engine(choose)

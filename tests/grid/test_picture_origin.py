@@ -1,4 +1,4 @@
-"""What a file says of who painted it: the words of A1111, ComfyUI and others, and files that say nothing or nonsense."""
+"""What a file says of who painted it: the words of A1111, ComfyUI and others, and files that say nothing."""
 
 from __future__ import annotations
 

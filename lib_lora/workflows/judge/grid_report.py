@@ -145,7 +145,7 @@ def judge_grid(
                 pictures=measured["lora"],
                 asked=asked,
                 base=measured["base"],
-                leak=measured["leak"],
+                leak=measured["leak"] or None,
                 leak_of=[names.index(cell.name) for cell in plan["leak"]],
                 adherence=clip.adherence if clip else None,
                 diversity=clip.diversity if clip else None,
