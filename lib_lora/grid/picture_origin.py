@@ -65,12 +65,12 @@ def origin_of(path: Path) -> Origin:
     try:
         with opened(path) as stream, Image.open(stream, formats=_FORMATS) as image:
             size = image.size
-            texts = {str(key): value for key, value in image.info.items() if isinstance(value, (str, bytes))}
+            texts = {str(key): _text(value) for key, value in image.info.items()}
             exif = image.getexif()
             inner = exif.get_ifd(ExifTags.IFD.Exif)
     except (OSError, ValueError, SyntaxError, UserError, Image.DecompressionBombError):  # SyntaxError: a broken PNG
         return Origin()
-    texts = {key: text for key, value in texts.items() if len(text := _text(value)) <= _LONGEST}
+    texts = {key: text for key, text in texts.items() if len(text) <= _LONGEST}
     camera = {name: _text(exif.get(tag)) for name, tag in (("make", 0x010F), ("model", 0x0110))}
     parameters = texts.get("parameters") or _comment(inner.get(ExifTags.Base.UserComment))
     graph = texts.get("prompt") or _after(camera["model"], "prompt:") or _after(camera["make"], "prompt:")

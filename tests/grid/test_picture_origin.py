@@ -37,7 +37,7 @@ def test_a1111(tmp_path, form):
         _png(path, parameters=A1111)
     else:
         exif = Image.Exif()
-        exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.UserComment] = b"UNICODE\0" + A1111.encode("utf-16-be")
+        exif[ExifTags.IFD.Exif] = {ExifTags.Base.UserComment: b"UNICODE\0" + A1111.encode("utf-16-be")}
         Image.new("RGB", (8, 16)).save(path, exif=exif)
     assert origin_of(path) == SAID
 

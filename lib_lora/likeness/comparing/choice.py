@@ -179,7 +179,8 @@ def to_confirm(candidates: Sequence[Candidate], count: int = 3) -> list[Candidat
     feasible, the least broken ones."""
     chosen = choose(candidates)
     if chosen is None:
-        rest, ordered = list(candidates), []
+        rest = list(candidates)
+        ordered: list[Candidate] = []
         while rest and len(ordered) < count:
             ordered.append(least_broken(rest))
             rest.remove(ordered[-1])

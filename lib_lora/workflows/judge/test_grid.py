@@ -95,6 +95,6 @@ def finished_grid(run: Run, plan: PaintPlan, ruler: str, base: Path | None = Non
         if report.report.ruler != ruler or there != (facts.earlier, facts.later) or not report.preview.is_file():
             continue
         known = standing(run, base, plan, folder, ruler)
-        if known is None or known.report.calibration.lines == report.report.calibration.lines:
+        if known is None or known.report.calibration == report.report.calibration:
             return report
     return None

@@ -193,7 +193,7 @@ def test_lost_faces_do_not_end_the_search(run, eye, paint, lost, monkeypatch):
 
     monkeypatch.setattr(grid_run, "DiffusersPainter", Losing)
     monkeypatch.setattr(choose, "PROMPTS", choose.PROMPTS * 2)
-    result = _choose(run, eye, count=15)
+    result = _choose(run, eye, count=15, steps=[3])
     assert (result.values["step"], result.values["weight"]) == (3, 1.0)
     assert result.values["certainty"] != "unknown"
 
