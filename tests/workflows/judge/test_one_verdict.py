@@ -132,12 +132,15 @@ def test_every_door_says_the_same(judgeable: Run, painted, moved, root, eye, mai
     (same,) = [one for one in screened if [row.path for row in one.pictures] == [
         row.path for row in painted.report.pictures] and one.of("lora")[0].asked.seed == 1000]  # fmt: skip
     assert ([row.status for row in same.of("lora")], same.verdict.kind) == (words, kind)
-    assert {one.calibration.lines.keep for one in screened if one.calibration.lines} == {painted.report.calibration.lines.keep}
+    assert {one.calibration.lines.keep for one in screened if one.calibration.lines} == {
+        painted.report.calibration.lines.keep
+    }
     assert chosen.values["kind"] == kind
 
     app = FastAPI()
-    app.include_router(route_table.router(Alone(root), Queue(root), None, "token"))
-    with TestClient(app, "http://127.0.0.1") as client:
+    host = Alone(root, token="known")
+    app.include_router(route_table.router(host, Queue(root), None, "token"))
+    with TestClient(app, "http://127.0.0.1", cookies={host.cookie: "known"}) as client:
         told = client.get(f"/sameface/v1/characters/{SLUG}/runs/001/grids/{painted.folder.name}").json()
     assert [row["status"] for row in told["rows"] if row["role"] == "lora"] == words
     assert told["verdict"]["kind"] == kind
