@@ -7,7 +7,7 @@ sure it is.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -29,6 +29,7 @@ from lib_lora.likeness.comparing.choice import (
     to_confirm,
     with_front,
 )
+from lib_lora.likeness.measure.calibration import LEAST_FACES
 from lib_lora.likeness.report.report import REPORT_FILE, Report
 from lib_lora.runs.interruptions import without_interrupted
 from lib_lora.runs.search_progress import SearchProgress
@@ -193,8 +194,11 @@ class _Search:
         self._rounds.replan(planned)
         for one in asked:
             found = self._grid(one)
-            if one is not whole:
-                self.screened[one.step, one.weight] = found
+            if one is whole:
+                continue
+            if found.report.facts.pictures.counted < LEAST_FACES and one.count < whole.count:
+                found = self._grid(replace(one, count=whole.count))  # enough prompts for the loss of most faces
+            self.screened[one.step, one.weight] = found
 
     def confirm(self) -> None:
         """Paint the best of the screened cells again."""
