@@ -62,24 +62,17 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def run_words(name: str, folder: Path) -> list[str]:
+    """The command that trains a person and tests the LoRA."""
+    words = ["run", str(DATA / "personas" / name), "--base", str(BASE), "--name", name, "--class", PEOPLE[name]]
+    return [*words, "--trigger", f"{name[:2]}x{name[2]}", "--consent", "fictional", "--out", str(folder / "out")]
+
+
 def measured(name: str, folder: Path, what: str, more: list[str]) -> list[dict[str, Any]]:
     """One row for the run of a person, and one for what its advice leads to where that was asked for."""
     if folder.exists():
         raise SystemExit(f"{folder} is there from an earlier measurement; name another --work, or delete it.")
-    words = ["run", str(DATA / "personas" / name), "--base", str(BASE), "--name", name]
-    words += [
-        "--trigger",
-        f"{name[:2]}x{name[2]}",
-        "--class",
-        PEOPLE[name],
-        "--consent",
-        "fictional",
-        "--out",
-        str(folder / "out"),
-        *KINDS[what],
-        *more,
-    ]
-    seconds, said = _sameface(words, folder)
+    seconds, said = sameface([*run_words(name, folder), *KINDS[what], *more], folder)
     report = _newest(folder)
     rows = [_row(name, seconds, report)]
     if what == "preset":
@@ -87,12 +80,12 @@ def measured(name: str, folder: Path, what: str, more: list[str]) -> list[dict[s
     if what == "few":
         advised = re.search(r"^To do that: .*? ((?:resume|grid) .*)$", said, re.MULTILINE)
         if advised:
-            seconds, _ = _sameface(shlex.split(advised[1]), folder)
+            seconds, _ = sameface(shlex.split(advised[1]), folder)
             rows.append({**_row(name, seconds, _newest(folder)), "followed": rows[0]["advice"]})
     return rows
 
 
-def _sameface(words: list[str], folder: Path) -> tuple[float, str]:
+def sameface(words: list[str], folder: Path) -> tuple[float, str]:
     """Run a command of SameFace; its seconds, the start of Python included, and what it printed."""
     folder.mkdir(parents=True, exist_ok=True)
     environment = {**os.environ, "SAMEFACE_DATA": str(folder / "data")}
@@ -139,13 +132,13 @@ def without_lora(folder: Path, report: Report) -> float | None:
     from lib_lora.likeness.verdict.picture_set import likenesses, without_drawn
     from lib_lora.training.plan.run_file import load_run
     from lib_lora.workflows.judge.grid_report import asked_of
-    from lib_lora.workflows.judge.grid_run import GridRun
+    from lib_lora.workflows.judge.grid_run import GridRequest, GridRun
     from lib_lora.workflows.photos.character_template import template_of
 
     run = load_run(next(folder.glob("data/characters/*/runs/001")))
     engine = SFaceEngine()
     studio = GridRun(run, lambda *_, **__: None)
-    cells = studio.plan(report.facts.training.step or 0, 1.0, 20, first_seed=OTHER_SEED).base
+    cells = studio.plan(GridRequest(report.facts.training.step or 0, first_seed=OTHER_SEED))["base"]
     measured = Measurer(engine, template_of(run.character_folder, engine))(studio.painter.paint(cells))
     values = likenesses(without_drawn(measured, [asked_of(cell) for cell in cells]))
     return report.calibration.retention(float(values.mean())) if len(values) and report.calibration.lines else None

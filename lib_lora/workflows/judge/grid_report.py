@@ -118,7 +118,6 @@ def judge_grid(
     files = plan.files(folder)
     shown = {role: [f"{CELLS}/{path.name}" for path in paths] for role, paths in files.items()}
     paths = Paths(shown["lora"], shown["base"], shown["leak"])
-    names = [cell.name for cell in plan["lora"]]
     asked = [asked_of(cell) for cell in plan["lora"]]
     painted_with = grid.base.name
     subject = Subject(run.file.character.name, run.checkpoint(step).name, painted_with, run.file.id)
@@ -140,7 +139,6 @@ def judge_grid(
                 asked=asked,
                 base=measured["base"],
                 leak=measured["leak"],
-                leak_of=[names.index(cell.name) for cell in plan["leak"]],
                 adherence=clip.adherence if clip else None,
                 diversity=clip.diversity if clip else None,
                 ceiling=[item.face for item in top if item.face is not None],
@@ -150,6 +148,8 @@ def judge_grid(
                     weight,
                     tuple(saved_steps(run)),
                     tuple((one.step, one.retention) for one in earlier if one.weight == weight),
+                    run.file.restart,
+                    run.file.settings.class_photos is not None,
                 ),
             ),
             paths,
