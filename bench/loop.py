@@ -62,9 +62,18 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def run_words(name: str, folder: Path) -> list[str]:
-    """The command that trains a person and tests the LoRA."""
-    words = ["run", str(DATA / "personas" / name), "--base", str(BASE), "--name", name, "--class", PEOPLE[name]]
+def run_words(name: str, folder: Path, photos: Path | None = None) -> list[str]:
+    """The command that trains a person and tests the LoRA; `photos`: other ones than all of theirs."""
+    words = [
+        "run",
+        str(photos or DATA / "personas" / name),
+        "--base",
+        str(BASE),
+        "--name",
+        name,
+        "--class",
+        PEOPLE[name],
+    ]
     return [*words, "--trigger", f"{name[:2]}x{name[2]}", "--consent", "fictional", "--out", str(folder / "out")]
 
 

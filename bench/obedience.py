@@ -1,4 +1,4 @@
-"""Measure whether the verdict sees that a LoRA ignores its prompts, on the small base model and people who do not exist.
+"""Measure whether the verdict sees that a LoRA ignores its prompts, with the small base model and invented people.
 
     python bench/obedience.py --work DIR [--people mara lena] [--steps 336]
 
@@ -42,7 +42,7 @@ def main() -> int:
     options = parser.parse_args()
     rows = []
     for name in options.people:
-        rows += measured(name, options.work / name, ["--steps", str(options.steps)] if options.steps else [])
+        rows += measured(name, options.work.absolute() / name, ["--steps", str(options.steps)] if options.steps else [])
     print(table(rows))
     results_file.save("obedience", rows, options.results)
     return 0
@@ -121,7 +121,8 @@ def _row(name: str, what: str, report: Report) -> dict[str, Any]:
 def table(rows: list[dict[str, Any]]) -> str:
     """Markdown."""
     lines = [
-        "| person | set | verdict (rule) | kept | ok | words | without | turning | scene | followed | alike (photos) | leak |",
+        "| person | set | verdict (rule) | kept | ok | words | without | turning | scene | followed | alike (photos) "
+        "| leak |",
         "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
