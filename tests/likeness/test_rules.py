@@ -110,6 +110,7 @@ CASES = {
     "drift, one thing in common": {**UNDER, "retention_best": 0.88, "shared": "hard light"},
     "drift, few turned photos": {**UNDER, "retention_best": 0.88, "photos_left": 1, "photos_right": 2},
     "drift": {**UNDER, "retention_best": 0.88},
+    "faintly under, in a run": {**UNDER, **NO_BASE, "under_keep": 2},
     "faintly under": {**UNDER, **NO_RUN, **NO_BASE, "under_keep": 2},
     "leak": {"leak": 3},
     "consistent within the base": {"ceiling_retention": 0.6, "retention": 0.55},

@@ -571,6 +571,13 @@ RULES: tuple[Rule, ...] = (
         "add_photos",
     ),
     Rule(
+        "faintly under, in a run",
+        "slightly undertrained",
+        (*_UNDER, _RUN),
+        _SAID + ".",
+        "Look at the marked pictures; the base model paints nearly this face, so test a lower weight as well.",
+    ),
+    Rule(
         "faintly under",
         "drift",
         _UNDER,
