@@ -290,7 +290,9 @@ def test_the_prompt_that_is_ignored_is_a_verdict():
     made = judge(changed(CLEAN, **IGNORED, asked_told_base=7, asked_given_base=6, retention_best=1.0))
     assert (made.kind, made.drift, made.judged) == ("follows no prompt", True, True)
     assert "3 of 8 heads and mouths do what was asked (without the LoRA 6 of 7)" in made.because
-    assert judge(changed(CLEAN, **{**IGNORED, "mutual": 0.5})).kind == "consistent"
+    varied = {**IGNORED, "mutual": 0.79}
+    assert judge(changed(CLEAN, **varied)).kind == "consistent"  # as alike as the photos: they are of one pose
+    assert judge(changed(CLEAN, **varied, yaw_spread=0.1)).kind == "follows no prompt"
     assert judge(changed(CLEAN, **{**IGNORED, "followed": 0.5})).kind == "consistent"
 
 
