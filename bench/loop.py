@@ -62,26 +62,24 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def run_words(name: str, folder: Path, photos: Path | None = None) -> list[str]:
-    """The command that trains a person and tests the LoRA; `photos`: other ones than all of theirs."""
-    words = [
-        "run",
-        str(photos or DATA / "personas" / name),
-        "--base",
-        str(BASE),
-        "--name",
-        name,
-        "--class",
-        PEOPLE[name],
-    ]
-    return [*words, "--trigger", f"{name[:2]}x{name[2]}", "--consent", "fictional", "--out", str(folder / "out")]
-
-
 def measured(name: str, folder: Path, what: str, more: list[str]) -> list[dict[str, Any]]:
     """One row for the run of a person, and one for what its advice leads to where that was asked for."""
     if folder.exists():
         raise SystemExit(f"{folder} is there from an earlier measurement; name another --work, or delete it.")
-    seconds, said = sameface([*run_words(name, folder), *KINDS[what], *more], folder)
+    words = ["run", str(DATA / "personas" / name), "--base", str(BASE), "--name", name]
+    words += [
+        "--trigger",
+        f"{name[:2]}x{name[2]}",
+        "--class",
+        PEOPLE[name],
+        "--consent",
+        "fictional",
+        "--out",
+        str(folder / "out"),
+        *KINDS[what],
+        *more,
+    ]
+    seconds, said = _sameface(words, folder)
     report = _newest(folder)
     rows = [_row(name, seconds, report)]
     if what == "preset":
@@ -89,12 +87,12 @@ def measured(name: str, folder: Path, what: str, more: list[str]) -> list[dict[s
     if what == "few":
         advised = re.search(r"^To do that: .*? ((?:resume|grid) .*)$", said, re.MULTILINE)
         if advised:
-            seconds, _ = sameface(shlex.split(advised[1]), folder)
+            seconds, _ = _sameface(shlex.split(advised[1]), folder)
             rows.append({**_row(name, seconds, _newest(folder)), "followed": rows[0]["advice"]})
     return rows
 
 
-def sameface(words: list[str], folder: Path) -> tuple[float, str]:
+def _sameface(words: list[str], folder: Path) -> tuple[float, str]:
     """Run a command of SameFace; its seconds, the start of Python included, and what it printed."""
     folder.mkdir(parents=True, exist_ok=True)
     environment = {**os.environ, "SAMEFACE_DATA": str(folder / "data")}

@@ -141,7 +141,7 @@ def followed(shown: PictureSet) -> PromptFacts:
         scene=_scene(shown.pictures, shown.base),
     )
     obeyed = None
-    if len(words) >= LEAST_FACES and sum(base):
+    if len(words) >= LEAST_FACES and base and 2 * sum(base) >= len(base):  # else it asks for what is not painted anyway
         obeyed = min(1.0, (sum(words) / len(words)) / (sum(base) / len(base)))
     known = [share for share in (obeyed, facts.turning, facts.scene) if share is not None]
     return replace(facts, followed=sum(known) / len(known)) if len(known) > 1 else facts

@@ -114,8 +114,8 @@ _MORE_FAILS = (
     "Training on has brought nothing: {kept_in_words}, as at the step at which it was continued.",
     "Train anew with twice the learning rate; first look whether all photos show this person, clearly and close.",
 )
-# Words obeyed, turns of the head and surroundings say that the prompt has no effect, and the pictures vary less than the
-# photos that they were learned from.
+# Words obeyed, turns of the head and surroundings say that the prompt has no effect, and the pictures vary less than
+# the photos that they were learned from.
 _IGNORED: tuple[Condition, ...] = (
     at_least(lambda f: f.identity.retention_best, HALF),
     below(lambda f: f.prompt.followed, IGNORED),
