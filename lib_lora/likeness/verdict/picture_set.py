@@ -25,6 +25,7 @@ class PictureSet:
         pictures: with the LoRA (or simply the pictures), in the order of `asked`.
         asked: what each was asked to show.
         base: the same prompts and seeds without the LoRA, in the same order; None where they were not painted.
+        unpaired: pictures without the LoRA of other prompts, where `base` is None; empty = there are none.
         leak: pictures with the LoRA but without the trigger.
         ceiling: faces of the photos after the base model's VAE at the painted size; their skin is the fairest measure.
         ceiling_lost: share of the photos whose face cannot be judged after the VAE; None where it was not measured.
@@ -37,12 +38,18 @@ class PictureSet:
     pictures: Sequence[Measured]
     asked: Sequence[Asked]
     base: Sequence[Measured] | None = None
+    unpaired: Sequence[Measured] = ()
     leak: Sequence[Measured] | None = None
     ceiling: Sequence[Quality] = ()
     ceiling_lost: float | None = None
     adherence: tuple[Sequence[float], Sequence[float]] | None = None
     diversity: tuple[float, float] | None = None
     training: Training = field(default_factory=Training)
+
+    @property
+    def without(self) -> Sequence[Measured] | None:
+        """Pictures without the LoRA, paired or not; None of none."""
+        return self.base if self.base is not None else self.unpaired or None
 
 
 def without_drawn(pictures: Sequence[Measured], asked: Sequence[Asked]) -> list[Measured]:
