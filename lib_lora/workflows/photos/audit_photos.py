@@ -37,7 +37,7 @@ from lib_lora.workflows.photos.character_template import kept_template, template
 from lib_lora.workflows.photos.measure_photos import PhotoMeasurement, look
 from lib_lora.workspace.workspace import CharacterFolder, Workspace
 
-FACTS = 2  # raise it whenever the same photo may give other facts
+FACTS = 3  # raise it whenever the same photo may give other facts
 PATIENCE = 5.0  # seconds that another process is waited for: an import takes the photos for a moment at each picture
 RESOLUTION = 512  # pixels, of Stable Diffusion 1.x
 _MOST_THREADS = 4  # each loads its own networks, 100 MB
