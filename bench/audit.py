@@ -44,7 +44,7 @@ from lib_lora.likeness.measure.calibration import against, reach  # noqa: E402
 from lib_lora.likeness.measure.cohort import cohort  # noqa: E402
 from lib_lora.photos.audit.audit import Audit  # noqa: E402
 from lib_lora.photos.audit.findings import LETTERS, of_photo  # noqa: E402
-from lib_lora.photos.audit.near_duplicates import SAME_BITS, SAME_COSINE, Repeated, repeated  # noqa: E402
+from lib_lora.photos.audit.near_duplicates import SAME_COSINE, Repeated, repeated  # noqa: E402
 from lib_lora.photos.audit.overlay import letters_in_a_row  # noqa: E402
 from lib_lora.workflows.photos.audit_photos import audit_photos  # noqa: E402
 from lib_lora.workflows.photos.measure_photos import facts, look  # noqa: E402
@@ -210,7 +210,7 @@ def copies() -> str:
                         mistaken[title, "copy" if again.copy else "moment"] += 1
                     bits = (int(one[0].facts.hash, 16) ^ int(other[0].facts.hash, 16)).bit_count()
                     cosine = _cosine(one, other)
-                    if bits <= 2 * SAME_BITS or cosine > SAME_COSINE:
+                    if bits <= 4 and cosine > SAME_COSINE:
                         nearest.append((bits, round(cosine, 3)))
     count = len(PEOPLE) * len(planted.portraits(PEOPLE[0]))
     lines = ["| copy | made | called a copy | called the same moment | of both, the original is kept |",
@@ -229,7 +229,7 @@ def copies() -> str:
         for title in ("as they are", "grey", "256 pixels")
     ]
     near = ", ".join(f"{bits} bits and {cosine}" for bits, cosine in sorted(nearest)[:12]) or "none"
-    return "\n".join([*lines, "", f"Pairs within {2 * SAME_BITS} bits or over {SAME_COSINE} (the nearest 12): {near}."])
+    return "\n".join([*lines, "", f"Pairs within 4 bits and over {SAME_COSINE} (the nearest 12): {near}."])
 
 
 Looked = tuple[AuditedPhoto, Array]

@@ -89,7 +89,7 @@ def is_cmyk(path: Path) -> bool:
         with opened(path) as stream, warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # nothing is decoded
             with Image.open(stream, formats=_formats(stream, path.name)) as image:
-                return image.mode == "CMYK"
+                return str(image.mode) == "CMYK"
     except Exception:  # Pillow's readers raise anything on a damaged file
         return False
 

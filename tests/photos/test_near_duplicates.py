@@ -33,9 +33,9 @@ COPY, MOMENT, NOTHING = {0: Repeated(1, True)}, {0: Repeated(1, False)}, {}
     ("bits", "cosine", "expected"),
     [
         (0, 0.971, COPY),
-        (2, 0.901, COPY),
-        (3, 0.901, NOTHING),
-        (2, 0.9, NOTHING),
+        (0, 0.901, COPY),
+        (2, 0.931, NOTHING),
+        (0, 0.9, NOTHING),
         (24, 0.971, COPY),
         (25, 0.971, NOTHING),
         (20, 0.97, MOMENT),
@@ -155,6 +155,13 @@ def test_of_two_photos_exactly_one_is_nearer_to_the_original(given_photos):
     photos, _ = given_photos
     for one, other in combinations(photos, 2):
         assert near_duplicates._better(one, other) != near_duplicates._better(other, one)
+
+
+def test_no_photo_goes_for_one_that_something_was_done_to():
+    photos = [photo("a.jpg", file_bytes=9), photo("b.jpg", file_bytes=5)]
+    assert repeated(photos, np.ones((2, 2))) == {1: Repeated(0, True)}
+    assert repeated(photos, np.ones((2, 2)), marred={"a.jpg"}) == {0: Repeated(1, True)}
+    assert repeated(photos, np.ones((2, 2)), faulty={"b.jpg"}, marred={"a.jpg"}) == {1: Repeated(0, True)}
 
 
 def test_of_many_copies_the_original_is_kept():

@@ -65,6 +65,10 @@ Code = Literal[
 ]
 
 
+# What may have been done to a copy, where its original has nothing of the kind.
+MARRED: frozenset[Code] = frozenset(("writing", "dark-face", "bright-face", "white-areas", "black-areas"))
+
+
 @dataclass(frozen=True)
 class Finding:
     """Something that speaks against a photo, or against the set.

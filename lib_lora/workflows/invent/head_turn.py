@@ -60,7 +60,7 @@ class _Head:
         self.eyes = (right + left) / 2
         self.unit = max(1.0, float(np.linalg.norm(left - right)))
         self.middle = np.array([self.eyes[0], (self.eyes[1] + np.mean(corners, 0)[1]) / 2], np.float32)
-        self.axis = _AXIS * float(self._depth(*np.float32([[self.eyes[0]], [self.eyes[1]]]))[0])
+        self.axis = _AXIS * float(self._depth(self.eyes[:1], self.eyes[1:])[0])
 
     def moved(self, x: Plane, y: Plane, angle: float) -> Plane:
         """Where the pixels of the columns `x` and the rows `y` go, as columns."""

@@ -205,7 +205,7 @@ def _jobs(
     Views from the side have ways of their own, and of each way it is counted for them alone how often it succeeded.
     """
     invented, tried = shop.invented, _tried(shop.invented, done)
-    wish = next_wish(tried, count)
+    wish: Wish = next_wish(tried, count)
     aside = wish["angle"] in SIDES
     view = {"angle": SIDES if aside else ("ahead",)}
     alike = [one for one in done if (one.asked.get("angle") in SIDES) == aside]
