@@ -83,6 +83,7 @@ class Calibration:
         shrunk: what the median likeness of strangers that did not pass the base model was multiplied by (`calibrate`).
         lines: None where `refusal` says why none can be drawn.
         refusal: empty where there can be a verdict.
+        remedy: what to do about the refusal, where it is not about the photos.
     """
 
     photos: Scores | None
@@ -91,6 +92,7 @@ class Calibration:
     lines: Lines | None
     refusal: str = ""
     shrunk: float = 1.0
+    remedy: str = ""
 
     def retention(self, likeness: float) -> float:
         """Identity retention against the photos: 0 = the impostors' median, 1 = the photos' own.
