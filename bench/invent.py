@@ -31,7 +31,6 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from bench import results_file  # noqa: E402
-from bench.second_recogniser import SecondRecogniser, available  # noqa: E402
 from lib_lora.captions.photo_facts import FaceFacts  # noqa: E402
 from lib_lora.captions.slots import angle  # noqa: E402
 from lib_lora.character.photo_files import list_photos, open_photo  # noqa: E402
@@ -226,7 +225,11 @@ class Shown:
 
 
 @cache
-def _second() -> SecondRecogniser | None:
+def _second() -> Any:
+    try:
+        from bench.second_recogniser import SecondRecogniser, available
+    except ModuleNotFoundError:
+        return None
     return SecondRecogniser() if available() else None
 
 
