@@ -140,7 +140,7 @@ def test_decisions_hold_by_content_and_reach_training_and_the_template(copied_se
     made = {name: fault.original for name, fault in faults.items()}
     worse = ("recompressed.jpg", "cropped.jpg", "grey copy.jpg", "for printing.jpg", "small.jpg", "dark.jpg")
     assert {*worse} <= dropped
-    assert not {made[name] for name in worse} - {"05.jpg"} & dropped  # which was saved again as upright.jpg
+    assert not ({made[name] for name in worse} - {"05.jpg"}) & dropped  # which was saved again as upright.jpg
     (folder.photos / "another person.jpg").rename(folder.photos / "renamed.jpg")
     _, audit = audit_photos(root, NAME, engine=eye)
     assert next(item for item in audit.photos if item.photo.file == "renamed.jpg").decision == "drop"
