@@ -133,6 +133,7 @@ class PictureFacts:
         no_face, small, blurred, unsure: pictures without a face, or with one that cannot be judged; `_share` is of the
             pictures read. no_face_more: that share beyond the base model's, where its pictures are there.
         small_full: pictures asked to show the whole body whose face is too small.
+        hidden: pictures in which something hides who the face is (`faces.unjudgeable`); `hidden_by` the most frequent.
         several: pictures with more than one face.
         ok, drifting, lost: counted pictures above both lines, between them, under both.
     """
@@ -151,6 +152,9 @@ class PictureFacts:
     blurred_share: float | None = None
     unsure: int = 0
     unsure_share: float | None = None
+    hidden: int = 0
+    hidden_share: float | None = None
+    hidden_by: str | None = None
     several: int = 0
     several_share: float | None = None
     ok: int = 0
@@ -165,6 +169,8 @@ class IdentityFacts:
     Attributes:
         retention: against the photos, with `retention_low` and `retention_high`; `retention_best`: against the ceiling
             where there is one.
+        keep_retention: what `retention_best` of the keep line is, where no alarm is raised; pictures whose mean lies
+            above the line show the person.
         likeness: mean; `likeness_p10`: interpolated 10th percentile; `lowest`.
         lost_share: of the counted pictures, those under both lines.
         alarm_at: from how many pictures under the keep line drift is certain enough; `under_keep` how many there are.
@@ -176,6 +182,7 @@ class IdentityFacts:
     retention_low: float | None = None
     retention_high: float | None = None
     retention_best: float | None = None
+    keep_retention: float | None = None
     likeness: float | None = None
     likeness_p10: float | None = None
     lowest: float | None = None

@@ -23,6 +23,11 @@ NOTES: tuple[Note, ...] = (
         "or a larger picture helps).",
     ),
     Note(
+        "hidden faces",
+        (at_least(lambda f: f.pictures.hidden, 1), below(lambda f: f.pictures.hidden_share, MANY)),
+        "{hidden} pictures are not judged: in most of them {hidden_in_words}.",
+    ),
+    Note(
         "several faces",
         (at_least(lambda f: f.pictures.several, 2), below(lambda f: f.pictures.several_share, MANY)),
         "{several} pictures show several faces; the most similar one counts.",
