@@ -73,11 +73,10 @@ def hidden_faces(seed: int) -> dict[str, Any]:
             for row, (way, make) in enumerate(_ways().items()):
                 random = np.random.default_rng([seed, place, number, row])
                 seen[way].setdefault(person, []).append(measure.one(make(image, points, random), file.name))
-    return {way: _row(way, pictures, known, lines) for way, pictures in seen.items()}
+    return {way: _row(pictures, known, lines) for way, pictures in seen.items()}
 
 
 def _row(
-    way: str,
     pictures: Mapping[str, Sequence[Measured]],
     known: Mapping[str, templates.Template],
     lines: Mapping[str, Calibration],

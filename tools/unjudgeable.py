@@ -7,7 +7,8 @@ ten minutes on two cores. No picture is shipped.
 
 paints people who do not exist (those of the cohort, `tools/cohort.py`), spoils them (`bench.spoilt_pictures`), in
 several sizes, some of them made mildly harder before, and writes ``lib_lora/faces/models/unjudgeable.npz``. What was
-painted and measured is kept in FOLDER. How often the models are right on other people: ``python bench/likeness.py --hidden``.
+painted and measured is kept in FOLDER. How often the models are right on other people:
+``python bench/likeness.py --hidden``.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from lib_lora.files import atomic_file, sha256  # noqa: E402
 from lib_lora.models.families.identify import identify  # noqa: E402
 from tools.cohort import COHORT, LEFT_OUT, ONE_PICTURE, SEED, Painter, networks  # noqa: E402
 
-CANDIDATES = 420  # of the cohort's; those that `LEFT_OUT` names wear sunglasses or are young
+CANDIDATES = 110  # of the cohort's; those that `LEFT_OUT` names wear sunglasses or are young
 SIDES = (192, 256, 384, 512, 512, 640)  # pixels of the pictures
 PAINTED_SIDES = (128, 128, 192, 256)  # of those that pass a VAE
 PENALTY = 2e-3  # of the squared weights

@@ -1,6 +1,6 @@
 """The default face engine: YuNet finds faces, SFace describes them; OpenCV and numpy alone, offline.
 
-The five points come from several sizes of the picture (`finding.detection`), the crop from the picture at full
+The five points come from several sizes of the picture (`detection`), the crop from the picture at full
 resolution (`align`). The embedding is averaged with that of the mirrored crop, which cancels left-right differences.
 SFace takes RGB, 0..255, no mean and no scale; fed BGR it gives a plausible but different embedding.
 """
@@ -18,11 +18,11 @@ from PIL import Image
 
 from lib_lora.faces import align, model_pack
 from lib_lora.faces.array_types import Array, Box, Pixels
+from lib_lora.faces.detection import find
 from lib_lora.faces.eye_colour import eye_colour
 from lib_lora.faces.face import Face
-from lib_lora.faces.finding.detection import find
-from lib_lora.faces.finding.yunet import YuNet
 from lib_lora.faces.unjudgeable import hidden
+from lib_lora.faces.yunet import YuNet
 
 MODELS = Path(__file__).parent / "models"
 PROCEDURE = 2  # raise it whenever the same picture may give another embedding; 2: tilted heads

@@ -51,6 +51,6 @@ def chosen_engine(root: Path) -> FaceEngine:
     Raises:
         UserError: as `faces.engine_names.engine_of`, or the settings are damaged.
     """
-    from lib_lora.faces.engine_names import DEFAULT, engine_of
+    from lib_lora.faces.engines.engine_names import DEFAULT, engine_of
 
     return engine_of(load(root).engine or DEFAULT, root, accept_licence=True)

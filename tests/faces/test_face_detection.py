@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lib_lora.faces import model_pack
-from lib_lora.faces.finding import detection
-from lib_lora.faces.finding.yunet import YuNet
+from lib_lora.faces import detection, model_pack
 from lib_lora.faces.opencv_engine import MODELS
+from lib_lora.faces.yunet import YuNet
 
 
 @pytest.fixture(scope="module")

@@ -7,11 +7,10 @@ import pytest
 from PIL import Image
 
 from bench.spoilt_pictures import turned
-from lib_lora.faces import model_pack
-from lib_lora.faces.finding import detection
-from lib_lora.faces.finding.upright import roll, upright
-from lib_lora.faces.finding.yunet import YuNet
+from lib_lora.faces import detection, model_pack
 from lib_lora.faces.opencv_engine import MODELS
+from lib_lora.faces.upright import roll, upright
+from lib_lora.faces.yunet import YuNet
 
 SIDE = 320
 

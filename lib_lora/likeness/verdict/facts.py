@@ -169,11 +169,13 @@ class IdentityFacts:
     Attributes:
         retention: against the photos, with `retention_low` and `retention_high`; `retention_best`: against the ceiling
             where there is one.
-        keep_retention: what `retention_best` of the keep line is, where no alarm is raised; pictures whose mean lies
-            above the line show the person.
+        own_retention: what `retention_best` of the person's own pictures may be by chance, where no alarm is raised:
+            that of the keep line where all lie above it, else that of `Calibration.least_mean`.
         likeness: mean; `likeness_p10`: interpolated 10th percentile; `lowest`.
         lost_share: of the counted pictures, those under both lines.
-        alarm_at: from how many pictures under the keep line drift is certain enough; `under_keep` how many there are.
+        under_keep: pictures under the keep line.
+        as_strangers: how many strangers the pictures add up to (`Lines.as_strangers`); `alarm_from`: from there on
+            drift is certain enough.
         lower_p: one-sided p that the pictures are as alike as the photos.
         mutual: mean cosine between the pictures.
     """
@@ -182,13 +184,14 @@ class IdentityFacts:
     retention_low: float | None = None
     retention_high: float | None = None
     retention_best: float | None = None
-    keep_retention: float | None = None
+    own_retention: float | None = None
     likeness: float | None = None
     likeness_p10: float | None = None
     lowest: float | None = None
     lost_share: float | None = None
     under_keep: int = 0
-    alarm_at: int | None = None
+    as_strangers: float | None = None
+    alarm_from: float | None = None
     lower_p: float | None = None
     mutual: float | None = None
 

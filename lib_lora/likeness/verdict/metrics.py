@@ -147,17 +147,20 @@ def _identity(shown: PictureSet, template: Template, calibration: Calibration) -
     low, high = intervals.bootstrap(lambda rows: values[rows].mean(1), len(values), prompts)
     mean = float(values.mean())
     under_keep = int((values < calibration.lines.keep).sum())
-    alarm_at = intervals.alarm_count(len(values), calibration.lines.below)
+    own = calibration.least_mean(len(values)) if under_keep else calibration.lines.keep
+    as_strangers = float(calibration.lines.as_strangers(values).sum())
+    alarm_from = intervals.alarm_from(len(values), *calibration.own_as_strangers())
     return replace(
         facts,
-        keep_retention=calibration.retention_of_best(calibration.lines.keep) if under_keep < alarm_at else None,
+        own_retention=calibration.retention_of_best(own) if as_strangers < alarm_from else None,
         retention=calibration.retention(mean),
         retention_low=calibration.retention(low),
         retention_high=calibration.retention(high),
         retention_best=calibration.retention_of_best(mean),
         lost_share=float((values < calibration.lines.same).mean()),
         under_keep=under_keep,
-        alarm_at=alarm_at,
+        as_strangers=as_strangers,
+        alarm_from=alarm_from,
         lower_p=intervals.lower_p(values, template.loo),
         mutual=mutual(shown.pictures),
     )

@@ -24,11 +24,12 @@ LOW_WEIGHT = 0.75  # under it the weight is the first thing to change; 0.8 is wh
 
 
 def learned_at(facts: Facts) -> float:
-    """The share of the identity from which it counts as learned: 85 %, and no more than the keep line asks for.
+    """The share of the identity from which it counts as learned: 85 %, or what the person's own pictures may have by
+    chance, if that is less.
 
     Without it, pictures that are all above the keep line of photos that vary much would be called undertrained.
     """
-    lowest = facts.identity.keep_retention
+    lowest = facts.identity.own_retention
     return KEPT if lowest is None else min(KEPT, lowest)
 
 
@@ -42,7 +43,7 @@ _UNDER: tuple[Condition, ...] = (
     _NOT_LEARNED,
     at_least(lambda f: f.identity.retention_best, HALF),
 )
-_SHARPLY: tuple[Condition, ...] = (at_least(lambda f: f.identity.under_keep, lambda f: f.identity.alarm_at),)
+_SHARPLY: tuple[Condition, ...] = (at_least(lambda f: f.identity.as_strangers, lambda f: f.identity.alarm_from),)
 _COLLAPSED: tuple[Condition, ...] = (
     _NOT_LEARNED,
     at_least(lambda f: f.base.uplift, EFFECT),

@@ -94,7 +94,7 @@ def judge(facts: Facts, rules: Sequence[Rule] = RULES, notes: Sequence[Note] = N
 def _lost(facts: Facts) -> bool:
     """The face does not hold, whatever else the verdict is about (an overtrained LoRA can drift too)."""
     kept = facts.identity
-    alarm = kept.alarm_at is not None and kept.under_keep >= kept.alarm_at
+    alarm = kept.alarm_from is not None and (kept.as_strangers or 0.0) >= kept.alarm_from
     return alarm or (kept.retention_best is not None and kept.retention_best < learned_at(facts))
 
 

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from lib_lora.faces.array_types import Array, Numbers, Pixels
-from lib_lora.faces.finding.yunet import YuNet
+from lib_lora.faces.yunet import YuNet
 
 Look = Callable[[YuNet, Pixels, Array], Array]
 TILTED = 8.0  # degrees; upright heads are seen at up to 6

@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 
 from lib_lora.faces.array_types import Array, Pixels
-from lib_lora.faces.finding.upright import upright
-from lib_lora.faces.finding.yunet import YuNet
+from lib_lora.faces.upright import upright
+from lib_lora.faces.yunet import YuNet
 
 SIDES = (640, 320, 160)  # longest side in pixels at which the detector looks; never larger than the picture
 LARGER = 1280  # where nothing was found: small faces in a large picture

@@ -1,1 +1,0 @@
-"""Where faces are in a picture, and their five points."""
