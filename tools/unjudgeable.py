@@ -28,15 +28,18 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from bench.spoilt_pictures import SPOILS, compressed, mild  # noqa: E402
+from lib_lora.faces import align, model_pack  # noqa: E402
 from lib_lora.faces.array_types import Array, Numbers  # noqa: E402
-from lib_lora.faces.opencv_engine import SFaceEngine  # noqa: E402
+from lib_lora.faces.detection import find  # noqa: E402
+from lib_lora.faces.opencv_engine import MODELS  # noqa: E402
 from lib_lora.faces.unjudgeable import COVERS, FILE, LEAST_PX, STYLES, cover_features, style_features  # noqa: E402
+from lib_lora.faces.yunet import YuNet  # noqa: E402
 from lib_lora.files import atomic_file, sha256  # noqa: E402
 from lib_lora.models.families.identify import identify  # noqa: E402
 from tools.cohort import COHORT, LEFT_OUT, ONE_PICTURE, SEED, Painter, networks  # noqa: E402
 
 CANDIDATES = 110  # of the cohort's; those that `LEFT_OUT` names wear sunglasses or are young
-SIDES = (192, 256, 384, 512, 512, 640)  # pixels of the pictures
+SIDES = (192, 256, 320, 400)  # pixels of the pictures
 PAINTED_SIDES = (128, 128, 192, 256)  # of those that pass a VAE
 PENALTY = 2e-3  # of the squared weights
 KINDS = ("", *COVERS, *STYLES)
@@ -82,7 +85,7 @@ class Vae:
         return reconstruct(self._vae, image.resize((side, side), Image.Resampling.LANCZOS))
 
 
-def rows_of(path: Path, number: int, engine: SFaceEngine, vae: Vae) -> list[tuple[str, list[Array]]]:
+def rows_of(path: Path, number: int, detector: YuNet, vae: Vae) -> list[tuple[str, list[Array]]]:
     """A picture as it is, made harder, as if painted, and spoilt in every way: its kind, and what each model sees."""
     random = np.random.default_rng([SEED, 5, number])
     with Image.open(path) as found:
@@ -92,12 +95,12 @@ def rows_of(path: Path, number: int, engine: SFaceEngine, vae: Vae) -> list[tupl
         side = int(random.choice(SIDES))
         base = whole.resize((side, side), Image.Resampling.LANCZOS)
         base = mild(base, random) if harder else base
-        faces = engine.faces(base)
-        if not faces:
+        rows = find(detector, np.asarray(base, np.uint8))
+        if not len(rows):
             continue
         made += [("", base), ("", mild(base, random)), ("", vae(base, int(random.choice(PAINTED_SIDES))))]
         for name, spoil in SPOILS.items():
-            spoilt = spoil(base, faces[0].points, random)
+            spoilt = spoil(base, rows[0][4:14].reshape(5, 2), random)
             if name != "heavy compression" and random.random() < 0.4:
                 spoilt = compressed(spoilt, int(random.integers(60, 95)))
             if NAMES[name] in COVERS and random.random() < 0.4:
@@ -105,11 +108,14 @@ def rows_of(path: Path, number: int, engine: SFaceEngine, vae: Vae) -> list[tupl
             made.append((NAMES[name], spoilt))
     result = []
     for kind, image in made:
-        faces = engine.faces(image)
-        if not faces or faces[0].px < LEAST_PX or faces[0].crop is None:
+        pixels = np.asarray(image, np.uint8)
+        rows = find(detector, pixels)
+        if not len(rows) or rows[0][2:4].max() < LEAST_PX:
             continue
-        crop, pixels = faces[0].crop, np.asarray(image, np.uint8)
-        seen = [cover_features(crop, place) for place in range(len(COVERS))] + [style_features(pixels, faces[0].box)]
+        crop = align.crop(pixels, rows[0][4:14].reshape(5, 2))
+        left, top, width, height = (float(value) for value in rows[0][:4])
+        style = style_features(pixels, (left, top, width, height))
+        seen = [*(cover_features(crop, place) for place in range(len(COVERS))), style]
         result.append((kind, seen))
         mirrored = np.ascontiguousarray(crop[:, ::-1])
         result.append((kind, [*(cover_features(mirrored, place) for place in range(len(COVERS))), seen[-1]]))
@@ -139,14 +145,15 @@ def main() -> None:
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     cv2.setNumThreads(options.threads)
-    files, engine, vae = pictures(options.folder, options.threads), SFaceEngine(), Vae()
+    files, vae = pictures(options.folder, options.threads), Vae()
+    detector = YuNet(model_pack.rebuild(MODELS / "yunet_2023mar.npz"))
     began = time.monotonic()
     print(f"{len(files)} people", flush=True)
     found: list[tuple[str, list[Array]]] = []
     for number, path in enumerate(files):
         kept = path.with_suffix(".npz")
         if not kept.exists():
-            rows = rows_of(path, number, engine, vae)
+            rows = rows_of(path, number, detector, vae)
             parts = {f"m{model}": np.stack([seen[model] for _, seen in rows]) for model in range(len(COVERS) + 1)}
             with atomic_file(kept) as file:
                 np.savez(

@@ -133,7 +133,7 @@ def test_lines_by_hand():
 
 def test_what_pictures_add_up_to_by_hand():
     lines = Lines(0.3, COHORT, keep=0.65, same=0.62, reach=0.5)
-    for likeness, counts in ((0.9, 0), (0.7, 0), (0.55, 0.5), (0.4, 1), (0.1, 1)):
+    for likeness, counts in ((0.9, 0), (0.65, 0), (0.64, 0.2), (0.55, 0.5), (0.4, 1), (0.1, 1)):
         assert lines.as_strangers(np.array([likeness])) == pytest.approx(counts)
     assert lines.as_strangers(np.array([0.9, 0.55, 0.2])).tolist() == pytest.approx([0, 0.5, 1])
     old = Lines(0.3, COHORT, keep=0.65, same=0.5)  # of a report that did not keep the strangers' reach

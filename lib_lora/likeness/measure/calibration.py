@@ -78,13 +78,15 @@ class Lines:
     def as_strangers(self, likenesses: Numbers) -> Numbers:
         """How much each picture with one of these likenesses counts as a stranger's, from 0 (the person) to 1.
 
-        A picture counts 0 from `ABOVE` over the keep line and 1 from `UNDER` under the strangers' reach, and in
-        between by where it lies. A person's hard pictures lie a little under the keep line, strangers far under it: so
-        this tells three strangers from three hard pictures, which a count of pictures under the line cannot.
+        A picture on the keep line or above it counts 0, one `UNDER` the strangers' reach or lower counts 1, and one in
+        between by how far it lies from `ABOVE` the keep line to there. A person's hard pictures lie a little under the
+        keep line, strangers far under it: so this tells three strangers from three hard pictures, which a count of
+        pictures under the line cannot.
         """
         top = self.keep + ABOVE
         end = min(self.same if self.reach is None else self.reach, self.keep) - UNDER
-        return np.asarray(np.clip((top - likenesses) / (top - end), 0.0, 1.0), np.float64)
+        shares = np.clip((top - likenesses) / (top - end), 0.0, 1.0)
+        return np.asarray(np.where(likenesses < self.keep, shares, 0.0), np.float64)
 
 
 @dataclass(frozen=True)
