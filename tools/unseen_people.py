@@ -45,7 +45,8 @@ EVERY = 3  # one picture in so many is a turned one
 
 
 class Studio:
-    """Paints pictures of a candidate, and keeps them in a folder."""
+    """Paints pictures of a candidate, and keeps them and what was measured in a folder, so that the command goes on
+    where it was stopped; with another engine or other ways to spoil pictures take another folder."""
 
     def __init__(self, painter: Painter, folder: Path) -> None:
         self._painter, self._folder = painter, folder
@@ -124,7 +125,13 @@ def main() -> None:
     engine, second = SFaceEngine(), SecondRecogniser()
     clean, hard, began = [], [], time.monotonic()
     for person in PEOPLE:
-        plain, harder, numbers = measure(studio, person, engine, second)
+        kept = options.folder / f"person-{person:04}.npz"
+        if not kept.exists():
+            plain, harder, numbers = measure(studio, person, engine, second)
+            with atomic_file(kept) as file:
+                np.savez(file, plain=plain, harder=harder, numbers=np.array(numbers))
+        with np.load(kept) as archive:
+            plain, harder, numbers = archive["plain"], archive["harder"], archive["numbers"].tolist()
         sheet(studio, options.folder / f"person-{person:04}.png", [(person, number) for number in numbers], columns=12)
         print(
             f"person {person}: {PICTURES} of {numbers[-1] + 1} pictures, {time.monotonic() - began:.0f} s", flush=True
