@@ -98,6 +98,8 @@ class Forge(Webui):
 
     def refuses(self, family: str) -> str:
         """See `Host`. It lists the kinds of model that it loads."""
+        if why := self.sends_away():
+            return why
         kinds = [kind for one in ask_or("backend.loader:possible_models", ()) for kind in one.matched_guesses]
         known, wanted = {kind.__name__ for kind in kinds}, family_named(family)
         if not kinds or not wanted.forge_name or wanted.forge_name in known:
@@ -137,6 +139,15 @@ class Neo(Forge):
     def __init__(self) -> None:
         super().__init__()
         self.version = str(ask_or("modules_forge.forge_version:release", self.version))
+
+    def sends_away(self) -> str:
+        """See `PaintingWebui`. A modified Neo (exo101's) can let a service on the internet paint everything."""
+        if ask_or("shared:opts.forge_model_mode", "local") in (None, "", "local"):
+            return ""
+        return (
+            "This webui is set to send prompts to a service on the internet, which would paint the test pictures: let"
+            " SameFace itself paint them, or switch to local models at the top of the webui's page."
+        )
 
 
 class ReForge(Forge):

@@ -44,6 +44,11 @@ class PaintingWebui(Host):
         """Whether not-a-numbers become a black picture, and no error."""
         return False
 
+    def sends_away(self) -> str:
+        """Why it must not be asked for pictures: it would send their prompts to another machine. One sentence; empty =
+        it paints them here."""
+        return ""
+
     @abstractmethod
     def on_its_thread(self, work: Callable[[], Any]) -> Any:
         """Run what touches the models where this webui wants it."""
@@ -87,6 +92,7 @@ def paint(
     """See `JobHost.paint`."""
     if not pictures:
         return
+    _see_that_it_paints_here(host)
     samplers = ask("sd_samplers:all_samplers_map")
     unknown = sorted({picture.sampler for picture in pictures if picture.sampler not in samplers})
     if unknown:
@@ -195,6 +201,7 @@ def _painted(
                 closing(_request(pictures, stem)) as p,
             ):
                 p.scripts, p.script_args = runner, ()
+                _see_that_it_paints_here(host)  # the user may change it between two pictures
                 processed = ask("processing:process_images")(p)
         except UserError:
             raise
@@ -219,6 +226,11 @@ def _painted(
         ask("shared:state.end")()
         getattr(ask_or("shared:total_tqdm"), "clear", _nothing)()
     return list(zip(processed.images, processed.infotexts, strict=False))
+
+
+def _see_that_it_paints_here(host: PaintingWebui) -> None:
+    if why := host.sends_away():
+        raise UserError(why, code="webui-paints-elsewhere")
 
 
 def _request(pictures: list[Cell], stem: str) -> Any:

@@ -1,5 +1,6 @@
 """How pictures are shown, in a real browser: labelled, in one order, large beside a photo with a slider; Use with the
-file of the LoRA; a zip that tells how far it is and is cancelled. Nothing is trained or painted."""
+file of the LoRA; a zip that tells how far it is and is cancelled; words that can be read in any theme. Nothing is
+trained or painted."""
 
 from __future__ import annotations
 
@@ -25,6 +26,62 @@ from lib_lora.workspace.workspace import CharacterFolder
 PHOTOS = sorted((ROOT / "tests" / "data" / "personas" / "mara").glob("*.jpg"))
 LORA = "mara-001-000400.safetensors"
 STATE = "**/sameface/v1/state?since=*"
+BARE = r"""() => {
+    const sheets = [...document.querySelectorAll('style, link[rel=stylesheet]')];
+    sheets.filter((one) => !/#sameface|style\.css/.test(one.href || one.textContent)).forEach((one) => one.remove());
+    document.head.append(Object.assign(document.createElement('style'), { id: 'theme' }));
+}"""
+DARK_PAGE = "* { transition: none !important } html, body { background: rgb(32 32 32) !important; color: #ccc }"
+# what the UX fork names its colours; it takes away gradio's own style sheets, and .dark means nothing to it
+UX = (
+    ":root { --ae-main-bg-color: rgb(32 32 32); --ae-label-color: rgb(255 255 255 / 75%); --ae-primary-color: #1485d8;"
+    " --ae-panel-bg-color: rgb(64 64 64 / 50%); --ae-panel-border-color: rgb(64 64 64 / 75%);"
+    " --ae-input-bg-color: rgb(0 0 0 / 25%); --ae-input-border-color: rgb(0 0 0 / 10%) }"
+)
+UX_LIGHT = (
+    UX.replace("32 32 32", "225 225 225").replace("255 255 255 / 75%", "0 0 0 / 90%").replace("64 64 64", "205 " * 3)
+)
+# Text of too little contrast with what is below it, as WCAG 2.2 measures it (1.4.3: 4.5, where it is large 3); what is
+# disabled, and what lies on a gradient or a picture, is left out.
+FAINT = r"""() => {
+    const canvas = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
+    const known = {};
+    const levels = (color) => (known[color] = known[color] || (() => {
+        canvas.clearRect(0, 0, 1, 1);
+        canvas.fillStyle = color;
+        canvas.fillRect(0, 0, 1, 1);
+        const [r, g, b, a] = canvas.getImageData(0, 0, 1, 1).data;
+        return [r, g, b, a / 255];
+    })());
+    const over = (top, below) => [0, 1, 2].map((i) => top[i] * top[3] + below[i] * (1 - top[3])).concat(1);
+    const light = ([...rgb]) => {
+        const [r, g, b] = rgb.slice(0, 3).map((v) => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    };
+    const found = [];
+    let looked = 0;
+    for (const one of document.querySelectorAll('#sameface *')) {
+        const words = [...one.childNodes].filter((n) => n.nodeType === 3).map((n) => n.data.trim()).join('');
+        const off = one.closest(':disabled, :has(> :disabled), .sf-silent');
+        if (!/\p{L}/u.test(words) || off || !one.checkVisibility()) continue;
+        const chain = [];
+        for (let at = one; at; at = at.parentElement) chain.unshift(getComputedStyle(at));
+        let ground = [255, 255, 255, 1];
+        let unknown = false;
+        for (const style of chain) {
+            ground = over(levels(style.backgroundColor), ground);
+            unknown = style.backgroundImage !== 'none' || (unknown && levels(style.backgroundColor)[3] < 1);
+        }
+        if (unknown) continue;
+        const style = chain.at(-1);
+        const [low, high] = [light(over(levels(style.color), ground)), light(ground)].sort((a, b) => a - b);
+        const large = parseFloat(style.fontSize) >= (style.fontWeight >= 700 ? 18.66 : 24);
+        looked += 1;
+        const ratio = (high + 0.05) / (low + 0.05);
+        if (ratio < (large ? 3 : 4.5)) found.push(`${words.slice(0, 40)}: ${ratio.toFixed(2)} (${one.className})`);
+    }
+    return { looked, found };
+}"""
 
 
 def planted(folder: CharacterFolder) -> None:
@@ -224,3 +281,30 @@ def test_only_what_can_be_read_is_promised(person: Visitor) -> None:
     panel = to(person, "photos")
     panel.get_by_text("JPEG, PNG, WebP, GIF, BMP, TIFF, or a zip file of them").wait_for()
     assert "heic" not in panel.locator("input[type=file]").first.get_attribute("accept")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_every_word_can_be_read(theme: str, chromium: Any, webui: Page) -> None:
+    guest = Visitor(chromium, f"{webui.address}/?__theme={theme}", "contrast")
+    guest.come()
+    until(guest.page, "() => choice.chosenCharacter()")
+    _read_all(guest, theme)
+    guest.page.evaluate(BARE)
+    for name, style in (("ux", DARK_PAGE + UX), ("ux-light", UX_LIGHT), ("no-colours", DARK_PAGE)):
+        guest.page.evaluate("style => { document.querySelector('#theme').textContent = style; }", style)
+        _read_all(guest, f"{theme}-{name}")
+    assert guest.errors == []
+    guest.page.close()
+
+
+def _read_all(guest: Visitor, name: str) -> None:
+    looked = 0
+    for step, last in (("photos", ".sf-photo"), ("train", "p"), ("test", ".sf-verdict"), ("doctor", ".sf-check")):
+        go(guest.page, step, "mara")
+        guest.page.locator(f"#sf-panel-{step} {last}").locator("visible=true").first.wait_for()
+        seen = guest.page.evaluate(FAINT)
+        if step == "test":
+            guest.photograph(name)
+        assert seen["found"] == [], (name, step)
+        looked += seen["looked"]
+    assert looked > 100

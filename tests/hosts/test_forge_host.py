@@ -256,6 +256,31 @@ def test_families_that_it_does_not_load_are_refused(webui: SimpleNamespace) -> N
     assert webui.kind != "neo" or "does not load models of" in refused["sd2"]
 
 
+def test_a_neo_that_would_send_prompts_to_a_service_is_not_asked_to_paint(webui: SimpleNamespace) -> None:
+    webui.shared.opts.forge_model_mode = "api"
+    if webui.kind != "neo":  # the others have no such mode
+        assert len(painted(webui, [PICTURE])) == 1
+        return
+    for family in ("sd1", "sdxl"):
+        assert "SameFace itself" in webui.host.refuses(family)  # so the worker paints
+    with raises("webui-paints-elsewhere", has=("a service on the internet", "local models")):
+        painted(webui, [PICTURE])
+    webui.shared.opts.forge_model_mode, paint, seen = "local", webui.processing.painter, []
+
+    def painter(*arguments: Any) -> Image.Image:
+        webui.shared.opts.forge_model_mode = "api"  # the user switches while pictures are painted
+        return paint(*arguments)
+
+    webui.processing.painter = painter
+    pictures = [replace(PICTURE, seed=seed) for seed in range(6)]
+    with raises("webui-paints-elsewhere"):
+        webui.host.paint(pictures, None, lambda number, *_: seen.append(number), lambda: False)
+    assert seen == [0, 1, 2, 3]  # those that were asked for before
+    assert not [event for event in webui.events if event.startswith("sent")]
+    assert not webui.host.busy()
+    assert webui.host.paints()
+
+
 def test_what_neo_dropped_is_not_offered(webui: SimpleNamespace) -> None:
     assert [one.name for one in webui.host.captioners() if webui.kind == "neo"] == []
 

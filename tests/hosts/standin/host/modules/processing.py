@@ -131,6 +131,9 @@ def _infotext(p, prompt, negative, seed):
 
 
 def process_images(p):
+    if KIND == "neo" and getattr(shared.opts, "forge_model_mode", "local") == "api":
+        note(f"sent to a service: {p.prompt}")
+        return Processed([_noise(str(p.prompt), p.width, p.height)] * p.n_iter, [""] * p.n_iter, [], [])
     if KIND == "reforge" and p.scripts is None:
         raise AttributeError("'NoneType' object has no attribute 'alwayson_scripts'")
     if p.scripts is not None:

@@ -39,6 +39,7 @@ opts = options.Options(
         "lora_filter_disabled": OptionInfo(True, "Always show all networks"),
         "lora_preset_filter": OptionInfo(False, "Filter Lora based on selected Preset"),
         "forge_preset": OptionInfo("sd", "UI Preset"),
+        "forge_model_mode": OptionInfo("local", "Who paints"),
         "lora_hide_unknown_for_versions": OptionInfo([], "Hide networks of unknown versions"),
         "lora_add_hashes_to_infotext": OptionInfo(True, "Add Lora hashes to infotext"),
         "extra_networks_default_multiplier": OptionInfo(1.0, "Default multiplier"),
