@@ -38,7 +38,7 @@ from lib_lora.files import atomic_file, sha256  # noqa: E402
 from lib_lora.models.families.identify import identify  # noqa: E402
 from tools.cohort import COHORT, LEFT_OUT, ONE_PICTURE, SEED, Painter, networks  # noqa: E402
 
-CANDIDATES = 110  # of the cohort's; those that `LEFT_OUT` names wear sunglasses or are young
+CANDIDATES = 39  # of the cohort's; those that `LEFT_OUT` names wear sunglasses or are young
 SIDES = (192, 256, 320, 400)  # pixels of the pictures
 PAINTED_SIDES = (128, 128, 192, 256)  # of those that pass a VAE
 PENALTY = 2e-3  # of the squared weights

@@ -29,11 +29,11 @@ FILE = Path(__file__).parent / "models" / "unjudgeable.npz"
 COVERS: tuple[Hidden, ...] = ("eyes covered", "lower half covered")  # in the order of the models' outputs
 STYLES: tuple[Hidden, ...] = ("heavily compressed", "posterised", "painted")
 SURE = {
-    "eyes covered": 0.9,
-    "lower half covered": 0.9,
-    "heavily compressed": 0.9,
-    "posterised": 0.9,
-    "painted": 0.9,
+    "eyes covered": 0.8,
+    "lower half covered": 0.6,
+    "heavily compressed": 0.7,
+    "posterised": 0.7,
+    "painted": 0.75,
 }  # probability from which each is said
 LEAST_PX = 40  # of a face's longer side; of smaller ones nothing is said
 _REGIONS = ((slice(32, 72), slice(16, 96)), (slice(64, 112), slice(24, 88)))  # of the crop: eyes, and nose tip to chin
