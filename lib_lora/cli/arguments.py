@@ -209,7 +209,7 @@ def engine_of(options: argparse.Namespace) -> FaceEngine:
     """The engine that the options name.
 
     Raises:
-        UserError: as `faces.engine_names.engine_of`.
+        UserError: as `faces.engines.engine_names.engine_of`.
     """
     from lib_lora.faces.engines.engine_names import engine_of
 
