@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from bench.error_rates import share
-from bench.spoilt_pictures import SPOILS, compressed, mild, turned
+from bench.spoilt_pictures import SPOILS, compressed, mild, smoothed, turned
 from lib_lora.character.photo_files import open_photo
 from lib_lora.faces.array_types import Array
 from lib_lora.faces.opencv_engine import SFaceEngine
@@ -46,6 +46,7 @@ def _ways() -> dict[str, Make]:
         "as it is": lambda image, _points, _random: image,
         "mildly harder": lambda image, _points, random: mild(image, random),
         "black and white": lambda image, _points, _random: image.convert("L").convert("RGB"),
+        "skin like plastic": lambda image, _points, random: smoothed(image, random),
         "JPEG of quality 30": lambda image, _points, _random: compressed(image, 30),
     }
     for degrees in ROLLS:

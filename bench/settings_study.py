@@ -379,7 +379,7 @@ def yardstick(person: str, study: Study, work: Path) -> Yardstick:
     from lib_lora.likeness.measure.vae_ceiling import ceiling_of, scores_of
     from lib_lora.likeness.verdict.picture_set import without_drawn
     from lib_lora.workflows.judge.grid_report import asked_of
-    from lib_lora.workflows.judge.scoring import lines_for
+    from lib_lora.workflows.judge.judged_grids import lines_for
     from lib_lora.workflows.photos.character_template import template_of
 
     _take_in(person, work)

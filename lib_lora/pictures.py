@@ -5,6 +5,7 @@ Knows the texts in the file; does not know who paints, or what becomes of the pi
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from lib_lora.files import atomic_file, opened
 
 NEGATIVE = "blurry, deformed, extra limbs, lowres"  # the negative prompt of all test pictures
 GENERATED = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+_MODEL = ", Model: "
 _XMP = (
     '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
     '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
@@ -65,8 +67,8 @@ class Cell:
     variation_seed: int = 0
 
 
-def parameters(cell: Cell) -> str:
-    """How a cell was painted, in A1111's words (its "PNG info")."""
+def parameters(cell: Cell, base: str = "") -> str:
+    """How a cell was painted, in A1111's words (its "PNG info"); `base` is the base model's name, empty = not said."""
     lora = f" <lora:{cell.lora.stem}:{cell.weight:g}>" if cell.lora else ""
     over = f", Denoising strength: {cell.strength:g}" if cell.start else ""
     if cell.variation:
@@ -74,7 +76,19 @@ def parameters(cell: Cell) -> str:
     return (
         f"{cell.prompt}{lora}\nNegative prompt: {cell.negative}\nSteps: {cell.steps}, Sampler: {cell.sampler}, "
         f"CFG scale: {cell.cfg:g}, Seed: {cell.seed}, Size: {cell.width}x{cell.height}{over}"
+        f"{_MODEL + _quoted(base) if base else ''}"
     )
+
+
+def is_painted_as(path: Path, cell: Cell) -> bool:
+    """Whether a picture says that it was painted as the cell asks, with whichever base model."""
+    text = parameters_of(path) or ""
+    return text == parameters(cell) or text.startswith(parameters(cell) + _MODEL)
+
+
+def _quoted(value: str) -> str:
+    """As A1111 writes a value in which its own marks occur."""
+    return json.dumps(value, ensure_ascii=False) if set(value) & set(',:"\n') else value
 
 
 def save_picture(path: Path, picture: Image.Image, cell: Cell, infotext: str = "") -> None:

@@ -27,7 +27,7 @@ from scipy.optimize import minimize
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from bench.spoilt_pictures import SPOILS, compressed, mild  # noqa: E402
+from bench.spoilt_pictures import SPOILS, compressed, mild, smoothed  # noqa: E402
 from lib_lora.faces import align, model_pack  # noqa: E402
 from lib_lora.faces.array_types import Array, Numbers  # noqa: E402
 from lib_lora.faces.detection import find  # noqa: E402
@@ -106,6 +106,10 @@ def rows_of(path: Path, number: int, detector: YuNet, vae: Vae) -> list[tuple[st
             if NAMES[name] in COVERS and random.random() < 0.4:
                 spoilt = vae(spoilt, int(random.choice(PAINTED_SIDES)))
             made.append((NAMES[name], spoilt))
+    smooth = np.random.default_rng([SEED, 6, number])
+    for _ in range(2):
+        side = int(smooth.choice(SIDES))
+        made.append(("", smoothed(whole.resize((side, side), Image.Resampling.LANCZOS), smooth)))
     result = []
     for kind, image in made:
         pixels = np.asarray(image, np.uint8)

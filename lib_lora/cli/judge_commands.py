@@ -40,12 +40,14 @@ def add(command: Commands) -> None:
     score.add_argument(
         "--impostors", type=Path, nargs="+", default=[], metavar="IMAGES", help="pictures of other people, to compare"
     )
+    _base(score)
     engine(score)
 
     compare = command("compare", _compare, "Say which of two grids, or folders of pictures, keeps more of the face.")
     compare.add_argument("a", type=Path, metavar="A", help="folder of a grid or of pictures, or a run")
     compare.add_argument("b", type=Path, metavar="B")
     compare.add_argument("--character", metavar="NAME", help="whose pictures these are, for folders of pictures")
+    _base(compare)
     engine(compare)
 
     choose = command("choose", _choose, "Find the step and the weight of a run to keep.")
@@ -55,7 +57,7 @@ def add(command: Commands) -> None:
         "--weights", type=finite, nargs="+", default=[0.6, 0.8, 1.0], metavar="W", help="(default: 0.6 0.8 1)"
     )
     choose.add_argument(
-        "--cells", type=at_least(5), default=8, metavar="N", help="prompts of the screening (default: 8)"
+        "--cells", type=at_least(5), default=12, metavar="N", help="prompts of the screening (default: 12)"
     )
     painting(choose, least=1)
     engine(choose)
@@ -64,7 +66,16 @@ def add(command: Commands) -> None:
     scorer = command("scorer", _scorer, text, answers=False)
     scorer.add_argument("name", metavar="NAME")
     scorer.add_argument("--json", dest="lines", action="store_true", help="as without: its answers are JSON")
+    _base(scorer)
     engine(scorer)
+
+
+def _base(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--base",
+        metavar="CHECKPOINT",
+        help="the base model that painted the pictures, or 'photos' (default: what their files say)",
+    )
 
 
 def _grid(options: argparse.Namespace) -> Answer:
@@ -93,7 +104,7 @@ def _score(options: argparse.Namespace) -> Answer:
 
     root, engine = data_root(options.data), engine_of(options)
     images = [grid_named(root, one) for one in options.images]
-    return _answer(score_pictures(root, options.name, images, engine, options.impostors))
+    return _answer(score_pictures(root, options.name, images, engine, options.impostors, options.base))
 
 
 def _compare(options: argparse.Namespace) -> Answer:
@@ -101,7 +112,7 @@ def _compare(options: argparse.Namespace) -> Answer:
 
     root = data_root(options.data)
     a, b = grid_named(root, options.a), grid_named(root, options.b)
-    return _answer(compare_sets(root, a, b, options.character, engine_of(options)))
+    return _answer(compare_sets(root, a, b, options.character, engine_of(options), options.base))
 
 
 def _choose(options: argparse.Namespace) -> Answer:
@@ -120,5 +131,6 @@ def _scorer(options: argparse.Namespace) -> int:
     for stream, encoding in ((sys.stdin, "utf-8-sig"), (sys.stdout, "utf-8")):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding=encoding, errors="surrogateescape")
-    serve(Scorer(data_root(options.data), options.name, engine_of(options)), sys.stdin, sys.stdout)
+    scorer = Scorer(data_root(options.data), options.name, engine_of(options), options.base)
+    serve(scorer, sys.stdin, sys.stdout)
     return 0

@@ -25,7 +25,7 @@ from lib_lora.models.families.model_family import ModelInfo
 from lib_lora.models.fast.memory import is_out_of_memory, spilled
 from lib_lora.models.text_conditioning import Conditioning, join
 from lib_lora.models.vae import decode, encode, reconstruct, to_tensor
-from lib_lora.pictures import Cell
+from lib_lora.pictures import Cell, parameters
 
 SAMPLERS: dict[str, tuple[type, dict[str, Any]]] = {
     "Euler": (EulerDiscreteScheduler, {"timestep_spacing": "linspace"}),
@@ -127,6 +127,8 @@ class DiffusersPainter:
             with applied:
                 for latents in self._painted(group):
                     pictures.extend(decode(self.vae, latents))
+                    cell = cells[len(pictures) - 1]
+                    pictures[-1].info["parameters"] = parameters(cell, self.info.path.stem)
                     if each:
                         each(len(pictures) - 1, pictures[-1])
         return pictures

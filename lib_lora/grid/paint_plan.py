@@ -6,6 +6,7 @@ plan's folder holds ``plan.json`` and ``cells/01-ROLE.png``, ``02-ROLE.png``, ..
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,6 +73,35 @@ def _plain(cell: Cell) -> dict[str, Any]:
     unused = {"start": None, "strength": 1.0, "variation": 0.0, "variation_seed": 0}
     # older plans have none of these; what a plan does not use does not stand in it
     return {name: value for name, value in values.items() if name not in unused or value != unused[name]}
+
+
+def cell_key(cell: Cell) -> str:
+    """What tells a cell from all others, wherever its LoRA lies."""
+    return json.dumps(_plain(cell), sort_keys=True)
+
+
+def pictures_of(plan: Path, by: str) -> dict[str, Path]:
+    """The pictures with a LoRA that are there of a plan that was painted `by` the same, by their `cell_key`.
+
+    Args:
+        plan: path of its ``plan.json``.
+        by: see `PaintPlan`.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    values = read_json(plan)
+    if not isinstance(values, dict) or values.get("by", "") != by:
+        return {}
+    found = {}
+    for role, cells in values.items():
+        if not role.isidentifier() or not isinstance(cells, list):
+            continue
+        for number, cell in enumerate(cells, 1):
+            path = plan.parent / CELLS / file_name(role, number)
+            if isinstance(cell, dict) and cell.get("lora") and path.is_file():
+                found[json.dumps(cell, sort_keys=True)] = path
+    return found
 
 
 def planned_folders(parent: Path, plan: PaintPlan) -> Iterator[Path]:

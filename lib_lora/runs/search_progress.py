@@ -30,7 +30,8 @@ class SearchProgress:
         self._before, self._now, self._wanted = self._before + self._now, 0, 0
         self._ahead = list(planned)
         self._of = self._number + len(self._ahead)
-        self._say(self._text)
+        if self._number:
+            self._say(self._text)
 
     def begin(self, text: str) -> None:
         """The next round begins; `text` says what is tried in it."""

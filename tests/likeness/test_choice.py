@@ -17,6 +17,7 @@ from lib_lora.likeness.comparing.choice import (
     candidate,
     choose,
     geometric,
+    least_broken,
     surely_worse,
     to_confirm,
     with_front,
@@ -172,7 +173,12 @@ def test_within_one_standard_error_the_smaller_step_is_taken():
     cells = [cell(300, 1.0, 0.80), cell(600, 1.0, 0.885), cell(900, 1.0, 0.90)]
     assert choose(cells).step == 600
     assert choose([cells[0], replace(cells[1], utility=0.87), cells[2]]).step == 900
-    assert choose([cells[0], cells[1], replace(cells[2], error=0.11)]).step == 300
+    assert choose([cells[0], cells[1], replace(cells[2], error=0.001)]).step == 900
+
+
+def test_no_error_gives_up_more_than_three_percent():
+    cells = [cell(300, 1.0, 0.80), cell(600, 1.0, 0.871), cell(700, 1.0, 0.874), cell(900, 1.0, 0.90, error=0.11)]
+    assert choose(cells).step == 700
 
 
 def test_at_one_step_the_smaller_weight_is_taken():
@@ -238,7 +244,18 @@ def test_what_is_painted_again_is_the_choice_and_then_the_most_useful():
              cell(1000, 1.0, 0.895)]  # fmt: skip
     assert [one.step for one in to_confirm(cells)] == [600, 900, 1000]
     assert [one.step for one in to_confirm(cells, 9)] == [600, 900, 1000, 300]
-    assert to_confirm([cells[2]]) == []
+    assert to_confirm([cells[2]]) == [cells[2]]
+
+
+def test_where_all_break_a_limit_the_least_broken_are_painted_again():
+    cells = [
+        cell(300, 1.0, None, feasible=False, broken=["not measurable"], counted=4),
+        cell(600, 1.0, 0.9, feasible=False, broken=["lost", "copies"]),
+        cell(900, 1.0, 0.5, feasible=False, broken=["lost"]),
+        cell(900, 0.6, None, feasible=False, broken=["not measurable"], counted=3),
+    ]
+    assert [(one.step, one.weight) for one in to_confirm(cells)] == [(900, 1.0), (600, 1.0), (300, 1.0)]
+    assert least_broken([cells[0], cells[3]]) is cells[0]
 
 
 def test_fresh_seeds_take_the_luck_out_of_the_winner():

@@ -57,6 +57,7 @@ COLLAPSED = {**WEAK, "likeness": 0.52, "mutual": 0.59, "uplift": 0.19, "yaw_spre
 CASES = {
     "few photos": {"refusal": "only 5 photos show a face", "photos": 5},
     "not separable": {"refusal": "cannot tell this character from strangers", "separation": 1.2},
+    "origin unknown": {"refusal": "these pictures were painted", "remedy": "Name the base model", "separation": None},
     "no lines": {"refusal": "there are no strangers to compare with", "separation": None},
     "nothing readable": {"read": 0, "counted": 0, "faces": 0},
     "base paints no face": {"no_face": 18, "no_face_share": 0.9, "base_no_face_share": 0.95},

@@ -198,7 +198,7 @@ function words(made, character, runs, job, last) {
   if (gone) return { tone, text, detail: gone };
   const find = {
     label: 'Find the best step and weight',
-    title: 'Paints eight prompts for up to six saved steps at three weights, and the best again.',
+    title: 'Paints twelve prompts for up to six saved steps at three weights, and the best again.',
     do: () => view.form.choose(),
   };
   const count = { n: app.state.limits.test_pictures };
@@ -286,9 +286,10 @@ function failed(job) {
   return { tone, text, detail: gone, buttons: [gone ? train : again, aside] };
 }
 
-function chosen({ run, step, weight, sentence }) {
+function chosen({ run, step, weight, certainty, sentence }) {
   const use = { label: 'Use this LoRA', main: true, do: () => act({ do: 'use', arguments: { run, step, weight } }) };
-  return { tone: 'good', text: sentence, detail: cellName(run, step, weight), buttons: [use] };
+  const tone = ['doubtful', 'unknown'].includes(certainty) ? 'warn' : 'good';
+  return { tone, text: sentence, detail: cellName(run, step, weight), buttons: [use] };
 }
 
 function showJob(made, job, last) {

@@ -1,7 +1,8 @@
 """Which checkpoint at which weight: what must hold, what is traded, and no more training than is needed. Pure.
 
-The best of many noisy numbers is too good by luck. So cells within one standard error of the best count as equal, and
-among equals the smallest step and then the smallest weight is taken; and the winner is confirmed on fresh seeds.
+The best of many noisy numbers is too good by luck. So cells within one standard error of the best, and within 3 % of
+it, count as equal, and among equals the smallest step and then the smallest weight is taken; and the winner is
+confirmed on fresh seeds. There is always an answer: where every cell breaks a limit, the one that breaks fewest.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from lib_lora.likeness.report.report import Report
 NO_FACE_LIMIT = 0.10
 COPY_LIMIT = 0.05
 LOST_LIMIT = 0.05
+MOST_GIVEN_UP = 0.03  # of the best's utility for less training; measured, see docs/likeness.md
 ADHERENCE_RANGE = 0.03  # a fall of CLIP's cosine by this much is worth nothing any more
 WEIGHTS = {"identity": 0.5, "adherence": 0.3, "variety": 0.2}
 
@@ -34,7 +36,7 @@ class Candidate:
         adherence: mean change of CLIP's cosine against the base model; None without CLIP.
         variety: as a share of the base model's; None where not measured.
         no_face, copies, lost: how many pictures of `pictures`.
-        pictures: how many were painted.
+        pictures: how many were painted, and `counted` how many of them can be measured.
         utility: weighted geometric mean of identity, adherence and variety, 0..1; 0 where there is no retention.
         feasible: it breaks no limit; `broken` names those it breaks.
         front: no other feasible candidate is better in one thing and as good in the others.
@@ -50,6 +52,7 @@ class Candidate:
     copies: int = 0
     lost: int = 0
     pictures: int = 0
+    counted: int = 0
     utility: float = 0.0
     feasible: bool = True
     broken: list[str] = field(default_factory=list)
@@ -93,6 +96,7 @@ def candidate(report: Report) -> Candidate:
         copies=facts.copies.count,
         lost=facts.pictures.lost,
         pictures=facts.pictures.count,
+        counted=facts.pictures.counted,
         utility=geometric(parts),
         feasible=not broken,
         broken=broken,
@@ -133,16 +137,27 @@ def choose(candidates: Sequence[Candidate]) -> Candidate | None:
     """The one-standard-error rule (Breiman et al. 1984) over the feasible ones' utility; None where there is none.
 
     Returns:
-        Of the feasible candidates whose retention lies within one standard error of the most useful one's, and whose
-        utility is no further below than that costs: the smallest step, then the smallest weight.
+        Of the feasible candidates whose utility is no further below the most useful one's than one standard error of
+        its retention costs, and no more than 3 % below it: the smallest step, then the smallest weight.
     """
     feasible = [one for one in candidates if one.feasible and one.retention is not None]
     if not feasible:
         return None
     best = max(feasible, key=lambda one: one.utility)
-    slack = _utility_slack(best)
+    slack = min(_utility_slack(best), MOST_GIVEN_UP * best.utility)
     equal = [one for one in feasible if one.utility >= best.utility - slack]
     return min(equal, key=lambda one: (one.step, one.weight))
+
+
+def least_broken(candidates: Sequence[Candidate]) -> Candidate:
+    """The best of candidates none of which is feasible (at least one): a measured one before one that is not, then the
+    fewest limits broken, the highest utility, the most faces that can be measured, the latest step at the highest
+    weight."""
+
+    def rank(one: Candidate) -> tuple[bool, int, float, int, int, float]:
+        return one.retention is not None, -len(one.broken), one.utility, one.counted, one.step, one.weight
+
+    return max(candidates, key=rank)
 
 
 def _utility_slack(best: Candidate) -> float:
@@ -160,11 +175,18 @@ def _utility_slack(best: Candidate) -> float:
 
 
 def to_confirm(candidates: Sequence[Candidate], count: int = 3) -> list[Candidate]:
-    """The candidates to paint again on fresh seeds: the chosen one, then the most useful feasible ones."""
+    """The candidates to paint again on fresh seeds: the chosen one, then the most useful feasible ones; where none is
+    feasible, the least broken ones."""
     chosen = choose(candidates)
-    rest = sorted((one for one in candidates if one.feasible), key=lambda one: -one.utility)
-    ordered = [*([chosen] if chosen else []), *(one for one in rest if one is not chosen)]
-    return ordered[:count]
+    if chosen is None:
+        rest = list(candidates)
+        ordered: list[Candidate] = []
+        while rest and len(ordered) < count:
+            ordered.append(least_broken(rest))
+            rest.remove(ordered[-1])
+        return ordered
+    useful = sorted((one for one in candidates if one.feasible), key=lambda one: -one.utility)
+    return [chosen, *(one for one in useful if one is not chosen)][:count]
 
 
 def surely_worse(reports: Sequence[Report], best: Report) -> list[float]:

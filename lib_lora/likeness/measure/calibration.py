@@ -100,6 +100,7 @@ class Calibration:
         shrunk: what the median likeness of strangers that did not pass the base model was multiplied by (`calibrate`).
         lines: None where `refusal` says why none can be drawn.
         refusal: empty where there can be a verdict.
+        remedy: what to do about the refusal, where it is not about the photos.
     """
 
     photos: Scores | None
@@ -108,6 +109,7 @@ class Calibration:
     lines: Lines | None
     refusal: str = ""
     shrunk: float = 1.0
+    remedy: str = ""
 
     def least_mean(self, pictures: int) -> float:
         """What the mean likeness of so many of the person's next pictures hardly ever falls below: the lower end of

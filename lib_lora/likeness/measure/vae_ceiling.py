@@ -82,6 +82,16 @@ def scores_of(ceiling: Sequence[Ceiling]) -> Numbers:
     return np.array([item.likeness for item in ceiling if item.likeness is not None], np.float64)
 
 
+def faces_of(ceiling: Sequence[Ceiling]) -> list[Quality]:
+    """What is left of the faces."""
+    return [item.face for item in ceiling if item.face is not None]
+
+
+def lost_of(ceiling: Sequence[Ceiling]) -> float | None:
+    """The share of the photos whose face cannot be judged any more; None of none."""
+    return sum(item.likeness is None for item in ceiling) / len(ceiling) if ceiling else None
+
+
 def _others(template: Template) -> dict[str, Numbers]:
     """For each used photo the unit mean of the other ones."""
     used = [item for item in template.used if item.embedding]

@@ -18,6 +18,7 @@ from lib_lora.likeness.measure import intervals
 from lib_lora.likeness.measure.calibration import Calibration
 from lib_lora.likeness.measure.face_measure import ImageScore, Measured
 from lib_lora.likeness.measure.template import Template
+from lib_lora.likeness.measure.vae_ceiling import Ceiling
 from lib_lora.likeness.verdict.facts import Asked, Facts, PictureFacts, Status, flat, nested, status_of
 from lib_lora.likeness.verdict.metrics import facts_of
 from lib_lora.likeness.verdict.picture_set import PictureSet
@@ -123,6 +124,7 @@ class Report:
         clip: the CLIP model that measured adherence and variety; empty where there is none on the machine.
         small_print: what the numbers are not.
         missed: what pictures were asked to show and do not.
+        ceiling: the photos after the base model's VAE; empty where that was not measured.
         version: of this layout.
     """
 
@@ -141,6 +143,7 @@ class Report:
     ruler: str = ""
     small_print: list[str] = field(default_factory=lambda: list(SMALL_PRINT))
     missed: list[Missed] = field(default_factory=list)
+    ceiling: list[Ceiling] = field(default_factory=list)
     version: int = VERSION
 
     def of(self, role: Role) -> list[Row]:
@@ -167,6 +170,7 @@ def make(
     tested: Sequence[Tested] = (),
     clip: str = "",
     ruler: str = "",
+    ceiling: Sequence[Ceiling] = (),
 ) -> Report:
     """The report of measured pictures.
 
@@ -178,7 +182,7 @@ def make(
         licence: of the face engine's models.
         tested: earlier grids of the same run.
         clip: the CLIP model behind `shown.adherence`.
-        ruler: see `Report`.
+        ruler, ceiling: see `Report`.
     """
     facts = facts_of(shown, template, calibration)
     limits = copy_limits(template)
@@ -202,7 +206,7 @@ def make(
 
     leak = shown.leak or []
     ours = rows("lora", paths.pictures, shown.pictures, shown.asked, with_clip)
-    base = rows("base", paths.base, shown.base, shown.asked, without_clip) if shown.base is not None else []
+    base = rows("base", paths.base, shown.base, shown.asked, without_clip) if shown.base and paths.base else []
     if facts.identity.retention is not None and facts.training.step is not None:
         here = (facts.training.step, facts.training.weight)
         tested = [one for one in tested if (one.step, one.weight) != here] + [Tested(*here, facts.identity.retention)]
@@ -221,6 +225,7 @@ def make(
         ruler=ruler,
         tested=sorted(tested, key=lambda one: (one.weight, one.step)),
         missed=missed(*([(row.path, row.asked, row.score) for row in part] for part in (ours, base))),
+        ceiling=list(ceiling),
     )
 
 

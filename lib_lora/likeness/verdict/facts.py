@@ -337,10 +337,12 @@ class Facts:
 
     Attributes:
         refusal: why no line could be drawn; empty where there are lines.
+        remedy: what to do about that, where it is not about the photos; empty = nothing in particular.
         least: how many pictures a verdict needs.
     """
 
     refusal: str = ""
+    remedy: str = ""
     least: int = LEAST_FACES
     lines: LineFacts = field(default_factory=LineFacts)
     photos: ReferenceFacts = field(default_factory=ReferenceFacts)

@@ -47,6 +47,7 @@ def facts_of(shown: PictureSet, template: Template, calibration: Calibration) ->
     lines = calibration.lines
     return Facts(
         refusal=calibration.refusal,
+        remedy=calibration.remedy,
         lines=LineFacts(lines.keep, lines.same) if lines else LineFacts(),
         photos=_photos(template, calibration),
         ceiling=_ceiling(calibration, shown.ceiling_lost),
@@ -104,7 +105,7 @@ def _seen(shown: PictureSet, calibration: Calibration) -> PictureFacts:
         counted=sum(score.counts for score in scores),
         no_face=named.count("no face"),
         no_face_share=share(named.count("no face"), read),
-        no_face_more=named.count("no face") / read - (_without_face(shown.base or ()) or 0.0) if read else None,
+        no_face_more=named.count("no face") / read - (_without_face(shown.without or ()) or 0.0) if read else None,
         small=small,
         small_share=share(small, read),
         small_full=sum(fault == "small" and whole for fault, whole in zip(faults, full, strict=True)),
@@ -168,16 +169,16 @@ def _identity(shown: PictureSet, template: Template, calibration: Calibration) -
 
 def _base(shown: PictureSet, template: Template, calibration: Calibration) -> BaseComparison:
     facts = BaseComparison()
-    if shown.base is not None:
-        gains = pairs(shown.pictures, shown.base)
-        between = mutual(shown.base)
+    if shown.without is not None:
+        gains = pairs(shown.pictures, shown.base) if shown.base is not None else likenesses(())
+        between = mutual(shown.without)
         photos = mean_pair([unpacked(item.embedding) for item in template.used if item.embedding])
         facts = BaseComparison(
             mutual=between,
             mutual_like=max(between + 0.2, 0.75 * photos) if between is not None and photos is not None else None,
-            no_face_share=_without_face(shown.base),
+            no_face_share=_without_face(shown.without),
             uplift_pairs=len(gains),
-            uplift=float(gains.mean()) if len(gains) >= LEAST_FACES else None,
+            uplift=float(gains.mean()) if len(gains) >= LEAST_FACES else _unpaired_uplift(shown),
             uplift_p=intervals.paired_p(gains) if len(gains) >= LEAST_FACES else None,
         )
     if shown.leak is not None and calibration.lines:
@@ -188,6 +189,12 @@ def _base(shown: PictureSet, template: Template, calibration: Calibration) -> Ba
         with_lora, without = (np.asarray(side, np.float64) for side in shown.adherence)
         facts = replace(facts, adherence=float((with_lora - without).mean()))
     return facts
+
+
+def _unpaired_uplift(shown: PictureSet) -> float | None:
+    """Mean likeness minus that of pictures without the LoRA of other prompts; None where there are too few."""
+    ours, others = likenesses(shown.pictures), likenesses(shown.unpaired)
+    return float(ours.mean() - others.mean()) if min(len(ours), len(others)) >= LEAST_FACES else None
 
 
 def _leak_share(shown: PictureSet) -> float | None:

@@ -25,6 +25,7 @@ class PictureSet:
         pictures: with the LoRA (or simply the pictures), in the order of `asked`.
         asked: what each was asked to show.
         base: the same prompts and seeds without the LoRA, in the same order; None where they were not painted.
+        unpaired: pictures without the LoRA of other prompts, where `base` is None; empty = there are none.
         leak: pictures with the LoRA but without the trigger; `leak_of` says for each which of `pictures` has its prompt
             and seed.
         ceiling: faces of the photos after the base model's VAE at the painted size; their skin is the fairest measure.
@@ -38,6 +39,7 @@ class PictureSet:
     pictures: Sequence[Measured]
     asked: Sequence[Asked]
     base: Sequence[Measured] | None = None
+    unpaired: Sequence[Measured] = ()
     leak: Sequence[Measured] | None = None
     leak_of: Sequence[int] = ()
     ceiling: Sequence[Quality] = ()
@@ -45,6 +47,11 @@ class PictureSet:
     adherence: tuple[Sequence[float], Sequence[float]] | None = None
     diversity: tuple[float, float] | None = None
     training: Training = field(default_factory=Training)
+
+    @property
+    def without(self) -> Sequence[Measured] | None:
+        """Pictures without the LoRA, paired or not; None of none."""
+        return self.base if self.base is not None else self.unpaired or None
 
 
 def without_drawn(pictures: Sequence[Measured], asked: Sequence[Asked]) -> list[Measured]:

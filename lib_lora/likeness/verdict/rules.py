@@ -97,6 +97,13 @@ RULES: tuple[Rule, ...] = (
         "people and take them out.",
     ),
     Rule(
+        "origin unknown",
+        "not measurable",
+        (there(lambda f: f.refusal), there(lambda f: f.remedy)),
+        "{refusal}.",
+        "{remedy}.",
+    ),
+    Rule(
         "no lines",
         "not measurable",
         (there(lambda f: f.refusal),),

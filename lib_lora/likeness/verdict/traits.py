@@ -99,9 +99,9 @@ def varied(shown: PictureSet) -> VarietyFacts:
     """How varied the pictures are against those without the LoRA."""
     if shown.diversity is not None and shown.diversity[1] > 0:
         return VarietyFacts(shown.diversity[0] / shown.diversity[1], LEAST_DIVERSITY)
-    if shown.base is None:
+    if shown.without is None:
         return VarietyFacts()
-    ours, plain = _variety(shown.pictures), _variety(shown.base)
+    ours, plain = _variety(shown.pictures), _variety(shown.without)
     return VarietyFacts(ours / plain, LEAST_VARIETY) if ours is not None and plain else VarietyFacts()
 
 

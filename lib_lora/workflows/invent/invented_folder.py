@@ -19,7 +19,7 @@ from lib_lora import file_permissions, typed_settings
 from lib_lora.errors import UserError
 from lib_lora.files import explained, read_json, write_json
 from lib_lora.photos.audit import audit_store
-from lib_lora.pictures import Cell, parameters, parameters_of
+from lib_lora.pictures import Cell, is_painted_as
 from lib_lora.runs.events import EventLog, read_events
 from lib_lora.workspace.workspace import CharacterFolder
 
@@ -189,7 +189,7 @@ class InventedFolder:
         while True:
             name = f"{folder}/{number:04d}.png"
             path = self.path / name
-            if name not in taken and (not path.exists() or parameters_of(path) == parameters(cell)):
+            if name not in taken and (not path.exists() or is_painted_as(path, cell)):
                 return name
             number += 1
 

@@ -1,10 +1,14 @@
-"""Which step and weight of a run to keep: screened on a few prompts, confirmed on all of them with fresh seeds."""
+"""Which step and weight of a run to keep: screened on a few prompts, confirmed on all of them with fresh seeds.
+
+Whatever test grids of the run are there count as evidence and are not painted again. There is always an answer, and how
+sure it is.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -15,22 +19,35 @@ from lib_lora.faces.opencv_engine import SFaceEngine
 from lib_lora.files import write_json
 from lib_lora.grid.cells import Painter
 from lib_lora.grid.paint_plan import PaintPlan
-from lib_lora.grid.prompts import PROMPTS, QUICK
-from lib_lora.likeness.comparing.choice import Candidate, candidate, choose, surely_worse, to_confirm, with_front
-from lib_lora.likeness.report.report import Report
+from lib_lora.grid.prompts import PROMPTS
+from lib_lora.likeness.comparing.choice import (
+    Candidate,
+    candidate,
+    choose,
+    least_broken,
+    surely_worse,
+    to_confirm,
+    with_front,
+)
+from lib_lora.likeness.report.report import REPORT_FILE, Report
 from lib_lora.runs.interruptions import without_interrupted
 from lib_lora.runs.search_progress import SearchProgress
 from lib_lora.training.plan.run_file import Run, saved_steps
 from lib_lora.workflows.judge.grid_report import GridReport
 from lib_lora.workflows.judge.grid_run import FIRST_SEED, GridRequest, GridRun
+from lib_lora.workflows.judge.judged_grids import standing
 from lib_lora.workflows.judge.scoring import Scored
 from lib_lora.workflows.judge.test_grid import paint_and_score
+from lib_lora.workflows.photos.character_template import ruler_of
 
 WEIGHTS = (0.6, 0.8, 1.0)
 CHECKPOINTS = 6
 FRESH_SEED = 5000  # no seed of the screening is among these
 CONFIRMED = 3
+SCREENING = 12  # prompts; a verdict needs five faces, and small base models lose half of them
+MORE_STEPS = 2  # saved steps that the best one's own advice names and that are tried besides
 CHOICE_FILE = "choice.json"
+Certainty = Literal["sure", "likely", "doubtful", "unknown"]
 _BROKEN = {  # as `likeness.comparing.choice.candidate` names the limits
     "copies": "too many pictures copy a photo",
     "lost": "too many pictures show another face",
@@ -44,16 +61,19 @@ class Choice:
     """What was chosen.
 
     Attributes:
-        step, weight: of the winner; None where no cell is good enough.
+        step, weight: of the winner.
+        certainty: "sure" = surely better than all others that were confirmed; "likely" = as good as any; "doubtful" =
+            the best there is, though it breaks a limit or its face does not hold; "unknown" = nothing can be measured.
         sentence: the result in words.
-        screened, confirmed: every cell that was painted, on few prompts and on all with fresh seeds.
+        screened, confirmed: every cell that was tried, on few prompts and on all with fresh seeds.
         worse_p: for each confirmed cell the Holm-corrected p that it is as good as the winner.
         report: path of the winner's confirming report.json.
         kind: its verdict.
     """
 
-    step: int | None
-    weight: float | None
+    step: int
+    weight: float
+    certainty: Certainty
     sentence: str
     screened: list[Candidate]
     confirmed: list[Candidate] = field(default_factory=list)
@@ -77,7 +97,7 @@ class ChoiceRequest:
     steps: Sequence[int] | None = None
     weights: Sequence[float] = WEIGHTS
     grid_steps: int = 20
-    count: int = QUICK
+    count: int = SCREENING
 
 
 def choose_cell(
@@ -115,32 +135,145 @@ def choose_cell(
             step=missing[0],
         )
     grid_run, engine = GridRun(run, emit, painter, painter_id), engine or SFaceEngine()
-    cells = [(step, weight) for step in chosen_steps for weight in sorted(set(request.weights))]
-
-    def asked(step: int, weight: float, prompts: int, seed: int) -> GridRequest:
-        return GridRequest(step, weight, request.grid_steps, prompts, seed)
-
-    screening = grid_run.to_paint([grid_run.plan(asked(*cell, request.count, FIRST_SEED)) for cell in cells])
-    final = grid_run.plan(asked(*cells[-1], len(PROMPTS), FRESH_SEED))  # which cells are confirmed is not known yet
-    fresh = [*grid_run.to_paint([PaintPlan({"base": final["base"]}, final.by)]), *[0] * CONFIRMED][:CONFIRMED]
-    rounds = grid_run.emit = SearchProgress(
-        emit, [*screening, *(len(final["lora"]) + len(final["leak"]) + base for base in fresh)]
-    )
-
-    def grid(step: int, weight: float, prompts: int, seed: int) -> GridReport:
-        rounds.begin(f"step {step:,} at weight {weight:g}")
-        return paint_and_score(run, asked(step, weight, prompts, seed), rounds, False, grid_run, engine)
-
-    screened = with_front([candidate(grid(*cell, request.count, FIRST_SEED).report) for cell in cells])
-    tries = [(one.step, one.weight, len(PROMPTS), FRESH_SEED) for one in to_confirm(screened, CONFIRMED)]
-    rounds.replan(grid_run.to_paint([grid_run.plan(asked(*one)) for one in tries]))
-    finals = [grid(*one) for one in tries]
-    choice, winner = _decided(screened, finals)
+    weights = sorted(set(request.weights))
+    search = _Search(run, grid_run, engine, request, emit)
+    search.screen([(step, weight) for step in chosen_steps for weight in weights])
+    search.confirm()
+    if request.steps is None:
+        for _ in range(MORE_STEPS):
+            step = search.advised()
+            if step not in saved or step in search.steps:
+                break
+            search.screen([(step, weight) for weight in weights])
+            search.confirm()
+    choice, winner = search.decided()
     write_json(run.grids / CHOICE_FILE, typed_settings.to_dict(choice))
     emit("choice", step=choice.step, weight=choice.weight, text=choice.sentence)
-    judged = winner.verdict.judged if winner else any(one.retention is not None for one in screened)
-    drift = judged and (winner is None or winner.verdict.drift)
-    return Scored(_text(choice, run.grids), typed_settings.to_dict(choice), drift, judged)
+    judged = winner.verdict.judged or any(one.retention is not None for one in [*choice.screened, *choice.confirmed])
+    drift = judged and (choice.certainty == "doubtful" or winner.verdict.drift)
+    return Scored(_text(choice), typed_settings.to_dict(choice), drift, judged)
+
+
+class _Search:
+    """The cells that were tried so far.
+
+    Attributes:
+        screened: the report of each cell that was screened, `confirmed` of each that was painted on fresh seeds.
+    """
+
+    def __init__(
+        self, run: Run, grid_run: GridRun, engine: FaceEngine, request: ChoiceRequest, emit: Callable[..., None]
+    ) -> None:
+        self._run, self._grid_run, self._engine, self._request = run, grid_run, engine, request
+        self._ruler = ruler_of(run.character_folder, engine)
+        self._rounds = grid_run.emit = SearchProgress(emit, [])
+        self.screened: dict[tuple[int, float], GridReport] = {}
+        self.confirmed: dict[tuple[int, float], GridReport] = {}
+
+    @property
+    def steps(self) -> set[int]:
+        """That were tried."""
+        return {step for step, _ in self.screened}
+
+    def screen(self, cells: Sequence[tuple[int, float]]) -> None:
+        """Judge cells on the first prompts, by the lines of a whole test grid: the last cell's where there is none."""
+        asked = [self._asked(cell, FIRST_SEED) for cell in cells]
+        whole = self._asked(cells[-1], FIRST_SEED, True)
+        plan = self._grid_run.plan(whole)
+        if standing(self._run, self._grid_run.base, plan, self._run.grids, self._ruler) is None:
+            asked = [whole, *asked]
+        # which cells are confirmed is not known yet
+        final = self._grid_run.plan(self._asked(cells[-1], FRESH_SEED, True))
+        base = self._grid_run.to_paint([PaintPlan({"base": final["base"]}, final.by)])
+        fresh = [*base, *[0] * CONFIRMED][:CONFIRMED]
+        planned = [
+            *self._grid_run.to_paint([self._grid_run.plan(one) for one in asked]),
+            *(len(final["lora"]) + len(final["leak"]) + more for more in fresh),
+        ]
+        self._rounds.replan(planned)
+        for one in asked:
+            found = self._grid(one)
+            if one is not whole:
+                self.screened[one.step, one.weight] = found
+
+    def confirm(self) -> None:
+        """Paint the best of the screened cells again."""
+        tries = [(one.step, one.weight) for one in to_confirm(self._candidates(), CONFIRMED)]
+        tries = [cell for cell in tries if cell not in self.confirmed]
+        asked = [self._asked(cell, FRESH_SEED, True) for cell in tries]
+        self._rounds.replan(self._grid_run.to_paint([self._grid_run.plan(one) for one in asked]))
+        for cell, one in zip(tries, asked, strict=True):
+            self.confirmed[cell] = self._grid(one)
+
+    def advised(self) -> int | None:
+        """The step that the best cell's verdict advises to test; None where it advises something else."""
+        verdict = self._best()[1].report.verdict
+        return int(verdict.value) if verdict.action == "test_step" and verdict.value is not None else None
+
+    def decided(self) -> tuple[Choice, Report]:
+        """What is chosen, and the report that says most about it."""
+        best, judged = self._best()
+        winner, finals = judged.report, list(self.confirmed.values())
+        worse = surely_worse([final.report for final in finals], winner)
+        others = [p for final, p in zip(finals, worse, strict=True) if final is not judged]
+        sure = sum(p < 0.05 for p in others)
+        certainty: Certainty = (
+            "unknown"
+            if best.retention is None
+            else "doubtful"
+            if not best.feasible or winner.verdict.drift or not winner.verdict.judged
+            else "sure"
+            if others and sure == len(others)
+            else "likely"
+        )
+        kept = f"{min(1.0, max(0.0, best.retention or 0.0)):.0%} of the identity on fresh seeds"
+        broken = " and ".join(_BROKEN.get(one, one) for one in best.broken)
+        beyond = f"; surely better than {sure} of the {len(others)} next best" if others else ""
+        said = {
+            "sure": f"{kept}{beyond}. {winner.verdict.headline}.",
+            "likely": f"{kept}{beyond}. {winner.verdict.headline}.",
+            "doubtful": f"it is the best of the {len(self.screened)} tried, but doubtful: "
+            f"{broken or winner.verdict.headline.lower()} ({kept}{beyond}).",
+            "unknown": f"with none of the {len(self.screened)} tried can enough faces be measured, so this is only "
+            f"the usual choice. {winner.verdict.because}",
+        }[certainty]
+        choice = Choice(
+            best.step,
+            best.weight,
+            certainty,
+            f"Keep step {best.step} at weight {best.weight:g}: {said}{self._advice(winner)}",
+            self._candidates(),
+            with_front([candidate(final.report) for final in finals]),
+            worse,
+            str(judged.folder / REPORT_FILE),
+            winner.verdict.kind,
+        )
+        return choice, winner
+
+    def _advice(self, winner: Report) -> str:
+        """What else to do; nothing where it is a cell that was tried, or one that cannot be."""
+        verdict = winner.verdict
+        if verdict.action in ("keep", "test_step", "set_weight"):
+            return ""
+        return f" {verdict.advice}"
+
+    def _best(self) -> tuple[Candidate, GridReport]:
+        """The best confirmed cell and its report."""
+        known = {(one.step, one.weight): one for one in (candidate(found.report) for found in self.confirmed.values())}
+        best = choose(list(known.values())) or least_broken(list(known.values()))
+        return best, self.confirmed[best.step, best.weight]
+
+    def _candidates(self) -> list[Candidate]:
+        return with_front([candidate(self.screened[cell].report) for cell in sorted(self.screened)])
+
+    def _asked(self, cell: tuple[int, float], seed: int, whole: bool = False) -> GridRequest:
+        """A cell on the first prompts, or on all, and then without the trigger too."""
+        count = max(self._request.count, len(PROMPTS)) if whole else self._request.count
+        return GridRequest(*cell, self._request.grid_steps, count, seed, leak=whole)
+
+    def _grid(self, asked: GridRequest) -> GridReport:
+        self._rounds.begin(f"step {asked.step:,} at weight {asked.weight:g}")
+        return paint_and_score(self._run, asked, self._rounds, False, self._grid_run, self._engine)
 
 
 def spread_over(steps: Sequence[int], count: int) -> list[int]:
@@ -151,57 +284,12 @@ def spread_over(steps: Sequence[int], count: int) -> list[int]:
     return [steps[place] for place in places]
 
 
-def _decided(screened: list[Candidate], finals: Sequence[GridReport]) -> tuple[Choice, Report | None]:
-    """What is chosen, and the winner's confirming report."""
-    if not finals:
-        broken = sorted({reason for one in screened for reason in one.broken})
-        nothing = Choice(
-            None,
-            None,
-            f"No step and weight is good enough: {' and '.join(_BROKEN.get(one, one) for one in broken)}. The newest "
-            "step's test says what to do next.",
-            screened,
-        )
-        return nothing, None
-    confirmed = with_front([candidate(final.report) for final in finals])
-    best = choose(confirmed)
-    if best is None:
-        nothing = Choice(
-            None,
-            None,
-            "What looked good in the screening did not hold on fresh seeds. Follow the advice of the best one: "
-            f"{finals[0].report.verdict.advice}",
-            screened,
-            confirmed,
-        )
-        return nothing, None
-    place = confirmed.index(best)
-    winner: Report = finals[place].report
-    worse = surely_worse([final.report for final in finals], winner)
-    sure = sum(p < 0.05 for number, p in enumerate(worse) if number != place)
-    others = len(finals) - 1
-    beyond = f"; surely better than {sure} of the {others} next best" if others else ""
-    choice = Choice(
-        best.step,
-        best.weight,
-        f"Keep step {best.step} at weight {best.weight:g}: {min(1.0, best.retention or 0.0):.0%} of the identity "
-        f"on fresh seeds{beyond}. {winner.verdict.headline}."
-        + ("" if winner.verdict.kind == "consistent" else f" {winner.verdict.advice}"),
-        screened,
-        confirmed,
-        worse,
-        str(finals[place].folder / "report.json"),
-        winner.verdict.kind,
-    )
-    return choice, winner
-
-
-def _text(choice: Choice, grids: Path) -> str:
+def _text(choice: Choice) -> str:
     lines = [choice.sentence, "", "   step  weight  identity        variety  no face  copies  lost  front  breaks"]
     for title, cells in (("screened", choice.screened), ("confirmed on fresh seeds", choice.confirmed)):
         if cells:
             lines += [f"{title}:", *(_line(one) for one in cells)]
-    return "\n".join([*lines, f"Report: {choice.report}" if choice.report else f"Reports: {grids}"])
+    return "\n".join([*lines, f"Report: {choice.report}"])
 
 
 def _line(one: Candidate) -> str:

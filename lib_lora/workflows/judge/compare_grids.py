@@ -19,7 +19,14 @@ from lib_lora.workflows.photos.character_template import template_of
 from lib_lora.workspace.workspace import Workspace
 
 
-def compare_sets(root: Path, a: Path, b: Path, name: str | None = None, engine: FaceEngine | None = None) -> Scored:
+def compare_sets(
+    root: Path,
+    a: Path,
+    b: Path,
+    name: str | None = None,
+    engine: FaceEngine | None = None,
+    base: str | None = None,
+) -> Scored:
     """Compare two sets of pictures.
 
     Args:
@@ -28,12 +35,13 @@ def compare_sets(root: Path, a: Path, b: Path, name: str | None = None, engine: 
             name in both are a pair.
         name: the character, for folders of pictures.
         engine: for folders of pictures; None = the default one.
+        base: for folders of pictures, see `workflows.judge.picture_lines.CharacterLines`.
 
     Raises:
         UserError: nothing to compare, not of one character, or no photo shows a face.
     """
     names = _names(_plain(a), _plain(b))
-    one, two = _report(root, a, name, engine), _report(root, b, name, engine)
+    one, two = _report(root, a, name, engine, base), _report(root, b, name, engine, base)
     result = compare(one, two, names)
     worse = result.better == "a" or two.verdict.drift
     text = _text(result, [one.facts.training.step, two.facts.training.step])
@@ -55,7 +63,7 @@ def _names(a: Path, b: Path) -> tuple[str, str]:
     raise UserError(f"{a} and {b} are the same; name two different sets.", code="compare-same-set")
 
 
-def _report(root: Path, path: Path, name: str | None, engine: FaceEngine | None) -> Report:
+def _report(root: Path, path: Path, name: str | None, engine: FaceEngine | None, base: str | None) -> Report:
     if path.is_file() and path.suffix == ".json":
         return report.load(path)
     if (path / REPORT_FILE).is_file():
@@ -78,7 +86,7 @@ def _report(root: Path, path: Path, name: str | None, engine: FaceEngine | None)
         raise UserError(f"There is no picture in {path}.", code="folder-without-pictures", folder=path)
     engine = engine or SFaceEngine()
     template_of(folder, engine)  # photos without a face are said here, not as too few faces in the pictures
-    return judge_files(engine, folder, name, files, named=True)
+    return judge_files(engine, folder, name, files, named=True, base=base)[0]
 
 
 def _text(result: Comparison, steps: list[int | None]) -> str:

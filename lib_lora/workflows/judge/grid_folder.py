@@ -58,10 +58,7 @@ def notes_of_grids(paths: Sequence[Path]) -> list[str]:
             "LoRA or the trigger word are left out."
         )
         if own := _own_verdict(_grid_of(path)):
-            lines.append(
-                f"The grid's own report says: {own}. It also measures what the base model can show of this face, "
-                "which is not known of single pictures; so the two can differ."
-            )
+            lines.append(f"The grid's own report says: {own}.")
     return lines
 
 

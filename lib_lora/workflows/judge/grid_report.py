@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from lib_lora.files import atomic_file, write_text
 from lib_lora.grid.paint_plan import CELLS, PaintPlan
 from lib_lora.likeness.measure.face_measure import Measured, Measurer
 from lib_lora.likeness.measure.template import Template
-from lib_lora.likeness.measure.vae_ceiling import Ceiling, ceiling_of, scores_of
+from lib_lora.likeness.measure.vae_ceiling import Ceiling, ceiling_of, faces_of, lost_of, scores_of
 from lib_lora.likeness.report import report as reports
 from lib_lora.likeness.report import report_html
 from lib_lora.likeness.report.report import REPORT_FILE, Paths, Report, Row, Subject, Tested
@@ -26,7 +26,7 @@ from lib_lora.likeness.verdict.picture_set import PictureSet, without_drawn
 from lib_lora.pictures import Cell
 from lib_lora.training.plan.run_file import Run, saved_steps
 from lib_lora.workflows.judge.grid_picture import sheet_of
-from lib_lora.workflows.judge.scoring import lines_for
+from lib_lora.workflows.judge.judged_grids import lines_for, standing
 from lib_lora.workflows.photos.character_template import ruler_of, template_of
 from lib_lora.workspace.workspace import RunFolder, data_root
 
@@ -132,19 +132,25 @@ def judge_grid(
         measure = Measurer(engine, template)
         measured = {role: measure(list(paths)) for role, paths in files.items()}
         measured |= {role: without_drawn(measured[role], asked) for role in ("lora", "base")}
-        top = _ceiling(engine, template, run, measured, reconstruct)
-        clip = measured_by_clip(files, plan, emit)
+        known = standing(run, grid.base, plan, folder, ruler)
+        top = known.report.ceiling if known else _ceiling(engine, template, run, measured, reconstruct)
+        lines = (
+            known.report.calibration
+            if known
+            else lines_for(template, measured["base"], ceiling=scores_of(top) if top else None)
+        )
+        clip = measured_by_clip(files["lora"], files["base"], [cell.prompt for cell in plan["base"]], emit)
         report = reports.make(
             PictureSet(
                 pictures=measured["lora"],
                 asked=asked,
                 base=measured["base"],
-                leak=measured["leak"],
+                leak=measured["leak"] or None,
                 leak_of=[names.index(cell.name) for cell in plan["leak"]],
                 adherence=clip.adherence if clip else None,
                 diversity=clip.diversity if clip else None,
-                ceiling=[item.face for item in top if item.face is not None],
-                ceiling_lost=sum(item.likeness is None for item in top) / len(top) if top else None,
+                ceiling=faces_of(top),
+                ceiling_lost=lost_of(top),
                 training=Training(
                     step,
                     weight,
@@ -154,12 +160,13 @@ def judge_grid(
             ),
             paths,
             template,
-            lines_for(template, measured["base"], ceiling=scores_of(top) if top else None),
+            lines,
             subject,
             engine.licence,
             earlier,
             clip.model if clip else "",
             ruler,
+            top,
         )
     return _write(report, folder, run.character_folder.photos, emit)
 
@@ -171,8 +178,14 @@ def _ceiling(
     measured: dict[str, list[Measured]],
     reconstruct: Reconstruct | None,
 ) -> list[Ceiling]:
-    """The photos after the VAE at the painted face sizes; empty where nothing was painted or there is no VAE."""
-    sizes = [item.score.face.px for role in ("lora", "base") for item in measured[role] if item.score.face]
+    """The photos after the VAE at the sizes of the painted faces that count; empty where there are none, or no VAE.
+
+    A face that is too small to be judged says nothing of how the others are to be judged. Where none counts, all do:
+    then it is said whether the base model can show the face at all.
+    """
+    scores = [item.score for role in ("lora", "base") for item in measured[role]]
+    counted = [score.face.px for score in scores if score.face and score.counts]
+    sizes = counted or [score.face.px for score in scores if score.face]
     if reconstruct is None or not sizes:
         return []
     return ceiling_of(engine, template, list_photos(run.character_folder.photos), sizes, reconstruct)
@@ -212,18 +225,22 @@ class ByClip:
     diversity: tuple[float, float] | None
 
 
-def measured_by_clip(files: dict[str, list[Path]], plan: PaintPlan, emit: Callable[..., None]) -> ByClip | None:
+def measured_by_clip(
+    ours: Sequence[Path], base: Sequence[Path], prompts: Sequence[str], emit: Callable[..., None]
+) -> ByClip | None:
     """Adherence and diversity; None where no CLIP model is on the machine, or it cannot be used (which is said).
 
-    The prompts without the trigger are those of the pictures without the LoRA; CLIP knows no trigger either.
+    Args:
+        ours, base: pictures with and without the LoRA.
+        prompts: of the pictures without the LoRA, in which the trigger is missing; CLIP knows no trigger either.
+        emit: for events.
     """
-    prompts = [cell.prompt for cell in plan["base"]]
     try:
         weights = find_weights()
         if weights is None:
             return None
         clip = Clip(weights)
-        pictures = [[open_photo(path) for path in files[role]] for role in ("lora", "base")]
+        pictures = [[open_photo(path) for path in part] for part in (ours, base)]
         with_lora, without = (clip.adherence(part, prompts) for part in pictures)
         varied = [diversity(clip.features(part), prompts) for part in pictures]
     except UserError as error:

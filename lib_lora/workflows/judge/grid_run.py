@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -15,7 +16,16 @@ from lib_lora import file_permissions
 from lib_lora.errors import UserError
 from lib_lora.files import digest_of, explained
 from lib_lora.grid.cells import Painter, base_cells, leak_cells, test_cells, with_lora
-from lib_lora.grid.paint_plan import CELLS, PaintPlan, paint_missing, planned_folders
+from lib_lora.grid.paint_plan import (
+    CELLS,
+    PLAN_FILE,
+    Keep,
+    PaintPlan,
+    cell_key,
+    paint_missing,
+    pictures_of,
+    planned_folders,
+)
 from lib_lora.grid.prompts import PROMPTS
 from lib_lora.models.families.identify import identify
 from lib_lora.models.families.model_family import ModelInfo, Prediction
@@ -49,6 +59,7 @@ class GridRequest:
         sampler: a name that the painter knows.
         cfg: guidance scale; None = the one at which the run's base model is tested.
         side: pixels of a square picture; None = the side that the run was trained at.
+        leak: paint a few pictures without the trigger too.
     """
 
     step: int
@@ -59,6 +70,7 @@ class GridRequest:
     sampler: str = "Euler"
     cfg: float | None = None
     side: int | None = None
+    leak: bool = True
 
 
 class GridRun:
@@ -122,9 +134,8 @@ class GridRun:
         scale = self.run.file.base.guidance if request.cfg is None else request.cfg
         cells = test_cells(character, side, request.steps, request.first_seed, request.sampler, request.count, scale)
         ours = with_lora(cells, self.run.checkpoint(request.step), request.weight)
-        return PaintPlan(
-            {"base": base_cells(ours, character), "leak": leak_cells(ours, character), "lora": ours}, self.by
-        )
+        leak = leak_cells(ours, character) if request.leak else []
+        return PaintPlan({"base": base_cells(ours, character), "leak": leak, "lora": ours}, self.by)
 
     def paint(self, plan: PaintPlan, again: bool = False) -> Path:
         """Paint what is not there yet; returns the grid's folder with ``plan.json`` and ``cells/``.
@@ -141,25 +152,39 @@ class GridRun:
             or (None if again else next(painted(self.run, plan), None))
             or new_folder(self.run)
         )
-        paint_missing(plan, folder, lambda: self.painter, self._kept, self.emit)
+        kept = self._kept if again else self._kept_or_painted()
+        paint_missing(plan, folder, lambda: self.painter, kept, self.emit)
         return folder
 
     def to_paint(self, plans: Sequence[PaintPlan]) -> list[int]:
         """How many pictures `paint` will have to paint for each of several plans, one after the other."""
-        counts, shared = [], set()
+        counts: list[int] = []
+        shared: set[str] = set()
+        there = self._kept_or_painted()
         for plan in plans:
             folder = unfinished(self.run, plan) or next(painted(self.run, plan), None)
             missing = 0
             for name, cell in plan.items():
                 if folder and (folder / CELLS / name).exists():
                     continue
-                kept = self._kept(cell)
-                if kept is None or not (kept in shared or kept.exists()):
+                kept, key = there(cell), cell_key(cell)
+                if key not in shared and not (kept and kept.exists()):
                     missing += 1
-                if kept:
-                    shared.add(kept)
+                shared.add(key)
             counts.append(missing)
         return counts
+
+    def _kept_or_painted(self) -> Keep:
+        """Where a cell's picture is: kept, or with a LoRA in another grid of this run."""
+        known: dict[str, Path] = {}
+        for path in sorted(self.run.grids.glob(f"*/{PLAN_FILE}"), key=lambda one: (len(one.parent.name), one)):
+            with suppress(UserError):
+                known |= pictures_of(path, self.by)
+
+        def find(cell: Cell) -> Path | None:
+            return self._kept(cell) if cell.lora is None else known.get(cell_key(cell))
+
+        return find
 
     def _kept(self, cell: Cell) -> Path | None:
         """Where the picture of a cell without LoRA is kept for the next grid; None for one with a LoRA."""

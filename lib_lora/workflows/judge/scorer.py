@@ -10,18 +10,17 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
 from lib_lora import typed_settings
 from lib_lora.character.store import load
 from lib_lora.faces.face import FaceEngine
-from lib_lora.likeness.measure.face_measure import Measurer
 from lib_lora.likeness.report import report as reports
-from lib_lora.likeness.report.report import Subject
-from lib_lora.likeness.verdict.facts import Asked, status_of
-from lib_lora.likeness.verdict.picture_set import PictureSet
-from lib_lora.workflows.judge.scoring import lines_for
+from lib_lora.likeness.verdict.facts import status_of
+from lib_lora.workflows.judge.picture_lines import origins_of
+from lib_lora.workflows.judge.scoring import PictureJudge
 from lib_lora.workflows.photos.character_template import ruler_of, template_of
 from lib_lora.workspace.workspace import Workspace
 
@@ -31,17 +30,17 @@ LONGEST = 1 << 20  # characters of a line
 class Scorer:
     """Judges pictures against one character; models, template and lines are loaded once.
 
+    `base` as in `workflows.judge.picture_lines.CharacterLines`.
+
     Raises:
         UserError: no such character, or none of its photos shows a face.
     """
 
-    def __init__(self, root: Path, name: str, engine: FaceEngine) -> None:
+    def __init__(self, root: Path, name: str, engine: FaceEngine, base: str | None = None) -> None:
         folder = Workspace(root).character(name)
         load(folder)
-        self.subject, self.licence = Subject(name), engine.licence
-        self.template, self.ruler = template_of(folder, engine), ruler_of(folder, engine)
-        self.lines = lines_for(self.template)
-        self.measure = Measurer(engine, self.template)
+        template, ruler = template_of(folder, engine), ruler_of(folder, engine)
+        self.judge = PictureJudge(folder, name, engine, template, ruler, base=base)
 
     def answer(self, line: str) -> dict[str, Any]:
         """The answer to one line; an error is an answer too."""
@@ -59,17 +58,17 @@ class Scorer:
         return {"error": 'Send {"image": "PATH"} or {"images": ["PATH", ...]}.'}
 
     def _one(self, image: str) -> dict[str, Any]:
-        score = self.measure([Path(image)])[0].score
+        path = [Path(image)]
+        measured = self.judge.measure(path)
+        lines = self.judge.lines.of(measured, origins_of(path)).calibration
+        score = measured[0].score
         values = typed_settings.to_dict(score)
-        return {**values, "image": image, "status": status_of(score, self.lines), "refusal": self.lines.refusal}
+        return {**values, "image": image, "status": status_of(score, lines), "refusal": lines.refusal}
 
     def _many(self, images: list[str]) -> dict[str, Any]:
-        measured = self.measure([Path(image) for image in images])
-        shown = PictureSet(measured, [Asked()] * len(images))
-        report = reports.make(
-            shown, reports.Paths(images), self.template, self.lines, self.subject, self.licence, ruler=self.ruler
-        )
-        return reports.values_of(report)
+        report, _ = self.judge.report([Path(image) for image in images])
+        rows = [replace(row, path=image) for row, image in zip(report.pictures, images, strict=True)]
+        return reports.values_of(replace(report, pictures=rows))
 
 
 def _refused(images: list[str]) -> dict[str, Any] | None:

@@ -1,9 +1,9 @@
-"""A character's template, kept beside its cache, the lines drawn for it, and pictures judged by them."""
+"""Pictures judged by the lines that hold for them, alone or as a set."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +12,22 @@ from lib_lora.character.store import load
 from lib_lora.errors import UserError
 from lib_lora.faces.face import FaceEngine
 from lib_lora.faces.opencv_engine import SFaceEngine
-from lib_lora.likeness.measure.calibration import BASE, COHORT, GIVEN, Calibration, against, calibrate
-from lib_lora.likeness.measure.cohort import cohort
+from lib_lora.grid.picture_origin import Origin
 from lib_lora.likeness.measure.face_measure import Measured, Measurer
 from lib_lora.likeness.measure.template import Template
+from lib_lora.likeness.measure.vae_ceiling import faces_of, lost_of
 from lib_lora.likeness.report import report as reports
 from lib_lora.likeness.report.report import Report, Subject
 from lib_lora.likeness.report.report_text import as_text
-from lib_lora.likeness.verdict.facts import Asked
-from lib_lora.likeness.verdict.picture_set import PictureSet, likenesses
+from lib_lora.likeness.verdict.facts import Asked, Training
+from lib_lora.likeness.verdict.picture_set import PictureSet, without_drawn
+from lib_lora.runs import run_records
+from lib_lora.runs.origin import planned
+from lib_lora.training.plan.run_file import Run, load_run, saved_steps
 from lib_lora.workflows.judge.grid_folder import judged_of_grid, notes_of_grids
+from lib_lora.workflows.judge.grid_report import ByClip, asked_of, measured_by_clip, tested
+from lib_lora.workflows.judge.judged_grids import JudgedGrid
+from lib_lora.workflows.judge.picture_lines import CharacterLines, PictureLines, base_pictures, origins_of
 from lib_lora.workflows.photos.character_template import ruler_of, template_of
 from lib_lora.workspace.workspace import CharacterFolder, Workspace
 
@@ -43,34 +49,13 @@ class Scored:
     judged: bool = True
 
 
-def lines_for(
-    template: Template,
-    base: Sequence[Measured] | None = None,
-    given: Sequence[Measured] = (),
-    ceiling: Any = None,
-) -> Calibration:
-    """The lines of a character.
-
-    Args:
-        template: of the character.
-        base: pictures painted without the LoRA.
-        given: pictures of other people that the user names.
-        ceiling: leave-one-out scores of the photos after the base model's VAE.
-    """
-    sources = [
-        (BASE, likenesses(base or ())),
-        (GIVEN, likenesses(given)),
-        (COHORT, against(template, cohort(template.engine))),
-    ]
-    return calibrate(template.loo, sources, ceiling)
-
-
 def score_pictures(
     root: Path,
     name: str,
     images: Sequence[Path],
     engine: FaceEngine | None = None,
     impostors: Sequence[Path] = (),
+    base: str | None = None,
 ) -> Scored:
     """Judge picture files, and all pictures of folders, against a character's photos; of a test grid's folder, those
     that were painted with the LoRA.
@@ -81,16 +66,17 @@ def score_pictures(
         images: pictures, or folders of them.
         engine: None = the default one.
         impostors: pictures of other people, or folders of them, to draw the lines with beside the cohort.
+        base: see `CharacterLines`.
 
     Raises:
-        UserError: no such character or picture.
+        UserError: no such character, picture or checkpoint.
     """
     folder = Workspace(root).character(name)
     load(folder)
     files = [picture for path in images for picture in judged_of_grid(path) or pictures_in(path)]
     strangers = [picture for path in impostors for picture in pictures_in(path)]
-    report = judge_files(engine or SFaceEngine(), folder, name, files, strangers)
-    said = notes_of_grids(images)
+    report, note = judge_files(engine or SFaceEngine(), folder, name, files, strangers, base=base)
+    said = [*notes_of_grids(images), *([note] if note else [])]
     text = "\n".join([*said, as_text(report)])
     values = {**reports.values_of(report), "notes": said}
     return Scored(text, values, report.verdict.drift, report.verdict.judged)
@@ -103,22 +89,153 @@ def judge_files(
     files: Sequence[Path],
     strangers: Sequence[Path] = (),
     named: bool = False,
-) -> Report:
-    """The report of picture files of which nothing else is known.
+    base: str | None = None,
+) -> tuple[Report, str]:
+    """The report of picture files, and by which lines they were judged, in one sentence.
 
-    With `named`, pictures of one file name belong together when two reports are compared.
+    With `named`, pictures of one file name belong together when two reports are compared; `base` as in
+    `CharacterLines`.
     """
-    asked = [Asked(path.stem if named else "") for path in files]
-    paths = reports.Paths([path.as_posix() for path in files])
     ruler = ruler_of(folder, engine)
     try:
         template = template_of(folder, engine)
     except UserError as error:
-        return reports.refused(str(error), paths, asked, Subject(name), engine, ruler)
+        paths = reports.Paths([path.as_posix() for path in files])
+        asked = [Asked(path.stem if named else "") for path in files]
+        return reports.refused(str(error), paths, asked, Subject(name), engine, ruler), ""
     measure = Measurer(engine, template)
-    lines = lines_for(template, given=measure(strangers))
-    pictures = measure(files)
-    return reports.make(PictureSet(pictures, asked), paths, template, lines, Subject(name), engine.licence, ruler=ruler)
+    judge = PictureJudge(folder, name, engine, template, ruler, measure(strangers), base)
+    return judge.report(files, named)
+
+
+class PictureJudge:
+    """Judges sets of picture files of one character, each as the test grid of what painted it would.
+
+    Args:
+        folder, name: of the character.
+        engine, template, ruler, given, base: see `CharacterLines`.
+    """
+
+    def __init__(
+        self,
+        folder: CharacterFolder,
+        name: str,
+        engine: FaceEngine,
+        template: Template,
+        ruler: str,
+        given: Sequence[Measured] = (),
+        base: str | None = None,
+    ) -> None:
+        self.lines = CharacterLines(folder, engine, template, ruler, given, base)
+        self.measure = Measurer(engine, template)
+        self._folder, self._name, self._licence = folder, name, engine.licence
+        self._template, self._ruler = template, ruler
+        self._base: tuple[Path | None, list[Measured]] = (None, [])
+
+    def report(self, files: Sequence[Path], named: bool = False) -> tuple[Report, str]:
+        """The report of the files, and by which lines they were judged; `named` as in `judge_files`.
+
+        Raises:
+            UserError: see `CharacterLines.of`.
+        """
+        origins, pictures = origins_of(files), self.measure(files)
+        drawn = self.lines.of(pictures, origins)
+        cells = cells_of(drawn.grid, origins)
+        asked = [asked_of_plan(cell) if cell else Asked() for cell in cells]
+        if cells and all(cells):  # as the grid asked for them
+            pictures = without_drawn(pictures, asked)
+        if named:
+            asked = [replace(what, prompt=path.stem, seed=None) for what, path in zip(asked, files, strict=True)]
+        subject, training, tested = self._trained(drawn, origins)
+        shown = PictureSet(
+            pictures, asked, ceiling=faces_of(drawn.ceiling), ceiling_lost=lost_of(drawn.ceiling), training=training
+        )
+        clip = None
+        if drawn.grid:
+            shown, clip = self._beside(shown, drawn.grid, cells, files)
+        report = reports.make(
+            shown,
+            reports.Paths([path.as_posix() for path in files]),
+            self._template,
+            drawn.calibration,
+            subject,
+            self._licence,
+            tested,
+            clip.model if clip else "",
+            self._ruler,
+            drawn.ceiling,
+        )
+        return report, drawn.note
+
+    def _beside(
+        self, shown: PictureSet, grid: JudgedGrid, cells: Sequence[dict[str, Any] | None], files: Sequence[Path]
+    ) -> tuple[PictureSet, ByClip | None]:
+        """The pictures beside the grid's own without the LoRA: in pairs where all show what the grid asked for."""
+        if self._base[0] != grid.folder:
+            self._base = (grid.folder, base_pictures(grid, self.measure))
+        base = self._base[1]
+        if not all(cells) or len(base) != len(grid.cells):
+            return replace(shown, unpaired=base), None
+        places = [grid.cells.index(cell) for cell in cells if cell]
+        asked = [asked_of_plan(grid.cells[place]) for place in places]
+        paired = without_drawn([base[place] for place in places], asked)
+        beside, prompts = grid.files("base"), [str(cell.get("prompt", "")) for cell in grid.base_cells]
+        clip = measured_by_clip(files, [beside[n] for n in places], [prompts[n] for n in places], lambda *_, **__: None)
+        shown = replace(
+            shown,
+            base=paired,
+            adherence=clip.adherence if clip else None,
+            diversity=clip.diversity if clip else None,
+        )
+        return shown, clip
+
+    def _trained(
+        self, drawn: PictureLines, origins: Sequence[Origin]
+    ) -> tuple[Subject, Training, Sequence[reports.Tested]]:
+        """Which checkpoint at which weight painted the pictures, where all name one that a run has saved."""
+        used = {(origin.lora, origin.weight) for origin in origins}
+        if drawn.painted is None or len(used) != 1:
+            return Subject(self._name), Training(), ()
+        [(lora, weight)] = used
+        base = drawn.grid.report.subject.base if drawn.grid else drawn.painted.base
+        found = checkpoint_called(self._folder, lora) if lora else None
+        if found is None:
+            return Subject(self._name, lora, base), Training(), ()
+        run, step = found
+        earlier = tested(run, self._ruler, base=base)
+        known = tuple((one.step, one.retention) for one in earlier if one.weight == weight)
+        training = Training(step, weight, tuple(saved_steps(run)), known)
+        return Subject(self._name, run.checkpoint(step).name, base, run.file.id), training, earlier
+
+
+def cells_of(grid: JudgedGrid | None, origins: Sequence[Origin]) -> list[dict[str, Any] | None]:
+    """For each picture the cell of the grid with its prompt and seed; None where there is none."""
+    if grid is None:
+        return [None] * len(origins)
+    known = {(" ".join(str(cell.get("prompt", "")).split()), cell.get("seed")): cell for cell in grid.cells}
+    return [known.get((origin.prompt, origin.seed)) for origin in origins]
+
+
+def asked_of_plan(cell: dict[str, Any]) -> Asked:
+    """What a cell of a ``plan.json`` asks for."""
+    return asked_of(planned(cell))
+
+
+def checkpoint_called(folder: CharacterFolder, stem: str) -> tuple[Run, int] | None:
+    """The run and the step of a checkpoint by its file name without the ending, or by that of its newest delivered
+    copy; None where no run of the character saved one."""
+    for place in sorted(folder.runs.glob("*/run.yaml"), reverse=True):
+        try:
+            run = load_run(place.parent)
+        except UserError:
+            continue
+        saved = {run.checkpoint(step).stem: step for step in saved_steps(run)}
+        if stem in saved:
+            return run, saved[stem]
+        for use in run_records.uses(run.folder):
+            if Path(str(use["file"])).stem == stem and use.get("step") in saved.values():
+                return run, int(use["step"])
+    return None
 
 
 def pictures_in(path: Path) -> list[Path]:

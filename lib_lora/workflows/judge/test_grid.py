@@ -15,6 +15,7 @@ from lib_lora.runs.run_names import checkpoint_named, newest
 from lib_lora.training.plan.run_file import Run, saved_steps
 from lib_lora.workflows.judge.grid_report import GridReport, PaintedGrid, judge_grid, read_report
 from lib_lora.workflows.judge.grid_run import GridRequest, GridRun, painted
+from lib_lora.workflows.judge.judged_grids import standing
 from lib_lora.workflows.photos.character_template import ruler_of
 from lib_lora.workspace.workspace import Workspace
 
@@ -62,7 +63,7 @@ def paint_and_score(
     try:
         grid_run, engine = grid_run or GridRun(run, emit), engine or SFaceEngine()
         plan = grid_run.plan(request)
-        if not again and (done := finished_grid(run, plan, ruler_of(run.character_folder, engine))):
+        if not again and (done := finished_grid(run, plan, ruler_of(run.character_folder, engine), grid_run.base)):
             return done
         painted_grid = PaintedGrid(grid_run.paint(plan, again), plan, request.step, request.weight, grid_run.base)
         emit("progress", done=0, total=0, text="Measuring the faces")
@@ -79,9 +80,11 @@ def paint_and_score(
         raise
 
 
-def finished_grid(run: Run, plan: PaintPlan, ruler: str) -> GridReport | None:
-    """The report of the newest grid that was painted by this very plan and judged with this `ruler`
-    (`likeness.report.report.Report`); None where there is none."""
+def finished_grid(run: Run, plan: PaintPlan, ruler: str, base: Path | None = None) -> GridReport | None:
+    """The report of the newest grid that was painted by this very plan, with the checkpoint `base` (None = the run's
+    own), and judged with this `ruler` (`likeness.report.report.Report`) by the lines that hold now; None where there is
+    none."""
+    base = base or Path(run.file.base.path)
     for folder in painted(run, plan):
         try:
             report = read_report(folder)
@@ -89,6 +92,9 @@ def finished_grid(run: Run, plan: PaintPlan, ruler: str) -> GridReport | None:
             continue  # damaged or of another version: it is judged again
         facts = report.report.facts.training
         there = Training(facts.step, saved=tuple(saved_steps(run))).neighbours  # the advice names them
-        if report.report.ruler == ruler and there == (facts.earlier, facts.later) and report.preview.is_file():
+        if report.report.ruler != ruler or there != (facts.earlier, facts.later) or not report.preview.is_file():
+            continue
+        known = standing(run, base, plan, folder, ruler)
+        if known is None or known.report.calibration == report.report.calibration:
             return report
     return None

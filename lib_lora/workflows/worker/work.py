@@ -212,7 +212,7 @@ def choose(arguments: ChooseArguments, context: JobContext) -> Result:
     painter, painter_id = _painter(arguments.painter, run, None, context)
     request = ChoiceRequest(arguments.steps, arguments.weights, arguments.grid_steps)
     result = choose_cell(run, context.emit, request, chosen_engine(context.root), painter, painter_id)
-    chosen = {name: result.values[name] for name in ("step", "weight", "sentence")}
+    chosen = {name: result.values[name] for name in ("step", "weight", "certainty", "sentence")}
     return {"run": run.file.id, **chosen, "grid": Path(result.values["report"]).parent.name}
 
 

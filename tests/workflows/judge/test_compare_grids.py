@@ -140,7 +140,8 @@ def judged(root, sets, eye) -> dict[str, Report]:
     """The same pictures as reports, as a grid has them."""
     folder = Workspace(root).character("Mara ü")
     return {
-        name: judge_files(eye, folder, "Mara ü", sorted(sets[name].iterdir()), named=True) for name in ("sharp", "soft")
+        name: judge_files(eye, folder, "Mara ü", sorted(sets[name].iterdir()), named=True)[0]
+        for name in ("sharp", "soft")
     }
 
 
@@ -245,7 +246,7 @@ def test_the_command_prints_json_alone_and_tells_scripts(main, root, sets, eye, 
 def test_where_neither_side_has_a_verdict_scripts_see_that(main, root, sets, eye, monkeypatch, tmp_path):
     monkeypatch.setattr("lib_lora.cli.judge_commands.engine_of", lambda options: eye)
     folder = Workspace(root).character("Mara ü")
-    report = judge_files(eye, folder, "Mara ü", sorted(sets["sharp"].iterdir()), named=True)
+    report, _ = judge_files(eye, folder, "Mara ü", sorted(sets["sharp"].iterdir()), named=True)
     refused = replace(report, verdict=replace(report.verdict, kind="not measurable", drift=False, judged=False))
     for name in ("eins", "zwei"):
         (tmp_path / name).mkdir()

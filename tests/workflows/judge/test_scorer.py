@@ -74,11 +74,11 @@ def test_one_picture_is_one_flat_answer(scorer):
     own, other = asked(scorer, {"image": path("mara", 12)}, {"image": path("viktor", 0)})
     assert own["image"] == path("mara", 12)
     assert (own["status"], own["reason"], own["refusal"], own["faces"]) == ("ok", "", "", 1)
-    assert own["likeness"] > scorer.lines.lines.keep
+    assert own["likeness"] > scorer.judge.lines.photos.lines.keep
     assert own["nearest"] in {f"{number:02d}.jpg" for number in range(PHOTOS)}
     assert own["face"]["px"] > 100
     assert other["status"] == "lost"
-    assert other["likeness"] < scorer.lines.lines.same
+    assert other["likeness"] < scorer.judge.lines.photos.lines.same
     assert set(own) == set(other)
 
 

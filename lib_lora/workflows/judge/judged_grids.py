@@ -1,0 +1,168 @@
+"""A character's judged test grids, and the lines that the one that knows most has drawn.
+
+A grid measures two things of its base model that pictures alone do not tell: what its VAE lets through of this face,
+and how like this character the people are whom it paints anyway. Lines drawn from them hold for every picture of the
+character that this base model paints at this size, so that a picture is called the same wherever it is judged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lib_lora.errors import UserError
+from lib_lora.files import read_json
+from lib_lora.grid.paint_plan import CELLS, PLAN_FILE, PaintPlan, file_name
+from lib_lora.grid.picture_origin import Origin, is_same_base, origin_of
+from lib_lora.likeness.measure.calibration import BASE, COHORT, GIVEN, Calibration, against, calibrate
+from lib_lora.likeness.measure.cohort import cohort
+from lib_lora.likeness.measure.face_measure import Measured
+from lib_lora.likeness.measure.template import Template
+from lib_lora.likeness.measure.vae_ceiling import scores_of
+from lib_lora.likeness.report import report as reports
+from lib_lora.likeness.report.report import REPORT_FILE, Report
+from lib_lora.likeness.verdict.picture_set import likenesses
+from lib_lora.training.plan.run_file import Run, load_run
+from lib_lora.workspace.workspace import CharacterFolder
+
+
+@dataclass(frozen=True)
+class JudgedGrid:
+    """A judged grid that has lines.
+
+    Attributes:
+        folder: its folder.
+        report: its report.
+        cells: what each picture with the LoRA was asked to be, as in ``plan.json``; `base_cells` of those without.
+        painted: the base model and VAE that painted it.
+    """
+
+    folder: Path
+    report: Report
+    cells: Sequence[dict[str, Any]]
+    base_cells: Sequence[dict[str, Any]]
+    painted: Origin
+
+    @property
+    def sizes(self) -> frozenset[tuple[int, int]]:
+        """Widths and heights of its pictures."""
+        return sizes_of(self.cells)
+
+    def files(self, role: str) -> list[Path]:
+        """Where the pictures of a role lie."""
+        count = len(self.cells if role == "lora" else self.base_cells)
+        return [self.folder / CELLS / file_name(role, number) for number in range(1, count + 1)]
+
+    def calibration(self, template: Template, given: Sequence[Measured]) -> Calibration:
+        """Its lines; drawn again where pictures of other people are given besides."""
+        if not given:
+            return self.report.calibration
+        base = [Measured(row.score) for row in self.report.of("base")]
+        return lines_for(template, base, given, scores_of(self.report.ceiling) if self.report.ceiling else None)
+
+
+def lines_for(
+    template: Template,
+    base: Sequence[Measured] | None = None,
+    given: Sequence[Measured] = (),
+    ceiling: Any = None,
+) -> Calibration:
+    """The lines of a character.
+
+    Args:
+        template: of the character.
+        base: pictures painted without the LoRA.
+        given: pictures of other people that the user names.
+        ceiling: leave-one-out scores of the photos after the base model's VAE.
+    """
+    sources = [
+        (BASE, likenesses(base or ())),
+        (GIVEN, likenesses(given)),
+        (COHORT, against(template, cohort(template.engine))),
+    ]
+    return calibrate(template.loo, sources, ceiling)
+
+
+def judged_grids(folder: CharacterFolder, ruler: str) -> Iterator[JudgedGrid]:
+    """The grids of all runs of a character that were judged with this `ruler` (`Report`) and have lines."""
+    for place in sorted(folder.runs.glob("*/run.yaml")):
+        try:
+            run = load_run(place.parent)
+        except UserError:
+            continue  # it is said where the run is asked for by itself
+        for path in sorted(run.grids.glob(f"*/{REPORT_FILE}"), key=lambda one: (len(one.parent.name), one)):
+            found = judged_grid(run, path.parent)
+            if found and found.report.ruler == ruler:
+                yield found
+
+
+def judged_grid(run: Run, folder: Path) -> JudgedGrid | None:
+    """A grid of a run; None where it has no lines, or cannot be read."""
+    try:
+        report, plan = reports.load(folder / REPORT_FILE), read_json(folder / PLAN_FILE)
+    except UserError:
+        return None  # damaged or of another version: it says nothing
+    cells, base = (plan.get(role) for role in ("lora", "base")) if isinstance(plan, dict) else (None, None)
+    if report.calibration.lines is None or not isinstance(cells, list) or not isinstance(base, list) or not cells:
+        return None
+    if not all(isinstance(cell, dict) for cell in [*cells, *base]):
+        return None
+    by = plan.get("by", "")
+    painted = base_painted(run, report.subject.base, by if isinstance(by, str) else "", folder)
+    return JudgedGrid(folder, report, cells, base, painted)
+
+
+def base_painted(run: Run, base: str, by: str, folder: Path) -> Origin:
+    """Which base model and VAE painted a grid.
+
+    Args:
+        run: whose grid it is.
+        base: file name of the base model.
+        by: as in its plan (`PaintPlan`).
+        folder: of the grid; a webui's pictures name the VAE.
+    """
+    own = run.file.base
+    _, other, digest = by.rpartition(" on ")
+    digest = digest if other else own.sha256 if Path(own.path).name == base else ""
+    vae = origin_of(folder / CELLS / file_name("lora", 1)).vae
+    return Origin("painted", base=Path(base).stem, base_hash=digest[:10], vae=vae)
+
+
+def sizes_of(cells: Sequence[Mapping[str, Any]]) -> frozenset[tuple[int, int]]:
+    """Widths and heights that cells of a ``plan.json`` ask for."""
+    sides = [(cell.get("width"), cell.get("height")) for cell in cells]
+    return frozenset((wide, high) for wide, high in sides if isinstance(wide, int) and isinstance(high, int))
+
+
+def fitting(grids: Iterable[JudgedGrid], origin: Origin, sizes: frozenset[tuple[int, int]]) -> list[JudgedGrid]:
+    """The grids that were painted by the same base model and VAE, as far as `origin` says, at all of these sizes."""
+    return [grid for grid in grids if sizes <= grid.sizes and is_same_base(origin, grid.painted)]
+
+
+def knows_most(grids: Iterable[JudgedGrid]) -> JudgedGrid | None:
+    """The grid whose lines hold for all: one with a ceiling, of the most pictures without the LoRA, and the oldest of
+    those, so that the lines stay; None of none."""
+
+    def rank(grid: JudgedGrid) -> tuple[bool, int]:
+        return bool(grid.report.ceiling), len(grid.base_cells)
+
+    return max(sorted(grids, key=lambda grid: grid.report.made), key=rank, default=None)
+
+
+def standing(run: Run, base: Path, plan: PaintPlan, folder: Path, ruler: str) -> JudgedGrid | None:
+    """The earlier grid whose lines hold for a grid as well; None where that has to draw its own, since no other has a
+    ceiling and as many pictures without the LoRA.
+
+    Args:
+        run: whose grid it is.
+        base: path of the checkpoint that it is painted with.
+        plan: its pictures; `folder` where they lie.
+        ruler: see `Report`.
+    """
+    values = plan.values()
+    origin = base_painted(run, base.name, plan.by, folder)
+    others = (grid for grid in judged_grids(run.character_folder, ruler) if grid.folder != folder)
+    best = knows_most(fitting(others, origin, sizes_of(values["lora"])))
+    return best if best and best.report.ceiling and len(best.base_cells) >= len(values["base"]) else None

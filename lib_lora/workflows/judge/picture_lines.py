@@ -1,0 +1,239 @@
+"""Which lines hold for pictures that come from anywhere: those of the test grid of what painted them, or the photos'.
+
+Photos are judged by the lines that the character's photos draw. Painted pictures cannot keep more of the face than the
+base model's VAE lets through, so they are judged by the lines of the character's test grid of that base model and size.
+Where neither is known, nothing is said of the face, rather than something else than the grid says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from PIL import Image
+
+from lib_lora.character.photo_files import list_photos
+from lib_lora.errors import UserError
+from lib_lora.faces.face import FaceEngine
+from lib_lora.grid.picture_origin import Origin, is_same_base, origin_of
+from lib_lora.likeness.measure.calibration import Calibration
+from lib_lora.likeness.measure.face_measure import Measured, Measurer
+from lib_lora.likeness.measure.template import Template
+from lib_lora.likeness.measure.vae_ceiling import Ceiling, Reconstruct, ceiling_of, scores_of
+from lib_lora.likeness.verdict.facts import Status, statuses
+from lib_lora.likeness.verdict.picture_set import likenesses
+from lib_lora.likeness.verdict.rules import HALF, KEPT
+from lib_lora.workflows.judge.judged_grids import JudgedGrid, fitting, judged_grids, knows_most, lines_for
+from lib_lora.workspace.workspace import CharacterFolder
+
+PHOTOS = "photos"  # instead of a base model: the pictures were not painted
+_NAME_BASE = "name that base model's file (--base), or test the LoRA with it at this size, and judge again"
+
+
+@dataclass(frozen=True)
+class PictureLines:
+    """The lines that hold for a set of pictures.
+
+    Attributes:
+        calibration: the lines; without any, and with why and what to do, where it is not known which hold.
+        grid: the test grid that drew them; None where there is none.
+        ceiling: the photos after the base model's VAE; empty where that was not measured.
+        painted: what is known of who painted the pictures; None for photos, or where nothing is known.
+        note: by what they are judged, in one sentence.
+    """
+
+    calibration: Calibration
+    grid: JudgedGrid | None = None
+    ceiling: list[Ceiling] = field(default_factory=list)
+    painted: Origin | None = None
+    note: str = ""
+
+
+class CharacterLines:
+    """Finds the lines for pictures of one character.
+
+    Args:
+        folder: of the character.
+        engine: the template's.
+        template: of the character; `ruler` as in `likeness.report.report.Report`.
+        given: pictures of other people, to draw the lines with besides.
+        base: the checkpoint that painted the pictures, whatever their files say; `PHOTOS` = they were not painted;
+            None = as their files say.
+
+    Attributes:
+        photos: the lines of pictures that were not painted.
+    """
+
+    def __init__(
+        self,
+        folder: CharacterFolder,
+        engine: FaceEngine,
+        template: Template,
+        ruler: str,
+        given: Sequence[Measured] = (),
+        base: str | None = None,
+    ) -> None:
+        self.photos = lines_for(template, given=given)
+        self._folder, self._engine, self._template, self._ruler = folder, engine, template, ruler
+        self._given, self._base = given, base
+        self._grids: tuple[list[tuple[str, int]], list[JudgedGrid]] = ([], [])
+        self._vae: Reconstruct | None = None
+
+    def of(self, pictures: Sequence[Measured], origins: Sequence[Origin]) -> PictureLines:
+        """The lines for a set of pictures.
+
+        Args:
+            pictures: at least one.
+            origins: what the file of each says.
+
+        Raises:
+            UserError: the checkpoint that was named is none, or its VAE cannot be used.
+        """
+        read = [origin for origin in origins if origin.size != (0, 0)]
+        if self._base == PHOTOS or not read:
+            return PictureLines(self.photos)
+        if self._base is not None:
+            return self._of_checkpoint(Path(self._base), pictures, read)
+        painted = [origin for origin in read if origin.kind == "painted"]
+        taken = sum(origin.kind == "photo" for origin in read)
+        if not painted:
+            return self._of_unknown(pictures, read)
+        if taken:
+            return self._refused(
+                f"{len(painted)} of these pictures were painted and {taken} taken by a camera, which are not judged "
+                "alike",
+                "Judge photos and painted pictures apart",
+            )
+        if not all(is_same_base(one, other) for one in painted for other in painted):
+            names = sorted({origin.base or origin.base_hash for origin in painted} - {""})
+            return self._refused(
+                f"these pictures were painted with different base models ({', '.join(names)}), which show a face with "
+                "different exactness",
+                "Judge the pictures of each base model apart",
+            )
+        return self._of_painted(max(painted, key=lambda one: (bool(one.base_hash), bool(one.base))), read)
+
+    def of_grid(self, grid: JudgedGrid) -> PictureLines:
+        """The lines that a grid has drawn."""
+        return PictureLines(
+            grid.calibration(self._template, self._given),
+            grid,
+            grid.report.ceiling,
+            grid.painted,
+            f"Judged by the lines of the test grid {grid.folder}.",
+        )
+
+    def _of_painted(self, origin: Origin, read: Sequence[Origin]) -> PictureLines:
+        sizes = frozenset(one.size for one in read)
+        grids = self._judged_grids()
+        found = fitting(grids, origin, sizes)
+        named = f" with {origin.base}" if origin.base else ""
+        at = " and ".join(f"{wide} x {high}" for wide, high in sorted(sizes)[:3]) + (", ..." if len(sizes) > 3 else "")
+        if any(not is_same_base(one.painted, other.painted) for one in found for other in found):
+            return self._refused(
+                "these pictures were painted, their files do not say with which base model, and there are test grids "
+                "of several",
+                "Name the base model's file (--base), and judge again",
+            )
+        if best := knows_most(found):
+            return replace(self.of_grid(best), painted=replace(origin, base=origin.base or best.painted.base))
+        why = (
+            "there is no judged test grid with these photos"
+            if not grids
+            else "no test grid was painted with it"
+            if not any(is_same_base(origin, grid.painted) for grid in grids)
+            else f"its test grids have another size than {at}"
+        )
+        return self._refused(
+            f"these pictures were painted{named}, and what that base model can show of this face at this size is not "
+            f"known: {why}",
+            _NAME_BASE,
+        )
+
+    def _of_unknown(self, pictures: Sequence[Measured], read: Sequence[Origin]) -> PictureLines:
+        """Of pictures whose files do not say whether they were painted: the photos' lines, where no grid has their
+        size, or where its lines say the same."""
+        sizes = frozenset(one.size for one in read if not one.kind)
+        as_photos = PictureLines(self.photos, note="No picture says that it was painted; they are judged as photos.")
+        grids = [grid for grid in self._judged_grids() if sizes & grid.sizes]
+        plain = _said(pictures, self.photos)
+        other = [grid for grid in grids if _said(pictures, grid.calibration(self._template, self._given)) != plain]
+        if not other:
+            return as_photos
+        return self._refused(
+            "the files do not say whether these pictures were painted, and they have the size of the test grid of "
+            f"{other[0].painted.base}, by whose lines they are judged otherwise than photos are",
+            "Name the base model's file (--base), or say that they are photos (--base photos), and judge again",
+        )
+
+    def _of_checkpoint(self, base: Path, pictures: Sequence[Measured], read: Sequence[Origin]) -> PictureLines:
+        """Of pictures that a checkpoint painted, as the user says."""
+        if not base.is_file():
+            raise UserError(
+                f"There is no file {base}; name the checkpoint that painted the pictures, or say {PHOTOS!r}.",
+                code="base-model-missing",
+                file=base,
+            )
+        origin = Origin("painted", base=base.stem)
+        if best := knows_most(fitting(self._judged_grids(), origin, frozenset(one.size for one in read))):
+            return replace(self.of_grid(best), painted=origin)
+        counted = [item.score.face.px for item in pictures if item.score.face and item.score.counts]
+        sizes = counted or [item.score.face.px for item in pictures if item.score.face]
+        self._vae = self._vae or _vae_of(base)
+        photos = list_photos(self._folder.photos)
+        top = ceiling_of(self._engine, self._template, photos, sizes, self._vae) if sizes else []
+        lines = lines_for(self._template, given=self._given, ceiling=scores_of(top) if top else None)
+        note = f"Judged by what the VAE of {base.name} lets through of the photos at the size of these faces."
+        return PictureLines(lines, None, top, origin, note)
+
+    def _judged_grids(self) -> list[JudgedGrid]:
+        """All of the character's, read again only where one has changed."""
+        files = sorted(self._folder.runs.glob("*/grids/*/report.json"))
+        there = [(str(path), path.stat().st_mtime_ns) for path in files]
+        if self._grids[0] != there:
+            self._grids = (there, list(judged_grids(self._folder, self._ruler)))
+        return self._grids[1]
+
+    def _refused(self, why: str, remedy: str) -> PictureLines:
+        if self.photos.lines is None:  # what is wrong with the photos comes first
+            return PictureLines(self.photos)
+        return PictureLines(replace(self.photos, lines=None, refusal=why, remedy=remedy))
+
+
+def _said(pictures: Sequence[Measured], calibration: Calibration) -> tuple[list[Status], int]:
+    """What the pictures are called, and which of the verdict's limits the identity that they keep reaches."""
+    values = likenesses(pictures)
+    if calibration.lines is None or not len(values):
+        return statuses([item.score for item in pictures], calibration), 0
+    kept = calibration.retention_of_best(float(values.mean()))
+    return statuses([item.score for item in pictures], calibration), (kept >= HALF) + (kept >= KEPT)
+
+
+def _vae_of(base: Path) -> Reconstruct:
+    """A checkpoint's VAE, there and back."""
+    from lib_lora.models.families.identify import identify
+    from lib_lora.models.vae import reconstruct
+    from lib_lora.training import distributed
+    from lib_lora.training.precision import dtype_of
+
+    info, device = identify(base), distributed.device()
+    vae = info.load_vae(info.model_family.vae_dtype(device, dtype_of("fp32")), device)
+
+    def back(image: Image.Image) -> Image.Image:
+        return reconstruct(vae, image)
+
+    return back
+
+
+def origins_of(files: Sequence[Path]) -> list[Origin]:
+    """What each picture file says of itself."""
+    return [origin_of(path) for path in files]
+
+
+def base_pictures(grid: JudgedGrid, measure: Measurer) -> list[Measured]:
+    """The pictures of a grid that were painted without the LoRA; what its report says of them where they are gone."""
+    files = grid.files("base")
+    if all(path.is_file() for path in files):
+        return measure(files)
+    return [Measured(row.score) for row in grid.report.of("base")]

@@ -1,0 +1,129 @@
+"""What a file says of who painted it: the words of A1111, ComfyUI and others, and files that say nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import ExifTags, Image
+from PIL.PngImagePlugin import PngInfo
+
+from lib_lora.grid.picture_origin import Origin, is_same_base, origin_of
+from lib_lora.pictures import Cell, parameters, save_picture
+
+A1111 = (
+    "photo of mrxa woman, (smiling:1.2) <lora:mara-001-000480:0.8>, beach\nNegative prompt: blurry, lowres\n"
+    "Steps: 20, Sampler: Euler, CFG scale: 7, Seed: 1001, Size: 512x768, Model hash: 6ce0161689, "
+    'Model: "v1-5, pruned: ema", VAE hash: 235745af8d, VAE: vae-ft-mse.safetensors, Lora hashes: "mara: 0f, b: 1", '
+    "Version: v1.10.1"
+)
+SAID = Origin("painted", "A1111", "v1-5, pruned: ema", "6ce0161689", "vae-ft-mse", "photo of mrxa woman, (smiling:1.2) "
+              ", beach", 1001, "mara-001-000480", 0.8, (8, 16))  # fmt: skip
+
+
+def _png(path: Path, **texts: str) -> Path:
+    about = PngInfo()
+    for name, text in texts.items():
+        about.add_itxt(name, text)
+    Image.new("RGB", (8, 16)).save(path, "PNG", pnginfo=about)
+    return path
+
+
+@pytest.mark.parametrize("form", ["png", "jpg", "webp"])
+def test_a1111(tmp_path, form):
+    path = tmp_path / f"ü.{form}"
+    if form == "png":
+        _png(path, parameters=A1111)
+    else:
+        exif = Image.Exif()
+        exif[ExifTags.IFD.Exif] = {ExifTags.Base.UserComment: b"UNICODE\0" + A1111.encode("utf-16-be")}
+        Image.new("RGB", (8, 16)).save(path, exif=exif)
+    assert origin_of(path) == SAID
+
+
+def test_our_own_pictures(tmp_path):
+    cell = Cell("photo of mrxa", "blurry", 7, Path("mara, 2.safetensors"), 0.6, 8, 16)
+    save_picture(tmp_path / "a.png", Image.new("RGB", (8, 16)), cell)
+    save_picture(tmp_path / "b.png", Image.new("RGB", (8, 16)), cell, parameters(cell, 'sd, "15"'))
+    one, other = origin_of(tmp_path / "a.png"), origin_of(tmp_path / "b.png")
+    assert (one.prompt, one.seed, one.lora, one.weight, one.base) == ("photo of mrxa", 7, "mara, 2", 0.6, "")
+    assert other.base == 'sd, "15"'
+
+
+def test_comfyui_in_png_and_webp(tmp_path):
+    graph = {
+        "3": {"class_type": "KSampler", "inputs": {"seed": 5, "model": ["10", 0]}},
+        "4": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "sd\\v1-5.ema.safetensors"}},
+        "10": {"class_type": "LoraLoader", "inputs": {"lora_name": "x/mara.safetensors", "strength_model": 0.7}},
+    }
+    wanted = Origin("painted", "ComfyUI", base="v1-5.ema", seed=5, lora="mara", weight=0.7, size=(8, 16))
+    assert origin_of(_png(tmp_path / "a.png", prompt=json.dumps(graph))) == wanted
+    exif = Image.Exif()
+    exif[0x0110] = "prompt:" + json.dumps(graph)
+    exif[0x010F] = "workflow:{}"
+    Image.new("RGB", (8, 16)).save(tmp_path / "a.webp", exif=exif)
+    assert origin_of(tmp_path / "a.webp") == wanted
+
+
+@pytest.mark.parametrize(
+    ("texts", "tool"),
+    [
+        ({"invokeai_metadata": "{}"}, "InvokeAI"),
+        ({"fooocus_scheme": "fooocus"}, "Fooocus"),
+        ({"Software": "NovelAI"}, "NovelAI"),
+        ({"workflow": "{}"}, "ComfyUI"),
+        ({"XML:com.adobe.xmp": "<x>http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia</x>"}, ""),
+    ],
+)
+def test_others_are_known_as_painted(tmp_path, texts, tool):
+    assert origin_of(_png(tmp_path / "a.png", **texts)) == Origin("painted", tool, size=(8, 16))
+
+
+def test_a_camera(tmp_path):
+    exif = Image.Exif()
+    exif[0x010F], exif[0x0110] = "Canon", "EOS R6"
+    Image.new("RGB", (8, 16)).save(tmp_path / "a.jpg", exif=exif)
+    assert origin_of(tmp_path / "a.jpg") == Origin("photo", size=(8, 16))
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        {},
+        {"parameters": "a note of mine"},
+        {"parameters": ""},
+        {"prompt": "a photo of a cat"},
+        {"prompt": "[" * 100_000},
+        {"prompt": "{}"},
+        {"prompt": '{"3": {"inputs": 7}}'},
+        {"prompt": '["KSampler"]'},
+        {"Comment": "created with GIMP"},
+    ],
+)
+def test_what_says_nothing_is_not_taken_for_painted(tmp_path, texts):
+    assert origin_of(_png(tmp_path / "a.png", **texts)) == Origin(size=(8, 16))
+
+
+def test_odd_graphs_and_values_are_let_be(tmp_path):
+    odd = {"3": {"class_type": "KSampler", "inputs": []}, "4": 7, "5": {"class_type": 1, "inputs": {"seed": True}}}
+    assert origin_of(_png(tmp_path / "a.png", prompt=json.dumps(odd))) == Origin("painted", "ComfyUI", size=(8, 16))
+    text = "a <lora:x:nan?> <lora:y>\nSteps: 1, Seed: -1, Model hash: xyz"
+    found = origin_of(_png(tmp_path / "b.png", parameters=text))
+    assert (found.kind, found.seed, found.base_hash, found.lora) == ("painted", None, "", "")
+
+
+def test_no_picture_says_nothing(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"no picture")
+    for name in ("a.png", "gone.png", "."):
+        assert origin_of(tmp_path / name) == Origin()
+
+
+def test_what_is_not_said_is_no_difference():
+    known = Origin("painted", base="Dream", base_hash="0123456789")
+    assert is_same_base(Origin("painted"), known)
+    assert is_same_base(Origin("painted", base="dream"), known)
+    assert is_same_base(Origin("painted", base="renamed", base_hash="0123456789"), known)
+    assert not is_same_base(Origin("painted", base="dream", base_hash="ffffffffff"), known)
+    assert not is_same_base(Origin("painted", base="other"), known)
+    assert not is_same_base(Origin("painted", vae="a"), Origin("painted", vae="b"))

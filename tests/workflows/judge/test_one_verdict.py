@@ -1,0 +1,293 @@
+"""The same painted pictures are called the same, and get the same verdict, wherever they are judged.
+
+The painter blurs what it paints, and its VAE what goes through it, as a small base model does: by the lines of the
+photos alone every picture would be called something else.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from faults import raises
+from job_fixtures import NAME, PERSONAS, SLUG, TRIGGER
+from PIL import ExifTags, Image, ImageFilter
+from PIL.PngImagePlugin import PngInfo
+
+from lib_lora.cli import NO_VERDICT
+from lib_lora.hosts.standalone import Alone
+from lib_lora.pictures import parameters, save_picture
+from lib_lora.queue.queue import Queue
+from lib_lora.runs.origin import planned
+from lib_lora.training.plan.run_file import Run
+from lib_lora.ui.routes import route_table
+from lib_lora.workflows.judge import grid_run
+from lib_lora.workflows.judge.choose import ChoiceRequest, choose_cell
+from lib_lora.workflows.judge.compare_grids import compare_sets
+from lib_lora.workflows.judge.grid_report import GridReport, read_report
+from lib_lora.workflows.judge.grid_run import GridRequest
+from lib_lora.workflows.judge.scorer import Scorer
+from lib_lora.workflows.judge.scoring import Scored, judge_files, score_pictures
+from lib_lora.workflows.judge.test_grid import paint_and_score
+
+pytestmark = pytest.mark.once("which lines hold where; what measures is repeated in likeness")
+
+OTHERS = ("clara", "lena", "viktor", "tomas")
+STEP, COUNT, SIDE = 3, 8, 128
+
+
+def _silent(kind, **fields):
+    pass
+
+
+def _blurred(image: Image.Image) -> Image.Image:
+    return image.filter(ImageFilter.GaussianBlur(1.25))
+
+
+def _picture(persona: str, number: int) -> Image.Image:
+    with Image.open(PERSONAS / persona / f"{number:02d}.jpg") as photo:
+        return _blurred(photo.convert("RGB").resize((SIDE, SIDE)))
+
+
+@pytest.fixture
+def painted(judgeable, eye, monkeypatch, fake_painter) -> GridReport:
+    """A test grid: with the LoRA and the trigger mara, else strangers."""
+
+    class Painter(fake_painter):
+        def picture(self, cell):
+            if cell.lora is not None and TRIGGER in cell.prompt:
+                return _picture("mara", 12 + cell.seed % 12)
+            return _picture(OTHERS[cell.seed % len(OTHERS)], cell.seed % 2)
+
+        def reconstruct(self, image):
+            return _blurred(image)
+
+    monkeypatch.setattr(grid_run, "DiffusersPainter", Painter)
+    return paint_and_score(judgeable, GridRequest(STEP, 1.0, 1, COUNT), _silent, engine=eye)
+
+
+@pytest.fixture
+def root(judgeable) -> Path:
+    return judgeable.workspace.root
+
+
+@pytest.fixture
+def moved(painted, tmp_path) -> Path:
+    """The grid's pictures with the LoRA under other names in a folder of their own."""
+    folder = tmp_path / "Bilder ü"
+    folder.mkdir()
+    for number, row in enumerate(painted.report.of("lora")):
+        shutil.copy(painted.folder / row.path, folder / f"x{number:02d}.png")
+    return folder
+
+
+def _words(values: dict) -> list[str]:
+    return [row["status"] for row in values["pictures"] if row["role"] == "lora"]
+
+
+def _score(root: Path, images: Path, eye, **more) -> Scored:
+    return score_pictures(root, NAME, [images], eye, **more)
+
+
+# -- the doors
+
+
+def test_every_door_says_the_same(judgeable: Run, painted, moved, root, eye, main, monkeypatch, tmp_path):
+    monkeypatch.setattr("lib_lora.cli.judge_commands.engine_of", lambda options: eye)
+    words = [row.status for row in painted.report.of("lora")]
+    kind = painted.report.verdict.kind
+    status = 0 if not painted.report.verdict.drift else 3
+    files = sorted(moved.iterdir())
+    as_photos = _score(root, moved, eye, base="photos")
+    assert (_words(as_photos.values), as_photos.values["verdict"]["kind"]) != (words, kind)  # else nothing is tested
+
+    for images in (moved, painted.folder):
+        said = main("score", NAME, images, "--json", "--data", root)
+        assert (_words(json.loads(said.out)), json.loads(said.out)["verdict"]["kind"]) == (words, kind), images
+        assert said.status == status
+
+    scorer = Scorer(root, NAME, eye)
+    alone = [scorer.answer(json.dumps({"image": str(path)})) for path in files]
+    assert [answer["status"] for answer in alone] == words
+    together = scorer.answer(json.dumps({"images": [str(path) for path in files]}))
+    assert (_words(together), together["verdict"]["kind"]) == (words, kind)
+
+    other = tmp_path / "without"
+    other.mkdir()
+    for row in painted.report.of("base"):
+        shutil.copy(painted.folder / row.path, other)
+    compared = compare_sets(root, moved, other, NAME, eye)
+    assert compared.values["kind_a"] == kind
+    report, _ = judge_files(eye, judgeable.character_folder, NAME, files, named=True)  # as `compare` does
+    assert [row.status for row in report.pictures] == words
+    assert compare_sets(root, painted.folder, other, NAME, eye).values["kind_a"] == kind
+
+    chosen = choose_cell(judgeable, _silent, ChoiceRequest([STEP], (1.0,), 1, COUNT), eye)
+    screened = [read_report(path.parent).report for path in sorted(judgeable.grids.glob("*/report.json"))]
+    (same,) = [one for one in screened if [row.path for row in one.pictures] == [
+        row.path for row in painted.report.pictures] and one.of("lora")[0].asked.seed == 1000]  # fmt: skip
+    assert ([row.status for row in same.of("lora")], same.verdict.kind) == (words, kind)
+    assert {one.calibration.lines.keep for one in screened if one.calibration.lines} == {
+        painted.report.calibration.lines.keep
+    }
+    assert chosen.values["kind"] == kind
+
+    app = FastAPI()
+    host = Alone(root, token="known")
+    app.include_router(route_table.router(host, Queue(root), None, "token"))
+    with TestClient(app, "http://127.0.0.1", cookies={host.cookie: "known"}) as client:
+        told = client.get(f"/sameface/v1/characters/{SLUG}/runs/001/grids/{painted.folder.name}").json()
+    assert [row["status"] for row in told["rows"] if row["role"] == "lora"] == words
+    assert told["verdict"]["kind"] == kind
+
+
+def _a1111(path: Path, cell, seed: int, base: str) -> None:
+    """As a webui would paint another prompt, as JPEG."""
+    exif = Image.Exif()
+    text = parameters(cell, base).replace(f"Seed: {cell.seed}", f"Seed: {seed}").replace("photo", "holiday snapshot")
+    exif[ExifTags.IFD.Exif] = {ExifTags.Base.UserComment: b"UNICODE\0" + text.encode("utf-16-be")}
+    _picture("mara", 12 + seed).save(path, quality=95, exif=exif)
+
+
+def _comfy(path: Path, cell, seed: int, base: str) -> None:
+    graph = {
+        "4": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": f"sd1/{base}.safetensors"}},
+        "3": {"class_type": "KSampler", "inputs": {"seed": seed, "model": ["4", 0], "cfg": 7}},
+        "7": {"class_type": "LoraLoader", "inputs": {"lora_name": f"{cell.lora.stem}.safetensors",
+                                                     "strength_model": 1.0}},
+    }  # fmt: skip
+    about = PngInfo()
+    about.add_text("prompt", json.dumps(graph))
+    _picture("mara", 12 + seed).save(path, pnginfo=about)
+
+
+@pytest.mark.parametrize("write", [_a1111, _comfy])
+def test_pictures_of_other_prompts_from_ones_own_webui_get_the_grids_answer(
+    judgeable, painted, root, eye, tmp_path, write: Callable
+):
+    folder = tmp_path / "webui"
+    folder.mkdir()
+    suffix = ".jpg" if write is _a1111 else ".png"
+    cell = planned(json.loads((painted.folder / "plan.json").read_text(encoding="utf-8"))["lora"][0])
+    cell = type(cell)(**{**cell.__dict__, "lora": judgeable.checkpoint(STEP)})
+    base = Path(judgeable.file.base.path).stem
+    for number in range(COUNT):
+        write(folder / f"{number}{suffix}", cell, number, base)
+    result = _score(root, folder, eye)
+    facts = result.values["facts"]
+    assert result.values["verdict"]["kind"] == painted.report.verdict.kind
+    assert facts["keep"] == painted.report.facts.lines.keep
+    assert (facts["step"], facts["weight"]) == (STEP, 1.0)
+    assert facts["uplift"] > 0.2
+    assert facts["uplift_pairs"] == 0
+    assert result.values["subject"]["base"] == Path(judgeable.file.base.path).name
+    assert result.values["notes"] == [f"Judged by the lines of the test grid {painted.folder}."]
+
+
+# -- what cannot be known
+
+
+def test_another_size_or_base_model_is_no_verdict_but_a_sentence(judgeable, painted, root, eye, main, monkeypatch,
+                                                                 tmp_path):  # fmt: skip
+    monkeypatch.setattr("lib_lora.cli.judge_commands.engine_of", lambda options: eye)
+    cell = planned(json.loads((painted.folder / "plan.json").read_text(encoding="utf-8"))["lora"][0])
+    for name, infotext, size, what in (
+        ("size", "", (192, 192), "its test grids have another size than 192 x 192"),
+        ("base", parameters(cell, "dreamshaper_8"), (SIDE, SIDE), "no test grid was painted with it"),
+    ):
+        (tmp_path / name).mkdir()
+        for number in range(COUNT):
+            picture = _picture("mara", 12 + number).resize(size)
+            save_picture(tmp_path / name / f"{number}.png", picture, cell, infotext)
+        said = main("score", NAME, tmp_path / name, "--json", "--data", root)
+        values = json.loads(said.out)
+        assert said.status == NO_VERDICT
+        assert set(_words(values)) == {"unjudged"}
+        assert (values["verdict"]["rule"], values["verdict"]["judged"]) == ("origin unknown", False)
+        assert what in values["verdict"]["because"]
+        assert "--base" in values["verdict"]["advice"]
+        scorer = Scorer(root, NAME, eye)
+        one = scorer.answer(json.dumps({"image": str(tmp_path / name / "0.png")}))
+        assert one["status"] == "unjudged"
+        assert what in one["refusal"]
+
+
+def _stripped(moved: Path) -> None:
+    for path in moved.iterdir():
+        with Image.open(path) as picture:
+            picture.load()
+            plain = Image.new("RGB", picture.size)
+            plain.paste(picture)
+        plain.save(path)
+
+
+def test_where_files_say_nothing_and_it_matters_there_is_no_verdict(judgeable, painted, moved, root, eye):
+    _stripped(moved)
+    unknown = _score(root, moved, eye)
+    assert not unknown.judged
+    assert "do not say whether these pictures were painted" in unknown.values["verdict"]["because"]
+    told = _score(root, moved, eye, base=judgeable.file.base.path)
+    assert told.values["verdict"]["kind"] == painted.report.verdict.kind
+    assert _words(told.values) == [row.status for row in painted.report.of("lora")]
+    assert _score(root, moved, eye, base="photos").judged
+
+
+def test_where_it_does_not_matter_photos_are_judged_as_photos(painted, root, eye, tmp_path):
+    for number in range(12, 20):
+        shutil.copy(PERSONAS / "mara" / f"{number:02d}.jpg", tmp_path)
+    result = _score(root, tmp_path, eye)
+    assert result.values["verdict"]["kind"] == "consistent"
+    assert result.values["notes"] == ["No picture says that it was painted; they are judged as photos."]
+
+
+def test_photos_and_painted_pictures_are_not_judged_together(painted, moved, root, eye):
+    exif = Image.Exif()
+    exif[0x010F], exif[0x0110] = "Canon", "EOS R6"
+    _picture("mara", 13).save(moved / "camera.jpg", exif=exif)
+    result = _score(root, moved, eye)
+    assert not result.judged
+    assert result.values["verdict"]["because"].startswith("8 of these pictures were painted and 1 taken by a camera")
+    assert "apart" in result.values["verdict"]["advice"]
+
+
+def test_a_base_model_without_a_grid_is_asked_for_its_vae(judgeable, painted, moved, root, eye, toy, monkeypatch):
+    from lib_lora.workflows.judge import picture_lines
+
+    other = judgeable.folder / "another.safetensors"
+    shutil.copy(toy("sd1"), other)
+    asked = []
+    monkeypatch.setattr(picture_lines, "_vae_of", lambda base: asked.append(base) or _blurred)
+    found = _score(root, moved, eye, base=str(other))
+    assert asked == [other]
+    assert found.values["calibration"]["ceiling"]["median"] < painted.report.calibration.photos.median - 0.05
+    assert found.judged
+    with raises("base-model-missing", has="gone.safetensors"):
+        _score(root, moved, eye, base="gone.safetensors")
+
+
+def test_the_vae_of_a_checkpoint_is_loaded(toy):
+    from lib_lora.workflows.judge.picture_lines import _vae_of
+
+    assert _vae_of(toy("sd1"))(Image.new("RGB", (64, 64), "grey")).size == (64, 64)
+
+
+# -- which lines hold
+
+
+def test_the_grid_with_the_most_pictures_draws_the_lines_of_all(judgeable, painted, root, eye):
+    """A first grid of few prompts draws its own; a larger one draws new ones, by which the first is judged again."""
+    few = painted.report
+    many = paint_and_score(judgeable, GridRequest(STEP, 1.0, 1, 10), _silent, engine=eye).report
+    assert len(many.of("base")) == 10
+    assert many.calibration != few.calibration
+    again = paint_and_score(judgeable, GridRequest(STEP, 1.0, 1, COUNT), _silent, again=False, engine=eye)
+    assert again.folder == painted.folder
+    assert again.report.calibration == many.calibration
+    weak = paint_and_score(judgeable, GridRequest(STEP, 0.4, 1, 10), _silent, engine=eye).report
+    assert weak.calibration == many.calibration
+    assert weak.ceiling == many.ceiling
