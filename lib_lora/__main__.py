@@ -4,6 +4,7 @@ Knows which Python will do, and that ``try``, ``ui`` and ``test`` bring their ow
 in `lib_lora.cli`. Written without ``from __future__``, so that an older Python reads it far enough to say its sentence.
 """
 
+import gc
 import os
 import subprocess
 import sys
@@ -42,6 +43,7 @@ def main(argv: "list[str] | None" = None) -> int:
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "20000")
         os.environ.setdefault("KMP_BLOCKTIME", "1")
+    gc.set_threshold(20_000, 20, 100)  # torch and diffusers make so many objects that looking for dead ones took 0.6 s
     from lib_lora.pipes import outlive_readers
 
     outlive_readers()

@@ -40,6 +40,8 @@ from lib_lora.pictures import Cell
 from lib_lora.ui.page import attach as attaching
 from lib_lora.ui.routes.doctor_routes import checks
 
+pytestmark = pytest.mark.once("what a missing attribute costs is ours; test_webui_host.py meets each gradio")
+
 KINDS = ("a1111", "forge", "neo", "reforge")
 HOSTS = environment.ROOT / "lib_lora" / "hosts"
 FEATURES = (BASES, LORAS, CARDS, PROMPT, SETTINGS, PAINTING, GPU, QUEUE, VAE, CAPTIONS)

@@ -12,6 +12,8 @@ from lib_lora.runs.events import EventLog, read_events
 from lib_lora.runs.reopen import check_base, reopen, trained_lora
 from lib_lora.training.plan.run_file import Run, load_run, saved_steps
 
+pytestmark = pytest.mark.once("which files of a run are read again is ours; test_loop.py resumes with these versions")
+
 
 def test_a_run_is_found_by_its_folder_or_inside_the_data_folder(copied):
     file = load_run(copied.run).file

@@ -9,6 +9,8 @@ from lib_lora.runs.origin import origin_of
 from lib_lora.runs.uses import renew_previews
 from lib_lora.training.plan.run_file import load_run
 
+pytestmark = pytest.mark.once("what is noted of a copy is ours")
+
 
 def picture(folder, colour):
     path = folder / f"{colour}.png"

@@ -24,6 +24,8 @@ from lib_lora.training.session import open_session
 from lib_lora.workflows.photos.new_character import NewCharacter, new_character
 from lib_lora.workflows.train.prepare import start_run
 
+pytestmark = pytest.mark.once("what is done with a damaged file is ours; test_loop.py saves with these versions")
+
 PHOTO = Path(__file__).parents[1] / "data" / "personas" / "mara" / "00.jpg"
 QUICK = {
     "samples": 0,

@@ -27,6 +27,8 @@ except UserError as error:
     sys.exit(str(error))
 """
 
+SETTINGS = {"steps": 4, "save_every": 4, "photos": 4}
+
 
 def _free_port():
     with socket.socket() as probe:
@@ -34,11 +36,14 @@ def _free_port():
         return probe.getsockname()[1]
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="torch's CPU processes need gloo, which Windows wheels may lack")
-def test_two_cpu_processes_give_the_loss_and_the_file_of_one(make_run, tmp_path):
-    settings = {"steps": 4, "save_every": 4, "photos": 4, "caption_dropout": 0.3}
-    one = make_run(batch_size=2, **settings)
-    two = make_run(batch_size=1, **settings)
+pytestmark = pytest.mark.skipif(
+    sys.platform == "win32", reason="torch's CPU processes need gloo, which Windows wheels may lack"
+)
+
+
+@pytest.fixture
+def in_two(tmp_path):
+    """Trains a run in two processes, as a command ends."""
     script = tmp_path / "child.py"
     script.write_text(CHILD, encoding="utf-8")
     root = Path(__file__).parents[2]
@@ -46,9 +51,20 @@ def test_two_cpu_processes_give_the_loss_and_the_file_of_one(make_run, tmp_path)
     # `accelerate launch` starts several processes through this very module; with it, they stay on the CPU
     environment |= {"ACCELERATE_USE_CPU": "true"}
     launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--nnodes", "1"]
-    launch += ["--master_addr", "127.0.0.1", "--master_port", str(_free_port())]
+    launch += ["--master_addr", "127.0.0.1", "--master_port", str(_free_port()), str(script)]
+
+    def trained(run):
+        command = [*launch, str(run.folder)]
+        return subprocess.run(command, env=environment, timeout=300, capture_output=True, text=True, check=False)
+
+    return trained
+
+
+def test_two_cpu_processes_give_the_loss_and_the_file_of_one(make_run, in_two):
+    one, two = (make_run(batch_size=size, caption_dropout=0.3, **SETTINGS) for size in (2, 1))
     train(one, sink(one))
-    subprocess.run([*launch, str(script), str(two.folder)], env=environment, check=True, timeout=300)
+    done = in_two(two)
+    assert done.returncode == 0, done.stderr
 
     losses = [[event["loss"] for event in read_events(run.events) if event["kind"] == "step"] for run in (one, two)]
     assert len(losses[0]) == len(losses[1]) == 4
@@ -59,11 +75,12 @@ def test_two_cpu_processes_give_the_loss_and_the_file_of_one(make_run, tmp_path)
         assert (ours[key].float() - theirs[key].float()).abs().max() < 5e-3
     assert read(two.checkpoint(4)).metadata["ss_total_batch_size"] == "2"
 
-    # an error in the main process ends both, with the sentence and without waiting for each other
-    lost = make_run(batch_size=1, resolution=192, **settings)
+
+@pytest.mark.once("how an error ends both is ours; that two processes train is repeated above")
+def test_an_error_in_the_main_process_ends_both_with_its_sentence(make_run, in_two):
+    lost = make_run(batch_size=1, resolution=192, **SETTINGS)
     (lost.character_folder.photos / "01.jpg").unlink()
-    command = [*launch, str(script), str(lost.folder)]
-    done = subprocess.run(command, env=environment, timeout=120, capture_output=True, text=True, check=False)
+    done = in_two(lost)
     assert done.returncode != 0
     assert done.stderr.count("01.jpg: it is not there (any more).") == 2
     assert "gloo" not in done.stderr

@@ -71,6 +71,7 @@ def test_the_picture_says_how_it_was_painted(make_run, events):
     assert not list(run.folder.rglob("*.tmp"))
 
 
+@pytest.mark.once("which draws are the training's own is ours; test_fast_parts.py compares what each version computes")
 @pytest.mark.parametrize(
     "kind_of",
     [

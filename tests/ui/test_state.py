@@ -343,6 +343,7 @@ def test_where_nothing_has_changed_nothing_is_computed(lived_in, monkeypatch):
     assert seen == ["_from_disk", "_whole"]  # of the one character that has changed
 
 
+@pytest.mark.once("which files are looked at is ours")
 def test_whatever_file_is_changed_or_deleted_or_comes_is_seen_at_once(lived_in):
     """After every change to any file, the state is what one would compute that knows nothing of before."""
 

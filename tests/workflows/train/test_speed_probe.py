@@ -19,6 +19,8 @@ from lib_lora.workflows.train import speed_probe
 from lib_lora.workflows.train.prepare import start_run
 from lib_lora.workflows.train.speed_probe import probe
 
+pytestmark = pytest.mark.once("its steps are the training's, which test_loop.py repeats")
+
 PHOTOS = Path(__file__).parents[2] / "data" / "personas" / "mara"
 MINI = PHOTOS.parents[1] / "mini-face" / "mini-face.safetensors"
 SETTINGS = {"resolution": 128, "precision": "fp32", "optimizer": "adamw", "lora": {"rank": 4}, "passes": 50}

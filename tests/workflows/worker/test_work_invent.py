@@ -20,6 +20,8 @@ from lib_lora.workflows.photos.new_character import NewCharacter
 from lib_lora.workflows.worker import work_invent
 from lib_lora.workflows.worker.work import JobContext, do
 
+pytestmark = pytest.mark.once("what is counted and kept is ours; test_diffusers_painter.py paints with these versions")
+
 NAME = "Nova ü"
 
 
