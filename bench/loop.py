@@ -139,13 +139,13 @@ def without_lora(folder: Path, report: Report) -> float | None:
     from lib_lora.likeness.verdict.picture_set import likenesses, without_drawn
     from lib_lora.training.plan.run_file import load_run
     from lib_lora.workflows.judge.grid_report import asked_of
-    from lib_lora.workflows.judge.grid_run import GridRun
+    from lib_lora.workflows.judge.grid_run import GridRequest, GridRun
     from lib_lora.workflows.photos.character_template import template_of
 
     run = load_run(next(folder.glob("data/characters/*/runs/001")))
     engine = SFaceEngine()
     studio = GridRun(run, lambda *_, **__: None)
-    cells = studio.plan(report.facts.training.step or 0, 1.0, 20, first_seed=OTHER_SEED).base
+    cells = studio.plan(GridRequest(report.facts.training.step or 0, first_seed=OTHER_SEED))["base"]
     measured = Measurer(engine, template_of(run.character_folder, engine))(studio.painter.paint(cells))
     values = likenesses(without_drawn(measured, [asked_of(cell) for cell in cells]))
     return report.calibration.retention(float(values.mean())) if len(values) and report.calibration.lines else None

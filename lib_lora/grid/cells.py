@@ -81,6 +81,17 @@ def base_cells(cells: Sequence[Cell], character: Character) -> list[Cell]:
 
 
 def leak_cells(cells: Sequence[Cell], character: Character) -> list[Cell]:
-    """A few of the cells with the LoRA but without the trigger: who appears there has leaked into the class word."""
-    chosen = [cell for cell in cells if cell.name in LEAK]
-    return [replace(cell, prompt=without_character(cell.prompt, character)) for cell in chosen[: len(LEAK)]]
+    """The prompts `LEAK`, painted as the first cells are, with the LoRA but without the trigger: who appears there has
+    leaked into the class word."""
+    return [
+        replace(
+            cell,
+            prompt=asked.text.format(who=character.class_word),
+            height=cell.width,
+            name=asked.name,
+            framing=asked.framing,
+            angle=asked.angle,
+            attributes=asked.attributes,
+        )
+        for asked, cell in zip(LEAK, cells, strict=False)
+    ]

@@ -153,4 +153,12 @@ PROMPTS: tuple[Prompt, ...] = (
 )
 
 QUICK = 8  # the first prompts; they span framing, light, outfit and angle on their own
-LEAK = ("close, plain", "street, smiling", "coat in the park", "studio, serious")  # painted without the trigger too
+
+# Painted with the LoRA but without the trigger. Worded unlike any caption: a LoRA can keep the character out of the one
+# sentence that its class pictures were captioned with, and paint them in every other.
+LEAK: tuple[Prompt, ...] = (
+    Prompt("leak: train", "a {who} on a train beside the window, candid snapshot", "half"),
+    Prompt("leak: passport", "passport picture, {who} with glasses, white wall", "close"),
+    Prompt("leak: selfie", "selfie by a {who} at a market, midday", "close"),
+    Prompt("leak: film", "film still, the face of a {who} in the rain at night", "close"),
+)

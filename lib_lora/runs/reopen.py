@@ -33,8 +33,9 @@ def reopen(
         root: the data folder; None = `folder` is complete.
         base: where the base model is now; None = where it was.
         out: where the finished LoRA shall go; None = as before.
-        steps: how many the run shall have in all; the learning rate goes on as if it had been so from the start.
-            None = as before.
+        steps: how many the run shall have in all; None = as before. Where a training was stopped, the learning rate
+            goes on as if it had been so from the start; where it had ended, its schedule begins anew, since it ends
+            with next to none.
 
     Raises:
         UserError: no run lies there, it has more steps than `steps` already, or `base` is another model than the run
@@ -65,7 +66,8 @@ def reopen(
                 folder=run.folder,
                 steps=done,
             )
-        file = replace(file, settings=replace(file.settings, steps=steps))
+        restart = done if done and _ended_at(run) == done else file.restart
+        file = replace(file, settings=replace(file.settings, steps=steps), restart=restart)
     moved = replace(run, file=file)
     if base:
         check_base(moved)
@@ -105,12 +107,18 @@ def trained_lora(run: Run) -> Path | None:
 
     With it, a run whose delivery or grid failed is finished without its photos, and without loading the model.
     """
-    said = [event for event in read_events(run.events) if event["kind"] == "state" and event.get("state") == "trained"]
-    step = said[-1].get("step") if said else None
-    if not isinstance(step, int) or run.file.settings.steps not in (0, step):
+    step = _ended_at(run)
+    if step is None or run.file.settings.steps not in (0, step):
         return None
     lora = run.checkpoint(step)
     return lora if is_whole(lora) else None
+
+
+def _ended_at(run: Run) -> int | None:
+    """The step at which a run was last trained to its end; None where it never was."""
+    said = [event for event in read_events(run.events) if event["kind"] == "state" and event.get("state") == "trained"]
+    step = said[-1].get("step") if said else None
+    return step if isinstance(step, int) else None
 
 
 def check_out(out: Path) -> None:

@@ -66,7 +66,7 @@ def _facts(session: Session, step: int, stem: str) -> LoraFacts:
         text_encoder_lr=train.te_lr if train.trains_text else None,
         optimizer=_class_of(session.optimizer),
         lr_scheduler=train.lr_schedule,
-        lr_warmup_steps=round(train.warmup * session.total),
+        lr_warmup_steps=round(train.warmup * (session.total - run.restart)),
         max_grad_norm=train.max_grad_norm,
         max_train_steps=session.total,
         num_epochs=-(-session.total * train.accumulation // each_epoch),

@@ -22,7 +22,7 @@ from lib_lora.models.fast.memory import freed_is_kept, is_out_of_memory, peak_by
 from lib_lora.training import distributed
 from lib_lora.training import state as states
 from lib_lora.training.data.batches import batch_for_step
-from lib_lora.training.objective.lr import lr_factor
+from lib_lora.training.objective.lr import restarted_lr_factor
 from lib_lora.training.objective.randomness import python_random
 from lib_lora.training.plan.memory_fitting import lower
 from lib_lora.training.plan.run_file import Run, altered, saved_steps
@@ -112,7 +112,6 @@ class _Loop:
         self.train = session.run.file.settings
         self.own, self.prior = class_and_instance_keys(session.items)
         self.every = self.train.checkpoint_interval(session.total)
-        self.warmup = round(self.train.warmup * session.total)
         self.average: float | None = None
         self.seconds: deque[float] = deque(maxlen=20)
         self.skipped = 0
@@ -223,7 +222,8 @@ class _Loop:
     def step(self) -> None:
         """One optimizer step."""
         session, began, step = self.session, time.perf_counter(), self.at.step
-        factor = lr_factor(step, session.total, self.warmup, self.train.lr_schedule)
+        restart, train = session.run.file.restart, self.train
+        factor = restarted_lr_factor(step, session.total, restart, train.warmup, train.lr_schedule)
         for group, rate in zip(session.optimizer.param_groups, session.rates, strict=True):
             group["lr"] = rate * factor
         session.optimizer.zero_grad()

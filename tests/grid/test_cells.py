@@ -29,7 +29,6 @@ def test_the_prompts_vary_what_a_face_must_survive():
         assert {prompt.framing for prompt in prompts} == {"close", "half", "full"}
         assert {prompt.angle for prompt in prompts} == {"front", "turned"}
     assert min(Counter(prompt.framing for prompt in PROMPTS).values()) >= 4
-    assert {prompt.name for prompt in PROMPTS} >= set(LEAK)
 
 
 @pytest.mark.parametrize(("side", "height"), [(64, 64), (128, 128), (512, 768), (1024, 1536)])
@@ -47,10 +46,18 @@ def test_more_cells_than_prompts_begin_again_with_other_seeds():
 def test_the_leak_is_asked_with_the_lora_and_without_the_trigger():
     cells = with_lora(test_cells(MARA, 512), Path("x.safetensors"), 0.8)
     leak = leak_cells(cells, MARA)
-    assert [cell.name for cell in leak] == list(LEAK)
+    assert [cell.name for cell in leak] == [one.name for one in LEAK]
     assert all("mrxa" not in cell.prompt and cell.lora == Path("x.safetensors") for cell in leak)
-    base = {cell.name: cell for cell in base_cells(cells, MARA)}
-    assert all((base[cell.name].prompt, base[cell.name].seed) == (cell.prompt, cell.seed) for cell in leak)
+    assert all(" woman" in cell.prompt and cell.weight == 0.8 for cell in leak)
+
+
+def test_the_leak_is_asked_in_words_of_no_caption_and_no_other_prompt():
+    """A LoRA with class pictures kept the character out of their one caption: leak 0.23 there, 0.55 in other words."""
+    openings = {" ".join(one.text.split()[:2]) for one in PROMPTS}
+    for one in LEAK:
+        assert "photo of" not in one.text
+        assert " ".join(one.text.split()[:2]) not in openings
+    assert len({one.text for one in LEAK}) >= 4
 
 
 def test_the_base_is_asked_for_the_class_with_all_else_the_same():

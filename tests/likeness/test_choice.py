@@ -97,6 +97,12 @@ def test_what_breaks_a_limit_is_named(facts, broken):
     assert found.feasible is not bool(broken)
 
 
+def test_a_cell_that_follows_no_prompt_is_never_chosen():
+    made = report()
+    found = candidate(replace(made, verdict=replace(made.verdict, kind="follows no prompt")))
+    assert (found.broken, found.feasible) == (["no prompt"], False)
+
+
 def test_the_error_grows_with_the_ceiling_as_the_retention_does():
     """Against the ceiling the same scatter is a larger share."""
     plain, scaled = candidate(report()), candidate(report(retention=0.45, retention_best=0.9))

@@ -1,12 +1,14 @@
 """What was asked for and not given, from made-up measurements."""
 
+import numpy as np
 import pytest
 
 from lib_lora.faces.face import Quality
 from lib_lora.grid.prompts import PROMPTS
-from lib_lora.likeness.measure.face_measure import ImageScore
+from lib_lora.likeness.measure.face_measure import ImageScore, Measured
 from lib_lora.likeness.verdict.facts import Asked
-from lib_lora.likeness.verdict.prompt_adherence import missed, remarks
+from lib_lora.likeness.verdict.picture_set import PictureSet
+from lib_lora.likeness.verdict.prompt_adherence import followed, missed, remarks
 
 
 def seen(angle="front", attributes=(), yaw=0.0, expression="", px=120.0, reason="", name="a.png"):
@@ -81,3 +83,52 @@ def test_the_prompts_of_the_grid_ask_in_these_words():
     face = Quality(120.0, 0.9, 300.0, 0.9, expression="smiling")
     lines = [one.text for one in missed([(name, asked, ImageScore(name, 0.7, "", 1, face)) for name, asked in cells])]
     assert lines == ["Asked to be serious twice: smiles twice."]
+
+
+def sight(yaw, colour, expression="smiling"):
+    """A picture of a head turned that far before one colour."""
+    face = Quality(120.0, 0.9, 300.0, yaw, expression=expression)
+    around = np.zeros(128, np.float32)
+    around[colour] = 1.0
+    return Measured(ImageScore("a.png", 0.7, "", 1, face), surroundings=around)
+
+
+ASKED = [Asked(str(n), angle="turned" if n % 2 else "front", attributes=("expression: smiling",)) for n in range(8)]
+BASE = [sight(0.6 if n % 2 else 0.0, n) for n in range(8)]
+
+
+def test_a_set_that_does_what_the_base_model_does_follows_its_prompts():
+    found = followed(PictureSet(BASE, ASKED, base=BASE))
+    assert (found.told, found.given, found.told_base, found.given_base) == (12, 12, 12, 12)
+    assert (found.turning, found.scene, found.followed) == pytest.approx((1, 1, 1))
+
+
+def test_one_pose_before_one_wall_follows_no_prompt():
+    one = [sight(0.02 * (n % 3 - 1), 100, "serious") for n in range(8)]
+    found = followed(PictureSet(one, ASKED, base=BASE))
+    assert (found.told, found.given) == (12, 0)
+    assert found.turning < 0.05
+    assert found.scene == pytest.approx(0, abs=1e-6)
+    assert found.followed < 0.05
+
+
+def test_half_as_far_is_half():
+    half = [sight(0.3 if n % 2 else 0.0, n) for n in range(8)]
+    found = followed(PictureSet(half, ASKED, base=BASE))
+    assert found.turning == pytest.approx(0.5)
+    assert found.scene == pytest.approx(1)
+    assert found.given == 8  # 0.3 is not yet turned
+    assert found.followed == pytest.approx((8 / 12 + 0.5 + 1) / 3)
+
+
+def test_what_the_base_model_does_not_do_cannot_be_asked_of_a_lora():
+    still = [sight(0.0, n, "serious") for n in range(8)]
+    found = followed(PictureSet(still, ASKED, base=still))
+    assert found.turning is None
+    assert found.given_base == 0
+    assert (found.scene, found.followed) == (pytest.approx(1), None)  # one measure alone says too little
+
+
+def test_without_base_pictures_nothing_is_said_of_prompts():
+    assert followed(PictureSet(BASE, ASKED)).followed is None
+    assert followed(PictureSet(BASE[:4], ASKED[:4], base=BASE[:4])).followed is None

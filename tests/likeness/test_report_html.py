@@ -72,9 +72,9 @@ def test_the_verdict_comes_first_and_the_advice_follows():
 
 def test_retention_has_its_interval_and_stands_against_both_measures():
     text = page(full()).text
-    assert "80% of the identity kept, against the photos (95% interval 70% to 90%)" in text
+    assert "80% of the identity kept, against the photos (between 70 and 90)" in text
     # (0.90 - 0.40) / (0.82 - 0.40) times as much against the ceiling
-    assert "95% of what the base model can show at this face size (95% interval 83% to 107%)" in text
+    assert "95% of what the base model can show at this face size (between 83 and 107)" in text
 
 
 def test_every_picture_appears_small_and_with_its_words():

@@ -26,7 +26,8 @@ def test_it_reads_from_the_verdict_to_the_small_print():
         "[OK] THE FACE HOLDS",
         "91% of the identity is kept.",
         "Do next: Keep it.",
-        "80% of the identity kept, against the photos (95% interval 70% to 90%);",
+        "95% of what the base model can show at this face size (between 83 and 107).",
+        "80% of the identity kept, against the photos (between 70 and 90).",
         "AI-generated pictures:",
         "Without the trigger word:",
         "Also worth knowing:",
@@ -65,6 +66,12 @@ def test_columns_of_the_table_stand_beneath_each_other():
     rows = [line for line in lines if re.match(r"  0[123] ", line)]
     assert [line[end - 4 : end] for line in rows] == ["0.93", "0.70", "0.30"]
     assert all(line[start:].startswith("near.jpg") and line[start - 1] == " " for line in rows)
+
+
+def test_no_line_of_the_verdict_has_two_percentages():
+    lines = as_text(full()).splitlines()
+    for line in lines[: lines.index("AI-generated pictures:")]:
+        assert line.count("%") <= 1, line
 
 
 @pytest.mark.parametrize("make", [refused, empty])

@@ -31,7 +31,9 @@ CLEAN = facts_by_name(
     variety_ratio=0.9, variety_limit=0.45, yaw_spread=0.2, yaw_spread_photos=0.2, frontal=0.87, turned=0.85,
     frontal_kept=0.97, turned_drop=0.3, weak="outfit: coat", weak_drop=0.2, rest=0.86, rest_kept=0.96,
     leak=0, leak_cells=4, leak_share=0.1, texture_of="the photos",
-    detail_ratio=1.0, contrast_ratio=1.0, colour_ratio=1.0, clipped_more=0.0, eye_change=4.0, adherence=-0.004,
+    detail_ratio=1.0, contrast_ratio=1.0, colour_ratio=1.0, clipped_more=0.0, sharp_ratio=1.0, eye_change=4.0,
+    adherence=-0.004, asked_told=8, asked_given=7, asked_told_base=8, asked_given_base=8, turning=0.7, scene=0.5,
+    followed=0.7, ahead=15, ahead_under=0, ahead_alarm=4, aside=4, aside_under=0,
     age_change=0.5, sex_changes=0.0, step=900, weight=1.0, later=1200, earlier=600, best_step=600, fallen=-0.1,
     midway=500, risen=0.1, more=700, half=450,
 )  # fmt: skip
@@ -49,6 +51,7 @@ WEAK = {
 }  # fmt: skip
 UNDER = {"retention": 0.7, "retention_best": 0.7, "drifting": 8, "under_keep": 8, "as_strangers": 4.0, "ok": 12}
 NO_RUN = {"step": None, "later": None, "earlier": None, "midway": None, "more": None, "half": None, "fallen": None}
+IGNORED = {"followed": 0.1, "mutual": 0.84, "asked_given": 3}
 LAST, FIRST = {"later": None}, {"earlier": None}
 NO_BASE = {"uplift": None, "uplift_p": None, "mutual_base": None, "mutual_like": None, "base_no_face_share": None}
 
@@ -77,15 +80,19 @@ CASES = {
     "collapsed": {**COLLAPSED, "midway": None, "earlier": None},
     "another face": {**WEAK, "mutual": 0.8},
     "weak at a low weight": {**WEAK, "weight": 0.6},
+    "trained on in vain": {**WEAK, **LAST, "gained": 0.01},
     "no effect, later step": {**WEAK, "uplift": 0.01},
     "no effect": {**WEAK, **LAST, "uplift": 0.01},
     "no effect, outside a run": {**WEAK, **NO_RUN, "uplift": 0.01},
     "undertrained, later step": WEAK,
     "undertrained": {**WEAK, **LAST},
-    "undertrained, outside a run": {**WEAK, **NO_RUN},
+    "weak, outside a run": {**WEAK, **NO_RUN},
     "not this person": {**WEAK, **NO_RUN, **NO_BASE},
     "copies, earlier step": {"copies": 4, "copies_share": 0.2, "copied": "07.jpg"},
     "copies": {"copies": 4, "copies_share": 0.2, "copied": "07.jpg", **FIRST},
+    "follows no prompt, class pictures": {**IGNORED, "class_photos": True},
+    "follows no prompt, earlier step": IGNORED,
+    "follows no prompt": {**IGNORED, "midway": None, "earlier": None},
     "burnt": {"contrast_ratio": 1.6, "colour_ratio": 1.5},
     "plastic skin": {"detail_ratio": 0.4},
     "overpowering": {"adherence": -0.05},
@@ -100,10 +107,14 @@ CASES = {
     "one attribute, no longer rising": {**UNDER, "weak_drop": 5.0, "rest_kept": 0.8, "risen": 0.0},
     "slightly under, low weight": {**UNDER, "weight": 0.6},
     "slightly under, no longer rising": {**UNDER, "fallen": 0.1},
+    "slightly under, trained on in vain": {**UNDER, **LAST, "gained": 0.02},
     "slightly under, later step": UNDER,
     "slightly under": {**UNDER, **LAST},
     "drift, lower weight seen": {**UNDER, "retention_best": 0.88, "weight": 0.6},
+    "drift, one thing in common": {**UNDER, "retention_best": 0.88, "shared": "hard light"},
+    "drift, few turned photos": {**UNDER, "retention_best": 0.88, "photos_left": 1, "photos_right": 2},
     "drift": {**UNDER, "retention_best": 0.88},
+    "faintly under, in a run": {**UNDER, **NO_BASE, "under_keep": 2, "as_strangers": 1.0},
     "faintly under": {**UNDER, **NO_RUN, **NO_BASE, "under_keep": 2, "as_strangers": 1.0},
     "leak": {"leak": 3},
     "consistent within the base": {"ceiling_retention": 0.6, "retention": 0.55},
@@ -113,6 +124,7 @@ CASES = {
 NOTE_CASES = {
     "mixed photos": {"photos_outliers": 3},
     "strangers among them": {"lost": 1, "lost_share": 0.05},
+    "turned heads": {"aside_under": 2, "under_keep": 2},
     "small faces": {"small": 2, "small_share": 0.1},
     "hidden faces": {"hidden": 2, "hidden_share": 0.1, "hidden_by": "painted"},
     "several faces": {"several": 3, "several_share": 0.15},
@@ -170,8 +182,9 @@ def test_a_face_that_is_hardly_learned_from_the_front_is_trained_on_before_photo
 
 
 def test_how_long_to_train_on_follows_from_what_the_steps_so_far_brought():
-    assert [steps_of(400, share_to_train(kept)) for kept in (-0.1, 0.1, 0.25, 0.4, 0.8)] == [1200, 1200, 960, 450, 100]
+    assert [steps_of(400, share_to_train(kept)) for kept in (-0.1, 0.1, 0.25, 0.4, 0.8)] == [1200, 1200, 960, 450, 200]
     assert steps_of(4, share_to_train(0.8)) == 10
+    assert all(2 * steps_of(steps, share_to_train(0.84)) >= steps for steps in range(1, 500))
 
 
 def test_a_clean_set_meets_no_rule_but_the_good_one():
@@ -201,7 +214,10 @@ def test_words_name_facts(part):
     known = {*flat(Facts())}
     texts = (part.because, part.advice) if isinstance(part, rule_language.Rule) else (part.text,)
     said = {name for text in texts for _, name, _, _ in string.Formatter().parse(text) if name}
-    assert said <= known | {"kept_in_words", "lost_in_words", "hidden_in_words", "it", "fallen_points", "younger"}
+    assert said <= known | {
+        "kept_in_words", "lost_in_words", "obeyed_in_words", "turned_in_words", "ahead_ok", "hidden_in_words", "it",
+        "fallen_points", "younger",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("missing", [name for name, value in flat(Facts()).items() if value is None])
@@ -241,6 +257,69 @@ def test_an_overtrained_lora_that_drifts_too_is_seen_by_scripts(why):
     made = judge(changed(CLEAN, **UNDER, **why))
     assert (made.kind, made.drift) == ("overtrained", True)
     assert not judge(changed(CLEAN, **why)).drift
+
+
+def test_what_was_trained_on_in_vain_is_not_told_to_train_on_again():
+    """Whatever else is measured, where the last steps brought nothing "train more" is no advice."""
+    for values in (WEAK, UNDER, {**WEAK, "uplift": 0.01}):
+        known = {**values, **LAST, "fallen": None}
+        assert judge(changed(CLEAN, **known)).action == "train_more"
+        assert judge(changed(CLEAN, **known, gained=0.1)).action == "train_more"
+        vain = judge(changed(CLEAN, **known, gained=0.0))
+        assert (vain.kind, vain.action, vain.drift) == ("no longer learning", "none", True)
+
+
+def test_without_a_run_nothing_is_called_undertrained():
+    for values in CASES.values():
+        for base in ({}, NO_BASE):
+            for weight in (1.0, 0.6):
+                made = judge(changed(CLEAN, **{**values, **NO_RUN, **base, "weight": weight, "gained": None}))
+                assert "undertrained" not in made.kind + made.headline.lower()
+                assert made.action not in ("train_more", "test_step")
+
+
+def test_class_pictures_are_never_advised():
+    for part in RULES:
+        assert "class_photos" not in part.advice
+        assert "pictures of others" not in part.advice
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_no_sentence_has_two_percentages(name):
+    made = judge(changed(CLEAN, **{**CASES[name], "leak_share": 0.9, "ceiling_retention": 0.7}))
+    for sentence in (made.because, made.advice, *made.notes):
+        assert sentence.count("%") <= 1, sentence
+
+
+def test_the_prompt_that_is_ignored_is_a_verdict():
+    """Measured: plain class pictures, 38 % of the words obeyed, all faces ok."""
+    made = judge(changed(CLEAN, **IGNORED, asked_told_base=7, asked_given_base=6, retention_best=1.0))
+    assert (made.kind, made.drift, made.judged) == ("follows no prompt", True, True)
+    assert "3 of 8 heads and mouths do what was asked (without the LoRA 6 of 7)" in made.because
+    varied = {**IGNORED, "mutual": 0.79}
+    assert judge(changed(CLEAN, **varied)).kind == "consistent"  # as alike as the photos: they are of one pose
+    assert judge(changed(CLEAN, **varied, yaw_spread=0.1)).kind == "follows no prompt"
+    assert judge(changed(CLEAN, **{**IGNORED, "followed": 0.5})).kind == "consistent"
+
+
+def test_turned_heads_are_named_before_drift():
+    """At 89 %: all that is under the line is turned."""
+    turned = {**UNDER, "retention_best": 0.89, "under_keep": 4, "ahead_under": 1, "aside": 4, "aside_under": 3,
+              "photos_left": 0, "photos_right": 1}  # fmt: skip
+    made = judge(changed(CLEAN, **turned))
+    assert (made.rule, made.kind, made.drift) == ("angles", "drift", True)
+    assert made.headline == "Good from the front; turned heads drift"
+    assert made.because == (
+        "From the front 14 of 15 faces are clearly this person; 3 of 4 turned heads lie under the keep line."
+    )
+    assert made.advice.startswith("Add 3 to 5 photos with the head turned left and right")
+    assert judge(changed(CLEAN, **{**turned, "ahead_under": 4})).headline == "The face drifts"
+
+
+@pytest.mark.parametrize("other", [{"sharp_ratio": 0.4}, {"colour_ratio": 1.5}, {"contrast_ratio": 1.5}])
+def test_blur_and_a_colour_cast_are_not_plastic_skin(other):
+    assert judge(changed(CLEAN, detail_ratio=0.4)).rule == "plastic skin"
+    assert judge(changed(CLEAN, detail_ratio=0.4, **other)).rule == "consistent"
 
 
 def test_trained_past_the_best_to_nothing_is_not_told_to_train_on():

@@ -285,6 +285,24 @@ def test_plastic_and_burnt_skin(report, portrait):
     assert report("mara", burnt).verdict.rule == "burnt"
 
 
+def test_what_takes_fine_detail_besides_plastic_skin_is_not_called_so(report, portrait):
+    """Low resolution, blur and a colour cast over the very photos."""
+
+    def small(image: Image.Image) -> Image.Image:
+        return image.resize((image.width // 5, image.height // 5)).resize(image.size, Image.Resampling.BICUBIC)
+
+    def blurred(image: Image.Image) -> Image.Image:
+        return image.filter(ImageFilter.GaussianBlur(5))
+
+    def cast(image: Image.Image) -> Image.Image:
+        bands = np.asarray(image, np.float32) * (1.2, 0.9, 0.45)
+        return Image.fromarray(np.clip(bands, 0, 255).astype(np.uint8))
+
+    for change in (small, blurred, cast):
+        made = report("mara", [change(portrait("mara", number)) for number in range(PHOTOS, 24)])
+        assert made.verdict.rule not in ("plastic skin", "burnt"), (change.__name__, made.facts.surface)
+
+
 def test_four_strangers_among_sixteen_are_marked(report, photos):
     made = report("mara", [*photos("mara")[PHOTOS:], *photos("viktor")[:4]])
     assert made.verdict.kind == "drift"
@@ -307,6 +325,53 @@ def test_a_turned_head_that_loses_the_face(template):
     facts = facts_of(PictureSet(turned, made.asked), own, simulated.lines_of(own))
     assert judge(facts).rule == "angles"
     assert facts.angles.turned_drop > 2
+
+
+def test_turned_heads_that_drift_are_named_where_the_front_raises_no_alarm():
+    """Two of four turned heads are lost: too few to compare means, and more than a note's worth with two others."""
+    people = simulated.people()
+    own = simulated.template_of(people[2][:24])
+    made = simulated.shown([*people[2][24:40], *people[7][:4]], own)
+    turned = [_turned(item, 0.5 if number >= 17 else 0.05) for number, item in enumerate(made.pictures)]
+    facts = facts_of(PictureSet(turned, made.asked), own, simulated.lines_of(own))
+    assert (facts.angles.ahead, facts.angles.ahead_under, facts.angles.aside, facts.angles.aside_under) == (17, 1, 3, 3)
+    verdict = judge(facts)
+    assert verdict.headline == "Good from the front; turned heads drift"
+    level = [_turned(item, 0.05) for item in made.pictures]
+    facts = facts_of(PictureSet(level, made.asked), own, simulated.lines_of(own))
+    assert judge(facts).headline == "The face drifts"
+
+
+def test_what_the_pictures_below_the_line_have_in_common_is_what_photos_are_asked_of():
+    people = simulated.people()
+    own = simulated.template_of(people[2][:24])
+    made = simulated.shown([*people[2][24:40], *people[7][:4]], own)
+    asked = [
+        Asked(str(n), attributes=("light: hard", "style: photo") if n in (3, 16, 17, 18) else ("light: sun",))
+        for n in range(20)
+    ]
+    facts = facts_of(PictureSet(made.pictures, asked), own, simulated.lines_of(own))
+    assert facts.attribute.shared == "hard light"
+    assert judge(facts).advice == "Add 3 to 5 photos with hard light, and train again."
+    same = [Asked(str(n), attributes=("light: hard",)) for n in range(20)]
+    assert facts_of(PictureSet(made.pictures, same), own, simulated.lines_of(own)).attribute.shared is None
+
+
+def test_a_leak_in_other_words_is_a_share_of_the_gain():
+    people = simulated.people()
+    own = simulated.template_of(people[2][:24])
+    base = [people[other][0] for other in range(3, 16)]
+    ours = people[2][24:37]
+    lines = calibrate(own.loo, [(BASE, np.array([one @ own.array for one in base], np.float64))])
+
+    def leak(faces) -> float | None:
+        pictures = [simulated.picture(one, own) for one in faces]
+        return facts_of(simulated.shown(ours, own, base, leak=pictures), own, lines).base.leak_share
+
+    assert leak(people[2][40:44]) == pytest.approx(1, abs=0.15)
+    assert leak([people[other][1] for other in range(3, 16)]) == pytest.approx(0, abs=0.15)
+    assert leak([simulated.blend(people[9][n], people[2][n], 0.5) for n in range(40, 44)]) > 0.3
+    assert leak(people[2][40:42]) is None
 
 
 def _turned(item: Measured, yaw: float) -> Measured:

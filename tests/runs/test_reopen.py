@@ -100,7 +100,15 @@ def test_a_finished_run_is_trained_longer(copied, main, fake_painter):
     steps = [event["step"] for event in read_events(run.events) if event["kind"] == "step"]
     assert steps == [1, 2, 3, 4, 5, 6]
     rates = [event["lr"] for event in read_events(run.events) if event["kind"] == "step"]
-    assert rates[3] > rates[5] > 0 or len(set(rates)) == 1
+    assert rates[3:] == rates[:3]  # the schedule begins anew
+    assert rates[0] > rates[2] > 0 or len(set(rates)) == 1
+    assert load_run(copied.run).file.restart == 3
+
+
+def test_a_stopped_run_that_is_made_longer_stretches_its_schedule(copied):
+    run = load_run(copied.run)
+    run.events.unlink()
+    assert reopen(copied.run, steps=9).file.restart == 0
 
 
 @pytest.mark.parametrize("steps", [1, 3])

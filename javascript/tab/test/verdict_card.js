@@ -65,23 +65,22 @@ function ofWhat(grid) {
     : t('{cell} · {n} pictures', { cell, n });
 }
 
-/** "64 % of the identity is kept (most likely 37 % to 71 %)", and what that is of what the base model can show. */
+/** "89 % of what this base model can show of the face is kept (most likely between 81 and 97)."; against the photos where
+ * that was not measured. One percentage: what is kept against the photos stands among the numbers. */
 function keptText(facts) {
-  const percent = format.percent;
-  if (!Number.isFinite(facts.retention)) return '';
+  const best = Number.isFinite(facts.ceiling_retention) ? facts.retention_best : facts.retention;
+  if (!Number.isFinite(best) || !Number.isFinite(facts.retention)) return '';
+  const scale = facts.retention ? best / facts.retention : 1;
   const range = Number.isFinite(facts.retention_low)
-    ? t(' (most likely {low} to {high})', {
-        low: percent(facts.retention_low),
-        high: percent(facts.retention_high),
+    ? t(' (most likely between {low} and {high})', {
+        low: Math.round(100 * facts.retention_low * scale),
+        high: Math.round(100 * facts.retention_high * scale),
       })
     : '';
-  const photos = t('{kept} of the identity in the photos is kept{range}.', {
-    kept: percent(facts.retention),
-    range,
-  });
-  if (!Number.isFinite(facts.ceiling_retention)) return photos;
-  const best = t('Of what this base model can show: {kept}.', { kept: percent(facts.retention_best) });
-  return `${photos} ${best}`;
+  const said = { kept: format.percent(best), range };
+  return Number.isFinite(facts.ceiling_retention)
+    ? t('{kept} of what this base model can show of the face is kept{range}.', said)
+    : t('{kept} of the identity in the photos is kept{range}.', said);
 }
 
 /** The curve of what is kept, by step, one line for each weight; hidden with fewer than two points. */
@@ -158,6 +157,9 @@ const LIKENESSES = [
   ['turned', 'Mean likeness of turned heads'],
 ];
 const SHARES = [
+  ['retention', 'Identity kept, of that in the photos'],
+  ['turning', 'How far heads turn where the base model turns them'],
+  ['scene', 'How far the surroundings follow the prompt'],
   ['variety_ratio', 'Variety, of that without the LoRA'],
   ['detail_ratio', 'Detail of the skin, of that in the photos'],
   ['contrast_ratio', 'Contrast, of that in the photos'],

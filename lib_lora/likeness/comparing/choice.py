@@ -79,6 +79,8 @@ def candidate(report: Report) -> Candidate:
     ]
     if facts.identity.retention_best is None:
         broken.append("not measurable")
+    if report.verdict.kind == "follows no prompt":
+        broken.append("no prompt")
     identity = float(np.clip(facts.identity.retention_best or 0.0, 0.0, 1.0))
     parts = {"identity": identity}
     if facts.base.adherence is not None:

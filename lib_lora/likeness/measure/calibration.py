@@ -23,6 +23,7 @@ LEAST_SEPARATION = 3.0  # d' under which the person and strangers overlap too mu
 COVERED, SURE = 0.95, 0.98  # the keep line leaves this share of the person's pictures above it, this surely
 SKEWED = 1.35  # leave-one-out scores have a long lower tail; measured, see docs/likeness.md
 STRANGER_SPREADS = 3.0  # above the impostors' median
+MANY_STRANGERS = 100  # from so many on their 99th percentile is known, and nothing is assumed of their distribution
 MARGIN = 0.02  # of the keep line over the impostors' 99th percentile
 ABOVE, UNDER = 0.05, 0.10  # of the keep line, and of the impostors' 99th percentile: see `Lines.as_strangers`
 _SHARES = 199  # points at which a distribution is looked at
@@ -260,7 +261,7 @@ def calibrate(photos: Numbers, impostors: Sequence[tuple[str, Numbers]], ceiling
     goal = top or own
     highest = max(item.q99 for item in strangers)
     keep = max(keep_line(goal), highest + MARGIN)
-    same = min(keep, max(_reach(item) for item in strangers))
+    same = min(keep, max(_stranger_line(item) for item in strangers))
     zero = next((item for item in strangers if item.name == BASE), strangers[0])
     return Calibration(
         own, top, strangers, Lines(zero.median, zero.name, keep, same, share_below(goal, keep), highest), shrunk=left
@@ -270,6 +271,10 @@ def calibrate(photos: Numbers, impostors: Sequence[tuple[str, Numbers]], ceiling
 def reach(strangers: Numbers) -> float | None:
     """How like a person strangers can be: the likeness that hardly any passes; None for fewer than `LEAST_FACES`."""
     return _reach(sum_up("strangers", strangers)) if len(strangers) >= LEAST_FACES else None
+
+
+def _stranger_line(strangers: Scores) -> float:
+    return strangers.q99 if strangers.n >= MANY_STRANGERS else _reach(strangers)
 
 
 def _reach(strangers: Scores) -> float:

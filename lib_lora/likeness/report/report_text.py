@@ -46,8 +46,9 @@ def _verdict(report: Report) -> list[str]:
         f"{report_words.percent(one.value)} {one.against}{f' ({one.interval})' if one.interval else ''}"
         for one in report_words.kept(report)
     ]
-    retention = "; ".join(kept) if kept else f"Identity kept: not measured: {report_words.why_not_kept(report)}"
-    return [*lines, *wrapped(f"{retention}."), *wrapped(f"{report_words.counts(report)}.")]
+    retention = kept or [f"Identity kept: not measured: {report_words.why_not_kept(report)}"]
+    figures = [line for one in retention for line in wrapped(f"{one}.")]
+    return [*lines, *figures, *wrapped(f"{report_words.counts(report)}.")]
 
 
 def _pictures(report: Report) -> list[str]:

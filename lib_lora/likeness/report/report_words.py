@@ -13,6 +13,7 @@ from lib_lora.likeness.measure.calibration import (
     BASE,
     LEAST_FACES,
     LEAST_PHOTOS,
+    MANY_STRANGERS,
     MARGIN,
     STRANGER_SPREADS,
     SURE,
@@ -28,7 +29,7 @@ AI_MADE = "AI-generated pictures"
 _MEANINGS: tuple[tuple[str, Tone, str], ...] = (
     ("ok", "good", "clearly this person: likeness at or above the keep line"),
     ("drift", "warn", "between the two lines: something of the face is lost"),
-    ("lost", "bad", "no more like the photos than a stranger's face"),
+    ("lost", "bad", "no more like the photos than a stranger's face can be"),
     ("copy", "warn", "repeats a photo instead of painting the person anew"),
     ("suspect", "none", "a face, but too small, blurred, cut off or painted to be judged; not counted"),
     ("no face", "none", "the detector finds none; not counted"),
@@ -149,25 +150,26 @@ class Kept:
 
     @property
     def interval(self) -> str:
-        """The interval in words; empty where it is not known."""
+        """The interval in words, without a second percent sign in the line; empty where it is not known."""
         if self.low is None or self.high is None:
             return ""
-        return f"95% interval {percent(self.low)} to {percent(self.high)}"
+        return f"between {round(100 * self.low)} and {round(100 * self.high)}"
 
 
 def kept(report: Report) -> list[Kept]:
-    """Retention against the photos, and against what the base model can show where that was measured."""
+    """Retention against what the base model can show where that was measured, which the verdict speaks of, and against
+    the photos; each belongs into a line of its own."""
     facts, lines = report.facts.identity, report.calibration
     if facts.retention is None:
         return []
-    found = [
-        Kept("of the identity kept, against the photos", facts.retention, facts.retention_low, facts.retention_high)
-    ]
+    photos = Kept(
+        "of the identity kept, against the photos", facts.retention, facts.retention_low, facts.retention_high
+    )
     scale = _of_ceiling(lines)
-    if scale is not None:
-        low, high = (None if end is None else end * scale for end in (facts.retention_low, facts.retention_high))
-        found.append(Kept("of what the base model can show at this face size", facts.retention * scale, low, high))
-    return found
+    if scale is None:
+        return [photos]
+    low, high = (None if end is None else end * scale for end in (facts.retention_low, facts.retention_high))
+    return [Kept("of what the base model can show at this face size", facts.retention * scale, low, high), photos]
 
 
 def _of_ceiling(calibration: Calibration) -> float | None:
@@ -270,8 +272,8 @@ def how_drawn(calibration: Calibration) -> list[str]:
     return [
         f"Keep line (T_keep, {number(lines.keep)}): at least {1 - lines.below:.0%} of this person's pictures lie above "
         f"it, by the {goal} ({SURE:.0%} tolerance limit); but at least {MARGIN:g} over the strangers' 99th percentile. "
-        f"Stranger line (T_id, {number(lines.same)}): the strangers' 99th percentile or {STRANGER_SPREADS:g} spreads "
-        "over their median, whichever is higher, but never over the keep line.",
+        f"Stranger line (T_id, {number(lines.same)}): the strangers' 99th percentile (of fewer than {MANY_STRANGERS} "
+        f"strangers at least {STRANGER_SPREADS:g} spreads over their median), but never over the keep line.",
         *(
             [
                 f"The median of strangers that the base model did not paint counts {calibration.shrunk:.2f} times: "

@@ -44,12 +44,16 @@ class Training:
         weight: of the LoRA.
         saved: the steps of all checkpoints.
         tested: step and retention of earlier grids of this run at this weight.
+        restarted: the step at which a finished training was trained on, its learning rate beginning anew; 0 = never.
+        class_photos: pictures of the class were trained beside the character's photos.
     """
 
     step: int | None = None
     weight: float = 1.0
     saved: tuple[int, ...] = ()
     tested: tuple[tuple[int, float], ...] = ()
+    restarted: int = 0
+    class_photos: bool = False
 
     @property
     def midway(self) -> int | None:
@@ -135,7 +139,7 @@ class PictureFacts:
         small_full: pictures asked to show the whole body whose face is too small.
         hidden: pictures in which something hides who the face is (`faces.unjudgeable`); `hidden_by` the most frequent.
         several: pictures with more than one face.
-        ok, drifting, lost: counted pictures above both lines, between them, under both.
+        ok, drifting, lost: counted pictures by `status_of`.
     """
 
     count: int = _kept_as("pictures", 0)
@@ -172,7 +176,7 @@ class IdentityFacts:
         own_retention: what `retention_best` of the person's own pictures may be by chance, where no alarm is raised:
             that of the keep line where all lie above it, else that of `Calibration.least_mean`.
         likeness: mean; `likeness_p10`: interpolated 10th percentile; `lowest`.
-        lost_share: of the counted pictures, those under both lines.
+        lost_share: of the counted pictures, those that are lost (`status_of`).
         under_keep: pictures under the keep line.
         as_strangers: how many strangers the pictures add up to (`Lines.as_strangers`); `alarm_from`: from there on
             drift is certain enough.
@@ -205,7 +209,7 @@ class BaseComparison:
         mutual: mean cosine between them; from `mutual_like` on the pictures with the LoRA show one face.
         uplift: mean gain over the same prompt and seed without the LoRA, `uplift_p` its p, `uplift_pairs` how many.
         leak, leak_cells: pictures without the trigger that show the character anyway; `leak_share` how much of the
-            LoRA's gain they have although the trigger is missing.
+            gain over the base model's median likeness they have although the trigger is missing.
         adherence: mean change of CLIP's text-image cosine by the LoRA, paired.
     """
 
@@ -257,12 +261,20 @@ class AngleFacts:
 
     Attributes:
         yaw_spread: standard deviation of `faces.yaw_proxy`.
+        ahead, ahead_under: counted faces that are not turned, and those of them under the keep line; from `ahead_alarm`
+            on these alone are too many.
+        aside, aside_under: the same of turned ones.
         frontal, turned: mean likeness of faces from the front and of turned ones.
         turned_drop: their difference in spreads of the photos beyond what the photos themselves lose.
         frontal_kept: like `IdentityFacts.retention_best` of those from the front alone.
     """
 
     yaw_spread: float | None = None
+    ahead: int = 0
+    ahead_under: int = 0
+    ahead_alarm: int | None = None
+    aside: int = 0
+    aside_under: int = 0
     frontal: float | None = None
     frontal_kept: float | None = None
     turned: float | None = None
@@ -276,12 +288,15 @@ class AttributeFacts:
     Attributes:
         weak: the attribute; `weak_drop` by how many spreads the face is lost at least.
         rest: the mean likeness without it; `rest_kept` like `IdentityFacts.retention_best` of those alone.
+        shared: what at least half of the pictures under the keep line were asked to show, and hardly any other was; in
+            words.
     """
 
     weak: str | None = None
     weak_drop: float | None = None
     rest: float | None = None
     rest_kept: float | None = None
+    shared: str | None = None
 
 
 @dataclass(frozen=True)
@@ -290,6 +305,7 @@ class SurfaceFacts:
 
     Attributes:
         detail_ratio, contrast_ratio, colour_ratio: of the skin against `texture_of`; `clipped_more` in shares.
+        sharp_ratio: of the whole face's sharpness (`faces.face.Face.blur`) against the same.
         eye_change: median difference of the eyes' colour (CIE76).
         age_change: years, and `sex_changes` a share; only where the engine tells.
     """
@@ -299,9 +315,31 @@ class SurfaceFacts:
     contrast_ratio: float | None = None
     colour_ratio: float | None = None
     clipped_more: float | None = None
+    sharp_ratio: float | None = None
     eye_change: float | None = None
     age_change: float | None = None
     sex_changes: float | None = None
+
+
+@dataclass(frozen=True)
+class PromptFacts:
+    """Whether the pictures do what their prompts ask for (`prompt_adherence.followed`).
+
+    Attributes:
+        told, given: heads and mouths that were asked for something and can be judged, and those that do it; `told_base`
+            and `given_base` the same without the LoRA.
+        turning: how far heads turn where the base model's turn with the same prompt and seed, 0..1 (1 = as far).
+        scene: how far the surroundings are those that the base model paints for the same prompt, 0..1.
+        followed: mean of these, each as a share of the base model's; None where fewer than two can be measured.
+    """
+
+    told: int = _kept_as("asked_told", 0)
+    given: int = _kept_as("asked_given", 0)
+    told_base: int = _kept_as("asked_told_base", 0)
+    given_base: int = _kept_as("asked_given_base", 0)
+    turning: float | None = None
+    scene: float | None = None
+    followed: float | None = None
 
 
 @dataclass(frozen=True)
@@ -313,8 +351,11 @@ class TrainingFacts:
         lower, much_lower: 0.8 and 0.6 times the weight.
         best_step, fallen: the best tested checkpoint, and how much retention was lost since.
         risen: retention gained since the tested checkpoint before this one.
-        more, half: how many steps to train on, in tens: by what the steps so far brought (`metrics.share_to_train`);
-            half of them.
+        gained: retention gained since the training was continued after its end (`Training.restarted`), where that end
+            was tested.
+        class_photos: see `Training`.
+        more: how many steps to train on, in tens, by what the steps so far brought (`metrics.share_to_train`).
+        half: half of the steps so far, in tens.
     """
 
     step: int | None = None
@@ -327,6 +368,8 @@ class TrainingFacts:
     best_step: int | None = None
     fallen: float | None = None
     risen: float | None = None
+    gained: float | None = None
+    class_photos: bool = False
     more: int | None = None
     half: int | None = None
 
@@ -355,6 +398,7 @@ class Facts:
     angles: AngleFacts = field(default_factory=AngleFacts)
     attribute: AttributeFacts = field(default_factory=AttributeFacts)
     surface: SurfaceFacts = field(default_factory=SurfaceFacts)
+    prompt: PromptFacts = field(default_factory=PromptFacts)
     training: TrainingFacts = field(default_factory=TrainingFacts)
 
 

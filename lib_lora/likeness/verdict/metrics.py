@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,10 +12,10 @@ import numpy as np
 from lib_lora.faces.array_text import unpacked
 from lib_lora.faces.unjudgeable import COVERS, STYLES
 from lib_lora.likeness.measure import intervals
-from lib_lora.likeness.measure.calibration import LEAST_FACES, Calibration, distance
+from lib_lora.likeness.measure.calibration import BASE, LEAST_FACES, Calibration, distance
 from lib_lora.likeness.measure.face_measure import Measured
 from lib_lora.likeness.measure.template import Template
-from lib_lora.likeness.verdict import traits
+from lib_lora.likeness.verdict import prompt_adherence, traits
 from lib_lora.likeness.verdict.facts import (
     NO_FACE,
     BaseComparison,
@@ -58,6 +59,7 @@ def facts_of(shown: PictureSet, template: Template, calibration: Calibration) ->
         variety=traits.varied(shown),
         angles=traits.angles(shown, template, calibration),
         attribute=traits.attributes(shown, calibration),
+        prompt=prompt_adherence.followed(shown),
         surface=traits.surface(shown, template),
         training=_training(shown.training, identity.retention, identity.retention_best),
     )
@@ -184,7 +186,7 @@ def _base(shown: PictureSet, template: Template, calibration: Calibration) -> Ba
     if shown.leak is not None and calibration.lines:
         found = [item.score.likeness for item in shown.leak if item.score.likeness is not None and item.score.counts]
         leak = sum(value >= calibration.lines.same for value in found)
-        facts = replace(facts, leak=leak, leak_cells=len(shown.leak), leak_share=_leak_share(shown))
+        facts = replace(facts, leak=leak, leak_cells=len(shown.leak), leak_share=_leak_share(shown, calibration))
     if shown.adherence is not None and len(shown.adherence[0]):
         with_lora, without = (np.asarray(side, np.float64) for side in shown.adherence)
         facts = replace(facts, adherence=float((with_lora - without).mean()))
@@ -197,28 +199,27 @@ def _unpaired_uplift(shown: PictureSet) -> float | None:
     return float(ours.mean() - others.mean()) if min(len(ours), len(others)) >= LEAST_FACES else None
 
 
-def _leak_share(shown: PictureSet) -> float | None:
-    """Mean gain over the base model without the trigger, as a share of that with it on the same prompts and seeds.
+def _leak_share(shown: PictureSet, calibration: Calibration) -> float | None:
+    """Mean gain over the base model's median likeness without the trigger, as a share of that with it.
 
-    None where fewer than three prompts have all three pictures, or the LoRA gains next to nothing.
+    None where the zero is not the base model's, fewer than three pictures without the trigger can be judged, or the
+    LoRA gains next to nothing.
     """
-    if shown.leak is None or shown.base is None:
+    lines = calibration.lines
+    without = likenesses(shown.leak or ())
+    with_it = likenesses(shown.pictures)
+    if lines is None or lines.zero_of != BASE or len(without) < 3 or len(with_it) < 3:
         return None
-    known = [
-        (one.score.likeness, shown.pictures[place].score.likeness, shown.base[place].score.likeness)
-        for one, place in zip(shown.leak, shown.leak_of, strict=False)
-        if one.score.counts and shown.pictures[place].score.counts and shown.base[place].score.counts
-    ]
-    if len(known) < 3:
-        return None
-    without, with_it, base = np.array(known, np.float64).mean(0)
-    return float((without - base) / (with_it - base)) if with_it - base >= LEAST_GAIN else None
+    gain = float(with_it.mean()) - lines.zero
+    return (float(without.mean()) - lines.zero) / gain if gain >= LEAST_GAIN else None
 
 
 def _training(run: Training, now: float | None, best: float | None) -> TrainingFacts:
     """Of retention against the photos (`now`) and against the ceiling."""
     lower, much_lower = (round(run.weight * factor, 2) for factor in (0.8, 0.6))
-    facts = TrainingFacts(step=run.step, weight=run.weight, lower=lower, much_lower=much_lower)
+    facts = TrainingFacts(
+        step=run.step, weight=run.weight, lower=lower, much_lower=much_lower, class_photos=run.class_photos
+    )
     if run.step is None:
         return facts
     earlier, later = run.neighbours
@@ -230,17 +231,19 @@ def _training(run: Training, now: float | None, best: float | None) -> TrainingF
     if before:
         best_kept, best_step = max((kept, -step) for step, kept in before)
         facts = replace(facts, best_step=-best_step, fallen=best_kept - now, risen=now - max(before)[1])
+        gained = [now - kept for step, kept in before if step == run.restarted]
+        facts = replace(facts, gained=gained[0] if gained else None)
     return facts
 
 
 def steps_of(step: int, share: float) -> int:
-    """A share of the steps so far, in tens; at least 10."""
-    return max(10, round(step * share / 10) * 10)
+    """A share of the steps so far, in tens, rounded up; at least 10."""
+    return max(10, math.ceil(step * share / 10) * 10)
 
 
 def share_to_train(kept: float) -> float:
     """What share of the steps so far to train on, so that the identity kept reaches `KEPT` if it rises as it did.
 
-    It rises fast first and slowly later, so this is rather too little; a quarter at least, three times at most.
+    It rises fast first and slowly later, so this is rather too little; half at least, three times at most.
     """
-    return min(3.0, max(0.25, KEPT / max(kept, 1e-6) - 1))
+    return min(3.0, max(0.5, KEPT / max(kept, 1e-6) - 1))

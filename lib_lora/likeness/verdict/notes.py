@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lib_lora.likeness.verdict.rule_language import Note, above, at_least, below
-from lib_lora.likeness.verdict.rules import HALF, MANY
+from lib_lora.likeness.verdict.rules import HALF, KEPT, MANY
 
 NOTES: tuple[Note, ...] = (
     Note(
@@ -14,7 +14,18 @@ NOTES: tuple[Note, ...] = (
     Note(
         "strangers among them",
         (at_least(lambda f: f.pictures.lost, 1), at_least(lambda f: f.identity.retention_best, HALF)),
-        "{lost} of {counted} faces are no more like the photos than a stranger's; they are marked.",
+        "{lost} of {counted} faces are no more like the photos than a stranger's can be; they are marked.",
+    ),
+    Note(
+        "turned heads",
+        (
+            at_least(lambda f: f.identity.retention_best, KEPT),
+            below(lambda f: f.identity.as_strangers, lambda f: f.identity.alarm_from),
+            at_least(lambda f: f.angles.aside_under, 2),
+            at_least(lambda f: 2 * f.angles.aside_under, lambda f: f.angles.aside),
+        ),
+        "From the front it is good; {turned_in_words} lie under the keep line. Photos of turned heads help: there are "
+        "{photos_left} turned to the left and {photos_right} to the right of the picture.",
     ),
     Note(
         "small faces",

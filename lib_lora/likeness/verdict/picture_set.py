@@ -26,8 +26,7 @@ class PictureSet:
         asked: what each was asked to show.
         base: the same prompts and seeds without the LoRA, in the same order; None where they were not painted.
         unpaired: pictures without the LoRA of other prompts, where `base` is None; empty = there are none.
-        leak: pictures with the LoRA but without the trigger; `leak_of` says for each which of `pictures` has its prompt
-            and seed.
+        leak: pictures with the LoRA but without the trigger.
         ceiling: faces of the photos after the base model's VAE at the painted size; their skin is the fairest measure.
         ceiling_lost: share of the photos whose face cannot be judged after the VAE; None where it was not measured.
         adherence: CLIP's text-image cosine of each picture with and without the LoRA; None without CLIP.
@@ -41,7 +40,6 @@ class PictureSet:
     base: Sequence[Measured] | None = None
     unpaired: Sequence[Measured] = ()
     leak: Sequence[Measured] | None = None
-    leak_of: Sequence[int] = ()
     ceiling: Sequence[Quality] = ()
     ceiling_lost: float | None = None
     adherence: tuple[Sequence[float], Sequence[float]] | None = None

@@ -1,7 +1,8 @@
-"""What pictures were asked to show and do not: turned heads and expressions, as far as they can be measured.
+"""What pictures were asked to show and do not: turned heads, expressions, surroundings, as far as they can be measured.
 
-Pure functions. Says nothing of a picture whose face cannot be judged, and changes no verdict: a base model that will
-not turn a head says nothing about the face.
+Pure functions. Says nothing of a picture whose face cannot be judged. One thing that is not given says nothing about a
+LoRA, since the base model may not do it either; a set that follows its prompts in nothing that the base model does is
+a verdict (`followed`).
 """
 
 from __future__ import annotations
@@ -9,12 +10,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
+from lib_lora.faces.array_types import Array
+from lib_lora.faces.colour_histograms import hellinger
 from lib_lora.faces.face import Quality
-from lib_lora.likeness.measure.face_measure import ImageScore
-from lib_lora.likeness.verdict.facts import Asked
+from lib_lora.likeness.measure.calibration import LEAST_FACES
+from lib_lora.likeness.measure.face_measure import ImageScore, Measured
+from lib_lora.likeness.verdict.facts import Asked, PromptFacts
+from lib_lora.likeness.verdict.picture_set import PictureSet
 from lib_lora.likeness.verdict.traits import TURNED
 
 Seen = tuple[str, Asked, ImageScore]  # a picture's path, what it was asked to show, and what was measured
+LEAST_TURNING = 0.1  # standard deviation of `faces.yaw_proxy`: base pictures that turn less say nothing of turning
 _SERIOUS = ("expression: serious", "expression: neutral")
 _SMILING = "expression: smiling"
 
@@ -117,6 +125,75 @@ def remarks(asked: Asked, score: ImageScore) -> list[str]:
     return [
         f"asked to {wish.words}, {wish.no}" for wish in _WISHES if wish.wants(asked) and _shows(wish, score) is False
     ]
+
+
+def followed(shown: PictureSet) -> PromptFacts:
+    """How far a set with its base pictures follows its prompts; nothing where no base pictures were painted."""
+    if shown.base is None:
+        return PromptFacts()
+    words, base = _words(shown.asked, shown.pictures), _words(shown.asked, shown.base)
+    facts = PromptFacts(
+        told=len(words),
+        given=sum(words),
+        told_base=len(base),
+        given_base=sum(base),
+        turning=_turning(shown.pictures, shown.base),
+        scene=_scene(shown.pictures, shown.base),
+    )
+    obeyed = None
+    if len(words) >= LEAST_FACES and base and 2 * sum(base) >= len(base):  # else it asks for what is not painted anyway
+        obeyed = min(1.0, (sum(words) / len(words)) / (sum(base) / len(base)))
+    known = [share for share in (obeyed, facts.turning, facts.scene) if share is not None]
+    return replace(facts, followed=sum(known) / len(known)) if len(known) > 1 else facts
+
+
+def _words(asked: Sequence[Asked], pictures: Sequence[Measured]) -> list[bool]:
+    """For each thing that was asked for and can be judged, whether it is there."""
+    return [
+        there
+        for wish in _WISHES
+        for what, item in zip(asked, pictures, strict=True)
+        if wish.wants(what) and (there := _shows(wish, item.score)) is not None
+    ]
+
+
+def _turning(pictures: Sequence[Measured], base: Sequence[Measured]) -> float | None:
+    """The slope of the heads' turns on those of the base model's pictures of the same prompt and seed, 0..1; None where
+    too few can be compared, or the base model's turn too little."""
+    both = [
+        (one.score.face.yaw, other.score.face.yaw)
+        for one, other in zip(pictures, base, strict=True)
+        if one.score.face and other.score.face and not (one.score.face.fault or other.score.face.fault)
+    ]
+    if len(both) < LEAST_FACES:
+        return None
+    ours, theirs = np.array(both, np.float64).T
+    if theirs.std() < LEAST_TURNING:
+        return None
+    slope = float(((ours - ours.mean()) * (theirs - theirs.mean())).mean() / theirs.var())
+    return min(1.0, max(0.0, slope))
+
+
+def _scene(pictures: Sequence[Measured], base: Sequence[Measured]) -> float | None:
+    """How much nearer each picture's surroundings are to those of the base model's picture of its prompt than to those
+    of other prompts, as a share of what the base model's pictures differ by, 0..1; None where too few can be compared.
+
+    The surroundings are colours (`image_similarity.surroundings`): background, light and clothes.
+    """
+    known: list[tuple[Array, Array]] = [
+        (one.surroundings, other.surroundings)
+        for one, other in zip(pictures, base, strict=True)
+        if one.surroundings is not None and other.surroundings is not None
+    ]
+    if len(known) < LEAST_FACES:
+        return None
+    apart = np.array([[hellinger(ours, theirs) for _, theirs in known] for ours, _ in known])
+    among = np.array([[hellinger(one, other) for _, other in known] for _, one in known])
+    others = ~np.eye(len(known), dtype=bool)
+    if among[others].mean() < 1e-6:
+        return None
+    nearer = (apart[others].mean() - apart.diagonal().mean()) / among[others].mean()
+    return float(min(1.0, max(0.0, nearer)))
 
 
 def _shows(wish: _Request, score: ImageScore) -> bool | None:

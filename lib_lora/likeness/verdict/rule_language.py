@@ -18,6 +18,8 @@ Kind = Literal[
     "undertrained",
     "overtrained",
     "over-baked",
+    "no longer learning",
+    "follows no prompt",
     "drift",
     "another face",
     "not this person",
@@ -28,9 +30,19 @@ Kind = Literal[
     "base too coarse",
     "not measurable",
 ]
-# The face does not hold; scripts see it by the exit status.
+# The face does not hold, or shows whatever is asked for; scripts see it by the exit status.
 DRIFT: frozenset[Kind] = frozenset(
-    ("slightly undertrained", "undertrained", "over-baked", "drift", "another face", "not this person", "no face")
+    (
+        "slightly undertrained",
+        "undertrained",
+        "over-baked",
+        "no longer learning",
+        "follows no prompt",
+        "drift",
+        "another face",
+        "not this person",
+        "no face",
+    )
 )
 # Nothing can be said about the face.
 NO_VERDICT: frozenset[Kind] = frozenset(("several people", "too small", "blurred", "base too coarse", "not measurable"))
@@ -66,6 +78,16 @@ def above(fact: Fact, limit: Limit) -> Condition:
     return _compared(fact, operator.gt, limit)
 
 
+def either(*conditions: Condition) -> Condition:
+    """At least one of them."""
+    return Condition(lambda facts: any(one.holds(facts) for one in conditions))
+
+
+def unless(condition: Condition) -> Condition:
+    """The contrary; holds also where what `condition` needs was not measured."""
+    return Condition(lambda facts: not condition.holds(facts))
+
+
 def there(fact: Callable[[Facts], float | str | None]) -> Condition:
     """`fact` is known, and neither empty nor 0."""
     return Condition(lambda facts: bool(fact(facts)))
@@ -91,6 +113,7 @@ class Rule:
         advice: the one thing to do next, with facts in braces.
         action: the same for a program; "none" where only the user can do it.
         value: the fact that is the action's value, or the value itself; None = none.
+        headline: a few words, where those of its kind do not say it; empty = those.
     """
 
     name: str
@@ -100,6 +123,7 @@ class Rule:
     advice: str
     action: str = "none"
     value: Limit | None = None
+    headline: str = ""
 
 
 @dataclass(frozen=True)

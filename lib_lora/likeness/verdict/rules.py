@@ -8,7 +8,17 @@ from __future__ import annotations
 
 from lib_lora.likeness.measure.calibration import LEAST_FACES, LEAST_PHOTOS, LEAST_SEPARATION
 from lib_lora.likeness.verdict.facts import Facts
-from lib_lora.likeness.verdict.rule_language import Condition, Rule, above, at_least, at_most, below, there
+from lib_lora.likeness.verdict.rule_language import (
+    Condition,
+    Rule,
+    above,
+    at_least,
+    at_most,
+    below,
+    either,
+    there,
+    unless,
+)
 
 # Limits that several rules share.
 KEPT = 0.85  # of the identity: the face is learned
@@ -20,6 +30,12 @@ SMOOTH = 0.6  # share of the skin's fine detail
 BURNT = 1.35  # times the contrast, and the colour
 EFFECT = 0.05  # cosine; a smaller gain is no gain
 RISING = 0.03  # of the identity, since the tested checkpoint before; less is no longer rising
+IGNORED = 0.25  # of what the base model makes of a prompt; see docs/likeness.md
+ALIKE = 1.03  # times the photos' mutual likeness: the pictures are more alike than the photos are
+STILL = 0.6  # times the photos' spread of the heads' turns
+SHARP = 0.7  # times the photos' sharpness: a picture that lacks more is blurred or small, and says nothing of skin
+CAST = 1.35  # times the colour or the contrast: a cast or a grade, which hides fine detail
+FEW_TURNED = 6  # photos of turned heads; with fewer the first thing to add
 LOW_WEIGHT = 0.75  # under it the weight is the first thing to change; 0.8 is where other advice sends a burnt LoRA
 
 
@@ -31,6 +47,10 @@ def learned_at(facts: Facts) -> float:
     """
     lowest = facts.identity.own_retention
     return KEPT if lowest is None else min(KEPT, lowest)
+
+
+def _times(factor: float, value: float | None) -> float | None:
+    return None if value is None else factor * value
 
 
 _LATER: Condition = there(lambda f: f.training.later)
@@ -56,16 +76,38 @@ _ONE_FACE = (
     "alike to each other ({mutual:.2f}) than to the photos ({likeness:.2f})."
 )
 _PARTLY: tuple[Condition, ...] = (*_SHARPLY, at_least(lambda f: f.identity.retention_best, HALF))
+# Turned heads lie under the keep line far more than the photos' own do; or without them there would be no alarm.
 _TURNED: tuple[Condition, ...] = (
     *_PARTLY,
-    above(lambda f: f.angles.turned_drop, 2.0),
-    at_least(lambda f: f.angles.frontal, lambda f: f.lines.keep),
+    either(
+        Condition(
+            lambda f: (
+                (f.angles.turned_drop or 0.0) > 2.0
+                and f.angles.frontal is not None
+                and f.lines.keep is not None
+                and f.angles.frontal >= f.lines.keep
+            )
+        ),
+        Condition(
+            lambda f: (
+                f.angles.ahead_alarm is not None
+                and f.angles.ahead_under < f.angles.ahead_alarm
+                and f.angles.aside_under >= 2
+                and 2 * f.angles.aside_under >= f.angles.aside
+            )
+        ),
+    ),
+)
+_TURN_THEM = (
+    "Add 3 to 5 photos with the head turned left and right (there are {photos_left} turned to the left and "
+    "{photos_right} to the right of the picture), and train again."
 )
 _ADD_TURNED = (
-    "The face holds from the front ({frontal:.2f}) and is lost when the head turns ({turned:.2f}).",
-    "Add 4 three-quarter and 2 profile photos of each side (there are {photos_left} turned to the left and "
-    "{photos_right} to the right of the picture), and train again.",
+    "From the front {ahead_ok} of {ahead} faces are clearly this person; {turned_in_words} lie under the keep line.",
+    _TURN_THEM,
     "add_photos",
+    None,
+    "Good from the front; turned heads drift",
 )
 _WEAK_SPOT: tuple[Condition, ...] = (
     *_PARTLY,
@@ -77,6 +119,27 @@ _NAME_IT = (
     "Name it in the captions of the photos where it can be seen, or leave it out of the prompt.",
 )
 _SAID = "{kept_in_words}"
+_UNDER_LINE = "{under_keep} of {counted} faces lie below what the character's own photos allow."
+
+_TRAINED_ON: Condition = below(lambda f: f.training.gained, RISING)
+_MORE_FAILS = (
+    "Training on has brought nothing: {kept_in_words}, as at the step at which it was continued.",
+    "Train anew with twice the learning rate; first look whether all photos show this person, clearly and close.",
+)
+# Words obeyed, turns of the head and surroundings say that the prompt has no effect, and the pictures vary less than
+# the photos that they were learned from.
+_IGNORED: tuple[Condition, ...] = (
+    at_least(lambda f: f.identity.retention_best, HALF),
+    below(lambda f: f.prompt.followed, IGNORED),
+    either(
+        at_least(lambda f: f.identity.mutual, lambda f: _times(ALIKE, f.photos.mutual)),
+        at_most(lambda f: f.angles.yaw_spread, lambda f: _times(STILL, f.photos.yaw_spread)),
+    ),
+)
+_ONE_POSE = (
+    "The prompt has next to no effect: {obeyed_in_words}, and the pictures vary less than the photos do (likeness to "
+    "each other {mutual:.2f}; of the photos {mutual_photos:.2f})."
+)
 
 RULES: tuple[Rule, ...] = (
     # -- nothing can be said
@@ -265,11 +328,17 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "weak at a low weight",
         "undertrained",
-        (*_WEAK, below(lambda f: f.training.weight, LOW_WEIGHT)),
+        (*_WEAK, below(lambda f: f.training.weight, LOW_WEIGHT), _RUN),
         _SAID + " at weight {weight:g}{lost_in_words}.",
         "Test it at weight 1.",
         "set_weight",
         1.0,
+    ),
+    Rule(
+        "trained on in vain",
+        "no longer learning",
+        (*_WEAK, _TRAINED_ON, unless(_LATER)),
+        *_MORE_FAILS,
     ),
     Rule(
         "no effect, later step",
@@ -291,7 +360,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "no effect, outside a run",
-        "undertrained",
+        "not this person",
         (*_WEAK, below(lambda f: f.base.uplift, EFFECT)),
         "With the LoRA the face is hardly more like the photos than without it ({uplift:+.2f}).",
         "Check that the prompt holds the trigger and the LoRA at weight 1.",
@@ -315,17 +384,17 @@ RULES: tuple[Rule, ...] = (
         lambda f: f.training.more,
     ),
     Rule(
-        "undertrained, outside a run",
-        "undertrained",
+        "weak, outside a run",
+        "drift",
         (*_WEAK, there(lambda f: f.base.uplift)),
         _SAID + "{lost_in_words}.",
-        "Use a later checkpoint of this LoRA, or train it longer.",
+        "Check that the prompt holds the trigger and the LoRA at weight 1; then use a later checkpoint of it.",
     ),
     Rule(
         "not this person",
         "not this person",
         (*_WEAK, at_least(lambda f: f.identity.lost_share, MANY)),
-        "{lost} of {counted} faces are no more like the photos than a stranger's.",
+        "{lost} of {counted} faces are no more like the photos than a stranger's can be.",
         "Check that these pictures and the character belong together.",
     ),
     # -- the face is there, and too much with it
@@ -353,6 +422,31 @@ RULES: tuple[Rule, ...] = (
         lambda f: f.training.much_lower,
     ),
     Rule(
+        "follows no prompt, class pictures",
+        "follows no prompt",
+        (*_IGNORED, there(lambda f: f.training.class_photos)),
+        _ONE_POSE,
+        "Train again without the class pictures.",
+    ),
+    Rule(
+        "follows no prompt, earlier step",
+        "follows no prompt",
+        (*_IGNORED, there(lambda f: f.training.midway)),
+        _ONE_POSE,
+        "Test an earlier checkpoint, step {midway}; if it is no better, train again with a third of the learning rate.",
+        "test_step",
+        lambda f: f.training.midway,
+    ),
+    Rule(
+        "follows no prompt",
+        "follows no prompt",
+        _IGNORED,
+        _ONE_POSE,
+        "Use the LoRA at weight {much_lower:g}; if it stays, train again with a third of the learning rate.",
+        "set_weight",
+        lambda f: f.training.much_lower,
+    ),
+    Rule(
         "burnt",
         "overtrained",
         (
@@ -371,6 +465,9 @@ RULES: tuple[Rule, ...] = (
         (
             at_least(lambda f: f.identity.retention_best, HALF),
             below(lambda f: f.surface.detail_ratio, SMOOTH),
+            at_least(lambda f: f.surface.sharp_ratio, SHARP),
+            below(lambda f: f.surface.contrast_ratio, CAST),
+            below(lambda f: f.surface.colour_ratio, CAST),
         ),
         "The skin looks like plastic: {detail_ratio:.0%} of the fine detail of {texture_of}.",
         "Use the LoRA at weight {lower:g}; if it stays, use an earlier checkpoint.",
@@ -437,7 +534,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "slightly under, low weight",
         "slightly undertrained",
-        (*_UNDER, below(lambda f: f.training.weight, LOW_WEIGHT)),
+        (*_UNDER, below(lambda f: f.training.weight, LOW_WEIGHT), _RUN),
         _SAID + " at weight {weight:g}.",
         "Test it at weight 1.",
         "set_weight",
@@ -451,6 +548,12 @@ RULES: tuple[Rule, ...] = (
         "Use step {best_step}; training on does not help.",
         "test_step",
         lambda f: f.training.best_step,
+    ),
+    Rule(
+        "slightly under, trained on in vain",
+        "no longer learning",
+        (*_UNDER, _TRAINED_ON, unless(_LATER)),
+        *_MORE_FAILS,
     ),
     Rule(
         "slightly under, later step",
@@ -474,22 +577,45 @@ RULES: tuple[Rule, ...] = (
         "drift, lower weight seen",
         "drift",
         (*_SHARPLY, below(lambda f: f.training.weight, LOW_WEIGHT)),
-        "{under_keep} of {counted} faces lie below what the character's own photos allow.",
+        _UNDER_LINE,
         "Use the LoRA at weight 1.",
         "set_weight",
         1.0,
     ),
     Rule(
+        "drift, one thing in common",
         "drift",
-        "drift",
-        _SHARPLY,
-        "{under_keep} of {counted} faces lie below what the character's own photos allow.",
-        "Look at the marked pictures: what their prompts have in common is what the photos lack; add such photos.",
+        (*_SHARPLY, there(lambda f: f.attribute.shared)),
+        _UNDER_LINE,
+        "Add 3 to 5 photos with {shared}, and train again.",
         "add_photos",
     ),
     Rule(
-        "faintly under",
+        "drift, few turned photos",
+        "drift",
+        (*_SHARPLY, below(lambda f: f.photos.left + f.photos.right, FEW_TURNED)),
+        _UNDER_LINE,
+        _TURN_THEM,
+        "add_photos",
+    ),
+    Rule(
+        "drift",
+        "drift",
+        _SHARPLY,
+        _UNDER_LINE,
+        "Add 3 to 5 close, sharp photos in other light and with other expressions, and train again.",
+        "add_photos",
+    ),
+    Rule(
+        "faintly under, in a run",
         "slightly undertrained",
+        (*_UNDER, _RUN),
+        _SAID + ".",
+        "Look at the marked pictures; the base model paints nearly this face, so test a lower weight as well.",
+    ),
+    Rule(
+        "faintly under",
+        "drift",
         _UNDER,
         _SAID + ".",
         "Look at the marked pictures; if a LoRA painted them, use a later checkpoint of it, or weight 1.",
@@ -500,14 +626,14 @@ RULES: tuple[Rule, ...] = (
         "consistent",
         (*_LEARNED, at_least(lambda f: f.base.leak, 2)),
         _SAID + "; but {leak} of {leak_cells} pictures without the trigger show this person too.",
-        "Keep {it}; if other people shall appear beside this one, train again with pictures of others (class_photos).",
+        "Keep {it}; paint other people in the same picture without it (inpainting), since it would paint this face.",
         "keep",
     ),
     Rule(
         "consistent within the base",
         "consistent",
         (*_LEARNED, below(lambda f: f.ceiling.retention, 0.8)),
-        _SAID + ", whose VAE alone lets {ceiling_retention:.0%} of the photos' through at this face size.",
+        _SAID + "; its VAE shows only a part of it at this face size.",
         "Keep {it}; for more likeness paint larger faces or use hires fix.",
         "keep",
     ),
@@ -524,6 +650,6 @@ RULES: tuple[Rule, ...] = (
         "drift",
         (),
         _SAID + ".",
-        "Use a later checkpoint of this LoRA, or train it longer.",
+        "Compare the pictures with the photos; if a LoRA painted them, check the trigger in the prompt and weight 1.",
     ),
 )

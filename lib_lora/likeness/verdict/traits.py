@@ -18,6 +18,7 @@ from lib_lora.faces.face import Quality
 from lib_lora.likeness.measure.calibration import LEAST_FACES, Calibration
 from lib_lora.likeness.measure.face_measure import ImageScore, Measured
 from lib_lora.likeness.measure.image_similarity import COPY_BITS, COPY_SSIM, hamming, variety
+from lib_lora.likeness.measure.intervals import alarm_count
 from lib_lora.likeness.measure.template import Template
 from lib_lora.likeness.verdict.facts import AngleFacts, AttributeFacts, CopyFacts, SurfaceFacts, VarietyFacts
 from lib_lora.likeness.verdict.picture_set import PictureSet, share
@@ -118,22 +119,39 @@ def angles(shown: PictureSet, template: Template, calibration: Calibration) -> A
              and item.score.face is not None and item.score.likeness is not None]  # fmt: skip
     if len(known) < LEAST_FACES or calibration.photos is None:
         return AngleFacts()
-    facts = AngleFacts(yaw_spread=float(np.std([yaw for yaw, _ in known])))
+    facts = _with_sides(AngleFacts(yaw_spread=float(np.std([yaw for yaw, _ in known]))), known, calibration)
     frontal = [value for yaw, value in known if abs(yaw) < FRONTAL]
     turned = [value for yaw, value in known if abs(yaw) > TURNED]
-    if len(frontal) < 3 or len(turned) < 3:
+    if len(frontal) < 3:
+        return facts
+    straight = float(np.mean(frontal))
+    kept = calibration.retention_of_best(straight) if calibration.lines else None
+    facts = replace(facts, frontal=straight, frontal_kept=kept)
+    if len(turned) < 3:
         return facts
     photos = [(item.face.yaw, item.likeness) for item in template.used if item.face and item.likeness is not None]
     own_frontal = [value for yaw, value in photos if abs(yaw) < FRONTAL]
     own_turned = [value for yaw, value in photos if abs(yaw) > TURNED]
     own = float(np.mean(own_frontal) - np.mean(own_turned)) if own_frontal and own_turned else 0.0
-    drop = float(np.mean(frontal) - np.mean(turned)) - max(0.0, own)
+    drop = straight - float(np.mean(turned)) - max(0.0, own)
+    return replace(facts, turned=float(np.mean(turned)), turned_drop=drop / calibration.photos.spread)
+
+
+def _with_sides(facts: AngleFacts, known: Sequence[tuple[float, float]], calibration: Calibration) -> AngleFacts:
+    """With how many of the faces (yaw and likeness) lie under the keep line, turned ones apart."""
+    lines = calibration.lines
+    if lines is None:
+        return facts
+    under = [(abs(yaw) > TURNED, value < lines.keep) for yaw, value in known]
+    aside = [low for turned, low in under if turned]
+    ahead = [low for turned, low in under if not turned]
     return replace(
         facts,
-        frontal=float(np.mean(frontal)),
-        frontal_kept=calibration.retention_of_best(float(np.mean(frontal))) if calibration.lines else None,
-        turned=float(np.mean(turned)),
-        turned_drop=drop / calibration.photos.spread,
+        ahead=len(ahead),
+        ahead_under=sum(ahead),
+        ahead_alarm=alarm_count(len(ahead), lines.below) if len(ahead) >= LEAST_FACES else None,
+        aside=len(aside),
+        aside_under=sum(aside),
     )
 
 
@@ -150,11 +168,45 @@ def attributes(shown: PictureSet, calibration: Calibration) -> AttributeFacts:
         if len(with_it) >= 2 and len(without) >= LEAST_FACES:
             rest = float(np.mean(without))
             drops.append(((rest - max(with_it)) / calibration.photos.spread, attribute, rest))
+    shared = _shared(shown, calibration)
     if not drops:
-        return AttributeFacts()
+        return AttributeFacts(shared=shared)
     drop, attribute, rest = max(drops)
     kept = calibration.retention_of_best(rest) if calibration.lines else None
-    return AttributeFacts(weak=attribute, weak_drop=drop, rest=rest, rest_kept=kept)
+    return AttributeFacts(weak=attribute, weak_drop=drop, rest=rest, rest_kept=kept, shared=shared)
+
+
+def _shared(shown: PictureSet, calibration: Calibration) -> str | None:
+    """What at least half of the pictures under the keep line were asked to show, and at least two of them, in words;
+    None where nothing is, or a quarter of the others were asked for it too."""
+    if calibration.lines is None:
+        return None
+    low: Counter[str] = Counter()
+    high: Counter[str] = Counter()
+    lows = highs = 0
+    for asked, item in zip(shown.asked, shown.pictures, strict=True):
+        if not item.score.counts or item.score.likeness is None:
+            continue
+        under = item.score.likeness < calibration.lines.keep
+        lows, highs = lows + under, highs + (not under)
+        (low if under else high).update(words for one in asked.attributes if (words := _in_words(one)))
+    found = [
+        (count / lows - high[words] / max(1, highs), words)
+        for words, count in low.items()
+        if count >= 2 and count >= lows / 2 and high[words] <= highs / 4
+    ]
+    return max(found)[1] if found else None
+
+
+def _in_words(attribute: str) -> str:
+    """ "light: hard" -> "hard light": what a photo can be added of; empty for what is no sight."""
+    kind, _, value = attribute.partition(": ")
+    return {
+        "light": f"{value} light",
+        "expression": f"a {value} expression",
+        "setting": f"the setting {value}",
+        "outfit": f"other clothes ({value})",
+    }.get(kind, "")
 
 
 def surface(shown: PictureSet, template: Template) -> SurfaceFacts:
@@ -182,6 +234,7 @@ def surface(shown: PictureSet, template: Template) -> SurfaceFacts:
         contrast_ratio=a[1] / max(b[1], 1e-6),
         colour_ratio=a[2] / max(b[2], 1e-6),
         clipped_more=a[3] - b[3],
+        sharp_ratio=a[4] / max(b[4], 1e-6),
     )
 
 
@@ -209,6 +262,6 @@ def _with_texture(faces: Sequence[Quality]) -> list[Quality]:
 
 
 def _texture(faces: Sequence[Quality]) -> Numbers:
-    """Median detail, contrast, colour and clipped share."""
-    rows = [(t.detail, t.contrast, t.colour, t.clipped) for face in faces if (t := face.texture) is not None]
+    """Median detail, contrast, colour, clipped share, and sharpness of the whole face."""
+    rows = [(t.detail, t.contrast, t.colour, t.clipped, face.blur) for face in faces if (t := face.texture) is not None]
     return np.asarray(np.median(np.array(rows, np.float64), 0), np.float64)

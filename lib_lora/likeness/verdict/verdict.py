@@ -17,6 +17,8 @@ HEADLINES: dict[Kind, str] = {
     "undertrained": "Undertrained: the face is not learned yet",
     "overtrained": "Overtrained",
     "over-baked": "Over-baked: trained past the best point",
+    "no longer learning": "Not learned, and more training no longer helps",
+    "follows no prompt": "Follows no prompt: one pose, whatever is asked for",
     "drift": "The face drifts",
     "another face": "One face, but another one",
     "not this person": "Not this person",
@@ -76,7 +78,7 @@ def judge(facts: Facts, rules: Sequence[Rule] = RULES, notes: Sequence[Note] = N
     return Verdict(
         kind=rule.kind,
         rule=rule.name,
-        headline=HEADLINES[rule.kind],
+        headline=rule.headline or HEADLINES[rule.kind],
         because=_sentence(rule.because, values),
         advice=_sentence(rule.advice, values),
         action=rule.action,
@@ -103,11 +105,18 @@ def _in_words(facts: Facts) -> dict[str, Any]:
     best, pictures, training = facts.identity.retention_best, facts.pictures, facts.training
     kept = "" if best is None else f"{min(1.0, max(0.0, best)):.0%} of the identity"
     shown = " that the base model can show" if facts.ceiling.retention is not None else ""
-    lost = f", and {pictures.lost} of {pictures.counted} faces are no more like the photos than a stranger's"
+    lost = f", and {pictures.lost} of {pictures.counted} faces are no more like the photos than a stranger's can be"
+    asked, angles = facts.prompt, facts.angles
+    base = f" (without the LoRA {asked.given_base} of {asked.told_base})" if asked.told_base else ""
+    obeyed = f"{asked.given} of {asked.told} heads and mouths do what was asked{base}" if asked.told else ""
+    turned = f"{angles.aside_under} of {angles.aside} turned heads" if angles.aside > 1 else "turned heads"
     return {
         "kept_in_words": f"{kept}{shown} is kept",
         "hidden_in_words": _HIDDEN.get(pictures.hidden_by or "", ""),
         "lost_in_words": lost if pictures.lost else "",
+        "obeyed_in_words": obeyed or "the surroundings are the same whatever is asked for",
+        "turned_in_words": turned,
+        "ahead_ok": angles.ahead - angles.ahead_under,
         "it": "it" if training.step is None else f"step {training.step} at weight {training.weight:g}",
         "fallen_points": round(100 * (training.fallen or 0.0)),
         "younger": abs(round(facts.surface.age_change or 0.0)),

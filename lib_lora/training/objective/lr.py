@@ -36,3 +36,21 @@ def lr_factor(step: int, total: int, warmup: int = 0, kind: Schedule = "cosine",
     progress = min(1.0, (step - warmup) / max(1, total - warmup))
     falling = 1 - progress if kind == "linear" else 0.5 * (1 + math.cos(math.pi * progress))
     return minimum + (1 - minimum) * falling
+
+
+def restarted_lr_factor(
+    step: int, total: int, restart: int = 0, warmup: float = 0.0, kind: Schedule = "cosine", minimum: float = 0.0
+) -> float:
+    """`lr_factor` of a training that ended at step `restart` and was continued there to step `total`.
+
+    The schedule begins anew at `restart` (Loshchilov and Hutter 2017, "SGDR"): stretched over all steps, a cosine would
+    have little left of its rate there, and half as many steps again would change the weights by a twelfth of what the
+    first ones did.
+
+    Args:
+        step, total, kind, minimum: see `lr_factor`.
+        restart: 0 <= restart < total.
+        warmup: share of the steps of each part in which the rate rises, 0..1.
+    """
+    begin, end = (restart, total) if step >= restart else (0, restart)
+    return lr_factor(step - begin, end - begin, round(warmup * (end - begin)), kind, minimum)

@@ -85,6 +85,8 @@ class RunFile:
         versions: of what computes.
         out: where the finished LoRA is to go, if anywhere.
         grid_steps: sampling steps of the test grid that ends the main job; 0 = no grid.
+        restart: the step at which the finished training was continued, where the learning rate's schedule begins anew;
+            0 = it was not.
         version: of the file's layout.
     """
 
@@ -99,6 +101,7 @@ class RunFile:
     versions: dict[str, str]
     out: str | None = None
     grid_steps: int = 0
+    restart: int = 0
     version: int = FILE_VERSION
 
 

@@ -118,7 +118,6 @@ def judge_grid(
     files = plan.files(folder)
     shown = {role: [f"{CELLS}/{path.name}" for path in paths] for role, paths in files.items()}
     paths = Paths(shown["lora"], shown["base"], shown["leak"])
-    names = [cell.name for cell in plan["lora"]]
     asked = [asked_of(cell) for cell in plan["lora"]]
     painted_with = grid.base.name
     subject = Subject(run.file.character.name, run.checkpoint(step).name, painted_with, run.file.id)
@@ -146,17 +145,11 @@ def judge_grid(
                 asked=asked,
                 base=measured["base"],
                 leak=measured["leak"] or None,
-                leak_of=[names.index(cell.name) for cell in plan["leak"]],
                 adherence=clip.adherence if clip else None,
                 diversity=clip.diversity if clip else None,
                 ceiling=faces_of(top),
                 ceiling_lost=lost_of(top),
-                training=Training(
-                    step,
-                    weight,
-                    tuple(saved_steps(run)),
-                    tuple((one.step, one.retention) for one in earlier if one.weight == weight),
-                ),
+                training=training_of(run, step, weight, earlier),
             ),
             paths,
             template,
@@ -214,6 +207,18 @@ def _write(report: Report, folder: Path, photos: Path, emit: Callable[..., None]
         advice=verdict.advice,
     )  # fmt: skip
     return read_report(folder)
+
+
+def training_of(run: Run, step: int, weight: float, earlier: Sequence[Tested]) -> Training:
+    """Where in a run the pictures of a step at a weight come from; `earlier`: its other tests."""
+    return Training(
+        step,
+        weight,
+        tuple(saved_steps(run)),
+        tuple((one.step, one.retention) for one in earlier if one.weight == weight),
+        run.file.restart,
+        run.file.settings.class_photos is not None,
+    )
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 from diffusers.optimization import get_cosine_schedule_with_warmup
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn, optim
 
-from lib_lora.training.objective.lr import Schedule, lr_factor
+from lib_lora.training.objective.lr import Schedule, lr_factor, restarted_lr_factor
 
 
 def test_warm_up_rises_in_equal_parts_and_never_starts_at_zero() -> None:
@@ -67,3 +69,19 @@ def test_it_stays_in_range_rises_and_then_falls(
 def test_nonsense_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"unknown schedule|out of range"):
         lr_factor(**{"step": 0, "total": 10, **wrong})  # type: ignore[arg-type]
+
+
+@given(st.integers(1, 300), st.integers(1, 300), st.sampled_from(get_args(Schedule)))
+def test_a_restart_is_a_schedule_of_its_own(first, more, kind):
+    whole = [restarted_lr_factor(step, first + more, first, 0.05, kind) for step in range(first + more)]
+    alone = [[lr_factor(step, steps, round(0.05 * steps), kind) for step in range(steps)] for steps in (first, more)]
+    assert whole == [*alone[0], *alone[1]]
+
+
+def test_half_as_many_steps_again_change_half_as_much_again():
+    """Stretched over all steps instead, a twelfth: the sum of rates that the last third of a cosine has left."""
+    first = sum(lr_factor(step, 400) for step in range(400))
+    stretched = sum(lr_factor(step, 600) for step in range(400, 600))
+    restarted = sum(restarted_lr_factor(step, 600, 400) for step in range(400, 600))
+    assert stretched / first == pytest.approx(1 / 12, abs=0.01)
+    assert restarted / first == pytest.approx(1 / 2, abs=0.01)

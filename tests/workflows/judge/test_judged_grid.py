@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -104,3 +105,14 @@ def test_the_advice_comes_with_the_command_that_follows_it(run, eye, paint, monk
 def test_where_no_command_follows_the_advice_none_is_shown(run, eye, paint):
     paint("mara")
     assert "To do that" not in _judged(run, eye).text
+
+
+def test_what_the_run_was_trained_with_and_where_it_was_continued_is_known_to_the_verdict(run, eye, paint):
+    paint("strangers")
+    earlier = _judged(run, eye, step=2).report.facts.identity.retention
+    settings = replace(run.file.settings, class_photos="women")
+    continued = replace(run, file=replace(run.file, settings=settings, restart=2))
+    report = _judged(continued, eye).report
+    assert report.facts.training.class_photos
+    assert report.facts.training.gained == pytest.approx(report.facts.identity.retention - earlier)
+    assert report.verdict.kind == "no longer learning"  # the same strangers as before
