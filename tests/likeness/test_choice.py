@@ -245,11 +245,11 @@ def test_the_choice_does_not_depend_on_the_order_and_is_never_worse_than_allowed
 # -- fresh seeds
 
 
-def test_what_is_painted_again_is_the_choice_and_then_the_most_useful():
+def test_what_is_painted_again_is_the_most_useful():
     cells = [cell(300, 1.0, 0.70), cell(600, 1.0, 0.885), cell(800, 1.0, 0.91, feasible=False), cell(900, 1.0, 0.90),
              cell(1000, 1.0, 0.895)]  # fmt: skip
-    assert [one.step for one in to_confirm(cells)] == [600, 900, 1000]
-    assert [one.step for one in to_confirm(cells, 9)] == [600, 900, 1000, 300]
+    assert [one.step for one in to_confirm(cells)] == [900, 1000, 600]
+    assert [one.step for one in to_confirm(cells, 9)] == [900, 1000, 600, 300]
     assert to_confirm([cells[2]]) == [cells[2]]
 
 

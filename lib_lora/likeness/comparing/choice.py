@@ -177,18 +177,17 @@ def _utility_slack(best: Candidate) -> float:
 
 
 def to_confirm(candidates: Sequence[Candidate], count: int = 3) -> list[Candidate]:
-    """The candidates to paint again on fresh seeds: the chosen one, then the most useful feasible ones; where none is
-    feasible, the least broken ones."""
-    chosen = choose(candidates)
-    if chosen is None:
-        rest = list(candidates)
-        ordered: list[Candidate] = []
-        while rest and len(ordered) < count:
-            ordered.append(least_broken(rest))
-            rest.remove(ordered[-1])
-        return ordered
+    """The candidates to paint again on fresh seeds: the most useful feasible ones; where none is feasible, the least
+    broken ones.
+
+    What a smaller step gives up is weighed on the fresh seeds alone: on few prompts it would be weighed by luck.
+    """
     useful = sorted((one for one in candidates if one.feasible), key=lambda one: -one.utility)
-    return [chosen, *(one for one in useful if one is not chosen)][:count]
+    rest = [] if useful else list(candidates)
+    while rest and len(useful) < count:
+        useful.append(least_broken(rest))
+        rest.remove(useful[-1])
+    return useful[:count]
 
 
 def surely_worse(reports: Sequence[Report], best: Report) -> list[float]:

@@ -359,12 +359,14 @@ def test_a_step_is_chosen(at_work, copied, channel, monkeypatch):
     def choose_cell(run, emit, request, engine, painter, painter_id):
         asked.append((run.file.id, request, type(painter).__name__, painter_id))
         emit("progress", done=0, total=9, text="Step 2 at weight 0.7")
-        values = {"step": 2, "weight": 0.7, "sentence": "Keep it.", "report": str(run.grids / "004" / "report.json")}
-        return types.SimpleNamespace(values={**values, "screened": []})
+        values = {"step": 2, "weight": 0.7, "certainty": "sure", "sentence": "Keep it.", "screened": []}
+        return types.SimpleNamespace(values={**values, "report": str(run.grids / "004" / "report.json")})
 
     monkeypatch.setattr(work, "choose_cell", choose_cell)
     outcome = at_work("choose", steps=[2], weights=[0.7], painter="webui")
-    assert outcome["result"] == {"run": "001", "step": 2, "weight": 0.7, "sentence": "Keep it.", "grid": "004"}
+    assert outcome["result"] == {
+        "run": "001", "step": 2, "weight": 0.7, "certainty": "sure", "sentence": "Keep it.", "grid": "004",
+    }  # fmt: skip
     assert asked == [("001", ChoiceRequest([2], [0.7], 20), "RemotePainter", "webui")]
     at_work("choose")
     assert asked[-1][-2:] == ("NoneType", "")
@@ -378,14 +380,6 @@ def test_the_face_engine_is_the_one_that_is_set(at_work, copied, kind):
         assert "There is no face engine 'magic'" in at_work(kind)["error"]
     finally:
         path.unlink()
-
-
-def test_nothing_chosen_names_no_grid(at_work, monkeypatch):
-    values = {"step": None, "weight": None, "sentence": "None is good enough.", "report": ""}
-    monkeypatch.setattr(work, "choose_cell", lambda *_, **__: types.SimpleNamespace(values=values))
-    assert at_work("choose")["result"] == {
-        "run": "001", "step": None, "weight": None, "sentence": "None is good enough.", "grid": "",
-    }  # fmt: skip
 
 
 # -- how a job ends
