@@ -3,6 +3,9 @@
     python bench/audit.py --what faults              the faults of tests/helpers/planted.py, in six people's sets
     python bench/audit.py --what strangers           each person's set with one photo of each other person
     python bench/audit.py --what writing             lines of letters of several sizes and colours, and none
+    python bench/audit.py --what copies              copies of every photo, which of the two is kept, and photos that
+                                                     are no copies
+    python bench/audit.py --what tiny                writing seen where there is only a tiny face
     python bench/audit.py --what time --work DIR     50 photos of 12 megapixels, the first time and again
 
 Prints tables as they stand in docs/references.md.
@@ -18,11 +21,12 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "helpers")]
@@ -30,15 +34,20 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "helpers")]
 import planted  # noqa: E402
 
 from bench import results_file  # noqa: E402
+from lib_lora.captions.photo_facts import AuditedPhoto  # noqa: E402
 from lib_lora.character.store import Character, create, declare_consent  # noqa: E402
+from lib_lora.faces.array_text import unpacked  # noqa: E402
+from lib_lora.faces.array_types import Array  # noqa: E402
 from lib_lora.faces.opencv_engine import SFaceEngine  # noqa: E402
 from lib_lora.likeness.measure import template as templates  # noqa: E402
 from lib_lora.likeness.measure.calibration import against, reach  # noqa: E402
 from lib_lora.likeness.measure.cohort import cohort  # noqa: E402
 from lib_lora.photos.audit.audit import Audit  # noqa: E402
-from lib_lora.photos.audit.findings import LETTERS  # noqa: E402
+from lib_lora.photos.audit.findings import LETTERS, of_photo  # noqa: E402
+from lib_lora.photos.audit.near_duplicates import SAME_COSINE, Repeated, repeated  # noqa: E402
 from lib_lora.photos.audit.overlay import letters_in_a_row  # noqa: E402
 from lib_lora.workflows.photos.audit_photos import audit_photos  # noqa: E402
+from lib_lora.workflows.photos.measure_photos import facts, look  # noqa: E402
 
 PEOPLE = ("mara", "ines", "clara", "lena", "tomas", "viktor")
 ENGINE = SFaceEngine()
@@ -49,7 +58,8 @@ def main() -> int:
     if options.what == "time":
         text = timed(options.work, options.runs)
     else:
-        text = {"faults": faults, "strangers": strangers, "writing": writing}[options.what]()
+        parts = {"faults": faults, "strangers": strangers, "writing": writing, "copies": copies, "tiny": tiny}
+        text = parts[options.what]()
     print(text)
     figures = {"what": options.what, "rows": results_file.rows(text), "text": text.splitlines()}
     results_file.save("audit", figures, options.results)
@@ -58,7 +68,7 @@ def main() -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--what", choices=("faults", "strangers", "writing", "time"), required=True)
+    parser.add_argument("--what", choices=("faults", "strangers", "writing", "copies", "tiny", "time"), required=True)
     parser.add_argument("--work", type=Path, help="of time: folder for the photos (200 MB)")
     parser.add_argument("--runs", type=int, default=3, help="of time: how often each is repeated (default: 3)")
     results_file.add_option(parser)
@@ -155,6 +165,111 @@ def writing() -> str:
     seen = sum(count >= LETTERS for count in written)
     wrong = sum(count >= LETTERS for count in clean)
     return f"Writing seen in {seen} of {len(written)} pictures that have some, and in {wrong} of {len(clean)} without."
+
+
+# What is made of a photo, and the quality at which it is saved as JPEG.
+COPIES: dict[str, tuple[Callable[[Image.Image], Image.Image], int]] = {
+    "grey": (lambda image: image.convert("L"), 92),
+    "sepia": (lambda image: ImageOps.colorize(image.convert("L"), "#1a0f05", "#fff2dc"), 92),
+    "for printing (CMYK)": (lambda image: image.convert("CMYK"), 95),
+    "saved again, quality 60": (lambda image: image, 60),
+    "480 pixels, quality 50": (planted.recompressed, 92),
+    "256 pixels": (lambda image: image.resize((256, 256), Image.Resampling.LANCZOS), 92),
+    "crop": (planted.cropped, 92),
+    "crop, enlarged": (lambda image: planted.cropped(image).resize(image.size, Image.Resampling.LANCZOS), 92),
+    "lighter, quality 80": (lambda image: image.point(lambda level: min(255, int(level * 1.12))), 80),
+}
+
+
+def copies() -> str:
+    """How many copies of each kind are found, and in how many of these the original is the one that is kept.
+
+    Then which pairs of different photos are called copies or moments: as they are, and with one of the two made grey,
+    or of 256 pixels.
+    """
+    found: Counter[tuple[str, str]] = Counter()
+    mistaken: Counter[tuple[str, str]] = Counter()
+    nearest: list[tuple[int, float]] = []  # bits and cosines of different photos that are near in either
+    with tempfile.TemporaryDirectory() as folder:
+        for name in PEOPLE:
+            photos = planted.portraits(name)
+            own = [_looked_at(photo, photo.name) for photo in photos]
+            made = {kind: [_made(Path(folder), photo, kind) for photo in photos] for kind in COPIES}
+            for kind, copied in made.items():
+                for pair in zip(own, copied, strict=True):
+                    repeats = _repeats(pair)
+                    found[kind, "copy"] += any(one.copy for one in repeats.values())
+                    found[kind, "moment"] += any(not one.copy for one in repeats.values())
+                    found[kind, "kept"] += 1 in repeats
+            for title, others in (("as they are", own), *((kind, made[kind]) for kind in ("grey", "256 pixels"))):
+                for (first, one), (second, other) in itertools.product(enumerate(own), enumerate(others)):
+                    if first == second or (title == "as they are" and first > second):
+                        continue
+                    mistaken[title, "pairs"] += 1
+                    for again in _repeats((one, other)).values():
+                        mistaken[title, "copy" if again.copy else "moment"] += 1
+                    bits = (int(one[0].facts.hash, 16) ^ int(other[0].facts.hash, 16)).bit_count()
+                    cosine = _cosine(one, other)
+                    if bits <= 4 and cosine > SAME_COSINE:
+                        nearest.append((bits, round(cosine, 3)))
+    count = len(PEOPLE) * len(planted.portraits(PEOPLE[0]))
+    lines = ["| copy | made | called a copy | called the same moment | of both, the original is kept |",
+             "|---|---|---|---|---|"]  # fmt: skip
+    lines += [
+        f"| {kind} | {count} | {found[kind, 'copy']} | {found[kind, 'moment']} | {found[kind, 'kept']} |"
+        for kind in COPIES
+    ]
+    lines += [
+        "",
+        "| one of two different photos | pairs | called a copy | called the same moment |",
+        "|---|---|---|---|",
+    ]
+    lines += [
+        f"| {title} | {mistaken[title, 'pairs']} | {mistaken[title, 'copy']} | {mistaken[title, 'moment']} |"
+        for title in ("as they are", "grey", "256 pixels")
+    ]
+    near = ", ".join(f"{bits} bits and {cosine}" for bits, cosine in sorted(nearest)[:12]) or "none"
+    return "\n".join([*lines, "", f"Pairs within 4 bits and over {SAME_COSINE} (the nearest 12): {near}."])
+
+
+Looked = tuple[AuditedPhoto, Array]
+
+
+def _made(folder: Path, photo: Path, kind: str) -> Looked:
+    make, quality = COPIES[kind]
+    path = planted.save(make(planted.opened(photo)), folder / f"0 {photo.name}", quality)
+    return _looked_at(path, f"0 {photo.name}")  # a name that comes first, as "Copy of" does
+
+
+def _looked_at(photo: Path, file: str) -> Looked:
+    seen = look(ENGINE, photo, "")
+    return AuditedPhoto(file, "", seen.facts), unpacked(seen.reference.embedding or "")
+
+
+def _cosine(one: Looked, other: Looked) -> float:
+    return float(one[1] @ other[1]) if one[1].size and other[1].size else float("nan")
+
+
+def _repeats(pair: tuple[Looked, Looked]) -> dict[int, Repeated]:
+    cosine = _cosine(*pair)
+    return repeated([one[0] for one in pair], np.array([[1.0, cosine], [cosine, 1.0]]))
+
+
+def tiny() -> str:
+    """How often letters are seen where a tiny face is pasted into a scene that is far out of focus."""
+    rows = ["| face, pixels | pictures | writing seen by the shapes | writing reported |", "|---|---|---|---|"]
+    for side in (48, 64, 96):
+        seen = told = count = 0
+        for photo in [path for name in PEOPLE for path in planted.portraits(name)[::4]]:
+            scene = planted.landscape(planted.opened(photo))
+            scene.paste(planted.opened(photo).resize((side, side), Image.Resampling.LANCZOS), (300, 300))
+            shown = facts(scene, ENGINE.faces(scene))
+            found = of_photo(AuditedPhoto(photo.name, "", shown), 512, None)
+            seen += letters_in_a_row(scene) >= LETTERS
+            told += any(finding.code == "writing" for finding in found)
+            count += 1
+        rows.append(f"| {side} | {count} | {seen} | {told} |")
+    return "\n".join(rows)
 
 
 def timed(work: Path, runs: int) -> str:

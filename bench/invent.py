@@ -2,10 +2,13 @@
 whole run brings.
 
     python bench/invent.py --work DIR --what ways        each way, from picked faces: kept, likeness, how much is new
-    python bench/invent.py --work DIR --what whole       candidates, pick, more; then the kept against the persona sets
+    python bench/invent.py --work DIR --what whole       candidates, pick, more, for some faces (--faces): what is
+                                                         kept, and whether a second recogniser finds strangers in it
     python bench/invent.py --work DIR --what stage       the same figures of a finished folder (--root ROOT --name NAME)
 
-DIR keeps every picture. Prints tables as they stand in docs/inventing.md.
+DIR keeps every picture. Prints tables as they stand in docs/inventing.md. Seconds are those of the processor (of this
+process, its threads added up), which other programs on the machine do not lengthen: two cores have 1,800 in 15 minutes.
+The second recogniser is that of bench/second_recogniser.py; without its packages its columns stay empty.
 """
 
 from __future__ import annotations
@@ -15,17 +18,24 @@ import itertools
 import statistics
 import sys
 import time
+from collections import Counter
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from bench import results_file  # noqa: E402
+from lib_lora.captions.photo_facts import FaceFacts  # noqa: E402
+from lib_lora.captions.slots import angle  # noqa: E402
 from lib_lora.character.photo_files import list_photos, open_photo  # noqa: E402
 from lib_lora.character.store import Character  # noqa: E402
+from lib_lora.faces.array_types import Array  # noqa: E402
 from lib_lora.faces.opencv_engine import SFaceEngine  # noqa: E402
 from lib_lora.likeness.measure.image_similarity import hamming, phash, surroundings, variety  # noqa: E402
 from lib_lora.workflows.invent import invent, invent_more  # noqa: E402
@@ -37,6 +47,7 @@ from lib_lora.workflows.invent.invent_setting import silent  # noqa: E402
 from lib_lora.workflows.invent.invent_words import line_of  # noqa: E402
 from lib_lora.workflows.invent.invented_folder import InventedFolder, InventedPicture  # noqa: E402
 from lib_lora.workflows.judge.painters import painter_of  # noqa: E402
+from lib_lora.workflows.photos.measure_photos import face_facts  # noqa: E402
 from lib_lora.workflows.photos.new_character import NewCharacter  # noqa: E402
 from lib_lora.workflows.train.prepare import plan as plan_of_base  # noqa: E402
 from lib_lora.workspace.workspace import Workspace  # noqa: E402
@@ -57,7 +68,7 @@ def main() -> int:
     if options.what == "ways":
         text = ways(options.work, options.picks, options.wishes)
     elif options.what == "whole":
-        text = whole(options.work, options.budget, options.pick)
+        text = whole(options.work, options.budget, options.faces, options.first)
     else:
         text = stage(options.root, options.name)
     print(text)
@@ -72,7 +83,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--what", choices=("ways", "whole", "stage"), default="whole")
     parser.add_argument("--picks", type=int, default=2, help="faces that the ways are tried from")
     parser.add_argument("--wishes", type=int, default=6, help="pictures of each way and face")
-    parser.add_argument("--pick", type=int, help="of the eight candidates (default: the least like the others)")
+    parser.add_argument("--faces", type=int, default=1, help="of a whole run: how many, each of its own candidates")
+    parser.add_argument("--first", type=int, default=0, help="of a whole run: number of the first face")
     parser.add_argument("--budget", type=int, default=invent_more.BUDGET)
     parser.add_argument("--root", type=Path, help="data folder of a finished run")
     parser.add_argument("--name", default="nova")
@@ -135,24 +147,100 @@ def _distinct(invented: InventedFolder, found: list[InventedPicture], engine: SF
     return sorted((one for one in found if one.number in alike), key=lambda one: alike[one.number])
 
 
-def whole(work: Path, budget: int, pick: int | None) -> str:
-    """All steps, as a user goes."""
-    start = time.perf_counter()
-    invent.candidates(work, "nova", invent.CandidatesRequest(DESCRIBE, BASE))
-    invented = InventedFolder(Workspace(work).character("nova"))
-    first = _distinct(invented, invented.painted(), SFaceEngine())[0]
-    invent.pick(work, NewCharacter("nova", "nvxa", "woman", "fictional"), pick or first.number)
-    told = invent_more.more(
-        work,
-        "nova",
-        invent_more.MoreRequest(budget=budget),
-        each=lambda one: print(line_of(one), file=sys.stderr, flush=True),
-    )
-    return f"{told.text}\n{time.perf_counter() - start:.0f} seconds\n{stage(work, 'nova')}"
+def whole(work: Path, budget: int, faces: int, first: int) -> str:
+    """All steps, as a user goes, for faces from other seeds: of each eight candidates the least like the others."""
+    lines = [
+        "| face | processor s | s | painted | kept | ahead | left | right | likeness of pairs, mean (lowest) "
+        "| second: kept to the picked, median (farthest) | strangers to each other, nearest 1 % | beyond that |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    texts = []
+    for number in range(first, first + faces):
+        name, begun, used = f"nova-{number}", time.perf_counter(), time.process_time()
+        invent.candidates(work, name, invent.CandidatesRequest(DESCRIBE, BASE, seed=1 + 1000 * number))
+        invented = InventedFolder(Workspace(work).character(name))
+        there = [one for one in invented.painted() if one.is_candidate]
+        picked = _distinct(invented, there, SFaceEngine())[0]
+        invent.pick(work, NewCharacter(name, "nvxa", "woman", "fictional"), picked.number)
+        told = invent_more.more(
+            work,
+            name,
+            invent_more.MoreRequest(budget=budget),
+            each=lambda one: print(line_of(one), file=sys.stderr, flush=True),
+        )
+        seconds = f"{time.process_time() - used:.0f} | {time.perf_counter() - begun:.0f}"
+        lines.append(f"| {name} | {seconds} | {told.values['painted']} | {_kept_row(work, name)} |")
+        texts += [told.text, stage(work, name, sets=False)]
+    return "\n".join([*lines, "", *texts])
 
 
-def stage(root: Path, name: str) -> str:
-    """Painted and kept for each way and stage, and the photos' likeness and variety against the persona sets."""
+def _kept_row(work: Path, name: str) -> str:
+    """What was kept of a face: views, likeness of pairs, and what the second recogniser says of it."""
+    invented = InventedFolder(Workspace(work).character(name))
+    painted = invented.painted()
+    plan = invented.plan
+    if plan is None:
+        raise SystemExit("no plan was written")
+    first = Shown.of(invented.path / plan.picked)
+    kept = [Shown.of(invented.path / one.file) for one in invented.kept(painted)]
+    strangers = [Shown.of(invented.path / one.file) for one in painted if one.is_candidate and not one.why]
+    views = Counter(angle(one.face) for one in kept)
+    everyone = np.stack([one.embedding for one in (first, *kept)])
+    pairs = (everyone @ everyone.T)[np.triu_indices(len(everyone), 1)]
+    shown = [len(kept), views["ahead"], views["from the left"], views["from the right"]]
+    row = [*map(str, shown), f"{pairs.mean():.2f} ({pairs.min():.2f})" if len(pairs) else ""]
+    if first.second is None or not kept:
+        return " | ".join([*row, "", "", ""])
+    others = np.stack([one.second for one in strangers if one.second is not None])
+    apart = np.linalg.norm(others[:, None] - others[None], axis=2)[np.triu_indices(len(others), 1)]
+    near = np.linalg.norm(np.stack([one.second for one in kept if one.second is not None]) - first.second, axis=1)
+    line = float(np.quantile(apart, 0.01))
+    row += [f"{np.median(near):.2f} ({near.max():.2f})", f"{line:.2f}", str(int((near >= line).sum()))]
+    return " | ".join(row)
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """What a picture shows.
+
+    Attributes:
+        face: numbers of the face.
+        embedding: of the recogniser that decides what is kept.
+        second: of the second recogniser; None where its packages are not there.
+    """
+
+    face: FaceFacts
+    embedding: Array
+    second: Array | None
+
+    @classmethod
+    def of(cls, path: Path) -> Shown:
+        picture = open_photo(path)
+        face = SFaceEngine().faces(picture)[0]
+        second = _second()
+        large = picture.resize((4 * picture.width, 4 * picture.height), Image.Resampling.BICUBIC)
+        box = tuple(4 * value for value in face.box)
+        seen = None if second is None else second.describe(large, box)
+        return cls(face_facts(face, picture.width, picture.height), face.embedding, seen)
+
+
+@cache
+def _second() -> Any:
+    try:
+        from bench.second_recogniser import SecondRecogniser, available
+    except ModuleNotFoundError:
+        return None
+    return SecondRecogniser() if available() else None
+
+
+def stage(root: Path, name: str, sets: bool = True) -> str:
+    """Painted and kept for each way and stage, and the photos' likeness and variety.
+
+    Args:
+        root: the data folder.
+        name: of the character.
+        sets: the persona sets too, to compare with.
+    """
     folder = Workspace(root).character(name)
     done = [one for one in InventedFolder(folder).painted() if not one.is_candidate]
     lines = ["| stage | strategy | painted | kept |", "|---|---|---|---|"]
@@ -162,10 +250,11 @@ def stage(root: Path, name: str) -> str:
             f"| {'with a LoRA' if key[0] else 'without'} | {key[1]} | {len(some)} | {sum(one.kept for one in some)} |"
         )
     lines += ["", "| pictures | n | mean likeness of pairs (lowest) | variety |", "|---|---|---|---|"]
-    sets = [(name, list_photos(folder.photos))]
-    sets += [(path.name, list_photos(path)) for path in sorted((DATA / "personas").iterdir()) if path.is_dir()]
+    shown = [(name, list_photos(folder.photos))]
+    personas = sorted((DATA / "personas").iterdir()) if sets else []
+    shown += [(path.name, list_photos(path)) for path in personas if path.is_dir()]
     engine = SFaceEngine()
-    lines += [_set_row(title, photos, engine) for title, photos in sets]
+    lines += [_set_row(title, photos, engine) for title, photos in shown]
     return "\n".join(lines)
 
 

@@ -48,6 +48,7 @@ INNER: dict[str, tuple[str, ...]] = {
     "models": ("reading", "fast", "", "families"),
     "lora": ("", "file", "adapter"),
     "photos": ("", "importing", "audit"),
+    "faces": ("", "engines"),
     "likeness": ("", "measure", "verdict", "report", "comparing"),
     "training": ("objective", "plan", "data", ""),
     "workflows": ("", "photos", "judge", "train", "invent", "worker"),

@@ -137,7 +137,9 @@ def test_sentences_are_whole() -> None:
     faults = {where: text for where, call in _faults() if (text := _text(call))}
     assert len(faults) > 300
     notice = [where for where, text in faults.items() if "\n" in text]
-    assert [where.partition(":")[0] for where in notice] == [str(Path("faces", "engine_names.py"))]  # of a licence
+    assert [where.partition(":")[0] for where in notice] == [
+        str(Path("faces", "engines", "engine_names.py"))
+    ]  # of a licence
     end = re.compile(rf"[.)]$|{_VALUE}$|: [^.]*$")  # a stop, or a value or a command to be copied
     assert [f"{where} {text}" for where, text in faults.items() if not end.search(text)] == []
     strange = re.compile(r"^\s|\s$|  |(?<!\.)\.\.(?!\.)|\s[.,;:](?!\w)")

@@ -71,7 +71,7 @@ PEOPLE = (4, 27, 23, 26, 32, 40, 47, 48, 1, 5, 17, 25, 33, 34, 57, 69)  # the si
 
 # Styles for the layers m.conv1 and m.layers.0 to m.layers.6, coarse to fine: which of three groups each belongs to.
 GROUPS = (0, 0, 0, 1, 1, 2, 2, 2)
-Mix = tuple[tuple[float, float], tuple[float, float], tuple[float, float]]  # least and most of another style, by group
+Mix = tuple[tuple[float, float], ...]  # least and most of another style, by group
 UNMIXED: Mix = ((0.0, 0.0), (0.0, 0.0), (0.0, 0.0))
 ONE_PICTURE: Mix = ((0.0, 0.0), (0.0, 0.0), (0.0, 0.9))  # the person as they are, in another light
 SAME_PERSON: Mix = ((0.10, 0.45), (0.05, 0.40), (0.0, 0.9))
@@ -99,10 +99,10 @@ class Painter:
         """A person: 512 numbers."""
         return self._mean + TRUNCATION * (self._map(random.standard_normal(512)) - self._mean)
 
-    def paint(self, style: Array, random: np.random.Generator, mix: Mix) -> Image.Image:
+    def paint(self, style: Array, random: np.random.Generator, mix: Mix, groups: Sequence[int] = GROUPS) -> Image.Image:
         """A picture of `style` into which other styles are mixed, by an amount drawn from `mix` for each group."""
-        groups = [style + random.uniform(*amounts) * (self.style(random) - style) for amounts in mix]
-        feed = {name: groups[group][None] for name, group in zip(self._inputs, GROUPS, strict=True)}
+        mixed = [style + random.uniform(*amounts) * (self.style(random) - style) for amounts in mix]
+        feed = {name: mixed[group][None] for name, group in zip(self._inputs, groups, strict=True)}
         values = self._synthesis(feed)[0][0]
         whole = Image.fromarray(np.uint8(np.clip((values.transpose(1, 2, 0) + 1) * 127.5 + 0.5, 0, 255)))
         return whole.resize((SIZE, SIZE), Image.Resampling.BOX)
@@ -246,7 +246,7 @@ def _save(path: Path, embeddings: Array, engine: str) -> None:
     print(f"{path.name}: {embeddings.shape}, {path.stat().st_size} bytes, sha256 {sha256(path)}")
 
 
-def _networks() -> Path:
+def networks() -> Path:
     """The folder of the two networks in the package `random-face`, which need not be importable."""
     spec = importlib.util.find_spec("random_face")
     if spec is None or not spec.submodule_search_locations:
@@ -261,7 +261,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     engine = SFaceEngine()
-    studio = Studio(Painter(_networks(), options.threads), engine, options.folder)
+    studio = Studio(Painter(networks(), options.threads), engine, options.folder)
     if options.look:
         look(studio, options.look)
         return

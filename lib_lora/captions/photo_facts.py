@@ -74,6 +74,9 @@ class PhotoFacts:
         backdrop: colour histogram of that: shares that add up to 1.
         clothes: the same of what lies beneath the face; empty where the photo ends there.
         letters: how many letters of one size stand in a row somewhere; 0 = no writing was found.
+        colour: how far its colours spread, the mean of the standard deviations of CIE a* and b*; 0 = grey.
+        inks: its pixels are inks for printing (CMYK).
+        file_bytes: the length of its file.
     """
 
     width: int
@@ -86,6 +89,9 @@ class PhotoFacts:
     backdrop: list[float] = field(default_factory=list)
     clothes: list[float] = field(default_factory=list)
     letters: int = 0
+    colour: float = 0.0
+    inks: bool = False
+    file_bytes: int = 0
 
     def __post_init__(self) -> None:
         if self.hash and not re.fullmatch("[0-9a-f]{1,16}", self.hash):

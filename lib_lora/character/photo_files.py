@@ -83,6 +83,17 @@ def open_photo(path: Path) -> Image.Image:
         return read_photo(stream, path.name)
 
 
+def is_cmyk(path: Path) -> bool:
+    """Whether a photo's pixels are inks for printing; of a file that cannot be read nothing is said (False)."""
+    try:
+        with opened(path) as stream, warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # nothing is decoded
+            with Image.open(stream, formats=_formats(stream, path.name)) as image:
+                return str(image.mode) == "CMYK"
+    except Exception:  # Pillow's readers raise anything on a damaged file
+        return False
+
+
 def read_photo(stream: IO[bytes], name: str, pay: Callable[[int], None] | None = None) -> Image.Image:
     """A photo as an RGB picture: upright (EXIF rotation applied), in sRGB, transparency laid on white.
 

@@ -209,9 +209,9 @@ def engine_of(options: argparse.Namespace) -> FaceEngine:
     """The engine that the options name.
 
     Raises:
-        UserError: as `faces.engine_names.engine_of`.
+        UserError: as `faces.engines.engine_names.engine_of`.
     """
-    from lib_lora.faces.engine_names import engine_of
+    from lib_lora.faces.engines.engine_names import engine_of
 
     return engine_of(options.engine, data_root(options.data), options.accept_licence)
 

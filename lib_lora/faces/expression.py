@@ -66,11 +66,15 @@ def features(crop: Pixels) -> Array:
         cv2.resize(channel, _COARSE, interpolation=cv2.INTER_AREA).ravel() / scale
         for channel, scale in ((light, 20), (red, 6))
     ]
-    return np.concatenate([_edges(light), *coarse], dtype=np.float32)
+    return np.concatenate([oriented_edges(light), *coarse], dtype=np.float32)
 
 
-def _edges(light: Array) -> Array:
-    """Histograms of the edges' directions in cells, normalised over blocks of 2 x 2 cells."""
+def oriented_edges(light: Array) -> Array:
+    """Histograms of the edges' directions in cells of 8 x 8, normalised over blocks of 2 x 2 cells (Dalal and Triggs).
+
+    Args:
+        light: brightness, rows x columns, both multiples of 8.
+    """
     across, down = np.zeros_like(light), np.zeros_like(light)
     across[:, 1:-1] = light[:, 2:] - light[:, :-2]
     down[1:-1] = light[2:] - light[:-2]

@@ -13,8 +13,9 @@ from PIL import Image
 from lib_lora.faces.array_types import Array, Box, Pixels
 from lib_lora.faces.expression import Expression, expression
 from lib_lora.faces.texture import Texture, texture
+from lib_lora.faces.unjudgeable import Hidden
 
-Fault = Literal["", "small", "blurred", "cut", "unsure"]
+Fault = Literal["", "small", "blurred", "cut", "unsure"] | Hidden
 LEAST_PX = 40  # of a face's longer side
 LEAST_BLUR = 15
 SURE = 0.75  # of YuNet's scores; clear faces have 0.89 to 0.95
@@ -37,6 +38,7 @@ class Face:
         age: in years, as the engine guesses it; None where it has no model for that.
         sex: "female" or "male", as the engine guesses it; None where it has no model for that.
         sure: the score from which this engine's detector is sure.
+        hidden: what hides who it is (`unjudgeable.hidden`); empty where nothing does.
     """
 
     box: Box
@@ -50,6 +52,7 @@ class Face:
     age: float | None = None
     sex: str | None = None
     sure: float = SURE
+    hidden: Hidden = ""
 
     @property
     def px(self) -> float:
@@ -89,7 +92,7 @@ class Quality:
         yaw: see `yaw_proxy`.
         roll: in degrees.
         texture: of its surface; None where the engine gives no crop.
-        eyes, age, sex, sure: see `Face`.
+        eyes, age, sex, sure, hidden: see `Face`.
         expression: what the mouth clearly does (`expression.expression`); empty where it is not clear.
     """
 
@@ -105,6 +108,7 @@ class Quality:
     sex: str | None = None
     sure: float = SURE
     expression: Expression = ""
+    hidden: Hidden = ""
 
     @classmethod
     def of(cls, face: Face) -> Quality:
@@ -122,6 +126,7 @@ class Quality:
             sex=face.sex,
             sure=face.sure,
             expression=face.expression,
+            hidden=face.hidden,
         )
 
     @property
@@ -138,6 +143,8 @@ class Quality:
             return "blurred"
         if self.shown < 0.6:
             return "cut"
+        if self.hidden:
+            return self.hidden
         return "unsure" if self.score < self.sure else ""
 
     @property
@@ -149,6 +156,11 @@ class Quality:
             "blurred": "the face is blurred",
             "cut": f"the edge of the picture cuts the face off ({self.shown:.0%} of it is shown)",
             "unsure": f"the detector is not sure that it is a face ({self.score:.2f})",
+            "eyes covered": "something covers the eyes",
+            "lower half covered": "something covers the lower half of the face",
+            "heavily compressed": "heavy JPEG compression has spoilt the face",
+            "posterised": "the picture has only a few colours (posterised)",
+            "painted": "the face is painted or drawn, not like a photo",
         }[self.fault]
 
 

@@ -1,7 +1,7 @@
 """The default face engine: YuNet finds faces, SFace describes them; OpenCV and numpy alone, offline.
 
-The five points come from several sizes of the picture (`detection`), the crop from the picture at full resolution
-(`align`). The embedding is averaged with that of the mirrored crop, which cancels left-right differences.
+The five points come from several sizes of the picture (`detection`), the crop from the picture at full
+resolution (`align`). The embedding is averaged with that of the mirrored crop, which cancels left-right differences.
 SFace takes RGB, 0..255, no mean and no scale; fed BGR it gives a plausible but different embedding.
 """
 
@@ -21,10 +21,11 @@ from lib_lora.faces.array_types import Array, Box, Pixels
 from lib_lora.faces.detection import find
 from lib_lora.faces.eye_colour import eye_colour
 from lib_lora.faces.face import Face
+from lib_lora.faces.unjudgeable import hidden
 from lib_lora.faces.yunet import YuNet
 
 MODELS = Path(__file__).parent / "models"
-PROCEDURE = 1  # raise it whenever the same picture may give another embedding
+PROCEDURE = 2  # raise it whenever the same picture may give another embedding; 2: tilted heads
 
 
 class SFaceEngine:
@@ -96,8 +97,9 @@ def describe(pixels: Pixels, row: Array, embed: Callable[[Pixels], Array]) -> Fa
         shown = align.shown(points, pixels.shape[1], pixels.shape[0])
     except ValueError:  # no face that could be described
         return None
+    box = (float(row[0]), float(row[1]), float(row[2]), float(row[3]))
     return Face(
-        box=(float(row[0]), float(row[1]), float(row[2]), float(row[3])),
+        box=box,
         points=points.copy(),
         score=min(1.0, float(row[14])),
         embedding=embed(aligned),
@@ -105,4 +107,5 @@ def describe(pixels: Pixels, row: Array, embed: Callable[[Pixels], Array]) -> Fa
         shown=shown,
         crop=aligned,
         eyes=eye_colour(pixels, points),
+        hidden=hidden(aligned, pixels, box),
     )

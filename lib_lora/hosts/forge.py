@@ -138,7 +138,8 @@ class Neo(Forge):
 
     def __init__(self) -> None:
         super().__init__()
-        self.version = str(ask_or("modules_forge.forge_version:release", self.version))
+        release = str(ask_or("modules_forge.forge_version:release", self.version))
+        self.version = "" if release == self.name else release  # upstream's tag is the name of its branch
 
     def sends_away(self) -> str:
         """See `PaintingWebui`. A modified Neo (exo101's) can let a service on the internet paint everything."""

@@ -23,7 +23,7 @@ class Settings:
         then_test: a training is followed by its test.
         comfyui: ComfyUI's folder; empty = none.
         worker_python: the Python that trains; empty = the webui's own.
-        engine: the face engine (`faces.engine_names`); empty = the one that comes with SameFace.
+        engine: the face engine (`faces.engines.engine_names`); empty = the one that comes with SameFace.
     """
 
     allow_painting: bool = False
@@ -49,8 +49,8 @@ def chosen_engine(root: Path) -> FaceEngine:
     """The face engine that is set. Whoever set another one has agreed to its licence on the page.
 
     Raises:
-        UserError: as `faces.engine_names.engine_of`, or the settings are damaged.
+        UserError: as `faces.engines.engine_names.engine_of`, or the settings are damaged.
     """
-    from lib_lora.faces.engine_names import DEFAULT, engine_of
+    from lib_lora.faces.engines.engine_names import DEFAULT, engine_of
 
     return engine_of(load(root).engine or DEFAULT, root, accept_licence=True)

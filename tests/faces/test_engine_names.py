@@ -10,10 +10,10 @@ from faults import raises
 from insight_toys import fake_pack, install_fake
 from PIL import Image
 
-from lib_lora.faces import licences
-from lib_lora.faces.engine_names import engine_of
+from lib_lora.faces.engines import licences
+from lib_lora.faces.engines.engine_names import engine_of
+from lib_lora.faces.engines.insightface_engine import InsightFaceEngine
 from lib_lora.faces.face import FaceEngine
-from lib_lora.faces.insightface_engine import InsightFaceEngine
 from lib_lora.faces.opencv_engine import SFaceEngine
 from lib_lora.files import read_json
 

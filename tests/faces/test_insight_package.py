@@ -17,7 +17,7 @@ from faults import raises
 from insight_toys import build_pack, close_up, cosine
 from PIL import Image
 
-from lib_lora.faces.insightface_engine import InsightFaceEngine
+from lib_lora.faces.engines.insightface_engine import InsightFaceEngine
 
 
 @pytest.fixture(scope="module")

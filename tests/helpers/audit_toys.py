@@ -92,6 +92,9 @@ READABLE = st.builds(
     backdrop=histograms(),
     clothes=st.just([]) | histograms(),
     letters=st.integers(0, 40),
+    colour=numbers(0, 60),
+    inks=st.booleans(),
+    file_bytes=st.integers(0, 10**9),
 )
 FACTS = READABLE | st.just(PhotoFacts(0, 0, "a.jpg is damaged (it ends too soon); replace or remove it."))
 STANDINGS = st.builds(

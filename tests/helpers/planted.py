@@ -142,6 +142,8 @@ FAULTS: dict[str, tuple[Plant, str]] = {
     "cut off.jpg": (lambda own, other: beside(own, 0.5), "cut off"),
     "text.jpg": (lambda own, other: lettered(own), "writing"),
     "small.jpg": (lambda own, other: own.resize((256, 256)), "low resolution"),
+    "grey copy.jpg": (lambda own, other: own.convert("L"), "copy"),
+    "for printing.jpg": (lambda own, other: own.convert("CMYK"), "copy"),
 }
 
 

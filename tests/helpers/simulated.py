@@ -38,7 +38,7 @@ def template_of(embeddings: np.ndarray) -> Template:
     weights = np.ones(len(embeddings))
     copies = near_copies(embeddings, weights)
     own = [row for row, original in enumerate(copies) if original is None]
-    result = robust_mean(embeddings[own], weights[own])
+    result = robust_mean(embeddings[own], weights[own], strangers=cohort(SFaceEngine().id))
     place = {row: number for number, row in enumerate(own)}
     references = [
         Reference(

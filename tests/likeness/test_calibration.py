@@ -26,7 +26,7 @@ from lib_lora.likeness.measure.calibration import (
     separation,
     sum_up,
 )
-from lib_lora.likeness.measure.intervals import alarm_count
+from lib_lora.likeness.measure.intervals import alarm_from
 
 
 def spaced(middle: float, deviation: float, count: int) -> np.ndarray:
@@ -132,6 +132,15 @@ def test_lines_by_hand():
     assert found.retention(0.575) == pytest.approx(0.5)
     assert found.ceiling is None
     assert found.retention_of_ceiling(0.5) is None
+
+
+def test_what_pictures_add_up_to_by_hand():
+    lines = Lines(0.3, COHORT, keep=0.65, same=0.62, reach=0.5)
+    for likeness, counts in ((0.9, 0), (0.65, 0), (0.64, 0.2), (0.55, 0.5), (0.4, 1), (0.1, 1)):
+        assert lines.as_strangers(np.array([likeness])) == pytest.approx(counts)
+    assert lines.as_strangers(np.array([0.9, 0.55, 0.2])).tolist() == pytest.approx([0, 0.5, 1])
+    old = Lines(0.3, COHORT, keep=0.65, same=0.5)  # of a report that did not keep the strangers' reach
+    assert old.as_strangers(np.array([0.55])) == pytest.approx(0.5)
 
 
 def test_the_keep_line_lies_above_strangers():
@@ -326,12 +335,13 @@ def test_where_strangers_lie_near_more_of_the_persons_pictures_may_lie_under_the
     alarms = 0
     for _ in range(200):
         photos, grid = random.normal(0.8, 0.05, 24), random.normal(0.8, 0.05, 20)
-        lines = calibrate(photos, [(COHORT, random.normal(0.8 - 3.6 * 0.05, 0.05, 622))]).lines
+        found = calibrate(photos, [(COHORT, random.normal(0.8 - 3.6 * 0.05, 0.05, 622))])
+        lines = found.lines
         if lines is None:
             continue  # too near for any verdict
         assert lines.below > 0.05
-        alarms += (grid < lines.keep).sum() >= alarm_count(20, lines.below)
-    assert alarms <= 0.04 * 200  # it was nearly half with the alarm of 5 %
+        alarms += lines.as_strangers(grid).sum() >= alarm_from(20, *found.own_as_strangers())
+    assert alarms <= 0.04 * 200
     far = calibrate(random.normal(0.8, 0.05, 24), [(COHORT, random.normal(0.4, 0.05, 622))]).lines
     assert far is not None
     assert far.below == pytest.approx(0.05)

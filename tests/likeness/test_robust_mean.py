@@ -115,3 +115,24 @@ def test_spread_is_robust_and_has_a_floor() -> None:
     assert robust_mean.spread(values) == pytest.approx(0.1, rel=0.05)
     values[:400] = -5
     assert robust_mean.spread(values) == pytest.approx(0.1, rel=0.25)
+
+
+def test_a_hard_photo_of_the_person_stays_where_strangers_are_known() -> None:
+    """A photo far below the others, yet clearly above what strangers reach, is no stranger."""
+    own = person(1, 12, spread=0.3)
+    centre = robust_mean.unit(own.mean(0))
+    hard = robust_mean.unit(0.6 * centre + 0.8 * robust_mean.unit(person(3, 1, spread=5)[0])).astype(np.float32)
+    everyone, weights = np.concatenate([own, hard[None]]), np.ones(13)
+    strangers = np.concatenate([person(seed, 1) for seed in range(100, 300)])
+    assert robust_mean.robust_mean(everyone, weights).outlier.tolist() == [False] * 12 + [True]
+    found = robust_mean.robust_mean(everyone, weights, strangers=strangers)
+    assert found.kept.all()
+    assert not found.outlier.any()
+    assert found.scores[-1] == pytest.approx(float(robust_mean.unit(own.sum(0)) @ hard), abs=1e-5)
+
+
+def test_a_stranger_is_left_out_also_where_strangers_are_known() -> None:
+    everyone = np.concatenate([person(1, 12), person(2, 1)])
+    strangers = np.concatenate([person(seed, 1) for seed in range(100, 300)])
+    found = robust_mean.robust_mean(everyone, np.ones(13), strangers=strangers)
+    assert found.outlier.tolist() == [False] * 12 + [True]

@@ -24,7 +24,8 @@ CLEAN = facts_by_name(
     no_face_more=0.0,
     small_share=0.0, blurred_share=0.0, unsure_share=0.0, several_share=0.0, retention=0.93, retention_low=0.9,
     retention_high=0.96,
-    retention_best=0.97, likeness=0.86, likeness_p10=0.8, lowest=0.77, ok=20, lost_share=0.0, under_keep=0, alarm_at=4,
+    retention_best=0.97, likeness=0.86, likeness_p10=0.8, lowest=0.77, ok=20, lost_share=0.0, under_keep=0,
+    as_strangers=0.3, alarm_from=2.29,
     lower_p=0.4, mutual=0.74, mutual_photos=0.79, mutual_base=0.3, mutual_like=0.6, uplift=0.5, uplift_p=1e-5,
     uplift_pairs=20, base_no_face_share=0.0, copies=0, copies_share=0.0, hole="03.jpg", hole_share=0.2,
     variety_ratio=0.9, variety_limit=0.45, yaw_spread=0.2, yaw_spread_photos=0.2, frontal=0.87, turned=0.85,
@@ -44,10 +45,11 @@ def changed(facts: Facts, **values: Any) -> Facts:
 
 
 WEAK = {
-    "retention": 0.3, "retention_best": 0.3, "lost": 18, "lost_share": 0.9, "under_keep": 20, "ok": 0, "uplift": 0.15,
+    "retention": 0.3, "retention_best": 0.3, "lost": 18, "lost_share": 0.9, "under_keep": 20,
+    "as_strangers": 18.0, "ok": 0, "uplift": 0.15,
     "mutual": 0.4, "fallen": None,
 }  # fmt: skip
-UNDER = {"retention": 0.7, "retention_best": 0.7, "drifting": 8, "under_keep": 8, "ok": 12}
+UNDER = {"retention": 0.7, "retention_best": 0.7, "drifting": 8, "under_keep": 8, "as_strangers": 4.0, "ok": 12}
 NO_RUN = {"step": None, "later": None, "earlier": None, "midway": None, "more": None, "half": None, "fallen": None}
 IGNORED = {"followed": 0.1, "mutual": 0.84, "asked_given": 3}
 LAST, FIRST = {"later": None}, {"earlier": None}
@@ -68,6 +70,7 @@ CASES = {
     "tiny faces": {"small": 14, "small_share": 0.7, "counted": 6},
     "blurred faces": {"blurred": 14, "blurred_share": 0.7, "counted": 6},
     "unsure faces": {"unsure": 14, "unsure_share": 0.7, "counted": 6},
+    "hidden faces": {"hidden": 12, "hidden_share": 0.6, "hidden_by": "eyes covered"},
     "two faces": {"several": 15, "several_share": 0.75},
     "too few faces": {"counted": 3, "retention": None, "retention_best": None},
     "base too coarse": {"ceiling_separation": 2.0, "retention_best": 0.6},
@@ -111,18 +114,19 @@ CASES = {
     "drift, one thing in common": {**UNDER, "retention_best": 0.88, "shared": "hard light"},
     "drift, few turned photos": {**UNDER, "retention_best": 0.88, "photos_left": 1, "photos_right": 2},
     "drift": {**UNDER, "retention_best": 0.88},
-    "faintly under, in a run": {**UNDER, **NO_BASE, "under_keep": 2},
-    "faintly under": {**UNDER, **NO_RUN, **NO_BASE, "under_keep": 2},
+    "faintly under, in a run": {**UNDER, **NO_BASE, "under_keep": 2, "as_strangers": 1.0},
+    "faintly under": {**UNDER, **NO_RUN, **NO_BASE, "under_keep": 2, "as_strangers": 1.0},
     "leak": {"leak": 3},
     "consistent within the base": {"ceiling_retention": 0.6, "retention": 0.55},
     "consistent": {},
-    "weak": {**WEAK, "lost": 4, "lost_share": 0.2, "under_keep": 3, **NO_RUN, **NO_BASE},
+    "weak": {**WEAK, "lost": 4, "lost_share": 0.2, "under_keep": 3, "as_strangers": 2.0, **NO_RUN, **NO_BASE},
 }  # fmt: skip
 NOTE_CASES = {
     "mixed photos": {"photos_outliers": 3},
     "strangers among them": {"lost": 1, "lost_share": 0.05},
     "turned heads": {"aside_under": 2, "under_keep": 2},
     "small faces": {"small": 2, "small_share": 0.1},
+    "hidden faces": {"hidden": 2, "hidden_share": 0.1, "hidden_by": "painted"},
     "several faces": {"several": 3, "several_share": 0.15},
     "leak": {"leak": 2, "retention_best": 0.7},
     "trigger without effect": {"leak_share": 0.9},
@@ -162,6 +166,7 @@ def test_what_a_lora_trained_to_pieces_showed_is_not_called_undertrained():
     """Measured: 1,000 steps at a rate of 5e-3 on the small base, beside 40 steps with the preset."""
     pieces = {"retention_best": 0.43, "likeness": 0.52, "mutual": 0.592, "mutual_like": 0.594, "uplift": 0.19,
               "yaw_spread": 0.023, "yaw_spread_photos": 0.057, "lost": 14, "lost_share": 0.74, "under_keep": 14,
+              "as_strangers": 12.0,
               "fallen": None, **LAST}  # fmt: skip
     hardly = {**pieces, "retention_best": 0.38, "likeness": 0.5, "mutual": 0.45, "yaw_spread": 0.229}
     assert judge(changed(CLEAN, **pieces)).kind == "overtrained"
@@ -210,8 +215,8 @@ def test_words_name_facts(part):
     texts = (part.because, part.advice) if isinstance(part, rule_language.Rule) else (part.text,)
     said = {name for text in texts for _, name, _, _ in string.Formatter().parse(text) if name}
     assert said <= known | {
-        "kept_in_words", "lost_in_words", "obeyed_in_words", "turned_in_words", "ahead_ok", "it", "fallen_points",
-        "younger",
+        "kept_in_words", "lost_in_words", "obeyed_in_words", "turned_in_words", "ahead_ok", "hidden_in_words", "it",
+        "fallen_points", "younger",
     }  # fmt: skip
 
 
@@ -238,7 +243,7 @@ def test_half_the_identity_is_not_another_person():
     """Where the stranger line lies high, faces that keep 70 % of the identity can lie under it."""
     made = changed(CLEAN, **{**UNDER, **NO_RUN, **NO_BASE, "lost": 12, "lost_share": 0.6, "under_keep": 18})
     assert judge(made).kind == "drift"
-    assert "70%" in judge(changed(made, alarm_at=None)).because
+    assert "70%" in judge(changed(made, alarm_from=None)).because
 
 
 def test_little_identity_is_undertrained_even_where_no_face_counts_as_lost():

@@ -117,6 +117,11 @@ def test_a_face_that_is_bad_otherwise_is_not_called_unsure_as_well():
     assert codes(photo(of_face={"score": 0.1, "px": 40})) == ["small-face"]
 
 
+@pytest.mark.parametrize(("px", "expected"), [(32, ["writing", "small-face"]), (31, ["small-face"])])
+def test_nobody_is_told_to_crop_the_writing_off_a_photo_whose_face_is_too_small_to_keep(px, expected):
+    assert codes(photo(letters=9, of_face={"px": px})) == expected
+
+
 def test_several_things_wrong_with_a_face_are_all_told():
     assert codes(photo(of_face={"px": 40, "blur": 20, "shown": 0.5, "roll": 90})) == [
         "small-face",
@@ -246,6 +251,8 @@ def test_likenesses_stand_beside_their_limits():
     (copy,) = found(photo(standing=PhotoComparison(copy_of="b.jpg", alike=0.984)))
     assert "which is better (likeness of the faces 0.984, limit 0.97)." in sentence(copy)
     assert (copy.value, copy.limit) == (0.984, 0.97)
+    (grey,) = found(photo(standing=PhotoComparison(copy_of="b.jpg", alike=0.942)))
+    assert (grey.value, grey.limit) == (0.942, 0.9)
     (burst,) = found(photo(standing=PhotoComparison(burst_of="b.jpg", alike=0.961)))
     assert "(likeness of the faces 0.961, limit 0.95); one is enough." in sentence(burst)
     (stranger,) = found(photo(standing=PhotoComparison(0.12, 0.57, True, reach=0.4)))

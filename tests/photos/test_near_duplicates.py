@@ -1,5 +1,7 @@
 """Which of several photos of one picture, or one moment, is kept."""
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 from audit_toys import READABLE, photo, sets
@@ -31,12 +33,16 @@ COPY, MOMENT, NOTHING = {0: Repeated(1, True)}, {0: Repeated(1, False)}, {}
     ("bits", "cosine", "expected"),
     [
         (0, 0.971, COPY),
+        (0, 0.901, COPY),
+        (2, 0.931, NOTHING),
+        (0, 0.9, NOTHING),
         (24, 0.971, COPY),
         (25, 0.971, NOTHING),
         (20, 0.97, MOMENT),
         (20, 0.951, MOMENT),
         (21, 0.951, NOTHING),
         (20, 0.95, NOTHING),
+        (3, 0.951, MOMENT),
         (0, 0.2, NOTHING),
         (0, float("nan"), NOTHING),
     ],
@@ -57,7 +63,7 @@ def test_a_picture_with_a_face_is_no_copy_of_one_without():
 @pytest.mark.parametrize(("distance", "expected"), [(0.34, MOMENT), (0.36, NOTHING)])
 def test_a_moment_has_one_background(distance, expected):
     share = (1 - distance**2) ** 2
-    assert pair(0, 0.96, {"backdrop": [1.0, 0.0]}, {"backdrop": [share, 1 - share]}) == expected
+    assert pair(3, 0.96, {"backdrop": [1.0, 0.0]}, {"backdrop": [share, 1 - share]}) == expected
 
 
 @pytest.mark.parametrize(
@@ -67,8 +73,23 @@ def test_a_moment_has_one_background(distance, expected):
         ({"of_face": {"blur": 100.0}}, {"of_face": {"blur": 300.0}}),
         ({"width": 1024, "of_face": {"blur": 100.0}}, {"width": 1000, "of_face": {"blur": 300.0}}),
         ({"faces": [], "sharp": 10.0}, {"faces": [], "sharp": 20.0}),
+        ({"colour": 0.4, "width": 4000, "of_face": {"blur": 900.0}}, {"colour": 7.0}),
+        ({"inks": True, "file_bytes": 900}, {"inks": False, "file_bytes": 300}),
+        ({"of_face": {"box": (0.25, 0.15, 0.33, 0.33), "blur": 330.0}}, {"of_face": {"box": (0.3, 0.2, 0.3, 0.3)}}),
+        ({"width": 1000, "height": 1000, "file_bytes": 900}, {"width": 1024, "height": 1024, "file_bytes": 300}),
+        ({"file_bytes": 300, "of_face": {"blur": 330.0}}, {"file_bytes": 900}),
     ],
-    ids=["more pixels", "sharper face", "hardly fewer pixels but sharper", "sharper picture"],
+    ids=[
+        "more pixels",
+        "sharper face",
+        "hardly fewer pixels but sharper",
+        "sharper picture",
+        "grey",
+        "for printing",
+        "enlarged crop",
+        "slightly smaller",
+        "saved again",
+    ],
 )
 def test_the_better_photo_is_kept_wherever_it_stands(worse, better):
     cosines = np.ones((2, 2))
@@ -111,6 +132,9 @@ def photo_of_one_size(item):
         height=item.facts.height,
         sharp=item.facts.sharp,
         backdrop=item.facts.backdrop,
+        colour=item.facts.colour,
+        inks=item.facts.inks,
+        file_bytes=item.facts.file_bytes,
     )
 
 
@@ -121,10 +145,30 @@ def test_the_photo_that_is_kept_is_never_itself_left_out(given_photos):
     for place, again in found.items():
         assert again.of not in found
         assert again.of != place
-        assert near_duplicates._worth(photos[again.of]) > near_duplicates._worth(photos[place])
     left = [place for place in range(len(photos)) if place not in found]
     rest = repeated([photos[place] for place in left], cosines[np.ix_(left, left)])
     assert rest == {}
+
+
+@given(alike())
+def test_of_two_photos_exactly_one_is_nearer_to_the_original(given_photos):
+    photos, _ = given_photos
+    for one, other in combinations(photos, 2):
+        assert near_duplicates._better(one, other) != near_duplicates._better(other, one)
+
+
+def test_no_photo_goes_for_one_that_something_was_done_to():
+    photos = [photo("a.jpg", file_bytes=9), photo("b.jpg", file_bytes=5)]
+    assert repeated(photos, np.ones((2, 2))) == {1: Repeated(0, True)}
+    assert repeated(photos, np.ones((2, 2)), marred={"a.jpg"}) == {0: Repeated(1, True)}
+    assert repeated(photos, np.ones((2, 2)), faulty={"b.jpg"}, marred={"a.jpg"}) == {1: Repeated(0, True)}
+
+
+def test_of_many_copies_the_original_is_kept():
+    worse = [{"colour": 0.1}, {"inks": True}, {"file_bytes": 5}, {"width": 500, "height": 500}]
+    copies = [photo(f"{number}.jpg", **{"colour": 7.0, "file_bytes": 9, **one}) for number, one in enumerate(worse)]
+    photos = [*copies, photo("00.jpg", colour=7.0, file_bytes=9)]
+    assert repeated(photos, np.ones((5, 5))) == {place: Repeated(4, True) for place in range(4)}
 
 
 @given(alike(), st.randoms())

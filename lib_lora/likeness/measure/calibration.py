@@ -25,6 +25,8 @@ SKEWED = 1.35  # leave-one-out scores have a long lower tail; measured, see docs
 STRANGER_SPREADS = 3.0  # above the impostors' median
 MANY_STRANGERS = 100  # from so many on their 99th percentile is known, and nothing is assumed of their distribution
 MARGIN = 0.02  # of the keep line over the impostors' 99th percentile
+ABOVE, UNDER = 0.05, 0.10  # of the keep line, and of the impostors' 99th percentile: see `Lines.as_strangers`
+_SHARES = 199  # points at which a distribution is looked at
 BASE, COHORT, GIVEN = "base model", "cohort", "given pictures"
 
 
@@ -64,6 +66,7 @@ class Lines:
         same: T_id; below it a face is no more like the person than a stranger's.
         below: share of the person's own pictures that may lie under `keep`; 0.05, and more where strangers lie so near
             that the line had to be drawn higher.
+        reach: the strangers' highest 99th percentile; None in reports of versions that did not keep it.
     """
 
     zero: float
@@ -71,6 +74,20 @@ class Lines:
     keep: float
     same: float
     below: float = 1 - COVERED
+    reach: float | None = None
+
+    def as_strangers(self, likenesses: Numbers) -> Numbers:
+        """How much each picture with one of these likenesses counts as a stranger's, from 0 (the person) to 1.
+
+        A picture on the keep line or above it counts 0, one `UNDER` the strangers' reach or lower counts 1, and one in
+        between by how far it lies from `ABOVE` the keep line to there. A person's hard pictures lie a little under the
+        keep line, strangers far under it: so this tells three strangers from three hard pictures, which a count of
+        pictures under the line cannot.
+        """
+        top = self.keep + ABOVE
+        end = min(self.same if self.reach is None else self.reach, self.keep) - UNDER
+        shares = np.clip((top - likenesses) / (top - end), 0.0, 1.0)
+        return np.asarray(np.where(likenesses < self.keep, shares, 0.0), np.float64)
 
 
 @dataclass(frozen=True)
@@ -94,6 +111,43 @@ class Calibration:
     refusal: str = ""
     shrunk: float = 1.0
     remedy: str = ""
+
+    def least_mean(self, pictures: int) -> float:
+        """What the mean likeness of so many of the person's next pictures hardly ever falls below: the lower end of
+        Student's 98 % prediction interval, its deviation 1.35 times as large for the long lower tail.
+
+        Raises:
+            ValueError: there are no lines.
+        """
+        from scipy.stats import t
+
+        _, goal = self._drawn()
+        n = max(2, goal.n)
+        wide = SKEWED * goal.deviation * math.sqrt(1 / max(1, pictures) + 1 / n)
+        return goal.mean + float(t.ppf(0.01, n - 1)) * wide
+
+    def own_as_strangers(self) -> tuple[float, float]:
+        """Mean and standard deviation of how much one picture of the person counts as a stranger's
+        (`Lines.as_strangers`), by Student's predictive distribution of the photos' scores.
+
+        Raises:
+            ValueError: there are no lines.
+        """
+        from scipy.stats import t
+
+        lines, goal = self._drawn()
+        n = max(2, goal.n)
+        shares = (np.arange(_SHARES) + 0.5) / _SHARES
+        likely = goal.mean + goal.deviation * math.sqrt(1 + 1 / n) * np.asarray(t.ppf(shares, n - 1), np.float64)
+        counts = lines.as_strangers(likely)
+        return float(counts.mean()), float(counts.std())
+
+    def _drawn(self) -> tuple[Lines, Scores]:
+        """The lines, and the scores that they were drawn from."""
+        goal = self.ceiling or self.photos
+        if self.lines is None or goal is None:
+            raise ValueError(f"no lines: {self.refusal}")
+        return self.lines, goal
 
     def retention(self, likeness: float) -> float:
         """Identity retention against the photos: 0 = the impostors' median, 1 = the photos' own.
@@ -210,7 +264,7 @@ def calibrate(photos: Numbers, impostors: Sequence[tuple[str, Numbers]], ceiling
     same = min(keep, max(_stranger_line(item) for item in strangers))
     zero = next((item for item in strangers if item.name == BASE), strangers[0])
     return Calibration(
-        own, top, strangers, Lines(zero.median, zero.name, keep, same, share_below(goal, keep)), shrunk=left
+        own, top, strangers, Lines(zero.median, zero.name, keep, same, share_below(goal, keep), highest), shrunk=left
     )
 
 

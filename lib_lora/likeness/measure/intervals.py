@@ -13,8 +13,8 @@ from lib_lora.faces.array_types import Numbers
 
 CONFIDENCE = 0.95
 ROUNDS = 2000  # of the bootstrap: the ends of a 95 % interval are then known to about a tenth of its width
-DRIFTING_SHARE = 0.05  # of pictures of the very person that lie below the keep line, at most
-FALSE_ALARM = 0.02  # of grids without drift, at most
+OWN, SCATTER = 0.03, 0.12  # a person's own, partly hard pictures count so much as strangers: mean, standard deviation
+RARE, LEAST = 2.5, 0.35  # standard deviations, and what the long tail of few pictures needs beside them (`alarm_from`)
 
 
 @dataclass(frozen=True)
@@ -97,14 +97,24 @@ def student(count: int) -> float:
     return float(t.ppf((1 + CONFIDENCE) / 2, count - 1))
 
 
-def alarm_count(pictures: int, share: float = DRIFTING_SHARE, false_alarm: float = FALSE_ALARM) -> int:
-    """From how many drifting pictures on a grid raises the alarm.
-
-    The smallest c with P(Binomial(pictures, share) >= c) <= false_alarm; of 20 pictures it is 4 (0.016).
-    """
+def alarm_count(pictures: int, share: float = 0.05, false_alarm: float = 0.02) -> int:
+    """From how many pictures under the keep line there are more than chance gives: the smallest c with
+    P(Binomial(pictures, share) >= c) <= false_alarm; of 20 pictures it is 4 (0.016)."""
     from scipy.stats import binom
 
     return int(next(c for c in range(1, pictures + 2) if binom.sf(c - 1, pictures, share) <= false_alarm))
+
+
+def alarm_from(pictures: int, own: float = OWN, scatter: float = SCATTER) -> float:
+    """From what sum of `Lines.as_strangers` on a grid raises the alarm: what so many pictures of the very person reach
+    in fewer than one grid of a hundred. Of 20 pictures it is 2.29, of 5 it is 1.17.
+
+    Args:
+        pictures: that are counted.
+        own, scatter: mean and standard deviation of what one picture of the person counts; smaller ones than usual are
+            taken for luck.
+    """
+    return max(OWN, own) * pictures + RARE * max(SCATTER, scatter) * math.sqrt(pictures) + LEAST
 
 
 def paired_p(differences: Numbers) -> float:

@@ -13,6 +13,7 @@ from lib_lora.faces.array_types import Array, Mask, Numbers
 LEAST_SPREAD = 0.03  # standard deviation of leave-one-out scores within one person; less is luck of a small set
 TRIM = 3.5  # robust standard deviations below the median: an outlier
 MOST_DROPPED = 0.2  # of the photos, rounded up
+GENUINE = 0.05  # cosine above the strangers' 99th percentile from which an outlier is a hard photo of the same person
 NEAR_COPY = 0.97  # cosine; different pictures of one person were seen up to 0.957, copies in JPEG from 0.98
 
 
@@ -62,16 +63,19 @@ def leave_one_out(embeddings: Array, weights: Numbers, kept: Mask) -> Numbers:
     return np.asarray((others * embeddings).sum(1) / lengths, np.float64)
 
 
-def robust_mean(embeddings: Array, weights: Numbers, rounds: int = 3) -> Robust:
+def robust_mean(embeddings: Array, weights: Numbers, rounds: int = 3, strangers: Array | None = None) -> Robust:
     """The weighted mean, begun at the medoid, without the embeddings far below the others.
 
-    An outlier's leave-one-out score lies `TRIM` robust deviations under the kept ones' median. Fewer than four
-    embeddings cannot tell who is the stranger: all are kept.
+    An outlier's leave-one-out score lies `TRIM` robust deviations under the kept ones' median. Where strangers are
+    known, an outlier that is clearly more alike than they are is kept: a turned head or hard light. Without it the
+    person's photos would look more alike than the person's pictures are, and lines drawn from them be too high. Fewer
+    than four embeddings cannot tell who is the stranger: all are kept.
 
     Args:
         embeddings: n x d, unit length, n >= 1.
         weights: n, positive.
         rounds: how often the outliers are looked for again.
+        strangers: m x d, unit length; embeddings of other people.
     """
     count = len(embeddings)
     kept = np.ones(count, np.bool_)
@@ -83,15 +87,22 @@ def robust_mean(embeddings: Array, weights: Numbers, rounds: int = 3) -> Robust:
             if (again == kept).all():
                 break
             kept = again
-    outlier = ~kept
     scores = leave_one_out(embeddings, weights, kept)
+    if strangers is not None and len(strangers) and not kept.all():
+        reach = float(np.quantile(strangers @ _mean(embeddings, weights, kept), 0.99))
+        kept = kept | (scores >= reach + GENUINE)
+        scores = leave_one_out(embeddings, weights, kept)
+    outlier = ~kept
     most = math.ceil(MOST_DROPPED * count)
     if outlier.sum() > most:
         kept = np.ones(count, np.bool_)
         kept[np.argsort(np.where(outlier, scores, np.inf))[:most]] = False
         scores = leave_one_out(embeddings, weights, kept)
-    total = (embeddings * (weights * kept)[:, None]).sum(0)
-    return Robust(unit(total).astype(np.float32), kept, outlier, scores)
+    return Robust(_mean(embeddings, weights, kept), kept, outlier, scores)
+
+
+def _mean(embeddings: Array, weights: Numbers, kept: Mask) -> Array:
+    return unit((embeddings * (weights * kept)[:, None]).sum(0)).astype(np.float32)
 
 
 def _near_the_medoid(embeddings: Array) -> Mask:

@@ -20,6 +20,7 @@ from lib_lora.errors import UserError
 from lib_lora.faces.array_text import packed, packed_crop, unpacked, unpacked_crop
 from lib_lora.faces.array_types import Array, Numbers
 from lib_lora.faces.face import LEAST_BLUR, Face, FaceEngine, Quality
+from lib_lora.likeness.measure.cohort import cohort
 from lib_lora.likeness.measure.image_similarity import phash
 from lib_lora.likeness.measure.robust_mean import near_copies, robust_mean
 
@@ -188,7 +189,7 @@ def assemble(engine: str, references: Sequence[Reference], dropped: Collection[s
             code="no-measurable-face",
             photos=len(items),
         )
-    vector = _settle(items, embeddings)
+    vector = _settle(items, embeddings, cohort(engine))
     return Template(engine, cv2.__version__, packed(vector), items)
 
 
@@ -286,7 +287,7 @@ def _without_same_files(references: Sequence[Reference]) -> list[Reference]:
     return found
 
 
-def _settle(references: list[Reference], embeddings: dict[int, Array]) -> Array:
+def _settle(references: list[Reference], embeddings: dict[int, Array], strangers: Array | None) -> Array:
     """Compare the photos with each other: complete `references` in place, and return the template's vector."""
     places = list(embeddings)
     weights = np.array([references[place].weight for place in places])
@@ -297,7 +298,9 @@ def _settle(references: list[Reference], embeddings: dict[int, Array]) -> Array:
             references[place] = replace(references[place], used=False, remark=f"nearly the same picture as {other}")
     places = [place for place, original in zip(places, copies, strict=True) if original is None]
     result = robust_mean(
-        np.stack([embeddings[place] for place in places]), np.array([references[place].weight for place in places])
+        np.stack([embeddings[place] for place in places]),
+        np.array([references[place].weight for place in places]),
+        strangers=strangers,
     )
     usual = float(np.median(result.scores[result.kept]))
     for row, place in enumerate(places):

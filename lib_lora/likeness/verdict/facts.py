@@ -137,6 +137,7 @@ class PictureFacts:
         no_face, small, blurred, unsure: pictures without a face, or with one that cannot be judged; `_share` is of the
             pictures read. no_face_more: that share beyond the base model's, where its pictures are there.
         small_full: pictures asked to show the whole body whose face is too small.
+        hidden: pictures in which something hides who the face is (`faces.unjudgeable`); `hidden_by` the most frequent.
         several: pictures with more than one face.
         ok, drifting, lost: counted pictures by `status_of`.
     """
@@ -155,6 +156,9 @@ class PictureFacts:
     blurred_share: float | None = None
     unsure: int = 0
     unsure_share: float | None = None
+    hidden: int = 0
+    hidden_share: float | None = None
+    hidden_by: str | None = None
     several: int = 0
     several_share: float | None = None
     ok: int = 0
@@ -169,9 +173,13 @@ class IdentityFacts:
     Attributes:
         retention: against the photos, with `retention_low` and `retention_high`; `retention_best`: against the ceiling
             where there is one.
+        own_retention: what `retention_best` of the person's own pictures may be by chance, where no alarm is raised:
+            that of the keep line where all lie above it, else that of `Calibration.least_mean`.
         likeness: mean; `likeness_p10`: interpolated 10th percentile; `lowest`.
         lost_share: of the counted pictures, those that are lost (`status_of`).
-        alarm_at: from how many pictures under the keep line drift is certain enough; `under_keep` how many there are.
+        under_keep: pictures under the keep line.
+        as_strangers: how many strangers the pictures add up to (`Lines.as_strangers`); `alarm_from`: from there on
+            drift is certain enough.
         lower_p: one-sided p that the pictures are as alike as the photos.
         mutual: mean cosine between the pictures.
     """
@@ -180,12 +188,14 @@ class IdentityFacts:
     retention_low: float | None = None
     retention_high: float | None = None
     retention_best: float | None = None
+    own_retention: float | None = None
     likeness: float | None = None
     likeness_p10: float | None = None
     lowest: float | None = None
     lost_share: float | None = None
     under_keep: int = 0
-    alarm_at: int | None = None
+    as_strangers: float | None = None
+    alarm_from: float | None = None
     lower_p: float | None = None
     mutual: float | None = None
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from lib_lora.faces.array_text import unpacked
+from lib_lora.faces.unjudgeable import COVERS, STYLES
 from lib_lora.likeness.measure import intervals
 from lib_lora.likeness.measure.calibration import BASE, LEAST_FACES, Calibration, distance
 from lib_lora.likeness.measure.face_measure import Measured
@@ -95,6 +97,7 @@ def _seen(shown: PictureSet, calibration: Calibration) -> PictureFacts:
     read = len(scores) - named.count("unreadable")
     small, blurred = faults.count("small"), faults.count("blurred")
     unsure = faults.count("unsure") + faults.count("cut")
+    hidden = Counter(fault for fault in faults if fault in (*COVERS, *STYLES))
     several = sum(score.faces > 1 for score in scores)
     full = [asked.framing == "full" for asked in shown.asked]
     return PictureFacts(
@@ -112,6 +115,9 @@ def _seen(shown: PictureSet, calibration: Calibration) -> PictureFacts:
         blurred_share=share(blurred, read),
         unsure=unsure,
         unsure_share=share(unsure, read),
+        hidden=hidden.total(),
+        hidden_share=share(hidden.total(), read),
+        hidden_by=max(hidden, key=lambda kind: hidden[kind], default=None),
         several=several,
         several_share=share(several, read),
         ok=named.count("ok"),
@@ -143,15 +149,21 @@ def _identity(shown: PictureSet, template: Template, calibration: Calibration) -
     ]
     low, high = intervals.bootstrap(lambda rows: values[rows].mean(1), len(values), prompts)
     mean = float(values.mean())
+    under_keep = int((values < calibration.lines.keep).sum())
+    own = calibration.least_mean(len(values)) if under_keep else calibration.lines.keep
+    as_strangers = float(calibration.lines.as_strangers(values).sum())
+    alarm_from = intervals.alarm_from(len(values), *calibration.own_as_strangers())
     return replace(
         facts,
+        own_retention=calibration.retention_of_best(own) if as_strangers < alarm_from else None,
         retention=calibration.retention(mean),
         retention_low=calibration.retention(low),
         retention_high=calibration.retention(high),
         retention_best=calibration.retention_of_best(mean),
         lost_share=float((values < calibration.lines.same).mean()),
-        under_keep=int((values < calibration.lines.keep).sum()),
-        alarm_at=intervals.alarm_count(len(values), calibration.lines.below),
+        under_keep=under_keep,
+        as_strangers=as_strangers,
+        alarm_from=alarm_from,
         lower_p=intervals.lower_p(values, template.loo),
         mutual=mutual(shown.pictures),
     )

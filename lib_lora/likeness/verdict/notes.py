@@ -20,7 +20,7 @@ NOTES: tuple[Note, ...] = (
         "turned heads",
         (
             at_least(lambda f: f.identity.retention_best, KEPT),
-            below(lambda f: f.identity.under_keep, lambda f: f.identity.alarm_at),
+            below(lambda f: f.identity.as_strangers, lambda f: f.identity.alarm_from),
             at_least(lambda f: f.angles.aside_under, 2),
             at_least(lambda f: 2 * f.angles.aside_under, lambda f: f.angles.aside),
         ),
@@ -32,6 +32,11 @@ NOTES: tuple[Note, ...] = (
         (at_least(lambda f: f.pictures.small, 1), below(lambda f: f.pictures.small_share, MANY)),
         "{small} pictures have a face under 40 pixels and are not judged; that is resolution, not drift (hires fix "
         "or a larger picture helps).",
+    ),
+    Note(
+        "hidden faces",
+        (at_least(lambda f: f.pictures.hidden, 1), below(lambda f: f.pictures.hidden_share, MANY)),
+        "{hidden} pictures are not judged: in most of them {hidden_in_words}.",
     ),
     Note(
         "several faces",

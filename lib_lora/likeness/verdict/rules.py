@@ -7,6 +7,7 @@ Limits are proposals from measurements on faces of people who do not exist (docs
 from __future__ import annotations
 
 from lib_lora.likeness.measure.calibration import LEAST_FACES, LEAST_PHOTOS, LEAST_SEPARATION
+from lib_lora.likeness.verdict.facts import Facts
 from lib_lora.likeness.verdict.rule_language import (
     Condition,
     Rule,
@@ -38,6 +39,16 @@ FEW_TURNED = 6  # photos of turned heads; with fewer the first thing to add
 LOW_WEIGHT = 0.75  # under it the weight is the first thing to change; 0.8 is where other advice sends a burnt LoRA
 
 
+def learned_at(facts: Facts) -> float:
+    """The share of the identity from which it counts as learned: 85 %, or what the person's own pictures may have by
+    chance, if that is less.
+
+    Without it, pictures that are all above the keep line of photos that vary much would be called undertrained.
+    """
+    lowest = facts.identity.own_retention
+    return KEPT if lowest is None else min(KEPT, lowest)
+
+
 def _times(factor: float, value: float | None) -> float | None:
     return None if value is None else factor * value
 
@@ -45,15 +56,16 @@ def _times(factor: float, value: float | None) -> float | None:
 _LATER: Condition = there(lambda f: f.training.later)
 _EARLIER: Condition = there(lambda f: f.training.earlier)
 _RUN: Condition = there(lambda f: f.training.step)
-_WEAK: tuple[Condition, ...] = (below(lambda f: f.identity.retention_best, HALF),)
-_LEARNED: tuple[Condition, ...] = (at_least(lambda f: f.identity.retention_best, KEPT),)
+_NOT_LEARNED: Condition = below(lambda f: f.identity.retention_best, learned_at)
+_WEAK: tuple[Condition, ...] = (_NOT_LEARNED, below(lambda f: f.identity.retention_best, HALF))
+_LEARNED: tuple[Condition, ...] = (at_least(lambda f: f.identity.retention_best, learned_at),)
 _UNDER: tuple[Condition, ...] = (
-    below(lambda f: f.identity.retention_best, KEPT),
+    _NOT_LEARNED,
     at_least(lambda f: f.identity.retention_best, HALF),
 )
-_SHARPLY: tuple[Condition, ...] = (at_least(lambda f: f.identity.under_keep, lambda f: f.identity.alarm_at),)
+_SHARPLY: tuple[Condition, ...] = (at_least(lambda f: f.identity.as_strangers, lambda f: f.identity.alarm_from),)
 _COLLAPSED: tuple[Condition, ...] = (
-    below(lambda f: f.identity.retention_best, KEPT),
+    _NOT_LEARNED,
     at_least(lambda f: f.base.uplift, EFFECT),
     at_least(lambda f: f.identity.mutual, lambda f: f.identity.likeness),
     below(lambda f: f.angles.yaw_spread, lambda f: f.photos.yaw_spread),
@@ -230,6 +242,14 @@ RULES: tuple[Rule, ...] = (
         "Test with prompts that show the whole face, and look at the pictures.",
     ),
     Rule(
+        "hidden faces",
+        "not measurable",
+        (at_least(lambda f: f.pictures.hidden_share, MANY),),
+        "In {hidden} of {read} pictures the face cannot be judged: {hidden_in_words}.",
+        "Give pictures that show the whole face uncovered, like photos and not heavily compressed; painted styles are "
+        "for the eye to judge.",
+    ),
+    Rule(
         "two faces",
         "several people",
         (at_least(lambda f: f.pictures.several_share, MANY),),
@@ -268,7 +288,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "over-baked",
         "over-baked",
-        (at_least(lambda f: f.training.fallen, 0.15), below(lambda f: f.identity.retention_best, KEPT)),
+        (at_least(lambda f: f.training.fallen, 0.15), _NOT_LEARNED),
         "At step {best_step} {fallen_points} percentage points more of the identity were kept: trained past the best "
         "point.",
         "Keep step {best_step}; for a new run halve the learning rate.",

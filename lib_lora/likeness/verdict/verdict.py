@@ -9,7 +9,7 @@ from typing import Any
 from lib_lora.likeness.verdict.facts import Facts, flat
 from lib_lora.likeness.verdict.notes import NOTES
 from lib_lora.likeness.verdict.rule_language import DRIFT, NO_VERDICT, Kind, Note, Rule, matching
-from lib_lora.likeness.verdict.rules import KEPT, RULES
+from lib_lora.likeness.verdict.rules import RULES, learned_at
 
 HEADLINES: dict[Kind, str] = {
     "consistent": "The face holds",
@@ -28,6 +28,15 @@ HEADLINES: dict[Kind, str] = {
     "blurred": "No verdict: the faces are blurred",
     "base too coarse": "No verdict: the base model cannot show this face at this size",
     "not measurable": "No verdict",
+}
+
+
+_HIDDEN = {
+    "eyes covered": "something covers the eyes",
+    "lower half covered": "something covers its lower half",
+    "heavily compressed": "heavy compression has spoilt it",
+    "posterised": "it has only a few colours",
+    "painted": "it is painted or drawn",
 }
 
 
@@ -87,8 +96,8 @@ def judge(facts: Facts, rules: Sequence[Rule] = RULES, notes: Sequence[Note] = N
 def _lost(facts: Facts) -> bool:
     """The face does not hold, whatever else the verdict is about (an overtrained LoRA can drift too)."""
     kept = facts.identity
-    alarm = kept.alarm_at is not None and kept.under_keep >= kept.alarm_at
-    return alarm or (kept.retention_best is not None and kept.retention_best < KEPT)
+    alarm = kept.alarm_from is not None and (kept.as_strangers or 0.0) >= kept.alarm_from
+    return alarm or (kept.retention_best is not None and kept.retention_best < learned_at(facts))
 
 
 def _in_words(facts: Facts) -> dict[str, Any]:
@@ -103,6 +112,7 @@ def _in_words(facts: Facts) -> dict[str, Any]:
     turned = f"{angles.aside_under} of {angles.aside} turned heads" if angles.aside > 1 else "turned heads"
     return {
         "kept_in_words": f"{kept}{shown} is kept",
+        "hidden_in_words": _HIDDEN.get(pictures.hidden_by or "", ""),
         "lost_in_words": lost if pictures.lost else "",
         "obeyed_in_words": obeyed or "the surroundings are the same whatever is asked for",
         "turned_in_words": turned,

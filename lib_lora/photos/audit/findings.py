@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Any, Literal
 
 from lib_lora.captions.photo_facts import AuditedPhoto, FaceFacts, PhotoComparison
-from lib_lora.photos.audit.near_duplicates import BURST_COSINE, COPY_COSINE
+from lib_lora.photos.audit.near_duplicates import BURST_COSINE, COPY_COSINE, SAME_COSINE
 
 Advice = Literal["drop", "look"]
 
@@ -63,6 +63,10 @@ Code = Literal[
     "one-outfit",
     "one-light",
 ]
+
+
+# What may have been done to a copy, where its original has nothing of the kind.
+MARRED: frozenset[Code] = frozenset(("writing", "dark-face", "bright-face", "white-areas", "black-areas"))
 
 
 @dataclass(frozen=True)
@@ -132,7 +136,8 @@ def _frame(photo: AuditedPhoto, resolution: int) -> Iterator[Finding]:
     length = max(facts.width, facts.height) / facts.short_side
     if length > LONG:
         yield Finding(name, "long-photo", "look", length, LONG, size)
-    if facts.letters >= LETTERS:
+    tiny = facts.face is not None and facts.face.px < TOO_SMALL  # the photo goes, whatever is written on it
+    if facts.letters >= LETTERS and not tiny:
         yield Finding(name, "writing", "look", facts.letters, LETTERS)
 
 
@@ -141,7 +146,8 @@ def _standing(photo: AuditedPhoto, clear: bool) -> Iterator[Finding]:
     if standing.same_as:  # a decision is about the bytes, so it would be about both
         yield Finding(name, "same-bytes", details={"other": standing.same_as})
     elif standing.copy_of:
-        yield Finding(name, "same-picture", "drop", *_alike(standing, COPY_COSINE), {"other": standing.copy_of})
+        limit = COPY_COSINE if (standing.alike or 0.0) > COPY_COSINE else SAME_COSINE
+        yield Finding(name, "same-picture", "drop", *_alike(standing, limit), {"other": standing.copy_of})
     elif standing.burst_of:
         yield Finding(name, "same-moment", "drop", *_alike(standing, BURST_COSINE), {"other": standing.burst_of})
     if standing.unlike and standing.likeness is not None and standing.usual is not None:

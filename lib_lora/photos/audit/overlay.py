@@ -20,6 +20,8 @@ CONTRASTS = (24, 60, 110)  # grey levels between a letter and what is around it;
 ENOUGH = 30  # letters; a page full of them need not be counted
 PLAIN = 0.1  # standard deviation of a letter's clearest part / its contrast
 _CLEAREST = 0.4  # share of a letter's pixels; its edges are blurred
+_SMALL_FACE = 64  # pixels at that size: of so small a face the hair and the clothes look like letters too
+_AROUND = 1.5  # times its width and height that are left out beside and above it; beneath it twice that
 _STROKES = (15, 41)  # pixels: what is thinner may be a stroke
 
 Share = tuple[float, float, float, float]
@@ -32,11 +34,20 @@ def letters_in_a_row(image: Image.Image, face: Share | None = None) -> int:
 
     Args:
         image: RGB, upright.
-        face: left, top, width, height as shares; teeth and lashes in it are no letters. None: nothing is left out.
+        face: left, top, width, height as shares; teeth and lashes in it are no letters, nor is what surrounds a small
+            one. None: nothing is left out.
     """
     small = image.copy() if max(image.size) <= SIDE else image.reduce(max(1, max(image.size) // SIDE))
     small.thumbnail((SIDE, SIDE), Image.Resampling.BILINEAR)
     grey = np.asarray(small.convert("L"), np.uint8)
+    if face is not None and max(face[2] * small.width, face[3] * small.height) < _SMALL_FACE:
+        left, top, width, height = face
+        face = (
+            left - _AROUND * width,
+            top - _AROUND * height,
+            (1 + 2 * _AROUND) * width,
+            (1 + 3 * _AROUND) * height,
+        )
     return max((_longest(_shapes(strokes, grey, face)) for strokes in _strokes(grey)), default=0)
 
 

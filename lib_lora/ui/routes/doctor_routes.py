@@ -31,7 +31,7 @@ _WORDS = {"good": "fine", "warn": "note", "bad": "does not work", "none": "not t
 _GB = 1 << 30
 _ROOM, _NEEDED = 10 * _GB, 2 * _GB  # of disk: a training with its states and caches, and what it cannot do without
 _MEMORY = 6 * _GB  # of the GPU, for the smallest model at its usual size
-_FACES = ("yunet_2023mar.npz", "sface_2021dec.npz", "cohort.npz", "expression.npz")
+_FACES = ("yunet_2023mar.npz", "sface_2021dec.npz", "cohort.npz", "expression.npz", "unjudgeable.npz")
 _LIKENESS = environment.ROOT / "lib_lora" / "faces" / "models"
 
 

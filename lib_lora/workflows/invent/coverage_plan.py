@@ -6,7 +6,7 @@ what it was asked for, corrected where something else was measured.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 Wish = Mapping[str, str]  # kind -> value, e.g. {"framing": "close", "angle": "left"}
@@ -67,6 +67,7 @@ KINDS: Mapping[str, tuple[Value, ...]] = {
         Value("jacket", "wearing a denim jacket", 0.25),
     ),
 }
+SIDES = ("left", "right")  # angles at which a face is seen from the side
 COUNTED = ("framing", "angle")  # kinds by which coverage is judged: a face is learned by views, the rest is variety
 
 
@@ -127,7 +128,7 @@ def is_good(covered: Sequence[Covered]) -> bool:
     return all(one.have >= ENOUGH * one.goal or one.hopeless for one in covered if one.kind in COUNTED)
 
 
-def next_wish(tried: Sequence[Tried], count: int) -> dict[str, str]:
+def next_wish(tried: Sequence[Tried], count: int, among: Mapping[str, Collection[str]] | None = None) -> dict[str, str]:
     """What to ask for next: of each kind the value that most is to be gained by.
 
     The gain is what is missing of its goal, as a share, times how often asking for it succeeded; so what is missing
@@ -136,11 +137,13 @@ def next_wish(tried: Sequence[Tried], count: int) -> dict[str, str]:
     Args:
         tried: all pictures so far.
         count: how many are wanted in all.
+        among: by kind, the values that may be asked for; of a kind that is not named, all.
     """
     state = coverage(tried, count)
+    allowed = among or {}
     wish = {}
     for kind in KINDS:
-        there = [one for one in state if one.kind == kind]
+        there = [one for one in state if one.kind == kind and one.value in allowed.get(kind, (one.value,))]
         able = [one for one in there if not one.hopeless] or there
         wish[kind] = max(able, key=lambda one: (_gain(one, tried), -_asked(tried, one.kind, one.value))).value
     return wish

@@ -11,7 +11,7 @@ from typing import Literal
 
 from lib_lora.workflows.invent.coverage_plan import rate
 
-Kind = Literal["seed", "own", "img2img", "text"]
+Kind = Literal["seed", "own", "turn", "img2img", "text"]
 
 
 @dataclass(frozen=True)
@@ -36,18 +36,28 @@ class Strategy:
     @property
     def over(self) -> bool:
         """Whether it paints over a picture."""
-        return self.kind in ("own", "img2img")
+        return self.kind in ("own", "turn", "img2img")
+
+    @property
+    def of_noise(self) -> bool:
+        """Whether it needs the noise that the picture was painted from."""
+        return self.kind in ("seed", "own")
 
     @property
     def new(self) -> float:
         """About how much of a picture is new, 0..1: the more, the more a kept one is worth."""
-        return {"seed": 0.9, "text": 1.0}.get(self.kind, self.amount)
+        return {"seed": 0.9, "turn": 0.8, "text": 1.0}.get(self.kind, self.amount)
 
 
 # Measured with bench/invent.py on the small base model (docs/inventing.md).
-WAYS = (Strategy("own", 0.6), Strategy("own", 0.7), Strategy("own", 0.8), Strategy("seed", 0.1), Strategy("text"))
+WAYS = (
+    Strategy("turn", 0.3),
+    Strategy("turn", 0.5),
+    *(Strategy("own", amount) for amount in (0.6, 0.7, 0.8, 0.9)),
+)
 # A picture that was not painted here has no noise of its own.
 FOREIGN_WAYS = (Strategy("img2img", 0.2), Strategy("img2img", 0.3), Strategy("img2img", 0.4), Strategy("text"))
+_FAR = 0.2  # what a picture that is only just the same face is worth as a start, against the picked one
 _UNFIT = 0.6  # what a picture that looks elsewhere is worth as a start, against one that looks where the wish wants it
 
 
@@ -69,8 +79,8 @@ def next_way(tried: Sequence[tuple[str, bool]], ways: Sequence[Strategy]) -> Str
     return max(ways, key=lambda way: following * worth[way.name] / total - count[way.name])
 
 
-def next_start(tried: Sequence[tuple[str, bool]], fits: Mapping[str, bool]) -> str:
-    """The picture that the next one goes out from: that by which most succeeded, if it fits the wish.
+def next_start(tried: Sequence[tuple[str, bool]], fits: Mapping[str, bool], near: Mapping[str, float]) -> str:
+    """The picture that the next one goes out from: that by which most succeeded, if it fits the wish and is near.
 
     What resembles the picked face only just leads further away from it, and fails; so the picked picture itself is
     taken most, as long as it does not lead to copies alone.
@@ -78,7 +88,12 @@ def next_start(tried: Sequence[tuple[str, bool]], fits: Mapping[str, bool]) -> s
     Args:
         tried: the start, and whether it was kept, of each picture so far.
         fits: the pictures to choose from, at least one, and whether each looks where the wish wants it.
+        near: how near each is to the picked picture, 0 (only just the same face) .. 1 (it itself).
     """
     count = {one: sum(start == one for start, _ in tried) for one in fits}
     kept = {one: sum(start == one and good for start, good in tried) for one in fits}
-    return max(fits, key=lambda one: (rate(kept[one], count[one]) * (1 if fits[one] else _UNFIT), -count[one]))
+    worth = {
+        one: rate(kept[one], count[one]) * (1 if fits[one] else _UNFIT) * (_FAR + (1 - _FAR) * near[one])
+        for one in fits
+    }
+    return max(fits, key=lambda one: (worth[one], -count[one]))

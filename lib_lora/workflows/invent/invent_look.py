@@ -57,7 +57,9 @@ def look(engine: FaceEngine, image: Image.Image) -> VisibleFace:
         return VisibleFace("several faces")
     face = faces[0]
     looks = Looks(face.embedding, phash(image), _grey(face))
-    return VisibleFace(_FAULTS.get(face.quality.fault, ""), looks, weight(face), shows(facts(image, faces)), face.box)
+    return VisibleFace(
+        _FAULTS.get(face.quality.fault, face.quality.fault), looks, weight(face), shows(facts(image, faces)), face.box
+    )
 
 
 def look_at_file(engine: FaceEngine, path: Path) -> VisibleFace:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -21,12 +21,13 @@ from lib_lora.queue.job_types import BUDGET, COUNT
 from lib_lora.training.plan.training_request import TrainingRequest
 from lib_lora.workflows.command_result import CommandResult
 from lib_lora.workflows.invent import invent_words
-from lib_lora.workflows.invent.coverage_plan import Tried, Wish, coverage, is_good, next_wish
+from lib_lora.workflows.invent.coverage_plan import SIDES, Tried, Wish, coverage, is_good, next_wish
 from lib_lora.workflows.invent.generation_strategies import FOREIGN_WAYS, WAYS, Strategy, next_start, next_way
 from lib_lora.workflows.invent.invent_look import Judge, look, look_at_file
 from lib_lora.workflows.invent.invent_paint import Each, InventPainter, PictureTask, further_job
 from lib_lora.workflows.invent.invent_setting import alone, begin_command, plan_for, silent
 from lib_lora.workflows.invent.invented_folder import FROM, InventedFolder, InventedPicture, InventPlan, decided
+from lib_lora.workflows.invent.turned_starts import turned_start
 from lib_lora.workflows.judge.painters import painter_of
 from lib_lora.workflows.judge.test_grid import find_run
 from lib_lora.workflows.train.prepare import plan as plan_of_base
@@ -37,7 +38,7 @@ NEWEST = "newest"
 SHOWN = ".shown.png"  # what the picture ends in that says what a base shows of one from elsewhere
 WITH_LORA = (Strategy("text"),)
 _MOST = 4 / 3  # of the wanted count: so many are kept at most while views are still missing
-_TOGETHER = 4  # pictures painted in one go with a LoRA, which is merged for each go
+_TOGETHER = 4  # pictures of one go: small ones are painted together, and a LoRA is merged for each go
 
 
 @dataclass(frozen=True)
@@ -168,43 +169,99 @@ def _until_enough(
     while True:
         done = _stage(shop.painted, digest)
         kept = invented.kept(done)
-        tried = _tried(invented, done)
-        enough = len(kept) >= count and (is_good(coverage(tried, count)) or len(kept) >= _MOST * count)
+        covered = coverage(_tried(invented, done), count)
+        enough = len(kept) >= count and (is_good(covered) or len(kept) >= _MOST * count)
         if enough or len(done) >= budget:
             return
-        jobs: list[PictureTask] = []
-        for number in range(min(_TOGETHER if lora.file else 1, budget - len(done))):
-            wish = next_wish(tried, count)
-            tried.append(Tried(wish, wish))  # as if it succeeded, so that those of one go differ
-            roots = _roots(invented, plan, shop.painted, digest)
-            noises = [one for one in roots if one.prompt]  # whose noise is known
-            there = (
-                WITH_LORA if lora.file else request.ways or (WAYS if roots[0].prompt else (*FOREIGN_WAYS, *WAYS[:-1]))
-            )
-            there = [way for way in there if noises or way.kind not in ("seed", "own")]
-            way = next_way([(one.way, one.kept) for one in done], there)
-            able = roots if way.kind == "img2img" else noises
-            start = None if way.kind == "text" else _start(able, wish, done)
-            place = sum(not one.is_candidate for one in shop.painted) + number
-            jobs.append(further_job(shop.plan, place, wish, way, start, invented.path, who))
-        shop.further(jobs, judge, character, lora.file, digest)
+        begun = len(done) % _TOGETHER  # pictures of a go that was ended in its midst
+        before = done[: len(done) - begun]  # what the go was decided by, and is again
+        roots = _roots(invented, plan, shop.painted, before)
+        first = sum(not one.is_candidate for one in shop.painted) - begun
+        jobs = _jobs(shop, before, roots, _ways(request, roots, lora), who, count, first)
+        shop.further(jobs[begun:][: budget - len(done)], judge, character, lora.file, digest)
+
+
+def _ways(request: MoreRequest, roots: Sequence[InventedPicture], lora: _Lora) -> list[Strategy]:
+    """The ways that can be gone."""
+    foreign = not roots[0].prompt
+    there = WITH_LORA if lora.file else request.ways or ((*FOREIGN_WAYS, *WAYS) if foreign else WAYS)
+    noises = any(one.prompt for one in roots)
+    return [way for way in there if noises or not way.of_noise]
+
+
+def _jobs(
+    shop: InventPainter,
+    done: Sequence[InventedPicture],
+    roots: Sequence[InventedPicture],
+    ways: Sequence[Strategy],
+    who: str,
+    count: int,
+    first: int,
+) -> list[PictureTask]:
+    """The pictures of one go, all by one way, so that they can be painted together; the number of the first is `first`.
+
+    The same `done`, the pictures before it, give the same go, so that one that was ended in its midst goes on.
+
+    Views from the side have ways of their own, and of each way it is counted for them alone how often it succeeded.
+    """
+    invented, tried = shop.invented, _tried(shop.invented, done)
+    wish: Wish = next_wish(tried, count)
+    aside = wish["angle"] in SIDES
+    view = {"angle": SIDES if aside else ("ahead",)}
+    alike = [one for one in done if (one.asked.get("angle") in SIDES) == aside]
+    way = next_way([(one.way, one.kept) for one in alike], [one for one in ways if aside or one.kind != "turn"] or ways)
+    able = [one for one in roots if one.prompt or not way.of_noise]
+    gone = [(one.start, one.kept) for one in alike if one.way == way.name]
+    jobs: list[PictureTask] = []
+    for number in range(_TOGETHER):
+        wish = next_wish(tried, count, view)
+        tried.append(Tried(wish, wish))  # as if it succeeded, so that those of one go differ
+        start = _start(able, way, wish, gone)
+        over = None
+        if way.kind == "turn" and start is not None and aside:
+            over, wish = _turned(shop, start, wish, len(gone) // 2)
+        job = further_job(shop.plan, first + number, wish, way, start, invented.path, who)
+        job = replace(job, cell=replace(job.cell, start=over or job.cell.start))
+        gone.append((job.start, False))  # not as if it succeeded, so that those of one go differ in this too
+        jobs.append(job)
+    return jobs
 
 
 def _roots(
-    invented: InventedFolder, plan: InventPlan, painted: Sequence[InventedPicture], digest: str
+    invented: InventedFolder, plan: InventPlan, painted: Sequence[InventedPicture], done: Sequence[InventedPicture]
 ) -> list[InventedPicture]:
-    """Pictures that a way may go out from: the picked one, then those kept in this stage."""
+    """Pictures that a way may go out from: the picked one, then those of `done` that were kept."""
     foreign = InventedPicture(plan.picked, "", "", "", plan.seed)
     first = next((one for one in painted if one.file == plan.picked), foreign)
-    kept = invented.kept(list(painted))
-    return [first, *(one for one in kept if one.lora == digest and invented.has(one))]
+    return [first, *(one for one in invented.kept(list(done)) if invented.has(one))]
 
 
-def _start(roots: Sequence[InventedPicture], wish: Wish, done: Sequence[InventedPicture]) -> InventedPicture:
-    """The root to go out from."""
+def _turned(shop: InventPainter, start: InventedPicture, wish: Wish, number: int) -> tuple[Path | None, Wish]:
+    """A root whose head was turned where the wish wants it, or else to the other side, which is asked for then."""
+    for side in sorted(SIDES, key=lambda side: side != wish["angle"]):
+        over = turned_start(shop.engine, shop.invented.path, start.file, side, number, shop.plan.side)
+        if over is not None:
+            return over, {**wish, "angle": side}
+    return None, wish
+
+
+def _start(
+    roots: Sequence[InventedPicture], way: Strategy, wish: Wish, gone: Sequence[tuple[str, bool]]
+) -> InventedPicture | None:
+    """The root to go out from; `gone` are the starts of this way, and whether they succeeded, for such a view."""
+    if way.kind == "text":
+        return None
     there = {one.file: one for one in roots}
-    fits = {file: one.shown.get("angle") == wish.get("angle") for file, one in there.items()}
-    return there[next_start([(one.start, one.kept) for one in done], fits)]
+    looks = "ahead" if way.kind == "turn" else wish["angle"]
+    fits = {file: one.shown.get("angle") == looks for file, one in there.items()}
+    return there[next_start(gone, fits, {file: _nearness(one) for file, one in there.items()})]
+
+
+def _nearness(root: InventedPicture) -> float:
+    """How near a root is to the picked picture, 0 (on the line) .. 1 (it itself)."""
+    if root.to_picked is None or root.picked_line is None:
+        return 1.0
+    return max(0.0, (root.to_picked - root.picked_line) / (1 - root.picked_line))
 
 
 def _stage(painted: Sequence[InventedPicture], digest: str) -> list[InventedPicture]:

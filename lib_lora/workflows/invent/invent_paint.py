@@ -57,7 +57,13 @@ def candidate_jobs(plan: InventPlan, numbers: Sequence[int]) -> list[PictureTask
 
 
 def further_job(
-    plan: InventPlan, number: int, wish: Wish, way: Strategy, start: InventedPicture | None, folder: Path, who: str
+    plan: InventPlan,
+    number: int,
+    wish: Wish,
+    way: Strategy,
+    start: InventedPicture | None,
+    folder: Path,
+    who: str,
 ) -> PictureTask:
     """A further picture of the face.
 
@@ -73,7 +79,7 @@ def further_job(
     cell = _cell(plan, prompt_of(wish, who), fresh)
     if way.kind == "text" or start is None:
         return PictureTask(cell, way, wish)
-    if way.kind != "img2img":
+    if way.kind != "img2img" and start.prompt:
         turned = way.amount if way.kind == "seed" else _VARIED
         cell = replace(cell, seed=start.seed, variation=turned, variation_seed=fresh)
     if way.over:
@@ -222,13 +228,14 @@ class InventPainter:
 def shown_by(job: PictureTask, measured: dict[str, str]) -> dict[str, str]:
     """What a picture shows, by kind: what was measured, else what was asked for, where nothing speaks against it.
 
-    What cannot be measured is believed only of a picture that was painted anew enough to follow its prompt.
+    What cannot be measured is believed only of a picture that was painted anew enough to follow its prompt. Where a
+    head looks is always measured: between two views it shows neither.
     """
     anew = job.way is None or not job.way.over or job.way.amount >= REPAINTED
     asked = {
         kind: value
         for kind, value in (job.asked or {}).items()
-        if not contradicts(measured, kind, value) and (anew or kind in measured)
+        if not contradicts(measured, kind, value) and ((anew and kind != "angle") or kind in measured)
     }
     kept = {kind for kind, value in asked.items() if anew and finer(measured, kind, value)}
     return {**asked, **{kind: measured[kind] for kind in MEASURED if kind in measured and kind not in kept}}

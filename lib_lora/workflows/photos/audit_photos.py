@@ -28,7 +28,7 @@ from lib_lora.likeness.measure.template import Reference, Template
 from lib_lora.photos.audit import audit_store
 from lib_lora.photos.audit.audit import Audit, audit
 from lib_lora.photos.audit.audit_store import AuditStore
-from lib_lora.photos.audit.findings import of_photo
+from lib_lora.photos.audit.findings import MARRED, of_photo
 from lib_lora.photos.audit.identity_clusters import groups, people
 from lib_lora.photos.audit.near_duplicates import repeated
 from lib_lora.runs.run_lock import only_process
@@ -37,7 +37,7 @@ from lib_lora.workflows.photos.character_template import kept_template, template
 from lib_lora.workflows.photos.measure_photos import PhotoMeasurement, look
 from lib_lora.workspace.workspace import CharacterFolder, Workspace
 
-FACTS = 2  # raise it whenever the same photo may give other facts
+FACTS = 3  # raise it whenever the same photo may give other facts
 PATIENCE = 5.0  # seconds that another process is waited for: an import takes the photos for a moment at each picture
 RESOLUTION = 512  # pixels, of Stable Diffusion 1.x
 _MOST_THREADS = 4  # each loads its own networks, 100 MB
@@ -240,13 +240,11 @@ def _standings(
         first.setdefault(photo.sha256, photo.file)
     places = [place for place, photo in enumerate(photos) if not found[photo.file].same_as]
     single = [photos[place] for place in places]
-    faulty = {
-        photo.file
-        for photo in single
-        for finding in of_photo(replace(photo, standing=found[photo.file]), resolution, None)
-        if finding.advice == "drop"
-    } | {photo.file for photo in single if photo.sha256 in dropped}
-    for place, again in repeated(single, cosines[np.ix_(places, places)], faulty).items():
+    told = {photo.file: of_photo(replace(photo, standing=found[photo.file]), resolution, None) for photo in single}
+    faulty = {file for file, findings in told.items() if any(one.advice == "drop" for one in findings)}
+    faulty |= {photo.file for photo in single if photo.sha256 in dropped}
+    marred = {file for file, findings in told.items() if any(one.code in MARRED for one in findings)}
+    for place, again in repeated(single, cosines[np.ix_(places, places)], faulty, marred).items():
         file, better = single[place].file, single[again.of].file
         copy_of, burst_of = (better, "") if again.copy else ("", better)
         found[file] = replace(found[file], alike=again.likeness, copy_of=copy_of, burst_of=burst_of)

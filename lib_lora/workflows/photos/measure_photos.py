@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from lib_lora.captions.photo_facts import FaceFacts, PhotoFacts
-from lib_lora.character.photo_files import open_photo
+from lib_lora.character.photo_files import is_cmyk, open_photo
 from lib_lora.errors import UserError
 from lib_lora.faces import picture_regions
 from lib_lora.faces.array_types import Array
@@ -49,7 +49,8 @@ def look(engine: FaceEngine, photo: Path, sha256: str) -> PhotoMeasurement:
         said = str(error)
         return PhotoMeasurement(PhotoFacts(0, 0, said), Reference(photo.name, sha256, False, said))
     faces = engine.faces(image)
-    return PhotoMeasurement(facts(image, faces), reference(photo.name, sha256, image, faces), thumbnail_of(image))
+    shown = replace(facts(image, faces), inks=is_cmyk(photo), file_bytes=photo.stat().st_size)
+    return PhotoMeasurement(shown, reference(photo.name, sha256, image, faces), thumbnail_of(image))
 
 
 def thumbnail_of(image: Image.Image) -> bytes:
@@ -69,7 +70,8 @@ def facts(image: Image.Image, faces: list[Face]) -> PhotoFacts:
     box = shown[0].box if shown else None
     around = picture_regions.background(small.width, small.height, box)
     beneath = picture_regions.clothes(small.width, small.height, box)
-    grey = cv2.cvtColor(np.asarray(small, np.uint8), cv2.COLOR_RGB2GRAY)
+    pixels = np.asarray(small, np.uint8)
+    grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
     return PhotoFacts(
         width=image.width,
         height=image.height,
@@ -80,6 +82,7 @@ def facts(image: Image.Image, faces: list[Face]) -> PhotoFacts:
         backdrop=_shares(colours(small, around)),
         clothes=_shares(colours(small, beneath)) if beneath.mean() > _LEAST_CLOTHES else [],
         letters=letters_in_a_row(image, box),
+        colour=round(float(cv2.cvtColor(pixels, cv2.COLOR_RGB2LAB)[..., 1:].std((0, 1)).mean()), 2),
     )
 
 

@@ -12,6 +12,7 @@ from lib_lora.workflows.invent.coverage_plan import (
     COUNTED,
     HOPELESS,
     KINDS,
+    SIDES,
     Tried,
     coverage,
     is_good,
@@ -83,6 +84,14 @@ def test_a_value_is_not_given_up_while_nothing_at_all_succeeds():
     assert min(asked[one.name] for one in KINDS["angle"]) >= 10
 
 
+def test_only_what_is_allowed_is_asked_for():
+    tried: list[Tried] = []
+    for _ in range(20):
+        wish = next_wish(tried, 30, {"angle": SIDES})
+        tried.append(Tried(wish, wish))
+    assert {one.asked["angle"] for one in tried} == set(SIDES)
+
+
 def test_what_is_missing_comes_first():
     tried = [one for one in _all_kept(30) if one.asked["angle"] != "left"]
     assert next_wish(tried, 30)["angle"] == "left"
@@ -126,18 +135,29 @@ def test_a_way_has_a_name_for_people():
 
 
 def test_the_start_that_succeeds_is_taken_and_left_once_it_only_fails():
-    fits = {"picked": True, "kept": True}
-    assert next_start([("picked", True)] * 3, fits) == "picked"
-    assert next_start([("picked", True)] * 3 + [("picked", False)] * 4, fits) == "kept"
-    assert next_start([("kept", True)], fits) == "kept"
+    fits, near = {"picked": True, "kept": True}, {"picked": 1.0, "kept": 0.8}
+    assert next_start([("picked", True)] * 3, fits, near) == "picked"
+    assert next_start([("picked", True)] * 3 + [("picked", False)] * 8, fits, near) == "kept"
+    assert next_start([("kept", True)], fits, near) == "kept"
+
+
+def test_what_is_near_the_picked_face_is_gone_out_from_first():
+    fits = {"picked": True, "near": True, "far": True}
+    near = {"picked": 1.0, "near": 0.5, "far": 0.1}
+    assert next_start([], fits, near) == "picked"
+    assert next_start([("picked", False)] * 3, fits, near) == "near"
 
 
 def test_a_start_that_looks_where_the_wish_wants_it_is_preferred():
-    assert next_start([("picked", True)], {"picked": False, "kept": True}) == "kept"
-    assert next_start([("kept", False)] * 3, {"picked": False, "kept": True}) == "picked"
+    near = {"picked": 1.0, "kept": 0.9}
+    assert next_start([("picked", True)], {"picked": False, "kept": True}, near) == "kept"
+    assert next_start([("kept", False)] * 3, {"picked": False, "kept": True}, near) == "picked"
 
 
-@given(st.lists(st.tuples(st.sampled_from("abc"), st.booleans()), max_size=30), st.dictionaries(st.sampled_from("abcd"),
-       st.booleans(), min_size=1))  # fmt: skip
-def test_there_is_always_a_start(tried, fits):
-    assert next_start(tried, fits) in fits
+@given(
+    st.lists(st.tuples(st.sampled_from("abc"), st.booleans()), max_size=30),
+    st.dictionaries(st.sampled_from("abcd"), st.tuples(st.booleans(), st.floats(0, 1)), min_size=1),
+)
+def test_there_is_always_a_start(tried, there):
+    fits, near = ({one: values[place] for one, values in there.items()} for place in (0, 1))
+    assert next_start(tried, fits, near) in fits

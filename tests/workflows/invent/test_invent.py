@@ -392,7 +392,7 @@ def test_what_the_user_leaves_out_is_not_kept_not_gone_out_from_and_not_counted(
     memory = AuditStore(decisions={sha256(folder.photos / gone.photo): "drop"})
     write_json(folder.path / "audit.json", typed_settings.to_dict(memory))
     assert invented.kept(invented.painted()) == left
-    assert gone not in invent_more._roots(invented, invented.plan, invented.painted(), "")
+    assert gone not in invent_more._roots(invented, invented.plan, invented.painted(), invented.painted())
     learned = []
     keep = Judge.keep
     monkeypatch.setattr(
@@ -446,6 +446,33 @@ def test_a_measured_smile_is_said_and_a_laugh_is_believed_only_of_a_picture_pain
     assert invent_paint.shown_by(over, smiling) == smiling
     assert invent_paint.shown_by(anew, {}) == asked
     assert invent_paint.shown_by(invent_paint.PictureTask(cell, None, {"expression": "serious"}), smiling) == smiling
+
+
+def test_a_head_between_two_views_shows_neither():
+    cell = invent_paint.Cell("", "", 1, 128, 128, 1, 1.0)
+    task = invent_paint.PictureTask(cell, Strategy("seed", 0.1), {"angle": "left", "outfit": "coat"})
+    assert invent_paint.shown_by(task, {}) == {"outfit": "coat"}
+    assert invent_paint.shown_by(task, {"angle": "left"}) == {"angle": "left", "outfit": "coat"}
+    assert invent_paint.shown_by(task, {"angle": "ahead"}) == {"angle": "ahead", "outfit": "coat"}
+
+
+def test_views_from_the_side_are_painted_over_heads_that_were_turned(begun, eye):
+    root, painter = begun
+    painter.script = ("ines",)  # nothing is kept, so that all views are asked for
+    ways = (Strategy("turn", 0.5), Strategy("own", 0.7))
+    _more(root, painter, eye, budget=24, ways=ways)
+    invented = InventedFolder(Workspace(root).character(NAME))
+    done = [one for one in invented.painted() if not one.is_candidate]
+    over = dict(zip((one.file for one in done), (cell.start for cell in painter.cells[-24:]), strict=True))
+    turned = [one for one in done if one.way == "turn 0.5"]
+    assert {one.asked["angle"] for one in turned} == {"left"}  # mara looks there a little: to the right is too far
+    assert all(one.start == "candidates/0001.png" for one in done)  # what it goes out from is the picked one
+    for one in done:
+        assert (over[one.file].parent.name == "turned") == (one.way == "turn 0.5")
+        assert one.way == "turn 0.5" or over[one.file] == invented.path / one.start
+    # of one go all go the same way, so that they are painted together
+    goes = [{one.way for one in done[first : first + 4]} for first in range(0, 24, 4)]
+    assert all(len(ways) == 1 for ways in goes)
 
 
 def test_the_small_base_model_does_all_of_it(tmp_path, eye):

@@ -70,7 +70,7 @@ def test_every_planted_fault_is_found_and_no_clean_photo_is_flagged(spoilt, eye)
     assert kinds["broken.jpg"] == {"unreadable"}
     assert "sheet" in kinds["sheet.png"]
     clean = [path.name for path in planted.portraits("lena") if path.name not in originals]
-    assert len(clean) >= 10
+    assert len(clean) >= 8
     assert [file for file in clean if kinds[file]] == []
     turned = next(item for item in audit.photos if item.photo.file == "upright.jpg")
     assert abs(turned.photo.facts.face.roll) < 10  # the EXIF rotation was applied
@@ -136,7 +136,11 @@ def test_decisions_hold_by_content_and_reach_training_and_the_template(copied_se
     dropped = {item.photo.file for item in audit.dropped}
     assert {"blurred.jpg", "another person.jpg", "two people.jpg", "no face.jpg", "broken.jpg"} <= dropped
     assert "text.jpg" not in dropped
-    assert not dropped & {"dark.jpg", "tiny face.jpg"}  # these are only to be looked at
+    assert "tiny face.jpg" not in dropped  # this is only to be looked at
+    made = {name: fault.original for name, fault in faults.items()}
+    worse = ("recompressed.jpg", "cropped.jpg", "grey copy.jpg", "for printing.jpg", "small.jpg", "dark.jpg")
+    assert {*worse} <= dropped
+    assert not ({made[name] for name in worse} - {"05.jpg"}) & dropped  # which was saved again as upright.jpg
     (folder.photos / "another person.jpg").rename(folder.photos / "renamed.jpg")
     _, audit = audit_photos(root, NAME, engine=eye)
     assert next(item for item in audit.photos if item.photo.file == "renamed.jpg").decision == "drop"

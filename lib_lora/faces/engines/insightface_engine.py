@@ -33,7 +33,7 @@ from lib_lora.faces.opencv_engine import describe
 from lib_lora.faces.yunet import YuNet
 from lib_lora.files import digest_of, read_json, sha256
 
-PROCEDURE = 1  # raise it whenever the same picture may give another embedding
+PROCEDURE = 2  # raise it whenever the same picture may give another embedding; 2: tilted heads
 MODULES = ("detection", "recognition", "genderage")
 LEAST_SCORE = 0.5  # InsightFace's own; weaker detections are dropped
 SURE = 0.55  # InsightFace's own application calls a score below this low; YuNet's limit would doubt good faces

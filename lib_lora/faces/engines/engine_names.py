@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from lib_lora.errors import UserError
-from lib_lora.faces import licences
+from lib_lora.faces.engines import licences
+from lib_lora.faces.engines.insightface_engine import InsightFaceEngine
 from lib_lora.faces.face import FaceEngine
-from lib_lora.faces.insightface_engine import InsightFaceEngine
 from lib_lora.faces.opencv_engine import SFaceEngine
 
 DEFAULT = "sface"

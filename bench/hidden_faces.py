@@ -1,0 +1,111 @@
+"""What is said of pictures in which something hides who the face is, and of pictures in which nothing does.
+
+Six people's held-out pictures (none of them was seen by the models of `lib_lora.faces.unjudgeable`), spoilt in each way
+of `bench.spoilt_pictures`, turned, or left alone; each judged against a template of the person's other photos.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from bench.error_rates import share
+from bench.spoilt_pictures import SPOILS, compressed, mild, smoothed, turned
+from lib_lora.character.photo_files import open_photo
+from lib_lora.faces.array_types import Array
+from lib_lora.faces.opencv_engine import SFaceEngine
+from lib_lora.faces.unjudgeable import COVERS, STYLES
+from lib_lora.likeness.measure import template as templates
+from lib_lora.likeness.measure.calibration import COHORT, Calibration, against, calibrate
+from lib_lora.likeness.measure.cohort import cohort
+from lib_lora.likeness.measure.face_measure import Measured, Measurer
+from lib_lora.likeness.verdict.facts import Asked, status_of
+from lib_lora.likeness.verdict.metrics import facts_of
+from lib_lora.likeness.verdict.picture_set import PictureSet
+from lib_lora.likeness.verdict.verdict import judge
+
+ROOT = Path(__file__).resolve().parents[1]
+PERSONAS = ROOT / "tests" / "data" / "personas"
+PHOTOS = 14  # of 24
+JUDGED = 5  # of the other ten
+SIDE = 400
+ROLLS = (30, 60, 90, 180)
+HIDDEN = (*COVERS, *STYLES)
+
+Make = Callable[[Image.Image, Array, np.random.Generator], Image.Image]
+
+
+def _ways() -> dict[str, Make]:
+    """Every way to change a picture, by the name of its row."""
+    ways: dict[str, Make] = {
+        "as it is": lambda image, _points, _random: image,
+        "mildly harder": lambda image, _points, random: mild(image, random),
+        "black and white": lambda image, _points, _random: image.convert("L").convert("RGB"),
+        "skin like plastic": lambda image, _points, random: smoothed(image, random),
+        "JPEG of quality 30": lambda image, _points, _random: compressed(image, 30),
+    }
+    for degrees in ROLLS:
+        ways[f"turned by {degrees} degrees"] = lambda image, _points, random, by=degrees: turned(
+            image, by * (1 if random.random() < 0.5 else -1)
+        )
+    return {**ways, **SPOILS}
+
+
+def hidden_faces(seed: int) -> dict[str, Any]:
+    """A row for each way."""
+    engine = SFaceEngine()
+    people = {path.name: sorted(path.glob("*.jpg")) for path in sorted(PERSONAS.iterdir()) if path.is_dir()}
+    seen: dict[str, dict[str, list[Measured]]] = {name: {} for name in _ways()}
+    lines: dict[str, Calibration] = {}
+    known: dict[str, templates.Template] = {}
+    for place, (person, files) in enumerate(people.items()):
+        template = templates.build(engine, files[:PHOTOS])
+        known[person] = template
+        lines[person] = calibrate(template.loo, [(COHORT, against(template, cohort(engine.id)))])
+        measure = Measurer(engine, template)
+        for number, file in enumerate(files[PHOTOS : PHOTOS + JUDGED]):
+            image = open_photo(file).resize((SIDE, SIDE), Image.Resampling.LANCZOS)
+            points = engine.faces(image)[0].points
+            for row, (way, make) in enumerate(_ways().items()):
+                random = np.random.default_rng([seed, place, number, row])
+                seen[way].setdefault(person, []).append(measure.one(make(image, points, random), file.name))
+    return {way: _row(pictures, known, lines) for way, pictures in seen.items()}
+
+
+def _row(
+    pictures: Mapping[str, Sequence[Measured]],
+    known: Mapping[str, templates.Template],
+    lines: Mapping[str, Calibration],
+) -> dict[str, Any]:
+    said: Counter[str] = Counter()
+    judged, groups, verdicts = [], [], Counter[str]()
+    for person, some in pictures.items():
+        for one in some:
+            fault = one.score.face.fault if one.score.face else ""
+            word = fault or status_of(one.score, lines[person])
+            said[word] += 1
+            judged.append(float(word in ("ok", "drift", "lost")))
+            groups.append(person)
+        shown = PictureSet(list(some), [Asked(f"prompt {number}") for number in range(len(some))])
+        verdict = judge(facts_of(shown, known[person], lines[person]))
+        verdicts["no verdict" if not verdict.judged else "drift" if verdict.drift else "holds"] += 1
+    return {"said": dict(said.most_common()), "judged": share(judged, groups), "verdicts of sets": dict(verdicts)}
+
+
+def show(rows: Mapping[str, Mapping[str, Any]]) -> None:
+    """A table as it stands in docs/likeness.md."""
+    print("| pictures | judged | what is said of them | verdicts of the six people's sets |")
+    print("|---|---|---|---|")
+    for way, row in rows.items():
+        rate = row["judged"]
+        share_judged = f"{rate['value']:.0%}"
+        if rate["low"] < rate["high"]:
+            share_judged += f" ({rate['low'] * 100:.0f} to {rate['high'] * 100:.0f})"
+        said = ", ".join(f"{word} {count}" for word, count in row["said"].items())
+        verdicts = ", ".join(f"{word} {count}" for word, count in row["verdicts of sets"].items())
+        print(f"| {way} | {share_judged} | {said} | {verdicts} |")
