@@ -17,6 +17,7 @@ from lib_lora.faces import picture_regions
 from lib_lora.faces.array_types import Array
 from lib_lora.faces.colour_histograms import colours
 from lib_lora.faces.face import Face, FaceEngine
+from lib_lora.files import explained
 from lib_lora.likeness.measure.image_similarity import phash
 from lib_lora.likeness.measure.template import Reference, reference
 from lib_lora.photos.audit.overlay import letters_in_a_row
@@ -44,12 +45,14 @@ class PhotoMeasurement:
 def look(engine: FaceEngine, photo: Path, sha256: str) -> PhotoMeasurement:
     """Open a photo and measure it; one that cannot be read says so in its facts."""
     try:
-        image = open_photo(photo)
+        image, inks = open_photo(photo), is_cmyk(photo)
+        with explained(photo, "read"):
+            size = photo.stat().st_size
     except UserError as error:
         said = str(error)
         return PhotoMeasurement(PhotoFacts(0, 0, said), Reference(photo.name, sha256, False, said))
     faces = engine.faces(image)
-    shown = replace(facts(image, faces), inks=is_cmyk(photo), file_bytes=photo.stat().st_size)
+    shown = replace(facts(image, faces), inks=inks, file_bytes=size)
     return PhotoMeasurement(shown, reference(photo.name, sha256, image, faces), thumbnail_of(image))
 
 

@@ -20,6 +20,7 @@ from lib_lora.photos.audit import audit_store, finding_words
 from lib_lora.runs.run_lock import only_process
 from lib_lora.training.plan.training_request import TrainingRequest
 from lib_lora.workflows.photos import audit_photos as audits
+from lib_lora.workflows.photos import measure_photos
 from lib_lora.workflows.photos.audit_command import run_audit
 from lib_lora.workflows.photos.audit_photos import Choices, audit_photos
 from lib_lora.workflows.photos.character_template import template_of
@@ -320,6 +321,26 @@ def test_a_photo_that_could_not_be_read_is_tried_again(few, eye, monkeypatch):
     monkeypatch.setattr(audits, "look", look)
     _, audit = audit_photos(root, "Ines", engine=eye)
     assert kinds_of(audit)["04.jpg"] == set()
+
+
+def test_a_photo_that_is_deleted_during_an_audit_does_not_end_it(few, eye, monkeypatch):
+    folder, root = few
+    opened = measure_photos.open_photo
+
+    def open_and_delete(photo):
+        image = opened(photo)
+        if photo.name == "04.jpg":
+            photo.unlink()
+        return image
+
+    monkeypatch.setattr(measure_photos, "open_photo", open_and_delete)
+    _, audit = audit_photos(root, "Ines", engine=eye)
+    assert kinds_of(audit)["04.jpg"] == {"unreadable"}
+    assert len(audit.photos) == 9
+    (item,) = [one for one in audit.photos if one.photo.file == "04.jpg"]
+    assert "04.jpg: it is not there" in item.photo.facts.unreadable
+    _, audit = audit_photos(root, "Ines", engine=eye)
+    assert len(audit.photos) == 8
 
 
 def test_no_embedding_stays_when_no_photo_is_left(few, eye, toy):
