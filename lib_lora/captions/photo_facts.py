@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Expression = Literal["", "smiling", "slight smile", "serious"]
+SMALL_FACE = 64  # pixels of a face's longer side; of a smaller one little can be seen
 BINS = 128  # of a colour histogram (`likeness.measure.image_similarity.colours`)
 
 

@@ -26,6 +26,7 @@ def pair(bits, cosine, one=None, other=None):
     return repeated(photos, np.array([[1, cosine], [cosine, 1]]))
 
 
+WRITTEN = {"a.jpg": {"writing"}}
 COPY, MOMENT, NOTHING = {0: Repeated(1, True)}, {0: Repeated(1, False)}, {}
 
 
@@ -78,6 +79,22 @@ def test_a_moment_has_one_background(distance, expected):
         ({"of_face": {"box": (0.25, 0.15, 0.33, 0.33), "blur": 330.0}}, {"of_face": {"box": (0.3, 0.2, 0.3, 0.3)}}),
         ({"width": 1000, "height": 1000, "file_bytes": 900}, {"width": 1024, "height": 1024, "file_bytes": 300}),
         ({"file_bytes": 300, "of_face": {"blur": 330.0}}, {"file_bytes": 900}),
+        (
+            {"width": 1024, "height": 1024, "of_face": {"box": (0.3, 0.2, 0.4, 0.4), "px": 410}},
+            {"width": 768, "height": 1024, "of_face": {"box": (0.3, 0.2, 0.4, 0.3), "px": 307}},
+        ),
+        (
+            {"width": 300, "height": 400, "of_face": {"box": (0.3, 0.2, 0.4, 0.3), "px": 120}},
+            {"width": 2000, "height": 2000, "of_face": {"box": (0.2, 0.2, 0.5, 0.5), "px": 1000}},
+        ),
+        (
+            {"width": 600, "height": 600, "of_face": {"box": (0.4, 0.4, 0.1, 0.1), "px": 60}},
+            {"width": 800, "height": 800, "of_face": {"box": (0.4, 0.4, 0.14, 0.14), "px": 112}},
+        ),
+        (
+            {"width": 256, "height": 256, "of_face": {"box": (0.3, 0.2, 0.3, 0.28), "px": 77}},
+            {"width": 380, "height": 380, "of_face": {"box": (0.3, 0.2, 0.3, 0.3), "px": 114}},
+        ),
     ],
     ids=[
         "more pixels",
@@ -89,6 +106,10 @@ def test_a_moment_has_one_background(distance, expected):
         "enlarged crop",
         "slightly smaller",
         "saved again",
+        "crop enlarged to more pixels",
+        "reduced, although the other is a crop",
+        "face too small, although the other is a crop",
+        "reduced, with a face that is found a little smaller",
     ],
 )
 def test_the_better_photo_is_kept_wherever_it_stands(worse, better):
@@ -138,30 +159,70 @@ def photo_of_one_size(item):
     )
 
 
-@given(alike())
-def test_the_photo_that_is_kept_is_never_itself_left_out(given_photos):
+CODES = st.frozensets(st.sampled_from(["writing", "dark-face"]), max_size=2)
+SPEAKS_AGAINST = st.frozensets(st.sampled_from([f"{number:02}.jpg" for number in range(8)]), max_size=3)
+DONE_TO = st.dictionaries(st.sampled_from([f"{number:02}.jpg" for number in range(8)]), CODES, max_size=5)
+
+
+@given(alike(), SPEAKS_AGAINST, DONE_TO)
+def test_the_photo_that_is_kept_is_never_itself_left_out(given_photos, faulty, marred):
     photos, cosines = given_photos
-    found = repeated(photos, cosines)
+    found = repeated(photos, cosines, faulty, marred)
     for place, again in found.items():
         assert again.of not in found
         assert again.of != place
+        assert photos[again.of].file not in faulty or photos[place].file in faulty
     left = [place for place in range(len(photos)) if place not in found]
-    rest = repeated([photos[place] for place in left], cosines[np.ix_(left, left)])
+    rest = repeated([photos[place] for place in left], cosines[np.ix_(left, left)], faulty, marred)
     assert rest == {}
 
 
-@given(alike())
-def test_of_two_photos_exactly_one_is_nearer_to_the_original(given_photos):
+@given(alike(), CODES, CODES)
+def test_of_two_photos_exactly_one_is_nearer_to_the_original(given_photos, first, second):
     photos, _ = given_photos
     for one, other in combinations(photos, 2):
-        assert near_duplicates._better(one, other) != near_duplicates._better(other, one)
+        assert near_duplicates._better(one, other, first, second) != near_duplicates._better(other, one, second, first)
 
 
 def test_no_photo_goes_for_one_that_something_was_done_to():
     photos = [photo("a.jpg", file_bytes=9), photo("b.jpg", file_bytes=5)]
     assert repeated(photos, np.ones((2, 2))) == {1: Repeated(0, True)}
-    assert repeated(photos, np.ones((2, 2)), marred={"a.jpg"}) == {0: Repeated(1, True)}
-    assert repeated(photos, np.ones((2, 2)), faulty={"b.jpg"}, marred={"a.jpg"}) == {1: Repeated(0, True)}
+    assert repeated(photos, np.ones((2, 2)), marred=WRITTEN) == {0: Repeated(1, True)}
+    assert repeated(photos, np.ones((2, 2)), faulty={"b.jpg"}, marred=WRITTEN) == {1: Repeated(0, True)}
+
+
+@pytest.mark.parametrize("code", ["writing", "dark-face"])
+@pytest.mark.parametrize(
+    ("side", "goes"), [(300, 1), (960, 0)], ids=["a thumbnail loses small letters", "hardly smaller"]
+)
+def test_a_photo_never_goes_for_a_much_smaller_copy_whatever_is_on_it(code, side, goes):
+    photos = [photo("a.jpg"), photo("b.jpg", width=side, height=side, of_face={"px": 0.3 * side})]
+    assert repeated(photos, np.ones((2, 2)), marred={"a.jpg": {code}}) == {goes: Repeated(1 - goes, True)}
+
+
+@pytest.mark.parametrize(("width", "height"), [(700, 700), (1400, 1600), (3000, 3900)])
+def test_a_photo_with_a_sign_in_it_does_not_go_for_a_crop_of_the_face(width, height):
+    """The last is enlarged, to nearly as many pixels."""
+    original = {"width": 3000, "height": 4000, "of_face": {"box": (0.4, 0.3, 0.15, 0.15), "px": 600}}
+    closer = {"width": width, "height": height, "of_face": {"box": (0.2, 0.2, 0.3, 0.3), "px": min(900, width)}}
+    photos = [photo("a.jpg", **original), photo("b.jpg", **closer)]
+    assert repeated(photos, np.ones((2, 2)), marred=WRITTEN) == {1: Repeated(0, True)}
+
+
+def test_a_photo_goes_for_what_is_left_when_the_writing_at_its_edge_is_cut_off():
+    """As its finding advises."""
+    photos = [photo("a.jpg", file_bytes=9), photo("b.jpg", height=940, of_face={"box": (0.3, 0.2, 0.3, 0.32)})]
+    assert repeated(photos, np.ones((2, 2)), marred=WRITTEN) == {0: Repeated(1, True)}
+
+
+def test_an_original_does_not_go_for_a_copy_that_beats_others_and_not_it():
+    photos = [
+        photo("original.jpg", hash=hashed(0), file_bytes=9),
+        photo("written.jpg", hash=hashed(5)),
+        *(photo(f"{number}.jpg", hash=hashed(25), width=99 + number) for number in range(3)),
+    ]
+    found = repeated(photos, np.ones((5, 5)), marred={"written.jpg": {"writing"}})
+    assert found[1] == Repeated(0, True)
 
 
 def test_of_many_copies_the_original_is_kept():
@@ -171,12 +232,12 @@ def test_of_many_copies_the_original_is_kept():
     assert repeated(photos, np.ones((5, 5))) == {place: Repeated(4, True) for place in range(4)}
 
 
-@given(alike(), st.randoms())
-def test_the_order_of_the_photos_does_not_matter(given_photos, random):
+@given(alike(), SPEAKS_AGAINST, DONE_TO, st.randoms())
+def test_the_order_of_the_photos_does_not_matter(given_photos, faulty, marred, random):
     photos, cosines = given_photos
     order = list(range(len(photos)))
     random.shuffle(order)
-    mixed = repeated([photos[place] for place in order], cosines[np.ix_(order, order)])
+    mixed = repeated([photos[place] for place in order], cosines[np.ix_(order, order)], faulty, marred)
     assert {photos[order[place]].file: photos[order[again.of]].file for place, again in mixed.items()} == {
-        photos[place].file: photos[again.of].file for place, again in repeated(photos, cosines).items()
+        photos[place].file: photos[again.of].file for place, again in repeated(photos, cosines, faulty, marred).items()
     }

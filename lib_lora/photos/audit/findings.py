@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Literal
 
-from lib_lora.captions.photo_facts import AuditedPhoto, FaceFacts, PhotoComparison
+from lib_lora.captions.photo_facts import SMALL_FACE, AuditedPhoto, FaceFacts, PhotoComparison
 from lib_lora.photos.audit.near_duplicates import BURST_COSINE, COPY_COSINE, SAME_COSINE
 
 Advice = Literal["drop", "look"]
 
 SECOND_FACE = 0.3  # of the largest face's area
-SMALL, TOO_SMALL = 64, 32  # pixels of a face's longer side
+TOO_SMALL = 32  # pixels of a face's longer side
 SOFT, BLURRED = 50, 15  # variance of the Laplacian of the aligned face
 SOFTER = 0.1  # of the set's median
 DARK, BRIGHT = 45, 220  # mean grey level of the face
@@ -164,7 +164,7 @@ def _unlike(name: str, standing: PhotoComparison, likeness: float, usual: float,
 
 
 def _alike(standing: PhotoComparison, limit: float) -> tuple[float | None, float | None]:
-    """Value and limit; nothing where the photos show no face."""
+    """Value and limit; nothing where it is not the faces that tell."""
     return (None, None) if standing.alike is None else (standing.alike, limit)
 
 
@@ -180,7 +180,7 @@ class _Bound:
 
 
 _FACE = (
-    _Bound("small-face", lambda face: face.px, SMALL, TOO_SMALL),
+    _Bound("small-face", lambda face: face.px, SMALL_FACE, TOO_SMALL),
     _Bound("blurred-face", lambda face: face.blur, SOFT, BLURRED),
     _Bound("cut-off-face", lambda face: face.shown, CUT, CUT_OFF),
     _Bound("tilted-head", lambda face: abs(face.roll), TILTED, over=True),

@@ -243,7 +243,7 @@ def _standings(
     told = {photo.file: of_photo(replace(photo, standing=found[photo.file]), resolution, None) for photo in single}
     faulty = {file for file, findings in told.items() if any(one.advice == "drop" for one in findings)}
     faulty |= {photo.file for photo in single if photo.sha256 in dropped}
-    marred = {file for file, findings in told.items() if any(one.code in MARRED for one in findings)}
+    marred = {file: {one.code for one in findings} & MARRED for file, findings in told.items()}
     for place, again in repeated(single, cosines[np.ix_(places, places)], faulty, marred).items():
         file, better = single[place].file, single[again.of].file
         copy_of, burst_of = (better, "") if again.copy else ("", better)
