@@ -124,7 +124,7 @@ class PhotoComparison:
         left_out: for that it is no part of the template, so likeness is measured without it.
         copy_of: file name of a better photo that shows the same picture; empty where there is none.
         burst_of: file name of a better photo taken in the same moment; empty where there is none.
-        alike: cosine of its face to that one's; None where there is none.
+        alike: cosine of its face to that one's; None where there is none, or where a third photo links the two.
         same_as: file name of another file with the same bytes; empty where there is none.
         reach: how like this person strangers can be; None where that is not known.
     """

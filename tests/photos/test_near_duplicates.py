@@ -215,6 +215,29 @@ def test_a_photo_goes_for_what_is_left_when_the_writing_at_its_edge_is_cut_off()
     assert repeated(photos, np.ones((2, 2)), marred=WRITTEN) == {0: Repeated(1, True)}
 
 
+def test_worse_copies_of_a_photo_that_goes_for_a_better_one_go_with_it():
+    """A grey copy is less like a sharper photo of the same moment than the original is."""
+    photos = [
+        photo("original.jpg", hash=hashed(0), colour=7.0, of_face={"blur": 200.0}),
+        photo("grey.jpg", hash=hashed(0), colour=0.2, of_face={"blur": 200.0}),
+        photo("burst.jpg", hash=hashed(8), colour=7.0, of_face={"blur": 400.0}),
+    ]
+    cosines = np.array([[1, 0.94, 0.96], [0.94, 1, 0.9], [0.96, 0.9, 1]])
+    found = repeated(photos, cosines)
+    assert found == {0: Repeated(2, False), 1: Repeated(2, False)}
+    assert (found[0].likeness, found[1].likeness) == (0.96, None)
+
+
+def test_a_better_copy_of_a_photo_that_goes_is_kept():
+    photos = [
+        photo("a.jpg", hash=hashed(0), of_face={"blur": 200.0}),
+        photo("b.jpg", hash=hashed(0), width=2000, of_face={"blur": 200.0}),
+        photo("c.jpg", hash=hashed(8), of_face={"blur": 400.0}),
+    ]
+    cosines = np.array([[1, 0.94, 0.96], [0.94, 1, 0.9], [0.96, 0.9, 1]])
+    assert repeated(photos, cosines).keys() == {0}
+
+
 def test_an_original_does_not_go_for_a_copy_that_beats_others_and_not_it():
     photos = [
         photo("original.jpg", hash=hashed(0), file_bytes=9),

@@ -34,7 +34,7 @@ class Repeated:
     Attributes:
         of: place of the better one.
         copy: one picture, and not only one moment.
-        likeness: cosine of the two faces; None where there is none.
+        likeness: cosine of the two faces; None where there is none, or where a third photo links the two.
     """
 
     of: int
@@ -49,6 +49,9 @@ def repeated(
     marred: Mapping[str, Collection[str]] | None = None,
 ) -> dict[int, Repeated]:
     """By place, the photos that show what a better one shows.
+
+    A photo goes for a better one that is like it. With it go the worse copies of it, whose faces may be less like that
+    one's: of a grey copy, say, where the original goes for a sharper photo of the same moment.
 
     Args:
         photos: n.
@@ -87,7 +90,15 @@ def repeated(
         for place, copy in gone.items():
             cosine = float(cosines[place, best])
             found[place] = Repeated(best, copy, None if math.isnan(cosine) else cosine)
-        left -= gone.keys()
+        while gone:
+            left -= gone.keys()
+            gone = {
+                place: any(found[via].copy for via in vias)
+                for place in left
+                if _bits(photos[place], photos[best]) <= _FAR_BITS
+                and (vias := [via for via in gone if related[place].get(via) and via in better[place]])
+            }
+            found |= {place: Repeated(best, copy) for place, copy in gone.items()}
     return found
 
 
