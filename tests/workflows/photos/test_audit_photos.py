@@ -324,7 +324,7 @@ def test_a_photo_that_could_not_be_read_is_tried_again(few, eye, monkeypatch):
 
 
 def test_a_photo_that_is_deleted_during_an_audit_does_not_end_it(few, eye, monkeypatch):
-    folder, root = few
+    root = few[1]
     opened = measure_photos.open_photo
 
     def open_and_delete(photo):
