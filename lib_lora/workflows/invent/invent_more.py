@@ -176,9 +176,20 @@ def _until_enough(
         begun = len(done) % _TOGETHER  # pictures of a go that was ended in its midst
         before = done[: len(done) - begun]  # what the go was decided by, and is again
         roots = _roots(invented, plan, shop.painted, before)
-        first = sum(not one.is_candidate for one in shop.painted) - begun
+        first = _first_number(shop.painted, done[len(before) :])
         jobs = _jobs(shop, before, roots, _ways(request, roots, lora), who, count, first)
         shop.further(jobs[begun:][: budget - len(done)], judge, character, lora.file, digest)
+
+
+def _first_number(painted: Sequence[InventedPicture], begun: Sequence[InventedPicture]) -> int:
+    """The number of a go's first picture among all further ones, which is that of its seed.
+
+    Args:
+        painted: every picture so far.
+        begun: those of the go that are there already; others may have been painted with another LoRA since.
+    """
+    further = [one.file for one in painted if not one.is_candidate]
+    return further.index(begun[0].file) if begun else len(further)
 
 
 def _ways(request: MoreRequest, roots: Sequence[InventedPicture], lora: _Lora) -> list[Strategy]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import threading
@@ -473,6 +474,25 @@ def test_views_from_the_side_are_painted_over_heads_that_were_turned(begun, eye)
     # of one go all go the same way, so that they are painted together
     goes = [{one.way for one in done[first : first + 4]} for first in range(0, 24, 4)]
     assert all(len(ways) == 1 for ways in goes)
+
+
+def test_a_go_that_another_stage_came_between_goes_on_as_if_nothing_had(begun, eye, tmp_path_factory):
+    root, painter = begun
+    painter.script = ("ines",)
+    other = tmp_path_factory.mktemp("whole") / "data"
+    shutil.copytree(root, other)
+    lora = root / "nova.safetensors"
+    lora.write_bytes(b"painted by nobody")
+    _more(root, painter, eye, budget=2)
+    _more(root, painter, eye, budget=1, lora=lora)
+    _more(root, painter, eye, budget=6)
+    whole = Pasting(("ines",))
+    _more(other, whole, eye, budget=6)
+
+    def asked(cells):
+        return [(cell.prompt, cell.seed, cell.variation_seed, cell.strength) for cell in cells if cell.lora is None]
+
+    assert asked(painter.cells[6:])[:4] == asked(whole.cells)[:4]  # one go, behind six candidates
 
 
 def test_the_small_base_model_does_all_of_it(tmp_path, eye):
