@@ -27,7 +27,6 @@ from lib_lora.workflows.invent.invent_look import Judge, look, look_at_file
 from lib_lora.workflows.invent.invent_paint import Each, InventPainter, PictureTask, further_job
 from lib_lora.workflows.invent.invent_setting import alone, begin_command, plan_for, silent
 from lib_lora.workflows.invent.invented_folder import FROM, InventedFolder, InventedPicture, InventPlan, decided
-from lib_lora.workflows.invent.turned_starts import turned_start
 from lib_lora.workflows.judge.painters import painter_of
 from lib_lora.workflows.judge.test_grid import find_run
 from lib_lora.workflows.train.prepare import plan as plan_of_base
@@ -200,6 +199,16 @@ def _ways(request: MoreRequest, roots: Sequence[InventedPicture], lora: _Lora) -
     return [way for way in there if noises or not way.of_noise]
 
 
+@dataclass(frozen=True)
+class _Attempt:
+    """A picture that was painted, or is about to be: by which way, from which start, for which view, whether kept."""
+
+    way: str
+    start: str
+    angle: str
+    kept: bool
+
+
 def _jobs(
     shop: InventPainter,
     done: Sequence[InventedPicture],
@@ -209,31 +218,37 @@ def _jobs(
     count: int,
     first: int,
 ) -> list[PictureTask]:
-    """The pictures of one go, all by one way, so that they can be painted together; the number of the first is `first`.
+    """The pictures of one go, by one way, so that they can be painted together; the number of the first is `first`.
 
     The same `done`, the pictures before it, give the same go, so that one that was ended in its midst goes on.
 
     Views from the side have ways of their own, and of each way it is counted for them alone how often it succeeded.
+    Where no head can be turned to a side, the picture is painted by the best of the other ways.
     """
     invented, tried = shop.invented, _tried(shop.invented, done)
     wish: Wish = next_wish(tried, count)
     aside = wish["angle"] in SIDES
     view = {"angle": SIDES if aside else ("ahead",)}
     alike = [one for one in done if (one.asked.get("angle") in SIDES) == aside]
-    way = next_way([(one.way, one.kept) for one in alike], [one for one in ways if aside or one.kind != "turn"] or ways)
-    able = [one for one in roots if one.prompt or not way.of_noise]
-    gone = [(one.start, one.kept) for one in alike if one.way == way.name]
+    gone = [_Attempt(one.way, one.start, one.asked.get("angle", ""), one.kept) for one in alike]
+    unturned = [one for one in ways if one.kind != "turn"] or FOREIGN_WAYS
+    told = [(one.way, one.kept) for one in gone]
+    chosen, instead = next_way(told, ways if aside else unturned), next_way(told, unturned)
     jobs: list[PictureTask] = []
     for number in range(_TOGETHER):
         wish = next_wish(tried, count, view)
         tried.append(Tried(wish, wish))  # as if it succeeded, so that those of one go differ
-        start = _start(able, way, wish, gone)
-        over = None
-        if way.kind == "turn" and start is not None and aside:
-            over, wish = _turned(shop, start, wish, len(gone) // 2)
+        over = _turned(shop, roots, chosen, wish, gone) if chosen.kind == "turn" else None
+        if over is not None:
+            way, start, wish = chosen, over.root, {**wish, "angle": over.side}
+        else:
+            way = chosen if chosen.kind != "turn" else instead
+            start = _start([one for one in roots if one.prompt or not way.of_noise], way, wish, gone)
         job = further_job(shop.plan, first + number, wish, way, start, invented.path, who)
-        job = replace(job, cell=replace(job.cell, start=over or job.cell.start))
-        gone.append((job.start, False))  # not as if it succeeded, so that those of one go differ in this too
+        if over is not None:
+            job = replace(job, cell=replace(job.cell, start=over.picture))
+        # not as if it succeeded, so that those of one go differ in this too
+        gone.append(_Attempt(way.name, job.start, wish["angle"], False))
         jobs.append(job)
     return jobs
 
@@ -247,25 +262,47 @@ def _roots(
     return [first, *(one for one in invented.kept(list(done)) if invented.has(one))]
 
 
-def _turned(shop: InventPainter, start: InventedPicture, wish: Wish, number: int) -> tuple[Path | None, Wish]:
-    """A root whose head was turned where the wish wants it, or else to the other side, which is asked for then."""
-    for side in sorted(SIDES, key=lambda side: side != wish["angle"]):
-        over = turned_start(shop.engine, shop.invented.path, start.file, side, number, shop.plan.side)
-        if over is not None:
-            return over, {**wish, "angle": side}
-    return None, wish
+@dataclass(frozen=True)
+class _Turned:
+    """A picture whose head was turned to a side, and the root that it was made from."""
+
+    picture: Path
+    root: InventedPicture
+    side: str
+
+
+def _turned(
+    shop: InventPainter, roots: Sequence[InventedPicture], way: Strategy, wish: Wish, gone: Sequence[_Attempt]
+) -> _Turned | None:
+    """The first of the roots, as `_start` has them, whose head can be turned; None where it can be of none.
+
+    To the side that the wish wants, or else to the other one.
+    """
+    left = list(roots)
+    while left:
+        root = _start(left, way, wish, gone)
+        if root is None:
+            return None
+        for side in sorted(SIDES, key=lambda side: side != wish["angle"]):
+            number = sum((one.way, one.start, one.angle) == (way.name, root.file, side) for one in gone)
+            picture = shop.turns.made(root.file, side, number)
+            if picture is not None:
+                return _Turned(picture, root, side)
+        left.remove(root)
+    return None
 
 
 def _start(
-    roots: Sequence[InventedPicture], way: Strategy, wish: Wish, gone: Sequence[tuple[str, bool]]
+    roots: Sequence[InventedPicture], way: Strategy, wish: Wish, gone: Sequence[_Attempt]
 ) -> InventedPicture | None:
-    """The root to go out from; `gone` are the starts of this way, and whether they succeeded, for such a view."""
+    """The root to go out from by a way, by what was gone out from before for such views; None: it needs none."""
     if way.kind == "text":
         return None
     there = {one.file: one for one in roots}
     looks = "ahead" if way.kind == "turn" else wish["angle"]
     fits = {file: one.shown.get("angle") == looks for file, one in there.items()}
-    return there[next_start(gone, fits, {file: _nearness(one) for file, one in there.items()})]
+    before = [(one.start, one.kept) for one in gone if one.way == way.name]
+    return there[next_start(before, fits, {file: _nearness(one) for file, one in there.items()})]
 
 
 def _nearness(root: InventedPicture) -> float:

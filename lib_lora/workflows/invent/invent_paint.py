@@ -23,6 +23,7 @@ from lib_lora.workflows.invent.generation_strategies import Strategy
 from lib_lora.workflows.invent.invent_look import Judge, Judged, VisibleFace, look
 from lib_lora.workflows.invent.invent_photos import become_photo
 from lib_lora.workflows.invent.invented_folder import CANDIDATES, MORE, InventedFolder, InventedPicture, InventPlan
+from lib_lora.workflows.invent.turned_starts import TurnedStarts
 from lib_lora.workflows.invent.visible_traits import MEASURED, contradicts, finer
 
 Each = Callable[[InventedPicture], None]
@@ -116,6 +117,7 @@ class InventPainter:
         self.invented, self.plan = invented, plan
         self._make_painter, self._painter = painter, None
         self.engine, self.each = engine, each
+        self.turns = TurnedStarts(engine, invented.path, plan.side)
         self.painted = invented.painted()
 
     _painter: Painter | None

@@ -14,42 +14,56 @@ from lib_lora.character.photo_files import open_photo
 from lib_lora.faces.face import FaceEngine
 from lib_lora.files import atomic_file, explained
 from lib_lora.workflows.invent.head_turn import turned
+from lib_lora.workflows.invent.invented_folder import TURNED
 
-FOLDER = "turned"
 DEGREES = (15, 20, 25, 30, 35, 40)  # that are tried
-_YAWS = (
-    0.42,
-    0.52,
-)  # of `Face.yaw`: to be reached, in turn; three-quarter views begin at 0.35, and painting takes some
+# Of `Face.yaw`, to be reached in turn; three-quarter views begin at 0.35, and painting takes some.
+YAWS = (0.42, 0.52)
 
 
-def turned_start(engine: FaceEngine, folder: Path, file: str, side: str, number: int, size: int) -> Path | None:
-    """A picture whose head looks to one side; None where its face is not found, or cannot be turned so far.
+class TurnedStarts:
+    """The turned pictures of one character; remembers which cannot be made, as looking for a face takes its time.
 
     Args:
-        engine: measures how far it looks there.
+        engine: measures how far a head looks to a side.
         folder: of the invented pictures.
-        file: of the picture, relative to it.
-        side: "left" or "right" in the picture.
-        number: how often this was made before for this picture and side; every other one looks further.
-        size: of a side in pixels, to which it is scaled.
-
-    Raises:
-        UserError: a file cannot be read or written.
+        size: of a side in pixels, to which they are scaled.
     """
-    yaw = _YAWS[number % len(_YAWS)]
-    path = folder / FOLDER / f"{Path(file).parent.name}-{Path(file).stem}-{side}-{round(100 * yaw)}.png"
-    if path.is_file():
-        return path
-    image = open_photo(folder / file).resize((size, size), Image.Resampling.LANCZOS)
-    made = _looking(engine, image, -yaw if side == "left" else yaw)
-    if made is None:
+
+    def __init__(self, engine: FaceEngine, folder: Path, size: int) -> None:
+        self._engine, self._folder, self._size = engine, folder, size
+        self._impossible: set[Path] = set()
+
+    def made(self, file: str, side: str, number: int) -> Path | None:
+        """A picture whose head looks to one side; None where its face is not found, or cannot be turned so far.
+
+        Args:
+            file: of the picture, relative to the folder.
+            side: "left" or "right" in the picture.
+            number: how often one was gone out from before for this picture and side; every other one looks further,
+                if that can be reached.
+
+        Raises:
+            UserError: a file cannot be read or written.
+        """
+        wanted = YAWS[number % len(YAWS)]
+        for yaw in sorted((yaw for yaw in YAWS if yaw <= wanted), reverse=True):
+            path = self._folder / TURNED / f"{Path(file).parent.name}-{Path(file).stem}-{side}-{round(100 * yaw)}.png"
+            if path.is_file() or (path not in self._impossible and self._make(path, file, side, yaw)):
+                return path
         return None
-    with explained(path):
-        file_permissions.make_folder(path.parent)
-    with atomic_file(path) as stream:
-        made.save(stream, "PNG")
-    return path
+
+    def _make(self, path: Path, file: str, side: str, yaw: float) -> bool:
+        image = open_photo(self._folder / file).resize((self._size, self._size), Image.Resampling.LANCZOS)
+        made = _looking(self._engine, image, -yaw if side == "left" else yaw)
+        if made is None:
+            self._impossible.add(path)
+            return False
+        with explained(path):
+            file_permissions.make_folder(path.parent)
+        with atomic_file(path) as stream:
+            made.save(stream, "PNG")
+        return True
 
 
 def _looking(engine: FaceEngine, image: Image.Image, yaw: float) -> Image.Image | None:

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lib_lora.workflows.invent import turned_starts
 from lib_lora.workflows.invent.head_turn import turned
-from lib_lora.workflows.invent.turned_starts import FOLDER, turned_start
+from lib_lora.workflows.invent.invented_folder import TURNED
+from lib_lora.workflows.invent.turned_starts import TurnedStarts
 
 PERSONAS = Path(__file__).parents[2] / "data" / "personas"
 
@@ -51,8 +53,8 @@ def test_by_no_degrees_nothing_changes_and_never_what_is_far_from_the_head(eye):
 def test_a_start_is_made_once_and_looks_far_enough(eye, tmp_path):
     (tmp_path / "more").mkdir()
     photo("clara").save(tmp_path / "more" / "0001.png")
-    made = [turned_start(eye, tmp_path, "more/0001.png", side, number, 128) for side, number in
-            (("left", 0), ("right", 0), ("left", 1))]  # fmt: skip
+    turns = TurnedStarts(eye, tmp_path, 128)
+    made = [turns.made("more/0001.png", *wanted) for wanted in (("left", 0), ("right", 0), ("left", 1))]
     yaws = []
     for path in made:
         with Image.open(path) as image:
@@ -60,15 +62,34 @@ def test_a_start_is_made_once_and_looks_far_enough(eye, tmp_path):
             yaws.append(eye.faces(image.convert("RGB"))[0].yaw)
     assert yaws[0] <= -0.4
     assert yaws[1] >= 0.4
-    assert yaws[2] <= -0.46
+    assert yaws[2] <= -0.5
     written = made[0].stat().st_mtime_ns
-    assert turned_start(eye, tmp_path, "more/0001.png", "left", 2, 128) == made[0]
+    assert TurnedStarts(eye, tmp_path, 128).made("more/0001.png", "left", 2) == made[0]
     assert made[0].stat().st_mtime_ns == written
-    assert len(list((tmp_path / FOLDER).iterdir())) == 3
+    assert len(list((tmp_path / TURNED).iterdir())) == 3
 
 
 def test_there_is_no_start_without_a_face(eye, tmp_path):
     (tmp_path / "more").mkdir()
     Image.new("RGB", (64, 64), "grey").save(tmp_path / "more" / "0001.png")
-    assert turned_start(eye, tmp_path, "more/0001.png", "left", 0, 128) is None
-    assert not (tmp_path / FOLDER).exists()
+    assert TurnedStarts(eye, tmp_path, 128).made("more/0001.png", "left", 0) is None
+    assert not (tmp_path / TURNED).exists()
+
+
+def test_what_cannot_be_turned_so_far_is_tried_once_and_then_less_far(eye, tmp_path, monkeypatch):
+    (tmp_path / "more").mkdir()
+    photo("clara").save(tmp_path / "more" / "0001.png")
+    looked, reach = [], 0.45
+
+    def looking(engine, image, yaw):
+        looked.append(yaw)
+        return image if abs(yaw) < reach else None
+
+    monkeypatch.setattr(turned_starts, "_looking", looking)
+    turns = TurnedStarts(eye, tmp_path, 128)
+    names = [turns.made("more/0001.png", "right", number).name for number in (1, 3, 5, 0)]
+    assert names == ["more-0001-right-42.png"] * 4
+    assert looked == [0.52, 0.42]
+    reach = 0.0
+    assert [turns.made("more/0001.png", "left", number) for number in (0, 1, 2, 3)] == [None] * 4
+    assert looked == [0.52, 0.42, -0.42, -0.52]

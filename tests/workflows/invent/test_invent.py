@@ -20,11 +20,12 @@ from lib_lora.errors import StoppedByUser
 from lib_lora.files import sha256, write_json
 from lib_lora.photos.audit.audit_store import AuditStore
 from lib_lora.runs.run_lock import only_process
-from lib_lora.workflows.invent import invent, invent_more, invent_paint
+from lib_lora.workflows.invent import invent, invent_more, invent_paint, turned_starts
 from lib_lora.workflows.invent.generation_strategies import Strategy
 from lib_lora.workflows.invent.invent_look import Judge, VisibleFace, look_at_file
 from lib_lora.workflows.invent.invent_photos import become_photo, square_part
-from lib_lora.workflows.invent.invented_folder import InventedFolder
+from lib_lora.workflows.invent.invented_folder import TURNED, InventedFolder
+from lib_lora.workflows.invent.turned_starts import TurnedStarts
 from lib_lora.workflows.photos.new_character import NewCharacter
 from lib_lora.workspace.workspace import Workspace
 
@@ -474,6 +475,41 @@ def test_views_from_the_side_are_painted_over_heads_that_were_turned(begun, eye)
     # of one go all go the same way, so that they are painted together
     goes = [{one.way for one in done[first : first + 4]} for first in range(0, 24, 4)]
     assert all(len(ways) == 1 for ways in goes)
+
+
+TURN_OR_OWN = (Strategy("turn", 0.5), Strategy("own", 0.7))
+
+
+def test_where_no_head_can_be_turned_a_view_from_the_side_is_painted_by_another_way(begun, eye, monkeypatch):
+    root, painter = begun
+    painter.script = ("ines",)
+    tried = []
+    monkeypatch.setattr(turned_starts, "_looking", lambda engine, image, yaw: tried.append(yaw))
+    _more(root, painter, eye, budget=24, ways=TURN_OR_OWN)
+    done = [one for one in InventedFolder(Workspace(root).character(NAME)).painted() if not one.is_candidate]
+    assert {"left", "right"} & {one.asked["angle"] for one in done}
+    assert {(one.way, one.strength) for one in done} == {("own 0.7", 0.7)}
+    assert sorted(tried) == sorted(set(tried))  # of the one root each side once, and not again
+    assert tried
+    by_turning_alone = _more(root, painter, eye, budget=26, ways=TURN_OR_OWN[:1]).values["ways"]
+    assert "turn 0.5" not in by_turning_alone
+
+
+def test_a_root_whose_head_cannot_be_turned_gives_way_to_the_next(begun, eye, monkeypatch):
+    root, painter = begun
+    painter.script = ("mara", "ines")  # some are kept, which are roots then
+    made = TurnedStarts.made
+
+    def not_of_the_picked_one(turns, file, side, number):
+        return None if file == "candidates/0001.png" else made(turns, file, side, number)
+
+    monkeypatch.setattr(TurnedStarts, "made", not_of_the_picked_one)
+    _more(root, painter, eye, count=30, budget=20, ways=TURN_OR_OWN)
+    done = [one for one in InventedFolder(Workspace(root).character(NAME)).painted() if not one.is_candidate]
+    over = [cell.start for cell in painter.cells[-len(done) :]]
+    turned = [(one, start) for one, start in zip(done, over, strict=True) if one.way == "turn 0.5"]
+    assert turned
+    assert all(one.start.startswith("more/") and start.parent.name == TURNED for one, start in turned)
 
 
 def test_a_go_that_another_stage_came_between_goes_on_as_if_nothing_had(begun, eye, tmp_path_factory):
