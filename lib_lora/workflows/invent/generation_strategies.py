@@ -20,9 +20,9 @@ class Strategy:
 
     Attributes:
         kind: "seed": from the noise of a picture that is there, with another prompt. "own": over a picture that is
-            there, with the noise that it was painted from. "img2img": over a picture that is there, with other noise.
-            "text": from the prompt alone.
-        amount: 0..1; of "seed" how far the noise is turned to another, of "own" and "img2img" the denoising strength.
+            there, with the noise that it was painted from. "turn": the same, after the head was turned to a side.
+            "img2img": over a picture that is there, with other noise. "text": from the prompt alone.
+        amount: 0..1; of "seed" how far the noise is turned to another, else the denoising strength.
     """
 
     kind: Kind
