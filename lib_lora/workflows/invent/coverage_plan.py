@@ -149,6 +149,22 @@ def next_wish(tried: Sequence[Tried], count: int, among: Mapping[str, Collection
     return wish
 
 
+def next_side(tried: Sequence[Tried], count: int) -> str:
+    """To which side a head shall look next in a view from the side: the one that was asked for less often.
+
+    By its gain, as in `next_wish`, a side that succeeded a few times would be asked for alone. One that has its goal,
+    or that this painter cannot show, waits.
+
+    Args:
+        tried: all pictures so far.
+        count: how many are wanted in all.
+    """
+    state = [one for one in coverage(tried, count) if one.kind == "angle" and one.value in SIDES]
+    able = [one for one in state if not one.hopeless] or state
+    missing = [one for one in able if one.have < one.goal] or able
+    return min(missing, key=lambda one: _asked(tried, one.kind, one.value)).value
+
+
 def prompt_of(wish: Wish, who: str) -> str:
     """The prompt of a wish.
 

@@ -21,7 +21,7 @@ from lib_lora.queue.job_types import BUDGET, COUNT
 from lib_lora.training.plan.training_request import TrainingRequest
 from lib_lora.workflows.command_result import CommandResult
 from lib_lora.workflows.invent import invent_words
-from lib_lora.workflows.invent.coverage_plan import SIDES, Tried, Wish, coverage, is_good, next_wish
+from lib_lora.workflows.invent.coverage_plan import SIDES, Tried, Wish, coverage, is_good, next_side, next_wish
 from lib_lora.workflows.invent.generation_strategies import FOREIGN_WAYS, WAYS, Strategy, next_start, next_way
 from lib_lora.workflows.invent.invent_look import Judge, look, look_at_file
 from lib_lora.workflows.invent.invent_paint import Each, InventPainter, PictureTask, further_job
@@ -223,12 +223,12 @@ def _jobs(
     The same `done`, the pictures before it, give the same go, so that one that was ended in its midst goes on.
 
     Views from the side have ways of their own, and of each way it is counted for them alone how often it succeeded.
-    Where no head can be turned to a side, the picture is painted by the best of the other ways.
+    They are asked for to the left and to the right by turns. Where no head can be turned to a side, the picture is
+    painted by the best of the other ways.
     """
     invented, tried = shop.invented, _tried(shop.invented, done)
     wish: Wish = next_wish(tried, count)
     aside = wish["angle"] in SIDES
-    view = {"angle": SIDES if aside else ("ahead",)}
     alike = [one for one in done if (one.asked.get("angle") in SIDES) == aside]
     gone = [_Attempt(one.way, one.start, one.asked.get("angle", ""), one.kept) for one in alike]
     unturned = [one for one in ways if one.kind != "turn"] or FOREIGN_WAYS
@@ -236,7 +236,7 @@ def _jobs(
     chosen, instead = next_way(told, ways if aside else unturned), next_way(told, unturned)
     jobs: list[PictureTask] = []
     for number in range(_TOGETHER):
-        wish = next_wish(tried, count, view)
+        wish = next_wish(tried, count, {"angle": (next_side(tried, count) if aside else "ahead",)})
         tried.append(Tried(wish, wish))  # as if it succeeded, so that those of one go differ
         over = _turned(shop, roots, chosen, wish, gone) if chosen.kind == "turn" else None
         if over is not None:

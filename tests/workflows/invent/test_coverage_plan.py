@@ -16,6 +16,7 @@ from lib_lora.workflows.invent.coverage_plan import (
     Tried,
     coverage,
     is_good,
+    next_side,
     next_wish,
     phrases_of,
     prompt_of,
@@ -161,3 +162,22 @@ def test_a_start_that_looks_where_the_wish_wants_it_is_preferred():
 def test_there_is_always_a_start(tried, there):
     fits, near = ({one: values[place] for one, values in there.items()} for place in (0, 1))
     assert next_start(tried, fits, near) in fits
+
+
+LEFT, RIGHT = {"angle": "left"}, {"angle": "right"}
+
+
+def test_both_sides_are_asked_for_by_turns_also_when_one_of_them_succeeded():
+    tried = [*[Tried(RIGHT, RIGHT)] * 3, *[Tried(LEFT, None)] * 3]
+    assert next_wish(tried, 30, {"angle": SIDES})["angle"] == "right"  # where more is to be gained
+    asked = []
+    for _ in range(6):
+        asked.append(next_side(tried, 30))
+        tried.append(Tried({"angle": asked[-1]}, RIGHT if asked[-1] == "right" else None))
+    assert asked in (["left", "right"] * 3, ["right", "left"] * 3)
+
+
+def test_a_side_that_has_its_goal_or_cannot_be_shown_waits():
+    assert next_side([*[Tried(RIGHT, RIGHT)] * 9, *[Tried(LEFT, None)] * 11], 30) == "left"
+    assert next_side([*[Tried(RIGHT, RIGHT)] * 9, *[Tried(LEFT, None)] * HOPELESS], 30) == "right"
+    assert next_side([*[Tried(RIGHT, RIGHT)] * 9, *[Tried(LEFT, LEFT)] * 20], 30) == "right"  # both have it

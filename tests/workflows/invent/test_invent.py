@@ -24,7 +24,7 @@ from lib_lora.workflows.invent import invent, invent_more, invent_paint, turned_
 from lib_lora.workflows.invent.generation_strategies import Strategy
 from lib_lora.workflows.invent.invent_look import Judge, VisibleFace, look_at_file
 from lib_lora.workflows.invent.invent_photos import become_photo, square_part
-from lib_lora.workflows.invent.invented_folder import TURNED, InventedFolder
+from lib_lora.workflows.invent.invented_folder import TURNED, InventedFolder, InventedPicture
 from lib_lora.workflows.invent.turned_starts import TurnedStarts
 from lib_lora.workflows.photos.new_character import NewCharacter
 from lib_lora.workspace.workspace import Workspace
@@ -510,6 +510,21 @@ def test_a_root_whose_head_cannot_be_turned_gives_way_to_the_next(begun, eye, mo
     turned = [(one, start) for one, start in zip(done, over, strict=True) if one.way == "turn 0.5"]
     assert turned
     assert all(one.start.startswith("more/") and start.parent.name == TURNED for one, start in turned)
+
+
+def test_the_views_of_a_go_from_the_side_are_to_both_sides_also_when_one_of_them_succeeded(begun, eye):
+    root, _ = begun
+    invented = InventedFolder(Workspace(root).character(NAME))
+    shop = invent_paint.InventPainter(invented, invented.plan, Pasting, eye, lambda one: None)
+    angles = ["ahead"] * 13 + ["right"] * 4 + ["left"] * 4
+    done = [
+        InventedPicture(f"more/{number:04}.png", "", "", "", 1, way="own 0.7", asked={"angle": angle},
+                        shown={"angle": angle}, kept=angle != "left", photo="picked-0001.png")
+        for number, angle in enumerate(angles)
+    ]  # fmt: skip
+    roots = invent_more._roots(invented, invented.plan, shop.painted, done)
+    jobs = invent_more._jobs(shop, done, roots, [Strategy("own", 0.7)], WHO, 30, len(done))
+    assert sorted(job.asked["angle"] for job in jobs) == ["left", "left", "right", "right"]
 
 
 def test_a_go_that_another_stage_came_between_goes_on_as_if_nothing_had(begun, eye, tmp_path_factory):
