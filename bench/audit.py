@@ -182,13 +182,15 @@ COPIES: dict[str, tuple[Callable[[Image.Image], Image.Image], int]] = {
 
 
 def copies() -> str:
-    """How many copies of each kind are found, and in how many of these the original is the one that is kept.
+    """How many copies of each kind are found, in how many of these the original is the one that is kept, and by how
+    many times the face's share of the photo differs.
 
     Then which pairs of different photos are called copies or moments: as they are, and with one of the two made grey,
     or of 256 pixels.
     """
     found: Counter[tuple[str, str]] = Counter()
     mistaken: Counter[tuple[str, str]] = Counter()
+    shares: dict[str, list[float]] = {kind: [] for kind in COPIES}
     nearest: list[tuple[int, float]] = []  # bits and cosines of different photos that are near in either
     with tempfile.TemporaryDirectory() as folder:
         for name in PEOPLE:
@@ -198,6 +200,8 @@ def copies() -> str:
             for kind, copied in made.items():
                 for pair in zip(own, copied, strict=True):
                     repeats = _repeats(pair)
+                    areas = [seen.facts.face.area for seen, _ in pair if seen.facts.face]
+                    shares[kind].append(max(areas, default=1.0) / min(areas, default=1.0))
                     found[kind, "copy"] += any(one.copy for one in repeats.values())
                     found[kind, "moment"] += any(not one.copy for one in repeats.values())
                     found[kind, "kept"] += 1 in repeats
@@ -213,10 +217,11 @@ def copies() -> str:
                     if bits <= 4 and cosine > SAME_COSINE:
                         nearest.append((bits, round(cosine, 3)))
     count = len(PEOPLE) * len(planted.portraits(PEOPLE[0]))
-    lines = ["| copy | made | called a copy | called the same moment | of both, the original is kept |",
-             "|---|---|---|---|---|"]  # fmt: skip
+    lines = ["| copy | made | called a copy | called the same moment | of both, the original is kept "
+             "| its face's share: times, median (most) |", "|---|---|---|---|---|---|"]  # fmt: skip
     lines += [
-        f"| {kind} | {count} | {found[kind, 'copy']} | {found[kind, 'moment']} | {found[kind, 'kept']} |"
+        f"| {kind} | {count} | {found[kind, 'copy']} | {found[kind, 'moment']} | {found[kind, 'kept']} "
+        f"| {statistics.median(shares[kind]):.2f} ({max(shares[kind]):.2f}) |"
         for kind in COPIES
     ]
     lines += [

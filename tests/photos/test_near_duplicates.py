@@ -215,6 +215,13 @@ def test_a_photo_goes_for_what_is_left_when_the_writing_at_its_edge_is_cut_off()
     assert repeated(photos, np.ones((2, 2)), marred=WRITTEN) == {0: Repeated(1, True)}
 
 
+def test_of_one_moment_the_sharper_photo_is_kept_also_where_it_is_taken_from_nearer():
+    nearer = photo("a.jpg", hash=hashed(0), of_face={"box": (0.3, 0.2, 0.36, 0.36), "px": 368, "blur": 400.0})
+    photos = [nearer, photo("b.jpg", hash=hashed(8), of_face={"blur": 200.0})]
+    assert repeated(photos, np.array([[1, 0.96], [0.96, 1]])) == {1: Repeated(0, False)}
+    assert repeated(photos, np.array([[1, 0.98], [0.98, 1]])) == {0: Repeated(1, True)}
+
+
 def test_worse_copies_of_a_photo_that_goes_for_a_better_one_go_with_it():
     """A grey copy is less like a sharper photo of the same moment than the original is."""
     photos = [

@@ -72,7 +72,7 @@ def repeated(
         a, b = photos[one], photos[other]
         if (a.file in faulty) != (b.file in faulty):
             return b.file in faulty
-        return _better(a, b, done_to.get(a.file, ()), done_to.get(b.file, ()))
+        return _better(a, b, done_to.get(a.file, ()), done_to.get(b.file, ()), copy=related[one][other])
 
     left = set(hashed)
     better = {place: {other for other in related[place] if beats(other, place)} for place in hashed}
@@ -102,17 +102,23 @@ def repeated(
     return found
 
 
-def _better(one: AuditedPhoto, other: AuditedPhoto, mine: Collection[str] = (), theirs: Collection[str] = ()) -> bool:
+def _better(
+    one: AuditedPhoto,
+    other: AuditedPhoto,
+    mine: Collection[str] = (),
+    theirs: Collection[str] = (),
+    copy: bool = True,
+) -> bool:
     """Whether `one` is nearer to the original, of two photos that show the same; exactly one of two is.
 
     A photo that something may have been done to (`mine` of `one`, `theirs` of `other`) is not, unless it has clearly
     more pixels: a small copy loses the writing on a sign, say. Nor does writing count where one is a crop that may not
     reach as far as the sign.
 
-    Then the first of these that clearly differs decides: colour (a grey or toned copy has less), how much is to be seen
-    around the face (a crop shows less, even enlarged), pixels, colours for a screen (not for printing), sharpness, what
-    is to be seen again, and then every pixel, and the bytes that are spent on them (a file saved again as JPEG has
-    fewer).
+    Then the first of these that clearly differs decides: colour (a grey or toned copy has less), of a copy how much is
+    to be seen around the face (a crop shows less, even enlarged), pixels, colours for a screen (not for printing),
+    sharpness, what is to be seen again, and then every pixel, and the bytes that are spent on them (a file saved again
+    as JPEG has fewer).
     """
     a, b = one.facts, other.facts
     wide = _around(a), _around(b)
@@ -126,7 +132,7 @@ def _better(one: AuditedPhoto, other: AuditedPhoto, mine: Collection[str] = (), 
     sharp = [facts.face.blur if facts.face else facts.sharp for facts in (a, b)]
     for ours, others, clearly in (
         (max(a.colour, _GREY), max(b.colour, _GREY), _COLOUR),
-        (*(wide if _of_one_scale(a, b) else (1.0, 1.0)), _CROPPED),
+        (*(wide if copy and _of_one_scale(a, b) else (1.0, 1.0)), _CROPPED),
         (*pixels, _PIXELS),
         (not a.inks, not b.inks, 1),
         (*sharp, _SHARP),
