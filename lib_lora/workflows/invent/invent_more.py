@@ -239,6 +239,7 @@ def _jobs(
         wish = next_wish(tried, count, {"angle": (next_side(tried, count) if aside else "ahead",)})
         tried.append(Tried(wish, wish))  # as if it succeeded, so that those of one go differ
         over = _turned(shop, roots, chosen, wish, gone) if chosen.kind == "turn" else None
+        start: InventedPicture | None
         if over is not None:
             way, start, wish = chosen, over.root, {**wish, "angle": over.side}
         else:
