@@ -33,7 +33,7 @@ CLEAN = facts_by_name(
     leak=0, leak_cells=4, leak_share=0.1, texture_of="the photos",
     detail_ratio=1.0, contrast_ratio=1.0, colour_ratio=1.0, clipped_more=0.0, sharp_ratio=1.0, eye_change=4.0,
     adherence=-0.004, asked_told=8, asked_given=7, asked_told_base=8, asked_given_base=8, turning=0.7, scene=0.5,
-    followed=0.7, ahead=15, ahead_under=0, ahead_alarm=4, aside=4, aside_under=0,
+    followed=0.7, ahead=15, ahead_under=0, ahead_as_strangers=0.2, ahead_alarm_from=1.96, aside=4, aside_under=0,
     age_change=0.5, sex_changes=0.0, step=900, weight=1.0, later=1200, earlier=600, best_step=600, fallen=-0.1,
     midway=500, risen=0.1, more=700, half=450,
 )  # fmt: skip
@@ -99,9 +99,10 @@ CASES = {
     "all alike, earlier step": {"variety_ratio": 0.3},
     "all alike": {"variety_ratio": 0.3, **FIRST},
     "one photo everywhere": {"hole_share": 0.7, "copies": 1, "copies_share": 0.05},
-    "angles": {**UNDER, "turned": 0.65, "turned_drop": 4.0, "frontal": 0.84},
+    "angles": {**UNDER, "aside_under": 2, "turned": 0.65, "turned_drop": 4.0, "frontal": 0.84},
     "angles, no longer rising": {
-        **UNDER, "turned": 0.65, "turned_drop": 4.0, "frontal": 0.84, "frontal_kept": 0.8, "risen": 0.0
+        **UNDER, "aside_under": 2, "turned": 0.65, "turned_drop": 4.0, "frontal": 0.84, "frontal_kept": 0.8,
+        "risen": 0.0,
     },
     "one attribute": {**UNDER, "weak_drop": 5.0},
     "one attribute, no longer rising": {**UNDER, "weak_drop": 5.0, "rest_kept": 0.8, "risen": 0.0},
@@ -313,7 +314,16 @@ def test_turned_heads_are_named_before_drift():
         "From the front 14 of 15 faces are clearly this person; 3 of 4 turned heads lie under the keep line."
     )
     assert made.advice.startswith("Add 3 to 5 photos with the head turned left and right")
-    assert judge(changed(CLEAN, **{**turned, "ahead_under": 4})).headline == "The face drifts"
+    strangers_ahead = {**turned, "ahead_under": 3, "ahead_as_strangers": 2.9}
+    assert judge(changed(CLEAN, **strangers_ahead)).headline == "The face drifts"
+
+
+def test_turned_heads_are_not_blamed_for_what_is_lost_from_the_front():
+    """By either sign of turned heads: their mean lies far down, or half of them lie under the line."""
+    far_down = {**CASES["angles"], "aside_under": 1}
+    assert judge(changed(CLEAN, **far_down)).rule == "angles"
+    for other in ({"ahead_as_strangers": 3.0}, {"ahead_as_strangers": None}, {"aside_under": 0}):
+        assert "angles" not in judge(changed(CLEAN, **{**far_down, **other})).rule, other
 
 
 @pytest.mark.parametrize("other", [{"sharp_ratio": 0.4}, {"colour_ratio": 1.5}, {"contrast_ratio": 1.5}])

@@ -76,9 +76,12 @@ _ONE_FACE = (
     "alike to each other ({mutual:.2f}) than to the photos ({likeness:.2f})."
 )
 _PARTLY: tuple[Condition, ...] = (*_SHARPLY, at_least(lambda f: f.identity.retention_best, HALF))
-# Turned heads lie under the keep line far more than the photos' own do; or without them there would be no alarm.
+# Faces from the front raise no alarm on their own, and turned ones lie further down than the photos' own do, or half of
+# them under the keep line.
 _TURNED: tuple[Condition, ...] = (
     *_PARTLY,
+    below(lambda f: f.angles.ahead_as_strangers, lambda f: f.angles.ahead_alarm_from),
+    at_least(lambda f: f.angles.aside_under, 1),
     either(
         Condition(
             lambda f: (
@@ -89,12 +92,7 @@ _TURNED: tuple[Condition, ...] = (
             )
         ),
         Condition(
-            lambda f: (
-                f.angles.ahead_alarm is not None
-                and f.angles.ahead_under < f.angles.ahead_alarm
-                and f.angles.aside_under >= 2
-                and 2 * f.angles.aside_under >= f.angles.aside
-            )
+            lambda f: f.angles.aside_under >= 2 and 2 * f.angles.aside_under >= f.angles.aside,
         ),
     ),
 )
