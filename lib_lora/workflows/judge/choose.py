@@ -65,7 +65,8 @@ class Choice:
     Attributes:
         step, weight: of the winner.
         certainty: "sure" = surely better than all others that were confirmed; "likely" = as good as any; "doubtful" =
-            the best there is, though it breaks a limit or its face does not hold; "unknown" = nothing can be measured.
+            the best there is, though it breaks a limit or its face does not hold; "unknown" = too few faces can be
+            measured on fresh seeds, or on any.
         sentence: the result in words.
         screened, confirmed: every cell that was tried, on few prompts and on all with fresh seeds.
         worse_p: for each confirmed cell the Holm-corrected p that it is as good as the winner.
@@ -151,7 +152,7 @@ def choose_cell(
     choice, winner = search.decided()
     write_json(run.grids / CHOICE_FILE, typed_settings.to_dict(choice))
     emit("choice", step=choice.step, weight=choice.weight, text=choice.sentence)
-    judged = winner.verdict.judged or any(one.retention is not None for one in [*choice.screened, *choice.confirmed])
+    judged = choice.certainty != "unknown"
     drift = judged and (choice.certainty == "doubtful" or winner.verdict.drift)
     return Scored(_text(choice), typed_settings.to_dict(choice), drift, judged)
 
@@ -239,8 +240,7 @@ class _Search:
             "likely": f"{kept}{beyond}. {winner.verdict.headline}.",
             "doubtful": f"it is the best of the {len(self.screened)} tried, but doubtful: "
             f"{broken or winner.verdict.headline.lower()} ({kept}{beyond}).",
-            "unknown": f"with none of the {len(self.screened)} tried can enough faces be measured, so this is only "
-            f"the usual choice. {winner.verdict.because}",
+            "unknown": f"{self._unmeasured()}. {winner.verdict.because}",
         }[certainty]
         choice = Choice(
             best.step,
@@ -254,6 +254,13 @@ class _Search:
             winner.verdict.kind,
         )
         return choice, winner
+
+    def _unmeasured(self) -> str:
+        """What an unknown choice is, where none of the confirmed cells could be measured."""
+        if any(one.retention is not None for one in self._candidates()):
+            return "on fresh seeds too few faces can be measured, so this is not confirmed"
+        tried = len(self.screened)
+        return f"with none of the {tried} tried can enough faces be measured, so this is only the usual choice"
 
     def _advice(self, winner: Report) -> str:
         """What else to do; nothing where it is a cell that was tried, or one that cannot be."""

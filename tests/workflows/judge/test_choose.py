@@ -181,6 +181,26 @@ def test_too_few_photos_are_no_drift_but_no_verdict(copied, eye, paint):
     assert (result.drift, result.judged) == (False, False)
 
 
+def test_too_few_faces_on_fresh_seeds_are_no_verdict_although_the_screening_measured_some(run, eye, paint, monkeypatch):
+    """Five faces are screened, four confirmed."""
+    paint(lambda cell, seed: True)
+    painter = grid_run.DiffusersPainter
+
+    class Losing(painter):
+        def picture(self, cell):
+            return Image.new("RGB", (160, 160), "grey") if cell.seed >= 5004 else super().picture(cell)
+
+    monkeypatch.setattr(grid_run, "DiffusersPainter", Losing)
+    result = _choose(run, eye, steps=[3], weights=(1.0,))
+    assert result.values["screened"][0]["retention"] is not None
+    assert [(one["retention"], one["counted"]) for one in result.values["confirmed"]] == [(None, 4)]
+    assert result.values["certainty"] == "unknown"
+    assert (result.drift, result.judged) == (False, False)
+    assert result.values["sentence"].startswith(
+        "Keep step 3 at weight 1: on fresh seeds too few faces can be measured, so this is not confirmed. "
+    )
+
+
 @pytest.mark.parametrize("lost", [2, 4])
 def test_lost_faces_do_not_end_the_search(run, eye, paint, lost, monkeypatch):
     """Of six pictures two or four show no face: more are painted than a verdict needs."""
