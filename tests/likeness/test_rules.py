@@ -51,6 +51,7 @@ WEAK = {
 }  # fmt: skip
 UNDER = {"retention": 0.7, "retention_best": 0.7, "drifting": 8, "under_keep": 8, "as_strangers": 4.0, "ok": 12}
 NO_RUN = {"step": None, "later": None, "earlier": None, "midway": None, "more": None, "half": None, "fallen": None}
+FEW_LOST = {"lost": 4, "lost_share": 0.2}
 IGNORED = {"followed": 0.1, "mutual": 0.84, "asked_given": 3}
 LAST, FIRST = {"later": None}, {"earlier": None}
 NO_BASE = {"uplift": None, "uplift_p": None, "mutual_base": None, "mutual_like": None, "base_no_face_share": None}
@@ -83,11 +84,11 @@ CASES = {
     "trained on in vain": {**WEAK, **LAST, "gained": 0.01},
     "no effect, later step": {**WEAK, "uplift": 0.01},
     "no effect": {**WEAK, **LAST, "uplift": 0.01},
-    "no effect, outside a run": {**WEAK, **NO_RUN, "uplift": 0.01},
+    "not this person": {**WEAK, **NO_RUN},
+    "no effect, outside a run": {**WEAK, **NO_RUN, **FEW_LOST, "uplift": 0.01},
     "undertrained, later step": WEAK,
     "undertrained": {**WEAK, **LAST},
-    "weak, outside a run": {**WEAK, **NO_RUN},
-    "not this person": {**WEAK, **NO_RUN, **NO_BASE},
+    "weak, outside a run": {**WEAK, **NO_RUN, **FEW_LOST},
     "copies, earlier step": {"copies": 4, "copies_share": 0.2, "copied": "07.jpg"},
     "copies": {"copies": 4, "copies_share": 0.2, "copied": "07.jpg", **FIRST},
     "follows no prompt, class pictures": {**IGNORED, "class_photos": True},
@@ -120,7 +121,7 @@ CASES = {
     "leak": {"leak": 3},
     "consistent within the base": {"ceiling_retention": 0.6, "retention": 0.55},
     "consistent": {},
-    "weak": {**WEAK, "lost": 4, "lost_share": 0.2, "under_keep": 3, "as_strangers": 2.0, **NO_RUN, **NO_BASE},
+    "weak": {**WEAK, **FEW_LOST, "under_keep": 3, "as_strangers": 2.0, **NO_RUN, **NO_BASE},
 }  # fmt: skip
 NOTE_CASES = {
     "mixed photos": {"photos_outliers": 3},
@@ -258,6 +259,18 @@ def test_an_overtrained_lora_that_drifts_too_is_seen_by_scripts(why):
     made = judge(changed(CLEAN, **UNDER, **why))
     assert (made.kind, made.drift) == ("overtrained", True)
     assert not judge(changed(CLEAN, **why)).drift
+
+
+@pytest.mark.parametrize("base", [{"uplift": 0.06}, {"uplift": 0.01}, NO_BASE], ids=["uplift", "no uplift", "no base"])
+def test_outside_a_run_not_this_person_is_said_where_most_faces_are_lost_and_only_there(base):
+    known = {**WEAK, **NO_RUN, **base}
+    made = judge(changed(CLEAN, **known))
+    assert (made.kind, made.headline) == ("not this person", "Not this person")
+    assert "18 of 20 faces" in made.because
+    assert judge(changed(CLEAN, **{**WEAK, **base})).kind == ("undertrained" if base["uplift"] else "not this person")
+    for share in (0.0, 0.45):
+        made = judge(changed(CLEAN, **{**known, "lost": round(20 * share), "lost_share": share}))
+        assert (made.kind, made.drift) == ("drift", True)
 
 
 def test_what_was_trained_on_in_vain_is_not_told_to_train_on_again():
