@@ -211,6 +211,29 @@ def test_a_note_appears_beside_the_verdict(name):
     assert "None" not in made.notes[0]
 
 
+def test_the_note_on_turned_heads_says_how_many_are_good_from_the_front():
+    """Thirteen of sixteen: no alarm, and not simply good."""
+    known = {"under_keep": 5, "ahead": 16, "ahead_under": 3, "aside": 4, "aside_under": 2}
+    (note,) = judge(changed(CLEAN, **known)).notes
+    assert note.startswith("From the front 13 of 16 faces are clearly this person; 2 of 4 turned heads lie under the ")
+    assert judge(changed(CLEAN, **{**known, "ahead": 0, "ahead_under": 0})).notes == []
+
+
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [
+        (1, "In 1 of 20 pictures the face cannot be judged: it is painted or drawn."),
+        (4, "In 4 of 20 pictures the face cannot be judged: most often it is painted or drawn."),
+    ],
+)
+def test_what_hides_most_faces_is_not_said_of_all(count, said):
+    """Only the most frequent of what hides them is kept."""
+    (note,) = judge(changed(CLEAN, hidden=count, hidden_share=count / 20, hidden_by="painted")).notes
+    assert note == said
+    made = judge(changed(CLEAN, **CASES["hidden faces"]))
+    assert made.because == "In 12 of 20 pictures the face cannot be judged: most often something covers the eyes."
+
+
 @pytest.mark.parametrize("part", [*RULES, *NOTES], ids=lambda part: part.name)
 def test_words_name_facts(part):
     known = {*flat(Facts())}
