@@ -234,7 +234,7 @@ class _Search:
         )
         kept = f"{min(1.0, max(0.0, best.retention or 0.0)):.0%} of the identity on fresh seeds"
         broken = " and ".join(_BROKEN.get(one, one) for one in best.broken)
-        beyond = f"; surely better than {sure} of the {len(others)} next best" if others else ""
+        beyond = _surely_better(sure, len(others))
         said = {
             "sure": f"{kept}{beyond}. {winner.verdict.headline}.",
             "likely": f"{kept}{beyond}. {winner.verdict.headline}.",
@@ -294,6 +294,15 @@ def spread_over(steps: Sequence[int], count: int) -> list[int]:
         return list(steps)
     places = np.unique(np.linspace(0, len(steps) - 1, count).round().astype(int))
     return [steps[place] for place in places]
+
+
+def _surely_better(sure: int, others: int) -> str:
+    """How many of the other confirmed cells the chosen one is surely better than, in words; empty for none."""
+    if not sure:
+        return ""
+    if sure < others:
+        return f"; surely better than {sure} of the {others} next best"
+    return f"; surely better than the {'next best' if others == 1 else f'{others} next best'}"
 
 
 def _text(choice: Choice) -> str:

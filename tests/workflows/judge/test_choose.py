@@ -137,7 +137,7 @@ def test_of_equal_cells_the_smallest_step_and_then_the_smallest_weight(run, eye,
     result = _choose(run, eye)
     assert (result.values["step"], result.values["weight"]) == (2, 1.0)
     assert [(one["step"], one["weight"]) for one in result.values["confirmed"]] == [(2, 1.0), (3, 0.6), (3, 1.0)]
-    assert "; surely better than 0 of the 2 next best." in result.text
+    assert "better than" not in result.text
     assert result.values["worse_p"] == [1.0, 1.0, 1.0]
 
 
@@ -148,7 +148,7 @@ def test_what_was_luck_on_the_screenings_seeds_is_not_kept(run, eye, paint):
     assert [(one["step"], one["weight"]) for one in result.values["confirmed"]] == [(2, 0.6), (3, 1.0)]
     assert (result.values["step"], result.values["weight"]) == (3, 1.0)
     assert result.values["worse_p"] == [pytest.approx(2 / 2**CONFIRMING), 1.0]  # Wilcoxon: all of one sign
-    assert "; surely better than 1 of the 1 next best." in result.text
+    assert "; surely better than the next best." in result.text
 
 
 def test_what_does_not_hold_on_fresh_seeds_is_doubtful(run, eye, paint):
@@ -218,14 +218,33 @@ def test_lost_faces_do_not_end_the_search(run, eye, paint, lost, monkeypatch):
     assert result.values["certainty"] != "unknown"
 
 
-def test_what_the_best_advises_is_tried_too(run, eye, paint, monkeypatch):
+def test_than_how_many_others_the_choice_is_better():
+    assert choose._surely_better(0, 2) == choose._surely_better(0, 0) == ""
+    assert choose._surely_better(1, 2) == "; surely better than 1 of the 2 next best"
+    assert choose._surely_better(2, 2) == "; surely better than the 2 next best"
+    assert choose._surely_better(1, 1) == "; surely better than the next best"
+
+
+@pytest.mark.parametrize(
+    ("action", "value", "tried"),
+    [("test_step", 3.0, [2, 3]), ("test_step", 7.0, [2]), ("train_more", 3.0, [2])],
+    ids=["a saved step", "a step that is not there", "other advice"],
+)
+def test_what_the_best_advises_is_tried_too(run, eye, paint, monkeypatch, action, value, tried):
     """A step that is advised is never one that was left out."""
     paint(lambda cell, seed: True)
+    judge = choose.paint_and_score
+
+    def advising(*arguments):
+        found = judge(*arguments)
+        verdict = replace(found.report.verdict, action=action, value=value, advice="Test the other checkpoint.")
+        return replace(found, report=replace(found.report, verdict=verdict))
+
+    monkeypatch.setattr(choose, "paint_and_score", advising)
     monkeypatch.setattr(choose, "CHECKPOINTS", 1)  # of two saved ones the first alone is planned
-    monkeypatch.setattr(choose._Search, "advised", lambda search: 3)
     result = _choose(run, eye, weights=(1.0,))
-    assert [(one["step"], one["weight"]) for one in result.values["screened"]] == [(2, 1.0), (3, 1.0)]
-    assert "Test the" not in result.values["sentence"]
+    assert [(one["step"], one["weight"]) for one in result.values["screened"]] == [(step, 1.0) for step in tried]
+    assert ("Test the" in result.values["sentence"]) is (action == "train_more")
 
 
 def test_pictures_of_other_tests_of_the_run_are_not_painted_again(run, eye, paint):
