@@ -118,9 +118,10 @@ def _exif_of(image: Image.Image) -> _Exif:
     """The texts in a picture's EXIF; empty where it is damaged."""
     try:
         exif = Image.Image.getexif(image)  # the one of PNG would decode the pixels, to look behind them
-        comment = exif.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.UserComment)
+        inner = exif.get_ifd(ExifTags.IFD.Exif)  # type: ignore[no-untyped-call, unused-ignore]
         names = (ExifTags.Base.Make, ExifTags.Base.Model, ExifTags.Base.Software)
-        return _Exif(*(_text(exif.get(name)) for name in names), comment=_comment(comment))
+        make, model, software = (_text(exif.get(name)) for name in names)
+        return _Exif(make, model, software, _comment(inner.get(ExifTags.Base.UserComment)))
     except Exception:  # Pillow's readers raise anything on a damaged file
         return _Exif()
 

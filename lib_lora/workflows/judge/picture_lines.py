@@ -63,6 +63,9 @@ class CharacterLines:
 
     Attributes:
         photos: the lines of pictures that were not painted.
+
+    Raises:
+        UserError: there is no file `base`.
     """
 
     def __init__(
@@ -74,6 +77,12 @@ class CharacterLines:
         given: Sequence[Measured] = (),
         base: str | None = None,
     ) -> None:
+        if base is not None and base != PHOTOS and not Path(base).is_file():
+            raise UserError(
+                f"There is no file {base}; name the checkpoint that painted the pictures, or say {PHOTOS!r}.",
+                code="base-model-missing",
+                file=base,
+            )
         self.photos = lines_for(template, given=given)
         self._folder, self._engine, self._template, self._ruler = folder, engine, template, ruler
         self._given, self._base = given, base
@@ -88,7 +97,7 @@ class CharacterLines:
             origins: what the file of each says.
 
         Raises:
-            UserError: the checkpoint that was named is none, or its VAE cannot be used.
+            UserError: the file that was named is no checkpoint, or its VAE cannot be used.
         """
         read = [origin for origin in origins if origin.size != (0, 0)]
         if self._base == PHOTOS or not read:
@@ -169,12 +178,6 @@ class CharacterLines:
 
     def _of_checkpoint(self, base: Path, pictures: Sequence[Measured], read: Sequence[Origin]) -> PictureLines:
         """Of pictures that a checkpoint painted, as the user says."""
-        if not base.is_file():
-            raise UserError(
-                f"There is no file {base}; name the checkpoint that painted the pictures, or say {PHOTOS!r}.",
-                code="base-model-missing",
-                file=base,
-            )
         origin = Origin("painted", base=base.stem)
         if best := knows_most(fitting(self._judged_grids(), origin, frozenset(one.size for one in read))):
             return replace(self.of_grid(best), painted=origin)
