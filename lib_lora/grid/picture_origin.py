@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +21,7 @@ from lib_lora.character.photo_files import formats_of
 from lib_lora.files import opened, printable
 
 Kind = Literal["painted", "photo", ""]
+OWN_VAE = "(own)"  # the one in the base model's file
 _LONGEST = 1 << 16  # characters of A1111's text
 _LONGEST_GRAPH = 1 << 20  # of ComfyUI's, which may have hundreds of nodes
 _LONGEST_NAME = 255  # of a file
@@ -46,7 +47,7 @@ class Origin:
         kind: "painted", "photo" (a camera wrote it), or empty.
         tool: that painted it, as far as the file says.
         base: file name of the base model without its ending, `base_hash` the first ten digits of its SHA-256.
-        vae: file name of a VAE that stood in for the base model's own.
+        vae: file name of a VAE that stood in for the base model's own, without its ending; `OWN_VAE` = that none did.
         prompt: without ``<lora:...>``.
         seed: of the initial noise; None = it does not say.
         lora: file name of the LoRA without its ending; empty where there is none, or more than one.
@@ -107,7 +108,7 @@ def origin_of(path: Path) -> Origin:
 def is_same_base(one: Origin, other: Origin) -> bool:
     """Whether nothing speaks against both being painted by one base model and VAE: what a file leaves out is no
     difference."""
-    if one.vae and other.vae and one.vae != other.vae:
+    if one.vae and other.vae and one.vae.casefold() != other.vae.casefold():
         return False
     if len(one.base_hash) == len(other.base_hash) == 10:
         return one.base_hash == other.base_hash
@@ -143,13 +144,23 @@ def _of_a1111(text: str, size: tuple[int, int]) -> Origin | None:
         "A1111",
         base=_stem(said.get("Model", "")),
         base_hash=digest.lower() if re.fullmatch("[0-9a-fA-F]{10}", digest) else "",
-        vae=_stem(said.get("VAE", "")),
+        vae=_vae(said),
         prompt=" ".join(_LORA.sub("", prompt).split()),
         seed=int(seed) if re.fullmatch(f"[0-9]{{1,{_DIGITS}}}", seed) else None,
         lora="" if weight is None else printable(lora),
         weight=1.0 if weight is None else weight,
         size=size,
     )
+
+
+def _vae(said: Mapping[str, str]) -> str:
+    """The VAE that A1111 painted with. It names one only where that is not the base model's own; it can be set to give
+    the hash alone, Forge counts VAEs and text encoders as "modules", and programs that borrow its form leave VAEs out.
+    """
+    modules = [value for name, value in said.items() if re.fullmatch(r"Module \d+", name)]
+    if name := said.get("VAE") or (modules[0] if len(modules) == 1 else ""):
+        return OWN_VAE if name.casefold() in ("none", "automatic") else _stem(name)
+    return "" if modules or "VAE hash" in said or said.get("Version", "").startswith("ComfyUI") else OWN_VAE
 
 
 def _values(line: str) -> dict[str, str]:

@@ -16,7 +16,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from lib_lora.character.photo_files import kinds
 from lib_lora.grid import picture_origin
-from lib_lora.grid.picture_origin import Origin, is_same_base, origin_of
+from lib_lora.grid.picture_origin import OWN_VAE, Origin, is_same_base, origin_of
 from lib_lora.pictures import Cell, parameters, save_picture
 
 A1111 = (
@@ -56,6 +56,24 @@ def test_our_own_pictures(tmp_path):
     one, other = origin_of(tmp_path / "a.png"), origin_of(tmp_path / "b.png")
     assert (one.prompt, one.seed, one.lora, one.weight, one.base) == ("photo of mrxa", 7, "mara, 2", 0.6, "")
     assert other.base == 'sd, "15"'
+    assert other.vae == OWN_VAE
+
+
+@pytest.mark.parametrize(
+    ("more", "vae"),
+    [
+        ("", OWN_VAE),
+        (", VAE: None", OWN_VAE),
+        (", VAE hash: 235745af8d, VAE: sd/Vae-ft.mse.safetensors", "Vae-ft.mse"),
+        (", VAE hash: 235745af8d", ""),
+        (", Module 1: Vae-ft, Version: f2.0", "Vae-ft"),
+        (", Module 1: Vae-ft, Module 2: clip_l, Version: f2.0", ""),
+        (", Version: ComfyUI", ""),
+    ],
+)
+def test_which_vae(tmp_path, more, vae):
+    text = f"a\nSteps: 20, Model: m{more}"
+    assert origin_of(_png(tmp_path / "a.png", parameters=text)).vae == vae
 
 
 def test_comfyui_in_png_and_webp(tmp_path):
@@ -243,3 +261,6 @@ def test_what_is_not_said_is_no_difference():
     assert not is_same_base(Origin("painted", base="dream", base_hash="ffffffffff"), known)
     assert not is_same_base(Origin("painted", base="other"), known)
     assert not is_same_base(Origin("painted", vae="a"), Origin("painted", vae="b"))
+    assert not is_same_base(Origin("painted", base="m", vae="vae-ft-mse"), Origin("painted", base="m", vae=OWN_VAE))
+    assert is_same_base(Origin("painted", base="m", vae="VAE-ft"), Origin("painted", base="m", vae="vae-FT"))
+    assert is_same_base(Origin("painted", base="m", vae="vae-ft"), Origin("painted", base="m"))

@@ -16,7 +16,7 @@ from PIL import Image
 from lib_lora.character.photo_files import list_photos
 from lib_lora.errors import UserError
 from lib_lora.faces.face import FaceEngine
-from lib_lora.grid.picture_origin import Origin, is_same_base, origin_of
+from lib_lora.grid.picture_origin import OWN_VAE, Origin, is_same_base, origin_of
 from lib_lora.likeness.measure.calibration import Calibration
 from lib_lora.likeness.measure.face_measure import Measured, Measurer
 from lib_lora.likeness.measure.template import Template
@@ -115,13 +115,13 @@ class CharacterLines:
                 "Judge photos and painted pictures apart",
             )
         if not all(is_same_base(one, other) for one in painted for other in painted):
-            names = sorted({origin.base or origin.base_hash for origin in painted} - {""})
+            names = sorted({_painter_of(origin) for origin in painted} - {""})
             return self._refused(
-                f"these pictures were painted with different base models ({', '.join(names)}), which show a face with "
-                "different exactness",
-                "Judge the pictures of each base model apart",
+                f"these pictures were painted with different base models or VAEs ({'; '.join(names)}), which show a "
+                "face with different exactness",
+                "Judge the pictures of each base model and VAE apart",
             )
-        return self._of_painted(max(painted, key=lambda one: (bool(one.base_hash), bool(one.base))), read)
+        return self._of_painted(max(painted, key=_known), read)
 
     def of_grid(self, grid: JudgedGrid) -> PictureLines:
         """The lines that a grid has drawn."""
@@ -137,12 +137,12 @@ class CharacterLines:
         sizes = frozenset(one.size for one in read)
         grids = self._judged_grids()
         found = fitting(grids, origin, sizes)
-        named = f" with {origin.base}" if origin.base else ""
+        named = f" with {_painter_of(origin)}" if _painter_of(origin) else ""
         at = " and ".join(f"{wide} x {high}" for wide, high in sorted(sizes)[:3]) + (", ..." if len(sizes) > 3 else "")
         if any(not is_same_base(one.painted, other.painted) for one in found for other in found):
             return self._refused(
-                "these pictures were painted, their files do not say with which base model, and there are test grids "
-                "of several",
+                "these pictures were painted, their files do not say with which base model and VAE, and there are test "
+                "grids of several",
                 "Name the base model's file (--base), and judge again",
             )
         if best := knows_most(found):
@@ -178,7 +178,8 @@ class CharacterLines:
 
     def _of_checkpoint(self, base: Path, pictures: Sequence[Measured], read: Sequence[Origin]) -> PictureLines:
         """Of pictures that a checkpoint painted, as the user says."""
-        origin = Origin("painted", base=base.stem)
+        vaes = {one.vae for one in read}
+        origin = Origin("painted", base=base.stem, vae=vaes.pop() if len(vaes) == 1 else "")
         if best := knows_most(fitting(self._judged_grids(), origin, frozenset(one.size for one in read))):
             return replace(self.of_grid(best), painted=origin)
         counted = [item.score.face.px for item in pictures if item.score.face and item.score.counts]
@@ -202,6 +203,18 @@ class CharacterLines:
         if self.photos.lines is None:  # what is wrong with the photos comes first
             return PictureLines(self.photos)
         return PictureLines(replace(self.photos, lines=None, refusal=why, remedy=remedy))
+
+
+def _painter_of(origin: Origin) -> str:
+    """The base model, and a VAE that stood in for its own, in words; empty where neither is known."""
+    base = origin.base or origin.base_hash
+    vae = f"the VAE {origin.vae}" if origin.vae not in ("", OWN_VAE) else ""
+    return " and ".join(part for part in (base, vae) if part)
+
+
+def _known(origin: Origin) -> tuple[bool, bool, bool]:
+    """Of two origins of one base model the one that says more is the greater."""
+    return bool(origin.base_hash), bool(origin.base), bool(origin.vae)
 
 
 def _said(pictures: Sequence[Measured], calibration: Calibration) -> tuple[list[Status], int]:

@@ -217,6 +217,28 @@ def test_another_size_or_base_model_is_no_verdict_but_a_sentence(judgeable, pain
         assert what in one["refusal"]
 
 
+def test_another_vae_is_no_verdict_but_a_sentence(judgeable, painted, moved, root, eye):
+    """The grid was painted with the base model's own VAE, of which the files say nothing."""
+    cell = planned(json.loads((painted.folder / "plan.json").read_text(encoding="utf-8"))["lora"][0])
+    base = Path(judgeable.file.base.path).stem
+    files = sorted(moved.iterdir())
+    for path in files:
+        with Image.open(path) as picture:
+            picture.load()
+        save_picture(
+            path, picture, cell, parameters(cell, base) + ", VAE hash: 235745af8d, VAE: vae-ft-mse.safetensors"
+        )
+    found = _score(root, moved, eye)
+    assert not found.judged
+    assert f"with {base} and the VAE vae-ft-mse," in found.values["verdict"]["because"]
+    assert "no test grid was painted with it" in found.values["verdict"]["because"]
+    with Image.open(files[0]) as picture:
+        picture.load()
+    save_picture(files[0], picture, cell, parameters(cell, base))
+    mixed = _score(root, moved, eye).values["verdict"]["because"]
+    assert f"different base models or VAEs ({base}; {base} and the VAE vae-ft-mse)" in mixed
+
+
 def _stripped(moved: Path) -> None:
     for path in moved.iterdir():
         with Image.open(path) as picture:
