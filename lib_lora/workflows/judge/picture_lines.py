@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 
 from PIL import Image
@@ -24,9 +25,12 @@ from lib_lora.likeness.measure.vae_ceiling import Ceiling, Reconstruct, ceiling_
 from lib_lora.likeness.verdict.facts import Status, statuses
 from lib_lora.likeness.verdict.picture_set import likenesses
 from lib_lora.likeness.verdict.rules import HALF, KEPT
+from lib_lora.models.reading.file_hashes import remembered_sha256
 from lib_lora.workflows.judge.judged_grids import JudgedGrid, fitting, judged_grids, knows_most, lines_for
 from lib_lora.workspace.workspace import CharacterFolder
 
+_STEP = 16  # pixels to which the sizes of faces are rounded, so that lines need not be drawn anew for each picture
+_REMEMBERED = 64  # sets of face sizes whose lines a scorer remembers
 PHOTOS = "photos"  # instead of a base model: the pictures were not painted
 _NAME_BASE = "name that base model's file (--base), or test the LoRA with it at this size, and judge again"
 
@@ -41,6 +45,7 @@ class PictureLines:
         ceiling: the photos after the base model's VAE; empty where that was not measured.
         painted: what is known of who painted the pictures; None for photos, or where nothing is known.
         note: by what they are judged, in one sentence.
+        base: file name of the base model that painted the pictures; empty where that is not known.
     """
 
     calibration: Calibration
@@ -48,6 +53,7 @@ class PictureLines:
     ceiling: list[Ceiling] = field(default_factory=list)
     painted: Origin | None = None
     note: str = ""
+    base: str = ""
 
 
 class CharacterLines:
@@ -88,6 +94,7 @@ class CharacterLines:
         self._given, self._base = given, base
         self._grids: tuple[list[tuple[str, int]], list[JudgedGrid]] = ([], [])
         self._vae: Reconstruct | None = None
+        self._ceiling = lru_cache(_REMEMBERED)(self._ceiling_at)
 
     def of(self, pictures: Sequence[Measured], origins: Sequence[Origin]) -> PictureLines:
         """The lines for a set of pictures.
@@ -121,7 +128,16 @@ class CharacterLines:
                 "face with different exactness",
                 "Judge the pictures of each base model and VAE apart",
             )
-        return self._of_painted(max(painted, key=_known), read)
+        drawn = self._of_painted(max(painted, key=_known), painted)
+        silent = [one.size != (0, 0) and not one.kind for one in origins]
+        unknown = [picture for picture, is_it in zip(pictures, silent, strict=True) if is_it]
+        if unknown and drawn.calibration.lines and _said(unknown, drawn.calibration) != _said(unknown, self.photos):
+            return self._refused(
+                f"{len(unknown)} of these pictures do not say whether they were painted, and by the lines of the test "
+                "grid, which hold for the others, they are judged otherwise than photos are",
+                "Judge them apart, or name the base model's file (--base) if all were painted",
+            )
+        return drawn
 
     def of_grid(self, grid: JudgedGrid) -> PictureLines:
         """The lines that a grid has drawn."""
@@ -131,10 +147,12 @@ class CharacterLines:
             grid.report.ceiling,
             grid.painted,
             f"Judged by the lines of the test grid {grid.folder}.",
+            grid.report.subject.base,
         )
 
-    def _of_painted(self, origin: Origin, read: Sequence[Origin]) -> PictureLines:
-        sizes = frozenset(one.size for one in read)
+    def _of_painted(self, origin: Origin, painted: Sequence[Origin]) -> PictureLines:
+        """Of pictures that say that they were painted; `origin` is what they say together."""
+        sizes = frozenset(one.size for one in painted)
         grids = self._judged_grids()
         found = fitting(grids, origin, sizes)
         named = f" with {_painter_of(origin)}" if _painter_of(origin) else ""
@@ -178,18 +196,23 @@ class CharacterLines:
 
     def _of_checkpoint(self, base: Path, pictures: Sequence[Measured], read: Sequence[Origin]) -> PictureLines:
         """Of pictures that a checkpoint painted, as the user says."""
-        vaes = {one.vae for one in read}
-        origin = Origin("painted", base=base.stem, vae=vaes.pop() if len(vaes) == 1 else "")
+        vaes, digest = {one.vae for one in read}, remembered_sha256(base, self._folder.workspace.hashes)
+        origin = Origin("painted", base=base.stem, base_hash=digest[:10], vae=vaes.pop() if len(vaes) == 1 else "")
         if best := knows_most(fitting(self._judged_grids(), origin, frozenset(one.size for one in read))):
             return replace(self.of_grid(best), painted=origin)
         counted = [item.score.face.px for item in pictures if item.score.face and item.score.counts]
         sizes = counted or [item.score.face.px for item in pictures if item.score.face]
-        self._vae = self._vae or _vae_of(base)
-        photos = list_photos(self._folder.photos)
-        top = ceiling_of(self._engine, self._template, photos, sizes, self._vae) if sizes else []
+        top = self._ceiling(base, tuple(sorted(max(1, round(px / _STEP)) * _STEP for px in sizes)))
         lines = lines_for(self._template, given=self._given, ceiling=scores_of(top) if top else None)
         note = f"Judged by what the VAE of {base.name} lets through of the photos at the size of these faces."
-        return PictureLines(lines, None, top, origin, note)
+        return PictureLines(lines, None, top, origin, note, base.name)
+
+    def _ceiling_at(self, base: Path, sizes: tuple[int, ...]) -> list[Ceiling]:
+        """The photos after the VAE of a checkpoint, at these face sizes in pixels; empty where there are none."""
+        if not sizes:
+            return []
+        self._vae = self._vae or _vae_of(base)
+        return ceiling_of(self._engine, self._template, list_photos(self._folder.photos), sizes, self._vae)
 
     def _judged_grids(self) -> list[JudgedGrid]:
         """All of the character's, read again only where one has changed."""
