@@ -161,6 +161,7 @@ class _Search:
 
     Attributes:
         screened: the report of each cell that was screened, `confirmed` of each that was painted on fresh seeds.
+        comparable: false where a whole test draws no lines; then no other cell is painted, for none can be judged.
     """
 
     def __init__(
@@ -171,6 +172,7 @@ class _Search:
         self._rounds = grid_run.emit = SearchProgress(emit, [])
         self.screened: dict[tuple[int, float], GridReport] = {}
         self.confirmed: dict[tuple[int, float], GridReport] = {}
+        self.comparable = True
 
     @property
     def steps(self) -> set[int]:
@@ -196,6 +198,10 @@ class _Search:
         for one in asked:
             found = self._grid(one)
             if one is whole:
+                if found.report.calibration.lines is None:
+                    self.comparable = False
+                    self.screened[cells[-1]] = found
+                    return
                 continue
             if found.report.facts.pictures.counted < LEAST_FACES and one.count < whole.count:
                 found = self._grid(replace(one, count=whole.count))  # enough prompts for the loss of most faces
@@ -203,7 +209,8 @@ class _Search:
 
     def confirm(self) -> None:
         """Paint the best of the screened cells again."""
-        tries = [(one.step, one.weight) for one in to_confirm(self._candidates(), CONFIRMED)]
+        best = to_confirm(self._candidates(), CONFIRMED) if self.comparable else []
+        tries = [(one.step, one.weight) for one in best]
         tries = [cell for cell in tries if cell not in self.confirmed]
         asked = [self._asked(cell, FRESH_SEED, True) for cell in tries]
         self._rounds.replan(self._grid_run.to_paint([self._grid_run.plan(one) for one in asked]))
@@ -239,8 +246,12 @@ class _Search:
             "likely": f"{kept}{beyond}. {winner.verdict.headline}.",
             "doubtful": f"it is the best of the {len(self.screened)} tried, but doubtful: "
             f"{broken or winner.verdict.headline.lower()} ({kept}{beyond}).",
-            "unknown": f"with none of the {len(self.screened)} tried can enough faces be measured, so this is only "
-            f"the usual choice. {winner.verdict.because}",
+            "unknown": (
+                f"with none of the {len(self.screened)} tried can enough faces be measured"
+                if self.comparable
+                else "no step and weight can be judged"
+            )
+            + f", so this is only the usual choice. {winner.verdict.because}",
         }[certainty]
         choice = Choice(
             best.step,
@@ -263,10 +274,11 @@ class _Search:
         return f" {verdict.advice}"
 
     def _best(self) -> tuple[Candidate, GridReport]:
-        """The best confirmed cell and its report."""
-        known = {(one.step, one.weight): one for one in (candidate(found.report) for found in self.confirmed.values())}
-        best = choose(list(known.values())) or least_broken(list(known.values()))
-        return best, self.confirmed[best.step, best.weight]
+        """The best confirmed cell and its report; where none can be judged, the one that was tried."""
+        found = self.confirmed or self.screened
+        known = [candidate(one.report) for one in found.values()]
+        best = choose(known) or least_broken(known)
+        return best, found[best.step, best.weight]
 
     def _candidates(self) -> list[Candidate]:
         return with_front([candidate(self.screened[cell].report) for cell in sorted(self.screened)])

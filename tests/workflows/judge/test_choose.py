@@ -14,15 +14,17 @@ import pytest
 from faults import raises
 from PIL import Image
 from remembering import Remembering
+from report_toys import full
 
 from lib_lora.cli import DRIFTS, NO_VERDICT
 from lib_lora.files import read_json
 from lib_lora.likeness.report.report import Report
+from lib_lora.likeness.verdict.facts import from_flat
 from lib_lora.runs.events import EventLog, read_events
 from lib_lora.training.plan.run_file import Run, load_run
 from lib_lora.workflows.judge import choose, grid_run
 from lib_lora.workflows.judge.choose import ChoiceRequest, choose_cell, spread_over
-from lib_lora.workflows.judge.grid_report import read_report
+from lib_lora.workflows.judge.grid_report import GridReport, read_report
 from lib_lora.workflows.judge.grid_run import GridRequest
 from lib_lora.workflows.judge.test_grid import paint_and_score
 
@@ -76,6 +78,29 @@ def paint(monkeypatch, fake_painter):
 
         monkeypatch.setattr(grid_run, "DiffusersPainter", Painter)
         return painted
+
+    return use
+
+
+@pytest.fixture
+def judge(monkeypatch):
+    """judge(say): no picture is painted and no face is looked at; a grid's report is what `say` makes of one that is
+    well, and of what was asked. Returns the cells that were asked for, with the number of prompts."""
+
+    def use(say: Callable[[Report, GridRequest], Report]) -> list[tuple[int, float, int]]:
+        judged = []
+
+        def judge_at_once(run, asked, *arguments):
+            judged.append((asked.step, asked.weight, asked.count))
+            facts = {
+                "step": asked.step, "weight": asked.weight, "pictures": asked.count, "read": asked.count,
+                "counted": asked.count, "retention": 0.9, "retention_best": 0.9,
+            }  # fmt: skip
+            report = say(replace(full(), facts=from_flat(facts)), asked)
+            return GridReport(run.grids / "001", Path("none.png"), report)
+
+        monkeypatch.setattr(choose, "paint_and_score", judge_at_once)
+        return judged
 
     return use
 
@@ -177,8 +202,39 @@ def test_too_few_photos_are_no_drift_but_no_verdict(copied, eye, paint):
     paint(lambda cell, seed: True)
     result = _choose(load_run(copied.run), eye, steps=[3], weights=(1.0,))
     assert (result.values["step"], result.values["weight"], result.values["certainty"]) == (3, 1.0, "unknown")
-    assert "with none of the 1 tried can enough faces be measured" in result.values["sentence"]
+    assert result.text.startswith(
+        "Keep step 3 at weight 1: no step and weight can be judged, so this is only the usual choice. Only 4 photos "
+    )
     assert (result.drift, result.judged) == (False, False)
+
+
+def test_photos_that_allow_no_verdict_end_the_search_with_the_first_test(copied, eye, paint):
+    """No other cell would say more, and each takes minutes."""
+    painted = paint(lambda cell, seed: True)
+    run = load_run(copied.run)
+    result = _choose(run, eye)
+    assert {where and where[:2] for where in painted} == {None, (3, 1.0)}
+    assert {where[2] for where in painted if where} == set(range(1000, 1000 + CONFIRMING))
+    assert [len(result.values[part]) for part in ("screened", "confirmed", "worse_p")] == [1, 0, 0]
+    assert Path(result.values["report"]).is_file()
+
+
+def test_a_character_no_photo_of_whom_shows_a_face_gets_an_answer_too(run, eye, paint):
+    for path in run.character_folder.photos.glob("*.*"):
+        if path.suffix != ".txt":
+            Image.new("RGB", (64, 64), "grey").save(path)
+    painted = paint(lambda cell, seed: True)
+    result = _choose(run, eye)
+    assert (result.values["step"], result.values["weight"], result.values["certainty"]) == (3, 1.0, "unknown")
+    assert (result.drift, result.judged) == (False, False)
+    painted.clear()
+    assert _choose(run, eye) == result
+    file = Path(result.values["report"])
+    values = read_json(file)
+    values["facts"] |= {"step": None, "earlier": None}  # as earlier versions wrote it
+    file.write_text(json.dumps(values), encoding="utf-8")
+    assert _choose(run, eye) == result
+    assert painted == []
 
 
 @pytest.mark.parametrize("lost", [2, 4])
