@@ -204,7 +204,8 @@ class _Search:
                     return
                 continue
             if found.report.facts.pictures.counted < LEAST_FACES and one.count < whole.count:
-                found = self._grid(replace(one, count=whole.count))  # enough prompts for the loss of most faces
+                more = replace(one, count=whole.count)  # enough prompts for the loss of most faces
+                found = self._grid(more, self._grid_run.to_paint([self._grid_run.plan(more)])[0])
             self.screened[one.step, one.weight] = found
 
     def confirm(self) -> None:
@@ -288,8 +289,8 @@ class _Search:
         count = max(self._request.count, len(PROMPTS)) if whole else self._request.count
         return GridRequest(*cell, self._request.grid_steps, count, seed, leak=whole)
 
-    def _grid(self, asked: GridRequest) -> GridReport:
-        self._rounds.begin(f"step {asked.step:,} at weight {asked.weight:g}")
+    def _grid(self, asked: GridRequest, unplanned: int | None = None) -> GridReport:
+        self._rounds.begin(f"step {asked.step:,} at weight {asked.weight:g}", unplanned)
         return paint_and_score(self._run, asked, self._rounds, False, self._grid_run, self._engine)
 
 

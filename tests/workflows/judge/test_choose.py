@@ -388,6 +388,26 @@ def test_the_time_left_is_that_of_the_whole_search(run, eye, paint):
     assert (again[-1]["done"], again[-1]["total"]) == (0, 0)  # all is there
 
 
+def test_a_cell_that_takes_more_prompts_is_counted_besides(run, eye, judge):
+    """Too few faces can be measured on the first prompts."""
+
+    def few(report, asked):
+        counted = 4 if (asked.weight, asked.count) == (0.6, 5) else 5
+        pictures = replace(report.facts.pictures, counted=counted)
+        return replace(report, facts=replace(report.facts, pictures=pictures))
+
+    judged, seen = judge(few), []
+    _choose(run, eye, steps=[3], emit=lambda kind, **fields: seen.append(fields) if kind == "painting" else None)
+    assert judged[:4] == [(3, 1.0, CONFIRMING), (3, 0.6, 5), (3, 0.6, CONFIRMING), (3, 1.0, 5)]
+    texts = [one["text"] for one in seen[:4]]
+    assert texts[0] == "Round 1 of 6: step 3 at weight 1"
+    assert texts[1:] == ["Round 2 of 6: step 3 at weight 0.6", "Round 3 of 7: step 3 at weight 0.6",
+                         "Round 4 of 7: step 3 at weight 1"]  # fmt: skip
+    fresh = 3 * (CONFIRMING + 4) + CONFIRMING
+    # no file is painted here; the last cell is a part of the whole test
+    assert [one["total"] - fresh for one in seen[:4]] == [2 * CONFIRMING + 4 + 5, 5, 2 * CONFIRMING, 0]
+
+
 def test_what_only_an_interruption_saved_is_not_tried_unless_it_is_named(run, eye, paint):
     painted = paint(lambda cell, seed: True)
     events = run.events.read_text(encoding="utf-8")
