@@ -64,8 +64,9 @@ class Choice:
 
     Attributes:
         step, weight: of the winner.
-        certainty: "sure" = surely better than all others that were confirmed; "likely" = as good as any; "doubtful" =
-            the best there is, though it breaks a limit or its face does not hold; "unknown" = nothing can be measured.
+        certainty: "sure" = its face holds, and it surely keeps more of it than all others that were confirmed; "likely"
+            = its face holds, but another that was confirmed may keep as much, or there was no other; "doubtful" = the
+            best there is, though it breaks a limit or its face does not hold; "unknown" = nothing can be measured.
         sentence: the result in words.
         screened, confirmed: every cell that was tried, on few prompts and on all with fresh seeds.
         worse_p: for each confirmed cell the Holm-corrected p that it is as good as the winner.
