@@ -259,7 +259,7 @@ class _Search:
             best.step,
             best.weight,
             certainty,
-            f"Keep step {best.step} at weight {best.weight:g}: {said}{self._advice(winner)}",
+            f"Keep step {best.step} at weight {best.weight:g}: {said}{self._advice(best, winner)}",
             self._candidates(),
             with_front([candidate(final.report) for final in finals]),
             worse,
@@ -268,12 +268,12 @@ class _Search:
         )
         return choice, winner
 
-    def _advice(self, winner: Report) -> str:
-        """What else to do; nothing where it is a cell that was tried, or one that cannot be."""
+    def _advice(self, best: Candidate, winner: Report) -> str:
+        """What else to do; nothing where it is a cell that was tried."""
         verdict = winner.verdict
-        if verdict.action in ("keep", "test_step", "set_weight"):
-            return ""
-        return f" {verdict.advice}"
+        advised = {"test_step": (verdict.value, best.weight), "set_weight": (best.step, verdict.value)}
+        tried = verdict.action == "keep" or advised.get(verdict.action) in self.screened
+        return "" if tried else f" {verdict.advice}"
 
     def _best(self) -> tuple[Candidate, GridReport]:
         """The best confirmed cell and its report; where none can be judged, the one that was tried."""

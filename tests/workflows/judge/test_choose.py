@@ -270,6 +270,26 @@ def test_what_the_best_advises_is_tried_too(run, eye, paint, monkeypatch):
     assert "Test the" not in result.values["sentence"]
 
 
+@pytest.mark.parametrize(
+    ("action", "value", "tried"),
+    [
+        ("keep", None, True),
+        ("test_step", 3.0, True),
+        ("test_step", 2.0, False),
+        ("set_weight", 0.6, True),
+        ("set_weight", 0.8, False),
+        ("train_more", 3.0, False),
+    ],
+)
+def test_what_the_best_advises_is_said_unless_it_was_tried(run, eye, judge, action, value, tried):
+    judge(
+        lambda report, asked: replace(report, verdict=replace(report.verdict, action=action, value=value, advice="So."))
+    )
+    result = _choose(run, eye, steps=[3])
+    assert (result.values["step"], result.values["weight"]) == (3, 0.6)
+    assert result.values["sentence"].endswith(" So.") is not tried
+
+
 def test_pictures_of_other_tests_of_the_run_are_not_painted_again(run, eye, paint):
     painted = paint(lambda cell, seed: cell == (3, 1.0))
     paint_and_score(run, GridRequest(3, 0.6, 1, 5), _silent, engine=eye)
