@@ -19,7 +19,7 @@ from lib_lora.faces.opencv_engine import SFaceEngine
 from lib_lora.files import write_json
 from lib_lora.grid.cells import Painter
 from lib_lora.grid.paint_plan import PaintPlan
-from lib_lora.grid.prompts import PROMPTS
+from lib_lora.grid.prompts import PROMPTS, SCREENING
 from lib_lora.likeness.comparing.choice import (
     Candidate,
     candidate,
@@ -45,7 +45,6 @@ WEIGHTS = (0.6, 0.8, 1.0)
 CHECKPOINTS = 6
 FRESH_SEED = 5000  # no seed of the screening is among these
 CONFIRMED = 3
-SCREENING = 12  # prompts; a verdict needs five faces, and small base models lose half of them
 MORE_STEPS = 2  # saved steps that the best one's own advice names and that are tried besides
 CHOICE_FILE = "choice.json"
 Certainty = Literal["sure", "likely", "doubtful", "unknown"]
