@@ -58,7 +58,9 @@ def reopen(
         check_out(out)
         file = replace(file, out=str(out.absolute()))
     if steps is not None:
-        done = max(saved_steps(run), default=0)
+        # training goes on from the state, so the file of the last step need not be there
+        ended = (_ended_at(run) if run.states.is_dir() and any(run.states.iterdir()) else None) or 0
+        done = max([*saved_steps(run), ended])
         if steps <= done:
             raise UserError(
                 f"{run.folder} already has {done} steps; to continue, give --steps a larger number.",
@@ -66,7 +68,7 @@ def reopen(
                 folder=run.folder,
                 steps=done,
             )
-        restart = done if done and _ended_at(run) == done else file.restart
+        restart = done if done and ended == done else file.restart
         file = replace(file, settings=replace(file.settings, steps=steps), restart=restart)
     moved = replace(run, file=file)
     if base:

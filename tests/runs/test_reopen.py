@@ -111,6 +111,21 @@ def test_a_stopped_run_that_is_made_longer_stretches_its_schedule(copied):
     assert reopen(copied.run, steps=9).file.restart == 0
 
 
+def test_without_the_file_of_its_last_step_a_finished_run_is_a_finished_one(copied):
+    run = load_run(copied.run)
+    run.checkpoint(3).unlink()
+    with raises("run-has-more-steps", has=("3", "--steps")):
+        reopen(copied.run, steps=3)
+    assert reopen(copied.run, steps=6).file.restart == 3
+
+
+def test_a_continued_run_that_was_stopped_keeps_its_schedule(copied):
+    reopen(copied.run, steps=9)
+    run = load_run(copied.run)
+    run.checkpoint(5).write_bytes(run.checkpoint(3).read_bytes())  # as where it was stopped at step 5
+    assert reopen(copied.run, steps=12).file.restart == 3
+
+
 @pytest.mark.parametrize("steps", [1, 3])
 def test_fewer_steps_than_there_are_is_a_mistake(copied, steps):
     before = (copied.run / "run.yaml").read_bytes()

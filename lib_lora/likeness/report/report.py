@@ -29,6 +29,7 @@ from lib_lora.likeness.verdict.verdict import Verdict, judge
 VERSION = 1
 REPORT_FILE = "report.json"  # in the folder of a grid
 Role = Literal["lora", "base", "leak"]
+_GONE = {"alarm_at", "ahead_alarm", "quarter", "full"}  # facts of earlier reports that no rule asks for any more
 SMALL_PRINT = (
     "Similarity is no proof of identity: this compares pictures with each other and identifies nobody.",
     "Face recognisers are less exact for some groups of people than for others; the lines are drawn for this "
@@ -270,14 +271,14 @@ def load(path: Path) -> Report:
 
 
 def from_values(values: dict[str, Any], where: str = "the report") -> Report:
-    """A report from what `values_of` gave.
+    """A report from what `values_of` gave, in this version or an earlier one.
 
     Raises:
         UserError: a value is unknown, missing or of the wrong type.
     """
     facts = values.get("facts")
     if isinstance(facts, dict):
-        values = {**values, "facts": nested(facts)}
+        values = {**values, "facts": nested({name: value for name, value in facts.items() if name not in _GONE})}
     return typed_settings.from_dict(Report, values, where)
 
 

@@ -120,14 +120,27 @@ def put(context: RequestContext, folder: CharacterFolder, kind: str, arguments: 
 
 
 def _painted_by(context: RequestContext, folder: CharacterFolder, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments, with the worker in the webui's place where that does not load models of the run's family. The
-    worker paints with the run's own base model only."""
+    """The arguments, with the worker in the webui's place where that does not paint with models of the run's family.
+
+    Raises:
+        UserError: another base model than the run's own is asked for, with which the worker does not paint.
+    """
     found = dict(arguments)
-    if found.get("painter") == "webui" and found.get("run") is not None:
-        family = run_records.run(paths.run(folder, str(found["run"]))).family
-        if context.host.refuses(family):
-            found["painter"] = "worker"
-            found.pop("base", None)
+    if found.get("painter") != "webui":
+        return found
+    named = found.get("run")
+    run = run_records.run(paths.run(folder, str(named))) if named is not None else run_records.newest(folder)
+    why = context.host.refuses(run.family) if run else ""
+    if run and why:
+        base = found.pop("base", None)
+        if base and Path(str(base)) != Path(run.base):
+            raise UserError(
+                f"{why} SameFace itself paints with the run's own base model only; choose that one.",
+                "base",
+                code="base-not-painted-with",
+                file=Path(str(base)),
+            )
+        found["painter"] = "worker"
     return found
 
 

@@ -65,7 +65,8 @@ class Choice:
         step, weight: of the winner.
         certainty: "sure" = its face holds, and it surely keeps more of it than all others that were confirmed; "likely"
             = its face holds, but another that was confirmed may keep as much, or there was no other; "doubtful" = the
-            best there is, though it breaks a limit or its face does not hold; "unknown" = nothing can be measured.
+            best there is, though it breaks a limit or its face does not hold; "unknown" = too few faces can be measured
+            on fresh seeds, or on any, or the photos allow no verdict.
         sentence: the result in words.
         screened, confirmed: every cell that was tried, on few prompts and on all with fresh seeds.
         worse_p: for each confirmed cell the Holm-corrected p that it is as good as the winner.
@@ -151,7 +152,7 @@ def choose_cell(
     choice, winner = search.decided()
     write_json(run.grids / CHOICE_FILE, typed_settings.to_dict(choice))
     emit("choice", step=choice.step, weight=choice.weight, text=choice.sentence)
-    judged = winner.verdict.judged or any(one.retention is not None for one in [*choice.screened, *choice.confirmed])
+    judged = choice.certainty != "unknown"
     drift = judged and (choice.certainty == "doubtful" or winner.verdict.drift)
     return Scored(_text(choice), typed_settings.to_dict(choice), drift, judged)
 
@@ -168,6 +169,7 @@ class _Search:
         self, run: Run, grid_run: GridRun, engine: FaceEngine, request: ChoiceRequest, emit: Callable[..., None]
     ) -> None:
         self._run, self._grid_run, self._engine, self._request = run, grid_run, engine, request
+        self._saved = saved_steps(run)
         self._ruler = ruler_of(run.character_folder, engine)
         self._rounds = grid_run.emit = SearchProgress(emit, [])
         self.screened: dict[tuple[int, float], GridReport] = {}
@@ -241,18 +243,13 @@ class _Search:
         )
         kept = f"{min(1.0, max(0.0, best.retention or 0.0)):.0%} of the identity on fresh seeds"
         broken = " and ".join(_BROKEN.get(one, one) for one in best.broken)
-        beyond = f"; surely better than {sure} of the {len(others)} next best" if others else ""
+        beyond = _surely_better(sure, len(others))
         said = {
             "sure": f"{kept}{beyond}. {winner.verdict.headline}.",
             "likely": f"{kept}{beyond}. {winner.verdict.headline}.",
             "doubtful": f"it is the best of the {len(self.screened)} tried, but doubtful: "
             f"{broken or winner.verdict.headline.lower()} ({kept}{beyond}).",
-            "unknown": (
-                f"with none of the {len(self.screened)} tried can enough faces be measured"
-                if self.comparable
-                else "no step and weight can be judged"
-            )
-            + f", so this is only the usual choice. {winner.verdict.because}",
+            "unknown": f"{self._unmeasured()}. {winner.verdict.because}",
         }[certainty]
         choice = Choice(
             best.step,
@@ -267,12 +264,22 @@ class _Search:
         )
         return choice, winner
 
+    def _unmeasured(self) -> str:
+        """What an unknown choice is, where none of the confirmed cells could be measured."""
+        if not self.comparable:
+            return "no step and weight can be judged, so this is only the usual choice"
+        if any(one.retention is not None for one in self._candidates()):
+            return "on fresh seeds too few faces can be measured, so this is not confirmed"
+        tried = len(self.screened)
+        return f"with none of the {tried} tried can enough faces be measured, so this is only the usual choice"
+
     def _advice(self, best: Candidate, winner: Report) -> str:
-        """What else to do; nothing where it is a cell that was tried."""
+        """What else to do; nothing where it is a cell that was tried, or one that cannot be."""
         verdict = winner.verdict
         advised = {"test_step": (verdict.value, best.weight), "set_weight": (best.step, verdict.value)}
         tried = verdict.action == "keep" or advised.get(verdict.action) in self.screened
-        return "" if tried else f" {verdict.advice}"
+        gone = verdict.action == "test_step" and verdict.value not in self._saved
+        return "" if tried or gone else f" {verdict.advice}"
 
     def _best(self) -> tuple[Candidate, GridReport]:
         """The best confirmed cell and its report; where none can be judged, the one that was tried."""
@@ -300,6 +307,15 @@ def spread_over(steps: Sequence[int], count: int) -> list[int]:
         return list(steps)
     places = np.unique(np.linspace(0, len(steps) - 1, count).round().astype(int))
     return [steps[place] for place in places]
+
+
+def _surely_better(sure: int, others: int) -> str:
+    """How many of the other confirmed cells the chosen one is surely better than, in words; empty for none."""
+    if not sure:
+        return ""
+    if sure < others:
+        return f"; surely better than {sure} of the {others} next best"
+    return f"; surely better than the {'next best' if others == 1 else f'{others} next best'}"
 
 
 def _text(choice: Choice) -> str:

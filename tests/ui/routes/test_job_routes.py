@@ -1,5 +1,7 @@
 """Jobs: what may be asked for, and from where; what they say while they run; stopping, pausing, moving."""
 
+from pathlib import Path
+
 import pytest
 from planting import plant_run
 
@@ -60,13 +62,19 @@ def test_a_job_that_cannot_go_on_without_its_base_says_which(page, base, tmp_pat
     assert page.got(f"/jobs/{job['id']}")["base_gone"] == ""
 
 
-def test_where_the_webui_does_not_load_the_family_the_worker_paints_with_the_runs_own_base(page, base):
-    plant_run(page.character())
-    asked = {"run": "001", "painter": "webui", "base": str(base), "grid_steps": 9}
+@pytest.mark.parametrize("named", [{"run": "001"}, {}])
+def test_where_the_webui_does_not_paint_with_the_family_the_worker_does_with_the_runs_own_base(page, base, named):
+    own = {"base": str(base.with_name("own.safetensors"))}
+    Path(own["base"]).write_bytes(b"y")
+    plant_run(page.character(), base=own["base"])
+    asked = {**named, "painter": "webui", "base": str(base), "grid_steps": 9}
     assert put(page, **asked)["arguments"].items() >= asked.items()
     page.host.refuses = lambda family: "This webui does not load such models."
-    found = put(page, **asked)["arguments"]
-    assert (found["painter"], found.get("base"), found["grid_steps"]) == ("worker", None, 9)
+    said = page.refused("/jobs", {"kind": "test", "character": "mara", "arguments": asked})
+    assert "the run's own base model only" in said
+    for words in ({}, own):
+        found = put(page, **named, painter="webui", grid_steps=9, **words)["arguments"]
+        assert (found["painter"], found.get("base"), found["grid_steps"]) == ("worker", None, 9)
 
 
 def test_a_log_is_told_from_its_end(page):
