@@ -127,9 +127,10 @@ def search(trained: Trained, template: Any, count: int) -> tuple[tuple[int, floa
     screened = [grid((step, weight), range(count)) for step in STEPS for weight in WEIGHTS]
     if count >= 12:  # as it is now: more prompts where most faces are lost
         screened = [grid((one.step, one.weight), range(20)) if one.counted < 5 else one for one in screened]
-    finals = [grid((one.step, one.weight), range(5000, 5020)) for one in to_confirm(screened)]
     if count < 12 and choose(screened) is None:  # as it was: nothing is confirmed, nothing chosen
         return None, "nothing"
+    tried = [one for one in to_confirm(screened) if one.feasible or count >= 12]  # as it was: no broken one beside
+    finals = [grid((one.step, one.weight), range(5000, 5020)) for one in tried]
     best = choose(finals)
     if best is None and count < 12:
         return None, "nothing"
@@ -199,12 +200,15 @@ def measure(repeats: int) -> list[dict[str, Any]]:
 
 
 def show(rows: list[dict[str, Any]]) -> None:
-    print("| training | faces lost | search | within 5 % of the best | the worst person | median share of the best | "
-          "no answer | doubtful |")  # fmt: skip
-    print("|---|---|---|---|---|---|---|---|")
-    for row in rows:
-        shares = [f"{row[name]:.0%}" for name in ("within 5 %", "worst person", "median", "no answer", "doubtful")]
-        print(f"| {row['setting']} | {row['lost']:.0%} | {row['way']} | " + " | ".join(shares) + " |")
+    """A table as it stands in docs/likeness.md; the file of results has more."""
+    print("| training | faces lost | within 5 % of the best, before | now | no answer, before | now |")
+    print("|---|---|---|---|---|---|")
+    found = {(row["setting"], row["lost"], row["way"]): row for row in rows}
+    for setting, lost in dict.fromkeys((row["setting"], row["lost"]) for row in rows):
+        before, now = (found[setting, lost, way] for way in ("before", "now"))
+        near = [f"{row['within 5 %'] * row['runs']:.0f} of {row['runs']}" for row in (before, now)]
+        silent = [f"{row['no answer'] * row['runs']:.0f}" for row in (before, now)]
+        print(f"| {setting} | {lost:.0%} | " + " | ".join([*near, *silent]) + " |")
 
 
 def main() -> None:

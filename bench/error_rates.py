@@ -163,8 +163,8 @@ def rates(people: Sequence[Person], others: Sequence[Person], near: bool, many: 
 def show(title: str, rows: Sequence[dict[str, Any]]) -> None:
     """A table as it stands in docs/likeness.md."""
     print(f"\n{title}\n")
-    print("| strangers of 20 | verdict drift | same rule, 0.363 | own pictures below the line | strangers above it | "
-          "with 0.363 |")  # fmt: skip
+    print(f"| strangers of 20 | verdict drift | {FIXED_AT} or more under {FIXED} | own pictures below the line | "
+          f"strangers above it | with {FIXED} |")  # fmt: skip
     print("|---|---|---|---|---|---|")
     for row in rows:
         cells = [f"{row['strangers']}{' of one person' if row['near'] else ''}", _cell(row["alarm"])]

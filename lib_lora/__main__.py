@@ -9,14 +9,14 @@ import os
 import subprocess
 import sys
 
-# Those that meet what differs between the versions of the libraries: modules, layers and their names, tokens, the page.
-NEWEST_TESTS = (
+# Those that meet what differs between the versions of the libraries: modules, layers and their names, tokens.
+LIBRARY_TESTS = (
     *("tests/models/test_load.py", "tests/models/test_text_conditioning.py", "tests/models/test_clip_tokens.py"),
     *("tests/lora/test_lora_adapter.py", "tests/lora/test_lora_oracle.py", "tests/lora/test_lora_names.py"),
     *("tests/training/test_flow_family.py", "tests/grid/test_diffusers_painter.py", "tests/captions/test_blip.py"),
-    *("tests/ui/test_tab.py", "tests/ui/test_page_app.py"),
     "tests/test_pins.py::test_every_module_can_be_imported_with_these_versions",
 )
+NEWEST_TESTS = (*LIBRARY_TESTS, "tests/ui/test_tab.py", "tests/ui/test_page_app.py")  # gradio is met by the page
 SUPPORTED = ((3, 10), (3, 13))  # first and last, both included; pyproject.toml's requires-python says the same
 
 
@@ -109,7 +109,10 @@ def _test(words: "list[str]", pins: bool) -> int:
     """ruff and its formatter, mypy, the checks of the page's scripts and pytest, in this order and all of them; with
     A1111's pins only pytest.
 
-    Other `words` than ``--pins`` and ``--coverage`` go to pytest, and the page's scripts are not checked then. Without
+    ``--without-library-tests`` leaves `LIBRARY_TESTS` to ``--pins`` and ``--newest``, whose versions are the oldest and
+    the newest; for who runs all three.
+
+    Other `words` than these and ``--coverage`` go to pytest, and the page's scripts are not checked then. Without
     any, all tests run, with ``--pins`` those that the pinned versions can change (tests/helpers/pins.py): one worker a
     core, and a file's tests in one worker and in order, since of a browser's, one goes on where the one before has
     ended. "--page" alone checks the page's scripts and nothing else.
@@ -117,8 +120,10 @@ def _test(words: "list[str]", pins: bool) -> int:
     from lib_lora import page_checks, releases
     from lib_lora.environment import ROOT
 
-    chosen = [word for word in words if word not in ("--pins", "--coverage")]
+    chosen = [word for word in words if word not in ("--pins", "--coverage", "--without-library-tests")]
     everything = ["-n", "auto", "--dist", "loadfile", "--no-loadscope-reorder", *(["--pins"] if pins else [])]
+    if "--without-library-tests" in words:
+        everything += [f"--deselect={test}" for test in LIBRARY_TESTS]
     covered = ["--cov", "--cov-report=term:skip-covered"] if "--coverage" in words else []
     python = [sys.executable, "-m"]
     pytest = {"pytest": [*python, "pytest", "--durations=50", *covered, *(chosen or everything)]}

@@ -88,7 +88,7 @@ def is_cmyk(path: Path) -> bool:
     try:
         with opened(path) as stream, warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # nothing is decoded
-            with Image.open(stream, formats=_formats(stream, path.name)) as image:
+            with Image.open(stream, formats=formats_of(stream, path.name)) as image:
                 return str(image.mode) == "CMYK"
     except Exception:  # Pillow's readers raise anything on a damaged file
         return False
@@ -109,7 +109,7 @@ def read_photo(stream: IO[bytes], name: str, pay: Callable[[int], None] | None =
         UserError: damaged, not a picture, of a kind that needs another package, or larger than 100 megapixels.
     """
     try:
-        formats = _formats(stream, name)
+        formats = formats_of(stream, name)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit follows
             image = Image.open(stream, formats=formats)
@@ -145,8 +145,9 @@ def read_photo(stream: IO[bytes], name: str, pay: Callable[[int], None] | None =
         ) from error
 
 
-def _formats(stream: IO[bytes], name: str) -> list[str]:
-    """The formats to try. HEIC and AVIF are known by their content: phones call them ``.jpg`` too.
+def formats_of(stream: IO[bytes], name: str) -> list[str]:
+    """The formats to try on a file's bytes, as Pillow calls them; `name` is for sentences. HEIC and AVIF are known by
+    their content: phones call them ``.jpg`` too.
 
     Raises:
         UserError: it needs a package that is not there.

@@ -1,26 +1,33 @@
 """What a picture's file says of where it comes from: painted, by which base model and LoRA, or taken by a camera.
 
-Knows the texts that A1111 (and its forks, and this program), ComfyUI, InvokeAI, Fooocus and NovelAI leave in PNG, JPEG
-and WebP files, and IPTC's digital source type. Decodes no pixels; what a file says is not trusted further than that.
+Knows the texts that A1111 (and its forks, and this program), ComfyUI, InvokeAI, Fooocus and NovelAI leave in picture
+files, and IPTC's digital source type. Decodes no pixels. Anybody may have written these texts: they are read in linear
+time, whatever they hold, and what a file says is not trusted further than that.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from PIL import ExifTags, Image
 
-from lib_lora.errors import UserError
-from lib_lora.files import opened
+from lib_lora.character.photo_files import formats_of
+from lib_lora.files import opened, printable
 
 Kind = Literal["painted", "photo", ""]
-_FORMATS = ("PNG", "JPEG", "WEBP")
-_LONGEST = 1 << 20  # characters of a text
+OWN_VAE = "(own)"  # the one in the base model's file
+_LONGEST = 1 << 16  # characters of A1111's text
+_LONGEST_GRAPH = 1 << 20  # of ComfyUI's, which may have hundreds of nodes
+_LONGEST_NAME = 255  # of a file
+_LONGEST_KEY = 40  # of a name before a colon
+_DIGITS = 20  # of a seed
+_HEAVIEST = 10.0  # weight of a LoRA, either sign
 _GENERATED = ("trainedAlgorithmicMedia", "compositeWithTrainedAlgorithmicMedia")  # IPTC's digital source types
 _OTHERS = {  # names of PNG texts that only a painting program writes
     "invokeai_metadata": "InvokeAI",
@@ -28,8 +35,8 @@ _OTHERS = {  # names of PNG texts that only a painting program writes
     "dream": "InvokeAI",
     "fooocus_scheme": "Fooocus",
 }
-_LORA = re.compile(r"<lora:([^:<>]+)(?::([-+.0-9eE]+))?[^<>]*>")
-_VALUE = re.compile(r'\s*([\w /-]+):\s*("(?:\\.|[^\\"])*"|[^,]*)(?:,|$)')  # as A1111 reads its own
+_LORA = re.compile(r"<lora:([^:<>]{1,200})(?::([-+.0-9eE]{1,12}))?(?::[^<>]{0,200})?>")
+_QUOTED = re.compile(r'\s*("(?:\\.|[^\\"])*")')
 
 
 @dataclass(frozen=True)
@@ -40,7 +47,7 @@ class Origin:
         kind: "painted", "photo" (a camera wrote it), or empty.
         tool: that painted it, as far as the file says.
         base: file name of the base model without its ending, `base_hash` the first ten digits of its SHA-256.
-        vae: file name of a VAE that stood in for the base model's own.
+        vae: file name of a VAE that stood in for the base model's own, without its ending; `OWN_VAE` = that none did.
         prompt: without ``<lora:...>``.
         seed: of the initial noise; None = it does not say.
         lora: file name of the LoRA without its ending; empty where there is none, or more than one.
@@ -60,26 +67,34 @@ class Origin:
     size: tuple[int, int] = (0, 0)
 
 
+@dataclass(frozen=True)
+class _Exif:
+    """The texts of EXIF that say who made a picture."""
+
+    make: str = ""
+    model: str = ""
+    software: str = ""
+    comment: str = ""
+
+
 def origin_of(path: Path) -> Origin:
     """What the picture file says of itself; a file that cannot be read says nothing."""
     try:
-        with opened(path) as stream, Image.open(stream, formats=_FORMATS) as image:
-            size = image.size
-            texts = {str(key): _text(value) for key, value in image.info.items()}
-            exif = image.getexif()
-            inner = exif.get_ifd(ExifTags.IFD.Exif)
-    except (OSError, ValueError, SyntaxError, UserError, Image.DecompressionBombError):  # SyntaxError: a broken PNG
+        with opened(path) as stream, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the size, though nothing is decoded; of damaged EXIF
+            with Image.open(stream, formats=formats_of(stream, path.name)) as image:
+                size, exif = image.size, _exif_of(image)
+                texts = {str(key): _text(value) for key, value in image.info.items()}
+    except Exception:  # Pillow's readers raise anything on a damaged file
         return Origin()
-    texts = {key: text for key, text in texts.items() if len(text) <= _LONGEST}
-    camera = {name: _text(exif.get(tag)) for name, tag in (("make", 0x010F), ("model", 0x0110))}
-    parameters = texts.get("parameters") or _comment(inner.get(ExifTags.Base.UserComment))
-    graph = texts.get("prompt") or _after(camera["model"], "prompt:") or _after(camera["make"], "prompt:")
+    parameters = texts.get("parameters") or exif.comment
+    graph = texts.get("prompt") or _after(exif.model, "prompt:") or _after(exif.make, "prompt:")
     if found := _of_a1111(parameters, size) or _of_comfy(graph, size):
         return found
     for name, tool in _OTHERS.items():
         if name in texts:
             return Origin("painted", tool, size=size)
-    software = texts.get("Software", "") or _text(exif.get(ExifTags.Base.Software))
+    software = texts.get("Software", "") or exif.software
     if software.startswith("NovelAI"):
         return Origin("painted", "NovelAI", size=size)
     packets = [texts.get(name, "") for name in ("XML:com.adobe.xmp", "xmp", "DigitalSourceType")]
@@ -87,48 +102,87 @@ def origin_of(path: Path) -> Origin:
         return Origin("painted", size=size)
     if "workflow" in texts:
         return Origin("painted", "ComfyUI", size=size)
-    return Origin("photo" if camera["make"].strip() and camera["model"].strip() else "", size=size)
+    return Origin("photo" if exif.make.strip() and exif.model.strip() else "", size=size)
 
 
 def is_same_base(one: Origin, other: Origin) -> bool:
     """Whether nothing speaks against both being painted by one base model and VAE: what a file leaves out is no
     difference."""
-    if one.vae and other.vae and one.vae != other.vae:
+    if one.vae and other.vae and one.vae.casefold() != other.vae.casefold():
         return False
     if len(one.base_hash) == len(other.base_hash) == 10:
         return one.base_hash == other.base_hash
     return not one.base or not other.base or one.base.casefold() == other.base.casefold()
 
 
+def _exif_of(image: Image.Image) -> _Exif:
+    """The texts in a picture's EXIF; empty where it is damaged."""
+    try:
+        exif = Image.Image.getexif(image)  # the one of PNG would decode the pixels, to look behind them
+        inner = exif.get_ifd(ExifTags.IFD.Exif)  # type: ignore[no-untyped-call, unused-ignore]
+        names = (ExifTags.Base.Make, ExifTags.Base.Model, ExifTags.Base.Software)
+        make, model, software = (_text(exif.get(name)) for name in names)
+        return _Exif(make, model, software, _comment(inner.get(ExifTags.Base.UserComment)))
+    except Exception:  # Pillow's readers raise anything on a damaged file
+        return _Exif()
+
+
 def _of_a1111(text: str, size: tuple[int, int]) -> Origin | None:
     """From A1111's "PNG info"."""
-    lines = text.strip().splitlines()
+    lines = text.strip().splitlines() if len(text) <= _LONGEST else []
     if not lines or not re.match(r"\s*Steps: \d+", lines[-1]):
         return None
-    said = {name.strip(): _unquoted(value.strip()) for name, value in _VALUE.findall(lines[-1])}
+    said = _values(lines[-1])
     prompt = "\n".join(lines[:-1]).split("\nNegative prompt:")[0]
     prompt = "" if prompt.startswith("Negative prompt:") else prompt
     loras = dict(_LORA.findall(prompt))
     lora = next(iter(loras)) if len(loras) == 1 else ""
-    digest = said.get("Model hash", "")
+    weight = _weight(loras.get(lora) or "1")
+    digest, seed = said.get("Model hash", ""), said.get("Seed", "")
     return Origin(
         "painted",
         "A1111",
         base=_stem(said.get("Model", "")),
         base_hash=digest.lower() if re.fullmatch("[0-9a-fA-F]{10}", digest) else "",
-        vae=_stem(said.get("VAE", "")),
+        vae=_vae(said),
         prompt=" ".join(_LORA.sub("", prompt).split()),
-        seed=int(said["Seed"]) if said.get("Seed", "").isdecimal() else None,
-        lora=lora,
-        weight=_number(loras.get(lora, "")),
+        seed=int(seed) if re.fullmatch(f"[0-9]{{1,{_DIGITS}}}", seed) else None,
+        lora="" if weight is None else printable(lora),
+        weight=1.0 if weight is None else weight,
         size=size,
     )
+
+
+def _vae(said: Mapping[str, str]) -> str:
+    """The VAE that A1111 painted with. It names one only where that is not the base model's own; it can be set to give
+    the hash alone, Forge counts VAEs and text encoders as "modules", and programs that borrow its form leave VAEs out.
+    """
+    modules = [value for name, value in said.items() if re.fullmatch(r"Module \d+", name)]
+    if name := said.get("VAE") or (modules[0] if len(modules) == 1 else ""):
+        return OWN_VAE if name.casefold() in ("none", "automatic") else _stem(name)
+    return "" if modules or "VAE hash" in said or said.get("Version", "").startswith("ComfyUI") else OWN_VAE
+
+
+def _values(line: str) -> dict[str, str]:
+    """The values by their names in A1111's last line ("Steps: 20, Model: ..."); commas and colons in a value that
+    stands in JSON's quotes belong to it."""
+    said: dict[str, str] = {}
+    place = 0
+    while (colon := line.find(":", place)) >= 0:
+        name = line[place:colon].rpartition(",")[2].strip()
+        quoted = _QUOTED.match(line, colon + 1)
+        comma = line.find(",", quoted.end() if quoted else colon + 1)
+        end = len(line) if comma < 0 else comma
+        if len(name) <= _LONGEST_KEY:
+            said[name] = _unquoted(quoted[1]) if quoted else line[colon + 1 : end].strip()
+        place = end + 1
+    return said
 
 
 def _of_comfy(text: str, size: tuple[int, int]) -> Origin | None:
     """From ComfyUI's graph: nodes by number, each with "class_type" and "inputs"."""
     try:
-        graph = json.loads(text) if text else None
+        graph = json.loads(text, parse_int=_whole) if 0 < len(text) <= _LONGEST_GRAPH else None
     except (ValueError, RecursionError):
         return None
     if not isinstance(graph, dict) or not graph:
@@ -138,7 +192,8 @@ def _of_comfy(text: str, size: tuple[int, int]) -> Origin | None:
         return None
     bases = {_stem(name) for name in _inputs(nodes, "ckpt_name", str)}
     loras = {_stem(name) for name in _inputs(nodes, "lora_name", str)}
-    weights = list(_inputs(nodes, "strength_model", (int, float)))
+    weights = {_weight(value) for value in _inputs(nodes, "strength_model", (int, float, _TooLong))} or {1.0}
+    weight = weights.pop() if len(weights) == 1 else None
     seeds = [*_inputs(nodes, "seed", int), *_inputs(nodes, "noise_seed", int)]
     vaes = {_stem(name) for name in _inputs(nodes, "vae_name", str)}
     return Origin(
@@ -147,10 +202,18 @@ def _of_comfy(text: str, size: tuple[int, int]) -> Origin | None:
         base=bases.pop() if len(bases) == 1 else "",
         vae=vaes.pop() if len(vaes) == 1 else "",
         seed=seeds[0] if len(seeds) == 1 and seeds[0] >= 0 else None,
-        lora=loras.pop() if len(loras) == 1 else "",
-        weight=float(weights[0]) if len(weights) == 1 else 1.0,
+        lora=loras.pop() if len(loras) == 1 and weight is not None else "",
+        weight=1.0 if weight is None else weight,
         size=size,
     )
+
+
+class _TooLong:
+    """Instead of a whole number of so many digits that reading it would take long."""
+
+
+def _whole(digits: str) -> int | _TooLong:
+    return int(digits) if len(digits) <= _DIGITS else _TooLong()
 
 
 def _inputs(nodes: list[dict[str, Any]], name: str, kind: Any) -> Iterator[Any]:
@@ -185,21 +248,24 @@ def _after(text: str, start: str) -> str:
 
 def _stem(name: str) -> str:
     """A file name without its folder and its ending; A1111 leaves the ending out, and a name may hold dots."""
-    return re.sub(r"\.(safetensors|ckpt|pt|pth|bin)$", "", re.split(r"[/\\]", name.strip())[-1], flags=re.IGNORECASE)
+    last = re.split(r"[/\\]", name.strip())[-1]
+    if len(last) > _LONGEST_NAME:
+        return ""
+    return printable(re.sub(r"\.(safetensors|ckpt|pt|pth|bin)$", "", last, flags=re.IGNORECASE))
 
 
 def _unquoted(value: str) -> str:
-    """A value as A1111 wrote it: in JSON's quotes where its own marks occur in it."""
-    if not value.startswith('"'):
-        return value
+    """A value that A1111 wrote in JSON's quotes, since its own marks occur in it."""
     try:
         return str(json.loads(value))
     except ValueError:
         return value.strip('"')
 
 
-def _number(text: str) -> float:
+def _weight(value: Any) -> float | None:
+    """The weight of a LoRA; None of what can be none."""
     try:
-        return float(text)
-    except ValueError:
-        return 1.0
+        weight = float(value)
+    except (TypeError, ValueError):
+        return None
+    return weight if abs(weight) <= _HEAVIEST else None  # no for what is no number, and for infinity

@@ -289,10 +289,19 @@ def test_every_word_can_be_read(theme: str, chromium: Any, webui: Page) -> None:
     guest.come()
     until(guest.page, "() => choice.chosenCharacter()")
     _read_all(guest, theme)
+    assert guest.errors == []
+    guest.page.close()
+
+
+@pytest.mark.once("of gradio's styles nothing is left here")
+def test_every_word_can_be_read_without_gradios_styles(chromium: Any, webui: Page) -> None:
+    guest = Visitor(chromium, webui.address, "contrast")
+    guest.come()
+    until(guest.page, "() => choice.chosenCharacter()")
     guest.page.evaluate(BARE)
     for name, style in (("ux", DARK_PAGE + UX), ("ux-light", UX_LIGHT), ("no-colours", DARK_PAGE)):
         guest.page.evaluate("style => { document.querySelector('#theme').textContent = style; }", style)
-        _read_all(guest, f"{theme}-{name}")
+        _read_all(guest, name)
     assert guest.errors == []
     guest.page.close()
 

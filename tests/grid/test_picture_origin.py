@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
+import math
+import time
+import zlib
 from pathlib import Path
 
 import pytest
-from PIL import ExifTags, Image
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import ExifTags, Image, ImageFile
 from PIL.PngImagePlugin import PngInfo
 
-from lib_lora.grid.picture_origin import Origin, is_same_base, origin_of
+from lib_lora.character.photo_files import kinds
+from lib_lora.grid import picture_origin
+from lib_lora.grid.picture_origin import OWN_VAE, Origin, is_same_base, origin_of
 from lib_lora.pictures import Cell, parameters, save_picture
 
 A1111 = (
@@ -49,6 +56,24 @@ def test_our_own_pictures(tmp_path):
     one, other = origin_of(tmp_path / "a.png"), origin_of(tmp_path / "b.png")
     assert (one.prompt, one.seed, one.lora, one.weight, one.base) == ("photo of mrxa", 7, "mara, 2", 0.6, "")
     assert other.base == 'sd, "15"'
+    assert other.vae == OWN_VAE
+
+
+@pytest.mark.parametrize(
+    ("more", "vae"),
+    [
+        ("", OWN_VAE),
+        (", VAE: None", OWN_VAE),
+        (", VAE hash: 235745af8d, VAE: sd/Vae-ft.mse.safetensors", "Vae-ft.mse"),
+        (", VAE hash: 235745af8d", ""),
+        (", Module 1: Vae-ft, Version: f2.0", "Vae-ft"),
+        (", Module 1: Vae-ft, Module 2: clip_l, Version: f2.0", ""),
+        (", Version: ComfyUI", ""),
+    ],
+)
+def test_which_vae(tmp_path, more, vae):
+    text = f"a\nSteps: 20, Model: m{more}"
+    assert origin_of(_png(tmp_path / "a.png", parameters=text)).vae == vae
 
 
 def test_comfyui_in_png_and_webp(tmp_path):
@@ -113,6 +138,115 @@ def test_odd_graphs_and_values_are_let_be(tmp_path):
     assert (found.kind, found.seed, found.base_hash, found.lora) == ("painted", None, "", "")
 
 
+# -- files that mean harm
+
+
+def _of_text(text: str, size: tuple[int, int]) -> Origin | None:
+    return picture_origin._of_a1111(text, size) or picture_origin._of_comfy(text, size)
+
+
+def _soon(path: Path) -> Origin:
+    start = time.process_time()
+    found = origin_of(path)
+    assert time.process_time() - start < 1
+    return found
+
+
+@pytest.mark.parametrize("place", ["parameters", "comment", "prompt", "model"])
+@pytest.mark.parametrize(
+    ("start", "part", "end"),
+    [
+        ("x\nSteps: 20,", " ", "\0"),
+        ("x\nSteps: 20, ", "a", ""),
+        ("x\nSteps: 20, ", 'a:"', ""),
+        ("x\nSteps: 20, ", 'a:"\\', ""),
+        ("<lora:", "a", "\nSteps: 20"),
+        ("", "<lora:a:1:", "\nSteps: 20"),
+        ("<lora:a:", "1", "\nSteps: 20"),
+        ('{"3": {"class_type": "K", "inputs": {"seed": ', "9", "}}}"),
+    ],
+)
+def test_a_long_text_is_read_in_time(tmp_path, place, start, part, end):
+    for count in (3000, 60_000, 2_000_000):  # the first, so that a slow reader fails here and does not hang
+        text = start + part * (count // len(part)) + end
+        path = tmp_path / f"{count}.{'png' if place in ('parameters', 'prompt') else 'webp'}"
+        if path.suffix == ".png":
+            _png(path, **{place: text})
+        else:
+            exif = Image.Exif()
+            if place == "comment":
+                exif[ExifTags.IFD.Exif] = {ExifTags.Base.UserComment: b"UNICODE\0" + text.encode("utf-16-be")}
+            else:
+                exif[ExifTags.Base.Model] = "prompt:" + text
+            Image.new("RGB", (8, 16)).save(path, exif=exif)
+        assert _soon(path).size == (8, 16)
+
+
+@pytest.mark.parametrize(
+    ("text", "seed", "lora", "weight"),
+    [
+        ("a <lora:x:0.5>\nSteps: 1, Seed: " + "9" * 5000, None, "x", 0.5),
+        ("a <lora:x:1e999>\nSteps: 1, Seed: 18446744073709551615", 18446744073709551615, "", 1.0),
+        ("a <lora:x:40>\nSteps: 1, Seed: \u0663", None, "", 1.0),
+        ("a <lora:x\x1b[2J:-1>\nSteps: 1", None, "x [2J", -1.0),
+        ('{"1": {"class_type": "L", "inputs": {"lora_name": "x", "strength_model": %s}}}' % (10**400), None, "", 1.0),
+        ('{"1": {"class_type": "L", "inputs": {"lora_name": "x", "strength_model": 1e999}}}', None, "", 1.0),
+        ('{"1": {"class_type": "L", "inputs": {"lora_name": "x", "strength_model": NaN}}}', None, "", 1.0),
+        ('{"1": {"class_type": "L", "inputs": {"lora_name": "x", "seed": 1%s}}}' % ("0" * 5000), None, "x", 1.0),
+    ],
+    ids=range(8),
+)
+def test_numbers_that_cannot_be_are_not_taken(tmp_path, text, seed, lora, weight):
+    found = origin_of(_png(tmp_path / "a.png", **{"prompt" if text[0] == "{" else "parameters": text}))
+    assert (found.kind, found.seed, found.lora, found.weight) == ("painted", seed, lora, weight)
+
+
+def test_a_name_can_be_printed_and_is_no_longer_than_a_files(tmp_path):
+    text = 'a\nSteps: 1, Model: "a\\ud800\\u001b[2J", VAE: ' + "a" * 300
+    found = origin_of(_png(tmp_path / "a.png", parameters=text))
+    assert (found.base, found.vae) == ("a  [2J", "")
+
+
+def test_a_damaged_chunk_or_exif_costs_nothing_else(tmp_path):
+    path = _png(tmp_path / "a.png", parameters=A1111)
+    chunk = b"cHRM" + b"\0" * 5
+    broken = (5).to_bytes(4, "big") + chunk + zlib.crc32(chunk).to_bytes(4, "big")
+    head, end = path.read_bytes()[:-12], path.read_bytes()[-12:]
+    path.write_bytes(head + broken + end)
+    assert origin_of(path) == SAID
+    about = PngInfo()
+    about.add_itxt("parameters", A1111)
+    Image.new("RGB", (8, 16)).save(path, pnginfo=about, exif=b"MM\0*\0\0\0\x08\0\xff")
+    assert origin_of(path) == SAID
+
+
+@given(st.text(max_size=60) | st.text(alphabet='Steps: 1,"\\<lora>{}[]', max_size=60), st.booleans())
+def test_any_text_is_read(text, alone):
+    found = _of_text(text if alone else f"{text}\nSteps: 1, {text}", (8, 16))
+    assert found is None or (found.kind == "painted" and math.isfinite(found.weight))
+
+
+@pytest.mark.parametrize("form", ["png", "jpg", "webp"])
+def test_no_pixels_are_decoded(tmp_path, monkeypatch, form):
+    path = tmp_path / f"a.{form}"
+    Image.new("RGB", (8, 16)).save(path)
+
+    def decoded(self):
+        raise AssertionError
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load", decoded)
+    assert origin_of(path) == Origin(size=(8, 16))
+
+
+@pytest.mark.parametrize("form", ["bmp", "gif", "tiff", *(["avif"] if "AVIF" in kinds() else [])])
+def test_every_kind_of_photo_has_a_size_and_may_have_a_camera(tmp_path, form):
+    exif = Image.Exif()
+    exif[0x010F], exif[0x0110] = "Canon", "EOS R6"
+    Image.new("RGB", (8, 16)).save(tmp_path / f"a.{form}", exif=exif)
+    found = origin_of(tmp_path / f"a.{form}")
+    assert found == Origin("photo" if form in ("tiff", "avif") else "", size=(8, 16))
+
+
 def test_no_picture_says_nothing(tmp_path):
     (tmp_path / "a.png").write_bytes(b"no picture")
     for name in ("a.png", "gone.png", "."):
@@ -127,3 +261,6 @@ def test_what_is_not_said_is_no_difference():
     assert not is_same_base(Origin("painted", base="dream", base_hash="ffffffffff"), known)
     assert not is_same_base(Origin("painted", base="other"), known)
     assert not is_same_base(Origin("painted", vae="a"), Origin("painted", vae="b"))
+    assert not is_same_base(Origin("painted", base="m", vae="vae-ft-mse"), Origin("painted", base="m", vae=OWN_VAE))
+    assert is_same_base(Origin("painted", base="m", vae="VAE-ft"), Origin("painted", base="m", vae="vae-FT"))
+    assert is_same_base(Origin("painted", base="m", vae="vae-ft"), Origin("painted", base="m"))

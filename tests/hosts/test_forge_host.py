@@ -18,6 +18,8 @@ from hosts.standin.stage import stand_in
 from lib_lora.hosts import detect, webui_captioners
 from lib_lora.pictures import Cell
 
+pytestmark = pytest.mark.once("A1111's versions are not Forge's; test_webui_host.py meets them")
+
 PICTURE = Cell("photo of mara", "", 3, width=64, height=64, steps=2)
 BASES = ("mini-face.safetensors", "other.safetensors", "third.safetensors")
 

@@ -8,13 +8,16 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
+from typing import get_args
 
 import pytest
 from PIL import Image
 from report_toys import CONTROL, HOSTILE, empty, full, named, refused
 
+from lib_lora.faces.unjudgeable import Hidden
 from lib_lora.likeness.report.report import Report
 from lib_lora.likeness.report.report_html import SIDE, render, without_photos
+from lib_lora.likeness.report.report_words import legend
 from lib_lora.likeness.verdict.facts import from_flat
 from lib_lora.likeness.verdict.prompt_adherence import Missed
 
@@ -235,6 +238,13 @@ def test_only_what_occurs_is_explained():
     report = full()
     assert len(re.findall("<li class=", render(report, picture))) == 6
     assert "legend" not in re.sub("<style>.*</style>", "", render(refused(), picture), flags=re.DOTALL)
+
+
+def test_whatever_makes_a_face_suspect_is_explained():
+    """Beside what `Hidden` names: the smallest, the blurred, the cut off and the unclear faces."""
+    (meaning,) = (one[2] for one in legend(full()) if one[0] == "suspect")
+    there = {"small", "blurred", "cut off", "unclear", *(one.rpartition(" ")[2] for one in get_args(Hidden) if one)}
+    assert {one for one in there if one not in meaning} == set()
 
 
 def test_hostile_names_do_nothing():

@@ -33,7 +33,7 @@ CLEAN = facts_by_name(
     leak=0, leak_cells=4, leak_share=0.1, texture_of="the photos",
     detail_ratio=1.0, contrast_ratio=1.0, colour_ratio=1.0, clipped_more=0.0, sharp_ratio=1.0, eye_change=4.0,
     adherence=-0.004, asked_told=8, asked_given=7, asked_told_base=8, asked_given_base=8, turning=0.7, scene=0.5,
-    followed=0.7, ahead=15, ahead_under=0, ahead_alarm=4, aside=4, aside_under=0,
+    followed=0.7, ahead=15, ahead_under=0, ahead_as_strangers=0.2, ahead_alarm_from=1.96, aside=4, aside_under=0,
     age_change=0.5, sex_changes=0.0, step=900, weight=1.0, later=1200, earlier=600, best_step=600, fallen=-0.1,
     midway=500, risen=0.1, more=700, half=450,
 )  # fmt: skip
@@ -51,6 +51,7 @@ WEAK = {
 }  # fmt: skip
 UNDER = {"retention": 0.7, "retention_best": 0.7, "drifting": 8, "under_keep": 8, "as_strangers": 4.0, "ok": 12}
 NO_RUN = {"step": None, "later": None, "earlier": None, "midway": None, "more": None, "half": None, "fallen": None}
+FEW_LOST = {"lost": 4, "lost_share": 0.2}
 IGNORED = {"followed": 0.1, "mutual": 0.84, "asked_given": 3}
 LAST, FIRST = {"later": None}, {"earlier": None}
 NO_BASE = {"uplift": None, "uplift_p": None, "mutual_base": None, "mutual_like": None, "base_no_face_share": None}
@@ -83,11 +84,11 @@ CASES = {
     "trained on in vain": {**WEAK, **LAST, "gained": 0.01},
     "no effect, later step": {**WEAK, "uplift": 0.01},
     "no effect": {**WEAK, **LAST, "uplift": 0.01},
-    "no effect, outside a run": {**WEAK, **NO_RUN, "uplift": 0.01},
+    "not this person": {**WEAK, **NO_RUN},
+    "no effect, outside a run": {**WEAK, **NO_RUN, **FEW_LOST, "uplift": 0.01},
     "undertrained, later step": WEAK,
     "undertrained": {**WEAK, **LAST},
-    "weak, outside a run": {**WEAK, **NO_RUN},
-    "not this person": {**WEAK, **NO_RUN, **NO_BASE},
+    "weak, outside a run": {**WEAK, **NO_RUN, **FEW_LOST},
     "copies, earlier step": {"copies": 4, "copies_share": 0.2, "copied": "07.jpg"},
     "copies": {"copies": 4, "copies_share": 0.2, "copied": "07.jpg", **FIRST},
     "follows no prompt, class pictures": {**IGNORED, "class_photos": True},
@@ -99,9 +100,10 @@ CASES = {
     "all alike, earlier step": {"variety_ratio": 0.3},
     "all alike": {"variety_ratio": 0.3, **FIRST},
     "one photo everywhere": {"hole_share": 0.7, "copies": 1, "copies_share": 0.05},
-    "angles": {**UNDER, "turned": 0.65, "turned_drop": 4.0, "frontal": 0.84},
+    "angles": {**UNDER, "aside_under": 2, "turned": 0.65, "turned_drop": 4.0, "frontal": 0.84},
     "angles, no longer rising": {
-        **UNDER, "turned": 0.65, "turned_drop": 4.0, "frontal": 0.84, "frontal_kept": 0.8, "risen": 0.0
+        **UNDER, "aside_under": 2, "turned": 0.65, "turned_drop": 4.0, "frontal": 0.84, "frontal_kept": 0.8,
+        "risen": 0.0,
     },
     "one attribute": {**UNDER, "weak_drop": 5.0},
     "one attribute, no longer rising": {**UNDER, "weak_drop": 5.0, "rest_kept": 0.8, "risen": 0.0},
@@ -119,7 +121,7 @@ CASES = {
     "leak": {"leak": 3},
     "consistent within the base": {"ceiling_retention": 0.6, "retention": 0.55},
     "consistent": {},
-    "weak": {**WEAK, "lost": 4, "lost_share": 0.2, "under_keep": 3, "as_strangers": 2.0, **NO_RUN, **NO_BASE},
+    "weak": {**WEAK, **FEW_LOST, "under_keep": 3, "as_strangers": 2.0, **NO_RUN, **NO_BASE},
 }  # fmt: skip
 NOTE_CASES = {
     "mixed photos": {"photos_outliers": 3},
@@ -209,6 +211,29 @@ def test_a_note_appears_beside_the_verdict(name):
     assert "None" not in made.notes[0]
 
 
+def test_the_note_on_turned_heads_says_how_many_are_good_from_the_front():
+    """Thirteen of sixteen: no alarm, and not simply good."""
+    known = {"under_keep": 5, "ahead": 16, "ahead_under": 3, "aside": 4, "aside_under": 2}
+    (note,) = judge(changed(CLEAN, **known)).notes
+    assert note.startswith("From the front 13 of 16 faces are clearly this person; 2 of 4 turned heads lie under the ")
+    assert judge(changed(CLEAN, **{**known, "ahead": 0, "ahead_under": 0})).notes == []
+
+
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [
+        (1, "In 1 of 20 pictures the face cannot be judged: it is painted or drawn."),
+        (4, "In 4 of 20 pictures the face cannot be judged: most often it is painted or drawn."),
+    ],
+)
+def test_what_hides_most_faces_is_not_said_of_all(count, said):
+    """Only the most frequent of what hides them is kept."""
+    (note,) = judge(changed(CLEAN, hidden=count, hidden_share=count / 20, hidden_by="painted")).notes
+    assert note == said
+    made = judge(changed(CLEAN, **CASES["hidden faces"]))
+    assert made.because == "In 12 of 20 pictures the face cannot be judged: most often something covers the eyes."
+
+
 @pytest.mark.parametrize("part", [*RULES, *NOTES], ids=lambda part: part.name)
 def test_words_name_facts(part):
     known = {*flat(Facts())}
@@ -257,6 +282,18 @@ def test_an_overtrained_lora_that_drifts_too_is_seen_by_scripts(why):
     made = judge(changed(CLEAN, **UNDER, **why))
     assert (made.kind, made.drift) == ("overtrained", True)
     assert not judge(changed(CLEAN, **why)).drift
+
+
+@pytest.mark.parametrize("base", [{"uplift": 0.06}, {"uplift": 0.01}, NO_BASE], ids=["uplift", "no uplift", "no base"])
+def test_outside_a_run_not_this_person_is_said_where_most_faces_are_lost_and_only_there(base):
+    known = {**WEAK, **NO_RUN, **base}
+    made = judge(changed(CLEAN, **known))
+    assert (made.kind, made.headline) == ("not this person", "Not this person")
+    assert "18 of 20 faces" in made.because
+    assert judge(changed(CLEAN, **{**WEAK, **base})).kind == ("undertrained" if base["uplift"] else "not this person")
+    for share in (0.0, 0.45):
+        made = judge(changed(CLEAN, **{**known, "lost": round(20 * share), "lost_share": share}))
+        assert (made.kind, made.drift) == ("drift", True)
 
 
 def test_what_was_trained_on_in_vain_is_not_told_to_train_on_again():
@@ -313,7 +350,16 @@ def test_turned_heads_are_named_before_drift():
         "From the front 14 of 15 faces are clearly this person; 3 of 4 turned heads lie under the keep line."
     )
     assert made.advice.startswith("Add 3 to 5 photos with the head turned left and right")
-    assert judge(changed(CLEAN, **{**turned, "ahead_under": 4})).headline == "The face drifts"
+    strangers_ahead = {**turned, "ahead_under": 3, "ahead_as_strangers": 2.9}
+    assert judge(changed(CLEAN, **strangers_ahead)).headline == "The face drifts"
+
+
+def test_turned_heads_are_not_blamed_for_what_is_lost_from_the_front():
+    """By either sign of turned heads: their mean lies far down, or half of them lie under the line."""
+    far_down = {**CASES["angles"], "aside_under": 1}
+    assert judge(changed(CLEAN, **far_down)).rule == "angles"
+    for other in ({"ahead_as_strangers": 3.0}, {"ahead_as_strangers": None}, {"aside_under": 0}):
+        assert "angles" not in judge(changed(CLEAN, **{**far_down, **other})).rule, other
 
 
 @pytest.mark.parametrize("other", [{"sharp_ratio": 0.4}, {"colour_ratio": 1.5}, {"contrast_ratio": 1.5}])

@@ -342,6 +342,21 @@ def test_turned_heads_that_drift_are_named_where_the_front_raises_no_alarm():
     assert judge(facts).headline == "The face drifts"
 
 
+def test_three_strangers_seen_from_the_front_are_not_called_good_from_the_front():
+    """Fifteen of eighteen faces from the front are right, both turned ones lie under the line: a count of faces under
+    the line raises no alarm, what they add up to does."""
+    people = simulated.people()
+    own = simulated.template_of(people[2][:24])
+    lines = simulated.lines_of(own)
+    aside = [simulated.blend(people[2][number], people[7][number], 0.7) for number in (50, 51)]
+    made = simulated.shown([*people[2][24:39], *people[7][:3], *aside], own)
+    turned = [_turned(item, 0.5 if number >= 18 else 0.05) for number, item in enumerate(made.pictures)]
+    facts = facts_of(PictureSet(turned, made.asked), own, lines)
+    assert (facts.angles.ahead, facts.angles.ahead_under, facts.angles.aside_under) == (18, 3, 2)
+    assert judge(facts).headline == "The face drifts"
+    assert facts.angles.ahead_as_strangers >= facts.angles.ahead_alarm_from
+
+
 def test_what_the_pictures_below_the_line_have_in_common_is_what_photos_are_asked_of():
     people = simulated.people()
     own = simulated.template_of(people[2][:24])

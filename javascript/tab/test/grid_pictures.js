@@ -20,7 +20,11 @@ const MEANINGS = [
   ['good', 'ok', 'clearly this person'],
   ['warn', 'drift', 'something of the face is lost'],
   ['bad', 'lost', 'no more like the photos than a stranger'],
-  ['none', 'suspect', 'too small, blurred, cut off or painted to be judged; not counted'],
+  [
+    'none',
+    'suspect',
+    'too small, blurred, unclear, cut off, covered, heavily compressed, posterised or painted; not counted',
+  ],
   ['none', 'no face', 'none is found; not counted'],
 ];
 

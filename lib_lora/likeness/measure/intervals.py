@@ -97,14 +97,6 @@ def student(count: int) -> float:
     return float(t.ppf((1 + CONFIDENCE) / 2, count - 1))
 
 
-def alarm_count(pictures: int, share: float = 0.05, false_alarm: float = 0.02) -> int:
-    """From how many pictures under the keep line there are more than chance gives: the smallest c with
-    P(Binomial(pictures, share) >= c) <= false_alarm; of 20 pictures it is 4 (0.016)."""
-    from scipy.stats import binom
-
-    return int(next(c for c in range(1, pictures + 2) if binom.sf(c - 1, pictures, share) <= false_alarm))
-
-
 def alarm_from(pictures: int, own: float = OWN, scatter: float = SCATTER) -> float:
     """From what sum of `Lines.as_strangers` on a grid raises the alarm: what so many pictures of the very person reach
     in fewer than one grid of a hundred. Of 20 pictures it is 2.29, of 5 it is 1.17.

@@ -19,8 +19,8 @@ from lib_lora.likeness.measure.calibration import Calibration
 from lib_lora.likeness.measure.face_measure import ImageScore, Measured
 from lib_lora.likeness.measure.template import Template
 from lib_lora.likeness.measure.vae_ceiling import Ceiling
-from lib_lora.likeness.verdict.facts import Asked, Facts, PictureFacts, Status, flat, nested, status_of
-from lib_lora.likeness.verdict.metrics import facts_of
+from lib_lora.likeness.verdict.facts import Asked, Facts, PictureFacts, Status, Training, flat, nested, status_of
+from lib_lora.likeness.verdict.metrics import facts_of, training_facts
 from lib_lora.likeness.verdict.picture_set import PictureSet
 from lib_lora.likeness.verdict.prompt_adherence import Missed, missed
 from lib_lora.likeness.verdict.traits import copy_limits, is_copy
@@ -29,6 +29,7 @@ from lib_lora.likeness.verdict.verdict import Verdict, judge
 VERSION = 1
 REPORT_FILE = "report.json"  # in the folder of a grid
 Role = Literal["lora", "base", "leak"]
+_GONE = {"alarm_at", "ahead_alarm", "quarter", "full"}  # facts of earlier reports that no rule asks for any more
 SMALL_PRINT = (
     "Similarity is no proof of identity: this compares pictures with each other and identifies nobody.",
     "Face recognisers are less exact for some groups of people than for others; the lines are drawn for this "
@@ -270,19 +271,25 @@ def load(path: Path) -> Report:
 
 
 def from_values(values: dict[str, Any], where: str = "the report") -> Report:
-    """A report from what `values_of` gave.
+    """A report from what `values_of` gave, in this version or an earlier one.
 
     Raises:
         UserError: a value is unknown, missing or of the wrong type.
     """
     facts = values.get("facts")
     if isinstance(facts, dict):
-        values = {**values, "facts": nested(facts)}
+        values = {**values, "facts": nested({name: value for name, value in facts.items() if name not in _GONE})}
     return typed_settings.from_dict(Report, values, where)
 
 
 def refused(
-    reason: str, paths: Paths, asked: Sequence[Asked], subject: Subject, engine: FaceEngine, ruler: str = ""
+    reason: str,
+    paths: Paths,
+    asked: Sequence[Asked],
+    subject: Subject,
+    engine: FaceEngine,
+    ruler: str = "",
+    training: Training | None = None,
 ) -> Report:
     """The report of pictures that cannot be compared with anything, because no photo shows a face.
 
@@ -292,8 +299,10 @@ def refused(
         subject: what was tested.
         engine: that looked at the photos.
         ruler: see `Report`.
+        training: where in a run they come from; None = from none.
     """
-    facts = Facts(refusal=reason.rstrip("."), pictures=PictureFacts(count=len(paths.pictures)))
+    pictures = PictureFacts(count=len(paths.pictures))
+    facts = Facts(refusal=reason.rstrip("."), pictures=pictures, training=training_facts(training or Training()))
 
     def rows(role: Role, names: Sequence[str]) -> list[Row]:
         return [

@@ -31,7 +31,12 @@ _MEANINGS: tuple[tuple[str, Tone, str], ...] = (
     ("drift", "warn", "between the two lines: something of the face is lost"),
     ("lost", "bad", "no more like the photos than a stranger's face can be"),
     ("copy", "warn", "repeats a photo instead of painting the person anew"),
-    ("suspect", "none", "a face, but too small, blurred, cut off or painted to be judged; not counted"),
+    (
+        "suspect",
+        "none",
+        "a face, but too small, blurred, unclear, cut off, covered, heavily compressed, posterised or painted to be "
+        "judged; not counted",
+    ),
     ("no face", "none", "the detector finds none; not counted"),
 )
 _BIDI = set("\u200e\u200f\u061c\u2028\u2029\ufeff") | {

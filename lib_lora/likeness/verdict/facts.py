@@ -261,8 +261,8 @@ class AngleFacts:
 
     Attributes:
         yaw_spread: standard deviation of `faces.yaw_proxy`.
-        ahead, ahead_under: counted faces that are not turned, and those of them under the keep line; from `ahead_alarm`
-            on these alone are too many.
+        ahead, ahead_under: counted faces that are not turned, and those of them under the keep line.
+        ahead_as_strangers, ahead_alarm_from: of these alone, as in `IdentityFacts`; None for fewer than `LEAST_FACES`.
         aside, aside_under: the same of turned ones.
         frontal, turned: mean likeness of faces from the front and of turned ones.
         turned_drop: their difference in spreads of the photos beyond what the photos themselves lose.
@@ -272,7 +272,8 @@ class AngleFacts:
     yaw_spread: float | None = None
     ahead: int = 0
     ahead_under: int = 0
-    ahead_alarm: int | None = None
+    ahead_as_strangers: float | None = None
+    ahead_alarm_from: float | None = None
     aside: int = 0
     aside_under: int = 0
     frontal: float | None = None

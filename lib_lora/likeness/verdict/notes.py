@@ -21,11 +21,13 @@ NOTES: tuple[Note, ...] = (
         (
             at_least(lambda f: f.identity.retention_best, KEPT),
             below(lambda f: f.identity.as_strangers, lambda f: f.identity.alarm_from),
+            at_least(lambda f: f.angles.ahead, 1),
             at_least(lambda f: f.angles.aside_under, 2),
             at_least(lambda f: 2 * f.angles.aside_under, lambda f: f.angles.aside),
         ),
-        "From the front it is good; {turned_in_words} lie under the keep line. Photos of turned heads help: there are "
-        "{photos_left} turned to the left and {photos_right} to the right of the picture.",
+        "From the front {ahead_ok} of {ahead} faces are clearly this person; {turned_in_words} lie under the keep "
+        "line. Photos of turned heads help: there are {photos_left} turned to the left and {photos_right} to the right "
+        "of the picture.",
     ),
     Note(
         "small faces",
@@ -36,7 +38,7 @@ NOTES: tuple[Note, ...] = (
     Note(
         "hidden faces",
         (at_least(lambda f: f.pictures.hidden, 1), below(lambda f: f.pictures.hidden_share, MANY)),
-        "{hidden} pictures are not judged: in most of them {hidden_in_words}.",
+        "In {hidden} of {read} pictures the face cannot be judged: {hidden_in_words}.",
     ),
     Note(
         "several faces",

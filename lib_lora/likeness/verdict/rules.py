@@ -56,6 +56,8 @@ def _times(factor: float, value: float | None) -> float | None:
 _LATER: Condition = there(lambda f: f.training.later)
 _EARLIER: Condition = there(lambda f: f.training.earlier)
 _RUN: Condition = there(lambda f: f.training.step)
+# Undertrained is said of a run whose gain is known; without one, no training can be blamed.
+_NO_GAIN_IN_A_RUN: Condition = either(unless(_RUN), unless(there(lambda f: f.base.uplift)))
 _NOT_LEARNED: Condition = below(lambda f: f.identity.retention_best, learned_at)
 _WEAK: tuple[Condition, ...] = (_NOT_LEARNED, below(lambda f: f.identity.retention_best, HALF))
 _LEARNED: tuple[Condition, ...] = (at_least(lambda f: f.identity.retention_best, learned_at),)
@@ -76,9 +78,12 @@ _ONE_FACE = (
     "alike to each other ({mutual:.2f}) than to the photos ({likeness:.2f})."
 )
 _PARTLY: tuple[Condition, ...] = (*_SHARPLY, at_least(lambda f: f.identity.retention_best, HALF))
-# Turned heads lie under the keep line far more than the photos' own do; or without them there would be no alarm.
+# Faces from the front raise no alarm on their own, and turned ones lie further down than the photos' own do, or half of
+# them under the keep line.
 _TURNED: tuple[Condition, ...] = (
     *_PARTLY,
+    below(lambda f: f.angles.ahead_as_strangers, lambda f: f.angles.ahead_alarm_from),
+    at_least(lambda f: f.angles.aside_under, 1),
     either(
         Condition(
             lambda f: (
@@ -89,12 +94,7 @@ _TURNED: tuple[Condition, ...] = (
             )
         ),
         Condition(
-            lambda f: (
-                f.angles.ahead_alarm is not None
-                and f.angles.ahead_under < f.angles.ahead_alarm
-                and f.angles.aside_under >= 2
-                and 2 * f.angles.aside_under >= f.angles.aside
-            )
+            lambda f: f.angles.aside_under >= 2 and 2 * f.angles.aside_under >= f.angles.aside,
         ),
     ),
 )
@@ -359,8 +359,15 @@ RULES: tuple[Rule, ...] = (
         lambda f: f.training.half,
     ),
     Rule(
-        "no effect, outside a run",
         "not this person",
+        "not this person",
+        (*_WEAK, at_least(lambda f: f.identity.lost_share, MANY), _NO_GAIN_IN_A_RUN),
+        "{lost} of {counted} faces are no more like the photos than a stranger's can be.",
+        "Check that these pictures and the character belong together.",
+    ),
+    Rule(
+        "no effect, outside a run",
+        "drift",
         (*_WEAK, below(lambda f: f.base.uplift, EFFECT)),
         "With the LoRA the face is hardly more like the photos than without it ({uplift:+.2f}).",
         "Check that the prompt holds the trigger and the LoRA at weight 1.",
@@ -389,13 +396,6 @@ RULES: tuple[Rule, ...] = (
         (*_WEAK, there(lambda f: f.base.uplift)),
         _SAID + "{lost_in_words}.",
         "Check that the prompt holds the trigger and the LoRA at weight 1; then use a later checkpoint of it.",
-    ),
-    Rule(
-        "not this person",
-        "not this person",
-        (*_WEAK, at_least(lambda f: f.identity.lost_share, MANY)),
-        "{lost} of {counted} faces are no more like the photos than a stranger's can be.",
-        "Check that these pictures and the character belong together.",
     ),
     # -- the face is there, and too much with it
     Rule(

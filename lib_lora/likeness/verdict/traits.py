@@ -18,7 +18,7 @@ from lib_lora.faces.face import Quality
 from lib_lora.likeness.measure.calibration import LEAST_FACES, Calibration
 from lib_lora.likeness.measure.face_measure import ImageScore, Measured
 from lib_lora.likeness.measure.image_similarity import COPY_BITS, COPY_SSIM, hamming, variety
-from lib_lora.likeness.measure.intervals import alarm_count
+from lib_lora.likeness.measure.intervals import alarm_from
 from lib_lora.likeness.measure.template import Template
 from lib_lora.likeness.verdict.facts import AngleFacts, AttributeFacts, CopyFacts, SurfaceFacts, VarietyFacts
 from lib_lora.likeness.verdict.picture_set import PictureSet, share
@@ -142,16 +142,21 @@ def _with_sides(facts: AngleFacts, known: Sequence[tuple[float, float]], calibra
     lines = calibration.lines
     if lines is None:
         return facts
-    under = [(abs(yaw) > TURNED, value < lines.keep) for yaw, value in known]
-    aside = [low for turned, low in under if turned]
-    ahead = [low for turned, low in under if not turned]
-    return replace(
+    aside = np.array([value for yaw, value in known if abs(yaw) > TURNED], np.float64)
+    ahead = np.array([value for yaw, value in known if abs(yaw) <= TURNED], np.float64)
+    facts = replace(
         facts,
         ahead=len(ahead),
-        ahead_under=sum(ahead),
-        ahead_alarm=alarm_count(len(ahead), lines.below) if len(ahead) >= LEAST_FACES else None,
+        ahead_under=int((ahead < lines.keep).sum()),
         aside=len(aside),
-        aside_under=sum(aside),
+        aside_under=int((aside < lines.keep).sum()),
+    )
+    if len(ahead) < LEAST_FACES:
+        return facts
+    return replace(
+        facts,
+        ahead_as_strangers=float(lines.as_strangers(ahead).sum()),
+        ahead_alarm_from=alarm_from(len(ahead), *calibration.own_as_strangers()),
     )
 
 

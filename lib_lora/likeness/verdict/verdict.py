@@ -112,7 +112,7 @@ def _in_words(facts: Facts) -> dict[str, Any]:
     turned = f"{angles.aside_under} of {angles.aside} turned heads" if angles.aside > 1 else "turned heads"
     return {
         "kept_in_words": f"{kept}{shown} is kept",
-        "hidden_in_words": _HIDDEN.get(pictures.hidden_by or "", ""),
+        "hidden_in_words": f"{'most often ' * (pictures.hidden > 1)}{_HIDDEN.get(pictures.hidden_by or '', '')}",
         "lost_in_words": lost if pictures.lost else "",
         "obeyed_in_words": obeyed or "the surroundings are the same whatever is asked for",
         "turned_in_words": turned,

@@ -6,6 +6,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import re
+import textwrap
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -73,12 +74,12 @@ def as_markdown(routes: Sequence[Route]) -> str:
 
 
 def _section(route: Route) -> str:
-    lines = [f"## {route.method} {route.path}", "", says(route), ""]
+    lines = [f"## {route.method} {route.path}", "", _wrapped(says(route)), ""]
     if route.query:
         lines += [f"Query parameters: {', '.join(f'`{name}`' for name in route.query)}.", ""]
     if route.body and route.body is not Nothing:
         about = (inspect.getdoc(route.body) or "").split("\n\n")[0].replace("\n", " ")
-        lines += [f"Body: {about}", "", "| field | type | default |", "|---|---|---|"]
+        lines += [_wrapped(f"Body: {about}"), "", "| field | type | default |", "|---|---|---|"]
         for field in _fields(route.body):
             default = "required" if field["required"] else f"`{field['default']!r}`"
             lines.append(f"| `{field['name']}` | `{field['type']}` | {default} |".replace(" | None`", " \\| None`"))
@@ -86,6 +87,10 @@ def _section(route: Route) -> str:
         if route.limit != MB:
             lines += [f"Up to {route.limit // MB} MB.", ""]
     return "\n".join(lines)
+
+
+def _wrapped(text: str) -> str:
+    return textwrap.fill(text, 120, break_long_words=False, break_on_hyphens=False)
 
 
 _TYPES_HEAD = """\

@@ -15,7 +15,7 @@ from typing import Any
 from lib_lora.errors import UserError
 from lib_lora.files import read_json
 from lib_lora.grid.paint_plan import CELLS, PLAN_FILE, PaintPlan, file_name
-from lib_lora.grid.picture_origin import Origin, is_same_base, origin_of
+from lib_lora.grid.picture_origin import OWN_VAE, Origin, is_same_base, origin_of
 from lib_lora.likeness.measure.calibration import BASE, COHORT, GIVEN, Calibration, against, calibrate
 from lib_lora.likeness.measure.cohort import cohort
 from lib_lora.likeness.measure.face_measure import Measured
@@ -121,12 +121,13 @@ def base_painted(run: Run, base: str, by: str, folder: Path) -> Origin:
         run: whose grid it is.
         base: file name of the base model.
         by: as in its plan (`PaintPlan`).
-        folder: of the grid; a webui's pictures name the VAE.
+        folder: of the grid; a webui's pictures say which VAE.
     """
     own = run.file.base
-    _, other, digest = by.rpartition(" on ")
+    painter, other, digest = by.rpartition(" on ")
+    webui = painter if other else by
     digest = digest if other else own.sha256 if Path(own.path).name == base else ""
-    vae = origin_of(folder / CELLS / file_name("lora", 1)).vae
+    vae = origin_of(folder / CELLS / file_name("lora", 1)).vae if webui else OWN_VAE
     return Origin("painted", base=Path(base).stem, base_hash=digest[:10], vae=vae)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 
 from PIL import Image
@@ -16,7 +17,7 @@ from PIL import Image
 from lib_lora.character.photo_files import list_photos
 from lib_lora.errors import UserError
 from lib_lora.faces.face import FaceEngine
-from lib_lora.grid.picture_origin import Origin, is_same_base, origin_of
+from lib_lora.grid.picture_origin import OWN_VAE, Origin, is_same_base, origin_of
 from lib_lora.likeness.measure.calibration import Calibration
 from lib_lora.likeness.measure.face_measure import Measured, Measurer
 from lib_lora.likeness.measure.template import Template
@@ -24,9 +25,12 @@ from lib_lora.likeness.measure.vae_ceiling import Ceiling, Reconstruct, ceiling_
 from lib_lora.likeness.verdict.facts import Status, statuses
 from lib_lora.likeness.verdict.picture_set import likenesses
 from lib_lora.likeness.verdict.rules import HALF, KEPT
+from lib_lora.models.reading.file_hashes import remembered_sha256
 from lib_lora.workflows.judge.judged_grids import JudgedGrid, fitting, judged_grids, knows_most, lines_for
 from lib_lora.workspace.workspace import CharacterFolder
 
+_STEP = 16  # pixels to which the sizes of faces are rounded, so that lines need not be drawn anew for each picture
+_REMEMBERED = 64  # sets of face sizes whose lines a scorer remembers
 PHOTOS = "photos"  # instead of a base model: the pictures were not painted
 _NAME_BASE = "name that base model's file (--base), or test the LoRA with it at this size, and judge again"
 
@@ -41,6 +45,7 @@ class PictureLines:
         ceiling: the photos after the base model's VAE; empty where that was not measured.
         painted: what is known of who painted the pictures; None for photos, or where nothing is known.
         note: by what they are judged, in one sentence.
+        base: file name of the base model that painted the pictures; empty where that is not known.
     """
 
     calibration: Calibration
@@ -48,6 +53,7 @@ class PictureLines:
     ceiling: list[Ceiling] = field(default_factory=list)
     painted: Origin | None = None
     note: str = ""
+    base: str = ""
 
 
 class CharacterLines:
@@ -63,6 +69,9 @@ class CharacterLines:
 
     Attributes:
         photos: the lines of pictures that were not painted.
+
+    Raises:
+        UserError: there is no file `base`.
     """
 
     def __init__(
@@ -74,11 +83,18 @@ class CharacterLines:
         given: Sequence[Measured] = (),
         base: str | None = None,
     ) -> None:
+        if base is not None and base != PHOTOS and not Path(base).is_file():
+            raise UserError(
+                f"There is no file {base}; name the checkpoint that painted the pictures, or say {PHOTOS!r}.",
+                code="base-model-missing",
+                file=base,
+            )
         self.photos = lines_for(template, given=given)
         self._folder, self._engine, self._template, self._ruler = folder, engine, template, ruler
         self._given, self._base = given, base
         self._grids: tuple[list[tuple[str, int]], list[JudgedGrid]] = ([], [])
         self._vae: Reconstruct | None = None
+        self._ceiling = lru_cache(_REMEMBERED)(self._ceiling_at)
 
     def of(self, pictures: Sequence[Measured], origins: Sequence[Origin]) -> PictureLines:
         """The lines for a set of pictures.
@@ -88,7 +104,7 @@ class CharacterLines:
             origins: what the file of each says.
 
         Raises:
-            UserError: the checkpoint that was named is none, or its VAE cannot be used.
+            UserError: the file that was named is no checkpoint, or its VAE cannot be used.
         """
         read = [origin for origin in origins if origin.size != (0, 0)]
         if self._base == PHOTOS or not read:
@@ -106,13 +122,22 @@ class CharacterLines:
                 "Judge photos and painted pictures apart",
             )
         if not all(is_same_base(one, other) for one in painted for other in painted):
-            names = sorted({origin.base or origin.base_hash for origin in painted} - {""})
+            names = sorted({_painter_of(origin) for origin in painted} - {""})
             return self._refused(
-                f"these pictures were painted with different base models ({', '.join(names)}), which show a face with "
-                "different exactness",
-                "Judge the pictures of each base model apart",
+                f"these pictures were painted with different base models or VAEs ({'; '.join(names)}), which show a "
+                "face with different exactness",
+                "Judge the pictures of each base model and VAE apart",
             )
-        return self._of_painted(max(painted, key=lambda one: (bool(one.base_hash), bool(one.base))), read)
+        drawn = self._of_painted(max(painted, key=_known), painted)
+        silent = [one.size != (0, 0) and not one.kind for one in origins]
+        unknown = [picture for picture, is_it in zip(pictures, silent, strict=True) if is_it]
+        if unknown and drawn.calibration.lines and _said(unknown, drawn.calibration) != _said(unknown, self.photos):
+            return self._refused(
+                f"{len(unknown)} of these pictures do not say whether they were painted, and by the lines of the test "
+                "grid, which hold for the others, they are judged otherwise than photos are",
+                "Judge them apart, or name the base model's file (--base) if all were painted",
+            )
+        return drawn
 
     def of_grid(self, grid: JudgedGrid) -> PictureLines:
         """The lines that a grid has drawn."""
@@ -122,18 +147,20 @@ class CharacterLines:
             grid.report.ceiling,
             grid.painted,
             f"Judged by the lines of the test grid {grid.folder}.",
+            grid.report.subject.base,
         )
 
-    def _of_painted(self, origin: Origin, read: Sequence[Origin]) -> PictureLines:
-        sizes = frozenset(one.size for one in read)
+    def _of_painted(self, origin: Origin, painted: Sequence[Origin]) -> PictureLines:
+        """Of pictures that say that they were painted; `origin` is what they say together."""
+        sizes = frozenset(one.size for one in painted)
         grids = self._judged_grids()
         found = fitting(grids, origin, sizes)
-        named = f" with {origin.base}" if origin.base else ""
+        named = f" with {_painter_of(origin)}" if _painter_of(origin) else ""
         at = " and ".join(f"{wide} x {high}" for wide, high in sorted(sizes)[:3]) + (", ..." if len(sizes) > 3 else "")
         if any(not is_same_base(one.painted, other.painted) for one in found for other in found):
             return self._refused(
-                "these pictures were painted, their files do not say with which base model, and there are test grids "
-                "of several",
+                "these pictures were painted, their files do not say with which base model and VAE, and there are test "
+                "grids of several",
                 "Name the base model's file (--base), and judge again",
             )
         if best := knows_most(found):
@@ -169,23 +196,23 @@ class CharacterLines:
 
     def _of_checkpoint(self, base: Path, pictures: Sequence[Measured], read: Sequence[Origin]) -> PictureLines:
         """Of pictures that a checkpoint painted, as the user says."""
-        if not base.is_file():
-            raise UserError(
-                f"There is no file {base}; name the checkpoint that painted the pictures, or say {PHOTOS!r}.",
-                code="base-model-missing",
-                file=base,
-            )
-        origin = Origin("painted", base=base.stem)
+        vaes, digest = {one.vae for one in read}, remembered_sha256(base, self._folder.workspace.hashes)
+        origin = Origin("painted", base=base.stem, base_hash=digest[:10], vae=vaes.pop() if len(vaes) == 1 else "")
         if best := knows_most(fitting(self._judged_grids(), origin, frozenset(one.size for one in read))):
             return replace(self.of_grid(best), painted=origin)
         counted = [item.score.face.px for item in pictures if item.score.face and item.score.counts]
         sizes = counted or [item.score.face.px for item in pictures if item.score.face]
-        self._vae = self._vae or _vae_of(base)
-        photos = list_photos(self._folder.photos)
-        top = ceiling_of(self._engine, self._template, photos, sizes, self._vae) if sizes else []
+        top = self._ceiling(base, tuple(sorted(max(1, round(px / _STEP)) * _STEP for px in sizes)))
         lines = lines_for(self._template, given=self._given, ceiling=scores_of(top) if top else None)
         note = f"Judged by what the VAE of {base.name} lets through of the photos at the size of these faces."
-        return PictureLines(lines, None, top, origin, note)
+        return PictureLines(lines, None, top, origin, note, base.name)
+
+    def _ceiling_at(self, base: Path, sizes: tuple[int, ...]) -> list[Ceiling]:
+        """The photos after the VAE of a checkpoint, at these face sizes in pixels; empty where there are none."""
+        if not sizes:
+            return []
+        self._vae = self._vae or _vae_of(base)
+        return ceiling_of(self._engine, self._template, list_photos(self._folder.photos), sizes, self._vae)
 
     def _judged_grids(self) -> list[JudgedGrid]:
         """All of the character's, read again only where one has changed."""
@@ -199,6 +226,18 @@ class CharacterLines:
         if self.photos.lines is None:  # what is wrong with the photos comes first
             return PictureLines(self.photos)
         return PictureLines(replace(self.photos, lines=None, refusal=why, remedy=remedy))
+
+
+def _painter_of(origin: Origin) -> str:
+    """The base model, and a VAE that stood in for its own, in words; empty where neither is known."""
+    base = origin.base or origin.base_hash
+    vae = f"the VAE {origin.vae}" if origin.vae not in ("", OWN_VAE) else ""
+    return " and ".join(part for part in (base, vae) if part)
+
+
+def _known(origin: Origin) -> tuple[bool, bool, bool]:
+    """Of two origins of one base model the one that says more is the greater."""
+    return bool(origin.base_hash), bool(origin.base), bool(origin.vae)
 
 
 def _said(pictures: Sequence[Measured], calibration: Calibration) -> tuple[list[Status], int]:

@@ -16,6 +16,7 @@ from typing import IO, Any
 
 from lib_lora import typed_settings
 from lib_lora.character.store import load
+from lib_lora.errors import UserError
 from lib_lora.faces.face import FaceEngine
 from lib_lora.likeness.report import report as reports
 from lib_lora.likeness.verdict.facts import status_of
@@ -33,7 +34,7 @@ class Scorer:
     `base` as in `workflows.judge.picture_lines.CharacterLines`.
 
     Raises:
-        UserError: no such character, or none of its photos shows a face.
+        UserError: no such character, none of its photos shows a face, or no such file as `base`.
     """
 
     def __init__(self, root: Path, name: str, engine: FaceEngine, base: str | None = None) -> None:
@@ -50,11 +51,14 @@ class Scorer:
             asked = json.loads(line)
         except (ValueError, RecursionError):  # the latter by brackets in thousands of brackets
             return {"error": 'This line is not JSON; send {"image": "PATH"}.'}
-        match asked:
-            case {"image": str() as image}:
-                return _refused([image]) or self._one(image)
-            case {"images": list() as images} if images and all(isinstance(item, str) for item in images):
-                return _refused(images) or self._many(images)
+        try:
+            match asked:
+                case {"image": str() as image}:
+                    return _refused([image]) or self._one(image)
+                case {"images": list() as images} if images and all(isinstance(item, str) for item in images):
+                    return _refused(images) or self._many(images)
+        except UserError as error:
+            return {"error": str(error)}
         return {"error": 'Send {"image": "PATH"} or {"images": ["PATH", ...]}.'}
 
     def _one(self, image: str) -> dict[str, Any]:

@@ -197,14 +197,13 @@ class PictureJudge:
         if drawn.painted is None or len(used) != 1:
             return Subject(self._name), Training(), ()
         [(lora, weight)] = used
-        base = drawn.grid.report.subject.base if drawn.grid else drawn.painted.base
         found = checkpoint_called(self._folder, lora) if lora else None
         if found is None:
-            return Subject(self._name, lora, base), Training(), ()
+            return Subject(self._name, lora, drawn.base), Training(), ()
         run, step = found
-        earlier = tested(run, self._ruler, base=base)
+        earlier = tested(run, self._ruler, base=drawn.base)
         training = training_of(run, step, weight, earlier)
-        return Subject(self._name, run.checkpoint(step).name, base, run.file.id), training, earlier
+        return Subject(self._name, run.checkpoint(step).name, drawn.base, run.file.id), training, earlier
 
 
 def cells_of(grid: JudgedGrid | None, origins: Sequence[Origin]) -> list[dict[str, Any] | None]:

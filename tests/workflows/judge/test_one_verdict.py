@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -217,6 +218,28 @@ def test_another_size_or_base_model_is_no_verdict_but_a_sentence(judgeable, pain
         assert what in one["refusal"]
 
 
+def test_another_vae_is_no_verdict_but_a_sentence(judgeable, painted, moved, root, eye):
+    """The grid was painted with the base model's own VAE, of which the files say nothing."""
+    cell = planned(json.loads((painted.folder / "plan.json").read_text(encoding="utf-8"))["lora"][0])
+    base = Path(judgeable.file.base.path).stem
+    files = sorted(moved.iterdir())
+    for path in files:
+        with Image.open(path) as picture:
+            picture.load()
+        save_picture(
+            path, picture, cell, parameters(cell, base) + ", VAE hash: 235745af8d, VAE: vae-ft-mse.safetensors"
+        )
+    found = _score(root, moved, eye)
+    assert not found.judged
+    assert f"with {base} and the VAE vae-ft-mse," in found.values["verdict"]["because"]
+    assert "no test grid was painted with it" in found.values["verdict"]["because"]
+    with Image.open(files[0]) as picture:
+        picture.load()
+    save_picture(files[0], picture, cell, parameters(cell, base))
+    mixed = _score(root, moved, eye).values["verdict"]["because"]
+    assert f"different base models or VAEs ({base}; {base} and the VAE vae-ft-mse)" in mixed
+
+
 def _stripped(moved: Path) -> None:
     for path in moved.iterdir():
         with Image.open(path) as picture:
@@ -255,11 +278,40 @@ def test_photos_and_painted_pictures_are_not_judged_together(painted, moved, roo
     assert "apart" in result.values["verdict"]["advice"]
 
 
-def test_a_base_model_without_a_grid_is_asked_for_its_vae(judgeable, painted, moved, root, eye, toy, monkeypatch):
+@pytest.mark.parametrize("side", [SIDE, 192])
+def test_one_painted_picture_does_not_make_the_others_painted(painted, moved, root, eye, side):
+    """Blurred as a painter blurs them, but of files that do not say so: the photos' lines call them otherwise."""
+    one, *others = sorted(moved.iterdir())
+    for path in others:
+        with Image.open(path) as picture:
+            plain = picture.convert("RGB").resize((side, side))
+        plain.info.clear()
+        plain.save(path)
+    found = _score(root, moved, eye)
+    assert not found.judged
+    because = found.values["verdict"]["because"]
+    assert because.startswith(f"{COUNT - 1} of these pictures do not say whether they were painted")
+    assert "--base" in found.values["verdict"]["advice"]
+    assert _score(root, one, eye).values["notes"] == [f"Judged by the lines of the test grid {painted.folder}."]
+
+
+def test_where_both_lines_say_the_same_the_painted_ones_count(painted, moved, root, eye, tmp_path):
+    """Strangers are strangers by the photos' lines and by the grid's."""
+    folder = tmp_path / "strangers"
+    folder.mkdir()
+    shutil.copy(min(moved.iterdir()), folder / "0.png")
+    for number in range(6):
+        _picture(OTHERS[number % len(OTHERS)], number % 2).save(folder / f"x{number}.png")
+    found = _score(root, folder, eye)
+    assert found.judged
+    assert found.values["notes"] == [f"Judged by the lines of the test grid {painted.folder}."]
+
+
+def test_a_base_model_without_a_grid_is_asked_for_its_vae(judgeable, painted, moved, root, eye, monkeypatch):
     from lib_lora.workflows.judge import picture_lines
 
     other = judgeable.folder / "another.safetensors"
-    shutil.copy(toy("sd1"), other)
+    other.write_bytes(b"weights")
     asked = []
     monkeypatch.setattr(picture_lines, "_vae_of", lambda base: asked.append(base) or _blurred)
     found = _score(root, moved, eye, base=str(other))
@@ -268,6 +320,55 @@ def test_a_base_model_without_a_grid_is_asked_for_its_vae(judgeable, painted, mo
     assert found.judged
     with raises("base-model-missing", has="gone.safetensors"):
         _score(root, moved, eye, base="gone.safetensors")
+
+
+def test_a_scorer_asks_the_vae_once_for_faces_of_one_size(judgeable, painted, moved, root, eye, monkeypatch):
+    from lib_lora.workflows.judge import picture_lines
+
+    other = judgeable.folder / "another.safetensors"
+    other.write_bytes(b"weights")
+    asked = []
+    monkeypatch.setattr(picture_lines, "_vae_of", lambda base: lambda image: asked.append(image) or _blurred(image))
+    scorer = Scorer(root, NAME, eye, str(other))
+    line = json.dumps({"image": str(min(moved.iterdir()))})
+    first = scorer.answer(line)
+    assert len(asked) == len(painted.report.ceiling)
+    assert scorer.answer(line) == first
+    assert len(asked) == len(painted.report.ceiling)
+
+
+def test_a_base_model_is_known_by_its_content_not_by_its_name(
+    judgeable, painted, moved, root, eye, tmp_path, monkeypatch
+):
+    from lib_lora.workflows.judge import picture_lines
+
+    asked = []
+    monkeypatch.setattr(picture_lines, "_vae_of", lambda base: asked.append(base) or _blurred)
+    renamed = tmp_path / "renamed.safetensors"
+    shutil.copy(judgeable.file.base.path, renamed)
+    found = _score(root, moved, eye, base=str(renamed))
+    assert found.values["notes"] == [f"Judged by the lines of the test grid {painted.folder}."]
+    (tmp_path / "other").mkdir()
+    other = tmp_path / "other" / Path(judgeable.file.base.path).name
+    other.write_bytes(b"weights")  # of the same name
+    assert _score(root, moved, eye, base=str(other)).judged
+    assert asked == [other]
+
+
+def test_pictures_of_another_size_know_the_runs_earlier_tests(judgeable, painted, moved, root, eye, monkeypatch):
+    """No grid has their size, but its base model is the one that was named."""
+    from lib_lora.workflows.judge import picture_lines
+
+    monkeypatch.setattr(picture_lines, "_vae_of", lambda base: _blurred)
+    cell = planned(json.loads((painted.folder / "plan.json").read_text(encoding="utf-8"))["lora"][0])
+    cell = replace(cell, lora=judgeable.checkpoint(STEP - 1))
+    for path in sorted(moved.iterdir()):
+        with Image.open(path) as picture:
+            larger = picture.resize((192, 192))
+        save_picture(path, larger, cell)
+    found = _score(root, moved, eye, base=judgeable.file.base.path).values
+    assert found["subject"]["base"] == Path(judgeable.file.base.path).name
+    assert {one["step"] for one in found["tested"]} == {STEP - 1, STEP}
 
 
 def test_the_vae_of_a_checkpoint_is_loaded(toy):

@@ -255,6 +255,17 @@ def test_no_character_and_no_photo_are_one_sentence(root, eye):
         Scorer(root, "bare", eye)
 
 
+def test_a_base_model_that_is_gone_or_none_is_one_sentence(root, eye, tmp_path):
+    with raises("base-model-missing", has="gone.safetensors"):
+        Scorer(root, "Mara ü", eye, base="gone.safetensors")
+    (tmp_path / "none.safetensors").write_bytes(b"no checkpoint")
+    scorer = Scorer(root, "Mara ü", eye, base=str(tmp_path / "none.safetensors"))
+    one, many = asked(scorer, {"image": path("mara", 12)}, {"images": [path("mara", 12)]})
+    assert list(one) == ["error"]
+    assert "none.safetensors" in one["error"]
+    assert many == one
+
+
 # -- as a program
 
 

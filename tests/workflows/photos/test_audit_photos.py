@@ -168,17 +168,20 @@ def dark_glasses(image):
 
 def turned_away(image):
     """One half of the face squeezed, as where a head is turned."""
-    columns = (np.linspace(0, 1, image.width) ** 2.6 * (image.width - 1)).astype(int)
+    columns = (np.linspace(0, 1, image.width) ** 3.4 * (image.width - 1)).astype(int)
     return Image.fromarray(np.asarray(image)[:, columns])
 
 
 ADDED = {
     "nothing": (None, None),
     "a stranger": (lambda own, other: other, "another person"),
-    "dark glasses": (lambda own, other: dark_glasses(own), "unlike"),
+    "dark glasses": (lambda own, other: dark_glasses(own), None),  # hard, and still nothing like a stranger
     "a turned head": (lambda own, other: turned_away(own), "unlike"),
     "a blurred one": (lambda own, other: own.filter(ImageFilter.GaussianBlur(8)), None),
-    "dark glasses in the dark": (lambda own, other: dark_glasses(own).point(lambda level: level // 6), "unlike"),
+    "a turned head with dark glasses in the dark": (
+        lambda own, other: turned_away(dark_glasses(own)).point(lambda level: level // 6),
+        "unlike",
+    ),
 }
 
 

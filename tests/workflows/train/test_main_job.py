@@ -111,7 +111,7 @@ def test_cells_say_how_they_were_painted(finished):
     assert texts["parameters"].split("\n") == [
         f"photo of mrxa woman, smiling, city street in the background, daylight, upper body <lora:{STEM}:1>",
         "Negative prompt: blurry, deformed, extra limbs, lowres",
-        "Steps: 2, Sampler: Euler, CFG scale: 7, Seed: 1001, Size: 128x128",
+        "Steps: 2, Sampler: Euler, CFG scale: 7, Seed: 1001, Size: 128x128, Model: Basis 名前",
     ]
     assert texts["DigitalSourceType"].endswith("/trainedAlgorithmicMedia")
     with Image.open(finished.run / "grids" / "001" / "cells" / "02-base.png") as picture:
