@@ -127,9 +127,10 @@ def search(trained: Trained, template: Any, count: int) -> tuple[tuple[int, floa
     screened = [grid((step, weight), range(count)) for step in STEPS for weight in WEIGHTS]
     if count >= 12:  # as it is now: more prompts where most faces are lost
         screened = [grid((one.step, one.weight), range(20)) if one.counted < 5 else one for one in screened]
-    finals = [grid((one.step, one.weight), range(5000, 5020)) for one in to_confirm(screened)]
     if count < 12 and choose(screened) is None:  # as it was: nothing is confirmed, nothing chosen
         return None, "nothing"
+    tried = [one for one in to_confirm(screened) if one.feasible or count >= 12]  # as it was: no broken one beside
+    finals = [grid((one.step, one.weight), range(5000, 5020)) for one in tried]
     best = choose(finals)
     if best is None and count < 12:
         return None, "nothing"

@@ -153,6 +153,7 @@ PROMPTS: tuple[Prompt, ...] = (
 )
 
 QUICK = 8  # the first prompts; they span framing, light, outfit and angle on their own
+SCREENING = 12  # by which step and weight are searched; a verdict needs five faces, small base models lose half of them
 
 # Painted with the LoRA but without the trigger. Worded unlike any caption: a LoRA can keep the character out of the one
 # sentence that its class pictures were captioned with, and paint them in every other.

@@ -33,12 +33,15 @@ class SearchProgress:
         if self._number:
             self._say(self._text)
 
-    def begin(self, text: str) -> None:
-        """The next round begins; `text` says what is tried in it."""
+    def begin(self, text: str, unplanned: int | None = None) -> None:
+        """The next round begins; `text` says what is tried in it.
+
+        `unplanned`: pictures of a round that comes between those that were planned; None = it is the next of those.
+        """
         self._before, self._now, self._there = self._before + self._now, 0, None
-        self._wanted = self._ahead.pop(0) if self._ahead else 0
+        self._wanted = unplanned if unplanned is not None else self._ahead.pop(0) if self._ahead else 0
         self._number += 1
-        self._of = max(self._of, self._number)
+        self._of = self._number + len(self._ahead)
         self._text = f"Round {self._number} of {self._of}: {text}"
         self._say(self._text)
 

@@ -249,8 +249,19 @@ def test_what_is_painted_again_is_the_most_useful():
     cells = [cell(300, 1.0, 0.70), cell(600, 1.0, 0.885), cell(800, 1.0, 0.91, feasible=False), cell(900, 1.0, 0.90),
              cell(1000, 1.0, 0.895)]  # fmt: skip
     assert [one.step for one in to_confirm(cells)] == [900, 1000, 600]
-    assert [one.step for one in to_confirm(cells, 9)] == [900, 1000, 600, 300]
+    assert [one.step for one in to_confirm(cells, 9)] == [900, 1000, 600, 300, 800]
     assert to_confirm([cells[2]]) == [cells[2]]
+
+
+def test_a_single_good_one_is_painted_again_with_others_to_compare_it_with():
+    cells = [
+        cell(300, 1.0, 0.7),
+        cell(600, 1.0, 0.9, feasible=False, broken=["lost", "copies"]),
+        cell(900, 1.0, 0.8, feasible=False, broken=["lost"]),
+        cell(900, 0.6, 0.5, feasible=False, broken=["lost"]),
+    ]
+    assert [(one.step, one.weight) for one in to_confirm(cells)] == [(300, 1.0), (900, 1.0), (900, 0.6)]
+    assert to_confirm(cells[:1]) == cells[:1]
 
 
 def test_where_all_break_a_limit_the_least_broken_are_painted_again():

@@ -65,6 +65,19 @@ def test_a_round_that_needs_no_picture_and_one_that_needs_more_correct_the_whole
     assert (heard.standing.done, heard.standing.total) == (5, 8)
 
 
+def test_a_round_that_was_not_planned_takes_no_others_place():
+    heard = Heard()
+    rounds = SearchProgress(heard, [5, 4])
+    rounds.begin("a")
+    paint(rounds, 0, 5)
+    rounds.begin("a, on more prompts", 2)
+    assert heard.standing.text == "Round 2 of 3: a, on more prompts"
+    assert (heard.standing.done, heard.standing.total) == (5, 11)
+    paint(rounds, 5, 7)
+    rounds.begin("b")
+    assert (heard.standing.text, heard.standing.done, heard.standing.total) == ("Round 3 of 3: b", 7, 11)
+
+
 def test_what_is_confirmed_is_known_only_after_the_screening():
     heard = Heard()
     rounds = SearchProgress(heard, [1, 10, 10, 10])

@@ -15,7 +15,7 @@ from planting import plan_audit, plant_grid, plant_invented, plant_run
 from lib_lora.character.photo_files import SUFFIXES, kinds
 from lib_lora.character.store import load
 from lib_lora.errors import UserError
-from lib_lora.grid.prompts import PROMPTS, QUICK
+from lib_lora.grid.prompts import PROMPTS, QUICK, SCREENING
 from lib_lora.photos.audit.coverage import LEAST
 from lib_lora.queue.queue import Queue
 from lib_lora.runs import run_records
@@ -47,7 +47,7 @@ def test_nothing_is_there_yet(page):
     assert state["supervisor"] == {"active": True, "reason": ""}
     assert state["limits"] == {"photos": LEAST, "photo_bytes": 256 << 20, "face_bytes": 64 << 20, "photos_at_once": 2,
                                "suffixes": sorted(SUFFIXES), "test_pictures": len(PROMPTS),
-                               "quick_pictures": QUICK}  # fmt: skip
+                               "quick_pictures": QUICK, "screening_pictures": SCREENING}  # fmt: skip
 
 
 def test_a_job_says_in_which_lane_it_waits(page):

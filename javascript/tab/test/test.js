@@ -198,7 +198,11 @@ function words(made, character, runs, job, last) {
   if (gone) return { tone, text, detail: gone };
   const find = {
     label: 'Find the best step and weight',
-    title: 'Paints twelve prompts for up to six saved steps at three weights, and the best again.',
+    title: t(
+      'Tests up to six saved steps at three weights on {n} prompts (on all where too few faces show), the best three ' +
+        'again, and up to two more steps that the verdict advises. A whole test comes first if there is none.',
+      { n: app.state.limits.screening_pictures },
+    ),
     do: () => view.form.choose(),
   };
   const count = { n: app.state.limits.test_pictures };

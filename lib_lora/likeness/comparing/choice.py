@@ -177,13 +177,13 @@ def _utility_slack(best: Candidate) -> float:
 
 
 def to_confirm(candidates: Sequence[Candidate], count: int = 3) -> list[Candidate]:
-    """The candidates to paint again on fresh seeds: the most useful feasible ones; where none is feasible, the least
-    broken ones.
+    """The candidates to paint again on fresh seeds: the most useful feasible ones, then the least broken ones: a single
+    feasible one may be luck, and is to be compared with something.
 
     What a smaller step gives up is weighed on the fresh seeds alone: on few prompts it would be weighed by luck.
     """
     useful = sorted((one for one in candidates if one.feasible), key=lambda one: -one.utility)
-    rest = [] if useful else list(candidates)
+    rest = [one for one in candidates if not one.feasible]
     while rest and len(useful) < count:
         useful.append(least_broken(rest))
         rest.remove(useful[-1])

@@ -19,8 +19,8 @@ from lib_lora.likeness.measure.calibration import Calibration
 from lib_lora.likeness.measure.face_measure import ImageScore, Measured
 from lib_lora.likeness.measure.template import Template
 from lib_lora.likeness.measure.vae_ceiling import Ceiling
-from lib_lora.likeness.verdict.facts import Asked, Facts, PictureFacts, Status, flat, nested, status_of
-from lib_lora.likeness.verdict.metrics import facts_of
+from lib_lora.likeness.verdict.facts import Asked, Facts, PictureFacts, Status, Training, flat, nested, status_of
+from lib_lora.likeness.verdict.metrics import facts_of, training_facts
 from lib_lora.likeness.verdict.picture_set import PictureSet
 from lib_lora.likeness.verdict.prompt_adherence import Missed, missed
 from lib_lora.likeness.verdict.traits import copy_limits, is_copy
@@ -283,7 +283,13 @@ def from_values(values: dict[str, Any], where: str = "the report") -> Report:
 
 
 def refused(
-    reason: str, paths: Paths, asked: Sequence[Asked], subject: Subject, engine: FaceEngine, ruler: str = ""
+    reason: str,
+    paths: Paths,
+    asked: Sequence[Asked],
+    subject: Subject,
+    engine: FaceEngine,
+    ruler: str = "",
+    training: Training | None = None,
 ) -> Report:
     """The report of pictures that cannot be compared with anything, because no photo shows a face.
 
@@ -293,8 +299,10 @@ def refused(
         subject: what was tested.
         engine: that looked at the photos.
         ruler: see `Report`.
+        training: where in a run they come from; None = from none.
     """
-    facts = Facts(refusal=reason.rstrip("."), pictures=PictureFacts(count=len(paths.pictures)))
+    pictures = PictureFacts(count=len(paths.pictures))
+    facts = Facts(refusal=reason.rstrip("."), pictures=pictures, training=training_facts(training or Training()))
 
     def rows(role: Role, names: Sequence[str]) -> list[Row]:
         return [

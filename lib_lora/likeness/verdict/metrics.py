@@ -61,7 +61,7 @@ def facts_of(shown: PictureSet, template: Template, calibration: Calibration) ->
         attribute=traits.attributes(shown, calibration),
         prompt=prompt_adherence.followed(shown),
         surface=traits.surface(shown, template),
-        training=_training(shown.training, identity.retention, identity.retention_best),
+        training=training_facts(shown.training, identity.retention, identity.retention_best),
     )
 
 
@@ -214,8 +214,8 @@ def _leak_share(shown: PictureSet, calibration: Calibration) -> float | None:
     return (float(without.mean()) - lines.zero) / gain if gain >= LEAST_GAIN else None
 
 
-def _training(run: Training, now: float | None, best: float | None) -> TrainingFacts:
-    """Of retention against the photos (`now`) and against the ceiling."""
+def training_facts(run: Training, now: float | None = None, best: float | None = None) -> TrainingFacts:
+    """Of retention against the photos (`now`) and against the ceiling; None where they were not measured."""
     lower, much_lower = (round(run.weight * factor, 2) for factor in (0.8, 0.6))
     facts = TrainingFacts(
         step=run.step, weight=run.weight, lower=lower, much_lower=much_lower, class_photos=run.class_photos

@@ -12,7 +12,7 @@ import lib_lora
 from lib_lora.character.photo_files import SUFFIXES, kinds
 from lib_lora.errors import UserError
 from lib_lora.files import digest_of
-from lib_lora.grid.prompts import PROMPTS, QUICK
+from lib_lora.grid.prompts import PROMPTS, QUICK, SCREENING
 from lib_lora.likeness.verdict.verdict_tone import verdict_tone
 from lib_lora.models.families.registry import families
 from lib_lora.photos.audit.coverage import LEAST
@@ -80,6 +80,7 @@ def state(context: RequestContext) -> dict[str, Any]:
             "suffixes": sorted(SUFFIXES),
             "test_pictures": len(PROMPTS),
             "quick_pictures": QUICK,
+            "screening_pictures": SCREENING,
         },
         "supervisor": {"active": context.supervisor.active, "reason": context.supervisor.reason},
         "characters": disk.characters,

@@ -19,7 +19,7 @@ from lib_lora.faces.opencv_engine import SFaceEngine
 from lib_lora.files import write_json
 from lib_lora.grid.cells import Painter
 from lib_lora.grid.paint_plan import PaintPlan
-from lib_lora.grid.prompts import PROMPTS
+from lib_lora.grid.prompts import PROMPTS, SCREENING
 from lib_lora.likeness.comparing.choice import (
     Candidate,
     candidate,
@@ -45,7 +45,6 @@ WEIGHTS = (0.6, 0.8, 1.0)
 CHECKPOINTS = 6
 FRESH_SEED = 5000  # no seed of the screening is among these
 CONFIRMED = 3
-SCREENING = 12  # prompts; a verdict needs five faces, and small base models lose half of them
 MORE_STEPS = 2  # saved steps that the best one's own advice names and that are tried besides
 CHOICE_FILE = "choice.json"
 Certainty = Literal["sure", "likely", "doubtful", "unknown"]
@@ -64,9 +63,10 @@ class Choice:
 
     Attributes:
         step, weight: of the winner.
-        certainty: "sure" = surely better than all others that were confirmed; "likely" = as good as any; "doubtful" =
-            the best there is, though it breaks a limit or its face does not hold; "unknown" = too few faces can be
-            measured on fresh seeds, or on any.
+        certainty: "sure" = its face holds, and it surely keeps more of it than all others that were confirmed; "likely"
+            = its face holds, but another that was confirmed may keep as much, or there was no other; "doubtful" = the
+            best there is, though it breaks a limit or its face does not hold; "unknown" = too few faces can be measured
+            on fresh seeds, or on any, or the photos allow no verdict.
         sentence: the result in words.
         screened, confirmed: every cell that was tried, on few prompts and on all with fresh seeds.
         worse_p: for each confirmed cell the Holm-corrected p that it is as good as the winner.
@@ -162,16 +162,19 @@ class _Search:
 
     Attributes:
         screened: the report of each cell that was screened, `confirmed` of each that was painted on fresh seeds.
+        comparable: false where a whole test draws no lines; then no other cell is painted, for none can be judged.
     """
 
     def __init__(
         self, run: Run, grid_run: GridRun, engine: FaceEngine, request: ChoiceRequest, emit: Callable[..., None]
     ) -> None:
         self._run, self._grid_run, self._engine, self._request = run, grid_run, engine, request
+        self._saved = saved_steps(run)
         self._ruler = ruler_of(run.character_folder, engine)
         self._rounds = grid_run.emit = SearchProgress(emit, [])
         self.screened: dict[tuple[int, float], GridReport] = {}
         self.confirmed: dict[tuple[int, float], GridReport] = {}
+        self.comparable = True
 
     @property
     def steps(self) -> set[int]:
@@ -197,14 +200,20 @@ class _Search:
         for one in asked:
             found = self._grid(one)
             if one is whole:
+                if found.report.calibration.lines is None:
+                    self.comparable = False
+                    self.screened[cells[-1]] = found
+                    return
                 continue
             if found.report.facts.pictures.counted < LEAST_FACES and one.count < whole.count:
-                found = self._grid(replace(one, count=whole.count))  # enough prompts for the loss of most faces
+                more = replace(one, count=whole.count)  # enough prompts for the loss of most faces
+                found = self._grid(more, self._grid_run.to_paint([self._grid_run.plan(more)])[0])
             self.screened[one.step, one.weight] = found
 
     def confirm(self) -> None:
         """Paint the best of the screened cells again."""
-        tries = [(one.step, one.weight) for one in to_confirm(self._candidates(), CONFIRMED)]
+        best = to_confirm(self._candidates(), CONFIRMED) if self.comparable else []
+        tries = [(one.step, one.weight) for one in best]
         tries = [cell for cell in tries if cell not in self.confirmed]
         asked = [self._asked(cell, FRESH_SEED, True) for cell in tries]
         self._rounds.replan(self._grid_run.to_paint([self._grid_run.plan(one) for one in asked]))
@@ -246,7 +255,7 @@ class _Search:
             best.step,
             best.weight,
             certainty,
-            f"Keep step {best.step} at weight {best.weight:g}: {said}{self._advice(winner)}",
+            f"Keep step {best.step} at weight {best.weight:g}: {said}{self._advice(best, winner)}",
             self._candidates(),
             with_front([candidate(final.report) for final in finals]),
             worse,
@@ -257,23 +266,27 @@ class _Search:
 
     def _unmeasured(self) -> str:
         """What an unknown choice is, where none of the confirmed cells could be measured."""
+        if not self.comparable:
+            return "no step and weight can be judged, so this is only the usual choice"
         if any(one.retention is not None for one in self._candidates()):
             return "on fresh seeds too few faces can be measured, so this is not confirmed"
         tried = len(self.screened)
         return f"with none of the {tried} tried can enough faces be measured, so this is only the usual choice"
 
-    def _advice(self, winner: Report) -> str:
+    def _advice(self, best: Candidate, winner: Report) -> str:
         """What else to do; nothing where it is a cell that was tried, or one that cannot be."""
         verdict = winner.verdict
-        if verdict.action in ("keep", "test_step", "set_weight"):
-            return ""
-        return f" {verdict.advice}"
+        advised = {"test_step": (verdict.value, best.weight), "set_weight": (best.step, verdict.value)}
+        tried = verdict.action == "keep" or advised.get(verdict.action) in self.screened
+        gone = verdict.action == "test_step" and verdict.value not in self._saved
+        return "" if tried or gone else f" {verdict.advice}"
 
     def _best(self) -> tuple[Candidate, GridReport]:
-        """The best confirmed cell and its report."""
-        known = {(one.step, one.weight): one for one in (candidate(found.report) for found in self.confirmed.values())}
-        best = choose(list(known.values())) or least_broken(list(known.values()))
-        return best, self.confirmed[best.step, best.weight]
+        """The best confirmed cell and its report; where none can be judged, the one that was tried."""
+        found = self.confirmed or self.screened
+        known = [candidate(one.report) for one in found.values()]
+        best = choose(known) or least_broken(known)
+        return best, found[best.step, best.weight]
 
     def _candidates(self) -> list[Candidate]:
         return with_front([candidate(self.screened[cell].report) for cell in sorted(self.screened)])
@@ -283,8 +296,8 @@ class _Search:
         count = max(self._request.count, len(PROMPTS)) if whole else self._request.count
         return GridRequest(*cell, self._request.grid_steps, count, seed, leak=whole)
 
-    def _grid(self, asked: GridRequest) -> GridReport:
-        self._rounds.begin(f"step {asked.step:,} at weight {asked.weight:g}")
+    def _grid(self, asked: GridRequest, unplanned: int | None = None) -> GridReport:
+        self._rounds.begin(f"step {asked.step:,} at weight {asked.weight:g}", unplanned)
         return paint_and_score(self._run, asked, self._rounds, False, self._grid_run, self._engine)
 
 

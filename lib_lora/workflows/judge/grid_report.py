@@ -123,10 +123,11 @@ def judge_grid(
     subject = Subject(run.file.character.name, run.checkpoint(step).name, painted_with, run.file.id)
     ruler = ruler_of(run.character_folder, engine)
     earlier = tested(run, ruler, folder, painted_with)
+    training = training_of(run, step, weight, earlier)
     try:
         template = template_of(run.character_folder, engine)
     except UserError as error:
-        report = reports.refused(str(error), paths, asked, subject, engine, ruler)
+        report = reports.refused(str(error), paths, asked, subject, engine, ruler, training)
     else:
         measure = Measurer(engine, template)
         measured = {role: measure(list(paths)) for role, paths in files.items()}
@@ -149,7 +150,7 @@ def judge_grid(
                 diversity=clip.diversity if clip else None,
                 ceiling=faces_of(top),
                 ceiling_lost=lost_of(top),
-                training=training_of(run, step, weight, earlier),
+                training=training,
             ),
             paths,
             template,

@@ -94,6 +94,8 @@ def finished_grid(run: Run, plan: PaintPlan, ruler: str, base: Path | None = Non
         there = Training(facts.step, saved=tuple(saved_steps(run))).neighbours  # the advice names them
         if report.report.ruler != ruler or there != (facts.earlier, facts.later) or not report.preview.is_file():
             continue
+        if facts.step is None:
+            continue  # earlier versions left it out where no photo shows a face
         known = standing(run, base, plan, folder, ruler)
         if known is None or known.report.calibration == report.report.calibration:
             return report
