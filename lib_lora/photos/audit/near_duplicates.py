@@ -22,7 +22,7 @@ BURST_BITS, BURST_COSINE, BURST_BACKDROP = 20, 0.95, 0.35  # all three: taken in
 _FAR_BITS = 24  # faces as alike as copies in pictures that differ in more bits are not called copies
 # How many times as much is clearly more: of colour, of pixels, of a face's sharpness, of what is to be seen around it.
 _COLOUR, _PIXELS, _SHARP, _VIEW = 2.0, 1.19, 1.5, 1.03
-_CROPPED = 1.15  # the last, whatever their sizes are: a copy of 256 pixels has a face of up to 1.08 times the share
+_CROPPED = 1.15  # the last, whatever their sizes are: the box of a face is not the same in a reduced copy
 _ENLARGED = 2.0  # times the pixels of a face; of two that differ more, the smaller is rather a reduced copy
 _GREY = 1.0  # spread of colours below which a photo has none
 
