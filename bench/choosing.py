@@ -18,7 +18,6 @@ limits or holds on fresh seeds; its finalists are those of "now".
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from bench import results_file  # noqa: E402
+from bench.error_rates import simulated  # noqa: E402
 
 PEOPLE, STEPS, WEIGHTS = 6, (100, 200, 300, 400, 500, 600), (0.6, 0.8, 1.0)
 PHOTOS, HELD_OUT = 20, 16  # of 60 pictures; the others are what is painted
@@ -53,16 +53,6 @@ def hot(step: int, weight: float) -> float:
 SETTINGS: dict[str, Kept] = {"gentle": gentle, "too high a rate": hot}
 
 
-def _simulated() -> Any:
-    spec = importlib.util.spec_from_file_location("simulated", ROOT / "tests" / "helpers" / "simulated.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["simulated"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 @dataclass
 class Trained:
     """A simulated run of one person.
@@ -82,7 +72,7 @@ class Trained:
 
     def faces(self, cell: tuple[int, float], seeds: Sequence[int]) -> list[Any]:
         """The painted faces, None where it is lost."""
-        made, found = sys.modules["simulated"], []
+        made, found = simulated(), []
         for number in seeds:
             shared = np.random.default_rng([self.seed, number])  # the same for all cells
             own, other = self.own[shared.integers(len(self.own))], self.others[shared.integers(len(self.others))]
@@ -109,7 +99,7 @@ def search(trained: Trained, template: Any, count: int) -> tuple[tuple[int, floa
     from lib_lora.likeness.verdict.facts import Asked, Training
     from lib_lora.likeness.verdict.picture_set import PictureSet
 
-    made = sys.modules["simulated"]
+    made = simulated()
     base = [trained.others[np.random.default_rng([trained.seed, n]).integers(len(trained.others))] for n in range(20)]
     strangers = [(BASE, against(template, np.stack(base))), (COHORT, against(template, cohort(template.engine)))]
     lines = calibrate(template.loo, strangers)
@@ -140,7 +130,7 @@ def search(trained: Trained, template: Any, count: int) -> tuple[tuple[int, floa
 
 def truth(trained: Trained, photos: Any) -> dict[tuple[int, float], float]:
     """What each cell keeps by the yardstick: mean cosine to held-out photos, less that of strangers."""
-    made = sys.modules["simulated"]
+    made = simulated()
     mean = made.unit(photos.mean(0))
     zero = float((trained.others @ mean).mean())
     sure = Trained(trained.own, trained.others, trained.kept, 0.0, trained.seed)
@@ -155,7 +145,7 @@ def measure(repeats: int) -> list[dict[str, Any]]:
     """One row for each setting, share of lost faces and way of searching."""
     from lib_lora.likeness.comparing import choice
 
-    made = _simulated()
+    made = simulated()
     people = made.people()
     rows = []
     for setting, kept in SETTINGS.items():

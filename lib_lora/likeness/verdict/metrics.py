@@ -30,7 +30,7 @@ from lib_lora.likeness.verdict.facts import (
     statuses,
 )
 from lib_lora.likeness.verdict.picture_set import PictureSet, likenesses, mean_pair, mutual, pairs, share
-from lib_lora.likeness.verdict.rules import KEPT
+from lib_lora.likeness.verdict.rule_conditions import KEPT
 from lib_lora.likeness.verdict.traits import TURNED
 
 LEAST_GAIN = 0.1  # of likeness; a share of less is noise

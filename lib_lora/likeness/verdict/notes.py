@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from lib_lora.likeness.verdict.rule_conditions import HALF, KEPT, MANY
 from lib_lora.likeness.verdict.rule_language import Note, above, at_least, below
-from lib_lora.likeness.verdict.rules import HALF, KEPT, MANY
 
 NOTES: tuple[Note, ...] = (
     Note(

@@ -1,102 +1,54 @@
 """What follows from the facts, as data: the first rule whose conditions all hold is the verdict and its one advice.
 
 The rules are ordered: first what makes any verdict impossible, then what the pictures themselves lack, then the face.
-Limits are proposals from measurements on faces of people who do not exist (docs/likeness.md has the tables).
+The conditions and limits that several rules share are in `rule_conditions`.
 """
 
 from __future__ import annotations
 
 from lib_lora.likeness.measure.calibration import LEAST_FACES, LEAST_PHOTOS, LEAST_SEPARATION
-from lib_lora.likeness.verdict.facts import Facts
+from lib_lora.likeness.verdict.rule_conditions import (
+    BURNT,
+    CAST,
+    COLLAPSED,
+    COPIED,
+    EARLIER,
+    EFFECT,
+    FEW_TURNED,
+    HALF,
+    IGNORED,
+    KEPT,
+    LATER,
+    LEARNED,
+    LOW_WEIGHT,
+    MANY,
+    NO_FACES,
+    NO_GAIN_IN_A_RUN,
+    NOT_LEARNED,
+    RISING,
+    RUN,
+    SHARP,
+    SHARPLY,
+    SMOOTH,
+    TRAINED_ON,
+    TURNED,
+    UNDER,
+    WEAK,
+    WEAK_SPOT,
+)
 from lib_lora.likeness.verdict.rule_language import (
-    Condition,
     Rule,
     above,
     at_least,
     at_most,
     below,
-    either,
     there,
     unless,
 )
 
-# Limits that several rules share.
-KEPT = 0.85  # of the identity: the face is learned
-HALF = 0.5
-MANY = 0.5  # share of the pictures from which they are all like that
-NO_FACES = 0.10
-COPIED = 0.05
-SMOOTH = 0.6  # share of the skin's fine detail
-BURNT = 1.35  # times the contrast, and the colour
-EFFECT = 0.05  # cosine; a smaller gain is no gain
-RISING = 0.03  # of the identity, since the tested checkpoint before; less is no longer rising
-IGNORED = 0.25  # of what the base model makes of a prompt; see docs/likeness.md
-ALIKE = 1.03  # times the photos' mutual likeness: the pictures are more alike than the photos are
-STILL = 0.6  # times the photos' spread of the heads' turns
-SHARP = 0.7  # times the photos' sharpness: a picture that lacks more is blurred or small, and says nothing of skin
-CAST = 1.35  # times the colour or the contrast: a cast or a grade, which hides fine detail
-FEW_TURNED = 6  # photos of turned heads; with fewer the first thing to add
-LOW_WEIGHT = 0.75  # under it the weight is the first thing to change; 0.8 is where other advice sends a burnt LoRA
-
-
-def learned_at(facts: Facts) -> float:
-    """The share of the identity from which it counts as learned: 85 %, or what the person's own pictures may have by
-    chance, if that is less.
-
-    Without it, pictures that are all above the keep line of photos that vary much would be called undertrained.
-    """
-    lowest = facts.identity.own_retention
-    return KEPT if lowest is None else min(KEPT, lowest)
-
-
-def _times(factor: float, value: float | None) -> float | None:
-    return None if value is None else factor * value
-
-
-_LATER: Condition = there(lambda f: f.training.later)
-_EARLIER: Condition = there(lambda f: f.training.earlier)
-_RUN: Condition = there(lambda f: f.training.step)
-# Undertrained is said of a run whose gain is known; without one, no training can be blamed.
-_NO_GAIN_IN_A_RUN: Condition = either(unless(_RUN), unless(there(lambda f: f.base.uplift)))
-_NOT_LEARNED: Condition = below(lambda f: f.identity.retention_best, learned_at)
-_WEAK: tuple[Condition, ...] = (_NOT_LEARNED, below(lambda f: f.identity.retention_best, HALF))
-_LEARNED: tuple[Condition, ...] = (at_least(lambda f: f.identity.retention_best, learned_at),)
-_UNDER: tuple[Condition, ...] = (
-    _NOT_LEARNED,
-    at_least(lambda f: f.identity.retention_best, HALF),
-)
-_SHARPLY: tuple[Condition, ...] = (at_least(lambda f: f.identity.as_strangers, lambda f: f.identity.alarm_from),)
-_COLLAPSED: tuple[Condition, ...] = (
-    _NOT_LEARNED,
-    at_least(lambda f: f.base.uplift, EFFECT),
-    at_least(lambda f: f.identity.mutual, lambda f: f.identity.likeness),
-    below(lambda f: f.angles.yaw_spread, lambda f: f.photos.yaw_spread),
-    _RUN,
-)
 _ONE_FACE = (
     "The pictures show one face in one pose, whatever is asked for, and it is no longer quite this one: they are more "
     "alike to each other ({mutual:.2f}) than to the photos ({likeness:.2f})."
-)
-_PARTLY: tuple[Condition, ...] = (*_SHARPLY, at_least(lambda f: f.identity.retention_best, HALF))
-# Faces from the front raise no alarm on their own, and turned ones lie further down than the photos' own do, or half of
-# them under the keep line.
-_TURNED: tuple[Condition, ...] = (
-    *_PARTLY,
-    below(lambda f: f.angles.ahead_as_strangers, lambda f: f.angles.ahead_alarm_from),
-    at_least(lambda f: f.angles.aside_under, 1),
-    either(
-        Condition(
-            lambda f: (
-                (f.angles.turned_drop or 0.0) > 2.0
-                and f.angles.frontal is not None
-                and f.lines.keep is not None
-                and f.angles.frontal >= f.lines.keep
-            )
-        ),
-        Condition(
-            lambda f: f.angles.aside_under >= 2 and 2 * f.angles.aside_under >= f.angles.aside,
-        ),
-    ),
 )
 _TURN_THEM = (
     "Add 3 to 5 photos with the head turned left and right (there are {photos_left} turned to the left and "
@@ -109,11 +61,6 @@ _ADD_TURNED = (
     None,
     "Good from the front; turned heads drift",
 )
-_WEAK_SPOT: tuple[Condition, ...] = (
-    *_PARTLY,
-    above(lambda f: f.attribute.weak_drop, 3.0),
-    at_least(lambda f: f.attribute.rest, lambda f: f.lines.keep),
-)
 _NAME_IT = (
     "The face is lost with one thing in the prompt: {weak}.",
     "Name it in the captions of the photos where it can be seen, or leave it out of the prompt.",
@@ -121,20 +68,9 @@ _NAME_IT = (
 _SAID = "{kept_in_words}"
 _UNDER_LINE = "{under_keep} of {counted} faces lie below what the character's own photos allow."
 
-_TRAINED_ON: Condition = below(lambda f: f.training.gained, RISING)
 _MORE_FAILS = (
     "Training on has brought nothing: {kept_in_words}, as at the step at which it was continued.",
     "Train anew with twice the learning rate; first look whether all photos show this person, clearly and close.",
-)
-# Words obeyed, turns of the head and surroundings say that the prompt has no effect, and the pictures vary less than
-# the photos that they were learned from.
-_IGNORED: tuple[Condition, ...] = (
-    at_least(lambda f: f.identity.retention_best, HALF),
-    below(lambda f: f.prompt.followed, IGNORED),
-    either(
-        at_least(lambda f: f.identity.mutual, lambda f: _times(ALIKE, f.photos.mutual)),
-        at_most(lambda f: f.angles.yaw_spread, lambda f: _times(STILL, f.photos.yaw_spread)),
-    ),
 )
 _ONE_POSE = (
     "The prompt has next to no effect: {obeyed_in_words}, and the pictures vary less than the photos do (likeness to "
@@ -195,7 +131,7 @@ RULES: tuple[Rule, ...] = (
             above(lambda f: f.pictures.no_face_more, NO_FACES),
             at_least(lambda f: f.pictures.no_face, 3),
             at_most(lambda f: f.base.no_face_share, NO_FACES),
-            _EARLIER,
+            EARLIER,
         ),
         "{no_face} of {read} pictures show no face, while the base model paints one: the LoRA breaks the picture.",
         "Test the earlier checkpoint, step {earlier}; if it breaks too, train again with half the learning rate.",
@@ -288,7 +224,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "over-baked",
         "over-baked",
-        (at_least(lambda f: f.training.fallen, 0.15), _NOT_LEARNED),
+        (at_least(lambda f: f.training.fallen, 0.15), NOT_LEARNED),
         "At step {best_step} {fallen_points} percentage points more of the identity were kept: trained past the best "
         "point.",
         "Keep step {best_step}; for a new run halve the learning rate.",
@@ -300,7 +236,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "collapsed, earlier step",
         "overtrained",
-        (*_COLLAPSED, there(lambda f: f.training.midway)),
+        (*COLLAPSED, there(lambda f: f.training.midway)),
         _ONE_FACE,
         "Test an earlier checkpoint, step {midway}; if it is no better, train again with a third of the learning rate.",
         "test_step",
@@ -309,7 +245,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "collapsed",
         "overtrained",
-        _COLLAPSED,
+        COLLAPSED,
         _ONE_FACE,
         "Train again with a third of the learning rate.",
     ),
@@ -317,7 +253,7 @@ RULES: tuple[Rule, ...] = (
         "another face",
         "another face",
         (
-            *_WEAK,
+            *WEAK,
             at_least(lambda f: f.identity.lost_share, MANY),
             there(lambda f: f.base.uplift),
             at_least(lambda f: f.identity.mutual, lambda f: f.base.mutual_like),
@@ -328,7 +264,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "weak at a low weight",
         "undertrained",
-        (*_WEAK, below(lambda f: f.training.weight, LOW_WEIGHT), _RUN),
+        (*WEAK, below(lambda f: f.training.weight, LOW_WEIGHT), RUN),
         _SAID + " at weight {weight:g}{lost_in_words}.",
         "Test it at weight 1.",
         "set_weight",
@@ -337,13 +273,13 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "trained on in vain",
         "no longer learning",
-        (*_WEAK, _TRAINED_ON, unless(_LATER)),
+        (*WEAK, TRAINED_ON, unless(LATER)),
         *_MORE_FAILS,
     ),
     Rule(
         "no effect, later step",
         "undertrained",
-        (*_WEAK, below(lambda f: f.base.uplift, EFFECT), _LATER),
+        (*WEAK, below(lambda f: f.base.uplift, EFFECT), LATER),
         "With the LoRA the face is hardly more like the photos than without it ({uplift:+.2f}).",
         "Test the later checkpoint, step {later}.",
         "test_step",
@@ -352,7 +288,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "no effect",
         "undertrained",
-        (*_WEAK, below(lambda f: f.base.uplift, EFFECT), _RUN),
+        (*WEAK, below(lambda f: f.base.uplift, EFFECT), RUN),
         "With the LoRA the face is hardly more like the photos than without it ({uplift:+.2f}).",
         "Train {half} more steps; if nothing changes, check that the trigger is in the captions and in the prompt.",
         "train_more",
@@ -361,21 +297,21 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "not this person",
         "not this person",
-        (*_WEAK, at_least(lambda f: f.identity.lost_share, MANY), _NO_GAIN_IN_A_RUN),
+        (*WEAK, at_least(lambda f: f.identity.lost_share, MANY), NO_GAIN_IN_A_RUN),
         "{lost} of {counted} faces are no more like the photos than a stranger's can be.",
         "Check that these pictures and the character belong together.",
     ),
     Rule(
         "no effect, outside a run",
         "drift",
-        (*_WEAK, below(lambda f: f.base.uplift, EFFECT)),
+        (*WEAK, below(lambda f: f.base.uplift, EFFECT)),
         "With the LoRA the face is hardly more like the photos than without it ({uplift:+.2f}).",
         "Check that the prompt holds the trigger and the LoRA at weight 1.",
     ),
     Rule(
         "undertrained, later step",
         "undertrained",
-        (*_WEAK, there(lambda f: f.base.uplift), _LATER),
+        (*WEAK, there(lambda f: f.base.uplift), LATER),
         _SAID + "{lost_in_words}.",
         "Test the later checkpoint, step {later}.",
         "test_step",
@@ -384,7 +320,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "undertrained",
         "undertrained",
-        (*_WEAK, there(lambda f: f.base.uplift), _RUN),
+        (*WEAK, there(lambda f: f.base.uplift), RUN),
         _SAID + "{lost_in_words}.",
         "Train {more} more steps.",
         "train_more",
@@ -393,7 +329,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "weak, outside a run",
         "drift",
-        (*_WEAK, there(lambda f: f.base.uplift)),
+        (*WEAK, there(lambda f: f.base.uplift)),
         _SAID + "{lost_in_words}.",
         "Check that the prompt holds the trigger and the LoRA at weight 1; then use a later checkpoint of it.",
     ),
@@ -405,7 +341,7 @@ RULES: tuple[Rule, ...] = (
             at_least(lambda f: f.identity.retention_best, HALF),
             above(lambda f: f.copies.share, COPIED),
             at_least(lambda f: f.copies.count, 2),
-            _EARLIER,
+            EARLIER,
         ),
         "{copies} of {read} pictures repeat a photo (most often {copied}).",
         "Test the earlier checkpoint, step {earlier}.",
@@ -424,14 +360,14 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "follows no prompt, class pictures",
         "follows no prompt",
-        (*_IGNORED, there(lambda f: f.training.class_photos)),
+        (*IGNORED, there(lambda f: f.training.class_photos)),
         _ONE_POSE,
         "Train again without the class pictures.",
     ),
     Rule(
         "follows no prompt, earlier step",
         "follows no prompt",
-        (*_IGNORED, there(lambda f: f.training.midway)),
+        (*IGNORED, there(lambda f: f.training.midway)),
         _ONE_POSE,
         "Test an earlier checkpoint, step {midway}; if it is no better, train again with a third of the learning rate.",
         "test_step",
@@ -440,7 +376,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "follows no prompt",
         "follows no prompt",
-        _IGNORED,
+        IGNORED,
         _ONE_POSE,
         "Use the LoRA at weight {much_lower:g}; if it stays, train again with a third of the learning rate.",
         "set_weight",
@@ -477,7 +413,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "overpowering",
         "overtrained",
-        (*_LEARNED, below(lambda f: f.base.adherence, -0.03)),
+        (*LEARNED, below(lambda f: f.base.adherence, -0.03)),
         "The pictures follow the prompt less than without the LoRA (CLIP {adherence:+.3f}).",
         "Use the LoRA at weight {lower:g}; if it stays, use an earlier checkpoint.",
         "set_weight",
@@ -489,7 +425,7 @@ RULES: tuple[Rule, ...] = (
         (
             at_least(lambda f: f.identity.retention_best, HALF),
             below(lambda f: f.variety.ratio, lambda f: f.variety.limit),
-            _EARLIER,
+            EARLIER,
         ),
         "The pictures vary only {variety_ratio:.0%} as much as without the LoRA.",
         "Test the earlier checkpoint, step {earlier}.",
@@ -522,19 +458,19 @@ RULES: tuple[Rule, ...] = (
     # -- the face is there, but not everywhere
     # A face that is not yet learned is lost first where the head turns or the prompt is strong: train on, while that
     # helps.
-    Rule("angles", "drift", (*_TURNED, at_least(lambda f: f.angles.frontal_kept, KEPT)), *_ADD_TURNED),
-    Rule("angles, no longer rising", "drift", (*_TURNED, below(lambda f: f.training.risen, RISING)), *_ADD_TURNED),
-    Rule("one attribute", "drift", (*_WEAK_SPOT, at_least(lambda f: f.attribute.rest_kept, KEPT)), *_NAME_IT),
+    Rule("angles", "drift", (*TURNED, at_least(lambda f: f.angles.frontal_kept, KEPT)), *_ADD_TURNED),
+    Rule("angles, no longer rising", "drift", (*TURNED, below(lambda f: f.training.risen, RISING)), *_ADD_TURNED),
+    Rule("one attribute", "drift", (*WEAK_SPOT, at_least(lambda f: f.attribute.rest_kept, KEPT)), *_NAME_IT),
     Rule(
         "one attribute, no longer rising",
         "drift",
-        (*_WEAK_SPOT, below(lambda f: f.training.risen, RISING)),
+        (*WEAK_SPOT, below(lambda f: f.training.risen, RISING)),
         *_NAME_IT,
     ),
     Rule(
         "slightly under, low weight",
         "slightly undertrained",
-        (*_UNDER, below(lambda f: f.training.weight, LOW_WEIGHT), _RUN),
+        (*UNDER, below(lambda f: f.training.weight, LOW_WEIGHT), RUN),
         _SAID + " at weight {weight:g}.",
         "Test it at weight 1.",
         "set_weight",
@@ -543,7 +479,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "slightly under, no longer rising",
         "slightly undertrained",
-        (*_UNDER, at_least(lambda f: f.training.fallen, 0.05)),
+        (*UNDER, at_least(lambda f: f.training.fallen, 0.05)),
         _SAID + ", {fallen_points} percentage points less than at step {best_step}.",
         "Use step {best_step}; training on does not help.",
         "test_step",
@@ -552,13 +488,13 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "slightly under, trained on in vain",
         "no longer learning",
-        (*_UNDER, _TRAINED_ON, unless(_LATER)),
+        (*UNDER, TRAINED_ON, unless(LATER)),
         *_MORE_FAILS,
     ),
     Rule(
         "slightly under, later step",
         "slightly undertrained",
-        (*_UNDER, at_least(lambda f: f.base.uplift, EFFECT), _LATER),
+        (*UNDER, at_least(lambda f: f.base.uplift, EFFECT), LATER),
         _SAID + ".",
         "Test the later checkpoint, step {later}.",
         "test_step",
@@ -567,7 +503,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "slightly under",
         "slightly undertrained",
-        (*_UNDER, at_least(lambda f: f.base.uplift, EFFECT), _RUN),
+        (*UNDER, at_least(lambda f: f.base.uplift, EFFECT), RUN),
         _SAID + ".",
         "Train {more} more steps.",
         "train_more",
@@ -576,7 +512,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "drift, lower weight seen",
         "drift",
-        (*_SHARPLY, below(lambda f: f.training.weight, LOW_WEIGHT)),
+        (*SHARPLY, below(lambda f: f.training.weight, LOW_WEIGHT)),
         _UNDER_LINE,
         "Use the LoRA at weight 1.",
         "set_weight",
@@ -585,7 +521,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "drift, one thing in common",
         "drift",
-        (*_SHARPLY, there(lambda f: f.attribute.shared)),
+        (*SHARPLY, there(lambda f: f.attribute.shared)),
         _UNDER_LINE,
         "Add 3 to 5 photos with {shared}, and train again.",
         "add_photos",
@@ -593,7 +529,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "drift, few turned photos",
         "drift",
-        (*_SHARPLY, below(lambda f: f.photos.left + f.photos.right, FEW_TURNED)),
+        (*SHARPLY, below(lambda f: f.photos.left + f.photos.right, FEW_TURNED)),
         _UNDER_LINE,
         _TURN_THEM,
         "add_photos",
@@ -601,7 +537,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "drift",
         "drift",
-        _SHARPLY,
+        SHARPLY,
         _UNDER_LINE,
         "Add 3 to 5 close, sharp photos in other light and with other expressions, and train again.",
         "add_photos",
@@ -609,14 +545,14 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "faintly under, in a run",
         "slightly undertrained",
-        (*_UNDER, _RUN),
+        (*UNDER, RUN),
         _SAID + ".",
         "Look at the marked pictures; the base model paints nearly this face, so test a lower weight as well.",
     ),
     Rule(
         "faintly under",
         "drift",
-        _UNDER,
+        UNDER,
         _SAID + ".",
         "Look at the marked pictures; if a LoRA painted them, use a later checkpoint of it, or weight 1.",
     ),
@@ -624,7 +560,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "leak",
         "consistent",
-        (*_LEARNED, at_least(lambda f: f.base.leak, 2)),
+        (*LEARNED, at_least(lambda f: f.base.leak, 2)),
         _SAID + "; but {leak} of {leak_cells} pictures without the trigger show this person too.",
         "Keep {it}; paint other people in the same picture without it (inpainting), since it would paint this face.",
         "keep",
@@ -632,7 +568,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "consistent within the base",
         "consistent",
-        (*_LEARNED, below(lambda f: f.ceiling.retention, 0.8)),
+        (*LEARNED, below(lambda f: f.ceiling.retention, 0.8)),
         _SAID + "; its VAE shows only a part of it at this face size.",
         "Keep {it}; for more likeness paint larger faces or use hires fix.",
         "keep",
@@ -640,7 +576,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "consistent",
         "consistent",
-        _LEARNED,
+        LEARNED,
         _SAID + ", and {ok} of {counted} faces are clearly this person.",
         "Keep {it}.",
         "keep",

@@ -8,8 +8,9 @@ from typing import Any
 
 from lib_lora.likeness.verdict.facts import Facts, flat
 from lib_lora.likeness.verdict.notes import NOTES
+from lib_lora.likeness.verdict.rule_conditions import learned_at
 from lib_lora.likeness.verdict.rule_language import DRIFT, NO_VERDICT, Kind, Note, Rule, matching
-from lib_lora.likeness.verdict.rules import RULES, learned_at
+from lib_lora.likeness.verdict.rules import RULES
 
 HEADLINES: dict[Kind, str] = {
     "consistent": "The face holds",

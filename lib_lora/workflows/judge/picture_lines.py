@@ -24,7 +24,7 @@ from lib_lora.likeness.measure.template import Template
 from lib_lora.likeness.measure.vae_ceiling import Ceiling, Reconstruct, ceiling_of, scores_of
 from lib_lora.likeness.verdict.facts import Status, statuses
 from lib_lora.likeness.verdict.picture_set import likenesses
-from lib_lora.likeness.verdict.rules import HALF, KEPT
+from lib_lora.likeness.verdict.rule_conditions import HALF, KEPT
 from lib_lora.models.reading.file_hashes import remembered_sha256
 from lib_lora.workflows.judge.judged_grids import JudgedGrid, fitting, judged_grids, knows_most, lines_for
 from lib_lora.workspace.workspace import CharacterFolder

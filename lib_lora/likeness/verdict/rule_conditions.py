@@ -1,0 +1,99 @@
+"""The conditions that several of the verdict's rules share, and their limits.
+
+Limits are proposals from measurements on faces of people who do not exist (docs/likeness.md has the tables).
+"""
+
+from __future__ import annotations
+
+from lib_lora.likeness.verdict.facts import Facts
+from lib_lora.likeness.verdict.rule_language import Condition, above, at_least, at_most, below, either, there, unless
+
+KEPT = 0.85  # of the identity: the face is learned
+HALF = 0.5
+MANY = 0.5  # share of the pictures from which they are all like that
+NO_FACES = 0.10
+COPIED = 0.05
+SMOOTH = 0.6  # share of the skin's fine detail
+BURNT = 1.35  # times the contrast, and the colour
+EFFECT = 0.05  # cosine; a smaller gain is no gain
+RISING = 0.03  # of the identity, since the tested checkpoint before; less is no longer rising
+FOLLOWED = 0.25  # of what the base model makes of a prompt; see docs/likeness.md
+ALIKE = 1.03  # times the photos' mutual likeness: the pictures are more alike than the photos are
+STILL = 0.6  # times the photos' spread of the heads' turns
+SHARP = 0.7  # times the photos' sharpness: a picture that lacks more is blurred or small, and says nothing of skin
+CAST = 1.35  # times the colour or the contrast: a cast or a grade, which hides fine detail
+FEW_TURNED = 6  # photos of turned heads; with fewer the first thing to add
+LOW_WEIGHT = 0.75  # under it the weight is the first thing to change; 0.8 is where other advice sends a burnt LoRA
+
+
+def learned_at(facts: Facts) -> float:
+    """The share of the identity from which it counts as learned: 85 %, or what the person's own pictures may have by
+    chance, if that is less.
+
+    Without it, pictures that are all above the keep line of photos that vary much would be called undertrained.
+    """
+    lowest = facts.identity.own_retention
+    return KEPT if lowest is None else min(KEPT, lowest)
+
+
+def _times(factor: float, value: float | None) -> float | None:
+    return None if value is None else factor * value
+
+
+LATER: Condition = there(lambda f: f.training.later)
+EARLIER: Condition = there(lambda f: f.training.earlier)
+RUN: Condition = there(lambda f: f.training.step)
+# Undertrained is said of a run whose gain is known; without one, no training can be blamed.
+NO_GAIN_IN_A_RUN: Condition = either(unless(RUN), unless(there(lambda f: f.base.uplift)))
+NOT_LEARNED: Condition = below(lambda f: f.identity.retention_best, learned_at)
+WEAK: tuple[Condition, ...] = (NOT_LEARNED, below(lambda f: f.identity.retention_best, HALF))
+LEARNED: tuple[Condition, ...] = (at_least(lambda f: f.identity.retention_best, learned_at),)
+UNDER: tuple[Condition, ...] = (
+    NOT_LEARNED,
+    at_least(lambda f: f.identity.retention_best, HALF),
+)
+SHARPLY: tuple[Condition, ...] = (at_least(lambda f: f.identity.as_strangers, lambda f: f.identity.alarm_from),)
+COLLAPSED: tuple[Condition, ...] = (
+    NOT_LEARNED,
+    at_least(lambda f: f.base.uplift, EFFECT),
+    at_least(lambda f: f.identity.mutual, lambda f: f.identity.likeness),
+    below(lambda f: f.angles.yaw_spread, lambda f: f.photos.yaw_spread),
+    RUN,
+)
+PARTLY: tuple[Condition, ...] = (*SHARPLY, at_least(lambda f: f.identity.retention_best, HALF))
+# Faces from the front raise no alarm on their own, and turned ones lie further down than the photos' own do, or half of
+# them under the keep line.
+TURNED: tuple[Condition, ...] = (
+    *PARTLY,
+    below(lambda f: f.angles.ahead_as_strangers, lambda f: f.angles.ahead_alarm_from),
+    at_least(lambda f: f.angles.aside_under, 1),
+    either(
+        Condition(
+            lambda f: (
+                (f.angles.turned_drop or 0.0) > 2.0
+                and f.angles.frontal is not None
+                and f.lines.keep is not None
+                and f.angles.frontal >= f.lines.keep
+            )
+        ),
+        Condition(
+            lambda f: f.angles.aside_under >= 2 and 2 * f.angles.aside_under >= f.angles.aside,
+        ),
+    ),
+)
+WEAK_SPOT: tuple[Condition, ...] = (
+    *PARTLY,
+    above(lambda f: f.attribute.weak_drop, 3.0),
+    at_least(lambda f: f.attribute.rest, lambda f: f.lines.keep),
+)
+TRAINED_ON: Condition = below(lambda f: f.training.gained, RISING)
+# Words obeyed, turns of the head and surroundings say that the prompt has no effect, and the pictures vary less than
+# the photos that they were learned from.
+IGNORED: tuple[Condition, ...] = (
+    at_least(lambda f: f.identity.retention_best, HALF),
+    below(lambda f: f.prompt.followed, FOLLOWED),
+    either(
+        at_least(lambda f: f.identity.mutual, lambda f: _times(ALIKE, f.photos.mutual)),
+        at_most(lambda f: f.angles.yaw_spread, lambda f: _times(STILL, f.photos.yaw_spread)),
+    ),
+)
