@@ -47,10 +47,14 @@ def check_least(settings: Any) -> None:
 
 def to_dict(settings: Any) -> dict[str, Any]:
     """A dataclass (nested ones too) as plain values for YAML or JSON."""
-    return typing.cast("dict[str, Any]", _plain(dataclasses.asdict(settings)))
+    return {field.name: _plain(getattr(settings, field.name)) for field in dataclasses.fields(settings)}
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, (str, int, float, type(None))):  # by far the most
+        return value
+    if dataclasses.is_dataclass(value):
+        return to_dict(value)
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
@@ -119,9 +123,11 @@ def coerce(hint: Any, value: Any, where: str) -> Any:
     Raises:
         UserError: the value does not fit.
     """
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if hint in _WORDS:  # by far the most
+        return _scalar(hint, value, where)
     if hint is Any:
         return value
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
         if value is None and type(None) in arguments:
             return None
