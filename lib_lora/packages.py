@@ -31,7 +31,7 @@ _MODERN = "transformers>=4.46"
 _NEWEST = "transformers>=5"
 _BOUND_TO_TRANSFORMERS = {"diffusers", "peft"}  # of the others any release in the ranges will do beside any
 _PEFT = re.compile(r"""["']peft["']: ["']peft>=([0-9.]+)["']""")
-_OLD_SCRIPT = re.compile(rb"const sameface = \(window\.sameface = ")  # in each script of those versions
+_OLD_SCRIPT = b"window.sameface"  # each script of those versions has it
 _WORDS = {
     "room": "30 MB are needed",
     "other_disk": "",
@@ -161,8 +161,11 @@ def main(root: Path = ROOT) -> None:
     with suppress(AttributeError, ValueError):
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
     try:
-        for name in remove_older_scripts(root):
-            print(f"SameFace: javascript/{name} was of an older version, and is removed.", flush=True)
+        if removed := remove_older_scripts(root):
+            print(f"SameFace: removed scripts that an older version had left: {', '.join(removed)}", flush=True)
+    except UserError as error:
+        print(f"SameFace: {error} Delete it by hand, or the page of the older version appears too.", flush=True)
+    try:
         if not other_python(Path.cwd()):
             install(lambda text: print(text, flush=True), root)
     except UserError as error:
@@ -192,10 +195,10 @@ def remove_older_scripts(root: Path = ROOT) -> list[str]:
 
     removed = []
     for script in sorted((root / "javascript").glob("sameface_*.js")):
-        if _OLD_SCRIPT.search(script.read_bytes()):
-            with explained(script, "delete"):
+        with explained(script, "delete"):
+            if _OLD_SCRIPT in script.read_bytes():
                 script.unlink()
-            removed.append(script.name)
+                removed.append(script.name)
     return removed
 
 

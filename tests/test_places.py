@@ -139,6 +139,14 @@ def python(folder: Path, *words: object, path: tuple[Path, ...] = (), **more: st
 def test_the_hook_and_the_tab_work_there_and_nothing_is_left_elsewhere(extension: Path, tmp_path: Path) -> None:
     before, home, data = contents(extension), tmp_path / "home", tmp_path / "webui"
     assert {"install.py", "style.css", "scripts/train_lora.py", "javascript/sameface.js"} <= before
+    # a zip was unpacked over an older version, whose page was these scripts; a webui would load all three
+    scripts = extension / "javascript"
+    left = dict.fromkeys(["sameface_head.js", "sameface_queue.js"], "const sameface = (window.sameface = {});")
+    mine = {"sameface_mine.js": "alert('me');", "own.js": "window.sameface;"}
+    if _can_write(extension):
+        for name, text in {**left, **mine}.items():
+            (scripts / name).write_text(text, encoding="utf-8")
+        before |= {f"javascript/{name}" for name in mine}
     # what the environment of the tests lacks of the worker's packages is installed elsewhere (tests/test_packages.py)
     assert "Traceback" not in python(tmp_path, extension / "install.py")
     helpers = (extension, extension / "tests", extension / "tests" / "helpers")

@@ -141,9 +141,8 @@ class Neo(Forge):
         self.version = "" if release == self.name else release  # upstream's tag is the name of its branch
 
     def _shows(self, family: str, marked: str) -> CardVisibility:
-        """Its filter is off by itself, and compares the name of the selected preset with the one in a LoRA's notes. Ours
-        name the family ("SD1"), which is none to it, so that it hides a card only where the user has chosen a preset
-        in the card's editor."""
+        """Its filter is off by itself, and compares the selected preset with the one in a LoRA's notes. Ours name the
+        family ("SD1"), which is none to it: only a preset that the user has chosen in the card's editor hides it."""
         preset = str(ask_or("shared:opts.forge_preset", ""))
         chosen = marked if marked in ask_or("network:SD_VERSION", ()) else "Unknown"
         if not ask_or("shared:opts.lora_preset_filter", False) or chosen in ("Unknown", preset):
