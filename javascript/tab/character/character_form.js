@@ -1,6 +1,7 @@
 /** The fields that say who a character is; the same for a new one and for one that is changed. */
 
 import * as api from '../base/api.js';
+import { app } from '../base/app.js';
 import { el, fillWith, setText } from '../base/dom.js';
 import { t } from '../base/texts.js';
 import { clearFaults, refuseForm, sendForm, showFault } from '../widgets/faults.js';
@@ -14,6 +15,8 @@ const CONSENT = {
   consented: ['Somebody who agreed', 'An adult who has given me documented consent to train on these photos.'],
 };
 let groups = 0;
+
+const longest = () => app.state.limits.text_letters;
 
 /**
  * A set of fields.
@@ -56,7 +59,7 @@ export function characterForm(isNew) {
 }
 
 function nameField() {
-  const input = el('input', { class: 'sf-input', type: 'text', maxLength: 80, autocomplete: 'off' });
+  const input = el('input', { class: 'sf-input', type: 'text', maxLength: longest(), autocomplete: 'off' });
   const help = 'What you call the character; the folder and the LoRA file are named after it.';
   const node = formField('Name', input, help);
   return {
@@ -89,7 +92,13 @@ function needed(input, text) {
 // The trigger word
 
 function triggerField() {
-  const input = el('input', { class: 'sf-input', type: 'text', maxLength: 60, autocomplete: 'off', spellcheck: false });
+  const input = el('input', {
+    class: 'sf-input',
+    type: 'text',
+    maxLength: longest(),
+    autocomplete: 'off',
+    spellcheck: false,
+  });
   const help = 'An invented word that stands for this face in prompts. Real words and names already mean something.';
   const offers = el('div', { class: 'sf-phrases', role: 'group', aria: { label: t('Proposed trigger words') } });
   const problems = el('div', { class: 'sf-problems', role: 'status' });
@@ -169,7 +178,7 @@ function classField() {
   const other = el('input', {
     class: 'sf-input sf-short',
     type: 'text',
-    maxLength: 40,
+    maxLength: longest(),
     aria: { label: t('Another class word') },
   });
   other.placeholder = t('e.g. elf');

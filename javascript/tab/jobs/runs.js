@@ -97,19 +97,21 @@ export function bestGrid(runs) {
 /**
  * The choice of run, step and weight, as three fields in a row. What the user has not picked is the suggestion's, else
  * the last step of the newest run.
+ * @param {{least: number, most: number}} range of the weight.
  * @param {Run} changed is called when the user has chosen.
  * @returns {{node: Element, value: {run, step, weight}, weight: Element, setRuns: (a: any[], b: any?) => void,
  *   choose: (a: any) => void, reset: Run}} `weight`: its field; `setRuns(runs, best)`: best is a cell to suggest, or null; `choose(cell)` counts as picked;
  *   `reset()` forgets what was picked.
  */
-export function cellChoice(changed) {
+export function cellChoice(range, changed) {
   let runs = [];
   let best = null;
   const value = { run: '', step: 0, weight: 1 };
   const picked = { run: false, step: false, weight: false };
   const run = selectBox([], '', (to) => pick({ run: to }));
   const step = selectBox([], '', (to) => pick({ step: Number(to) }));
-  const weight = el('input', { class: 'sf-input', type: 'number', min: 0, max: 2, step: 'any', value: 1 });
+  const weight = el('input', { class: 'sf-input', type: 'number', step: 'any', value: 1 });
+  Object.assign(weight, { min: range.least, max: range.most });
   weight.addEventListener(
     'input',
     () => weight.value !== '' && weight.validity.valid && pick({ weight: Number(weight.value) }),

@@ -3,7 +3,7 @@
 import * as api from '../base/api.js';
 import { url } from '../base/api.js';
 import { STEPS, app } from '../base/app.js';
-import { chosenCharacter, goTo, openJob } from '../base/choice.js';
+import { chosenCharacter, goTo, openJob, openJobAt } from '../base/choice.js';
 import { el, fillWith, setText } from '../base/dom.js';
 import { controlJob } from '../jobs/jobs.js';
 import { jobSentence, progressShare } from '../jobs/job_text.js';
@@ -117,7 +117,7 @@ function updateWho(character) {
   face.hidden = !cover;
   if (cover && face.getAttribute('src') !== cover) face.src = cover;
   const { jobs, more, paused: held } = app.state.queue;
-  const open = jobs.filter((job) => ['waiting', 'paused', 'running'].includes(job.state)).length + (more || 0);
+  const open = jobs.filter((job) => job.open).length + (more || 0);
   const label = held ? t('Queue (paused, {n})', { n: open }) : open ? t('Queue ({n})', { n: open }) : t('Queue');
   setText(queue.firstElementChild, label);
 }
@@ -148,16 +148,9 @@ function updateTabs(character) {
   }
 }
 
-const KINDS = {
-  photos: ['audit', 'invent', 'more'],
-  captions: ['fill'],
-  train: ['train', 'probe'],
-  test: ['test', 'choose'],
-};
-
 function runs(step, slug) {
-  const job = KINDS[step] && openJob(KINDS[step], slug);
-  return job && job.state === 'running';
+  const open = [openJobAt(step, slug), step === 'photos' && openJobAt('invent', slug)]; // inventing makes the photos
+  return open.some((job) => job && job.state === 'running');
 }
 
 /** The job to speak of: a heavy one before a light one, a running one before one that waits. */
@@ -188,8 +181,7 @@ function updateNow() {
 
 /** Whether the shown step says all of this, with the same buttons: they are on the page once. */
 function shownBelow(job) {
-  const steps = { train: 'train', test: 'test', choose: 'test' };
-  return Boolean(job) && steps[job.kind] === app.step && job.slug === app.slug && openJob(job.kind) === job;
+  return Boolean(job) && job.announced && job.step === app.step && job.slug === app.slug && openJob(job.kind) === job;
 }
 
 function whyStuck() {
@@ -212,7 +204,6 @@ function controls(job) {
   return heavy && !job.wish ? [pause, stop] : [stop];
 }
 
-const OPEN = ['running', 'waiting', 'paused'];
 let last = 0; // id of the job that was spoken of
 let known = null; // the jobs of the state before, by id; null before the first one
 let youngest = 0; // the highest id so far
@@ -229,9 +220,9 @@ function announce(job) {
 
 /** Since the state before: open then, or come and gone in between; an old one that moves up in the list is no news. */
 function hasEnded(job) {
-  if (OPEN.includes(job.state)) return false;
+  if (job.open) return false;
   const before = known.get(job.id);
-  return before ? OPEN.includes(before.state) || before.ended !== job.ended : job.id > youngest;
+  return before ? before.open || before.ended !== job.ended : job.id > youngest;
 }
 
 function told(job) {

@@ -15,8 +15,6 @@ const BUSY = 429; // the answer where too much is on its way
 const AGAIN = 3000; // milliseconds
 const TRIES = 100;
 const PAUSE = 1000; // milliseconds
-const ACCEPTED = 'image/*,.jfif,.zip';
-const MORE = { AVIF: '.avif', HEIC: '.heic,.heif,.hif' }; // where the server reads them; an iPhone then sends JPEG instead
 
 const now = {
   slug: '',
@@ -227,7 +225,7 @@ window.addEventListener('beforeunload', (event) => {
 
 /** The place to drop photos on, with its buttons, the bar, and what became of each file. */
 export function dropZone() {
-  const files = picker({ multiple: true, accept: ACCEPTED });
+  const files = picker({ multiple: true });
   const folder = picker({ webkitdirectory: true });
   const stop = actionButton('Cancel', cancel, { small: true, title: 'Photos that were added stay.' });
   const line = el('p', { class: 'sf-grow', role: 'status' });
@@ -259,8 +257,7 @@ export function dropZone() {
 function tellKinds(hint, files) {
   const kinds = (app.state && app.state.host.photos) || ['JPEG', 'PNG', 'WebP'];
   setText(hint, t('{kinds}, or a zip file of them', { kinds: kinds.join(', ') }));
-  const more = kinds.map((kind) => MORE[kind]).filter(Boolean);
-  files.accept = [ACCEPTED, ...more].join(',');
+  files.accept = ['image/*', ...(app.state ? app.state.limits.accept : []), '.zip'].join(','); // of HEIC an iPhone else sends a JPEG
 }
 
 function picker(props) {

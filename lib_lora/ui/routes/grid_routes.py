@@ -10,7 +10,7 @@ from fastapi.responses import Response
 
 from lib_lora.errors import UserError
 from lib_lora.files import PICTURE_NAME, names
-from lib_lora.likeness.verdict.verdict_tone import verdict_tone
+from lib_lora.likeness.verdict.verdict_tone import picture_mark, verdict_tone
 from lib_lora.runs import run_records
 from lib_lora.runs.grid_records import CELLS, cells, report_of
 from lib_lora.ui.http import paths
@@ -100,6 +100,7 @@ def _begun(slug: str, run: Path, grid: Path, planned: Mapping[str, dict[str, Any
             "prompt": cell.get("prompt", ""),
             "seed": cell.get("seed"),
             "status": None,
+            "mark": None,
             "copy": False,
             "likeness": None,
             "url": _url(slug, run, grid, name) if name in there else "",
@@ -139,6 +140,7 @@ def _row(
         "prompt": cell.get("prompt", asked["prompt"]),
         "seed": cell.get("seed", asked["seed"]),
         "status": one["status"],
+        "mark": dict(zip(("word", "tone"), picture_mark(one["role"], one["status"], one["copy"]), strict=True)),
         "copy": one["copy"],
         "likeness": score["likeness"],
         "reason": score["reason"],

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import lib_lora
-from lib_lora.character.photo_files import SUFFIXES, kinds
+from lib_lora.character.photo_files import kinds
 from lib_lora.errors import UserError
 from lib_lora.files import digest_of
-from lib_lora.grid.prompts import PROMPTS, QUICK, SCREENING
 from lib_lora.likeness.verdict.verdict_tone import verdict_tone
 from lib_lora.models.families.registry import families
 from lib_lora.photos.audit.coverage import LEAST
@@ -20,12 +19,12 @@ from lib_lora.queue.job_types import lane_of
 from lib_lora.runs import run_records
 from lib_lora.runs.run_history import history_of
 from lib_lora.runs.run_records import RunRecord
-from lib_lora.ui.http import limits
 from lib_lora.ui.http.request_context import Call, RequestContext, Route, get
 from lib_lora.ui.http.responses import LOG
 from lib_lora.ui.routes import job_routes
 from lib_lora.ui.views import caption_checks, invention, machine
 from lib_lora.ui.views.character_snapshot import CharacterSnapshot, look
+from lib_lora.ui.views.page_limits import page_limits
 from lib_lora.workflows.photos import changes
 from lib_lora.workspace.file_cache import keep_nothing, kept, mark, names_in, unless_changed
 from lib_lora.workspace.workspace import CharacterFolder, RunFolder, Workspace
@@ -72,16 +71,7 @@ def state(context: RequestContext) -> dict[str, Any]:
             "gpu": machine.has_gpu(),
             "photos": _kinds(),
         },
-        "limits": {
-            "photos": LEAST,
-            "photo_bytes": limits.PHOTO_FILE,
-            "face_bytes": limits.FACE_FILE,
-            "photos_at_once": limits.PHOTOS_AT_ONCE,
-            "suffixes": sorted(SUFFIXES),
-            "test_pictures": len(PROMPTS),
-            "quick_pictures": QUICK,
-            "screening_pictures": SCREENING,
-        },
+        "limits": asdict(page_limits()),
         "supervisor": {"active": context.supervisor.active, "reason": context.supervisor.reason},
         "characters": disk.characters,
         "queue": {**disk.queue, "holds": _holds(context, disk.open_jobs)},

@@ -96,6 +96,7 @@ def _unknown(snapshot: CharacterSnapshot, file: str) -> dict[str, Any]:
         "file": file,
         "sha256": snapshot.digests[file],
         "tone": "none",
+        "tones": {"keep": "good", "drop": "none", "undecided": "none"},
         "word": "left out by you" if dropped else "new",
         "sentence": "",
         "findings": [],

@@ -20,6 +20,7 @@ from lib_lora.ui.http.confirmation import confirm_folder
 from lib_lora.ui.http.request_context import Call, RequestContext, Route, post
 from lib_lora.ui.http.responses import Refused, missing
 from lib_lora.ui.views.character_snapshot import CharacterSnapshot, look
+from lib_lora.ui.views.page_limits import PROMPT_WEIGHT
 from lib_lora.workspace import preferences
 from lib_lora.workspace.workspace import RunFolder
 
@@ -52,8 +53,8 @@ def use(context: RequestContext, call: Call) -> dict[str, Any]:
     record = run_records.run(paths.run(folder, body.run))
     if body.step not in record.saved:
         raise missing(f"Run {record.id} has no checkpoint of step {body.step} (any more).")
-    if not -10 <= body.weight <= 10:
-        raise UserError(f"The weight is {body.weight:g}; it must be between -10 and 10.", code="weight-out-of-range")
+    if body.weight not in PROMPT_WEIGHT:
+        raise UserError(f"The weight is {body.weight:g}; it must be from {PROMPT_WEIGHT}.", code="weight-out-of-range")
     target = _target(context, body)
 
     from lib_lora.deploy.folder import deliver

@@ -31,6 +31,7 @@ from lib_lora.likeness.comparing.choice import (
 )
 from lib_lora.likeness.measure.calibration import LEAST_FACES
 from lib_lora.likeness.report.report import REPORT_FILE, Report
+from lib_lora.queue.job_types import CHECKPOINTS, CONFIRMED, MORE_STEPS, WEIGHTS
 from lib_lora.runs.interruptions import without_interrupted
 from lib_lora.runs.search_progress import SearchProgress
 from lib_lora.training.plan.run_file import Run, saved_steps
@@ -41,11 +42,7 @@ from lib_lora.workflows.judge.scoring import Scored
 from lib_lora.workflows.judge.test_grid import paint_and_score
 from lib_lora.workflows.photos.character_template import ruler_of
 
-WEIGHTS = (0.6, 0.8, 1.0)
-CHECKPOINTS = 6
 FRESH_SEED = 5000  # no seed of the screening is among these
-CONFIRMED = 3
-MORE_STEPS = 2  # saved steps that the best one's own advice names and that are tried besides
 CHOICE_FILE = "choice.json"
 Certainty = Literal["sure", "likely", "doubtful", "unknown"]
 _BROKEN = {  # as `likeness.comparing.choice.candidate` names the limits

@@ -84,6 +84,7 @@ def _photo(item: Audited) -> dict[str, Any]:
         "file": item.photo.file,
         "sha256": item.photo.sha256,
         "tone": audit_words.tone(item),
+        "tones": audit_words.tones(item),
         "word": audit_words.word(item),
         "sentence": texts[0] if texts else f"{shown[:1].upper()}{shown[1:]}.".lstrip("."),
         "findings": texts,
