@@ -26,7 +26,7 @@ PATIENCE = 5.0  # seconds that another process at work on the character is waite
 
 
 @dataclass(frozen=True)
-class NewCharacter:
+class CharacterBody:
     """The fields of `character.store.Character`; consent: "fictional", "myself", "consented", or null: not declared."""
 
     name: str
@@ -57,7 +57,7 @@ class Deletion:
 def routes() -> list[Route]:
     """The routes for characters and trigger words."""
     return [
-        post("/characters", new, NewCharacter),
+        post("/characters", new, CharacterBody),
         post("/characters/{slug}", change, CharacterChange),
         post("/characters/{slug}/delete", delete, Deletion),
         post("/characters/{slug}/forget_faces", forget),

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fastapi.responses import Response
 
@@ -21,9 +21,6 @@ from lib_lora.ui.views.character_snapshot import CharacterSnapshot, look
 from lib_lora.ui.views.invention import in_use, newest_lora, painted_of, plan_of, see_nobody_paints
 from lib_lora.workflows.invent.invented_folder import CANDIDATES, MORE, SQUARE, InventedFolder, InventedPicture
 
-if TYPE_CHECKING:
-    pass
-
 _SMALL = 384  # pixels of the longer side
 
 
@@ -35,7 +32,7 @@ class Pick:
 
 
 @dataclass(frozen=True)
-class OwnPicture:
+class OwnPictureBody:
     """One of the user's own pictures, in base64; a description of the person in it (empty: the class word); and the
     base model's path."""
 
@@ -55,7 +52,7 @@ def routes() -> list[Route]:
         post(
             "/characters/{slug}/invented/own",
             own_picture,
-            OwnPicture,
+            OwnPictureBody,
             limits.FACE_FILE * 4 // 3 + MB,
             "data",
             paths.character,

@@ -58,7 +58,7 @@ def use(context: RequestContext, call: Call) -> dict[str, Any]:
     target = _target(context, body)
 
     from lib_lora.deploy.folder import deliver
-    from lib_lora.runs.origin import origin_of
+    from lib_lora.runs.origin import lora_origin
     from lib_lora.training.plan.run_file import load_run
 
     run = load_run(record.folder)
@@ -67,7 +67,7 @@ def use(context: RequestContext, call: Call) -> dict[str, Any]:
     searched = context.host.roots().loras if body.to == "webui" else ()
     checkpoint = run_records.checkpoint(record, body.step)
     leftovers.sweep_beside(slug(run.file.character.name), target)
-    file = deliver(origin_of(run), checkpoint, target, body.weight, best, searched)
+    file = deliver(lora_origin(run), checkpoint, target, body.weight, best, searched)
     text = text_of(record, pictures, framing_of(look(folder)), file.stem, body.weight)
     _remember(record, file, body)
     shown, why = True, ""

@@ -15,7 +15,7 @@ from typing import Any
 from lib_lora.errors import UserError
 from lib_lora.files import read_json
 from lib_lora.grid.paint_plan import CELLS, PLAN_FILE, PaintPlan, file_name
-from lib_lora.grid.picture_origin import OWN_VAE, Origin, is_same_base, origin_of
+from lib_lora.grid.picture_origin import OWN_VAE, PictureOrigin, is_same_base, read_origin
 from lib_lora.likeness.measure.calibration import BASE, COHORT, GIVEN, Calibration, against, calibrate
 from lib_lora.likeness.measure.cohort import cohort
 from lib_lora.likeness.measure.face_measure import Measured
@@ -43,7 +43,7 @@ class JudgedGrid:
     report: Report
     cells: Sequence[dict[str, Any]]
     base_cells: Sequence[dict[str, Any]]
-    painted: Origin
+    painted: PictureOrigin
 
     @property
     def sizes(self) -> frozenset[tuple[int, int]]:
@@ -114,7 +114,7 @@ def judged_grid(run: Run, folder: Path) -> JudgedGrid | None:
     return JudgedGrid(folder, report, cells, base, painted)
 
 
-def base_painted(run: Run, base: str, by: str, folder: Path) -> Origin:
+def base_painted(run: Run, base: str, by: str, folder: Path) -> PictureOrigin:
     """Which base model and VAE painted a grid.
 
     Args:
@@ -127,8 +127,8 @@ def base_painted(run: Run, base: str, by: str, folder: Path) -> Origin:
     painter, other, digest = by.rpartition(" on ")
     webui = painter if other else by
     digest = digest if other else own.sha256 if Path(own.path).name == base else ""
-    vae = origin_of(folder / CELLS / file_name("lora", 1)).vae if webui else OWN_VAE
-    return Origin("painted", base=Path(base).stem, base_hash=digest[:10], vae=vae)
+    vae = read_origin(folder / CELLS / file_name("lora", 1)).vae if webui else OWN_VAE
+    return PictureOrigin("painted", base=Path(base).stem, base_hash=digest[:10], vae=vae)
 
 
 def sizes_of(cells: Sequence[Mapping[str, Any]]) -> frozenset[tuple[int, int]]:
@@ -137,7 +137,7 @@ def sizes_of(cells: Sequence[Mapping[str, Any]]) -> frozenset[tuple[int, int]]:
     return frozenset((wide, high) for wide, high in sides if isinstance(wide, int) and isinstance(high, int))
 
 
-def fitting(grids: Iterable[JudgedGrid], origin: Origin, sizes: frozenset[tuple[int, int]]) -> list[JudgedGrid]:
+def fitting(grids: Iterable[JudgedGrid], origin: PictureOrigin, sizes: frozenset[tuple[int, int]]) -> list[JudgedGrid]:
     """The grids that were painted by the same base model and VAE, as far as `origin` says, at all of these sizes."""
     return [grid for grid in grids if sizes <= grid.sizes and is_same_base(origin, grid.painted)]
 
