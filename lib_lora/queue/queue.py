@@ -423,8 +423,8 @@ class Queue:
 
         with_files(arguments, note_incomplete)  # first: the names must differ from them
         named = with_files(arguments, name_of)
-        told = {name: path for name, path in files.items() if path != name or "/" in name}  # the rest is plain enough
-        return _json(_with(named, told))
+        stored = {name: path for name, path in files.items() if path != name or "/" in name}  # the rest is plain enough
+        return _json(_with(named, stored))
 
     def _arguments(self, stored: dict[str, Any]) -> dict[str, Any]:
         """Stored arguments with the paths here of the files that they name."""

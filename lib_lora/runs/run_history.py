@@ -89,7 +89,7 @@ def thinned(points: list[tuple[int, float]], most: int) -> list[tuple[int, float
 
 def history_of(events: Path) -> RunHistory:
     """The course of the run whose events lie in a file."""
-    history: RunHistory = kept(("story", events), None, RunHistory)
+    history: RunHistory = kept(("history", events), None, RunHistory)
     with _lock:
         now = mark(events)
         if now is None or now[1] < history.offset:  # another file lies there

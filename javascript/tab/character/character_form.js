@@ -239,7 +239,7 @@ function choice(group, value, text, more) {
 function consentField() {
   const group = `sf-consent-${groups}`;
   const choices = Object.entries(CONSENT).map(([kind, [text, more]]) => choice(group, kind, t(text), t(more)));
-  const told = el('p', { class: 'sf-help' });
+  const note = el('p', { class: 'sf-help' });
   const node = el(
     'fieldset',
     { class: 'sf-field' },
@@ -249,7 +249,7 @@ function consentField() {
       { class: 'sf-choices' },
       choices.map((one) => one.node),
     ),
-    told,
+    note,
   );
   let before = null;
   const chosen = () => choices.map((one) => one.input).find((input) => input.checked);
@@ -259,7 +259,7 @@ function consentField() {
     const words = same
       ? 'You declared this on {date}.'
       : 'This is kept with the date, {date}. Nothing is trained without it.';
-    setText(told, t(words, { date }));
+    setText(note, t(words, { date }));
   };
   node.addEventListener('change', show);
   return {

@@ -130,8 +130,8 @@ function updateTabs(character) {
   for (const [step, one] of Object.entries(parts.tabs.tabs)) {
     const chosen = app.step === step || (app.step === 'invent' && step === 'photos');
     const running = Boolean(character && runs(step, character.slug));
-    const told = character && character[step];
-    const tone = running ? 'busy' : told ? told.tone : '';
+    const status = character && character[step];
+    const tone = running ? 'busy' : status ? status.tone : '';
     one.node.setAttribute('aria-selected', String(chosen));
     one.node.tabIndex = chosen || (app.step === 'new' && step === 'doctor') ? 0 : -1;
     if (app.step === 'edit' && step === 'photos') one.node.tabIndex = 0;
@@ -144,7 +144,7 @@ function updateTabs(character) {
       fillWith(one.word, tone ? t(tone === 'busy' ? 'running' : TONES[tone]) : '');
     }
     setText(one.count, step === 'photos' && character && character.photos.count ? String(character.photos.used) : '');
-    one.node.title = told && told.text ? told.text : '';
+    one.node.title = status && status.text ? status.text : '';
   }
 }
 
@@ -211,7 +211,7 @@ let youngest = 0; // the highest id so far
 /** Tell a screen reader, and everybody, when a job has ended. */
 function announce(job) {
   const { jobs } = app.state.queue;
-  if (known) jobs.filter(hasEnded).reverse().forEach(told);
+  if (known) jobs.filter(hasEnded).reverse().forEach(announceEnd);
   known = new Map(jobs.map((one) => [one.id, one]));
   youngest = Math.max(youngest, ...known.keys());
   if (job && job.id !== last) setText(parts.status, t('{job} is running', { job: job.text }));
@@ -225,7 +225,7 @@ function hasEnded(job) {
   return before ? before.open || before.ended !== job.ended : job.id > youngest;
 }
 
-function told(job) {
+function announceEnd(job) {
   titleSignal.over(job);
   if (job.lane === 'light' && job.state === 'finished') return; // seen in the panel
   if (job.state === 'finished') toast(t('{job}: finished', { job: job.text }), 'good');

@@ -20,7 +20,7 @@ export function open() {
   const hold = actionButton('Pause the queue', turnQueue, { small: true });
   const rest = el('p', { class: 'sf-quiet' });
   const order = el('p', { class: 'sf-quiet', text: t('Drag a waiting job to another place, or use its buttons.') });
-  const told = el('p', { class: 'sf-silent', role: 'status', aria: { live: 'polite' } });
+  const announcement = el('p', { class: 'sf-silent', role: 'status', aria: { live: 'polite' } });
   const notify = titleSignal.tick();
   const body = el(
     'div',
@@ -31,9 +31,9 @@ export function open() {
     list,
     rest,
     notify,
-    told,
+    announcement,
   );
-  const say = (text) => setText(told, text);
+  const say = (text) => setText(announcement, text);
   draggedJobs(list, (id, before) => moved(id, before, say));
   const draw = () => {
     if (timer && !body.isConnected) clearInterval(timer); // the host has drawn its page anew

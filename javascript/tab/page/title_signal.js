@@ -31,9 +31,11 @@ function running() {
 export function update() {
   const job = running();
   if (job) {
-    const told = job.standing || {};
+    const progress = job.standing || {};
     const share =
-      told.total && ['training', 'painting', 'working'].includes(told.phase) ? told.done / told.total : null;
+      progress.total && ['training', 'painting', 'working'].includes(progress.phase)
+        ? progress.done / progress.total
+        : null;
     const far = share === null ? '…' : format.percent(share);
     ended = null;
     show(`${far} ${job.character} · SameFace`, 'running', share || 0);

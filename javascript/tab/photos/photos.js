@@ -153,15 +153,15 @@ function drawLead(character) {
 
 /** The counts in words, where the state's text does not say the same. */
 function counts() {
-  const told = answers.view ? answers.view.counts : '';
-  return typeof told === 'string' && !chosenCharacter().photos.text.includes(told) ? told : '';
+  const counts = answers.view ? answers.view.counts : '';
+  return typeof counts === 'string' && !chosenCharacter().photos.text.includes(counts) ? counts : '';
 }
 
 function looking(audit) {
-  const told = audit.standing;
+  const progress = audit.standing;
   if (audit.state === 'waiting') return t('The photos will be looked through in a moment');
-  if (!told || !told.total) return t('The photos are being looked through');
-  return t('The photos are being looked through: {done} of {total}', told);
+  if (!progress || !progress.total) return t('The photos are being looked through');
+  return t('The photos are being looked through: {done} of {total}', progress);
 }
 
 async function ask(body) {

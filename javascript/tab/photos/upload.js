@@ -244,13 +244,13 @@ export function dropZone() {
     folder,
   );
   listen(zone);
-  const told = el('div', { class: 'sf-upload' }, parts.bar, el('div', { class: 'sf-row' }, line, stop), parts.list);
+  const progress = el('div', { class: 'sf-upload' }, parts.bar, el('div', { class: 'sf-row' }, line, stop), parts.list);
   changed = () => {
     tellKinds(hint, files);
-    draw(told, parts);
+    draw(progress, parts);
   };
   changed();
-  return { node: el('div', { class: 'sf-stack' }, zone, told, fromPath()), choose: () => files.click(), zone };
+  return { node: el('div', { class: 'sf-stack' }, zone, progress, fromPath()), choose: () => files.click(), zone };
 }
 
 /** What can be read here, and so may be chosen. */
@@ -311,10 +311,10 @@ function isText(event) {
   return Boolean(field) && event.clipboardData.types.includes('text/plain');
 }
 
-function draw(told, { bar, line, stop, list }) {
+function draw(progress, { bar, line, stop, list }) {
   const { busy, text: sending } = uploadProgress();
   const mine = now.slug === app.slug && (busy || now.total + now.added + now.known + now.sentences.length > 0);
-  told.hidden = !mine;
+  progress.hidden = !mine;
   if (!mine) return;
   bar.hidden = stop.hidden = !busy;
   stop.disabled = Boolean(now.stopped);

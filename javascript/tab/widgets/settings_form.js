@@ -26,7 +26,7 @@ export function settingsForm(changed) {
   const rows = new Map(); // by key
   let base = {};
   let changes = {};
-  let told = '';
+  let drawn = '';
 
   search.addEventListener('input', () => filter(search.value));
 
@@ -118,8 +118,8 @@ export function settingsForm(changed) {
   };
 
   form.set = ({ fields, settings, changes: laid }) => {
-    if (told !== JSON.stringify(fields)) {
-      told = JSON.stringify(fields);
+    if (drawn !== JSON.stringify(fields)) {
+      drawn = JSON.stringify(fields);
       build(fields);
     }
     if (!same(base, settings)) rows.forEach((row) => row.forget()); // what was typed was meant for another preset

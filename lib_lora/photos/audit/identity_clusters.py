@@ -34,6 +34,6 @@ def groups(cosines: npt.NDArray[np.floating]) -> list[list[int]]:
     return sorted(found, key=lambda group: (-len(group), group))
 
 
-def people(found: Sequence[Sequence[int]]) -> list[list[int]]:
+def large_groups(found: Sequence[Sequence[int]]) -> list[list[int]]:
     """Of groups those that are large enough to be a person of the set."""
     return [list(group) for group in found if len(group) >= LEAST]

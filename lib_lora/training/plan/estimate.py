@@ -215,7 +215,7 @@ def remember(root: Path, base: Path, train: TrainSettings, measured: dict[str, A
     write_json(Workspace(root).probes, known)
 
 
-def remembered(root: Path, base: Path, train: TrainSettings, device: str | None = None) -> dict[str, Any] | None:
+def last_measurement(root: Path, base: Path, train: TrainSettings, device: str | None = None) -> dict[str, Any] | None:
     """What a probe has measured with the like of these settings; None where none was made.
 
     Args:

@@ -28,7 +28,7 @@ POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri
 def routes() -> list[Route]:
     """The routes for test grids."""
     return [
-        get("/characters/{slug}/runs/{run}/grids/{grid}", shown),
+        get("/characters/{slug}/runs/{run}/grids/{grid}", read_grid),
         get("/characters/{slug}/runs/{run}/grids/{grid}/pictures/{name}", cell),
         get("/characters/{slug}/runs/{run}/grids/{grid}/report.html", page),
         get("/characters/{slug}/runs/{run}/grids/{grid}/sheet.png", sheet),
@@ -47,7 +47,7 @@ def _folders(context: RequestContext, call: Call) -> tuple[CharacterFolder, Path
     return folder, run, paths.grid(run, call.path["grid"])
 
 
-def shown(context: RequestContext, call: Call) -> dict[str, Any]:
+def read_grid(context: RequestContext, call: Call) -> dict[str, Any]:
     """A test grid; one that is still being painted has no verdict."""
     folder, run, grid = _folders(context, call)
     slug = folder.path.name

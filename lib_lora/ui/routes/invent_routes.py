@@ -45,7 +45,7 @@ class OwnPictureBody:
 def routes() -> list[Route]:
     """The routes for inventing. Painting itself is a job: "invent" paints candidates, "more" further pictures."""
     return [
-        get("/characters/{slug}/invention", shown),
+        get("/characters/{slug}/invention", read_invention),
         get("/characters/{slug}/invented/candidates/{name}", candidate_picture, "small"),
         get("/characters/{slug}/invented/more/{name}", further_picture, "small"),
         post("/characters/{slug}/invented/pick", pick, Pick),
@@ -60,7 +60,7 @@ def routes() -> list[Route]:
     ]
 
 
-def shown(context: RequestContext, call: Call) -> dict[str, Any]:
+def read_invention(context: RequestContext, call: Call) -> dict[str, Any]:
     """What has been painted for an invented character: candidates, the picked face, and further pictures, with the
     reason for each that was not kept."""
     snapshot = look(paths.character(context, call))
@@ -150,7 +150,7 @@ def pick(context: RequestContext, call: Call) -> dict[str, Any]:
     see_nobody_paints(context, snapshot.folder)
     who = snapshot.character
     pick_face(context.root, NewCharacter(who.name, who.trigger, who.class_word), call.body.number)
-    return shown(context, call)
+    return read_invention(context, call)
 
 
 def own_picture(context: RequestContext, call: Call) -> dict[str, Any]:
@@ -173,4 +173,4 @@ def own_picture(context: RequestContext, call: Call) -> dict[str, Any]:
     who = snapshot.character
     own = OwnPicture(sent(call), base, describe or None)
     pick_face(context.root, NewCharacter(who.name, who.trigger, who.class_word), own=own)
-    return shown(context, call)
+    return read_invention(context, call)

@@ -55,7 +55,7 @@ class AuditRequest:
 def routes() -> list[Route]:
     """The routes for photos."""
     return [
-        get("/characters/{slug}/photos", shown),
+        get("/characters/{slug}/photos", read_photos),
         post("/characters/{slug}/photos", add, NewPhoto, limits.PHOTO_FILE * 4 // 3 + MB, "data", paths.character),
         post("/characters/{slug}/photos/from_path", add_from_path, FromPath),
         get("/characters/{slug}/photos/{sha256}/thumbnail", thumbnail),
@@ -64,7 +64,7 @@ def routes() -> list[Route]:
     ]
 
 
-def shown(context: RequestContext, call: Call) -> dict[str, Any]:
+def read_photos(context: RequestContext, call: Call) -> dict[str, Any]:
     """All photos with the findings of the last audit."""
     snapshot = look(paths.character(context, call))
     busy = any(job.slug == snapshot.folder.path.name and job.kind == "audit" for job in context.queue.open())

@@ -147,7 +147,7 @@ def _class_photos(context: RequestContext, train: TrainSettings) -> int:
 
 
 def _measured(context: RequestContext, base: Path, train: TrainSettings, steps: int) -> dict[str, Any] | None:
-    found = estimate.remembered(context.root, base, train)
+    found = estimate.last_measurement(context.root, base, train)
     try:
         if found is not None:
             pace, others = float(found["seconds_per_step"]), 0.0

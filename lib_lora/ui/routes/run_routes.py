@@ -34,7 +34,7 @@ def routes() -> list[Route]:
     """The routes for runs, except their grids."""
     return [
         get("/characters/{slug}/runs", listed),
-        get("/characters/{slug}/runs/{run}", shown),
+        get("/characters/{slug}/runs/{run}", read_run),
         get("/characters/{slug}/runs/{run}/samples/{name}", sample),
     ]
 
@@ -87,7 +87,7 @@ def seconds(iso: str) -> float | None:
         return None
 
 
-def shown(context: RequestContext, call: Call) -> dict[str, Any]:
+def read_run(context: RequestContext, call: Call) -> dict[str, Any]:
     """A run with its history: loss, samples, warnings, and test grids that are still being painted."""
     folder = paths.character(context, call)
     record = run_records.run(paths.run(folder, call.path["run"]))

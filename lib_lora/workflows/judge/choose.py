@@ -37,7 +37,7 @@ from lib_lora.runs.search_progress import SearchProgress
 from lib_lora.training.plan.run_file import Run, saved_steps
 from lib_lora.workflows.judge.grid_report import GridReport
 from lib_lora.workflows.judge.grid_run import FIRST_SEED, GridRequest, GridRun
-from lib_lora.workflows.judge.judged_grids import standing
+from lib_lora.workflows.judge.judged_grids import governing_grid
 from lib_lora.workflows.judge.scoring import Scored
 from lib_lora.workflows.judge.test_grid import paint_and_score
 from lib_lora.workflows.photos.character_template import ruler_of
@@ -183,7 +183,7 @@ class _Search:
         asked = [self._asked(cell, FIRST_SEED) for cell in cells]
         whole = self._asked(cells[-1], FIRST_SEED, True)
         plan = self._grid_run.plan(whole)
-        if standing(self._run, self._grid_run.base, plan, self._run.grids, self._ruler) is None:
+        if governing_grid(self._run, self._grid_run.base, plan, self._run.grids, self._ruler) is None:
             asked = [whole, *asked]
         # which cells are confirmed is not known yet
         final = self._grid_run.plan(self._asked(cells[-1], FRESH_SEED, True))

@@ -29,7 +29,7 @@ from lib_lora.grid.paint_plan import (
 from lib_lora.grid.prompts import PROMPTS
 from lib_lora.models.families.identify import identify
 from lib_lora.models.families.model_family import ModelInfo, Prediction
-from lib_lora.models.reading.file_hashes import remembered_sha256
+from lib_lora.models.reading.file_hashes import cached_sha256
 from lib_lora.pictures import Cell
 from lib_lora.runs.reopen import check_base
 from lib_lora.training import distributed
@@ -197,7 +197,7 @@ class GridRun:
 
 
 def _sha256(base: Path, run: Run) -> str:
-    return remembered_sha256(base, run.workspace.hashes)
+    return cached_sha256(base, run.workspace.hashes)
 
 
 def unfinished(run: Run, plan: PaintPlan) -> Path | None:

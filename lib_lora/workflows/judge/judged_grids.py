@@ -152,7 +152,7 @@ def knows_most(grids: Iterable[JudgedGrid]) -> JudgedGrid | None:
     return max(sorted(grids, key=lambda grid: grid.report.made), key=rank, default=None)
 
 
-def standing(run: Run, base: Path, plan: PaintPlan, folder: Path, ruler: str) -> JudgedGrid | None:
+def governing_grid(run: Run, base: Path, plan: PaintPlan, folder: Path, ruler: str) -> JudgedGrid | None:
     """The earlier grid whose lines hold for a grid as well; None where that has to draw its own, since no other has a
     ceiling and as many pictures without the LoRA.
 

@@ -25,7 +25,7 @@ from lib_lora.likeness.measure.vae_ceiling import Ceiling, Reconstruct, ceiling_
 from lib_lora.likeness.verdict.facts import Status, statuses
 from lib_lora.likeness.verdict.picture_set import likenesses
 from lib_lora.likeness.verdict.rule_conditions import HALF, KEPT
-from lib_lora.models.reading.file_hashes import remembered_sha256
+from lib_lora.models.reading.file_hashes import cached_sha256
 from lib_lora.workflows.judge.judged_grids import JudgedGrid, fitting, judged_grids, knows_most, lines_for
 from lib_lora.workspace.workspace import CharacterFolder
 
@@ -196,7 +196,7 @@ class CharacterLines:
 
     def _of_checkpoint(self, base: Path, pictures: Sequence[Measured], read: Sequence[PictureOrigin]) -> PictureLines:
         """Of pictures that a checkpoint painted, as the user says."""
-        vaes, digest = {one.vae for one in read}, remembered_sha256(base, self._folder.workspace.hashes)
+        vaes, digest = {one.vae for one in read}, cached_sha256(base, self._folder.workspace.hashes)
         origin = PictureOrigin(
             "painted", base=base.stem, base_hash=digest[:10], vae=vaes.pop() if len(vaes) == 1 else ""
         )

@@ -188,12 +188,12 @@ def undo(folder: CharacterFolder, kinds: Collection[Kind] = (), at: float | None
 
 
 def _decide_back(folder: CharacterFolder, last: Change) -> None:
-    memory = audit_store.load(folder)
+    store = audit_store.load(folder)
     for digest, decision in last.after.items():
         before = last.before.get(digest)
-        if memory.decisions.get(digest) == decision and before in ("keep", "drop", None):
-            memory = audit_store.decided(memory, {"": digest}, before)
-    audit_store.save(folder, memory)
+        if store.decisions.get(digest) == decision and before in ("keep", "drop", None):
+            store = audit_store.decided(store, {"": digest}, before)
+    audit_store.save(folder, store)
 
 
 def _change_back(folder: CharacterFolder, last: Change) -> None:

@@ -19,7 +19,7 @@ from lib_lora.errors import UserError
 from lib_lora.files import explained
 from lib_lora.models.fast.cpu_load import Others
 from lib_lora.models.fast.memory import is_out_of_memory, peak_bytes
-from lib_lora.models.reading.file_hashes import remembered_sha256
+from lib_lora.models.reading.file_hashes import cached_sha256
 from lib_lora.training import distributed
 from lib_lora.training.loop import rehearse
 from lib_lora.training.plan.estimate import remember
@@ -49,7 +49,7 @@ def probe(
     """Prepare a run of a character, do its first steps, and throw it away.
 
     Photos and captions that are encoded stay in the character's cache, where the run itself will find them. What was
-    measured is remembered (`training.plan.estimate.remembered`).
+    measured is last_measurement (`training.plan.estimate.last_measurement`).
 
     Args:
         root: the data folder.
@@ -73,7 +73,7 @@ def probe(
         folder, character, train, few=True, weight_asked=weight_is_asked(info, request.preset, request.overrides)
     )
     photos = [*own, *class_photos(character, train)]
-    base = IdentifiedBase(info, remembered_sha256(request.base, Workspace(root).hashes))
+    base = IdentifiedBase(info, cached_sha256(request.base, Workspace(root).hashes))
     with _thrown_away(folder) as place:
         run = create_run(place, character, base, train, photos)
         emit("progress", done=0, total=steps + 1, text="Loading the model and encoding the photos")

@@ -50,12 +50,12 @@ def train(arguments: TrainArguments, context: JobContext) -> dict[str, Any]:
         return run
 
     def watch(kind: str, **fields: Any) -> None:
-        context.channel.pace = pace_of([{"kind": kind, **fields}], context.channel.pace)
+        context.pipe.pace = pace_of([{"kind": kind, **fields}], context.pipe.pace)
         context.emit(kind, **fields)
 
     try:
         finish_run(
-            make, watch=watch, asked=context.channel.stopping, patience=_patience(arguments, context), only_train=True
+            make, watch=watch, asked=context.pipe.stopping, patience=_patience(arguments, context), only_train=True
         )
     except UserError as error:
         lacking = error.__cause__ is not None and is_out_of_memory(error.__cause__)
@@ -66,7 +66,7 @@ def train(arguments: TrainArguments, context: JobContext) -> dict[str, Any]:
         return _result(opened[0])
     _free_memory()  # out here, since the error holds all that was loaded
     _begin_again(smaller, context)
-    finish_run(lambda: smaller, watch=watch, asked=context.channel.stopping, only_train=True)
+    finish_run(lambda: smaller, watch=watch, asked=context.pipe.stopping, only_train=True)
     return _result(smaller)
 
 

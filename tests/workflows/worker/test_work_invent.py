@@ -99,9 +99,9 @@ def test_a_wrong_use_is_one_sentence(way, tmp_path):
     run, *_ = way
     broken = tmp_path / "broken.safetensors"
     broken.write_bytes(b"no model")
-    channel = WorkerPipe(0, 1)
+    pipe = WorkerPipe(0, 1)
     for kind, values in (("more", {}), ("invent", {"describe": "x", "base": str(broken)})):
-        told = came_of(lambda kind=kind, values=values: run(kind, **values), channel)
+        told = came_of(lambda kind=kind, values=values: run(kind, **values), pipe)
         assert told["state"] == "failed"
         assert told["error"].count("\n") == 0
         assert "It failed with" not in told["error"]
