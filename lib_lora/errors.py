@@ -73,3 +73,8 @@ def typed(*words: str) -> str:
     """A whole command with its arguments, as this system's shell reads it."""
     line = [*command().split(), *words]
     return subprocess.list2cmdline(line) if sys.platform == "win32" else shlex.join(line)
+
+
+def plural(count: int, noun: str) -> str:
+    """ "1 photo", "2 photos"."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -235,7 +235,7 @@ def _conditions(
         stack = load()
         return LiveConditions(stack, train.clip_skip, chunks), stack
     key = (run.file.base.sha256, info.family, str(dtype))
-    frozen = FrozenConditions(run.character_folder.cache / "text", key, load, train.clip_skip, chunks, device, dtype)
+    frozen = FrozenConditions(run.character_folder.text_encodings, key, load, train.clip_skip, chunks, device, dtype)
     changing = caption_shuffle.varies(train)
     words = [*(photo.caption for photo in run.file.photos), *words_needed(run.file.character, train)]
     frozen.prepare(words, release=not changing)

@@ -9,6 +9,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
+from lib_lora.errors import plural
 from lib_lora.likeness.measure.calibration import (
     BASE,
     LEAST_FACES,
@@ -57,11 +58,6 @@ def plain(text: str) -> str:
 def percent(share: float) -> str:
     """0.914 -> "91%"."""
     return f"{round(share * 100)}%"
-
-
-def several(count: int, noun: str) -> str:
-    """ "1 photo", "2 photos"."""
-    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def number(likeness: float) -> str:
@@ -189,7 +185,7 @@ def counts(report: Report) -> str:
     unread = sum(row.status == "unreadable" for row in report.of("lora"))
     parts += [f"{suspect} suspect"] * bool(suspect) + [f"{unread} unreadable"] * bool(unread)
     parts += [f"{copies} repeating a photo"] * bool(copies)
-    shown = f"{several(pictures.count, 'picture')}, {pictures.counted} counted"
+    shown = f"{plural(pictures.count, 'picture')}, {pictures.counted} counted"
     return shown + (f": {', '.join(parts)}" if parts else "")
 
 
@@ -235,11 +231,11 @@ def small_print(report: Report) -> list[str]:
     excluded = facts.pictures.count - facts.pictures.counted
     return [
         f"Face engine: {plain(report.engine)}. Licence of its models: {plain(report.licence)}",
-        f"Measured: {several(facts.pictures.count, 'picture')}, {facts.pictures.counted} counted; {used} of "
-        f"{several(len(report.photos), 'photo')} used. Likeness is the cosine between a face and the character's "
+        f"Measured: {plural(facts.pictures.count, 'picture')}, {facts.pictures.counted} counted; {used} of "
+        f"{plural(len(report.photos), 'photo')} used. Likeness is the cosine between a face and the character's "
         "template; 1 is the same picture.",
-        f"Left out of every summary, and shown with the reason: {several(excluded, 'picture')} and "
-        f"{several(len(report.photos) - used, 'photo')}.",
+        f"Left out of every summary, and shown with the reason: {plural(excluded, 'picture')} and "
+        f"{plural(len(report.photos) - used, 'photo')}.",
         "Intervals are 95%: Wilson's for shares; for retention a bootstrap that draws whole prompts "
         f"({ROUNDS:,} times), with the lines held fixed.",
         *how_drawn(report.calibration),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
+from collections.abc import Mapping
 from typing import Any
 
 from lib_lora.lora.adapter_settings import LoraSettings
@@ -39,9 +40,17 @@ def fields() -> list[dict[str, Any]]:
 def flat(train: TrainSettings) -> dict[str, Any]:
     """The settings by dotted key, without those that are no fields."""
     values = dataclasses.asdict(train)
-    found = {name: value for name, value in values.items() if not isinstance(value, dict) and name not in NO_FIELDS}
-    for table in ("lora", "objective"):
-        found |= {f"{table}.{name}": value for name, value in values[table].items()}
+    return by_dotted_key({name: value for name, value in values.items() if name not in NO_FIELDS})
+
+
+def by_dotted_key(table: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    """Nested settings by dotted key, without the version of a file; the opposite of `nested`."""
+    found: dict[str, Any] = {}
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            found |= by_dotted_key(value, f"{before}{key}.")
+        elif key != "version":
+            found[f"{before}{key}"] = value
     return found
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import lib_lora
 from lib_lora.character.photo_files import kinds
-from lib_lora.errors import UserError
+from lib_lora.errors import UserError, plural
 from lib_lora.files import digest_of
 from lib_lora.likeness.verdict.verdict_tone import verdict_tone
 from lib_lora.models.families.registry import families
@@ -340,8 +340,3 @@ def _cover(snapshot: CharacterSnapshot) -> str:
     for file in [*(one for one in snapshot.used if one in good), *snapshot.used]:
         return snapshot.digests[file]
     return ""
-
-
-def plural(count: int, what: str) -> str:
-    """ "1 photo", "2 photos"."""
-    return f"{count} {what}{'' if count == 1 else 's'}"

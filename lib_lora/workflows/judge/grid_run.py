@@ -193,7 +193,7 @@ class GridRun:
         train, base = self.run.file.settings, self.run.file.base
         by = [self.by] if self.by else []
         key = digest_of(base.sha256, base.prediction, train.precision, train.clip_skip, distributed.device(), cell, *by)
-        return self.run.character_folder.cache / "base" / f"{key}.png"
+        return self.run.character_folder.base_pictures / f"{key}.png"
 
 
 def _sha256(base: Path, run: Run) -> str:

@@ -87,7 +87,7 @@ def lines_for(
 
 def judged_grids(folder: CharacterFolder, ruler: str) -> Iterator[JudgedGrid]:
     """The grids of all runs of a character that were judged with this `ruler` (`Report`) and have lines."""
-    for place in sorted(folder.runs.glob("*/run.yaml")):
+    for place in folder.run_files():
         try:
             run = load_run(place.parent)
         except UserError:

@@ -222,7 +222,7 @@ def asked_of_plan(cell: dict[str, Any]) -> Asked:
 def checkpoint_called(folder: CharacterFolder, stem: str) -> tuple[Run, int] | None:
     """The run and the step of a checkpoint by its file name without the ending, or by that of its newest delivered
     copy; None where no run of the character saved one."""
-    for place in sorted(folder.runs.glob("*/run.yaml"), reverse=True):
+    for place in reversed(folder.run_files()):
         try:
             run = load_run(place.parent)
         except UserError:
