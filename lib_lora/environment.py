@@ -1,4 +1,4 @@
-"""Which packages SameFace needs, which of them are there, and where its private environment is and whether it is whole.
+"""Knows which packages SameFace needs and which are there, and whether its private environment is complete.
 
 Looks and says; changes nothing (on Windows it makes and removes an empty folder, to see whether it can). Runs before
 anything is installed, so it imports the standard library alone, and `packaging` where that is there: a Python without

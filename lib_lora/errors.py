@@ -1,4 +1,4 @@
-"""The one exception that a person is meant to read."""
+"""The exception whose message is for a person to read, and helpers for its sentence."""
 
 from __future__ import annotations
 

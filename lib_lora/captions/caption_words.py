@@ -1,4 +1,6 @@
-"""Problems of captions in sentences: with the command that mends them for a terminal; the page has buttons."""
+"""Puts the problems of captions into sentences; a terminal also gets the command that mends them, the page has
+buttons.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was measured of a photo: plain numbers that may be kept (no biometric data). Knows no engine and no rule."""
+"""Holds what was measured of a photo: plain numbers that may be kept (no biometrics). Knows no engine and no rule.
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The finished LoRA into a folder of the user's, with the files that a webui shows beside it."""
+"""Copies a finished LoRA into a folder of the user's, with the files that a webui shows beside it."""
 
 from __future__ import annotations
 

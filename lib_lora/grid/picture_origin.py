@@ -1,4 +1,4 @@
-"""What a picture's file says of where it comes from: painted, by which base model and LoRA, or taken by a camera.
+"""Reads from a picture's file where it comes from: painted (by which base model and LoRA) or taken by a camera.
 
 Knows the texts that A1111 (and its forks, and this program), ComfyUI, InvokeAI, Fooocus and NovelAI leave in picture
 files, and IPTC's digital source type. Decodes no pixels. Anybody may have written these texts: they are read in linear

@@ -1,4 +1,4 @@
-"""Where a job stands, from its events alone. Pure but for reading the file; never fails on what a killed writer left.
+"""Computes a job's progress from its events alone; tolerates whatever a killed writer left in the file.
 
 Imports nothing heavy.
 """

@@ -1,6 +1,4 @@
-"""What a queued job can be asked to do: one dataclass of arguments for each kind, for the queue, the worker, the tab
-and the routes alike. Imports nothing heavy.
-"""
+"""Defines what a queued job can be asked to do: one dataclass of arguments for each type. Imports nothing heavy."""
 
 from __future__ import annotations
 

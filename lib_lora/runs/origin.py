@@ -1,4 +1,4 @@
-"""What a run tells of the LoRAs that come from it: their origin, and the picture that shows the character."""
+"""Gives the origin of the LoRAs that come from a run, and the picture that shows its character."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run's events tell of its course: loss, probes, samples, warnings. Each line of the file is read once."""
+"""Reads a run's course from its events: loss, probes, samples, warnings. Each line of the file is read once."""
 
 from __future__ import annotations
 

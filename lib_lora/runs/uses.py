@@ -1,4 +1,4 @@
-"""Where the LoRAs of a run have been put, and their cards' pictures, which a test may find better ones for."""
+"""Keeps the previews of a run's LoRAs current wherever they were copied to."""
 
 from __future__ import annotations
 

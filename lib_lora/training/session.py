@@ -1,6 +1,7 @@
-"""Everything a run needs in memory before its first step, built in the order that keeps the peak low:
-VAE (latents, then gone), text encoders (encodings, then gone unless they are trained), UNet, adapter, optimizer.
-On a CPU the VAE comes only with the first step, which need not wait for all photos, unless memory is being saved.
+"""Builds everything a run needs in memory before its first step, in the order that keeps the peak low.
+
+VAE (latents, then gone), text encoders (encodings, then gone unless they are trained), UNet, adapter, optimizer. On a
+CPU the VAE comes only with the first step, which need not wait for all photos, unless memory is being saved.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Where everything lies in a data folder. Pure: nothing is read or made; knows names, not what is in a file.
+"""Names where everything lies in a data folder. Pure: nothing is read or made.
 
 <data>/characters/<slug>/character.yaml, photos/, sheets/, cache/, invented/, audit.json
                         /runs/<id>/run.yaml, events.jsonl, checkpoints/, state/, samples/, grids/<id>/

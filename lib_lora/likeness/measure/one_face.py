@@ -1,4 +1,4 @@
-"""Whether a picture shows the one face that was picked, when there is one picture of it or a few. Pure functions.
+"""Decides whether a picture shows the picked face, when there are only one or a few pictures of it. Pure functions.
 
 `calibration` needs eight photos for its lines; here there may be one, so only the stranger line is drawn (T_id of
 docs/likeness.md): above it a face is more alike than strangers are. It is drawn anew for the mean of all that was kept.

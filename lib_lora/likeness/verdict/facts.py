@@ -1,4 +1,4 @@
-"""What a set of painted pictures shows, as plain facts that the rules of the verdict are written in.
+"""Holds what a set of painted pictures shows, as plain facts on which the verdict's rules are written.
 
 A fact that could not be measured is None; a rule that needs it then stays silent.
 """

@@ -1,4 +1,4 @@
-"""What pictures were asked to show and do not: turned heads, expressions, surroundings, as far as they can be measured.
+"""Measures whether pictures show what the prompt asked for: turned heads, expressions, surroundings.
 
 Pure functions. Says nothing of a picture whose face cannot be judged. One thing that is not given says nothing about a
 LoRA, since the base model may not do it either; a set that follows its prompts in nothing that the base model does is

@@ -1,4 +1,4 @@
-"""What the pictures of a set show besides the identity: copies, variety, angles, attributes, skin. Pure functions.
+"""Computes what a set of pictures shows besides identity: copies, variety, angles, attributes, skin. Pure functions.
 
 Each function gives a part of `facts.Facts`; what cannot be measured stays out.
 """

@@ -1,4 +1,4 @@
-"""How much of this machine's processor other programs take, and what that makes of a training's pace.
+"""Measures how much of the processor other programs take, and what that makes of a training's pace.
 
 Asks the system through psutil. Imports nothing heavy.
 """

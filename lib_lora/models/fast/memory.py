@@ -1,4 +1,4 @@
-"""How much memory was used and how much is free."""
+"""Measures how much memory was used and how much is free, and frees it."""
 
 from __future__ import annotations
 

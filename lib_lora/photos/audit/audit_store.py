@@ -1,4 +1,4 @@
-"""What the audit keeps on disk: ``audit.json`` in the character's folder.
+"""Reads and writes what the audit keeps on disk: ``audit.json`` in the character's folder.
 
 The facts of each photo by the SHA-256 of its bytes, and the user's decisions by the same, so that they hold for a photo
 however it is named or moved. No biometric data.

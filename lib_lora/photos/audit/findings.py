@@ -1,4 +1,4 @@
-"""What is wrong with one photo: rules on plain facts. `finding_words` says it in sentences.
+"""Finds what is wrong with one photo by rules on plain facts. `finding_words` puts it into sentences.
 
 Where the limits come from is said in docs/references.md.
 """

@@ -1,4 +1,4 @@
-"""How many people a set of faces shows. Pure functions on cosines; knows nobody.
+"""Groups the faces of a set by person. Pure functions on cosines; knows nobody.
 
 The template's outlier rule sees a stranger among many photos of one person. Where no person has the majority, there is
 no "many", and every face would pass.

@@ -1,4 +1,4 @@
-"""What a run will cost, before it begins: its steps, and the bytes it will write. And what was measured of it before.
+"""Estimates what a run will cost (steps, bytes written), and keeps what was measured before.
 
 Pure numbers; imports no torch, so that a screen can ask. Only `shapes_of` opens a file.
 """

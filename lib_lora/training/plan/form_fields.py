@@ -1,7 +1,6 @@
-"""The settings of a training as the fields of a form and as a page of the documents. The dataclasses and the metadata
-of their fields are the only source. Imports no torch.
+"""Gives the settings of a training as form fields and as a page of the documents, from the dataclasses alone. No torch.
 
-    python -m lib_lora.training.plan.form_fields > docs/settings.md
+The page is made with ``python -m lib_lora.training.plan.form_fields > docs/settings.md``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""From the identifiers in an address to files. A path never comes from an address, only a name that is in a listing."""
+"""Finds files by the identifiers in an address; no path is ever taken from it, only a name that is in a listing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What of the page's state has changed since the one that a page has: it asks each second, and most is the same.
+"""Computes what of the page's state has changed since the one that a page has.
 
 Knows the states that were told last by their marks. A mark says nothing to a page but which state it has.
 """

@@ -1,4 +1,4 @@
-"""What works here and what does not, each in one sentence, with how to fix it. Loads no torch and changes nothing."""
+"""Checks what works here and how to fix what does not, in one sentence each. Loads no torch, changes nothing."""
 
 from __future__ import annotations
 

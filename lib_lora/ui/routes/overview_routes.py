@@ -1,4 +1,4 @@
-"""How far each character is, from its photos to its use, and what to do next."""
+"""Answers `/state`: how far each character is, from its photos to its use, and what to do next."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far a character is invented, and whether more can be painted now."""
+"""Reads how far a character is invented, and decides whether more can be painted now."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every limit, allowed range and usual value that the page's scripts need, so that they repeat none.
+"""Holds every limit, allowed range and usual value that the page's scripts need, so that they repeat none.
 
 As one dataclass: `/state` sends it, and the scripts' types are generated from it.
 """

@@ -1,4 +1,4 @@
-"""What the steps of inventing a character share: the base model as a plan, who paints, one process at a time."""
+"""Holds what the steps of inventing share: the base model as a plan, the painter, and one process at a time."""
 
 from __future__ import annotations
 

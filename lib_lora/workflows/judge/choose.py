@@ -1,4 +1,4 @@
-"""Which step and weight of a run to keep: screened on a few prompts, confirmed on all of them with fresh seeds.
+"""Finds the step and weight of a run to keep: screened on a few prompts, confirmed on all of them with fresh seeds.
 
 Whatever test grids of the run are there count as evidence and are not painted again. There is always an answer, and how
 sure it is.

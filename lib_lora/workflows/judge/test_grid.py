@@ -1,4 +1,4 @@
-"""After training: which checkpoint is tested, and the test grid painted with and without it."""
+"""Tests a run after training: chooses the checkpoint, and paints the test grid with and without it."""
 
 from __future__ import annotations
 

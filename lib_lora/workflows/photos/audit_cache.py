@@ -1,4 +1,4 @@
-"""What the last audit said of each photo and of the set, kept in the character's cache for whoever only shows it.
+"""Keeps what the last audit said of each photo and of the set in the character's cache, for whoever only shows it.
 
 Plain words and numbers, no biometric data. Imports nothing heavy, so that a screen can read it each second.
 """

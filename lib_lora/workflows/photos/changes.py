@@ -1,10 +1,9 @@
-"""Changes of a character that can be taken back, the newest first: decisions on photos, photos that were moved out, and
-who the character is. (Captions have a history of their own, `captions.editing`.)
+"""Records changes to a character so that they can be undone: decisions, removed photos, its words, consent.
 
 Each is a line in ``changes.jsonl`` in the character's folder, written before anything is touched; so it outlives a
 reloaded page and a crash. Photos that are moved out lie in ``removed/`` there, and nothing is ever deleted.
 
-Whoever calls this holds the character's lock.
+Whoever calls this holds the character's lock. Captions have a history of their own, `captions.editing`.
 """
 
 from __future__ import annotations

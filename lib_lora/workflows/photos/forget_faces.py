@@ -1,4 +1,4 @@
-"""What was computed of a character's faces, deleted. For the command and the page alike; imports nothing heavy."""
+"""Deletes what was computed of a character's faces. For the command and the page alike; imports nothing heavy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The main job as one story: photos to a character, a run, its LoRA, the test grid, the first likeness."""
+"""Runs the main job as a whole: photos to a character, a run, its LoRA, the test grid, the first likeness."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a job is done with: its character, its folder, and how it speaks to its parent."""
+"""Holds what a job needs: its character, its folder, and the pipe to its parent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each kind of job does, and what came of it: all that a worker process is for.
+"""Does a job of any type in a worker process, and returns its result.
 
 Imports torch and all the rest; whoever only wants to know what jobs there are reads `queue.job_types`.
 """
