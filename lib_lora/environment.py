@@ -209,7 +209,7 @@ def environment(purpose: str, root: Path = ROOT) -> Path:
 def private_folder(root: Path, name: str, suffices: Callable[[Path], bool]) -> Path:
     """A folder `name` for packages of SameFace's own, in ``.sameface`` beside its code.
 
-    Where that cannot be written, and what others have put there is not enough (any more), in a folder of the user's
+    Where that cannot be written, and what others have put there is not enough, in a folder of the user's
     cache that belongs to this place alone.
 
     Args:

@@ -21,7 +21,7 @@ _SENTENCES: Mapping[Code, str] = {
     "trigger; remove it, or add photos without it.",
 }
 _COMMANDS: Mapping[Code, str] = {
-    "trigger-missing": "To add it to all captions without it",
+    "trigger-missing": "To add it to every caption that lacks it",
     "captions-identical": "To describe what differs",
 }
 

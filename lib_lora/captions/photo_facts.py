@@ -1,4 +1,4 @@
-"""Holds what was measured of a photo: plain numbers that may be kept (no biometrics). Knows no engine and no rule.
+"""Holds what was measured of a photo: plain numbers that may be kept (no biometrics). Knows no engine or rule."""
 
 from __future__ import annotations
 

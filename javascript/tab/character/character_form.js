@@ -216,7 +216,7 @@ function classField() {
       show();
     },
     faults: () => {
-      if (!chosen()) return [{ target: node, text: 'Say what the character is: woman, man, …' }];
+      if (!chosen()) return [{ target: node, text: 'Choose what the character is: woman, man, …' }];
       return other.hidden || other.value.trim() ? [] : [{ target: other, text: 'Write the class word.' }];
     },
     get: () => ({ class_word: other.hidden ? chosen().value : other.value.trim() }),
@@ -271,7 +271,7 @@ function consentField() {
       choices.forEach((one) => (one.input.checked = Boolean(before) && one.input.value === before.kind));
       show();
     },
-    faults: () => (chosen() ? [] : [{ target: node, text: 'Say whose face it is.' }]),
+    faults: () => (chosen() ? [] : [{ target: node, text: 'Choose whose face it is.' }]),
     get: () => (before && before.kind === chosen().value ? {} : { consent: chosen().value }),
   };
 }

@@ -116,7 +116,7 @@ function send(items, character = chosenCharacter()) {
   if (!character || !items.length) return;
   if (!uploadProgress().busy) begin(character);
   if (now.slug !== character.slug) {
-    toast(t('Photos of {name} are being sent; wait until they are.', { name: now.name }), 'warn');
+    toast(t('Photos of {name} are still being sent; wait until that is done.', { name: now.name }), 'warn');
     return;
   }
   if (now.stopped) {
@@ -342,7 +342,7 @@ function fromPath() {
   const add = async () => {
     const path = input.value.trim();
     if (!path) return input.focus();
-    if (uploadProgress().busy) throw new Error(t('Photos are being sent; wait until they are.'));
+    if (uploadProgress().busy) throw new Error(t('Photos are still being sent; wait until that is done.'));
     const character = chosenCharacter();
     begin(character);
     now.open += 1; // nobody else's photos come between

@@ -112,7 +112,7 @@ export function settingsForm(changed) {
     if (search.value) filter(search.value);
   }
 
-  /** What the routes have refused, said below its field; none: nothing is refused (any more). */
+  /** What the routes have refused, said below its field; none: nothing is refused. */
   form.refused = (key, text) => {
     for (const [name, row] of rows) row.refuse(name === key ? about(key, text) : '');
   };

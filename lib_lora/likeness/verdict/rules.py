@@ -259,7 +259,7 @@ RULES: tuple[Rule, ...] = (
             at_least(lambda f: f.identity.mutual, lambda f: f.base.mutual_like),
         ),
         "The pictures show one face again and again (mutual likeness {mutual:.2f}), but it is not this one.",
-        "Look through the photos for another person, and check that LoRA and character belong together.",
+        "Check the photos for another person, and check that LoRA and character belong together.",
     ),
     Rule(
         "weak at a low weight",

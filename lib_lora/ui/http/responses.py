@@ -293,6 +293,6 @@ def file(path: Path, media: str, headers: Mapping[str, str] | None = None) -> Re
         Refused: it is not there.
     """
     if not path.is_file():
-        raise missing(f"There is no {path.name} here (any more).")
+        raise missing(f"There is no {path.name} here.")
     said = {**SAFE, "Cache-Control": "private, no-cache", **(headers or {})}
     return FileResponse(path, headers=said, media_type=media)

@@ -30,7 +30,7 @@ class StateChanges:
         """What a page needs that has the state with this mark.
 
         Args:
-            mark: of an earlier answer; one that is not known (any more) stands for a page that has nothing.
+            mark: of an earlier answer; one that is not known stands for a page that has nothing.
             parts: of the state as it is now, by name.
             lists: the lists in it, by name, each with the field that names its entries.
 

@@ -119,7 +119,7 @@ def _photo(folder: CharacterFolder, files: list[str]) -> None:
     known = look(folder).digests
     for file in files:
         if file not in known:
-            raise missing(f"There is no photo {file} of this character (any more).")
+            raise missing(f"There is no photo {file} of this character.")
 
 
 def write(context: RequestContext, call: Call) -> dict[str, Any]:

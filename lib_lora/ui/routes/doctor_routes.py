@@ -79,7 +79,7 @@ def checks(host: Host, root: Path, supervisor: Supervisor | None = None) -> list
         except UserError as error:
             found.append(check(name, "bad", str(error)))
         except Exception as error:  # one look that fails must not hide the others
-            found.append(check(name, "warn", f"This could not be looked at ({type(error).__name__}: {error})."))
+            found.append(check(name, "warn", f"This could not be checked ({type(error).__name__}: {error})."))
     return found
 
 

@@ -91,7 +91,7 @@ def read_grid(context: RequestContext, call: Call) -> dict[str, Any]:
 
 def _begun(slug: str, run: Path, grid: Path, planned: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
     if not planned:
-        raise missing("This test grid has no plan (any more); paint a new one.")
+        raise missing("This test grid has no plan; paint a new one.")
     there = set(names(grid / CELLS))
     rows = [
         {

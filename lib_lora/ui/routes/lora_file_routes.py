@@ -34,7 +34,7 @@ def _checkpoint(context: RequestContext, call: Call) -> tuple[RunRecord, int, Pa
     step = paths.number(call.path["step"], "step")
     path = run_records.checkpoint(record, step)
     if step not in record.saved or not path.is_file():
-        raise missing(f"Run {record.id} has no checkpoint of step {step} (any more).")
+        raise missing(f"Run {record.id} has no checkpoint of step {step}.")
     return record, step, path
 
 

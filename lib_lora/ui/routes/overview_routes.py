@@ -260,7 +260,7 @@ def _photos(snapshot: CharacterSnapshot) -> dict[str, Any]:
     elif audit:
         tone, text = audit["tone"], audit["headline"]
     else:
-        tone, text = "none", f"{plural(count, 'photo')}, not looked through yet"
+        tone, text = "none", f"{plural(count, 'photo')}, not checked yet"
     used, audited = len(snapshot.used), audit is not None
     return {"count": count, "used": used, "proposed": proposed, "audited": audited, "tone": tone, "text": text}
 

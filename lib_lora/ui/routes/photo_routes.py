@@ -161,7 +161,7 @@ def _photo(context: RequestContext, call: Call) -> tuple[CharacterSnapshot, Path
     snapshot = look(paths.character(context, call))
     path = snapshot.file_of(digest)
     if path is None:
-        raise missing("There is no such photo (any more).")
+        raise missing("There is no such photo.")
     return snapshot, path, digest
 
 
@@ -204,7 +204,7 @@ def audit(context: RequestContext, call: Call) -> dict[str, Any]:
     known = look(folder).digests
     for file in (*body.keep, *body.drop, *body.undecided):
         if file not in known:
-            raise missing(f"There is no photo {file} of this character (any more).")
+            raise missing(f"There is no photo {file} of this character.")
     values = {"keep": body.keep, "drop": body.drop, "undecided": body.undecided}
     job = put(context, folder, "audit", {**values, "accept": body.accept, "resolution": body.resolution})
     return job_values(context, job)

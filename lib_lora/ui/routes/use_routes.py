@@ -52,7 +52,7 @@ def use(context: RequestContext, call: Call) -> dict[str, Any]:
     body, folder = call.body, paths.character(context, call)
     record = run_records.run(paths.run(folder, body.run))
     if body.step not in record.saved:
-        raise missing(f"Run {record.id} has no checkpoint of step {body.step} (any more).")
+        raise missing(f"Run {record.id} has no checkpoint of step {body.step}.")
     if body.weight not in PROMPT_WEIGHT:
         raise UserError(f"The weight is {body.weight:g}; it must be from {PROMPT_WEIGHT}.", code="weight-out-of-range")
     target = _target(context, body)

@@ -101,7 +101,7 @@ def import_text(imported: Imported) -> str:
     )
     lines += merged(map(of_error, imported.twice))
     lines += [f"Left out: {sentence}" for sentence in merged(map(of_error, imported.skipped))]
-    lines += ["Stopped before the rest was looked at; import the same again to go on."] * imported.stopped
+    lines += ["Stopped before the rest was read; import the same again to continue."] * imported.stopped
     return "\n".join(lines)
 
 
