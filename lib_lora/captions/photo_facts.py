@@ -152,4 +152,4 @@ class AuditedPhoto:
     file: str
     sha256: str
     facts: PhotoFacts
-    standing: PhotoComparison = field(default_factory=PhotoComparison)
+    comparison: PhotoComparison = field(default_factory=PhotoComparison)

@@ -13,7 +13,7 @@ from lib_lora.photos.audit.audit import audit
 from lib_lora.photos.audit.finding_words import sentence
 from lib_lora.workflows.photos import audit_cache
 
-COPY, SOFT = {"standing": PhotoComparison(copy_of="x.jpg")}, {"of_face": {"blur": 40.0}}
+COPY, SOFT = {"comparison": PhotoComparison(copy_of="x.jpg")}, {"of_face": {"blur": 40.0}}
 DECISIONS = (None, "keep", "drop")
 
 
@@ -158,7 +158,7 @@ def test_the_map_is_a_table():
 
 
 def test_values_are_for_programs():
-    found = audited(photo("a.jpg", **COPY), photo("b.jpg", standing=PhotoComparison(0.5, 0.6)), b="drop")
+    found = audited(photo("a.jpg", **COPY), photo("b.jpg", comparison=PhotoComparison(0.5, 0.6)), b="drop")
     values = json.loads(json.dumps(audit_words.values(found), allow_nan=False))
     first, second = values["photos"]
     assert (first["file"], first["proposed"], first["decision"]) == ("a.jpg", "drop", None)

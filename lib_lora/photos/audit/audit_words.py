@@ -163,7 +163,7 @@ def values(audit: Audit) -> dict[str, Any]:
                     for key, value in asdict(item.photo.facts).items()
                     if key not in ("backdrop", "clothes")  # 256 numbers that say nothing by themselves
                 },
-                "likeness": item.photo.standing.likeness,
+                "likeness": item.photo.comparison.likeness,
             }
             for item in audit.photos
         ],

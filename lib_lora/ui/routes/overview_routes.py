@@ -94,14 +94,14 @@ def _on_disk(context: RequestContext) -> _OnDisk:
 def _from_disk(context: RequestContext) -> _OnDisk:
     context.queue.observe()
     open_jobs = _open_jobs(context)
-    shown, more = _shown(context.queue.jobs())
+    in_list, more = _in_list(context.queue.jobs())
     return _OnDisk(
         open_jobs,
         [_entry(folder, open_jobs) for folder in folders(context.root)],
         {
             "paused": context.queue.paused(),
             "notice": context.queue.notice(),
-            "jobs": [_short(job_routes.job_values(context, job)) for job in shown],
+            "jobs": [_short(job_routes.job_values(context, job)) for job in in_list],
             "more": more,
         },
     )
@@ -127,9 +127,9 @@ def _kinds() -> list[str]:
     return kinds()
 
 
-def _shown(found: Sequence[Job]) -> tuple[list[Job], int]:
-    """Those jobs that are told again and again, and how many are not: of a long line its first ones, and of each
-    character the first one of each kind."""
+def _in_list(found: Sequence[Job]) -> tuple[list[Job], int]:
+    """The jobs that the state repeats, and how many it leaves out: of a long line its first ones, and of each character
+    the first one of each kind."""
     line, first = 0, set()
     shown = []
     for job in found:

@@ -194,9 +194,9 @@ def _judged(
     template = _template(folder, engine, list(references.values()), store.dropped)
     photos = [AuditedPhoto(file, store.files[file].sha256, seen[file].facts) for file in references]
     cosines = _cosines([references[photo.file] for photo in photos])
-    standings = _standings(photos, template, cosines, store.dropped, resolution)
+    comparisons = _comparisons(photos, template, cosines, store.dropped, resolution)
     shown = [[photos[place].file for place in group] for group in large_groups(groups(cosines))]
-    photos = [replace(photo, standing=standings[photo.file]) for photo in photos]
+    photos = [replace(photo, comparison=comparisons[photo.file]) for photo in photos]
     return audit(photos, store.decisions, resolution, shown)
 
 
@@ -213,7 +213,7 @@ def _template(
     return template
 
 
-def _standings(
+def _comparisons(
     photos: Sequence[AuditedPhoto],
     template: Template | None,
     cosines: npt.NDArray[np.float64],
@@ -238,10 +238,10 @@ def _standings(
         first.setdefault(photo.sha256, photo.file)
     places = [place for place, photo in enumerate(photos) if not found[photo.file].same_as]
     single = [photos[place] for place in places]
-    told = {photo.file: of_photo(replace(photo, standing=found[photo.file]), resolution, None) for photo in single}
-    faulty = {file for file, findings in told.items() if any(one.advice == "drop" for one in findings)}
+    by_file = {photo.file: of_photo(replace(photo, comparison=found[photo.file]), resolution, None) for photo in single}
+    faulty = {file for file, findings in by_file.items() if any(one.advice == "drop" for one in findings)}
     faulty |= {photo.file for photo in single if photo.sha256 in dropped}
-    marred = {file: {one.code for one in findings} & MARRED for file, findings in told.items()}
+    marred = {file: {one.code for one in findings} & MARRED for file, findings in by_file.items()}
     for place, again in repeated(single, cosines[np.ix_(places, places)], faulty, marred).items():
         file, better = single[place].file, single[again.of].file
         copy_of, burst_of = (better, "") if again.copy else ("", better)
