@@ -71,7 +71,7 @@ def test_faces_are_painted_stopped_and_gone_on_with(way):
     found = run("invent", describe=WHO, base=str(MINI), candidates=6)
     assert (found["painted"], found["good"], len(found["alike"])) == (6, 6, 6)
     assert [cell.seed for cell in painter.cells] == [1, 2, 3, 4, 5, 6]  # none twice
-    assert (emit.progress.done, emit.standing.total) == (6, 6)
+    assert (emit.progress.done, emit.progress.total) == (6, 6)
 
 
 def test_more_pictures_are_counted_over_a_stop_and_looked_through(way, tmp_path, eye):
