@@ -30,13 +30,13 @@ def opened(tmp_path, host):
     """A harness whose supervisor is at work: opened(patience)."""
     made = []
 
-    def open_house(patience=PATIENCE):
+    def open_harness(patience=PATIENCE):
         made.append(Harness(tmp_path / "Daten ü 名前", host, patience))
         made[-1].supervisor.start()
         eventually(lambda: made[-1].supervisor.active)
         return made[-1]
 
-    yield open_house
+    yield open_harness
     host.free.set()
     host.picture_done.set()
     for harness in made:
