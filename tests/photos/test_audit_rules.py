@@ -212,3 +212,11 @@ def test_one_fault_of_many_photos_is_one_line():
     assert audit_words.text(audited(*soft[:3])).count("the face is blurred") == 3
     assert "the face is blurred" not in many
     assert "9 photos: blurred (0.jpg, 1.jpg, 2.jpg and others; the contact sheet says more)." in many
+
+
+@pytest.mark.parametrize(("decision", "now"), [(None, "undecided"), ("keep", "keep"), ("drop", "drop")])
+def test_the_tone_that_each_decision_would_give_is_known(decision, now):
+    (item,) = audited(photo("a.jpg", **COPY), a=decision).photos
+    tones = audit_words.tones(item)
+    assert tones == {"keep": "good", "drop": "none", "undecided": "bad"}
+    assert tones[now] == audit_words.tone(item)
