@@ -13,10 +13,14 @@ import shlex
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
 from itertools import pairwise
 from pathlib import Path
+from types import ModuleType
 
 from lib_lora import environment
 from lib_lora.bootstrap import alone_with
@@ -38,6 +42,7 @@ _WORDS = {
     "writable": "change the rights of that folder",
     "again": "start the webui again",
 }
+_LENT = ("ftfy", "wcwidth")  # the tab itself counts the tokens of a trigger and of captions with them
 Progress = Callable[[str], None]
 
 
@@ -95,6 +100,32 @@ def worker_packages(root: Path = ROOT) -> Path:
     """
     name = "worker-{}.{}".format(*sys.version_info)
     return environment.private_folder(root, name, lambda folder: _holds(folder, lacking(root)))
+
+
+@dataclass(frozen=True)
+class Lender(MetaPathFinder):
+    """Finds in the worker's folder of packages what the tab needs too; see `lend`.
+
+    Attributes:
+        root: SameFace's source folder.
+    """
+
+    root: Path
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """As every finder of ``sys.meta_path``; None where it is not there, or is none of the tab's."""
+        return PathFinder.find_spec(name, [str(worker_packages(self.root))], target) if name in _LENT else None
+
+
+def lend(root: Path = ROOT) -> None:
+    """Let this process import from the worker's folder what the tab needs too and this Python lacks; nothing else.
+
+    With the folder on ``sys.path``, the webui and other extensions would find its diffusers and peft as well.
+    """
+    if (lender := Lender(root)) not in sys.meta_path:
+        sys.meta_path.append(lender)  # last: what the webui has comes first
 
 
 def absent(root: Path = ROOT) -> list[str]:

@@ -56,6 +56,7 @@ class Webui(PaintingWebui):
         self.version = _version()
         self._holds = False  # the queue, in `gpu_session`
         self._own_queue = Lock()  # of a webui that has none
+        packages.lend()  # Forge Neo has no ftfy
 
     # Where things are
 
