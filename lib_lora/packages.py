@@ -35,6 +35,7 @@ _MODERN = "transformers>=4.46"
 _NEWEST = "transformers>=5"
 _BOUND_TO_TRANSFORMERS = {"diffusers", "peft"}  # of the others any release in the ranges will do beside any
 _PEFT = re.compile(r"""["']peft["']: ["']peft>=([0-9.]+)["']""")
+_OLD_SCRIPT = b"window.sameface"  # each script of those versions has it
 _WORDS = {
     "room": "30 MB are needed",
     "other_disk": "",
@@ -191,6 +192,11 @@ def main(root: Path = ROOT) -> None:
     with suppress(AttributeError, ValueError):
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
     try:
+        if removed := remove_older_scripts(root):
+            print(f"SameFace: removed scripts that an older version had left: {', '.join(removed)}", flush=True)
+    except UserError as error:
+        print(f"SameFace: {error} Delete it by hand, or the page of the older version appears too.", flush=True)
+    try:
         if not other_python(Path.cwd()):
             install(lambda text: print(text, flush=True), root)
     except UserError as error:
@@ -199,6 +205,32 @@ def main(root: Path = ROOT) -> None:
         print("SameFace: stopped; the next start goes on.", flush=True)
     except Exception as error:
         print(f"SameFace: its packages could not be checked ({type(error).__name__}: {error}).", flush=True)
+
+
+def remove_older_scripts(root: Path = ROOT) -> list[str]:
+    """Remove the scripts that an older version has left where a newer zip was unpacked over its folder.
+
+    Until November 2026 each part of the page was a script ``javascript/sameface_*.js``; a webui loads every script of
+    that folder, so the old page would be drawn over the new one. All other files stay.
+
+    Args:
+        root: SameFace's source folder.
+
+    Returns:
+        The names of those that were removed.
+
+    Raises:
+        UserError: one cannot be removed.
+    """
+    from lib_lora.files import explained
+
+    removed = []
+    for script in sorted((root / "javascript").glob("sameface_*.js")):
+        with explained(script, "delete"):
+            if _OLD_SCRIPT in script.read_bytes():
+                script.unlink()
+                removed.append(script.name)
+    return removed
 
 
 def other_python(webui: Path) -> str:
