@@ -278,7 +278,7 @@ def measure(options: argparse.Namespace) -> int:
         for left in options.work.glob("data/characters/*/runs"):
             shutil.rmtree(left)  # of runs that were stopped; finished ones leave nothing but their row
         os.environ["OMP_NUM_THREADS"] = "1"  # read by the workers when they load their libraries
-        with ProcessPoolExecutor(options.jobs, get_context("spawn"), _alone) as pool:
+        with ProcessPoolExecutor(options.jobs, get_context("spawn"), alone) as pool:
             try:
                 return _spread(pool, jobs, study, options.work)
             except KeyboardInterrupt:
@@ -305,7 +305,7 @@ def _spread(pool: ProcessPoolExecutor, jobs: list[Job], study: Study, work: Path
     return failed
 
 
-def _alone() -> None:
+def alone() -> None:
     """Make this worker use one thread, and end with the process that started it."""
     import cv2
     import torch
