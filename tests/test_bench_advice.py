@@ -20,17 +20,8 @@ def side(first: list[float], second: list[float] | None = None, holds: bool = Fa
 
 def row(rule: str, before: Any, after: Any, person: str = "mara") -> Any:
     """A row of the results."""
-    return {
-        **{
-            "case": "short",
-            "person": person,
-            "state": "40 steps",
-            "rule": rule,
-            "advice": "?",
-            "done": "20 more steps",
-        },
-        **{"before": before, "after": after},
-    }
+    told = {"state": "40 steps", "rule": rule, "advice": "?", "done": "20 more steps"}
+    return {"case": "short", "person": person, **told, "before": before, "after": after}
 
 
 def test_a_rise_within_its_standard_error_is_no_help():
