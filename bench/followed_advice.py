@@ -29,6 +29,7 @@ from lib_lora.training.plan.train_settings import TrainSettings
 from lib_lora.training.plan.training_request import TrainingRequest
 from lib_lora.workflows.judge.grid_run import GridRequest
 from lib_lora.workflows.photos.new_character import NewCharacter, new_character
+from lib_lora.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
     from lib_lora.faces.opencv_engine import SFaceEngine
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[1]
 BASE = ROOT / "tests" / "data" / "mini-face" / "mini-face.safetensors"
 TRAINED, SPARE, HELD_OUT = 14, 4, 6  # of a person's photos: trained on at first, to be added, never shown to anything
-SAMPLING = 8  # steps of painting
+SAMPLING = 6  # steps of painting; the small base model's pictures look the same after 5 as after 20
 THUMBNAIL = 16  # pixels of a picture of which it is asked how far it is from the others
 RATES = ("unet_lr", "te_lr")
 # What follows where the advice goes on with "if it is no better", or is for the user alone: times the learning rate.
@@ -161,13 +162,16 @@ class Workplace:
     Args:
         person: whose.
         folder: where; emptied before and after.
+        painted: keeps the base model's pictures of this person's class for further workplaces.
         photos: how many of `person.trained` the character has at first.
     """
 
-    def __init__(self, person: Person, folder: Path, photos: int = TRAINED) -> None:
-        self.person, self.root = person, folder / "data"
+    def __init__(self, person: Person, folder: Path, painted: Path, photos: int = TRAINED) -> None:
+        self.person, self.root, self._painted = person, folder / "data", painted
         shutil.rmtree(folder, ignore_errors=True)
         self.add(person.trained[:photos])
+        if painted.is_dir():
+            shutil.copytree(painted, self._base_pictures, dirs_exist_ok=True)
         self._yard: Yardstick | None = None
         self._runs: dict[str, Run] = {}
 
@@ -264,10 +268,8 @@ class Workplace:
 
     @property
     def _spare_taken(self) -> bool:
-        return all(self._photo(path).exists() for path in self.person.spare)
-
-    def _photo(self, path: Path) -> Path:
-        return self.root / "characters" / self.person.name / "photos" / path.name
+        photos = Workspace(self.root).character(self.person.name).photos
+        return all((photos / path.name).exists() for path in self.person.spare)
 
     def _with_spare(self, tested: Tested) -> tuple[Tested, str]:
         """Add photos; where too few were the reason, the LoRA is only tested again."""
@@ -313,8 +315,13 @@ class Workplace:
             "pictures": {name: [round(value, 4) for value in values] for name, values in pictures.items()},
         }  # fmt: skip
 
+    @property
+    def _base_pictures(self) -> Path:
+        return Workspace(self.root).character(self.person.name).cache / "base"
+
     def end(self) -> None:
-        """Delete everything."""
+        """Delete everything but the base model's pictures."""
+        shutil.copytree(self._base_pictures, self._painted, dirs_exist_ok=True)
         shutil.rmtree(self.root.parent)
 
 
