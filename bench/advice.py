@@ -192,7 +192,7 @@ def _kept(measured: Path, folder: Path) -> list[Path]:
 def measured(job: Job, person: Person, work: Path) -> list[Row]:
     """Do a job; its rows."""
     steps, photos = CASES[job.case]
-    place = Workplace(person, work / f"{job.case}-{job.person}", work / "base" / person.class_word, photos)
+    place = Workplace(person, work / f"{job.case}-{job.person}", work / "base" / person.name, photos)
     rows = [{"case": job.case, "person": job.person, **row} for row in steps(place)]
     place.end()
     return rows
