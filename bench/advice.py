@@ -27,6 +27,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ sys.path.insert(0, str(ROOT))
 from bench import results_file  # noqa: E402
 from bench.followed_advice import RATES, SAMPLING, Person, Tested, Workplace  # noqa: E402
 from bench.settings_study import PEOPLE, RESULTS, add_row, alone, interval, read_rows  # noqa: E402
+from lib_lora.grid.prompts import SCREENING  # noqa: E402
 from lib_lora.likeness.measure.intervals import wilson  # noqa: E402
 from lib_lora.likeness.verdict.rules import RULES  # noqa: E402
 from lib_lora.models.families.sd1 import NARROW  # noqa: E402
@@ -45,8 +47,9 @@ from lib_lora.workflows.judge.grid_run import GridRequest  # noqa: E402
 
 PERSONAS = ROOT / "tests" / "data" / "personas"
 UNSEEN = {"unseen1": "man", "unseen2": "woman", "unseen8": "man", "unseen18": "woman"}  # tools.unseen_people.PEOPLE
-ORDER = ("mara", "unseen2", "viktor", "unseen18", "ines", "unseen8", "clara", "unseen1", "lena", "tomas")
-SHORT, HOT_STEPS, HOT, SLOW = 40, 120, 8.0, 1 / 16  # steps; times the preset's learning rate
+ORDER = ("unseen2", "mara", "unseen18", "viktor", "unseen8", "ines", "unseen1", "clara", "tomas", "lena")
+SHORT, LONG = 20, 100  # steps
+SLOW, HOT, BREAKING = 1 / 16, 2.0, 3.0  # times the preset's learning rate
 
 LIKENESS = "likeness"
 # What an advice wants to better, where it is not the likeness; by the kind of verdict, or the rule.
@@ -71,8 +74,9 @@ def rates(factor: float) -> dict[str, float]:
 
 
 def at(step: int, **more: Any) -> GridRequest:
-    """The test of a step; without pictures that leave the trigger out, of which no advice is made."""
-    return GridRequest(step, steps=more.pop("sampling", SAMPLING), leak=False, **more)
+    """The test of a step, of as many prompts as `choose` screens on; without pictures that leave the trigger out, of
+    which no advice is made."""
+    return GridRequest(step, steps=more.pop("sampling", SAMPLING), count=SCREENING, leak=False, **more)
 
 
 def followed(state: str, place: Workplace, before: Tested, after: list[Tested] | None = None) -> Row:
@@ -106,35 +110,33 @@ def slow(place: Workplace) -> Steps:
         yield followed("too low a rate, after more steps", place, last[-1])
 
 
-def hot(place: Workplace) -> Steps:
-    """A learning rate that is much too high, to the end: with no other checkpoint, with one, and with that tested."""
-    half = HOT_STEPS // 2
-    run = place.train({"steps": HOT_STEPS, "save_every": half, "lr_schedule": "constant", **rates(HOT)})
+def too_high(place: Workplace, factor: float) -> Steps:
+    """A rate that is too high, to the end: with no other checkpoint, with an earlier one, and with that tested."""
+    half, name = LONG // 2, f"{factor:g} x the rate"
+    run = place.train({"steps": LONG, "save_every": half, "lr_schedule": "constant", **rates(factor)})
     earlier = run.checkpoint(half)
     hidden = earlier.rename(earlier.with_suffix(".aside"))
-    yield followed("too high a rate, one checkpoint", place, place.test(run, at(HOT_STEPS)))
+    yield followed(f"{name}, one checkpoint", place, place.test(run, at(LONG)))
     hidden.rename(earlier)
-    yield followed("too high a rate", place, place.test(run, at(HOT_STEPS)))
+    yield followed(name, place, place.test(run, at(LONG)))
     place.test(run, at(half))
-    yield followed("too high a rate, both tested", place, place.test(run, at(HOT_STEPS), again=True))
+    yield followed(f"{name}, both tested", place, place.test(run, at(LONG), again=True))
 
 
 def whole(place: Workplace) -> Steps:
-    """The preset to its end, and its LoRA used otherwise than it should be."""
-    run = place.train({"save_every": 10_000})
-    last = run.file.settings.total_steps(len(place.person.trained))
-    good = place.test(run, at(last))
-    yield followed("the preset", place, good)
-    for weight in (0.4, 0.6, 1.5, 2.0):
-        yield followed(f"weight {weight:g}", place, place.test(run, at(last, weight=weight)))
-    yield followed("2 sampling steps", place, place.test(run, at(last, sampling=2)))
-    yield followed("64 pixels", place, place.test(run, at(last, side=64)))
+    """Enough steps, and the LoRA used otherwise than it should be."""
+    run = place.train({"steps": LONG, "save_every": LONG})
+    yield followed(f"{LONG} steps", place, place.test(run, at(LONG)))
+    for weight in (0.5, 2.0):
+        yield followed(f"weight {weight:g}", place, place.test(run, at(LONG, weight=weight)))
+    yield followed("2 sampling steps", place, place.test(run, at(LONG, sampling=2)))
+    yield followed("64 pixels", place, place.test(run, at(LONG, side=64)))
 
 
 def few(place: Workplace) -> Steps:
     """Seven photos."""
-    run = place.train({"steps": 2 * SHORT, "save_every": 2 * SHORT})
-    yield followed("7 photos", place, place.test(run, at(2 * SHORT)))
+    run = place.train({"steps": SHORT, "save_every": SHORT})
+    yield followed("7 photos", place, place.test(run, at(SHORT)))
 
 
 def class_pictures(place: Workplace) -> Steps:
@@ -145,13 +147,13 @@ def class_pictures(place: Workplace) -> Steps:
     folder.mkdir()
     for row in plain.report.of("base"):
         (folder / Path(row.path).name).write_bytes((plain.folder / row.path).read_bytes())
-    settings = {"steps": HOT_STEPS, "save_every": HOT_STEPS, "class_photos": str(folder)}
-    yield followed("class pictures", place, place.test(place.train(settings), at(HOT_STEPS)))
+    settings = {"steps": LONG, "save_every": LONG, "class_photos": str(folder)}
+    yield followed("class pictures", place, place.test(place.train(settings), at(LONG)))
 
 
 CASES: dict[str, tuple[Callable[[Workplace], Steps], int]] = {
-    "short": (short, 14), "slow": (slow, 14), "hot": (hot, 14), "whole": (whole, 14), "few": (few, 7),
-    "class": (class_pictures, 14),
+    "short": (short, 14), "slow": (slow, 14), "whole": (whole, 14), "breaking": (partial(too_high, factor=BREAKING), 14),
+    "hot": (partial(too_high, factor=HOT), 14), "class": (class_pictures, 14), "few": (few, 7),
 }  # fmt: skip
 
 
@@ -298,7 +300,7 @@ def table(rows: list[Row]) -> str:
     found = {rule: Counter(row["state"] for row in rows if row["rule"] == rule) for rule in dict.fromkeys(_rules(rows))}
     came = [f"- {rule}: " + ", ".join(f"{state} ({n})" for state, n in found[rule].items()) for rule in found]
     missing = [name for name in names if name not in found]
-    return "\n".join([*lines, "", "Where each rule came up:", "", *came, "", f"Never: {', '.join(missing)}."])
+    return "\n".join([*lines, "", "Where each rule came up:", "", *came, "", f"Never: {'; '.join(missing)}."])
 
 
 def _rules(rows: Iterable[Row]) -> list[str]:
