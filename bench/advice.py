@@ -152,8 +152,8 @@ def class_pictures(place: Workplace) -> Steps:
 
 
 CASES: dict[str, tuple[Callable[[Workplace], Steps], int]] = {
-    "short": (short, 14), "slow": (slow, 14), "whole": (whole, 14), "breaking": (partial(too_high, factor=BREAKING), 14),
-    "hot": (partial(too_high, factor=HOT), 14), "class": (class_pictures, 14), "few": (few, 7),
+    "short": (short, 14), "slow": (slow, 14), "whole": (whole, 14), "few": (few, 7), "class": (class_pictures, 14),
+    "breaking": (partial(too_high, factor=BREAKING), 14), "hot": (partial(too_high, factor=HOT), 14),
 }  # fmt: skip
 
 

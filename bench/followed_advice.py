@@ -49,6 +49,8 @@ ANEW = {
     "follows no prompt, earlier step": 1 / 3,
     "follows no prompt": 1 / 3,
     "faces break, earlier step": 1 / 2,
+    "faces break": 1 / 2,
+    "past the best step": 1 / 2,
     "trained on in vain": 2.0,
     "slightly under, trained on in vain": 2.0,
 }

@@ -226,7 +226,9 @@ def training_facts(run: Training, now: float | None = None, best: float | None =
     facts = replace(facts, half=steps_of(run.step, 0.5), earlier=earlier, later=later, midway=run.midway)
     if now is None or best is None:
         return facts
-    facts = replace(facts, more=steps_of(run.step, share_to_train(best)))
+    after = [kept for step, kept in run.tested if step == later]
+    fails = later is not None and (later in run.faceless or any(kept <= now for kept in after))
+    facts = replace(facts, more=steps_of(run.step, share_to_train(best)), later_fails=fails)
     before = [(step, kept) for step, kept in run.tested if step < run.step]
     if before:
         best_kept, best_step = max((kept, -step) for step, kept in before)

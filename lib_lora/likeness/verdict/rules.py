@@ -19,6 +19,7 @@ from lib_lora.likeness.verdict.rule_conditions import (
     IGNORED,
     KEPT,
     LATER,
+    LATER_FAILS,
     LEARNED,
     LOW_WEIGHT,
     MANY,
@@ -137,6 +138,19 @@ RULES: tuple[Rule, ...] = (
         "Test the earlier checkpoint, step {earlier}; if it breaks too, train again with half the learning rate.",
         "test_step",
         lambda f: f.training.earlier,
+    ),
+    Rule(
+        "faces break",
+        "over-baked",
+        (
+            above(lambda f: f.pictures.no_face_more, NO_FACES),
+            at_least(lambda f: f.pictures.no_face, 3),
+            at_most(lambda f: f.base.no_face_share, NO_FACES),
+            at_most(lambda f: f.training.weight, 1.0),
+            RUN,
+        ),
+        "{no_face} of {read} pictures show no face, while the base model paints one: the LoRA breaks the picture.",
+        "Train again with half the learning rate.",
     ),
     Rule(
         "no face",
@@ -269,6 +283,13 @@ RULES: tuple[Rule, ...] = (
         "Test it at weight 1.",
         "set_weight",
         1.0,
+    ),
+    Rule(
+        "past the best step",
+        "no longer learning",
+        (NOT_LEARNED, LATER_FAILS, at_least(lambda f: f.training.weight, LOW_WEIGHT)),
+        "{kept_in_words}, and at step {later} no more is.",
+        "Train anew with half the learning rate.",
     ),
     Rule(
         "trained on in vain",
