@@ -48,7 +48,7 @@ from lib_lora.workflows.judge.grid_run import GridRequest  # noqa: E402
 PERSONAS = ROOT / "tests" / "data" / "personas"
 UNSEEN = {"unseen1": "man", "unseen2": "woman", "unseen8": "man", "unseen18": "woman"}  # tools.unseen_people.PEOPLE
 ORDER = ("unseen2", "mara", "unseen18", "viktor", "unseen8", "ines", "unseen1", "clara", "tomas", "lena")
-SHORT, LONG = 20, 100  # steps
+SHORT, ENOUGH, LONG = 20, 60, 100  # steps
 SLOW, HOT, BREAKING = 1 / 16, 2.0, 3.0  # times the preset's learning rate
 
 LIKENESS = "likeness"
@@ -97,7 +97,8 @@ def short(place: Workplace) -> Steps:
     yield followed(f"step {SHORT // 2} of {SHORT}", place, place.test(run, at(SHORT // 2)))
     last = [place.test(run, at(SHORT))]
     for name in (f"{SHORT} steps", "after what was advised", "after what was advised again"):
-        if len(last) == 1 or last[-1].report.verdict.action == "train_more":
+        verdict = last[-1].report.verdict
+        if len(last) == 1 or verdict.action == "train_more" or "in vain" in verdict.rule:
             yield followed(name, place, last[-1], last)
 
 
@@ -125,12 +126,12 @@ def too_high(place: Workplace, factor: float) -> Steps:
 
 def whole(place: Workplace) -> Steps:
     """Enough steps, and the LoRA used otherwise than it should be."""
-    run = place.train({"steps": LONG, "save_every": LONG})
-    yield followed(f"{LONG} steps", place, place.test(run, at(LONG)))
+    run = place.train({"steps": ENOUGH, "save_every": ENOUGH})
+    yield followed(f"{ENOUGH} steps", place, place.test(run, at(ENOUGH)))
     for weight in (0.5, 2.0):
-        yield followed(f"weight {weight:g}", place, place.test(run, at(LONG, weight=weight)))
-    yield followed("2 sampling steps", place, place.test(run, at(LONG, sampling=2)))
-    yield followed("64 pixels", place, place.test(run, at(LONG, side=64)))
+        yield followed(f"weight {weight:g}", place, place.test(run, at(ENOUGH, weight=weight)))
+    yield followed("2 sampling steps", place, place.test(run, at(ENOUGH, sampling=2)))
+    yield followed("64 pixels", place, place.test(run, at(ENOUGH, side=64)))
 
 
 def few(place: Workplace) -> Steps:
@@ -194,7 +195,7 @@ def _kept(measured: Path, folder: Path) -> list[Path]:
 def measured(job: Job, person: Person, work: Path) -> list[Row]:
     """Do a job; its rows."""
     steps, photos = CASES[job.case]
-    place = Workplace(person, work / f"{job.case}-{job.person}", work / "base" / person.name, photos)
+    place = Workplace(person, work / f"{job.case}-{job.person}", work / "kept" / person.name, photos)
     rows = [{"case": job.case, "person": job.person, **row} for row in steps(place)]
     place.end()
     return rows

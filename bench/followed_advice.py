@@ -164,16 +164,16 @@ class Workplace:
     Args:
         person: whose.
         folder: where; emptied before and after.
-        painted: keeps the base model's pictures of this person's class for further workplaces.
+        kept: keeps for further workplaces what is the same in all: encoded photos, the base model's pictures.
         photos: how many of `person.trained` the character has at first.
     """
 
-    def __init__(self, person: Person, folder: Path, painted: Path, photos: int = TRAINED) -> None:
-        self.person, self.root, self._painted = person, folder / "data", painted
+    def __init__(self, person: Person, folder: Path, kept: Path, photos: int = TRAINED) -> None:
+        self.person, self.root, self._kept = person, folder / "data", kept
         shutil.rmtree(folder, ignore_errors=True)
         self.add(person.trained[:photos])
-        if painted.is_dir():
-            shutil.copytree(painted, self._base_pictures, dirs_exist_ok=True)
+        if kept.is_dir():
+            shutil.copytree(kept, self._cache, dirs_exist_ok=True)
         self._yard: Yardstick | None = None
         self._runs: dict[str, Run] = {}
 
@@ -318,12 +318,12 @@ class Workplace:
         }  # fmt: skip
 
     @property
-    def _base_pictures(self) -> Path:
-        return Workspace(self.root).character(self.person.name).cache / "base"
+    def _cache(self) -> Path:
+        return Workspace(self.root).character(self.person.name).cache
 
     def end(self) -> None:
-        """Delete everything but the base model's pictures."""
-        shutil.copytree(self._base_pictures, self._painted, dirs_exist_ok=True)
+        """Delete everything but what is kept."""
+        shutil.copytree(self._cache, self._kept, dirs_exist_ok=True)
         shutil.rmtree(self.root.parent)
 
 
