@@ -13,6 +13,7 @@ import http.client
 import io
 import json
 import os
+import re
 import subprocess
 import time
 import urllib.parse
@@ -54,6 +55,11 @@ class Answer:
     def json(self) -> Any:
         """The body as plain values."""
         return json.loads(self.content)
+
+
+def tracebacks(text: str) -> list[str]:
+    """The tracebacks in a console's text: their frames, and the line that names the exception."""
+    return re.findall(r"Traceback \(most recent call last\):\n((?:[ \t]+.*\n)+.*)", text)
 
 
 def phase(job: dict[str, Any]) -> str:

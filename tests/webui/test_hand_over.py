@@ -35,7 +35,8 @@ from tools.mini.webui import put
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.webui
 KIND = kinds.kind() if os.environ.get("SAMEFACE_WEBUI") else ""
-VERSIONS = {"a1111": ("1.10", 3), "forge": ("f2.0", 4), "reforge": ("f1.0", 3), "neo": ("2.26", 4)}  # and gradio's
+# How a version begins, and gradio's: Forge Classic is taken for reForge, and upstream's Neo tells no version.
+VERSIONS = {"a1111": ({"1.10"}, 3), "forge": ({"f2.0"}, 4), "reforge": ({"f1.0", "clas"}, 3), "neo": ({"2.26", ""}, 4)}
 SMALL = KIND == "a1111"
 STEPS = 4 if SMALL else 2  # a full-size model takes seconds a step on a processor
 SIZE = {"width": 64, "height": 64, "steps": STEPS, "cfg": 3.0, "negative": "blurry"}
@@ -155,7 +156,9 @@ def webui(home):
 def test_it_is_known_as_it_is(webui, home):
     told = webui.ask("/trial/told", {})
     assert told["name"] == KIND
-    assert (told["version"][:4], told["gradio"]) == VERSIONS[KIND]
+    versions, gradio = VERSIONS[KIND]
+    assert told["version"][:4] in versions
+    assert told["gradio"] == gradio
     assert told["lacks"] == []
     assert told["gone"] == []
     assert told["data"] == str(home / "sameface")

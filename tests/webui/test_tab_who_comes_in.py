@@ -6,7 +6,7 @@ import urllib.parse
 from pathlib import Path
 
 import pytest
-from running import PREFIX
+from running import PREFIX, tracebacks
 
 pytestmark = pytest.mark.webui(running=True)
 USER, API = ("user", "pass word"), ("program", "s3cret")
@@ -176,5 +176,4 @@ def test_the_console_has_no_trace_of_ours(webui):
     if not webui.log.is_file():
         pytest.skip("the webui was not started from here, so what it printed is not known")
     text = webui.log.read_text(encoding="utf-8", errors="replace")
-    parts = text.split("Traceback (most recent call last)")[1:]
-    assert [part[:2000] for part in parts if "lib_lora" in part or "sameface" in part] == []
+    assert [one for one in tracebacks(text) if "lib_lora" in one or "sameface" in one] == []
