@@ -118,7 +118,7 @@ class Yardstick:
 
     def _plain(self, files: Sequence[Path]) -> Array:
         found = [one for path in files if (one := _described(path))]
-        return np.mean([self._likeness(one) for one in found], axis=0)
+        return np.asarray(np.mean([self._likeness(one) for one in found], axis=0))
 
     def _likeness(self, described: tuple[Array, Array, Array]) -> Array:
         first, second = self._means

@@ -42,6 +42,7 @@ from lib_lora.likeness.measure.intervals import Interval, student  # noqa: E402
 from lib_lora.models.families.sd1 import NARROW  # noqa: E402
 from lib_lora.training.plan.presets import merged  # noqa: E402
 from lib_lora.training.plan.training_request import TrainingRequest  # noqa: E402
+from lib_lora.workflows.judge.grid_run import GridRequest  # noqa: E402
 from lib_lora.workflows.photos.new_character import NewCharacter  # noqa: E402
 
 if TYPE_CHECKING:
@@ -387,7 +388,7 @@ def yardstick(person: str, study: Study, work: Path) -> Yardstick:
     _fill_cache(run)
     studio, engine = _studio(run), _engine()
     template = template_of(run.character_folder, engine)
-    cells = studio.plan(1, 1.0, study.sampling).base
+    cells = studio.plan(GridRequest(1, 1.0, study.sampling))["base"]
     pictures = Measurer(engine, template)(studio.painter.paint(cells))
     base = without_drawn(pictures, [asked_of(cell) for cell in cells])
     sizes = [item.score.face.px for item in base if item.score.face]
@@ -455,7 +456,7 @@ def _point(studio: GridRun, step: int, sampling: int, yard: Yardstick) -> dict[s
     from lib_lora.workflows.judge.grid_report import asked_of
 
     start = time.perf_counter()
-    cells = studio.plan(step, 1.0, sampling).lora
+    cells = studio.plan(GridRequest(step, 1.0, sampling))["lora"]
     pictures = studio.painter.paint(cells)
     painted = time.perf_counter()
     asked = [asked_of(cell) for cell in cells]
