@@ -246,6 +246,7 @@ def steps_of(step: int, share: float) -> int:
 def share_to_train(kept: float) -> float:
     """What share of the steps so far to train on, so that the identity kept reaches `KEPT` if it rises as it did.
 
-    It rises fast first and slowly later, so this is rather too little; half at least, three times at most.
+    It rises fast first and slowly later, so this is rather too little; as many again at least (half as many were
+    followed in vain: docs/likeness.md), three times as many at most.
     """
-    return min(3.0, max(0.5, KEPT / max(kept, 1e-6) - 1))
+    return min(3.0, max(1.0, KEPT / max(kept, 1e-6) - 1))
