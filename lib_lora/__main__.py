@@ -100,7 +100,7 @@ def _test_newest(words: "list[str]") -> int:
     from lib_lora.environment import ROOT
 
     chosen = [word for word in words if word != "--newest"]
-    everything = ["-n", "auto", "--dist", "loadfile", "--no-loadscope-reorder", "--durations=10", *NEWEST_TESTS]
+    everything = [*_side_by_side(), "--durations=10", *NEWEST_TESTS]
     pytest = [sys.executable, "-m", "pytest", *(chosen or everything)]
     return subprocess.run(pytest, cwd=ROOT, env={**os.environ, "PYTHONUTF8": "1"}, check=False).returncode
 
@@ -113,15 +113,14 @@ def _test(words: "list[str]", pins: bool) -> int:
     the newest; for who runs all three.
 
     Other `words` than these and ``--coverage`` go to pytest, and the page's scripts are not checked then. Without
-    any, all tests run, with ``--pins`` those that the pinned versions can change (tests/helpers/pins.py): one worker a
-    core, and a file's tests in one worker and in order, since of a browser's, one goes on where the one before has
-    ended. "--page" alone checks the page's scripts and nothing else.
+    any, all tests run, with ``--pins`` those that the pinned versions can change (tests/helpers/pins.py). "--page"
+    alone checks the page's scripts and nothing else.
     """
     from lib_lora import page_checks, releases
     from lib_lora.environment import ROOT
 
     chosen = [word for word in words if word not in ("--pins", "--coverage", "--without-library-tests")]
-    everything = ["-n", "auto", "--dist", "loadfile", "--no-loadscope-reorder", *(["--pins"] if pins else [])]
+    everything = [*_side_by_side(), *(["--pins"] if pins else [])]
     if "--without-library-tests" in words:
         everything += [f"--deselect={test}" for test in LIBRARY_TESTS]
     covered = ["--cov", "--cov-report=term:skip-covered"] if "--coverage" in words else []
@@ -149,6 +148,13 @@ def _test(words: "list[str]", pins: bool) -> int:
     verdict = ", ".join([*(f"{name} {'passed' if code == 0 else 'FAILED'}" for name, code in codes.items()), *skipped])
     sys.stderr.write(f"== {verdict}\n")
     return 1 if any(codes.values()) else 0
+
+
+def _side_by_side() -> list[str]:
+    """pytest's words for one worker more than there are cores, since a test that waits for a browser or another process
+    leaves its core idle. A file's tests stay in one worker and in order: one may go on where the one before has ended.
+    """
+    return ["-n", str((os.cpu_count() or 1) + 1), "--dist", "loadfile", "--no-loadscope-reorder"]
 
 
 if __name__ == "__main__":

@@ -155,13 +155,17 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented UTF-8 JSON, atomically. Not-a-number values are refused."""
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    if any("\ud800" <= one <= "\udfff" for one in text):  # a file name that is no text; JSON's escapes hold it
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # a file name that is no text; JSON's escapes hold it
         text = json.dumps(value, indent=2, allow_nan=False) + "\n"
     write_text(path, text)
 
 
 def printable(text: str) -> str:
     """`text` on one line, without what turns or colours a terminal, and in letters that UTF-8 has; for file names."""
+    if text.isprintable():
+        return text
     return "".join(" " if unicodedata.category(one) in ("Cc", "Cf", "Cs", "Zl", "Zp") else one for one in text)
 
 

@@ -11,7 +11,8 @@ import math
 import reprlib
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Set
+from functools import cache
 from typing import Any, TypeVar
 
 from lib_lora.errors import Misfit, UserError
@@ -46,10 +47,14 @@ def check_least(settings: Any) -> None:
 
 def to_dict(settings: Any) -> dict[str, Any]:
     """A dataclass (nested ones too) as plain values for YAML or JSON."""
-    return typing.cast("dict[str, Any]", _plain(dataclasses.asdict(settings)))
+    return {field.name: _plain(getattr(settings, field.name)) for field in dataclasses.fields(settings)}
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, (str, int, float, type(None))):  # by far the most
+        return value
+    if dataclasses.is_dataclass(value):
+        return to_dict(value)
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
@@ -71,8 +76,7 @@ def from_dict(kind: type[T], values: Any, where: str = "settings") -> T:
         raise UserError(
             f"{where}: expected a table of settings, found {type(values).__name__}.", code="settings-not-a-table"
         )
-    hints = typing.get_type_hints(kind)
-    known = {field.name for field in dataclasses.fields(kind) if field.init}  # type: ignore[arg-type]
+    hints, known, needed = _fields(kind)  # type: ignore[arg-type]  # classes are hashable
     for key in values:
         if key not in known:
             near = difflib.get_close_matches(str(key), known, n=1)
@@ -85,7 +89,7 @@ def from_dict(kind: type[T], values: Any, where: str = "settings") -> T:
         except UserError as error:
             error.field = f"{key}.{error.field}" if error.field else key
             raise
-    if lacking := [*_lacking(kind, built)]:
+    if lacking := [name for name in needed if name not in built]:
         names, verb = ", ".join(map(repr, lacking)), "is" if len(lacking) == 1 else "are"
         raise UserError(f"{where}: {names} {verb} missing.", lacking[0], code="setting-missing", settings=lacking)
     try:
@@ -96,15 +100,16 @@ def from_dict(kind: type[T], values: Any, where: str = "settings") -> T:
         raise UserError(f"{where}: {error}", _named(error, known), code="setting-invalid") from error
 
 
-def _lacking(kind: type[Any], built: dict[str, Any]) -> Iterator[str]:
-    """Fields that have no default and no value."""
-    for field in dataclasses.fields(kind):
-        needed = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-        if field.init and needed and field.name not in built:
-            yield field.name
+@cache
+def _fields(kind: type[Any]) -> tuple[dict[str, Any], frozenset[str], tuple[str, ...]]:
+    """Of a dataclass: the types of its fields, the names that may be given, and those that must be."""
+    given = [field for field in dataclasses.fields(kind) if field.init]
+    missing = dataclasses.MISSING
+    needed = (one.name for one in given if one.default is missing and one.default_factory is missing)
+    return typing.get_type_hints(kind), frozenset(field.name for field in given), tuple(needed)
 
 
-def _named(error: ValueError, known: set[str]) -> str:
+def _named(error: ValueError, known: Set[str]) -> str:
     """The field that a dataclass's own complaint is about: said by the error, or the first word of its sentence."""
     if isinstance(error, Misfit):
         return error.field
@@ -118,9 +123,11 @@ def coerce(hint: Any, value: Any, where: str) -> Any:
     Raises:
         UserError: the value does not fit.
     """
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if hint in _WORDS:  # by far the most
+        return _scalar(hint, value, where)
     if hint is Any:
         return value
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
         if value is None and type(None) in arguments:
             return None
@@ -153,34 +160,34 @@ def coerce(hint: Any, value: Any, where: str) -> Any:
 
 
 def _scalar(hint: Any, value: Any, where: str) -> Any:
-    wrong = UserError(
-        f"{where}: expected {_WORDS.get(hint, hint)}, found {reprlib.repr(value)}.",
-        code="setting-wrong-type",
-        value=value,
-    )
-    if hint is bool:
+    if hint is str:
+        if isinstance(value, str):
+            return value
+    elif hint is bool:
         words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+        if isinstance(value, bool):
+            return value
         if isinstance(value, str) and value.lower() in words:
             return words[value.lower()]
-        if not isinstance(value, bool):
-            raise wrong
-        return value
-    if hint is int and type(value) is int:
+    elif hint is int and type(value) is int:
         return value  # not through float, which ends at 2^53
-    if hint in (int, float):
-        if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-            raise wrong
-        try:
-            number = float(value)
-        except (ValueError, OverflowError):
-            raise wrong from None
-        if not math.isfinite(number):
-            raise wrong
-        if hint is int:
-            if number != int(number):
-                raise wrong
-            return int(number)
-        return number
-    if hint is str and not isinstance(value, str):
-        raise wrong
-    return value
+    elif hint in (int, float):
+        number = _number(value)
+        if number is not None and (hint is float or number == int(number)):
+            return int(number) if hint is int else number
+    else:
+        return value
+    raise UserError(
+        f"{where}: expected {_WORDS[hint]}, found {reprlib.repr(value)}.", code="setting-wrong-type", value=value
+    )
+
+
+def _number(value: Any) -> float | None:
+    """A finite number, or a text that is one; None for all else."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None

@@ -20,6 +20,7 @@ from lib_lora.workspace.workspace import CharacterFolder, Workspace
 
 ConsentKind = Literal["fictional", "myself", "consented"]
 FILE_VERSION = 1
+_YAML: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml, where there is one: ten times as fast
 _CHILD = re.compile(
     r"\b(girls?|boys?|child|children|kids?|baby|babies|infant|toddler|teens?|teenager|minor|schoolgirl|schoolboy)\b",
     re.IGNORECASE,
@@ -176,7 +177,7 @@ def read_yaml(path: Path) -> Any:
     """
     with explained(path, "read"):
         try:
-            return yaml.safe_load(content(path).decode("utf-8"))
+            return yaml.load(content(path).decode("utf-8"), _YAML)
         except (yaml.YAMLError, ValueError, RecursionError) as error:
             raise UserError(
                 f"{path} is not valid YAML: {' '.join(str(error).split())}.", code="yaml-invalid", file=path

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.long
 
 MINI = ROOT / "tests" / "data" / "mini-face"
 PHOTOS = sorted((ROOT / "tests" / "data" / "personas" / "mara").glob("*.jpg"))[:12]
-STEPS = 32
+STEPS = 24
 
 
 @pytest.fixture(scope="module")
@@ -236,6 +236,7 @@ def test_the_scripts_raised_nothing(person: Visitor) -> None:
     assert person.errors == []
 
 
+@pytest.mark.once("words in our own scripts")
 def test_speaks_the_webuis_language(person: Visitor, chromium: object, webui: Page) -> None:
     guest = Visitor(chromium, webui.address, person.name)
     words = {"Captions": "Bildtexte", "Put into txt2img": "Nach txt2img", "Step": "Schritt"}
@@ -266,7 +267,13 @@ def test_is_worked_by_the_keyboard(person: Visitor, chromium: object, webui: Pag
     guest.page.close()
 
 
-@pytest.mark.parametrize(("width", "dark"), [(1280, True), (700, False), (380, False), (380, True)])
+ONCE = pytest.mark.once("our own style at a width between; the widest and the narrowest meet each gradio's")
+
+
+@pytest.mark.parametrize(
+    ("width", "dark"),
+    [(1280, True), pytest.param(700, False, marks=ONCE), (380, False), pytest.param(380, True, marks=ONCE)],
+)
 def test_looks_right_in_every_window(width: int, dark: bool, person: Visitor, chromium: object, webui: Page) -> None:
     guest = Visitor(chromium, webui.address + ("/?__theme=dark" if dark else "/?__theme=light"), person.name, width)
     guest.come()

@@ -156,6 +156,7 @@ def test_half_precision_is_widened(folder: Path) -> None:
     assert Blip(folder).sentence(pictures()[0])
 
 
+@pytest.mark.once("which file is at fault is ours; loading and sentences are repeated above")
 @pytest.mark.parametrize(
     ("gone", "said"),
     [
@@ -177,6 +178,7 @@ def test_without_a_preprocessor_s_settings_blip_s_own_hold(folder: Path) -> None
     assert Blip(folder).sentence(pictures()[0]) == said
 
 
+@pytest.mark.once("which file is at fault is ours; loading and sentences are repeated above")
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors", "preprocessor_config.json"])
 @pytest.mark.parametrize("content", [b"", b"[]", b"\xff\xfe{"])
 def test_a_damaged_file_is_said_by_its_name(name: str, content: bytes, folder: Path) -> None:

@@ -45,6 +45,7 @@ def told(seen, label):
     return [face.expression for mine, face in seen if mine == label]
 
 
+@pytest.mark.once("numbers of a model of ours; OpenCV's are repeated in test_face_engine.py")
 def test_open_smiles_of_unseen_people_are_told(seen):
     words = told(seen, "O")
     assert len(words) >= 20

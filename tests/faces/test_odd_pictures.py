@@ -70,6 +70,7 @@ def _numbers(values) -> list[float]:
     return [values] if isinstance(values, float) else []
 
 
+@pytest.mark.once("what is measured is repeated in test_face_engine.py; what follows from it is ours")
 @pytest.mark.parametrize(
     ("what", "make", "kind"),
     [
@@ -144,6 +145,7 @@ def test_an_empty_folder_is_one_sentence(tmp_path, mara):
         score_pictures(tmp_path, "Mara", [tmp_path / "leer"])
 
 
+@pytest.mark.once("what is measured is repeated in test_face_engine.py; what follows from it is ours")
 def test_five_photos_are_too_few(tmp_path, photos):
     _character(tmp_path, photos("mara")[:5])
     pictures = tmp_path / "held out"
@@ -159,6 +161,7 @@ def test_five_photos_are_too_few(tmp_path, photos):
     assert not result.drift
 
 
+@pytest.mark.once("what is measured is repeated in test_face_engine.py; what follows from it is ours")
 def test_photos_that_are_drawings_allow_no_verdict(tmp_path, photos):
     drawings = tmp_path / "drawings"
     drawings.mkdir()
@@ -172,6 +175,7 @@ def test_photos_that_are_drawings_allow_no_verdict(tmp_path, photos):
     assert not result.judged
 
 
+@pytest.mark.once("what is measured is repeated in test_face_engine.py; what follows from it is ours")
 def test_photos_of_many_people_allow_no_verdict(tmp_path, photos):
     """The engine cannot tell a mixed set from strangers."""
     everyone = [
@@ -183,6 +187,7 @@ def test_photos_of_many_people_allow_no_verdict(tmp_path, photos):
     assert result.values["verdict"]["rule"] in ("not separable", "few photos")
 
 
+@pytest.mark.once("what is measured is repeated in test_face_engine.py; what follows from it is ours")
 def test_a_report_comes_back_as_it_was(tmp_path, mara, photos):
     result = score_pictures(tmp_path, "Mara", photos("mara")[14:20])
     values = {key: value for key, value in result.values.items() if key != "notes"}  # what the command says beside it

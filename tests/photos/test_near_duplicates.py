@@ -164,6 +164,7 @@ SPEAKS_AGAINST = st.frozensets(st.sampled_from([f"{number:02}.jpg" for number in
 DONE_TO = st.dictionaries(st.sampled_from([f"{number:02}.jpg" for number in range(8)]), CODES, max_size=5)
 
 
+@pytest.mark.once("rules of our own, on numbers")
 @given(alike(), SPEAKS_AGAINST, DONE_TO)
 def test_the_photo_that_is_kept_is_never_itself_left_out(given_photos, faulty, marred):
     photos, cosines = given_photos
@@ -177,6 +178,7 @@ def test_the_photo_that_is_kept_is_never_itself_left_out(given_photos, faulty, m
     assert rest == {}
 
 
+@pytest.mark.once("rules of our own, on numbers")
 @given(alike(), CODES, CODES)
 def test_of_two_photos_exactly_one_is_nearer_to_the_original(given_photos, first, second):
     photos, _ = given_photos
@@ -262,6 +264,7 @@ def test_of_many_copies_the_original_is_kept():
     assert repeated(photos, np.ones((5, 5))) == {place: Repeated(4, True) for place in range(4)}
 
 
+@pytest.mark.once("rules of our own, on numbers")
 @given(alike(), SPEAKS_AGAINST, DONE_TO, st.randoms())
 def test_the_order_of_the_photos_does_not_matter(given_photos, faulty, marred, random):
     photos, cosines = given_photos

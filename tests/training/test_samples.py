@@ -35,7 +35,7 @@ def _pixels(path):
         return np.asarray(picture.convert("RGB"), dtype=np.float32)
 
 
-@pytest.mark.parametrize(("kind", "te"), [("sd1", False), ("sd1", True), ("sd2v", True), ("sdxl", False)])
+@pytest.mark.parametrize(("kind", "te"), [("sd1", False), ("sd2v", True), ("sdxl", False)])
 def test_every_family_paints_what_the_finished_lora_paints(make_run, events, toy, kind, te):
     """At every checkpoint; the last ones are pixel for pixel (but for the file's half precision) the painter's."""
     run = make_run(kind, photos=1, steps=2, save_every=1, samples=3, sample_steps=3, lora={"te": te})
@@ -105,6 +105,7 @@ def test_the_training_does_not_notice(make_run, events, kind_of):
     assert events.of("warning") == []
 
 
+@pytest.mark.once("what is asked for and said is ours; what each version paints is repeated above")
 def test_prompts_of_the_users_own_are_painted_in_place_of_the_two(make_run, events):
     own = ["photo of {trigger} woman\u00a0 at the beach {sea|sky}", "a dog", "{trigger}, {trigger}"]
     run = make_run(photos=1, steps=1, samples=1, sample_steps=1, sample_prompts=own, lora={"te": False})
@@ -184,6 +185,7 @@ def test_prompts_change_no_key_of_the_cache(make_run, events):
     assert len(then) == len(first) + 3  # two prompts and the negative one
 
 
+@pytest.mark.once("what is asked for and said is ours; what each version paints is repeated above")
 @pytest.mark.parametrize(
     ("error", "said"),
     [
@@ -210,6 +212,7 @@ def test_what_goes_wrong_is_a_warning_and_the_training_goes_on(make_run, events,
     assert events.of("sample") == []
 
 
+@pytest.mark.once("what is asked for and said is ours; what each version paints is repeated above")
 def test_a_run_that_is_to_end_paints_no_more(make_run, events):
     run = make_run(photos=1, steps=50, save_every=2, samples=2, sample_steps=2)
 
@@ -225,6 +228,7 @@ def test_a_run_that_is_to_end_paints_no_more(make_run, events):
     assert run.checkpoint(3).exists()
 
 
+@pytest.mark.once("what is asked for and said is ours; what each version paints is repeated above")
 def test_a_run_file_of_before_is_read_and_goes_on(make_run, events):
     run = make_run(photos=1, steps=2, samples=0)
     values = typed_settings.to_dict(run.file)
@@ -237,6 +241,7 @@ def test_a_run_file_of_before_is_read_and_goes_on(make_run, events):
     assert len(events.of("sample")) == TrainSettings().samples
 
 
+@pytest.mark.once("what is asked for and said is ours; what each version paints is repeated above")
 def test_a_large_picture_is_decoded_in_pieces_where_memory_is_short(make_run, events, monkeypatch):
     run = make_run(photos=1, samples=1, sample_steps=1)
     session = open_session(run, events)

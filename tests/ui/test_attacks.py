@@ -134,6 +134,7 @@ print(json.dumps({"uid": os.getuid(), "told": told, "read": read}))
 """
 
 
+@pytest.mark.once("the system's permissions")
 @two_accounts
 def test_another_account_of_this_machine_gets_nothing(owned):
     paths = [(route.method, PREFIX + filled(route.path, "001", "mara")) for route in all_routes()]

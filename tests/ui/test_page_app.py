@@ -280,7 +280,10 @@ def test_what_is_said_holds_the_token_only_where_it_is_needed(listen):
     assert "another browser" not in " ".join(page_app.startup_lines(7869, "secret", listen, None))
 
 
-@pytest.mark.parametrize("how", ["SIGINT", "SIGTERM"])
+ONCE = pytest.mark.once("which signal it is; the other one is repeated")
+
+
+@pytest.mark.parametrize("how", [pytest.param("SIGINT", marks=ONCE), "SIGTERM"])
 def test_it_says_its_address_shows_the_page_and_ends_well(tmp_path, how):
     if sys.platform == "win32" and how == "SIGTERM":
         pytest.skip("Windows ends a process at once")
@@ -317,6 +320,7 @@ caption_checks._load = busy
 """
 
 
+@pytest.mark.once("processes and imports of our own; that the page starts and ends is repeated above")
 def test_it_ends_well_while_a_library_works_in_a_thread(tmp_path):
     started = Started(tmp_path, "--no-open", "--port", str(free()), start=BUSY + START)
     try:
@@ -359,6 +363,7 @@ def main():
     return main
 
 
+@pytest.mark.once("processes and imports of our own; that the page starts and ends is repeated above")
 def test_the_modules_of_the_page_load_no_torch():
     ours = "lib_lora.ui.page.page_app, lib_lora.ui.http.access_middleware, lib_lora.cli.tab_command"
     code = f"import sys, {ours}, gradio; print('torch' in sys.modules)"

@@ -50,6 +50,8 @@ def plain(text: str) -> str:
     A file name may hold escape sequences for a terminal, marks that turn the reading direction round, or bytes that
     are no UTF-8.
     """
+    if text.isprintable():
+        return text
     return "".join(
         character.encode("unicode_escape").decode("ascii")
         if character in _BIDI or unicodedata.category(character) in ("Cc", "Cs")

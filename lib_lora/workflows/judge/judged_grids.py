@@ -25,6 +25,7 @@ from lib_lora.likeness.report import report as reports
 from lib_lora.likeness.report.report import REPORT_FILE, Report
 from lib_lora.likeness.verdict.picture_set import likenesses
 from lib_lora.training.plan.run_file import Run, load_run
+from lib_lora.workspace.file_cache import kept, mark
 from lib_lora.workspace.workspace import CharacterFolder
 
 
@@ -101,7 +102,9 @@ def judged_grids(folder: CharacterFolder, ruler: str) -> Iterator[JudgedGrid]:
 def judged_grid(run: Run, folder: Path) -> JudgedGrid | None:
     """A grid of a run; None where it has no lines, or cannot be read."""
     try:
-        report, plan = reports.load(folder / REPORT_FILE), read_json(folder / PLAN_FILE)
+        path = folder / REPORT_FILE
+        report = kept(("report", str(path)), mark(path), lambda: reports.load(path))  # each new grid asks all others
+        plan = read_json(folder / PLAN_FILE)
     except UserError:
         return None  # damaged or of another version: it says nothing
     cells, base = (plan.get(role) for role in ("lora", "base")) if isinstance(plan, dict) else (None, None)

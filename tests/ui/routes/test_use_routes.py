@@ -213,6 +213,7 @@ def test_a_file_that_is_gone_is_said(page, run):
     assert "no checkpoint of step 100" in page.get(f"{LORA}/100/file").json()["error"]
 
 
+@pytest.mark.once("which modules are imported is ours; test_tab.py repeats it for the tab")
 def test_the_prompt_needs_no_torch():
     code = "import sys, lib_lora.runs.origin, lib_lora.ui.routes.lora_file_routes; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

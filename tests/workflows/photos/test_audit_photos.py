@@ -185,6 +185,7 @@ ADDED = {
 }
 
 
+@pytest.mark.once("rules; what is measured is repeated above and in faces")
 @pytest.mark.parametrize("added", ADDED)
 def test_the_audit_names_whom_likeness_is_measured_without(tmp_path, eye, added):
     make, kind = ADDED[added]
@@ -231,6 +232,7 @@ def test_forgetting_deletes_every_embedding_and_the_audit_measures_anew(copied_s
     assert run_audit(root, NAME, engine=eye) == before
 
 
+@pytest.mark.once("rules; what is measured is repeated above and in faces")
 def test_few_photos_are_warned_of_and_fewer_stop(tmp_path, eye):
     folder = create(tmp_path, Character("Few", "fewx", "woman", declare_consent("myself")))
     for photo in planted.portraits("ines")[:12]:
@@ -263,6 +265,7 @@ def test_a_set_without_any_face_is_audited_too(tmp_path, eye):
     assert run_audit(tmp_path, "Walls", engine=eye) == told
 
 
+@pytest.mark.once("rules; what is measured is repeated above and in faces")
 def test_the_commands_audit_and_decide(main, copied_set):
     root, _ = copied_set
     said = main("audit", NAME, "--data", root)
@@ -298,6 +301,7 @@ def test_of_files_with_the_same_bytes_one_is_used_and_none_is_lost(few, eye):
         assert [path.name for path in audit_store.photos_to_use(folder)] == [f"0{number}.jpg" for number in range(9)]
 
 
+@pytest.mark.once("rules; what is measured is repeated above and in faces")
 def test_a_good_photo_does_not_go_for_a_faulty_one_of_more_pixels(few, eye):
     folder, root = few
     portrait = planted.opened(folder.photos / "03.jpg")
@@ -346,6 +350,7 @@ def test_a_photo_that_is_deleted_during_an_audit_does_not_end_it(few, eye, monke
     assert len(audit.photos) == 8
 
 
+@pytest.mark.once("rules; what is measured is repeated above and in faces")
 def test_no_embedding_stays_when_no_photo_is_left(few, eye, toy):
     folder, root = few
     audit_photos(root, "Ines", engine=eye)
@@ -372,6 +377,7 @@ def test_a_damaged_cache_is_made_again(few, eye):
     assert (folder.path / "audit.html").read_text(encoding="utf-8").count("data:image/jpeg") == 9
 
 
+@pytest.mark.once("rules; what is measured is repeated above and in faces")
 def test_two_people_without_a_majority_are_seen(few, eye):
     folder, root = few
     for photo in planted.portraits("viktor")[:9]:

@@ -93,6 +93,7 @@ def test_a_smile_that_nearly_all_photos_have_is_left_out_and_said_to_be_learned(
         assert lines[0].endswith("add serious photos if that is not wanted.")
 
 
+@pytest.mark.once("which words are written is ours; what is seen is repeated in faces")
 def test_open_smiles_of_a_person_that_the_model_never_saw_are_left_out_and_told(eye, tmp_path):
     folder = create(tmp_path, MARA)
     for number in range(12):
@@ -166,6 +167,7 @@ def test_what_the_user_writes_meanwhile_stays(root, eye):
     assert texts["tomas 0.jpg"].endswith("outdoors")
 
 
+@pytest.mark.once("which words are written is ours; what is seen is repeated in faces")
 def test_what_new_photos_share_is_no_matter_where_the_others_do_not(root, eye):
     folder = create(root, MARA)
     for number in range(12):

@@ -101,6 +101,7 @@ def test_the_scan_finds_what_is_planted(tmp_path, content):
     assert found_in(tmp_path) == {"planted"}
 
 
+@pytest.mark.once("which files are deleted is ours")
 def test_nothing_computed_of_a_face_is_left(tmp_path, eye):
     folder = create(tmp_path, Character(NAME, "lenx", "woman", declare_consent("fictional")))
     for photo in planted.portraits("lena")[:9]:
@@ -150,6 +151,7 @@ def test_what_is_forgotten_while_an_audit_ends_is_not_drawn_again(tmp_path, eye,
     assert found_in(folder.path) == set()
 
 
+@pytest.mark.once("which files are deleted is ours")
 def test_the_command_and_the_route_are_one(main, tmp_path, eye):
     folder = create(tmp_path, Character(NAME, "lenx", "woman", declare_consent("fictional")))
     for photo in planted.portraits("lena")[:9]:

@@ -91,6 +91,7 @@ def test_from_a_heap_to_a_run(main, quick, heap, tmp_path, toy):
     assert sum("café" in photo.caption for photo in run.file.photos) == 3
 
 
+@pytest.mark.once("what a command says; test_main_job.py repeats a whole job")
 def test_fewer_than_eight_photos_are_not_trained_on_without_a_word(main, quick, some_photos, tmp_path, toy):
     root = tmp_path / "data"
     main("new", "A", "--trigger", "mrxa", "--class", "woman", "--consent", "fictional", "--photos",
@@ -125,6 +126,7 @@ def test_a_poor_trigger_is_said_and_better_ones_are_named(main, tmp_path):
     assert "'mara' is the trigger of Mara; both would be painted." in said.out
 
 
+@pytest.mark.once("what a command says; test_main_job.py repeats a whole job")
 def test_a_reader_that_goes_away_ends_nothing(main, some_photos, tmp_path):
     root = tmp_path / "data"
     main("new", "A", "--trigger", "mrxa", "--class", "woman", "--photos", some_photos("mara", 2), "--data", root)

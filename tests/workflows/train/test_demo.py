@@ -8,6 +8,7 @@ import pytest
 from faults import raises
 
 from lib_lora import environment
+from lib_lora.cli import train_commands
 from lib_lora.training.plan.run_file import load_run
 from lib_lora.ui.page import page_app
 from lib_lora.workflows.train import demo
@@ -44,8 +45,10 @@ def test_try_does_the_whole_job(main, fake_painter, tmp_path, monkeypatch):
 
 @pytest.mark.once("what comes after the job; the job itself is repeated above")
 @pytest.mark.parametrize(("screen", "arguments", "count"), [(True, [], 1), (True, ["--no-open"], 0), (False, [], 0)])
-def test_try_ends_in_the_tab_at_a_screen_only(main, fake_painter, tmp_path, monkeypatch, screen, arguments, count):
+def test_try_ends_in_the_tab_at_a_screen_only(main, tmp_path, monkeypatch, screen, arguments, count):
     served = []
+    monkeypatch.setattr(demo, "run_main_job", lambda *_: None)
+    monkeypatch.setattr(train_commands, "_trained", lambda *_: train_commands.Answer("", None))
     monkeypatch.setattr(page_app, "serve", served.append)
     monkeypatch.setattr("lib_lora.workflows.train.screen.at_a_screen", lambda: screen)
     said = main("try", "--data", tmp_path / "a b", "--steps", "1", *arguments)

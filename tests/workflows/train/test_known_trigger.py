@@ -33,6 +33,7 @@ class Paints:
         return None
 
 
+@pytest.mark.once("arithmetic of our own")
 def test_one_face_for_a_word_is_known_and_strangers_are_not(eye):
     seen = []
     known = face_for(Paints("sks"), "sks", "woman", PaintSize(640), engine=eye, progress=seen.append)
@@ -60,6 +61,7 @@ def test_too_few_faces_are_no_answer(eye):
     assert "Too few faces" in told.text
 
 
+@pytest.mark.once("arithmetic of our own")
 def test_random_faces_are_called_known_in_one_set_of_a_hundred_at_most():
     random = np.random.default_rng(3)
     alarms = 0
