@@ -21,6 +21,7 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import re
 import statistics
 import sys
 from collections import Counter
@@ -298,7 +299,8 @@ def table(rows: list[Row]) -> str:
     names = [rule.name for rule in RULES]
     known = [row for row in rows if row["after"]]
     known.sort(key=lambda row: names.index(row["rule"]) if row["rule"] in names else len(names))
-    lines += [_line(rule, [row for row in known if row["rule"] == rule]) for rule in dict.fromkeys(_rules(known))]
+    groups = dict.fromkeys((row["rule"], done_of(row)) for row in known)
+    lines += [_line(*group, [row for row in known if (row["rule"], done_of(row)) == group]) for group in groups]
     found = {rule: Counter(row["state"] for row in rows if row["rule"] == rule) for rule in dict.fromkeys(_rules(rows))}
     came = [f"- {rule}: " + ", ".join(f"{state} ({n})" for state, n in found[rule].items()) for rule in found]
     missing = [name for name in names if name not in found]
@@ -309,7 +311,16 @@ def _rules(rows: Iterable[Row]) -> list[str]:
     return [row["rule"] for row in rows]
 
 
-def _line(rule: str, rows: list[Row]) -> str:
+def done_of(row: Row) -> str:
+    """What was done, in words that are the same for all people."""
+    more = re.fullmatch(r"(\d+) more steps", row["done"])
+    if more:
+        few = int(more[1]) < row["before"]["step"]
+        return "fewer steps than before" if few else "at least as many steps again"
+    return re.sub(r"^step \d+", "the step named", str(row["done"]))
+
+
+def _line(rule: str, done: str, rows: list[Row]) -> str:
     measure = measure_of(rule)
     people = dict.fromkeys(row["person"] for row in rows)
     unseen = sum(name in UNSEEN for name in people)
@@ -317,7 +328,7 @@ def _line(rule: str, rows: list[Row]) -> str:
     good = sum(map(helped, rows))
     share = wilson(good, len(rows))
     means = [statistics.fmean(abs(_mean(row[side], measure)) for row in rows) for side in ("before", "after")]
-    cells = [rule, _most_common(row["done"] for row in rows), f"{len(people)} ({unseen})", measure]
+    cells = [rule, done, f"{len(people)} ({unseen})", measure]
     cells += [f"{value:.2f}" for value in means] + [_told(gains)]
     cells += [
         " to ".join(f"{statistics.fmean(_mean(row[side], name) for row in rows):.2f}" for side in ("before", "after"))
@@ -329,12 +340,6 @@ def _line(rule: str, rows: list[Row]) -> str:
 
 def _mean(side: Row, measure: str) -> float:
     return statistics.fmean(values(side, measure))
-
-
-def _most_common(words: Iterable[str]) -> str:
-    """What was done most often; "..." where it was not always the same."""
-    counted = Counter(words)
-    return counted.most_common(1)[0][0] + (", ..." if len(counted) > 1 else "")
 
 
 def _told(gains: Sequence[float]) -> str:

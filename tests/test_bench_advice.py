@@ -21,7 +21,7 @@ def side(first: list[float], second: list[float] | None = None, holds: bool = Fa
 def row(rule: str, before: Any, after: Any, person: str = "mara") -> Any:
     """A row of the results."""
     told = {"state": "40 steps", "rule": rule, "advice": "?", "done": "20 more steps"}
-    return {"case": "short", "person": person, **told, "before": before, "after": after}
+    return {"case": "short", "person": person, **told, "before": {"step": 20, **before}, "after": after}
 
 
 def test_a_rise_within_its_standard_error_is_no_help():
@@ -88,7 +88,7 @@ def test_the_table_counts_people_and_cases():
     text = study.table(rows)
     line = next(line for line in text.splitlines() if line.startswith("| undertrained"))
     cells = [cell.strip() for cell in line.strip("|").split("|")]
-    assert cells[1:4] == ["20 more steps", "3 (1)", "likeness"]
+    assert cells[1:4] == ["at least as many steps again", "3 (1)", "likeness"]
     assert cells[4:6] == ["0.10", "0.30"]
     assert cells[9].startswith("2 of 3 ")
     assert "- consistent: 40 steps (1)" in text
