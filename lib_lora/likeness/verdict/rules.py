@@ -69,6 +69,7 @@ _NAME_IT = (
 _SAID = "{kept_in_words}"
 _UNDER_LINE = "{under_keep} of {counted} faces lie below what the character's own photos allow."
 
+_LATER_STEP = "Test the later checkpoint, step {later}; if it is no better, train on from the last one."
 _MORE_FAILS = (
     "Training on has brought nothing: {kept_in_words}, as at the step at which it was continued.",
     "Train anew with twice the learning rate; first look whether all photos show this person, clearly and close.",
@@ -302,7 +303,7 @@ RULES: tuple[Rule, ...] = (
         "undertrained",
         (*WEAK, below(lambda f: f.base.uplift, EFFECT), LATER),
         "With the LoRA the face is hardly more like the photos than without it ({uplift:+.2f}).",
-        "Test the later checkpoint, step {later}.",
+        _LATER_STEP,
         "test_step",
         lambda f: f.training.later,
     ),
@@ -334,7 +335,7 @@ RULES: tuple[Rule, ...] = (
         "undertrained",
         (*WEAK, there(lambda f: f.base.uplift), LATER),
         _SAID + "{lost_in_words}.",
-        "Test the later checkpoint, step {later}.",
+        _LATER_STEP,
         "test_step",
         lambda f: f.training.later,
     ),
@@ -517,7 +518,7 @@ RULES: tuple[Rule, ...] = (
         "slightly undertrained",
         (*UNDER, at_least(lambda f: f.base.uplift, EFFECT), LATER),
         _SAID + ".",
-        "Test the later checkpoint, step {later}.",
+        _LATER_STEP,
         "test_step",
         lambda f: f.training.later,
     ),
