@@ -143,10 +143,13 @@ def _said(command: list[str]) -> str:
 
 
 def _is_configured(pip: list[str]) -> bool:
-    """Whether somebody has told pip, by file or variable, where packages come from or how to get there."""
+    """Whether somebody has told pip, by file or variable, where packages come from or how to get there.
+
+    A variable that is empty tells nothing: so a workflow passes on a value that has not been set.
+    """
     said = _said([*pip, "config", "list"])  # lines like global.index-url='https://...'
-    keys = {line.partition("=")[0].rpartition(".")[2] for line in said.splitlines()}
-    return not keys.isdisjoint(_SOURCES)
+    given = [line.partition("=") for line in said.splitlines()]
+    return any(key.rpartition(".")[2] in _SOURCES for key, _, value in given if value not in ("''", '""'))
 
 
 def _watched(command: list[str], each: Callable[[str], None]) -> tuple[int, str]:

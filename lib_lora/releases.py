@@ -1,12 +1,19 @@
 """The releases of the libraries: with which the tests last passed, which are out, and which our own bounds keep away.
 
-``python -m lib_lora test`` asks at its end; ``python -m lib_lora.releases > requirements/tested.txt`` records what is
-installed here. An upper bound in ``requirements/`` has its reason in the line above it::
+``python -m lib_lora test`` says it at its end, and so does ``test --newest`` of its own set of packages; the command
+that records what has passed is printed with it. A release that works never makes a run fail. What does:
+
+- A bound of ours keeps a release away for a reason that does not speak of it.
+- ``--newest`` ran in an environment that is no longer the newest, although nothing keeps the releases away.
+- The tests themselves fail; then the releases that are newer than the record are named, since one of them may be why.
+
+An upper bound in ``requirements/`` has its reason in the line above it::
 
     # diffusers 0.50: samplers lost their ``step``
     diffusers>=0.31,<0.50
 
-It speaks of 0.50 and 0.50.x; of all that follow too with ``0.50 and later``.
+It speaks of 0.50 and 0.50.x, so that the next release is looked at again. Bounds of tools and of the stand-in webuis,
+which no user installs, may say ``0.50 and later``.
 """
 
 from __future__ import annotations
@@ -15,13 +22,18 @@ import json
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from importlib import metadata
 from itertools import pairwise
 from pathlib import Path
 
-from lib_lora.environment import PURPOSES, ROOT, admits, installed, parse, requirements
-from lib_lora.package_installer import plain_environment
+from lib_lora.environment import MARKER, PURPOSES, ROOT, admits, installed, parse, requirements
+from lib_lora.package_installer import pip_command, plain_environment
+
+RECORDS = {"test": "tested.txt", "newest": "tested-newest.txt"}  # by purpose, in requirements/
+FRESH = 1.0  # days for which an environment counts as new: what is published while CI runs is no fault of it
 
 _REASON = re.compile(r"# (?P<name>\S+) (?P<version>[0-9.]+)(?P<later> and later)?: .+")
 
@@ -38,22 +50,27 @@ def reasons(root: Path = ROOT, purpose: str = "test") -> dict[str, re.Match[str]
     return found
 
 
-def newer(root: Path = ROOT, there: Mapping[str, str] | None = None) -> list[str]:
+def newer(root: Path = ROOT, there: Mapping[str, str] | None = None, purpose: str = "test") -> list[str]:
     """What is installed later than the release with which the tests last passed: ["diffusers 0.43.0 (0.42.1)"].
 
     Args:
         root: the source folder.
         there: the installed versions by normal name; None = this Python's.
+        purpose: whose record, one of `RECORDS`.
     """
     there = installed(sys.path) if there is None else there
-    lines = (root / "requirements" / "tested.txt").read_text(encoding="utf-8").splitlines()
+    lines = (root / "requirements" / RECORDS[purpose]).read_text(encoding="utf-8").splitlines()
     tested = [line.split("==") for line in lines if "==" in line]
     found = [(name, there.get(_normal(name), version), version) for name, version in tested]
     return [f"{name} {now} ({before})" for name, now, before in found if not admits(f"<={before}", now)]
 
 
 def judged(
-    out: Mapping[str, str], root: Path = ROOT, there: Mapping[str, str] | None = None
+    out: Mapping[str, str],
+    root: Path = ROOT,
+    there: Mapping[str, str] | None = None,
+    purpose: str = "test",
+    days: float = 0,
 ) -> tuple[list[str], list[str]]:
     """What is to be done about the releases that are out, and what is only to be known.
 
@@ -61,14 +78,17 @@ def judged(
         out: the latest release of each library by normal name.
         root: the source folder.
         there: the installed versions by normal name; None = this Python's.
+        purpose: whose requirements, one of `RECORDS`.
+        days: how old the environment is.
 
     Returns:
-        Faults: releases that an upper bound of ours keeps away for no reason that speaks of them. And notes: those that
-        a reason speaks of, and those that other packages keep away.
+        Faults: releases that an upper bound of ours keeps away for no reason that speaks of them; of the newest set
+        also those that nothing keeps away and that it still lacks, unless it is younger than `FRESH`. And notes: those
+        that a reason speaks of, and those that other packages keep away.
     """
     there = installed(sys.path) if there is None else there
-    why, faults, notes = reasons(root), [], []
-    for line in requirements("test", root):
+    why, faults, notes = reasons(root, purpose), [], []
+    for line in requirements(purpose, root):
         name, bounds = parse(line)
         latest, now = out.get(_normal(name), ""), there.get(_normal(name), "")
         if not latest:
@@ -81,14 +101,19 @@ def judged(
                 faults.append(f"{name} {latest} is out, and {line} keeps it away without a reason that speaks of it.")
         elif now and not admits(f">={latest}", now):
             by = _kept_by(name, latest)
-            said_by = f"kept away by {', '.join(by)}" if by else "a new environment would have it"
-            notes.append(f"{name} {latest} is out, {now} is here: {said_by}.")
+            text = f"{name} {latest} is out, {now} is here: "
+            if by:
+                notes.append(f"{text}kept away by {', '.join(by)}.")
+            elif purpose == "newest" and days > FRESH:
+                faults.append(f"{text}this environment is {days:.0f} days old; delete it and run the same again.")
+            else:
+                notes.append(f"{text}a new environment would have it.")
     return faults, notes
 
 
 def latest(names: list[str]) -> dict[str, str] | None:
     """The latest release of each for this Python, by normal name, as pip finds it; None if pip cannot."""
-    asked = [sys.executable, "-m", "pip", "install", "--dry-run", "--no-deps", "--ignore-installed", "--quiet"]
+    asked = [*pip_command(sys.executable), "install", "--dry-run", "--no-deps", "--ignore-installed", "--quiet"]
     asked += ["--only-binary=:all:", "--disable-pip-version-check", "--no-input", "--report", "-", *names]
     try:
         done = subprocess.run(
@@ -100,40 +125,58 @@ def latest(names: list[str]) -> dict[str, str] | None:
     return {_normal(one["name"]): _public(one["version"]) for one in found}
 
 
-def check(passed: bool, look: bool) -> int:
-    """Say at the end of the tests what is to be known of releases; 1 if a bound of ours lacks a reason.
+def ask(purpose: str) -> Future[dict[str, str] | None]:
+    """Begin to ask for the `latest` of all that a purpose requires; it takes seconds, in which the tests can begin."""
+    thread = ThreadPoolExecutor(1)
+    answer = thread.submit(latest, [*dict.fromkeys(parse(line)[0] for line in requirements(purpose))])
+    thread.shutdown(wait=False)
+    return answer
+
+
+def check(passed: bool, out: Future[dict[str, str] | None] | None, purpose: str = "test") -> int:
+    """Say at the end of the tests what is to be known of releases; 1 if something is to be done (`judged`).
 
     Args:
         passed: so did the tests.
-        look: ask the package index too.
+        out: what `ask` gave; None = the package index was not asked.
+        purpose: whose requirements and record, one of `RECORDS`.
     """
-    ahead = newer()
+    ahead = newer(purpose=purpose)
     if ahead and passed:
-        _say(f"newer than what is recorded: {', '.join(ahead)}; record: {_RECORD}")
+        _say(f"newer than what is recorded: {', '.join(ahead)}; record: {_record(purpose, sys.executable)}")
     elif ahead:
         _say(f"newer than what last passed: {', '.join(ahead)}")
-    if not look:
-        return 0
-    out = latest([*dict.fromkeys(parse(line)[0] for line in requirements("test"))])
     if out is None:
+        return 0
+    found = out.result()
+    if found is None:
         _say("pip could not say which releases are out")
         return 0
-    faults, notes = judged(out)
+    faults, notes = judged(found, purpose=purpose, days=_days_old())
     for text in [*notes, *faults]:
         _say(text)
     return 1 if faults else 0
 
 
-_RECORD = "python -m lib_lora.releases > requirements/tested.txt"
-
-
-def recorded() -> str:
-    """The text of ``requirements/tested.txt`` for what is installed in this Python."""
+def recorded(purpose: str = "test") -> str:
+    """The text of a purpose's record (`RECORDS`) for what is installed in this Python."""
     there = installed(sys.path)
-    names = dict.fromkeys(parse(line)[0] for line in requirements("test"))
+    names = dict.fromkeys(parse(line)[0] for line in requirements(purpose))
     lines = [f"{name}=={_public(there[_normal(name)])}" for name in names if _normal(name) in there]
-    head = f"# The releases with which all tests last passed. Written by: {_RECORD}"
+    head = f"# The releases with which all tests last passed. Written by: {_record(purpose, 'python')}"
     return "\n".join([head, *sorted(lines, key=str.lower), ""])
+
+
+def _record(purpose: str, python: str) -> str:
+    return f"{python} -m lib_lora.releases {purpose} > requirements/{RECORDS[purpose]}"
+
+
+def _days_old() -> float:
+    """How long ago this environment was made; 0 where SameFace has not made it."""
+    try:
+        return (time.time() - (Path(sys.prefix) / MARKER).stat().st_mtime) / 86400
+    except OSError:
+        return 0
 
 
 def _speaks_of(said: re.Match[str], version: str) -> bool:
@@ -170,4 +213,4 @@ def _say(text: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(recorded())
+    sys.stdout.write(recorded(*sys.argv[1:2]))

@@ -134,16 +134,22 @@ def test_where_pip_is_configured_uv_is_not_asked(place: Place, monkeypatch: pyte
 
 
 @pytest.mark.parametrize(
-    ("variable", "configured"),
-    [("PIP_INDEX_URL", True), ("PIP_EXTRA_INDEX_URL", True), ("PIP_NO_CACHE_DIR", False), ("NOTHING", False)],
+    ("variable", "value", "configured"),
+    [
+        ("PIP_INDEX_URL", "1", True),
+        ("PIP_EXTRA_INDEX_URL", "1", True),
+        ("PIP_EXTRA_INDEX_URL", "", False),  # as a workflow passes on what is not set
+        ("PIP_NO_CACHE_DIR", "1", False),
+        ("NOTHING", "1", False),
+    ],
 )
 def test_pip_itself_says_whether_it_is_configured(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, configured: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, configured: bool
 ) -> None:
     for name in [name for name in os.environ if name.startswith("PIP_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)  # pip then reads no file at all
-    monkeypatch.setenv(variable, "1")
+    monkeypatch.setenv(variable, value)
     assert package_installer._is_configured([sys.executable, "-m", "pip"]) == configured
     assert not package_installer._is_configured([str(tmp_path / "nowhere")])
 

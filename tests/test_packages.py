@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import wheels
 from faults import raises
+from without_override import without_override
 
 from lib_lora import environment, packages
 
@@ -402,3 +403,53 @@ def test_a_folder_that_cannot_be_put_in_place_leaves_the_old_one(
         packages.install(print, bare.root)
     assert environment.missing(["diffusers==0.31.0"], [bare.folder]) == []
     assert bare.rests() == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="modes of folders stop nobody on Windows")
+def test_a_script_of_an_older_version_that_cannot_be_removed_is_named_and_stops_nothing(tmp_path, capsys) -> None:
+    script = tmp_path / "javascript" / "sameface_head.js"
+    script.parent.mkdir()
+    script.write_text("const sameface = window.sameface;", encoding="utf-8")
+    script.parent.chmod(0o555)
+    with without_override():
+        packages.main(tmp_path)
+    script.parent.chmod(0o755)
+    assert str(script) in capsys.readouterr().out
+    assert packages.remove_older_scripts(tmp_path) == ["sameface_head.js"]
+
+
+def test_the_tab_finds_what_it_needs_itself_in_the_workers_folder_and_nothing_else(tmp_path: Path) -> None:
+    """In a Python without any package, as Forge Neo's, which has no ftfy."""
+    own, lent = tmp_path / "webui's", packages.worker_packages(tmp_path)
+    own.mkdir()
+    code = f"""
+import sys
+sys.path[:0] = [{str(environment.ROOT)!r}, {str(own)!r}]
+from pathlib import Path
+from lib_lora import packages
+for _ in range(2):  # as after Reload UI
+    packages.lend(Path({str(tmp_path)!r}))
+assert len([one for one in sys.meta_path if isinstance(one, packages.Lender)]) == 1
+try:
+    import ftfy
+except ModuleNotFoundError:
+    pass  # not installed yet
+else:
+    raise AssertionError("there is none")
+lent = Path({str(lent)!r})
+lent.mkdir(parents=True)
+for name in ("ftfy", "wcwidth", "peft"):
+    (lent / f"{{name}}.py").write_text("whose = 'ours'")
+(Path({str(own)!r}) / "wcwidth.py").write_text("whose = 'the webui'")
+import importlib
+importlib.invalidate_caches()
+import ftfy, wcwidth
+assert (ftfy.whose, wcwidth.whose) == ("ours", "the webui")
+try:
+    import peft
+except ModuleNotFoundError:
+    sys.exit(0)
+raise AssertionError("the webui must not find the worker's peft")
+"""
+    ran = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr

@@ -56,7 +56,8 @@ def _as_test_runs_them(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(entry.subprocess, "run", run)
     monkeypatch.setattr(page_checks, "checks", lambda: ({}, []))
-    monkeypatch.setattr(releases, "check", lambda passed, look: 0)
+    monkeypatch.setattr(releases, "ask", lambda purpose: None)
+    monkeypatch.setattr(releases, "check", lambda passed, out: 0)
     entry._test([], False)
     return ran
 
@@ -74,9 +75,10 @@ def test_the_workflow_runs_the_readmes_commands_on_both_systems() -> None:
     assert {one.partition("-")[0] for one in matrix["os"]} == {"ubuntu", "windows"}
     assert {tuple(map(int, python.split("."))) for python in matrix["python"]} == set(entry.SUPPORTED)
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    for job, command in (("test", "python -m lib_lora test"), ("pins", "python -m lib_lora test --pins")):
-        assert steps(jobs[job]) == [command]
-        assert command in readme
+    for job, option in (("test", ""), ("pins", " --pins"), ("newest", " --newest")):
+        assert steps(jobs[job]) == [f"python -m lib_lora test{option}"]
+        assert option.strip() in readme
+    assert read(WORKFLOW)[True]["schedule"]  # YAML reads `on` as a truth: what is released in a week without a push
     assert "--cov " in jobs["test"]["env"]["PYTEST_ADDOPTS"]
     assert any("setup-node" in step.get("uses", "") for step in jobs["test"]["steps"])  # for the page's scripts
 

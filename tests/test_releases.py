@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 
+from lib_lora import __main__ as entry
 from lib_lora import environment, releases
 
 LISTS = {"base": "", "opencv": "", "ui": "", "optimizers": "", "dev": "", "standin": ""}
+USERS = ("base", "opencv", "ui", "optimizers")
 CAPPED = "# some-lib 2.5: it forgets its names\nsome_lib>=1,<2.5\n"
 
 
@@ -38,13 +41,16 @@ def test_every_upper_bound_has_a_reason_that_names_what_it_keeps_away(file: Path
         name, bounds = environment.parse(line.split(";")[0])
         assert said["name"] == name
         assert not environment.admits(bounds, said["version"]), f"{line}: {said['version']} is not kept away"
+        assert not (said["later"] and file.stem in USERS), f"{line}: no release of {name} would ever be looked at again"
 
 
-def test_the_record_is_of_the_libraries_that_we_name() -> None:
-    lines = (environment.ROOT / "requirements" / "tested.txt").read_text(encoding="utf-8").splitlines()[1:]
-    names = {environment.parse(line)[0] for line in environment.requirements("test")}
+@pytest.mark.parametrize("purpose", releases.RECORDS)
+def test_the_record_is_of_the_libraries_that_we_name(purpose: str) -> None:
+    record = environment.ROOT / "requirements" / releases.RECORDS[purpose]
+    lines = record.read_text(encoding="utf-8").splitlines()[1:]
+    names = {environment.parse(line)[0] for line in environment.requirements(purpose)}
     assert {line.split("==")[0] for line in lines} == names
-    for line in environment.requirements("test"):
+    for line in environment.requirements(purpose):
         name, bounds = environment.parse(line)
         (version,) = [one.split("==")[1] for one in lines if one.split("==")[0] == name]
         assert environment.admits(bounds, version), line
@@ -54,6 +60,8 @@ def test_what_is_newer_than_the_record_is_named(root: Path) -> None:
     (root / "requirements" / "tested.txt").write_text("# head\nsome_lib==2.4\nother==3.9\nthird==1\n")
     there = {"some-lib": "2.10.1", "other": "3.9+cpu"}
     assert releases.newer(root, there) == ["some_lib 2.10.1 (2.4)"]
+    (root / "requirements" / "tested-newest.txt").write_text("# head\nsome_lib==2.9\nother==3.9\n")
+    assert releases.newer(root, there, "newest") == ["some_lib 2.10.1 (2.9)"]
 
 
 @pytest.mark.parametrize(
@@ -67,13 +75,25 @@ def test_what_is_newer_than_the_record_is_named(root: Path) -> None:
         ("3.0", "# because", 1, 0),
     ],
 )
+@pytest.mark.parametrize("purpose", releases.RECORDS)
 def test_a_bound_of_ours_is_a_fault_unless_its_reason_speaks_of_the_release(
-    root: Path, latest: str, reason: str, faults: int, notes: int
+    root: Path, latest: str, reason: str, faults: int, notes: int, purpose: str
 ) -> None:
     put(root, "base", f"{reason}\nsome_lib>=1,<2.5\n")
-    found = releases.judged({"some-lib": latest}, root, {"some-lib": "2.4.9"})
+    found = releases.judged({"some-lib": latest}, root, {"some-lib": "2.4.9"}, purpose)
     assert [len(one) for one in found] == [faults, notes]
     assert all(f"some_lib {latest} is out" in text for one in found for text in one)
+
+
+@pytest.mark.parametrize(
+    ("purpose", "days", "fails"), [("newest", 30, True), ("newest", 0.1, False), ("test", 30, False)]
+)
+def test_the_newest_set_is_the_newest(root: Path, purpose: str, days: float, fails: bool) -> None:
+    """Of an environment that CI has just made, a release that came out meanwhile is no fault."""
+    faults, notes = releases.judged({"other": "3.9.1"}, root, {"other": "3.9"}, purpose, days)
+    assert (len(faults), len(notes)) == ((1, 0) if fails else (0, 1))
+    assert [text for text in [*faults, *notes] if "other 3.9.1 is out, 3.9 is here" in text]
+    assert releases.judged({"other": "3.9"}, root, {"other": "3.9"}, purpose, days) == ([], [])
 
 
 def test_what_others_keep_away_is_said_and_no_fault(root: Path, tmp_path: Path, monkeypatch) -> None:
@@ -94,7 +114,7 @@ def test_without_an_index_nothing_fails(monkeypatch, capsys) -> None:
     monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
     assert releases.latest(["a-library-that-is-nowhere"]) is None
     monkeypatch.setattr(releases, "latest", lambda names: None)
-    assert releases.check(passed=True, look=True) == 0
+    assert releases.check(True, releases.ask("newest"), "newest") == 0
     assert "pip could not say" in capsys.readouterr().err
 
 
@@ -109,18 +129,40 @@ def test_pip_is_asked_for_the_latest(tmp_path: Path, monkeypatch) -> None:
 
 
 def test_the_end_of_the_run_says_it(monkeypatch, capsys) -> None:
-    monkeypatch.setattr(releases, "newer", lambda: ["diffusers 0.43.0 (0.42.1)"])
-    assert releases.check(passed=False, look=False) == 0
+    monkeypatch.setattr(releases, "newer", lambda purpose: ["diffusers 0.43.0 (0.42.1)"])
+    assert releases.check(False, None) == 0
     assert "newer than what last passed: diffusers 0.43.0 (0.42.1)" in capsys.readouterr().err
-    monkeypatch.setattr(releases, "latest", lambda names: {"ruff": "99"})
-    monkeypatch.setattr(releases, "judged", lambda out: (["ruff 99 is out"], []))
-    assert releases.check(passed=True, look=True) == 1
-    assert "ruff 99" in capsys.readouterr().err
+    out: Future[dict[str, str] | None] = Future()
+    out.set_result({"ruff": "99"})
+    asked: list[object] = []
+
+    def judged(found: dict[str, str], purpose: str, days: float) -> tuple[list[str], list[str]]:
+        asked.append((found, purpose))
+        return ["ruff 99"], []
+
+    monkeypatch.setattr(releases, "judged", judged)
+    assert releases.check(True, out, "newest") == 1
+    assert asked == [({"ruff": "99"}, "newest")]
+    said = capsys.readouterr().err
+    assert "ruff 99" in said
+    assert "releases newest > requirements/tested-newest.txt" in said
 
 
-def test_a_record_is_printed() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "lib_lora.releases"], cwd=environment.ROOT, capture_output=True, text=True, check=True
-    )
+@pytest.mark.parametrize(("tests", "check", "code"), [(0, 0, 0), (0, 1, 1), (1, 0, 1)])
+def test_the_newest_set_fails_by_its_tests_or_its_releases(monkeypatch, tests: int, check: int, code: int) -> None:
+    order: list[object] = []
+    monkeypatch.setattr(releases, "ask", lambda purpose: order.append(f"ask {purpose}"))
+    monkeypatch.setattr(releases, "check", lambda passed, out, purpose: order.append((passed, purpose)) or check)
+    done = subprocess.CompletedProcess([], tests)
+    monkeypatch.setattr(entry.subprocess, "run", lambda *_, **__: order.append("tests") or done)
+    assert entry._test_newest(["--newest"]) == code
+    assert order == ["ask newest", "tests", (tests == 0, "newest")]  # the index answers while the tests run
+
+
+@pytest.mark.parametrize("purpose", releases.RECORDS)
+def test_a_record_is_printed(purpose: str) -> None:
+    command = [sys.executable, "-m", "lib_lora.releases", purpose]
+    done = subprocess.run(command, cwd=environment.ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.startswith("# The releases")
+    assert f"requirements/{releases.RECORDS[purpose]}\n" in done.stdout
     assert "\ntorch==" in done.stdout

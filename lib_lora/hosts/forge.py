@@ -91,9 +91,8 @@ class Forge(Webui):
         """See `PaintingWebui`."""
         return True
 
-    def _shows(self, family: str) -> CardVisibility:
-        """It hides no card by its family: the page's filter breaks off at ``True``, which JavaScript does not know, and
-        Neo's other one knows no such families as our notes name."""
+    def _shows(self, family: str, marked: str) -> CardVisibility:
+        """It hides no card: the page's filter breaks off at ``True``, which JavaScript does not know."""
         return CardVisibility(True)
 
     def refuses(self, family: str) -> str:
@@ -140,6 +139,19 @@ class Neo(Forge):
         super().__init__()
         release = str(ask_or("modules_forge.forge_version:release", self.version))
         self.version = "" if release == self.name else release  # upstream's tag is the name of its branch
+
+    def _shows(self, family: str, marked: str) -> CardVisibility:
+        """Its filter is off by itself, and compares the selected preset with the one in a LoRA's notes. Ours name the
+        family ("SD1"), which is none to it: only a preset that the user has chosen in the card's editor hides it."""
+        preset = str(ask_or("shared:opts.forge_preset", ""))
+        chosen = marked if marked in ask_or("network:SD_VERSION", ()) else "Unknown"
+        if not ask_or("shared:opts.lora_preset_filter", False) or chosen in ("Unknown", preset):
+            return CardVisibility(True)
+        return CardVisibility(
+            False,
+            f"The webui hides the card of this LoRA, whose preset is '{chosen}', while the preset '{preset}' is"
+            f" selected: select '{chosen}', or turn off 'Filter Lora based on selected Preset' in Settings.",
+        )
 
     def sends_away(self) -> str:
         """See `PaintingWebui`. A modified Neo (exo101's) can let a service on the internet paint everything."""

@@ -123,8 +123,13 @@ class Host(JobHost):
         """Make a LoRA that has just been written known; the page's own list is refreshed by the browser's script."""
 
     @abstractmethod
-    def shows(self, family: str) -> CardVisibility:
-        """Whether the card of a LoRA for this family (`models.families`) is seen with the model that is selected."""
+    def shows(self, family: str, marked: str = "") -> CardVisibility:
+        """Whether the card of a LoRA is seen with the model, or the preset, that is selected.
+
+        Args:
+            family: of the model that it is for (`models.families`).
+            marked: what the notes beside its file call that (`lora.file.sidecars.marked_as`).
+        """
 
     def lacks(self) -> list[HostLack]:
         """The features that this host should give and cannot."""

@@ -110,7 +110,7 @@ class Alone(Host):
     def refresh_loras(self, stem: str) -> None:
         """There is no list."""
 
-    def shows(self, family: str) -> CardVisibility:
+    def shows(self, family: str, marked: str = "") -> CardVisibility:
         return CardVisibility(False, _NO_WEBUI)
 
     def remote(self) -> bool:

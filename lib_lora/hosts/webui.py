@@ -56,6 +56,7 @@ class Webui(PaintingWebui):
         self.version = _version()
         self._holds = False  # the queue, in `gpu_session`
         self._own_queue = Lock()  # of a webui that has none
+        packages.lend()  # Forge Neo has no ftfy
 
     # Where things are
 
@@ -275,12 +276,12 @@ class Webui(PaintingWebui):
                 cards.refresh()
         webui_painting.forget_conditions()
 
-    def shows(self, family: str) -> CardVisibility:
+    def shows(self, family: str, marked: str = "") -> CardVisibility:
         lost = lacking(self.name)
         said = [sentence(feature, lost[feature]) for feature in (CARDS, PROMPT) if feature in lost]
-        return CardVisibility(False, " ".join(said)) if said else self._shows(family)
+        return CardVisibility(False, " ".join(said)) if said else self._shows(family, marked)
 
-    def _shows(self, family: str) -> CardVisibility:
+    def _shows(self, family: str, marked: str) -> CardVisibility:
         model = self.model()
         loaded = next((one for one in families() if getattr(model, one.webui_flag, False)), None)
         if ask_or("shared:opts.lora_show_all", False) or loaded is None or loaded.name == family:

@@ -122,6 +122,7 @@ ATTRIBUTES: tuple[Attribute, ...] = (
     # cards, prompt and settings
     *_of(CARDS, "ui_extra_networks:extra_pages"),
     *_of(None, "shared:opts.lora_show_all", frozenset({A1111, UX, REFORGE})),
+    *_of(None, "shared:opts.lora_preset_filter shared:opts.forge_preset network:SD_VERSION", frozenset({NEO})),
     *_of(PROMPT, "infotext_utils:register_paste_params_button infotext_utils:ParamBinding"),
     *_of(SETTINGS, "script_callbacks:on_ui_settings options:OptionInfo shared:opts.add_option"),
     *_of(None, "shared:opts.sameface_data_dir", frozenset()),  # our own
@@ -303,7 +304,7 @@ def _full(module: str) -> str:
     return module if "." in module or module in _LOADED else f"modules.{module}"
 
 
-_LOADED = ("networks",)  # the built-in Lora's own, which is never imported from here
+_LOADED = ("networks", "network")  # the built-in Lora's own, which are never imported from here
 
 
 def _module(name: str) -> Any:

@@ -42,7 +42,7 @@ class Outcome:
 
     Attributes:
         state, error, result: see `queue.queue.Job`.
-        told: the worker itself has said so in its events.
+        reported: the worker itself has said so in its events.
     """
 
     state: State

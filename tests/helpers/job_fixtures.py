@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -161,6 +162,12 @@ def judgeable(copied: Finished) -> Run:
     return made
 
 
+@cache
+def _photo(persona):
+    with Image.open(PERSONAS / persona / "02.jpg") as photo:
+        return photo.convert("RGB")
+
+
 class FakePainter:
     """Paints at once: a photo of mara in the cells of `faces` with the LoRA and the trigger, else plain grey."""
 
@@ -170,8 +177,7 @@ class FakePainter:
         self.info = info
 
     def photo(self, persona):
-        with Image.open(PERSONAS / persona / "02.jpg") as photo:
-            return photo.convert("RGB")
+        return _photo(persona)
 
     def reconstruct(self, image):
         return None

@@ -293,3 +293,18 @@ def test_cards_are_hidden_as_each_webui_hides_them(webui: SimpleNamespace) -> No
     assert webui.host.shows("sdxl").shown is (webui.kind != "reforge")  # the others hide none
     webui.shared.opts.lora_show_all = True
     assert webui.host.shows("sdxl").shown
+
+
+@pytest.mark.parametrize(
+    ("filters", "marked", "hidden"),
+    [(True, "xl", True), (True, "sd", False), (True, "SDXL", False), (True, "", False), (False, "xl", False)],
+)
+def test_neo_can_hide_the_cards_of_other_presets(
+    webui: SimpleNamespace, filters: bool, marked: str, hidden: bool
+) -> None:
+    webui.shared.opts.lora_preset_filter = filters
+    answer = webui.host.shows("sdxl", marked)
+    assert answer.shown is not (hidden and webui.kind == "neo")
+    if not answer.shown:
+        assert "'xl'" in answer.why
+        assert "'sd'" in answer.why

@@ -131,3 +131,11 @@ def test_a_preview_that_is_none(lora, tmp_path):
         with raises(("file-inaccessible", "file-missing"), has=path.name):
             sidecars.write(lora, "mrxa", 1.0, "sd1", preview=path)
     assert not lora.with_suffix(".json").exists()
+
+
+def test_what_a_lora_is_marked_as_is_read_from_its_notes(lora):
+    assert sidecars.marked_as(lora) == ""
+    sidecars.write(lora, "mrxa", 1.0, "sd1")
+    assert sidecars.marked_as(lora) == "SD1"
+    _edit(lora, sd_version="xl")
+    assert sidecars.marked_as(lora) == "xl"

@@ -74,7 +74,7 @@ class FakeHost(Host):
     def refresh_loras(self, stem: str) -> None:
         self.refreshed.append(stem)
 
-    def shows(self, family: str) -> CardVisibility:
+    def shows(self, family: str, marked: str = "") -> CardVisibility:
         return CardVisibility(False, "Another model is selected.")
 
     def remote(self) -> bool:

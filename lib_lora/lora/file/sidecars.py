@@ -75,6 +75,16 @@ def _is_ours(values: dict[str, Any], last: dict[str, Any], field: str) -> bool:
     return values.get(field) in _EMPTY
 
 
+def marked_as(lora_path: Path) -> str:
+    """For what a LoRA is, as the notes beside it name that ("SD1"; in a webui's editor of cards another word may have
+    been chosen); empty where they do not say.
+
+    Raises:
+        UserError: the notes are no JSON.
+    """
+    return str(_existing(lora_path.with_suffix(".json")).get("sd version") or "")
+
+
 def _existing(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {}

@@ -57,6 +57,7 @@ def use(context: RequestContext, call: Call) -> dict[str, Any]:
     target = _target(context, body)
 
     from lib_lora.deploy.folder import deliver
+    from lib_lora.lora.file.sidecars import marked_as
     from lib_lora.runs.origin import origin_of
     from lib_lora.training.plan.run_file import load_run
 
@@ -72,7 +73,7 @@ def use(context: RequestContext, call: Call) -> dict[str, Any]:
     shown, why = True, ""
     if body.to == "webui":
         context.host.refresh_loras(file.stem)
-        answer = context.host.shows(record.family)
+        answer = context.host.shows(record.family, marked_as(file))
         shown, why = answer.shown, answer.why
     return {
         "file": str(file),

@@ -7,6 +7,7 @@ import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -105,6 +106,7 @@ def judge(monkeypatch):
     return use
 
 
+@cache
 def _picture(persona: str, number: int) -> Image.Image:
     with Image.open(PERSONAS / persona / f"{number:02d}.jpg") as photo:
         return photo.convert("RGB").resize((160, 160))

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sqlite3
 import sys
 import types
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -32,6 +34,7 @@ pytestmark = pytest.mark.once("jobs to workflows, which have their own tests; te
 
 NAME = "Mara Müller 名前"
 PERSONAS = Path(__file__).parents[2] / "data" / "personas"
+OLD_QUEUES = Path(__file__).parents[2] / "data" / "old-queues"
 SMALL = {"resolution": 128, "precision": "fp32", "optimizer": "adamw", "lora": {"rank": 2, "te": False}, "samples": 0}
 SMALL |= {"save_every": 100, "batch_size": 1, "gradient_checkpointing": False}  # quick
 
@@ -70,6 +73,32 @@ def at_work(copied, channel):
 
 def _of(events, kind):
     return [event for event in events if event["kind"] == kind]
+
+
+# -- the list of jobs of an older version
+
+
+@pytest.mark.parametrize(("version", "trains"), [("2026-11-26", True), ("2026-11-27", False)])
+def test_jobs_that_an_older_version_has_queued_are_done(version, trains, copied, channel):
+    """Of lists whose reading tests/queue/test_old_queues.py holds: captions, and a run of then that is trained on."""
+    copied.character.rename(copied.root / "characters" / "mara")  # the character of those lists
+    (copied.root / "jobs.sqlite").unlink(missing_ok=True)
+    with closing(sqlite3.connect(copied.root / "jobs.sqlite")) as db:
+        db.executescript((OLD_QUEUES / f"{version}.sql").read_text(encoding="utf-8"))
+        db.commit()
+    queue = Queue(copied.root)
+    assert [job.id for job in queue.abandoned(lambda owner: False)] == [2]
+    queue.resume(2)
+    queue.pause_all(False)
+    for lane, number, kind in (("light", 2, "fill"), ("heavy", 4, "train"))[: 1 + trains]:
+        job = queue.take(lane, "a test")
+        assert (job.id, job.kind) == (number, kind)
+        outcome = work.work(copied.root, job.id, channel)
+        assert (outcome["state"], outcome["error"]) == ("finished", "")
+        queue.end(job.id, outcome["state"], outcome["error"], outcome["result"])
+    run = load_run(copied.root / "characters" / "mara" / "runs" / "001")
+    assert saved_steps(run)[-1] == (10 if trains else 3)
+    assert {job.id for job in queue.jobs() if job.state == "waiting"} == {3, 5, 6, 7} | (set() if trains else {4})
 
 
 # -- photos and captions

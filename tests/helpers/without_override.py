@@ -1,0 +1,45 @@
+"""Root's right to pass over the modes of files, given up for a while, so that tests of read-only folders see them."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+from collections.abc import Iterator
+
+_DAC_OVERRIDE, _DAC_READ_SEARCH, _FOWNER = 1, 2, 3  # capabilities(7)
+_GIVEN_UP = 1 << _DAC_OVERRIDE | 1 << _DAC_READ_SEARCH | 1 << _FOWNER
+_SET_SECUREBITS, _GET_SECUREBITS, _NOROOT = 28, 27, 1  # prctl(2): a program that root starts gets no capabilities
+_HEADER = (ctypes.c_uint32 * 2)(0x20080522, 0)  # version 3, this thread
+
+
+@contextlib.contextmanager
+def without_override() -> Iterator[None]:
+    """The modes of files bind this thread and the processes that it starts, although they are root's; nothing changes
+    for anybody else.
+
+    Raises:
+        OSError: root may not do that here.
+    """
+    if os.name == "nt" or os.geteuid() != 0:
+        yield
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    sets = (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable: of the first 32 capabilities, then of the rest
+    _done(libc.capget(_HEADER, sets))
+    effective, bits = sets[0], _done(libc.prctl(_GET_SECUREBITS))
+    _done(libc.prctl(_SET_SECUREBITS, bits | _NOROOT))
+    sets[0] = effective & ~_GIVEN_UP
+    _done(libc.capset(_HEADER, sets))
+    try:
+        yield
+    finally:
+        sets[0] = effective
+        _done(libc.capset(_HEADER, sets))
+        _done(libc.prctl(_SET_SECUREBITS, bits))
+
+
+def _done(answer: int) -> int:
+    if answer < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return answer
