@@ -9,19 +9,11 @@ from lib_lora.errors import StoppedByUser, UserError
 from lib_lora.faces.face import FaceEngine
 from lib_lora.faces.opencv_engine import SFaceEngine
 from lib_lora.grid.paint_plan import PaintPlan
-from lib_lora.likeness.verdict.metrics import training_facts
+from lib_lora.likeness.verdict.facts import Training
 from lib_lora.models.fast.memory import is_out_of_memory
 from lib_lora.runs.run_names import checkpoint_named, newest
-from lib_lora.training.plan.run_file import Run
-from lib_lora.workflows.judge.grid_report import (
-    GridReport,
-    PaintedGrid,
-    faceless,
-    judge_grid,
-    read_report,
-    tested,
-    training_of,
-)
+from lib_lora.training.plan.run_file import Run, saved_steps
+from lib_lora.workflows.judge.grid_report import GridReport, PaintedGrid, judge_grid, read_report
 from lib_lora.workflows.judge.grid_run import GridRequest, GridRun, painted
 from lib_lora.workflows.judge.judged_grids import standing
 from lib_lora.workflows.photos.character_template import ruler_of
@@ -98,16 +90,12 @@ def finished_grid(run: Run, plan: PaintPlan, ruler: str, base: Path | None = Non
             report = read_report(folder)
         except UserError:
             continue  # damaged or of another version: it is judged again
-        facts, kept = report.report.facts.training, report.report.facts.identity
-        if report.report.ruler != ruler or not report.preview.is_file():
+        facts = report.report.facts.training
+        there = Training(facts.step, saved=tuple(saved_steps(run))).neighbours  # the advice names them
+        if report.report.ruler != ruler or there != (facts.earlier, facts.later) or not report.preview.is_file():
             continue
         if facts.step is None:
             continue  # earlier versions left it out where no photo shows a face
-        others = tested(run, ruler, folder, base.name), faceless(run, ruler, folder, base.name)
-        training = training_of(run, facts.step, facts.weight, *others)
-        now = training_facts(training, kept.retention, kept.retention_best)
-        if any(getattr(now, name) != getattr(facts, name) for name in ("earlier", "later", "later_fails")):
-            continue  # the advice names them
         known = standing(run, base, plan, folder, ruler)
         if known is None or known.report.calibration == report.report.calibration:
             return report

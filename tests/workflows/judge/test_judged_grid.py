@@ -100,7 +100,7 @@ def test_the_advice_comes_with_the_command_that_follows_it(run, eye, paint, monk
     assert (last.report.verdict.action, last.report.verdict.value) == ("train_more", 10.0)
     (line,) = [line for line in last.text.splitlines() if line.startswith("To do that: ")]
     assert re.search(r"^To do that: sameface resume .*001.* --steps 13$", line)
-    again = paint_and_score(run, GridRequest(2, steps=1), lambda *_, **__: None, again=False, engine=eye).report
+    again = _judged(run, eye, step=2).report
     assert (again.verdict.rule, again.verdict.action) == ("past the best step", "none")  # step 3 shows the same
 
 
