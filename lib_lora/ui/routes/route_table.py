@@ -55,12 +55,12 @@ def all_routes() -> list[Route]:
     return [*(route for room in _ROOMS for route in room.routes()), get("/schema", _schema)]
 
 
-def _schema(_desk: RequestContext, _call: Call) -> list[dict[str, Any]]:
+def _schema(_context: RequestContext, _call: Call) -> list[dict[str, Any]]:
     """This list."""
     return schema.described(all_routes())
 
 
-def _nothing(_desk: RequestContext, _call: Call) -> Any:
+def _nothing(_context: RequestContext, _call: Call) -> Any:
     """What is not there."""
     raise missing("There is no such address.")
 
