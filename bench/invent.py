@@ -37,7 +37,8 @@ from lib_lora.character.photo_files import list_photos, open_photo  # noqa: E402
 from lib_lora.character.store import Character  # noqa: E402
 from lib_lora.faces.array_types import Array  # noqa: E402
 from lib_lora.faces.opencv_engine import SFaceEngine  # noqa: E402
-from lib_lora.likeness.measure.image_similarity import hamming, phash, surroundings, variety  # noqa: E402
+from lib_lora.faces.perceptual_hash import hamming, phash  # noqa: E402
+from lib_lora.likeness.measure.image_similarity import surroundings, variety  # noqa: E402
 from lib_lora.workflows.invent import invent, invent_more  # noqa: E402
 from lib_lora.workflows.invent.coverage_plan import next_wish  # noqa: E402
 from lib_lora.workflows.invent.generation_strategies import Strategy  # noqa: E402

@@ -144,9 +144,9 @@ def without_lora(folder: Path, report: Report) -> float | None:
 
     run = load_run(next(folder.glob("data/characters/*/runs/001")))
     engine = SFaceEngine()
-    studio = GridRun(run, lambda *_, **__: None)
-    cells = studio.plan(GridRequest(report.facts.training.step or 0, first_seed=OTHER_SEED))["base"]
-    measured = Measurer(engine, template_of(run.character_folder, engine))(studio.painter.paint(cells))
+    grid_run = GridRun(run, lambda *_, **__: None)
+    cells = grid_run.plan(GridRequest(report.facts.training.step or 0, first_seed=OTHER_SEED))["base"]
+    measured = Measurer(engine, template_of(run.character_folder, engine))(grid_run.painter.paint(cells))
     values = likenesses(without_drawn(measured, [asked_of(cell) for cell in cells]))
     return report.calibration.retention(float(values.mean())) if len(values) and report.calibration.lines else None
 

@@ -17,6 +17,10 @@ from typing import Any
 
 import psutil
 
+sys.path.append(str(Path(__file__).resolve().parent.parent))
+
+from lib_lora.models.fast.cpu_load import system_seconds
+
 
 def describe() -> dict[str, Any]:
     """What measures."""
@@ -50,7 +54,7 @@ class Watch:
 
     process: psutil.Process
     wall: float = field(default_factory=time.perf_counter)
-    system: float = field(default_factory=lambda: _system_seconds())
+    system: float = field(default_factory=lambda: system_seconds())
 
     def __post_init__(self) -> None:
         self.own = self._own()
@@ -62,14 +66,8 @@ class Watch:
     def read(self) -> dict[str, float]:
         """Seconds of the wall clock and of the process, and the others' share of all cores in percent."""
         wall, own = time.perf_counter() - self.wall, self._own() - self.own
-        others = max(0.0, _system_seconds() - self.system - own) / (wall * (os.cpu_count() or 1))
+        others = max(0.0, system_seconds() - self.system - own) / (wall * (os.cpu_count() or 1))
         return {"wall": wall, "processor": own, "others_percent": 100 * others}
-
-
-def _system_seconds() -> float:
-    """Seconds that all cores have worked since the machine started, or that a host took from them."""
-    times = psutil.cpu_times()
-    return float(sum(times) - times.idle - getattr(times, "iowait", 0) - getattr(times, "guest", 0))
 
 
 def drop_file_cache(path: Path) -> None:

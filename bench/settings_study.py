@@ -385,13 +385,13 @@ def yardstick(person: str, study: Study, work: Path) -> Yardstick:
     _take_in(person, work)
     run = _new_run(Job("base", person, 1), study, work)
     _fill_cache(run)
-    studio, engine = _studio(run), _engine()
+    grid_run, engine = _grid_run(run), _engine()
     template = template_of(run.character_folder, engine)
-    cells = studio.plan(1, 1.0, study.sampling).base
-    pictures = Measurer(engine, template)(studio.painter.paint(cells))
+    cells = grid_run.plan(1, 1.0, study.sampling).base
+    pictures = Measurer(engine, template)(grid_run.painter.paint(cells))
     base = without_drawn(pictures, [asked_of(cell) for cell in cells])
     sizes = [item.score.face.px for item in base if item.score.face]
-    top = ceiling_of(engine, template, list_photos(run.character_folder.photos), sizes, studio.painter.reconstruct)
+    top = ceiling_of(engine, template, list_photos(run.character_folder.photos), sizes, grid_run.painter.reconstruct)
     calibration = lines_for(template, base, ceiling=scores_of(top))
     shutil.rmtree(run.folder)
     return Yardstick(template, base, calibration)
@@ -436,9 +436,9 @@ def measured(job: Job, study: Study, work: Path, yard: Yardstick) -> dict[str, A
     try:
         train(run, emit)
         row |= {"seconds": round(time.perf_counter() - start, 2), "seconds_per_step": round(pace, 4), "notes": notes}
-        studio = _studio(run)
+        grid_run = _grid_run(run)
         row["points"] = [
-            {"at": at, **_point(studio, step, study.sampling, yard)}
+            {"at": at, **_point(grid_run, step, study.sampling, yard)}
             for at, step in zip(study.at, scaled(study, VARIANTS[job.variant])[1], strict=True)
         ]
     except UserError as error:
@@ -447,7 +447,7 @@ def measured(job: Job, study: Study, work: Path, yard: Yardstick) -> dict[str, A
     return row
 
 
-def _point(studio: GridRun, step: int, sampling: int, yard: Yardstick) -> dict[str, Any]:
+def _point(grid_run: GridRun, step: int, sampling: int, yard: Yardstick) -> dict[str, Any]:
     """What the test grid of one checkpoint shows, as the report of a grid says it."""
     from lib_lora.likeness.measure.face_measure import Measurer
     from lib_lora.likeness.verdict.metrics import facts_of
@@ -455,8 +455,8 @@ def _point(studio: GridRun, step: int, sampling: int, yard: Yardstick) -> dict[s
     from lib_lora.workflows.judge.grid_report import asked_of
 
     start = time.perf_counter()
-    cells = studio.plan(step, 1.0, sampling).lora
-    pictures = studio.painter.paint(cells)
+    cells = grid_run.plan(step, 1.0, sampling).lora
+    pictures = grid_run.painter.paint(cells)
     painted = time.perf_counter()
     asked = [asked_of(cell) for cell in cells]
     found = without_drawn(Measurer(_engine(), yard.template)(pictures), asked)
@@ -487,14 +487,14 @@ def _engine() -> SFaceEngine:
 _painters: list[Painter] = []
 
 
-def _studio(run: Run) -> GridRun:
-    """The studio of a run; all of a process paint with the same models, which no setting of a variant changes."""
+def _grid_run(run: Run) -> GridRun:
+    """The test grid of a run; all of a process paint with the same models, which no setting of a variant changes."""
     from lib_lora.workflows.judge.grid_run import GridRun
 
-    studio = GridRun(run, lambda *_, **__: None, _painters[0] if _painters else None)
+    grid_run = GridRun(run, lambda *_, **__: None, _painters[0] if _painters else None)
     if not _painters:
-        _painters.append(studio.painter)
-    return studio
+        _painters.append(grid_run.painter)
+    return grid_run
 
 
 # The table

@@ -1,4 +1,4 @@
-"""Which packages SameFace needs, which of them are there, and where its private environment is and whether it is whole.
+"""Knows which packages SameFace needs and which are there, and whether its private environment is complete.
 
 Looks and says; changes nothing (on Windows it makes and removes an empty folder, to see whether it can). Runs before
 anything is installed, so it imports the standard library alone, and `packaging` where that is there: a Python without
@@ -89,7 +89,7 @@ def installed(folders: Iterable[str | Path]) -> dict[str, str]:
         for entry in entries:
             match = _METADATA.fullmatch(entry)
             if match:
-                found.setdefault(_normal(match[1]), match[2])
+                found.setdefault(normal_name(match[1]), match[2])
     return found
 
 
@@ -99,8 +99,8 @@ def missing(lines: Iterable[str], folders: Iterable[str | Path] | None = None) -
     lacking = []
     for line in lines:
         name, wanted = parse(line)
-        others = any(_normal(other) in there for other in ALTERNATIVES.get(name, ()))
-        version = there.get(_normal(name))
+        others = any(normal_name(other) in there for other in ALTERNATIVES.get(name, ()))
+        version = there.get(normal_name(name))
         if not others and (version is None or not admits(wanted, version)):
             lacking.append(name)
     return lacking
@@ -140,7 +140,8 @@ def admits(wanted: str, version: str) -> bool:
     return SpecifierSet(wanted).contains(plain)
 
 
-def _normal(name: str) -> str:
+def normal_name(name: str) -> str:
+    """A package's name as indexes compare it: lower case, with single dashes (PEP 503)."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
@@ -208,7 +209,7 @@ def environment(purpose: str, root: Path = ROOT) -> Path:
 def private_folder(root: Path, name: str, suffices: Callable[[Path], bool]) -> Path:
     """A folder `name` for packages of SameFace's own, in ``.sameface`` beside its code.
 
-    Where that cannot be written, and what others have put there is not enough (any more), in a folder of the user's
+    Where that cannot be written, and what others have put there is not enough, in a folder of the user's
     cache that belongs to this place alone.
 
     Args:

@@ -1,4 +1,4 @@
-"""The one exception that a person is meant to read."""
+"""The exception whose message is for a person to read, and helpers for its sentence."""
 
 from __future__ import annotations
 
@@ -73,3 +73,8 @@ def typed(*words: str) -> str:
     """A whole command with its arguments, as this system's shell reads it."""
     line = [*command().split(), *words]
     return subprocess.list2cmdline(line) if sys.platform == "win32" else shlex.join(line)
+
+
+def plural(count: int, noun: str) -> str:
+    """ "1 photo", "2 photos"."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -1,4 +1,4 @@
-"""What lies in a data folder is for its owner alone: 0700 folders, 0600 files. LoRAs are for other programs, too.
+"""Keeps the data folder private to its owner (0700 folders, 0600 files); LoRA files stay readable by other programs.
 
 On Windows nothing is changed: a folder there inherits who may read it. The user's profile keeps other accounts out; a
 data folder elsewhere is as open as the folder around it. Knows nothing of what is in a file.

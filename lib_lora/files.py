@@ -49,7 +49,7 @@ def explained(path: Path, doing: str = "write") -> Iterator[None]:
         elif sys.platform == "win32" and _is_too_long(error, path):
             code, why = "path-too-long", "the path is longer than Windows allows; move the data folder to a shorter one"
         elif error.errno == errno.ENOENT:
-            code, why = "file-missing", "it is not there (any more)"
+            code, why = "file-missing", "it is not there"
         else:
             code, why = "file-inaccessible", error.strerror or str(error)
         raise UserError(f"Cannot {doing} {path}: {why}.", code=code, file=path, reason=why) from error

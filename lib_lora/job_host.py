@@ -1,4 +1,4 @@
-"""What running jobs needs of the program that SameFace lives in; `hosts.host_protocol.Host` is more than this."""
+"""The interface that running jobs need of the program around SameFace; `hosts.host_protocol.Host` extends it."""
 
 from __future__ import annotations
 

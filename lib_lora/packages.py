@@ -204,7 +204,7 @@ def main(root: Path = ROOT) -> None:
     except KeyboardInterrupt:
         print("SameFace: stopped; the next start goes on.", flush=True)
     except Exception as error:
-        print(f"SameFace: its packages could not be looked through ({type(error).__name__}: {error}).", flush=True)
+        print(f"SameFace: its packages could not be checked ({type(error).__name__}: {error}).", flush=True)
 
 
 def remove_older_scripts(root: Path = ROOT) -> list[str]:

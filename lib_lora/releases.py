@@ -29,7 +29,7 @@ from importlib import metadata
 from itertools import pairwise
 from pathlib import Path
 
-from lib_lora.environment import MARKER, PURPOSES, ROOT, admits, installed, parse, requirements
+from lib_lora.environment import MARKER, PURPOSES, ROOT, admits, installed, normal_name, parse, requirements
 from lib_lora.package_installer import pip_command, plain_environment
 
 RECORDS = {"test": "tested.txt", "newest": "tested-newest.txt"}  # by purpose, in requirements/
@@ -46,7 +46,7 @@ def reasons(root: Path = ROOT, purpose: str = "test") -> dict[str, re.Match[str]
         for above, line in pairwise(lines):
             said = _REASON.fullmatch(above)
             if "<" in line.split("#")[0] and said:
-                found[_normal(parse(line.split(";")[0])[0])] = said
+                found[normal_name(parse(line.split(";")[0])[0])] = said
     return found
 
 
@@ -61,7 +61,7 @@ def newer(root: Path = ROOT, there: Mapping[str, str] | None = None, purpose: st
     there = installed(sys.path) if there is None else there
     lines = (root / "requirements" / RECORDS[purpose]).read_text(encoding="utf-8").splitlines()
     tested = [line.split("==") for line in lines if "==" in line]
-    found = [(name, there.get(_normal(name), version), version) for name, version in tested]
+    found = [(name, there.get(normal_name(name), version), version) for name, version in tested]
     return [f"{name} {now} ({before})" for name, now, before in found if not admits(f"<={before}", now)]
 
 
@@ -90,11 +90,11 @@ def judged(
     why, faults, notes = reasons(root, purpose), [], []
     for line in requirements(purpose, root):
         name, bounds = parse(line)
-        latest, now = out.get(_normal(name), ""), there.get(_normal(name), "")
+        latest, now = out.get(normal_name(name), ""), there.get(normal_name(name), "")
         if not latest:
             continue
         if not admits(bounds, latest):
-            said = why.get(_normal(name))
+            said = why.get(normal_name(name))
             if said and _speaks_of(said, latest):
                 notes.append(f"{name} {latest} is out. {said[0].removeprefix('# ')}.")
             else:
@@ -122,7 +122,7 @@ def latest(names: list[str]) -> dict[str, str] | None:
         found = [one["metadata"] for one in json.loads(done.stdout)["install"]]
     except (OSError, subprocess.TimeoutExpired, ValueError, KeyError):
         return None
-    return {_normal(one["name"]): _public(one["version"]) for one in found}
+    return {normal_name(one["name"]): _public(one["version"]) for one in found}
 
 
 def ask(purpose: str) -> Future[dict[str, str] | None]:
@@ -162,7 +162,7 @@ def recorded(purpose: str = "test") -> str:
     """The text of a purpose's record (`RECORDS`) for what is installed in this Python."""
     there = installed(sys.path)
     names = dict.fromkeys(parse(line)[0] for line in requirements(purpose))
-    lines = [f"{name}=={_public(there[_normal(name)])}" for name in names if _normal(name) in there]
+    lines = [f"{name}=={_public(there[normal_name(name)])}" for name in names if normal_name(name) in there]
     head = f"# The releases with which all tests last passed. Written by: {_record(purpose, 'python')}"
     return "\n".join([head, *sorted(lines, key=str.lower), ""])
 
@@ -194,7 +194,7 @@ def _kept_by(name: str, version: str) -> list[str]:
         for line in one.requires or ():
             wanted = Requirement(line)
             meant = wanted.marker is None or wanted.marker.evaluate({"extra": ""})
-            if meant and _normal(wanted.name) == _normal(name) and not wanted.specifier.contains(version):
+            if meant and normal_name(wanted.name) == normal_name(name) and not wanted.specifier.contains(version):
                 found.add(f"{one.metadata['Name']} ({wanted.specifier})")
     return sorted(found)
 
@@ -202,10 +202,6 @@ def _kept_by(name: str, version: str) -> list[str]:
 def _public(version: str) -> str:
     """Without what says how it was built: 2.13.0 for "2.13.0+cpu"."""
     return version.partition("+")[0]
-
-
-def _normal(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _say(text: str) -> None:

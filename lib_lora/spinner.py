@@ -1,4 +1,4 @@
-"""What is at work and for how long: a spinner in a terminal, a line now and then elsewhere.
+"""Shows what is at work and for how long: a spinner in a terminal, a line now and then elsewhere.
 
 Imports the standard library alone, since it is needed before there are packages.
 """

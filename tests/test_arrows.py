@@ -8,7 +8,8 @@ cannot make the tab vanish.
 
 from __future__ import annotations
 
-from collections import Counter
+import ast
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from graphlib import CycleError, TopologicalSorter
@@ -139,11 +140,11 @@ def heavy_chains(start: str, imports: dict[str, list[Import]]) -> list[list[str]
     return list(chains.values())
 
 
-def test_the_house_keeps_its_arrows() -> None:
+def test_imports_follow_the_plan() -> None:
     assert violations(PACKAGE) == []
 
 
-def test_the_whole_house_is_read() -> None:
+def test_the_whole_package_is_read() -> None:
     rooms = {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in PACKAGE.rglob("*.py")}
     assert rooms >= {"errors", "files", "typed_settings", "bootstrap", "__main__", "models", "lora", "training"}
     inner = {(path.parts[-3], path.parts[-2]) for path in PACKAGE.rglob("*.py") if path.parent.parent.parent == PACKAGE}
@@ -197,8 +198,28 @@ def test_no_two_modules_have_one_name() -> None:
     assert [name for name, count in counts.items() if count > 1] == []
 
 
+def classes_of_one_name(package: Path) -> dict[str, list[str]]:
+    """Names that more than one class has, nested ones included, with the modules of those classes."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for path in sorted(package.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                found[node.name].append(module_name(path, package))
+    return {name: modules for name, modules in found.items() if len(modules) > 1}
+
+
+def test_no_two_classes_have_one_name() -> None:
+    assert classes_of_one_name(PACKAGE) == {}
+
+
+def test_a_planted_second_class_is_found(tmp_path: Path) -> None:
+    files = {"ui/page/a.py": "class Origin: ...", "lora/b.py": "def f():\n    class Origin: ..."}
+    assert classes_of_one_name(plant(tmp_path, {})) == {}
+    assert classes_of_one_name(plant(tmp_path, files)) == {"Origin": ["lib_lora.lora.b", "lib_lora.ui.page.a"]}
+
+
 def plant(root: Path, files: dict[str, str]) -> Path:
-    """A package folder with a clean house and `files` (path -> source) put over it."""
+    """A package folder with clean imports and `files` (path -> source) put over it."""
     clean = {
         "__init__.py": '__version__ = "1"',
         "errors.py": "class UserError(Exception): pass",

@@ -128,7 +128,7 @@ def _separate(model: openvino.Model) -> list[str]:
     return names
 
 
-class Studio:
+class PaintedPeople:
     """Paints and measures pictures, and remembers in a folder what was measured."""
 
     def __init__(self, painter: Painter, engine: FaceEngine, folder: Path) -> None:
@@ -177,13 +177,13 @@ def _measure(engine: FaceEngine, image: Image.Image) -> Array:
     return np.empty(0, np.float32)
 
 
-def make_cohort(studio: Studio) -> Array:
+def make_cohort(painted: PaintedPeople) -> Array:
     """One embedding of each person of the cohort: n x 128, unit length."""
     left_out = {int(number) for number in LEFT_OUT.split()}
     clear: list[int] = []
     kept: list[Array] = []
     for person in _progress(range(CANDIDATES), "cohort"):
-        embedding = studio.embedding(COHORT, person, 0)
+        embedding = painted.embedding(COHORT, person, 0)
         if embedding is None or person in left_out:
             continue
         if kept and (np.stack(kept) @ embedding).max() > NEAR_COPY:
@@ -191,36 +191,36 @@ def make_cohort(studio: Studio) -> Array:
         clear.append(person)
         kept.append(embedding)
     for start in range(0, len(clear), 100):
-        studio.sheet(f"cohort-{start:04}", [(COHORT, person, 0) for person in clear[start : start + 100]])
+        painted.sheet(f"cohort-{start:04}", [(COHORT, person, 0) for person in clear[start : start + 100]])
     print(f"cohort: {len(kept)} people of {CANDIDATES} candidates")
     return np.stack(kept)
 
 
-def make_people(studio: Studio, people: Sequence[int]) -> Array:
+def make_people(painted: PaintedPeople, people: Sequence[int]) -> Array:
     """The simulated people's embeddings: people x `PICTURES` x 128, unit length; the first picture is unmixed."""
     result = []
     for person in _progress(people, "simulated people"):
-        first = studio.embedding(SIMULATED, person, 0)
+        first = painted.embedding(SIMULATED, person, 0)
         if first is None:
             raise SystemExit(f"Candidate {person} has no clear face; choose another.")
         kept, numbers, number = [first], [0], 0
         while len(kept) < PICTURES:
             number += 1
-            embedding = studio.embedding(SIMULATED, person, number)
+            embedding = painted.embedding(SIMULATED, person, number)
             if embedding is not None and float(first @ embedding) >= SAME:
                 kept.append(embedding)
                 numbers.append(number)
-        studio.sheet(f"person-{person:04}", [(SIMULATED, person, taken) for taken in numbers])
+        painted.sheet(f"person-{person:04}", [(SIMULATED, person, taken) for taken in numbers])
         print(f"person {person}: {PICTURES} of {number + 1} pictures")
         result.append(np.stack(kept))
     return np.stack(result)
 
 
-def look(studio: Studio, many: int) -> None:
+def look(painted: PaintedPeople, many: int) -> None:
     """A contact sheet of candidates for the simulated people."""
-    clear = [number for number in range(many) if studio.embedding(SIMULATED, number, 0) is not None]
+    clear = [number for number in range(many) if painted.embedding(SIMULATED, number, 0) is not None]
     for start in range(0, len(clear), 100):
-        studio.sheet(f"candidates-{start:04}", [(SIMULATED, number, 0) for number in clear[start : start + 100]])
+        painted.sheet(f"candidates-{start:04}", [(SIMULATED, number, 0) for number in clear[start : start + 100]])
 
 
 def _progress(items: Sequence[int], what: str) -> Iterator[int]:
@@ -261,12 +261,12 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     engine = SFaceEngine()
-    studio = Studio(Painter(networks(), options.threads), engine, options.folder)
+    painted = PaintedPeople(Painter(networks(), options.threads), engine, options.folder)
     if options.look:
-        look(studio, options.look)
+        look(painted, options.look)
         return
-    _save(COHORT_FILE, make_cohort(studio), engine.id)
-    _save(PEOPLE_FILE, make_people(studio, PEOPLE), engine.id)
+    _save(COHORT_FILE, make_cohort(painted), engine.id)
+    _save(PEOPLE_FILE, make_people(painted, PEOPLE), engine.id)
 
 
 if __name__ == "__main__":

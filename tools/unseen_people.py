@@ -44,7 +44,7 @@ TURNED = ((0.5, 1.0), (0.1, 0.4), (0.05, 0.4), (0.0, 0.9))
 EVERY = 3  # one picture in so many is a turned one
 
 
-class Studio:
+class PaintedPeople:
     """Paints pictures of a candidate, and keeps them and what was measured in a folder, so that the command goes on
     where it was stopped; with another engine or other ways to spoil pictures take another folder."""
 
@@ -74,7 +74,7 @@ def only(faces: list[Face]) -> Face | None:
 
 
 def measure(
-    studio: Studio, person: int, engine: SFaceEngine, second: SecondRecogniser
+    painted: PaintedPeople, person: int, engine: SFaceEngine, second: SecondRecogniser
 ) -> tuple[Array, Array, list[int]]:
     """Embeddings of a person's pictures as they are and made harder (not a number where no face can be judged), and
     which pictures they are."""
@@ -85,7 +85,7 @@ def measure(
     number = -1
     while len(clean) < PICTURES:
         number += 1
-        image = studio.picture(person, number)
+        image = painted.picture(person, number)
         face = only(engine.faces(image))
         if face is None:
             if number == 0:
@@ -102,11 +102,13 @@ def measure(
     return np.stack(clean), np.stack(hard), numbers
 
 
-def sheet(studio: Studio, path: Path, pictures: list[tuple[int, int]], side: int = 128, columns: int = 10) -> None:
+def sheet(
+    painted: PaintedPeople, path: Path, pictures: list[tuple[int, int]], side: int = 128, columns: int = 10
+) -> None:
     """A contact sheet of (person, number), in reading order."""
     whole = Image.new("RGB", (columns * side, -(-len(pictures) // columns) * side))
     for place, (person, number) in enumerate(pictures):
-        small = studio.picture(person, number).resize((side, side), Image.Resampling.BOX)
+        small = painted.picture(person, number).resize((side, side), Image.Resampling.BOX)
         whole.paste(small, (place % columns * side, place // columns * side))
     with atomic_file(path) as file:
         whole.save(file, "PNG")
@@ -118,21 +120,21 @@ def main() -> None:
     parser.add_argument("--look", type=int, metavar="N", help="only show N candidates")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
-    studio = Studio(Painter(networks(), options.threads), options.folder)
+    painted = PaintedPeople(Painter(networks(), options.threads), options.folder)
     if options.look:
-        sheet(studio, options.folder / "candidates.png", [(person, 0) for person in range(options.look)])
+        sheet(painted, options.folder / "candidates.png", [(person, 0) for person in range(options.look)])
         return
     engine, second = SFaceEngine(), SecondRecogniser()
     clean, hard, began = [], [], time.monotonic()
     for person in PEOPLE:
         kept = options.folder / f"person-{person:04}.npz"
         if not kept.exists():
-            plain, harder, numbers = measure(studio, person, engine, second)
+            plain, harder, numbers = measure(painted, person, engine, second)
             with atomic_file(kept) as file:
                 np.savez(file, plain=plain, harder=harder, numbers=np.array(numbers))
         with np.load(kept) as archive:
             plain, harder, numbers = archive["plain"], archive["harder"], archive["numbers"].tolist()
-        sheet(studio, options.folder / f"person-{person:04}.png", [(person, number) for number in numbers], columns=12)
+        sheet(painted, options.folder / f"person-{person:04}.png", [(person, number) for number in numbers], columns=12)
         print(
             f"person {person}: {PICTURES} of {numbers[-1] + 1} pictures, {time.monotonic() - began:.0f} s", flush=True
         )

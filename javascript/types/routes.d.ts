@@ -99,3 +99,22 @@ type PostPath = Posts[keyof Posts]['path'];
 type BodyOf<P extends PostPath> = {
   [K in keyof Posts]: [P, Posts[K]['path']] extends [Posts[K]['path'], P] ? Posts[K]['body'] : never;
 }[keyof Posts];
+
+/** What the page's forms allow and propose: `limits` in the answer of `/state`. */
+interface PageLimits {
+  photos: number;
+  photo_bytes: number;
+  face_bytes: number;
+  photos_at_once: number;
+  suffixes: (string)[];
+  accept: (string)[];
+  test_pictures: number;
+  quick_pictures: number;
+  screening_pictures: number;
+  text_letters: number;
+  description_letters: number;
+  ranges: Record<'grid_steps' | 'weight' | 'side' | 'first_seed' | 'cfg' | 'candidates' | 'seed' | 'count' | 'budget', { least: number; most: number; usual: number | null }>;
+  prompt_weight: { least: number; most: number; usual: number | null };
+  search: { checkpoints: number; weights: number; confirmed: number; more_steps: number };
+  status_tones: Record<string, 'good' | 'warn' | 'bad' | 'none'>;
+}

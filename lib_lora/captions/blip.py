@@ -1,4 +1,4 @@
-"""BLIP (Li et al. 2022) from a folder on this disk, in Hugging Face's form: says a photo in one English sentence.
+"""Captions photos with BLIP (Li et al. 2022), loaded in Hugging Face's form from a folder on this disk.
 
 Nothing is downloaded, and nothing in a file is executed: the weights are read by `models.reading.weights`, also
 those in a pickle. The same picture gives the same sentence: beam search in float32, no chance. Knows nothing about what

@@ -1,4 +1,4 @@
-"""What is wrong with a set of captions; `caption_words` says it in sentences. Pure but for CLIP's tokenizer."""
+"""Finds problems in a set of captions; `caption_words` puts them into sentences. Pure but for CLIP's tokenizer."""
 
 from __future__ import annotations
 

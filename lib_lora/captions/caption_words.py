@@ -1,4 +1,6 @@
-"""Problems of captions in sentences: with the command that mends them for a terminal; the page has buttons."""
+"""Puts the problems of captions into sentences; a terminal also gets the command that mends them, the page has
+buttons.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,7 @@ _SENTENCES: Mapping[Code, str] = {
     "trigger; remove it, or add photos without it.",
 }
 _COMMANDS: Mapping[Code, str] = {
-    "trigger-missing": "To add it to all captions without it",
+    "trigger-missing": "To add it to every caption that lacks it",
     "captions-identical": "To describe what differs",
 }
 

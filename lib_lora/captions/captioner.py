@@ -1,4 +1,4 @@
-"""What a captioner is, and phrases for a caption made of what one says. Pure functions on text.
+"""Defines what a captioner is, and turns what one says into phrases of a caption. Pure functions on text.
 
 A caption of a LoRA names what may change (clothes, place, light, what someone does), so that the trigger learns what
 does not. Sentences as BLIP writes them are cut where a new thing begins; tags as the boorus' taggers write them lose

@@ -1,4 +1,4 @@
-"""Which words of a description say what never changes about a person; the trigger stands for it, no caption says it.
+"""Lists the words that name permanent features of a person, which the trigger word stands for and captions leave out.
 
 Pure functions on lists of small-letter words; English only, as captioners speak it. Knows nothing about captions.
 """

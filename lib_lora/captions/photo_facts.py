@@ -1,4 +1,4 @@
-"""What was measured of a photo: plain numbers that may be kept (no biometric data). Knows no engine and no rule."""
+"""Holds what was measured of a photo: plain numbers that may be kept (no biometrics). Knows no engine or rule."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class PhotoFacts:
         width, height: in pixels, upright; 0 where it cannot be read.
         unreadable: the sentence that says why; empty where it can.
         faces: the largest first.
-        hash: perceptual hash, 16 hexadecimal digits (`likeness.measure.image_similarity.phash`).
+        hash: perceptual hash, 16 hexadecimal digits (`faces.perceptual_hash.phash`).
         sharp: variance of the Laplacian of the whole photo at 512 pixels, in grey levels.
         level: mean grey level of what surrounds the face, 0..255.
         backdrop: colour histogram of that: shares that add up to 1.
@@ -152,4 +152,4 @@ class AuditedPhoto:
     file: str
     sha256: str
     facts: PhotoFacts
-    standing: PhotoComparison = field(default_factory=PhotoComparison)
+    comparison: PhotoComparison = field(default_factory=PhotoComparison)

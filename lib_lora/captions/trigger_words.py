@@ -1,4 +1,4 @@
-"""Trigger words: whether one will do, and which ones would, by CLIP's own tokens.
+"""Checks and proposes trigger words by CLIP's own tokens.
 
 A good trigger means nothing yet: the base model has no picture for it, and no other file of the webui answers to it.
 Whether the base already paints one face for it is asked where there is a painter (`workflows.train.known_trigger`).

@@ -1,4 +1,4 @@
-"""Phrases among which a model like CLIP can choose, by what they are about, and when a choice is clear.
+"""Lists phrases, by subject, for a model like CLIP to choose from, and decides when a choice is clear.
 
 Only what may change from photo to photo is here, and nothing that is measured better elsewhere (framing, direction,
 expression). Pure; knows no model.

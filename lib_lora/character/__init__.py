@@ -1,1 +1,1 @@
-"""Who the LoRA shows: name, trigger word, class word, consent, and the folder that holds it all."""
+"""The character that a LoRA shows: name, trigger word, class word, consent, and the folder that holds it all."""

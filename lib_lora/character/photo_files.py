@@ -58,6 +58,17 @@ def kinds() -> list[str]:
     return ["JPEG", "PNG", "WebP", *(kind for kind, is_read in more.items() if is_read()), "GIF", "BMP", "TIFF"]
 
 
+def suffixes_read() -> list[str]:
+    """The suffixes of the photos that can be read here."""
+    missing = {
+        suffix
+        for is_read, suffixes in ((_avif_is_read, (".avif",)), (_heic_is_read, (".heic", ".heif", ".hif")))
+        if not is_read()
+        for suffix in suffixes
+    }
+    return sorted(SUFFIXES - missing)
+
+
 def list_photos(folder: Path) -> list[Path]:
     """The picture files directly in `folder`, by name; hidden files are left out.
 

@@ -1,4 +1,4 @@
-"""The command line: each command is a few lines that call a job."""
+"""The command line: each module reads the arguments of some commands and calls the workflow that does the work."""
 
 from __future__ import annotations
 

@@ -23,7 +23,10 @@ def add(command: Commands) -> None:
     new.add_argument("--photos", type=Path, nargs="+", default=[], metavar="PATH", help="files, folders, zips")
     who(new, consent=False)
     new.add_argument(
-        "--traits", default="", metavar="TEXT", help='what captions and prompts shall name, "brown eyes, sharp jawline"'
+        "--traits",
+        default="",
+        metavar="TEXT",
+        help='features for captions to mention: "brown eyes, sharp jawline"',
     )
 
     take = command("import", _import, "Take photos into a character's folder; the originals stay as they are.")

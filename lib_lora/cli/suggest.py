@@ -1,4 +1,4 @@
-"""What somebody may have meant by a mistyped command, option or setting.
+"""Suggests what was meant by a mistyped command, option or setting.
 
 argparse says this in another way, or not at all, in each version of Python; so it is asked before argparse is.
 """

@@ -22,9 +22,9 @@ def add(command: Commands) -> None:
 def _worker(options: argparse.Namespace) -> int:
     from lib_lora.queue.worker_pipe import take_standard_streams
 
-    channel = take_standard_streams()  # first: what libraries print while they are loaded must not get into the pipe
+    pipe = take_standard_streams()  # first: what libraries print while they are loaded must not get into the pipe
     os.environ.update({"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "PYTHONUTF8": "1"})
     from lib_lora.workflows.worker.work import work
 
-    work(data_root(options.data), options.job, channel)
+    work(data_root(options.data), options.job, pipe)
     return 0

@@ -1,4 +1,4 @@
-"""How well pictures follow their prompts, and how varied they are, by a CLIP model that is already on this machine.
+"""Measures with a CLIP model on this machine how well pictures follow their prompts and how varied they are.
 
 Nothing is ever downloaded: without a model there is no measurement. Nothing in a model's file is ever executed
 (`clip_file`).

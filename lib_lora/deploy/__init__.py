@@ -1,1 +1,1 @@
-"""Where a finished LoRA goes: the webui's folder, ComfyUI's, any other; and the words that use it."""
+"""Puts a finished LoRA where it is used: the webui's folder, ComfyUI's, or any other; and makes its prompt."""

@@ -1,4 +1,4 @@
-"""Where ComfyUI looks for LoRAs."""
+"""Finds the folder where ComfyUI looks for LoRAs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The finished LoRA into a folder of the user's, with the files that a webui shows beside it."""
+"""Copies a finished LoRA into a folder of the user's, with the files that a webui shows beside it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _CONSENT, _LICENCE = "sameface.consent", "modelspec.license"
 
 
 @dataclass(frozen=True)
-class Origin:
+class LoraOrigin:
     """Where a LoRA comes from, as it says it of itself.
 
     Attributes:
@@ -43,7 +43,7 @@ class Origin:
 
 
 def deliver(
-    origin: Origin,
+    origin: LoraOrigin,
     lora: Path,
     out: Path,
     weight: float = 0.0,
@@ -110,7 +110,7 @@ def _names_in(folders: Sequence[Path]) -> set[str]:
     return found
 
 
-def add_preview(origin: Origin, lora: Path, picture: Path) -> None:
+def add_preview(origin: LoraOrigin, lora: Path, picture: Path) -> None:
     """Put a painted picture beside a delivered LoRA, for the webui's card.
 
     Raises:
@@ -127,14 +127,14 @@ def licence_of(base: Path) -> str:
     return ""
 
 
-def _with_origin(metadata: Mapping[str, str], origin: Origin) -> dict[str, str]:
+def _with_origin(metadata: Mapping[str, str], origin: LoraOrigin) -> dict[str, str]:
     """The metadata with consent and licence; what is there already is not changed."""
     licence = licence_of(origin.base)
     known = {_CONSENT: consent_of(origin.character).kind, **({_LICENCE: licence} if licence else {})}
     return {**known, **metadata}
 
 
-def _beside(origin: Origin, lora: Path, weight: float, preview: Path | None) -> None:
+def _beside(origin: LoraOrigin, lora: Path, weight: float, preview: Path | None) -> None:
     """The ``.json`` (and the picture). Every text is given each time: one that is left out would be emptied."""
     character, consent = origin.character, consent_of(origin.character)
     licence = licence_of(origin.base) or "that of the base model"

@@ -1,4 +1,4 @@
-"""The words that paint with a LoRA: prompt and values as A1111 writes them under a picture, for "send to txt2img".
+"""Writes the prompt and values for painting with a LoRA as A1111 writes them under a picture ("send to txt2img").
 
 Loads no torch, since the webui's own process asks for it.
 """

@@ -76,7 +76,7 @@ def _warp(pixels: Pixels, matrix: npt.NDArray[np.float64]) -> Pixels:
     return np.asarray(cv2.warpAffine(pixels, matrix, (SIZE, SIZE), flags=cv2.INTER_LINEAR), np.uint8)
 
 
-def shown(points: Array, width: int, height: int) -> float:
+def share_inside(points: Array, width: int, height: int) -> float:
     """Share of the aligned crop that lies inside a picture of width x height, 0..1; the rest of the crop is black.
 
     Raises:

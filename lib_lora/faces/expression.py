@@ -1,4 +1,4 @@
-"""What a face's mouth does: an open smile, a slight one with closed lips, or none; told from the aligned crop.
+"""Classifies the mouth in an aligned crop: an open smile, a slight one with closed lips, or none.
 
 A linear model on the shapes (histograms of oriented gradients; Dalal and Triggs 2005) and colours around the mouth.
 ``tools/expression.py`` makes its weights, and docs/references.md has how often it is right. Knows no identity.

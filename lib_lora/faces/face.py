@@ -1,4 +1,4 @@
-"""What a face is, and what every engine that finds faces offers. Knows no model."""
+"""Defines a face, and the interface of every engine that finds faces. Knows no model."""
 
 from __future__ import annotations
 

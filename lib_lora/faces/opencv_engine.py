@@ -94,7 +94,7 @@ def describe(pixels: Pixels, row: Array, embed: Callable[[Pixels], Array]) -> Fa
     points = row[4:14].reshape(5, 2)
     try:
         aligned = align.crop(pixels, points)
-        shown = align.shown(points, pixels.shape[1], pixels.shape[0])
+        shown = align.share_inside(points, pixels.shape[1], pixels.shape[0])
     except ValueError:  # no face that could be described
         return None
     box = (float(row[0]), float(row[1]), float(row[2]), float(row[3]))

@@ -1,4 +1,4 @@
-"""Which pixels of a picture surround the face, and which show background or clothes, told from where the face is.
+"""Finds, from where the face is, which pixels surround it and which show background or clothes.
 
 Two regions, for two questions. The *surroundings* are all but the face: how varied a set of test pictures is, clothes
 and all. The *background* has the body cut out too: whether photos were taken before the same wall, whatever was worn.

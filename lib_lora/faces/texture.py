@@ -1,4 +1,4 @@
-"""How the surface of a face looks, from its aligned crop: fine detail, contrast, colour. Numbers without identity.
+"""Measures an aligned face's surface: fine detail, contrast, colour. Numbers without identity.
 
 Over-trained LoRAs paint skin like plastic (the fine detail goes) or burn it (contrast and colour rise, levels clip).
 Both are judged only against the same person's photos: skin, light and the crop's sharpness differ from set to set.

@@ -1,4 +1,4 @@
-"""What hides who a face is, though a face is found: covered eyes, a covered lower half, a style that is no photo's.
+"""Detects what hides a face's identity: covered eyes, a covered lower half, a style that is not a photo's.
 
 Linear models on plain features: of the aligned crop for what covers (shapes, brightness and colour round the eyes and
 below the nose), of the picture's own pixels for the style (how neighbouring pixels differ, and whether the edges of

@@ -1,1 +1,1 @@
-"""What is painted to test a LoRA, and who paints it."""
+"""Plans and paints the pictures that test a LoRA."""

@@ -1,4 +1,4 @@
-"""Who paints, and the test grid of a character: the same cells with and without the LoRA."""
+"""Defines painters, and the cells of a character's test grid: the same with and without the LoRA."""
 
 from __future__ import annotations
 

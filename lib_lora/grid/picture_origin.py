@@ -1,4 +1,4 @@
-"""What a picture's file says of where it comes from: painted, by which base model and LoRA, or taken by a camera.
+"""Reads from a picture's file where it comes from: painted (by which base model and LoRA) or taken by a camera.
 
 Knows the texts that A1111 (and its forks, and this program), ComfyUI, InvokeAI, Fooocus and NovelAI leave in picture
 files, and IPTC's digital source type. Decodes no pixels. Anybody may have written these texts: they are read in linear
@@ -40,7 +40,7 @@ _QUOTED = re.compile(r'\s*("(?:\\.|[^\\"])*")')
 
 
 @dataclass(frozen=True)
-class Origin:
+class PictureOrigin:
     """What a file says; what it does not say is empty.
 
     Attributes:
@@ -77,7 +77,7 @@ class _Exif:
     comment: str = ""
 
 
-def origin_of(path: Path) -> Origin:
+def read_origin(path: Path) -> PictureOrigin:
     """What the picture file says of itself; a file that cannot be read says nothing."""
     try:
         with opened(path) as stream, warnings.catch_warnings():
@@ -86,26 +86,26 @@ def origin_of(path: Path) -> Origin:
                 size, exif = image.size, _exif_of(image)
                 texts = {str(key): _text(value) for key, value in image.info.items()}
     except Exception:  # Pillow's readers raise anything on a damaged file
-        return Origin()
+        return PictureOrigin()
     parameters = texts.get("parameters") or exif.comment
     graph = texts.get("prompt") or _after(exif.model, "prompt:") or _after(exif.make, "prompt:")
     if found := _of_a1111(parameters, size) or _of_comfy(graph, size):
         return found
     for name, tool in _OTHERS.items():
         if name in texts:
-            return Origin("painted", tool, size=size)
+            return PictureOrigin("painted", tool, size=size)
     software = texts.get("Software", "") or exif.software
     if software.startswith("NovelAI"):
-        return Origin("painted", "NovelAI", size=size)
+        return PictureOrigin("painted", "NovelAI", size=size)
     packets = [texts.get(name, "") for name in ("XML:com.adobe.xmp", "xmp", "DigitalSourceType")]
     if any(f"/{kind}" in packet for packet in packets for kind in _GENERATED):
-        return Origin("painted", size=size)
+        return PictureOrigin("painted", size=size)
     if "workflow" in texts:
-        return Origin("painted", "ComfyUI", size=size)
-    return Origin("photo" if exif.make.strip() and exif.model.strip() else "", size=size)
+        return PictureOrigin("painted", "ComfyUI", size=size)
+    return PictureOrigin("photo" if exif.make.strip() and exif.model.strip() else "", size=size)
 
 
-def is_same_base(one: Origin, other: Origin) -> bool:
+def is_same_base(one: PictureOrigin, other: PictureOrigin) -> bool:
     """Whether nothing speaks against both being painted by one base model and VAE: what a file leaves out is no
     difference."""
     if one.vae and other.vae and one.vae.casefold() != other.vae.casefold():
@@ -127,7 +127,7 @@ def _exif_of(image: Image.Image) -> _Exif:
         return _Exif()
 
 
-def _of_a1111(text: str, size: tuple[int, int]) -> Origin | None:
+def _of_a1111(text: str, size: tuple[int, int]) -> PictureOrigin | None:
     """From A1111's "PNG info"."""
     lines = text.strip().splitlines() if len(text) <= _LONGEST else []
     if not lines or not re.match(r"\s*Steps: \d+", lines[-1]):
@@ -139,7 +139,7 @@ def _of_a1111(text: str, size: tuple[int, int]) -> Origin | None:
     lora = next(iter(loras)) if len(loras) == 1 else ""
     weight = _weight(loras.get(lora) or "1")
     digest, seed = said.get("Model hash", ""), said.get("Seed", "")
-    return Origin(
+    return PictureOrigin(
         "painted",
         "A1111",
         base=_stem(said.get("Model", "")),
@@ -179,7 +179,7 @@ def _values(line: str) -> dict[str, str]:
     return said
 
 
-def _of_comfy(text: str, size: tuple[int, int]) -> Origin | None:
+def _of_comfy(text: str, size: tuple[int, int]) -> PictureOrigin | None:
     """From ComfyUI's graph: nodes by number, each with "class_type" and "inputs"."""
     try:
         graph = json.loads(text, parse_int=_whole) if 0 < len(text) <= _LONGEST_GRAPH else None
@@ -196,7 +196,7 @@ def _of_comfy(text: str, size: tuple[int, int]) -> Origin | None:
     weight = weights.pop() if len(weights) == 1 else None
     seeds = [*_inputs(nodes, "seed", int), *_inputs(nodes, "noise_seed", int)]
     vaes = {_stem(name) for name in _inputs(nodes, "vae_name", str)}
-    return Origin(
+    return PictureOrigin(
         "painted",
         "ComfyUI",
         base=bases.pop() if len(bases) == 1 else "",

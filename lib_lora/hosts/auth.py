@@ -1,4 +1,4 @@
-"""Who may use SameFace's routes: whoever the webui itself lets in. Knows no webui; flags and app are given.
+"""Decides who may use SameFace's routes: whoever the webui itself lets in. Knows no webui; flags and app are given.
 
 Routes that an extension adds are protected by nothing, whatever flags the webui was started with.
 """

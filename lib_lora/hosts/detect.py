@@ -1,4 +1,4 @@
-"""Which webui is around this process, if any."""
+"""Detects which webui, if any, this process belongs to."""
 
 from __future__ import annotations
 

@@ -123,8 +123,8 @@ class Forge(Webui):
         )
         if plain is None or made is None:
             return True  # this one does not say
-        told, previous = before
-        if made is previous() and told != str(getattr(model, "current_lora_hash", "")):
+        applied, previous = before
+        if made is previous() and applied != str(getattr(model, "current_lora_hash", "")):
             return False
         return any(getattr(plain, part, None) is not getattr(made, part, None) for part in ("unet", "clip"))
 

@@ -1,4 +1,4 @@
-"""What SameFace asks of the program that it lives in: a webui, or nothing but itself. Imports nothing heavy."""
+"""The interface of the program around SameFace: a webui, or SameFace alone. Imports nothing heavy."""
 
 from __future__ import annotations
 

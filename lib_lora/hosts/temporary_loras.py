@@ -1,4 +1,4 @@
-"""LoRA files that a webui is to paint with, in its Lora folder for as long as that takes.
+"""Puts LoRA files into a webui's Lora folder for as long as it paints with them.
 
 Knows under which names they lie there, and deletes what a killed webui has left.
 """

@@ -1,4 +1,4 @@
-"""What A1111 and its forks share as hosts: folders, models by name, settings, who may come in, and where the worker runs.
+"""The part of a host that A1111 and its forks share: folders, models by name, settings, access, a worker's needs.
 
 How each takes its models off the GPU is in `a1111` and `forge`; how all of them paint is in `webui_painting`.
 """

@@ -213,7 +213,7 @@ def ask(name: str) -> Any:
     if found is _NOTHING:
         feature = _KNOWN[name].feature
         if feature is None:
-            text = f"This webui has no {shown(name)}, which SameFace needs here: {_UPDATE[0].lower()}{_UPDATE[1:]}."
+            text = f"This webui has no {full_name(name)}, which SameFace needs here: {_UPDATE[0].lower()}{_UPDATE[1:]}."
             raise AttributeMissing(text, code="webui-attribute-missing", attribute=name)
         raise missing(feature, [name])
     return found
@@ -224,7 +224,7 @@ def ask_or(name: str, default: Any = None) -> Any:
     try:
         found = _value(_KNOWN[name].name)
     except Exception as error:  # another program's, which extensions patch
-        _log.warning("The webui's %s cannot be had (%s: %s).", shown(name), type(error).__name__, error)
+        _log.warning("The webui's %s cannot be had (%s: %s).", full_name(name), type(error).__name__, error)
         return default
     return default if found is _NOTHING else found
 
@@ -268,10 +268,12 @@ def missing(feature: Feature, names: list[str]) -> AttributeMissing:
 def sentence(feature: Feature, names: list[str]) -> str:
     """Which attributes are missing, what that costs, and what to do; one sentence."""
     mend = feature.mend.rstrip(".")
-    return f"This webui has no {' and no '.join(map(shown, names))}, so {feature.lost}: {mend[0].lower()}{mend[1:]}."
+    return (
+        f"This webui has no {' and no '.join(map(full_name, names))}, so {feature.lost}: {mend[0].lower()}{mend[1:]}."
+    )
 
 
-def shown(name: str) -> str:
+def full_name(name: str) -> str:
     """A name as Python writes it."""
     module, _, path = name.partition(":")
     return f"{_full(module)}.{path}"

@@ -1,4 +1,4 @@
-"""What the extension's script hands to the webui at every "Reload UI": the tab, the routes, the settings."""
+"""Registers the tab, the routes and the settings with the webui at every "Reload UI"."""
 
 from __future__ import annotations
 

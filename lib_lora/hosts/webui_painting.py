@@ -266,7 +266,7 @@ def _runner(stop: Callable[[], bool]) -> Any:
 
     interrupt = ask("shared:state.interrupt")
 
-    class Runner(ask("scripts:ScriptRunner")):  # type: ignore[misc]
+    class StoppableScriptRunner(ask("scripts:ScriptRunner")):  # type: ignore[misc]
         stopped = skipped = False
 
         def postprocess_image(self, p: Any, pp: Any) -> None:
@@ -275,7 +275,7 @@ def _runner(stop: Callable[[], bool]) -> Any:
                 self.stopped = not ask_or("shared:state.interrupted", False)
                 interrupt()
 
-    return Runner()
+    return StoppableScriptRunner()
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Which tensors of a kohya LoRA file make which layer, from their names and shapes alone. Loads no torch.
+"""Groups the tensors of a kohya LoRA file into layers by their names and shapes alone. Loads no torch.
 
 Of the many kinds of adapter that A1111 reads, this program knows LoRA (linear, convolution, with or without
 a middle) and DoRA on the input axis.

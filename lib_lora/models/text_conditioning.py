@@ -1,4 +1,4 @@
-"""Prompts as the conditioning that the UNet hears, family by family, as A1111 and kohya compute it."""
+"""Encodes prompts as the UNet's conditioning, family by family, as A1111 and kohya compute it."""
 
 from __future__ import annotations
 

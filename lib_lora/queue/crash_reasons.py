@@ -1,4 +1,4 @@
-"""Why a worker died that left no result: one sentence from the end of its log and its exit status. Pure."""
+"""Explains in one sentence, from its log and exit status, why a worker ended without a result. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a job stands, from its events alone. Pure but for reading the file; never fails on what a killed writer left.
+"""Computes a job's progress from its events alone; tolerates whatever a killed writer left in the file.
 
 Imports nothing heavy.
 """
@@ -57,83 +57,83 @@ class JobProgress:
     since: tuple[float, int] | None = None
 
 
-def fold(standing: JobProgress, event: dict[str, Any]) -> JobProgress:
+def fold(progress: JobProgress, event: dict[str, Any]) -> JobProgress:
     """Where the job stands after one more event. An unknown one changes nothing."""
     kind, text = event.get("kind"), event.get("text")
     text = text if isinstance(text, str) else ""
     if kind == "state":
-        return _entered(standing, event)
+        return _entered(progress, event)
     if kind == "step":
-        return _stepped(standing, event)
+        return _stepped(progress, event)
     if kind == "painting":
-        return _counted(standing, event, "painting", text or "Painted {done} of {total} pictures")
+        return _counted(progress, event, "painting", text or "Painted {done} of {total} pictures")
     if kind == "progress":
-        return _counted(standing, event, "working", text or "{done} of {total}")
+        return _counted(progress, event, "working", text or "{done} of {total}")
     if kind == "warning" and text:
-        others = [one for one in standing.warnings if one != text]
-        return replace(standing, warnings=[*others, text][-_MOST_WARNINGS:])
+        others = [one for one in progress.warnings if one != text]
+        return replace(progress, warnings=[*others, text][-_MOST_WARNINGS:])
     if kind == "error" and text:
-        return replace(standing, text=text, seconds_left=None)
+        return replace(progress, text=text, seconds_left=None)
     if kind == "choice" and text:
-        return replace(standing, text=text)
+        return replace(progress, text=text)
     if kind == "delivered" and isinstance(event.get("file"), str):
-        return replace(standing, text=f"Put into {event['file']}")
-    return standing
+        return replace(progress, text=f"Put into {event['file']}")
+    return progress
 
 
-def _entered(standing: JobProgress, event: dict[str, Any]) -> JobProgress:
+def _entered(progress: JobProgress, event: dict[str, Any]) -> JobProgress:
     phase, text = event.get("state"), event.get("text")
     if not isinstance(phase, str):
-        return standing
-    text = text if isinstance(text, str) and text else _TEXTS.get(phase, standing.text)
+        return progress
+    text = text if isinstance(text, str) and text else _TEXTS.get(phase, progress.text)
     if phase in _FRESH:
         return JobProgress(phase=phase, text=text)
     step, total = _whole(event.get("step")), _whole(event.get("total"))
-    done = standing.done if step is None else step
+    done = progress.done if step is None else step
     if phase == "resumed":
-        return replace(standing, phase="preparing", done=done, text=f"Going on after step {done:,}")
+        return replace(progress, phase="preparing", done=done, text=f"Going on after step {done:,}")
     return replace(
-        standing,
+        progress,
         phase=phase,
         done=done,
-        total=standing.total if total is None else total,
+        total=progress.total if total is None else total,
         text=text,
         seconds_left=None,
-        rate=standing.rate if phase in ("stopped", "paused", "trained") else None,
+        rate=progress.rate if phase in ("stopped", "paused", "trained") else None,
         since=None,
     )
 
 
-def _stepped(standing: JobProgress, event: dict[str, Any]) -> JobProgress:
+def _stepped(progress: JobProgress, event: dict[str, Any]) -> JobProgress:
     done, total = _whole(event.get("step")), _whole(event.get("total"))
-    done = standing.done if done is None else done
-    total = standing.total if total is None else total
+    done = progress.done if done is None else done
+    total = progress.total if total is None else total
     loss = _number(event.get("loss_average"))
     memory = _whole(event.get("peak_memory"))
     return replace(
-        standing,
+        progress,
         phase="training",
         done=done,
         total=total,
         seconds_left=_number(event.get("seconds_left")),
-        loss=standing.loss if loss is None else loss,
-        memory=standing.memory if memory is None else memory,
+        loss=progress.loss if loss is None else loss,
+        memory=progress.memory if memory is None else memory,
         text=f"Step {done:,} of {total:,}",
         rate=_number(event.get("seconds_per_step")),
     )
 
 
-def _counted(standing: JobProgress, event: dict[str, Any], phase: str, text: str) -> JobProgress:
+def _counted(progress: JobProgress, event: dict[str, Any], phase: str, text: str) -> JobProgress:
     """Progress without a pace of its own: the pace is that since this phase was first counted."""
     done, total, at = _whole(event.get("done")), _whole(event.get("total")), _number(event.get("t"))
-    done = standing.done if done is None else done
-    total = standing.total if total is None else total
-    since = standing.since if standing.phase == phase else None
+    done = progress.done if done is None else done
+    total = progress.total if total is None else total
+    since = progress.since if progress.phase == phase else None
     if since is None or done < since[1]:
         since = None if at is None else (at, done)
     rate = (at - since[0]) / (done - since[1]) if since and at is not None and done > since[1] else None
     return replace(
-        standing,
+        progress,
         phase=phase,
         done=done,
         total=total,
@@ -164,7 +164,7 @@ class Follower:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._offset = 0
-        self._standing = JobProgress()
+        self._progress = JobProgress()
         self._lock = threading.Lock()
 
     def read(self) -> JobProgress:
@@ -173,10 +173,10 @@ class Follower:
             while True:
                 events, offset = events_after(self.path, self._offset)
                 if offset < self._offset:  # another file is there now
-                    self._offset, self._standing = 0, JobProgress()
+                    self._offset, self._progress = 0, JobProgress()
                     continue
                 for event in events:
-                    self._standing = fold(self._standing, event)
+                    self._progress = fold(self._progress, event)
                 if offset == self._offset:
-                    return self._standing
+                    return self._progress
                 self._offset = offset

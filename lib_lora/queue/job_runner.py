@@ -1,4 +1,4 @@
-"""One attempt at a job: a worker is started, listened to, stopped when it shall be, and its end is understood.
+"""Runs one attempt at a job: starts its worker, reads its messages, stops it on request, and interprets its end.
 
 Imports nothing heavy: what is heavy happens in the worker.
 """

@@ -1,6 +1,4 @@
-"""What a queued job can be asked to do: one dataclass of arguments for each kind, for the queue, the worker, the tab
-and the routes alike. Imports nothing heavy.
-"""
+"""Defines what a queued job can be asked to do: one dataclass of arguments for each type. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -15,7 +13,38 @@ Kind = Literal["audit", "fill", "probe", "train", "test", "choose", "invent", "m
 Lane = Literal["light", "heavy"]
 CANDIDATES, COUNT, BUDGET = 8, 30, 200
 LONGEST = 400  # letters of a description
-_MOST_CANDIDATES, _MOST_KEPT, _MOST_PAINTED = 64, 500, 5000
+WEIGHTS = (0.6, 0.8, 1.0)  # that a search tries
+CHECKPOINTS = 6  # that a search tries, evenly spread over the run
+CONFIRMED = 3  # of those that a search has screened, tested again with all prompts
+MORE_STEPS = 2  # saved steps that the best one's own advice names and that are tried besides
+
+
+@dataclass(frozen=True)
+class Range:
+    """The values that an argument may have, both ends included."""
+
+    least: int
+    most: int
+
+    def __contains__(self, value: float) -> bool:
+        return self.least <= value <= self.most
+
+    def __str__(self) -> str:
+        return f"{self.least} to {self.most}"
+
+
+RangeName = Literal["grid_steps", "weight", "side", "first_seed", "cfg", "candidates", "seed", "count", "budget"]
+RANGES: dict[RangeName, Range] = {  # of arguments, by name
+    "grid_steps": Range(1, 150),
+    "weight": Range(-2, 2),
+    "side": Range(64, 2048),
+    "first_seed": Range(0, 2**32 - 1),
+    "cfg": Range(1, 30),
+    "candidates": Range(1, 64),
+    "seed": Range(0, 2**32 - 1),
+    "count": Range(1, 500),
+    "budget": Range(1, 5000),
+}
 
 
 @dataclass(frozen=True)
@@ -124,12 +153,14 @@ class TestArguments:
 
     def __post_init__(self) -> None:
         _check_painting(self.grid_steps, [self.weight])
-        if self.side is not None and (self.side % 8 or not 64 <= self.side <= 2048):
-            raise Misfit(f"pictures cannot be {self.side} pixels wide; give a multiple of 8 from 64 to 2048.", "side")
-        if not 0 <= self.first_seed < 2**32:
-            raise Misfit(f"the first seed is {self.first_seed}; it must be between 0 and {2**32 - 1}.", "first_seed")
-        if self.cfg is not None and not 1 <= self.cfg <= 30:
-            raise Misfit(f"the guidance is {self.cfg:g}; it must be between 1 and 30.", "cfg")
+        if self.side is not None and (self.side % 8 or self.side not in RANGES["side"]):
+            raise Misfit(
+                f"pictures cannot be {self.side} pixels wide; give a multiple of 8 from {RANGES['side']}.", "side"
+            )
+        if self.first_seed not in RANGES["first_seed"]:
+            raise Misfit(f"the first seed is {self.first_seed}; it must be from {RANGES['first_seed']}.", "first_seed")
+        if self.cfg is not None and self.cfg not in RANGES["cfg"]:
+            raise Misfit(f"the guidance is {self.cfg:g}; it must be from {RANGES['cfg']}.", "cfg")
 
 
 @dataclass(frozen=True)
@@ -138,7 +169,7 @@ class ChooseArguments:
 
     Attributes:
         run: identifier; None = the newest that has a checkpoint.
-        steps: checkpoints to try; None = up to six, evenly spread.
+        steps: checkpoints to try; None = up to `CHECKPOINTS`, evenly spread.
         weights: of the LoRA.
         grid_steps: sampling steps.
         painter: as in `TestArguments`.
@@ -146,7 +177,7 @@ class ChooseArguments:
 
     run: str | None = None
     steps: list[int] | None = None
-    weights: list[float] = field(default_factory=lambda: [0.6, 0.8, 1.0])
+    weights: list[float] = field(default_factory=lambda: [*WEIGHTS])
     grid_steps: int = 20
     painter: Literal["webui", "worker"] = "worker"
 
@@ -157,11 +188,13 @@ class ChooseArguments:
 
 
 def _check_painting(steps: int, weights: Sequence[float]) -> None:
-    if not 1 <= steps <= 150:
-        raise Misfit(f"{steps} sampling steps cannot be done; 20 are usual, and 150 the most.", "grid_steps")
+    if steps not in RANGES["grid_steps"]:
+        raise Misfit(
+            f"there cannot be {steps} sampling steps; give {RANGES['grid_steps']} (20 is usual).", "grid_steps"
+        )
     for weight in weights:
-        if not -2 <= weight <= 2:
-            raise Misfit(f"the weight is {weight:g}; it must be between -2 and 2.", "weight")
+        if weight not in RANGES["weight"]:
+            raise Misfit(f"the weight is {weight:g}; it must be from {RANGES['weight']}.", "weight")
 
 
 @dataclass(frozen=True)
@@ -185,10 +218,10 @@ class InventArguments:
             raise ValueError("the description is empty; describe the person, such as a woman with short red hair.")
         if len(self.describe) > LONGEST or not self.describe.isprintable():
             raise ValueError(f"the description must be one line of plain text with at most {LONGEST} characters.")
-        if not 1 <= self.candidates <= _MOST_CANDIDATES:
-            raise ValueError(f"{self.candidates} candidates cannot be painted; give 1 to {_MOST_CANDIDATES}.")
-        if not 0 <= self.seed < 2**32:
-            raise ValueError(f"the seed is {self.seed}; it must be between 0 and {2**32 - 1}.")
+        if self.candidates not in RANGES["candidates"]:
+            raise ValueError(f"{self.candidates} candidates cannot be painted; give {RANGES['candidates']}.")
+        if self.seed not in RANGES["seed"]:
+            raise ValueError(f"the seed is {self.seed}; it must be from {RANGES['seed']}.")
 
 
 @dataclass(frozen=True)
@@ -206,10 +239,10 @@ class MoreArguments:
     with_lora: bool = False
 
     def __post_init__(self) -> None:
-        if not 1 <= self.count <= _MOST_KEPT:
-            raise ValueError(f"{self.count} pictures cannot be kept; give 1 to {_MOST_KEPT}.")
-        if not 1 <= self.budget <= _MOST_PAINTED:
-            raise ValueError(f"{self.budget} pictures cannot be painted; give 1 to {_MOST_PAINTED}.")
+        if self.count not in RANGES["count"]:
+            raise ValueError(f"{self.count} pictures cannot be kept; give {RANGES['count']}.")
+        if self.budget not in RANGES["budget"]:
+            raise ValueError(f"{self.budget} pictures cannot be painted; give {RANGES['budget']}.")
 
 
 Arguments = (

@@ -217,7 +217,7 @@ class Queue:
         """
         if wish not in get_args(Wish):
             raise UserError(
-                f"A job cannot be asked to {wish!r}; say stop or pause.", code="job-request-unknown", request=wish
+                f"A job can be asked to stop or to pause, not to {wish!r}.", code="job-request-unknown", request=wish
             )
         with self._file.open(write=True) as db:
             job = self._get(db, number)
@@ -271,7 +271,7 @@ class Queue:
             for one in (number, before):
                 if one is not None and one not in line:
                     raise UserError(
-                        f"Job {one} is not waiting (any more), so it has no place in the queue.",
+                        f"Job {one} is not waiting, so it has no place in the queue.",
                         code="job-not-waiting",
                         job=one,
                     )
@@ -365,7 +365,7 @@ class Queue:
         known = 0 < number < 1 << 63  # what SQLite takes as a number
         row = db.execute("SELECT * FROM jobs WHERE id = ?", (number,)).fetchone() if known else None
         if row is None:
-            raise UserError(f"Job {number} does not exist (any more).", code="job-not-found", job=number)
+            raise UserError(f"Job {number} does not exist.", code="job-not-found", job=number)
         queue_rows.check(tuple(row))
         return row  # type: ignore[no-any-return]
 
@@ -423,8 +423,8 @@ class Queue:
 
         with_files(arguments, note_incomplete)  # first: the names must differ from them
         named = with_files(arguments, name_of)
-        told = {name: path for name, path in files.items() if path != name or "/" in name}  # the rest is plain enough
-        return _json(_with(named, told))
+        stored = {name: path for name, path in files.items() if path != name or "/" in name}  # the rest is plain enough
+        return _json(_with(named, stored))
 
     def _arguments(self, stored: dict[str, Any]) -> dict[str, Any]:
         """Stored arguments with the paths here of the files that they name."""

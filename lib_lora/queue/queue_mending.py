@@ -1,4 +1,4 @@
-"""Whether the queue's file is damaged, and what of it can still be read."""
+"""Checks whether the queue's file is damaged, and saves what of it can still be read."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ class Supervisor:
         self._wakes = {lane: threading.Event() for lane in get_args(Lane)}
         self._watcher: threading.Thread | None = None
         self._owner = ""
-        self._turn: GpuLease | None = None
+        self._lease: GpuLease | None = None
 
     @property
     def reason(self) -> str:
@@ -218,11 +218,11 @@ class Supervisor:
     @property
     def holds(self) -> bool:
         """Whether a job keeps the host from painting now."""
-        return self._turn is not None and self._turn.held
+        return self._lease is not None and self._lease.held
 
     def _take_gpu(self) -> GpuLease:
-        self._turn = GpuLease(self.host, preferences.load(self.root).allow_painting, self._turn)
-        return self._turn
+        self._lease = GpuLease(self.host, preferences.load(self.root).allow_painting, self._lease)
+        return self._lease
 
     def _settle(self, job: Job, queue: Queue, closing: threading.Event) -> None:
         """See to the end of a worker that a dead supervisor has left: two must not work on one run."""

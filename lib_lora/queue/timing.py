@@ -1,4 +1,4 @@
-"""How long the supervisor waits, and the clock it waits by. Imports nothing heavy."""
+"""Holds the supervisor's timeouts and the clock that it uses. Imports nothing heavy."""
 
 from __future__ import annotations
 

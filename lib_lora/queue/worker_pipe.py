@@ -46,7 +46,7 @@ class WorkerPipe:
     """Listens from `start` on, in a thread of its own.
 
     Args:
-        incoming, outgoing: file descriptors of the pipe, which belong to the channel from now on.
+        incoming, outgoing: file descriptors of the pipe, which belong to the pipe from now on.
         patience: see `PATIENCE`.
         leave: ends this process at once.
 
@@ -74,7 +74,7 @@ class WorkerPipe:
 
     def start(self, parent: int | None = None) -> None:
         """Listen, and watch the process `parent` (its number; None = it is not watched)."""
-        threading.Thread(target=self._listen, name="channel", daemon=True).start()
+        threading.Thread(target=self._listen, name="pipe", daemon=True).start()
         if parent is not None:
             threading.Thread(target=self._watch, args=(parent,), name="parent", daemon=True).start()
 
@@ -193,7 +193,7 @@ class WorkerPipe:
 
 
 def take_standard_streams() -> WorkerPipe:
-    """Make a channel of standard input and output, and start it.
+    """Make a pipe of standard input and output, and start it.
 
     Whatever libraries print goes to standard error, the log, from then on, as UTF-8; and nothing that is started from
     here reads the pipe.
@@ -207,6 +207,6 @@ def take_standard_streams() -> WorkerPipe:
     os.dup2(nothing, 0)
     os.close(nothing)
     os.dup2(2, 1)
-    channel = WorkerPipe(incoming, outgoing)
-    channel.start(os.getppid())
-    return channel
+    pipe = WorkerPipe(incoming, outgoing)
+    pipe.start(os.getppid())
+    return pipe

@@ -1,4 +1,4 @@
-"""Worker processes: starting one, ending it with all that it has started, and knowing one again.
+"""Starts worker processes, ends them with all their children, and recognises one after a restart.
 
 Imports nothing heavy.
 """

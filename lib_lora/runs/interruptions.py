@@ -1,4 +1,4 @@
-"""Which saved steps of a run were planned, and which are there only because the training was interrupted."""
+"""Tells the planned saved steps of a run from those that exist only because the training was interrupted."""
 
 from __future__ import annotations
 

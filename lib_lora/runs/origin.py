@@ -1,4 +1,4 @@
-"""What a run tells of the LoRAs that come from it: their origin, and the picture that shows the character."""
+"""Gives the origin of the LoRAs that come from a run, and the picture that shows its character."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from lib_lora.pictures import Cell
 from lib_lora.training.plan.run_file import Run
 
 if TYPE_CHECKING:
-    from lib_lora.deploy.folder import Origin
+    from lib_lora.deploy.folder import LoraOrigin
 
 
-def origin_of(run: Run) -> Origin:
+def lora_origin(run: Run) -> LoraOrigin:
     """Of all checkpoints of a run."""
-    from lib_lora.deploy.folder import Origin  # loads torch, which the picture does not need
+    from lib_lora.deploy.folder import LoraOrigin  # loads torch, which the picture does not need
 
     file = run.file
     own = sum(not photo.prior for photo in file.photos)
-    return Origin(file.id, file.character, own, Path(file.base.path), file.base.family)
+    return LoraOrigin(file.id, file.character, own, Path(file.base.path), file.base.family)
 
 
 def portrait_of(run: Run, framing: str = "") -> Cell:

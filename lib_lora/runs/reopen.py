@@ -10,7 +10,7 @@ from lib_lora import file_permissions
 from lib_lora.errors import UserError, command
 from lib_lora.files import explained
 from lib_lora.lora.file.integrity import is_whole
-from lib_lora.models.reading.file_hashes import remembered_sha256
+from lib_lora.models.reading.file_hashes import cached_sha256
 from lib_lora.runs.events import read_events
 from lib_lora.training.plan.run_file import Run, load_run, save_run, saved_steps
 from lib_lora.workspace.workspace import RunFolder
@@ -94,7 +94,7 @@ def check_base(run: Run) -> None:
             code="base-model-missing",
             file=path,
         )
-    if remembered_sha256(path, run.workspace.hashes) != run.file.base.sha256:
+    if cached_sha256(path, run.workspace.hashes) != run.file.base.sha256:
         raise UserError(
             f"{path} is not the base model that the run {run.folder} began with (its SHA-256 differs), and a LoRA "
             "fits its own base only; put the old file back, say where it is with resume --base, or start a new run.",

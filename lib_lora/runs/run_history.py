@@ -1,4 +1,4 @@
-"""What a run's events tell of its course: loss, probes, samples, warnings. Each line of the file is read once."""
+"""Reads a run's course from its events: loss, probes, samples, warnings. Each line of the file is read once."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def thinned(points: list[tuple[int, float]], most: int) -> list[tuple[int, float
 
 def history_of(events: Path) -> RunHistory:
     """The course of the run whose events lie in a file."""
-    history: RunHistory = kept(("story", events), None, RunHistory)
+    history: RunHistory = kept(("history", events), None, RunHistory)
     with _lock:
         now = mark(events)
         if now is None or now[1] < history.offset:  # another file lies there

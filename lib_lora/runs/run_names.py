@@ -9,7 +9,7 @@ from pathlib import Path
 from lib_lora.character.store import load
 from lib_lora.errors import UserError, command
 from lib_lora.training.plan.run_file import Run, load_run, saved_steps
-from lib_lora.workspace.workspace import CharacterFolder, Workspace
+from lib_lora.workspace.workspace import CharacterFolder, RunFolder, Workspace
 
 HOW = "the character's name (for its newest run), NAME/001, or the run's folder"
 
@@ -29,7 +29,7 @@ def run_named(root: Path, which: str | Path, identifier: str | None = None, trai
     """
     text = str(which)
     for path in (Path(text), root / text):
-        if os.path.isfile(path / "run.yaml"):  # noqa: PTH113 - never raises: the text may be no path at all
+        if os.path.isfile(RunFolder(path).file):  # noqa: PTH113 - never raises: the text may be no path at all
             return _of_id(load_run(path), identifier)
     name, number = _split(root, text)
     if number and identifier and not _same(number, identifier):
@@ -73,7 +73,7 @@ def grid_named(root: Path, which: Path) -> Path:
     Raises:
         UserError: the run has no judged grid.
     """
-    if os.path.exists(which) and not os.path.isfile(which / "run.yaml"):  # noqa: PTH110, PTH113
+    if os.path.exists(which) and not os.path.isfile(RunFolder(which).file):  # noqa: PTH110, PTH113
         return which
     try:
         run = run_named(root, which, trained=True)
@@ -91,7 +91,7 @@ def grid_named(root: Path, which: Path) -> Path:
 
 def runs_of(folder: CharacterFolder) -> list[str]:
     """The identifiers of a character's runs, the newest last."""
-    there = [path.parent.name for path in folder.runs.glob("*/run.yaml")]
+    there = [path.parent.name for path in folder.run_files()]
     return sorted(there, key=lambda one: (len(one), one))
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import os
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -140,18 +139,12 @@ def _run(folder: Path) -> RunRecord:
             train,
             train.total_steps(max(count, 1)),
             count,
-            saved_steps(RunFolder(folder).checkpoints, str(found["stem"])),
+            RunFolder(folder).steps_among(str(found["stem"]), names_in(RunFolder(folder).checkpoints)),
         )
     except (KeyError, TypeError) as error:
         raise UserError(
             f"{RunFolder(folder).file} is damaged: {error}.", code="run-file-damaged", file=RunFolder(folder).file
         ) from error
-
-
-def saved_steps(checkpoints: Path, stem: str) -> list[int]:
-    """As `training.plan.run_file.saved_steps`."""
-    wanted = re.compile(rf"{re.escape(stem)}-([0-9]{{6,}})\.safetensors")
-    return sorted(int(match[1]) for name in names_in(checkpoints) if (match := wanted.fullmatch(name)))
 
 
 def _seconds(iso: str) -> float:

@@ -1,4 +1,4 @@
-"""How far a search over several test grids has come: one count of pictures over all of them."""
+"""Counts pictures over all test grids of a search, as one progress."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the LoRAs of a run have been put, and their cards' pictures, which a test may find better ones for."""
+"""Keeps the previews of a run's LoRAs current wherever they were copied to."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from lib_lora.deploy.folder import add_preview
 from lib_lora.errors import UserError
 from lib_lora.runs import run_records
-from lib_lora.runs.origin import origin_of
+from lib_lora.runs.origin import lora_origin
 from lib_lora.training.plan.run_file import Run
 
 
@@ -21,6 +21,6 @@ def renew_previews(run: Run, step: int, weight: float, picture: Path) -> None:
         if (one.get("step"), one.get("weight")) != (step, weight) or not file.is_file():
             continue
         try:
-            add_preview(origin_of(run), file, picture)
+            add_preview(lora_origin(run), file, picture)
         except UserError:
             continue

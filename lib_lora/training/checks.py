@@ -1,4 +1,4 @@
-"""What can be known before the first step: is there the memory and the disk that the run needs?"""
+"""Checks before the first step whether there is enough memory and disk for the run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which device this process trains on, and whether it is one of several that ``accelerate launch`` started.
+"""Chooses the device of this process, and knows whether it is one of several that ``accelerate launch`` started.
 
 Loads torch and accelerate where their answer is needed: a process that nobody launched knows that it is alone.
 """

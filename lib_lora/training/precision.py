@@ -1,4 +1,4 @@
-"""In which number format a run computes."""
+"""Chooses the number format in which a run computes."""
 
 from __future__ import annotations
 

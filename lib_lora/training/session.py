@@ -1,6 +1,7 @@
-"""Everything a run needs in memory before its first step, built in the order that keeps the peak low:
-VAE (latents, then gone), text encoders (encodings, then gone unless they are trained), UNet, adapter, optimizer.
-On a CPU the VAE comes only with the first step, which need not wait for all photos, unless memory is being saved.
+"""Builds everything a run needs in memory before its first step, in the order that keeps the peak low.
+
+VAE (latents, then gone), text encoders (encodings, then gone unless they are trained), UNet, adapter, optimizer. On a
+CPU the VAE comes only with the first step, which need not wait for all photos, unless memory is being saved.
 """
 
 from __future__ import annotations
@@ -235,7 +236,7 @@ def _conditions(
         stack = load()
         return LiveConditions(stack, train.clip_skip, chunks), stack
     key = (run.file.base.sha256, info.family, str(dtype))
-    frozen = FrozenConditions(run.character_folder.cache / "text", key, load, train.clip_skip, chunks, device, dtype)
+    frozen = FrozenConditions(run.character_folder.text_encodings, key, load, train.clip_skip, chunks, device, dtype)
     changing = caption_shuffle.varies(train)
     words = [*(photo.caption for photo in run.file.photos), *words_needed(run.file.character, train)]
     frozen.prepare(words, release=not changing)

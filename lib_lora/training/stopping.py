@@ -1,6 +1,4 @@
-"""Ending a run early and cleanly: Ctrl+C, SIGTERM (Ctrl+Break on Windows), a file named ``stop`` in its folder, or
-whoever started this process and says so.
-"""
+"""Ends a run early and cleanly: on a signal, on a file ``stop`` in its folder, or when its parent says so."""
 
 from __future__ import annotations
 

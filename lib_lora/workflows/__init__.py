@@ -1,1 +1,1 @@
-"""What a person asks for, done with the rooms below."""
+"""Does what a person asks for, with the packages below."""

@@ -1,4 +1,4 @@
-"""What a command answers: for people and for programs."""
+"""Holds the result of a command: text for people, values for programs."""
 
 from __future__ import annotations
 

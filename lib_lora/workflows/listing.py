@@ -1,4 +1,4 @@
-"""What there is in a data folder: characters, their runs, and what the newest test said. Imports nothing heavy."""
+"""Lists a data folder: characters, their runs, and the verdict of the newest test. Imports nothing heavy."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The data folder: where everything lies in it, and what is set for all of it."""
+"""Names everything in a data folder, and reads what is set for all of it."""

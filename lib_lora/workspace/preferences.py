@@ -1,4 +1,4 @@
-"""What is set for all characters on one data folder: ``settings.json``. Imports nothing heavy."""
+"""Reads and writes the settings for all characters of a data folder: ``settings.json``. Imports nothing heavy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where everything lies in a data folder. Pure: nothing is read or made; knows names, not what is in a file.
+"""Names where everything lies in a data folder. Pure: nothing is read or made.
 
 <data>/characters/<slug>/character.yaml, photos/, sheets/, cache/, invented/, audit.json
                         /runs/<id>/run.yaml, events.jsonl, checkpoints/, state/, samples/, grids/<id>/
@@ -9,7 +9,9 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
@@ -175,6 +177,31 @@ class CharacterFolder:
         return self.path / "cache"
 
     @property
+    def latents(self) -> Path:
+        """Latents of the photos, by everything that affects them."""
+        return self.cache / "latents"
+
+    @property
+    def photo_sizes(self) -> Path:
+        """The upright sizes of the photos."""
+        return self.cache / "sizes"
+
+    @property
+    def text_encodings(self) -> Path:
+        """Encoded captions, by everything that affects them."""
+        return self.cache / "text"
+
+    @property
+    def base_pictures(self) -> Path:
+        """Pictures that base models have painted without a LoRA, for test grids."""
+        return self.cache / "base"
+
+    @property
+    def thumbnails(self) -> Path:
+        """Small pictures of the photos."""
+        return self.cache / "thumbnails"
+
+    @property
     def invented(self) -> Path:
         """What was painted to invent the character."""
         return self.path / "invented"
@@ -183,6 +210,10 @@ class CharacterFolder:
     def runs(self) -> Path:
         """One folder a training run."""
         return self.path / "runs"
+
+    def run_files(self) -> list[Path]:
+        """The ``run.yaml`` of every run, by identifier."""
+        return sorted(self.runs.glob(f"*/{RunFolder.FILE}"))
 
     def run(self, identifier: str) -> RunFolder:
         """The folder of a run; it may not be there."""
@@ -226,6 +257,12 @@ class RunFolder:
     def checkpoint(self, stem: str, step: int) -> Path:
         """The file of the LoRA after `step` steps; `stem` begins the names of all LoRAs of the run."""
         return self.checkpoints / f"{stem}-{step:06d}.safetensors"
+
+    def steps_among(self, stem: str, names: Iterable[str]) -> list[int]:
+        """The saved steps, ascending, by the names of the files in `checkpoints`. A file of another name is none."""
+        numbers = (int(match[1]) for name in names if (match := re.search(r"-([0-9]+)\.safetensors$", name)))
+        there = set(names)
+        return sorted(number for number in set(numbers) if self.checkpoint(stem, number).name in there)
 
     @property
     def states(self) -> Path:

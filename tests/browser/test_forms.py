@@ -138,8 +138,8 @@ def test_all_that_is_missing_is_said_below_its_field(tab: Tab, planted: Planted)
     assert tab.faults() == [
         "Give the character a name.",
         "Choose a trigger word.",
-        "Say what the character is: woman, man, …",
-        "Say whose face it is.",
+        "Choose what the character is: woman, man, …",
+        "Choose whose face it is.",
     ]
     page = tab.page
     page.get_by_role("button", name=re.compile("invent a face")).click()

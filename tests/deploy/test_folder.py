@@ -14,7 +14,7 @@ from lib_lora.lora.file.metadata import LoraFacts, build
 from lib_lora.lora.file.reading import read
 from lib_lora.lora.file.writing import write
 from lib_lora.models.families.registry import family_named
-from lib_lora.runs.origin import origin_of
+from lib_lora.runs.origin import lora_origin
 from lib_lora.training.plan.run_file import Run, RunBase, RunFile, TrainingPhoto
 from lib_lora.training.plan.train_settings import TrainSettings
 
@@ -60,7 +60,7 @@ def notes(path):
 
 
 def test_consent_and_licence_are_in_the_file_and_in_its_notes(run, lora, tmp_path):
-    target = deliver(origin_of(run), lora, tmp_path / "Lora 名前")
+    target = deliver(lora_origin(run), lora, tmp_path / "Lora 名前")
     texts = read(target).metadata
     assert (texts["sameface.consent"], texts["modelspec.license"]) == ("myself", "CreativeML Open RAIL-M")
     assert texts["sshs_model_hash"] == read(lora).metadata["sshs_model_hash"]
@@ -75,13 +75,13 @@ def test_what_the_checkpoint_says_already_stays(run, lora, tmp_path):
     content = read(lora)
     own = {"sameface.consent": "fictional", "modelspec.license": "mine"}
     write(lora, content.tensors, {**content.metadata, **own})
-    texts = read(deliver(origin_of(run), lora, tmp_path / "out")).metadata
+    texts = read(deliver(lora_origin(run), lora, tmp_path / "out")).metadata
     assert {key: texts[key] for key in own} == own
 
 
 def test_a_base_that_names_no_licence_or_is_gone(run, lora, base, tmp_path):
     base.unlink()
-    target = deliver(origin_of(run), lora, tmp_path / "out")
+    target = deliver(lora_origin(run), lora, tmp_path / "out")
     assert "modelspec.license" not in read(target).metadata
     assert notes(target)["notes"].endswith("; licence: that of the base model")
     damaged = tmp_path / "damaged.safetensors"
@@ -92,22 +92,22 @@ def test_a_base_that_names_no_licence_or_is_gone(run, lora, base, tmp_path):
 def test_the_preferred_weight_stays_until_another_is_given(run, lora, tmp_path):
     picture = tmp_path / "picture.png"
     Image.new("RGB", (8, 8), "red").save(picture)
-    target = deliver(origin_of(run), lora, tmp_path / "out", 0.8)
+    target = deliver(lora_origin(run), lora, tmp_path / "out", 0.8)
     assert notes(target)["preferred weight"] == 0.8
-    add_preview(origin_of(run), target, picture)
-    assert deliver(origin_of(run), lora, tmp_path / "out") == target
+    add_preview(lora_origin(run), target, picture)
+    assert deliver(lora_origin(run), lora, tmp_path / "out") == target
     assert notes(target)["preferred weight"] == 0.8
-    deliver(origin_of(run), lora, tmp_path / "out", 0.9)
+    deliver(lora_origin(run), lora, tmp_path / "out", 0.9)
     assert notes(target)["preferred weight"] == 0.9
     target.with_suffix(".json").write_text(json.dumps({**notes(target), "preferred weight": 0.5}), encoding="utf-8")
-    deliver(origin_of(run), lora, tmp_path / "out", 0.7)
+    deliver(lora_origin(run), lora, tmp_path / "out", 0.7)
     assert notes(target)["preferred weight"] == 0.5  # the user's own
 
 
 def test_a_picture_may_come_at_once(run, lora, tmp_path):
     picture = tmp_path / "cell.png"
     Image.new("RGB", (8, 8), "blue").save(picture)
-    target = deliver(origin_of(run), lora, tmp_path / "out", 1.0, picture)
+    target = deliver(lora_origin(run), lora, tmp_path / "out", 1.0, picture)
     with Image.open(target.with_suffix(".png")) as shown:
         assert shown.getpixel((0, 0)) == (0, 0, 255)
 
@@ -117,17 +117,17 @@ def test_a_damaged_checkpoint_is_not_delivered(run, lora, tmp_path):
     content[-3] ^= 1
     lora.write_bytes(content)
     with raises("checkpoint-damaged", has="000840.safetensors"):
-        deliver(origin_of(run), lora, tmp_path / "Lora")
+        deliver(lora_origin(run), lora, tmp_path / "Lora")
     assert not list((tmp_path / "Lora").iterdir())
 
 
 def test_a_preview_that_was_put_there_just_before_a_kill_is_still_ours(run, lora, tmp_path):
     picture = tmp_path / "picture.png"
     Image.new("RGB", (20, 20), "red").save(picture)
-    target = deliver(origin_of(run), lora, tmp_path / "Lora")
+    target = deliver(lora_origin(run), lora, tmp_path / "Lora")
     before = target.with_suffix(".json").read_bytes()
-    add_preview(origin_of(run), target, picture)
+    add_preview(lora_origin(run), target, picture)
     after = target.with_suffix(".json").read_bytes()
     target.with_suffix(".json").write_bytes(before)  # killed before the notes were renewed
-    add_preview(origin_of(run), target, picture)
+    add_preview(lora_origin(run), target, picture)
     assert target.with_suffix(".json").read_bytes() == after

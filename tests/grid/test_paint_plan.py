@@ -27,52 +27,52 @@ class Brush:
 
 
 @pytest.fixture
-def brush():
+def painter():
     return Brush()
 
 
-def paint(plan, folder, brush, kept=lambda cell: None):
+def paint(plan, folder, painter, kept=lambda cell: None):
     said = []
-    paint_missing(plan, folder, lambda: brush, kept, lambda kind, **fields: said.append((kind, fields)))
+    paint_missing(plan, folder, lambda: painter, kept, lambda kind, **fields: said.append((kind, fields)))
     return [(fields["done"], fields["total"]) for _, fields in said]
 
 
-def test_roles_are_painted_in_their_order_under_their_names(tmp_path, brush):
-    assert paint(PLAN, tmp_path, brush) == [(0, 3), (1, 3), (2, 3), (3, 3)]
-    assert [cell.prompt for cell in brush.painted] == ["a castle", "a castle", "a poster"]
+def test_roles_are_painted_in_their_order_under_their_names(tmp_path, painter):
+    assert paint(PLAN, tmp_path, painter) == [(0, 3), (1, 3), (2, 3), (3, 3)]
+    assert [cell.prompt for cell in painter.painted] == ["a castle", "a castle", "a poster"]
     names = sorted(path.name for path in (tmp_path / "cells").iterdir())
     assert names == ["01-poster.png", "01-sketch.png", "02-sketch.png"]
     assert PLAN.files(tmp_path)["sketch"][1] == tmp_path / "cells" / "02-sketch.png"
     assert PLAN.is_done(tmp_path)
 
 
-def test_only_what_is_missing_is_painted(tmp_path, brush):
-    paint(PLAN, tmp_path, brush)
+def test_only_what_is_missing_is_painted(tmp_path, painter):
+    paint(PLAN, tmp_path, painter)
     (tmp_path / "cells" / "02-sketch.png").unlink()
-    brush.painted.clear()
-    assert paint(PLAN, tmp_path, brush) == [(2, 3), (3, 3)]
-    assert [cell.seed for cell in brush.painted] == [2]
+    painter.painted.clear()
+    assert paint(PLAN, tmp_path, painter) == [(2, 3), (3, 3)]
+    assert [cell.seed for cell in painter.painted] == [2]
 
 
-def test_nothing_missing_asks_for_no_painter(tmp_path, brush):
-    paint(PLAN, tmp_path, brush)
+def test_nothing_missing_asks_for_no_painter(tmp_path, painter):
+    paint(PLAN, tmp_path, painter)
     paint_missing(PLAN, tmp_path, lambda: pytest.fail("asked for"), lambda cell: None, lambda kind, **fields: None)
 
 
-def test_kept_pictures_are_copied_and_new_ones_kept(tmp_path, brush):
+def test_kept_pictures_are_copied_and_new_ones_kept(tmp_path, painter):
     def kept(cell):
         return tmp_path / "kept" / f"{cell.seed}.png" if cell.prompt == "a castle" else None
 
     (tmp_path / "kept").mkdir()
-    paint(PLAN, tmp_path / "first", brush, kept)
+    paint(PLAN, tmp_path / "first", painter, kept)
     assert sorted(path.name for path in (tmp_path / "kept").iterdir()) == ["1.png", "2.png"]
     assert [name for name, _ in missing_of(PLAN, tmp_path / "second", kept)] == ["01-poster.png"]
 
 
-def test_a_plan_knows_its_folders_by_what_it_says(tmp_path, brush):
+def test_a_plan_knows_its_folders_by_what_it_says(tmp_path, painter):
     for name in ("2", "10"):
-        paint(PLAN, tmp_path / name, brush)
-    paint(replace(PLAN, by="another"), tmp_path / "3", brush)
+        paint(PLAN, tmp_path / name, painter)
+    paint(replace(PLAN, by="another"), tmp_path / "3", painter)
     (tmp_path / "4").mkdir()
     (tmp_path / "4" / "plan.json").write_text("[1", encoding="utf-8")
     assert [folder.name for folder in planned_folders(tmp_path, PLAN)] == ["10", "2"]
@@ -85,8 +85,8 @@ def test_what_a_cell_begins_from_stands_in_the_plan(tmp_path):
     assert begun.values() != PaintPlan({"pose": [CELL]}).values()
 
 
-def test_a_lora_that_is_gone_is_said_before_anything_is_painted(tmp_path, brush):
+def test_a_lora_that_is_gone_is_said_before_anything_is_painted(tmp_path, painter):
     plan = PaintPlan({"poster": [CELL, replace(CELL, lora=tmp_path / "gone.safetensors")]})
     with raises("file-missing", has="gone.safetensors"):
-        paint(plan, tmp_path, brush)
-    assert brush.painted == []
+        paint(plan, tmp_path, painter)
+    assert painter.painted == []

@@ -16,7 +16,8 @@ from PIL.PngImagePlugin import PngInfo
 
 from lib_lora.character.photo_files import kinds
 from lib_lora.grid import picture_origin
-from lib_lora.grid.picture_origin import OWN_VAE, Origin, is_same_base, origin_of
+from lib_lora.grid.picture_origin import OWN_VAE, is_same_base, read_origin
+from lib_lora.grid.picture_origin import PictureOrigin as Origin
 from lib_lora.pictures import Cell, parameters, save_picture
 
 A1111 = (
@@ -46,14 +47,14 @@ def test_a1111(tmp_path, form):
         exif = Image.Exif()
         exif[ExifTags.IFD.Exif] = {ExifTags.Base.UserComment: b"UNICODE\0" + A1111.encode("utf-16-be")}
         Image.new("RGB", (8, 16)).save(path, exif=exif)
-    assert origin_of(path) == SAID
+    assert read_origin(path) == SAID
 
 
 def test_our_own_pictures(tmp_path):
     cell = Cell("photo of mrxa", "blurry", 7, Path("mara, 2.safetensors"), 0.6, 8, 16)
     save_picture(tmp_path / "a.png", Image.new("RGB", (8, 16)), cell)
     save_picture(tmp_path / "b.png", Image.new("RGB", (8, 16)), cell, parameters(cell, 'sd, "15"'))
-    one, other = origin_of(tmp_path / "a.png"), origin_of(tmp_path / "b.png")
+    one, other = read_origin(tmp_path / "a.png"), read_origin(tmp_path / "b.png")
     assert (one.prompt, one.seed, one.lora, one.weight, one.base) == ("photo of mrxa", 7, "mara, 2", 0.6, "")
     assert other.base == 'sd, "15"'
     assert other.vae == OWN_VAE
@@ -73,7 +74,7 @@ def test_our_own_pictures(tmp_path):
 )
 def test_which_vae(tmp_path, more, vae):
     text = f"a\nSteps: 20, Model: m{more}"
-    assert origin_of(_png(tmp_path / "a.png", parameters=text)).vae == vae
+    assert read_origin(_png(tmp_path / "a.png", parameters=text)).vae == vae
 
 
 def test_comfyui_in_png_and_webp(tmp_path):
@@ -83,12 +84,12 @@ def test_comfyui_in_png_and_webp(tmp_path):
         "10": {"class_type": "LoraLoader", "inputs": {"lora_name": "x/mara.safetensors", "strength_model": 0.7}},
     }
     wanted = Origin("painted", "ComfyUI", base="v1-5.ema", seed=5, lora="mara", weight=0.7, size=(8, 16))
-    assert origin_of(_png(tmp_path / "a.png", prompt=json.dumps(graph))) == wanted
+    assert read_origin(_png(tmp_path / "a.png", prompt=json.dumps(graph))) == wanted
     exif = Image.Exif()
     exif[0x0110] = "prompt:" + json.dumps(graph)
     exif[0x010F] = "workflow:{}"
     Image.new("RGB", (8, 16)).save(tmp_path / "a.webp", exif=exif)
-    assert origin_of(tmp_path / "a.webp") == wanted
+    assert read_origin(tmp_path / "a.webp") == wanted
 
 
 @pytest.mark.parametrize(
@@ -102,14 +103,14 @@ def test_comfyui_in_png_and_webp(tmp_path):
     ],
 )
 def test_others_are_known_as_painted(tmp_path, texts, tool):
-    assert origin_of(_png(tmp_path / "a.png", **texts)) == Origin("painted", tool, size=(8, 16))
+    assert read_origin(_png(tmp_path / "a.png", **texts)) == Origin("painted", tool, size=(8, 16))
 
 
 def test_a_camera(tmp_path):
     exif = Image.Exif()
     exif[0x010F], exif[0x0110] = "Canon", "EOS R6"
     Image.new("RGB", (8, 16)).save(tmp_path / "a.jpg", exif=exif)
-    assert origin_of(tmp_path / "a.jpg") == Origin("photo", size=(8, 16))
+    assert read_origin(tmp_path / "a.jpg") == Origin("photo", size=(8, 16))
 
 
 @pytest.mark.parametrize(
@@ -127,14 +128,14 @@ def test_a_camera(tmp_path):
     ],
 )
 def test_what_says_nothing_is_not_taken_for_painted(tmp_path, texts):
-    assert origin_of(_png(tmp_path / "a.png", **texts)) == Origin(size=(8, 16))
+    assert read_origin(_png(tmp_path / "a.png", **texts)) == Origin(size=(8, 16))
 
 
 def test_odd_graphs_and_values_are_let_be(tmp_path):
     odd = {"3": {"class_type": "KSampler", "inputs": []}, "4": 7, "5": {"class_type": 1, "inputs": {"seed": True}}}
-    assert origin_of(_png(tmp_path / "a.png", prompt=json.dumps(odd))) == Origin("painted", "ComfyUI", size=(8, 16))
+    assert read_origin(_png(tmp_path / "a.png", prompt=json.dumps(odd))) == Origin("painted", "ComfyUI", size=(8, 16))
     text = "a <lora:x:nan?> <lora:y>\nSteps: 1, Seed: -1, Model hash: xyz"
-    found = origin_of(_png(tmp_path / "b.png", parameters=text))
+    found = read_origin(_png(tmp_path / "b.png", parameters=text))
     assert (found.kind, found.seed, found.base_hash, found.lora) == ("painted", None, "", "")
 
 
@@ -147,7 +148,7 @@ def _of_text(text: str, size: tuple[int, int]) -> Origin | None:
 
 def _soon(path: Path) -> Origin:
     start = time.process_time()
-    found = origin_of(path)
+    found = read_origin(path)
     assert time.process_time() - start < 1
     return found
 
@@ -197,13 +198,13 @@ def test_a_long_text_is_read_in_time(tmp_path, place, start, part, end):
     ids=range(8),
 )
 def test_numbers_that_cannot_be_are_not_taken(tmp_path, text, seed, lora, weight):
-    found = origin_of(_png(tmp_path / "a.png", **{"prompt" if text[0] == "{" else "parameters": text}))
+    found = read_origin(_png(tmp_path / "a.png", **{"prompt" if text[0] == "{" else "parameters": text}))
     assert (found.kind, found.seed, found.lora, found.weight) == ("painted", seed, lora, weight)
 
 
 def test_a_name_can_be_printed_and_is_no_longer_than_a_files(tmp_path):
     text = 'a\nSteps: 1, Model: "a\\ud800\\u001b[2J", VAE: ' + "a" * 300
-    found = origin_of(_png(tmp_path / "a.png", parameters=text))
+    found = read_origin(_png(tmp_path / "a.png", parameters=text))
     assert (found.base, found.vae) == ("a  [2J", "")
 
 
@@ -213,11 +214,11 @@ def test_a_damaged_chunk_or_exif_costs_nothing_else(tmp_path):
     broken = (5).to_bytes(4, "big") + chunk + zlib.crc32(chunk).to_bytes(4, "big")
     head, end = path.read_bytes()[:-12], path.read_bytes()[-12:]
     path.write_bytes(head + broken + end)
-    assert origin_of(path) == SAID
+    assert read_origin(path) == SAID
     about = PngInfo()
     about.add_itxt("parameters", A1111)
     Image.new("RGB", (8, 16)).save(path, pnginfo=about, exif=b"MM\0*\0\0\0\x08\0\xff")
-    assert origin_of(path) == SAID
+    assert read_origin(path) == SAID
 
 
 @given(st.text(max_size=60) | st.text(alphabet='Steps: 1,"\\<lora>{}[]', max_size=60), st.booleans())
@@ -235,7 +236,7 @@ def test_no_pixels_are_decoded(tmp_path, monkeypatch, form):
         raise AssertionError
 
     monkeypatch.setattr(ImageFile.ImageFile, "load", decoded)
-    assert origin_of(path) == Origin(size=(8, 16))
+    assert read_origin(path) == Origin(size=(8, 16))
 
 
 @pytest.mark.parametrize("form", ["bmp", "gif", "tiff", *(["avif"] if "AVIF" in kinds() else [])])
@@ -243,14 +244,14 @@ def test_every_kind_of_photo_has_a_size_and_may_have_a_camera(tmp_path, form):
     exif = Image.Exif()
     exif[0x010F], exif[0x0110] = "Canon", "EOS R6"
     Image.new("RGB", (8, 16)).save(tmp_path / f"a.{form}", exif=exif)
-    found = origin_of(tmp_path / f"a.{form}")
+    found = read_origin(tmp_path / f"a.{form}")
     assert found == Origin("photo" if form in ("tiff", "avif") else "", size=(8, 16))
 
 
 def test_no_picture_says_nothing(tmp_path):
     (tmp_path / "a.png").write_bytes(b"no picture")
     for name in ("a.png", "gone.png", "."):
-        assert origin_of(tmp_path / name) == Origin()
+        assert read_origin(tmp_path / name) == Origin()
 
 
 def test_what_is_not_said_is_no_difference():

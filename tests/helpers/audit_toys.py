@@ -18,12 +18,12 @@ def face(**changes):
     return replace(GOOD_FACE, **changes)
 
 
-def photo(file="a.jpg", *, standing=None, faces=None, of_face=None, **facts):
+def photo(file="a.jpg", *, comparison=None, faces=None, of_face=None, **facts):
     """A photo against which nothing speaks, but for what is given; `of_face`: changes of its one face."""
     faces = [face(**(of_face or {}))] if faces is None else faces
     facts |= {key: whole(facts[key]) for key in ("backdrop", "clothes") if key in facts}
     digest = hashlib.sha256(file.encode("utf-8", "surrogatepass")).hexdigest()
-    return AuditedPhoto(file, digest, replace(GOOD, faces=faces, **facts), standing or PhotoComparison())
+    return AuditedPhoto(file, digest, replace(GOOD, faces=faces, **facts), comparison or PhotoComparison())
 
 
 def whole(shares):
@@ -112,7 +112,7 @@ def sets(facts=FACTS, most=12):
     """Photos of one character, each with another name."""
     return st.lists(st.tuples(facts, STANDINGS), max_size=most).map(
         lambda found: [
-            AuditedPhoto(f"{number:02}.jpg", f"{number:064x}", facts, standing)
-            for number, (facts, standing) in enumerate(found)
+            AuditedPhoto(f"{number:02}.jpg", f"{number:064x}", facts, comparison)
+            for number, (facts, comparison) in enumerate(found)
         ]
     )

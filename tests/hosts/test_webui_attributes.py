@@ -33,8 +33,8 @@ from lib_lora.hosts.webui_attributes import (
     START,
     VAE,
     Feature,
+    full_name,
     lacking,
-    shown,
 )
 from lib_lora.pictures import Cell
 from lib_lora.ui.page import attach as attaching
@@ -159,14 +159,14 @@ def test_each_may_be_missing(webui: SimpleNamespace, name: str, monkeypatch: pyt
         assert (title, element) == ("Train LoRA", "sameface")
         if START in here:
             said = texts(tab)["sameface_broken"]
-            assert shown(name) in said
+            assert full_name(name) in said
             assert "What to do:" in said
             return
         assert "sameface_mount" in texts(tab), texts(tab)
         assert all(one == name or one.startswith(f"{name}.") for names in here.values() for one in names)
         rows = {one["name"]: one for one in checks(host, webui.data / "sameface")}
         for feature in here:
-            assert shown(here[feature][0]) in rows[feature.name]["text"]
+            assert full_name(here[feature][0]) in rows[feature.name]["text"]
             assert feature.lost in rows[feature.name]["text"]
             assert rows[feature.name]["mend"] == feature.mend
             where(feature, host, webui)

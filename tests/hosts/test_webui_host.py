@@ -1,4 +1,4 @@
-"""A1111 as host, against the stand-in: what it knows, the GPU handed over, test pictures, the worker's ground."""
+"""A1111 as host, against the stand-in: what it knows, the GPU handed over, test pictures, what a worker needs."""
 
 from __future__ import annotations
 

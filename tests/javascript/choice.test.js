@@ -2,13 +2,24 @@ import assert from 'node:assert/strict';
 import { beforeEach, test } from 'node:test';
 
 import { app } from '../../javascript/tab/base/app.js';
-import { chosenCharacter, failedJob, goTo, openJob, recall, usedLast } from '../../javascript/tab/base/choice.js';
-import { beginsWhen, jobsAhead, lastJob } from '../../javascript/tab/jobs/jobs.js';
+import {
+  chosenCharacter,
+  failedJob,
+  goTo,
+  openJob,
+  openJobAt,
+  recall,
+  usedLast,
+} from '../../javascript/tab/base/choice.js';
+import { beginsWhen, jobsAhead, lastJob, lastJobAt } from '../../javascript/tab/jobs/jobs.js';
 
 const job = (id, state, more = {}) => ({
   id,
   state,
+  open: state !== 'finished' && state !== 'failed',
+  order: state === 'running' ? 0 : 2,
   kind: 'train',
+  step: 'train',
   lane: 'heavy',
   slug: 'mara',
   text: `Job ${id}`,
@@ -41,7 +52,7 @@ test('the open job of a kind: a running one before one that waits', () => {
     job(4, 'running', { slug: 'nova' }),
   ];
   assert.equal(openJob('train').id, 2);
-  assert.equal(openJob(['test', 'train'], 'nova').id, 4);
+  assert.equal(openJobAt('train', 'nova').id, 4);
   assert.equal(openJob('test'), null);
 });
 
@@ -50,7 +61,9 @@ test('a job that failed counts as long as it is the newest of its kind', () => {
   assert.equal(failedJob('train').id, 5);
   app.state.queue.jobs = [job(6, 'finished'), job(5, 'failed')];
   assert.equal(failedJob('train'), null);
-  assert.equal(lastJob('train', 'test').id, 6);
+  assert.equal(lastJob('train').id, 6);
+  assert.equal(lastJobAt('train').id, 6);
+  assert.equal(lastJobAt('test'), null);
 });
 
 test('what must end before a job begins', () => {

@@ -99,14 +99,14 @@ BASE = [sight(0.6 if n % 2 else 0.0, n) for n in range(8)]
 
 def test_a_set_that_does_what_the_base_model_does_follows_its_prompts():
     found = followed(PictureSet(BASE, ASKED, base=BASE))
-    assert (found.told, found.given, found.told_base, found.given_base) == (12, 12, 12, 12)
+    assert (found.judgeable, found.given, found.judgeable_base, found.given_base) == (12, 12, 12, 12)
     assert (found.turning, found.scene, found.followed) == pytest.approx((1, 1, 1))
 
 
 def test_one_pose_before_one_wall_follows_no_prompt():
     one = [sight(0.02 * (n % 3 - 1), 100, "serious") for n in range(8)]
     found = followed(PictureSet(one, ASKED, base=BASE))
-    assert (found.told, found.given) == (12, 0)
+    assert (found.judgeable, found.given) == (12, 0)
     assert found.turning < 0.05
     assert found.scene == pytest.approx(0, abs=1e-6)
     assert found.followed < 0.05

@@ -305,6 +305,6 @@ def test_a_name_cannot_pretend_to_be_a_photos_mark() -> None:
 
 
 def test_what_was_asked_and_not_given_is_listed() -> None:
-    assert "Asked and not given" not in Page(render(full(), picture)).text
+    assert "Not as prompted" not in Page(render(full(), picture)).text
     report = replace(full(), missed=[Missed("serious", 2, 2, 0, text="Asked to be serious twice: smiles twice.")])
-    assert "Asked and not given Asked to be serious twice: smiles twice." in Page(render(report, picture)).text
+    assert "Not as prompted Asked to be serious twice: smiles twice." in Page(render(report, picture)).text

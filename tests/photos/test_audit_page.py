@@ -73,9 +73,9 @@ HOSTILE = [
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_name_is_only_text(name):
-    for standing in (PhotoComparison(), PhotoComparison(copy_of=name)):
-        html, found = read([photo(name, standing=standing)], name=name, thumbnails={name: JPEG})
-        _, plain = read([photo("a.jpg", standing=standing)], name="b", thumbnails={"a.jpg": JPEG})
+    for comparison in (PhotoComparison(), PhotoComparison(copy_of=name)):
+        html, found = read([photo(name, comparison=comparison)], name=name, thumbnails={name: JPEG})
+        _, plain = read([photo("a.jpg", comparison=comparison)], name="b", thumbnails={"a.jpg": JPEG})
         assert [tag for tag, _ in found.tags] == [tag for tag, _ in plain.tags]
         assert name in found.cards[0][1]
         assert found.all("img")[0]["alt"].startswith(f"{name}: ")
@@ -87,7 +87,7 @@ def test_a_hostile_name_is_only_text(name):
 def test_marks_that_turn_or_hide_text_are_not_on_the_page(mark):
     name = f"a{mark}gpj.exe"
     html, found = read(
-        [photo(name, standing=PhotoComparison(copy_of=name))], name=f"Ma{mark}ra", thumbnails={name: JPEG}
+        [photo(name, comparison=PhotoComparison(copy_of=name))], name=f"Ma{mark}ra", thumbnails={name: JPEG}
     )
     shown = "".join(found.text) + str(found.tags)
     assert "a gpj.exe" in shown
@@ -127,8 +127,8 @@ def test_photos_that_need_a_decision_come_first():
         photo("good.jpg"),
         photo("gone.jpg"),
         photo("soft.jpg", of_face={"blur": 40.0}),
-        photo("copy.jpg", standing=PhotoComparison(copy_of="x.jpg")),
-        photo("kept.jpg", standing=PhotoComparison(copy_of="x.jpg")),
+        photo("copy.jpg", comparison=PhotoComparison(copy_of="x.jpg")),
+        photo("kept.jpg", comparison=PhotoComparison(copy_of="x.jpg")),
     ]
     _, found = read(photos, {photos[1].sha256: "drop", photos[4].sha256: "keep"})
     assert [(tone, texts[1], texts[2]) for tone, texts in found.cards] == [
@@ -150,7 +150,7 @@ def test_a_card_does_not_begin_its_sentences_with_the_name_again():
     [
         (varied(20), "good"),
         (varied(12), "warn"),
-        ([*varied(20), photo("copy.jpg", standing=PhotoComparison(copy_of="x.jpg"))], "warn"),
+        ([*varied(20), photo("copy.jpg", comparison=PhotoComparison(copy_of="x.jpg"))], "warn"),
         (varied(5), "bad"),
         ([], "bad"),
     ],
@@ -165,7 +165,7 @@ def test_the_head_has_the_tone_of_the_whole(photos, tone):
 
 
 def test_the_lead_says_what_is_to_be_done():
-    photos = [*varied(15), photo("copy.jpg", standing=PhotoComparison(copy_of="x.jpg"))]
+    photos = [*varied(15), photo("copy.jpg", comparison=PhotoComparison(copy_of="x.jpg"))]
     _, found = read(photos, {photos[0].sha256: "drop"})
     text = "".join(found.text)
     assert "Mara: 14 of 16 photos good" in text
@@ -192,5 +192,5 @@ def test_any_set_with_any_names_makes_a_whole_page(photos, name, files):
 
 def photo_named(file, one):
     return AuditedPhoto(
-        file, one.sha256, one.facts if one.facts.width else PhotoFacts(0, 0, f"{file} is damaged."), one.standing
+        file, one.sha256, one.facts if one.facts.width else PhotoFacts(0, 0, f"{file} is damaged."), one.comparison
     )

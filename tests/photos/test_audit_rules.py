@@ -13,7 +13,7 @@ from lib_lora.photos.audit.audit import audit
 from lib_lora.photos.audit.finding_words import sentence
 from lib_lora.workflows.photos import audit_cache
 
-COPY, SOFT = {"standing": PhotoComparison(copy_of="x.jpg")}, {"of_face": {"blur": 40.0}}
+COPY, SOFT = {"comparison": PhotoComparison(copy_of="x.jpg")}, {"of_face": {"blur": 40.0}}
 DECISIONS = (None, "keep", "drop")
 
 
@@ -158,7 +158,7 @@ def test_the_map_is_a_table():
 
 
 def test_values_are_for_programs():
-    found = audited(photo("a.jpg", **COPY), photo("b.jpg", standing=PhotoComparison(0.5, 0.6)), b="drop")
+    found = audited(photo("a.jpg", **COPY), photo("b.jpg", comparison=PhotoComparison(0.5, 0.6)), b="drop")
     values = json.loads(json.dumps(audit_words.values(found), allow_nan=False))
     first, second = values["photos"]
     assert (first["file"], first["proposed"], first["decision"]) == ("a.jpg", "drop", None)
@@ -212,3 +212,11 @@ def test_one_fault_of_many_photos_is_one_line():
     assert audit_words.text(audited(*soft[:3])).count("the face is blurred") == 3
     assert "the face is blurred" not in many
     assert "9 photos: blurred (0.jpg, 1.jpg, 2.jpg and others; the contact sheet says more)." in many
+
+
+@pytest.mark.parametrize(("decision", "now"), [(None, "undecided"), ("keep", "keep"), ("drop", "drop")])
+def test_the_tone_that_each_decision_would_give_is_known(decision, now):
+    (item,) = audited(photo("a.jpg", **COPY), a=decision).photos
+    tones = audit_words.tones(item)
+    assert tones == {"keep": "good", "drop": "none", "undecided": "bad"}
+    assert tones[now] == audit_words.tone(item)

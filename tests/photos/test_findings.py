@@ -198,13 +198,13 @@ def test_a_photo_without_a_face_is_proposed_to_go():
 
 def test_of_a_photo_that_cannot_be_read_only_that_is_said():
     said = "a.jpg is damaged (bad header); replace or remove it."
-    standing = PhotoComparison(copy_of="b.jpg", unlike=True, likeness=0.0, usual=0.5)
-    (finding,) = found(AuditedPhoto("a.jpg", "0" * 64, PhotoFacts(0, 0, said), standing), usual=None)
+    comparison = PhotoComparison(copy_of="b.jpg", unlike=True, likeness=0.0, usual=0.5)
+    (finding,) = found(AuditedPhoto("a.jpg", "0" * 64, PhotoFacts(0, 0, said), comparison), usual=None)
     assert (finding.code, sentence(finding), finding.advice) == ("photo-unreadable", said, "drop")
 
 
 @pytest.mark.parametrize(
-    ("standing", "code", "words"),
+    ("comparison", "code", "words"),
     [
         (PhotoComparison(copy_of="b.jpg"), "same-picture", "a.jpg is the same picture as b.jpg"),
         (PhotoComparison(burst_of="b.jpg"), "same-moment", "a.jpg shows the same moment as b.jpg"),
@@ -212,29 +212,29 @@ def test_of_a_photo_that_cannot_be_read_only_that_is_said():
         (PhotoComparison(0.123, 0.567, True), "another-person", "(likeness 0.12, usual is 0.57)"),
     ],
 )
-def test_how_a_photo_stands_to_the_others_is_told(standing, code, words):
-    (finding,) = found(photo(standing=standing))
+def test_how_a_photo_stands_to_the_others_is_told(comparison, code, words):
+    (finding,) = found(photo(comparison=comparison))
     assert (finding.code, finding.advice) == (code, "drop")
     assert words in sentence(finding)
 
 
 @pytest.mark.parametrize(
-    "standing", [PhotoComparison(0.1, 0.6), PhotoComparison(None, 0.6, True), PhotoComparison(0.1, None, True)]
+    "comparison", [PhotoComparison(0.1, 0.6), PhotoComparison(None, 0.6, True), PhotoComparison(0.1, None, True)]
 )
-def test_nobody_is_a_stranger_without_being_said_and_measured(standing):
-    assert found(photo(standing=standing)) == []
+def test_nobody_is_a_stranger_without_being_said_and_measured(comparison):
+    assert found(photo(comparison=comparison)) == []
 
 
 @pytest.mark.parametrize("hidden", [{"light": 20}, {"blur": 5}, {"px": 20}, {"shown": 0.4}, {"score": 0.2}])
 def test_a_face_that_can_hardly_be_seen_is_no_stranger(hidden):
-    standing = PhotoComparison(0.1, 0.6, True)
-    assert "another-person" not in codes(photo(of_face=hidden, standing=standing))
-    assert "another-person" in codes(photo(width=300, height=300, standing=standing))
+    comparison = PhotoComparison(0.1, 0.6, True)
+    assert "another-person" not in codes(photo(of_face=hidden, comparison=comparison))
+    assert "another-person" in codes(photo(width=300, height=300, comparison=comparison))
 
 
 @given(FACTS, STANDINGS, st.sampled_from([512, 768, 1024]), st.none() | st.floats(0, 20_000))
-def test_whatever_was_measured_makes_whole_sentences(facts, standing, resolution, usual):
-    told = findings.of_photo(AuditedPhoto("a.jpg", "0" * 64, facts, standing), resolution, usual)
+def test_whatever_was_measured_makes_whole_sentences(facts, comparison, resolution, usual):
+    told = findings.of_photo(AuditedPhoto("a.jpg", "0" * 64, facts, comparison), resolution, usual)
     for finding in told:
         assert sentence(finding).startswith("a.jpg")
         assert beside_photo(finding).startswith("a.jpg") == (finding.code == "photo-unreadable")
@@ -248,15 +248,15 @@ def test_whatever_was_measured_makes_whole_sentences(facts, standing, resolution
 
 
 def test_likenesses_stand_beside_their_limits():
-    (copy,) = found(photo(standing=PhotoComparison(copy_of="b.jpg", alike=0.984)))
+    (copy,) = found(photo(comparison=PhotoComparison(copy_of="b.jpg", alike=0.984)))
     assert "which is better (likeness of the faces 0.984, limit 0.97)." in sentence(copy)
     assert (copy.value, copy.limit) == (0.984, 0.97)
-    (grey,) = found(photo(standing=PhotoComparison(copy_of="b.jpg", alike=0.942)))
+    (grey,) = found(photo(comparison=PhotoComparison(copy_of="b.jpg", alike=0.942)))
     assert (grey.value, grey.limit) == (0.942, 0.9)
-    (burst,) = found(photo(standing=PhotoComparison(burst_of="b.jpg", alike=0.961)))
+    (burst,) = found(photo(comparison=PhotoComparison(burst_of="b.jpg", alike=0.961)))
     assert "(likeness of the faces 0.961, limit 0.95); one is enough." in sentence(burst)
-    (stranger,) = found(photo(standing=PhotoComparison(0.12, 0.57, True, reach=0.4)))
+    (stranger,) = found(photo(comparison=PhotoComparison(0.12, 0.57, True, reach=0.4)))
     assert "(likeness 0.12, usual is 0.57, and strangers can have 0.40): another person" in sentence(stranger)
     assert (stranger.value, stranger.limit) == (0.12, 0.4)
-    (twin,) = found(photo(standing=PhotoComparison(same_as="b.jpg")))
+    (twin,) = found(photo(comparison=PhotoComparison(same_as="b.jpg")))
     assert (twin.code, twin.advice) == ("same-bytes", "look")

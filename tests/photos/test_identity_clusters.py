@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from lib_lora.photos.audit import coverage
 from lib_lora.photos.audit.finding_words import sentence
-from lib_lora.photos.audit.identity_clusters import groups, people
+from lib_lora.photos.audit.identity_clusters import groups, large_groups
 
 
 def faces(*counts, alike=0.75, apart=0.3, seed=0):
@@ -24,13 +24,13 @@ def faces(*counts, alike=0.75, apart=0.3, seed=0):
 
 @pytest.mark.parametrize("counts", [(24,), (12, 12), (10, 8, 6), (5, 5, 5, 5, 4), (20, 3)])
 def test_each_person_is_a_group(counts):
-    found = people(groups(faces(*counts)))
+    found = large_groups(groups(faces(*counts)))
     assert [len(group) for group in found] == list(counts)
     assert sorted(chain(*found)) == list(range(sum(counts)))
 
 
 def test_fewer_than_three_photos_are_no_person_of_the_set():
-    assert [len(group) for group in people(groups(faces(20, 2)))] == [20]
+    assert [len(group) for group in large_groups(groups(faces(20, 2)))] == [20]
 
 
 def test_photos_without_a_face_are_in_no_group():

@@ -17,32 +17,32 @@ STEP = {
 
 
 def folded(*events):
-    standing = JobProgress()
+    progress = JobProgress()
     for event in events:
-        standing = fold(standing, event)
-    return standing
+        progress = fold(progress, event)
+    return progress
 
 
 def test_a_training():
-    standing = folded(
+    progress = folded(
         {"kind": "state", "state": "waiting for the GPU"},
         {"kind": "state", "state": "starting"},
         {"kind": "state", "state": "preparing", "device": "cuda"},
         {"kind": "state", "state": "training", "step": 0, "total": 2000},
         STEP,
     )
-    assert (standing.phase, standing.done, standing.total) == ("training", 840, 2000)
-    assert (standing.loss, standing.rate, standing.seconds_left, standing.memory) == (0.125, 0.5, 580.0, 5 << 30)
-    assert standing.text == "Step 840 of 2,000"
-    stopped = fold(standing, {"kind": "state", "state": "stopped", "step": 841, "total": 2000})
+    assert (progress.phase, progress.done, progress.total) == ("training", 840, 2000)
+    assert (progress.loss, progress.rate, progress.seconds_left, progress.memory) == (0.125, 0.5, 580.0, 5 << 30)
+    assert progress.text == "Step 840 of 2,000"
+    stopped = fold(progress, {"kind": "state", "state": "stopped", "step": 841, "total": 2000})
     assert (stopped.phase, stopped.done, stopped.seconds_left) == ("stopped", 841, None)
     assert stopped.text == "Stopped; everything is saved"
 
 
 def test_it_shows_that_the_gpu_is_waited_for():
-    standing = folded({"kind": "state", "state": "waiting for the GPU"})
-    assert standing.phase == "waiting for the GPU"
-    assert "has painted its picture" in standing.text
+    progress = folded({"kind": "state", "state": "waiting for the GPU"})
+    assert progress.phase == "waiting for the GPU"
+    assert "has painted its picture" in progress.text
 
 
 def test_a_new_attempt_begins_afresh():
@@ -56,35 +56,35 @@ def test_a_new_attempt_begins_afresh():
 
 def test_painting_gets_its_pace_from_when_things_were_said():
     first = {"kind": "painting", "done": 10, "total": 40, "t": 100.0}
-    standing = folded(STEP, first)
-    assert (standing.phase, standing.rate, standing.seconds_left) == ("painting", None, None)
-    standing = fold(standing, {**first, "done": 14, "t": 108.0})
-    assert (standing.rate, standing.seconds_left) == (2.0, 52.0)
-    assert standing.text == "Painted 14 of 40 pictures"
-    another = fold(standing, {**first, "done": 0, "t": 200.0})  # of the next grid
+    progress = folded(STEP, first)
+    assert (progress.phase, progress.rate, progress.seconds_left) == ("painting", None, None)
+    progress = fold(progress, {**first, "done": 14, "t": 108.0})
+    assert (progress.rate, progress.seconds_left) == (2.0, 52.0)
+    assert progress.text == "Painted 14 of 40 pictures"
+    another = fold(progress, {**first, "done": 0, "t": 200.0})  # of the next grid
     assert (another.rate, another.seconds_left) == (None, None)
     assert fold(another, {**first, "done": 1, "t": 203.0}).rate == 3.0
 
 
 def test_other_progress_brings_its_own_words():
-    standing = folded({"kind": "progress", "done": 3, "total": 24, "text": "Looked at {done} of {total}"})
-    assert (standing.phase, standing.done, standing.text) == ("working", 3, "Looked at 3 of 24")
+    progress = folded({"kind": "progress", "done": 3, "total": 24, "text": "Looked at {done} of {total}"})
+    assert (progress.phase, progress.done, progress.text) == ("working", 3, "Looked at 3 of 24")
     assert folded({"kind": "progress", "done": 3, "total": 24}).text == "3 of 24"
 
 
 def test_warnings_are_kept_once_and_not_without_end():
     texts = [f"w{number}" for number in range(30)]
-    standing = folded(*({"kind": "warning", "text": text} for text in [*texts, "w29", "w28"]))
-    assert standing.warnings == [*texts[10:28], "w29", "w28"]
+    progress = folded(*({"kind": "warning", "text": text} for text in [*texts, "w29", "w28"]))
+    assert progress.warnings == [*texts[10:28], "w29", "w28"]
     before = JobProgress(warnings=["a"])
     fold(before, {"kind": "warning", "text": "b"})
     assert before.warnings == ["a"]  # pure
 
 
 def test_an_unknown_event_changes_nothing():
-    standing = folded(STEP)
+    progress = folded(STEP)
     for event in ({"kind": "dance"}, {"kind": "grid", "folder": "x"}, {"kind": "warning"}, {}):
-        assert fold(standing, event) == standing
+        assert fold(progress, event) == progress
 
 
 plain = st.recursive(
@@ -107,11 +107,11 @@ events = st.fixed_dictionaries(
 
 @given(st.lists(events, max_size=6))
 def test_no_event_makes_it_fail(them):
-    standing = folded(*them)
-    json.dumps(vars(standing), allow_nan=False)
-    assert standing.done >= 0
-    assert standing.total >= 0
-    assert isinstance(standing.text, str)
+    progress = folded(*them)
+    json.dumps(vars(progress), allow_nan=False)
+    assert progress.done >= 0
+    assert progress.total >= 0
+    assert isinstance(progress.text, str)
 
 
 def test_events_are_read_from_a_place_on(tmp_path):

@@ -9,7 +9,7 @@ import time
 import pytest
 from faults import raises
 from PIL import Image
-from test_supervisor import PATIENCE, FakeGround, House, alive, eventually
+from test_supervisor import PATIENCE, FakeHost, Harness, alive, eventually
 
 from lib_lora.errors import UserError
 from lib_lora.queue import worker_pipe
@@ -21,26 +21,26 @@ HASTY = Timeouts(stop=0.3, pause=0.3, close=0.3, leave=0.3, poll=0.05, again=0.0
 
 
 @pytest.fixture
-def ground(tmp_path):
-    return FakeGround(tmp_path)
+def host(tmp_path):
+    return FakeHost(tmp_path)
 
 
 @pytest.fixture
-def opened(tmp_path, ground):
-    """A house whose supervisor is at work: opened(patience)."""
+def opened(tmp_path, host):
+    """A harness whose supervisor is at work: opened(patience)."""
     made = []
 
-    def open_house(patience=PATIENCE):
-        made.append(House(tmp_path / "Daten ü 名前", ground, patience))
+    def open_harness(patience=PATIENCE):
+        made.append(Harness(tmp_path / "Daten ü 名前", host, patience))
         made[-1].supervisor.start()
         eventually(lambda: made[-1].supervisor.active)
         return made[-1]
 
-    yield open_house
-    ground.free.set()
-    ground.brush.set()
-    for house in made:
-        house.supervisor.close()
+    yield open_harness
+    host.free.set()
+    host.picture_done.set()
+    for harness in made:
+        harness.supervisor.close()
     assert not [thread for thread in threading.enumerate() if thread.name == "sameface-gpu"]
 
 
@@ -48,13 +48,13 @@ def opened(tmp_path, ground):
 
 
 def test_a_file_name_that_is_no_text_does_not_keep_its_job_from_ending(opened):
-    house = opened()
-    number, following = house.add("names-a-latin-1-file"), house.add("finishes")
-    job = house.ended(number)
+    harness = opened()
+    number, following = harness.add("names-a-latin-1-file"), harness.add("finishes")
+    job = harness.ended(number)
     assert (job.state, job.error) == ("failed", "Cannot read M?ller.jpg")
     assert job.result == {"files": [{"M?ller.jpg": 1}]}
     assert job.run == "0?3"
-    assert house.ended(following).state == "finished"
+    assert harness.ended(following).state == "finished"
 
 
 def test_what_a_worker_has_said_is_cleaned_to_the_last_corner(tmp_path):
@@ -73,7 +73,7 @@ def test_what_a_worker_has_said_is_cleaned_to_the_last_corner(tmp_path):
 
 
 def test_an_end_that_cannot_be_written_is_one_all_the_same(opened, monkeypatch):
-    house, end = opened(), Queue.end
+    harness, end = opened(), Queue.end
 
     def picky(queue, number, state, error="", result=None):
         if state == "finished":
@@ -81,7 +81,7 @@ def test_an_end_that_cannot_be_written_is_one_all_the_same(opened, monkeypatch):
         end(queue, number, state, error, result)
 
     monkeypatch.setattr(Queue, "end", picky)
-    job = house.ended(house.add("finishes"))
+    job = harness.ended(harness.add("finishes"))
     assert job.state == "failed"
     assert "could not be written down" in job.error
 
@@ -89,8 +89,8 @@ def test_an_end_that_cannot_be_written_is_one_all_the_same(opened, monkeypatch):
 # -- a list of jobs that cannot be written
 
 
-def test_the_gpu_is_given_back_although_the_end_cannot_be_written(opened, ground, monkeypatch):
-    house, end, full = opened(), Queue.end, threading.Event()
+def test_the_gpu_is_given_back_although_the_end_cannot_be_written(opened, host, monkeypatch):
+    harness, end, full = opened(), Queue.end, threading.Event()
     full.set()
 
     def picky(*arguments):
@@ -99,13 +99,13 @@ def test_the_gpu_is_given_back_although_the_end_cannot_be_written(opened, ground
         end(*arguments)
 
     monkeypatch.setattr(Queue, "end", picky)
-    number = house.add("finishes")
-    eventually(lambda: [said for said, *_ in ground.said] == ["in", "out"])
-    assert house.queue.get(number).state == "running"
-    assert "disk is full" in house.supervisor.reason
+    number = harness.add("finishes")
+    eventually(lambda: [said for said, *_ in host.said] == ["in", "out"])
+    assert harness.queue.get(number).state == "running"
+    assert "disk is full" in harness.supervisor.reason
     full.clear()
-    assert house.ended(number).state == "finished"
-    assert len([event for event in house.events(number) if event["kind"] == "run"]) == 1
+    assert harness.ended(number).state == "finished"
+    assert len([event for event in harness.events(number) if event["kind"] == "run"]) == 1
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="has no limit on the size of files, which here is a full disk")
@@ -113,14 +113,14 @@ def test_the_gpu_is_given_back_although_the_end_cannot_be_written(opened, ground
 def test_on_a_full_disk_the_queue_can_still_be_read(opened, kept):
     import resource
 
-    house = opened()
-    number = house.add("waits")
-    house.at_work(number)
+    harness = opened()
+    number = harness.add("waits")
+    harness.at_work(number)
     if not kept:  # so it would be
-        house.supervisor._closing.set()
-        (house.root / "go").touch()
-        eventually(lambda: not house.supervisor.active)
-    other = Queue(house.root)
+        harness.supervisor._closing.set()
+        (harness.root / "go").touch()
+        eventually(lambda: not harness.supervisor.active)
+    other = Queue(harness.root)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
     try:
@@ -134,47 +134,47 @@ def test_on_a_full_disk_the_queue_can_still_be_read(opened, kept):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     if kept:
-        (house.root / "go").touch()
-        assert house.ended(number).state == "finished"
+        (harness.root / "go").touch()
+        assert harness.ended(number).state == "finished"
 
 
 # -- workers that do not end
 
 
 @pytest.mark.parametrize(("does", "wish", "state"), [("stays", "", "finished"), ("stays-stopped", "stop", "stopped")])
-def test_a_worker_that_has_said_its_end_must_go(opened, ground, does, wish, state):
-    house = opened(Timeouts(stop=20, pause=20, close=20, leave=0.3, poll=0.05, again=0.05))
-    number, following = house.add(does), house.add("finishes")
-    child = house.queue.folder(number) / "child"
+def test_a_worker_that_has_said_its_end_must_go(opened, host, does, wish, state):
+    harness = opened(Timeouts(stop=20, pause=20, close=20, leave=0.3, poll=0.05, again=0.05))
+    number, following = harness.add(does), harness.add("finishes")
+    child = harness.queue.folder(number) / "child"
     eventually(lambda: child.exists() and child.read_text())
     if wish:
-        house.queue.wish(number, wish)
-    job = house.ended(number)
+        harness.queue.wish(number, wish)
+    job = harness.ended(number)
     assert (job.state, job.error, job.result) == (state, "", {"steps": 3})
-    assert house.ended(following).state == "finished"
+    assert harness.ended(following).state == "finished"
     eventually(lambda: not alive(int(child.read_text())))
-    assert house.events(number)[-1] == {"kind": "state", "state": "training"}  # the worker's own words stay the last
+    assert harness.events(number)[-1] == {"kind": "state", "state": "training"}  # the worker's own words stay the last
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a dead parent's children are not known there")
 def test_what_a_worker_leaves_behind_goes_although_it_ended_well(opened):
-    house = opened()
-    number = house.add("ends-and-leaves-a-child")
-    assert house.ended(number).state == "finished"
-    pid = int((house.queue.folder(number) / "child").read_text())
+    harness = opened()
+    number = harness.add("ends-and-leaves-a-child")
+    assert harness.ended(number).state == "finished"
+    pid = int((harness.queue.folder(number) / "child").read_text())
     eventually(lambda: not alive(pid))
 
 
 @pytest.mark.parametrize("way", ["stop", "pause", "close"])
 def test_a_worker_in_the_midst_of_a_long_step_is_waited_for(opened, way):
-    house = opened(HASTY)
-    number = house.add("steps-slowly")
-    eventually(lambda: {"kind": "state", "state": "stepping"} in house.events(number))
+    harness = opened(HASTY)
+    number = harness.add("steps-slowly")
+    eventually(lambda: {"kind": "state", "state": "stepping"} in harness.events(number))
     if way == "close":
-        house.supervisor.close()
+        harness.supervisor.close()
     else:
-        house.queue.wish(number, way)
-    job = house.ended(number)
+        harness.queue.wish(number, way)
+    job = harness.ended(number)
     assert job.state == {"stop": "stopped", "pause": "paused", "close": "interrupted"}[way]
     assert "killed" not in job.error
     assert job.result == {"step": 7}
@@ -187,20 +187,20 @@ def test_patience_grows_with_the_steps():
 
 
 @pytest.mark.parametrize("way", ["stop", "close"])
-def test_stop_and_close_are_heard_while_the_host_is_busy_with_a_picture(opened, ground, way):
-    house = opened(Timeouts(stop=20, pause=20, close=20, poll=0.05, again=0.05))
-    ground.painting = True
-    ground.brush.clear()
-    Image.new("RGB", (8, 8), "red").save(house.root / "in.png")
-    number = house.add("rebuilds", "test", painter="webui")
-    house.at_work(number)
+def test_stop_and_close_are_heard_while_the_host_is_busy_with_a_picture(opened, host, way):
+    harness = opened(Timeouts(stop=20, pause=20, close=20, poll=0.05, again=0.05))
+    host.painting = True
+    host.picture_done.clear()
+    Image.new("RGB", (8, 8), "red").save(harness.root / "in.png")
+    number = harness.add("rebuilds", "test", painter="webui")
+    harness.at_work(number)
     time.sleep(0.3)
     began = time.monotonic()
     if way == "stop":
-        house.queue.wish(number, "stop")
+        harness.queue.wish(number, "stop")
     else:
-        house.supervisor.close()
-    job = house.ended(number)
+        harness.supervisor.close()
+    job = harness.ended(number)
     assert time.monotonic() - began < 5
     assert job.result["answer"] == {"wish": "stop"} if job.result else job.state in ("stopped", "interrupted")
 
@@ -209,32 +209,32 @@ def test_stop_and_close_are_heard_while_the_host_is_busy_with_a_picture(opened, 
 
 
 def test_a_pause_that_was_over_before_the_worker_had_saved(opened):
-    house = opened()
-    number, following = house.add("steps-slowly"), house.add("waits")
-    eventually(lambda: {"kind": "state", "state": "stepping"} in house.events(number))
-    house.queue.wish(number, "pause")
+    harness = opened()
+    number, following = harness.add("steps-slowly"), harness.add("waits")
+    eventually(lambda: {"kind": "state", "state": "stepping"} in harness.events(number))
+    harness.queue.wish(number, "pause")
     time.sleep(0.3)  # it has been told
-    house.queue.pause_all(False)
-    eventually(lambda: house.queue.get(number).arguments["run"] == "003")
-    house.until(number, "running")
-    assert house.queue.get(following).state == "waiting"
-    house.queue.wish(number, "stop")
-    house.until(number, "stopped")
-    (house.root / "go").touch()
-    assert house.ended(following).state == "finished"
+    harness.queue.pause_all(False)
+    eventually(lambda: harness.queue.get(number).arguments["run"] == "003")
+    harness.until(number, "running")
+    assert harness.queue.get(following).state == "waiting"
+    harness.queue.wish(number, "stop")
+    harness.until(number, "stopped")
+    (harness.root / "go").touch()
+    assert harness.ended(following).state == "finished"
 
 
 @pytest.mark.parametrize("lane", ["heavy", "light"])
 def test_a_lane_is_not_blocked_by_a_job_whose_owner_has_gone(opened, lane):
-    house = opened()
+    harness = opened()
     kind = {"heavy": "probe", "light": "audit"}[lane]
-    lost = house.add("fails", kind)
-    house.ended(lost)
-    (house.queue.folder(lost) / "result.json").unlink()
-    with sqlite3.connect(house.queue.path) as db:
+    lost = harness.add("fails", kind)
+    harness.ended(lost)
+    (harness.queue.folder(lost) / "result.json").unlink()
+    with sqlite3.connect(harness.queue.path) as db:
         owner = f"{os.getpid()}@1.00/gone"
         db.execute("UPDATE jobs SET state = 'running', owner = ?, seal = '' WHERE id = ?", (owner, lost))
     db.close()
-    following = house.add("finishes", kind)
-    assert house.until(lost, "interrupted").error
-    assert house.ended(following).state == "finished"
+    following = harness.add("finishes", kind)
+    assert harness.until(lost, "interrupted").error
+    assert harness.ended(following).state == "finished"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from elsewhere import ElsewhereRunner
 from PIL import Image
-from test_supervisor import FakeGround, eventually
+from test_supervisor import FakeHost, eventually
 
 from lib_lora.queue.queue import Queue
 from lib_lora.queue.runners import job_files
@@ -24,7 +24,7 @@ SMALL = {"resolution": 128, "precision": "fp32", "optimizer": "adamw", "lora": {
 SMALL |= {"batch_size": 1, "gradient_checkpointing": False, "steps": 1}
 
 
-class PaintingGround(FakeGround):
+class PaintingHost(FakeHost):
     """Paints a photo of the character in every cell, and keeps what it was asked for."""
 
     def __init__(self, folder):
@@ -38,7 +38,7 @@ class PaintingGround(FakeGround):
 
 
 @pytest.fixture
-def house(tmp_path, toy):
+def harness(tmp_path, toy):
     """A data folder with a character of three photos, and a supervisor whose workers are elsewhere."""
     home, base = tmp_path / "zu Hause ü", tmp_path / "modelle" / "Basis 名前.safetensors"
     base.parent.mkdir()
@@ -48,10 +48,10 @@ def house(tmp_path, toy):
         NewCharacter("Mara ü", "mrxa", "woman", "fictional"),
         [PERSONAS / "mara" / f"{number:02d}.jpg" for number in range(3)],
     )
-    runner, ground = ElsewhereRunner(home, tmp_path / "woanders"), PaintingGround(tmp_path)
-    supervisor = Supervisor(home, ground, runner, Timeouts(poll=0.1, again=0.1))
+    runner, host = ElsewhereRunner(home, tmp_path / "woanders"), PaintingHost(tmp_path)
+    supervisor = Supervisor(home, host, runner, Timeouts(poll=0.1, again=0.1))
     supervisor.start()
-    yield Queue(home), supervisor, runner, ground, base
+    yield Queue(home), supervisor, runner, host, base
     supervisor.close()
 
 
@@ -61,8 +61,8 @@ def _done(queue, number):
 
 
 @pytest.mark.once("who runs a worker, and which files it needs, is ours; test_main_job.py repeats a whole job")
-def test_a_training_elsewhere_and_its_test_painted_here(house):
-    queue, supervisor, runner, ground, base = house
+def test_a_training_elsewhere_and_its_test_painted_here(harness):
+    queue, supervisor, runner, host, base = harness
     job = queue.add("train", "Mara ü", {"base": str(base), "settings": SMALL, "few": True, "then_test": False})
     supervisor.wake()
     trained = _done(queue, job.id)
@@ -80,9 +80,9 @@ def test_a_training_elsewhere_and_its_test_painted_here(house):
     assert (tested.state, tested.error) == ("finished", "")
     grid = run.grids / tested.result["grid"]
     assert (grid / "report.json").is_file()
-    assert len(list((grid / "cells").glob("*.png"))) == len(ground.painted)
-    assert {painted_with for _, painted_with in ground.painted} == {base}
-    assert {picture.lora for picture, _ in ground.painted} == {None, run.checkpoint(1)}
+    assert len(list((grid / "cells").glob("*.png"))) == len(host.painted)
+    assert {painted_with for _, painted_with in host.painted} == {base}
+    assert {picture.lora for picture, _ in host.painted} == {None, run.checkpoint(1)}
     assert any(name.startswith(f"jobs/{test.id}/pictures/") for name in runner.carried)
     assert load_run(run.folder).file.base.path == str(base)
 

@@ -143,8 +143,8 @@ elif does == "paints":
 """
 
 
-class FakeGround(JobHost):
-    """A host whose GPU and brush are only pretended."""
+class FakeHost(JobHost):
+    """A host whose GPU and painting are only pretended."""
 
     def __init__(self, folder):
         self.script = folder / "worker.py"
@@ -156,8 +156,8 @@ class FakeGround(JobHost):
         self.refuses = self.keeps = None  # an exception, on entering and on leaving
         self.painted, self.held_while_painting = [], []
         self.paint_error = None
-        self.brush = threading.Event()  # whether the next picture gets done
-        self.brush.set()
+        self.picture_done = threading.Event()  # whether the next picture gets done
+        self.picture_done.set()
         self.rebuilt = Image.new("RGB", (8, 8), "blue")
         self.says = ["red coat"]  # of a photo; or an exception
 
@@ -189,7 +189,7 @@ class FakeGround(JobHost):
 
     def paint(self, pictures, base, each, stop):
         for number, picture in enumerate(pictures):
-            while not self.brush.wait(0.02):
+            while not self.picture_done.wait(0.02):
                 if stop():
                     return
             if stop():
@@ -200,7 +200,7 @@ class FakeGround(JobHost):
             each(number, Image.new("RGB", (8, 8), "red"), f"{picture.prompt}\nSteps: 20")
 
     def reconstruct(self, image, stop):
-        while not self.brush.wait(0.02):
+        while not self.picture_done.wait(0.02):
             if stop():
                 return None
         return self.rebuilt
@@ -218,13 +218,13 @@ class FakeGround(JobHost):
         return len(pairs)
 
 
-class House:
+class Harness:
     """A data folder, its queue and its supervisor."""
 
-    def __init__(self, root, ground, patience=PATIENCE):
-        self.root, self.ground = root, ground
+    def __init__(self, root, host, patience=PATIENCE):
+        self.root, self.host = root, host
         self.queue = Queue(root)
-        self.supervisor = Supervisor(root, ground, LocalRunner(root, lambda: ground), patience=patience)
+        self.supervisor = Supervisor(root, host, LocalRunner(root, lambda: host), patience=patience)
 
     def add(self, does, kind="train", **arguments):
         fitting = {"train": {"base": "x", "then_test": False}, "probe": {"base": "x"}}.get(kind, {})
@@ -256,41 +256,41 @@ def eventually(true, seconds=20.0, about=lambda: ""):
 
 
 @pytest.fixture
-def ground(tmp_path):
-    return FakeGround(tmp_path)
+def host(tmp_path):
+    return FakeHost(tmp_path)
 
 
 @pytest.fixture
-def house(tmp_path, ground):
-    made = House(tmp_path / "Daten ü 名前", ground)
+def harness(tmp_path, host):
+    made = Harness(tmp_path / "Daten ü 名前", host)
     made.supervisor.start()
     yield made
-    ground.free.set()
-    ground.brush.set()
+    host.free.set()
+    host.picture_done.set()
     made.supervisor.close()
     assert not made.supervisor.active
-    eventually(lambda: ground.held >= 0 and not [one for one in threading.enumerate() if one.name == "sameface-gpu"])
+    eventually(lambda: host.held >= 0 and not [one for one in threading.enumerate() if one.name == "sameface-gpu"])
 
 
-def test_a_job_that_finishes(house, ground):
-    number = house.add("finishes")
-    job = house.ended(number)
+def test_a_job_that_finishes(harness, host):
+    number = harness.add("finishes")
+    job = harness.ended(number)
     assert (job.state, job.error, job.run, job.pid, job.owner) == ("finished", "", "003", 0, "")
     assert job.result == {"run": "003", "lora": "a.safetensors"}
-    said = [event.get("state") or event["kind"] for event in house.events(number)]
+    said = [event.get("state") or event["kind"] for event in harness.events(number)]
     assert said == ["waiting for the GPU", "starting", "run", "training"]
-    assert (house.queue.folder(number) / "log.txt").read_text(encoding="utf-8") == "to the log\n"
-    house.ended(house.add("finishes", "probe"))
-    house.supervisor.close()
-    assert ground.held == 2
-    assert len(house.queue.jobs()) == 2  # no test was asked for
+    assert (harness.queue.folder(number) / "log.txt").read_text(encoding="utf-8") == "to the log\n"
+    harness.ended(harness.add("finishes", "probe"))
+    harness.supervisor.close()
+    assert host.held == 2
+    assert len(harness.queue.jobs()) == 2  # no test was asked for
 
 
-def test_who_allows_painting_meanwhile_says_so_to_the_host(house, ground):
-    house.root.mkdir(exist_ok=True)  # the supervisor may not have got to it
-    (house.root / "settings.json").write_text('{"allow_painting": true}')
-    house.ended(house.add("finishes"))
-    assert ground.said[0][2] is True
+def test_who_allows_painting_meanwhile_says_so_to_the_host(harness, host):
+    harness.root.mkdir(exist_ok=True)  # the supervisor may not have got to it
+    (harness.root / "settings.json").write_text('{"allow_painting": true}')
+    harness.ended(harness.add("finishes"))
+    assert host.said[0][2] is True
 
 
 @pytest.mark.parametrize(
@@ -308,56 +308,56 @@ def test_who_allows_painting_meanwhile_says_so_to_the_host(house, ground):
         ),
     ],
 )
-def test_ends_that_are_none(house, ground, does, state, error):
-    number, following = house.add(does), house.add("finishes")
-    job = house.ended(number)
+def test_ends_that_are_none(harness, host, does, state, error):
+    number, following = harness.add(does), harness.add("finishes")
+    job = harness.ended(number)
     assert job.state == state
     assert error in job.error
     assert job.run == "003"
-    assert house.ended(following).state == "finished"  # the queue goes on
-    house.supervisor.close()
-    assert ground.held == 2
+    assert harness.ended(following).state == "finished"  # the queue goes on
+    harness.supervisor.close()
+    assert host.held == 2
     if does != "fails":
-        assert house.events(number)[-2:] == [{"kind": "error", "text": job.error}, {"kind": "state", "state": state}]
+        assert harness.events(number)[-2:] == [{"kind": "error", "text": job.error}, {"kind": "state", "state": state}]
 
 
-def test_stop_is_honoured(house, ground):
-    number = house.add("obeys")
-    house.at_work(number)
-    house.queue.wish(number, "stop")
-    job = house.ended(number)
+def test_stop_is_honoured(harness, host):
+    number = harness.add("obeys")
+    harness.at_work(number)
+    harness.queue.wish(number, "stop")
+    job = harness.ended(number)
     assert (job.state, job.error, job.result, job.wish) == ("stopped", "", {"step": 7}, "")
-    again = house.queue.resume(number)
+    again = harness.queue.resume(number)
     assert again.arguments["run"] == "003"
-    eventually(lambda: house.queue.get(number).pid)
-    house.queue.wish(number, "stop")
-    house.ended(number)
-    house.supervisor.close()
-    assert ground.held == 2
+    eventually(lambda: harness.queue.get(number).pid)
+    harness.queue.wish(number, "stop")
+    harness.ended(number)
+    harness.supervisor.close()
+    assert host.held == 2
 
 
 @pytest.mark.parametrize(("wish", "state"), [("stop", "stopped"), ("pause", "paused")])
-def test_who_does_not_stop_is_killed_with_all_it_started(tmp_path, ground, wish, state):
-    house = House(tmp_path / "data", ground, Timeouts(stop=0.3, pause=0.3, close=0.3, poll=0.05, again=0.05))
-    house.supervisor.start()
-    number = house.add("ignores")
-    child = house.queue.folder(number) / "child"
+def test_who_does_not_stop_is_killed_with_all_it_started(tmp_path, host, wish, state):
+    harness = Harness(tmp_path / "data", host, Timeouts(stop=0.3, pause=0.3, close=0.3, poll=0.05, again=0.05))
+    harness.supervisor.start()
+    number = harness.add("ignores")
+    child = harness.queue.folder(number) / "child"
     eventually(lambda: child.exists() and child.read_text())
-    pids = [house.queue.get(number).pid, int(child.read_text())]
-    house.queue.wish(number, wish)
-    job = house.ended(number)
+    pids = [harness.queue.get(number).pid, int(child.read_text())]
+    harness.queue.wish(number, wish)
+    job = harness.ended(number)
     assert job.state == state
     assert "did not end in time and was killed" in job.error
     eventually(lambda: not any(alive(pid) for pid in pids))
-    house.supervisor.close()
-    assert ground.held == 1
+    harness.supervisor.close()
+    assert host.held == 1
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a dead parent's children are not known there")
-def test_what_a_dead_worker_has_left_on_the_gpu_goes_too(house):
-    number = house.add("leaves-a-child")
-    assert house.ended(number).state == "interrupted"
-    pid = int((house.queue.folder(number) / "child").read_text())
+def test_what_a_dead_worker_has_left_on_the_gpu_goes_too(harness):
+    number = harness.add("leaves-a-child")
+    assert harness.ended(number).state == "interrupted"
+    pid = int((harness.queue.folder(number) / "child").read_text())
     eventually(lambda: not alive(pid))
 
 
@@ -367,136 +367,136 @@ def alive(pid):
     return False
 
 
-def test_after_a_pause_nothing_heavy_starts_until_it_is_over(house):
-    number, following = house.add("obeys"), house.add("finishes")
-    house.at_work(number)
-    house.queue.wish(number, "pause")
-    assert house.ended(number).state == "paused"
-    light = house.add("finishes", "audit")
-    assert house.ended(light).state == "finished"
+def test_after_a_pause_nothing_heavy_starts_until_it_is_over(harness):
+    number, following = harness.add("obeys"), harness.add("finishes")
+    harness.at_work(number)
+    harness.queue.wish(number, "pause")
+    assert harness.ended(number).state == "paused"
+    light = harness.add("finishes", "audit")
+    assert harness.ended(light).state == "finished"
     time.sleep(0.3)
-    assert house.queue.get(following).state == "waiting"
-    house.queue.pause_all(False)
-    house.supervisor.wake()
-    eventually(lambda: house.queue.get(number).pid)  # the paused one first
-    assert house.queue.get(following).state == "waiting"
-    house.queue.wish(number, "stop")
-    assert house.ended(following).state == "finished"
+    assert harness.queue.get(following).state == "waiting"
+    harness.queue.pause_all(False)
+    harness.supervisor.wake()
+    eventually(lambda: harness.queue.get(number).pid)  # the paused one first
+    assert harness.queue.get(following).state == "waiting"
+    harness.queue.wish(number, "stop")
+    assert harness.ended(following).state == "finished"
 
 
-def test_a_light_job_runs_beside_a_heavy_one(house, ground):
-    heavy, light, second = house.add("waits"), house.add("finishes", "audit"), house.add("finishes", "fill")
-    assert house.ended(light).state == house.ended(second).state == "finished"
-    assert house.queue.get(heavy).state == "running"
-    (house.root / "go").touch()
-    assert house.ended(heavy).state == "finished"
-    house.supervisor.close()
-    assert ground.held == 1  # the light ones had no need of it
+def test_a_light_job_runs_beside_a_heavy_one(harness, host):
+    heavy, light, second = harness.add("waits"), harness.add("finishes", "audit"), harness.add("finishes", "fill")
+    assert harness.ended(light).state == harness.ended(second).state == "finished"
+    assert harness.queue.get(heavy).state == "running"
+    (harness.root / "go").touch()
+    assert harness.ended(heavy).state == "finished"
+    harness.supervisor.close()
+    assert host.held == 1  # the light ones had no need of it
 
 
-def test_a_worker_that_closes_its_output_is_waited_for(house):
-    number = house.add("closes-its-output", "audit")
-    house.at_work(number)
+def test_a_worker_that_closes_its_output_is_waited_for(harness):
+    number = harness.add("closes-its-output", "audit")
+    harness.at_work(number)
     time.sleep(0.2)
-    assert house.queue.get(number).state == "running"
-    (house.root / "go").touch()
-    assert house.ended(number).state == "finished"
+    assert harness.queue.get(number).state == "running"
+    (harness.root / "go").touch()
+    assert harness.ended(number).state == "finished"
 
 
-def test_waiting_for_the_gpu_is_shown_and_can_be_stopped(house, ground):
-    ground.free.clear()
-    number, following = house.add("finishes"), house.add("finishes", "probe")
-    follower = Follower(house.queue.folder(number) / "events.jsonl")
+def test_waiting_for_the_gpu_is_shown_and_can_be_stopped(harness, host):
+    host.free.clear()
+    number, following = harness.add("finishes"), harness.add("finishes", "probe")
+    follower = Follower(harness.queue.folder(number) / "events.jsonl")
     eventually(lambda: follower.read().phase == "waiting for the GPU")
-    house.queue.wish(number, "stop")
-    assert house.ended(number).state == "stopped"
+    harness.queue.wish(number, "stop")
+    assert harness.ended(number).state == "stopped"
     assert follower.read().phase == "stopped"
-    house.until(following, "running")
-    assert ground.said == []
-    ground.free.set()
-    assert house.ended(following).state == "finished"
-    house.supervisor.close()
-    assert ground.held == 1  # what was waited for in vain is not taken any more
+    harness.until(following, "running")
+    assert host.said == []
+    host.free.set()
+    assert harness.ended(following).state == "finished"
+    harness.supervisor.close()
+    assert host.held == 1  # what was waited for in vain is not taken any more
 
 
-def test_a_host_that_hears_no_giving_up_gets_its_gpu_back_at_once(house, ground, monkeypatch):
-    session = ground.gpu_session
-    monkeypatch.setattr(ground, "gpu_session", lambda allow, give_up: session(allow, lambda: False))
-    ground.free.clear()
-    number = house.add("finishes")
-    house.until(number, "running")
-    house.queue.wish(number, "stop")
-    assert house.ended(number).state == "stopped"
-    following = house.add("finishes", "probe")
-    ground.free.set()
-    assert house.ended(following).state == "finished"
-    house.supervisor.close()
-    assert ground.held == 2
+def test_a_host_that_hears_no_giving_up_gets_its_gpu_back_at_once(harness, host, monkeypatch):
+    session = host.gpu_session
+    monkeypatch.setattr(host, "gpu_session", lambda allow, give_up: session(allow, lambda: False))
+    host.free.clear()
+    number = harness.add("finishes")
+    harness.until(number, "running")
+    harness.queue.wish(number, "stop")
+    assert harness.ended(number).state == "stopped"
+    following = harness.add("finishes", "probe")
+    host.free.set()
+    assert harness.ended(following).state == "finished"
+    harness.supervisor.close()
+    assert host.held == 2
 
 
-def test_pausing_while_the_gpu_is_waited_for(house, ground):
-    ground.free.clear()
-    number = house.add("finishes")
-    house.until(number, "running")
-    house.queue.wish(number, "pause")
-    assert house.ended(number).state == "paused"
+def test_pausing_while_the_gpu_is_waited_for(harness, host):
+    host.free.clear()
+    number = harness.add("finishes")
+    harness.until(number, "running")
+    harness.queue.wish(number, "pause")
+    assert harness.ended(number).state == "paused"
 
 
 @pytest.mark.parametrize(
     "error", [UserError("The model is being loaded; try again.", code="some-fault"), ValueError("odd")]
 )
-def test_a_gpu_that_cannot_be_had_fails_the_job_and_not_the_queue(house, ground, error):
-    ground.refuses = error
-    number = house.add("finishes")
-    job = house.ended(number)
+def test_a_gpu_that_cannot_be_had_fails_the_job_and_not_the_queue(harness, host, error):
+    host.refuses = error
+    number = harness.add("finishes")
+    job = harness.ended(number)
     assert job.state == "failed"
     assert str(error) in job.error
     assert job.error.endswith(".")
-    ground.refuses = None
-    assert house.ended(house.add("finishes")).state == "finished"
+    host.refuses = None
+    assert harness.ended(harness.add("finishes")).state == "finished"
 
 
-def test_a_model_that_does_not_come_back_is_a_warning(house, ground):
-    ground.keeps = RuntimeError("CUDA error")
-    number = house.add("finishes")
-    assert house.ended(number).state == "finished"
-    eventually(lambda: house.events(number)[-1]["kind"] == "warning")
-    assert "could not take its model back (CUDA error)" in house.events(number)[-1]["text"]
-    ground.keeps = None
-    assert house.ended(house.add("finishes")).state == "finished"
+def test_a_model_that_does_not_come_back_is_a_warning(harness, host):
+    host.keeps = RuntimeError("CUDA error")
+    number = harness.add("finishes")
+    assert harness.ended(number).state == "finished"
+    eventually(lambda: harness.events(number)[-1]["kind"] == "warning")
+    assert "could not take its model back (CUDA error)" in harness.events(number)[-1]["text"]
+    host.keeps = None
+    assert harness.ended(harness.add("finishes")).state == "finished"
 
 
-def test_a_worker_that_cannot_be_started_fails_its_job(house, ground):
-    works, ground.worker_command = ground.worker_command, lambda: ["/no/such/python"]
-    job = house.ended(house.add("finishes"))
+def test_a_worker_that_cannot_be_started_fails_its_job(harness, host):
+    works, host.worker_command = host.worker_command, lambda: ["/no/such/python"]
+    job = harness.ended(harness.add("finishes"))
     assert job.state == "failed"
     assert "it is not there" in job.error
-    ground.worker_command = lambda: 1 / 0
-    job = house.ended(house.add("finishes"))
+    host.worker_command = lambda: 1 / 0
+    job = harness.ended(harness.add("finishes"))
     assert (job.state, "division by zero" in job.error) == ("failed", True)
-    ground.worker_command = works
-    assert house.ended(house.add("finishes")).state == "finished"
-    house.supervisor.close()
-    assert ground.held == 3
+    host.worker_command = works
+    assert harness.ended(harness.add("finishes")).state == "finished"
+    harness.supervisor.close()
+    assert host.held == 3
 
 
-def test_the_webui_paints_and_keeps_its_gpu(house, ground):
-    ground.painting = True
-    number = house.add("paints", "test", painter="webui")
-    job = house.ended(number)
+def test_the_webui_paints_and_keeps_its_gpu(harness, host):
+    host.painting = True
+    number = harness.add("paints", "test", painter="webui")
+    job = harness.ended(number)
     assert (job.state, job.error) == ("finished", "")
-    cells = house.queue.folder(number) / "cells"
+    cells = harness.queue.folder(number) / "cells"
     assert [(k, there) for k, there, *_ in job.result["got"]] == [(0, True), (1, True), (2, True)]
     assert [text for *_, text in job.result["got"]] == [f"p{k}\nSteps: 20" for k in range(3)]
     with Image.open(job.result["got"][2][2]) as picture:
         assert (picture.size, picture.format) == ((8, 8), "PNG")
     assert sorted(cells.iterdir()) == sorted(Path(file) for _, _, file, _ in job.result["got"])
-    first, base = ground.painted[0]
-    assert first == Cell("p0", "", 0, house.root / "L ü.safetensors")  # a worker names files by where they lie in it
-    assert ground.painted[1][0].lora is None
-    assert base == house.root / "base.safetensors"
-    assert ground.said == []
-    assert {"kind": "state", "state": "waiting for the GPU"} not in house.events(number)
+    first, base = host.painted[0]
+    assert first == Cell("p0", "", 0, harness.root / "L ü.safetensors")  # a worker names files by where they lie in it
+    assert host.painted[1][0].lora is None
+    assert base == harness.root / "base.safetensors"
+    assert host.said == []
+    assert {"kind": "state", "state": "waiting for the GPU"} not in harness.events(number)
 
 
 @pytest.mark.parametrize(
@@ -509,157 +509,157 @@ def test_the_webui_paints_and_keeps_its_gpu(house, ground):
         (RuntimeError("NaN in latents"), "The webui could not paint (NaN in latents); its own log says more."),
     ],
 )
-def test_what_goes_wrong_in_painting_is_told_to_the_worker(house, ground, error, said):
-    ground.painting, ground.paint_error = True, error
-    job = house.ended(house.add("paints", "test", painter="webui"))
+def test_what_goes_wrong_in_painting_is_told_to_the_worker(harness, host, error, said):
+    host.painting, host.paint_error = True, error
+    job = harness.ended(harness.add("paints", "test", painter="webui"))
     assert (job.state, job.error) == ("failed", said)
 
 
 @pytest.mark.parametrize(("wish", "state"), [("stop", "stopped"), ("pause", "paused")])
-def test_stop_during_painting(house, ground, wish, state, monkeypatch):
+def test_stop_during_painting(harness, host, wish, state, monkeypatch):
     sent, send = [], ParentPipe.send
     monkeypatch.setattr(ParentPipe, "send", lambda pipe, message: (sent.append(message), send(pipe, message)))
-    ground.painting = True
-    ground.brush.clear()
-    number = house.add("paints", "choose", painter="webui")
-    house.at_work(number)
-    house.queue.wish(number, wish)
-    assert house.ended(number).state == state
-    assert ground.painted == []
+    host.painting = True
+    host.picture_done.clear()
+    number = harness.add("paints", "choose", painter="webui")
+    harness.at_work(number)
+    harness.queue.wish(number, wish)
+    assert harness.ended(number).state == state
+    assert host.painted == []
     assert sent == [{"wish": wish}]  # and no "done" with pictures missing, which would be a failure
 
 
-def test_a_worker_that_is_killed_during_painting(house, ground):
-    ground.painting = True
-    ground.brush.clear()
-    number = house.add("paints", "test", painter="webui")
-    house.at_work(number)
-    psutil.Process(house.queue.get(number).pid).kill()
-    assert house.ended(number).state in ("interrupted", "failed")  # Windows does not tell killed from failed
-    assert ground.painted == []
+def test_a_worker_that_is_killed_during_painting(harness, host):
+    host.painting = True
+    host.picture_done.clear()
+    number = harness.add("paints", "test", painter="webui")
+    harness.at_work(number)
+    psutil.Process(harness.queue.get(number).pid).kill()
+    assert harness.ended(number).state in ("interrupted", "failed")  # Windows does not tell killed from failed
+    assert host.painted == []
 
 
-def test_who_has_given_its_gpu_away_is_not_asked_to_paint(house, ground):
-    job = house.ended(house.add("paints", "test", painter="webui"))
+def test_who_has_given_its_gpu_away_is_not_asked_to_paint(harness, host):
+    job = harness.ended(harness.add("paints", "test", painter="webui"))
     assert job.state == "failed"
     assert "gave its GPU away" in job.error
-    job = house.ended(house.add("rebuilds", "test", painter="webui"))
+    job = harness.ended(harness.add("rebuilds", "test", painter="webui"))
     assert job.result["answer"] == {"id": 1, "done": True, "file": None}
-    house.supervisor.close()
-    assert ground.held == 2
-    assert ground.painted == []
+    harness.supervisor.close()
+    assert host.held == 2
+    assert host.painted == []
 
 
-def test_a_picture_goes_through_the_vae(house, ground):
-    ground.painting = True
-    house.root.mkdir(exist_ok=True)
-    Image.new("RGB", (8, 8), "red").save(house.root / "in.png")
-    out = house.root / "out.png"
-    job = house.ended(house.add("rebuilds", "test", painter="webui"))
+def test_a_picture_goes_through_the_vae(harness, host):
+    host.painting = True
+    harness.root.mkdir(exist_ok=True)
+    Image.new("RGB", (8, 8), "red").save(harness.root / "in.png")
+    out = harness.root / "out.png"
+    job = harness.ended(harness.add("rebuilds", "test", painter="webui"))
     assert job.result["answer"] == {"id": 1, "done": True, "file": str(out)}
     with Image.open(out) as picture:
         assert picture.getpixel((0, 0)) == (0, 0, 255)
-    ground.rebuilt = None
-    job = house.ended(house.add("rebuilds", "test", painter="webui"))
+    host.rebuilt = None
+    job = harness.ended(harness.add("rebuilds", "test", painter="webui"))
     assert job.result["answer"] == {"id": 1, "done": True, "file": None}
-    (house.root / "in.png").unlink()
-    job = house.ended(house.add("rebuilds", "test", painter="webui"))
+    (harness.root / "in.png").unlink()
+    job = harness.ended(harness.add("rebuilds", "test", painter="webui"))
     assert "it is not there" in job.result["answer"]["error"]
 
 
-def test_a_photo_is_looked_at_by_the_hosts_captioner(house, ground):
-    house.root.mkdir(exist_ok=True)
-    Image.new("RGB", (8, 8), "red").save(house.root / "in.png")
-    job = house.ended(house.add("captions", "fill"))
+def test_a_photo_is_looked_at_by_the_hosts_captioner(harness, host):
+    harness.root.mkdir(exist_ok=True)
+    Image.new("RGB", (8, 8), "red").save(harness.root / "in.png")
+    job = harness.ended(harness.add("captions", "fill"))
     assert job.result["answer"] == {"id": 1, "done": True, "phrases": ["webui-blip", "red coat", "(255, 0, 0)"]}
     for error, said in (
         (UserError("No file.", code="some-fault"), "No file."),
         (RuntimeError("out of paper"), "The webui could not caption (out of paper); its own log says more."),
     ):
-        ground.says = error
-        assert house.ended(house.add("captions", "fill")).result["answer"] == {"id": 1, "error": said}
-    ground.says = StoppedByUser("Stopped.")
-    assert house.ended(house.add("captions", "fill")).result["answer"] == {"id": 1, "done": True, "phrases": []}
-    assert ground.held == 0
+        host.says = error
+        assert harness.ended(harness.add("captions", "fill")).result["answer"] == {"id": 1, "error": said}
+    host.says = StoppedByUser("Stopped.")
+    assert harness.ended(harness.add("captions", "fill")).result["answer"] == {"id": 1, "done": True, "phrases": []}
+    assert host.held == 0
 
 
-def test_an_unknown_question_is_answered(house):
-    assert "does not know 'dance'" in house.ended(house.add("asks-nonsense", "audit")).result["answer"]["error"]
+def test_an_unknown_question_is_answered(harness):
+    assert "does not know 'dance'" in harness.ended(harness.add("asks-nonsense", "audit")).result["answer"]["error"]
 
 
 @pytest.mark.parametrize("paints", [True, False])
-def test_after_a_training_its_test_is_first_in_line(house, ground, paints):
-    ground.painting = paints
-    house.queue.pause_all(True)
-    number = house.add("finishes", then_test=True)
-    behind = house.add("waits")
-    house.queue.add("test", "another", {"run": "003"})  # of another character
-    house.queue.pause_all(False)
-    house.supervisor.wake()
-    assert house.ended(number).state == "finished"
-    tests = [job for job in house.queue.jobs() if (job.kind, job.slug) == ("test", "finishes")]
+def test_after_a_training_its_test_is_first_in_line(harness, host, paints):
+    host.painting = paints
+    harness.queue.pause_all(True)
+    number = harness.add("finishes", then_test=True)
+    behind = harness.add("waits")
+    harness.queue.add("test", "another", {"run": "003"})  # of another character
+    harness.queue.pause_all(False)
+    harness.supervisor.wake()
+    assert harness.ended(number).state == "finished"
+    tests = [job for job in harness.queue.jobs() if (job.kind, job.slug) == ("test", "finishes")]
     assert [(job.arguments["run"], job.arguments["painter"]) for job in tests] == [
         ("003", "webui" if paints else "worker")
     ]
-    assert house.ended(tests[0].id).state == "finished"
-    assert house.until(behind, "running").started > house.queue.get(tests[0].id).started
-    (house.root / "go").touch()
+    assert harness.ended(tests[0].id).state == "finished"
+    assert harness.until(behind, "running").started > harness.queue.get(tests[0].id).started
+    (harness.root / "go").touch()
 
 
-def test_no_test_after_a_training_that_failed(house):
-    house.ended(house.add("fails", then_test=True))
-    assert len(house.queue.jobs()) == 1
+def test_no_test_after_a_training_that_failed(harness):
+    harness.ended(harness.add("fails", then_test=True))
+    assert len(harness.queue.jobs()) == 1
 
 
-def test_closing_the_host_interrupts_what_runs(house, ground):
-    number = house.add("obeys")
-    house.at_work(number)
-    house.supervisor.close()
-    job = house.queue.get(number)
+def test_closing_the_host_interrupts_what_runs(harness, host):
+    number = harness.add("obeys")
+    harness.at_work(number)
+    harness.supervisor.close()
+    job = harness.queue.get(number)
     assert (job.state, job.run) == ("interrupted", "003")
     assert "resume it" in job.error
-    assert (house.supervisor.active, ground.held) == (False, 1)
-    assert "not been started" in house.supervisor.reason
-    house.supervisor.start()  # and it can be started again
-    house.queue.resume(number)
-    eventually(lambda: house.queue.get(number).pid)
+    assert (harness.supervisor.active, host.held) == (False, 1)
+    assert "not been started" in harness.supervisor.reason
+    harness.supervisor.start()  # and it can be started again
+    harness.queue.resume(number)
+    eventually(lambda: harness.queue.get(number).pid)
 
 
-def test_closing_does_not_wait_for_a_gpu(house, ground):
-    ground.free.clear()
-    number = house.add("finishes")
-    house.until(number, "running")
+def test_closing_does_not_wait_for_a_gpu(harness, host):
+    host.free.clear()
+    number = harness.add("finishes")
+    harness.until(number, "running")
     began = time.monotonic()
-    house.supervisor.close()
+    harness.supervisor.close()
     assert time.monotonic() - began < 5
-    assert house.queue.get(number).state == "interrupted"
+    assert harness.queue.get(number).state == "interrupted"
 
 
-def test_starting_twice_is_starting_once(house):
-    eventually(lambda: house.supervisor.active)
+def test_starting_twice_is_starting_once(harness):
+    eventually(lambda: harness.supervisor.active)
     before = threading.active_count()
-    house.supervisor.start()
+    harness.supervisor.start()
     time.sleep(0.1)
     assert threading.active_count() == before
-    assert house.supervisor.reason == ""
+    assert harness.supervisor.reason == ""
 
 
-def test_the_second_supervisor_waits_for_the_first_to_go(house, ground):
-    eventually(lambda: house.supervisor.active)
-    other = House(house.root, ground)
+def test_the_second_supervisor_waits_for_the_first_to_go(harness, host):
+    eventually(lambda: harness.supervisor.active)
+    other = Harness(harness.root, host)
     other.supervisor.start()
     eventually(lambda: "Another process is using" in other.supervisor.reason)
     assert not other.supervisor.active
-    number = house.add("obeys")
-    house.at_work(number)
-    owner = house.queue.get(number).owner
-    house.supervisor.close()
+    number = harness.add("obeys")
+    harness.at_work(number)
+    owner = harness.queue.get(number).owner
+    harness.supervisor.close()
     eventually(lambda: other.supervisor.active)
     assert other.supervisor.reason == ""
-    assert house.queue.get(number).state == "interrupted"
+    assert harness.queue.get(number).state == "interrupted"
     other.queue.resume(number)
-    eventually(lambda: house.queue.get(number).pid)
-    assert house.queue.get(number).owner != owner
+    eventually(lambda: harness.queue.get(number).pid)
+    assert harness.queue.get(number).owner != owner
     other.supervisor.close()
 
 
@@ -667,9 +667,9 @@ HOST = """
 import sys, time
 from pathlib import Path
 sys.path[:0] = ["tests/queue", "tests/helpers"]
-from test_supervisor import FakeGround, House
-house = House(Path(sys.argv[1]), FakeGround(Path(sys.argv[1])))
-house.supervisor.start()
+from test_supervisor import FakeHost, Harness
+harness = Harness(Path(sys.argv[1]), FakeHost(Path(sys.argv[1])))
+harness.supervisor.start()
 time.sleep(600)
 """
 
@@ -678,53 +678,53 @@ time.sleep(600)
 @pytest.mark.parametrize(
     ("does", "state"), [("obeys", "interrupted"), ("waits", "finished"), ("ignores", "interrupted")]
 )
-def test_jobs_of_a_supervisor_that_was_killed(tmp_path, ground, does, state):
+def test_jobs_of_a_supervisor_that_was_killed(tmp_path, host, does, state):
     root = tmp_path / "data"
     root.mkdir()
     patience = Timeouts(close=1.0 if does == "ignores" else 20.0, poll=0.05, again=0.05)
-    house = House(root, ground, patience)
-    number = house.add(does, then_test=True)
-    with subprocess.Popen([sys.executable, "-c", HOST, str(root)], cwd=PACKAGE) as host:
-        house.at_work(number)
-        eventually(lambda: house.queue.get(number).pid)
-        worker = house.queue.get(number).pid
-        host.send_signal(signal.SIGKILL)
-    light = house.queue.add("audit", "finishes", {}).id
-    house.supervisor.start()
-    house.until(number, "interrupted")
-    following = house.add("finishes", "probe")
+    harness = Harness(root, host, patience)
+    number = harness.add(does, then_test=True)
+    with subprocess.Popen([sys.executable, "-c", HOST, str(root)], cwd=PACKAGE) as process:
+        harness.at_work(number)
+        eventually(lambda: harness.queue.get(number).pid)
+        worker = harness.queue.get(number).pid
+        process.send_signal(signal.SIGKILL)
+    light = harness.queue.add("audit", "finishes", {}).id
+    harness.supervisor.start()
+    harness.until(number, "interrupted")
+    following = harness.add("finishes", "probe")
     if does == "waits":
         assert alive(worker)
-        assert house.ended(light).state == "finished"  # this lane has nobody to wait for
+        assert harness.ended(light).state == "finished"  # this lane has nobody to wait for
         time.sleep(0.3)
-        assert house.queue.get(following).state == "waiting"  # two must not share the GPU, nor a run
+        assert harness.queue.get(following).state == "waiting"  # two must not share the GPU, nor a run
         (root / "go").touch()
-    assert house.until(number, state).state == state
-    assert house.ended(following).state == "finished"
+    assert harness.until(number, state).state == state
+    assert harness.ended(following).state == "finished"
     eventually(lambda: not alive(worker))
-    assert house.queue.get(number).run == "003"
+    assert harness.queue.get(number).run == "003"
     if state == "interrupted":
-        assert house.queue.resume(number).arguments["run"] == "003"
-    house.supervisor.close()
-    assert ground.held >= 1
+        assert harness.queue.resume(number).arguments["run"] == "003"
+    harness.supervisor.close()
+    assert host.held >= 1
 
 
-def test_a_damaged_queue_is_said_while_it_goes_on(tmp_path, ground):
-    house = House(tmp_path / "data", ground)
-    house.add("finishes")
-    (house.root / "jobs.sqlite").write_bytes(b"x" * 5000)
-    house.supervisor.start()
-    eventually(lambda: house.supervisor.active)
-    assert "was damaged and is now" in house.supervisor.reason
-    assert house.ended(house.add("finishes")).state == "finished"
-    assert "was damaged and is now" in house.supervisor.reason
-    house.supervisor.close()
+def test_a_damaged_queue_is_said_while_it_goes_on(tmp_path, host):
+    harness = Harness(tmp_path / "data", host)
+    harness.add("finishes")
+    (harness.root / "jobs.sqlite").write_bytes(b"x" * 5000)
+    harness.supervisor.start()
+    eventually(lambda: harness.supervisor.active)
+    assert "was damaged and is now" in harness.supervisor.reason
+    assert harness.ended(harness.add("finishes")).state == "finished"
+    assert "was damaged and is now" in harness.supervisor.reason
+    harness.supervisor.close()
 
 
-def test_messages_are_plain_ascii_lines(house, ground):
+def test_messages_are_plain_ascii_lines(harness, host):
     """The worker reads bytes; what its parent says must not depend on an encoding."""
     code = "import json, sys; print(json.dumps({'got': sys.stdin.buffer.readline().decode('ascii')}))"
-    process = worker_processes.start([sys.executable, "-c", code], dict(os.environ), house.root / "log.txt")
+    process = worker_processes.start([sys.executable, "-c", code], dict(os.environ), harness.root / "log.txt")
     pipe = ParentPipe(process)
     pipe.send({"file": "名前\n"})
     assert json.loads(pipe.receive(20.0)["got"]) == {"file": "名前\n"}

@@ -23,15 +23,15 @@ ROOT = Path(__file__).parents[2]
 
 
 class Pipe:
-    """A channel, and the parent's ends of it."""
+    """A worker's pipe, and the parent's ends of it."""
 
     def __init__(self, patience: float = 60.0) -> None:
         self.left: list[int] = []
         incoming, self.to_worker = os.pipe()
         self.from_worker, outgoing = os.pipe()
         self.open = {incoming, outgoing, self.to_worker, self.from_worker}
-        self.channel = WorkerPipe(incoming, outgoing, patience, self.left.append)
-        self.channel.start()
+        self.worker = WorkerPipe(incoming, outgoing, patience, self.left.append)
+        self.worker.start()
 
     def tell(self, *messages: object) -> None:
         for message in messages:
@@ -52,7 +52,7 @@ def pipe() -> Iterator[Pipe]:
     made = Pipe()
     yield made
     made.hang_up(made.to_worker)
-    _soon(lambda: made.channel.gone)
+    _soon(lambda: made.worker.gone)
     made.hang_up()
 
 
@@ -64,7 +64,7 @@ def _soon(true) -> None:
 
 
 def test_answers_come_one_by_one_until_the_last(pipe):
-    answers = pipe.channel.ask("paint", folder="名前", pictures=[])
+    answers = pipe.worker.ask("paint", folder="名前", pictures=[])
     pipe.tell({"id": 1, "number": 0}, {"id": 1, "number": 1})
     assert next(answers) == {"id": 1, "number": 0}
     assert next(answers) == {"id": 1, "number": 1}
@@ -74,12 +74,12 @@ def test_answers_come_one_by_one_until_the_last(pipe):
 
 
 def test_answers_to_another_question_are_not_for_this_one(pipe):
-    first = pipe.channel.ask("paint")
+    first = pipe.worker.ask("paint")
     pipe.tell({"id": 1, "number": 0})
     next(first)
     first.close()  # given up
     pipe.tell({"id": 1, "number": 1}, {"id": 1, "done": True}, {"id": 2, "done": True, "file": None})
-    assert list(pipe.channel.ask("reconstruct")) == [{"id": 2, "done": True, "file": None}]
+    assert list(pipe.worker.ask("reconstruct")) == [{"id": 2, "done": True, "file": None}]
 
 
 @pytest.mark.parametrize("knows", [True, False])
@@ -87,10 +87,10 @@ def test_files_go_by_name_to_a_parent_that_knows_names_and_by_path_to_an_older_o
     monkeypatch.delenv(worker_pipe.NAMES, raising=False)
     if knows:
         monkeypatch.setenv(worker_pipe.NAMES, "1")
-    pipe.channel.workspace = Workspace(tmp_path)
+    pipe.worker.workspace = Workspace(tmp_path)
     file, lora = tmp_path / "jobs" / "7" / "a.png", tmp_path / "characters" / "a.safetensors"
     pipe.tell({"id": 1, "done": True, "file": "jobs/7/a.png" if knows else str(file)})
-    [answer] = pipe.channel.ask("paint", file=str(file), pictures=[{"lora": str(lora)}])
+    [answer] = pipe.worker.ask("paint", file=str(file), pictures=[{"lora": str(lora)}])
     assert answer["file"] == str(file)
     asked = pipe.asked()
     named = ("jobs/7/a.png", "characters/a.safetensors") if knows else (str(file), str(lora))
@@ -100,20 +100,20 @@ def test_files_go_by_name_to_a_parent_that_knows_names_and_by_path_to_an_older_o
 def test_an_error_of_the_parent_is_said_as_it_is(pipe):
     pipe.tell({"id": 1, "error": "The webui has no model loaded."})
     with raises("parent-refused", has="The webui has no model loaded"):
-        list(pipe.channel.ask("paint"))
+        list(pipe.worker.ask("paint"))
 
 
 @pytest.mark.parametrize("noise", [b"\n", b"nonsense\n", b"[1, 2]\n", b"3\n", b"\xff\xfe\n", b"[" * 100_000 + b"\n",
                                    b'{"wish": "dance"}\n', b'{"wish": ["stop"]}\n', b'{"done": true}\n'])  # fmt: skip
 def test_what_is_no_message_is_passed_over(pipe, noise):
     pipe.tell(noise, {"id": 1, "done": True})
-    assert list(pipe.channel.ask("paint")) == [{"id": 1, "done": True}]
-    assert not pipe.channel.stopping()
+    assert list(pipe.worker.ask("paint")) == [{"id": 1, "done": True}]
+    assert not pipe.worker.stopping()
 
 
 def test_a_message_may_come_in_pieces_and_several_at_once(pipe):
     pipe.tell(b'{"id": 1, "num')
-    answers = pipe.channel.ask("paint")
+    answers = pipe.worker.ask("paint")
     threading.Timer(0.2, pipe.tell, [b'ber": 4}\r\n{"id": 1, "number": 5}\n{"id": 1, "done": true}\n']).start()
     assert [answer.get("number") for answer in answers] == [4, 5, None]
 
@@ -122,17 +122,17 @@ def test_a_message_may_come_in_pieces_and_several_at_once(pipe):
 def test_a_wish_ends_the_wait_for_an_answer(pipe, wish):
     threading.Timer(0.2, pipe.tell, [{"wish": wish}]).start()
     with pytest.raises(StoppedByUser):
-        list(pipe.channel.ask("paint"))
-    assert (pipe.channel.wish, pipe.channel.stopping(), pipe.channel.gone) == (wish, True, False)
+        list(pipe.worker.ask("paint"))
+    assert (pipe.worker.wish, pipe.worker.stopping(), pipe.worker.gone) == (wish, True, False)
     with pytest.raises(StoppedByUser):
-        pipe.channel.check()
+        pipe.worker.check()
 
 
 def test_nothing_is_asked_once_it_shall_stop(pipe):
     pipe.tell({"wish": "pause"}, {"wish": "stop"})
-    _soon(lambda: pipe.channel.wish == "stop")
+    _soon(lambda: pipe.worker.wish == "stop")
     with pytest.raises(StoppedByUser):
-        next(pipe.channel.ask("paint"))
+        next(pipe.worker.ask("paint"))
     os.set_blocking(pipe.from_worker, False)
     with pytest.raises(BlockingIOError):
         os.read(pipe.from_worker, 100)
@@ -140,13 +140,13 @@ def test_nothing_is_asked_once_it_shall_stop(pipe):
 
 def test_the_end_of_the_pipe_is_the_end_of_the_work(capsys):
     made = Pipe(patience=0.1)
-    assert not made.channel.stopping()
+    assert not made.worker.stopping()
     made.hang_up(made.to_worker)
     _soon(lambda: made.left)  # whoever has not saved by then is ended
     assert made.left == [1]
-    assert made.channel.gone
+    assert made.worker.gone
     with pytest.raises(StoppedByUser):
-        made.channel.check()
+        made.worker.check()
     assert "has closed the pipe; saving" in capsys.readouterr().err
     made.hang_up()
 
@@ -156,7 +156,7 @@ def test_whoever_is_in_a_long_step_has_longer_to_save(monkeypatch, pace, waits):
     timers = []
     monkeypatch.setattr(worker_pipe.threading, "Timer", lambda *arguments, **_: timers.append(arguments) or Silent())
     made = Pipe(patience=0.1)
-    made.channel.pace = pace
+    made.worker.pace = pace
     made.hang_up(made.to_worker)
     _soon(lambda: timers)
     assert timers[0][0] == waits
@@ -173,8 +173,8 @@ class Silent:
 def test_a_parent_that_does_not_read_is_gone_too(pipe):
     pipe.hang_up(pipe.from_worker)
     with pytest.raises(StoppedByUser):
-        list(pipe.channel.ask("paint"))
-    assert pipe.channel.gone
+        list(pipe.worker.ask("paint"))
+    assert pipe.worker.gone
 
 
 # -- in a process of its own
@@ -184,15 +184,15 @@ import os, subprocess, sys, time
 sys.path.insert(0, sys.argv[1])
 from lib_lora.queue import worker_pipe as channels
 channels._LOOK = 0.1
-channel = channels.take_standard_streams()
+pipe = channels.take_standard_streams()
 print("print 名前")
 os.write(1, b"library\\n")
 subprocess.run([sys.executable, "-c", "import sys; print(repr(sys.stdin.read()))"], check=True)
 print("pid", os.getpid())
 if len(sys.argv) > 2:
-    [answer] = channel.ask("reconstruct", file="ü")
+    [answer] = pipe.ask("reconstruct", file="ü")
     print("answer", answer["file"])
-while not channel.gone:
+while not pipe.gone:
     time.sleep(0.05)
 print("gone")
 """
@@ -258,6 +258,6 @@ def test_another_process_of_the_parents_number_is_not_the_parent(monkeypatch):
     child.wait()
     made = Pipe()
     monkeypatch.setattr(worker_pipe.os, "getppid", lambda: child.pid)
-    made.channel.start(child.pid)
-    _soon(lambda: made.channel.gone)
+    made.worker.start(child.pid)
+    _soon(lambda: made.worker.gone)
     made.hang_up()

@@ -18,13 +18,13 @@ class Heard:
     """Events as they come, one each ten seconds, and where the job stands after each."""
 
     def __init__(self):
-        self.standing, self.seen, self.others = JobProgress(), [], []
+        self.progress, self.seen, self.others = JobProgress(), [], []
 
     def __call__(self, kind, **fields):
         if kind != "painting":
             self.others.append(kind)
-        self.standing = fold(self.standing, {"t": 10.0 * len(self.seen), "kind": kind, **fields})
-        self.seen.append((self.standing.done, self.standing.total))
+        self.progress = fold(self.progress, {"t": 10.0 * len(self.seen), "kind": kind, **fields})
+        self.seen.append((self.progress.done, self.progress.total))
 
 
 def paint(rounds, there, total):
@@ -39,18 +39,18 @@ def test_all_rounds_are_one_count():
     heard = Heard()
     rounds = SearchProgress(heard, [3, 2, 4])
     rounds.begin("step 10 at weight 0.6")
-    assert (heard.standing.done, heard.standing.total) == (0, 9)
+    assert (heard.progress.done, heard.progress.total) == (0, 9)
     paint(rounds, 0, 3)
-    assert (heard.standing.done, heard.standing.total) == (3, 9)
-    assert heard.standing.text == "Round 1 of 3: step 10 at weight 0.6, measuring the faces"
-    left = heard.standing.seconds_left
-    assert left == pytest.approx(heard.standing.rate * 6)  # of all rounds, not of this one
+    assert (heard.progress.done, heard.progress.total) == (3, 9)
+    assert heard.progress.text == "Round 1 of 3: step 10 at weight 0.6, measuring the faces"
+    left = heard.progress.seconds_left
+    assert left == pytest.approx(heard.progress.rate * 6)  # of all rounds, not of this one
     rounds.begin("step 20 at weight 0.6")
     paint(rounds, 5, 7)  # five of them are there already
-    assert (heard.standing.done, heard.standing.total) == (5, 9)
+    assert (heard.progress.done, heard.progress.total) == (5, 9)
     rounds.begin("step 20 at weight 1")
     paint(rounds, 0, 4)
-    assert (heard.standing.done, heard.standing.total, heard.standing.seconds_left) == (9, 9, 0)
+    assert (heard.progress.done, heard.progress.total, heard.progress.seconds_left) == (9, 9, 0)
     assert heard.seen == sorted(heard.seen)
     assert heard.others == ["grid"] * 3
 
@@ -60,9 +60,9 @@ def test_a_round_that_needs_no_picture_and_one_that_needs_more_correct_the_whole
     rounds = SearchProgress(heard, [3, 3, 3])
     rounds.begin("a")  # judged already: it counts nothing
     rounds.begin("b")
-    assert (heard.standing.done, heard.standing.total) == (0, 6)
+    assert (heard.progress.done, heard.progress.total) == (0, 6)
     paint(rounds, 0, 5)
-    assert (heard.standing.done, heard.standing.total) == (5, 8)
+    assert (heard.progress.done, heard.progress.total) == (5, 8)
 
 
 def test_a_round_that_was_not_planned_takes_no_others_place():
@@ -71,25 +71,25 @@ def test_a_round_that_was_not_planned_takes_no_others_place():
     rounds.begin("a")
     paint(rounds, 0, 5)
     rounds.begin("a, on more prompts", 2)
-    assert heard.standing.text == "Round 2 of 3: a, on more prompts"
-    assert (heard.standing.done, heard.standing.total) == (5, 11)
+    assert heard.progress.text == "Round 2 of 3: a, on more prompts"
+    assert (heard.progress.done, heard.progress.total) == (5, 11)
     paint(rounds, 5, 7)
     rounds.begin("b")
-    assert (heard.standing.text, heard.standing.done, heard.standing.total) == ("Round 3 of 3: b", 7, 11)
+    assert (heard.progress.text, heard.progress.done, heard.progress.total) == ("Round 3 of 3: b", 7, 11)
 
 
 def test_what_is_confirmed_is_known_only_after_the_screening():
     heard = Heard()
     rounds = SearchProgress(heard, [1, 10, 10, 10])
     rounds.begin("a")
-    assert heard.standing.text == "Round 1 of 4: a"
+    assert heard.progress.text == "Round 1 of 4: a"
     paint(rounds, 0, 1)
     rounds.replan([4])
     rounds.begin("b")
-    assert heard.standing.text == "Round 2 of 2: b"
-    assert (heard.standing.done, heard.standing.total) == (1, 5)
+    assert heard.progress.text == "Round 2 of 2: b"
+    assert (heard.progress.done, heard.progress.total) == (1, 5)
     rounds("warning", text="mind this")
-    assert heard.standing.warnings == ["mind this"]
+    assert heard.progress.warnings == ["mind this"]
 
 
 def test_where_nothing_is_confirmed_all_is_painted():
@@ -98,7 +98,7 @@ def test_where_nothing_is_confirmed_all_is_painted():
     rounds.begin("a")
     paint(rounds, 0, 2)
     rounds.replan([])
-    assert (heard.standing.done, heard.standing.total) == (2, 2)
+    assert (heard.progress.done, heard.progress.total) == (2, 2)
 
 
 # -- checkpoints of interruptions

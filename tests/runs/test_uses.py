@@ -5,7 +5,7 @@ from PIL import Image
 
 from lib_lora.deploy.folder import add_preview, deliver
 from lib_lora.files import write_json
-from lib_lora.runs.origin import origin_of
+from lib_lora.runs.origin import lora_origin
 from lib_lora.runs.uses import renew_previews
 from lib_lora.training.plan.run_file import load_run
 
@@ -30,7 +30,7 @@ def run(copied):
 
 
 def test_each_copy_used_at_this_step_and_weight_gets_it(run, tmp_path):
-    origin, lora = origin_of(run), run.checkpoint(3)
+    origin, lora = lora_origin(run), run.checkpoint(3)
     places = [deliver(origin, lora, tmp_path / name) for name in ("webui", "comfy", "own", "other", "gone")]
     webui, comfy, own, other, gone = places
     add_preview(origin, comfy, picture(tmp_path, "red"))

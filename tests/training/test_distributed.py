@@ -82,5 +82,5 @@ def test_an_error_in_the_main_process_ends_both_with_its_sentence(make_run, in_t
     (lost.character_folder.photos / "01.jpg").unlink()
     done = in_two(lost)
     assert done.returncode != 0
-    assert done.stderr.count("01.jpg: it is not there (any more).") == 2
+    assert done.stderr.count("01.jpg: it is not there.") == 2
     assert "gloo" not in done.stderr

@@ -98,7 +98,7 @@ def test_a_webui_s_start_waits_for_no_route_and_no_queue(host):
     client = TestClient(app, "http://127.0.0.1")
     assert client.get("/sameface/v1/state").json()["host"]["name"] == "alone"
     assert client.get("/sameface/v1/characters/nobody/runs").json() == {
-        "error": "There is no such character (any more); choose another one.",
+        "error": "There is no such character; choose another one.",
         "code": "not-found",
     }
     answer = client.get("/sameface/v1/nothing")

@@ -18,8 +18,9 @@ from PIL import Image
 
 from lib_lora.faces.face import Face
 from lib_lora.faces.opencv_engine import SFaceEngine
+from lib_lora.faces.perceptual_hash import hamming, phash
 from lib_lora.files import atomic_file, write_json
-from lib_lora.likeness.measure.image_similarity import COPY_BITS, hamming, phash
+from lib_lora.likeness.measure.image_similarity import COPY_BITS
 from tools.mini import captions, data
 from tools.mini.paint import Painter
 

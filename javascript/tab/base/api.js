@@ -36,17 +36,17 @@ async function request(path, options) {
   } catch (error) {
     throw failure(unconnected(), 0);
   }
-  const told = await answer.json().catch(() => null);
-  if (answer.ok && told !== null) return told;
-  throw failure(sentence(answer.status, told), answer.status, (told && told.field) || '');
+  const body = await answer.json().catch(() => null);
+  if (answer.ok && body !== null) return body;
+  throw failure(sentence(answer.status, body), answer.status, (body && body.field) || '');
 }
 
 function unconnected() {
   return t('No connection to the webui; is it still running?');
 }
 
-function sentence(status, told) {
-  if (told && typeof told.error === 'string' && told.error) return told.error;
+function sentence(status, body) {
+  if (body && typeof body.error === 'string' && body.error) return body.error;
   if (status === 401) return t('The webui was restarted; reload this page.');
   if (status === 413) return t('This is too large to send.');
   return t('The webui answered with the error {status}; see its console.', { status });

@@ -5,7 +5,10 @@ export const STEPS = ['photos', 'captions', 'train', 'test', 'use'];
 
 /** One for the page; its fields change. */
 export const app = {
-  /** Newest answer of `/state`; null until the first one. */
+  /**
+   * Newest answer of `/state`; null until the first one.
+   * @type {{limits: PageLimits, [part: string]: any} | null}
+   */
   state: null,
   /** The chosen character. */
   slug: '',

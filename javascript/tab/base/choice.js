@@ -11,14 +11,19 @@ export function chosenCharacter() {
   return all.find((one) => one.slug === app.slug) || null;
 }
 
-const OPEN = ['running', 'paused', 'waiting'];
-
-/** The open job of a kind (or of any of several kinds) of a character; a running one before waiting ones; or null. */
+/** The open job of a kind of a character; a running one before waiting ones; or null. */
 export function openJob(kind, slug = app.slug) {
-  const kinds = [kind].flat();
+  return firstOpen((job) => job.kind === kind && job.slug === slug);
+}
+
+/** The open job of a character that belongs to a step of the page; a running one before waiting ones; or null. */
+export function openJobAt(step, slug = app.slug) {
+  return firstOpen((job) => job.step === step && job.slug === slug);
+}
+
+function firstOpen(fits) {
   const jobs = app.state ? app.state.queue.jobs : [];
-  const mine = jobs.filter((job) => kinds.includes(job.kind) && job.slug === slug && OPEN.includes(job.state));
-  return mine.sort((a, b) => OPEN.indexOf(a.state) - OPEN.indexOf(b.state))[0] || null;
+  return jobs.filter((job) => job.open && fits(job)).sort((a, b) => a.order - b.order)[0] || null;
 }
 
 /** The newest job of a kind of a character, where it did not come to its end by itself; or null. */

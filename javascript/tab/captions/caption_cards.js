@@ -59,11 +59,11 @@ export function captionCard(item) {
     rows: 3,
     aria: { label: t('Caption of {file}', { file: item.file }) },
   });
-  const told = el('p', { class: 'sf-caption-state', role: 'status' });
+  const saving = el('p', { class: 'sf-caption-state', role: 'status' });
   const problems = el('div', { class: 'sf-problems' });
-  const words = el('div', { class: 'sf-stack' }, input, told, problems);
+  const words = el('div', { class: 'sf-stack' }, input, saving, problems);
   const card = el('div', { class: 'sf-caption' }, thumb, words);
-  card.parts = { slug, item, input, told, problems };
+  card.parts = { slug, item, input, saving, problems };
   thumb.addEventListener('click', () => large(card.parts.item, src));
   input.addEventListener('input', () => typed(card));
   input.addEventListener('blur', () => leave(card));
@@ -104,16 +104,16 @@ function back(card) {
 }
 
 function state(card, draft) {
-  const { told } = card.parts;
+  const { saving } = card.parts;
   const now = draft ? draft.state : '';
   const mark = `${now} ${draft && draft.error}`;
-  if (told.dataset.mark === mark) return;
-  told.dataset.mark = mark;
+  if (saving.dataset.mark === mark) return;
+  saving.dataset.mark = mark;
   if (now === 'failed') {
     const again = actionButton('Save again', () => save(draft), { small: true });
-    fillWith(told, toneBadge('bad', t('Not saved: {error}', { error: draft.error })), ' ', again);
-  } else if (now === 'saved') fillWith(told, toneBadge('good', t('saved')));
-  else fillWith(told, now ? el('span', { text: t(WORDS[now]) }) : null);
+    fillWith(saving, toneBadge('bad', t('Not saved: {error}', { error: draft.error })), ' ', again);
+  } else if (now === 'saved') fillWith(saving, toneBadge('good', t('saved')));
+  else fillWith(saving, now ? el('span', { text: t(WORDS[now]) }) : null);
 }
 
 export function updateCaptionCard(card, item) {
@@ -129,13 +129,13 @@ export function updateCaptionCard(card, item) {
   } else if (!writing && input.value !== item.text) input.value = item.text;
   state(card, drafts.get(keyOf(slug, item.file)));
   card.classList.toggle('sf-out', !item.used);
-  const told = item.used ? item.problems : [t('Left out: this photo is not trained on.')];
-  if (problems.dataset.text !== told.join('\n'))
+  const sentences = item.used ? item.problems : [t('Left out: this photo is not trained on.')];
+  if (problems.dataset.text !== sentences.join('\n'))
     fillWith(
       problems,
-      told.map((text) => el('p', { text: t(text) })),
+      sentences.map((text) => el('p', { text: t(text) })),
     );
-  problems.dataset.text = told.join('\n');
+  problems.dataset.text = sentences.join('\n');
   problems.classList.toggle('sf-calm', !item.used);
 }
 

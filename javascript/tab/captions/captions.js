@@ -124,10 +124,10 @@ function drawLead(character) {
 }
 
 function writing(job) {
-  const told = job.standing;
+  const progress = job.standing;
   if (job.state === 'waiting') return t('Captions will be written in a moment');
-  return told && told.total
-    ? t('Captions are being written: {done} of {total}', told)
+  return progress && progress.total
+    ? t('Captions are being written: {done} of {total}', progress)
     : t('Captions are being written');
 }
 

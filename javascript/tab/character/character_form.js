@@ -1,6 +1,7 @@
 /** The fields that say who a character is; the same for a new one and for one that is changed. */
 
 import * as api from '../base/api.js';
+import { app } from '../base/app.js';
 import { el, fillWith, setText } from '../base/dom.js';
 import { t } from '../base/texts.js';
 import { clearFaults, refuseForm, sendForm, showFault } from '../widgets/faults.js';
@@ -14,6 +15,8 @@ const CONSENT = {
   consented: ['Somebody who agreed', 'An adult who has given me documented consent to train on these photos.'],
 };
 let groups = 0;
+
+const longest = () => app.state.limits.text_letters;
 
 /**
  * A set of fields.
@@ -56,7 +59,7 @@ export function characterForm(isNew) {
 }
 
 function nameField() {
-  const input = el('input', { class: 'sf-input', type: 'text', maxLength: 80, autocomplete: 'off' });
+  const input = el('input', { class: 'sf-input', type: 'text', maxLength: longest(), autocomplete: 'off' });
   const help = 'What you call the character; the folder and the LoRA file are named after it.';
   const node = formField('Name', input, help);
   return {
@@ -89,7 +92,13 @@ function needed(input, text) {
 // The trigger word
 
 function triggerField() {
-  const input = el('input', { class: 'sf-input', type: 'text', maxLength: 60, autocomplete: 'off', spellcheck: false });
+  const input = el('input', {
+    class: 'sf-input',
+    type: 'text',
+    maxLength: longest(),
+    autocomplete: 'off',
+    spellcheck: false,
+  });
   const help = 'An invented word that stands for this face in prompts. Real words and names already mean something.';
   const offers = el('div', { class: 'sf-phrases', role: 'group', aria: { label: t('Proposed trigger words') } });
   const problems = el('div', { class: 'sf-problems', role: 'status' });
@@ -169,7 +178,7 @@ function classField() {
   const other = el('input', {
     class: 'sf-input sf-short',
     type: 'text',
-    maxLength: 40,
+    maxLength: longest(),
     aria: { label: t('Another class word') },
   });
   other.placeholder = t('e.g. elf');
@@ -207,7 +216,7 @@ function classField() {
       show();
     },
     faults: () => {
-      if (!chosen()) return [{ target: node, text: 'Say what the character is: woman, man, …' }];
+      if (!chosen()) return [{ target: node, text: 'Choose what the character is: woman, man, …' }];
       return other.hidden || other.value.trim() ? [] : [{ target: other, text: 'Write the class word.' }];
     },
     get: () => ({ class_word: other.hidden ? chosen().value : other.value.trim() }),
@@ -230,7 +239,7 @@ function choice(group, value, text, more) {
 function consentField() {
   const group = `sf-consent-${groups}`;
   const choices = Object.entries(CONSENT).map(([kind, [text, more]]) => choice(group, kind, t(text), t(more)));
-  const told = el('p', { class: 'sf-help' });
+  const note = el('p', { class: 'sf-help' });
   const node = el(
     'fieldset',
     { class: 'sf-field' },
@@ -240,7 +249,7 @@ function consentField() {
       { class: 'sf-choices' },
       choices.map((one) => one.node),
     ),
-    told,
+    note,
   );
   let before = null;
   const chosen = () => choices.map((one) => one.input).find((input) => input.checked);
@@ -250,7 +259,7 @@ function consentField() {
     const words = same
       ? 'You declared this on {date}.'
       : 'This is kept with the date, {date}. Nothing is trained without it.';
-    setText(told, t(words, { date }));
+    setText(note, t(words, { date }));
   };
   node.addEventListener('change', show);
   return {
@@ -262,7 +271,7 @@ function consentField() {
       choices.forEach((one) => (one.input.checked = Boolean(before) && one.input.value === before.kind));
       show();
     },
-    faults: () => (chosen() ? [] : [{ target: node, text: 'Say whose face it is.' }]),
+    faults: () => (chosen() ? [] : [{ target: node, text: 'Choose whose face it is.' }]),
     get: () => (before && before.kind === chosen().value ? {} : { consent: chosen().value }),
   };
 }

@@ -2,13 +2,13 @@
 
 import * as api from '../base/api.js';
 import { url } from '../base/api.js';
-import { chosenCharacter, goTo, openJob } from '../base/choice.js';
+import { chosenCharacter, goTo, openJobAt } from '../base/choice.js';
 import { app } from '../base/app.js';
 import { el, fillWith, setText } from '../base/dom.js';
 import { plural, t } from '../base/texts.js';
 import { inventCard, updateFaceCard, updatePictureCard, WHY } from './invent_cards.js';
 import { inventForm, inventMoreForm } from './invent_form.js';
-import { beginsWhen, controlJob, lastJob, logFold, resumeJob } from '../jobs/jobs.js';
+import { beginsWhen, controlJob, lastJobAt, logFold, resumeJob } from '../jobs/jobs.js';
 import { followedView } from '../page/followed_view.js';
 import { refresh } from '../page/polling.js';
 import { timeLeft } from '../train/train_live.js';
@@ -65,7 +65,7 @@ function mount(root) {
   root.append(parts.lead, el('div', { class: 'sf-side' }, aside, main));
 }
 
-const job = () => openJob(['invent', 'more']);
+const job = () => openJobAt('invent');
 
 function update() {
   const character = chosenCharacter();
@@ -93,7 +93,7 @@ function draw() {
   const view = answers.view;
   const open = job();
   parts.lead.set(words(character, view, open));
-  const last = lastJob('invent', 'more');
+  const last = lastJobAt('invent');
   parts.log.set(open ? open.id : last && last.state === 'failed' ? last.id : null);
   const stage = view ? view.stage : '';
   const describing = Boolean(view) && !open && (stage === 'none' || (stage === 'candidates' && anew));
@@ -199,7 +199,7 @@ function large(one, further) {
 function words(character, view, open) {
   if (!view && !open) return { tone: 'none', text: 'Loading …' };
   if (open) return jobWords(open, view);
-  const last = lastJob('invent', 'more');
+  const last = lastJobAt('invent');
   if (last && ['failed', 'interrupted', 'stopped'].includes(last.state) && fits(last, view))
     return endedWords(last, view);
   if (view.stage === 'none') {
@@ -261,7 +261,13 @@ function endedWords(last, view) {
 
 function chooseWords(view) {
   const good = view.candidates.filter((one) => !one.why).length;
-  const more = { label: 'Paint 8 more', do: () => sayAgain(view, view.candidates.length + 8) };
+  const { most, usual } = app.state.limits.ranges.candidates;
+  const n = Math.min(usual, most - view.candidates.length);
+  const more = {
+    label: t('Paint {n} more', { n: Math.max(n, 0) }),
+    disabled: n < 1,
+    do: () => sayAgain(view, view.candidates.length + n),
+  };
   const other = { label: 'Describe another face', do: () => ((anew = true), (filled = ''), draw()) };
   if (anew) return { tone: 'none', text: 'Describe the face again.' };
   if (!good)

@@ -55,16 +55,26 @@ function noneText(bases) {
   );
 }
 
-/** A whole number from 1 to `most`. */
-function countField(label, value, most, help) {
-  const input = el('input', { class: 'sf-input sf-short', type: 'number', min: 1, max: most, step: 1, value });
+/** A whole number that the server allows: `name` is the job's argument. `less` is taken off the most. */
+function countField(label, name, help) {
+  const { least, most, usual } = app.state.limits.ranges[name];
+  const input = el('input', {
+    class: 'sf-input sf-short',
+    type: 'number',
+    min: least,
+    max: most,
+    step: 1,
+    value: usual,
+  });
   return {
     node: formField(label, input, help),
     input,
-    faults: () => {
+    faults: (less = 0) => {
       const number = Number(input.value);
-      const good = Number.isInteger(number) && number >= 1 && number <= most;
-      return good ? [] : [{ target: input, text: t('Enter a whole number from 1 to {most}.', { most }) }];
+      const highest = Math.max(least, most - less);
+      const good = Number.isInteger(number) && number >= least && number <= highest;
+      const text = t('Enter a whole number from {least} to {most}.', { least, most: highest });
+      return good ? [] : [{ target: input, text }];
     },
     get: () => Number(input.value),
   };
@@ -81,13 +91,13 @@ export function inventForm(turned) {
     show();
     if (turned) turned();
   });
-  const words = el('textarea', { class: 'sf-input', rows: 2, maxLength: 400 });
+  const words = el('textarea', { class: 'sf-input', rows: 2, maxLength: app.state.limits.description_letters });
   words.placeholder = t('a woman with short red hair, 30 years old');
   const help = 'What never changes: age, hair, skin, face. Clothes and places are added later.';
   const described = formField('Describe the person', words, help);
   const picture = pictureField();
   const base = baseField();
-  const count = countField('Faces to choose from', 8, 64);
+  const count = countField('Faces to choose from', 'candidates');
   const node = el('div', { class: 'sf-form' }, way, picture.node, described, base.node, count.node);
   const show = () => {
     const own = way.chosen === 'picture';
@@ -156,7 +166,11 @@ export function photoOrInvent(turned) {
 }
 
 function pictureField() {
-  const input = el('input', { class: 'sf-input', type: 'file', accept: 'image/*,.heic,.heif,.avif' });
+  const input = el('input', {
+    class: 'sf-input',
+    type: 'file',
+    accept: ['image/*', ...app.state.limits.accept].join(','),
+  });
   const seen = el('img', { class: 'sf-invent-own', alt: '', hidden: true });
   const help = 'One clear face, sharp and well lit. The picture stays as it is.';
   const node = formField('The picture', input, help);
@@ -201,11 +215,10 @@ function asBase64(file) {
  */
 export function inventMoreForm() {
   let view = null;
-  const count = countField('Stop after keeping', 30, 500, '20 to 30 train a face well.');
+  const count = countField('Stop after keeping', 'count', '20 to 30 train a face well.');
   const budget = countField(
     'Paint at most',
-    100,
-    2000,
+    'budget',
     'Most are not kept: they show another face, or nearly the same picture again.',
   );
   const lora = checkbox(
@@ -223,9 +236,9 @@ export function inventMoreForm() {
       if (!found.lora) lora.input.checked = false;
     },
     start: async (slug) => {
-      refuseForm([...count.faults(), ...budget.faults()]);
       const withLora = lora.input.checked;
       const round = (view && (withLora ? view.rounds.with : view.rounds.without)) || { painted: 0, kept: 0 };
+      refuseForm([...count.faults(), ...budget.faults(round.painted)]);
       // the trainer counts all that were painted this way; here it is what comes now
       const values = { count: count.get(), budget: round.painted + budget.get(), with_lora: withLora };
       const enough = round.kept >= values.count;

@@ -5,22 +5,22 @@ import { t } from '../base/texts.js';
 
 /** How far a job is, from 0 to 1; null where nobody knows. */
 export function progressShare(job) {
-  const told = job.standing;
-  return told && told.total ? told.done / told.total : null;
+  const progress = job.standing;
+  return progress && progress.total ? progress.done / progress.total : null;
 }
 
 /** One line: what it is, how far it is, and how long it will take. */
 export function jobSentence(job) {
-  const told = job.standing || {};
-  const done = { done: format.number(told.done), total: format.number(told.total) };
-  const counted = told.total
+  const progress = job.standing || {};
+  const done = { done: format.number(progress.done), total: format.number(progress.total) };
+  const counted = progress.total
     ? job.kind === 'train'
       ? t('step {done} of {total}', done)
       : t('{done} of {total}', done)
     : '';
-  const left = told.seconds_left ? t('{time} left', { time: format.duration(told.seconds_left) }) : '';
+  const left = progress.seconds_left ? t('{time} left', { time: format.duration(progress.seconds_left) }) : '';
   const state = wished(job) || (job.state === 'paused' ? t('paused') : '');
-  const phase = !counted || told.text ? told.text : '';
+  const phase = !counted || progress.text ? progress.text : '';
   return [job.text, state, counted || phase, !state && left].filter(Boolean).join(' · ');
 }
 

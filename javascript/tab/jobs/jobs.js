@@ -57,10 +57,19 @@ export async function resumeJob(job) {
   await refresh();
 }
 
-/** The newest job of some kinds of the chosen character, ended or not; or null. */
-export function lastJob(...kinds) {
+/** The newest job of a kind of the chosen character, ended or not; or null. */
+export function lastJob(kind) {
+  return newest((job) => job.kind === kind);
+}
+
+/** The newest job of the chosen character that belongs to a step of the page, ended or not; or null. */
+export function lastJobAt(step) {
+  return newest((job) => job.step === step);
+}
+
+function newest(fits) {
   const jobs = app.state ? app.state.queue.jobs : [];
-  const mine = jobs.filter((job) => kinds.includes(job.kind) && job.slug === app.slug);
+  const mine = jobs.filter((job) => job.slug === app.slug && fits(job));
   return mine.sort((a, b) => b.id - a.id)[0] || null;
 }
 

@@ -9,20 +9,20 @@ import { redraw } from '../base/redraw.js';
 import { t } from '../base/texts.js';
 import { formField, selectBox } from '../widgets/widgets.js';
 
-const store = { slug: '', mark: '', told: '', runs: null, error: '' };
+const store = { slug: '', mark: '', loaded: '', runs: null, error: '' };
 
 /** What must have changed before runs are asked for again. */
 function markOf(character) {
   const jobs = app.state.queue.jobs.filter((job) => job.slug === character.slug && job.kind !== 'audit');
-  const told = jobs.map((job) => [job.id, job.state, job.run]);
-  return JSON.stringify([character.slug, character.train.run, character.test.run, character.test.grid, told]);
+  const states = jobs.map((job) => [job.id, job.state, job.run]);
+  return JSON.stringify([character.slug, character.train.run, character.test.run, character.test.grid, states]);
 }
 
 /** The runs of the chosen character, the newest first; null until they are known. Asks anew after a change. */
 export function knownRuns() {
   const character = chosenCharacter();
   if (!character) return null;
-  if (store.slug !== character.slug) Object.assign(store, { slug: character.slug, told: '', runs: null, error: '' });
+  if (store.slug !== character.slug) Object.assign(store, { slug: character.slug, loaded: '', runs: null, error: '' });
   const mark = markOf(character);
   if (store.mark !== mark) {
     store.mark = mark;
@@ -35,7 +35,7 @@ export function knownRuns() {
 export const runsError = () => store.error;
 
 /** Whether the runs are those of the newest state, and not from before the last change. */
-export const runsAreNew = () => Boolean(store.runs) && store.told === store.mark;
+export const runsAreNew = () => Boolean(store.runs) && store.loaded === store.mark;
 
 /** That a run's base model is gone, in one sentence: it can neither be trained on nor tested. Empty where it is there. */
 export function baseGone(run) {
@@ -67,7 +67,7 @@ async function load(slug) {
   try {
     const runs = await api.get(`/characters/${slug}/runs`);
     if (slug !== store.slug || mark !== store.mark) return;
-    Object.assign(store, { runs, told: mark, error: '' });
+    Object.assign(store, { runs, loaded: mark, error: '' });
   } catch (error) {
     if (slug !== store.slug || mark !== store.mark) return;
     store.error = error.message;
@@ -97,19 +97,21 @@ export function bestGrid(runs) {
 /**
  * The choice of run, step and weight, as three fields in a row. What the user has not picked is the suggestion's, else
  * the last step of the newest run.
+ * @param {{least: number, most: number}} range of the weight.
  * @param {Run} changed is called when the user has chosen.
  * @returns {{node: Element, value: {run, step, weight}, weight: Element, setRuns: (a: any[], b: any?) => void,
  *   choose: (a: any) => void, reset: Run}} `weight`: its field; `setRuns(runs, best)`: best is a cell to suggest, or null; `choose(cell)` counts as picked;
  *   `reset()` forgets what was picked.
  */
-export function cellChoice(changed) {
+export function cellChoice(range, changed) {
   let runs = [];
   let best = null;
   const value = { run: '', step: 0, weight: 1 };
   const picked = { run: false, step: false, weight: false };
   const run = selectBox([], '', (to) => pick({ run: to }));
   const step = selectBox([], '', (to) => pick({ step: Number(to) }));
-  const weight = el('input', { class: 'sf-input', type: 'number', min: 0, max: 2, step: 'any', value: 1 });
+  const weight = el('input', { class: 'sf-input', type: 'number', step: 'any', value: 1 });
+  Object.assign(weight, { min: range.least, max: range.most });
   weight.addEventListener(
     'input',
     () => weight.value !== '' && weight.validity.valid && pick({ weight: Number(weight.value) }),

@@ -3,7 +3,7 @@
 import * as api from '../base/api.js';
 import { url } from '../base/api.js';
 import { STEPS, app } from '../base/app.js';
-import { chosenCharacter, goTo, openJob } from '../base/choice.js';
+import { chosenCharacter, goTo, openJob, openJobAt } from '../base/choice.js';
 import { el, fillWith, setText } from '../base/dom.js';
 import { controlJob } from '../jobs/jobs.js';
 import { jobSentence, progressShare } from '../jobs/job_text.js';
@@ -117,7 +117,7 @@ function updateWho(character) {
   face.hidden = !cover;
   if (cover && face.getAttribute('src') !== cover) face.src = cover;
   const { jobs, more, paused: held } = app.state.queue;
-  const open = jobs.filter((job) => ['waiting', 'paused', 'running'].includes(job.state)).length + (more || 0);
+  const open = jobs.filter((job) => job.open).length + (more || 0);
   const label = held ? t('Queue (paused, {n})', { n: open }) : open ? t('Queue ({n})', { n: open }) : t('Queue');
   setText(queue.firstElementChild, label);
 }
@@ -130,8 +130,8 @@ function updateTabs(character) {
   for (const [step, one] of Object.entries(parts.tabs.tabs)) {
     const chosen = app.step === step || (app.step === 'invent' && step === 'photos');
     const running = Boolean(character && runs(step, character.slug));
-    const told = character && character[step];
-    const tone = running ? 'busy' : told ? told.tone : '';
+    const status = character && character[step];
+    const tone = running ? 'busy' : status ? status.tone : '';
     one.node.setAttribute('aria-selected', String(chosen));
     one.node.tabIndex = chosen || (app.step === 'new' && step === 'doctor') ? 0 : -1;
     if (app.step === 'edit' && step === 'photos') one.node.tabIndex = 0;
@@ -144,20 +144,13 @@ function updateTabs(character) {
       fillWith(one.word, tone ? t(tone === 'busy' ? 'running' : TONES[tone]) : '');
     }
     setText(one.count, step === 'photos' && character && character.photos.count ? String(character.photos.used) : '');
-    one.node.title = told && told.text ? told.text : '';
+    one.node.title = status && status.text ? status.text : '';
   }
 }
 
-const KINDS = {
-  photos: ['audit', 'invent', 'more'],
-  captions: ['fill'],
-  train: ['train', 'probe'],
-  test: ['test', 'choose'],
-};
-
 function runs(step, slug) {
-  const job = KINDS[step] && openJob(KINDS[step], slug);
-  return job && job.state === 'running';
+  const open = [openJobAt(step, slug), step === 'photos' && openJobAt('invent', slug)]; // inventing makes the photos
+  return open.some((job) => job && job.state === 'running');
 }
 
 /** The job to speak of: a heavy one before a light one, a running one before one that waits. */
@@ -188,8 +181,7 @@ function updateNow() {
 
 /** Whether the shown step says all of this, with the same buttons: they are on the page once. */
 function shownBelow(job) {
-  const steps = { train: 'train', test: 'test', choose: 'test' };
-  return Boolean(job) && steps[job.kind] === app.step && job.slug === app.slug && openJob(job.kind) === job;
+  return Boolean(job) && job.announced && job.step === app.step && job.slug === app.slug && openJob(job.kind) === job;
 }
 
 function whyStuck() {
@@ -212,7 +204,6 @@ function controls(job) {
   return heavy && !job.wish ? [pause, stop] : [stop];
 }
 
-const OPEN = ['running', 'waiting', 'paused'];
 let last = 0; // id of the job that was spoken of
 let known = null; // the jobs of the state before, by id; null before the first one
 let youngest = 0; // the highest id so far
@@ -220,7 +211,7 @@ let youngest = 0; // the highest id so far
 /** Tell a screen reader, and everybody, when a job has ended. */
 function announce(job) {
   const { jobs } = app.state.queue;
-  if (known) jobs.filter(hasEnded).reverse().forEach(told);
+  if (known) jobs.filter(hasEnded).reverse().forEach(announceEnd);
   known = new Map(jobs.map((one) => [one.id, one]));
   youngest = Math.max(youngest, ...known.keys());
   if (job && job.id !== last) setText(parts.status, t('{job} is running', { job: job.text }));
@@ -229,12 +220,12 @@ function announce(job) {
 
 /** Since the state before: open then, or come and gone in between; an old one that moves up in the list is no news. */
 function hasEnded(job) {
-  if (OPEN.includes(job.state)) return false;
+  if (job.open) return false;
   const before = known.get(job.id);
-  return before ? OPEN.includes(before.state) || before.ended !== job.ended : job.id > youngest;
+  return before ? before.open || before.ended !== job.ended : job.id > youngest;
 }
 
-function told(job) {
+function announceEnd(job) {
   titleSignal.over(job);
   if (job.lane === 'light' && job.state === 'finished') return; // seen in the panel
   if (job.state === 'finished') toast(t('{job}: finished', { job: job.text }), 'good');

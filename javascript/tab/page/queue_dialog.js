@@ -12,24 +12,6 @@ import { draggedJobs } from './queue_drag.js';
 import * as titleSignal from './title_signal.js';
 import { actionButton, keyedList, notice, openDialog, progressBar, toast, toneBadge } from '../widgets/widgets.js';
 
-const OPEN = ['running', 'paused', 'waiting'];
-const WORDS = {
-  waiting: 'waits',
-  running: 'runs',
-  paused: 'paused',
-  stopped: 'stopped',
-  interrupted: 'interrupted',
-  failed: 'failed',
-  finished: 'finished',
-};
-const TONES = {
-  running: 'busy',
-  paused: 'warn',
-  stopped: 'none',
-  interrupted: 'warn',
-  failed: 'bad',
-  finished: 'good',
-};
 const FREQUENT = 1000; // milliseconds between two drawings while it is open
 
 export function open() {
@@ -38,7 +20,7 @@ export function open() {
   const hold = actionButton('Pause the queue', turnQueue, { small: true });
   const rest = el('p', { class: 'sf-quiet' });
   const order = el('p', { class: 'sf-quiet', text: t('Drag a waiting job to another place, or use its buttons.') });
-  const told = el('p', { class: 'sf-silent', role: 'status', aria: { live: 'polite' } });
+  const announcement = el('p', { class: 'sf-silent', role: 'status', aria: { live: 'polite' } });
   const notify = titleSignal.tick();
   const body = el(
     'div',
@@ -49,9 +31,9 @@ export function open() {
     list,
     rest,
     notify,
-    told,
+    announcement,
   );
-  const say = (text) => setText(told, text);
+  const say = (text) => setText(announcement, text);
   draggedJobs(list, (id, before) => moved(id, before, say));
   const draw = () => {
     if (timer && !body.isConnected) clearInterval(timer); // the host has drawn its page anew
@@ -62,7 +44,7 @@ export function open() {
     order.hidden = queued().length < 2;
     notify.update();
     none.hidden = jobs.length > 0;
-    hold.hidden = !paused && !jobs.some((job) => OPEN.includes(job.state));
+    hold.hidden = !paused && !jobs.some((job) => job.open);
     setText(hold.firstElementChild, t(paused ? 'Resume the queue' : 'Pause the queue'));
     keyedList(
       list,
@@ -91,9 +73,8 @@ async function goOn() {
 
 /** Running ones, paused ones, waiting ones in their order, then what has ended, the newest first. */
 function sorted(jobs) {
-  const rank = (job) => (OPEN.includes(job.state) ? OPEN.indexOf(job.state) : OPEN.length);
   const places = new Map(jobs.map((job, place) => [job.id, place])); // the server's order is that of the queue
-  return [...jobs].sort((a, b) => rank(a) - rank(b) || places.get(a.id) - places.get(b.id));
+  return [...jobs].sort((a, b) => a.order - b.order || places.get(a.id) - places.get(b.id));
 }
 
 function make(job) {
@@ -120,7 +101,7 @@ function update(node, job, say) {
   node.draggable = job.state === 'waiting' && queued().length > 1;
   const { badge, line, error, bar, row } = node.parts;
   const key = `${job.state} ${job.wish}`;
-  if (node.dataset.state !== key) fillWith(badge, toneBadge(TONES[job.state] || 'none', t(WORDS[job.state])));
+  if (node.dataset.state !== key) fillWith(badge, toneBadge(job.tone, t(job.state)));
   node.dataset.state = key;
   setText(line, about(job));
   line.hidden = !line.textContent;
@@ -163,14 +144,14 @@ function actions(job, say) {
     if (at > 0) found.push({ label: 'Move up', run: () => moved(job.id, ids[at - 1], say) });
     if (at < ids.length - 1) found.push({ label: 'Move down', run: () => moved(job.id, ids[at + 2] ?? null, say) });
     found.push({ label: 'Remove', run: () => remove(job) });
-  } else if (OPEN.includes(job.state) && job.wish !== 'stop') {
+  } else if (job.open && job.wish !== 'stop') {
     found.push({ label: 'Stop', run: act('stop') });
   }
   if (job.state === 'paused') found.push({ label: 'Resume', run: goOn });
   const ended = ['stopped', 'interrupted', 'failed'].includes(job.state);
   if (ended && !job.base_gone) found.push({ label: 'Resume', run: act('resume') }); // it would fail again at once
   if (job.state !== 'waiting') found.push({ label: 'Log', run: () => log(job) });
-  if (!OPEN.includes(job.state)) found.push({ label: 'Remove from this list', run: act('forget') });
+  if (!job.open) found.push({ label: 'Remove from this list', run: act('forget') });
   return found;
 }
 

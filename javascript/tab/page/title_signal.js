@@ -11,7 +11,6 @@ import { t } from '../base/texts.js';
 import { showFault } from '../widgets/faults.js';
 import { checkbox } from '../widgets/form_parts.js';
 
-const KINDS = ['train', 'test', 'choose'];
 const SIZE = 64; // pixels of the icon
 const COLOURS = { running: '#ea580c', finished: '#15803d', failed: '#b91c1c', ring: '#9ca3af', ground: '#ffffff' };
 const MARKS = { finished: '✓', failed: '×' };
@@ -25,16 +24,18 @@ let ended = null; // {state, character}: the end that nobody has seen yet
 /** The job that the title speaks of. */
 function running() {
   const jobs = app.state ? app.state.queue.jobs : [];
-  return jobs.find((job) => KINDS.includes(job.kind) && job.state === 'running') || null;
+  return jobs.find((job) => job.announced && job.state === 'running') || null;
 }
 
 /** Show how far the work is, that it has ended, or the page's own title again. */
 export function update() {
   const job = running();
   if (job) {
-    const told = job.standing || {};
+    const progress = job.standing || {};
     const share =
-      told.total && ['training', 'painting', 'working'].includes(told.phase) ? told.done / told.total : null;
+      progress.total && ['training', 'painting', 'working'].includes(progress.phase)
+        ? progress.done / progress.total
+        : null;
     const far = share === null ? '…' : format.percent(share);
     ended = null;
     show(`${far} ${job.character} · SameFace`, 'running', share || 0);
@@ -110,7 +111,7 @@ function picture(state, share) {
 
 /** A job has ended since the last state. */
 export function over(job) {
-  if (!KINDS.includes(job.kind) || job.state === 'stopped') return;
+  if (!job.announced || job.state === 'stopped') return;
   ended = { state: job.state === 'finished' ? 'finished' : 'failed', character: job.character };
   notify(job);
 }
@@ -170,7 +171,5 @@ async function ask(box) {
 /** Whether somebody may wait for something although the page is not seen. */
 export function awaited() {
   const { jobs, paused } = app.state ? app.state.queue : { jobs: [], paused: false };
-  return jobs.some(
-    (job) => KINDS.includes(job.kind) && (job.state === 'running' || (job.state === 'waiting' && !paused)),
-  );
+  return jobs.some((job) => job.announced && (job.state === 'running' || (job.state === 'waiting' && !paused)));
 }

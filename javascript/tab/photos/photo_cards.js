@@ -96,7 +96,7 @@ export function updatePhotoCard(card, photo) {
   parts.photo = photo;
   const decided = decision(photo);
   const waits = decided !== (photo.decision || '');
-  const tone = tones(photo, decided);
+  const tone = waits && photo.tones ? photo.tones[decided || 'undecided'] : photo.tone || 'none';
   card.className = `sf-photo sf-${tone}${photoGroup(photo) === 'out' ? ' sf-out' : ''}`;
   const word = waits
     ? t({ keep: 'kept by you', drop: 'left out by you', '': 'undecided' }[decided])
@@ -110,11 +110,6 @@ export function updatePhotoCard(card, photo) {
   parts.drop.setAttribute('aria-pressed', String(decided === 'drop'));
   parts.keep.setAttribute('aria-label', t('Keep {file}', { file: photo.file }));
   parts.drop.setAttribute('aria-label', t('Leave out {file}', { file: photo.file }));
-}
-
-function tones(photo, decided) {
-  if (decided === (photo.decision || '')) return photo.tone || 'none';
-  return { keep: 'good', drop: 'none', '': photo.proposed ? 'bad' : 'warn' }[decided];
 }
 
 function thumbnail(photo) {

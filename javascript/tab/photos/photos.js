@@ -126,7 +126,7 @@ function drawLead(character) {
   const sending = uploadProgress();
   const go = { label: 'Continue to captions', do: () => goTo({ step: 'captions' }) };
   const add = { label: 'Add photos', do: () => parts.drop.choose() };
-  const look = { label: 'Look through the photos', do: () => ask({}) };
+  const look = { label: 'Check the photos', do: () => ask({}) };
   if (sending.busy && sending.slug === answers.slug) {
     parts.lead.set({ tone: 'busy', text: sending.text, buttons: [] });
   } else if (!photos.count) {
@@ -135,7 +135,7 @@ function drawLead(character) {
     parts.lead.set({ tone: 'busy', text: looking(audit), detail: photos.text, buttons: [go] });
   } else if (failed) {
     const again = { label: 'Try again', main: true, do: () => controlJob(failed, 'resume') };
-    const text = t('The photos were not looked through: {error}', failed);
+    const text = t('The photos could not be checked: {error}', failed);
     parts.lead.set({ tone: 'bad', text, detail: photos.text, buttons: [again, go] });
   } else if (!photos.audited) {
     parts.lead.set({ tone: 'warn', text: photos.text, buttons: [{ ...look, main: true }, go] });
@@ -153,15 +153,15 @@ function drawLead(character) {
 
 /** The counts in words, where the state's text does not say the same. */
 function counts() {
-  const told = answers.view ? answers.view.counts : '';
-  return typeof told === 'string' && !chosenCharacter().photos.text.includes(told) ? told : '';
+  const counts = answers.view ? answers.view.counts : '';
+  return typeof counts === 'string' && !chosenCharacter().photos.text.includes(counts) ? counts : '';
 }
 
 function looking(audit) {
-  const told = audit.standing;
-  if (audit.state === 'waiting') return t('The photos will be looked through in a moment');
-  if (!told || !told.total) return t('The photos are being looked through');
-  return t('The photos are being looked through: {done} of {total}', told);
+  const progress = audit.standing;
+  if (audit.state === 'waiting') return t('The photos will be checked in a moment');
+  if (!progress || !progress.total) return t('The photos are being checked');
+  return t('The photos are being checked: {done} of {total}', progress);
 }
 
 async function ask(body) {

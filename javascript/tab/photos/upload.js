@@ -15,8 +15,6 @@ const BUSY = 429; // the answer where too much is on its way
 const AGAIN = 3000; // milliseconds
 const TRIES = 100;
 const PAUSE = 1000; // milliseconds
-const ACCEPTED = 'image/*,.jfif,.zip';
-const MORE = { AVIF: '.avif', HEIC: '.heic,.heif,.hif' }; // where the server reads them; an iPhone then sends JPEG instead
 
 const now = {
   slug: '',
@@ -118,7 +116,7 @@ function send(items, character = chosenCharacter()) {
   if (!character || !items.length) return;
   if (!uploadProgress().busy) begin(character);
   if (now.slug !== character.slug) {
-    toast(t('Photos of {name} are being sent; wait until they are.', { name: now.name }), 'warn');
+    toast(t('Photos of {name} are still being sent; wait until that is done.', { name: now.name }), 'warn');
     return;
   }
   if (now.stopped) {
@@ -227,7 +225,7 @@ window.addEventListener('beforeunload', (event) => {
 
 /** The place to drop photos on, with its buttons, the bar, and what became of each file. */
 export function dropZone() {
-  const files = picker({ multiple: true, accept: ACCEPTED });
+  const files = picker({ multiple: true });
   const folder = picker({ webkitdirectory: true });
   const stop = actionButton('Cancel', cancel, { small: true, title: 'Photos that were added stay.' });
   const line = el('p', { class: 'sf-grow', role: 'status' });
@@ -246,21 +244,20 @@ export function dropZone() {
     folder,
   );
   listen(zone);
-  const told = el('div', { class: 'sf-upload' }, parts.bar, el('div', { class: 'sf-row' }, line, stop), parts.list);
+  const progress = el('div', { class: 'sf-upload' }, parts.bar, el('div', { class: 'sf-row' }, line, stop), parts.list);
   changed = () => {
     tellKinds(hint, files);
-    draw(told, parts);
+    draw(progress, parts);
   };
   changed();
-  return { node: el('div', { class: 'sf-stack' }, zone, told, fromPath()), choose: () => files.click(), zone };
+  return { node: el('div', { class: 'sf-stack' }, zone, progress, fromPath()), choose: () => files.click(), zone };
 }
 
 /** What can be read here, and so may be chosen. */
 function tellKinds(hint, files) {
   const kinds = (app.state && app.state.host.photos) || ['JPEG', 'PNG', 'WebP'];
   setText(hint, t('{kinds}, or a zip file of them', { kinds: kinds.join(', ') }));
-  const more = kinds.map((kind) => MORE[kind]).filter(Boolean);
-  files.accept = [ACCEPTED, ...more].join(',');
+  files.accept = ['image/*', ...(app.state ? app.state.limits.accept : []), '.zip'].join(','); // of HEIC an iPhone else sends a JPEG
 }
 
 function picker(props) {
@@ -314,10 +311,10 @@ function isText(event) {
   return Boolean(field) && event.clipboardData.types.includes('text/plain');
 }
 
-function draw(told, { bar, line, stop, list }) {
+function draw(progress, { bar, line, stop, list }) {
   const { busy, text: sending } = uploadProgress();
   const mine = now.slug === app.slug && (busy || now.total + now.added + now.known + now.sentences.length > 0);
-  told.hidden = !mine;
+  progress.hidden = !mine;
   if (!mine) return;
   bar.hidden = stop.hidden = !busy;
   stop.disabled = Boolean(now.stopped);
@@ -345,7 +342,7 @@ function fromPath() {
   const add = async () => {
     const path = input.value.trim();
     if (!path) return input.focus();
-    if (uploadProgress().busy) throw new Error(t('Photos are being sent; wait until they are.'));
+    if (uploadProgress().busy) throw new Error(t('Photos are still being sent; wait until that is done.'));
     const character = chosenCharacter();
     begin(character);
     now.open += 1; // nobody else's photos come between

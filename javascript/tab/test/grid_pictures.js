@@ -9,31 +9,20 @@ import { likeness, radioGroup } from '../widgets/form_parts.js';
 import { lightbox } from '../widgets/lightbox.js';
 import { keyedList, toneBadge } from '../widgets/widgets.js';
 
-const WORDS = {
-  lora: { ok: ['ok', 'good'], drift: ['drift', 'warn'], lost: ['lost', 'bad'] },
-  base: { ok: ['like this person', 'none'], drift: ['resembles', 'none'], lost: ['someone else', 'none'] },
-  leak: { ok: ['leak', 'warn'], drift: ['leak', 'warn'], lost: ['no leak', 'good'] },
-};
 const TO_COME = 'Still to be painted.';
 const GONE = 'The picture is no longer there.';
-const MEANINGS = [
-  ['good', 'ok', 'clearly this person'],
-  ['warn', 'drift', 'something of the face is lost'],
-  ['bad', 'lost', 'no more like the photos than a stranger'],
-  [
-    'none',
-    'suspect',
-    'too small, blurred, unclear, cut off, covered, heavily compressed, posterised or painted; not counted',
-  ],
-  ['none', 'no face', 'none is found; not counted'],
-];
+const MEANINGS = {
+  ok: 'clearly this person',
+  drift: 'something of the face is lost',
+  lost: 'no more like the photos than a stranger',
+  suspect: 'too small, blurred, unclear, cut off, covered, heavily compressed, posterised or painted; not counted',
+  'no face': 'none is found; not counted',
+};
 
-/** What a picture is called: {word, tone}. */
+/** What a picture is called: {word, tone}; null where it is not judged yet. */
 function markOf(row) {
-  if (!row.status) return null;
-  const [word, tone] = WORDS[row.role][row.status] || [row.status === 'unjudged' ? 'not judged' : row.status, 'none'];
-  if (!row.copy) return { word, tone };
-  return { word: `${t(word)}, ${t('copy of a photo')}`, tone: tone === 'bad' ? 'bad' : 'warn' };
+  if (!row.mark || !row.copy) return row.mark;
+  return { ...row.mark, word: `${t(row.mark.word)}, ${t('copy of a photo')}` };
 }
 
 function likenessOf(row) {
@@ -78,9 +67,9 @@ export function gridPictures() {
   const legend = el(
     'div',
     { class: 'sf-legend' },
-    MEANINGS.map(([tone, word, meaning]) => {
+    Object.entries(MEANINGS).map(([word, meaning]) => {
       const words = `: ${t(meaning)}`;
-      return el('span', {}, toneBadge(tone, t(word)), words);
+      return el('span', {}, toneBadge(app.state.limits.status_tones[word], t(word)), words);
     }),
   );
   const leak = el('div', { class: 'sf-sheet', data: { view: 'lora' } });

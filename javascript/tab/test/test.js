@@ -3,10 +3,10 @@
 import * as api from '../base/api.js';
 import { url } from '../base/api.js';
 import { app, visible } from '../base/app.js';
-import { chosenCharacter, goTo, openJob } from '../base/choice.js';
+import { chosenCharacter, goTo, openJobAt } from '../base/choice.js';
 import { appendTo, el, fillWith } from '../base/dom.js';
 import { t } from '../base/texts.js';
-import { beginsWhen, controlJob, lastJob, logFold, resumeJob, startJob } from '../jobs/jobs.js';
+import { beginsWhen, controlJob, lastJobAt, logFold, resumeJob, startJob } from '../jobs/jobs.js';
 import { baseGone, cellName, gridsOf, jobsBaseGone, knownRuns, reloadRuns, runsError, thenTest } from '../jobs/runs.js';
 import { earlierGrids } from './earlier_grids.js';
 import { gridPictures, photoStrip } from './grid_pictures.js';
@@ -63,8 +63,8 @@ function update(made) {
     fillWith(made.said);
   }
   const runs = knownRuns();
-  const job = openJob(['test', 'choose']);
-  const last = lastJob('test', 'choose');
+  const job = openJobAt('test');
+  const last = lastJobAt('test');
   const grids = gridsOf(runs);
   choose(made, runs, grids, job, last);
   made.form.update(runs || []);
@@ -130,7 +130,7 @@ function showAgain(made, which) {
 
 /** While pictures are painted, look for those that are there; the grid may not be known yet. */
 async function look(made) {
-  const job = openJob(['test', 'choose']);
+  const job = openJobAt('test');
   const of = job && (job.run || job.arguments.run || newestOf(knownRuns()));
   if (!job || job.state !== 'running' || !of) return;
   const { slug } = app;
@@ -150,7 +150,7 @@ function newestOf(runs) {
 }
 
 function showGrid(made) {
-  const job = openJob(['test', 'choose']);
+  const job = openJobAt('test');
   const painting = job && job.state === 'running' && made.live && made.live.rows.some((row) => row.url);
   if (!job) made.live = null;
   const grid = painting ? made.live : made.grid;
@@ -199,9 +199,10 @@ function words(made, character, runs, job, last) {
   const find = {
     label: 'Find the best step and weight',
     title: t(
-      'Tests up to six saved steps at three weights on {n} prompts (on all where too few faces show), the best three ' +
-        'again, and up to two more steps that the verdict advises. A whole test comes first if there is none.',
-      { n: app.state.limits.screening_pictures },
+      'Tests up to {checkpoints} saved steps at {weights} weights on {n} prompts (on all where too few faces show), ' +
+        'the best {confirmed} again, and up to {more_steps} more steps that the verdict advises. A whole test comes ' +
+        'first if there is none.',
+      { n: app.state.limits.screening_pictures, ...app.state.limits.search },
     ),
     do: () => view.form.choose(),
   };

@@ -17,18 +17,19 @@ import { actionButton, foldSection, formField, selectBox } from '../widgets/widg
  */
 export function testForm(changed) {
   const form = { slug: '', runs: [] };
-  form.cell = cellChoice(() => {
+  const { limits } = app.state;
+  const { ranges } = limits;
+  form.cell = cellChoice(ranges.weight, () => {
     showGone();
     changed();
   });
   const sampler = selectBox([]);
-  const steps = number(20, 1, 150, 1);
-  const cfg = number('', 1, 30, 0.5);
-  const seed = number(1000, 0, 4294967295, 1);
+  const steps = number(ranges.grid_steps, 1);
+  const cfg = number(ranges.cfg, 0.5);
+  const seed = number(ranges.first_seed, 1);
   cfg.placeholder = t('as usual');
-  const side = number('', 64, 2048, 8);
+  const side = number(ranges.side, 8);
   side.placeholder = t('as trained');
-  const { limits } = app.state;
   const many = radioGroup(
     'Pictures',
     [
@@ -100,7 +101,11 @@ export function testForm(changed) {
   const painted = (quick) => startJob('test', { ...cellOf(form), ...actions.common(), quick }, 'The test begins.');
 
   const searched = () => {
-    const values = { run: cellOf(form).run, grid_steps: whole(steps, 20), painter: painter.chosen };
+    const values = {
+      run: cellOf(form).run,
+      grid_steps: whole(steps, ranges.grid_steps.usual),
+      painter: painter.chosen,
+    };
     return startJob('choose', values, 'The search begins.');
   };
 
@@ -113,10 +118,10 @@ export function testForm(changed) {
       painter: painter.chosen,
       base: (painter.chosen === 'webui' && base.value) || null,
       sampler: sampler.value || undefined,
-      grid_steps: whole(steps, 20),
+      grid_steps: whole(steps, ranges.grid_steps.usual),
       cfg: cfg.value === '' ? null : Number(cfg.value),
       side: whole(side, null),
-      first_seed: whole(seed, 1000),
+      first_seed: whole(seed, ranges.first_seed.usual),
     }),
     paint: async (quick = many.chosen === 'quick') => {
       check();
@@ -173,8 +178,8 @@ function goneOf(form) {
   return baseGone(form.runs.find((run) => run.id === form.cell.value.run));
 }
 
-function number(value, min, max, step) {
-  return el('input', { class: 'sf-input', type: 'number', min, max, step, value });
+function number({ least, most, usual }, step) {
+  return el('input', { class: 'sf-input', type: 'number', min: least, max: most, step, value: usual ?? '' });
 }
 
 function whole(input, otherwise) {

@@ -26,7 +26,7 @@ export function verdictCard(act) {
   const notes = lineList('sf-verdict-notes');
   const missed = lineList('sf-verdict-notes');
   const missing = el('div', { hidden: true });
-  appendTo(missing, [el('b', { text: t('Asked and not given:') }), missed]);
+  appendTo(missing, [el('b', { text: t('Not as prompted:') }), missed]);
   const heading = el('h3', { class: 'sf-verdict-headline', tabIndex: -1 }, sign, headline);
   const node = el('div', { class: 'sf-verdict', role: 'group', aria: { label: t('Verdict') } });
   appendTo(node, [of, heading, kept, because, advice, row, notes, missing]);

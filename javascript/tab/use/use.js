@@ -34,7 +34,7 @@ export const panel = {
 function make(root) {
   const made = { slug: '', settings: null };
   made.lead = leadLine();
-  made.cell = cellChoice(() => {
+  made.cell = cellChoice(app.state.limits.prompt_weight, () => {
     made.result.hidden = true;
     update(made);
   });

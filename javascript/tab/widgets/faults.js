@@ -50,7 +50,7 @@ export function refuseForm(faults) {
   all.forEach(({ target, text }) => showFault(target, text));
   if (!all.length) return;
   reach(all[0].target);
-  throw Object.assign(new Error(t(all[0].text)), { told: true });
+  throw Object.assign(new Error(t(all[0].text)), { shown: true });
 }
 
 function follows(one, other) {

@@ -22,7 +22,7 @@ export function radioGroup(legend, choices, value, onchange) {
   const heading = el('legend', { class: 'sf-label', text: t(legend) });
   const made = el('fieldset', { class: 'sf-field sf-one-of' }, heading, list);
   let chosen = value;
-  let told = '';
+  let drawn = '';
   const inputs = () => [...list.querySelectorAll('input')];
   const entry = (one) => {
     const changed = () => {
@@ -36,8 +36,8 @@ export function radioGroup(legend, choices, value, onchange) {
     return el('label', { class: 'sf-choice' }, input, el('span', {}, t(one.text), help));
   };
   made.setChoices = (all) => {
-    if (told === JSON.stringify(all)) return;
-    told = JSON.stringify(all);
+    if (drawn === JSON.stringify(all)) return;
+    drawn = JSON.stringify(all);
     fillWith(list, all.map(entry));
   };
   Object.defineProperty(made, 'chosen', {

@@ -26,7 +26,7 @@ export function settingsForm(changed) {
   const rows = new Map(); // by key
   let base = {};
   let changes = {};
-  let told = '';
+  let drawn = '';
 
   search.addEventListener('input', () => filter(search.value));
 
@@ -112,14 +112,14 @@ export function settingsForm(changed) {
     if (search.value) filter(search.value);
   }
 
-  /** What the routes have refused, said below its field; none: nothing is refused (any more). */
+  /** What the routes have refused, said below its field; none: nothing is refused. */
   form.refused = (key, text) => {
     for (const [name, row] of rows) row.refuse(name === key ? about(key, text) : '');
   };
 
   form.set = ({ fields, settings, changes: laid }) => {
-    if (told !== JSON.stringify(fields)) {
-      told = JSON.stringify(fields);
+    if (drawn !== JSON.stringify(fields)) {
+      drawn = JSON.stringify(fields);
       build(fields);
     }
     if (!same(base, settings)) rows.forEach((row) => row.forget()); // what was typed was meant for another preset

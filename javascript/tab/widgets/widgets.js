@@ -50,7 +50,7 @@ export async function runBusy(button, run) {
     button.setAttribute('aria-busy', 'true'); // not `disabled`: that would lose the focus
     await open;
   } catch (error) {
-    if (!error.told) toast(error.message, 'bad');
+    if (!error.shown) toast(error.message, 'bad');
   } finally {
     button.removeAttribute('aria-busy');
   }

@@ -1,4 +1,4 @@
-"""From what the user calls a face engine to the engine."""
+"""Gives the face engine for the name by which a user calls it."""
 
 from __future__ import annotations
 

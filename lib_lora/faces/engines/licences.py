@@ -1,4 +1,4 @@
-"""What the user was told about a face engine's licence, and that they agreed: a file in the data folder."""
+"""Records in the data folder that the user was shown a face engine's licence and agreed to it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which checkpoint at which weight: what must hold, what is traded, and no more training than is needed. Pure.
+"""Chooses a checkpoint and weight: what must hold, what is traded, and no more training than is needed. Pure.
 
 The best of many noisy numbers is too good by luck. So cells within one standard error of the best, and within 3 % of
 it, count as equal, and among equals the smallest step and then the smallest weight is taken; and the winner is

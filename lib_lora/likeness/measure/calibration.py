@@ -1,4 +1,4 @@
-"""Where the lines lie for this character: what its own photos reach, and what strangers reach. Pure functions.
+"""Computes the lines of a character from what its own photos reach and what strangers reach. Pure functions.
 
 A fixed threshold is wrong for every other character: pictures of one rendering look resemble each other, and a set of
 photos is more or less alike. So the lines are drawn from the photos' leave-one-out scores (what the same person

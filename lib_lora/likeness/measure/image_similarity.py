@@ -13,25 +13,10 @@ from PIL import Image
 from lib_lora.faces import picture_regions
 from lib_lora.faces.array_types import Array, Box, Pixels
 from lib_lora.faces.colour_histograms import colours, hellinger
+from lib_lora.faces.perceptual_hash import hamming
 
 COPY_BITS = 8  # of 64: pictures whose perceptual hashes differ in fewer are copies of each other
 COPY_SSIM = 0.85  # of two aligned faces; different portraits of one person reach 0.88, but then not in the hash
-
-
-def phash(image: Image.Image) -> int:
-    """Perceptual hash of 64 bits: which low frequencies of the 32 x 32 grey picture are above their median.
-
-    The discrete cosine transform's lowest 8 x 8 coefficients without the constant one, as in pHash (Zauner 2010).
-    """
-    grey = np.asarray(image.convert("L").resize((32, 32), Image.Resampling.BOX), np.float32)
-    low = cv2.dct(grey)[:8, :8].ravel()
-    bits = low > np.median(low[1:])
-    return int("".join("1" if bit else "0" for bit in bits), 2)
-
-
-def hamming(one: int, other: int) -> int:
-    """In how many bits two hashes differ, 0..64. Pictures that have nothing in common differ in about 32."""
-    return (one ^ other).bit_count()
 
 
 def ssim(one: Pixels, other: Pixels) -> float:

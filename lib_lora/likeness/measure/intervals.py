@@ -1,4 +1,4 @@
-"""How sure a number is: intervals and tests. Pure functions; the distributions are scipy's."""
+"""Computes intervals and tests: how sure a number is. Pure functions; the distributions are scipy's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a picture shows the one face that was picked, when there is one picture of it or a few. Pure functions.
+"""Decides whether a picture shows the picked face, when there are only one or a few pictures of it. Pure functions.
 
 `calibration` needs eight photos for its lines; here there may be one, so only the stranger line is drawn (T_id of
 docs/likeness.md): above it a face is more alike than strangers are. It is drawn anew for the mean of all that was kept.
@@ -15,8 +15,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from lib_lora.faces.array_types import Array, Mask, Numbers, Pixels
+from lib_lora.faces.perceptual_hash import hamming
 from lib_lora.likeness.measure.calibration import LEAST_FACES, STRANGER_SPREADS, sum_up
-from lib_lora.likeness.measure.image_similarity import COPY_BITS, COPY_SSIM, hamming, ssim
+from lib_lora.likeness.measure.image_similarity import COPY_BITS, COPY_SSIM, ssim
 from lib_lora.likeness.measure.robust_mean import NEAR_COPY, robust_mean
 
 KEPT = 0.5  # of the way from strangers to the picked picture; of a LoRA's pictures less is called undertrained

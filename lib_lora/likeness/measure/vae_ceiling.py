@@ -1,4 +1,4 @@
-"""How much of a face the base model's VAE lets through at the size at which faces are painted.
+"""Measures how much of a face the base model's VAE preserves at the size at which faces are painted.
 
 No LoRA can keep more: a small VAE at 128 pixels keeps an SFace cosine of 0.64 of a photo, and Stable Diffusion 1's
 loses small faces. So the photos themselves are passed through it, at the painted face sizes, and compared with the

@@ -1,4 +1,4 @@
-"""Where the marks of a report's two charts stand. Pure functions; drawing is the template's business.
+"""Computes where the marks of a report's two charts lie. Pure functions; the template draws them.
 
 Across, positions are percent of the width, so that a chart fits a phone and a desk with letters of one size; down they
 are pixels.

@@ -23,7 +23,7 @@ def as_text(report: Report) -> str:
         _verdict(report),
         _pictures(report),
         _leak(report),
-        _listed("Asked and not given:", [one.text for one in report.missed]),
+        _listed("Not as prompted:", [one.text for one in report.missed]),
         _listed("Also worth knowing:", report.verdict.notes),
         _listed("By step and weight:", _tested(report)),
         _listed("Photos left out:", [f"{name}: {why}" for name, why in report_words.photos_left_out(report)], _MOST),

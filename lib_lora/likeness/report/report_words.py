@@ -9,6 +9,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
+from lib_lora.errors import plural
 from lib_lora.likeness.measure.calibration import (
     BASE,
     LEAST_FACES,
@@ -23,22 +24,18 @@ from lib_lora.likeness.measure.intervals import ROUNDS
 from lib_lora.likeness.report.report import ReferencePhoto, Report, Row
 from lib_lora.likeness.verdict import prompt_adherence
 from lib_lora.likeness.verdict.traits import original
-from lib_lora.likeness.verdict.verdict_tone import Tone, verdict_tone
+from lib_lora.likeness.verdict.verdict_tone import STATUS_TONES, Tone, picture_mark, verdict_tone
 
 AI_MADE = "AI-generated pictures"
-_MEANINGS: tuple[tuple[str, Tone, str], ...] = (
-    ("ok", "good", "clearly this person: likeness at or above the keep line"),
-    ("drift", "warn", "between the two lines: something of the face is lost"),
-    ("lost", "bad", "no more like the photos than a stranger's face can be"),
-    ("copy", "warn", "repeats a photo instead of painting the person anew"),
-    (
-        "suspect",
-        "none",
-        "a face, but too small, blurred, unclear, cut off, covered, heavily compressed, posterised or painted to be "
-        "judged; not counted",
-    ),
-    ("no face", "none", "the detector finds none; not counted"),
-)
+_MEANINGS = {
+    "ok": "clearly this person: likeness at or above the keep line",
+    "drift": "between the two lines: something of the face is lost",
+    "lost": "no more like the photos than a stranger's face can be",
+    "copy": "repeats a photo instead of painting the person anew",
+    "suspect": "a face, but too small, blurred, unclear, cut off, covered, heavily compressed, posterised or painted "
+    "to be judged; not counted",
+    "no face": "the detector finds none; not counted",
+}
 _BIDI = set("\u200e\u200f\u061c\u2028\u2029\ufeff") | {
     chr(code) for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))
 }
@@ -63,11 +60,6 @@ def plain(text: str) -> str:
 def percent(share: float) -> str:
     """0.914 -> "91%"."""
     return f"{round(share * 100)}%"
-
-
-def several(count: int, noun: str) -> str:
-    """ "1 photo", "2 photos"."""
-    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def number(likeness: float) -> str:
@@ -104,24 +96,14 @@ class Mark:
         return " ".join(filter(None, (self.word, self.likeness)))
 
 
-_WITH: dict[str, tuple[str, Tone]] = {"ok": ("ok", "good"), "drift": ("drift", "warn"), "lost": ("lost", "bad")}
-_WITHOUT: dict[str, tuple[str, Tone]] = {
-    "ok": ("like this person", "none"),
-    "drift": ("resembles", "none"),
-    "lost": ("someone else", "none"),
-}
-_LEAK: dict[str, tuple[str, Tone]] = {"ok": ("leak", "warn"), "drift": ("leak", "warn"), "lost": ("no leak", "good")}
-
-
 def mark_of(row: Row) -> Mark:
     """What a picture is called; one without the LoRA is not expected to show the person, so it is never marked bad."""
-    words = {"lora": _WITH, "base": _WITHOUT, "leak": _LEAK}[row.role]
-    word, tone = words.get(row.status, ("not judged" if row.status == "unjudged" else row.status, "none"))
+    word, tone = picture_mark(row.role, row.status, row.copy)
     score, remarks = row.score, []
     if row.status in ("suspect", "unreadable"):
         remarks.append(plain(score.reason))
     if row.copy:
-        word, tone = f"{word}, copy" if word != "not judged" else "copy", "bad" if tone == "bad" else "warn"
+        word = f"{word}, copy" if word != "not judged" else "copy"
         remarks.append(f"repeats {plain(original(row.score))}")
     if row.role == "lora":
         remarks += prompt_adherence.remarks(row.asked, score)
@@ -143,7 +125,7 @@ def legend(report: Report) -> list[tuple[str, Tone, str]]:
     """Word, tone and meaning of each status that occurs."""
     rows = report.of("lora")
     there = {row.status for row in rows} | ({"copy"} if any(row.copy for row in rows) else set())
-    return [meaning for meaning in _MEANINGS if meaning[0] in there]
+    return [(word, STATUS_TONES[word], meaning) for word, meaning in _MEANINGS.items() if word in there]
 
 
 @dataclass(frozen=True)
@@ -205,7 +187,7 @@ def counts(report: Report) -> str:
     unread = sum(row.status == "unreadable" for row in report.of("lora"))
     parts += [f"{suspect} suspect"] * bool(suspect) + [f"{unread} unreadable"] * bool(unread)
     parts += [f"{copies} repeating a photo"] * bool(copies)
-    shown = f"{several(pictures.count, 'picture')}, {pictures.counted} counted"
+    shown = f"{plural(pictures.count, 'picture')}, {pictures.counted} counted"
     return shown + (f": {', '.join(parts)}" if parts else "")
 
 
@@ -251,11 +233,11 @@ def small_print(report: Report) -> list[str]:
     excluded = facts.pictures.count - facts.pictures.counted
     return [
         f"Face engine: {plain(report.engine)}. Licence of its models: {plain(report.licence)}",
-        f"Measured: {several(facts.pictures.count, 'picture')}, {facts.pictures.counted} counted; {used} of "
-        f"{several(len(report.photos), 'photo')} used. Likeness is the cosine between a face and the character's "
+        f"Measured: {plural(facts.pictures.count, 'picture')}, {facts.pictures.counted} counted; {used} of "
+        f"{plural(len(report.photos), 'photo')} used. Likeness is the cosine between a face and the character's "
         "template; 1 is the same picture.",
-        f"Left out of every summary, and shown with the reason: {several(excluded, 'picture')} and "
-        f"{several(len(report.photos) - used, 'photo')}.",
+        f"Left out of every summary, and shown with the reason: {plural(excluded, 'picture')} and "
+        f"{plural(len(report.photos) - used, 'photo')}.",
         "Intervals are 95%: Wilson's for shares; for retention a bootstrap that draws whole prompts "
         f"({ROUNDS:,} times), with the lines held fixed.",
         *how_drawn(report.calibration),

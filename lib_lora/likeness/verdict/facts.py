@@ -1,4 +1,4 @@
-"""What a set of painted pictures shows, as plain facts that the rules of the verdict are written in.
+"""Holds what a set of painted pictures shows, as plain facts on which the verdict's rules are written.
 
 A fact that could not be measured is None; a rule that needs it then stays silent.
 """
@@ -327,16 +327,16 @@ class PromptFacts:
     """Whether the pictures do what their prompts ask for (`prompt_adherence.followed`).
 
     Attributes:
-        told, given: heads and mouths that were asked for something and can be judged, and those that do it; `told_base`
-            and `given_base` the same without the LoRA.
+        judgeable, given: heads and mouths that were asked for something and can be judged, and those that do it;
+            `judgeable_base` and `given_base` the same without the LoRA.
         turning: how far heads turn where the base model's turn with the same prompt and seed, 0..1 (1 = as far).
         scene: how far the surroundings are those that the base model paints for the same prompt, 0..1.
         followed: mean of these, each as a share of the base model's; None where fewer than two can be measured.
     """
 
-    told: int = _kept_as("asked_told", 0)
+    judgeable: int = _kept_as("asked_told", 0)
     given: int = _kept_as("asked_given", 0)
-    told_base: int = _kept_as("asked_told_base", 0)
+    judgeable_base: int = _kept_as("asked_told_base", 0)
     given_base: int = _kept_as("asked_given_base", 0)
     turning: float | None = None
     scene: float | None = None

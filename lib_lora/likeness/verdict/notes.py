@@ -1,4 +1,4 @@
-"""What is worth knowing beside the verdict, as data: every note whose conditions all hold is said. None changes it."""
+"""Lists the notes beside the verdict, as data: each whose conditions all hold is shown. None changes the verdict."""
 
 from __future__ import annotations
 

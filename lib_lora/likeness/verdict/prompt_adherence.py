@@ -1,4 +1,4 @@
-"""What pictures were asked to show and do not: turned heads, expressions, surroundings, as far as they can be measured.
+"""Measures whether pictures show what the prompt asked for: turned heads, expressions, surroundings.
 
 Pure functions. Says nothing of a picture whose face cannot be judged. One thing that is not given says nothing about a
 LoRA, since the base model may not do it either; a set that follows its prompts in nothing that the base model does is
@@ -103,16 +103,16 @@ def missed(pictures: Sequence[Seen], base: Sequence[Seen] = ()) -> list[Missed]:
     found = []
     for wish in _WISHES:
         asked = [(path, score) for path, what, score in pictures if wish.wants(what)]
-        told = [(path, shown) for path, score in asked if (shown := _shows(wish, score)) is not None]
+        judgeable = [(path, shown) for path, score in asked if (shown := _shows(wish, score)) is not None]
         without = [shown for _, what, score in base if wish.wants(what) and (shown := _shows(wish, score)) is not None]
-        if all(shown for _, shown in told):
+        if all(shown for _, shown in judgeable):
             continue
         one = Missed(
             what=wish.what,
             asked=len(asked),
-            measured=len(told),
-            given=sum(shown for _, shown in told),
-            pictures=[path for path, shown in told if not shown],
+            measured=len(judgeable),
+            given=sum(shown for _, shown in judgeable),
+            pictures=[path for path, shown in judgeable if not shown],
             base_measured=len(without) if without else None,
             base_given=sum(without) if without else None,
         )
@@ -133,9 +133,9 @@ def followed(shown: PictureSet) -> PromptFacts:
         return PromptFacts()
     words, base = _words(shown.asked, shown.pictures), _words(shown.asked, shown.base)
     facts = PromptFacts(
-        told=len(words),
+        judgeable=len(words),
         given=sum(words),
-        told_base=len(base),
+        judgeable_base=len(base),
         given_base=sum(base),
         turning=_turning(shown.pictures, shown.base),
         scene=_scene(shown.pictures, shown.base),

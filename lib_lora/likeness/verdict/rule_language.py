@@ -1,4 +1,4 @@
-"""What rules of the verdict are made of: kinds of verdict, conditions on facts, and when a condition holds.
+"""Defines what the verdict's rules are made of: kinds of verdict, conditions on facts, and when a condition holds.
 
 A condition on a fact that was not measured does not hold. Knows no rule and no limit.
 """

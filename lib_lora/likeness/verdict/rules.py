@@ -1,4 +1,4 @@
-"""What follows from the facts, as data: the first rule whose conditions all hold is the verdict and its one advice.
+"""The verdict's rules as data: the first whose conditions all hold gives the verdict and its one advice.
 
 The rules are ordered: first what makes any verdict impossible, then what the pictures themselves lack, then the face.
 The conditions and limits that several rules share are in `rule_conditions`.
@@ -259,7 +259,7 @@ RULES: tuple[Rule, ...] = (
             at_least(lambda f: f.identity.mutual, lambda f: f.base.mutual_like),
         ),
         "The pictures show one face again and again (mutual likeness {mutual:.2f}), but it is not this one.",
-        "Look through the photos for another person, and check that LoRA and character belong together.",
+        "Check the photos for another person, and check that LoRA and character belong together.",
     ),
     Rule(
         "weak at a low weight",

@@ -1,4 +1,4 @@
-"""What the pictures of a set show besides the identity: copies, variety, angles, attributes, skin. Pure functions.
+"""Computes what a set of pictures shows besides identity: copies, variety, angles, attributes, skin. Pure functions.
 
 Each function gives a part of `facts.Facts`; what cannot be measured stays out.
 """
@@ -15,9 +15,10 @@ import numpy as np
 from lib_lora.faces.array_text import unpacked
 from lib_lora.faces.array_types import Numbers
 from lib_lora.faces.face import Quality
+from lib_lora.faces.perceptual_hash import hamming
 from lib_lora.likeness.measure.calibration import LEAST_FACES, Calibration
 from lib_lora.likeness.measure.face_measure import ImageScore, Measured
-from lib_lora.likeness.measure.image_similarity import COPY_BITS, COPY_SSIM, hamming, variety
+from lib_lora.likeness.measure.image_similarity import COPY_BITS, COPY_SSIM, variety
 from lib_lora.likeness.measure.intervals import alarm_from
 from lib_lora.likeness.measure.template import Template
 from lib_lora.likeness.verdict.facts import AngleFacts, AttributeFacts, CopyFacts, SurfaceFacts, VarietyFacts

@@ -108,8 +108,8 @@ def _in_words(facts: Facts) -> dict[str, Any]:
     shown = " that the base model can show" if facts.ceiling.retention is not None else ""
     lost = f", and {pictures.lost} of {pictures.counted} faces are no more like the photos than a stranger's can be"
     asked, angles = facts.prompt, facts.angles
-    base = f" (without the LoRA {asked.given_base} of {asked.told_base})" if asked.told_base else ""
-    obeyed = f"{asked.given} of {asked.told} heads and mouths do what was asked{base}" if asked.told else ""
+    base = f" (without the LoRA {asked.given_base} of {asked.judgeable_base})" if asked.judgeable_base else ""
+    obeyed = f"{asked.given} of {asked.judgeable} heads and mouths do what was asked{base}" if asked.judgeable else ""
     turned = f"{angles.aside_under} of {angles.aside} turned heads" if angles.aside > 1 else "turned heads"
     return {
         "kept_in_words": f"{kept}{shown} is kept",

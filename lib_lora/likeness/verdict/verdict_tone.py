@@ -1,4 +1,4 @@
-"""How a verdict sounds, wherever it is shown. Loads nothing, so that a list on a page can say it."""
+"""The tone of a verdict and of each judged picture, wherever they are shown. Loads nothing, so that a page can ask."""
 
 from __future__ import annotations
 
@@ -19,3 +19,27 @@ def verdict_tone(kind: str, judged: bool) -> Tone:
     if kind == "consistent":
         return "good"
     return "warn" if kind in ("slightly undertrained", "overtrained") else "bad"
+
+
+_WORDS: dict[str, dict[str, tuple[str, Tone]]] = {  # by role and status
+    "lora": {"ok": ("ok", "good"), "drift": ("drift", "warn"), "lost": ("lost", "bad")},
+    "base": {"ok": ("like this person", "none"), "drift": ("resembles", "none"), "lost": ("someone else", "none")},
+    "leak": {"ok": ("leak", "warn"), "drift": ("leak", "warn"), "lost": ("no leak", "good")},
+}
+STATUS_TONES: dict[str, Tone] = {  # of what a picture with the LoRA can be called
+    "ok": "good",
+    "drift": "warn",
+    "lost": "bad",
+    "copy": "warn",
+    "suspect": "none",
+    "no face": "none",
+}
+
+
+def picture_mark(role: str, status: str, is_copy: bool) -> tuple[str, Tone]:
+    """What a picture is called, in a word or two, and its tone. One without the LoRA is not expected to show the
+    person, so it is never marked bad; that it repeats a photo is in the tone alone."""
+    word, tone = _WORDS[role].get(status, ("not judged" if status == "unjudged" else status, "none"))
+    if is_copy:
+        tone = "bad" if tone == "bad" else "warn"
+    return word, tone

@@ -1,4 +1,4 @@
-"""What a LoRA file is, in plain values: for the command `info` and for lists. Loads no torch."""
+"""Describes a LoRA file in plain values, for the command `info` and for lists. Loads no torch."""
 
 from __future__ import annotations
 

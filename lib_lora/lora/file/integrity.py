@@ -1,4 +1,4 @@
-"""Whether a LoRA file that SameFace wrote is still as it was written, by the two hashes that it holds."""
+"""Checks by its two hashes whether a LoRA file that SameFace wrote is still as it was written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the file says of its making: kohya's ``ss_*`` keys, Stability's ``modelspec.*`` and a few of our own.
+"""Writes a LoRA file's metadata: kohya's ``ss_*`` keys, Stability's ``modelspec.*`` and a few of our own.
 
 All values are texts. What a webui does with them: the family decides whether the card is shown at all, the
 rest stands in its table. Knows nothing about how training works: it is told the facts.

@@ -1,4 +1,4 @@
-"""Which words a LoRA file of anybody's answers to, read from its header and the webui's notes beside it."""
+"""Reads the trigger words of anybody's LoRA file from its header and the webui's notes beside it."""
 
 from __future__ import annotations
 

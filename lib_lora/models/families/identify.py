@@ -1,4 +1,4 @@
-"""What a checkpoint file is: its family and every dimension, read from the names and shapes of its tensors.
+"""Identifies a checkpoint file by the names and shapes of its tensors: its family and every dimension.
 
 What tensors cannot tell, the prediction type and the size of the pictures, may stand in a ``.yaml`` beside it. Nothing
 is guessed from the file's name. A toy with narrow layers and the real 2 GB file go the same way.

@@ -1,4 +1,4 @@
-"""Which layers of a Stable Diffusion UNet and of CLIP's text encoders get an adapter, by their dotted names.
+"""Lists the layers of a Stable Diffusion UNet and of CLIP's text encoders that get an adapter, by dotted name.
 
 Names, not classes: a library that renames a class would else leave a part silently untrained. The full lists follow
 from the architecture; the LoRA file's checks rest on them. Strings only; knows no tensors.

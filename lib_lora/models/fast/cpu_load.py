@@ -1,4 +1,4 @@
-"""How much of this machine's processor other programs take, and what that makes of a training's pace.
+"""Measures how much of the processor other programs take, and what that makes of a training's pace.
 
 Asks the system through psutil. Imports nothing heavy.
 """
@@ -23,12 +23,12 @@ class Others:
 
     def __init__(self, own: Iterable[psutil.Process] | None = None) -> None:
         self._own = list(_family() if own is None else own)
-        self._wall, self._all, self._ours = time.perf_counter(), _system_seconds(), self._own_seconds()
+        self._wall, self._all, self._ours = time.perf_counter(), system_seconds(), self._own_seconds()
 
     def share(self) -> float:
         """The share of all cores that others took since this was made, 0 to 1."""
         wall = max(time.perf_counter() - self._wall, _LEAST)
-        others = _system_seconds() - self._all - (self._own_seconds() - self._ours)
+        others = system_seconds() - self._all - (self._own_seconds() - self._ours)
         return min(1.0, max(0.0, others / (wall * cores())))
 
     def _own_seconds(self) -> float:
@@ -69,7 +69,7 @@ def _family() -> list[psutil.Process]:
     return [top]
 
 
-def _system_seconds() -> float:
+def system_seconds() -> float:
     """Seconds that all cores have worked since the machine started, or that a host took from them."""
     times = psutil.cpu_times()
     return float(sum(times) - times.idle - getattr(times, "iowait", 0) - getattr(times, "guest", 0))

@@ -1,4 +1,4 @@
-"""Which processor this is, as far as it decides which of torch's libraries is the quicker one."""
+"""Identifies the processor as far as it decides which of torch's libraries is faster."""
 
 from __future__ import annotations
 

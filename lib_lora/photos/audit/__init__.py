@@ -1,1 +1,1 @@
-"""What is wrong with a photo or with a set, from plain facts; the user's decisions on it."""
+"""Finds what is wrong with a photo or with a set, from plain facts, and keeps the user's decisions."""

@@ -98,7 +98,7 @@ def audit(
     audited = [
         Audited(photo, findings.of_photo(photo, resolution, usual), decisions.get(photo.sha256)) for photo in photos
     ]
-    left = [item.photo for item in audited if item.used and not item.proposed and not item.photo.standing.same_as]
+    left = [item.photo for item in audited if item.used and not item.proposed and not item.photo.comparison.same_as]
     names = {photo.file for photo in left}
     shown = [there for group in people if len(there := [file for file in group if file in names]) >= LEAST]
     return Audit(

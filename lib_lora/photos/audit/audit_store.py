@@ -1,4 +1,4 @@
-"""What the audit keeps on disk: ``audit.json`` in the character's folder.
+"""Reads and writes what the audit keeps on disk: ``audit.json`` in the character's folder.
 
 The facts of each photo by the SHA-256 of its bytes, and the user's decisions by the same, so that they hold for a photo
 however it is named or moved. No biometric data.
@@ -99,12 +99,12 @@ def _without_teeth(values: Any) -> Any:
     return values
 
 
-def save(folder: CharacterFolder, memory: AuditStore) -> None:
+def save(folder: CharacterFolder, store: AuditStore) -> None:
     """Write it, atomically."""
-    write_json(folder.path / FILE, typed_settings.to_dict(memory))
+    write_json(folder.path / FILE, typed_settings.to_dict(store))
 
 
-def digests(photos: list[Path], memory: AuditStore) -> dict[str, HashedFile]:
+def digests(photos: list[Path], store: AuditStore) -> dict[str, HashedFile]:
     """By name, the digest of each photo; only what has changed is read.
 
     Raises:
@@ -115,7 +115,7 @@ def digests(photos: list[Path], memory: AuditStore) -> dict[str, HashedFile]:
         with explained(photo, "read"):
             about = photo.stat()
         here = HashedFile(about.st_size, about.st_mtime_ns, about.st_ino, "")
-        known = memory.files.get(photo.name)
+        known = store.files.get(photo.name)
         if known is None or replace(known, sha256="") != here:
             known = replace(here, sha256=known_sha256(photo))
         found[photo.name] = known
@@ -128,15 +128,15 @@ def photos_to_use(folder: CharacterFolder) -> list[Path]:
     Raises:
         UserError: the folder, a photo or ``audit.json`` cannot be read.
     """
-    photos, memory = list_photos(folder.photos), load(folder)
-    known = digests(photos, memory)
+    photos, store = list_photos(folder.photos), load(folder)
+    known = digests(photos, store)
     first: dict[str, Path] = {}
     for photo in photos:
         first.setdefault(known[photo.name].sha256, photo)
-    return [photo for digest, photo in first.items() if digest not in memory.dropped]
+    return [photo for digest, photo in first.items() if digest not in store.dropped]
 
 
-def decided(memory: AuditStore, digests: dict[str, str], decision: Decision | None) -> AuditStore:
-    """`memory` with one decision for these photos (name to SHA-256); None takes theirs back."""
-    left = {digest: old for digest, old in memory.decisions.items() if digest not in digests.values()}
-    return replace(memory, decisions={**left, **(dict.fromkeys(digests.values(), decision) if decision else {})})
+def decided(store: AuditStore, digests: dict[str, str], decision: Decision | None) -> AuditStore:
+    """`store` with one decision for these photos (name to SHA-256); None takes theirs back."""
+    left = {digest: old for digest, old in store.decisions.items() if digest not in digests.values()}
+    return replace(store, decisions={**left, **(dict.fromkeys(digests.values(), decision) if decision else {})})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, Literal
 
 from lib_lora.files import printable
@@ -67,6 +67,15 @@ def tone(item: Audited) -> Tone:
     if item.proposed:
         return "bad"
     return "warn" if item.findings and item.decision != "keep" else "good"
+
+
+def tones(item: Audited) -> dict[str, Tone]:
+    """The tone of a photo for each decision that a user can take: keep, drop, undecided."""
+    return {
+        "keep": tone(replace(item, decision="keep")),
+        "drop": tone(replace(item, decision="drop")),
+        "undecided": tone(replace(item, decision=None)),
+    }
 
 
 def word(item: Audited) -> str:
@@ -154,7 +163,7 @@ def values(audit: Audit) -> dict[str, Any]:
                     for key, value in asdict(item.photo.facts).items()
                     if key not in ("backdrop", "clothes")  # 256 numbers that say nothing by themselves
                 },
-                "likeness": item.photo.standing.likeness,
+                "likeness": item.photo.comparison.likeness,
             }
             for item in audit.photos
         ],

@@ -1,4 +1,4 @@
-"""How varied a set of photos is: framing, angles, background, clothes, light; and what is missing. Pure functions."""
+"""Measures how varied a set of photos is (framing, angles, background, clothes, light), and what is missing. Pure."""
 
 from __future__ import annotations
 

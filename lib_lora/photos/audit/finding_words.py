@@ -1,4 +1,4 @@
-"""What a finding is called, and its sentence: in full for a terminal, and beside the picture that it is about.
+"""Names findings and puts them into sentences: in full for a terminal, shorter beside the picture.
 
 A finding itself holds only a code and numbers, so that programs and the page need not read sentences.
 """

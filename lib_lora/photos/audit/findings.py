@@ -1,4 +1,4 @@
-"""What is wrong with one photo: rules on plain facts. `finding_words` says it in sentences.
+"""Finds what is wrong with one photo by rules on plain facts. `finding_words` puts it into sentences.
 
 Where the limits come from is said in docs/references.md.
 """
@@ -93,7 +93,7 @@ def of_photo(photo: AuditedPhoto, resolution: int, usual_blur: float | None) -> 
     """Everything that is wrong with a photo; empty where all is well.
 
     Args:
-        photo: with its standing among the others.
+        photo: compared with the others.
         resolution: pixels of a side of what will be trained.
         usual_blur: median of the set's faces; None where there is none.
     """
@@ -105,7 +105,7 @@ def of_photo(photo: AuditedPhoto, resolution: int, usual_blur: float | None) -> 
     if face is not None and not of_face:  # in the dark everything is soft
         of_face += _face(name, face, usual_blur)
     # a face that can hardly be seen looks like nobody
-    return [*_faces(photo), *_frame(photo, resolution), *of_face, *_standing(photo, clear=not of_face)]
+    return [*_faces(photo), *_frame(photo, resolution), *of_face, *_comparison(photo, clear=not of_face)]
 
 
 def _faces(photo: AuditedPhoto) -> Iterator[Finding]:
@@ -141,31 +141,31 @@ def _frame(photo: AuditedPhoto, resolution: int) -> Iterator[Finding]:
         yield Finding(name, "writing", "look", facts.letters, LETTERS)
 
 
-def _standing(photo: AuditedPhoto, clear: bool) -> Iterator[Finding]:
-    name, standing = photo.file, photo.standing
-    if standing.same_as:  # a decision is about the bytes, so it would be about both
-        yield Finding(name, "same-bytes", details={"other": standing.same_as})
-    elif standing.copy_of:
-        limit = COPY_COSINE if (standing.alike or 0.0) > COPY_COSINE else SAME_COSINE
-        yield Finding(name, "same-picture", "drop", *_alike(standing, limit), {"other": standing.copy_of})
-    elif standing.burst_of:
-        yield Finding(name, "same-moment", "drop", *_alike(standing, BURST_COSINE), {"other": standing.burst_of})
-    if standing.unlike and standing.likeness is not None and standing.usual is not None:
-        yield _unlike(name, standing, standing.likeness, standing.usual, clear)
+def _comparison(photo: AuditedPhoto, clear: bool) -> Iterator[Finding]:
+    name, comparison = photo.file, photo.comparison
+    if comparison.same_as:  # a decision is about the bytes, so it would be about both
+        yield Finding(name, "same-bytes", details={"other": comparison.same_as})
+    elif comparison.copy_of:
+        limit = COPY_COSINE if (comparison.alike or 0.0) > COPY_COSINE else SAME_COSINE
+        yield Finding(name, "same-picture", "drop", *_alike(comparison, limit), {"other": comparison.copy_of})
+    elif comparison.burst_of:
+        yield Finding(name, "same-moment", "drop", *_alike(comparison, BURST_COSINE), {"other": comparison.burst_of})
+    if comparison.unlike and comparison.likeness is not None and comparison.usual is not None:
+        yield _unlike(name, comparison, comparison.likeness, comparison.usual, clear)
 
 
-def _unlike(name: str, standing: PhotoComparison, likeness: float, usual: float, clear: bool) -> Finding:
+def _unlike(name: str, comparison: PhotoComparison, likeness: float, usual: float, clear: bool) -> Finding:
     """Whom the template finds unlike the others is always named, so that nobody is left out of it unsaid."""
-    value = None if standing.reach is None else likeness  # a number stands beside its limit only
-    details = {"likeness": likeness, "usual": usual, "left_out": standing.left_out}
-    if clear and standing.stranger:
-        return Finding(name, "another-person", "drop", value, standing.reach, details)
-    return Finding(name, "unusual-view" if clear else "unclear-face", "look", value, standing.reach, details)
+    value = None if comparison.reach is None else likeness  # a number stands beside its limit only
+    details = {"likeness": likeness, "usual": usual, "left_out": comparison.left_out}
+    if clear and comparison.stranger:
+        return Finding(name, "another-person", "drop", value, comparison.reach, details)
+    return Finding(name, "unusual-view" if clear else "unclear-face", "look", value, comparison.reach, details)
 
 
-def _alike(standing: PhotoComparison, limit: float) -> tuple[float | None, float | None]:
+def _alike(comparison: PhotoComparison, limit: float) -> tuple[float | None, float | None]:
     """Value and limit; nothing where it is not the faces that tell."""
-    return (None, None) if standing.alike is None else (standing.alike, limit)
+    return (None, None) if comparison.alike is None else (comparison.alike, limit)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""How many people a set of faces shows. Pure functions on cosines; knows nobody.
+"""Groups the faces of a set by person. Pure functions on cosines; knows nobody.
 
 The template's outlier rule sees a stranger among many photos of one person. Where no person has the majority, there is
 no "many", and every face would pass.
@@ -34,6 +34,6 @@ def groups(cosines: npt.NDArray[np.floating]) -> list[list[int]]:
     return sorted(found, key=lambda group: (-len(group), group))
 
 
-def people(found: Sequence[Sequence[int]]) -> list[list[int]]:
+def large_groups(found: Sequence[Sequence[int]]) -> list[list[int]]:
     """Of groups those that are large enough to be a person of the set."""
     return [list(group) for group in found if len(group) >= LEAST]

@@ -12,8 +12,9 @@ import numpy.typing as npt
 
 from lib_lora.captions.photo_facts import SMALL_FACE, AuditedPhoto, PhotoFacts
 from lib_lora.faces.colour_histograms import hellinger
+from lib_lora.faces.perceptual_hash import hamming
 
-COPY_BITS = 5  # of the 64 of two perceptual hashes: one picture, saved again; asked only where there is no face
+SAVED_AGAIN_BITS = 5  # of the 64 of two perceptual hashes: one picture, saved again; asked only where there is no face
 COPY_COSINE = 0.97  # of two faces: one picture, cropped or saved again (`likeness.measure.robust_mean.NEAR_COPY`)
 # Both: one picture, made grey or toned, which changes what a face is like. Within 2 bits different photos of one person
 # have a cosine of up to 0.931 (3 of 1,656 pairs); none have the same hash.
@@ -161,7 +162,7 @@ def _of_one_scale(a: PhotoFacts, b: PhotoFacts) -> bool:
 
 def _bits(one: AuditedPhoto, other: AuditedPhoto) -> int:
     """How many of the 64 bits of the two perceptual hashes differ."""
-    return (int(one.facts.hash, 16) ^ int(other.facts.hash, 16)).bit_count()
+    return hamming(int(one.facts.hash, 16), int(other.facts.hash, 16))
 
 
 def _again(one: AuditedPhoto, other: AuditedPhoto, cosine: float) -> bool | None:
@@ -170,7 +171,7 @@ def _again(one: AuditedPhoto, other: AuditedPhoto, cosine: float) -> bool | None
     if (cosine > COPY_COSINE and bits <= _FAR_BITS) or (cosine > SAME_COSINE and bits <= SAME_BITS):
         return True
     if one.facts.face is None and other.facts.face is None:
-        return True if bits <= COPY_BITS else None
+        return True if bits <= SAVED_AGAIN_BITS else None
     alike = bits <= BURST_BITS and cosine > BURST_COSINE
     if not alike or not (one.facts.backdrop and other.facts.backdrop):
         return None

@@ -199,7 +199,7 @@ def _refusal(info: zipfile.ZipInfo, parts: list[str], archive: str) -> UserError
     suffix, name = _suffix(parts), parts[-1]
     if suffix in NESTED:
         return UserError(
-            f"{name} in {archive} is packed itself and is not opened; unpack it first.",
+            f"{name} in {archive} is an archive inside an archive and is not opened; extract it first.",
             code="zip-member-is-archive",
             file=archive,
             member=name,

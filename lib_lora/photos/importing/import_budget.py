@@ -1,4 +1,4 @@
-"""What an import may cost: pixels for the bytes that it brings, and seconds.
+"""Limits what an import may cost: pixels for the bytes that it brings, and seconds.
 
 A picture of 100 megapixels that is black fits into 12 kB, forty of them into a zip of 10 kB, and each keeps a core busy
 for a second. Photos bring far more bytes for their pixels, so they pay for themselves.

@@ -1,4 +1,4 @@
-"""What a source offers: one picture with its caption, wherever it lies."""
+"""Defines what a source offers for import: one picture with its caption, wherever it lies."""
 
 from __future__ import annotations
 

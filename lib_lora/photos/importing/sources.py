@@ -1,4 +1,4 @@
-"""What the user names - files, folders, zips - as one row of pictures to look at.
+"""Lists the pictures in what the user names for import: files, folders, zips.
 
 Knows where things lie; does not know which bytes are a picture, or what becomes of one.
 """

@@ -1,4 +1,4 @@
-"""Which files a worker on another machine needs for a job, and which it has made: what a remote runner transfers.
+"""Lists the files that a worker on another machine needs for a job, and those that it has made.
 
 All by their names in the data folder (`Workspace.name_of`); files elsewhere are named by the job (`Queue.named`), and
 the checkpoint of a run by the run (`runs.reopen.reopen` says where that lies on a machine). Imports nothing heavy.

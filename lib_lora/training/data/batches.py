@@ -1,4 +1,4 @@
-"""Which pictures are trained together, at any step, without replaying the steps before it.
+"""Computes which pictures are trained together at any step, without replaying the steps before it.
 
 A batch holds pictures of one bucket. The order is a pure function of the seed and the epoch. The module knows
 pictures as whole numbers that the caller gave them, and nothing else about them.

@@ -1,4 +1,4 @@
-"""What the UNet hears for a caption: encoded anew each step while the text encoders are trained, else remembered."""
+"""Gives the UNet's conditioning for captions: encoded at each step while text encoders are trained, else cached."""
 
 from __future__ import annotations
 

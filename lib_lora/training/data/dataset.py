@@ -111,7 +111,7 @@ class _Encoder:
     def __init__(self, run: Run, load_vae: Callable[[], AutoencoderKL], waiting: int) -> None:
         self.run, self.load_vae, self.waiting = run, load_vae, waiting
         self.vae: AutoencoderKL | None = None
-        self.folder = run.character_folder.cache / "latents"
+        self.folder = run.character_folder.latents
 
     def file(self, photo: TrainingPhoto, placed: Placement) -> Path:
         """Where a photo's latents are kept."""
@@ -138,7 +138,7 @@ class _Encoder:
 def _size_of(run: Run, photo: TrainingPhoto, path: Path) -> tuple[int, int]:
     """The photo's upright size; remembered, so that a cached photo is not decoded again."""
     size = cached(
-        run.character_folder.cache / "sizes",
+        run.character_folder.photo_sizes,
         ("size", photo.sha256),
         lambda: {"size": torch.tensor(_opened(photo, path).size)},
     )["size"]

@@ -1,4 +1,4 @@
-"""What a training objective is, and the objectives by the names that model families use (`ModelFamily.objective`).
+"""Defines a training objective, and gives each by the name that model families use (`ModelFamily.objective`).
 
 Times are counted in thousandths of the way from picture to noise, whatever the objective: 0 is the picture, 999 nearly
 all noise. Shapes: B pictures, C latent channels, H x W latent cells.

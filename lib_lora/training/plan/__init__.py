@@ -1,1 +1,1 @@
-"""What a run will be: its settings and presets, what it costs, and the run file. Loads no torch."""
+"""Plans a run: its settings and presets, what it costs, and the run file. Loads no torch."""

@@ -1,4 +1,4 @@
-"""What a training computes on, why, and what to do where that is the CPU although the machine has a GPU.
+"""Chooses the device for a training, and explains why it is the CPU where the machine has a GPU.
 
 Pure functions of plain facts: `training.distributed` asks torch for them, `training.plan.graphics_cards` the system.
 """

@@ -1,4 +1,4 @@
-"""What a run will cost, before it begins: its steps, and the bytes it will write. And what was measured of it before.
+"""Estimates what a run will cost (steps, bytes written), and keeps what was measured before.
 
 Pure numbers; imports no torch, so that a screen can ask. Only `shapes_of` opens a file.
 """
@@ -215,7 +215,7 @@ def remember(root: Path, base: Path, train: TrainSettings, measured: dict[str, A
     write_json(Workspace(root).probes, known)
 
 
-def remembered(root: Path, base: Path, train: TrainSettings, device: str | None = None) -> dict[str, Any] | None:
+def last_measurement(root: Path, base: Path, train: TrainSettings, device: str | None = None) -> dict[str, Any] | None:
     """What a probe has measured with the like of these settings; None where none was made.
 
     Args:

@@ -1,7 +1,6 @@
-"""The settings of a training as the fields of a form and as a page of the documents. The dataclasses and the metadata
-of their fields are the only source. Imports no torch.
+"""Gives the settings of a training as form fields and as a page of the documents, from the dataclasses alone. No torch.
 
-    python -m lib_lora.training.plan.form_fields > docs/settings.md
+The page is made with ``python -m lib_lora.training.plan.form_fields > docs/settings.md``.
 """
 
 from __future__ import annotations
@@ -9,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
+from collections.abc import Mapping
 from typing import Any
 
 from lib_lora.lora.adapter_settings import LoraSettings
@@ -39,9 +39,17 @@ def fields() -> list[dict[str, Any]]:
 def flat(train: TrainSettings) -> dict[str, Any]:
     """The settings by dotted key, without those that are no fields."""
     values = dataclasses.asdict(train)
-    found = {name: value for name, value in values.items() if not isinstance(value, dict) and name not in NO_FIELDS}
-    for table in ("lora", "objective"):
-        found |= {f"{table}.{name}": value for name, value in values[table].items()}
+    return by_dotted_key({name: value for name, value in values.items() if name not in NO_FIELDS})
+
+
+def by_dotted_key(table: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    """Nested settings by dotted key, without the version of a file; the opposite of `nested`."""
+    found: dict[str, Any] = {}
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            found |= by_dotted_key(value, f"{before}{key}.")
+        elif key != "version":
+            found[f"{before}{key}"] = value
     return found
 
 

@@ -1,4 +1,4 @@
-"""Which graphics cards the system knows of, whatever torch can do with them. Loads no torch."""
+"""Lists the graphics cards that the system knows of, whatever torch can do with them. Loads no torch."""
 
 from __future__ import annotations
 

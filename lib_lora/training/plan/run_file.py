@@ -294,6 +294,4 @@ def versions() -> dict[str, str]:
 
 def saved_steps(run: Run) -> list[int]:
     """The steps of a run's checkpoints, ascending. A file that bears another name is none."""
-    names = {path.name for path in run.checkpoints.glob("*.safetensors")}
-    numbers = {int(match[1]) for name in names if (match := re.search(r"-(\d+)\.safetensors$", name))}
-    return sorted(number for number in numbers if run.checkpoint(number).name in names)
+    return run.place.steps_among(run.file.stem, [path.name for path in run.checkpoints.glob("*.safetensors")])

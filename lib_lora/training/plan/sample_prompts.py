@@ -1,4 +1,4 @@
-"""What the sample pictures of a training are asked to show."""
+"""Gives the prompts of a training's sample pictures."""
 
 from __future__ import annotations
 

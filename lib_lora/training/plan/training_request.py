@@ -1,4 +1,4 @@
-"""What a training is asked to be, by a command, a route or a job: one object from there to the run. No torch."""
+"""Holds what a command, a route or a job asks of a training: one object from there to the run. Loads no torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""In front of the page without a webui: who comes in, and what gradio's page gets into its head.
+"""Checks every request to the standalone page, and puts the page's own scripts into the head of gradio's page.
 
 A machine may have many accounts, and a page is for the one that started it: each request needs the token, which a
 browser has as a cookie once it was led here by an address with a secret (`login_link`), or, from other machines, with

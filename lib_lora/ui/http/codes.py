@@ -1,4 +1,4 @@
-"""A short code that is shown where the program runs, and typed into the page: who only sends requests cannot know it.
+"""Makes short codes, shown where the program runs, which prove that whoever types one can see that screen.
 
 One code at a time, for one thing, for a while, with few tries.
 """

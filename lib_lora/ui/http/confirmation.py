@@ -1,6 +1,4 @@
-"""What a request alone may not do: name a program that is run, or a folder that is written into. It takes a code that
-only who runs SameFace can see (`codes`); a folder that was confirmed once stays so.
-"""
+"""Asks for such a code (`codes`) before a program is run or a folder written to; a confirmed folder stays confirmed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the routes take at most, said to the page as well, so that it asks for nothing that is refused."""
+"""Limits what the routes take; the page gets the same limits, so that it asks for nothing that is refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the identifiers in an address to files. A path never comes from an address, only a name that is in a listing."""
+"""Finds files by the identifiers in an address; no path is ever taken from it, only a name that is in a listing."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def named_character(root: Path, slug: str) -> CharacterFolder:
         if folder.file.is_file():
             _own_name(folder)
             return folder
-    raise missing("There is no such character (any more); choose another one.")
+    raise missing("There is no such character; choose another one.")
 
 
 def _own_name(folder: CharacterFolder) -> None:
@@ -99,7 +99,7 @@ def run(folder: CharacterFolder, text: str) -> Path:
     """
     found = folder.runs / identifier(text, "run")
     if not RunFolder(found).file.is_file():
-        raise missing("There is no such run (any more).")
+        raise missing("There is no such run.")
     return found
 
 
@@ -111,7 +111,7 @@ def grid(run_folder: Path, text: str) -> Path:
     """
     found = RunFolder(run_folder).grids / identifier(text, "grid")
     if not found.is_dir():
-        raise missing("There is no such test grid (any more).")
+        raise missing("There is no such test grid.")
     return found
 
 
@@ -122,7 +122,7 @@ def picture_in(folder: Path, name: str) -> Path:
         Refused: there is none of that name.
     """
     if not PICTURE_NAME.fullmatch(name) or name not in names(folder):
-        raise missing("There is no such picture (any more).")
+        raise missing("There is no such picture.")
     return folder / name
 
 

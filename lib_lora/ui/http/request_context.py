@@ -1,4 +1,4 @@
-"""What every route has at hand, and how a route is written down: its address, what it is asked with, who answers."""
+"""Gives every route its context, and defines a route: its address, its fields, and the function that answers."""
 
 from __future__ import annotations
 

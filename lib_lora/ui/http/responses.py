@@ -1,4 +1,4 @@
-"""From a request to a handler, and from what the handler says, or raises, to an answer. Every answer is JSON or a file.
+"""Calls the handler of a request and turns what it returns or raises into an answer: JSON or a file.
 
 The body of a request is read here, within limits, and becomes the dataclass of its route. Nothing that goes wrong
 shows a stack trace to the sender; the log has it.
@@ -293,6 +293,6 @@ def file(path: Path, media: str, headers: Mapping[str, str] | None = None) -> Re
         Refused: it is not there.
     """
     if not path.is_file():
-        raise missing(f"There is no {path.name} here (any more).")
+        raise missing(f"There is no {path.name} here.")
     said = {**SAFE, "Cache-Control": "private, no-cache", **(headers or {})}
     return FileResponse(path, headers=said, media_type=media)

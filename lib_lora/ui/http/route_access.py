@@ -1,4 +1,4 @@
-"""Who may use the routes: the page of this process by its token, and whoever the host lets in.
+"""Decides who may use the routes: the page of this process by its token, and whoever the host lets in.
 
 A browser may be led to send requests by any page that its user looks at. So a request from another site's page is
 refused whatever it proves, and so is one to this machine under a name that is not this machine's: a site can have its

@@ -1,4 +1,4 @@
-"""Connections that say nothing, or say it too slowly, are closed: each costs a place that others need.
+"""Closes connections that send nothing, or too slowly, so that they do not block others.
 
 In a webui the webui's own server sees to it, or does not; this is for the page alone. Headers are watched where the
 bytes come in, bodies where they are read.

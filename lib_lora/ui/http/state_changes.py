@@ -1,4 +1,4 @@
-"""What of the page's state has changed since the one that a page has: it asks each second, and most is the same.
+"""Computes what of the page's state has changed since the one that a page has.
 
 Knows the states that were told last by their marks. A mark says nothing to a page but which state it has.
 """
@@ -30,7 +30,7 @@ class StateChanges:
         """What a page needs that has the state with this mark.
 
         Args:
-            mark: of an earlier answer; one that is not known (any more) stands for a page that has nothing.
+            mark: of an earlier answer; one that is not known stands for a page that has nothing.
             parts: of the state as it is now, by name.
             lists: the lists in it, by name, each with the field that names its entries.
 

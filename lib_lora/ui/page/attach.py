@@ -1,4 +1,4 @@
-"""What a host calls once at its start and again after each "Reload UI": queue and supervisor are there once for all.
+"""Attaches SameFace to a host at its start and after each "Reload UI"; queue and supervisor are made once.
 
 A webui's start waits for nothing that can come later: routes and queue are loaded in a thread of their own once its
 page is there, or for the first request, whichever is sooner.

@@ -56,7 +56,7 @@ class FillRequest:
 def routes() -> list[Route]:
     """The routes for captions."""
     return [
-        get("/characters/{slug}/captions", shown),
+        get("/characters/{slug}/captions", read_captions),
         post("/characters/{slug}/captions", write, Caption),
         post("/characters/{slug}/captions/edit", edit, CaptionEdit),
         post("/characters/{slug}/captions/undo", undo),
@@ -65,7 +65,7 @@ def routes() -> list[Route]:
     ]
 
 
-def shown(context: RequestContext, call: Call) -> dict[str, Any]:
+def read_captions(context: RequestContext, call: Call) -> dict[str, Any]:
     """All captions, their phrases, and what is wrong with them."""
     return _view(paths.character(context, call))
 
@@ -119,7 +119,7 @@ def _photo(folder: CharacterFolder, files: list[str]) -> None:
     known = look(folder).digests
     for file in files:
         if file not in known:
-            raise missing(f"There is no photo {file} of this character (any more).")
+            raise missing(f"There is no photo {file} of this character.")
 
 
 def write(context: RequestContext, call: Call) -> dict[str, Any]:

@@ -17,16 +17,16 @@ from lib_lora.ui.http import paths
 from lib_lora.ui.http.request_context import Call, RequestContext, Route, get, post
 from lib_lora.ui.http.responses import Refused
 from lib_lora.ui.routes.overview_routes import of_character
+from lib_lora.ui.views.page_limits import LONGEST_TEXT
 from lib_lora.workflows.photos import changes
 from lib_lora.workflows.photos.forget_faces import forget_faces
 from lib_lora.workspace.workspace import Workspace
 
 PATIENCE = 5.0  # seconds that another process at work on the character is waited for
-_LONGEST = 2000  # letters of a text
 
 
 @dataclass(frozen=True)
-class NewCharacter:
+class CharacterBody:
     """The fields of `character.store.Character`; consent: "fictional", "myself", "consented", or null: not declared."""
 
     name: str
@@ -57,7 +57,7 @@ class Deletion:
 def routes() -> list[Route]:
     """The routes for characters and trigger words."""
     return [
-        post("/characters", new, NewCharacter),
+        post("/characters", new, CharacterBody),
         post("/characters/{slug}", change, CharacterChange),
         post("/characters/{slug}/delete", delete, Deletion),
         post("/characters/{slug}/forget_faces", forget),
@@ -94,9 +94,9 @@ def _made(make: Callable[[], Character]) -> Character:
             raise UserError(
                 f"{text[:40]!r} contains control characters; write it again.", field_name, code="text-not-printable"
             )
-        if len(text) > _LONGEST:
+        if len(text) > LONGEST_TEXT:
             raise UserError(
-                f"{text[:40]!r}... is too long; up to {_LONGEST} characters are allowed.",
+                f"{text[:40]!r}... is too long; up to {LONGEST_TEXT} characters are allowed.",
                 field_name,
                 code="text-too-long",
             )

@@ -1,4 +1,4 @@
-"""What works here and what does not, each in one sentence, with how to fix it. Loads no torch and changes nothing."""
+"""Checks what works here and how to fix what does not, in one sentence each. Loads no torch, changes nothing."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def checks(host: Host, root: Path, supervisor: Supervisor | None = None) -> list
         except UserError as error:
             found.append(check(name, "bad", str(error)))
         except Exception as error:  # one look that fails must not hide the others
-            found.append(check(name, "warn", f"This could not be looked at ({type(error).__name__}: {error})."))
+            found.append(check(name, "warn", f"This could not be checked ({type(error).__name__}: {error})."))
     return found
 
 

@@ -10,7 +10,7 @@ from fastapi.responses import Response
 
 from lib_lora.errors import UserError
 from lib_lora.files import PICTURE_NAME, names
-from lib_lora.likeness.verdict.verdict_tone import verdict_tone
+from lib_lora.likeness.verdict.verdict_tone import picture_mark, verdict_tone
 from lib_lora.runs import run_records
 from lib_lora.runs.grid_records import CELLS, cells, report_of
 from lib_lora.ui.http import paths
@@ -28,7 +28,7 @@ POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri
 def routes() -> list[Route]:
     """The routes for test grids."""
     return [
-        get("/characters/{slug}/runs/{run}/grids/{grid}", shown),
+        get("/characters/{slug}/runs/{run}/grids/{grid}", read_grid),
         get("/characters/{slug}/runs/{run}/grids/{grid}/pictures/{name}", cell),
         get("/characters/{slug}/runs/{run}/grids/{grid}/report.html", page),
         get("/characters/{slug}/runs/{run}/grids/{grid}/sheet.png", sheet),
@@ -47,7 +47,7 @@ def _folders(context: RequestContext, call: Call) -> tuple[CharacterFolder, Path
     return folder, run, paths.grid(run, call.path["grid"])
 
 
-def shown(context: RequestContext, call: Call) -> dict[str, Any]:
+def read_grid(context: RequestContext, call: Call) -> dict[str, Any]:
     """A test grid; one that is still being painted has no verdict."""
     folder, run, grid = _folders(context, call)
     slug = folder.path.name
@@ -91,7 +91,7 @@ def shown(context: RequestContext, call: Call) -> dict[str, Any]:
 
 def _begun(slug: str, run: Path, grid: Path, planned: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
     if not planned:
-        raise missing("This test grid has no plan (any more); paint a new one.")
+        raise missing("This test grid has no plan; paint a new one.")
     there = set(names(grid / CELLS))
     rows = [
         {
@@ -100,6 +100,7 @@ def _begun(slug: str, run: Path, grid: Path, planned: Mapping[str, dict[str, Any
             "prompt": cell.get("prompt", ""),
             "seed": cell.get("seed"),
             "status": None,
+            "mark": None,
             "copy": False,
             "likeness": None,
             "url": _url(slug, run, grid, name) if name in there else "",
@@ -139,6 +140,7 @@ def _row(
         "prompt": cell.get("prompt", asked["prompt"]),
         "seed": cell.get("seed", asked["seed"]),
         "status": one["status"],
+        "mark": dict(zip(("word", "tone"), picture_mark(one["role"], one["status"], one["copy"]), strict=True)),
         "copy": one["copy"],
         "likeness": score["likeness"],
         "reason": score["reason"],

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fastapi.responses import Response
 
@@ -21,9 +21,6 @@ from lib_lora.ui.views.character_snapshot import CharacterSnapshot, look
 from lib_lora.ui.views.invention import in_use, newest_lora, painted_of, plan_of, see_nobody_paints
 from lib_lora.workflows.invent.invented_folder import CANDIDATES, MORE, SQUARE, InventedFolder, InventedPicture
 
-if TYPE_CHECKING:
-    pass
-
 _SMALL = 384  # pixels of the longer side
 
 
@@ -35,7 +32,7 @@ class Pick:
 
 
 @dataclass(frozen=True)
-class OwnPicture:
+class OwnPictureBody:
     """One of the user's own pictures, in base64; a description of the person in it (empty: the class word); and the
     base model's path."""
 
@@ -48,14 +45,14 @@ class OwnPicture:
 def routes() -> list[Route]:
     """The routes for inventing. Painting itself is a job: "invent" paints candidates, "more" further pictures."""
     return [
-        get("/characters/{slug}/invention", shown),
+        get("/characters/{slug}/invention", read_invention),
         get("/characters/{slug}/invented/candidates/{name}", candidate_picture, "small"),
         get("/characters/{slug}/invented/more/{name}", further_picture, "small"),
         post("/characters/{slug}/invented/pick", pick, Pick),
         post(
             "/characters/{slug}/invented/own",
             own_picture,
-            OwnPicture,
+            OwnPictureBody,
             limits.FACE_FILE * 4 // 3 + MB,
             "data",
             paths.character,
@@ -63,7 +60,7 @@ def routes() -> list[Route]:
     ]
 
 
-def shown(context: RequestContext, call: Call) -> dict[str, Any]:
+def read_invention(context: RequestContext, call: Call) -> dict[str, Any]:
     """What has been painted for an invented character: candidates, the picked face, and further pictures, with the
     reason for each that was not kept."""
     snapshot = look(paths.character(context, call))
@@ -153,7 +150,7 @@ def pick(context: RequestContext, call: Call) -> dict[str, Any]:
     see_nobody_paints(context, snapshot.folder)
     who = snapshot.character
     pick_face(context.root, NewCharacter(who.name, who.trigger, who.class_word), call.body.number)
-    return shown(context, call)
+    return read_invention(context, call)
 
 
 def own_picture(context: RequestContext, call: Call) -> dict[str, Any]:
@@ -176,4 +173,4 @@ def own_picture(context: RequestContext, call: Call) -> dict[str, Any]:
     who = snapshot.character
     own = OwnPicture(sent(call), base, describe or None)
     pick_face(context.root, NewCharacter(who.name, who.trigger, who.class_word), own=own)
-    return shown(context, call)
+    return read_invention(context, call)

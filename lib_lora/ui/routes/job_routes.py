@@ -12,6 +12,7 @@ from lib_lora.character.store import load
 from lib_lora.errors import UserError
 from lib_lora.queue.job_progress import Follower
 from lib_lora.queue.job_types import KINDS, lane_of
+from lib_lora.queue.queue import OPEN
 from lib_lora.runs import run_records
 from lib_lora.runs.events import events_after
 from lib_lora.ui.http import paths
@@ -24,16 +25,35 @@ from lib_lora.workspace.workspace import CharacterFolder, JobFolder, Workspace
 if TYPE_CHECKING:
     from lib_lora.queue.queue import Job
 
-_TEXTS = {
-    "audit": "Look through the photos of {name}",
-    "fill": "Write captions for {name}",
-    "probe": "Measure how long {name} takes",
-    "train": "Train {name}",
-    "test": "Test {name}",
-    "choose": "Find the best step and weight of {name}",
-    "invent": "Paint faces for {name}",
-    "more": "Paint more pictures of {name}",
+
+@dataclass(frozen=True)
+class _Shown:
+    """How the page shows a type of job.
+
+    Attributes:
+        text: what it does.
+        step: of the page, where it is started and followed.
+        announced: that step shows all of its progress and its buttons, so the head does not repeat them; the browser's
+            title shows it too, and a notification its end.
+    """
+
+    text: str
+    step: str
+    announced: bool = False
+
+
+_SHOWN = {
+    "audit": _Shown("Check the photos of {name}", "photos"),
+    "fill": _Shown("Write captions for {name}", "captions"),
+    "probe": _Shown("Measure how long {name} takes", "train"),
+    "train": _Shown("Train {name}", "train", announced=True),
+    "test": _Shown("Test {name}", "test", announced=True),
+    "choose": _Shown("Find the best step and weight of {name}", "test", announced=True),
+    "invent": _Shown("Paint faces for {name}", "invent"),
+    "more": _Shown("Paint more pictures of {name}", "invent"),
 }
+_TONES = {"running": "busy", "paused": "warn", "interrupted": "warn", "failed": "bad", "finished": "good"}  # else none
+_IN_LIST = ("running", "paused", "waiting")  # how open jobs are sorted; those that have ended come after them
 _LINES, _TAIL = 40, 1 << 16
 _MOST_EVENTS = 1 << 20  # bytes of events in one answer
 _NAMING_NO_FILE = ("", "clip", "blip:blip")  # captioners that anybody may ask for, beside the host's own
@@ -191,7 +211,12 @@ def job_values(context: RequestContext, job: Job) -> dict[str, Any]:
         "lane": lane_of(job.kind),
         "character": job.character,
         "slug": job.slug,
+        "step": _SHOWN[job.kind].step,
+        "announced": _SHOWN[job.kind].announced,
         "state": job.state,
+        "open": job.state in OPEN,
+        "order": _IN_LIST.index(job.state) if job.state in _IN_LIST else len(_IN_LIST),
+        "tone": _TONES.get(job.state, "none"),
         "created": job.created,
         "started": job.started,
         "ended": job.ended,
@@ -200,7 +225,7 @@ def job_values(context: RequestContext, job: Job) -> dict[str, Any]:
         "result": job.result,
         "wish": job.wish,
         "arguments": job.arguments,
-        "text": _TEXTS.get(job.kind, job.kind).format(name=job.character),
+        "text": _SHOWN[job.kind].text.format(name=job.character),
         "base_gone": _base_gone(context, job),
         "standing": None if job.state == "waiting" else _standing(context.queue.folder(job.id), job),
     }

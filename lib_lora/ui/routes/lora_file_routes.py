@@ -24,7 +24,7 @@ from lib_lora.ui.views.character_snapshot import look
 def routes() -> list[Route]:
     """The routes for its details and its bytes."""
     return [
-        get("/characters/{slug}/runs/{run}/lora/{step}", shown, "weight"),
+        get("/characters/{slug}/runs/{run}/lora/{step}", read_lora_file, "weight"),
         get("/characters/{slug}/runs/{run}/lora/{step}/file", download),
     ]
 
@@ -34,11 +34,11 @@ def _checkpoint(context: RequestContext, call: Call) -> tuple[RunRecord, int, Pa
     step = paths.number(call.path["step"], "step")
     path = run_records.checkpoint(record, step)
     if step not in record.saved or not path.is_file():
-        raise missing(f"Run {record.id} has no checkpoint of step {step} (any more).")
+        raise missing(f"Run {record.id} has no checkpoint of step {step}.")
     return record, step, path
 
 
-def shown(context: RequestContext, call: Call) -> dict[str, Any]:
+def read_lora_file(context: RequestContext, call: Call) -> dict[str, Any]:
     """The LoRA of a saved step: its path, its size, the address of its bytes, and the prompt that activates it."""
     record, step, path = _checkpoint(context, call)
     try:

@@ -1,4 +1,4 @@
-"""How far each character is, from its photos to its use, and what to do next."""
+"""Answers `/state`: how far each character is, from its photos to its use, and what to do next."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import lib_lora
-from lib_lora.character.photo_files import SUFFIXES, kinds
-from lib_lora.errors import UserError
+from lib_lora.character.photo_files import kinds
+from lib_lora.errors import UserError, plural
 from lib_lora.files import digest_of
-from lib_lora.grid.prompts import PROMPTS, QUICK, SCREENING
 from lib_lora.likeness.verdict.verdict_tone import verdict_tone
 from lib_lora.models.families.registry import families
 from lib_lora.photos.audit.coverage import LEAST
@@ -20,12 +19,12 @@ from lib_lora.queue.job_types import lane_of
 from lib_lora.runs import run_records
 from lib_lora.runs.run_history import history_of
 from lib_lora.runs.run_records import RunRecord
-from lib_lora.ui.http import limits
 from lib_lora.ui.http.request_context import Call, RequestContext, Route, get
 from lib_lora.ui.http.responses import LOG
 from lib_lora.ui.routes import job_routes
 from lib_lora.ui.views import caption_checks, invention, machine
 from lib_lora.ui.views.character_snapshot import CharacterSnapshot, look
+from lib_lora.ui.views.page_limits import page_limits
 from lib_lora.workflows.photos import changes
 from lib_lora.workspace.file_cache import keep_nothing, kept, mark, names_in, unless_changed
 from lib_lora.workspace.workspace import CharacterFolder, RunFolder, Workspace
@@ -72,16 +71,7 @@ def state(context: RequestContext) -> dict[str, Any]:
             "gpu": machine.has_gpu(),
             "photos": _kinds(),
         },
-        "limits": {
-            "photos": LEAST,
-            "photo_bytes": limits.PHOTO_FILE,
-            "face_bytes": limits.FACE_FILE,
-            "photos_at_once": limits.PHOTOS_AT_ONCE,
-            "suffixes": sorted(SUFFIXES),
-            "test_pictures": len(PROMPTS),
-            "quick_pictures": QUICK,
-            "screening_pictures": SCREENING,
-        },
+        "limits": asdict(page_limits()),
         "supervisor": {"active": context.supervisor.active, "reason": context.supervisor.reason},
         "characters": disk.characters,
         "queue": {**disk.queue, "holds": _holds(context, disk.open_jobs)},
@@ -104,14 +94,14 @@ def _on_disk(context: RequestContext) -> _OnDisk:
 def _from_disk(context: RequestContext) -> _OnDisk:
     context.queue.observe()
     open_jobs = _open_jobs(context)
-    shown, more = _shown(context.queue.jobs())
+    in_list, more = _in_list(context.queue.jobs())
     return _OnDisk(
         open_jobs,
         [_entry(folder, open_jobs) for folder in folders(context.root)],
         {
             "paused": context.queue.paused(),
             "notice": context.queue.notice(),
-            "jobs": [_short(job_routes.job_values(context, job)) for job in shown],
+            "jobs": [_short(job_routes.job_values(context, job)) for job in in_list],
             "more": more,
         },
     )
@@ -137,9 +127,9 @@ def _kinds() -> list[str]:
     return kinds()
 
 
-def _shown(found: Sequence[Job]) -> tuple[list[Job], int]:
-    """Those jobs that are told again and again, and how many are not: of a long line its first ones, and of each
-    character the first one of each kind."""
+def _in_list(found: Sequence[Job]) -> tuple[list[Job], int]:
+    """The jobs that the state repeats, and how many it leaves out: of a long line its first ones, and of each character
+    the first one of each kind."""
     line, first = 0, set()
     shown = []
     for job in found:
@@ -270,7 +260,7 @@ def _photos(snapshot: CharacterSnapshot) -> dict[str, Any]:
     elif audit:
         tone, text = audit["tone"], audit["headline"]
     else:
-        tone, text = "none", f"{plural(count, 'photo')}, not looked through yet"
+        tone, text = "none", f"{plural(count, 'photo')}, not checked yet"
     used, audited = len(snapshot.used), audit is not None
     return {"count": count, "used": used, "proposed": proposed, "audited": audited, "tone": tone, "text": text}
 
@@ -350,8 +340,3 @@ def _cover(snapshot: CharacterSnapshot) -> str:
     for file in [*(one for one in snapshot.used if one in good), *snapshot.used]:
         return snapshot.digests[file]
     return ""
-
-
-def plural(count: int, what: str) -> str:
-    """ "1 photo", "2 photos"."""
-    return f"{count} {what}{'' if count == 1 else 's'}"

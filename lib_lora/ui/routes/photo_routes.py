@@ -55,7 +55,7 @@ class AuditRequest:
 def routes() -> list[Route]:
     """The routes for photos."""
     return [
-        get("/characters/{slug}/photos", shown),
+        get("/characters/{slug}/photos", read_photos),
         post("/characters/{slug}/photos", add, NewPhoto, limits.PHOTO_FILE * 4 // 3 + MB, "data", paths.character),
         post("/characters/{slug}/photos/from_path", add_from_path, FromPath),
         get("/characters/{slug}/photos/{sha256}/thumbnail", thumbnail),
@@ -64,7 +64,7 @@ def routes() -> list[Route]:
     ]
 
 
-def shown(context: RequestContext, call: Call) -> dict[str, Any]:
+def read_photos(context: RequestContext, call: Call) -> dict[str, Any]:
     """All photos with the findings of the last audit."""
     snapshot = look(paths.character(context, call))
     busy = any(job.slug == snapshot.folder.path.name and job.kind == "audit" for job in context.queue.open())
@@ -96,6 +96,7 @@ def _unknown(snapshot: CharacterSnapshot, file: str) -> dict[str, Any]:
         "file": file,
         "sha256": snapshot.digests[file],
         "tone": "none",
+        "tones": {"keep": "good", "drop": "none", "undecided": "none"},
         "word": "left out by you" if dropped else "new",
         "sentence": "",
         "findings": [],
@@ -160,7 +161,7 @@ def _photo(context: RequestContext, call: Call) -> tuple[CharacterSnapshot, Path
     snapshot = look(paths.character(context, call))
     path = snapshot.file_of(digest)
     if path is None:
-        raise missing("There is no such photo (any more).")
+        raise missing("There is no such photo.")
     return snapshot, path, digest
 
 
@@ -203,7 +204,7 @@ def audit(context: RequestContext, call: Call) -> dict[str, Any]:
     known = look(folder).digests
     for file in (*body.keep, *body.drop, *body.undecided):
         if file not in known:
-            raise missing(f"There is no photo {file} of this character (any more).")
+            raise missing(f"There is no photo {file} of this character.")
     values = {"keep": body.keep, "drop": body.drop, "undecided": body.undecided}
     job = put(context, folder, "audit", {**values, "accept": body.accept, "resolution": body.resolution})
     return job_values(context, job)

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from lib_lora.character.photo_files import list_photos
 from lib_lora.character.store import Character
-from lib_lora.errors import UserError
+from lib_lora.errors import UserError, plural
 from lib_lora.files import size
 from lib_lora.models.fast import cpu_load
 from lib_lora.photos.audit.coverage import LEAST
@@ -20,7 +20,6 @@ from lib_lora.ui.http import paths
 from lib_lora.ui.http.request_context import Call, RequestContext, Route, get, post
 from lib_lora.ui.http.responses import LOG, about, forbidden
 from lib_lora.ui.routes.job_routes import base_of
-from lib_lora.ui.routes.overview_routes import plural
 from lib_lora.ui.views import base_models
 from lib_lora.ui.views.base_models import BaseRecord
 from lib_lora.ui.views.character_snapshot import look
@@ -147,7 +146,7 @@ def _class_photos(context: RequestContext, train: TrainSettings) -> int:
 
 
 def _measured(context: RequestContext, base: Path, train: TrainSettings, steps: int) -> dict[str, Any] | None:
-    found = estimate.remembered(context.root, base, train)
+    found = estimate.last_measurement(context.root, base, train)
     try:
         if found is not None:
             pace, others = float(found["seconds_per_step"]), 0.0

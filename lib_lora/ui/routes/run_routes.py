@@ -16,6 +16,7 @@ from lib_lora.likeness.verdict.verdict_tone import verdict_tone
 from lib_lora.runs import run_records
 from lib_lora.runs.run_history import history_of
 from lib_lora.runs.run_records import GridRecord, RunRecord
+from lib_lora.training.plan.form_fields import by_dotted_key
 from lib_lora.typed_settings import to_dict
 from lib_lora.ui.http import paths
 from lib_lora.ui.http.request_context import Call, RequestContext, Route, get
@@ -34,7 +35,7 @@ def routes() -> list[Route]:
     """The routes for runs, except their grids."""
     return [
         get("/characters/{slug}/runs", listed),
-        get("/characters/{slug}/runs/{run}", shown),
+        get("/characters/{slug}/runs/{run}", read_run),
         get("/characters/{slug}/runs/{run}/samples/{name}", sample),
     ]
 
@@ -87,7 +88,7 @@ def seconds(iso: str) -> float | None:
         return None
 
 
-def shown(context: RequestContext, call: Call) -> dict[str, Any]:
+def read_run(context: RequestContext, call: Call) -> dict[str, Any]:
     """A run with its history: loss, samples, warnings, and test grids that are still being painted."""
     folder = paths.character(context, call)
     record = run_records.run(paths.run(folder, call.path["run"]))
@@ -116,7 +117,7 @@ def shown(context: RequestContext, call: Call) -> dict[str, Any]:
         "probe": history.probe,
         "samples": [one for event in history.samples if (one := _sample(record, slug, event))],
         "warnings": history.warnings,
-        "settings": flat(to_dict(record.settings)),
+        "settings": by_dotted_key(to_dict(record.settings)),
     }
 
 
@@ -148,14 +149,3 @@ def sample(context: RequestContext, call: Call) -> Response:
 def picture(path: Path) -> Response:
     """A painted picture."""
     return file(path, paths.MEDIA[path.suffix.lower()], FOREVER)
-
-
-def flat(table: dict[str, Any], before: str = "") -> dict[str, Any]:
-    """Nested settings by dotted keys, without the version of the file."""
-    found: dict[str, Any] = {}
-    for key, value in table.items():
-        if isinstance(value, dict):
-            found |= flat(value, f"{before}{key}.")
-        elif key != "version":
-            found[f"{before}{key}"] = value
-    return found

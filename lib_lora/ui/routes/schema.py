@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lib_lora.ui.http.request_context import MB, PREFIX, Nothing, Route
+from lib_lora.ui.views.page_limits import PageLimits
 
 _HEAD = f"""\
 # The HTTP routes
@@ -111,6 +112,11 @@ type PostPath = Posts[keyof Posts]['path'];
 type BodyOf<P extends PostPath> = {{
   [K in keyof Posts]: [P, Posts[K]['path']] extends [Posts[K]['path'], P] ? Posts[K]['body'] : never;
 }}[keyof Posts];
+
+/** What the page's forms allow and propose: `limits` in the answer of `/state`. */
+interface PageLimits {{
+{limits}
+}}
 """
 _PLAIN = {str: "string", int: "number", float: "number", bool: "boolean", type(None): "null", Any: "any"}
 
@@ -124,7 +130,9 @@ def as_types(routes: Sequence[Route]) -> str:
         for route in routes
         if route.method == "POST"
     ]
-    return _TYPES_HEAD.format(gets="\n".join(f"  | `{path}`" for path in asked), posts="\n".join(posts))
+    limits = [f"  {name}: {_typed(hint)};" for name, hint in typing.get_type_hints(PageLimits).items()]
+    gets_text = "\n".join(f"  | `{path}`" for path in asked)
+    return _TYPES_HEAD.format(gets=gets_text, posts="\n".join(posts), limits="\n".join(limits))
 
 
 def _pattern(path: str) -> str:
@@ -143,7 +151,7 @@ def _typed(hint: Any) -> str:
     if origin in (list, tuple, Sequence):
         return f"({_typed(arguments[0])})[]"
     if origin in (dict, Mapping):
-        return f"Record<string, {_typed(arguments[1])}>"
+        return f"Record<{_typed(arguments[0])}, {_typed(arguments[1])}>"
     if not dataclasses.is_dataclass(hint):
         raise TypeError(f"{hint} has no counterpart in TypeScript yet")
     hints = typing.get_type_hints(hint)

@@ -36,10 +36,10 @@ class SettingsChange:
 
 def routes() -> list[Route]:
     """The routes that read and change the settings."""
-    return [get("/settings", shown), post("/settings", change, SettingsChange)]
+    return [get("/settings", read_settings), post("/settings", change, SettingsChange)]
 
 
-def shown(context: RequestContext, _call: Call) -> dict[str, Any]:
+def read_settings(context: RequestContext, _call: Call) -> dict[str, Any]:
     """All settings."""
     return typed_settings.to_dict(load(context.root))
 

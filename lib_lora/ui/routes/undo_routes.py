@@ -75,7 +75,7 @@ def remove(context: RequestContext, call: Call) -> dict[str, Any]:
     known = look(folder).digests
     for file in call.body.files:
         if file not in known:
-            raise missing(f"There is no photo {file} of this character (any more).")
+            raise missing(f"There is no photo {file} of this character.")
     if not call.body.files:
         raise UserError("Say which photos to remove.", code="no-photo-named")
     with only_process(folder.path, _AGAIN, PATIENCE):
@@ -106,7 +106,7 @@ def bring_back(context: RequestContext, call: Call) -> dict[str, Any]:
     """Restore a deleted character."""
     home = Workspace(context.root).deleted
     if call.body.folder not in names(home):
-        raise missing("There is no such deleted character (any more).")
+        raise missing("There is no such deleted character.")
     source = home / call.body.folder
     name = load(CharacterFolder(source)).name
     target = Workspace(context.root).character(name)

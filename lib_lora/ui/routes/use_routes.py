@@ -20,6 +20,7 @@ from lib_lora.ui.http.confirmation import confirm_folder
 from lib_lora.ui.http.request_context import Call, RequestContext, Route, post
 from lib_lora.ui.http.responses import Refused, missing
 from lib_lora.ui.views.character_snapshot import CharacterSnapshot, look
+from lib_lora.ui.views.page_limits import PROMPT_WEIGHT
 from lib_lora.workspace import preferences
 from lib_lora.workspace.workspace import RunFolder
 
@@ -51,14 +52,14 @@ def use(context: RequestContext, call: Call) -> dict[str, Any]:
     body, folder = call.body, paths.character(context, call)
     record = run_records.run(paths.run(folder, body.run))
     if body.step not in record.saved:
-        raise missing(f"Run {record.id} has no checkpoint of step {body.step} (any more).")
-    if not -10 <= body.weight <= 10:
-        raise UserError(f"The weight is {body.weight:g}; it must be between -10 and 10.", code="weight-out-of-range")
+        raise missing(f"Run {record.id} has no checkpoint of step {body.step}.")
+    if body.weight not in PROMPT_WEIGHT:
+        raise UserError(f"The weight is {body.weight:g}; it must be from {PROMPT_WEIGHT}.", code="weight-out-of-range")
     target = _target(context, body)
 
     from lib_lora.deploy.folder import deliver
     from lib_lora.lora.file.sidecars import marked_as
-    from lib_lora.runs.origin import origin_of
+    from lib_lora.runs.origin import lora_origin
     from lib_lora.training.plan.run_file import load_run
 
     run = load_run(record.folder)
@@ -67,7 +68,7 @@ def use(context: RequestContext, call: Call) -> dict[str, Any]:
     searched = context.host.roots().loras if body.to == "webui" else ()
     checkpoint = run_records.checkpoint(record, body.step)
     leftovers.sweep_beside(slug(run.file.character.name), target)
-    file = deliver(origin_of(run), checkpoint, target, body.weight, best, searched)
+    file = deliver(lora_origin(run), checkpoint, target, body.weight, best, searched)
     text = text_of(record, pictures, framing_of(look(folder)), file.stem, body.weight)
     _remember(record, file, body)
     shown, why = True, ""

@@ -1,1 +1,1 @@
-"""What the page shows, read from disk."""
+"""Reads from disk what the page shows."""

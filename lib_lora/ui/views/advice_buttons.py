@@ -1,4 +1,4 @@
-"""What a verdict advises, as buttons. Pure."""
+"""Makes buttons of what a verdict advises. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is wrong with captions, without waiting for the tokenizer: it is loaded beside, and once it is there it is used.
+"""Checks captions without waiting for the tokenizer, which is loaded in a thread and used once it is there.
 
 CLIP's tokenizer takes a moment to load, and its packages may be broken. The tab opens without.
 """

@@ -45,7 +45,7 @@ _running: list[Running] = []
 def routes() -> list[Route]:
     """What is under way, and its end."""
     return [
-        get("/characters/{slug}/imports", shown),
+        get("/characters/{slug}/imports", read_imports),
         post("/characters/{slug}/imports/stop", stop),
     ]
 
@@ -76,7 +76,7 @@ def _values(found: list[Running]) -> list[dict[str, Any]]:
     ]
 
 
-def shown(context: RequestContext, call: Call) -> list[dict[str, Any]]:
+def read_imports(context: RequestContext, call: Call) -> list[dict[str, Any]]:
     """The running imports of a character, with the progress of each."""
     return _values(_of(context, call))
 

@@ -1,4 +1,4 @@
-"""How far a character is invented, and whether more can be painted now."""
+"""Reads how far a character is invented, and decides whether more can be painted now."""
 
 from __future__ import annotations
 
@@ -46,8 +46,7 @@ def plan_of(invented: InventedFolder) -> InventPlan | None:
     Raises:
         UserError: the file is damaged.
     """
-    path = invented.path / "plan.json"
-    there = mark(path)
+    there = mark(invented.plan_file)
     return None if there is None else kept(("invent plan", invented.path), there, lambda: invented.plan)
 
 
@@ -57,8 +56,7 @@ def painted_of(invented: InventedFolder) -> list[InventedPicture]:
     Raises:
         UserError: the file is damaged.
     """
-    path = invented.path / "painted.jsonl"
-    there = mark(path)
+    there = mark(invented.painted_file)
     return [] if there is None else kept(("invented", invented.path), there, invented.painted)
 
 

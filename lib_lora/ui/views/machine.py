@@ -1,4 +1,4 @@
-"""What there is to compute with: the GPU, without loading torch, and the Python that trains, by running it.
+"""Finds the GPU without loading torch, and the Python that trains by running it.
 
 Both are asked at most once in a while, since the page asks whenever somebody looks.
 """

@@ -1,4 +1,4 @@
-"""Which pictures a set of references needs, and which to try next given what was kept so far. Pure functions.
+"""Plans which pictures a set of references needs, and which to try next given what was kept. Pure functions.
 
 Knows words and counts; does not know who paints, nor how a picture is judged. What a picture shows comes from outside:
 what it was asked for, corrected where something else was measured.

@@ -241,7 +241,7 @@ def see_that_it_is_nobody_yet(folder: CharacterFolder, name: str, picture: Path 
     if photos and (picture is None or sha256(picture) not in {sha256(photo) for photo in photos}):
         raise UserError(
             f"{name!r} has {len(photos)} photo{'' if len(photos) == 1 else 's'} already, and a face from elsewhere "
-            "would be another person among them; choose another name, or go out from one of them with --from.",
+            "would be another person among them; choose another name, or start from one of them with --from.",
             code="character-has-photos",
             character=name,
         )

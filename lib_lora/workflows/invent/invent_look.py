@@ -17,9 +17,9 @@ from lib_lora.character.photo_files import open_photo
 from lib_lora.errors import UserError
 from lib_lora.faces.array_types import Box, Pixels
 from lib_lora.faces.face import Face, FaceEngine
+from lib_lora.faces.perceptual_hash import phash
 from lib_lora.likeness.measure.calibration import BASE, COHORT
 from lib_lora.likeness.measure.cohort import cohort
-from lib_lora.likeness.measure.image_similarity import phash
 from lib_lora.likeness.measure.one_face import Looks, OneFace, near_copy, one_face
 from lib_lora.likeness.measure.template import SECOND_FACE, weight
 from lib_lora.workflows.invent.visible_traits import shows

@@ -232,8 +232,8 @@ def _jobs(
     alike = [one for one in done if (one.asked.get("angle") in SIDES) == aside]
     gone = [_Attempt(one.way, one.start, one.asked.get("angle", ""), one.kept) for one in alike]
     unturned = [one for one in ways if one.kind != "turn"] or FOREIGN_WAYS
-    told = [(one.way, one.kept) for one in gone]
-    chosen, instead = next_way(told, ways if aside else unturned), next_way(told, unturned)
+    outcomes = [(one.way, one.kept) for one in gone]
+    chosen, instead = next_way(outcomes, ways if aside else unturned), next_way(outcomes, unturned)
     jobs: list[PictureTask] = []
     for number in range(_TOGETHER):
         wish = next_wish(tried, count, {"angle": (next_side(tried, count) if aside else "ahead",)})

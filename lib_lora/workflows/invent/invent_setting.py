@@ -1,4 +1,4 @@
-"""What the steps of inventing a character share: the base model as a plan, who paints, one process at a time."""
+"""Holds what the steps of inventing share: the base model as a plan, the painter, and one process at a time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lib_lora.errors import StoppedByUser, typed
 from lib_lora.models.families.model_family import ModelInfo
-from lib_lora.models.reading.file_hashes import remembered_sha256
+from lib_lora.models.reading.file_hashes import cached_sha256
 from lib_lora.runs.run_lock import only_process
 from lib_lora.workflows.invent.invented_folder import InventedFolder, InventedPicture, InventPlan
 from lib_lora.workspace.workspace import Workspace
@@ -19,7 +19,7 @@ _WAIT = "wait for it, or stop it with Ctrl-C"
 
 def plan_for(root: Path, base: Path, info: ModelInfo, describe: str, seed: int, steps: int) -> InventPlan:
     """The plan of a description on a base model; its hash is remembered in the data folder."""
-    digest = remembered_sha256(base, Workspace(root).hashes)
+    digest = cached_sha256(base, Workspace(root).hashes)
     return InventPlan(
         describe, str(base.absolute()), digest, info.prediction, seed, steps, info.guidance, info.resolution
     )

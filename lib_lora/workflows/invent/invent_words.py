@@ -1,4 +1,4 @@
-"""What is said of an invented character's pictures: the sheets to look at, and the texts with the next command."""
+"""Makes the contact sheets of an invented character's pictures, and the texts with the next command."""
 
 from __future__ import annotations
 

@@ -124,6 +124,16 @@ class InventedFolder:
         self.path = character.invented
         self._digests: dict[str, audit_store.HashedFile] = {}  # of photos, so that none is read twice
 
+    @property
+    def plan_file(self) -> Path:
+        """What was decided."""
+        return self.path / "plan.json"
+
+    @property
+    def painted_file(self) -> Path:
+        """A line for each picture that was painted."""
+        return self.path / "painted.jsonl"
+
     def prepare(self) -> None:
         """Make the folders.
 
@@ -141,19 +151,19 @@ class InventedFolder:
         Raises:
             UserError: the file is damaged.
         """
-        path = self.path / "plan.json"
+        path = self.plan_file
         return typed_settings.from_dict(InventPlan, read_json(path), str(path)) if path.is_file() else None
 
     def decide(self, plan: InventPlan) -> None:
         """Write the plan."""
-        write_json(self.path / "plan.json", typed_settings.to_dict(plan))
+        write_json(self.plan_file, typed_settings.to_dict(plan))
 
     def painted(self) -> list[InventedPicture]:
         """Every picture that was painted and judged, in order."""
         return list(self._lines())
 
     def _lines(self) -> Iterator[InventedPicture]:
-        path = self.path / "painted.jsonl"
+        path = self.painted_file
         for event in read_events(path):
             if event["kind"] == KIND:
                 yield typed_settings.from_dict(
@@ -164,7 +174,7 @@ class InventedFolder:
 
     def note(self, one: InventedPicture) -> None:
         """Write down a picture."""
-        EventLog(self.path / "painted.jsonl")(KIND, **typed_settings.to_dict(one))
+        EventLog(self.painted_file)(KIND, **typed_settings.to_dict(one))
 
     def kept(self, painted: list[InventedPicture]) -> list[InventedPicture]:
         """Those of the kept that are still among the photos in use; the user may have thrown or left some out.

@@ -1,4 +1,4 @@
-"""What a picture of one face visibly shows, in the words of `coverage_plan`, as far as it can be measured.
+"""Measures what a picture of one face visibly shows, in the words of `coverage_plan`.
 
 The words of captions (`slots`), said as `coverage_plan` asks for them: framing, angle, background, and whether somebody
 smiles or is serious. Light and outfit cannot be measured here; nothing is said of them, and what lies between two words

@@ -1,4 +1,4 @@
-"""Which step and weight of a run to keep: screened on a few prompts, confirmed on all of them with fresh seeds.
+"""Finds the step and weight of a run to keep: screened on a few prompts, confirmed on all of them with fresh seeds.
 
 Whatever test grids of the run are there count as evidence and are not painted again. There is always an answer, and how
 sure it is.
@@ -31,21 +31,18 @@ from lib_lora.likeness.comparing.choice import (
 )
 from lib_lora.likeness.measure.calibration import LEAST_FACES
 from lib_lora.likeness.report.report import REPORT_FILE, Report
+from lib_lora.queue.job_types import CHECKPOINTS, CONFIRMED, MORE_STEPS, WEIGHTS
 from lib_lora.runs.interruptions import without_interrupted
 from lib_lora.runs.search_progress import SearchProgress
 from lib_lora.training.plan.run_file import Run, saved_steps
 from lib_lora.workflows.judge.grid_report import GridReport
 from lib_lora.workflows.judge.grid_run import FIRST_SEED, GridRequest, GridRun
-from lib_lora.workflows.judge.judged_grids import standing
+from lib_lora.workflows.judge.judged_grids import governing_grid
 from lib_lora.workflows.judge.scoring import Scored
 from lib_lora.workflows.judge.test_grid import paint_and_score
 from lib_lora.workflows.photos.character_template import ruler_of
 
-WEIGHTS = (0.6, 0.8, 1.0)
-CHECKPOINTS = 6
 FRESH_SEED = 5000  # no seed of the screening is among these
-CONFIRMED = 3
-MORE_STEPS = 2  # saved steps that the best one's own advice names and that are tried besides
 CHOICE_FILE = "choice.json"
 Certainty = Literal["sure", "likely", "doubtful", "unknown"]
 _BROKEN = {  # as `likeness.comparing.choice.candidate` names the limits
@@ -186,7 +183,7 @@ class _Search:
         asked = [self._asked(cell, FIRST_SEED) for cell in cells]
         whole = self._asked(cells[-1], FIRST_SEED, True)
         plan = self._grid_run.plan(whole)
-        if standing(self._run, self._grid_run.base, plan, self._run.grids, self._ruler) is None:
+        if governing_grid(self._run, self._grid_run.base, plan, self._run.grids, self._ruler) is None:
             asked = [whole, *asked]
         # which cells are confirmed is not known yet
         final = self._grid_run.plan(self._asked(cells[-1], FRESH_SEED, True))

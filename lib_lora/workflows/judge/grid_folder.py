@@ -1,4 +1,4 @@
-"""A test grid's folder where a folder of pictures was asked for: only some of its pictures show the character."""
+"""Finds in a test grid's folder the pictures to judge: those with the LoRA and the trigger word."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ from lib_lora.likeness.verdict.picture_set import PictureSet, without_drawn
 from lib_lora.pictures import Cell
 from lib_lora.training.plan.run_file import Run, saved_steps
 from lib_lora.workflows.judge.grid_picture import sheet_of
-from lib_lora.workflows.judge.judged_grids import lines_for, standing
+from lib_lora.workflows.judge.judged_grids import governing_grid, lines_for
 from lib_lora.workflows.photos.character_template import ruler_of, template_of
 from lib_lora.workspace.workspace import RunFolder, data_root
 
@@ -132,7 +132,7 @@ def judge_grid(
         measure = Measurer(engine, template)
         measured = {role: measure(list(paths)) for role, paths in files.items()}
         measured |= {role: without_drawn(measured[role], asked) for role in ("lora", "base")}
-        known = standing(run, grid.base, plan, folder, ruler)
+        known = governing_grid(run, grid.base, plan, folder, ruler)
         top = known.report.ceiling if known else _ceiling(engine, template, run, measured, reconstruct)
         lines = (
             known.report.calibration

@@ -29,7 +29,7 @@ from lib_lora.grid.paint_plan import (
 from lib_lora.grid.prompts import PROMPTS
 from lib_lora.models.families.identify import identify
 from lib_lora.models.families.model_family import ModelInfo, Prediction
-from lib_lora.models.reading.file_hashes import remembered_sha256
+from lib_lora.models.reading.file_hashes import cached_sha256
 from lib_lora.pictures import Cell
 from lib_lora.runs.reopen import check_base
 from lib_lora.training import distributed
@@ -193,11 +193,11 @@ class GridRun:
         train, base = self.run.file.settings, self.run.file.base
         by = [self.by] if self.by else []
         key = digest_of(base.sha256, base.prediction, train.precision, train.clip_skip, distributed.device(), cell, *by)
-        return self.run.character_folder.cache / "base" / f"{key}.png"
+        return self.run.character_folder.base_pictures / f"{key}.png"
 
 
 def _sha256(base: Path, run: Run) -> str:
-    return remembered_sha256(base, run.workspace.hashes)
+    return cached_sha256(base, run.workspace.hashes)
 
 
 def unfinished(run: Run, plan: PaintPlan) -> Path | None:

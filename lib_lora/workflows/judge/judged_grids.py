@@ -15,7 +15,7 @@ from typing import Any
 from lib_lora.errors import UserError
 from lib_lora.files import read_json
 from lib_lora.grid.paint_plan import CELLS, PLAN_FILE, PaintPlan, file_name
-from lib_lora.grid.picture_origin import OWN_VAE, Origin, is_same_base, origin_of
+from lib_lora.grid.picture_origin import OWN_VAE, PictureOrigin, is_same_base, read_origin
 from lib_lora.likeness.measure.calibration import BASE, COHORT, GIVEN, Calibration, against, calibrate
 from lib_lora.likeness.measure.cohort import cohort
 from lib_lora.likeness.measure.face_measure import Measured
@@ -44,7 +44,7 @@ class JudgedGrid:
     report: Report
     cells: Sequence[dict[str, Any]]
     base_cells: Sequence[dict[str, Any]]
-    painted: Origin
+    painted: PictureOrigin
 
     @property
     def sizes(self) -> frozenset[tuple[int, int]]:
@@ -88,7 +88,7 @@ def lines_for(
 
 def judged_grids(folder: CharacterFolder, ruler: str) -> Iterator[JudgedGrid]:
     """The grids of all runs of a character that were judged with this `ruler` (`Report`) and have lines."""
-    for place in sorted(folder.runs.glob("*/run.yaml")):
+    for place in folder.run_files():
         try:
             run = load_run(place.parent)
         except UserError:
@@ -117,7 +117,7 @@ def judged_grid(run: Run, folder: Path) -> JudgedGrid | None:
     return JudgedGrid(folder, report, cells, base, painted)
 
 
-def base_painted(run: Run, base: str, by: str, folder: Path) -> Origin:
+def base_painted(run: Run, base: str, by: str, folder: Path) -> PictureOrigin:
     """Which base model and VAE painted a grid.
 
     Args:
@@ -130,8 +130,8 @@ def base_painted(run: Run, base: str, by: str, folder: Path) -> Origin:
     painter, other, digest = by.rpartition(" on ")
     webui = painter if other else by
     digest = digest if other else own.sha256 if Path(own.path).name == base else ""
-    vae = origin_of(folder / CELLS / file_name("lora", 1)).vae if webui else OWN_VAE
-    return Origin("painted", base=Path(base).stem, base_hash=digest[:10], vae=vae)
+    vae = read_origin(folder / CELLS / file_name("lora", 1)).vae if webui else OWN_VAE
+    return PictureOrigin("painted", base=Path(base).stem, base_hash=digest[:10], vae=vae)
 
 
 def sizes_of(cells: Sequence[Mapping[str, Any]]) -> frozenset[tuple[int, int]]:
@@ -140,7 +140,7 @@ def sizes_of(cells: Sequence[Mapping[str, Any]]) -> frozenset[tuple[int, int]]:
     return frozenset((wide, high) for wide, high in sides if isinstance(wide, int) and isinstance(high, int))
 
 
-def fitting(grids: Iterable[JudgedGrid], origin: Origin, sizes: frozenset[tuple[int, int]]) -> list[JudgedGrid]:
+def fitting(grids: Iterable[JudgedGrid], origin: PictureOrigin, sizes: frozenset[tuple[int, int]]) -> list[JudgedGrid]:
     """The grids that were painted by the same base model and VAE, as far as `origin` says, at all of these sizes."""
     return [grid for grid in grids if sizes <= grid.sizes and is_same_base(origin, grid.painted)]
 
@@ -155,7 +155,7 @@ def knows_most(grids: Iterable[JudgedGrid]) -> JudgedGrid | None:
     return max(sorted(grids, key=lambda grid: grid.report.made), key=rank, default=None)
 
 
-def standing(run: Run, base: Path, plan: PaintPlan, folder: Path, ruler: str) -> JudgedGrid | None:
+def governing_grid(run: Run, base: Path, plan: PaintPlan, folder: Path, ruler: str) -> JudgedGrid | None:
     """The earlier grid whose lines hold for a grid as well; None where that has to draw its own, since no other has a
     ceiling and as many pictures without the LoRA.
 

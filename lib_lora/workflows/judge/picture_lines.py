@@ -1,4 +1,4 @@
-"""Which lines hold for pictures that come from anywhere: those of the test grid of what painted them, or the photos'.
+"""Finds the lines for pictures from anywhere: those of the test grid of what painted them, or those of the photos.
 
 Photos are judged by the lines that the character's photos draw. Painted pictures cannot keep more of the face than the
 base model's VAE lets through, so they are judged by the lines of the character's test grid of that base model and size.
@@ -17,7 +17,7 @@ from PIL import Image
 from lib_lora.character.photo_files import list_photos
 from lib_lora.errors import UserError
 from lib_lora.faces.face import FaceEngine
-from lib_lora.grid.picture_origin import OWN_VAE, Origin, is_same_base, origin_of
+from lib_lora.grid.picture_origin import OWN_VAE, PictureOrigin, is_same_base, read_origin
 from lib_lora.likeness.measure.calibration import Calibration
 from lib_lora.likeness.measure.face_measure import Measured, Measurer
 from lib_lora.likeness.measure.template import Template
@@ -25,7 +25,7 @@ from lib_lora.likeness.measure.vae_ceiling import Ceiling, Reconstruct, ceiling_
 from lib_lora.likeness.verdict.facts import Status, statuses
 from lib_lora.likeness.verdict.picture_set import likenesses
 from lib_lora.likeness.verdict.rule_conditions import HALF, KEPT
-from lib_lora.models.reading.file_hashes import remembered_sha256
+from lib_lora.models.reading.file_hashes import cached_sha256
 from lib_lora.workflows.judge.judged_grids import JudgedGrid, fitting, judged_grids, knows_most, lines_for
 from lib_lora.workspace.workspace import CharacterFolder
 
@@ -51,7 +51,7 @@ class PictureLines:
     calibration: Calibration
     grid: JudgedGrid | None = None
     ceiling: list[Ceiling] = field(default_factory=list)
-    painted: Origin | None = None
+    painted: PictureOrigin | None = None
     note: str = ""
     base: str = ""
 
@@ -96,7 +96,7 @@ class CharacterLines:
         self._vae: Reconstruct | None = None
         self._ceiling = lru_cache(_REMEMBERED)(self._ceiling_at)
 
-    def of(self, pictures: Sequence[Measured], origins: Sequence[Origin]) -> PictureLines:
+    def of(self, pictures: Sequence[Measured], origins: Sequence[PictureOrigin]) -> PictureLines:
         """The lines for a set of pictures.
 
         Args:
@@ -150,7 +150,7 @@ class CharacterLines:
             grid.report.subject.base,
         )
 
-    def _of_painted(self, origin: Origin, painted: Sequence[Origin]) -> PictureLines:
+    def _of_painted(self, origin: PictureOrigin, painted: Sequence[PictureOrigin]) -> PictureLines:
         """Of pictures that say that they were painted; `origin` is what they say together."""
         sizes = frozenset(one.size for one in painted)
         grids = self._judged_grids()
@@ -178,7 +178,7 @@ class CharacterLines:
             _NAME_BASE,
         )
 
-    def _of_unknown(self, pictures: Sequence[Measured], read: Sequence[Origin]) -> PictureLines:
+    def _of_unknown(self, pictures: Sequence[Measured], read: Sequence[PictureOrigin]) -> PictureLines:
         """Of pictures whose files do not say whether they were painted: the photos' lines, where no grid has their
         size, or where its lines say the same."""
         sizes = frozenset(one.size for one in read if not one.kind)
@@ -194,10 +194,12 @@ class CharacterLines:
             "Name the base model's file (--base), or say that they are photos (--base photos), and judge again",
         )
 
-    def _of_checkpoint(self, base: Path, pictures: Sequence[Measured], read: Sequence[Origin]) -> PictureLines:
+    def _of_checkpoint(self, base: Path, pictures: Sequence[Measured], read: Sequence[PictureOrigin]) -> PictureLines:
         """Of pictures that a checkpoint painted, as the user says."""
-        vaes, digest = {one.vae for one in read}, remembered_sha256(base, self._folder.workspace.hashes)
-        origin = Origin("painted", base=base.stem, base_hash=digest[:10], vae=vaes.pop() if len(vaes) == 1 else "")
+        vaes, digest = {one.vae for one in read}, cached_sha256(base, self._folder.workspace.hashes)
+        origin = PictureOrigin(
+            "painted", base=base.stem, base_hash=digest[:10], vae=vaes.pop() if len(vaes) == 1 else ""
+        )
         if best := knows_most(fitting(self._judged_grids(), origin, frozenset(one.size for one in read))):
             return replace(self.of_grid(best), painted=origin)
         counted = [item.score.face.px for item in pictures if item.score.face and item.score.counts]
@@ -228,14 +230,14 @@ class CharacterLines:
         return PictureLines(replace(self.photos, lines=None, refusal=why, remedy=remedy))
 
 
-def _painter_of(origin: Origin) -> str:
+def _painter_of(origin: PictureOrigin) -> str:
     """The base model, and a VAE that stood in for its own, in words; empty where neither is known."""
     base = origin.base or origin.base_hash
     vae = f"the VAE {origin.vae}" if origin.vae not in ("", OWN_VAE) else ""
     return " and ".join(part for part in (base, vae) if part)
 
 
-def _known(origin: Origin) -> tuple[bool, bool, bool]:
+def _known(origin: PictureOrigin) -> tuple[bool, bool, bool]:
     """Of two origins of one base model the one that says more is the greater."""
     return bool(origin.base_hash), bool(origin.base), bool(origin.vae)
 
@@ -265,9 +267,9 @@ def _vae_of(base: Path) -> Reconstruct:
     return back
 
 
-def origins_of(files: Sequence[Path]) -> list[Origin]:
+def origins_of(files: Sequence[Path]) -> list[PictureOrigin]:
     """What each picture file says of itself."""
-    return [origin_of(path) for path in files]
+    return [read_origin(path) for path in files]
 
 
 def base_pictures(grid: JudgedGrid, measure: Measurer) -> list[Measured]:

@@ -12,7 +12,7 @@ from lib_lora.character.store import load
 from lib_lora.errors import UserError
 from lib_lora.faces.face import FaceEngine
 from lib_lora.faces.opencv_engine import SFaceEngine
-from lib_lora.grid.picture_origin import Origin
+from lib_lora.grid.picture_origin import PictureOrigin
 from lib_lora.likeness.measure.face_measure import Measured, Measurer
 from lib_lora.likeness.measure.template import Template
 from lib_lora.likeness.measure.vae_ceiling import faces_of, lost_of
@@ -190,7 +190,7 @@ class PictureJudge:
         return shown, clip
 
     def _trained(
-        self, drawn: PictureLines, origins: Sequence[Origin]
+        self, drawn: PictureLines, origins: Sequence[PictureOrigin]
     ) -> tuple[Subject, Training, Sequence[reports.Tested]]:
         """Which checkpoint at which weight painted the pictures, where all name one that a run has saved."""
         used = {(origin.lora, origin.weight) for origin in origins}
@@ -206,7 +206,7 @@ class PictureJudge:
         return Subject(self._name, run.checkpoint(step).name, drawn.base, run.file.id), training, earlier
 
 
-def cells_of(grid: JudgedGrid | None, origins: Sequence[Origin]) -> list[dict[str, Any] | None]:
+def cells_of(grid: JudgedGrid | None, origins: Sequence[PictureOrigin]) -> list[dict[str, Any] | None]:
     """For each picture the cell of the grid with its prompt and seed; None where there is none."""
     if grid is None:
         return [None] * len(origins)
@@ -222,7 +222,7 @@ def asked_of_plan(cell: dict[str, Any]) -> Asked:
 def checkpoint_called(folder: CharacterFolder, stem: str) -> tuple[Run, int] | None:
     """The run and the step of a checkpoint by its file name without the ending, or by that of its newest delivered
     copy; None where no run of the character saved one."""
-    for place in sorted(folder.runs.glob("*/run.yaml"), reverse=True):
+    for place in reversed(folder.run_files()):
         try:
             run = load_run(place.parent)
         except UserError:

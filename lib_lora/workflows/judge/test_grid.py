@@ -1,4 +1,4 @@
-"""After training: which checkpoint is tested, and the test grid painted with and without it."""
+"""Tests a run after training: chooses the checkpoint, and paints the test grid with and without it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lib_lora.runs.run_names import checkpoint_named, newest
 from lib_lora.training.plan.run_file import Run, saved_steps
 from lib_lora.workflows.judge.grid_report import GridReport, PaintedGrid, judge_grid, read_report
 from lib_lora.workflows.judge.grid_run import GridRequest, GridRun, painted
-from lib_lora.workflows.judge.judged_grids import standing
+from lib_lora.workflows.judge.judged_grids import governing_grid
 from lib_lora.workflows.photos.character_template import ruler_of
 from lib_lora.workspace.workspace import Workspace
 
@@ -96,7 +96,7 @@ def finished_grid(run: Run, plan: PaintPlan, ruler: str, base: Path | None = Non
             continue
         if facts.step is None:
             continue  # earlier versions left it out where no photo shows a face
-        known = standing(run, base, plan, folder, ruler)
+        known = governing_grid(run, base, plan, folder, ruler)
         if known is None or known.report.calibration == report.report.calibration:
             return report
     return None

@@ -1,4 +1,4 @@
-"""What the last audit said of each photo and of the set, kept in the character's cache for whoever only shows it.
+"""Keeps what the last audit said of each photo and of the set in the character's cache, for whoever only shows it.
 
 Plain words and numbers, no biometric data. Imports nothing heavy, so that a screen can read it each second.
 """
@@ -84,6 +84,7 @@ def _photo(item: Audited) -> dict[str, Any]:
         "file": item.photo.file,
         "sha256": item.photo.sha256,
         "tone": audit_words.tone(item),
+        "tones": audit_words.tones(item),
         "word": audit_words.word(item),
         "sentence": texts[0] if texts else f"{shown[:1].upper()}{shown[1:]}.".lstrip("."),
         "findings": texts,

@@ -29,7 +29,7 @@ from lib_lora.photos.audit import audit_store
 from lib_lora.photos.audit.audit import Audit, audit
 from lib_lora.photos.audit.audit_store import AuditStore
 from lib_lora.photos.audit.findings import MARRED, of_photo
-from lib_lora.photos.audit.identity_clusters import groups, people
+from lib_lora.photos.audit.identity_clusters import groups, large_groups
 from lib_lora.photos.audit.near_duplicates import repeated
 from lib_lora.runs.run_lock import only_process
 from lib_lora.workflows.photos import audit_cache, changes, thumbnails
@@ -90,20 +90,18 @@ def audit_photos(
         )
     engine = engine or SFaceEngine()
     with only_process(folder.path, "wait a moment and try again", PATIENCE):
-        memory = audit_store.load(folder)
-        memory = replace(memory, files=audit_store.digests(photos, memory))
-        chosen = _decide(memory, choices or Choices())
-        seen = _measured(folder, engine, photos, memory, progress)
+        store = audit_store.load(folder)
+        store = replace(store, files=audit_store.digests(photos, store))
+        chosen = _decide(store, choices or Choices())
+        seen = _measured(folder, engine, photos, store, progress)
         result = _judged(folder, engine, seen, chosen, resolution)
         if choices and choices.accept:
-            chosen = audit_store.decided(
-                chosen, _digests(memory, [item.photo.file for item in result.proposed]), "drop"
-            )
+            chosen = audit_store.decided(chosen, _digests(store, [item.photo.file for item in result.proposed]), "drop")
             result = _judged(folder, engine, seen, chosen, resolution)
-        thumbnails.forget_others(folder, {known.sha256 for known in memory.files.values()})
-        thumbnails.keep(folder, {memory.files[file].sha256: one.thumbnail for file, one in seen.items()})
-        changes.note_decisions(folder, memory, chosen)
-        by_digest = {known.sha256: seen[file].facts for file, known in memory.files.items()}
+        thumbnails.forget_others(folder, {known.sha256 for known in store.files.values()})
+        thumbnails.keep(folder, {store.files[file].sha256: one.thumbnail for file, one in seen.items()})
+        changes.note_decisions(folder, store, chosen)
+        by_digest = {known.sha256: seen[file].facts for file, known in store.files.items()}
         audit_store.save(folder, replace(chosen, measured_by=_measured_by(engine), facts=by_digest))
         audit_cache.keep(folder, result)
     return folder, result
@@ -113,7 +111,7 @@ def _measured_by(engine: FaceEngine) -> str:
     return f"{FACTS}/{engine.id}"
 
 
-def _decide(memory: AuditStore, choices: Choices) -> AuditStore:
+def _decide(store: AuditStore, choices: Choices) -> AuditStore:
     twice = {*choices.keep} & {*choices.drop} | {*choices.keep, *choices.drop} & {*choices.undecided}
     if twice:
         raise UserError(
@@ -121,34 +119,34 @@ def _decide(memory: AuditStore, choices: Choices) -> AuditStore:
             code="photo-decided-twice",
             photo=sorted(twice)[0],
         )
-    both = {*_digests(memory, choices.keep).values()} & {*_digests(memory, choices.drop).values()}
+    both = {*_digests(store, choices.keep).values()} & {*_digests(store, choices.drop).values()}
     if both:
-        names = ", ".join(sorted(name for name, known in memory.files.items() if known.sha256 in both))
+        names = ", ".join(sorted(name for name, known in store.files.items() if known.sha256 in both))
         raise UserError(
             f"{names} are identical, so they are kept or left out together; delete one of the files.",
             code="photos-identical",
         )
     for files, decision in ((choices.keep, "keep"), (choices.drop, "drop"), (choices.undecided, None)):
-        memory = audit_store.decided(memory, _digests(memory, files), decision)  # type: ignore[arg-type]
-    return memory
+        store = audit_store.decided(store, _digests(store, files), decision)  # type: ignore[arg-type]
+    return store
 
 
-def _digests(memory: AuditStore, files: Sequence[str]) -> dict[str, str]:
+def _digests(store: AuditStore, files: Sequence[str]) -> dict[str, str]:
     for file in files:
-        if file not in memory.files:
+        if file not in store.files:
             raise UserError(
                 f"This character has no photo {file}; use the names in its photos folder.",
                 code="photo-not-found",
                 photo=file,
             )
-    return {file: memory.files[file].sha256 for file in files}
+    return {file: store.files[file].sha256 for file in files}
 
 
 def _measured(
     folder: CharacterFolder,
     engine: FaceEngine,
     photos: Sequence[Path],
-    memory: AuditStore,
+    store: AuditStore,
     progress: Callable[[int, int], None] | None,
 ) -> dict[str, PhotoMeasurement]:
     """By file name. A photo is measured anew where its facts, or its face in the template, are not at hand."""
@@ -157,16 +155,16 @@ def _measured(
     for item in old.references if old else ():
         if item.embedding is not None or item.sha256 not in references:  # of two files with these bytes one has a face
             references[item.sha256] = item
-    facts = memory.facts if memory.measured_by == _measured_by(engine) else {}
+    facts = store.facts if store.measured_by == _measured_by(engine) else {}
     found, new = {}, []
     for photo in photos:
-        digest = memory.files[photo.name].sha256
+        digest = store.files[photo.name].sha256
         if digest in facts and digest in references and not facts[digest].unreadable:  # what reads it may be there now
             again = replace(templates.alone(references[digest]), file=photo.name)
             found[photo.name] = PhotoMeasurement(facts[digest], again)
         else:
             new.append(photo)
-    digests = {photo.name: memory.files[photo.name].sha256 for photo in new}
+    digests = {photo.name: store.files[photo.name].sha256 for photo in new}
     with _one_thread_each(), ThreadPoolExecutor(min(_MOST_THREADS, os.cpu_count() or 1)) as pool:
         for number, (photo, seen) in enumerate(
             zip(new, pool.map(lambda photo: look(engine, photo, digests[photo.name]), new), strict=True)
@@ -189,17 +187,17 @@ def _one_thread_each() -> Iterator[None]:
 
 
 def _judged(
-    folder: CharacterFolder, engine: FaceEngine, seen: dict[str, PhotoMeasurement], memory: AuditStore, resolution: int
+    folder: CharacterFolder, engine: FaceEngine, seen: dict[str, PhotoMeasurement], store: AuditStore, resolution: int
 ) -> Audit:
     """Compare the photos with each other, and keep the template of those that are used."""
     references = {file: seen[file].reference for file in sorted(seen, key=str.casefold)}
-    template = _template(folder, engine, list(references.values()), memory.dropped)
-    photos = [AuditedPhoto(file, memory.files[file].sha256, seen[file].facts) for file in references]
+    template = _template(folder, engine, list(references.values()), store.dropped)
+    photos = [AuditedPhoto(file, store.files[file].sha256, seen[file].facts) for file in references]
     cosines = _cosines([references[photo.file] for photo in photos])
-    standings = _standings(photos, template, cosines, memory.dropped, resolution)
-    shown = [[photos[place].file for place in group] for group in people(groups(cosines))]
-    photos = [replace(photo, standing=standings[photo.file]) for photo in photos]
-    return audit(photos, memory.decisions, resolution, shown)
+    comparisons = _comparisons(photos, template, cosines, store.dropped, resolution)
+    shown = [[photos[place].file for place in group] for group in large_groups(groups(cosines))]
+    photos = [replace(photo, comparison=comparisons[photo.file]) for photo in photos]
+    return audit(photos, store.decisions, resolution, shown)
 
 
 def _template(
@@ -215,7 +213,7 @@ def _template(
     return template
 
 
-def _standings(
+def _comparisons(
     photos: Sequence[AuditedPhoto],
     template: Template | None,
     cosines: npt.NDArray[np.float64],
@@ -240,10 +238,10 @@ def _standings(
         first.setdefault(photo.sha256, photo.file)
     places = [place for place, photo in enumerate(photos) if not found[photo.file].same_as]
     single = [photos[place] for place in places]
-    told = {photo.file: of_photo(replace(photo, standing=found[photo.file]), resolution, None) for photo in single}
-    faulty = {file for file, findings in told.items() if any(one.advice == "drop" for one in findings)}
+    by_file = {photo.file: of_photo(replace(photo, comparison=found[photo.file]), resolution, None) for photo in single}
+    faulty = {file for file, findings in by_file.items() if any(one.advice == "drop" for one in findings)}
     faulty |= {photo.file for photo in single if photo.sha256 in dropped}
-    marred = {file: {one.code for one in findings} & MARRED for file, findings in told.items()}
+    marred = {file: {one.code for one in findings} & MARRED for file, findings in by_file.items()}
     for place, again in repeated(single, cosines[np.ix_(places, places)], faulty, marred).items():
         file, better = single[place].file, single[again.of].file
         copy_of, burst_of = (better, "") if again.copy else ("", better)

@@ -1,10 +1,9 @@
-"""Changes of a character that can be taken back, the newest first: decisions on photos, photos that were moved out, and
-who the character is. (Captions have a history of their own, `captions.editing`.)
+"""Records changes to a character so that they can be undone: decisions, removed photos, its words, consent.
 
 Each is a line in ``changes.jsonl`` in the character's folder, written before anything is touched; so it outlives a
 reloaded page and a crash. Photos that are moved out lie in ``removed/`` there, and nothing is ever deleted.
 
-Whoever calls this holds the character's lock.
+Whoever calls this holds the character's lock. Captions have a history of their own, `captions.editing`.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from lib_lora.captions import editing
 from lib_lora.character import caption_files
 from lib_lora.character.caption_files import template
 from lib_lora.character.store import Character, load, save
-from lib_lora.errors import UserError
+from lib_lora.errors import UserError, plural
 from lib_lora.files import explained, write_text
 from lib_lora.photos.audit import audit_store
 from lib_lora.photos.audit.audit_store import AuditStore
@@ -85,10 +84,6 @@ def _write(folder: CharacterFolder, known: Sequence[Change]) -> None:
     write_text(folder.path / FILE, "".join(f"{json.dumps(typed_settings.to_dict(one))}\n" for one in known))
 
 
-def _photos(number: int) -> str:
-    return f"{number} photo{'' if number == 1 else 's'}"
-
-
 # Noting
 
 
@@ -100,7 +95,7 @@ def note_decisions(folder: CharacterFolder, before: AuditStore, after: AuditStor
         return
     kinds = {new.get(digest) for digest in other}
     words = {"drop": "{} left out", "keep": "{} kept", None: "decision on {} withdrawn"}
-    what = (words[kinds.pop()] if len(kinds) == 1 else "decisions on {} changed").format(_photos(len(other)))
+    what = (words[kinds.pop()] if len(kinds) == 1 else "decisions on {} changed").format(plural(len(other), "photo"))
     _note(folder, what, "decisions", {one: old.get(one) for one in other}, {one: new.get(one) for one in other})
 
 
@@ -126,7 +121,7 @@ def remove(folder: CharacterFolder, files: Sequence[str]) -> None:
     moved = [path for photo in whole for path in (photo, caption_files.path_of(photo)) if path.is_file()]
     before = {path.name: path.relative_to(folder.path).as_posix() for path in moved}
     after = {name: f"{home}/{name}" for name in before}
-    _note(folder, f"{_photos(len(files))} removed", "removed", before, after)
+    _note(folder, f"{plural(len(files), 'photo')} removed", "removed", before, after)
     _move(folder, before, after)
 
 
@@ -188,12 +183,12 @@ def undo(folder: CharacterFolder, kinds: Collection[Kind] = (), at: float | None
 
 
 def _decide_back(folder: CharacterFolder, last: Change) -> None:
-    memory = audit_store.load(folder)
+    store = audit_store.load(folder)
     for digest, decision in last.after.items():
         before = last.before.get(digest)
-        if memory.decisions.get(digest) == decision and before in ("keep", "drop", None):
-            memory = audit_store.decided(memory, {"": digest}, before)
-    audit_store.save(folder, memory)
+        if store.decisions.get(digest) == decision and before in ("keep", "drop", None):
+            store = audit_store.decided(store, {"": digest}, before)
+    audit_store.save(folder, store)
 
 
 def _change_back(folder: CharacterFolder, last: Change) -> None:

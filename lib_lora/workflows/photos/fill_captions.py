@@ -83,7 +83,7 @@ def fill(
     count = len(changed.files)
     if failure:
         raise UserError(
-            f"The captioner gave up; captions written: {count}, photos left for the next time: {len(left)}. {failure}",
+            f"The captioner stopped early; captions written: {count}, photos still without one: {len(left)}. {failure}",
             code="captions-left",
             written=count,
             left=len(left),

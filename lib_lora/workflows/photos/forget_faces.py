@@ -1,4 +1,4 @@
-"""What was computed of a character's faces, deleted. For the command and the page alike; imports nothing heavy."""
+"""Deletes what was computed of a character's faces. For the command and the page alike; imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def forget_faces(folder: CharacterFolder) -> list[str]:
         for path in gone:
             with explained(path, "delete"):
                 path.unlink(missing_ok=True)
-        if (memory := audit_store.load(folder)).facts:
-            audit_store.save(folder, replace(memory, facts={}))
+        if (store := audit_store.load(folder)).facts:
+            audit_store.save(folder, replace(store, facts={}))
             gone.append(folder.path / audit_store.FILE)
 
         gone += without_photos(folder.runs)

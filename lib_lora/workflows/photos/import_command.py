@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lib_lora.character.store import load
-from lib_lora.errors import UserError, typed
+from lib_lora.errors import UserError, plural, typed
 from lib_lora.photos.audit.merged_sentences import Sentence, merged, of_error
 from lib_lora.photos.importing.photo_import import Imported, Progress, take_in
 from lib_lora.runs.run_lock import only_process
@@ -55,7 +55,7 @@ def import_into(
         if not imported.added:
             raise
         raise UserError(
-            f"{error} Before that, {_photos(len(imported.added))} had been added.", code=error.code
+            f"{error} Before that, {plural(len(imported.added), 'photo')} had been added.", code=error.code
         ) from error
     return CommandResult(import_text(imported), _values(imported), bool(imported.added or imported.known))
 
@@ -101,7 +101,7 @@ def import_text(imported: Imported) -> str:
     )
     lines += merged(map(of_error, imported.twice))
     lines += [f"Left out: {sentence}" for sentence in merged(map(of_error, imported.skipped))]
-    lines += ["Stopped before the rest was looked at; import the same again to go on."] * imported.stopped
+    lines += ["Stopped before the rest was read; import the same again to continue."] * imported.stopped
     return "\n".join(lines)
 
 
@@ -115,7 +115,3 @@ def _values(imported: Imported) -> dict[str, Any]:
         "skipped_codes": [error.code for error in imported.skipped],
         "stopped": imported.stopped,
     }
-
-
-def _photos(number: int) -> str:
-    return f"{number} photo{'' if number == 1 else 's'}"

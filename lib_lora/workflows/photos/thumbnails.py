@@ -45,4 +45,4 @@ def forget_others(folder: CharacterFolder, digests: Collection[str]) -> None:
 
 
 def _path(folder: CharacterFolder, digest: str) -> Path:
-    return folder.cache / "thumbnails" / f"{digest[:32]}.jpg"
+    return folder.thumbnails / f"{digest[:32]}.jpg"

@@ -1,4 +1,4 @@
-"""Whether a base model already paints one certain face for a trigger word: a few pictures with it, and as many without.
+"""Tests whether a base model already paints one certain face for a trigger word, with a few pictures.
 
 A base that knows a word has a person for it, and the LoRA would have to paint over that one first.
 """

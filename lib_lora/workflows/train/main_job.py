@@ -1,4 +1,4 @@
-"""The main job as one story: photos to a character, a run, its LoRA, the test grid, the first likeness."""
+"""Runs the main job as a whole: photos to a character, a run, its LoRA, the test grid, the first likeness."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lib_lora.files import slug
 from lib_lora.photos.audit.merged_sentences import merged, of_error
 from lib_lora.queue import leftovers
 from lib_lora.runs.events import EventLog
-from lib_lora.runs.origin import origin_of
+from lib_lora.runs.origin import lora_origin
 from lib_lora.runs.reopen import check_base, check_out, trained_lora
 from lib_lora.runs.run_lock import only_process
 from lib_lora.training import distributed
@@ -124,7 +124,7 @@ def _finish(run: Run, emit: Sink, only_train: bool) -> Path | None:
             request = GridRequest(saved_steps(run)[-1], 1.0, run.file.grid_steps)
             report = paint_and_score(run, request, emit, again=False)
             if delivered:
-                add_preview(origin_of(run), delivered, report.preview)
+                add_preview(lora_origin(run), delivered, report.preview)
         except UserError as error:
             raise UserError(f"{error} The LoRA is finished: {delivered or lora}", code=error.code) from error
         print(report.text)
@@ -136,7 +136,7 @@ def _delivered(run: Run, lora: Path, emit: Sink) -> Path:
     out = Path(run.file.out or "")
     try:
         leftovers.sweep_beside(slug(run.file.character.name), out)
-        delivered = deliver(origin_of(run), lora, out)
+        delivered = deliver(lora_origin(run), lora, out)
     except UserError as error:
         emit("error", code=error.code, text=str(error))
         raise UserError(

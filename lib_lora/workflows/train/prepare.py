@@ -13,7 +13,7 @@ from lib_lora.errors import UserError, typed
 from lib_lora.files import known_sha256
 from lib_lora.models.families.identify import identify, look
 from lib_lora.models.families.model_family import ModelInfo
-from lib_lora.models.reading.file_hashes import remembered_sha256
+from lib_lora.models.reading.file_hashes import cached_sha256
 from lib_lora.photos.audit.audit_store import photos_to_use
 from lib_lora.photos.audit.coverage import LEAST
 from lib_lora.runs.reopen import check_out
@@ -54,7 +54,7 @@ def start_run(
     info, train = plan(request, seen)
     if request.fit and (changed := _for_this_gpu(info, train, request.overrides)) != request.overrides:
         train = settings_for(info, request.preset, changed)
-    base = IdentifiedBase(info, remembered_sha256(request.base, Workspace(root).hashes))
+    base = IdentifiedBase(info, cached_sha256(request.base, Workspace(root).hashes))
     asked = weight_is_asked(info, request.preset, request.overrides)
     photos = [*own_photos(folder, character, train, request.few, asked), *class_photos(character, train)]
     return create_run(folder.runs, character, base, train, photos, request.out, request.grid_steps)

@@ -1,6 +1,4 @@
-"""What a person sees of a running job: in a terminal one progress bar, and a line for everything else; in a file or
-pipe, where a bar would be a heap of copies of itself, a line now and then.
-"""
+"""Shows a running job's progress: a bar in a terminal, and a line now and then in a file or pipe."""
 
 from __future__ import annotations
 

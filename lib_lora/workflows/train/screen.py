@@ -1,4 +1,4 @@
-"""Whether a person sits at the screen, and opening a page for them."""
+"""Detects whether a person sits at the screen, and opens a page for them."""
 
 from __future__ import annotations
 

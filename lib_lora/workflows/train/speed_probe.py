@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import shutil
 import statistics
 import tempfile
@@ -18,8 +17,8 @@ from lib_lora.character.store import consent_of, load
 from lib_lora.errors import UserError
 from lib_lora.files import explained
 from lib_lora.models.fast.cpu_load import Others
-from lib_lora.models.fast.memory import is_out_of_memory, peak_bytes
-from lib_lora.models.reading.file_hashes import remembered_sha256
+from lib_lora.models.fast.memory import is_out_of_memory, peak_bytes, release
+from lib_lora.models.reading.file_hashes import cached_sha256
 from lib_lora.training import distributed
 from lib_lora.training.loop import rehearse
 from lib_lora.training.plan.estimate import remember
@@ -49,7 +48,7 @@ def probe(
     """Prepare a run of a character, do its first steps, and throw it away.
 
     Photos and captions that are encoded stay in the character's cache, where the run itself will find them. What was
-    measured is remembered (`training.plan.estimate.remembered`).
+    measured is last_measurement (`training.plan.estimate.last_measurement`).
 
     Args:
         root: the data folder.
@@ -73,7 +72,7 @@ def probe(
         folder, character, train, few=True, weight_asked=weight_is_asked(info, request.preset, request.overrides)
     )
     photos = [*own, *class_photos(character, train)]
-    base = IdentifiedBase(info, remembered_sha256(request.base, Workspace(root).hashes))
+    base = IdentifiedBase(info, cached_sha256(request.base, Workspace(root).hashes))
     with _thrown_away(folder) as place:
         run = create_run(place, character, base, train, photos)
         emit("progress", done=0, total=steps + 1, text="Loading the model and encoding the photos")
@@ -88,7 +87,7 @@ def probe(
                 code="memory-too-small",
             ) from error
         finally:
-            _let_go()
+            release()
     wanted = settings_of(request.preset, info.family, request.overrides, narrow=info.narrow)
     remember(root, request.base, wanted, measured)
     return measured
@@ -141,10 +140,3 @@ def _thrown_away(folder: CharacterFolder) -> Iterator[Path]:
         yield place
     finally:
         shutil.rmtree(place, ignore_errors=True)
-
-
-def _let_go() -> None:
-    """The models of the probe leave memory now, not when Python finds the time."""
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()

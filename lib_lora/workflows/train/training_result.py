@@ -1,4 +1,4 @@
-"""What came of a training, in plain values for programs. Imports nothing heavy."""
+"""Gives the result of a training in plain values for programs. Imports nothing heavy."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What a worker process does for each type of job."""
+"""Does in a worker process what each type of job asks for."""

@@ -1,4 +1,4 @@
-"""What a job is done with: its character, its folder, and how it speaks to its parent."""
+"""Holds what a job needs: its character, its folder, and the pipe to its parent."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class JobContext:
         root: the data folder.
         character: the name of the one whose job it is.
         folder: of the job.
-        channel: to the parent.
+        pipe: to the parent.
         emit: for events.
         note_run: is told the identifier of the run that is trained, once it is known.
     """
@@ -25,6 +25,6 @@ class JobContext:
     root: Path
     character: str
     folder: Path
-    channel: WorkerPipe
+    pipe: WorkerPipe
     emit: Callable[..., None]
     note_run: Callable[[str], None]

@@ -24,14 +24,14 @@ class RemoteCaptioner:
     """See `captions.captioner.Captioner`.
 
     Args:
-        channel: to the parent.
+        pipe: to the parent.
         folder: where the photos are put; made if it is not there.
         name: of the webui's captioner.
     """
 
-    def __init__(self, channel: WorkerPipe, folder: Path, name: str) -> None:
+    def __init__(self, pipe: WorkerPipe, folder: Path, name: str) -> None:
         self.id = name
-        self._channel, self._folder = channel, folder
+        self._pipe, self._folder = pipe, folder
 
     def phrases(self, image: Image.Image) -> list[str]:
         """See `captions.captioner.Captioner`.
@@ -48,7 +48,7 @@ class RemoteCaptioner:
         with explained(given), atomic_file(given) as stream:
             small.save(stream, "PNG", compress_level=1)  # it is read again at once
         try:
-            [*_, answer] = self._channel.ask("caption", captioner=self.id, file=str(given))
+            [*_, answer] = self._pipe.ask("caption", captioner=self.id, file=str(given))
         finally:
             with suppress(OSError):
                 given.unlink()

@@ -28,13 +28,13 @@ class RemotePainter:
     """See `grid.cells.Painter`.
 
     Args:
-        channel: to the parent.
+        pipe: to the parent.
         folder: where the files are put; made if it is not there.
         base: the checkpoint to paint with.
     """
 
-    def __init__(self, channel: WorkerPipe, folder: Path, base: Path) -> None:
-        self.channel = channel
+    def __init__(self, pipe: WorkerPipe, folder: Path, base: Path) -> None:
+        self.pipe = pipe
         self.folder = folder
         self.base = base
 
@@ -50,7 +50,7 @@ class RemotePainter:
         self._make_folder()
         pictures: dict[int, Image.Image] = {}
         asked = [_picture(cell) for cell in cells]
-        for answer in self.channel.ask("paint", base=str(self.base), pictures=asked, folder=str(self.folder)):
+        for answer in self.pipe.ask("paint", base=str(self.base), pictures=asked, folder=str(self.folder)):
             number = answer.get("number")
             if not isinstance(number, int) or number not in range(len(cells)) or number in pictures:
                 continue
@@ -73,7 +73,7 @@ class RemotePainter:
         with atomic_file(given) as stream:
             image.save(stream, "PNG")
         try:
-            [*_, answer] = self.channel.ask("reconstruct", file=str(given), out=str(wanted))
+            [*_, answer] = self.pipe.ask("reconstruct", file=str(given), out=str(wanted))
             return self._taken(answer["file"]) if answer.get("file") else None
         finally:
             with suppress(OSError):

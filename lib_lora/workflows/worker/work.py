@@ -1,4 +1,4 @@
-"""What each kind of job does, and what came of it: all that a worker process is for.
+"""Does a job of any type in a worker process, and returns its result.
 
 Imports torch and all the rest; whoever only wants to know what jobs there are reads `queue.job_types`.
 """
@@ -52,13 +52,13 @@ from lib_lora.workspace.workspace import JobFolder, Workspace
 Result = dict[str, Any]
 
 
-def work(root: Path, number: int, channel: WorkerPipe) -> Result:
+def work(root: Path, number: int, pipe: WorkerPipe) -> Result:
     """Do job `number` of the queue; what came of it stands in ``result.json`` of its folder, which is written last.
 
     Raises:
         UserError: there is no such job, or its folder cannot be written.
     """
-    queue, channel.workspace = Queue(root), Workspace(root)
+    queue, pipe.workspace = Queue(root), Workspace(root)
     job, folder = queue.get(number), queue.folder(number)
     log = EventLog(Workspace(root).job(number).events)
     log("state", state="starting")
@@ -68,22 +68,22 @@ def work(root: Path, number: int, channel: WorkerPipe) -> Result:
     def emit(kind: str, **fields: Any) -> None:
         log(kind, **fields)
         if kind in ("progress", "painting", "data") or fields.get("state") == "preparing":
-            channel.check()  # here nothing is lost; a training saves before it ends (`finish_run`)
+            pipe.check()  # here nothing is lost; a training saves before it ends (`finish_run`)
 
-    context = JobContext(root, job.character, folder, channel, emit, lambda run: queue.note_run(number, run))
-    outcome = came_of(lambda: do(arguments_of(job.kind, job.arguments), context), channel)
+    context = JobContext(root, job.character, folder, pipe, emit, lambda run: queue.note_run(number, run))
+    outcome = came_of(lambda: do(arguments_of(job.kind, job.arguments), context), pipe)
     log("state", state=outcome["state"], text=outcome["error"])
     write_json(folder / RESULT, outcome)
     return outcome
 
 
-def came_of(job: Callable[[], Result], channel: WorkerPipe) -> Result:
+def came_of(job: Callable[[], Result], pipe: WorkerPipe) -> Result:
     """How a job ended: its state, one sentence if it failed, and its result."""
     state, error, result = "finished", "", {}
     try:
         result = job()
     except (StoppedByUser, KeyboardInterrupt):
-        state = "paused" if channel.wish == "pause" else "stopped"
+        state = "paused" if pipe.wish == "pause" else "stopped"
     except UserError as refused:
         state, error = "failed", str(refused)
         sys.stderr.write(f"{error}\n")
@@ -141,7 +141,7 @@ def fill_captions(arguments: FillArguments, context: JobContext) -> Result:
     captioner: Captioner | None = None
     count = _counting(context, "Writing captions")
     if arguments.captioner.startswith(PREFIX):
-        captioner = RemoteCaptioner(context.channel, context.folder / "photos", arguments.captioner)
+        captioner = RemoteCaptioner(context.pipe, context.folder / "photos", arguments.captioner)
     elif arguments.captioner:
         from lib_lora.workflows.photos.captioners import captioner_of
 
@@ -220,6 +220,4 @@ def _painter(who: str, run: Run, base: Path | None, context: JobContext) -> tupl
     """Who paints, and by which name; None = this process."""
     if who != "webui":
         return None, ""
-    return RemotePainter(
-        context.channel, JobFolder(context.folder).pictures, base or Path(run.file.base.path)
-    ), PAINTER_ID
+    return RemotePainter(context.pipe, JobFolder(context.folder).pictures, base or Path(run.file.base.path)), PAINTER_ID

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import gc
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_args
 
-import torch
-
 from lib_lora.character.store import load
 from lib_lora.errors import UserError
 from lib_lora.models.families.model_family import Prediction
-from lib_lora.models.fast.memory import is_out_of_memory
+from lib_lora.models.fast.memory import is_out_of_memory, release
 from lib_lora.queue import worker_pipe
 from lib_lora.queue.job_types import TrainArguments
 from lib_lora.queue.worker_pipe import patient
@@ -50,12 +47,12 @@ def train(arguments: TrainArguments, context: JobContext) -> dict[str, Any]:
         return run
 
     def watch(kind: str, **fields: Any) -> None:
-        context.channel.pace = pace_of([{"kind": kind, **fields}], context.channel.pace)
+        context.pipe.pace = pace_of([{"kind": kind, **fields}], context.pipe.pace)
         context.emit(kind, **fields)
 
     try:
         finish_run(
-            make, watch=watch, asked=context.channel.stopping, patience=_patience(arguments, context), only_train=True
+            make, watch=watch, asked=context.pipe.stopping, patience=_patience(arguments, context), only_train=True
         )
     except UserError as error:
         lacking = error.__cause__ is not None and is_out_of_memory(error.__cause__)
@@ -64,9 +61,9 @@ def train(arguments: TrainArguments, context: JobContext) -> dict[str, Any]:
             raise
     else:
         return _result(opened[0])
-    _free_memory()  # out here, since the error holds all that was loaded
+    release()  # out here, since the error holds all that was loaded
     _begin_again(smaller, context)
-    finish_run(lambda: smaller, watch=watch, asked=context.channel.stopping, only_train=True)
+    finish_run(lambda: smaller, watch=watch, asked=context.pipe.stopping, only_train=True)
     return _result(smaller)
 
 
@@ -102,7 +99,7 @@ def _reopened(arguments: TrainArguments, context: JobContext) -> Run:
     folder = Workspace(context.root).character(context.character)
     load(folder)
     wanted = str(arguments.run)
-    there = {path.parent.name for path in folder.runs.glob("*/run.yaml")}
+    there = {path.parent.name for path in folder.run_files()}
     if wanted not in there:
         raise UserError(
             f"{context.character} has no run {wanted}; there are: {', '.join(sorted(there)) or 'none'}.",
@@ -137,12 +134,6 @@ def _begin_again(run: Run, context: JobContext) -> None:
     )
     EventLog(run.events)("warning", code="out-of-memory", text=text)
     context.emit("warning", code="out-of-memory", text=text)
-
-
-def _free_memory() -> None:
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
 
 
 def _result(run: Run) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What is said before a run, against what the run then writes; and what is remembered of a probe."""
+"""What is said before a run, against what the run then writes; and what is last_measurement of a probe."""
 
 import os
 
@@ -10,7 +10,7 @@ from lib_lora.training import state as states
 from lib_lora.training.loop import train
 from lib_lora.training.plan import estimate as estimates
 from lib_lora.training.plan import form_fields
-from lib_lora.training.plan.estimate import adapter_layers, estimate, remember, remembered, shapes_of
+from lib_lora.training.plan.estimate import adapter_layers, estimate, last_measurement, remember, shapes_of
 from lib_lora.training.plan.presets import preset
 from lib_lora.training.plan.train_settings import TrainSettings
 from lib_lora.training.session import open_session
@@ -106,19 +106,19 @@ def test_what_was_measured_is_remembered(tmp_path):
         "device": "A",
         "precision": "bf16",
     }
-    assert remembered(tmp_path, base, chosen) is None
+    assert last_measurement(tmp_path, base, chosen) is None
     remember(tmp_path, base, chosen, one)
     remember(tmp_path, base, TrainSettings(batch_size=3), {**one, "seconds_per_step": 2.5})
-    found = remembered(tmp_path, base, chosen)
+    found = last_measurement(tmp_path, base, chosen)
     assert {key: found[key] for key in one} == one
-    assert remembered(tmp_path, base, chosen, "A") == found
-    assert remembered(tmp_path, base, chosen, "B") is None
+    assert last_measurement(tmp_path, base, chosen, "A") == found
+    assert last_measurement(tmp_path, base, chosen, "B") is None
     remember(tmp_path, base, chosen, {**one, "device": "B", "seconds_per_step": 0.5})
-    assert remembered(tmp_path, base, chosen, "A") == found
-    assert remembered(tmp_path, base, chosen, "B")["seconds_per_step"] == 0.5
-    assert remembered(tmp_path, tmp_path / "gone", chosen) is None
+    assert last_measurement(tmp_path, base, chosen, "A") == found
+    assert last_measurement(tmp_path, base, chosen, "B")["seconds_per_step"] == 0.5
+    assert last_measurement(tmp_path, tmp_path / "gone", chosen) is None
     os.utime(base, ns=(1, 1))  # another file in its place
-    assert remembered(tmp_path, base, chosen) is None
+    assert last_measurement(tmp_path, base, chosen) is None
 
 
 @pytest.mark.parametrize("damaged", [b"", b"[]", b'{"x": 1}', b"\xff\xfe", b"[" * 100_000])
@@ -126,9 +126,9 @@ def test_a_damaged_memory_is_none(tmp_path, damaged):
     base = tmp_path / "base.safetensors"
     base.write_bytes(b"x")
     Workspace(tmp_path).probes.write_bytes(damaged)
-    assert remembered(tmp_path, base, TrainSettings()) is None
+    assert last_measurement(tmp_path, base, TrainSettings()) is None
     remember(tmp_path, base, TrainSettings(), {"device": "A"})
-    assert remembered(tmp_path, base, TrainSettings())["device"] == "A"
+    assert last_measurement(tmp_path, base, TrainSettings())["device"] == "A"
 
 
 COSTLY = {

@@ -275,7 +275,7 @@ def test_one_look_that_fails_hides_no_other(tmp_path, absent, monkeypatch):
     monkeypatch.setattr(machine, "training_device", broken)
     found = by_name(checks(Alone(tmp_path), tmp_path))
     assert list(found) == NAMES
-    assert found["GPU"]["text"] == "This could not be looked at (RuntimeError: of its own)."
+    assert found["GPU"]["text"] == "This could not be checked (RuntimeError: of its own)."
 
 
 def test_a_report_of_a_fault_has_versions_and_what_to_do(tmp_path, absent):

@@ -83,7 +83,7 @@ def test_it_goes_to_comfyui_and_anywhere(page, run, tmp_path):
         ({"run": "002"}, 404, "no such run"),
         ({"run": "../001"}, 404, "no such run"),
         ({"step": 70}, 404, "no checkpoint of step 70"),
-        ({"weight": 99}, 400, "between -10 and 10"),
+        ({"weight": 99}, 400, "-10 to 10"),
         ({"to": "moon"}, 400, "webui, comfyui or folder"),
         ({"to": "folder"}, 400, "full path"),
         ({"to": "webui"}, 409, "no folder of LoRAs"),

@@ -391,8 +391,8 @@ def test_what_the_user_leaves_out_is_not_kept_not_gone_out_from_and_not_counted(
     folder = Workspace(root).character(NAME)
     invented = InventedFolder(folder)
     gone, *left = invented.kept(invented.painted())
-    memory = AuditStore(decisions={sha256(folder.photos / gone.photo): "drop"})
-    write_json(folder.path / "audit.json", typed_settings.to_dict(memory))
+    store = AuditStore(decisions={sha256(folder.photos / gone.photo): "drop"})
+    write_json(folder.path / "audit.json", typed_settings.to_dict(store))
     assert invented.kept(invented.painted()) == left
     assert gone not in invent_more._roots(invented, invented.plan, invented.painted(), invented.painted())
     learned = []

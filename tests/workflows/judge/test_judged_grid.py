@@ -71,7 +71,7 @@ def test_the_report_says_what_was_asked_and_not_given_and_shows_the_photos(run, 
     assert said["turned head"].text.startswith("Asked to turn the head 4 times: looks ahead 4 times. Without the LoRA:")
     assert said["serious"].text.startswith("Asked to be serious twice: smiles twice.")
     assert "smiling" not in said
-    assert "Asked and not given:\n  - Asked to turn the head 4 times" in judged.text
+    assert "Not as prompted:\n  - Asked to turn the head 4 times" in judged.text
     assert "asked to be serious, smiles" in judged.text
     page = judged.folder / "report.html"
     assert page.read_text(encoding="utf-8").count('alt="photo ') == 20

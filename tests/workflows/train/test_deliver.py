@@ -11,7 +11,7 @@ from PIL import Image
 from lib_lora.deploy.folder import add_preview, deliver
 from lib_lora.lora.file.reading import read
 from lib_lora.lora.file.writing import write
-from lib_lora.runs.origin import origin_of
+from lib_lora.runs.origin import lora_origin
 from lib_lora.training.plan.run_file import load_run
 
 
@@ -40,10 +40,10 @@ def _other(lora, path, dtype=torch.float16):
 
 def test_delivering_twice_leaves_one_file(run, lora, tmp_path):
     out = tmp_path / "Lora ü" / "名前"
-    first = deliver(origin_of(run), lora, out)
+    first = deliver(lora_origin(run), lora, out)
     changed = first.stat().st_mtime_ns
     notes = first.with_suffix(".json").read_bytes()
-    assert deliver(origin_of(run), lora, out) == first == out / FILE
+    assert deliver(lora_origin(run), lora, out) == first == out / FILE
     assert first.stat().st_mtime_ns == changed
     assert first.with_suffix(".json").read_bytes() == notes
     assert sorted(path.name for path in out.iterdir()) == [f"{NAME}.json", FILE]
@@ -51,11 +51,11 @@ def test_delivering_twice_leaves_one_file(run, lora, tmp_path):
 
 def test_other_tensors_under_the_name_are_never_replaced(run, lora, tmp_path):
     theirs = _other(lora, tmp_path / FILE)
-    first = deliver(origin_of(run), lora, tmp_path)
+    first = deliver(lora_origin(run), lora, tmp_path)
     assert first.name == f"{NAME}-2.safetensors"
     assert (tmp_path / FILE).read_bytes() == theirs
     assert read(first).metadata["ss_output_name"] == read(first).metadata["modelspec.title"] == f"{NAME}-2"
-    assert deliver(origin_of(run), lora, tmp_path) == first
+    assert deliver(lora_origin(run), lora, tmp_path) == first
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         f"{NAME}-2.json",
         f"{NAME}-2.safetensors",
@@ -67,23 +67,23 @@ def test_other_tensors_under_the_name_are_never_replaced(run, lora, tmp_path):
 
 def test_another_step_or_run_gets_a_number_and_the_older_one_stays(run, lora, tmp_path):
     """A prompt that names the older one means what it meant."""
-    first = deliver(origin_of(run), lora, tmp_path)
+    first = deliver(lora_origin(run), lora, tmp_path)
     before = first.read_bytes()
-    second = deliver(origin_of(run), run.checkpoint(2), tmp_path)
+    second = deliver(lora_origin(run), run.checkpoint(2), tmp_path)
     assert (first.name, second.name) == (FILE, f"{NAME}-2.safetensors")
     assert "step 2, " in json.loads(second.with_suffix(".json").read_text(encoding="utf-8"))["notes"]
     assert first.read_bytes() == before
-    assert deliver(origin_of(run), lora, tmp_path) == first
-    assert deliver(origin_of(run), run.checkpoint(2), tmp_path) == second
+    assert deliver(lora_origin(run), lora, tmp_path) == first
+    assert deliver(lora_origin(run), run.checkpoint(2), tmp_path) == second
 
 
 def test_what_an_earlier_version_delivered_is_used_as_it_is(run, lora, tmp_path):
     """It bears the checkpoint's name; a second card of the same LoRA would help nobody."""
     shutil.copy(lora, tmp_path / lora.name)
-    assert deliver(origin_of(run), lora, tmp_path) == tmp_path / lora.name
-    assert deliver(origin_of(run), run.checkpoint(2), tmp_path).name == FILE
+    assert deliver(lora_origin(run), lora, tmp_path) == tmp_path / lora.name
+    assert deliver(lora_origin(run), run.checkpoint(2), tmp_path).name == FILE
     _other(lora, tmp_path / "out" / lora.name)  # nor is another file of that name touched
-    assert deliver(origin_of(run), lora, tmp_path / "out").name == FILE
+    assert deliver(lora_origin(run), lora, tmp_path / "out").name == FILE
 
 
 def test_no_name_is_given_that_the_webui_finds_in_another_folder(run, lora, tmp_path):
@@ -91,8 +91,8 @@ def test_no_name_is_given_that_the_webui_finds_in_another_folder(run, lora, tmp_
     theirs.parent.mkdir(parents=True)
     theirs.write_bytes(b"theirs")
     out = tmp_path / "Lora"
-    assert deliver(origin_of(run), lora, out, searched=[out]).name == f"{NAME}-2.safetensors"
-    assert deliver(origin_of(run), lora, out, searched=[out]).name == f"{NAME}-2.safetensors"
+    assert deliver(lora_origin(run), lora, out, searched=[out]).name == f"{NAME}-2.safetensors"
+    assert deliver(lora_origin(run), lora, out, searched=[out]).name == f"{NAME}-2.safetensors"
     assert theirs.read_bytes() == b"theirs"
 
 
@@ -105,7 +105,7 @@ def test_a_file_that_claims_the_same_hash_is_compared_by_its_tensors(run, lora, 
         claimed = claimed.replace(theirs.encode(), ours.encode())
     (tmp_path / FILE).write_bytes(claimed)
     assert read(tmp_path / FILE).metadata["sshs_model_hash"] == read(lora).metadata["sshs_model_hash"]
-    assert deliver(origin_of(run), lora, tmp_path).name == f"{NAME}-2.safetensors"
+    assert deliver(lora_origin(run), lora, tmp_path).name == f"{NAME}-2.safetensors"
     assert (tmp_path / FILE).read_bytes() == claimed
 
 
@@ -113,20 +113,20 @@ def test_a_file_that_claims_the_same_hash_is_compared_by_its_tensors(run, lora, 
 def test_what_is_no_lora_is_not_replaced_either(run, lora, tmp_path, there):
     (tmp_path / FILE).write_bytes(there)
     (tmp_path / f"{NAME}-2.safetensors").mkdir()
-    assert deliver(origin_of(run), lora, tmp_path).name == f"{NAME}-3.safetensors"
+    assert deliver(lora_origin(run), lora, tmp_path).name == f"{NAME}-3.safetensors"
     assert (tmp_path / FILE).read_bytes() == there
 
 
 def test_the_users_notes_are_kept(run, lora, tmp_path):
-    target = deliver(origin_of(run), lora, tmp_path)
+    target = deliver(lora_origin(run), lora, tmp_path)
     path = target.with_suffix(".json")
     notes = json.loads(path.read_text(encoding="utf-8"))
     edited = {**notes, "notes": "best with 0.8", "preferred weight": 0.8, "mine": "名前"}
     path.write_text(json.dumps(edited, ensure_ascii=False), encoding="utf-8")
-    deliver(origin_of(run), lora, tmp_path)
+    deliver(lora_origin(run), lora, tmp_path)
     picture = tmp_path / "picture.png"
     Image.new("RGB", (8, 8), "red").save(picture)
-    add_preview(origin_of(run), target, picture)
+    add_preview(lora_origin(run), target, picture)
     now = json.loads(path.read_text(encoding="utf-8"))
     assert {key: value for key, value in now.items() if key != "sameface"} == {
         key: value for key, value in edited.items() if key != "sameface"
@@ -134,11 +134,11 @@ def test_the_users_notes_are_kept(run, lora, tmp_path):
 
 
 def test_a_preview_leaves_the_notes_as_they_are(run, lora, tmp_path):
-    target = deliver(origin_of(run), lora, tmp_path)
+    target = deliver(lora_origin(run), lora, tmp_path)
     before = json.loads(target.with_suffix(".json").read_text(encoding="utf-8"))
     picture = tmp_path / "picture.jpg"
     Image.new("RGB", (8, 8), "red").save(picture)
-    add_preview(origin_of(run), target, picture)
+    add_preview(lora_origin(run), target, picture)
     after = json.loads(target.with_suffix(".json").read_text(encoding="utf-8"))
     assert before["notes"].startswith("SameFace run 001, step 3, 4 photos")
     assert {**after, "sameface": None} == {**before, "sameface": None}
@@ -147,24 +147,24 @@ def test_a_preview_leaves_the_notes_as_they_are(run, lora, tmp_path):
 
 
 def test_the_users_own_preview_is_kept(run, lora, tmp_path):
-    target = deliver(origin_of(run), lora, tmp_path)
+    target = deliver(lora_origin(run), lora, tmp_path)
     own = target.with_suffix(".preview.png")
     Image.new("RGB", (4, 4), "blue").save(own)
-    add_preview(origin_of(run), target, own)
+    add_preview(lora_origin(run), target, own)
     assert not target.with_suffix(".png").exists()
 
 
 def test_a_folder_that_cannot_be_is_one_sentence(run, lora, tmp_path):
     (tmp_path / "file").write_text("", encoding="utf-8")
     with raises("file-inaccessible", has="Cannot write"):
-        deliver(origin_of(run), lora, tmp_path / "file" / "Lora")
+        deliver(lora_origin(run), lora, tmp_path / "file" / "Lora")
 
 
 def test_a_checkpoint_that_is_gone_or_cut_is_one_sentence(run, lora, tmp_path):
     with raises("file-missing", has="gone.safetensors"):
-        deliver(origin_of(run), lora.with_name("gone.safetensors"), tmp_path)
+        deliver(lora_origin(run), lora.with_name("gone.safetensors"), tmp_path)
     cut = tmp_path / "cut.safetensors"
     cut.write_bytes(lora.read_bytes()[:-100])
     with raises("checkpoint-damaged", has="cut.safetensors"):
-        deliver(origin_of(run), cut, tmp_path / "out")
+        deliver(lora_origin(run), cut, tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []

@@ -10,7 +10,7 @@ from PIL import Image
 
 from lib_lora.models.families.model_family import ModelInfo
 from lib_lora.training import loop
-from lib_lora.training.plan.estimate import remembered
+from lib_lora.training.plan.estimate import last_measurement
 from lib_lora.training.plan.presets import preset
 from lib_lora.training.plan.training_request import TrainingRequest
 from lib_lora.training.session import open_session
@@ -85,11 +85,11 @@ def test_it_measures_and_leaves_nothing_behind(data, toy):
 
 def test_the_page_finds_it_again(data, toy):
     asked = preset(None, "sd1", SETTINGS)
-    assert remembered(data, toy("sd1"), asked) is None
+    assert last_measurement(data, toy("sd1"), asked) is None
     found = probe(data, "Mara", TrainingRequest(toy("sd1"), None, SETTINGS), Said(), steps=2)
-    kept = remembered(data, toy("sd1"), asked)
+    kept = last_measurement(data, toy("sd1"), asked)
     assert {name: kept[name] for name in found} == found
-    assert remembered(data, toy("sd1"), preset(None, "sd1", {**SETTINGS, "batch_size": 1})) is None
+    assert last_measurement(data, toy("sd1"), preset(None, "sd1", {**SETTINGS, "batch_size": 1})) is None
 
 
 def test_auto_is_found_again_as_auto(data, toy):
@@ -97,7 +97,7 @@ def test_auto_is_found_again_as_auto(data, toy):
     wanted = {**SETTINGS, "precision": "auto"}
     found = probe(data, "Mara", TrainingRequest(toy("sd1"), None, wanted), Said(), steps=2)
     assert found["precision"] in ("fp32", "bf16")
-    assert remembered(data, toy("sd1"), preset(None, "sd1", wanted))["precision"] == found["precision"]
+    assert last_measurement(data, toy("sd1"), preset(None, "sd1", wanted))["precision"] == found["precision"]
 
 
 def test_the_run_itself_profits_from_it(data, toy, monkeypatch, tmp_path):

@@ -23,7 +23,7 @@ CELLS = [
 
 
 class Parent:
-    """In place of the channel: answers with what `answer` gives for what is asked."""
+    """In place of the pipe: answers with what `answer` gives for what is asked."""
 
     def __init__(self, answer: Callable[[dict[str, Any]], Iterator[dict[str, Any]]]) -> None:
         self.answer = answer
@@ -62,7 +62,7 @@ def _painter(answer, folder) -> RemotePainter:
 def test_it_asks_for_pictures_as_a_host_knows_them(folder):
     painter = _painter(_painting(0, 1, 2), folder)
     painter.paint(CELLS)
-    [asked] = painter.channel.asked
+    [asked] = painter.pipe.asked
     assert (asked["ask"], asked["base"], asked["folder"]) == ("paint", "/models/Basis ü.safetensors", str(folder))
     pictures = [Cell(**{**one, "lora": one["lora"] and Path(one["lora"])}) for one in asked["pictures"]]
     assert pictures[0] == Cell("photo of mrxa woman", "blurry", 2**32 - 1, LORA, 0.8, 128, 192, 9, 4.5, "DPM++ 2M")

@@ -40,7 +40,7 @@ SMALL |= {"save_every": 100, "batch_size": 1, "gradient_checkpointing": False}  
 
 
 @pytest.fixture
-def channel():
+def pipe():
     """Nobody is at its other end."""
     reading, writing = os.pipe()
     yield WorkerPipe(reading, writing)
@@ -49,14 +49,14 @@ def channel():
 
 
 @pytest.fixture
-def at_work(copied, channel):
+def at_work(copied, pipe):
     """Put a job into the queue of the finished main job's data folder, and do it: at_work("audit", resolution=512)."""
     queue = Queue(copied.root)
 
     def do(kind: str, **arguments):
         job = queue.add(kind, NAME, arguments)
         assert queue.take("light" if kind in ("audit", "fill") else "heavy", "a test").id == job.id
-        outcome = work.work(copied.root, job.id, channel)
+        outcome = work.work(copied.root, job.id, pipe)
         folder = queue.folder(job.id)
         assert read_json(folder / "result.json") == outcome
         do.events = list(read_events(folder / "events.jsonl"))
@@ -134,14 +134,14 @@ def test_captions_are_counted(at_work, copied):
     assert at_work("fill", captioner="nobody")["error"].startswith("There is no captioner 'nobody'")
 
 
-def test_the_webuis_captioner_is_asked_through_the_pipe(at_work, copied, channel, monkeypatch):
+def test_the_webuis_captioner_is_asked_through_the_pipe(at_work, copied, pipe, monkeypatch):
     asked = []
 
     def ask(what, **fields):
         asked.append((what, fields["captioner"]))
         yield {"done": True, "phrases": ["red coat"]}
 
-    monkeypatch.setattr(channel, "ask", ask)
+    monkeypatch.setattr(pipe, "ask", ask)
     (copied.character / "photos" / "Bild ü 00.txt").unlink(missing_ok=True)
     outcome = at_work("fill", only=["Bild ü 00.jpg"], captioner="webui-tags")
     assert outcome == {"state": "finished", "error": "", "result": {"written": 1}}
@@ -218,14 +218,14 @@ def test_what_cannot_be_trained_is_one_sentence(at_work, copied, arguments, said
 
 
 @pytest.mark.parametrize(("wish", "state"), [("pause", "paused"), ("stop", "stopped"), ("", "stopped")])
-def test_a_wish_in_the_middle_saves_and_ends(at_work, copied, channel, monkeypatch, wish, state):
+def test_a_wish_in_the_middle_saves_and_ends(at_work, copied, pipe, monkeypatch, wish, state):
     """Without a wish it is the parent that is gone."""
     log = EventLog.__call__
 
     def wishing(self, kind, **fields):
         log(self, kind, **fields)
         if kind == "step" and fields["step"] == 2:
-            channel.wish, channel.gone = wish, not wish
+            pipe.wish, pipe.gone = wish, not wish
 
     monkeypatch.setattr(EventLog, "__call__", wishing)
     outcome = at_work("train", base=str(copied.base), settings={**SMALL, "steps": 3}, few=True)
@@ -234,13 +234,13 @@ def test_a_wish_in_the_middle_saves_and_ends(at_work, copied, channel, monkeypat
     assert saved_steps(run) == [2]
     assert at_work.job.run == "002"
     if wish == "pause":
-        channel.wish = ""
+        pipe.wish = ""
         assert at_work("train", run="002")["result"]["steps"] == 3
         assert [event["step"] for event in _of(at_work.events, "step")] == [3]
 
 
-def test_a_wish_before_the_first_step_is_not_forgotten(at_work, copied, channel):
-    channel.wish = "stop"
+def test_a_wish_before_the_first_step_is_not_forgotten(at_work, copied, pipe):
+    pipe.wish = "stop"
     assert at_work("train", base=str(copied.base), settings={**SMALL, "steps": 5}, few=True)["state"] == "stopped"
     assert not _of(at_work.events, "step")
 
@@ -311,9 +311,9 @@ def test_a_grid_is_painted_here_and_judged(at_work, copied, fake_painter):
     assert not [event for event in read_events(copied.run / "events.jsonl") if event.get("folder", "").endswith("002")]
 
 
-def test_a_grid_is_painted_by_the_webui(at_work, copied, channel, monkeypatch):
+def test_a_grid_is_painted_by_the_webui(at_work, copied, pipe, monkeypatch):
     monkeypatch.setattr(grid_run, "DiffusersPainter", None)  # must not be called
-    asked = _answer(channel, monkeypatch)
+    asked = _answer(pipe, monkeypatch)
     outcome = at_work("test", painter="webui", grid_steps=2, quick=True)
     assert outcome["state"] == "finished", outcome
     assert [one["ask"] for one in asked] == ["paint"]  # no face in them, so nothing is passed through the VAE
@@ -331,10 +331,10 @@ def test_a_grid_is_painted_by_the_webui(at_work, copied, channel, monkeypatch):
     assert asked == []
 
 
-def test_another_base_model_is_named_in_the_report(at_work, copied, channel, monkeypatch, tmp_path):
+def test_another_base_model_is_named_in_the_report(at_work, copied, pipe, monkeypatch, tmp_path):
     other = tmp_path / "Anderes ü.safetensors"
     shutil.copy(copied.base, other)
-    asked = _answer(channel, monkeypatch)
+    asked = _answer(pipe, monkeypatch)
     outcome = at_work("test", painter="webui", base=str(other), grid_steps=2, quick=True)
     assert asked[0]["base"] == str(other)
     report = read_json(copied.run / "grids" / outcome["result"]["grid"] / "report.json")
@@ -343,22 +343,22 @@ def test_another_base_model_is_named_in_the_report(at_work, copied, channel, mon
     assert error.startswith("Only the webui can paint with a base model")
 
 
-def test_a_wish_ends_the_painting_and_keeps_what_is_there(at_work, copied, channel, monkeypatch):
+def test_a_wish_ends_the_painting_and_keeps_what_is_there(at_work, copied, pipe, monkeypatch):
     def wish(number):
         if number == 4:
-            channel.wish = "pause"
+            pipe.wish = "pause"
 
-    _answer(channel, monkeypatch, wish)
+    _answer(pipe, monkeypatch, wish)
     assert at_work("test", painter="webui", grid_steps=2, quick=True) == {"state": "paused", "error": "", "result": {}}
     cells = copied.run / "grids" / "002" / "cells"
     assert len(list(cells.iterdir())) == 5
-    channel.wish = ""
-    asked = _answer(channel, monkeypatch)
+    pipe.wish = ""
+    asked = _answer(pipe, monkeypatch)
     assert at_work("test", painter="webui", grid_steps=2, quick=True)["result"]["grid"] == "002"
     assert len(asked[0]["pictures"]) == 20 - 5
 
 
-def _answer(channel, monkeypatch, each=lambda number: None):
+def _answer(pipe, monkeypatch, each=lambda number: None):
     asked = []
 
     def ask(what, **fields):
@@ -370,7 +370,7 @@ def _answer(channel, monkeypatch, each=lambda number: None):
             yield {"number": number, "file": str(path), "infotext": f"painted elsewhere, {number}"}
         yield {"done": True}
 
-    monkeypatch.setattr(channel, "ask", ask)
+    monkeypatch.setattr(pipe, "ask", ask)
     return asked
 
 
@@ -382,7 +382,7 @@ def test_a_grid_that_cannot_be_painted_is_one_sentence(at_work, copied, kind):
 # -- choosing
 
 
-def test_a_step_is_chosen(at_work, copied, channel, monkeypatch):
+def test_a_step_is_chosen(at_work, copied, pipe, monkeypatch):
     asked = []
 
     def choose_cell(run, emit, request, engine, painter, painter_id):
@@ -437,9 +437,9 @@ def _raising(error):
         (RuntimeError("CUDA out of memory."), "", ("failed", "Out of memory; close other programs")),
     ],
 )
-def test_every_end_is_told(channel, error, wish, ended, capsys):
-    channel.wish = wish
-    outcome = work.came_of(_raising(error), channel)
+def test_every_end_is_told(pipe, error, wish, ended, capsys):
+    pipe.wish = wish
+    outcome = work.came_of(_raising(error), pipe)
     assert (outcome["state"], outcome["result"]) == (ended[0], {})
     assert outcome["error"].startswith(ended[1])
     assert bool(outcome["error"]) == bool(ended[1])
@@ -448,7 +448,7 @@ def test_every_end_is_told(channel, error, wish, ended, capsys):
     assert ("Do this." in log) == isinstance(error, UserError)
 
 
-def test_the_result_of_an_earlier_start_does_not_outlive_the_next(copied, channel, monkeypatch):
+def test_the_result_of_an_earlier_start_does_not_outlive_the_next(copied, pipe, monkeypatch):
     queue = Queue(copied.root)
     job = queue.add("audit", NAME, {})
     there = queue.folder(job.id) / "result.json"
@@ -456,14 +456,14 @@ def test_the_result_of_an_earlier_start_does_not_outlive_the_next(copied, channe
     there.write_text(json.dumps({"state": "finished"}), encoding="utf-8")
     seen = []
     monkeypatch.setattr(work, "do", lambda *_: seen.append(there.exists()) or {})
-    work.work(copied.root, job.id, channel)
+    work.work(copied.root, job.id, pipe)
     assert seen == [False]
     assert there.exists()
 
 
-def test_a_job_that_is_not_there_is_one_sentence(tmp_path, channel):
+def test_a_job_that_is_not_there_is_one_sentence(tmp_path, pipe):
     with raises("job-not-found"):
-        work.work(tmp_path, 3, channel)
+        work.work(tmp_path, 3, pipe)
 
 
 def test_who_waits_for_a_dying_worker_waits_longer_than_it_may_live():
@@ -532,7 +532,7 @@ def test_grids_on_another_base_tell_no_trend(judgeable, fake_painter, eye, monke
 # -- goes on after something has changed
 
 
-def test_a_run_that_is_trained_is_finished_although_its_base_is_gone(copied, channel):
+def test_a_run_that_is_trained_is_finished_although_its_base_is_gone(copied, pipe):
     queue = Queue(copied.root)
     base = copied.root / "moved away.safetensors"
     shutil.copy(copied.base, base)
@@ -544,21 +544,21 @@ def test_a_run_that_is_trained_is_finished_although_its_base_is_gone(copied, cha
     base.unlink()
     again = queue.resume(job.id)
     assert (again.arguments["run"], again.arguments["base"]) == (run.file.id, None)
-    outcome = work.work(copied.root, job.id, channel)
+    outcome = work.work(copied.root, job.id, pipe)
     assert (outcome["state"], outcome["error"]) == ("finished", "")
     assert outcome["result"]["steps"] == saved_steps(run)[-1]
 
 
-def test_a_training_says_how_long_its_steps_are(at_work, channel, copied):
-    assert channel.pace == 0.0
+def test_a_training_says_how_long_its_steps_are(at_work, pipe, copied):
+    assert pipe.pace == 0.0
     outcome = at_work("train", run="001", steps=4)
     assert outcome["state"] == "finished"
-    assert channel.pace == _of(at_work.events, "step")[-1]["seconds_per_step"] > 0
+    assert pipe.pace == _of(at_work.events, "step")[-1]["seconds_per_step"] > 0
 
 
-def test_the_lock_of_a_run_with_long_steps_is_waited_for_longer(copied, channel):
+def test_the_lock_of_a_run_with_long_steps_is_waited_for_longer(copied, pipe):
     queue = Queue(copied.root)
-    context = work.JobContext(copied.root, NAME, queue.folder(1), channel, lambda *_, **__: None, lambda run: None)
+    context = work.JobContext(copied.root, NAME, queue.folder(1), pipe, lambda *_, **__: None, lambda run: None)
     log = EventLog(load_run(copied.run).events)
     log("step", step=3, seconds_per_step=0.5)
     usual = work_train._patience(TrainArguments(run="001"), context)

@@ -39,7 +39,7 @@ class Ends:
                 raise StoppedByUser("Stopped.")
 
     @property
-    def standing(self):
+    def progress(self):
         return Follower(self.path).read()
 
 
@@ -65,13 +65,13 @@ def test_faces_are_painted_stopped_and_gone_on_with(way):
     emit.left = 2
     with pytest.raises(StoppedByUser):
         run("invent", describe=WHO, base=str(MINI), candidates=6)
-    assert emit.standing.text == "Painted 2 of 6 pictures"
+    assert emit.progress.text == "Painted 2 of 6 pictures"
     assert [one.number for one in InventedFolder(folder).painted()] == [1, 2]
     emit.left = None
     found = run("invent", describe=WHO, base=str(MINI), candidates=6)
     assert (found["painted"], found["good"], len(found["alike"])) == (6, 6, 6)
     assert [cell.seed for cell in painter.cells] == [1, 2, 3, 4, 5, 6]  # none twice
-    assert (emit.standing.done, emit.standing.total) == (6, 6)
+    assert (emit.progress.done, emit.progress.total) == (6, 6)
 
 
 def test_more_pictures_are_counted_over_a_stop_and_looked_through(way, tmp_path, eye):
@@ -81,12 +81,12 @@ def test_more_pictures_are_counted_over_a_stop_and_looked_through(way, tmp_path,
     emit.left = 3
     with pytest.raises(StoppedByUser):
         run("more", count=20, budget=5)
-    assert emit.standing.text == "1 kept of 3 painted"
+    assert emit.progress.text == "1 kept of 3 painted"
     emit.left = None
     found = run("more", count=20, budget=5)
     assert (found["painted"], found["budget_spent"]) == (5, True)
     assert len([cell for cell in painter.cells if cell.prompt != f"photo of {WHO}"]) == 5
-    assert emit.standing.text == f"{found['kept']} kept of 5 painted"
+    assert emit.progress.text == f"{found['kept']} kept of 5 painted"
     told = audit_cache.kept(folder)
     assert len(told["photos"]) == found["kept"] + 1 == found["photos"]
     assert told["resolution"] == 128  # that of the base, not that of Stable Diffusion
@@ -99,9 +99,9 @@ def test_a_wrong_use_is_one_sentence(way, tmp_path):
     run, *_ = way
     broken = tmp_path / "broken.safetensors"
     broken.write_bytes(b"no model")
-    channel = WorkerPipe(0, 1)
+    pipe = WorkerPipe(0, 1)
     for kind, values in (("more", {}), ("invent", {"describe": "x", "base": str(broken)})):
-        told = came_of(lambda kind=kind, values=values: run(kind, **values), channel)
+        told = came_of(lambda kind=kind, values=values: run(kind, **values), pipe)
         assert told["state"] == "failed"
         assert told["error"].count("\n") == 0
         assert "It failed with" not in told["error"]

@@ -1,0 +1,102 @@
+"""Holds every limit, allowed range and usual value that the page's scripts need, so that they repeat none.
+
+As one dataclass: `/state` sends it, and the scripts' types are generated from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields
+from functools import cache
+
+from lib_lora.character.photo_files import SUFFIXES, suffixes_read
+from lib_lora.grid.prompts import PROMPTS, QUICK, SCREENING
+from lib_lora.likeness.verdict.verdict_tone import STATUS_TONES, Tone
+from lib_lora.photos.audit.coverage import LEAST
+from lib_lora.queue import job_types
+from lib_lora.queue.job_types import InventArguments, MoreArguments, Range, RangeName, TestArguments
+from lib_lora.ui.http import limits
+
+LONGEST_TEXT = 2000  # letters of a character's name, trigger word, class word, notes or trait
+PROMPT_WEIGHT = Range(-10, 10)  # of a LoRA in a prompt
+
+
+@dataclass(frozen=True)
+class UsualRange:
+    """What a number may be, both ends included, and what it usually is; None = it depends on the base model."""
+
+    least: int
+    most: int
+    usual: float | None
+
+
+@dataclass(frozen=True)
+class Search:
+    """How far the search for the best step and weight goes: checkpoints and weights that are screened, how many of
+    them are tested again, and how many saved steps are added that the verdict advises."""
+
+    checkpoints: int
+    weights: int
+    confirmed: int
+    more_steps: int
+
+
+@dataclass(frozen=True)
+class PageLimits:
+    """What the page's forms allow and propose.
+
+    Attributes:
+        photos: that are needed to train.
+        photo_bytes, face_bytes: of a file that is sent.
+        photos_at_once: requests with photos.
+        suffixes: of files that are taken for photos; `accept`: of those among them that can be read here.
+        test_pictures, quick_pictures, screening_pictures: of a test, a quick test, and for each cell of a search.
+        text_letters, description_letters: of a character's texts, and of the description of an invented one.
+        ranges: of the arguments of jobs, by name.
+        prompt_weight: of a LoRA in a prompt.
+        search: for the best step and weight.
+        status_tones: what pictures with the LoRA are called, with the tone of each.
+    """
+
+    photos: int
+    photo_bytes: int
+    face_bytes: int
+    photos_at_once: int
+    suffixes: list[str]
+    accept: list[str]
+    test_pictures: int
+    quick_pictures: int
+    screening_pictures: int
+    text_letters: int
+    description_letters: int
+    ranges: dict[RangeName, UsualRange]
+    prompt_weight: UsualRange
+    search: Search
+    status_tones: Mapping[str, Tone]
+
+
+@cache
+def page_limits() -> PageLimits:
+    """All of them. Computed once: to look for packages takes milliseconds; what is installed later needs a restart."""
+    defaults = {
+        field.name: None if field.default is MISSING else field.default
+        for arguments in (TestArguments, InventArguments, MoreArguments)
+        for field in fields(arguments)
+    }
+    return PageLimits(
+        photos=LEAST,
+        photo_bytes=limits.PHOTO_FILE,
+        face_bytes=limits.FACE_FILE,
+        photos_at_once=limits.PHOTOS_AT_ONCE,
+        suffixes=sorted(SUFFIXES),
+        accept=suffixes_read(),
+        test_pictures=len(PROMPTS),
+        quick_pictures=QUICK,
+        screening_pictures=SCREENING,
+        text_letters=LONGEST_TEXT,
+        description_letters=job_types.LONGEST,
+        ranges={name: UsualRange(one.least, one.most, defaults[name]) for name, one in job_types.RANGES.items()},
+        prompt_weight=UsualRange(PROMPT_WEIGHT.least, PROMPT_WEIGHT.most, 1),
+        search=Search(job_types.CHECKPOINTS, len(job_types.WEIGHTS), job_types.CONFIRMED, job_types.MORE_STEPS),
+        status_tones=STATUS_TONES,
+    )

@@ -1,0 +1,68 @@
+"""What the page allows is what the server allows, and no script repeats it."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from lib_lora.errors import Misfit
+from lib_lora.queue.job_types import KINDS, RANGES, ChooseArguments, InventArguments, MoreArguments, TestArguments
+from lib_lora.ui.routes.job_routes import _SHOWN
+from lib_lora.ui.views.page_limits import page_limits
+
+SCRIPTS = sorted((Path(__file__).parents[2] / "javascript" / "tab").rglob("*.js"))
+LIST = re.compile(r"\[((?:\s*'\w+'\s*,?)+)\]")
+OWN_LIMIT = re.compile(r"maxLength: ?\d|type: 'number'[^}]*\bmax: ?\d")
+
+
+def made(name, value):
+    """A job's arguments with one of them set."""
+    if name in ("grid_steps", "weight", "side", "first_seed", "cfg"):
+        return TestArguments(**{name: value})
+    if name in ("count", "budget"):
+        return MoreArguments(**{name: value})
+    return InventArguments("a woman", "base.safetensors", **{name: value})
+
+
+@pytest.mark.parametrize("name", RANGES)
+def test_what_the_page_allows_is_taken_and_what_is_beyond_is_refused(name):
+    shown = page_limits().ranges[name]
+    for value in (shown.least, shown.most, shown.usual):
+        if value is not None:
+            made(name, value)
+    for value in (shown.least - 8, shown.most + 8):
+        with pytest.raises((Misfit, ValueError)):
+            made(name, value)
+
+
+def test_a_search_does_what_the_page_says_of_it():
+    assert page_limits().search.weights == len(ChooseArguments().weights)
+
+
+def test_the_page_can_show_every_type_of_job():
+    assert set(_SHOWN) == set(KINDS)
+
+
+def own_copies(text):
+    """What a script says by itself although the server knows it: limits of fields, lists of types or states of jobs."""
+    lists = [set(re.findall(r"'(\w+)'", found)) for found in LIST.findall(text)]
+    states = {"running", "paused", "waiting"}
+    return OWN_LIMIT.findall(text) + [one for one in lists if one == states or (len(one) > 1 and one <= set(KINDS))]
+
+
+def test_no_script_repeats_a_limit_or_a_list_of_jobs():
+    assert len(SCRIPTS) > 40
+    assert {path.name: found for path in SCRIPTS if (found := own_copies(path.read_text(encoding="utf-8")))} == {}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "el('input', { type: 'text', maxLength: 80 })",
+        "el('input', { class: 'x', type: 'number', min: 1, max: 64, value })",
+        "const KINDS = ['train', 'test'];",
+        "['waiting', 'paused', 'running'].includes(job.state)",
+    ],
+)
+def test_a_copy_is_found(line):
+    assert own_copies(line)
