@@ -43,7 +43,7 @@ _WORDS = {
     "writable": "change the rights of that folder",
     "again": "start the webui again",
 }
-_LENT = ("ftfy", "wcwidth")  # the tab itself counts the tokens of a trigger and of captions with them
+_LENT = ("ftfy", "wcwidth", "open_clip")  # the tab itself counts the tokens of a trigger and of captions with them
 Progress = Callable[[str], None]
 
 

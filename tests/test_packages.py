@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import json
 import os
 import shutil
@@ -18,6 +19,7 @@ from faults import raises
 from without_override import without_override
 
 from lib_lora import environment, packages
+from lib_lora.models.clip_tokens import token_ids
 
 WHOLE = ("filelock-3.13.1", "packaging-23.2")
 PURE = (*WHOLE, "wcwidth-0.2.6", "accelerate-0.21.0", "ftfy-6.1.3", "open_clip_torch-2.20.0")
@@ -419,7 +421,7 @@ def test_a_script_of_an_older_version_that_cannot_be_removed_is_named_and_stops_
 
 
 def test_the_tab_finds_what_it_needs_itself_in_the_workers_folder_and_nothing_else(tmp_path: Path) -> None:
-    """In a Python without any package, as Forge Neo's, which has no ftfy."""
+    """In a Python without any package."""
     own, lent = tmp_path / "webui's", packages.worker_packages(tmp_path)
     own.mkdir()
     code = f"""
@@ -453,3 +455,33 @@ raise AssertionError("the webui must not find the worker's peft")
 """
     ran = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
+
+
+def test_the_tab_counts_tokens_where_only_the_worker_has_what_is_needed(tmp_path: Path) -> None:
+    """In this Python with what Forge Neo lacks hidden, and lying in the worker's folder alone."""
+    lent = packages.worker_packages(tmp_path)
+    for name in ("ftfy", "wcwidth", "open_clip"):
+        spec = importlib.util.find_spec(name)
+        assert spec is not None
+        assert spec.origin is not None
+        shutil.copytree(Path(spec.origin).parent, lent / name, ignore=shutil.ignore_patterns("__pycache__"))
+    code = f"""
+import sys
+from importlib.machinery import PathFinder
+from pathlib import Path
+sys.path.insert(0, {str(environment.ROOT)!r})
+class Without:
+    def find_spec(name, path=None, target=None):
+        hidden = path is None and name in ("ftfy", "wcwidth", "open_clip")
+        return None if hidden else PathFinder.find_spec(name, path, target)
+sys.meta_path[:] = [Without if one is PathFinder else one for one in sys.meta_path]
+from lib_lora import packages
+packages.lend(Path({str(tmp_path)!r}))
+from lib_lora.models.clip_tokens import token_ids
+print(token_ids("mara’s coat"))
+import ftfy
+assert Path(ftfy.__file__).is_relative_to({str(lent)!r})
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert json.loads(ran.stdout) == token_ids("mara’s coat")

@@ -56,7 +56,7 @@ class Webui(PaintingWebui):
         self.version = _version()
         self._holds = False  # the queue, in `gpu_session`
         self._own_queue = Lock()  # of a webui that has none
-        packages.lend()  # Forge Neo has no ftfy
+        packages.lend()  # Forge Neo has no ftfy and no open_clip
 
     # Where things are
 

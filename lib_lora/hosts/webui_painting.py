@@ -280,13 +280,23 @@ def _runner(stop: Callable[[], bool]) -> Any:
 
 @contextmanager
 def _no_last_generation() -> Iterator[None]:
-    """The user's own last picture stays the last: its text is what one click brings back into the page."""
-    before = ask_or("shared:cmd_opts.no_prompt_history")
-    put("shared:cmd_opts.no_prompt_history", True)
+    """The user's own last picture stays the last: its text is what one click brings back into the page.
+
+    Forge Classic always writes that text, so there it is put back. The queue is held.
+    """
+    flag = "shared:cmd_opts.no_prompt_history"
+    before, folder = ask_or(flag), ask_or("paths:data_path")
+    kept = Path(folder, "params.txt") if before is None and folder else None
+    text = kept.read_bytes() if kept and kept.is_file() else None
+    put(flag, True)
     try:
         yield
     finally:
-        put("shared:cmd_opts.no_prompt_history", before)
+        put(flag, before)
+        if kept and text is None:
+            kept.unlink(missing_ok=True)
+        elif kept and text is not None:
+            kept.write_bytes(text)
 
 
 def _is_black(image: Image.Image) -> bool:

@@ -345,6 +345,18 @@ def test_nothing_of_it_stays(webui: SimpleNamespace) -> None:
     assert webui.lora.read_bytes() == b"weights"
 
 
+@pytest.mark.parametrize("last", ["the user's last", None])
+def test_a_webui_that_always_notes_the_last_picture_keeps_the_users(webui: SimpleNamespace, last: str | None) -> None:
+    """As Forge Classic, which knows no flag against it."""
+    del webui.shared.cmd_opts.no_prompt_history
+    note = webui.data / "params.txt"
+    users_own(webui)
+    assert PICTURE.prompt in note.read_text(encoding="utf-8")
+    note.unlink() if last is None else note.write_text(last, encoding="utf-8")
+    painted(webui, [PICTURE])
+    assert (note.read_text(encoding="utf-8") if note.exists() else None) == last
+
+
 def test_layers_forget_a_lora_whose_file_may_be_another_now(webui: SimpleNamespace) -> None:
     """The webui applies a name once: another file under it would leave the old one's weights."""
     layers = {name: SimpleNamespace(network_current_names=((name, 1.0, 1.0, None),)) for name in ("noah", "other")}

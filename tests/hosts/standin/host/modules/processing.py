@@ -174,7 +174,7 @@ def _inner(p):
             extra_networks.activate(p, found)
             names = str([one.items for one in found.get("lora", [])])
             told, encoded = _conds(p, clean, names, networks.applied())
-            if number == 0 and not shared.cmd_opts.no_prompt_history:
+            if number == 0 and not getattr(shared.cmd_opts, "no_prompt_history", False):
                 with open(os.path.join(paths.data_path, "params.txt"), "w", encoding="utf8") as file:
                     file.write(_infotext(p, prompt, p.negative_prompt, seed))
             for p_step in range(p.steps):
