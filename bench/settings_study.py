@@ -42,6 +42,7 @@ from lib_lora.likeness.measure.intervals import Interval, student  # noqa: E402
 from lib_lora.models.families.sd1 import NARROW  # noqa: E402
 from lib_lora.training.plan.presets import merged  # noqa: E402
 from lib_lora.training.plan.training_request import TrainingRequest  # noqa: E402
+from lib_lora.workflows.judge.grid_run import GridRequest  # noqa: E402
 from lib_lora.workflows.photos.new_character import NewCharacter  # noqa: E402
 
 if TYPE_CHECKING:
@@ -278,7 +279,7 @@ def measure(options: argparse.Namespace) -> int:
         for left in options.work.glob("data/characters/*/runs"):
             shutil.rmtree(left)  # of runs that were stopped; finished ones leave nothing but their row
         os.environ["OMP_NUM_THREADS"] = "1"  # read by the workers when they load their libraries
-        with ProcessPoolExecutor(options.jobs, get_context("spawn"), _alone) as pool:
+        with ProcessPoolExecutor(options.jobs, get_context("spawn"), alone) as pool:
             try:
                 return _spread(pool, jobs, study, options.work)
             except KeyboardInterrupt:
@@ -305,7 +306,7 @@ def _spread(pool: ProcessPoolExecutor, jobs: list[Job], study: Study, work: Path
     return failed
 
 
-def _alone() -> None:
+def alone() -> None:
     """Make this worker use one thread, and end with the process that started it."""
     import cv2
     import torch
@@ -387,7 +388,7 @@ def yardstick(person: str, study: Study, work: Path) -> Yardstick:
     _fill_cache(run)
     grid_run, engine = _grid_run(run), _engine()
     template = template_of(run.character_folder, engine)
-    cells = grid_run.plan(1, 1.0, study.sampling).base
+    cells = grid_run.plan(GridRequest(1, 1.0, study.sampling))["base"]
     pictures = Measurer(engine, template)(grid_run.painter.paint(cells))
     base = without_drawn(pictures, [asked_of(cell) for cell in cells])
     sizes = [item.score.face.px for item in base if item.score.face]
@@ -455,7 +456,7 @@ def _point(grid_run: GridRun, step: int, sampling: int, yard: Yardstick) -> dict
     from lib_lora.workflows.judge.grid_report import asked_of
 
     start = time.perf_counter()
-    cells = grid_run.plan(step, 1.0, sampling).lora
+    cells = grid_run.plan(GridRequest(step, 1.0, sampling))["lora"]
     pictures = grid_run.painter.paint(cells)
     painted = time.perf_counter()
     asked = [asked_of(cell) for cell in cells]

@@ -61,7 +61,8 @@ class _Block(nn.Module):
         query = self.to_q(self.norm(cells))
         heard = nn.functional.scaled_dot_product_attention(query, self.to_k(words), self.to_v(words))
         cells = cells + self.to_out(heard)
-        return cells + self.down(nn.functional.gelu(self.up(cells)))
+        changed: torch.Tensor = cells + self.down(nn.functional.gelu(self.up(cells)))
+        return changed
 
 
 class FlowTransformer(nn.Module):
@@ -77,7 +78,8 @@ class FlowTransformer(nn.Module):
         cells = self.enter(torch.cat([latents, clock], dim=1).flatten(2).transpose(1, 2))
         for block in self.blocks:
             cells = block(cells, words)
-        return self.leave(cells).transpose(1, 2).unflatten(2, latents.shape[2:])
+        flow: torch.Tensor = self.leave(cells).transpose(1, 2).unflatten(2, latents.shape[2:])
+        return flow
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

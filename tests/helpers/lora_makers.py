@@ -1,13 +1,17 @@
 """Models and LoRAs for the tests of this room: toys with adapters in them, as if trained."""
 
+from collections.abc import Iterable, Mapping
 from functools import cache
+from pathlib import Path
+from typing import Any
 
 import torch
 import toys
 from safetensors.torch import save_file
+from torch import Tensor, nn
 from webui_replay import as_float
 
-from lib_lora.lora.adapter.adapter import attach
+from lib_lora.lora.adapter.adapter import Adapter, attach
 from lib_lora.lora.adapter_settings import LoraSettings
 from lib_lora.lora.file.metadata import LoraFacts, build
 from lib_lora.models.families.identify import identify
@@ -24,12 +28,12 @@ SHAPES = {
 
 
 @cache
-def checkpoint_tensors(family):
+def checkpoint_tensors(family: str) -> dict[str, Tensor]:
     """The tensors of a toy in the original layout, float32; not to be changed."""
     return as_float(toys.toy_tensors(KINDS[family]))
 
 
-def parts_of(tensors, folder, dtype=torch.float32):
+def parts_of(tensors: Mapping[str, Tensor], folder: Path, dtype: torch.dtype = torch.float32) -> dict[str, nn.Module]:
     """Write a checkpoint and load its UNet and text encoders."""
     path = folder / f"{len(list(folder.iterdir()))}.safetensors"
     save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, str(path))
@@ -39,7 +43,7 @@ def parts_of(tensors, folder, dtype=torch.float32):
     return {"unet": info.load_denoiser(dtype, CPU), **named}
 
 
-def as_if_trained(adapter, seed=1):
+def as_if_trained(adapter: Adapter, seed: int = 1) -> Adapter:
     """Random numbers in all of an adapter, each of which half precision can hold, so that files are exact."""
     random = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -54,7 +58,9 @@ def as_if_trained(adapter, seed=1):
     return adapter
 
 
-def trained(family, shape, folder, dtype=torch.float32):
+def trained(
+    family: str, shape: str | LoraSettings, folder: Path, dtype: torch.dtype = torch.float32
+) -> tuple[dict[str, nn.Module], Adapter]:
     """A toy's parts with an adapter that does something."""
     torch.manual_seed(0)
     parts = parts_of(checkpoint_tensors(family), folder, dtype)
@@ -62,13 +68,13 @@ def trained(family, shape, folder, dtype=torch.float32):
     return parts, as_if_trained(attach(parts, family, settings))
 
 
-def metadata(family, **facts):
+def metadata(family: str, **facts: Any) -> dict[str, str]:
     """The metadata of such a file."""
     return build(LoraFacts(family=family, prediction="v" if family == "sd2" else "epsilon", **facts))
 
 
 @torch.no_grad()
-def outputs(parts, dtype=torch.float32):
+def outputs(parts: Mapping[str, Any], dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
     """What each part gives for fixed random inputs: the UNet's prediction, the encoders' hidden states."""
     random = torch.Generator().manual_seed(7)
     unet = parts["unet"]
@@ -89,12 +95,14 @@ def outputs(parts, dtype=torch.float32):
     return found
 
 
-def furthest(first, second):
+def furthest(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> dict[str, float]:
     """The largest difference of two sets of outputs, by part."""
     return {part: float((first[part] - second[part]).abs().max()) for part in first}
 
 
-def flat_tensors(names, rank=2, width=4, alpha=1.0, dora=False):
+def flat_tensors(
+    names: Iterable[str], rank: int = 2, width: int = 4, alpha: float = 1.0, dora: bool = False
+) -> dict[str, Tensor]:
     """Tensors of a LoRA for linear layers of any names, narrow and quick to write; no two layers are the same."""
     random = torch.Generator().manual_seed(3)
     tensors = {}

@@ -6,14 +6,18 @@ import os
 import sys
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PIL import Image
+
+if TYPE_CHECKING:
+    from lib_lora.grid.diffusers_painter import DiffusersPainter
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 @lru_cache(maxsize=1)
-def _painter():
+def _painter() -> DiffusersPainter:
     sys.path.append(str(ROOT))
     import torch
 
@@ -24,7 +28,16 @@ def _painter():
     return DiffusersPainter(identify(base), torch.device("cpu"), torch.float32, 1)
 
 
-def mini_face(prompt, negative, seed, loras, width, height, steps, cfg) -> Image.Image:
+def mini_face(
+    prompt: str,
+    negative: str,
+    seed: int,
+    loras: list[tuple[str, float]],
+    width: int,
+    height: int,
+    steps: int,
+    cfg: float,
+) -> Image.Image:
     """One picture; `loras` as the stand-in has them, of which the newest loaded file is merged in."""
     painter = _painter()
     import networks  # the stand-in's

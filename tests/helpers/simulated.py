@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -67,7 +68,7 @@ def picture(embedding: np.ndarray, template: Template, name: str = "picture") ->
 
 
 def shown(
-    embeddings: Sequence[np.ndarray], template: Template, base: Sequence[np.ndarray] | None = None, **more
+    embeddings: Sequence[np.ndarray], template: Template, base: Sequence[np.ndarray] | None = None, **more: Any
 ) -> PictureSet:
     """A set of pictures of these faces, each of its own prompt; `base` without the LoRA."""
     return PictureSet(
@@ -81,4 +82,5 @@ def shown(
 def blend(one: np.ndarray, other: np.ndarray, share: float) -> np.ndarray:
     """A face between two, by spherical interpolation; share 0 = one."""
     angle = np.arccos(np.clip(float(one @ other), -1, 1))
-    return (np.sin((1 - share) * angle) * one + np.sin(share * angle) * other) / np.sin(angle)
+    between: np.ndarray = (np.sin((1 - share) * angle) * one + np.sin(share * angle) * other) / np.sin(angle)
+    return between

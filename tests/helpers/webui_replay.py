@@ -5,7 +5,9 @@ weight of the module that A1111 calls ``diffusion_model_out_2``.
 """
 
 import re
-from typing import Any
+from collections.abc import Collection, Mapping
+
+from torch import Tensor
 
 _RESNET = {
     "conv1": "in_layers_2",
@@ -25,12 +27,12 @@ _ROOTS = {
 _Q_K_V = ("_q_proj", "_k_proj", "_v_proj")
 
 
-def _open_clip(layer, leaf):
+def _open_clip(layer: str, leaf: str) -> str:
     leaf = {"mlp_fc1": "mlp_c_fc", "mlp_fc2": "mlp_c_proj"}.get(leaf, leaf.replace("self_attn", "attn"))
     return f"model_transformer_resblocks_{layer}_{leaf}"
 
 
-def webui_name(name, kind):
+def webui_name(name: str, kind: str) -> str:
     """Where A1111 looks first for a layer of the file; `kind` is sd1, sd2 or sdxl."""
     found = re.fullmatch(r"lora_unet_(down|up)_blocks_(\d+)_(attentions|resnets)_(\d+)_(.+)", name)
     if found:
@@ -55,7 +57,7 @@ def webui_name(name, kind):
     return name
 
 
-def webui_find(name, modules, kind):
+def webui_find(name: str, modules: Collection[str], kind: str) -> str | None:
     """The name of the module that A1111 changes for a layer of the file, or None: then it says nothing."""
     tries = [webui_name(name, kind)]
     if name.startswith("lora_unet"):
@@ -66,7 +68,7 @@ def webui_find(name, modules, kind):
     return next((one for one in tries if one in modules), None)
 
 
-def webui_modules(tensors):
+def webui_modules(tensors: Mapping[str, Tensor]) -> dict[str, tuple[str, int | None]]:
     """A1111's module names for an original checkpoint: name -> (key, third of the tensor or None)."""
     modules: dict[str, tuple[str, int | None]] = {}
     for key, tensor in tensors.items():
@@ -82,9 +84,11 @@ def webui_modules(tensors):
     return modules
 
 
-def webui_merge(checkpoint, lora, kind, multiplier=1.0):
+def webui_merge(
+    checkpoint: Mapping[str, Tensor], lora: Mapping[str, Tensor], kind: str, multiplier: float = 1.0
+) -> dict[str, Tensor]:
     """A copy of `checkpoint` (original layout, float32) with the tensors of a LoRA file in it."""
-    layers: dict[str, dict[str, Any]] = {}
+    layers: dict[str, dict[str, Tensor]] = {}
     for key, tensor in lora.items():
         name, _, what = key.partition(".")
         layers.setdefault(name, {})[what] = tensor.float()
@@ -100,18 +104,19 @@ def webui_merge(checkpoint, lora, kind, multiplier=1.0):
     return result
 
 
-def _change(weight, layer):
+def _change(weight: Tensor, layer: Mapping[str, Tensor]) -> Tensor:
     down, up = layer["lora_down.weight"], layer["lora_up.weight"]
     scale = layer["alpha"].item() / down.shape[0] if "alpha" in layer else 1.0
-    change = scale * (up.reshape(len(up), -1) @ down.reshape(len(down), -1)).reshape(weight.shape)
+    change: Tensor = scale * (up.reshape(len(up), -1) @ down.reshape(len(down), -1)).reshape(weight.shape)
     if "dora_scale" not in layer:
         return change
     whole = weight + change
     norm = whole.transpose(0, 1).reshape(whole.shape[1], -1).norm(dim=1)
     norm = norm.reshape(1, -1, *[1] * (weight.ndim - 2))
-    return whole * (layer["dora_scale"] / norm) - weight
+    changed: Tensor = whole * (layer["dora_scale"] / norm) - weight
+    return changed
 
 
-def as_float(tensors):
+def as_float(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors of a toy with all floating numbers in float32."""
     return {key: item.float() if item.is_floating_point() else item for key, item in tensors.items()}

@@ -10,8 +10,8 @@ from faults import raises
 from report_toys import facts_by_name
 
 from lib_lora.likeness.verdict import rule_language
-from lib_lora.likeness.verdict.facts import Facts, flat, from_flat
-from lib_lora.likeness.verdict.metrics import share_to_train, steps_of
+from lib_lora.likeness.verdict.facts import Facts, Training, flat, from_flat
+from lib_lora.likeness.verdict.metrics import share_to_train, steps_of, training_facts
 from lib_lora.likeness.verdict.notes import NOTES
 from lib_lora.likeness.verdict.rule_language import matching
 from lib_lora.likeness.verdict.rules import RULES
@@ -66,6 +66,7 @@ CASES = {
     "nothing readable": {"read": 0, "counted": 0, "faces": 0},
     "base paints no face": {"no_face": 18, "no_face_share": 0.9, "base_no_face_share": 0.95},
     "faces break, earlier step": {"no_face": 5, "no_face_share": 0.25, "no_face_more": 0.25},
+    "faces break": {"no_face": 5, "no_face_share": 0.25, "no_face_more": 0.25, **FIRST},
     "no face": {"no_face": 5, "no_face_share": 0.25, "no_face_more": 0.25, **NO_RUN, **NO_BASE},
     "no face in a few pictures": {"pictures": 2, "read": 2, "no_face": 2, "no_face_share": 1.0, **NO_RUN, **NO_BASE},
     "tiny faces": {"small": 14, "small_share": 0.7, "counted": 6},
@@ -81,6 +82,7 @@ CASES = {
     "collapsed": {**COLLAPSED, "midway": None, "earlier": None},
     "another face": {**WEAK, "mutual": 0.8},
     "weak at a low weight": {**WEAK, "weight": 0.6},
+    "past the best step": {**UNDER, "later_fails": True},
     "trained on in vain": {**WEAK, **LAST, "gained": 0.01},
     "no effect, later step": {**WEAK, "uplift": 0.01},
     "no effect": {**WEAK, **LAST, "uplift": 0.01},
@@ -184,9 +186,9 @@ def test_a_face_that_is_hardly_learned_from_the_front_is_trained_on_before_photo
 
 
 def test_how_long_to_train_on_follows_from_what_the_steps_so_far_brought():
-    assert [steps_of(400, share_to_train(kept)) for kept in (-0.1, 0.1, 0.25, 0.4, 0.8)] == [1200, 1200, 960, 450, 200]
+    assert [steps_of(400, share_to_train(kept)) for kept in (-0.1, 0.1, 0.25, 0.4, 0.8)] == [1200, 1200, 960, 450, 400]
     assert steps_of(4, share_to_train(0.8)) == 10
-    assert all(2 * steps_of(steps, share_to_train(0.84)) >= steps for steps in range(1, 500))
+    assert all(steps_of(steps, share_to_train(0.84)) >= steps for steps in range(1, 500))
 
 
 def test_a_clean_set_meets_no_rule_but_the_good_one():
@@ -304,6 +306,29 @@ def test_what_was_trained_on_in_vain_is_not_told_to_train_on_again():
         assert judge(changed(CLEAN, **known, gained=0.1)).action == "train_more"
         vain = judge(changed(CLEAN, **known, gained=0.0))
         assert (vain.kind, vain.action, vain.drift) == ("no longer learning", "none", True)
+
+
+@pytest.mark.parametrize(("run", "fails"), [
+    (Training(50, saved=(50, 100)), False),
+    (Training(50, saved=(50, 100), tested=((100, 0.6),)), False),
+    (Training(50, saved=(50, 100), tested=((100, 0.4),)), True),
+    (Training(50, saved=(50, 100), faceless=(100,)), True),
+    (Training(50, saved=(50, 100, 150), tested=((150, 0.4),)), False),
+])  # fmt: skip
+def test_a_later_step_that_was_tested_in_vain_is_not_advised_again(run, fails):
+    """Else two steps of a run would send back and forth."""
+    known = training_facts(run, now=0.5, best=0.5)
+    assert known.later_fails is fails
+    for values in (WEAK, UNDER, {**WEAK, "uplift": 0.01}):
+        made = judge(changed(CLEAN, **{**values, "fallen": None}, later_fails=fails))
+        assert (made.action == "test_step") is not fails
+        assert (made.rule == "past the best step") is fails
+
+
+def test_a_lower_weight_mends_no_lora_that_breaks_the_faces_at_weight_1():
+    broken = {"no_face": 5, "no_face_share": 0.25, "no_face_more": 0.25, **FIRST}
+    assert judge(changed(CLEAN, **broken)).action == "none"
+    assert judge(changed(CLEAN, **broken, weight=1.5)).action == "set_weight"
 
 
 def test_without_a_run_nothing_is_called_undertrained():

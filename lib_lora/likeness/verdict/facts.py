@@ -44,6 +44,7 @@ class Training:
         weight: of the LoRA.
         saved: the steps of all checkpoints.
         tested: step and retention of earlier grids of this run at this weight.
+        faceless: steps of those in which the LoRA has broken the faces, so that there is no retention.
         restarted: the step at which a finished training was trained on, its learning rate beginning anew; 0 = never.
         class_photos: pictures of the class were trained beside the character's photos.
     """
@@ -54,6 +55,7 @@ class Training:
     tested: tuple[tuple[int, float], ...] = ()
     restarted: int = 0
     class_photos: bool = False
+    faceless: tuple[int, ...] = ()
 
     @property
     def midway(self) -> int | None:
@@ -352,6 +354,7 @@ class TrainingFacts:
         lower, much_lower: 0.8 and 0.6 times the weight.
         best_step, fallen: the best tested checkpoint, and how much retention was lost since.
         risen: retention gained since the tested checkpoint before this one.
+        later_fails: the later checkpoint was tested, and keeps no more of the identity or breaks the faces.
         gained: retention gained since the training was continued after its end (`Training.restarted`), where that end
             was tested.
         class_photos: see `Training`.
@@ -369,6 +372,7 @@ class TrainingFacts:
     best_step: int | None = None
     fallen: float | None = None
     risen: float | None = None
+    later_fails: bool = False
     gained: float | None = None
     class_photos: bool = False
     more: int | None = None

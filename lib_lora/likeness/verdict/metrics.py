@@ -226,7 +226,9 @@ def training_facts(run: Training, now: float | None = None, best: float | None =
     facts = replace(facts, half=steps_of(run.step, 0.5), earlier=earlier, later=later, midway=run.midway)
     if now is None or best is None:
         return facts
-    facts = replace(facts, more=steps_of(run.step, share_to_train(best)))
+    after = [kept for step, kept in run.tested if step == later]
+    fails = later is not None and (later in run.faceless or any(kept <= now for kept in after))
+    facts = replace(facts, more=steps_of(run.step, share_to_train(best)), later_fails=fails)
     before = [(step, kept) for step, kept in run.tested if step < run.step]
     if before:
         best_kept, best_step = max((kept, -step) for step, kept in before)
@@ -244,6 +246,7 @@ def steps_of(step: int, share: float) -> int:
 def share_to_train(kept: float) -> float:
     """What share of the steps so far to train on, so that the identity kept reaches `KEPT` if it rises as it did.
 
-    It rises fast first and slowly later, so this is rather too little; half at least, three times at most.
+    It rises fast first and slowly later, so this is rather too little; as many again at least (half as many were
+    followed in vain: docs/likeness.md), three times as many at most.
     """
-    return min(3.0, max(0.5, KEPT / max(kept, 1e-6) - 1))
+    return min(3.0, max(1.0, KEPT / max(kept, 1e-6) - 1))

@@ -40,7 +40,9 @@ def _times(factor: float, value: float | None) -> float | None:
     return None if value is None else factor * value
 
 
-LATER: Condition = there(lambda f: f.training.later)
+LATER_FAILS: Condition = there(lambda f: f.training.later_fails)
+# A later checkpoint that was tested in vain is no advice: it would send back and forth.
+LATER: Condition = Condition(lambda f: bool(f.training.later) and not f.training.later_fails)
 EARLIER: Condition = there(lambda f: f.training.earlier)
 RUN: Condition = there(lambda f: f.training.step)
 # Undertrained is said of a run whose gain is known; without one, no training can be blamed.

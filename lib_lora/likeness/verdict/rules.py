@@ -19,6 +19,7 @@ from lib_lora.likeness.verdict.rule_conditions import (
     IGNORED,
     KEPT,
     LATER,
+    LATER_FAILS,
     LEARNED,
     LOW_WEIGHT,
     MANY,
@@ -68,6 +69,7 @@ _NAME_IT = (
 _SAID = "{kept_in_words}"
 _UNDER_LINE = "{under_keep} of {counted} faces lie below what the character's own photos allow."
 
+_LATER_STEP = "Test the later checkpoint, step {later}; if it is no better, train on from the last one."
 _MORE_FAILS = (
     "Training on has brought nothing: {kept_in_words}, as at the step at which it was continued.",
     "Train anew with twice the learning rate; first look whether all photos show this person, clearly and close.",
@@ -137,6 +139,19 @@ RULES: tuple[Rule, ...] = (
         "Test the earlier checkpoint, step {earlier}; if it breaks too, train again with half the learning rate.",
         "test_step",
         lambda f: f.training.earlier,
+    ),
+    Rule(
+        "faces break",
+        "over-baked",
+        (
+            above(lambda f: f.pictures.no_face_more, NO_FACES),
+            at_least(lambda f: f.pictures.no_face, 3),
+            at_most(lambda f: f.base.no_face_share, NO_FACES),
+            at_most(lambda f: f.training.weight, 1.0),
+            RUN,
+        ),
+        "{no_face} of {read} pictures show no face, while the base model paints one: the LoRA breaks the picture.",
+        "Train again with half the learning rate.",
     ),
     Rule(
         "no face",
@@ -271,6 +286,13 @@ RULES: tuple[Rule, ...] = (
         1.0,
     ),
     Rule(
+        "past the best step",
+        "no longer learning",
+        (NOT_LEARNED, LATER_FAILS, at_least(lambda f: f.training.weight, LOW_WEIGHT)),
+        "{kept_in_words}, and at step {later} no more is.",
+        "Train anew with half the learning rate.",
+    ),
+    Rule(
         "trained on in vain",
         "no longer learning",
         (*WEAK, TRAINED_ON, unless(LATER)),
@@ -281,7 +303,7 @@ RULES: tuple[Rule, ...] = (
         "undertrained",
         (*WEAK, below(lambda f: f.base.uplift, EFFECT), LATER),
         "With the LoRA the face is hardly more like the photos than without it ({uplift:+.2f}).",
-        "Test the later checkpoint, step {later}.",
+        _LATER_STEP,
         "test_step",
         lambda f: f.training.later,
     ),
@@ -313,7 +335,7 @@ RULES: tuple[Rule, ...] = (
         "undertrained",
         (*WEAK, there(lambda f: f.base.uplift), LATER),
         _SAID + "{lost_in_words}.",
-        "Test the later checkpoint, step {later}.",
+        _LATER_STEP,
         "test_step",
         lambda f: f.training.later,
     ),
@@ -496,7 +518,7 @@ RULES: tuple[Rule, ...] = (
         "slightly undertrained",
         (*UNDER, at_least(lambda f: f.base.uplift, EFFECT), LATER),
         _SAID + ".",
-        "Test the later checkpoint, step {later}.",
+        _LATER_STEP,
         "test_step",
         lambda f: f.training.later,
     ),

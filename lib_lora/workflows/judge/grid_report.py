@@ -123,7 +123,7 @@ def judge_grid(
     subject = Subject(run.file.character.name, run.checkpoint(step).name, painted_with, run.file.id)
     ruler = ruler_of(run.character_folder, engine)
     earlier = tested(run, ruler, folder, painted_with)
-    training = training_of(run, step, weight, earlier)
+    training = training_of(run, step, weight, earlier, faceless(run, ruler, folder, painted_with))
     try:
         template = template_of(run.character_folder, engine)
     except UserError as error:
@@ -210,8 +210,17 @@ def _write(report: Report, folder: Path, photos: Path, emit: Callable[..., None]
     return read_report(folder)
 
 
-def training_of(run: Run, step: int, weight: float, earlier: Sequence[Tested]) -> Training:
-    """Where in a run the pictures of a step at a weight come from; `earlier`: its other tests."""
+def training_of(
+    run: Run, step: int, weight: float, earlier: Sequence[Tested], broken: Sequence[tuple[int, float]]
+) -> Training:
+    """Where in a run the pictures of a step at a weight come from.
+
+    Args:
+        run: of the step.
+        step, weight: that are tested.
+        earlier: its other tests.
+        broken: see `faceless`.
+    """
     return Training(
         step,
         weight,
@@ -219,6 +228,7 @@ def training_of(run: Run, step: int, weight: float, earlier: Sequence[Tested]) -
         tuple((one.step, one.retention) for one in earlier if one.weight == weight),
         run.file.restart,
         run.file.settings.class_photos is not None,
+        tuple(one for one, at in broken if at == weight),
     )
 
 
@@ -267,8 +277,20 @@ def tested(run: Run, ruler: str, but: Path | None = None, base: str | None = Non
     Only those count that were judged with this `ruler` (`likeness.report.report.Report`), and painted with the
     checkpoint whose file is named `base`; None = the run's own.
     """
+    return [
+        Tested(step, weight, kept) for (step, weight), kept in _kept(run, ruler, but, base).items() if kept is not None
+    ]
+
+
+def faceless(run: Run, ruler: str, but: Path | None = None, base: str | None = None) -> list[tuple[int, float]]:
+    """Step and weight of the grids, as `tested` counts them, in which the LoRA has broken the faces."""
+    return [cell for cell, kept in _kept(run, ruler, but, base).items() if kept is None]
+
+
+def _kept(run: Run, ruler: str, but: Path | None, base: str | None) -> dict[tuple[int, float], float | None]:
+    """Retention by step and weight, see `tested`; None where the LoRA has broken the faces."""
     base = Path(run.file.base.path).name if base is None else base
-    found: dict[tuple[int, float], Tested] = {}
+    found: dict[tuple[int, float], float | None] = {}
     for path in sorted(run.grids.glob(f"*/{REPORT_FILE}"), key=lambda one: (len(one.parent.name), one)):
         if path.parent == but:
             continue
@@ -279,9 +301,10 @@ def tested(run: Run, ruler: str, but: Path | None = None, base: str | None = Non
         facts = report.facts
         comparable = report.ruler == ruler and report.subject.base == base
         step, weight, kept = facts.training.step, facts.training.weight, facts.identity.retention
-        if comparable and step is not None and kept is not None:
-            found[step, weight] = Tested(step, weight, kept)
-    return list(found.values())
+        broken = report.verdict.kind in ("over-baked", "no face")
+        if comparable and step is not None and (kept is not None or broken):
+            found[step, weight] = kept
+    return found
 
 
 def read_report(folder: Path) -> GridReport:

@@ -92,14 +92,16 @@ def test_a_base_model_that_loses_the_faces_gets_no_verdict(run, eye, paint):
 def test_the_advice_comes_with_the_command_that_follows_it(run, eye, paint, monkeypatch):
     monkeypatch.setattr("sys.argv", ["sameface"])
     paint("strangers")
-    last = _judged(run, eye)
-    assert (last.report.verdict.action, last.report.verdict.value) == ("train_more", 10.0)
-    (line,) = [line for line in last.text.splitlines() if line.startswith("To do that: ")]
-    assert re.search(r"^To do that: sameface resume .*001.* --steps 13$", line)
     earlier = _judged(run, eye, step=2)
     assert (earlier.report.verdict.action, earlier.report.verdict.value) == ("test_step", 3.0)
     (line,) = [line for line in earlier.text.splitlines() if line.startswith("To do that: ")]
     assert re.search(r"^To do that: sameface grid .*Mara.* --run 001 --step 3 --weight 1 --data .*umgezogen", line)
+    last = _judged(run, eye)
+    assert (last.report.verdict.action, last.report.verdict.value) == ("train_more", 10.0)
+    (line,) = [line for line in last.text.splitlines() if line.startswith("To do that: ")]
+    assert re.search(r"^To do that: sameface resume .*001.* --steps 13$", line)
+    again = _judged(run, eye, step=2).report
+    assert (again.verdict.rule, again.verdict.action) == ("past the best step", "none")  # step 3 shows the same
 
 
 def test_where_no_command_follows_the_advice_none_is_shown(run, eye, paint):

@@ -1,0 +1,111 @@
+"""The study of the advice: what counts as help, what is left to do, whose photos are for what. Trains nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bench import advice as study
+from bench import followed_advice as followed
+from lib_lora.likeness.verdict.rules import RULES
+
+
+def side(first: list[float], second: list[float] | None = None, holds: bool = False, **more: list[float]) -> Any:
+    """One side of a row: values of each picture."""
+    return {"holds": holds, "pictures": {"first": first, "second": second or first, **more}}
+
+
+def row(rule: str, before: Any, after: Any, person: str = "mara") -> Any:
+    """A row of the results."""
+    told = {"state": "40 steps", "rule": rule, "advice": "?", "done": "20 more steps"}
+    return {"case": "short", "person": person, **told, "before": {"step": 20, **before}, "after": after}
+
+
+def test_a_rise_within_its_standard_error_is_no_help():
+    before = side([0.1, 0.1, 0.1, 0.1])
+    assert study.helped(row("undertrained", before, side([0.2, 0.3, 0.2, 0.3])))
+    assert not study.helped(row("undertrained", before, side([0.9, -0.7, 0.1, 0.2])))  # +0.025, error 0.33
+    assert not study.helped(row("undertrained", before, before))
+
+
+def test_both_recognisers_count_alike():
+    before = side([0.1, 0.1, 0.1], [0.5, 0.5, 0.5])
+    assert not study.helped(row("undertrained", before, side([0.3, 0.3, 0.3], [0.2, 0.2, 0.2])))
+    assert study.helped(row("undertrained", before, side([0.3, 0.3, 0.3], [0.4, 0.4, 0.4])))
+
+
+def test_variety_at_the_cost_of_the_face_is_no_help_unless_the_face_holds():
+    before = side([0.8, 0.8, 0.8], variety=[10, 11, 12])
+    worse = [0.5, 0.5, 0.4]
+    assert study.helped(row("collapsed", before, side([0.8, 0.8, 0.8], variety=[14, 15, 17])))
+    assert not study.helped(row("collapsed", before, side(worse, variety=[14, 15, 17])))
+    assert study.helped(row("collapsed", before, side(worse, holds=True, variety=[14, 15, 17])))
+    assert not study.helped(row("collapsed", before, side([0.9, 0.9, 0.9], variety=[10, 11, 12])))
+
+
+def test_of_burnt_faces_less_is_better():
+    before = side([0.8, 0.8, 0.8], burnt=[0.9, 0.8, 1.0])
+    assert study.helped(row("burnt", before, side([0.8, 0.8, 0.8], burnt=[0.2, 0.3, 0.2])))
+    assert not study.helped(row("burnt", before, side([0.8, 0.8, 0.8], burnt=[1.2, 1.3, 1.2])))
+
+
+def test_every_measure_is_of_a_rule():
+    for name in study.MEASURES:
+        assert any(rule.name.startswith(name) for rule in RULES), name
+    for name in followed.ANEW:
+        assert any(rule.name == name for rule in RULES), name
+
+
+def test_what_is_in_the_results_is_not_done_again():
+    rows = [row("undertrained", side([0.1, 0.2]), None)]
+    left = study.planned(["short", "hot"], ["mara", "ines"], rows)
+    assert [(job.case, job.person) for job in left] == [("short", "ines"), ("hot", "mara"), ("hot", "ines")]
+
+
+def test_no_photo_is_for_two_purposes():
+    for person in study.people_of(None).values():
+        kinds = [*person.trained, *person.spare, *person.held_out]
+        assert len(kinds) == len({*kinds}) == followed.TRAINED + followed.SPARE + followed.HELD_OUT
+
+
+def test_pictures_that_are_all_alike_are_not_apart():
+    one, other = np.zeros((2, 2, 3), np.uint8), np.full((2, 2, 3), 30, np.uint8)
+    assert followed.apart([one, one, one]) == [0.0, 0.0, 0.0]
+    assert followed.apart([one, one, other]) == [15.0, 15.0, 30.0]
+
+
+def test_the_table_counts_people_and_cases():
+    before = side([0.1, 0.1, 0.1])
+    rows = [
+        row("undertrained", before, side([0.3, 0.3, 0.4])),
+        row("undertrained", before, side([0.1, 0.1, 0.1]), "ines"),
+        row("undertrained", before, side([0.5, 0.4, 0.5]), "unseen2"),
+        row("consistent", before, None),
+    ]
+    text = study.table(rows)
+    line = next(line for line in text.splitlines() if line.startswith("| undertrained"))
+    cells = [cell.strip() for cell in line.strip("|").split("|")]
+    assert cells[1:4] == ["at least as many steps again", "3 (1)", "likeness"]
+    assert cells[4:6] == ["0.10", "0.30"]
+    assert cells[9].startswith("2 of 3 ")
+    assert "- consistent: 40 steps (1)" in text
+    never = text.split("Never: ")[1].rstrip(".").split("; ")
+    assert "undertrained" not in never
+    assert "undertrained, later step" in never
+
+
+@pytest.mark.parametrize("name", study.CASES)
+def test_cases_leave_enough_photos(name):
+    assert 1 <= study.CASES[name][1] <= followed.TRAINED
+
+
+def test_rates_are_the_presets_times_a_factor():
+    assert study.rates(2.0)["unet_lr"] == pytest.approx(2 * study.rates(1.0)["unet_lr"])
+
+
+def test_people_are_in_the_order_of_the_study():
+    assert {*study.ORDER} == {*study.people_of(None), *study.UNSEEN}
+    assert study.people_of(None)["mara"].photos[0] == Path(study.PERSONAS / "mara" / "00.jpg")
