@@ -50,7 +50,8 @@ ANEW = {
     "follows no prompt": 1 / 3,
     "faces break, earlier step": 1 / 2,
     "faces break": 1 / 2,
-    "past the best step": 1 / 2,
+    "undertrained, later step is worse": 1 / 2,
+    "slightly under, later step is worse": 1 / 2,
     "trained on in vain": 2.0,
     "slightly under, trained on in vain": 2.0,
 }
@@ -245,8 +246,6 @@ class Workplace:
                 after, said = self.test(run, replace(request, step=int(value))), f"step {int(value)}"
                 if verdict.rule in ANEW and after.kept <= tested.kept:
                     return self._again(tested), f"{said}, then {ANEW[verdict.rule]:.2f} x the rate"
-                if "train on from the last" in verdict.advice and after.kept <= tested.kept:
-                    return self._trained_on(after), f"{said}, then trained on"
                 return after, said
             case "add_photos" if not self._spare_taken and not _wants_other_photos(verdict.advice):
                 return self._with_spare(tested)
@@ -257,11 +256,6 @@ class Workplace:
         if verdict.rule == "blurred faces" and request.steps < SAMPLING:
             return self.test(run, replace(request, steps=SAMPLING)), f"{SAMPLING} sampling steps"
         return None
-
-    def _trained_on(self, tested: Tested) -> Tested:
-        """Trained on from the last checkpoint, by as many steps as a report says."""
-        steps = _last(tested.run) + (tested.report.facts.training.more or 0)
-        return self.test(self.go_on(tested.run, steps), replace(tested.request, step=steps))
 
     def _at_weight(self, tested: Tested, weight: float) -> tuple[Tested, str]:
         """Another weight, and what the advice says for the case that it stays as it is."""

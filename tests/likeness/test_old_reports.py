@@ -17,7 +17,7 @@ from lib_lora.likeness.report.report import load, save
 from lib_lora.likeness.report.report_text import as_text
 
 OLD = Path(__file__).resolve().parents[1] / "data" / "old-reports"
-GONE = {"0.1.0.json": {"alarm_at"}, "2026-11-27.json": {"alarm_at", "ahead_alarm"}}
+GONE = {"0.1.0.json": {"alarm_at", "half"}, "2026-11-27.json": {"alarm_at", "ahead_alarm", "half"}}
 
 
 def test_each_old_report_is_tested():

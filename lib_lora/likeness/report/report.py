@@ -29,7 +29,7 @@ from lib_lora.likeness.verdict.verdict import Verdict, judge
 VERSION = 1
 REPORT_FILE = "report.json"  # in the folder of a grid
 Role = Literal["lora", "base", "leak"]
-_GONE = {"alarm_at", "ahead_alarm", "quarter", "full"}  # facts of earlier reports that no rule asks for any more
+_GONE = {"alarm_at", "ahead_alarm", "quarter", "full", "half"}  # facts of earlier reports, of no use now
 SMALL_PRINT = (
     "Similarity is no proof of identity: this compares pictures with each other and identifies nobody.",
     "Face recognisers are less exact for some groups of people than for others; the lines are drawn for this "

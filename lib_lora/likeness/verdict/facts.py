@@ -44,7 +44,7 @@ class Training:
         weight: of the LoRA.
         saved: the steps of all checkpoints.
         tested: step and retention of earlier grids of this run at this weight.
-        faceless: steps of those in which the LoRA has broken the faces, so that there is no retention.
+        sent_back: steps of those whose own verdict says to use an earlier step, or that the LoRA breaks the faces.
         restarted: the step at which a finished training was trained on, its learning rate beginning anew; 0 = never.
         class_photos: pictures of the class were trained beside the character's photos.
     """
@@ -55,7 +55,7 @@ class Training:
     tested: tuple[tuple[int, float], ...] = ()
     restarted: int = 0
     class_photos: bool = False
-    faceless: tuple[int, ...] = ()
+    sent_back: tuple[int, ...] = ()
 
     @property
     def midway(self) -> int | None:
@@ -354,12 +354,13 @@ class TrainingFacts:
         lower, much_lower: 0.8 and 0.6 times the weight.
         best_step, fallen: the best tested checkpoint, and how much retention was lost since.
         risen: retention gained since the tested checkpoint before this one.
-        later_fails: the later checkpoint was tested, and keeps no more of the identity or breaks the faces.
+        later_gain: how much more retention the later checkpoint has, where it was tested.
+        later_sends_back: its own verdict says to use an earlier step, or that the LoRA breaks the faces.
         gained: retention gained since the training was continued after its end (`Training.restarted`), where that end
             was tested.
         class_photos: see `Training`.
         more: how many steps to train on, in tens, by what the steps so far brought (`metrics.share_to_train`).
-        half: half of the steps so far, in tens.
+        as_many: as many steps as so far, in tens.
     """
 
     step: int | None = None
@@ -372,11 +373,12 @@ class TrainingFacts:
     best_step: int | None = None
     fallen: float | None = None
     risen: float | None = None
-    later_fails: bool = False
+    later_gain: float | None = None
+    later_sends_back: bool = False
     gained: float | None = None
     class_photos: bool = False
     more: int | None = None
-    half: int | None = None
+    as_many: int | None = None
 
 
 @dataclass(frozen=True)

@@ -223,12 +223,19 @@ def training_facts(run: Training, now: float | None = None, best: float | None =
     if run.step is None:
         return facts
     earlier, later = run.neighbours
-    facts = replace(facts, half=steps_of(run.step, 0.5), earlier=earlier, later=later, midway=run.midway)
+    facts = replace(
+        facts,
+        as_many=steps_of(run.step, 1.0),
+        earlier=earlier,
+        later=later,
+        midway=run.midway,
+        later_sends_back=later in run.sent_back,
+    )
     if now is None or best is None:
         return facts
-    after = [kept for step, kept in run.tested if step == later]
-    fails = later is not None and (later in run.faceless or any(kept <= now for kept in after))
-    facts = replace(facts, more=steps_of(run.step, share_to_train(best)), later_fails=fails)
+    after = dict(run.tested).get(later)
+    gain = None if after is None else after - now
+    facts = replace(facts, more=steps_of(run.step, share_to_train(best)), later_gain=gain)
     before = [(step, kept) for step, kept in run.tested if step < run.step]
     if before:
         best_kept, best_step = max((kept, -step) for step, kept in before)

@@ -6,7 +6,17 @@ Limits are proposals from measurements on faces of people who do not exist (docs
 from __future__ import annotations
 
 from lib_lora.likeness.verdict.facts import Facts
-from lib_lora.likeness.verdict.rule_language import Condition, above, at_least, at_most, below, either, there, unless
+from lib_lora.likeness.verdict.rule_language import (
+    Condition,
+    above,
+    at_least,
+    at_most,
+    below,
+    either,
+    every,
+    there,
+    unless,
+)
 
 KEPT = 0.85  # of the identity: the face is learned
 HALF = 0.5
@@ -17,6 +27,7 @@ SMOOTH = 0.6  # share of the skin's fine detail
 BURNT = 1.35  # times the contrast, and the colour
 EFFECT = 0.05  # cosine; a smaller gain is no gain
 RISING = 0.03  # of the identity, since the tested checkpoint before; less is no longer rising
+FALLEN = 0.05  # of the identity, since the best tested checkpoint; training on does not help
 FOLLOWED = 0.25  # of what the base model makes of a prompt; see docs/likeness.md
 ALIKE = 1.03  # times the photos' mutual likeness: the pictures are more alike than the photos are
 STILL = 0.6  # times the photos' spread of the heads' turns
@@ -40,9 +51,15 @@ def _times(factor: float, value: float | None) -> float | None:
     return None if value is None else factor * value
 
 
-LATER_FAILS: Condition = there(lambda f: f.training.later_fails)
-# A later checkpoint that was tested in vain is no advice: it would send back and forth.
-LATER: Condition = Condition(lambda f: bool(f.training.later) and not f.training.later_fails)
+# A later checkpoint that is worse, or no better, is no advice: two steps would send back and forth.
+LATER_WORSE: Condition = either(
+    there(lambda f: f.training.later_sends_back), at_most(lambda f: f.training.later_gain, -FALLEN)
+)
+LATER: Condition = every(
+    there(lambda f: f.training.later),
+    unless(there(lambda f: f.training.later_sends_back)),
+    unless(below(lambda f: f.training.later_gain, RISING)),
+)
 EARLIER: Condition = there(lambda f: f.training.earlier)
 RUN: Condition = there(lambda f: f.training.step)
 # Undertrained is said of a run whose gain is known; without one, no training can be blamed.

@@ -83,6 +83,11 @@ def either(*conditions: Condition) -> Condition:
     return Condition(lambda facts: any(one.holds(facts) for one in conditions))
 
 
+def every(*conditions: Condition) -> Condition:
+    """All of them."""
+    return Condition(lambda facts: all(one.holds(facts) for one in conditions))
+
+
 def unless(condition: Condition) -> Condition:
     """The contrary; holds also where what `condition` needs was not measured."""
     return Condition(lambda facts: not condition.holds(facts))

@@ -14,12 +14,13 @@ from lib_lora.likeness.verdict.rule_conditions import (
     COPIED,
     EARLIER,
     EFFECT,
+    FALLEN,
     FEW_TURNED,
     HALF,
     IGNORED,
     KEPT,
     LATER,
-    LATER_FAILS,
+    LATER_WORSE,
     LEARNED,
     LOW_WEIGHT,
     MANY,
@@ -69,10 +70,14 @@ _NAME_IT = (
 _SAID = "{kept_in_words}"
 _UNDER_LINE = "{under_keep} of {counted} faces lie below what the character's own photos allow."
 
-_LATER_STEP = "Test the later checkpoint, step {later}; if it is no better, train on from the last one."
+_LATER_STEP = "Test the later checkpoint, step {later}; its own verdict says how to go on."
+_LATER_IS_WORSE = (
+    "{kept_in_words}, and step {later} is worse.",
+    "Keep step {step}; for a new run halve the learning rate.",
+)
 _MORE_FAILS = (
     "Training on has brought nothing: {kept_in_words}, as at the step at which it was continued.",
-    "Train anew with twice the learning rate; first look whether all photos show this person, clearly and close.",
+    "Train again with twice the learning rate; first make sure that all photos show this person, clearly and close.",
 )
 _ONE_POSE = (
     "The prompt has next to no effect: {obeyed_in_words}, and the pictures vary less than the photos do (likeness to "
@@ -133,6 +138,7 @@ RULES: tuple[Rule, ...] = (
             above(lambda f: f.pictures.no_face_more, NO_FACES),
             at_least(lambda f: f.pictures.no_face, 3),
             at_most(lambda f: f.base.no_face_share, NO_FACES),
+            at_most(lambda f: f.training.weight, 1.0),
             EARLIER,
         ),
         "{no_face} of {read} pictures show no face, while the base model paints one: the LoRA breaks the picture.",
@@ -274,7 +280,7 @@ RULES: tuple[Rule, ...] = (
             at_least(lambda f: f.identity.mutual, lambda f: f.base.mutual_like),
         ),
         "The pictures show one face again and again (mutual likeness {mutual:.2f}), but it is not this one.",
-        "Check the photos for another person, and check that LoRA and character belong together.",
+        "Make sure that no photo shows another person, and that LoRA and character belong together.",
     ),
     Rule(
         "weak at a low weight",
@@ -286,18 +292,12 @@ RULES: tuple[Rule, ...] = (
         1.0,
     ),
     Rule(
-        "past the best step",
-        "no longer learning",
-        (NOT_LEARNED, LATER_FAILS, at_least(lambda f: f.training.weight, LOW_WEIGHT)),
-        "{kept_in_words}, and at step {later} no more is.",
-        "Train anew with half the learning rate.",
-    ),
-    Rule(
         "trained on in vain",
         "no longer learning",
         (*WEAK, TRAINED_ON, unless(LATER)),
         *_MORE_FAILS,
     ),
+    Rule("undertrained, later step is worse", "no longer learning", (*WEAK, RUN, LATER_WORSE), *_LATER_IS_WORSE),
     Rule(
         "no effect, later step",
         "undertrained",
@@ -312,9 +312,9 @@ RULES: tuple[Rule, ...] = (
         "undertrained",
         (*WEAK, below(lambda f: f.base.uplift, EFFECT), RUN),
         "With the LoRA the face is hardly more like the photos than without it ({uplift:+.2f}).",
-        "Train {half} more steps; if nothing changes, check that the trigger is in the captions and in the prompt.",
+        "Check that the trigger is in the captions and in the prompt; if it is, train {as_many} more steps.",
         "train_more",
-        lambda f: f.training.half,
+        lambda f: f.training.as_many,
     ),
     Rule(
         "not this person",
@@ -501,7 +501,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "slightly under, no longer rising",
         "slightly undertrained",
-        (*UNDER, at_least(lambda f: f.training.fallen, 0.05)),
+        (*UNDER, at_least(lambda f: f.training.fallen, FALLEN)),
         _SAID + ", {fallen_points} percentage points less than at step {best_step}.",
         "Use step {best_step}; training on does not help.",
         "test_step",
@@ -512,6 +512,12 @@ RULES: tuple[Rule, ...] = (
         "no longer learning",
         (*UNDER, TRAINED_ON, unless(LATER)),
         *_MORE_FAILS,
+    ),
+    Rule(
+        "slightly under, later step is worse",
+        "no longer learning",
+        (*UNDER, at_least(lambda f: f.base.uplift, EFFECT), LATER_WORSE),
+        *_LATER_IS_WORSE,
     ),
     Rule(
         "slightly under, later step",

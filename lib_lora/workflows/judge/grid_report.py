@@ -26,7 +26,7 @@ from lib_lora.likeness.verdict.picture_set import PictureSet, without_drawn
 from lib_lora.pictures import Cell
 from lib_lora.training.plan.run_file import Run, saved_steps
 from lib_lora.workflows.judge.grid_picture import sheet_of
-from lib_lora.workflows.judge.judged_grids import governing_grid, lines_for
+from lib_lora.workflows.judge.judged_grids import governing_grid, lines_for, report_of
 from lib_lora.workflows.photos.character_template import ruler_of, template_of
 from lib_lora.workspace.workspace import RunFolder, data_root
 
@@ -123,7 +123,7 @@ def judge_grid(
     subject = Subject(run.file.character.name, run.checkpoint(step).name, painted_with, run.file.id)
     ruler = ruler_of(run.character_folder, engine)
     earlier = tested(run, ruler, folder, painted_with)
-    training = training_of(run, step, weight, earlier, faceless(run, ruler, folder, painted_with))
+    training = training_of(run, step, weight, earlier, sent_back(run, ruler, folder, painted_with))
     try:
         template = template_of(run.character_folder, engine)
     except UserError as error:
@@ -211,7 +211,7 @@ def _write(report: Report, folder: Path, photos: Path, emit: Callable[..., None]
 
 
 def training_of(
-    run: Run, step: int, weight: float, earlier: Sequence[Tested], broken: Sequence[tuple[int, float]]
+    run: Run, step: int, weight: float, earlier: Sequence[Tested], back: Sequence[tuple[int, float]]
 ) -> Training:
     """Where in a run the pictures of a step at a weight come from.
 
@@ -219,7 +219,7 @@ def training_of(
         run: of the step.
         step, weight: that are tested.
         earlier: its other tests.
-        broken: see `faceless`.
+        back: see `sent_back`.
     """
     return Training(
         step,
@@ -228,7 +228,7 @@ def training_of(
         tuple((one.step, one.retention) for one in earlier if one.weight == weight),
         run.file.restart,
         run.file.settings.class_photos is not None,
-        tuple(one for one, at in broken if at == weight),
+        tuple(one for one, at in back if at == weight),
     )
 
 
@@ -277,33 +277,37 @@ def tested(run: Run, ruler: str, but: Path | None = None, base: str | None = Non
     Only those count that were judged with this `ruler` (`likeness.report.report.Report`), and painted with the
     checkpoint whose file is named `base`; None = the run's own.
     """
+    kept = ((cell, report.facts.identity.retention) for cell, report in _newest(run, ruler, but, base).items())
+    return [Tested(step, weight, retention) for (step, weight), retention in kept if retention is not None]
+
+
+def sent_back(run: Run, ruler: str, but: Path | None = None, base: str | None = None) -> list[tuple[int, float]]:
+    """Step and weight of the grids, as `tested` counts them, whose own verdict says to use an earlier step, or that the
+    LoRA breaks the faces."""
+    newest = _newest(run, ruler, but, base)
+    verdicts = [(step, weight, report.verdict) for (step, weight), report in newest.items()]
     return [
-        Tested(step, weight, kept) for (step, weight), kept in _kept(run, ruler, but, base).items() if kept is not None
+        (step, weight)
+        for step, weight, verdict in verdicts
+        if verdict.kind == "over-baked" or (verdict.action == "test_step" and (verdict.value or step) < step)
     ]
 
 
-def faceless(run: Run, ruler: str, but: Path | None = None, base: str | None = None) -> list[tuple[int, float]]:
-    """Step and weight of the grids, as `tested` counts them, in which the LoRA has broken the faces."""
-    return [cell for cell, kept in _kept(run, ruler, but, base).items() if kept is None]
-
-
-def _kept(run: Run, ruler: str, but: Path | None, base: str | None) -> dict[tuple[int, float], float | None]:
-    """Retention by step and weight, see `tested`; None where the LoRA has broken the faces."""
+def _newest(run: Run, ruler: str, but: Path | None, base: str | None) -> dict[tuple[int, float], Report]:
+    """The newest report that says anything of each step and weight, see `tested`."""
     base = Path(run.file.base.path).name if base is None else base
-    found: dict[tuple[int, float], float | None] = {}
+    found: dict[tuple[int, float], Report] = {}
     for path in sorted(run.grids.glob(f"*/{REPORT_FILE}"), key=lambda one: (len(one.parent.name), one)):
         if path.parent == but:
             continue
         try:
-            report = reports.load(path)
+            report = report_of(path)
         except UserError:
             continue  # damaged or of another version: it says nothing
-        facts = report.facts
-        comparable = report.ruler == ruler and report.subject.base == base
-        step, weight, kept = facts.training.step, facts.training.weight, facts.identity.retention
-        broken = report.verdict.kind in ("over-baked", "no face")
-        if comparable and step is not None and (kept is not None or broken):
-            found[step, weight] = kept
+        step, weight = report.facts.training.step, report.facts.training.weight
+        says = report.facts.identity.retention is not None or report.verdict.kind == "over-baked"
+        if report.ruler == ruler and report.subject.base == base and step is not None and says:
+            found[step, weight] = report
     return found
 
 

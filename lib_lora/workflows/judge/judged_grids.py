@@ -99,12 +99,19 @@ def judged_grids(folder: CharacterFolder, ruler: str) -> Iterator[JudgedGrid]:
                 yield found
 
 
+def report_of(path: Path) -> Report:
+    """A grid's report, kept until its file changes: each new grid asks those of all others.
+
+    Raises:
+        UserError: missing, damaged, or of another version.
+    """
+    return kept(("report", str(path)), mark(path), lambda: reports.load(path))
+
+
 def judged_grid(run: Run, folder: Path) -> JudgedGrid | None:
     """A grid of a run; None where it has no lines, or cannot be read."""
     try:
-        path = folder / REPORT_FILE
-        report = kept(("report", str(path)), mark(path), lambda: reports.load(path))  # each new grid asks all others
-        plan = read_json(folder / PLAN_FILE)
+        report, plan = report_of(folder / REPORT_FILE), read_json(folder / PLAN_FILE)
     except UserError:
         return None  # damaged or of another version: it says nothing
     cells, base = (plan.get(role) for role in ("lora", "base")) if isinstance(plan, dict) else (None, None)

@@ -25,7 +25,7 @@ from lib_lora.runs import run_records
 from lib_lora.runs.origin import planned
 from lib_lora.training.plan.run_file import Run, load_run, saved_steps
 from lib_lora.workflows.judge.grid_folder import judged_of_grid, notes_of_grids
-from lib_lora.workflows.judge.grid_report import ByClip, asked_of, faceless, measured_by_clip, tested, training_of
+from lib_lora.workflows.judge.grid_report import ByClip, asked_of, measured_by_clip, sent_back, tested, training_of
 from lib_lora.workflows.judge.judged_grids import JudgedGrid
 from lib_lora.workflows.judge.picture_lines import CharacterLines, PictureLines, base_pictures, origins_of
 from lib_lora.workflows.photos.character_template import ruler_of, template_of
@@ -202,7 +202,7 @@ class PictureJudge:
             return Subject(self._name, lora, drawn.base), Training(), ()
         run, step = found
         earlier = tested(run, self._ruler, base=drawn.base)
-        training = training_of(run, step, weight, earlier, faceless(run, self._ruler, base=drawn.base))
+        training = training_of(run, step, weight, earlier, sent_back(run, self._ruler, base=drawn.base))
         return Subject(self._name, run.checkpoint(step).name, drawn.base, run.file.id), training, earlier
 
 

@@ -101,7 +101,7 @@ def test_the_advice_comes_with_the_command_that_follows_it(run, eye, paint, monk
     (line,) = [line for line in last.text.splitlines() if line.startswith("To do that: ")]
     assert re.search(r"^To do that: sameface resume .*001.* --steps 13$", line)
     again = _judged(run, eye, step=2).report
-    assert (again.verdict.rule, again.verdict.action) == ("past the best step", "none")  # step 3 shows the same
+    assert again.verdict.action == "train_more"  # step 3 shows the same
 
 
 def test_where_no_command_follows_the_advice_none_is_shown(run, eye, paint):
