@@ -57,7 +57,7 @@ LIKENESS = "likeness"
 MEASURES = {
     "follows no prompt": "variety", "collapsed": "variety", "all alike": "variety", "one photo": "variety",
     "overpowering": "variety", "copies": "own", "burnt": "burnt", "plastic": "burnt", "no face": "face",
-    "faces break": "face", "few photos": "judged", "tiny": "judged", "blurred": "judged", "unsure": "judged",
+    "faces break": "face", "base loses": "judged", "few photos": "judged", "tiny": "judged", "blurred": "judged", "unsure": "judged",
     "hidden": "judged", "two faces": "judged", "too few": "judged", "base too coarse": "judged",
 }  # fmt: skip
 LESS = {"burnt"}  # measures of which less is better
@@ -325,16 +325,17 @@ def _line(rule: str, done: str, rows: list[Row]) -> str:
     people = dict.fromkeys(row["person"] for row in rows)
     unseen = sum(name in UNSEEN for name in people)
     gains = [statistics.fmean(change(row, measure).mean for row in rows if row["person"] == who) for who in people]
-    good = sum(map(helped, rows))
-    share = wilson(good, len(rows))
-    means = [statistics.fmean(abs(_mean(row[side], measure)) for row in rows) for side in ("before", "after")]
+    good = sum(all(helped(row) for row in rows if row["person"] == who) for who in people)
+    share = wilson(good, len(people))
+    sign = -1 if measure in LESS else 1
+    means = [sign * statistics.fmean(_mean(row[side], measure) for row in rows) for side in ("before", "after")]
     cells = [rule, done, f"{len(people)} ({unseen})", measure]
     cells += [f"{value:.2f}" for value in means] + [_told(gains)]
     cells += [
         " to ".join(f"{statistics.fmean(_mean(row[side], name) for row in rows):.2f}" for side in ("before", "after"))
         for name in ("first", "second")
     ]
-    cells += [f"{good} of {len(rows)} ({share.low:.0%} to {share.high:.0%})"]
+    cells += [f"{good} of {len(people)} ({share.low:.0%} to {share.high:.0%})"]
     return f"| {' | '.join(cells)} |"
 
 

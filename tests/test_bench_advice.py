@@ -109,3 +109,9 @@ def test_rates_are_the_presets_times_a_factor():
 def test_people_are_in_the_order_of_the_study():
     assert {*study.ORDER} == {*study.people_of(None), *study.UNSEEN}
     assert study.people_of(None)["mara"].photos[0] == Path(study.PERSONAS / "mara" / "00.jpg")
+
+
+def test_the_documents_table_is_that_of_the_stored_rows():
+    rows = study.read_rows(study.ROOT / "bench" / "results" / "advice" / study.RESULTS)
+    table = study.table(rows).partition("\n\n")[0]
+    assert table in (study.ROOT / "docs" / "likeness.md").read_text(encoding="utf-8")

@@ -169,6 +169,13 @@ def load(folder: CharacterFolder) -> Character:
     return typed_settings.from_dict(Character, read_yaml(folder.file), str(folder.file))
 
 
+def _plain_values(text: str) -> Any:
+    try:
+        return yaml.load(text, _YAML)
+    except yaml.YAMLError:
+        return yaml.safe_load(text)  # whose errors show the line, and say the same on every machine
+
+
 def read_yaml(path: Path) -> Any:
     """Plain values from a YAML file.
 
@@ -177,7 +184,7 @@ def read_yaml(path: Path) -> Any:
     """
     with explained(path, "read"):
         try:
-            return yaml.load(content(path).decode("utf-8"), _YAML)
+            return _plain_values(content(path).decode("utf-8"))
         except (yaml.YAMLError, ValueError, RecursionError) as error:
             raise UserError(
                 f"{path} is not valid YAML: {' '.join(str(error).split())}.", code="yaml-invalid", file=path

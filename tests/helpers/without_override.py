@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import sys
 from collections.abc import Iterator
 
 _DAC_OVERRIDE, _DAC_READ_SEARCH, _FOWNER = 1, 2, 3  # capabilities(7)
@@ -21,7 +22,7 @@ def without_override() -> Iterator[None]:
     Raises:
         OSError: root may not do that here.
     """
-    if os.name == "nt" or os.geteuid() != 0:
+    if sys.platform != "linux" or os.geteuid() != 0:
         yield
         return
     libc = ctypes.CDLL(None, use_errno=True)
