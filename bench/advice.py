@@ -57,8 +57,9 @@ LIKENESS = "likeness"
 MEASURES = {
     "follows no prompt": "variety", "collapsed": "variety", "all alike": "variety", "one photo": "variety",
     "overpowering": "variety", "copies": "own", "burnt": "burnt", "plastic": "burnt", "no face": "face",
-    "faces break": "face", "base loses": "judged", "few photos": "judged", "tiny": "judged", "blurred": "judged", "unsure": "judged",
+    "faces break": "face", "few photos": "judged", "tiny": "judged", "blurred": "judged", "unsure": "judged",
     "hidden": "judged", "two faces": "judged", "too few": "judged", "base too coarse": "judged",
+    "base loses": "judged",
 }  # fmt: skip
 LESS = {"burnt"}  # measures of which less is better
 Row = dict[str, Any]
