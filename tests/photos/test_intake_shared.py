@@ -40,7 +40,7 @@ def test_what_was_taken_in_before_a_stop_stays(heap, folder):
     result = take_in([heap], folder, stop=asked.__next__)
     assert [path.name for path in result.added] == ["0.jpg", "1.jpg"]
     assert result.stopped
-    assert import_command.import_text(result).endswith("import the same again to go on.")
+    assert import_command.import_text(result).endswith("import the same again to continue.")
     again = take_in([heap], folder)
     assert (again.known, len(again.added), again.stopped) == (2, 4, False)
 

@@ -79,7 +79,7 @@ def _of(events, kind):
 
 
 @pytest.mark.parametrize(("version", "trains"), [("2026-11-26", True), ("2026-11-27", False)])
-def test_jobs_that_an_older_version_has_queued_are_done(version, trains, copied, channel):
+def test_jobs_that_an_older_version_has_queued_are_done(version, trains, copied, pipe):
     """Of lists whose reading tests/queue/test_old_queues.py holds: captions, and a run of then that is trained on."""
     copied.character.rename(copied.root / "characters" / "mara")  # the character of those lists
     (copied.root / "jobs.sqlite").unlink(missing_ok=True)
@@ -93,7 +93,7 @@ def test_jobs_that_an_older_version_has_queued_are_done(version, trains, copied,
     for lane, number, kind in (("light", 2, "fill"), ("heavy", 4, "train"))[: 1 + trains]:
         job = queue.take(lane, "a test")
         assert (job.id, job.kind) == (number, kind)
-        outcome = work.work(copied.root, job.id, channel)
+        outcome = work.work(copied.root, job.id, pipe)
         assert (outcome["state"], outcome["error"]) == ("finished", "")
         queue.end(job.id, outcome["state"], outcome["error"], outcome["result"])
     run = load_run(copied.root / "characters" / "mara" / "runs" / "001")
