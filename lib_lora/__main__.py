@@ -142,7 +142,11 @@ def _test(words: "list[str]", pins: bool) -> int:
         variables.setdefault("COVERAGE_CORE", "sysmon")  # before, a tracer makes tests much slower
     out = None if pins or chosen else releases.ask("test")
     codes = {}
+    # Collecting compiles each module once, while mypy has one core; otherwise each worker does it for itself.
+    compiling = None if pins or chosen else _quietly([*python, "pytest", "--collect-only"])
     for name, command in steps.items():
+        if name == "pytest" and compiling:
+            compiling.wait()
         by = "Node" if name in of_the_page else f"Python {sys.version_info[0]}.{sys.version_info[1]}"
         sys.stderr.write(f"== {name} ({by})\n")
         sys.stderr.flush()
@@ -154,7 +158,13 @@ def _test(words: "list[str]", pins: bool) -> int:
     return 1 if any(codes.values()) else 0
 
 
-def _side_by_side() -> list[str]:
+def _quietly(command: "list[str]") -> "subprocess.Popen[bytes]":
+    from lib_lora.environment import ROOT
+
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def _side_by_side() -> "list[str]":
     """pytest's words for one worker more than there are cores, since a test that waits for a browser or another process
     leaves its core idle. A file's tests stay in one worker and in order: one may go on where the one before has ended.
     """
