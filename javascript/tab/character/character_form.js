@@ -57,7 +57,12 @@ export function characterForm(isNew) {
 }
 
 function nameField() {
-  const input = el('input', { class: 'sf-input', type: 'text', maxLength: app.state.limits.name_letters, autocomplete: 'off' });
+  const input = el('input', {
+    class: 'sf-input',
+    type: 'text',
+    maxLength: app.state.limits.name_letters,
+    autocomplete: 'off',
+  });
   const help = 'What you call the character; the folder and the LoRA file are named after it.';
   const node = formField('Name', input, help);
   return {
