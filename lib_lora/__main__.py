@@ -105,7 +105,8 @@ def _test_newest(words: "list[str]") -> int:
     everything = [*_side_by_side(), "--durations=10", *NEWEST_TESTS]
     pytest = [sys.executable, "-m", "pytest", *(chosen or everything)]
     code = subprocess.run(pytest, cwd=ROOT, env={**os.environ, "PYTHONUTF8": "1"}, check=False).returncode
-    return code if chosen else max(code, releases.check(code == 0, out, "newest"))
+    outdated = 0 if chosen else releases.check(code == 0, out, "newest")
+    return code or outdated  # a signal's code is negative
 
 
 def _test(words: "list[str]", pins: bool) -> int:
@@ -165,10 +166,12 @@ def _quietly(command: "list[str]") -> "subprocess.Popen[bytes]":
 
 
 def _side_by_side() -> "list[str]":
-    """pytest's words for one worker more than there are cores, since a test that waits for a browser or another process
-    leaves its core idle. A file's tests stay in one worker and in order: one may go on where the one before has ended.
+    """pytest's words for one worker more than there are cores, at most 8, since a test that waits for a browser or
+    another process leaves its core idle. A file's tests stay in one worker and in order: one may go on where the one
+    before has ended.
     """
-    return ["-n", str((os.cpu_count() or 1) + 1), "--dist", "loadfile", "--no-loadscope-reorder"]
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return ["-n", str(min(cores + 1, 8)), "--dist", "loadfile", "--no-loadscope-reorder"]
 
 
 if __name__ == "__main__":

@@ -13,14 +13,10 @@ import shlex
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
-from importlib.abc import MetaPathFinder
-from importlib.machinery import ModuleSpec, PathFinder
 from itertools import pairwise
 from pathlib import Path
-from types import ModuleType
 
 from lib_lora import environment
 from lib_lora.bootstrap import alone_with
@@ -43,7 +39,6 @@ _WORDS = {
     "writable": "change the rights of that folder",
     "again": "start the webui again",
 }
-_LENT = ("ftfy", "wcwidth", "open_clip")  # the tab itself counts the tokens of a trigger and of captions with them
 Progress = Callable[[str], None]
 
 
@@ -101,32 +96,6 @@ def worker_packages(root: Path = ROOT) -> Path:
     """
     name = "worker-{}.{}".format(*sys.version_info)
     return environment.private_folder(root, name, lambda folder: _holds(folder, lacking(root)))
-
-
-@dataclass(frozen=True)
-class Lender(MetaPathFinder):
-    """Finds in the worker's folder of packages what the tab needs too; see `lend`.
-
-    Attributes:
-        root: SameFace's source folder.
-    """
-
-    root: Path
-
-    def find_spec(
-        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        """As every finder of ``sys.meta_path``; None where it is not there, or is none of the tab's."""
-        return PathFinder.find_spec(name, [str(worker_packages(self.root))], target) if name in _LENT else None
-
-
-def lend(root: Path = ROOT) -> None:
-    """Let this process import from the worker's folder what the tab needs too and this Python lacks; nothing else.
-
-    With the folder on ``sys.path``, the webui and other extensions would find its diffusers and peft as well.
-    """
-    if (lender := Lender(root)) not in sys.meta_path:
-        sys.meta_path.append(lender)  # last: what the webui has comes first
 
 
 def absent(root: Path = ROOT) -> list[str]:
@@ -192,9 +161,9 @@ def main(root: Path = ROOT) -> None:
     with suppress(AttributeError, ValueError):
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
     try:
-        if removed := remove_older_scripts(root):
-            print(f"SameFace: removed scripts that an older version had left: {', '.join(removed)}", flush=True)
-    except UserError as error:
+        if aside := set_older_scripts_aside(root):
+            print(f"SameFace: an older version's scripts, now {', '.join(aside)}, can be deleted.", flush=True)
+    except (UserError, OSError) as error:
         print(f"SameFace: {error} Delete it by hand, or the page of the older version appears too.", flush=True)
     try:
         if not other_python(Path.cwd()):
@@ -207,8 +176,8 @@ def main(root: Path = ROOT) -> None:
         print(f"SameFace: its packages could not be checked ({type(error).__name__}: {error}).", flush=True)
 
 
-def remove_older_scripts(root: Path = ROOT) -> list[str]:
-    """Remove the scripts that an older version has left where a newer zip was unpacked over its folder.
+def set_older_scripts_aside(root: Path = ROOT) -> list[str]:
+    """Rename the scripts that an older version has left where a newer zip was unpacked over its folder.
 
     Until November 2026 each part of the page was a script ``javascript/sameface_*.js``; a webui loads every script of
     that folder, so the old page would be drawn over the new one. All other files stay.
@@ -217,20 +186,19 @@ def remove_older_scripts(root: Path = ROOT) -> list[str]:
         root: SameFace's source folder.
 
     Returns:
-        The names of those that were removed.
+        Their new names, which end in ``.old``; a webui loads none of these.
 
     Raises:
-        UserError: one cannot be removed.
+        UserError: one cannot be renamed.
     """
     from lib_lora.files import explained
 
-    removed = []
+    aside = []
     for script in sorted((root / "javascript").glob("sameface_*.js")):
-        with explained(script, "delete"):
+        with explained(script, "rename"):
             if _OLD_SCRIPT in script.read_bytes():
-                script.unlink()
-                removed.append(script.name)
-    return removed
+                aside.append(script.replace(script.with_name(f"{script.name}.old")).name)
+    return aside
 
 
 def other_python(webui: Path) -> str:

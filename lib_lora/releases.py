@@ -88,8 +88,10 @@ def judged(
     """
     there = installed(sys.path) if there is None else there
     why, faults, notes = reasons(root, purpose), [], []
-    for line in requirements(purpose, root):
-        name, bounds = parse(line)
+    lines = [(line, *parse(line)) for line in requirements(purpose, root)]
+    known = [(name, bounds, out.get(normal_name(name))) for _, name, bounds in lines]
+    bounded = {name for name, bounds, latest in known if latest and not admits(bounds, latest)}
+    for line, name, bounds in lines:
         latest, now = out.get(normal_name(name), ""), there.get(normal_name(name), "")
         if not latest:
             continue
@@ -99,7 +101,7 @@ def judged(
                 notes.append(f"{name} {latest} is out. {said[0].removeprefix('# ')}.")
             else:
                 faults.append(f"{name} {latest} is out, and {line} keeps it away without a reason that speaks of it.")
-        elif now and not admits(f">={latest}", now):
+        elif now and name not in bounded and not admits(f">={latest}", now):
             by = _kept_by(name, latest)
             text = f"{name} {latest} is out, {now} is here: "
             if by:

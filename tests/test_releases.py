@@ -148,7 +148,7 @@ def test_the_end_of_the_run_says_it(monkeypatch, capsys) -> None:
     assert "releases newest > requirements/tested-newest.txt" in said
 
 
-@pytest.mark.parametrize(("tests", "check", "code"), [(0, 0, 0), (0, 1, 1), (1, 0, 1)])
+@pytest.mark.parametrize(("tests", "check", "code"), [(0, 0, 0), (0, 1, 1), (1, 0, 1), (-11, 0, -11)])
 def test_the_newest_set_fails_by_its_tests_or_its_releases(monkeypatch, tests: int, check: int, code: int) -> None:
     order: list[object] = []
     monkeypatch.setattr(releases, "ask", lambda purpose: order.append(f"ask {purpose}"))

@@ -39,6 +39,7 @@ from lib_lora.hosts.webui_attributes import (
 )
 from lib_lora.hosts.webui_painting import PaintingWebui
 from lib_lora.job_host import Each, never
+from lib_lora.models import clip_tokens
 from lib_lora.models.families.registry import families
 from lib_lora.pictures import Cell
 
@@ -56,7 +57,7 @@ class Webui(PaintingWebui):
         self.version = _version()
         self._holds = False  # the queue, in `gpu_session`
         self._own_queue = Lock()  # of a webui that has none
-        packages.lend()  # Forge Neo has no ftfy and no open_clip
+        clip_tokens.also_look_in(packages.worker_packages())  # Forge Neo has no ftfy and no open_clip
 
     # Where things are
 

@@ -16,7 +16,7 @@ from typing import Any
 from PIL import Image
 
 from lib_lora.errors import StoppedByUser, UserError
-from lib_lora.files import printable
+from lib_lora.files import atomic_file, printable
 from lib_lora.hosts.host_protocol import Host
 from lib_lora.hosts.queue_lock import turn
 from lib_lora.hosts.temporary_loras import temporary_loras
@@ -287,16 +287,20 @@ def _no_last_generation() -> Iterator[None]:
     flag = "shared:cmd_opts.no_prompt_history"
     before, folder = ask_or(flag), ask_or("paths:data_path")
     kept = Path(folder, "params.txt") if before is None and folder else None
-    text = kept.read_bytes() if kept and kept.is_file() else None
+    text = None
+    with suppress(OSError):
+        text = kept.read_bytes() if kept else None
     put(flag, True)
     try:
         yield
     finally:
         put(flag, before)
-        if kept and text is None:
-            kept.unlink(missing_ok=True)
-        elif kept and text is not None:
-            kept.write_bytes(text)
+        with suppress(OSError, UserError):  # another program holds it; the pictures are painted all the same
+            if kept and text is None:
+                kept.unlink(missing_ok=True)
+            elif kept and text is not None:
+                with atomic_file(kept) as stream:
+                    stream.write(text)
 
 
 def _is_black(image: Image.Image) -> bool:

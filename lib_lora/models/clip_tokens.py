@@ -20,10 +20,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from lib_lora.errors import UserError
 from lib_lora.files import write_text
+from lib_lora.models.private_import import private_import
 
 if TYPE_CHECKING:
     from tokenizers.models import BPE
@@ -33,8 +35,16 @@ BOS, EOS = 49406, 49407
 CHUNK = 75  # tokens between BOS and EOS
 COMMA_BACKTRACK = 20  # A1111's option "comma_padding_backtrack", its default
 _MERGES = 49152 - 256 - 2
+_FILE = "bpe_simple_vocab_16e6.txt.gz"  # in the package open_clip
+_folder: Path | None = None  # see `also_look_in`
 _SPECIAL = {"<|startoftext|>": BOS, "<|endoftext|>": EOS}
 _WORD = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+"  # CLIP's
+
+
+def also_look_in(folder: Path) -> None:
+    """Take ftfy and open_clip from this folder of packages where this Python lacks them, as Forge Neo does."""
+    global _folder
+    _folder = folder
 
 
 @lru_cache(maxsize=1)
@@ -45,12 +55,13 @@ def _merges() -> list[str]:
         UserError: ``open_clip`` is not installed.
     """
     spec = importlib.util.find_spec("open_clip")
-    if spec is None or spec.origin is None:
+    there = Path(spec.origin).parent if spec and spec.origin else (_folder or Path()) / "open_clip"
+    if not (there / _FILE).is_file():
         raise UserError(
             "The package open_clip_torch is missing; install it with: pip install open_clip_torch",
             code="open-clip-missing",
         )
-    with gzip.open(Path(spec.origin).with_name("bpe_simple_vocab_16e6.txt.gz"), "rt", encoding="utf-8") as stream:
+    with gzip.open(there / _FILE, "rt", encoding="utf-8") as stream:
         return [line.rstrip("\n") for line in islice(stream, 1, _MERGES + 1)]
 
 
@@ -79,16 +90,27 @@ def _pairs() -> BPE:
     return BPE(dict(vocabulary()), pairs, end_of_word_suffix="</w>")
 
 
+@lru_cache(maxsize=1)
+def _ftfy() -> ModuleType:
+    try:
+        import ftfy
+    except ImportError:
+        if _folder is None:
+            raise
+        return private_import("ftfy", _folder)
+    return ftfy
+
+
 def _words(text: str) -> Iterator[str]:
     """What CLIP takes for the words of a text, in small letters."""
-    import ftfy
     import regex
 
+    fix_text = _ftfy().fix_text
     for part in regex.splititer(r"(<\|startoftext\|>|<\|endoftext\|>)", text):
         if part in _SPECIAL:
             yield part
         else:
-            yield from regex.findall(_WORD, ftfy.fix_text(part).lower(), regex.IGNORECASE)
+            yield from regex.findall(_WORD, fix_text(part).lower(), regex.IGNORECASE)
 
 
 def _tokens(text: str) -> Iterator[tuple[str, int]]:

@@ -82,10 +82,6 @@ def test_the_host_is_the_same_object_as_long_as_the_webui_is(webui: SimpleNamesp
     assert (webui.host.name, webui.host.version) == ("a1111", "")
 
 
-def test_what_the_tab_lacks_it_finds_in_the_workers_folder(webui: SimpleNamespace) -> None:
-    assert packages.Lender(environment.ROOT) in sys.meta_path
-
-
 def test_the_ux_fork_is_known_by_its_extension(tmp_path: Path) -> None:
     (tmp_path / "extensions" / "sd-webui-ux").mkdir(parents=True)
     with stand_in("ux", tmp_path):

@@ -233,7 +233,7 @@ def training_facts(run: Training, now: float | None = None, best: float | None =
     )
     if now is None or best is None:
         return facts
-    after = dict(run.tested).get(later)
+    after = None if later is None else dict(run.tested).get(later)
     gain = None if after is None else after - now
     facts = replace(facts, more=steps_of(run.step, share_to_train(best)), later_gain=gain)
     before = [(step, kept) for step, kept in run.tested if step < run.step]
