@@ -75,9 +75,14 @@ def test_the_workflow_runs_the_readmes_commands_on_both_systems() -> None:
     assert {one.partition("-")[0] for one in matrix["os"]} == {"ubuntu", "windows"}
     assert {tuple(map(int, python.split("."))) for python in matrix["python"]} == set(entry.SUPPORTED)
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    for job, option in (("test", ""), ("pins", " --pins"), ("newest", " --newest")):
+    said = {
+        "": "    python -m lib_lora test\n",
+        " --pins": "`python -m lib_lora test --pins`",
+        " --newest": "`--newest`",
+    }
+    for (option, words), job in zip(said.items(), ("test", "pins", "newest"), strict=True):
         assert steps(jobs[job]) == [f"python -m lib_lora test{option}"]
-        assert option.strip() in readme
+        assert words in readme
     assert read(WORKFLOW)[True]["schedule"]  # YAML reads `on` as a truth: what is released in a week without a push
     assert "--cov " in jobs["test"]["env"]["PYTEST_ADDOPTS"]
     assert any("setup-node" in step.get("uses", "") for step in jobs["test"]["steps"])  # for the page's scripts

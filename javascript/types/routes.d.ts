@@ -111,7 +111,9 @@ interface PageLimits {
   test_pictures: number;
   quick_pictures: number;
   screening_pictures: number;
-  text_letters: number;
+  name_letters: number;
+  trigger_letters: number;
+  class_word_letters: number;
   description_letters: number;
   ranges: Record<'grid_steps' | 'weight' | 'side' | 'first_seed' | 'cfg' | 'candidates' | 'seed' | 'count' | 'budget', { least: number; most: number; usual: number | null }>;
   prompt_weight: { least: number; most: number; usual: number | null };

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lib_lora.cli.arguments import Answer, Commands, at_least, engine, engine_of, finite, painting, status
+from lib_lora.queue.job_types import WEIGHTS
 from lib_lora.runs.run_names import HOW, checkpoint_named, grid_named, run_named
 from lib_lora.workspace.workspace import data_root
 
@@ -54,7 +55,12 @@ def add(command: Commands) -> None:
     choose.add_argument("run", metavar="RUN", help=HOW)
     choose.add_argument("--steps", type=at_least(1), nargs="+", metavar="N", help="checkpoints (default: six of them)")
     choose.add_argument(
-        "--weights", type=finite, nargs="+", default=[0.6, 0.8, 1.0], metavar="W", help="(default: 0.6 0.8 1)"
+        "--weights",
+        type=finite,
+        nargs="+",
+        default=[*WEIGHTS],
+        metavar="W",
+        help=f"(default: {' '.join(f'{one:g}' for one in WEIGHTS)})",
     )
     choose.add_argument(
         "--cells", type=at_least(5), default=12, metavar="N", help="prompts of the screening (default: 12)"

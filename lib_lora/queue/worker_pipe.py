@@ -46,7 +46,7 @@ class WorkerPipe:
     """Listens from `start` on, in a thread of its own.
 
     Args:
-        incoming, outgoing: file descriptors of the pipe, which belong to the pipe from now on.
+        incoming, outgoing: file descriptors of the pipe, which belong to this object from now on.
         patience: see `PATIENCE`.
         leave: ends this process at once.
 

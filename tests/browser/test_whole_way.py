@@ -267,7 +267,9 @@ def test_is_worked_by_the_keyboard(person: Visitor, chromium: object, webui: Pag
     guest.page.close()
 
 
-ONCE = pytest.mark.once("our own style at a width between; the widest and the narrowest meet each gradio's")
+ONCE = pytest.mark.once(
+    "our own style, in the middle width and in the second colour; the widest and the narrowest meet each gradio's"
+)
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ def plan_audit(folder, **changes):
     ]
     said = {"headline": f"{len(photos)} of {len(photos)} photos good", "counts": "", "tone": "good", "stopped": False}
     rest = {"resolution": 512, "findings": [], "missing": ["no full body"], "coverage": {}, "people": []}
-    write_json(audit_cache.path_of(folder), {"version": 1, **said, **rest, "photos": photos})
+    write_json(audit_cache.path_of(folder), {"version": audit_cache.VERSION, **said, **rest, "photos": photos})
 
 
 def plant_run(folder, number=1, steps=100, saved=(), base="/models/base.safetensors", photos=10):

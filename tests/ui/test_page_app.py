@@ -363,7 +363,6 @@ def main():
     return main
 
 
-@pytest.mark.once("processes and imports of our own; that the page starts and ends is repeated above")
 def test_the_modules_of_the_page_load_no_torch():
     ours = "lib_lora.ui.page.page_app, lib_lora.ui.http.access_middleware, lib_lora.cli.tab_command"
     code = f"import sys, {ours}, gradio; print('torch' in sys.modules)"

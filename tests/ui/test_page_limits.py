@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lib_lora.errors import Misfit
-from lib_lora.queue.job_types import KINDS, RANGES, ChooseArguments, InventArguments, MoreArguments, TestArguments
+from lib_lora.queue.job_types import KINDS, RANGES, InventArguments, MoreArguments, TestArguments
 from lib_lora.ui.routes.job_routes import _SHOWN
 from lib_lora.ui.views.page_limits import page_limits
 
@@ -35,8 +35,13 @@ def test_what_the_page_allows_is_taken_and_what_is_beyond_is_refused(name):
             made(name, value)
 
 
-def test_a_search_does_what_the_page_says_of_it():
-    assert page_limits().search.weights == len(ChooseArguments().weights)
+@pytest.mark.parametrize("name", ["name", "trigger", "class_word"])
+def test_a_text_as_long_as_its_field_is_taken_and_a_longer_one_refused(page, name):
+    most = getattr(page_limits(), f"{name}_letters")
+    body = {"name": "Mara", "trigger": "mrxa", "class_word": "woman"}
+    assert page.code_of("/characters", {**body, name: "x" * (most + 1)}) == "text-too-long"
+    assert page.faulted("/characters", {**body, name: "x" * (most + 1)}) == name
+    assert page.done("/characters", {**body, name: "x" * most})[name] == "x" * most
 
 
 def test_the_page_can_show_every_type_of_job():

@@ -7,7 +7,7 @@ import json
 import os
 import pathlib
 import time
-from dataclasses import asdict, replace
+from dataclasses import fields, replace
 
 import pytest
 from planting import plan_audit, plant_grid, plant_invented, plant_run
@@ -21,7 +21,7 @@ from lib_lora.runs.events import EventLog
 from lib_lora.ui.http.state_changes import StateChanges
 from lib_lora.ui.routes import job_routes, overview_routes
 from lib_lora.ui.views import caption_checks, invention
-from lib_lora.ui.views.page_limits import page_limits
+from lib_lora.ui.views.page_limits import PageLimits
 from lib_lora.workflows.photos import audit_cache, changes
 from lib_lora.workspace import file_cache
 from lib_lora.workspace.workspace import RunFolder
@@ -44,7 +44,9 @@ def test_nothing_is_there_yet(page):
     assert state["host"] == {"name": "alone", "version": "1", "remote": False, "paints": False, "refuses": {},
                              "busy": False, "samplers": ["Euler"], "photos": kinds()}  # fmt: skip
     assert state["supervisor"] == {"active": True, "reason": ""}
-    assert state["limits"] == json.loads(json.dumps(asdict(page_limits())))
+    assert set(state["limits"]) == {one.name for one in fields(PageLimits)}
+    assert state["limits"]["ranges"]["weight"] == {"least": -2, "most": 2, "usual": 1.0}
+    assert (state["limits"]["name_letters"], state["limits"]["prompt_weight"]["least"]) == (80, -10)
 
 
 def test_a_job_says_in_which_lane_it_waits(page):

@@ -129,7 +129,7 @@ def test_what_cannot_be_loaded_is_said_to_whoever_asks(host, monkeypatch):
     monkeypatch.undo()
 
 
-@pytest.mark.once("which modules are imported is ours; the test above repeats it")
+@pytest.mark.once("which of our own modules are imported; test_nothing_heavy_is_loaded looks at those of libraries")
 def test_the_script_of_the_webui_loads_little():
     """Counted in modules, since seconds are the machine's: they are a webui's start."""
     code = (

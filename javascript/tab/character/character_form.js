@@ -16,8 +16,6 @@ const CONSENT = {
 };
 let groups = 0;
 
-const longest = () => app.state.limits.text_letters;
-
 /**
  * A set of fields.
  * @param {boolean} isNew whether the name is asked for and trigger words are proposed.
@@ -59,7 +57,12 @@ export function characterForm(isNew) {
 }
 
 function nameField() {
-  const input = el('input', { class: 'sf-input', type: 'text', maxLength: longest(), autocomplete: 'off' });
+  const input = el('input', {
+    class: 'sf-input',
+    type: 'text',
+    maxLength: app.state.limits.name_letters,
+    autocomplete: 'off',
+  });
   const help = 'What you call the character; the folder and the LoRA file are named after it.';
   const node = formField('Name', input, help);
   return {
@@ -95,7 +98,7 @@ function triggerField() {
   const input = el('input', {
     class: 'sf-input',
     type: 'text',
-    maxLength: longest(),
+    maxLength: app.state.limits.trigger_letters,
     autocomplete: 'off',
     spellcheck: false,
   });
@@ -178,7 +181,7 @@ function classField() {
   const other = el('input', {
     class: 'sf-input sf-short',
     type: 'text',
-    maxLength: longest(),
+    maxLength: app.state.limits.class_word_letters,
     aria: { label: t('Another class word') },
   });
   other.placeholder = t('e.g. elf');

@@ -55,7 +55,7 @@ function noneText(bases) {
   );
 }
 
-/** A whole number that the server allows: `name` is the job's argument. `less` is taken off the most. */
+/** A whole number that the server allows: `name` is the job's argument. `less` is how many of these are spent. */
 function countField(label, name, help) {
   const { least, most, usual } = app.state.limits.ranges[name];
   const input = el('input', {
@@ -71,7 +71,9 @@ function countField(label, name, help) {
     input,
     faults: (less = 0) => {
       const number = Number(input.value);
-      const highest = Math.max(least, most - less);
+      const highest = most - less;
+      const spent = t('{n} are painted already, and {most} are the most.', { n: less, most });
+      if (highest < least) return [{ target: input, text: spent }];
       const good = Number.isInteger(number) && number >= least && number <= highest;
       const text = t('Enter a whole number from {least} to {most}.', { least, most: highest });
       return good ? [] : [{ target: input, text }];
@@ -224,23 +226,32 @@ export function inventMoreForm() {
   const lora = checkbox(
     'Paint with the trained LoRA',
     false,
-    null,
+    () => propose(),
     'It knows the face, so more of the pictures are kept.',
   );
   const node = el('div', { class: 'sf-form' }, count.node, budget.node, lora);
+  const current = () => (view && view.rounds[lora.input.checked ? 'with' : 'without']) || { painted: 0, kept: 0 };
+  let typed = false;
+  budget.input.addEventListener('input', () => (typed = true));
+  // the usual number counts all of a round, as the command's does; once it is spent, the same number again
+  const propose = () => {
+    const { usual } = app.state.limits.ranges.budget;
+    const left = usual - current().painted;
+    if (!typed) budget.input.value = String(left > 0 ? left : usual);
+  };
   return {
     node,
     set: (found) => {
       view = found;
       lora.hidden = !found.lora;
       if (!found.lora) lora.input.checked = false;
+      propose();
     },
     start: async (slug) => {
-      const withLora = lora.input.checked;
-      const round = (view && (withLora ? view.rounds.with : view.rounds.without)) || { painted: 0, kept: 0 };
+      const round = current();
       refuseForm([...count.faults(), ...budget.faults(round.painted)]);
       // the trainer counts all that were painted this way; here it is what comes now
-      const values = { count: count.get(), budget: round.painted + budget.get(), with_lora: withLora };
+      const values = { count: count.get(), budget: round.painted + budget.get(), with_lora: lora.input.checked };
       const enough = round.kept >= values.count;
       const said = t('{n} are kept already; enter a larger number to continue.', { n: round.kept });
       refuseForm(enough ? [{ target: count.input, text: said }] : []);

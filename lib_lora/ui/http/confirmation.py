@@ -1,4 +1,4 @@
-"""Asks for such a code (`codes`) before a program is run or a folder written to; a confirmed folder stays confirmed."""
+"""Asks for a code (`codes`) before a program is run or a folder written to; a confirmed folder stays confirmed."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from lib_lora.ui.http import paths
 from lib_lora.ui.http.request_context import Call, RequestContext, Route, get, post
 from lib_lora.ui.http.responses import Refused
 from lib_lora.ui.routes.overview_routes import of_character
-from lib_lora.ui.views.page_limits import LONGEST_TEXT
+from lib_lora.ui.views.page_limits import LETTERS
 from lib_lora.workflows.photos import changes
 from lib_lora.workflows.photos.forget_faces import forget_faces
 from lib_lora.workspace.workspace import Workspace
@@ -80,7 +80,7 @@ def new(context: RequestContext, call: Call) -> dict[str, Any]:
     return of_character(folder)
 
 
-def _made(make: Callable[[], Character]) -> Character:
+def _made(make: Callable[[], Character], before: Character | None = None) -> Character:
     try:
         character = make()
     except Misfit as error:
@@ -88,19 +88,24 @@ def _made(make: Callable[[], Character]) -> Character:
         raise UserError(said[0].upper() + said[1:], error.field, code="character-invalid") from error
     except UserError as error:  # of the name, which is to be a folder's
         raise UserError(str(error), "name", code=error.code) from error
-    texts = [(name, getattr(character, name)) for name in ("name", "trigger", "class_word", "notes")]
-    for field_name, text in (*texts, *(("traits", one) for one in character.traits)):
+    known = _texts(before) if before else []  # stored by an older version, or by a command, which set other limits
+    for field_name, text in _texts(character):
         if any(unicodedata.category(one) in ("Cc", "Cs") and one not in "\n\t" for one in text):
             raise UserError(
                 f"{text[:40]!r} contains control characters; write it again.", field_name, code="text-not-printable"
             )
-        if len(text) > LONGEST_TEXT:
+        if len(text) > LETTERS[field_name] and (field_name, text) not in known:
             raise UserError(
-                f"{text[:40]!r}... is too long; up to {LONGEST_TEXT} characters are allowed.",
+                f"{text[:40]!r}... is too long; up to {LETTERS[field_name]} characters are allowed.",
                 field_name,
                 code="text-too-long",
             )
     return character
+
+
+def _texts(character: Character) -> list[tuple[str, str]]:
+    texts = [(name, getattr(character, name)) for name in ("name", "trigger", "class_word", "notes")]
+    return [*texts, *(("traits", one) for one in character.traits)]
 
 
 def _traits(given: list[str]) -> list[str]:
@@ -125,7 +130,7 @@ def change(context: RequestContext, call: Call) -> dict[str, Any]:
             after = replace(after, traits=_traits(body.traits))
         if body.notes is not None:
             after = replace(after, notes=body.notes.strip())
-        after = _made(lambda: replace(after, trigger=trigger, class_word=class_word))
+        after = _made(lambda: replace(after, trigger=trigger, class_word=class_word), before)
         if after != before:
             changes.note_character(folder, before, after)
             save(folder, after)

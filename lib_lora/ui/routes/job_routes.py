@@ -204,15 +204,16 @@ def base_of(context: RequestContext, text: str) -> Path:
 
 
 def job_values(context: RequestContext, job: Job) -> dict[str, Any]:
-    """A job as the page shows it."""
+    """A job as the page shows it; one of a type that only a newer version knows, by that type's name."""
+    shown = _SHOWN.get(job.kind, _Shown(job.kind, "train"))
     return {
         "id": job.id,
         "kind": job.kind,
         "lane": lane_of(job.kind),
         "character": job.character,
         "slug": job.slug,
-        "step": _SHOWN[job.kind].step,
-        "announced": _SHOWN[job.kind].announced,
+        "step": shown.step,
+        "announced": shown.announced,
         "state": job.state,
         "open": job.state in OPEN,
         "order": _IN_LIST.index(job.state) if job.state in _IN_LIST else len(_IN_LIST),
@@ -225,7 +226,7 @@ def job_values(context: RequestContext, job: Job) -> dict[str, Any]:
         "result": job.result,
         "wish": job.wish,
         "arguments": job.arguments,
-        "text": _SHOWN[job.kind].text.format(name=job.character),
+        "text": shown.text.format(name=job.character),
         "base_gone": _base_gone(context, job),
         "standing": None if job.state == "waiting" else _standing(context.queue.folder(job.id), job),
     }

@@ -17,7 +17,8 @@ from lib_lora.queue import job_types
 from lib_lora.queue.job_types import InventArguments, MoreArguments, Range, RangeName, TestArguments
 from lib_lora.ui.http import limits
 
-LONGEST_TEXT = 2000  # letters of a character's name, trigger word, class word, notes or trait
+# Letters of a character's texts. The first three stand in one line of the page, and two of them in every caption.
+LETTERS = {"name": 80, "trigger": 60, "class_word": 40, "notes": 2000, "traits": 2000}
 PROMPT_WEIGHT = Range(-10, 10)  # of a LoRA in a prompt
 
 
@@ -51,7 +52,8 @@ class PageLimits:
         photos_at_once: requests with photos.
         suffixes: of files that are taken for photos; `accept`: of those among them that can be read here.
         test_pictures, quick_pictures, screening_pictures: of a test, a quick test, and for each cell of a search.
-        text_letters, description_letters: of a character's texts, and of the description of an invented one.
+        name_letters, trigger_letters, class_word_letters: of a character's texts.
+        description_letters: of the description of an invented one.
         ranges: of the arguments of jobs, by name.
         prompt_weight: of a LoRA in a prompt.
         search: for the best step and weight.
@@ -67,7 +69,9 @@ class PageLimits:
     test_pictures: int
     quick_pictures: int
     screening_pictures: int
-    text_letters: int
+    name_letters: int
+    trigger_letters: int
+    class_word_letters: int
     description_letters: int
     ranges: dict[RangeName, UsualRange]
     prompt_weight: UsualRange
@@ -93,7 +97,9 @@ def page_limits() -> PageLimits:
         test_pictures=len(PROMPTS),
         quick_pictures=QUICK,
         screening_pictures=SCREENING,
-        text_letters=LONGEST_TEXT,
+        name_letters=LETTERS["name"],
+        trigger_letters=LETTERS["trigger"],
+        class_word_letters=LETTERS["class_word"],
         description_letters=job_types.LONGEST,
         ranges={name: UsualRange(one.least, one.most, defaults[name]) for name, one in job_types.RANGES.items()},
         prompt_weight=UsualRange(PROMPT_WEIGHT.least, PROMPT_WEIGHT.most, 1),

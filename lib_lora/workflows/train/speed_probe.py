@@ -48,7 +48,7 @@ def probe(
     """Prepare a run of a character, do its first steps, and throw it away.
 
     Photos and captions that are encoded stay in the character's cache, where the run itself will find them. What was
-    measured is last_measurement (`training.plan.estimate.last_measurement`).
+    measured is kept too, and read by `training.plan.estimate.last_measurement`.
 
     Args:
         root: the data folder.

@@ -1,4 +1,4 @@
-"""What is said before a run, against what the run then writes; and what is last_measurement of a probe."""
+"""What is said before a run, against what the run then writes; and what is kept of a probe."""
 
 import os
 

@@ -53,6 +53,17 @@ def test_a_class_word_of_a_child_is_not_taken_and_an_old_one_stays(page):
     assert page.done("/characters/mara", {"class_word": "girl", "notes": "as before"})["class_word"] == "girl"
 
 
+def test_a_long_trigger_of_before_stays_and_a_new_one_is_refused(page):
+    folder = page.character()
+    text = folder.file.read_text(encoding="utf-8").replace("trigger: mrxa", f"trigger: {'m' * 70}")
+    folder.file.write_text(text, encoding="utf-8")
+    said = page.done(
+        "/characters/mara", {"trigger": "m" * 70, "class_word": "woman", "traits": [], "notes": "as before"}
+    )
+    assert (said["trigger"], said["notes"]) == ("m" * 70, "as before")
+    assert page.faulted("/characters/mara", {"trigger": "n" * 70}) == "trigger"
+
+
 def test_a_new_trigger_is_said_in_the_captions(page):
     folder = page.character(photos=4)
     texts = ["photo of mrxa woman", "photo of MRXA woman, smiling, mrxas hat", "mrxa on a beach", "a dog"]

@@ -300,7 +300,6 @@ def test_the_command_says_the_same(tmp_path, absent, capsys):
     assert [name for name in NAMES if f"] {name}: " not in said] == []
 
 
-@pytest.mark.once("which modules are imported is ours; test_tab.py repeats it for the tab")
 def test_it_loads_no_torch(tmp_path):
     code = (
         "import sys; from pathlib import Path; from lib_lora.hosts.standalone import Alone; "

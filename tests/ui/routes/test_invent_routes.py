@@ -12,6 +12,7 @@ from planting import MINI, PERSONAS, WHO, plant_invented, plant_run
 from lib_lora.character.photo_files import list_photos
 from lib_lora.hosts.host_protocol import Checkpoint
 from lib_lora.ui.views import caption_checks
+from lib_lora.ui.views.page_limits import page_limits
 
 OWN = "/characters/mara/invented/own"
 
@@ -105,9 +106,11 @@ def test_what_cannot_be_painted_is_said_at_once(page, base, tmp_path):
     assert "There is no file" in job(page, "invent", 400, describe=WHO, base=str(tmp_path / "none.safetensors"))
     assert "the description is empty" in job(page, "invent", 400, describe=" ", base=base)
     assert "one line of plain text" in job(page, "invent", 400, describe="a\nb", base=base)
+    most = page_limits().description_letters
+    assert "one line of plain text" in job(page, "invent", 400, describe="x" * (most + 1), base=base)
     assert "65 candidates" in job(page, "invent", 400, describe=WHO, base=base, candidates=65)
     assert "has no face yet" in job(page, "more", 409)
-    assert job(page, "invent", describe=WHO, base=base) == ""
+    assert job(page, "invent", describe="x" * most, base=base) == ""
     assert "Faces are being painted" in job(page, "invent", 409, describe="a man", base=base)
     assert "Faces are being painted" in page.refused("/characters/mara/invented/pick", {"number": 1}, 409)
 

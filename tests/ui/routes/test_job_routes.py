@@ -20,6 +20,15 @@ def base(tmp_path):
     return path
 
 
+def test_a_job_of_a_type_that_only_a_newer_version_knows_is_shown(page):
+    page.character()
+    page.queue.add("audit", "Mara", {})
+    with page.queue._file.open(write=True) as db:
+        db.execute("UPDATE jobs SET kind = 'dream'")
+    [job] = page.got("/state")["queue"]["jobs"]
+    assert (job["kind"], job["text"], job["step"], job["announced"]) == ("dream", "dream", "train", False)
+
+
 def test_a_job_waits_runs_and_ends(page):
     folder = page.character()
     plant_run(folder)

@@ -15,6 +15,7 @@ from lib_lora.models.families.registry import family_named
 from lib_lora.runs import run_records
 from lib_lora.runs.grid_records import painted
 from lib_lora.runs.run_records import run as record_of
+from lib_lora.ui.views.page_limits import page_limits
 from lib_lora.workflows.photos import audit_cache
 
 LORA = "/characters/mara/runs/001/lora"
@@ -208,12 +209,18 @@ def test_a_weight_must_be_one(page, run, weight):
     assert page.get(f"{LORA}/100?weight={weight}").status_code == 400
 
 
+@pytest.mark.parametrize("name", ["least", "most"])
+def test_the_ends_of_the_range_are_weights(page, run, name):
+    weight = getattr(page_limits().prompt_weight, name)
+    assert page.get(f"{LORA}/100?weight={weight}").status_code == 200
+    assert page.get(f"{LORA}/100?weight={1.1 * weight}").status_code == 400
+
+
 def test_a_file_that_is_gone_is_said(page, run):
     run_records.checkpoint(record_of(run), 100).unlink()
     assert "no checkpoint of step 100" in page.get(f"{LORA}/100/file").json()["error"]
 
 
-@pytest.mark.once("which modules are imported is ours; test_tab.py repeats it for the tab")
 def test_the_prompt_needs_no_torch():
     code = "import sys, lib_lora.runs.origin, lib_lora.ui.routes.lora_file_routes; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -26,7 +26,7 @@ NAME = "Nova ü"
 
 
 class Ends:
-    """A desk's events, which end the work after so many painted pictures."""
+    """An event log, which ends the work after so many painted pictures."""
 
     def __init__(self, path):
         self.log, self.path, self.left = EventLog(path), path, None
