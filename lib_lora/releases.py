@@ -165,7 +165,8 @@ def recorded(purpose: str = "test") -> str:
     there = installed(sys.path)
     names = dict.fromkeys(parse(line)[0] for line in requirements(purpose))
     lines = [f"{name}=={_public(there[normal_name(name)])}" for name in names if normal_name(name) in there]
-    head = f"# The releases with which all tests last passed. Written by: {_record(purpose, 'python')}"
+    which = "the tests of --newest" if purpose == "newest" else "all tests"
+    head = f"# The releases with which {which} last passed. Written by: {_record(purpose, 'python')}"
     return "\n".join([head, *sorted(lines, key=str.lower), ""])
 
 

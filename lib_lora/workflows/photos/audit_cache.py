@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lib_lora.photos.audit.audit import Audit, Audited
 
 FILE = "audit-told.json"
-VERSION = 2
+VERSION = 1
 
 
 def path_of(folder: CharacterFolder) -> Path:
