@@ -287,16 +287,20 @@ def _no_last_generation() -> Iterator[None]:
     flag = "shared:cmd_opts.no_prompt_history"
     before, folder = ask_or(flag), ask_or("paths:data_path")
     kept = Path(folder, "params.txt") if before is None and folder else None
-    text = None
-    with suppress(OSError):
+    text, none = None, False
+    try:
         text = kept.read_bytes() if kept else None
+    except FileNotFoundError:
+        none = True
+    except OSError:  # another program holds it: it stays as it is then
+        kept = None
     put(flag, True)
     try:
         yield
     finally:
         put(flag, before)
         with suppress(OSError, UserError):  # another program holds it; the pictures are painted all the same
-            if kept and text is None:
+            if kept and none:
                 kept.unlink(missing_ok=True)
             elif kept and text is not None:
                 with atomic_file(kept) as stream:

@@ -16,7 +16,7 @@ import gzip
 import importlib.util
 import json
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
@@ -36,15 +36,20 @@ CHUNK = 75  # tokens between BOS and EOS
 COMMA_BACKTRACK = 20  # A1111's option "comma_padding_backtrack", its default
 _MERGES = 49152 - 256 - 2
 _FILE = "bpe_simple_vocab_16e6.txt.gz"  # in the package open_clip
-_folder: Path | None = None  # see `also_look_in`
+_MIXED_UP = "\u00ed\u2022\u02dc"  # UTF-8 that was read as Windows-1252, for which ftfy imports its last part
+_packages: Callable[[], Path] | None = None  # see `also_look_in`
 _SPECIAL = {"<|startoftext|>": BOS, "<|endoftext|>": EOS}
 _WORD = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+"  # CLIP's
 
 
-def also_look_in(folder: Path) -> None:
-    """Take ftfy and open_clip from this folder of packages where this Python lacks them, as Forge Neo does."""
-    global _folder
-    _folder = folder
+def also_look_in(folder: Callable[[], Path]) -> None:
+    """Take ftfy and open_clip from a folder of packages where this Python lacks them, as Forge Neo does.
+
+    Args:
+        folder: gives the folder; called when something is lacking.
+    """
+    global _packages
+    _packages = folder
 
 
 @lru_cache(maxsize=1)
@@ -55,8 +60,9 @@ def _merges() -> list[str]:
         UserError: ``open_clip`` is not installed.
     """
     spec = importlib.util.find_spec("open_clip")
-    there = Path(spec.origin).parent if spec and spec.origin else (_folder or Path()) / "open_clip"
-    if not (there / _FILE).is_file():
+    own = Path(spec.origin).parent if spec and spec.origin else None
+    there = own or (_packages() / "open_clip" if _packages else None)
+    if there is None or not (there / _FILE).is_file():
         raise UserError(
             "The package open_clip_torch is missing; install it with: pip install open_clip_torch",
             code="open-clip-missing",
@@ -95,9 +101,9 @@ def _ftfy() -> ModuleType:
     try:
         import ftfy
     except ImportError:
-        if _folder is None:
+        if _packages is None:
             raise
-        return private_import("ftfy", _folder)
+        return private_import("ftfy", _packages(), lambda ftfy: ftfy.fix_text(_MIXED_UP), ["wcwidth"])
     return ftfy
 
 

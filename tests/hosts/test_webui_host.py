@@ -22,6 +22,7 @@ from lib_lora.errors import StoppedByUser
 from lib_lora.hosts import detect, webui_captioners, webui_page
 from lib_lora.hosts.queue_lock import take
 from lib_lora.hosts.webui_painting import TOGETHER
+from lib_lora.models import clip_tokens
 from lib_lora.pictures import Cell
 
 PICTURE = Cell("photo of mara, smiling", "blurry", 7, width=64, height=64, steps=3)
@@ -80,6 +81,11 @@ def test_outside_a_webui_there_is_no_host() -> None:
 def test_the_host_is_the_same_object_as_long_as_the_webui_is(webui: SimpleNamespace) -> None:
     assert detect.host() is webui.host
     assert (webui.host.name, webui.host.version) == ("a1111", "")
+
+
+def test_what_the_tab_lacks_is_looked_for_in_the_workers_folder(webui: SimpleNamespace) -> None:
+    assert webui.host
+    assert clip_tokens._packages is packages.worker_packages
 
 
 def test_the_ux_fork_is_known_by_its_extension(tmp_path: Path) -> None:
