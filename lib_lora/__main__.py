@@ -170,7 +170,9 @@ def _side_by_side() -> "list[str]":
     another process leaves its core idle. A file's tests stay in one worker and in order: one may go on where the one
     before has ended.
     """
-    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    cores = os.cpu_count() or 1
+    if sys.platform == "linux":
+        cores = len(os.sched_getaffinity(0))  # those that a container may use
     return ["-n", str(min(cores + 1, 8)), "--dist", "loadfile", "--no-loadscope-reorder"]
 
 
