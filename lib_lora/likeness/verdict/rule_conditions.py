@@ -51,6 +51,13 @@ def _times(factor: float, value: float | None) -> float | None:
     return None if value is None else factor * value
 
 
+# At a higher weight than 1 a lower one is the first thing to try.
+FACES_BREAK: tuple[Condition, ...] = (
+    above(lambda f: f.pictures.no_face_more, NO_FACES),
+    at_least(lambda f: f.pictures.no_face, 3),
+    at_most(lambda f: f.base.no_face_share, NO_FACES),
+    at_most(lambda f: f.training.weight, 1.0),
+)
 # A later checkpoint that is worse, or no better, is no advice: two steps would send back and forth.
 LATER_WORSE: Condition = either(
     there(lambda f: f.training.later_sends_back), at_most(lambda f: f.training.later_gain, -FALLEN)

@@ -14,6 +14,7 @@ from lib_lora.likeness.verdict.rule_conditions import (
     COPIED,
     EARLIER,
     EFFECT,
+    FACES_BREAK,
     FALLEN,
     FEW_TURNED,
     HALF,
@@ -70,6 +71,7 @@ _NAME_IT = (
 _SAID = "{kept_in_words}"
 _UNDER_LINE = "{under_keep} of {counted} faces lie below what the character's own photos allow."
 
+_BROKEN = "{no_face} of {read} pictures show no face, while the base model paints one: the LoRA breaks the picture."
 _LATER_STEP = "Test the later checkpoint, step {later}; its own verdict says how to go on."
 _LATER_IS_WORSE = (
     "{kept_in_words}, and step {later} is worse.",
@@ -134,14 +136,8 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "faces break, earlier step",
         "over-baked",
-        (
-            above(lambda f: f.pictures.no_face_more, NO_FACES),
-            at_least(lambda f: f.pictures.no_face, 3),
-            at_most(lambda f: f.base.no_face_share, NO_FACES),
-            at_most(lambda f: f.training.weight, 1.0),
-            EARLIER,
-        ),
-        "{no_face} of {read} pictures show no face, while the base model paints one: the LoRA breaks the picture.",
+        (*FACES_BREAK, EARLIER),
+        _BROKEN,
         "Test the earlier checkpoint, step {earlier}; if it breaks too, train again with half the learning rate.",
         "test_step",
         lambda f: f.training.earlier,
@@ -149,14 +145,8 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "faces break",
         "over-baked",
-        (
-            above(lambda f: f.pictures.no_face_more, NO_FACES),
-            at_least(lambda f: f.pictures.no_face, 3),
-            at_most(lambda f: f.base.no_face_share, NO_FACES),
-            at_most(lambda f: f.training.weight, 1.0),
-            RUN,
-        ),
-        "{no_face} of {read} pictures show no face, while the base model paints one: the LoRA breaks the picture.",
+        (*FACES_BREAK, RUN),
+        _BROKEN,
         "Train again with half the learning rate.",
     ),
     Rule(
