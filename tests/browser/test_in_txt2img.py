@@ -116,6 +116,27 @@ def test_the_ux_extensions_own_list_of_loras_is_refreshed_too(person: Visitor) -
     person.page.wait_for_function("() => window.refreshed === 1", timeout=120_000)
 
 
+def test_the_ux_extensions_list_is_refreshed_when_it_is_first_opened(person: Visitor) -> None:
+    """Its button does nothing before that, as in the extension itself."""
+    person.page.goto(person.address)
+    person.page.wait_for_selector("#sameface", state="attached")
+    person.page.evaluate(
+        "() => { const [own, opens] = ['lora_refresh', 'lora_nav'].map((id) => {"
+        "   const button = document.createElement('button'); button.id = id; document.body.append(button);"
+        "   return button; });"
+        " window.refreshed = 0;"
+        " const listen = () => own.addEventListener('click', () => (window.refreshed += 1));"
+        " opens.addEventListener('click', listen, { once: true }); }"
+    )
+    for _ in range(2):
+        with person.page.expect_response("**/characters/mara/use", timeout=120_000):
+            put(person)
+    assert person.page.evaluate("() => window.refreshed") == 0
+    for _ in range(2):
+        person.page.evaluate("() => document.querySelector('#lora_nav').click()")
+    assert person.page.evaluate("() => window.refreshed") == 1
+
+
 def test_why_a_picture_waits_is_said_before_anybody_clicks(person: Visitor) -> None:
     held: dict[str, Any] = {"job": None}
     person.page.route("**/sameface/v1/waits*", lambda route: route.fulfill(json=held))

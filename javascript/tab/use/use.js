@@ -15,7 +15,9 @@ import { copyBox, copyText } from '../widgets/form_parts.js';
 import { actionButton, foldSection, formField, leadLine, notice, openDialog, toast } from '../widgets/widgets.js';
 
 // the hosts' own refresh buttons; the last is that of the UX extension, whose list of LoRAs is one of its own
-const CARDS = ['txt2img_lora_extra_refresh_internal', 'img2img_lora_extra_refresh_internal', 'lora_refresh'];
+const UX_CARDS = 'lora_refresh';
+const CARDS = ['txt2img_lora_extra_refresh_internal', 'img2img_lora_extra_refresh_internal', UX_CARDS];
+const UX_OPENS = 'lora_nav'; // opens that list
 
 const BOXES = ['txt2img_prompt', 'txt2img_neg_prompt'];
 const SENT = 'sent-prompts'; // what was put there last
@@ -293,7 +295,19 @@ function hosts(selector) {
 
 /** Let the host draw the card of a new LoRA: it keeps its list of cards until one of these buttons is pressed. */
 function refreshCards() {
-  CARDS.map((id) => hosts(`#${id}`)).forEach((button) => button && button.click());
+  CARDS.forEach(press);
+  // before it is first opened, the UX extension's button does nothing, and the list shows what was there at its start
+  const opens = hosts(`#${UX_OPENS}`);
+  if (opens) opens.addEventListener('click', pressUx, { once: true });
+}
+
+function pressUx() {
+  press(UX_CARDS);
+}
+
+function press(id) {
+  const button = hosts(`#${id}`);
+  if (button) button.click();
 }
 
 function fillIn(box, text) {
