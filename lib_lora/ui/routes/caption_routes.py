@@ -10,6 +10,7 @@ from typing import Any
 from lib_lora.captions import editing, phrases
 from lib_lora.character.caption_files import template
 from lib_lora.errors import UserError
+from lib_lora.queue.job_types import FillArguments
 from lib_lora.runs.run_lock import only_process
 from lib_lora.ui.http import paths
 from lib_lora.ui.http.request_context import Call, RequestContext, Route, get, post
@@ -44,15 +45,6 @@ class CaptionEdit:
     only: list[str] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class FillRequest:
-    """See `queue.job_types.FillArguments`."""
-
-    captioner: str = ""
-    rewrite: bool = False
-    only: list[str] = field(default_factory=list)
-
-
 def routes() -> list[Route]:
     """The routes for captions."""
     return [
@@ -60,7 +52,7 @@ def routes() -> list[Route]:
         post("/characters/{slug}/captions", write, Caption),
         post("/characters/{slug}/captions/edit", edit, CaptionEdit),
         post("/characters/{slug}/captions/undo", undo),
-        post("/characters/{slug}/captions/fill", fill, FillRequest),
+        post("/characters/{slug}/captions/fill", fill, FillArguments),
         get("/captioners", captioners),
     ]
 
@@ -178,8 +170,7 @@ def fill(context: RequestContext, call: Call) -> dict[str, Any]:
     """Write captions from what the photos show, as a job."""
     folder, body = paths.character(context, call), call.body
     _photo(folder, body.only)
-    values = {"captioner": body.captioner, "rewrite": body.rewrite, "only": body.only}
-    return job_values(context, put(context, folder, "fill", values))
+    return job_values(context, put(context, folder, body))
 
 
 def captioners(context: RequestContext, _call: Call) -> list[dict[str, Any]]:
