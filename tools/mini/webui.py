@@ -1,8 +1,9 @@
 """Put the model into a webui: `python -m tools.mini.webui FOLDER`, its ``models/Stable-diffusion``.
 
 A1111 reads the shapes of the UNet and the VAE from the ``.yaml``, and the text encoder's from a folder that the
-``.yaml`` names: ``mini-face-clip``, with CLIP's tokenizer. All three are written into FOLDER. The folder has the text
-encoder's weights too: with newer releases of transformers a webui reads them before it reads the checkpoint.
+``.yaml`` names: ``mini-face-clip``, with CLIP's tokenizer. That folder has the text encoder's weights too: with newer
+releases of transformers a webui reads them before it reads the checkpoint. It is written beside FOLDER, since a webui
+takes every ``.safetensors`` in FOLDER for a checkpoint.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ MODEL = Path(__file__).resolve().parents[2] / "tests" / "data" / "mini-face" / "
 
 
 def put(model: Path, folder: Path) -> Path:
-    """Copy `model` and its ``.yaml`` into `folder`, with what the ``.yaml`` names; returns the copy's path.
+    """Copy `model` and its ``.yaml`` into `folder`, and what the ``.yaml`` names beside it; returns the copy's path.
 
     Raises:
         UserError: `model` is no Stable Diffusion checkpoint, or lies in `folder`.
@@ -35,7 +36,7 @@ def put(model: Path, folder: Path) -> Path:
         raise UserError(
             f"{folder} is where the model comes from; name a webui's models/Stable-diffusion.", code="folder-is-source"
         )
-    clip = folder.absolute() / f"{model.stem}-clip"
+    clip = folder.absolute().parent / f"{model.stem}-clip"
     shape = identify(model).load_text(torch.float32, torch.device("cpu")).encoders[0].config
     weights = {name.removeprefix(_TEXT): one for name, one in load_file(model).items() if name.startswith(_TEXT)}
     write_clip(shape, weights, clip)
