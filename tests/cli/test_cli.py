@@ -138,9 +138,9 @@ def test_compare_names_the_better_folder(main, known, tmp_path):
     assert values["n"] > 10  # some are too blurred to count
     assert 0 < values["low"] < values["difference"] < values["high"]
     said = main("compare", tmp_path / "scharf", tmp_path / "scharf", "--character", "Mara 24", "--data", known)
-    assert "are the same; name two different sets" in said.err
+    assert said.code == "compare-same-set"
     said = main("compare", tmp_path / "scharf", tmp_path / "weich", "--data", known)
-    assert "holds no report.json; give the folder of a grid, or name the character" in said.err
+    assert said.code == "grid-report-missing"
 
 
 def test_forget_deletes_the_embeddings_and_nothing_else(main, known):
@@ -405,4 +405,4 @@ def test_deep_nesting_is_refused_not_crashed():
 def test_a_grid_of_a_character_without_runs_is_one_sentence(main, copied):
     shutil.rmtree(copied.run)
     said = main("grid", NAME, "--data", copied.root)
-    assert (said.status, "has no run yet; make one with: " in said.err) == (2, True)
+    assert (said.status, said.code) == (2, "run-none-yet")

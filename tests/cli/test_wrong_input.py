@@ -31,9 +31,19 @@ sys.meta_path.insert(0, Refused)
 sys.argv = ["sameface"]
 from lib_lora import __main__, bootstrap
 bootstrap.enter = lambda *_, **__: None  # never leave for another interpreter
+from lib_lora.errors import UserError
+inner, codes = __main__._run, []
+def run(argv):
+    try:
+        return inner(argv)
+    except UserError as error:
+        codes.append(error.code)
+        raise
+__main__._run = run
 said = []
 for command in json.load(sys.stdin):
     out, err = io.StringIO(), io.StringIO()
+    codes.clear()
     with redirect_stdout(out), redirect_stderr(err):
         try:
             status = __main__.main(command)
@@ -41,7 +51,7 @@ for command in json.load(sys.stdin):
             status = end.code
         except RuntimeError as error:
             status = str(error)
-    said.append([status, out.getvalue(), err.getvalue()])
+    said.append([status, out.getvalue(), err.getvalue(), "".join(codes)])
 print(json.dumps(said))
 """
 WHO = "--trigger x1 --class woman --consent fictional"
