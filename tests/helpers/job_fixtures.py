@@ -182,7 +182,8 @@ def judgeable(copied: Finished) -> Run:
 @cache
 def _photo(persona: str) -> Image.Image:
     with Image.open(PERSONAS / persona / "02.jpg") as photo:
-        return photo.convert("RGB")
+        picture: Image.Image = photo.convert("RGB")
+    return picture
 
 
 class FakePainter:

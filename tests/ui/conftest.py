@@ -142,9 +142,9 @@ class Page:
         assert self.post(path, body).status_code == 428
         return self.done(path, {**body, "code": self.shown[-1].split()[-1]})
 
-    def refused(self, path: str, body: Any = None, status: int = 400) -> str:
-        """The sentence of a POST that must be refused."""
-        return self._fault(path, body, status)["error"]
+    def refused(self, path: str, body: Any = None, status: int = 400, has: str = "") -> None:
+        """Check that a POST is refused, and that the sentence names a value (a file, a number); `code_of` says why."""
+        assert has in self._fault(path, body, status)["error"]
 
     def code_of(self, path: str, body: Any = None, status: int = 400) -> str:
         """The code of the fault for which a POST must be refused."""

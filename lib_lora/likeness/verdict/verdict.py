@@ -52,8 +52,10 @@ _OBEYED_BASE = " (without the LoRA {given} of {judgeable})"
 _ONE_SCENE = "the surroundings are the same whatever is asked for"
 _TURNED, _TURNED_OF = "turned heads", "{under} of {aside} turned heads"
 _IT, _CELL = "it", "step {step} at weight {weight:g}"
-_PARTS = (_KEPT_OF_PHOTOS, _KEPT_OF_CEILING, _KEPT_UNKNOWN, _LOST, _MOST_OFTEN, _OBEYED, _OBEYED_BASE, _ONE_SCENE)
-_PARTS += (_TURNED, _TURNED_OF, _IT, _CELL)
+_PARTS = (
+    *(_KEPT_OF_PHOTOS, _KEPT_OF_CEILING, _KEPT_UNKNOWN, _LOST, _MOST_OFTEN, _OBEYED, _OBEYED_BASE, _ONE_SCENE),
+    *(_TURNED, _TURNED_OF, _IT, _CELL),
+)
 
 
 @dataclass(frozen=True)

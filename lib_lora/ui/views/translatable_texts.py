@@ -15,9 +15,11 @@ from lib_lora.environment import bundled
 
 _LITERAL = r"'((?:[^'\\\n]|\\.)*)'"
 _TEXT = re.compile(rf"{_LITERAL}(?:\s*\+\s*{_LITERAL})*")  # long ones are written in pieces
-_COMMENT = re.compile(r"/\*.*?\*/|(?<!:)//[^\n]*", re.DOTALL)
+_BEFORE = 200  # characters before a text in which the function stands that it is given to
+_COMMENT = re.compile(r"/\*\*.*?\*/|(?<!:)//[^\n]*", re.DOTALL)  # "image/*" is none
+_ASKED = re.compile(r"\b(?:t|plural|notice|toast)\((?:[^;'()]*,)?(?:\s*'[^']*',)?\s*$")  # what stands before a text
 # Words and not a name in the code: they begin with a capital or a value, or there is a space between two words.
-_WORDS = re.compile(r"[A-Z“][a-z].*|[A-Z“]+ .*|.*\{\w+\}.*|[a-z]+ …?[a-z].*|(?:left out|none|running|saved)", re.DOTALL)
+_WORDS = re.compile(r"[A-Z“][a-z].*|[A-Z“]+ .*|.*\{\w+\}.*|[a-z]+ …?[a-z].*", re.DOTALL)
 _CODE = re.compile(r"sf-|[A-Za-z]+-[A-Za-z-]+$|use strict|[a-z#.]+[\[:#>]|[A-Z][a-z]+[A-Z]\w*$|/")
 
 
@@ -28,7 +30,8 @@ def of_scripts() -> list[str]:
         code = _COMMENT.sub("", path.read_text(encoding="utf-8"))
         for match in _TEXT.finditer(code):
             text = "".join(re.findall(_LITERAL, match.group())).replace("\\'", "'")
-            if _WORDS.fullmatch(text) and not _CODE.match(text):
+            asked = _ASKED.search(code, max(0, match.start() - _BEFORE), match.start())
+            if asked or (_WORDS.fullmatch(text) and not _CODE.match(text)):
                 found.setdefault(text)
     return [*found]
 

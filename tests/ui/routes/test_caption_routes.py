@@ -4,6 +4,7 @@ import pytest
 
 from lib_lora.clip import clip_model
 from lib_lora.hosts.host_protocol import OfferedCaptioner
+from lib_lora.messages.message import Message
 from lib_lora.ui.views import caption_checks
 
 TEXTS = {
@@ -149,6 +150,8 @@ def test_a_caption_that_is_no_text_is_said_and_left_alone(page, folder):
 
 
 def test_a_broken_tokenizer_leaves_a_page_that_opens(page, folder, monkeypatch):
-    monkeypatch.setattr(caption_checks, "_failed", "Captions cannot be checked here (no libcuda).")
-    assert page.got("/characters/mara/captions")["problems"] == ["Captions cannot be checked here (no libcuda)."]
+    monkeypatch.setattr(caption_checks, "_failed", Message(caption_checks.UNCHECKED, {"reason": "no {libcuda}"}))
+    view = page.got("/characters/mara/captions")
+    assert view["problems"] == ["Captions cannot be checked here (no {libcuda})."]
+    assert view["messages"][0]["values"] == {"reason": "no {libcuda}"}
     assert page.got("/state")["characters"][0]["captions"]["problems"] == 1

@@ -104,11 +104,11 @@ def test_what_cannot_be_painted_is_said_at_once(page, base, tmp_path):
     page.character()
     assert job(page, "invent", 400, describe=WHO) == "base-model-not-chosen"
     assert job(page, "invent", 400, describe=WHO, base=str(tmp_path / "none.safetensors")) == "base-model-missing"
-    assert job(page, "invent", 400, describe=" ", base=base) == "description-missing"
-    assert job(page, "invent", 400, describe="a\nb", base=base) == "description-invalid"
+    assert job(page, "invent", 400, describe=" ", base=base) == "setting-invalid"
+    assert job(page, "invent", 400, describe="a\nb", base=base) == "setting-invalid"
     most = page_limits().description_letters
-    assert job(page, "invent", 400, describe="x" * (most + 1), base=base) == "description-invalid"
-    assert job(page, "invent", 400, describe=WHO, base=base, candidates=65) == "XX"
+    assert job(page, "invent", 400, describe="x" * (most + 1), base=base) == "setting-invalid"
+    assert job(page, "invent", 400, describe=WHO, base=base, candidates=65) == "setting-invalid"
     assert job(page, "more", 409) == "face-not-picked"
     assert job(page, "invent", describe="x" * most, base=base) == ""
     assert job(page, "invent", 409, describe="a man", base=base) == "faces-being-painted"
@@ -161,4 +161,4 @@ def test_damaged_files_are_said_and_take_nothing_else_from_the_page(page):
     (folder.path / "invented" / "plan.json").write_text('{"describe": 3}')
     assert entry(page)["invented"] is None
     answer = page.get("/characters/mara/invention").json()
-    assert (answer["code"], "plan.json" in answer["error"]) == ("XX", True)
+    assert (answer["code"], "plan.json" in answer["error"]) == ("setting-wrong-type", True)

@@ -54,7 +54,8 @@ def test_it_goes_into_the_webui_with_its_best_picture(page, run, tmp_path):
     assert said["prompt"] == f"photo 1 of mrxa woman <lora:{stem}:0.8>"
     assert "Seed: 1001" in said["infotext"]
     use = page.got("/state")["characters"][0]["use"]
-    assert use == {"tone": "good", "text": "mara is in the webui"}
+    assert (use["tone"], use["text"]) == ("good", "mara is in the webui")
+    assert use["message"]["values"]["name"] == "mara"
     shutil.rmtree(page.host.loras[0])
     assert page.got("/state")["characters"][0]["use"]["tone"] == "none"
 
