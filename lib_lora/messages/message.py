@@ -1,5 +1,7 @@
-"""A sentence as a template and the values that fill it: a terminal and a page say it in English, the tab translates the
-template and fills it itself (`say` in javascript/tab/base/texts.js).
+"""Keeps a sentence as a template and the values that fill it, so that each outlet can say it in its own language.
+
+A terminal and the HTML pages say it in English; the tab translates the template and fills it itself (`say` in
+javascript/tab/base/texts.js).
 """
 
 from __future__ import annotations

@@ -62,9 +62,9 @@ test('where there is no message, the sentence is said', () => {
 
 test('nothing that a file is called is looked at again', () => {
   for (const name of ['{0}', '{name}', '{other}', '$&', "$'", '<img src=x onerror=alert(1)>', '{name:.2f}', 'toString'])
-    assert.equal(
-      say({ template: '{name} and {other}', values: { name, other: 'b' } }, ''),
-      `${name} and b`,
-    );
-  assert.equal(say({ template: '{toString} {constructor:.2f} {n:x}', values: { n: 1.5 } }), '{toString} {constructor:.2f} 1.5');
+    assert.equal(say({ template: '{name} and {other}', values: { name, other: 'b' } }, ''), `${name} and b`);
+  assert.equal(
+    say({ template: '{toString} {constructor:.2f} {n:x}', values: { n: 1.5 } }),
+    '{toString} {constructor:.2f} 1.5',
+  );
 });

@@ -1,4 +1,4 @@
-"""What a report says, made again as messages that the page can translate; a report itself holds English sentences."""
+"""Makes messages, which the page can translate, of what a report says; a report itself holds English sentences."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the page says of each step of a character, as messages."""
+"""Words what the page says of each step of a character, as messages."""
 
 from __future__ import annotations
 
