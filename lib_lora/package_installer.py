@@ -80,9 +80,13 @@ def install_packages(
     where += ["--index-url", index] if index else []
     with suppress(OSError):  # Windows: another program has it open, or it is read-only
         log.unlink(missing_ok=True)
+    # Modules are compiled as they are first imported, since compiling all takes longer than installing; but with this
+    # variable, which containers set, each process would compile them anew.
+    never_compiled = bool(os.environ.get("PYTHONDONTWRITEBYTECODE"))
     uv, pip = uv_command(), pip_command(python)
     if uv and not _is_configured(pip):
-        code, said = _watched([*uv, "pip", "install", "--python", python, *where, *lines], each)
+        compiling = ["--compile-bytecode"] if never_compiled else []
+        code, said = _watched([*uv, "pip", "install", "--python", python, *compiling, *where, *lines], each)
         if code == 0:
             with suppress(OSError):
                 log.write_text(said, encoding="utf-8")
@@ -91,8 +95,8 @@ def install_packages(
         if target:
             shutil.rmtree(target, ignore_errors=True)
     command = [*pip, "install", *where, *([] if target else ["--prefer-binary"])]
-    # Modules are compiled as they are first imported, as uv leaves them: compiling all takes longer than installing.
-    command += ["--no-compile", "--no-input", "--disable-pip-version-check", "--no-warn-script-location"]
+    command += [] if never_compiled else ["--no-compile"]
+    command += ["--no-input", "--disable-pip-version-check", "--no-warn-script-location"]
     command += ["--progress-bar", "off"]
     return _watched([*command, *(["--log", str(log)] if _is_writable(log) else []), *lines], each)
 

@@ -35,6 +35,20 @@ def put(folder: Path, *names: str) -> Path:
     return folder
 
 
+def test_the_tests_processes_keep_what_they_compile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Packages are installed uncompiled, and each of hundreds of processes would compile torch anew."""
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    seen = []
+
+    def enter(purpose: str, argv: list[str]) -> int:
+        seen.append(os.environ.get("PYTHONDONTWRITEBYTECODE"))
+        return 0
+
+    monkeypatch.setattr(bootstrap, "enter", enter)
+    assert entry.main(["test", "--pins"]) == 0
+    assert seen == [None]
+
+
 # ------------------------------------------------------------------------------------------------- lists of packages
 
 

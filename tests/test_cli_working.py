@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from lib_lora.queue.job_types import TrainArguments
 from lib_lora.queue.queue import Queue
 from lib_lora.runs.events import read_events
 from lib_lora.training.plan.run_file import load_run, saved_steps
@@ -66,7 +67,7 @@ def test_a_parent_that_hangs_up_loses_no_step(root, toy, tmp_path):
     queue, log = Queue(root), tmp_path / "log.txt"
     settings = {"resolution": 128, "precision": "fp32", "optimizer": "adamw", "lora": {"rank": 4}, "samples": 0}
     settings |= {"steps": 100_000, "save_every": 100_000}
-    job = queue.add("train", "Mara ü", {"base": str(toy("sd1")), "settings": settings, "few": True})
+    job = queue.add("Mara ü", TrainArguments(base=str(toy("sd1")), settings=settings, few=True))
     events = queue.folder(job.id) / "events.jsonl"
     with _worker(root, job.id, log) as worker:
         until = time.monotonic() + 180

@@ -32,7 +32,6 @@ SHARED = {
     "file-empty",
     "file-shortened",
     "folder-missing",
-    "job-type-unknown",
     "memory-too-small",
     "no-photo",
     "not-a-lora",

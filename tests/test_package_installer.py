@@ -32,7 +32,8 @@ class Place:
         wheels.wheel(self.wheels, "tiny", "1.5", "tiny.py", "VALUE = 1\n")
         monkeypatch.setenv("PATH", str(self.bin))
         monkeypatch.setattr(Path, "home", lambda: home)
-        monkeypatch.delenv("UV", raising=False)
+        for name in ("UV", "PYTHONDONTWRITEBYTECODE"):
+            monkeypatch.delenv(name, raising=False)
         monkeypatch.setattr(package_installer, "_is_configured", lambda python: False)
         monkeypatch.setattr(package_installer.importlib.util, "find_spec", lambda name: None)
         for name, value in {"NO_INDEX": "1", "FIND_LINKS": self.wheels.as_uri(), "CONFIG_FILE": os.devnull}.items():
@@ -65,6 +66,16 @@ def test_without_uv_pip_does_it(place: Place) -> None:
     assert "Successfully installed tiny-1.5" in place.log.read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("never_written", [False, True])
+def test_modules_are_compiled_only_where_no_import_would_keep_them(
+    place: Place, monkeypatch: pytest.MonkeyPatch, never_written: bool
+) -> None:
+    if never_written:
+        monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    assert place.install("tiny>=1") == 0
+    assert bool(list(place.target.rglob("tiny.*.pyc"))) is never_written
+
+
 @pytest.mark.parametrize("locked", [False, True])
 def test_a_log_that_cannot_be_written_stops_nothing(
     place: Place, monkeypatch: pytest.MonkeyPatch, locked: bool
@@ -92,6 +103,14 @@ def test_uv_is_asked_for_the_same(place: Place) -> None:
     assert place.said == ["Resolved 1 package in 1ms"]
     assert place.log.read_text(encoding="utf-8") == "Resolved 1 package in 1ms\n"
     assert place.installed() == {}  # and pip was not asked as well
+
+
+@posix
+def test_uv_is_told_to_compile_where_no_import_would_keep_it(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = place.uv("exit 0")
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    assert place.install("tiny>=1") == 0
+    assert "--compile-bytecode" in asked.read_text(encoding="utf-8").splitlines()
 
 
 @posix

@@ -9,6 +9,7 @@ import pytest
 from lib_lora import file_permissions
 from lib_lora.character.store import Character, create
 from lib_lora.files import write_json
+from lib_lora.queue.job_types import AuditArguments
 from lib_lora.queue.queue import Queue
 
 posix = pytest.mark.skipif(os.name == "nt", reason="on Windows the user's profile keeps others out; no rights are set")
@@ -37,7 +38,7 @@ def test_a_new_data_folder_is_closed_with_all_that_is_made_in_it(tmp_path):
     write_json(folder.runs / "001" / "report.json", {})
     write_json(root / "settings.json", {})
     queue = Queue(root)
-    queue.add("audit", "Mara", {})
+    queue.add("Mara", AuditArguments())
     assert rights(root.parent) == 0o755
     made = [root, *root.rglob("*")]
     assert len(made) > 8

@@ -29,6 +29,7 @@ from lib_lora.grid import paint_plan
 from lib_lora.photos.audit import audit_store
 from lib_lora.photos.audit.audit_store import AuditStore
 from lib_lora.photos.importing import safe_names
+from lib_lora.queue.job_types import TrainArguments
 from lib_lora.queue.queue import Queue
 from lib_lora.runs.events import EventLog
 from lib_lora.training.data import encoding_cache
@@ -269,7 +270,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copy(PERSONAS / "mara" / "00.jpg", folder.photos / name)
         (folder.photos / name).with_suffix(".txt").write_text("photo of mrxa woman")
     queue = Queue(root)
-    job = queue.add("train", "Mara", {"base": "/models/base.safetensors"})
+    job = queue.add("Mara", TrainArguments(base="/models/base.safetensors"))
     files = JobFolder(queue.folder(job.id))
     EventLog(files.events)("state", state="training")
     for path in (files.log, files.result, files.pictures / "0123456789.png"):

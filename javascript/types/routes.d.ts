@@ -60,7 +60,7 @@ interface Posts {
   /** Import the pictures of a file, folder or zip on the webui's own machine. */
   '/characters/{slug}/photos/from_path': { path: `/characters/${string}/photos/from_path`; body: { path: string } };
   /** Audit the photos as a job, and record decisions on some of them. */
-  '/characters/{slug}/audit': { path: `/characters/${string}/audit`; body: { keep?: (string)[]; drop?: (string)[]; undecided?: (string)[]; accept?: boolean; resolution?: number } };
+  '/characters/{slug}/audit': { path: `/characters/${string}/audit`; body: { resolution?: number; keep?: (string)[]; drop?: (string)[]; undecided?: (string)[]; accept?: boolean } };
   /** Stop the imports of a character; what has been imported stays. The response lists the stopped imports. */
   '/characters/{slug}/imports/stop': { path: `/characters/${string}/imports/stop`; body: {} };
   /** Write the caption of one photo. */

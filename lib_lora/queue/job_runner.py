@@ -19,7 +19,7 @@ from lib_lora.files import explained, read_json
 from lib_lora.job_host import JobHost
 from lib_lora.queue.crash_reasons import ended_from_outside, explain
 from lib_lora.queue.gpu_lease import GpuLease
-from lib_lora.queue.job_types import lane_of
+from lib_lora.queue.job_types import ChooseArguments, TestArguments, lane_of
 from lib_lora.queue.parent_pipe import answer
 from lib_lora.queue.queue import RESULT, Job, Queue
 from lib_lora.queue.queue_rows import State
@@ -120,7 +120,8 @@ class JobRunner:
 
     def _host_paints(self) -> bool:
         """Whether the host's own pipeline paints for this job; then it must keep its GPU."""
-        by_host = self.job.kind in ("test", "choose") and self.job.arguments.get("painter") == "webui"
+        asked = self.job.arguments
+        by_host = isinstance(asked, (TestArguments, ChooseArguments)) and asked.painter == "webui"
         return by_host and self.host().paints()
 
     def _wait_for(self, turn: GpuLease) -> Outcome | None:

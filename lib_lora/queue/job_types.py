@@ -1,9 +1,14 @@
-"""Defines what a queued job can be asked to do: one dataclass of arguments for each type. Imports nothing heavy."""
+"""Defines what a queued job can be asked to do: one dataclass of arguments for each type. Imports nothing heavy.
+
+Plain values become such a dataclass here and nowhere else, once: when a request comes in (`arguments_of`), or when a
+row of the queue's file is read (`arguments_in_row`). Whoever has a job asks its attributes.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal
 
 from lib_lora import typed_settings
@@ -83,12 +88,12 @@ class ProbeArguments:
     """Do a few steps of a training, to know what it will cost.
 
     Attributes:
-        base: path of the checkpoint.
+        base: path of the checkpoint; empty = none is chosen, see `chosen_base`.
         preset: None = the one for this base model.
         settings: laid over the preset, by name (`training.plan.train_settings.TrainSettings`).
     """
 
-    base: str
+    base: str = ""
     preset: str | None = None
     settings: dict[str, Any] = field(default_factory=dict)
 
@@ -100,7 +105,7 @@ class TrainArguments:
     Attributes:
         base: path of the checkpoint of a new run; with `run`, where the base model is now, or None.
         preset, settings: of a new run.
-        prediction: "epsilon" or "v"; overrides what the checkpoint says of itself.
+        prediction: overrides what the checkpoint says of itself.
         few: train although there are fewer photos than can teach a face that holds.
         run: identifier of a run of the character that goes on; None = a new run.
         steps: with `run`, how many the run shall have in all; None = as before.
@@ -110,7 +115,7 @@ class TrainArguments:
     base: str | None = None
     preset: str | None = None
     settings: dict[str, Any] = field(default_factory=dict)
-    prediction: str | None = None
+    prediction: Literal["epsilon", "v"] | None = None
     few: bool = False
     run: str | None = None
     steps: int | None = None
@@ -203,13 +208,13 @@ class InventArguments:
 
     Attributes:
         describe: who is to be seen, as it stands after "photo of".
-        base: path of the checkpoint.
+        base: path of the checkpoint; empty = none is chosen, see `chosen_base`.
         candidates: how many there shall be; those that are there are not painted again.
         seed: of the first one.
     """
 
     describe: str
-    base: str
+    base: str = ""
     candidates: int = CANDIDATES
     seed: int = 1
 
@@ -256,7 +261,21 @@ Arguments = (
     | MoreArguments
 )
 
-KINDS: dict[str, type[Any]] = {
+
+@dataclass(frozen=True)
+class UnreadableArguments:
+    """What a row of the queue's file holds of a job that this version cannot do: one of a newer version, for instance.
+
+    Attributes:
+        values: as they stand there.
+        error: says why not.
+    """
+
+    values: dict[str, Any]
+    error: UserError = field(compare=False)
+
+
+KINDS: dict[str, type[Arguments]] = {
     "audit": AuditArguments,
     "fill": FillArguments,
     "probe": ProbeArguments,
@@ -266,6 +285,7 @@ KINDS: dict[str, type[Any]] = {
     "invent": InventArguments,
     "more": MoreArguments,
 }
+_KIND_OF = {arguments: kind for kind, arguments in KINDS.items()}
 LANES: dict[str, Lane] = {"audit": "light", "fill": "light"}  # all others need the GPU, one at a time
 
 
@@ -277,27 +297,96 @@ def arguments_of(kind: str, values: Any) -> Arguments:
     """
     if kind not in KINDS:
         raise UserError(f"There is no job {kind!r}; there are {', '.join(KINDS)}.", code="job-type-unknown", type=kind)
-    found: Arguments = typed_settings.from_dict(KINDS[kind], values, f"job {kind}")
+    return typed_settings.from_dict(KINDS[kind], values, f"job {kind}")
+
+
+def arguments_in_row(
+    kind: str, values: dict[str, Any], path_of: Callable[[str], str]
+) -> Arguments | UnreadableArguments:
+    """The arguments of a job from a row of the queue's file.
+
+    Args:
+        kind: of the job.
+        values: plain, as they stand there.
+        path_of: gives the path here of a file by its name there.
+    """
+    try:
+        return with_files(arguments_of(kind, values), path_of)
+    except UserError as error:
+        return UnreadableArguments(values, error)
+
+
+def as_plain(arguments: Arguments | UnreadableArguments) -> dict[str, Any]:
+    """The opposite of `arguments_of`, for JSON."""
+    return arguments.values if isinstance(arguments, UnreadableArguments) else typed_settings.to_dict(arguments)
+
+
+def kind_of(arguments: Arguments) -> str:
+    """The type of job that has such arguments."""
+    return _KIND_OF[type(arguments)]
+
+
+def run_in(arguments: Arguments | UnreadableArguments) -> str | None:
+    """The identifier of the run that a job names; None where it names none."""
+    return arguments.run if isinstance(arguments, (TrainArguments, TestArguments, ChooseArguments)) else None
+
+
+def base_in(arguments: Arguments | UnreadableArguments) -> str | None:
+    """The path of the base model that a job names; None or empty where it names none."""
+    if isinstance(arguments, (ProbeArguments, TrainArguments, TestArguments, InventArguments)):
+        return arguments.base
+    return None
+
+
+def chosen_base(arguments: ProbeArguments | TrainArguments | InventArguments) -> Path:
+    """The base model of a job that cannot do without.
+
+    Raises:
+        UserError: none is chosen.
+    """
+    if not arguments.base:
+        raise UserError("Choose a base model first.", "base", code="base-model-not-chosen")
+    return Path(arguments.base)
+
+
+def class_photos_in(arguments: Arguments | UnreadableArguments) -> str:
+    """The folder of class photos that a job's settings name; empty where they name none."""
+    if not isinstance(arguments, (ProbeArguments, TrainArguments)):
+        return ""
+    found = arguments.settings.get("class_photos")
+    return found if isinstance(found, str) else ""
+
+
+def files_in(arguments: Arguments | UnreadableArguments) -> list[str]:
+    """The paths of all files and folders that a job names."""
+    found: list[str] = []
+
+    def note(path: str) -> str:
+        found.append(path)
+        return path
+
+    if not isinstance(arguments, UnreadableArguments):
+        with_files(arguments, note)
     return found
 
 
-def with_files(arguments: Mapping[str, Any], other: Callable[[str], str]) -> dict[str, Any]:
+def with_files(arguments: Arguments, other: Callable[[str], str]) -> Arguments:
     """Arguments with something else in place of each file that they name.
 
     Args:
-        arguments: of a job, plain.
+        arguments: of a job.
         other: gives it for what stands there.
     """
-    changed = dict(arguments)
-    if isinstance(base := arguments.get("base"), str) and base:
-        changed["base"] = other(base)
-    settings = arguments.get("settings")
-    if isinstance(settings, Mapping) and isinstance(classes := settings.get("class_photos"), str) and classes:
-        changed["settings"] = {**settings, "class_photos": other(classes)}
-    kind, colon, file = str(arguments.get("captioner") or "").partition(":")
-    if colon and file:
-        changed["captioner"] = f"{kind}:{other(file)}"
-    return changed
+    if isinstance(arguments, FillArguments):
+        captioner, colon, file = arguments.captioner.partition(":")
+        return replace(arguments, captioner=f"{captioner}:{other(file)}") if colon and file else arguments
+    if isinstance(arguments, (AuditArguments, ChooseArguments, MoreArguments)):
+        return arguments
+    if arguments.base:
+        arguments = replace(arguments, base=other(arguments.base))
+    if isinstance(arguments, (ProbeArguments, TrainArguments)) and (classes := class_photos_in(arguments)):
+        arguments = replace(arguments, settings={**arguments.settings, "class_photos": other(classes)})
+    return arguments
 
 
 def lane_of(kind: str) -> Lane:

@@ -11,15 +11,24 @@ import sqlite3
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
-from lib_lora import typed_settings
 from lib_lora.errors import UserError
 from lib_lora.files import explained, slug
 from lib_lora.queue import queue_file, queue_rows
-from lib_lora.queue.job_types import Lane, arguments_of, lane_of, with_files
+from lib_lora.queue.job_types import (
+    Arguments,
+    Lane,
+    TrainArguments,
+    UnreadableArguments,
+    arguments_in_row,
+    as_plain,
+    kind_of,
+    lane_of,
+    with_files,
+)
 from lib_lora.queue.queue_file import fact, note
 from lib_lora.queue.queue_rows import State, Wish
 from lib_lora.workspace import file_cache
@@ -56,7 +65,7 @@ class Job:
     character: str
     slug: str
     state: State
-    arguments: dict[str, Any]
+    arguments: Arguments | UnreadableArguments
     created: float
     started: float | None
     ended: float | None
@@ -82,38 +91,38 @@ class Queue:
         self._file = queue_file.QueueFile(root)
         self.path = self._file.path
 
-    def add(self, kind: str, character: str, arguments: dict[str, Any], first: bool = False) -> Job:
+    def add(self, character: str, arguments: Arguments, first: bool = False) -> Job:
         """Put a job in line.
 
         The same job that waits already is returned, not doubled. Of light ones, which say what shall hold of photos
         and captions, only the last of its kind in line: one behind it would undo what is asked for now.
 
         Args:
-            kind: see `queue.job_types`.
             character: its name.
-            arguments: plain values for the kind's dataclass.
+            arguments: what the job shall do; their class says of which type it is.
             first: before all others that wait, and also where the line is full: a job that has ended makes it.
 
         Raises:
-            UserError: an unknown kind or argument, a wrong value, a text that cannot be written, or a full line.
+            UserError: a text that cannot be written, or a full line.
         """
-        checked = typed_settings.to_dict(arguments_of(kind, arguments))
-        if any("\ud800" <= one <= "\udfff" for one in character + _json(checked)):
+        text, wanted = self._stored(arguments)
+        if any("\ud800" <= one <= "\udfff" for one in character + text):
             raise UserError(
                 "A name in this job contains characters that are not valid UTF-8; rename that file first.",
                 code="job-not-utf8",
             )
-        lane, name = lane_of(kind), slug(character)
+        kind, name = kind_of(arguments), slug(character)
+        lane = lane_of(kind)
         with self._file.open(write=True) as db:
-            text = self._text(checked)
             alike = "state = 'waiting' AND kind = ? AND slug = ? ORDER BY place, id"
             rows = db.execute(f"SELECT * FROM jobs WHERE {alike}", (kind, name)).fetchall()
-            line, wanted = [self._job(row) for row in rows], self._arguments(json.loads(text))
+            line = [self._job(row) for row in rows]
             twin = next((job for job in line[-1 if lane == "light" else 0 :] if job.arguments == wanted), None)
             if twin:
                 if first:
-                    db.execute("UPDATE jobs SET place = ? WHERE id = ?", (_first(db), twin.id))
-                return self._get(db, twin.id)
+                    twin = replace(twin, place=_first(db))
+                    db.execute("UPDATE jobs SET place = ? WHERE id = ?", (twin.place, twin.id))
+                return twin
             waiting = db.execute("SELECT COUNT(*) FROM jobs WHERE state = 'waiting'").fetchone()[0]
             if waiting >= MOST_WAITING and not first:
                 raise UserError(
@@ -126,7 +135,7 @@ class Queue:
                 " VALUES (?, ?, ?, ?, 'waiting', ?, ?, ?)",
                 (lane, kind, character, name, text, time.time(), _first(db) if first else _last(db)),
             )
-            return self._get(db, added.lastrowid or 0)
+            return self._job(self._row(db, added.lastrowid or 0), wanted)
 
     def get(self, number: int) -> Job:
         """The job of that number.
@@ -372,11 +381,12 @@ class Queue:
     def _get(self, db: sqlite3.Connection, number: int) -> Job:
         return self._job(self._row(db, number))
 
-    def _job(self, row: sqlite3.Row) -> Job:
+    def _job(self, row: sqlite3.Row, arguments: Arguments | None = None) -> Job:
+        """The job of a row; of one that was just written the arguments are known."""
         queue_rows.check(tuple(row))
         values = {key: row[key] for key in queue_rows.COLUMNS if key != "lane"}
-        arguments = self._arguments(json.loads(row["arguments"]))
-        return Job(**{**values, "arguments": arguments, "result": json.loads(row["result"])})
+        found = arguments or self._arguments(row["kind"], json.loads(row["arguments"]))
+        return Job(**{**values, "arguments": found, "result": json.loads(row["result"])})
 
     def _open_ones(self, db: sqlite3.Connection) -> list[Job]:
         order = "CASE state WHEN 'waiting' THEN 0 WHEN 'running' THEN 1 ELSE 2 END, place, id"
@@ -384,19 +394,21 @@ class Queue:
         return [self._job(row) for row in found.fetchall()]
 
     def _back_in_line(self, db: sqlite3.Connection, job: Job, place: float) -> None:
-        arguments = job.arguments
-        if job.kind == "train" and job.run:  # which knows its base model, wherever that is by now
-            arguments = {**arguments, "run": job.run, "base": None}
+        text = None  # as it stands there
+        if isinstance(job.arguments, TrainArguments) and job.run:
+            # the run knows its base model, wherever that is by now
+            text, _ = self._stored(replace(job.arguments, run=job.run, base=None))
         db.execute(
-            "UPDATE jobs SET state = 'waiting', place = ?, arguments = ?, started = NULL, ended = NULL, error = '',"
-            " result = '{}', wish = '', owner = '', pid = 0 WHERE id = ?",
-            (place, self._text(arguments), job.id),
+            "UPDATE jobs SET state = 'waiting', place = ?, arguments = COALESCE(?, arguments), started = NULL,"
+            " ended = NULL, error = '', result = '{}', wish = '', owner = '', pid = 0 WHERE id = ?",
+            (place, text, job.id),
         )
 
-    def _text(self, arguments: dict[str, Any]) -> str:
-        """Arguments as they are stored: files by names that hold on any machine, and beside them where each lies.
+    def _stored(self, arguments: Arguments) -> tuple[str, Arguments]:
+        """Arguments as they are stored, and as they are read again.
 
-        A path that is not complete stays as it is, and no name is the same.
+        Stored are files by names that hold on any machine, and beside them where each lies. A path that is not complete
+        stays as it is, and no name is the same.
         """
         workspace = Workspace(self.root.absolute())
         files: dict[str, str | None] = {}
@@ -424,11 +436,14 @@ class Queue:
         with_files(arguments, note_incomplete)  # first: the names must differ from them
         named = with_files(arguments, name_of)
         stored = {name: path for name, path in files.items() if path != name or "/" in name}  # the rest is plain enough
-        return _json(_with(named, stored))
+        return _json(_with(as_plain(named), stored)), with_files(named, self._path_of(stored))
 
-    def _arguments(self, stored: dict[str, Any]) -> dict[str, Any]:
-        """Stored arguments with the paths here of the files that they name."""
-        arguments, files = _parted(stored)
+    def _arguments(self, kind: str, stored: dict[str, Any]) -> Arguments | UnreadableArguments:
+        values, files = _parted(stored)
+        return arguments_in_row(kind, values, self._path_of(files))
+
+    def _path_of(self, files: Mapping[str, str | None]) -> Callable[[str], str]:
+        """What gives the path here of a file that a row names, from what stands there of files."""
         workspace = Workspace(self.root.absolute())
 
         def path_of(name: str) -> str:
@@ -437,7 +452,7 @@ class Queue:
             known = files[name]
             return str(workspace.path_of(name)) if known is None else known
 
-        return with_files(arguments, path_of)
+        return path_of
 
     def _older_path(self, name: str) -> str:
         """The path of what a row of an older version may name in the data folder; anything else stays."""

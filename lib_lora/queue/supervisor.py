@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 import uuid
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import get_args
@@ -19,7 +20,7 @@ from lib_lora.job_host import JobHost
 from lib_lora.queue import leftovers, worker_processes
 from lib_lora.queue.gpu_lease import GpuLease
 from lib_lora.queue.job_runner import JobRunner, Outcome, cleaned, outcome_of_worker, run_of
-from lib_lora.queue.job_types import Lane, lane_of
+from lib_lora.queue.job_types import Lane, TestArguments, TrainArguments, lane_of
 from lib_lora.queue.queue import Job, Queue
 from lib_lora.queue.runner_protocol import Runner
 from lib_lora.queue.timing import Clock, SystemClock, Timeouts
@@ -34,14 +35,6 @@ __all__ = ["Supervisor", "Timeouts"]
 
 _OTHERWISE = "it runs the jobs, and this one takes over when that one has ended"
 _NOT_STARTED = "The queue has not been started; restart the webui."
-_ALIKE = (
-    "sampler",
-    "cfg",
-    "side",
-    "grid_steps",
-    "quick",
-    "first_seed",
-)  # of the last test, for the one after more training
 _NOT_WRITTEN = "What this job came to could not be written down; the log of the webui says why."
 _log = logging.getLogger(__name__)
 
@@ -268,16 +261,24 @@ class Supervisor:
     def _add_test(self, job: Job, outcome: Outcome, queue: Queue) -> None:
         """After a training: its test grid, before anything else. Added first, so that a kill between loses nothing."""
         run = outcome.result.get("run")
-        if job.kind != "train" or outcome.state != "finished" or not job.arguments.get("then_test") or not run:
+        tested = isinstance(job.arguments, TrainArguments) and job.arguments.then_test
+        if not tested or outcome.state != "finished" or not isinstance(run, str) or not run:
             return
-        mine = [other for other in queue.open() if (other.kind, other.slug) == ("test", job.slug)]
-        if any(other.arguments.get("run") == run for other in mine):
+        if any(asked.run == run for asked in _tests(job.slug, queue.open())):
             return
-        painter = "webui" if self._paints(job.slug, str(run)) else "worker"
-        ended = (one for one in queue.jobs() if (one.kind, one.slug, one.state) == ("test", job.slug, "finished"))
-        last = next(ended, None)  # painted alike, the two tests can be compared
-        alike = {name: last.arguments[name] for name in _ALIKE if name in last.arguments} if last else {}
-        queue.add("test", job.character, {**alike, "run": run, "painter": painter}, first=True)
+        ended = (one for one in queue.jobs() if one.state == "finished")
+        last = next(_tests(job.slug, ended), TestArguments())  # painted alike, the two tests can be compared
+        test = TestArguments(
+            run=run,
+            grid_steps=last.grid_steps,
+            sampler=last.sampler,
+            cfg=last.cfg,
+            side=last.side,
+            quick=last.quick,
+            first_seed=last.first_seed,
+            painter="webui" if self._paints(job.slug, run) else "worker",
+        )
+        queue.add(job.character, test, first=True)
 
     def _paints(self, slug: str, run: str) -> bool:
         family = ""
@@ -288,3 +289,8 @@ class Supervisor:
         except Exception:  # a webui in disorder; the worker paints
             _log.exception("SameFace: the webui does not say whether it paints")
             return False
+
+
+def _tests(slug: str, jobs: Iterable[Job]) -> Iterator[TestArguments]:
+    """What the tests of a character among these jobs were asked for."""
+    return (job.arguments for job in jobs if job.slug == slug and isinstance(job.arguments, TestArguments))

@@ -19,6 +19,7 @@ from planting import plan_audit, plant_grid, plant_run
 from visitor import ROOT
 
 from lib_lora.character.store import Character, Consent, save
+from lib_lora.queue.job_types import TrainArguments
 from lib_lora.ui.views import caption_checks, machine
 from lib_lora.workspace.workspace import CharacterFolder
 
@@ -297,7 +298,7 @@ def test_a_page_that_is_not_seen_goes_on_telling(tab: Tab, planted: Planted) -> 
 
 def test_what_waits_is_removed_and_moved(tab: Tab, planted: Planted) -> None:
     names = ("Mara", "Zoe", "Nova", "Empty")
-    jobs = [planted.queue.add("train", name, {"base": str(BASE)}).id for name in names]
+    jobs = [planted.queue.add(name, TrainArguments(base=str(BASE))).id for name in names]
     tab.settle()
     tab.page.get_by_role("button", name=re.compile(r"^Queue")).click()
     listed = tab.page.locator(".sf-job[draggable=true] strong")
@@ -343,7 +344,7 @@ def test_a_paused_training_is_told_before_one_that_waits(tab: Tab, planted: Plan
     paused = planted.running("train", "Pia", {"base": str(BASE)})
     planted.queue.wish(paused.id, "pause")
     planted.queue.end(paused.id, "paused")
-    waits = [planted.queue.add("train", "Pia", {"base": str(BASE), "settings": {"steps": steps}}) for steps in (40, 12)]
+    waits = [planted.queue.add("Pia", TrainArguments(base=str(BASE), settings={"steps": steps})) for steps in (40, 12)]
     try:
         tab.turn("train", "pia")
         assert "Training is paused" in tab.page.locator("#sf-panel-train").inner_text()

@@ -13,6 +13,7 @@ from typing import Any
 
 from lib_lora.character.store import Character, Consent, create
 from lib_lora.hosts.standalone import Alone
+from lib_lora.queue.job_types import arguments_of
 from lib_lora.queue.queue import Job, Queue
 from lib_lora.runs.events import EventLog
 from lib_lora.ui.http import route_access
@@ -55,7 +56,7 @@ class Planted:
 
     def running(self, kind: str, character: str, arguments: dict[str, Any] | None = None, run: str = "") -> Job:
         """A job that runs, as far as the queue knows."""
-        added = self.queue.add(kind, character, arguments or {}, first=True)
+        added = self.queue.add(character, arguments_of(kind, arguments or {}), first=True)
         job = self.queue.take("light" if kind in ("audit", "fill") else "heavy", OWNER)
         assert job is not None
         assert job.id == added.id

@@ -215,7 +215,7 @@ def test_a_pause_that_was_over_before_the_worker_had_saved(opened):
     harness.queue.wish(number, "pause")
     time.sleep(0.3)  # it has been told
     harness.queue.pause_all(False)
-    eventually(lambda: harness.queue.get(number).arguments["run"] == "003")
+    eventually(lambda: harness.queue.get(number).arguments.run == "003")
     harness.until(number, "running")
     assert harness.queue.get(following).state == "waiting"
     harness.queue.wish(number, "stop")

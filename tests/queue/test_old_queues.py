@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lib_lora.queue.job_types import arguments_of
+from lib_lora.queue.job_types import AuditArguments, kind_of
 from lib_lora.queue.queue import Queue
 
 OLD = Path(__file__).resolve().parents[1] / "data" / "old-queues"
@@ -34,15 +34,14 @@ def test_nothing_of_it_is_lost(queue: Queue) -> None:
     states = {number: job.state for number, job in jobs.items()}
     assert states == {1: "finished", 2: "running", **dict.fromkeys((3, 4, 5, 6, 7), "waiting")}
     assert jobs[1].result == {"photos": 8}
-    for job in jobs.values():  # as the worker reads them
-        arguments_of(job.kind, job.arguments)
+    assert {number: kind_of(job.arguments) for number, job in jobs.items()} == KINDS  # none that cannot be read
     new = jobs[3].arguments
-    assert (new["base"], new["settings"], new["few"]) == (
+    assert (new.base, new.settings, new.few) == (
         "/models/mini-face.safetensors",
         {"steps": 8, "learning_rate": 0.0002},
         True,
     )
-    assert (jobs[4].run or jobs[4].arguments["run"], jobs[4].arguments["steps"]) == ("001", 10)
+    assert (jobs[4].run or jobs[4].arguments.run, jobs[4].arguments.steps) == ("001", 10)
 
 
 def test_its_order_holds_and_its_jobs_run(queue: Queue) -> None:
@@ -56,4 +55,4 @@ def test_its_order_holds_and_its_jobs_run(queue: Queue) -> None:
         queue.end(job.id, "finished")
     assert taken[:2] == [4, 3]  # the fourth was moved to the front
     assert sorted(taken) == [3, 4, 5, 6, 7]
-    assert queue.add("audit", "mara", {}).id == 8  # numbers are never used again
+    assert queue.add("mara", AuditArguments()).id == 8  # numbers are never used again

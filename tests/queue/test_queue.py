@@ -1,6 +1,7 @@
 """The queue: what is in line, who may take it, and that nothing is lost when a process is killed in between."""
 
 import itertools
+import json
 import multiprocessing
 import os
 import signal
@@ -8,12 +9,21 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from faults import raises
 
 from lib_lora.queue import queue as queue_module
+from lib_lora.queue.job_types import (
+    AuditArguments,
+    FillArguments,
+    ProbeArguments,
+    TestArguments,
+    TrainArguments,
+    UnreadableArguments,
+)
 from lib_lora.queue.queue import Queue
 
 PACKAGE = Path(__file__).parents[2]
@@ -30,7 +40,7 @@ _seeds = itertools.count()
 
 def train(queue, **more):
     """A training like no other, since identical ones are folded into one."""
-    return queue.add("train", NAME, {"base": "a.safetensors", "settings": {"seed": next(_seeds)}, **more})
+    return queue.add(NAME, replace(TrainArguments(base="a.safetensors", settings={"seed": next(_seeds)}), **more))
 
 
 def ids(jobs):
@@ -38,24 +48,20 @@ def ids(jobs):
 
 
 def test_a_job_keeps_what_it_was_given(queue):
-    job = train(queue, settings={"lora.rank": 8}, few=True)
+    job = train(queue, settings={"lora": {"rank": 8}}, few=True)
     again = Queue(queue.root).get(job.id)
     assert again == job
     assert (again.kind, again.character, again.slug) == ("train", NAME, "mara-müller-名前")
     assert (again.state, again.wish, again.run, again.error, again.result) == ("waiting", "", "", "", {})
     assert (again.started, again.ended, again.pid, again.owner) == (None, None, 0, "")
-    assert again.arguments["settings"] == {"lora.rank": 8}
-    assert again.arguments["then_test"] is True
+    assert again.arguments.settings == {"lora": {"rank": 8}}
+    assert again.arguments.then_test is True
     assert queue.folder(job.id) == queue.root / "jobs" / str(job.id)
 
 
-def test_what_cannot_be_done_is_refused_when_it_is_added(queue):
-    with raises("setting-unknown", has="did you mean 'base'"):
-        queue.add("train", NAME, {"bse": "x"})
-    with raises("job-type-unknown", has="'dance'"):
-        queue.add("dance", NAME, {})
+def test_a_name_without_letters_is_refused_when_a_job_is_added(queue):
     with raises("name-unusable"):
-        queue.add("audit", "...", {})
+        queue.add("...", AuditArguments())
     assert queue.jobs() == []
 
 
@@ -67,30 +73,30 @@ def test_a_job_that_is_not_there_is_one_sentence(queue, number):
 
 
 def test_the_same_job_is_not_doubled_while_it_waits(queue):
-    first = queue.add("audit", NAME, {})
-    assert queue.add("audit", NAME, {"resolution": 0}).id == first.id
-    assert queue.add("audit", NAME, {"accept": True}).id != first.id
-    assert queue.add("audit", "other", {}).id != first.id
+    first = queue.add(NAME, AuditArguments())
+    assert queue.add(NAME, AuditArguments(resolution=0)).id == first.id
+    assert queue.add(NAME, AuditArguments(accept=True)).id != first.id
+    assert queue.add("other", AuditArguments()).id != first.id
     assert queue.take("light", "me").id == first.id
-    assert queue.add("audit", NAME, {}).id != first.id  # the one that runs may have seen too little
+    assert queue.add(NAME, AuditArguments()).id != first.id  # the one that runs may have seen too little
     assert train(queue).id != train(queue).id
-    test = {"run": "001", "step": 4}
-    one, other = queue.add("test", NAME, test), queue.add("test", NAME, {**test, "weight": 0.8})
+    test = TestArguments(run="001", step=4)
+    one, other = queue.add(NAME, test), queue.add(NAME, replace(test, weight=0.8))
     assert one.id != other.id
-    assert queue.add("test", NAME, {**test, "weight": 1.0}).id == one.id
-    assert queue.add("test", NAME, {**test, "weight": 0.8}, first=True).id == other.id
+    assert queue.add(NAME, replace(test, weight=1)).id == one.id
+    assert queue.add(NAME, replace(test, weight=0.8), first=True).id == other.id
     assert queue.take("heavy", "me").id == other.id  # it was asked for before all others
-    assert queue.add("test", NAME, {**test, "weight": 0.8}).id != other.id
+    assert queue.add(NAME, replace(test, weight=0.8)).id != other.id
 
 
 def test_the_last_word_about_a_photo_counts(queue):
     """Left out, kept, and left out again while something else runs: a job of before must not stand for the last."""
     for decision in ("drop", "keep", "drop", "drop"):
-        queue.add("audit", NAME, {decision: ["01.jpg"]})
-        queue.add("audit", "other", {})
-        queue.add("fill", NAME, {})
+        queue.add(NAME, AuditArguments(**{decision: ["01.jpg"]}))
+        queue.add("other", AuditArguments())
+        queue.add(NAME, FillArguments())
     line = [job.arguments for job in queue.open() if job.kind == "audit" and job.character == NAME]
-    assert [(one["drop"], one["keep"]) for one in line] == [(["01.jpg"], []), ([], ["01.jpg"]), (["01.jpg"], [])]
+    assert [(one.drop, one.keep) for one in line] == [(["01.jpg"], []), ([], ["01.jpg"]), (["01.jpg"], [])]
     assert len(queue.open()) == 3 + 2
 
 
@@ -101,18 +107,18 @@ def test_a_thousand_jobs_wait_and_no_more(queue, monkeypatch):
         first = train(queue)
     with raises("queue-full", has="3"):
         train(queue)
-    assert queue.add("train", NAME, first.arguments).id == first.id
+    assert queue.add(NAME, first.arguments).id == first.id
     queue.take("heavy", "me")
     train(queue)
     # what ended makes its test also then: were it refused, the job could not be ended, and nothing behind it begin
-    test = queue.add("test", NAME, {"run": "001"}, first=True)
+    test = queue.add(NAME, TestArguments(run="001"), first=True)
     assert ids(queue.open())[0] == test.id
 
 
 def test_each_lane_runs_one_job_in_the_order_of_the_line(queue):
     a, b = train(queue), train(queue)
-    light = queue.add("fill", NAME, {})
-    c = queue.add("probe", NAME, {"base": "x"}, first=True)
+    light = queue.add(NAME, FillArguments())
+    c = queue.add(NAME, ProbeArguments(base="x"), first=True)
     taken = queue.take("heavy", "me")
     assert (taken.id, taken.state, taken.owner) == (c.id, "running", "me")
     assert taken.started is not None
@@ -138,7 +144,7 @@ def test_jobs_change_places(queue):
     queue.move(a, before=c)
     assert ids(queue.open()) == [b, a, c]
     queue.move(a, before=a)
-    d = queue.add("train", NAME, {"base": "x"}, first=True).id
+    d = queue.add(NAME, TrainArguments(base="x"), first=True).id
     e = train(queue).id
     assert ids(queue.open()) == [d, b, a, c, e]
     queue.take("heavy", "me")
@@ -167,7 +173,7 @@ def test_stop(queue):
 
 def test_pause_holds_back_what_is_heavy_until_it_is_over(queue):
     a, b = train(queue), train(queue)
-    light = queue.add("audit", NAME, {})
+    light = queue.add(NAME, AuditArguments())
     queue.take("heavy", "me")
     queue.wish(a.id, "pause")
     assert queue.paused()
@@ -185,14 +191,14 @@ def test_pause_holds_back_what_is_heavy_until_it_is_over(queue):
 @pytest.mark.parametrize("values", [{"base": "M\udcfcller"}, {"settings": {"x": ["\ud800"]}}])
 def test_what_cannot_be_written_is_refused(queue, values):
     with raises("job-not-utf8"):
-        queue.add("train", NAME, {"base": "x", **values})
+        queue.add(NAME, replace(TrainArguments(base="x"), **values))
     with raises("job-not-utf8"):
-        queue.add("audit", "x\udcfc", {})
+        queue.add("x\udcfc", AuditArguments())
     assert queue.jobs() == []
 
 
 def test_a_pause_that_is_over_before_the_job_has_saved(queue):
-    a, b, light = train(queue), train(queue), queue.add("audit", NAME, {})
+    a, b, light = train(queue), train(queue), queue.add(NAME, AuditArguments())
     queue.take("heavy", "me")
     queue.take("light", "me")
     queue.note_run(a.id, "003")
@@ -202,7 +208,7 @@ def test_a_pause_that_is_over_before_the_job_has_saved(queue):
     queue.end(a.id, "paused", result={"run": "003"})
     queue.end(light.id, "paused")
     assert ids(queue.open()) == [a.id, b.id, light.id]
-    assert (queue.get(a.id).state, queue.get(a.id).wish, queue.get(a.id).arguments["run"]) == ("waiting", "", "003")
+    assert (queue.get(a.id).state, queue.get(a.id).wish, queue.get(a.id).arguments.run) == ("waiting", "", "003")
     assert queue.get(light.id).state == "paused"
 
 
@@ -226,8 +232,8 @@ def test_a_training_that_is_resumed_goes_on_with_its_run(queue):
         queue.resume(job.id)
     queue.end(job.id, "failed", "Out of memory.", {"x": 1})
     again = queue.resume(job.id)
-    assert (again.state, again.arguments["run"], again.error, again.result) == ("waiting", "003", "", {})
-    assert again.arguments["base"] is None  # the run knows where it is by now
+    assert (again.state, again.arguments.run, again.error, again.result) == ("waiting", "003", "", {})
+    assert again.arguments.base is None  # the run knows where it is by now
     assert (again.started, again.ended, again.pid, again.owner) == (None, None, 0, "")
     assert ids(queue.open()) == [job.id, other.id]
     assert not (queue.folder(job.id) / "result.json").exists()  # it would be taken for that of the new attempt
@@ -260,7 +266,7 @@ def test_forgetting_takes_the_folder_too_and_a_number_is_never_given_again(queue
 
 
 def test_jobs_of_a_dead_supervisor_are_interrupted(queue):
-    a, light = train(queue), queue.add("audit", NAME, {})
+    a, light = train(queue), queue.add(NAME, AuditArguments())
     queue.take("heavy", "dead")
     queue.take("light", "alive")
     queue.started(a.id, 99)
@@ -277,7 +283,7 @@ def test_jobs_of_a_dead_supervisor_are_interrupted(queue):
 def _add_and_take(root, count, found):
     queue = Queue(root)
     for number in range(count):
-        queue.add("train", "x", {"base": f"{os.getpid()}-{number}"})
+        queue.add("x", TrainArguments(base=f"{os.getpid()}-{number}"))
     for _ in range(count * 4):
         job = queue.take("heavy", str(os.getpid()))
         if job:
@@ -319,13 +325,50 @@ def test_several_threads_share_one_queue(queue):
     assert len(queue.open()) == 40
 
 
+@pytest.mark.parametrize(
+    ("kind", "values", "said"),
+    [
+        ("dream", {"base": "b", "files": {"b": "/models/b"}, "mood": "sad"}, "There is no job 'dream'"),
+        ("train", {"base": "b", "mood": "sad"}, "unknown setting 'mood'"),
+        ("train", {"base": 5, "files": ["b"]}, "expected text"),
+        ("train", {"base": "../../b", "files": {"../../b": None}}, "is not a file in the data folder"),
+    ],
+)
+def test_a_job_that_this_version_cannot_do_is_listed_resumed_and_removed(queue, kind, values, said):
+    job, other = train(queue), train(queue)
+    text = json.dumps(values)
+    with queue._file.open(write=True) as db:
+        db.execute("UPDATE jobs SET kind = ?, arguments = ? WHERE id = ?", (kind, text, job.id))
+
+    def stored():
+        with queue._file.open() as db:
+            return db.execute("SELECT arguments FROM jobs WHERE id = ?", (job.id,)).fetchone()[0]
+
+    assert ids(queue.jobs()) == ids(queue.open()) == [job.id, other.id]
+    found = queue.get(job.id).arguments
+    assert isinstance(found, UnreadableArguments)
+    assert said in str(found.error)
+    assert found.values == {key: value for key, value in values.items() if key != "files"}
+    assert train(queue).id not in (job.id, other.id)  # beside one that cannot be read
+    assert queue.take("heavy", "me").id == job.id
+    queue.note_run(job.id, "003")
+    queue.end(job.id, "failed", str(found.error))
+    assert queue.resume(job.id).arguments == found
+    assert stored() == text  # as the newer version wrote it
+    queue.move(job.id, None)
+    queue.wish(job.id, "stop")
+    queue.forget(job.id)
+    assert job.id not in ids(queue.jobs())
+
+
 ADD = """
 import sys
 from pathlib import Path
+from lib_lora.queue.job_types import TrainArguments
 from lib_lora.queue.queue import Queue
 queue = Queue(Path(sys.argv[1]))
 for number in range(10_000):
-    queue.add("train", "x", {"base": str(number)})
+    queue.add("x", TrainArguments(base=str(number)))
     print(number, flush=True)
 """
 

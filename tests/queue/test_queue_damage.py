@@ -11,6 +11,7 @@ from faults import raises
 
 from lib_lora.errors import UserError
 from lib_lora.queue import queue_file, queue_mending, queue_rows
+from lib_lora.queue.job_types import AuditArguments, TrainArguments
 from lib_lora.queue.queue import Queue
 
 WRITABLE = "PRAGMA writable_schema = ON"
@@ -25,9 +26,9 @@ def filled(root, size):
     """A queue's folder with jobs of all kinds, in a file of several pages."""
     queue = Queue(root)
     for number in range(40):
-        queue.add("train", f"Mara {number}", {"base": "b" * size, "settings": {"seed": number}})
+        queue.add(f"Mara {number}", TrainArguments(base="b" * size, settings={"seed": number}))
     for number in range(5):
-        queue.add("audit", f"Mara {number}", {})
+        queue.add(f"Mara {number}", AuditArguments())
     queue.take("heavy", "me")
     queue.note_run(1, "001")
     queue.end(1, "finished", result={"steps": 3})
@@ -113,7 +114,7 @@ def test_what_was_written_wrong_is_said_and_the_rest_is_taken_over(copy, sound, 
     assert there == left
     if left == 44:
         assert "1 job was damaged and left out (number 8)" in said
-    assert Queue(copy).add("train", "new", {"base": "x"}).id > there
+    assert Queue(copy).add("new", TrainArguments(base="x")).id > there
 
 
 def test_an_old_file_is_sealed_and_nothing_is_said(copy, sound):
@@ -329,7 +330,7 @@ def killed(copy):
     db.execute("SELECT COUNT(*) FROM jobs").fetchone()
     queue = Queue(copy)
     for number in range(3):
-        queue.add("train", f"late {number}", {"base": "x"})
+        queue.add(f"late {number}", TrainArguments(base="x"))
     for part in queue_mending.PARTS:
         path = copy / f"jobs.sqlite{part}"
         if path.exists():
@@ -395,7 +396,7 @@ def test_a_locked_or_full_file_is_not_called_damaged(copy, monkeypatch):
     other = sqlite3.connect(copy / "jobs.sqlite", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with raises("queue-unusable"):
-        Queue(copy).add("train", "x", {"base": "x"})
+        Queue(copy).add("x", TrainArguments(base="x"))
     other.close()
     assert not list(copy.glob("*damaged*"))
 

@@ -11,6 +11,7 @@ from elsewhere import ElsewhereRunner
 from PIL import Image
 from test_supervisor import FakeHost, eventually
 
+from lib_lora.queue.job_types import TestArguments, TrainArguments
 from lib_lora.queue.queue import Queue
 from lib_lora.queue.runners import job_files
 from lib_lora.queue.supervisor import Supervisor, Timeouts
@@ -63,18 +64,18 @@ def _done(queue, number):
 @pytest.mark.once("who runs a worker, and which files it needs, is ours; test_main_job.py repeats a whole job")
 def test_a_training_elsewhere_and_its_test_painted_here(harness):
     queue, supervisor, runner, host, base = harness
-    job = queue.add("train", "Mara ü", {"base": str(base), "settings": SMALL, "few": True, "then_test": False})
+    job = queue.add("Mara ü", TrainArguments(base=str(base), settings=SMALL, few=True, then_test=False))
     supervisor.wake()
     trained = _done(queue, job.id)
     assert (trained.state, trained.error, trained.run) == ("finished", "", "001")
-    assert trained.arguments["base"] == str(base)  # for whoever asks here
+    assert trained.arguments.base == str(base)  # for whoever asks here
     run = load_run(Workspace(queue.root).character("Mara ü").run("001").path)
     assert saved_steps(run) == [1]
     assert run.file.base.path == str(base)
     kinds = {event["kind"] for event in read_events(queue.folder(job.id) / "events.jsonl")}
     assert {"state", "run", "step", "checkpoint"} <= kinds
 
-    test = queue.add("test", "Mara ü", {"run": "001", "quick": True, "grid_steps": 1, "painter": "webui"})
+    test = queue.add("Mara ü", TestArguments(run="001", quick=True, grid_steps=1, painter="webui"))
     supervisor.wake()
     tested = _done(queue, test.id)
     assert (tested.state, tested.error) == ("finished", "")
@@ -90,23 +91,23 @@ def test_a_training_elsewhere_and_its_test_painted_here(harness):
 def test_rows_hold_names_and_older_rows_paths(tmp_path):
     queue, base = Queue(tmp_path / "data"), tmp_path / "models" / "base.safetensors"
     arguments = {"base": str(base), "settings": {"class_photos": str(tmp_path / "women")}}
-    job = queue.add("train", "Mara", arguments)
+    job = queue.add("Mara", TrainArguments(**arguments))
     with sqlite3.connect(queue.path) as db:
         stored = json.loads(db.execute("SELECT arguments FROM jobs").fetchone()[0])
     assert (stored["base"], stored["settings"]) == ("base.safetensors", {"class_photos": "women"})
     assert stored["files"] == {"base.safetensors": str(base), "women": str(tmp_path / "women")}
-    assert (job.arguments["base"], job.arguments["settings"]) == (arguments["base"], arguments["settings"])
+    assert (job.arguments.base, job.arguments.settings) == (arguments["base"], arguments["settings"])
     assert queue.named(job.id)[1] == {"base.safetensors": base, "women": tmp_path / "women"}
     with sqlite3.connect(queue.path) as db:
         db.execute("UPDATE jobs SET arguments = ?, seal = ''", (json.dumps(arguments),))
-    assert queue.get(job.id).arguments["base"] == str(base)
+    assert queue.get(job.id).arguments.base == str(base)
 
 
 def test_two_files_of_one_name_are_two(tmp_path):
     queue = Queue(tmp_path / "data")
     places = [tmp_path / "a" / "x.safetensors", tmp_path / "b" / "x.safetensors"]
-    job = queue.add("train", "Mara", {"base": str(places[0]), "settings": {"class_photos": str(places[1])}})
-    assert [job.arguments["base"], job.arguments["settings"]["class_photos"]] == [str(one) for one in places]
+    job = queue.add("Mara", TrainArguments(base=str(places[0]), settings={"class_photos": str(places[1])}))
+    assert [job.arguments.base, job.arguments.settings["class_photos"]] == [str(one) for one in places]
     named, files = queue.named(job.id)
     assert [named["base"], named["settings"]["class_photos"]] == ["x.safetensors", "x-2.safetensors"]
     assert files == {"x.safetensors": places[0], "x-2.safetensors": places[1]}
@@ -122,8 +123,8 @@ def _stored(queue, arguments=None):
 def test_what_lies_directly_in_the_data_folder_is_found_there_also_after_a_move(tmp_path):
     queue = Queue(tmp_path / "data")
     places = [queue.root / "base.safetensors", queue.root / "women"]  # neither needs to be there yet
-    job = queue.add("train", "Mara", {"base": str(places[0]), "settings": {"class_photos": str(places[1])}})
-    assert [job.arguments["base"], job.arguments["settings"]["class_photos"]] == [str(one) for one in places]
+    job = queue.add("Mara", TrainArguments(base=str(places[0]), settings={"class_photos": str(places[1])}))
+    assert [job.arguments.base, job.arguments.settings["class_photos"]] == [str(one) for one in places]
     named, files = queue.named(job.id)
     assert (named["base"], files) == ("base.safetensors", {})
     places[1].mkdir()
@@ -132,9 +133,9 @@ def test_what_lies_directly_in_the_data_folder_is_found_there_also_after_a_move(
     assert job_files.needed(Workspace(queue.root), job) == ["base.safetensors", "women/a.png"]
     other = Queue(tmp_path / "other")
     other.accept(job, named, files)
-    assert other.get(job.id).arguments["base"] == str(other.root / "base.safetensors")
+    assert other.get(job.id).arguments.base == str(other.root / "base.safetensors")
     queue.root.rename(tmp_path / "moved")
-    assert Queue(tmp_path / "moved").get(job.id).arguments["base"] == str(tmp_path / "moved" / "base.safetensors")
+    assert Queue(tmp_path / "moved").get(job.id).arguments.base == str(tmp_path / "moved" / "base.safetensors")
 
 
 def test_an_incomplete_path_is_mistaken_for_no_other_file(tmp_path):
@@ -147,8 +148,8 @@ def test_an_incomplete_path_is_mistaken_for_no_other_file(tmp_path):
         ("three", (str(queue.root / "x.safetensors"), str(tmp_path / "x.safetensors"))),
         ("four", ("models/x.safetensors", str(queue.root / "models" / "x.safetensors"))),
     ):
-        job = queue.add("train", name, {"base": given[0], "settings": {"class_photos": given[1]}})
-        assert (job.arguments["base"], job.arguments["settings"]["class_photos"]) == given, name
+        job = queue.add(name, TrainArguments(base=given[0], settings={"class_photos": given[1]}))
+        assert (job.arguments.base, job.arguments.settings["class_photos"]) == given, name
 
 
 def test_an_older_row_is_the_same_job(tmp_path):
@@ -157,11 +158,11 @@ def test_an_older_row_is_the_same_job(tmp_path):
     inside.parent.mkdir(parents=True)
     inside.touch()
     arguments = {"base": str(inside), "settings": {"class_photos": str(outside)}}
-    job = queue.add("train", "Mara", arguments)
+    job = queue.add("Mara", TrainArguments(**arguments))
     plain = {key: value for key, value in _stored(queue).items() if key != "files"}
     absolute = {**plain, **arguments}
     names = {**plain, "base": "models/x.safetensors", "files": {"women": str(outside)}}
     for older in (absolute, names):
         _stored(queue, older)
         assert queue.get(job.id).arguments == job.arguments
-        assert queue.add("train", "Mara", arguments).id == job.id
+        assert queue.add("Mara", TrainArguments(**arguments)).id == job.id

@@ -19,6 +19,7 @@ from lib_lora.job_host import JobHost
 from lib_lora.pictures import Cell
 from lib_lora.queue import worker_processes
 from lib_lora.queue.job_progress import Follower
+from lib_lora.queue.job_types import AuditArguments, TestArguments, arguments_of
 from lib_lora.queue.parent_pipe import ParentPipe
 from lib_lora.queue.queue import Queue
 from lib_lora.queue.runners.local_runner import LocalRunner
@@ -228,7 +229,7 @@ class Harness:
 
     def add(self, does, kind="train", **arguments):
         fitting = {"train": {"base": "x", "then_test": False}, "probe": {"base": "x"}}.get(kind, {})
-        job = self.queue.add(kind, does, {**fitting, **arguments})
+        job = self.queue.add(does, arguments_of(kind, {**fitting, **arguments}))
         self.supervisor.wake()
         return job.id
 
@@ -328,7 +329,7 @@ def test_stop_is_honoured(harness, host):
     job = harness.ended(number)
     assert (job.state, job.error, job.result, job.wish) == ("stopped", "", {"step": 7}, "")
     again = harness.queue.resume(number)
-    assert again.arguments["run"] == "003"
+    assert again.arguments.run == "003"
     eventually(lambda: harness.queue.get(number).pid)
     harness.queue.wish(number, "stop")
     harness.ended(number)
@@ -593,14 +594,12 @@ def test_after_a_training_its_test_is_first_in_line(harness, host, paints):
     harness.queue.pause_all(True)
     number = harness.add("finishes", then_test=True)
     behind = harness.add("waits")
-    harness.queue.add("test", "another", {"run": "003"})  # of another character
+    harness.queue.add("another", TestArguments(run="003"))  # of another character
     harness.queue.pause_all(False)
     harness.supervisor.wake()
     assert harness.ended(number).state == "finished"
     tests = [job for job in harness.queue.jobs() if (job.kind, job.slug) == ("test", "finishes")]
-    assert [(job.arguments["run"], job.arguments["painter"]) for job in tests] == [
-        ("003", "webui" if paints else "worker")
-    ]
+    assert [(job.arguments.run, job.arguments.painter) for job in tests] == [("003", "webui" if paints else "worker")]
     assert harness.ended(tests[0].id).state == "finished"
     assert harness.until(behind, "running").started > harness.queue.get(tests[0].id).started
     (harness.root / "go").touch()
@@ -689,7 +688,7 @@ def test_jobs_of_a_supervisor_that_was_killed(tmp_path, host, does, state):
         eventually(lambda: harness.queue.get(number).pid)
         worker = harness.queue.get(number).pid
         process.send_signal(signal.SIGKILL)
-    light = harness.queue.add("audit", "finishes", {}).id
+    light = harness.queue.add("finishes", AuditArguments()).id
     harness.supervisor.start()
     harness.until(number, "interrupted")
     following = harness.add("finishes", "probe")
@@ -704,7 +703,7 @@ def test_jobs_of_a_supervisor_that_was_killed(tmp_path, host, does, state):
     eventually(lambda: not alive(worker))
     assert harness.queue.get(number).run == "003"
     if state == "interrupted":
-        assert harness.queue.resume(number).arguments["run"] == "003"
+        assert harness.queue.resume(number).arguments.run == "003"
     harness.supervisor.close()
     assert host.held >= 1
 

@@ -12,6 +12,7 @@ from lib_lora.files import write_json
 from lib_lora.job_host import JobHost
 from lib_lora.queue.gpu_lease import GpuLease
 from lib_lora.queue.job_runner import JobRunner
+from lib_lora.queue.job_types import TrainArguments
 from lib_lora.queue.queue import Queue
 from lib_lora.queue.supervisor import Supervisor
 from lib_lora.queue.timing import Timeouts
@@ -19,7 +20,7 @@ from lib_lora.queue.worker_pipe import patient
 from lib_lora.runs.events import EventLog
 
 PATIENCE = Timeouts()  # those of the program itself
-TRAIN = {"base": "base", "then_test": False}
+TRAIN = TrainArguments(base="base", then_test=False)
 
 
 class FakeClock:
@@ -145,7 +146,7 @@ def attempt(tmp_path, clock):
 
     def run(does, closing=None, free=True, before=lambda queue, number: None):
         queue, host = Queue(tmp_path), Host()
-        number = queue.add("train", "Mara", TRAIN).id
+        number = queue.add("Mara", TRAIN).id
         job = queue.take("heavy", "me")
         if not free:
             host.free.clear()
@@ -246,7 +247,7 @@ def test_stopped_while_the_gpu_is_waited_for_no_worker_is_started(attempt, clock
 def test_the_supervisor_runs_what_waits_in_its_order(tmp_path, clock):
     queue = Queue(tmp_path)
     names = ["Mara", "Ida", "Lena"]
-    numbers = [queue.add("train", name, TRAIN).id for name in names]
+    numbers = [queue.add(name, TRAIN).id for name in names]
     runner = FakeRunner(queue, clock, lambda worker: worker.end("finished"))
     supervisor = Supervisor(tmp_path, Host(), runner, PATIENCE, clock)
     supervisor.start()

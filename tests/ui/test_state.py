@@ -15,6 +15,7 @@ from planting import plan_audit, plant_grid, plant_invented, plant_run
 from lib_lora.character.photo_files import kinds
 from lib_lora.character.store import load
 from lib_lora.errors import UserError
+from lib_lora.queue.job_types import AuditArguments, TestArguments, TrainArguments, arguments_of
 from lib_lora.queue.queue import Queue
 from lib_lora.runs import run_records
 from lib_lora.runs.events import EventLog
@@ -52,7 +53,7 @@ def test_nothing_is_there_yet(page):
 def test_a_job_says_in_which_lane_it_waits(page):
     page.character("Mara")
     for kind in ("train", "audit"):
-        page.queue.add(kind, "Mara", {})
+        page.queue.add("Mara", arguments_of(kind, {}))
     assert {job["kind"]: job["lane"] for job in page.got("/state")["queue"]["jobs"]} == {
         "train": "heavy",
         "audit": "light",
@@ -189,7 +190,7 @@ def test_it_stays_small_with_many_characters_and_a_long_line(page):
     with page.queue._file.open(write=True) as db:  # one by one, they would be flushed to the disk one by one
         columns = "lane, kind, character, slug, arguments, place, created, state"
         db.executemany(f"INSERT INTO jobs ({columns}) VALUES (?, ?, ?, ?, ?, ?, 1, 'waiting')", jobs)
-    page.queue.add("audit", "Person 7", {"drop": ["x" * 200] * 1000})
+    page.queue.add("Person 7", AuditArguments(drop=["x" * 200] * 1000))
     answer = page.get("/state")
     assert len(answer.content) < 100_000
     queue = answer.json()["queue"]
@@ -219,13 +220,13 @@ def merged(before, answer):
 
 def test_a_page_that_has_nothing_gets_the_whole_state_and_then_only_what_has_changed(page):
     page.character("Mara"), page.character("Nova")
-    job = page.queue.add("train", "Mara", {"base": "x"})
+    job = page.queue.add("Mara", TrainArguments(base="x"))
     whole = page.got("/state")
     first = page.got("/state?since=")
     assert merged(None, first) == whole
     assert page.got(f"/state?since={first['mark']}") == {"mark": first["mark"]}
 
-    other = page.queue.add("audit", "Nova", {})
+    other = page.queue.add("Nova", AuditArguments())
     second = page.got(f"/state?since={first['mark']}")
     assert second["changed"] == {}
     assert second["lists"]["characters"] == {"keys": ["mara", "nova"], "changed": []}
@@ -315,13 +316,13 @@ def lived_in(page):
         character = load(folder)
         changes.note_character(folder, character, replace(character, notes="tall"))
     plant_invented(page.character("Zoe"), candidates=2)
-    running = page.queue.add("train", "Mara", {"base": str(page.root / "gone.safetensors")})
+    running = page.queue.add("Mara", TrainArguments(base=str(page.root / "gone.safetensors")))
     page.queue.take("heavy", "somebody")
     EventLog(page.queue.folder(running.id) / "events.jsonl")("step", step=1, total=9, loss=0.1, seconds_left=1.0)
-    failed = page.queue.add("audit", "Nova", {})
+    failed = page.queue.add("Nova", AuditArguments())
     page.queue.take("light", "somebody")
     page.queue.end(failed.id, "failed", "It was dark.")
-    page.queue.add("test", "Nova", {"base": str(page.root.parent / "Nova-1.safetensors")})
+    page.queue.add("Nova", TestArguments(base=str(page.root.parent / "Nova-1.safetensors")))
     old(page.root)
     page.got("/state")
     return page
@@ -384,7 +385,7 @@ def test_every_change_to_the_queue_is_seen_at_once_whoever_makes_it(lived_in):
     """Also several within one tick of the file system's clock, by another connection."""
     other = Queue(lived_in.root)
     for number in range(30):
-        job = other.add("test", "Nova", {"first_seed": number})
+        job = other.add("Nova", TestArguments(first_seed=number))
         assert job.id in [one["id"] for one in lived_in.got("/state")["queue"]["jobs"]]
         other.wish(job.id, "stop")
         [told] = [one for one in lived_in.got("/state")["queue"]["jobs"] if one["id"] == job.id]

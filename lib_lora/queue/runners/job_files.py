@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from lib_lora.queue.job_types import with_files
+from lib_lora.queue.job_types import files_in, run_in
 from lib_lora.queue.queue import Job
 from lib_lora.workspace.workspace import CharacterFolder, RunFolder, Workspace
 
@@ -18,8 +18,8 @@ Marks = dict[str, tuple[int, int]]  # by name: size, and time of change in nanos
 
 def run_of(workspace: Workspace, job: Job) -> RunFolder | None:
     """The run that a job goes on with or tests; None where it begins one, or takes the newest."""
-    named = job.run or job.arguments.get("run")
-    return workspace.character_at(job.slug).run(named) if isinstance(named, str) and named else None
+    named = job.run or run_in(job.arguments)
+    return workspace.character_at(job.slug).run(named) if named else None
 
 
 def needed(workspace: Workspace, job: Job) -> list[str]:
@@ -57,14 +57,7 @@ def changed(before: Marks, now: Marks) -> list[str]:
 
 def _named(workspace: Workspace, job: Job) -> list[Path]:
     """The files and folders of the data folder that a job's arguments name."""
-    paths: list[str] = []
-
-    def note(path: str) -> str:
-        paths.append(path)
-        return path
-
-    with_files(job.arguments, note)
-    complete = [Path(path) for path in paths if Path(path).is_absolute()]
+    complete = [Path(path) for path in files_in(job.arguments) if Path(path).is_absolute()]
     return [path for path in complete if not Path(workspace.name_of(path)).is_absolute()]
 
 

@@ -11,6 +11,7 @@ import typing
 from collections.abc import Mapping
 from typing import Any
 
+from lib_lora import typed_settings
 from lib_lora.lora.adapter_settings import LoraSettings
 from lib_lora.training.objective.objective_settings import ObjectiveSettings
 from lib_lora.training.plan.presets import presets
@@ -64,6 +65,17 @@ def nested(values: dict[str, Any]) -> dict[str, Any]:
             found[key] = {**found.get(key, {}), **value}
         else:
             found[key] = value
+    return found
+
+
+def checked(values: dict[str, Any]) -> dict[str, Any]:
+    """As `nested`, of settings that there are, each in its range.
+
+    Raises:
+        UserError: there is no such setting (the nearest one is named), or its value does not fit.
+    """
+    found = nested(values)
+    typed_settings.from_dict(TrainSettings, found)
     return found
 
 

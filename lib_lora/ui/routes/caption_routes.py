@@ -11,6 +11,7 @@ from lib_lora.captions import editing, phrases
 from lib_lora.character.caption_files import template
 from lib_lora.errors import UserError
 from lib_lora.messages.message import Message
+from lib_lora.queue.job_types import FillArguments
 from lib_lora.runs.run_lock import only_process
 from lib_lora.ui.http import paths
 from lib_lora.ui.http.request_context import Call, RequestContext, Route, get, post
@@ -46,15 +47,6 @@ class CaptionEdit:
     only: list[str] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class FillRequest:
-    """See `queue.job_types.FillArguments`."""
-
-    captioner: str = ""
-    rewrite: bool = False
-    only: list[str] = field(default_factory=list)
-
-
 def routes() -> list[Route]:
     """The routes for captions."""
     return [
@@ -62,7 +54,7 @@ def routes() -> list[Route]:
         post("/characters/{slug}/captions", write, Caption),
         post("/characters/{slug}/captions/edit", edit, CaptionEdit),
         post("/characters/{slug}/captions/undo", undo),
-        post("/characters/{slug}/captions/fill", fill, FillRequest),
+        post("/characters/{slug}/captions/fill", fill, FillArguments),
         get("/captioners", captioners),
     ]
 
@@ -185,8 +177,7 @@ def fill(context: RequestContext, call: Call) -> dict[str, Any]:
     """Write captions from what the photos show, as a job."""
     folder, body = paths.character(context, call), call.body
     _photo(folder, body.only)
-    values = {"captioner": body.captioner, "rewrite": body.rewrite, "only": body.only}
-    return job_values(context, put(context, folder, "fill", values))
+    return job_values(context, put(context, folder, body))
 
 
 def captioners(context: RequestContext, _call: Call) -> list[dict[str, Any]]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,10 +10,27 @@ from typing import TYPE_CHECKING, Any
 from lib_lora.character.store import load
 from lib_lora.errors import UserError
 from lib_lora.queue.job_progress import Follower
-from lib_lora.queue.job_types import KINDS, lane_of
+from lib_lora.queue.job_types import (
+    Arguments,
+    ChooseArguments,
+    FillArguments,
+    InventArguments,
+    MoreArguments,
+    ProbeArguments,
+    TestArguments,
+    TrainArguments,
+    arguments_of,
+    as_plain,
+    base_in,
+    chosen_base,
+    class_photos_in,
+    lane_of,
+    run_in,
+)
 from lib_lora.queue.queue import OPEN
 from lib_lora.runs import run_records
 from lib_lora.runs.events import events_after
+from lib_lora.training.plan import form_fields
 from lib_lora.ui.http import paths
 from lib_lora.ui.http.request_context import Call, RequestContext, Route, get, post
 from lib_lora.ui.http.responses import Refused, about, forbidden, missing
@@ -108,83 +124,82 @@ def listed(context: RequestContext, _call: Call) -> list[dict[str, Any]]:
 def add(context: RequestContext, call: Call) -> dict[str, Any]:
     """Add a job to the queue."""
     folder = paths.named_character(context.root, call.body.character)
-    return job_values(context, put(context, folder, call.body.kind, call.body.arguments))
+    return job_values(context, put(context, folder, arguments_of(call.body.kind, call.body.arguments)))
 
 
-def put(context: RequestContext, folder: CharacterFolder, kind: str, arguments: Mapping[str, Any]) -> Job:
+def put(context: RequestContext, folder: CharacterFolder, arguments: Arguments) -> Job:
     """Add a job for a character to the queue, after checking what its arguments name.
 
     Raises:
         Refused: it names a path, and the webui is open to others; or a run that is not there; or a training without
             a declaration of consent.
-        UserError: an unknown kind or argument, or a wrong value.
+        UserError: no base model is chosen, it is not there, or there is no such setting.
     """
-    if kind not in KINDS:
-        raise UserError(f"There is no job {kind!r}; there are {', '.join(KINDS)}.", code="job-type-unknown", type=kind)
-    character = load(folder)
-    run = arguments.get("run")
+    character, run = load(folder), run_in(arguments)
     if run is not None:
-        if not isinstance(run, str):
-            raise UserError("Name the run by its identifier, such as '001'.", code="run-identifier-invalid")
         paths.run(folder, run)
-    if kind == "train" and run is None and character.consent is None:
+    if isinstance(arguments, TrainArguments) and run is None and character.consent is None:
         raise Refused(409, f"Record consent for {character.name} first.", code="consent-missing")
-    if kind in ("train", "probe", "invent") and run is None and not arguments.get("base"):
-        raise UserError("Choose a base model first.", "base", code="base-model-not-chosen")
+    if isinstance(arguments, (TrainArguments, ProbeArguments, InventArguments)) and run is None:
+        chosen_base(arguments)
+    if isinstance(arguments, (TrainArguments, ProbeArguments)):
+        arguments = replace(arguments, settings=form_fields.checked(arguments.settings))
     _see_paths(context, arguments)
-    if kind in ("invent", "more"):
-        see_that_it_can_be(context, folder, kind, arguments)
-    job = context.queue.add(kind, character.name, _painted_by(context, folder, arguments))
+    if isinstance(arguments, (InventArguments, MoreArguments)):
+        see_that_it_can_be(context, folder, arguments)
+    if isinstance(arguments, (TestArguments, ChooseArguments)):
+        arguments = _painted_by(context, folder, arguments)
+    job = context.queue.add(character.name, arguments)
     context.supervisor.wake()
     return job
 
 
-def _painted_by(context: RequestContext, folder: CharacterFolder, arguments: Mapping[str, Any]) -> dict[str, Any]:
+def _painted_by(
+    context: RequestContext, folder: CharacterFolder, arguments: TestArguments | ChooseArguments
+) -> TestArguments | ChooseArguments:
     """The arguments, with the worker in the webui's place where that does not paint with models of the run's family.
 
     Raises:
         UserError: another base model than the run's own is asked for, with which the worker does not paint.
     """
-    found = dict(arguments)
-    if found.get("painter") != "webui":
-        return found
-    named = found.get("run")
-    run = run_records.run(paths.run(folder, str(named))) if named is not None else run_records.newest(folder)
+    if arguments.painter != "webui":
+        return arguments
+    named = arguments.run
+    run = run_records.run(paths.run(folder, named)) if named is not None else run_records.newest(folder)
     why = context.host.refuses(run.family) if run else ""
-    if run and why:
-        base = found.pop("base", None)
-        if base and Path(str(base)) != Path(run.base):
+    if not run or not why:
+        return arguments
+    if isinstance(arguments, TestArguments) and arguments.base:
+        if Path(arguments.base) != Path(run.base):
             raise UserError(
                 f"{why} SameFace itself paints with the run's own base model only; choose that one.",
                 "base",
                 code="base-not-painted-with",
-                file=Path(str(base)),
+                file=Path(arguments.base),
             )
-        found["painter"] = "worker"
-    return found
+        arguments = replace(arguments, base=None)
+    return replace(arguments, painter="worker")
 
 
-def _see_paths(context: RequestContext, arguments: Mapping[str, Any]) -> None:
+def _see_paths(context: RequestContext, arguments: Arguments) -> None:
     """Somebody on another machine may name no file except a base model that the host offers."""
-    if base := arguments.get("base"):
+    if base := base_in(arguments):
         with about("base"):
-            base_of(context, str(base))
+            base_of(context, base)
     if not context.host.remote():
         return
-    settings = arguments.get("settings")
-    if isinstance(settings, Mapping) and settings.get("class_photos"):
+    if class_photos_in(arguments):
         raise forbidden("This webui is open to other machines, so a folder of class photos cannot be named here.")
-    captioner = arguments.get("captioner", "")
-    if captioner not in _NAMING_NO_FILE and not _is_of_host(context, captioner):
+    if isinstance(arguments, FillArguments) and not _names_no_file(context, arguments.captioner):
         raise forbidden("This webui is open to other machines, so a captioner's files cannot be named here.")
 
 
-def _is_of_host(context: RequestContext, captioner: object) -> bool:
-    """Whether it is the name of one of the host's captioners. The host looks at its files for that, so it is asked only
-    about a name that can be one."""
-    if not isinstance(captioner, str) or not captioner.startswith(_OF_HOST):
-        return False
-    return captioner in [one.name for one in context.host.captioners()]
+def _names_no_file(context: RequestContext, captioner: str) -> bool:
+    """Whether anybody may ask for this captioner: it needs no file, or is the host's own. The host looks at its files
+    for that, so it is asked only about a name that can be one."""
+    if captioner in _NAMING_NO_FILE:
+        return True
+    return captioner.startswith(_OF_HOST) and captioner in [one.name for one in context.host.captioners()]
 
 
 def base_of(context: RequestContext, text: str) -> Path:
@@ -225,7 +240,7 @@ def job_values(context: RequestContext, job: Job) -> dict[str, Any]:
         "error": job.error,
         "result": job.result,
         "wish": job.wish,
-        "arguments": job.arguments,
+        "arguments": as_plain(job.arguments),
         "text": shown.text.format(name=job.character),
         "base_gone": _base_gone(context, job),
         "standing": None if job.state == "waiting" else _standing(context.queue.folder(job.id), job),
@@ -236,9 +251,8 @@ def _base_gone(context: RequestContext, job: Job) -> str:
     """The missing base model that an unfinished job needs to continue; empty if it is there."""
     if job.state not in ("failed", "interrupted", "stopped"):
         return ""
-    named = job.arguments.get("base")
-    run = job.run or job.arguments.get("run")
-    if not named and isinstance(run, str) and run:
+    named, run = base_in(job.arguments), job.run or run_in(job.arguments)
+    if not named and run:
         folder = Workspace(context.root).character_at(job.slug)
         try:
             mark(folder.run(paths.identifier(run, "run")).file)  # where there is none, one may come back
@@ -247,7 +261,7 @@ def _base_gone(context: RequestContext, job: Job) -> str:
             keep_nothing()
         except Refused:
             pass
-    return named if isinstance(named, str) and named and mark(named) is None else ""
+    return named if named and mark(named) is None else ""
 
 
 def _standing(folder: Path, job: Job) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from threading import BoundedSemaphore
 from typing import Any
@@ -13,6 +13,7 @@ from fastapi.responses import Response
 
 from lib_lora.character.photo_files import open_photo
 from lib_lora.errors import UserError, brief
+from lib_lora.queue.job_types import AuditArguments
 from lib_lora.ui.http import limits, paths
 from lib_lora.ui.http.request_context import MB, Call, RequestContext, Route, get, post
 from lib_lora.ui.http.responses import missing, picture
@@ -41,17 +42,6 @@ class FromPath:
     path: str
 
 
-@dataclass(frozen=True)
-class AuditRequest:
-    """See `queue.job_types.AuditArguments`."""
-
-    keep: list[str] = field(default_factory=list)
-    drop: list[str] = field(default_factory=list)
-    undecided: list[str] = field(default_factory=list)
-    accept: bool = False
-    resolution: int = 0
-
-
 def routes() -> list[Route]:
     """The routes for photos."""
     return [
@@ -60,7 +50,7 @@ def routes() -> list[Route]:
         post("/characters/{slug}/photos/from_path", add_from_path, FromPath),
         get("/characters/{slug}/photos/{sha256}/thumbnail", thumbnail),
         get("/characters/{slug}/photos/{sha256}/picture", large),
-        post("/characters/{slug}/audit", audit, AuditRequest),
+        post("/characters/{slug}/audit", audit, AuditArguments),
     ]
 
 
@@ -207,6 +197,4 @@ def audit(context: RequestContext, call: Call) -> dict[str, Any]:
     for file in (*body.keep, *body.drop, *body.undecided):
         if file not in known:
             raise missing(f"There is no photo {file} of this character.")
-    values = {"keep": body.keep, "drop": body.drop, "undecided": body.undecided}
-    job = put(context, folder, "audit", {**values, "accept": body.accept, "resolution": body.resolution})
-    return job_values(context, job)
+    return job_values(context, put(context, folder, body))

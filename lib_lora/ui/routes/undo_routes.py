@@ -10,6 +10,7 @@ from typing import Any
 from lib_lora.character.store import load
 from lib_lora.errors import UserError
 from lib_lora.files import explained, names
+from lib_lora.queue.job_types import AuditArguments
 from lib_lora.runs.run_lock import only_process
 from lib_lora.ui.http import paths
 from lib_lora.ui.http.request_context import Call, RequestContext, Route, get, post
@@ -87,7 +88,7 @@ def remove(context: RequestContext, call: Call) -> dict[str, Any]:
 def _look_again(context: RequestContext, folder: CharacterFolder) -> None:
     """What was said of the set no longer holds."""
     if look(folder).digests:
-        job_routes.put(context, folder, "audit", {})
+        job_routes.put(context, folder, AuditArguments())
 
 
 def deleted(context: RequestContext, _call: Call) -> list[dict[str, Any]]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from lib_lora.errors import UserError
 from lib_lora.files import sha256
+from lib_lora.queue.job_types import MoreArguments
 from lib_lora.runs import run_records
 from lib_lora.ui.http.request_context import RequestContext
 from lib_lora.ui.http.responses import Refused
@@ -15,6 +15,7 @@ from lib_lora.workflows.invent.invented_folder import CANDIDATES, InventedFolder
 from lib_lora.workspace.file_cache import keep_nothing, kept, mark
 
 if TYPE_CHECKING:
+    from lib_lora.queue.job_types import InventArguments
     from lib_lora.queue.queue import Job
     from lib_lora.workspace.workspace import CharacterFolder
 
@@ -92,7 +93,7 @@ def open_job(context: RequestContext, folder: CharacterFolder) -> Job | None:
 
 
 def see_that_it_can_be(
-    context: RequestContext, folder: CharacterFolder, kind: str, arguments: Mapping[str, Any]
+    context: RequestContext, folder: CharacterFolder, arguments: InventArguments | MoreArguments
 ) -> None:
     """Refuse a job of these kinds at once if its worker would refuse it later anyway.
 
@@ -103,14 +104,16 @@ def see_that_it_can_be(
     snapshot = look(folder)
     plan, name = plan_of(InventedFolder(folder)), snapshot.character.name
     picked = bool(plan and plan.picked)
-    if kind == "invent" and picked:
+    if isinstance(arguments, MoreArguments):
+        if not picked:
+            raise Refused(409, f"{name} has no face yet; pick one of the candidates first.", code="face-not-picked")
+        if arguments.with_lora and newest_lora(folder) is None:
+            sentence = f"{name} has no trained LoRA yet; paint without one, or train it first."
+            raise Refused(409, sentence, code="lora-none-yet")
+        return
+    if picked:
         sentence = f"{name} already has its face; make another character for another face."
         raise Refused(409, sentence, code="character-has-face")
-    if kind == "invent" and snapshot.digests:
+    if snapshot.digests:
         sentence = f"{name} already has photos, and an invented face would be another person among them."
         raise Refused(409, sentence, code="character-has-photos")
-    if kind == "more" and not picked:
-        raise Refused(409, f"{name} has no face yet; pick one of the candidates first.", code="face-not-picked")
-    if kind == "more" and arguments.get("with_lora") and newest_lora(folder) is None:
-        sentence = f"{name} has no trained LoRA yet; paint without one, or train it first."
-        raise Refused(409, sentence, code="lora-none-yet")

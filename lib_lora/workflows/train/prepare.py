@@ -55,7 +55,7 @@ def start_run(
     if request.fit and (changed := _for_this_gpu(info, train, request.overrides)) != request.overrides:
         train = settings_for(info, request.preset, changed)
     base = IdentifiedBase(info, cached_sha256(request.base, Workspace(root).hashes))
-    asked = weight_is_asked(info, request.preset, request.overrides)
+    asked = weight_is_asked(info, train)
     photos = [*own_photos(folder, character, train, request.few, asked), *class_photos(character, train)]
     return create_run(folder.runs, character, base, train, photos, request.out, request.grid_steps)
 
@@ -142,13 +142,12 @@ def for_gpu(
     return merged(changes, overrides), "" if AS_IT_IS in said else said
 
 
-def weight_is_asked(info: ModelInfo, preset_name: str | None, overrides: dict[str, Any]) -> bool:
+def weight_is_asked(info: ModelInfo, train: TrainSettings) -> bool:
     """Whether these settings weigh the face otherwise than their preset does, so that somebody asked for it.
 
     What only the preset says of it means nothing where no face is found.
     """
-    own = preset(preset_name, info.family, narrow=info.narrow).face_weight
-    return bool(overrides.get("face_weight", own) != own)
+    return preset(train.preset, info.family, narrow=info.narrow).face_weight != train.face_weight
 
 
 def own_photos(

@@ -68,9 +68,7 @@ def probe(
     character = load(folder)
     consent_of(character)
     info, train = plan(request)
-    own = own_photos(
-        folder, character, train, few=True, weight_asked=weight_is_asked(info, request.preset, request.overrides)
-    )
+    own = own_photos(folder, character, train, few=True, weight_asked=weight_is_asked(info, train))
     photos = [*own, *class_photos(character, train)]
     base = IdentifiedBase(info, cached_sha256(request.base, Workspace(root).hashes))
     with _thrown_away(folder) as place:

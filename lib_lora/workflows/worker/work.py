@@ -26,7 +26,8 @@ from lib_lora.queue.job_types import (
     MoreArguments,
     ProbeArguments,
     TestArguments,
-    arguments_of,
+    UnreadableArguments,
+    chosen_base,
 )
 from lib_lora.queue.queue import RESULT, Queue
 from lib_lora.queue.worker_pipe import WorkerPipe
@@ -71,7 +72,7 @@ def work(root: Path, number: int, pipe: WorkerPipe) -> Result:
             pipe.check()  # here nothing is lost; a training saves before it ends (`finish_run`)
 
     context = JobContext(root, job.character, folder, pipe, emit, lambda run: queue.note_run(number, run))
-    outcome = came_of(lambda: do(arguments_of(job.kind, job.arguments), context), pipe)
+    outcome = came_of(lambda: do(job.arguments, context), pipe)
     log("state", state=outcome["state"], text=outcome["error"])
     write_json(folder / RESULT, outcome)
     return outcome
@@ -100,7 +101,7 @@ def _sentence(failure: Exception) -> str:
     return f"It failed with {type(failure).__name__}{f' ({what})' if what else ''}; the job's log says where."
 
 
-def do(arguments: Arguments, context: JobContext) -> Result:
+def do(arguments: Arguments | UnreadableArguments, context: JobContext) -> Result:
     """Do what a job asks for; its result.
 
     Raises:
@@ -122,6 +123,8 @@ def do(arguments: Arguments, context: JobContext) -> Result:
             return paint_candidates(arguments, context)
         case MoreArguments():
             return paint_more(arguments, context)
+        case UnreadableArguments():
+            raise arguments.error
         case _:
             return train(arguments, context)
 
@@ -163,7 +166,7 @@ def probe(arguments: ProbeArguments, context: JobContext) -> Result:
     """See `workflows.train.speed_probe.probe`."""
     from lib_lora.workflows.train.speed_probe import probe as measure
 
-    request = TrainingRequest(Path(arguments.base), arguments.preset, arguments.settings)
+    request = TrainingRequest(chosen_base(arguments), arguments.preset, arguments.settings)
     return measure(context.root, context.character, request, context.emit)
 
 
@@ -179,14 +182,14 @@ def test(arguments: TestArguments, context: JobContext) -> Result:
         )
     painter, painter_id = _painter(arguments.painter, run, base, context)
     request = GridRequest(
-        step,
-        arguments.weight,
-        arguments.grid_steps,
-        QUICK if arguments.quick else len(PROMPTS),
-        arguments.first_seed,
-        arguments.sampler,
-        arguments.cfg,
-        arguments.side,
+        step=step,
+        weight=arguments.weight,
+        steps=arguments.grid_steps,
+        count=QUICK if arguments.quick else len(PROMPTS),
+        first_seed=arguments.first_seed,
+        sampler=arguments.sampler,
+        cfg=arguments.cfg,
+        side=arguments.side,
     )
     grid_run, engine = GridRun(run, context.emit, painter, painter_id, base), chosen_engine(context.root)
     done = paint_and_score(run, request, context.emit, arguments.again, grid_run, engine)

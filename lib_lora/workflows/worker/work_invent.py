@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lib_lora.errors import UserError
-from lib_lora.queue.job_types import InventArguments, MoreArguments
+from lib_lora.queue.job_types import InventArguments, MoreArguments, chosen_base
 from lib_lora.workflows.invent.invent import CandidatesRequest, candidates
 from lib_lora.workflows.invent.invent_more import NEWEST, STRANGERS, MoreRequest, more
 from lib_lora.workflows.invent.invented_folder import InventedFolder, InventedPicture, side_of
@@ -27,7 +26,7 @@ def paint_candidates(arguments: InventArguments, context: JobContext) -> dict[st
     result = candidates(
         context.root,
         context.character,
-        CandidatesRequest(arguments.describe, Path(arguments.base), arguments.candidates, arguments.seed),
+        CandidatesRequest(arguments.describe, chosen_base(arguments), arguments.candidates, arguments.seed),
         each=lambda one: context.emit("painting", done=len(there.with_(one)), total=arguments.candidates),
     )
     found = result.values["candidates"]

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast, get_args
+from typing import TYPE_CHECKING, Any
 
 from lib_lora.character.store import load
 from lib_lora.errors import UserError
-from lib_lora.models.families.model_family import Prediction
 from lib_lora.models.fast.memory import is_out_of_memory, release
 from lib_lora.queue import worker_pipe
-from lib_lora.queue.job_types import TrainArguments
+from lib_lora.queue.job_types import TrainArguments, chosen_base
 from lib_lora.queue.worker_pipe import patient
 from lib_lora.runs.events import EventLog, pace_of, read_events
 from lib_lora.runs.reopen import reopen
@@ -77,19 +76,11 @@ def _patience(arguments: TrainArguments, context: JobContext) -> float:
 
 
 def _new(arguments: TrainArguments, context: JobContext) -> Run:
-    if not arguments.base:
-        raise UserError("Choose the base model to train the LoRA on.", code="base-model-not-chosen")
-    if arguments.prediction not in (None, *get_args(Prediction)):
-        raise UserError(
-            f"Unknown prediction type {arguments.prediction!r}; use epsilon or v, or leave it out.",
-            code="prediction-unknown",
-            prediction=arguments.prediction,
-        )
     request = TrainingRequest(
-        Path(arguments.base),
+        chosen_base(arguments),
         arguments.preset,
         arguments.settings,
-        cast("Prediction | None", arguments.prediction),
+        arguments.prediction,
         few=arguments.few,
     )
     return start_run(context.root, context.character, request)

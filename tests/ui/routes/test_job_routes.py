@@ -3,10 +3,13 @@
 from pathlib import Path
 
 import pytest
+from conversions import count_conversions
 from planting import plant_run
 
 from lib_lora.hosts.host_protocol import Checkpoint
+from lib_lora.queue.job_types import AuditArguments, FillArguments, TestArguments, TrainArguments
 from lib_lora.runs.events import EventLog
+from lib_lora.typed_settings import to_dict
 
 
 def put(page, kind="test", **arguments):
@@ -22,11 +25,16 @@ def base(tmp_path):
 
 def test_a_job_of_a_type_that_only_a_newer_version_knows_is_shown(page):
     page.character()
-    page.queue.add("audit", "Mara", {})
+    page.queue.add("Mara", AuditArguments())
     with page.queue._file.open(write=True) as db:
         db.execute("UPDATE jobs SET kind = 'dream'")
+        db.execute('UPDATE jobs SET arguments = \'{"mood": "sad"}\'')
     [job] = page.got("/state")["queue"]["jobs"]
     assert (job["kind"], job["text"], job["step"], job["announced"]) == ("dream", "dream", "train", False)
+    assert job["arguments"] == {"mood": "sad"}
+    assert page.done(f"/jobs/{job['id']}/stop")["base_gone"] == ""
+    page.done(f"/jobs/{job['id']}/forget")
+    assert page.got("/jobs") == []
 
 
 def test_a_job_waits_runs_and_ends(page):
@@ -85,6 +93,24 @@ def test_where_the_webui_does_not_paint_with_the_family_the_worker_does_with_the
         assert (found["painter"], found.get("base"), found["grid_steps"]) == ("worker", None, 9)
 
 
+def test_what_is_asked_for_is_converted_once(page, base, monkeypatch):
+    """From the request to the row in the queue, and in the answer; then once more where the row is read."""
+    plant_run(page.character(photos=2))
+    seen = count_conversions(monkeypatch)
+    job = put(page, run="001", weight=0.5, painter="webui")
+    assert seen == [TestArguments]
+    put(page, "train", base=str(base), settings={"lora.rank": 8})
+    assert seen == [TestArguments, TrainArguments]
+    page.done("/characters/mara/audit", {"drop": ["00.jpg"]})
+    assert seen[2:] == [AuditArguments]
+    page.done("/characters/mara/captions/fill", {})
+    assert seen[3:] == [FillArguments]
+    seen.clear()
+    assert page.queue.take("heavy", "me").arguments == TestArguments(run="001", weight=0.5, painter="webui")
+    assert seen == [TestArguments]
+    assert job["arguments"] == to_dict(TestArguments(run="001", weight=0.5, painter="webui"))
+
+
 def test_a_log_is_told_from_its_end(page):
     plant_run(page.character())
     job = put(page)
@@ -121,13 +147,21 @@ def test_the_line_is_changed(page):
         ("train", {"base": "none"}, 400, "path-not-absolute"),
         ("train", {"run": "002"}, 404, "not-found"),
         ("train", {"run": "../.."}, 404, "not-found"),
-        ("test", {"run": 1}, 400, "run-identifier-invalid"),
+        ("test", {"run": 1}, 400, "setting-wrong-type"),
+        ("test", [], 400, "setting-wrong-type"),
+        ("train", {"base": "{base}", "settings": {"stepz": 3}}, 400, "setting-unknown"),
+        ("train", {"base": "{base}", "settings": {"lora.rnak": 3}}, 400, "setting-unknown"),
+        ("train", {"base": "{base}", "settings": {"lora": {"rank": 0}}}, 400, "setting-invalid"),
+        ("probe", {"base": "{base}", "settings": {"steps": "many"}}, 400, "setting-wrong-type"),
+        ("probe", {"base": ""}, 400, "base-model-not-chosen"),
         ("test", {"wait": 1}, 400, "setting-unknown"),
         ("test", {"weight": "nan"}, 400, "setting-wrong-type"),
     ],
 )
-def test_what_cannot_be_asked_for_is_said(page, kind, arguments, status, code):
+def test_what_cannot_be_asked_for_is_said(page, base, kind, arguments, status, code):
     page.character()
+    if "base" in arguments:
+        arguments = {**arguments, "base": arguments["base"].format(base=base)}
     body = {"kind": kind, "character": "mara", "arguments": arguments}
     assert page.code_of("/jobs", body, status) == code
     assert page.queue.jobs() == []

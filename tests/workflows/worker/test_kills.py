@@ -17,6 +17,7 @@ import pytest
 
 from lib_lora.character.store import Character, create, load
 from lib_lora.queue import leftovers
+from lib_lora.queue.job_types import AuditArguments, TrainArguments
 from lib_lora.queue.queue import Queue
 from lib_lora.workspace.workspace import Workspace
 
@@ -27,6 +28,7 @@ from pathlib import Path
 from lib_lora.character.store import Character, create, load
 from lib_lora.files import write_json
 from lib_lora.runs.events import EventLog
+from lib_lora.queue.job_types import TrainArguments
 from lib_lora.queue.queue import Queue
 root = Path(sys.argv[1])
 queue = Queue(root)  # whose file is damaged
@@ -34,7 +36,7 @@ log = EventLog(root / "events.jsonl")
 for number in range(2):
     create(root, Character(f"Mara {number}", "mrxa", "woman"))
     write_json(root / "settings.json", {"number": number})
-    queue.add("train", "Mara", {"base": str(number)})
+    queue.add("Mara", TrainArguments(base=str(number)))
     log("state", number=number)
     print(number, flush=True)
 """
@@ -70,7 +72,7 @@ def pristine(tmp_path_factory):
     root = tmp_path_factory.mktemp("pristine") / "Daten ü"
     queue = Queue(root)
     for number in range(2):
-        queue.add("audit", f"before {number}", {})
+        queue.add(f"before {number}", AuditArguments())
     db = sqlite3.connect(root / "jobs.sqlite")
     db.execute("UPDATE jobs SET character = 'damaged' WHERE id = 2")
     db.commit()
@@ -108,7 +110,7 @@ def test_at_every_fsync_and_rename_nothing_is_lost_or_half_written(strace, prist
         assert "before 0" in jobs, (call, number)
         assert "(number 2)" in queue.notice(), (call, number)
         assert list(queue.root.glob("jobs.sqlite.damaged-*"))
-        added = {job.arguments["base"] for job in queue.jobs() if job.kind == "train"}
+        added = {job.arguments.base for job in queue.jobs() if isinstance(job.arguments, TrainArguments)}
         assert added >= {str(one) for one in done}
         for one in done:
             load(Workspace(root).character(f"Mara {one}"))

@@ -13,12 +13,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from conversions import count_conversions
 from faults import raises
 from PIL import Image
 
 from lib_lora.errors import StoppedByUser, UserError
 from lib_lora.files import read_json
-from lib_lora.queue.job_types import TrainArguments
+from lib_lora.queue.job_types import AuditArguments, TrainArguments, arguments_of
 from lib_lora.queue.queue import Queue
 from lib_lora.queue.worker_pipe import WorkerPipe
 from lib_lora.runs.events import EventLog, read_events
@@ -67,7 +68,7 @@ def at_work(copied, pipe, monkeypatch):
 
     def do(kind: str, **arguments):
         do.code = ""
-        job = queue.add(kind, NAME, arguments)
+        job = queue.add(NAME, arguments_of(kind, arguments))
         assert queue.take("light" if kind in ("audit", "fill") else "heavy", "a test").id == job.id
         outcome = work.work(copied.root, job.id, pipe)
         folder = queue.folder(job.id)
@@ -214,14 +215,13 @@ def test_a_run_goes_on_and_a_job_that_asks_for_the_same_steps_again_does_too(at_
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "code"),
     [
         ({}, "base-model-not-chosen"),
         ({"run": "7"}, "run-not-found"),
         ({"run": "../001"}, "run-not-found"),
         ({"base": "/nowhere/x.safetensors"}, "base-model-missing"),
         ({"base": "{base}", "settings": {"stepz": 3}}, "setting-unknown"),
-        ({"base": "{base}", "prediction": "w", "few": True}, "prediction-unknown"),
     ],
 )
 def test_what_cannot_be_trained_is_one_sentence(at_work, copied, arguments, code):
@@ -301,6 +301,23 @@ def test_where_no_less_is_possible_or_something_is_saved_it_is_said(at_work, cop
     outcome = at_work("train", run="001", steps=9)
     assert (outcome["state"], outcome["error"]) == ("failed", "Out of memory at step 0; use less.")
     assert not [event for event in _of(at_work.events, "warning") if "again" in event["text"]]
+
+
+def test_the_worker_converts_a_row_once_and_says_what_it_cannot_read(copied, pipe, monkeypatch):
+    queue, arguments = Queue(copied.root), TrainArguments(base="x", settings={"steps": 3})
+    seen, got = count_conversions(monkeypatch), []
+    job = queue.add(NAME, arguments)
+    assert seen == []
+    really = work.do
+    monkeypatch.setattr(work, "do", lambda asked, context: got.append(asked) or {})
+    assert work.work(copied.root, job.id, pipe)["state"] == "finished"
+    assert (got, seen) == ([arguments], [TrainArguments])
+    monkeypatch.setattr(work, "do", really)
+    with queue._file.open(write=True) as db:
+        db.execute("UPDATE jobs SET arguments = ? WHERE id = ?", ('{"bse": "x"}', job.id))
+    outcome = work.work(copied.root, job.id, pipe)
+    assert (outcome["state"], outcome["result"]) == ("failed", {})
+    assert "did you mean 'base'" in outcome["error"]
 
 
 # -- the test grid
@@ -466,7 +483,7 @@ def test_every_end_is_told(pipe, error, wish, ended, capsys):
 
 def test_the_result_of_an_earlier_start_does_not_outlive_the_next(copied, pipe, monkeypatch):
     queue = Queue(copied.root)
-    job = queue.add("audit", NAME, {})
+    job = queue.add(NAME, AuditArguments())
     there = queue.folder(job.id) / "result.json"
     there.parent.mkdir(parents=True)
     there.write_text(json.dumps({"state": "finished"}), encoding="utf-8")
@@ -553,13 +570,13 @@ def test_a_run_that_is_trained_is_finished_although_its_base_is_gone(copied, pip
     base = copied.root / "moved away.safetensors"
     shutil.copy(copied.base, base)
     run = load_run(copied.run)
-    job = queue.add("train", NAME, {"base": str(base)})
+    job = queue.add(NAME, TrainArguments(base=str(base)))
     queue.take("heavy", "a test")
     queue.note_run(job.id, run.file.id)
     queue.end(job.id, "interrupted")
     base.unlink()
     again = queue.resume(job.id)
-    assert (again.arguments["run"], again.arguments["base"]) == (run.file.id, None)
+    assert (again.arguments.run, again.arguments.base) == (run.file.id, None)
     outcome = work.work(copied.root, job.id, pipe)
     assert (outcome["state"], outcome["error"]) == ("finished", "")
     assert outcome["result"]["steps"] == saved_steps(run)[-1]
