@@ -220,7 +220,7 @@ def test_a_run_goes_on_and_a_job_that_asks_for_the_same_steps_again_does_too(at_
         ({}, "base-model-not-chosen"),
         ({"run": "7"}, "run-not-found"),
         ({"run": "../001"}, "run-not-found"),
-        ({"base": "/nowhere/x.safetensors"}, "base-model-missing"),
+        ({"base": "/nowhere/x.safetensors"}, "file-missing"),
         ({"base": "{base}", "settings": {"stepz": 3}}, "setting-unknown"),
     ],
 )
