@@ -160,30 +160,34 @@ class Paths:
     leak: Sequence[str] = ()
 
 
-def make(
-    shown: PictureSet,
-    paths: Paths,
-    template: Template,
-    calibration: Calibration,
-    subject: Subject,
-    licence: str,
-    tested: Sequence[Tested] = (),
-    clip: str = "",
-    ruler: str = "",
-    ceiling: Sequence[Ceiling] = (),
-) -> Report:
+@dataclass(frozen=True)
+class Basis:
+    """What the judgement of pictures rests on.
+
+    Attributes:
+        template, calibration: of the character.
+        licence: of the face engine's models.
+        ruler, ceiling: see `Report`.
+    """
+
+    template: Template
+    calibration: Calibration
+    licence: str
+    ruler: str = ""
+    ceiling: Sequence[Ceiling] = ()
+
+
+def make(shown: PictureSet, paths: Paths, basis: Basis, subject: Subject, tested: Sequence[Tested] = ()) -> Report:
     """The report of measured pictures.
 
     Args:
         shown: the pictures and what they are compared with.
         paths: their names.
-        template, calibration: of the character.
+        basis: what they are judged by.
         subject: what was tested.
-        licence: of the face engine's models.
         tested: earlier grids of the same run.
-        clip: the CLIP model behind `shown.adherence`.
-        ruler, ceiling: see `Report`.
     """
+    template, calibration = basis.template, basis.calibration
     facts = facts_of(shown, template, calibration)
     limits = copy_limits(template)
     with_clip, without_clip = shown.adherence or ([], [])
@@ -216,16 +220,16 @@ def make(
         calibration=calibration,
         subject=subject,
         engine=template.engine,
-        licence=licence,
+        licence=basis.licence,
         made=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         photos=[ReferencePhoto(item.file, item.likeness, item.used, item.remark) for item in template.references],
         pictures=[*ours, *base, *rows("leak", paths.leak, leak, [Asked()] * len(leak), [])],
         shares=_shares(facts),
-        clip=clip,
-        ruler=ruler,
+        clip=shown.clip,
+        ruler=basis.ruler,
         tested=sorted(tested, key=lambda one: (one.weight, one.step)),
         missed=missed(*([(row.path, row.asked, row.score) for row in part] for part in (ours, base))),
-        ceiling=list(ceiling),
+        ceiling=list(basis.ceiling),
     )
 
 
