@@ -112,7 +112,8 @@ def search(trained: Trained, template: Any, count: int) -> tuple[tuple[int, floa
         asked = [Asked(f"prompt {number % 20}", seed=number) for number in seeds]
         shown = PictureSet(pictures, asked, training=Training(*cell, STEPS))
         subject = reports.Subject("simulated")
-        return candidate(reports.make(shown, reports.Paths([str(n) for n in seeds]), template, lines, subject, ""))
+        paths, basis = reports.Paths([str(n) for n in seeds]), reports.Basis(template, lines, "")
+        return candidate(reports.make(shown, paths, basis, subject))
 
     screened = [grid((step, weight), range(count)) for step in STEPS for weight in WEIGHTS]
     if count >= 12:  # as it is now: more prompts where most faces are lost

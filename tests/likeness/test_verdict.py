@@ -18,7 +18,7 @@ from lib_lora.likeness.measure import template as templates
 from lib_lora.likeness.measure.calibration import BASE, COHORT, against, calibrate
 from lib_lora.likeness.measure.cohort import cohort
 from lib_lora.likeness.measure.face_measure import Measured, Measurer
-from lib_lora.likeness.report.report import Paths, Report, Subject, make
+from lib_lora.likeness.report.report import Basis, Paths, Report, Subject, make
 from lib_lora.likeness.verdict.facts import Asked, Training
 from lib_lora.likeness.verdict.metrics import facts_of
 from lib_lora.likeness.verdict.picture_set import PictureSet, likenesses
@@ -52,8 +52,8 @@ def report(known, template) -> Callable[..., Report]:
         shown = PictureSet(ours, [Asked(str(n)) for n in range(len(ours))], base=plain,
                       leak=None if leak is None else measure(leak), training=training or Training())  # fmt: skip
         names = [f"{n:02d}.png" for n in range(len(ours))]
-        return make(shown, Paths(names, names if plain is not None else (), names[: len(leak or ())]), own, lines,
-                    Subject(name), known.licence)  # fmt: skip
+        return make(shown, Paths(names, names if plain is not None else (), names[: len(leak or ())]),
+                    Basis(own, lines, known.licence), Subject(name))  # fmt: skip
 
     return made
 

@@ -33,15 +33,15 @@ def _picture(path, colour="red"):
 
 
 def test_a_new_one(lora):
-    sidecars.write(lora, "mrxa", 0.8, "sdxl", notes="24 photos, größer", description="Mara", negative="blurry")
+    sidecars.write(lora, "mrxa", 0.8, "sdxl", notes="24 photos, größer")
     notes = _notes(lora)
     own = notes.pop("sameface")
     assert notes == {
-        "description": "Mara",
+        "description": "",
         "sd version": "SDXL",
         "activation text": "mrxa",
         "preferred weight": 0.8,
-        "negative text": "blurry",
+        "negative text": "",
         "notes": "24 photos, größer",
     }
     assert own == notes
@@ -50,13 +50,12 @@ def test_a_new_one(lora):
 
 def test_what_we_wrote_is_renewed_and_what_the_user_wrote_is_kept(lora):
     sidecars.write(lora, "mrxa", 1.0, "sd1", notes="old")
-    _edit(lora, activation_text="mrxa, smiling", negative_text="", my_field=[1])
-    sidecars.write(lora, "zzxa", 0.7, "sd1", notes="new", negative="blurry", description="Mara")
+    _edit(lora, activation_text="mrxa, smiling", description="Mara", my_field=[1])
+    sidecars.write(lora, "zzxa", 0.7, "sd1", notes="new")
     notes = _notes(lora)
     assert notes["activation text"] == "mrxa, smiling"
     assert notes["my field"] == [1]
     assert (notes["preferred weight"], notes["notes"], notes["description"]) == (0.7, "new", "Mara")
-    assert notes["negative text"] == "blurry"  # was empty when we wrote it, and still is
     sidecars.write(lora, "third", 0.7, "sd1")
     assert _notes(lora)["activation text"] == "mrxa, smiling"
 
@@ -71,7 +70,7 @@ def test_a_field_that_the_user_emptied_stays_empty(lora):
 def test_one_that_the_webui_made_is_filled_only_where_it_is_empty(lora):
     _edit_first = {"description": "mine", "sd version": "Unknown", "activation text": "", "preferred weight": 0}
     lora.with_suffix(".json").write_text("\ufeff" + json.dumps(_edit_first), encoding="utf-8")
-    sidecars.write(lora, "mrxa", 0.9, "sd2", description="ours")
+    sidecars.write(lora, "mrxa", 0.9, "sd2")
     notes = _notes(lora)
     assert notes["description"] == "mine"
     assert (notes["sd version"], notes["activation text"], notes["preferred weight"]) == ("SD2", "mrxa", 0.9)

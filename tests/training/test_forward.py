@@ -11,7 +11,7 @@ from lib_lora.models.text_conditioning import Conditioning
 from lib_lora.training.data.buckets import Bucket, placement
 from lib_lora.training.data.dataset import Item
 from lib_lora.training.forward import Forward
-from lib_lora.training.objective.diffusion_loss import add_noise, training_loss
+from lib_lora.training.objective.diffusion_loss import add_noise
 from lib_lora.training.objective.diffusion_objective import DiffusionObjective
 from lib_lora.training.objective.noise import sample_noise, sample_timestep, training_noise
 from lib_lora.training.objective.objective_settings import ObjectiveSettings
@@ -75,7 +75,7 @@ def test_a_sample_is_what_the_pure_functions_say():
     assert torch.equal(unet.calls[0][0], noisy)
     assert torch.equal(unet.calls[0][1], times)
     assert words.heard == [[item.photo.caption]]
-    expected = training_loss(noisy, latent[None], target, times, noise_schedule(), "epsilon", objective)
+    expected = DiffusionObjective(noise_schedule(), "epsilon", objective).loss(noisy, latent[None], target, times)
     assert torch.allclose(loss, expected)
 
 

@@ -104,10 +104,10 @@ def test_a_route_says_that_there_is_no_place_and_leaves_nothing(page, monkeypatc
     page.character()
     body = {"name": "a.jpg", "data": base64.b64encode(b"no picture").decode()}
     monkeypatch.setattr(request_bodies, "AT_ONCE", 0)
-    assert "in a moment" in page.refused(PHOTOS, body, 429)
+    assert page.code_of(PHOTOS, body, 429) == "busy"
     monkeypatch.undo()
     monkeypatch.setattr(responses, "_SPARE", 1 << 60)
-    assert "free some space" in page.refused(PHOTOS, body, 507)
+    assert page.code_of(PHOTOS, body, 507) == "disk-full"
     monkeypatch.undo()
     page.done(PHOTOS, body)
     assert list((page.root / "uploads").iterdir()) == []

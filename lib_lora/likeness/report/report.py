@@ -19,7 +19,7 @@ from lib_lora.likeness.measure.calibration import Calibration
 from lib_lora.likeness.measure.face_measure import ImageScore, Measured
 from lib_lora.likeness.measure.template import Template
 from lib_lora.likeness.measure.vae_ceiling import Ceiling
-from lib_lora.likeness.verdict.facts import Asked, Facts, PictureFacts, Status, Training, flat, nested, status_of
+from lib_lora.likeness.verdict.facts import GONE, Asked, Facts, PictureFacts, Status, Training, flat, nested, status_of
 from lib_lora.likeness.verdict.metrics import facts_of, training_facts
 from lib_lora.likeness.verdict.picture_set import PictureSet
 from lib_lora.likeness.verdict.prompt_adherence import Missed, missed
@@ -29,7 +29,6 @@ from lib_lora.likeness.verdict.verdict import Verdict, judge
 VERSION = 1
 REPORT_FILE = "report.json"  # in the folder of a grid
 Role = Literal["lora", "base", "leak"]
-_GONE = {"alarm_at", "ahead_alarm", "quarter", "full", "half"}  # facts of earlier reports, of no use now
 SMALL_PRINT = (
     "Similarity is no proof of identity: this compares pictures with each other and identifies nobody.",
     "Face recognisers are less exact for some groups of people than for others; the lines are drawn for this "
@@ -161,30 +160,34 @@ class Paths:
     leak: Sequence[str] = ()
 
 
-def make(
-    shown: PictureSet,
-    paths: Paths,
-    template: Template,
-    calibration: Calibration,
-    subject: Subject,
-    licence: str,
-    tested: Sequence[Tested] = (),
-    clip: str = "",
-    ruler: str = "",
-    ceiling: Sequence[Ceiling] = (),
-) -> Report:
+@dataclass(frozen=True)
+class Basis:
+    """What the judgement of pictures rests on.
+
+    Attributes:
+        template, calibration: of the character.
+        licence: of the face engine's models.
+        ruler, ceiling: see `Report`.
+    """
+
+    template: Template
+    calibration: Calibration
+    licence: str
+    ruler: str = ""
+    ceiling: Sequence[Ceiling] = ()
+
+
+def make(shown: PictureSet, paths: Paths, basis: Basis, subject: Subject, tested: Sequence[Tested] = ()) -> Report:
     """The report of measured pictures.
 
     Args:
         shown: the pictures and what they are compared with.
         paths: their names.
-        template, calibration: of the character.
+        basis: what they are judged by.
         subject: what was tested.
-        licence: of the face engine's models.
         tested: earlier grids of the same run.
-        clip: the CLIP model behind `shown.adherence`.
-        ruler, ceiling: see `Report`.
     """
+    template, calibration = basis.template, basis.calibration
     facts = facts_of(shown, template, calibration)
     limits = copy_limits(template)
     with_clip, without_clip = shown.adherence or ([], [])
@@ -217,16 +220,16 @@ def make(
         calibration=calibration,
         subject=subject,
         engine=template.engine,
-        licence=licence,
+        licence=basis.licence,
         made=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         photos=[ReferencePhoto(item.file, item.likeness, item.used, item.remark) for item in template.references],
         pictures=[*ours, *base, *rows("leak", paths.leak, leak, [Asked()] * len(leak), [])],
         shares=_shares(facts),
-        clip=clip,
-        ruler=ruler,
+        clip=shown.clip,
+        ruler=basis.ruler,
         tested=sorted(tested, key=lambda one: (one.weight, one.step)),
         missed=missed(*([(row.path, row.asked, row.score) for row in part] for part in (ours, base))),
-        ceiling=list(ceiling),
+        ceiling=list(basis.ceiling),
     )
 
 
@@ -278,7 +281,7 @@ def from_values(values: dict[str, Any], where: str = "the report") -> Report:
     """
     facts = values.get("facts")
     if isinstance(facts, dict):
-        values = {**values, "facts": nested({name: value for name, value in facts.items() if name not in _GONE})}
+        values = {**values, "facts": nested({name: value for name, value in facts.items() if name not in GONE})}
     return typed_settings.from_dict(Report, values, where)
 
 

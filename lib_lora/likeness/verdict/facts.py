@@ -13,6 +13,7 @@ from lib_lora.likeness.measure.calibration import LEAST_FACES, Calibration
 from lib_lora.likeness.measure.face_measure import ImageScore
 from lib_lora.typed_settings import from_dict
 
+GONE = frozenset(("alarm_at", "ahead_alarm", "quarter", "full", "half"))  # facts of earlier reports, of no use now
 Status = Literal["ok", "drift", "lost", "no face", "suspect", "unreadable", "unjudged"]
 
 

@@ -33,6 +33,7 @@ class PictureSet:
         adherence: CLIP's text-image cosine of each picture with and without the LoRA; None without CLIP.
         diversity: 1 - mean cosine between CLIP's features of pictures of different prompts, with and without the LoRA;
             None without CLIP.
+        clip: the CLIP model behind the two; empty without CLIP.
         training: where in a run they come from.
     """
 
@@ -45,6 +46,7 @@ class PictureSet:
     ceiling_lost: float | None = None
     adherence: tuple[Sequence[float], Sequence[float]] | None = None
     diversity: tuple[float, float] | None = None
+    clip: str = ""
     training: Training = field(default_factory=Training)
 
     @property

@@ -32,6 +32,7 @@ LEAST_DIVERSITY = 0.7  # of the base model's, by CLIP's features
 # By hashes and surroundings. Twenty varied portraits of one person have 0.6 to 0.76 of the variety of twenty people,
 # so only a set that shows one picture again and again lies under this.
 LEAST_VARIETY = 0.45
+TEXTURES = ("the photos after the VAE", "the photos")  # what skin is compared with, as `SurfaceFacts.texture_of` says
 _LARGE = 112  # pixels; a smaller face is enlarged for the crop, which hides its fine detail
 
 
@@ -237,9 +238,9 @@ def surface(shown: PictureSet, template: Template) -> SurfaceFacts:
         sex_changes=_sex_changes(ours, photos),
     )
     others = list(shown.ceiling)
-    name = "the photos after the VAE"
+    name = TEXTURES[0]
     if len(others) < LEAST_FACES:
-        name, others, ours = "the photos", [face for face in photos if face.px >= _LARGE], _large(ours)
+        name, others, ours = TEXTURES[1], [face for face in photos if face.px >= _LARGE], _large(ours)
     ours, others = _with_texture(ours), _with_texture(others)
     if len(ours) < LEAST_FACES or len(others) < LEAST_FACES:
         return facts

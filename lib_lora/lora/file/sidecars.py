@@ -30,8 +30,6 @@ def write(
     family: str,
     notes: str = "",
     preview: Path | None = None,
-    description: str = "",
-    negative: str = "",
 ) -> None:
     """Write or renew the files beside `lora_path`.
 
@@ -40,9 +38,8 @@ def write(
         trigger: becomes the "activation text", which a click on the card puts into the prompt.
         weight: "preferred weight", 0..2; 0 = the webui's own default.
         family: name of the model family.
-        notes, description: free texts; the description stands on the card.
+        notes: free text.
         preview: a picture, copied without its EXIF and other texts; None = the picture is left as it is.
-        negative: what a click puts into the negative prompt.
 
     Raises:
         UserError: the ``.json`` there is no JSON (it is the user's, so it is left alone), `preview` is no
@@ -53,11 +50,11 @@ def write(
     remembered = values.get(_OWN)
     last: dict[str, Any] = dict(remembered) if isinstance(remembered, dict) else {}
     fresh = {
-        "description": description,
+        "description": "",  # the user's own
         "sd version": family_named(family).title,
         "activation text": trigger,
         "preferred weight": weight,
-        "negative text": negative,
+        "negative text": "",
         "notes": notes,
     }
     for field, value in fresh.items():

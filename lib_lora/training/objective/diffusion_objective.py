@@ -10,7 +10,13 @@ import torch
 
 from lib_lora.models.families.model_family import ModelInfo
 from lib_lora.models.noise_schedule import noise_schedule
-from lib_lora.training.objective.diffusion_loss import add_noise, training_loss
+from lib_lora.training.objective.diffusion_loss import (
+    add_noise,
+    elementwise_loss,
+    huber_threshold,
+    timestep_weights,
+    velocity,
+)
 from lib_lora.training.objective.noise import sample_timestep, training_noise
 from lib_lora.training.objective.objective_settings import ObjectiveSettings
 
@@ -60,18 +66,32 @@ class DiffusionObjective:
         weight_map: torch.Tensor | None = None,
         is_class: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """See `Objective`."""
-        return training_loss(
-            predicted,
-            latents,
-            noise,
-            times,
-            self.alphas_cumprod,
-            self.prediction,
-            self.settings,
-            weight_map=weight_map,
-            is_class=is_class,
-        )
+        """See `Objective`. The mean of this over the whole batch is what is minimised.
+
+        Args:
+            predicted: the UNet's output, [B, C, H, W], any float type.
+            latents: the clean latents, scaled by the VAE's factor, [B, C, H, W].
+            noise: the target noise, [B, C, H, W] (without ip-noise, which only the UNet's input gets).
+            times: [B] whole numbers.
+            weight_map: what each latent cell counts, [B, 1, H, W], area-resized from pixels by the caller. The loss
+                is a plain mean over all cells, as in kohya: a map whose mean is not 1 changes the size of the loss.
+            is_class: [B] true for class pictures, which count `prior_loss_weight`.
+
+        Raises:
+            UserError: the settings do not fit the prediction type.
+        """
+        settings, schedule = self.settings, self.alphas_cumprod
+        target = noise if self.prediction == "epsilon" else velocity(latents, noise, times, schedule)
+        threshold = None
+        if settings.loss_type in ("huber", "smooth_l1"):
+            threshold = huber_threshold(times, schedule, settings.huber_c, settings.huber_schedule)
+        loss = elementwise_loss(predicted, target, settings.loss_type, threshold)
+        if weight_map is not None:
+            loss = loss * weight_map.to(loss.device).float()
+        each = loss.flatten(1).mean(dim=1)
+        if is_class is not None:
+            each = each * (1 + is_class.to(each.device).float() * (settings.prior_loss_weight - 1))
+        return each * timestep_weights(times, schedule, self.prediction, settings).to(each.device)
 
     def paint(
         self, predict: Callable[[torch.Tensor, float], torch.Tensor], noise: torch.Tensor, steps: int

@@ -19,7 +19,7 @@ from lib_lora.likeness.measure.template import Template
 from lib_lora.likeness.measure.vae_ceiling import Ceiling, ceiling_of, faces_of, lost_of, scores_of
 from lib_lora.likeness.report import report as reports
 from lib_lora.likeness.report import report_html
-from lib_lora.likeness.report.report import REPORT_FILE, Paths, Report, Row, Subject, Tested
+from lib_lora.likeness.report.report import REPORT_FILE, Basis, Paths, Report, Row, Subject, Tested
 from lib_lora.likeness.report.report_text import as_text
 from lib_lora.likeness.verdict.facts import Asked, Training
 from lib_lora.likeness.verdict.picture_set import PictureSet, without_drawn
@@ -148,19 +148,15 @@ def judge_grid(
                 leak=measured["leak"] or None,
                 adherence=clip.adherence if clip else None,
                 diversity=clip.diversity if clip else None,
+                clip=clip.model if clip else "",
                 ceiling=faces_of(top),
                 ceiling_lost=lost_of(top),
                 training=training,
             ),
             paths,
-            template,
-            lines,
+            Basis(template, lines, engine.licence, ruler, top),
             subject,
-            engine.licence,
             earlier,
-            clip.model if clip else "",
-            ruler,
-            top,
         )
     return _write(report, folder, run.character_folder.photos, emit)
 

@@ -68,6 +68,7 @@ class CharacterLines:
             None = as their files say.
 
     Attributes:
+        folder, engine, template, ruler: see there.
         photos: the lines of pictures that were not painted.
 
     Raises:
@@ -90,7 +91,7 @@ class CharacterLines:
                 file=base,
             )
         self.photos = lines_for(template, given=given)
-        self._folder, self._engine, self._template, self._ruler = folder, engine, template, ruler
+        self.folder, self.engine, self.template, self.ruler = folder, engine, template, ruler
         self._given, self._base = given, base
         self._grids: tuple[list[tuple[str, int]], list[JudgedGrid]] = ([], [])
         self._vae: Reconstruct | None = None
@@ -142,7 +143,7 @@ class CharacterLines:
     def of_grid(self, grid: JudgedGrid) -> PictureLines:
         """The lines that a grid has drawn."""
         return PictureLines(
-            grid.calibration(self._template, self._given),
+            grid.calibration(self.template, self._given),
             grid,
             grid.report.ceiling,
             grid.painted,
@@ -185,7 +186,7 @@ class CharacterLines:
         as_photos = PictureLines(self.photos, note="No picture says that it was painted; they are judged as photos.")
         grids = [grid for grid in self._judged_grids() if sizes & grid.sizes]
         plain = _said(pictures, self.photos)
-        other = [grid for grid in grids if _said(pictures, grid.calibration(self._template, self._given)) != plain]
+        other = [grid for grid in grids if _said(pictures, grid.calibration(self.template, self._given)) != plain]
         if not other:
             return as_photos
         return self._refused(
@@ -196,7 +197,7 @@ class CharacterLines:
 
     def _of_checkpoint(self, base: Path, pictures: Sequence[Measured], read: Sequence[PictureOrigin]) -> PictureLines:
         """Of pictures that a checkpoint painted, as the user says."""
-        vaes, digest = {one.vae for one in read}, cached_sha256(base, self._folder.workspace.hashes)
+        vaes, digest = {one.vae for one in read}, cached_sha256(base, self.folder.workspace.hashes)
         origin = PictureOrigin(
             "painted", base=base.stem, base_hash=digest[:10], vae=vaes.pop() if len(vaes) == 1 else ""
         )
@@ -205,7 +206,7 @@ class CharacterLines:
         counted = [item.score.face.px for item in pictures if item.score.face and item.score.counts]
         sizes = counted or [item.score.face.px for item in pictures if item.score.face]
         top = self._ceiling(base, tuple(sorted(max(1, round(px / _STEP)) * _STEP for px in sizes)))
-        lines = lines_for(self._template, given=self._given, ceiling=scores_of(top) if top else None)
+        lines = lines_for(self.template, given=self._given, ceiling=scores_of(top) if top else None)
         note = f"Judged by what the VAE of {base.name} lets through of the photos at the size of these faces."
         return PictureLines(lines, None, top, origin, note, base.name)
 
@@ -214,14 +215,14 @@ class CharacterLines:
         if not sizes:
             return []
         self._vae = self._vae or _vae_of(base)
-        return ceiling_of(self._engine, self._template, list_photos(self._folder.photos), sizes, self._vae)
+        return ceiling_of(self.engine, self.template, list_photos(self.folder.photos), sizes, self._vae)
 
     def _judged_grids(self) -> list[JudgedGrid]:
         """All of the character's, read again only where one has changed."""
-        files = sorted(self._folder.runs.glob("*/grids/*/report.json"))
+        files = sorted(self.folder.runs.glob("*/grids/*/report.json"))
         there = [(str(path), path.stat().st_mtime_ns) for path in files]
         if self._grids[0] != there:
-            self._grids = (there, list(judged_grids(self._folder, self._ruler)))
+            self._grids = (there, list(judged_grids(self.folder, self.ruler)))
         return self._grids[1]
 
     def _refused(self, why: str, remedy: str) -> PictureLines:

@@ -20,7 +20,7 @@ from lib_lora.errors import UserError
 from lib_lora.faces.face import FaceEngine
 from lib_lora.likeness.report import report as reports
 from lib_lora.likeness.verdict.facts import status_of
-from lib_lora.workflows.judge.picture_lines import origins_of
+from lib_lora.workflows.judge.picture_lines import CharacterLines, origins_of
 from lib_lora.workflows.judge.scoring import PictureJudge
 from lib_lora.workflows.photos.character_template import ruler_of, template_of
 from lib_lora.workspace.workspace import Workspace
@@ -41,7 +41,7 @@ class Scorer:
         folder = Workspace(root).character(name)
         load(folder)
         template, ruler = template_of(folder, engine), ruler_of(folder, engine)
-        self.judge = PictureJudge(folder, name, engine, template, ruler, base=base)
+        self.judge = PictureJudge(name, CharacterLines(folder, engine, template, ruler, base=base))
 
     def answer(self, line: str) -> dict[str, Any]:
         """The answer to one line; an error is an answer too."""

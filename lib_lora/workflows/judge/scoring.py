@@ -14,7 +14,6 @@ from lib_lora.faces.face import FaceEngine
 from lib_lora.faces.opencv_engine import SFaceEngine
 from lib_lora.grid.picture_origin import PictureOrigin
 from lib_lora.likeness.measure.face_measure import Measured, Measurer
-from lib_lora.likeness.measure.template import Template
 from lib_lora.likeness.measure.vae_ceiling import faces_of, lost_of
 from lib_lora.likeness.report import report as reports
 from lib_lora.likeness.report.report import Report, Subject
@@ -25,7 +24,7 @@ from lib_lora.runs import run_records
 from lib_lora.runs.origin import planned
 from lib_lora.training.plan.run_file import Run, load_run, saved_steps
 from lib_lora.workflows.judge.grid_folder import judged_of_grid, notes_of_grids
-from lib_lora.workflows.judge.grid_report import ByClip, asked_of, measured_by_clip, sent_back, tested, training_of
+from lib_lora.workflows.judge.grid_report import asked_of, measured_by_clip, sent_back, tested, training_of
 from lib_lora.workflows.judge.judged_grids import JudgedGrid
 from lib_lora.workflows.judge.picture_lines import CharacterLines, PictureLines, base_pictures, origins_of
 from lib_lora.workflows.photos.character_template import ruler_of, template_of
@@ -103,33 +102,21 @@ def judge_files(
         paths = reports.Paths([path.as_posix() for path in files])
         asked = [Asked(path.stem if named else "") for path in files]
         return reports.refused(str(error), paths, asked, Subject(name), engine, ruler), ""
-    measure = Measurer(engine, template)
-    judge = PictureJudge(folder, name, engine, template, ruler, measure(strangers), base)
-    return judge.report(files, named)
+    given = Measurer(engine, template)(strangers)
+    return PictureJudge(name, CharacterLines(folder, engine, template, ruler, given, base)).report(files, named)
 
 
 class PictureJudge:
     """Judges sets of picture files of one character, each as the test grid of what painted it would.
 
     Args:
-        folder, name: of the character.
-        engine, template, ruler, given, base: see `CharacterLines`.
+        name: of the character.
+        lines: finds the lines for the pictures.
     """
 
-    def __init__(
-        self,
-        folder: CharacterFolder,
-        name: str,
-        engine: FaceEngine,
-        template: Template,
-        ruler: str,
-        given: Sequence[Measured] = (),
-        base: str | None = None,
-    ) -> None:
-        self.lines = CharacterLines(folder, engine, template, ruler, given, base)
-        self.measure = Measurer(engine, template)
-        self._folder, self._name, self._licence = folder, name, engine.licence
-        self._template, self._ruler = template, ruler
+    def __init__(self, name: str, lines: CharacterLines) -> None:
+        self.lines, self._name = lines, name
+        self.measure = Measurer(lines.engine, lines.template)
         self._base: tuple[Path | None, list[Measured]] = (None, [])
 
     def report(self, files: Sequence[Path], named: bool = False) -> tuple[Report, str]:
@@ -150,44 +137,31 @@ class PictureJudge:
         shown = PictureSet(
             pictures, asked, ceiling=faces_of(drawn.ceiling), ceiling_lost=lost_of(drawn.ceiling), training=training
         )
-        clip = None
         if drawn.grid:
-            shown, clip = self._beside(shown, drawn.grid, cells, files)
-        report = reports.make(
-            shown,
-            reports.Paths([path.as_posix() for path in files]),
-            self._template,
-            drawn.calibration,
-            subject,
-            self._licence,
-            tested,
-            clip.model if clip else "",
-            self._ruler,
-            drawn.ceiling,
-        )
-        return report, drawn.note
+            shown = self._beside(shown, drawn.grid, cells, files)
+        lines = self.lines
+        basis = reports.Basis(lines.template, drawn.calibration, lines.engine.licence, lines.ruler, drawn.ceiling)
+        paths = reports.Paths([path.as_posix() for path in files])
+        return reports.make(shown, paths, basis, subject, tested), drawn.note
 
     def _beside(
         self, shown: PictureSet, grid: JudgedGrid, cells: Sequence[dict[str, Any] | None], files: Sequence[Path]
-    ) -> tuple[PictureSet, ByClip | None]:
+    ) -> PictureSet:
         """The pictures beside the grid's own without the LoRA: in pairs where all show what the grid asked for."""
         if self._base[0] != grid.folder:
             self._base = (grid.folder, base_pictures(grid, self.measure))
         base = self._base[1]
         if not all(cells) or len(base) != len(grid.cells):
-            return replace(shown, unpaired=base), None
+            return replace(shown, unpaired=base)
         places = [grid.cells.index(cell) for cell in cells if cell]
         asked = [asked_of_plan(grid.cells[place]) for place in places]
         paired = without_drawn([base[place] for place in places], asked)
         beside, prompts = grid.files("base"), [str(cell.get("prompt", "")) for cell in grid.base_cells]
         clip = measured_by_clip(files, [beside[n] for n in places], [prompts[n] for n in places], lambda *_, **__: None)
-        shown = replace(
-            shown,
-            base=paired,
-            adherence=clip.adherence if clip else None,
-            diversity=clip.diversity if clip else None,
-        )
-        return shown, clip
+        shown = replace(shown, base=paired)
+        if clip is None:
+            return shown
+        return replace(shown, adherence=clip.adherence, diversity=clip.diversity, clip=clip.model)
 
     def _trained(
         self, drawn: PictureLines, origins: Sequence[PictureOrigin]
@@ -197,12 +171,13 @@ class PictureJudge:
         if drawn.painted is None or len(used) != 1:
             return Subject(self._name), Training(), ()
         [(lora, weight)] = used
-        found = checkpoint_called(self._folder, lora) if lora else None
+        found = checkpoint_called(self.lines.folder, lora) if lora else None
         if found is None:
             return Subject(self._name, lora, drawn.base), Training(), ()
         run, step = found
-        earlier = tested(run, self._ruler, base=drawn.base)
-        training = training_of(run, step, weight, earlier, sent_back(run, self._ruler, base=drawn.base))
+        ruler = self.lines.ruler
+        earlier = tested(run, ruler, base=drawn.base)
+        training = training_of(run, step, weight, earlier, sent_back(run, ruler, base=drawn.base))
         return Subject(self._name, run.checkpoint(step).name, drawn.base, run.file.id), training, earlier
 
 

@@ -21,9 +21,9 @@ from lib_lora.training.objective.diffusion_loss import (
     huber_threshold,
     snr,
     timestep_weights,
-    training_loss,
     velocity,
 )
+from lib_lora.training.objective.diffusion_objective import DiffusionObjective
 from lib_lora.training.objective.objective_settings import LossType, ObjectiveSettings
 from lib_lora.typed_settings import from_dict
 
@@ -79,7 +79,8 @@ def test_velocity_and_noisy_latents_give_back_the_picture() -> None:
 def test_half_precision_goes_in_and_float32_comes_out() -> None:
     predicted, latents, noise, times = (one.half() if one.is_floating_point() else one for one in _batch(10, 900))
     assert add_noise(latents, noise, times, SCHEDULES[False]).dtype == torch.float32
-    loss = training_loss(predicted, latents, noise, times, SCHEDULES[False], "v", ObjectiveSettings(min_snr_gamma=5))
+    objective = DiffusionObjective(SCHEDULES[False], "v", ObjectiveSettings(min_snr_gamma=5))
+    loss = objective.loss(predicted, latents, noise, times)
     assert loss.dtype == torch.float32
 
 
@@ -193,7 +194,8 @@ def test_weights_loss_and_gradient_are_finite_at_every_timestep(
     predicted, latents, noise = (torch.randn(1000, 1, 2, 2, generator=draw) for _ in range(3))
     predicted[::2] = (noise if prediction == "epsilon" else velocity(latents, noise, ALL, schedule))[::2]  # d = 0
     predicted.requires_grad_()
-    loss = training_loss(predicted, latents, noise, ALL, schedule, prediction, knobs, is_class=ALL % 3 == 0)
+    objective = DiffusionObjective(schedule, prediction, knobs)
+    loss = objective.loss(predicted, latents, noise, ALL, is_class=ALL % 3 == 0)
     assert torch.isfinite(loss).all()
     assert (loss >= 0).all()
     assert (loss[::2] <= 1e-5).all()
@@ -205,12 +207,12 @@ def test_weights_loss_and_gradient_are_finite_at_every_timestep(
 def test_the_default_is_mean_squared_error_on_the_target() -> None:
     predicted, latents, noise, times = _batch(5, 700, 999)
     plain = ObjectiveSettings()
-    loss = training_loss(predicted, latents, noise, times, SCHEDULES[False], "epsilon", plain)
+    loss = DiffusionObjective(SCHEDULES[False], "epsilon", plain).loss(predicted, latents, noise, times)
     expected = ((predicted - noise).double().numpy() ** 2).mean(axis=(1, 2, 3))
     np.testing.assert_allclose(loss.numpy(), expected, rtol=1e-5)
     a = _each(_alphas()[times.numpy()])
     target = np.sqrt(a) * noise.numpy() - np.sqrt(1 - a) * latents.numpy()
-    loss = training_loss(predicted, latents, noise, times, SCHEDULES[False], "v", plain)
+    loss = DiffusionObjective(SCHEDULES[False], "v", plain).loss(predicted, latents, noise, times)
     np.testing.assert_allclose(loss.numpy(), ((predicted.numpy() - target) ** 2).mean(axis=(1, 2, 3)), rtol=1e-5)
 
 
@@ -219,9 +221,8 @@ def test_everything_together_is_the_reference_in_its_order() -> None:
     knobs = ObjectiveSettings(loss_type="huber", huber_c=0.2, min_snr_gamma=5.0, prior_loss_weight=0.5)
     weight_map = torch.rand(3, 1, 6, 5, generator=torch.Generator().manual_seed(4)) * 3
     is_class = torch.tensor([False, True, False])
-    loss = training_loss(
-        predicted, latents, noise, times, SCHEDULES[False], "epsilon", knobs, weight_map=weight_map, is_class=is_class
-    )
+    objective = DiffusionObjective(SCHEDULES[False], "epsilon", knobs)
+    loss = objective.loss(predicted, latents, noise, times, weight_map=weight_map, is_class=is_class)
 
     a = _alphas()[times.numpy()]
     c = _each((1 - 0.2) / (1 + np.sqrt((1 - a) / a)) ** 2 + 0.2)
@@ -236,9 +237,8 @@ def test_a_weight_map_moves_the_gradient_to_its_place() -> None:
     weight_map = torch.zeros(1, 1, 6, 5)
     weight_map[..., 2, 3] = 1
     predicted.requires_grad_()
-    training_loss(
-        predicted, latents, noise, times, SCHEDULES[False], "epsilon", ObjectiveSettings(), weight_map=weight_map
-    ).sum().backward()
+    objective = DiffusionObjective(SCHEDULES[False], "epsilon", ObjectiveSettings())
+    objective.loss(predicted, latents, noise, times, weight_map=weight_map).sum().backward()
     assert predicted.grad is not None
     touched = predicted.grad.abs().sum(dim=(0, 1)) > 0
     assert touched.nonzero().tolist() == [[2, 3]]
@@ -248,9 +248,10 @@ def test_a_picture_counts_the_same_alone_and_in_a_batch() -> None:
     """So two processes with half the batch each have the mean of one with all of it."""
     predicted, latents, noise, times = _batch(1, 250, 640, 999)
     knobs = ObjectiveSettings(loss_type="smooth_l1", min_snr_gamma=5.0)
+    objective = DiffusionObjective(SCHEDULES[True], "v", knobs)
 
     def loss(rows: slice) -> torch.Tensor:
-        return training_loss(predicted[rows], latents[rows], noise[rows], times[rows], SCHEDULES[True], "v", knobs)
+        return objective.loss(predicted[rows], latents[rows], noise[rows], times[rows])
 
     torch.testing.assert_close(loss(slice(0, 4)), torch.cat([loss(slice(0, 2)), loss(slice(2, 4))]))
 
