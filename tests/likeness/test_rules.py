@@ -130,6 +130,7 @@ CASES = {
 NOTE_CASES = {
     "mixed photos": {"photos_outliers": 3},
     "strangers among them": {"lost": 1, "lost_share": 0.05},
+    "one other person": {"one_other": 3, "under_keep": 3, "as_strangers": 3.1, "ahead_as_strangers": 3.0},
     "turned heads": {"aside_under": 2, "under_keep": 2},
     "small faces": {"small": 2, "small_share": 0.1},
     "hidden faces": {"hidden": 2, "hidden_share": 0.1, "hidden_by": "painted"},
