@@ -39,6 +39,7 @@ from lib_lora.faces.array_types import Array  # noqa: E402
 from lib_lora.faces.opencv_engine import SFaceEngine  # noqa: E402
 from lib_lora.faces.perceptual_hash import hamming, phash  # noqa: E402
 from lib_lora.likeness.measure.image_similarity import surroundings, variety  # noqa: E402
+from lib_lora.training.plan.training_request import TrainingRequest  # noqa: E402
 from lib_lora.workflows.invent import invent, invent_more  # noqa: E402
 from lib_lora.workflows.invent.coverage_plan import next_wish  # noqa: E402
 from lib_lora.workflows.invent.generation_strategies import Strategy  # noqa: E402
@@ -104,7 +105,7 @@ def ways(work: Path, picks: int, wishes: int) -> str:
     if plan is None:
         raise SystemExit("no plan was written")
     found = [one for one in invented.painted() if one.is_candidate]
-    info, train = plan_of_base(BASE)
+    info, train = plan_of_base(TrainingRequest(BASE))
     shop = InventPainter(invented, plan, painter_of(None, info, train), engine, silent)
     wanted = _wishes(wishes)
     rows: dict[str, list[tuple[InventedPicture, int, float]]] = {way.name: [] for way in WAYS}

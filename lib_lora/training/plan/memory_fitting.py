@@ -32,8 +32,8 @@ def fitted(
     settings: TrainSettings,
     fixed: Collection[str] = (),
     free_bytes: int | None = None,
-) -> tuple[dict[str, Any], str]:
-    """What to change in `settings` so that a GPU of this size can train with them.
+) -> tuple[TrainSettings, str]:
+    """`settings` with what must be changed so that a GPU of this size can train with them.
 
     Gradient checkpointing goes where there is plenty of memory. Else one saving after the other is turned on until it
     fits: first those that cost only time (gradient checkpointing, smaller batches with as many photos a step), then
@@ -47,11 +47,11 @@ def fitted(
         free_bytes: what other programs leave of it now; None = all.
 
     Returns:
-        The overrides, in nested tables as `training.plan.presets.preset` takes them, and a sentence for the user
-        (empty where `memory_bytes` is None; else it says `AS_IT_IS` where nothing is changed and all fits).
+        The settings, and a sentence for the user (empty where `memory_bytes` is None; else it says `AS_IT_IS` where
+        nothing is changed and all fits).
     """
     if memory_bytes is None:
-        return {}, ""
+        return settings, ""
     size = max(1, round(memory_bytes / GB))
     here = f"For this GPU ({size} GB): "
     train, said = settings, []
@@ -64,14 +64,14 @@ def fitted(
         if _fits(family, size, train):
             break
         changed = change(train)
-        if changed != train and not names(_differences(train, changed)) & set(fixed):
+        if changed != train and not names(differences(train, changed)) & set(fixed):
             said.append(words(changed))
             train = changed
     if not _fits(family, size, train):
         smaller = family_named(family).memory.hint
         needed = math.ceil(memory_needed(family, train) / GB + _RESERVE)
         said.append(f"and still it may fail, as about {needed} GB are needed; {smaller}")
-    return _differences(settings, train), here + (", ".join(said) if said else AS_IT_IS) + "."
+    return train, here + (", ".join(said) if said else AS_IT_IS) + "."
 
 
 def _fits(family: str, size: int, train: TrainSettings) -> bool:
@@ -154,7 +154,8 @@ def names(overrides: dict[str, Any]) -> set[str]:
     return found
 
 
-def _differences(before: TrainSettings, after: TrainSettings) -> dict[str, Any]:
+def differences(before: TrainSettings, after: TrainSettings) -> dict[str, Any]:
+    """What `fitted` has changed, in nested tables as `training.plan.presets.preset` takes them."""
     changed: dict[str, Any] = {
         name: getattr(after, name)
         for name in ("gradient_checkpointing", "batch_size", "accumulation", "optimizer", "te_lr")

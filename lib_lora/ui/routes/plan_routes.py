@@ -60,17 +60,15 @@ def plan(context: RequestContext, call: Call) -> dict[str, Any]:
         base = base_models.of(context, base_of(context, call.query["base"]))
     wanted = call.query.get("preset") or None
     train = settings_of(base, wanted, {})
-    changes, said = _fitted(base, train)
-    if changes:
-        train = settings_of(base, wanted, changes)
+    fitted, said = _fitted(base, train)
     return {
         "preset": train.preset,
         "family": base.family,
         "side": train.resolution or base.side,
         "presets": form_fields.preset_entries(base.family, base.narrow),
         "fitted": said,
-        "fitted_settings": changes,
-        "settings": form_fields.flat(train),
+        "fitted_settings": memory_fitting.differences(train, fitted),
+        "settings": form_fields.flat(fitted),
         "fields": form_fields.fields(),
     }
 
@@ -87,17 +85,18 @@ def settings_of(base: BaseRecord, preset: str | None, over: Mapping[str, Any]) -
     return train
 
 
-def _fitted(base: BaseRecord, train: TrainSettings) -> tuple[dict[str, Any], str]:
+def _fitted(base: BaseRecord, train: TrainSettings) -> tuple[TrainSettings, str]:
     """A preset adjusted to the memory of this machine's GPU, see `training.plan.memory_fitting.fitted`."""
     memory = None if base.narrow else gpu_memory()  # torch takes seconds to load
     if memory is None:
-        return {}, ""
+        return train, ""
     from lib_lora.training import distributed, precision
 
-    device = distributed.device()
+    device, asked = distributed.device(), train.precision
     if device.type != "cpu":
-        train = replace(train, precision=precision.resolve(train.precision, device))
-    return memory_fitting.fitted(base.family, memory, train)
+        train = replace(train, precision=precision.resolve(asked, device))
+    found, said = memory_fitting.fitted(base.family, memory, train)
+    return replace(found, precision=asked), said
 
 
 def gpu_memory() -> int | None:

@@ -179,10 +179,9 @@ def pick(
             raise UserError(
                 "Name the checkpoint that paints further pictures with --base.", code="base-model-not-chosen"
             )
-        seen, certain = asked_for(TrainingRequest(base, prediction=own.prediction))
-        info = (
-            seen if certain else identify(base, own.prediction)
-        )  # not planned: that loads torch, into the page's process too
+        seen = asked_for(TrainingRequest(base, prediction=own.prediction))
+        # not planned: that loads torch, into the page's process too
+        info = seen.info if seen.certain else identify(base, own.prediction)
         square = _square_of(eye, picture)
         invented.prepare()
     elif number is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from lib_lora.photos.audit.audit_store import photos_to_use
 from lib_lora.photos.audit.coverage import LEAST
 from lib_lora.runs.reopen import check_out
 from lib_lora.training.plan.memory_fitting import AS_IT_IS, fitted, names
-from lib_lora.training.plan.presets import merged, preset
+from lib_lora.training.plan.presets import preset
 from lib_lora.training.plan.run_file import IdentifiedBase, Run, TrainingPhoto, create_run
 from lib_lora.training.plan.train_settings import TrainSettings
 from lib_lora.training.plan.training_request import TrainingRequest
@@ -29,7 +29,7 @@ def start_run(
     root: Path,
     name: str,
     request: TrainingRequest,
-    seen: tuple[ModelInfo, bool] | None = None,
+    seen: SeenRequest | None = None,
 ) -> Run:
     """Make the folder of a new run; nothing is trained yet.
 
@@ -52,30 +52,45 @@ def start_run(
     from lib_lora.training import loop  # noqa: F401 - loads torch and all: what fails there leaves no run behind
 
     info, train = plan(request, seen)
-    if request.fit and (changed := _for_this_gpu(info, train, request.overrides)) != request.overrides:
-        train = settings_for(info, request.preset, changed)
+    if request.fit:
+        train = _for_this_gpu(info, train, request.overrides)
     base = IdentifiedBase(info, cached_sha256(request.base, Workspace(root).hashes))
     asked = weight_is_asked(info, train)
     photos = [*own_photos(folder, character, train, request.few, asked), *class_photos(character, train)]
     return create_run(folder.runs, character, base, train, photos, request.out, request.grid_steps)
 
 
-def _for_this_gpu(info: ModelInfo, train: TrainSettings, overrides: dict[str, Any]) -> dict[str, Any]:
-    """`for_gpu` with this machine's, whose sentence is printed; `overrides` as they are where there is none."""
+def _for_this_gpu(info: ModelInfo, train: TrainSettings, overrides: dict[str, Any]) -> TrainSettings:
+    """`for_gpu` with this machine's, whose sentence is printed; `train` as it is where there is none."""
     from lib_lora.models.fast.memory import free_bytes, whole_bytes
     from lib_lora.training import distributed
 
     device = distributed.device()
     whole = whole_bytes(device)
     if whole is None:
-        return overrides
-    changed, said = for_gpu(info, train, overrides, whole, free_bytes(device))
+        return train
+    fitting, said = for_gpu(info, train, overrides, whole, free_bytes(device))
     if said:
         print(said)
-    return changed
+    return fitting
 
 
-def plan(request: TrainingRequest, seen: tuple[ModelInfo, bool] | None = None) -> tuple[ModelInfo, TrainSettings]:
+@dataclass(frozen=True)
+class SeenRequest:
+    """What the first look at a request gives.
+
+    Attributes:
+        info: the base model.
+        certain: whether its weights could not say otherwise (`models.families.identify.look`).
+        train: the settings that are asked for, on such a base model.
+    """
+
+    info: ModelInfo
+    certain: bool
+    train: TrainSettings
+
+
+def plan(request: TrainingRequest, seen: SeenRequest | None = None) -> tuple[ModelInfo, TrainSettings]:
     """The base model and the settings that a request asks for.
 
     Args:
@@ -85,12 +100,14 @@ def plan(request: TrainingRequest, seen: tuple[ModelInfo, bool] | None = None) -
     Raises:
         UserError: the base is no model that can be trained on, or a setting does not fit it.
     """
-    info = seen[0] if seen and seen[1] else identify(request.base, request.prediction)
-    return info, settings_for(info, request.preset, request.overrides)
+    if seen and seen.certain:
+        return seen.info, settings_for(seen.info, seen.train)
+    info = identify(request.base, request.prediction)
+    return info, settings_for(info, preset(request.preset, info.family, request.overrides, narrow=info.narrow))
 
 
-def settings_for(info: ModelInfo, preset_name: str | None, overrides: dict[str, Any]) -> TrainSettings:
-    """The settings of a run on a base model, on this device.
+def settings_for(info: ModelInfo, train: TrainSettings) -> TrainSettings:
+    """The settings of a run on a base model, on this device, as far as a preset leaves them open.
 
     Raises:
         UserError: a setting does not fit the base model.
@@ -98,18 +115,14 @@ def settings_for(info: ModelInfo, preset_name: str | None, overrides: dict[str, 
     from lib_lora.training import distributed
     from lib_lora.training.precision import resolve
 
-    train = preset(preset_name, info.family, overrides, narrow=info.narrow)
     if info.small_side and not train.resolution:
         train = replace(train, resolution=info.small_side)  # the run shall not depend on the .yaml later
     train.objective.check(info.prediction)
     return replace(train, precision=resolve(train.precision, distributed.device()))
 
 
-def asked_for(request: TrainingRequest) -> tuple[ModelInfo, bool]:
+def asked_for(request: TrainingRequest) -> SeenRequest:
     """See that there is a base model that these settings fit. Loads no torch, so what is wrong is said at once.
-
-    Returns:
-        As `models.family.look`.
 
     Raises:
         UserError: as `plan`, less what only the weights and the device can tell.
@@ -119,27 +132,27 @@ def asked_for(request: TrainingRequest) -> tuple[ModelInfo, bool]:
     if certain:
         train.objective.check(info.prediction)
     _class_files(train)
-    return info, certain
+    return SeenRequest(info, certain, train)
 
 
 def for_gpu(
     info: ModelInfo, train: TrainSettings, overrides: dict[str, Any], whole: int | None, free: int | None
-) -> tuple[dict[str, Any], str]:
+) -> tuple[TrainSettings, str]:
     """What the memory of a GPU makes of settings that a person gave in part; what was given stays as it is.
 
     Args:
         info: the base model.
-        train: the settings without it.
-        overrides: what was given.
+        train: the settings.
+        overrides: which of them were given.
         whole, free: bytes of the GPU, see `training.plan.memory_fitting.fitted`; of several, of the first.
 
     Returns:
-        The overrides with it, and a sentence for the user: empty where there is nothing to say.
+        The settings with it, and a sentence for the user: empty where there is nothing to say.
     """
     if info.narrow:
-        return overrides, ""
-    changes, said = fitted(info.family, whole, train, names(overrides), free)
-    return merged(changes, overrides), "" if AS_IT_IS in said else said
+        return train, ""
+    found, said = fitted(info.family, whole, train, names(overrides), free)
+    return found, "" if AS_IT_IS in said else said
 
 
 def weight_is_asked(info: ModelInfo, train: TrainSettings) -> bool:

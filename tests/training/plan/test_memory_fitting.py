@@ -3,12 +3,19 @@
 import pytest
 
 from lib_lora import typed_settings
-from lib_lora.training.plan.memory_fitting import GB, fitted, lower, memory_needed, names
+from lib_lora.training.plan import memory_fitting
+from lib_lora.training.plan.memory_fitting import GB, differences, lower, memory_needed, names
 from lib_lora.training.plan.presets import preset
 from lib_lora.training.plan.train_settings import TrainSettings
 
 PRESETS = {"sd1": "sd15-face", "sd2": "sd2-face", "sdxl": "sdxl-face"}
 SIZES = (2, 4, 6, 8, 10, 12, 16, 24, 80)
+
+
+def fitted(family, memory, settings, fixed=()):
+    """What is changed, and what is said."""
+    after, said = memory_fitting.fitted(family, memory, settings, fixed)
+    return differences(settings, after), said
 
 
 def _applied(family, overrides):
@@ -89,6 +96,7 @@ def test_what_is_said_fits_and_learns_the_same(family):
     for size in SIZES:
         overrides, said = fitted(family, size * GB, before)
         after = _applied(family, overrides)
+        assert after == memory_fitting.fitted(family, size * GB, before)[0]
         assert after.batch_size * after.accumulation == before.batch_size * before.accumulation
         assert after.lora.alpha / after.lora.rank == before.lora.alpha / before.lora.rank
         assert typed_settings.from_dict(TrainSettings, typed_settings.to_dict(after)) == after

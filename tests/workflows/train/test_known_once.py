@@ -30,12 +30,14 @@ def _counted(monkeypatch, module, name, counts, key=lambda path, *_: Path(path).
 def test_nothing_is_found_out_twice(main, quick, toy, some_photos, tmp_path, monkeypatch):
     base, photos = tmp_path / "base.safetensors", some_photos("mara", 3)
     shutil.copy(toy("sd1"), base)
-    looked, hashed, imported, of_base, planned = (Counter() for _ in range(5))
+    looked, hashed, imported, of_base, planned, converted = (Counter() for _ in range(6))
     _counted(monkeypatch, identify_module, "open_tensors", looked)
     _counted(monkeypatch, files, "sha256", hashed)
     _counted(monkeypatch, file_hashes, "sha256", of_base)
     _counted(monkeypatch, photo_import, "_sha256", imported, lambda stream: Path(stream.name).name)
     _counted(monkeypatch, prepare, "settings_for", planned, lambda *_: "plan")
+    given = lambda name, family, overrides=None: "the request's" if overrides else "the preset's own"  # noqa: E731
+    _counted(monkeypatch, prepare, "preset", converted, given)
     options = ["--name", "Mara", "--trigger", "mrxa", "--class", "woman", "--consent", "fictional", "--steps", "1"]
     said = main("run", photos, *options, "--base", base, "--out", tmp_path / "out", "--data", tmp_path / "data",
                 "--grid-steps", "1", *quick)  # fmt: skip
@@ -43,6 +45,7 @@ def test_nothing_is_found_out_twice(main, quick, toy, some_photos, tmp_path, mon
     assert looked == {base.name: 1}
     assert of_base == {base.name: 1}
     assert planned == {"plan": 1}
+    assert converted["the request's"] == 1  # from a dict to settings
     names = {photo.name for photo in photos.iterdir()}
     assert imported == dict.fromkeys(names, 1)
     assert {name: count for name, count in hashed.items() if name in names} == {}  # known from the import

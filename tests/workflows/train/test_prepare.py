@@ -3,6 +3,7 @@
 import os
 import shutil
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -86,9 +87,8 @@ def test_wrong_words_are_refused_before_anything_is_made(root, photos, changes, 
 def test_unreadable_photos_make_no_character(root, photos):
     for path in photos.iterdir():
         path.write_bytes(path.read_bytes()[:500])
-    with raises("no-photo-readable", has=("None of the 2 photos in", "can be read: Bild ü 00.jpg is")) as caught:
+    with raises("no-photo-readable", has=("Bild ü 00.jpg", "Bild ü 01.jpg")):
         _new(root, photos)
-    assert "Bild ü 01.jpg" in str(caught.value)
     assert not root.exists()
 
 
@@ -296,9 +296,8 @@ def test_settings_are_made_to_fit_a_gpu_unless_they_were_given(tmp_path, size, f
     info, train = plan(TrainingRequest(toys.write_toy("sdxl", tmp_path / "xl.safetensors"), None, asked))
     whole, left = (None if value is None else value << 30 for value in (size, free))
     found, sentence = for_gpu(info, train, given, whole, left)
-    expected = {**given, **changes}
-    if "lora" in given:
-        expected["lora"] = {**changes.get("lora", {}), **given["lora"]}
+    lora = replace(train.lora, **changes.get("lora", {}))
+    expected = replace(train, **{**changes, "lora": lora})
     assert (found, said in sentence, bool(sentence)) == (expected, True, bool(said))
 
 
@@ -314,4 +313,4 @@ def test_a_run_is_fitted_where_that_is_asked(start, tmp_path, monkeypatch, capsy
 def test_a_small_base_model_fits_everywhere():
     given = {"seed": 1, "precision": "fp32"}
     info, train = plan(TrainingRequest(MINI, None, given))
-    assert for_gpu(info, train, given, 1 << 30, None) == (given, "")
+    assert for_gpu(info, train, given, 1 << 30, None) == (train, "")
