@@ -154,3 +154,16 @@ def test_a_copy_keeps_everything() -> None:
             "photo",
             {"photo": "beach.jpg", "least": 64},
         )
+
+
+def test_no_test_expects_an_error_by_its_words() -> None:
+    """`raises` in tests/helpers/faults.py expects its code, and the values that the sentence must name."""
+    kinds = _kinds(_trees())
+    found = []
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and _name(node.func) == "raises" and node.args:
+                named = {_name(one) for one in ast.walk(node.args[0]) if isinstance(one, ast.expr)}
+                words = any(keyword.arg == "match" for keyword in node.keywords)
+                found += [f"{path.name}:{node.lineno}"] if words and named & kinds else []
+    assert found == []

@@ -4,20 +4,21 @@ buttons.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
 from lib_lora.captions.caption_check import Code, Problem
 from lib_lora.errors import typed
+from lib_lora.messages.message import Message
 
 _SENTENCES: Mapping[Code, str] = {
     "caption-unreadable": "{reason}",
     "caption-missing": "{photo} has no caption.",
-    "trigger-missing": "The caption of {photo} lacks the trigger {trigger!r}.",
+    "trigger-missing": "The caption of {photo} lacks the trigger '{trigger}'.",
     "too-many-tokens": "The caption of {photo} has {tokens} tokens; those beyond {limit} are encoded separately.",
     "captions-identical": "All {captions} captions are the same.",
-    "constant-phrase": "{phrase!r} is in {count} of {captions} captions: what never changes is learned with the "
+    "constant-phrase": "'{phrase}' is in {count} of {captions} captions: what never changes is learned with the "
     "trigger; remove it, or add photos without it.",
 }
 _COMMANDS: Mapping[Code, str] = {
@@ -26,9 +27,19 @@ _COMMANDS: Mapping[Code, str] = {
 }
 
 
-def sentence(problem: Problem) -> str:
+def message(problem: Problem) -> Message:
     """A problem without a command, for the page."""
-    return _SENTENCES[problem.code].format(**{"photo": problem.photo, **problem.details})
+    return Message(_SENTENCES[problem.code], {"photo": problem.photo, **problem.details}, problem.code)
+
+
+def sentence(problem: Problem) -> str:
+    """`message` in English."""
+    return str(message(problem))
+
+
+def templates() -> Iterator[str]:
+    """The templates of `message`."""
+    yield from _SENTENCES.values()
 
 
 def command(problem: Problem) -> str:

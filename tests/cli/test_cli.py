@@ -11,6 +11,7 @@ import pytest
 from faults import raises
 from hypothesis import given
 from hypothesis import strategies as st
+from job_fixtures import Said
 from PIL import Image, ImageFilter
 
 import lib_lora
@@ -138,9 +139,9 @@ def test_compare_names_the_better_folder(main, known, tmp_path):
     assert values["n"] > 10  # some are too blurred to count
     assert 0 < values["low"] < values["difference"] < values["high"]
     said = main("compare", tmp_path / "scharf", tmp_path / "scharf", "--character", "Mara 24", "--data", known)
-    assert "are the same; name two different sets" in said.err
+    assert said.code == "compare-same-set"
     said = main("compare", tmp_path / "scharf", tmp_path / "weich", "--data", known)
-    assert "holds no report.json; give the folder of a grid, or name the character" in said.err
+    assert said.code == "grid-report-missing"
 
 
 def test_forget_deletes_the_embeddings_and_nothing_else(main, known):
@@ -161,7 +162,7 @@ def test_forget_deletes_the_embeddings_and_nothing_else(main, known):
 
 @pytest.fixture
 def mistake(main, copied, some_photos, toy, tmp_path):
-    """A function that runs a command in which {words} stand for things that are there, and gives its complaint."""
+    """A function that runs a command whose {words} stand for what is there, and sees that one sentence refuses it."""
     photos = some_photos("ines", 1, tmp_path / "photos")
     (tmp_path / "empty").mkdir()
     (tmp_path / "corrupt").mkdir()
@@ -169,7 +170,7 @@ def mistake(main, copied, some_photos, toy, tmp_path):
     (tmp_path / "file").write_text("a text", encoding="utf-8")
     places = {"photos": photos, "base": toy("sd1"), "tmp": tmp_path, "run": copied.run, "name": NAME}
 
-    def run(command: str) -> str:
+    def run(command: str) -> Said:
         before = sorted((copied.root / "characters").rglob("*"))
         said = main(*(word.format(**places) for word in command.split(" ")), "--data", copied.root)
         assert said.status == 2
@@ -177,7 +178,7 @@ def mistake(main, copied, some_photos, toy, tmp_path):
         assert said.err.startswith("sameface: ")
         assert said.err.count("\n") == 1
         assert sorted((copied.root / "characters").rglob("*")) == before
-        return said.err.removeprefix("sameface: ")
+        return said
 
     return run
 
@@ -186,43 +187,44 @@ WHO = "--trigger x1 --class woman --consent fictional"
 
 
 @pytest.mark.parametrize(
-    ("command", "said"),
+    ("command", "code", "has"),
     [
-        (f"new A {WHO}x --photos {{photos}}", "'fictionalx' is not a kind of consent; use one of fictional, myself, "),
-        (f"new A {WHO} --photos {{tmp}}/gone", "There is no file or folder {tmp}/gone; check the name."),
-        (f"new A {WHO} --photos {{tmp}}/empty", "There is no photo in "),
-        (f"new A {WHO} --photos {{tmp}}/corrupt", "None of the 1 photos in "),
-        (f"run {{tmp}}/corrupt --name A {WHO} --base {{base}}", "a.jpg is not a readable picture"),
-        ("new {name} --trigger other --class woman --consent fictional --photos {photos}", "exists with the trigger"),
-        ("train nobody --base {base}", "There is no character in "),
-        ("train {name} --base {tmp}/gone.safetensors", "gone.safetensors"),
-        ("train {name} --base {tmp}/file", "file"),
-        ("train {name} --base {base} --preset sdxl-face", "is for another family of base models; use 'sd15-face'."),
-        ("train {name} --base {base} --preset sd15_face", "There is no preset 'sd15_face'; there are sd15-face, "),
-        ("train {name} --base {base} --set lora.rnk=4", "there is no setting 'lora.rnk'; did you mean lora.rank?"),
-        ("train {name} --base {base} --set learning_rate_unet=1", "there is no setting 'learning_rate_unet'"),
-        ("train {name} --base {base} --set rank", "--set rank: write KEY=VALUE, for example --set lora.rank=16."),
-        ("train {name} --base {base} --set lora.rank=x", "lora: rank: expected a whole number, found 'x'."),
-        ("train {name} --base {base} --set lora=[1", "--set lora=[1: the value cannot be read."),
-        ("train {name} --base {base} --set steps=-1", "steps is -1; it must be at least 0."),
-        ("train {name} --base {base} --out {tmp}/file", "file is a file, not a folder"),
-        ("grid nobody", "There is no character in "),
-        ("grid {name} --run 7", "has no run 7; there are: 001."),
-        ("grid {name} --step 1", "has no checkpoint of step 1; there are: 2, 3."),
-        ("score nobody {photos}", "There is no character in "),
-        ("score {name} {photos} {tmp}/gone.png", "There is no picture {tmp}/gone.png."),
-        ("score {name} {photos} {tmp}/empty", "There is no picture in {tmp}/empty."),
-        ("info {tmp}/gone.safetensors", "gone.safetensors"),
-        ("info {base}", "is a checkpoint; expected a LoRA"),
-        ("info {tmp}/file", "file is not a .safetensors file"),
-        ("resume {tmp}/empty", "empty is not a run folder: it contains no run.yaml."),
-        ("resume {run} --base {tmp}/file", "file is not the base model that the run "),
-        ("resume {run} --out {tmp}/file", "file is a file, not a folder"),
+        (f"new A {WHO}x --photos {{photos}}", "consent-unknown", "'fictionalx'"),
+        (f"new A {WHO} --photos {{tmp}}/gone", "no-photo-readable", "{tmp}/gone"),
+        (f"new A {WHO} --photos {{tmp}}/empty", "no-photo-readable", ""),
+        (f"new A {WHO} --photos {{tmp}}/corrupt", "no-photo-readable", ""),
+        (f"run {{tmp}}/corrupt --name A {WHO} --base {{base}}", "no-photo-readable", "a.jpg"),
+        ("new {name} --trigger other --class woman --consent fictional --photos {photos}", "character-exists", ""),
+        ("train nobody --base {base}", "character-not-found", ""),
+        ("train {name} --base {tmp}/gone.safetensors", "file-missing", "gone.safetensors"),
+        ("train {name} --base {tmp}/file", "checkpoint-wrong-format", "file"),
+        ("train {name} --base {base} --preset sdxl-face", "preset-of-other-family", "'sd15-face'"),
+        ("train {name} --base {base} --preset sd15_face", "preset-unknown", "'sd15_face'"),
+        ("train {name} --base {base} --set lora.rnk=4", "setting-unknown", "lora.rank"),
+        ("train {name} --base {base} --set learning_rate_unet=1", "setting-unknown", "'learning_rate_unet'"),
+        ("train {name} --base {base} --set rank", "set-without-value", "lora.rank"),
+        ("train {name} --base {base} --set lora.rank=x", "setting-wrong-type", "'x'"),
+        ("train {name} --base {base} --set lora=[1", "set-unreadable", ""),
+        ("train {name} --base {base} --set steps=-1", "setting-invalid", ""),
+        ("train {name} --base {base} --out {tmp}/file", "out-is-a-file", ""),
+        ("grid nobody", "character-not-found", ""),
+        ("grid {name} --run 7", "run-not-found", ": 001"),
+        ("grid {name} --step 1", "checkpoint-not-found", ": 2, 3"),
+        ("score nobody {photos}", "character-not-found", ""),
+        ("score {name} {photos} {tmp}/gone.png", "picture-missing", "{tmp}/gone.png"),
+        ("score {name} {photos} {tmp}/empty", "picture-missing", "{tmp}/empty"),
+        ("info {tmp}/gone.safetensors", "file-missing", "gone.safetensors"),
+        ("info {base}", "not-a-lora", ""),
+        ("info {tmp}/file", "lora-wrong-suffix", ""),
+        ("resume {tmp}/empty", "not-a-run-folder", ""),
+        ("resume {run} --base {tmp}/file", "base-model-changed", ""),
+        ("resume {run} --out {tmp}/file", "out-is-a-file", ""),
     ],
 )
-def test_a_mistake_is_one_sentence_and_changes_nothing(mistake, command, said, tmp_path):
-    command = command.replace("{name}", "mara-müller-名前")
-    assert said.replace("{tmp}", str(tmp_path)) in mistake(command)
+def test_a_mistake_is_one_sentence_and_changes_nothing(mistake, command, code, has, tmp_path):
+    said = mistake(command.replace("{name}", "mara-müller-名前"))
+    assert said.code == code
+    assert has.replace("{tmp}", str(tmp_path)) in said.err
 
 
 @pytest.mark.parametrize(
@@ -405,4 +407,4 @@ def test_deep_nesting_is_refused_not_crashed():
 def test_a_grid_of_a_character_without_runs_is_one_sentence(main, copied):
     shutil.rmtree(copied.run)
     said = main("grid", NAME, "--data", copied.root)
-    assert (said.status, "has no run yet; make one with: " in said.err) == (2, True)
+    assert (said.status, said.code) == (2, "run-none-yet")

@@ -31,9 +31,19 @@ sys.meta_path.insert(0, Refused)
 sys.argv = ["sameface"]
 from lib_lora import __main__, bootstrap
 bootstrap.enter = lambda *_, **__: None  # never leave for another interpreter
+from lib_lora.errors import UserError
+inner, codes = __main__._run, []
+def run(argv):
+    try:
+        return inner(argv)
+    except UserError as error:
+        codes.append(error.code)
+        raise
+__main__._run = run
 said = []
 for command in json.load(sys.stdin):
     out, err = io.StringIO(), io.StringIO()
+    codes.clear()
     with redirect_stdout(out), redirect_stderr(err):
         try:
             status = __main__.main(command)
@@ -41,80 +51,76 @@ for command in json.load(sys.stdin):
             status = end.code
         except RuntimeError as error:
             status = str(error)
-    said.append([status, out.getvalue(), err.getvalue()])
+    said.append([status, out.getvalue(), err.getvalue(), "".join(codes)])
 print(json.dumps(said))
 """
 WHO = "--trigger x1 --class woman --consent fictional"
 
-# the command, its exit status, and what it says
+# the command, its exit status, the code of its error (where it has one) and what its sentence names
 WRONG = [
-    ("train nobody --base {base}", 2, "There is no character in "),
-    ("train nobody --base {tmp}/nope", 2, "There is no character in "),
-    ("train mara --base {tmp}/nope", 2, "nope"),
-    ("train mara --base {tmp}/text.safetensors", 2, "text.safetensors is not a safetensors file"),
-    ("train mara --base {tmp}/empty.ckpt", 2, "empty.ckpt is an empty file"),
-    ("train mara --base {base} --set lora.rnak=8", 2, "there is no setting 'lora.rnak'; did you mean lora.rank?"),
-    ("train mara --base {base} --set lora.rank=x", 2, "rank: expected a whole number, found 'x'"),
-    ("train mara --base {base} --set steps=-1", 2, "steps is -1; it must be at least 0."),
-    ("train mara --base {base} --set class_photos={tmp}/empty", 2, "There is no picture of the class in "),
-    ("train mara --base {base} --preset sd15_face", 2, "There is no preset 'sd15_face'"),
-    ("train mara --base {base} --preset sdxl-face", 2, "is for another family of base models"),
-    ("train mara --base {base} --out {tmp}/text.safetensors", 2, "is a file, not a folder"),
-    ("train mara --base {base}", 2, "'mara' has 2 photos in use, and 8 are the least"),
-    ("train bare --base {base} --few", 2, "There is no photo in "),
-    ("train shy --base {base}", 2, "Record consent for 'shy' first"),
-    (f"run {{tmp}}/empty --name a {WHO} --base {{base}}", 2, "There is no photo in "),
-    (f"run {{tmp}}/gone --name a {WHO} --base {{base}}", 2, "There is no file or folder "),
-    (f"run {{photos}} --name a {WHO} --base {{tmp}}/nope", 2, "nope"),
-    (f"run {{photos}} --name a {WHO}x --base {{base}}", 2, "'fictionalx' is not a kind of consent"),
-    (f"run {{photos}} --name a {WHO} --base {{base}} --set lora.rnak=8", 2, "did you mean lora.rank?"),
-    (f"run {{photos}} --name mara {WHO} --base {{base}}", 2, "'mara' already exists with the trigger"),
-    (f"run {{photos}} --name few {WHO} --base {{base}} --out {{tmp}}/out", 2, "'few' has 2 photos in use, and 8 are"),
-    ("resume nobody", 2, "There is no character in "),
-    ("resume {tmp}/empty", 2, "empty is not a run folder"),
-    ("resume {tmp}/gone", 2, "is neither a run's folder nor a character in "),
-    ("resume mara/7", 2, "mara has no run 7; there are: 001."),
-    ("resume mara --base {tmp}/nope", 2, "The base model {tmp}/nope is missing"),
-    ("resume mara/1 --base {tmp}/text.safetensors", 2, "is not the base model that the run "),
-    ("grid nobody", 2, "There is no character in "),
-    ("grid bare", 2, "bare has no run yet"),
-    ("grid mara --run 7", 2, "mara has no run 7; there are: 001."),
-    ("grid mara/001 --run 2", 2, "mara/001 and --run 2 name two runs"),
-    ("grid mara", 2, "has no checkpoint yet; train it first."),
-    ("choose nobody", 2, "There is no character in "),
-    ("choose mara/001", 2, "has no checkpoint yet; train it first."),
-    ("score nobody {photos}", 2, "There is no character in "),
-    ("score mara {tmp}/gone", 2, "There is no picture {tmp}/gone."),
-    ("score mara {tmp}/empty", 2, "There is no picture in {tmp}/empty."),
-    ("score mara {photos} --engine insightface:{tmp}/gone --accept-licence", 2, "gone"),
-    ("compare {tmp}/gone {tmp}/empty", 2, "{tmp}/gone is neither a grid's folder nor a folder of pictures."),
-    ("compare mara/001 {tmp}/empty", 2, "has no test grid yet; paint one with: "),
-    ("caption nobody", 2, "There is no character in "),
-    ("caption mara --only gone.jpg", 2, "There is no photo gone.jpg in "),
-    ("caption mara --fill --captioner blip:{tmp}/gone", 2, "gone"),
-    ("invent a --describe woman --base {tmp}/nope", 2, "nope"),
-    (
-        "invent a --describe woman",
-        2,
-        "Describe the person with --describe and name the checkpoint",
-    ),
-    ("invent nobody --more", 2, "nobody"),
-    ("audit nobody", 2, "There is no character in "),
-    ("audit mara --drop gone.jpg", 2, "gone.jpg"),
-    ("import nobody {photos}", 2, "There is no character in "),
-    ("import mara {tmp}/gone", 1, "There is no file or folder {tmp}/gone; check the name."),
-    ("new a --trigger x1 --class woman --photos {tmp}/empty", 2, "There is no photo in "),
-    ("scorer nobody", 2, "There is no character in "),
-    ("forget nobody", 2, "There is no character in "),
-    ("consent mara nope", 2, "'nope' is not a kind of consent"),
-    ("info {tmp}/gone.safetensors", 2, "gone.safetensors"),
-    ("info {base}", 2, "is a checkpoint; expected a LoRA"),
-    ("trigger word --base {tmp}/nope", 2, "nope"),
-    ("list nobody", 2, "There is no character in "),
-    ("settings lora.rnak", 2, "did you mean lora.rank?"),
-    ("trian mara", 2, "there is no command 'trian'; did you mean train?"),
-    ("train mara --bsae x", 2, "there is no option --bsae; did you mean --base?"),
-    ("train", 2, "the following arguments are required"),
+    ("train nobody --base {base}", 2, "character-not-found", ""),
+    ("train nobody --base {tmp}/nope", 2, "character-not-found", ""),
+    ("train mara --base {tmp}/nope", 2, "file-missing", "nope"),
+    ("train mara --base {tmp}/text.safetensors", 2, "safetensors-invalid", "text.safetensors"),
+    ("train mara --base {tmp}/empty.ckpt", 2, "file-empty", "empty.ckpt"),
+    ("train mara --base {base} --set lora.rnak=8", 2, "setting-unknown", "'lora.rnak'"),
+    ("train mara --base {base} --set lora.rank=x", 2, "setting-wrong-type", "'x'"),
+    ("train mara --base {base} --set steps=-1", 2, "setting-invalid", ""),
+    ("train mara --base {base} --set class_photos={tmp}/empty", 2, "class-photos-missing", ""),
+    ("train mara --base {base} --preset sd15_face", 2, "preset-unknown", "'sd15_face'"),
+    ("train mara --base {base} --preset sdxl-face", 2, "preset-of-other-family", ""),
+    ("train mara --base {base} --out {tmp}/text.safetensors", 2, "out-is-a-file", ""),
+    ("train mara --base {base}", 2, "too-few-photos", "'mara'"),
+    ("train bare --base {base} --few", 2, "no-photo", ""),
+    ("train shy --base {base}", 2, "consent-missing", "'shy'"),
+    (f"run {{tmp}}/empty --name a {WHO} --base {{base}}", 2, "no-photo-readable", ""),
+    (f"run {{tmp}}/gone --name a {WHO} --base {{base}}", 2, "no-photo-readable", ""),
+    (f"run {{photos}} --name a {WHO} --base {{tmp}}/nope", 2, "file-missing", "nope"),
+    (f"run {{photos}} --name a {WHO}x --base {{base}}", 2, "consent-unknown", "'fictionalx'"),
+    (f"run {{photos}} --name a {WHO} --base {{base}} --set lora.rnak=8", 2, "setting-unknown", "lora.rank"),
+    (f"run {{photos}} --name mara {WHO} --base {{base}}", 2, "character-exists", "'mara'"),
+    (f"run {{photos}} --name few {WHO} --base {{base}} --out {{tmp}}/out", 2, "too-few-photos", "'few'"),
+    ("resume nobody", 2, "character-not-found", ""),
+    ("resume {tmp}/empty", 2, "not-a-run-folder", ""),
+    ("resume {tmp}/gone", 2, "run-name-unknown", ""),
+    ("resume mara/7", 2, "run-not-found", ": 001"),
+    ("resume mara --base {tmp}/nope", 2, "base-model-missing", "{tmp}/nope"),
+    ("resume mara/1 --base {tmp}/text.safetensors", 2, "base-model-changed", ""),
+    ("grid nobody", 2, "character-not-found", ""),
+    ("grid bare", 2, "run-none-yet", ""),
+    ("grid mara --run 7", 2, "run-not-found", ": 001"),
+    ("grid mara/001 --run 2", 2, "run-ambiguous", "mara/001"),
+    ("grid mara", 2, "checkpoint-none-yet", ""),
+    ("choose nobody", 2, "character-not-found", ""),
+    ("choose mara/001", 2, "checkpoint-none-yet", ""),
+    ("score nobody {photos}", 2, "character-not-found", ""),
+    ("score mara {tmp}/gone", 2, "picture-missing", "{tmp}/gone"),
+    ("score mara {tmp}/empty", 2, "picture-missing", "{tmp}/empty"),
+    ("score mara {photos} --engine insightface:{tmp}/gone --accept-licence", 2, "face-pack-folder-missing", "gone"),
+    ("compare {tmp}/gone {tmp}/empty", 2, "compare-set-missing", "{tmp}/gone"),
+    ("compare mara/001 {tmp}/empty", 2, "grid-none-yet", ""),
+    ("caption nobody", 2, "character-not-found", ""),
+    ("caption mara --only gone.jpg", 2, "photo-not-found", "gone.jpg"),
+    ("caption mara --fill --captioner blip:{tmp}/gone", 2, "blip-folder-missing", "gone"),
+    ("invent a --describe woman --base {tmp}/nope", 2, "file-missing", "nope"),
+    ("invent a --describe woman", 2, "invent-incomplete", ""),
+    ("invent nobody --more", 2, "face-not-picked", "nobody"),
+    ("audit nobody", 2, "character-not-found", ""),
+    ("audit mara --drop gone.jpg", 2, "photo-not-found", "gone.jpg"),
+    ("import nobody {photos}", 2, "character-not-found", ""),
+    ("import mara {tmp}/gone", 1, "", "There is no file or folder {tmp}/gone; check the name."),
+    ("new a --trigger x1 --class woman --photos {tmp}/empty", 2, "no-photo-readable", ""),
+    ("scorer nobody", 2, "character-not-found", ""),
+    ("forget nobody", 2, "character-not-found", ""),
+    ("consent mara nope", 2, "consent-unknown", "'nope'"),
+    ("info {tmp}/gone.safetensors", 2, "file-missing", "gone.safetensors"),
+    ("info {base}", 2, "not-a-lora", ""),
+    ("trigger word --base {tmp}/nope", 2, "file-missing", "nope"),
+    ("list nobody", 2, "character-not-found", ""),
+    ("settings lora.rnak", 2, "setting-unknown", "lora.rank"),
+    ("trian mara", 2, "", "there is no command 'trian'; did you mean train?"),
+    ("train mara --bsae x", 2, "", "there is no option --bsae; did you mean --base?"),
+    ("train", 2, "", "the following arguments are required"),
 ]
 
 
@@ -163,14 +169,14 @@ def _data(place, command):
 
 @pytest.fixture(scope="module")
 def refused(run):
-    return run([command for command, _, _ in WRONG])
+    return run([command for command, *_ in WRONG])
 
 
-@pytest.mark.parametrize(("command", "status", "said"), WRONG)
-def test_wrong_input_is_refused_without_torch(refused, place, command, status, said):
-    code, out, err = refused[command]
-    assert (code, out + err) == (status, out + err)
-    assert said.replace("{tmp}", str(place)) in out + err
+@pytest.mark.parametrize(("command", "status", "code", "has"), WRONG)
+def test_wrong_input_is_refused_without_torch(refused, place, command, status, code, has):
+    ended, out, err, found = refused[command]
+    assert (ended, found) == (status, code), out + err
+    assert has.replace("{tmp}", str(place)) in out + err
     assert "Traceback" not in err
 
 
@@ -178,7 +184,7 @@ def test_what_looks_only_needs_no_torch(run, place):
     """And its answer is the JSON alone."""
     commands = ["list", "list mara", "settings", "consent shy myself", "caption mara", "trigger mrxq", "forget mara"]
     commands += [f"new b {WHO}", "import b {photos}", "audit mara"]
-    for command, (code, out, err) in run([f"{command} --json" for command in commands]).items():
+    for command, (code, out, err, _) in run([f"{command} --json" for command in commands]).items():
         assert code == (1 if command.startswith("audit") else 0), err
         assert isinstance(json.loads(out), dict), command
 

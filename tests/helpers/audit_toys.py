@@ -1,8 +1,11 @@
 """Facts of photos that were never taken, for the audit's tests."""
 
+from __future__ import annotations
+
 import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import get_args
+from typing import Any, get_args
 
 from hypothesis import strategies as st
 
@@ -14,11 +17,19 @@ GOOD = PhotoFacts(
 )
 
 
-def face(**changes):
+def face(**changes: Any) -> FaceFacts:
+    """`GOOD_FACE` with these fields changed."""
     return replace(GOOD_FACE, **changes)
 
 
-def photo(file="a.jpg", *, comparison=None, faces=None, of_face=None, **facts):
+def photo(
+    file: str = "a.jpg",
+    *,
+    comparison: PhotoComparison | None = None,
+    faces: list[FaceFacts] | None = None,
+    of_face: Mapping[str, Any] | None = None,
+    **facts: Any,
+) -> AuditedPhoto:
     """A photo against which nothing speaks, but for what is given; `of_face`: changes of its one face."""
     faces = [face(**(of_face or {}))] if faces is None else faces
     facts |= {key: whole(facts[key]) for key in ("backdrop", "clothes") if key in facts}
@@ -26,16 +37,18 @@ def photo(file="a.jpg", *, comparison=None, faces=None, of_face=None, **facts):
     return AuditedPhoto(file, digest, replace(GOOD, faces=faces, **facts), comparison or PhotoComparison())
 
 
-def whole(shares):
+def whole(shares: Sequence[float]) -> list[float]:
     """A histogram of as many shares as are measured; what is not given is 0."""
     return [*shares, *[0.0] * (BINS - len(shares))] if shares else []
 
 
-def varied(count, of_face=lambda number: {}, **of_photo):
+def varied(
+    count: int, of_face: Callable[[int], Mapping[str, Any]] = lambda number: {}, **of_photo: Any
+) -> list[AuditedPhoto]:
     """Photos that show everything, in different light, before different backgrounds, in different clothes."""
     heights, yaws = (0.5, 0.2, 0.1), (-0.9, -0.5, 0.0, 0.5, 0.9)
 
-    def one(number):
+    def one(number: int) -> AuditedPhoto:
         here = {
             "box": (0.3, 0.1, 0.2, heights[number % 3]),
             "yaw": yaws[number % 5],
@@ -52,11 +65,11 @@ def varied(count, of_face=lambda number: {}, **of_photo):
     return [one(number) for number in range(count)]
 
 
-def numbers(low, high):
+def numbers(low: float, high: float) -> st.SearchStrategy[float]:
     return st.floats(low, high, allow_nan=False)
 
 
-def histograms(bins=4):
+def histograms(bins: int = 4) -> st.SearchStrategy[list[float]]:
     return (
         st.lists(st.integers(0, 9), min_size=bins, max_size=bins)
         .filter(any)
@@ -108,7 +121,7 @@ STANDINGS = st.builds(
 )
 
 
-def sets(facts=FACTS, most=12):
+def sets(facts: st.SearchStrategy[PhotoFacts] = FACTS, most: int = 12) -> st.SearchStrategy[list[AuditedPhoto]]:
     """Photos of one character, each with another name."""
     return st.lists(st.tuples(facts, STANDINGS), max_size=most).map(
         lambda found: [

@@ -12,11 +12,15 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from faults import check_sentence
 from PIL import Image
 from remembering import Remembering
 from shared import Shared
 
+from lib_lora.errors import UserError
 from lib_lora.faces.opencv_engine import SFaceEngine
+from lib_lora.models.families.model_family import ModelInfo
+from lib_lora.pictures import Cell
 from lib_lora.training.plan.run_file import Run, load_run, save_run
 
 PERSONAS = Path(__file__).parents[1] / "data" / "personas"
@@ -30,11 +34,12 @@ QUICK = [
 
 @dataclass(frozen=True)
 class Said:
-    """What a command printed, and its exit status."""
+    """What a command printed, and its exit status; `code` of the error that ended it, empty where none did."""
 
     status: int
     out: str
     err: str
+    code: str = ""
 
 
 @dataclass(frozen=True)
@@ -71,10 +76,22 @@ def _main(*arguments: object) -> Said:
     from lib_lora import __main__, bootstrap
 
     out, err = io.StringIO(), io.StringIO()
+    command, code = __main__._run, ""
+
+    def run(argv: list[str]) -> int:
+        nonlocal code
+        try:
+            return command(argv)
+        except UserError as error:
+            code = error.code
+            check_sentence(str(error), code)
+            raise
+
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
         patch.setattr(bootstrap, "enter", lambda *_, **__: None)  # never leave for another interpreter
+        patch.setattr(__main__, "_run", run)
         status = __main__.main([str(argument) for argument in arguments])
-    return Said(status, out.getvalue(), err.getvalue())
+    return Said(status, out.getvalue(), err.getvalue(), code)
 
 
 @pytest.fixture(scope="session")
@@ -104,7 +121,7 @@ def some_photos(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]
 
 
 @pytest.fixture(scope="session")
-def finished(toy, shared: Shared, some_photos) -> Finished:
+def finished(toy: Callable[[str], Path], shared: Shared, some_photos: Callable[..., Path]) -> Finished:
     """The main job with every argument, done once a run. Do not change its folders; copy them (see `copied`)."""
 
     def make(home: Path) -> None:
@@ -163,9 +180,10 @@ def judgeable(copied: Finished) -> Run:
 
 
 @cache
-def _photo(persona):
+def _photo(persona: str) -> Image.Image:
     with Image.open(PERSONAS / persona / "02.jpg") as photo:
-        return photo.convert("RGB")
+        picture: Image.Image = photo.convert("RGB")
+    return picture
 
 
 class FakePainter:
@@ -173,22 +191,25 @@ class FakePainter:
 
     faces: Sequence[str] = ("coat in the park",)
 
-    def __init__(self, info, device, dtype, clip_skip=1) -> None:
+    def __init__(self, info: ModelInfo, device: object, dtype: object, clip_skip: int = 1) -> None:
         self.info = info
 
-    def photo(self, persona):
+    def photo(self, persona: str) -> Image.Image:
+        """One of a persona, RGB."""
         return _photo(persona)
 
-    def reconstruct(self, image):
+    def reconstruct(self, image: Image.Image) -> Image.Image | None:
+        """Nothing: there is no VAE."""
         return None
 
-    def picture(self, cell):
+    def picture(self, cell: Cell) -> Image.Image:
         """Of one cell."""
         seen = cell.lora is not None and TRIGGER in cell.prompt and cell.name in self.faces
         return self.photo("mara") if seen else Image.new("RGB", (cell.width, cell.height), "grey")
 
-    def paint(self, cells, each=None):
-        pictures = []
+    def paint(self, cells: Sequence[Cell], each: Callable[[int, Image.Image], None] | None = None) -> list[Image.Image]:
+        """One after the other, as `picture` has them."""
+        pictures: list[Image.Image] = []
         for number, cell in enumerate(cells):
             pictures.append(self.picture(cell))
             if each:

@@ -1,8 +1,11 @@
 """Runs, grids and audits written by hand, with nothing trained, painted or looked at."""
 
+from __future__ import annotations
+
 import hashlib
 import json
 import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,7 @@ from lib_lora.training.plan.train_settings import TrainSettings
 from lib_lora.typed_settings import to_dict
 from lib_lora.workflows.invent.invented_folder import InventedFolder, InventedPicture, InventPlan
 from lib_lora.workflows.photos import audit_cache
+from lib_lora.workspace.workspace import CharacterFolder
 
 PERSONAS = Path(__file__).parents[1] / "data" / "personas"
 MINI = Path(__file__).parents[1] / "data" / "mini-face" / "mini-face.safetensors"
@@ -22,7 +26,7 @@ WHO = "a woman with short red hair, 30 years old"
 _PEOPLE = ("mara", "ines", "clara", "lena", "tomas", "viktor")
 
 
-def plan_audit(folder, **changes):
+def plan_audit(folder: CharacterFolder, **changes: Mapping[str, Any]) -> None:
     """What an audit would keep, all photos good; `changes` by file name."""
     photos = [
         {
@@ -46,7 +50,14 @@ def plan_audit(folder, **changes):
     write_json(audit_cache.path_of(folder), {"version": audit_cache.VERSION, **said, **rest, "photos": photos})
 
 
-def plant_run(folder, number=1, steps=100, saved=(), base="/models/base.safetensors", photos=10):
+def plant_run(
+    folder: CharacterFolder,
+    number: int = 1,
+    steps: int = 100,
+    saved: Sequence[int] = (),
+    base: str = "/models/base.safetensors",
+    photos: int = 10,
+) -> Path:
     """A run's folder with empty checkpoints."""
     run = folder.runs / f"{number:03d}"
     (run / "checkpoints").mkdir(parents=True)
@@ -80,12 +91,21 @@ def plant_run(folder, number=1, steps=100, saved=(), base="/models/base.safetens
     return run
 
 
-def plant_grid(run, number=1, step=100, weight=1.0, report=True, action="keep", value=None, pictures=2):
+def plant_grid(
+    run: Path,
+    number: int = 1,
+    step: int = 100,
+    weight: float = 1.0,
+    report: bool = True,
+    action: str = "keep",
+    value: float | None = None,
+    pictures: int = 2,
+) -> Path:
     """A test grid with small pictures; without `report` one that is still being painted."""
     grid = run / "grids" / f"{number:03d}"
     (grid / "cells").mkdir(parents=True)
 
-    def cell(place, role):
+    def cell(place: int, role: str) -> dict[str, Any]:
         lora = None if role == "base" else f"mara-{run.name}-{step:06d}.safetensors"
         return {"prompt": f"photo {place} of mrxa woman", "negative": "blurry", "seed": 1000 + place, "lora": lora,
                 "weight": weight, "width": 64, "height": 64, "steps": 4, "cfg": 7.0, "sampler": "Euler",
@@ -105,7 +125,9 @@ def plant_grid(run, number=1, step=100, weight=1.0, report=True, action="keep", 
     return grid
 
 
-def report_of(plan, run, step, weight, action, value):
+def report_of(
+    plan: Mapping[str, list[dict[str, Any]]], run: Path, step: int, weight: float, action: str, value: float | None
+) -> dict[str, Any]:
     """Plain values as `likeness.report.report` writes them."""
     from lib_lora.likeness.verdict.facts import flat, from_flat
 
@@ -125,23 +147,30 @@ def report_of(plan, run, step, weight, action, value):
     verdict: dict[str, Any] = {"kind": "consistent", "rule": "keep", "headline": "The face holds", "because": "Seen."}
     verdict |= {"advice": "Keep it.", "action": action, "value": value, "drift": False, "judged": True, "notes": []}
     facts = flat(from_flat({"step": step, "weight": weight, "retention": 0.9}))
-    return json.loads(json.dumps({
+    report: dict[str, Any] = json.loads(json.dumps({
         "version": 1, "verdict": verdict, "facts": facts, "calibration": {}, "engine": "e", "licence": "l", "clip": "",
         "subject": {"character": "Mara", "lora": "", "base": "", "run": run.name}, "made": "2024-05-06T08:00:00+00:00",
         "photos": [{"file": "00.jpg", "likeness": 0.9, "used": True, "remark": ""}], "pictures": rows,
         "shares": [{"name": "clearly this person", "hits": 2, "of": 2, "low": 0.3, "high": 1.0}],
         "tested": [{"step": step, "weight": weight, "retention": 0.9}], "ruler": "r", "small_print": ["No proof."],
     }))  # fmt: skip
+    return report
 
 
-def plant_invented(folder, candidates=4, faults=None, picked=0, more=()):
+def plant_invented(
+    folder: CharacterFolder,
+    candidates: int = 4,
+    faults: Mapping[int, str] | None = None,
+    picked: int = 0,
+    more: Sequence[str] = (),
+) -> InventedFolder:
     """Candidates that show photos of the personas, painted from WHO by MINI; with `picked` further pictures, each with
     the reason why it was not kept ("" = kept)."""
     invented = InventedFolder(folder)
     invented.prepare()
     digest = hashlib.sha256(MINI.read_bytes()).hexdigest()
 
-    def painted(file, persona, number, **values):
+    def painted(file: str, persona: str, number: int, **values: Any) -> None:
         with Image.open(PERSONAS / persona / f"{number:02d}.jpg") as photo:
             picture = photo.convert("RGB").resize((400, 400))
         picture.putpixel((0, 0), (len(invented.painted()), 0, 0))  # no two are the same bytes
@@ -161,6 +190,6 @@ def plant_invented(folder, candidates=4, faults=None, picked=0, more=()):
     invented.decide(InventPlan(WHO, str(MINI), digest, "epsilon", 1, 20, 3.0, 128, file))
     for number, why in enumerate(more, 1):
         name = f"{number:04d}.png"
-        kept = {"why": why} if why else {"kept": True, "photo": f"invented-{name}"}
+        kept: dict[str, Any] = {"why": why} if why else {"kept": True, "photo": f"invented-{name}"}
         painted(f"more/{name}", "mara", number, seed=100_000 + number, way="text", **kept)
     return invented

@@ -22,10 +22,12 @@ class Visitor:
         errors: what the page's scripts have raised.
     """
 
-    def __init__(self, browser: Any, address: str, name: str, width: int = 1280, height: int = 900) -> None:
+    def __init__(
+        self, browser: Any, address: str, name: str, width: int = 1280, height: int = 900, language: str = "en-US"
+    ) -> None:
         self.address, self.name = address, name
         self.errors: list[str] = []
-        self.page = browser.new_page(viewport={"width": width, "height": height})
+        self.page = browser.new_page(viewport={"width": width, "height": height}, locale=language)
         self.page.set_default_timeout(WAIT * 1000)
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import string
 from typing import Any
 
@@ -15,7 +16,7 @@ from lib_lora.likeness.verdict.metrics import share_to_train, steps_of, training
 from lib_lora.likeness.verdict.notes import NOTES
 from lib_lora.likeness.verdict.rule_language import matching
 from lib_lora.likeness.verdict.rules import RULES
-from lib_lora.likeness.verdict.verdict import HEADLINES, judge
+from lib_lora.likeness.verdict.verdict import HEADLINES, judge, messages, templates
 
 # Twenty pictures of a good LoRA with everything measured.
 CLEAN = facts_by_name(
@@ -129,6 +130,7 @@ CASES = {
 NOTE_CASES = {
     "mixed photos": {"photos_outliers": 3},
     "strangers among them": {"lost": 1, "lost_share": 0.05},
+    "one other person": {"one_other": 3, "under_keep": 3, "as_strangers": 3.1, "ahead_as_strangers": 3.0},
     "turned heads": {"aside_under": 2, "under_keep": 2},
     "small faces": {"small": 2, "small_share": 0.1},
     "hidden faces": {"hidden": 2, "hidden_share": 0.1, "hidden_by": "painted"},
@@ -212,6 +214,33 @@ def test_a_note_appears_beside_the_verdict(name):
     made = judge(changed(CLEAN, **NOTE_CASES[name]))
     assert len(made.notes) == 1
     assert "None" not in made.notes[0]
+
+
+@pytest.mark.parametrize("changes", [*CASES.values(), *NOTE_CASES.values()], ids=[*CASES, *NOTE_CASES])
+def test_what_a_report_says_can_be_translated(changes):
+    """Its rule and its facts are all that a report keeps for that, as JSON."""
+    facts = flat(changed(CLEAN, **changes))
+    kept = json.loads(json.dumps([vars(judge(from_flat(facts))), facts]))
+    said = messages(*kept)
+    assert (said.because.code, said.headline.code) == (kept[0]["rule"], kept[0]["kind"])
+    found = {text for one in (said.headline, said.because, said.advice, *said.notes) for text in one.templates()}
+    assert found <= {*templates()}
+
+
+@pytest.mark.parametrize("key", ["headline", "because", "advice", "notes", "rule"])
+def test_a_report_of_other_rules_is_not_put_into_words_of_today(key):
+    kept = vars(judge(CLEAN))
+    assert messages(kept, flat(CLEAN)) is not None
+    assert messages({**kept, key: ["x"] if key == "notes" else "x"}, flat(CLEAN)) is None
+
+
+def test_facts_of_a_hostile_report_make_no_template():
+    facts = flat(changed(CLEAN, copies=4, copies_share=0.2, copied="{weight.__class__} {0} <b>.jpg"))
+    said = messages(vars(judge(from_flat(facts))), facts)
+    assert "{weight.__class__} {0} <b>.jpg" in str(said.because)
+    assert "<b>" not in "".join(said.because.templates())
+    for wrong in ({"retention_best": "{x}"}, {"unknown": 1}, {"read": None}):
+        assert messages(vars(judge(CLEAN)), {**flat(CLEAN), **wrong}) is None
 
 
 def test_the_note_on_turned_heads_says_how_many_are_good_from_the_front():

@@ -75,10 +75,9 @@ def script(tmp_path):
 @pytest.mark.parametrize("suffix", [".ckpt", ".pt", ".pth", ".bin"])
 def test_a_script_is_refused_and_not_run(script, suffix, capfd):
     path = script.rename(script.with_suffix(suffix))
-    with raises("checkpoint-unsafe") as caught:
+    with raises("checkpoint-unsafe", has=path.name):
         open_tensors(path)
     assert "it runs" not in "".join(capfd.readouterr())
-    assert f"script{suffix} contains more than tensors" in str(caught.value)
     torch.jit.load(path)
     assert "it runs" in "".join(capfd.readouterr())  # it is a live one
 

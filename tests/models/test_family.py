@@ -161,8 +161,5 @@ REFUSED_AS = {
 
 @pytest.mark.parametrize("what", REFUSED)
 def test_other_models_are_named(tmp_path, what):
-    with raises(REFUSED_AS[what], has=what if " a" in f" {what}" else ()) as caught:
+    with raises(REFUSED_AS[what], has="model.safetensors"):
         identify(_saved(tmp_path, REFUSED[what]()))
-    sentence = str(caught.value)
-    assert sentence.startswith("model.safetensors ")
-    assert "\n" not in sentence

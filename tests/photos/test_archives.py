@@ -155,10 +155,11 @@ def test_too_many_entries_are_refused_before_they_are_read(at, monkeypatch):
     monkeypatch.setattr(archives, "MAX_ENTRIES", 3)
     packed(at, [(f"{number}.jpg", b"1") for number in range(4)])
     offers, (error,) = read(at)
-    assert (offers, error.code, "more than 3 files" in str(error)) == ([], "zip-too-many-files", True)
+    assert (offers, error.code, " 3 " in str(error)) == ([], "zip-too-many-files", True)
     monkeypatch.setattr(archives, "_MAX_TABLE", 100)
     monkeypatch.setattr(archives, "MAX_ENTRIES", 9)
-    assert "has more than 9 files" in str(read(at)[1][0])
+    (error,) = read(at)[1]
+    assert (error.code, " 9 " in str(error)) == ("zip-too-many-files", True)
 
 
 def test_a_caption_that_cannot_be_read_costs_no_photo(at):

@@ -2,46 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
+from finding_examples import OF_SET, PROBLEMS, findings
+from finding_examples import finding as example
+
 from lib_lora.captions import caption_check, caption_words
-from lib_lora.captions.caption_check import Problem
-from lib_lora.photos.audit.finding_words import beside_photo, kind, sentence
-from lib_lora.photos.audit.findings import Code, Finding
+from lib_lora.photos.audit import finding_words
+from lib_lora.photos.audit.finding_words import beside_photo, kind, message, sentence
+from lib_lora.photos.audit.findings import Code
 
 GOLDEN = Path(__file__).with_name("golden_sentences.txt")
-DETAILS = {
-    "reason": "a.jpg is damaged (it ends too soon); replace or remove it.", "faces": 3, "width": 340, "height": 300,
-    "resolution": 512, "other": "b.jpg", "likeness": 0.12, "usual": 0.57, "left_out": True, "missing": ["no close-up"],
-}  # fmt: skip
-MEASURED = {"several-faces": (0.5, 0.3), "cut-off-face": (0.84, 0.85), "white-areas": (0.16, 0.15), "writing": (12, 5),
-            "black-areas": (0.16, 0.15), "one-background": (0.45, 0.4), "one-outfit": (0.45, 0.4), "one-light": (8, 12),
-            "same-picture": (0.984, 0.97), "same-moment": (0.961, 0.95), "another-person": (0.12, 0.4),
-            "unusual-view": (None, None), "unclear-face": (0.12, 0.4), "several-people": (2, 1)}  # fmt: skip
-OF_SET = [*get_args(Code)][-8:]
-PROBLEMS = [
-    Problem("a.jpg", "caption-unreadable", {"reason": "The caption of a.jpg is no text."}),
-    Problem("a.jpg", "caption-missing"),
-    Problem("a.jpg", "trigger-missing", {"trigger": "mrxa"}, ("caption", "Mara", "--add", "mrxa woman")),
-    Problem("a.jpg", "too-many-tokens", {"tokens": 90, "limit": 75}),
-    Problem("", "captions-identical", {"captions": 12}, ("caption", "Mara", "--fill")),
-    Problem("", "constant-phrase", {"phrase": "hat", "count": 20, "captions": 20}),
-]
-
-
-def _finding(code: Code) -> Finding:
-    details = {**DETAILS, "people": [{"photos": 12, "like": "a.jpg"}, {"photos": 9, "like": "x.jpg"}]}
-    if code == "missing-views":
-        details["photos"] = 16
-    value, limit = MEASURED.get(code, (40, 50))
-    return Finding("" if code in OF_SET else "a.jpg", code, "look", value, limit, details)
 
 
 def _lines() -> list[str]:
     lines = []
     for code in get_args(Code):
-        finding = _finding(code)
+        finding = example(code)
         lines += [f"{code} ({kind(code)})", f"  terminal: {sentence(finding)}"]
         lines += [] if code in OF_SET else [f"  card: {beside_photo(finding)}"]
     for problem in PROBLEMS:
@@ -57,3 +36,28 @@ def test_the_sentences_are_those_that_were_read() -> None:
 
 def test_every_problem_of_a_caption_has_words() -> None:
     assert [problem.code for problem in PROBLEMS] == [*get_args(caption_check.Code)]
+
+
+def test_what_a_translator_gets_is_all_that_is_said() -> None:
+    said = {template for one in findings() for template in message(one).templates()}
+    assert said <= {*finding_words.templates()}
+    assert {caption_words.message(one).template for one in PROBLEMS} == {*caption_words.templates()}
+
+
+def test_a_message_carries_what_was_measured() -> None:
+    one = message(example("several-faces"))
+    assert (one.code, one.for_programs()["values"]) == ("several-faces", {"faces": 3, "value": 0.5, "limit": 0.3})
+    unlike = message(example("another-person")).for_programs()["values"]
+    assert (unlike["likeness"], unlike["reach"]["values"]) == (0.12, {"limit": 0.4})
+
+
+def test_the_name_of_a_file_is_never_part_of_a_template() -> None:
+    name = "{value} {0} {reason!r} <img src=x onerror=alert(1)>.jpg"
+    for code in get_args(Code):
+        hostile = example(code, name, other=name, reason=name, people=[{"photos": 12, "like": name}])
+        assert name not in "".join(message(hostile).templates())
+        assert (name in sentence(hostile)) == ("a.jpg" in sentence(example(code)) or "b.jpg" in sentence(example(code)))
+    for problem in PROBLEMS:
+        assert str(caption_words.message(replace(problem, photo=name))).replace(
+            name, "a.jpg"
+        ) == caption_words.sentence(problem)

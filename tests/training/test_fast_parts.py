@@ -37,9 +37,9 @@ def losses_of(run, events, monkeypatch, **how):
 @pytest.mark.parametrize(("kind", "settings", "makers"), KINDS)
 def test_the_losses_of_a_run_are_the_same(make_run, events, monkeypatch, kind, settings, makers):
     monkeypatch.setattr(attention, "_FEWEST_KEYS", 1)
-    settings = {"steps": 3, "save_every": 3, **settings}
+    settings = {"steps": 2, "save_every": 2, **settings}
     plain = losses_of(make_run(kind, **settings), events, monkeypatch, quick=False)
-    assert len(plain) == 3
+    assert len(plain) == 2
     # dropout draws its mask in the order of memory, which is another one in a convolution's input
     near = 2e-3 if settings.get("lora", {}).get("dropout") else 2e-4
     for amd in makers:
@@ -51,7 +51,7 @@ def test_the_losses_of_a_run_are_the_same(make_run, events, monkeypatch, kind, s
 
 def test_and_where_onednn_computes_every_product(make_run, events, monkeypatch):
     """A toy's products are too small for it, which a real model's are not."""
-    settings = {"steps": 3, "save_every": 3, "lora": {"conv_rank": 2, "conv_alpha": 2}}
+    settings = {"steps": 2, "save_every": 2, "lora": {"conv_rank": 2, "conv_alpha": 2}}
     plain = losses_of(make_run(**settings), events, monkeypatch, quick=False)
     events.clear()
     monkeypatch.setattr(products, "_LARGE", 0)
@@ -62,7 +62,7 @@ def test_and_where_onednn_computes_every_product(make_run, events, monkeypatch):
 
 @pytest.mark.parametrize("lora", [{"conv_rank": 2, "conv_alpha": 2}, {"use_dora": True}])
 def test_and_in_half_precision_where_autocast_stays(make_run, events, monkeypatch, lora):
-    settings = {"steps": 3, "save_every": 3, "precision": "bf16", "lora": lora}
+    settings = {"steps": 2, "save_every": 2, "precision": "bf16", "lora": lora}
     plain = losses_of(make_run(**settings), events, monkeypatch, quick=False)
     events.clear()
     quickened = losses_of(make_run(**settings), events, monkeypatch)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from faults import check_sentence
 
 from lib_lora.character.store import Character, Consent, create
 from lib_lora.hosts.host_protocol import CardVisibility, Checkpoint, Host, OfferedCaptioner, Roots
@@ -141,22 +142,25 @@ class Page:
         assert self.post(path, body).status_code == 428
         return self.done(path, {**body, "code": self.shown[-1].split()[-1]})
 
-    def refused(self, path: str, body: Any = None, status: int = 400) -> str:
-        """The sentence of a POST that must be refused."""
-        answer = self.post(path, body)
-        assert answer.status_code == status, answer.text
-        assert answer.json().keys() - {"field"} == {"error", "code"}
-        return answer.json()["error"]
+    def refused(self, path: str, body: Any = None, status: int = 400, has: str = "") -> None:
+        """Check that a POST is refused, and that the sentence names a value (a file, a number); `code_of` says why."""
+        assert has in self._fault(path, body, status)["error"]
 
     def code_of(self, path: str, body: Any = None, status: int = 400) -> str:
         """The code of the fault for which a POST must be refused."""
-        assert self.refused(path, body, status)
-        return self.post(path, body).json()["code"]
+        return self._fault(path, body, status)["code"]
 
     def faulted(self, path: str, body: Any = None, status: int = 400) -> str:
         """The field that a refused POST names; empty where it names none."""
-        assert self.refused(path, body, status)
-        return self.post(path, body).json().get("field", "")
+        return self._fault(path, body, status).get("field", "")
+
+    def _fault(self, path: str, body: Any, status: int) -> dict[str, str]:
+        answer = self.post(path, body)
+        assert answer.status_code == status, answer.text
+        fault = answer.json()
+        assert fault.keys() - {"field"} == {"error", "code"}
+        check_sentence(fault["error"], fault["code"])
+        return fault
 
     def character(self, name: str = "Mara", photos: int = 0, consent: bool = True) -> CharacterFolder:
         """A character with photos and no captions."""

@@ -68,8 +68,9 @@ def test_the_last_one_counts():
 
 
 def test_its_sizes_have_an_end(tmp_path):
-    with pytest.raises(TooLarge, match="send it in parts"):
+    with raises("upload-too-large") as refused:
         parted(b'{"data": "' + b"QUJD" * 400_000, 1 << 16, most=1 << 20)
+    assert isinstance(refused.value, TooLarge)  # which is a status of its own
     with raises("request-too-long"):
         parted(b'{"name": "' + b"x" * (1 << 17), 1 << 15)
 
@@ -104,10 +105,10 @@ def test_a_route_says_that_there_is_no_place_and_leaves_nothing(page, monkeypatc
     page.character()
     body = {"name": "a.jpg", "data": base64.b64encode(b"no picture").decode()}
     monkeypatch.setattr(request_bodies, "AT_ONCE", 0)
-    assert "in a moment" in page.refused(PHOTOS, body, 429)
+    assert page.code_of(PHOTOS, body, 429) == "busy"
     monkeypatch.undo()
     monkeypatch.setattr(responses, "_SPARE", 1 << 60)
-    assert "free some space" in page.refused(PHOTOS, body, 507)
+    assert page.code_of(PHOTOS, body, 507) == "disk-full"
     monkeypatch.undo()
     page.done(PHOTOS, body)
     assert list((page.root / "uploads").iterdir()) == []

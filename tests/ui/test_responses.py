@@ -109,7 +109,8 @@ def test_a_body_that_does_not_say_how_long_it_is_has_its_limit_too(page):
 
 
 def test_an_unknown_field_names_the_nearest(page):
-    assert "did you mean 'paused'" in page.refused("/queue", {"pauzed": True})
+    page.refused("/queue", {"pauzed": True}, has="'paused'")
+    assert page.code_of("/queue", {"pauzed": True}) == "setting-unknown"
 
 
 def test_what_is_not_there_is_said_in_our_words(page):

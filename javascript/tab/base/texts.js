@@ -12,6 +12,40 @@ export function t(text, values) {
   return String(found).replace(/\{(\w+)\}/g, (whole, name) => (name in values ? String(values[name]) : whole));
 }
 
+/**
+ * What the server says, in the user's language: its template translated, then filled. A value is never looked at again,
+ * whatever a file is called, and what comes of it is text: it is not to be set as HTML.
+ * @param {{template: string, values?: Object<string, any>} | null | undefined} message of the server. Its values are
+ *   numbers, texts, and messages that are parts of the sentence; a list is said with commas.
+ * @param {string} [english] is said where there is no message, as from what an earlier version has kept.
+ */
+export function say(message, english = '') {
+  if (!message || typeof message.template !== 'string') return t(english);
+  const values = message.values || {};
+  return t(message.template).replace(/\{(\w+)(?::([^{}]*))?\}/g, (whole, name, format) =>
+    Object.prototype.hasOwnProperty.call(values, name) ? written(values[name], format || '') : whole,
+  );
+}
+
+function written(value, format) {
+  if (Array.isArray(value)) return value.map((one) => written(one, '')).join(', ');
+  if (value && typeof value === 'object') return say(value);
+  return typeof value === 'number' ? writtenNumber(value, format) : String(value);
+}
+
+/** A number by Python's format: "d", ",", "g", ".2f", ".0%" and these after "+"; as the browser's language writes it. */
+function writtenNumber(value, format) {
+  const [, sign, comma, digits, kind] = /^(\+?)(,?)(?:\.(\d+))?([f%g]?)$/.exec(format) || [];
+  if (kind === undefined) return String(value);
+  /** @type {any} `roundingMode` is newer than the type checker's library; where it is unknown, it does no harm. */
+  const how = { useGrouping: Boolean(comma), roundingMode: 'halfEven', signDisplay: sign ? 'always' : 'auto' };
+  if (kind === '%') how.style = 'percent';
+  if (kind === 'g') how.maximumSignificantDigits = Number(digits || 6);
+  else if (kind) how.minimumFractionDigits = how.maximumFractionDigits = Number(digits || (kind === '%' ? 0 : 6));
+  else how.maximumFractionDigits = 20;
+  return value.toLocaleString(undefined, how);
+}
+
 /** Whole numbers with the right word: plural(1, "{n} photo", "{n} photos"). */
 export function plural(n, one, many) {
   return t(n === 1 ? one : many, { n: n.toLocaleString() });

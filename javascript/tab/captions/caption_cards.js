@@ -4,7 +4,7 @@ import * as api from '../base/api.js';
 import { url } from '../base/api.js';
 import { app } from '../base/app.js';
 import { el, fillWith } from '../base/dom.js';
-import { t } from '../base/texts.js';
+import { say, t } from '../base/texts.js';
 import { actionButton, openDialog, toneBadge } from '../widgets/widgets.js';
 
 const WORDS = { dirty: 'not saved yet', saving: 'saving …', saved: 'saved' };
@@ -129,11 +129,12 @@ export function updateCaptionCard(card, item) {
   } else if (!writing && input.value !== item.text) input.value = item.text;
   state(card, drafts.get(keyOf(slug, item.file)));
   card.classList.toggle('sf-out', !item.used);
-  const sentences = item.used ? item.problems : [t('Left out: this photo is not trained on.')];
+  const found = item.problems.map((text, place) => say((item.messages || [])[place], text));
+  const sentences = item.used ? found : [t('Left out: this photo is not trained on.')];
   if (problems.dataset.text !== sentences.join('\n'))
     fillWith(
       problems,
-      sentences.map((text) => el('p', { text: t(text) })),
+      sentences.map((text) => el('p', { text })),
     );
   problems.dataset.text = sentences.join('\n');
   problems.classList.toggle('sf-calm', !item.used);

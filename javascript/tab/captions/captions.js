@@ -3,7 +3,7 @@
 import * as api from '../base/api.js';
 import { chosenCharacter, failedJob, goTo, openJob } from '../base/choice.js';
 import { el, setText } from '../base/dom.js';
-import { plural, t } from '../base/texts.js';
+import { plural, say, t } from '../base/texts.js';
 import { captionCard, onCaptionSaved, saveCaptions, updateCaptionCard } from './caption_cards.js';
 import { defaultCaptioner, editCard, fillCaptions, fillCard } from './caption_tools.js';
 import { controlJob } from '../jobs/jobs.js';
@@ -92,6 +92,7 @@ function draw() {
 
 function drawLead(character) {
   const { captions, photos } = character;
+  const text = say(captions.message, captions.text);
   const job = openJob('fill');
   const failed = failedJob('fill');
   const go = { label: 'Continue to training', do: () => goTo({ step: 'train' }) };
@@ -100,7 +101,7 @@ function drawLead(character) {
   if (!photos.used) {
     parts.lead.set({
       tone: 'none',
-      text: captions.text || 'No photos yet',
+      text: text || 'No photos yet',
       detail: 'Captions belong to photos.',
       buttons: [back],
     });
@@ -112,14 +113,14 @@ function drawLead(character) {
     parts.lead.set({
       tone: 'bad',
       text: t('The captions were not written: {error}', failed),
-      detail: captions.text,
+      detail: text,
       buttons,
     });
   } else if (captions.written < captions.of) {
     const detail = 'A caption names what changes from photo to photo, so that it is not learned with the face.';
-    parts.lead.set({ tone: captions.tone, text: captions.text, detail, buttons: [{ ...write, main: true }, go] });
+    parts.lead.set({ tone: captions.tone, text, detail, buttons: [{ ...write, main: true }, go] });
   } else {
-    parts.lead.set({ tone: captions.tone, text: captions.text, buttons: [{ ...go, main: true }] });
+    parts.lead.set({ tone: captions.tone, text, buttons: [{ ...go, main: true }] });
   }
 }
 
@@ -147,7 +148,8 @@ function drawCheck() {
     const text = plural(lack, '{n} caption lacks the trigger word', '{n} captions lack the trigger word');
     lines.push({ tone: 'bad', text: text, fix: addTrigger });
   }
-  lines.push(...answers.view.problems.map((text) => ({ tone: 'warn', text })));
+  const { problems, messages = [] } = answers.view;
+  lines.push(...problems.map((text, place) => ({ tone: 'warn', text: say(messages[place], text) })));
   const make = ({ tone, text, fix }) =>
     notice(tone, el('p', { text: t(text) }), fix ? actionButton('Prepend trigger', fix, { small: true }) : null);
   keyedList(parts.check, lines, (one) => `${one.tone} ${one.text}`, make);

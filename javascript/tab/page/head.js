@@ -7,7 +7,7 @@ import { chosenCharacter, goTo, openJob, openJobAt } from '../base/choice.js';
 import { el, fillWith, setText } from '../base/dom.js';
 import { controlJob } from '../jobs/jobs.js';
 import { jobSentence, progressShare } from '../jobs/job_text.js';
-import { t } from '../base/texts.js';
+import { say, t } from '../base/texts.js';
 import { refresh } from './polling.js';
 import * as queueDialog from './queue_dialog.js';
 import * as titleSignal from './title_signal.js';
@@ -144,7 +144,7 @@ function updateTabs(character) {
       fillWith(one.word, tone ? t(tone === 'busy' ? 'running' : TONES[tone]) : '');
     }
     setText(one.count, step === 'photos' && character && character.photos.count ? String(character.photos.used) : '');
-    one.node.title = status && status.text ? status.text : '';
+    one.node.title = status && status.text ? say(status.message, status.text) : '';
   }
 }
 

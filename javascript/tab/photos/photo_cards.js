@@ -5,7 +5,7 @@ import { url } from '../base/api.js';
 import { app } from '../base/app.js';
 import { openJob } from '../base/choice.js';
 import { el, fillWith, setText } from '../base/dom.js';
-import { t } from '../base/texts.js';
+import { say, t } from '../base/texts.js';
 import { actionButton, openDialog, toast, toneBadge } from '../widgets/widgets.js';
 
 const GATHER = 500; // milliseconds in which decisions are gathered to one request
@@ -104,7 +104,8 @@ export function updatePhotoCard(card, photo) {
   const mark = `${tone} ${word}`;
   if (parts.word.dataset.mark !== mark) fillWith(parts.word, toneBadge(tone, word));
   parts.word.dataset.mark = mark;
-  setText(parts.words, t(photo.sentence || ''));
+  const [first] = photo.messages || [];
+  setText(parts.words, say(first, photo.sentence || ''));
   parts.words.hidden = !photo.sentence;
   parts.keep.setAttribute('aria-pressed', String(decided === 'keep'));
   parts.drop.setAttribute('aria-pressed', String(decided === 'drop'));
@@ -119,7 +120,8 @@ function thumbnail(photo) {
 /** A photo in full size, with all that is said of it. */
 function large(photo, redraw) {
   const src = url(`/characters/${app.slug}/photos/${photo.sha256}/picture`);
-  const findings = (photo.findings || []).map((text) => el('li', { text: t(text) }));
+  const { findings: sentences = [], messages = [] } = photo;
+  const findings = sentences.map((text, place) => el('li', { text: say(messages[place], text) }));
   const size = t('{width} × {height} pixels', photo);
   const take = (wish) => () => {
     decide([photo.file], wish, redraw);

@@ -3,7 +3,7 @@
 import * as api from '../base/api.js';
 import { chosenCharacter, failedJob, goTo, openJob } from '../base/choice.js';
 import { el, fillWith, setText } from '../base/dom.js';
-import { t } from '../base/texts.js';
+import { say, t } from '../base/texts.js';
 import { controlJob } from '../jobs/jobs.js';
 import { followedView } from '../page/followed_view.js';
 import { refresh } from '../page/polling.js';
@@ -121,6 +121,7 @@ function draw() {
 
 function drawLead(character) {
   const { photos } = character;
+  const text = say(photos.message, photos.text);
   const audit = openJob('audit');
   const failed = failedJob('audit');
   const sending = uploadProgress();
@@ -130,31 +131,31 @@ function drawLead(character) {
   if (sending.busy && sending.slug === answers.slug) {
     parts.lead.set({ tone: 'busy', text: sending.text, buttons: [] });
   } else if (!photos.count) {
-    parts.lead.set({ tone: 'none', text: photos.text || 'No photo yet', buttons: [{ ...add, main: true }] });
+    parts.lead.set({ tone: 'none', text: text || 'No photo yet', buttons: [{ ...add, main: true }] });
   } else if (audit) {
-    parts.lead.set({ tone: 'busy', text: looking(audit), detail: photos.text, buttons: [go] });
+    parts.lead.set({ tone: 'busy', text: looking(audit), detail: text, buttons: [go] });
   } else if (failed) {
     const again = { label: 'Try again', main: true, do: () => controlJob(failed, 'resume') };
-    const text = t('The photos could not be checked: {error}', failed);
-    parts.lead.set({ tone: 'bad', text, detail: photos.text, buttons: [again, go] });
+    const why = t('The photos could not be checked: {error}', failed);
+    parts.lead.set({ tone: 'bad', text: why, detail: text, buttons: [again, go] });
   } else if (!photos.audited) {
-    parts.lead.set({ tone: 'warn', text: photos.text, buttons: [{ ...look, main: true }, go] });
+    parts.lead.set({ tone: 'warn', text, buttons: [{ ...look, main: true }, go] });
   } else if (photos.proposed) {
     const label = photos.proposed === 1 ? 'Accept the proposal' : 'Accept all proposals';
     const title = 'Leaves out the photos that are marked so; each can be undone';
     const accept = { label, title, main: true, do: () => ask({ accept: true }) };
-    parts.lead.set({ tone: photos.tone, text: photos.text, detail: counts(), buttons: [accept, go] });
+    parts.lead.set({ tone: photos.tone, text, detail: counts(), buttons: [accept, go] });
   } else if (photos.tone === 'bad') {
-    parts.lead.set({ tone: 'bad', text: photos.text, detail: counts(), buttons: [{ ...add, main: true }, go] });
+    parts.lead.set({ tone: 'bad', text, detail: counts(), buttons: [{ ...add, main: true }, go] });
   } else {
-    parts.lead.set({ tone: photos.tone, text: photos.text, detail: counts(), buttons: [{ ...go, main: true }, add] });
+    parts.lead.set({ tone: photos.tone, text, detail: counts(), buttons: [{ ...go, main: true }, add] });
   }
 }
 
 /** The counts in words, where the state's text does not say the same. */
 function counts() {
-  const counts = answers.view ? answers.view.counts : '';
-  return typeof counts === 'string' && !chosenCharacter().photos.text.includes(counts) ? counts : '';
+  const { counts = '', messages = {} } = answers.view || {};
+  return chosenCharacter().photos.text.includes(counts) ? '' : say(messages.counts, counts);
 }
 
 function looking(audit) {
@@ -234,13 +235,13 @@ function cell(count) {
 
 function drawFindings() {
   const missing = answers.view ? answers.view.missing.join(', ') : '';
-  const said = (one) => missing && one.text.includes(missing); // the map says it already
+  const said = (one) => missing && one.code === 'missing-views'; // the map says it already
   const findings = answers.view && answers.view.photos.length ? answers.view.findings.filter((one) => !said(one)) : [];
   keyedList(
     parts.findings,
     findings,
     (one) => one.text,
-    (one) => notice(one.tone || 'warn', one.text),
+    (one) => notice(one.tone || 'warn', say(one.message, one.text)),
   );
   const others =
     answers.view && answers.view.people && answers.view.people.length > 1 ? answers.view.people.slice(1) : [];

@@ -5,7 +5,7 @@ import { url } from '../base/api.js';
 import { app, visible } from '../base/app.js';
 import { chosenCharacter, goTo, openJobAt } from '../base/choice.js';
 import { appendTo, el, fillWith } from '../base/dom.js';
-import { t } from '../base/texts.js';
+import { say, t } from '../base/texts.js';
 import { beginsWhen, controlJob, lastJobAt, logFold, resumeJob, startJob } from '../jobs/jobs.js';
 import { baseGone, cellName, gridsOf, jobsBaseGone, knownRuns, reloadRuns, runsError, thenTest } from '../jobs/runs.js';
 import { earlierGrids } from './earlier_grids.js';
@@ -189,7 +189,8 @@ function words(made, character, runs, job, last) {
   if (last && ['failed', 'interrupted'].includes(last.state)) return failed(last);
   if (!runs.some((run) => run.checkpoints.length)) return untrained();
   const judged = made.grid && made.grid.verdict;
-  const text = judged ? character.test.text || judged.headline : 'Test pictures show whether the face holds.';
+  const { message, text: said } = character.test;
+  const text = judged ? say(message, said || judged.headline) : 'Test pictures show whether the face holds.';
   const searched = last && last.kind === 'choose' && last.state === 'finished' && !trainedSince(last, runs);
   if (searched && last.result.step) return chosen(last.result);
   const gone = made.form.gone();

@@ -3,7 +3,7 @@
 import { app } from '../base/app.js';
 import { appendTo, el, fillWith, setText } from '../base/dom.js';
 import * as format from '../base/format.js';
-import { t } from '../base/texts.js';
+import { say, t } from '../base/texts.js';
 import { cellName } from '../jobs/runs.js';
 import { factList, likeness, lineList } from '../widgets/form_parts.js';
 import { lineChart } from '../widgets/line_chart.js';
@@ -32,29 +32,33 @@ export function verdictCard(act) {
   appendTo(node, [of, heading, kept, because, advice, row, notes, missing]);
   node.set = (grid, plain) => {
     const { verdict } = grid;
+    const messages = verdict.messages || {};
     const tone = verdict.tone;
     node.className = `sf-verdict sf-${tone}`;
     fillWith(sign, toneSign(tone));
     setText(of, ofWhat(grid));
-    setText(headline, t(verdict.headline));
+    setText(headline, say(messages.headline, verdict.headline));
     setText(kept, keptText(grid.facts));
     kept.hidden = !kept.textContent;
-    setText(because, t(verdict.because));
-    fillWith(advice, el('b', { text: t('Do next:') }), ' ', t(verdict.advice));
+    setText(because, say(messages.because, verdict.because));
+    fillWith(advice, el('b', { text: t('Do next:') }), ' ', say(messages.advice, verdict.advice));
     keyedList(
       row,
       grid.buttons,
       (one) => JSON.stringify(one),
-      (one) => actionButton(one.label, () => act(one), { main: one.main }),
+      (one) => actionButton(say(one.message, one.label), () => act(one), { main: one.main }),
       (button, one) => button.setMain(one.main && !plain),
     );
     row.hidden = !grid.buttons.length;
-    notes.set(verdict.notes || []);
-    missed.set(grid.missed || []);
+    notes.set(allSaid(verdict.notes, messages.notes));
+    missed.set(allSaid(grid.missed, grid.missed_messages));
     missing.hidden = !(grid.missed || []).length;
   };
   return node;
 }
+
+/** Sentences in the user's language, each where there is its message. */
+const allSaid = (sentences, messages) => (sentences || []).map((one, place) => say((messages || [])[place], one));
 
 /** Which LoRA was tested, and on how many pictures: a few make a first look, no sure verdict. */
 function ofWhat(grid) {

@@ -5,7 +5,7 @@ import { app } from '../base/app.js';
 import { chosenCharacter, goTo, openJob } from '../base/choice.js';
 import { appendTo } from '../base/dom.js';
 import * as format from '../base/format.js';
-import { t } from '../base/texts.js';
+import { say, t } from '../base/texts.js';
 import { beginsWhen, controlJob, lastJob, resumeJob, startJob } from '../jobs/jobs.js';
 import { baseGone, jobsBaseGone, knownRuns, reloadRuns, runsAreNew, runsError, thenTest } from '../jobs/runs.js';
 import { compareRuns } from './train_compare.js';
@@ -179,7 +179,7 @@ function missing(character) {
   if (ready) return { tone: 'none', text: 'Nothing is trained yet.' };
   return {
     tone: 'warn',
-    text: character[step].text,
+    text: say(character[step].message, character[step].text),
     detail: 'You can still train.',
     buttons: [{ label, main: true, do: () => goTo({ step }) }],
   };
@@ -249,7 +249,8 @@ function trained(run, character) {
     steps: format.number(run.saved),
   });
   const judged = run.grids.some((grid) => grid.kind);
-  const detail = judged ? character.test.text : t('Now see whether the face holds.');
+  const { message, text: sentence } = character.test;
+  const detail = judged ? say(message, sentence) : t('Now see whether the face holds.');
   return { tone: 'good', text, detail, buttons: [toTest(run)] };
 }
 

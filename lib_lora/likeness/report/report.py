@@ -19,7 +19,7 @@ from lib_lora.likeness.measure.calibration import Calibration
 from lib_lora.likeness.measure.face_measure import ImageScore, Measured
 from lib_lora.likeness.measure.template import Template
 from lib_lora.likeness.measure.vae_ceiling import Ceiling
-from lib_lora.likeness.verdict.facts import Asked, Facts, PictureFacts, Status, Training, flat, nested, status_of
+from lib_lora.likeness.verdict.facts import GONE, Asked, Facts, PictureFacts, Status, Training, flat, nested, status_of
 from lib_lora.likeness.verdict.metrics import facts_of, training_facts
 from lib_lora.likeness.verdict.picture_set import PictureSet
 from lib_lora.likeness.verdict.prompt_adherence import Missed, missed
@@ -29,7 +29,6 @@ from lib_lora.likeness.verdict.verdict import Verdict, judge
 VERSION = 1
 REPORT_FILE = "report.json"  # in the folder of a grid
 Role = Literal["lora", "base", "leak"]
-_GONE = {"alarm_at", "ahead_alarm", "quarter", "full", "half"}  # facts of earlier reports, of no use now
 SMALL_PRINT = (
     "Similarity is no proof of identity: this compares pictures with each other and identifies nobody.",
     "Face recognisers are less exact for some groups of people than for others; the lines are drawn for this "
@@ -282,7 +281,7 @@ def from_values(values: dict[str, Any], where: str = "the report") -> Report:
     """
     facts = values.get("facts")
     if isinstance(facts, dict):
-        values = {**values, "facts": nested({name: value for name, value in facts.items() if name not in _GONE})}
+        values = {**values, "facts": nested({name: value for name, value in facts.items() if name not in GONE})}
     return typed_settings.from_dict(Report, values, where)
 
 

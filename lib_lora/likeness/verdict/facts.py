@@ -13,6 +13,7 @@ from lib_lora.likeness.measure.calibration import LEAST_FACES, Calibration
 from lib_lora.likeness.measure.face_measure import ImageScore
 from lib_lora.typed_settings import from_dict
 
+GONE = frozenset(("alarm_at", "ahead_alarm", "quarter", "full", "half"))  # facts of earlier reports, of no use now
 Status = Literal["ok", "drift", "lost", "no face", "suspect", "unreadable", "unjudged"]
 
 
@@ -180,6 +181,7 @@ class IdentityFacts:
         likeness: mean; `likeness_p10`: interpolated 10th percentile; `lowest`.
         lost_share: of the counted pictures, those that are lost (`status_of`).
         under_keep: pictures under the keep line.
+        one_other: those of them that are liker to one another than to the photos (`measure.other_person`).
         as_strangers: how many strangers the pictures add up to (`Lines.as_strangers`); `alarm_from`: from there on
             drift is certain enough.
         lower_p: one-sided p that the pictures are as alike as the photos.
@@ -196,6 +198,7 @@ class IdentityFacts:
     lowest: float | None = None
     lost_share: float | None = None
     under_keep: int = 0
+    one_other: int = 0
     as_strangers: float | None = None
     alarm_from: float | None = None
     lower_p: float | None = None

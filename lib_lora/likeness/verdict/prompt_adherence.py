@@ -7,7 +7,7 @@ a verdict (`followed`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -20,6 +20,7 @@ from lib_lora.likeness.measure.face_measure import ImageScore, Measured
 from lib_lora.likeness.verdict.facts import Asked, PromptFacts
 from lib_lora.likeness.verdict.picture_set import PictureSet
 from lib_lora.likeness.verdict.traits import TURNED
+from lib_lora.messages.message import Message
 
 Seen = tuple[str, Asked, ImageScore]  # a picture's path, what it was asked to show, and what was measured
 LEAST_TURNING = 0.1  # standard deviation of `faces.yaw_proxy`: base pictures that turn less say nothing of turning
@@ -116,7 +117,7 @@ def missed(pictures: Sequence[Seen], base: Sequence[Seen] = ()) -> list[Missed]:
             base_measured=len(without) if without else None,
             base_given=sum(without) if without else None,
         )
-        found.append(replace(one, text=_sentence(wish, one)))
+        found.append(replace(one, text=str(message(one))))
     return found
 
 
@@ -202,21 +203,43 @@ def _shows(wish: _Request, score: ImageScore) -> bool | None:
     return wish.shows(score.face)
 
 
-def _sentence(wish: _Request, one: Missed) -> str:
-    unclear = one.asked - one.measured
-    lacking = one.measured - one.given
-    parts = [f"{wish.yes} {_times(one.given)}"] if one.given else []
-    parts.append(f"{wish.no} {_times(lacking)}")
-    if unclear:
-        parts.append(f"not clear {_times(unclear)}")
-    without = ""
-    if one.base_measured:
-        without = f" Without the LoRA: {wish.yes} in {one.base_given} of {one.base_measured}."
-    return f"Asked to {wish.words} {_times(one.asked)}: {', '.join(parts)}.{without}"
+def message(one: Missed) -> Message:
+    """All of it in a sentence, which a page can translate."""
+    wish = next(wish for wish in _WISHES if wish.what == one.what)
+    parts = [(wish.yes, one.given), (wish.no, one.measured - one.given), (_UNCLEAR, one.asked - one.measured)]
+    base = {"given": one.base_given, "measured": one.base_measured}
+    return Message(
+        f"Asked to {wish.words}{_ASKED}",
+        {
+            "times": _times(one.asked),
+            "parts": [
+                Message(f"{said}{_HOW_OFTEN}", {"times": _times(count)})
+                for said, count in parts
+                if count or said == wish.no
+            ],
+            "without": Message(f"{_WITHOUT}{wish.yes}{_OF}", base) if one.base_measured else "",
+        },
+        one.what,
+    )
 
 
-def _times(count: int) -> str:
-    return {0: "never", 1: "once", 2: "twice"}.get(count, f"{count} times")
+_ASKED, _HOW_OFTEN = " {times}: {parts}.{without}", " {times}"
+_WITHOUT, _OF = " Without the LoRA: ", " in {given} of {measured}."
+_UNCLEAR = "not clear"
+_TIMES, _MANY_TIMES = ("never", "once", "twice"), "{n} times"
+
+
+def _times(count: int) -> Message:
+    return Message(_TIMES[count]) if count < len(_TIMES) else Message(_MANY_TIMES, {"n": count})
+
+
+def templates() -> Iterator[str]:
+    """The templates of `message`, and of its parts."""
+    for wish in _WISHES:
+        yield f"Asked to {wish.words}{_ASKED}"
+        yield from (f"{said}{_HOW_OFTEN}" for said in (wish.yes, wish.no))
+        yield f"{_WITHOUT}{wish.yes}{_OF}"
+    yield from (f"{_UNCLEAR}{_HOW_OFTEN}", *_TIMES, _MANY_TIMES)
 
 
 def _any_of(asked: Asked, attributes: Sequence[str]) -> bool:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from lib_lora.likeness.verdict.facts import Facts, flat
+from lib_lora.errors import UserError
+from lib_lora.likeness.verdict.facts import GONE, Facts, flat, from_flat
 from lib_lora.likeness.verdict.notes import NOTES
 from lib_lora.likeness.verdict.rule_conditions import learned_at
 from lib_lora.likeness.verdict.rule_language import DRIFT, NO_VERDICT, Kind, Note, Rule, matching
 from lib_lora.likeness.verdict.rules import RULES
+from lib_lora.likeness.verdict.traits import TEXTURES
+from lib_lora.messages.message import Message
 
 HEADLINES: dict[Kind, str] = {
     "consistent": "The face holds",
@@ -39,6 +42,20 @@ _HIDDEN = {
     "posterised": "it has only a few colours",
     "painted": "it is painted or drawn",
 }
+_KEPT_OF_PHOTOS = "{kept:.0%} of the identity is kept"
+_KEPT_OF_CEILING = "{kept:.0%} of the identity that the base model can show is kept"
+_KEPT_UNKNOWN = "how much of the identity is kept is not known"
+_LOST = ", and {lost} of {counted} faces are no more like the photos than a stranger's can be"
+_MOST_OFTEN = "most often {what}"
+_OBEYED = "{given} of {judgeable} heads and mouths do what was asked{base}"
+_OBEYED_BASE = " (without the LoRA {given} of {judgeable})"
+_ONE_SCENE = "the surroundings are the same whatever is asked for"
+_TURNED, _TURNED_OF = "turned heads", "{under} of {aside} turned heads"
+_IT, _CELL = "it", "step {step} at weight {weight:g}"
+_PARTS = (
+    *(_KEPT_OF_PHOTOS, _KEPT_OF_CEILING, _KEPT_UNKNOWN, _LOST, _MOST_OFTEN, _OBEYED, _OBEYED_BASE, _ONE_SCENE),
+    *(_TURNED, _TURNED_OF, _IT, _CELL),
+)
 
 
 @dataclass(frozen=True)
@@ -74,24 +91,74 @@ class Verdict:
 def judge(facts: Facts, rules: Sequence[Rule] = RULES, notes: Sequence[Note] = NOTES) -> Verdict:
     """The first rule that holds; the last one in `rules` must hold always."""
     rule = matching(facts, rules)[0]
-    values = {**flat(facts), **_in_words(facts)}
+    said = _said(rule, facts, notes)
     value = rule.value(facts) if callable(rule.value) else rule.value
     return Verdict(
         kind=rule.kind,
         rule=rule.name,
-        headline=rule.headline or HEADLINES[rule.kind],
-        because=_sentence(rule.because, values),
-        advice=_sentence(rule.advice, values),
+        headline=str(said.headline),
+        because=str(said.because),
+        advice=str(said.advice),
         action=rule.action,
         value=None if value is None else float(value),
         drift=rule.kind in DRIFT or (rule.kind not in NO_VERDICT and _lost(facts)),
         judged=rule.kind not in NO_VERDICT,
+        notes=[*map(str, said.notes)],
+    )
+
+
+@dataclass(frozen=True)
+class VerdictMessages:
+    """What a verdict says, as a page can translate it; see `Verdict`. The codes are the names of rule and notes."""
+
+    headline: Message
+    because: Message
+    advice: Message
+    notes: list[Message]
+
+
+def messages(verdict: Mapping[str, Any], facts: Mapping[str, Any]) -> VerdictMessages | None:
+    """What the verdict of a report says, made again from its rule and its facts.
+
+    Args:
+        verdict, facts: as a report holds them, the facts side by side.
+
+    Returns:
+        None where the rules and notes of today say something else than those that the report was written by.
+    """
+    rule = next((rule for rule in RULES if rule.name == verdict.get("rule")), None)
+    if rule is None:
+        return None
+    try:
+        said = _said(rule, from_flat({name: value for name, value in facts.items() if name not in GONE}), NOTES)
+        english = (str(said.headline), str(said.because), str(said.advice), [*map(str, said.notes)])
+    except (UserError, TypeError, ValueError):  # facts of another version, of which a sentence lacks one
+        return None
+    kept = tuple(verdict.get(name) for name in ("headline", "because", "advice", "notes"))
+    return said if english == kept else None
+
+
+def _said(rule: Rule, facts: Facts, notes: Sequence[Note]) -> VerdictMessages:
+    values = {**flat(facts), **_in_words(facts)}
+    return VerdictMessages(
+        headline=Message(rule.headline or HEADLINES[rule.kind], code=rule.kind),
+        because=Message(rule.because, values, rule.name).capitalised(),
+        advice=Message(rule.advice, values, rule.name).capitalised(),
         notes=[
-            _sentence(note.text, values)
+            Message(note.text, values, note.name).capitalised()
             for note in notes
             if note.name != rule.name and all(condition.holds(facts) for condition in note.when)
         ],
     )
+
+
+def templates() -> Iterator[str]:
+    """The templates of `VerdictMessages`, and of the parts that they may have."""
+    yield from HEADLINES.values()
+    for rule in RULES:
+        yield from (text for text in (rule.headline, rule.because, rule.advice) if text)
+    yield from (note.text for note in NOTES)
+    yield from (*_PARTS, Message(_KEPT_UNKNOWN).capitalised().template, *_HIDDEN.values(), *TEXTURES)
 
 
 def _lost(facts: Facts) -> bool:
@@ -103,27 +170,43 @@ def _lost(facts: Facts) -> bool:
 
 def _in_words(facts: Facts) -> dict[str, Any]:
     """What rules say about numbers that would read oddly as they are."""
-    best, pictures, training = facts.identity.retention_best, facts.pictures, facts.training
-    kept = "" if best is None else f"{min(1.0, max(0.0, best)):.0%} of the identity"
-    shown = " that the base model can show" if facts.ceiling.retention is not None else ""
-    lost = f", and {pictures.lost} of {pictures.counted} faces are no more like the photos than a stranger's can be"
-    asked, angles = facts.prompt, facts.angles
-    base = f" (without the LoRA {asked.given_base} of {asked.judgeable_base})" if asked.judgeable_base else ""
-    obeyed = f"{asked.given} of {asked.judgeable} heads and mouths do what was asked{base}" if asked.judgeable else ""
-    turned = f"{angles.aside_under} of {angles.aside} turned heads" if angles.aside > 1 else "turned heads"
+    pictures, training, surface = facts.pictures, facts.training, facts.surface
+    hidden = Message(_HIDDEN[pictures.hidden_by]) if pictures.hidden_by in _HIDDEN else ""
+    lost = Message(_LOST, {"lost": pictures.lost, "counted": pictures.counted})
+    cell = Message(_CELL, {"step": training.step, "weight": training.weight})
     return {
-        "kept_in_words": f"{kept}{shown} is kept",
-        "hidden_in_words": f"{'most often ' * (pictures.hidden > 1)}{_HIDDEN.get(pictures.hidden_by or '', '')}",
+        "kept_in_words": _kept(facts),
+        "hidden_in_words": Message(_MOST_OFTEN, {"what": hidden}) if pictures.hidden > 1 else hidden,
         "lost_in_words": lost if pictures.lost else "",
-        "obeyed_in_words": obeyed or "the surroundings are the same whatever is asked for",
-        "turned_in_words": turned,
-        "ahead_ok": angles.ahead - angles.ahead_under,
-        "it": "it" if training.step is None else f"step {training.step} at weight {training.weight:g}",
+        "obeyed_in_words": _obeyed(facts),
+        "turned_in_words": _turned(facts),
+        "ahead_ok": facts.angles.ahead - facts.angles.ahead_under,
+        "it": Message(_IT) if training.step is None else cell,
         "fallen_points": round(100 * (training.fallen or 0.0)),
-        "younger": abs(round(facts.surface.age_change or 0.0)),
+        "younger": abs(round(surface.age_change or 0.0)),
+        "texture_of": Message(surface.texture_of) if surface.texture_of in TEXTURES else surface.texture_of,
     }
 
 
-def _sentence(template: str, values: dict[str, Any]) -> str:
-    text = template.format_map(values)
-    return f"{text[0].upper()}{text[1:]}" if text else text
+def _kept(facts: Facts) -> Message:
+    best = facts.identity.retention_best
+    if best is None:
+        return Message(_KEPT_UNKNOWN)
+    text = _KEPT_OF_PHOTOS if facts.ceiling.retention is None else _KEPT_OF_CEILING
+    return Message(text, {"kept": min(1.0, max(0.0, best))})
+
+
+def _obeyed(facts: Facts) -> Message:
+    asked = facts.prompt
+    if not asked.judgeable:
+        return Message(_ONE_SCENE)
+    base = Message(_OBEYED_BASE, {"given": asked.given_base, "judgeable": asked.judgeable_base})
+    values = {"given": asked.given, "judgeable": asked.judgeable, "base": base if asked.judgeable_base else ""}
+    return Message(_OBEYED, values)
+
+
+def _turned(facts: Facts) -> Message:
+    angles = facts.angles
+    if angles.aside <= 1:
+        return Message(_TURNED)
+    return Message(_TURNED_OF, {"under": angles.aside_under, "aside": angles.aside})

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from typing import Any, Literal
 
 from lib_lora.files import printable
+from lib_lora.messages.message import Message
 from lib_lora.photos.audit import finding_words
 from lib_lora.photos.audit.audit import Audit, Audited
+from lib_lora.photos.audit.coverage import all_missing
 from lib_lora.photos.audit.finding_words import sentence
 from lib_lora.photos.audit.findings import Code, Finding
 from lib_lora.photos.audit.merged_sentences import Sentence, merged
@@ -23,41 +25,65 @@ _SETS: dict[Code, str] = {
     "one-outfit": "in one outfit",
     "one-light": "in one light",
 }
+_GOOD, _ONE_GOOD = "{good} of {count} photos good{but}", "{good} of {count} photo good{but}"
+_BUT, _AND = ", but {faults}", "{one} and {other}"
+_FROM_THE_FRONT, _NOT_ALL_SIDES = "only from the front", "not from all sides"
+_PROPOSED, _TO_LOOK_AT, _LEFT_OUT = "{n} proposed to be left out", "{n} to look at", "{n} left out by you"
 MANY = 8  # photos with one fault, of which each would be a line
 Tone = Literal["good", "warn", "bad", "none"]
 
 
-def headline(audit: Audit) -> str:
+def headline_message(audit: Audit) -> Message:
     """How many photos there are, how many of them are good, and what is wrong with them as a set."""
     count, good = len(audit.photos), sum(tone(item) == "good" for item in audit.photos)
-    said = f"{good} of {count} photo{'' if count == 1 else 's'} good"
-    but = [words for finding in audit.findings if (words := _but(finding.code, audit))] if good else []
-    return f"{said}, but {' and '.join(but[:_FIRST])}" if but else said
+    found = [words for finding in audit.findings if (words := _but(finding.code, audit))] if good else []
+    but = Message(_BUT, {"faults": _joined(found[:_FIRST])}) if found else ""
+    return Message(_ONE_GOOD if count == 1 else _GOOD, {"good": good, "count": count, "but": but})
 
 
-def _but(code: Code, audit: Audit) -> str:
+def headline(audit: Audit) -> str:
+    """`headline_message` in English."""
+    return str(headline_message(audit))
+
+
+def _but(code: Code, audit: Audit) -> Message | None:
     """A finding about the set in a few words."""
     if code != "missing-views":
-        return _SETS.get(code, "")
+        return Message(_SETS[code]) if code in _SETS else None
     shown = [angle for angle, photos in audit.coverage.angles.items() if photos]
     if shown == ["ahead"]:
-        return "only from the front"
+        return Message(_FROM_THE_FRONT)
     lacks = [one for one in audit.coverage.missing if "view" in one or "profile" in one]
     if len(lacks) > 2:
-        return "not from all sides"
-    return " and ".join(lacks) if lacks else " and ".join(audit.coverage.missing)
+        return Message(_NOT_ALL_SIDES)
+    return _joined([Message(one) for one in lacks or audit.coverage.missing])
+
+
+def _joined(parts: Sequence[Message]) -> Message:
+    """ "one and other and third"."""
+    first, *rest = parts
+    return Message(_AND, {"one": first, "other": _joined(rest)}) if rest else first
+
+
+def counts_message(audit: Audit) -> Message:
+    """One sentence about the rest; empty where there is none."""
+    numbers = {
+        _PROPOSED: len(audit.proposed),
+        _TO_LOOK_AT: sum(tone(item) == "warn" for item in audit.photos),
+        _LEFT_OUT: len(audit.dropped),
+    }
+    return Message("{counts}", {"counts": [Message(text, {"n": n}) for text, n in numbers.items() if n]})
 
 
 def counts(audit: Audit) -> str:
-    """One sentence about the rest; empty where there is none."""
-    proposed, dropped = len(audit.proposed), len(audit.dropped)
-    to_look_at = sum(tone(item) == "warn" for item in audit.photos)
-    parts = [
-        f"{proposed} proposed to be left out" if proposed else "",
-        f"{to_look_at} to look at" if to_look_at else "",
-        f"{dropped} left out by you" if dropped else "",
-    ]
-    return ", ".join(part for part in parts if part)
+    """`counts_message` in English."""
+    return str(counts_message(audit))
+
+
+def templates() -> Iterator[str]:
+    """The templates of `headline_message` and `counts_message`, and of their parts."""
+    yield from (_GOOD, _ONE_GOOD, _BUT, _AND, _FROM_THE_FRONT, _NOT_ALL_SIDES, *_SETS.values(), *all_missing())
+    yield from (_PROPOSED, _TO_LOOK_AT, _LEFT_OUT)
 
 
 def tone(item: Audited) -> Tone:

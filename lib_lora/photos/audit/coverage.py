@@ -50,9 +50,18 @@ def coverage(photos: Sequence[AuditedPhoto]) -> Coverage:
     for face in _faces(photos):
         table[framing(face)][angle(face)] += 1
     shown = Coverage(table, [])
-    missing = [f"no {words}" for one, words in MISSING.items() if not shown.angles[one]]
-    missing += [f"no {row}" for row, counts in table.items() if not any(counts.values())]
+    missing = [_lack(words) for one, words in MISSING.items() if not shown.angles[one]]
+    missing += [_lack(row) for row, counts in table.items() if not any(counts.values())]
     return Coverage(table, missing)
+
+
+def all_missing() -> list[str]:
+    """All that `Coverage.missing` can name."""
+    return [_lack(words) for words in (*MISSING.values(), *get_args(Framing))]
+
+
+def _lack(words: str) -> str:
+    return f"no {words}"
 
 
 def of_set(photos: Sequence[AuditedPhoto]) -> list[Finding]:

@@ -5,11 +5,12 @@ A finding itself holds only a code and numbers, so that programs and the page ne
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from lib_lora.photos.audit.coverage import FEW, LEAST, RIGHT
+from lib_lora.messages.message import Message
+from lib_lora.photos.audit.coverage import FEW, LEAST, RIGHT, all_missing
 from lib_lora.photos.audit.findings import Code, Finding
 
 
@@ -106,6 +107,13 @@ _WORDS: Mapping[Code, _Words] = {
 }
 
 
+_ALIKE_BY = " (likeness of the faces {value:.3f}, limit {limit:g})"
+_REACH = ", and strangers can have {limit:.2f}"
+_LEFT_OUT = " Likeness is measured without it, even if you keep it for training."
+_OF_PERSON = "{photos} like {like}"
+_PHOTO, _PHOTOS = "{n} photo", "{n} photos"
+
+
 def kind(code: Code) -> str:
     """What all findings of a rule are called, in a word or two."""
     return _WORDS[code].kind
@@ -113,15 +121,26 @@ def kind(code: Code) -> str:
 
 def sentence(finding: Finding) -> str:
     """A finding in full, with the photo's name, for a terminal."""
-    text = _said(finding, finding.photo)
-    named = not finding.photo or "{it}" in _WORDS[finding.code].text or finding.code == "photo-unreadable"
-    return text if named else f"{finding.photo}: {text}"
+    text = _WORDS[finding.code].text.replace("{it}", "{photo}")
+    named = not finding.photo or "{photo}" in text or finding.code == "photo-unreadable"  # which begins with its name
+    return str(Message(text if named else f"{{photo}}: {text}", _values(finding)))
+
+
+def message(finding: Finding) -> Message:
+    """A finding beside the picture and its name, for a card of the page or of the contact sheet; one about the set in
+    full."""
+    return Message(_beside(finding.code), _values(finding), finding.code)
 
 
 def beside_photo(finding: Finding) -> str:
-    """A finding beside the picture and its name, for a card of the page or of the contact sheet."""
-    text = _said(finding, "This photo")
-    return text if finding.code == "photo-unreadable" else text[:1].upper() + text[1:]  # which begins with its name
+    """`message` in English."""
+    return str(message(finding))
+
+
+def templates() -> Iterator[str]:
+    """The templates of `message`, and of the parts that it may have."""
+    yield from map(_beside, _WORDS)
+    yield from (_ALIKE_BY, _REACH, _LEFT_OUT, _OF_PERSON, _PHOTO, _PHOTOS, *all_missing())
 
 
 def values(finding: Finding) -> dict[str, Any]:
@@ -129,26 +148,30 @@ def values(finding: Finding) -> dict[str, Any]:
     return {**asdict(finding), "kind": kind(finding.code), "text": sentence(finding)}
 
 
-def _said(finding: Finding, it: str) -> str:
-    named = {"it": it, "value": finding.value, "limit": finding.limit, **finding.details}
-    return _WORDS[finding.code].text.format(**{**named, **_phrases(finding)})
+def _beside(code: Code) -> str:
+    text = _WORDS[code].text.replace("{it}", "This photo")
+    return f"{text[:1].upper()}{text[1:]}"
 
 
-def _phrases(finding: Finding) -> dict[str, str]:
+def _values(finding: Finding) -> dict[str, Any]:
+    named = {"photo": finding.photo, "value": finding.value, "limit": finding.limit, **finding.details}
+    return {**named, **_parts(finding)}
+
+
+def _parts(finding: Finding) -> dict[str, Any]:
     """Parts of a sentence that depend on what is known."""
     details = finding.details
-    phrases = {
-        "alike": f" (likeness of the faces {finding.value:.3f}, limit {finding.limit:g})" if _measured(finding) else "",
-        "reach": f", and strangers can have {finding.limit:.2f}" if _measured(finding) else "",
-        "left_out": " Likeness is measured without it, even if you keep it for training."
-        if details.get("left_out")
-        else "",
-        "each": ", ".join(f"{one['photos']} like {one['like']}" for one in details.get("people", ())),
-        "missing": ", ".join(details.get("missing", ())),
+    measured = {"value": finding.value, "limit": finding.limit} if _measured(finding) else None
+    parts: dict[str, Any] = {
+        "alike": Message(_ALIKE_BY, measured) if measured else "",
+        "reach": Message(_REACH, measured) if measured else "",
+        "left_out": Message(_LEFT_OUT) if details.get("left_out") else "",
+        "each": [Message(_OF_PERSON, one) for one in details.get("people", ())],
+        "missing": [Message(one) for one in details.get("missing", ())],
     }
     if "photos" not in details:
-        phrases["photos"] = f"{finding.value} photo{'' if finding.value == 1 else 's'}"
-    return phrases
+        parts["photos"] = Message(_PHOTO if finding.value == 1 else _PHOTOS, {"n": finding.value})
+    return parts
 
 
 def _measured(finding: Finding) -> bool:

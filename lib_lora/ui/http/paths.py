@@ -57,6 +57,7 @@ def _own_name(folder: CharacterFolder) -> None:
             409,
             f"{folder.path} holds the character {name}, whose folder is called {slug_of(name)}; rename the folder, or "
             f"the name in {folder.file.name}.",
+            code="character-folder-misnamed",
         )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from lib_lora.captions import editing, phrases
 from lib_lora.character.caption_files import template
 from lib_lora.errors import UserError
+from lib_lora.messages.message import Message
 from lib_lora.queue.job_types import FillArguments
 from lib_lora.runs.run_lock import only_process
 from lib_lora.ui.http import paths
@@ -24,6 +25,7 @@ from lib_lora.workspace.workspace import CharacterFolder, Workspace
 
 _LONGEST = 10_000  # letters
 _SHOWN = 200  # phrases
+_UNREADABLE = "caption-unreadable"  # the code of `captions.caption_check` for it
 
 
 @dataclass(frozen=True)
@@ -65,10 +67,10 @@ def read_captions(context: RequestContext, call: Call) -> dict[str, Any]:
 def _view(folder: CharacterFolder) -> dict[str, Any]:
     snapshot = look(folder)
     found = caption_checks.problems(snapshot, wait=True) or []
-    by_file: dict[str, list[str]] = {file: [text] for file, text in snapshot.unreadable.items()}
-    for file, text in found:
+    by_file = {file: [Message("{reason}", {"reason": why}, _UNREADABLE)] for file, why in snapshot.unreadable.items()}
+    for file, one in found:
         if file:
-            by_file.setdefault(file, []).append(text)
+            by_file.setdefault(file, []).append(one)
     counts = phrases.frequency(snapshot.used_texts)
     last = _last_change(folder)
     return {
@@ -78,16 +80,21 @@ def _view(folder: CharacterFolder) -> dict[str, Any]:
                 "sha256": digest,
                 "text": snapshot.texts.get(file, ""),
                 "used": file in snapshot.used,
-                "problems": by_file.get(file, []),
+                **_problems(by_file.get(file, [])),
             }
             for file, digest in snapshot.digests.items()
         ],
         "phrases": [{"phrase": phrase, "captions": count} for phrase, count in counts[:_SHOWN]],
-        "problems": [text for file, text in found if not file],
+        **_problems([one for file, one in found if not file]),
         "plain": template(snapshot.character),
         "can_undo": bool(last),
         "undo_text": last,
     }
+
+
+def _problems(found: list[Message]) -> dict[str, Any]:
+    """As English sentences, and as what the page says in its language."""
+    return {"problems": [*map(str, found)], "messages": [one.for_programs() for one in found]}
 
 
 def _last_change(folder: CharacterFolder) -> str:

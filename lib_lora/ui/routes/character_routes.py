@@ -75,7 +75,7 @@ def new(context: RequestContext, call: Call) -> dict[str, Any]:
     folder = Workspace(context.root).character(name)
     if folder.file.exists():
         sentence = f"There is already a character {load(folder).name}; give this one another name."
-        raise Refused(409, sentence, "name")
+        raise Refused(409, sentence, "name", code="character-exists")
     create(context.root, character)
     return of_character(folder)
 
@@ -146,10 +146,11 @@ def delete(context: RequestContext, call: Call) -> dict[str, Any]:
     with suppress(UserError):  # one whose file is damaged is named by its folder
         name = load(folder).name
     if call.body.name.strip() not in (name, slug):
-        raise Refused(400, f"Type the name {name} to delete this character.")
+        raise Refused(400, f"Type the name {name} to delete this character.", code="name-not-repeated")
     busy = [job for job in context.queue.open() if job.slug == slug]
     if busy:
-        raise Refused(409, "A job of this character waits, runs or is paused; stop it first.")
+        sentence = "A job of this character waits, runs or is paused; stop it first."
+        raise Refused(409, sentence, code="character-has-job")
     with only_process(folder.path, "wait a moment and try again", PATIENCE):
         pass
     with suppress(UserError):  # what is damaged may be moved all the same

@@ -19,6 +19,7 @@ from lib_lora.ui.http.responses import file, missing
 from lib_lora.ui.routes.run_routes import address, picture
 from lib_lora.ui.views.advice_buttons import buttons
 from lib_lora.ui.views.character_snapshot import look
+from lib_lora.ui.views.report_messages import missed_message, verdict_messages
 from lib_lora.workspace.workspace import CharacterFolder
 
 SHEET, PAGE = "sheet.png", "report.html"
@@ -65,7 +66,7 @@ def read_grid(context: RequestContext, call: Call) -> dict[str, Any]:
             "weight": facts["weight"],
             "made": report["made"],
             "verdict": {key: value for key, value in verdict.items() if key != "rule"}
-            | {"tone": verdict_tone(verdict["kind"], verdict["judged"])},
+            | {"tone": verdict_tone(verdict["kind"], verdict["judged"]), "messages": verdict_messages(verdict, facts)},
             "facts": facts,
             "rows": [_row(slug, run, grid, one, planned) for one in report["pictures"]],
             "photos": [
@@ -75,6 +76,7 @@ def read_grid(context: RequestContext, call: Call) -> dict[str, Any]:
             "tested": report["tested"],
             "shares": report["shares"],
             "missed": [one["text"] for one in report.get("missed", [])],
+            "missed_messages": [missed_message(one) for one in report.get("missed", [])],
             "buttons": buttons(run.name, verdict, facts, run_records.run(run).saved, _side(planned)),
             "html": address(slug, "runs", run.name, "grids", grid.name, PAGE, of=grid / PAGE),
             "engine": report["engine"],
@@ -123,6 +125,7 @@ def _begun(slug: str, run: Path, grid: Path, planned: Mapping[str, dict[str, Any
         "tested": [],
         "shares": [],
         "missed": [],
+        "missed_messages": [],
         "buttons": [],
         "html": "",
     }

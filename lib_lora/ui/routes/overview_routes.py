@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import lib_lora
 from lib_lora.character.photo_files import kinds
-from lib_lora.errors import UserError, plural
+from lib_lora.errors import UserError
 from lib_lora.files import digest_of
 from lib_lora.likeness.verdict.verdict_tone import verdict_tone
+from lib_lora.messages.message import Message
 from lib_lora.models.families.registry import families
 from lib_lora.photos.audit.coverage import LEAST
 from lib_lora.queue.job_types import lane_of
@@ -22,7 +23,7 @@ from lib_lora.runs.run_records import RunRecord
 from lib_lora.ui.http.request_context import Call, RequestContext, Route, get
 from lib_lora.ui.http.responses import LOG
 from lib_lora.ui.routes import job_routes
-from lib_lora.ui.views import caption_checks, invention, machine
+from lib_lora.ui.views import caption_checks, invention, machine, step_words
 from lib_lora.ui.views.character_snapshot import CharacterSnapshot, look
 from lib_lora.ui.views.page_limits import page_limits
 from lib_lora.workflows.photos import changes
@@ -228,7 +229,7 @@ def _touched(folder: CharacterFolder, run: RunRecord | None) -> float:
 
 
 def _damaged(slug: str, why: str) -> dict[str, Any]:
-    nothing = {"tone": "none", "text": ""}
+    nothing = {"tone": "none", **step_words.as_it_is("")}
     return {
         "slug": slug,
         "name": slug,
@@ -237,7 +238,7 @@ def _damaged(slug: str, why: str) -> dict[str, Any]:
         "consent": None,
         "traits": [],
         "notes": "",
-        "photos": {"count": 0, "used": 0, "proposed": 0, "audited": False, "tone": "bad", "text": why},
+        "photos": {"count": 0, "used": 0, "proposed": 0, "audited": False, "tone": "bad", **step_words.as_it_is(why)},
         "captions": {"written": 0, "of": 0, "problems": 0, **nothing},
         "train": {**nothing, "run": "", "steps": 0, "total": 0},
         "test": {**nothing, "run": "", "grid": "", "headline": ""},
@@ -254,15 +255,15 @@ def _photos(snapshot: CharacterSnapshot) -> dict[str, Any]:
     count, audit = len(snapshot.digests), snapshot.audit
     proposed = sum(one["proposed"] for one in audit["photos"]) if audit else 0
     if snapshot.trouble:
-        tone, text = "bad", snapshot.trouble
+        tone, said = "bad", step_words.as_it_is(snapshot.trouble)
     elif not count:
-        tone, text = "none", "No photos yet"
+        tone, said = "none", step_words.said(step_words.NO_PHOTOS)
     elif audit:
-        tone, text = audit["tone"], audit["headline"]
+        tone, said = audit["tone"], {"text": audit["headline"], "message": audit.get("messages", {}).get("headline")}
     else:
-        tone, text = "none", f"{plural(count, 'photo')}, not checked yet"
+        tone, said = "none", step_words.said(step_words.UNCHECKED if count != 1 else step_words.UNCHECKED_ONE, n=count)
     used, audited = len(snapshot.used), audit is not None
-    return {"count": count, "used": used, "proposed": proposed, "audited": audited, "tone": tone, "text": text}
+    return {"count": count, "used": used, "proposed": proposed, "audited": audited, "tone": tone, **said}
 
 
 def _captions(snapshot: CharacterSnapshot) -> dict[str, Any]:
@@ -270,24 +271,25 @@ def _captions(snapshot: CharacterSnapshot) -> dict[str, Any]:
     found = (caption_checks.problems(snapshot) or []) if of else []
     wrong = len({photo for photo, _ in found} | {*snapshot.unreadable})
     if not of:
-        tone, text = "none", "No photos yet"
+        tone, said = "none", step_words.said(step_words.NO_PHOTOS)
     elif written < of:
-        tone, text = ("warn" if written else "none"), f"{of - written} of {of} without a caption"
+        tone, said = ("warn" if written else "none"), step_words.said(step_words.UNCAPTIONED, n=of - written, of=of)
     elif wrong:
-        tone, text = "warn", f"{of} captions, {wrong} to look at"
+        tone, said = "warn", step_words.said(step_words.CAPTIONS_WRONG, of=of, n=wrong)
     else:
-        tone, text = "good", plural(of, "caption")
-    return {"written": written, "of": of, "problems": wrong, "tone": tone, "text": text}
+        tone, said = "good", step_words.said(step_words.CAPTIONS if of != 1 else step_words.CAPTION, n=of)
+    return {"written": written, "of": of, "problems": wrong, "tone": tone, **said}
 
 
 def _train(run: RunRecord | None, working: bool) -> dict[str, Any]:
     if run is None:
-        text = "Preparing" if working else "Not trained yet"
-        return {"tone": "none", "text": text, "run": "", "steps": 0, "total": 0}
+        said = step_words.said(step_words.PREPARING if working else step_words.UNTRAINED)
+        return {"tone": "none", **said, "run": "", "steps": 0, "total": 0}
     done, total, trained = progress(run)
     tone = "none" if working else "good" if trained else "warn" if run.saved else "none"
-    text = f"Run {run.id}: {done:,} of {total:,} steps" if done < total else f"Run {run.id}: {done:,} steps"
-    return {"tone": tone, "text": text, "run": run.id, "steps": done, "total": total}
+    template = step_words.STEPS_OF if done < total else step_words.STEPS
+    said = step_words.said(template, run=run.id, done=done, total=total)
+    return {"tone": tone, **said, "run": run.id, "steps": done, "total": total}
 
 
 def progress(run: RunRecord) -> tuple[int, int, bool]:
@@ -302,20 +304,26 @@ def _test(run: RunRecord | None) -> dict[str, Any]:
     """Of the newest run alone: what an older one was worth says nothing of it."""
     found = run_records.grids(run.folder) if run else []
     if run is None or not found:
-        text = f"Run {run.id} is not tested yet" if run else "Not tested yet"  # a verdict on an older one may be shown
-        return {"tone": "none", "text": text, "run": run.id if run else "", "grid": "", "headline": ""}
+        number = run.id if run else ""
+        said = step_words.said(step_words.RUN_UNTESTED if run else step_words.UNTESTED, run=number)
+        return {"tone": "none", **said, "run": number, "grid": "", "headline": ""}  # an older one's may be shown
     grid = found[0]
-    where = "" if grid.step is None else f" (step {grid.step:,}, weight {grid.weight:g})"
-    tone, text = verdict_tone(grid.kind, grid.judged), f"{grid.headline}{where}"
-    return {"tone": tone, "text": text, "run": run.id, "grid": grid.id, "headline": grid.headline}
+    headline = grid.headline if {"{", "}"} & {*grid.headline} else Message(grid.headline)  # a report may be anybody's
+    template = step_words.TESTED if grid.step is None else step_words.TESTED_AT
+    said = step_words.said(template, headline=headline, step=grid.step, weight=grid.weight)
+    tone = verdict_tone(grid.kind, grid.judged)
+    return {"tone": tone, **said, "run": run.id, "grid": grid.id, "headline": grid.headline}
 
 
 def _use(folder: CharacterFolder) -> dict[str, Any]:
     for name in run_records.identifiers(folder.runs, RunFolder.USES):
         for use in run_records.uses(folder.runs / name):
             if mark(str(use["file"])) is not None:
-                return {"tone": "good", "text": f"{Path(str(use['file'])).stem} is in {use.get('to', 'a folder')}"}
-    return {"tone": "none", "text": "Not in use yet"}
+                to = str(use.get("to", step_words.PLACES["folder"]))
+                place = Message(to) if to in step_words.PLACES.values() else to
+                name = Path(str(use["file"])).stem
+                return {"tone": "good", **step_words.said(step_words.IN_USE, name=name, place=place)}
+    return {"tone": "none", **step_words.said(step_words.NOT_IN_USE)}
 
 
 def _next(

@@ -61,18 +61,19 @@ def read_photos(context: RequestContext, call: Call) -> dict[str, Any]:
     set_values = snapshot.audit or {
         "headline": snapshot.trouble,
         "counts": "",
+        "messages": {},
         "tone": "none",
         "findings": [],
         "missing": [],
         "coverage": {},
         "people": [],
     }
-    wanted = ("headline", "counts", "tone", "findings", "missing", "coverage", "people")
+    wanted = ("headline", "counts", "messages", "tone", "findings", "missing", "coverage", "people")
     known = {one["file"]: one for one in snapshot.audit["photos"]} if snapshot.audit else {}
     return {
         "audited": snapshot.audit is not None,
         "busy": busy,
-        **{key: set_values[key] for key in wanted},
+        **{key: set_values.get(key, {}) for key in wanted},  # an earlier version kept no messages
         "photos": [
             {**(known.get(file) or _unknown(snapshot, file)), "caption": snapshot.texts.get(file, "")}
             for file in snapshot.digests
@@ -90,6 +91,7 @@ def _unknown(snapshot: CharacterSnapshot, file: str) -> dict[str, Any]:
         "word": "left out by you" if dropped else "new",
         "sentence": "",
         "findings": [],
+        "messages": [],
         "decision": "drop" if dropped else None,
         "proposed": False,
         "used": file in snapshot.used,

@@ -112,7 +112,8 @@ def bring_back(context: RequestContext, call: Call) -> dict[str, Any]:
     name = load(CharacterFolder(source)).name
     target = Workspace(context.root).character(name)
     if target.path.exists():
-        raise Refused(409, f"There is already a character {name}; delete or rename that one first.")
+        sentence = f"There is already a character {name}; delete or rename that one first."
+        raise Refused(409, sentence, code="character-exists")
     with explained(target.path, "move"):
         source.rename(target.path)
     return of_character(target)

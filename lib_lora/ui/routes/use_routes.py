@@ -19,6 +19,7 @@ from lib_lora.ui.http import paths
 from lib_lora.ui.http.confirmation import confirm_folder
 from lib_lora.ui.http.request_context import Call, RequestContext, Route, post
 from lib_lora.ui.http.responses import Refused, missing
+from lib_lora.ui.views import step_words
 from lib_lora.ui.views.character_snapshot import CharacterSnapshot, look
 from lib_lora.ui.views.page_limits import PROMPT_WEIGHT
 from lib_lora.workspace import preferences
@@ -26,7 +27,6 @@ from lib_lora.workspace.workspace import RunFolder
 
 _USES = 50  # that are remembered of a run
 _FRAMINGS = {"close-up": "close", "upper body": "half", "full body": "full"}  # of photos, and of prompts
-_PLACES = {"webui": "the webui", "comfyui": "ComfyUI", "folder": "a folder"}
 
 
 @dataclass(frozen=True)
@@ -93,12 +93,13 @@ def _target(context: RequestContext, body: Use) -> Path:
         case "webui":
             loras = context.host.roots().loras
             if not loras:
-                raise Refused(409, "There is no folder of LoRAs here; put it into a folder of your choice.")
+                sentence = "There is no folder of LoRAs here; put it into a folder of your choice."
+                raise Refused(409, sentence, code="lora-folder-missing")
             return loras[0]
         case "comfyui":
             comfy = preferences.load(context.root).comfyui
             if not comfy:
-                raise Refused(409, "Set ComfyUI's folder first.")
+                raise Refused(409, "Set ComfyUI's folder first.", code="comfyui-folder-not-set")
             return comfyui.folder(Path(comfy))
         case "folder":
             folder = paths.free_path(context.host, body.folder, "a folder")
@@ -151,6 +152,7 @@ def framing_of(snapshot: CharacterSnapshot) -> str:
 
 
 def _remember(record: RunRecord, file: Path, body: Use) -> None:
-    here = {"file": str(file), "to": _PLACES[body.to], "step": body.step, "weight": body.weight, "t": time.time()}
+    to = step_words.PLACES[body.to]
+    here = {"file": str(file), "to": to, "step": body.step, "weight": body.weight, "t": time.time()}
     before = [one for one in run_records.uses(record.folder) if one["file"] != str(file)]
     write_json(RunFolder(record.folder).uses, [here, *before][:_USES])

@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lib_lora.messages.message import Message
+
 Button = dict[str, Any]
+LABELS = (
+    *("Use this step", "Find the best step and weight", "Use this LoRA", "Add photos", "Test at {side} pixels"),
+    *("Train {more:,} more steps", "Test step {step:,}", "Test weight {weight:g}", "Use weight {weight:g}"),
+)  # the templates of the buttons' labels
 _LARGEST = 1536  # pixels; beyond that no base model paints one whole person
 
 
@@ -41,20 +47,21 @@ def _advised(run: str, verdict: Mapping[str, Any], here: dict[str, Any], side: i
             return [_button("Add photos", "add_photos", {})]
         case "paint_larger" if step is not None and 0 < side < _LARGEST:
             larger = min(_LARGEST, -(-side * 3 // 2 // 64) * 64)
-            return [_button(f"Test at {larger} pixels", "test", {**here, "side": larger})]
+            return [_button("Test at {side} pixels", "test", {**here, "side": larger})]
         case "train_more" if step is not None and value is not None:
             more = int(value)
-            return [_button(f"Train {more:,} more steps", "train_more", {"run": run, "steps": step + more})]
+            return [_button("Train {more:,} more steps", "train_more", {"run": run, "steps": step + more}, more=more)]
         case "test_step" if value is not None:
-            return [_button(f"Test step {int(value):,}", "test", {**here, "step": int(value)})]
+            return [_button("Test step {step:,}", "test", {**here, "step": int(value)})]
         case "set_weight" if value is not None and step is not None:
             there = {**here, "weight": float(value)}
             return [
-                _button(f"Test weight {value:g}", "test", there),
-                _button(f"Use weight {value:g}", "use", there),
+                _button("Test weight {weight:g}", "test", there),
+                _button("Use weight {weight:g}", "use", there),
             ]
     return []
 
 
-def _button(label: str, do: str, arguments: dict[str, Any]) -> Button:
-    return {"label": label, "do": do, "arguments": arguments, "main": False}
+def _button(label: str, do: str, arguments: dict[str, Any], **values: Any) -> Button:
+    said = Message(label, {**arguments, **values}, do)
+    return {"label": str(said), "message": said.for_programs(), "do": do, "arguments": arguments, "main": False}

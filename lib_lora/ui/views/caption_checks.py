@@ -12,14 +12,16 @@ from threading import Lock, Thread
 from typing import Any
 
 from lib_lora.character.store import Character
+from lib_lora.messages.message import Message
 from lib_lora.ui.views.character_snapshot import CharacterSnapshot
 from lib_lora.workspace.file_cache import kept
 
 LOG = logging.getLogger("sameface")
 _MODULE, _WORDS = "lib_lora.captions.caption_check", "lib_lora.captions.caption_words"
+UNCHECKED = "Captions cannot be checked here ({reason})."
 _lock = Lock()
 _loading: Thread | None = None
-_failed = ""
+_failed: Message | None = None
 _module: Any = None
 
 
@@ -40,16 +42,16 @@ def _load() -> None:
         _module = module
     except Exception as error:
         LOG.warning("Captions are not checked: %s", error)
-        _failed = f"Captions cannot be checked here ({' '.join(str(error).split())[:200].rstrip('.')})."
+        _failed = Message(UNCHECKED, {"reason": " ".join(str(error).split())[:200].rstrip(".")}, "captions-unchecked")
 
 
 def ready() -> tuple[bool, str]:
     """Whether captions are checked by now, and why they cannot be: what `problems` depends on beside the captions."""
-    return _module is not None, _failed
+    return _module is not None, str(_failed or "")
 
 
-def problems(snapshot: CharacterSnapshot, wait: bool = False) -> list[tuple[str, str]] | None:
-    """What is wrong with the captions of the photos in use, as (file name, or empty for the whole set; sentence).
+def problems(snapshot: CharacterSnapshot, wait: bool = False) -> list[tuple[str, Message]] | None:
+    """What is wrong with the captions of the photos in use, as (file name, or empty for the whole set; what).
 
     Args:
         snapshot: the character.
@@ -70,6 +72,6 @@ def problems(snapshot: CharacterSnapshot, wait: bool = False) -> list[tuple[str,
     return kept(("problems", snapshot.folder.path), state, lambda: _found(texts, character))
 
 
-def _found(texts: Mapping[str, str], character: Character) -> list[tuple[str, str]]:
+def _found(texts: Mapping[str, str], character: Character) -> list[tuple[str, Message]]:
     words = importlib.import_module(_WORDS)
-    return [(one.photo, words.sentence(one)) for one in _module.problems(texts, character)]
+    return [(one.photo, words.message(one)) for one in _module.problems(texts, character)]

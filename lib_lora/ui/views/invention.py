@@ -83,7 +83,8 @@ def see_nobody_paints(context: RequestContext, folder: CharacterFolder) -> None:
         Refused: they are.
     """
     if open_job(context, folder):
-        raise Refused(409, "Faces are being painted for this character; stop that, or wait until it has finished.")
+        sentence = "Faces are being painted for this character; stop that, or wait until it has finished."
+        raise Refused(409, sentence, code="faces-being-painted")
 
 
 def open_job(context: RequestContext, folder: CharacterFolder) -> Job | None:
@@ -105,11 +106,14 @@ def see_that_it_can_be(
     picked = bool(plan and plan.picked)
     if isinstance(arguments, MoreArguments):
         if not picked:
-            raise Refused(409, f"{name} has no face yet; pick one of the candidates first.")
+            raise Refused(409, f"{name} has no face yet; pick one of the candidates first.", code="face-not-picked")
         if arguments.with_lora and newest_lora(folder) is None:
-            raise Refused(409, f"{name} has no trained LoRA yet; paint without one, or train it first.")
+            sentence = f"{name} has no trained LoRA yet; paint without one, or train it first."
+            raise Refused(409, sentence, code="lora-none-yet")
         return
     if picked:
-        raise Refused(409, f"{name} already has its face; make another character for another face.")
+        sentence = f"{name} already has its face; make another character for another face."
+        raise Refused(409, sentence, code="character-has-face")
     if snapshot.digests:
-        raise Refused(409, f"{name} already has photos, and an invented face would be another person among them.")
+        sentence = f"{name} already has photos, and an invented face would be another person among them."
+        raise Refused(409, sentence, code="character-has-photos")

@@ -56,6 +56,10 @@ def values(audit: Audit) -> dict[str, Any]:
         "resolution": audit.resolution,
         "headline": audit_words.headline(audit),
         "counts": audit_words.counts(audit),
+        "messages": {
+            "headline": audit_words.headline_message(audit).for_programs(),
+            "counts": audit_words.counts_message(audit).for_programs(),
+        },
         "tone": tone,
         "stopped": audit.stopped,
         "findings": [
@@ -63,6 +67,7 @@ def values(audit: Audit) -> dict[str, Any]:
                 "code": finding.code,
                 "details": dict(finding.details),
                 "text": finding_words.sentence(finding),
+                "message": finding_words.message(finding).for_programs(),
                 "tone": "bad" if finding.advice == "drop" else "warn",
             }
             for finding in audit.findings
@@ -89,6 +94,7 @@ def _photo(item: Audited) -> dict[str, Any]:
         "sentence": texts[0] if texts else f"{shown[:1].upper()}{shown[1:]}.".lstrip("."),
         "findings": texts,
         "codes": [finding.code for finding in item.findings],
+        "messages": [finding_words.message(finding).for_programs() for finding in item.findings],
         "decision": item.decision,
         "proposed": item.proposed,
         "used": item.used,

@@ -4,6 +4,7 @@ import pytest
 
 from lib_lora.clip import clip_model
 from lib_lora.hosts.host_protocol import OfferedCaptioner
+from lib_lora.messages.message import Message
 from lib_lora.ui.views import caption_checks
 
 TEXTS = {
@@ -77,20 +78,20 @@ def test_many_captions_are_edited_at_once(page, folder):
 
 
 @pytest.mark.parametrize(
-    ("path", "body", "status", "sentence"),
+    ("path", "body", "status", "code"),
     [
-        ("", {"file": "../../x.jpg", "text": "x"}, 404, "There is no photo"),
-        ("", {"file": "00.jpg", "text": "x" * 20_000}, 400, "too long"),
-        ("", {"file": "00.jpg"}, 400, "text"),
-        ("/edit", {"do": "add", "phrase": " , "}, 400, "The phrase is empty"),
-        ("/edit", {"do": "burn", "phrase": "x"}, 400, "use add, remove, replace or move"),
-        ("/edit", {"do": "add", "phrase": "x", "only": ["nobody.jpg"]}, 404, "nobody.jpg"),
-        ("/edit", {"do": "add", "phrase": "x", "place": "first"}, 400, "place"),
-        ("/fill", {"only": ["nobody.jpg"]}, 404, "nobody.jpg"),
+        ("", {"file": "../../x.jpg", "text": "x"}, 404, "not-found"),
+        ("", {"file": "00.jpg", "text": "x" * 20_000}, 400, "caption-invalid"),
+        ("", {"file": "00.jpg"}, 400, "setting-missing"),
+        ("/edit", {"do": "add", "phrase": " , "}, 400, "phrase-empty"),
+        ("/edit", {"do": "burn", "phrase": "x"}, 400, "caption-edit-unknown"),
+        ("/edit", {"do": "add", "phrase": "x", "only": ["nobody.jpg"]}, 404, "not-found"),
+        ("/edit", {"do": "add", "phrase": "x", "place": "first"}, 400, "setting-wrong-type"),
+        ("/fill", {"only": ["nobody.jpg"]}, 404, "not-found"),
     ],
 )
-def test_what_cannot_be_done_is_said(page, folder, path, body, status, sentence):
-    assert sentence in page.refused(f"/characters/mara/captions{path}", body, status)
+def test_what_cannot_be_done_is_said(page, folder, path, body, status, code):
+    assert page.code_of(f"/characters/mara/captions{path}", body, status) == code
 
 
 def test_filling_is_a_job(page, folder):
@@ -98,7 +99,7 @@ def test_filling_is_a_job(page, folder):
     assert (job["kind"], job["arguments"]) == ("fill", {"captioner": "clip", "rewrite": True, "only": []})
     page.host.is_remote = True
     body = {"captioner": "clip:/etc/passwd"}
-    assert "other machines" in page.refused("/characters/mara/captions/fill", body, 403)
+    assert page.code_of("/characters/mara/captions/fill", body, 403) == "forbidden"
 
 
 def test_captioners_say_what_they_need(page, folder):
@@ -117,7 +118,7 @@ def test_the_webuis_own_captioners_are_offered_and_anybody_may_ask_for_them(page
     assert blip == {"name": "webui-blip", "text": "A sentence", "ready": True, "why": "", "default": False}
     page.host.is_remote = True
     assert page.done("/characters/mara/captions/fill", {"captioner": "webui-blip"})["kind"] == "fill"
-    assert "other machines" in page.refused("/characters/mara/captions/fill", {"captioner": "webui-x"}, 403)
+    assert page.code_of("/characters/mara/captions/fill", {"captioner": "webui-x"}, 403) == "forbidden"
 
 
 @pytest.mark.parametrize(
@@ -138,7 +139,7 @@ def test_the_host_is_asked_only_about_a_name_that_can_be_its_own(page, folder, m
     page.host.is_remote = True
     assert page.done("/characters/mara/captions/fill", {"captioner": "clip"})["kind"] == "fill"
     assert page.done("/characters/mara/captions/fill", {})["kind"] == "fill"
-    assert "other machines" in page.refused("/characters/mara/captions/fill", {"captioner": "clip:/etc/passwd"}, 403)
+    assert page.code_of("/characters/mara/captions/fill", {"captioner": "clip:/etc/passwd"}, 403) == "forbidden"
 
 
 def test_a_caption_that_is_no_text_is_said_and_left_alone(page, folder):
@@ -149,6 +150,8 @@ def test_a_caption_that_is_no_text_is_said_and_left_alone(page, folder):
 
 
 def test_a_broken_tokenizer_leaves_a_page_that_opens(page, folder, monkeypatch):
-    monkeypatch.setattr(caption_checks, "_failed", "Captions cannot be checked here (no libcuda).")
-    assert page.got("/characters/mara/captions")["problems"] == ["Captions cannot be checked here (no libcuda)."]
+    monkeypatch.setattr(caption_checks, "_failed", Message(caption_checks.UNCHECKED, {"reason": "no {libcuda}"}))
+    view = page.got("/characters/mara/captions")
+    assert view["problems"] == ["Captions cannot be checked here (no {libcuda})."]
+    assert view["messages"][0]["values"] == {"reason": "no {libcuda}"}
     assert page.got("/state")["characters"][0]["captions"]["problems"] == 1

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 import threading
 import zipfile
 
@@ -10,8 +11,10 @@ import pytest
 from PIL import Image
 from planting import plan_audit
 
+from lib_lora.photos.audit.finding_words import beside_photo
 from lib_lora.photos.importing import photo_import
 from lib_lora.ui.routes import photo_routes
+from lib_lora.ui.views import translatable_texts
 from lib_lora.workflows.photos import audit_cache
 from lib_lora.workflows.photos.audit_photos import Choices, audit_photos
 
@@ -76,8 +79,8 @@ def test_an_evil_name_is_taken_in_under_a_good_one(page):
 
 def test_what_is_no_photo_is_said(page):
     page.character()
-    assert page.refused("/characters/mara/photos", {"name": "a.jpg", "data": "%%%"}) == "The data is not valid base64."
-    assert "empty" in page.refused("/characters/mara/photos", {"name": "a.jpg", "data": ""})
+    assert page.code_of("/characters/mara/photos", {"name": "a.jpg", "data": "%%%"}) == "base64-invalid"
+    assert page.code_of("/characters/mara/photos", {"name": "a.jpg", "data": ""}) == "file-empty"
     assert page.done("/characters/mara/photos", sent(data=b"no picture", name="a.jpg"))["added"] == []
 
 
@@ -87,7 +90,7 @@ def test_a_folder_is_taken_in_only_by_this_machine_s_user(page):
     assert page.code_of("/characters/mara/photos/from_path", {"path": "mara"}) == "path-not-absolute"
     assert page.code_of("/characters/mara/photos/from_path", {"path": "  "}) == "path-missing"
     page.host.is_remote = True
-    assert "other machines" in page.refused("/characters/mara/photos/from_path", {"path": str(MARA)}, 403)
+    assert page.code_of("/characters/mara/photos/from_path", {"path": str(MARA)}, 403) == "forbidden"
 
 
 def test_an_import_is_shown_and_stopped(page, monkeypatch):
@@ -141,8 +144,20 @@ def test_what_the_audit_said_is_shown(page):
     assert view["missing"] == ["no full body"]
     assert view["photos"][3]["findings"] == ["Blurred."]
     assert set(view) == {
-        "audited", "busy", "headline", "counts", "tone", "findings", "missing", "coverage", "people", "photos"
+        "audited", "busy", "headline", "counts", "messages", "tone", "findings", "missing", "coverage", "people",
+        "photos",
     }  # fmt: skip
+
+
+def _findings_of(audit, file):
+    return next(one.findings for one in audit.photos if one.photo.file == file)
+
+
+def _templates(message):
+    """Of a message as the routes send it, with its parts."""
+    values = [message["values"][name] for name in message["values"]]
+    parts = [part for one in values for part in (one if isinstance(one, list) else [one]) if isinstance(part, dict)]
+    return {message["template"]}.union(*map(_templates, parts))
 
 
 def test_a_real_audit_is_kept_for_the_page(page):
@@ -154,8 +169,15 @@ def test_a_real_audit_is_kept_for_the_page(page):
     assert view["audited"]
     assert view["coverage"] == audit.coverage.table
     assert by_file["01.jpg"] | {"word": "left out by you", "decision": "drop", "used": False} == by_file["01.jpg"]
-    assert by_file["tiny.jpg"]["findings"]
-    assert not by_file["tiny.jpg"]["sentence"].startswith("tiny.jpg")
+    tiny = by_file["tiny.jpg"]
+    assert tiny["codes"] == [one["code"] for one in tiny["messages"]] != []
+    assert tiny["findings"][0] == tiny["sentence"] == beside_photo(_findings_of(audit, "tiny.jpg")[0])
+    messages = [*tiny["messages"], *(one["message"] for one in view["findings"]), *view["messages"].values()]
+    character = page.got("/state")["characters"][0]
+    messages += [character[step]["message"] for step in ("photos", "captions", "train", "test", "use")]
+    listed = {*translatable_texts.of_server(), "{counts}"}
+    assert {template for one in messages for template in _templates(one)} <= listed
+    assert "tiny.jpg" not in json.dumps([one["template"] for one in messages])
     good = next(one for one in view["photos"] if one["tone"] == "good")
     assert good["sentence"]
     assert good["width"] == 640
@@ -172,7 +194,7 @@ def test_decisions_become_a_job(page):
     assert (job["kind"], job["state"], job["arguments"]["drop"]) == ("audit", "waiting", ["01.jpg"])
     assert page.done("/characters/mara/audit", {"drop": ["01.jpg"], "keep": ["00.jpg"]})["id"] == job["id"]
     assert page.got("/characters/mara/photos")["busy"]
-    assert "99.jpg" in page.refused("/characters/mara/audit", {"drop": ["99.jpg"]}, 404)
+    page.refused("/characters/mara/audit", {"drop": ["99.jpg"]}, 404, has="99.jpg")
 
 
 def test_pictures_are_small_upright_and_without_exif(page):

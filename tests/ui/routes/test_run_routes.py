@@ -5,13 +5,19 @@ import json
 import pytest
 from PIL import Image
 from planting import plant_grid, plant_run
+from report_toys import facts_by_name
 
+from lib_lora.likeness.verdict.facts import flat
+from lib_lora.likeness.verdict.verdict import judge
 from lib_lora.likeness.verdict.verdict_tone import verdict_tone
+from lib_lora.messages.message import Message
 from lib_lora.runs import run_records
 from lib_lora.runs.events import EventLog
 from lib_lora.runs.run_history import RunHistory, history_of, thinned
 from lib_lora.runs.run_records import GridRecord
+from lib_lora.typed_settings import to_dict
 from lib_lora.ui.routes.grid_routes import POLICY
+from lib_lora.ui.views import advice_buttons, translatable_texts
 from lib_lora.ui.views.advice_buttons import buttons
 
 
@@ -166,9 +172,10 @@ def test_a_judged_grid_is_told_whole(page, run):
     told = page.got(f"{RUNS}/001/grids/001")
     assert (told["step"], told["weight"], told["verdict"]["kind"]) == (100, 1.0, "consistent")
     assert set(told["verdict"]) == {
-        "kind", "headline", "because", "advice", "action", "value", "drift", "judged", "notes", "tone"
+        "kind", "headline", "because", "advice", "action", "value", "drift", "judged", "messages", "notes", "tone"
     }  # fmt: skip
     assert told["verdict"]["tone"] == "good"
+    assert told["verdict"]["messages"] == {}  # its rule, "keep", is none of today
     assert [row["role"] for row in told["rows"]] == ["lora", "lora", "base", "base", "leak"]
     assert (told["rows"][0]["prompt"], told["rows"][0]["seed"]) == ("photo 0 of mrxa woman", 1000)
     assert told["rows"][2]["name"] == told["rows"][0]["name"] == "prompt 0"
@@ -186,7 +193,22 @@ def test_what_was_asked_and_not_given_is_told(page, run):
     line = "Asked to be serious twice: smiles twice."
     missed = [{"what": "serious", "asked": 2, "measured": 2, "given": 0, "pictures": [], "text": line}]
     (grid / "report.json").write_text(json.dumps({**report, "missed": missed}), encoding="utf-8")
-    assert page.got(f"{RUNS}/001/grids/001")["missed"] == [line]
+    told = page.got(f"{RUNS}/001/grids/001")
+    assert told["missed"] == [line]
+    assert [one["code"] for one in told["missed_messages"]] == ["serious"]
+
+
+def test_a_verdict_of_todays_rules_can_be_translated(page, run):
+    grid = plant_grid(run)
+    report = json.loads((grid / "report.json").read_text(encoding="utf-8"))
+    facts = facts_by_name(step=100, pictures=20, read=20, no_face=18, no_face_share=0.9, base_no_face_share=0.95)
+    judged = {"verdict": to_dict(judge(facts)), "facts": flat(facts)}
+    (grid / "report.json").write_text(json.dumps({**report, **judged}), encoding="utf-8")
+    verdict = page.got(f"{RUNS}/001/grids/001")["verdict"]
+    said = verdict["messages"]["because"]
+    assert (said["code"], said["values"]) == ("base paints no face", {"no_face": 18, "read": 20})
+    assert str(Message(said["template"], said["values"])) == verdict["because"]
+    assert said["template"] in translatable_texts.texts()
 
 
 def test_a_grid_s_page_may_run_nothing(page, run):
@@ -273,3 +295,13 @@ def test_a_weight_can_be_used_at_once():
 def test_without_an_advice_nothing_is_the_main_thing():
     found = buttons("001", {"action": "none", "value": None}, {"step": 900, "weight": 0.5}, [900])
     assert [(one["label"], one["main"]) for one in found] == [("Use this step", False)]
+
+
+def test_labels_are_messages_too():
+    """The tab translates the label's template, which a translator's list holds, and fills in its number."""
+    found = buttons("001", {"action": "train_more", "value": 1200}, {"step": 900, "weight": 1.0}, [900])
+    assert [str(Message(one["message"]["template"], one["message"]["values"])) for one in found] == [
+        one["label"] for one in found
+    ]
+    assert found[0]["message"]["values"] == {"more": 1200}
+    assert {one["message"]["template"] for one in found} <= {*advice_buttons.LABELS}

@@ -33,7 +33,7 @@ def test_a_changed_character_is_changed_back(page):
     assert load(folder) == before
     assert last(page) is None
     assert page.queue.open() == []  # no photo is concerned
-    assert "no change" in page.refused("/characters/mara/undo")
+    assert page.code_of("/characters/mara/undo") == "nothing-to-undo"
 
 
 def test_a_decision_is_taken_back_and_the_photos_looked_through_again(page):
@@ -69,7 +69,7 @@ def test_a_deleted_character_is_brought_back(page):
     for name in ("none", "rubbish/..", "..", ""):
         page.refused("/deleted/bring_back", {"folder": name}, 404)
     page.character()
-    assert "There is already a character Mara" in page.refused("/deleted/bring_back", {"folder": gone["folder"]}, 409)
+    assert page.code_of("/deleted/bring_back", {"folder": gone["folder"]}, 409) == "character-exists"
     page.done("/characters/mara/delete", {"name": "Mara"})
     assert page.done("/deleted/bring_back", {"folder": gone["folder"]})["photos"]["count"] == 1
     assert (folder.photos / "00.jpg").is_file()

@@ -54,13 +54,14 @@ def test_it_goes_into_the_webui_with_its_best_picture(page, run, tmp_path):
     assert said["prompt"] == f"photo 1 of mrxa woman <lora:{stem}:0.8>"
     assert "Seed: 1001" in said["infotext"]
     use = page.got("/state")["characters"][0]["use"]
-    assert use == {"tone": "good", "text": "mara is in the webui"}
+    assert (use["tone"], use["text"]) == ("good", "mara is in the webui")
+    assert use["message"]["values"]["name"] == "mara"
     shutil.rmtree(page.host.loras[0])
     assert page.got("/state")["characters"][0]["use"]["tone"] == "none"
 
 
 def test_it_goes_to_comfyui_and_anywhere(page, run, tmp_path):
-    assert "Set ComfyUI" in page.refused("/characters/mara/use", {**USE, "to": "comfyui"}, 409)
+    assert page.code_of("/characters/mara/use", {**USE, "to": "comfyui"}, 409) == "comfyui-folder-not-set"
     (tmp_path / "ComfyUI" / "models" / "loras").mkdir(parents=True)
     page.confirmed("/settings", {"comfyui": str(tmp_path / "ComfyUI")})
     assert page.done("/characters/mara/use", {**USE, "to": "comfyui"})["shown"] is True
@@ -72,26 +73,24 @@ def test_it_goes_to_comfyui_and_anywhere(page, run, tmp_path):
     assert said["file"] == str(tmp_path / "new" / "mara.safetensors")
     assert "portrait photo of mrxa woman" in said["prompt"]
     page.host.is_remote = True
-    assert "other machines" in page.refused(
-        "/characters/mara/use", {**USE, "to": "folder", "folder": str(tmp_path)}, 403
-    )
+    assert page.code_of("/characters/mara/use", {**USE, "to": "folder", "folder": str(tmp_path)}, 403) == "forbidden"
     assert len(run_records.uses(run)) == 2
 
 
 @pytest.mark.parametrize(
-    ("changes", "status", "sentence"),
+    ("changes", "status", "code"),
     [
-        ({"run": "002"}, 404, "no such run"),
-        ({"run": "../001"}, 404, "no such run"),
-        ({"step": 70}, 404, "no checkpoint of step 70"),
-        ({"weight": 99}, 400, "-10 to 10"),
-        ({"to": "moon"}, 400, "webui, comfyui or folder"),
-        ({"to": "folder"}, 400, "full path"),
-        ({"to": "webui"}, 409, "no folder of LoRAs"),
+        ({"run": "002"}, 404, "not-found"),
+        ({"run": "../001"}, 404, "not-found"),
+        ({"step": 70}, 404, "not-found"),
+        ({"weight": 99}, 400, "weight-out-of-range"),
+        ({"to": "moon"}, 400, "delivery-target-unknown"),
+        ({"to": "folder"}, 400, "path-missing"),
+        ({"to": "webui"}, 409, "lora-folder-missing"),
     ],
 )
-def test_what_cannot_be_used_is_said(page, run, changes, status, sentence):
-    assert sentence in page.refused("/characters/mara/use", {**USE, **changes}, status)
+def test_what_cannot_be_used_is_said(page, run, changes, status, code):
+    assert page.code_of("/characters/mara/use", {**USE, **changes}, status) == code
 
 
 def _judged(grid, *rows):

@@ -74,9 +74,7 @@ def test_one_edit_at_a_time(main, copied, arguments):
 def test_two_edits_at_once_do_not_lose_each_other(main, copied):
     with only_process(copied.character):
         said = main("caption", NAME, "--add", "indoors", "--data", copied.root)
-    assert said.status == 2
-    assert "Another process is using" in said.err
-    assert said.err.endswith("wait a moment and try again.\n")
+    assert (said.status, said.code) == (2, "folder-locked")
     assert main("caption", NAME, "--add", "indoors", "--data", copied.root).status == 0
 
 

@@ -162,4 +162,4 @@ def test_the_command_and_the_route_are_one(main, tmp_path, eye):
     assert "files with what was computed of the face" in said.out
     assert found_in(Workspace(tmp_path).character(NAME).path) == set()
     assert "is stored" in main("forget", NAME, "--data", tmp_path).out
-    assert "There is no character" in main("forget", "nobody", "--data", tmp_path).err
+    assert main("forget", "nobody", "--data", tmp_path).code == "character-not-found"

@@ -87,9 +87,8 @@ def test_wrong_words_are_refused_before_anything_is_made(root, photos, changes, 
 def test_unreadable_photos_make_no_character(root, photos):
     for path in photos.iterdir():
         path.write_bytes(path.read_bytes()[:500])
-    with raises("no-photo-readable", has=("None of the 2 photos in", "can be read: Bild ü 00.jpg is")) as caught:
+    with raises("no-photo-readable", has=("Bild ü 00.jpg", "Bild ü 01.jpg")):
         _new(root, photos)
-    assert "Bild ü 01.jpg" in str(caught.value)
     assert not root.exists()
 
 

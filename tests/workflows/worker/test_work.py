@@ -50,11 +50,24 @@ def pipe():
 
 
 @pytest.fixture
-def at_work(copied, pipe):
-    """Put a job into the queue of the finished main job's data folder, and do it: at_work("audit", resolution=512)."""
-    queue = Queue(copied.root)
+def at_work(copied, pipe, monkeypatch):
+    """Put a job into the queue of the finished main job's data folder, and do it: at_work("audit", resolution=512).
+
+    `at_work.code` is that of the error that ended the job; empty where none did.
+    """
+    queue, job_of = Queue(copied.root), work.do
+
+    def noting(arguments, context):
+        try:
+            return job_of(arguments, context)
+        except UserError as error:
+            do.code = error.code
+            raise
+
+    monkeypatch.setattr(work, "do", noting)
 
     def do(kind: str, **arguments):
+        do.code = ""
         job = queue.add(NAME, arguments_of(kind, arguments))
         assert queue.take("light" if kind in ("audit", "fill") else "heavy", "a test").id == job.id
         outcome = work.work(copied.root, job.id, pipe)
@@ -132,7 +145,8 @@ def test_captions_are_counted(at_work, copied):
     assert outcome == {"state": "finished", "error": "", "result": {"written": 1}}
     assert (copied.character / "photos" / "Bild ü 00.txt").is_file()
     assert _of(at_work.events, "progress")
-    assert at_work("fill", captioner="nobody")["error"].startswith("There is no captioner 'nobody'")
+    at_work("fill", captioner="nobody")
+    assert at_work.code == "captioner-unknown"
 
 
 def test_the_webuis_captioner_is_asked_through_the_pipe(at_work, copied, pipe, monkeypatch):
@@ -196,25 +210,25 @@ def test_a_run_goes_on_and_a_job_that_asks_for_the_same_steps_again_does_too(at_
     again = at_work("train", run="001", steps=4)
     assert again["result"] == first["result"]
     assert not _of(at_work.events, "step")
-    assert "already has 4 steps" in at_work("train", run="001", steps=3)["error"]
+    at_work("train", run="001", steps=3)
+    assert at_work.code == "run-has-more-steps"
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "code"),
     [
-        ({}, "Choose a base model"),
-        ({"run": "7"}, "has no run 7; there are: 001."),
-        ({"run": "../001"}, "has no run ../001"),
-        ({"base": "/nowhere/x.safetensors"}, "x.safetensors"),
-        ({"base": "{base}", "settings": {"stepz": 3}}, "did you mean 'steps'?"),
+        ({}, "base-model-not-chosen"),
+        ({"run": "7"}, "run-not-found"),
+        ({"run": "../001"}, "run-not-found"),
+        ({"base": "/nowhere/x.safetensors"}, "file-missing"),
+        ({"base": "{base}", "settings": {"stepz": 3}}, "setting-unknown"),
     ],
 )
-def test_what_cannot_be_trained_is_one_sentence(at_work, copied, arguments, said):
+def test_what_cannot_be_trained_is_one_sentence(at_work, copied, arguments, code):
     if "base" in arguments:
         arguments = {**arguments, "base": arguments["base"].format(base=copied.base)}
     outcome = at_work("train", **arguments)
-    assert (outcome["state"], outcome["result"]) == ("failed", {})
-    assert said in outcome["error"]
+    assert (outcome["state"], outcome["result"], at_work.code) == ("failed", {}, code)
 
 
 @pytest.mark.parametrize(("wish", "state"), [("pause", "paused"), ("stop", "stopped"), ("", "stopped")])
@@ -356,8 +370,8 @@ def test_another_base_model_is_named_in_the_report(at_work, copied, pipe, monkey
     assert asked[0]["base"] == str(other)
     report = read_json(copied.run / "grids" / outcome["result"]["grid"] / "report.json")
     assert report["subject"]["base"] == other.name
-    error = at_work("test", painter="worker", base=str(other))["error"]
-    assert error.startswith("Only the webui can paint with a base model")
+    at_work("test", painter="worker", base=str(other))
+    assert at_work.code == "base-model-needs-webui"
 
 
 def test_a_wish_ends_the_painting_and_keeps_what_is_there(at_work, copied, pipe, monkeypatch):
@@ -393,7 +407,8 @@ def _answer(pipe, monkeypatch, each=lambda number: None):
 
 @pytest.mark.parametrize("kind", ["test", "choose"])
 def test_a_grid_that_cannot_be_painted_is_one_sentence(at_work, copied, kind):
-    assert "no run 9" in at_work(kind, run="9")["error"]
+    at_work(kind, run="9")
+    assert at_work.code == "run-not-found"
 
 
 # -- choosing
@@ -423,7 +438,8 @@ def test_the_face_engine_is_the_one_that_is_set(at_work, copied, kind):
     path = copied.root / "settings.json"
     path.write_text('{"engine": "magic"}', encoding="utf-8")
     try:
-        assert "There is no face engine 'magic'" in at_work(kind)["error"]
+        at_work(kind)
+        assert at_work.code == "face-engine-unknown"
     finally:
         path.unlink()
 

@@ -1,0 +1,1 @@
+"""Sentences that can be said in another language: a template, and what fills it."""

@@ -1,0 +1,79 @@
+"""Keeps a sentence as a template and the values that fill it, so that each outlet can say it in its own language.
+
+A terminal and the HTML pages say it in English; the tab translates the template and fills it itself (`say` in
+javascript/tab/base/texts.js).
+"""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Message:
+    """A sentence, or a part of one.
+
+    Attributes:
+        template: English, with values in braces: "{value:.0%} of the photos". Of Python's format specifications the tab
+            knows ``.2f``, ``.0%``, ``g``, ``,`` and these with ``+``.
+        values: by name: a number, a text that is the same in every language (a file's name), or messages: one that is a
+            part of the sentence, or a list of them, which is said with commas. What the template does not name is
+            left aside.
+        code: what is said, for programs; stays the same when the sentence is reworded. Empty for a part.
+    """
+
+    template: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+    code: str = ""
+
+    def __str__(self) -> str:
+        return self.template.format_map({name: _english(self.values[name]) for name in self.names()})
+
+    def names(self) -> list[str]:
+        """Of the values that the template names."""
+        return [name for _, name, _, _ in string.Formatter().parse(self.template) if name]
+
+    def capitalised(self) -> Message:
+        """The same as the beginning of a sentence."""
+        if not self.template.startswith("{"):
+            return replace(self, template=_capital(self.template))
+        first = self.names()[0]
+        value = self.values[first]
+        value = value.capitalised() if isinstance(value, Message) else _capital(value)
+        return replace(self, values={**self.values, first: value})
+
+    def for_programs(self) -> dict[str, Any]:
+        """As plain values: `code`, `template` and `values`, in which a part is again a table with a `template`."""
+        return {
+            "code": self.code,
+            "template": self.template,
+            "values": {name: _plain(self.values[name]) for name in self.names()},
+        }
+
+    def templates(self) -> Iterator[str]:
+        """Its template and those of its parts."""
+        yield self.template
+        for name in self.names():
+            value = self.values[name]
+            for part in value if isinstance(value, (list, tuple)) else (value,):
+                if isinstance(part, Message):
+                    yield from part.templates()
+
+
+def _english(value: Any) -> Any:
+    if isinstance(value, Message):
+        return str(value)
+    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else value
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Message):
+        return value.for_programs()
+    return [_plain(part) for part in value] if isinstance(value, (list, tuple)) else value
+
+
+def _capital(value: Any) -> Any:
+    return f"{value[:1].upper()}{value[1:]}" if isinstance(value, str) else value

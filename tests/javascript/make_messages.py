@@ -1,0 +1,63 @@
+"""Writes messages.json beside it: messages as the routes send them, each with its English.
+
+Run it where a sentence was reworded: `python tests/javascript/make_messages.py`; with "-" it only prints them.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "helpers")]
+
+from finding_examples import PROBLEMS, findings  # noqa: E402
+from report_toys import FACTS, facts_by_name  # noqa: E402
+
+from lib_lora.captions import caption_words  # noqa: E402
+from lib_lora.likeness.verdict import prompt_adherence, verdict  # noqa: E402
+from lib_lora.likeness.verdict.facts import Facts, flat  # noqa: E402
+from lib_lora.likeness.verdict.prompt_adherence import Missed  # noqa: E402
+from lib_lora.messages.message import Message  # noqa: E402
+from lib_lora.photos.audit import finding_words  # noqa: E402
+
+NUMBERS = [
+    ("{n}", 3), ("{n}", 1234567), ("{n:,}", 1234567), ("{n:g}", 0.8), ("{n:g}", 3.0), ("{n:g}", 0.123456789),
+    ("{n:.2f}", 0.5), ("{n:.2f}", 0.125), ("{n:+.2f}", 0.031), ("{n:+.3f}", -0.05), ("{n:.1f}", 2.25),
+    ("{n:.0f}", 12.5), ("{n:.0%}", 0.914), ("{n:.1%}", 0.0347), ("{n:.0%}", 1),
+]  # fmt: skip
+MISSED = Missed("turned head", 8, 7, 3, [], 6, 5)
+
+
+def messages() -> list[Message]:
+    """Of each kind that there is."""
+    small = facts_by_name(**{**flat(FACTS), "counted": 20, "read": 20, "faces": 20})
+    said = []
+    for facts in (small, Facts(refusal="only 7 photos show a face")):
+        made = verdict.judge(facts)
+        of = verdict.messages({**vars(made)}, flat(facts))
+        assert of is not None
+        said += [of.headline, of.because, of.advice, *of.notes]
+    return [
+        *map(finding_words.message, findings()),
+        *map(caption_words.message, PROBLEMS),
+        *said,
+        prompt_adherence.message(MISSED),
+        *(Message(template, {"n": number}) for template, number in NUMBERS),
+    ]
+
+
+def main() -> None:
+    """Print or write them."""
+    rows = [{"english": str(one), "message": one.for_programs()} for one in messages()]
+    text = json.dumps(rows, indent=1, ensure_ascii=False) + "\n"
+    if sys.argv[1:] == ["-"]:
+        sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
+        sys.stdout.write(text)
+    else:
+        Path(__file__).with_name("messages.json").write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
