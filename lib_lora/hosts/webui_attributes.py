@@ -192,6 +192,7 @@ GONE: dict[str, tuple[str, ...]] = {
         *("sd_models:send_model_to_cpu", "sd_models:send_model_to_device", "sd_models:reload_model_weights"),
     ),
 }
+_CAPTIONERS = ("deepbooru", "interrogate")  # a webui without either has dropped captioners, as Forge Classic has
 _KNOWN = {one.name: one for one in reversed(ATTRIBUTES)}  # of one name, the first entry
 
 
@@ -248,8 +249,11 @@ def lacking(kind: str) -> dict[Feature, list[str]]:
         kind: the webui, as `Host.name` says it.
     """
     found: dict[Feature, list[str]] = {}
+    dropped = CAPTIONS if not any(map(_module_there, _CAPTIONERS)) else None
     for one in ATTRIBUTES:
-        if one.feature is None or kind not in one.hosts or _there(one.name) or (one.instead and _there(one.instead)):
+        if one.feature is None or one.feature is dropped or kind not in one.hosts:
+            continue
+        if _there(one.name) or (one.instead and _there(one.instead)):
             continue
         found.setdefault(one.feature, []).append(one.name)
     return found
@@ -335,6 +339,11 @@ def _there(name: str) -> bool:
     full = _full(module)
     if full in sys.modules or module in _LOADED:
         return _value(name) is not _NOTHING
+    return _module_there(module)
+
+
+def _module_there(module: str) -> bool:
+    """Whether a webui has a module, which is not loaded for this."""
     with suppress(ImportError, ValueError):
-        return importlib.util.find_spec(full) is not None
+        return importlib.util.find_spec(_full(module)) is not None
     return False

@@ -105,6 +105,28 @@ def test_a_prompt_of_the_users_own_is_not_replaced_unasked(person: Visitor) -> N
     assert prompt(person).input_value() == ours
 
 
+@pytest.mark.parametrize("lost", [1, 9])
+def test_a_prompt_that_does_not_arrive_is_sent_again(person: Visitor, lost: int) -> None:
+    """A webui's page can lose a click on its button; what is said then is what is so."""
+    person.page.goto(person.address)
+    person.page.wait_for_selector("#sameface", state="attached")
+    person.page.evaluate(
+        "(lost) => { window.clicks = 0; document.querySelector('#sameface_send').addEventListener('click', (event) => {"
+        " window.clicks += 1; if (window.clicks <= lost) event.stopImmediatePropagation(); }, { capture: true }); }",
+        lost,
+    )
+    put(person)
+    said = person.page.locator("#sf-panel-use").get_by_text("The prompt is in txt2img")
+    if lost == 1:
+        said.wait_for(state="attached", timeout=60_000)  # the webui has turned to txt2img
+        assert prompt(person).input_value() == "photo 1 of mrxa woman <lora:mara:1>"
+        assert person.page.evaluate("() => window.clicks") == 2
+    else:
+        person.page.locator("#sf-panel-use").get_by_text("mara.safetensors is in").wait_for(timeout=60_000)
+        assert person.page.evaluate("() => window.clicks") == 3
+        assert said.count() == 0
+
+
 def test_the_ux_extensions_own_list_of_loras_is_refreshed_too(person: Visitor) -> None:
     person.page.goto(person.address)
     person.page.wait_for_selector("#sameface", state="attached")
@@ -114,6 +136,27 @@ def test_the_ux_extensions_own_list_of_loras_is_refreshed_too(person: Visitor) -
     )
     put(person)
     person.page.wait_for_function("() => window.refreshed === 1", timeout=120_000)
+
+
+def test_the_ux_extensions_list_is_refreshed_when_it_is_first_opened(person: Visitor) -> None:
+    """Its button does nothing before that, as in the extension itself."""
+    person.page.goto(person.address)
+    person.page.wait_for_selector("#sameface", state="attached")
+    person.page.evaluate(
+        "() => { const [own, opens] = ['lora_refresh', 'lora_nav'].map((id) => {"
+        "   const button = document.createElement('button'); button.id = id; document.body.append(button);"
+        "   return button; });"
+        " window.refreshed = 0;"
+        " const listen = () => own.addEventListener('click', () => (window.refreshed += 1));"
+        " opens.addEventListener('click', listen, { once: true }); }"
+    )
+    put(person)
+    ours = "photo 1 of mrxa woman <lora:mara:1>"
+    person.waits_for(lambda: prompt(person).input_value() == ours, 60, "our prompt")
+    assert person.page.evaluate("() => window.refreshed") == 0
+    for _ in range(2):
+        person.page.evaluate("() => document.querySelector('#lora_nav').click()")
+    assert person.page.evaluate("() => window.refreshed") == 1
 
 
 def test_why_a_picture_waits_is_said_before_anybody_clicks(person: Visitor) -> None:

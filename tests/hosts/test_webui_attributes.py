@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -200,6 +201,19 @@ def where(feature: Feature, host: Any, webui: SimpleNamespace) -> None:
                 host.caption(one.name, Image.new("RGB", (64, 64)))
     elif feature is SETTINGS:
         assert "sameface_data_dir" not in getattr(getattr(webui.shared, "opts", None), "data_labels", {})
+
+
+@pytest.mark.parametrize("webui", ["reforge"], indirect=True)
+def test_a_webui_that_dropped_all_captioners_lacks_none(
+    webui: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Forge Classic has neither module, and ``shared.interrogator`` is None there."""
+    monkeypatch.setitem(sys.modules, "modules.deepbooru", None)
+    assert lacking("reforge") == {CAPTIONS: ["deepbooru:model"]}
+    monkeypatch.setitem(sys.modules, "modules.interrogate", None)
+    monkeypatch.setattr(webui.shared, "interrogator", None)
+    assert lacking("reforge") == {}
+    assert detect.host().captioners() == []  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("webui", ["a1111"], indirect=True)

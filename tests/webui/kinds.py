@@ -45,6 +45,11 @@ def kind() -> str:
     return "reforge" if (folder() / "ldm_patched").is_dir() else "a1111"
 
 
+def with_ux() -> bool:
+    """Whether the UX extension is in it: among those built in, since the tests' data folder has its own extensions."""
+    return (folder() / "extensions-builtin" / "sd-webui-ux").is_dir()
+
+
 def base() -> Path:
     """The base model that it can paint with."""
     if kind() == "a1111":

@@ -32,7 +32,7 @@ MINI = "mini-face.safetensors"
 BASE = os.environ.get("WEBUI_BASE", MINI)
 FULL_SIZE = BASE != MINI
 STEPS, SAVE_EVERY = (6, 3) if FULL_SIZE else (30, 15)
-LONG_SAVE_EVERY = 4 if FULL_SIZE else 20
+LONG_STEPS, LONG_SAVE_EVERY = (600, 4) if FULL_SIZE else (3000, 20)  # no more: room for all of them must be free
 PRESET = None if FULL_SIZE else "mini-face"
 SETTINGS = {"resolution": 64, "batch_size": 1, "te_lr": 0.0} if FULL_SIZE else {}
 SAMPLING = 2 if FULL_SIZE else 4  # steps of a picture

@@ -6,7 +6,7 @@ import numpy as np
 import psutil
 import pytest
 from in_page import go
-from running import LONG_SAVE_EVERY, PATIENCE, PRESET, SETTINGS
+from running import LONG_SAVE_EVERY, LONG_STEPS, PATIENCE, PRESET, SETTINGS
 
 pytestmark = pytest.mark.webui(running=True)
 RELOAD = "() => document.querySelector('#settings_restart_gradio').click()"
@@ -16,7 +16,7 @@ BACK = "() => !window.before && document.querySelector('#sameface.sf')"
 @pytest.fixture(scope="module")
 def long(webui, character, base, paints):
     """A training that would take long; its job's number. Whether the webui paints is known before: it waits for it."""
-    settings = {"steps": 3000, "save_every": LONG_SAVE_EVERY, **SETTINGS}
+    settings = {"steps": LONG_STEPS, "save_every": LONG_SAVE_EVERY, **SETTINGS}
     arguments = {"base": base, "preset": PRESET, "settings": settings, "then_test": False, "few": True}
     job = webui.api("/jobs", {"kind": "train", "character": character, "arguments": arguments})
     webui.trains(job["id"])

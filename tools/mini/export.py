@@ -117,7 +117,7 @@ def config(unet: dict[str, Any], vae: dict[str, Any]) -> dict[str, Any]:
                 "cond_stage_config": {
                     "target": "ldm.modules.encoders.modules.FrozenCLIPEmbedder",
                     # written by tools.mini.webui
-                    "params": {"version": f"models/Stable-diffusion/{NAME}-clip"},
+                    "params": {"version": f"models/{NAME}-clip"},
                 },
             },
         }

@@ -15,10 +15,14 @@ import { copyBox, copyText } from '../widgets/form_parts.js';
 import { actionButton, foldSection, formField, leadLine, notice, openDialog, toast } from '../widgets/widgets.js';
 
 // the hosts' own refresh buttons; the last is that of the UX extension, whose list of LoRAs is one of its own
-const CARDS = ['txt2img_lora_extra_refresh_internal', 'img2img_lora_extra_refresh_internal', 'lora_refresh'];
+const UX_CARDS = 'lora_refresh';
+const CARDS = ['txt2img_lora_extra_refresh_internal', 'img2img_lora_extra_refresh_internal', UX_CARDS];
+const UX_OPENS = 'lora_nav'; // opens that list
 
 const BOXES = ['txt2img_prompt', 'txt2img_neg_prompt'];
 const SENT = 'sent-prompts'; // what was put there last
+const SENDS = 3; // clicks on the host's button until the prompt is there
+const ARRIVES = 5000; // milliseconds for each
 
 let view = null;
 
@@ -190,7 +194,7 @@ function toWebui(made) {
     if (!how) return;
     const used = await use(made, 'webui');
     refreshCards();
-    const sent = how === 'add' ? addTo(used) : send(used.infotext);
+    const sent = how === 'add' ? addTo(used) : await send(used);
     const said = how === 'add' ? 'The LoRA is in your prompt in txt2img' : 'The prompt is in txt2img';
     const text = sent ? `${t(said)}; ${t('press “Generate” there.')}` : used.text;
     made.result.set(used, text);
@@ -243,10 +247,16 @@ function negativeOf(infotext) {
   return line ? line.slice('Negative prompt: '.length) : '';
 }
 
+/** The LoRA's part of our prompt; empty where it has none. */
+function tagOf(used) {
+  const [tag] = used.prompt.match(/<lora:[^<>]*>$/) || [''];
+  return tag;
+}
+
 /** Trigger and LoRA behind the user's own prompt; the same LoRA at another weight is taken out. */
 function addTo(used) {
   const box = hosts(`#${BOXES[0]} textarea`);
-  const [tag] = used.prompt.match(/<lora:[^<>]*>$/) || [];
+  const tag = tagOf(used);
   if (!box || !tag) return false;
   const same = tag.slice(0, tag.lastIndexOf(':') + 1);
   const own = box.value.replace(/ ?<lora:[^<>]*>/g, (found) => (found.trim().startsWith(same) ? '' : found)).trimEnd();
@@ -293,7 +303,19 @@ function hosts(selector) {
 
 /** Let the host draw the card of a new LoRA: it keeps its list of cards until one of these buttons is pressed. */
 function refreshCards() {
-  CARDS.map((id) => hosts(`#${id}`)).forEach((button) => button && button.click());
+  CARDS.forEach(press);
+  // before it is first opened, the UX extension's button does nothing, and the list shows what was there at its start
+  const opens = hosts(`#${UX_OPENS}`);
+  if (opens) opens.addEventListener('click', pressUx, { once: true });
+}
+
+function pressUx() {
+  press(UX_CARDS);
+}
+
+function press(id) {
+  const button = hosts(`#${id}`);
+  if (button) button.click();
 }
 
 function fillIn(box, text) {
@@ -302,13 +324,34 @@ function fillIn(box, text) {
   else box.dispatchEvent(new Event('input', { bubbles: true }));
 }
 
-/** Give the text to the host's own "send to txt2img"; false where it has none. */
-function send(infotext) {
+/**
+ * Give the text to the host's own "send to txt2img"; false where it has none, or where the prompt does not arrive.
+ *
+ * The host's page can lose a click: seen once in a Forge Neo on a busy machine, whose prompt then stayed empty.
+ */
+async function send(used) {
   const box = hosts('#sameface_infotext textarea');
   const found = hosts('#sameface_send');
   const button = found && found.tagName !== 'BUTTON' ? found.querySelector('button') || found : found;
-  if (!box || !button || !infotext) return false;
-  fillIn(box, infotext);
-  setTimeout(() => button.click(), 150); // gradio takes the value over after the event
-  return true;
+  if (!box || !button || !used.infotext) return false;
+  fillIn(box, used.infotext);
+  for (let tries = 0; tries < SENDS; tries += 1) {
+    await pause(150); // gradio takes the value over after the event
+    button.click();
+    if (await arrived(used)) return true;
+  }
+  return false;
+}
+
+/** Whether a prompt is in txt2img within some seconds; true as well where that cannot be seen. */
+async function arrived(used) {
+  const prompt = hosts(`#${BOXES[0]} textarea`);
+  const tag = tagOf(used);
+  const there = () => !prompt || !tag || prompt.value.includes(tag);
+  for (let waited = 0; waited < ARRIVES && !there(); waited += 100) await pause(100);
+  return there();
+}
+
+function pause(milliseconds) {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
