@@ -11,7 +11,7 @@ import math
 import reprlib
 import types
 import typing
-from collections.abc import Set
+from collections.abc import Mapping, Set
 from functools import cache
 from typing import Any, TypeVar
 
@@ -58,6 +58,34 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def by_dotted_key(table: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    """Nested tables by dotted key, ``{"lora": {"rank": 8}}`` as ``{"lora.rank": 8}``; the opposite of `nested`."""
+    found: dict[str, Any] = {}
+    for key, value in table.items():
+        name = f"{before}{key}"
+        found |= by_dotted_key(value, f"{name}.") if isinstance(value, Mapping) and value else {name: value}
+    return found
+
+
+def nested(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings by dotted key in tables, as `from_dict` takes them; nested ones pass as they are.
+
+    Of a setting that is given twice the last value counts. Where the table of a dotted key has a plain value, the key
+    stays as it is, and `from_dict` refuses it.
+    """
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        table, _, name = key.rpartition(".")
+        inside = found.get(table, {})
+        if table and isinstance(inside, dict):
+            found[table] = {**inside, name: value}
+        elif isinstance(value, dict):
+            found[key] = {**found.get(key, {}), **value}
+        else:
+            found[key] = value
+    return found
 
 
 def from_dict(kind: type[T], values: Any, where: str = "settings") -> T:

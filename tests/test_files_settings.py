@@ -212,3 +212,18 @@ def test_numbers_written_as_words():
 def test_the_command_is_the_one_that_was_typed(monkeypatch, started, said):
     monkeypatch.setattr("sys.argv", [started, "run"])
     assert command() == said
+
+
+def test_dotted_and_nested_ones_mix():
+    assert typed_settings.nested({"steps": 3, "lora.rank": 4, "lora": {"alpha": 2.0}, "lora.te": False}) == {
+        "steps": 3,
+        "lora": {"rank": 4, "alpha": 2.0, "te": False},
+    }
+
+
+def test_tables_by_dotted_key_and_back():
+    tables = {"lora": {"rank": 8, "targets": ["a", "b"], "te": None}, "steps": 100}
+    dotted = {"lora.rank": 8, "lora.targets": ["a", "b"], "lora.te": None, "steps": 100}
+    assert typed_settings.by_dotted_key(tables) == dotted
+    assert typed_settings.nested(dotted) == tables
+    assert typed_settings.by_dotted_key({"lora": {}}) == {"lora": {}}

@@ -9,6 +9,8 @@ import difflib
 import re
 from collections.abc import Collection, Mapping, Sequence
 
+from lib_lora.typed_settings import by_dotted_key
+
 
 def nearest(word: str, known: Collection[str]) -> str | None:
     """The one of `known` that is most like `word`; None where none is like it."""
@@ -62,7 +64,7 @@ def about_settings(values: Mapping[str, object], known: Collection[str]) -> str:
         values: settings in tables, as ``--set`` gives them.
         known: those there are, with dots.
     """
-    for key in _dotted(values):
+    for key in by_dotted_key(values):
         if key not in known:
             near = nearest_setting(key, known)
             return f"there is no setting {key!r}{f'; did you mean {near}?' if near else '.'}"
@@ -74,11 +76,3 @@ def nearest_setting(key: str, known: Collection[str]) -> str | None:
     leaves = {one.rpartition(".")[2]: one for one in known}
     leaf = key.rpartition(".")[2]
     return leaves.get(leaf) or nearest(key, known) or leaves.get(nearest(leaf, leaves) or "")
-
-
-def _dotted(values: Mapping[str, object], table: str = "") -> list[str]:
-    found = []
-    for key, value in values.items():
-        name = f"{table}{key}"
-        found += _dotted(value, f"{name}.") if isinstance(value, dict) and value else [name]
-    return found

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 
-import { about, flattened, inWords, nested, numberIn, textIn } from '../../javascript/tab/widgets/setting_values.js';
+import { about, inWords, numberIn, textIn } from '../../javascript/tab/widgets/setting_values.js';
 
 const whole = { kind: 'int', default: 8 };
 const real = { kind: 'float', default: 0.1 };
@@ -39,13 +39,6 @@ test('what is not a number, or not the wanted kind, is refused', () => {
 test('an empty text stands for the default alone where that is nothing', () => {
   assert.equal(textIn('  ', { default: null }), null);
   assert.equal(textIn('  ', { default: 'x' }), '  ');
-});
-
-test('settings by dotted key and back', () => {
-  const whole = { lora: { rank: 8, targets: ['a', 'b'], deep: { x: null } }, steps: 100 };
-  const flat = { 'lora.rank': 8, 'lora.targets': ['a', 'b'], 'lora.deep.x': null, steps: 100 };
-  assert.deepEqual(flattened(whole), flat);
-  assert.deepEqual(nested(flat), whole);
 });
 
 test('values in words', () => {

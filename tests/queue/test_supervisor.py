@@ -605,6 +605,18 @@ def test_after_a_training_its_test_is_first_in_line(harness, host, paints):
     (harness.root / "go").touch()
 
 
+@pytest.mark.parametrize(("stored", "painted"), [(None, (7, True)), ('{"cfg": 0.5}', (20, False))])
+def test_a_test_after_more_training_is_painted_as_the_last_one_that_can_be_read(harness, stored, painted):
+    earlier = harness.add("finishes", "test", run="002", grid_steps=7, quick=True)
+    assert harness.ended(earlier).state == "finished"
+    if stored:  # of a version that allowed more
+        with harness.queue._file.open(write=True) as db:
+            db.execute("UPDATE jobs SET arguments = ? WHERE id = ?", (stored, earlier))
+    assert harness.ended(harness.add("finishes", then_test=True)).state == "finished"
+    [added] = [job for job in harness.queue.jobs() if job.kind == "test" and job.id != earlier]
+    assert (added.arguments.run, added.arguments.grid_steps, added.arguments.quick) == ("003", *painted)
+
+
 def test_no_test_after_a_training_that_failed(harness):
     harness.ended(harness.add("fails", then_test=True))
     assert len(harness.queue.jobs()) == 1

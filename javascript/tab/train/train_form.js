@@ -10,7 +10,6 @@ import { t } from '../base/texts.js';
 import { beginsWhen, lastJob, startJob } from '../jobs/jobs.js';
 import { refuseForm, sendForm } from '../widgets/faults.js';
 import { checkbox, factList, radioGroup } from '../widgets/form_parts.js';
-import { flattened, nested } from '../widgets/setting_values.js';
 import { settingsForm } from '../widgets/settings_form.js';
 import { actionButton, foldSection, formField, keyedList, notice, progressBar, selectBox } from '../widgets/widgets.js';
 
@@ -176,8 +175,8 @@ async function loadPlan(form) {
 /** The arguments that the estimate, a measurement and the training have in common. */
 function common(form) {
   const { base, preset, settings } = form.wanted;
-  const fitted = flattened((form.plan && form.plan.fitted_settings) || {}); // what makes it fit this GPU
-  return { base, preset, settings: nested({ ...fitted, ...settings }) };
+  const fitted = form.plan && form.plan.fitted_settings; // what makes it fit this GPU
+  return { base, preset, settings: { ...fitted, ...settings } }; // of a setting given twice the last counts
 }
 
 async function loadEstimate(form) {

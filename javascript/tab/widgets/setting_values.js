@@ -1,4 +1,4 @@
-/** The values of settings: as they are typed, as they are said, and as a run's file has them. */
+/** The values of settings: as they are typed, and as they are said. */
 
 import { t } from '../base/texts.js';
 
@@ -33,25 +33,4 @@ export function inWords(value) {
   if (value === null || value === undefined || value === '') return t('none');
   if (value === true) return t('on');
   return value === false ? t('off') : String(value);
-}
-
-/** {lora: {rank: 8}} -> {"lora.rank": 8}. */
-export function flattened(whole, before = '') {
-  const each = ([name, value]) => {
-    const table = value !== null && typeof value === 'object' && !Array.isArray(value);
-    return table ? Object.entries(flattened(value, `${before}${name}.`)) : [[before + name, value]];
-  };
-  return Object.fromEntries(Object.entries(whole).flatMap(each));
-}
-
-/** {"lora.rank": 8} -> {lora: {rank: 8}}: settings as a run's file has them. */
-export function nested(flat) {
-  const whole = {};
-  for (const [key, value] of Object.entries(flat)) {
-    const names = key.split('.');
-    const last = names.pop();
-    const place = names.reduce((at, name) => (at[name] = at[name] || {}), whole);
-    place[last] = value;
-  }
-  return whole;
 }

@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
-from collections.abc import Mapping
 from typing import Any
 
 from lib_lora import typed_settings
@@ -40,41 +39,16 @@ def fields() -> list[dict[str, Any]]:
 def flat(train: TrainSettings) -> dict[str, Any]:
     """The settings by dotted key, without those that are no fields."""
     values = dataclasses.asdict(train)
-    return by_dotted_key({name: value for name, value in values.items() if name not in NO_FIELDS})
-
-
-def by_dotted_key(table: Mapping[str, Any], before: str = "") -> dict[str, Any]:
-    """Nested settings by dotted key, without the version of a file; the opposite of `nested`."""
-    found: dict[str, Any] = {}
-    for key, value in table.items():
-        if isinstance(value, Mapping):
-            found |= by_dotted_key(value, f"{before}{key}.")
-        elif key != "version":
-            found[f"{before}{key}"] = value
-    return found
-
-
-def nested(values: dict[str, Any]) -> dict[str, Any]:
-    """Settings by dotted key as the tables that `training.plan.presets.preset` takes; nested ones pass as they are."""
-    found: dict[str, Any] = {}
-    for key, value in values.items():
-        table, _, name = key.rpartition(".")
-        if table:
-            found[table] = {**found.get(table, {}), name: value}
-        elif isinstance(value, dict):
-            found[key] = {**found.get(key, {}), **value}
-        else:
-            found[key] = value
-    return found
+    return typed_settings.by_dotted_key({name: value for name, value in values.items() if name not in NO_FIELDS})
 
 
 def checked(values: dict[str, Any]) -> dict[str, Any]:
-    """As `nested`, of settings that there are, each in its range.
+    """Settings by dotted key, or nested, as the tables that `training.plan.presets.preset` takes.
 
     Raises:
         UserError: there is no such setting (the nearest one is named), or its value does not fit.
     """
-    found = nested(values)
+    found = typed_settings.nested(values)
     typed_settings.from_dict(TrainSettings, found)
     return found
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from lib_lora.models.families.registry import family_named
 from lib_lora.training.plan.train_settings import TrainSettings
+from lib_lora.typed_settings import by_dotted_key
 
 GB = 1 << 30
 _ALWAYS = 0.8  # GB: CUDA itself, and a desktop
@@ -64,7 +65,7 @@ def fitted(
         if _fits(family, size, train):
             break
         changed = change(train)
-        if changed != train and not names(differences(train, changed)) & set(fixed):
+        if changed != train and not set(by_dotted_key(differences(train, changed))) & set(fixed):
             said.append(words(changed))
             train = changed
     if not _fits(family, size, train):
@@ -144,14 +145,6 @@ def _savings(family: str) -> list[tuple[Any, Any]]:
     if family_named(family).memory.text_last:
         found.append((_without_text, lambda train: "the UNet alone"))  # noqa: ARG005
     return [*found, (_lower_rank, lambda train: f"rank {train.lora.rank}")]
-
-
-def names(overrides: dict[str, Any]) -> set[str]:
-    """The names of nested settings; those of a table with a dot: "lora.rank"."""
-    found = set()
-    for key, value in overrides.items():
-        found |= {f"{key}.{inner}" for inner in names(value)} if isinstance(value, dict) else {key}
-    return found
 
 
 def differences(before: TrainSettings, after: TrainSettings) -> dict[str, Any]:

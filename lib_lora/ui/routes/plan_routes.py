@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
+from lib_lora import typed_settings
 from lib_lora.character.photo_files import list_photos
 from lib_lora.character.store import Character
 from lib_lora.errors import UserError, plural
@@ -80,7 +81,7 @@ def settings_of(base: BaseRecord, preset: str | None, over: Mapping[str, Any]) -
         UserError: no such preset or setting, or one that does not fit the base model.
     """
     family = cast(Any, base.family)
-    train = presets.preset(preset, family, form_fields.nested(dict(over)), narrow=base.narrow)
+    train = presets.preset(preset, family, typed_settings.nested(over), narrow=base.narrow)
     train.objective.check(cast(Any, base.prediction))
     return train
 

@@ -16,8 +16,7 @@ from lib_lora.likeness.verdict.verdict_tone import verdict_tone
 from lib_lora.runs import run_records
 from lib_lora.runs.run_history import history_of
 from lib_lora.runs.run_records import GridRecord, RunRecord
-from lib_lora.training.plan.form_fields import by_dotted_key
-from lib_lora.typed_settings import to_dict
+from lib_lora.typed_settings import by_dotted_key, to_dict
 from lib_lora.ui.http import paths
 from lib_lora.ui.http.request_context import Call, RequestContext, Route, get
 from lib_lora.ui.http.responses import FOREVER, file
@@ -110,6 +109,8 @@ def read_run(context: RequestContext, call: Call) -> dict[str, Any]:
         for name in run_records.identifiers(RunFolder(record.folder).grids, "plan.json")
         if name not in {grid["id"] for grid in values["grids"]}
     ]
+    settings = to_dict(record.settings)
+    del settings["version"]  # of the file's layout
     return {
         **values,
         "grids": sorted([*values["grids"], *begun], key=lambda grid: int(grid["id"]), reverse=True),
@@ -117,7 +118,7 @@ def read_run(context: RequestContext, call: Call) -> dict[str, Any]:
         "probe": history.probe,
         "samples": [one for event in history.samples if (one := _sample(record, slug, event))],
         "warnings": history.warnings,
-        "settings": by_dotted_key(to_dict(record.settings)),
+        "settings": by_dotted_key(settings),
     }
 
 

@@ -17,11 +17,12 @@ from lib_lora.models.reading.file_hashes import cached_sha256
 from lib_lora.photos.audit.audit_store import photos_to_use
 from lib_lora.photos.audit.coverage import LEAST
 from lib_lora.runs.reopen import check_out
-from lib_lora.training.plan.memory_fitting import AS_IT_IS, fitted, names
+from lib_lora.training.plan.memory_fitting import AS_IT_IS, fitted
 from lib_lora.training.plan.presets import preset
 from lib_lora.training.plan.run_file import IdentifiedBase, Run, TrainingPhoto, create_run
 from lib_lora.training.plan.train_settings import TrainSettings
 from lib_lora.training.plan.training_request import TrainingRequest
+from lib_lora.typed_settings import by_dotted_key
 from lib_lora.workspace.workspace import CharacterFolder, Workspace
 
 
@@ -151,7 +152,7 @@ def for_gpu(
     """
     if info.narrow:
         return train, ""
-    found, said = fitted(info.family, whole, train, names(overrides), free)
+    found, said = fitted(info.family, whole, train, by_dotted_key(overrides), free)
     return found, "" if AS_IT_IS in said else said
 
 

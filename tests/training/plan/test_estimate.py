@@ -5,11 +5,11 @@ import os
 import pytest
 from toys import toy_tensors
 
+from lib_lora import typed_settings
 from lib_lora.lora.file.reading import read
 from lib_lora.training import state as states
 from lib_lora.training.loop import train
 from lib_lora.training.plan import estimate as estimates
-from lib_lora.training.plan import form_fields
 from lib_lora.training.plan.estimate import adapter_layers, estimate, last_measurement, remember, shapes_of
 from lib_lora.training.plan.presets import preset
 from lib_lora.training.plan.train_settings import TrainSettings
@@ -168,6 +168,6 @@ FREE = {
 def test_only_what_changes_the_cost_changes_the_key(tmp_path, name):
     base = tmp_path / "base"
     base.write_bytes(b"x")
-    changed = preset("sd15-face", "sd1", form_fields.nested({name: {**COSTLY, **FREE}[name]}))
+    changed = preset("sd15-face", "sd1", typed_settings.nested({name: {**COSTLY, **FREE}[name]}))
     plain = preset("sd15-face", "sd1")
     assert (estimates.cost_key(base, plain) == estimates.cost_key(base, changed)) == (name in FREE)

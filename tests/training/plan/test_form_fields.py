@@ -6,6 +6,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from faults import raises
 
 from lib_lora import typed_settings
 from lib_lora.lora.adapter_settings import LoraSettings
@@ -49,7 +50,7 @@ def test_labels_are_told_apart():
 
 def test_defaults_round_trip():
     values = {field["key"]: field["default"] for field in ALL}
-    assert typed_settings.from_dict(TrainSettings, form_fields.nested(values)) == TrainSettings()
+    assert typed_settings.from_dict(TrainSettings, typed_settings.nested(values)) == TrainSettings()
     assert form_fields.flat(TrainSettings()) == values
 
 
@@ -58,14 +59,15 @@ def test_presets_round_trip(name):
     family, one = presets()[name]
     train = preset(name, family.name, narrow=one.narrow)
     values = form_fields.flat(train)
-    assert preset(name, family.name, form_fields.nested(values), narrow=one.narrow) == train
+    assert preset(name, family.name, typed_settings.nested(values), narrow=one.narrow) == train
 
 
-def test_dotted_and_nested_ones_mix():
-    assert form_fields.nested({"steps": 3, "lora.rank": 4, "lora": {"alpha": 2.0}, "lora.te": False}) == {
-        "steps": 3,
-        "lora": {"rank": 4, "alpha": 2.0, "te": False},
-    }
+@pytest.mark.parametrize(
+    "values", [{"lora.rnak": 4}, {"lora": 5, "lora.rank": 4}, {"lora.rank": 4, "lora": 5}, {"lora.rank.x": 4}, {"": 1}]
+)
+def test_what_is_no_setting_is_refused(values):
+    with raises(("setting-unknown", "settings-not-a-table")):
+        form_fields.checked(values)
 
 
 def test_some_fields_as_they_are():

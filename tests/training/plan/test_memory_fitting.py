@@ -4,7 +4,7 @@ import pytest
 
 from lib_lora import typed_settings
 from lib_lora.training.plan import memory_fitting
-from lib_lora.training.plan.memory_fitting import GB, differences, lower, memory_needed, names
+from lib_lora.training.plan.memory_fitting import GB, differences, lower, memory_needed
 from lib_lora.training.plan.presets import preset
 from lib_lora.training.plan.train_settings import TrainSettings
 
@@ -125,7 +125,3 @@ def test_half_precision_with_autocast_needs_more():
     kinds = [memory_needed("sd1", preset(None, "sd1", {"precision": kind})) for kind in ("bf16", "fp16", "fp32")]
     assert kinds == sorted(kinds)
     assert len(set(kinds)) == 3
-
-
-def test_names_of_nested_settings():
-    assert names({"seed": 1, "lora": {"rank": 8, "alpha": 4}}) == {"seed", "lora.rank", "lora.alpha"}
