@@ -41,6 +41,8 @@ GERMAN = {
     "Test step {step:,}": "Schritt {step:,} prüfen",
 }
 
+NAMES = {"Mara"}
+
 
 def test_the_german_templates_are_those_of_today() -> None:
     assert {*GERMAN} <= {*translatable_texts.texts()}
@@ -95,6 +97,31 @@ def test_what_the_server_says_is_said_in_the_webuis_language(planted: Planted, c
     assert guest.page.locator("#sameface img[src='x']").count() == 0
     assert guest.page.title() != "1"
     assert guest.errors == []
+    guest.page.close()
+
+
+ASKED = """window.asked = new Set();
+window.localization = new Proxy({}, { getOwnPropertyDescriptor: (_, text) => void window.asked.add(text) });"""
+
+
+def test_all_that_is_asked_for_is_in_the_list(planted: Planted, chromium: Any) -> None:
+    """Names are asked for where a text may stand too: those of the planted character, of its files and of presets."""
+    guest = Visitor(chromium, planted.address, "Mara", language="de-DE")
+    guest.page.add_init_script(ASKED)
+    guest.come()
+    for step in ("photos", "captions", "train", "test", "use", "doctor"):
+        guest.page.locator(f"#sf-tab-{step}").click()
+        guest.page.wait_for_timeout(700)
+        for fold in guest.page.locator(f"#sf-panel-{step} summary:visible").all():
+            fold.click()
+            guest.page.wait_for_timeout(200)
+    for button in ("Edit", "+ New"):
+        guest.click(button)
+        guest.page.wait_for_timeout(500)
+    asked = {text for text in guest.page.evaluate("[...window.asked]") if translatable_texts.has_words(text)}
+    assert len(asked) > 300
+    print(sorted(asked - {*translatable_texts.texts()}))
+    assert asked - {*translatable_texts.texts()} <= NAMES
     guest.page.close()
 
 

@@ -1,4 +1,4 @@
-"""Pictures of one other person are liker to one another than to the photos; the person's own hard pictures are not."""
+"""Pictures of one other person are more like one another than like the photos; hard pictures of the person are not."""
 
 import numpy as np
 import pytest

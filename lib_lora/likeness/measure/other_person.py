@@ -17,7 +17,7 @@ LIKER = 0.10  # a cosine; less raises alarms on the person's own hard pictures, 
 
 
 def together(likenesses: Numbers, embeddings: Sequence[Array | None], prompts: Sequence[str], keep: float) -> Mask:
-    """Which of n pictures lie under the keep line and are liker to another such picture than to the photos.
+    """Which of n pictures lie under the keep line and are more like another such picture than the photos.
 
     Args:
         likenesses: n cosines to the template.

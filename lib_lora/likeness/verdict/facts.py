@@ -181,7 +181,7 @@ class IdentityFacts:
         likeness: mean; `likeness_p10`: interpolated 10th percentile; `lowest`.
         lost_share: of the counted pictures, those that are lost (`status_of`).
         under_keep: pictures under the keep line.
-        one_other: those of them that are liker to one another than to the photos (`measure.other_person`).
+        one_other: those of them that are more like one another than like the photos (`measure.other_person`).
         as_strangers: how many strangers the pictures add up to (`Lines.as_strangers`); `alarm_from`: from there on
             drift is certain enough.
         lower_p: one-sided p that the pictures are as alike as the photos.
