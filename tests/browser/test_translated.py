@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from typing import Any
@@ -41,7 +42,7 @@ GERMAN = {
     "Test step {step:,}": "Schritt {step:,} prüfen",
 }
 
-NAMES = {"Mara"}
+IN_ENGLISH = re.compile(r"^Close-up\.$|^(mini|sd15)-face$|SAMEFACE_CLIP|nothing is downloaded by itself")
 
 
 def test_the_german_templates_are_those_of_today() -> None:
@@ -105,7 +106,7 @@ window.localization = new Proxy({}, { getOwnPropertyDescriptor: (_, text) => voi
 
 
 def test_all_that_is_asked_for_is_in_the_list(planted: Planted, chromium: Any) -> None:
-    """Names are asked for where a text may stand too: those of the planted character, of its files and of presets."""
+    """But for what docs/tab.md says is in English, and what was made of a text of the list and is asked for again."""
     guest = Visitor(chromium, planted.address, "Mara", language="de-DE")
     guest.page.add_init_script(ASKED)
     guest.come()
@@ -118,10 +119,12 @@ def test_all_that_is_asked_for_is_in_the_list(planted: Planted, chromium: Any) -
     for button in ("Edit", "+ New"):
         guest.click(button)
         guest.page.wait_for_timeout(500)
+    listed = translatable_texts.texts()
     asked = {text for text in guest.page.evaluate("[...window.asked]") if translatable_texts.has_words(text)}
-    assert len(asked) > 300
-    print(sorted(asked - {*translatable_texts.texts()}))
-    assert asked - {*translatable_texts.texts()} <= NAMES
+    assert len(asked & {*listed}) > 300
+    filled = [".+".join(map(re.escape, re.split(r"\{[^{}]*\}", text))) for text in listed if "{" in text]
+    made = re.compile("|".join(filled))
+    assert {text for text in asked - {*listed} if not made.fullmatch(text) and not IN_ENGLISH.search(text)} == set()
     guest.page.close()
 
 

@@ -55,8 +55,10 @@ def of_scripts() -> list[str]:
 def of_server() -> Iterator[str]:
     """The templates of all messages that the routes send (`messages.message.Message`), and the words that the tab
     translates beside them."""
-    from lib_lora.captions import caption_words
+    from lib_lora.captions import caption_words, captioner
     from lib_lora.captions.slots import Framing
+    from lib_lora.hosts import webui_captioners
+    from lib_lora.likeness.report.report import SHARES
     from lib_lora.likeness.verdict import prompt_adherence, verdict, verdict_tone
     from lib_lora.photos.audit import audit_words, finding_words
     from lib_lora.queue.queue_rows import State
@@ -68,6 +70,8 @@ def of_server() -> Iterator[str]:
     yield caption_checks.UNCHECKED
     yield from advice_buttons.LABELS
     yield from (*audit_words.words(), *verdict_tone.picture_words(), *get_args(State), *get_args(Framing))
+    yield from (*captioner.OWN.values(), *webui_captioners.NAMES.values())
+    yield from (f"{name[:1].upper()}{name[1:]}" for name in SHARES)
     for field in fields():
         yield from (field["group"], field["label"], field["text"])
     yield from (one["text"] for one in preset_entries())
