@@ -451,7 +451,9 @@ class Queue:
                 return self._older_path(name)
             known = files[name]
             if known is not None and not isinstance(known, str):  # as a newer version may write it
-                raise UserError(f"This version cannot read where this job's file {name} is.", code="job-file-unreadable")
+                raise UserError(
+                    f"This version cannot read where this job's file {name} is.", code="job-file-unreadable"
+                )
             return str(workspace.path_of(name)) if known is None else known
 
         return path_of
