@@ -99,8 +99,8 @@ def student(count: int) -> float:
 
 def alarm_from(pictures: int, own: float = OWN, scatter: float = SCATTER) -> float:
     """From what sum of `Lines.as_strangers` on a grid raises the alarm: what so many pictures of the very person reach
-    in fewer than 1.5 grids of a hundred. Of 20 pictures it is 2.03, of 5 it is 1.01: two of 20 never raise it alone, and
-    one of 5 neither.
+    in fewer than 1.5 grids of a hundred. Of 20 pictures it is 2.03, of 5 it is 1.01, so two of 20 or one of 5 never
+    raise it alone.
 
     Args:
         pictures: that are counted.
