@@ -16,6 +16,11 @@ from PIL import Image
 
 from lib_lora.captions import permanent, phrases
 
+OWN = {  # by the name of each of SameFace's own, what it does
+    "": "Framing, direction, expression and background, as measured",
+    "clip": "CLIP adds clothes, place and light",
+    "blip:blip": "BLIP adds a sentence of its own",
+}
 LONGEST = 80  # characters of a phrase
 MOST = 24  # phrases of a photo; a caption of more is cut by the text encoder anyway
 _READ = 10_000  # characters that are looked at; a captioner that says more has gone astray

@@ -1,4 +1,4 @@
-"""The commands that say what there is: list and settings."""
+"""The commands that say what there is: list, settings and texts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import textwrap
 from typing import Any
 
-from lib_lora.cli.arguments import Answer, Commands, as_answer
+from lib_lora.cli.arguments import Answer, Commands, as_answer, as_json
 from lib_lora.cli.suggest import nearest, nearest_setting
 from lib_lora.errors import UserError
 from lib_lora.workspace.workspace import data_root
@@ -26,12 +26,21 @@ def add(command: Commands) -> None:
     )
     settings.add_argument("--preset", default=_USUAL, metavar="NAME", help=f"whose defaults (default: {_USUAL})")
 
+    command("texts", _texts, "Print the tab's texts as a file for the webui's folder localizations, for a translator.")
+
 
 def _list(options: argparse.Namespace) -> Answer:
     from lib_lora.workflows.listing import list_characters, list_runs
 
     root = data_root(options.data)
     return as_answer(list_runs(root, options.name) if options.name else list_characters(root))
+
+
+def _texts(_options: argparse.Namespace) -> Answer:
+    from lib_lora.ui.views.translatable_texts import texts
+
+    values = {text: text for text in texts()}
+    return Answer(as_json(values), values)
 
 
 def _settings(options: argparse.Namespace) -> Answer:

@@ -6,8 +6,9 @@ javascript/tab/base/texts.js).
 
 from __future__ import annotations
 
+import re
 import string
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,9 +20,9 @@ class Message:
     Attributes:
         template: English, with values in braces: "{value:.0%} of the photos". Of Python's format specifications the tab
             knows ``.2f``, ``.0%``, ``g``, ``,`` and these with ``+``.
-        values: by name: a number, a text that is the same in every language (a file's name), or messages: one that is a
-            part of the sentence, or a list of them, which is said with commas. What the template does not name is
-            left aside.
+        values: by name: a number, a text that is not translated (a file's name, the words of a prompt, the sentence of
+            an error), or messages: one that is a part of the sentence, or a list of them, which is said with commas.
+            What the template does not name is left aside.
         code: what is said, for programs; stays the same when the sentence is reworded. Empty for a part.
     """
 
@@ -53,14 +54,21 @@ class Message:
             "values": {name: _plain(self.values[name]) for name in self.names()},
         }
 
-    def templates(self) -> Iterator[str]:
-        """Its template and those of its parts."""
-        yield self.template
-        for name in self.names():
-            value = self.values[name]
-            for part in value if isinstance(value, (list, tuple)) else (value,):
-                if isinstance(part, Message):
-                    yield from part.templates()
+
+def recognised(text: str, templates: Iterable[str]) -> Message | str:
+    """A sentence that is kept as text, as a message again: the first template that it can be made of; the text itself
+    where there is none.
+
+    Args:
+        text: as `str.format` has made it.
+        templates: their values are texts, without format specifications.
+    """
+    for template in templates:
+        parts = string.Formatter().parse(template)
+        pattern = "".join(re.escape(words) + (f"(?P<{name}>.+?)" if name else "") for words, name, _, _ in parts)
+        if match := re.fullmatch(pattern, text, re.DOTALL):
+            return Message(template, match.groupdict())
+    return text
 
 
 def _english(value: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from typing import Any
@@ -40,6 +41,8 @@ GERMAN = {
     "Test the earlier checkpoint, step {earlier}.": "Prüfe Schritt {earlier}.",
     "Test step {step:,}": "Schritt {step:,} prüfen",
 }
+
+IN_ENGLISH = re.compile(r"^Close-up\.$|^(mini|sd15)-face$|SAMEFACE_CLIP|nothing is downloaded by itself")
 
 
 def test_the_german_templates_are_those_of_today() -> None:
@@ -95,6 +98,33 @@ def test_what_the_server_says_is_said_in_the_webuis_language(planted: Planted, c
     assert guest.page.locator("#sameface img[src='x']").count() == 0
     assert guest.page.title() != "1"
     assert guest.errors == []
+    guest.page.close()
+
+
+ASKED = """window.asked = new Set();
+window.localization = new Proxy({}, { getOwnPropertyDescriptor: (_, text) => void window.asked.add(text) });"""
+
+
+def test_all_that_is_asked_for_is_in_the_list(planted: Planted, chromium: Any) -> None:
+    """But for what docs/tab.md says is in English, and what was made of a text of the list and is asked for again."""
+    guest = Visitor(chromium, planted.address, "Mara", language="de-DE")
+    guest.page.add_init_script(ASKED)
+    guest.come()
+    for step in ("photos", "captions", "train", "test", "use", "doctor"):
+        guest.page.locator(f"#sf-tab-{step}").click()
+        guest.page.wait_for_timeout(700)
+        for fold in guest.page.locator(f"#sf-panel-{step} summary:visible").all():
+            fold.click()
+            guest.page.wait_for_timeout(200)
+    for button in ("Edit", "+ New"):
+        guest.click(button)
+        guest.page.wait_for_timeout(500)
+    listed = translatable_texts.texts()
+    asked = {text for text in guest.page.evaluate("[...window.asked]") if translatable_texts.has_words(text)}
+    assert len(asked & {*listed}) > 300
+    filled = [".+".join(map(re.escape, re.split(r"\{[^{}]*\}", text))) for text in listed if "{" in text]
+    made = re.compile("|".join(filled))
+    assert {text for text in asked - {*listed} if not made.fullmatch(text) and not IN_ENGLISH.search(text)} == set()
     guest.page.close()
 
 

@@ -16,6 +16,7 @@ from finding_examples import PROBLEMS, findings  # noqa: E402
 from report_toys import FACTS, facts_by_name  # noqa: E402
 
 from lib_lora.captions import caption_words  # noqa: E402
+from lib_lora.likeness.measure import calibration  # noqa: E402
 from lib_lora.likeness.verdict import prompt_adherence, verdict  # noqa: E402
 from lib_lora.likeness.verdict.facts import Facts, flat  # noqa: E402
 from lib_lora.likeness.verdict.prompt_adherence import Missed  # noqa: E402
@@ -26,6 +27,9 @@ NUMBERS = [
     ("{n}", 3), ("{n}", 1234567), ("{n:,}", 1234567), ("{n:g}", 0.8), ("{n:g}", 3.0), ("{n:g}", 0.123456789),
     ("{n:.2f}", 0.5), ("{n:.2f}", 0.125), ("{n:+.2f}", 0.031), ("{n:+.3f}", -0.05), ("{n:.1f}", 2.25),
     ("{n:.0f}", 12.5), ("{n:.0%}", 0.914), ("{n:.1%}", 0.0347), ("{n:.0%}", 1),
+    ("{n:.0%}", 23 / 40), ("{n:.2f}", 0.155), ("{n:.1%}", 0.0005), ("{n:.3f}", 0.0125), ("{n:.0%}", 0.125),
+    ("{n:g}", 0.1234565), ("{n:+.2f}", -0.005), ("{n:.0f}", 0.0), ("{n:,.0f}", 1234567.5),
+    *(("{n:.0%}", k / 40) for k in range(40)),
 ]  # fmt: skip
 MISSED = Missed("turned head", 8, 7, 3, [], 6, 5)
 
@@ -34,7 +38,7 @@ def messages() -> list[Message]:
     """Of each kind that there is."""
     small = facts_by_name(**{**flat(FACTS), "counted": 20, "read": 20, "faces": 20})
     said = []
-    for facts in (small, Facts(refusal="only 7 photos show a face")):
+    for facts in (small, Facts(refusal=calibration.REFUSALS[0].format(count=7, least=8))):
         made = verdict.judge(facts)
         of = verdict.messages({**vars(made)}, flat(facts))
         assert of is not None

@@ -11,10 +11,12 @@ test('a text is its own translation where there is none', () => {
 });
 
 test('a translation is used with its values', (context) => {
-  globalThis.localization = { 'step {n}': 'Schritt {n}', empty: '' };
+  globalThis.localization = { 'step {n}': 'Schritt {n}', empty: '', Stop: 'Stop' };
   context.after(() => delete globalThis.localization);
   assert.equal(t('step {n}', { n: 3 }), 'Schritt 3');
   assert.equal(t('empty'), 'empty');
+  assert.equal(say({ template: 'empty' }), 'empty');
+  assert.equal(t('Stop'), 'Stop');
   assert.equal(t('toString'), 'toString'); // of every object, and no translation
 });
 
@@ -29,11 +31,11 @@ const SAID = JSON.parse(readFileSync(new URL('messages.json', import.meta.url), 
 
 /** As a browser whose language is this one writes numbers. */
 function writeNumbersIn(context, language) {
-  const real = Number.prototype.toLocaleString;
-  Number.prototype.toLocaleString = function write(_, how) {
-    return real.call(this, language, how);
+  const real = Intl.NumberFormat;
+  Intl.NumberFormat = function write(_, how) {
+    return new real(language, how);
   };
-  context.after(() => (Number.prototype.toLocaleString = real));
+  context.after(() => (Intl.NumberFormat = real));
 }
 
 test('in English a message is what the server says', (context) => {

@@ -6,10 +6,13 @@ import json
 import string
 from typing import Any
 
+import numpy as np
 import pytest
 from faults import raises
+from message_templates import templates_of
 from report_toys import facts_by_name
 
+from lib_lora.likeness.measure.calibration import COHORT, calibrate
 from lib_lora.likeness.verdict import rule_language
 from lib_lora.likeness.verdict.facts import Facts, Training, flat, from_flat
 from lib_lora.likeness.verdict.metrics import share_to_train, steps_of, training_facts
@@ -132,6 +135,7 @@ NOTE_CASES = {
     "strangers among them": {"lost": 1, "lost_share": 0.05},
     "turned heads": {"aside_under": 2, "under_keep": 2},
     "small faces": {"small": 2, "small_share": 0.1},
+    "small face": {"small": 1, "small_share": 0.05},
     "hidden faces": {"hidden": 2, "hidden_share": 0.1, "hidden_by": "painted"},
     "several faces": {"several": 3, "several_share": 0.15},
     "leak": {"leak": 2, "retention_best": 0.7},
@@ -222,8 +226,42 @@ def test_what_a_report_says_can_be_translated(changes):
     kept = json.loads(json.dumps([vars(judge(from_flat(facts))), facts]))
     said = messages(*kept)
     assert (said.because.code, said.headline.code) == (kept[0]["rule"], kept[0]["kind"])
-    found = {text for one in (said.headline, said.because, said.advice, *said.notes) for text in one.templates()}
-    assert found <= {*templates()}
+    whole = (said.headline, said.because, said.advice, *said.notes)
+    assert {text for one in whole for text in templates_of(one.for_programs())} <= {*templates()}
+
+
+PHOTOS, STRANGERS = np.linspace(0.8, 0.9, 20), np.linspace(0.1, 0.3, 50)
+
+
+@pytest.mark.parametrize(
+    ("photos", "strangers"), [(PHOTOS[:7], [STRANGERS]), (PHOTOS, []), (PHOTOS, [STRANGERS + 0.55])]
+)
+def test_why_nothing_can_be_said_is_translated_too(photos, strangers):
+    found = calibrate(photos, [(COHORT, one) for one in strangers])
+    facts = changed(CLEAN, refusal=found.refusal, photos=len(photos), separation=1.0 if strangers else None)
+    verdict = judge(facts)
+    because = messages(vars(verdict), flat(facts)).because
+    assert str(because) == verdict.because
+    assert verdict.because.lower() == f"{found.refusal}.".lower() != "."
+    assert because.values["refusal"].template in templates()
+    assert "{" in because.values["refusal"].template or not strangers
+
+
+@pytest.mark.parametrize(
+    ("attribute", "said"),
+    [
+        ("light: hard", "hard light"),
+        ("expression: smiling", "a smiling expression"),
+        ("setting: beach", "the setting beach"),
+        ("outfit: coat", "other clothes (coat)"),
+    ],
+)
+def test_what_photos_lack_is_translated_but_for_the_words_of_the_prompt(attribute, said):
+    facts = changed(CLEAN, **{**CASES["drift, one thing in common"], "shared": said})
+    advice = messages(vars(judge(facts)), flat(facts)).advice
+    assert str(advice) == f"Add 3 to 5 photos with {said}, and train again."
+    assert advice.values["shared"].values == {"value": attribute.partition(": ")[2]}
+    assert templates_of(advice.for_programs()) <= {*templates()}
 
 
 @pytest.mark.parametrize("key", ["headline", "because", "advice", "notes", "rule"])
@@ -237,7 +275,7 @@ def test_facts_of_a_hostile_report_make_no_template():
     facts = flat(changed(CLEAN, copies=4, copies_share=0.2, copied="{weight.__class__} {0} <b>.jpg"))
     said = messages(vars(judge(from_flat(facts))), facts)
     assert "{weight.__class__} {0} <b>.jpg" in str(said.because)
-    assert "<b>" not in "".join(said.because.templates())
+    assert "<b>" not in "".join(templates_of(said.because.for_programs()))
     for wrong in ({"retention_best": "{x}"}, {"unknown": 1}, {"read": None}):
         assert messages(vars(judge(CLEAN)), {**flat(CLEAN), **wrong}) is None
 

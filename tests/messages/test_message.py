@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lib_lora.messages.message import Message
+from lib_lora.messages.message import Message, recognised
 
 PARTS = [Message("{n} like {like}", {"n": 2, "like": "a.jpg"}), Message("none")]
 
@@ -32,10 +32,25 @@ def test_for_programs_it_is_plain_values_and_only_those_that_it_names() -> None:
     assert json.loads(json.dumps(plain)) == plain
 
 
-def test_all_its_templates_are_told() -> None:
-    assert [*Message("{parts} {n}", {"parts": PARTS, "n": Message("x")}).templates()] == [
-        "{parts} {n}", "{n} like {like}", "none", "x",
-    ]  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("only 7 of 8 (a.jpg)", {"n": "7", "of": "8 (a.jpg)"}),
+        ("only 7 of 8 of 9", {"n": "7", "of": "8 of 9"}),
+        ("only {n} of {of}", {"n": "{n}", "of": "{of}"}),
+        ("only 7\nof 8 of 9", {"n": "7\nof 8", "of": "9"}),
+    ],
+)
+def test_a_sentence_that_was_kept_becomes_a_message_again(text: str, values: dict[str, str]) -> None:
+    found = recognised(text, ("(none)", "only {n} of {of}"))
+    assert found == Message("only {n} of {of}", values)
+    assert str(found) == text
+
+
+@pytest.mark.parametrize("text", ["", "Only 7 of 8", "only  of 8", "only 7", "none", "(none)."])
+def test_any_other_sentence_stays_as_it_is(text: str) -> None:
+    assert recognised(text, ("(none)", "only {n} of {of}")) == text
+    assert recognised("(none)", ("(none)",)) == Message("(none)")
 
 
 @pytest.mark.parametrize(

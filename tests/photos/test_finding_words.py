@@ -8,6 +8,7 @@ from typing import get_args
 
 from finding_examples import OF_SET, PROBLEMS, findings
 from finding_examples import finding as example
+from message_templates import templates_of
 
 from lib_lora.captions import caption_check, caption_words
 from lib_lora.photos.audit import finding_words
@@ -39,7 +40,7 @@ def test_every_problem_of_a_caption_has_words() -> None:
 
 
 def test_what_a_translator_gets_is_all_that_is_said() -> None:
-    said = {template for one in findings() for template in message(one).templates()}
+    said = {template for one in findings() for template in templates_of(message(one).for_programs())}
     assert said <= {*finding_words.templates()}
     assert {caption_words.message(one).template for one in PROBLEMS} == {*caption_words.templates()}
 
@@ -55,7 +56,7 @@ def test_the_name_of_a_file_is_never_part_of_a_template() -> None:
     name = "{value} {0} {reason!r} <img src=x onerror=alert(1)>.jpg"
     for code in get_args(Code):
         hostile = example(code, name, other=name, reason=name, people=[{"photos": 12, "like": name}])
-        assert name not in "".join(message(hostile).templates())
+        assert name not in "".join(templates_of(message(hostile).for_programs()))
         assert (name in sentence(hostile)) == ("a.jpg" in sentence(example(code)) or "b.jpg" in sentence(example(code)))
     for problem in PROBLEMS:
         assert str(caption_words.message(replace(problem, photo=name))).replace(

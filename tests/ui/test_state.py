@@ -83,7 +83,7 @@ def test_a_character_goes_its_way(page):
     assert (found["next"], found["cover"]) == ("photos", "")
     assert found["photos"] == {
         "count": 0, "used": 0, "proposed": 0, "audited": False, "tone": "none", "text": "No photos yet",
-        "message": {"code": "", "template": "No photos yet", "values": {}},
+        "message": {"code": "no-photos", "template": "No photos yet", "values": {}},
     }  # fmt: skip
 
     page.character(photos=10)
@@ -105,7 +105,7 @@ def test_a_character_goes_its_way(page):
     found = entry(page)
     assert found["captions"] == {
         "written": 10, "of": 10, "problems": 0, "tone": "good", "text": "10 captions",
-        "message": {"code": "", "template": "{n} captions", "values": {"n": 10}},
+        "message": {"code": "captions-good", "template": "{n} captions", "values": {"n": 10}},
     }  # fmt: skip
     assert found["next"] == "train"
 

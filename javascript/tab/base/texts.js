@@ -43,7 +43,17 @@ function writtenNumber(value, format) {
   if (kind === 'g') how.maximumSignificantDigits = Number(digits || 6);
   else if (kind) how.minimumFractionDigits = how.maximumFractionDigits = Number(digits || (kind === '%' ? 0 : 6));
   else how.maximumFractionDigits = 20;
-  return value.toLocaleString(undefined, how);
+  return new Intl.NumberFormat(undefined, how).format(kind ? exactly(value, kind === '%') : value);
+}
+
+/**
+ * All decimals of a number, as text, for Python rounds these: 0.575 is a little less than 57.5 %. (Where a browser reads
+ * only numbers, it rounds the shortest decimal, as it does for a number.)
+ * @returns {any}
+ */
+function exactly(value, percent) {
+  if (!Number.isFinite(value)) return value;
+  return percent ? `${(value * 100).toPrecision(100)}e-2` : value.toPrecision(100);
 }
 
 /** Whole numbers with the right word: plural(1, "{n} photo", "{n} photos"). */

@@ -128,9 +128,9 @@ async function load(made, run) {
 function showDiffering(made, two, known) {
   if (known.some((one) => !one)) return;
   const values = known.map((one) => ({
-    'base model': one.base,
-    photos: one.photos,
-    'steps done': one.steps,
+    [t('base model')]: one.base,
+    [t('photos')]: one.photos,
+    [t('steps done')]: one.steps,
     ...one.settings,
   }));
   const keys = [...new Set(values.flatMap(Object.keys))];

@@ -121,7 +121,7 @@ function runFold(compare) {
       { name: 'Saved steps', text: to.checkpoints.map((step) => format.number(step)).join(', ') },
       {
         name: 'Tests',
-        text: judged.map((grid) => `${format.number(grid.step)}: ${grid.headline}`).join('; '),
+        text: judged.map((grid) => `${format.number(grid.step)}: ${t(grid.headline)}`).join('; '),
       },
     ]);
   };

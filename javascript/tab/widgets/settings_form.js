@@ -181,7 +181,7 @@ function control(field) {
     return { input, write: (value) => (input.checked = Boolean(value)), read: () => ({ value: input.checked }) };
   }
   if (field.kind === 'choice') {
-    const input = selectBox(field.choices.map((value) => ({ value: String(value), text: t(String(value)) })));
+    const input = selectBox(field.choices.map((value) => ({ value: String(value), text: String(value) })));
     const value = () => field.choices.find((choice) => String(choice) === input.value);
     return { input, write: (to) => (input.value = String(to)), read: () => ({ value: value() }) };
   }

@@ -27,7 +27,7 @@ MANY_STRANGERS = 100  # from so many on their 99th percentile is known, and noth
 MARGIN = 0.02  # of the keep line over the impostors' 99th percentile
 ABOVE, UNDER = 0.05, 0.10  # of the keep line, and of the impostors' 99th percentile: see `Lines.as_strangers`
 _SHARES = 199  # points at which a distribution is looked at
-BASE, COHORT, GIVEN = "base model", "cohort", "given pictures"
+STRANGERS = BASE, COHORT, GIVEN = "base model", "cohort", "given pictures"
 
 
 @dataclass(frozen=True)
@@ -281,22 +281,27 @@ def _reach(strangers: Scores) -> float:
     return max(strangers.q99, strangers.median + STRANGER_SPREADS * strangers.spread)
 
 
+_TOO_FEW = (
+    "only {count} photos show a face that can be measured and compared; {least} are needed to know how alike this "
+    "person's pictures are"
+)
+_NO_STRANGERS = "there are no strangers to compare with (pictures without the LoRA, or a cohort)"
+_OVERLAP = (
+    "the face engine cannot tell this character from strangers (separation d' {separation} to the {strangers}, "
+    "{least} is needed): a drawn or masked face, or photos of several people"
+)
+REFUSALS = (_TOO_FEW, _NO_STRANGERS, _OVERLAP)  # the templates of `Calibration.refusal`
+
+
 def _too_few(photos: Numbers) -> str:
-    if len(photos) >= LEAST_PHOTOS:
-        return ""
-    return (
-        f"only {len(photos)} photos show a face that can be measured and compared; {LEAST_PHOTOS} are needed to know "
-        "how alike this person's pictures are"
-    )
+    return "" if len(photos) >= LEAST_PHOTOS else _TOO_FEW.format(count=len(photos), least=LEAST_PHOTOS)
 
 
 def _overlap(strangers: Sequence[Scores]) -> str:
     if not strangers:
-        return "there are no strangers to compare with (pictures without the LoRA, or a cohort)"
+        return _NO_STRANGERS
     worst = min(strangers, key=lambda item: item.separation or 0.0)
     if worst.separation is None or worst.separation >= LEAST_SEPARATION:
         return ""
-    return (
-        f"the face engine cannot tell this character from strangers (separation d' {worst.separation:.1f} to the "
-        f"{worst.name}, {LEAST_SEPARATION:.0f} is needed): a drawn or masked face, or photos of several people"
-    )
+    numbers = {"separation": f"{worst.separation:.1f}", "least": f"{LEAST_SEPARATION:.0f}"}
+    return _OVERLAP.format(strangers=worst.name, **numbers)

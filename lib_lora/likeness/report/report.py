@@ -233,17 +233,25 @@ def make(shown: PictureSet, paths: Paths, basis: Basis, subject: Subject, tested
     )
 
 
+SHARES = (  # names of `Report.shares`
+    *("clearly this person", "drifting", "no more like the photos than a stranger"),
+    *("without a face", "repeating a photo"),
+)
+
+
 def _shares(facts: Facts) -> list[Share]:
     pictures = facts.pictures
     judged = pictures.counted if facts.lines.keep is not None else 0
     counts = [
-        ("clearly this person", pictures.ok, judged),
-        ("drifting", pictures.drifting, judged),
-        ("no more like the photos than a stranger", pictures.lost, judged),
-        ("without a face", pictures.no_face, pictures.read),
-        ("repeating a photo", facts.copies.count, pictures.read),
+        (pictures.ok, judged),
+        (pictures.drifting, judged),
+        (pictures.lost, judged),
+        (pictures.no_face, pictures.read),
+        (facts.copies.count, pictures.read),
     ]
-    found = [(name, hits, of, intervals.wilson(hits, of)) for name, hits, of in counts if of]
+    found = [
+        (name, hits, of, intervals.wilson(hits, of)) for name, (hits, of) in zip(SHARES, counts, strict=True) if of
+    ]
     return [Share(name, hits, of, share.low, share.high) for name, hits, of, share in found]
 
 

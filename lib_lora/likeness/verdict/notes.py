@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lib_lora.likeness.verdict.rule_conditions import HALF, KEPT, MANY
-from lib_lora.likeness.verdict.rule_language import Note, above, at_least, below
+from lib_lora.likeness.verdict.rule_language import Note, above, at_least, at_most, below
 
 NOTES: tuple[Note, ...] = (
     Note(
@@ -31,9 +31,19 @@ NOTES: tuple[Note, ...] = (
     ),
     Note(
         "small faces",
-        (at_least(lambda f: f.pictures.small, 1), below(lambda f: f.pictures.small_share, MANY)),
+        (at_least(lambda f: f.pictures.small, 2), below(lambda f: f.pictures.small_share, MANY)),
         "{small} pictures have a face under 40 pixels and are not judged; that is resolution, not drift (hires fix "
         "or a larger picture helps).",
+    ),
+    Note(
+        "small face",
+        (
+            at_least(lambda f: f.pictures.small, 1),
+            at_most(lambda f: f.pictures.small, 1),
+            below(lambda f: f.pictures.small_share, MANY),
+        ),
+        "{small} picture has a face under 40 pixels and is not judged; that is resolution, not drift (hires fix or a "
+        "larger picture helps).",
     ),
     Note(
         "hidden faces",

@@ -205,15 +205,18 @@ def _shared(shown: PictureSet, calibration: Calibration) -> str | None:
     return max(found)[1] if found else None
 
 
+SIGHTS = {  # by kind of attribute, the templates of `AttributeFacts.shared`
+    "expression": "a {value} expression",
+    "setting": "the setting {value}",
+    "outfit": "other clothes ({value})",
+    "light": "{value} light",
+}
+
+
 def _in_words(attribute: str) -> str:
     """ "light: hard" -> "hard light": what a photo can be added of; empty for what is no sight."""
     kind, _, value = attribute.partition(": ")
-    return {
-        "light": f"{value} light",
-        "expression": f"a {value} expression",
-        "setting": f"the setting {value}",
-        "outfit": f"other clothes ({value})",
-    }.get(kind, "")
+    return SIGHTS[kind].format(value=value) if kind in SIGHTS else ""
 
 
 def surface(shown: PictureSet, template: Template) -> SurfaceFacts:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lib_lora.errors import UserError
+from lib_lora.likeness.measure.calibration import REFUSALS, STRANGERS
 from lib_lora.likeness.verdict.facts import GONE, Facts, flat, from_flat
 from lib_lora.likeness.verdict.notes import NOTES
 from lib_lora.likeness.verdict.rule_conditions import learned_at
 from lib_lora.likeness.verdict.rule_language import DRIFT, NO_VERDICT, Kind, Note, Rule, matching
 from lib_lora.likeness.verdict.rules import RULES
-from lib_lora.likeness.verdict.traits import TEXTURES
-from lib_lora.messages.message import Message
+from lib_lora.likeness.verdict.traits import SIGHTS, TEXTURES
+from lib_lora.messages.message import Message, recognised
 
 HEADLINES: dict[Kind, str] = {
     "consistent": "The face holds",
@@ -158,7 +159,8 @@ def templates() -> Iterator[str]:
     for rule in RULES:
         yield from (text for text in (rule.headline, rule.because, rule.advice) if text)
     yield from (note.text for note in NOTES)
-    yield from (*_PARTS, Message(_KEPT_UNKNOWN).capitalised().template, *_HIDDEN.values(), *TEXTURES)
+    yield from (*_PARTS, *_HIDDEN.values(), *TEXTURES, *SIGHTS.values(), *STRANGERS)
+    yield from (Message(text).capitalised().template for text in (_KEPT_UNKNOWN, *REFUSALS))
 
 
 def _lost(facts: Facts) -> bool:
@@ -175,6 +177,8 @@ def _in_words(facts: Facts) -> dict[str, Any]:
     lost = Message(_LOST, {"lost": pictures.lost, "counted": pictures.counted})
     cell = Message(_CELL, {"step": training.step, "weight": training.weight})
     return {
+        "refusal": _refusal(facts),
+        "shared": recognised(facts.attribute.shared or "", SIGHTS.values()),
         "kept_in_words": _kept(facts),
         "hidden_in_words": Message(_MOST_OFTEN, {"what": hidden}) if pictures.hidden > 1 else hidden,
         "lost_in_words": lost if pictures.lost else "",
@@ -186,6 +190,13 @@ def _in_words(facts: Facts) -> dict[str, Any]:
         "younger": abs(round(surface.age_change or 0.0)),
         "texture_of": Message(surface.texture_of) if surface.texture_of in TEXTURES else surface.texture_of,
     }
+
+
+def _refusal(facts: Facts) -> Message | str:
+    said = recognised(facts.refusal, REFUSALS)
+    if isinstance(said, Message) and (strangers := said.values.get("strangers")) in STRANGERS:
+        return replace(said, values={**said.values, "strangers": Message(strangers)})
+    return said
 
 
 def _kept(facts: Facts) -> Message:

@@ -26,6 +26,7 @@ _WORDS: dict[str, dict[str, tuple[str, Tone]]] = {  # by role and status
     "base": {"ok": ("like this person", "none"), "drift": ("resembles", "none"), "lost": ("someone else", "none")},
     "leak": {"ok": ("leak", "warn"), "drift": ("leak", "warn"), "lost": ("no leak", "good")},
 }
+_UNJUDGED = "not judged"
 STATUS_TONES: dict[str, Tone] = {  # of what a picture with the LoRA can be called
     "ok": "good",
     "drift": "warn",
@@ -39,7 +40,12 @@ STATUS_TONES: dict[str, Tone] = {  # of what a picture with the LoRA can be call
 def picture_mark(role: str, status: str, is_copy: bool) -> tuple[str, Tone]:
     """What a picture is called, in a word or two, and its tone. One without the LoRA is not expected to show the
     person, so it is never marked bad; that it repeats a photo is in the tone alone."""
-    word, tone = _WORDS[role].get(status, ("not judged" if status == "unjudged" else status, "none"))
+    word, tone = _WORDS[role].get(status, (_UNJUDGED if status == "unjudged" else status, "none"))
     if is_copy:
         tone = "bad" if tone == "bad" else "warn"
     return word, tone
+
+
+def picture_words() -> list[str]:
+    """All that `picture_mark` can call one."""
+    return [*(word for words in _WORDS.values() for word, _ in words.values()), *STATUS_TONES, _UNJUDGED]

@@ -28,6 +28,7 @@ _SETS: dict[Code, str] = {
 _GOOD, _ONE_GOOD = "{good} of {count} photos good{but}", "{good} of {count} photo good{but}"
 _BUT, _AND = ", but {faults}", "{one} and {other}"
 _FROM_THE_FRONT, _NOT_ALL_SIDES = "only from the front", "not from all sides"
+_COUNTS = "{counts}"
 _PROPOSED, _TO_LOOK_AT, _LEFT_OUT = "{n} proposed to be left out", "{n} to look at", "{n} left out by you"
 MANY = 8  # photos with one fault, of which each would be a line
 Tone = Literal["good", "warn", "bad", "none"]
@@ -38,7 +39,7 @@ def headline_message(audit: Audit) -> Message:
     count, good = len(audit.photos), sum(tone(item) == "good" for item in audit.photos)
     found = [words for finding in audit.findings if (words := _but(finding.code, audit))] if good else []
     but = Message(_BUT, {"faults": _joined(found[:_FIRST])}) if found else ""
-    return Message(_ONE_GOOD if count == 1 else _GOOD, {"good": good, "count": count, "but": but})
+    return Message(_ONE_GOOD if count == 1 else _GOOD, {"good": good, "count": count, "but": but}, "photos-checked")
 
 
 def headline(audit: Audit) -> str:
@@ -72,7 +73,8 @@ def counts_message(audit: Audit) -> Message:
         _TO_LOOK_AT: sum(tone(item) == "warn" for item in audit.photos),
         _LEFT_OUT: len(audit.dropped),
     }
-    return Message("{counts}", {"counts": [Message(text, {"n": n}) for text, n in numbers.items() if n]})
+    parts = [Message(text, {"n": n}) for text, n in numbers.items() if n]
+    return Message(_COUNTS, {"counts": parts}, "photos-otherwise")
 
 
 def counts(audit: Audit) -> str:
@@ -83,7 +85,7 @@ def counts(audit: Audit) -> str:
 def templates() -> Iterator[str]:
     """The templates of `headline_message` and `counts_message`, and of their parts."""
     yield from (_GOOD, _ONE_GOOD, _BUT, _AND, _FROM_THE_FRONT, _NOT_ALL_SIDES, *_SETS.values(), *all_missing())
-    yield from (_PROPOSED, _TO_LOOK_AT, _LEFT_OUT)
+    yield from (_COUNTS, _PROPOSED, _TO_LOOK_AT, _LEFT_OUT)
 
 
 def tone(item: Audited) -> Tone:
@@ -104,11 +106,18 @@ def tones(item: Audited) -> dict[str, Tone]:
     }
 
 
+KEPT, NEW = "kept by you", "new"
+_WORDS: dict[Tone, str] = {"none": "left out by you", "bad": "leave out?", "warn": "look", "good": "good"}
+
+
 def word(item: Audited) -> str:
     """What becomes of a photo."""
-    if item.decision == "keep" and item.findings:
-        return "kept by you"
-    return {"none": "left out by you", "bad": "leave out?", "warn": "look", "good": "good"}[tone(item)]
+    return KEPT if item.decision == "keep" and item.findings else _WORDS[tone(item)]
+
+
+def words() -> Iterator[str]:
+    """All that `word` can say, and what is said of a photo that is not checked yet."""
+    yield from (KEPT, NEW, *_WORDS.values())
 
 
 def text(audit: Audit) -> str:

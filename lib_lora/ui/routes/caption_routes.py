@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lib_lora.captions import editing, phrases
+from lib_lora.captions import captioner, editing, phrases
 from lib_lora.character.caption_files import template
 from lib_lora.errors import UserError
 from lib_lora.messages.message import Message
@@ -188,9 +188,7 @@ def captioners(context: RequestContext, _call: Call) -> list[dict[str, Any]]:
     """
     from lib_lora.clip.clip_model import find_weights
 
-    found: list[dict[str, Any]] = [
-        {"name": "", "text": "Framing, direction, expression and background, as measured", "ready": True, "why": ""}
-    ]
+    found: list[dict[str, Any]] = [{"name": "", "text": captioner.OWN[""], "ready": True, "why": ""}]
     of_host = context.host.captioners()
     found += [{"name": one.name, "text": one.text, "ready": not one.why, "why": one.why} for one in of_host]
     home = Path.home() / ".cache" / "clip"
@@ -203,7 +201,7 @@ def captioners(context: RequestContext, _call: Call) -> list[dict[str, Any]]:
     except UserError as error:
         ready, why = False, str(error)
     why = "" if ready else why
-    found.append({"name": "clip", "text": "CLIP adds clothes, place and light", "ready": ready, "why": why})
+    found.append({"name": "clip", "text": captioner.OWN["clip"], "ready": ready, "why": why})
     blip = Workspace(context.root).blip
     ready = (blip / "config.json").is_file()
     why = (
@@ -212,7 +210,7 @@ def captioners(context: RequestContext, _call: Call) -> list[dict[str, Any]]:
         else "Put the model Salesforce/blip-image-captioning-base (1 GB: config.json, vocab.txt or tokenizer.json, and "
         f"model.safetensors or pytorch_model.bin) into {blip}; nothing is downloaded by itself."
     )
-    found.append({"name": "blip:blip", "text": "BLIP adds a sentence of its own", "ready": ready, "why": why})
+    found.append({"name": "blip:blip", "text": captioner.OWN["blip:blip"], "ready": ready, "why": why})
     others = {one.name for one in of_host}
     default = [one["name"] for one in found if one["ready"] and one["name"] not in others][-1]
     return [{**one, "default": one["name"] == default} for one in found]

@@ -275,7 +275,8 @@ def _captions(snapshot: CharacterSnapshot) -> dict[str, Any]:
     elif written < of:
         tone, said = ("warn" if written else "none"), step_words.said(step_words.UNCAPTIONED, n=of - written, of=of)
     elif wrong:
-        tone, said = "warn", step_words.said(step_words.CAPTIONS_WRONG, of=of, n=wrong)
+        template = step_words.CAPTIONS_WRONG if of != 1 else step_words.CAPTION_WRONG
+        tone, said = "warn", step_words.said(template, of=of, n=wrong)
     else:
         tone, said = "good", step_words.said(step_words.CAPTIONS if of != 1 else step_words.CAPTION, n=of)
     return {"written": written, "of": of, "problems": wrong, "tone": tone, **said}
@@ -287,7 +288,7 @@ def _train(run: RunRecord | None, working: bool) -> dict[str, Any]:
         return {"tone": "none", **said, "run": "", "steps": 0, "total": 0}
     done, total, trained = progress(run)
     tone = "none" if working else "good" if trained else "warn" if run.saved else "none"
-    template = step_words.STEPS_OF if done < total else step_words.STEPS
+    template = step_words.STEPS_OF if done < total else step_words.STEPS if done != 1 else step_words.STEP
     said = step_words.said(template, run=run.id, done=done, total=total)
     return {"tone": tone, **said, "run": run.id, "steps": done, "total": total}
 

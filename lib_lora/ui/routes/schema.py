@@ -32,11 +32,11 @@ with the page's token (header `X-SameFace`, or `?token=`). The standalone page a
 the token is in the file `page-PORT.token` in the data folder, which only its owner can read. After a 428, repeat the
 request with the `code` that is shown where SameFace runs: in its terminal, or the webui's console.
 
-What is said of photos, captions and test grids is there twice: as English sentences, and as messages (`message`,
-`messages`) that can be translated: `{{"code": ..., "template": ..., "values": {{...}}}}`. The template has the values
-in braces, with Python's format specifications. A value is a number, a text, a message (a part of the sentence) or a
-list of these; the code stays the same when the sentence is reworded. Where a message is null or missing, as in what an
-earlier version kept, there is the sentence alone.
+Texts about photos, captions, test grids and the state of each step come twice: as English sentences, and as messages
+(`message`, `messages`) that can be translated: `{{"code": ..., "template": ..., "values": {{...}}}}`. The template has
+the values in braces, with Python's format specifications. A value is a number, a text, a message (a part of the
+sentence, whose code is empty) or a list of these; the code stays the same when the sentence is reworded. Where a
+message is null or missing, as in what an earlier version kept, only the sentence is sent.
 
 Characters are identified by their slug, photos by the SHA-256 of their bytes, jobs by number, runs and grids by
 identifier. Times are in Unix seconds; a tone is "good", "warn", "bad" or "none".

@@ -8,19 +8,28 @@ from typing import Any
 from lib_lora.messages.message import Message
 
 NO_PHOTOS, UNCHECKED, UNCHECKED_ONE = "No photos yet", "{n} photos, not checked yet", "{n} photo, not checked yet"
-UNCAPTIONED, CAPTIONS_WRONG = "{n} of {of} without a caption", "{of} captions, {n} to look at"
+UNCAPTIONED = "{n} of {of} without a caption"
+CAPTIONS_WRONG, CAPTION_WRONG = "{of} captions, {n} to look at", "{of} caption, {n} to look at"
 CAPTION, CAPTIONS = "{n} caption", "{n} captions"
 PREPARING, UNTRAINED = "Preparing", "Not trained yet"
-STEPS, STEPS_OF = "Run {run}: {done:,} steps", "Run {run}: {done:,} of {total:,} steps"
+STEP, STEPS = "Run {run}: {done:,} step", "Run {run}: {done:,} steps"
+STEPS_OF = "Run {run}: {done:,} of {total:,} steps"
 UNTESTED, RUN_UNTESTED = "Not tested yet", "Run {run} is not tested yet"
 TESTED, TESTED_AT = "{headline}", "{headline} (step {step:,}, weight {weight:g})"
 NOT_IN_USE, IN_USE = "Not in use yet", "{name} is in {place}"
+_CODES = {
+    NO_PHOTOS: "no-photos", UNCHECKED: "photos-unchecked", UNCHECKED_ONE: "photos-unchecked",
+    UNCAPTIONED: "captions-missing", CAPTIONS_WRONG: "captions-to-look-at", CAPTION_WRONG: "captions-to-look-at",
+    CAPTION: "captions-good", CAPTIONS: "captions-good", PREPARING: "preparing", UNTRAINED: "not-trained",
+    STEP: "trained", STEPS: "trained", STEPS_OF: "partly-trained", UNTESTED: "not-tested", RUN_UNTESTED: "not-tested",
+    TESTED: "tested", TESTED_AT: "tested", NOT_IN_USE: "not-in-use", IN_USE: "in-use",
+}  # fmt: skip
 PLACES = {"webui": "the webui", "comfyui": "ComfyUI", "folder": "a folder"}  # where a LoRA is put
 
 
 def said(template: str, **values: Any) -> dict[str, Any]:
-    """The `text` of a step in English, and the `message` that the page can translate."""
-    message = Message(template, values)
+    """The `text` of a step in English, and the `message` that the page can translate; `template` is one of these."""
+    message = Message(template, values, _CODES[template])
     return {"text": str(message), "message": message.for_programs()}
 
 
@@ -31,6 +40,4 @@ def as_it_is(text: str) -> dict[str, Any]:
 
 def templates() -> Iterator[str]:
     """The templates of all of these, and of their parts."""
-    yield from (NO_PHOTOS, UNCHECKED, UNCHECKED_ONE, UNCAPTIONED, CAPTIONS_WRONG, CAPTION, CAPTIONS, PREPARING)
-    yield from (UNTRAINED, STEPS, STEPS_OF, UNTESTED, RUN_UNTESTED, TESTED, TESTED_AT, NOT_IN_USE, IN_USE)
-    yield from PLACES.values()
+    yield from (*_CODES, *PLACES.values())

@@ -8,6 +8,7 @@ import zipfile
 
 import planted
 import pytest
+from message_templates import templates_of
 from PIL import Image
 from planting import plan_audit
 
@@ -153,13 +154,6 @@ def _findings_of(audit, file):
     return next(one.findings for one in audit.photos if one.photo.file == file)
 
 
-def _templates(message):
-    """Of a message as the routes send it, with its parts."""
-    values = [message["values"][name] for name in message["values"]]
-    parts = [part for one in values for part in (one if isinstance(one, list) else [one]) if isinstance(part, dict)]
-    return {message["template"]}.union(*map(_templates, parts))
-
-
 def test_a_real_audit_is_kept_for_the_page(page):
     folder = page.character(photos=9)
     planted.save(planted.opened(PHOTOS[0]).resize((40, 60)), folder.photos / "tiny.jpg")
@@ -175,8 +169,8 @@ def test_a_real_audit_is_kept_for_the_page(page):
     messages = [*tiny["messages"], *(one["message"] for one in view["findings"]), *view["messages"].values()]
     character = page.got("/state")["characters"][0]
     messages += [character[step]["message"] for step in ("photos", "captions", "train", "test", "use")]
-    listed = {*translatable_texts.of_server(), "{counts}"}
-    assert {template for one in messages for template in _templates(one)} <= listed
+    assert {template for one in messages for template in templates_of(one)} <= {*translatable_texts.of_server()}
+    assert all(one["code"] for one in messages)
     assert "tiny.jpg" not in json.dumps([one["template"] for one in messages])
     good = next(one for one in view["photos"] if one["tone"] == "good")
     assert good["sentence"]
