@@ -74,7 +74,7 @@ def _run(argv: "list[str]") -> int:
             code="tests-not-installed",
         )
     if command == "test":
-        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # each process would compile torch anew: 15 s for 6 s
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # packages are not compiled yet: each process would do it anew
         purposes = {"--pins": "a1111", "--newest": "newest"}
         purpose = next((purposes[word] for word in argv if word in purposes), "test")
         left = bootstrap.enter(purpose, argv)

@@ -70,7 +70,8 @@ def by_dotted_key(table: Mapping[str, Any], before: str = "") -> dict[str, Any]:
 
 
 def nested(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings by dotted key in tables, as `from_dict` takes them; nested ones pass as they are.
+    """Settings by dotted key in tables, as `from_dict` takes them; nested ones pass as they are. One level, as all
+    settings have.
 
     Of a setting that is given twice the last value counts. Where the table of a dotted key has a plain value, the key
     stays as it is, and `from_dict` refuses it.

@@ -148,10 +148,10 @@ def settings_given(options: argparse.Namespace) -> dict[str, Any]:
     Raises:
         UserError: as `overrides`, or there is no such setting; the nearest one is named.
     """
-    from lib_lora.training.plan.form_fields import NO_FIELDS, fields
+    from lib_lora.training.plan.form_fields import fields
 
     values = overrides(options)
-    complaint = suggest.about_settings(values, [*(field["key"] for field in fields()), *NO_FIELDS])
+    complaint = suggest.about_settings(values, [field["key"] for field in fields()])
     if complaint:
         raise UserError(f"--set: {complaint} All of them: {command()} settings", code="setting-unknown")
     return values

@@ -54,7 +54,7 @@ RANGES: dict[RangeName, Range] = {  # of arguments, by name
 
 @dataclass(frozen=True)
 class AuditArguments:
-    """Look through a character's photos (`workflows.photos.audit_photos.audit_photos`).
+    """How to look through a character's photos (`workflows.photos.audit_photos.audit_photos`).
 
     Attributes:
         resolution: pixels of a side of what will be trained; 0 = of Stable Diffusion 1.x.
@@ -70,7 +70,7 @@ class AuditArguments:
 
 @dataclass(frozen=True)
 class FillArguments:
-    """Write captions (`workflows.photos.fill_captions.fill`).
+    """How to write captions (`workflows.photos.fill_captions.fill`).
 
     Attributes:
         captioner: its name (`workflows.photos.captioners`, or one of the host's); empty = only what was measured.
@@ -88,12 +88,12 @@ class ProbeArguments:
     """Do a few steps of a training, to know what it will cost.
 
     Attributes:
-        base: path of the checkpoint; empty = none is chosen, see `chosen_base`.
+        base: path of the checkpoint; None or empty = none is chosen, see `chosen_base`.
         preset: None = the one for this base model.
         settings: laid over the preset, by name (`training.plan.train_settings.TrainSettings`).
     """
 
-    base: str = ""
+    base: str | None = None
     preset: str | None = None
     settings: dict[str, Any] = field(default_factory=dict)
 
@@ -208,13 +208,13 @@ class InventArguments:
 
     Attributes:
         describe: who is to be seen, as it stands after "photo of".
-        base: path of the checkpoint; empty = none is chosen, see `chosen_base`.
+        base: path of the checkpoint; None or empty = none is chosen, see `chosen_base`.
         candidates: how many there shall be; those that are there are not painted again.
         seed: of the first one.
     """
 
     describe: str
-    base: str = ""
+    base: str | None = None
     candidates: int = CANDIDATES
     seed: int = 1
 

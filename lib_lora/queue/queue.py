@@ -442,7 +442,7 @@ class Queue:
         values, files = _parted(stored)
         return arguments_in_row(kind, values, self._path_of(files))
 
-    def _path_of(self, files: Mapping[str, str | None]) -> Callable[[str], str]:
+    def _path_of(self, files: Mapping[str, Any]) -> Callable[[str], str]:
         """What gives the path here of a file that a row names, from what stands there of files."""
         workspace = Workspace(self.root.absolute())
 
@@ -450,6 +450,10 @@ class Queue:
             if name not in files:
                 return self._older_path(name)
             known = files[name]
+            if known is not None and not isinstance(known, str):  # as a newer version may write it
+                raise UserError(
+                    f"This version cannot read where this job's file {name} is.", code="job-file-unreadable"
+                )
             return str(workspace.path_of(name)) if known is None else known
 
         return path_of
@@ -468,8 +472,9 @@ class Queue:
         return self._file.notice()
 
 
-def _parted(stored: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str | None]]:
-    """The arguments, and where each file lies here that they name; None = under that name in the data folder."""
+def _parted(stored: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The arguments, and where each file lies here that they name: its path, or None = under that name in the data
+    folder; anything at all in a row of a newer version."""
     arguments = {key: value for key, value in stored.items() if key != _FILES}
     files = stored.get(_FILES)
     return arguments, files if isinstance(files, dict) else {}

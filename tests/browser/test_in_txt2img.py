@@ -105,24 +105,25 @@ def test_a_prompt_of_the_users_own_is_not_replaced_unasked(person: Visitor) -> N
     assert prompt(person).input_value() == ours
 
 
-@pytest.mark.parametrize("lost", [1, 9])
-def test_a_prompt_that_does_not_arrive_is_sent_again(person: Visitor, lost: int) -> None:
+@pytest.mark.parametrize(("lost", "there"), [(1, ""), (9, ""), (1, "a hill <lora:mara:1>")])
+def test_a_prompt_that_does_not_arrive_is_sent_again(person: Visitor, lost: int, there: str) -> None:
     """A webui's page can lose a click on its button; what is said then is what is so."""
     person.page.goto(person.address)
     person.page.wait_for_selector("#sameface", state="attached")
+    prompt(person).fill(there)
     person.page.evaluate(
         "(lost) => { window.clicks = 0; document.querySelector('#sameface_send').addEventListener('click', (event) => {"
         " window.clicks += 1; if (window.clicks <= lost) event.stopImmediatePropagation(); }, { capture: true }); }",
         lost,
     )
-    put(person)
+    put(person, "Replace it" if there else "")
     said = person.page.locator("#sf-panel-use").get_by_text("The prompt is in txt2img")
     if lost == 1:
         said.wait_for(state="attached", timeout=60_000)  # the webui has turned to txt2img
         assert prompt(person).input_value() == "photo 1 of mrxa woman <lora:mara:1>"
         assert person.page.evaluate("() => window.clicks") == 2
     else:
-        person.page.locator("#sf-panel-use").get_by_text("mara.safetensors is in").wait_for(timeout=60_000)
+        person.page.get_by_text("The prompt has not arrived in txt2img").wait_for(timeout=60_000)
         assert person.page.evaluate("() => window.clicks") == 3
         assert said.count() == 0
 

@@ -29,7 +29,7 @@ CLEAN = facts_by_name(
     small_share=0.0, blurred_share=0.0, unsure_share=0.0, several_share=0.0, retention=0.93, retention_low=0.9,
     retention_high=0.96,
     retention_best=0.97, likeness=0.86, likeness_p10=0.8, lowest=0.77, ok=20, lost_share=0.0, under_keep=0,
-    as_strangers=0.3, alarm_from=2.29,
+    as_strangers=0.3, alarm_from=2.03,
     lower_p=0.4, mutual=0.74, mutual_photos=0.79, mutual_base=0.3, mutual_like=0.6, uplift=0.5, uplift_p=1e-5,
     uplift_pairs=20, base_no_face_share=0.0, copies=0, copies_share=0.0, hole="03.jpg", hole_share=0.2,
     variety_ratio=0.9, variety_limit=0.45, yaw_spread=0.2, yaw_spread_photos=0.2, frontal=0.87, turned=0.85,
@@ -37,7 +37,7 @@ CLEAN = facts_by_name(
     leak=0, leak_cells=4, leak_share=0.1, texture_of="the photos",
     detail_ratio=1.0, contrast_ratio=1.0, colour_ratio=1.0, clipped_more=0.0, sharp_ratio=1.0, eye_change=4.0,
     adherence=-0.004, asked_told=8, asked_given=7, asked_told_base=8, asked_given_base=8, turning=0.7, scene=0.5,
-    followed=0.7, ahead=15, ahead_under=0, ahead_as_strangers=0.2, ahead_alarm_from=1.96, aside=4, aside_under=0,
+    followed=0.7, ahead=15, ahead_under=0, ahead_as_strangers=0.2, ahead_alarm_from=1.73, aside=4, aside_under=0,
     age_change=0.5, sex_changes=0.0, step=900, weight=1.0, later=1200, earlier=600, best_step=600, fallen=-0.1,
     midway=500, risen=0.1, more=700, as_many=900,
 )  # fmt: skip
@@ -133,7 +133,6 @@ CASES = {
 NOTE_CASES = {
     "mixed photos": {"photos_outliers": 3},
     "strangers among them": {"lost": 1, "lost_share": 0.05},
-    "one other person": {"one_other": 3, "under_keep": 3, "as_strangers": 3.1, "ahead_as_strangers": 3.0},
     "turned heads": {"aside_under": 2, "under_keep": 2},
     "small faces": {"small": 2, "small_share": 0.1},
     "small face": {"small": 1, "small_share": 0.05},

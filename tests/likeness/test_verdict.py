@@ -163,14 +163,11 @@ def test_three_strangers_are_seen_and_three_hard_pictures_are_not():
     known = simulated.lines_of(own)
     assert known.lines is not None
     line = known.lines.keep
-    shares = np.linspace(0, 1, 40)
-
-    def just_under(picture: int, towards: int) -> np.ndarray:
-        away = simulated.people()[towards][picture]
-        blends = (simulated.blend(person[picture], away, share) for share in shares)
-        return next(face for face in blends if face @ own.array < line)
-
-    hard = [just_under(40, 9), just_under(41, 5), just_under(42, 12)]  # each away from the person in another way
+    shares = np.linspace(0, 1, 40)  # the hard pictures lie just under the line
+    hard = [
+        next(face for share in shares if (face := simulated.blend(person[n], other[n], share)) @ own.array < line)
+        for n in (40, 41, 42)
+    ]
     fine = list(person[24:41])
     likely = facts_of(simulated.shown([*fine, *hard], own), own, known)
     mixed = facts_of(simulated.shown([*fine, *other[:3]], own), own, known)

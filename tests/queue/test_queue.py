@@ -332,6 +332,8 @@ def test_several_threads_share_one_queue(queue):
         ("train", {"base": "b", "mood": "sad"}, "unknown setting 'mood'"),
         ("train", {"base": 5, "files": ["b"]}, "expected text"),
         ("train", {"base": "../../b", "files": {"../../b": None}}, "is not a file in the data folder"),
+        ("train", {"base": "b", "files": {"b": {"path": "/models/b"}}}, "This version cannot read where"),
+        ("probe", {"base": "b", "files": {"b": 5}}, "This version cannot read where"),
     ],
 )
 def test_a_job_that_this_version_cannot_do_is_listed_resumed_and_removed(queue, kind, values, said):

@@ -92,7 +92,7 @@ def test_a_program_is_not_even_run_without_the_code(page, monkeypatch, host, whe
     page.host.name = host
     wanted = {"worker_python": sys.executable, "then_test": False}
     page.refused("/settings", wanted, 428, has=where)
-    page.refused("/settings", {**wanted, "code": "AAAA-AAAA"}, 428)
+    assert page.code_of("/settings", {**wanted, "code": "AAAA-AAAA"}, 428) == "confirmation-wrong"
     assert run == []
     assert page.got("/settings")["worker_python"] == ""
     assert page.got("/settings")["then_test"] is True

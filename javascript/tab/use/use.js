@@ -192,15 +192,16 @@ function toWebui(made) {
   const put = async () => {
     const how = await wanted();
     if (!how) return;
+    const { slug } = made;
     const used = await use(made, 'webui');
     refreshCards();
-    const sent = how === 'add' ? addTo(used) : await send(used);
+    const done = how === 'add' ? addTo(used) : await send(used);
     const said = how === 'add' ? 'The LoRA is in your prompt in txt2img' : 'The prompt is in txt2img';
-    const text = sent ? `${t(said)}; ${t('press “Generate” there.')}` : used.text;
-    made.result.set(used, text);
-    if (!sent) return;
-    if (how !== 'add') writeStored(SENT, [used.prompt, negativeOf(used.infotext)]);
-    toast(text, 'good');
+    const text = done ? `${t(said)}; ${t('press “Generate” there.')}` : used.text;
+    if (made.slug === slug) made.result.set(used, text);
+    if (how !== 'add' && done !== false) writeStored(SENT, [used.prompt, negativeOf(used.infotext)]);
+    if (done) toast(text, 'good');
+    else if (done === null) toast(t('The prompt has not arrived in txt2img; press the button again.'), 'warn');
   };
   return { label: 'Put into txt2img', main: true, do: put };
 }
@@ -325,31 +326,29 @@ function fillIn(box, text) {
 }
 
 /**
- * Give the text to the host's own "send to txt2img"; false where it has none, or where the prompt does not arrive.
+ * Give the text to the host's own "send to txt2img".
  *
  * The host's page can lose a click: seen once in a Forge Neo on a busy machine, whose prompt then stayed empty.
+ *
+ * @returns {Promise<boolean | null>} true once the prompt is there; false where the host has no such button; null where
+ *   the prompt did not arrive.
  */
 async function send(used) {
   const box = hosts('#sameface_infotext textarea');
   const found = hosts('#sameface_send');
   const button = found && found.tagName !== 'BUTTON' ? found.querySelector('button') || found : found;
   if (!box || !button || !used.infotext) return false;
+  const prompt = hosts(`#${BOXES[0]} textarea`);
+  const before = prompt ? prompt.value : '';
   fillIn(box, used.infotext);
   for (let tries = 0; tries < SENDS; tries += 1) {
     await pause(150); // gradio takes the value over after the event
     button.click();
-    if (await arrived(used)) return true;
+    if (!prompt || plain(before) === plain(used.prompt)) return true; // an arrival cannot be seen
+    for (let waited = 0; waited < ARRIVES && prompt.value === before; waited += 100) await pause(100);
+    if (prompt.value !== before) return prompt.value.includes(tagOf(used)) || null; // or the user has typed meanwhile
   }
-  return false;
-}
-
-/** Whether a prompt is in txt2img within some seconds; true as well where that cannot be seen. */
-async function arrived(used) {
-  const prompt = hosts(`#${BOXES[0]} textarea`);
-  const tag = tagOf(used);
-  const there = () => !prompt || !tag || prompt.value.includes(tag);
-  for (let waited = 0; waited < ARRIVES && !there(); waited += 100) await pause(100);
-  return there();
+  return null;
 }
 
 function pause(milliseconds) {

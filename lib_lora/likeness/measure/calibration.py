@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lib_lora.faces.array_types import Array, Mask, Numbers
+from lib_lora.faces.array_types import Array, Numbers
 from lib_lora.likeness.measure.robust_mean import LEAST_SPREAD, spread
 from lib_lora.likeness.measure.template import Template
 
@@ -76,19 +76,18 @@ class Lines:
     below: float = 1 - COVERED
     reach: float | None = None
 
-    def as_strangers(self, likenesses: Numbers, together: Mask | None = None) -> Numbers:
+    def as_strangers(self, likenesses: Numbers) -> Numbers:
         """How much each picture with one of these likenesses counts as a stranger's, from 0 (the person) to 1.
 
         A picture on the keep line or above it counts 0, one `UNDER` the strangers' reach or lower counts 1, and one in
         between by how far it lies from `ABOVE` the keep line to there. A person's hard pictures lie a little under the
         keep line, strangers far under it: so this tells three strangers from three hard pictures, which a count of
-        pictures under the line cannot. Those `together` (`likeness.measure.other_person`) count 1.
+        pictures under the line cannot.
         """
         top = self.keep + ABOVE
         end = min(self.same if self.reach is None else self.reach, self.keep) - UNDER
         shares = np.clip((top - likenesses) / (top - end), 0.0, 1.0)
-        counts = np.where(likenesses < self.keep, shares, 0.0)
-        return np.asarray(counts if together is None else np.where(together, 1.0, counts), np.float64)
+        return np.asarray(np.where(likenesses < self.keep, shares, 0.0), np.float64)
 
 
 @dataclass(frozen=True)

@@ -181,7 +181,6 @@ class IdentityFacts:
         likeness: mean; `likeness_p10`: interpolated 10th percentile; `lowest`.
         lost_share: of the counted pictures, those that are lost (`status_of`).
         under_keep: pictures under the keep line.
-        one_other: those of them that are more like one another than like the photos (`measure.other_person`).
         as_strangers: how many strangers the pictures add up to (`Lines.as_strangers`); `alarm_from`: from there on
             drift is certain enough.
         lower_p: one-sided p that the pictures are as alike as the photos.
@@ -198,7 +197,6 @@ class IdentityFacts:
     lowest: float | None = None
     lost_share: float | None = None
     under_keep: int = 0
-    one_other: int = 0
     as_strangers: float | None = None
     alarm_from: float | None = None
     lower_p: float | None = None

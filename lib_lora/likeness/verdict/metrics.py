@@ -29,16 +29,7 @@ from lib_lora.likeness.verdict.facts import (
     TrainingFacts,
     statuses,
 )
-from lib_lora.likeness.verdict.picture_set import (
-    PictureSet,
-    as_strangers,
-    likenesses,
-    mean_pair,
-    mutual,
-    pairs,
-    prompts_of,
-    share,
-)
+from lib_lora.likeness.verdict.picture_set import PictureSet, likenesses, mean_pair, mutual, pairs, share
 from lib_lora.likeness.verdict.rule_conditions import KEPT
 from lib_lora.likeness.verdict.traits import TURNED
 
@@ -151,25 +142,27 @@ def _identity(shown: PictureSet, template: Template, calibration: Calibration) -
     )
     if len(values) < LEAST_FACES or calibration.lines is None:
         return facts
-    prompts = prompts_of(shown.pictures, shown.asked)
+    prompts = [
+        asked.prompt or str(number)
+        for number, (asked, item) in enumerate(zip(shown.asked, shown.pictures, strict=True))
+        if item.score.counts
+    ]
     low, high = intervals.bootstrap(lambda rows: values[rows].mean(1), len(values), prompts)
     mean = float(values.mean())
     under_keep = int((values < calibration.lines.keep).sum())
     own = calibration.least_mean(len(values)) if under_keep else calibration.lines.keep
-    counts, one_other = as_strangers(shown.pictures, shown.asked, calibration.lines)
-    strangers = float(counts.sum())
+    as_strangers = float(calibration.lines.as_strangers(values).sum())
     alarm_from = intervals.alarm_from(len(values), *calibration.own_as_strangers())
     return replace(
         facts,
-        own_retention=calibration.retention_of_best(own) if strangers < alarm_from else None,
+        own_retention=calibration.retention_of_best(own) if as_strangers < alarm_from else None,
         retention=calibration.retention(mean),
         retention_low=calibration.retention(low),
         retention_high=calibration.retention(high),
         retention_best=calibration.retention_of_best(mean),
         lost_share=float((values < calibration.lines.same).mean()),
         under_keep=under_keep,
-        one_other=int(one_other.sum()),
-        as_strangers=strangers,
+        as_strangers=as_strangers,
         alarm_from=alarm_from,
         lower_p=intervals.lower_p(values, template.loo),
         mutual=mutual(shown.pictures),

@@ -17,15 +17,6 @@ NOTES: tuple[Note, ...] = (
         "{lost} of {counted} faces are no more like the photos than a stranger's can be; they are marked.",
     ),
     Note(
-        "one other person",
-        (
-            at_least(lambda f: f.identity.one_other, 3),
-            at_least(lambda f: f.identity.retention_best, HALF),
-            at_least(lambda f: f.angles.ahead_as_strangers, lambda f: f.angles.ahead_alarm_from),
-        ),
-        "{one_other} faces are more like one another than like the photos, as pictures of one other person are.",
-    ),
-    Note(
         "turned heads",
         (
             at_least(lambda f: f.identity.retention_best, KEPT),

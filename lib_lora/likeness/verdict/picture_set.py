@@ -7,11 +7,10 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from lib_lora.faces.array_types import Array, Mask, Numbers
+from lib_lora.faces.array_types import Array, Numbers
 from lib_lora.faces.face import Quality
-from lib_lora.likeness.measure.calibration import LEAST_FACES, Lines
+from lib_lora.likeness.measure.calibration import LEAST_FACES
 from lib_lora.likeness.measure.face_measure import Measured
-from lib_lora.likeness.measure.other_person import together
 from lib_lora.likeness.verdict.facts import Asked, Training
 
 DRAWN = "style: painting"  # among what a picture was asked to show
@@ -72,24 +71,6 @@ def without_drawn(pictures: Sequence[Measured], asked: Sequence[Asked]) -> list[
 def likenesses(pictures: Sequence[Measured]) -> Numbers:
     """Of the pictures that count."""
     return np.array([item.score.likeness for item in pictures if item.score.counts], np.float64)
-
-
-def prompts_of(pictures: Sequence[Measured], asked: Sequence[Asked]) -> list[str]:
-    """What each picture that counts was asked to show; an unknown prompt is each time another."""
-    return [
-        what.prompt or str(number)
-        for number, (what, item) in enumerate(zip(asked, pictures, strict=True))
-        if item.score.counts
-    ]
-
-
-def as_strangers(pictures: Sequence[Measured], asked: Sequence[Asked], lines: Lines) -> tuple[Numbers, Mask]:
-    """How much each picture that counts is a stranger's (`Lines.as_strangers`), and which show one other person
-    (`measure.other_person`)."""
-    values = likenesses(pictures)
-    faces = [item.embedding for item in pictures if item.score.counts]
-    one_other = together(values, faces, prompts_of(pictures, asked), lines.keep)
-    return lines.as_strangers(values, one_other), one_other
 
 
 def mutual(pictures: Sequence[Measured]) -> float | None:

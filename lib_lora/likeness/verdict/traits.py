@@ -22,7 +22,7 @@ from lib_lora.likeness.measure.image_similarity import COPY_BITS, COPY_SSIM, var
 from lib_lora.likeness.measure.intervals import alarm_from
 from lib_lora.likeness.measure.template import Template
 from lib_lora.likeness.verdict.facts import AngleFacts, AttributeFacts, CopyFacts, SurfaceFacts, VarietyFacts
-from lib_lora.likeness.verdict.picture_set import PictureSet, as_strangers, share
+from lib_lora.likeness.verdict.picture_set import PictureSet, share
 
 TURNED = 0.35  # of `faces.yaw_proxy`; a nose tip that far off the middle is a three-quarter view
 FRONTAL = 0.20
@@ -122,7 +122,6 @@ def angles(shown: PictureSet, template: Template, calibration: Calibration) -> A
     if len(known) < LEAST_FACES or calibration.photos is None:
         return AngleFacts()
     facts = _with_sides(AngleFacts(yaw_spread=float(np.std([yaw for yaw, _ in known]))), known, calibration)
-    facts = _with_ahead(facts, shown, calibration)
     frontal = [value for yaw, value in known if abs(yaw) < FRONTAL]
     turned = [value for yaw, value in known if abs(yaw) > TURNED]
     if len(frontal) < 3:
@@ -147,28 +146,18 @@ def _with_sides(facts: AngleFacts, known: Sequence[tuple[float, float]], calibra
         return facts
     aside = np.array([value for yaw, value in known if abs(yaw) > TURNED], np.float64)
     ahead = np.array([value for yaw, value in known if abs(yaw) <= TURNED], np.float64)
-    return replace(
+    facts = replace(
         facts,
         ahead=len(ahead),
         ahead_under=int((ahead < lines.keep).sum()),
         aside=len(aside),
         aside_under=int((aside < lines.keep).sum()),
     )
-
-
-def _with_ahead(facts: AngleFacts, shown: PictureSet, calibration: Calibration) -> AngleFacts:
-    """With how many strangers the faces add up to that look ahead."""
-    ahead = [
-        (item, asked)
-        for item, asked in zip(shown.pictures, shown.asked, strict=True)
-        if item.score.counts and item.score.face is not None and abs(item.score.face.yaw) <= TURNED
-    ]
-    if calibration.lines is None or len(ahead) < LEAST_FACES:
+    if len(ahead) < LEAST_FACES:
         return facts
-    counts, _ = as_strangers([item for item, _ in ahead], [asked for _, asked in ahead], calibration.lines)
     return replace(
         facts,
-        ahead_as_strangers=float(counts.sum()),
+        ahead_as_strangers=float(lines.as_strangers(ahead).sum()),
         ahead_alarm_from=alarm_from(len(ahead), *calibration.own_as_strangers()),
     )
 

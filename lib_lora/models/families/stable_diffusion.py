@@ -252,17 +252,22 @@ def problem(file: TensorFile) -> UserError | None:
                 f"{name} is {what}, not a Stable Diffusion 1, 2 or XL checkpoint.",
                 code="model-of-other-kind",
                 file=name,
+                found=what,
             )
     if f"{UNET}input_blocks.0.0.weight" not in keys:
+        what = _without_unet(keys)
         return UserError(
-            f"{name} is {_without_unet(keys)}, not a Stable Diffusion checkpoint.", code="model-without-unet", file=name
+            f"{name} is {what}, not a Stable Diffusion checkpoint.", code="model-without-unet", file=name, found=what
         )
     channels = file.shape(f"{UNET}input_blocks.0.0.weight")[1]
     if channels != _LATENT_CHANNELS:
         special = {9: "an inpainting model", 8: "an instruct-pix2pix model", 5: "a depth model"}
         what = special.get(channels, f"a model with {channels} input channels")
         return UserError(
-            f"{name} is {what}; train on its ordinary text-to-image version.", code="model-not-text-to-image", file=name
+            f"{name} is {what}; train on its ordinary text-to-image version.",
+            code="model-not-text-to-image",
+            file=name,
+            found=what,
         )
     if not any(key.endswith("attn2.to_k.weight") for key in keys if key.startswith(UNET)):
         return UserError(

@@ -11,6 +11,7 @@ import typing
 from typing import Any
 
 from lib_lora import typed_settings
+from lib_lora.errors import UserError
 from lib_lora.lora.adapter_settings import LoraSettings
 from lib_lora.training.objective.objective_settings import ObjectiveSettings
 from lib_lora.training.plan.presets import presets
@@ -49,6 +50,13 @@ def checked(values: dict[str, Any]) -> dict[str, Any]:
         UserError: there is no such setting (the nearest one is named), or its value does not fit.
     """
     found = typed_settings.nested(values)
+    for name in found:
+        if name in NO_FIELDS:
+            raise UserError(
+                f"{name!r} is not one of the settings that can be given; leave it out.",
+                code="setting-unknown",
+                setting=name,
+            )
     typed_settings.from_dict(TrainSettings, found)
     return found
 

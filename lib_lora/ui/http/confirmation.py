@@ -29,8 +29,9 @@ def confirm(context: RequestContext, about: str, code: str) -> None:
         return
     context.codes.ask(about)
     where = "the terminal where SameFace runs" if context.host.name == "alone" else "the webui's console"
-    why = "This was not the code" if code else "This needs a code, so that nobody else can do it"
-    raise Refused(428, f"{why}: type the one that {where} shows.")
+    if code:
+        raise Refused(428, f"This was not the code: type the one that {where} shows.", code="confirmation-wrong")
+    raise Refused(428, f"This needs a code, so that nobody else can do it: type the one that {where} shows.")
 
 
 def confirm_folder(context: RequestContext, folder: Path, code: str) -> None:

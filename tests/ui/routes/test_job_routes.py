@@ -153,14 +153,16 @@ def test_the_line_is_changed(page):
         ("train", {"base": "{base}", "settings": {"lora.rnak": 3}}, 400, "setting-unknown"),
         ("train", {"base": "{base}", "settings": {"lora": {"rank": 0}}}, 400, "setting-invalid"),
         ("probe", {"base": "{base}", "settings": {"steps": "many"}}, 400, "setting-wrong-type"),
+        ("train", {"base": "{base}", "settings": {"preset": "nonsense"}}, 400, "setting-unknown"),
         ("probe", {"base": ""}, 400, "base-model-not-chosen"),
+        ("probe", {"base": None}, 400, "base-model-not-chosen"),
         ("test", {"wait": 1}, 400, "setting-unknown"),
         ("test", {"weight": "nan"}, 400, "setting-wrong-type"),
     ],
 )
 def test_what_cannot_be_asked_for_is_said(page, base, kind, arguments, status, code):
     page.character()
-    if "base" in arguments:
+    if isinstance(arguments, dict) and arguments.get("base"):
         arguments = {**arguments, "base": arguments["base"].format(base=base)}
     body = {"kind": kind, "character": "mara", "arguments": arguments}
     assert page.code_of("/jobs", body, status) == code

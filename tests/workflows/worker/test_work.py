@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 from conversions import count_conversions
-from faults import raises
+from faults import check_sentence, raises
 from PIL import Image
 
 from lib_lora.errors import StoppedByUser, UserError
@@ -77,6 +77,9 @@ def at_work(copied, pipe, monkeypatch):
         do.job = queue.get(job.id)
         assert do.events[-1]["kind"] == "state"
         assert do.events[-1]["state"] == outcome["state"]
+        if outcome["error"]:
+            check_sentence(outcome["error"], do.code)  # which the list of jobs shows
+        assert bool(do.code) <= bool(outcome["error"])
         queue.end(job.id, outcome["state"], outcome["error"], outcome["result"])
         if outcome["state"] == "paused":
             queue.wish(job.id, "stop")  # it would be the first in line
