@@ -144,7 +144,11 @@ def _test(words: "list[str]", pins: bool) -> int:
         variables.setdefault("COVERAGE_CORE", "sysmon")  # before, a tracer makes tests much slower
     out = None if pins or chosen else releases.ask("test")
     codes = {}
+    # Collecting compiles each module once, while mypy has one core; otherwise each worker does it for itself.
+    compiling = None if pins or chosen else _quietly([*python, "pytest", "--collect-only"])
     for name, command in steps.items():
+        if name == "pytest" and compiling:
+            compiling.wait()
         by = "Node" if name in of_the_page else f"Python {sys.version_info[0]}.{sys.version_info[1]}"
         sys.stderr.write(f"== {name} ({by})\n")
         sys.stderr.flush()
@@ -154,6 +158,12 @@ def _test(words: "list[str]", pins: bool) -> int:
     verdict = ", ".join([*(f"{name} {'passed' if code == 0 else 'FAILED'}" for name, code in codes.items()), *skipped])
     sys.stderr.write(f"== {verdict}\n")
     return 1 if any(codes.values()) else 0
+
+
+def _quietly(command: "list[str]") -> "subprocess.Popen[bytes]":
+    from lib_lora.environment import ROOT
+
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def _side_by_side() -> "list[str]":
