@@ -16,15 +16,16 @@ from lib_lora.training.session import open_session
 
 AMD, INTEL = True, False
 ONCE = pytest.mark.once("what is added up is ours; the layers that differ between versions are in the other kinds")
+GRADIENTS = pytest.mark.once("the gradients, which are compared again below, show what these versions compute")
 KINDS = [  # family, settings, makers of the processor
-    ("sd1", {}, (AMD, INTEL)),
+    pytest.param("sd1", {}, (AMD, INTEL), marks=GRADIENTS),
     ("sd1", {"gradient_checkpointing": True, "lora": {"conv_rank": 2, "conv_alpha": 2}}, (AMD, INTEL)),
-    ("sd1", {"lora": {"use_dora": True}}, (AMD,)),
+    pytest.param("sd1", {"lora": {"use_dora": True}}, (AMD,), marks=GRADIENTS),
     pytest.param("sd1", {"lora": {"dropout": 0.5}}, (INTEL,), marks=ONCE),
     pytest.param("sd1", {"batch_size": 2, "accumulation": 2}, (AMD,), marks=ONCE),
     pytest.param("sd1", {"te_lr": 0.0}, (INTEL,), marks=ONCE),
     ("sd2v", {}, (AMD,)),
-    ("sdxl", {}, (INTEL,)),
+    pytest.param("sdxl", {}, (INTEL,), marks=GRADIENTS),
 ]
 
 
