@@ -161,6 +161,7 @@ def _test(words: "list[str]", pins: bool) -> int:
 
 
 def _quietly(command: "list[str]") -> "subprocess.Popen[bytes]":
+    """The process of a command whose output nobody reads."""
     from lib_lora.environment import ROOT
 
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -55,6 +55,7 @@ def _as_test_runs_them(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return subprocess.CompletedProcess(command, 0)
 
     monkeypatch.setattr(entry.subprocess, "run", run)
+    monkeypatch.setattr(entry, "_quietly", lambda command: None)
     monkeypatch.setattr(page_checks, "checks", lambda: ({}, []))
     monkeypatch.setattr(releases, "ask", lambda purpose: None)
     monkeypatch.setattr(releases, "check", lambda passed, out: 0)
