@@ -62,6 +62,12 @@ def prompt(person: Visitor) -> Any:
     return person.page.locator("#txt2img_prompt textarea")
 
 
+def open_again(person: Visitor) -> None:
+    """The webui's page as it first is, with our tab somewhere in it."""
+    person.page.goto(person.address)
+    person.page.wait_for_selector("#sameface", state="attached")
+
+
 def put(person: Visitor, answer: str = "") -> None:
     """Our button, which txt2img does not show, and the answer to what it asks; returns once the LoRA is delivered."""
     if answer:
@@ -76,8 +82,7 @@ def put(person: Visitor, answer: str = "") -> None:
 
 
 def test_a_prompt_of_the_users_own_is_not_replaced_unasked(person: Visitor) -> None:
-    person.page.goto(person.address)
-    person.page.wait_for_selector("#sameface", state="attached")
+    open_again(person)
     prompt(person).fill(MINE)
     put(person)
     dialog = person.page.locator(".sf-dialog")
@@ -108,8 +113,7 @@ def test_a_prompt_of_the_users_own_is_not_replaced_unasked(person: Visitor) -> N
 @pytest.mark.parametrize(("lost", "there"), [(1, ""), (9, ""), (1, "a hill <lora:mara:1>")])
 def test_a_prompt_that_does_not_arrive_is_sent_again(person: Visitor, lost: int, there: str) -> None:
     """A webui's page can lose a click on its button; what is said then is what is so."""
-    person.page.goto(person.address)
-    person.page.wait_for_selector("#sameface", state="attached")
+    open_again(person)
     prompt(person).fill(there)
     person.page.evaluate(
         "(lost) => { window.clicks = 0; document.querySelector('#sameface_send').addEventListener('click', (event) => {"
@@ -129,8 +133,7 @@ def test_a_prompt_that_does_not_arrive_is_sent_again(person: Visitor, lost: int,
 
 
 def test_the_ux_extensions_own_list_of_loras_is_refreshed_too(person: Visitor) -> None:
-    person.page.goto(person.address)
-    person.page.wait_for_selector("#sameface", state="attached")
+    open_again(person)
     person.page.evaluate(
         "() => { const own = document.createElement('button'); own.id = 'lora_refresh'; window.refreshed = 0;"
         " own.onclick = () => (window.refreshed += 1); document.body.append(own); }"
@@ -141,8 +144,7 @@ def test_the_ux_extensions_own_list_of_loras_is_refreshed_too(person: Visitor) -
 
 def test_the_ux_extensions_list_is_refreshed_when_it_is_first_opened(person: Visitor) -> None:
     """Its button does nothing before that, as in the extension itself."""
-    person.page.goto(person.address)
-    person.page.wait_for_selector("#sameface", state="attached")
+    open_again(person)
     person.page.evaluate(
         "() => { const [own, opens] = ['lora_refresh', 'lora_nav'].map((id) => {"
         "   const button = document.createElement('button'); button.id = id; document.body.append(button);"
@@ -163,8 +165,7 @@ def test_the_ux_extensions_list_is_refreshed_when_it_is_first_opened(person: Vis
 def test_why_a_picture_waits_is_said_before_anybody_clicks(person: Visitor) -> None:
     held: dict[str, Any] = {"job": None}
     person.page.route("**/sameface/v1/waits*", lambda route: route.fulfill(json=held))
-    person.page.goto(person.address)
-    person.page.wait_for_selector("#sameface", state="attached")
+    open_again(person)
     notice = person.page.locator("#sameface_waits_txt2img")
     person.page.wait_for_timeout(1500)
     assert not notice.is_visible()
