@@ -220,6 +220,7 @@ def test_pictures_still_to_be_painted_are_not_gone(person: Visitor) -> None:
         };
         return [shown(null, {}), shown({ kind: 'consistent' }, { status: 'ok', likeness: 0.8 })];
     }"""
+    person.waits_for(lambda: in_page(person.page, "() => Boolean(shared.app.state)"), 20, "the page's first state")
     texts = in_page(person.page, shown)
     assert texts[0] == ["Still to be painted."] * 3
     assert len(texts[1]) == 3
