@@ -36,8 +36,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     **dict.fromkeys(MIDDLE, FLOOR | BELOW),
     "photos": FLOOR | BELOW | {"captions"},
     "workspace": FLOOR | {"faces"},
-    "runs": FLOOR | BELOW | {"deploy", "training"},
-    "queue": FLOOR | RUNS | {"workspace", "environment"},
+    "runs": FLOOR | BELOW | {"deploy", "training", "remote"},
+    "remote": FLOOR | {"workspace", "character", "environment"},
+    "queue": FLOOR | RUNS | {"workspace", "environment", "remote", "training"},
     "hosts": FLOOR | BELOW | MIDDLE | {"environment", "packages"},
     "workflows": FLOOR | BELOW | MIDDLE | RUNS | {"queue", "environment"},
     "ui": FLOOR | BELOW | MIDDLE | RUNS | {"queue", "workflows", "hosts", "environment", "packages"},
@@ -58,7 +59,17 @@ INNER: dict[str, tuple[str, ...]] = {
 }
 MOST_MODULES = 16  # in one folder
 LIGHT = ("ui", "hosts", "typed_settings", "pictures", "character", "errors", "files", "environment", "bootstrap")
-LIGHT += ("__main__", "cli", "packages", "package_installer", "queue", "workspace", "runs.events", "training.plan")
+LIGHT += (
+    "__main__",
+    "cli",
+    "packages",
+    "package_installer",
+    "queue",
+    "workspace",
+    "remote",
+    "runs.events",
+    "training.plan",
+)
 # what a command loads before it has seen that its input is right
 LIGHT += (
     "runs.run_records",

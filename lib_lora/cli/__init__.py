@@ -16,6 +16,7 @@ from lib_lora.cli import (
     judge_commands,
     list_commands,
     photo_commands,
+    place_command,
     suggest,
     tab_command,
     train_commands,
@@ -108,6 +109,7 @@ def parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
         invent_commands,
         judge_commands,
         list_commands,
+        place_command,
         tab_command,
         worker_command,
     ):

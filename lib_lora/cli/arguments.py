@@ -83,6 +83,16 @@ def training(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--few", action="store_true", help="train although there are fewer than 8 photos")
 
 
+def on(parser: argparse.ArgumentParser) -> None:
+    """Where it is done."""
+    parser.add_argument(
+        "--on",
+        default="local",
+        metavar="PLACE",
+        help="local (default), or ssh:NAME of a place that was added with 'place add'",
+    )
+
+
 def engine(parser: argparse.ArgumentParser) -> None:
     """The face engine, and agreeing to its licence."""
     parser.add_argument(

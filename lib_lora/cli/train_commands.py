@@ -7,9 +7,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from lib_lora.cli.arguments import Answer, Commands, at_least, painting, request_of, training, who
+from lib_lora.cli.arguments import Answer, Commands, at_least, on, painting, request_of, training, who
+from lib_lora.hosts.standalone import Alone
+from lib_lora.queue.job_types import LOCAL
+from lib_lora.remote.places import named as place_named
 from lib_lora.runs.run_names import HOW, run_named
 from lib_lora.training.plan.run_file import Run
+from lib_lora.training.plan.training_request import TrainingRequest
 from lib_lora.workspace.workspace import data_root
 
 
@@ -21,16 +25,20 @@ def add(command: Commands) -> None:
     who(whole)
     training(whole)
     painting(whole, least=0)
+    on(whole)
 
     train = command("train", _train, "Train a character that was made with 'new'.")
     train.add_argument("name", metavar="NAME")
     training(train)
+    on(train)
 
     resume = command("resume", _resume, "Go on with a run that was stopped or killed, or train a finished one longer.")
     resume.add_argument("run", metavar="RUN", help=HOW)
     resume.add_argument("--steps", type=at_least(1), metavar="N", help="total steps of the run, those done included")
     resume.add_argument("--base", type=Path, metavar="CHECKPOINT", help="where the base model is now, if it was moved")
     resume.add_argument("--out", type=Path, metavar="DIR", help="where the finished LoRA goes (default: as before)")
+
+    on(resume)
 
     demo = command("try", _try, "The main job on bundled photos and a small bundled base model, to see what it does.")
     demo.add_argument("--steps", type=at_least(1), metavar="N", help="of training (default: the preset's)")
@@ -47,6 +55,12 @@ def _run(options: argparse.Namespace) -> Answer:
     root, request = data_root(options.data), request_of(options)
     request = replace(request, out=request.out or Path.cwd(), grid_steps=options.grid_steps)
     who = NewCharacter(options.name, options.trigger, options.class_word, options.consent)
+    if options.on != LOCAL:
+        from lib_lora.workflows.train.main_job import take_in
+
+        place_named(root, options.on)
+        take_in(root, who, options.photos, request)
+        return _elsewhere(options, root, options.name, request)
     delivered = run_main_job(root, who, options.photos, request)
     return _trained(lambda: run_named(root, options.name), delivered)
 
@@ -56,6 +70,8 @@ def _train(options: argparse.Namespace) -> Answer:
     from lib_lora.workflows.train.prepare import start_run
 
     request, made = request_of(options), list[Run]()
+    if options.on != LOCAL:
+        return _elsewhere(options, data_root(options.data), options.name, request)
 
     def make() -> Run:
         run = start_run(data_root(options.data), options.name, request)
@@ -72,7 +88,19 @@ def _resume(options: argparse.Namespace) -> Answer:
 
     root = data_root(options.data)
     run = run_named(root, options.run)
+    if options.on != LOCAL:
+        from lib_lora.workflows.train.train_elsewhere import go_on_elsewhere
+
+        delivered = go_on_elsewhere(Alone(root), root, options.on, run, options.base, options.steps, options.out)
+        return _trained(lambda: run, delivered)
     delivered = finish_run(lambda: reopen(run.folder, root, options.base, options.out, options.steps))
+    return _trained(lambda: run, delivered)
+
+
+def _elsewhere(options: argparse.Namespace, root: Path, name: str, request: TrainingRequest) -> Answer:
+    from lib_lora.workflows.train.train_elsewhere import train_elsewhere
+
+    run, delivered = train_elsewhere(Alone(root), root, options.on, name, request)
     return _trained(lambda: run, delivered)
 
 

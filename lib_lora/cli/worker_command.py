@@ -17,6 +17,7 @@ def add(command: Commands) -> None:
         "(lib_lora/queue/worker_pipe.py); when the input ends, the work is saved and ends too."
     )
     worker.add_argument("job", type=at_least(1), metavar="JOB", help="its number")
+    worker.add_argument("--prepare", action="store_true", help="only make the run that another machine shall train")
 
 
 def _worker(options: argparse.Namespace) -> int:
@@ -26,5 +27,5 @@ def _worker(options: argparse.Namespace) -> int:
     os.environ.update({"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "PYTHONUTF8": "1"})
     from lib_lora.workflows.worker.work import work
 
-    work(data_root(options.data), options.job, pipe)
+    work(data_root(options.data), options.job, pipe, options.prepare)
     return 0

@@ -43,12 +43,14 @@ class Outcome:
     Attributes:
         state, error, result: see `queue.queue.Job`.
         reported: the worker itself has said so in its events.
+        left: it has not ended: the worker goes on without this program, which takes it up again when it is back.
     """
 
     state: State
     error: str = ""
     result: dict[str, Any] = field(default_factory=dict)
     reported: bool = False
+    left: bool = False
 
 
 @dataclass
@@ -98,7 +100,7 @@ class JobRunner:
         events = EventLog(Workspace(self.queue.root).job(self.job.id).events)
         self._offset = events.path.stat().st_size if events.path.exists() else 0
         paints = self._host_paints()
-        if lane_of(self.job.kind) == "heavy" and not paints:
+        if lane_of(self.job.kind, self.job.arguments) == "heavy" and not paints:
             events("state", state="waiting for the GPU")
             turn = self.take_gpu()
             held.callback(_give_back, turn, events)
@@ -110,10 +112,13 @@ class JobRunner:
         try:
             self._follow(worker, paints)
         finally:
-            if worker.poll() is None:
+            left = worker.outlives and self.closing.is_set() and worker.poll() is None
+            if worker.poll() is None and not left:
                 worker.kill()
-            code = worker.wait()
+            code = 0 if left else worker.wait()
             worker.close()
+        if left:
+            return Outcome("interrupted", left=True)
         worker.fetch_results()
         self._read_events()
         return self._outcome(code, folder, worker)
@@ -153,7 +158,7 @@ class JobRunner:
             if not (self.wish or self._told_to_close):  # who shall stop must not take the rest for a failure
                 worker.send(message)
 
-        while worker.poll() is None:
+        while worker.poll() is None and not (worker.outlives and self.closing.is_set()):
             ask = worker.receive(self.patience.poll)
             if ask and not paints and ask.get("ask") in _REFUSALS:
                 worker.send({"id": ask.get("id"), **_REFUSALS[ask["ask"]]})
@@ -175,9 +180,12 @@ class JobRunner:
             if wish and wish != self.wish:
                 self.wish = wish
                 patience = self.patience.pause if wish == "pause" else self.patience.stop
-                self._deadline = now + patient(patience, self._pace)
+                if not (worker and worker.outlives):
+                    self._deadline = now + patient(patience, self._pace)
                 if worker:
                     worker.stop(wish)
+        if worker and worker.outlives:
+            return
         if self.closing.is_set() and not self._told_to_close:
             self._told_to_close = True
             until = now + patient(self.patience.close, self._pace)

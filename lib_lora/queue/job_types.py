@@ -15,8 +15,9 @@ from lib_lora import typed_settings
 from lib_lora.errors import Misfit, UserError
 
 Kind = Literal["audit", "fill", "probe", "train", "test", "choose", "invent", "more"]
-Lane = Literal["light", "heavy"]
+Lane = Literal["light", "heavy", "remote"]
 CANDIDATES, COUNT, BUDGET = 8, 30, 200
+LOCAL = "local"  # this machine, where jobs are done
 LONGEST = 400  # letters of a description
 WEIGHTS = (0.6, 0.8, 1.0)  # that a search tries
 CHECKPOINTS = 6  # that a search tries, evenly spread over the run
@@ -110,6 +111,7 @@ class TrainArguments:
         run: identifier of a run of the character that goes on; None = a new run.
         steps: with `run`, how many the run shall have in all; None = as before.
         then_test: paint and judge the test grid afterwards, as a job of its own.
+        on: where it trains: "local", or "ssh:NAME" of a place (`remote.places`).
     """
 
     base: str | None = None
@@ -120,6 +122,7 @@ class TrainArguments:
     run: str | None = None
     steps: int | None = None
     then_test: bool = True
+    on: str = LOCAL
 
 
 @dataclass(frozen=True)
@@ -389,6 +392,12 @@ def with_files(arguments: Arguments, other: Callable[[str], str]) -> Arguments:
     return arguments
 
 
-def lane_of(kind: str) -> Lane:
-    """Where a job waits: light ones run beside a training, heavy ones one after the other."""
-    return LANES.get(kind, "heavy")
+def place_in(arguments: Arguments | UnreadableArguments) -> str:
+    """Where a job is done: "local", or as `TrainArguments.on` names another machine."""
+    return arguments.on if isinstance(arguments, TrainArguments) else LOCAL
+
+
+def lane_of(kind: str, arguments: Arguments | UnreadableArguments) -> Lane:
+    """Where a job waits: light ones run beside a training, heavy ones one after the other; those on another machine
+    leave this one's GPU alone."""
+    return "remote" if place_in(arguments) != LOCAL else LANES.get(kind, "heavy")

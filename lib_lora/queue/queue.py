@@ -112,7 +112,7 @@ class Queue:
                 code="job-not-utf8",
             )
         kind, name = kind_of(arguments), slug(character)
-        lane = lane_of(kind)
+        lane = lane_of(kind, arguments)
         with self._file.open(write=True) as db:
             alike = "state = 'waiting' AND kind = ? AND slug = ? ORDER BY place, id"
             rows = db.execute(f"SELECT * FROM jobs WHERE {alike}", (kind, name)).fetchall()
@@ -212,8 +212,18 @@ class Queue:
             )
             if state == "paused" and fact(db, "paused") != "1":
                 job = self._get(db, number)
-                if job.state == "paused" and lane_of(job.kind) == "heavy":
+                if job.state == "paused" and lane_of(job.kind, job.arguments) == "heavy":
                     self._back_in_line(db, job, _first(db))
+
+    def put_back(self, number: int) -> None:
+        """Put a job that runs back in line, as the first: its worker goes on elsewhere, and whoever takes the job next
+        takes that up."""
+        with self._file.open(write=True) as db:
+            if self._get(db, number).state == "running":
+                db.execute(
+                    "UPDATE jobs SET state = 'waiting', place = ?, wish = '', owner = '', pid = 0 WHERE id = ?",
+                    (_first(db), number),
+                )
 
     def wish(self, number: int, wish: Wish) -> None:
         """Ask a job to stop or to pause; "" takes it back as long as nobody has acted on it.
@@ -234,7 +244,7 @@ class Queue:
                 raise UserError(f"Job {number} has already ended ({job.state}).", code="job-ended", job=number)
             if job.state == "running":
                 db.execute("UPDATE jobs SET wish = ? WHERE id = ?", (wish, number))
-                if wish == "pause" and lane_of(job.kind) == "heavy":
+                if wish == "pause" and lane_of(job.kind, job.arguments) == "heavy":
                     note(db, "paused", "1")
             elif wish == "stop":
                 db.execute("UPDATE jobs SET state = 'stopped', ended = ? WHERE id = ?", (time.time(), number))
@@ -313,7 +323,9 @@ class Queue:
         with self._file.open(write=True) as db:
             note(db, "paused", "1" if paused else "0")
             if not paused:
-                rows = db.execute("SELECT * FROM jobs WHERE state = 'paused' ORDER BY started DESC").fetchall()
+                rows = db.execute(
+                    "SELECT * FROM jobs WHERE state = 'paused' AND lane = 'heavy' ORDER BY started DESC"
+                ).fetchall()
                 for row in rows:
                     self._back_in_line(db, self._job(row), _first(db))
 
@@ -361,7 +373,17 @@ class Queue:
         """
         plain, inside = _parted(arguments)
         text = _json(_with(plain, {**inside, **{name: str(path) for name, path in files.items()}}))
-        row = (job.id, lane_of(job.kind), job.kind, job.character, job.slug, "running", text, job.created, job.run)
+        row = (
+            job.id,
+            lane_of(job.kind, job.arguments),
+            job.kind,
+            job.character,
+            job.slug,
+            "running",
+            text,
+            job.created,
+            job.run,
+        )
         with self._file.open(write=True) as db:
             db.execute("DELETE FROM jobs WHERE id = ?", (job.id,))
             db.execute(

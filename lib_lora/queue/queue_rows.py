@@ -93,7 +93,7 @@ def check(values: Sequence[Any]) -> None:
         all(isinstance(row[name], str) for name in texts)
         and all(type(row[name]) is kind for name, kind in numbers.items())
         and all(isinstance(row[name], (float, type(None))) for name in ("started", "ended"))
-        and row["lane"] in ("light", "heavy")
+        and row["lane"] in ("light", "heavy", "remote")
         and row["state"] in get_args(State)
         and row["wish"] in get_args(Wish)
         and all(_is_table(row[name]) for name in ("arguments", "result"))

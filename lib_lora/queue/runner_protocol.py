@@ -43,7 +43,14 @@ class WorkerFiles(Protocol):
 
 
 class WorkerHandle(WorkerFiles, Protocol):
-    """One worker at work. None of these waits for the worker but `receive` and `wait`."""
+    """One worker at work. None of these waits for the worker but `receive` and `wait`.
+
+    Attributes:
+        outlives: it goes on when this program ends, and `Runner.start` finds it again; it sees itself that it ends in
+            time once it was asked to.
+    """
+
+    outlives: bool
 
     @property
     def pid(self) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import get_args
@@ -48,6 +48,7 @@ class Supervisor:
         runner: starts the workers.
         patience: see `Timeouts`; None = as they stand there.
         clock: by which is waited; None = the machine's.
+        lanes: whose jobs it runs.
 
     Attributes:
         host: see there.
@@ -62,6 +63,7 @@ class Supervisor:
         runner: Runner,
         patience: Timeouts | None = None,
         clock: Clock | None = None,
+        lanes: Sequence[Lane] = get_args(Lane),
     ) -> None:
         self.root = root.absolute()
         self.active = False
@@ -73,7 +75,7 @@ class Supervisor:
         self._clock = clock or SystemClock()
         self._lock = threading.Lock()
         self._closing = threading.Event()
-        self._wakes = {lane: threading.Event() for lane in get_args(Lane)}
+        self._wakes = {lane: threading.Event() for lane in lanes}
         self._watcher: threading.Thread | None = None
         self._owner = ""
         self._lease: GpuLease | None = None
@@ -135,10 +137,10 @@ class Supervisor:
 
     def _run_both(self, queue: Queue, closing: threading.Event) -> None:
         leftovers.sweep(self.root)
-        left = queue.abandoned(self._alive)
+        left = [job for lane in self._wakes for job in queue.abandoned(self._alive, lane)]
         self._troubles = {"": queue.notice()}
         lanes = [
-            self._thread(lane, self._lane, lane, queue, closing, [job for job in left if lane_of(job.kind) == lane])
+            self._thread(lane, self._lane, lane, queue, closing, [one for one in left if _lane_of(one) == lane])
             for lane in self._wakes
         ]
         self.active, self._why = True, ""
@@ -203,6 +205,9 @@ class Supervisor:
                 _log.exception("SameFace: job %d could not be run", job.id)
                 said = f"The job could not be run ({error}); the log of the webui says more."
                 outcome = Outcome("failed", cleaned(said))
+            if outcome.left:
+                queue.put_back(job.id)
+                return
             self._say_end(job, outcome, queue)
             ended = self._ended(job, outcome, queue)
         while not ended and not self._clock.wait(closing, self._patience.again):  # without the GPU: it may take long
@@ -219,6 +224,9 @@ class Supervisor:
 
     def _settle(self, job: Job, queue: Queue, closing: threading.Event) -> None:
         """See to the end of a worker that a dead supervisor has left: two must not work on one run."""
+        if _lane_of(job) == "remote":
+            queue.resume(job.id)  # its worker has not ended with this program; it is taken up again
+            return
         events = Workspace(self.root).job(job.id).events
         patience = patient(self._patience.close, pace_of(events_after(events)[0]))
         self._runner.end_left_behind(job, patience, closing.is_set)
@@ -254,7 +262,7 @@ class Supervisor:
                 _log.exception("SameFace: the end of job %d could not be written", job.id)
                 queue.end(job.id, "failed", _NOT_WRITTEN)
         except Exception as error:
-            self._trouble(lane_of(job.kind), queue, error)
+            self._trouble(_lane_of(job), queue, error)
             return False
         return True
 
@@ -289,6 +297,10 @@ class Supervisor:
         except Exception:  # a webui in disorder; the worker paints
             _log.exception("SameFace: the webui does not say whether it paints")
             return False
+
+
+def _lane_of(job: Job) -> Lane:
+    return lane_of(job.kind, job.arguments)
 
 
 def _tests(slug: str, jobs: Iterable[Job]) -> Iterator[TestArguments]:

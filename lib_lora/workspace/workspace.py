@@ -107,6 +107,16 @@ class Workspace:
         return self.root / "confirmed.json"
 
     @property
+    def places(self) -> Path:
+        """The machines on which can be trained (`remote.places`)."""
+        return self.root / "places.json"
+
+    @property
+    def remote(self) -> Path:
+        """What is known of other machines: their host keys, and what is to be sent to them."""
+        return self.root / "remote"
+
+    @property
     def licences(self) -> Path:
         """Licences of face engines that the user has agreed to (`faces.licences`)."""
         return self.root / "licences.json"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,14 +56,18 @@ class LocalRunner:
         self.root = root.absolute()  # the workers have another working directory
         self._host = host
 
-    def start(self, job: Job) -> LocalWorker:
+    def start(self, job: Job, more: Sequence[str] = ()) -> LocalWorker:
         """A process of its own for the job.
+
+        Args:
+            job: what it shall do.
+            more: further arguments of the worker's command.
 
         Raises:
             UserError: the program is not there, or the log cannot be written.
         """
         host = self._host()
-        command = [*worker_command(host, self.root), *worker_processes.worker_arguments(job.id, self.root)]
+        command = [*worker_command(host, self.root), *worker_processes.worker_arguments(job.id, self.root), *more]
         workspace = Workspace(self.root)
         log = workspace.job(job.id).log
         process = worker_processes.start(command, worker_environment(host, self.root), log)
@@ -82,6 +86,8 @@ class LocalWorker:
         workspace: the data folder.
         log: where its error output goes.
     """
+
+    outlives = False
 
     def __init__(self, process: subprocess.Popen[str], workspace: Workspace, log: Path) -> None:
         self._process, self._workspace, self._log = process, workspace, log

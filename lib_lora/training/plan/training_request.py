@@ -22,6 +22,7 @@ class TrainingRequest:
         grid_steps: sampling steps of the test grid at the end; 0 = none.
         few: train although there are fewer photos than can teach a face that holds.
         fit: change what `overrides` leaves open so that a GPU's memory suffices, and print it.
+        elsewhere: another machine trains it, which says which precision it has (`workflows.train.prepare.settle`).
     """
 
     base: Path
@@ -32,3 +33,4 @@ class TrainingRequest:
     grid_steps: int = 0
     few: bool = False
     fit: bool = False
+    elsewhere: bool = False

@@ -78,12 +78,12 @@ class Attached:
 
     def _parts(self) -> tuple[Queue, Supervisor]:
         from lib_lora.queue.queue import Queue
-        from lib_lora.queue.runners.local_runner import LocalRunner
+        from lib_lora.queue.runners.runner_choice import ChosenRunner
         from lib_lora.queue.supervisor import Supervisor
 
         with _lock:
             if self._root not in _kept:
-                runner = LocalRunner(self._root, lambda: _kept[self._root][1].host)
+                runner = ChosenRunner(self._root, lambda: _kept[self._root][1].host)
                 _kept[self._root] = Queue(self._root), Supervisor(self._root, self._host, runner)
             return _kept[self._root]
 

@@ -224,7 +224,7 @@ def job_values(context: RequestContext, job: Job) -> dict[str, Any]:
     return {
         "id": job.id,
         "kind": job.kind,
-        "lane": lane_of(job.kind),
+        "lane": lane_of(job.kind, job.arguments),
         "character": job.character,
         "slug": job.slug,
         "step": shown.step,

@@ -155,7 +155,7 @@ def waits(context: RequestContext, _call: Call) -> dict[str, Any]:
 
 def _holds(context: RequestContext, open_jobs: Sequence[Job]) -> int:
     """The job that keeps the webui from painting; 0 if there is none."""
-    heavy = (job.id for job in open_jobs if job.state == "running" and lane_of(job.kind) == "heavy")
+    heavy = (job.id for job in open_jobs if job.state == "running" and lane_of(job.kind, job.arguments) == "heavy")
     return next(heavy, 0) if context.supervisor.holds else 0
 
 

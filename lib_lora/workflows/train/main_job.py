@@ -24,7 +24,7 @@ from lib_lora.training.stopping import also_when
 from lib_lora.workflows.judge.grid_run import GridRequest
 from lib_lora.workflows.judge.test_grid import paint_and_score
 from lib_lora.workflows.photos.new_character import NewCharacter, new_character
-from lib_lora.workflows.train.prepare import asked_for, start_run
+from lib_lora.workflows.train.prepare import SeenRequest, asked_for, start_run
 from lib_lora.workflows.train.progress import Terminal, both
 
 Sink = Callable[..., None]
@@ -49,16 +49,26 @@ def run_main_job(root: Path, who: NewCharacter, photos: Path | Sequence[Path], r
     """
 
     def prepared() -> Run:
-        if request.out:
-            check_out(request.out)
-        seen = asked_for(request)  # what is wrong with the base model is said before photos are copied
-        folder, imported = new_character(root, who, photos)
-        for sentence in merged(map(of_error, imported.skipped)):
-            print(f"Left out: {sentence}")
-        print(f"Character {who.name}: {imported.counted()}, in {folder.path}")
+        seen = take_in(root, who, photos, request)
         return start_run(root, who.name, request, seen)
 
     return finish_run(prepared)
+
+
+def take_in(root: Path, who: NewCharacter, photos: Path | Sequence[Path], request: TrainingRequest) -> SeenRequest:
+    """Make the character of the main job, with its photos, once it is seen that the request can be met.
+
+    Raises:
+        UserError: one sentence.
+    """
+    if request.out:
+        check_out(request.out)
+    seen = asked_for(request)  # what is wrong with the base model is said before photos are copied
+    folder, imported = new_character(root, who, photos)
+    for sentence in merged(map(of_error, imported.skipped)):
+        print(f"Left out: {sentence}")
+    print(f"Character {who.name}: {imported.counted()}, in {folder.path}")
+    return seen
 
 
 def finish_run(

@@ -19,10 +19,10 @@ from lib_lora.photos.audit.coverage import LEAST
 from lib_lora.runs.reopen import check_out
 from lib_lora.training.plan.memory_fitting import AS_IT_IS, fitted
 from lib_lora.training.plan.presets import preset
-from lib_lora.training.plan.run_file import IdentifiedBase, Run, TrainingPhoto, create_run
+from lib_lora.training.plan.run_file import IdentifiedBase, Run, TrainingPhoto, create_run, save_run
 from lib_lora.training.plan.train_settings import TrainSettings
 from lib_lora.training.plan.training_request import TrainingRequest
-from lib_lora.typed_settings import by_dotted_key
+from lib_lora.typed_settings import by_dotted_key, to_dict
 from lib_lora.workspace.workspace import CharacterFolder, Workspace
 
 
@@ -50,10 +50,11 @@ def start_run(
         check_out(request.out)
     seen = seen or asked_for(request)
     photos_of(folder, character, request.few)
-    from lib_lora.training import loop  # noqa: F401 - loads torch and all: what fails there leaves no run behind
+    if not request.elsewhere:
+        from lib_lora.training import loop  # noqa: F401 - loads torch and all: what fails there leaves no run behind
 
     info, train = plan(request, seen)
-    if request.fit:
+    if request.fit and not request.elsewhere:
         train = _for_this_gpu(info, train, request.overrides)
     base = IdentifiedBase(info, cached_sha256(request.base, Workspace(root).hashes))
     asked = weight_is_asked(info, train)
@@ -102,24 +103,51 @@ def plan(request: TrainingRequest, seen: SeenRequest | None = None) -> tuple[Mod
         UserError: the base is no model that can be trained on, or a setting does not fit it.
     """
     if seen and seen.certain:
-        return seen.info, settings_for(seen.info, seen.train)
+        return seen.info, settings_for(seen.info, seen.train, request.elsewhere)
     info = identify(request.base, request.prediction)
-    return info, settings_for(info, preset(request.preset, info.family, request.overrides, narrow=info.narrow))
+    train = preset(request.preset, info.family, request.overrides, narrow=info.narrow)
+    return info, settings_for(info, train, request.elsewhere)
 
 
-def settings_for(info: ModelInfo, train: TrainSettings) -> TrainSettings:
+def settings_for(info: ModelInfo, train: TrainSettings, elsewhere: bool = False) -> TrainSettings:
     """The settings of a run on a base model, on this device, as far as a preset leaves them open.
+
+    Args:
+        info: the base model.
+        train: the settings.
+        elsewhere: leave open what the device says; see `settle`.
 
     Raises:
         UserError: a setting does not fit the base model.
     """
-    from lib_lora.training import distributed
-    from lib_lora.training.precision import resolve
-
     if info.small_side and not train.resolution:
         train = replace(train, resolution=info.small_side)  # the run shall not depend on the .yaml later
     train.objective.check(info.prediction)
+    if elsewhere:
+        return train
+    from lib_lora.training import distributed
+    from lib_lora.training.precision import resolve
+
     return replace(train, precision=resolve(train.precision, distributed.device()))
+
+
+def settle(run: Run) -> Run:
+    """A run that was made on another machine, for this one: its precision, and what its GPU's memory asks for.
+
+    What differs from the preset was asked for, and stays. A run that was settled already stays as it is.
+
+    Raises:
+        UserError: a setting does not fit this machine, or the run's file cannot be written.
+    """
+    train = run.file.settings
+    if train.precision != "auto":
+        return run
+    info = run.model()
+    usual = by_dotted_key(to_dict(preset(train.preset, info.family, narrow=info.narrow)))
+    given = {key: value for key, value in by_dotted_key(to_dict(train)).items() if usual.get(key) != value}
+    settled = replace(run, file=replace(run.file, settings=settings_for(info, _for_this_gpu(info, train, given))))
+    save_run(settled)
+    return settled
 
 
 def asked_for(request: TrainingRequest) -> SeenRequest:

@@ -26,6 +26,7 @@ from lib_lora.queue.job_types import (
     MoreArguments,
     ProbeArguments,
     TestArguments,
+    TrainArguments,
     UnreadableArguments,
     chosen_base,
 )
@@ -46,15 +47,22 @@ from lib_lora.workflows.worker.job_context import JobContext
 from lib_lora.workflows.worker.remote_captioner import PREFIX, RemoteCaptioner
 from lib_lora.workflows.worker.remote_painter import PAINTER_ID, RemotePainter
 from lib_lora.workflows.worker.work_invent import paint_candidates, paint_more
-from lib_lora.workflows.worker.work_train import train
+from lib_lora.workflows.worker.work_train import prepare, train
 from lib_lora.workspace.preferences import chosen_engine
 from lib_lora.workspace.workspace import JobFolder, Workspace
 
 Result = dict[str, Any]
 
 
-def work(root: Path, number: int, pipe: WorkerPipe) -> Result:
+def work(root: Path, number: int, pipe: WorkerPipe, prepare_only: bool = False) -> Result:
     """Do job `number` of the queue; what came of it stands in ``result.json`` of its folder, which is written last.
+
+    Args:
+        root: the data folder.
+        number: of the job.
+        pipe: to the parent.
+        prepare_only: only make the run that another machine shall train (`work_train.prepare`). The job goes on after
+            that, so its end is said only where this fails.
 
     Raises:
         UserError: there is no such job, or its folder cannot be written.
@@ -72,7 +80,13 @@ def work(root: Path, number: int, pipe: WorkerPipe) -> Result:
             pipe.check()  # here nothing is lost; a training saves before it ends (`finish_run`)
 
     context = JobContext(root, job.character, folder, pipe, emit, lambda run: queue.note_run(number, run))
-    outcome = came_of(lambda: do(job.arguments, context), pipe)
+    asked = job.arguments
+    if prepare_only and isinstance(asked, TrainArguments):
+        outcome = came_of(lambda: prepare(asked, context), pipe)
+        if outcome["state"] == "finished":
+            return outcome
+    else:
+        outcome = came_of(lambda: do(asked, context), pipe)
     log("state", state=outcome["state"], text=outcome["error"])
     write_json(folder / RESULT, outcome)
     return outcome

@@ -10,14 +10,14 @@ from lib_lora.character.store import load
 from lib_lora.errors import UserError
 from lib_lora.models.fast.memory import is_out_of_memory, release
 from lib_lora.queue import worker_pipe
-from lib_lora.queue.job_types import TrainArguments, chosen_base
+from lib_lora.queue.job_types import LOCAL, TrainArguments, chosen_base
 from lib_lora.queue.worker_pipe import patient
 from lib_lora.runs.events import EventLog, pace_of, read_events
 from lib_lora.runs.reopen import reopen
 from lib_lora.training.plan.run_file import Run, load_run, save_run, saved_steps
 from lib_lora.training.plan.training_request import TrainingRequest
 from lib_lora.workflows.train.main_job import finish_run
-from lib_lora.workflows.train.prepare import start_run
+from lib_lora.workflows.train.prepare import settle, start_run
 from lib_lora.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -66,6 +66,19 @@ def train(arguments: TrainArguments, context: JobContext) -> dict[str, Any]:
     return _result(smaller)
 
 
+def prepare(arguments: TrainArguments, context: JobContext) -> dict[str, Any]:
+    """Make the run that another machine shall train; that is noted, and nothing is trained.
+
+    Raises:
+        UserError: it cannot be made.
+    """
+    context.emit("progress", done=0, total=0, text="Reading the base model and the photos")
+    run = _new(arguments, context)
+    context.note_run(run.file.id)
+    context.emit("run", run=run.file.id)
+    return {"run": run.file.id}
+
+
 def _patience(arguments: TrainArguments, context: JobContext) -> float:
     """For the lock of the run: as long as a worker whose parent has gone may still save."""
     if not arguments.run:
@@ -82,6 +95,7 @@ def _new(arguments: TrainArguments, context: JobContext) -> Run:
         arguments.settings,
         arguments.prediction,
         few=arguments.few,
+        elsewhere=arguments.on != LOCAL,
     )
     return start_run(context.root, context.character, request)
 
@@ -101,7 +115,7 @@ def _reopened(arguments: TrainArguments, context: JobContext) -> Run:
     run = load_run(folder.runs / wanted)
     # a job that asked for more steps and was stopped asks for the same again
     steps = None if arguments.steps == run.file.settings.steps else arguments.steps
-    return reopen(run.folder, context.root, Path(arguments.base) if arguments.base else None, None, steps)
+    return settle(reopen(run.folder, context.root, Path(arguments.base) if arguments.base else None, None, steps))
 
 
 def _smaller(run: Run) -> Run | None:

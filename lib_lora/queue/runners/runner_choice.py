@@ -1,0 +1,35 @@
+"""Chooses who runs a job: this machine, or the place that the job names. Imports nothing heavy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from lib_lora.job_host import JobHost
+from lib_lora.queue.job_types import LOCAL, place_in
+from lib_lora.queue.queue import Job
+from lib_lora.queue.runner_protocol import Runner, WorkerHandle
+from lib_lora.queue.runners.local_runner import LocalRunner
+from lib_lora.queue.runners.ssh_runner import SshRunner
+
+
+class ChosenRunner:
+    """See `queue.runner_protocol.Runner`: passes each job on to the runner for where it is done.
+
+    Args:
+        root, host: see `LocalRunner`.
+    """
+
+    def __init__(self, root: Path, host: Callable[[], JobHost]) -> None:
+        self._local, self._ssh = LocalRunner(root, host), SshRunner(root, host)
+
+    def start(self, job: Job) -> WorkerHandle:
+        """See `Runner.start`."""
+        return self._of(job).start(job)
+
+    def end_left_behind(self, job: Job, patience: float, giving_up: Callable[[], bool]) -> None:
+        """See `Runner.end_left_behind`."""
+        self._of(job).end_left_behind(job, patience, giving_up)
+
+    def _of(self, job: Job) -> Runner:
+        return self._local if place_in(job.arguments) == LOCAL else self._ssh

@@ -1,0 +1,532 @@
+"""Runs on the other machine, and does there what `remote.connection` asks for.
+
+Its text is sent over the connection each time, so nothing has to be installed for it: standard library only, and Linux.
+It is started in three ways:
+
+- as the far end of a connection, which answers requests on standard input until that ends;
+- ``install``: makes a Python environment with SameFace in it, detached from the connection;
+- ``keep``: starts the worker of a job and stays with it, detached as well. What there is to know of the worker is in
+  files of the job's folder: `BEAT` (while it runs), `WISH` (what it shall do), `EXIT` (how it ended), `LOG`.
+
+A request is a line of JSON, ``{"do": NAME, ...}``; its answer too, ``{"ok": ...}`` or ``{"error": CODE, "say": TEXT}``.
+An answer with ``"bytes": N`` is followed by N bytes. Names of files are relative to the job's data folder.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any
+
+BEAT, WISH, EXIT, LOG = "beat.json", "wish.json", "exit.json", "log.txt"
+READY, FAILED, SAID, MARKS = "ready.json", "failed.json", "install.txt", "marks.json"
+_HASH = re.compile(r"[0-9a-f]{64}")
+_KEY = re.compile(r"[0-9a-z-]{1,64}")
+_NAME = re.compile(r"[^/\\\0-\x1f]{1,200}")
+_CHUNK = 1 << 20
+_BEATS = 1.0  # seconds between two signs of life
+_STARTS = 20.0  # seconds in which a keeper writes its first one
+_BEGUN = 30.0  # seconds in which an installation says something first
+_MOST = 1 << 20  # bytes of a file that are read at once
+_TAIL = 1 << 16  # bytes of a log that are read
+
+Answer = dict[str, Any]
+
+
+class Refused(Exception):
+    """A request that cannot be met; its code says why."""
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+class Agent:
+    """Answers requests, each by the method of its name.
+
+    Args:
+        folder: where everything of SameFace lies on this machine; relative to the home folder.
+        text: of this module, for what is started detached.
+    """
+
+    def __init__(self, folder: str, text: str) -> None:
+        self.folder = Path.home() / Path(folder).expanduser()
+        self.text = text
+
+    # -------------------------------------------------------------------------------- what this machine is
+
+    def probe(self) -> Answer:
+        """What this machine has: bytes, seconds, names."""
+        _made(self.folder)
+        memory = None
+        if sys.platform != "win32":
+            with suppress(ValueError, OSError):
+                memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        return {
+            "python": "{}.{}.{}".format(*sys.version_info),
+            "system": sys.platform,
+            "time": time.time(),
+            "cores": len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1,
+            "memory": memory,
+            "disk_free": shutil.disk_usage(self.folder).free,
+            "gpus": _gpus(),
+        }
+
+    # ------------------------------------------------------------------------------------- files that come
+
+    def expect(self, files: Sequence[tuple[str, int]], job: str | None) -> Answer:
+        """Where files are to be put, and how much of those is there that are not there as a whole.
+
+        Args:
+            files: SHA-256 and size of each.
+            job: whose private files they are; None = they are shared by all jobs, and stay.
+        """
+        folder = _made(self._files(job))
+        missing = {}
+        for sha256, size in files:
+            path = folder / _checked(_HASH, sha256)
+            if path.is_file() and path.stat().st_size == size:
+                continue
+            part = _part(path)
+            missing[sha256] = part.stat().st_size if part.is_file() else 0
+            if missing[sha256] > size:
+                part.unlink()
+                missing[sha256] = 0
+        needed = sum(size for sha256, size in files if sha256 in missing) - sum(missing.values())
+        free = shutil.disk_usage(folder).free
+        if needed > free:
+            raise Refused("disk-full", f"{needed:,} bytes are needed and {free:,} are free")
+        return {"folder": str(folder), "missing": missing}
+
+    def sizes(self, files: Sequence[str], job: str | None) -> Answer:
+        """How much of each file has come so far, in bytes."""
+        found = {}
+        for sha256 in files:
+            path = self._files(job) / _checked(_HASH, sha256)
+            found[sha256] = next((one.stat().st_size for one in (path, _part(path)) if one.is_file()), 0)
+        return found
+
+    def accept(self, files: Sequence[str], job: str | None) -> Answer:
+        """Look whether files that were put have their hash; those that do not are deleted, and named."""
+        wrong = []
+        for sha256 in files:
+            path = self._files(job) / _checked(_HASH, sha256)
+            part = _part(path)
+            if not part.is_file():
+                wrong += [] if path.is_file() else [sha256]
+            elif _sha256(part) == sha256:
+                part.replace(path)
+            else:
+                part.unlink()
+                wrong.append(sha256)
+        return {"wrong": wrong}
+
+    # ----------------------------------------------------------------------------------------------- a job
+
+    def arrange(self, job: str, files: Mapping[str, str], shared: Mapping[str, str]) -> Answer:
+        """Lay files that have come into a job's data folder, and shared ones under a name of their own.
+
+        Args:
+            job: its key.
+            files: SHA-256 of the job's own files, by their name in the data folder.
+            shared: SHA-256 of shared ones, by the name of the file.
+
+        Returns:
+            The data folder, and the path of each shared file.
+        """
+        data, paths = _made(self._data(job)), {}
+        for name, sha256 in files.items():
+            _copy(self._files(job) / _checked(_HASH, sha256), _inside(data, name))
+        for name, sha256 in shared.items():
+            path = _inside(self.folder / "named" / _checked(_HASH, sha256), _checked(_NAME, name))
+            _link(self._files(None) / sha256, path)
+            paths[name] = str(path)
+        _write(self._job(job) / MARKS, _marks(data))
+        return {"data": str(data), "shared": paths}
+
+    def start(self, job: str, version: str, arguments: Sequence[str]) -> Answer:
+        """Start the worker of a job, detached from this connection; one that runs already is left alone.
+
+        Args:
+            job: its key.
+            version: SHA-256 of the wheel.
+            arguments: of ``python -m lib_lora``.
+        """
+        folder = self._job(job)
+        if self.state(job)["running"]:
+            return {"started": False}
+        for name in (BEAT, EXIT, WISH):
+            (folder / name).unlink(missing_ok=True)
+        self._detached(["keep", str(folder), str(_python(self._version(version))), *arguments], folder / "keeper.txt")
+        until = time.monotonic() + _STARTS
+        while time.monotonic() < until and not any((folder / name).exists() for name in (BEAT, EXIT)):
+            time.sleep(0.05)
+        return {"started": True}
+
+    def state(self, job: str) -> Answer:
+        """What is known of a job: whether anything of it is here, its worker was started, its keeper runs, and how its
+        worker ended (None = it has not, or nobody could write it down)."""
+        folder = self._job(job)
+        beat, end = _read(folder / BEAT), _read(folder / EXIT)
+        return {
+            "here": folder.is_dir(),
+            "began": beat is not None or end is not None,
+            "running": beat is not None and end is None and _is_ours(beat.get("keeper"), folder),
+            "exit": None if end is None else end.get("code"),
+            "time": time.time(),
+        }
+
+    def wish(self, job: str, wish: str) -> Answer:
+        """Ask the worker of a job to stop or to pause."""
+        _write(self._job(job) / WISH, {"wish": wish})
+        return {}
+
+    def kill(self, job: str) -> Answer:
+        """End a job's keeper and its worker at once."""
+        folder = self._job(job)
+        beat = _read(folder / BEAT) or {}
+        for name in ("keeper", "worker"):
+            _kill(beat.get(name), folder)
+        return {}
+
+    def made(self, job: str) -> Answer:
+        """The files of a job's data folder that were made or changed: size and time of change in ns, by name."""
+        before = _read(self._job(job) / MARKS) or {}
+        return {name: mark for name, mark in _marks(self._data(job)).items() if before.get(name) != mark}
+
+    def offer(self, job: str, names: Sequence[str]) -> Answer:
+        """Make files of a job ready to be fetched: a folder in which they lie under their hashes, and for each its hash
+        and size. A file that is gone is left out."""
+        folder, found = _made(self._outgoing(job)), {}
+        for name in names:
+            path = _inside(self._data(job), name)
+            with suppress(OSError):
+                found[name] = [_sha256(path), path.stat().st_size]
+                _link(path, folder / str(found[name][0]))
+        return {"folder": str(folder), "files": found}
+
+    def fetched(self, job: str, files: Sequence[str]) -> Answer:
+        """Let files go that were offered, by their hashes."""
+        for sha256 in files:
+            (self._outgoing(job) / _checked(_HASH, sha256)).unlink(missing_ok=True)
+        return {}
+
+    def read(self, job: str, name: str, offset: int) -> tuple[Answer, bytes]:
+        """What stands in a file from a place on, at most 1 MiB; of the worker's log, which has no name, its end."""
+        path = _inside(self._data(job), name) if name else self._job(job) / LOG
+        with suppress(OSError), open(path, "rb") as stream:
+            size = stream.seek(0, 2)
+            stream.seek(min(offset, size) if name else max(0, size - _TAIL))
+            return {"size": size}, stream.read(_MOST)
+        return {"size": 0}, b""
+
+    def erase(self, job: str) -> Answer:
+        """Delete all of a job that is on this machine; the paths of what is still there."""
+        folder = self._job(job)
+        shutil.rmtree(folder, ignore_errors=True)
+        return {"left": [str(path) for path in (folder, *folder.rglob("*")) if path.exists()]}
+
+    def jobs(self) -> Answer:
+        """The keys of all jobs of which something is on this machine."""
+        folder = self.folder / "jobs"
+        return {"jobs": sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []}
+
+    # ------------------------------------------------------------------------------------------ installing
+
+    def install(self, version: str, file_name: str) -> Answer:
+        """Begin to install SameFace from its wheel, which has come, unless that is done or under way.
+
+        Args:
+            version: SHA-256 of the wheel.
+            file_name: of the wheel.
+        """
+        folder = _made(self._version(version))
+        if self.installed(version)["state"] in ("ready", "running"):
+            return {}
+        wheel = _inside(folder, _checked(_NAME, file_name))
+        _link(self._files(None) / version, wheel)
+        for name in (FAILED, SAID, BEAT):
+            (folder / name).unlink(missing_ok=True)
+        self._detached(["install", str(folder), str(wheel)], folder / SAID)
+        return {}
+
+    def installed(self, version: str) -> Answer:
+        """How far an installation is, "ready", "running", "failed" or "none", and what it said last."""
+        folder = self._version(version)
+        if (folder / READY).is_file():
+            return {"state": "ready", "said": ""}
+        if (failed := _read(folder / FAILED)) is not None:
+            return {"state": "failed", "said": failed.get("said", "")}
+        if not (folder / SAID).is_file():
+            return {"state": "none", "said": ""}
+        beat = _read(folder / BEAT)
+        begins = beat is None and time.time() - (folder / SAID).stat().st_mtime < _BEGUN
+        runs = begins or (beat is not None and _is_ours(beat.get("keeper"), folder))
+        return {"state": "running" if runs else "none", "said": _last_line(folder / SAID)}
+
+    # --------------------------------------------------------------------------------------- where it lies
+
+    def _job(self, key: str) -> Path:
+        return self.folder / "jobs" / _checked(_KEY, key)
+
+    def _data(self, key: str) -> Path:
+        return self._job(key) / "data"
+
+    def _outgoing(self, key: str) -> Path:
+        return self._job(key) / "outgoing"
+
+    def _files(self, key: str | None) -> Path:
+        return (self._job(key) if key else self.folder) / "files"
+
+    def _version(self, sha256: str) -> Path:
+        return self.folder / "versions" / _checked(_HASH, sha256)[:16]
+
+    def _detached(self, words: Sequence[str], output: Path) -> None:
+        """Start this module as a process of its own that outlives the connection."""
+        script = self.folder / f"agent-{hashlib.sha256(self.text.encode()).hexdigest()[:12]}.py"
+        if not script.is_file():
+            temporary = _temporary(script)
+            temporary.write_text(self.text, encoding="utf-8")
+            temporary.replace(script)
+        with open(output, "ab") as log:
+            subprocess.Popen(
+                [sys.executable, str(script), *words],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                cwd=self.folder,
+            )
+
+
+def _gpus() -> list[Answer]:
+    """Name, and memory in bytes, of each NVIDIA GPU."""
+    asked = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"]
+    try:
+        said = subprocess.run(asked, capture_output=True, timeout=20, check=False).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    rows = (line.rpartition(",") for line in said.decode("utf-8", "replace").splitlines())
+    return [
+        {"name": name.strip(), "memory": int(memory) << 20} for name, _, memory in rows if memory.strip().isdecimal()
+    ]
+
+
+def _checked(pattern: re.Pattern[str], text: Any) -> str:
+    if not isinstance(text, str) or not pattern.fullmatch(text) or text in (".", ".."):
+        raise Refused("name", f"{text!r} is not what belongs there")
+    return text
+
+
+def _inside(folder: Path, name: str) -> Path:
+    """The path of a file by its name in a folder, which neither name nor links may lead out of."""
+    path = folder.joinpath(*(_checked(_NAME, part) for part in name.split("/")))
+    if not path.parent.resolve().is_relative_to(folder.resolve()) or path.is_symlink():
+        raise Refused("name", f"{name!r} leads out of the data folder")
+    return path
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder
+
+
+def _part(path: Path) -> Path:
+    return path.with_name(f"{path.name}.part")
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f"{path.name}.{os.getpid()}.tmp")
+
+
+def _link(source: Path, target: Path) -> None:
+    """Give a file another name, in a folder that is made; where that cannot be, it is copied."""
+    _made(target.parent)
+    temporary = _temporary(target)
+    temporary.unlink(missing_ok=True)
+    try:
+        os.link(source, temporary)
+    except OSError:
+        shutil.copyfile(source, temporary)
+    temporary.replace(target)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Put a copy of a file, which may then be written to, in a folder that is made."""
+    _made(target.parent)
+    shutil.copyfile(source, _temporary(target))
+    _temporary(target).replace(target)
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb", buffering=0) as stream:
+        while chunk := stream.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _marks(folder: Path) -> dict[str, list[int]]:
+    """Size and time of change of each file in a folder, by name. One that is being written is none yet."""
+    found = {}
+    for path in folder.rglob("*"):
+        with suppress(OSError):
+            if path.suffix != ".tmp" and path.is_file() and not path.is_symlink():
+                status = path.stat()
+                found[path.relative_to(folder).as_posix()] = [status.st_size, status.st_mtime_ns]
+    return found
+
+
+def _write(path: Path, values: Mapping[str, Any]) -> None:
+    with open(_temporary(path), "w", encoding="utf-8") as stream:
+        json.dump(values, stream)
+        stream.flush()
+        os.fsync(stream.fileno())
+    _temporary(path).replace(path)
+
+
+def _read(path: Path) -> Answer | None:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _last_line(path: Path) -> str:
+    with suppress(OSError), open(path, "rb") as stream:
+        stream.seek(max(0, stream.seek(0, 2) - _TAIL))
+        lines = stream.read().decode("utf-8", "replace").splitlines()
+        return next((line.strip() for line in reversed(lines) if line.strip()), "")
+    return ""
+
+
+def _is_ours(pid: Any, folder: Path) -> bool:
+    """Whether a process was started by this module for a folder; its number may be another one's by now."""
+    if not isinstance(pid, int):
+        return False
+    try:
+        process = Path("/proc") / str(pid)
+        marks = (process / "cmdline").read_bytes().split(b"\0") + (process / "environ").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    return os.fsencode(folder) in marks or os.fsencode(f"SAMEFACE_JOB={folder}") in marks
+
+
+def _kill(pid: Any, folder: Path) -> None:
+    """End a process that was started for a folder, and all of its group."""
+    if sys.platform != "win32" and _is_ours(pid, folder):
+        with suppress(OSError):
+            os.killpg(pid, signal.SIGKILL)
+
+
+# ---------------------------------------------------------------------------------- what runs detached
+
+
+def keep(folder: str, python: str, *arguments: str) -> None:
+    """Start a worker, stay with it until it ends, and write down how it ended."""
+    job = Path(folder)
+    environment = {**os.environ, "PYTHONUTF8": "1", "SAMEFACE_JOB": folder}
+    environment.pop("PYTHONPATH", None)
+    with open(job / LOG, "ab") as log:
+        worker = subprocess.Popen(
+            [python, "-m", "lib_lora", *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=log,
+            env=environment,
+            cwd=job,
+            start_new_session=True,
+        )
+    assert worker.stdin
+    told = None
+    while True:
+        _write(job / BEAT, {"time": time.time(), "keeper": os.getpid(), "worker": worker.pid})
+        wish = (_read(job / WISH) or {}).get("wish")
+        if wish and wish != told:
+            told = wish
+            with suppress(OSError):  # it has ended
+                worker.stdin.write(json.dumps({"wish": wish}).encode("ascii") + b"\n")
+                worker.stdin.flush()
+        with suppress(subprocess.TimeoutExpired):
+            code = worker.wait(timeout=_BEATS)
+            _write(job / EXIT, {"code": code, "time": time.time()})
+            return
+
+
+def install(folder: str, wheel: str) -> None:
+    """Make an environment on this Python, with what that has, and install SameFace and what it lacks into it."""
+    here, environment = Path(folder), Path(folder) / "venv"
+    _write(here / BEAT, {"keeper": os.getpid(), "time": time.time()})
+    # what this Python has is seen from there: above all a torch that fits this machine's GPU
+    seen = [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
+    has_pip = any((Path(path) / "pip").is_dir() for path in seen)
+    making = [sys.executable, "-m", "venv", "--clear", *(["--without-pip"] if has_pip else []), str(environment)]
+    filling = [str(_python(here)), "-m", "pip", "install", "--no-input", "--disable-pip-version-check"]
+    for step in (making, [*filling, "--progress-bar", "off", wheel]):
+        done = subprocess.run(step, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, cwd=here)
+        said = done.stdout.decode("utf-8", "replace")
+        print(said, flush=True)
+        if done.returncode:
+            _write(here / FAILED, {"said": said[-4000:]})
+            return
+        if step is making:
+            for inner in environment.glob("lib/python3*/site-packages"):
+                (inner / "below.pth").write_text("".join(f"{path}\n" for path in seen), encoding="utf-8")
+    _write(here / READY, {"time": time.time(), "python": sys.executable})
+
+
+def _python(folder: Path) -> Path:
+    return folder / "venv" / "bin" / "python"
+
+
+# -------------------------------------------------------------------------------------- the connection
+
+
+def serve(folder: str, text: str, incoming: IO[bytes], outgoing: IO[bytes]) -> None:
+    """Answer requests until the input ends.
+
+    Args:
+        folder, text: see `Agent`.
+        incoming, outgoing: the connection.
+    """
+    agent = Agent(folder, text)
+    while line := incoming.readline():
+        answer, data = _answered(agent, line)
+        outgoing.write(json.dumps(answer).encode("ascii") + b"\n" + data)
+        outgoing.flush()
+
+
+def _answered(agent: Agent, line: bytes) -> tuple[Answer, bytes]:
+    """The answer to a request, and the bytes that follow it."""
+    try:
+        request = json.loads(line)
+        name = request.pop("do")
+        if name not in vars(Agent) or name.startswith("_"):
+            raise Refused("request", f"{name!r} is unknown here")
+        asked: Callable[..., Any] = getattr(agent, name)
+        found = asked(**request)
+        values, data = found if isinstance(found, tuple) else (found, b"")
+        return {"ok": values, "bytes": len(data)}, data
+    except Refused as error:
+        return {"error": error.code, "say": str(error)}, b""
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        return {"error": "disk-full" if full else "file", "say": str(error)}, b""
+    except Exception as error:  # whoever asks is told, and the connection goes on
+        return {"error": "failed", "say": f"{type(error).__name__}: {error}"}, b""
+
+
+if __name__ == "__main__":
+    keep(*sys.argv[2:]) if sys.argv[1] == "keep" else install(*sys.argv[2:])

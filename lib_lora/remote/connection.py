@@ -1,0 +1,213 @@
+"""A connection to the agent on a place (`remote.agent`): requests, and their answers.
+
+What comes back is hostile until it was looked at: it is JSON of a limited size, and whoever asks looks at each value.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from lib_lora.errors import UserError
+from lib_lora.remote import openssh
+from lib_lora.remote.places import Graphics, Machine, Place
+
+# the shell there reads this; what the user names is in what is sent afterwards
+_BOOT = '\'import sys;i=sys.stdin.buffer;exec(compile(i.read(int(i.readline())),"agent","exec"))\''
+_SERVE = b"\nserve(json.loads(i.readline()), i.read(int(i.readline())).decode(), i, sys.stdout.buffer)\n"
+_LONGEST = 16 << 20  # bytes of an answer
+_ENDS = 2.0  # seconds in which ssh ends once its input has ended
+_SAID = 1 << 16  # bytes that are kept of what ssh says
+_ANOTHER = ("host-unreachable", "ssh-failed")  # errors after which the same may work a little later
+
+
+class Unreachable(UserError):
+    """The place cannot be reached now; what runs there goes on."""
+
+
+class Connection:
+    """A connection to a place, made when something is first asked, and again after it was lost.
+
+    May be used by several threads; one request is under way at a time.
+
+    Args:
+        root: the data folder.
+        place: the place.
+        start: starts the far end; for tests.
+    """
+
+    def __init__(self, root: Path, place: Place, start: Callable[[], subprocess.Popen[bytes]] | None = None) -> None:
+        self.root, self.place = root, place
+        self._start = start or (lambda: openssh.start(root, place, [place.python, "-u", "-c", _BOOT]))
+        self._process: subprocess.Popen[bytes] | None = None
+        self._said = b""
+        self._lock = threading.Lock()
+
+    def ask(self, what: str, **fields: Any) -> Any:
+        """What the agent answers.
+
+        Raises:
+            Unreachable: the place cannot be reached now.
+            UserError: it cannot be used, or the agent refuses.
+        """
+        return self.ask_bytes(what, **fields)[0]
+
+    def ask_bytes(self, what: str, **fields: Any) -> tuple[Any, bytes]:
+        """As `ask`, with the bytes that follow the answer."""
+        with self._lock:
+            process = self._process or self._connect()
+            try:
+                answer, data = self._exchange(process, {"do": what, **fields})
+            except (OSError, EOFError) as error:
+                raise self._lost() from error
+            except (ValueError, RecursionError) as error:
+                self._close()
+                raise UserError(
+                    f"{self.place.address()} does not answer as SameFace does; something else prints there at login.",
+                    code="remote-answer-unreadable",
+                    place=self.place.name,
+                ) from error
+        if "error" in answer:
+            raise self._refusal(str(answer["error"]), str(answer.get("say", "")))
+        return answer.get("ok"), data
+
+    def close(self) -> None:
+        """End the connection; what runs on the place goes on."""
+        if not self._lock.acquire(timeout=_ENDS):
+            if process := self._process:
+                process.kill()  # another thread waits for an answer that does not come
+            self._lock.acquire()
+        try:
+            self._close()
+        finally:
+            self._lock.release()
+
+    def _connect(self) -> subprocess.Popen[bytes]:
+        process = self._process = self._start()
+        self._said = b""
+        threading.Thread(target=self._hear, args=(process,), name="sameface-ssh", daemon=True).start()
+        text = resources.files("lib_lora.remote").joinpath("agent.py").read_bytes()
+        code = text.partition(b'\nif __name__ == "__main__":')[0] + _SERVE
+        folder = json.dumps(self.place.folder).encode("ascii")
+        assert process.stdin
+        try:
+            process.stdin.write(b"%d\n%s%s\n%d\n%s" % (len(code), code, folder, len(text), text))
+            process.stdin.flush()
+        except OSError as error:
+            raise self._lost() from error
+        return process
+
+    def _exchange(self, process: subprocess.Popen[bytes], request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+        assert process.stdin and process.stdout
+        process.stdin.write(json.dumps(request).encode("ascii") + b"\n")
+        process.stdin.flush()
+        line = process.stdout.readline(_LONGEST)
+        if not line:
+            raise EOFError
+        answer = json.loads(line)
+        if not line.endswith(b"\n") or not isinstance(answer, dict):
+            raise ValueError("no answer")
+        count = answer.get("bytes", 0)
+        if not isinstance(count, int) or not 0 <= count <= _LONGEST:
+            raise ValueError("no number of bytes")
+        data = process.stdout.read(count) if count else b""
+        if len(data) < count:
+            raise EOFError
+        return answer, data
+
+    def _hear(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stderr
+        with suppress(OSError, ValueError):
+            while chunk := process.stderr.read1(4096):  # type: ignore[attr-defined]
+                self._said = (self._said + chunk)[-_SAID:]
+
+    def _lost(self) -> UserError:
+        """Why the connection has ended; it is made anew with the next request."""
+        process = self._process
+        if process:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(2)
+        self._close()
+        error = openssh.why(self._said.decode("utf-8", "replace"), self.place)
+        if error.code in _ANOTHER:
+            return Unreachable(str(error), code=error.code, place=self.place.name)
+        return error
+
+    def _close(self) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        with suppress(OSError):
+            if process.stdin:
+                process.stdin.close()  # ends the agent, and with it ssh; a shared connection stays for the next one
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_ENDS)
+        process.kill()
+        process.wait()
+        with suppress(OSError):
+            if process.stdout:
+                process.stdout.close()
+
+    def _refusal(self, code: str, said: str) -> UserError:
+        printable = "".join(letter if letter.isprintable() else "?" for letter in said)[:300]
+        if code == "disk-full":
+            return UserError(
+                f"The disk of {self.place.address()} is full ({printable}); free some space there.",
+                code="remote-disk-full",
+                place=self.place.name,
+            )
+        return UserError(
+            f"{self.place.address()} could not do what was asked: {printable}",
+            code="remote-refused",
+            place=self.place.name,
+        )
+
+
+def probe(connection: Connection) -> Machine:
+    """What a place has.
+
+    Raises:
+        UserError: it cannot be reached, or cannot run SameFace.
+    """
+    found, place = connection.ask("probe"), connection.place
+    try:
+        version = str(found["python"])
+        gpus = [Graphics(_plain(one["name"]), int(one["memory"])) for one in found["gpus"][:64]]
+        machine = Machine(
+            time=float(found["time"]),
+            python=_plain(version),
+            system=_plain(found["system"]),
+            cores=int(found["cores"]),
+            memory=None if found["memory"] is None else int(found["memory"]),
+            disk_free=int(found["disk_free"]),
+            gpus=gpus,
+        )
+        known = tuple(int(part) for part in version.split(".")[:2])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(
+            f"{place.address()} does not say what it is.", code="remote-answer-unreadable", place=place.name
+        ) from error
+    if not machine.system.startswith("linux"):
+        raise UserError(
+            f"{place.address()} is no Linux machine; only these can be trained on over SSH.",
+            code="remote-system-unsupported",
+            place=place.name,
+        )
+    if known < (3, 10):
+        raise UserError(
+            f"{place.python} on {place.address()} is Python {machine.python}; SameFace needs 3.10 or newer, so name "
+            "another one with --python.",
+            code="remote-python-too-old",
+            place=place.name,
+        )
+    return machine
+
+
+def _plain(text: Any) -> str:
+    return "".join(letter for letter in str(text) if letter.isprintable())[:100]

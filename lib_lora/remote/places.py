@@ -1,0 +1,210 @@
+"""The machines on which a user trains, by the names they were given; kept in ``places.json`` of the data folder.
+
+Host names, users and paths end up on a command line, so each is looked at before it is kept. Imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from lib_lora import typed_settings
+from lib_lora.errors import Misfit, UserError, typed
+from lib_lora.files import read_json, write_json
+from lib_lora.workspace.workspace import Workspace
+
+LOCAL = "local"
+SSH = "ssh:"  # begins the name of a place in `--on`
+FOLDER = "sameface"  # in the home folder there
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
+_HOST = re.compile(r"[A-Za-z0-9\[:][A-Za-z0-9._:%\]-]{0,253}")
+_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@-]{0,63}")
+_PROGRAM = re.compile(r"[A-Za-z0-9_/~.][A-Za-z0-9_/.+~-]{0,255}")
+_FOLDER = re.compile(r"[^\0-\x1f]{1,255}")
+
+
+@dataclass(frozen=True)
+class Graphics:
+    """A graphics card.
+
+    Attributes:
+        name: as its driver calls it.
+        memory: bytes.
+    """
+
+    name: str
+    memory: int
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a machine was found to have.
+
+    Attributes:
+        time: when, unix seconds.
+        python: version of the interpreter.
+        system: as Python's ``sys.platform``.
+        cores: that may be used.
+        memory: bytes; None = not known.
+        disk_free: bytes.
+        gpus: its graphics cards.
+    """
+
+    time: float
+    python: str
+    system: str
+    cores: int
+    memory: int | None
+    disk_free: int
+    gpus: list[Graphics] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A machine that is reached over SSH.
+
+    Attributes:
+        name: short; what ``--on ssh:NAME`` says.
+        host: its name or address, or a ``Host`` of the user's own SSH configuration.
+        user: empty = as the SSH configuration says.
+        port: 0 = as the SSH configuration says.
+        key: file of the private key; empty = those of the agent and of the SSH configuration.
+        folder: where everything lies there; relative to the home folder, or absolute.
+        python: the interpreter there, 3.10 or newer.
+        machine: what it has, as the last look said; None = nobody has looked.
+    """
+
+    name: str
+    host: str
+    user: str = ""
+    port: int = 0
+    key: str = ""
+    folder: str = FOLDER
+    python: str = "python3"
+    machine: Machine | None = None
+
+    def __post_init__(self) -> None:
+        _check("name", self.name, _NAME, "a short name of lower-case letters, digits, - and _, such as workshop")
+        _check("host", self.host, _HOST, "a host name or an address, such as gpu.example.org or 192.168.1.20")
+        _check("python", self.python, _PROGRAM, "a program such as python3 or /usr/bin/python3.11")
+        _check("folder", self.folder, _FOLDER, "a folder such as sameface or /data/sameface")
+        if self.user:
+            _check("user", self.user, _USER, "a user name such as mara")
+        if not 0 <= self.port <= 65535:
+            raise Misfit(f"the port is {self.port}; it must be from 1 to 65535.", "port")
+        if self.key and any(ord(letter) < 32 for letter in self.key):
+            raise Misfit("the key is no path of a file.", "key")
+
+    def address(self) -> str:
+        """As a person writes it: ``user@host:port``."""
+        user = f"{self.user}@" if self.user else ""
+        return f"{user}{self.host}{f':{self.port}' if self.port else ''}"
+
+
+def _check(what: str, text: str, pattern: re.Pattern[str], wanted: str) -> None:
+    if not pattern.fullmatch(text):
+        raise Misfit(f"{text[:80]!r} is no {what}; give {wanted}.", what)
+
+
+def parsed(name: str, address: str, **fields: Any) -> Place:
+    """A place from ``[user@]host[:port]``.
+
+    Raises:
+        UserError: a part of it cannot be used; its field is named.
+    """
+    user, at, rest = address.rpartition("@")
+    host, port = rest, "0"
+    if match := re.fullmatch(r"(\[[^\]]*\]|[^:]*):([0-9]{1,6})", rest):
+        host, port = match[1], match[2]
+    values = {"name": name, "host": host.strip("[]") or rest, "user": user if at else "", "port": int(port), **fields}
+    return typed_settings.from_dict(Place, values, "the place")
+
+
+def load(root: Path) -> list[Place]:
+    """The places of a data folder, by name.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    path = Workspace(root).places
+    if not path.is_file():
+        return []
+    stored = read_json(path)
+    rows = stored.get("places") if isinstance(stored, dict) else None
+    if not isinstance(rows, list):
+        raise UserError(
+            f"{path} holds no list of places; delete it, and add them again.", code="places-damaged", file=path
+        )
+    return sorted((typed_settings.from_dict(Place, row, str(path)) for row in rows), key=lambda place: place.name)
+
+
+def save(root: Path, place: Place) -> None:
+    """Keep a place; another one of its name is replaced."""
+    others = [one for one in load(root) if one.name != place.name]
+    _write(root, [*others, place])
+
+
+def remove(root: Path, name: str) -> Place:
+    """Forget a place, and its host key.
+
+    Raises:
+        UserError: there is none of that name.
+    """
+    place = find(root, name)
+    _write(root, [one for one in load(root) if one.name != place.name])
+    known_hosts(root, place).unlink(missing_ok=True)
+    return place
+
+
+def find(root: Path, name: str) -> Place:
+    """The place of a name.
+
+    Raises:
+        UserError: there is none; those that there are are named.
+    """
+    places = load(root)
+    for place in places:
+        if place.name == name:
+            return place
+    there = ", ".join(place.name for place in places)
+    known = f"there are {there}" if there else f"add one with: {typed('place', 'add', 'NAME', 'USER@HOST')}"
+    raise UserError(f"There is no place called {name[:80]!r}; {known}.", "on", code="place-not-found", place=name)
+
+
+def named(root: Path, on: str) -> Place | None:
+    """The place that ``--on`` names; None = this computer.
+
+    Raises:
+        UserError: it names none.
+    """
+    if on in ("", LOCAL):
+        return None
+    if not on.startswith(SSH):
+        raise UserError(
+            f"{on[:80]!r} is not where one can train; give {LOCAL}, or {SSH}NAME of a place.",
+            "on",
+            code="place-unknown",
+            place=on,
+        )
+    return find(root, on[len(SSH) :])
+
+
+def checked(root: Path, place: Place, machine: Machine) -> Place:
+    """The place with what was found there, kept if it is one of the data folder's."""
+    found = replace(place, machine=machine)
+    if any(one.name == place.name for one in load(root)):
+        save(root, found)
+    return found
+
+
+def known_hosts(root: Path, place: Place) -> Path:
+    """The file with the host key of a place, which is pinned when it is first reached."""
+    return Workspace(root).remote / "hosts" / place.name
+
+
+def _write(root: Path, places: Iterable[Place]) -> None:
+    rows = [typed_settings.to_dict(place) for place in sorted(places, key=lambda place: place.name)]
+    write_json(Workspace(root).places, {"places": rows})

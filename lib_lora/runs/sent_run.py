@@ -1,0 +1,112 @@
+"""A run as another machine gets it, and what of that machine's run comes home.
+
+The other machine sees photos under neutral names and without EXIF, the base model where it lies there, and nothing of
+this machine's folders. What it changes, such as settings that spare memory, is taken over when it comes home; photos,
+paths and names stay as they are here.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from lib_lora.character import store
+from lib_lora.errors import UserError
+from lib_lora.files import sha256, write_text
+from lib_lora.remote.plain_photos import plain_copy
+from lib_lora.runs.events import read_events
+from lib_lora.training.plan.run_file import Run, RunFile, load_run, save_run, saved_steps
+from lib_lora.workspace.workspace import RunFolder, Workspace
+
+_SENT_EVENTS = ("state", "step")  # by which a run knows how far it is; others may name files of this machine
+
+
+def stage(run: Run, data: Path, base: str) -> RunFolder:
+    """Lay a run into a data folder as the other machine shall get it.
+
+    Args:
+        run: as it is here.
+        data: a folder that is the data folder there.
+        base: the path of the base model there.
+
+    Returns:
+        The run's folder in `data`, without its large files (`needed_files`).
+
+    Raises:
+        UserError: a photo is gone or has changed, or the folder cannot be written.
+    """
+    there = Workspace(data).character_at(run.character_folder.path.name)
+    store.save(there, replace(run.file.character, notes=""))
+    photos = []
+    for number, photo in enumerate(run.file.photos, 1):
+        original = run.photo_path(photo)
+        if not original.is_file() or sha256(original) != photo.sha256:
+            raise UserError(
+                f"{original} has changed since this run was made; put it back, or start a new run.",
+                code="photo-changed",
+                photo=original.name,
+            )
+        copy = plain_copy(original, there.photos / f"{number:04d}")
+        photos.append(replace(photo, file=copy.relative_to(there.path).as_posix(), sha256=sha256(copy)))
+    folder = there.run(run.file.id)
+    settings = replace(run.file.settings, class_photos=None)  # its pictures are among the photos
+    file = replace(
+        run.file,
+        base=replace(run.file.base, path=base),
+        photos=photos,
+        settings=settings,
+        character=replace(run.file.character, notes=""),
+        out=None,
+        grid_steps=0,
+    )
+    save_run(Run(folder.path, file))
+    lines = [json.dumps(event) + "\n" for event in read_events(run.events) if event["kind"] in _SENT_EVENTS]
+    write_text(folder.events, "".join(lines))
+    return folder
+
+
+def needed_files(run: Run) -> list[Path]:
+    """The large files of a run that it needs to go on elsewhere: its states, and its last checkpoint."""
+    steps = saved_steps(run)
+    last = [run.checkpoint(steps[-1])] if steps else []
+    return [path for path in (*sorted(run.states.glob("*.pt")), *last) if path.is_file()]
+
+
+def comes_home(run: Run, name: str) -> bool:
+    """Whether a file of a run is brought home, by its name in the run's folder: no other name is ever written here."""
+    folder, _, file = name.partition("/")
+    patterns = {
+        "checkpoints": rf"{re.escape(run.file.stem)}-[0-9]{{6,9}}\.safetensors",
+        "state": r"[0-9]{6,9}\.pt",
+        "samples": r"[0-9A-Za-z_-]{1,60}\.(png|json)",
+    }
+    return folder in patterns and re.fullmatch(patterns[folder], file) is not None
+
+
+def take_over(run: Run, come: Path) -> Run:
+    """What another machine has made of a run's file, as far as it is that machine's to say: settings, and where its
+    learning rate began anew.
+
+    Args:
+        run: as it is here.
+        come: the folder with the ``run.yaml`` that has come.
+
+    Raises:
+        UserError: it cannot be read, or is another run's.
+    """
+    theirs: RunFile = load_run(come).file
+    if (theirs.id, theirs.stem, theirs.data_hash) != (run.file.id, run.file.stem, run.file.data_hash):
+        raise UserError(
+            f"What came home for the run {run.folder} is another run's; what was trained is kept there.",
+            code="run-mismatch",
+            folder=run.folder,
+        )
+    settings = replace(theirs.settings, class_photos=run.file.settings.class_photos)
+    file = replace(run.file, settings=settings, restart=theirs.restart, versions=theirs.versions)
+    if file == run.file:
+        return run
+    changed = replace(run, file=file)
+    save_run(changed)
+    return changed

@@ -1,0 +1,172 @@
+"""Trains on another machine from the command line: through the queue, as the tab does, and followed in the terminal."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from lib_lora.errors import StoppedByUser, UserError, typed
+from lib_lora.job_host import JobHost
+from lib_lora.queue.job_types import TrainArguments
+from lib_lora.queue.queue import OPEN, Job, Queue
+from lib_lora.queue.runners.runner_choice import ChosenRunner
+from lib_lora.queue.supervisor import Supervisor
+from lib_lora.remote import places
+from lib_lora.runs.events import events_after
+from lib_lora.runs.reopen import reopen
+from lib_lora.training.plan.run_file import Run, save_run
+from lib_lora.training.plan.training_request import TrainingRequest
+from lib_lora.workflows.train.main_job import finish_run
+from lib_lora.workflows.train.prepare import asked_for
+from lib_lora.workflows.train.progress import Terminal, ThrottledLines
+from lib_lora.workspace.workspace import Workspace
+
+_LOOK = 0.3  # seconds between two looks at the job
+
+
+def train_elsewhere(host: JobHost, root: Path, on: str, name: str, request: TrainingRequest) -> tuple[Run, Path | None]:
+    """Train a new run on another machine, then deliver its LoRA and paint the test grid here.
+
+    Args:
+        host: the program around SameFace, whose Python makes the run.
+        root: the data folder.
+        on: the place.
+        name: of the character.
+        request: what is asked for.
+
+    Returns:
+        The run, and the delivered LoRA; None where no folder for it was named.
+
+    Raises:
+        UserError: it cannot be done; what was trained is kept.
+        StoppedByUser: stopped, or left to go on there.
+    """
+    asked_for(request)
+    asked = TrainArguments(
+        base=str(request.base.absolute()),
+        preset=request.preset,
+        settings=request.overrides,
+        prediction=request.prediction,
+        few=request.few,
+        then_test=False,
+        on=on,
+    )
+    job = _done(host, root, name, asked)
+    run = reopen(Workspace(root).character(name).run(job.run).path)
+    file = replace(run.file, out=str(request.out.absolute()) if request.out else None, grid_steps=request.grid_steps)
+    save_run(replace(run, file=file))
+    return run, finish_run(lambda: reopen(run.folder))
+
+
+def go_on_elsewhere(
+    host: JobHost, root: Path, on: str, run: Run, base: Path | None, steps: int | None, out: Path | None
+) -> Path | None:
+    """Go on with a run on another machine, wherever it was trained so far, then deliver its LoRA.
+
+    Args:
+        host, root, on: see `train_elsewhere`.
+        run: which.
+        base: where its base model is here, if it was moved.
+        steps: how many the run shall have in all; None = as before.
+        out: where the LoRA shall go; None = as before.
+
+    Raises:
+        UserError, StoppedByUser: as `train_elsewhere`.
+    """
+    run = reopen(run.folder, root, base, out)
+    asked = TrainArguments(run=run.file.id, steps=steps, few=True, then_test=False, on=on)
+    _done(host, root, run.file.character.name, asked)
+    return finish_run(lambda: reopen(run.folder))
+
+
+def _done(host: JobHost, root: Path, name: str, asked: TrainArguments) -> Job:
+    """Have a job done, and show what it says; the job, which has finished.
+
+    Raises:
+        UserError: it failed.
+        StoppedByUser: it was stopped, or goes on without this program.
+    """
+    place = places.named(root, asked.on)
+    assert place
+    queue = Queue(root)
+    job = queue.add(name, asked)
+    print(_sent_sentence(place.name))
+    print(f"Job {job.id}. If this program ends, it goes on there; to follow it again: {_again(job, asked)}")
+    shown = _Shown(Workspace(root).job(job.id).events)
+    with _supervised(host, root):
+        stopping = False
+        while True:
+            try:
+                time.sleep(_LOOK)
+                shown.more()
+                job = queue.get(job.id)
+                if job.state not in OPEN or (stopping and job.state == "paused"):
+                    break
+            except KeyboardInterrupt:
+                if stopping:
+                    raise StoppedByUser(
+                        f"Left on {place.name}, where it goes on. To follow it again: {_again(job, asked)}"
+                    ) from None
+                stopping = True
+                queue.wish(job.id, "stop")
+                text = f"Stopping: {place.name} saves, and what it made is brought home. Ctrl+C again: leave it there."
+                print(text, file=sys.stderr)
+    shown.more()
+    if job.state == "finished":
+        return job
+    if job.state in ("stopped", "paused"):
+        raise StoppedByUser(f"Stopped; what was trained is kept. Go on with: {_again(job, asked)}")
+    raise UserError(job.error or f"The job ended as {job.state}.", code="job-failed", job=job.id)
+
+
+def _again(job: Job, asked: TrainArguments) -> str:
+    return typed("resume", f"{job.slug}/{job.run}" if job.run else job.character, "--on", asked.on)
+
+
+def _sent_sentence(place: str) -> str:
+    return (
+        f"To {place} go: the photos in use (their pixels alone, under neutral names), their captions, the settings and "
+        "the base model. Templates of the face stay here. All but the base model is deleted there at the end."
+    )
+
+
+@contextmanager
+def _supervised(host: JobHost, root: Path) -> Iterator[None]:
+    """Run the jobs of other machines while the block runs; where another program does that already, it goes on."""
+    supervisor = Supervisor(root, host, ChosenRunner(root, lambda: host), lanes=("remote",))
+    supervisor.start()
+    try:
+        yield
+    finally:
+        supervisor.close()
+
+
+class _Shown:
+    """Shows a job's events in the terminal."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._offset = path, path.stat().st_size if path.exists() else 0
+        self._terminal, self._lines = Terminal(), ThrottledLines()
+        self._said = ""
+
+    def more(self) -> None:
+        """What is new."""
+        events, self._offset = events_after(self._path, self._offset)
+        for event in events:
+            kind, text = event["kind"], event.get("text")
+            if kind == "progress" and isinstance(text, str):
+                if text.partition(":")[0] != self._said.partition(":")[0]:
+                    print(text)
+                else:
+                    self._lines(0, 1, text)
+                self._said = text
+                continue
+            fields = {key: value for key, value in event.items() if key not in ("t", "kind")}
+            try:
+                self._terminal(kind, **fields)
+            except (KeyError, TypeError, ValueError):  # of another version, or not what it should be
+                continue
