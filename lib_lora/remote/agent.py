@@ -36,7 +36,9 @@ _KEY = re.compile(r"[0-9a-z-]{1,64}")
 _NAME = re.compile(r"[^/\\\0-\x1f]{1,200}")
 _CHUNK = 1 << 20
 _BEATS = 1.0  # seconds between two signs of life
+_DIES = 5.0  # seconds in which a process that is killed ends
 _STARTS = 20.0  # seconds in which a keeper writes its first one
+_ENDINGS = 600  # tries to write down how a worker ended, where the disk is full
 _BEGUN = 30.0  # seconds in which an installation says something first
 _MOST = 1 << 20  # bytes of a file that are read at once
 _TAIL = 1 << 16  # bytes of a log that are read
@@ -175,14 +177,14 @@ class Agent:
         return {"started": True}
 
     def state(self, job: str) -> Answer:
-        """What is known of a job: whether anything of it is here, its worker was started, its keeper runs, and how its
-        worker ended (None = it has not, or nobody could write it down)."""
+        """What is known of a job: whether anything of it is here, its worker was started, it or its keeper runs, and
+        how it ended (None = it has not, or nobody could write it down)."""
         folder = self._job(job)
         beat, end = _read(folder / BEAT), _read(folder / EXIT)
         return {
             "here": folder.is_dir(),
             "began": beat is not None or end is not None,
-            "running": beat is not None and end is None and _is_ours(beat.get("keeper"), folder),
+            "running": end is None and any(_is_ours((beat or {}).get(one), folder) for one in ("keeper", "worker")),
             "exit": None if end is None else end.get("code"),
             "time": time.time(),
         }
@@ -211,9 +213,11 @@ class Agent:
         folder, found = _made(self._outgoing(job)), {}
         for name in names:
             path = _inside(self._data(job), name)
-            with suppress(OSError):
-                found[name] = [_sha256(path), path.stat().st_size]
-                _link(path, folder / str(found[name][0]))
+            if path.is_file():  # a pipe would be waited for without end
+                with suppress(FileNotFoundError):
+                    sha256 = _sha256(path)
+                    _link(path, folder / sha256)
+                    found[name] = [sha256, (folder / sha256).stat().st_size]
         return {"folder": str(folder), "files": found}
 
     def fetched(self, job: str, files: Sequence[str]) -> Answer:
@@ -225,17 +229,24 @@ class Agent:
     def read(self, job: str, name: str, offset: int) -> tuple[Answer, bytes]:
         """What stands in a file from a place on, at most 1 MiB; of the worker's log, which has no name, its end."""
         path = _inside(self._data(job), name) if name else self._job(job) / LOG
-        with suppress(OSError), open(path, "rb") as stream:
+        if not path.is_file():
+            return {"size": 0}, b""
+        with open(path, "rb") as stream:
             size = stream.seek(0, 2)
-            stream.seek(min(offset, size) if name else max(0, size - _TAIL))
+            stream.seek(max(0, min(offset, size)) if name else max(0, size - _TAIL))
             return {"size": size}, stream.read(_MOST)
-        return {"size": 0}, b""
 
     def erase(self, job: str) -> Answer:
-        """Delete all of a job that is on this machine; the paths of what is still there."""
+        """End what runs of a job, and delete all of it that is on this machine; the paths of what is still there."""
         folder = self._job(job)
+        self.kill(job)
+        until = time.monotonic() + _DIES
+        while self.state(job)["running"] and time.monotonic() < until:
+            time.sleep(0.02)
+        if folder.is_symlink():
+            folder.unlink()
         shutil.rmtree(folder, ignore_errors=True)
-        return {"left": [str(path) for path in (folder, *folder.rglob("*")) if path.exists()]}
+        return {"left": [str(path) for path in (folder, *folder.rglob("*")) if os.path.lexists(path)]}
 
     def jobs(self) -> Answer:
         """The keys of all jobs of which something is on this machine."""
@@ -256,7 +267,7 @@ class Agent:
             return {}
         wheel = _inside(folder, _checked(_NAME, file_name))
         _link(self._files(None) / version, wheel)
-        for name in (FAILED, SAID, BEAT):
+        for name in (READY, FAILED, SAID, BEAT):
             (folder / name).unlink(missing_ok=True)
         self._detached(["install", str(folder), str(wheel)], folder / SAID)
         return {}
@@ -264,7 +275,7 @@ class Agent:
     def installed(self, version: str) -> Answer:
         """How far an installation is, "ready", "running", "failed" or "none", and what it said last."""
         folder = self._version(version)
-        if (folder / READY).is_file():
+        if (folder / READY).is_file() and _python(folder).exists():
             return {"state": "ready", "said": ""}
         if (failed := _read(folder / FAILED)) is not None:
             return {"state": "failed", "said": failed.get("said", "")}
@@ -287,7 +298,7 @@ class Agent:
         return self._job(key) / "outgoing"
 
     def _files(self, key: str | None) -> Path:
-        return (self._job(key) if key else self.folder) / "files"
+        return (self.folder if key is None else self._job(key)) / "files"
 
     def _version(self, sha256: str) -> Path:
         return self.folder / "versions" / _checked(_HASH, sha256)[:16]
@@ -440,19 +451,25 @@ def keep(folder: str, python: str, *arguments: str) -> None:
     environment = {**os.environ, "PYTHONUTF8": "1", "SAMEFACE_JOB": folder}
     environment.pop("PYTHONPATH", None)
     with open(job / LOG, "ab") as log:
-        worker = subprocess.Popen(
-            [python, "-m", "lib_lora", *arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=log,
-            env=environment,
-            cwd=job,
-            start_new_session=True,
-        )
+        try:
+            worker = subprocess.Popen(
+                [python, "-m", "lib_lora", *arguments],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                env=environment,
+                cwd=job,
+                start_new_session=True,
+            )
+        except OSError as error:
+            log.write(f"{python} cannot be started: {error}\n".encode("utf-8", "backslashreplace"))
+            _write(job / EXIT, {"code": 127, "time": time.time()})
+            return
     assert worker.stdin
     told = None
     while True:
-        _write(job / BEAT, {"time": time.time(), "keeper": os.getpid(), "worker": worker.pid})
+        with suppress(OSError):  # the disk is full: no reason to leave the worker alone
+            _write(job / BEAT, {"time": time.time(), "keeper": os.getpid(), "worker": worker.pid})
         wish = (_read(job / WISH) or {}).get("wish")
         if wish and wish != told:
             told = wish
@@ -461,8 +478,12 @@ def keep(folder: str, python: str, *arguments: str) -> None:
                 worker.stdin.flush()
         with suppress(subprocess.TimeoutExpired):
             code = worker.wait(timeout=_BEATS)
+            break
+    for _ in range(_ENDINGS):
+        with suppress(OSError):
             _write(job / EXIT, {"code": code, "time": time.time()})
             return
+        time.sleep(_BEATS)
 
 
 def install(folder: str, wheel: str) -> None:
@@ -501,21 +522,20 @@ def serve(folder: str, text: str, incoming: IO[bytes], outgoing: IO[bytes]) -> N
         folder, text: see `Agent`.
         incoming, outgoing: the connection.
     """
-    agent = Agent(folder, text)
     while line := incoming.readline():
-        answer, data = _answered(agent, line)
+        answer, data = _answered(folder, text, line)
         outgoing.write(json.dumps(answer).encode("ascii") + b"\n" + data)
         outgoing.flush()
 
 
-def _answered(agent: Agent, line: bytes) -> tuple[Answer, bytes]:
+def _answered(folder: str, text: str, line: bytes) -> tuple[Answer, bytes]:
     """The answer to a request, and the bytes that follow it."""
     try:
         request = json.loads(line)
         name = request.pop("do")
         if name not in vars(Agent) or name.startswith("_"):
             raise Refused("request", f"{name!r} is unknown here")
-        asked: Callable[..., Any] = getattr(agent, name)
+        asked: Callable[..., Any] = getattr(Agent(folder, text), name)
         found = asked(**request)
         values, data = found if isinstance(found, tuple) else (found, b"")
         return {"ok": values, "bytes": len(data)}, data
