@@ -110,9 +110,8 @@ def options(root: Path, place: Place, port_flag: str = "-p") -> list[str]:
         "ForwardX11": "no",
         "ClearAllForwardings": "yes",
         "PermitLocalCommand": "no",
+        **_sharing(),
     }
-    if sys.platform != "win32":  # Windows' own client cannot share a connection
-        given |= {"ControlMaster": "auto", "ControlPath": str(_sockets() / "%C"), "ControlPersist": str(_SHARED)}
     words = [word for name, value in given.items() for word in ("-o", f"{name}={value}")]
     if place.port:
         words += [port_flag, str(place.port)]
@@ -123,20 +122,23 @@ def options(root: Path, place: Place, port_flag: str = "-p") -> list[str]:
     return words
 
 
-def _sockets() -> Path:
-    """A folder with a short path, as a socket's must be, that nobody else can write to.
+def _sharing() -> dict[str, str]:
+    """What lets several commands use one connection; nothing on Windows, whose client cannot.
+
+    Its socket lies in a folder with a short path, as it must, that nobody else can write to.
 
     Raises:
-        UserError: another user has taken its name.
+        UserError: another user has taken the folder's name.
     """
-    assert sys.platform != "win32"
+    if sys.platform == "win32":
+        return {}
     folder = Path(tempfile.gettempdir()) / f"sameface-{os.getuid()}"
     with explained(folder):
         folder.mkdir(mode=0o700, exist_ok=True)
         status = folder.lstat()
     if status.st_uid != os.getuid() or status.st_mode & 0o077 or folder.is_symlink():
         raise UserError(f"{folder} belongs to somebody else; delete it.", code="folder-not-ours", folder=folder)
-    return folder
+    return {"ControlMaster": "auto", "ControlPath": str(folder / "%C"), "ControlPersist": str(_SHARED)}
 
 
 def start(root: Path, place: Place, words: Sequence[str]) -> subprocess.Popen[bytes]:
