@@ -38,6 +38,7 @@ from lib_lora.workspace.workspace import JobFolder, RunFolder, Workspace
 _LOOK = 1.0  # seconds between two looks at a worker
 _FILES = 3.0  # seconds between two looks at what it has made
 _AGAIN = 20.0  # seconds at most between two tries to reach it
+_PATIENCE = 120.0  # seconds for which a place that cannot be reached is tried before a worker is at work there
 _SAVES = 180.0  # seconds in which a worker saves once it was asked to end; longer where its steps are
 _STOPPED = -15  # the exit status of one that was ended from outside
 _MOST_EVENTS = 64 << 20  # bytes of events that are taken from one job
@@ -465,7 +466,7 @@ class SshWorker:
             try:
                 found = ask()
             except Unreachable as error:
-                if not waiting and time.monotonic() - began > 120:
+                if not waiting and time.monotonic() - began > _PATIENCE:
                     raise
                 if self._killed.is_set() or (not waiting and self._stopping()):
                     raise
