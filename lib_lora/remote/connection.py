@@ -47,6 +47,7 @@ class Connection:
         self._start = start or (lambda: openssh.start(root, place, [place.python, "-u", "-c", _BOOT]))
         self._process: subprocess.Popen[bytes] | None = None
         self._said = b""
+        self._hearing = threading.Thread()
         self._lock = threading.Lock()
 
     def ask(self, what: str, **fields: Any) -> Any:
@@ -91,7 +92,8 @@ class Connection:
     def _connect(self) -> subprocess.Popen[bytes]:
         process = self._process = self._start()
         self._said = b""
-        threading.Thread(target=self._hear, args=(process,), name="sameface-ssh", daemon=True).start()
+        self._hearing = threading.Thread(target=self._hear, args=(process,), name="sameface-ssh", daemon=True)
+        self._hearing.start()
         text = resources.files("lib_lora.remote").joinpath("agent.py").read_bytes()
         code = text.partition(b'\nif __name__ == "__main__":')[0] + _SERVE
         folder = json.dumps(self.place.folder).encode("ascii")
@@ -132,7 +134,8 @@ class Connection:
         process = self._process
         if process:
             with suppress(subprocess.TimeoutExpired):
-                process.wait(2)
+                process.wait(_ENDS)
+            self._hearing.join(_ENDS)  # it may still read what ssh said last
         self._close()
         error = openssh.why(self._said.decode("utf-8", "replace"), self.place)
         if error.code in _ANOTHER:

@@ -21,7 +21,7 @@ from test_supervisor import eventually
 
 from lib_lora.queue.job_types import TrainArguments
 from lib_lora.queue.queue import Queue
-from lib_lora.queue.runners import ssh_runner
+from lib_lora.queue.runners import remote_job
 from lib_lora.queue.runners.runner_choice import ChosenRunner
 from lib_lora.queue.supervisor import Supervisor, Timeouts
 from lib_lora.remote import installation, places
@@ -170,9 +170,9 @@ class Harness:
 
 @pytest.fixture
 def harness(tmp_path, prepared, monkeypatch):
-    monkeypatch.setattr(ssh_runner, "_LOOK", 0.1)
-    monkeypatch.setattr(ssh_runner, "_FILES", 0.1)
-    monkeypatch.setattr(ssh_runner, "_AGAIN", 0.3)
+    monkeypatch.setattr(remote_job, "LOOK", 0.1)
+    monkeypatch.setattr(remote_job, "FILES", 0.1)
+    monkeypatch.setattr(remote_job, "AGAIN", 0.3)
     made = Harness(tmp_path, prepared)
     yield made
     made.supervisor.close()
@@ -183,7 +183,8 @@ def test_all_comes_home_as_it_is_made_and_nothing_stays_there(harness):
     harness.lets(3)
     number = harness.add()
     harness.at_step(number, 3)
-    sent = [path for path in harness.there.rglob("*") if path.is_file()]
+    [data] = harness.there.glob("jobs/*/data")
+    sent = [path for folder in (data, harness.there / "files") for path in folder.rglob("*") if path.is_file()]
     assert not [path for path in sent if SECRET in path.read_bytes()]
     assert not [path for path in sent if "Oma" in path.name or b"Oma" in path.read_bytes()]
     assert not [path for path in sent if str(harness.root).encode() in path.read_bytes()]
@@ -265,7 +266,7 @@ def test_stopped_and_gone_on_with(harness, wish, state):
 
 
 def test_one_that_does_not_hear_is_killed_and_keeps_what_it_saved(harness, monkeypatch):
-    monkeypatch.setattr(ssh_runner, "_SAVES", 0.5)
+    monkeypatch.setattr(remote_job, "SAVES", 0.5)
     harness.lets(3, deaf=True)
     number = harness.add()
     harness.at_step(number, 3)
@@ -296,10 +297,10 @@ def test_killed_there_it_keeps_what_it_saved(harness, who):
 
 
 def test_a_place_that_cannot_be_reached_at_all(harness, monkeypatch):
-    monkeypatch.setattr(ssh_runner, "_PATIENCE", 0.5)
+    monkeypatch.setattr(remote_job, "PATIENCE", 0.5)
     harness.server.stop()
     job = harness.ended(harness.add())
-    assert (job.state, "cannot be reached" in job.error) == ("failed", True)
+    assert (job.state, "cannot be reached" in job.error) == ("failed", True), job.error
     harness.server.start()
     harness.queue.resume(job.id)
     harness.supervisor.wake()
