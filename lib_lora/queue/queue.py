@@ -335,15 +335,20 @@ class Queue:
             return fact(db, "paused") == "1"
 
     def abandoned(self, owner_alive: Callable[[str], bool], lane: Lane | None = None) -> list[Job]:
-        """Mark the running jobs (None = of both lanes) whose supervisor is gone as interrupted.
+        """Mark the running jobs (None = of all lanes) whose supervisor is gone as interrupted.
 
-        They are returned with the `pid` that they had.
+        They are returned with the `pid` that they had. Those on another machine go on there: they are put back in line
+        instead, so that whoever takes them follows them again.
         """
         with self._file.open(write=True) as db:
             rows = db.execute(
                 "SELECT * FROM jobs WHERE state = 'running' AND lane = COALESCE(?, lane)", (lane,)
             ).fetchall()
-            gone = [row["id"] for row in rows if not owner_alive(row["owner"])]
+            left = [row for row in rows if not owner_alive(row["owner"])]
+            for row in left:
+                if row["lane"] == "remote":
+                    self._back_in_line(db, self._job(row), _first(db))
+            gone = [row["id"] for row in left if row["lane"] != "remote"]
             error = "SameFace was closed while this job ran; resume it to go on from what was saved."
             db.executemany(
                 "UPDATE jobs SET state = 'interrupted', ended = ?, error = ?, wish = '', owner = '' WHERE id = ?",

@@ -46,7 +46,7 @@ _TAIL = 1 << 16  # bytes of a log that are read
 Answer = dict[str, Any]
 
 
-class Refused(Exception):
+class RequestRefused(Exception):
     """A request that cannot be met; its code says why."""
 
     def __init__(self, code: str, text: str) -> None:
@@ -71,15 +71,16 @@ class Agent:
     def probe(self) -> Answer:
         """What this machine has: bytes, seconds, names."""
         _made(self.folder)
-        memory = None
-        if sys.platform != "win32":
+        memory, cores = None, os.cpu_count() or 1
+        if sys.platform == "linux":
+            cores = len(os.sched_getaffinity(0))
             with suppress(ValueError, OSError):
                 memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         return {
             "python": "{}.{}.{}".format(*sys.version_info),
             "system": sys.platform,
             "time": time.time(),
-            "cores": len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1,
+            "cores": cores,
             "memory": memory,
             "disk_free": shutil.disk_usage(self.folder).free,
             "gpus": _gpus(),
@@ -108,7 +109,7 @@ class Agent:
         needed = sum(size for sha256, size in files if sha256 in missing) - sum(missing.values())
         free = shutil.disk_usage(folder).free
         if needed > free:
-            raise Refused("disk-full", f"{needed:,} bytes are needed and {free:,} are free")
+            raise RequestRefused("disk-full", f"{needed:,} bytes are needed and {free:,} are free")
         return {"folder": str(folder), "missing": missing}
 
     def sizes(self, files: Sequence[str], job: str | None) -> Answer:
@@ -336,7 +337,7 @@ def _gpus() -> list[Answer]:
 
 def _checked(pattern: re.Pattern[str], text: Any) -> str:
     if not isinstance(text, str) or not pattern.fullmatch(text) or text in (".", ".."):
-        raise Refused("name", f"{text!r} is not what belongs there")
+        raise RequestRefused("name", f"{text!r} is not what belongs there")
     return text
 
 
@@ -344,7 +345,7 @@ def _inside(folder: Path, name: str) -> Path:
     """The path of a file by its name in a folder, which neither name nor links may lead out of."""
     path = folder.joinpath(*(_checked(_NAME, part) for part in name.split("/")))
     if not path.parent.resolve().is_relative_to(folder.resolve()) or path.is_symlink():
-        raise Refused("name", f"{name!r} leads out of the data folder")
+        raise RequestRefused("name", f"{name!r} leads out of the data folder")
     return path
 
 
@@ -534,12 +535,12 @@ def _answered(folder: str, text: str, line: bytes) -> tuple[Answer, bytes]:
         request = json.loads(line)
         name = request.pop("do")
         if name not in vars(Agent) or name.startswith("_"):
-            raise Refused("request", f"{name!r} is unknown here")
+            raise RequestRefused("request", f"{name!r} is unknown here")
         asked: Callable[..., Any] = getattr(Agent(folder, text), name)
         found = asked(**request)
         values, data = found if isinstance(found, tuple) else (found, b"")
         return {"ok": values, "bytes": len(data)}, data
-    except Refused as error:
+    except RequestRefused as error:
         return {"error": error.code, "say": str(error)}, b""
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)

@@ -151,13 +151,8 @@ def options(root: Path, place: Place, port_flag: str = "-p") -> list[str]:
         "ForwardX11": "no",
         "ClearAllForwardings": "yes",
         "PermitLocalCommand": "no",
+        **_sharing(known, place),
     }
-    if sys.platform != "win32":  # Windows' own client cannot share a connection
-        # shared by what uses the same key and knows the host by the same file alone
-        socket = _sockets() / digest_of(known, place.host, place.user, place.port, place.key)[:20]
-        if len(os.fsencode(socket)) <= _LONGEST_SOCKET:
-            shared = {"ControlMaster": "auto", "ControlPath": _as_option(socket), "ControlPersist": str(_SHARED)}
-            given |= shared
     words = [word for name, value in given.items() for word in ("-o", f"{name}={value}")]
     if place.port:
         words += [port_flag, str(place.port)]
@@ -174,20 +169,27 @@ def _as_option(path: Path) -> str:
     return f'"{text}"'
 
 
-def _sockets() -> Path:
-    """A folder with a short path, as a socket's must be, that nobody else can write to.
+def _sharing(known: Path, place: Place) -> dict[str, str]:
+    """What lets several commands use one connection; nothing on Windows, whose client cannot, and where the path of a
+    socket would be too long. It is shared by what uses the same key and knows the host by the same file alone.
+
+    Its socket lies in a folder that nobody else can write to.
 
     Raises:
-        UserError: another user has taken its name.
+        UserError: another user has taken the folder's name.
     """
-    assert sys.platform != "win32"
+    if sys.platform == "win32":
+        return {}
     folder = Path(tempfile.gettempdir()) / f"sameface-{os.getuid()}"
     with explained(folder):
         folder.mkdir(mode=0o700, exist_ok=True)
         status = folder.lstat()
     if status.st_uid != os.getuid() or status.st_mode & 0o077 or folder.is_symlink():
         raise UserError(f"{folder} belongs to somebody else; delete it.", code="folder-not-ours", folder=folder)
-    return folder
+    socket = folder / digest_of(known, place.host, place.user, place.port, place.key)[:20]
+    if len(os.fsencode(socket)) > _LONGEST_SOCKET:
+        return {}
+    return {"ControlMaster": "auto", "ControlPath": _as_option(socket), "ControlPersist": str(_SHARED)}
 
 
 def start(root: Path, place: Place, words: Sequence[str]) -> subprocess.Popen[bytes]:
