@@ -1,0 +1,47 @@
+import hashlib
+import sys
+from pathlib import Path
+
+import pytest
+
+from lib_lora.remote import agent
+from lib_lora.remote.agent import Agent
+
+TEXT = Path(agent.__file__).read_text(encoding="utf-8")
+VERSION = hashlib.sha256(b"a wheel").hexdigest()
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """The home folder of the other machine."""
+    folder = tmp_path / "home ü"
+    folder.mkdir()
+    monkeypatch.setattr(Path, "home", lambda: folder)
+    return folder
+
+
+@pytest.fixture
+def here(home):
+    """An agent of the other machine; what it started is ended."""
+    made = Agent("same face", TEXT)
+    yield made
+    for key in made.jobs()["jobs"]:
+        made.kill(key)
+
+
+@pytest.fixture
+def worker(here):
+    """Puts the code of a worker in the place of an installation; returns what starts it."""
+
+    def put(code, job="home-1"):
+        python = here._version(VERSION) / "venv" / "bin" / "python"
+        python.parent.mkdir(parents=True, exist_ok=True)
+        script = python.with_suffix(".script")
+        script.write_text(f"import json, os, signal, sys, time\n{code}\n", encoding="utf-8")
+        # exec: its process is the worker itself, as a real one's is
+        python.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S "{script}" "$@"\n', encoding="utf-8")
+        python.chmod(0o755)
+        here.arrange(job, {}, {})
+        return here.start(job, VERSION, ["worker", "7", "--data", str(here._data(job))])
+
+    return put
