@@ -67,14 +67,14 @@ class Connection:
             except (OSError, EOFError) as error:
                 raise self._lost() from error
             except (ValueError, RecursionError) as error:
-                self._close()
+                self._close(0.0)
                 raise UserError(
                     f"{self.place.address()} does not answer as SameFace does; something else prints there at login.",
                     code="remote-answer-unreadable",
                     place=self.place.name,
                 ) from error
             except BaseException:  # Ctrl+C: the answer that comes yet would be taken for the next one's
-                self._close()
+                self._close(0.0)
                 raise
         if "error" in answer:
             raise self._refusal(str(answer["error"]), str(answer.get("say", "")))
@@ -110,8 +110,8 @@ class Connection:
         process.stdin.write(json.dumps(request).encode("ascii") + b"\n")
         process.stdin.flush()
         line = process.stdout.readline(_LONGEST)
-        if not line:
-            raise EOFError
+        if not line.endswith(b"\n") and len(line) < _LONGEST:
+            raise EOFError  # it was cut off
         answer = json.loads(line)
         if not line.endswith(b"\n") or not isinstance(answer, dict):
             raise ValueError("no answer")
@@ -134,7 +134,7 @@ class Connection:
         self._close()
         return failure(self.root, self.place, said, status)
 
-    def _close(self) -> None:
+    def _close(self, patience: float = _ENDS) -> None:
         process, self._process = self._process, None
         if process is None:
             return
@@ -142,7 +142,7 @@ class Connection:
             if process.stdin:
                 process.stdin.close()  # ends the agent, and with it ssh; a shared connection stays for the next one
         with suppress(subprocess.TimeoutExpired):
-            process.wait(_ENDS)
+            process.wait(patience)
         process.kill()
         process.wait()
         with suppress(OSError):
@@ -150,7 +150,9 @@ class Connection:
                 process.stdout.close()
 
     def _refusal(self, code: str, said: str) -> UserError:
-        printable = "".join(letter if letter.isprintable() else "?" for letter in said)[:300]
+        printable = (
+            "".join(letter if letter.isprintable() else "?" for letter in said)[:300].strip() or "no reason given"
+        )
         if code == "disk-full":
             return UserError(
                 f"The disk of {self.place.address()} is full ({printable}); free some space there.",

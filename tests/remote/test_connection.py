@@ -110,12 +110,12 @@ def test_the_agent_itself_answers(tmp_path, monkeypatch):
         b'{"ok": 1, "bytes": null}\n',
         b'{"ok": 1, "bytes": 16777217}\n',
         b'{"ok": 1, "bytes": 99999999999999999999}\n',
-        b'{"ok": ' + b"9" * 5000 + b"}",
+        b'{"ok": ' + b"9" * 5000 + b"\n",
     ],
 )
 def test_what_is_no_answer(far, text):
-    there = far(_says(text, "time.sleep(30)" if text.endswith(b"\n") else ""))
-    with raises(("remote-answer-unreadable", "ssh-failed"), place="workshop"):
+    there = far(_says(text, "i.read()"))
+    with raises("remote-answer-unreadable", place="workshop"):
         there.ask_bytes("look")
     assert there._process is None  # nothing that comes yet is taken for the next answer
 
@@ -129,7 +129,7 @@ def test_an_answer_without_end(far, monkeypatch):
 
 def test_more_bytes_than_were_said(far):
     """They are taken for the next answer, and refused as one."""
-    there = far(_says(b'{"ok": 1, "bytes": 2}\nabcd\n', "time.sleep(30)"))
+    there = far(_says(b'{"ok": 1, "bytes": 2}\nabcd\n', "i.read()"))
     assert there.ask_bytes("look") == (1, b"ab")
     with raises("remote-answer-unreadable"):
         there.ask("look")
@@ -138,14 +138,10 @@ def test_more_bytes_than_were_said(far):
 @pytest.mark.parametrize("text", [b"", b'{"ok"', b'{"ok": 1, "bytes": 5}\nab'])
 def test_an_end_in_the_middle(far, text):
     there = far(_says(text, "sys.stderr.write('client_loop: send disconnect: Broken pipe\\r\\n')"))
-    if text.startswith(b'{"ok"') and b"\n" not in text:
-        with raises(("remote-answer-unreadable", "host-unreachable")):
-            there.ask("look")
-    else:
-        with pytest.raises(Unreachable) as caught:
-            there.ask("look")
-        assert caught.value.code == "host-unreachable"
-        check_sentence(str(caught.value))
+    with pytest.raises(Unreachable) as caught:
+        there.ask("look")
+    assert caught.value.code == "host-unreachable"
+    check_sentence(str(caught.value))
 
 
 def test_after_an_end_it_is_connected_anew(far, tmp_path):
@@ -255,7 +251,7 @@ def test_a_refusal_is_one_sentence(far, answer, code):
 
 def _probed(far, changes):
     answer = {"ok": {**FOUND, **changes} if isinstance(changes, dict) else changes}
-    return probe(far(_says(json.dumps(answer).encode() + b"\n", "time.sleep(5)")))
+    return probe(far(_says(json.dumps(answer).encode() + b"\n", "i.read()")))
 
 
 def test_what_a_machine_has(far):
@@ -312,7 +308,7 @@ def test_what_is_no_machine(far, changes):
 def test_what_a_machine_says_is_cut_and_can_be_shown(far):
     machine = _probed(
         far,
-        {"python": "3.10.1\x1b]0;x\x07\n" + "y" * 5000, "gpus": [{"name": "\u202e" + "z" * 999, "memory": 1}] * 1000},
+        {"python": "3.10.1\x1b]0;x\x07\n" + "y" * 5000, "gpus": [{"name": "\u202e" + "z" * 500, "memory": 1}] * 150},
     )
     assert machine.python.isprintable()
     assert len(machine.python) <= 100
