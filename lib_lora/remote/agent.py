@@ -34,6 +34,7 @@ READY, FAILED, SAID, MARKS = "ready.json", "failed.json", "install.txt", "marks.
 _HASH = re.compile(r"[0-9a-f]{64}")
 _KEY = re.compile(r"[0-9a-z-]{1,64}")
 _NAME = re.compile(r"[^/\\\0-\x1f]{1,200}")
+_OTHERS = 0o077  # what is made there is nobody else's
 _CHUNK = 1 << 20
 _BEATS = 1.0  # seconds between two signs of life
 _DIES = 5.0  # seconds in which a process that is killed ends
@@ -319,6 +320,7 @@ class Agent:
                 stderr=log,
                 start_new_session=True,
                 cwd=self.folder,
+                umask=_OTHERS,
             )
 
 
@@ -350,7 +352,11 @@ def _inside(folder: Path, name: str) -> Path:
 
 
 def _made(folder: Path) -> Path:
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """A folder that is there from now on; it and those above it that had to be made are their owner's alone."""
+    if not folder.is_dir():
+        if folder.parent != folder:
+            _made(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
     return folder
 
 

@@ -91,6 +91,8 @@ def send(
             if progress:
                 progress(whole, whole)
             return
+        if rounds == _ROUNDS:
+            raise _damaged(connection, lacking[0])
         there = whole - sum(one.size for one in lacking)
 
         def look(lacking: Sequence[Sent] = lacking, there: int = there) -> None:
@@ -112,18 +114,21 @@ def send(
             continue
         answer = connection.ask("accept", files=[one.sha256 for one in lacking], job=job)
         wrong = _listed(connection, answer, "wrong")
-        bad = next((one for one in lacking if one.sha256 in wrong), None)
-        rounds += bad is not None
-        if bad and (rounds >= _ROUNDS or sha256(bad.path) != bad.sha256):
-            changed = sha256(bad.path) != bad.sha256
-            reason = (
-                "it was changed meanwhile" if changed else "the connection, or the disk there, damages what is sent"
-            )
-            raise UserError(
-                f"{bad.path} arrives at {connection.place.address()} with another content: {reason}.",
-                code="transfer-damaged",
-                file=bad.path,
-            )
+        rounds += 1
+        for one in lacking:
+            if one.sha256 in wrong and sha256(one.path) != one.sha256:
+                raise _damaged(connection, one)
+
+
+def _damaged(connection: Connection, one: Sent) -> UserError:
+    """Why a file arrives with another content than it shall have."""
+    changed = sha256(one.path) != one.sha256
+    reason = "it was changed meanwhile" if changed else "the connection, or the disk there, damages what is sent"
+    return UserError(
+        f"{one.path} arrives at {connection.place.address()} with another content: {reason}.",
+        code="transfer-damaged",
+        file=one.path,
+    )
 
 
 def _put(

@@ -34,6 +34,7 @@ def worker(here):
     """Puts the code of a worker in the place of an installation; returns what starts it."""
 
     def put(code, job="home-1"):
+        here.arrange(job, {}, {})
         python = here._version(VERSION) / "venv" / "bin" / "python"
         python.parent.mkdir(parents=True, exist_ok=True)
         script = python.with_suffix(".script")
@@ -41,7 +42,6 @@ def worker(here):
         # exec: its process is the worker itself, as a real one's is
         python.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S "{script}" "$@"\n', encoding="utf-8")
         python.chmod(0o755)
-        here.arrange(job, {}, {})
         return here.start(job, VERSION, ["worker", "7", "--data", str(here._data(job))])
 
     return put

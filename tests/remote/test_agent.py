@@ -313,6 +313,19 @@ def test_a_worker_that_ends(here, worker, code, status):
     assert ("ValueError" in said) == (status == 1)
 
 
+def test_what_is_there_is_its_owners_alone(here, worker, home):
+    """Also what a worker makes, whatever the account's habits are."""
+    before = os.umask(0)
+    try:
+        worker("os.makedirs('data/made')\nopen('data/made/file', 'w').close()")
+        eventually(lambda: here.state(JOB)["exit"] == 0)
+    finally:
+        os.umask(before)
+    for path in (here.folder, *here._job(JOB).parent.rglob("*")):
+        if path.is_dir() or path.name in ("file", "exit.json", "beat.json"):
+            assert path.stat().st_mode & 0o077 == 0, path
+
+
 def test_a_worker_that_crashes(here, worker):
     worker("os.kill(os.getpid(), signal.SIGSEGV)")
     eventually(lambda: here.state(JOB)["exit"] is not None)
