@@ -57,7 +57,7 @@ class Limits:
         seconds: it may live.
         price: USD an hour.
         cap: USD that it may cost.
-        silent: seconds without a word from anybody, while no job runs.
+        silent: seconds without a word from anybody, and without a job that runs.
         fetched: seconds after the last job's files were fetched.
         unfetched: seconds after the last job's end, or the last word, with files that were not fetched.
         saving: seconds before its end at which jobs are asked to save and to pause.
@@ -127,6 +127,7 @@ class Watch:
             self._ask_to_pause(running)
         if running:
             self._ended = self._gone = None
+            self.heard = now
             return ""
         self._ended = _since(self._ended, ended, now)
         self._gone = _since(self._gone, bool(self._seen) and not present, now)
