@@ -19,6 +19,7 @@ from lib_lora.errors import UserError
 from lib_lora.files import explained, slug
 from lib_lora.queue import queue_file, queue_rows
 from lib_lora.queue.job_types import (
+    LOCAL,
     Arguments,
     Lane,
     TrainArguments,
@@ -27,6 +28,7 @@ from lib_lora.queue.job_types import (
     as_plain,
     kind_of,
     lane_of,
+    place_in,
     with_files,
 )
 from lib_lora.queue.queue_file import fact, note
@@ -335,15 +337,21 @@ class Queue:
             return fact(db, "paused") == "1"
 
     def abandoned(self, owner_alive: Callable[[str], bool], lane: Lane | None = None) -> list[Job]:
-        """Mark the running jobs (None = of both lanes) whose supervisor is gone as interrupted.
+        """Mark the running jobs (None = of all lanes) whose supervisor is gone as interrupted.
 
-        They are returned with the `pid` that they had.
+        They are returned with the `pid` that they had. Those on another machine go on there: they are put back in line
+        instead, so that whoever takes them follows them again.
         """
         with self._file.open(write=True) as db:
             rows = db.execute(
                 "SELECT * FROM jobs WHERE state = 'running' AND lane = COALESCE(?, lane)", (lane,)
             ).fetchall()
-            gone = [row["id"] for row in rows if not owner_alive(row["owner"])]
+            left = [row for row in rows if not owner_alive(row["owner"])]
+            jobs = [self._job(row) for row in left]
+            for job in jobs:
+                if place_in(job.arguments) != LOCAL:
+                    self._back_in_line(db, job, _first(db))
+            gone = [job.id for job in jobs if place_in(job.arguments) == LOCAL]
             error = "SameFace was closed while this job ran; resume it to go on from what was saved."
             db.executemany(
                 "UPDATE jobs SET state = 'interrupted', ended = ?, error = ?, wish = '', owner = '' WHERE id = ?",

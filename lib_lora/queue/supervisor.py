@@ -224,9 +224,6 @@ class Supervisor:
 
     def _settle(self, job: Job, queue: Queue, closing: threading.Event) -> None:
         """See to the end of a worker that a dead supervisor has left: two must not work on one run."""
-        if _lane_of(job) == "remote":
-            queue.resume(job.id)  # its worker has not ended with this program; it is taken up again
-            return
         events = Workspace(self.root).job(job.id).events
         patience = patient(self._patience.close, pace_of(events_after(events)[0]))
         self._runner.end_left_behind(job, patience, closing.is_set)

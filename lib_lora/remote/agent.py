@@ -37,7 +37,9 @@ _KEY = re.compile(r"[0-9a-z-]{1,64}")
 _NAME = re.compile(r"[^/\\\0-\x1f]{1,200}")
 _CHUNK = 1 << 20
 _BEATS = 1.0  # seconds between two signs of life
+_DIES = 5.0  # seconds in which a process that is killed ends
 _STARTS = 20.0  # seconds in which a keeper writes its first one
+_ENDINGS = 600  # tries to write down how a worker ended, where the disk is full
 _BEGUN = 30.0  # seconds in which an installation says something first
 _MOST = 1 << 20  # bytes of a file that are read at once
 _TAIL = 1 << 16  # bytes of a log that are read
@@ -45,7 +47,7 @@ _TAIL = 1 << 16  # bytes of a log that are read
 Answer = dict[str, Any]
 
 
-class Refused(Exception):
+class RequestRefused(Exception):
     """A request that cannot be met; its code says why."""
 
     def __init__(self, code: str, text: str) -> None:
@@ -70,15 +72,16 @@ class Agent:
     def probe(self) -> Answer:
         """What this machine has: bytes, seconds, names."""
         _made(self.folder)
-        memory = None
-        if sys.platform != "win32":
+        memory, cores = None, os.cpu_count() or 1
+        if sys.platform == "linux":
+            cores = len(os.sched_getaffinity(0))
             with suppress(ValueError, OSError):
                 memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         return {
             "python": "{}.{}.{}".format(*sys.version_info),
             "system": sys.platform,
             "time": time.time(),
-            "cores": len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1,
+            "cores": cores,
             "memory": memory,
             "disk_free": shutil.disk_usage(self.folder).free,
             "gpus": _gpus(),
@@ -112,7 +115,7 @@ class Agent:
         needed = sum(size for sha256, size in files if sha256 in missing) - sum(missing.values())
         free = shutil.disk_usage(folder).free
         if needed > free:
-            raise Refused("disk-full", f"{needed:,} bytes are needed and {free:,} are free")
+            raise RequestRefused("disk-full", f"{needed:,} bytes are needed and {free:,} are free")
         return {"folder": str(folder), "missing": missing}
 
     def sizes(self, files: Sequence[str], job: str | None) -> Answer:
@@ -181,14 +184,14 @@ class Agent:
         return {"started": True}
 
     def state(self, job: str) -> Answer:
-        """What is known of a job: whether anything of it is here, its worker was started, its keeper runs, and how its
-        worker ended (None = it has not, or nobody could write it down)."""
+        """What is known of a job: whether anything of it is here, its worker was started, it or its keeper runs, and
+        how it ended (None = it has not, or nobody could write it down)."""
         folder = self._job(job)
         beat, end = _read(folder / BEAT), _read(folder / EXIT)
         return {
             "here": folder.is_dir(),
             "began": beat is not None or end is not None,
-            "running": beat is not None and end is None and _is_ours(beat.get("keeper"), folder),
+            "running": end is None and any(_is_ours((beat or {}).get(one), folder) for one in ("keeper", "worker")),
             "exit": None if end is None else end.get("code"),
             "time": time.time(),
         }
@@ -217,9 +220,11 @@ class Agent:
         folder, found = _made(self._outgoing(job)), {}
         for name in names:
             path = _inside(self._data(job), name)
-            with suppress(OSError):
-                found[name] = [_sha256(path), path.stat().st_size]
-                _link(path, folder / str(found[name][0]))
+            if path.is_file():  # a pipe would be waited for without end
+                with suppress(FileNotFoundError):
+                    sha256 = _sha256(path)
+                    _link(path, folder / sha256)
+                    found[name] = [sha256, (folder / sha256).stat().st_size]
         return {"folder": str(folder), "files": found}
 
     def fetched(self, job: str, files: Sequence[str]) -> Answer:
@@ -231,17 +236,24 @@ class Agent:
     def read(self, job: str, name: str, offset: int) -> tuple[Answer, bytes]:
         """What stands in a file from a place on, at most 1 MiB; of the worker's log, which has no name, its end."""
         path = _inside(self._data(job), name) if name else self._job(job) / LOG
-        with suppress(OSError), open(path, "rb") as stream:
+        if not path.is_file():
+            return {"size": 0}, b""
+        with open(path, "rb") as stream:
             size = stream.seek(0, 2)
-            stream.seek(min(offset, size) if name else max(0, size - _TAIL))
+            stream.seek(max(0, min(offset, size)) if name else max(0, size - _TAIL))
             return {"size": size}, stream.read(_MOST)
-        return {"size": 0}, b""
 
     def erase(self, job: str) -> Answer:
-        """Delete all of a job that is on this machine; the paths of what is still there."""
+        """End what runs of a job, and delete all of it that is on this machine; the paths of what is still there."""
         folder = self._job(job)
+        self.kill(job)
+        until = time.monotonic() + _DIES
+        while self.state(job)["running"] and time.monotonic() < until:
+            time.sleep(0.02)
+        if folder.is_symlink():
+            folder.unlink()
         shutil.rmtree(folder, ignore_errors=True)
-        return {"left": [str(path) for path in (folder, *folder.rglob("*")) if path.exists()]}
+        return {"left": [str(path) for path in (folder, *folder.rglob("*")) if os.path.lexists(path)]}
 
     def jobs(self) -> Answer:
         """The keys of all jobs of which something is on this machine."""
@@ -262,7 +274,7 @@ class Agent:
             return {}
         wheel = _inside(folder, _checked(_NAME, file_name))
         _link(self._files(None) / version, wheel)
-        for name in (FAILED, SAID, BEAT):
+        for name in (READY, FAILED, SAID, BEAT):
             (folder / name).unlink(missing_ok=True)
         self._detached(["install", str(folder), str(wheel)], folder / SAID)
         return {}
@@ -270,7 +282,7 @@ class Agent:
     def installed(self, version: str) -> Answer:
         """How far an installation is, "ready", "running", "failed" or "none", and what it said last."""
         folder = self._version(version)
-        if (folder / READY).is_file():
+        if (folder / READY).is_file() and _python(folder).exists():
             return {"state": "ready", "said": ""}
         if (failed := _read(folder / FAILED)) is not None:
             return {"state": "failed", "said": failed.get("said", "")}
@@ -293,7 +305,7 @@ class Agent:
         return self._job(key) / "outgoing"
 
     def _files(self, key: str | None) -> Path:
-        return (self._job(key) if key else self.folder) / "files"
+        return (self.folder if key is None else self._job(key)) / "files"
 
     def _version(self, sha256: str) -> Path:
         return self.folder / "versions" / _checked(_HASH, sha256)[:16]
@@ -331,7 +343,7 @@ def _gpus() -> list[Answer]:
 
 def _checked(pattern: re.Pattern[str], text: Any) -> str:
     if not isinstance(text, str) or not pattern.fullmatch(text) or text in (".", ".."):
-        raise Refused("name", f"{text!r} is not what belongs there")
+        raise RequestRefused("name", f"{text!r} is not what belongs there")
     return text
 
 
@@ -339,7 +351,7 @@ def _inside(folder: Path, name: str) -> Path:
     """The path of a file by its name in a folder, which neither name nor links may lead out of."""
     path = folder.joinpath(*(_checked(_NAME, part) for part in name.split("/")))
     if not path.parent.resolve().is_relative_to(folder.resolve()) or path.is_symlink():
-        raise Refused("name", f"{name!r} leads out of the data folder")
+        raise RequestRefused("name", f"{name!r} leads out of the data folder")
     return path
 
 
@@ -446,19 +458,25 @@ def keep(folder: str, python: str, *arguments: str) -> None:
     environment = {**os.environ, "PYTHONUTF8": "1", "SAMEFACE_JOB": folder}
     environment.pop("PYTHONPATH", None)
     with open(job / LOG, "ab") as log:
-        worker = subprocess.Popen(
-            [python, "-m", "lib_lora", *arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=log,
-            env=environment,
-            cwd=job,
-            start_new_session=True,
-        )
+        try:
+            worker = subprocess.Popen(
+                [python, "-m", "lib_lora", *arguments],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                env=environment,
+                cwd=job,
+                start_new_session=True,
+            )
+        except OSError as error:
+            log.write(f"{python} cannot be started: {error}\n".encode("utf-8", "backslashreplace"))
+            _write(job / EXIT, {"code": 127, "time": time.time()})
+            return
     assert worker.stdin
     told = None
     while True:
-        _write(job / BEAT, {"time": time.time(), "keeper": os.getpid(), "worker": worker.pid})
+        with suppress(OSError):  # the disk is full: no reason to leave the worker alone
+            _write(job / BEAT, {"time": time.time(), "keeper": os.getpid(), "worker": worker.pid})
         wish = (_read(job / WISH) or {}).get("wish")
         if wish and wish != told:
             told = wish
@@ -467,8 +485,12 @@ def keep(folder: str, python: str, *arguments: str) -> None:
                 worker.stdin.flush()
         with suppress(subprocess.TimeoutExpired):
             code = worker.wait(timeout=_BEATS)
+            break
+    for _ in range(_ENDINGS):
+        with suppress(OSError):
             _write(job / EXIT, {"code": code, "time": time.time()})
             return
+        time.sleep(_BEATS)
 
 
 def install(folder: str, wheel: str) -> None:
@@ -507,25 +529,24 @@ def serve(folder: str, text: str, incoming: IO[bytes], outgoing: IO[bytes]) -> N
         folder, text: see `Agent`.
         incoming, outgoing: the connection.
     """
-    agent = Agent(folder, text)
     while line := incoming.readline():
-        answer, data = _answered(agent, line)
+        answer, data = _answered(folder, text, line)
         outgoing.write(json.dumps(answer).encode("ascii") + b"\n" + data)
         outgoing.flush()
 
 
-def _answered(agent: Agent, line: bytes) -> tuple[Answer, bytes]:
+def _answered(folder: str, text: str, line: bytes) -> tuple[Answer, bytes]:
     """The answer to a request, and the bytes that follow it."""
     try:
         request = json.loads(line)
         name = request.pop("do")
         if name not in vars(Agent) or name.startswith("_"):
-            raise Refused("request", f"{name!r} is unknown here")
-        asked: Callable[..., Any] = getattr(agent, name)
+            raise RequestRefused("request", f"{name!r} is unknown here")
+        asked: Callable[..., Any] = getattr(Agent(folder, text), name)
         found = asked(**request)
         values, data = found if isinstance(found, tuple) else (found, b"")
         return {"ok": values, "bytes": len(data)}, data
-    except Refused as error:
+    except RequestRefused as error:
         return {"error": error.code, "say": str(error)}, b""
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)

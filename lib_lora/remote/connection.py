@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from lib_lora.errors import UserError
-from lib_lora.remote import openssh
+from lib_lora.remote import openssh, places
 from lib_lora.remote.places import Graphics, Machine, Place
 
 # the shell there reads this; what the user names is in what is sent afterwards
@@ -46,7 +46,7 @@ class Connection:
         self.root, self.place = root, place
         self._start = start or (lambda: openssh.start(root, place, [place.python, "-u", "-c", _BOOT]))
         self._process: subprocess.Popen[bytes] | None = None
-        self._said = b""
+        self._hearing: _Hearing | None = None
         self._lock = threading.Lock()
 
     def ask(self, what: str, **fields: Any) -> Any:
@@ -73,6 +73,9 @@ class Connection:
                     code="remote-answer-unreadable",
                     place=self.place.name,
                 ) from error
+            except BaseException:  # Ctrl+C: the answer that comes yet would be taken for the next one's
+                self._close()
+                raise
         if "error" in answer:
             raise self._refusal(str(answer["error"]), str(answer.get("say", "")))
         return answer.get("ok"), data
@@ -90,8 +93,7 @@ class Connection:
 
     def _connect(self) -> subprocess.Popen[bytes]:
         process = self._process = self._start()
-        self._said = b""
-        threading.Thread(target=self._hear, args=(process,), name="sameface-ssh", daemon=True).start()
+        self._hearing = _Hearing(process)
         text = resources.files("lib_lora.remote").joinpath("agent.py").read_bytes()
         code = text.partition(b'\nif __name__ == "__main__":')[0] + _SERVE
         folder = json.dumps(self.place.folder).encode("ascii")
@@ -114,30 +116,23 @@ class Connection:
         if not line.endswith(b"\n") or not isinstance(answer, dict):
             raise ValueError("no answer")
         count = answer.get("bytes", 0)
-        if not isinstance(count, int) or not 0 <= count <= _LONGEST:
+        if type(count) is not int or not 0 <= count <= _LONGEST:
             raise ValueError("no number of bytes")
         data = process.stdout.read(count) if count else b""
         if len(data) < count:
             raise EOFError
         return answer, data
 
-    def _hear(self, process: subprocess.Popen[bytes]) -> None:
-        assert process.stderr
-        with suppress(OSError, ValueError):
-            while chunk := process.stderr.read1(4096):  # type: ignore[attr-defined]
-                self._said = (self._said + chunk)[-_SAID:]
-
     def _lost(self) -> UserError:
         """Why the connection has ended; it is made anew with the next request."""
-        process = self._process
+        process, hearing = self._process, self._hearing
         if process:
             with suppress(subprocess.TimeoutExpired):
                 process.wait(2)
+        said = hearing.all() if hearing else b""
+        status = process.returncode if process else None
         self._close()
-        error = openssh.why(self._said.decode("utf-8", "replace"), self.place)
-        if error.code in _ANOTHER:
-            return Unreachable(str(error), code=error.code, place=self.place.name)
-        return error
+        return failure(self.root, self.place, said, status)
 
     def _close(self) -> None:
         process, self._process = self._process, None
@@ -169,6 +164,39 @@ class Connection:
         )
 
 
+def failure(root: Path, place: Place, said: bytes, status: int | None) -> UserError:
+    """The error for what ssh or sftp said: `Unreachable`, where the same may work a little later.
+
+    Without a network some systems know no host, so one that was reached before is taken to be there still.
+    """
+    error = openssh.why(said.decode("utf-8", "replace"), place, status)
+    away = error.code == "host-unknown" and places.known_hosts(root, place).is_file()
+    if away or error.code in _ANOTHER:
+        return Unreachable(str(error), code=error.code, place=place.name)
+    return error
+
+
+class _Hearing:
+    """Keeps what a process says on standard error, so that it never waits for a reader."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process, self._said = process, b""
+        self._thread = threading.Thread(target=self._hear, name="sameface-ssh", daemon=True)
+        self._thread.start()
+
+    def _hear(self) -> None:
+        stream = self._process.stderr
+        assert stream
+        with suppress(OSError, ValueError), stream:
+            while chunk := stream.read1(4096):  # type: ignore[attr-defined]
+                self._said = (self._said + chunk)[-_SAID:]
+
+    def all(self) -> bytes:
+        """What an ended process has said; a shared connection that it has begun may keep the stream open."""
+        self._thread.join(1)
+        return self._said
+
+
 def probe(connection: Connection) -> Machine:
     """What a place has.
 
@@ -177,19 +205,18 @@ def probe(connection: Connection) -> Machine:
     """
     found, place = connection.ask("probe"), connection.place
     try:
-        version = str(found["python"])
-        gpus = [Graphics(_plain(one["name"]), int(one["memory"])) for one in found["gpus"][:64]]
+        gpus = [Graphics(_plain(_text(one["name"])), _whole(one["memory"])) for one in _list(found["gpus"])[:64]]
         machine = Machine(
-            time=float(found["time"]),
-            python=_plain(version),
-            system=_plain(found["system"]),
-            cores=int(found["cores"]),
-            memory=None if found["memory"] is None else int(found["memory"]),
-            disk_free=int(found["disk_free"]),
+            time=_number(found["time"]),
+            python=_plain(_text(found["python"])),
+            system=_plain(_text(found["system"])),
+            cores=_whole(found["cores"]),
+            memory=None if found["memory"] is None else _whole(found["memory"]),
+            disk_free=_whole(found["disk_free"]),
             gpus=gpus,
         )
-        known = tuple(int(part) for part in version.split(".")[:2])
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        known = tuple(int(part) for part in machine.python.split(".")[:2])
+    except (KeyError, TypeError, ValueError) as error:
         raise UserError(
             f"{place.address()} does not say what it is.", code="remote-answer-unreadable", place=place.name
         ) from error
@@ -209,5 +236,29 @@ def probe(connection: Connection) -> Machine:
     return machine
 
 
-def _plain(text: Any) -> str:
-    return "".join(letter for letter in str(text) if letter.isprintable())[:100]
+def _plain(text: str) -> str:
+    return "".join(letter for letter in text if letter.isprintable())[:100]
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("no text")
+    return value
+
+
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise ValueError("no list")
+    return value
+
+
+def _whole(value: Any) -> int:
+    if type(value) is not int or not 0 <= value < 1 << 63:
+        raise ValueError("no count")
+    return value
+
+
+def _number(value: Any) -> float:
+    if type(value) not in (int, float) or not 0 <= value < 1e12:  # not so what is no number
+        raise ValueError("no number")
+    return float(value)

@@ -86,7 +86,7 @@ def install(
         if state == "none":
             raise UserError(
                 f"The installation on {place.address()} ended without a word; start it again.",
-                code="remote-install-failed",
+                code="remote-install-vanished",
                 place=place.name,
             )
         say(f"Installing SameFace on {place.name}: once for each version, some minutes. {said}".strip())

@@ -5,6 +5,7 @@ Host names, users and paths end up on a command line, so each is looked at befor
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -20,10 +21,11 @@ LOCAL = "local"
 SSH = "ssh:"  # begins the name of a place in `--on`
 FOLDER = "sameface"  # in the home folder there
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
-_HOST = re.compile(r"[A-Za-z0-9\[:][A-Za-z0-9._:%\]-]{0,253}")
+_HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,253}")
+_IPV6 = re.compile(r"([0-9A-Fa-f:.]{2,45})(%[A-Za-z0-9._-]{1,32})?")
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@-]{0,63}")
 _PROGRAM = re.compile(r"[A-Za-z0-9_/~.][A-Za-z0-9_/.+~-]{0,255}")
-_FOLDER = re.compile(r"[^\0-\x1f]{1,255}")
+_LONGEST_PATH = 255  # letters
 
 
 @dataclass(frozen=True)
@@ -88,25 +90,43 @@ class Place:
 
     def __post_init__(self) -> None:
         _check("name", self.name, _NAME, "a short name of lower-case letters, digits, - and _, such as workshop")
-        _check("host", self.host, _HOST, "a host name or an address, such as gpu.example.org or 192.168.1.20")
+        if not _is_ipv6(self.host):
+            _check("host", self.host, _HOST, "a host name or an address, such as gpu.example.org or 192.168.1.20")
         _check("python", self.python, _PROGRAM, "a program such as python3 or /usr/bin/python3.11")
-        _check("folder", self.folder, _FOLDER, "a folder such as sameface or /data/sameface")
+        if not _is_path(self.folder):
+            raise Misfit(
+                f"{self.folder[:80]!r} is no folder; give a folder such as sameface or /data/sameface.", "folder"
+            )
         if self.user:
             _check("user", self.user, _USER, "a user name such as mara")
         if not 0 <= self.port <= 65535:
-            raise Misfit(f"the port is {self.port}; it must be from 1 to 65535.", "port")
-        if self.key and any(ord(letter) < 32 for letter in self.key):
-            raise Misfit("the key is no path of a file.", "key")
+            raise Misfit(f"the port must be from 1 to 65535, so {max(self.port, 0)} is none.", "port")
+        if self.key and not (_is_path(self.key, 4096) and not self.key.startswith("-")):
+            raise Misfit(f"{self.key[:80]!r} is no key; give the path of a private key's file.", "key")
 
     def address(self) -> str:
         """As a person writes it: ``user@host:port``."""
         user = f"{self.user}@" if self.user else ""
-        return f"{user}{self.host}{f':{self.port}' if self.port else ''}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{user}{host}{f':{self.port}' if self.port else ''}"
 
 
 def _check(what: str, text: str, pattern: re.Pattern[str], wanted: str) -> None:
     if not pattern.fullmatch(text):
         raise Misfit(f"{text[:80]!r} is no {what}; give {wanted}.", what)
+
+
+def _is_ipv6(text: str) -> bool:
+    match = _IPV6.fullmatch(text)
+    try:
+        return match is not None and ipaddress.ip_address(match[1]).version == 6
+    except ValueError:
+        return False
+
+
+def _is_path(text: str, longest: int = _LONGEST_PATH) -> bool:
+    """Whether a text can be a path: all of it can be shown, so no line ends in it."""
+    return 0 < len(text) <= longest and text.isprintable()
 
 
 def parsed(name: str, address: str, **fields: Any) -> Place:
@@ -116,11 +136,22 @@ def parsed(name: str, address: str, **fields: Any) -> Place:
         UserError: a part of it cannot be used; its field is named.
     """
     user, at, rest = address.rpartition("@")
-    host, port = rest, "0"
-    if match := re.fullmatch(r"(\[[^\]]*\]|[^:]*):([0-9]{1,6})", rest):
+    if at and not user:
+        raise UserError(
+            f"the place: {address[:80]!r} has no user before its @; give a user name, or leave out the @.",
+            "user",
+            code="setting-invalid",
+        )
+    host, port = rest, ""
+    if match := re.fullmatch(r"(\[[^\]]*\]|[^:]*):([0-9]{1,6})", rest, re.ASCII):
         host, port = match[1], match[2]
-    values = {"name": name, "host": host.strip("[]") or rest, "user": user if at else "", "port": int(port), **fields}
-    return typed_settings.from_dict(Place, values, "the place")
+    if bracketed := re.fullmatch(r"\[([^\]]*:[^\]]*)\]", host):
+        host = bracketed[1]
+    # 0 stands for the port of the SSH configuration, so one that is written as 0 is none
+    number = (int(port) or -1) if port else 0
+    return typed_settings.from_dict(
+        Place, {"name": name, "host": host, "user": user, "port": number, **fields}, "the place"
+    )
 
 
 def load(root: Path) -> list[Place]:
@@ -142,9 +173,11 @@ def load(root: Path) -> list[Place]:
 
 
 def save(root: Path, place: Place) -> None:
-    """Keep a place; another one of its name is replaced."""
-    others = [one for one in load(root) if one.name != place.name]
-    _write(root, [*others, place])
+    """Keep a place; another one of its name is replaced. A host key that was another address's is forgotten."""
+    places = load(root)
+    if any(one.name == place.name and (one.host, one.port) != (place.host, place.port) for one in places):
+        known_hosts(root, place).unlink(missing_ok=True)
+    _write(root, [*(one for one in places if one.name != place.name), place])
 
 
 def remove(root: Path, name: str) -> Place:
@@ -202,7 +235,7 @@ def checked(root: Path, place: Place, machine: Machine) -> Place:
 
 def known_hosts(root: Path, place: Place) -> Path:
     """The file with the host key of a place, which is pinned when it is first reached."""
-    return Workspace(root).remote / "hosts" / place.name
+    return Workspace(root).remote / "hosts" / f"{place.name}-key"  # Windows has no file called "nul"
 
 
 def _write(root: Path, places: Iterable[Place]) -> None:

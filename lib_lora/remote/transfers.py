@@ -9,24 +9,27 @@ import os
 import re
 import shutil
 import subprocess
+import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from lib_lora import file_permissions
 from lib_lora.errors import StoppedByUser, UserError
 from lib_lora.files import explained, replace, sha256
+from lib_lora.files import size as in_words
 from lib_lora.remote import openssh
-from lib_lora.remote.connection import Connection, Unreachable
+from lib_lora.remote.connection import Connection, Unreachable, failure
 
 HASH = re.compile(r"[0-9a-f]{64}")
 _LOOK = 1.0  # seconds between two looks at how far a transfer is
-_TRIES = 5  # of a transfer that is cut off
-_ROUNDS = 2  # of files that come with another hash
+_TRIES = 5  # of a transfer that is cut off, without anything that came between
+_ROUNDS = 2  # of files that come with another hash; the first may have been continued from what was there
 _BATCH = 200  # files in one call of sftp
 
 Progress = Callable[[int, int], None]  # bytes that are there, bytes in all
@@ -80,10 +83,9 @@ def send(
     distinct = {one.sha256: one for one in files}
     asked = [[one.sha256, one.size] for one in distinct.values()]
     whole = sum(one.size for one in distinct.values())
-    tries = rounds = 0
+    tries, rounds, most = 0, 0, -1
     while True:
-        found = connection.ask("expect", files=asked, job=job)
-        folder, missing = str(found["folder"]), found["missing"]
+        folder, missing = _expected(connection, connection.ask("expect", files=asked, job=job))
         lacking = [one for one in distinct.values() if one.sha256 in missing]
         if not lacking:
             if progress:
@@ -94,9 +96,11 @@ def send(
         def look(lacking: Sequence[Sent] = lacking, there: int = there) -> None:
             if progress:
                 sizes = connection.ask("sizes", files=[one.sha256 for one in lacking], job=job)
-                come = sum(int(size) for size in sizes.values() if isinstance(size, int))
+                come = sum(_count(sizes.get(one.sha256)) for one in lacking) if isinstance(sizes, dict) else 0
                 progress(min(there + come, whole), whole)
 
+        came = there + sum(missing.values())
+        tries, most = (0, came) if came > most >= 0 else (tries, max(most, came))
         try:
             for start in range(0, len(lacking), _BATCH):
                 _put(connection, lacking[start : start + _BATCH], folder, missing, look, stop)
@@ -106,11 +110,12 @@ def send(
                 raise
             _pause(tries, stop)
             continue
-        wrong = connection.ask("accept", files=[one.sha256 for one in lacking], job=job)["wrong"]
-        rounds += bool(wrong)
-        if wrong and rounds > _ROUNDS:
-            bad = next((one for one in lacking if one.sha256 in wrong), lacking[0])
-            changed = not bad.path.is_file() or sha256(bad.path) != bad.sha256
+        answer = connection.ask("accept", files=[one.sha256 for one in lacking], job=job)
+        wrong = _listed(connection, answer, "wrong")
+        bad = next((one for one in lacking if one.sha256 in wrong), None)
+        rounds += bad is not None
+        if bad and (rounds >= _ROUNDS or sha256(bad.path) != bad.sha256):
+            changed = sha256(bad.path) != bad.sha256
             reason = (
                 "it was changed meanwhile" if changed else "the connection, or the disk there, damages what is sent"
             )
@@ -129,14 +134,64 @@ def _put(
     look: Callable[[], None],
     stop: Callable[[], bool],
 ) -> None:
-    """Send files in one call of sftp for each folder here, so that only names of files stand in its batch."""
-    by_folder: dict[Path, list[str]] = {}
-    for one in files:
-        target = openssh.quoted(f"{folder}/{one.sha256}.part")
-        command = "reput" if missing[one.sha256] else "put"
-        by_folder.setdefault(one.path.parent, []).append(f"{command} {openssh.quoted(one.path.name)} {target}")
-    for here, batch in by_folder.items():
-        _run(connection, batch, here, look, stop)
+    """Send files in one call of sftp. They go by links that are called by their hashes, since a file's own name may be
+    one that sftp takes for something else."""
+    with tempfile.TemporaryDirectory(prefix="sameface-") as links:
+        batch = []
+        for one in files:
+            with explained(one.path, "read"):
+                size = one.path.stat().st_size
+            if size and missing[one.sha256] == one.size:
+                continue  # all of it came, and nobody has looked at its hash
+            name = _linked(one, Path(links))
+            command = "reput" if missing[one.sha256] else "put"
+            batch.append(f"{command} {openssh.quoted(name)} {openssh.quoted(f'{folder}/{one.sha256}.part')}")
+        _run(connection, batch, Path(links), look, stop)
+
+
+def _linked(one: Sent, folder: Path) -> str:
+    """A name in `folder` by which a file can be read."""
+    link = folder / one.sha256
+    try:
+        if sys.platform == "win32":  # where only an administrator may make the other kind
+            os.link(one.path, link)
+        else:
+            link.symlink_to(one.path.absolute())
+    except OSError:  # another disk
+        return one.path.absolute().as_posix()
+    return link.name
+
+
+def _expected(connection: Connection, found: Any) -> tuple[str, dict[str, int]]:
+    """The folder, and the bytes that are there of each file that is not there as a whole, of an answer."""
+    missing = found.get("missing") if isinstance(found, dict) else None
+    folder = found.get("folder") if isinstance(found, dict) else None
+    if not isinstance(missing, dict) or not _is_folder(folder):
+        raise _unreadable(connection)
+    return str(folder), {str(one): _count(size) for one, size in missing.items()}
+
+
+def _listed(connection: Connection, found: Any, name: str) -> list[Any]:
+    values = found.get(name) if isinstance(found, dict) else None
+    if not isinstance(values, list):
+        raise _unreadable(connection)
+    return values
+
+
+def _is_folder(value: Any) -> bool:
+    """Whether what comes from elsewhere is a path that may stand in a batch of sftp."""
+    return isinstance(value, str) and value.startswith("/") and value.isprintable()
+
+
+def _count(value: Any) -> int:
+    return value if type(value) is int and value >= 0 else 0
+
+
+def _unreadable(connection: Connection) -> UserError:
+    place = connection.place
+    return UserError(
+        f"{place.address()} does not answer as SameFace does.", code="remote-answer-unreadable", place=place.name
+    )
 
 
 def fetch(
@@ -169,18 +224,27 @@ def fetch(
     with explained(folder):
         file_permissions.make_folder(folder)
     come: list[str] = []
-    tries = rounds = 0
+    tries, rounds, most = 0, 0, -1
     while left := [name for name in names if name not in come]:
-        found = connection.ask("offer", job=job, names=left)
-        offered = {
-            name: (mark[0], mark[1])
-            for name, mark in found["files"].items()
-            if name in left and HASH.fullmatch(str(mark[0])) and isinstance(mark[1], int) and mark[1] >= 0
-        }
+        there, offered = _offered(connection, connection.ask("offer", job=job, names=left), left)
         if not offered:
             return come
+        files = dict(offered.values())
+        here = sum(min(_size(folder / digest), size) for digest, size in files.items())
+        with explained(folder):
+            free = shutil.disk_usage(folder).free
+        needed = sum(files.values()) - here
+        if needed > free:
+            raise UserError(
+                f"What was made on {connection.place.name} needs {in_words(needed)}, and {folder} has "
+                f"{in_words(free)} free; free some space, and it goes on.",
+                code="disk-too-full",
+                folder=folder,
+                free=free,
+            )
+        tries, most = (0, here) if here > most >= 0 else (tries, max(most, here))
         try:
-            _get(connection, str(found["folder"]), dict(offered.values()), folder, progress, stop)
+            _get(connection, there, files, folder, progress, stop)
         except Unreachable:
             tries += 1
             if tries >= _TRIES:
@@ -189,11 +253,11 @@ def fetch(
             continue
         wrong = [name for name, (digest, _) in offered.items() if not _taken(folder / digest, digest, names[name])]
         come += [name for name in offered if name not in wrong]
-        connection.ask("fetched", job=job, files=sorted({digest for digest, _ in offered.values()}))
-        for digest, _ in offered.values():
+        connection.ask("fetched", job=job, files=sorted(files))
+        for digest in files:
             (folder / digest).unlink(missing_ok=True)
         rounds += bool(wrong)
-        if wrong and rounds > _ROUNDS:
+        if wrong and rounds >= _ROUNDS:
             raise UserError(
                 f"{wrong[0]} comes from {connection.place.address()} with another content than it has there.",
                 code="transfer-damaged",
@@ -204,6 +268,24 @@ def fetch(
     return come
 
 
+def _offered(connection: Connection, found: Any, asked: Sequence[str]) -> tuple[str, dict[str, tuple[str, int]]]:
+    """The folder, and hash and size of each file that was asked for, of an answer."""
+    files = found.get("files") if isinstance(found, dict) else None
+    folder = found.get("folder") if isinstance(found, dict) else None
+    if not isinstance(files, dict) or not _is_folder(folder):
+        raise _unreadable(connection)
+    offered = {}
+    for name in asked:
+        mark = files.get(name)
+        if name in files:
+            if not (isinstance(mark, list) and len(mark) == 2 and isinstance(mark[0], str) and type(mark[1]) is int):
+                raise _unreadable(connection)
+            if not HASH.fullmatch(mark[0]) or mark[1] < 0:
+                raise _unreadable(connection)
+            offered[name] = (mark[0], mark[1])
+    return str(folder), offered
+
+
 def _get(
     connection: Connection,
     there: str,
@@ -212,12 +294,19 @@ def _get(
     progress: Progress | None,
     stop: Callable[[], bool],
 ) -> None:
-    """Fetch files by their hashes into a folder; one that is here in part is continued."""
+    """Fetch files by their hashes into a folder; one that is here in part is continued.
+
+    Raises:
+        UserError: more comes than was offered; see `_run`.
+    """
     whole = sum(files.values())
 
     def look() -> None:
         if progress:
             progress(min(sum(_size(folder / one) for one in files), whole), whole)
+        for digest, size in files.items():
+            if _size(folder / digest) > size:
+                raise _TooMuch
 
     batch = []
     for digest, size in files.items():
@@ -228,8 +317,14 @@ def _get(
         if here < size or not size:
             batch.append(f"{'reget' if here else 'get'} {openssh.quoted(f'{there}/{digest}')} {openssh.quoted(digest)}")
     for start in range(0, len(batch), _BATCH):
-        _run(connection, batch[start : start + _BATCH], folder, look, stop)
-    look()
+        with suppress(_TooMuch):  # its hash is wrong, so nobody takes it
+            _run(connection, batch[start : start + _BATCH], folder, look, stop)
+    with suppress(_TooMuch):
+        look()
+
+
+class _TooMuch(Exception):
+    """More comes than was offered."""
 
 
 def _size(path: Path) -> int:
@@ -245,6 +340,8 @@ def _taken(path: Path, digest: str, target: Path) -> bool:
         copy = target.with_name(f"{target.name[:100]}.come.tmp")
         copy.unlink(missing_ok=True)
         _copied(path, copy)
+        if sys.platform != "win32":  # it has come with the other machine's
+            copy.chmod(0o600 if file_permissions.is_private(target) else 0o644)
         replace(copy, target)
     return True
 
@@ -294,10 +391,7 @@ def _run(
         for reader in readers:
             reader.join(2)
     if process.returncode:
-        error = openssh.why(b"".join(said).decode("utf-8", "replace"), connection.place)
-        if error.code in ("host-unreachable", "ssh-failed"):
-            raise Unreachable(str(error), code=error.code, place=connection.place.name)
-        raise error
+        raise failure(connection.root, connection.place, b"".join(said), None)
 
 
 def _drain(stream: IO[bytes] | None, kept: list[bytes] | None) -> None:

@@ -68,6 +68,8 @@ class ElsewhereRunner:
 class ElsewhereWorker:
     """See `queue.runner_protocol.WorkerHandle`; the process itself is one of this machine."""
 
+    outlives = False
+
     def __init__(self, runner: ElsewhereRunner, job: Job, inner: LocalWorker, homes: dict[str, Path]) -> None:
         self.runner, self.job, self.inner, self.homes = runner, job, inner, homes
         self.before = job_files.marks(runner.there, job)

@@ -78,7 +78,10 @@ def test_what_cannot_be_done_is_said_at_once(kind, values, said):
 
 
 def test_light_jobs_run_beside_a_training():
-    assert {kind for kind in KINDS if lane_of(kind) == "light"} == {"audit", "fill"}
+    lanes = {kind: lane_of(kind, arguments_of(kind, LEAST.get(kind, {}))) for kind in KINDS}
+    assert {kind for kind, lane in lanes.items() if lane == "light"} == {"audit", "fill"}
+    assert set(lanes.values()) == {"light", "heavy"}
+    assert lane_of("train", TrainArguments(on="ssh:workshop")) == "remote"
 
 
 @pytest.mark.parametrize("kind", KINDS)

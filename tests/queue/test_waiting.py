@@ -42,6 +42,7 @@ class FakeWorker:
     """Does what a test says, a look at a time."""
 
     pid = 0
+    outlives = False
 
     def __init__(self, clock, folder, does):
         self.clock, self.folder, self.code, self.killed_at = clock, folder, None, None

@@ -1,4 +1,4 @@
-"""Workers on a machine that is reached over SSH: what they need is sent, what they make is brought home as it comes.
+"""Trains on a machine that is reached over SSH: the run is sent, and what is made of it is brought home as it comes.
 
 A worker there is detached from the connection. This program, this computer and the network may go away and come back:
 `SshRunner.start` finds a job there by its key and goes on where it is. Imports nothing heavy.
@@ -7,27 +7,26 @@ A worker there is detached from the connection. This program, this computer and 
 from __future__ import annotations
 
 import json
-import shutil
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from lib_lora import file_permissions
 from lib_lora.errors import StoppedByUser, UserError
-from lib_lora.files import explained, read_json, size, write_json, write_text
+from lib_lora.files import explained, read_json, write_json
 from lib_lora.job_host import JobHost
 from lib_lora.queue import worker_processes
 from lib_lora.queue.job_types import LOCAL, TrainArguments, as_plain, place_in
 from lib_lora.queue.queue import RESULT, Job, Queue
+from lib_lora.queue.runners import remote_job
 from lib_lora.queue.runners.local_runner import LocalRunner
-from lib_lora.remote import connection, installation, places, transfers
-from lib_lora.remote.connection import Connection, Unreachable
+from lib_lora.queue.runners.remote_job import RemoteJob
+from lib_lora.remote import places, transfers
+from lib_lora.remote.connection import Connection
 from lib_lora.runs import sent_run
 from lib_lora.runs.events import EventLog
 from lib_lora.runs.reopen import check_base
@@ -35,14 +34,8 @@ from lib_lora.runs.run_lock import only_process
 from lib_lora.training.plan.run_file import Run, load_run
 from lib_lora.workspace.workspace import JobFolder, RunFolder, Workspace
 
-_LOOK = 1.0  # seconds between two looks at a worker
-_FILES = 3.0  # seconds between two looks at what it has made
-_AGAIN = 20.0  # seconds at most between two tries to reach it
-_SAVES = 180.0  # seconds in which a worker saves once it was asked to end; longer where its steps are
-_STOPPED = -15  # the exit status of one that was ended from outside
+_STOPPED = -15  # the exit status of a worker that was ended from outside
 _MOST_EVENTS = 64 << 20  # bytes of events that are taken from one job
-_TEMPORARY = "sending"  # in the job's folder, while things are sent
-_COMING = "coming"  # in the job's folder: files on their way home
 
 
 class SshRunner:
@@ -67,16 +60,17 @@ class SshRunner:
     def start(self, job: Job) -> SshWorker:
         """See `Runner.start`. What can go wrong with the place is said by the handle, since it may take long."""
         place = places.named(self.root, place_in(job.arguments))
-        if place is None:
+        if place is None or not isinstance(job.arguments, TrainArguments):
             raise ValueError("a job of this machine")
-        if not isinstance(job.arguments, TrainArguments):
-            raise UserError("Only a training can be done on another machine.", code="job-not-remote", job=job.id)
         worker = SshWorker(self.root, job, self._connect(self.root, place), self._local)
         worker.begin()
         return worker
 
     def end_left_behind(self, job: Job, patience: float, giving_up: Callable[[], bool]) -> None:
         """See `Runner.end_left_behind`: no worker is left behind, each is taken up again."""
+
+    def painter(self, job: Job) -> None:
+        """See `Runner.painter`: a training asks nobody."""
 
 
 @dataclass(frozen=True)
@@ -85,12 +79,10 @@ class _Memo:
 
     Attributes:
         place: its name.
-        version: the wheel that the worker runs.
         events, run_events: bytes of the events there that are here already.
     """
 
     place: str
-    version: str = ""
     events: int = 0
     run_events: int = 0
 
@@ -109,20 +101,18 @@ class SshWorker:
     pid = 0
 
     def __init__(self, root: Path, job: Job, there: Connection, local: LocalRunner) -> None:
-        self.workspace, self.job, self.there = Workspace(root), job, there
-        self.place = there.place
-        self._local = local
-        self._queue = Queue(root)
+        self.workspace, self.job, self.place = Workspace(root), job, there.place
+        self._local, self._queue = local, Queue(root)
+        key = remote_job.key_of(self.workspace, job.id)
+        self._remote = RemoteJob(self.workspace, key, there, self._files.path / "on its way", self._say)
+        self._memo = self._remembered()
         self._code: int | None = None
         self._error: UserError | None = None
-        self._wish = ""
-        self._killed = threading.Event()
-        self._left = threading.Event()  # this program ends, and the worker goes on
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._work, name=f"sameface-ssh-{job.id}", daemon=True)
-        self._memo = self._remembered()
-        self.key = f"{_home(self.workspace)}-{job.id}"
         self._log: list[str] = []
+        self._known: dict[str, Any] = {}  # files there by name, as they were when they were brought
+        self._looked = 0.0
 
     # ------------------------------------------------------------------------------------------------- the interface
 
@@ -149,18 +139,18 @@ class SshWorker:
 
     def stop(self, wish: str) -> None:
         """See `WorkerHandle`."""
-        self._wish = wish
+        self._remote.wish = wish
 
     def kill(self) -> None:
         """See `WorkerHandle`."""
-        self._killed.set()
+        self._remote.killed.set()
 
     def close(self) -> None:
         """See `WorkerHandle`. A worker that has not ended goes on there."""
         if self._code is None:
-            self._left.set()
+            self._remote.left.set()
             self._ended.wait(10)
-        self.there.close()
+        self._remote.there.close()
 
     def path_here(self, name: str) -> Path:
         """See `WorkerFiles`."""
@@ -194,50 +184,47 @@ class SshWorker:
     def _files(self) -> JobFolder:
         return self.workspace.job(self.job.id)
 
+    @property
+    def _asked(self) -> TrainArguments:
+        assert isinstance(self.job.arguments, TrainArguments)
+        return self.job.arguments
+
     def _work(self) -> None:
-        code = 1
+        code: int | None = 1
         try:
             code = self._done()
         except StoppedByUser:
-            code = _STOPPED
-        except UserError as error:
-            self._error = error
-        except Exception as error:  # of what came from elsewhere anything may be wrong
-            said = " ".join(str(error).split())[:300]
-            self._error = UserError(
-                f"The job on {self.place.name} could not be followed ({type(error).__name__}: {said}); resume it to go "
-                "on from what is there.",
-                code="remote-failed",
-                place=self.place.name,
-            )
+            code = None if self._remote.left.is_set() else _STOPPED
+        except Exception as error:
+            self._error = remote_job.explained_failure(error, self.place)
         finally:
-            for name in (_TEMPORARY, _COMING):
-                with suppress(OSError):
-                    shutil.rmtree(self._files.path / name)
-            if not self._left.is_set():
-                self._code = code
+            self._remote.tidy()
+            self._code = code
             self._ended.set()
 
-    def _done(self) -> int:
-        """Do the job, from wherever it is; the worker's exit status."""
+    def _done(self) -> int | None:
+        """Do the job, from wherever it is; the worker's exit status. None = this program ends before it."""
         run = self._run()
         with only_process(run.folder, patience=5.0):
-            state = self._reach(lambda: self.there.ask("state", job=self.key))
-            if not state.get("began"):
+            if not self._remote.ask("state", job=self._remote.key).get("began"):
                 self._send(run)
-            return self._follow(run)
+            code = self._remote.follow(lambda: self._bring(run))
+            if code is None:
+                return None
+            self._say(f"Bringing home what was made on {self.place.name}")
+            self._remote.reach(lambda: self._bring_rest(run), waiting=True)
+            if left := self._remote.erase():
+                files = ", ".join(left[:3])[:300]
+                text = f"On {self.place.address()} these files could not be deleted: {files}."
+                EventLog(self._files.events)("warning", code="remote-not-erased", text=text)
+            return code
 
     def _run(self) -> Run:
         """The run that is trained; a new one is made here first."""
-        asked = self.job.arguments
-        assert isinstance(asked, TrainArguments)
-        identifier = asked.run or self._queue.get(self.job.id).run
-        if not identifier:
-            identifier = self._made()
-        folder = self.workspace.character_at(self.job.slug).run(identifier)
-        run = load_run(folder.path)
-        if asked.base and asked.run:
-            run = replace(run, file=replace(run.file, base=replace(run.file.base, path=asked.base)))
+        identifier = self._asked.run or self._queue.get(self.job.id).run or self._made()
+        run = load_run(self.workspace.character_at(self.job.slug).run(identifier).path)
+        if self._asked.base and self._asked.run:
+            run = replace(run, file=replace(run.file, base=replace(run.file.base, path=self._asked.base)))
         return run
 
     def _made(self) -> str:
@@ -245,9 +232,9 @@ class SshWorker:
         worker = self._local.start(self.job, ["--prepare"])
         try:
             while worker.poll() is None:
-                if self._stopping():
-                    worker.stop(self._wish or "stop")
-                if self._killed.is_set():
+                if self._remote.stopping():
+                    worker.stop(self._remote.wish or "stop")
+                if self._remote.killed.is_set():
                     worker.kill()
                 worker.receive(0.2)
         finally:
@@ -255,72 +242,40 @@ class SshWorker:
                 worker.kill()
             worker.wait()
             worker.close()
+        self._remote.check_stop()
         made = self._queue.get(self.job.id).run
-        if self._stopping():
-            raise StoppedByUser("Stopped before anything was sent.")
         if not made:
-            said = _failure(self._files.path / RESULT)
+            said = ""
+            with suppress(UserError):
+                stored = read_json(self._files.result) if self._files.result.is_file() else {}
+                said = str(stored.get("error", "")) if isinstance(stored, dict) else ""
             raise UserError(said or "The run could not be made; the job's log says why.", code="run-not-made")
         return made
-
-    # ------------------------------------------------------------------------------------------- on the way there
 
     def _send(self, run: Run) -> None:
         """Bring all that the worker needs, and start it."""
         check_base(run)
-        machine = self._reach(lambda: connection.probe(self.there))
-        places.checked(self.workspace.root, self.place, machine)
-        wheel = installation.built(self.workspace.root)
-        self._reach(lambda: installation.install(self.there, wheel, self._say, self._stopping))
+        version = self._remote.install()
         base = Path(run.file.base.path)
-        base_sent = transfers.sent(base, run.file.base.sha256)
-        self._reach(
-            lambda: transfers.send(
-                self.there,
-                [base_sent],
-                None,
-                self._percent(f"Sending the base model to {self.place.name}"),
-                self._stopping,
-            )
-        )
-        shared = {_plain_name(base.name): base_sent.sha256}
-        laid = self._reach(lambda: self.there.ask("arrange", job=self.key, files={}, shared=shared))
-        staged = self._staged(run, str(laid["shared"][_plain_name(base.name)]))
-        self._reach(
-            lambda: transfers.send(
-                self.there,
-                staged.values(),
-                self.key,
-                self._percent(f"Sending photos and settings to {self.place.name}"),
-                self._stopping,
-            )
-        )
-        files = {name: one.sha256 for name, one in staged.items()}
-        laid = self._reach(lambda: self.there.ask("arrange", job=self.key, files=files, shared=shared))
-        run_events = staged[self._name_there(run, "events.jsonl")].size
-        self._remember(_Memo(self.place.name, wheel.sha256, 0, run_events))
-        self._check_stop()
-        words = ["worker", str(self.job.id), "--data", str(laid["data"])]
-        self._reach(lambda: self.there.ask("start", job=self.key, version=wheel.sha256, arguments=words))
-        shutil.rmtree(self._files.path / _TEMPORARY, ignore_errors=True)
+        name = remote_job.plain_name(base.name)
+        there = self._remote.share({name: transfers.sent(base, run.file.base.sha256)})
+        files = self._staged(run, there[name])
+        data = self._remote.send(files)
+        self._remember(_Memo(self.place.name, 0, files[self._name_there(run, RunFolder(run.folder).events.name)].size))
+        self._remote.start(version, ["worker", str(self.job.id), "--data", data])
+        self._remote.tidy()
 
     def _staged(self, run: Run, base: str) -> dict[str, transfers.Sent]:
         """The files of the data folder there, by their names in it."""
-        folder = self._files.path / _TEMPORARY
-        shutil.rmtree(folder, ignore_errors=True)
-        with explained(folder):
-            file_permissions.make_folder(folder)
-        data = Workspace(folder)
-        sent_run.stage(run, folder, base)
-        asked = self.job.arguments
-        assert isinstance(asked, TrainArguments)
-        plain = replace(
-            asked, run=run.file.id, base=None, preset=None, settings={}, on=LOCAL, then_test=False, few=True
-        )
-        job = replace(self.job, arguments=plain, run=run.file.id)
-        Queue(folder).accept(job, as_plain(plain), {})
+        self._remote.tidy()
+        data = Workspace(self._remote.folder)
+        with explained(data.root):
+            file_permissions.make_folder(data.root)
+        sent_run.stage(run, data.root, base)
+        plain = TrainArguments(run=run.file.id, steps=self._asked.steps, few=True, then_test=False, on=LOCAL)
+        Queue(data.root).accept(replace(self.job, arguments=plain, run=run.file.id), as_plain(plain), {})
         found = {}
-        for path in sorted(folder.rglob("*")):
+        for path in sorted(data.root.rglob("*")):
             if path.is_file() and not path.name.endswith((".tmp", "-shm", "-wal")):
                 found[data.name_of(path)] = transfers.sent(path)
         for path in sent_run.needed_files(run):
@@ -330,53 +285,25 @@ class SshWorker:
     def _name_there(self, run: Run, name: str) -> str:
         return f"characters/{self.job.slug}/runs/{run.file.id}/{name}"
 
-    def _percent(self, text: str) -> transfers.Progress:
-        def say(done: int, total: int) -> None:
-            if total:
-                self._say(f"{text}: {size(done)} of {size(total)}")
+    # ------------------------------------------------------------------------------------------------- what comes home
 
-        return say
-
-    # ------------------------------------------------------------------------------------------------- while it works
-
-    def _follow(self, run: Run) -> int:
-        """Bring home what the worker says and makes until it has ended, and delete what is there of it."""
-        told, deadline, looked = "", 0.0, 0.0
-        known: dict[str, Any] = {}
-        while True:
-            state = self._reach(lambda: self.there.ask("state", job=self.key), waiting=True)
-            self._reach(lambda: self._bring_events(run), waiting=True)
-            if time.monotonic() - looked > _FILES:
-                known = self._reach(partial(self._bring_files, run, known), waiting=True)
-                looked = time.monotonic()
-            if not state.get("running"):
-                break
-            if self._left.is_set():
-                return 0
-            if self._wish and told != self._wish:
-                told, deadline = self._wish, time.monotonic() + _SAVES
-                self._reach(partial(self.there.ask, "wish", job=self.key, wish=told), waiting=True)
-            if self._killed.is_set() or (deadline and time.monotonic() > deadline):
-                self._reach(lambda: self.there.ask("kill", job=self.key))
-            self._pause(_LOOK)
-        self._say(f"Bringing home what was made on {self.place.name}")
-        self._reach(lambda: self._bring_rest(run, known), waiting=True)
-        self._reach(self._erase, waiting=True)
-        code = state.get("exit")
-        return code if isinstance(code, int) else -9
+    def _bring(self, run: Run) -> None:
+        """What is new: events each time, files now and then."""
+        self._bring_events(run)
+        if time.monotonic() - self._looked > remote_job.FILES:
+            self._bring_files(run)
+            self._looked = time.monotonic()
 
     def _bring_events(self, run: Run) -> None:
-        job_events = f"jobs/{self.job.id}/events.jsonl"
-        memo = self._memo
-        mine = self._appended(self._files.events, job_events, memo.events)
+        mine = self._appended(self._files.events, f"jobs/{self.job.id}/events.jsonl", self._memo.events)
         self._remember(replace(self._memo, events=mine))
-        theirs = self._appended(run.events, self._name_there(run, "events.jsonl"), memo.run_events)
+        theirs = self._appended(run.events, self._name_there(run, run.events.name), self._memo.run_events)
         self._remember(replace(self._memo, run_events=theirs))
 
     def _appended(self, path: Path, name: str, offset: int) -> int:
         """Append what is new of a file of events there to one here; the place to go on from."""
         while offset < _MOST_EVENTS:
-            _, content = self.there.ask_bytes("read", job=self.key, name=name, offset=offset)
+            content = self._remote.read(name, offset)
             whole = content[: content.rfind(b"\n") + 1]
             if not whole:
                 break
@@ -385,107 +312,54 @@ class SshWorker:
             offset += len(whole)
         return offset
 
-    def _bring_files(self, run: Run, known: dict[str, Any]) -> dict[str, Any]:
-        """Bring what is new in the run's folder; what was found there, by which the next look knows it again."""
-        made = self.there.ask("made", job=self.key)
-        if not isinstance(made, dict):
-            return known
+    def _bring_files(self, run: Run, givable_up: bool = True) -> None:
+        """The checkpoints, states and samples that are new."""
+        made = self._remote.there.ask("made", job=self._remote.key)
         before = self._name_there(run, "")
         wanted = {
             name: run.folder / name[len(before) :]
             for name, mark in made.items()
-            if name.startswith(before) and sent_run.comes_home(run, name[len(before) :]) and known.get(name) != mark
+            if name.startswith(before)
+            and sent_run.comes_home(run, name[len(before) :])
+            and self._known.get(name) != mark
         }
-        if wanted:
-            coming = self._files.path / _COMING
-            transfers.fetch(
-                self.there, self.key, wanted, coming, stop=lambda: self._killed.is_set() or self._left.is_set()
-            )
-        return made
+        self._remote.fetch(wanted, givable_up)
+        self._known = made
 
-    def _bring_rest(self, run: Run, known: dict[str, Any]) -> None:
+    def _bring_rest(self, run: Run) -> None:
         """Everything that is not here yet, the run's file and the result last."""
         self._bring_events(run)
-        made = self._bring_files(run, known)
-        states = {name.rpartition("/")[2] for name in made if name.startswith(self._name_there(run, "state/"))}
-        if states:  # older ones were deleted there when newer ones were saved
-            for path in run.states.glob("*.pt"):
-                if path.name not in states:
-                    path.unlink(missing_ok=True)
-        come = self._files.path / _COMING / "run"
-        transfers.fetch(
-            self.there, self.key, {self._name_there(run, RunFolder.FILE): come / RunFolder.FILE}, come.parent
-        )
+        self._bring_files(run, givable_up=False)
+        states = {name.rpartition("/")[2] for name in self._known if name.startswith(self._name_there(run, "state/"))}
+        for path in run.states.glob("*.pt") if states else ():  # older ones went there when newer ones were saved
+            if path.name not in states:
+                path.unlink(missing_ok=True)
+        come = self._remote.folder / "run"
+        self._remote.fetch({self._name_there(run, RunFolder.FILE): come / RunFolder.FILE}, givable_up=False)
         if (come / RunFolder.FILE).is_file():
             sent_run.take_over(load_run(run.folder), come)
-        _, log = self.there.ask_bytes("read", job=self.key, name="", offset=0)
+        log = self._remote.read("")
         self._log = [line for line in log.decode("utf-8", "replace").splitlines() if line.strip()][-40:]
         with explained(self._files.log), open(self._files.log, "ab", opener=file_permissions.opener) as stream:
             stream.write(log)
-        result = f"jobs/{self.job.id}/{RESULT}"
-        _, content = self.there.ask_bytes("read", job=self.key, name=result, offset=0)
+        self._take_result(run, self._remote.read(f"jobs/{self.job.id}/{RESULT}"))
+
+    def _take_result(self, run: Run, content: bytes) -> None:
         if not content:
             return
         said = json.loads(content)
-        lora = said.get("result", {}).get("lora")
-        if said.get("state") == "finished" and not (run.checkpoints / str(lora)).is_file():
+        result = said.get("result")
+        lora = result.get("lora") if isinstance(result, dict) else None
+        if said.get("state") == "finished" and not any(path.name == lora for path in run.checkpoints.glob("*")):
             raise UserError(
                 f"The finished LoRA did not come home from {self.place.name}; resume the job to fetch it.",
                 code="remote-lora-missing",
                 place=self.place.name,
             )
-        write_json(self._files.path / RESULT, said)
+        write_json(self._files.result, said)
         EventLog(self._files.events)("state", state=str(said.get("state")), text=str(said.get("error", "")))
 
-    def _erase(self) -> None:
-        """Delete the job there, and look whether it is gone."""
-        left = self.there.ask("erase", job=self.key)["left"]
-        if left:
-            text = f"On {self.place.address()} these files could not be deleted: {', '.join(map(str, left[:3]))[:300]}."
-            EventLog(self._files.events)("warning", code="remote-not-erased", text=text)
-
     # ------------------------------------------------------------------------------------------------------ plain help
-
-    def _stopping(self) -> bool:
-        return bool(self._wish) or self._killed.is_set() or self._left.is_set()
-
-    def _check_stop(self) -> None:
-        if self._stopping():
-            raise StoppedByUser("Stopped.")
-
-    def _reach(self, ask: Callable[[], Any], waiting: bool = False) -> Any:
-        """What `ask` gives; while the place cannot be reached it is tried again.
-
-        Args:
-            ask: asks the place.
-            waiting: the worker is at work there, so it is waited for without end. Otherwise for a few minutes.
-        """
-        began, pause, said = time.monotonic(), 1.0, False
-        while True:
-            try:
-                found = ask()
-            except Unreachable as error:
-                if not waiting and time.monotonic() - began > 120:
-                    raise
-                if self._killed.is_set() or (not waiting and self._stopping()):
-                    raise
-                if self._left.is_set():
-                    raise StoppedByUser("This program ends; the worker goes on.") from error
-                if not said:
-                    said = True
-                    goes_on = " What runs there goes on." if waiting else ""
-                    self._say(f"{self.place.name} cannot be reached; trying again.{goes_on}")
-                self._pause(pause)
-                pause = min(pause * 2, _AGAIN)
-                continue
-            if said:
-                self._say(f"{self.place.name} is reached again.")
-            return found
-
-    def _pause(self, seconds: float) -> None:
-        until = time.monotonic() + seconds
-        while time.monotonic() < until and not (self._killed.is_set() or self._left.is_set()):
-            time.sleep(0.05)
 
     def _say(self, text: str) -> None:
         with suppress(UserError):
@@ -494,8 +368,7 @@ class SshWorker:
     def _remembered(self) -> _Memo:
         path = self._files.path / "remote.json"
         try:
-            stored = read_json(path) if path.is_file() else {}
-            memo = _Memo(**stored)
+            memo = _Memo(**(read_json(path) if path.is_file() else {"place": self.place.name}))
         except (UserError, TypeError):
             return _Memo(self.place.name)
         return memo if memo.place == self.place.name else _Memo(self.place.name)
@@ -504,33 +377,3 @@ class SshWorker:
         if memo != self._memo:
             self._memo = memo
             write_json(self._files.path / "remote.json", vars(memo))
-
-
-def _home(workspace: Workspace) -> str:
-    """A short name of this data folder that no other one has, by which its jobs are known elsewhere.
-
-    Raises:
-        UserError: it cannot be written.
-    """
-    path = workspace.remote / "home.txt"
-    if path.is_file():
-        with explained(path, "read"):
-            known = path.read_text(encoding="ascii", errors="replace").strip()
-        if len(known) == 12 and known.isalnum():
-            return known
-    name = uuid.uuid4().hex[:12]
-    write_text(path, name)
-    return name
-
-
-def _plain_name(name: str) -> str:
-    """The name of a checkpoint's file, as LoRA files state it, without what no file system there has."""
-    kept = "".join(letter for letter in name if letter.isprintable() and letter not in "/\\")
-    return kept[:200] or "base.safetensors"
-
-
-def _failure(result: Path) -> str:
-    with suppress(UserError):
-        stored = read_json(result) if result.is_file() else {}
-        return str(stored.get("error", "")) if isinstance(stored, dict) else ""
-    return ""

@@ -96,7 +96,7 @@ def _done(host: JobHost, root: Path, name: str, asked: TrainArguments) -> Job:
     job = queue.add(name, asked)
     print(_sent_sentence(place.name))
     print(f"Job {job.id}. If this program ends, it goes on there; to follow it again: {_again(job, asked)}")
-    shown = _Shown(Workspace(root).job(job.id).events)
+    shown = _EventPrinter(Workspace(root).job(job.id).events)
     with _supervised(host, root):
         stopping = False
         while True:
@@ -145,7 +145,7 @@ def _supervised(host: JobHost, root: Path) -> Iterator[None]:
         supervisor.close()
 
 
-class _Shown:
+class _EventPrinter:
     """Shows a job's events in the terminal."""
 
     def __init__(self, path: Path) -> None:

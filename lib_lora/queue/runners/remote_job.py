@@ -1,0 +1,245 @@
+"""One job on a machine that is reached over SSH: what every kind of it does, from the installation to the erasure.
+
+Knows nothing of what is sent and brought home; `ssh_runner` (a training) and `place_painter` (pictures) say that.
+Imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from lib_lora.errors import StoppedByUser, UserError
+from lib_lora.files import explained, size, write_text
+from lib_lora.remote import connection, installation, places, transfers
+from lib_lora.remote.connection import Connection, Unreachable
+from lib_lora.workspace.workspace import Workspace
+
+LOOK = 1.0  # seconds between two looks at a worker
+FILES = 3.0  # seconds between two looks at what it has made
+AGAIN = 20.0  # seconds at most between two tries to reach it
+PATIENCE = 120.0  # seconds for which a place that cannot be reached is tried before a worker is at work there
+SAVES = 180.0  # seconds in which a worker saves once it was asked to end
+
+
+@dataclass
+class RemoteJob:
+    """A job on a place.
+
+    Attributes:
+        workspace: the data folder here.
+        key: of the job there (`key_of`).
+        there: the connection to the place.
+        folder: for files on their way, here; it is deleted at the end.
+        say: is told what goes on, for the user.
+        wish: what the user wants of the job: "", "stop" or "pause".
+        killed: set where it shall end at once.
+        left: set where this program ends, and the worker goes on.
+    """
+
+    workspace: Workspace
+    key: str
+    there: Connection
+    folder: Path
+    say: Callable[[str], None]
+    wish: str = ""
+    killed: threading.Event = field(default_factory=threading.Event)
+    left: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def place(self) -> places.Place:
+        """Where it is done."""
+        return self.there.place
+
+    def ask(self, what: str, waiting: bool = False, **fields: Any) -> Any:
+        """What the place answers; see `reach`."""
+        return self.reach(partial(self.there.ask, what, **fields), waiting)
+
+    def reach(self, ask: Callable[[], Any], waiting: bool = False) -> Any:
+        """What `ask` gives; while the place cannot be reached it is tried again.
+
+        Args:
+            ask: asks the place.
+            waiting: the worker is at work there, so it is waited for without end. Otherwise for `PATIENCE` seconds.
+
+        Raises:
+            UserError: it cannot be reached, or refuses.
+            StoppedByUser: it was given up.
+        """
+        began, pause, said = time.monotonic(), 1.0, False
+        while True:
+            try:
+                found = ask()
+            except Unreachable:
+                if self.left.is_set():
+                    raise StoppedByUser("This program ends; the worker goes on.") from None
+                patient = waiting or (time.monotonic() - began < PATIENCE and not self.stopping())
+                if self.killed.is_set() or not patient:
+                    raise
+                if not said:
+                    said = True
+                    goes_on = " What runs there goes on." if waiting else ""
+                    self.say(f"{self.place.name} cannot be reached; trying again.{goes_on}")
+                self.pause(pause)
+                pause = min(pause * 2, AGAIN)
+                continue
+            if said:
+                self.say(f"{self.place.name} is reached again.")
+            return found
+
+    def stopping(self) -> bool:
+        """Whether what is not at work there yet shall not begin."""
+        return bool(self.wish) or self.killed.is_set() or self.left.is_set()
+
+    def check_stop(self) -> None:
+        """
+        Raises:
+            StoppedByUser: it shall not begin.
+        """
+        if self.stopping():
+            raise StoppedByUser("Stopped.")
+
+    def pause(self, seconds: float) -> None:
+        """Wait, less where it shall end at once."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until and not (self.killed.is_set() or self.left.is_set()):
+            time.sleep(0.05)
+
+    # ------------------------------------------------------------------------------------------------ on the way there
+
+    def install(self) -> str:
+        """See that SameFace is there; by which name the place knows this version of it."""
+        machine = self.reach(lambda: connection.probe(self.there))
+        places.checked(self.workspace.root, self.place, machine)
+        wheel = installation.built(self.workspace.root)
+        self.reach(lambda: installation.install(self.there, wheel, self.say, self.stopping))
+        return wheel.sha256
+
+    def share(self, models: Mapping[str, transfers.Sent]) -> dict[str, str]:
+        """Send models, which stay there for the next job; the path of each there, by the name of its file."""
+        for name, model in models.items():
+            said = self._progress(f"Sending {name} to {self.place.name}")
+            self.reach(partial(transfers.send, self.there, [model], None, said, self.stopping))
+        hashes = {name: model.sha256 for name, model in models.items()}
+        laid = self.ask("arrange", job=self.key, files={}, shared=hashes)
+        return {name: str(laid["shared"][name]) for name in models}
+
+    def send(self, files: Mapping[str, transfers.Sent]) -> str:
+        """Send the job's own files, by their names in its data folder; the path of that folder there."""
+        said = self._progress(f"Sending what the job needs to {self.place.name}")
+        self.reach(partial(transfers.send, self.there, files.values(), self.key, said, self.stopping))
+        hashes = {name: one.sha256 for name, one in files.items()}
+        return str(self.ask("arrange", job=self.key, files=hashes, shared={})["data"])
+
+    def start(self, version: str, arguments: Sequence[str]) -> None:
+        """Start the worker there, unless it runs.
+
+        Raises:
+            StoppedByUser: it shall not begin.
+        """
+        self.check_stop()
+        self.ask("start", job=self.key, version=version, arguments=list(arguments))
+
+    def _progress(self, text: str) -> transfers.Progress:
+        def say(done: int, total: int) -> None:
+            if total:
+                self.say(f"{text}: {size(done)} of {size(total)}")
+
+        return say
+
+    # -------------------------------------------------------------------------------------------------- while it works
+
+    def follow(self, bring: Callable[[], None]) -> int | None:
+        """Stay with the worker until it has ended.
+
+        Args:
+            bring: brings home what is new; called now and then.
+
+        Returns:
+            Its exit status; -9 = it was killed; None = this program ends before it.
+        """
+        told, deadline = "", 0.0
+        while True:
+            state = self.ask("state", waiting=True, job=self.key)
+            self.reach(bring, waiting=True)
+            if not state.get("running"):
+                code = state.get("exit")
+                return code if isinstance(code, int) else -9
+            if self.left.is_set():
+                return None
+            if self.wish and told != self.wish:
+                told, deadline = self.wish, time.monotonic() + SAVES
+                self.ask("wish", waiting=True, job=self.key, wish=told)
+            if self.killed.is_set() or (deadline and time.monotonic() > deadline):
+                self.ask("kill", job=self.key)
+            self.pause(LOOK)
+
+    def fetch(self, names: Mapping[str, Path], givable_up: bool = True) -> list[str]:
+        """Bring files home; see `transfers.fetch`."""
+
+        def stop() -> bool:
+            return givable_up and (self.killed.is_set() or self.left.is_set())
+
+        return transfers.fetch(self.there, self.key, names, self.folder, stop=stop) if names else []
+
+    def read(self, name: str, offset: int = 0) -> bytes:
+        """At most 1 MiB of a file there, from an offset on; of the worker's log, which has no name, the end."""
+        return self.there.ask_bytes("read", job=self.key, name=name, offset=offset)[1]
+
+    def erase(self) -> list[str]:
+        """Delete the job there, and look; what could not be deleted."""
+        left: Iterable[Any] = self.ask("erase", waiting=True, job=self.key)["left"]
+        return [str(path) for path in left]
+
+    def tidy(self) -> None:
+        """Delete what was on its way here."""
+        with suppress(OSError):
+            shutil.rmtree(self.folder)
+
+
+def key_of(workspace: Workspace, job: int, part: str = "") -> str:
+    """By what a place knows a job of this data folder.
+
+    Args:
+        workspace: the data folder.
+        job: its number.
+        part: of the job, where it has several.
+
+    Raises:
+        UserError: the data folder cannot be written.
+    """
+    path, known = workspace.remote / "home.txt", ""
+    if path.is_file():
+        with explained(path, "read"):
+            known = path.read_text(encoding="ascii", errors="replace").strip()
+    if len(known) != 12 or not known.isalnum():
+        known = uuid.uuid4().hex[:12]
+        write_text(path, known)
+    return f"{known}-{job}{part}"
+
+
+def plain_name(name: str) -> str:
+    """The name of a checkpoint's file, as LoRA files state it, without what no file system there has."""
+    kept = "".join(letter for letter in name if letter.isprintable() and letter not in "/\\")
+    return kept[:100] + kept[100:][-80:] if kept not in ("", ".", "..") else "base.safetensors"
+
+
+def explained_failure(failure: Exception, place: places.Place) -> UserError:
+    """An error for what was not foreseen: what comes from elsewhere may be anything."""
+    if isinstance(failure, UserError):
+        return failure
+    said = " ".join(str(failure).split())[:300]
+    return UserError(
+        f"The job on {place.name} could not be followed ({type(failure).__name__}: {said}); resume it to go on from "
+        "what is there.",
+        code="remote-failed",
+        place=place.name,
+    )
