@@ -31,7 +31,7 @@ from typing import IO, Any
 
 BEAT, WISH, EXIT, LOG = "beat.json", "wish.json", "exit.json", "log.txt"
 READY, FAILED, SAID, MARKS = "ready.json", "failed.json", "install.txt", "marks.json"
-HEARTBEAT = "heartbeat"  # changes as long as somebody is connected; what a rented pod's watchdog looks at
+HEARTBEAT = "heartbeat"  # on a rented pod: changes with each request, for its watchdog (`remote.pod_watchdog`)
 _HASH = re.compile(r"[0-9a-f]{64}")
 _KEY = re.compile(r"[0-9a-z-]{1,64}")
 _NAME = re.compile(r"[^/\\\0-\x1f]{1,200}")
@@ -86,11 +86,6 @@ class Agent:
             "disk_free": shutil.disk_usage(self.folder).free,
             "gpus": _gpus(),
         }
-
-    def heartbeat(self) -> Answer:
-        """Leave a sign that somebody is connected, for the watchdog of a rented pod (`remote.pod_watchdog`)."""
-        (_made(self.folder) / HEARTBEAT).touch()
-        return {}
 
     # ------------------------------------------------------------------------------------- files that come
 
@@ -530,6 +525,8 @@ def serve(folder: str, text: str, incoming: IO[bytes], outgoing: IO[bytes]) -> N
         incoming, outgoing: the connection.
     """
     while line := incoming.readline():
+        with suppress(OSError):  # there is none on a machine of the user's own
+            os.utime(Agent(folder, text).folder / HEARTBEAT)
         answer, data = _answered(folder, text, line)
         outgoing.write(json.dumps(answer).encode("ascii") + b"\n" + data)
         outgoing.flush()

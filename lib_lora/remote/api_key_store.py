@@ -25,6 +25,7 @@ RUNPOD = "runpod"
 VARIABLES = {RUNPOD: "RUNPOD_API_KEY"}  # the names that the services' own programs use
 ENVIRONMENT, KEYRING, FILE = "environment", "keyring", "file"  # where a key is kept
 _SERVICE = "SameFace"
+_asking: threading.Thread | None = None  # the last one that was asked
 _PATIENCE = 30.0  # seconds in which a keyring answers; it may ask its owner for a password
 
 
@@ -99,6 +100,9 @@ def _in_keyring(do: str, service: str, *words: str) -> Any:
 
     A keyring may wait for its owner without end, or raise anything; it is asked by a thread that can be left alone.
     """
+    global _asking
+    if _asking is not None and _asking.is_alive():  # it waits still; others need not wait as well
+        return None
     found: list[Any] = []
 
     def ask() -> None:
@@ -106,9 +110,9 @@ def _in_keyring(do: str, service: str, *words: str) -> Any:
             given = getattr(importlib.import_module("keyring"), do)(_SERVICE, service, *words)
             found.append("" if given is None else given)
 
-    asking = threading.Thread(target=ask, name="sameface-keyring", daemon=True)
-    asking.start()
-    asking.join(_PATIENCE)
+    _asking = threading.Thread(target=ask, name="sameface-keyring", daemon=True)
+    _asking.start()
+    _asking.join(_PATIENCE)
     return found[0] if found else None
 
 

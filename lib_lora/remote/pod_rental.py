@@ -31,8 +31,7 @@ MIN_CUDA = "12.8"  # that its torch needs
 # since a container whose command has ended is started again, and costs.
 ARGS = (
     "sh -c 'python3 -c "
-    '"import base64,os,zlib;exec(compile(zlib.decompress(base64.b64decode('
-    'os.environ[\\"SAMEFACE_WATCHDOG\\"])),\\"watchdog\\",\\"exec\\"))"; '
+    '"import base64,sys,zlib;exec(zlib.decompress(base64.b64decode(sys.argv[1])))" "$SAMEFACE_WATCHDOG"; '
     'while :; do printf "Authorization: Bearer %s" "$RUNPOD_API_KEY" | '
     'curl -sS -m 30 -X DELETE -A SameFace-watchdog -H @- "$SAMEFACE_API/pods/$RUNPOD_POD_ID"; sleep 20; done\''
 )

@@ -60,7 +60,7 @@ class Limits:
         silent: seconds without a word from anybody, and without a job that runs.
         fetched: seconds after the last job's files were fetched.
         unfetched: seconds after the last job's end, or the last word, with files that were not fetched.
-        saving: seconds before its end at which jobs are asked to save and to pause.
+        saving: seconds before its end at which jobs are asked to save and to pause; at most a tenth of its life.
         created: when it was asked for, unix seconds by RunPod's clock; 0 = not known.
         folder: of the agent; relative to the home folder.
         look: seconds between two looks.
@@ -105,6 +105,10 @@ class Watch:
     def __post_init__(self) -> None:
         self.started = self.heard = self.clock()
         self.folder = Path.home() / Path(self.limits.folder).expanduser()
+        with suppress(OSError):  # the agent changes it with each request, where it is there
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            (self.folder / HEARTBEAT).touch()
+        self._changed(self.folder / HEARTBEAT, self.started)
 
     def lived(self) -> float:
         """Seconds since the pod was asked for."""
@@ -123,7 +127,7 @@ class Watch:
         running, ended, present = self._jobs(now)
         if self.lived() >= limits.longest():
             return OVERDUE if limits.longest() >= limits.seconds else COSTLY
-        if self.lived() >= limits.longest() - limits.saving:
+        if self.lived() >= limits.longest() - min(limits.saving, limits.longest() / 10):
             self._ask_to_pause(running)
         if running:
             self._ended = self._gone = None

@@ -17,7 +17,7 @@ from http.client import HTTPException, HTTPResponse
 from typing import Any, TypeVar, cast
 from urllib.error import URLError
 from urllib.parse import quote, urlencode, urlsplit
-from urllib.request import HTTPErrorProcessor, Request, build_opener
+from urllib.request import HTTPErrorProcessor, ProxyHandler, Request, build_opener
 
 from lib_lora import __version__
 from lib_lora.errors import UserError
@@ -260,7 +260,8 @@ class RunpodApi:
         self.base = base.rstrip("/")
         self._key = key
         self._timeout, self._attempts, self._pause = timeout, attempts, pause
-        self._opener = build_opener(_AsItIs)
+        # a proxy would read what is not encrypted
+        self._opener = build_opener(_AsItIs, *([ProxyHandler({})] if parts.scheme == "http" else []))
         self._clock: tuple[float, float] | None = None  # the API's time, and ours (monotonic) when it said so
 
     def __repr__(self) -> str:

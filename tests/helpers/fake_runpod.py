@@ -345,7 +345,10 @@ class FakeRunpod:
         hours = ((pod.ended or time.monotonic()) - pod.began) / 3600
         amounts = {"totalAmount": pod.cost * hours, "gpuAmount": pod.cost * hours, "cpuAmount": 0, "diskAmount": 0}
         row = {"startTime": "2026-11-24T00:00:00Z", "endTime": "2026-11-25T00:00:00Z", "podId": identifier, **amounts}
-        return {"records": [row], "metadata": {"recordCount": 1, "uniquePodCount": 1, "totals": amounts}}
+        return {
+            "records": [row],
+            "metadata": {"query": {"podId": identifier}, "recordCount": 1, "uniquePodCount": 1, "totals": amounts},
+        }
 
     # -------------------------------------------------------------------------------------------------- the containers
 

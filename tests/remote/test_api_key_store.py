@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
 import types
 
 import pytest
@@ -100,7 +101,13 @@ def test_a_keyring_that_waits_for_somebody_is_left_alone(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "keyring", keyring(set_password=lambda *_: release.wait(20)))
     monkeypatch.setattr(store, "_PATIENCE", 0.05)
     assert store.save(tmp_path, KEY) == "file"
+    began = time.monotonic()
+    monkeypatch.setattr(store, "_PATIENCE", 60)
+    assert store.load(tmp_path) == KEY  # nobody waits for it again
+    assert time.monotonic() - began < 20
     release.set()
+    store._asking.join(5)
+    assert store.save(tmp_path, OTHER) == "file"
 
 
 def test_what_the_environment_says_comes_first_and_is_not_written(tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import io
 import json
 import os
 import shutil
@@ -183,6 +184,20 @@ def test_without_a_price_the_time_holds(made):
     assert made(price=0.0).working(11 * HOUR, "a") == OVERDUE
 
 
+def test_on_a_machine_of_the_users_own_the_agent_leaves_no_sign(bench):
+    (bench.folder / agent.HEARTBEAT).unlink()
+    agent.serve("sameface", "", io.BytesIO(b'{"do": "jobs"}\n'), io.BytesIO())
+    assert not (bench.folder / agent.HEARTBEAT).exists()
+
+
+def test_a_short_life_is_not_spent_on_saving(made):
+    bench = made(seconds=1200.0)
+    assert bench.working(1020, "a") == ""
+    assert not (bench.job("a") / agent.WISH).exists()
+    assert bench.working(120, "a") == ""
+    assert (bench.job("a") / agent.WISH).exists()
+
+
 def test_jobs_are_asked_to_save_before_the_end_once(bench):
     assert bench.working(10 * HOUR - 660, "a", "b") == ""
     assert not (bench.job("a") / agent.WISH).exists()
@@ -219,7 +234,7 @@ def test_a_clock_that_goes_back_takes_nothing_back(made):
 def test_odd_things_in_the_folder(bench):
     (bench.folder / "jobs").mkdir()
     (bench.folder / "jobs" / "file").write_text("x")
-    (bench.folder / agent.HEARTBEAT).mkdir()
+    (bench.folder / agent.HEARTBEAT).unlink()
     assert bench.after(960) == SILENT
 
 
@@ -228,12 +243,12 @@ def test_the_names_of_files_are_the_agents():
         assert getattr(pod_watchdog, name) == getattr(agent, name)
 
 
-def test_the_agent_gives_the_sign_of_life(bench, monkeypatch):
-    here = agent.Agent("sameface", "")
-    here.heartbeat()
+def test_each_request_to_the_agent_is_a_sign_of_life(bench):
     bench.after(600)
-    here.heartbeat()
-    os.utime(bench.folder / agent.HEARTBEAT, (5, 5))
+    os.utime(bench.folder / agent.HEARTBEAT, (5, 5))  # long ago, so that it changes whatever the clock's steps are
+    bench.watch.look()
+    bench.after(600)
+    agent.serve("sameface", "", io.BytesIO(b'{"do": "jobs"}\n'), io.BytesIO())
     assert bench.after(840) == ""
     assert bench.after(120) == SILENT
 

@@ -234,6 +234,12 @@ def test_the_key_is_not_taken_elsewhere_by_a_redirect(runpod, api):
     assert runpod.asked == ["GET /pods"]
 
 
+def test_what_is_not_encrypted_goes_through_no_proxy(runpod, monkeypatch):
+    monkeypatch.delenv("no_proxy")
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    assert RunpodApi(KEY, runpod.base, attempts=1).pods() == []
+
+
 # ------------------------------------------------------------------------------------------------------------- the lies
 
 
