@@ -13,7 +13,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-FOLDERS = ("characters", "jobs", "deleted", "uploads")  # in a data folder, with all that is below them
+FOLDERS = ("characters", "jobs", "deleted", "uploads", "remote")  # in a data folder, with all that is below them
 SHARED = ("loras", "out", "blip", "try")  # in a data folder, and not closed
 _FILES = re.compile(
     r"jobs\.sqlite.*|(settings|bases|probes|hashes|licences|confirmed|places|api-keys)\.json|pods\.jsonl"

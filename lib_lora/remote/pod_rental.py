@@ -10,7 +10,7 @@ import time
 import zlib
 from base64 import b64encode
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from importlib import resources
 from pathlib import Path
@@ -19,7 +19,7 @@ from lib_lora import file_permissions, typed_settings
 from lib_lora.errors import StoppedByUser, UserError
 from lib_lora.files import explained
 from lib_lora.remote import gpu_offers, money, openssh, places, pod_watchdog
-from lib_lora.remote.gpu_offers import GpuOffer
+from lib_lora.remote.gpu_offers import GpuOffer, GpuWishes
 from lib_lora.remote.places import Place
 from lib_lora.remote.pod_ledger import PodLedger
 from lib_lora.remote.pod_watchdog import Limits
@@ -58,10 +58,7 @@ class RentTerms:
         public_key: that is let in; a line as OpenSSH writes it.
         hours: that it may live.
         cap: USD that it may cost.
-        regions: see `gpu_offers.GpuWishes`.
-        cloud: as there.
-        count: as there.
-        disk: as there.
+        wishes: what its GPU must be, and where.
         image: of the container.
         min_cuda: see `PodRequest`.
         silent, fetched, unfetched: seconds; see `pod_watchdog.Limits`.
@@ -72,10 +69,7 @@ class RentTerms:
     public_key: str
     hours: float
     cap: Decimal
-    regions: tuple[str, ...] = ()
-    cloud: str = "SECURE"
-    count: int = 1
-    disk: int = 40
+    wishes: GpuWishes = field(default_factory=GpuWishes)
     image: str = IMAGE
     min_cuda: str = MIN_CUDA
     silent: float = 900.0
@@ -112,13 +106,24 @@ def fresh_key(path: Path) -> str:
         return public.read_text(encoding="ascii").strip()
 
 
+def find(api: RunpodApi, terms: RentTerms) -> list[GpuOffer]:
+    """What can be had now on some terms, in the order in which it is tried, with prices to be shown.
+
+    Raises:
+        UserError: nothing can be had, or could cost more than it may; or RunPod cannot be asked.
+    """
+    wishes = terms.wishes
+    offers = gpu_offers.offers(api.gpus(wishes.cloud, wishes.count, terms.min_cuda), wishes)
+    return gpu_offers.affordable(offers, terms.hours, terms.cap)
+
+
 def rent(api: RunpodApi, ledger: PodLedger, offers: Sequence[GpuOffer], terms: RentTerms) -> tuple[Pod, GpuOffer]:
     """Rent the first of some offers that can be had.
 
     Args:
         api: of the user's account.
         ledger: in which each pod is written down before it is asked for.
-        offers: in the order in which they are tried; see `gpu_offers.offers`.
+        offers: in the order in which they are tried; see `find`.
         terms: what it may cost, and how it ends.
 
     Returns:
@@ -157,9 +162,10 @@ def unlike(pod: Pod, offer: GpuOffer, terms: RentTerms) -> str:
 
     To be looked at again once it runs, since its data centre may only be known then.
     """
-    if pod.cloud and pod.cloud != terms.cloud:
+    regions = terms.wishes.regions
+    if pod.cloud and pod.cloud != terms.wishes.cloud:
         return f"it is in the cloud {pod.cloud}"
-    if pod.data_center and terms.regions and not gpu_offers.lies_in(pod.data_center, terms.regions):
+    if pod.data_center and regions and not gpu_offers.lies_in(pod.data_center, regions):
         return f"it is in the data centre {pod.data_center}"
     if pod.gpu and pod.gpu != offer.gpu.id:
         return f"its GPU is {pod.gpu}"
@@ -244,10 +250,10 @@ def _request(name: str, offer: GpuOffer, terms: RentTerms, api: RunpodApi) -> Po
         name=name,
         image=terms.image,
         gpu=offer.gpu.id,
-        count=terms.count,
-        cloud=terms.cloud,
+        count=terms.wishes.count,
+        cloud=terms.wishes.cloud,
         data_centers=offer.data_centers,
-        disk=terms.disk,
+        disk=terms.wishes.disk,
         env=watchdog | {"PUBLIC_KEY": terms.public_key, "SSH_PUBLIC_KEY": terms.public_key},
         args=ARGS,
         min_cuda=terms.min_cuda,

@@ -6,6 +6,7 @@ alone, so that a watchdog's requests come back here. A command that ends is star
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import re
@@ -128,7 +129,7 @@ class FakeRunpod:
 
     Attributes:
         pods: by id, those that were deleted too.
-        asked: every request: method and path.
+        asked, queries: every request: method and path, and what follows the question mark.
         agents: the User-Agent of each.
         clock: seconds by which its clock is ahead.
         catalog: of GPUs.
@@ -141,9 +142,10 @@ class FakeRunpod:
         self.folder, self.ssh = folder, ssh
         self.pods: dict[str, FakePod] = {}
         self.asked: list[str] = []
+        self.queries: list[dict[str, list[str]]] = []
         self.agents: list[str] = []
         self.clock = 0.0
-        self.catalog = [dict(one) for one in CATALOG]
+        self.catalog = copy.deepcopy([*CATALOG])
         self.money = True
         self.runs = True
         self.environment: dict[str, str] = {}
@@ -206,6 +208,7 @@ class FakeRunpod:
         parts = urlsplit(path)
         rest, query = parts.path.removeprefix("/v2"), parse_qs(parts.query)
         self.asked.append(f"{method} {rest}")
+        self.queries.append(query)
         planned = next((one for one in self._planned if f"{method} {rest}".startswith(one.request)), None)
         if planned:
             self._planned.remove(planned)
@@ -344,10 +347,11 @@ class FakeRunpod:
         pod = self.pods[identifier]
         hours = ((pod.ended or time.monotonic()) - pod.began) / 3600
         amounts = {"totalAmount": pod.cost * hours, "gpuAmount": pod.cost * hours, "cpuAmount": 0, "diskAmount": 0}
-        row = {"startTime": "2026-11-24T00:00:00Z", "endTime": "2026-11-25T00:00:00Z", "podId": identifier, **amounts}
+        window = {"startTime": "2026-11-24T00:00:00Z", "endTime": "2026-11-25T00:00:00Z"}
+        query = {**window, "bucketSize": "day", "podId": identifier}
         return {
-            "records": [row],
-            "metadata": {"query": {"podId": identifier}, "recordCount": 1, "uniquePodCount": 1, "totals": amounts},
+            "records": [{**window, "podId": identifier, **amounts}],
+            "metadata": {"query": query, "recordCount": 1, "uniquePodCount": 1, "totals": amounts},
         }
 
     # -------------------------------------------------------------------------------------------------- the containers

@@ -77,6 +77,22 @@ def test_the_command_holds_nothing_of_the_users(quiet, api, ledger):
     assert len(shlex.split(pod_rental.ARGS)) == 3
 
 
+def test_what_can_be_had_is_shown_before_anything_is_rented(quiet, api):
+    terms = RentTerms(PUBLIC, 4, Decimal("1.70"), GpuWishes(memory=20), min_cuda="12.4")
+    assert [offer.gpu.name for offer in pod_rental.find(api, terms)] == ["A40"]
+    assert quiet.queries[-1] == {
+        "include": ["AVAILABILITY"],
+        "product": ["POD"],
+        "cloud": ["SECURE"],
+        "count": ["1"],
+        "minCudaVersion": ["12.4"],
+    }
+    with raises("rent-above-limit"):
+        pod_rental.find(api, RentTerms(PUBLIC, 4, Decimal("0.5")))
+    with raises("rent-no-gpu-fits"):
+        pod_rental.find(api, RentTerms(PUBLIC, 4, Decimal(5), GpuWishes(memory=500)))
+
+
 def test_where_one_is_taken_the_next_is_rented(quiet, api, ledger):
     found_before = found(api)
     for row in quiet.catalog[:2]:
@@ -141,7 +157,7 @@ def test_one_that_is_not_what_was_asked_for_is_deleted_at_once(quiet, api, ledge
 
 def test_in_what_a_pod_may_differ(api, quiet):
     offer = found(api)[0]
-    european = RentTerms(PUBLIC, 4, Decimal(3), regions=("EU",))
+    european = RentTerms(PUBLIC, 4, Decimal(3), GpuWishes(regions=("EU",)))
     assert unlike(Pod("a", "b", "RUNNING"), offer, european) == ""
     assert "US-KS-2" in unlike(Pod("a", "b", "RUNNING", data_center="US-KS-2"), offer, european)
     assert unlike(Pod("a", "b", "RUNNING", data_center="EUR-IS-1"), offer, european) == ""
@@ -151,7 +167,9 @@ def test_in_what_a_pod_may_differ(api, quiet):
 
 
 def test_regions_are_asked_for(quiet, api, ledger):
-    pod, _ = rent(api, ledger, found(api, regions=("EU",)), RentTerms(PUBLIC, 4, Decimal(3), regions=("EU",)))
+    pod, _ = rent(
+        api, ledger, found(api, regions=("EU",)), RentTerms(PUBLIC, 4, Decimal(3), GpuWishes(regions=("EU",)))
+    )
     assert quiet.pods[pod.id].body["dataCenterIds"] == ["EU-RO-1"]
 
 
