@@ -31,6 +31,7 @@ from typing import IO, Any
 
 BEAT, WISH, EXIT, LOG = "beat.json", "wish.json", "exit.json", "log.txt"
 READY, FAILED, SAID, MARKS = "ready.json", "failed.json", "install.txt", "marks.json"
+HEARTBEAT = "heartbeat"  # changes as long as somebody is connected; what a rented pod's watchdog looks at
 _HASH = re.compile(r"[0-9a-f]{64}")
 _KEY = re.compile(r"[0-9a-z-]{1,64}")
 _NAME = re.compile(r"[^/\\\0-\x1f]{1,200}")
@@ -85,6 +86,11 @@ class Agent:
             "disk_free": shutil.disk_usage(self.folder).free,
             "gpus": _gpus(),
         }
+
+    def heartbeat(self) -> Answer:
+        """Leave a sign that somebody is connected, for the watchdog of a rented pod (`remote.pod_watchdog`)."""
+        (_made(self.folder) / HEARTBEAT).touch()
+        return {}
 
     # ------------------------------------------------------------------------------------- files that come
 
