@@ -407,9 +407,14 @@ def place_in(arguments: Arguments | UnreadableArguments) -> str:
     return arguments.on if isinstance(arguments, TrainArguments) else LOCAL
 
 
+def asked_place(arguments: Arguments | UnreadableArguments) -> str:
+    """Where that is done which is heavy of a job; its worker may be here all the same (`place_in`)."""
+    return arguments.on if isinstance(arguments, (TrainArguments, TestArguments, ChooseArguments)) else LOCAL
+
+
 def uses_place(arguments: Arguments | UnreadableArguments) -> bool:
     """Whether another machine does what is heavy of a job."""
-    return isinstance(arguments, (TrainArguments, TestArguments, ChooseArguments)) and arguments.on != LOCAL
+    return asked_place(arguments) != LOCAL
 
 
 def lane_of(kind: str, arguments: Arguments | UnreadableArguments) -> Lane:
