@@ -10,6 +10,7 @@ import time
 import zlib
 from base64 import b64encode
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from importlib import resources
@@ -144,7 +145,12 @@ def rent(api: RunpodApi, ledger: PodLedger, offers: Sequence[GpuOffer], terms: R
                 raise
             said = str(error).rstrip(".")
             continue
-        ledger.created(name, pod.id)
+        try:
+            ledger.created(name, pod.id)
+        except BaseException:  # whatever it is, nobody will look after this pod
+            with suppress(UserError):
+                api.delete_pod(pod.id)
+            raise
         wrong = unlike(pod, offer, terms)
         if not wrong:
             return replace(pod, name=name), offer
@@ -236,7 +242,7 @@ def place_of(pod: Pod, key: Path, folder: str = places.FOLDER) -> Place:
 def _request(name: str, offer: GpuOffer, terms: RentTerms, api: RunpodApi) -> PodRequest:
     limits = Limits(
         seconds=terms.hours * 3600,
-        price=float(offer.hourly),
+        price=float(offer.hourly * _DEARER),
         cap=float(terms.cap),
         silent=terms.silent,
         fetched=terms.fetched,

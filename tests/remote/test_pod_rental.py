@@ -65,7 +65,7 @@ def test_the_watchdog_is_told_what_was_agreed_by_runpod_s_clock(quiet, api, ledg
     quiet.clock = 5000.0
     pod, offer = rent(api, ledger, found(api), TERMS)
     limits = pod_watchdog.unpacked(quiet.pods[pod.id].body["env"]["SAMEFACE_LIMITS"])
-    assert (limits.seconds, limits.cap, limits.price) == (4 * 3600, 3.0, float(offer.hourly))
+    assert (limits.seconds, limits.cap, limits.price) == (4 * 3600, 3.0, float(offer.hourly * Decimal("1.05")))
     assert abs(limits.created - time.time() - 5000) < 5
 
 
@@ -171,6 +171,26 @@ def test_regions_are_asked_for(quiet, api, ledger):
         api, ledger, found(api, regions=("EU",)), RentTerms(PUBLIC, 4, Decimal(3), GpuWishes(regions=("EU",)))
     )
     assert quiet.pods[pod.id].body["dataCenterIds"] == ["EU-RO-1"]
+
+
+def test_one_that_cannot_be_written_down_is_deleted_at_once(quiet, api, ledger, monkeypatch):
+    def full(name, identifier):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ledger, "created", full)
+    with pytest.raises(KeyboardInterrupt):
+        rent(api, ledger, found(api), TERMS)
+    assert (len(quiet.pods), quiet.living()) == (1, [])
+
+
+def test_what_is_accepted_as_dearer_does_not_break_the_limit(quiet, api, ledger):
+    """A pod that costs as much more than its offer as is accepted must still end within the money."""
+    before = found(api)
+    quiet.catalog[1]["price"]["secure"] *= 1.04
+    pod, offer = rent(api, ledger, before, RentTerms(PUBLIC, 10, before[0].hourly * 10))
+    limits = pod_watchdog.unpacked(quiet.pods[pod.id].body["env"]["SAMEFACE_LIMITS"])
+    assert pod.cost > offer.hourly - Decimal("0.01")
+    assert pod.cost * Decimal(limits.longest()) / 3600 <= Decimal(str(limits.cap))
 
 
 # ------------------------------------------------------------------------------------------------- until it is ready
