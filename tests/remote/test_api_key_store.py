@@ -48,10 +48,10 @@ def test_without_a_keyring_it_is_a_file_of_the_owners_alone(tmp_path):
         if before is not None:
             os.umask(before)
     path = Workspace(tmp_path / "data").api_keys
-    assert (store.load(tmp_path / "data"), store.kept_in(tmp_path / "data")) == (KEY, "file")
-    assert file_permissions.is_ours(path.name)
     if os.name != "nt":
         assert path.stat().st_mode & 0o777 == 0o600
+    assert (store.load(tmp_path / "data"), store.kept_in(tmp_path / "data")) == (KEY, "file")
+    assert file_permissions.is_ours(path.name)
     assert [one.name for one in path.parent.iterdir()] == [path.name]
     store.save(tmp_path / "data", OTHER)
     assert store.load(tmp_path / "data") == OTHER

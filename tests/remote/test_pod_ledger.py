@@ -162,7 +162,8 @@ def test_a_line_that_was_cut_off_costs_that_line_alone(ledger):
         stream.write(b'{"event": "created", "na')
     second = ledger.intend(GPU, "0.4")
     ledger.created(second, "abc")
-    assert [(one.name, one.state) for one in ledger.entries()] == [(first, "intended"), (second, "created")]
+    seen = [(one.name, one.state, one.gpu) for one in ledger.entries()]
+    assert seen == [(first, "intended", GPU), (second, "created", GPU)]
 
 
 @settings(max_examples=40)

@@ -137,6 +137,13 @@ def test_what_is_uncertain_stays_in_the_ledger(quiet, api, ledger):
     assert states(ledger) == ["intended"]
 
 
+def test_one_that_may_still_turn_up_stays_in_the_ledger_too(quiet, api, ledger):
+    quiet.plan("POST /pods", cut=True)
+    quiet.plan("POST /pods", 400)
+    _, offer = rent(api, ledger, found(api), TERMS)
+    assert (offer.gpu.name, states(ledger)) == ("A40", ["intended", "created"])
+
+
 def test_what_could_cost_more_than_is_allowed_is_never_asked_for(quiet, api, ledger):
     with raises("rent-above-limit"):
         rent(api, ledger, found(api), RentTerms(PUBLIC, 10, Decimal("2.00")))
