@@ -299,15 +299,17 @@ class RunpodApi:
             UserError: nothing was rented; or, with the code ``runpod-pod-uncertain``, that is not known.
         """
         lost = ""
-        for attempt in range(self._attempts):
+        for attempt in range(self._attempts + 1):
             try:
                 if lost:
                     self._pause(min(2.0**attempt, _LONGEST_WAIT))
                     if there := next((pod for pod in self.pods() if pod.name == request.name), None):
                         return there
+                if attempt == self._attempts:
+                    break
                 reply = self._send("POST", "/pods", request.body(), once=True)
             except _Lost as error:
-                lost = str(error)
+                lost = str(error) or "no answer"
                 continue
             except UserError as error:
                 if not lost:
@@ -325,7 +327,7 @@ class RunpodApi:
             if not lost:
                 self._check(reply)
             pod = _pod(_parsed(reply.content)) if reply.status < 300 else None
-            if pod is not None:
+            if pod is not None and pod.name == request.name:
                 return pod
             lost = f"it answers {reply.status}{self._said(reply)}"
         raise UserError(
@@ -341,7 +343,8 @@ class RunpodApi:
         Raises:
             UserError: there is none (``runpod-not-found``), or see the module's errors.
         """
-        return self._understood(_pod(self._json("GET", _path(identifier))))
+        found = _pod(self._json("GET", _path(identifier)))
+        return self._understood(found if found and found.id == identifier else None)
 
     def pods(self) -> list[Pod]:
         """All pods of the account."""

@@ -322,11 +322,15 @@ def _log(pod):
     return (pod.folder / "container.log").read_text()
 
 
-def _gone(pod, seconds=10.0):
+def _gone(pod, seconds=30.0):
+    return _comes(lambda: pod.ended is not None, seconds)
+
+
+def _comes(true, seconds=30.0):
     until = time.monotonic() + seconds
-    while pod.ended is None and time.monotonic() < until:
+    while not true() and time.monotonic() < until:
         time.sleep(0.02)
-    return pod.ended is not None
+    return true()
 
 
 QUICK = {"price": 0.4, "cap": 9.0, "look": 0.05, "start": ("true",)}
@@ -335,7 +339,7 @@ QUICK = {"price": 0.4, "cap": 9.0, "look": 0.05, "start": ("true",)}
 def test_a_pod_deletes_itself_at_its_deadline(runpod, api):
     pod = _rented(runpod, api, Limits(seconds=0.3, silent=99, **QUICK))
     assert _gone(pod)
-    assert 0.2 < pod.ended - pod.began < 8
+    assert pod.ended - pod.began > 0.3
     assert "it has lived as long as it may" in _log(pod)
     assert pod.restarts == 0
     assert KEY not in _log(pod)
@@ -347,7 +351,7 @@ def test_it_tries_each_way_until_it_is_gone(runpod, api):
     runpod.plan("POST /pods/", cut=True)
     runpod.plan("POST /pods", 0)  # that which makes it
     pod = _rented(runpod, api, Limits(seconds=0.0, **QUICK))
-    assert _gone(pod, 20)
+    assert _gone(pod)
     ways = [one.partition(" ")[0] for one in runpod.asked if pod.id in one and not one.startswith("GET")]
     assert ways == ["DELETE", "POST", "DELETE"]
     assert "curl" in runpod.agents[-1] or "SameFace-watchdog" in runpod.agents[-1]
@@ -358,8 +362,8 @@ def test_it_sees_a_job_come_and_go(runpod, api):
     job = pod.folder / "sameface" / "jobs" / "a"
     job.mkdir(parents=True)
     (job / "beat.json").write_text("{}")
-    time.sleep(0.8)
-    assert pod.ended is None
+    assert _comes(lambda: f"GET /pods/{pod.id}" in runpod.asked)  # it has begun to look
+    assert not _gone(pod, 0.5)
     (job / "exit.json").write_text("{}")
     time.sleep(0.2)
     shutil.rmtree(job)

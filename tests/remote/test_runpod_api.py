@@ -180,6 +180,13 @@ def test_where_nobody_knows_whether_a_pod_was_made_that_is_said(runpod, api):
     runpod.plan("POST /pods", cut=True, times=9)
     with raises("runpod-pod-uncertain", has=NAME, pod=NAME):
         api.create_pod(ASKED)
+    assert runpod.asked == ["POST /pods", "GET /pods"] * 5
+
+
+def test_a_pod_whose_last_answer_was_lost_is_found_too(runpod, api):
+    runpod.plan("POST /pods", cut=True, times=4)
+    runpod.plan("POST /pods", cut=True, done=True)
+    assert api.create_pod(ASKED).id in runpod.pods
 
 
 def test_a_refusal_after_a_lost_answer_is_not_certain(runpod, api):
@@ -251,6 +258,16 @@ def test_an_id_that_leads_elsewhere_is_never_asked_for(runpod, api, identifier):
     runpod.plan("GET /pods", 200, body=json.dumps({"pods": [{"id": identifier, "name": NAME}]}).encode())
     assert api.pods() == []
     assert runpod.asked == ["GET /pods"]
+
+
+def test_another_pod_than_the_one_that_was_asked_for_is_not_taken_for_it(runpod, api):
+    other = api.create_pod(PodRequest("mine", "image", ASKED.gpu))
+    shown = json.dumps(runpod._shown(runpod.pods[other.id])).encode()
+    runpod.plan("GET /pods/abc", 200, body=shown)
+    with raises("runpod-answer-unreadable"):
+        api.pod("abc")
+    runpod.plan("POST /pods", 201, body=shown)
+    assert api.create_pod(ASKED).id != other.id
 
 
 @pytest.mark.parametrize(
