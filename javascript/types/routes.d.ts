@@ -17,6 +17,7 @@ type GetPath =
   | `/characters/${string}/captions`
   | `/captioners`
   | `/bases`
+  | `/places`
   | `/plan${string}`
   | `/jobs`
   | `/jobs/${string}`

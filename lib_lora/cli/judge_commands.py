@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
 import sys
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lib_lora.cli.arguments import Answer, Commands, at_least, engine, engine_of, finite, painting, status
-from lib_lora.queue.job_types import WEIGHTS
+from lib_lora.cli.arguments import Answer, Commands, at_least, engine, engine_of, finite, on, painting, status
+from lib_lora.queue.job_types import LOCAL, WEIGHTS
 from lib_lora.runs.run_names import HOW, checkpoint_named, grid_named, run_named
+from lib_lora.workflows.train.progress import ThrottledLines
 from lib_lora.workspace.workspace import data_root
 
 if TYPE_CHECKING:
+    from lib_lora.grid.cells import Painter
+    from lib_lora.training.plan.run_file import Run
     from lib_lora.workflows.judge.scoring import Scored
 
 
@@ -28,6 +35,7 @@ def add(command: Commands) -> None:
     grid.add_argument("--quick", action="store_true", help="8 prompts instead of 20")
     grid.add_argument("--first-seed", type=at_least(0), default=1000, metavar="N", help="of the first picture")
     engine(grid)
+    on(grid)
 
     score = command("score", _score, "Judge pictures against a character's photos.")
     score.add_argument("name", metavar="NAME")
@@ -67,6 +75,7 @@ def add(command: Commands) -> None:
     )
     painting(choose, least=1)
     engine(choose)
+    on(choose)
 
     text = "Stay, and answer a JSON line on standard input with one on standard output."
     scorer = command("scorer", _scorer, text, answers=False)
@@ -87,7 +96,7 @@ def _base(command: argparse.ArgumentParser) -> None:
 def _grid(options: argparse.Namespace) -> Answer:
     from lib_lora.grid.prompts import PROMPTS, QUICK
     from lib_lora.likeness.report.report import values_of
-    from lib_lora.workflows.judge.grid_run import GridRequest
+    from lib_lora.workflows.judge.grid_run import GridRequest, GridRun
     from lib_lora.workflows.judge.test_grid import paint_and_score
     from lib_lora.workflows.train.main_job import sink
 
@@ -95,10 +104,29 @@ def _grid(options: argparse.Namespace) -> Answer:
     step, measured_with = checkpoint_named(run, options.step), engine_of(options)
     count = QUICK if options.quick else len(PROMPTS)
     request = GridRequest(step, options.weight, options.grid_steps, count, options.first_seed)
-    done = paint_and_score(run, request, sink(run), engine=measured_with)
+    emit = sink(run)
+    with _painter(options, run) as painter:
+        done = paint_and_score(run, request, emit, grid_run=GridRun(run, emit, painter), engine=measured_with)
     verdict = done.report.verdict
     values = {"folder": str(done.folder), **values_of(done.report)}
     return Answer(done.text, values, status(verdict.drift, verdict.judged))
+
+
+@contextmanager
+def _painter(options: argparse.Namespace, run: Run) -> Iterator[Painter | None]:
+    """The painter on the place that the options name; None = on this computer, when it is asked for."""
+    if options.on == LOCAL:
+        yield None
+        return
+    from lib_lora.workflows.judge.place_painter import painter_on
+
+    lines = ThrottledLines()
+    part = f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    painter = painter_on(data_root(options.data), options.on, run, part, lambda: False, lambda text: lines(0, 1, text))
+    try:
+        yield painter
+    finally:
+        painter.close()
 
 
 def _answer(result: Scored) -> Answer:
@@ -127,7 +155,8 @@ def _choose(options: argparse.Namespace) -> Answer:
 
     run = run_named(data_root(options.data), options.run, trained=True)
     request = ChoiceRequest(options.steps, options.weights, options.grid_steps, options.cells)
-    return _answer(choose_cell(run, sink(run), request, engine_of(options)))
+    with _painter(options, run) as painter:
+        return _answer(choose_cell(run, sink(run), request, engine_of(options), painter))
 
 
 def _scorer(options: argparse.Namespace) -> int:

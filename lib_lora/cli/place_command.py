@@ -7,8 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from lib_lora.cli.arguments import Answer, Commands, at_least
-from lib_lora.errors import UserError, plural, typed
-from lib_lora.files import size
+from lib_lora.errors import UserError, typed
 from lib_lora.remote import places
 from lib_lora.remote.places import Place
 from lib_lora.typed_settings import to_dict
@@ -35,8 +34,7 @@ def _place(options: argparse.Namespace) -> Answer:
     if options.does == "list":
         found = places.load(root)
         text = (
-            "\n".join(map(described, found))
-            or f"No places yet. Add one with: {typed('place', 'add', 'NAME', 'USER@HOST')}"
+            "\n".join(map(_line, found)) or f"No places yet. Add one with: {typed('place', 'add', 'NAME', 'USER@HOST')}"
         )
         return Answer(text, [to_dict(place) for place in found])
     if not options.name:
@@ -51,10 +49,10 @@ def _place(options: argparse.Namespace) -> Answer:
             return Answer(f"{place.name} is added, and was not checked.", to_dict(place))
         looked = look(root, place)
         places.save(root, looked)
-        return Answer(f"Added:\n{described(looked)}", to_dict(looked))
+        return Answer(f"Added:\n{_line(looked)}", to_dict(looked))
     looked = look(root, places.find(root, options.name))
     places.save(root, looked)
-    return Answer(described(looked), to_dict(looked))
+    return Answer(_line(looked), to_dict(looked))
 
 
 def _given(options: argparse.Namespace) -> Place:
@@ -89,13 +87,5 @@ def look(root: Path, place: Place) -> Place:
         connection.close()
 
 
-def described(place: Place) -> str:
-    """A place on one line, with what it has."""
-    line = f"{place.name}  {place.address()}"
-    machine = place.machine
-    if machine is None:
-        return f"{line}  not checked yet"
-    gpus = ", ".join(f"{gpu.name} ({size(gpu.memory)})" for gpu in machine.gpus) or "no NVIDIA GPU"
-    memory = f", {size(machine.memory)} memory" if machine.memory else ""
-    cores = plural(machine.cores, "core")
-    return f"{line}  {gpus}{memory}, {cores}, {size(machine.disk_free)} free on the disk, Python {machine.python}"
+def _line(place: Place) -> str:
+    return f"{place.name}  {places.described(place)}"

@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from lib_lora.cli.arguments import Answer, Commands, at_least, on, painting, request_of, training, who
-from lib_lora.hosts.standalone import Alone
 from lib_lora.queue.job_types import LOCAL
 from lib_lora.remote.places import named as place_named
 from lib_lora.runs.run_names import HOW, run_named
@@ -89,6 +88,7 @@ def _resume(options: argparse.Namespace) -> Answer:
     root = data_root(options.data)
     run = run_named(root, options.run)
     if options.on != LOCAL:
+        from lib_lora.hosts.standalone import Alone
         from lib_lora.workflows.train.train_elsewhere import go_on_elsewhere
 
         delivered = go_on_elsewhere(Alone(root), root, options.on, run, options.base, options.steps, options.out)
@@ -98,6 +98,7 @@ def _resume(options: argparse.Namespace) -> Answer:
 
 
 def _elsewhere(options: argparse.Namespace, root: Path, name: str, request: TrainingRequest) -> Answer:
+    from lib_lora.hosts.standalone import Alone
     from lib_lora.workflows.train.train_elsewhere import train_elsewhere
 
     run, delivered = train_elsewhere(Alone(root), root, options.on, name, request)

@@ -1,4 +1,4 @@
-"""The command that does one job of the queue for the program that started it: worker. Not for people."""
+"""The commands that work for the program that started them: worker and paint-plans. Not for people."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lib_lora.workspace.workspace import data_root
 
 
 def add(command: Commands) -> None:
-    """Add this command; the list of commands leaves it out."""
+    """Add these commands; the list of commands leaves them out."""
     worker = command("worker", _worker, "", answers=False)
     worker.description = (
         "Do one job of the queue. Standard input and output are a pipe to the program that started it "
@@ -18,6 +18,19 @@ def add(command: Commands) -> None:
     )
     worker.add_argument("job", type=at_least(1), metavar="JOB", help="its number")
     worker.add_argument("--prepare", action="store_true", help="only make the run that another machine shall train")
+    painter = command("paint-plans", _paint_plans, "", answers=False)
+    painter.description = "Paint what another machine lays into the folder --data, until standard input ends."
+
+
+def _paint_plans(options: argparse.Namespace) -> int:
+    from lib_lora.queue.worker_pipe import take_standard_streams
+
+    pipe = take_standard_streams()
+    os.environ.update({"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "PYTHONUTF8": "1"})
+    from lib_lora.workflows.worker.paint_plans import paint_plans
+
+    paint_plans(data_root(options.data), pipe)
+    return 0
 
 
 def _worker(options: argparse.Namespace) -> int:

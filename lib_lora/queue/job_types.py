@@ -142,6 +142,7 @@ class TestArguments:
         again: paint also what has been painted before.
         painter: who paints: the webui with its own pipeline, or the worker with diffusers.
         base: path of the checkpoint to paint with; None = the run's own. Only the webui paints with another one.
+        on: the machine on which the worker paints: "local", or "ssh:NAME" of a place. Judged is here in any case.
     """
 
     __test__ = False  # for pytest: this is no test
@@ -158,9 +159,11 @@ class TestArguments:
     again: bool = False
     painter: Literal["webui", "worker"] = "worker"
     base: str | None = None
+    on: str = LOCAL
 
     def __post_init__(self) -> None:
         _check_painting(self.grid_steps, [self.weight])
+        _check_painter(self.painter, self.on)
         if self.side is not None and (self.side % 8 or self.side not in RANGES["side"]):
             raise Misfit(
                 f"pictures cannot be {self.side} pixels wide; give a multiple of 8 from {RANGES['side']}.", "side"
@@ -180,7 +183,7 @@ class ChooseArguments:
         steps: checkpoints to try; None = up to `CHECKPOINTS`, evenly spread.
         weights: of the LoRA.
         grid_steps: sampling steps.
-        painter: as in `TestArguments`.
+        painter, on: as in `TestArguments`.
     """
 
     run: str | None = None
@@ -188,11 +191,18 @@ class ChooseArguments:
     weights: list[float] = field(default_factory=lambda: [*WEIGHTS])
     grid_steps: int = 20
     painter: Literal["webui", "worker"] = "worker"
+    on: str = LOCAL
 
     def __post_init__(self) -> None:
+        _check_painter(self.painter, self.on)
         if not self.weights:
             raise Misfit("there is no weight to try; give at least one, such as 0.8.", "weights")
         _check_painting(self.grid_steps, self.weights)
+
+
+def _check_painter(painter: str, on: str) -> None:
+    if painter == "webui" and on != LOCAL:
+        raise Misfit("the webui paints on this computer only; leave on or painter out.", "on")
 
 
 def _check_painting(steps: int, weights: Sequence[float]) -> None:
@@ -393,11 +403,21 @@ def with_files(arguments: Arguments, other: Callable[[str], str]) -> Arguments:
 
 
 def place_in(arguments: Arguments | UnreadableArguments) -> str:
-    """Where a job is done: "local", or as `TrainArguments.on` names another machine."""
+    """Where a job's worker is: "local", or as `TrainArguments.on` names another machine."""
     return arguments.on if isinstance(arguments, TrainArguments) else LOCAL
+
+
+def asked_place(arguments: Arguments | UnreadableArguments) -> str:
+    """Where that is done which is heavy of a job; its worker may be here all the same (`place_in`)."""
+    return arguments.on if isinstance(arguments, (TrainArguments, TestArguments, ChooseArguments)) else LOCAL
+
+
+def uses_place(arguments: Arguments | UnreadableArguments) -> bool:
+    """Whether another machine does what is heavy of a job."""
+    return asked_place(arguments) != LOCAL
 
 
 def lane_of(kind: str, arguments: Arguments | UnreadableArguments) -> Lane:
     """Where a job waits: light ones run beside a training, heavy ones one after the other; those on another machine
     leave this one's GPU alone."""
-    return "remote" if place_in(arguments) != LOCAL else LANES.get(kind, "heavy")
+    return "remote" if uses_place(arguments) else LANES.get(kind, "heavy")

@@ -19,6 +19,7 @@ from lib_lora.errors import UserError
 from lib_lora.files import explained, slug
 from lib_lora.queue import queue_file, queue_rows
 from lib_lora.queue.job_types import (
+    LOCAL,
     Arguments,
     Lane,
     TrainArguments,
@@ -27,6 +28,7 @@ from lib_lora.queue.job_types import (
     as_plain,
     kind_of,
     lane_of,
+    place_in,
     with_files,
 )
 from lib_lora.queue.queue_file import fact, note
@@ -345,10 +347,11 @@ class Queue:
                 "SELECT * FROM jobs WHERE state = 'running' AND lane = COALESCE(?, lane)", (lane,)
             ).fetchall()
             left = [row for row in rows if not owner_alive(row["owner"])]
-            for row in left:
-                if row["lane"] == "remote":
-                    self._back_in_line(db, self._job(row), _first(db))
-            gone = [row["id"] for row in left if row["lane"] != "remote"]
+            jobs = [self._job(row) for row in left]
+            for job in jobs:
+                if place_in(job.arguments) != LOCAL:
+                    self._back_in_line(db, job, _first(db))
+            gone = [job.id for job in jobs if place_in(job.arguments) == LOCAL]
             error = "SameFace was closed while this job ran; resume it to go on from what was saved."
             db.executemany(
                 "UPDATE jobs SET state = 'interrupted', ended = ?, error = ?, wish = '', owner = '' WHERE id = ?",

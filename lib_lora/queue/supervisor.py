@@ -20,7 +20,7 @@ from lib_lora.job_host import JobHost
 from lib_lora.queue import leftovers, worker_processes
 from lib_lora.queue.gpu_lease import GpuLease
 from lib_lora.queue.job_runner import JobRunner, Outcome, cleaned, outcome_of_worker, run_of
-from lib_lora.queue.job_types import Lane, TestArguments, TrainArguments, lane_of
+from lib_lora.queue.job_types import Lane, TestArguments, TrainArguments, lane_of, uses_place
 from lib_lora.queue.queue import Job, Queue
 from lib_lora.queue.runner_protocol import Runner
 from lib_lora.queue.timing import Clock, SystemClock, Timeouts
@@ -266,10 +266,12 @@ class Supervisor:
     def _add_test(self, job: Job, outcome: Outcome, queue: Queue) -> None:
         """After a training: its test grid, before anything else. Added first, so that a kill between loses nothing."""
         run = outcome.result.get("run")
-        tested = isinstance(job.arguments, TrainArguments) and job.arguments.then_test
-        if not tested or outcome.state != "finished" or not isinstance(run, str) or not run:
+        asked = job.arguments
+        if not isinstance(asked, TrainArguments) or not asked.then_test:
             return
-        if any(asked.run == run for asked in _tests(job.slug, queue.open())):
+        if outcome.state != "finished" or not isinstance(run, str) or not run:
+            return
+        if any(test.run == run for test in _tests(job.slug, queue.open())):
             return
         ended = (one for one in queue.jobs() if one.state == "finished")
         last = next(_tests(job.slug, ended), TestArguments())  # painted alike, the two tests can be compared
@@ -281,7 +283,8 @@ class Supervisor:
             side=last.side,
             quick=last.quick,
             first_seed=last.first_seed,
-            painter="webui" if self._paints(job.slug, run) else "worker",
+            painter="webui" if not uses_place(asked) and self._paints(job.slug, run) else "worker",
+            on=asked.on,
         )
         queue.add(job.character, test, first=True)
 

@@ -31,6 +31,7 @@ from typing import IO, Any
 
 BEAT, WISH, EXIT, LOG = "beat.json", "wish.json", "exit.json", "log.txt"
 READY, FAILED, SAID, MARKS = "ready.json", "failed.json", "install.txt", "marks.json"
+HEARTBEAT = "heartbeat"  # on a rented pod: changes with each request, for its watchdog (`remote.pod_watchdog`)
 _HASH = re.compile(r"[0-9a-f]{64}")
 _KEY = re.compile(r"[0-9a-z-]{1,64}")
 _NAME = re.compile(r"[^/\\\0-\x1f]{1,200}")
@@ -530,6 +531,8 @@ def serve(folder: str, text: str, incoming: IO[bytes], outgoing: IO[bytes]) -> N
         incoming, outgoing: the connection.
     """
     while line := incoming.readline():
+        with suppress(OSError):  # there is none on a machine of the user's own
+            os.utime(Agent(folder, text).folder / HEARTBEAT)
         answer, data = _answered(folder, text, line)
         outgoing.write(json.dumps(answer).encode("ascii") + b"\n" + data)
         outgoing.flush()

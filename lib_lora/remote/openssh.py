@@ -22,7 +22,7 @@ from lib_lora.files import digest_of, explained
 from lib_lora.remote import places
 from lib_lora.remote.places import Place
 
-PROGRAMS = ("ssh", "sftp")
+PROGRAMS = ("ssh", "sftp", "ssh-keygen")
 _PATIENCE = 15  # seconds for a connection, and between two signs of life
 _MISSED = 4  # signs of life that may be missed
 _SHARED = 60  # seconds that a shared connection outlives its last user

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from lib_lora import typed_settings
-from lib_lora.errors import Misfit, UserError, typed
-from lib_lora.files import read_json, write_json
+from lib_lora.errors import Misfit, UserError, plural, typed
+from lib_lora.files import read_json, size, write_json
 from lib_lora.workspace.workspace import Workspace
 
 LOCAL = "local"
@@ -231,6 +231,27 @@ def checked(root: Path, place: Place, machine: Machine) -> Place:
     if any(one.name == place.name for one in load(root)):
         save(root, found)
     return found
+
+
+def described(place: Place) -> str:
+    """A place on one line, with what it has."""
+    machine = place.machine
+    if machine is None:
+        return f"{place.address()}, not checked yet"
+    gpus = ", ".join(f"{gpu.name} ({size(gpu.memory)})" for gpu in machine.gpus) or "no NVIDIA GPU"
+    memory = f", {size(machine.memory)} memory" if machine.memory else ""
+    cores = plural(machine.cores, "core")
+    free = size(machine.disk_free)
+    return f"{place.address()}, {gpus}{memory}, {cores}, {free} free on the disk, Python {machine.python}"
+
+
+def sent_sentence(place: Place) -> str:
+    """What leaves this computer where one trains on a place, and what stays there."""
+    return (
+        f"To {place.name} go: the photos in use (their pixels alone, under neutral names), their captions, the "
+        "settings and the base model. Templates of the face stay here. All but the base model is deleted there at the "
+        "end."
+    )
 
 
 def known_hosts(root: Path, place: Place) -> Path:

@@ -117,6 +117,16 @@ class Workspace:
         return self.root / "remote"
 
     @property
+    def pods(self) -> Path:
+        """Every pod that was ever rented (`remote.pod_ledger`)."""
+        return self.root / "pods.jsonl"
+
+    @property
+    def api_keys(self) -> Path:
+        """Keys of services, where the system has no keyring (`remote.api_key_store`)."""
+        return self.root / "api-keys.json"
+
+    @property
     def licences(self) -> Path:
         """Licences of face engines that the user has agreed to (`faces.licences`)."""
         return self.root / "licences.json"

@@ -26,6 +26,8 @@ from lib_lora.queue.runners.local_runner import LocalRunner
 from lib_lora.queue.supervisor import Supervisor, Timeouts
 from lib_lora.runs.events import read_events
 
+pytestmark = pytest.mark.once("who runs which job is ours; the whole way in a browser is repeated")
+
 PACKAGE = Path(__file__).parents[2]
 PATIENCE = Timeouts(stop=20, pause=20, close=20, poll=0.05, again=0.05)
 WORKER = """

@@ -1,14 +1,42 @@
+from __future__ import annotations
+
 import hashlib
 import sys
 from pathlib import Path
 
 import pytest
+from fake_runpod import KEY, FakeRunpod
 
 from lib_lora.remote import agent
 from lib_lora.remote.agent import Agent
+from lib_lora.remote.runpod_api import RunpodApi
 
 TEXT = Path(agent.__file__).read_text(encoding="utf-8")
 VERSION = hashlib.sha256(b"a wheel").hexdigest()
+
+
+@pytest.fixture(autouse=True)
+def _no_key_and_no_proxy(monkeypatch):
+    """As on a computer that has no key of RunPod yet, and reaches the loopback directly."""
+    monkeypatch.delenv("RUNPOD_API_KEY", raising=False)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+
+
+@pytest.fixture
+def runpod(tmp_path):
+    with FakeRunpod(tmp_path / "pods").running() as server:
+        yield server
+
+
+@pytest.fixture
+def pauses():
+    """How long was waited between tries, in seconds; nothing is."""
+    return []
+
+
+@pytest.fixture
+def api(runpod, pauses):
+    return RunpodApi(KEY, runpod.base, timeout=2, pause=pauses.append)
 
 
 @pytest.fixture

@@ -27,6 +27,8 @@ from lib_lora.workflows.photos import audit_cache, changes
 from lib_lora.workspace import file_cache
 from lib_lora.workspace.workspace import RunFolder
 
+pytestmark = pytest.mark.once("what the page is told, and when, is ours; test_responses.py repeats how it is sent")
+
 
 @pytest.fixture(autouse=True)
 def _no_tokenizer(monkeypatch):

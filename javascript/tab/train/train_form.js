@@ -23,7 +23,7 @@ const PATIENCE = 350; // milliseconds after the last key until the estimate is a
  *   whether its button is the one that comes next.
  */
 export function trainForm() {
-  const form = { slug: '', bases: null, plan: null, planOf: '', estimate: null, wanted: {} };
+  const form = { slug: '', bases: null, places: [], plan: null, planOf: '', estimate: null, wanted: {} };
   Object.assign(form, { asked: 0, probe: null, error: '', on: false });
   form.view = draw(form);
   return {
@@ -44,6 +44,9 @@ function turned(form, on) {
 
 function draw(form) {
   const base = selectBox([], '', (path) => choose(form, { base: path, preset: null, settings: {} }));
+  const on = selectBox([], '', (place) => chooseOn(form, place));
+  const where = formField('Where to train', on);
+  const sent = el('p', { class: 'sf-help' });
   const preset = radioGroup('Preset', [], '', (name) => choose(form, { preset: name, settings: {} }));
   const fitted = el('p', { class: 'sf-help' });
   const unusable = el('p', { class: 'sf-help' });
@@ -57,10 +60,20 @@ function draw(form) {
   const start = actionButton('Start training', () => begin(form), { main: true });
   start.classList.add('sf-big');
   const later = el('p', { class: 'sf-help' });
-  const left = el('div', { class: 'sf-stack' }, formField('Base model', base), unusable, fitted, preset, then);
+  const left = el(
+    'div',
+    { class: 'sf-stack' },
+    formField('Base model', base),
+    unusable,
+    where,
+    sent,
+    fitted,
+    preset,
+    then,
+  );
   const right = el('div', { class: 'sf-stack' }, cost.node, few, start, later);
   const node = el('div', { class: 'sf-train-form' }, el('div', { class: 'sf-halves' }, left, right), fold);
-  return { node, base, preset, fitted, unusable, then, few, settings, fold, cost, start, later };
+  return { node, base, on, where, sent, preset, fitted, unusable, then, few, settings, fold, cost, start, later };
 }
 
 function drawCost(form) {
@@ -88,6 +101,11 @@ function choose(form, to, quiet) {
   else form.timer = setTimeout(() => loadEstimate(form), PATIENCE);
 }
 
+function chooseOn(form, on) {
+  choose(form, { on }, true);
+  show(form);
+}
+
 function take(form, slug) {
   form.slug = slug;
   form.wanted = { base: '', preset: null, settings: {}, ...readStored(`train-${slug}`, {}) };
@@ -112,8 +130,8 @@ function planned(form) {
 async function loadBases(form, anew) {
   clearTimeout(form.later);
   try {
-    const [bases, settings] = await Promise.all([api.get('/bases'), api.get('/settings')]);
-    form.bases = bases;
+    const [bases, settings, places] = await Promise.all([api.get('/bases'), api.get('/settings'), api.get('/places')]);
+    Object.assign(form, { bases, places });
     app.usualTest = settings.then_test !== false;
     form.error = '';
     settle(form, anew);
@@ -172,10 +190,15 @@ async function loadPlan(form) {
   loadEstimate(form);
 }
 
+/** The other machine that is chosen; undefined = this one. */
+function placeOf(form) {
+  return form.places.find((one) => one.on === form.wanted.on);
+}
+
 /** The arguments that the estimate, a measurement and the training have in common. */
 function common(form) {
   const { base, preset, settings } = form.wanted;
-  const fitted = form.plan && form.plan.fitted_settings; // what makes it fit this GPU
+  const fitted = form.plan && !placeOf(form) && form.plan.fitted_settings; // what makes it fit this GPU
   return { base, preset, settings: { ...fitted, ...settings } }; // of a setting given twice the last counts
 }
 
@@ -203,7 +226,8 @@ async function begin(form) {
   const { base, few: box } = form.view;
   const few = box.input.checked;
   refuseForm(box.hidden || few ? [] : [{ target: box.input, text: 'Check this box, or add photos first.' }]);
-  const values = { ...common(form), few, then_test: form.view.then.input.checked };
+  const on = placeOf(form)?.on || 'local';
+  const values = { ...common(form), few, then_test: form.view.then.input.checked, on };
   await sendForm({ base }, () => startJob('train', values, 'The training begins.'));
   app.mount.querySelector('.sf-panel-train').scrollIntoView({ block: 'nearest' });
 }
@@ -231,6 +255,7 @@ function show(form) {
   const { view, wanted, plan } = form;
   const ready = planned(form);
   showBases(form);
+  showPlaces(form);
   view.then.input.checked = wanted.then_test ?? app.usualTest ?? true;
   const presets = plan ? plan.presets.map((one) => ({ value: one.name, text: one.name, help: one.text })) : [];
   view.preset.setChoices(presets);
@@ -260,6 +285,18 @@ function showBases(form) {
     : '';
   setText(view.unusable, form.error || said || (looking ? t('Looking for base models …') : ''));
   view.unusable.hidden = !view.unusable.textContent;
+}
+
+/** Where it trains is asked only of who has other machines. */
+function showPlaces(form) {
+  const { view, places } = form;
+  const place = placeOf(form);
+  const others = places.map((one) => ({ value: one.on, text: `${one.name}: ${one.text}` }));
+  view.on.setChoices([{ value: 'local', text: t('This computer') }, ...others], place ? place.on : 'local');
+  view.where.hidden = !places.length;
+  setText(view.sent, place ? place.sent : '');
+  view.sent.hidden = !place;
+  view.fitted.hidden = Boolean(place); // it is said of this computer's GPU
 }
 
 function showCost(form) {
@@ -311,7 +348,8 @@ function showProbe(form, measured) {
   const job = form.probe;
   const standing = job && job.standing;
   cost.bar.hidden = !job || job.state !== 'running';
-  cost.measure.hidden = Boolean(job) || !planned(form) || !form.estimate || Boolean(form.estimate.wrong);
+  cost.measure.hidden =
+    Boolean(job) || Boolean(placeOf(form)) || !planned(form) || !form.estimate || Boolean(form.estimate.wrong);
   setText(cost.measure.firstChild, t(measured ? 'Measure again' : 'Measure (a few steps)'));
   const last = lastJob('probe');
   const failed =

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import lib_lora
-from lib_lora import environment, packages
+from lib_lora import environment, errors, packages
 from lib_lora.errors import UserError
 from lib_lora.files import size
 from lib_lora.hosts.host_protocol import Host
 from lib_lora.queue.runners.local_runner import worker_command, worker_environment
+from lib_lora.remote import places
 from lib_lora.ui.http.request_context import Call, RequestContext, Route, get
 from lib_lora.ui.views import machine
 from lib_lora.workspace.workspace import Workspace
@@ -69,6 +70,7 @@ def checks(host: Host, root: Path, supervisor: Supervisor | None = None) -> list
         ("Face models", _faces),
         ("Base models", lambda: _bases(host)),
         ("Queue", lambda: _queue(supervisor)),
+        ("Other machines", lambda: _places(root)),
     ]
     found, lacks = _webui(host)
     for name, look in looks:
@@ -81,6 +83,16 @@ def checks(host: Host, root: Path, supervisor: Supervisor | None = None) -> list
         except Exception as error:  # one look that fails must not hide the others
             found.append(check(name, "warn", f"This could not be checked ({type(error).__name__}: {error})."))
     return found
+
+
+def _places(root: Path) -> Iterator[Check]:
+    """Those to train on, as they were when somebody looked last: a look takes a connection."""
+    for place in places.load(root):
+        tone = "good" if place.machine else "none"
+        again = errors.typed("place", "check", place.name)
+        yield check(
+            f"Machine {place.name}", tone, f"{places.described(place)}.", "" if place.machine else f"Type: {again}"
+        )
 
 
 def as_text(host: Host, found: list[Check]) -> str:

@@ -21,13 +21,16 @@ from lib_lora.queue.job_types import (
     TrainArguments,
     arguments_of,
     as_plain,
+    asked_place,
     base_in,
     chosen_base,
     class_photos_in,
     lane_of,
     run_in,
+    uses_place,
 )
 from lib_lora.queue.queue import OPEN
+from lib_lora.remote import places
 from lib_lora.runs import run_records
 from lib_lora.runs.events import events_after
 from lib_lora.training.plan import form_fields
@@ -145,6 +148,8 @@ def put(context: RequestContext, folder: CharacterFolder, arguments: Arguments) 
     if isinstance(arguments, (TrainArguments, ProbeArguments)):
         arguments = replace(arguments, settings=form_fields.checked(arguments.settings))
     _see_paths(context, arguments)
+    if uses_place(arguments):
+        places.named(context.root, asked_place(arguments))
     if isinstance(arguments, (InventArguments, MoreArguments)):
         see_that_it_can_be(context, folder, arguments)
     if isinstance(arguments, (TestArguments, ChooseArguments)):

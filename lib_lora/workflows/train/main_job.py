@@ -11,6 +11,7 @@ from typing import TextIO
 from lib_lora.deploy.folder import add_preview, deliver
 from lib_lora.errors import StoppedByUser, UserError, typed
 from lib_lora.files import slug
+from lib_lora.grid.cells import Painter
 from lib_lora.photos.audit.merged_sentences import merged, of_error
 from lib_lora.queue import leftovers
 from lib_lora.runs.events import EventLog
@@ -21,7 +22,7 @@ from lib_lora.training import distributed
 from lib_lora.training.plan.run_file import Run, load_run, saved_steps
 from lib_lora.training.plan.training_request import TrainingRequest
 from lib_lora.training.stopping import also_when
-from lib_lora.workflows.judge.grid_run import GridRequest
+from lib_lora.workflows.judge.grid_run import GridRequest, GridRun
 from lib_lora.workflows.judge.test_grid import paint_and_score
 from lib_lora.workflows.photos.new_character import NewCharacter, new_character
 from lib_lora.workflows.train.prepare import SeenRequest, asked_for, start_run
@@ -77,6 +78,7 @@ def finish_run(
     asked: Callable[[], bool] | None = None,
     patience: float = 0.0,
     only_train: bool = False,
+    painter: Callable[[Run], Painter] | None = None,
 ) -> Path | None:
     """Make or open a run, train it to its end, and do what it still has to do: deliver, paint, score.
 
@@ -88,6 +90,7 @@ def finish_run(
         asked: once it says true, the run stops as by its stop file.
         patience: so many seconds another process at work on the run is waited for.
         only_train: leave the delivery and the test grid that the run's file asks for to whoever calls.
+        painter: gives who paints the test grid; None = diffusers, here.
 
     Returns:
         The delivered file; None where the run names no folder, and in all processes but the main one.
@@ -111,7 +114,7 @@ def finish_run(
         if asked:
             held.enter_context(also_when(asked))
         try:
-            return _finish(run, emit, only_train)
+            return _finish(run, emit, only_train, painter)
         except StoppedByUser as stop:
             raise StoppedByUser(f"{stop} Go on with: {resume_command(run)}") from stop
         except KeyboardInterrupt as stop:
@@ -119,7 +122,7 @@ def finish_run(
             raise StoppedByUser(f"Stopped; what was done is kept. Go on with: {resume_command(run)}") from stop
 
 
-def _finish(run: Run, emit: Sink, only_train: bool) -> Path | None:
+def _finish(run: Run, emit: Sink, only_train: bool, painter: Callable[[Run], Painter] | None) -> Path | None:
     if distributed.is_main():
         print(f"Run folder: {run.folder}")
         print(f"To go on after a stop: {resume_command(run)}")
@@ -132,7 +135,8 @@ def _finish(run: Run, emit: Sink, only_train: bool) -> Path | None:
     if run.file.grid_steps and not only_train:
         try:
             request = GridRequest(saved_steps(run)[-1], 1.0, run.file.grid_steps)
-            report = paint_and_score(run, request, emit, again=False)
+            grid_run = GridRun(run, emit, painter(run) if painter else None)
+            report = paint_and_score(run, request, emit, again=False, grid_run=grid_run)
             if delivered:
                 add_preview(lora_origin(run), delivered, report.preview)
         except UserError as error:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
+import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from lib_lora.runs.events import events_after
 from lib_lora.runs.reopen import reopen
 from lib_lora.training.plan.run_file import Run, save_run
 from lib_lora.training.plan.training_request import TrainingRequest
+from lib_lora.workflows.judge.place_painter import PlacePainter, painter_on
 from lib_lora.workflows.train.main_job import finish_run
 from lib_lora.workflows.train.prepare import asked_for
 from lib_lora.workflows.train.progress import Terminal, ThrottledLines
@@ -29,7 +31,7 @@ _LOOK = 0.3  # seconds between two looks at the job
 
 
 def train_elsewhere(host: JobHost, root: Path, on: str, name: str, request: TrainingRequest) -> tuple[Run, Path | None]:
-    """Train a new run on another machine, then deliver its LoRA and paint the test grid here.
+    """Train a new run on another machine, then deliver its LoRA, and judge the test grid that is painted there.
 
     Args:
         host: the program around SameFace, whose Python makes the run.
@@ -59,7 +61,7 @@ def train_elsewhere(host: JobHost, root: Path, on: str, name: str, request: Trai
     run = reopen(Workspace(root).character(name).run(job.run).path)
     file = replace(run.file, out=str(request.out.absolute()) if request.out else None, grid_steps=request.grid_steps)
     save_run(replace(run, file=file))
-    return run, finish_run(lambda: reopen(run.folder))
+    return run, _finished(root, on, run)
 
 
 def go_on_elsewhere(
@@ -80,7 +82,19 @@ def go_on_elsewhere(
     run = reopen(run.folder, root, base, out)
     asked = TrainArguments(run=run.file.id, steps=steps, few=True, then_test=False, on=on)
     _done(host, root, run.file.character.name, asked)
-    return finish_run(lambda: reopen(run.folder))
+    return _finished(root, on, run)
+
+
+def _finished(root: Path, on: str, run: Run) -> Path | None:
+    """Deliver the LoRA, and judge the test grid here that is painted there; see `finish_run`."""
+    with ExitStack() as held:
+
+        def painter(run: Run) -> PlacePainter:
+            made = painter_on(root, on, run, f"run-{uuid.uuid4().hex[:8]}", lambda: False, print)
+            held.callback(made.close)
+            return made
+
+        return finish_run(lambda: reopen(run.folder), painter=painter)
 
 
 def _done(host: JobHost, root: Path, name: str, asked: TrainArguments) -> Job:
@@ -93,8 +107,8 @@ def _done(host: JobHost, root: Path, name: str, asked: TrainArguments) -> Job:
     place = places.named(root, asked.on)
     assert place
     queue = Queue(root)
-    job = queue.add(name, asked)
-    print(_sent_sentence(place.name))
+    job = _left(queue, asked) or queue.add(name, asked)
+    print(places.sent_sentence(place))
     print(f"Job {job.id}. If this program ends, it goes on there; to follow it again: {_again(job, asked)}")
     shown = _EventPrinter(Workspace(root).job(job.id).events)
     with _supervised(host, root):
@@ -123,15 +137,17 @@ def _done(host: JobHost, root: Path, name: str, asked: TrainArguments) -> Job:
     raise UserError(job.error or f"The job ended as {job.state}.", code="job-failed", job=job.id)
 
 
+def _left(queue: Queue, asked: TrainArguments) -> Job | None:
+    """The job that is at the same run on the same place already, left there by an earlier program."""
+    for job in queue.open():
+        there = isinstance(job.arguments, TrainArguments) and job.arguments.on == asked.on
+        if there and asked.run and job.run == asked.run and asked.steps is None:
+            return job
+    return None
+
+
 def _again(job: Job, asked: TrainArguments) -> str:
     return typed("resume", f"{job.slug}/{job.run}" if job.run else job.character, "--on", asked.on)
-
-
-def _sent_sentence(place: str) -> str:
-    return (
-        f"To {place} go: the photos in use (their pixels alone, under neutral names), their captions, the settings and "
-        "the base model. Templates of the face stay here. All but the base model is deleted there at the end."
-    )
 
 
 @contextmanager

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from lib_lora.grid.cells import Painter
 from lib_lora.grid.prompts import PROMPTS, QUICK
 from lib_lora.models.fast.memory import is_out_of_memory
 from lib_lora.queue.job_types import (
+    LOCAL,
     Arguments,
     AuditArguments,
     ChooseArguments,
@@ -39,6 +42,7 @@ from lib_lora.training.plan.training_request import TrainingRequest
 from lib_lora.workflows.invent.invented_folder import side_of
 from lib_lora.workflows.judge.choose import ChoiceRequest, choose_cell
 from lib_lora.workflows.judge.grid_run import GridRequest, GridRun
+from lib_lora.workflows.judge.place_painter import painter_on
 from lib_lora.workflows.judge.test_grid import find_run, paint_and_score
 from lib_lora.workflows.photos.audit_command import run_audit
 from lib_lora.workflows.photos.audit_photos import RESOLUTION, Choices
@@ -194,7 +198,6 @@ def test(arguments: TestArguments, context: JobContext) -> Result:
             "Only the webui can paint with a base model other than the run's own; leave the base out.",
             code="base-model-needs-webui",
         )
-    painter, painter_id = _painter(arguments.painter, run, base, context)
     request = GridRequest(
         step=step,
         weight=arguments.weight,
@@ -205,8 +208,9 @@ def test(arguments: TestArguments, context: JobContext) -> Result:
         cfg=arguments.cfg,
         side=arguments.side,
     )
-    grid_run, engine = GridRun(run, context.emit, painter, painter_id, base), chosen_engine(context.root)
-    done = paint_and_score(run, request, context.emit, arguments.again, grid_run, engine)
+    with _painter(arguments, run, base, context) as (painter, painter_id):
+        grid_run, engine = GridRun(run, context.emit, painter, painter_id, base), chosen_engine(context.root)
+        done = paint_and_score(run, request, context.emit, arguments.again, grid_run, engine)
     renew_previews(run, step, arguments.weight, done.preview)
     verdict = done.report.verdict
     return {
@@ -226,15 +230,34 @@ def choose(arguments: ChooseArguments, context: JobContext) -> Result:
     """See `workflows.judge.choose.choose_cell`."""
     run, _ = find_run(context.root, context.character, arguments.run, None)
     context.note_run(run.file.id)
-    painter, painter_id = _painter(arguments.painter, run, None, context)
     request = ChoiceRequest(arguments.steps, arguments.weights, arguments.grid_steps)
-    result = choose_cell(run, context.emit, request, chosen_engine(context.root), painter, painter_id)
+    with _painter(arguments, run, None, context) as (painter, painter_id):
+        result = choose_cell(run, context.emit, request, chosen_engine(context.root), painter, painter_id)
     chosen = {name: result.values[name] for name in ("step", "weight", "certainty", "sentence")}
     return {"run": run.file.id, **chosen, "grid": Path(result.values["report"]).parent.name}
 
 
-def _painter(who: str, run: Run, base: Path | None, context: JobContext) -> tuple[Painter | None, str]:
+@contextmanager
+def _painter(
+    arguments: TestArguments | ChooseArguments, run: Run, base: Path | None, context: JobContext
+) -> Iterator[tuple[Painter | None, str]]:
     """Who paints, and by which name; None = this process."""
-    if who != "webui":
-        return None, ""
-    return RemotePainter(context.pipe, JobFolder(context.folder).pictures, base or Path(run.file.base.path)), PAINTER_ID
+    if arguments.on != LOCAL:
+        said = partial(context.emit, "progress", done=0, total=0)
+        painter = painter_on(
+            context.root,
+            arguments.on,
+            run,
+            f"job-{context.folder.name}",
+            context.pipe.stopping,
+            lambda text: said(text=text),
+        )
+        try:
+            yield painter, ""
+        finally:
+            painter.close()
+    elif arguments.painter == "webui":
+        own = Path(run.file.base.path)
+        yield RemotePainter(context.pipe, JobFolder(context.folder).pictures, base or own), PAINTER_ID
+    else:
+        yield None, ""

@@ -14,6 +14,8 @@ from lib_lora.hosts.host_protocol import Checkpoint
 from lib_lora.ui.views import caption_checks
 from lib_lora.ui.views.page_limits import page_limits
 
+pytestmark = pytest.mark.once("what may be asked for is ours; other routes repeat how it is answered")
+
 OWN = "/characters/mara/invented/own"
 
 

@@ -17,6 +17,10 @@ from lib_lora.training.plan.run_file import Run, load_run
 from lib_lora.workflows.judge import grid_run
 from lib_lora.workflows.judge.grid_run import GridRequest, GridRun, new_folder, painted, unfinished
 
+pytestmark = pytest.mark.once(
+    "which pictures a grid has and keeps is ours; test_picture_origin.py repeats how they are written"
+)
+
 
 def _silent(kind, **fields):
     pass

@@ -14,6 +14,8 @@ from lib_lora.ui.page import page_app
 from lib_lora.workflows.train import demo
 from lib_lora.workflows.train.screen import at_a_screen, in_browser
 
+pytestmark = pytest.mark.once("the whole job is repeated by test_main_job.py, the page by test_page_app.py")
+
 
 class Browser:
     """Remembers what it was to open."""

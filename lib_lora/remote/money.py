@@ -1,0 +1,158 @@
+"""Computes what a rented machine will cost, may cost and has cost: exact decimals, and nothing is asked of anybody."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from decimal import ROUND_CEILING, ROUND_HALF_UP, Decimal
+
+from lib_lora.errors import Misfit, UserError
+
+USD = "USD"
+CENT = Decimal("0.01")
+DISK_MONTHLY = Decimal("0.10")  # USD a GB of a running pod's disk (RunPod's documentation, August 2026)
+HOURS_A_MONTH = Decimal(730)
+PREPARING = 12.0  # minutes until a pod trains: it is started, SameFace is installed there, photos are sent
+_NEAR = Decimal("0.10")  # a bill this far from its estimate, as a share, is as estimated
+_CURRENCY = re.compile(r"[A-Z]{3}")
+
+
+@dataclass(frozen=True)
+class ExchangeRate:
+    """The user's own currency. The rate is the user's too: none is looked up.
+
+    Attributes:
+        currency: three letters, such as EUR.
+        per_usd: how much of it one USD is.
+    """
+
+    currency: str = USD
+    per_usd: Decimal = Decimal(1)
+
+    def __post_init__(self) -> None:
+        if not _CURRENCY.fullmatch(self.currency):
+            raise Misfit(f"{self.currency[:20]!r} is no currency; give three capital letters, such as EUR.", "currency")
+        if not self.per_usd.is_finite() or not 0 < self.per_usd <= 10_000_000:
+            raise Misfit(f"one USD cannot be {self.per_usd} {self.currency}; give a number above 0.", "per_usd")
+
+    def shown(self, usd: Decimal) -> str:
+        """An amount for people, to the cent; what is less than one is not called nothing.
+
+        >>> ExchangeRate("EUR", Decimal("0.9")).shown(Decimal(2)), ExchangeRate().shown(Decimal("0.001"))
+        ('1.80 EUR', 'less than 0.01 USD')
+        """
+        amount = usd * self.per_usd
+        if 0 < amount < CENT:
+            return f"less than {CENT} {self.currency}"
+        return f"{amount.quantize(CENT, ROUND_HALF_UP):,} {self.currency}"
+
+
+@dataclass(frozen=True)
+class RentEstimate:
+    """What a training on a rented machine will cost, and may.
+
+    Attributes:
+        minutes: that it will be rented.
+        hourly: USD an hour.
+        total: USD for these minutes, to the next cent.
+        cap: USD at which it is deleted, whatever it does.
+    """
+
+    minutes: Decimal
+    hourly: Decimal
+    total: Decimal
+    cap: Decimal
+
+    @property
+    def fits(self) -> bool:
+        """Whether it ends before the cap does."""
+        return self.total <= self.cap
+
+    def sentence(self, rate: ExchangeRate) -> str:
+        """For people."""
+        much = f"about {self.minutes.quantize(Decimal(1), ROUND_CEILING)} min at {rate.shown(self.hourly)} an hour"
+        if self.fits:
+            return f"{much}: {rate.shown(self.total)}, and never more than {rate.shown(self.cap)}."
+        return f"{much}: {rate.shown(self.total)}, which is more than the limit of {rate.shown(self.cap)}."
+
+
+@dataclass(frozen=True)
+class BillCheck:
+    """A bill beside its estimate.
+
+    Attributes:
+        billed, estimated: USD.
+        verdict: "less", "more" or "as estimated".
+    """
+
+    billed: Decimal
+    estimated: Decimal
+    verdict: str
+
+    def sentence(self, rate: ExchangeRate) -> str:
+        """For people."""
+        ending = {"less": ", so it was less.", "more": ", so it was more."}.get(self.verdict, ".")
+        return f"It has cost {rate.shown(self.billed)}; {rate.shown(self.estimated)} were estimated{ending}"
+
+
+def exact(number: float | Decimal) -> Decimal:
+    """A number as it is written, not as a float holds it."""
+    return number if isinstance(number, Decimal) else Decimal(str(number))
+
+
+def hourly(price: Decimal, count: int, disk: int) -> Decimal:
+    """USD an hour of a whole pod.
+
+    Args:
+        price: USD an hour of one GPU.
+        count: of GPUs.
+        disk: GB.
+    """
+    return price * count + DISK_MONTHLY * disk / HOURS_A_MONTH
+
+
+def estimate(
+    steps: int, seconds_per_step: float, price: Decimal, cap: Decimal, preparing: float = PREPARING
+) -> RentEstimate:
+    """What a training will cost.
+
+    Args:
+        steps: of the training.
+        seconds_per_step: measured, or guessed from another machine.
+        price: USD an hour of the whole pod; see `hourly`.
+        cap: USD that it may cost.
+        preparing: minutes before the first step.
+    """
+    minutes = exact(preparing) + exact(seconds_per_step) * steps / 60
+    return RentEstimate(minutes, price, (price * minutes / 60).quantize(CENT, ROUND_CEILING), cap)
+
+
+def check_cap(price: Decimal, hours: float, cap: Decimal) -> None:
+    """See that a machine cannot cost more than it may, even if it is rented for as long as it may be.
+
+    Args:
+        price: USD an hour.
+        hours: at most.
+        cap: USD.
+
+    Raises:
+        UserError: it can.
+    """
+    most = price * exact(hours)
+    if most > cap:
+        raise UserError(
+            f"{exact(hours).normalize():f} hours at {price.quantize(CENT, ROUND_HALF_UP)} USD may cost "
+            f"{most.quantize(CENT, ROUND_CEILING)} USD, and the limit is {cap.quantize(CENT, ROUND_HALF_UP)} USD; "
+            "allow fewer hours, a cheaper GPU, or more money.",
+            code="rent-above-limit",
+            most=most,
+            cap=cap,
+        )
+
+
+def compared(billed: Decimal, estimated: RentEstimate) -> BillCheck:
+    """A bill beside its estimate; a cent or a tenth more or less is none."""
+    expected = estimated.total
+    if abs(billed - expected) <= max(CENT, expected * _NEAR):
+        return BillCheck(billed, expected, "as estimated")
+    return BillCheck(billed, expected, "less" if billed < expected else "more")

@@ -1,0 +1,243 @@
+"""Remembers every pod that was ever rented, so that none is forgotten and costs on: a line in a file for each event.
+
+A pod's unique name is written down before it is asked for. Whatever is cut off then, the pod is found by that name.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from lib_lora import file_permissions
+from lib_lora.errors import UserError
+from lib_lora.files import content, explained
+from lib_lora.remote.runpod_api import POD_ID, TERMINATED, Pod, RunpodApi
+from lib_lora.workspace.workspace import Workspace
+
+PREFIX = "sameface-"
+INTENDED, CREATED, REFUSED, ENDED = "intended", "created", "refused", "ended"
+_NAME = re.compile(rf"{PREFIX}[0-9a-f]{{16}}")
+_MOST = 64 << 20  # bytes of the file
+_PATIENCE = 180.0  # seconds until a pod that was deleted is gone
+_HOPELESS = ("runpod-key-refused", "runpod-not-allowed")  # errors that waiting does not mend
+
+
+@dataclass(frozen=True)
+class PodEntry:
+    """What is known here of a pod.
+
+    Attributes:
+        name: ours.
+        state: "intended" = asked for, and nobody knows what became of it; "created"; "refused"; "ended".
+        id: RunPod's; empty = not known.
+        gpu: its id.
+        hourly: USD, as a text; empty = not known.
+        time: when it was asked for, unix seconds.
+    """
+
+    name: str
+    state: str
+    id: str = ""
+    gpu: str = ""
+    hourly: str = ""
+    time: float = 0.0
+
+    @property
+    def open(self) -> bool:
+        """Whether it may still live."""
+        return self.state in (INTENDED, CREATED)
+
+
+@dataclass(frozen=True)
+class LivingPod:
+    """A pod of SameFace that is still there, and costs.
+
+    Attributes:
+        pod: as RunPod describes it.
+        entry: what is known of it here; None = another computer, or another data folder, has rented it.
+    """
+
+    pod: Pod
+    entry: PodEntry | None
+
+
+class PodLedger:
+    """The pods of a data folder.
+
+    Args:
+        root: the data folder.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.path = Workspace(root).pods
+
+    def intend(self, gpu: str, hourly: str) -> str:
+        """Write down that a pod is about to be asked for.
+
+        Returns:
+            The name that it must be given.
+
+        Raises:
+            UserError: it cannot be written; then no pod may be asked for.
+        """
+        name = f"{PREFIX}{secrets.token_hex(8)}"
+        self._add({"event": INTENDED, "name": name, "gpu": gpu, "hourly": hourly})
+        return name
+
+    def created(self, name: str, identifier: str) -> None:
+        """Write down that a pod was made."""
+        self._add({"event": CREATED, "name": name, "id": identifier})
+
+    def refused(self, name: str) -> None:
+        """Write down that a pod was surely not made."""
+        self._add({"event": REFUSED, "name": name})
+
+    def ended(self, name: str, identifier: str) -> None:
+        """Write down that a pod is no more."""
+        self._add({"event": ENDED, "name": name, "id": identifier})
+
+    def entries(self) -> list[PodEntry]:
+        """All of them, the oldest first. Lines that a crash has cut off, or that are none, are passed over.
+
+        Raises:
+            UserError: the file is there and cannot be read.
+        """
+        if not self.path.is_file():
+            return []
+        with explained(self.path, "read"):
+            text = content(self.path)[-_MOST:].decode("utf-8", "replace")
+        found: dict[str, PodEntry] = {}
+        for line in text.split("\n"):
+            if (row := _row(line)) is None:
+                continue
+            name, identifier = row["name"], row["id"]
+            before = found.get(name) or PodEntry(name, INTENDED, time=row["time"])
+            if row["event"] == INTENDED:
+                found[name] = replace(before, gpu=row["gpu"], hourly=row["hourly"], time=row["time"])
+            else:
+                found[name] = replace(before, state=row["event"], id=identifier or before.id)
+        return list(found.values())
+
+    def living(self, api: RunpodApi) -> list[LivingPod]:
+        """The pods of SameFace that still live, by RunPod's word; those that were made by another one too.
+
+        What is found out of those that were not known to be made, or to have ended, is written down.
+
+        Raises:
+            UserError: RunPod cannot be asked.
+        """
+        entries = self.entries()
+        by_name = {entry.name: entry for entry in entries}
+        by_id = {entry.id: entry for entry in entries if entry.id}
+        listed = api.pods()
+        found = []
+        for pod in listed:
+            entry = by_id.get(pod.id) or by_name.get(pod.name)
+            if pod.status == TERMINATED or not (entry or pod.name.startswith(PREFIX)):
+                continue
+            if entry is not None and not entry.id:
+                self.created(entry.name, pod.id)
+                entry = replace(entry, state=CREATED, id=pod.id)
+            found.append(LivingPod(pod, entry))
+        there = {pod.id for pod in listed}
+        for entry in entries:
+            if entry.open and entry.id and entry.id not in there:
+                asked = _asked(api, entry.id)
+                if asked is None:
+                    self.ended(entry.name, entry.id)
+                else:
+                    found.append(LivingPod(asked, entry))
+        return found
+
+    def end(
+        self,
+        api: RunpodApi,
+        pod: Pod,
+        patience: float = _PATIENCE,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """Delete a pod, and look until RunPod says that there is none.
+
+        Args:
+            api: of its account.
+            pod: which.
+            patience: seconds.
+            pause: waits between two looks.
+
+        Raises:
+            UserError: it may still be there, and cost.
+        """
+        until = time.monotonic() + patience
+        attempt, said = 0, ""
+        while True:
+            try:
+                (api.terminate_pod if attempt % 3 == 2 else api.delete_pod)(pod.id)
+                if _asked(api, pod.id) is None:
+                    self.ended(pod.name, pod.id)
+                    return
+                said = "it is still listed"
+            except UserError as error:
+                said = str(error).rstrip(".")
+                if error.code in _HOPELESS:
+                    break
+            if time.monotonic() >= until:
+                break
+            pause(min(2.0**attempt, 15.0))
+            attempt += 1
+        raise UserError(
+            f"The pod {pod.name} ({pod.id}) could not be deleted, and goes on costing: {said}; delete it in RunPod's "
+            "console.",
+            code="pod-not-deleted",
+            pod=pod.id,
+        )
+
+    def _add(self, values: dict[str, Any]) -> None:
+        """Write a line, and see that it is on the disk."""
+        line = json.dumps({**values, "t": round(time.time(), 3)}).encode("ascii") + b"\n"
+        with explained(self.path):
+            file_permissions.make_folder(self.path.parent)
+            with open(self.path, "ab", opener=file_permissions.opener) as stream:
+                if stream.tell() and not _ends_well(self.path):
+                    line = b"\n" + line  # the last one was cut off
+                stream.write(line)
+                stream.flush()
+                os.fsync(stream.fileno())
+
+
+def _ends_well(path: Path) -> bool:
+    with open(path, "rb") as stream:
+        stream.seek(-1, os.SEEK_END)
+        return stream.read(1) == b"\n"
+
+
+def _asked(api: RunpodApi, identifier: str) -> Pod | None:
+    """A pod, asked for by its id; None = it is no more."""
+    try:
+        pod = api.pod(identifier)
+    except UserError as error:
+        if error.code == "runpod-not-found":
+            return None
+        raise
+    return None if pod.status == TERMINATED else pod
+
+
+def _row(line: str) -> dict[str, Any] | None:
+    with suppress(ValueError, RecursionError):
+        row = json.loads(line)
+        if not isinstance(row, dict) or row.get("event") not in (INTENDED, CREATED, REFUSED, ENDED):
+            return None
+        texts = {key: row.get(key, "") for key in ("event", "name", "id", "gpu", "hourly")}
+        moment = row.get("t", 0.0)
+        if all(isinstance(text, str) for text in texts.values()) and isinstance(moment, (int, float)):
+            known = not texts["id"] or POD_ID.fullmatch(texts["id"])
+            if known and (_NAME.fullmatch(texts["name"]) or texts["event"] == ENDED):
+                return {**texts, "time": float(moment)}
+    return None

@@ -1,0 +1,286 @@
+"""Rents a pod at RunPod that will end by itself, waits until it can be reached, and gives it as a place to train on.
+
+It is reached with a key that is made for it alone; the account's own SSH keys are not touched.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import time
+import zlib
+from base64 import b64encode
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from importlib import resources
+from pathlib import Path
+
+from lib_lora import file_permissions, typed_settings
+from lib_lora.errors import StoppedByUser, UserError
+from lib_lora.files import explained
+from lib_lora.remote import gpu_offers, money, openssh, places, pod_watchdog
+from lib_lora.remote.gpu_offers import GpuOffer, GpuWishes
+from lib_lora.remote.places import Place
+from lib_lora.remote.pod_ledger import PodLedger
+from lib_lora.remote.pod_watchdog import Limits
+from lib_lora.remote.runpod_api import ERROR, EXITED, RUNNING, TERMINATED, NoCapacity, Pod, PodRequest, RunpodApi
+
+IMAGE = "runpod/pytorch:1.0.2-cu1281-torch280-ubuntu2404"  # SSH's server, Python 3.12 and torch are in it
+MIN_CUDA = "12.8"  # that its torch needs
+# Constant, whatever the user has named: all else is in variables. Should the watchdog fail, the pod is deleted at once,
+# since a container whose command has ended is started again, and costs.
+ARGS = (
+    "sh -c 'python3 -c "
+    '"import base64,sys,zlib;exec(zlib.decompress(base64.b64decode(sys.argv[1])))" "$SAMEFACE_WATCHDOG"; '
+    'while :; do printf "Authorization: Bearer %s" "$RUNPOD_API_KEY" | '
+    'curl -sS -m 30 -X DELETE -A SameFace-watchdog -H @- "$SAMEFACE_API/pods/$RUNPOD_POD_ID"; sleep 20; done\''
+)
+_DEARER = Decimal("1.05")  # times its price that a pod may cost, since prices move
+_PATIENCE = 20 * 60.0  # seconds until a pod runs; its image may have to be loaded first
+_LOOK = 3.0
+_ONLY_THIS = ("runpod-not-allowed",)  # refusals after which another GPU may be had
+_SURELY_NOT = (  # refusals after which there is no pod
+    *_ONLY_THIS,
+    "runpod-key-refused",
+    "runpod-no-money",
+    "runpod-not-found",
+    "runpod-request-invalid",
+    "runpod-refused",
+    "runpod-asked-often",
+)
+
+
+@dataclass(frozen=True)
+class RentTerms:
+    """On what terms a pod is rented.
+
+    Attributes:
+        public_key: that is let in; a line as OpenSSH writes it.
+        hours: that it may live.
+        cap: USD that it may cost.
+        wishes: what its GPU must be, and where.
+        image: of the container.
+        min_cuda: see `PodRequest`.
+        silent, fetched, unfetched: seconds; see `pod_watchdog.Limits`.
+        folder: of the agent there.
+        start: the program that starts the image's SSH server.
+    """
+
+    public_key: str
+    hours: float
+    cap: Decimal
+    wishes: GpuWishes = field(default_factory=GpuWishes)
+    image: str = IMAGE
+    min_cuda: str = MIN_CUDA
+    silent: float = 900.0
+    fetched: float = 120.0
+    unfetched: float = 4 * 3600.0
+    folder: str = places.FOLDER
+    start: tuple[str, ...] = ("/start.sh",)
+
+
+def fresh_key(path: Path) -> str:
+    """Make a pair of keys for one pod.
+
+    Args:
+        path: of the private one, in a folder that is made; one that is there is replaced.
+
+    Returns:
+        The public one, as a line.
+
+    Raises:
+        UserError: OpenSSH is not installed, or the file cannot be written.
+    """
+    public = path.with_name(f"{path.name}.pub")
+    with explained(path):
+        file_permissions.make_folder(path.parent)
+        for one in (path, public):
+            one.unlink(missing_ok=True)
+        making = [openssh.program("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-C", "sameface", "-f", str(path)]
+        done = subprocess.run(making, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+        if done.returncode or not public.is_file():
+            said = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:] or ["nothing"]
+            raise UserError(
+                f"No SSH key could be made at {path}; ssh-keygen said: {said[0][:300]}", code="key-not-made"
+            )
+        return public.read_text(encoding="ascii").strip()
+
+
+def find(api: RunpodApi, terms: RentTerms) -> list[GpuOffer]:
+    """What can be had now on some terms, in the order in which it is tried, with prices to be shown.
+
+    Raises:
+        UserError: nothing can be had, or could cost more than it may; or RunPod cannot be asked.
+    """
+    wishes = terms.wishes
+    offers = gpu_offers.offers(api.gpus(wishes.cloud, wishes.count, terms.min_cuda), wishes)
+    return gpu_offers.affordable(offers, terms.hours, terms.cap)
+
+
+def rent(api: RunpodApi, ledger: PodLedger, offers: Sequence[GpuOffer], terms: RentTerms) -> tuple[Pod, GpuOffer]:
+    """Rent the first of some offers that can be had.
+
+    Args:
+        api: of the user's account.
+        ledger: in which each pod is written down before it is asked for.
+        offers: in the order in which they are tried; see `find`.
+        terms: what it may cost, and how it ends.
+
+    Returns:
+        The pod, which does not run yet, and the offer.
+
+    Raises:
+        UserError: none can be had, or RunPod refuses. What is uncertain stays in the ledger: `PodLedger.living`.
+    """
+    said = "RunPod offers none"
+    for offer in gpu_offers.affordable(offers, terms.hours, terms.cap) if offers else []:
+        name = ledger.intend(offer.gpu.id, str(offer.hourly))
+        try:
+            pod = api.create_pod(_request(name, offer, terms, api))
+        except UserError as error:
+            if (isinstance(error, NoCapacity) and error.certain) or error.code in _SURELY_NOT:
+                ledger.refused(name)
+            if not isinstance(error, NoCapacity) and error.code not in _ONLY_THIS:
+                raise
+            said = str(error).rstrip(".")
+            continue
+        try:
+            ledger.created(name, pod.id)
+        except BaseException:  # whatever it is, nobody will look after this pod
+            with suppress(UserError):
+                api.delete_pod(pod.id)
+            raise
+        wrong = unlike(pod, offer, terms)
+        if not wrong:
+            return replace(pod, name=name), offer
+        ledger.end(api, pod)
+        said = f"RunPod gave another pod than was asked for: {wrong}"
+    raise UserError(
+        f"None of the GPUs that will do can be had now; of the last one this is known: {said}. Try again later, or "
+        "allow other GPUs, regions or prices.",
+        code="rent-nothing-free",
+    )
+
+
+def unlike(pod: Pod, offer: GpuOffer, terms: RentTerms) -> str:
+    """In what a pod is not what was asked for; empty = it is, as far as RunPod says.
+
+    To be looked at again once it runs, since its data centre may only be known then.
+    """
+    regions = terms.wishes.regions
+    if pod.cloud and pod.cloud != terms.wishes.cloud:
+        return f"it is in the cloud {pod.cloud}"
+    if pod.data_center and regions and not gpu_offers.lies_in(pod.data_center, regions):
+        return f"it is in the data centre {pod.data_center}"
+    if pod.gpu and pod.gpu != offer.gpu.id:
+        return f"its GPU is {pod.gpu}"
+    if pod.cost is not None and pod.cost > offer.hourly * _DEARER:
+        return f"it costs {pod.cost} USD an hour"
+    return ""
+
+
+def ready(
+    api: RunpodApi,
+    pod: Pod,
+    say: Callable[[str], None] = lambda _: None,
+    stop: Callable[[], bool] = lambda: False,
+    patience: float = _PATIENCE,
+    look: float = _LOOK,
+) -> Pod:
+    """Wait until a pod runs and says where it can be reached. Its SSH server may need some seconds more.
+
+    Args:
+        api: of its account.
+        pod: which.
+        say: is told what goes on, for the user.
+        stop: asked meanwhile; true = give up. The pod lives on.
+        patience: seconds.
+        look: seconds between two looks.
+
+    Raises:
+        UserError: it failed, is gone, or takes too long. It may live on.
+        StoppedByUser: `stop` said so.
+    """
+    until = time.monotonic() + patience
+    while True:
+        found = api.pod(pod.id)
+        if found.status == RUNNING and found.ssh is not None:
+            return found
+        if found.status in (ERROR, EXITED, TERMINATED):
+            raise UserError(
+                f"The pod {pod.name} has failed ({found.status}) before it could be used; rent another one.",
+                code="pod-failed",
+                pod=pod.id,
+            )
+        if time.monotonic() > until:
+            raise UserError(
+                f"The pod {pod.name} is not ready after {patience / 60:.0f} minutes; rent another one, of another GPU.",
+                code="pod-not-ready",
+                pod=pod.id,
+            )
+        say(f"Waiting for the rented {pod.gpu or 'GPU'}: {found.status.lower() or 'no word'}")
+        then = time.monotonic() + look
+        while time.monotonic() < then:
+            if stop():
+                raise StoppedByUser("Stopped while a rented GPU was being prepared.")
+            time.sleep(min(0.05, look))
+
+
+def place_of(pod: Pod, key: Path, folder: str = places.FOLDER) -> Place:
+    """A pod that is ready as a place to train on, by a name of its own, so that its host key is its own too.
+
+    Raises:
+        UserError: it does not say where it can be reached.
+    """
+    if pod.ssh is None:
+        raise UserError(f"The pod {pod.name} does not say where it can be reached.", code="pod-without-address")
+    fields = {"user": pod.ssh.user, "port": pod.ssh.port, "key": str(key), "folder": folder}
+    return typed_settings.from_dict(Place, {"name": pod.name, "host": pod.ssh.host, **fields}, "the rented pod")
+
+
+def _request(name: str, offer: GpuOffer, terms: RentTerms, api: RunpodApi) -> PodRequest:
+    limits = Limits(
+        seconds=terms.hours * 3600,
+        price=float(offer.hourly * _DEARER),
+        cap=float(terms.cap),
+        silent=terms.silent,
+        fetched=terms.fetched,
+        unfetched=terms.unfetched,
+        created=api.time,
+        folder=terms.folder,
+        start=terms.start,
+    )
+    watchdog = watchdog_environment(limits, api.base)
+    return PodRequest(
+        name=name,
+        image=terms.image,
+        gpu=offer.gpu.id,
+        count=terms.wishes.count,
+        cloud=terms.wishes.cloud,
+        data_centers=offer.data_centers,
+        disk=terms.wishes.disk,
+        env=watchdog | {"PUBLIC_KEY": terms.public_key, "SSH_PUBLIC_KEY": terms.public_key},
+        args=ARGS,
+        min_cuda=terms.min_cuda,
+    )
+
+
+def watchdog_environment(limits: Limits, base: str) -> dict[str, str]:
+    """The variables that the watchdog of a pod needs.
+
+    Args:
+        limits: what the pod may do.
+        base: address of RunPod's API.
+    """
+    text = resources.files("lib_lora.remote").joinpath("pod_watchdog.py").read_bytes()
+    return {
+        pod_watchdog.CODE: b64encode(zlib.compress(text, 9)).decode("ascii"),
+        pod_watchdog.LIMITS: pod_watchdog.packed(limits),
+        pod_watchdog.API: base,
+    }
+
+
+def longest_cost(offer: GpuOffer, terms: RentTerms) -> Decimal:
+    """USD that a pod may cost at most: the cap, or what it costs for as long as it may live."""
+    return min(terms.cap, offer.hourly * money.exact(terms.hours))

@@ -1,0 +1,187 @@
+"""A painter whose pictures are painted by diffusers on another machine; they are judged here.
+
+Of the character only the LoRA goes there, beside prompts and the base model: neither photos nor templates of the face.
+The worker there (`workflows.worker.paint_plans`) keeps the base model loaded from one call to the next.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from lib_lora.character.photo_files import open_photo
+from lib_lora.errors import StoppedByUser, UserError
+from lib_lora.files import sha256, write_json
+from lib_lora.models.families.model_family import ModelInfo
+from lib_lora.pictures import Cell, parameters
+from lib_lora.queue.runners import remote_job
+from lib_lora.queue.runners.remote_job import RemoteJob
+from lib_lora.remote import places, transfers
+from lib_lora.remote.connection import Connection
+from lib_lora.training.plan.run_file import Run
+from lib_lora.workspace.workspace import Workspace
+
+_MOST = 64 << 20  # bytes of a picture
+
+
+class PlacePainter:
+    """See `grid.cells.Painter`. Nothing is sent before the first picture is asked for.
+
+    Args:
+        job: on the place; its `wish` is set by `stopping`.
+        run: whose pictures are painted: it says with which base model, and how that is used.
+        stopping: asked meanwhile; true = paint no more.
+    """
+
+    def __init__(self, job: RemoteJob, run: Run, stopping: Callable[[], bool] = lambda: False) -> None:
+        self._job, self._run, self._stopping = job, run, stopping
+        self._base = ""  # its path there, once all is there
+        self._plans = 0
+        self._vae: Any = None
+
+    def paint(self, cells: Sequence[Cell], each: Callable[[int, Image.Image], None] | None = None) -> list[Image.Image]:
+        """The pictures of `cells`, in their order; `each` gets them in the order in which they come.
+
+        Raises:
+            UserError: the place cannot be reached, or could not paint.
+            StoppedByUser: `stopping` said so.
+        """
+        if not cells:
+            return []
+        self._check_stop()
+        if not self._base:
+            self._begin()
+        self._plans += 1
+        number, stem = f"{self._plans:04d}", self._run.model().path.stem
+        self._order(number, cells)
+        pictures: dict[int, Image.Image] = {}
+        while True:
+            done = self._job.reach(partial(self._look, number), waiting=True)
+            for place, path in self._come(number, len(cells), pictures).items():
+                pictures[place] = open_photo(path)
+                path.unlink(missing_ok=True)
+                pictures[place].info["parameters"] = parameters(cells[place], stem)
+                if each:
+                    each(place, pictures[place])
+            if len(pictures) == len(cells):
+                return [pictures[place] for place in range(len(cells))]
+            if done is not None:
+                raise UserError(done, code="remote-painting-failed", place=self._job.place.name)
+            self._check_stop()
+            self._job.pause(remote_job.LOOK)
+
+    def reconstruct(self, image: Image.Image) -> Image.Image | None:
+        """An RGB picture through the base model's VAE and back, on this machine: photos stay here."""
+        from lib_lora.models.vae import reconstruct
+        from lib_lora.training import distributed
+
+        if self._vae is None:
+            import torch
+
+            info: ModelInfo = self._run.model()
+            device = distributed.device()
+            self._vae = info.load_vae(info.model_family.vae_dtype(device, torch.float32), device)
+        return reconstruct(self._vae, image)
+
+    def close(self) -> None:
+        """End the worker there, and delete what is there of the job."""
+        if self._base:
+            self._base = ""
+            with suppress(UserError, StoppedByUser):
+                self._job.there.ask("kill", job=self._job.key)
+                self._job.there.ask("erase", job=self._job.key)
+        self._job.tidy()
+        self._job.there.close()
+
+    def _begin(self) -> None:
+        """Bring the base model there, and start the worker."""
+        version, base = self._job.install(), self._run.file.base
+        path = Path(base.path)
+        name = remote_job.plain_name(path.name)
+        there = self._job.share({name: transfers.sent(path, base.sha256)})[name]
+        train = self._run.file.settings
+        how = {
+            "base": there,
+            "prediction": base.prediction,
+            "precision": train.precision,
+            "clip_skip": train.clip_skip,
+        }
+        data = self._job.send({"how.json": self._written("how.json", how)})
+        self._job.start(version, ["paint-plans", "--data", data])
+        self._base = there
+
+    def _order(self, number: str, cells: Sequence[Cell]) -> None:
+        """Send a plan, and the LoRAs that it names; the plan is laid there last."""
+        loras = {cell.lora: sha256(cell.lora) for cell in cells if cell.lora}
+        names = {path: f"loras/{digest[:32]}.safetensors" for path, digest in loras.items()}
+        files = {names[path]: transfers.sent(path, digest) for path, digest in loras.items()}
+        rows = [{**asdict(cell), "lora": names[cell.lora] if cell.lora else None, "start": None} for cell in cells]
+        if any(cell.start for cell in cells):
+            raise ValueError("another machine is not asked to paint over a picture")
+        plan = self._written(f"plan-{number}.json", {"cells": rows})
+        self._job.send({**files, f"plans/{number}.json": plan})
+
+    def _written(self, name: str, values: dict[str, Any]) -> transfers.Sent:
+        path = self._job.folder / name
+        write_json(path, values)
+        return transfers.sent(path)
+
+    def _look(self, number: str) -> str | None:
+        """Why no more pictures of a plan come; None = they may."""
+        done = self._job.read(f"done/{number}.json")
+        if done:
+            with suppress(ValueError):
+                said = json.loads(done)
+                if isinstance(said, dict):
+                    return str(said.get("error") or "Fewer pictures came than were asked for; start the test again.")
+        if not self._job.there.ask("state", job=self._job.key).get("running"):
+            log = self._job.read("").decode("utf-8", "replace").strip().splitlines()
+            last = "".join(letter for letter in (log or ["nothing"])[-1] if letter.isprintable())[:300]
+            return f"The painter on {self._job.place.name} has ended; it said last: {last}"
+        return None
+
+    def _come(self, number: str, count: int, have: dict[int, Image.Image]) -> dict[int, Path]:
+        """Bring the pictures that are there and not here; their files by their place in the plan."""
+        made = self._job.reach(partial(self._job.there.ask, "made", job=self._job.key), waiting=True)
+        names = {place: f"pictures/{number}-{place:04d}.png" for place in range(count) if place not in have}
+        wanted = {name: self._job.folder / "come" / f"{place:04d}.png" for place, name in names.items() if name in made}
+        if any(made[name][0] > _MOST for name in wanted):
+            raise UserError("A picture that came is larger than any can be.", code="remote-picture-too-large")
+        come = self._job.reach(partial(self._job.fetch, wanted), waiting=True)
+        return {place: wanted[name] for place, name in names.items() if name in come}
+
+    def _check_stop(self) -> None:
+        if self._stopping():
+            raise StoppedByUser("Stopped; the pictures that are there are kept.")
+
+
+def painter_on(
+    root: Path, on: str, run: Run, part: str, stopping: Callable[[], bool], say: Callable[[str], None]
+) -> PlacePainter:
+    """The painter on a place.
+
+    Args:
+        root: the data folder.
+        on: names the place, as ``--on`` does.
+        run: see `PlacePainter`.
+        part: names what is painted, apart from other jobs of this data folder: letters, digits and "-".
+        stopping: see `PlacePainter`.
+        say: is told what goes on, for the user.
+
+    Raises:
+        UserError: there is no such place.
+    """
+    place = places.named(root, on)
+    if place is None:
+        raise ValueError("a place of another machine")
+    workspace = Workspace(root)
+    folder = workspace.remote / f"painting-{part}"
+    job = RemoteJob(workspace, remote_job.key_of(workspace, 0, f"-{part}"), Connection(root, place), folder, say)
+    return PlacePainter(job, run, stopping)

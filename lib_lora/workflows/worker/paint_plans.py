@@ -1,0 +1,74 @@
+"""Paints the plans that another machine lays into a folder (`workflows.judge.place_painter`), until it is ended."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+from PIL import Image
+
+from lib_lora.errors import UserError
+from lib_lora.files import atomic_file, read_json, write_json
+from lib_lora.models.families.identify import identify
+from lib_lora.models.fast.memory import is_out_of_memory
+from lib_lora.pictures import Cell
+from lib_lora.queue.worker_pipe import WorkerPipe
+from lib_lora.training.plan.train_settings import Precision
+from lib_lora.typed_settings import from_dict
+
+_LOOK = 0.1  # seconds between two looks for a plan
+
+
+def paint_plans(data: Path, pipe: WorkerPipe) -> None:
+    """Paint each plan in the order of its number.
+
+    Args:
+        data: the folder; ``how.json`` says with what is painted, ``plans/0001.json`` which cells. There come
+            ``pictures/0001-0000.png`` and so on, and ``done/0001.json`` with the error, if there was one.
+        pipe: to the parent; its end, or its wish, ends this.
+    """
+    painter = None
+    number = 1
+    while not pipe.stopping():
+        plan = data / "plans" / f"{number:04d}.json"
+        if not plan.is_file():
+            time.sleep(_LOOK)
+            continue
+        error = ""
+        try:
+            painter = painter or _painter(read_json(data / "how.json"))
+            _paint(painter, data, f"{number:04d}", read_json(plan)["cells"], pipe)
+        except UserError as refused:
+            error = str(refused)
+        except Exception as failure:
+            lacking = is_out_of_memory(failure)
+            error = "Out of memory while painting; use a machine with more." if lacking else f"{failure!r}"[:300]
+        write_json(data / "done" / f"{number:04d}.json", {"error": error})
+        number += 1
+
+
+def _painter(how: dict[str, Any]) -> Any:
+    from lib_lora.grid.diffusers_painter import DiffusersPainter
+    from lib_lora.training import distributed
+    from lib_lora.training.precision import dtype_of, resolve
+
+    device = distributed.device()
+    wanted = "auto" if how["precision"] == "fp16" and device.type == "cpu" else how["precision"]
+    info = identify(Path(how["base"]), prediction=how["prediction"])
+    return DiffusersPainter(info, device, dtype_of(resolve(cast(Precision, wanted), device)), how["clip_skip"])
+
+
+def _paint(painter: Any, data: Path, number: str, rows: list[dict[str, Any]], pipe: WorkerPipe) -> None:
+    cells = [from_dict(Cell, {**row, "lora": None, "attributes": []}, "the plan") for row in rows]
+    cells = [
+        replace(cell, lora=data / row["lora"] if row["lora"] else None) for cell, row in zip(cells, rows, strict=True)
+    ]
+
+    def each(place: int, picture: Image.Image) -> None:
+        pipe.check()
+        with atomic_file(data / "pictures" / f"{number}-{place:04d}.png") as stream:
+            picture.save(stream, "PNG", compress_level=1)
+
+    painter.paint(cells, each)

@@ -1,0 +1,81 @@
+"""Pictures painted on another machine over SSH are those that are painted here; only what painting needs goes there."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from faults import raises
+from PIL import ImageChops
+from ssh_server import MISSING, SshServer, available
+
+from lib_lora.errors import StoppedByUser
+from lib_lora.queue.runners import remote_job
+from lib_lora.remote import places
+from lib_lora.training.plan.run_file import load_run
+from lib_lora.workflows.judge.grid_run import GridRequest, GridRun
+from lib_lora.workflows.judge.place_painter import painter_on
+
+pytestmark = [
+    pytest.mark.skipif(not available(), reason=MISSING),
+    pytest.mark.once("how a painter elsewhere is reached is ours"),
+]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    made = SshServer(tmp_path_factory.mktemp("ssh"))
+    made.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def painter(copied, server, monkeypatch):
+    """A painter on the server, for a run of two steps."""
+    monkeypatch.setattr(remote_job, "LOOK", 0.1)
+    places.save(copied.root, server.place())
+    said: list[str] = []
+    run = load_run(copied.run)
+    made = painter_on(copied.root, "ssh:workshop", run, "test", lambda: made.stopped, said.append)
+    made.stopped, made.said, made.run = False, said, run
+    yield made
+    made.close()
+
+
+def _differs(one, other):
+    """The largest difference of a colour, of 255."""
+    return max(most for _, most in ImageChops.difference(one, other).getextrema())
+
+
+def _silent(kind, **fields):
+    pass
+
+
+def test_the_pictures_are_those_that_are_painted_here(painter, server):
+    here = GridRun(painter.run, _silent)
+    plan = here.plan(GridRequest(2, 0.8, 2, count=2, side=64))
+    cells = [plan["lora"][0], plan["base"][0], plan["lora"][1]]
+    come: list[int] = []
+    there = painter.paint(cells[:2], lambda place, picture: come.append(place))
+    there += painter.paint(cells[2:])  # the worker there still has the base model
+    assert sorted(come) == [0, 1]
+    for ours, theirs in zip(here.painter.paint(cells), there, strict=True):
+        assert _differs(ours, theirs) <= 2  # another number of threads rounds otherwise
+        assert ours.info["parameters"] == theirs.info["parameters"]
+    assert _differs(there[0], there[1]) > 10
+    folder = Path(server.place().folder)
+    assert list(folder.glob("jobs/*/data/loras/*"))
+    names = [path.name for path in folder.rglob("*")]
+    assert not [name for name in names if "Bild" in name or name.startswith("character.yaml")]
+    painter.close()
+    assert list((folder / "jobs").iterdir()) == []
+    assert painter.reconstruct(there[0]).size == there[0].size  # on this machine: nothing is sent for it
+
+
+def test_an_error_there_is_said_here_and_a_stop_keeps_what_is_there(painter):
+    plan = GridRun(painter.run, _silent).plan(GridRequest(2, 1.0, 1, count=1, side=64))
+    with raises("remote-painting-failed", has=("sampler",)):
+        painter.paint([replace(plan["base"][0], sampler="Nobody's")])
+    painter.stopped = True
+    with pytest.raises(StoppedByUser):
+        painter.paint(plan["base"])
