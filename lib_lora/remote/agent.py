@@ -531,7 +531,7 @@ def serve(folder: str, text: str, incoming: IO[bytes], outgoing: IO[bytes]) -> N
         incoming, outgoing: the connection.
     """
     while line := incoming.readline():
-        with suppress(OSError):  # there is none on a machine of the user's own
+        with suppress(OSError, RuntimeError, ValueError):  # there is none on a machine of the user's own
             os.utime(Agent(folder, text).folder / HEARTBEAT)
         answer, data = _answered(folder, text, line)
         outgoing.write(json.dumps(answer).encode("ascii") + b"\n" + data)
