@@ -251,7 +251,11 @@ def test_wrong_arguments_are_refused_with_the_usage(command, capsys):
 
 
 PARSERS = cli.parsers()[1]
-SILENT = {"ui", "worker", "paint-plans"}  # they answer nothing: one shows a page, the other works for the program that started it
+SILENT = {
+    "ui",
+    "worker",
+    "paint-plans",
+}  # they answer nothing: one shows a page, the other works for the program that started it
 
 
 @pytest.mark.parametrize("command", PARSERS)

@@ -348,6 +348,8 @@ class SshWorker:
         if not content:
             return
         said = json.loads(content)
+        if said.get("state") in ("stopped", "paused") and not self._remote.wish:
+            return  # nobody wanted it: who stays with the worker there was killed
         result = said.get("result")
         lora = result.get("lora") if isinstance(result, dict) else None
         if said.get("state") == "finished" and not any(path.name == lora for path in run.checkpoints.glob("*")):
